@@ -1,0 +1,401 @@
+#!/usr/bin/env python3
+"""Chapter 03-placement, a second time: written from the chapter alone, with Python's unbounded integers and exact fractions.
+
+check_placement.py VECTORS_DIR            recomputes every value in VECTORS_DIR/placement.json; exit code 1 if one differs
+check_placement.py VECTORS_DIR --write    makes the file (the same file every time)
+"""
+
+import hashlib
+import json
+import pathlib
+import sys
+from fractions import Fraction
+
+U64 = (1 << 64) - 1
+ONE = 1 << 28
+CANDIDATES_MAX = 1024
+
+
+# --- section 2: arithmetic -------------------------------------------------------------------------------------------
+
+
+def seed(tag, raw):
+    return int.from_bytes(hashlib.sha256(tag.encode() + raw).digest()[:8], "big")
+
+
+def mix(z):
+    z ^= z >> 30
+    z = z * 0xBF58476D1CE4E5B9 & U64
+    z ^= z >> 27
+    z = z * 0x94D049BB133111EB & U64
+    return z ^ z >> 31
+
+
+def draw(a, b, seed_):
+    return mix(mix(a ^ seed_) ^ b)
+
+
+def table_entry(k):
+    if k == 2048:
+        return 1 << 40
+    x, r = (2048 + k) << 52, 0
+    for _ in range(40):
+        s = x * x
+        r *= 2
+        if s >= 1 << 127:
+            r, x = r + 1, s >> 64
+        else:
+            x = s >> 63
+    return r
+
+
+TABLE = [table_entry(k) for k in range(2049)]
+
+
+def exponential(u):
+    u |= 1
+    z = 64 - u.bit_length()
+    m = u << z
+    i, f = m >> 52 & 0x7FF, m >> 20 & 0xFFFFFFFF
+    e = ((z + 1) << 40) - (TABLE[i] + ((TABLE[i + 1] - TABLE[i]) * f >> 32))
+    assert 1 <= e <= 1 << 46
+    return e
+
+
+def level(target, budget):
+    """target(c) for the largest c below 2^60 whose sum stays within the budget."""
+    low, high = 0, 1 << 60
+    assert sum(target(low)) <= budget
+    while high - low > 1:
+        middle = (low + high) // 2
+        if sum(target(middle)) <= budget:
+            low = middle
+        else:
+            high = middle
+    return target(low)
+
+
+def fill(w, lo, hi, n):
+    if sum(hi) <= n * ONE:
+        return list(hi)
+    return level(lambda c: [min(max(c * wi >> 32, li), hi_) for wi, li, hi_ in zip(w, lo, hi)], n * ONE)
+
+
+def sitefill(sites, n):
+    """sites: for each site the weights of its servers."""
+    if sum(map(len, sites)) <= n:
+        return [len(site) * ONE for site in sites]
+    return level(lambda c: [max(ONE, sum(min(c * w >> 32, ONE) for w in site)) for site in sites], n * ONE)
+
+
+def race(e, p, n):
+    e, alive, won = dict(enumerate(e)), list(range(len(p))), []
+    total = sum(p)
+    for wanted in range(n, 0, -1):
+        g = {}
+        for i in alive:
+            if total <= wanted * p[i]:
+                g[i] = 1 << 62
+            else:
+                g[i] = p[i] * (total - p[i]) // (total - wanted * p[i])
+            assert 0 < g[i] <= 1 << 62 and 0 <= e[i] < 1 << 63
+        best = min(alive, key=lambda i: Fraction(e[i], g[i]))  # min keeps the first of equals
+        for i in alive:
+            if i != best:
+                e[i] -= g[i] * e[best] // g[best]
+                assert e[i] >= 0
+        alive.remove(best)
+        total -= p[best]
+        won.append(best)
+    return won
+
+
+# --- sections 1, 3, 4, 5: placement ----------------------------------------------------------------------------------
+# A server is (id, site, [(disk id, weight), ...]); ids are bytes, the site is text.
+
+
+class Live:
+    def __init__(self, server):
+        self.id, self.site, disks = server
+        self.disks = sorted((disk, weight) for disk, weight in disks if weight > 0)
+        self.weight = sum(weight for _, weight in self.disks)
+
+    def arrive(self, a, b):
+        """The best disk: (arrival, server id, disk id), e, weight."""
+        arrivals = []
+        for disk, weight in self.disks:
+            e = exponential(draw(a, b, seed("fsdfs/place/disk/1", disk)))
+            arrivals.append(((Fraction(e, weight), self.id, disk), e, weight))
+        self.best, self.e, self.best_weight = min(arrivals)
+        return self
+
+
+def live(servers):
+    return [server for server in map(Live, servers) if server.disks]
+
+
+def candidates(servers, block):
+    def distance(server):
+        return int.from_bytes(hashlib.sha256(server.id).digest(), "big") ^ int.from_bytes(block, "big")
+
+    return sorted(servers, key=distance)[:CANDIDATES_MAX] if len(servers) > CANDIDATES_MAX else servers
+
+
+def by_site(servers):
+    sites = {}
+    for server in sorted(servers, key=lambda server: server.id):
+        sites.setdefault(server.site.encode(), []).append(server)
+    return [sites[site] for site in sorted(sites)]
+
+
+def site_targets(sites, copies):
+    wanted = min(copies, sum(map(len, sites)))
+    if len(sites) >= wanted:
+        weights = [sum(server.weight for server in site) for site in sites]
+        return wanted, fill(weights, [0] * len(sites), [ONE] * len(sites), wanted)
+    return wanted, sitefill([[server.weight for server in site] for site in sites], wanted)
+
+
+def in_site(site, q):
+    if q <= 1:
+        return [min(site, key=lambda server: server.best)] * q
+    t = fill([server.weight for server in site], [0] * len(site), [ONE] * len(site), q)
+    chosen = [server for server, share in zip(site, t) if share == ONE]
+    racing = [(server, share) for server, share in zip(site, t) if 0 < share < ONE]
+    e = [server.e * server.weight // server.best_weight for server, _ in racing]
+    winners = race(e, [share for _, share in racing], q - len(chosen))
+    return chosen + [racing[i][0] for i in winners]
+
+
+def place(servers, block, copies):
+    """The holders, live servers with their best disk, in order."""
+    a, b = int.from_bytes(block[:8], "big"), int.from_bytes(block[8:16], "big")
+    sites = by_site(server.arrive(a, b) for server in candidates(live(servers), block))
+    if not sites:
+        return []
+    wanted, targets = site_targets(sites, copies)
+    q = [t // ONE for t in targets]
+    want = wanted - sum(q)
+    racing = [s for s, t in enumerate(targets) if t % ONE > 0]
+    e = []
+    for s in racing:
+        first = min(sites[s], key=lambda server: server.best)
+        if q[s] == 0:
+            e.append(first.e * sum(server.weight for server in sites[s]) // first.best_weight)
+        else:
+            e.append(exponential(draw(a, b, seed("fsdfs/place/site/1", sites[s][0].site.encode()))))
+    for winner in race(e, [targets[s] % ONE for s in racing], want) if want > 0 else []:
+        q[racing[winner]] += 1
+    holders = [server for site, count in zip(sites, q) for server in in_site(site, count)]
+    assert len(holders) == len({server.id for server in holders}) == wanted
+    assert len({server.site for server in holders}) == min(wanted, len(sites))
+    return sorted(holders, key=lambda server: server.best)
+
+
+def order(servers, block, copies):
+    a, b = int.from_bytes(block[:8], "big"), int.from_bytes(block[8:16], "big")
+    holders = place(servers, block, copies)
+    everyone = [server.arrive(a, b) for server in live(servers)]
+    near = {server.id for server in candidates(everyone, block)}
+    taken = {server.id for server in holders}
+    rest = sorted(everyone, key=lambda server: (server.id not in near, server.best))
+    return holders + [server for server in rest if server.id not in taken]
+
+
+# --- section 6: capacity ---------------------------------------------------------------------------------------------
+
+
+def shares(site, q):
+    weights = [server.weight for server in site]
+    if q == 0:
+        return [0] * len(site)
+    if q == 1:
+        return [(w << 56) // sum(weights) for w in weights]
+    return [t << 28 for t in fill(weights, [0] * len(site), [ONE] * len(site), q)]
+
+
+def capacity(servers, copies):
+    sites = by_site(live(servers))
+    wanted, targets = site_targets(sites, copies) if sites else (0, [])
+    expected = []
+    for site, t in zip(sites, targets):
+        base, frac = divmod(t, ONE)
+        upper = shares(site, base + 1) if frac else [0] * len(site)
+        for server, low, high in zip(site, shares(site, base), upper):
+            expected.append((server, (ONE - frac) * low + frac * high))
+    usable = min(((server.weight << 84) // p for server, p in expected if p), default=0)
+    used = [(server, p, -(-usable * p >> 84)) for server, p in expected]
+    return {
+        "usable": usable,
+        "copies_short": copies - wanted,
+        "sites_short": max(0, wanted - len(sites)),
+        "stranded": sorted([server.id.hex(), server.weight - u] for server, _, u in used if server.weight > u),
+        "too_large": sorted(server.id.hex() for server, p, _ in used if p == 1 << 84 and server.weight > usable),
+    }
+
+
+# --- section 8: vectors ----------------------------------------------------------------------------------------------
+
+
+def cut_servers(count):
+    servers, identity = [], hashlib.sha256(bytes(32)).digest()
+    for i in range(count):
+        weight = 1 + int.from_bytes(identity[16:18], "big")
+        servers.append((identity, f"h{i % 700}", [(identity[:16], weight)]))
+        identity = hashlib.sha256(identity).digest()
+    return servers
+
+
+def index_of(servers, holders):
+    where = {server[0]: (i, {disk: j for j, (disk, _) in enumerate(server[2])}) for i, server in enumerate(servers)}
+    return [[where[h.id][0], where[h.id][1][h.best[2]]] for h in holders]
+
+
+def answer(vectors):
+    """Fills in every answer, from the questions that stand in `vectors`."""
+    vectors["mix"] = [[x, hexa(mix(int(x, 16)))] for x, *_ in vectors["mix"]]
+    vectors["e"] = [[u, exponential(int(u, 16))] for u, *_ in vectors["e"]]
+    vectors["seeds"] = [[tag, raw, hexa(seed(tag, bytes.fromhex(raw)))] for tag, raw, *_ in vectors["seeds"]]
+    vectors["table"] = [[k, TABLE[k]] for k, *_ in vectors["table"]]
+    vectors["table_sum"] = sum(TABLE)
+    vectors["draws"] = [[*abs_, hexa(draw(*(int(x, 16) for x in abs_)))] for *abs_, in (d[:3] for d in vectors["draws"])]
+    for case in vectors["fills"]:
+        case["t"] = fill(case["w"], case["lo"], case["hi"], case["n"])
+    for case in vectors["races"]:
+        case["winners"] = race([int(e, 16) for e in case["e"]], case["p"], case["n"])
+    for case in vectors["maps"]:
+        servers = [
+            (bytes.fromhex(i), site, [(bytes.fromhex(disk), weight) for disk, weight in disks])
+            for i, site, disks in case["servers"]
+        ]
+        for rule in case["copies"]:
+            sites = by_site(live(servers))
+            rule["targets"] = site_targets(sites, rule["n"])[1] if sites else []
+            rule["capacity"] = capacity(servers, rule["n"])
+            rule["places"] = [
+                [block, index_of(servers, place(servers, bytes.fromhex(block), rule["n"]))]
+                for block, *_ in rule["places"]
+            ]
+            first = bytes.fromhex(rule["places"][0][0])
+            rule["order"] = index_of(servers, order(servers, first, rule["n"]))
+    cut = vectors["cut"]
+    servers = cut_servers(cut["count"])
+    cut["places"] = [
+        [block, [server for server, _ in index_of(servers, place(servers, bytes.fromhex(block), cut["n"]))]]
+        for block, *_ in cut["places"]
+    ]
+    return vectors
+
+
+def hexa(number):
+    return f"{number:x}"
+
+
+class Dice:
+    """Reproducible in any version of Python."""
+
+    def __init__(self, name):
+        self.state = hashlib.sha256(name.encode()).digest()
+
+    def bytes(self, count):
+        self.state = hashlib.sha256(self.state).digest()
+        return self.state[:count]
+
+    def below(self, bound):
+        return int.from_bytes(self.bytes(16), "big") % bound
+
+    def pick(self, choices):
+        return choices[self.below(len(choices))]
+
+    def weight(self):
+        shape = self.below(10)
+        if shape == 0:
+            return 0
+        if shape == 1:
+            return self.pick([1, 2, (1 << 32) - 1])
+        return 1 + self.below(1 << self.pick([4, 8, 11, 13, 14, 20, 32]) - 1)
+
+
+def random_map(dice):
+    count = dice.pick([0, 1, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10, 12, 16, 20])
+    houses = 1 + dice.below(max(1, count + count // 2))
+    servers = []
+    for _ in range(count):
+        house = dice.below(houses)
+        site = dice.pick(["home", "Grüße", "a", "ab", "b"]) if house == 0 else f"house {house}"
+        disks = [[dice.bytes(16).hex(), dice.weight()] for _ in range(dice.pick([1, 1, 1, 2, 2, 3, 4, 0]))]
+        servers.append([dice.bytes(32).hex(), site, disks])
+    copies = sorted({dice.pick([1, 2, 3, 3, 4, 5, 6, 9, 14, 32]), 3})
+    return {
+        "servers": servers,
+        "copies": [{"n": n, "places": [[dice.bytes(32).hex()] for _ in range(8)]} for n in copies],
+    }
+
+
+def random_fill(dice):
+    count = 1 + dice.below(8)
+    most = [ONE * (1 + dice.below(3)) for _ in range(count)]
+    least = [dice.pick([0, 0, ONE]) for _ in range(count)]
+    low = -(-sum(least) // ONE)
+    n = low + dice.below(sum(most) // ONE - low + 2)
+    return {"w": [1 + dice.weight() for _ in range(count)], "lo": least, "hi": most, "n": max(1, n)}
+
+
+def random_race(dice):
+    count = 2 + dice.below(7)
+    weights = [1 + dice.weight() for _ in range(count)]
+    p = fill(weights, [0] * count, [ONE] * count, 1 + dice.below(count - 1))
+    keep = [t for t in p if 0 < t < ONE]
+    e = [hexa(exponential(int.from_bytes(dice.bytes(8), "big")) << dice.pick([0, 0, 10, 16])) for _ in keep]
+    return {"e": e, "p": keep, "n": round(sum(keep) / ONE)}
+
+
+def questions():
+    dice = Dice("fsdfs placement vectors 1")
+    numbers = [0, 1, 2, 3, 1 << 62, (1 << 62) + 1, (1 << 63) - 1, 1 << 63, 0xDEADBEEF, 0x123456789ABCDEF0, U64]
+    numbers += [int.from_bytes(dice.bytes(8), "big") >> shift for shift in range(0, 64, 3)]
+    counted = bytes(range(32))
+    return {
+        "chapter": "03-placement",
+        "mix": [[hexa(x)] for x in numbers],
+        "e": [[hexa(x)] for x in numbers],
+        "seeds": [["fsdfs/place/disk/1", counted[:16].hex()], ["fsdfs/place/site/1", counted[:16].hex()]]
+        + [["fsdfs/place/disk/1", dice.bytes(16).hex()] for _ in range(4)]
+        + [["fsdfs/place/site/1", site.encode().hex()] for site in ["home", "Grüße", "x" * 64]],
+        "table": [[k] for k in [0, 1, 2, *range(64, 2047, 61), 2047, 2048]],
+        "draws": [[hexa(int.from_bytes(dice.bytes(8), "big")) for _ in range(3)] for _ in range(12)],
+        "fills": [random_fill(dice) for _ in range(40)],
+        "races": [case for case in (random_race(dice) for _ in range(60)) if case["p"]],
+        "maps": [random_map(dice) for _ in range(90)],
+        "cut": {"count": 1100, "n": 3, "places": [[dice.bytes(32).hex()] for _ in range(20)]},
+    }
+
+
+def text_of(vectors):
+    """One case a line, so that a difference can be read."""
+    lines = []
+    for key, value in vectors.items():
+        if isinstance(value, list):
+            inner = ",\n".join(json.dumps(item, ensure_ascii=False, separators=(",", ":")) for item in value)
+            lines.append(f'"{key}": [\n{inner}\n]')
+        else:
+            lines.append(f'"{key}": {json.dumps(value, ensure_ascii=False, separators=(",", ":"))}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def main(arguments):
+    path = pathlib.Path(arguments[0]) / "placement.json"
+    if arguments[1:] == ["--write"]:
+        path.write_text(text_of(answer(questions())), encoding="utf-8")
+    published = json.loads(path.read_text(encoding="utf-8"))
+    computed = answer(json.loads(path.read_text(encoding="utf-8")))
+    wrong = [key for key in published if published[key] != computed.get(key)]
+    count = sum(len(rule["places"]) for case in published["maps"] for rule in case["copies"]) + len(published["cut"]["places"])
+    print(f"03-placement: {count} placements over {len(published['maps']) + 1} maps" if not wrong else f"03-placement: differs in {', '.join(wrong)}")
+    return 1 if wrong or count < 1000 else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1:]))

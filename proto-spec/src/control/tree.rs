@@ -1,0 +1,237 @@
+//! Files and folders.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Error, Escaped, POOL_VOLUME, raw_bytes};
+
+/// How durable a change became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All wanted copies.
+    Stored,
+    /// Fewer copies than wanted; they are completed as soon as members with room are up.
+    Degraded,
+}
+
+/// What became of a change. (If nothing durable was promised the request fails with an [`Error`] instead.)
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Written {
+    /// How durable it became: the worst of its blocks and of the change to the folder.
+    pub outcome: Outcome,
+    /// Distinct servers that have it for sure.
+    pub copies: u8,
+    /// N.
+    pub wanted: u8,
+    /// Distinct sites among them.
+    pub sites: u8,
+    /// Bytes of the file; 0 for a change without content.
+    pub bytes: u64,
+    /// Bytes of new blocks: 0 = everything was in the pool already.
+    pub uploaded_bytes: u64,
+    /// The entry was exactly so already.
+    pub unchanged: bool,
+}
+
+/// Many small changes in one commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Edits {
+    /// Which volume; default [`POOL_VOLUME`].
+    #[serde(default = "pool_volume")]
+    pub volume: String,
+    /// Carried out in order, at most [`super::EDITS_MAX`]; each succeeds or fails by itself.
+    pub edits: Vec<Edit>,
+}
+
+fn pool_volume() -> String {
+    POOL_VOLUME.into()
+}
+
+/// A small change. Paths are [`Escaped`] and begin with `/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Edit {
+    /// Makes a folder and its parents, or gives an existing one new attributes.
+    Folder {
+        /// Where.
+        #[schema(value_type = String)]
+        path: Escaped,
+        /// Its attributes; none = leave as they are, or default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attrs: Option<Attrs>,
+        /// Fail if it exists.
+        #[serde(default)]
+        fresh: bool,
+    },
+    /// Writes a symbolic link.
+    Link {
+        /// Where.
+        #[schema(value_type = String)]
+        path: Escaped,
+        /// What it points at.
+        #[schema(value_type = String)]
+        target: Escaped,
+        /// Its modification time.
+        #[serde(default)]
+        mtime_ns: i64,
+    },
+    /// Removes a file, link or folder.
+    Remove {
+        /// What.
+        #[schema(value_type = String)]
+        path: Escaped,
+        /// A folder with everything in it; otherwise only an empty one.
+        #[serde(default)]
+        recursive: bool,
+    },
+    /// Moves or renames; replaces a file by a file, never a folder.
+    Move {
+        /// From.
+        #[schema(value_type = String)]
+        from: Escaped,
+        /// The new path itself, not a folder to move into.
+        #[schema(value_type = String)]
+        to: Escaped,
+    },
+}
+
+/// Attributes of a file or folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Attrs {
+    /// Permission bits, 0 to 0o7777.
+    pub mode: u32,
+    /// Modification time.
+    pub mtime_ns: i64,
+}
+
+/// What became of many small changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Edited {
+    /// Of the commit. `unchanged` if no edit changed anything.
+    pub written: Written,
+    /// One an edit, in order.
+    pub edits: Vec<EditResult>,
+}
+
+/// What became of one small change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EditResult {
+    /// The tree changed.
+    Changed,
+    /// It was so already.
+    Unchanged,
+    /// It was not made.
+    Failed(Error),
+}
+
+/// A page of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page {
+    /// In the order of the bytes of the names.
+    pub entries: Vec<Entry>,
+    /// More follow: ask again with `after` = the last name.
+    pub more: bool,
+    /// Newer changes may exist that could not be heard of.
+    pub maybe_stale: bool,
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Entry {
+    /// Its name; bytes that are not UTF-8 are replaced.
+    pub name: String,
+    /// Its name in base64, if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_bytes: Option<String>,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes of a file or of a link's target.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time.
+    pub mtime_ns: i64,
+    /// What a link points at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The target in base64, if it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_bytes: Option<String>,
+    /// The name it is a conflicting version of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict_of: Option<String>,
+    /// When it was written into the volume.
+    pub written_ms: u64,
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+}
+
+/// Everything about one entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stat {
+    /// The entry.
+    pub entry: Entry,
+    /// Newer changes may exist that could not be heard of.
+    pub maybe_stale: bool,
+    /// Where its blocks are, if that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+}
+
+/// Where the blocks of an entry are, as far as the members that are up say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Placement {
+    /// Blocks of its content; a small file lies in its folder's block, which is meant then.
+    pub blocks: u64,
+    /// N.
+    pub wanted: u8,
+    /// Copies of the block that has fewest.
+    pub copies_min: u8,
+    /// Copies of the block that has most.
+    pub copies_max: u8,
+    /// Sites of the block that is on fewest.
+    pub sites_min: u8,
+    /// Who has how many of them.
+    pub holders: Vec<HolderBlocks>,
+}
+
+/// A holder's part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HolderBlocks {
+    /// Its key in hexadecimal.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its site.
+    pub site: String,
+    /// Blocks that it said it has.
+    pub blocks: u64,
+    /// Blocks that it should have.
+    pub wanted: u64,
+}
+
+impl Entry {
+    /// The name's bytes.
+    pub fn raw_name(&self) -> Vec<u8> {
+        raw_bytes(&self.name, self.name_bytes.as_deref())
+    }
+
+    /// The bytes of a link's target.
+    pub fn raw_target(&self) -> Option<Vec<u8>> {
+        self.target.as_ref().map(|text| raw_bytes(text, self.target_bytes.as_deref()))
+    }
+}

@@ -1,0 +1,135 @@
+//! [`Fact`]: any one of the signed structures, and how it travels.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Admins, Admission, Card, Cert, Features, Gone, Head, Heartbeat, Remove, Revoke, Rules, VolEpoch};
+use crate::codec::{Canonical, FormatError};
+use crate::ids::{FactId, PoolId, PublicKey, Signature};
+use crate::signed::{Envelope, Signable, Signed, statement_id};
+use crate::u8_enum;
+
+/// Anything that every member keeps and gossips. Its signature was checked; whether it counts (is its signer a member, an
+/// admin, the epoch's write key?) is for the fact set to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant is the signed form of the structure of that name")]
+pub enum Fact {
+    Cert(Signed<Cert>),
+    Admission(Signed<Admission>),
+    Card(Signed<Card>),
+    Heartbeat(Signed<Heartbeat>),
+    Gone(Signed<Gone>),
+    Admins(Signed<Admins>),
+    Rules(Signed<Rules>),
+    Revoke(Signed<Revoke>),
+    Remove(Signed<Remove>),
+    Features(Signed<Features>),
+    VolEpoch(Signed<VolEpoch>),
+    Head(Signed<Head>),
+}
+
+/// A fact as it travels and as it lies in the fact log: `[kind, payload, signature, key?]`; the key only with a head.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawFact {
+    kind: FactKind,
+    payload: Bytes,
+    signature: Signature,
+    key: Option<PublicKey>,
+    #[serde(skip)]
+    checked: Checked,
+}
+
+impl Canonical for RawFact {}
+
+/// The fact that a [`RawFact`] was made from in this process: its signature needs no second check. It never travels, so what
+/// a peer sent or a disk kept has none. In the simulator everything has, which is half of its speed.
+#[derive(Clone, Debug, Default)]
+struct Checked(Option<Fact>);
+
+impl PartialEq for Checked {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Checked {}
+
+u8_enum! {
+    /// The kind byte of a [`RawFact`].
+    #[allow(missing_docs, reason = "named like the structures")]
+    pub enum FactKind {
+        1 => Cert,
+        2 => Admission,
+        3 => Card,
+        4 => Heartbeat,
+        5 => Gone,
+        6 => Admins,
+        7 => Rules,
+        8 => Revoke,
+        9 => Remove,
+        10 => Features,
+        11 => VolEpoch,
+        12 => Head,
+    }
+}
+
+macro_rules! each_fact {
+    ($($variant:ident),+) => {
+        impl Fact {
+            /// The statement's id.
+            pub fn id(&self) -> FactId {
+                match self { $(Self::$variant(signed) => signed.id(),)+ }
+            }
+
+            /// Whose signature it bears.
+            pub fn signer(&self) -> PublicKey {
+                match self { $(Self::$variant(signed) => signed.signer(),)+ }
+            }
+
+            /// Its kind.
+            pub fn kind(&self) -> FactKind {
+                match self { $(Self::$variant(_) => FactKind::$variant,)+ }
+            }
+
+            /// Bytes of its payload.
+            pub fn payload_len(&self) -> usize {
+                match self { $(Self::$variant(signed) => signed.envelope().payload.len(),)+ }
+            }
+
+            /// The form that travels.
+            pub fn raw(&self) -> RawFact {
+                let Envelope { payload, signature } = match self { $(Self::$variant(signed) => signed.envelope(),)+ };
+                let key = matches!(self, Self::Head(_)).then(|| self.signer());
+                RawFact { kind: self.kind(), payload, signature, key, checked: Checked(Some(self.clone())) }
+            }
+        }
+
+        impl RawFact {
+            /// The id it has if its signature fits.
+            pub fn id(&self, pool: PoolId) -> FactId {
+                match self.kind { $(FactKind::$variant => statement_id($variant::LABEL, pool, &self.payload),)+ }
+            }
+
+            /// Checks form and signature.
+            pub fn open(&self, pool: PoolId) -> Result<Fact, FormatError> {
+                // The id covers the pool's id: a statement of another pool is another statement.
+                if let Some(fact) = self.checked.0.as_ref().filter(|fact| fact.id() == self.id(pool)) {
+                    return Ok(fact.clone());
+                }
+                let envelope = Envelope { payload: self.payload.clone(), signature: self.signature };
+                if self.key.is_some() != (self.kind == FactKind::Head) {
+                    return Err(FormatError::NotCanonical);
+                }
+                match self.kind { $(FactKind::$variant => Signed::open(pool, &envelope, self.key).map(Fact::$variant),)+ }
+            }
+        }
+
+        $(impl From<Signed<$variant>> for Fact {
+            fn from(signed: Signed<$variant>) -> Self {
+                Self::$variant(signed)
+            }
+        })+
+    };
+}
+
+each_fact!(Cert, Admission, Card, Heartbeat, Gone, Admins, Rules, Revoke, Remove, Features, VolEpoch, Head);

@@ -1,0 +1,82 @@
+//! Making certificates: the founder's by the root key, a newcomer's by its ticket's key.
+
+use ed25519_dalek::SigningKey;
+
+use crate::identity::{Cert, CertKind, FOUNDER_DEPTH, Role};
+use crate::ids::{NodeId, PoolId, PublicKey};
+use crate::signed::Signed;
+
+/// The pool that a root key founds.
+pub fn pool_of(root: &SigningKey) -> PoolId {
+    PoolId(root.verifying_key().to_bytes())
+}
+
+/// The certificate of the pool's first member: all rights.
+pub fn founder_cert(root: &SigningKey, founder: NodeId) -> Signed<Cert> {
+    let cert = Cert {
+        version: 1,
+        kind: CertKind::Member,
+        issuer: pool_of(root).into(),
+        subject: founder.into(),
+        role: Role::Full,
+        may_invite: true,
+        depth: FOUNDER_DEPTH,
+        grant_until: 0,
+        redeem_by: 0,
+        uses: 0,
+    };
+    Signed::sign(pool_of(root), root, cert)
+}
+
+/// What an invitation gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Invitation {
+    /// Public half of the ticket's throw-away key.
+    pub subject: PublicKey,
+    /// Of whoever redeems it; never wider than the issuer's.
+    pub role: Role,
+    /// Wall milliseconds after which nobody is admitted with it; 0 = never.
+    pub redeem_by: u64,
+    /// Newcomers at most.
+    pub uses: u32,
+}
+
+/// A ticket's certificate. Its newcomers may invite in turn as long as the depth of the chain allows.
+/// None if the issuer's certificate does not allow to invite, or not that.
+pub fn ticket_cert(pool: PoolId, issuer: &SigningKey, own: &Cert, invitation: Invitation) -> Option<Signed<Cert>> {
+    let depth = own.depth.checked_sub(1)?;
+    let cert = Cert {
+        version: 1,
+        kind: CertKind::Ticket,
+        issuer: own.subject,
+        subject: invitation.subject,
+        role: invitation.role,
+        may_invite: own.may_invite,
+        depth,
+        grant_until: own.grant_until,
+        redeem_by: invitation.redeem_by,
+        uses: invitation.uses,
+    };
+    // Below depth 1 there is no room for the newcomer's own certificate.
+    let fits = depth >= 1 && invitation.uses >= 1 && super::may_issue(own, &cert).is_ok();
+    fits.then(|| Signed::sign(pool, issuer, cert))
+}
+
+/// The certificate that a newcomer signs for its own node with its ticket's key: the ticket's rights, one step deeper.
+/// None if the ticket leaves no room.
+pub fn newcomer_cert(pool: PoolId, ticket_key: &SigningKey, ticket: &Cert, newcomer: NodeId) -> Option<Signed<Cert>> {
+    let depth = ticket.depth.checked_sub(1)?;
+    let cert = Cert {
+        version: 1,
+        kind: CertKind::Member,
+        issuer: ticket.subject,
+        subject: newcomer.into(),
+        role: ticket.role,
+        may_invite: ticket.may_invite,
+        depth,
+        grant_until: ticket.grant_until,
+        redeem_by: 0,
+        uses: 0,
+    };
+    Some(Signed::sign(pool, ticket_key, cert))
+}

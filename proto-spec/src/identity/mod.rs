@@ -1,0 +1,26 @@
+//! Who belongs to the pool and what its members say (spec 01-identity).
+
+mod armour;
+mod capability;
+pub mod chain;
+mod fact;
+mod issue;
+mod secret;
+mod statement;
+mod ticket;
+
+pub use armour::{Kind, TextError};
+pub use capability::{Capability, Level};
+pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue};
+pub use fact::{Fact, FactKind, RawFact};
+pub use issue::{Invitation, founder_cert, newcomer_cert, pool_of, ticket_cert};
+pub use secret::Secret;
+pub use statement::*;
+pub use ticket::{BOOTSTRAP_ADDRS_MAX, BOOTSTRAP_MAX, Ticket};
+
+use crate::codec::{FormatError, bound};
+
+/// A text for people: not empty, not too long, nothing that moves a terminal's cursor.
+fn text(value: &str, most: usize, what: &'static str) -> Result<(), FormatError> {
+    bound((1..=most).contains(&value.len()) && !value.chars().any(char::is_control), what)
+}

@@ -1,0 +1,391 @@
+//! The structures that members sign.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::text;
+use crate::codec::{Canonical, FormatError, ascending, bound};
+use crate::ids::{DiskId, FactId, Key, NodeId, PublicKey, VolumeId, Writer};
+use crate::label::sign;
+use crate::signed::Signable;
+use crate::time::Hlc;
+use crate::u8_enum;
+
+u8_enum! {
+    /// What a certificate is for.
+    pub enum CertKind {
+        /// Its subject is a member's node.
+        1 => Member,
+        /// Its subject is the throw-away key of a ticket; it signs exactly one thing, a member certificate.
+        2 => Ticket,
+    }
+}
+
+u8_enum! {
+    /// What a member may do.
+    pub enum Role {
+        /// Reads, writes, stores.
+        1 => Full,
+        /// Reads and stores.
+        2 => Reader,
+        /// Stores only; pulls no capabilities.
+        3 => StorageOnly,
+    }
+}
+
+/// One link of a membership chain: `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cert {
+    /// 1.
+    pub version: u8,
+    /// Member or ticket.
+    pub kind: CertKind,
+    /// Who signs: the pool's root key, a member, or (for the member certificate of its redeemer) a ticket key.
+    pub issuer: PublicKey,
+    /// Whose certificate it is.
+    pub subject: PublicKey,
+    /// What the subject may do; never wider than the issuer's.
+    pub role: Role,
+    /// Whether the subject may invite.
+    pub may_invite: bool,
+    /// How many more links may follow; shrinks along the chain.
+    pub depth: u8,
+    /// Wall milliseconds after which the membership ends; 0 = never.
+    pub grant_until: u64,
+    /// Tickets: wall milliseconds after which nobody is admitted with it; 0 = never. Members: 0.
+    pub redeem_by: u64,
+    /// Tickets: how many newcomers it admits, at least 1. Members: 0.
+    pub uses: u32,
+}
+
+/// "This newcomer came in with this ticket": `[1, ticket cert id, member cert id, witness, hlc]`, signed by the witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// 1.
+    pub version: u8,
+    /// Id of the ticket's certificate.
+    pub ticket: FactId,
+    /// Id of the newcomer's member certificate.
+    pub member: FactId,
+    /// The member that let it in.
+    pub witness: NodeId,
+    /// When.
+    pub hlc: Hlc,
+}
+
+/// A disk on a card: `[id16, gib, claim seq]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardDisk {
+    /// From its superblock.
+    pub id: DiskId,
+    /// Its weight, whole GiB (test pools may declare a smaller unit); 0 = takes nothing new.
+    pub gib: u32,
+    /// Claim sequence of its superblock; the highest claim in the pool owns the disk.
+    pub claim: u64,
+}
+
+/// What a node says of itself: `[1, node, seq, instance, name, site, disks, addrs, uplink?, flags, features]`, signed by the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Card {
+    /// 1.
+    pub version: u8,
+    /// Who.
+    pub node: NodeId,
+    /// Higher wins; at equal `seq` the larger id wins.
+    pub seq: u64,
+    /// Random, drawn when the home folder was made: tells a twin apart.
+    pub instance: Writer,
+    /// Its name for people, 1 to 64 bytes.
+    pub name: String,
+    /// Its house, 1 to 64 bytes. Nodes with equal sites are expected to burn together.
+    pub site: String,
+    /// At most 64, ascending by id.
+    pub disks: Vec<CardDisk>,
+    /// At most 8 of `HOST:PORT` (UDP), the best first. HOST may be a DNS name.
+    pub addrs: Vec<String>,
+    /// Upload of its line in KiB/s, if the owner said so.
+    pub uplink: Option<u32>,
+    /// Bit set of [`card_flag`].
+    pub flags: u32,
+    /// Highest feature level the program supports.
+    pub features: u32,
+}
+
+/// Bits of [`Card::flags`].
+pub mod card_flag {
+    /// Its disks are full: it takes no new blocks, but keeps its weight, and with it what it holds.
+    pub const READ_ONLY: u32 = 1;
+}
+
+/// "I am alive": `[1, node, boot, counter]`, signed by the node. Heartbeats are gossiped, times never.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// 1.
+    pub version: u8,
+    /// Who.
+    pub node: NodeId,
+    /// Wall milliseconds of its start, made to grow from one boot to the next.
+    pub boot: u64,
+    /// Grows within a boot.
+    pub counter: u64,
+}
+
+/// "I have heard nothing of this member for longer than the rule says": `[1, member, last heartbeat, issuer]`.
+/// Effective when a majority of the other members says so; void by a newer heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// 1.
+    pub version: u8,
+    /// Who is gone.
+    pub member: NodeId,
+    /// `(boot, counter)` of the last heartbeat heard of it.
+    pub last: (u64, u64),
+    /// Who says so.
+    pub issuer: NodeId,
+}
+
+/// The pool's admins: version n+1 names the id of n. Signed by root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admins {
+    /// 1.
+    pub version: u8,
+    /// Number of this list, from 1.
+    pub number: u64,
+    /// Id of the list before; none for the first.
+    pub previous: Option<FactId>,
+    /// The pool's root key.
+    pub signer: PublicKey,
+    /// Rank 1, 2, ... (root is rank 0), at most 64, distinct.
+    pub admins: Vec<NodeId>,
+}
+
+/// The pool's rules: version n+1 names the id of n. Signed by root or an admin. Compiled-in floors bound each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rules {
+    /// 1.
+    pub version: u8,
+    /// Number of these rules, from 1.
+    pub number: u64,
+    /// Id of the rules before.
+    pub previous: Option<FactId>,
+    /// Root or an admin.
+    pub signer: PublicKey,
+    /// Replication factor N for new blocks, 1 to 32.
+    pub copies: u8,
+    /// Hours a holder may be away before a temporary replica is made.
+    pub away_grace_hours: u32,
+    /// Days of silence after which a member may be called gone.
+    pub gone_days: u32,
+    /// Hours between the last possession question and the first step of deletion.
+    pub garbage_grace_hours: u32,
+    /// Days for which every version is kept.
+    pub retain_days: u32,
+    /// Largest weight a card may claim, GiB; 0 = no cap.
+    pub weight_gib_max: u32,
+}
+
+/// Statements a revocation keeps at most: half a megabyte of ids, as many as one key may sign in a pool.
+pub const KEEP_MAX: usize = 16_384;
+
+/// A revocation: `[1, signer, subject, reason, keep]`. Void is whatever `subject` signed that is not in `keep`.
+/// A signer revokes only members below it and lower ranks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoke {
+    /// 1.
+    pub version: u8,
+    /// Root, an admin, or an ancestor of the subject in its chain.
+    pub signer: PublicKey,
+    /// A member's or a ticket's key.
+    pub subject: PublicKey,
+    /// For people, at most 200 bytes.
+    pub reason: String,
+    /// Ids of what the subject signed and what stays valid, ascending.
+    pub keep: Vec<FactId>,
+}
+
+/// "This node leaves": it may still serve and hand over. `[1, signer, node]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remove {
+    /// 1.
+    pub version: u8,
+    /// The node itself, or as for a revocation.
+    pub signer: PublicKey,
+    /// Who leaves.
+    pub node: NodeId,
+}
+
+/// The pool's feature level; monotone, raised when all members not gone support it. `[1, signer, level]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    /// 1.
+    pub version: u8,
+    /// Any full member.
+    pub signer: PublicKey,
+    /// The greatest valid one counts.
+    pub level: u32,
+}
+
+/// The current key of a volume (spec 05-volume), signed by the volume's owner; for `pool` by root or an admin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolEpoch {
+    /// 1.
+    pub version: u8,
+    /// Which volume.
+    pub volume: VolumeId,
+    /// From 1.
+    pub epoch: u32,
+    /// Who signs this.
+    pub signer: PublicKey,
+    /// Key that signs the heads of this epoch.
+    pub write_pk: PublicKey,
+    /// Lets a receiver check a read capability it was given.
+    pub read_check: Key,
+    /// Commit ids at which the previous epoch ended, ascending.
+    pub frozen_heads: Vec<crate::ids::BlockId>,
+    /// Previous read key, sealed under this one.
+    pub prev_sealed: Option<Bytes>,
+}
+
+/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block]`, signed with the epoch's write key.
+/// It carries the small commit block whole, so it never points at nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// 1.
+    pub version: u8,
+    /// Which volume.
+    pub volume: VolumeId,
+    /// Which epoch's write key signs.
+    pub epoch: u32,
+    /// The commit block, at most [`crate::volume::COMMIT_BYTES_MAX`].
+    pub commit: Bytes,
+}
+
+fn first_version(what: &'static str, version: u8) -> Result<(), FormatError> {
+    if version == 1 { Ok(()) } else { Err(FormatError::TooNew { what, version: version.into() }) }
+}
+
+impl Canonical for Cert {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a certificate", self.version)?;
+        match self.kind {
+            CertKind::Member => {
+                bound(self.redeem_by == 0 && self.uses == 0, "redeem_by or uses of a member certificate")
+            }
+            CertKind::Ticket => bound(self.uses >= 1, "uses of a ticket"),
+        }
+    }
+}
+
+impl Canonical for Admission {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("an admission", self.version)
+    }
+}
+
+impl Canonical for Card {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a card", self.version)?;
+        text(&self.name, 64, "the name on a card")?;
+        text(&self.site, 64, "the site on a card")?;
+        bound(self.disks.len() <= 64, "the disks on a card")?;
+        ascending(&self.disks, |disk| disk.id)?;
+        bound(self.addrs.len() <= 8, "the addresses on a card")?;
+        self.addrs.iter().try_for_each(|addr| text(addr, 255, "an address on a card"))
+    }
+}
+
+impl Canonical for Heartbeat {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a heartbeat", self.version)
+    }
+}
+
+impl Canonical for Gone {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a gone statement", self.version)
+    }
+}
+
+impl Canonical for Admins {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a list of admins", self.version)?;
+        bound(self.number >= 1 && (self.number == 1) == self.previous.is_none(), "the number of a list of admins")?;
+        bound(self.admins.len() <= 64, "the list of admins")?;
+        let distinct: std::collections::BTreeSet<_> = self.admins.iter().collect();
+        bound(distinct.len() == self.admins.len(), "the list of admins")
+    }
+}
+
+impl Canonical for Rules {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("rules", self.version)?;
+        bound(self.number >= 1 && (self.number == 1) == self.previous.is_none(), "the number of rules")?;
+        bound((1..=32).contains(&self.copies), "copies")
+    }
+}
+
+impl Canonical for Revoke {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a revocation", self.version)?;
+        bound(self.reason.len() <= 200, "the reason of a revocation")?;
+        bound(self.keep.len() <= KEEP_MAX, "what a revocation keeps")?;
+        ascending(&self.keep, |id| *id)
+    }
+}
+
+impl Canonical for Remove {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a removal", self.version)
+    }
+}
+
+impl Canonical for Features {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a feature level", self.version)
+    }
+}
+
+impl Canonical for VolEpoch {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a volume epoch", self.version)?;
+        bound(self.epoch >= 1, "epoch")?;
+        bound(self.frozen_heads.len() <= 1024, "frozen heads")?;
+        bound(self.prev_sealed.as_ref().is_none_or(|sealed| sealed.len() <= 256), "the sealed previous key")?;
+        ascending(&self.frozen_heads, |id| *id)
+    }
+}
+
+impl Canonical for Head {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a head", self.version)?;
+        bound(self.epoch >= 1, "epoch")?;
+        bound(self.commit.len() <= crate::volume::COMMIT_BYTES_MAX, "the commit in a head")
+    }
+}
+
+macro_rules! signable {
+    ($($type:ty: $label:expr, $signer:expr;)+) => {
+        $(impl Signable for $type {
+            const LABEL: &'static str = $label;
+            fn signer(&self) -> Option<PublicKey> {
+                let signer: fn(&$type) -> Option<PublicKey> = $signer;
+                signer(self)
+            }
+        })+
+    };
+}
+
+signable! {
+    Cert: sign::CERT, |cert| Some(cert.issuer);
+    Admission: sign::ADMISSION, |admission| Some(admission.witness.into());
+    Card: sign::CARD, |card| Some(card.node.into());
+    Heartbeat: sign::HEARTBEAT, |beat| Some(beat.node.into());
+    Gone: sign::GONE, |gone| Some(gone.issuer.into());
+    Admins: sign::ADMINS, |admins| Some(admins.signer);
+    Rules: sign::RULES, |rules| Some(rules.signer);
+    Revoke: sign::REVOKE, |revoke| Some(revoke.signer);
+    Remove: sign::REMOVE, |remove| Some(remove.signer);
+    Features: sign::FEATURES, |features| Some(features.signer);
+    VolEpoch: sign::VOL_EPOCH, |epoch| Some(epoch.signer);
+    Head: sign::HEAD, |_| None;
+}

@@ -1,0 +1,225 @@
+//! Identifiers: fixed-length byte strings with a type each, so that one cannot be handed in for another.
+//!
+//! In MessagePack they are `bin` of exactly their length; in text and JSON they are lower-case hexadecimal.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use crate::label;
+
+/// A text that is not an identifier: wrong length or not hexadecimal. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id is {expected} hexadecimal digits")]
+pub struct BadId {
+    /// How many digits the identifier has.
+    pub expected: usize,
+}
+
+macro_rules! byte_id {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl $name {
+            /// Length in bytes.
+            pub const LEN: usize = $len;
+
+            /// The raw bytes.
+            pub const fn as_bytes(&self) -> &[u8; $len] {
+                &self.0
+            }
+
+            /// The first four bytes in hexadecimal: enough for a person to tell two apart in a log.
+            pub fn short(&self) -> String {
+                hex(&self.0[..4])
+            }
+        }
+
+        impl TryFrom<&[u8]> for $name {
+            type Error = BadId;
+            fn try_from(bytes: &[u8]) -> Result<Self, BadId> {
+                bytes.try_into().map(Self).map_err(|_| BadId { expected: 2 * $len })
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.short())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                unhex(text).map(Self).ok_or(BadId { expected: 2 * $len })
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                if to.is_human_readable() { to.collect_str(self) } else { to.serialize_bytes(&self.0) }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                struct Id;
+                impl Visitor<'_> for Id {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        write!(f, "{} bytes", $len)
+                    }
+                    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<$name, E> {
+                        bytes.try_into().map($name).map_err(|_| E::invalid_length(bytes.len(), &self))
+                    }
+                    fn visit_str<E: Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                if from.is_human_readable() { from.deserialize_str(Id) } else { from.deserialize_bytes(Id) }
+            }
+        }
+    };
+}
+
+byte_id!(
+    /// A raw Ed25519 public key: who signs. Never a libp2p type.
+    PublicKey, 32);
+byte_id!(
+    /// A node: its Ed25519 public key.
+    NodeId, 32);
+byte_id!(
+    /// A pool: the public half of its root key.
+    PoolId, 32);
+byte_id!(
+    /// A volume: the public half of its owner's key. The shared volume `pool` has the pool's id.
+    VolumeId, 32);
+byte_id!(
+    /// A block: `SHA-256("fsdfs/2/block" 00 || block)`, spec 02-block.
+    BlockId, 32);
+byte_id!(
+    /// A signed statement: SHA-256 of the bytes its signature covers, spec 01-identity.
+    FactId, 32);
+byte_id!(
+    /// A digest over facts or over the map.
+    Digest, 32);
+byte_id!(
+    /// A disk: random, written into its superblock once.
+    DiskId, 16);
+byte_id!(
+    /// One incarnation of a writer: random, never a node id, so that a restored backup cannot reuse its sequence numbers.
+    Writer, 8);
+byte_id!(
+    /// A symmetric key or secret. Its `Debug` shows four bytes only; it is never displayed in messages to users.
+    Key, 32);
+byte_id!(
+    /// A raw Ed25519 signature.
+    Signature, 64);
+
+impl From<NodeId> for PublicKey {
+    fn from(node: NodeId) -> Self {
+        Self(node.0)
+    }
+}
+
+impl From<PoolId> for PublicKey {
+    fn from(pool: PoolId) -> Self {
+        Self(pool.0)
+    }
+}
+
+impl From<PublicKey> for NodeId {
+    fn from(key: PublicKey) -> Self {
+        Self(key.0)
+    }
+}
+
+impl PoolId {
+    /// The shared volume of the pool, spec 05-volume.
+    pub fn volume(self) -> VolumeId {
+        VolumeId(self.0)
+    }
+}
+
+impl Digest {
+    /// `SHA-256(tag 00 bytes)`.
+    pub fn of(tag: &str, bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::new().chain_update(tag).chain_update([0]).chain_update(bytes).finalize().into())
+    }
+}
+
+impl BlockId {
+    /// The id of these bytes.
+    pub fn of(block: &[u8]) -> Self {
+        let mut hash = BlockHasher::default();
+        hash.update(block);
+        hash.finish()
+    }
+}
+
+/// Computes a block's id while its bytes arrive.
+#[derive(Clone)]
+pub struct BlockHasher(sha2::Sha256);
+
+impl Default for BlockHasher {
+    fn default() -> Self {
+        use sha2::Digest as _;
+        let mut hash = sha2::Sha256::new();
+        hash.update(label::BLOCK);
+        hash.update([0]);
+        Self(hash)
+    }
+}
+
+impl BlockHasher {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        use sha2::Digest as _;
+        self.0.update(bytes);
+    }
+
+    /// The id of all bytes taken in.
+    pub fn finish(self) -> BlockId {
+        use sha2::Digest as _;
+        BlockId(self.0.finalize().into())
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
+        .map(char::from)
+        .collect()
+}
+
+/// Reads exactly `N` bytes of lower-case hexadecimal.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digits = text.as_bytes();
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let value = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,91 @@
+//! Every label and hash tag of the formats, in one place.
+//!
+//! Editing any of these orphans stored data and breaks every signature made before. Add, never edit.
+
+/// Hash tag of a block id (spec 02-block).
+pub const BLOCK: &str = "fsdfs/2/block";
+/// Prefix of everything that is signed: `"fsdfs/2/" label 00 pool_id payload` (spec 01-identity).
+pub const SIGN_PREFIX: &str = "fsdfs/2/";
+
+/// Labels of signed structures, behind [`SIGN_PREFIX`].
+pub mod sign {
+    /// A certificate.
+    pub const CERT: &str = "cert";
+    /// An admission of a newcomer by its first member.
+    pub const ADMISSION: &str = "admission";
+    /// A node's card.
+    pub const CARD: &str = "card";
+    /// A node's heartbeat.
+    pub const HEARTBEAT: &str = "heartbeat";
+    /// "This member is gone."
+    pub const GONE: &str = "gone";
+    /// The pool's list of admins.
+    pub const ADMINS: &str = "admins";
+    /// The pool's rules.
+    pub const RULES: &str = "rules";
+    /// A revocation.
+    pub const REVOKE: &str = "revoke";
+    /// A removal that keeps the node as a guest.
+    pub const REMOVE: &str = "remove";
+    /// The pool's feature level.
+    pub const FEATURES: &str = "features";
+    /// The current key of a volume.
+    pub const VOL_EPOCH: &str = "vol-epoch";
+    /// A head of a volume.
+    pub const HEAD: &str = "head";
+    /// The author's signature inside a commit.
+    pub const AUTHOR: &str = "author";
+}
+
+/// HKDF info labels and hash tags of keys (spec 02-block, 05-volume).
+pub mod key {
+    /// Prefix of `D(x, l)`.
+    pub const DERIVE_PREFIX: &str = "fsdfs/2/";
+    /// Read capability of an epoch.
+    pub const VOL_READ: &str = "vol-read";
+    /// Seed of the write key of an epoch.
+    pub const VOL_WRITE_SIGN: &str = "vol-write-sign";
+    /// Key of the content-derived block keys.
+    pub const VOL_SEAL: &str = "vol-seal";
+    /// Key of the commit salts.
+    pub const VOL_COMMIT_SALT: &str = "vol-commit-salt";
+    /// Key that opens commits.
+    pub const VOL_COMMIT_OPEN: &str = "vol-commit-open";
+    /// Public check value of a read capability.
+    pub const VOL_READ_CHECK: &str = "vol-read-check";
+    /// Info of a commit's own key.
+    pub const COMMIT_KEY: &str = "fsdfs/2/commit-key";
+    /// Prefix of an audit answer.
+    pub const AUDIT: &str = "fsdfs/2/audit";
+    /// Info and associated data of a gate frame.
+    pub const GATE: &str = "fsdfs/2/gate";
+    /// Info and associated data of a gate verdict.
+    pub const GATE_VERDICT: &str = "fsdfs/2/gate-verdict";
+    /// Info from which the pool's Kademlia protocol name is made.
+    pub const KADEMLIA: &str = "fsdfs/2/kademlia";
+}
+
+/// Tags of placement seeds (spec 03-placement).
+pub mod place {
+    /// Seed of a disk.
+    pub const DISK: &str = "fsdfs/place/disk/1";
+    /// Seed of a site.
+    pub const SITE: &str = "fsdfs/place/site/1";
+}
+
+/// Tags of digests over sets of facts (spec 04-wire).
+pub mod digest {
+    /// Digest over all facts.
+    pub const GOSSIP: &str = "fsdfs/2/gossip";
+    /// Digest over what placement reads.
+    pub const MAP: &str = "fsdfs/2/map";
+    /// Checksum of tickets and capability strings.
+    pub const CHECKSUM: &str = "fsdfs/2/checksum";
+    /// Hash by which a large directory is split (spec 05-volume).
+    pub const DIRECTORY_SPLIT: &str = "fsdfs/2/directory-split";
+}
+
+/// Prefix of a ticket string.
+pub const TICKET: &str = "fsdfs-ticket-1:";
+/// Prefix of a capability string.
+pub const CAPABILITY: &str = "fsdfs-cap-1:";

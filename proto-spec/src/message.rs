@@ -1,0 +1,459 @@
+//! What members say to each other behind the gate (spec 04-wire).
+//!
+//! A message is one MessagePack value; a message with a block ([`Message::attached`]) is followed by the block's bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Canonical, FormatError, bound};
+use crate::identity::RawFact;
+use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId};
+use crate::time::Hlc;
+use crate::{tagged_enum, u8_enum};
+
+/// Block ids in one message at most: 512 ids are 16 KiB, an eighth of a second on a 1 Mbit/s line.
+pub const IDS_MAX: usize = 512;
+/// Facts in one message at most.
+pub const FACTS_MAX: usize = 256;
+/// Fact ids in one summary at most; longer summaries come in parts.
+pub const SUMMARY_IDS_MAX: usize = 4096;
+/// Bytes of a message without its block at most.
+pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of facts in one message, unless a single fact is longer. Small enough that a ping behind it waits little.
+const FACT_BYTES_MAX: usize = 256 * 1024;
+
+/// Cuts facts into lists that fit into one message each: 256 heads with large commits would be longer than a message may be.
+pub fn fact_parts(facts: &[RawFact]) -> Vec<Vec<RawFact>> {
+    let (mut parts, mut bytes) = (Vec::<Vec<RawFact>>::new(), 0);
+    for fact in facts {
+        let len = crate::codec::encode(fact).len();
+        match parts.last_mut().filter(|part| part.len() < FACTS_MAX && bytes + len <= FACT_BYTES_MAX) {
+            Some(part) => part.push(fact.clone()),
+            None => {
+                parts.push(vec![fact.clone()]);
+                bytes = 0;
+            }
+        }
+        bytes += len;
+    }
+    parts
+}
+
+/// Chosen by whoever asks, repeated by whoever answers.
+pub type RequestId = u64;
+
+tagged_enum! {
+    /// Everything that crosses an open connection except blocks' bytes.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Message {
+        /// "Are you there?" Answered at once.
+        1 => Ping(u64),
+        /// The number of the ping.
+        2 => Pong(u64),
+        /// Two digests and a clock, on connect and from time to time. Unequal gossip digests start a [`Summary`].
+        3 => Digests(Digests),
+        /// "These facts I have."
+        4 => Summary(Summary),
+        /// Facts the receiver may lack.
+        5 => Facts(Facts),
+        /// "They are durable here."
+        6 => FactsAck(FactsAck),
+        /// "Send me these facts."
+        7 => Want(Want),
+        /// "Do you have these blocks?" A yes is a durable renewal of the block's lease.
+        10 => Have(Have),
+        /// One answer an id, in order.
+        11 => HaveReply(HaveReply),
+        /// "Keep this block." The block follows.
+        12 => Store(Store),
+        /// What became of it.
+        13 => StoreReply(StoreReply),
+        /// "Give me this block."
+        14 => Fetch(Fetch),
+        /// The block, if there is one, follows.
+        15 => FetchReply(FetchReply),
+        /// "Which heads of this volume do you have?"
+        20 => Heads(Heads),
+        /// The heads.
+        21 => HeadsReply(HeadsReply),
+        /// "I was admitted; give me the capability of this volume."
+        22 => Capability(Capability),
+        /// The capability string, if the asker may have it.
+        23 => CapabilityReply(CapabilityReply),
+        /// Anti-entropy over a range of block ids.
+        30 => Ranges(Ranges),
+        /// Ranges that differ, split, or their ids.
+        31 => RangesReply(RangesReply),
+        /// "Prove that you hold these, wanted by this map."
+        32 => Prove(Prove),
+        /// One proof an id.
+        33 => ProveReply(ProveReply),
+        /// Challenge to one block.
+        34 => Audit(Audit),
+        /// `audit` of spec 02-block.
+        35 => AuditReply(AuditReply),
+    }
+}
+
+/// Digests of facts and map, and the sender's clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Digests {
+    /// Over all facts.
+    pub gossip: Digest,
+    /// Over what placement reads.
+    pub map: Digest,
+    /// The sender's stamp now: nodes notice clocks that are far apart.
+    pub clock: Hlc,
+}
+
+/// The ids of all facts of the sender, ascending, in parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The last part: what the receiver answers to it ends its answers.
+    pub last: bool,
+    /// First id of the range this part covers.
+    pub from: FactId,
+    /// Last id of the range this part covers.
+    pub to: FactId,
+    /// The ids in it.
+    pub ids: Vec<FactId>,
+}
+
+/// Facts, parents (certificates, epochs) before what hangs on them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// 0 = no answer wanted, else answered by [`FactsAck`] when durable.
+    pub request: RequestId,
+    /// At most [`FACTS_MAX`].
+    pub facts: Vec<RawFact>,
+}
+
+/// Answer to [`Facts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactsAck {
+    /// Of the facts.
+    pub request: RequestId,
+    /// Whether all of them are durable and valid here.
+    pub durable: bool,
+}
+
+/// Asks for facts by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// At most [`SUMMARY_IDS_MAX`].
+    pub ids: Vec<FactId>,
+}
+
+tagged_enum! {
+    /// What redundancy a link asks for; the stored claim of a record.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum Claim {
+        /// This many replicas.
+        1 => Replicas(u8),
+        /// Member of a stripe.
+        2 => Stripe(StripeClaim),
+    }
+}
+
+/// `(stripe, index, k, m)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StripeClaim {
+    /// Which stripe.
+    pub stripe: BlockId,
+    /// Which shard of it.
+    pub index: u8,
+    /// Shards needed.
+    pub k: u8,
+    /// Shards to spare.
+    pub m: u8,
+}
+
+/// Possession question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Have {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Whether a yes renews the lease, durably. Repair asks without.
+    pub renew: bool,
+    /// The asker's map: unequal maps make both exchange facts.
+    pub map: Digest,
+    /// What the asker wants for them: a yes records the greatest claim.
+    pub claim: Claim,
+    /// At most [`IDS_MAX`].
+    pub ids: Vec<BlockId>,
+}
+
+u8_enum! {
+    /// Answer to a possession question about one block.
+    pub enum Possession {
+        /// Not here, and this node has read its whole index.
+        0 => No,
+        /// Here; renewed if that was asked.
+        1 => Yes,
+        /// This node cannot say yet.
+        2 => NotYet,
+    }
+}
+
+/// Answers in the order of the ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaveReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// One an id.
+    pub answers: Vec<Possession>,
+}
+
+/// A block that follows its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// Its id; the receiver hashes what follows and compares.
+    pub id: BlockId,
+    /// How many bytes follow, at most [`crate::block::BLOCK_BYTES_MAX`].
+    pub len: u32,
+}
+
+impl From<&crate::block::Block> for Attached {
+    fn from(block: &crate::block::Block) -> Self {
+        let len = u32::try_from(block.bytes().len()).expect("a block is at most BLOCK_BYTES_MAX long");
+        Self { id: block.id(), len }
+    }
+}
+
+/// A block to keep; it follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Store {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// The sender's map.
+    pub map: Digest,
+    /// What redundancy is wanted.
+    pub claim: Claim,
+    /// Milliseconds since the block was first seen by its oldest holder: ages travel with blocks, repair never renews one.
+    pub age_ms: u64,
+    /// Whose quota it counts against.
+    pub charged_to: NodeId,
+    /// What follows.
+    pub block: Attached,
+}
+
+u8_enum! {
+    /// What became of a block that was sent.
+    pub enum StoreOutcome {
+        /// Durable here.
+        1 => Stored,
+        /// No room.
+        2 => Full,
+        /// The disk failed.
+        3 => Failed,
+        /// The bytes did not have the id they came with.
+        4 => WrongBytes,
+    }
+}
+
+/// Answer to [`Store`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreReply {
+    /// Of the block.
+    pub request: RequestId,
+    /// What became of it.
+    pub outcome: StoreOutcome,
+}
+
+/// Asks for a block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Which.
+    pub id: BlockId,
+}
+
+/// Answer to [`Fetch`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// What follows, or why nothing does.
+    pub outcome: FetchOutcome,
+    /// With [`FetchOutcome::Found`] only.
+    pub block: Option<Attached>,
+}
+
+u8_enum! {
+    /// Whether a block follows, or why none does.
+    pub enum FetchOutcome {
+        /// It follows.
+        1 => Found,
+        /// Not here.
+        2 => No,
+        /// This node cannot say yet.
+        3 => NotYet,
+        /// It was here, but its record is damaged.
+        4 => Damaged,
+    }
+}
+
+/// Asks for the heads of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heads {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Which volume.
+    pub volume: VolumeId,
+    /// Ids of the heads the asker has, ascending: they are not sent again.
+    pub known: Vec<FactId>,
+}
+
+/// Answer to [`Heads`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadsReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// False: the node has not finished an exchange of facts since its start, so there may be more ("not yet", never "none").
+    pub finished: bool,
+    /// Heads the asker did not name.
+    pub facts: Vec<RawFact>,
+}
+
+/// Asks for the read or write capability of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capability {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Which volume.
+    pub volume: VolumeId,
+}
+
+/// Answer to [`Capability`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// A capability string (spec 05-volume); none if the asker may not have it or the node does not hold it.
+    pub capability: Option<String>,
+}
+
+/// A range of block ids with a fingerprint over (id, claims).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangePrint {
+    /// First id.
+    pub from: BlockId,
+    /// Last id.
+    pub to: BlockId,
+    /// How many ids lie in it.
+    pub count: u64,
+    /// XOR over SHA-256 of (id, claims).
+    pub fingerprint: Digest,
+}
+
+/// Anti-entropy question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranges {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// The asker's map.
+    pub map: Digest,
+    /// At most [`IDS_MAX`].
+    pub ranges: Vec<RangePrint>,
+}
+
+/// Anti-entropy answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangesReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// The answerer's map.
+    pub map: Digest,
+    /// Ranges that differ, split further.
+    pub ranges: Vec<RangePrint>,
+    /// Ids in ranges too small to split.
+    pub ids: Vec<BlockId>,
+}
+
+/// Asks for fresh proofs before a replica is removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prove {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// The prover must have the same map.
+    pub map: Digest,
+    /// And be wanted for this many copies.
+    pub copies: u8,
+    /// At most [`IDS_MAX`].
+    pub ids: Vec<BlockId>,
+}
+
+/// Proofs in the order of the ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProveReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// The prover's map.
+    pub map: Digest,
+    /// Repeated.
+    pub copies: u8,
+    /// Whether the block is held here, wanted here, and not about to be removed.
+    pub held: Vec<bool>,
+}
+
+/// Challenge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audit {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Fresh randomness.
+    pub nonce: Key,
+    /// Which block.
+    pub id: BlockId,
+}
+
+/// Answer to a challenge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditReply {
+    /// Of the challenge.
+    pub request: RequestId,
+    /// `audit` of spec 02-block; none if the block is not here.
+    pub proof: Option<Digest>,
+}
+
+impl Message {
+    /// The block that follows the message on the wire.
+    pub fn attached(&self) -> Option<Attached> {
+        match self {
+            Self::Store(store) => Some(store.block),
+            Self::FetchReply(reply) => reply.block,
+            _ => None,
+        }
+    }
+}
+
+impl Canonical for Message {
+    fn check(&self) -> Result<(), FormatError> {
+        if let Some(attached) = self.attached() {
+            bound((1..=crate::block::BLOCK_BYTES_MAX).contains(&(attached.len as usize)), "the length of a block")?;
+        }
+        match self {
+            Self::Summary(summary) => bound(summary.ids.len() <= SUMMARY_IDS_MAX, "the ids of a summary"),
+            Self::Facts(facts) => bound(facts.facts.len() <= FACTS_MAX, "the facts of a message"),
+            Self::Want(want) => bound(want.ids.len() <= SUMMARY_IDS_MAX, "the facts asked for"),
+            Self::Have(have) => bound(have.ids.len() <= IDS_MAX, "the ids of a question"),
+            Self::HaveReply(reply) => bound(reply.answers.len() <= IDS_MAX, "the answers"),
+            Self::FetchReply(reply) => {
+                bound((reply.outcome == FetchOutcome::Found) == reply.block.is_some(), "the block of an answer")
+            }
+            Self::Heads(heads) => bound(heads.known.len() <= FACTS_MAX, "the heads named"),
+            Self::HeadsReply(reply) => bound(reply.facts.len() <= FACTS_MAX, "the heads of an answer"),
+            Self::CapabilityReply(reply) => {
+                bound(reply.capability.as_ref().is_none_or(|text| text.len() <= 1024), "a capability string")
+            }
+            Self::Ranges(ranges) => bound(ranges.ranges.len() <= IDS_MAX, "the ranges"),
+            Self::RangesReply(reply) => {
+                bound(reply.ranges.len() <= IDS_MAX && reply.ids.len() <= IDS_MAX, "the ranges")
+            }
+            Self::Prove(prove) => bound(prove.ids.len() <= IDS_MAX, "the ids to prove"),
+            Self::ProveReply(reply) => bound(reply.held.len() <= IDS_MAX, "the proofs"),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What lands on a disk: segment records, footers, superblocks, the fact log (spec 06-store).
+//!
+//! Records, segments and logs are fixed big-endian layouts with checksums, because they are read from damaged disks:
+//! each piece must tell by itself whether it is whole. What lies inside them is MessagePack as everywhere else.
+
+mod footer;
+mod log;
+mod segment;
+mod small;
+#[cfg(test)]
+mod tests;
+
+pub use footer::{FOOTER_BODY_BYTES_MAX, Footer, TRAILER_BYTES, Trailer, footer_records};
+pub use log::{
+    FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogHeader, frame, frame_payload, log_entry,
+};
+pub use segment::{
+    CLAIMS_BYTES_MAX, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader, RecordKind,
+    SEGMENT_HEADER_BYTES, SegmentHeader,
+};
+pub use small::{DiskList, KnownDisk, Superblock};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Canonical;
+use crate::identity::RawFact;
+use crate::ids::{BlockId, NodeId, VolumeId, Writer};
+use crate::message::Claim;
+use crate::tagged_enum;
+
+/// What a holder knows of a block besides its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordInfo {
+    /// Which block.
+    pub id: BlockId,
+    /// Bytes of the block.
+    pub len: u32,
+    /// Redundancy asked for, ascending, at least one.
+    pub claims: Vec<Claim>,
+    /// Wall milliseconds when its oldest holder first saw it.
+    pub first_seen: u64,
+    /// Wall milliseconds of the last renewal here.
+    pub renewed: u64,
+    /// Whose quota it counts against.
+    pub charged_to: NodeId,
+}
+
+tagged_enum! {
+    /// An entry of the log in the home folder and on every disk. Start takes the union of all logs.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum LogEntry {
+        /// A fact, verbatim.
+        1 => Fact(RawFact),
+        /// The sequence number this node's incarnation has reached.
+        2 => Own(Own),
+        /// A capability string this node was given. Home log only.
+        3 => Capability(CapabilityEntry),
+        /// What a later version wrote.
+        255 => Unknown(Bytes),
+    }
+}
+
+impl Canonical for LogEntry {}
+
+/// A writer's last sequence number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// The incarnation.
+    pub writer: Writer,
+    /// Used up to here, durably, before anything with it is sent.
+    pub seq: u64,
+}
+
+/// A capability.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapabilityEntry {
+    /// Of which volume.
+    pub volume: VolumeId,
+    /// `fsdfs-cap-1:...`
+    pub text: String,
+}
+
+/// Begins every record of a segment and every frame of a log: random, drawn when the file is made.
+///
+/// A fixed magic could be planted: whoever gets a block stored could hide a whole record in its bytes, and a reader that
+/// searches for the next record behind damage would believe it. Nobody else knows the marker.
+pub type Marker = [u8; 8];
+
+/// Claims in one record at most. One block in two stripes has two; more than a handful is somebody's mistake.
+pub const CLAIMS_MAX: usize = 32;
+
+/// Adds what another link wants of the block. Returns whether that changes anything.
+///
+/// Of several replica counts only the greatest says anything. A stripe that no longer fits into the list is granted as
+/// many replicas as survive the same losses.
+pub fn add_claim(claims: &mut Vec<Claim>, claim: Claim) -> bool {
+    match (claim, claims.first().copied()) {
+        (Claim::Replicas(wanted), Some(Claim::Replicas(has))) if wanted <= has => false,
+        (Claim::Replicas(_), Some(Claim::Replicas(_))) => {
+            claims[0] = claim;
+            true
+        }
+        (Claim::Replicas(_), _) => {
+            claims.truncate(CLAIMS_MAX - 1);
+            claims.insert(0, claim);
+            true
+        }
+        (Claim::Stripe(stripe), _) => match claims.binary_search(&claim) {
+            Ok(_) => false,
+            // One place stays free for a replica count.
+            Err(_) if claims.len() >= CLAIMS_MAX - 1 => add_claim(claims, Claim::Replicas(stripe.m.saturating_add(1))),
+            Err(at) => {
+                claims.insert(at, claim);
+                true
+            }
+        },
+    }
+}
+
+/// The bytes at a fixed place. The caller has checked the length.
+fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("a slice of N bytes is an array of N bytes")
+}
+
+fn be64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_be_bytes(field(bytes, at))
+}
+
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(field(bytes, at))
+}

@@ -1,0 +1,201 @@
+//! Commits and heads: states of a volume (spec 05-volume §6).
+//!
+//! ```text
+//! extra   = [time, writer?, seq, seen, flags, salt]      payload = [root, author?, signature?, message?]
+//! salt    = BLAKE3-keyed(K_salt, be64(len AAD0) || AAD0 || P), AAD0 = AAD with 32 zero bytes as salt
+//! k       = HKDF-SHA256(K_commit, info = "fsdfs/2/commit-key" 00 salt)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::Folder;
+use super::flags::Flags;
+use super::keys::{VolumeKeys, WriteKeys, expand};
+use super::links::{Indexed, Linker, Resolver, Usage};
+use super::seal::{self, Header, Kind, Link, LinkClass, Ref};
+use super::seen::{Dot, Seen};
+use super::{COMMIT_BYTES_MAX, PARENTS_MAX};
+use crate::block::Block;
+use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::identity::Head;
+use crate::ids::{BlockId, Key, PoolId, PublicKey, Signature, Writer};
+use crate::label::key::COMMIT_KEY;
+use crate::signed::Signed;
+use crate::time::Hlc;
+
+/// Bytes of a commit's message at most.
+pub const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// The public part of a commit: enough to order states and to count operations, without any key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitExtra {
+    /// When; of a merge the greatest of its parents.
+    pub time: Hlc,
+    /// Who; none for a pure merge, which is no operation.
+    pub writer: Option<Writer>,
+    /// Which operation of the writer; 0 for a pure merge.
+    pub seq: u64,
+    /// Every operation the state includes, this one too.
+    pub seen: Seen,
+    /// Features to be understood.
+    pub flags: Flags,
+    /// From which the key is made.
+    pub salt: Key,
+}
+
+/// A state of a volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// The states it was made from, ascending. None for the first.
+    pub parents: Vec<BlockId>,
+    /// When; of a merge the greatest of its parents.
+    pub time: Hlc,
+    /// The operation; none for a pure merge.
+    pub dot: Option<Dot>,
+    /// Every operation the state includes, this one too.
+    pub seen: Seen,
+    /// Features to be understood.
+    pub flags: Flags,
+    /// The volume's root folder. It has no births: nobody makes or removes it.
+    pub root: Folder,
+    /// For people.
+    pub message: Option<String>,
+}
+
+/// What everyone may know of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommitView {
+    /// Id of the commit block.
+    pub id: BlockId,
+    /// Its public part.
+    pub extra: CommitExtra,
+    /// Its links: the root first, if the volume is not empty, then the parents.
+    pub links: Vec<Link>,
+}
+
+/// `[root, author?, signature?, message?]`. The author's fields are for later and empty without a flag that says so.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    root: Folder<Indexed>,
+    author: Option<PublicKey>,
+    signature: Option<Signature>,
+    message: Option<String>,
+}
+
+impl Commit {
+    /// Seals it; `copies` is the redundancy of its root and its parents.
+    pub fn seal(&self, keys: &WriteKeys, copies: u8) -> Block {
+        let mut linker = Linker::new(copies);
+        let root = self.root.clone().map(&mut |at, usage| Ok(linker.add(at, usage)));
+        let root = root.expect("collecting links does not fail");
+        for parent in &self.parents {
+            // Parents are linked, not referred to: their keys come from their own salts.
+            linker.add(Ref { id: *parent, key: Key([0; 32]) }, Usage::of(LinkClass::Parent));
+        }
+        let wire = Wire { root, author: None, signature: None, message: self.message.clone() };
+        let extra = CommitExtra {
+            time: self.time,
+            writer: self.dot.map(|dot| dot.writer),
+            seq: self.dot.map_or(0, |dot| dot.seq),
+            seen: self.seen.clone(),
+            flags: self.flags,
+            salt: Key([0; 32]),
+        };
+        seal_commit(keys, linker.finish(), extra, &codec::encode(&wire))
+    }
+
+    /// Opens a commit block.
+    pub fn open(keys: &VolumeKeys, block: &[u8]) -> Result<Self, FormatError> {
+        let CommitView { extra, links, .. } = CommitView::of(block)?;
+        let header = seal::header(block)?;
+        bound(header.volume == keys.volume && header.epoch == keys.epoch, "the volume and epoch of a commit")?;
+        let payload = seal::decrypt(commit_key(keys.commit_key(), extra.salt), block, "a commit")?;
+        let Wire { root, message, .. } = codec::decode(&payload)?;
+        let trees = links.iter().take_while(|link| link.class == LinkClass::Tree).count();
+        let mut resolver = Resolver::new(&links[..trees]);
+        let root = root.map(&mut |from, usage| resolver.resolve(from, usage))?;
+        resolver.finish()?;
+        let parents = links[trees..].iter().map(|link| link.id).collect();
+        let dot = extra.writer.map(|writer| Dot { writer, seq: extra.seq });
+        Ok(Self { parents, time: extra.time, dot, seen: extra.seen, flags: extra.flags, root, message })
+    }
+
+    /// Signs a head that carries the sealed commit.
+    pub fn head(keys: &WriteKeys, pool: PoolId, commit: &Block) -> Signed<Head> {
+        let head = Head { version: 1, volume: keys.volume(), epoch: keys.epoch(), commit: commit.bytes().clone() };
+        Signed::sign(pool, keys.signing_key(), head)
+    }
+}
+
+fn seal_commit(keys: &WriteKeys, links: Vec<Link>, extra: CommitExtra, payload: &[u8]) -> Block {
+    let (volume, epoch) = (keys.volume(), keys.epoch());
+    let mut header = Header { version: 1, kind: Kind::Commit, volume, epoch, links, extra: Some(extra) };
+    let (unsalted, aad_len) = seal::begin(&header, payload);
+    let salt = seal::keyed_hash(keys.salt_key(), aad_len, &unsalted);
+    header.extra.iter_mut().for_each(|extra| extra.salt = salt);
+    let (mut bytes, aad_len) = seal::begin(&header, payload);
+    seal::encrypt(commit_key(keys.commit_key(), salt), &mut bytes, aad_len);
+    assert!(bytes.len() <= COMMIT_BYTES_MAX, "the bounds of its parts keep a commit small");
+    Block::new(bytes.into())
+}
+
+fn commit_key(open: Key, salt: Key) -> Key {
+    expand(open, &[COMMIT_KEY.as_bytes(), &[0], &salt.0].concat())
+}
+
+impl CommitView {
+    /// Reads the public part of a commit block.
+    pub fn of(commit: &[u8]) -> Result<Self, FormatError> {
+        let Header { extra, links, .. } = seal::header(commit)?;
+        let extra = extra.ok_or(FormatError::OutOfBounds { what: "the kind of a block" })?;
+        bound(commit.len() <= COMMIT_BYTES_MAX, "the length of a commit")?;
+        Ok(Self { id: BlockId::of(commit), extra, links })
+    }
+
+    /// Reads the public part of a head's commit. A head whose commit is of another volume or epoch is refused.
+    pub fn of_head(head: &Head) -> Result<Self, FormatError> {
+        let header = seal::header(&head.commit)?;
+        bound(header.volume == head.volume && header.epoch == head.epoch, "the volume and epoch of a head's commit")?;
+        Self::of(&head.commit)
+    }
+
+    /// Whether `other` stands instead of this: it includes everything, or it is the same state in other bytes and has the
+    /// smaller id.
+    pub fn is_superseded_by(&self, other: &Self) -> bool {
+        if self.extra.seen == other.extra.seen {
+            return other.id < self.id;
+        }
+        other.extra.seen.covers_all(&self.extra.seen)
+    }
+}
+
+impl CommitExtra {
+    pub(super) fn check(&self, links: &[Link]) -> Result<(), FormatError> {
+        self.seen.check()?;
+        let parents: Vec<BlockId> =
+            links.iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id).collect();
+        match self.writer {
+            Some(writer) => bound(self.seq >= 1 && self.seen.get(writer) == self.seq, "the operation of a commit")?,
+            None => bound(self.seq == 0 && parents.len() >= 2, "the parents of a merge")?,
+        }
+        let trees = links.len() - parents.len();
+        bound(parents.len() <= PARENTS_MAX, "the parents of a commit")?;
+        bound(
+            trees <= 1 && links.iter().take(trees).all(|link| link.class == LinkClass::Tree),
+            "the root of a commit",
+        )?;
+        ascending(&parents, |id| *id)
+    }
+}
+
+impl Canonical for Wire {
+    fn check(&self) -> Result<(), FormatError> {
+        bound(self.author.is_none() && self.signature.is_none(), "the author of a commit")?;
+        bound(self.message.as_ref().is_none_or(|message| message.len() <= MESSAGE_BYTES_MAX), "a commit's message")?;
+        bound(self.root.births.is_empty(), "the births of a volume's root")?;
+        // The root is never removed, so the last writer of its attributes wins without versions to compare, and the
+        // commit stays small.
+        bound(self.root.attrs.len() <= 1, "the attributes of a volume's root")?;
+        self.root.check()
+    }
+}

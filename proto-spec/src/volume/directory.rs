@@ -1,0 +1,154 @@
+//! Directory blocks: a leaf holds entries, an interior node holds smaller nodes (spec 05-volume §4).
+
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+
+use super::entry::{Entry, Name, check_name};
+use super::flags::Flags;
+use super::keys::WriteKeys;
+use super::links::{Indexed, Linker, Resolver, Usage};
+use super::seal::{self, Kind, LINKS_MAX, LinkClass, Ref};
+use super::seen::Within;
+use crate::block::{Block, PAYLOAD_BYTES_MAX};
+use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::ids::VolumeId;
+use crate::label;
+
+/// Measured sizes of the items of one node at most, see [`weight`].
+pub const NODE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX - 64;
+/// References in one node at most.
+pub const NODE_REFS_MAX: usize = LINKS_MAX;
+/// Levels of nodes at most. Two children a node at least, so even this is out of reach.
+pub const LEVEL_MAX: u8 = 60;
+
+/// One node of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// Entries in name order. Never empty.
+    Leaf(Vec<Entry>),
+    /// Nodes of the next lower level in name order. Never empty.
+    Interior {
+        /// 1 = above leaves.
+        level: u8,
+        /// The nodes.
+        children: Vec<Child>,
+    },
+}
+
+/// A node as its parent tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Child<R = Ref> {
+    /// The last name in it.
+    pub last: Name,
+    /// The node.
+    pub node: R,
+    /// Names in it.
+    pub count: u64,
+    /// The dots of everything in it and below.
+    pub within: Within,
+}
+
+/// `[flags, level, entries, children]`, of which one is empty.
+#[derive(Serialize, Deserialize)]
+struct Wire {
+    flags: Flags,
+    level: u8,
+    entries: Vec<Entry<Indexed>>,
+    children: Vec<Child<Indexed>>,
+}
+
+impl Node {
+    /// 0 = a leaf.
+    pub fn level(&self) -> u8 {
+        match self {
+            Self::Leaf(_) => 0,
+            Self::Interior { level, .. } => *level,
+        }
+    }
+
+    /// Seals a node; `copies` is the redundancy of what it links to.
+    pub fn seal(self, keys: &WriteKeys, copies: u8) -> (Block, Ref) {
+        let mut linker = Linker::new(copies);
+        let mut link = |at, usage| Ok(linker.add(at, usage));
+        let level = self.level();
+        let (entries, children) = match self {
+            Self::Leaf(entries) => (all(entries, |entry| entry.map(&mut link)), Ok(Vec::new())),
+            Self::Interior { children, .. } => (Ok(Vec::new()), all(children, |child| child.map(&mut link))),
+        };
+        let infallible = "collecting links does not fail";
+        let wire = Wire {
+            flags: Flags::NONE,
+            level,
+            entries: entries.expect(infallible),
+            children: children.expect(infallible),
+        };
+        debug_assert_eq!(wire.check(), Ok(()), "a node is valid before it is sealed");
+        seal::seal(keys, Kind::Directory, linker.finish(), &codec::encode(&wire))
+    }
+
+    /// Opens a node.
+    pub fn open(volume: VolumeId, at: Ref, block: &Block) -> Result<Self, FormatError> {
+        let (links, payload) = seal::open(volume, Kind::Directory, at, block)?;
+        let wire: Wire = codec::decode(&payload)?;
+        let mut resolver = Resolver::new(&links);
+        let mut resolve = |from, usage| resolver.resolve(from, usage);
+        let entries = all(wire.entries, |entry| entry.map(&mut resolve))?;
+        let children = all(wire.children, |child| child.map(&mut resolve))?;
+        resolver.finish()?;
+        entries.iter().try_for_each(Entry::check_order)?;
+        Ok(if wire.level == 0 { Self::Leaf(entries) } else { Self::Interior { level: wire.level, children } })
+    }
+}
+
+fn all<T, S>(items: Vec<T>, map: impl FnMut(T) -> Result<S, FormatError>) -> Result<Vec<S>, FormatError> {
+    items.into_iter().map(map).collect()
+}
+
+impl<R> Child<R> {
+    fn map<S>(self, to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>) -> Result<Child<S>, FormatError> {
+        let Self { last, node, count, within } = self;
+        Ok(Child { last, node: to(node, Usage::of(LinkClass::Tree))?, count, within })
+    }
+}
+
+impl Canonical for Wire {
+    fn check(&self) -> Result<(), FormatError> {
+        self.flags.readable("a directory")?;
+        bound(self.level <= LEVEL_MAX, "the level of a directory's node")?;
+        let (some, none) = if self.level == 0 {
+            (self.entries.len(), self.children.len())
+        } else {
+            (self.children.len(), self.entries.len())
+        };
+        bound(some > 0 && none == 0, "the items of a directory's node")?;
+        self.entries.iter().try_for_each(Entry::check)?;
+        ascending(&self.entries, |entry| entry.name.clone())?;
+        for child in &self.children {
+            check_name(&child.last)?;
+            child.within.check()?;
+            bound(child.count >= 1 && !child.within.is_empty(), "a child of a directory's node")?;
+        }
+        ascending(&self.children, |child| child.last.clone())
+    }
+}
+
+/// The measure by which nodes are cut: bytes of an item encoded with each reference as `[id, key]`, so that it does not
+/// depend on the item's neighbours.
+pub fn weight<T: Serialize>(item: &T) -> usize {
+    codec::encode(item).len()
+}
+
+/// Whether a node of `level` ends after the item with this name and weight. spec 05-volume §4: "is a boundary iff
+/// `h * directory_bytes < weight * 2^64`".
+///
+/// The chance grows with the weight, so nodes have about `directory_bytes` whatever the entries are like, and where they
+/// end depends on the entries alone, not on the order in which they came.
+pub fn is_boundary(level: u8, name: &[u8], weight: usize, directory_bytes: usize) -> bool {
+    let hash = sha2::Sha256::new()
+        .chain_update(label::digest::DIRECTORY_SPLIT)
+        .chain_update([0, level])
+        .chain_update(name)
+        .finalize();
+    let head = u64::from_be_bytes(*hash.first_chunk().expect("SHA-256 has 32 bytes"));
+    u128::from(head) * (directory_bytes as u128) < (weight as u128) << 64
+}

@@ -1,0 +1,180 @@
+//! Dots and sets of dots: what a state of a volume includes (spec 05-volume §2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{FormatError, ascending, bound};
+use crate::ids::Writer;
+
+/// Writers in one [`Seen`] at most: 2,048 of 20 bytes are 40 KiB, so that a commit stays below its 64 KiB.
+pub const SEEN_MAX: usize = 2048;
+/// Writers in one [`Within`] at most; a tree that more have written to is walked instead of skipped.
+pub const WITHIN_MAX: usize = 32;
+
+/// Names one operation: the `seq`-th of `writer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Dot {
+    /// Incarnation of the writer.
+    pub writer: Writer,
+    /// Its operations count from 1.
+    pub seq: u64,
+}
+
+impl Dot {
+    pub(crate) fn check(&self) -> Result<(), FormatError> {
+        bound(self.seq >= 1, "the sequence number of a dot")
+    }
+}
+
+/// Everything each writer did up to a sequence number: a version vector.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seen(Vec<Dot>);
+
+impl Seen {
+    /// Whether the operation is included.
+    pub fn covers(&self, dot: Dot) -> bool {
+        self.get(dot.writer) >= dot.seq
+    }
+
+    /// Whether everything in `other` is included.
+    pub fn covers_all(&self, other: &Self) -> bool {
+        other.0.iter().all(|dot| self.covers(*dot))
+    }
+
+    /// The writer's last operation included, 0 if none is.
+    pub fn get(&self, writer: Writer) -> u64 {
+        self.find(writer).map_or(0, |at| self.0[at].seq)
+    }
+
+    /// Includes the operation and all earlier ones of its writer.
+    pub fn add(&mut self, dot: Dot) {
+        match self.find(dot.writer) {
+            Ok(at) => self.0[at].seq = self.0[at].seq.max(dot.seq),
+            Err(at) => self.0.insert(at, dot),
+        }
+    }
+
+    /// Includes what `other` includes.
+    pub fn add_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|dot| self.add(*dot));
+    }
+
+    /// The last operation of each writer, in the writers' order.
+    pub fn dots(&self) -> &[Dot] {
+        &self.0
+    }
+
+    /// Whether it includes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn find(&self, writer: Writer) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&writer, |dot| dot.writer)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), FormatError> {
+        bound(self.0.len() <= SEEN_MAX, "the writers of a version vector")?;
+        self.0.iter().try_for_each(Dot::check)?;
+        ascending(&self.0, |dot| dot.writer)
+    }
+}
+
+impl FromIterator<Dot> for Seen {
+    fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Self {
+        let mut seen = Self::default();
+        dots.into_iter().for_each(|dot| seen.add(dot));
+        seen
+    }
+}
+
+impl FromIterator<Span> for Within {
+    fn from_iter<I: IntoIterator<Item = Span>>(spans: I) -> Self {
+        let mut within = Self::default();
+        spans.into_iter().for_each(|span| within.add_span(span));
+        within
+    }
+}
+
+/// The dots of one writer below a folder: all lie between these two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Span {
+    /// Whose.
+    pub writer: Writer,
+    /// Sequence number of the oldest.
+    pub least: u64,
+    /// Sequence number of the newest.
+    pub greatest: u64,
+}
+
+/// Which operations may have left something below a folder. A merge skips what the other side has seen nothing or all of.
+///
+/// `None` = more than [`WITHIN_MAX`] writers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Within(Option<Vec<Span>>);
+
+impl Default for Within {
+    fn default() -> Self {
+        Self(Some(Vec::new()))
+    }
+}
+
+impl Within {
+    /// Takes in one more dot.
+    pub fn add(&mut self, dot: Dot) {
+        self.add_span(Span { writer: dot.writer, least: dot.seq, greatest: dot.seq });
+    }
+
+    /// Takes in whatever lies below something else.
+    pub fn add_all(&mut self, other: &Self) {
+        match &other.0 {
+            Some(spans) => spans.iter().for_each(|span| self.add_span(*span)),
+            None => self.0 = None,
+        }
+    }
+
+    /// Takes in a span.
+    pub fn add_span(&mut self, span: Span) {
+        let Some(spans) = &mut self.0 else { return };
+        match spans.binary_search_by_key(&span.writer, |known| known.writer) {
+            Ok(at) => {
+                spans[at].least = spans[at].least.min(span.least);
+                spans[at].greatest = spans[at].greatest.max(span.greatest);
+            }
+            Err(at) => spans.insert(at, span),
+        }
+        if spans.len() > WITHIN_MAX {
+            self.0 = None;
+        }
+    }
+
+    /// In the writers' order; none if there are too many writers to say.
+    pub fn spans(&self) -> Option<&[Span]> {
+        self.0.as_deref()
+    }
+
+    /// Whether nothing lies below.
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// Whether `seen` surely covers everything below.
+    pub fn all_in(&self, seen: &Seen) -> bool {
+        self.spans().is_some_and(|spans| spans.iter().all(|span| seen.get(span.writer) >= span.greatest))
+    }
+
+    /// Whether `seen` surely covers nothing below.
+    pub fn none_in(&self, seen: &Seen) -> bool {
+        self.spans().is_some_and(|spans| spans.iter().all(|span| seen.get(span.writer) < span.least))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), FormatError> {
+        let Some(spans) = &self.0 else { return Ok(()) };
+        bound(spans.len() <= WITHIN_MAX, "the writers below a folder")?;
+        for span in spans {
+            bound(1 <= span.least && span.least <= span.greatest, "the span of a writer's dots")?;
+        }
+        ascending(spans, |span| span.writer)
+    }
+}

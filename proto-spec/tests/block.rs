@@ -1,0 +1,228 @@
+//! Blocks against their published bytes, and what a reader refuses (spec 02-block).
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
+
+mod sealed;
+
+use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
+use fsdfs_proto::codec::FormatError;
+use fsdfs_proto::ids::{BlockId, Key, NodeId, VolumeId};
+use fsdfs_proto::message::{Claim, StripeClaim};
+use fsdfs_proto::volume::{
+    Commit, CommitExtra, Dot, Flags, Folder, Header, Kind, LINKS_MAX, Link, LinkClass, Manifest, Ref, Seen, VolumeKeys,
+    header, open_data, seal_data,
+};
+use proptest::prelude::*;
+use sealed::{Audit, EPOCH, File, VOLUME, Vector, keys, seal};
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/block.json");
+
+fn link(number: u8, class: LinkClass) -> Link {
+    Link { id: BlockId([number; 32]), class, redundancy: Claim::Replicas(3) }
+}
+
+fn plain(kind: Kind, links: Vec<Link>) -> Header {
+    Header { version: 1, kind, volume: VOLUME, epoch: EPOCH, links, extra: None }
+}
+
+fn child(number: u8) -> Ref {
+    Ref { id: BlockId([number; 32]), key: Key([number ^ 0xff; 32]) }
+}
+
+fn commit() -> Block {
+    let dot = Dot { writer: fsdfs_proto::ids::Writer([8; 8]), seq: 1 };
+    Commit {
+        parents: vec![BlockId([6; 32]), BlockId([7; 32])],
+        time: fsdfs_proto::time::Hlc { ms: 1_700_000_000_000, count: 2 },
+        dot: Some(dot),
+        seen: [dot].into_iter().collect(),
+        flags: Flags::NONE,
+        root: Folder::default(),
+        message: Some("made by a test".into()),
+    }
+    .seal(keys().writer().unwrap(), 3)
+}
+
+fn commit_key(block: &Block) -> Key {
+    let extra = header(block.bytes()).unwrap().extra.unwrap();
+    let open = sealed::derive(keys().read_key(), "vol-commit-open");
+    sealed::expand(open, &[b"fsdfs/2/commit-key\0", &extra.salt.0[..]].concat())
+}
+
+fn good() -> Vec<Vector> {
+    let keys = keys();
+    let writer = keys.writer().unwrap();
+    let data = |name: &str, plaintext: &[u8]| {
+        let (block, at) = seal_data(writer, plaintext);
+        assert_eq!((block.clone(), at), seal(&plain(Kind::Data, vec![]), plaintext), "sealed by hand");
+        Vector::new(name, &block, at.key, None)
+    };
+    let manifest = Manifest { level: 1, chunk_bytes: 4, fan_out: 3, size: 11, children: [1, 2, 1].map(child).into() };
+    let (block, at) = manifest.seal(writer, 3);
+    let commit = commit();
+    vec![
+        data("a data block", b"hello, world\n"),
+        data("a data block of 200 bytes", &[0xab; 200]),
+        Vector::new("a manifest with two links, one used twice", &block, at.key, None),
+        Vector::new("a commit with two parents", &commit, commit_key(&commit), None),
+    ]
+}
+
+fn bad() -> Vec<Vector> {
+    use LinkClass::{Leaf, Parent, Stripe, Tree};
+    let stripe = Claim::Stripe(StripeClaim { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 });
+    let with = |kind, links: Vec<Link>| seal(&plain(kind, links), b"");
+    let claim = |class, redundancy| vec![Link { redundancy, ..link(1, class) }];
+    let extra = CommitExtra {
+        time: Default::default(),
+        writer: None,
+        seq: 0,
+        seen: Seen::default(),
+        flags: Flags::NONE,
+        salt: Key([0; 32]),
+    };
+    // A number in more bytes than it needs.
+    let long = (1u8, 1u8, VOLUME, EPOCH, Vec::<Link>::new(), ());
+    let mut encoded = rmp_serde::to_vec(&long).unwrap();
+    encoded.splice(2..3, [0xcc, 1]);
+    let aad = [&u32::try_from(encoded.len()).unwrap().to_be_bytes()[..], &encoded].concat();
+    let key = Key([1; 32]);
+    let non_canonical = (sealed::encrypt(key, aad, b""), key);
+    let sealed = |(block, at): (Block, Ref)| (block, at.key);
+    let blocks = vec![
+        ("version 2", sealed(seal(&Header { version: 2, ..plain(Kind::Data, vec![]) }, b""))),
+        ("kind 5", sealed(seal(&(1, 5, VOLUME, EPOCH, Vec::<Link>::new(), ()), b""))),
+        ("epoch 0", sealed(seal(&Header { epoch: 0, ..plain(Kind::Data, vec![]) }, b""))),
+        ("a link of a data block", sealed(with(Kind::Data, vec![link(1, Leaf)]))),
+        ("a parent of a manifest", sealed(with(Kind::Manifest, vec![link(1, Parent)]))),
+        ("a stripe member of a directory", sealed(with(Kind::Directory, claim(Stripe, stripe)))),
+        ("a stripe member with replicas", sealed(with(Kind::Manifest, claim(Stripe, Claim::Replicas(3))))),
+        ("a leaf with a stripe", sealed(with(Kind::Manifest, claim(Leaf, stripe)))),
+        ("no replicas", sealed(with(Kind::Manifest, claim(Tree, Claim::Replicas(0))))),
+        ("the same link twice", sealed(with(Kind::Manifest, vec![link(1, Tree), link(2, Tree), link(1, Tree)]))),
+        ("a commit without its field", sealed(with(Kind::Commit, vec![]))),
+        (
+            "a data block with a commit's field",
+            sealed(seal(&Header { extra: Some(extra), ..plain(Kind::Data, vec![]) }, b"")),
+        ),
+        ("a map", sealed(seal(&(1, 1, VOLUME, EPOCH, std::collections::BTreeMap::from([(1, 2)]), ()), b""))),
+        ("seven fields", sealed(seal(&(1, 1, VOLUME, EPOCH, Vec::<Link>::new(), (), ()), b""))),
+        ("a number in too many bytes", non_canonical),
+    ];
+    let vector = |(name, (block, key)): (&str, (Block, Key))| {
+        let error = header(block.bytes()).expect_err(name);
+        Vector::new(name, &block, key, Some(error.to_string()))
+    };
+    blocks.into_iter().map(vector).collect()
+}
+
+fn audit(blocks: &[Vector]) -> Audit {
+    let (nonce, challenger, prover) = (Key([4; 32]), NodeId([5; 32]), NodeId([6; 32]));
+    let proof = blocks[0].parts().0.audit(nonce, challenger, prover).to_string();
+    Audit { nonce: nonce.to_string(), challenger: challenger.to_string(), prover: prover.to_string(), proof }
+}
+
+fn file() -> File {
+    let blocks: Vec<Vector> = good().into_iter().chain(bad()).collect();
+    File { keys: sealed::published_keys(), audits: vec![audit(&blocks)], blocks }
+}
+
+#[test]
+fn blocks_have_their_published_bytes() {
+    sealed::check(VECTORS, &file());
+}
+
+#[test]
+#[ignore = "writes the vectors"]
+fn write_vectors() {
+    sealed::write(VECTORS, &file());
+}
+
+#[test]
+fn keys_are_derived_as_written() {
+    let (keys, published) = (keys(), sealed::published_keys());
+    assert_eq!(keys.read_key().to_string(), published.read);
+    assert_eq!(keys.read_check().to_string(), published.read_check);
+    assert_eq!(keys.writer().unwrap().write_pk().to_string(), published.write_pk);
+    let reader = VolumeKeys::from_read_key(VOLUME, EPOCH, keys.read_key());
+    assert!(reader.writer().is_none());
+    assert_ne!(reader, keys);
+    assert!(!format!("{keys:?}").contains("55"), "no key in a log");
+}
+
+#[test]
+fn what_was_changed_does_not_open() {
+    let (block, at) = seal_data(keys().writer().unwrap(), b"content");
+    assert_eq!(open_data(VOLUME, at, &block).unwrap(), &b"content"[..]);
+    let refused = FormatError::DoesNotOpen { what: "a block" };
+    let wrong = Ref { key: Key([0; 32]), ..at };
+    assert_eq!(open_data(VOLUME, wrong, &block), Err(refused.clone()));
+    assert!(open_data(VolumeId([1; 32]), at, &block).is_err());
+    let mut bytes = block.bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let changed = Block::new(bytes.into());
+    assert_eq!(open_data(VOLUME, Ref { id: changed.id(), ..at }, &changed), Err(refused));
+    assert_ne!(commit().id(), at.id);
+    assert!(Commit::open(&keys(), commit().bytes()).is_ok());
+    let other = VolumeKeys::from_write_secret(VOLUME, EPOCH, Key([1; 32]));
+    assert_eq!(Commit::open(&other, commit().bytes()), Err(FormatError::DoesNotOpen { what: "a commit" }));
+}
+
+#[test]
+fn the_key_depends_on_the_header() {
+    let (_, plain_key) = seal(&plain(Kind::Manifest, vec![link(1, LinkClass::Tree)]), b"same");
+    let (_, other_key) = seal(&plain(Kind::Manifest, vec![link(2, LinkClass::Tree)]), b"same");
+    assert_ne!(plain_key.key, other_key.key);
+}
+
+#[test]
+fn lengths_are_bounded() {
+    let full = vec![7; PAYLOAD_BYTES_MAX];
+    let (block, at) = seal_data(keys().writer().unwrap(), &full);
+    assert_eq!(open_data(VOLUME, at, &block).unwrap().len(), PAYLOAD_BYTES_MAX);
+    let too_long =
+        sealed::encrypt(Key([1; 32]), sealed::aad(&plain(Kind::Data, vec![])), &vec![7; PAYLOAD_BYTES_MAX + 1]);
+    assert!(matches!(header(too_long.bytes()), Err(FormatError::OutOfBounds { .. })));
+    let number = |number: usize| Link {
+        id: BlockId([number as u8, (number >> 8) as u8].repeat(16).try_into().unwrap()),
+        ..link(0, LinkClass::Leaf)
+    };
+    let links = |count: usize| (0..count).map(number).collect::<Vec<_>>();
+    assert!(header(seal(&plain(Kind::Manifest, links(LINKS_MAX)), b"").0.bytes()).is_ok());
+    assert!(header(seal(&plain(Kind::Manifest, links(LINKS_MAX + 1)), b"").0.bytes()).is_err());
+    let least = sealed::aad(&plain(Kind::Data, vec![])).len() + 16;
+    for len in 0..least {
+        assert!(header(&block.bytes()[..len]).is_err(), "{len} bytes");
+    }
+    assert!(header(&[0xff; 200]).is_err());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn data_opens_to_what_was_sealed(plaintext in prop::collection::vec(any::<u8>(), 0..3000)) {
+        let (block, at) = seal_data(keys().writer().unwrap(), &plaintext);
+        prop_assert_eq!(open_data(VOLUME, at, &block).unwrap(), plaintext);
+    }
+
+    #[test]
+    fn any_bytes_are_a_block_or_an_error(mut bytes in prop::collection::vec(any::<u8>(), 0..300), short in any::<bool>()) {
+        if short && bytes.len() > 4 {
+            bytes[..3].fill(0);
+        }
+        let _ = header(&bytes);
+        let _ = Commit::open(&keys(), &bytes);
+    }
+
+    /// Damage anywhere in a real block is an error or another valid header, never a panic.
+    #[test]
+    fn damaged_blocks_are_refused(at in 0usize..400, flip in 1u8..) {
+        let block = commit();
+        let mut bytes = block.bytes().to_vec();
+        let at = at % bytes.len();
+        bytes[at] ^= flip;
+        let _ = header(&bytes);
+        prop_assert!(Commit::open(&keys(), &bytes).is_err());
+    }
+}

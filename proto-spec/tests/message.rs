@@ -1,0 +1,208 @@
+//! Every message against its published bytes, and what a receiver refuses (spec 04-wire, "Messages").
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
+
+use ed25519_dalek::SigningKey;
+use fsdfs_proto::block::BLOCK_BYTES_MAX;
+use fsdfs_proto::codec;
+use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
+use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, hex};
+use fsdfs_proto::message::{
+    self, Attached, Audit, AuditReply, Capability, CapabilityReply, Claim, Digests, Facts, FactsAck, Fetch,
+    FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply, IDS_MAX, Message, Possession, Prove, ProveReply,
+    RangePrint, Ranges, RangesReply, Store, StoreOutcome, StoreReply, StripeClaim, Summary, Want,
+};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::time::Hlc;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/message.json");
+
+/// `message` is the value for people, as JSON; there is none when the bytes must be refused.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Vector {
+    name: String,
+    bytes: String,
+    message: Option<serde_json::Value>,
+}
+
+fn fact() -> RawFact {
+    let key = SigningKey::from_bytes(&[2; 32]);
+    let node = NodeId(key.verifying_key().to_bytes());
+    let beat = Heartbeat { version: 1, node, boot: 1_700_000_000_000, counter: 3 };
+    Fact::from(Signed::sign(PoolId([1; 32]), &key, beat)).raw()
+}
+
+const BLOCK: BlockId = BlockId([0xb1; 32]);
+const OTHER: BlockId = BlockId([0xb2; 32]);
+const MAP: Digest = Digest([0xd1; 32]);
+const FACT: FactId = FactId([0xf1; 32]);
+const VOLUME: VolumeId = VolumeId([0x11; 32]);
+
+fn samples() -> Vec<(&'static str, Message)> {
+    let stripe = StripeClaim { stripe: OTHER, index: 1, k: 4, m: 2 };
+    let attached = Attached { id: BLOCK, len: 1_048_700 };
+    let range = RangePrint { from: BLOCK, to: OTHER, count: 70_000, fingerprint: MAP };
+    vec![
+        ("ping", Message::Ping(7)),
+        ("pong", Message::Pong(300)),
+        ("digests", Message::Digests(Digests { gossip: Digest([0xd2; 32]), map: MAP, clock: hlc() })),
+        ("summary", Message::Summary(Summary { last: true, from: FACT, to: FactId([0xff; 32]), ids: vec![FACT] })),
+        ("facts", Message::Facts(Facts { request: 1, facts: vec![fact()] })),
+        ("facts ack", Message::FactsAck(FactsAck { request: 1, durable: true })),
+        ("want", Message::Want(Want { ids: vec![FACT] })),
+        ("have", Message::Have(have(Claim::Replicas(3), vec![BLOCK, OTHER]))),
+        ("have, for a shard", Message::Have(have(Claim::Stripe(stripe), vec![]))),
+        ("have reply", Message::HaveReply(HaveReply { request: 2, answers: answers() })),
+        ("store", Message::Store(store(attached))),
+        ("store reply", Message::StoreReply(StoreReply { request: 3, outcome: StoreOutcome::Full })),
+        ("fetch", Message::Fetch(Fetch { request: 4, id: BLOCK })),
+        ("fetch reply, found", Message::FetchReply(found(Some(attached)))),
+        ("fetch reply, damaged", Message::FetchReply(FetchReply { outcome: FetchOutcome::Damaged, ..found(None) })),
+        ("heads", Message::Heads(Heads { request: 5, volume: VOLUME, known: vec![FACT] })),
+        ("heads reply", Message::HeadsReply(HeadsReply { request: 5, finished: false, facts: vec![] })),
+        ("capability", Message::Capability(Capability { request: 6, volume: VOLUME })),
+        ("capability reply, none", Message::CapabilityReply(CapabilityReply { request: 6, capability: None })),
+        ("capability reply", Message::CapabilityReply(capability("fsdfs-cap-1:example"))),
+        ("ranges", Message::Ranges(Ranges { request: 7, map: MAP, ranges: vec![range.clone()] })),
+        (
+            "ranges reply",
+            Message::RangesReply(RangesReply { request: 7, map: MAP, ranges: vec![range], ids: vec![BLOCK] }),
+        ),
+        ("prove", Message::Prove(Prove { request: 8, map: MAP, copies: 3, ids: vec![BLOCK] })),
+        ("prove reply", Message::ProveReply(ProveReply { request: 8, map: MAP, copies: 3, held: vec![true, false] })),
+        ("audit", Message::Audit(Audit { request: 9, nonce: Key([0x99; 32]), id: BLOCK })),
+        ("audit reply", Message::AuditReply(AuditReply { request: 9, proof: Some(MAP) })),
+    ]
+}
+
+fn hlc() -> Hlc {
+    Hlc { ms: 1_700_000_000_000, count: 2 }
+}
+
+fn have(claim: Claim, ids: Vec<BlockId>) -> Have {
+    Have { request: 2, renew: true, map: MAP, claim, ids }
+}
+
+fn answers() -> Vec<Possession> {
+    vec![Possession::Yes, Possession::No, Possession::NotYet]
+}
+
+fn store(block: Attached) -> Store {
+    let charged_to = NodeId([0x22; 32]);
+    Store { request: 3, map: MAP, claim: Claim::Replicas(3), age_ms: 86_400_000, charged_to, block }
+}
+
+fn found(block: Option<Attached>) -> FetchReply {
+    FetchReply { request: 4, outcome: FetchOutcome::Found, block }
+}
+
+fn capability(text: &str) -> CapabilityReply {
+    CapabilityReply { request: 6, capability: Some(text.into()) }
+}
+
+/// Bytes that no honest implementation sends.
+fn forged() -> Vec<(&'static str, Vec<u8>)> {
+    let encode = |message: &Message| codec::encode(message);
+    let block = |len| Attached { id: BLOCK, len };
+    vec![
+        ("empty", vec![]),
+        ("an unknown kind", vec![0x92, 0xcc, 200, 0xc0]),
+        ("a ping in a longer form than needed", vec![0x92, 0x01, 0xcc, 7]),
+        ("bytes after the message", vec![0x92, 0x01, 7, 0]),
+        ("a message of three items", vec![0x93, 0x01, 7, 7]),
+        ("a map", vec![0x81, 0x01, 7]),
+        ("an id of 31 bytes", [&[0x92, 14, 0x92, 4, 0xc4, 31][..], &[0; 31]].concat()),
+        ("an id written as an array", [&[0x92, 14, 0x92, 4, 0xdc, 0, 32][..], &[0; 32]].concat()),
+        ("an array longer than the message", vec![0x92, 7, 0x91, 0xdd, 0xff, 0xff, 0xff, 0xff]),
+        ("a block of no bytes", encode(&Message::Store(store(block(0))))),
+        ("a block too long", encode(&Message::Store(store(block(BLOCK_BYTES_MAX as u32 + 1))))),
+        ("found, but no block", encode(&Message::FetchReply(found(None)))),
+        ("not found, but a block", {
+            encode(&Message::FetchReply(FetchReply { outcome: FetchOutcome::No, ..found(Some(block(1))) }))
+        }),
+        ("a capability string too long", encode(&Message::CapabilityReply(capability(&"x".repeat(1025))))),
+    ]
+}
+
+fn all() -> Vec<Vector> {
+    let good = samples().into_iter().map(|(name, message)| Vector {
+        name: name.into(),
+        bytes: hex(&codec::encode(&message)),
+        message: Some(serde_json::to_value(&message).unwrap()),
+    });
+    let bad = forged().into_iter().map(|(name, bytes)| Vector { name: name.into(), bytes: hex(&bytes), message: None });
+    good.chain(bad).collect()
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
+}
+
+#[test]
+fn messages_match_the_published_vectors() {
+    let published: Vec<Vector> = serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap();
+    let ours = all();
+    assert_eq!(published.len(), ours.len());
+    for (published, ours) in published.iter().zip(&ours) {
+        assert_eq!(published, ours);
+        let read = codec::decode::<Message>(&bytes(&published.bytes)).ok();
+        let read = read.map(|message| serde_json::to_value(message).unwrap());
+        assert_eq!(read, published.message, "{}", published.name);
+    }
+}
+
+/// Run by hand when a message is added. Published bytes never change.
+#[test]
+#[ignore = "writes the vectors"]
+fn write_vectors() {
+    std::fs::write(VECTORS, serde_json::to_string_pretty(&all()).unwrap() + "\n").unwrap();
+}
+
+#[test]
+fn questions_are_bounded() {
+    let ask = |count| Message::Have(have(Claim::Replicas(3), vec![BLOCK; count]));
+    assert!(codec::decode::<Message>(&codec::encode(&ask(IDS_MAX))).is_ok());
+    assert!(codec::decode::<Message>(&codec::encode(&ask(IDS_MAX + 1))).is_err());
+}
+
+#[test]
+fn any_number_of_facts_fits_into_messages() {
+    let facts: Vec<RawFact> = (0..70).map(|byte| large_fact(byte, 60_000)).chain((0..600).map(|_| fact())).collect();
+    let parts = message::fact_parts(&facts);
+    assert_eq!(parts.concat(), facts, "in order and complete");
+    for facts in parts {
+        let message = codec::encode(&Message::Facts(Facts { request: 0, facts }));
+        assert!(message.len() <= message::MESSAGE_BYTES_MAX);
+        assert!(codec::decode::<Message>(&message).is_ok());
+    }
+    assert!(message::fact_parts(&[]).is_empty());
+}
+
+/// A head with a commit of that many bytes.
+fn large_fact(byte: u8, bytes: usize) -> RawFact {
+    let commit = vec![byte; bytes].into();
+    let head = Head { version: 1, volume: VOLUME, epoch: 1, commit };
+    Fact::from(Signed::sign(PoolId([1; 32]), &SigningKey::from_bytes(&[3; 32]), head)).raw()
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_a_message_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        if let Ok(message) = codec::decode::<Message>(&bytes) {
+            prop_assert_eq!(codec::encode(&message), bytes);
+        }
+    }
+
+    #[test]
+    fn a_changed_message_has_one_encoding(at in any::<prop::sample::Index>(), pick in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let samples = samples();
+        let mut bytes = codec::encode(&samples[pick.index(samples.len())].1);
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(message) = codec::decode::<Message>(&bytes) {
+            prop_assert_eq!(codec::encode(&message), bytes);
+        }
+    }
+}
