@@ -1,0 +1,85 @@
+//! Debts: blocks that a wanted holder did not get, kept in mind by a writer that holds no copy itself.
+//!
+//! Top-up goes through a node's own records. The stand-ins saw nothing amiss, and the writer, to which the holder was silent,
+//! has no record: without debts the holder would get its copy only when all is walked through. When the holder speaks it is
+//! asked what it lacks, and that is put again. Debts are in memory only; what a restart forgets the walks find.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::{Claim, Have, IDS_MAX, Message, Possession};
+
+use super::peers::Purpose;
+use super::{Engine, get};
+use crate::limits::DEBTS_MAX;
+use crate::seam::{Effect, GetOutcome};
+
+/// What is owed to whom.
+#[derive(Default)]
+pub(super) struct Debts(BTreeMap<NodeId, Owed>);
+
+#[derive(Default)]
+struct Owed {
+    /// It may have got them from others meanwhile.
+    unasked: BTreeMap<BlockId, Claim>,
+    /// It says that it does not have them.
+    lacking: Vec<(BlockId, Claim)>,
+}
+
+impl Engine {
+    pub(super) fn owe(&mut self, to: NodeId, id: BlockId, claim: Claim) {
+        let owed: usize = self.debts.0.values().map(|owed| owed.unasked.len()).sum();
+        if owed < DEBTS_MAX {
+            self.debts.0.entry(to).or_default().unasked.insert(id, claim);
+        }
+    }
+
+    /// Pays one debt, and then the next: debts never fill the memory or the line.
+    pub(super) fn pay(&mut self, to: NodeId, out: &mut Vec<Effect>) {
+        if !self.usable(to) {
+            return;
+        }
+        let Some(owed) = self.debts.0.get_mut(&to) else { return };
+        if let Some((id, claim)) = owed.lacking.pop() {
+            return self.get(id, get::Waiter::Debt { to, claim }, out);
+        }
+        let Some(claim) = owed.unasked.values().next().copied() else {
+            self.debts.0.remove(&to);
+            return;
+        };
+        let same = owed.unasked.iter().filter(|(_, other)| **other == claim);
+        let ids: Vec<BlockId> = same.map(|(id, _)| *id).take(IDS_MAX).collect();
+        owed.unasked.retain(|id, _| ids.binary_search(id).is_err());
+        let map = self.map_digest;
+        let purpose = Purpose::DebtHave { claim, ids: ids.clone() };
+        let have = |request| Message::Have(Have { request, renew: true, map, claim, ids });
+        self.ask(to, purpose, have, None, out);
+    }
+
+    pub(super) fn debts_answered(
+        &mut self,
+        from: NodeId,
+        claim: Claim,
+        ids: &[BlockId],
+        answers: &[Possession],
+        out: &mut Vec<Effect>,
+    ) {
+        let lacking = ids.iter().zip(answers).filter(|(_, answer)| **answer == Possession::No);
+        self.debts.0.entry(from).or_default().lacking.extend(lacking.map(|(id, _)| (*id, claim)));
+        self.pay(from, out);
+    }
+
+    pub(super) fn debts_not_answered(&mut self, to: NodeId, claim: Claim, ids: &[BlockId]) {
+        for id in ids {
+            self.owe(to, *id, claim);
+        }
+    }
+
+    pub(super) fn debt_fetched(&mut self, to: NodeId, claim: Claim, outcome: GetOutcome, out: &mut Vec<Effect>) {
+        match outcome {
+            GetOutcome::Found(block) => self.put_again(block, claim, to, out),
+            // Its holders are away. When they come up, their walks take care of it.
+            GetOutcome::NotFound { .. } => self.pay(to, out),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Who may revoke whom, and which revocations hold.
+//!
+//! Authority is a strict partial order - root before admins by rank, admins before members, a member before those below it
+//! - so "is this revocation itself revoked?" is always answered by somebody further up, and ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::identity::{Admins, Fact, Revoke};
+use fsdfs_proto::ids::{FactId, PoolId, PublicKey};
+use fsdfs_proto::signed::Signed;
+
+use super::graph::Graph;
+
+/// Ranks, and the revocations that hold.
+#[derive(Clone, Debug)]
+pub(super) struct Authority {
+    ranks: BTreeMap<PublicKey, usize>,
+    /// By subject.
+    revocations: BTreeMap<PublicKey, Vec<Signed<Revoke>>>,
+}
+
+impl Authority {
+    /// `known` must not have any revocation applied: authority may not depend on what it decides about.
+    pub fn new<'a>(pool: PoolId, known: &Graph, facts: impl Iterator<Item = &'a Fact> + Clone) -> Self {
+        let lists = facts.clone().filter_map(|fact| if let Fact::Admins(list) = fact { Some(list) } else { None });
+        let revokes = facts.filter_map(|fact| if let Fact::Revoke(revoke) = fact { Some(revoke) } else { None });
+        let mut authority = Self { ranks: ranks(pool, lists), revocations: BTreeMap::new() };
+        authority.settle(known, revokes);
+        authority
+    }
+
+    /// Root is 0, the admins of the last list follow, then those that only earlier lists name: what they signed as admins
+    /// must not fall because the list went on. A revocation takes their power away.
+    pub fn rank(&self, key: PublicKey) -> Option<usize> {
+        self.ranks.get(&key).copied()
+    }
+
+    /// Whether `signer` stands above `subject`: by rank, or because every chain of the subject leads through it.
+    pub fn above(&self, known: &Graph, signer: PublicKey, subject: PublicKey) -> bool {
+        match (self.rank(signer), self.rank(subject)) {
+            (Some(signer), Some(subject)) => signer < subject,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            // One chain through the signer is not enough: anybody can certify a foreign key and would be above it.
+            (None, None) => {
+                signer != subject && known.members().contains_key(&signer) && !known.without(signer).contains(&subject)
+            }
+        }
+    }
+
+    /// Whether a revocation throws this key out.
+    pub fn revoked(&self, key: PublicKey) -> bool {
+        self.revocations.contains_key(&key)
+    }
+
+    /// Whether a revocation voids this statement of this signer.
+    pub fn void(&self, signer: PublicKey, statement: FactId) -> bool {
+        let against = self.revocations.get(&signer).into_iter().flatten();
+        against.into_iter().any(|revoke| !keeps(revoke, statement))
+    }
+
+    /// Keeps the revocations that hold: those of an authority, not themselves void.
+    fn settle<'a>(&mut self, known: &Graph, revokes: impl Iterator<Item = &'a Signed<Revoke>>) {
+        let mut against = BTreeMap::<PublicKey, Vec<&Signed<Revoke>>>::new();
+        let mut below = BTreeMap::<PublicKey, BTreeSet<PublicKey>>::new();
+        for revoke in revokes {
+            let Revoke { signer, subject, .. } = revoke.value();
+            let ranked = self.rank(*signer).is_some() || self.rank(*subject).is_some();
+            let above = if ranked {
+                self.above(known, *signer, *subject)
+            } else {
+                let others = below.entry(*signer).or_insert_with(|| known.without(*signer));
+                signer != subject && known.members().contains_key(signer) && !others.contains(subject)
+            };
+            if above {
+                against.entry(*subject).or_default().push(revoke);
+            }
+        }
+        let mut holds = BTreeMap::new();
+        for revoke in against.values().flatten() {
+            if stands(revoke, &against, &mut holds) {
+                self.revocations.entry(revoke.value().subject).or_default().push((*revoke).clone());
+            }
+        }
+    }
+}
+
+/// Whether no revocation of its signer that stands itself voids this one. Ends because each step goes up.
+fn stands(
+    revoke: &Signed<Revoke>,
+    against: &BTreeMap<PublicKey, Vec<&Signed<Revoke>>>,
+    holds: &mut BTreeMap<FactId, bool>,
+) -> bool {
+    if let Some(answer) = holds.get(&revoke.id()) {
+        return *answer;
+    }
+    let above = against.get(&revoke.value().signer).into_iter().flatten();
+    let answer = !above.into_iter().any(|other| !keeps(other, revoke.id()) && stands(other, against, holds));
+    holds.insert(revoke.id(), answer);
+    answer
+}
+
+fn keeps(revoke: &Signed<Revoke>, statement: FactId) -> bool {
+    revoke.value().keep.binary_search(&statement).is_ok()
+}
+
+/// Ranks of everybody whom a list names that is chained to list 1.
+fn ranks<'a>(pool: PoolId, lists: impl Iterator<Item = &'a Signed<Admins>>) -> BTreeMap<PublicKey, usize> {
+    let chained = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
+    let mut ranks = BTreeMap::from([(PublicKey::from(pool), 0)]);
+    for admin in chained.iter().rev().flat_map(|list| &list.value().admins) {
+        let next = ranks.len();
+        ranks.entry((*admin).into()).or_insert(next);
+    }
+    ranks
+}
+
+/// Those that lead back to number 1 by the ids of their predecessors, ascending by number, then id.
+pub(super) fn chained<'a, T: fsdfs_proto::signed::Signable>(
+    all: impl Iterator<Item = (u64, Option<FactId>, &'a Signed<T>)>,
+) -> Vec<&'a Signed<T>> {
+    let mut sorted: Vec<_> = all.collect();
+    sorted.sort_by_key(|(number, _, signed)| (*number, signed.id()));
+    let mut chained = BTreeMap::<FactId, u64>::new();
+    sorted.retain(|(number, previous, signed)| {
+        let fits = match previous {
+            None => *number == 1,
+            Some(previous) => chained.get(previous).is_some_and(|before| before + 1 == *number),
+        };
+        if fits {
+            chained.insert(signed.id(), *number);
+        }
+        fits
+    });
+    sorted.into_iter().map(|(_, _, signed)| signed).collect()
+}

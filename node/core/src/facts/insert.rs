@@ -1,0 +1,281 @@
+//! Taking facts in.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Gone, Head, Heartbeat, VolEpoch, may_issue};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey};
+use fsdfs_proto::signed::{Signed, is_strong};
+use fsdfs_proto::volume::CommitView;
+
+use super::authority::chained;
+use super::graph::redeems;
+use super::{FactSet, Inserted};
+use crate::limits::{HEADS_PER_VOLUME_MAX, MEMBERS_MAX, STATEMENTS_PER_SIGNER_MAX, VOLUMES_MAX};
+
+impl FactSet {
+    /// Takes a fact in. It may be what others waited for: those become known too.
+    pub fn insert(&mut self, fact: Fact) -> Inserted {
+        let judged = self.weigh(&fact);
+        match judged {
+            Inserted::New => {
+                let parent = is_parent(&fact);
+                self.take(fact);
+                if parent {
+                    self.promote();
+                }
+            }
+            Inserted::Waiting => self.waiting.push(fact),
+            _ => {}
+        }
+        judged
+    }
+
+    /// Tries what waits, again and again until nothing more becomes known.
+    fn promote(&mut self) {
+        let mut progress = true;
+        while progress && !self.waiting.is_empty() {
+            progress = false;
+            for fact in self.waiting.take() {
+                match self.weigh(&fact) {
+                    Inserted::New => {
+                        progress |= is_parent(&fact);
+                        self.take(fact);
+                    }
+                    Inserted::Waiting => self.waiting.push(fact),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// What [`FactSet::insert`] would answer. May only depend on things that stay true: see the head of this module.
+    fn weigh(&self, fact: &Fact) -> Inserted {
+        if self.stands(fact) {
+            return Inserted::Known;
+        }
+        if self.is_crowded(fact) {
+            return Inserted::Invalid("its signer has signed too many statements");
+        }
+        match fact {
+            Fact::Cert(cert) => self.weigh_cert(cert.value()),
+            Fact::Admission(admission) => self.weigh_admission(admission.value()),
+            Fact::Card(card) => self.weigh_card(card),
+            Fact::Heartbeat(beat) => self.weigh_heartbeat(beat.value()),
+            Fact::Gone(gone) => self.weigh_gone(gone),
+            Fact::Admins(_) if fact.signer() != self.pool.into() => Inserted::Invalid("only the root key names admins"),
+            Fact::Admins(_) => Inserted::New,
+            Fact::Rules(_) => self.weigh_ranked(fact.signer()),
+            Fact::VolEpoch(epoch) => self.weigh_epoch(epoch.value()),
+            Fact::Head(head) => self.weigh_head(head),
+            Fact::Revoke(_) | Fact::Remove(_) | Fact::Features(_) => self.weigh_signer(fact.signer()),
+        }
+    }
+
+    fn weigh_cert(&self, cert: &Cert) -> Inserted {
+        if cert.subject == self.pool.into() || cert.subject == cert.issuer || !is_strong(cert.subject) {
+            return Inserted::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
+        }
+        let newcomer = cert.kind == CertKind::Member && self.known.certs_of(cert.subject).next().is_none();
+        if newcomer && self.known.member_count() >= MEMBERS_MAX {
+            return Inserted::Invalid("the pool has as many members as it can");
+        }
+        let may = |parent: &Signed<Cert>| may_issue(parent.value(), cert).is_ok();
+        let backed = cert.issuer == self.pool.into() || self.known.certs_of(cert.issuer).any(may);
+        if backed { Inserted::New } else { Inserted::Waiting }
+    }
+
+    fn weigh_admission(&self, admission: &Admission) -> Inserted {
+        let cert = |id: &FactId| match self.facts.get(id) {
+            Some(Fact::Cert(cert)) => Some(cert),
+            _ => None,
+        };
+        let (Some(ticket), Some(member)) = (cert(&admission.ticket), cert(&admission.member)) else {
+            return Inserted::Waiting;
+        };
+        if !redeems(ticket.value(), member.value()) {
+            return Inserted::Invalid("an admission whose newcomer does not come from its ticket");
+        }
+        if self.known.counts(admission) { Inserted::New } else { self.wait_for(admission.witness.into()) }
+    }
+
+    fn weigh_card(&self, card: &Signed<Card>) -> Inserted {
+        let stale = |old: &Signed<Card>| (old.value().seq, old.id()) > (card.value().seq, card.id());
+        if self.cards.get(&card.value().node).is_some_and(stale) {
+            return Inserted::Stale;
+        }
+        self.weigh_member(card.value().node)
+    }
+
+    fn weigh_heartbeat(&self, beat: &Heartbeat) -> Inserted {
+        if self.last_beat(beat.node).is_some_and(|last| last >= (beat.boot, beat.counter)) {
+            return Inserted::Stale;
+        }
+        self.weigh_member(beat.node)
+    }
+
+    fn weigh_gone(&self, gone: &Signed<Gone>) -> Inserted {
+        let Gone { member, issuer, last, .. } = gone.value();
+        if member == issuer {
+            return Inserted::Invalid("a member that calls itself gone");
+        }
+        let stale = |old: &Signed<Gone>| (old.value().last, old.id()) > (*last, gone.id());
+        if self.gone.get(&(*member, *issuer)).is_some_and(stale) {
+            return Inserted::Stale;
+        }
+        match self.weigh_member(*member) {
+            Inserted::New => self.weigh_member(*issuer),
+            other => other,
+        }
+    }
+
+    fn weigh_epoch(&self, epoch: &VolEpoch) -> Inserted {
+        if !self.epochs.contains_key(&epoch.volume) && self.epochs.len() >= VOLUMES_MAX {
+            return Inserted::Invalid("the pool has as many volumes as it can");
+        }
+        if epoch.volume == self.pool.volume() {
+            return self.weigh_ranked(epoch.signer);
+        }
+        if epoch.signer.0 == epoch.volume.0 {
+            Inserted::New
+        } else {
+            Inserted::Invalid("a volume's epoch that its owner did not sign")
+        }
+    }
+
+    fn weigh_head(&self, head: &Signed<Head>) -> Inserted {
+        let Head { volume, epoch, .. } = head.value();
+        let Some(epochs) = self.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
+            return Inserted::Waiting;
+        };
+        if !epochs.iter().any(|epoch| epoch.value().write_pk == head.signer()) {
+            return Inserted::Invalid("a head that its epoch's write key did not sign");
+        }
+        let Ok(commit) = CommitView::of_head(head.value()) else {
+            return Inserted::Invalid("a head whose commit is malformed");
+        };
+        match self.heads.get(volume) {
+            Some(heads) if heads.supersede(head.value(), &commit) => Inserted::Stale,
+            Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX => Inserted::Invalid("too many unmerged heads"),
+            _ => Inserted::New,
+        }
+    }
+
+    /// The root key, an admin of any list, or a member.
+    fn weigh_signer(&self, signer: PublicKey) -> Inserted {
+        match self.weigh_ranked(signer) {
+            Inserted::New => Inserted::New,
+            _ => self.weigh_member(signer.into()),
+        }
+    }
+
+    fn weigh_ranked(&self, signer: PublicKey) -> Inserted {
+        let admin = NodeId::from(signer);
+        let lists =
+            self.facts.values().filter_map(|fact| if let Fact::Admins(list) = fact { Some(list) } else { None });
+        let lists = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
+        let ranked = signer == self.pool.into() || lists.iter().any(|list| list.value().admins.contains(&admin));
+        if ranked { Inserted::New } else { self.wait_for(signer) }
+    }
+
+    fn weigh_member(&self, node: NodeId) -> Inserted {
+        let key = PublicKey::from(node);
+        if self.known.members().contains_key(&key) { Inserted::New } else { self.wait_for(key) }
+    }
+
+    /// Not known as a member yet - unless all that is known of this key is that it is a ticket's.
+    fn wait_for(&self, key: PublicKey) -> Inserted {
+        let mut certs = self.known.certs_of(key).peekable();
+        let ticket = certs.peek().is_some() && certs.all(|cert| cert.value().kind == CertKind::Ticket);
+        if ticket {
+            Inserted::Invalid("a ticket's key signs nothing but a member certificate")
+        } else {
+            Inserted::Waiting
+        }
+    }
+
+    fn is_crowded(&self, fact: &Fact) -> bool {
+        let signed = self.by_signer.get(&fact.signer()).map_or(0, std::collections::BTreeSet::len);
+        signed >= STATEMENTS_PER_SIGNER_MAX && is_statement(fact)
+    }
+
+    /// Takes in what [`FactSet::weigh`] found to be new.
+    fn take(&mut self, fact: Fact) {
+        let superseded = match &fact {
+            Fact::Heartbeat(beat) => {
+                self.take_heartbeat(beat, &fact);
+                self.news.push(fact);
+                return;
+            }
+            Fact::Card(card) => {
+                self.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
+            }
+            Fact::Gone(gone) => {
+                let key = (gone.value().member, gone.value().issuer);
+                self.gone.insert(key, gone.clone()).map(|old| old.id()).into_iter().collect()
+            }
+            Fact::Head(head) => self.take_head(head),
+            Fact::VolEpoch(epoch) => {
+                let epochs: &mut BTreeMap<_, Vec<_>> = self.epochs.entry(epoch.value().volume).or_default();
+                epochs.entry(epoch.value().epoch).or_default().push(epoch.clone());
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        for id in superseded {
+            self.drop_superseded(id);
+        }
+        if is_statement(&fact) {
+            self.by_signer.entry(fact.signer()).or_default().insert(fact.id());
+        }
+        self.known.add(&fact);
+        self.forget(&fact);
+        self.news.push(fact.clone());
+        self.facts.insert(fact.id(), fact);
+    }
+
+    fn take_head(&mut self, head: &Signed<Head>) -> Vec<FactId> {
+        let commit = CommitView::of_head(head.value()).expect("weighed before");
+        self.heads.entry(head.value().volume).or_default().insert(head, commit)
+    }
+
+    fn take_heartbeat(&mut self, beat: &Signed<Heartbeat>, fact: &Fact) {
+        let node = beat.value().node;
+        self.heartbeats.insert(node, fact.clone());
+        // A beat changes who is gone only where somebody said so; otherwise the view is brought up to date in place,
+        // as beats are by far the most frequent fact.
+        if self.gone.keys().any(|(member, _)| *member == node) {
+            self.view = OnceLock::new();
+            self.map = OnceLock::new();
+        } else if let Some(view) = self.view.get_mut() {
+            view.beat(beat);
+        }
+    }
+
+    fn drop_superseded(&mut self, id: FactId) {
+        if let Some(old) = self.facts.remove(&id)
+            && let Some(signed) = self.by_signer.get_mut(&old.signer())
+        {
+            signed.remove(&id);
+        }
+    }
+
+    /// Drops what was computed from the set without this fact.
+    fn forget(&mut self, fact: &Fact) {
+        self.gossip = OnceLock::new();
+        if !matches!(fact, Fact::Head(_)) {
+            self.view = OnceLock::new();
+            self.map = OnceLock::new();
+        }
+    }
+}
+
+/// Whether other facts may wait for this one.
+fn is_parent(fact: &Fact) -> bool {
+    matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::Admins(_) | Fact::VolEpoch(_))
+}
+
+/// What counts against its signer's bound, and what a revocation may keep.
+fn is_statement(fact: &Fact) -> bool {
+    !matches!(fact, Fact::Card(_) | Fact::Heartbeat(_) | Fact::Head(_))
+}

@@ -1,0 +1,172 @@
+//! What others ask of the set.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, Rules, VolEpoch};
+use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::time::Hlc;
+use fsdfs_proto::volume::CommitView;
+
+use super::{FactSet, MemberInfo, Redeem, Standing};
+use crate::placement::{Disk, Server};
+use crate::report;
+
+impl FactSet {
+    /// Everyone who is or was a member.
+    pub fn members(&self) -> &BTreeMap<NodeId, MemberInfo> {
+        &self.view().members
+    }
+
+    /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
+    pub fn rules(&self) -> Rules {
+        self.view().rules.clone()
+    }
+
+    /// The pool's feature level.
+    pub fn features(&self) -> u32 {
+        self.view().features
+    }
+
+    /// Volumes of which an epoch is known.
+    pub fn volumes(&self) -> Vec<VolumeId> {
+        self.view().epochs.keys().copied().collect()
+    }
+
+    /// The current epoch of a volume.
+    pub fn epoch(&self, volume: VolumeId) -> Option<&Signed<VolEpoch>> {
+        self.view().epochs.get(&volume)?.values().next_back()
+    }
+
+    /// The heads of a volume that stand, ordered by commit id: of its current epoch, and those at which an earlier one ended.
+    pub fn heads(&self, volume: VolumeId) -> Vec<Signed<Head>> {
+        let (Some(heads), Some(epochs)) = (self.heads.get(&volume), self.view().epochs.get(&volume)) else {
+            return Vec::new();
+        };
+        let Some(current) = epochs.keys().next_back() else { return Vec::new() };
+        let frozen = |epoch: u32, commit| {
+            epochs.get(&(epoch + 1)).is_some_and(|next| next.value().frozen_heads.binary_search(&commit).is_ok())
+        };
+        heads
+            .iter()
+            .filter(|(commit, head)| {
+                let epoch = head.value().epoch;
+                let signed = epochs.get(&epoch).is_some_and(|epoch| epoch.value().write_pk == head.signer());
+                signed && (epoch == *current || frozen(epoch, *commit))
+            })
+            .map(|(_, head)| head.clone())
+            .collect()
+    }
+
+    /// What a head includes, ascending by writer; nothing for a head that no set would take in.
+    pub fn seen_of(head: &Signed<Head>) -> Vec<(Writer, u64)> {
+        let commit = CommitView::of_head(head.value());
+        let seen = commit.map(|commit| commit.extra.seen).unwrap_or_default();
+        seen.dots().iter().map(|dot| (dot.writer, dot.seq)).collect()
+    }
+
+    /// Members with cards, as placement sees them.
+    pub fn servers(&self) -> Vec<Server> {
+        let cards: BTreeMap<NodeId, &Card> = self
+            .members()
+            .iter()
+            .filter(|(_, member)| member.standing == Standing::Member)
+            .filter_map(|(node, member)| Some((*node, member.card.as_ref()?.value())))
+            .collect();
+        let owners = owners(&cards);
+        let cap = self.rules().weight_gib_max;
+        cards
+            .iter()
+            .map(|(node, card)| {
+                let total: u64 = card.disks.iter().map(|disk| u64::from(disk.gib)).sum();
+                let disk = |disk: &fsdfs_proto::identity::CardDisk| {
+                    // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
+                    let takes = owners.get(&disk.id) == Some(node);
+                    Disk { id: disk.id, weight: if takes { capped(disk.gib, total, cap) } else { 0 } }
+                };
+                Server { id: *node, site: card.site.clone(), disks: card.disks.iter().map(disk).collect() }
+            })
+            .collect()
+    }
+
+    /// The chain that makes a node what it is, from the root key's certificate to its own.
+    pub fn chain_of(&self, node: NodeId) -> Option<Vec<Signed<Cert>>> {
+        self.view().chain(self, node)
+    }
+
+    /// The admissions that a node's chain needs.
+    pub fn admissions_of(&self, node: NodeId) -> Vec<Signed<Admission>> {
+        let ids = self.chain_of(node).map(|chain| self.winning_along(&chain)).unwrap_or_default();
+        ids.iter()
+            .filter_map(|id| match self.facts.get(id) {
+                Some(Fact::Admission(admission)) => Some(admission.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The admission that `witness` has to sign for a newcomer. Its stamp is later than the witness's own admission, even if
+    /// the witness's clock is behind: an earlier one would not count.
+    pub fn admission(&self, witness: NodeId, now: Hlc, redeem: Redeem) -> Admission {
+        let since = self.view().valid.members().get(&witness.into()).copied().unwrap_or_default();
+        let after = Hlc { ms: since.ms, count: since.count.saturating_add(1) };
+        Admission { version: 1, ticket: redeem.ticket, member: redeem.member, witness, hlc: now.max(after) }
+    }
+
+    /// All tickets ever made by members, in the order of their ids.
+    pub fn tickets(&self) -> Vec<report::Ticket> {
+        let tickets = self.known.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
+        tickets.map(|ticket| self.ticket(ticket)).collect()
+    }
+
+    /// Whether a revocation or removal of `subject`, a known member or ticket, by `signer` would hold.
+    pub fn may_revoke(&self, signer: PublicKey, subject: PublicKey) -> bool {
+        if self.known.certs_of(subject).next().is_none() {
+            return false;
+        }
+        let member = self.members().get(&signer.into());
+        let barred = member.is_some_and(|member| member.standing == Standing::Revoked);
+        !barred && self.view().authority.above(&self.known, signer, subject)
+    }
+
+    /// What a key signed and a revocation may keep, ascending.
+    pub fn signed_by(&self, subject: PublicKey) -> Vec<FactId> {
+        self.by_signer.get(&subject).into_iter().flatten().copied().collect()
+    }
+
+    fn ticket(&self, ticket: &Signed<Cert>) -> report::Ticket {
+        let view = self.view();
+        let cert = ticket.value();
+        let void = view.valid.cert(ticket.id()).is_none() || view.authority.revoked(cert.subject);
+        report::Ticket {
+            id: ticket.id(),
+            subject: cert.subject,
+            issuer: cert.issuer,
+            redeem_by: cert.redeem_by,
+            uses: cert.uses,
+            used: u32::try_from(self.known.users(ticket).len()).unwrap_or(u32::MAX),
+            revoked: void,
+        }
+    }
+}
+
+/// Whose a disk is: the highest claim owns it. A disk that moved to another machine is still on its old owner's last card.
+fn owners(cards: &BTreeMap<NodeId, &Card>) -> BTreeMap<DiskId, NodeId> {
+    let mut best = BTreeMap::<DiskId, (u64, Reverse<NodeId>)>::new();
+    for (node, card) in cards {
+        for disk in &card.disks {
+            let claim = (disk.claim, Reverse(*node));
+            best.entry(disk.id).and_modify(|old| *old = claim.max(*old)).or_insert(claim);
+        }
+    }
+    best.into_iter().map(|(disk, (_, Reverse(node)))| (disk, node)).collect()
+}
+
+/// A disk's share of its server's weight, if the pool's rules cap what a server may claim.
+fn capped(gib: u32, total: u64, cap: u32) -> u32 {
+    if cap == 0 || total <= u64::from(cap) {
+        return gib;
+    }
+    u32::try_from(u64::from(gib) * u64::from(cap) / total).unwrap_or(cap)
+}

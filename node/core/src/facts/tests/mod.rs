@@ -1,0 +1,7 @@
+//! The fact set, told as what happens in a pool.
+
+mod members;
+mod order;
+mod pool;
+mod state;
+mod vectors;

@@ -1,0 +1,221 @@
+//! A pool for tests: node 0 is the founder and first admin; keys are made from small numbers.
+
+use ed25519_dalek::SigningKey;
+use fsdfs_proto::identity::{
+    Admins, Card, CardDisk, Cert, Fact, Features, Gone, Head, Heartbeat, Invitation, Remove, Revoke, Role, Rules,
+    VolEpoch, founder_cert, newcomer_cert, pool_of, ticket_cert,
+};
+use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Writer};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::time::Hlc;
+use fsdfs_proto::volume::{Commit, Dot, Flags, Folder, Seen, VolumeKeys, Within};
+
+use crate::facts::{FactSet, Inserted, Redeem, Standing};
+
+/// The secret key of a node (0..100), of ticket n (100 + n), of the root (255).
+pub fn key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number + 1; 32])
+}
+
+pub fn root() -> SigningKey {
+    SigningKey::from_bytes(&[0xff; 32])
+}
+
+pub fn public(key: &SigningKey) -> PublicKey {
+    PublicKey(key.verifying_key().to_bytes())
+}
+
+pub fn node(number: u8) -> NodeId {
+    public(&key(number)).into()
+}
+
+pub fn pool_id() -> PoolId {
+    pool_of(&root())
+}
+
+#[derive(Clone)]
+pub struct Pool {
+    pub facts: FactSet,
+    /// Everything that was ever said.
+    pub said: Vec<Fact>,
+    pub tickets: Vec<Signed<Cert>>,
+}
+
+impl Pool {
+    pub fn new() -> Self {
+        let mut pool = Self { facts: FactSet::new(pool_id()), said: Vec::new(), tickets: Vec::new() };
+        pool.say(founder_cert(&root(), node(0)));
+        pool.say(admins(1, None, &[0]));
+        pool
+    }
+
+    /// The founder and so many others, each invited by the founder.
+    pub fn of(nodes: u8) -> Self {
+        let mut pool = Self::new();
+        for newcomer in 1..nodes {
+            let ticket = pool.ticket(0, 1, 0);
+            pool.join(0, ticket, newcomer, u64::from(newcomer));
+        }
+        pool
+    }
+
+    pub fn say(&mut self, fact: impl Into<Fact>) -> Inserted {
+        let fact = fact.into();
+        self.said.push(fact.clone());
+        self.facts.insert(fact)
+    }
+
+    pub fn hear(&mut self, facts: Vec<Fact>) {
+        for fact in facts {
+            self.say(fact);
+        }
+    }
+
+    /// Makes a ticket; its number names it.
+    pub fn ticket(&mut self, issuer: u8, uses: u32, redeem_by: u64) -> usize {
+        let number = self.tickets.len();
+        let chain = self.facts.chain_of(node(issuer)).expect("the issuer is a member");
+        let own = chain.last().expect("not empty").value();
+        let subject = public(&ticket_key(number));
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses };
+        let ticket = ticket_cert(pool_id(), &key(issuer), own, invitation).expect("may invite");
+        self.say(ticket.clone());
+        self.tickets.push(ticket);
+        number
+    }
+
+    /// The chain a newcomer shows; `issuer` made the ticket.
+    pub fn chain_by(&self, issuer: u8, ticket: usize, newcomer: u8) -> Vec<Signed<Cert>> {
+        let mut chain = self.facts.chain_of(node(issuer)).expect("the issuer is a member");
+        chain.push(self.tickets[ticket].clone());
+        chain.push(self.member_cert(ticket, newcomer));
+        chain
+    }
+
+    pub fn member_cert(&self, ticket: usize, newcomer: u8) -> Signed<Cert> {
+        newcomer_cert(pool_id(), &ticket_key(ticket), self.tickets[ticket].value(), node(newcomer)).expect("has room")
+    }
+
+    /// A newcomer's certificate and its admission by a witness at a stamp exactly so.
+    pub fn join(&mut self, witness: u8, ticket: usize, newcomer: u8, ms: u64) -> Inserted {
+        let member = self.member_cert(ticket, newcomer);
+        self.say(member.clone());
+        let redeem = Redeem { ticket: self.tickets[ticket].id(), member: member.id() };
+        let hlc = Hlc { ms, count: 0 };
+        let mut admission = self.facts.admission(node(witness), hlc, redeem);
+        admission.hlc = hlc;
+        self.say(Signed::sign(pool_id(), &key(witness), admission))
+    }
+
+    pub fn revoke(&mut self, signer: u8, subject: PublicKey, keep: Vec<FactId>) -> Inserted {
+        let revoke = Revoke { version: 1, signer: node(signer).into(), subject, reason: "test".into(), keep };
+        self.say(Signed::sign(pool_id(), &key(signer), revoke))
+    }
+
+    pub fn standing(&self, number: u8) -> Option<Standing> {
+        self.facts.members().get(&node(number)).map(|member| member.standing)
+    }
+}
+
+pub fn ticket_key(number: usize) -> SigningKey {
+    key(100 + u8::try_from(number).expect("few tickets"))
+}
+
+pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signed<Card> {
+    let disk = |(id, gib, claim): &(u8, u32, u64)| CardDisk { id: DiskId([*id; 16]), gib: *gib, claim: *claim };
+    let card = Card {
+        version: 1,
+        node: node(number),
+        seq,
+        instance: Writer([number; 8]),
+        name: format!("node{number}"),
+        site: format!("site{number}"),
+        disks: disks.iter().map(disk).collect(),
+        addrs: vec![format!("192.0.2.{number}:4001")],
+        uplink: None,
+        flags,
+        features: 1,
+    };
+    Signed::sign(pool_id(), &key(number), card)
+}
+
+pub fn beat(number: u8, boot: u64, counter: u64) -> Signed<Heartbeat> {
+    Signed::sign(pool_id(), &key(number), Heartbeat { version: 1, node: node(number), boot, counter })
+}
+
+pub fn gone(issuer: u8, member: u8, last: (u64, u64)) -> Signed<Gone> {
+    Signed::sign(pool_id(), &key(issuer), Gone { version: 1, member: node(member), last, issuer: node(issuer) })
+}
+
+pub fn remove(signer: u8, subject: u8) -> Signed<Remove> {
+    Signed::sign(pool_id(), &key(signer), Remove { version: 1, signer: node(signer).into(), node: node(subject) })
+}
+
+pub fn features(signer: u8, level: u32) -> Signed<Features> {
+    Signed::sign(pool_id(), &key(signer), Features { version: 1, signer: node(signer).into(), level })
+}
+
+pub fn admins(number: u64, previous: Option<FactId>, admins: &[u8]) -> Signed<Admins> {
+    let admins = admins.iter().map(|number| node(*number)).collect();
+    Signed::sign(pool_id(), &root(), Admins { version: 1, number, previous, signer: public(&root()), admins })
+}
+
+pub fn rules(signer: u8, number: u64, previous: Option<FactId>, copies: u8) -> Signed<Rules> {
+    let rules = Rules {
+        version: 1,
+        number,
+        previous,
+        signer: node(signer).into(),
+        copies,
+        away_grace_hours: 1,
+        gone_days: 0,
+        garbage_grace_hours: 72,
+        retain_days: 7,
+        weight_gib_max: 100,
+    };
+    Signed::sign(pool_id(), &key(signer), rules)
+}
+
+/// Keys of an epoch of the shared volume.
+pub fn keys(epoch: u32) -> VolumeKeys {
+    let secret = Key([0x70 + u8::try_from(epoch).expect("few epochs"); 32]);
+    VolumeKeys::from_write_secret(pool_id().volume(), epoch, secret)
+}
+
+pub fn epoch(signer: &SigningKey, epoch: u32, frozen_heads: Vec<BlockId>) -> Signed<VolEpoch> {
+    let keys = keys(epoch);
+    let statement = VolEpoch {
+        version: 1,
+        volume: pool_id().volume(),
+        epoch,
+        signer: public(signer),
+        write_pk: keys.writer().expect("made from the write secret").write_pk(),
+        read_check: keys.read_check(),
+        frozen_heads,
+        prev_sealed: None,
+    };
+    Signed::sign(pool_id(), signer, statement)
+}
+
+/// A head by the first writer of `seen`, whose operations are numbered so.
+pub fn head(epoch: u32, seen: &[(u8, u64)]) -> Signed<Head> {
+    let dots = seen.iter().map(|(writer, seq)| Dot { writer: Writer([*writer; 8]), seq: *seq });
+    let commit = Commit {
+        parents: Vec::new(),
+        time: Hlc { ms: 1, count: 0 },
+        dot: dots.clone().next(),
+        seen: dots.collect(),
+        flags: Flags::NONE,
+        root: Folder {
+            births: Vec::new(),
+            since: Seen::default(),
+            attrs: Vec::new(),
+            tree: None,
+            within: Within::default(),
+        },
+        message: None,
+    };
+    let keys = keys(epoch);
+    let writer = keys.writer().expect("made from the write secret");
+    Commit::head(writer, pool_id(), &commit.seal(writer, 3))
+}

@@ -1,0 +1,97 @@
+//! Every bound of the engine, each with its reason. Times are milliseconds on the monotonic clock unless named otherwise.
+
+/// A peer whose connection shows no progress for this long, while something is asked of it, is silent. Home links answer a
+/// ping within 200 ms even when their uplink is busy; a second is five times that, and the most a user should wait.
+pub const SILENT_MS: u64 = 1_000;
+/// Quiet before a ping is sent to a peer that owes an answer: three pings fit into [`SILENT_MS`].
+pub const PING_AFTER_MS: u64 = 300;
+/// How often peers that owe answers are looked at.
+pub const PEER_TICK_MS: u64 = 250;
+/// A request to a peer that answers pings, but moves no block bytes for this long, counts as failed: its disk hangs.
+/// Commands promise an end within 10 s; two such waits fit.
+pub const STALL_MS: u64 = 4_000;
+/// A read asks the next holder as well after this long without an answer or bytes.
+pub const HEDGE_MS: u64 = 300;
+/// A read gives up on holders that cannot say yet (index being rebuilt) after this long.
+pub const GET_MS_MAX: u64 = 9_000;
+/// Pause before a holder that said "not yet" is asked again.
+pub const NOT_YET_RETRY_MS: u64 = 500;
+/// Edits that come within this time share a commit: one durable head for many small files.
+pub const GROUP_COMMIT_MS: u64 = 3;
+/// Edits in one commit at most: bounds the job's memory and the time others wait behind it.
+pub const EDITS_PER_COMMIT_MAX: usize = 1_000;
+/// Bytes of inline content in one commit at most, for the same reason.
+pub const INLINE_PER_COMMIT_MAX: usize = 4 << 20;
+/// Edits waiting for a commit at most; more are refused as busy.
+pub const EDITS_QUEUED_MAX: usize = 20_000;
+/// Several heads are merged after this long, plus jitter up to the same again, if nobody writes.
+pub const MERGE_AFTER_MS: u64 = 3_000;
+
+/// Heartbeats: three fit into the minute after which a member counts as away.
+pub const HEARTBEAT_MS: u64 = 20_000;
+/// Without a heartbeat for this long a member is away.
+pub const AWAY_MS: u64 = 60_000;
+/// Digests go to one random peer this often; what direct gossip missed is found then.
+pub const GOSSIP_MS: u64 = 5_000;
+/// A heartbeat that is new here goes on to this many random peers, so that nodes without a direct link hear of each other.
+pub const HEARTBEAT_FAN_OUT: usize = 2;
+/// First pause between attempts to reach a member; doubles up to [`DIAL_MS_MAX`].
+pub const DIAL_MS_MIN: u64 = 500;
+/// A house that comes back is found within this time even if it cannot dial us.
+pub const DIAL_MS_MAX: u64 = 30_000;
+/// The node with the larger id waits this long before it dials, so that two nodes do not connect twice.
+pub const DIAL_COURTESY_MS: u64 = 700;
+/// A node that reached nobody since its start writes alone after this long.
+pub const ALONE_MS: u64 = 3_000;
+/// A node does not make stamps when its clock is further than this off the median of its peers.
+pub const CLOCK_OFF_MS_MAX: u64 = 10 * 60_000;
+/// Bytes of tree blocks kept in memory: a few hundred directory blocks, the working set of a busy folder tree.
+pub const CACHE_BYTES_MAX: usize = 24 << 20;
+/// Tree blocks carried over from one job of a volume to the next.
+pub const WORKING_SET_MAX: usize = 512;
+/// Top-up starts this long after what caused it, so that several peers coming up share a walk.
+pub const TOPUP_DELAY_MS: u64 = 500;
+/// A walk that could not finish its work is repeated after this long.
+pub const TOPUP_RETRY_MS: u64 = 15_000;
+/// Blocks short of copies that are remembered for the status at most: 64 GiB of chunks; beyond, the number is "at least".
+pub const SHORT_BLOCKS_MAX: usize = 65_536;
+/// A block that a better-placed holder should send is looked at again after this long: time for that holder to send some.
+pub const TOPUP_TURN_MS: u64 = 5_000;
+/// Everything is walked this often even when nothing seems to have changed.
+pub const TOPUP_PERIOD_MS: u64 = 3_600_000;
+/// Records looked at in one step of a walk.
+pub const TOPUP_BATCH: usize = 256;
+/// Blocks of a walk under way at once: enough to keep a line busy, few enough to leave room for users.
+pub const TOPUP_IN_FLIGHT: usize = 4;
+/// Bytes a walk sends in a second at most: half of a gigabit line, so that puts and gets go on beside it.
+pub const TOPUP_BYTES_PER_S_MAX: u64 = 64 << 20;
+/// Blocks owed to holders that were silent at most. More, and the walks find them in their own time.
+pub const DEBTS_MAX: usize = 4_096;
+/// Up to this many members everybody keeps every head (beyond, the holders of a volume's id do).
+pub const HEADS_EVERYWHERE_MEMBERS_MAX: usize = 64;
+
+// Bounds of the fact set: they protect memory against a misbehaving member; no honest pool comes near them.
+
+/// Keys with a member certificate at most. Every member keeps every fact and dials every member.
+pub const MEMBERS_MAX: usize = 4096;
+/// Statements one key may sign, cards, heartbeats and heads aside. A founder who invites a whole pool of [`MEMBERS_MAX`]
+/// signs a ticket and an admission each. A revocation can keep them all.
+pub const STATEMENTS_PER_SIGNER_MAX: usize = fsdfs_proto::identity::KEEP_MAX;
+/// Volumes at most: a private one for each member.
+pub const VOLUMES_MAX: usize = 4096;
+/// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
+/// the writer is told so; one that was taken in is never dropped for a bound.
+pub const HEADS_PER_VOLUME_MAX: usize = 1024;
+/// Facts kept aside until what they hang on comes: more than come in one exchange in the wrong order.
+pub const FACTS_WAITING_MAX: usize = 1024;
+/// Bytes of their payloads: heads may be 64 KiB.
+pub const FACTS_WAITING_BYTES_MAX: usize = 16 << 20;
+/// Compiled-in floors of the rules: no admin, and nobody with an admin's key, can make data or members vanish faster.
+pub const GONE_DAYS_MIN: u32 = 1;
+/// See [`GONE_DAYS_MIN`].
+pub const GARBAGE_GRACE_HOURS_MIN: u32 = 24;
+/// See [`GONE_DAYS_MIN`].
+pub const RETAIN_DAYS_MIN: u32 = 1;
+
+const _: () = assert!(SILENT_MS >= 3 * PING_AFTER_MS, "three pings must fit before a peer is silent");
+const _: () = assert!(AWAY_MS >= 3 * HEARTBEAT_MS, "three heartbeats must fit before a member is away");

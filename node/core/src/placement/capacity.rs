@@ -1,0 +1,75 @@
+//! What a pool can hold (spec 03-placement §6), from the same targets that place its blocks.
+
+use fsdfs_proto::ids::NodeId;
+
+use super::Capacity;
+use super::math::{ONE, scale};
+use super::sites::{Live, Sites};
+use super::targets::Targets;
+
+/// One replica of every block, in the unit of expected replicas.
+pub(super) const CERTAIN: u128 = 1 << 84;
+
+/// A server and the replicas of a block it expects, in units of 1/[`CERTAIN`].
+pub(super) struct Load {
+    pub node: NodeId,
+    weight: u64,
+    pub expected: u128,
+}
+
+impl Capacity {
+    pub(super) fn new(sites: &Sites, targets: &Targets, copies: u8) -> Self {
+        let mut loads = loads(sites, targets);
+        loads.sort_by_key(|load| load.node);
+        let usable = loads.iter().filter_map(Load::usable).min().unwrap_or(0);
+        let short = |wanted: usize, there: usize| u8::try_from(wanted.saturating_sub(there)).unwrap_or(u8::MAX);
+        Self {
+            usable,
+            copies_short: short(copies.into(), targets.copies),
+            sites_short: short(targets.copies, sites.sites.len()),
+            stranded: loads
+                .iter()
+                .map(|load| (load.node, load.weight - load.used(usable)))
+                .filter(|(_, stranded)| *stranded > 0)
+                .collect(),
+            too_large: loads
+                .iter()
+                .filter(|load| load.expected == CERTAIN && load.weight > usable)
+                .map(|load| load.node)
+                .collect(),
+        }
+    }
+}
+
+impl Load {
+    /// Units of different data that fit until this server is full.
+    fn usable(&self) -> Option<u64> {
+        let units = (u128::from(self.weight) * CERTAIN).checked_div(self.expected)?;
+        Some(u64::try_from(units).unwrap_or(u64::MAX))
+    }
+
+    /// Units of this server in use when the pool holds `usable` units of different data.
+    fn used(&self, usable: u64) -> u64 {
+        let used = (u128::from(usable) * self.expected).div_ceil(CERTAIN);
+        u64::try_from(used).map_or(self.weight, |used| used.min(self.weight))
+    }
+}
+
+pub(super) fn loads(sites: &Sites, targets: &Targets) -> Vec<Load> {
+    let mut loads = Vec::with_capacity(sites.servers.len());
+    for (site, target) in sites.sites.iter().zip(&targets.sites) {
+        let shares = |server: usize, count: usize| match count {
+            0 => 0,
+            1 => scale(sites.servers[server].weight, 1 << 56, site.weight),
+            _ => target.shares(count)[server - site.servers.start] << 28,
+        };
+        for server in site.servers.clone() {
+            let Live { id, weight, .. } = sites.servers[server];
+            let upper = if target.frac > 0 { shares(server, target.base + 1) } else { 0 };
+            let expected = u128::from(ONE - target.frac) * u128::from(shares(server, target.base))
+                + u128::from(target.frac) * u128::from(upper);
+            loads.push(Load { node: id, weight, expected });
+        }
+    }
+    loads
+}

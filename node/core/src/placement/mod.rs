@@ -1,0 +1,174 @@
+//! Which servers hold a block: exact-share weighted RUSH (spec 03-placement).
+//!
+//! A pure function of block id, map and number of copies. Knows nothing of who is up, who has what, or how the map came about.
+
+mod capacity;
+mod math;
+mod race;
+mod rush;
+mod share;
+mod sites;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::placement::{disk_seed, site_seed};
+
+use math::Key;
+use sites::{Arrival, Seeds, Sites};
+use targets::Targets;
+
+/// Copies of a block at most.
+pub const COPIES_MAX: u8 = 32;
+
+/// Servers among which a block's holders are chosen; above that, the nearest to the block by XOR.
+///
+/// Far above a circle of friends: it bounds the work. A cut doubles what moves on a join (spec 03-placement §5).
+pub const CANDIDATES_MAX: usize = 1024;
+
+/// A disk as placement sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Unique in the map.
+    pub id: DiskId,
+    /// Whole GiB (test pools: a smaller unit); 0 = drained.
+    pub weight: u32,
+}
+
+/// A server as placement sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Its node id.
+    pub id: NodeId,
+    /// Its site, as on its card.
+    pub site: String,
+    /// Its disks.
+    pub disks: Vec<Disk>,
+}
+
+/// A holder: a server and the disk of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// Which server.
+    pub node: NodeId,
+    /// Which of its disks.
+    pub disk: DiskId,
+}
+
+/// The view that placement reads, prepared once per map: seeds and sums at once, targets per number of copies on first use.
+#[derive(Clone, Debug)]
+pub struct View {
+    servers: Vec<Server>,
+    sites: Sites,
+    /// By copies. Computed from `sites` alone, so it makes no difference when.
+    targets: [OnceLock<Targets>; COPIES_MAX as usize + 1],
+}
+
+/// What a pool of these servers holds at N copies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Units of unique data that fit.
+    pub usable: u64,
+    /// N - N'.
+    pub copies_short: u8,
+    /// Sites fewer than copies.
+    pub sites_short: u8,
+    /// Units of each server that can never be used, in id order, only those above zero.
+    pub stranded: Vec<(NodeId, u64)>,
+    /// Servers larger than the others can match.
+    pub too_large: Vec<NodeId>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl PartialEq for View {
+    fn eq(&self, other: &Self) -> bool {
+        self.servers == other.servers
+    }
+}
+
+impl Eq for View {}
+
+impl View {
+    /// In any order; equal sets give equal views. Ids of servers and of disks are distinct.
+    pub fn new(servers: Vec<Server>) -> Self {
+        Self::with_seeds(servers, Seeds { disk: disk_seed, site: site_seed })
+    }
+
+    fn with_seeds(mut servers: Vec<Server>, seeds: Seeds) -> Self {
+        servers.sort_by_key(|server| server.id);
+        for server in &mut servers {
+            server.disks.sort_by_key(|disk| disk.id);
+        }
+        let sites = Sites::new(&servers, seeds);
+        Self { servers, sites, targets: std::array::from_fn(|_| OnceLock::new()) }
+    }
+
+    /// All servers, live or not, in id order.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The server with this id.
+    pub fn server(&self, id: NodeId) -> Option<&Server> {
+        let found = self.servers.binary_search_by_key(&id, |server| server.id).ok()?;
+        Some(&self.servers[found])
+    }
+
+    /// The wanted holders of a block, best first: min(N, servers) distinct servers. N above [`COPIES_MAX`] counts as that.
+    pub fn holders(&self, id: BlockId, copies: u8) -> Vec<Holder> {
+        match self.candidates(id) {
+            None => wanted(&self.sites, self.targets(copies), id),
+            Some(near) => wanted(&near, &Targets::new(&near, copies.min(COPIES_MAX)), id),
+        }
+    }
+
+    /// All live servers in the order in which to ask or use them: first the wanted holders, then the rest in e/w order.
+    pub fn order(&self, id: BlockId, copies: u8) -> Vec<Holder> {
+        let near = self.candidates(id);
+        let near: Option<BTreeSet<NodeId>> = near.map(|near| near.servers.iter().map(|server| server.id).collect());
+        let mut rest = self.sites.arrivals(Key::of(id.as_bytes()));
+        rest.sort_by(Arrival::order);
+        rest.sort_by_key(|arrival| near.as_ref().is_some_and(|near| !near.contains(&arrival.node)));
+        let mut order = self.holders(id, copies);
+        let holders: BTreeSet<Holder> = order.iter().copied().collect();
+        order.extend(rest.iter().map(Holder::from).filter(|holder| !holders.contains(holder)));
+        order
+    }
+
+    /// What fits.
+    pub fn capacity(&self, copies: u8) -> Capacity {
+        Capacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX))
+    }
+
+    /// The servers among which this block's holders are chosen, if not all are.
+    fn candidates(&self, id: BlockId) -> Option<Sites> {
+        (self.sites.servers.len() > CANDIDATES_MAX).then(|| self.sites.near(id, CANDIDATES_MAX))
+    }
+
+    fn targets(&self, copies: u8) -> &Targets {
+        let copies = copies.min(COPIES_MAX);
+        self.targets[usize::from(copies)].get_or_init(|| Targets::new(&self.sites, copies))
+    }
+}
+
+impl From<&Arrival> for Holder {
+    fn from(arrival: &Arrival) -> Self {
+        Self { node: arrival.node, disk: arrival.disk }
+    }
+}
+
+fn wanted(sites: &Sites, targets: &Targets, id: BlockId) -> Vec<Holder> {
+    let key = Key::of(id.as_bytes());
+    let arrivals = sites.arrivals(key);
+    let holders = rush::place(sites, targets, key, &arrivals);
+    holders.into_iter().map(|holder| Holder::from(&arrivals[holder])).collect()
+}

@@ -1,0 +1,64 @@
+//! Placement held to the examples of the chapter, to the published vectors, and to what it promises.
+
+mod examples;
+mod movement;
+mod properties;
+mod shares;
+mod vectors;
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::placement::position;
+
+use super::capacity::{CERTAIN, loads};
+use super::{Disk, Holder, Server, View};
+
+/// The id of the numbered server, disk or block of a test.
+fn numbered(kind: u8, number: u64) -> [u8; 32] {
+    let mut id = [kind; 32];
+    id[..8].copy_from_slice(&number.to_be_bytes());
+    position(NodeId(id))
+}
+
+fn block(number: u64) -> BlockId {
+    BlockId(numbered(1, number))
+}
+
+fn node(number: u64) -> NodeId {
+    NodeId(numbered(2, number))
+}
+
+fn disk(server: u64, number: u64, weight: u32) -> Disk {
+    let id = numbered(3, server << 8 | number);
+    Disk { id: DiskId(*id.first_chunk().expect("32 bytes begin with 16")), weight }
+}
+
+/// A server with one disk at a site of its own.
+fn server(number: u64, weight: u32) -> Server {
+    Server { id: node(number), site: format!("house {number}"), disks: vec![disk(number, 0, weight)] }
+}
+
+/// Servers of very different sizes, the same ones for the same `salt`: weights spread over a factor of about thirty.
+fn uneven(count: u64, sites: u64, salt: u64) -> Vec<Server> {
+    let mut dice = fastrand::Rng::with_seed(salt);
+    (0..count)
+        .map(|number| {
+            let weight = 100 << dice.u32(0..5);
+            let mut server = server(salt << 16 | number, weight + dice.u32(0..weight));
+            server.site = format!("house {}", number % sites);
+            server
+        })
+        .collect()
+}
+
+/// Ids of the holders, in their order.
+fn nodes(holders: &[Holder]) -> Vec<NodeId> {
+    holders.iter().map(|holder| holder.node).collect()
+}
+
+/// Replicas of a block that each server expects, in id order.
+fn expected(view: &View, copies: u8) -> BTreeMap<NodeId, f64> {
+    let loads = loads(&view.sites, view.targets(copies));
+    loads.into_iter().map(|load| (load.node, load.expected as f64 / CERTAIN as f64)).collect()
+}

@@ -1,0 +1,89 @@
+//! A change of the map moves little more than it must.
+
+use super::*;
+
+const BLOCKS: u64 = 5_000;
+
+/// Replicas that must be copied when `before` becomes `after`: holders that were none before.
+fn moved(before: &View, after: &View, copies: u8) -> f64 {
+    let fresh = |number| {
+        let old = nodes(&before.holders(block(number), copies));
+        nodes(&after.holders(block(number), copies)).iter().filter(|node| !old.contains(node)).count()
+    };
+    (0..BLOCKS).map(fresh).sum::<usize>() as f64
+}
+
+/// The least any scheme must copy to reach the new exact shares.
+fn least(before: &View, after: &View, copies: u8) -> f64 {
+    let old = expected(before, copies);
+    let gain = |(node, share): (NodeId, f64)| f64::max(0.0, share - old.get(&node).copied().unwrap_or(0.0));
+    expected(after, copies).into_iter().map(gain).sum::<f64>() * BLOCKS as f64
+}
+
+/// A change of a list of servers.
+type Change = fn(&mut Vec<Server>);
+
+const CHANGES: [(&str, Change); 6] = [
+    ("join", |servers| servers.push(server(777, 1500))),
+    ("remove", |servers| drop(servers.remove(1))),
+    ("drain", |servers| servers[2].disks[0].weight = 0),
+    ("halve", |servers| servers[3].disks[0].weight /= 2),
+    ("double", |servers| servers[0].disks[0].weight *= 2),
+    ("a house burns down", |servers| servers.retain(|server| server.site != "house 2")),
+];
+
+/// `most`: moved replicas / least, over all changes together and for the worst.
+#[track_caller]
+fn check_movement(servers: u64, sites: u64, copies: u8, most: (f64, f64)) {
+    let servers = uneven(servers, sites, 5);
+    let before = View::new(servers.clone());
+    let (mut moved_sum, mut least_sum, mut worst) = (0.0, 0.0, 0.0);
+    for (name, change) in CHANGES {
+        let mut servers = servers.clone();
+        change(&mut servers);
+        let after = View::new(servers);
+        let (moved, least) = (moved(&before, &after, copies), least(&before, &after, copies));
+        println!("{sites} sites, N = {copies}, {name}: {moved} moved, {least:.0} needed");
+        worst = f64::max(worst, moved / least);
+        moved_sum += moved;
+        least_sum += least;
+    }
+    let ratio = moved_sum / least_sum;
+    println!("{sites} sites, N = {copies}: {ratio:.2}, worst {worst:.2}");
+    assert!(ratio < most.0 && worst < most.1, "{sites} sites, N = {copies}: {ratio:.2}, worst {worst:.2}");
+}
+
+#[test]
+fn a_change_moves_little_more_than_it_must() {
+    check_movement(10, 10, 3, (1.2, 1.4));
+    check_movement(30, 30, 3, (1.2, 1.4));
+    check_movement(30, 12, 3, (1.3, 1.6));
+    check_movement(20, 20, 6, (1.3, 1.5));
+}
+
+#[test]
+fn twice_the_weights_move_nothing() {
+    let servers = uneven(20, 12, 6);
+    let mut doubled = servers.clone();
+    for server in &mut doubled {
+        server.disks[0].weight *= 2;
+    }
+    let moved = moved(&View::new(servers), &View::new(doubled), 3);
+    assert!(moved <= 3.0 * BLOCKS as f64 / 10_000.0, "{moved} replicas moved");
+}
+
+#[test]
+fn old_holders_are_found_soon_after_a_tenth_joined() {
+    let old = uneven(30, 30, 7);
+    let mut new = old.clone();
+    new.extend(uneven(3, 3, 8));
+    let (old, new) = (View::new(old), View::new(new));
+    let (mut found, mut all) = (0, 0);
+    for number in 0..BLOCKS {
+        let order = nodes(&new.order(block(number), 3));
+        let holders = nodes(&old.holders(block(number), 3));
+        all += holders.len();
+        found += holders.iter().filter(|node| order[..7].contains(node)).count();
+    }
+    assert!(found * 100 >= all * 98, "{found} of {all} within N + 4");
+}

@@ -1,0 +1,141 @@
+//! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
+
+use fsdfs_proto::identity::Role;
+use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey};
+
+use crate::placement::Capacity;
+use crate::seam::DiskState;
+
+/// Where one block should be and is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Where {
+    /// Which block.
+    pub id: BlockId,
+    /// Wanted holders, best first, and whether each was heard to have it.
+    pub wanted: Vec<(NodeId, Held)>,
+    /// Others that said yes.
+    pub others: Vec<NodeId>,
+}
+
+/// What is known of a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// It said yes.
+    Yes,
+    /// It said no.
+    No,
+    /// It could not be asked, or cannot say yet.
+    Unknown,
+}
+
+/// Everyone the facts know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// In name order; this node included.
+    pub members: Vec<Member>,
+    /// Tickets that still admit somebody, or did.
+    pub tickets: Vec<Ticket>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its key.
+    pub node: NodeId,
+    /// From its card; its short id before a card was heard.
+    pub name: String,
+    /// From its card.
+    pub site: String,
+    /// From its card.
+    pub addrs: Vec<String>,
+    /// Disks and weights from its card.
+    pub disks: Vec<(DiskId, u32)>,
+    /// From its certificate.
+    pub role: Role,
+    /// As this node sees it now.
+    pub presence: Presence,
+    /// Connected to this node now.
+    pub connected: bool,
+    /// Round trip, if connected and measured.
+    pub rtt_ms: Option<u32>,
+    /// Seconds since anything was heard of it, if ever since the start.
+    pub heard_s: Option<u64>,
+    /// Whose certificate invited it.
+    pub invited_by: PublicKey,
+    /// This is the node asked.
+    pub me: bool,
+}
+
+/// Local opinion (up, away) or the pool's (gone, removed, revoked).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Presence {
+    /// A signed heartbeat within a minute.
+    Up,
+    /// Silent for longer.
+    Away,
+    /// Declared gone by a majority.
+    Gone,
+    /// Serves and hands over, takes nothing.
+    Removed,
+    /// Thrown out.
+    Revoked,
+}
+
+/// A ticket, as its certificate and the admissions tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Id of its certificate.
+    pub id: FactId,
+    /// Its throw-away key.
+    pub subject: PublicKey,
+    /// Who made it.
+    pub issuer: PublicKey,
+    /// Wall milliseconds; 0 = never.
+    pub redeem_by: u64,
+    /// Newcomers at most.
+    pub uses: u32,
+    /// Newcomers so far.
+    pub used: u32,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// State of node and pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// The pool.
+    pub pool: PoolId,
+    /// This node.
+    pub node: NodeId,
+    /// N of new blocks.
+    pub copies: u8,
+    /// Facts were exchanged since the start, or there is nobody to exchange with.
+    pub ready: bool,
+    /// This node holds the key of the shared volume.
+    pub has_key: bool,
+    /// Members connected, without this node.
+    pub connected: usize,
+    /// Members not gone, removed or revoked, without this node.
+    pub members: usize,
+    /// Its disks.
+    pub disks: Vec<DiskState>,
+    /// Blocks top-up knows to be short of copies and is working on.
+    pub topup_pending: u64,
+    /// Blocks it sent since the start.
+    pub topup_sent: u64,
+    /// Top-up is going through the records now.
+    pub topup_running: bool,
+    /// Minutes this clock is off the median of the connected members.
+    pub clock_off_min: i64,
+    /// Sentences about what needs the owner's attention, most important first.
+    pub attention: Vec<String>,
+}
+
+/// The placement view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// Its digest.
+    pub digest: fsdfs_proto::ids::Digest,
+    /// What fits.
+    pub capacity: Capacity,
+}

@@ -1,0 +1,272 @@
+//! Changes to a tree. Each is made whole or not at all: everything is looked up before anything is changed.
+
+use fsdfs_proto::volume::{Seen, Version, check_name};
+
+use super::alias::{self, Alias};
+use super::dir::{Dir, Origin, Slot};
+use super::merge::State;
+use super::source::{Source, Step, Stop, each};
+use super::{Attrs, Edit, EditError, EditOutcome, File, Name};
+
+/// Permissions of a folder that was made without saying which.
+const FOLDER_MODE: u32 = 0o755;
+
+/// Names in the path of a change at most: well below the depth that work on a tree bears, for moves make trees deeper.
+const PATH_NAMES_MAX: usize = 256;
+
+/// Makes changes, all under one dot.
+pub(super) struct Editor<'a, 'b> {
+    pub source: &'a mut Source<'b>,
+    pub root: Dir,
+    /// Everything below, which a moved folder's stamp covers.
+    pub seen: Seen,
+    pub origin: Origin,
+}
+
+impl<'a, 'b> Editor<'a, 'b> {
+    pub fn new(source: &'a mut Source<'b>, state: State, origin: Origin) -> Self {
+        Self { source, root: state.root, seen: state.seen, origin }
+    }
+
+    /// Makes the changes in order.
+    pub fn run(&mut self, edits: &[Edit]) -> Step<Vec<Result<EditOutcome, EditError>>> {
+        let mut outcomes = Vec::with_capacity(edits.len());
+        each(edits, |edit| {
+            outcomes.push(match self.edit(edit) {
+                Err(Stop::Refused(error)) => Err(error),
+                other => Ok(other?),
+            });
+            Ok(())
+        })?;
+        Ok(outcomes)
+    }
+
+    fn edit(&mut self, edit: &Edit) -> Step<EditOutcome> {
+        match edit {
+            Edit::Put { path, file } => self.put(path, file),
+            Edit::MakeDir { path, attrs, fresh } => self.make_dir(path, *attrs, *fresh),
+            Edit::Remove { path, recursive } => self.remove(path, *recursive),
+            Edit::Move { from, to } => self.rename(from, to),
+        }
+    }
+
+    /// A write supersedes all versions of its name. Written to the shown name of another version, it takes that version out
+    /// and makes the name a real one.
+    fn put(&mut self, path: &[Name], file: &File) -> Step<EditOutcome> {
+        check_path(path)?;
+        file.check().map_err(|_| EditError::BadFile)?;
+        let (name, parents) = path.split_last().ok_or(EditError::IsAFolder)?;
+        let origin = self.origin;
+        if let Some((source, dir)) = self.folder(parents)? {
+            let slot = dir.get(source, name)?;
+            if slot.dir.is_some() {
+                return Err(EditError::IsAFolder.into());
+            }
+            if matches!(&slot.versions[..], [version] if version.value == *file) {
+                return Ok(EditOutcome::Unchanged);
+            }
+            if slot.is_empty() {
+                take_alias(dir, source, name, origin)?;
+            }
+        }
+        let (source, dir) = self.folder_made(parents)?;
+        dir.slot(source, name)?.versions = vec![origin.version(file.clone())];
+        Ok(EditOutcome::Changed)
+    }
+
+    fn make_dir(&mut self, path: &[Name], attrs: Option<Attrs>, fresh: bool) -> Step<EditOutcome> {
+        check_path(path)?;
+        attrs.iter().try_for_each(Attrs::check).map_err(|_| EditError::BadFile)?;
+        let origin = self.origin;
+        let is_there = self.folder(path).map(|folder| folder.is_some());
+        let is_file = is_there == Err(EditError::NotAFolder.into());
+        if fresh && (is_there == Ok(true) || is_file && self.exists(path)?) {
+            return Err(EditError::Exists.into());
+        }
+        let is_there = is_there?;
+        let (_, dir) = self.folder_made(path)?;
+        match attrs {
+            Some(attrs) if !matches!(&dir.folder.attrs[..], [version] if version.value == attrs) => {
+                dir.folder.attrs = vec![origin.version(attrs)];
+                Ok(EditOutcome::Changed)
+            }
+            _ if is_there => Ok(EditOutcome::Unchanged),
+            _ => Ok(EditOutcome::Changed),
+        }
+    }
+
+    fn remove(&mut self, path: &[Name], recursive: bool) -> Step<EditOutcome> {
+        let (name, parents) = path.split_last().ok_or(EditError::IntoItself)?;
+        let origin = self.origin;
+        let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
+        let slot = dir.get(source, name)?;
+        if slot.is_empty() {
+            take_alias(dir, source, name, origin)?.ok_or(EditError::NotFound)?;
+            self.adopt(parents)?;
+            return Ok(EditOutcome::Changed);
+        }
+        if let Some(sub) = &slot.dir {
+            if !recursive && !sub.is_empty(source)? {
+                return Err(EditError::NotEmpty.into());
+            }
+            dir.slot(source, name)?.dir = None;
+        } else {
+            // What was shown beside it stays under the names it was shown by.
+            let aliases = alias::shown(dir, source, name, &slot)?;
+            dir.changes.insert(name.clone(), Slot::default());
+            settle(dir, aliases.into_iter().skip(1), origin);
+        }
+        self.adopt(parents)?;
+        Ok(EditOutcome::Changed)
+    }
+
+    /// A folder that lives on through its content only must not vanish when a user takes the last name out of it.
+    fn adopt(&mut self, path: &[Name]) -> Step<()> {
+        let dot = self.origin.dot;
+        if let Some((_, dir)) = self.folder(path)?
+            && dir.folder.births.is_empty()
+            && !path.is_empty()
+        {
+            dir.folder.births = vec![dot];
+        }
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &[Name], to: &[Name]) -> Step<EditOutcome> {
+        check_path(to)?;
+        let (name, parents) = from.split_last().ok_or(EditError::IntoItself)?;
+        let (target, target_parents) = to.split_last().ok_or(EditError::IntoItself)?;
+        let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
+        let slot = dir.get(source, name)?;
+        let is_alias = slot.is_empty();
+        let moved = if is_alias {
+            let (_, alias) = alias::find(dir, source, name)?.ok_or(EditError::NotFound)?;
+            Slot { versions: vec![alias.version], dir: None }
+        } else if slot.dir.is_some() {
+            Slot { versions: Vec::new(), dir: slot.dir.clone() }
+        } else {
+            slot.into_owned()
+        };
+        if from == to {
+            return Ok(EditOutcome::Unchanged);
+        }
+        if to.starts_with(from) {
+            return Err(if moved.dir.is_some() { EditError::IntoItself } else { EditError::NotAFolder }.into());
+        }
+        let (source, target_dir) = self.folder(target_parents)?.ok_or(EditError::NotFound)?;
+        check_target(target_dir.get(source, target)?.as_ref(), moved.dir.is_some())?;
+        self.take(parents, name, is_alias, moved.dir.is_some())?;
+        self.place(target_parents, target, moved)?;
+        Ok(EditOutcome::Changed)
+    }
+
+    fn take(&mut self, parents: &[Name], name: &Name, is_alias: bool, is_dir: bool) -> Step<()> {
+        let origin = self.origin;
+        let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
+        if is_alias {
+            take_alias(dir, source, name, origin)?;
+        } else if is_dir {
+            dir.slot(source, name)?.dir = None;
+        } else {
+            dir.slot(source, name)?.versions.clear();
+        }
+        self.adopt(parents)
+    }
+
+    /// Moved content counts as new. A folder's content gets a stamp instead of new dots: moving a million files is O(1).
+    fn place(&mut self, parents: &[Name], name: &Name, moved: Slot) -> Step<()> {
+        let (dot, seen) = (self.origin.dot, self.seen.clone());
+        let origin = self.origin;
+        let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
+        if dir.get(source, name)?.is_empty() {
+            take_alias(dir, source, name, origin)?;
+        }
+        let slot = dir.slot(source, name)?;
+        match moved.dir {
+            Some(mut sub) => {
+                sub.folder.births = vec![dot];
+                sub.folder.since = seen;
+                slot.dir = Some(sub);
+            }
+            None => slot.versions = redotted(moved.versions, dot),
+        }
+        Ok(())
+    }
+
+    /// The folder at a path; none if it does not exist.
+    fn folder(&mut self, path: &[Name]) -> Step<Option<(&mut Source<'b>, &mut Dir)>> {
+        let mut dir = &mut self.root;
+        for name in path {
+            if dir.get(self.source, name)?.dir.is_none() {
+                let is_file = !dir.get(self.source, name)?.is_empty() || alias::find(dir, self.source, name)?.is_some();
+                return if is_file { Err(EditError::NotAFolder.into()) } else { Ok(None) };
+            }
+            dir = dir.slot(self.source, name)?.dir.get_or_insert_default();
+        }
+        Ok(Some((self.source, dir)))
+    }
+
+    /// The folder at a path that leads over no file. What is missing is made.
+    fn folder_made(&mut self, path: &[Name]) -> Step<(&mut Source<'b>, &mut Dir)> {
+        let origin = self.origin;
+        let mtime_ns = i64::try_from(origin.time.ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        let attrs = Attrs { mode: FOLDER_MODE, mtime_ns };
+        let mut dir = &mut self.root;
+        for name in path {
+            let slot = dir.slot(self.source, name)?;
+            dir = slot.dir.get_or_insert_with(|| Box::new(Dir::born(origin, attrs)));
+        }
+        Ok((self.source, dir))
+    }
+
+    fn exists(&mut self, path: &[Name]) -> Step<bool> {
+        let Some((name, parents)) = path.split_last() else { return Ok(true) };
+        let Some((source, dir)) = self.folder(parents)? else { return Ok(false) };
+        Ok(!dir.get(source, name)?.is_empty() || alias::find(dir, source, name)?.is_some())
+    }
+}
+
+fn check_path(path: &[Name]) -> Result<(), EditError> {
+    if path.len() > PATH_NAMES_MAX {
+        return Err(EditError::BadName);
+    }
+    path.iter().try_for_each(|name| check_name(name)).map_err(|_| EditError::BadName)
+}
+
+fn check_target(slot: &Slot, moves_dir: bool) -> Result<(), EditError> {
+    match (moves_dir, slot.dir.is_some(), slot.versions.is_empty()) {
+        (true, false, true) | (false, false, _) => Ok(()),
+        (true, ..) => Err(EditError::Exists),
+        (false, ..) => Err(EditError::IsAFolder),
+    }
+}
+
+/// Takes a version out of its entry by the name it is shown under. If it was the newest, the others become entries under the
+/// names they were shown by, so that what the user sees changes in this one name only.
+fn take_alias(dir: &mut Dir, source: &mut Source, name: &Name, origin: Origin) -> Step<Option<()>> {
+    let Some((base, alias)) = alias::find(dir, source, name)? else { return Ok(None) };
+    let slot = dir.get(source, &base)?;
+    let aliases = alias::shown(dir, source, &base, &slot)?;
+    let slot = dir.slot(source, &base)?;
+    if slot.versions.last() == Some(&alias.version) {
+        slot.versions.clear();
+        settle(dir, aliases.into_iter().skip(1), origin);
+    } else {
+        slot.versions.retain(|version| *version != alias.version);
+    }
+    Ok(Some(()))
+}
+
+/// Makes shown names real.
+fn settle(dir: &mut Dir, aliases: impl Iterator<Item = Alias>, origin: Origin) {
+    for Alias { name, version } in aliases {
+        dir.changes.insert(name, Slot { versions: redotted(vec![version], origin.dot), dir: None });
+    }
+}
+
+fn redotted(versions: Vec<Version<File>>, dot: fsdfs_proto::volume::Dot) -> Vec<Version<File>> {
+    let mut versions: Vec<_> = versions.into_iter().map(|version| Version { dot, ..version }).collect();
+    versions.sort();
+    versions.dedup();
+    versions
+}

@@ -1,0 +1,297 @@
+//! Merging two states without a common ancestor (spec 05-volume §7).
+//!
+//! A state is a tree and what it has seen. A version (or a folder's birth) that only one side has is kept iff the other side
+//! has not seen its dot: then it is new to that side, else that side removed it. Where a moved folder lies above, the dot that
+//! counts is the stamped one. `proto-spec/check/merge_model.py` is the same in a page of Python, over plain maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::volume::{BIRTHS_MAX, Dot, Folder, Node, Ref, Seen, VERSIONS_MAX, Version, Within};
+
+use super::Name;
+use super::dir::{Dir, Slot, Stamp};
+use super::source::{Source, Step, each};
+
+/// A tree, and every operation that went into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub seen: Seen,
+    pub root: Dir,
+}
+
+/// The state that includes both.
+pub(super) fn merge(source: &mut Source, ours: &State, theirs: &State) -> Step<State> {
+    let sides = Sides { ours: &ours.seen, theirs: &theirs.seen };
+    let mut root = *sides.both(source, &ours.root, &theirs.root, &[])?.unwrap_or_default();
+    // Nobody makes or removes the root, so its attributes are a plain register: the last writer wins.
+    let attrs = ours.root.folder.attrs.iter().chain(&theirs.root.folder.attrs).max();
+    root.folder.attrs = attrs.cloned().into_iter().collect();
+    let mut seen = ours.seen.clone();
+    seen.add_all(&theirs.seen);
+    Ok(State { seen, root })
+}
+
+/// What each side has seen.
+#[derive(Clone, Copy)]
+struct Sides<'a> {
+    ours: &'a Seen,
+    theirs: &'a Seen,
+}
+
+impl Sides<'_> {
+    fn either(
+        self,
+        source: &mut Source,
+        ours: Option<&Dir>,
+        theirs: Option<&Dir>,
+        above: &[Stamp],
+    ) -> Step<Option<Box<Dir>>> {
+        match (ours, theirs) {
+            (None, None) => Ok(None),
+            (Some(ours), None) => prune(source, ours, above, self.theirs),
+            (None, Some(theirs)) => prune(source, theirs, above, self.ours),
+            (Some(ours), Some(theirs)) => self.both(source, ours, theirs, above),
+        }
+    }
+
+    fn both(self, source: &mut Source, ours: &Dir, theirs: &Dir, above: &[Stamp]) -> Step<Option<Box<Dir>>> {
+        if ours == theirs {
+            return Ok(Some(Box::new(ours.clone())));
+        }
+        if births(ours) == births(theirs) {
+            return self.contents(source, ours, theirs, &under(ours, above));
+        }
+        self.with_other_births(source, ours, theirs, above)
+    }
+
+    /// Both sides have to speak of explicit dots before their births can be compared.
+    #[inline(never)]
+    fn with_other_births(
+        self,
+        source: &mut Source,
+        ours: &Dir,
+        theirs: &Dir,
+        above: &[Stamp],
+    ) -> Step<Option<Box<Dir>>> {
+        let ours = explicit(source, ours.clone(), above)?;
+        let theirs = explicit(source, theirs.clone(), above)?;
+        let births = self.keep(&ours.folder.births, &theirs.folder.births, |birth| *birth);
+        let folder = Folder { births: newest(births, BIRTHS_MAX), ..ours.folder.clone() };
+        self.contents(source, &Dir { folder, ..ours }, &theirs, &[])
+    }
+
+    /// Merges what lies below two folders into the first, whose births stay.
+    fn contents(self, source: &mut Source, ours: &Dir, theirs: &Dir, stamps: &[Stamp]) -> Step<Option<Box<Dir>>> {
+        let mut merged = ours.clone();
+        merged.folder.attrs = self.versions(&ours.folder.attrs, &theirs.folder.attrs, stamps);
+        each(differing(source, ours, theirs)?, |name| {
+            let (x, y) = (ours.get(source, &name)?, theirs.get(source, &name)?);
+            if x == y {
+                return Ok(());
+            }
+            let versions = self.versions(&x.versions, &y.versions, stamps);
+            let dir = source.deeper(|source| self.either(source, x.dir.as_deref(), y.dir.as_deref(), stamps))?;
+            let slot = Slot { versions, dir };
+            if slot != *x {
+                merged.changes.insert(name, slot);
+            }
+            Ok(())
+        })?;
+        alive(source, merged)
+    }
+
+    fn versions<T: Ord + Clone>(self, ours: &[Version<T>], theirs: &[Version<T>], stamps: &[Stamp]) -> Vec<Version<T>> {
+        newest(self.keep(ours, theirs, |version| stamped(version.dot, stamps)), VERSIONS_MAX)
+    }
+
+    /// What both sides have, or only one and the other has not seen.
+    fn keep<T: Ord + Clone>(self, ours: &[T], theirs: &[T], dot: impl Fn(&T) -> Dot) -> Vec<T> {
+        let new = |item: &&T, known: &[T], seen: &Seen| known.contains(item) || !seen.covers(dot(item));
+        let ours_kept = ours.iter().filter(|item| new(item, theirs, self.theirs));
+        let theirs_kept = theirs.iter().filter(|item| new(item, ours, self.ours));
+        ours_kept.chain(theirs_kept).cloned().collect::<BTreeSet<T>>().into_iter().collect()
+    }
+}
+
+/// What is left of a folder that only one side has: all that the other side has not seen.
+fn prune(source: &mut Source, dir: &Dir, above: &[Stamp], seen: &Seen) -> Step<Option<Box<Dir>>> {
+    let births = fresh(&dir.folder.births, seen, |birth| stamped(*birth, above));
+    let stamps = under(dir, above);
+    let untouched = births.len() == dir.folder.births.len();
+    if untouched && dir.changes.is_empty() {
+        let attrs = dir.folder.attrs.iter().all(|version| !seen.covers(stamped(version.dot, &stamps)));
+        if attrs && stamped_within(&dir.folder.within, &stamps).none_in(seen) {
+            return Ok(Some(Box::new(dir.clone())));
+        }
+    }
+    let slots = dir.all(source, &|within| stamped_within(within, &stamps).all_in(seen))?;
+    let mut left = unstored(dir, slots);
+    if untouched {
+        return pruned(source, left, &stamps, seen);
+    }
+    // Its births are gone but content may stay: its stamp has to be made explicit while it is known.
+    left = explicit(source, left, above)?;
+    left.folder.births = fresh(&left.folder.births, seen, |birth| *birth);
+    pruned(source, left, &[], seen)
+}
+
+fn pruned(source: &mut Source, mut dir: Dir, stamps: &[Stamp], seen: &Seen) -> Step<Option<Box<Dir>>> {
+    dir.folder.attrs = fresh(&dir.folder.attrs, seen, |version| stamped(version.dot, stamps));
+    each(dir.changes.values_mut(), |slot| {
+        slot.versions = fresh(&slot.versions, seen, |version| stamped(version.dot, stamps));
+        slot.dir = match &slot.dir {
+            Some(sub) => source.deeper(|source| prune(source, sub, stamps, seen))?,
+            None => None,
+        };
+        Ok(())
+    })?;
+    dir.changes.retain(|_, slot| !slot.is_empty());
+    alive(source, dir)
+}
+
+/// A folder lives by births, attributes or content.
+fn alive(source: &mut Source, dir: Dir) -> Step<Option<Box<Dir>>> {
+    let lives = !dir.folder.births.is_empty() || !dir.folder.attrs.is_empty() || !dir.is_empty(source)?;
+    Ok(lives.then(|| Box::new(dir)))
+}
+
+fn fresh<T: Clone>(items: &[T], seen: &Seen, dot: impl Fn(&T) -> Dot) -> Vec<T> {
+    items.iter().filter(|item| !seen.covers(dot(item))).cloned().collect()
+}
+
+fn newest<T>(mut ascending: Vec<T>, max: usize) -> Vec<T> {
+    ascending.drain(..ascending.len().saturating_sub(max));
+    ascending
+}
+
+/// Names that may differ: those in stored leaves that only one side has, and those that changed.
+fn differing(source: &mut Source, ours: &Dir, theirs: &Dir) -> Step<BTreeSet<Name>> {
+    let mut names: BTreeSet<Name> = ours.changes.keys().chain(theirs.changes.keys()).cloned().collect();
+    let mut sides = [ours.folder.tree, theirs.folder.tree].map(|tree| tree.into_iter().collect::<BTreeSet<Ref>>());
+    loop {
+        let common: BTreeSet<Ref> = sides[0].intersection(&sides[1]).copied().collect();
+        sides.iter_mut().for_each(|side| side.retain(|node| !common.contains(node)));
+        let mut level = 0;
+        each(sides.iter().flatten(), |node| {
+            level = level.max(source.node(*node, None)?.level());
+            Ok(())
+        })?;
+        for side in &mut sides {
+            *side = opened(source, std::mem::take(side), level, &mut names)?;
+        }
+        if level == 0 {
+            return Ok(names);
+        }
+    }
+}
+
+/// Replaces the nodes of a level by their children, or by their names.
+fn opened(source: &mut Source, side: BTreeSet<Ref>, level: u8, names: &mut BTreeSet<Name>) -> Step<BTreeSet<Ref>> {
+    let mut next = BTreeSet::new();
+    for at in side {
+        match &*source.node(at, None)? {
+            node if node.level() < level => next.extend([at]),
+            Node::Leaf(entries) => names.extend(entries.iter().map(|entry| entry.name.clone())),
+            Node::Interior { children, .. } => next.extend(children.iter().map(|child| child.node)),
+        }
+    }
+    Ok(next)
+}
+
+fn births(dir: &Dir) -> (&[Dot], &Seen) {
+    (&dir.folder.births, &dir.folder.since)
+}
+
+/// The folder's own stamp, if it has one: only a folder with a single birth does.
+fn own(dir: &Dir) -> Option<Stamp> {
+    match dir.folder.births[..] {
+        [dot] if !dir.folder.since.is_empty() => Some(Stamp { dot, since: dir.folder.since.clone() }),
+        _ => None,
+    }
+}
+
+/// The stamps on what lies below the folder, from the inner to the outer.
+fn under(dir: &Dir, above: &[Stamp]) -> Vec<Stamp> {
+    own(dir).into_iter().chain(above.iter().cloned()).collect()
+}
+
+fn stamped(dot: Dot, stamps: &[Stamp]) -> Dot {
+    stamps.iter().fold(dot, |dot, stamp| stamp.apply(dot))
+}
+
+/// The dots that may come of those in `within`: at least all that do.
+fn stamped_within(within: &Within, stamps: &[Stamp]) -> Within {
+    let mut result = within.clone();
+    for stamp in stamps {
+        let Some(spans) = result.spans() else { break };
+        let mut next = Within::default();
+        for &(mut span) in spans {
+            let covered = stamp.since.get(span.writer);
+            if covered >= span.least {
+                next.add(stamp.dot);
+                span.least = covered + 1;
+            }
+            if span.least <= span.greatest {
+                next.add_span(span);
+            }
+        }
+        result = next;
+    }
+    result
+}
+
+/// The same folder with all stamps, those above it and its own, applied one level down. Deeper ones stay lazy.
+fn explicit(source: &mut Source, dir: Dir, above: &[Stamp]) -> Step<Dir> {
+    let mut dir = dir;
+    for stamp in above {
+        dir = restamped(source, dir, stamp)?;
+    }
+    pushed(source, dir)
+}
+
+/// The folder below one more stamp.
+fn restamped(source: &mut Source, mut dir: Dir, stamp: &Stamp) -> Step<Dir> {
+    let folder = &mut dir.folder;
+    if !folder.births.is_empty() && folder.births.iter().all(|birth| stamp.since.covers(*birth)) {
+        folder.births = vec![stamp.dot];
+        folder.since.add_all(&stamp.since);
+        return Ok(dir);
+    }
+    // Some birth is newer than the stamp, or there is none: the stamp goes one level deeper.
+    let mut dir = pushed(source, dir)?;
+    let births: BTreeSet<Dot> = dir.folder.births.iter().map(|birth| stamp.apply(*birth)).collect();
+    dir = pushed_by(source, dir, stamp)?;
+    dir.folder.births = births.into_iter().collect();
+    Ok(dir)
+}
+
+/// The same folder with its own stamp made explicit one level down.
+fn pushed(source: &mut Source, mut dir: Dir) -> Step<Dir> {
+    let Some(stamp) = own(&dir) else { return Ok(dir) };
+    dir.folder.since = Seen::default();
+    pushed_by(source, dir, &stamp)
+}
+
+fn pushed_by(source: &mut Source, mut dir: Dir, stamp: &Stamp) -> Step<Dir> {
+    let slots = dir.all(source, &|_| false)?;
+    dir.folder.attrs = restamp(&dir.folder.attrs, stamp);
+    let mut dir = unstored(&dir, slots);
+    each(dir.changes.values_mut(), |slot| {
+        slot.versions = restamp(&slot.versions, stamp);
+        let sub = slot.dir.take();
+        slot.dir = sub.map(|sub| source.deeper(|source| restamped(source, *sub, stamp)).map(Box::new)).transpose()?;
+        Ok(())
+    })?;
+    Ok(dir)
+}
+
+fn restamp<T: Ord + Clone>(versions: &[Version<T>], stamp: &Stamp) -> Vec<Version<T>> {
+    let stamped = |version: &Version<T>| Version { dot: stamp.apply(version.dot), ..version.clone() };
+    versions.iter().map(stamped).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The folder with nothing stored but these names.
+fn unstored(dir: &Dir, changes: BTreeMap<Name, Slot>) -> Dir {
+    let folder = Folder { tree: None, within: Within::default(), ..dir.folder.clone() };
+    Dir { folder, changes }
+}

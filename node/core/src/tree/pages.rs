@@ -1,0 +1,293 @@
+//! Writing folders: entries in name order are cut into nodes, nodes into nodes above them (spec 05-volume §4).
+//!
+//! Where a node ends depends on the entries alone. So a rewritten folder shares all nodes that lie between two unchanged
+//! ends with the old one, whose blocks are not even read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeBounds};
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::codec::FormatError;
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::volume::{
+    Child, Entry, Folder, NODE_BYTES_MAX, NODE_REFS_MAX, Node, Ref, Within, WriteKeys, is_boundary, weight,
+};
+
+use super::dir::{Dir, Slot};
+use super::source::{Source, Step, each};
+use super::{Name, Params};
+
+type Changes = BTreeMap<Name, Option<Entry>>;
+
+/// Seals what a job changed.
+pub(super) struct Pages<'a> {
+    keys: &'a WriteKeys,
+    copies: u8,
+    params: Params,
+    /// New blocks, children before parents.
+    pub blocks: Vec<Block>,
+    sealed: BTreeSet<BlockId>,
+}
+
+impl<'a> Pages<'a> {
+    pub fn new(keys: &'a WriteKeys, copies: u8, params: Params) -> Self {
+        Self { keys, copies, params, blocks: Vec::new(), sealed: BTreeSet::new() }
+    }
+
+    /// Seals the changes of a folder and of all folders below it.
+    pub fn write(&mut self, source: &mut Source, dir: &Dir) -> Step<Folder> {
+        let mut changes = Changes::new();
+        each(&dir.changes, |(name, slot)| {
+            let folder = match &slot.dir {
+                Some(sub) => source.deeper(|source| self.write(source, sub)).map(Some)?,
+                None => None,
+            };
+            changes.insert(name.clone(), entry(name, slot, folder));
+            Ok(())
+        })?;
+        self.rewrite(source, &dir.folder, changes)
+    }
+
+    /// Apart from [`Self::write`], whose recursion then costs little stack.
+    #[inline(never)]
+    fn rewrite(&mut self, source: &mut Source, folder: &Folder, changes: Changes) -> Step<Folder> {
+        if changes.is_empty() {
+            return Ok(folder.clone());
+        }
+        let mut cut = Cut { pages: self, levels: Vec::new() };
+        match folder.tree {
+            Some(tree) => cut.rewrite_root(source, tree, &changes)?,
+            None => changes.into_values().flatten().for_each(|entry| cut.push(Item::Entry(entry))),
+        }
+        let root = cut.finish(source)?;
+        let (tree, within) = root.map(|child| (child.node, child.within)).unzip();
+        Ok(Folder { tree, within: within.unwrap_or_default(), ..folder.clone() })
+    }
+
+    fn seal(&mut self, node: Node) -> Ref {
+        let (block, at) = node.seal(self.keys, self.copies);
+        if self.sealed.insert(at.id) {
+            self.blocks.push(block);
+        }
+        at
+    }
+}
+
+#[inline(never)]
+fn entry(name: &Name, slot: &Slot, folder: Option<Folder>) -> Option<Entry> {
+    let folder = folder.filter(Folder::is_alive);
+    let is_there = folder.is_some() || !slot.versions.is_empty();
+    is_there.then(|| Entry { name: name.clone(), versions: slot.versions.clone(), folder })
+}
+
+enum Item {
+    Entry(Entry),
+    Child(Child),
+}
+
+impl Item {
+    fn name(&self) -> &Name {
+        match self {
+            Self::Entry(entry) => &entry.name,
+            Self::Child(child) => &child.last,
+        }
+    }
+
+    fn weight(&self) -> usize {
+        match self {
+            Self::Entry(entry) => weight(entry),
+            Self::Child(child) => weight(child),
+        }
+    }
+
+    fn refs(&self) -> usize {
+        match self {
+            Self::Entry(entry) => entry.refs(),
+            Self::Child(_) => 1,
+        }
+    }
+}
+
+/// The node being filled on one level.
+#[derive(Default)]
+struct Level {
+    items: Vec<Item>,
+    bytes: usize,
+    refs: usize,
+    /// Nodes of this level that are done.
+    closed: usize,
+}
+
+/// Cuts a stream of items, in name order, into nodes.
+struct Cut<'a, 'b> {
+    pages: &'a mut Pages<'b>,
+    levels: Vec<Level>,
+}
+
+impl Cut<'_, '_> {
+    /// The root of the old tree has no parent that tells its range, so it is always read.
+    fn rewrite_root(&mut self, source: &mut Source, root: Ref, changes: &Changes) -> Step<()> {
+        let node = source.node(root, None)?;
+        self.rewrite(source, &node, changes, Bound::Unbounded, Bound::Unbounded)
+    }
+
+    /// Feeds what lies between two names, old entries and changes, into the cut.
+    fn rewrite(
+        &mut self,
+        source: &mut Source,
+        node: &Node,
+        changes: &Changes,
+        from: Bound<&Name>,
+        to: Bound<&Name>,
+    ) -> Step<()> {
+        check_range(node, from, to)?;
+        let (level, children) = match node {
+            Node::Leaf(entries) => {
+                self.overlay(entries, changes, from, to);
+                return Ok(());
+            }
+            Node::Interior { level, children } => (level - 1, children),
+        };
+        let mut from = from;
+        each(children.iter().enumerate(), |(at, child)| {
+            // What comes behind the last name belongs to the last child.
+            let to = if at + 1 == children.len() { to } else { Bound::Included(&child.last) };
+            let range = (std::mem::replace(&mut from, Bound::Excluded(&child.last)), to);
+            if changes.range::<Name, _>(range).next().is_none() && self.is_between_nodes(level) {
+                self.reuse(level, child.clone());
+                return Ok(());
+            }
+            let node = source.node(child.node, Some(level))?;
+            self.rewrite(source, &node, changes, range.0, range.1)
+        })
+    }
+
+    fn overlay(&mut self, entries: &[Entry], changes: &Changes, from: Bound<&Name>, to: Bound<&Name>) {
+        let mut merged: BTreeMap<&Name, &Entry> = entries.iter().map(|entry| (&entry.name, entry)).collect();
+        for (name, change) in changes.range::<Name, _>((from, to)) {
+            match change {
+                Some(entry) => merged.insert(name, entry),
+                None => merged.remove(name),
+            };
+        }
+        merged.into_values().for_each(|entry| self.push(Item::Entry(entry.clone())));
+    }
+
+    /// Whether nodes up to this level begin here, so that an old one that begins here too can be taken over whole.
+    fn is_between_nodes(&self, level: u8) -> bool {
+        self.levels.iter().take(usize::from(level) + 1).all(|level| level.items.is_empty())
+    }
+
+    fn reuse(&mut self, level: u8, child: Child) {
+        self.level(level).closed += 1;
+        self.add(level + 1, Item::Child(child));
+    }
+
+    fn push(&mut self, item: Item) {
+        self.add(0, item);
+    }
+
+    fn add(&mut self, at: u8, item: Item) {
+        let (bytes, refs) = (item.weight(), item.refs());
+        let ends = is_boundary(at, item.name(), bytes, self.pages.params.directory_bytes);
+        let level = self.level(at);
+        if !level.items.is_empty() && (level.bytes + bytes > NODE_BYTES_MAX || level.refs + refs > NODE_REFS_MAX) {
+            self.close(at);
+        }
+        let level = self.level(at);
+        level.items.push(item);
+        level.bytes += bytes;
+        level.refs += refs;
+        // A node above others has at least two children, else a tree of tiny nodes would never come to an end.
+        if ends && (at == 0 || level.items.len() >= 2) {
+            self.close(at);
+        }
+    }
+
+    fn close(&mut self, at: u8) {
+        let level = self.level(at);
+        let (items, closed) = (std::mem::take(&mut level.items), level.closed + 1);
+        *level = Level { closed, ..Level::default() };
+        let child = self.seal(at, items);
+        self.add(at + 1, Item::Child(child));
+    }
+
+    fn level(&mut self, at: u8) -> &mut Level {
+        let at = usize::from(at);
+        if self.levels.len() <= at {
+            self.levels.resize_with(at + 1, Level::default);
+        }
+        &mut self.levels[at]
+    }
+}
+
+impl Cut<'_, '_> {
+    fn seal(&mut self, level: u8, items: Vec<Item>) -> Child {
+        let last = items.last().expect("only a node with items is closed").name().clone();
+        let (mut entries, mut children) = (Vec::new(), Vec::new());
+        let (mut count, mut within) = (0, Within::default());
+        for item in items {
+            match item {
+                Item::Entry(entry) => {
+                    entry.add_to(&mut within);
+                    count += 1;
+                    entries.push(entry);
+                }
+                Item::Child(child) => {
+                    within.add_all(&child.within);
+                    count += child.count;
+                    children.push(child);
+                }
+            }
+        }
+        let node = if level == 0 { Node::Leaf(entries) } else { Node::Interior { level, children } };
+        Child { last, node: self.pages.seal(node), count, within }
+    }
+
+    /// Closes what is open, level by level, until one node is left.
+    fn finish(mut self, source: &mut Source) -> Step<Option<Child>> {
+        for at in 0.. {
+            let is_top = self.levels.len() <= usize::from(at) + 1;
+            let level = self.level(at);
+            match (is_top && level.closed == 0, level.items.len()) {
+                (true, 0) => return Ok(None),
+                (true, 1) if at > 0 => return self.narrowed(source, at - 1),
+                (_, 0) => {}
+                _ => self.close(at),
+            }
+        }
+        unreachable!("each level has at most half as many nodes as the one below")
+    }
+
+    /// The root at this level. An old node that is taken over as the root may have a single child, where a tree written
+    /// anew would begin with that child.
+    fn narrowed(&mut self, source: &mut Source, level: u8) -> Step<Option<Child>> {
+        let Some(Item::Child(mut root)) = self.level(level + 1).items.pop() else { return Ok(None) };
+        let mut level = level;
+        while level > 0 && !self.pages.sealed.contains(&root.node.id) {
+            let node = source.node(root.node, Some(level))?;
+            match &*node {
+                Node::Interior { children, .. } if children.len() == 1 => root = children[0].clone(),
+                _ => break,
+            }
+            level -= 1;
+        }
+        Ok(Some(root))
+    }
+}
+
+/// Refuses a node with names outside the range its parent gave it: the cut relies on the order.
+fn check_range(node: &Node, from: Bound<&Name>, to: Bound<&Name>) -> Step<()> {
+    let (first, last) = match node {
+        Node::Leaf(entries) => (entries.first().map(|entry| &entry.name), entries.last().map(|entry| &entry.name)),
+        Node::Interior { children, .. } => {
+            (children.first().map(|child| &child.last), children.last().map(|child| &child.last))
+        }
+    };
+    let range = (from, to);
+    let inside = |name: Option<&Name>| name.is_some_and(|name| RangeBounds::<Name>::contains(&range, name));
+    if inside(first) && inside(last) {
+        return Ok(());
+    }
+    Err(FormatError::OutOfBounds { what: "the names in a directory's node" }.into())
+}

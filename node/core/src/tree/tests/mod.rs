@@ -1,0 +1,246 @@
+//! Tests of the jobs, on a store that hands out blocks as a network would: only what was asked for.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::disallowed_methods, reason = "tests read the vectors, and write them when asked to")]
+
+mod contents;
+mod edits;
+mod histories;
+mod merges;
+mod model;
+mod published;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::time::Hlc;
+use fsdfs_proto::volume::{CommitView, VolumeKeys};
+
+use super::{
+    Attrs, Blocks, Content, Edit, EditError, EditJob, EditOutcome, File, Found, Job, JobDone, Look, LookJob, MergeJob,
+    Name, Params, Path, Shown, ShownKind, TreeError, WalkJob,
+};
+
+/// Small enough for several levels of nodes from a few dozen names.
+pub const TINY: Params = Params { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, directory_bytes: 300 };
+pub const POOL: PoolId = PoolId([7; 32]);
+
+pub fn keys() -> VolumeKeys {
+    VolumeKeys::from_write_secret(VolumeId([9; 32]), 1, Key([3; 32]))
+}
+
+/// A writer with its heads; stores may be shared.
+#[derive(Clone)]
+pub struct Peer {
+    pub writer: Writer,
+    pub seq: u64,
+    pub clock: u64,
+    pub params: Params,
+    pub heads: Vec<Signed<Head>>,
+    pub store: BTreeMap<BlockId, Block>,
+    /// Jobs are given all blocks at once.
+    pub at_hand: bool,
+    /// Rounds of fetching and blocks fetched by the last job.
+    pub cost: (usize, usize),
+}
+
+impl Peer {
+    /// A writer at the genesis commit.
+    pub fn new(name: u8) -> Self {
+        let mut peer = Self {
+            writer: Writer([name; 8]),
+            seq: 0,
+            clock: 1_700_000_000_000,
+            params: TINY,
+            heads: Vec::new(),
+            store: BTreeMap::new(),
+            at_hand: false,
+            cost: (0, 0),
+        };
+        peer.edit(&[]);
+        peer
+    }
+
+    /// Another writer that starts from the same state.
+    pub fn fork(&self, name: u8) -> Self {
+        Self { writer: Writer([name; 8]), seq: 0, ..self.clone() }
+    }
+
+    /// Runs a job as the engine does.
+    pub fn run(&mut self, mut job: Job) -> JobDone {
+        self.cost = (0, 0);
+        if self.at_hand {
+            job.give(self.store.values().cloned());
+        }
+        loop {
+            match job.run() {
+                JobDone::Missing(ids) => {
+                    assert!(!ids.is_empty() && ids.is_sorted());
+                    self.cost = (self.cost.0 + 1, self.cost.1 + ids.len());
+                    assert!(self.cost.0 < 50, "a job that never ends");
+                    job.give(ids.iter().map(|id| self.store[id].clone()));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn keep(&mut self, blocks: Vec<Block>, head: Signed<Head>) {
+        self.store.extend(blocks.into_iter().map(|block| (block.id(), block)));
+        self.heads = vec![head];
+    }
+
+    pub fn edit_job(&mut self, edits: &[Edit]) -> EditJob {
+        self.clock += 1000;
+        EditJob {
+            keys: keys(),
+            pool: POOL,
+            heads: self.heads.clone(),
+            edits: edits.to_vec(),
+            dot: (self.writer, self.seq + 1),
+            hlc: Hlc { ms: self.clock, count: 0 },
+            copies: 3,
+            params: self.params,
+            blocks: Blocks::new(),
+        }
+    }
+
+    pub fn edit(&mut self, edits: &[Edit]) -> Vec<Result<EditOutcome, EditError>> {
+        let job = self.edit_job(edits);
+        match self.run(Job::Edit(job)) {
+            JobDone::Edited { blocks, head, outcomes } => {
+                assert_eq!(outcomes.len(), edits.len());
+                if let Some(head) = head {
+                    self.seq += 1;
+                    self.keep(blocks, head);
+                }
+                outcomes
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// One change that has to succeed.
+    pub fn one(&mut self, edit: Edit) -> EditOutcome {
+        self.edit(&[edit]).remove(0).expect("the change is possible")
+    }
+
+    pub fn put(&mut self, at: &str, content: &str) -> EditOutcome {
+        self.one(Edit::Put { path: path(at), file: inline(content) })
+    }
+
+    pub fn remove(&mut self, at: &str) -> Result<EditOutcome, EditError> {
+        self.edit(&[Edit::Remove { path: path(at), recursive: true }]).remove(0)
+    }
+
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<EditOutcome, EditError> {
+        self.edit(&[Edit::Move { from: path(from), to: path(to) }]).remove(0)
+    }
+
+    /// Hears of another's heads and blocks.
+    pub fn hear(&mut self, other: &Self) {
+        self.store.extend(other.store.clone());
+        self.heads.extend(other.heads.clone());
+        let views: Vec<CommitView> = self.heads.iter().map(|head| CommitView::of_head(head.value()).unwrap()).collect();
+        let stands = |view: &CommitView| !views.iter().any(|other| view.is_superseded_by(other));
+        let mut standing: Vec<_> = self.heads.iter().zip(&views).filter(|(_, view)| stands(view)).collect();
+        standing.dedup_by_key(|(_, view)| view.id);
+        self.heads = standing.into_iter().map(|(head, _)| head.clone()).collect();
+        self.clock = self.clock.max(other.clock);
+    }
+
+    /// Merges what it heard, if there is anything to merge.
+    pub fn merge(&mut self) {
+        if self.heads.len() < 2 {
+            return;
+        }
+        let job = MergeJob {
+            keys: keys(),
+            pool: POOL,
+            heads: self.heads.clone(),
+            copies: 3,
+            params: self.params,
+            blocks: Blocks::new(),
+        };
+        match self.run(Job::Merge(job)) {
+            JobDone::Merged { blocks, head } => self.keep(blocks, head),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn look(&mut self, look: Look) -> Result<Found, TreeError> {
+        let keys = VolumeKeys::from_read_key(keys().volume, 1, keys().read_key());
+        let job = LookJob { keys, heads: self.heads.clone(), look, params: self.params, blocks: Blocks::new() };
+        match self.run(Job::Look(job)) {
+            JobDone::Looked(found) => found,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn entry(&mut self, at: &str) -> Result<Shown, TreeError> {
+        match self.look(Look::Entry { path: path(at) })? {
+            Found::Entry(shown) => Ok(shown),
+            Found::List { .. } => panic!("a list"),
+        }
+    }
+
+    pub fn list(&mut self, at: &str) -> Vec<Shown> {
+        let (mut shown, mut after) = (Vec::new(), None);
+        loop {
+            match self.look(Look::List { path: path(at), after, max: 7 }).unwrap() {
+                Found::List { entries, more } => {
+                    after = entries.last().map(|last| last.name.clone());
+                    shown.extend(entries);
+                    if !more {
+                        return shown;
+                    }
+                }
+                Found::Entry(_) => panic!("an entry"),
+            }
+        }
+    }
+
+    /// Everything as `path` or `path=content` lines.
+    pub fn tree(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.tree_below("", &mut lines);
+        lines
+    }
+
+    fn tree_below(&mut self, at: &str, lines: &mut Vec<String>) {
+        for shown in self.list(at) {
+            let full = format!("{at}/{}", String::from_utf8_lossy(&shown.name));
+            match shown.kind {
+                ShownKind::Dir { .. } => {
+                    lines.push(format!("{full}/"));
+                    self.tree_below(&full, lines);
+                }
+                ShownKind::File { content, .. } => lines.push(format!("{full}={}", text(&content))),
+            }
+        }
+    }
+}
+
+pub fn text(content: &Content) -> String {
+    match content {
+        Content::Inline(bytes) => String::from_utf8_lossy(bytes).into(),
+        Content::Symlink(target) => format!("-> {}", String::from_utf8_lossy(target)),
+        Content::Tree { root, depth } => format!("{}:{depth}", root.id.short()),
+    }
+}
+
+pub fn name(text: &str) -> Name {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+pub fn path(text: &str) -> Path {
+    text.split('/').filter(|part| !part.is_empty()).map(name).collect()
+}
+
+pub fn inline(content: &str) -> File {
+    let attrs = Attrs { mode: 0o644, mtime_ns: -5 };
+    File { attrs, size: content.len() as u64, content: Content::Inline(name(content)) }
+}

@@ -1,0 +1,84 @@
+//! Two heads in, bytes out: the published bytes of a merge (spec 05-volume, "Merging").
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, hex};
+use fsdfs_proto::volume::Commit;
+use serde_json::{Value, json};
+
+use super::{Blocks, Edit, Job, JobDone, MergeJob, POOL, Params, Peer, inline, keys, path};
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
+/// Small nodes, so that the folder is a tree.
+const PARAMS: Params = Params { directory_bytes: 1000, ..super::TINY };
+
+/// Blocks of both sides, and the two heads.
+fn sides() -> (Peer, Peer) {
+    let mut one = Peer::new(b'A');
+    one.params = PARAMS;
+    let put = |at: String| Edit::Put { path: path(&at), file: inline(&at) };
+    one.edit(&(0..40).map(|file| put(format!("/d/f{file:02}"))).collect::<Vec<_>>());
+    let mut two = one.fork(b'B');
+    one.rename("/d", "/moved").unwrap();
+    one.put("/both", "1");
+    two.put("/d/f07", "new");
+    two.remove("/d/f11").unwrap();
+    two.put("/both", "2");
+    (one, two)
+}
+
+fn blocks_out<'a>(blocks: impl IntoIterator<Item = &'a Block>) -> Value {
+    blocks.into_iter().map(|block| hex(block.bytes())).collect()
+}
+
+fn vector() -> Value {
+    let (one, two) = sides();
+    let heads: Vec<_> = one.heads.iter().chain(&two.heads).cloned().collect();
+    let mut store: BTreeMap<BlockId, Block> = one.store.clone();
+    store.extend(two.store.clone());
+    let job =
+        MergeJob { keys: keys(), pool: POOL, heads: heads.clone(), copies: 3, params: PARAMS, blocks: Blocks::new() };
+    let (mut job, mut used) = (Job::Merge(job), Vec::new());
+    let (blocks, head) = loop {
+        match job.run() {
+            JobDone::Missing(ids) => {
+                used.extend(ids.iter().map(|id| store[id].clone()));
+                job.give(ids.iter().map(|id| store[id].clone()));
+            }
+            JobDone::Merged { blocks, head } => break (blocks, head),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(Commit::open(&keys(), &head.value().commit).unwrap().parents.len(), 2);
+    let head_out = |head: &fsdfs_proto::signed::Signed<fsdfs_proto::identity::Head>| json!({ "payload": hex(&head.envelope().payload), "signature": head.envelope().signature.to_string() });
+    let mut merged = one.clone();
+    merged.hear(&two);
+    merged.merge();
+    let tree = merged.tree();
+    json!({
+        "pool": POOL.to_string(),
+        "volume": keys().volume.to_string(),
+        "epoch": keys().epoch,
+        "write_secret": keys().writer().unwrap().secret().to_string(),
+        "directory_bytes": PARAMS.directory_bytes,
+        "copies": 3,
+        "heads": heads.iter().map(head_out).collect::<Vec<_>>(),
+        "blocks": blocks_out(&used),
+        "merged_blocks": blocks_out(&blocks),
+        "merged_head": head_out(&head),
+        "merged_tree": tree,
+    })
+}
+
+#[test]
+fn a_merge_has_its_published_bytes() {
+    let published: Value = serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap();
+    assert_eq!(published, vector());
+}
+
+#[test]
+#[ignore = "writes the vectors"]
+fn write_vectors() {
+    std::fs::write(VECTORS, serde_json::to_string_pretty(&vector()).unwrap() + "\n").unwrap();
+}
