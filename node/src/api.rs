@@ -1,0 +1,107 @@
+//! The control API (spec 07-control): HTTP on a Unix socket, as thin as possible over [`crate::client::Client`].
+
+mod convert;
+mod failure;
+mod files;
+mod node;
+mod openapi;
+mod people;
+mod placement;
+mod query;
+mod socket;
+mod tree;
+
+pub use openapi::document;
+pub use socket::{ControlSocket, SocketError, socket_path};
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post};
+use fsdfs_proto::control::{Code, REQUEST_BYTES_MAX, route};
+use fsdfs_proto::identity::{Secret, Ticket};
+use fsdfs_proto::ids::PoolId;
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+
+use self::failure::Failure;
+use crate::client::Client;
+use crate::config::Config;
+use crate::store::Store;
+
+/// What the handlers know besides what the engine answers.
+pub(crate) struct Context {
+    pub client: Client,
+    pub home: PathBuf,
+    pub config: Config,
+    pub pool: PoolId,
+    pub pool_name: String,
+    pub gate_secret: Secret,
+    pub store: Store,
+    pub started: Instant,
+    /// Asks the daemon to end or to change pools.
+    pub wishes: mpsc::UnboundedSender<Wish>,
+}
+
+/// What a request asks of the daemon as a whole.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// End gracefully.
+    Stop,
+    /// Leave the pool, which was found to be empty, and join with this ticket.
+    Join(Box<Ticket>),
+}
+
+type Shared = axum::extract::State<Arc<Context>>;
+type Answer<T> = Result<Json<T>, Failure>;
+
+/// All routes.
+pub(crate) fn router(context: Context) -> Router {
+    let context = Arc::new(context);
+    let guard = axum::middleware::from_fn_with_state(context.clone(), socket::refuse_other_users);
+    Router::new()
+        .route(route::STATUS, get(node::status))
+        .route(route::DF, get(node::df))
+        .route(route::SHUTDOWN, post(node::shutdown))
+        .route(route::JOIN, post(node::join))
+        .route(route::OPENAPI, get(openapi::serve))
+        .route(route::MEMBERS, get(people::members))
+        .route(route::MEMBER, delete(people::remove))
+        .route(route::INVITES, get(people::invites).post(people::invite))
+        .route(route::INVITE, delete(people::revoke_invite))
+        .route(route::FILES, get(files::read).put(files::write))
+        .route(route::ENTRIES, get(tree::list).delete(tree::remove))
+        .route(route::ENTRY, get(tree::stat))
+        .route(route::EDITS, post(tree::edit))
+        .fallback(|| async { Failure::new(Code::NotFound, "no such resource", "see GET /v1/openapi.json") })
+        .method_not_allowed_fallback(|| async { Failure::bad_request("this resource has no such method") })
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(guard)
+        .with_state(context)
+}
+
+/// JSON in and out. A body that does not fit is told in the API's own form of errors.
+struct Json<T>(T);
+
+impl<T: serde::Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> axum::response::Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        // Scripts forget the content type; nothing else than JSON can be meant.
+        let body = axum::body::Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
+        let value = serde_json::from_slice(&body);
+        value.map(Self).map_err(|error| Failure::bad_request(format!("the body is not what is expected here: {error}")))
+    }
+}

@@ -1,0 +1,103 @@
+//! Contents of files, streamed in and out.
+
+use std::ops::Range;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header as http};
+use axum::response::{IntoResponse, Response};
+use fsdfs_core::seam::EditReply;
+use fsdfs_core::tree::{self, EditOutcome};
+use fsdfs_proto::control::{self, Code, Written, header};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::failure::Failure;
+use super::query::Query;
+use super::tree::single;
+use super::{Answer, Json, Shared, convert};
+use crate::client::{BodyError, OpenFile, Tally};
+
+/// Stores one file. Atomic: a body that breaks off changes nothing.
+#[utoipa::path(put, path = control::route::FILES, params(
+    ("path" = String, Query, description = "percent-encoded bytes, begins with /"),
+    ("mode" = Option<String>, Query, description = "permission bits in octal"),
+    ("mtime_ns" = Option<i64>, Query, description = "default: now"),
+    ("volume" = Option<String>, Query)),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = Written), (status = "default", body = control::Error)))]
+pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Answer<Written> {
+    let query = Query::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume"])?;
+    let (volume, path) = (query.volume(&context.client)?, query.path()?);
+    let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
+    let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
+    let (size, content, tally) = context.client.store(volume, body).await?;
+    let put = tree::Edit::Put { path, file: tree::File { attrs, size, content } };
+    let EditReply { outcome, edits } = context.client.edit(volume, vec![put]).await?;
+    let unchanged = single(edits)? == EditOutcome::Unchanged;
+    let commit = convert::written(&outcome, unchanged);
+    Ok(Json(Written { bytes: size, ..with_blocks(&commit, &tally) }))
+}
+
+fn with_blocks(commit: &Written, tally: &Tally) -> Written {
+    let blocks = tally.worst.as_ref().map(|worst| convert::written(worst, true));
+    let all = blocks.map_or_else(|| commit.clone(), |blocks| convert::worse(commit, &blocks));
+    Written { uploaded_bytes: tally.uploaded_bytes, unchanged: commit.unchanged, ..all }
+}
+
+/// The content of a file, or a range of it.
+#[utoipa::path(get, path = control::route::FILES, params(
+    ("path" = String, Query), ("volume" = Option<String>, Query), ("Range" = Option<String>, Header)),
+    responses((status = 200, description = "the content"), (status = 206, description = "the range"),
+        (status = "default", body = control::Error)))]
+pub(super) async fn read(
+    State(context): Shared,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let query = Query::read(query.as_deref(), &["path", "volume"])?;
+    let file = context.client.open(query.volume(&context.client)?, query.path()?).await?;
+    let wanted = wanted(&headers, file.size)?;
+    let range = wanted.clone().unwrap_or(0..file.size);
+    let mut content = Box::pin(context.client.read(&file, range.clone()));
+    // The first piece is fetched before anything is promised, so that a lost file is an error and not a broken answer.
+    let first = content.next().await.transpose()?;
+    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(content));
+    let status = if wanted.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    Ok((status, describe(&file, &range, wanted.is_some()), body).into_response())
+}
+
+fn describe(file: &OpenFile, range: &Range<u64>, is_part: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut set = |name: &'static str, value: String| {
+        headers.insert(name, HeaderValue::from_str(&value).expect("digits and a few signs"));
+    };
+    set(http::CONTENT_TYPE.as_str(), "application/octet-stream".into());
+    set(http::ACCEPT_RANGES.as_str(), "bytes".into());
+    set(http::CONTENT_LENGTH.as_str(), (range.end - range.start).to_string());
+    set(header::SIZE, file.size.to_string());
+    set(header::MODE, format!("{:o}", file.attrs.mode));
+    set(header::MTIME_NS, file.attrs.mtime_ns.to_string());
+    if is_part {
+        set(http::CONTENT_RANGE.as_str(), format!("bytes {}-{}/{}", range.start, range.end - 1, file.size));
+    }
+    if file.maybe_stale {
+        set(header::MAYBE_STALE, "true".into());
+    }
+    headers
+}
+
+/// The one range that is asked for. Several ranges, or none, mean the whole file, as HTTP allows.
+fn wanted(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>, Failure> {
+    let Some(range) = headers.get(http::RANGE) else { return Ok(None) };
+    let outside = || {
+        let error = format!("the range {range:?} lies outside of the file, which has {size} bytes");
+        Failure::new(Code::BadRange, error, "ask for bytes=FIRST-LAST, counted from 0")
+    };
+    let text = range.to_str().map_err(|_| outside())?;
+    let parsed = http_range_header::parse_range_header(text).map_err(|_| outside())?;
+    let ranges = parsed.validate(size).map_err(|_| outside())?;
+    match ranges.as_slice() {
+        [only] => Ok(Some(*only.start()..*only.end() + 1)),
+        _ => Ok(None),
+    }
+}

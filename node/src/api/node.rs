@@ -1,0 +1,117 @@
+//! The node itself: status, space, shutdown, and a change of pools.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use fsdfs_core::report;
+use fsdfs_proto::control::{self, Code, Df, Join, Joined, Share, Status, TopUp};
+use fsdfs_proto::identity::Ticket;
+
+use super::failure::Failure;
+use super::{Answer, Context, Json, Shared, Wish, convert};
+use crate::addresses;
+
+/// State of this node and its pool.
+#[utoipa::path(get, path = control::route::STATUS,
+    responses((status = 200, body = Status), (status = "default", body = control::Error)))]
+pub(super) async fn status(State(context): Shared) -> Answer<Status> {
+    let (status, members) = (context.client.status().await?, context.client.members().await?);
+    let me = members.members.iter().find(|member| member.me);
+    let addrs = me.map(|me| me.addrs.clone()).unwrap_or_default();
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        uptime_s: context.started.elapsed().as_secs(),
+        home: context.home.display().to_string(),
+        node: status.node.to_string(),
+        name: context.config.name.clone(),
+        site: me.map(|me| me.site.clone()).unwrap_or_default(),
+        pool: status.pool.to_string(),
+        pool_name: context.pool_name.clone(),
+        port: context.config.listen.port(),
+        addresses: addresses::described(&addrs),
+        copies: status.copies,
+        ready: status.ready,
+        has_key: status.has_key,
+        connected: status.connected,
+        members: status.members,
+        disks: convert::disks(&context),
+        topup: TopUp { pending: status.topup_pending, sent: status.topup_sent, running: status.topup_running },
+        clock_off_min: status.clock_off_min,
+        attention: attention(&context, &status, &members),
+    }))
+}
+
+/// The engine's list, and what only this process knows.
+fn attention(context: &Context, status: &report::Status, members: &report::Members) -> Vec<String> {
+    let mut said = status.attention.clone();
+    let open = context.store.df();
+    for storage in &context.config.storage {
+        let is_open = open.iter().any(|(path, ..)| *path == storage.path);
+        if !is_open {
+            said.push(format!("the storage folder {} could not be used; see the log", storage.path.display()));
+        }
+    }
+    said.extend(addresses::warnings(&members.members));
+    said
+}
+
+/// Space, of the pool and of this node.
+#[utoipa::path(get, path = control::route::DF, responses((status = 200, body = Df), (status = "default", body = control::Error)))]
+pub(super) async fn df(State(context): Shared) -> Answer<Df> {
+    let (status, members, map) =
+        (context.client.status().await?, context.client.members().await?, context.client.map().await?);
+    let bytes = |units: u64| units.saturating_mul(context.config.unit_bytes);
+    let share = |member: &report::Member, units: u64| Share {
+        id: member.node.to_string(),
+        name: member.name.clone(),
+        bytes: bytes(units),
+    };
+    let weight = |member: &report::Member| member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
+    let giving = |member: &&report::Member| matches!(member.presence, report::Presence::Up | report::Presence::Away);
+    let shares: Vec<Share> =
+        members.members.iter().filter(giving).map(|member| share(member, weight(member))).collect();
+    let stranded = map.capacity.stranded.iter().filter_map(|(node, units)| {
+        members.members.iter().find(|member| member.node == *node).map(|member| share(member, *units))
+    });
+    Ok(Json(Df {
+        copies: status.copies,
+        given_bytes: shares.iter().map(|share| share.bytes).sum(),
+        usable_bytes: bytes(map.capacity.usable),
+        copies_short: map.capacity.copies_short,
+        sites_short: map.capacity.sites_short,
+        stranded: stranded.collect(),
+        shares,
+        disks: convert::disks(&context),
+    }))
+}
+
+/// Ends the daemon gracefully.
+#[utoipa::path(post, path = control::route::SHUTDOWN, responses((status = 202)))]
+pub(super) async fn shutdown(State(context): Shared) -> StatusCode {
+    // Nobody receives: the daemon is ending already.
+    drop(context.wishes.send(Wish::Stop));
+    StatusCode::ACCEPTED
+}
+
+/// Leaves this node's empty pool and starts again in the ticket's.
+#[utoipa::path(post, path = control::route::JOIN, request_body = Join,
+    responses((status = 200, body = Joined), (status = "default", body = control::Error)))]
+pub(super) async fn join(State(context): Shared, Json(request): Json<Join>) -> Answer<Joined> {
+    let ticket: Ticket = request.ticket.trim().parse().map_err(|error| {
+        Failure::new(
+            Code::BadRequest,
+            format!("this is not a whole ticket: {error}"),
+            "copy all of it, from fsdfs-ticket-1: on",
+        )
+    })?;
+    if ticket.pool == context.pool {
+        return Err(Failure::new(Code::Exists, "this node is a member of that pool already", "see 'fsdfs status'"));
+    }
+    crate::daemon::pool_is_empty(&context.client).await?.map_err(|reason| {
+        let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
+        Failure::new(Code::PoolInUse, format!("this node's pool is not replaced: {reason}"), hint)
+    })?;
+    let joined = Joined { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone() };
+    drop(context.wishes.send(Wish::Join(Box::new(ticket))));
+    Ok(Json(joined))
+}

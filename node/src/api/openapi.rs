@@ -1,0 +1,60 @@
+//! The API described by itself. The document is committed, so that a change of the API is seen in review.
+
+use axum::response::IntoResponse;
+use utoipa::OpenApi;
+
+use super::{files, node, people, tree};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "fsdfs control API",
+        description = "What programs of one user ask of their own node, over HTTP on a Unix socket. Paths are bytes: in \
+                       query strings percent-encoded, in JSON as text with %XX for % itself, control characters and bytes \
+                       that are not UTF-8. See spec 07-control."
+    ),
+    paths(
+        node::status,
+        node::df,
+        node::shutdown,
+        node::join,
+        people::members,
+        people::remove,
+        people::invites,
+        people::invite,
+        people::revoke_invite,
+        files::write,
+        files::read,
+        tree::list,
+        tree::remove,
+        tree::stat,
+        tree::edit,
+    )
+)]
+struct Api;
+
+/// The OpenAPI document, as it is served and committed.
+pub fn document() -> String {
+    Api::openapi().to_pretty_json().expect("a document of plain texts") + "\n"
+}
+
+pub(super) async fn serve() -> impl IntoResponse {
+    ([("content-type", "application/json")], document())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_document_is_the_one_that_is_served() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+        let served = super::document();
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &served).expect("write openapi.json");
+        }
+        let committed = std::fs::read_to_string(&file).expect("node/openapi.json is committed");
+        assert!(
+            committed == served,
+            "the API changed: run 'UPDATE=1 cargo test -p fsdfs-node openapi' and look at the difference"
+        );
+    }
+}

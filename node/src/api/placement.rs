@@ -1,0 +1,107 @@
+//! Where the blocks of an entry are, summed over its blocks.
+
+use std::collections::BTreeMap;
+
+use fsdfs_core::report::{Held, Members, Where};
+use fsdfs_core::tree::{Content, Path, Shown, ShownKind};
+use fsdfs_proto::control::{HolderBlocks, Placement};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use futures::TryStreamExt as _;
+
+use crate::client::{Client, ClientError};
+
+/// Blocks asked about at once.
+const BATCH: usize = fsdfs_proto::message::IDS_MAX;
+
+pub(super) async fn of(client: &Client, volume: VolumeId, path: Path, shown: &Shown) -> Result<Placement, ClientError> {
+    let members = client.members().await?;
+    let mut sum = Sum { wanted: client.status().await?.copies, ..Sum::default() };
+    let Some(root) = root(client, volume, path, shown).await? else { return Ok(sum.finish(&members)) };
+    match &shown.kind {
+        ShownKind::File { size, content: content @ Content::Tree { .. } } => {
+            let ids = client.block_ids(volume, content, *size).try_chunks(BATCH);
+            let mut batches = std::pin::pin!(ids);
+            while let Some(ids) = batches.try_next().await.map_err(|stopped| stopped.1)? {
+                sum.add(&client.locate(&ids).await?, &members);
+            }
+        }
+        _ => sum.add(&client.locate(&[root]).await?, &members),
+    }
+    Ok(sum.finish(&members))
+}
+
+/// The block that holds a small file, a link or a folder is a folder's.
+async fn root(
+    client: &Client,
+    volume: VolumeId,
+    mut path: Path,
+    shown: &Shown,
+) -> Result<Option<BlockId>, ClientError> {
+    let folder = match &shown.kind {
+        ShownKind::Dir { root } => return Ok(root.map(|root| root.id)),
+        ShownKind::File { content: Content::Tree { root, .. }, .. } => return Ok(Some(root.id)),
+        ShownKind::File { .. } => {
+            path.pop();
+            client.entry(volume, path).await?.0
+        }
+    };
+    Ok(match folder.kind {
+        ShownKind::Dir { root } => root.map(|root| root.id),
+        ShownKind::File { .. } => None,
+    })
+}
+
+#[derive(Default)]
+struct Sum {
+    blocks: u64,
+    wanted: u8,
+    copies: Option<(u8, u8)>,
+    sites_min: Option<u8>,
+    /// Blocks held and blocks wanted.
+    holders: BTreeMap<NodeId, (u64, u64)>,
+}
+
+impl Sum {
+    fn add(&mut self, found: &[Where], members: &Members) {
+        for block in found {
+            let wanted_and_held = block.wanted.iter().filter(|(_, held)| *held == Held::Yes).map(|(node, _)| *node);
+            let held: Vec<NodeId> = wanted_and_held.chain(block.others.iter().copied()).collect();
+            self.blocks += 1;
+            let copies = u8::try_from(held.len()).unwrap_or(u8::MAX);
+            let (least, most) = self.copies.unwrap_or((copies, copies));
+            self.copies = Some((least.min(copies), most.max(copies)));
+            let sites = sites(&held, members);
+            self.sites_min = Some(self.sites_min.map_or(sites, |least| least.min(sites)));
+            held.iter().for_each(|node| self.holders.entry(*node).or_default().0 += 1);
+            block.wanted.iter().for_each(|(node, _)| self.holders.entry(*node).or_default().1 += 1);
+        }
+    }
+
+    fn finish(self, members: &Members) -> Placement {
+        let (copies_min, copies_max) = self.copies.unwrap_or_default();
+        let holders = self.holders.into_iter().map(|(node, (blocks, wanted))| {
+            let member = members.members.iter().find(|member| member.node == node);
+            HolderBlocks {
+                id: node.to_string(),
+                name: member.map_or_else(|| node.short(), |member| member.name.clone()),
+                site: member.map(|member| member.site.clone()).unwrap_or_default(),
+                blocks,
+                wanted,
+            }
+        });
+        Placement {
+            blocks: self.blocks,
+            wanted: self.wanted,
+            copies_min,
+            copies_max,
+            sites_min: self.sites_min.unwrap_or_default(),
+            holders: holders.collect(),
+        }
+    }
+}
+
+fn sites(nodes: &[NodeId], members: &Members) -> u8 {
+    let of = |node: &NodeId| members.members.iter().find(|member| member.node == *node).map(|member| &member.site);
+    let sites: std::collections::BTreeSet<_> = nodes.iter().map(of).collect();
+    u8::try_from(sites.len()).unwrap_or(u8::MAX)
+}

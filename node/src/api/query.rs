@@ -1,0 +1,175 @@
+//! What stands in query strings, checked.
+
+use bytes::Bytes;
+use fsdfs_core::tree::{Attrs, Name, Path};
+use fsdfs_proto::control::{Code, Escaped, PATH_BYTES_MAX, POOL_VOLUME, parameters};
+use fsdfs_proto::ids::VolumeId;
+
+use super::failure::Failure;
+use crate::client::Client;
+
+/// A permission mode unless one is given.
+const FILE_MODE: u32 = 0o644;
+
+/// The parameters of one request. What nobody asked for is refused, so that a misspelt one is noticed.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    path: Option<Vec<u8>>,
+    volume: Option<Vec<u8>>,
+    after: Option<Vec<u8>>,
+    max: Option<Vec<u8>>,
+    mode: Option<Vec<u8>>,
+    mtime_ns: Option<Vec<u8>>,
+    recursive: Option<Vec<u8>>,
+    blocks: Option<Vec<u8>>,
+    reason: Option<Vec<u8>>,
+}
+
+impl Query {
+    /// Reads a query string that may have these parameters.
+    pub fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, Failure> {
+        let mut found = Self::default();
+        for (name, value) in parameters(query.unwrap_or_default()) {
+            if !allowed.contains(&name.as_str()) {
+                let list = allowed.join(", ");
+                return Err(Failure::bad_request(format!("parameter {name:?} is not known here; there are: {list}")));
+            }
+            let place = match name.as_str() {
+                "path" => &mut found.path,
+                "volume" => &mut found.volume,
+                "after" => &mut found.after,
+                "max" => &mut found.max,
+                "mode" => &mut found.mode,
+                "mtime_ns" => &mut found.mtime_ns,
+                "recursive" => &mut found.recursive,
+                "blocks" => &mut found.blocks,
+                _ => &mut found.reason,
+            };
+            if place.replace(value).is_some() {
+                return Err(Failure::bad_request(format!("parameter {name:?} is given twice")));
+            }
+        }
+        Ok(found)
+    }
+
+    pub fn path(&self) -> Result<Path, Failure> {
+        path(self.path.as_deref().ok_or_else(|| Failure::bad_request("the parameter path is missing"))?)
+    }
+
+    pub fn volume(&self, client: &Client) -> Result<VolumeId, Failure> {
+        volume(client, &text("volume", self.volume.as_deref())?.unwrap_or_else(|| POOL_VOLUME.into()))
+    }
+
+    pub fn after(&self) -> Result<Option<Name>, Failure> {
+        self.after.as_ref().map(|name| checked_name(Bytes::copy_from_slice(name))).transpose()
+    }
+
+    pub fn max(&self, most: usize) -> Result<usize, Failure> {
+        let max = number("max", self.max.as_deref(), |text| text.parse().ok())?.unwrap_or(most);
+        if max == 0 { Err(Failure::bad_request("max is at least 1")) } else { Ok(max.min(most)) }
+    }
+
+    /// Mode (octal) and time of a file; the time is `now_ns` unless given.
+    pub fn attrs(&self, now_ns: i64) -> Result<Attrs, Failure> {
+        let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
+        Ok(Attrs {
+            mode: number("mode", self.mode.as_deref(), octal)?.unwrap_or(FILE_MODE),
+            mtime_ns: number("mtime_ns", self.mtime_ns.as_deref(), |text| text.parse().ok())?.unwrap_or(now_ns),
+        })
+    }
+
+    pub fn recursive(&self) -> Result<bool, Failure> {
+        Ok(number("recursive", self.recursive.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
+    }
+
+    pub fn blocks(&self) -> Result<bool, Failure> {
+        Ok(number("blocks", self.blocks.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
+    }
+
+    pub fn reason(&self) -> Result<String, Failure> {
+        let reason = text("reason", self.reason.as_deref())?.unwrap_or_default();
+        if reason.len() > 200 { Err(Failure::bad_request("a reason has at most 200 bytes")) } else { Ok(reason) }
+    }
+}
+
+fn text(name: &str, value: Option<&[u8]>) -> Result<Option<String>, Failure> {
+    let read = |bytes: &[u8]| String::from_utf8(bytes.to_vec());
+    value.map(read).transpose().map_err(|_| Failure::bad_request(format!("parameter {name:?} is not UTF-8")))
+}
+
+fn number<T>(name: &str, value: Option<&[u8]>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Failure> {
+    let Some(value) = text(name, value)? else { return Ok(None) };
+    let wrong = || Failure::bad_request(format!("{value:?} is not a value for parameter {name:?}"));
+    parse(&value).ok_or_else(wrong).map(Some)
+}
+
+/// The volume of that name. Other volumes than the pool's come with `volume create`.
+pub(super) fn volume(client: &Client, name: &str) -> Result<VolumeId, Failure> {
+    if name == POOL_VOLUME {
+        return Ok(client.pool_volume());
+    }
+    let error = format!("this node knows no volume {name:?}");
+    Err(Failure::new(Code::NotFound, error, "the shared volume is called 'pool'; leave the volume out to mean it"))
+}
+
+/// `/a/b` as names. The root is `/`; doubled slashes and one at the end are ignored, as in every shell.
+pub(super) fn path(bytes: &[u8]) -> Result<Path, Failure> {
+    let shown = || Escaped(bytes.iter().copied().take(200).collect());
+    if bytes.len() > PATH_BYTES_MAX {
+        return Err(Failure::bad_request(format!(
+            "a path has at most {PATH_BYTES_MAX} bytes; this one begins {}",
+            shown()
+        )));
+    }
+    let Some(names) = bytes.strip_prefix(b"/") else {
+        return Err(Failure::bad_request(format!("a path begins with '/': {}", shown())));
+    };
+    let parts = names.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    parts.map(|name| checked_name(Bytes::copy_from_slice(name))).collect()
+}
+
+/// The rule of spec 05-volume, told before anything is stored.
+fn checked_name(name: Name) -> Result<Name, Failure> {
+    let fits = (1..=255).contains(&name.len())
+        && !name.contains(&0)
+        && !name.contains(&b'/')
+        && &name[..] != b"."
+        && &name[..] != b"..";
+    let error = || {
+        let shown = Escaped(name.iter().copied().take(300).collect());
+        format!("the name {shown} cannot be stored: a name is 1 to 255 bytes without '/' and NUL, and not '.' or '..'")
+    };
+    if fits { Ok(name) } else { Err(Failure::new(Code::BadName, error(), "rename it first")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths() {
+        let names = |bytes: &[u8]| path(bytes).map_err(|Failure(error)| error.code);
+        let expect = |list: &[&[u8]]| Ok(list.iter().map(|name| Bytes::copy_from_slice(name)).collect::<Vec<_>>());
+        assert_eq!(names(b"/"), expect(&[]));
+        assert_eq!(names(b"//a//b\xff/"), expect(&[b"a", b"b\xff"]));
+        assert_eq!(names(&[b"/".as_slice(), &[b'x'; 255]].concat()), expect(&[&[b'x'; 255]]));
+        for wrong in [&b"/a/../b"[..], b"/.", b"/\0", &[b"/".as_slice(), &[b'x'; 256]].concat()] {
+            assert_eq!(names(wrong), Err(Code::BadName), "{wrong:?}");
+        }
+        for wrong in [&b""[..], b"a", &[b'/'; PATH_BYTES_MAX + 1]] {
+            assert_eq!(names(wrong), Err(Code::BadRequest));
+        }
+    }
+
+    #[test]
+    fn parameters_are_known_once_and_right() {
+        let read = |query: &str| Query::read(Some(query), &["path", "mode", "max"]);
+        assert!(read("path=/a&size=3").is_err(), "unknown");
+        assert!(read("path=/a&path=/b").is_err(), "twice");
+        let query = read("mode=8&max=0").expect("known");
+        assert!(query.attrs(0).is_err() && query.max(9).is_err() && query.path().is_err());
+        let query = read("mode=4755&max=99").expect("known");
+        assert_eq!(query.attrs(7).map(|attrs| (attrs.mode, attrs.mtime_ns)).ok(), Some((0o4755, 7)));
+        assert_eq!(query.max(9).ok(), Some(9));
+    }
+}

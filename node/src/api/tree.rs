@@ -1,0 +1,107 @@
+//! Folders: list, look, change.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use bytes::Bytes;
+use fsdfs_core::seam::EditReply;
+use fsdfs_core::tree::{self, Content, EditOutcome, File};
+use fsdfs_proto::control::{self, EDITS_MAX, EditResult, Edited, Edits, PAGE_MAX, Page, Stat, Written};
+
+use super::failure::{Failure, edit_error};
+use super::query::{self, Query};
+use super::{Answer, Context, Json, Shared, convert, placement};
+
+/// Permission bits of links: they have none of their own.
+const LINK_MODE: u32 = 0o777;
+
+/// A page of a folder.
+#[utoipa::path(get, path = control::route::ENTRIES, params(
+    ("path" = String, Query, description = "percent-encoded bytes, begins with /"),
+    ("after" = Option<String>, Query, description = "last name of the page before"),
+    ("max" = Option<usize>, Query, description = "entries at most"),
+    ("volume" = Option<String>, Query)), responses((status = 200, body = Page), (status = "default", body = control::Error)))]
+pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<Page> {
+    let query = Query::read(query.as_deref(), &["path", "after", "max", "volume"])?;
+    let (volume, path, after) = (query.volume(&context.client)?, query.path()?, query.after()?);
+    let (entries, more, maybe_stale) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
+    Ok(Json(Page { entries: entries.iter().map(convert::entry).collect(), more, maybe_stale }))
+}
+
+/// Everything about one entry; with blocks=true also where its blocks are.
+#[utoipa::path(get, path = control::route::ENTRY, params(
+    ("path" = String, Query), ("blocks" = Option<bool>, Query), ("volume" = Option<String>, Query)),
+    responses((status = 200, body = Stat), (status = "default", body = control::Error)))]
+pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> Answer<Stat> {
+    let query = Query::read(query.as_deref(), &["path", "blocks", "volume"])?;
+    let (volume, path) = (query.volume(&context.client)?, query.path()?);
+    let (shown, maybe_stale) = context.client.entry(volume, path.clone()).await?;
+    let placement = match query.blocks()? {
+        true => Some(placement::of(&context.client, volume, path, &shown).await?),
+        false => None,
+    };
+    Ok(Json(Stat { entry: convert::entry(&shown), maybe_stale, placement }))
+}
+
+/// Removes a file, link or folder.
+#[utoipa::path(delete, path = control::route::ENTRIES, params(
+    ("path" = String, Query), ("recursive" = Option<bool>, Query), ("volume" = Option<String>, Query)),
+    responses((status = 200, body = Written), (status = "default", body = control::Error)))]
+pub(super) async fn remove(State(context): Shared, RawQuery(query): RawQuery) -> Answer<Written> {
+    let query = Query::read(query.as_deref(), &["path", "recursive", "volume"])?;
+    let edit = tree::Edit::Remove { path: query.path()?, recursive: query.recursive()? };
+    let EditReply { outcome, edits } = context.client.edit(query.volume(&context.client)?, vec![edit]).await?;
+    let unchanged = single(edits)? == EditOutcome::Unchanged;
+    Ok(Json(convert::written(&outcome, unchanged)))
+}
+
+/// Many small changes in one commit, in order; each succeeds or fails by itself.
+#[utoipa::path(post, path = control::route::EDITS, request_body = Edits,
+    responses((status = 200, body = Edited), (status = "default", body = control::Error)))]
+pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Json<Edits>) -> Answer<Edited> {
+    if request.edits.len() > EDITS_MAX {
+        return Err(Failure::bad_request(format!("at most {EDITS_MAX} edits in one request; send several")));
+    }
+    let volume = query::volume(&context.client, &request.volume)?;
+    let edits = request.edits.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+    let EditReply { outcome, edits } = context.client.edit(volume, edits).await?;
+    let unchanged = !edits.contains(&Ok(EditOutcome::Changed));
+    let results = edits.into_iter().map(|result| match result {
+        Ok(EditOutcome::Changed) => EditResult::Changed,
+        Ok(EditOutcome::Unchanged) => EditResult::Unchanged,
+        Err(error) => EditResult::Failed(edit_error(&error)),
+    });
+    Ok(Json(Edited { edits: results.collect(), written: convert::written(&outcome, unchanged) }))
+}
+
+/// The outcome of the only edit of a commit.
+pub(super) fn single(edits: Vec<Result<EditOutcome, tree::EditError>>) -> Result<EditOutcome, Failure> {
+    let only = edits.into_iter().next().expect("the engine answers one outcome an edit");
+    only.map_err(|error| Failure(edit_error(&error)))
+}
+
+fn checked(edit: control::Edit) -> Result<tree::Edit, Failure> {
+    Ok(match edit {
+        control::Edit::Folder { path, attrs, fresh } => {
+            tree::Edit::MakeDir { path: query::path(&path.0)?, attrs: attrs.map(checked_attrs).transpose()?, fresh }
+        }
+        control::Edit::Link { path, target, mtime_ns } => {
+            let target = Bytes::from(target.0);
+            if !(1..=4095).contains(&target.len()) || target.contains(&0) {
+                return Err(Failure::bad_request("a link's target has 1 to 4,095 bytes without NUL"));
+            }
+            let attrs = tree::Attrs { mode: LINK_MODE, mtime_ns };
+            let file = File { attrs, size: target.len() as u64, content: Content::Symlink(target) };
+            tree::Edit::Put { path: query::path(&path.0)?, file }
+        }
+        control::Edit::Remove { path, recursive } => tree::Edit::Remove { path: query::path(&path.0)?, recursive },
+        control::Edit::Move { from, to } => tree::Edit::Move { from: query::path(&from.0)?, to: query::path(&to.0)? },
+    })
+}
+
+fn checked_attrs(attrs: control::Attrs) -> Result<tree::Attrs, Failure> {
+    if attrs.mode > 0o7777 {
+        return Err(Failure::bad_request(format!("mode {} is more than 4095 (octal 7777)", attrs.mode)));
+    }
+    Ok(tree::Attrs { mode: attrs.mode, mtime_ns: attrs.mtime_ns })
+}

@@ -1,0 +1,226 @@
+//! The handle through which gateways use the node: commands to the engine, and files as streams of bytes.
+//!
+//! Nothing here decides where a block lies or what a tree becomes; it cuts, seals, opens and counts.
+
+mod get;
+mod memory;
+mod put;
+
+pub use get::OpenFile;
+pub use put::{BodyError, Tally};
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use fsdfs_core::report::{Map, Members, Status, Where};
+use fsdfs_core::seam::{Command, EditReply, GetOutcome, LookReply, OpId, PutOutcome, Refusal, Reply};
+use fsdfs_core::tree::{Edit, EditError, Found, Look, Path, Shown, TreeError};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::{Cert, Role};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId, PoolId, PublicKey, VolumeId};
+use fsdfs_proto::message::{Claim, IDS_MAX};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::VolumeKeys;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::memory::Memory;
+use crate::crypto_pool::{CryptoPool, JobPanicked};
+
+/// What the daemon's loop is asked by the gateways of its own process.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Carry out a command.
+    Command { op: OpId, command: Command, answer: oneshot::Sender<Reply> },
+    /// Nobody waits for it any more.
+    Cancel(OpId),
+}
+
+/// What gateways must know of the engine's state before they can seal. Published when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shared {
+    /// The pool, and thereby its shared volume.
+    pub pool: PoolId,
+    /// Keys of the shared volume, once this node has them.
+    pub keys: Option<VolumeKeys>,
+    /// N for new blocks.
+    pub copies: u8,
+}
+
+/// Why a user's request was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The daemon is stopping. Whether a change was made is not known.
+    #[error("this node is stopping")]
+    Stopping,
+    /// The engine refused. Nothing durable was promised.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The change does not fit the tree. Nothing was changed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The tree could not be read.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// It is a folder or a link, not a file.
+    #[error("it is {0}, not a file")]
+    NotAFile(&'static str),
+    /// A block of the file is on no server that is up.
+    #[error("a part of the file is on no member that is up now")]
+    Lost {
+        /// Members that may have it.
+        away: Vec<NodeId>,
+    },
+    /// The sender went away. Nothing was changed.
+    #[error("the content ended early: {0}")]
+    Body(BodyError),
+    /// A bug.
+    #[error(transparent)]
+    Panicked(#[from] JobPanicked),
+}
+
+/// Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Client {
+    requests: mpsc::UnboundedSender<Request>,
+    next_op: Arc<AtomicU64>,
+    shared: watch::Receiver<Shared>,
+    pool: CryptoPool,
+    memory: Memory,
+}
+
+macro_rules! ask {
+    ($client:expr, $command:expr => $reply:ident) => {
+        match $client.ask($command).await? {
+            Reply::$reply(answer) => Ok(answer),
+            Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            other => unreachable!("the engine answers a command with the reply of its name, not {other:?}"),
+        }
+    };
+}
+
+impl Client {
+    pub(crate) fn new(
+        requests: mpsc::UnboundedSender<Request>,
+        shared: watch::Receiver<Shared>,
+        pool: CryptoPool,
+    ) -> Self {
+        Self { requests, next_op: Arc::default(), shared, pool, memory: Memory::default() }
+    }
+
+    /// The shared volume `pool`.
+    pub fn pool_volume(&self) -> VolumeId {
+        self.shared.borrow().pool.volume()
+    }
+
+    /// State of node and pool.
+    pub async fn status(&self) -> Result<Status, ClientError> {
+        ask!(self, Command::Status => Status).map(|status| *status)
+    }
+
+    /// The members.
+    pub async fn members(&self) -> Result<Members, ClientError> {
+        ask!(self, Command::Members => Members)
+    }
+
+    /// The placement view and its capacity.
+    pub async fn map(&self) -> Result<Map, ClientError> {
+        ask!(self, Command::Map => Map).map(|map| *map)
+    }
+
+    /// Certifies a ticket's key. The chain from the root to it.
+    pub async fn invite(
+        &self,
+        subject: PublicKey,
+        role: Role,
+        redeem_by: u64,
+        uses: u32,
+    ) -> Result<Vec<Signed<Cert>>, ClientError> {
+        ask!(self, Command::Invite { subject, role, redeem_by, uses } => Invited)
+    }
+
+    /// Revokes a member or a ticket.
+    pub async fn revoke(&self, subject: PublicKey, reason: String) -> Result<FactId, ClientError> {
+        ask!(self, Command::Revoke { subject, reason } => Revoked)
+    }
+
+    /// Makes changes to a volume in one commit. A refused commit is an error.
+    pub async fn edit(&self, volume: VolumeId, edits: Vec<Edit>) -> Result<EditReply, ClientError> {
+        let reply: EditReply = ask!(self, Command::Edit { volume, edits } => Edit)?;
+        match reply.outcome {
+            PutOutcome::Refused(refusal) => Err(refusal.into()),
+            _ => Ok(reply),
+        }
+    }
+
+    /// One entry, and whether newer changes may exist.
+    pub async fn entry(&self, volume: VolumeId, path: Path) -> Result<(Shown, bool), ClientError> {
+        let look = Look::Entry { path };
+        let LookReply { found, maybe_stale } = ask!(self, Command::Look { volume, look } => Look)?;
+        match found? {
+            Found::Entry(shown) => Ok((shown, maybe_stale)),
+            Found::List { .. } => unreachable!("a look at an entry finds an entry"),
+        }
+    }
+
+    /// A page of a folder: entries, whether more follow, whether newer changes may exist.
+    pub async fn list(
+        &self,
+        volume: VolumeId,
+        path: Path,
+        after: Option<bytes::Bytes>,
+        max: usize,
+    ) -> Result<(Vec<Shown>, bool, bool), ClientError> {
+        let look = Look::List { path, after, max };
+        let LookReply { found, maybe_stale } = ask!(self, Command::Look { volume, look } => Look)?;
+        match found? {
+            Found::List { entries, more } => Ok((entries, more, maybe_stale)),
+            Found::Entry(_) => unreachable!("a look at a folder finds a list"),
+        }
+    }
+
+    /// Where these blocks should be and are, in the order of the ids.
+    pub async fn locate(&self, ids: &[BlockId]) -> Result<Vec<Where>, ClientError> {
+        let mut found = Vec::with_capacity(ids.len());
+        for part in ids.chunks(IDS_MAX) {
+            found.extend(ask!(self, Command::Locate { ids: part.to_vec() } => Locate)?);
+        }
+        Ok(found)
+    }
+
+    async fn put_block(&self, block: Block, claim: Claim) -> Result<PutOutcome, ClientError> {
+        ask!(self, Command::PutBlock { block, claim } => PutBlock)
+    }
+
+    async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {
+        match ask!(self, Command::GetBlock { id } => GetBlock)? {
+            GetOutcome::Found(block) => Ok(block),
+            GetOutcome::NotFound { away } => Err(ClientError::Lost { away }),
+        }
+    }
+
+    /// Gives a command to the engine and waits. Whoever stops waiting cancels it.
+    async fn ask(&self, command: Command) -> Result<Reply, ClientError> {
+        let op = self.next_op.fetch_add(1, Ordering::Relaxed);
+        let (answer, reply) = oneshot::channel();
+        self.requests.send(Request::Command { op, command, answer }).map_err(|_| ClientError::Stopping)?;
+        let mut waiting = Waiting { op, requests: Some(&self.requests) };
+        let reply = reply.await.map_err(|_| ClientError::Stopping);
+        waiting.requests = None;
+        reply
+    }
+}
+
+/// Somebody waits for the answer to `op`. Dropped before it came, the engine is told.
+struct Waiting<'a> {
+    op: OpId,
+    requests: Option<&'a mpsc::UnboundedSender<Request>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(requests) = self.requests {
+            // A stopped daemon needs no cancelling.
+            drop(requests.send(Request::Cancel(self.op)));
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A file, or a range of it, as a stream of bytes in order.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use fsdfs_core::tree::content::{FileReader, Next, Part};
+use fsdfs_core::tree::{Attrs, Content, Path, ShownKind};
+use fsdfs_proto::ids::{BlockId, VolumeId};
+use futures::future::{BoxFuture, ready};
+use futures::stream::FuturesOrdered;
+use futures::{Stream, StreamExt as _};
+
+use super::memory::Permit;
+use super::{Client, ClientError};
+
+/// Blocks of one get under way at once, if memory allows: several houses answer at once.
+const WINDOW: usize = 8;
+
+/// A file, found and ready to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenFile {
+    /// Which volume.
+    pub volume: VolumeId,
+    /// Bytes.
+    pub size: u64,
+    /// Mode and time.
+    pub attrs: Attrs,
+    /// Where its bytes are.
+    pub content: Content,
+    /// Newer changes may exist.
+    pub maybe_stale: bool,
+}
+
+impl Client {
+    /// Finds a file.
+    pub async fn open(&self, volume: VolumeId, path: Path) -> Result<OpenFile, ClientError> {
+        let (shown, maybe_stale) = self.entry(volume, path).await?;
+        match shown.kind {
+            ShownKind::Dir { .. } => Err(ClientError::NotAFile("a folder")),
+            ShownKind::File { content: Content::Symlink(_), .. } => Err(ClientError::NotAFile("a link")),
+            ShownKind::File { size, content } => {
+                Ok(OpenFile { volume, size, attrs: shown.attrs, content, maybe_stale })
+            }
+        }
+    }
+
+    /// The bytes of a range that lies within the file.
+    pub fn read(
+        &self,
+        file: &OpenFile,
+        range: Range<u64>,
+    ) -> impl Stream<Item = Result<Bytes, ClientError>> + Send + use<> {
+        let pieces = FileReader::new(file.volume, &file.content, file.size, range);
+        let window = Window { client: self.clone(), pieces, under_way: FuturesOrdered::new() };
+        futures::stream::try_unfold(window, |mut window| async move {
+            Ok(window.next().await?.map(|bytes| (bytes, window)))
+        })
+    }
+
+    /// The ids of all blocks of a content, manifests before what they list.
+    pub fn block_ids(
+        &self,
+        volume: VolumeId,
+        content: &Content,
+        size: u64,
+    ) -> impl Stream<Item = Result<BlockId, ClientError>> + Send + use<> {
+        let pieces = FileReader::new(volume, content, size, 0..size);
+        futures::stream::try_unfold((self.clone(), pieces), |(client, mut pieces)| async move {
+            let id = match pieces.next_piece() {
+                Next::Bytes(_) | Next::End => return Ok(None),
+                Next::Part(part) => part.chunk.id,
+                Next::Manifest(at) => {
+                    pieces.give(&client.get_block(at.id).await?)?;
+                    at.id
+                }
+            };
+            Ok(Some((id, (client, pieces))))
+        })
+    }
+
+    /// The bytes of a part of a chunk. They hold the permit.
+    async fn part(self, part: Part, permit: Option<Permit>) -> Result<Bytes, ClientError> {
+        let block = self.get_block(part.chunk.id).await?;
+        let plaintext = self.pool.run(move || part.open(&block)).await??;
+        Ok(Bytes::from_owner(Held { plaintext, _permit: permit }))
+    }
+}
+
+struct Held {
+    plaintext: Bytes,
+    _permit: Option<Permit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.plaintext
+    }
+}
+
+type Fetch = BoxFuture<'static, Result<Bytes, ClientError>>;
+
+/// Keeps some parts of a file under way, in order.
+struct Window {
+    client: Client,
+    pieces: FileReader,
+    under_way: FuturesOrdered<Fetch>,
+}
+
+impl Window {
+    async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        self.fill().await?;
+        self.under_way.next().await.transpose()
+    }
+
+    /// Asks for more. The part that is needed next never waits for memory; those ahead of it are not asked for without: a
+    /// reader that stands still then cannot stop the others.
+    async fn fill(&mut self) -> Result<(), ClientError> {
+        while self.under_way.len() < WINDOW {
+            let permit = self.client.memory.ahead();
+            if permit.is_none() && !self.under_way.is_empty() {
+                break;
+            }
+            let fetch: Fetch = match self.pieces.next_piece() {
+                Next::End => break,
+                Next::Bytes(bytes) => Box::pin(ready(Ok(bytes))),
+                Next::Part(part) => Box::pin(self.client.clone().part(part, permit)),
+                Next::Manifest(at) => {
+                    self.pieces.give(&self.client.get_block(at.id).await?)?;
+                    continue;
+                }
+            };
+            self.under_way.push_back(fetch);
+        }
+        Ok(())
+    }
+}

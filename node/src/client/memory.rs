@@ -1,0 +1,54 @@
+//! Budgets of memory for content under way. Puts and gets have one each: were it one, puts waiting for room that only
+//! gets can free, and the reverse, would wait for each other.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Blocks of puts in memory at most, each up to [`fsdfs_proto::block::BLOCK_BYTES_MAX`]: eight large puts at full speed.
+const PUT_BLOCKS_MAX: usize = 64;
+/// Puts that have not yet shown more than [`SMALL_BYTES`] at most: 16 MiB of small files.
+const SMALL_PUTS_MAX: usize = 256;
+/// Blocks read ahead by all gets together at most. Each get may hold one more, so that none waits for the others.
+const READ_AHEAD_BLOCKS_MAX: usize = 64;
+
+/// Content up to here counts as small.
+pub(super) const SMALL_BYTES: usize = 64 << 10;
+
+/// The right to hold one piece of content in memory.
+pub(super) type Permit = OwnedSemaphorePermit;
+
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    small: Arc<Semaphore>,
+    blocks: Arc<Semaphore>,
+    ahead: Arc<Semaphore>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let budget = |permits| Arc::new(Semaphore::new(permits));
+        Self { small: budget(SMALL_PUTS_MAX), blocks: budget(PUT_BLOCKS_MAX), ahead: budget(READ_AHEAD_BLOCKS_MAX) }
+    }
+}
+
+impl Memory {
+    /// For the first bytes of a put.
+    pub async fn small(&self) -> Permit {
+        Self::take(&self.small).await
+    }
+
+    /// For a whole block of a put. Waiting for it while holding [`Memory::small`] is sound: no one waits the other way.
+    pub async fn block(&self) -> Permit {
+        Self::take(&self.blocks).await
+    }
+
+    /// For one block read ahead, if there is room.
+    pub fn ahead(&self) -> Option<Permit> {
+        self.ahead.clone().try_acquire_owned().ok()
+    }
+
+    async fn take(budget: &Arc<Semaphore>) -> Permit {
+        budget.clone().acquire_owned().await.expect("a budget is never closed")
+    }
+}

@@ -1,0 +1,197 @@
+//! A stream of bytes into sealed, durable blocks.
+
+use std::future;
+
+use bytes::{Bytes, BytesMut};
+use fsdfs_core::seam::{Copies, PutOutcome, Refusal};
+use fsdfs_core::tree::content::{FileWriter, seal_chunk};
+use fsdfs_core::tree::{Content, Params, Ref};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::VolumeId;
+use fsdfs_proto::message::Claim;
+use fsdfs_proto::volume::WriteKeys;
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
+
+use super::memory::{Memory, Permit, SMALL_BYTES};
+use super::{Client, ClientError};
+
+/// Blocks of one put under way at once: sealing, sending and the others' disks overlap.
+const IN_FLIGHT: usize = 8;
+
+/// The sender of some content went away, or sent something that is not HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BodyError(pub String);
+
+/// What the blocks of one file came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// The outcome of the block that is worst off; none if the file has no block of its own.
+    pub worst: Option<PutOutcome>,
+    /// Bytes of blocks that were not there before.
+    pub uploaded_bytes: u64,
+}
+
+/// Plaintext, and the right to hold it.
+struct Chunk {
+    bytes: Bytes,
+    permit: Permit,
+}
+
+impl Client {
+    /// Makes the content of a file durable; it is not in any folder yet. Its size, where it is, how durable.
+    pub async fn store(
+        &self,
+        volume: VolumeId,
+        body: impl Stream<Item = Result<Bytes, BodyError>> + Send,
+    ) -> Result<(u64, Content, Tally), ClientError> {
+        let params = Params::DEFAULT;
+        let mut chunks = std::pin::pin!(cut(&self.memory, body, params.chunk_bytes));
+        let first = chunks.try_next().await?;
+        let Some(first) = first else { return Ok((0, Content::Inline(Bytes::new()), Tally::default())) };
+        if first.bytes.len() <= params.inline_bytes {
+            // The chunk is not full, so it is the only one.
+            let content = Content::Inline(Bytes::copy_from_slice(&first.bytes));
+            return Ok((first.bytes.len() as u64, content, Tally::default()));
+        }
+        let (keys, copies) = self.writing(volume)?;
+        let mut writer = FileWriter::new(keys.clone(), params, copies);
+        let mut tally = Tally::default();
+        let sealed = futures::stream::once(future::ready(Ok(first)))
+            .chain(chunks)
+            .map_ok(|chunk| self.store_chunk(keys.clone(), copies, chunk))
+            .try_buffered(IN_FLIGHT);
+        let mut sealed = std::pin::pin!(sealed);
+        while let Some((at, bytes, stored)) = sealed.try_next().await? {
+            tally.add(stored);
+            self.store_manifests(writer.push(at, bytes), copies, &mut tally).await?;
+        }
+        let (content, size, manifests) = writer.finish();
+        self.store_manifests(manifests, copies, &mut tally).await?;
+        Ok((size, content, tally))
+    }
+
+    fn writing(&self, volume: VolumeId) -> Result<(WriteKeys, u8), ClientError> {
+        let shared = self.shared.borrow();
+        let keys = shared.keys.as_ref().filter(|keys| keys.volume == volume).ok_or(Refusal::NoKey)?;
+        Ok((keys.writer().ok_or(Refusal::NotAllowed)?.clone(), shared.copies))
+    }
+
+    async fn store_chunk(
+        &self,
+        keys: WriteKeys,
+        copies: u8,
+        chunk: Chunk,
+    ) -> Result<(Ref, usize, Stored), ClientError> {
+        let Chunk { bytes, permit } = chunk;
+        let len = bytes.len();
+        let (block, at) = self.pool.run(move || seal_chunk(&keys, &bytes)).await?;
+        // From here on the sealed bytes hold the permit, until the last holder of a clone drops them.
+        let stored = self.store_block(block.guarded(permit), copies).await?;
+        Ok((at, len, stored))
+    }
+
+    /// One in a thousand chunks, and small: their sealing needs no thread of its own.
+    async fn store_manifests(&self, blocks: Vec<Block>, copies: u8, tally: &mut Tally) -> Result<(), ClientError> {
+        for block in blocks {
+            tally.add(self.store_block(block, copies).await?);
+        }
+        Ok(())
+    }
+
+    async fn store_block(&self, block: Block, copies: u8) -> Result<Stored, ClientError> {
+        let len = block.bytes().len() as u64;
+        match self.put_block(block, Claim::Replicas(copies)).await? {
+            PutOutcome::Refused(refusal) => Err(refusal.into()),
+            outcome => Ok(Stored { outcome, len }),
+        }
+    }
+}
+
+struct Stored {
+    outcome: PutOutcome,
+    len: u64,
+}
+
+impl Tally {
+    fn add(&mut self, Stored { outcome, len }: Stored) {
+        let copies = copies_of(&outcome);
+        if !copies.present {
+            self.uploaded_bytes += len;
+        }
+        let rank = |outcome: &PutOutcome| {
+            let copies = copies_of(outcome);
+            (matches!(outcome, PutOutcome::Stored(_)), copies.servers.len(), copies.sites)
+        };
+        if self.worst.as_ref().is_none_or(|worst| rank(&outcome) < rank(worst)) {
+            self.worst = Some(outcome);
+        }
+    }
+}
+
+fn copies_of(outcome: &PutOutcome) -> Copies {
+    match outcome {
+        PutOutcome::Stored(copies) | PutOutcome::Degraded(copies) => copies.clone(),
+        PutOutcome::Refused(_) => Copies::default(),
+    }
+}
+
+/// Pieces of exactly `chunk_bytes`, the last one shorter. Memory is taken before bytes are.
+fn cut<S>(memory: &Memory, body: S, chunk_bytes: usize) -> impl Stream<Item = Result<Chunk, ClientError>>
+where
+    S: Stream<Item = Result<Bytes, BodyError>>,
+{
+    let state = (Box::pin(body), Bytes::new(), memory.clone());
+    futures::stream::try_unfold(state, move |(mut body, mut rest, memory)| async move {
+        let mut permit = memory.small().await;
+        let mut is_whole = false;
+        let mut chunk = BytesMut::new();
+        while chunk.len() < chunk_bytes {
+            if rest.is_empty() {
+                match body.try_next().await.map_err(ClientError::Body)? {
+                    Some(bytes) => rest = bytes,
+                    None => break,
+                }
+            }
+            let piece = rest.split_to(rest.len().min(chunk_bytes - chunk.len()));
+            if chunk.len() + piece.len() > SMALL_BYTES && !is_whole {
+                (permit, is_whole) = (memory.block().await, true);
+                chunk.reserve(chunk_bytes - chunk.len());
+            }
+            chunk.extend_from_slice(&piece);
+        }
+        let chunk = (!chunk.is_empty()).then(|| Chunk { bytes: chunk.freeze(), permit });
+        Ok(chunk.map(|chunk| (chunk, (body, rest, memory))))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn lengths(pieces: &[usize], chunk_bytes: usize) -> Vec<usize> {
+        let pieces: Vec<_> = pieces.iter().map(|len| Ok(Bytes::from(vec![7; *len]))).collect();
+        let memory = Memory::default();
+        let chunks = cut(&memory, futures::stream::iter(pieces), chunk_bytes);
+        chunks.map_ok(|chunk| chunk.bytes.len()).try_collect().await.expect("nothing fails")
+    }
+
+    #[tokio::test]
+    async fn chunks_are_full_but_the_last() {
+        assert_eq!(lengths(&[], 10).await, [0; 0]);
+        assert_eq!(lengths(&[0, 3, 0], 10).await, [3]);
+        assert_eq!(lengths(&[10], 10).await, [10]);
+        assert_eq!(lengths(&[25, 1, 4], 10).await, [10, 10, 10]);
+        assert_eq!(lengths(&[300_000; 4], 1 << 20).await, [1 << 20, 1_200_000 - (1 << 20)]);
+    }
+
+    #[tokio::test]
+    async fn many_small_puts_and_one_large_one_do_not_wait_for_each_other() {
+        let memory = Memory::default();
+        let stalled: Vec<_> = futures::future::join_all((0..200).map(|_| memory.small())).await;
+        let large: Vec<_> = (0..80).map(|_| Ok(Bytes::from(vec![7; 1 << 20]))).collect();
+        let chunks = cut(&memory, futures::stream::iter(large), 1 << 20);
+        let count = chunks.try_fold(0, |count, _| future::ready(Ok(count + 1))).await.expect("nothing fails");
+        assert_eq!((count, stalled.len()), (80, 200));
+    }
+}

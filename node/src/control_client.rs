@@ -1,0 +1,236 @@
+//! Talks to a running daemon over its control socket (spec 07-control). Used by the command line and by tests.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use fsdfs_proto::control::{self, Code, header, query, route};
+use futures::{Stream, TryStreamExt as _};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What can go wrong between a program and its own daemon.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens: the daemon is not running (or runs with another home folder). Nothing was changed.
+    #[error("no fsdfs daemon answers at {}", .socket.display())]
+    NotRunning {
+        /// Where it should listen.
+        socket: PathBuf,
+    },
+    /// The daemon said no, why, and what to do.
+    #[error("{0}")]
+    Refused(control::Error),
+    /// The connection broke on the way. Whether a change was made is not known; doing it again is safe.
+    #[error("the connection to the daemon broke: {0}")]
+    Broken(#[source] reqwest::Error),
+    /// The answer is not of this version's API.
+    #[error("the daemon's answer is not understood ({0}): is it another version of fsdfs? Restart it")]
+    BadAnswer(String),
+    /// The HTTP client could not be made; a fault of this machine.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+impl ControlError {
+    /// Why the daemon refused, if it did.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(error) => Some(error.code),
+            _ => None,
+        }
+    }
+}
+
+/// A connection pool to one daemon. Clones share it.
+#[derive(Clone, Debug)]
+pub struct ControlClient {
+    http: reqwest::Client,
+    socket: PathBuf,
+}
+
+/// A file on its way out of the pool.
+#[derive(Debug)]
+pub struct Download {
+    /// Size of the whole file.
+    pub size: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Modification time.
+    pub mtime_ns: i64,
+    /// Newer changes may exist.
+    pub maybe_stale: bool,
+    response: Response,
+}
+
+impl Download {
+    /// The content, in order. It ends with an error if the daemon could not read on: a clean end is a whole file.
+    pub fn content(self) -> impl Stream<Item = Result<Bytes, ControlError>> + Unpin {
+        Box::pin(self.response.bytes_stream().map_err(ControlError::Broken))
+    }
+}
+
+type Outcome<T> = Result<T, ControlError>;
+
+impl ControlClient {
+    /// A client for the daemon that listens at `socket`. Does not connect yet.
+    pub fn new(socket: &Path) -> Outcome<Self> {
+        let builder = reqwest::Client::builder().no_proxy().unix_socket(socket);
+        Ok(Self { http: builder.build().map_err(ControlError::Client)?, socket: socket.to_owned() })
+    }
+
+    /// State of node and pool.
+    pub async fn status(&self) -> Outcome<control::Status> {
+        self.get(route::STATUS, &[]).await
+    }
+
+    /// All members.
+    pub async fn members(&self) -> Outcome<control::Members> {
+        self.get(route::MEMBERS, &[]).await
+    }
+
+    /// Revokes a member, by name or id.
+    pub async fn remove_member(&self, member: &str, reason: &str) -> Outcome<control::Removed> {
+        let path = self.url(&route::MEMBER.replace("{member}", &segment(member)), &[("reason", reason.as_bytes())]);
+        answer(self.send(self.http.delete(path)).await?).await
+    }
+
+    /// Makes an invitation.
+    pub async fn invite(&self, new: &control::NewInvite) -> Outcome<control::Invite> {
+        self.post(route::INVITES, new).await
+    }
+
+    /// All invitations.
+    pub async fn invites(&self) -> Outcome<control::Invites> {
+        self.get(route::INVITES, &[]).await
+    }
+
+    /// Revokes an invitation, by id or an unambiguous beginning of it.
+    pub async fn revoke_invite(&self, invite: &str) -> Outcome<control::Removed> {
+        let path = self.url(&route::INVITE.replace("{invite}", &segment(invite)), &[]);
+        answer(self.send(self.http.delete(path)).await?).await
+    }
+
+    /// Space.
+    pub async fn df(&self) -> Outcome<control::Df> {
+        self.get(route::DF, &[]).await
+    }
+
+    /// Stores one file, atomically: a body that breaks off stores nothing.
+    pub async fn put(
+        &self,
+        volume: &str,
+        path: &[u8],
+        attrs: control::Attrs,
+        body: impl Into<reqwest::Body>,
+    ) -> Outcome<control::Written> {
+        let (mode, mtime_ns) = (format!("{:o}", attrs.mode), attrs.mtime_ns.to_string());
+        let parameters = [("path", path), ("volume", volume.as_bytes()), ("mode", mode.as_bytes())];
+        let url = self.url(route::FILES, &[&parameters[..], &[("mtime_ns", mtime_ns.as_bytes())]].concat());
+        answer(self.send(self.http.put(url).body(body)).await?).await
+    }
+
+    /// Opens a file for reading; `range` = first byte and, unless up to the end, the byte after the last.
+    pub async fn download(&self, volume: &str, path: &[u8], range: Option<(u64, Option<u64>)>) -> Outcome<Download> {
+        let url = self.url(route::FILES, &[("path", path), ("volume", volume.as_bytes())]);
+        let mut request = self.http.get(url);
+        if let Some((from, to)) = range {
+            let last = to.map_or(String::new(), |to| to.saturating_sub(1).to_string());
+            request = request.header("range", format!("bytes={from}-{last}"));
+        }
+        let response = fine(self.send(request).await?).await?;
+        Ok(Download {
+            size: parsed(&response, header::SIZE, |text| text.parse().ok())?,
+            mode: parsed(&response, header::MODE, |text| u32::from_str_radix(text, 8).ok())?,
+            mtime_ns: parsed(&response, header::MTIME_NS, |text| text.parse().ok())?,
+            maybe_stale: response.headers().get(header::MAYBE_STALE).is_some(),
+            response,
+        })
+    }
+
+    /// One page of a folder.
+    pub async fn list(&self, volume: &str, path: &[u8], after: Option<&[u8]>, max: usize) -> Outcome<control::Page> {
+        let max = max.to_string();
+        let mut parameters = vec![("path", path), ("volume", volume.as_bytes()), ("max", max.as_bytes())];
+        parameters.extend(after.map(|name| ("after", name)));
+        self.get(route::ENTRIES, &parameters).await
+    }
+
+    /// One entry; with `blocks` also where its blocks are.
+    pub async fn stat(&self, volume: &str, path: &[u8], blocks: bool) -> Outcome<control::Stat> {
+        let blocks = blocks.to_string();
+        let parameters = [("path", path), ("volume", volume.as_bytes()), ("blocks", blocks.as_bytes())];
+        self.get(route::ENTRY, &parameters).await
+    }
+
+    /// Removes one entry.
+    pub async fn remove(&self, volume: &str, path: &[u8], recursive: bool) -> Outcome<control::Written> {
+        let recursive = recursive.to_string();
+        let parameters = [("path", path), ("volume", volume.as_bytes()), ("recursive", recursive.as_bytes())];
+        answer(self.send(self.http.delete(self.url(route::ENTRIES, &parameters))).await?).await
+    }
+
+    /// Makes many small changes in one commit.
+    pub async fn edit(&self, edits: &control::Edits) -> Outcome<control::Edited> {
+        self.post(route::EDITS, edits).await
+    }
+
+    /// Asks the daemon to leave its empty pool and to start again in the ticket's.
+    pub async fn join(&self, ticket: &str) -> Outcome<control::Joined> {
+        self.post(route::JOIN, &control::Join { ticket: ticket.to_owned() }).await
+    }
+
+    /// Asks the daemon to end.
+    pub async fn shutdown(&self) -> Outcome<()> {
+        let request = self.http.request(Method::POST, self.url(route::SHUTDOWN, &[]));
+        fine(self.send(request).await?).await.map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, route: &str, parameters: &[(&str, &[u8])]) -> Outcome<T> {
+        answer(self.send(self.http.get(self.url(route, parameters))).await?).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, route: &str, body: &(impl Serialize + Sync)) -> Outcome<T> {
+        answer(self.send(self.http.post(self.url(route, &[])).json(body)).await?).await
+    }
+
+    fn url(&self, route: &str, parameters: &[(&str, &[u8])]) -> String {
+        let mark = if parameters.is_empty() { "" } else { "?" };
+        // The host is never resolved: the socket's path stands for it.
+        format!("http://localhost{route}{mark}{}", query(parameters.iter().copied()))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Outcome<Response> {
+        request.send().await.map_err(|error| match error.is_connect() {
+            true => ControlError::NotRunning { socket: self.socket.clone() },
+            false => ControlError::Broken(error),
+        })
+    }
+}
+
+fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+async fn answer<T: DeserializeOwned>(response: Response) -> Outcome<T> {
+    let body = fine(response).await?.bytes().await.map_err(ControlError::Broken)?;
+    serde_json::from_slice(&body).map_err(|error| ControlError::BadAnswer(error.to_string()))
+}
+
+/// The response if it is a success, the daemon's reason otherwise.
+async fn fine(response: Response) -> Outcome<Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let body = response.bytes().await.map_err(ControlError::Broken)?;
+    Err(match serde_json::from_slice(&body) {
+        Ok(error) => ControlError::Refused(error),
+        Err(_) => ControlError::BadAnswer(status.to_string()),
+    })
+}
+
+fn parsed<T>(response: &Response, name: &str, parse: impl Fn(&str) -> Option<T>) -> Outcome<T> {
+    let text = response.headers().get(name).and_then(|value| value.to_str().ok());
+    text.and_then(parse).ok_or_else(|| ControlError::BadAnswer(format!("header {name} is missing or wrong")))
+}

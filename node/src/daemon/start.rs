@@ -1,0 +1,250 @@
+//! Puts a node together: store, keys, network, engine, control API.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fsdfs_core::engine::{Engine, Profile, Start};
+use fsdfs_core::facts::FactSet;
+use fsdfs_core::seam::{DiskState, Effect, Input, Why};
+use fsdfs_core::tree::Params;
+use fsdfs_proto::identity::Fact;
+use fsdfs_proto::record::LogEntry;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::node::{Hands, Node, NodeParts};
+use super::{DaemonError, Ready};
+use crate::api::{self, Context, ControlSocket};
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto_pool::CryptoPool;
+use crate::home::{HomeError, Identity, Instance, LockedHome};
+use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
+use crate::random;
+use crate::store::{DiskConfig, Notice, Opened, SEGMENT_BYTES, Store, StoreConfig};
+
+/// Blocks that arrive from all peers in memory at most. Apart from the budget of puts: two nodes waiting for each other's
+/// permits would wait for ever.
+const INBOUND_BYTES_MAX: usize = 64 << 20;
+/// Events of the network waiting for the loop. While it is full nothing is read from any peer.
+const NET_EVENTS_MAX: usize = 256;
+/// The system names all interfaces of a socket within this time; what comes later makes a new card.
+const INTERFACES_WAIT: Duration = Duration::from_millis(150);
+/// Requests under way may take this long to end when the daemon stops.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A node and the task of its control API.
+pub(super) struct Running {
+    pub ready: Ready,
+    pub node: Node,
+    server: JoinHandle<std::io::Result<()>>,
+    stop_server: oneshot::Sender<()>,
+}
+
+pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
+    let config = Config::load(home.dir()).map_err(HomeError::from)?;
+    let identity = home.identity()?;
+    let instance = home.instance()?;
+    if instance.is_copy {
+        tracing::warn!(
+            "this home folder was copied or restored: the node writes under a new name of its own from now on"
+        );
+    }
+    let (done_in, done) = mpsc::unbounded_channel();
+    let (store, opened) = open_store(home, &config, &identity, done_in.clone()).await?;
+    let entries: Vec<LogEntry> = identity.entries.iter().cloned().chain(opened.entries).collect();
+    let keeper = Arc::new(gatekeeper(&identity, &entries));
+    let (events_in, mut events) = mpsc::channel(NET_EVENTS_MAX);
+    let net_config = NetConfig { listen: config.listen, mdns: config.mdns, inbound_bytes_max: INBOUND_BYTES_MAX };
+    let net = Net::start(net_config, keeper.clone(), events_in).await?;
+    let early = interfaces(&config, &mut events).await;
+
+    let clock = Clock::start();
+    let mut effects = Vec::new();
+    let about = About { identity: &identity, config: &config, instance: &instance };
+    let start = about.engine_start(entries, opened.disks, addresses(&config, &net));
+    let engine = Engine::new(clock.now(), start, &mut effects);
+    // Superseded cards, heads and heartbeats go.
+    store.compact_log(engine.log_entries());
+
+    let (shared_in, shared) = watch::channel(Hands::shared(&engine));
+    let pool = CryptoPool::new()?;
+    let (requests_in, requests) = mpsc::unbounded_channel();
+    let (wishes_in, wishes) = mpsc::unbounded_channel();
+    let ready = Ready {
+        socket: PathBuf::new(),
+        pool: identity.pool,
+        pool_name: identity.pool_name.clone(),
+        node: identity.node(),
+        port: net.port(),
+    };
+    let context = Context {
+        client: Client::new(requests_in, shared, pool.clone()),
+        home: home.dir().to_owned(),
+        pool: identity.pool,
+        pool_name: identity.pool_name,
+        gate_secret: identity.gate_secret,
+        store: store.clone(),
+        started: Instant::now(),
+        wishes: wishes_in,
+        config: config.clone(),
+    };
+    let hands = Hands::new(net, keeper, store, pool, done_in, shared_in);
+    let mut node = Node::new(NodeParts { engine, clock, hands, config, instance, requests, events, done, wishes });
+    node.carry_out(effects);
+    node.take_all(early);
+    serve(home, node, context, ready)
+}
+
+fn serve(home: &LockedHome, node: Node, context: Context, ready: Ready) -> Result<Running, DaemonError> {
+    let socket = ControlSocket::open(home.dir(), context.config.control_group.as_deref())?;
+    let ready = Ready { socket: socket.path().to_owned(), ..ready };
+    let (stop_server, stopped) = oneshot::channel();
+    // A sender that is dropped asks to stop too.
+    let stopped = async move { stopped.await.unwrap_or_default() };
+    let server = tokio::spawn(socket.serve(api::router(context), stopped));
+    Ok(Running { ready, node, server, stop_server })
+}
+
+/// What the home folder says about this node.
+struct About<'a> {
+    identity: &'a Identity,
+    config: &'a Config,
+    instance: &'a Instance,
+}
+
+impl About<'_> {
+    fn engine_start(&self, entries: Vec<LogEntry>, disks: Vec<DiskState>, addrs: Vec<String>) -> Start {
+        let Self { identity, config, instance } = self;
+        let profile = Profile {
+            name: config.name.clone(),
+            site: config.site.clone().unwrap_or_else(|| format!("site-{}", identity.node().short())),
+            addrs,
+            uplink: config.uplink_kib,
+            instance: instance.id,
+        };
+        Start {
+            pool: identity.pool,
+            key: *identity.key.as_bytes(),
+            chain: identity.chain.clone(),
+            bootstrap: identity.bootstrap.clone(),
+            entries,
+            profile,
+            disks,
+            unit_bytes: config.unit_bytes,
+            seed: u64::from_be_bytes(random::bytes()),
+            doubtful: instance.is_copy,
+            params: Params::DEFAULT,
+        }
+    }
+}
+
+impl Running {
+    /// Takes no new requests, lets those under way end, says goodbye, makes everything durable.
+    pub async fn stop(self) {
+        let Self { mut node, mut server, stop_server, .. } = self;
+        let _ = stop_server.send(());
+        let ended = tokio::time::timeout(GRACE, async {
+            tokio::select! {
+                _ = node.run() => false,
+                _ = &mut server => true,
+            }
+        });
+        if ended.await != Ok(true) {
+            tracing::warn!("requests under way were broken off");
+            // The socket's file goes with the server, before another one takes its place.
+            server.abort();
+            let _ = server.await;
+        }
+        node.stop().await;
+    }
+}
+
+async fn open_store(
+    home: &LockedHome,
+    config: &Config,
+    identity: &Identity,
+    inputs: mpsc::UnboundedSender<Input>,
+) -> Result<(Store, Opened), DaemonError> {
+    let disks = config.storage.iter().map(|storage| DiskConfig {
+        path: storage.path.clone(),
+        quota_bytes: storage.quota_bytes,
+        if_missing: storage.if_missing,
+    });
+    let config = StoreConfig {
+        pool: identity.pool,
+        owner: identity.node(),
+        home: home.facts_dir(),
+        disks: disks.collect(),
+        segment_bytes: SEGMENT_BYTES,
+    };
+    let notices = move |notice: Notice| match notice {
+        Notice::Disks(states) => {
+            let done = fsdfs_core::seam::DiskDone::Disks(states);
+            // The loop ended before the store: it will not miss this.
+            drop(inputs.send(Input::Disk { why: Why::UNASKED, done }));
+        }
+        Notice::Ready { .. } | Notice::RebuildProgress { .. } => tracing::info!("{notice}"),
+        _ => tracing::warn!("{notice}"),
+    };
+    // Opening reads superblocks and logs: too slow for the runtime's threads.
+    let opened = tokio::task::spawn_blocking(move || Store::open(&config, notices)).await;
+    Ok(opened.map_err(|_| DaemonError::Ended)??)
+}
+
+/// The gate judges by the facts from its first connection on, so it gets them before it opens.
+fn gatekeeper(identity: &Identity, entries: &[LogEntry]) -> Gatekeeper {
+    let mut facts = FactSet::new(identity.pool);
+    let logged = entries.iter().filter_map(|entry| match entry {
+        LogEntry::Fact(raw) => raw.open(identity.pool).ok(),
+        _ => None,
+    });
+    for fact in identity.chain.iter().cloned().map(Fact::from).chain(logged) {
+        facts.insert(fact);
+    }
+    facts.take_news();
+    let gate = GateIdentity {
+        pool: identity.pool,
+        secret: *identity.gate_secret.key(),
+        key: identity.key.signing_key(),
+        chain: identity.chain.clone(),
+        bootstraps: identity.bootstrap.iter().map(|(node, _)| *node).collect::<BTreeSet<_>>(),
+    };
+    Gatekeeper::new(gate, facts)
+}
+
+/// A socket on all interfaces learns their addresses one by one; a card with half of them would soon be replaced.
+async fn interfaces(config: &Config, events: &mut mpsc::Receiver<NetEvent>) -> Vec<NetEvent> {
+    let mut early = Vec::new();
+    if !config.listen.ip().is_unspecified() {
+        return early;
+    }
+    let until = tokio::time::Instant::now() + INTERFACES_WAIT;
+    while let Ok(Some(event)) = tokio::time::timeout_at(until, events.recv()).await {
+        early.push(event);
+        if early.len() == NET_EVENTS_MAX {
+            break;
+        }
+    }
+    early
+}
+
+/// What this node's card says: what the owner named, then what the system names, public addresses first.
+pub(super) fn addresses(config: &Config, net: &Net) -> Vec<String> {
+    let mut found: Vec<String> = net.listen_addrs().iter().map(ToString::to_string).collect();
+    let others = found.iter().any(|addr| crate::addresses::scope(addr) != fsdfs_proto::control::Scope::Loopback);
+    found.retain(|addr| !others || crate::addresses::scope(addr) != fsdfs_proto::control::Scope::Loopback);
+    // Of one scope IPv4 goes first: a link-local IPv6 address needs an interface's name that no other machine knows.
+    found.retain(|addr| !addr.starts_with("[fe80"));
+    found.sort_by_key(|addr| (crate::addresses::scope(addr), addr.starts_with('['), addr.clone()));
+    let mut all: Vec<String> = config.addresses.clone();
+    all.extend(found.into_iter().filter(|addr| !config.addresses.contains(addr)));
+    all.truncate(8);
+    all
+}
+
+/// Effects of the start, until the loop runs.
+pub(super) type Effects = Vec<Effect>;

@@ -1,0 +1,297 @@
+//! Whole nodes in this process, spoken to over their control sockets.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use fsdfs_proto::control::{
+    Attrs, Code, Edit, EditResult, Edits, Escaped, Kind, NewInvite, Outcome, POOL_VOLUME, Presence, Written,
+};
+use fsdfs_proto::identity::Ticket;
+use futures::TryStreamExt as _;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::{DaemonError, Ready, run};
+use crate::config::StorageArg;
+use crate::control_client::{ControlClient, ControlError};
+use crate::home::{Home, Setup};
+
+/// Far more than anything here takes on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct TestNode {
+    home: Home,
+    client: ControlClient,
+    ready: Ready,
+    readies: mpsc::UnboundedReceiver<Ready>,
+    task: JoinHandle<Result<(), DaemonError>>,
+    folder: TempDir,
+}
+
+fn setup(name: &str, folder: &TempDir) -> Setup {
+    let storage = StorageArg { path: folder.path().join("blocks"), quota_bytes: Some(1 << 30) };
+    Setup {
+        name: Some(name.into()),
+        storage: Some(vec![storage]),
+        listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        mdns: Some(false),
+        ..Setup::default()
+    }
+}
+
+impl TestNode {
+    async fn found(name: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::locate(Some(&folder.path().join("home"))).expect("named");
+        home.lock().expect("free").found(&setup(name, &folder)).expect("founded");
+        Self::up(home, folder).await
+    }
+
+    async fn join(name: &str, ticket: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::locate(Some(&folder.path().join("home"))).expect("named");
+        let ticket: Ticket = ticket.parse().expect("whole");
+        home.lock().expect("free").join(&setup(name, &folder), &ticket).expect("joined");
+        Self::up(home, folder).await
+    }
+
+    async fn up(home: Home, folder: TempDir) -> Self {
+        let (ready_in, mut readies) = mpsc::unbounded_channel();
+        let locked = home.lock().expect("free");
+        let task = tokio::spawn(run(locked, move |ready| drop(ready_in.send(ready.clone()))));
+        let ready = tokio::time::timeout(PATIENCE, readies.recv()).await.expect("in time");
+        let Some(ready) = ready else { panic!("the daemon did not start: {:?}", task.await) };
+        let client = ControlClient::new(&ready.socket).expect("a client");
+        Self { home, client, ready, readies, task, folder }
+    }
+
+    async fn stop(self) -> (Home, TempDir) {
+        self.client.shutdown().await.expect("told to stop");
+        tokio::time::timeout(PATIENCE, self.task).await.expect("in time").expect("no panic").expect("a clean end");
+        (self.home, self.folder)
+    }
+
+    async fn put(&self, path: &str, content: &[u8]) -> Written {
+        let attrs = Attrs { mode: 0o640, mtime_ns: 1_234_567_890_123_456_789 };
+        let body = Bytes::copy_from_slice(content);
+        self.client.put(POOL_VOLUME, path.as_bytes(), attrs, body).await.expect("stored")
+    }
+
+    async fn get(&self, path: &str, range: Option<(u64, Option<u64>)>) -> Result<Vec<u8>, ControlError> {
+        let download = self.client.download(POOL_VOLUME, path.as_bytes(), range).await?;
+        let pieces: Vec<Bytes> = download.content().try_collect().await?;
+        Ok(pieces.concat())
+    }
+
+    /// What a folder holds, as soon as the node can tell.
+    async fn names(&self, path: &str) -> Vec<String> {
+        loop {
+            match self.client.list(POOL_VOLUME, path.as_bytes(), None, 100).await {
+                Ok(page) => return page.entries.into_iter().map(|entry| entry.name).collect(),
+                Err(error) => assert_eq!(error.code(), Some(Code::NotYet), "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn invite(&self) -> String {
+        self.client.invite(&NewInvite::default()).await.expect("invited").ticket
+    }
+}
+
+/// Asks until the answer is as wanted.
+async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let asking = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "not in time: {what}");
+}
+
+/// Bytes that do not repeat, so that no two chunks are equal.
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_node_stores_lists_gives_back_and_removes() {
+    let node = TestNode::found("zoe").await;
+    let large = noise((3 << 20) + 4567, 1);
+    for (path, content) in [("/empty", &b""[..]), ("/a/small", b"hello"), ("/a/large", &large)] {
+        let written = node.put(path, content).await;
+        assert_eq!((written.outcome, written.copies, written.wanted), (Outcome::Degraded, 1, 3), "{path}");
+        assert_eq!((written.bytes, written.unchanged), (content.len() as u64, false));
+        assert_eq!(node.get(path, None).await.expect("there"), content, "{path}");
+    }
+    assert_eq!(node.names("/").await, ["a", "empty"]);
+    let again = node.put("/a/large", &large).await;
+    assert_eq!((again.uploaded_bytes, again.unchanged), (0, true), "nothing is uploaded twice");
+
+    let part = node.get("/a/large", Some((1_000_000, Some(2_100_000)))).await.expect("there");
+    assert_eq!(part, large[1_000_000..2_100_000]);
+    let tail = node.get("/a/large", Some((large.len() as u64 - 3, None))).await.expect("there");
+    assert_eq!(tail, large[large.len() - 3..]);
+    let outside = node.get("/a/large", Some((large.len() as u64, None))).await.expect_err("outside");
+    assert_eq!(outside.code(), Some(Code::BadRange));
+
+    let stat = node.client.stat(POOL_VOLUME, b"/a/large", true).await.expect("there");
+    assert_eq!((stat.entry.mode, stat.entry.mtime_ns), (0o640, 1_234_567_890_123_456_789));
+    let placement = stat.placement.expect("asked for");
+    assert_eq!((placement.blocks, placement.copies_min, placement.holders.len()), (5, 1, 1), "4 chunks, 1 manifest");
+
+    let removed = node.client.remove(POOL_VOLUME, b"/a", false).await.expect_err("it has content");
+    assert_eq!(removed.code(), Some(Code::NotEmpty));
+    node.client.remove(POOL_VOLUME, b"/a", true).await.expect("removed");
+    assert_eq!(node.get("/a/large", None).await.expect_err("gone").code(), Some(Code::NotFound));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let node = TestNode::found("zoe").await;
+    let content = noise(2 << 20, 2);
+    node.put("/kept", &content).await;
+    let (home, folder) = node.stop().await;
+    let node = TestNode::up(home, folder).await;
+    assert_eq!(node.get("/kept", None).await.expect("there"), content);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_edits_in_one_request_succeed_or_fail_by_themselves() {
+    let node = TestNode::found("zoe").await;
+    let name = [b"/f/not utf-8 \xff\n".as_slice(), &[b'x'; 200]].concat();
+    let attrs = Some(Attrs { mode: 0o750, mtime_ns: -5 });
+    let edits = vec![
+        Edit::Folder { path: Escaped(b"/f".to_vec()), attrs, fresh: true },
+        Edit::Link { path: Escaped(name.clone()), target: Escaped(b"../\xfe".to_vec()), mtime_ns: 7 },
+        Edit::Folder { path: Escaped(b"/f".to_vec()), attrs: None, fresh: true },
+        Edit::Move { from: Escaped(name.clone()), to: Escaped(b"/g".to_vec()) },
+        Edit::Remove { path: Escaped(b"/nothing".to_vec()), recursive: false },
+    ];
+    let edited = node.client.edit(&Edits { volume: POOL_VOLUME.into(), edits }).await.expect("committed");
+    let code = |result: &EditResult| match result {
+        EditResult::Failed(error) => Err(error.code),
+        EditResult::Changed => Ok(true),
+        EditResult::Unchanged => Ok(false),
+    };
+    let codes: Vec<_> = edited.edits.iter().map(code).collect();
+    assert_eq!(codes, [Ok(true), Ok(true), Err(Code::Exists), Ok(true), Err(Code::NotFound)]);
+    let page = node.client.list(POOL_VOLUME, b"/", None, 10).await.expect("listed");
+    let [folder, link] = page.entries.as_slice() else { panic!("{page:?}") };
+    assert_eq!((folder.kind, folder.mode, folder.mtime_ns), (Kind::Folder, 0o750, -5));
+    assert_eq!((link.kind, link.raw_target()), (Kind::Link, Some(b"../\xfe".to_vec())));
+    let first = node.client.list(POOL_VOLUME, b"/", None, 1).await.expect("listed");
+    assert!(first.more && first.entries == page.entries[..1]);
+    let rest = node.client.list(POOL_VOLUME, b"/", Some(b"f"), 1).await.expect("listed");
+    assert!(!rest.more && rest.entries == page.entries[1..]);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
+    let node = TestNode::found("zoe").await;
+    let client = &node.client;
+    let attrs = Attrs { mode: 0o644, mtime_ns: 0 };
+    for (path, code) in [(&b"no slash"[..], Code::BadRequest), (b"/a/../b", Code::BadName), (b"/\0", Code::BadName)] {
+        let error = client.put(POOL_VOLUME, path, attrs, "x").await.expect_err("refused");
+        assert_eq!(error.code(), Some(code), "{error}");
+    }
+    let error = client.put("other", b"/a", attrs, "x").await.expect_err("no such volume");
+    assert_eq!(error.code(), Some(Code::NotFound));
+    let error = client.join("fsdfs-ticket-1:AAAA").await.expect_err("cut in half");
+    assert_eq!(error.code(), Some(Code::BadRequest), "{error}");
+    for member in ["nobody", "zoe"] {
+        assert!(client.remove_member(member, "").await.is_err(), "{member}");
+    }
+    assert!(client.revoke_invite("12345678").await.is_err());
+    assert!(node.names("/").await.is_empty());
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_goes_away_stores_nothing() {
+    let node = TestNode::found("zoe").await;
+    let pieces = futures::stream::iter((0..4).map(|seed| Ok(Bytes::from(noise(1 << 20, seed)))));
+    let broken = pieces_then_error(pieces);
+    let attrs = Attrs { mode: 0o644, mtime_ns: 0 };
+    let put = node.client.put(POOL_VOLUME, b"/broken", attrs, reqwest::Body::wrap_stream(broken)).await;
+    assert!(put.is_err(), "{put:?}");
+    assert!(node.names("/").await.is_empty());
+    node.stop().await;
+}
+
+fn pieces_then_error(
+    pieces: impl futures::Stream<Item = Result<Bytes, std::io::Error>>,
+) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
+    use futures::StreamExt as _;
+    pieces.chain(futures::stream::iter([Err(std::io::Error::other("the program was killed"))]))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_hold_every_file_and_any_one_of_them_gives_it_back() {
+    let zoe = TestNode::found("zoe").await;
+    let early = noise((2 << 20) + 11, 3);
+    zoe.put("/early", &early).await;
+    let yan = TestNode::join("yan", &zoe.invite().await).await;
+    let xin = TestNode::join("xin", &zoe.invite().await).await;
+    for node in [&zoe, &yan, &xin] {
+        eventually("everybody is up and has the key", || async {
+            let (status, members) = (node.client.status().await.expect("up"), node.client.members().await.expect("up"));
+            let up =
+                members.members.iter().filter(|member| member.presence == Presence::Up && member.connected).count();
+            status.has_key && status.ready && up == 3
+        })
+        .await;
+    }
+    let late = noise((5 << 20) + 3, 4);
+    let written = yan.put("/late", &late).await;
+    assert_eq!((written.outcome, written.copies, written.sites), (Outcome::Stored, 3, 3), "{written:?}");
+    let again = xin.put("/again", &late).await;
+    // Blocks of a few kilobytes, here the manifest, are sent without asking first.
+    assert!(again.outcome == Outcome::Stored && again.uploaded_bytes < 8 << 10, "equal content is there: {again:?}");
+    eventually("what was put before the others joined has its copies", || async {
+        let stat = zoe.client.stat(POOL_VOLUME, b"/early", true).await.expect("there");
+        stat.placement.is_some_and(|placement| placement.copies_min == 3)
+    })
+    .await;
+
+    let (zoe_home, zoe_folder) = zoe.stop().await;
+    for node in [&yan, &xin] {
+        assert_eq!(node.get("/early", None).await.expect("there"), early);
+        assert_eq!(node.get("/late", None).await.expect("there"), late);
+    }
+    yan.stop().await;
+    assert_eq!(xin.get("/late", None).await.expect("on the last node"), late);
+    let zoe = TestNode::up(zoe_home, zoe_folder).await;
+    eventually("the restarted node lists the same", || async { zoe.names("/").await == ["again", "early", "late"] })
+        .await;
+    zoe.stop().await;
+    xin.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_node_with_an_empty_pool_joins_another() {
+    let zoe = TestNode::found("zoe").await;
+    let mut mistaken = TestNode::found("yan").await;
+    mistaken.put("/something", b"kept").await;
+    let ticket = zoe.invite().await;
+    let error = mistaken.client.join(&ticket).await.expect_err("it holds files");
+    assert_eq!(error.code(), Some(Code::PoolInUse));
+    mistaken.client.remove(POOL_VOLUME, b"/something", false).await.expect("removed");
+
+    let joined = mistaken.client.join(&ticket).await.expect("joined");
+    assert_eq!(joined.pool, zoe.ready.pool.to_string());
+    let ready = tokio::time::timeout(PATIENCE, mistaken.readies.recv()).await.expect("in time").expect("up again");
+    assert_eq!((ready.pool, ready.node == mistaken.ready.node), (zoe.ready.pool, false));
+    eventually("it is a member", || async {
+        zoe.client.members().await.expect("up").members.iter().any(|member| member.name == "yan" && member.connected)
+    })
+    .await;
+    mistaken.stop().await;
+    zoe.stop().await;
+}

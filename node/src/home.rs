@@ -1,0 +1,256 @@
+//! The home folder: keys, identity, log and configuration of one node.
+//!
+//! ```text
+//! config.toml               what the owner decides
+//! lock                      held by whoever works on this folder
+//! run/control.sock          the control API
+//! pool/node.key             seed of the node's key
+//! pool/pool-root.key        seed of the pool's root key, only where the pool was founded: to be moved to a safe place
+//! pool/pool.toml            pool, gate secret, certificates, where to turn to first
+//! pool/instance.toml        which folder on which machine this is: tells a copy from the original
+//! pool/facts/               the fact log, and which disks there are
+//! blocks/                   the default storage folder
+//! ```
+//!
+//! `pool/` appears by one rename, so a node that was killed while it was made has either no pool or a whole one.
+
+mod identity;
+mod instance;
+mod replace;
+mod setup;
+
+pub use identity::Identity;
+pub use instance::Instance;
+pub use setup::Setup;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use fsdfs_proto::identity::Ticket;
+use fsdfs_proto::ids::{NodeId, PoolId};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::config::{Config, ConfigError};
+use crate::files::{self, FileError, at};
+
+/// Where the home folder is, unless a flag says.
+pub const HOME_ENV: &str = "FSDFS_HOME";
+
+/// Why a home folder cannot be used. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A file or folder of it.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The system does not say where users keep their data.
+    #[error("this user has no home directory: give a folder with '--home DIR' or {HOME_ENV}")]
+    NoPlace,
+    /// Somebody works on it: the daemon, or another command.
+    #[error("{dir} is in use by process {by}: a node runs with it already (stop it with 'fsdfs down', or choose another '--home DIR')", dir = .dir.display())]
+    InUse {
+        /// Which folder.
+        dir: PathBuf,
+        /// Its process id, as it wrote it down.
+        by: String,
+    },
+    /// A pool was to be made where one is.
+    #[error("this node is in the pool {name:?} already; use '--home DIR' for another node")]
+    HasPool {
+        /// Its name.
+        name: String,
+    },
+    /// There is none yet.
+    #[error("{dir} holds no pool yet: found one with 'fsdfs init' or enter one with 'fsdfs join TICKET'", dir = .0.display())]
+    NoPool(PathBuf),
+    /// A file does not hold what it should.
+    #[error("{file} is damaged ({problem}); restore it from a backup, or join anew with another '--home DIR'", file = .file.display())]
+    Damaged {
+        /// Which.
+        file: PathBuf,
+        /// In which way.
+        problem: String,
+    },
+    /// The ticket cannot be redeemed.
+    #[error("this ticket cannot be used: {0}; ask for a new one")]
+    Ticket(fsdfs_proto::identity::GateRefusal),
+}
+
+/// A home folder, which need not exist yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    dir: PathBuf,
+}
+
+/// A pool that was founded or entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The pool.
+    pub pool: PoolId,
+    /// Its name.
+    pub pool_name: String,
+    /// This node.
+    pub node: NodeId,
+    /// The file with the root key, where the pool was founded.
+    pub root_key: Option<PathBuf>,
+    /// As it was completed and written.
+    pub config: Config,
+}
+
+impl Home {
+    /// The folder that was named, else that of the environment, else `fsdfs` in the user's data directory.
+    pub fn locate(named: Option<&Path>) -> Result<Self, HomeError> {
+        let named = named.map(Path::to_path_buf).or_else(|| std::env::var_os(HOME_ENV).map(PathBuf::from));
+        let dir = match named.filter(|dir| !dir.as_os_str().is_empty()) {
+            Some(dir) => std::path::absolute(&dir).map_err(at("find", &dir))?,
+            None => {
+                use etcetera::BaseStrategy as _;
+                etcetera::choose_base_strategy().map_err(|_| HomeError::NoPlace)?.data_dir().join("fsdfs")
+            }
+        };
+        Ok(Self { dir })
+    }
+
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the daemon of this folder listens.
+    pub fn socket(&self) -> PathBuf {
+        crate::api::socket_path(&self.dir)
+    }
+
+    /// Whether a pool was founded or entered here.
+    pub fn has_pool(&self) -> bool {
+        self.pool_file("pool.toml").exists() || self.dir.join(replace::REPLACED).exists()
+    }
+
+    /// The folder of the store's own files: the fact log, and which disks there are.
+    pub fn facts_dir(&self) -> PathBuf {
+        self.pool_file("facts")
+    }
+
+    /// Takes the folder for this process, making it if necessary, and finishes what a killed process left undone.
+    pub fn lock(&self) -> Result<LockedHome, HomeError> {
+        files::make_private_folder(&self.dir)?;
+        let path = self.dir.join("lock");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(at("open", &path))?;
+        if !lock_soon(&file) {
+            let by = files::read_text(&path).unwrap_or_default();
+            let by = if by.trim().is_empty() { "unknown".to_owned() } else { by.trim().to_owned() };
+            return Err(HomeError::InUse { dir: self.dir.clone(), by });
+        }
+        fs::write(&path, std::process::id().to_string()).map_err(at("write", &path))?;
+        let locked = LockedHome { home: self.clone(), _lock: file };
+        locked.finish_replacement()?;
+        Ok(locked)
+    }
+
+    /// Whether a process works on the folder.
+    pub fn is_in_use(&self) -> bool {
+        File::open(self.dir.join("lock")).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    fn pool_file(&self, name: &str) -> PathBuf {
+        self.dir.join("pool").join(name)
+    }
+}
+
+/// Whoever asks whether the folder is in use holds the lock for a moment; that is no reason to give up.
+fn lock_soon(file: &File) -> bool {
+    for _ in 0..6 {
+        if flock(file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    false
+}
+
+/// A home folder that nobody else changes meanwhile.
+#[derive(Debug)]
+pub struct LockedHome {
+    home: Home,
+    _lock: File,
+}
+
+impl std::ops::Deref for LockedHome {
+    type Target = Home;
+    fn deref(&self) -> &Home {
+        &self.home
+    }
+}
+
+impl LockedHome {
+    /// Founds a pool: its root key, this node's key and certificate, the keys of the shared volume.
+    pub fn found(&self, setup: &Setup) -> Result<Made, HomeError> {
+        self.no_pool_yet()?;
+        let config = setup.settle(self.dir())?;
+        let (identity, root) = Identity::found(&setup.pool_name(&config));
+        self.stage(&identity, Some(&root))?;
+        self.publish_stage()?;
+        Ok(self.made(identity, config))
+    }
+
+    /// Enters the pool of a ticket. Whether it admits this node is for the first member that is reached to say.
+    pub fn join(&self, setup: &Setup, ticket: &Ticket) -> Result<Made, HomeError> {
+        self.no_pool_yet()?;
+        let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
+        let config = setup.settle(self.dir())?;
+        self.stage(&identity, None)?;
+        self.publish_stage()?;
+        Ok(self.made(identity, config))
+    }
+
+    /// Leaves the pool for that of a ticket, and deletes it with its blocks. The caller made sure that it is empty.
+    pub fn replace(&self, ticket: &Ticket) -> Result<Made, HomeError> {
+        let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
+        let config = Config::load(self.dir())?;
+        self.stage(&identity, None)?;
+        self.exchange()?;
+        Ok(self.made(identity, config))
+    }
+
+    /// Who this node is.
+    pub fn identity(&self) -> Result<Identity, HomeError> {
+        if !self.has_pool() {
+            return Err(HomeError::NoPool(self.dir().to_owned()));
+        }
+        Identity::load(&self.dir().join("pool"))
+    }
+
+    /// Which copy of the folder this is, and whether it was used elsewhere.
+    pub fn instance(&self) -> Result<Instance, HomeError> {
+        Instance::load(&self.dir().join("pool"))
+    }
+
+    fn no_pool_yet(&self) -> Result<(), HomeError> {
+        match self.has_pool() {
+            true => Err(HomeError::HasPool { name: self.identity()?.pool_name }),
+            false => Ok(()),
+        }
+    }
+
+    fn made(&self, identity: Identity, config: Config) -> Made {
+        let root_key = self.pool_file("pool-root.key");
+        Made {
+            pool: identity.pool,
+            node: identity.node(),
+            pool_name: identity.pool_name,
+            root_key: root_key.exists().then_some(root_key),
+            config,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Who this node is in its pool: keys, certificates, and what it was told at the start.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fsdfs_proto::codec::{self, Canonical};
+use fsdfs_proto::identity::{
+    Admins, Capability, Cert, Fact, GateRefusal, Level, RawFact, Secret, Ticket, VolEpoch, founder_cert, pool_of,
+};
+use fsdfs_proto::ids::{NodeId, PoolId, PublicKey, hex, unhex};
+use fsdfs_proto::record::{CapabilityEntry, LogEntry};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::VolumeKeys;
+use serde::{Deserialize, Serialize};
+
+use super::HomeError;
+use crate::files::{self, FileError, SECRET};
+use crate::random;
+
+/// Who this node is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The pool.
+    pub pool: PoolId,
+    /// Its name for people.
+    pub pool_name: String,
+    /// Opens the gate's frames.
+    pub gate_secret: Secret,
+    /// Seed of the node's key.
+    pub key: Secret,
+    /// Certificates from the root key's to the node's own.
+    pub chain: Vec<Signed<Cert>>,
+    /// Members to turn to while no cards are known.
+    pub bootstrap: Vec<(NodeId, Vec<String>)>,
+    /// What the founder knows before its log has anything: the admins, the first epoch of the shared volume and its key.
+    pub entries: Vec<LogEntry>,
+}
+
+/// `pool.toml`. Bytes are in base64, ids and secrets in hexadecimal.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolFile {
+    version: u8,
+    pool: PoolId,
+    name: String,
+    gate_secret: Secret,
+    chain: Vec<String>,
+    #[serde(default)]
+    entries: Vec<String>,
+    #[serde(default)]
+    bootstrap: Vec<BootstrapNode>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BootstrapNode {
+    node: NodeId,
+    addrs: Vec<String>,
+}
+
+impl Identity {
+    /// A new pool with this node as founder and first admin, and the seed of its root key.
+    pub(super) fn found(pool_name: &str) -> (Self, Secret) {
+        let (root_seed, key) = (Secret::new(random::bytes()), Secret::new(random::bytes()));
+        let root = root_seed.signing_key();
+        let pool = pool_of(&root);
+        let node = NodeId(key.signing_key().verifying_key().to_bytes());
+        let signer = PublicKey::from(pool);
+        let admins = Admins { version: 1, number: 1, previous: None, signer, admins: vec![node] };
+        let secret = Secret::new(random::bytes());
+        let keys = VolumeKeys::from_write_secret(pool.volume(), 1, *secret.key());
+        let epoch = VolEpoch {
+            version: 1,
+            volume: pool.volume(),
+            epoch: 1,
+            signer,
+            write_pk: keys.writer().expect("made from a write secret").write_pk(),
+            read_check: keys.read_check(),
+            frozen_heads: Vec::new(),
+            prev_sealed: None,
+        };
+        let capability =
+            Capability { pool, volume: pool.volume(), level: Level::Write, epoch: 1, secret, owner_seed: None };
+        let fact = |fact: Fact| LogEntry::Fact(fact.raw());
+        let identity = Self {
+            pool,
+            pool_name: pool_name.to_owned(),
+            gate_secret: Secret::new(random::bytes()),
+            chain: vec![founder_cert(&root, node)],
+            key,
+            bootstrap: Vec::new(),
+            entries: vec![
+                fact(Signed::sign(pool, &root, admins).into()),
+                fact(Signed::sign(pool, &root, epoch).into()),
+                LogEntry::Capability(CapabilityEntry {
+                    volume: pool.volume(),
+                    text: capability.text().as_str().to_owned(),
+                }),
+            ],
+        };
+        (identity, root_seed)
+    }
+
+    /// A newcomer with a ticket.
+    pub(super) fn join(ticket: &Ticket) -> Result<Self, GateRefusal> {
+        let key = Secret::new(random::bytes());
+        let node = NodeId(key.signing_key().verifying_key().to_bytes());
+        Ok(Self {
+            pool: ticket.pool,
+            pool_name: ticket.pool_name.clone(),
+            gate_secret: ticket.gate_secret.clone(),
+            chain: ticket.redeem(node)?,
+            key,
+            bootstrap: ticket.bootstrap.clone(),
+            entries: Vec::new(),
+        })
+    }
+
+    /// The node's id.
+    pub fn node(&self) -> NodeId {
+        NodeId(self.key.signing_key().verifying_key().to_bytes())
+    }
+
+    /// Writes it into a folder of its own.
+    pub(super) fn write(&self, folder: &Path, root: Option<&Secret>) -> Result<(), FileError> {
+        let pack = |bytes: Vec<u8>| STANDARD.encode(bytes);
+        let certs = self.chain.iter().map(|cert| Fact::from(cert.clone()).raw());
+        let file = PoolFile {
+            version: 1,
+            pool: self.pool,
+            name: self.pool_name.clone(),
+            gate_secret: self.gate_secret.clone(),
+            chain: certs.map(|cert| pack(codec::encode(&cert))).collect(),
+            entries: self.entries.iter().map(|entry| pack(codec::encode(entry))).collect(),
+            bootstrap: self
+                .bootstrap
+                .iter()
+                .map(|(node, addrs)| BootstrapNode { node: *node, addrs: addrs.clone() })
+                .collect(),
+        };
+        let text = toml::to_string(&file).expect("texts, numbers and tables of them");
+        let head = "# Who this node is. Secret: whoever reads this file and node.key can act as this node.\n\n";
+        files::publish(&folder.join("pool.toml"), format!("{head}{text}").as_bytes(), SECRET)?;
+        write_key(&folder.join("node.key"), &self.key)?;
+        root.map_or(Ok(()), |root| write_key(&folder.join("pool-root.key"), root))
+    }
+
+    /// Reads it; every signature is checked, and that the parts belong together.
+    pub(super) fn load(folder: &Path) -> Result<Self, HomeError> {
+        let path = folder.join("pool.toml");
+        let damaged = |problem: String| HomeError::Damaged { file: path.clone(), problem };
+        let file: PoolFile =
+            toml::from_str(&files::read_text(&path)?).map_err(|error| damaged(error.message().to_owned()))?;
+        if file.version != 1 {
+            return Err(damaged(format!("its version is {}; update fsdfs", file.version)));
+        }
+        let certs = file.chain.iter().map(|text| match unpack::<RawFact>(text)?.open(file.pool) {
+            Ok(Fact::Cert(cert)) => Ok(cert),
+            Ok(_) => Err("it is not a certificate".to_owned()),
+            Err(error) => Err(error.to_string()),
+        });
+        let identity = Self {
+            pool: file.pool,
+            pool_name: file.name,
+            gate_secret: file.gate_secret,
+            key: read_key(&folder.join("node.key"))?,
+            chain: certs.collect::<Result<_, String>>().map_err(damaged)?,
+            bootstrap: file.bootstrap.into_iter().map(|member| (member.node, member.addrs)).collect(),
+            entries: file.entries.iter().map(|text| unpack(text)).collect::<Result<_, String>>().map_err(damaged)?,
+        };
+        let last = identity.chain.last().map(|cert| cert.value().subject);
+        if last == Some(identity.node().into()) {
+            Ok(identity)
+        } else {
+            Err(damaged("its certificate is for another key than node.key".into()))
+        }
+    }
+}
+
+fn unpack<T: Canonical>(text: &str) -> Result<T, String> {
+    let bytes = STANDARD.decode(text).map_err(|error| error.to_string())?;
+    codec::decode(&bytes).map_err(|error| error.to_string())
+}
+
+/// Which pool a folder is about, if that can still be told.
+pub(super) fn pool_in(folder: &Path) -> Option<PoolId> {
+    let text = files::read_text(&folder.join("pool.toml")).ok()?;
+    toml::from_str::<PoolFile>(&text).ok().map(|file| file.pool)
+}
+
+fn write_key(path: &Path, key: &Secret) -> Result<(), FileError> {
+    files::publish(path, format!("{}\n", hex(key.as_bytes())).as_bytes(), SECRET)
+}
+
+fn read_key(path: &Path) -> Result<Secret, HomeError> {
+    let text = files::read_text(path)?;
+    let bytes = unhex(text.trim()).ok_or_else(|| HomeError::Damaged {
+        file: path.to_owned(),
+        problem: "a key is 64 hexadecimal digits".into(),
+    })?;
+    Ok(Secret::new(bytes))
+}

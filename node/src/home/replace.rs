@@ -1,0 +1,82 @@
+//! How `pool/` comes into being and how another takes its place, so that being killed at any step does no harm.
+//!
+//! A pool is staged in `pool.new`, complete and synced, before a rename makes it count. To replace one, the old folder is
+//! first renamed to `pool.replaced`; from then on the next process that locks the home carries the exchange to its end.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fsdfs_proto::identity::Secret;
+use fsdfs_proto::ids::PoolId;
+use fsdfs_proto::record::Superblock;
+
+use super::identity::{self, Identity};
+use super::{HomeError, Instance, LockedHome};
+use crate::config::Config;
+use crate::files::{self, FileError, at};
+
+const STAGED: &str = "pool.new";
+pub(super) const REPLACED: &str = "pool.replaced";
+
+impl LockedHome {
+    pub(super) fn stage(&self, identity: &Identity, root: Option<&Secret>) -> Result<(), FileError> {
+        let folder = self.dir().join(STAGED);
+        remove_folder(&folder)?;
+        files::make_private_folder(&folder)?;
+        Instance::make(&folder)?;
+        identity.write(&folder, root)
+    }
+
+    pub(super) fn publish_stage(&self) -> Result<(), FileError> {
+        self.rename(STAGED, "pool")
+    }
+
+    pub(super) fn exchange(&self) -> Result<(), HomeError> {
+        self.rename("pool", REPLACED)?;
+        self.finish_replacement()
+    }
+
+    /// Carries an exchange to its end and removes what was staged and never counted.
+    pub(super) fn finish_replacement(&self) -> Result<(), HomeError> {
+        let folder = |name: &str| self.dir().join(name);
+        if folder(REPLACED).exists() {
+            if !folder("pool").exists() {
+                self.rename(STAGED, "pool")?;
+            }
+            self.remove_blocks_of_replaced(&folder(REPLACED))?;
+            remove_folder(&folder(REPLACED))?;
+        }
+        Ok(remove_folder(&folder(STAGED))?)
+    }
+
+    /// The storage folders of a pool that was left; those of any other pool stay as they are.
+    fn remove_blocks_of_replaced(&self, replaced: &Path) -> Result<(), HomeError> {
+        let Some(pool) = identity::pool_in(replaced) else { return Ok(()) };
+        for storage in Config::load(self.dir())?.storage {
+            if pool_of_disk(&storage.path) == Some(pool) {
+                remove_folder(&storage.path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> Result<(), FileError> {
+        let (from, to): (PathBuf, PathBuf) = (self.dir().join(from), self.dir().join(to));
+        fs::rename(&from, &to).map_err(at("rename", &from))?;
+        files::sync_parent(&to)
+    }
+}
+
+/// The pool in a disk's superblock; none if it has none that can be read.
+fn pool_of_disk(path: &Path) -> Option<PoolId> {
+    let bytes = files::read(&path.join("superblock")).ok()?;
+    Superblock::decode(&bytes).ok().map(|superblock| superblock.pool)
+}
+
+fn remove_folder(folder: &Path) -> Result<(), FileError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}

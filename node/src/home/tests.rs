@@ -1,0 +1,152 @@
+//! What is left of a home folder whose process was killed at any step.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use fsdfs_proto::identity::{Invitation, Role, Secret, ticket_cert};
+use fsdfs_proto::ids::PublicKey;
+use tempfile::TempDir;
+
+use super::*;
+
+fn setup() -> Setup {
+    Setup { name: Some("zoe".into()), storage: Some(Vec::new()), ..Setup::default() }
+}
+
+fn home_in(folder: &TempDir) -> Home {
+    Home { dir: folder.path().join("home") }
+}
+
+fn ticket_of(founder: &Identity) -> Ticket {
+    let seed = Secret::new(crate::random::bytes());
+    let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
+    let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1 };
+    let own = founder.chain.last().expect("a founder has a certificate").value();
+    let cert = ticket_cert(founder.pool, &founder.key.signing_key(), own, invitation).expect("a founder may invite");
+    let chain = founder.chain.iter().cloned().chain([cert]).collect();
+    let bootstrap = vec![(founder.node(), vec!["127.0.0.1:4".to_owned()])];
+    let (pool_name, gate_secret) = (founder.pool_name.clone(), founder.gate_secret.clone());
+    Ticket { pool: founder.pool, gate_secret, chain, seed, bootstrap, pool_name }
+}
+
+#[test]
+fn a_founded_pool_is_read_back_and_secrets_are_the_owners_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = home_in(&folder).lock().expect("a new home");
+    let made = home.found(&setup()).expect("founded");
+    let identity = home.identity().expect("readable");
+    assert_eq!((identity.pool, identity.node(), identity.pool_name.as_str()), (made.pool, made.node, "zoe's pool"));
+    assert_eq!(identity.entries.len(), 3, "admins, epoch, capability");
+    for (name, mode) in [
+        ("", 0o700),
+        ("pool", 0o700),
+        ("pool/node.key", 0o600),
+        ("pool/pool-root.key", 0o600),
+        ("pool/pool.toml", 0o600),
+    ] {
+        let found = fs::metadata(home.dir().join(name)).expect(name).permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name}");
+    }
+    assert!(matches!(home.found(&setup()), Err(HomeError::HasPool { name }) if name == "zoe's pool"));
+    let instance = home.instance().expect("readable");
+    assert!(!instance.is_copy);
+}
+
+#[test]
+fn a_second_process_is_refused_and_told_who_has_the_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _first = home_in(&folder).lock().expect("free");
+    let error = home_in(&folder).lock().expect_err("taken").to_string();
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+}
+
+#[test]
+fn a_copy_of_a_home_draws_a_new_instance_until_it_is_settled() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = home_in(&folder).lock().expect("free");
+    home.found(&setup()).expect("founded");
+    let copied = Home { dir: folder.path().join("copied") };
+    fs::create_dir_all(copied.dir.join("pool")).expect("a folder");
+    for name in ["pool.toml", "node.key", "instance.toml"] {
+        fs::copy(home.dir().join("pool").join(name), copied.dir.join("pool").join(name)).expect(name);
+    }
+    let copied = copied.lock().expect("free");
+    let instance = copied.instance().expect("readable");
+    assert!(instance.is_copy && instance.id != home.instance().expect("readable").id);
+    instance.settle().expect("written");
+    let settled = copied.instance().expect("readable");
+    assert!(!settled.is_copy && settled.id == instance.id);
+}
+
+#[test]
+fn a_ticket_makes_a_member_with_the_rights_of_the_ticket() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (founder, _) = Identity::found("friends");
+    let home = home_in(&folder).lock().expect("free");
+    let made = home.join(&setup(), &ticket_of(&founder)).expect("joined");
+    let identity = home.identity().expect("readable");
+    assert_eq!((identity.pool, made.root_key), (founder.pool, None));
+    assert_eq!((identity.chain.len(), identity.bootstrap[0].0), (3, founder.node()));
+}
+
+/// Every state of the folder that a kill between two steps of an exchange can leave.
+#[test]
+fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
+    let (founder, _) = Identity::found("friends");
+    for killed_after in 0..=3 {
+        let folder = tempfile::tempdir().expect("a folder");
+        let blocks = folder.path().join("blocks");
+        let home = home_in(&folder).lock().expect("free");
+        let storage = crate::config::StorageArg { path: blocks.clone(), quota_bytes: Some(2 << 30) };
+        let old = home.found(&Setup { storage: Some(vec![storage]), ..setup() }).expect("founded");
+        let superblock = fsdfs_proto::record::Superblock {
+            pool: old.pool,
+            disk: fsdfs_proto::ids::DiskId([1; 16]),
+            owner: old.node,
+            claim: 1,
+        };
+        fs::create_dir(&blocks).expect("a folder");
+        fs::write(blocks.join("superblock"), superblock.encode()).expect("written");
+
+        let new = Identity::join(&ticket_of(&founder)).expect("valid");
+        let path = |name: &str| home.dir().join(name);
+        if killed_after >= 1 {
+            home.stage(&new, None).expect("staged");
+        }
+        if killed_after >= 2 {
+            fs::rename(path("pool"), path("pool.replaced")).expect("renamed");
+        }
+        if killed_after >= 3 {
+            fs::rename(path("pool.new"), path("pool")).expect("renamed");
+        }
+        drop(home);
+
+        let home = home_in(&folder).lock().expect("free, and finished");
+        let expected = if killed_after < 2 { old.pool } else { founder.pool };
+        assert_eq!(home.identity().expect("whole").pool, expected, "killed after step {killed_after}");
+        assert_eq!(blocks.exists(), killed_after < 2, "blocks go with their pool, step {killed_after}");
+        assert!(!home.dir().join("pool.new").exists() && !home.dir().join("pool.replaced").exists());
+    }
+}
+
+#[test]
+fn what_is_damaged_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = home_in(&folder).lock().expect("free");
+    home.found(&setup()).expect("founded");
+    let file = home.dir().join("pool/pool.toml");
+    let text = fs::read_to_string(&file).expect("readable");
+    for (damaged, says) in [
+        (text.replace("version = 1", "version = 9"), "update fsdfs"),
+        (text.replace("chain = [\"", "chain = [\"AAAA"), "is damaged"),
+        (String::new(), "missing field"),
+    ] {
+        fs::write(&file, damaged).expect("written");
+        let error = home.identity().expect_err("damaged").to_string();
+        assert!(error.contains("pool.toml") && error.contains(says), "{error}");
+    }
+    fs::write(&file, text).expect("written");
+    fs::write(home.dir().join("pool/node.key"), "xyz").expect("written");
+    let error = home.identity().expect_err("damaged").to_string();
+    assert!(error.contains("node.key") && error.contains("64 hexadecimal digits"), "{error}");
+}

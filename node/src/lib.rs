@@ -1,0 +1,15 @@
+//! The fsdfs node: carries out what the engine decides, with sockets, disks and threads.
+
+pub mod addresses;
+pub mod api;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod control_client;
+pub mod crypto_pool;
+pub mod daemon;
+pub mod files;
+pub mod home;
+pub mod net;
+mod random;
+pub mod store;

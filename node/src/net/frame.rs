@@ -1,0 +1,208 @@
+//! What lies on a lane: `be32(len) message`, and behind a message that announces a block the block's bytes
+//! (spec 04-wire, "Lanes").
+//!
+//! A QUIC stream that is dropped looks like one that ended well, so nothing here is taken for complete because the
+//! stream ended: lengths say how much must come, and a block's hash says whether it is the one that was announced.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fsdfs_core::seam::Payload;
+use fsdfs_proto::block::Block;
+use fsdfs_proto::codec::{self, FormatError};
+use fsdfs_proto::ids::BlockHasher;
+use fsdfs_proto::message::{Attached, MESSAGE_BYTES_MAX, Message};
+use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Bytes hashed or written between two looks at anything else: 64 KiB take about 30 microseconds to hash.
+const SLICE_BYTES: usize = 64 * 1024;
+/// A frame that has begun and of which nothing comes for so long is given up, with its connection. It holds memory; a
+/// line that is only slow delivers something in this time.
+const STALL_MAX: Duration = Duration::from_secs(20);
+
+/// A lane ended. The connection is of no use without it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LaneError {
+    /// The connection broke, or the peer closed it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The peer sent what no honest peer sends.
+    #[error("it sent bytes that are not a message: {0}")]
+    Garbage(#[from] FormatError),
+    /// This node made a message that no peer would take. Its fault.
+    #[error("this node wanted to send a message of {0} bytes")]
+    TooLong(usize),
+    /// A message or block stopped in the middle.
+    #[error("it stopped in the middle of a message or block")]
+    Stalled,
+}
+
+/// The right to hold inbound blocks in memory, in bytes, shared by all peers.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
+    async fn take(&self, bytes: u32) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0).acquire_many_owned(bytes).await.expect("the budget is never closed")
+    }
+}
+
+/// The bytes of a block and the permit to hold them, given back together.
+struct Held {
+    bytes: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The next message; none if the peer ended the lane between two.
+pub(super) async fn read_message(lane: &mut (impl AsyncRead + Unpin)) -> Result<Option<(Message, usize)>, LaneError> {
+    let mut head = [0; 4];
+    if lane.read(&mut head[..1]).await? == 0 {
+        return Ok(None);
+    }
+    fill(lane, &mut head[1..]).await?;
+    let len = u32::from_be_bytes(head) as usize;
+    codec::bound((1..=MESSAGE_BYTES_MAX).contains(&len), "the length of a message")?;
+    let mut bytes = vec![0; len];
+    for slice in bytes.chunks_mut(SLICE_BYTES) {
+        fill(lane, slice).await?;
+    }
+    Ok(Some((codec::decode(&bytes)?, head.len() + len)))
+}
+
+/// The block that a message announced, hashed while it comes in. `moved` hears of every slice.
+pub(super) async fn read_block(
+    lane: &mut (impl AsyncRead + Unpin),
+    announced: Attached,
+    budget: &Budget,
+    mut moved: impl FnMut(usize),
+) -> Result<Payload, LaneError> {
+    // The decoder has checked the length; the permit comes before the memory.
+    let permit = budget.take(announced.len).await;
+    let mut bytes = vec![0; announced.len as usize];
+    let mut hasher = BlockHasher::default();
+    for slice in bytes.chunks_mut(SLICE_BYTES) {
+        fill(lane, slice).await?;
+        hasher.update(slice);
+        moved(slice.len());
+        tokio::task::yield_now().await;
+    }
+    let block = Block::hashed(Bytes::from_owner(Held { bytes, _permit: permit }), hasher);
+    Ok(if block.id() == announced.id { Payload::Block(block) } else { Payload::Wrong })
+}
+
+/// Writes a message, without its block.
+pub(super) async fn write_message(lane: &mut (impl AsyncWrite + Unpin), message: &Message) -> Result<usize, LaneError> {
+    let bytes = codec::encode(message);
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(LaneError::TooLong(bytes.len()));
+    }
+    let head = u32::try_from(bytes.len()).expect("MESSAGE_BYTES_MAX fits in 32 bits").to_be_bytes();
+    lane.write_all(&[&head, &bytes[..]].concat()).await?;
+    Ok(head.len() + bytes.len())
+}
+
+/// Writes the block behind its message, straight from its bytes.
+pub(super) async fn write_block(
+    lane: &mut (impl AsyncWrite + Unpin),
+    block: &Block,
+    mut moved: impl FnMut(usize),
+) -> Result<(), LaneError> {
+    for slice in block.bytes().chunks(SLICE_BYTES) {
+        lane.write_all(slice).await?;
+        moved(slice.len());
+    }
+    Ok(())
+}
+
+async fn fill(lane: &mut (impl AsyncRead + Unpin), bytes: &mut [u8]) -> Result<(), LaneError> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match timeout(STALL_MAX, lane.read(&mut bytes[filled..])).await {
+            Err(_) => return Err(LaneError::Stalled),
+            Ok(Ok(0)) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(read) => filled += read?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::{Budget, LaneError, SLICE_BYTES, read_block, read_message, write_block, write_message};
+    use bytes::Bytes;
+    use fsdfs_core::seam::Payload;
+    use fsdfs_proto::block::Block;
+    use fsdfs_proto::ids::BlockId;
+    use fsdfs_proto::message::{Attached, Fetch, MESSAGE_BYTES_MAX, Message};
+    use futures::io::Cursor;
+
+    fn block() -> Block {
+        Block::new(Bytes::from(vec![7; 3 * SLICE_BYTES + 5]))
+    }
+
+    async fn lane_with(block: &Block) -> Cursor<Vec<u8>> {
+        let mut lane = Cursor::new(Vec::new());
+        write_block(&mut lane, block, |_| ()).await.unwrap();
+        Cursor::new(lane.into_inner())
+    }
+
+    #[tokio::test]
+    async fn messages_come_out_as_they_went_in() {
+        let mut lane = Cursor::new(Vec::new());
+        let messages = [Message::Ping(1), Message::Fetch(Fetch { request: 2, id: BlockId([3; 32]) })];
+        for message in &messages {
+            write_message(&mut lane, message).await.unwrap();
+        }
+        lane.set_position(0);
+        for message in messages {
+            assert_eq!(read_message(&mut lane).await.unwrap().unwrap().0, message);
+        }
+        assert!(read_message(&mut lane).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn lengths_are_checked_before_memory_is_reserved() {
+        for len in [0, MESSAGE_BYTES_MAX as u32 + 1, u32::MAX] {
+            let mut lane = Cursor::new(len.to_be_bytes().to_vec());
+            assert!(matches!(read_message(&mut lane).await, Err(LaneError::Garbage(_))), "{len}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_block_gives_its_memory_back_with_its_last_copy() {
+        let (block, budget) = (block(), Budget::new(1 << 20));
+        let mut moved = 0;
+        let mut lane = lane_with(&block).await;
+        let payload = read_block(&mut lane, Attached::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
+        assert_eq!(payload, Payload::Block(block.clone()));
+        assert_eq!((moved, budget.0.available_permits()), (block.bytes().len(), (1 << 20) - block.bytes().len()));
+        drop(payload);
+        assert_eq!(budget.0.available_permits(), 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn other_bytes_than_announced_are_dropped_and_short_ones_are_an_error() {
+        let (block, budget) = (block(), Budget::new(1 << 20));
+        let wrong = Attached { id: BlockId([0; 32]), ..Attached::from(&block) };
+        let payload = read_block(&mut lane_with(&block).await, wrong, &budget, |_| ()).await.unwrap();
+        assert_eq!(payload, Payload::Wrong);
+        let longer = Attached { len: wrong.len + 1, ..wrong };
+        assert!(read_block(&mut lane_with(&block).await, longer, &budget, |_| ()).await.is_err());
+        assert_eq!(budget.0.available_permits(), 1 << 20);
+    }
+}

@@ -1,0 +1,100 @@
+//! Brings the network up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use libp2p::Swarm;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, SwarmEvent};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::actor::{Actor, Seen};
+use super::behaviour::Behaviour;
+use super::finds::Finds;
+use super::frame::Budget;
+use super::gatekeeper::Gatekeeper;
+use super::link::Shared;
+use super::{Net, NetConfig, NetError, NetEvent, address, transport};
+
+/// Connections without lanes (a duplicate that lost) are closed after this.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The system names the interfaces of a new socket within milliseconds.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) async fn start(
+    config: NetConfig,
+    keeper: Arc<Gatekeeper>,
+    events: mpsc::Sender<NetEvent>,
+) -> Result<Net, NetError> {
+    probe(config.listen)?;
+    let mut swarm = swarm(&keeper, config.mdns)?;
+    let first = listen(&mut swarm, config.listen).await?;
+    if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        listen_on_v6_too(&mut swarm, first.port());
+    }
+    let shared = Arc::new(Shared::new(events, Budget::new(config.inbound_bytes_max)));
+    let seen = Arc::new(Seen::default());
+    seen.lock().listening.insert(first);
+    let (commands, orders) = mpsc::unbounded_channel();
+    let actor = Actor {
+        swarm,
+        keeper,
+        shared: Arc::clone(&shared),
+        seen: Arc::clone(&seen),
+        orders: commands.downgrade(),
+        commands: orders,
+        links: BTreeMap::new(),
+        ended: mpsc::unbounded_channel(),
+        finds: Finds::default(),
+        events: VecDeque::from([NetEvent::Listening(first)]),
+    };
+    tokio::spawn(actor.run());
+    Ok(Net { port: first.port(), shared, seen, commands })
+}
+
+/// libp2p hides the reason why a socket cannot be bound, so it is found out before.
+fn probe(addr: SocketAddr) -> Result<(), NetError> {
+    match UdpSocket::bind(addr) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(NetError::AddressInUse(addr)),
+        Err(source) => Err(NetError::Listen { addr, source }),
+    }
+}
+
+pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<Behaviour>, NetError> {
+    let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
+    let transport = transport::build(&key, Arc::clone(keeper));
+    let behaviour = Behaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
+    let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
+    Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))
+}
+
+/// Waits for the first address: before it is known, a dial would leave from another port than the one listened on.
+async fn listen(swarm: &mut Swarm<Behaviour>, addr: SocketAddr) -> Result<SocketAddr, NetError> {
+    let failed = |source| NetError::Listen { addr, source };
+    swarm.listen_on(address::quic(addr)).map_err(|error| failed(io::Error::other(error)))?;
+    let first = async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { address, .. } => break address::socket_addr(&address),
+                SwarmEvent::ListenerClosed { .. } => break None,
+                _ => {}
+            }
+        }
+    };
+    let first = timeout(LISTEN_TIMEOUT, first).await.ok().flatten();
+    first.ok_or_else(|| failed(io::Error::other("no interface of this machine has an address")))
+}
+
+/// One socket a family: two of one family would break hole punching.
+fn listen_on_v6_too(swarm: &mut Swarm<Behaviour>, port: u16) {
+    let addr = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+    if let Err(error) = swarm.listen_on(address::quic(addr)) {
+        tracing::info!(%error, "no IPv6 on this machine");
+    }
+}

@@ -1,0 +1,256 @@
+//! Real QUIC on loopback between nodes of one pool.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod pool;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fsdfs_core::facts::GateRefusal;
+use fsdfs_core::seam::Payload;
+use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
+use fsdfs_proto::identity::Fact;
+use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::message::{Attached, Claim, Fetch, Message, Store};
+use futures::{AsyncWriteExt as _, StreamExt as _};
+use libp2p::swarm::SwarmEvent;
+
+use super::behaviour::BehaviourEvent;
+use super::lanes::Event as LanesEvent;
+use super::{Net, NetConfig, NetError, NetEvent, NotLetIn, address, start};
+use pool::{Pool, TestNode};
+
+fn block(fill: u8) -> Block {
+    Block::new(Bytes::from(vec![fill; PAYLOAD_BYTES_MAX]))
+}
+
+fn store(from: NodeId, block: Attached) -> Message {
+    let (map, claim) = (Digest([0; 32]), Claim::Replicas(3));
+    Message::Store(Store { request: 1, map, claim, age_ms: 0, charged_to: from, block })
+}
+
+#[tokio::test]
+async fn messages_and_blocks_go_both_ways() {
+    let pool = Pool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    for i in 0..40 {
+        a.net.send(b.node, store(a.node, Attached::from(&block(i))), Some(block(i)));
+        b.net.send(a.node, store(b.node, Attached::from(&block(100 + i))), Some(block(100 + i)));
+        a.net.send(b.node, Message::Ping(i.into()), None);
+    }
+    assert_eq!(b.blocks(40).await, (0..40).map(|i| block(i).id()).collect());
+    assert_eq!(a.blocks(40).await, (100..140).map(|i| block(i).id()).collect());
+    assert_eq!(b.pings, (0..40).collect::<Vec<u64>>(), "messages arrive in order");
+    assert!(a.progress > 0 && b.progress > 0);
+    let (sent, got) = (a.net.traffic(), b.net.traffic());
+    assert_eq!((sent.block_bytes_out, got.block_bytes_in), (40 << 20, 40 << 20));
+    assert_eq!(sent.message_bytes_out, got.message_bytes_in);
+}
+
+#[tokio::test]
+async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
+    let pool = Pool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start_with(2, 4 << 20).await);
+    a.connect(&mut b).await;
+    for i in 0..64 {
+        a.net.send(b.node, store(a.node, Attached::from(&block(i))), Some(block(i)));
+    }
+    // The receiver's memory is full as long as these are held.
+    let held = b.payloads(3).await;
+    a.net.send(b.node, Message::Ping(7), None);
+    b.until(|event| matches!(event, NetEvent::Message { message: Message::Ping(7), .. })).await;
+    drop(held);
+    assert_eq!(b.blocks(61).await.len(), 61);
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_the_framing_is_dropped() {
+    for garbage in [&[0xff; 64][..], &[0, 0, 0, 2, 0xc1, 0xc1], &[0, 0, 0, 0]] {
+        let pool = Pool::new(&[1, 2]);
+        let mut node = pool.start(1).await;
+        let _rude = speak_rudely(&pool, &node, garbage.to_vec());
+        node.until(|event| matches!(event, NetEvent::Up { .. })).await;
+        node.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    }
+}
+
+#[tokio::test]
+async fn a_block_with_other_bytes_than_announced_is_reported() {
+    let pool = Pool::new(&[1, 2]);
+    let mut node = pool.start(1).await;
+    let message = fsdfs_proto::codec::encode(&store(node.node, Attached { id: BlockId([9; 32]), len: 3 }));
+    let frame = [&(message.len() as u32).to_be_bytes()[..], &message, b"abc"].concat();
+    let _rude = speak_rudely(&pool, &node, frame);
+    let event = node.until(|event| matches!(event, NetEvent::Message { .. })).await;
+    assert!(matches!(event, NetEvent::Message { payload: Payload::Wrong, .. }));
+}
+
+/// A member whose program writes `bytes` where messages belong.
+fn speak_rudely(pool: &Pool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
+    let mut swarm = start::swarm(&pool.keeper(2), false).unwrap();
+    let peer = address::peer_id(to.node).unwrap();
+    swarm.dial(address::quic(to.addr()).with_p2p(peer).unwrap()).unwrap();
+    tokio::spawn(async move {
+        let mut lanes = Vec::new();
+        loop {
+            if let SwarmEvent::Behaviour(BehaviourEvent::Lanes(LanesEvent { lanes: Ok(opened), .. })) =
+                swarm.select_next_some().await
+            {
+                lanes.push(opened);
+                for lane in &mut lanes.last_mut().unwrap().outbound[..1] {
+                    lane.write_all(&bytes).await.unwrap();
+                    lane.flush().await.unwrap();
+                }
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn simultaneous_dials_settle_to_one_connection() {
+    for _ in 0..5 {
+        let pool = Pool::new(&[1, 2]);
+        let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+        a.net.find(b.node, vec![b.addr().to_string()]);
+        b.net.find(a.node, vec![a.addr().to_string()]);
+        a.until(|event| matches!(event, NetEvent::Up { .. })).await;
+        b.until(|event| matches!(event, NetEvent::Up { .. })).await;
+        a.reaches(&mut b).await;
+        b.reaches(&mut a).await;
+        assert!(a.up && b.up);
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_peer_is_taken_back_although_its_old_connection_looks_alive() {
+    let pool = Pool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    let gone = b.net;
+    // Not dropped, so nothing tells `a` that it is gone: only the new connection does.
+    let mut b = pool.start(2).await;
+    b.net.find(a.node, vec![a.addr().to_string()]);
+    a.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    a.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    a.reaches(&mut b).await;
+    drop(gone);
+}
+
+#[tokio::test]
+async fn a_member_with_a_stale_card_is_found() {
+    let pool = Pool::new(&[1, 2, 3]);
+    let (mut seeker, mut friend, mut moved) = (pool.start(1).await, pool.start(2).await, pool.start(3).await);
+    seeker.connect(&mut friend).await;
+    moved.connect(&mut friend).await;
+    // An address of the card leads to somebody else, another to nobody.
+    let stale = vec![friend.addr().to_string(), "127.0.0.1:9".into(), "no.such.host.invalid:7".into()];
+    seeker.net.find(moved.node, stale);
+    seeker.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == moved.node)).await;
+    seeker.reaches(&mut moved).await;
+}
+
+#[tokio::test]
+async fn nobody_is_found_in_bounded_time() {
+    let pool = Pool::new(&[1, 2]);
+    let mut a = pool.start(1).await;
+    a.net.find(pool.node(2), vec![]);
+    a.net.find(NodeId([0xff; 32]), vec!["127.0.0.1:9".into()]);
+    for _ in 0..2 {
+        a.until(|event| matches!(event, NetEvent::Unreachable { refused: None, .. })).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_is_down_at_once() {
+    let pool = Pool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    b.net.stop().await;
+    a.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    assert!(!a.up);
+    a.net.send(b.node, Message::Fetch(Fetch { request: 1, id: BlockId([1; 32]) }), None);
+}
+
+#[tokio::test]
+async fn a_revoked_member_is_refused_and_told_so() {
+    let mut pool = Pool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    pool.revoke(2);
+    a.keeper.update(pool.facts.clone());
+    a.net.drop_peer(b.node, "revoked");
+    a.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    b.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    b.net.find(a.node, vec![a.addr().to_string()]);
+    let event = b.until(|event| matches!(event, NetEvent::Unreachable { .. })).await;
+    let NetEvent::Unreachable { refused, .. } = event else { unreachable!() };
+    assert_eq!(refused, Some(NotLetIn::Refused(GateRefusal::Revoked)));
+}
+
+#[tokio::test]
+async fn a_newcomer_learns_its_admission_at_the_gate() {
+    let pool = Pool::new(&[1]);
+    let (ticket, newcomer) = pool.invite(1, 7, 0);
+    let (mut a, mut b) = (pool.start(1).await, pool.start_newcomer(7, &ticket, newcomer).await);
+    b.net.find(a.node, vec![a.addr().to_string()]);
+    let admissions = |event: NetEvent| {
+        let NetEvent::Up { facts, .. } = event else { panic!("not up") };
+        facts.into_iter().filter(|fact| matches!(fact, Fact::Admission(_))).collect::<Vec<_>>()
+    };
+    let by = admissions(a.until(|event| matches!(event, NetEvent::Up { .. })).await);
+    let of = admissions(b.until(|event| matches!(event, NetEvent::Up { .. })).await);
+    assert_eq!((by.len(), &by), (1, &of), "the witness keeps what the newcomer was given");
+    a.reaches(&mut b).await;
+    b.reaches(&mut a).await;
+}
+
+#[tokio::test]
+async fn all_interfaces_are_ipv6_too() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    let pool = Pool::new(&[1, 2]);
+    let mut a = pool.start_on(1, "0.0.0.0:0", false).await;
+    a.until(|event| matches!(event, NetEvent::Listening(addr) if addr.is_ipv6())).await;
+    let mut b = pool.start_on(2, "0.0.0.0:0", false).await;
+    b.net.find(a.node, vec![format!("[::1]:{}", a.net.port())]);
+    a.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a network with multicast, and announces these nodes on it"]
+async fn members_find_each_other_on_the_lan() {
+    let pool = Pool::new(&[1, 2]);
+    let mut a = pool.start_on(1, "0.0.0.0:0", true).await;
+    let mut b = pool.start_on(2, "0.0.0.0:0", true).await;
+    a.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let pool = Pool::new(&[1, 2]);
+    let a = pool.start(1).await;
+    let (events, _inbox) = tokio::sync::mpsc::channel(1);
+    let config = NetConfig { listen: a.addr(), mdns: false, inbound_bytes_max: 4 << 20 };
+    let error = Net::start(config, pool.keeper(2), events).await.err().unwrap();
+    assert!(matches!(error, NetError::AddressInUse(addr) if addr == a.addr()));
+}
+
+#[tokio::test]
+async fn peers_tell_a_node_its_address() {
+    let pool = Pool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    let seen = async {
+        while a.net.observed().get(&a.addr()) != Some(&1) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), seen).await.unwrap();
+}

@@ -1,0 +1,197 @@
+//! A pool of nodes for tests.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use fsdfs_core::facts::FactSet;
+use fsdfs_core::seam::Payload;
+use fsdfs_proto::identity::{Cert, Invitation, Revoke, Role, founder_cert, newcomer_cert, pool_of, ticket_cert};
+use fsdfs_proto::ids::{BlockId, Key, NodeId, PublicKey};
+use fsdfs_proto::message::Message;
+use fsdfs_proto::signed::Signed;
+use tokio::sync::mpsc;
+
+use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
+
+/// Nothing on loopback takes so long, except on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Pool {
+    root: SigningKey,
+    pub(super) facts: FactSet,
+}
+
+pub(super) fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+impl Pool {
+    /// Members are named by the seeds of their keys.
+    pub(super) fn new(members: &[u8]) -> Self {
+        let root = key(255);
+        let mut facts = FactSet::new(pool_of(&root));
+        for seed in members {
+            facts.insert(founder_cert(&root, node(*seed)).into());
+        }
+        Self { root, facts }
+    }
+
+    pub(super) fn node(&self, seed: u8) -> NodeId {
+        node(seed)
+    }
+
+    pub(super) fn revoke(&mut self, seed: u8) {
+        let (signer, subject) = (PublicKey(self.root.verifying_key().to_bytes()), node(seed).into());
+        let revoke = Revoke { version: 1, signer, subject, reason: "test".into(), keep: vec![] };
+        self.facts.insert(Signed::sign(pool_of(&self.root), &self.root, revoke).into());
+    }
+
+    /// The ticket's chain, and the newcomer's certificate.
+    pub(super) fn invite(&self, issuer: u8, newcomer: u8, redeem_by: u64) -> (Vec<Signed<Cert>>, Signed<Cert>) {
+        let (pool, ticket_key) = (pool_of(&self.root), key(newcomer ^ 0x80));
+        let mut chain = self.facts.chain_of(node(issuer)).unwrap();
+        let subject = PublicKey(ticket_key.verifying_key().to_bytes());
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses: 1 };
+        let ticket = ticket_cert(pool, &key(issuer), chain.last().unwrap().value(), invitation).unwrap();
+        let own = newcomer_cert(pool, &ticket_key, ticket.value(), node(newcomer)).unwrap();
+        chain.push(ticket);
+        (chain, own)
+    }
+
+    pub(super) fn keeper(&self, seed: u8) -> Arc<Gatekeeper> {
+        let chain = self.facts.chain_of(node(seed)).unwrap();
+        Arc::new(Gatekeeper::new(self.identity(seed, chain, BTreeSet::new()), self.facts.clone()))
+    }
+
+    pub(super) async fn start(&self, seed: u8) -> TestNode {
+        self.start_with(seed, 64 << 20).await
+    }
+
+    pub(super) async fn start_with(&self, seed: u8, inbound_bytes_max: usize) -> TestNode {
+        TestNode::start(self.keeper(seed), config("127.0.0.1:0", false, inbound_bytes_max)).await
+    }
+
+    pub(super) async fn start_on(&self, seed: u8, listen: &str, mdns: bool) -> TestNode {
+        TestNode::start(self.keeper(seed), config(listen, mdns, 64 << 20)).await
+    }
+
+    /// Knows nothing but its ticket.
+    pub(super) async fn start_newcomer(&self, seed: u8, ticket: &[Signed<Cert>], own: Signed<Cert>) -> TestNode {
+        let mut facts = FactSet::new(pool_of(&self.root));
+        let bootstraps = BTreeSet::from([NodeId(ticket.last().unwrap().value().issuer.0)]);
+        let chain: Vec<_> = ticket.iter().cloned().chain([own]).collect();
+        for cert in ticket {
+            facts.insert(cert.clone().into());
+        }
+        let keeper = Gatekeeper::new(self.identity(seed, chain, bootstraps), facts);
+        TestNode::start(Arc::new(keeper), config("127.0.0.1:0", false, 64 << 20)).await
+    }
+
+    fn identity(&self, seed: u8, chain: Vec<Signed<Cert>>, bootstraps: BTreeSet<NodeId>) -> GateIdentity {
+        GateIdentity { pool: pool_of(&self.root), secret: Key([7; 32]), key: key(seed), chain, bootstraps }
+    }
+}
+
+fn config(listen: &str, mdns: bool, inbound_bytes_max: usize) -> NetConfig {
+    NetConfig { listen: listen.parse().unwrap(), mdns, inbound_bytes_max }
+}
+
+fn node(seed: u8) -> NodeId {
+    NodeId(key(seed).verifying_key().to_bytes())
+}
+
+pub(super) struct TestNode {
+    pub(super) node: NodeId,
+    pub(super) net: Net,
+    pub(super) keeper: Arc<Gatekeeper>,
+    events: mpsc::Receiver<NetEvent>,
+    /// Whether the last event of a connection was `Up`.
+    pub(super) up: bool,
+    pub(super) pings: Vec<u64>,
+    pub(super) progress: usize,
+}
+
+impl TestNode {
+    async fn start(keeper: Arc<Gatekeeper>, config: NetConfig) -> Self {
+        let (sender, events) = mpsc::channel(16);
+        let net = Net::start(config, Arc::clone(&keeper), sender).await.unwrap();
+        Self { node: keeper.node(), net, keeper, events, up: false, pings: Vec::new(), progress: 0 }
+    }
+
+    pub(super) fn addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.net.port()))
+    }
+
+    pub(super) async fn connect(&mut self, other: &mut Self) {
+        self.net.find(other.node, vec![other.addr().to_string()]);
+        self.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == other.node)).await;
+        other.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == self.node)).await;
+    }
+
+    pub(super) async fn next(&mut self) -> NetEvent {
+        let event = tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("no event in time").unwrap();
+        match &event {
+            NetEvent::Up { .. } => self.up = true,
+            NetEvent::Down { .. } => self.up = false,
+            NetEvent::Progress { .. } => self.progress += 1,
+            NetEvent::Message { message: Message::Ping(number), .. } => self.pings.push(*number),
+            _ => {}
+        }
+        event
+    }
+
+    pub(super) async fn until(&mut self, wanted: impl Fn(&NetEvent) -> bool) -> NetEvent {
+        loop {
+            let event = self.next().await;
+            if wanted(&event) {
+                return event;
+            }
+        }
+    }
+
+    /// Pings until one arrives: a connection may be replaced while the first is on its way.
+    pub(super) async fn reaches(&mut self, other: &mut Self) {
+        let arrived = async {
+            loop {
+                self.net.send(other.node, Message::Ping(1), None);
+                let soon = tokio::time::timeout(Duration::from_millis(100), async {
+                    other.until(|event| matches!(event, NetEvent::Message { message: Message::Ping(1), .. })).await
+                });
+                if soon.await.is_ok() {
+                    break;
+                }
+                while let Ok(event) = self.events.try_recv() {
+                    match event {
+                        NetEvent::Up { .. } => self.up = true,
+                        NetEvent::Down { .. } => self.up = false,
+                        _ => {}
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, arrived).await.expect("no ping arrived");
+    }
+
+    pub(super) async fn payloads(&mut self, count: usize) -> Vec<Payload> {
+        let mut payloads = Vec::new();
+        while payloads.len() < count {
+            if let NetEvent::Message { payload: payload @ Payload::Block(_), .. } = self.next().await {
+                payloads.push(payload);
+            }
+        }
+        payloads
+    }
+
+    pub(super) async fn blocks(&mut self, count: usize) -> BTreeSet<BlockId> {
+        let mut ids = BTreeSet::new();
+        while ids.len() < count {
+            if let NetEvent::Message { payload: Payload::Block(block), .. } = self.next().await {
+                ids.insert(block.id());
+            }
+        }
+        ids
+    }
+}

@@ -1,0 +1,315 @@
+//! The writing half of a disk: takes everything that is queued, appends it, syncs once, then acknowledges.
+//!
+//! Without threads and clocks, so that the tests can drive it operation by operation.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fsdfs_core::seam::WriteDone;
+use fsdfs_proto::message::Possession;
+use fsdfs_proto::record::{LogEntry, RecordHeader};
+
+use super::attach;
+use super::disk::{Counters, Disk, Health};
+use super::error::Notice;
+use super::index::{Batch, Index, IndexError, Placed, Watermark};
+use super::job::{Gather, Job, WriteJob};
+use super::log::LogFolder;
+use super::plan::{Plan, present};
+use super::segment::Active;
+
+/// Owned by the writer thread of a disk.
+pub(crate) struct Appender {
+    pub disk: Arc<Disk>,
+    pub log: LogFolder,
+    pub active: Option<Active>,
+    pub next_segment: u64,
+    pub next_sequence: u64,
+    pub watermark: Watermark,
+    /// Times the index was given up since the start.
+    pub distrusted: u32,
+    /// The index lies on the disk and will be whole when it is closed.
+    pub index_kept: bool,
+}
+
+/// Why a disk does not take a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bounce {
+    Full,
+    Failed,
+}
+
+/// What a commit leaves to its caller.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// For another disk.
+    pub bounced: Vec<(WriteJob, Bounce)>,
+    /// Not begun, because the index must be made anew first.
+    pub waiting: VecDeque<Job>,
+}
+
+/// Records that are appended together, and who waits for them.
+#[derive(Default)]
+pub(crate) struct Run {
+    pub records: Vec<(Placed, Vec<u8>, Bytes)>,
+    pub bytes: u64,
+    pub footer_bytes: u64,
+    writes: Vec<(WriteJob, WriteDone)>,
+    renewed: Vec<(Arc<Gather>, Vec<usize>)>,
+}
+
+impl Appender {
+    /// Before [`Appender::recover`].
+    pub fn new(disk: Arc<Disk>, log: LogFolder) -> Self {
+        let watermark = Watermark::empty(disk.superblock.disk);
+        Self { disk, log, active: None, next_segment: 1, next_sequence: 1, watermark, distrusted: 0, index_kept: false }
+    }
+
+    /// Carries out the jobs; each is durable before it is answered. `now` is wall milliseconds.
+    pub fn commit(&mut self, jobs: impl IntoIterator<Item = Job>, now: u64) -> Left {
+        let mut left = Left::default();
+        let mut queue = VecDeque::new();
+        for job in jobs {
+            match job {
+                Job::Log(entries) => self.log(|log| log.append(&entries)),
+                Job::Compact(keep) => self.log(|log| log.compact(&keep)),
+                Job::Rebuild | Job::Stop => {}
+                other => queue.push_back(other),
+            }
+        }
+        // One run a turn: as much as fits into the open segment.
+        while !queue.is_empty() {
+            if self.disk.health() != Health::Good {
+                bounce_all(&mut queue, Bounce::Failed, &mut left);
+            } else if let Some(index) = self.disk.index() {
+                self.run(&*index, &mut queue, now, &mut left);
+            } else {
+                left.waiting = queue;
+                break;
+            }
+        }
+        left
+    }
+
+    /// Takes from the queue what fits into the open segment, and commits it.
+    fn run(&mut self, index: &dyn Index, queue: &mut VecDeque<Job>, now: u64, left: &mut Left) {
+        if let Err(error) = self.open_segment() {
+            let bounce = self.failed(&error);
+            return bounce_all(queue, bounce, left);
+        }
+        let mut run = Run::default();
+        let mut batch = Batch::new(index, self.watermark);
+        let mut segment_full = false;
+        while let Some(job) = queue.pop_front() {
+            match self.plan(&job, &run, &batch, now) {
+                Ok(Plan::Append(records)) => {
+                    if let Err(error) = self.stage(job, records, &mut run, &mut batch) {
+                        self.disk.distrust_index(&error);
+                        break;
+                    }
+                }
+                Ok(Plan::NoRoom) => bounce(job, Bounce::Full, left),
+                Ok(Plan::NextSegment) => {
+                    queue.push_front(job);
+                    segment_full = true;
+                    break;
+                }
+                Err(error) => {
+                    self.disk.distrust_index(&error);
+                    queue.push_front(job);
+                    break;
+                }
+            }
+        }
+        self.finish(run, batch, left);
+        if let Some(active) = self.active.take_if(|_| segment_full)
+            && let Err(error) = self.seal(active)
+        {
+            self.failed(&error);
+        }
+    }
+
+    fn open_segment(&mut self) -> io::Result<()> {
+        if self.active.is_none() {
+            let number = self.next_segment;
+            let dir = attach::segments(&self.disk.path);
+            self.next_segment += 1;
+            let active = Active::create(&*self.disk.medium, &dir, self.disk.superblock.disk, number)?;
+            self.disk.keep_books(|ledger| ledger.segments += active.end);
+            self.active = Some(active);
+        }
+        Ok(())
+    }
+
+    fn seal(&self, active: Active) -> io::Result<()> {
+        let footer = active.seal()?;
+        Counters::add(&self.disk.counters.syncs, 1);
+        Counters::add(&self.disk.counters.bytes, footer);
+        let index = self.disk.index().map_or(0, |index| index.bytes());
+        self.disk.keep_books(|ledger| {
+            ledger.segments += footer;
+            ledger.index = index;
+        });
+        Ok(())
+    }
+
+    /// Gives the records their places and sequence numbers, and remembers whom to answer.
+    fn stage(
+        &mut self,
+        job: Job,
+        records: Vec<(RecordHeader, Bytes)>,
+        run: &mut Run,
+        batch: &mut Batch<'_>,
+    ) -> Result<(), IndexError> {
+        let done =
+            if records.iter().any(|(_, payload)| !payload.is_empty()) { WriteDone::New } else { WriteDone::Already };
+        let renewed = match &job {
+            Job::Renew(renew) => present(renew, batch)?,
+            _ => Vec::new(),
+        };
+        for (header, payload) in records {
+            let active = self.active.as_ref().expect("a run begins with an open segment");
+            let header = RecordHeader { sequence: self.next_sequence, ..header };
+            let head = header.encode(&active.marker);
+            let head_len = u16::try_from(head.len()).expect("a header is at most RECORD_HEAD_BYTES_MAX long");
+            let (segment, offset) = (active.number, active.end + run.bytes);
+            let placed = Placed { segment, offset, head_len, header, whole: true };
+            batch.record(&placed)?;
+            self.next_sequence += 1;
+            run.bytes += (head.len() + payload.len()) as u64;
+            run.footer_bytes += head.len() as u64;
+            run.records.push((placed, head, payload));
+        }
+        match job {
+            Job::Write(write) => run.writes.push((write, done)),
+            Job::Renew(renew) => run.renewed.push((renew.gather, renewed)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// One write, one sync, then the index, then the answers.
+    fn finish(&mut self, run: Run, batch: Batch<'_>, left: &mut Left) {
+        if !run.records.is_empty() {
+            if let Err(error) = self.append(&run) {
+                let why = self.failed(&error);
+                left.bounced.extend(run.writes.into_iter().map(|(write, _)| (write, why)));
+                return;
+            }
+            match batch.apply() {
+                Ok(watermark) => self.watermark = watermark,
+                // The records are durable all the same: only finding them has to wait.
+                Err(error) => self.disk.distrust_index(&error),
+            }
+            let Watermark { blocks, live_bytes, .. } = self.watermark;
+            self.disk.keep_books(|ledger| (ledger.blocks, ledger.live) = (blocks, live_bytes));
+        }
+        for (write, done) in run.writes {
+            write.give(done);
+        }
+        for (gather, places) in run.renewed {
+            places.iter().for_each(|place| gather.set(*place, Possession::Yes));
+        }
+    }
+
+    fn append(&mut self, run: &Run) -> io::Result<()> {
+        let mut active = self.active.take().expect("a run begins with an open segment");
+        let parts: Vec<&[u8]> = run
+            .records
+            .iter()
+            .flat_map(|(_, head, payload)| [&head[..], &payload[..]])
+            .filter(|part| !part.is_empty())
+            .collect();
+        if let Err(error) = active.file.write_at(&parts, active.end) {
+            // Nothing of the run was acknowledged. If it can be taken back the segment goes on, else nobody writes behind it.
+            if active.file.truncate(active.end).is_ok() && is_full(&error) {
+                self.active = Some(active);
+            }
+            return Err(error);
+        }
+        if let Err(error) = active.file.sync_data() {
+            // The kernel may have dropped the pages and count them as written, so neither they nor a second sync that
+            // succeeds can be trusted: the segment ends before them and is never written to again.
+            let _ = active.file.truncate(active.end);
+            return Err(error);
+        }
+        Counters::add(&self.disk.counters.syncs, 1);
+        if !active.named {
+            self.disk.medium.sync_dir(&attach::segments(&self.disk.path))?;
+            Counters::add(&self.disk.counters.syncs, 1);
+            active.named = true;
+        }
+        for (placed, head, _) in &run.records {
+            active.footer.push(placed.offset, head);
+        }
+        active.end += run.bytes;
+        self.active = Some(active);
+        Counters::add(&self.disk.counters.records, run.records.len() as u64);
+        Counters::add(&self.disk.counters.bytes, run.bytes);
+        self.disk.keep_books(|ledger| ledger.segments += run.bytes);
+        Ok(())
+    }
+
+    /// A full disk is an expected outcome and may have room again; any other error ends its writing.
+    fn failed(&self, error: &io::Error) -> Bounce {
+        if is_full(error) {
+            return Bounce::Full;
+        }
+        self.disk.fail(error);
+        Bounce::Failed
+    }
+
+    fn log(&mut self, act: impl FnOnce(&mut LogFolder) -> io::Result<()>) {
+        if self.disk.health() != Health::Good {
+            return;
+        }
+        if let Err(error) = act(&mut self.log) {
+            let path = self.disk.path.clone();
+            (self.disk.notices)(Notice::LogFailed { path, error: error.to_string() });
+            if !is_full(&error) {
+                self.disk.fail(&error);
+            }
+        }
+        Counters::add(&self.disk.counters.syncs, 1);
+        let bytes = self.log.bytes;
+        self.disk.keep_books(|ledger| ledger.log = bytes);
+    }
+
+    /// Leaves the disk so that the next start has nothing to repair.
+    pub fn close(&mut self) {
+        let Some(index) = self.disk.index() else { return };
+        self.disk.set_index(None);
+        if let Err(error) = index.close() {
+            tracing::warn!(disk = %self.disk.path.display(), %error, "the index did not close; the next start rebuilds it");
+        } else if let Err(error) = self.end_session() {
+            tracing::warn!(disk = %self.disk.path.display(), %error, "the next start rebuilds the index");
+        }
+    }
+}
+
+/// Entries for the copy on a disk: capabilities stay at home, because a disk may be sold.
+pub(crate) fn for_disks(entries: &[LogEntry]) -> Vec<LogEntry> {
+    entries.iter().filter(|entry| !matches!(entry, LogEntry::Capability(_))).cloned().collect()
+}
+
+/// Only writes go to another disk; a renewal that is not done stays "not yet".
+fn bounce(job: Job, why: Bounce, left: &mut Left) {
+    if let Job::Write(write) = job {
+        left.bounced.push((write, why));
+    }
+}
+
+fn bounce_all(queue: &mut VecDeque<Job>, why: Bounce, left: &mut Left) {
+    for job in mem::take(queue) {
+        bounce(job, why, left);
+    }
+}
+
+/// No space, no quota of the file system, or a file as long as it allows.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

@@ -1,0 +1,175 @@
+//! Taking possession of a home folder and of disks: locks, superblocks, claims.
+
+use std::any::Any;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use bytes::Bytes;
+use fsdfs_proto::codec::FormatError;
+use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::record::{DiskList, KnownDisk, Superblock};
+
+use super::error::StoreError;
+use super::medium::{Medium, publish, read_small};
+use super::{DiskConfig, IfMissing, StoreConfig};
+
+const SUPERBLOCK: &str = "superblock";
+const DISKS: &str = "disks";
+/// A superblock or a list of disks at most.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Held while the process uses a folder.
+pub(crate) type Lock = Box<dyn Any + Send + Sync>;
+
+/// What came of attaching a disk.
+pub(crate) enum Attached {
+    /// It is this node's.
+    Here(Superblock, Lock),
+    /// The node goes on without it.
+    Away(io::Error),
+}
+
+/// Excludes other processes.
+pub(crate) fn lock(medium: &dyn Medium, dir: &Path) -> Result<io::Result<Lock>, StoreError> {
+    match medium.lock(&dir.join("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreError::InUse { path: dir.into() }),
+        other => Ok(other),
+    }
+}
+
+/// The disks this home folder has known.
+pub(crate) fn known_disks(medium: &dyn Medium, home: &Path) -> Result<DiskList, StoreError> {
+    let path = home.join(DISKS);
+    let bytes = read_small(medium, &path, FILE_BYTES_MAX).map_err(|error| home_error(home, error))?;
+    bytes.map_or_else(|| Ok(DiskList::default()), |bytes| DiskList::decode(&bytes).map_err(format_error(&path)))
+}
+
+/// Remembers them.
+pub(crate) fn remember(medium: &dyn Medium, home: &Path, known: &DiskList) -> Result<(), StoreError> {
+    publish(medium, home, DISKS, &known.encode()).map_err(|error| home_error(home, error))
+}
+
+/// Attaches one disk and notes it in `known`. A foreign disk is the owner's mistake and an error; a disk that does not
+/// answer is not.
+pub(crate) fn attach(
+    medium: &dyn Medium,
+    config: &StoreConfig,
+    disk: &DiskConfig,
+    known: &mut DiskList,
+) -> Result<Attached, StoreError> {
+    let path = &disk.path;
+    let superblock = match read_small(medium, &path.join(SUPERBLOCK), FILE_BYTES_MAX) {
+        Ok(Some(bytes)) => Some(Superblock::decode(&bytes).map_err(format_error(&path.join(SUPERBLOCK)))?),
+        Ok(None) => None,
+        Err(error) => return Ok(Attached::Away(error)),
+    };
+    if let Some(found) = superblock {
+        check_owner(config, path, &found)?;
+    } else if let Some(lost) = known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
+        match disk.if_missing {
+            IfMissing::Refuse => return Err(StoreError::Missing { path: path.clone(), disk: lost.disk }),
+            IfMissing::GoOn => return Ok(Attached::Away(io::ErrorKind::NotFound.into())),
+            IfMissing::StartOver => {}
+        }
+    }
+    if let Err(error) = medium.create_dir(path) {
+        return Ok(Attached::Away(error));
+    }
+    let lock = match lock(medium, path)? {
+        Ok(lock) => lock,
+        Err(error) => return Ok(Attached::Away(error)),
+    };
+    match claim(medium, config, path, superblock, known)? {
+        Ok(superblock) => Ok(Attached::Here(superblock, lock)),
+        Err(error) => Ok(Attached::Away(error)),
+    }
+}
+
+fn check_owner(config: &StoreConfig, path: &Path, found: &Superblock) -> Result<(), StoreError> {
+    if found.pool != config.pool {
+        return Err(StoreError::ForeignPool { path: path.into(), found: found.pool });
+    }
+    if found.owner != config.owner {
+        return Err(StoreError::ForeignOwner { path: path.into(), found: found.owner });
+    }
+    Ok(())
+}
+
+/// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from
+/// another machine, or an old image of one, must not pass for the disk that was here.
+fn claim(
+    medium: &dyn Medium,
+    config: &StoreConfig,
+    path: &Path,
+    found: Option<Superblock>,
+    known: &mut DiskList,
+) -> Result<io::Result<Superblock>, StoreError> {
+    let superblock = match found {
+        Some(found) => {
+            let claimed = known.0.iter().find(|known| known.disk == found.disk).map(|known| known.claim);
+            let claim = if claimed == Some(found.claim) {
+                found.claim
+            } else {
+                found.claim.max(claimed.unwrap_or(0)).saturating_add(1)
+            };
+            Superblock { claim, ..found }
+        }
+        None => match new_superblock(medium, config, path)? {
+            Ok(new) => new,
+            Err(error) => return Ok(Err(error)),
+        },
+    };
+    if found != Some(superblock)
+        && let Err(error) = publish(medium, path, SUPERBLOCK, &superblock.encode())
+    {
+        return Ok(Err(error));
+    }
+    known.0.retain(|known| known.disk != superblock.disk && known.path != path.as_os_str().as_bytes());
+    let path = Bytes::copy_from_slice(path.as_os_str().as_bytes());
+    known.0.push(KnownDisk { disk: superblock.disk, claim: superblock.claim, path });
+    known.0.sort_unstable_by_key(|known| known.disk);
+    Ok(Ok(superblock))
+}
+
+fn new_superblock(
+    medium: &dyn Medium,
+    config: &StoreConfig,
+    path: &Path,
+) -> Result<io::Result<Superblock>, StoreError> {
+    match medium.list(&segments(path)) {
+        Ok(files) if !files.is_empty() => {
+            let error = FormatError::Malformed("the superblock is lost although the folder holds segments".into());
+            return Err(format_error(&path.join(SUPERBLOCK))(error));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(Err(error)),
+        _ => {}
+    }
+    let mut disk = [0; DiskId::LEN];
+    getrandom::fill(&mut disk).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
+    Ok(Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, claim: 1 }))
+}
+
+/// Whether the disk still answers as what it was.
+pub(crate) fn answers(medium: &dyn Medium, path: &Path, superblock: &Superblock) -> io::Result<()> {
+    match read_small(medium, &path.join(SUPERBLOCK), FILE_BYTES_MAX)? {
+        Some(bytes) if bytes == superblock.encode() => Ok(()),
+        Some(_) => Err(io::Error::other("another disk is in its place")),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// The folder of a disk's segments.
+pub(crate) fn segments(disk: &Path) -> std::path::PathBuf {
+    disk.join("segments")
+}
+
+/// For what went wrong in the home folder.
+pub(crate) fn home_error(home: &Path, error: io::Error) -> StoreError {
+    StoreError::Home { path: home.into(), error }
+}
+
+fn format_error(path: &Path) -> impl Fn(FormatError) -> StoreError + use<> {
+    let path = path.to_path_buf();
+    move |error| StoreError::Format { path: path.clone(), error }
+}

@@ -1,0 +1,328 @@
+//! One disk as every thread sees it: its index, its open files, its books. Only its writer thread changes what is on it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use fsdfs_core::seam::{DiskState, ReadDone};
+use fsdfs_proto::block::{BLOCK_BYTES_MAX, Block};
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
+
+use super::attach::{self, Lock};
+use super::error::Notice;
+use super::index::{Entry, Index, IndexError, Indexes};
+use super::job::Job;
+use super::medium::{File, Medium, read_range};
+use super::segment;
+
+/// Open segments kept for reading, a disk. A disk of 10 TB has 40,000 segments and a process often 1,024 descriptors.
+const OPEN_FILES_MAX: usize = 64;
+/// Segments' worth of space that blocks never take: compaction needs room to make room.
+const RESERVE_SEGMENTS: u64 = 2;
+/// Renewals may use half of it: a full disk must still be able to promise that it keeps what it has.
+const RESERVE_SEGMENTS_RENEWAL: u64 = 1;
+
+/// Tells whoever opened the store what happens to it.
+pub(crate) type Notices = Arc<dyn Fn(Notice) + Send + Sync>;
+
+/// Counts since the store was opened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub syncs: AtomicU64,
+    pub records: AtomicU64,
+    pub bytes: AtomicU64,
+    pub reads: AtomicU64,
+}
+
+impl Counters {
+    /// Adds to one of them.
+    pub fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+/// How a disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Health {
+    Good,
+    /// A write, a sync or a read failed: it takes nothing new, reads are tried.
+    Failing,
+    /// It does not answer, or answers as another disk.
+    Gone,
+}
+
+/// Where the bytes of a disk are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// What the owner gives.
+    pub quota: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Of them, records that are the current copy of a block.
+    pub live: u64,
+    /// The index, and what was put aside of it.
+    pub index: u64,
+    /// The copy of the log.
+    pub log: u64,
+    /// Superblock, lock, markers.
+    pub other: u64,
+    /// Blocks never take this much: kept for renewals and compaction.
+    pub reserve: u64,
+    /// Blocks.
+    pub blocks: u64,
+}
+
+impl Ledger {
+    /// Everything on the disk.
+    pub fn used(&self) -> u64 {
+        self.segments + self.index + self.log + self.other
+    }
+
+    /// Bytes of segments that are no current copy of a block: renewals, footers, superseded records.
+    pub fn dead(&self) -> u64 {
+        self.segments.saturating_sub(self.live)
+    }
+}
+
+/// One disk.
+pub(crate) struct Disk {
+    pub path: PathBuf,
+    pub superblock: Superblock,
+    pub quota_bytes: u64,
+    pub segment_bytes: u64,
+    pub medium: Arc<dyn Medium>,
+    pub indexes: Arc<dyn Indexes>,
+    pub counters: Arc<Counters>,
+    pub notices: Notices,
+    /// To its writer.
+    pub queue: Sender<Job>,
+    index: RwLock<Option<Arc<dyn Index>>>,
+    files: Mutex<OpenFiles>,
+    books: Mutex<Books>,
+    _lock: Lock,
+}
+
+struct Books {
+    health: Health,
+    ledger: Ledger,
+}
+
+#[derive(Default)]
+struct OpenFiles {
+    files: BTreeMap<u64, (Arc<dyn File>, u64)>,
+    uses: u64,
+}
+
+/// What every disk of a store shares, and what one was found to be.
+pub(crate) struct DiskParts {
+    pub path: PathBuf,
+    pub superblock: Superblock,
+    pub quota_bytes: u64,
+    pub segment_bytes: u64,
+    pub medium: Arc<dyn Medium>,
+    pub indexes: Arc<dyn Indexes>,
+    pub counters: Arc<Counters>,
+    pub notices: Notices,
+    pub queue: Sender<Job>,
+    pub lock: Lock,
+}
+
+impl Disk {
+    /// Without an index yet.
+    pub fn new(parts: DiskParts) -> Self {
+        let DiskParts { path, superblock, quota_bytes, segment_bytes, medium, indexes, counters, notices, queue, lock } =
+            parts;
+        let reserve = RESERVE_SEGMENTS * segment_bytes;
+        let ledger = Ledger { quota: quota_bytes, reserve, ..Ledger::default() };
+        Self {
+            path,
+            superblock,
+            quota_bytes,
+            segment_bytes,
+            medium,
+            indexes,
+            counters,
+            notices,
+            queue,
+            index: RwLock::new(None),
+            files: Mutex::default(),
+            books: Mutex::new(Books { health: Health::Good, ledger }),
+            _lock: lock,
+        }
+    }
+
+    /// Reads a block and checks its hash.
+    pub fn read(&self, id: &BlockId) -> ReadDone {
+        let entry = match self.look_up(id) {
+            Ok(Some(entry)) if entry.is_whole() => entry,
+            Ok(Some(_)) => return ReadDone::Damaged,
+            Ok(None) => return ReadDone::No,
+            Err(unknown) => return unknown,
+        };
+        match self.read_payload(&entry) {
+            Ok(bytes) => {
+                Counters::add(&self.counters.reads, 1);
+                let block = Block::new(bytes);
+                if block.id() == *id { ReadDone::Found(block) } else { self.damaged(id, &entry) }
+            }
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.damaged(id, &entry),
+            Err(error) => {
+                self.fail(&error);
+                ReadDone::Failed
+            }
+        }
+    }
+
+    /// The entry, or what to answer as long as the index cannot be asked.
+    pub fn look_up(&self, id: &BlockId) -> Result<Option<Entry>, ReadDone> {
+        let Some(index) = self.index() else { return Err(self.unknown()) };
+        index.get(id).map_err(|error| {
+            self.distrust_index(&error);
+            self.unknown()
+        })
+    }
+
+    /// What to answer without an index.
+    pub fn unknown(&self) -> ReadDone {
+        if self.health() == Health::Gone { ReadDone::Failed } else { ReadDone::NotYet }
+    }
+
+    /// The index, unless it is being made.
+    pub fn index(&self) -> Option<Arc<dyn Index>> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// For the writer, when the index knows all records, or no longer.
+    pub fn set_index(&self, index: Option<Arc<dyn Index>>) {
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+    }
+
+    /// Stops using the index; the writer makes it anew.
+    pub fn distrust_index(&self, error: &IndexError) {
+        tracing::warn!(disk = %self.path.display(), %error, "the index failed");
+        self.set_index(None);
+        let _ = self.queue.send(Job::Rebuild);
+    }
+
+    fn read_payload(&self, entry: &Entry) -> io::Result<Bytes> {
+        let file = self.segment(entry.segment)?;
+        let payload_at = entry.offset + u64::from(entry.head_len);
+        Ok(read_range(&*file, payload_at, u64::from(entry.len))?.into())
+    }
+
+    /// The hash does not fit. If another record stands there, it is the index that is wrong.
+    fn damaged(&self, id: &BlockId, entry: &Entry) -> ReadDone {
+        match self.record_at(entry) {
+            Some(header) if header.id != *id => {
+                self.distrust_index(&IndexError(format!("it leads from block {id} to block {}", header.id)));
+                self.unknown()
+            }
+            _ => {
+                let Entry { segment, offset, .. } = *entry;
+                (self.notices)(Notice::Damaged { path: self.path.clone(), id: *id, segment, offset });
+                let _ = self.queue.send(Job::SetAside { id: *id, segment, offset });
+                ReadDone::Damaged
+            }
+        }
+    }
+
+    fn record_at(&self, entry: &Entry) -> Option<RecordHeader> {
+        let file = self.segment(entry.segment).ok()?;
+        let mut head = vec![0; RECORD_HEAD_BYTES_MAX];
+        let read = file.read_at(&mut head, entry.offset).ok()?;
+        let marker = *head[..read].first_chunk::<8>()?;
+        RecordHeader::decode(&head[..read], &marker).ok().map(|(header, _)| header)
+    }
+
+    fn segment(&self, number: u64) -> io::Result<Arc<dyn File>> {
+        let mut open = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        open.uses += 1;
+        let uses = open.uses;
+        if let Some((file, used)) = open.files.get_mut(&number) {
+            *used = uses;
+            return Ok(file.clone());
+        }
+        let file = self.medium.open(&attach::segments(&self.path).join(segment::file_name(number)))?;
+        if open.files.len() >= OPEN_FILES_MAX
+            && let Some(oldest) = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number)
+        {
+            open.files.remove(&oldest);
+        }
+        open.files.insert(number, (file.clone(), uses));
+        Ok(file)
+    }
+
+    /// Something on the disk failed. It is out if it no longer answers, else it is only read.
+    pub fn fail(&self, error: &io::Error) {
+        let health = match attach::answers(&*self.medium, &self.path, &self.superblock) {
+            Ok(()) => Health::Failing,
+            Err(_) => Health::Gone,
+        };
+        self.set_health(health, error);
+    }
+
+    /// Takes it out.
+    pub fn give_up(&self, error: &io::Error) {
+        self.set_health(Health::Gone, error);
+    }
+
+    fn set_health(&self, health: Health, error: &io::Error) {
+        let worse = {
+            let mut books = self.books();
+            let worse = health > books.health;
+            books.health = books.health.max(health);
+            worse
+        };
+        let (path, error) = (self.path.clone(), error.to_string());
+        match health {
+            Health::Failing if worse => (self.notices)(Notice::Failing { path, error }),
+            Health::Gone if worse => (self.notices)(Notice::Gone { path, error }),
+            _ => {}
+        }
+    }
+
+    /// How it is.
+    pub fn health(&self) -> Health {
+        self.books().health
+    }
+
+    /// Where its bytes are.
+    pub fn ledger(&self) -> Ledger {
+        self.books().ledger
+    }
+
+    /// For the writer.
+    pub fn keep_books(&self, change: impl FnOnce(&mut Ledger)) {
+        change(&mut self.books().ledger);
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes that blocks (or only renewals) may still take.
+    pub fn room(&self, for_blocks: bool) -> u64 {
+        let free = self.medium.free_bytes(&self.path).unwrap_or(0);
+        let ledger = self.ledger();
+        let kept = if for_blocks { RESERVE_SEGMENTS } else { RESERVE_SEGMENTS_RENEWAL } * self.segment_bytes;
+        ledger.quota.saturating_sub(ledger.used()).min(free).saturating_sub(kept)
+    }
+
+    /// What the engine is told; `None` if the disk is out.
+    pub fn state(&self) -> Option<DiskState> {
+        let health = self.health();
+        let read_only = health != Health::Good || self.room(true) < (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
+        (health != Health::Gone).then(|| DiskState {
+            id: self.superblock.disk,
+            claim: self.superblock.claim,
+            quota_bytes: self.quota_bytes,
+            used_bytes: self.ledger().used(),
+            read_only,
+        })
+    }
+}

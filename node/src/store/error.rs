@@ -1,0 +1,77 @@
+//! What can go wrong when the store is opened, and what it reports while it runs.
+
+use std::io;
+use std::path::PathBuf;
+
+use fsdfs_core::seam::DiskState;
+use fsdfs_proto::codec::FormatError;
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId};
+
+/// Why the store does not open. Nothing that was stored before is changed by any of these.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the fields are named in the messages")]
+pub enum StoreError {
+    /// The home folder cannot be used: the machine's fault.
+    #[error("the folder {path} cannot be used: {error}; check that it exists, belongs to you and has free space")]
+    Home { path: PathBuf, error: io::Error },
+    /// Two processes would overwrite each other.
+    #[error("another running fsdfs uses {path}; stop it first, or give this one another folder")]
+    InUse { path: PathBuf },
+    /// The owner's mistake: a disk of another pool was named.
+    #[error("{path} belongs to another pool ({found}); name an empty folder, or start this node in that pool")]
+    ForeignPool { path: PathBuf, found: PoolId },
+    /// The owner's mistake: another node's disk was named.
+    #[error("{path} belongs to another node ({found}); name an empty folder, or use that node's home folder")]
+    ForeignOwner { path: PathBuf, found: NodeId },
+    /// Most likely the disk is not mounted.
+    #[error(
+        "{path} held this node's blocks and is empty now: its disk is probably not mounted. \
+         Mount it and start again, or say in the configuration that it is lost"
+    )]
+    Missing { path: PathBuf, disk: DiskId },
+    /// A file of the store is damaged, or of a newer version.
+    #[error("{path}: {error}; if a newer fsdfs wrote it, update this one; otherwise restore the file from a backup")]
+    Format { path: PathBuf, error: FormatError },
+    /// The owner's mistake.
+    #[error("the storage folder {path} is named twice; remove one of the two entries")]
+    Twice { path: PathBuf },
+    /// The machine's fault: no thread, no randomness.
+    #[error("the operating system refuses what the store needs: {0}")]
+    System(io::Error),
+}
+
+/// What the store reports by itself. [`std::fmt::Display`] is a sentence for the log.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the fields are named in the messages")]
+pub enum Notice {
+    /// Disks came, went, filled up: for the engine.
+    #[error("{} of this node's disks serve", .0.len())]
+    Disks(Vec<DiskState>),
+    /// The index of a disk is made anew from its segments. Until it is done, answers about its blocks are "not yet".
+    #[error("rebuilding the index of {path} because {why}; nothing is lost, blocks are served again when it is done")]
+    RebuildStarted { path: PathBuf, why: String },
+    /// It goes on.
+    #[error("rebuilding the index of {path}: {done} of {total} segments read")]
+    RebuildProgress { path: PathBuf, done: u64, total: u64 },
+    /// A disk is ready: its index knows all its records.
+    #[error("{path} is ready: {blocks} blocks{}", if *rebuilt { ", index rebuilt" } else { "" })]
+    Ready { path: PathBuf, blocks: u64, rebuilt: bool },
+    /// A copy whose bytes do not fit its id. It counts as absent and is repaired from other members.
+    #[error("the copy of block {id} on {path} is damaged (segment {segment:016x}, offset {offset}); it was set aside")]
+    Damaged { path: PathBuf, id: BlockId, segment: u64, offset: u64 },
+    /// Bytes in a segment that are no record, with records behind them.
+    #[error("{bytes} bytes in segment {segment:016x} of {path} are damaged and were skipped")]
+    Skipped { path: PathBuf, segment: u64, bytes: u64 },
+    /// What a power cut left of records that were never acknowledged.
+    #[error("{bytes} unfinished bytes at the end of segment {segment:016x} of {path} were cut off")]
+    TornTail { path: PathBuf, segment: u64, bytes: u64 },
+    /// Takes no more writes until the next start; reads are still tried.
+    #[error("the disk at {path} is failing ({error}); it takes no new blocks. Copy or replace it soon")]
+    Failing { path: PathBuf, error: String },
+    /// Taken out.
+    #[error("the disk at {path} cannot be used ({error}); this node goes on without it")]
+    Gone { path: PathBuf, error: String },
+    /// The log in the home folder or its copy on a disk.
+    #[error("the log in {path} could not be written: {error}")]
+    LogFailed { path: PathBuf, error: String },
+}

@@ -1,0 +1,480 @@
+//! A disk for tests: keeps what is durable apart from what is merely written, per file and per directory entry, and can
+//! be cut, filled up or broken at any single operation.
+
+#![allow(clippy::unwrap_used)]
+
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::medium::{File, Medium};
+
+/// What the power cut leaves of what was not synced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cut {
+    /// Nothing.
+    Lose,
+    /// Everything.
+    Keep,
+    /// Some sectors of files and a beginning of each folder's changes, by this seed.
+    Tear(u64),
+}
+
+/// Which operations fail.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    /// Operations that change or sync something, or only reads.
+    pub reads: bool,
+    /// The first that fails, counted from 1.
+    pub at: u64,
+    /// All after it fail as well.
+    pub lasting: bool,
+    /// Only below this path.
+    pub below: PathBuf,
+    /// With this.
+    pub error: i32,
+}
+
+pub(crate) const EIO: i32 = 5;
+pub(crate) const ENOSPC: i32 = 28;
+const SECTOR: usize = 512;
+
+#[derive(Clone, Default)]
+pub(crate) struct FakeDisk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    files: Vec<Data>,
+    live: BTreeMap<PathBuf, Node>,
+    durable: BTreeMap<PathBuf, Node>,
+    pending: Vec<Change>,
+    locks: BTreeSet<PathBuf>,
+    session: u64,
+    changes: u64,
+    reads: u64,
+    cut_at: Option<u64>,
+    off: bool,
+    fault: Option<Fault>,
+    free: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Node {
+    Dir,
+    File(usize),
+}
+
+/// A change of the entries of one folder that is not durable yet.
+struct Change {
+    dir: PathBuf,
+    entries: Vec<(PathBuf, Option<Node>)>,
+}
+
+#[derive(Default)]
+struct Data {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    unsynced: Vec<Update>,
+}
+
+#[derive(Clone)]
+enum Update {
+    Write(usize, Vec<u8>),
+    Truncate(usize),
+}
+
+impl Update {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, new) => {
+                bytes.resize(bytes.len().max(at + new.len()), 0);
+                bytes[*at..at + new.len()].copy_from_slice(new);
+            }
+            Self::Truncate(len) => bytes.resize(*len, 0),
+        }
+    }
+
+    /// What a power cut in the middle may leave.
+    fn tear(&self, rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, new) => {
+                for (sector, part) in new.chunks(SECTOR).enumerate() {
+                    if rng.bool() {
+                        Self::Write(at + sector * SECTOR, part.to_vec()).apply(bytes);
+                    }
+                }
+            }
+            Self::Truncate(_) if rng.bool() => self.apply(bytes),
+            Self::Truncate(_) => {}
+        }
+    }
+}
+
+impl FakeDisk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// Operations so far that changed or synced something.
+    pub fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    /// The power goes in the middle of this operation, counted from now.
+    pub fn cut_after(&self, operations: u64) {
+        let mut state = self.state();
+        state.cut_at = Some(state.changes + operations);
+    }
+
+    pub fn is_off(&self) -> bool {
+        self.state().off
+    }
+
+    /// From now on operations fail as said; `at` counts from now.
+    pub fn break_with(&self, fault: Option<Fault>) {
+        let mut state = self.state();
+        state.fault = fault.map(|fault| {
+            let so_far = if fault.reads { state.reads } else { state.changes };
+            Fault { at: so_far + fault.at, ..fault }
+        });
+    }
+
+    /// What the file system says is free.
+    pub fn set_free(&self, bytes: u64) {
+        self.state().free = Some(bytes);
+    }
+
+    /// What looked like a cut was the death of the process: the page cache is as it was.
+    pub fn power_without_loss(&self) {
+        let mut state = self.state();
+        (state.off, state.cut_at) = (false, None);
+        state.locks.clear();
+    }
+
+    /// Power comes back.
+    pub fn restart(&self, cut: Cut) {
+        let mut state = self.state();
+        let mut rng = fastrand::Rng::with_seed(if let Cut::Tear(seed) = cut { seed } else { 0 });
+        for data in &mut state.files {
+            match cut {
+                Cut::Lose => {}
+                Cut::Keep => data.unsynced.iter().for_each(|update| update.apply(&mut data.durable)),
+                Cut::Tear(_) => data.unsynced.iter().for_each(|update| update.tear(&mut rng, &mut data.durable)),
+            }
+            data.live.clone_from(&data.durable);
+            data.unsynced.clear();
+        }
+        let pending = std::mem::take(&mut state.pending);
+        let mut stopped = BTreeSet::new();
+        for change in pending {
+            let kept = match cut {
+                Cut::Lose => false,
+                Cut::Keep => true,
+                Cut::Tear(_) => !stopped.contains(&change.dir) && rng.bool(),
+            };
+            if kept {
+                apply(&mut state.durable, change.entries);
+            } else {
+                stopped.insert(change.dir);
+            }
+        }
+        let kept = state.durable.clone();
+        let reachable = |path: &Path| path.ancestors().skip(1).all(|dir| is_dir(&kept, dir));
+        state.durable.retain(|path, _| reachable(path));
+        state.live = state.durable.clone();
+        state.locks.clear();
+        state.session += 1;
+        (state.off, state.cut_at, state.fault) = (false, None, None);
+    }
+
+    /// Changes a file behind the store's back.
+    pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.state();
+        let Some(Node::File(file)) = state.live.get(path).copied() else { panic!("no file {}", path.display()) };
+        let data = &mut state.files[file];
+        change(&mut data.live);
+        data.durable.clone_from(&data.live);
+    }
+
+    /// Makes a folder vanish as if it were unmounted.
+    pub fn unmount(&self, dir: &Path) {
+        let mut state = self.state();
+        state.live.retain(|path, _| !path.starts_with(dir) || path == dir);
+        state.durable.retain(|path, _| !path.starts_with(dir) || path == dir);
+        state.pending.retain(|change| !change.dir.starts_with(dir));
+    }
+
+    /// Files below a folder.
+    pub fn files(&self, dir: &Path) -> Vec<PathBuf> {
+        let state = self.state();
+        state
+            .live
+            .iter()
+            .filter(|(path, node)| path.starts_with(dir) && **node != Node::Dir)
+            .map(|(path, _)| path.clone())
+            .collect()
+    }
+}
+
+impl State {
+    /// Counts a change. `Ok(true)`: the power goes in the middle of it.
+    fn change(&mut self, path: &Path) -> io::Result<bool> {
+        if self.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        self.changes += 1;
+        let count = self.changes;
+        self.fail(false, count, path)?;
+        self.off = self.cut_at == Some(count);
+        Ok(self.off)
+    }
+
+    fn read(&mut self, path: &Path) -> io::Result<()> {
+        if self.off {
+            return Err(io::Error::other("the power is off"));
+        }
+        self.reads += 1;
+        let count = self.reads;
+        self.fail(true, count, path)
+    }
+
+    fn fail(&self, reads: bool, count: u64, path: &Path) -> io::Result<()> {
+        match &self.fault {
+            Some(fault) if fault.reads == reads && path.starts_with(&fault.below) => {
+                let hit = count == fault.at || fault.lasting && count >= fault.at;
+                if hit { Err(io::Error::from_raw_os_error(fault.error)) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn entries(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<Node>)>) -> io::Result<()> {
+        let cut = self.change(dir)?;
+        apply(&mut self.live, entries.clone());
+        self.pending.push(Change { dir: dir.into(), entries });
+        if cut { Err(io::Error::other("the power went")) } else { Ok(()) }
+    }
+}
+
+fn apply(names: &mut BTreeMap<PathBuf, Node>, entries: Vec<(PathBuf, Option<Node>)>) {
+    for (path, node) in entries {
+        match node {
+            Some(node) => names.insert(path, node),
+            None => names.remove(&path),
+        };
+    }
+}
+
+fn is_dir(names: &BTreeMap<PathBuf, Node>, path: &Path) -> bool {
+    path == Path::new("/") || names.get(path) == Some(&Node::Dir)
+}
+
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap().into()
+}
+
+fn not_found() -> io::Error {
+    io::Error::from_raw_os_error(2)
+}
+
+impl Medium for FakeDisk {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut state = self.state();
+        if !is_dir(&state.live, &parent(path)) {
+            return Err(not_found());
+        }
+        if state.live.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let file = state.files.len();
+        state.files.push(Data::default());
+        state.entries(&parent(path), vec![(path.into(), Some(Node::File(file)))])?;
+        Ok(Arc::new(FakeFile { disk: self.clone(), path: path.into(), file }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut state = self.state();
+        state.read(path)?;
+        match state.live.get(path) {
+            Some(Node::File(file)) => Ok(Arc::new(FakeFile { disk: self.clone(), path: path.into(), file: *file })),
+            _ => Err(not_found()),
+        }
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        self.open(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>> {
+        let mut state = self.state();
+        state.read(dir)?;
+        if !is_dir(&state.live, dir) {
+            return Err(not_found());
+        }
+        let mut names = Vec::new();
+        for (path, node) in &state.live {
+            if let Node::File(file) = node
+                && path.parent() == Some(dir)
+            {
+                let name = path.file_name().unwrap().to_str().unwrap().to_string();
+                names.push((name, state.files[*file].live.len() as u64));
+            }
+        }
+        Ok(names)
+    }
+
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = {
+            let state = self.state();
+            dir.ancestors().filter(|dir| !is_dir(&state.live, dir)).collect()
+        };
+        for dir in missing.into_iter().rev() {
+            self.state().entries(&parent(dir), vec![(dir.into(), Some(Node::Dir))])?;
+            self.sync_dir(&parent(dir))?;
+        }
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        let node = *state.live.get(from).ok_or_else(not_found)?;
+        assert_eq!(from.parent(), to.parent(), "the store renames inside a folder only");
+        state.entries(&parent(from), vec![(from.into(), None), (to.into(), Some(node))])
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.live.contains_key(path) {
+            return Err(not_found());
+        }
+        state.entries(&parent(path), vec![(path.into(), None)])
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if state.change(dir)? {
+            return Err(io::Error::other("the power went"));
+        }
+        if !is_dir(&state.live, dir) {
+            return Err(not_found());
+        }
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut state.pending).into_iter().partition(|change| change.dir == dir);
+        state.pending = later;
+        now.into_iter().for_each(|change| apply(&mut state.durable, change.entries));
+        Ok(())
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.state().free.unwrap_or(1 << 50))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
+        let mut state = self.state();
+        if !is_dir(&state.live, &parent(path)) {
+            return Err(not_found());
+        }
+        if !state.locks.insert(path.into()) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(Held { disk: self.clone(), path: path.into() }))
+    }
+
+    fn session(&self, _: &Path) -> Option<String> {
+        Some(format!("session {}", self.state().session))
+    }
+}
+
+struct Held {
+    disk: FakeDisk,
+    path: PathBuf,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.disk.state().locks.remove(&self.path);
+    }
+}
+
+struct FakeFile {
+    disk: FakeDisk,
+    path: PathBuf,
+    file: usize,
+}
+
+impl FakeFile {
+    fn update(&self, update: Update) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let cut = match state.change(&self.path) {
+            Ok(cut) => cut,
+            Err(error) => {
+                // A disk that fills up, or fails, has often taken a part.
+                if let (Update::Write(at, bytes), false) = (&update, state.off) {
+                    let part = Update::Write(*at, bytes[..bytes.len() / 2].to_vec());
+                    part.apply(&mut state.files[self.file].live);
+                    state.files[self.file].unsynced.push(part);
+                }
+                return Err(error);
+            }
+        };
+        let data = &mut state.files[self.file];
+        update.apply(&mut data.live);
+        data.unsynced.push(update);
+        if cut { Err(io::Error::other("the power went")) } else { Ok(()) }
+    }
+}
+
+impl File for FakeFile {
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
+        self.update(Update::Write(usize::try_from(offset).unwrap(), parts.concat()))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        state.read(&self.path)?;
+        let bytes = &state.files[self.file].live;
+        let from = usize::try_from(offset).unwrap().min(bytes.len());
+        let len = buffer.len().min(bytes.len() - from);
+        buffer[..len].copy_from_slice(&bytes[from..from + len]);
+        Ok(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let done = state.change(&self.path);
+        let off = state.off;
+        let data = &mut state.files[self.file];
+        match done {
+            Ok(false) => data.unsynced.drain(..).for_each(|update| update.apply(&mut data.durable)),
+            Ok(true) => return Err(io::Error::other("the power went")),
+            // What Linux does: the pages count as clean now, are still read, and never reach the disk.
+            Err(error) => {
+                if !off {
+                    data.unsynced.clear();
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        let mut state = self.disk.state();
+        state.read(&self.path)?;
+        Ok(state.files[self.file].live.len() as u64)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.update(Update::Truncate(usize::try_from(len).unwrap()))
+    }
+
+    fn settle(&self) -> io::Result<()> {
+        self.sync_data()?;
+        let mut state = self.disk.state();
+        let data = &mut state.files[self.file];
+        data.live.clone_from(&data.durable);
+        Ok(())
+    }
+}

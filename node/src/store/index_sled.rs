@@ -1,0 +1,165 @@
+//! sled as the index. The only file that names it.
+//!
+//! Known of sled 0.34.7 and allowed for here: `flush` is not durable (it uses `sync_file_range`), damaged files make it
+//! panic, its default cache is large. It is closed durably by syncing its files; after an unclean stop of the machine the
+//! caller does not trust it and rebuilds.
+
+use std::fs;
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use fsdfs_proto::codec::{decode, encode};
+use fsdfs_proto::ids::BlockId;
+
+use super::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
+
+/// Memory for cached pages, a disk. sled goes well past it; its default of 1 GiB would eat a small server.
+const CACHE_BYTES: u64 = 16 << 20;
+/// How often buffered changes are written out. Losing them costs a scan of the tail, so seldom is fine.
+const FLUSH_EVERY_MS: u64 = 2000;
+/// Not a block id, because shorter.
+const WATERMARK_KEY: &[u8] = b"watermark";
+
+/// Makes sled indexes.
+pub(crate) struct SledIndexes;
+
+struct SledIndex {
+    path: PathBuf,
+    /// `None` once closed.
+    db: RwLock<Option<sled::Db>>,
+}
+
+impl Indexes for SledIndexes {
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn Index>, IndexError> {
+        if fresh {
+            put_aside(dir).map_err(|error| IndexError(error.to_string()))?;
+        }
+        let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
+        let db = guarded(|| Ok(config.open()?))?;
+        Ok(Arc::new(SledIndex { path: dir.into(), db: RwLock::new(Some(db)) }))
+    }
+
+    fn drop_aside(&self, dir: &Path) {
+        // What stays is seen in `used bytes` and removed the next time.
+        let _ = remove_any(&aside(dir));
+    }
+}
+
+fn aside(dir: &Path) -> PathBuf {
+    dir.with_extension("aside")
+}
+
+fn put_aside(dir: &Path) -> io::Result<()> {
+    remove_any(&aside(dir))?;
+    match fs::rename(dir, aside(dir)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// A folder, or whatever else stands there.
+fn remove_any(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Damaged files make sled panic; to the caller that is one more way to be unusable.
+fn guarded<T>(call: impl FnOnce() -> Result<T, Box<dyn std::error::Error>>) -> Result<T, IndexError> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(result) => result.map_err(|error| IndexError(error.to_string())),
+        Err(_) => Err(IndexError("sled panicked".into())),
+    }
+}
+
+impl SledIndex {
+    fn with<T>(&self, call: impl FnOnce(&sled::Db) -> Result<T, Box<dyn std::error::Error>>) -> Result<T, IndexError> {
+        let db = self.db.read().map_err(|_| IndexError("a thread panicked in the index".into()))?;
+        let db = db.as_ref().ok_or_else(|| IndexError("the index is closed".into()))?;
+        guarded(|| call(db))
+    }
+}
+
+impl Index for SledIndex {
+    fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
+        self.with(|db| Ok(db.get(id.0)?.map(|value| Entry::from_value(id, &value)).transpose()?))
+    }
+
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.as_slice()));
+        self.with(|db| {
+            let mut found = Vec::new();
+            for pair in db.range::<&[u8], _>((from, Bound::Unbounded)) {
+                let (key, value) = pair?;
+                if key == WATERMARK_KEY {
+                    continue;
+                }
+                if found.len() == max {
+                    break;
+                }
+                let id = BlockId::try_from(&key[..])?;
+                found.push((id, Entry::from_value(&id, &value)?));
+            }
+            Ok(found)
+        })
+    }
+
+    fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError> {
+        let mut batch = sled::Batch::default();
+        for (id, change) in changes {
+            match change {
+                Some(entry) => batch.insert(&id.0, entry.to_value(id)),
+                None => batch.remove(&id.0),
+            }
+        }
+        batch.insert(WATERMARK_KEY, encode(watermark));
+        self.with(|db| Ok(db.apply_batch(batch)?))
+    }
+
+    fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+        self.with(|db| Ok(db.get(WATERMARK_KEY)?.map(|value| decode(&value)).transpose()?))
+    }
+
+    fn bytes(&self) -> u64 {
+        folder_bytes(&self.path)
+    }
+
+    fn close(&self) -> Result<(), IndexError> {
+        let mut open = self.db.write().map_err(|_| IndexError("a thread panicked in the index".into()))?;
+        let Some(db) = open.take() else { return Ok(()) };
+        guarded(|| {
+            db.flush()?;
+            drop(db);
+            Ok(sync_folder(&self.path)?)
+        })
+    }
+}
+
+fn folder_bytes(dir: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => folder_bytes(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn sync_folder(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_folder(&entry.path())?;
+        } else {
+            fs::File::open(entry.path())?.sync_all()?;
+        }
+    }
+    fs::File::open(dir)?.sync_all()
+}

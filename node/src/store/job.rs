@@ -1,0 +1,111 @@
+//! What the writer of a disk is asked, and how askers are answered.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fsdfs_core::seam::{DiskDone, WriteDone};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::LogEntry;
+
+/// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
+/// promised.
+pub(crate) struct Answer {
+    done: Option<Box<dyn FnOnce(DiskDone) + Send>>,
+    otherwise: Option<DiskDone>,
+}
+
+impl Answer {
+    /// `otherwise` is said when nothing else is.
+    pub fn new(done: impl FnOnce(DiskDone) + Send + 'static, otherwise: DiskDone) -> Self {
+        Self { done: Some(Box::new(done)), otherwise: Some(otherwise) }
+    }
+
+    /// Says it.
+    pub fn give(mut self, answer: DiskDone) {
+        self.otherwise = Some(answer);
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let (Some(done), Some(answer)) = (self.done.take(), self.otherwise.take()) {
+            done(answer);
+        }
+    }
+}
+
+/// For the writer thread of one disk.
+pub(crate) enum Job {
+    /// Keep a block.
+    Write(WriteJob),
+    /// Renew blocks that are on this disk.
+    Renew(RenewJob),
+    /// The copy at this place is damaged.
+    SetAside { id: BlockId, segment: u64, offset: u64 },
+    /// Copy entries of the log to this disk.
+    Log(Arc<Vec<LogEntry>>),
+    /// Replace the copies of earlier starts.
+    Compact(Arc<Vec<LogEntry>>),
+    /// The index failed; make it anew.
+    Rebuild,
+    /// Finish and end.
+    Stop,
+}
+
+/// See [`fsdfs_core::seam::DiskRequest::Write`].
+pub(crate) struct WriteJob {
+    pub block: Block,
+    pub claim: Claim,
+    pub first_seen: u64,
+    pub charged_to: NodeId,
+    pub answer: Answer,
+    /// Disks that could not take it.
+    pub tried: Vec<DiskId>,
+    /// One of them was merely full.
+    pub full: bool,
+    /// It was sent here because the block is here: it is not sent on for that reason again.
+    pub settled: bool,
+}
+
+impl WriteJob {
+    /// Says what became of it.
+    pub fn give(self, done: WriteDone) {
+        self.answer.give(DiskDone::Written(done));
+    }
+}
+
+/// Some ids of a possession question that renews.
+pub(crate) struct RenewJob {
+    /// Ids on this disk and their places in the question.
+    pub ids: Vec<(usize, BlockId)>,
+    pub claim: Claim,
+    pub gather: Arc<Gather>,
+}
+
+/// Answers of several disks to one question; given when the last disk is done with it.
+pub(crate) struct Gather {
+    answers: Mutex<Vec<Possession>>,
+    answer: Mutex<Option<Answer>>,
+}
+
+impl Gather {
+    /// Begins with what is known already.
+    pub fn new(answers: Vec<Possession>, answer: Answer) -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::new(answers), answer: Mutex::new(Some(answer)) })
+    }
+
+    /// One more is known.
+    pub fn set(&self, place: usize, possession: Possession) {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)[place] = possession;
+    }
+}
+
+impl Drop for Gather {
+    fn drop(&mut self) {
+        let answers = std::mem::take(self.answers.get_mut().unwrap_or_else(PoisonError::into_inner));
+        if let Some(answer) = self.answer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            answer.give(DiskDone::Have(answers));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The log of facts, in the home folder and as a copy on every disk.
+//!
+//! A folder of log files. Each start opens a new file instead of appending to an old one: nothing is ever written behind
+//! a torn tail. Compaction replaces the old files by one. The order of entries means nothing, and an entry may be there
+//! twice; so every crash in between leaves at worst too much.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fsdfs_proto::codec::FormatError;
+use fsdfs_proto::record::{
+    FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogEntry, LogHeader, Marker, frame, frame_payload,
+};
+
+use super::medium::{File, Medium, publish, remove_if_there};
+use super::scan::find;
+use super::segment;
+
+/// A folder of log files.
+pub(crate) struct LogFolder {
+    medium: Arc<dyn Medium>,
+    dir: PathBuf,
+    /// Files of earlier starts.
+    old: Vec<u64>,
+    /// What the only old file holds, by which a compaction that would change nothing is noticed.
+    loaded: Option<Vec<Bytes>>,
+    current: Option<Current>,
+    next: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+struct Current {
+    file: Arc<dyn File>,
+    marker: Marker,
+    end: u64,
+    named: bool,
+}
+
+impl LogFolder {
+    /// Opens the folder, made if need be, and reads every entry in it.
+    pub fn open(medium: Arc<dyn Medium>, dir: PathBuf) -> io::Result<(Self, Vec<Bytes>)> {
+        medium.create_dir(&dir)?;
+        let mut entries = Vec::new();
+        let (mut old, mut bytes, mut next) = (Vec::new(), 0, 1);
+        for (name, len) in medium.list(&dir)? {
+            let Some(number) = number_of(&name) else { continue };
+            read_file(&*medium.open(&dir.join(&name))?, &mut entries)?;
+            old.push(number);
+            bytes += len;
+            next = number + 1;
+        }
+        let loaded = (old.len() == 1).then(|| entries.clone());
+        Ok((Self { medium, dir, old, loaded, current: None, next, bytes }, entries))
+    }
+
+    /// Appends; the entries are durable when it returns `Ok`. After an error none of them is promised and the next call
+    /// begins a new file.
+    pub fn append(&mut self, entries: &[LogEntry]) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut current = match self.current.take() {
+            Some(current) => current,
+            None => self.create()?,
+        };
+        let frames = frames(entries, &current.marker)?;
+        let parts: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+        let len: usize = frames.iter().map(Vec::len).sum();
+        // A file whose write or sync failed is dropped here and never touched again: the kernel may have forgotten the
+        // pages, so a second sync that succeeds would prove nothing.
+        current.file.write_at(&parts, current.end)?;
+        current.file.sync_data()?;
+        if !current.named {
+            self.medium.sync_dir(&self.dir)?;
+            current.named = true;
+        }
+        current.end += len as u64;
+        self.bytes += len as u64;
+        self.current = Some(current);
+        Ok(())
+    }
+
+    /// Replaces the files of earlier starts by one that holds these. What was appended since the start stays.
+    pub fn compact(&mut self, keep: &[LogEntry]) -> io::Result<()> {
+        let marker = segment::marker()?;
+        let frames = frames(keep, &marker)?;
+        let unchanged = self.loaded.take().is_some_and(|loaded| {
+            loaded.len() == frames.len() && loaded.iter().zip(&frames).all(|(old, new)| *old == new[FRAME_HEAD_BYTES..])
+        });
+        if unchanged || (keep.is_empty() && self.old.is_empty()) {
+            return Ok(());
+        }
+        let number = self.old.last().copied().unwrap_or_else(|| self.take_number());
+        let header = LogHeader { marker }.encode();
+        let file: Vec<u8> =
+            [&header[..]].into_iter().chain(frames.iter().map(Vec::as_slice)).collect::<Vec<_>>().concat();
+        publish(&*self.medium, &self.dir, &file_name(number), &file)?;
+        for old in self.old.drain(..).filter(|old| *old != number) {
+            remove_if_there(&*self.medium, &self.dir.join(file_name(old)))?;
+        }
+        self.old.push(number);
+        self.bytes = self.medium.list(&self.dir)?.iter().map(|(_, len)| len).sum();
+        Ok(())
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn create(&mut self) -> io::Result<Current> {
+        let marker = segment::marker()?;
+        let number = self.take_number();
+        let file = self.medium.create(&self.dir.join(file_name(number)))?;
+        file.write_at(&[&LogHeader { marker }.encode()], 0)?;
+        self.bytes += LOG_HEADER_BYTES as u64;
+        Ok(Current { file, marker, end: LOG_HEADER_BYTES as u64, named: false })
+    }
+
+    fn take_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
+    }
+}
+
+/// Every entry once, in the order of its first appearance.
+pub(crate) fn union(logs: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
+    let mut seen = BTreeSet::new();
+    logs.into_iter().filter(|entry| seen.insert(entry.clone())).collect()
+}
+
+fn frames(entries: &[LogEntry], marker: &Marker) -> io::Result<Vec<Vec<u8>>> {
+    let frames = entries.iter().map(|entry| frame(entry, marker));
+    frames.collect::<Result<_, _>>().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+/// Whole frames; damage between them is skipped, a torn tail ends the file.
+fn read_file(file: &dyn File, entries: &mut Vec<Bytes>) -> io::Result<()> {
+    file.settle()?;
+    let len = file.len()?;
+    let Some(marker) = read_marker(file)? else { return Ok(()) };
+    let mut at = LOG_HEADER_BYTES as u64;
+    while at < len {
+        match read_frame(file, at, &marker)? {
+            Some(payload) => {
+                at += (FRAME_HEAD_BYTES + payload.len()) as u64;
+                entries.push(payload);
+            }
+            None => match find(file, at + 1, len, &marker)? {
+                Some(next) => at = next,
+                None => break,
+            },
+        }
+    }
+    Ok(())
+}
+
+/// The header's marker. If the header is damaged, what stands at the place of the first frame, if it is one. Of a file
+/// without either no entry was promised, or the other copies have them.
+fn read_marker(file: &dyn File) -> io::Result<Option<Marker>> {
+    let mut begin = [0; LOG_HEADER_BYTES + 8];
+    let read = file.read_at(&mut begin, 0)?;
+    match LogHeader::decode(&begin[..read]) {
+        Ok(header) => Ok(Some(header.marker)),
+        // Compaction would delete what a newer version wrote.
+        Err(error @ FormatError::TooNew { .. }) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+        Err(_) => {
+            let marker = *begin.last_chunk::<8>().expect("longer than eight bytes");
+            let first = read_frame(file, LOG_HEADER_BYTES as u64, &marker)?;
+            Ok(first.map(|_| marker))
+        }
+    }
+}
+
+fn read_frame(file: &dyn File, at: u64, marker: &Marker) -> io::Result<Option<Bytes>> {
+    let mut head = [0; FRAME_HEAD_BYTES];
+    if file.read_at(&mut head, at)? < FRAME_HEAD_BYTES || head[..8] != marker[..] {
+        return Ok(None);
+    }
+    let len = u32::from_be_bytes([head[8], head[9], head[10], head[11]]) as usize;
+    if len > FRAME_PAYLOAD_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; FRAME_HEAD_BYTES + len];
+    let read = file.read_at(&mut bytes, at)?;
+    bytes.truncate(read);
+    let bytes = Bytes::from(bytes);
+    Ok(frame_payload(&bytes, marker).map(|payload| bytes.slice_ref(payload)))
+}
+
+fn file_name(number: u64) -> String {
+    format!("{number:016x}.log")
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".log").filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+/// The folder's name below a home folder or a disk.
+pub(crate) fn folder(root: &Path) -> PathBuf {
+    root.join("log")
+}

@@ -1,0 +1,93 @@
+//! The thin boundary to files. Two implementations: the real file system, and the fake disk of the tests, which keeps
+//! what is durable apart from what is merely written and can be cut at every operation. A killed process cannot show a
+//! missing sync; only that can.
+
+use std::any::Any;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the store needs of a file system.
+pub(crate) trait Medium: Send + Sync {
+    /// A new file, open for reading and writing; fails if the name is taken. Durable only after [`Medium::sync_dir`].
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// An existing file, for reading.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// An existing file, for reading and writing.
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+    /// Names and lengths of the files in a folder, ascending by name.
+    fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>>;
+    /// A folder with its parents, durable on return; fine if it exists. Only its owner may enter one that is made.
+    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Gives a file another name, in the same folder; replaces what had it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that can still be written, as the file system says.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// Excludes every other process until the result is dropped. `WouldBlock` if another holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
+    /// Names the time within which nothing written to this folder's disk can have been lost: the boot of the machine and
+    /// the mount. None if that cannot be told.
+    fn session(&self, dir: &Path) -> Option<String>;
+}
+
+/// An open file.
+pub(crate) trait File: Send + Sync {
+    /// Writes all parts one behind the other. After an error any part of them may have been written.
+    fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
+    /// Fills the buffer; less only at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Makes the bytes and the length durable. After an error nothing is known of what was written since the last time.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Its length.
+    fn len(&self) -> io::Result<u64>;
+    /// Cuts it.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Makes durable what can be read, or makes unreadable what is not durable: after a failed sync the page cache may
+    /// hold bytes that the disk never got.
+    fn settle(&self) -> io::Result<()>;
+}
+
+/// Writes a small file whole: before this returns no reader sees it, afterwards it survives a power cut.
+pub(crate) fn publish(medium: &dyn Medium, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    remove_if_there(medium, &temporary)?;
+    let file = medium.create(&temporary)?;
+    file.write_at(&[bytes], 0)?;
+    file.sync_data()?;
+    medium.rename(&temporary, &dir.join(name))?;
+    // The name lives in the folder, so the folder needs its own sync.
+    medium.sync_dir(dir)
+}
+
+/// Removes a file that may not exist.
+pub(crate) fn remove_if_there(medium: &dyn Medium, path: &Path) -> io::Result<()> {
+    match medium.remove(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Reads a small file; `None` if there is none. More than `bytes_max` is an error.
+pub(crate) fn read_small(medium: &dyn Medium, path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match medium.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let len = file.len()?;
+    if len > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is {len} bytes long", path.display())));
+    }
+    read_range(&*file, 0, len).map(Some)
+}
+
+/// Exactly these bytes; a file that ends before them is an error. The caller has bounded `len`.
+pub(crate) fn read_range(file: &dyn File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    let mut bytes = vec![0; len];
+    let read = file.read_at(&mut bytes, offset)?;
+    if read == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+}

@@ -1,0 +1,313 @@
+//! The store: blocks in segment files on one or several disks, facts in a log in the home folder and on every disk.
+//!
+//! The segments are the truth; the index (sled) only says where in them a block lies and is rebuilt whenever in doubt.
+//! One writer thread a disk takes everything that is queued, appends it, syncs once and then answers. What is answered
+//! survives a power cut; what fails is never retried on the same file. The formats are spec 06-store.
+
+mod appender;
+mod attach;
+mod disk;
+mod error;
+#[cfg(test)]
+mod fake;
+mod index;
+mod index_memory;
+mod index_sled;
+mod job;
+mod log;
+mod medium;
+mod open;
+mod plan;
+mod real;
+mod recover;
+mod scan;
+mod segment;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
+use fsdfs_proto::block::BLOCK_BYTES_MAX;
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId};
+use fsdfs_proto::message::Possession;
+use fsdfs_proto::record::{LogEntry, log_entry};
+
+use appender::Appender;
+use attach::Lock;
+pub use disk::Ledger;
+use disk::{Counters, Disk, Notices};
+pub use error::{Notice, StoreError};
+use index::Indexes;
+use job::{Answer, Job, WriteJob};
+use log::LogFolder;
+use medium::Medium;
+use open::Opener;
+use shared::{Question, Shared};
+use writer::HomeJob;
+
+/// Threads that read: enough to keep a hard disk's queue busy, few enough not to bury it.
+const READERS: usize = 4;
+/// Default of [`StoreConfig::segment_bytes`]: large enough that its footer, seal and directory entry cost nothing, small
+/// enough that rewriting one, and reserving two, is bearable.
+pub const SEGMENT_BYTES: u64 = 256 << 20;
+
+/// What to open.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// The pool whose blocks these are.
+    pub pool: PoolId,
+    /// This node.
+    pub owner: NodeId,
+    /// The home folder: the log, and which disks there are. Made if it does not exist.
+    pub home: PathBuf,
+    /// May be empty: such a node keeps facts only.
+    pub disks: Vec<DiskConfig>,
+    /// Length of a segment at most; smaller on small disks.
+    pub segment_bytes: u64,
+}
+
+/// One disk: a folder with a quota.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskConfig {
+    /// An absolute path.
+    pub path: PathBuf,
+    /// Everything fsdfs puts there counts. Two segments of it stay free, so less than about 16 MiB takes no block.
+    pub quota_bytes: u64,
+    /// If this node's disk was there and is not any more.
+    pub if_missing: IfMissing,
+}
+
+/// What to do when a folder that held a disk of this node is empty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfMissing {
+    /// Do not start: most likely it is not mounted, and blocks would fill the disk below.
+    #[default]
+    Refuse,
+    /// Start without it.
+    GoOn,
+    /// It is lost: begin a new one.
+    StartOver,
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub struct Opened {
+    /// The union of all logs.
+    pub entries: Vec<LogEntry>,
+    /// Disks that serve. Their indexes may still be loading, see [`Store::wait_ready`].
+    pub disks: Vec<DiskState>,
+}
+
+/// Counts since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CounterValues {
+    /// Times something was made durable.
+    pub syncs: u64,
+    /// Records appended.
+    pub records: u64,
+    /// Bytes appended to segments.
+    pub bytes: u64,
+    /// Blocks read.
+    pub reads: u64,
+}
+
+/// Handle to the store; clones are the same store. It is closed with the last of them.
+#[derive(Clone)]
+pub struct Store(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    home: Sender<HomeJob>,
+    readers: Sender<Question>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _home_lock: Lock,
+}
+
+impl Store {
+    /// Opens home and disks, making them if need be, and starts the threads. Indexes load behind it: until one has, its
+    /// disk answers "not yet". `notices` is called from the store's threads and must not block.
+    pub fn open(
+        config: &StoreConfig,
+        notices: impl Fn(Notice) + Send + Sync + 'static,
+    ) -> Result<(Self, Opened), StoreError> {
+        Self::open_on(Arc::new(real::RealFiles), Arc::new(index_sled::SledIndexes), config, Arc::new(notices))
+    }
+
+    /// Never blocks. `done` is called once, from a thread of the store, and must not block either.
+    pub fn submit(&self, request: DiskRequest, done: impl FnOnce(DiskDone) + Send + 'static) {
+        // A send fails only when the store is closed; then the answer is dropped and says so itself.
+        match request {
+            DiskRequest::Write { block, claim, first_seen, charged_to, disk } => {
+                let answer = Answer::new(done, DiskDone::Written(WriteDone::Failed));
+                // No reader would take its record for one; the wire refuses such a block before it comes here.
+                if !(1..=BLOCK_BYTES_MAX).contains(&block.bytes().len()) {
+                    return;
+                }
+                let tried = Vec::new();
+                let write =
+                    WriteJob { block, claim, first_seen, charged_to, answer, tried, full: false, settled: false };
+                self.0.shared.route(disk, write);
+            }
+            DiskRequest::Read { id } => {
+                let answer = Answer::new(done, DiskDone::Read(ReadDone::Failed));
+                let _ = self.0.readers.send(Question::Read(id, answer));
+            }
+            DiskRequest::Have { ids, renew } => {
+                let answer = Answer::new(done, DiskDone::Have(vec![Possession::NotYet; ids.len()]));
+                let _ = self.0.readers.send(Question::Have(ids, renew, answer));
+            }
+            DiskRequest::List { after, max } => {
+                let answer = Answer::new(done, DiskDone::List(Vec::new()));
+                let _ = self.0.readers.send(Question::List(after, max, answer));
+            }
+            DiskRequest::Log { entries } => {
+                let answer = Answer::new(done, DiskDone::Logged(false));
+                let _ = self.0.home.send(HomeJob::Append(entries, answer));
+            }
+        }
+    }
+
+    /// Reads on the calling thread, which may wait for the disk.
+    pub fn read_now(&self, id: &BlockId) -> ReadDone {
+        self.0.shared.read(id)
+    }
+
+    /// Replaces what the logs held when the store was opened by `keep`. What is logged since then stays anyway.
+    pub fn compact_log(&self, keep: Vec<LogEntry>) {
+        let _ = self.0.home.send(HomeJob::Compact(keep));
+    }
+
+    /// Disks that serve.
+    pub fn disks(&self) -> Vec<DiskState> {
+        self.0.shared.states()
+    }
+
+    /// Where the bytes of each disk are.
+    pub fn df(&self) -> Vec<(PathBuf, DiskId, Ledger)> {
+        self.0.shared.ledgers()
+    }
+
+    /// Counts since the store was opened.
+    pub fn counters(&self) -> CounterValues {
+        let Counters { syncs, records, bytes, reads } = &*self.0.shared.counters;
+        let [syncs, records, bytes, reads] = [syncs, records, bytes, reads].map(|count| count.load(Ordering::Relaxed));
+        CounterValues { syncs, records, bytes, reads }
+    }
+
+    /// Waits until every disk has its index or is out; false if that takes longer.
+    pub fn wait_ready(&self, at_most: Duration) -> bool {
+        self.0.shared.wait_ready(at_most)
+    }
+
+    /// Finishes what was asked, then ends all threads. Later requests are answered with failure.
+    pub fn close(self) {
+        self.0.stop();
+    }
+
+    fn open_on(
+        medium: Arc<dyn Medium>,
+        indexes: Arc<dyn Indexes>,
+        config: &StoreConfig,
+        notices: Notices,
+    ) -> Result<(Self, Opened), StoreError> {
+        let home = &config.home;
+        let home_error = |error| attach::home_error(home, error);
+        medium.create_dir(home).map_err(home_error)?;
+        let home_lock = attach::lock(&*medium, home)?.map_err(home_error)?;
+        let (home_log, mut logged) = LogFolder::open(medium.clone(), log::folder(home)).map_err(home_error)?;
+        let counters = Arc::new(Counters::default());
+        let opener = Opener { medium, indexes, config, notices: notices.clone(), counters: counters.clone() };
+        let mut writers = Vec::new();
+        for (appender, jobs, entries) in opener.disks()? {
+            logged.extend(entries);
+            writers.push((appender, jobs));
+        }
+        let disks: Vec<Arc<Disk>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
+        let shared = Arc::new(Shared::new(disks, notices, counters));
+        let handle = Handle::start(shared.clone(), writers, home_log, home_lock).map_err(StoreError::System)?;
+        let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
+        Ok((Self(Arc::new(handle)), Opened { entries, disks: shared.states() }))
+    }
+}
+
+impl Handle {
+    fn start(
+        shared: Arc<Shared>,
+        writers: Vec<(Appender, Receiver<Job>)>,
+        home_log: LogFolder,
+        home_lock: Lock,
+    ) -> io::Result<Self> {
+        let (home, home_jobs) = mpsc::channel();
+        let (readers, questions) = mpsc::channel();
+        let handle = Self { shared: shared.clone(), home, readers, threads: Mutex::default(), _home_lock: home_lock };
+        for (appender, jobs) in writers {
+            let shared = shared.clone();
+            handle.spawn(&format!("disk-{}", appender.disk.superblock.disk.short()), move || {
+                writer::run(appender, &jobs, &shared);
+            })?;
+        }
+        let questions = Arc::new(Mutex::new(questions));
+        for number in 0..READERS {
+            let (shared, questions) = (shared.clone(), questions.clone());
+            handle.spawn(&format!("read-{number}"), move || answer(&shared, &questions))?;
+        }
+        handle.spawn("log", move || writer::run_home(home_log, &home_jobs, &shared))?;
+        Ok(handle)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let thread = thread::Builder::new().name(format!("store-{name}")).spawn(run)?;
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
+        Ok(())
+    }
+
+    /// Readers and the log feed the writers, so they end first.
+    fn stop(&self) {
+        let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let writers: Vec<JoinHandle<()>> = threads.drain(..self.shared.disks.len().min(threads.len())).collect();
+        let _ = self.home.send(HomeJob::Stop);
+        for _ in 0..READERS {
+            let _ = self.readers.send(Question::Stop);
+        }
+        join(threads);
+        for disk in &self.shared.disks {
+            let _ = disk.queue.send(Job::Stop);
+        }
+        join(writers);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A reader thread.
+fn answer(shared: &Shared, questions: &Mutex<Receiver<Question>>) {
+    loop {
+        let next = questions.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok(Question::Stop) | Err(_) => return,
+            Ok(question) => shared.ask(question),
+        }
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    // The last handle may be dropped by an answer, on one of these threads.
+    for thread in threads.into_iter().filter(|other| other.thread().id() != thread::current().id()) {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the store panicked; its disk is checked at the next start");
+        }
+    }
+}

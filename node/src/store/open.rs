@@ -1,0 +1,91 @@
+//! Opening the disks of a store, before any thread runs.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+
+use bytes::Bytes;
+use fsdfs_proto::record::Superblock;
+
+use super::appender::Appender;
+use super::attach::{self, Attached, Lock};
+use super::disk::{Counters, Disk, DiskParts, Notices};
+use super::error::{Notice, StoreError};
+use super::index::Indexes;
+use super::job::Job;
+use super::log::{self, LogFolder};
+use super::medium::Medium;
+use super::{DiskConfig, StoreConfig};
+
+/// Segments of a disk are at most this part of its quota, so that the reserve of two is not half of a small disk.
+const SEGMENT_PART: u64 = 32;
+/// No segment is planned smaller than four of the greatest blocks.
+const SEGMENT_BYTES_MIN: u64 = 4 << 20;
+
+/// A disk's writer before its thread runs, and what the log on the disk holds.
+pub(crate) type OpenedDisk = (Appender, Receiver<Job>, Vec<Bytes>);
+
+/// Opens disks.
+pub(crate) struct Opener<'a> {
+    pub medium: Arc<dyn Medium>,
+    pub indexes: Arc<dyn Indexes>,
+    pub config: &'a StoreConfig,
+    pub notices: Notices,
+    pub counters: Arc<Counters>,
+}
+
+impl Opener<'_> {
+    /// The writer of each disk that answers, and what the log on it holds.
+    pub fn disks(&self) -> Result<Vec<OpenedDisk>, StoreError> {
+        let (medium, home) = (&*self.medium, &self.config.home);
+        let before = attach::known_disks(medium, home)?;
+        let mut known = before.clone();
+        let mut opened = Vec::new();
+        for (place, disk) in self.config.disks.iter().enumerate() {
+            if self.config.disks[..place].iter().any(|other| other.path == disk.path) {
+                return Err(StoreError::Twice { path: disk.path.clone() });
+            }
+            let path = disk.path.clone();
+            let away = |error: io::Error| (self.notices)(Notice::Gone { path, error: error.to_string() });
+            match attach::attach(medium, self.config, disk, &mut known)? {
+                Attached::Away(error) => away(error),
+                Attached::Here(superblock, lock) => match self.disk(disk, superblock, lock) {
+                    Ok(parts) => opened.push(parts),
+                    Err(error) => away(error),
+                },
+            }
+        }
+        if known != before {
+            attach::remember(medium, home, &known)?;
+        }
+        Ok(opened)
+    }
+
+    fn disk(&self, disk: &DiskConfig, superblock: Superblock, lock: Lock) -> io::Result<OpenedDisk> {
+        let segments = attach::segments(&disk.path);
+        self.medium.create_dir(&segments)?;
+        let (log, entries) = LogFolder::open(self.medium.clone(), log::folder(&disk.path))?;
+        let (queue, jobs) = mpsc::channel();
+        let parts = DiskParts {
+            path: disk.path.clone(),
+            superblock,
+            quota_bytes: disk.quota_bytes,
+            segment_bytes: segment_bytes(self.config.segment_bytes, disk.quota_bytes),
+            medium: self.medium.clone(),
+            indexes: self.indexes.clone(),
+            counters: self.counters.clone(),
+            notices: self.notices.clone(),
+            queue,
+            lock,
+        };
+        let disk = Disk::new(parts);
+        let used: u64 = self.medium.list(&segments)?.iter().map(|(_, len)| len).sum();
+        disk.keep_books(|ledger| ledger.segments = used);
+        Ok((Appender::new(Arc::new(disk), log), jobs, entries))
+    }
+}
+
+/// Small disks get small segments.
+fn segment_bytes(wanted: u64, quota: u64) -> u64 {
+    wanted.min((quota / SEGMENT_PART).max(SEGMENT_BYTES_MIN))
+}

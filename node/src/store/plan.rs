@@ -1,0 +1,143 @@
+//! What a job means for a disk: which records, and whether there is room for them. Decides, writes nothing.
+
+use bytes::Bytes;
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::{RecordHeader, RecordKind, add_claim};
+
+use super::appender::{Appender, Run};
+use super::index::{Batch, Entry, IndexError};
+use super::job::{Job, RenewJob, WriteJob};
+
+/// A lease renewed less than this ago is not written again. The shortest lease is days long, and whoever puts the same
+/// folder twice in a row, or asks again after a broken connection, should cost no disk write.
+const RENEWAL_FRESH_MS: u64 = 10 * 60 * 1000;
+/// A footer grows to at most this part of a segment: it stays in memory until the segment is sealed.
+const FOOTER_PART: u64 = 16;
+/// Or this much, in small segments.
+const FOOTER_BYTES_MIN: u64 = 64 * 1024;
+
+/// What a job means for a disk.
+pub(crate) enum Plan {
+    /// These records; then it is answered.
+    Append(Vec<(RecordHeader, Bytes)>),
+    /// There is no room for them.
+    NoRoom,
+    /// They belong into the next segment.
+    NextSegment,
+}
+
+impl Appender {
+    /// The records of one job, given what is staged before it.
+    pub fn plan(&self, job: &Job, run: &Run, batch: &Batch<'_>, now: u64) -> Result<Plan, IndexError> {
+        let records = match job {
+            Job::Write(write) => plan_write(write, batch, now)?.into_iter().collect(),
+            Job::Renew(renew) => plan_renewal(renew, batch, now)?,
+            Job::SetAside { id, segment, offset } => match batch.get(id)? {
+                Some(entry) if entry.is_whole() && (entry.segment, entry.offset) == (*segment, *offset) => {
+                    vec![(header(RecordKind::SetAside, *id, &entry), Bytes::new())]
+                }
+                _ => Vec::new(),
+            },
+            Job::Log(_) | Job::Compact(_) | Job::Rebuild | Job::Stop => Vec::new(),
+        };
+        if records.is_empty() {
+            return Ok(Plan::Append(records));
+        }
+        let heads: u64 = records.iter().map(|(header, _)| header.encode(&[0; 8]).len() as u64).sum();
+        let payloads: u64 = records.iter().map(|(_, payload)| payload.len() as u64).sum();
+        let footer = run.footer_bytes + heads;
+        let bytes = run.bytes + heads + payloads;
+        let active = self.active.as_ref().expect("a run begins with an open segment");
+        let footer = active.footer.bytes() + footer;
+        if self.disk.room(payloads > 0) < bytes + footer {
+            return Ok(Plan::NoRoom);
+        }
+        let segment_bytes = self.disk.segment_bytes;
+        let full =
+            active.end + bytes + footer > segment_bytes || footer > (segment_bytes / FOOTER_PART).max(FOOTER_BYTES_MIN);
+        let empty = active.footer.count() == 0 && run.records.is_empty();
+        Ok(if full && !empty { Plan::NextSegment } else { Plan::Append(records) })
+    }
+}
+
+/// A block that is here already is renewed, one that is damaged here is written anew.
+fn plan_write(write: &WriteJob, batch: &Batch<'_>, now: u64) -> Result<Option<(RecordHeader, Bytes)>, IndexError> {
+    let id = write.block.id();
+    let known = batch.get(&id)?;
+    if let Some(entry) = &known
+        && entry.is_whole()
+    {
+        return Ok(renewal(id, entry, write.claim, write.first_seen, now).map(|header| (header, Bytes::new())));
+    }
+    let payload = write.block.bytes().clone();
+    let mut claims = known.as_ref().map(|entry| entry.claims.clone()).unwrap_or_default();
+    add_claim(&mut claims, write.claim);
+    let header = RecordHeader {
+        kind: RecordKind::Block,
+        flags: 0,
+        payload_len: u32::try_from(payload.len()).expect("a block is at most BLOCK_BYTES_MAX long"),
+        id,
+        sequence: 0,
+        first_seen: known.map_or(write.first_seen, |entry| entry.first_seen.min(write.first_seen)),
+        renewed: now,
+        charged_to: write.charged_to,
+        claims,
+        payload_crc: crc32fast::hash(&payload),
+    };
+    Ok(Some((header, payload)))
+}
+
+fn plan_renewal(renew: &RenewJob, batch: &Batch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
+    let mut records = Vec::new();
+    for (_, id) in &renew.ids {
+        if let Some(entry) = batch.get(id)?
+            && entry.is_whole()
+            && let Some(header) = renewal(*id, &entry, renew.claim, entry.first_seen, now)
+        {
+            records.push((header, Bytes::new()));
+        }
+    }
+    Ok(records)
+}
+
+/// Places of those that are here; the others are not, or not whole, by now.
+pub(crate) fn present(renew: &RenewJob, batch: &Batch<'_>) -> Result<Vec<usize>, IndexError> {
+    let mut places = Vec::new();
+    for (place, id) in &renew.ids {
+        match batch.get(id)? {
+            Some(entry) if entry.is_whole() => places.push(*place),
+            _ => renew.gather.set(*place, Possession::No),
+        }
+    }
+    Ok(places)
+}
+
+/// The record that renews, unless it would say what the last one says.
+fn renewal(id: BlockId, entry: &Entry, claim: Claim, first_seen: u64, now: u64) -> Option<RecordHeader> {
+    let mut claims = entry.claims.clone();
+    let claimed = add_claim(&mut claims, claim);
+    // A stamp of the future is no sign of freshness: the clock may have been set back since.
+    let fresh = now.checked_sub(entry.renewed).is_some_and(|age| age < RENEWAL_FRESH_MS);
+    if fresh && !claimed && entry.is_held() && first_seen >= entry.first_seen {
+        return None;
+    }
+    let first_seen = first_seen.min(entry.first_seen);
+    Some(RecordHeader { claims, first_seen, renewed: now, ..header(RecordKind::Renewal, id, entry) })
+}
+
+/// A record without payload that repeats what is known.
+fn header(kind: RecordKind, id: BlockId, entry: &Entry) -> RecordHeader {
+    RecordHeader {
+        kind,
+        flags: 0,
+        payload_len: 0,
+        id,
+        sequence: 0,
+        first_seen: entry.first_seen,
+        renewed: entry.renewed,
+        charged_to: entry.charged_to,
+        claims: entry.claims.clone(),
+        payload_crc: 0,
+    }
+}

@@ -1,0 +1,279 @@
+//! Making the index know every record of the disk: at the start, and whenever the index failed.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fsdfs_proto::codec::encode;
+use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::record::{Footer, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+
+use super::appender::Appender;
+use super::attach;
+use super::disk::{Disk, Health};
+use super::error::Notice;
+use super::index::{Batch, Index, IndexError, Watermark};
+use super::index_memory::MemoryIndex;
+use super::medium::{publish, read_small, remove_if_there};
+use super::scan::{Walk, Walked};
+use super::segment::{self, Active};
+
+/// While the index is open: the session in which it was opened. When it was closed: up to where it went.
+const SESSION: &str = "index.session";
+/// Begins [`SESSION`] of an index that was closed.
+const CLOSED: &[u8] = b"closed ";
+/// Changes handed to the index at once.
+const BATCH_ENTRIES: usize = 4096;
+/// Indexes on the disk made anew since the start at most; whoever fails more often fails always.
+const REBUILDS_MAX: u32 = 3;
+/// Progress is told this often during a rebuild.
+const PROGRESS_STEPS: u64 = 20;
+
+/// Which index to use.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// The one on the disk.
+    Kept,
+    /// A new one on the disk.
+    Fresh,
+    /// One in memory: better than a disk that cannot be read because it has no room for an index.
+    InMemory,
+}
+
+enum Setback {
+    Disk(io::Error),
+    Index(IndexError),
+}
+
+impl From<io::Error> for Setback {
+    fn from(error: io::Error) -> Self {
+        Self::Disk(error)
+    }
+}
+
+impl From<IndexError> for Setback {
+    fn from(error: IndexError) -> Self {
+        Self::Index(error)
+    }
+}
+
+fn index_dir(disk: &Disk) -> PathBuf {
+    disk.path.join("index")
+}
+
+impl Appender {
+    /// Opens the index or makes it anew, takes in what it does not know yet, and finds the segment to go on with.
+    /// `distrust` says why the index on the disk must not be used. Afterwards the disk has an index or is out.
+    pub fn recover(&mut self, distrust: Option<String>) {
+        self.active = None;
+        self.distrusted += u32::from(distrust.is_some());
+        let mut distrust = distrust.or_else(|| self.broken_session());
+        for choice in [Choice::Kept, Choice::Fresh, Choice::InMemory] {
+            let skip = match choice {
+                Choice::Kept => distrust.is_some(),
+                Choice::Fresh => self.distrusted > REBUILDS_MAX,
+                Choice::InMemory => false,
+            };
+            if skip {
+                continue;
+            }
+            match self.load(choice, distrust.as_deref()) {
+                Ok(()) => return,
+                Err(Setback::Index(error)) => distrust = Some(error.to_string()),
+                Err(Setback::Disk(error)) => return self.disk.give_up(&error),
+            }
+        }
+        self.disk.give_up(&io::Error::other(distrust.unwrap_or_default()));
+    }
+
+    /// The index is whole and closed: the next start trusts it if it is still the same.
+    pub fn end_session(&self) -> io::Result<()> {
+        if !self.index_kept {
+            return Ok(());
+        }
+        let closed = [CLOSED, &encode(&self.watermark)].concat();
+        publish(&*self.disk.medium, &self.disk.path, SESSION, &closed)
+    }
+
+    /// After a crash of the machine sled may have lost anything: its `flush` does not reach the platter. After one of the
+    /// process alone it has not, because the page cache lives on.
+    fn broken_session(&self) -> Option<String> {
+        let disk = &self.disk;
+        let noted = read_small(&*disk.medium, &disk.path.join(SESSION), 4096).ok()??;
+        let session = disk.medium.session(&disk.path);
+        let trusted = noted.starts_with(CLOSED) || session.is_some_and(|now| now.as_bytes() == noted);
+        (!trusted).then(|| "the machine stopped without closing it".into())
+    }
+
+    fn load(&mut self, choice: Choice, why: Option<&str>) -> Result<(), Setback> {
+        let disk = self.disk.clone();
+        let segments = self.segments()?;
+        let (index, start) = open_index(&disk, choice, &segments)?;
+        let rebuilt = choice != Choice::Kept && !segments.is_empty();
+        if rebuilt {
+            let why = why.unwrap_or("it is missing").to_string();
+            (disk.notices)(Notice::RebuildStarted { path: disk.path.clone(), why });
+        }
+        self.watermark = start;
+        self.index_kept = choice != Choice::InMemory;
+        let last = segments.last().map_or(0, |(number, _)| *number);
+        self.next_segment = self.next_segment.max(last + 1);
+        let total = segments.len() as u64;
+        for (done, (number, _)) in segments.iter().enumerate().skip_while(|(_, (number, _))| *number < start.segment) {
+            self.take_in(&*index, *number, *number == last)?;
+            let done = done as u64 + 1;
+            if rebuilt && done * PROGRESS_STEPS / total != (done - 1) * PROGRESS_STEPS / total {
+                (disk.notices)(Notice::RebuildProgress { path: disk.path.clone(), done, total });
+            }
+        }
+        self.next_sequence = self.next_sequence.max(self.watermark.sequence + 1);
+        if rebuilt {
+            disk.indexes.drop_aside(&index_dir(&disk));
+        }
+        self.open_books(&*index)?;
+        disk.set_index(Some(index));
+        (disk.notices)(Notice::Ready { path: disk.path.clone(), blocks: self.watermark.blocks, rebuilt });
+        Ok(())
+    }
+
+    /// Numbers and lengths, ascending.
+    fn segments(&self) -> io::Result<Vec<(u64, u64)>> {
+        let files = self.disk.medium.list(&attach::segments(&self.disk.path))?;
+        Ok(files.into_iter().filter_map(|(name, len)| Some((segment::number_of(&name)?, len))).collect())
+    }
+
+    /// One segment. What cannot be read of it is left out, as long as the disk answers at all.
+    fn take_in(&mut self, index: &dyn Index, number: u64, last: bool) -> Result<(), Setback> {
+        match self.walk(index, number, last) {
+            Err(Setback::Disk(error)) => {
+                self.disk.fail(&error);
+                if self.disk.health() == Health::Gone { Err(Setback::Disk(error)) } else { Ok(()) }
+            }
+            other => other,
+        }
+    }
+
+    fn walk(&mut self, index: &dyn Index, number: u64, last: bool) -> Result<(), Setback> {
+        let disk = self.disk.clone();
+        let path = attach::segments(&disk.path).join(segment::file_name(number));
+        let file = disk.medium.open(&path)?;
+        // What a killed process had written but not synced counts only once it is durable.
+        if let Err(error) = file.settle() {
+            disk.fail(&error);
+        }
+        let start = self.watermark;
+        let check_from = if number == start.segment { start.offset } else { 0 };
+        let mut footer = Footer::default();
+        let mut batch = Batch::new(index, start);
+        let walk = Walk { file: &*file, disk: disk.superblock.disk, number, check_from };
+        let walked = walk.run(|placed, head| {
+            if last {
+                footer.push(placed.offset, head);
+            }
+            if placed.offset < check_from {
+                return Ok(());
+            }
+            if !placed.whole {
+                let (id, segment, offset) = (placed.header.id, placed.segment, placed.offset);
+                (disk.notices)(Notice::Damaged { path: disk.path.clone(), id, segment, offset });
+            }
+            batch.record(placed)?;
+            if batch.len() >= BATCH_ENTRIES {
+                let watermark = batch.watermark;
+                std::mem::replace(&mut batch, Batch::new(index, watermark)).apply()?;
+            }
+            Ok::<(), Setback>(())
+        })?;
+        self.watermark = batch.apply()?;
+        if walked.skipped > 0 {
+            (disk.notices)(Notice::Skipped { path: disk.path.clone(), segment: number, bytes: walked.skipped });
+        }
+        if last && disk.health() == Health::Good {
+            self.go_on_with(number, &walked, footer)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts off what a power cut left of unacknowledged records, and appends behind the rest.
+    fn go_on_with(&mut self, number: u64, walked: &Walked, footer: Footer) -> io::Result<()> {
+        let disk = &self.disk;
+        let path = attach::segments(&disk.path).join(segment::file_name(number));
+        let Some(marker) = walked.marker.filter(|_| walked.open) else {
+            // Not even its header: made, but cut before anything in it was promised.
+            if walked.marker.is_none() && walked.skipped < (SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES) as u64 {
+                remove_if_there(&*disk.medium, &path)?;
+            }
+            return Ok(());
+        };
+        let file = disk.medium.open_writable(&path)?;
+        if walked.torn > 0 {
+            file.truncate(walked.end)?;
+            file.settle()?;
+            (disk.notices)(Notice::TornTail { path: disk.path.clone(), segment: number, bytes: walked.torn });
+        }
+        self.active = Some(Active { number, file, marker, end: walked.end, footer, named: false });
+        Ok(())
+    }
+
+    /// Counts everything that lies on the disk.
+    fn open_books(&self, index: &dyn Index) -> io::Result<()> {
+        let disk = &self.disk;
+        let segments = self.segments()?.iter().map(|(_, len)| len).sum();
+        let other = disk.medium.list(&disk.path)?.iter().map(|(_, len)| len).sum();
+        let Watermark { blocks, live_bytes, .. } = self.watermark;
+        let (log, index) = (self.log.bytes, index.bytes());
+        disk.keep_books(|ledger| {
+            (ledger.segments, ledger.log, ledger.index, ledger.other) = (segments, log, index, other);
+            (ledger.blocks, ledger.live) = (blocks, live_bytes);
+        });
+        Ok(())
+    }
+}
+
+/// The index and up to where it knows the segments.
+fn open_index(disk: &Disk, choice: Choice, segments: &[(u64, u64)]) -> Result<(Arc<dyn Index>, Watermark), Setback> {
+    let id = disk.superblock.disk;
+    if choice == Choice::InMemory {
+        // Names no session, so no later start trusts what lies there. A disk too full for this note keeps the old one.
+        let _ = publish(&*disk.medium, &disk.path, SESSION, b"not used");
+        return Ok((Arc::new(MemoryIndex::default()), Watermark::empty(id)));
+    }
+    let unusable = |error: io::Error| IndexError(error.to_string());
+    let noted = read_small(&*disk.medium, &disk.path.join(SESSION), 4096).map_err(unusable)?;
+    // Before the first change: should the machine stop now, the next start must not trust the index.
+    let session = disk.medium.session(&disk.path).unwrap_or_else(|| "unknown".into());
+    publish(&*disk.medium, &disk.path, SESSION, session.as_bytes()).map_err(unusable)?;
+    let index = disk.indexes.open(&index_dir(disk), choice == Choice::Fresh)?;
+    let watermark = index.watermark()?;
+    if choice == Choice::Kept && !segments.is_empty() {
+        check_closed(watermark.as_ref(), noted.as_deref())?;
+    }
+    match watermark {
+        Some(watermark) => {
+            check_watermark(&watermark, id, segments)?;
+            Ok((index, watermark))
+        }
+        None if segments.is_empty() || choice == Choice::Fresh => Ok((index, Watermark::empty(id))),
+        None => Err(IndexError("it is missing".into()).into()),
+    }
+}
+
+/// An index that was closed must be as it was then. Whether one that was not is trusted is decided by its session.
+fn check_closed(watermark: Option<&Watermark>, noted: Option<&[u8]>) -> Result<(), IndexError> {
+    let noted = noted.ok_or_else(|| IndexError("nothing says how it was closed".into()))?;
+    let same = |closed| watermark.is_some_and(|watermark| encode(watermark) == closed);
+    match noted.strip_prefix(CLOSED) {
+        Some(closed) if !same(closed) => Err(IndexError("it is not as it was when it was closed".into())),
+        _ => Ok(()),
+    }
+}
+
+/// An index that is ahead of the segments belongs to another state of the disk.
+fn check_watermark(watermark: &Watermark, disk: DiskId, segments: &[(u64, u64)]) -> Result<(), IndexError> {
+    let len = segments.iter().find(|(number, _)| *number == watermark.segment).map(|(_, len)| *len);
+    let fits = match len {
+        Some(len) => len >= watermark.offset,
+        None => watermark.segment == 0,
+    };
+    if watermark.disk == disk && fits { Ok(()) } else { Err(IndexError("it does not fit the segments".into())) }
+}

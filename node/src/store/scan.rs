@@ -1,0 +1,156 @@
+//! Walking over a segment whose contents are not known: the footer if there is one, else record by record.
+
+use std::io;
+
+use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::record::{
+    Marker, RECORD_HEAD_BYTES_MAX, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, TRAILER_BYTES, Trailer,
+    footer_records,
+};
+
+use super::index::Placed;
+use super::medium::{File, read_range};
+
+/// Bytes looked through at once.
+const WINDOW_BYTES: usize = 256 * 1024;
+
+/// Records of a footer with their offsets, and where they end.
+type Listed = (Vec<(u64, RecordHeader)>, u64);
+
+/// What a walk over a segment found.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    /// Its marker; without one nothing in it can be read.
+    pub marker: Option<Marker>,
+    /// Its header is whole and it has no footer: it may be appended to.
+    pub open: bool,
+    /// Where its last whole record ends.
+    pub end: u64,
+    /// Bytes behind that which are no whole record.
+    pub torn: u64,
+    /// Bytes before it which are no record.
+    pub skipped: u64,
+}
+
+/// Which segment, and from where its records' payloads are checked; before that they are known to be durable.
+pub(crate) struct Walk<'a> {
+    pub file: &'a dyn File,
+    pub disk: DiskId,
+    pub number: u64,
+    pub check_from: u64,
+}
+
+impl Walk<'_> {
+    /// Shows each record, in order.
+    pub fn run<E: From<io::Error>>(&self, mut visit: impl FnMut(&Placed, &[u8]) -> Result<(), E>) -> Result<Walked, E> {
+        let len = self.file.len()?;
+        let Some((marker, whole_header)) = self.marker()? else {
+            return Ok(Walked { skipped: len, ..Walked::default() });
+        };
+        if let Some((records, end)) = self.footer(len, &marker)? {
+            for (offset, header) in records {
+                let head = header.encode(&marker);
+                visit(&self.placed(offset, header, head.len(), true), &head)?;
+            }
+            return Ok(Walked { marker: Some(marker), end, ..Walked::default() });
+        }
+        let walked = self.records(len, &marker, &mut visit)?;
+        Ok(Walked { marker: Some(marker), open: whole_header, ..walked })
+    }
+
+    /// The header's marker. If the header is damaged, what stands at the place of the first record, if it is one.
+    fn marker(&self) -> io::Result<Option<(Marker, bool)>> {
+        let mut begin = vec![0; SEGMENT_HEADER_BYTES + RECORD_HEAD_BYTES_MAX];
+        let read = self.file.read_at(&mut begin, 0)?;
+        begin.truncate(read);
+        match SegmentHeader::decode(&begin) {
+            Ok(header) if header.disk == self.disk && header.number == self.number => {
+                return Ok(Some((header.marker, true)));
+            }
+            _ => {}
+        }
+        let first = begin.get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
+        let Some(marker) = first.first_chunk::<8>() else { return Ok(None) };
+        Ok(RecordHeader::decode(first, marker).is_ok().then_some((*marker, false)))
+    }
+
+    fn footer(&self, len: u64, marker: &Marker) -> io::Result<Option<Listed>> {
+        let Some(at) = len.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
+        let trailer = read_range(self.file, at, TRAILER_BYTES as u64)?;
+        let Ok(trailer) = Trailer::decode(&trailer, len, marker) else { return Ok(None) };
+        let body = read_range(self.file, trailer.records_end, at - trailer.records_end)?;
+        Ok(footer_records(&body, &trailer).ok().map(|records| (records, trailer.records_end)))
+    }
+
+    /// A record that is not whole, and bytes that are no record, count as damage only when a whole record follows:
+    /// otherwise a power cut left them, and nobody was promised anything.
+    fn records<E: From<io::Error>>(
+        &self,
+        len: u64,
+        marker: &Marker,
+        visit: &mut impl FnMut(&Placed, &[u8]) -> Result<(), E>,
+    ) -> Result<Walked, E> {
+        let mut at = SEGMENT_HEADER_BYTES as u64;
+        let mut walked = Walked { end: at.min(len), ..Walked::default() };
+        let mut damaged: Vec<(Placed, Vec<u8>)> = Vec::new();
+        let mut gap = 0;
+        while at < len {
+            let Some((placed, head)) = self.record(at, len, marker)? else {
+                let next = find(self.file, at + 1, len, marker)?.unwrap_or(len);
+                gap += next - at;
+                at = next;
+                continue;
+            };
+            at += head.len() as u64 + u64::from(placed.header.payload_len);
+            if !placed.whole {
+                damaged.push((placed, head));
+                continue;
+            }
+            for (placed, head) in damaged.drain(..) {
+                visit(&placed, &head)?;
+            }
+            visit(&placed, &head)?;
+            walked.end = at;
+            walked.skipped += std::mem::take(&mut gap);
+        }
+        walked.torn = len - walked.end;
+        Ok(walked)
+    }
+
+    /// The record at this offset, if its header is one and the file does not end before its payload does.
+    fn record(&self, at: u64, len: u64, marker: &Marker) -> io::Result<Option<(Placed, Vec<u8>)>> {
+        let mut head = vec![0; RECORD_HEAD_BYTES_MAX];
+        let read = self.file.read_at(&mut head, at)?;
+        let Ok((header, head_len)) = RecordHeader::decode(&head[..read], marker) else { return Ok(None) };
+        head.truncate(head_len);
+        let payload_at = at + head_len as u64;
+        if payload_at + u64::from(header.payload_len) > len {
+            return Ok(None);
+        }
+        let whole =
+            at < self.check_from || header.fits(&read_range(self.file, payload_at, u64::from(header.payload_len))?);
+        Ok(Some((self.placed(at, header, head_len, whole), head)))
+    }
+
+    fn placed(&self, offset: u64, header: RecordHeader, head_len: usize, whole: bool) -> Placed {
+        let head_len = u16::try_from(head_len).expect("a header is at most RECORD_HEAD_BYTES_MAX long");
+        Placed { segment: self.number, offset, head_len, header, whole }
+    }
+}
+
+/// The next place at or after `from` where the marker stands.
+pub(crate) fn find(file: &dyn File, mut from: u64, len: u64, marker: &Marker) -> io::Result<Option<u64>> {
+    let mut window = vec![0; WINDOW_BYTES];
+    while from + marker.len() as u64 <= len {
+        let read = file.read_at(&mut window, from)?;
+        if let Some(at) = window[..read].windows(marker.len()).position(|bytes| bytes == marker) {
+            return Ok(Some(from + at as u64));
+        }
+        // The marker may lie across the border of two windows.
+        match read.checked_sub(marker.len() - 1) {
+            None | Some(0) => break,
+            Some(step) => from += step as u64,
+        }
+    }
+    Ok(None)
+}

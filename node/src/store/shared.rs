@@ -1,0 +1,283 @@
+//! What all threads of a store share: which disk does what, and the questions that touch several disks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fsdfs_core::seam::{DiskDone, DiskState, ReadDone, WriteDone};
+use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::{LogEntry, RecordInfo, add_claim};
+
+use super::appender::Bounce;
+use super::disk::{Counters, Disk, Health, Ledger, Notices};
+use super::error::Notice;
+use super::job::{Answer, Gather, Job, RenewJob, WriteJob};
+
+/// For a reader thread.
+pub(crate) enum Question {
+    Read(BlockId, Answer),
+    Have(Vec<BlockId>, Option<Claim>, Answer),
+    List(Option<BlockId>, usize, Answer),
+    Stop,
+}
+
+/// One store.
+pub(crate) struct Shared {
+    pub disks: Vec<Arc<Disk>>,
+    pub notices: Notices,
+    pub counters: Arc<Counters>,
+    wait: Mutex<Wait>,
+    settled: Condvar,
+}
+
+#[derive(Default)]
+struct Wait {
+    /// Lists asked for while an index was being made: an incomplete one would pass for the whole.
+    lists: Vec<(Option<BlockId>, usize, Answer)>,
+    told: Vec<DiskState>,
+}
+
+impl Shared {
+    pub fn new(disks: Vec<Arc<Disk>>, notices: Notices, counters: Arc<Counters>) -> Self {
+        let told = disks.iter().filter_map(|disk| disk.state()).collect();
+        let wait = Mutex::new(Wait { lists: Vec::new(), told });
+        Self { disks, notices, counters, wait, settled: Condvar::new() }
+    }
+
+    /// Disks that serve.
+    pub fn states(&self) -> Vec<DiskState> {
+        self.disks.iter().filter_map(|disk| disk.state()).collect()
+    }
+
+    /// Where the bytes are, by disk.
+    pub fn ledgers(&self) -> Vec<(PathBuf, DiskId, Ledger)> {
+        self.disks.iter().map(|disk| (disk.path.clone(), disk.superblock.disk, disk.ledger())).collect()
+    }
+
+    fn wait(&self) -> MutexGuard<'_, Wait> {
+        self.wait.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every disk has an index or is out.
+    fn is_ready(&self) -> bool {
+        self.disks.iter().all(|disk| disk.index().is_some() || disk.health() == Health::Gone)
+    }
+
+    /// Waits until every disk has an index or is out; false if that takes longer.
+    pub fn wait_ready(&self, at_most: Duration) -> bool {
+        let waited = self.settled.wait_timeout_while(self.wait(), at_most, |_| !self.is_ready());
+        waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
+    }
+
+    /// Something may have changed: tells of disks that came, went or filled up, and answers what waited for an index.
+    pub fn settled(&self) {
+        let states = self.states();
+        let mut wait = self.wait();
+        let changed = !states.iter().map(essence).eq(wait.told.iter().map(essence));
+        if changed {
+            wait.told.clone_from(&states);
+        }
+        let lists = if self.is_ready() { std::mem::take(&mut wait.lists) } else { Vec::new() };
+        drop(wait);
+        self.settled.notify_all();
+        if changed {
+            (self.notices)(Notice::Disks(states));
+        }
+        for (after, max, answer) in lists {
+            self.answer_list(after, max, answer);
+        }
+    }
+
+    /// Carries out a question on the calling thread.
+    pub fn ask(&self, question: Question) {
+        match question {
+            Question::Read(id, answer) => answer.give(DiskDone::Read(self.read(&id))),
+            Question::Have(ids, renew, answer) => self.have(&ids, renew, answer),
+            Question::List(after, max, answer) => self.answer_list(after, max, answer),
+            Question::Stop => {}
+        }
+    }
+
+    /// From the first disk that has it whole.
+    pub fn read(&self, id: &BlockId) -> ReadDone {
+        let mut worst = ReadDone::No;
+        for disk in &self.disks {
+            let before = disk.health();
+            let done = disk.read(id);
+            if disk.health() != before {
+                self.settled();
+            }
+            match done {
+                ReadDone::Found(_) => return done,
+                // A disk that is out is out: what it held is not on this node.
+                ReadDone::Failed if before == Health::Gone => {}
+                other => worst = worse(worst, other),
+            }
+        }
+        worst
+    }
+
+    fn have(&self, ids: &[BlockId], renew: Option<Claim>, answer: Answer) {
+        let mut answers = vec![Possession::No; ids.len()];
+        let mut renewals: BTreeMap<usize, Vec<(usize, BlockId)>> = BTreeMap::new();
+        for (place, id) in ids.iter().enumerate() {
+            match self.possession(id, renew.is_some()) {
+                Ok(disk) if renew.is_some() => {
+                    renewals.entry(disk).or_default().push((place, *id));
+                    answers[place] = Possession::NotYet;
+                }
+                Ok(_) => answers[place] = Possession::Yes,
+                Err(other) => answers[place] = other,
+            }
+        }
+        let gather = Gather::new(answers, answer);
+        let Some(claim) = renew else { return };
+        for (disk, ids) in renewals {
+            // If its thread has ended the job is dropped, and with it goes the answer "not yet".
+            let _ = self.disks[disk].queue.send(Job::Renew(RenewJob { ids, claim, gather: gather.clone() }));
+        }
+    }
+
+    /// The disk that holds it. A renewal also revives what is condemned.
+    fn possession(&self, id: &BlockId, renewing: bool) -> Result<usize, Possession> {
+        let mut otherwise = Possession::No;
+        for (place, disk) in self.disks.iter().enumerate() {
+            match disk.look_up(id) {
+                Ok(Some(entry)) if entry.is_held() || renewing && entry.is_whole() => return Ok(place),
+                Err(ReadDone::NotYet) => otherwise = Possession::NotYet,
+                _ => {}
+            }
+        }
+        Err(otherwise)
+    }
+
+    fn answer_list(&self, after: Option<BlockId>, max: usize, answer: Answer) {
+        match self.list(after.as_ref(), max) {
+            Some(records) => answer.give(DiskDone::List(records)),
+            None => self.wait().lists.push((after, max, answer)),
+        }
+        // The last index may have come between the question and the queue.
+        if self.is_ready() && !self.wait().lists.is_empty() {
+            self.settled();
+        }
+    }
+
+    /// Records of all disks in id order; `None` while an index is being made.
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Option<Vec<RecordInfo>> {
+        let mut merged: BTreeMap<BlockId, RecordInfo> = BTreeMap::new();
+        let mut complete_to: Option<BlockId> = None;
+        for disk in &self.disks {
+            if disk.health() == Health::Gone {
+                continue;
+            }
+            let (records, reached) = list_disk(disk, after, max)?;
+            if let Some(reached) = reached {
+                complete_to = Some(complete_to.map_or(reached, |id| id.min(reached)));
+            }
+            for record in records {
+                merged.entry(record.id).and_modify(|known| unite(known, &record)).or_insert(record);
+            }
+        }
+        let known = merged.into_values().filter(|record| complete_to.is_none_or(|to| record.id <= to));
+        Some(known.take(max).collect())
+    }
+
+    /// A block that another disk of this node holds already is renewed there instead of being stored twice.
+    pub fn route_known(&self, here: &Disk, job: Job) -> Option<Job> {
+        let Job::Write(mut write) = job else { return Some(job) };
+        if write.settled || self.disks.len() < 2 {
+            return Some(Job::Write(write));
+        }
+        let id = write.block.id();
+        let holds = |disk: &Disk| {
+            disk.health() == Health::Good && matches!(disk.look_up(&id), Ok(Some(entry)) if entry.is_whole())
+        };
+        let holder = (!holds(here)).then(|| self.disks.iter().find(|disk| holds(disk))).flatten();
+        match holder {
+            Some(holder) => {
+                write.settled = true;
+                let _ = holder.queue.send(Job::Write(write));
+                None
+            }
+            None => Some(Job::Write(write)),
+        }
+    }
+
+    /// This disk could not take it: the roomiest that was not tried yet, or the answer.
+    pub fn route_bounced(&self, here: &Disk, mut write: WriteJob, why: Bounce) {
+        write.tried.push(here.superblock.disk);
+        write.full |= why == Bounce::Full;
+        write.settled = true;
+        self.route(None, write);
+    }
+
+    /// Hands a write to the disk that was chosen for it, or to another one.
+    pub fn route(&self, chosen: Option<DiskId>, write: WriteJob) {
+        let tried: BTreeSet<DiskId> = write.tried.iter().copied().collect();
+        let open = |disk: &&Arc<Disk>| disk.health() == Health::Good && !tried.contains(&disk.superblock.disk);
+        let candidates = || self.disks.iter().filter(open);
+        let chosen = candidates().find(|disk| Some(disk.superblock.disk) == chosen);
+        // A disk whose index is being made would take it, but minutes later.
+        let roomiest = || candidates().max_by_key(|disk| (disk.index().is_some(), disk.room(true)));
+        match chosen.filter(|disk| disk.index().is_some()).or_else(roomiest) {
+            Some(disk) => {
+                let _ = disk.queue.send(Job::Write(write));
+            }
+            None if write.full || self.disks.is_empty() => write.give(WriteDone::Full),
+            None => write.give(WriteDone::Failed),
+        }
+    }
+
+    /// The same for every disk.
+    pub fn to_disks(&self, entries: &[LogEntry], job: impl Fn(Arc<Vec<LogEntry>>) -> Job) {
+        let entries = Arc::new(entries.to_vec());
+        for disk in &self.disks {
+            let _ = disk.queue.send(job(entries.clone()));
+        }
+    }
+}
+
+/// A disk's good copies after an id, and the id up to which that is all of them if there are more.
+fn list_disk(disk: &Disk, after: Option<&BlockId>, max: usize) -> Option<(Vec<RecordInfo>, Option<BlockId>)> {
+    let index = disk.index()?;
+    let mut found = Vec::new();
+    let mut after = after.copied();
+    while found.len() < max {
+        let wanted = max - found.len();
+        let page = index.list(after.as_ref(), wanted).map_err(|error| disk.distrust_index(&error)).ok()?;
+        let end = page.len() < wanted;
+        after = page.last().map(|(id, _)| *id).or(after);
+        found.extend(page.iter().filter(|(_, entry)| entry.is_held()).map(|(id, entry)| entry.info(*id)));
+        if end {
+            return Some((found, None));
+        }
+    }
+    Some((found, after))
+}
+
+/// One block on two disks of this node.
+fn unite(known: &mut RecordInfo, other: &RecordInfo) {
+    for claim in &other.claims {
+        add_claim(&mut known.claims, *claim);
+    }
+    known.first_seen = known.first_seen.min(other.first_seen);
+    known.renewed = known.renewed.max(other.renewed);
+}
+
+/// What is worth telling the engine unasked.
+fn essence(state: &DiskState) -> (DiskId, u64, u64, bool) {
+    (state.id, state.claim, state.quota_bytes, state.read_only)
+}
+
+/// Of two answers without a block, the one that promises less.
+fn worse(one: ReadDone, other: ReadDone) -> ReadDone {
+    let rank = |done: &ReadDone| match done {
+        ReadDone::No | ReadDone::Found(_) => 0,
+        ReadDone::Damaged => 1,
+        ReadDone::Failed => 2,
+        ReadDone::NotYet => 3,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}

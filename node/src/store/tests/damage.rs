@@ -1,0 +1,305 @@
+//! Damaged bytes: in records, headers, footers, logs, and records hidden in blocks.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use fsdfs_core::seam::{ReadDone, WriteDone};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::{LogEntry, Marker, RecordHeader, RecordKind, SegmentHeader};
+
+use super::rig::{ME, Rig, block, own};
+use crate::store::error::Notice;
+use crate::store::fake::Cut;
+use crate::store::job::Job;
+
+const R2: Claim = Claim::Replicas(2);
+
+/// Three sealed segments and an open one.
+fn filled() -> Rig {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    for number in 0..12 {
+        rig.write(&[(block(number, 2000), R2)]);
+    }
+    rig
+}
+
+fn segments(rig: &Rig) -> Vec<PathBuf> {
+    rig.medium.files("/disk/segments".as_ref())
+}
+
+fn len(rig: &Rig, path: &Path) -> usize {
+    let mut len = 0;
+    rig.medium.tamper(path, |bytes| len = bytes.len());
+    len
+}
+
+/// Nothing wrong is served; returns how many blocks are whole.
+fn served(rig: &mut Rig, context: &str) -> usize {
+    let mut whole = 0;
+    for (id, (bytes, _)) in rig.promised.blocks.clone() {
+        match rig.read(&id) {
+            ReadDone::Found(found) => {
+                assert_eq!(*found.bytes(), bytes, "{context}");
+                whole += 1;
+            }
+            ReadDone::Damaged | ReadDone::No => {}
+            other => panic!("{context}: {other:?}"),
+        }
+    }
+    whole
+}
+
+#[test]
+fn a_flipped_byte_is_never_served_and_costs_one_block_at_most() {
+    let rig = filled();
+    let places: Vec<(PathBuf, usize)> = segments(&rig)
+        .into_iter()
+        .flat_map(|path| (0..len(&rig, &path)).step_by(37).map(move |at| (path.clone(), at)))
+        .collect();
+    assert!(segments(&rig).len() >= 3 && places.len() > 600);
+    for (path, at) in places {
+        let context = format!("byte {at} of {}", path.display());
+        let mut rig = filled();
+        rig.medium.tamper(&path, |bytes| bytes[at] ^= 0x10);
+        assert!(served(&mut rig, &context) >= 11, "{context}");
+        // The same after the index was made anew from footers and records.
+        rig.kill();
+        rig.medium.restart(Cut::Lose);
+        rig.start().unwrap();
+        assert!(served(&mut rig, &context) >= 11, "{context}, after a rebuild");
+    }
+}
+
+#[test]
+fn a_damaged_copy_is_set_aside_and_can_be_repaired() {
+    let mut rig = filled();
+    let id = block(3, 2000).id();
+    let entry = rig.appender().disk.look_up(&id).unwrap().unwrap();
+    let path = segments(&rig)[usize::try_from(entry.segment).unwrap() - 1].clone();
+    let payload = usize::try_from(entry.offset).unwrap() + usize::from(entry.head_len);
+    rig.medium.tamper(&path, |bytes| bytes[payload + 100] ^= 1);
+
+    assert_eq!(rig.read(&id), ReadDone::Damaged);
+    let (segment, offset) = (entry.segment, entry.offset);
+    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Damaged { .. })));
+    rig.commit(vec![Job::SetAside { id, segment, offset }]);
+    assert_eq!(rig.renew(&[id], R2), [Possession::No], "a damaged copy is no copy");
+
+    // It stays set aside when the index is made anew without reading payloads.
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    assert_eq!(rig.read(&id), ReadDone::Damaged);
+
+    assert_eq!(rig.write(&[(block(3, 2000), R2)]), [WriteDone::New]);
+    rig.check("repaired");
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    rig.check("repaired, index made anew");
+}
+
+#[test]
+fn records_behind_damage_are_found() {
+    let mut rig = filled();
+    let open = segments(&rig).pop().unwrap();
+    let (last, first) = (block(11, 2000).id(), block(9, 2000).id());
+    assert_eq!(rig.appender().disk.look_up(&first).unwrap().unwrap().offset, 64, "the workload changed");
+    rig.medium.tamper(&open, |bytes| bytes[64..64 + 150].fill(0));
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    assert!(matches!(rig.read(&last), ReadDone::Found(_)));
+    assert_eq!(rig.read(&first), ReadDone::No);
+    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Skipped { .. })));
+}
+
+#[test]
+fn a_record_hidden_in_a_block_is_not_believed() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    let victim = block(1, 900);
+    rig.write(&[(victim.clone(), R2)]);
+    // Whoever gets a block stored knows the format, but not the segment's marker.
+    let delete = RecordHeader {
+        kind: RecordKind::Delete,
+        flags: 0,
+        payload_len: 0,
+        id: victim.id(),
+        sequence: u64::MAX,
+        first_seen: 0,
+        renewed: 0,
+        charged_to: ME,
+        claims: Vec::new(),
+        payload_crc: 0,
+    };
+    let planted = delete.encode(b"guessed!").repeat(8);
+    let planted = Block::new(Bytes::from(planted));
+    rig.write(&[(planted.clone(), R2), (block(2, 900), R2)]);
+    let entry = rig.appender().disk.look_up(&planted.id()).unwrap().unwrap();
+    let offset = usize::try_from(entry.offset).unwrap();
+    rig.medium.tamper(&segments(&rig)[0], |bytes| bytes[offset + 30] ^= 1);
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    assert!(matches!(rig.read(&victim.id()), ReadDone::Found(_)));
+}
+
+#[test]
+fn no_two_segments_share_a_marker() {
+    let rig = filled();
+    let mut markers = Vec::new();
+    for path in segments(&rig) {
+        rig.medium.tamper(&path, |bytes| markers.push(SegmentHeader::decode(bytes).unwrap().marker));
+    }
+    let segments = markers.len();
+    markers.sort_unstable();
+    markers.dedup();
+    assert_eq!(markers.len(), segments);
+    assert!(!markers.contains(&[0; 8]));
+}
+
+/// A record as it would lie in the segment with this header.
+fn record(marker: &Marker, kind: RecordKind, id: BlockId, sequence: u64, payload: &[u8]) -> Vec<u8> {
+    let header = RecordHeader {
+        kind,
+        flags: 0,
+        payload_len: u32::try_from(payload.len()).unwrap(),
+        id,
+        sequence,
+        first_seen: 5,
+        renewed: 6,
+        charged_to: ME,
+        claims: vec![R2],
+        payload_crc: crc32fast::hash(payload),
+    };
+    [&header.encode(marker)[..], payload].concat()
+}
+
+#[test]
+fn a_damaged_copy_does_not_displace_a_good_one() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    let good = block(1, 500);
+    rig.write(&[(good.clone(), R2), (block(2, 500), R2)]);
+    rig.kill();
+    rig.medium.tamper(&segments(&rig)[0], |bytes| {
+        let marker = SegmentHeader::decode(bytes).unwrap().marker;
+        let mut torn = record(&marker, RecordKind::Block, good.id(), 100, good.bytes());
+        *torn.last_mut().unwrap() ^= 1;
+        bytes.extend(torn);
+        bytes.extend(record(&marker, RecordKind::Renewal, block(2, 500).id(), 101, b""));
+    });
+    rig.start().unwrap();
+    rig.check_started("a second, damaged copy");
+    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Damaged { .. })));
+}
+
+#[test]
+fn condemned_revived_deleted_and_unknown_records_are_understood() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    let [kept, condemned, revived, deleted] = [1, 2, 3, 4].map(|number| block(number, 500));
+    for block in [&kept, &condemned, &revived, &deleted] {
+        rig.write(&[(block.clone(), R2)]);
+    }
+    rig.kill();
+    let path = segments(&rig)[0].clone();
+    rig.medium.tamper(&path, |bytes| {
+        let marker = SegmentHeader::decode(bytes).unwrap().marker;
+        let record = |kind, id, sequence, payload| record(&marker, kind, id, sequence, payload);
+        bytes.extend(record(RecordKind::Condemn, condemned.id(), 100, b""));
+        bytes.extend(record(RecordKind::Condemn, revived.id(), 101, b""));
+        bytes.extend(record(RecordKind::Unknown(200), kept.id(), 102, b"of a later version"));
+        bytes.extend(record(RecordKind::Renewal, revived.id(), 103, b""));
+        bytes.extend(record(RecordKind::Delete, deleted.id(), 104, b""));
+        bytes.extend(record(RecordKind::Renewal, deleted.id(), 105, b""));
+    });
+    rig.start().unwrap();
+    for block in [&kept, &condemned, &revived] {
+        assert!(matches!(rig.read(&block.id()), ReadDone::Found(_)));
+    }
+    assert_eq!(rig.read(&deleted.id()), ReadDone::No);
+    let held = |rig: &mut Rig, block: &Block| rig.appender().disk.look_up(&block.id()).unwrap().unwrap().is_held();
+    assert!(held(&mut rig, &kept) && held(&mut rig, &revived) && !held(&mut rig, &condemned));
+    assert_eq!(rig.renew(&[condemned.id()], R2), [Possession::Yes]);
+    assert!(held(&mut rig, &condemned), "a renewal revives");
+    assert!(rig.appender().next_sequence > 105);
+}
+
+#[test]
+fn a_damaged_log_loses_one_entry_and_its_copy_has_it() {
+    let entries: Vec<LogEntry> = (0..20).map(own).collect();
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    entries.iter().for_each(|entry| assert!(rig.log(std::slice::from_ref(entry))));
+    rig.kill();
+    let home = rig.medium.files("/home/log".as_ref()).pop().unwrap();
+    for at in 0..len(&rig, &home) {
+        rig.medium.tamper(&home, |bytes| bytes[at] ^= 4);
+        rig.start().unwrap();
+        rig.check_started(&format!("byte {at}, with the copy"));
+        rig.kill();
+        rig.medium.tamper(&home, |bytes| bytes[at] ^= 4);
+    }
+    rig.medium.unmount("/disk".as_ref());
+    for at in (0..len(&rig, &home)).step_by(5) {
+        rig.medium.tamper(&home, |bytes| bytes[at] ^= 4);
+        let (_, kept) =
+            crate::store::log::LogFolder::open(std::sync::Arc::new(rig.medium.clone()), "/home/log".into()).unwrap();
+        assert!(kept.len() >= 19, "byte {at}: {} of 20", kept.len());
+        rig.medium.tamper(&home, |bytes| bytes[at] ^= 4);
+    }
+}
+
+#[test]
+fn logs_of_a_newer_version_are_not_touched() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.log(&[own(1)]);
+    rig.kill();
+    let home = rig.medium.files("/home/log".as_ref()).pop().unwrap();
+    rig.medium.tamper(&home, |bytes| {
+        bytes[8] = 9;
+        let crc = crc32fast::hash(&bytes[..20]);
+        bytes[20..24].copy_from_slice(&crc.to_be_bytes());
+    });
+    assert!(rig.start().unwrap_err().to_string().contains("update fsdfs"));
+}
+
+#[test]
+fn unfinished_bytes_at_the_end_are_cut_off() {
+    let mut rig = filled();
+    rig.kill();
+    let open = segments(&rig).pop().unwrap();
+    let whole = len(&rig, &open);
+    for torn in [vec![0; 5000], vec![0xff; 1], vec![7; 700]] {
+        rig.medium.tamper(&open, |bytes| bytes.extend(&torn));
+        rig.start().unwrap();
+        rig.check_started("torn tail");
+        assert_eq!(len(&rig, &open), whole);
+        rig.kill();
+    }
+    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::TornTail { bytes: 5000, .. })));
+}
+
+#[test]
+fn what_was_reported_at_a_start_is_durable() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.log(&[own(1)]);
+    // Killed between the write and the sync of the home log.
+    rig.medium.cut_after(2);
+    assert!(!rig.log(&[own(2)]));
+    rig.kill();
+    rig.medium.power_without_loss();
+    rig.start().unwrap();
+    assert!(rig.entries().contains(&own(2)));
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    assert!(rig.entries().contains(&own(2)), "once shown, it stays");
+}

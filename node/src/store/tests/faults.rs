@@ -1,0 +1,244 @@
+//! Disks that fill up or fail at every single operation.
+
+use std::path::PathBuf;
+
+use fsdfs_core::seam::{ReadDone, WriteDone};
+use fsdfs_proto::message::{Claim, Possession};
+
+use super::rig::{DAY, Rig, block, own};
+use crate::store::disk::Health;
+use crate::store::error::Notice;
+use crate::store::fake::{Cut, EIO, ENOSPC, Fault};
+
+const R2: Claim = Claim::Replicas(2);
+
+fn fault(at: u64, error: i32, lasting: bool, reads: bool) -> Option<Fault> {
+    Some(Fault { reads, at, lasting, below: PathBuf::from("/"), error })
+}
+
+fn steps(rig: &mut Rig) -> Vec<WriteDone> {
+    let mut done = Vec::new();
+    for round in 0..6 {
+        done.extend(rig.write(&[(block(round * 10, 900), R2), (block(round * 10 + 1, 2500), R2)]));
+        rig.log(&[own(round)]);
+    }
+    done
+}
+
+fn after_every_fault(error: i32, lasting: bool, check: impl Fn(&mut Rig, &[WriteDone], &str)) {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    let before = rig.medium.changes();
+    steps(&mut rig);
+    for at in 1..=rig.medium.changes() - before {
+        for cut in [Cut::Lose, Cut::Keep, Cut::Tear(at)] {
+            let mut rig = Rig::new();
+            rig.start().unwrap();
+            rig.medium.break_with(fault(at, error, lasting, false));
+            let done = steps(&mut rig);
+            let context = format!("fault {error} at {at}, lasting {lasting}, then {cut:?}");
+            check(&mut rig, &done, &context);
+            rig.medium.break_with(None);
+            rig.check(&context);
+            rig.kill();
+            rig.medium.restart(cut);
+            rig.start().unwrap();
+            rig.check_started(&context);
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    after_every_fault(ENOSPC, false, |rig, done, context| {
+        assert!(!done.contains(&WriteDone::Failed), "{context}: {done:?}");
+        assert!(done.iter().filter(|done| **done == WriteDone::Full).count() <= 4, "{context}: {done:?}");
+        assert_eq!(rig.appender().disk.health(), Health::Good, "{context}");
+        assert_eq!(rig.write(&[(block(500, 900), R2)]), [WriteDone::New], "{context}");
+    });
+}
+
+#[test]
+fn a_disk_that_stays_full_refuses_everything() {
+    after_every_fault(ENOSPC, true, |rig, _, context| {
+        assert_eq!(rig.write(&[(block(500, 900), R2)]), [WriteDone::Full], "{context}");
+        assert_eq!(rig.appender().disk.health(), Health::Good, "{context}");
+    });
+}
+
+#[test]
+fn a_failing_disk_takes_nothing_more_but_is_read() {
+    after_every_fault(EIO, false, |rig, done, context| {
+        let failing = rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Failing { .. }));
+        let home_only = done.iter().all(|done| *done == WriteDone::New);
+        assert!(failing || home_only, "{context}: {done:?}");
+        if failing {
+            assert!(rig.appender().disk.state().unwrap().read_only, "{context}");
+            assert_eq!(rig.write(&[(block(500, 900), R2)]), [WriteDone::Failed], "{context}");
+        }
+    });
+}
+
+#[test]
+fn a_dead_disk_fails_everything_without_a_panic() {
+    after_every_fault(EIO, true, |rig, _, context| {
+        let done = rig.write(&[(block(500, 900), R2)]);
+        assert_eq!(done, [WriteDone::Failed], "{context}");
+    });
+}
+
+#[test]
+fn a_bad_sector_is_no_dead_disk() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 900), R2), (block(2, 900), R2)]);
+    rig.medium.break_with(Some(Fault { below: "/disk/segments".into(), ..fault(2, EIO, false, true).unwrap() }));
+    assert_eq!(rig.read(&block(1, 900).id()), ReadDone::Failed);
+    assert_eq!(rig.appender().disk.health(), Health::Failing);
+    assert!(matches!(rig.read(&block(2, 900).id()), ReadDone::Found(_)));
+}
+
+#[test]
+fn an_unmounted_disk_is_taken_out() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 900), R2)]);
+    rig.medium.unmount("/disk".as_ref());
+    assert_eq!(rig.read(&block(1, 900).id()), ReadDone::Failed);
+    assert_eq!(rig.appender().disk.state(), None);
+    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Gone { .. })));
+}
+
+#[test]
+fn read_errors_at_the_start_never_panic_and_never_serve_wrong() {
+    for at in 1..60 {
+        for lasting in [false, true] {
+            let mut rig = Rig::new();
+            rig.start().unwrap();
+            steps(&mut rig);
+            rig.kill();
+            rig.medium.restart(Cut::Lose);
+            rig.medium.break_with(fault(at, EIO, lasting, true));
+            let started = rig.start().is_ok();
+            rig.medium.break_with(None);
+            if started {
+                for (id, (bytes, _)) in rig.promised.blocks.clone() {
+                    if let ReadDone::Found(found) = rig.read(&id) {
+                        assert_eq!(*found.bytes(), bytes);
+                    }
+                }
+            }
+            rig.kill();
+            rig.medium.restart(Cut::Lose);
+            rig.start().unwrap();
+            rig.check_started(&format!("read error at {at}, lasting {lasting}"));
+        }
+    }
+}
+
+#[test]
+fn the_quota_is_never_exceeded_and_renewals_fit_when_blocks_do_not() {
+    let mut rig = Rig::new();
+    rig.quota = 200_000;
+    rig.start().unwrap();
+    let mut full = 0;
+    for number in 0..200 {
+        let done = rig.write(&[(block(number, 1500), R2)]);
+        full += usize::from(done == [WriteDone::Full]);
+        let used: usize = rig.medium.files("/disk".as_ref()).iter().map(|path| file_len(&rig, path)).sum();
+        assert!(used <= 200_000, "{used} bytes used");
+        assert_eq!(rig.appender().disk.ledger().used(), used as u64);
+    }
+    assert!(full > 50, "{full} of 200 refused");
+    for number in 1000.. {
+        if rig.write(&[(block(number, 1), R2)]) == [WriteDone::Full] {
+            break;
+        }
+    }
+    assert!(rig.appender().disk.state().unwrap().read_only);
+    rig.now += DAY;
+    let ids: Vec<_> = rig.promised.blocks.keys().copied().take(20).collect();
+    assert!(rig.renew(&ids, R2).iter().all(|answer| *answer == Possession::Yes));
+    rig.check("a full disk");
+}
+
+fn file_len(rig: &Rig, path: &std::path::Path) -> usize {
+    let mut len = 0;
+    rig.medium.tamper(path, |bytes| len = bytes.len());
+    len
+}
+
+#[test]
+fn a_file_system_without_room_counts_as_full() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 900), R2)]);
+    rig.medium.set_free(10_000);
+    assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Full]);
+    assert!(rig.appender().disk.state().unwrap().read_only);
+    rig.medium.set_free(1 << 30);
+    assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::New]);
+}
+
+#[test]
+fn an_index_that_fails_is_made_anew() {
+    for fail_after in 0..12 {
+        for times in [1, 2, 5, 40] {
+            let mut rig = Rig::new();
+            rig.start().unwrap();
+            rig.write(&[(block(1, 900), R2)]);
+            *rig.indexes.fail_after.lock().unwrap() = Some((fail_after, times));
+            for round in 2..10 {
+                rig.write(&[(block(round, 900), R2)]);
+                rig.read(&block(1, 900).id());
+                if rig.appender().disk.index().is_none() {
+                    rig.appender().recover(Some("it failed".into()));
+                }
+            }
+            *rig.indexes.fail_after.lock().unwrap() = None;
+            let context = format!("{times} failures after {fail_after}");
+            rig.check(&context);
+            rig.kill();
+            rig.start().unwrap();
+            rig.check_started(&context);
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_is_not_mistaken_for_durable() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 900), R2)]);
+    // The second change is the sync. What was written can still be read, but the kernel has given it up.
+    rig.medium.break_with(fault(2, EIO, false, false));
+    assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Failed]);
+    rig.medium.break_with(None);
+    rig.kill();
+    rig.start().unwrap();
+    rig.write(&[(block(2, 900), R2)]);
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    rig.check_started("after a failed sync");
+    assert_eq!(rig.promised.blocks.len(), 2);
+}
+
+#[test]
+fn what_a_killed_process_wrote_counts_only_once_it_is_durable() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 900), R2)]);
+    // Killed between the write and the sync.
+    rig.medium.cut_after(2);
+    rig.write(&[(block(2, 900), R2)]);
+    rig.kill();
+    rig.medium.power_without_loss();
+    rig.start().unwrap();
+    assert!(matches!(rig.read(&block(2, 900).id()), ReadDone::Found(_)));
+    assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Already]);
+    rig.kill();
+    rig.medium.restart(Cut::Lose);
+    rig.start().unwrap();
+    rig.check_started("after the cut");
+}

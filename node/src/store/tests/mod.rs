@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used)]
+
+mod cuts;
+mod damage;
+mod faults;
+mod files;
+mod rig;
+mod several;

@@ -1,0 +1,300 @@
+//! A store on a fake disk, driven without threads, and a model of what it promised.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use fsdfs_core::seam::{DiskDone, ReadDone, WriteDone};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::{LogEntry, Own, log_entry};
+
+use crate::store::appender::{Appender, Left};
+use crate::store::disk::Counters;
+use crate::store::error::{Notice, StoreError};
+use crate::store::fake::FakeDisk;
+use crate::store::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
+use crate::store::index_memory::MemoryIndex;
+use crate::store::job::{Answer, Gather, Job, RenewJob, WriteJob};
+use crate::store::log::{self, LogFolder};
+use crate::store::medium::Medium;
+use crate::store::open::Opener;
+use crate::store::{DiskConfig, IfMissing, StoreConfig};
+
+pub const POOL: PoolId = PoolId([1; 32]);
+pub const ME: NodeId = NodeId([2; 32]);
+pub const DAY: u64 = 24 * 60 * 60 * 1000;
+
+pub fn config(disks: &[(&str, u64)]) -> StoreConfig {
+    let disks = disks.iter().map(|(path, quota)| disk(path, *quota)).collect();
+    StoreConfig { pool: POOL, owner: ME, home: "/home".into(), disks, segment_bytes: 8192 }
+}
+
+pub fn disk(path: &str, quota_bytes: u64) -> DiskConfig {
+    DiskConfig { path: path.into(), quota_bytes, if_missing: IfMissing::Refuse }
+}
+
+/// Random-looking bytes that the number determines.
+pub fn block(number: u64, len: usize) -> Block {
+    let mut rng = fastrand::Rng::with_seed(number);
+    Block::new(std::iter::repeat_with(|| rng.u8(..)).take(len).collect())
+}
+
+pub fn own(seq: u64) -> LogEntry {
+    LogEntry::Own(Own { writer: Writer([7; 8]), seq })
+}
+
+/// Indexes that outlive a restart, as files do, and fail when they are told to.
+#[derive(Default)]
+pub struct MemoryIndexes {
+    kept: Mutex<BTreeMap<PathBuf, Arc<MemoryIndex>>>,
+    /// Calls of `get` and `apply` until each fails, and how many do.
+    pub fail_after: Arc<Mutex<Option<(u32, u32)>>>,
+    pub opened_fresh: Mutex<u32>,
+}
+
+struct Failing(Arc<MemoryIndex>, Arc<Mutex<Option<(u32, u32)>>>);
+
+impl Indexes for MemoryIndexes {
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn Index>, IndexError> {
+        let mut kept = self.kept.lock().unwrap();
+        if fresh {
+            *self.opened_fresh.lock().unwrap() += 1;
+            kept.remove(dir);
+        }
+        let index = kept.entry(dir.into()).or_default().clone();
+        Ok(Arc::new(Failing(index, self.fail_after.clone())))
+    }
+
+    fn drop_aside(&self, _: &Path) {}
+}
+
+impl Failing {
+    fn step(&self) -> Result<(), IndexError> {
+        match self.1.lock().unwrap().as_mut() {
+            Some((0, 0)) | None => Ok(()),
+            Some((0, left)) => {
+                *left -= 1;
+                Err(IndexError("it was told to fail".into()))
+            }
+            Some((wait, _)) => {
+                *wait -= 1;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Index for Failing {
+    fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
+        self.step()?;
+        self.0.get(id)
+    }
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError> {
+        self.0.list(after, max)
+    }
+    fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError> {
+        self.step()?;
+        self.0.apply(changes, watermark)
+    }
+    fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+        self.0.watermark()
+    }
+    fn bytes(&self) -> u64 {
+        0
+    }
+    fn close(&self) -> Result<(), IndexError> {
+        Ok(())
+    }
+}
+
+/// What was acknowledged.
+#[derive(Clone, Default)]
+pub struct Promised {
+    pub blocks: BTreeMap<BlockId, (Bytes, BTreeSet<Claim>)>,
+    pub log: Vec<LogEntry>,
+}
+
+/// The writing half of one disk and the log of the home folder.
+pub struct Rig {
+    pub medium: FakeDisk,
+    pub indexes: Arc<MemoryIndexes>,
+    pub notices: Arc<Mutex<Vec<Notice>>>,
+    pub promised: Promised,
+    pub now: u64,
+    pub quota: u64,
+    open: Option<(Appender, LogFolder, Vec<LogEntry>)>,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Self {
+            medium: FakeDisk::default(),
+            indexes: Arc::default(),
+            notices: Arc::default(),
+            promised: Promised::default(),
+            now: 1_000 * DAY,
+            quota: 1 << 30,
+            open: None,
+        }
+    }
+
+    /// Opens it as a start does.
+    pub fn start(&mut self) -> Result<(), StoreError> {
+        self.open = None;
+        let config = config(&[("/disk", self.quota)]);
+        let medium: Arc<dyn Medium> = Arc::new(self.medium.clone());
+        let home_error = |error| StoreError::Home { path: "/home".into(), error };
+        medium.create_dir(&config.home).map_err(home_error)?;
+        let (home, mut entries) = LogFolder::open(medium.clone(), "/home/log".into()).map_err(home_error)?;
+        let notices = self.notices.clone();
+        let opener = Opener {
+            medium,
+            indexes: self.indexes.clone(),
+            config: &config,
+            notices: Arc::new(move |notice| notices.lock().unwrap().push(notice)),
+            counters: Arc::new(Counters::default()),
+        };
+        let (mut appender, _, copied) =
+            opener.disks()?.pop().ok_or_else(|| home_error(std::io::Error::other("the disk is out")))?;
+        entries.extend(copied);
+        appender.recover(None);
+        let entries = log::union(entries).iter().map(|payload| log_entry(payload)).collect();
+        self.open = Some((appender, home, entries));
+        Ok(())
+    }
+
+    pub fn appender(&mut self) -> &mut Appender {
+        &mut self.open.as_mut().unwrap().0
+    }
+
+    pub fn home(&mut self) -> &mut LogFolder {
+        &mut self.open.as_mut().unwrap().1
+    }
+
+    pub fn entries(&self) -> &[LogEntry] {
+        &self.open.as_ref().unwrap().2
+    }
+
+    /// Ends the process without a word.
+    pub fn kill(&mut self) {
+        self.open = None;
+    }
+
+    pub fn commit(&mut self, jobs: Vec<Job>) -> Left {
+        let now = self.now;
+        let Some((appender, ..)) = &mut self.open else { return Left::default() };
+        let left = appender.commit(jobs, now);
+        if appender.disk.index().is_none() && !left.waiting.is_empty() {
+            appender.recover(Some("it failed".into()));
+            return appender.commit(left.waiting, now);
+        }
+        left
+    }
+
+    /// Writes blocks in one commit and notes what was promised.
+    pub fn write(&mut self, blocks: &[(Block, Claim)]) -> Vec<WriteDone> {
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let jobs = blocks.iter().enumerate().map(|(place, (block, claim))| {
+            let done = done.clone();
+            let note = move |answer| done.lock().unwrap().push((place, answer));
+            Job::Write(write_job(block.clone(), *claim, self.now, note))
+        });
+        let left = self.commit(jobs.collect());
+        for (write, why) in left.bounced {
+            let full = why == crate::store::appender::Bounce::Full;
+            write.give(if full { WriteDone::Full } else { WriteDone::Failed });
+        }
+        let mut done = std::mem::take(&mut *done.lock().unwrap());
+        done.sort_by_key(|(place, _)| *place);
+        let mut answers = Vec::new();
+        for ((block, claim), (_, answer)) in blocks.iter().zip(done) {
+            let DiskDone::Written(answer) = answer else { panic!("{answer:?}") };
+            if matches!(answer, WriteDone::New | WriteDone::Already) {
+                self.promise(block, *claim);
+            }
+            answers.push(answer);
+        }
+        answers
+    }
+
+    fn promise(&mut self, block: &Block, claim: Claim) {
+        let promised = self.promised.blocks.entry(block.id()).or_insert((block.bytes().clone(), BTreeSet::new()));
+        promised.1.insert(claim);
+    }
+
+    /// Asks with renewal.
+    pub fn renew(&mut self, ids: &[BlockId], claim: Claim) -> Vec<Possession> {
+        let done = Arc::new(Mutex::new(None));
+        let note = done.clone();
+        let answer = Answer::new(move |answer| *note.lock().unwrap() = Some(answer), DiskDone::Have(Vec::new()));
+        let gather = Gather::new(vec![Possession::NotYet; ids.len()], answer);
+        let ids_at = ids.iter().copied().enumerate().collect();
+        self.commit(vec![Job::Renew(RenewJob { ids: ids_at, claim, gather })]);
+        let Some(DiskDone::Have(answers)) = done.lock().unwrap().take() else { panic!("no answer") };
+        for (id, answer) in ids.iter().zip(&answers) {
+            if *answer == Possession::Yes {
+                self.promised.blocks.get_mut(id).unwrap().1.insert(claim);
+            }
+        }
+        answers
+    }
+
+    pub fn log(&mut self, entries: &[LogEntry]) -> bool {
+        let Some((_, home, _)) = &mut self.open else { return false };
+        let durable = home.append(entries).is_ok();
+        if durable {
+            self.promised.log.extend_from_slice(entries);
+            self.commit(vec![Job::Log(Arc::new(entries.to_vec()))]);
+        }
+        durable
+    }
+
+    pub fn read(&mut self, id: &BlockId) -> ReadDone {
+        self.appender().disk.read(id)
+    }
+
+    /// Everything that was promised is there, and nothing is served that is wrong.
+    #[track_caller]
+    pub fn check(&mut self, context: &str) {
+        let Promised { blocks, .. } = self.promised.clone();
+        for (id, (bytes, claims)) in &blocks {
+            match self.read(id) {
+                ReadDone::Found(block) => assert_eq!(block.bytes(), bytes, "{context}"),
+                other => panic!("{context}: {id:?} is {other:?}; {:?}", self.notices.lock().unwrap()),
+            }
+            let entry = self.appender().disk.look_up(id).unwrap().unwrap();
+            let kept: BTreeSet<Claim> = entry.claims.iter().copied().collect();
+            let greatest = |claims: &BTreeSet<Claim>| {
+                claims.iter().copied().filter(|claim| matches!(claim, Claim::Replicas(_))).max()
+            };
+            assert!(greatest(&kept) >= greatest(claims), "{context}: claims of {id:?} are {kept:?}");
+        }
+    }
+}
+
+impl Rig {
+    /// After a start: the same, and the log.
+    #[track_caller]
+    pub fn check_started(&mut self, context: &str) {
+        self.check(context);
+        for entry in &self.promised.log {
+            assert!(self.entries().contains(entry), "{context}: {entry:?} is lost");
+        }
+    }
+}
+
+pub fn write_job(block: Block, claim: Claim, now: u64, done: impl FnOnce(DiskDone) + Send + 'static) -> WriteJob {
+    WriteJob {
+        block,
+        claim,
+        first_seen: now,
+        charged_to: ME,
+        answer: Answer::new(done, DiskDone::Written(WriteDone::Failed)),
+        tried: Vec::new(),
+        full: false,
+        settled: false,
+    }
+}

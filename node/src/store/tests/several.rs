@@ -1,0 +1,315 @@
+//! The whole store with its threads: several disks, routing, questions over all of them.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
+
+use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
+use crate::store::error::{Notice, StoreError};
+use crate::store::fake::{Cut, EIO, FakeDisk, Fault};
+use crate::store::{IfMissing, Opened, Store, StoreConfig};
+
+const R2: Claim = Claim::Replicas(2);
+const SOON: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+struct World {
+    medium: FakeDisk,
+    indexes: Arc<MemoryIndexes>,
+    notices: Arc<Mutex<Vec<Notice>>>,
+}
+
+impl World {
+    #[allow(clippy::needless_pass_by_value)]
+    fn open(&self, config: StoreConfig) -> Result<(Store, Opened), StoreError> {
+        let notices = self.notices.clone();
+        let note = Arc::new(move |notice| notices.lock().unwrap().push(notice));
+        let opened = Store::open_on(Arc::new(self.medium.clone()), self.indexes.clone(), &config, note)?;
+        assert!(opened.0.wait_ready(SOON));
+        Ok(opened)
+    }
+
+    fn noticed(&self, what: impl Fn(&Notice) -> bool) -> bool {
+        self.notices.lock().unwrap().iter().any(what)
+    }
+}
+
+fn ask(store: &Store, request: DiskRequest) -> DiskDone {
+    let (done, answer) = mpsc::channel();
+    store.submit(request, move |answer| done.send(answer).unwrap());
+    answer.recv_timeout(SOON).unwrap()
+}
+
+fn write(store: &Store, block: &Block, disk: Option<DiskId>) -> WriteDone {
+    let request = DiskRequest::Write { block: block.clone(), claim: R2, first_seen: 1, charged_to: ME, disk };
+    let DiskDone::Written(done) = ask(store, request) else { panic!() };
+    done
+}
+
+fn read(store: &Store, id: BlockId) -> ReadDone {
+    let DiskDone::Read(done) = ask(store, DiskRequest::Read { id }) else { panic!() };
+    done
+}
+
+fn have(store: &Store, ids: &[BlockId], renew: Option<Claim>) -> Vec<Possession> {
+    let DiskDone::Have(answers) = ask(store, DiskRequest::Have { ids: ids.to_vec(), renew }) else { panic!() };
+    answers
+}
+
+fn list(store: &Store, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
+    let DiskDone::List(records) = ask(store, DiskRequest::List { after, max }) else { panic!() };
+    records
+}
+
+fn two() -> StoreConfig {
+    config(&[("/one", 1 << 30), ("/two", 1 << 30)])
+}
+
+#[test]
+fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
+    let world = World::default();
+    let (store, opened) = world.open(two()).unwrap();
+    let disks: Vec<DiskId> = opened.disks.iter().map(|disk| disk.id).collect();
+    assert_eq!(disks.len(), 2);
+    let blocks: Vec<Block> = (0..40).map(|number| block(number, 800)).collect();
+    for (number, block) in blocks.iter().enumerate() {
+        assert_eq!(write(&store, block, Some(disks[number % 2])), WriteDone::New);
+    }
+    let spread: Vec<u64> = store.df().iter().map(|(_, _, ledger)| ledger.blocks).collect();
+    assert_eq!(spread, [20, 20]);
+    for block in &blocks {
+        assert_eq!(read(&store, block.id()), ReadDone::Found(block.clone()));
+        assert_eq!(store.read_now(&block.id()), ReadDone::Found(block.clone()));
+    }
+    // Sent to the other disk, it is not stored a second time.
+    assert_eq!(write(&store, &blocks[0], Some(disks[1])), WriteDone::Already);
+    assert_eq!(store.df().iter().map(|(_, _, ledger)| ledger.blocks).sum::<u64>(), 40);
+
+    let ids: Vec<BlockId> = blocks.iter().map(Block::id).chain([block(99, 1).id()]).collect();
+    for renew in [None, Some(Claim::Replicas(5))] {
+        let answers = have(&store, &ids, renew);
+        assert!(answers[..40].iter().all(|answer| *answer == Possession::Yes));
+        assert_eq!(answers[40], Possession::No);
+    }
+    let mut listed = Vec::new();
+    loop {
+        let page = list(&store, listed.last().map(|record: &RecordInfo| record.id), 7);
+        listed.extend(page.clone());
+        if page.len() < 7 {
+            break;
+        }
+    }
+    let mut expected: Vec<BlockId> = blocks.iter().map(Block::id).collect();
+    expected.sort_unstable();
+    assert_eq!(listed.iter().map(|record| record.id).collect::<Vec<_>>(), expected);
+    assert!(
+        listed
+            .iter()
+            .all(|record| record.claims == [Claim::Replicas(5)] && record.len == 800 && record.first_seen == 1)
+    );
+    store.close();
+}
+
+#[test]
+fn a_full_disk_hands_over_to_the_next_and_the_last_says_so() {
+    let world = World::default();
+    let (store, opened) = world.open(config(&[("/one", 60_000), ("/two", 120_000)])).unwrap();
+    let small = opened.disks.iter().find(|disk| disk.quota_bytes == 60_000).unwrap().id;
+    let done: Vec<WriteDone> = (0..120).map(|number| write(&store, &block(number, 1500), Some(small))).collect();
+    let stored = done.iter().filter(|done| **done == WriteDone::New).count();
+    assert!(stored > 50 && done.last() == Some(&WriteDone::Full), "{stored} stored, then {:?}", done.last());
+    for (_, _, ledger) in store.df() {
+        assert!(ledger.used() <= ledger.quota && ledger.blocks > 10, "{ledger:?}");
+    }
+    assert!(store.disks().iter().all(|disk| disk.read_only));
+}
+
+#[test]
+fn a_disk_that_dies_is_taken_out_and_the_node_serves_on() {
+    let world = World::default();
+    let (store, opened) = world.open(two()).unwrap();
+    let one = opened.disks[0].id;
+    let other = opened.disks[1].id;
+    write(&store, &block(1, 800), Some(one));
+    write(&store, &block(2, 800), Some(other));
+    let fault = |reads| Fault { reads, at: 1, lasting: true, below: "/one".into(), error: EIO };
+    world.medium.break_with(Some(fault(true)));
+    assert_eq!(read(&store, block(1, 800).id()), ReadDone::Failed);
+    assert_eq!(store.disks().iter().map(|disk| disk.id).collect::<Vec<_>>(), [other]);
+    assert!(world.noticed(|notice| matches!(notice, Notice::Disks(states) if states.len() == 1)));
+    assert!(matches!(read(&store, block(2, 800).id()), ReadDone::Found(_)));
+    assert_eq!(write(&store, &block(3, 800), Some(one)), WriteDone::New, "another disk takes it");
+    assert_eq!(have(&store, &[block(3, 800).id()], Some(R2)), [Possession::Yes]);
+    assert_eq!(list(&store, None, 10).len(), 2);
+    store.close();
+
+    // At the next start it does not answer either.
+    let opened = world.open(two()).unwrap();
+    assert_eq!(opened.1.disks.len(), 1);
+    drop(opened);
+    world.medium.break_with(None);
+    let (store, opened) = world.open(two()).unwrap();
+    assert_eq!(opened.disks.len(), 2);
+    assert!(matches!(read(&store, block(1, 800).id()), ReadDone::Found(_)));
+}
+
+#[test]
+fn a_failed_write_is_taken_by_the_other_disk() {
+    let world = World::default();
+    let (store, opened) = world.open(two()).unwrap();
+    let one = opened.disks[0].id;
+    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
+    assert_eq!(write(&store, &block(1, 800), Some(one)), WriteDone::New);
+    let failing = store.disks().into_iter().find(|disk| disk.id == one).unwrap();
+    assert!(failing.read_only);
+}
+
+#[test]
+fn the_log_is_the_union_of_all_copies_without_capabilities_on_disks() {
+    let world = World::default();
+    let (store, _) = world.open(two()).unwrap();
+    let secret = LogEntry::Capability(CapabilityEntry { volume: POOL.volume(), text: "fsdfs-cap-1:secret".into() });
+    let entries = vec![own(1), secret.clone(), own(2)];
+    assert_eq!(ask(&store, DiskRequest::Log { entries: entries.clone() }), DiskDone::Logged(true));
+    store.close();
+    let (store, opened) = world.open(two()).unwrap();
+    assert_eq!(opened.entries, entries);
+    store.compact_log(vec![secret.clone(), own(2)]);
+    assert_eq!(ask(&store, DiskRequest::Log { entries: vec![own(3)] }), DiskDone::Logged(true));
+    store.close();
+
+    for disk in ["/one/log", "/two/log"] {
+        for path in world.medium.files(disk.as_ref()) {
+            world.medium.tamper(&path, |bytes| assert!(!bytes.windows(6).any(|window| window == b"secret")));
+        }
+    }
+    let (store, opened) = world.open(two()).unwrap();
+    assert_eq!(opened.entries, [secret, own(2), own(3)]);
+    store.close();
+    world.medium.files("/home/log".as_ref()).iter().for_each(|path| world.medium.tamper(path, Vec::clear));
+    let (_, opened) = world.open(two()).unwrap();
+    assert_eq!(opened.entries, [own(2), own(3)], "the disks have what is not secret");
+}
+
+#[test]
+fn a_home_folder_that_fails_confirms_nothing_and_recovers() {
+    let world = World::default();
+    let (store, _) = world.open(config(&[])).unwrap();
+    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/home".into(), error: EIO }));
+    assert_eq!(ask(&store, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(false));
+    assert!(world.noticed(|notice| matches!(notice, Notice::LogFailed { .. })));
+    world.medium.break_with(None);
+    assert_eq!(ask(&store, DiskRequest::Log { entries: vec![own(2)] }), DiskDone::Logged(true));
+    drop(store);
+    world.medium.restart(Cut::Lose);
+    let (_, opened) = world.open(config(&[])).unwrap();
+    assert!(opened.entries.contains(&own(2)));
+}
+
+#[test]
+fn a_node_without_disks_answers() {
+    let world = World::default();
+    let (store, opened) = world.open(config(&[])).unwrap();
+    assert!(opened.disks.is_empty());
+    assert_eq!(write(&store, &block(1, 10), None), WriteDone::Full);
+    assert_eq!(read(&store, block(1, 10).id()), ReadDone::No);
+    assert_eq!(have(&store, &[block(1, 10).id()], Some(R2)), [Possession::No]);
+    assert!(list(&store, None, 10).is_empty());
+    let other = store.clone();
+    store.close();
+    assert_eq!(read(&other, block(1, 10).id()), ReadDone::Failed);
+    assert_eq!(ask(&other, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(false));
+}
+
+#[test]
+fn disks_of_others_and_missing_disks_are_refused() {
+    let world = World::default();
+    world.open(two()).unwrap();
+    let mut other_pool = two();
+    other_pool.pool = fsdfs_proto::ids::PoolId([8; 32]);
+    other_pool.home = "/elsewhere".into();
+    assert!(matches!(world.open(other_pool), Err(StoreError::ForeignPool { .. })));
+    let mut other_node = two();
+    other_node.owner = fsdfs_proto::ids::NodeId([8; 32]);
+    other_node.home = "/elsewhere".into();
+    assert!(matches!(world.open(other_node), Err(StoreError::ForeignOwner { .. })));
+    let twice = config(&[("/one", 1 << 30), ("/one", 1 << 30)]);
+    assert!(matches!(world.open(twice), Err(StoreError::Twice { .. })));
+    let running = world.open(two()).unwrap();
+    assert!(matches!(world.open(two()), Err(StoreError::InUse { .. })));
+    drop(running);
+
+    world.medium.unmount("/one".as_ref());
+    assert!(matches!(world.open(two()), Err(StoreError::Missing { .. })));
+    let mut without = two();
+    without.disks[0].if_missing = IfMissing::GoOn;
+    assert_eq!(world.open(without).unwrap().1.disks.len(), 1);
+    let mut anew = two();
+    anew.disks[0].if_missing = IfMissing::StartOver;
+    assert_eq!(world.open(anew).unwrap().1.disks.len(), 2);
+    assert_eq!(world.open(two()).unwrap().1.disks.len(), 2, "the new disk is known now");
+}
+
+#[test]
+fn a_disk_that_was_elsewhere_is_claimed_anew() {
+    let world = World::default();
+    let claims = |world: &World, config: StoreConfig| -> Vec<u64> {
+        world.open(config).unwrap().1.disks.iter().map(|disk| disk.claim).collect()
+    };
+    assert_eq!(claims(&world, two()), [1, 1]);
+    assert_eq!(claims(&world, two()), [1, 1]);
+    let mut other_home = two();
+    other_home.home = "/elsewhere".into();
+    assert_eq!(claims(&world, other_home), [2, 2]);
+    assert_eq!(claims(&world, two()), [3, 3], "the first home notices that they were away");
+    assert_eq!(claims(&world, two()), [3, 3]);
+}
+
+#[test]
+fn many_writers_share_syncs() {
+    let world = World::default();
+    let (store, _) = world.open(StoreConfig { segment_bytes: 4 << 20, ..config(&[("/one", 1 << 30)]) }).unwrap();
+    let before = store.counters();
+    let (done, answers) = mpsc::channel();
+    for number in 0..500 {
+        let done = done.clone();
+        let request =
+            DiskRequest::Write { block: block(number, 100), claim: R2, first_seen: 1, charged_to: ME, disk: None };
+        store.submit(request, move |answer| done.send(answer).unwrap());
+    }
+    for _ in 0..500 {
+        assert_eq!(answers.recv_timeout(SOON).unwrap(), DiskDone::Written(WriteDone::New));
+    }
+    let counted = store.counters();
+    assert_eq!(counted.records - before.records, 500);
+    assert!(counted.syncs - before.syncs < 500, "{counted:?}");
+}
+
+#[test]
+fn a_renewal_that_is_not_durable_is_no_yes() {
+    let world = World::default();
+    let (store, opened) = world.open(two()).unwrap();
+    write(&store, &block(1, 800), Some(opened.disks[0].id));
+    write(&store, &block(2, 800), Some(opened.disks[1].id));
+    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
+    let ids = [block(1, 800).id(), block(2, 800).id(), block(3, 800).id()];
+    let more = Some(Claim::Replicas(7));
+    assert_eq!(have(&store, &ids, more), [Possession::NotYet, Possession::Yes, Possession::No]);
+    assert_eq!(have(&store, &ids, None), [Possession::Yes, Possession::Yes, Possession::No]);
+}
+
+#[test]
+fn what_is_no_block_is_refused() {
+    let world = World::default();
+    let (store, _) = world.open(two()).unwrap();
+    assert_eq!(write(&store, &block(1, 0), None), WriteDone::Failed);
+    assert_eq!(write(&store, &block(1, fsdfs_proto::block::BLOCK_BYTES_MAX + 1), None), WriteDone::Failed);
+    assert_eq!(write(&store, &block(1, fsdfs_proto::block::BLOCK_BYTES_MAX), None), WriteDone::New);
+    assert!(matches!(read(&store, block(1, fsdfs_proto::block::BLOCK_BYTES_MAX).id()), ReadDone::Found(_)));
+}
