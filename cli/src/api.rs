@@ -1,0 +1,180 @@
+//! The user's own daemon as verbs see it: patient where waiting helps, and with every refusal turned into a sentence.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use fsdfs_node::control_client::{ControlClient, ControlError, Download};
+use fsdfs_node::home::Home;
+use fsdfs_proto::control::{self, Code, Edit, Edited, Entry, Page, Stat, Written};
+
+use crate::outcome::{Problem, Stop};
+use crate::program::Program;
+use crate::remote::RemotePath;
+
+/// Entries asked for at once: enough to hide the round trip, few enough to show the first at once.
+pub const PAGE: usize = 1_000;
+
+/// A daemon that has just started answers "not yet" until it has heard of the others.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A handle on the daemon. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct Api {
+    client: ControlClient,
+    program: Program,
+    home: Home,
+}
+
+type Answer<T> = Result<T, ControlError>;
+
+impl Api {
+    /// A handle on the daemon that `client` leads to; nothing is asked yet.
+    pub fn new(client: ControlClient, program: Program, home: Home) -> Self {
+        Self { client, program, home }
+    }
+
+    /// For requests that wait for nothing.
+    pub fn client(&self) -> &ControlClient {
+        &self.client
+    }
+
+    /// Does it again while the daemon says that it is too early or that too much is under way.
+    pub async fn patiently<T, F>(&self, ask: impl FnMut() -> F) -> Answer<T>
+    where
+        F: Future<Output = Answer<T>>,
+    {
+        let waits = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(1))
+            .with_total_delay(Some(PATIENCE))
+            .without_max_times()
+            .with_jitter();
+        let is_early = |error: &ControlError| matches!(error.code(), Some(Code::NotYet | Code::Busy));
+        ask.retry(waits).when(is_early).await
+    }
+
+    /// The entry, or none if there is none.
+    pub async fn find(&self, path: &RemotePath) -> Answer<Option<Entry>> {
+        match self.stat(path, false).await {
+            Ok(stat) => Ok(Some(stat.entry)),
+            Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
+            // A file where a folder would have to be: below it is nothing.
+            Err(error) if error.code() == Some(Code::NotAFolder) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything about an entry.
+    pub async fn stat(&self, path: &RemotePath, blocks: bool) -> Answer<Stat> {
+        let bytes = path.bytes();
+        self.patiently(|| self.client.stat(&path.volume, &bytes, blocks)).await
+    }
+
+    /// One page of a folder.
+    pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> Answer<Page> {
+        let bytes = path.bytes();
+        self.patiently(|| self.client.list(&path.volume, &bytes, after, PAGE)).await
+    }
+
+    /// Many small changes in one commit.
+    pub async fn edit(&self, volume: &str, edits: Vec<Edit>) -> Answer<Edited> {
+        let edits = control::Edits { volume: volume.to_owned(), edits };
+        self.patiently(|| self.client.edit(&edits)).await
+    }
+
+    /// Stores a small file whose bytes are here.
+    pub async fn put_bytes(&self, path: &RemotePath, attrs: control::Attrs, bytes: Bytes) -> Answer<Written> {
+        let to = path.bytes();
+        self.patiently(|| self.client.put(&path.volume, &to, attrs, bytes.clone())).await
+    }
+
+    /// Opens a file for reading.
+    pub async fn download(&self, path: &RemotePath, range: Option<(u64, Option<u64>)>) -> Answer<Download> {
+        let bytes = path.bytes();
+        self.patiently(|| self.client.download(&path.volume, &bytes, range)).await
+    }
+
+    /// Whether everything else would fail, too, or would have to be undone: there is no point in going on.
+    pub fn is_final(error: &ControlError) -> bool {
+        match error {
+            ControlError::NotRunning { .. } | ControlError::Client(_) | ControlError::BadAnswer(_) => true,
+            ControlError::Broken(_) => false,
+            ControlError::Refused(refused) => matches!(
+                refused.code,
+                Code::NoSpace | Code::Forbidden | Code::NotYet | Code::Clock | Code::Twin | Code::Disk | Code::Stopping
+            ),
+        }
+    }
+
+    /// What is wrong in a sentence, and what to do.
+    pub fn problem(&self, error: &ControlError) -> Problem {
+        match error {
+            ControlError::NotRunning { .. } => self.not_running(),
+            ControlError::Refused(error) => {
+                let (what, next) = (self.program.in_hint(&error.error), self.program.in_hint(&error.hint));
+                Problem { what, next, code: Some(error.code) }
+            }
+            ControlError::Broken(_) if self.is_down() => Problem::new(
+                "fsdfs stopped in the middle of it",
+                format!(
+                    "see its log, start it again, and do this again (that is safe): {}",
+                    self.program.command("up")
+                ),
+            ),
+            ControlError::Broken(broken) => Problem::new(
+                format!("the connection to the daemon broke{}", causes(broken)),
+                format!(
+                    "do it again; it is safe. If it stays so, see the daemon's log, or: {}",
+                    self.program.command("status")
+                ),
+            ),
+            ControlError::BadAnswer(_) => Problem::new(
+                error.to_string(),
+                format!("stop it: {}   then start it: {}", self.program.command("down"), self.program.command("up")),
+            ),
+            ControlError::Client(_) => Problem::new(format!("{error}{}", causes(error)), ""),
+        }
+    }
+
+    /// The same, ready to end a verb with.
+    pub fn stop(&self, error: &ControlError) -> Stop {
+        self.problem(error).into()
+    }
+
+    fn is_down(&self) -> bool {
+        self.knock().is_err()
+    }
+
+    /// The plain system error, which an HTTP client hides.
+    fn knock(&self) -> io::Result<UnixStream> {
+        UnixStream::connect(self.home.socket())
+    }
+
+    fn not_running(&self) -> Problem {
+        let home = crate::text::escape::name(self.home.dir().as_os_str().as_encoded_bytes());
+        if self.knock().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+            let next = "run this as its user, or have its owner set control_group in config.toml";
+            return Problem::new(format!("this user may not use the node of {home}"), next);
+        }
+        let up = self.program.command("up");
+        if self.home.has_pool() {
+            let service = "installed as a service: systemctl --user start fsdfs";
+            Problem::new(
+                format!("fsdfs is not running with the home folder {home}"),
+                format!("start it: {up}   ({service})"),
+            )
+        } else {
+            let join = self.program.command("join TICKET");
+            let next = format!("start a new pool: {up}\n  or join a friend's: {join}");
+            Problem::new(format!("there is no pool in {home} yet"), next)
+        }
+    }
+}
+
+/// What lies behind an error. (Its own text names a URL that means nothing to a person.)
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source()).map(|cause| format!(": {cause}")).collect()
+}

@@ -1,0 +1,376 @@
+//! Reads a local tree for `put`: one open folder a level, one entry at a time, so that memory does not grow with the tree.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+
+use super::{Attrs, special};
+
+/// What a scan finds, parents before their content.
+#[derive(Debug)]
+pub struct Found {
+    /// Names from the source down; empty = the source itself.
+    pub path: Vec<Vec<u8>>,
+    /// As they were when it was found.
+    pub attrs: Attrs,
+    /// What it is.
+    pub what: What,
+}
+
+/// A kind of entry.
+#[derive(Debug)]
+pub enum What {
+    /// Its content follows.
+    Folder,
+    /// Open for reading.
+    File(OpenFile),
+    /// With its target.
+    Link(Vec<u8>),
+}
+
+/// What a scan could not take along. It goes on with the rest.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {why}", crate::text::escape::name(shown))]
+pub struct Skipped {
+    /// The path for people.
+    pub shown: Vec<u8>,
+    /// Why.
+    #[source]
+    pub why: SkipReason,
+}
+
+/// Why something was not taken along.
+#[derive(Debug, thiserror::Error)]
+pub enum SkipReason {
+    /// Pipes, sockets and devices have no content. Not a failure.
+    #[error("skipped: it is {0}, not a file")]
+    Special(&'static str),
+    /// The store must not be put into itself. Not a failure.
+    #[error("skipped: fsdfs itself keeps its data there")]
+    OwnData,
+    /// The system refused.
+    #[error("cannot be read: {0}")]
+    Unreadable(#[from] io::Error),
+}
+
+impl From<rustix::io::Errno> for SkipReason {
+    fn from(errno: rustix::io::Errno) -> Self {
+        Self::Unreadable(errno.into())
+    }
+}
+
+/// A file opened before it is read, so that a file renamed over it meanwhile does not mix in.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// To be read by offset: handles to one file share their position.
+    pub file: File,
+    /// When it was opened.
+    pub size: u64,
+    stamp: Stamp,
+}
+
+/// What changes when content changes: size, modification time, status time.
+type Stamp = (i64, (i64, u64), (i64, u64));
+
+fn stamp(stat: &Stat) -> Stamp {
+    (stat.st_size, (stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec))
+}
+
+impl OpenFile {
+    fn new(fd: OwnedFd, stat: &Stat) -> Self {
+        Self { file: fd.into(), size: u64::try_from(stat.st_size).unwrap_or(0), stamp: stamp(stat) }
+    }
+
+    /// A second handle to the same file that can tell whether it changed since it was opened.
+    pub fn watch(&self) -> io::Result<Watch> {
+        Ok(Watch { file: self.file.try_clone()?, stamp: self.stamp })
+    }
+}
+
+/// Tells whether a file changed while it was read.
+#[derive(Debug)]
+pub struct Watch {
+    file: File,
+    stamp: Stamp,
+}
+
+impl Watch {
+    /// Whether size and times are what they were.
+    pub fn is_unchanged(&self) -> bool {
+        fstat(&self.file).is_ok_and(|stat| stamp(&stat) == self.stamp)
+    }
+
+    /// The same file as it is now.
+    pub fn reopen(&self) -> io::Result<(OpenFile, Attrs)> {
+        let file = self.file.try_clone()?;
+        let stat = fstat(&file)?;
+        Ok((OpenFile::new(file.into(), &stat), Attrs::of(&stat)))
+    }
+}
+
+/// Folders that are not to be entered, by device and inode: fsdfs's own.
+pub type OwnFolders = BTreeSet<(u64, u64)>;
+
+/// Remembers a folder by what it is, not by its name.
+pub fn own_folder(path: &Path) -> Option<(u64, u64)> {
+    rustix::fs::stat(path).ok().map(|stat| identity(&stat))
+}
+
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+/// A walk through one source.
+pub struct Scan {
+    source: Vec<u8>,
+    own: OwnFolders,
+    /// What the next call hands out: the source itself.
+    first: Option<Result<Found, Skipped>>,
+    /// Open folders from the source down; the last is being read.
+    levels: Vec<Dir>,
+    /// Names that lead to the last of `levels`.
+    path: Vec<Vec<u8>>,
+}
+
+impl Scan {
+    /// Starts at `source`. A symlink is taken as a link, unless a slash is written behind it.
+    pub fn new(source: &Path, own: OwnFolders) -> Result<Self, Skipped> {
+        let mut scan = Self {
+            source: source.as_os_str().as_bytes().to_vec(),
+            own,
+            first: None,
+            levels: Vec::new(),
+            path: Vec::new(),
+        };
+        let found = scan.look(None, source.as_os_str().as_bytes());
+        scan.first = Some(Ok(found.map_err(|why| scan.skipped(None, why))?));
+        Ok(scan)
+    }
+
+    /// Looks at `name` in the open folder `at`; a folder becomes the last of `levels`.
+    fn look(&mut self, at: Option<&OwnedFd>, name: &[u8]) -> Result<Found, SkipReason> {
+        let at = at.map_or(CWD, OwnedFd::as_fd);
+        // Looked at before it is opened: opening a device or pipe can do things.
+        let stat = statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let attrs = Attrs::of(&stat);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if self.own.contains(&identity(&stat)) => Err(SkipReason::OwnData),
+            FileType::Directory => {
+                let open = openat(at, name, flags | OFlags::DIRECTORY, Mode::empty())?;
+                self.levels.push(Dir::new(open)?);
+                Ok(Found { path: Vec::new(), attrs, what: What::Folder })
+            }
+            FileType::RegularFile => {
+                let open = openat(at, name, flags, Mode::empty())?;
+                let stat = fstat(&open)?;
+                match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::RegularFile => {
+                        let file = OpenFile::new(open, &stat);
+                        Ok(Found { path: Vec::new(), attrs: Attrs::of(&stat), what: What::File(file) })
+                    }
+                    _ => Err(SkipReason::Special(special(stat.st_mode))),
+                }
+            }
+            FileType::Symlink => {
+                let target = readlinkat(at, name, Vec::new())?.into_bytes();
+                Ok(Found { path: Vec::new(), attrs, what: What::Link(target) })
+            }
+            _ => Err(SkipReason::Special(special(stat.st_mode))),
+        }
+    }
+
+    fn next_below(&mut self) -> Option<Result<Found, Skipped>> {
+        loop {
+            let name = match self.levels.last_mut()?.read() {
+                Some(Ok(entry)) => entry.file_name().to_bytes().to_vec(),
+                Some(Err(errno)) => {
+                    let skipped = self.skipped(None, errno.into());
+                    self.leave();
+                    return Some(Err(skipped));
+                }
+                None => {
+                    self.leave();
+                    continue;
+                }
+            };
+            if name == b"." || name == b".." {
+                continue;
+            }
+            return Some(self.enter(name));
+        }
+    }
+
+    fn enter(&mut self, name: Vec<u8>) -> Result<Found, Skipped> {
+        let depth = self.levels.len();
+        let fd = self.levels.last().map(|dir| dir.fd().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)));
+        let taken = match fd {
+            Some(Ok(fd)) => self.look(Some(&fd), &name),
+            Some(Err(errno)) => Err(errno.into()),
+            None => unreachable!("enter is called while a folder is open"),
+        };
+        let mut found = taken.map_err(|why| self.skipped(Some(&name), why))?;
+        found.path = self.path.iter().cloned().chain([name.clone()]).collect();
+        if self.levels.len() > depth {
+            self.path.push(name);
+        }
+        Ok(found)
+    }
+
+    fn leave(&mut self) {
+        self.levels.pop();
+        self.path.pop();
+    }
+
+    fn skipped(&self, name: Option<&[u8]>, why: SkipReason) -> Skipped {
+        let mut shown = self.source.clone();
+        for name in self.path.iter().map(Vec::as_slice).chain(name) {
+            if !shown.ends_with(b"/") {
+                shown.push(b'/');
+            }
+            shown.extend_from_slice(name);
+        }
+        Skipped { shown, why }
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Found, Skipped>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.first.take().or_else(|| self.next_below())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn names(scan: Scan) -> (BTreeSet<String>, Vec<String>) {
+        let mut found = BTreeSet::new();
+        let mut skipped = Vec::new();
+        for item in scan {
+            match item {
+                Ok(entry) => {
+                    let path =
+                        entry.path.iter().map(|name| crate::text::escape::name(name)).collect::<Vec<_>>().join("/");
+                    let kind = match entry.what {
+                        What::Folder => "/".to_owned(),
+                        What::File(open) => format!(" {}", open.size),
+                        What::Link(target) => format!(" -> {}", crate::text::escape::name(&target)),
+                    };
+                    found.insert(path + &kind);
+                }
+                Err(skip) => skipped.push(skip.to_string()),
+            }
+        }
+        (found, skipped)
+    }
+
+    #[test]
+    fn everything_is_found_once() {
+        let temp = tempfile::tempdir().expect("temp");
+        let root = temp.path().join("root");
+        fs::create_dir_all(root.join("a/b/c")).expect("dirs");
+        fs::create_dir(root.join("empty")).expect("dir");
+        fs::write(root.join("a/file"), b"12345").expect("file");
+        fs::write(root.join("line\nbreak"), b"").expect("file");
+        fs::write(root.join(OsStr::from_bytes(b"caf\xe9")), b"1").expect("file");
+        symlink("/etc/passwd", root.join("out")).expect("link");
+        symlink("gone", root.join("a/b/dangling")).expect("link");
+        rustix::fs::mknodat(CWD, root.join("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("fifo");
+
+        let (found, skipped) = names(Scan::new(&root, OwnFolders::new()).expect("readable"));
+        let expected = [
+            "/",
+            "a/",
+            "a/b/",
+            "a/b/c/",
+            "a/b/dangling -> gone",
+            "a/file 5",
+            "caf\\xe9 1",
+            "empty/",
+            "line\\nbreak 0",
+            "out -> /etc/passwd",
+        ];
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+        assert_eq!(skipped, [format!("{}/pipe: skipped: it is a pipe, not a file", root.display())]);
+    }
+
+    #[test]
+    fn a_symlink_as_source_is_a_link_unless_a_slash_follows() {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::create_dir(temp.path().join("real")).expect("dir");
+        symlink("real", temp.path().join("link")).expect("link");
+        let (found, _) = names(Scan::new(&temp.path().join("link"), OwnFolders::new()).expect("readable"));
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [" -> real"]);
+        let slash = temp.path().join("link").into_os_string();
+        let slash = [slash.as_bytes(), b"/"].concat();
+        let (found, _) = names(Scan::new(Path::new(OsStr::from_bytes(&slash)), OwnFolders::new()).expect("readable"));
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["/"]);
+    }
+
+    #[test]
+    fn own_folders_are_left_out() {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::create_dir_all(temp.path().join("store/segments")).expect("dir");
+        let own = own_folder(&temp.path().join("store")).into_iter().collect();
+        let (found, skipped) = names(Scan::new(temp.path(), own).expect("readable"));
+        assert_eq!(found.len(), 1);
+        assert!(skipped[0].ends_with("store: skipped: fsdfs itself keeps its data there"), "{skipped:?}");
+    }
+
+    #[test]
+    fn the_rest_goes_on_behind_a_locked_folder() {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::create_dir(temp.path().join("locked")).expect("dir");
+        fs::write(temp.path().join("open"), b"1").expect("file");
+        fs::set_permissions(temp.path().join("locked"), fs::Permissions::from_mode(0o000)).expect("mode");
+        let (found, skipped) = names(Scan::new(temp.path(), OwnFolders::new()).expect("readable"));
+        assert!(found.contains("open 1"));
+        // Root reads everything.
+        assert_eq!(skipped.len(), usize::from(!rustix::process::geteuid().is_root()));
+        fs::set_permissions(temp.path().join("locked"), fs::Permissions::from_mode(0o700)).expect("mode");
+    }
+
+    #[test]
+    fn paths_longer_than_the_system_allows_are_read() {
+        let temp = tempfile::tempdir().expect("temp");
+        let name = "n".repeat(255);
+        let mut fd = openat(CWD, temp.path(), OFlags::DIRECTORY, Mode::empty()).expect("open");
+        for _ in 0..40 {
+            rustix::fs::mkdirat(&fd, &name, Mode::RWXU).expect("mkdir");
+            fd = openat(&fd, &name, OFlags::DIRECTORY, Mode::empty()).expect("open");
+        }
+        assert_eq!(Scan::new(temp.path(), OwnFolders::new()).expect("readable").filter(Result::is_ok).count(), 41);
+        // The standard library removes such a tree, too: it also goes by handles.
+    }
+
+    #[test]
+    fn a_change_while_reading_is_noticed() {
+        let temp = tempfile::tempdir().expect("temp");
+        let path = temp.path().join("file");
+        fs::write(&path, b"before").expect("file");
+        let found = Scan::new(&path, OwnFolders::new()).expect("readable").next().expect("one").expect("readable");
+        let What::File(open) = found.what else { panic!("a file") };
+        let watch = open.watch().expect("dup");
+        assert!(watch.is_unchanged());
+        fs::write(&path, b"changed").expect("file");
+        assert!(!watch.is_unchanged());
+        assert_eq!(watch.reopen().expect("seek").0.size, 7);
+    }
+
+    #[test]
+    fn a_source_that_is_not_there_is_told() {
+        let Err(skipped) = Scan::new(Path::new("/nowhere/at/all"), OwnFolders::new()) else { panic!("must fail") };
+        assert!(skipped.to_string().starts_with("/nowhere/at/all: cannot be read: No such file"), "{skipped}");
+    }
+}

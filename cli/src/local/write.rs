@@ -1,0 +1,435 @@
+//! Writes what `get` brings, so that nothing outside of the destination can ever change.
+//!
+//! Names come from other people. Every step goes from an open folder to a single name in it and never through a symlink
+//! (`O_NOFOLLOW`), whoever put it there and whenever; so there is no path to check and no moment to miss.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, linkat,
+    mkdirat, openat, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+};
+use rustix::io::Errno;
+
+use super::{Attrs, special};
+
+/// Set-user-id, set-group-id and sticky bits are somebody else's idea of who may do what here.
+const MODE_KEPT: u32 = 0o777;
+
+/// Why something was not written. What stood there before still stands.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The store sent a name that no honest node sends.
+    #[error("its name is not one that a file can have")]
+    HostileName,
+    /// Something of another kind has the name.
+    #[error("{0} is in the way; move it away and get this again")]
+    InTheWay(&'static str),
+    /// A file with other content has the name, and it may not be replaced.
+    #[error("kept the file that is there; --force replaces it")]
+    Kept,
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<Errno> for WriteError {
+    fn from(errno: Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl WriteError {
+    /// Whether everything else would fail, too: disk full, read-only, quota used up, disk broken.
+    pub fn is_final(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match self {
+            Self::Io(error) => {
+                matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+                    || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+            }
+            _ => false,
+        }
+    }
+}
+
+type Outcome<T> = Result<T, WriteError>;
+
+/// What becomes of a file that has the name already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays.
+    Keep,
+    /// It is replaced.
+    Replace,
+}
+
+/// What is there under a name, compared with what comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Free,
+    /// A file of this size and time: taken to be the same.
+    Same,
+    /// Another file or a symlink.
+    Other,
+    /// Something that no file replaces.
+    Blocked(&'static str),
+}
+
+/// An open folder at or below the destination. Clones share the handle.
+#[derive(Clone, Debug)]
+pub struct Folder(Arc<OwnedFd>);
+
+impl Folder {
+    /// Opens the destination itself. Its path is the user's own word, so symlinks in it are followed.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(Arc::new(openat(CWD, path, flags, Mode::empty())?)))
+    }
+
+    /// The folder `name` in this one, which must be a real folder.
+    pub fn enter(&self, name: &[u8]) -> Outcome<Self> {
+        check(name)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(&self.0, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Self(Arc::new(fd))),
+            // Which of the two a symlink gives depends on the kernel.
+            Err(Errno::NOTDIR | Errno::LOOP) => Err(WriteError::InTheWay(self.kind(name)?)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Like [`Folder::enter`], making it first if there is nothing. It is private until its attributes are set.
+    pub fn make(&self, name: &[u8]) -> Outcome<(Self, bool)> {
+        check(name)?;
+        let made = match mkdirat(&self.0, name, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok((self.enter(name)?, made))
+    }
+
+    /// Gives this folder its final attributes; call it after everything in it is written.
+    pub fn finish(&self, attrs: Attrs) -> Outcome<()> {
+        fchmod(&self.0, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
+        Ok(futimens(&self.0, &times(attrs.mtime_ns))?)
+    }
+
+    /// What stands under `name`, compared with a file of `size` and `attrs`. A file that is the same gets the wanted mode.
+    pub fn standing(&self, name: &[u8], size: u64, attrs: Attrs) -> Outcome<Standing> {
+        let Some(stat) = self.stat(name)? else { return Ok(Standing::Free) };
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if is_same(&stat, size, attrs) => {
+                self.correct_mode(name, &stat, attrs)?;
+                Standing::Same
+            }
+            FileType::RegularFile | FileType::Symlink => Standing::Other,
+            _ => Standing::Blocked(special(stat.st_mode)),
+        })
+    }
+
+    /// Begins a new file that nobody sees under its name before [`Incoming::publish`].
+    pub fn begin(&self, name: &[u8]) -> Outcome<Incoming> {
+        check(name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        loop {
+            let temporary = temporary_name();
+            match openat(&self.0, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(fd) => {
+                    let named = Temporary { folder: self.clone(), name: temporary };
+                    return Ok(Incoming { file: fd.into(), temporary: named, name: name.to_vec() });
+                }
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Makes a symlink. One with the same target counts as made.
+    pub fn link(&self, name: &[u8], target: &[u8], mtime_ns: i64, existing: Existing) -> Outcome<bool> {
+        check(name)?;
+        if let Some(stat) = self.stat(name)? {
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Symlink if readlinkat(&self.0, name, Vec::new())?.as_bytes() == target => return Ok(false),
+                FileType::RegularFile | FileType::Symlink if existing == Existing::Keep => {
+                    return Err(WriteError::Kept);
+                }
+                FileType::RegularFile | FileType::Symlink => {}
+                _ => return Err(WriteError::InTheWay(special(stat.st_mode))),
+            }
+        }
+        let temporary = Temporary { folder: self.clone(), name: temporary_name() };
+        symlinkat(target, &self.0, &temporary.name)?;
+        // A file system without times of symlinks is no reason to fail.
+        let _ = utimensat(&self.0, &temporary.name, &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW);
+        temporary.rename(name, existing).map(|()| true)
+    }
+
+    fn stat(&self, name: &[u8]) -> Outcome<Option<Stat>> {
+        check(name)?;
+        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn kind(&self, name: &[u8]) -> Outcome<&'static str> {
+        Ok(self.stat(name)?.map_or("something", |stat| special(stat.st_mode)))
+    }
+
+    fn correct_mode(&self, name: &[u8], stat: &Stat, attrs: Attrs) -> Outcome<()> {
+        if stat.st_mode & 0o7777 == attrs.mode & MODE_KEPT {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = openat(&self.0, name, flags, Mode::empty())?;
+        let now = fstat(&fd)?;
+        if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
+            fchmod(&fd, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
+        }
+        Ok(())
+    }
+}
+
+/// A file being written. Dropped without [`Incoming::publish`] it leaves nothing behind.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where its bytes go.
+    pub file: File,
+    temporary: Temporary,
+    name: Vec<u8>,
+}
+
+impl Incoming {
+    /// Gives the file its attributes and its name.
+    pub fn publish(self, attrs: Attrs, existing: Existing) -> Outcome<()> {
+        fchmod(&self.file, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
+        futimens(&self.file, &times(attrs.mtime_ns))?;
+        self.temporary.rename(&self.name, existing)
+    }
+}
+
+/// A name that is removed again unless it was renamed.
+#[derive(Debug)]
+struct Temporary {
+    folder: Folder,
+    name: String,
+}
+
+impl Temporary {
+    fn rename(self, to: &[u8], existing: Existing) -> Outcome<()> {
+        let fd = self.folder.0.as_fd();
+        let renamed = match existing {
+            Existing::Replace => renameat(fd, &self.name, fd, to),
+            Existing::Keep => match renameat_with(fd, &self.name, fd, to, RenameFlags::NOREPLACE) {
+                // Old and network file systems do not know the flag; a hard link never replaces either.
+                Err(Errno::INVAL | Errno::NOSYS) => linkat(fd, &self.name, fd, to, AtFlags::empty()),
+                other => other,
+            },
+        };
+        match renamed {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(WriteError::Kept),
+            Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(WriteError::InTheWay("a folder")),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = unlinkat(&self.folder.0, &self.name, AtFlags::empty());
+    }
+}
+
+fn temporary_name() -> String {
+    format!(".fsdfs-get-{:016x}", fastrand::u64(..))
+}
+
+/// A single name, which cannot lead out of its folder.
+fn check(name: &[u8]) -> Outcome<()> {
+    let bad = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
+    if bad { Err(WriteError::HostileName) } else { Ok(()) }
+}
+
+fn is_same(stat: &Stat, size: u64, attrs: Attrs) -> bool {
+    u64::try_from(stat.st_size) == Ok(size) && Attrs::of(stat).mtime_ns == attrs.mtime_ns
+}
+
+/// The modification time, and now as the time of the last access.
+fn times(mtime_ns: i64) -> Timestamps {
+    let last_modification =
+        Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
+    Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW }, last_modification }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write as _;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    const ATTRS: Attrs = Attrs { mode: 0o6640, mtime_ns: -1_500_000_001 };
+
+    struct Place {
+        temp: tempfile::TempDir,
+        dest: Folder,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let temp = tempfile::tempdir().expect("temp");
+            fs::create_dir(temp.path().join("dest")).expect("dir");
+            fs::create_dir(temp.path().join("outside")).expect("dir");
+            let dest = Folder::open(&temp.path().join("dest")).expect("open");
+            Self { temp, dest }
+        }
+
+        fn path(&self, name: &str) -> std::path::PathBuf {
+            self.temp.path().join("dest").join(name)
+        }
+
+        fn write(&self, name: &[u8], content: &[u8], existing: Existing) -> Outcome<()> {
+            let mut incoming = self.dest.begin(name)?;
+            incoming.file.write_all(content)?;
+            incoming.publish(ATTRS, existing)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let list = fs::read_dir(self.temp.path().join("dest")).expect("list");
+            let mut names: Vec<_> =
+                list.map(|entry| entry.expect("entry").file_name().into_string().expect("text")).collect();
+            names.sort();
+            names
+        }
+
+        fn outside_is_empty(&self) -> bool {
+            fs::read_dir(self.temp.path().join("outside")).expect("list").next().is_none()
+        }
+    }
+
+    #[test]
+    fn a_file_gets_content_mode_and_time_but_no_setuid() {
+        let place = Place::new();
+        place.write(b"a", b"content", Existing::Keep).expect("written");
+        let meta = fs::metadata(place.path("a")).expect("there");
+        assert_eq!(fs::read(place.path("a")).expect("read"), b"content");
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
+        assert_eq!((meta.mtime(), meta.mtime_nsec()), (-2, 499_999_999));
+        assert_eq!(place.dest.standing(b"a", 7, ATTRS).expect("stat"), Standing::Same);
+        assert_eq!(place.dest.standing(b"a", 8, ATTRS).expect("stat"), Standing::Other);
+    }
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        let place = Place::new();
+        for name in [&b".."[..], b".", b"", b"../outside/x", b"a/b", b"/etc/x", b"a\0b"] {
+            assert!(matches!(place.write(name, b"x", Existing::Replace), Err(WriteError::HostileName)), "{name:?}");
+            assert!(matches!(place.dest.make(name), Err(WriteError::HostileName)), "{name:?}");
+            assert!(
+                matches!(place.dest.link(name, b"x", 0, Existing::Replace), Err(WriteError::HostileName)),
+                "{name:?}"
+            );
+        }
+        assert!(place.names().is_empty() && place.outside_is_empty());
+    }
+
+    #[test]
+    fn a_symlink_in_the_destination_leads_nowhere() {
+        let place = Place::new();
+        symlink("../outside", place.path("folder")).expect("link");
+        symlink("../outside/file", place.path("file")).expect("link");
+        assert!(matches!(place.dest.enter(b"folder"), Err(WriteError::InTheWay("a symlink"))));
+        assert!(matches!(place.dest.make(b"folder"), Err(WriteError::InTheWay("a symlink"))));
+        assert!(matches!(place.write(b"file", b"x", Existing::Keep), Err(WriteError::Kept)));
+        assert!(place.outside_is_empty());
+        // With --force the link itself is replaced, not what it points at.
+        place.write(b"file", b"x", Existing::Replace).expect("replaced");
+        assert!(fs::symlink_metadata(place.path("file")).expect("there").is_file());
+        assert!(place.outside_is_empty());
+    }
+
+    #[test]
+    fn existing_files_stay_unless_forced() {
+        let place = Place::new();
+        fs::write(place.path("a"), b"mine").expect("write");
+        assert!(matches!(place.write(b"a", b"theirs", Existing::Keep), Err(WriteError::Kept)));
+        assert_eq!(fs::read(place.path("a")).expect("read"), b"mine");
+        place.write(b"a", b"theirs", Existing::Replace).expect("forced");
+        assert_eq!(fs::read(place.path("a")).expect("read"), b"theirs");
+        assert_eq!(place.names(), ["a"], "no temporary names are left");
+    }
+
+    #[test]
+    fn folders_and_pipes_in_the_way_are_told_and_left_alone() {
+        let place = Place::new();
+        fs::create_dir(place.path("folder")).expect("dir");
+        rustix::fs::mknodat(CWD, place.path("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("fifo");
+        assert_eq!(place.dest.standing(b"folder", 0, ATTRS).expect("stat"), Standing::Blocked("a folder"));
+        assert_eq!(place.dest.standing(b"pipe", 0, ATTRS).expect("stat"), Standing::Blocked("a pipe"));
+        assert!(matches!(place.dest.enter(b"pipe"), Err(WriteError::InTheWay("a pipe"))));
+        assert!(matches!(place.write(b"folder", b"x", Existing::Replace), Err(WriteError::InTheWay("a folder"))));
+        assert!(matches!(place.dest.link(b"pipe", b"x", 0, Existing::Replace), Err(WriteError::InTheWay("a pipe"))));
+    }
+
+    #[test]
+    fn what_is_not_published_leaves_nothing() {
+        let place = Place::new();
+        let mut incoming = place.dest.begin(b"a").expect("begun");
+        incoming.file.write_all(b"half").expect("written");
+        assert_eq!(place.names().len(), 1);
+        drop(incoming);
+        assert!(place.names().is_empty());
+    }
+
+    #[test]
+    fn links_are_made_once_and_never_followed() {
+        let place = Place::new();
+        assert!(place.dest.link(b"l", b"/etc/passwd", 7, Existing::Keep).expect("made"));
+        assert!(!place.dest.link(b"l", b"/etc/passwd", 7, Existing::Keep).expect("the same"));
+        assert!(matches!(place.dest.link(b"l", b"other", 7, Existing::Keep), Err(WriteError::Kept)));
+        assert!(place.dest.link(b"l", b"other", 7, Existing::Replace).expect("replaced"));
+        assert_eq!(fs::read_link(place.path("l")).expect("link").to_str(), Some("other"));
+        assert_eq!(fs::symlink_metadata(place.path("l")).expect("there").mtime_nsec(), 7);
+        assert_eq!(place.names(), ["l"]);
+    }
+
+    #[test]
+    fn a_folder_is_filled_first_and_locked_last() {
+        let place = Place::new();
+        let (inner, made) = place.dest.make(b"inner").expect("made");
+        assert!(made);
+        let mut incoming = inner.begin(b"file").expect("begun");
+        incoming.file.write_all(b"x").expect("written");
+        incoming.publish(ATTRS, Existing::Keep).expect("published");
+        inner.finish(Attrs { mode: 0o555, mtime_ns: 5 }).expect("finished");
+        let meta = fs::metadata(place.path("inner")).expect("there");
+        assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o555, 0, 5));
+        assert!(!place.dest.make(b"inner").expect("entered").1);
+        fs::set_permissions(place.path("inner"), fs::Permissions::from_mode(0o755)).expect("mode");
+    }
+
+    #[test]
+    fn a_same_file_gets_its_mode_back() {
+        let place = Place::new();
+        place.write(b"a", b"x", Existing::Keep).expect("written");
+        fs::set_permissions(place.path("a"), fs::Permissions::from_mode(0o600)).expect("mode");
+        assert_eq!(place.dest.standing(b"a", 1, ATTRS).expect("stat"), Standing::Same);
+        assert_eq!(fs::metadata(place.path("a")).expect("there").mode() & 0o7777, 0o640);
+    }
+
+    #[test]
+    fn a_full_disk_ends_everything() {
+        assert!(WriteError::from(Errno::NOSPC).is_final());
+        assert!(!WriteError::from(Errno::ACCESS).is_final());
+        assert!(!WriteError::Kept.is_final());
+    }
+}

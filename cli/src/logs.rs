@@ -1,0 +1,78 @@
+//! Logs: through tracing to the standard error, as text or as JSON lines.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::outcome::{Outcome, Problem};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What decides which lines are written.
+#[derive(Clone, Debug, Default)]
+pub struct LogWish {
+    /// `--log`, such as `info,fsdfs_node::net=debug`; overrules the rest.
+    pub filter: Option<String>,
+    /// How often `-v` was given.
+    pub verbose: u8,
+    /// `-q`.
+    pub quiet: bool,
+    /// `--log-format`; default: text.
+    pub format: Option<LogFormat>,
+}
+
+/// Starts logging. A daemon tells what happens, a command only what goes wrong.
+pub fn start(wish: &LogWish, daemon: bool) -> Outcome<()> {
+    let text = wish.filter.clone().unwrap_or_else(|| default_filter(wish, daemon).to_owned());
+    let filter = EnvFilter::try_new(&text).map_err(|error| {
+        Problem::new(
+            format!("the log filter '{text}' is not valid: {error}"),
+            "use a level (info, debug) or TARGET=LEVEL,...",
+        )
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process (tests) keeps the first.
+    let _ = match wish.format.unwrap_or_default() {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// Libraries log their own inner life at info; only this program's own modules are worth that.
+fn default_filter(wish: &LogWish, daemon: bool) -> &'static str {
+    match (wish.quiet, wish.verbose, daemon) {
+        (true, ..) => "error",
+        (_, 0, false) => "error",
+        (_, 0, true) => "warn,libp2p_kad=error,fsdfs=info,fsdfs_node=info,fsdfs_core=info",
+        (_, 1, _) => "info,fsdfs=debug,fsdfs_node=debug,fsdfs_core=debug",
+        (_, 2, _) => "debug,fsdfs=trace,fsdfs_node=trace,fsdfs_core=trace",
+        _ => "trace",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_a_filter() {
+        for quiet in [false, true] {
+            for verbose in 0..4 {
+                for daemon in [false, true] {
+                    let wish = LogWish { quiet, verbose, ..LogWish::default() };
+                    assert!(EnvFilter::try_new(default_filter(&wish, daemon)).is_ok());
+                }
+            }
+        }
+        assert!(start(&LogWish { filter: Some("a=b=c".into()), ..LogWish::default() }, true).is_err());
+    }
+}

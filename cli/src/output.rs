@@ -1,0 +1,63 @@
+//! What goes to the standard output (results) and to the standard error (everything said on the way).
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::outcome::{Outcome, Stop};
+use crate::text::escape;
+
+/// How much is said, and in which form.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Output {
+    /// Results as JSON; nothing else on the standard output.
+    pub json: bool,
+    /// Results and problems only.
+    pub quiet: bool,
+}
+
+impl Output {
+    /// A result: `value` with `--json`, `text` otherwise. Text must have its names escaped.
+    pub fn result(self, value: &impl Serialize, text: impl Display) -> Outcome<()> {
+        if self.json { self.json_line(value) } else { Self::print(&text.to_string()) }
+    }
+
+    /// A result that says nothing new to a person who asked for quiet, such as "done".
+    pub fn done(self, value: &impl Serialize, text: impl Display) -> Outcome<()> {
+        match (self.json, self.quiet) {
+            (true, _) => self.json_line(value),
+            (false, true) => Ok(()),
+            (false, false) => Self::print(&format!("{text}\n")),
+        }
+    }
+
+    /// A value as one line of JSON.
+    pub fn json_line(self, value: &impl Serialize) -> Outcome<()> {
+        let line = serde_json::to_string(value).map_err(|error| Stop::of_output(&error.into()))?;
+        Self::print(&(line + "\n"))
+    }
+
+    /// Said on the way.
+    pub fn note(self, text: &str) {
+        if !self.quiet && !self.json {
+            warn(text);
+        }
+    }
+
+    /// Whether progress is worth drawing.
+    pub fn shows_progress(self) -> bool {
+        !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+
+    fn print(text: &str) -> Outcome<()> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Stop::of_output(&error))
+    }
+}
+
+/// Something that was not done: said even when quiet.
+pub fn warn(text: &str) {
+    // Nobody is left to tell if this fails.
+    let _ = io::stderr().lock().write_all(format!("{}\n", escape::line(text)).as_bytes());
+}

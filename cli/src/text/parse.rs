@@ -1,0 +1,111 @@
+//! What people type on the command line, turned into checked values. Errors say what was expected.
+
+use std::time::Duration;
+
+/// A span of time: `3days`, `12h`, `1week 2days`.
+pub fn span(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(span) if span.is_zero() => Err("a span of time must be longer than nothing".into()),
+        Ok(span) if span > Duration::from_secs(100 * 366 * 86_400) => Err("that is more than a hundred years".into()),
+        Ok(span) => Ok(span),
+        Err(_) => Err("a span of time is a number and a unit, such as 12h, 3days or 2weeks".into()),
+    }
+}
+
+/// `HOST:PORT`, where friends reach this node. HOST may be a DNS name, an IPv4 address or an IPv6 address in brackets.
+pub fn address(text: &str) -> Result<String, String> {
+    let wrong = || "an address is HOST:PORT, such as home.example.org:4433 or [2001:db8::1]:4433".to_owned();
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    if port.parse::<u16>().map_err(|_| wrong())? == 0 {
+        return Err("port 0 cannot be reached from outside; name the port that your router forwards".into());
+    }
+    let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let good = match in_brackets {
+        Some(ip) => ip.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => is_host_name(host),
+    };
+    if good { Ok(text.to_owned()) } else { Err(wrong()) }
+}
+
+fn is_host_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    host.len() <= 253 && host.strip_suffix('.').unwrap_or(host).split('.').all(is_label)
+}
+
+/// The name of a node or site: 1 to 64 bytes that can be shown.
+pub fn label(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 {
+        return Err("a name is 1 to 64 bytes long".into());
+    }
+    if super::escape::name(text.as_bytes()) != text || text.trim() != text {
+        return Err("a name has no control characters, backslashes, or spaces at its ends".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// Part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// From this byte to that one, both included; without an end, to the end of the file.
+    From(u64, Option<u64>),
+    /// So many bytes at the end.
+    Last(u64),
+}
+
+/// `FIRST-LAST` (both included), `FIRST-`, or `-COUNT` for the end of the file; as in HTTP.
+pub fn range(text: &str) -> Result<Range, String> {
+    let wrong = || "a range is FIRST-LAST (0-1023 is the first KiB), FIRST-, or -COUNT for the end".to_owned();
+    let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
+    match text.split_once('-').ok_or_else(wrong)? {
+        ("", count) => Ok(Range::Last(number(count)?)),
+        (first, "") => Ok(Range::From(number(first)?, None)),
+        (first, last) => match (number(first)?, number(last)?) {
+            (first, last) if first <= last => Ok(Range::From(first, Some(last))),
+            _ => Err("the range ends before it begins".into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        assert_eq!(span("3days"), Ok(Duration::from_secs(3 * 86_400)));
+        assert!(span("0s").is_err() && span("3").is_err() && span("-1h").is_err() && span("99999years").is_err());
+    }
+
+    #[test]
+    fn addresses() {
+        for good in ["home.example.org:4433", "192.168.1.5:1", "[2001:db8::1]:65535", "localhost:99", "my_nas.lan.:5"] {
+            assert_eq!(address(good).as_deref(), Ok(good));
+        }
+        for bad in
+            ["", "home", "home:", "home:0", "home:70000", ":5", "2001:db8::1:5", "[::1:5", "[x]:5", "a b:5", "a..b:5"]
+        {
+            assert!(address(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        assert_eq!(range("0-1023"), Ok(Range::From(0, Some(1023))));
+        assert_eq!(range("7-"), Ok(Range::From(7, None)));
+        assert_eq!(range("-5"), Ok(Range::Last(5)));
+        for bad in ["", "-", "5", "5-2", "a-b", "--5", "1-2-3", "99999999999999999999-"] {
+            assert!(range(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn labels() {
+        assert!(label("Anna's cellar").is_ok());
+        for bad in ["", " x", "a\nb", "a\u{202e}b", &"x".repeat(65)] {
+            assert!(label(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! `fsdfs mkdir`, `mv`, `rm`: small changes, several in one commit.
+
+use clap::Args;
+use fsdfs_proto::control::{Edit, EditResult, Edited, Escaped, Kind};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::api::Api;
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict, problem};
+use crate::output::warn;
+use crate::remote::RemotePath;
+use crate::text::human;
+use crate::verbs::durability::Durability;
+
+/// Make folders, and the folders above them that are missing.
+#[derive(Args, Clone, Debug)]
+pub struct Mkdir {
+    /// It is fine if a folder exists already.
+    #[arg(short, long)]
+    parents: bool,
+    /// Folders to make, [VOLUME:]/PATH.
+    #[arg(value_name = "PATH", required = true, value_parser = crate::args::remote())]
+    paths: Vec<RemotePath>,
+}
+
+impl Mkdir {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let edit = |path: &RemotePath| Edit::Folder { path: Escaped(path.bytes()), attrs: None, fresh: !self.parents };
+        let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
+        change(app, edits, "made", "folder", "folders").await
+    }
+}
+
+/// Move or rename files and folders inside a volume.
+///
+/// If DEST is an existing folder, or ends with a slash, things move into it; otherwise DEST is the new name. A file
+/// replaces a file of the same name; a folder is never replaced.
+#[derive(Args, Clone, Debug)]
+#[command(override_usage = "fsdfs mv [OPTIONS] SRC... DEST")]
+pub struct Mv {
+    /// What to move, [VOLUME:]/PATH; the last one is where to.
+    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = crate::args::remote())]
+    paths: Vec<RemotePath>,
+}
+
+impl Mv {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let Some((dest, sources)) = self.paths.split_last() else { return Ok(Verdict::Fine) };
+        if let Some(other) = sources.iter().find(|source| source.volume != dest.volume) {
+            let (get, put) = (app.program.command("get"), app.program.command("put"));
+            return problem(
+                format!("{other} and {dest} are in different volumes"),
+                format!("copy it: {get} ..., then {put} ..."),
+            );
+        }
+        let api = app.api()?;
+        let standing = api.find(dest).await.map_err(|error| api.stop(&error))?;
+        let into = dest.slash || standing.is_some_and(|entry| entry.kind == Kind::Folder);
+        if sources.len() > 1 && !into {
+            let mkdir = app.program.command_of(["mkdir".into(), dest.to_os_string()]);
+            return problem(
+                format!("several things can only be moved into a folder, and {dest} is none"),
+                format!("make it: {mkdir}"),
+            );
+        }
+        let target = |source: &RemotePath| match source.name() {
+            Some(name) if into => dest.join(name),
+            _ => dest.clone(),
+        };
+        let edit =
+            |source: &RemotePath| Edit::Move { from: Escaped(source.bytes()), to: Escaped(target(source).bytes()) };
+        let edits = sources.iter().map(|source| (source.clone(), edit(source))).collect();
+        change(app, edits, "moved", "entry", "entries").await
+    }
+}
+
+/// Remove files, links and folders.
+///
+/// Every member sees them go. Space is not freed yet: blocks stay where they are until collecting them is built.
+#[derive(Args, Clone, Debug)]
+pub struct Rm {
+    /// Folders with everything in them; without it only empty ones.
+    #[arg(short, long)]
+    recursive: bool,
+    /// What to remove, [VOLUME:]/PATH.
+    #[arg(value_name = "PATH", required = true, value_parser = crate::args::remote())]
+    paths: Vec<RemotePath>,
+}
+
+impl Rm {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let edit = |path: &RemotePath| Edit::Remove { path: Escaped(path.bytes()), recursive: self.recursive };
+        let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
+        change(app, edits, "removed", "entry", "entries").await
+    }
+}
+
+/// Makes the changes, one commit a volume, and says what became of each.
+async fn change(app: &App, edits: Vec<(RemotePath, Edit)>, done: &str, one: &str, many: &str) -> Outcome {
+    let api = app.api()?;
+    let mut durability = Durability::default();
+    let mut failed = Vec::new();
+    let mut made = 0u64;
+    let mut rest = edits.as_slice();
+    while let [(first, _), ..] = rest {
+        let same =
+            rest.iter().take(fsdfs_proto::control::EDITS_MAX).take_while(|(path, _)| path.volume == first.volume);
+        let (batch, later) = rest.split_at(same.count());
+        let wanted = batch.iter().map(|(_, edit)| edit.clone()).collect();
+        let edited = api.edit(&first.volume, wanted).await.map_err(|error| api.stop(&error))?;
+        durability.add(&edited.written);
+        failed.extend(failures(&api, batch, &edited));
+        made += edited.edits.iter().filter(|edit| !matches!(edit, EditResult::Failed(_))).count() as u64;
+        rest = later;
+    }
+    let (text, verdict) = durability.sentence(&app.program);
+    if made > 0 || app.output.json {
+        app.output.done(
+            &Changed { done: made, failed: &failed, durability },
+            format!("{done} {}: {text}", human::count(made, one, many)),
+        )?;
+    }
+    Ok(if failed.is_empty() { verdict } else { Verdict::Failed })
+}
+
+/// For programs.
+#[derive(Serialize)]
+struct Changed<'a> {
+    done: u64,
+    failed: &'a [serde_json::Value],
+    #[serde(flatten)]
+    durability: Durability,
+}
+
+/// Says why edits were not made.
+fn failures(api: &Api, batch: &[(RemotePath, Edit)], edited: &Edited) -> Vec<serde_json::Value> {
+    let results = batch.iter().zip(&edited.edits);
+    let failed = results.filter_map(|((path, _), result)| match result {
+        EditResult::Failed(error) => Some((path, error)),
+        EditResult::Changed | EditResult::Unchanged => None,
+    });
+    failed
+        .map(|(path, error)| {
+            let refused = fsdfs_node::control_client::ControlError::Refused(error.clone());
+            warn(&format!("{path}: {}", api.problem(&refused)));
+            json!({ "path": Escaped(path.bytes()), "error": error.error, "code": error.code })
+        })
+        .collect()
+}

@@ -1,0 +1,55 @@
+//! `fsdfs config`: is the configuration right.
+
+use clap::{Args, Subcommand};
+use fsdfs_node::config::Config as Checked;
+use serde_json::json;
+
+use crate::app::App;
+use crate::outcome::{Outcome, Problem, Verdict};
+use crate::text::{escape, human};
+
+/// Check the configuration.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    /// Read config.toml as `up` would, and say what is wrong, in which line, and what would be right.
+    Check,
+}
+
+impl Config {
+    /// Runs the verb.
+    pub fn run(&self, app: &App) -> Outcome {
+        let Action::Check = self.action;
+        let file = Checked::file(app.home.dir());
+        let shown = escape::name(file.as_os_str().as_encoded_bytes());
+        if !file.exists() {
+            let next = format!(
+                "it is written by: {}   or: {}",
+                app.program.command("init"),
+                app.program.command("join TICKET")
+            );
+            return Err(Problem::new(format!("there is no {shown} yet"), next).into());
+        }
+        let config = Checked::load(app.home.dir()).map_err(|error| {
+            Problem::new(
+                error.to_string(),
+                format!("correct {shown}, then check again: {}", app.program.command("config check")),
+            )
+        })?;
+        let storage: Vec<String> = config.storage.iter().map(described).collect();
+        let value = json!({ "file": file.to_string_lossy(), "name": config.name, "site": config.site,
+            "listen": config.listen, "addresses": config.addresses, "storage": storage });
+        let stored = if storage.is_empty() { "no storage".to_owned() } else { human::list(&storage) };
+        app.output.done(&value, format!("{shown} is fine: node {}, UDP {}, {stored}", config.name, config.listen))?;
+        Ok(Verdict::Fine)
+    }
+}
+
+fn described(storage: &fsdfs_node::config::Storage) -> String {
+    format!("{} in {}", human::size(storage.quota_bytes), escape::name(storage.path.as_os_str().as_encoded_bytes()))
+}

@@ -1,0 +1,122 @@
+//! `fsdfs df`: how much fits.
+
+use clap::Args;
+use fsdfs_proto::control::{Df as Answer, Share};
+
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict};
+use crate::text::table::{Align, Table};
+use crate::text::{escape, human};
+
+/// Show space: what everybody gives, how much fits with all copies, what each disk of this node holds.
+#[derive(Args, Clone, Debug)]
+pub struct Df {}
+
+impl Df {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let api = app.api()?;
+        let df = api.client().df().await.map_err(|error| api.stop(&error))?;
+        app.output.result(&df, shown(&df)).map(|()| Verdict::Fine)
+    }
+}
+
+fn shown(df: &Answer) -> String {
+    format!("{}\n{}{}{}", pool(df), shares(df), disks(df), caveats(df))
+}
+
+fn pool(df: &Answer) -> String {
+    let copies = human::count(df.copies.saturating_sub(df.copies_short).into(), "copy", "copies");
+    format!(
+        "The pool has room for {} of files in {copies}; its members give {} together.",
+        human::size(df.usable_bytes),
+        human::size(df.given_bytes)
+    )
+}
+
+fn shares(df: &Answer) -> String {
+    let mut table = Table::new(&[("MEMBER", Align::Left), ("GIVES", Align::Right), ("OF NO USE", Align::Right)]);
+    for share in &df.shares {
+        let stranded = df.stranded.iter().find(|other| other.id == share.id).map_or(0, |other| other.bytes);
+        let stranded = if stranded == 0 { String::new() } else { human::size(stranded) };
+        table.row([name(share), human::size(share.bytes), stranded]);
+    }
+    table.to_string()
+}
+
+fn name(share: &Share) -> String {
+    escape::name(share.name.as_bytes())
+}
+
+fn disks(df: &Answer) -> String {
+    let right = Align::Right;
+    let columns =
+        [("QUOTA", right), ("USED", right), ("LIVE", right), ("INDEX", right), ("RESERVE", right), ("FREE", right)];
+    let mut table = Table::new(&[&[("DISK OF THIS NODE", Align::Left)], columns.as_slice()].concat());
+    for disk in &df.disks {
+        let path = escape::name(disk.path.as_deref().unwrap_or(&disk.id).as_bytes());
+        let free = disk.quota_bytes.saturating_sub(disk.used_bytes).saturating_sub(disk.reserve_bytes);
+        let free = if disk.read_only { 0 } else { free };
+        let sizes = [disk.quota_bytes, disk.used_bytes, disk.live_bytes, disk.index_bytes, disk.reserve_bytes, free];
+        table.row(std::iter::once(path).chain(sizes.map(human::size)));
+    }
+    if df.disks.is_empty() { "This node keeps no blocks.\n".into() } else { table.to_string() }
+}
+
+fn caveats(df: &Answer) -> String {
+    let mut text = String::new();
+    if df.copies_short > 0 {
+        let missing = human::count(df.copies_short.into(), "more server", "more servers");
+        text += &format!("! {} copies of each file are wanted; that takes {missing} with free space\n", df.copies);
+    }
+    if df.sites_short > 0 {
+        let missing = human::count(df.sites_short.into(), "more site", "more sites");
+        text += &format!("! some copies share a house and would burn together; {missing} would prevent that\n");
+    }
+    if !df.stranded.is_empty() {
+        text += "  Space of no use: no other member has as much, and two copies never lie on one server.\n";
+    }
+    text + "  Removing files frees no space yet.\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fsdfs_proto::control::Disk;
+
+    #[test]
+    fn space_and_what_is_missing() {
+        let share = |name: &str, gib: u64| Share { id: name.into(), name: name.into(), bytes: gib << 30 };
+        let df = Answer {
+            copies: 3,
+            given_bytes: 12 << 30,
+            usable_bytes: 2 << 30,
+            copies_short: 1,
+            sites_short: 0,
+            stranded: vec![share("anna", 8)],
+            shares: vec![share("anna", 10), share("bob", 2)],
+            disks: vec![Disk {
+                id: "d".into(),
+                path: Some("/blocks".into()),
+                quota_bytes: 10 << 30,
+                used_bytes: 3 << 30,
+                live_bytes: 2 << 30,
+                reserve_bytes: 1 << 30,
+                read_only: false,
+                ..Disk::default()
+            }],
+        };
+        assert_eq!(
+            shown(&df),
+            "The pool has room for 2.0 GiB of files in 2 copies; its members give 12.0 GiB together.\n\
+             MEMBER     GIVES  OF NO USE\n\
+             anna    10.0 GiB    8.0 GiB\n\
+             bob      2.0 GiB\n\
+             DISK OF THIS NODE     QUOTA     USED     LIVE  INDEX  RESERVE     FREE\n\
+             /blocks            10.0 GiB  3.0 GiB  2.0 GiB    0 B  1.0 GiB  6.0 GiB\n\
+             ! 3 copies of each file are wanted; that takes 1 more server with free space\n\
+             \x20 Space of no use: no other member has as much, and two copies never lie on one server.\n\
+             \x20 Removing files frees no space yet.\n"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! How safe what was written is, in one sentence.
+
+use fsdfs_proto::control::{Outcome, Written};
+use serde::Serialize;
+
+use crate::outcome::Verdict;
+use crate::program::Program;
+use crate::text::human;
+
+/// The least of many writes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Durability {
+    /// The worst of all; none = nothing was written.
+    pub outcome: Option<Outcome>,
+    /// Copies of whatever has fewest; none = nothing was written.
+    pub copies: Option<u8>,
+    /// Sites of whatever is on fewest.
+    pub sites: Option<u8>,
+    /// Copies wanted.
+    pub wanted: u8,
+    /// Writes with fewer copies than wanted.
+    pub degraded: u64,
+}
+
+impl Durability {
+    /// Counts one more write.
+    pub fn add(&mut self, written: &Written) {
+        let least = |so_far: Option<u8>, now: u8| Some(so_far.map_or(now, |so_far| so_far.min(now)));
+        self.copies = least(self.copies, written.copies);
+        self.sites = least(self.sites, written.sites);
+        self.wanted = self.wanted.max(written.wanted);
+        self.degraded += u64::from(written.outcome == Outcome::Degraded);
+        self.outcome = Some(if self.degraded > 0 { Outcome::Degraded } else { Outcome::Stored });
+    }
+
+    /// Copies and sites reached, or what is missing and that it will be completed.
+    pub fn sentence(&self, program: &Program) -> (String, Verdict) {
+        let (Some(copies), Some(sites)) = (self.copies, self.sites) else {
+            return ("nothing changed".into(), Verdict::Fine);
+        };
+        let on = format!(
+            "{} on {}",
+            human::count(copies.into(), "copy", "copies"),
+            human::count(sites.into(), "site", "sites")
+        );
+        if self.degraded == 0 {
+            return (on, Verdict::Fine);
+        }
+        let missing = self.wanted.saturating_sub(copies);
+        let completed = "done by itself as soon as members with free space are up";
+        let more = match missing {
+            0 => format!("{on} so far, not all where they belong yet; that is {completed}"),
+            _ => format!("{on} so far; {missing} of {} to be made, {completed}", self.wanted),
+        };
+        let invite =
+            if copies <= 1 { format!("\n  invite a friend: {}", program.command("invite")) } else { String::new() };
+        (more + &invite, Verdict::Attention)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(outcome: Outcome, copies: u8, sites: u8) -> Written {
+        Written { outcome, copies, wanted: 3, sites, bytes: 1, uploaded_bytes: 1, unchanged: false }
+    }
+
+    #[track_caller]
+    fn check(writes: &[Written], text: &str, verdict: Verdict) {
+        let mut durability = Durability::default();
+        writes.iter().for_each(|write| durability.add(write));
+        let (said, judged) = durability.sentence(&Program::for_tests());
+        assert!(said.contains(text), "{said}");
+        assert_eq!(judged, verdict);
+    }
+
+    #[test]
+    fn sentences() {
+        check(&[], "nothing changed", Verdict::Fine);
+        check(&[written(Outcome::Stored, 3, 2)], "3 copies on 2 sites", Verdict::Fine);
+        let both = [written(Outcome::Stored, 3, 3), written(Outcome::Degraded, 2, 1)];
+        check(&both, "2 copies on 1 site so far; 1 of 3 to be made, done by itself as soon as", Verdict::Attention);
+        check(&[written(Outcome::Degraded, 1, 1)], "invite a friend: fsdfs invite", Verdict::Attention);
+    }
+}

@@ -1,0 +1,103 @@
+//! One file on its way out of the store: the network side feeds a thread that owns the file.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use fsdfs_node::control_client::ControlError;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::api::Api;
+use crate::local::Attrs;
+use crate::local::write::{Existing, Folder, Incoming, WriteError};
+use crate::progress::Progress;
+use crate::remote::RemotePath;
+
+/// Pieces between network and disk; a piece is at most a block.
+const PIECES: usize = 8;
+
+/// Why a file was not fetched. What stood there before still stands.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The daemon, or the way to it.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// This machine.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The daemon ended the content early without saying why.
+    #[error("only {got} of {size} bytes came")]
+    Short {
+        /// Bytes that came.
+        got: u64,
+        /// Bytes expected.
+        size: u64,
+    },
+}
+
+enum Piece {
+    Bytes(Bytes),
+    /// All of it came; only now may the file get its name.
+    End(Attrs),
+}
+
+/// Fetches `from` into `folder` as `name`.
+pub async fn file(
+    api: &Api,
+    from: &RemotePath,
+    folder: &Folder,
+    name: &[u8],
+    existing: Existing,
+    progress: &Progress,
+) -> Result<u64, DownloadError> {
+    let download = api.download(from, None).await?;
+    let incoming = folder.begin(name)?;
+    let (pieces, writer) = writer(incoming, existing);
+    let sent = receive(download, &pieces, progress).await;
+    drop(pieces);
+    // If the writer failed, that is why sending to it did.
+    match writer.await {
+        Ok(written) => written?,
+        Err(error) => return Err(WriteError::Io(io::Error::other(error)).into()),
+    }
+    sent
+}
+
+async fn receive(
+    download: fsdfs_node::control_client::Download,
+    pieces: &mpsc::Sender<Piece>,
+    progress: &Progress,
+) -> Result<u64, DownloadError> {
+    let (size, attrs) = (download.size, Attrs { mode: download.mode, mtime_ns: download.mtime_ns });
+    let mut content = download.content();
+    let mut got = 0;
+    while let Some(bytes) = content.next().await {
+        let bytes = bytes?;
+        got += bytes.len() as u64;
+        progress.advance(bytes.len() as u64);
+        if pieces.send(Piece::Bytes(bytes)).await.is_err() {
+            return Ok(got);
+        }
+    }
+    if got != size {
+        return Err(DownloadError::Short { got, size });
+    }
+    let _ = pieces.send(Piece::End(attrs)).await;
+    Ok(got)
+}
+
+/// Without an end the file is dropped, and its temporary name with it: also when the whole program is interrupted.
+fn writer(mut incoming: Incoming, existing: Existing) -> (mpsc::Sender<Piece>, JoinHandle<Result<(), WriteError>>) {
+    let (send, mut pieces) = mpsc::channel(PIECES);
+    let task = tokio::task::spawn_blocking(move || {
+        while let Some(piece) = pieces.blocking_recv() {
+            match piece {
+                Piece::Bytes(bytes) => incoming.file.write_all(&bytes)?,
+                Piece::End(attrs) => return incoming.publish(attrs, existing),
+            }
+        }
+        Ok(())
+    });
+    (send, task)
+}

@@ -1,0 +1,97 @@
+//! `fsdfs get`: files and folders out of the store.
+
+mod download;
+mod place;
+mod tally;
+mod transfer;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::api::Api;
+use crate::app::App;
+use crate::local::write::Existing;
+use crate::outcome::{Outcome, problem};
+use crate::remote::RemotePath;
+use crate::text::escape;
+
+use place::Source;
+
+/// Fetch files and folders.
+///
+/// Contents are verified; permission bits (without setuid, setgid and sticky), times, symbolic links and empty folders
+/// come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
+/// Nothing outside of DEST is ever written, whatever names and links the store or DEST contain.
+///
+/// Files that exist already are kept: quietly if size and time are the same (so doing an interrupted get again goes on
+/// where it stopped), else with a message, and the exit code is 2. --force replaces them.
+#[derive(Args, Clone, Debug)]
+#[command(override_usage = "fsdfs get [OPTIONS] SRC... [DEST]", after_long_help = WHERE)]
+pub struct Get {
+    /// Replace files that exist and differ.
+    #[arg(short, long)]
+    force: bool,
+    /// Files and folders to fetch, [VOLUME:]/PATH; then the local DEST, which may be left out for the current folder.
+    #[arg(value_name = "PATH", required = true, value_parser = clap::builder::OsStringValueParser::new())]
+    paths: Vec<std::ffi::OsString>,
+}
+
+const WHERE: &str = "\
+Where things go:
+  get /photos       into the current folder
+  get /a.txt x      x if that is a new name or a file, x/a.txt if x is a folder
+  get /photos x     as with cp: the folder becomes x if there is none yet,
+                    else x/photos
+  get /photos/ x    as with rsync: the content of photos goes into x,
+                    however often it is done
+  get /a /b x       into the folder x, which is made if missing
+A folder meets its own copy instead of nesting: /photos to ./photos goes into
+./photos, also if that exists.";
+
+impl Get {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let (sources, dest) = self.split(app)?;
+        let api = app.api()?;
+        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+        let sources = look_up(&api, sources).await?;
+        let plan = match place::plan(sources, &dest) {
+            Ok(plan) => plan,
+            Err(what) => return problem(what, format!("what goes where: {}", app.program.command("get --help"))),
+        };
+        let again = app.program.command_of(place::repeatable(&plan, &dest, self.force));
+        transfer::run(app, &api, plan, existing, &again).await
+    }
+
+    fn split(&self, app: &App) -> Outcome<(Vec<RemotePath>, PathBuf)> {
+        let (dest, sources) = match self.paths.as_slice() {
+            [only] => (Path::new("."), std::slice::from_ref(only)),
+            [sources @ .., dest] => (Path::new(dest), sources),
+            [] => return problem("nothing to get", app.program.command("get --help")),
+        };
+        let parse = |source: &std::ffi::OsString| {
+            RemotePath::parse(source).or_else(|wrong| {
+                let shown = escape::name(source.as_encoded_bytes());
+                problem(format!("{shown}: {wrong}"), format!("see what there is: {}", app.program.command("ls")))
+            })
+        };
+        Ok((sources.iter().map(parse).collect::<Result<_, _>>()?, dest.to_owned()))
+    }
+}
+
+/// Everything must exist before anything is written.
+async fn look_up(api: &Api, paths: Vec<RemotePath>) -> Outcome<Vec<Source>> {
+    let mut sources = Vec::new();
+    for path in paths {
+        match api.stat(&path, false).await {
+            Ok(stat) => sources.push(Source { path, entry: stat.entry, maybe_stale: stat.maybe_stale }),
+            Err(error) => {
+                let mut problem = api.problem(&error);
+                problem.what = format!("{path}: {}", problem.what);
+                return Err(problem.into());
+            }
+        }
+    }
+    Ok(sources)
+}

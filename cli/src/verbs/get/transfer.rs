@@ -1,0 +1,362 @@
+//! The whole get: folders are walked depth first, a bounded number of files is on its way; links come after all files,
+//! folders get their attributes last.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use fsdfs_node::control_client::ControlError;
+use fsdfs_proto::control::{Entry, Kind};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::app::{App, or_interrupted};
+use crate::local::Attrs;
+use crate::local::write::{Existing, Folder, Standing, WriteError};
+use crate::outcome::{Outcome, Problem, Stop, Verdict};
+use crate::progress::Progress;
+use crate::remote::RemotePath;
+use crate::text::{escape, human};
+use crate::verbs::get::download::{self, DownloadError};
+use crate::verbs::get::place::{Place, Planned};
+use crate::verbs::get::tally::Tally;
+
+/// Slots for files on their way: eight large ones or 32 small ones, of which each is little more than a round trip.
+const SLOTS: usize = 32;
+const SLOTS_LARGE: u32 = 4;
+/// From here on a file is large.
+const LARGE_BYTES: u64 = 1 << 20;
+/// Deeper folders are left out: each level costs an open handle.
+const DEPTH_MAX: usize = 1_000;
+
+/// Fetches everything that was planned and says how it went. `again` is the command that does it once more.
+pub async fn run(app: &App, api: &Api, plan: Vec<Planned>, existing: Existing, again: &str) -> Outcome {
+    let progress = Progress::new(app.output);
+    let mut transfer = Transfer::new(api.clone(), progress.clone(), existing);
+    let work = transfer.fetch(&plan);
+    let ended = or_interrupted(work, &format!("what has come stays; go on with: {again}")).await;
+    progress.finish();
+    match ended {
+        Ok(()) => transfer.report(app, again),
+        Err(stop) => {
+            let came = human::count(transfer.tally.files, "file", "files");
+            Err(stop.before_that(&format!("{came} came before that"), again))
+        }
+    }
+}
+
+/// How to come to a folder again: an open handle for each of a million folders would be too many.
+#[derive(Debug)]
+enum Trail {
+    Root(Folder),
+    Below(Arc<Trail>, Vec<u8>),
+}
+
+impl Trail {
+    fn open(&self) -> Result<Folder, WriteError> {
+        match self {
+            Self::Root(folder) => Ok(folder.clone()),
+            Self::Below(above, name) => above.open()?.enter(name),
+        }
+    }
+}
+
+/// A folder that waits to be walked.
+struct Pending {
+    from: RemotePath,
+    /// An open handle on the folder above it, or on itself if it is the destination.
+    at: Folder,
+    /// Its name in there; none = it is the destination itself.
+    name: Option<Vec<u8>>,
+    /// The way to `at`.
+    trail: Arc<Trail>,
+    /// What it gets when everything in it is written; none = it is left as it is.
+    attrs: Option<Attrs>,
+    depth: usize,
+}
+
+/// What is done when all files are written.
+struct Last {
+    from: RemotePath,
+    /// The folder that it is about.
+    trail: Arc<Trail>,
+    what: LastWhat,
+}
+
+enum LastWhat {
+    Link { name: Vec<u8>, target: Vec<u8>, mtime_ns: i64 },
+    Attrs(Attrs),
+}
+
+struct Transfer {
+    api: Api,
+    progress: Progress,
+    existing: Existing,
+    slots: Arc<Semaphore>,
+    downloads: JoinSet<(RemotePath, Result<u64, DownloadError>)>,
+    last: Vec<Last>,
+    tally: Tally,
+}
+
+impl Transfer {
+    fn new(api: Api, progress: Progress, existing: Existing) -> Self {
+        Self {
+            api,
+            progress,
+            existing,
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            downloads: JoinSet::new(),
+            last: Vec::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    async fn fetch(&mut self, plan: &[Planned]) -> Outcome<()> {
+        for planned in plan {
+            self.tally.maybe_stale |= planned.source.maybe_stale;
+            self.begin(planned).await?;
+        }
+        while let Some(done) = self.downloads.join_next().await {
+            self.joined(done).await?;
+        }
+        self.finish()
+    }
+
+    async fn begin(&mut self, planned: &Planned) -> Outcome<()> {
+        let (from, entry) = (&planned.source.path, &planned.source.entry);
+        let (folder, name) = match &planned.place {
+            Place::As { folder, name } => (folder, Some(name.clone())),
+            Place::Into { folder } => (folder, None),
+        };
+        let is_new = !folder.exists();
+        let at = open(folder)?;
+        let trail = Arc::new(Trail::Root(at.clone()));
+        match (name, entry.kind) {
+            (Some(name), Kind::File | Kind::Link) => self.take(from.clone(), &at, &trail, name, entry).await,
+            (name, _) => {
+                let attrs = (name.is_some() || is_new).then(|| attrs_of(entry)).filter(|_| from.name().is_some());
+                self.walk(Pending { from: from.clone(), at, name, trail, attrs, depth: 0 }).await
+            }
+        }
+    }
+
+    async fn walk(&mut self, top: Pending) -> Outcome<()> {
+        let mut pending = vec![top];
+        while let Some(folder) = pending.pop() {
+            let from = folder.from.clone();
+            match self.enter(folder) {
+                Ok(entered) => self.list(entered, &mut pending).await?,
+                Err(error) => self.failed(&from, &DownloadError::Write(error)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, pending: Pending) -> Result<Pending, WriteError> {
+        let Pending { from, at, name, trail, attrs, depth } = pending;
+        let (at, trail) = match name {
+            None => (at, trail),
+            Some(name) => (at.make(&name)?.0, Arc::new(Trail::Below(trail, name))),
+        };
+        self.tally.folders += 1;
+        if let Some(attrs) = attrs {
+            self.last.push(Last { from: from.clone(), trail: Arc::clone(&trail), what: LastWhat::Attrs(attrs) });
+        }
+        Ok(Pending { from, at, name: None, trail, attrs, depth })
+    }
+
+    async fn list(&mut self, folder: Pending, pending: &mut Vec<Pending>) -> Outcome<()> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = match self.api.list(&folder.from, after.as_deref()).await {
+                Ok(page) => page,
+                Err(error) => return self.failed(&folder.from, &error.into()).await,
+            };
+            self.tally.maybe_stale |= page.maybe_stale;
+            for entry in &page.entries {
+                self.expect(entry);
+            }
+            for entry in &page.entries {
+                self.child(&folder, entry, pending).await?;
+            }
+            match page.entries.last() {
+                Some(last) if page.more => after = Some(last.raw_name()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn expect(&self, entry: &Entry) {
+        if entry.kind == Kind::File {
+            self.progress.expect(entry.size);
+        }
+    }
+
+    async fn child(&mut self, folder: &Pending, entry: &Entry, pending: &mut Vec<Pending>) -> Outcome<()> {
+        let name = entry.raw_name();
+        let from = folder.from.join(&name);
+        if entry.kind != Kind::Folder {
+            return self.take(from, &folder.at, &folder.trail, name, entry).await;
+        }
+        if folder.depth >= DEPTH_MAX {
+            let why = format!("left out: it lies more than {DEPTH_MAX} folders deep");
+            self.tally.failed.add(&self.progress, from.to_string(), why);
+            return Ok(());
+        }
+        let (at, trail) = (folder.at.clone(), Arc::clone(&folder.trail));
+        pending.push(Pending {
+            from,
+            at,
+            name: Some(name),
+            trail,
+            attrs: Some(attrs_of(entry)),
+            depth: folder.depth + 1,
+        });
+        Ok(())
+    }
+
+    /// A file or a link.
+    async fn take(
+        &mut self,
+        from: RemotePath,
+        at: &Folder,
+        trail: &Arc<Trail>,
+        name: Vec<u8>,
+        entry: &Entry,
+    ) -> Outcome<()> {
+        if entry.kind == Kind::Link {
+            let target = entry.raw_target().unwrap_or_default();
+            let what = LastWhat::Link { name, target, mtime_ns: entry.mtime_ns };
+            self.last.push(Last { from, trail: Arc::clone(trail), what });
+            return Ok(());
+        }
+        match at.standing(&name, entry.size, attrs_of(entry)) {
+            Ok(Standing::Same) => {
+                self.tally.same += 1;
+                self.progress.advance(entry.size);
+                Ok(())
+            }
+            Ok(Standing::Other) if self.existing == Existing::Keep => {
+                self.failed(&from, &WriteError::Kept.into()).await
+            }
+            Ok(Standing::Blocked(what)) => self.failed(&from, &WriteError::InTheWay(what).into()).await,
+            Ok(Standing::Free | Standing::Other) => self.download(from, at.clone(), name, entry.size).await,
+            Err(error) => self.failed(&from, &error.into()).await,
+        }
+    }
+
+    async fn download(&mut self, from: RemotePath, at: Folder, name: Vec<u8>, size: u64) -> Outcome<()> {
+        let slots = if size >= LARGE_BYTES { SLOTS_LARGE } else { 1 };
+        let permit = Arc::clone(&self.slots).acquire_many_owned(slots).await.expect("the semaphore is never closed");
+        while let Some(done) = self.downloads.try_join_next() {
+            self.joined(done).await?;
+        }
+        self.progress.show(from.to_string());
+        let (api, progress, existing) = (self.api.clone(), self.progress.clone(), self.existing);
+        self.downloads.spawn(async move {
+            let _permit = permit;
+            let got = download::file(&api, &from, &at, &name, existing, &progress).await;
+            (from, got)
+        });
+        Ok(())
+    }
+
+    async fn joined(
+        &mut self,
+        done: Result<(RemotePath, Result<u64, DownloadError>), tokio::task::JoinError>,
+    ) -> Outcome<()> {
+        match done {
+            Ok((_, Ok(bytes))) => {
+                self.tally.files += 1;
+                self.tally.bytes += bytes;
+                Ok(())
+            }
+            Ok((from, Err(error))) => self.failed(&from, &error).await,
+            Err(error) => {
+                Err(Problem::new(format!("a download broke: {error}"), "this is a mistake in fsdfs; report it").into())
+            }
+        }
+    }
+
+    /// One thing was not fetched; if nothing else would be either, the get ends.
+    async fn failed(&mut self, from: &RemotePath, error: &DownloadError) -> Outcome<()> {
+        let why = match error {
+            DownloadError::Write(write) if write.is_final() => {
+                return Err(Problem::new(format!("cannot write here: {write}"), "make room on that disk").into());
+            }
+            DownloadError::Control(control) => {
+                self.check_daemon(control).await?;
+                self.api.problem(control).to_string()
+            }
+            other => other.to_string(),
+        };
+        self.tally.failed.add(&self.progress, from.to_string(), why);
+        Ok(())
+    }
+
+    /// Content that breaks off may mean that a block is out of reach now, or that the daemon itself is gone.
+    async fn check_daemon(&self, error: &ControlError) -> Outcome<()> {
+        if Api::is_final(error) {
+            return Err(self.api.stop(error));
+        }
+        match error {
+            ControlError::Broken(_) => {
+                self.api.client().status().await.map(drop).map_err(|error| self.api.stop(&error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Links, and attributes of folders, in the reverse order of finding: a folder that may not be entered any more
+    /// comes after everything in it.
+    fn finish(&mut self) -> Outcome<()> {
+        let (links, folders): (Vec<Last>, Vec<Last>) =
+            std::mem::take(&mut self.last).into_iter().partition(|last| matches!(last.what, LastWhat::Link { .. }));
+        for last in links.iter().chain(folders.iter().rev()) {
+            if let Err(error) = self.finish_one(last) {
+                if error.is_final() {
+                    return Err(Problem::new(format!("cannot write here: {error}"), "make room on that disk").into());
+                }
+                self.tally.failed.add(&self.progress, last.from.to_string(), error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_one(&mut self, last: &Last) -> Result<(), WriteError> {
+        let folder = last.trail.open()?;
+        match &last.what {
+            LastWhat::Attrs(attrs) => folder.finish(*attrs),
+            LastWhat::Link { name, target, mtime_ns } => {
+                let made = folder.link(name, target, *mtime_ns, self.existing)?;
+                *if made { &mut self.tally.links } else { &mut self.tally.same } += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn report(self, app: &App, again: &str) -> Outcome {
+        if self.tally.maybe_stale {
+            app.output.note(crate::verbs::MAYBE_STALE);
+        }
+        app.output.done(&self.tally, self.tally.sentence())?;
+        if self.tally.failed.is_empty() {
+            return Ok(Verdict::Fine);
+        }
+        crate::output::warn(&format!("{}\n  when that is mended: {again}", self.tally.failed.sentence("fetched")));
+        Ok(Verdict::Failed)
+    }
+}
+
+fn attrs_of(entry: &Entry) -> Attrs {
+    Attrs { mode: entry.mode, mtime_ns: entry.mtime_ns }
+}
+
+/// The destination, made if missing.
+fn open(folder: &Path) -> Result<Folder, Stop> {
+    let opened = std::fs::create_dir_all(folder).and_then(|()| Folder::open(folder));
+    opened.map_err(|error| {
+        let shown = escape::name(folder.as_os_str().as_encoded_bytes());
+        Problem::new(format!("cannot write into {shown}: {error}"), "name another folder").into()
+    })
+}

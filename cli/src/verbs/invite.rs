@@ -1,0 +1,164 @@
+//! `fsdfs invite`: tickets for friends.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use fsdfs_proto::control::{Invite as New, Invites, NewInvite, Role};
+
+use crate::api::Api;
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict};
+use crate::text::table::{Align, Table};
+use crate::text::{escape, human, parse};
+use crate::verbs::members;
+
+/// Make a ticket that lets a friend's machine join the pool.
+///
+/// The ticket is printed on the standard output, everything else on the standard error. Give it to your friend over a
+/// channel that you both trust: whoever has the ticket can join, and every full member can read, change and remove
+/// everything in the pool. It says where this pool's members can be reached, and works as long as one of them is up.
+#[derive(Args, Clone, Debug)]
+pub struct Invite {
+    /// How long the ticket admits somebody: 3days, 12h, or never. Who has joined stays.
+    #[arg(long, value_name = "SPAN", default_value = "3days", value_parser = expiry)]
+    expires: Expiry,
+    /// How many machines may join with it.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    uses: u32,
+    /// What whoever joins may do.
+    #[arg(long, value_enum, default_value_t = RoleArg::Full)]
+    role: RoleArg,
+    /// List all tickets and what became of them.
+    #[arg(long, conflicts_with_all = ["revoke", "expires", "uses", "role"])]
+    list: bool,
+    /// Revoke a ticket: it admits nobody any more. Who has joined with it stays.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["expires", "uses", "role"])]
+    revoke: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Expiry(Option<Duration>);
+
+fn expiry(text: &str) -> Result<Expiry, String> {
+    if text == "never" { Ok(Expiry(None)) } else { parse::span(text).map(|span| Expiry(Some(span))) }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleArg {
+    /// Reads, writes, stores.
+    Full,
+    /// Reads and stores.
+    Reader,
+    /// Stores only: never sees what it stores.
+    StorageOnly,
+}
+
+impl Invite {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let api = app.api()?;
+        if self.list {
+            let invites = api.client().invites().await.map_err(|error| api.stop(&error))?;
+            return app.output.result(&invites, listed(&invites)).map(|()| Verdict::Fine);
+        }
+        match &self.revoke {
+            Some(id) => {
+                let removed = api.client().revoke_invite(id).await.map_err(|error| api.stop(&error))?;
+                app.output
+                    .done(&removed, format!("the ticket {} admits nobody any more", removed.id))
+                    .map(|()| Verdict::Fine)
+            }
+            None => self.make(app, &api).await,
+        }
+    }
+
+    async fn make(&self, app: &App, api: &Api) -> Outcome {
+        let new = NewInvite {
+            expires_s: Some(self.expires.0.map_or(0, |span| span.as_secs().max(1))),
+            uses: Some(self.uses),
+            role: match self.role {
+                RoleArg::Full => Role::Full,
+                RoleArg::Reader => Role::Reader,
+                RoleArg::StorageOnly => Role::StorageOnly,
+            },
+        };
+        let invite = api.patiently(|| api.client().invite(&new)).await.map_err(|error| api.stop(&error))?;
+        app.output.result(&invite, format!("{}\n", invite.ticket))?;
+        app.output.note(&explained(&invite, &app.program));
+        Ok(Verdict::Fine)
+    }
+}
+
+fn explained(invite: &New, program: &crate::program::Program) -> String {
+    let machines = human::count(invite.uses.into(), "machine", "machines");
+    let until = until(invite.redeem_by_ms);
+    let list = program.command("invite --list");
+    let revoke = program.command_of(["invite", "--revoke", invite.id.get(..8).unwrap_or(&invite.id)]);
+    format!(
+        "\nOn your friend's machine: fsdfs join TICKET     (the line above; it is a secret)\n\
+         It admits {machines}, {until}. See all: {list}   Take it back: {revoke}\n\
+         It leads to {}\n{}",
+        members::addresses(&invite.addresses),
+        members::warnings(&invite.warnings)
+    )
+    .trim_end()
+    .to_owned()
+}
+
+fn until(redeem_by_ms: u64) -> String {
+    match redeem_by_ms {
+        0 => "without an end".into(),
+        ms => format!("until {}", human::time_ms(i64::try_from(ms).unwrap_or(i64::MAX))),
+    }
+}
+
+fn listed(invites: &Invites) -> String {
+    let left = Align::Left;
+    let mut table = Table::new(&[("ID", left), ("MADE BY", left), ("USED", left), ("STATE", left)]);
+    for invite in &invites.invites {
+        let state = match (invite.open, invite.revoked) {
+            (_, true) => "revoked".into(),
+            (true, _) => format!("open {}", until(invite.redeem_by_ms)),
+            (false, _) if invite.used >= invite.uses => "used up".into(),
+            (false, _) => "expired".into(),
+        };
+        let id = invite.id.get(..16).unwrap_or(&invite.id).to_owned();
+        table.row([id, escape::name(invite.made_by.as_bytes()), format!("{} of {}", invite.used, invite.uses), state]);
+    }
+    if invites.invites.is_empty() { "no tickets were made yet\n".into() } else { table.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fsdfs_proto::control::InviteState;
+
+    #[test]
+    fn tickets_are_listed_with_what_became_of_them() {
+        let ticket = |used, revoked, open| InviteState {
+            id: "0123456789abcdef0123".into(),
+            made_by: "anna".into(),
+            redeem_by_ms: 0,
+            uses: 2,
+            used,
+            open,
+            revoked,
+        };
+        let invites = Invites {
+            invites: vec![
+                ticket(1, false, true),
+                ticket(2, false, false),
+                ticket(0, true, false),
+                ticket(0, false, false),
+            ],
+        };
+        assert_eq!(
+            listed(&invites),
+            "ID                MADE BY  USED    STATE\n\
+             0123456789abcdef  anna     1 of 2  open without an end\n\
+             0123456789abcdef  anna     2 of 2  used up\n\
+             0123456789abcdef  anna     0 of 2  revoked\n\
+             0123456789abcdef  anna     0 of 2  expired\n"
+        );
+    }
+}

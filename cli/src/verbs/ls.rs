@@ -1,0 +1,156 @@
+//! `fsdfs ls`: what is in a folder.
+
+use clap::Args;
+use fsdfs_node::control_client::ControlError;
+use fsdfs_proto::control::{Code, Entry, Kind};
+
+use crate::api::Api;
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict};
+use crate::output::{Output, warn};
+use crate::remote::RemotePath;
+use crate::text::table::{Align, Table};
+use crate::text::{escape, human};
+
+/// List folders of the pool.
+///
+/// Folders end with a slash. Names are shown so that they cannot harm a terminal: control characters and bytes that are
+/// not UTF-8 appear as \n, \x1b, \xff. With --json each entry is one line; a name that is not UTF-8 comes in base64 as
+/// `name_bytes`, too.
+#[derive(Args, Clone, Debug)]
+pub struct Ls {
+    /// Show mode, size, time of last change, and where links point.
+    #[arg(short, long)]
+    long: bool,
+    /// Folders or files, [VOLUME:]/PATH.
+    #[arg(value_name = "PATH", default_value = "/", value_parser = crate::args::remote())]
+    paths: Vec<RemotePath>,
+}
+
+impl Ls {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let api = app.api()?;
+        let mut verdict = Verdict::Fine;
+        let mut maybe_stale = false;
+        for path in &self.paths {
+            if self.paths.len() > 1 && !app.output.json {
+                app.output.result(&(), format!("{path}:\n"))?;
+            }
+            match self.list(&api, app.output, path).await? {
+                Ok(stale) => maybe_stale |= stale,
+                Err(error) if Api::is_final(&error) || matches!(error, ControlError::Broken(_)) => {
+                    return Err(api.stop(&error));
+                }
+                Err(error) => {
+                    warn(&format!("{path}: {}", api.problem(&error)));
+                    verdict = Verdict::Failed;
+                }
+            }
+        }
+        if maybe_stale {
+            app.output.note(super::MAYBE_STALE);
+        }
+        Ok(verdict)
+    }
+
+    /// Prints a folder page by page, or a file; tells whether newer changes may exist.
+    async fn list(&self, api: &Api, output: Output, path: &RemotePath) -> Outcome<Result<bool, ControlError>> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = match api.list(path, after.as_deref()).await {
+                Ok(page) => page,
+                Err(error) if error.code() == Some(Code::NotAFolder) && after.is_none() => {
+                    return self.one(api, output, path).await;
+                }
+                Err(error) => return Ok(Err(error)),
+            };
+            self.print(output, &page.entries)?;
+            match page.entries.last() {
+                Some(last) if page.more => after = Some(last.raw_name()),
+                _ => return Ok(Ok(page.maybe_stale)),
+            }
+        }
+    }
+
+    async fn one(&self, api: &Api, output: Output, path: &RemotePath) -> Outcome<Result<bool, ControlError>> {
+        match api.stat(path, false).await {
+            Ok(stat) => self.print(output, &[stat.entry]).map(|()| Ok(stat.maybe_stale)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    fn print(&self, output: Output, entries: &[Entry]) -> Outcome<()> {
+        if output.json {
+            return entries.iter().try_for_each(|entry| output.json_line(entry));
+        }
+        let text = if self.long { long(entries) } else { entries.iter().map(|entry| shown(entry) + "\n").collect() };
+        output.result(&(), text)
+    }
+}
+
+fn shown(entry: &Entry) -> String {
+    let slash = if entry.kind == Kind::Folder { "/" } else { "" };
+    escape::name(&entry.raw_name()) + slash
+}
+
+fn long(entries: &[Entry]) -> String {
+    let mut table = Table::plain(&[Align::Left, Align::Right, Align::Left, Align::Left]);
+    for entry in entries {
+        let (kind, size) = match entry.kind {
+            Kind::File => ('-', human::size(entry.size)),
+            Kind::Folder => ('d', String::new()),
+            Kind::Link => ('l', String::new()),
+        };
+        let target = entry.raw_target().map(|target| format!(" -> {}", escape::name(&target))).unwrap_or_default();
+        let conflict = entry.conflict_of.as_deref();
+        let conflict =
+            conflict.map(|of| format!("   (another version of {})", escape::name(of.as_bytes()))).unwrap_or_default();
+        let name = shown(entry) + &target + &conflict;
+        table.row([human::mode(kind, entry.mode), size, human::time_ns(entry.mtime_ns), name]);
+    }
+    table.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &[u8], kind: Kind, size: u64) -> Entry {
+        let (name, name_bytes) = fsdfs_proto::control::text_and_bytes(name);
+        Entry {
+            name,
+            name_bytes,
+            kind,
+            size,
+            mode: 0o644,
+            mtime_ns: 0,
+            target: (kind == Kind::Link).then(|| "there".into()),
+            target_bytes: None,
+            conflict_of: None,
+            written_ms: 0,
+        }
+    }
+
+    #[test]
+    fn a_long_list_lines_up_and_is_harmless() {
+        let mut other = entry(b"b (conflict 12 2026-01-01)", Kind::File, 1 << 20);
+        other.conflict_of = Some("b".into());
+        let entries = [entry(b"a\xff", Kind::Folder, 0), entry(b"l\x1b[2J", Kind::Link, 5), other];
+        let lines: Vec<String> = long(&entries)
+            .lines()
+            .map(|line| {
+                let (head, name) = line.split_at(line.rfind(":0").expect("a time") + 3);
+                format!("{}|{name}", &head[..10])
+            })
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "drw-r--r--|  a\\xff/",
+                "lrw-r--r--|  l\\x1b[2J -> there",
+                "-rw-r--r--|  b (conflict 12 2026-01-01)   (another version of b)"
+            ]
+        );
+    }
+}

@@ -1,0 +1,215 @@
+//! `fsdfs members`: who is in the pool, who cannot reach whom; and throwing somebody out.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use clap::{Args, Subcommand};
+use fsdfs_proto::control::{Address, Member, Members as Answer, Presence, Role, Scope};
+
+use crate::api::Api;
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict, problem};
+use crate::text::table::{Align, Table};
+use crate::text::{escape, human};
+
+/// Show the members of the pool: who is up, what they give, where they can be reached and by whom.
+#[derive(Args, Clone, Debug)]
+pub struct Members {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Action {
+    /// Throw a member out: it can no longer connect, read or write.
+    ///
+    /// Every node refuses it as soon as it hears of the removal, and closes connections to it. What the member signed
+    /// before stays valid: its files stay, and so do the members that it invited. Its copies are lost to the pool; they
+    /// are made again on others. What it has already read or copied cannot be taken back. To come back it needs a new
+    /// home folder and a new invitation.
+    Remove {
+        /// Its name, or its id as `members --json` shows it.
+        #[arg(value_name = "NAME")]
+        member: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// Why; shown to the other members.
+        #[arg(long, default_value = "removed by a member")]
+        reason: String,
+    },
+}
+
+impl Members {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let api = app.api()?;
+        match self.action {
+            None => {
+                let members = api.client().members().await.map_err(|error| api.stop(&error))?;
+                app.output.result(&members, shown(&members)).map(|()| Verdict::Fine)
+            }
+            Some(Action::Remove { member, yes, reason }) => remove(app, &api, &member, yes, &reason).await,
+        }
+    }
+}
+
+async fn remove(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> Outcome {
+    let members = api.client().members().await.map_err(|error| api.stop(&error))?;
+    let named: Vec<&Member> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
+    let list = app.program.command("members");
+    let member = match named.as_slice() {
+        [member] => *member,
+        [] => return problem(format!("no member is called '{wanted}'"), format!("see who there is: {list}")),
+        _ => {
+            let ids: Vec<String> = named.iter().map(|member| member.id.clone()).collect();
+            return problem(
+                format!("several members are called '{wanted}'"),
+                format!("say which by its id: {}", human::list(&ids)),
+            );
+        }
+    };
+    if !yes && !agrees(app, member)? {
+        app.output.note("nothing was changed");
+        return Ok(Verdict::Failed);
+    }
+    let removed = api.client().remove_member(&member.id, reason).await.map_err(|error| api.stop(&error))?;
+    let name = escape::name(removed.name.as_bytes());
+    app.output
+        .done(&removed, format!("{name} is out; the other members refuse it as soon as they hear of it"))
+        .map(|()| Verdict::Fine)
+}
+
+/// By name, or by at least eight digits of the id.
+fn is_meant(member: &Member, wanted: &str) -> bool {
+    member.presence != Presence::Revoked
+        && (member.name == wanted || (wanted.len() >= 8 && member.id.starts_with(wanted)))
+}
+
+fn agrees(app: &App, member: &Member) -> Outcome<bool> {
+    let name = escape::name(member.name.as_bytes());
+    if !io::stdin().is_terminal() {
+        let again = app.program.command_of(["members", "remove", &member.id, "--yes"]);
+        return problem(
+            format!("removing {name} cannot be undone, and there is nobody to ask"),
+            format!("if you are sure: {again}"),
+        );
+    }
+    let me = if member.me { " THIS IS THE NODE YOU ARE TALKING TO." } else { "" };
+    let gives = human::size(member.space_bytes);
+    let text = format!(
+        "Throw {name} (site {}, gives {gives}) out of the pool?{me}\n\
+         It can no longer read or write here, and its copies are lost to the pool. What it signed and invited before\n\
+         stays. It cannot be undone; it could only come back as a new member. Type the name to go on: ",
+        escape::name(member.site.as_bytes())
+    );
+    let mut answer = String::new();
+    let asked = io::stderr().write_all(text.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));
+    Ok(asked.is_ok() && answer.trim() == member.name)
+}
+
+fn shown(members: &Answer) -> String {
+    let left = Align::Left;
+    let columns =
+        [("NAME", left), ("SITE", left), ("STATE", left), ("GIVES", Align::Right), ("ROLE", left), ("ADDRESSES", left)];
+    let mut table = Table::new(&columns);
+    for member in &members.members {
+        let me = if member.me { " (this node)" } else { "" };
+        table.row([
+            escape::name(member.name.as_bytes()) + me,
+            escape::name(member.site.as_bytes()),
+            state(member),
+            human::size(member.space_bytes),
+            role(member.role).into(),
+            addresses(&member.addresses),
+        ]);
+    }
+    format!("{table}{}", warnings(&members.warnings))
+}
+
+fn state(member: &Member) -> String {
+    let heard = |word: &str| match member.heard_s {
+        Some(seconds) => format!("{word}, last heard of {} ago", human::span(seconds)),
+        None => format!("{word}, not heard of since the start"),
+    };
+    match member.presence {
+        Presence::Up if member.me => "up".into(),
+        Presence::Up if member.connected => match member.rtt_ms {
+            Some(ms) => format!("up, {ms} ms"),
+            None => "up".into(),
+        },
+        Presence::Up => "up, not connected to this node".into(),
+        Presence::Away => heard("away"),
+        Presence::Gone => heard("gone"),
+        Presence::Removed => "leaving".into(),
+        Presence::Revoked => "thrown out".into(),
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Full => "full",
+        Role::Reader => "reader",
+        Role::StorageOnly => "storage only",
+    }
+}
+
+/// Addresses with what limits them.
+pub fn addresses(addresses: &[Address]) -> String {
+    let shown = |address: &Address| {
+        let limit = match address.scope {
+            Scope::Public | Scope::Name => "",
+            Scope::Private => " (private: same network only)",
+            Scope::Loopback => " (this machine only)",
+        };
+        escape::name(address.address.as_bytes()) + limit
+    };
+    addresses.iter().map(shown).collect::<Vec<_>>().join(", ")
+}
+
+/// Sentences, one a line.
+pub fn warnings(warnings: &[String]) -> String {
+    warnings.iter().map(|warning| format!("! {}\n", escape::name(warning.as_bytes()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str) -> Member {
+        Member {
+            id: "ab".repeat(32),
+            name: name.into(),
+            site: "cellar".into(),
+            me: false,
+            role: Role::Full,
+            presence: Presence::Up,
+            connected: true,
+            rtt_ms: Some(12),
+            heard_s: Some(3),
+            invited_by: "me".into(),
+            space_bytes: 10 << 30,
+            disks: 1,
+            addresses: vec![Address { address: "192.168.1.7:4433".into(), scope: Scope::Private }],
+        }
+    }
+
+    #[test]
+    fn the_table_says_what_limits_an_address_and_who_cannot_be_reached() {
+        let away = Member { presence: Presence::Away, heard_s: None, addresses: Vec::new(), ..member("eve\u{1b}[1m") };
+        let answer = Answer { members: vec![member("anna"), away], warnings: vec!["anna and eve cannot meet".into()] };
+        assert_eq!(
+            shown(&answer),
+            "NAME        SITE    STATE                                  GIVES  ROLE  ADDRESSES\n\
+             anna        cellar  up, 12 ms                           10.0 GiB  full  192.168.1.7:4433 (private: same network only)\n\
+             eve\\x1b[1m  cellar  away, not heard of since the start  10.0 GiB  full\n\
+             ! anna and eve cannot meet\n"
+        );
+    }
+
+    #[test]
+    fn a_member_is_meant_by_name_or_by_enough_of_its_id() {
+        assert!(is_meant(&member("anna"), "anna") && is_meant(&member("anna"), "abababab"));
+        assert!(!is_meant(&member("anna"), "ab") && !is_meant(&member("anna"), "ann"));
+        assert!(!is_meant(&Member { presence: Presence::Revoked, ..member("anna") }, "anna"));
+    }
+}

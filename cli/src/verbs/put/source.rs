@@ -1,0 +1,207 @@
+//! Which source goes where.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use fsdfs_proto::control::Kind;
+
+use crate::remote::RemotePath;
+use crate::text::escape;
+
+/// A source as typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `-`.
+    Stdin,
+    /// A file, folder or link, which keeps its name.
+    Named {
+        /// Where it is.
+        path: PathBuf,
+        /// Its last name.
+        name: Vec<u8>,
+    },
+    /// What is in a folder: written with a slash at its end, or `.`, `..`.
+    Content {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+impl Source {
+    /// Reads what a person typed.
+    pub fn new(typed: &OsStr) -> Self {
+        let path = PathBuf::from(typed);
+        let bytes = typed.as_bytes();
+        let is_dots = bytes == b"." || bytes.ends_with(b"/.");
+        match path.file_name() {
+            _ if bytes == b"-" => Self::Stdin,
+            Some(name) if !bytes.ends_with(b"/") && !is_dots => Self::Named { name: name.as_bytes().to_vec(), path },
+            _ => Self::Content { path },
+        }
+    }
+
+    fn is_folder(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::Named { path, .. } => std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()),
+            Self::Content { .. } => true,
+        }
+    }
+}
+
+/// A source and the path that it gets.
+pub type Planned = (Source, RemotePath);
+
+/// Decides where each source goes; `standing` is what stands at `dest` now.
+pub fn plan(sources: &[Source], dest: &RemotePath, standing: Option<Kind>) -> Result<Vec<Planned>, String> {
+    let is_folder = standing == Some(Kind::Folder);
+    let into = is_folder || dest.slash || sources.len() > 1;
+    if into && matches!(standing, Some(Kind::File | Kind::Link)) {
+        return Err(format!("{dest} is a file, so nothing can go into it"));
+    }
+    let stays = |name: &[u8], source: &Source| {
+        !dest.slash && sources.len() == 1 && dest.name() == Some(name) && source.is_folder()
+    };
+    sources
+        .iter()
+        .map(|source| match source {
+            Source::Stdin if into => {
+                Err(format!("the standard input has no name; say one: {dest}/NAME").replace("//", "/"))
+            }
+            Source::Stdin => Ok((source.clone(), dest.clone())),
+            Source::Content { .. } if standing.is_some_and(|kind| kind != Kind::Folder) => {
+                Err(format!("{dest} is a file, so nothing can go into it"))
+            }
+            Source::Content { .. } => Ok((source.clone(), dest.clone())),
+            Source::Named { name, .. } if into && !(is_folder && stays(name, source)) => {
+                Ok((source.clone(), dest.join(check(name)?)))
+            }
+            Source::Named { .. } if source.is_folder() && standing.is_some() && !is_folder => {
+                Err(format!("{dest} is a file, and a folder does not replace it"))
+            }
+            Source::Named { .. } => Ok((source.clone(), dest.clone())),
+        })
+        .collect()
+}
+
+/// The words of a command that does the same once more, wherever the first one stopped: a folder that became `dest` is
+/// named with a slash, so that it does not become `dest/name` the next time.
+pub fn repeatable(sources: &[Source], dest: &RemotePath, plan: &[Planned]) -> Vec<OsString> {
+    let again = |(source, target): &Planned| match source {
+        Source::Stdin => OsString::from("-"),
+        Source::Named { path, .. } if source.is_folder() && target.names == dest.names => with_slash(path),
+        Source::Named { path, .. } | Source::Content { path } => path.clone().into_os_string(),
+    };
+    debug_assert_eq!(sources.len(), plan.len(), "each source was planned");
+    let mut words = vec![OsString::from("put")];
+    words.extend(plan.iter().map(again));
+    let mut to = dest.to_os_string();
+    if dest.slash && !dest.names.is_empty() {
+        to.push("/");
+    }
+    words.push(to);
+    words
+}
+
+fn with_slash(path: &Path) -> OsString {
+    let mut path = path.as_os_str().to_owned();
+    path.push("/");
+    path
+}
+
+/// A name of this machine can be any; one of the store cannot be longer than 255 bytes.
+fn check(name: &[u8]) -> Result<&[u8], String> {
+    if name.len() <= 255 { Ok(name) } else { Err(format!("the name {} is too long", escape::name(name))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Case {
+        temp: tempfile::TempDir,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let temp = tempfile::tempdir().expect("temp");
+            std::fs::create_dir(temp.path().join("photos")).expect("dir");
+            std::fs::write(temp.path().join("a.txt"), b"a").expect("file");
+            Self { temp }
+        }
+
+        /// Where sources go, or why not; and how the command is repeated.
+        fn plan(&self, sources: &[&str], dest: &str, standing: Option<Kind>) -> Result<Vec<String>, String> {
+            let sources: Vec<Source> = sources
+                .iter()
+                .map(|name| {
+                    if *name == "-" {
+                        Source::Stdin
+                    } else {
+                        Source::new(OsStr::new(&format!("{}/{name}", self.temp.path().display())))
+                    }
+                })
+                .collect();
+            let dest = RemotePath::parse(OsStr::new(dest)).expect("a path");
+            Ok(plan(&sources, &dest, standing)?.iter().map(|(_, target)| target.to_string()).collect())
+        }
+
+        #[track_caller]
+        fn check(&self, sources: &[&str], dest: &str, standing: Option<Kind>, expected: &[&str]) {
+            assert_eq!(
+                self.plan(sources, dest, standing),
+                Ok(expected.iter().map(|path| (*path).to_owned()).collect())
+            );
+        }
+    }
+
+    const FOLDER: Option<Kind> = Some(Kind::Folder);
+    const FILE: Option<Kind> = Some(Kind::File);
+
+    #[test]
+    fn where_things_go() {
+        let case = Case::new();
+        case.check(&["a.txt"], "/x", None, &["/x"]);
+        case.check(&["a.txt"], "/x", FILE, &["/x"]);
+        case.check(&["a.txt"], "/x", FOLDER, &["/x/a.txt"]);
+        case.check(&["a.txt"], "/x/", None, &["/x/a.txt"]);
+        case.check(&["photos"], "/x", None, &["/x"]);
+        case.check(&["photos"], "/x", FOLDER, &["/x/photos"]);
+        case.check(&["photos"], "/", FOLDER, &["/photos"]);
+        case.check(&["photos/"], "/x", None, &["/x"]);
+        case.check(&["photos/"], "/x", FOLDER, &["/x"]);
+        case.check(&["photos/."], "/x", FOLDER, &["/x"]);
+        case.check(&["a.txt", "photos", "photos/"], "/x", None, &["/x/a.txt", "/x/photos", "/x"]);
+        case.check(&["-"], "/x", FILE, &["/x"]);
+    }
+
+    #[test]
+    fn a_folder_meets_its_own_copy() {
+        let case = Case::new();
+        case.check(&["photos"], "/x/photos", FOLDER, &["/x/photos"]);
+        case.check(&["photos"], "/x/photos/", FOLDER, &["/x/photos/photos"]);
+        case.check(&["a.txt"], "/a.txt", FOLDER, &["/a.txt/a.txt"]);
+    }
+
+    #[test]
+    fn what_cannot_be() {
+        let case = Case::new();
+        assert!(case.plan(&["a.txt", "photos"], "/x", FILE).is_err());
+        assert!(case.plan(&["a.txt"], "/x/", FILE).is_err());
+        assert!(case.plan(&["photos"], "/x", FILE).is_err());
+        assert!(case.plan(&["photos/"], "/x", FILE).is_err());
+        assert_eq!(case.plan(&["-"], "/", FOLDER), Err("the standard input has no name; say one: /NAME".into()));
+    }
+
+    #[test]
+    fn the_repeated_command_does_not_nest() {
+        let case = Case::new();
+        let path = case.temp.path().join("photos");
+        let sources = [Source::new(path.as_os_str())];
+        let dest = RemotePath::parse(OsStr::new("/x")).expect("a path");
+        let words = |standing| repeatable(&sources, &dest, &plan(&sources, &dest, standing).expect("a plan"));
+        assert_eq!(words(None), [OsString::from("put"), with_slash(&path), "/x".into()]);
+        assert_eq!(words(FOLDER), [OsString::from("put"), path.clone().into(), "/x".into()]);
+    }
+}

@@ -1,0 +1,99 @@
+//! What a put did, and how it is told.
+
+use fsdfs_proto::control::Written;
+use serde::Serialize;
+
+use crate::remote::RemotePath;
+use crate::text::human;
+use crate::verbs::durability::Durability;
+use crate::verbs::put::source::Planned;
+use crate::verbs::troubles::Troubles;
+
+/// What was done so far.
+#[derive(Debug, Default, Serialize)]
+pub struct Tally {
+    /// Stored, or stored before.
+    pub files: u64,
+    /// The same of folders.
+    pub folders: u64,
+    /// The same of symbolic links.
+    pub links: u64,
+    /// Of the files.
+    pub bytes: u64,
+    /// New to the pool.
+    pub uploaded_bytes: u64,
+    /// Whether anything is now other than before.
+    pub changed: bool,
+    /// Pipes, sockets, devices, fsdfs's own folders.
+    pub skipped: u64,
+    /// Not stored.
+    pub failed: Troubles,
+    /// How safe it is.
+    #[serde(flatten)]
+    pub durability: Durability,
+}
+
+impl Tally {
+    /// Counts one more write.
+    pub fn add(&mut self, written: &Written) {
+        self.uploaded_bytes += written.uploaded_bytes;
+        self.changed |= !written.unchanged;
+        self.durability.add(written);
+    }
+
+    /// What was stored.
+    pub fn sentence(&self) -> String {
+        let mut parts = vec![human::count(self.files, "file", "files")];
+        if self.folders > 0 {
+            parts.push(human::count(self.folders, "folder", "folders"));
+        }
+        if self.links > 0 {
+            parts.push(human::count(self.links, "link", "links"));
+        }
+        let size = human::size(self.bytes);
+        let new = match self.uploaded_bytes {
+            _ if !self.changed => "; all was there already".to_owned(),
+            // Small contents travel inside their folder and are not counted.
+            0 => String::new(),
+            new => format!("; {} new to the pool", human::size(new)),
+        };
+        format!("stored {} ({size}{new})", human::list(&parts))
+    }
+}
+
+/// Where it went.
+pub fn place(plan: &[Planned]) -> String {
+    match plan {
+        [(_, to)] => format!("as {to}"),
+        [(_, to), ..] => {
+            format!("in {}", RemotePath { names: to.names[..to.names.len().saturating_sub(1)].to_vec(), ..to.clone() })
+        }
+        [] => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fsdfs_proto::control::Outcome;
+
+    #[test]
+    fn the_last_line_says_what_was_new() {
+        let written = Written {
+            outcome: Outcome::Stored,
+            copies: 3,
+            wanted: 3,
+            sites: 3,
+            bytes: 5,
+            uploaded_bytes: 0,
+            unchanged: true,
+        };
+        let mut tally = Tally { files: 1, folders: 2, bytes: 5, ..Tally::default() };
+        tally.add(&written);
+        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; all was there already)");
+        tally.add(&Written { unchanged: false, ..written.clone() });
+        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B)");
+        tally.add(&Written { unchanged: false, uploaded_bytes: 1 << 20, ..written });
+        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; 1.0 MiB new to the pool)");
+    }
+}

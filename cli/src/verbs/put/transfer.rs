@@ -1,0 +1,244 @@
+//! The whole put: one thread walks the sources, a bounded number of files is on its way, small things go in batches.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fsdfs_node::control_client::ControlError;
+use fsdfs_proto::control::{self, Edit, EditResult, Escaped, Written};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::app::{App, or_interrupted};
+use crate::local::Attrs;
+use crate::local::scan::{Found, OpenFile, OwnFolders, SkipReason, Skipped, What, own_folder};
+use crate::outcome::{Outcome, Problem, Verdict};
+use crate::progress::Progress;
+use crate::remote::RemotePath;
+use crate::text::{escape, human};
+use crate::verbs::put::source::{Planned, Source};
+use crate::verbs::put::tally::{Tally, place};
+use crate::verbs::put::upload::{self, UploadError};
+use crate::verbs::put::{stdin, walk};
+
+/// Slots for files on their way: eight large files, or 32 middling, or 128 small ones. Small ones wait for the commit that
+/// they share, and every commit costs a round trip and a sync on several machines: the more share one the better.
+const SLOTS: usize = 128;
+
+/// Slots of one file.
+fn slots(bytes: u64) -> u32 {
+    match bytes {
+        0..=0xffff => 1,
+        0x1_0000..=0xf_ffff => 4,
+        _ => 16,
+    }
+}
+
+/// Folders and links of one request: few enough that nobody waits long for the commit.
+const BATCH_EDITS: usize = 500;
+/// Bytes of paths of one request; escaped they may triple, which must stay under the API's 32 MiB.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Stores everything that was planned and says how it went. `again` is the command that does it once more.
+pub async fn run(app: &App, api: &Api, plan: Vec<Planned>, again: &str) -> Outcome {
+    let status = api.patiently(|| api.client().status()).await.map_err(|error| api.stop(&error))?;
+    let disks = status.disks.iter().filter_map(|disk| disk.path.as_deref()).map(Path::new);
+    let own: OwnFolders = disks.chain([app.home.dir()]).filter_map(own_folder).collect();
+    let progress = Progress::new(app.output);
+    let mut transfer = Transfer::new(api.clone(), progress.clone());
+    let work = transfer.store(&plan, own);
+    let ended = or_interrupted(work, &format!("what was stored stays; go on with: {again}")).await;
+    progress.finish();
+    match ended {
+        Ok(()) => transfer.report(app, &plan, again),
+        Err(stop) => {
+            let stored = human::count(transfer.tally.files, "file was", "files were");
+            Err(stop.before_that(&format!("{stored} stored before that"), again))
+        }
+    }
+}
+
+struct Transfer {
+    api: Api,
+    progress: Progress,
+    slots: Arc<Semaphore>,
+    uploads: JoinSet<(PathBuf, Result<Written, UploadError>)>,
+    batch: Vec<(PathBuf, Edit)>,
+    batch_bytes: usize,
+    tally: Tally,
+}
+
+impl Transfer {
+    fn new(api: Api, progress: Progress) -> Self {
+        Self {
+            api,
+            progress,
+            slots: Arc::new(Semaphore::new(SLOTS)),
+            uploads: JoinSet::new(),
+            batch: Vec::new(),
+            batch_bytes: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    async fn store(&mut self, plan: &[Planned], own: OwnFolders) -> Outcome<()> {
+        if self.progress.is_shown() {
+            walk::count(plan, own.clone(), self.progress.clone());
+        }
+        let mut found = walk::walk(plan, own);
+        while let Some((from, to, item)) = found.recv().await {
+            self.take(from, &to, item).await?;
+        }
+        for (_, to) in plan.iter().filter(|(source, _)| *source == Source::Stdin) {
+            let sent = stdin::store(&self.api, to, &self.progress).await;
+            self.uploaded(Path::new("-"), sent)?;
+        }
+        self.flush(&to_volume(plan)).await?;
+        while let Some(done) = self.uploads.join_next().await {
+            self.joined(done)?;
+        }
+        Ok(())
+    }
+
+    async fn take(&mut self, from: PathBuf, to: &RemotePath, item: Result<Found, Skipped>) -> Outcome<()> {
+        let found = match item {
+            Ok(found) => found,
+            Err(skipped) => {
+                self.skipped(&skipped);
+                return Ok(());
+            }
+        };
+        let path = Escaped(to.bytes());
+        match found.what {
+            What::File(open) => self.upload(from, to.clone(), open, found.attrs).await,
+            What::Folder => {
+                let attrs = Some(control::Attrs { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns });
+                // The root of a volume has no attributes of its own.
+                if to.names.is_empty() {
+                    Ok(())
+                } else {
+                    self.edit(to, from, Edit::Folder { path, attrs, fresh: false }).await
+                }
+            }
+            What::Link(target) => {
+                let edit = Edit::Link { path, target: Escaped(target), mtime_ns: found.attrs.mtime_ns };
+                self.edit(to, from, edit).await
+            }
+        }
+    }
+
+    fn skipped(&mut self, skipped: &Skipped) {
+        match &skipped.why {
+            SkipReason::Special(_) | SkipReason::OwnData => {
+                self.tally.skipped += 1;
+                self.progress.note(&skipped.to_string());
+            }
+            SkipReason::Unreadable(_) => {
+                self.tally.failed.add(&self.progress, escape::name(&skipped.shown), skipped.why.to_string());
+            }
+        }
+    }
+
+    async fn upload(&mut self, from: PathBuf, to: RemotePath, open: OpenFile, attrs: Attrs) -> Outcome<()> {
+        let permit =
+            Arc::clone(&self.slots).acquire_many_owned(slots(open.size)).await.expect("the semaphore is never closed");
+        while let Some(done) = self.uploads.try_join_next() {
+            self.joined(done)?;
+        }
+        self.progress.show(shown(&from));
+        let (api, progress) = (self.api.clone(), self.progress.clone());
+        self.uploads.spawn(async move {
+            let _permit: OwnedSemaphorePermit = permit;
+            let sent = upload::file(&api, open, attrs, &to, &progress).await;
+            (from, sent)
+        });
+        Ok(())
+    }
+
+    fn joined(&mut self, done: Result<(PathBuf, Result<Written, UploadError>), tokio::task::JoinError>) -> Outcome<()> {
+        match done {
+            Ok((from, sent)) => self.uploaded(&from, sent),
+            Err(error) => {
+                Err(Problem::new(format!("an upload broke: {error}"), "this is a mistake in fsdfs; report it").into())
+            }
+        }
+    }
+
+    fn uploaded(&mut self, from: &Path, sent: Result<Written, UploadError>) -> Outcome<()> {
+        match sent {
+            Ok(written) => {
+                self.tally.files += 1;
+                self.tally.bytes += written.bytes;
+                self.tally.add(&written);
+            }
+            Err(UploadError::Control(error)) => self.refused(from, &error)?,
+            Err(error) => self.tally.failed.add(&self.progress, shown(from), error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// One thing was refused; if everything else would be, too, the put ends.
+    fn refused(&mut self, from: &Path, error: &ControlError) -> Outcome<()> {
+        if Api::is_final(error) {
+            return Err(self.api.stop(error));
+        }
+        let problem = self.api.problem(error);
+        self.tally.failed.add(&self.progress, shown(from), problem.to_string());
+        Ok(())
+    }
+
+    async fn edit(&mut self, to: &RemotePath, from: PathBuf, edit: Edit) -> Outcome<()> {
+        self.batch_bytes += to.names.iter().map(|name| name.len() + 1).sum::<usize>() + link_bytes(&edit);
+        self.batch.push((from, edit));
+        if self.batch.len() >= BATCH_EDITS || self.batch_bytes >= BATCH_BYTES {
+            self.flush(&to.volume).await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn flush(&mut self, volume: &str) -> Outcome<()> {
+        let (sources, edits): (Vec<PathBuf>, Vec<Edit>) = std::mem::take(&mut self.batch).into_iter().unzip();
+        self.batch_bytes = 0;
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let are_links: Vec<bool> = edits.iter().map(|edit| matches!(edit, Edit::Link { .. })).collect();
+        let edited = self.api.edit(volume, edits).await.map_err(|error| self.api.stop(&error))?;
+        self.tally.add(&edited.written);
+        for ((from, is_link), result) in sources.iter().zip(are_links).zip(edited.edits) {
+            match result {
+                EditResult::Failed(error) => self.refused(from, &ControlError::Refused(error))?,
+                EditResult::Changed | EditResult::Unchanged if is_link => self.tally.links += 1,
+                EditResult::Changed | EditResult::Unchanged => self.tally.folders += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// The last line: copies and sites reached, or what is missing and that it will be completed.
+    fn report(self, app: &App, plan: &[Planned], again: &str) -> Outcome {
+        let tally = &self.tally;
+        let (safety, verdict) = tally.durability.sentence(&app.program);
+        if tally.files + tally.folders + tally.links > 0 || app.output.json {
+            app.output.done(tally, format!("{} {}: {safety}", tally.sentence(), place(plan)))?;
+        }
+        if tally.failed.is_empty() {
+            return Ok(verdict);
+        }
+        crate::output::warn(&format!("{}\n  when that is mended: {again}", tally.failed.sentence("stored")));
+        Ok(Verdict::Failed)
+    }
+}
+
+fn to_volume(plan: &[Planned]) -> String {
+    plan.first().map_or_else(|| control::POOL_VOLUME.to_owned(), |(_, to)| to.volume.clone())
+}
+
+fn link_bytes(edit: &Edit) -> usize {
+    if let Edit::Link { target, .. } = edit { target.0.len() } else { 0 }
+}
+
+fn shown(path: &Path) -> String {
+    escape::name(path.as_os_str().as_encoded_bytes())
+}

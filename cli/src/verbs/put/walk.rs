@@ -1,0 +1,62 @@
+//! Walks the sources on threads of their own: once to send what is found, and ahead of that to add up sizes for the bar.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc;
+
+use crate::local::scan::{Found, OwnFolders, Scan, Skipped, What};
+use crate::progress::Progress;
+use crate::remote::RemotePath;
+use crate::verbs::put::source::{Planned, Source};
+
+/// Open files that wait for a slot.
+const QUEUE: usize = 16;
+
+/// Something found, where it is and where it goes.
+pub type Item = (PathBuf, RemotePath, Result<Found, Skipped>);
+
+/// Walks the sources on a thread of its own. It stops when nobody listens any more.
+pub fn walk(plan: &[Planned], own: OwnFolders) -> mpsc::Receiver<Item> {
+    let (send, found) = mpsc::channel(QUEUE);
+    let plan = plan.to_vec();
+    tokio::task::spawn_blocking(move || {
+        for (path, to) in named(&plan) {
+            let send_one = |item: Result<Found, Skipped>| {
+                let names = item.as_ref().map(|found| found.path.as_slice()).unwrap_or_default();
+                let to = to.join_all(names.iter().map(Vec::as_slice));
+                send.blocking_send((join(path, names), to, item)).is_ok()
+            };
+            match Scan::new(path, own.clone()) {
+                Ok(mut scan) => scan.all(send_one),
+                Err(skipped) => send_one(Err(skipped)),
+            };
+        }
+    });
+    found
+}
+
+/// Adds up sizes for the bar, ahead of the transfer.
+pub fn count(plan: &[Planned], own: OwnFolders, progress: Progress) {
+    let plan = plan.to_vec();
+    tokio::task::spawn_blocking(move || {
+        for scan in named(&plan).filter_map(|(path, _)| Scan::new(path, own.clone()).ok()) {
+            for found in scan.flatten().take_while(|_| !progress.is_finished()) {
+                if let What::File(open) = found.what {
+                    progress.expect(open.size);
+                }
+            }
+        }
+    });
+}
+
+fn named(plan: &[Planned]) -> impl Iterator<Item = (&Path, &RemotePath)> {
+    plan.iter().filter_map(|(source, to)| match source {
+        Source::Stdin => None,
+        Source::Named { path, .. } | Source::Content { path } => Some((path.as_path(), to)),
+    })
+}
+
+fn join(path: &Path, names: &[Vec<u8>]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    names.iter().fold(path.to_owned(), |path, name| path.join(std::ffi::OsStr::from_bytes(name)))
+}

@@ -1,0 +1,168 @@
+//! Runs the daemon for `up` and `join`, and tells its owner when it is ready and whom it has met.
+
+use std::time::{Duration, Instant};
+
+use fsdfs_node::config::{self, Config};
+use fsdfs_node::daemon::{self, DaemonError, Ready};
+use fsdfs_node::home::LockedHome;
+use fsdfs_proto::control::Status;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::api::Api;
+use crate::app::App;
+use crate::logs::{self, LogFormat, LogWish};
+use crate::outcome::{Outcome, Problem, Stop, Verdict};
+use crate::text::{escape, human};
+use crate::verbs::setup;
+
+/// What the owner is waiting for.
+#[derive(Debug)]
+pub enum Begin {
+    /// A node that has its pool.
+    Up {
+        /// It was founded just now.
+        is_new: bool,
+    },
+    /// A node that has to meet the members of its pool.
+    Joining,
+    /// A node whose pool is to be left for that of this ticket, if it is empty.
+    HandOver(String),
+}
+
+/// A newcomer on a network that lets it through has met somebody long before.
+const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs until a signal or a request ends it.
+pub async fn run(app: &App, home: LockedHome, begin: Begin) -> Outcome {
+    start_log(app)?;
+    let (ready_in, ready) = mpsc::unbounded_channel();
+    let herald = Herald { app: app.clone(), api: app.api()?, begun: Instant::now(), ready };
+    let herald = tokio::spawn(herald.tell(begin));
+    let ended = daemon::run(home, move |ready| drop(ready_in.send(ready.clone()))).await;
+    // What made the daemon stop matters more than that it stopped.
+    herald.await.unwrap_or(Ok(()))?;
+    ended.map_err(|error| of_daemon(app, &error)).map(|()| Verdict::Fine)
+}
+
+/// The command line overrules the configuration.
+fn start_log(app: &App) -> Outcome<()> {
+    let config = Config::load(app.home.dir()).map_err(|error| app.of_home(&error.into()))?.log;
+    let format = match config.format {
+        config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    };
+    let was_said = app.log.verbose > 0 || app.log.quiet;
+    let filter = app.log.filter.clone().or(config.filter.filter(|_| !was_said));
+    logs::start(&LogWish { filter, format: app.log.format.or(Some(format)), ..app.log.clone() }, true)
+}
+
+fn of_daemon(app: &App, error: &DaemonError) -> Stop {
+    if let DaemonError::Home(error) = error {
+        return app.of_home(error);
+    }
+    let check = app.program.command("config check");
+    Problem::new(
+        app.program.in_hint(&error.to_string()),
+        format!("mend that, then start it again; is the configuration right: {check}"),
+    )
+    .into()
+}
+
+struct Herald {
+    app: App,
+    api: Api,
+    begun: Instant,
+    /// Comes when the daemon answers; again when it has changed pools. Closed when it has ended.
+    ready: mpsc::UnboundedReceiver<Ready>,
+}
+
+impl Herald {
+    async fn tell(mut self, mut begin: Begin) -> Outcome<()> {
+        while let Some(ready) = self.ready.recv().await {
+            begin = match begin {
+                Begin::Up { is_new } => {
+                    self.is_up(&ready, is_new)?;
+                    Begin::Up { is_new: false }
+                }
+                Begin::Joining => {
+                    self.joins(&ready).await?;
+                    Begin::Up { is_new: false }
+                }
+                Begin::HandOver(ticket) => {
+                    self.hand_over(&ticket).await?;
+                    Begin::Joining
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn is_up(&self, ready: &Ready, is_new: bool) -> Outcome<()> {
+        let pool = escape::name(ready.pool_name.as_bytes());
+        let mut text = format!("The node of {pool} is up at UDP port {}; Ctrl-C stops it.", ready.port);
+        if is_new {
+            text += &format!("\n{}", setup::next(&self.app).trim_end());
+        }
+        self.app
+            .output
+            .done(&json!({ "up": ready.node.to_string(), "pool": ready.pool.to_string(), "port": ready.port }), text)
+    }
+
+    async fn joins(&self, ready: &Ready) -> Outcome<()> {
+        let mut is_patient = true;
+        let status = loop {
+            if let Ok(status) = self.api.client().status().await
+                && status.ready
+                && status.has_key
+                && status.connected > 0
+            {
+                break status;
+            }
+            if self.ready.is_closed() {
+                return Ok(());
+            }
+            if is_patient && self.begun.elapsed() > JOIN_PATIENCE {
+                is_patient = false;
+                self.app.output.note(&self.nobody_met());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let value = json!({ "joined": ready.pool.to_string(), "node": ready.node.to_string(), "port": ready.port,
+            "seconds": self.begun.elapsed().as_secs_f64(), "connected": status.connected });
+        self.app.output.done(&value, self.joined(ready, &status))
+    }
+
+    fn joined(&self, ready: &Ready, status: &Status) -> String {
+        format!(
+            "A member of {} after {:.1} s, connected to {}; UDP port {}; Ctrl-C stops it.\n{}",
+            escape::name(ready.pool_name.as_bytes()),
+            self.begun.elapsed().as_secs_f64(),
+            human::count(status.connected as u64, "other", "others"),
+            ready.port,
+            setup::next(&self.app).trim_end()
+        )
+    }
+
+    fn nobody_met(&self) -> String {
+        format!(
+            "No member was reached within {} s; it goes on trying. Are they up? Is UDP let through here and there? Was the\n\
+             ticket used up or revoked? See: {}",
+            JOIN_PATIENCE.as_secs(),
+            self.app.program.command("status")
+        )
+    }
+
+    /// If the pool is not left, this command has failed, and the daemon that it started ends with it.
+    async fn hand_over(&self, ticket: &str) -> Outcome<()> {
+        match self.api.patiently(|| self.api.client().join(ticket)).await {
+            Ok(_) => Ok(()),
+            Err(_) if self.ready.is_closed() => Ok(()),
+            Err(error) => {
+                let stop = self.api.stop(&error);
+                let _ = self.api.client().shutdown().await;
+                Err(stop)
+            }
+        }
+    }
+}

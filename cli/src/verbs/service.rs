@@ -1,0 +1,178 @@
+//! `fsdfs service`: a systemd unit for this node.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::app::App;
+use crate::outcome::{Outcome, Problem, Verdict, problem};
+use crate::text::escape;
+
+/// Print or install a systemd unit that runs this node.
+///
+/// Without options it prints a unit for your own user; --install writes it where systemd looks for it. A user's services
+/// end with the last login unless lingering is on (the text after --install says how); --system makes a unit that
+/// starts with the machine.
+#[derive(Args, Clone, Debug)]
+pub struct Service {
+    /// For the whole machine instead of your login; it runs as the user that owns the home folder.
+    #[arg(long)]
+    system: bool,
+    /// Write the unit instead of printing it.
+    #[arg(long)]
+    install: bool,
+    /// Replace an installed unit that differs.
+    #[arg(long, requires = "install")]
+    force: bool,
+}
+
+impl Service {
+    /// Runs the verb.
+    pub fn run(&self, app: &App) -> Outcome {
+        let home = app.home.dir();
+        let program = std::env::current_exe().map_err(|error| cannot("find", Path::new("this program"), &error))?;
+        let user = self.system.then(|| owner(home));
+        let unit = unit(&program, home, user);
+        if self.install {
+            return self.write(app, home, &unit);
+        }
+        app.output.result(&json!({ "unit": unit }), &unit)?;
+        Ok(Verdict::Fine)
+    }
+
+    fn write(&self, app: &App, home: &Path, unit: &str) -> Outcome {
+        let name = unit_name(home);
+        let path = self.folder()?.join(&name);
+        match std::fs::read_to_string(&path) {
+            Ok(standing) if standing != unit && !self.force => {
+                let shown = escape::name(path.as_os_str().as_bytes());
+                return problem(format!("{shown} exists and differs"), "look at it; --force replaces it");
+            }
+            _ => {}
+        }
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, unit));
+        written.map_err(|error| cannot("write", &path, &error))?;
+        let value = json!({ "path": path.to_string_lossy(), "unit": unit });
+        app.output.done(&value, self.installed(&path, &name)).map(|()| Verdict::Fine)
+    }
+
+    fn folder(&self) -> Outcome<PathBuf> {
+        if self.system {
+            return Ok(PathBuf::from("/etc/systemd/system"));
+        }
+        let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || std::env::home_dir().map(|home| home.join(".config"));
+        match config.or_else(home) {
+            Some(config) => Ok(config.join("systemd/user")),
+            None => problem("there is no home folder to install a user's unit in", "set HOME, or use --system"),
+        }
+    }
+
+    fn installed(&self, path: &Path, name: &str) -> String {
+        let shown = escape::name(path.as_os_str().as_bytes());
+        if self.system {
+            format!(
+                "wrote {shown}\n  start it now and with the machine: systemctl daemon-reload && systemctl enable --now {name}"
+            )
+        } else {
+            format!(
+                "wrote {shown}\n  start it now and at login: systemctl --user daemon-reload && systemctl --user enable --now {name}\n  \
+                 keep it running without a login: loginctl enable-linger"
+            )
+        }
+    }
+}
+
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Problem {
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "run it as root, or without --system",
+        _ => "",
+    };
+    Problem::new(format!("cannot {what} {}: {error}", escape::name(path.as_os_str().as_bytes())), hint)
+}
+
+/// `fsdfs.service`; for another home than the default, named after it, so that several nodes can be installed.
+pub fn unit_name(home: &Path) -> String {
+    let is_safe = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    match home.file_name().map(|name| name.to_string_lossy().chars().filter(is_safe).collect::<String>()) {
+        Some(name) if !name.is_empty() && name != "fsdfs" => format!("fsdfs-{name}.service"),
+        _ => "fsdfs.service".into(),
+    }
+}
+
+/// The user that the data belongs to, by number: systemd takes that, and it needs no look-up.
+fn owner(home: &Path) -> u32 {
+    let nearest = home.ancestors().find_map(|folder| std::fs::metadata(folder).ok());
+    nearest.map_or_else(|| rustix::process::geteuid().as_raw(), |meta| meta.uid())
+}
+
+fn unit(program: &Path, home: &Path, user: Option<u32>) -> String {
+    let user_line = user.map(|uid| format!("User={uid}\n")).unwrap_or_default();
+    let target = if user.is_some() { "multi-user.target" } else { "default.target" };
+    let network = if user.is_some() { "Wants=network-online.target\nAfter=network-online.target\n" } else { "" };
+    format!(
+        "[Unit]\n\
+         Description=fsdfs: a private store pooled with friends\n\
+         {network}\n\
+         [Service]\n\
+         {user_line}\
+         Type=exec\n\
+         ExecStart={} --home {} up\n\
+         Restart=on-failure\n\
+         RestartSec=5\n\
+         TimeoutStopSec=60\n\
+         LimitNOFILE=65536\n\
+         NoNewPrivileges=yes\n\
+         UMask=0077\n\
+         \n\
+         [Install]\n\
+         WantedBy={target}\n",
+        quoted(program.as_os_str()),
+        quoted(home.as_os_str()),
+    )
+}
+
+/// A word of a command line as systemd reads it: quoted, with its specifiers and variables switched off.
+fn quoted(word: &OsStr) -> String {
+    let escaped = |byte: &u8| match byte {
+        b'"' => "\\\"".to_owned(),
+        b'\\' => "\\\\".to_owned(),
+        b'%' => "%%".to_owned(),
+        b'$' => "$$".to_owned(),
+        b' '..=b'~' => char::from(*byte).to_string(),
+        byte => format!("\\x{byte:02x}"),
+    };
+    format!("\"{}\"", word.as_bytes().iter().map(escaped).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_unit() {
+        let unit = unit(Path::new("/usr/bin/fsdfs"), Path::new("/home/anna/100% \"mine\"/$x"), None);
+        assert!(
+            unit.contains("ExecStart=\"/usr/bin/fsdfs\" --home \"/home/anna/100%% \\\"mine\\\"/$$x\" up\n"),
+            "{unit}"
+        );
+        assert!(unit.contains("WantedBy=default.target") && !unit.contains("User="), "{unit}");
+    }
+
+    #[test]
+    fn a_systems_unit_names_the_user() {
+        let unit = unit(Path::new("/usr/bin/fsdfs"), Path::new("/srv/fsdfs"), Some(1000));
+        assert!(unit.contains("User=1000\n") && unit.contains("WantedBy=multi-user.target"), "{unit}");
+    }
+
+    #[test]
+    fn units_of_several_homes_have_several_names() {
+        assert_eq!(unit_name(Path::new("/home/anna/.local/share/fsdfs")), "fsdfs.service");
+        assert_eq!(unit_name(Path::new("/srv/second node")), "fsdfs-secondnode.service");
+    }
+}

@@ -1,0 +1,177 @@
+//! What `init` and `join` have in common: options of a new node, and what its owner is told about it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use clap::Args;
+use fsdfs_node::config::{self, StorageArg};
+use fsdfs_node::home::{Home, Made, Setup};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::outcome::{Outcome, problem};
+use crate::text::table::{Align, Table};
+use crate::text::{escape, human, parse};
+
+/// Options of a new node.
+#[derive(Args, Clone, Debug)]
+pub struct SetupArgs {
+    /// The node's name, shown to the other members; default: the machine's.
+    #[arg(long, value_parser = parse::label)]
+    name: Option<String>,
+    /// The house. Nodes at one site are expected to burn together, so copies go to different sites; default: a site of
+    /// its own.
+    #[arg(long, value_parser = parse::label)]
+    site: Option<String>,
+    /// A folder for blocks and how much may lie in it; once for each disk, or `none` for a node that stores nothing.
+    /// Default: in the home folder, a quarter of the free space, at most 100 GiB.
+    #[arg(long, value_name = "PATH[:SIZE]|none", value_parser = storage)]
+    storage: Vec<StorageChoice>,
+    /// The UDP port, or IP:PORT, to listen at; default: a free port, chosen now and kept.
+    #[arg(long, value_name = "[IP:]PORT", value_parser = config::listen)]
+    listen: Option<SocketAddr>,
+    /// Where other members reach this node from outside; may be given several times.
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse::address)]
+    address: Vec<String>,
+    /// Do not look for members on the local network.
+    #[arg(long)]
+    no_mdns: bool,
+}
+
+#[derive(Clone, Debug)]
+enum StorageChoice {
+    None,
+    Folder(StorageArg),
+}
+
+/// No disk has as much.
+const QUOTA_BYTES_MAX: u64 = 1 << 60;
+
+fn storage(text: &str) -> Result<StorageChoice, String> {
+    if text == "none" {
+        return Ok(StorageChoice::None);
+    }
+    let folder = config::storage_arg(text).map_err(|bad| bad.to_string())?;
+    match folder.quota_bytes {
+        Some(_) if folder.path.as_os_str() == "none" => {
+            Err("none takes no size (a folder of that name is ./none)".into())
+        }
+        Some(QUOTA_BYTES_MAX..) => Err("that is more than any disk holds".into()),
+        _ => Ok(StorageChoice::Folder(folder)),
+    }
+}
+
+impl SetupArgs {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        let Self { name, site, storage, listen, address, no_mdns } = self;
+        name.is_none() && site.is_none() && storage.is_empty() && listen.is_none() && address.is_empty() && !no_mdns
+    }
+
+    /// Checked against each other.
+    pub fn checked(&self, pool_name: Option<String>) -> Outcome<Setup> {
+        let folders: Vec<StorageArg> = self.storage.iter().filter_map(StorageChoice::folder).collect();
+        if !folders.is_empty() && folders.len() < self.storage.len() {
+            return problem("--storage none and a storage folder contradict each other", "leave one of them out");
+        }
+        Ok(Setup {
+            name: self.name.clone(),
+            site: self.site.clone(),
+            storage: (!self.storage.is_empty()).then_some(folders),
+            listen: self.listen,
+            addresses: self.address.clone(),
+            mdns: self.no_mdns.then_some(false),
+            pool_name,
+        })
+    }
+}
+
+impl StorageChoice {
+    fn folder(&self) -> Option<StorageArg> {
+        match self {
+            Self::None => None,
+            Self::Folder(folder) => Some(folder.clone()),
+        }
+    }
+}
+
+/// What the owner of a new node has to know, six lines; five if there is no root key to keep.
+pub fn facts(home: &Home, made: &Made) -> String {
+    let mut table = Table::plain(&[Align::Left, Align::Left]);
+    let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
+    row("data and keys", format!("blocks in {}; keys in {}", places(made), shown(&home.dir().join("pool"))));
+    row("quota", quota(made));
+    row(
+        "UDP port",
+        format!(
+            "{}: forward it on your router to this machine, else only your own network reaches it",
+            made.config.listen.port()
+        ),
+    );
+    if let Some(root) = &made.root_key {
+        row("back up", format!("{}: it is the pool; move it to a safe place, nobody can make it again", shown(root)));
+    }
+    row(
+        "who sees it",
+        "every member can read, change and delete everything in `pool`; strangers and disks see only ciphertext".into(),
+    );
+    row("removing", "`rm` frees no space yet".into());
+    table.to_string()
+}
+
+fn shown(path: &Path) -> String {
+    escape::name(path.as_os_str().as_encoded_bytes())
+}
+
+fn places(made: &Made) -> String {
+    let places: Vec<String> = made.config.storage.iter().map(|storage| shown(&storage.path)).collect();
+    if places.is_empty() { "no folder (storage: none)".into() } else { human::list(&places) }
+}
+
+fn quota(made: &Made) -> String {
+    match made.config.storage.as_slice() {
+        [] => "nothing: this node stores no blocks, so its files depend on the others alone".into(),
+        storage => {
+            let total = human::size(storage.iter().map(|storage| storage.quota_bytes).sum());
+            format!("{total} of blocks at most; to change it: the file config.toml there, then a restart")
+        }
+    }
+}
+
+/// The same for programs.
+pub fn value(home: &Home, made: &Made) -> Value {
+    let storage = made.config.storage.iter();
+    json!({
+        "pool": made.pool.to_string(),
+        "pool_name": made.pool_name,
+        "node": made.node.to_string(),
+        "name": made.config.name,
+        "home": home.dir().to_string_lossy(),
+        "root_key": made.root_key.as_ref().map(|path| path.to_string_lossy()),
+        "port": made.config.listen.port(),
+        "storage": storage.map(|storage| json!({ "path": storage.path.to_string_lossy(), "quota_bytes": storage.quota_bytes })).collect::<Vec<_>>(),
+    })
+}
+
+/// What to type next, once the node runs.
+pub fn next(app: &App) -> String {
+    let program = &app.program;
+    let (invite, put, status) = (program.command("invite"), program.command("put FILE /"), program.command("status"));
+    format!(
+        "next, in another terminal:\n  {put}   store something\n  {invite}   a ticket for a friend's machine\n  {status}   is all fine?\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_that_cannot_be_meant_is_refused() {
+        assert!(matches!(storage("none"), Ok(StorageChoice::None)));
+        assert!(matches!(storage("./none:5GiB"), Ok(StorageChoice::Folder(_))));
+        for bad in ["none:5GiB", "/a:99999999TiB", "", ":1GiB"] {
+            assert!(storage(bad).is_err(), "{bad}");
+        }
+    }
+}

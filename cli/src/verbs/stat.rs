@@ -1,0 +1,90 @@
+//! `fsdfs stat`: everything about one entry, and who holds it.
+
+use clap::Args;
+use fsdfs_proto::control::{Entry, Kind, Placement, Stat as Answer};
+
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict};
+use crate::remote::RemotePath;
+use crate::text::table::{Align, Table};
+use crate::text::{escape, human};
+
+/// Show everything about a file or folder: attributes, copies, holders and sites.
+///
+/// Holders are asked; one that is away counts as not having it. The exit code is 1 if any block has fewer copies than
+/// wanted.
+#[derive(Args, Clone, Debug)]
+pub struct Stat {
+    /// What to look at, [VOLUME:]/PATH.
+    #[arg(value_name = "PATH", required = true, value_parser = crate::args::remote())]
+    paths: Vec<RemotePath>,
+}
+
+impl Stat {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let api = app.api()?;
+        let mut verdict = Verdict::Fine;
+        for path in &self.paths {
+            let stat = api.stat(path, true).await.map_err(|error| api.stop(&error))?;
+            app.output.result(&stat, shown(path, &stat))?;
+            let is_short = stat.placement.as_ref().is_some_and(|placement| placement.copies_min < placement.wanted);
+            verdict = verdict.max(if is_short { Verdict::Attention } else { Verdict::Fine });
+            if stat.maybe_stale {
+                app.output.note(super::MAYBE_STALE);
+            }
+        }
+        Ok(verdict)
+    }
+}
+
+fn shown(path: &RemotePath, stat: &Answer) -> String {
+    let entry = &stat.entry;
+    let mut table = Table::plain(&[Align::Left, Align::Left]);
+    let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
+    row("path", path.to_string());
+    row("kind", kind(entry));
+    if entry.kind == Kind::File {
+        row("size", format!("{} ({} bytes)", human::size(entry.size), entry.size));
+    }
+    row("mode", format!("{:04o}", entry.mode));
+    row("changed", human::time_ns(entry.mtime_ns));
+    row("written", human::time_ms(i64::try_from(entry.written_ms).unwrap_or(i64::MAX)));
+    if let Some(of) = &entry.conflict_of {
+        row(
+            "conflict",
+            format!("another version of {}; write that name again to settle it", escape::name(of.as_bytes())),
+        );
+    }
+    if let Some(placement) = &stat.placement {
+        row("copies", copies(placement));
+    }
+    let holders = stat.placement.as_ref().map(holders).unwrap_or_default();
+    format!("{table}{holders}")
+}
+
+fn kind(entry: &Entry) -> String {
+    match entry.kind {
+        Kind::File => "file".into(),
+        Kind::Folder => "folder".into(),
+        Kind::Link => format!("link to {}", escape::name(&entry.raw_target().unwrap_or_default())),
+    }
+}
+
+fn copies(placement: &Placement) -> String {
+    let Placement { copies_min: min, copies_max: max, wanted, sites_min, blocks, .. } = placement;
+    let range = if min == max { min.to_string() } else { format!("{min} to {max}") };
+    let sites = human::count((*sites_min).into(), "site", "sites");
+    let blocks = human::count(*blocks, "block", "blocks");
+    format!("{range} of {wanted} wanted, on at least {sites} ({blocks})")
+}
+
+fn holders(placement: &Placement) -> String {
+    let left = Align::Left;
+    let mut table = Table::new(&[("HOLDER", left), ("SITE", left), ("HAS", Align::Right), ("SHOULD", Align::Right)]);
+    for holder in &placement.holders {
+        let (name, site) = (escape::name(holder.name.as_bytes()), escape::name(holder.site.as_bytes()));
+        table.row([name, site, holder.blocks.to_string(), holder.wanted.to_string()]);
+    }
+    if placement.holders.is_empty() { String::new() } else { table.to_string() }
+}
