@@ -1,0 +1,104 @@
+//! Events in a few words, for the log that people read.
+
+use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, Payload, PeerEvent, ReadDone};
+use fsdfs_core::tree::{Job, JobDone};
+use fsdfs_proto::message::Message;
+
+use crate::history::commit_of;
+use crate::size::kind;
+
+/// Lines of the log stay readable.
+const CHARS: usize = 20_000;
+
+/// What an engine is told.
+pub fn input(input: &Input) -> String {
+    shorten(match input {
+        Input::Command { op, command } => format!("command {op} {command:?}"),
+        Input::Message { from, message: said, payload } => {
+            let wrong = if *payload == Payload::Wrong { " with wrong bytes" } else { "" };
+            format!("{} says {}{wrong}", from.short(), message(said))
+        }
+        Input::Peer { node, event: PeerEvent::Up { facts } } => {
+            format!("peer {} up, {} facts", node.short(), facts.len())
+        }
+        Input::Peer { node, event } => format!("peer {} {event:?}", node.short()),
+        Input::Disk { why, done } => format!("disk {} for {why:?}", disk_done(done)),
+        Input::Work { why, done } => format!("work {} for {why:?}", job_done(done)),
+        Input::Addresses(addrs) => format!("addresses {addrs:?}"),
+        Input::Timeout => "timeout".into(),
+    })
+}
+
+/// What an engine wants done.
+pub fn effect(effect: &Effect) -> String {
+    shorten(match effect {
+        Effect::Send { to, message: said, .. } => format!("to {}: {}", to.short(), message(said)),
+        Effect::Disk { request, why } => format!("disk {} for {why:?}", disk(request)),
+        Effect::Work { job: work, why } => format!("work {} for {why:?}", job(work)),
+        Effect::Reply { op, reply } => format!("answer {op} {reply:?}"),
+        Effect::Find { node, .. } => format!("find {}", node.short()),
+        Effect::Drop { node, reason } => format!("drop {}: {reason}", node.short()),
+        Effect::Notice(text) => format!("notice: {text}"),
+    })
+}
+
+/// Cuts a long text.
+pub fn shorten(mut text: String) -> String {
+    if let Some((cut, _)) = text.char_indices().nth(CHARS) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
+}
+
+fn message(message: &Message) -> String {
+    let name = kind(message).0;
+    match message {
+        Message::Facts(facts) => format!("{name} {} ({} facts)", facts.request, facts.facts.len()),
+        Message::HeadsReply(reply) => {
+            format!("{name} {} ({} heads, finished {})", reply.request, reply.facts.len(), reply.finished)
+        }
+        Message::Summary(summary) => format!("{name} ({} ids)", summary.ids.len()),
+        Message::Want(want) => format!("{name} ({} ids)", want.ids.len()),
+        Message::Store(store) => format!("{name} {} {:?}", store.request, store.block.id),
+        Message::Have(have) => format!("{name} {} (renew {}) {:?}", have.request, have.renew, have.ids),
+        Message::CapabilityReply(reply) => format!("{name} {} ({})", reply.request, reply.capability.is_some()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn disk(request: &DiskRequest) -> String {
+    match request {
+        DiskRequest::Write { block, claim, .. } => format!("write {:?} {claim:?}", block.id()),
+        DiskRequest::Log { entries } => format!("log {} entries", entries.len()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn disk_done(done: &DiskDone) -> String {
+    match done {
+        DiskDone::Read(ReadDone::Found(block)) => format!("found {:?}", block.id()),
+        DiskDone::List(infos) => format!("list of {}", infos.len()),
+        other => format!("{other:?}"),
+    }
+}
+
+fn job(job: &Job) -> String {
+    match job {
+        Job::Edit(job) => format!("edit {} heads by {:?} {}: {:?}", job.heads.len(), job.dot.0, job.dot.1, job.edits),
+        Job::Merge(job) => format!("merge {} heads", job.heads.len()),
+        Job::Look(job) => format!("look at {} heads: {:?}", job.heads.len(), job.look),
+        Job::Walk(job) => format!("walk {} heads", job.heads.len()),
+    }
+}
+
+fn job_done(done: &JobDone) -> String {
+    match done {
+        JobDone::Edited { blocks, head, outcomes } => {
+            let commit = head.as_ref().map(commit_of);
+            format!("edited: {} blocks, {commit:?}, {outcomes:?}", blocks.len())
+        }
+        JobDone::Merged { blocks, head } => format!("merged: {} blocks, {:?}", blocks.len(), commit_of(head)),
+        other => format!("{other:?}"),
+    }
+}

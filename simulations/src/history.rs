@@ -1,0 +1,405 @@
+//! What every head that was ever made contains, and what was removed on the way to it.
+//!
+//! Each job that changes a tree is held against a plain model of the same edits. That turns "lost" into something exact: a
+//! content is lost when a head that includes the commit that wrote it neither shows it nor has a removal in its past.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use fsdfs_core::tree::{
+    Blocks, Content, Edit, EditError, EditJob, EditOutcome, Found, JobDone, Look, LookJob, MergeJob, Params, Path, Ref,
+    Shown, ShownKind,
+};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::message::Claim;
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::{CommitView, Dot, LinkClass, Seen, VolumeKeys, header};
+
+use crate::queue::Us;
+
+/// Names what one write wrote; no two writes share a number.
+pub type Number = u64;
+
+/// Files and folders of a tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// What lies at each path; several where writers disagree.
+    pub files: BTreeMap<Path, BTreeSet<Number>>,
+    /// All folders but the root.
+    pub dirs: BTreeSet<Path>,
+}
+
+/// A head.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// What it shows.
+    pub tree: Tree,
+    /// What was removed or replaced by somebody who had seen it.
+    pub removed: BTreeSet<Number>,
+    /// Which commits it includes.
+    pub seen: Seen,
+    /// Blocks its job made.
+    pub made: Vec<BlockId>,
+}
+
+/// All heads, blocks and contents of a world.
+#[derive(Debug)]
+pub struct History {
+    keys: VolumeKeys,
+    params: Params,
+    blocks: Blocks,
+    /// When each block was made first.
+    made: BTreeMap<BlockId, Us>,
+    heads: BTreeMap<BlockId, Rc<State>>,
+    /// What lies below a folder's block never changes.
+    below: BTreeMap<Ref, Rc<Tree>>,
+    roots: BTreeMap<BlockId, Number>,
+    /// Written and removed again by the same batch of edits.
+    vanished: BTreeSet<Number>,
+}
+
+impl State {
+    /// Whether the write of this content is part of it.
+    pub fn includes(&self, number: Number) -> bool {
+        self.removed.contains(&number) || self.tree.shows(number)
+    }
+}
+
+impl Tree {
+    /// Whether some path shows it.
+    pub fn shows(&self, number: Number) -> bool {
+        self.files.values().any(|at| at.contains(&number))
+    }
+
+    /// Everything shown.
+    pub fn numbers(&self) -> BTreeSet<Number> {
+        self.files.values().flatten().copied().collect()
+    }
+}
+
+/// Id of the commit that a head carries.
+pub fn commit_of(head: &Signed<Head>) -> BlockId {
+    BlockId::of(&head.value().commit)
+}
+
+/// What these heads include, without looking into them.
+pub fn seen_of(heads: &[Signed<Head>]) -> Seen {
+    let mut seen = Seen::default();
+    for view in heads.iter().filter_map(|head| CommitView::of_head(head.value()).ok()) {
+        seen.add_all(&view.extra.seen);
+    }
+    seen
+}
+
+impl History {
+    /// Of a volume that has no head yet.
+    pub fn new(keys: VolumeKeys, params: Params) -> Self {
+        let (blocks, made, heads, below, roots, vanished) = Default::default();
+        Self { keys, params, blocks, made, heads, below, roots, vanished }
+    }
+
+    /// A file's root block carries this content.
+    pub fn is_root_of(&mut self, root: BlockId, number: Number) {
+        self.roots.insert(root, number);
+    }
+
+    /// A block was made.
+    pub fn made(&mut self, at: Us, block: &Block) {
+        self.blocks.insert(block.id(), block.clone());
+        self.made.entry(block.id()).or_insert(at);
+    }
+
+    fn made_all(&mut self, at: Us, blocks: &[Block], head: &Signed<Head>) {
+        blocks.iter().for_each(|block| self.made(at, block));
+        self.made(at, &Block::new(head.value().commit.clone()));
+    }
+
+    /// Whether a block was made not before then.
+    pub fn made_since(&self, block: BlockId, since: Us) -> bool {
+        self.made.get(&block).is_some_and(|at| *at >= since)
+    }
+
+    /// The state of a head some job made.
+    pub fn state(&self, commit: BlockId) -> Option<&Rc<State>> {
+        self.heads.get(&commit)
+    }
+
+    /// Blocks below a commit that some job made, without earlier states, each with the copies it wants.
+    pub fn tree_of(&self, commit: BlockId) -> BTreeMap<BlockId, u8> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![commit];
+        while let Some(block) = open.pop().and_then(|id| self.block(id)) {
+            for link in header(block.bytes()).map(|header| header.links).unwrap_or_default() {
+                let Claim::Replicas(copies) = link.redundancy else { continue };
+                if link.class != LinkClass::Parent && found.insert(link.id, copies).is_none() {
+                    open.push(link.id);
+                }
+            }
+        }
+        found
+    }
+
+    /// Any block that ever existed.
+    pub fn block(&self, id: BlockId) -> Option<&Block> {
+        self.blocks.get(&id)
+    }
+
+    /// Checks an edit against the model. `Err` says what is wrong.
+    pub fn edited(
+        &mut self,
+        at: Us,
+        job: &EditJob,
+        blocks: &[Block],
+        head: &Signed<Head>,
+        outcomes: &[Result<EditOutcome, EditError>],
+    ) -> Result<(), String> {
+        self.made_all(at, blocks, head);
+        let (mut state, merge) = self.merged(&job.heads)?;
+        let before = state.tree.numbers();
+        let mut exact = true;
+        for (edit, outcome) in job.edits.iter().zip(outcomes) {
+            if outcome.is_ok() {
+                exact &= self.apply(&mut state, edit);
+            }
+        }
+        let (writer, seq) = job.dot;
+        state.seen.add(Dot { writer, seq });
+        let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
+        if !exact {
+            let shown = state.tree.numbers();
+            state.removed.retain(|number| !before.contains(number) || !shown.contains(number));
+        }
+        let fits = if exact { state.tree == wanted } else { wanted.numbers().is_subset(&state.tree.numbers()) };
+        let difference = (!fits).then(|| difference(&wanted, &state.tree));
+        self.keep(state, blocks, head)?;
+        merge?;
+        difference.map_or(Ok(()), |what| Err(format!("an edit made another tree than it should: {what}")))
+    }
+
+    /// Remembers a head's state.
+    fn keep(&mut self, mut state: State, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
+        state.made = blocks.iter().map(Block::id).collect();
+        let said = seen_of(std::slice::from_ref(head));
+        let fits = said == state.seen;
+        let text = format!("a commit says it includes {said:?}, but it is {:?}", state.seen);
+        self.heads.insert(commit_of(head), Rc::new(state));
+        if fits { Ok(()) } else { Err(text) }
+    }
+
+    /// A batch of edits left everything as it was: what it put it removed again, or it was there.
+    pub fn unchanged(&mut self, job: &EditJob) -> Result<(), String> {
+        let (state, merge) = self.merged(&job.heads)?;
+        let puts = job.edits.iter().filter_map(|edit| match edit {
+            Edit::Put { file, .. } => self.number_of(&file.content),
+            _ => None,
+        });
+        let vanished: Vec<Number> = puts.filter(|number| !state.includes(*number)).collect();
+        self.vanished.extend(vanished);
+        merge
+    }
+
+    /// Whether a write was undone by the commit it was part of.
+    pub fn vanished(&self, number: Number) -> bool {
+        self.vanished.contains(&number)
+    }
+
+    /// Checks a merge: nothing is gone but what one side had removed.
+    pub fn merged_to(&mut self, at: Us, job: &MergeJob, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
+        self.made_all(at, blocks, head);
+        let (mut state, merge) = self.merged(&job.heads)?;
+        let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
+        let difference = (wanted != state.tree).then(|| difference(&wanted, &state.tree));
+        self.keep(state, blocks, head)?;
+        merge?;
+        let text = |what| format!("a merge commit differs from the merged view of the same heads: {what}");
+        difference.map_or(Ok(()), |what| Err(text(what)))
+    }
+
+    /// The merged view of heads, and what is wrong with it.
+    fn merged(&mut self, heads: &[Signed<Head>]) -> Result<(State, Result<(), String>), String> {
+        let mut merged = State { tree: self.list(heads)?, ..State::default() };
+        let mut all = BTreeSet::new();
+        for head in heads {
+            let id = commit_of(head);
+            let state = self.heads.get(&id).ok_or_else(|| format!("a head {} that nobody made", id.short()))?;
+            merged.seen.add_all(&state.seen);
+            merged.removed.extend(&state.removed);
+            all.extend(state.tree.numbers());
+        }
+        let shown = merged.tree.numbers();
+        let lost: Vec<&Number> = all.difference(&shown).filter(|number| !merged.removed.contains(number)).collect();
+        let extra: Vec<&Number> = shown.difference(&all).collect();
+        let fits = match (lost.as_slice(), extra.as_slice()) {
+            ([], []) => Ok(()),
+            ([], extra) => Err(format!("a merge shows contents {extra:?} that no side has")),
+            (lost, _) => Err(format!("a merge lost contents {lost:?} that nobody removed")),
+        };
+        Ok((merged, fits))
+    }
+
+    /// Edits of a tree, plainly. Where a name shows several versions only one of them is taken away, and the others stay
+    /// under the names they are shown by; which is which the model does not know: it takes all away and returns false.
+    fn apply(&self, state: &mut State, edit: &Edit) -> bool {
+        let tree = &mut state.tree;
+        let several = |path: &Path| tree.files.get(path).is_some_and(|numbers| numbers.len() > 1);
+        let exact = !matches!(edit, Edit::Remove { path, .. } if several(path));
+        match edit {
+            Edit::Put { path, file } => {
+                make_parents(tree, path);
+                let number = self.number_of(&file.content);
+                let old = tree.files.insert(path.clone(), number.into_iter().collect());
+                let kept = number.filter(|_| old.as_ref().is_some_and(|old| old.len() == 1));
+                state.removed.extend(old.into_iter().flatten().filter(|old| Some(*old) != kept));
+            }
+            Edit::MakeDir { path, .. } => {
+                make_parents(tree, path);
+                tree.dirs.insert(path.clone());
+            }
+            Edit::Remove { path, .. } => {
+                tree.dirs.retain(|dir| !dir.starts_with(path));
+                let gone: Vec<Path> = tree.files.keys().filter(|file| file.starts_with(path)).cloned().collect();
+                for path in gone {
+                    state.removed.extend(tree.files.remove(&path).into_iter().flatten());
+                }
+            }
+            Edit::Move { from, to } if from == to => {}
+            Edit::Move { from, to } => {
+                make_parents(tree, to);
+                let moved = |path: &Path| [to.as_slice(), &path[from.len()..]].concat();
+                let dirs: Vec<Path> = tree.dirs.iter().filter(|dir| dir.starts_with(from)).cloned().collect();
+                for dir in dirs {
+                    tree.dirs.remove(&dir);
+                    tree.dirs.insert(moved(&dir));
+                }
+                let files: Vec<Path> = tree.files.keys().filter(|file| file.starts_with(from)).cloned().collect();
+                for file in files {
+                    let numbers = tree.files.remove(&file).unwrap_or_default();
+                    let replaced = tree.files.insert(moved(&file), numbers);
+                    state.removed.extend(replaced.into_iter().flatten());
+                }
+            }
+        }
+        exact
+    }
+
+    /// What the heads show, merged if there are several.
+    fn list(&mut self, heads: &[Signed<Head>]) -> Result<Tree, String> {
+        let mut tree = Tree::default();
+        if !heads.is_empty() {
+            let mut used = Blocks::new();
+            self.list_folder(heads, &Path::new(), &mut tree, &mut used)?;
+        }
+        Ok(tree)
+    }
+
+    fn list_folder(
+        &mut self,
+        heads: &[Signed<Head>],
+        path: &Path,
+        tree: &mut Tree,
+        used: &mut Blocks,
+    ) -> Result<(), String> {
+        for shown in self.look(heads, path, used)? {
+            let mut child = path.clone();
+            child.push(shown.conflict_of.clone().unwrap_or_else(|| shown.name.clone()));
+            match &shown.kind {
+                ShownKind::File { content, .. } => {
+                    let number = self.number_of(content).ok_or_else(|| format!("{child:?} shows what nobody wrote"))?;
+                    tree.files.entry(child).or_default().insert(number);
+                }
+                ShownKind::Dir { root } => {
+                    self.list_subtree(heads, &child, *root, tree, used)?;
+                    tree.dirs.insert(child);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// With one head, what lies below a folder's block is known if the block was seen before.
+    fn list_subtree(
+        &mut self,
+        heads: &[Signed<Head>],
+        path: &Path,
+        root: Option<Ref>,
+        tree: &mut Tree,
+        used: &mut Blocks,
+    ) -> Result<(), String> {
+        let Some(root) = root.filter(|_| heads.len() == 1) else { return self.list_folder(heads, path, tree, used) };
+        let below = match self.below.get(&root) {
+            Some(below) => Rc::clone(below),
+            None => {
+                let mut below = Tree::default();
+                self.list_folder(heads, path, &mut below, used)?;
+                let below = Rc::new(below.below(path.len()));
+                self.below.insert(root, Rc::clone(&below));
+                below
+            }
+        };
+        let whole = |inner: &Path| [path.as_slice(), inner].concat();
+        tree.files.extend(below.files.iter().map(|(inner, numbers)| (whole(inner), numbers.clone())));
+        tree.dirs.extend(below.dirs.iter().map(whole));
+        Ok(())
+    }
+
+    fn look(&self, heads: &[Signed<Head>], path: &Path, used: &mut Blocks) -> Result<Vec<Shown>, String> {
+        let look = Look::List { path: path.clone(), after: None, max: usize::MAX };
+        let (keys, params) = (self.keys.clone(), self.params);
+        let mut job = LookJob { keys, heads: heads.to_vec(), look, params, blocks: std::mem::take(used) };
+        let found = loop {
+            match job.run() {
+                JobDone::Missing(ids) => {
+                    let found: Vec<Block> = ids.iter().filter_map(|id| self.blocks.get(id).cloned()).collect();
+                    if found.len() < ids.len() {
+                        return Err(format!("the tree names a block that nobody made, in {path:?}"));
+                    }
+                    job.blocks.extend(found.into_iter().map(|block| (block.id(), block)));
+                }
+                JobDone::Looked(Ok(Found::List { entries, .. })) => break entries,
+                other => return Err(format!("{path:?} cannot be listed: {other:?}")),
+            }
+        };
+        *used = job.blocks;
+        Ok(found)
+    }
+
+    /// Which write this is.
+    pub fn number_of(&self, content: &Content) -> Option<Number> {
+        match content {
+            Content::Inline(bytes) => bytes.first_chunk().map(|number| Number::from_be_bytes(*number)),
+            Content::Tree { root, .. } => self.roots.get(&root.id).copied(),
+            Content::Symlink(_) => None,
+        }
+    }
+}
+
+impl Tree {
+    fn below(self, depth: usize) -> Self {
+        let cut = |path: Path| path[depth..].to_vec();
+        Self {
+            files: self.files.into_iter().map(|(path, numbers)| (cut(path), numbers)).collect(),
+            dirs: self.dirs.into_iter().map(cut).collect(),
+        }
+    }
+}
+
+fn make_parents(tree: &mut Tree, path: &Path) {
+    tree.dirs.extend((1..path.len()).map(|depth| path[..depth].to_vec()));
+}
+
+fn difference(wanted: &Tree, found: &Tree) -> String {
+    let paths: BTreeSet<&Path> = wanted.files.keys().chain(found.files.keys()).collect();
+    let differs = paths.into_iter().filter(|path| wanted.files.get(*path) != found.files.get(*path));
+    let files: Vec<String> = differs
+        .map(|path| format!("{} is {:?}, not {:?}", text(path), found.files.get(path), wanted.files.get(path)))
+        .collect();
+    let dirs: Vec<String> = wanted.dirs.symmetric_difference(&found.dirs).map(text).collect();
+    format!("files [{}], folders only on one side [{}]", files.join("; "), dirs.join("; "))
+}
+
+/// A path for people.
+pub fn text(path: &Path) -> String {
+    path.iter().map(|name| format!("/{}", String::from_utf8_lossy(name))).collect()
+}

@@ -1,0 +1,135 @@
+//! A machine: what survives a crash, and the process that does not.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fsdfs_core::engine::{Engine, Profile, Start};
+use fsdfs_core::seam::{DiskRequest, Input, Why};
+use fsdfs_proto::identity::Cert;
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::Seen;
+
+use crate::clock::Clock;
+use crate::net::ConnId;
+use crate::queue::Us;
+use crate::store::Store;
+
+/// A machine with a node on it.
+pub struct Machine {
+    /// Secret half of the node's key.
+    pub key: [u8; 32],
+    /// The node.
+    pub node: NodeId,
+    /// Its certificates, root first.
+    pub chain: Vec<Signed<Cert>>,
+    /// What came with its ticket.
+    pub bootstrap: Vec<(NodeId, Vec<String>)>,
+    /// What its card says.
+    pub profile: Profile,
+    /// Its clocks.
+    pub clock: Clock,
+    /// What is durable.
+    pub store: Store,
+    /// Images of it, oldest first.
+    pub backups: Vec<Store>,
+    /// The home folder came from elsewhere since the last start.
+    pub doubtful: bool,
+    /// It will never run again.
+    pub gone: bool,
+    /// Stopped as by SIGSTOP: nothing is processed, links stay up.
+    pub frozen: bool,
+    /// When it last thawed.
+    pub thawed: Us,
+    /// It is a copy of another machine.
+    pub twin: bool,
+    /// What came while frozen, and what a look in it was based on.
+    pub inbox: VecDeque<(Input, Option<Seen>)>,
+    /// Counts starts, so that what was under way for one does not reach the next.
+    pub boot: u64,
+    /// The index is rebuilt until then: the store cannot say what it has.
+    pub index_ready: Us,
+    /// The running node.
+    pub process: Option<Process>,
+}
+
+/// A running node. Dropping it is the crash.
+pub struct Process {
+    /// Its decisions.
+    pub engine: Engine,
+    /// When it is to be called next.
+    pub wake: Option<Us>,
+    /// Consecutive calls without progress of the monotonic clock.
+    pub spins: u32,
+    /// Its connections, by peer.
+    pub peers: BTreeMap<NodeId, ConnId>,
+    /// Requests its store works on, in the order in which they came.
+    pub pending: BTreeMap<u64, (DiskRequest, Why)>,
+    /// Requests so far.
+    pub requests: u64,
+    /// When the writer thread is free.
+    pub writer_free: Us,
+}
+
+impl Machine {
+    /// A machine that is off, with empty disks.
+    pub fn new(key: [u8; 32], node: NodeId, chain: Vec<Signed<Cert>>, profile: Profile, clock: Clock) -> Self {
+        Self {
+            key,
+            node,
+            chain,
+            bootstrap: Vec::new(),
+            profile,
+            clock,
+            store: Store::default(),
+            backups: Vec::new(),
+            doubtful: false,
+            gone: false,
+            frozen: false,
+            thawed: 0,
+            twin: false,
+            inbox: VecDeque::new(),
+            boot: 0,
+            index_ready: 0,
+            process: None,
+        }
+    }
+
+    /// Another machine with the same identity and the same durable state, switched off.
+    pub fn copy(&self) -> Self {
+        let (chain, profile, bootstrap) = (self.chain.clone(), self.profile.clone(), self.bootstrap.clone());
+        let store = self.store.clone();
+        Self { bootstrap, store, ..Self::new(self.key, self.node, chain, profile, self.clock) }
+    }
+
+    /// Whether commands get answers here.
+    pub fn runs(&self) -> bool {
+        self.process.is_some() && !self.frozen
+    }
+
+    /// The connection to a peer, as this machine sees it.
+    pub fn conn(&self, node: NodeId) -> Option<ConnId> {
+        self.process.as_ref()?.peers.get(&node).copied()
+    }
+
+    /// What its process is started with.
+    pub fn start(&mut self, common: &Start) -> Start {
+        Start {
+            key: self.key,
+            chain: self.chain.clone(),
+            bootstrap: self.bootstrap.clone(),
+            entries: self.store.logs(),
+            profile: self.profile.clone(),
+            disks: self.store.disks.iter().map(crate::store::Disk::state).collect(),
+            doubtful: std::mem::take(&mut self.doubtful),
+            ..common.clone()
+        }
+    }
+}
+
+impl Process {
+    /// A process that has just started.
+    pub fn new(engine: Engine) -> Self {
+        let (peers, pending) = (BTreeMap::new(), BTreeMap::new());
+        Self { engine, wake: None, spins: 0, peers, pending, requests: 0, writer_free: 0 }
+    }
+}

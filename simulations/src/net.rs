@@ -1,0 +1,222 @@
+//! Links between machines: ordered and lossless until they break, with delay and the bandwidth of one uplink per site.
+//!
+//! Each direction of a connection has two streams. Blocks queue for the uplink; small messages pass them and only take
+//! bandwidth away, as their packets do on a real line.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::message::Message;
+
+use crate::queue::{MS, Us};
+use crate::size::size_of;
+
+/// A machine's number in the world.
+pub type MachineId = usize;
+/// A connection's number in the world.
+pub type ConnId = u64;
+
+/// Something on its way.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// What is said.
+    pub message: Message,
+    /// The block behind it.
+    pub block: Option<Block>,
+}
+
+/// When a parcel leaves and arrives.
+#[derive(Clone, Copy, Debug)]
+pub struct Trip {
+    /// Its first byte is on the line.
+    pub starts: Us,
+    /// Its last byte is.
+    pub sent: Us,
+    /// The other end has all of it.
+    pub arrives: Us,
+}
+
+/// One connection; side 0 dialled.
+#[derive(Debug)]
+pub struct Conn {
+    /// Whose.
+    pub machines: [MachineId; 2],
+    /// Whether that side still believes in it.
+    pub open: [bool; 2],
+    lanes: [Lane; 2],
+}
+
+/// One direction, named by its sending side.
+#[derive(Debug, Default)]
+struct Lane {
+    last_message: Us,
+    last_block: Us,
+    held: VecDeque<Parcel>,
+}
+
+/// The network.
+#[derive(Debug, Default)]
+pub struct Net {
+    sites: Vec<Uplink>,
+    /// Site of each machine.
+    site_of: Vec<usize>,
+    /// Milliseconds from site to site.
+    delay_ms: BTreeMap<(usize, usize), u64>,
+    conns: BTreeMap<ConnId, Conn>,
+    dialled: ConnId,
+    /// Which part of the partitioned network each machine is in.
+    part: Vec<u8>,
+    /// Directions in which nothing goes through although the rest works.
+    stalled: BTreeSet<(MachineId, MachineId)>,
+}
+
+#[derive(Debug)]
+struct Uplink {
+    bytes_per_s: u64,
+    free: Us,
+}
+
+impl Net {
+    /// Adds a site with an uplink.
+    pub fn add_site(&mut self, bytes_per_s: u64) -> usize {
+        self.sites.push(Uplink { bytes_per_s, free: 0 });
+        self.sites.len() - 1
+    }
+
+    /// Sets the one-way delay between two sites.
+    pub fn set_delay(&mut self, one: usize, other: usize, ms: u64) {
+        self.delay_ms.insert((one, other), ms);
+        self.delay_ms.insert((other, one), ms);
+    }
+
+    /// Puts a machine into a site.
+    pub fn add_machine(&mut self, site: usize) {
+        self.site_of.push(site);
+        self.part.push(0);
+    }
+
+    /// The house a machine stands in.
+    pub fn site_of(&self, machine: MachineId) -> usize {
+        self.site_of[machine]
+    }
+
+    /// How many houses there are.
+    pub fn sites(&self) -> usize {
+        self.sites.len()
+    }
+
+    /// One-way delay between two machines.
+    pub fn delay(&self, from: MachineId, to: MachineId) -> Us {
+        let sites = (self.site_of[from], self.site_of[to]);
+        if sites.0 == sites.1 { MS / 2 } else { self.delay_ms.get(&sites).copied().unwrap_or(1) * MS }
+    }
+
+    /// Whether packets get through in that direction.
+    pub fn passes(&self, from: MachineId, to: MachineId) -> bool {
+        self.part[from] == self.part[to] && !self.stalled.contains(&(from, to))
+    }
+
+    /// Whether packets get through both ways.
+    pub fn reaches(&self, one: MachineId, other: MachineId) -> bool {
+        self.passes(one, other) && self.passes(other, one)
+    }
+
+    /// Cuts the network into parts; machines of different parts cannot reach each other.
+    pub fn partition(&mut self, part: Vec<u8>) {
+        assert_eq!(part.len(), self.part.len(), "each machine is in one part");
+        self.part = part;
+    }
+
+    /// Nothing more goes from one machine to the other; the way back works.
+    pub fn stall(&mut self, from: MachineId, to: MachineId) {
+        self.stalled.insert((from, to));
+    }
+
+    /// Undoes all partitions and stalls.
+    pub fn heal(&mut self) {
+        self.part.fill(0);
+        self.stalled.clear();
+    }
+
+    /// Opens a connection on which nothing arrives before `up`.
+    pub fn connect(&mut self, machines: [MachineId; 2], up: Us) -> ConnId {
+        self.dialled += 1;
+        let lane = || Lane { last_message: up, last_block: up, held: VecDeque::new() };
+        self.conns.insert(self.dialled, Conn { machines, open: [true; 2], lanes: [lane(), lane()] });
+        self.dialled
+    }
+
+    /// A connection of which at least one side is open.
+    pub fn conn(&self, id: ConnId) -> Option<&Conn> {
+        self.conns.get(&id)
+    }
+
+    /// All of them.
+    pub fn conns(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.conns.iter().map(|(id, conn)| (*id, conn))
+    }
+
+    /// That side gives the connection up. Returns whether it was open.
+    pub fn close(&mut self, id: ConnId, side: usize) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else { return false };
+        let was_open = std::mem::replace(&mut conn.open[side], false);
+        conn.lanes[side].held.clear();
+        if conn.open == [false; 2] {
+            self.conns.remove(&id);
+        }
+        was_open
+    }
+
+    /// Sends; `None` if the network holds the parcel back, or nobody listens any more.
+    pub fn send(&mut self, now: Us, id: ConnId, side: usize, parcel: Parcel) -> Option<(Trip, Parcel)> {
+        let [from, to] = self.ends(id, side)?;
+        let passes = self.passes(from, to);
+        let lane = &mut self.conns.get_mut(&id)?.lanes[side];
+        if !passes || !lane.held.is_empty() {
+            lane.held.push_back(parcel);
+            return None;
+        }
+        Some((self.carry(now, id, side, &parcel), parcel))
+    }
+
+    /// Parcels that can travel on after the network healed.
+    pub fn release(&mut self, now: Us) -> Vec<(ConnId, usize, Trip, Parcel)> {
+        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        let mut released = Vec::new();
+        for (id, side) in ids.into_iter().flat_map(|id| [(id, 0), (id, 1)]) {
+            if self.ends(id, side).is_none_or(|[from, to]| !self.passes(from, to)) {
+                continue;
+            }
+            let held = self.conns.get_mut(&id).map(|conn| std::mem::take(&mut conn.lanes[side].held));
+            for parcel in held.unwrap_or_default() {
+                released.push((id, side, self.carry(now, id, side, &parcel), parcel));
+            }
+        }
+        released
+    }
+
+    fn ends(&self, id: ConnId, side: usize) -> Option<[MachineId; 2]> {
+        let machines = self.conns.get(&id)?.machines;
+        Some([machines[side], machines[1 - side]])
+    }
+
+    fn carry(&mut self, now: Us, id: ConnId, side: usize, parcel: &Parcel) -> Trip {
+        let conn = &self.conns[&id];
+        let [from, to] = [conn.machines[side], conn.machines[1 - side]];
+        let delay = self.delay(from, to);
+        let local = self.site_of[from] == self.site_of[to];
+        let uplink = &mut self.sites[self.site_of[from]];
+        let bytes_per_s = if local { 125_000_000 } else { uplink.bytes_per_s };
+        let took = (size_of(&parcel.message, parcel.block.as_ref()) * 1_000_000).div_ceil(bytes_per_s);
+        let starts = if parcel.block.is_some() && !local { now.max(uplink.free) } else { now };
+        if !local {
+            uplink.free = uplink.free.max(now) + took;
+        }
+        let sent = starts + took;
+        let lane = &mut self.conns.get_mut(&id).expect("looked up above").lanes[side];
+        let last = if parcel.block.is_some() { &mut lane.last_block } else { &mut lane.last_message };
+        // Streams keep their order; two parcels never arrive in the same microsecond.
+        *last = (sent + delay).max(*last + 1);
+        Trip { starts, sent, arrives: *last }
+    }
+}

@@ -1,0 +1,103 @@
+//! Keys of a simulated pool and its first facts: what `fsdfs init` and `fsdfs join` make in the real one.
+
+use ed25519_dalek::SigningKey;
+use fsdfs_proto::identity::{
+    Capability, Cert, Fact, Invitation, Level, Role, Secret, VolEpoch, founder_cert, newcomer_cert, pool_of,
+    ticket_cert,
+};
+use fsdfs_proto::ids::{Key, NodeId, PoolId, PublicKey, VolumeId};
+use fsdfs_proto::record::{CapabilityEntry, LogEntry};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::{VolumeKeys, WriteKeys};
+
+/// Keys from a seed.
+#[derive(Debug)]
+pub struct Pool {
+    /// Its id.
+    pub id: PoolId,
+    /// Of its shared volume.
+    pub keys: VolumeKeys,
+    root: SigningKey,
+    rng: fastrand::Rng,
+    /// Key and certificate of the first member.
+    founder: Option<(SigningKey, Signed<Cert>)>,
+}
+
+impl Pool {
+    /// A pool without members.
+    pub fn found(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let root = signing_key(&mut rng);
+        let id = pool_of(&root);
+        let keys = VolumeKeys::from_write_secret(id.volume(), 1, Key(random(&mut rng)));
+        Self { id, keys, root, rng, founder: None }
+    }
+
+    /// Its shared volume.
+    pub fn volume(&self) -> VolumeId {
+        self.keys.volume
+    }
+
+    /// Keys that writers hold.
+    pub fn writer(&self) -> &WriteKeys {
+        self.keys.writer().expect("the pool is made with its write secret")
+    }
+
+    /// A new member's secret key, node id and chain: the founder's by the root key, the others' by a ticket of the founder.
+    pub fn enrol(&mut self) -> ([u8; 32], NodeId, Vec<Signed<Cert>>) {
+        let key = signing_key(&mut self.rng);
+        let node = NodeId(key.verifying_key().to_bytes());
+        let chain = match &self.founder {
+            None => {
+                let cert = founder_cert(&self.root, node);
+                self.founder = Some((key.clone(), cert.clone()));
+                vec![cert]
+            }
+            Some((founder, own)) => {
+                let ticket_key = signing_key(&mut self.rng);
+                let subject = PublicKey(ticket_key.verifying_key().to_bytes());
+                let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1 };
+                let ticket = ticket_cert(self.id, founder, own.value(), invitation).expect("a founder may invite");
+                let member =
+                    newcomer_cert(self.id, &ticket_key, ticket.value(), node).expect("one step below a ticket");
+                vec![own.clone(), ticket, member]
+            }
+        };
+        (key.to_bytes(), node, chain)
+    }
+
+    /// The log of a founder that has just made the pool.
+    pub fn founding(&self) -> Vec<LogEntry> {
+        let epoch = VolEpoch {
+            version: 1,
+            volume: self.volume(),
+            epoch: 1,
+            signer: self.id.into(),
+            write_pk: self.writer().write_pk(),
+            read_check: self.keys.read_check(),
+            frozen_heads: Vec::new(),
+            prev_sealed: None,
+        };
+        let epoch = Fact::from(Signed::sign(self.id, &self.root, epoch));
+        let capability = Capability {
+            pool: self.id,
+            volume: self.volume(),
+            level: Level::Write,
+            epoch: 1,
+            secret: Secret::new(self.writer().secret().0),
+            owner_seed: None,
+        };
+        let capability = CapabilityEntry { volume: self.volume(), text: capability.text().to_string() };
+        vec![LogEntry::Fact(epoch.raw()), LogEntry::Capability(capability)]
+    }
+}
+
+fn signing_key(rng: &mut fastrand::Rng) -> SigningKey {
+    SigningKey::from_bytes(&random(rng))
+}
+
+fn random(rng: &mut fastrand::Rng) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    rng.fill(&mut bytes);
+    bytes
+}

@@ -1,0 +1,62 @@
+//! How many bytes a message is on the wire, about. Encoding each one only to measure it would be half of the simulator's work.
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::RawFact;
+use fsdfs_proto::message::Message;
+
+/// Framing, AEAD tag and header of a packet.
+const PACKET: usize = 60;
+/// An id with its MessagePack header.
+const ID: usize = 34;
+/// A signed fact, as most are.
+const FACT: usize = 400;
+
+/// Bytes on the wire.
+pub fn size_of(message: &Message, block: Option<&Block>) -> u64 {
+    let facts = |facts: &[RawFact]| facts.len() * FACT;
+    let body = match message {
+        Message::Facts(some) => facts(&some.facts),
+        Message::HeadsReply(reply) => facts(&reply.facts),
+        Message::Summary(summary) => summary.ids.len() * ID,
+        Message::Want(want) => want.ids.len() * ID,
+        Message::Have(have) => have.ids.len() * ID + 2 * ID,
+        Message::HaveReply(reply) => reply.answers.len(),
+        Message::Heads(heads) => heads.known.len() * ID + ID,
+        Message::Prove(prove) => prove.ids.len() * ID,
+        Message::Ping(_) | Message::Pong(_) => 10,
+        Message::Store(_) => 4 * ID,
+        Message::CapabilityReply(_) => 300,
+        _ => 2 * ID,
+    };
+    let block = block.map_or(0, |block| block.bytes().len());
+    (PACKET + body + block) as u64
+}
+
+/// Name and number of a message's kind, for the trace.
+pub fn kind(message: &Message) -> (&'static str, u8) {
+    match message {
+        Message::Ping(_) => ("ping", 1),
+        Message::Pong(_) => ("pong", 2),
+        Message::Digests(_) => ("digests", 3),
+        Message::Summary(_) => ("summary", 4),
+        Message::Facts(_) => ("facts", 5),
+        Message::FactsAck(_) => ("facts-ack", 6),
+        Message::Want(_) => ("want", 7),
+        Message::Have(_) => ("have", 10),
+        Message::HaveReply(_) => ("have-reply", 11),
+        Message::Store(_) => ("store", 12),
+        Message::StoreReply(_) => ("store-reply", 13),
+        Message::Fetch(_) => ("fetch", 14),
+        Message::FetchReply(_) => ("fetch-reply", 15),
+        Message::Heads(_) => ("heads", 20),
+        Message::HeadsReply(_) => ("heads-reply", 21),
+        Message::Capability(_) => ("capability", 22),
+        Message::CapabilityReply(_) => ("capability-reply", 23),
+        Message::Ranges(_) => ("ranges", 30),
+        Message::RangesReply(_) => ("ranges-reply", 31),
+        Message::Prove(_) => ("prove", 32),
+        Message::ProveReply(_) => ("prove-reply", 33),
+        Message::Audit(_) => ("audit", 34),
+        Message::AuditReply(_) => ("audit-reply", 35),
+    }
+}

@@ -1,0 +1,199 @@
+//! A machine's durable state: the home log and its disks. What is in here survives a crash; requests under way are not in here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::codec::encode;
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::record::{LogEntry, RecordInfo};
+
+/// Bytes a record needs besides its block.
+const RECORD_OVERHEAD: u64 = 128;
+
+/// Durable state. A clone of it is a backup image.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    /// The log in the home folder.
+    pub home: Vec<LogEntry>,
+    /// Storage folders.
+    pub disks: Vec<Disk>,
+    /// The home folder's file system takes no writes.
+    pub home_fails: bool,
+}
+
+/// One storage folder.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    /// From its superblock.
+    pub id: DiskId,
+    /// From its superblock.
+    pub claim: u64,
+    /// Bytes it has.
+    pub size: u64,
+    /// Bytes it may use.
+    pub quota: u64,
+    /// What lies on it.
+    pub records: BTreeMap<BlockId, Record>,
+    /// Its copy of the log.
+    pub log: Vec<LogEntry>,
+    /// Every access fails.
+    pub fails: bool,
+    /// A record was read, found damaged and set aside.
+    pub set_aside: u64,
+}
+
+/// A block on a disk.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its bytes.
+    pub block: Block,
+    /// What the holder knows of it.
+    pub info: RecordInfo,
+    /// A bit has rotted; the next read will notice.
+    pub damaged: bool,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(id: DiskId, size: u64) -> Self {
+        Self { id, claim: 1, size, quota: size, records: BTreeMap::new(), log: Vec::new(), fails: false, set_aside: 0 }
+    }
+
+    /// As the store reports it.
+    pub fn state(&self) -> DiskState {
+        DiskState {
+            id: self.id,
+            claim: self.claim,
+            quota_bytes: self.quota,
+            used_bytes: self.used(),
+            read_only: self.fails,
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.records.values().map(|record| u64::from(record.info.len) + RECORD_OVERHEAD).sum()
+    }
+
+    fn has_room(&self, len: u64) -> bool {
+        !self.fails && self.used() + len + RECORD_OVERHEAD <= self.quota
+    }
+}
+
+impl Store {
+    /// Whether there is a record, intact or rotten: nobody knows before it is read.
+    pub fn believes(&self, id: BlockId) -> bool {
+        self.disks.iter().any(|disk| disk.records.contains_key(&id))
+    }
+
+    /// Whether an intact copy lies on one of the disks.
+    pub fn holds(&self, id: BlockId) -> bool {
+        self.disks.iter().any(|disk| disk.records.get(&id).is_some_and(|record| !record.damaged))
+    }
+
+    /// Whether a block of this length would find a place.
+    pub fn has_room(&self, len: u64) -> bool {
+        self.disks.iter().any(|disk| disk.has_room(len))
+    }
+
+    /// All ids with a record, damaged or not.
+    pub fn ids(&self) -> impl Iterator<Item = BlockId> + '_ {
+        self.disks.iter().flat_map(|disk| disk.records.keys().copied())
+    }
+
+    /// Carries a request out. To be called when it completes: from then on it is durable. `wall` is the machine's wall clock.
+    pub fn perform(&mut self, request: DiskRequest, wall: u64) -> DiskDone {
+        match request {
+            DiskRequest::Write { block, claim, first_seen, charged_to, disk } => {
+                DiskDone::Written(self.write(&block, claim, (first_seen, wall), charged_to, disk))
+            }
+            DiskRequest::Read { id } => DiskDone::Read(self.read(id)),
+            DiskRequest::Have { ids, renew } => {
+                DiskDone::Have(ids.into_iter().map(|id| self.have(id, renew, wall)).collect())
+            }
+            DiskRequest::List { after, max } => DiskDone::List(self.list(after, max)),
+            DiskRequest::Log { entries } => DiskDone::Logged(self.append(&entries)),
+        }
+    }
+
+    /// The union of all logs, the home folder's first: what a start reads.
+    pub fn logs(&self) -> Vec<LogEntry> {
+        let mut seen = BTreeSet::new();
+        let readable = self.disks.iter().filter(|disk| !disk.fails).flat_map(|disk| &disk.log);
+        self.home.iter().chain(readable).filter(|entry| seen.insert(encode(entry))).cloned().collect()
+    }
+
+    fn write(
+        &mut self,
+        block: &Block,
+        claim: Claim,
+        (first_seen, wall): (u64, u64),
+        charged_to: NodeId,
+        disk: Option<DiskId>,
+    ) -> WriteDone {
+        if self.have(block.id(), Some(claim), wall) == Possession::Yes {
+            return WriteDone::Already;
+        }
+        if self.disks.iter().all(|disk| disk.fails) {
+            return WriteDone::Failed;
+        }
+        let len = u32::try_from(block.bytes().len()).expect("a block is at most BLOCK_BYTES_MAX long");
+        let chosen = self.disks.iter_mut().filter(|other| other.has_room(len.into()));
+        let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
+        let id = block.id();
+        let info = RecordInfo { id, len, claims: vec![claim], first_seen, renewed: wall, charged_to };
+        target.records.insert(id, Record { block: block.clone(), info, damaged: false });
+        WriteDone::New
+    }
+
+    fn read(&mut self, id: BlockId) -> ReadDone {
+        let mut worst = ReadDone::No;
+        for disk in &mut self.disks {
+            match disk.records.get(&id) {
+                Some(_) if disk.fails => worst = ReadDone::Failed,
+                Some(record) if record.damaged => {
+                    disk.records.remove(&id);
+                    disk.set_aside += 1;
+                    worst = ReadDone::Damaged;
+                }
+                Some(record) => return ReadDone::Found(record.block.clone()),
+                None => {}
+            }
+        }
+        worst
+    }
+
+    fn have(&mut self, id: BlockId, renew: Option<Claim>, wall: u64) -> Possession {
+        let mut found = self.disks.iter_mut().filter(|disk| !disk.fails).filter_map(|disk| disk.records.get_mut(&id));
+        let Some(record) = found.next() else { return Possession::No };
+        if let Some(claim) = renew {
+            record.info.renewed = wall;
+            if let Err(place) = record.info.claims.binary_search(&claim) {
+                record.info.claims.insert(place, claim);
+            }
+        }
+        Possession::Yes
+    }
+
+    fn list(&self, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        let mut infos: BTreeMap<BlockId, &RecordInfo> = BTreeMap::new();
+        for disk in self.disks.iter().filter(|disk| !disk.fails) {
+            infos.extend(disk.records.range((from, Unbounded)).take(max).map(|(id, record)| (*id, &record.info)));
+        }
+        infos.into_values().take(max).cloned().collect()
+    }
+
+    fn append(&mut self, entries: &[LogEntry]) -> bool {
+        for disk in self.disks.iter_mut().filter(|disk| !disk.fails) {
+            // Secrets stay in the home folder (spec 06-store).
+            disk.log.extend(entries.iter().filter(|entry| !matches!(entry, LogEntry::Capability(_))).cloned());
+        }
+        if !self.home_fails {
+            self.home.extend(entries.iter().cloned());
+        }
+        !self.home_fails
+    }
+}

@@ -1,0 +1,336 @@
+//! What users do: each wish is a few commands to one node, one after the other or several at once.
+
+use std::collections::BTreeMap;
+
+use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
+use fsdfs_core::tree::{Content, Edit, File, Found, Look, Path, Ref, Shown, ShownKind};
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::message::Claim;
+use fsdfs_proto::volume::{Manifest, open_data};
+
+use crate::file::{bytes_of, seal};
+use crate::history::Number;
+use crate::queue::Us;
+use crate::world::{MachineId, World};
+
+/// Copies that users ask for.
+pub const COPIES: u8 = 3;
+
+/// What somebody wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named like the edits and looks they lead to")]
+pub enum Wish {
+    Put { path: Path, bytes: usize },
+    MakeDir { path: Path },
+    Remove { path: Path },
+    Move { from: Path, to: Path },
+    Read { path: Path },
+    List { path: Path },
+}
+
+/// How it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The edit's outcome.
+    Edited(EditReply),
+    /// Which write's content lies there.
+    Read(Number),
+    /// What a folder shows.
+    Listed(Vec<Shown>),
+    /// Refused, not there, or not readable: why.
+    Not(String),
+    /// The node crashed meanwhile. Whether it happened nobody knows.
+    Crashed,
+}
+
+/// Names a wish.
+pub type TaskId = u64;
+
+/// A wish under way.
+pub struct Task {
+    /// On which machine.
+    pub machine: MachineId,
+    /// What.
+    pub wish: Wish,
+    /// Since when.
+    pub since: Us,
+    /// What a put writes.
+    pub number: Number,
+    file: Option<File>,
+    waiting: BTreeMap<OpId, Asked>,
+    read: BTreeMap<u64, Vec<u8>>,
+}
+
+/// A command that was not answered yet.
+#[derive(Clone, Copy)]
+enum Asked {
+    Put(BlockId),
+    Edit,
+    Look,
+    /// A block of a file, where its content begins, and how many levels of manifests lie below it.
+    Get {
+        at: Ref,
+        from: u64,
+        depth: u8,
+    },
+}
+
+/// All wishes.
+#[derive(Default)]
+pub struct Tasks {
+    /// Under way.
+    pub open: BTreeMap<TaskId, Task>,
+    /// Ended.
+    pub ended: BTreeMap<TaskId, End>,
+    /// Which task a command belongs to, and since when.
+    ops: BTreeMap<OpId, (TaskId, Us, MachineId)>,
+    /// Whether the last tree shown may not have been the newest, as its node said.
+    pub maybe_stale: bool,
+    /// Counts of ends, for the summary.
+    pub counts: BTreeMap<&'static str, u64>,
+    last_op: OpId,
+    last_task: TaskId,
+    last_number: Number,
+}
+
+impl Tasks {
+    /// Commands that were not answered yet: since when, on which machine.
+    pub fn waiting(&self) -> impl Iterator<Item = (OpId, Us, MachineId)> {
+        self.ops.iter().map(|(op, (_, since, machine))| (*op, *since, *machine))
+    }
+
+    /// Nobody waits for this answer any more. Returns what it was for.
+    pub fn give_up(&mut self, op: OpId) -> String {
+        let task = self.ops.remove(&op).and_then(|(task, ..)| self.open.remove(&task));
+        task.map_or_else(|| "part of a wish that ended".into(), |task| format!("{:?}", task.wish))
+    }
+}
+
+impl World {
+    /// Somebody at a machine begins to do something.
+    pub fn begin(&mut self, machine: MachineId, wish: Wish) -> TaskId {
+        self.tasks.last_task += 1;
+        let id = self.tasks.last_task;
+        let (at, since) = (self.at, self.at);
+        self.trace.note(at, &("wish", id, machine), || format!("node {machine}: wish {id} {wish:?}"));
+        let (waiting, read) = (BTreeMap::new(), BTreeMap::new());
+        let task = Task { machine, wish: wish.clone(), since, number: 0, file: None, waiting, read };
+        self.tasks.open.insert(id, task);
+        if self.machines[machine].process.is_none() {
+            self.end(id, End::Crashed);
+            return id;
+        }
+        let look = |path| Command::Look { volume: self.pool.volume(), look: Look::Entry { path } };
+        let list =
+            |path| Command::Look { volume: self.pool.volume(), look: Look::List { path, after: None, max: 1_000 } };
+        match wish {
+            Wish::Put { bytes, .. } => self.begin_put(id, bytes),
+            Wish::MakeDir { path } => self.ask_edit(id, Edit::MakeDir { path, attrs: None, fresh: false }),
+            Wish::Remove { path } => self.ask_edit(id, Edit::Remove { path, recursive: true }),
+            Wish::Move { from, to } => self.ask_edit(id, Edit::Move { from, to }),
+            Wish::Read { path } => self.ask(id, Asked::Look, look(path)),
+            Wish::List { path } => self.ask(id, Asked::Look, list(path)),
+        }
+        id
+    }
+
+    /// Begins it and runs until it ended, at most a minute.
+    pub fn wait(&mut self, machine: MachineId, wish: Wish) -> End {
+        let id = self.begin(machine, wish);
+        self.finish(id)
+    }
+
+    /// Runs until a wish ended, at most a minute.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn finish(&mut self, id: TaskId) -> End {
+        let done = self.run_while(60, |world| world.tasks.open.contains_key(&id));
+        assert!(done, "a wish was not answered within a minute");
+        self.tasks.ended.remove(&id).expect("a wish that is no longer open has ended")
+    }
+
+    fn begin_put(&mut self, id: TaskId, len: usize) {
+        self.tasks.last_number += 1;
+        let number = self.tasks.last_number;
+        let bytes = bytes_of(number, len);
+        let (file, blocks) = seal(self.pool.writer(), self.checks.params, COPIES, &bytes);
+        self.checks.wrote(number, &file, bytes.len());
+        let Some(task) = self.tasks.open.get_mut(&id) else { return };
+        task.number = number;
+        task.file = Some(file);
+        if blocks.is_empty() {
+            return self.put_edit(id);
+        }
+        for block in blocks {
+            self.checks.history.made(self.at, &block);
+            let asked = Asked::Put(block.id());
+            self.ask(id, asked, Command::PutBlock { block, claim: Claim::Replicas(COPIES) });
+        }
+    }
+
+    fn put_edit(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.open.get(&id) else { return };
+        let (Wish::Put { path, .. }, Some(file)) = (&task.wish, &task.file) else { return };
+        self.ask_edit(id, Edit::Put { path: path.clone(), file: file.clone() });
+    }
+
+    fn ask_edit(&mut self, id: TaskId, edit: Edit) {
+        self.ask(id, Asked::Edit, Command::Edit { volume: self.pool.volume(), edits: vec![edit] });
+    }
+
+    fn ask(&mut self, id: TaskId, asked: Asked, command: Command) {
+        self.tasks.last_op += 1;
+        let op = self.tasks.last_op;
+        let Some(task) = self.tasks.open.get_mut(&id) else { return };
+        task.waiting.insert(op, asked);
+        let machine = task.machine;
+        self.tasks.ops.insert(op, (id, self.at, machine));
+        self.promise_begins(machine, op);
+        self.input(machine, Input::Command { op, command });
+    }
+
+    /// An engine answers a command.
+    pub(crate) fn task_reply(&mut self, machine: MachineId, op: OpId, reply: Reply) {
+        let Some((id, _, _)) = self.tasks.ops.remove(&op) else {
+            return self.checks.fail(
+                self.at,
+                "liveness",
+                format!("node {machine} answers {op}, which nobody waits for"),
+            );
+        };
+        let Some(task) = self.tasks.open.get_mut(&id) else { return };
+        let Some(asked) = task.waiting.remove(&op) else { return };
+        let number = task.number;
+        match (asked, reply) {
+            (Asked::Put(block), Reply::PutBlock(outcome)) => {
+                self.promise_put(op, block, &outcome);
+                self.put_step(id, &outcome);
+            }
+            (Asked::Edit, Reply::Edit(reply)) => {
+                self.promise_edit(machine, op, number, &reply);
+                self.end(id, End::Edited(reply));
+            }
+            (Asked::Look, Reply::Look(reply)) => {
+                self.tasks.maybe_stale = reply.maybe_stale;
+                self.promise_look(machine, op, &reply);
+                match reply.found {
+                    Ok(found) => self.found(id, found),
+                    Err(error) => self.end(id, End::Not(error.to_string())),
+                }
+            }
+            (Asked::Get { at, from, depth }, Reply::GetBlock(outcome)) => {
+                self.promise_get(machine, op, at.id, &outcome);
+                self.got(id, at, from, depth, outcome);
+            }
+            (_, Reply::Refused(refusal)) => self.end(id, End::Not(refusal.to_string())),
+            (_, other) => self.checks.fail(self.at, "liveness", format!("an answer of another kind: {other:?}")),
+        }
+    }
+
+    fn put_step(&mut self, id: TaskId, outcome: &PutOutcome) {
+        if let PutOutcome::Refused(refusal) = outcome {
+            return self.end(id, End::Not(refusal.to_string()));
+        }
+        if self.tasks.open.get(&id).is_some_and(|task| task.waiting.is_empty()) {
+            self.put_edit(id);
+        }
+    }
+
+    fn found(&mut self, id: TaskId, found: Found) {
+        match found {
+            Found::List { entries, .. } => self.end(id, End::Listed(entries)),
+            Found::Entry(Shown { kind: ShownKind::Dir { .. }, .. }) => self.end(id, End::Not("a folder".into())),
+            Found::Entry(Shown { kind: ShownKind::File { content, .. }, .. }) => self.read_content(id, content),
+        }
+    }
+
+    fn read_content(&mut self, id: TaskId, content: Content) {
+        match content {
+            Content::Inline(bytes) => {
+                if let Some(task) = self.tasks.open.get_mut(&id) {
+                    task.read.insert(0, bytes.to_vec());
+                }
+                self.read_ends(id);
+            }
+            Content::Tree { root, depth } => self.get(id, root, 0, depth),
+            Content::Symlink(_) => self.end(id, End::Not("a symlink".into())),
+        }
+    }
+
+    fn get(&mut self, id: TaskId, at: Ref, from: u64, depth: u8) {
+        self.ask(id, Asked::Get { at, from, depth }, Command::GetBlock { id: at.id });
+    }
+
+    fn got(&mut self, id: TaskId, at: Ref, from: u64, depth: u8, outcome: GetOutcome) {
+        let GetOutcome::Found(block) = outcome else {
+            return self.end(id, End::Not("a block is not to be had".into()));
+        };
+        let volume = self.pool.volume();
+        if depth > 0 {
+            match Manifest::open(volume, at, &block) {
+                Ok(manifest) => {
+                    let step = manifest.child_bytes().unwrap_or(0);
+                    for (nr, child) in (0..).zip(manifest.children) {
+                        self.get(id, child, from + nr * step, depth - 1);
+                    }
+                }
+                Err(error) => self.checks.fail(self.at, "promise", format!("a manifest does not open: {error}")),
+            }
+        } else {
+            match open_data(volume, at, &block) {
+                Ok(bytes) => {
+                    if let Some(task) = self.tasks.open.get_mut(&id) {
+                        task.read.insert(from, bytes.to_vec());
+                    }
+                }
+                Err(error) => self.checks.fail(self.at, "promise", format!("a chunk does not open: {error}")),
+            }
+        }
+        self.read_ends(id);
+    }
+
+    fn read_ends(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.open.get_mut(&id).filter(|task| task.waiting.is_empty()) else { return };
+        let bytes: Vec<u8> = std::mem::take(&mut task.read).into_values().flatten().collect();
+        let number = self.promise_bytes(&bytes);
+        self.end(id, End::Read(number));
+    }
+
+    fn end(&mut self, id: TaskId, end: End) {
+        let Some(task) = self.tasks.open.remove(&id) else { return };
+        let at = self.at;
+        self.trace.note(at, &("end", id), || {
+            crate::describe::shorten(format!("node {}: wish {id} ends: {end:?}", task.machine))
+        });
+        *self.tasks.counts.entry(count(&end)).or_default() += 1;
+        self.tasks.ended.insert(id, end);
+    }
+
+    /// Whoever waits for a node that crashed waits for nothing.
+    pub(crate) fn tasks_of_crashed(&mut self, machine: MachineId) {
+        let hit: Vec<TaskId> =
+            self.tasks.open.iter().filter(|(_, task)| task.machine == machine).map(|(id, _)| *id).collect();
+        for id in hit {
+            self.end(id, End::Crashed);
+        }
+        let forgotten: Vec<OpId> =
+            self.tasks.waiting().filter(|(_, _, at)| *at == machine).map(|(op, ..)| op).collect();
+        for op in forgotten {
+            self.tasks.ops.remove(&op);
+            self.checks.promises.forget(op);
+        }
+    }
+}
+
+fn count(end: &End) -> &'static str {
+    match end {
+        End::Edited(EditReply { outcome: PutOutcome::Stored(_), .. }) => "stored",
+        End::Edited(EditReply { outcome: PutOutcome::Degraded(_), .. }) => "degraded",
+        End::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }) => "refused",
+        End::Read(_) => "read",
+        End::Listed(_) => "listed",
+        End::Not(_) => "not",
+        End::Crashed => "crashed",
+    }
+}

@@ -1,0 +1,116 @@
+//! How worlds begin.
+
+use fsdfs_core::engine::{Profile, Start};
+use fsdfs_core::tree::Params;
+use fsdfs_proto::ids::{DiskId, Writer};
+
+use super::{MachineId, World};
+use crate::check::Checks;
+use crate::clock::Clock;
+use crate::machine::Machine;
+use crate::net::Net;
+use crate::pool::Pool;
+use crate::queue::Queue;
+use crate::store::{Disk, Store};
+use crate::task::Tasks;
+use crate::trace::Trace;
+
+/// Bytes of one unit of weight: data is small in here, disks are, too.
+pub const UNIT_BYTES: u64 = 64 << 10;
+/// Trees get deep from few files.
+pub const SMALL: Params = Params { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
+
+impl World {
+    /// A world without machines.
+    pub fn empty(seed: u64, params: Params, print: bool) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let pool = Pool::found(rng.u64(..));
+        let common = Start {
+            pool: pool.id,
+            key: [0; 32],
+            chain: Vec::new(),
+            bootstrap: Vec::new(),
+            entries: Vec::new(),
+            profile: Profile {
+                name: String::new(),
+                site: String::new(),
+                addrs: Vec::new(),
+                uplink: None,
+                instance: Writer([0; 8]),
+            },
+            disks: Vec::new(),
+            unit_bytes: UNIT_BYTES,
+            seed: 0,
+            doubtful: false,
+            params,
+        };
+        let checks = Checks::new(&pool, params);
+        Self {
+            at: 0,
+            rng,
+            machines: Vec::new(),
+            net: Net::default(),
+            pool,
+            tasks: Tasks::default(),
+            checks,
+            trace: Trace::printing(print),
+            looked: None,
+            queue: Queue::default(),
+            common,
+        }
+    }
+
+    /// A quiet world: each node in its own house, 100 Mbit/s, 10 ms apart, good clocks, one large disk each. All run.
+    pub fn calm(seed: u64, nodes: usize) -> Self {
+        let mut world = Self::empty(seed, SMALL, false);
+        for _ in 0..nodes {
+            world.add_calm_machine();
+        }
+        (0..nodes).for_each(|id| world.restart(id));
+        world
+    }
+
+    /// One more machine as in a quiet world. It does not run yet.
+    pub fn add_calm_machine(&mut self) -> MachineId {
+        let site = self.add_site(12_500_000, |_| 10);
+        self.add_machine(site, &[256], Clock::new(0, 0))
+    }
+
+    /// A house with an uplink; `delay_ms` to each other site.
+    pub fn add_site(&mut self, bytes_per_s: u64, mut delay_ms: impl FnMut(usize) -> u64) -> usize {
+        let site = self.net.add_site(bytes_per_s);
+        (0..site).for_each(|other| self.net.set_delay(site, other, delay_ms(other)));
+        site
+    }
+
+    /// A machine with disks of these sizes in units. The first founds the pool, the others were invited by it.
+    pub fn add_machine(&mut self, site: usize, disk_units: &[u64], clock: Clock) -> MachineId {
+        let id = self.machines.len();
+        let (key, node, chain) = self.pool.enrol();
+        let disk = |units: &u64| Disk::new(DiskId(self.rng.u128(..).to_be_bytes()), units * UNIT_BYTES);
+        let disks = disk_units.iter().map(disk).collect();
+        let home = if id == 0 { self.pool.founding() } else { Vec::new() };
+        let bootstrap = if id == 0 { Vec::new() } else { vec![(self.machines[0].node, vec![address(0)])] };
+        let profile = Profile {
+            name: format!("node{id}"),
+            site: format!("house{site}"),
+            addrs: vec![address(id)],
+            uplink: None,
+            instance: Writer(self.random_bytes()),
+        };
+        let store = Store { home, disks, home_fails: false };
+        self.net.add_machine(site);
+        self.machines.push(Machine { bootstrap, store, ..Machine::new(key, node, chain, profile, clock) });
+        id
+    }
+
+    pub(super) fn random_bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+}
+
+fn address(id: MachineId) -> String {
+    format!("node{id}.example:4000")
+}

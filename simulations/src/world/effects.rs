@@ -1,0 +1,129 @@
+//! Carrying out what engines want done.
+
+use fsdfs_core::seam::{DiskRequest, Effect, Input, PeerEvent, Reply, Why};
+use fsdfs_core::tree::Job;
+use fsdfs_proto::ids::NodeId;
+
+use super::{Event, MachineId, World};
+use crate::describe;
+use crate::net::Parcel;
+use crate::queue::{MS, Us};
+use crate::size::kind;
+
+impl World {
+    pub(super) fn carry_out(&mut self, machine: MachineId, effects: Vec<Effect>) {
+        let at = self.at;
+        for effect in effects {
+            self.trace
+                .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", describe::effect(&effect)));
+            match effect {
+                Effect::Send { to, message, block } => self.send(machine, to, Parcel { message, block }),
+                Effect::Disk { request, why } => self.disk(machine, request, why),
+                Effect::Work { job, why } => self.work(machine, &job, why),
+                Effect::Reply { op, reply } => self.task_reply(machine, op, reply),
+                Effect::Find { node, .. } => self.dial(machine, node),
+                Effect::Drop { node, .. } => self.drop_peer(machine, node),
+                Effect::Notice(_) => {}
+            }
+        }
+    }
+
+    fn send(&mut self, machine: MachineId, to: NodeId, parcel: Parcel) {
+        let Some(conn) = self.machines[machine].conn(to) else { return };
+        let Some(side) = self.side_of(conn, machine) else { return };
+        if let Some((trip, parcel)) = self.net.send(self.at, conn, side, parcel) {
+            self.plan_trip(conn, side, trip, parcel);
+        }
+    }
+
+    fn disk(&mut self, machine: MachineId, request: DiskRequest, why: Why) {
+        let (least, most) = match request {
+            DiskRequest::Write { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
+            DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
+            DiskRequest::Read { .. } | DiskRequest::List { .. } | DiskRequest::Have { .. } => (MS / 5, 10 * MS),
+        };
+        // Now and then a disk has to spin up.
+        let slow = if self.rng.u8(..) == 0 { 700 * MS } else { 0 };
+        let took = self.rng.u64(least..=most) + slow;
+        let here = &mut self.machines[machine];
+        let Some(process) = &mut here.process else { return };
+        let writes = matches!(request, DiskRequest::Write { .. } | DiskRequest::Log { .. });
+        let mut done = self.at + took;
+        if writes {
+            // One writer thread: completions in order. What waits shares one sync (group commit).
+            done = done.max(process.writer_free + 1);
+            process.writer_free = done;
+        }
+        if matches!(request, DiskRequest::List { .. }) {
+            done = done.max(here.index_ready);
+        }
+        process.requests += 1;
+        let number = process.requests;
+        process.pending.insert(number, (request, why));
+        let boot = here.boot;
+        self.queue.plan(done, Event::Disk { machine, boot, request: number });
+    }
+
+    pub(super) fn disk_done(&mut self, machine: MachineId, boot: u64, request: u64) {
+        let at = self.at;
+        let here = &mut self.machines[machine];
+        let Some(process) = here.process.as_mut().filter(|_| here.boot == boot) else { return };
+        let Some((request, why)) = process.pending.remove(&request) else { return };
+        let done = match not_yet(&request).filter(|_| at < here.index_ready) {
+            Some(done) => done,
+            None => here.store.perform(request, here.clock.now(at).wall),
+        };
+        self.input(machine, Input::Disk { why, done });
+    }
+
+    fn work(&mut self, machine: MachineId, job: &Job, why: Why) {
+        let done = job.run();
+        let at = self.at;
+        let looked = self.checks.job_ran(at, machine, job, &done);
+        let took: Us = self.rng.u64(100..=3_000);
+        let boot = self.machines[machine].boot;
+        self.queue.plan(at + took, Event::Input { machine, boot, input: Input::Work { why, done }, looked });
+    }
+
+    /// Tells an engine that its connection changed; frozen ones hear it later.
+    pub(super) fn peer_event(&mut self, machine: MachineId, node: NodeId, event: PeerEvent) {
+        self.input(machine, Input::Peer { node, event });
+    }
+}
+
+/// What a store says while its index is being rebuilt.
+fn not_yet(request: &DiskRequest) -> Option<fsdfs_core::seam::DiskDone> {
+    use fsdfs_core::seam::{DiskDone, ReadDone};
+    use fsdfs_proto::message::Possession;
+    match request {
+        DiskRequest::Read { .. } => Some(DiskDone::Read(ReadDone::NotYet)),
+        DiskRequest::Have { ids, .. } => Some(DiskDone::Have(vec![Possession::NotYet; ids.len()])),
+        _ => None,
+    }
+}
+
+fn number(effect: &Effect) -> (u8, u8, u8) {
+    match effect {
+        Effect::Send { to, message, .. } => (11, kind(message).1, to.0[0]),
+        Effect::Disk { .. } => (12, 0, 0),
+        Effect::Work { .. } => (13, 0, 0),
+        Effect::Reply { reply, .. } => (14, answer(reply), 0),
+        Effect::Find { node, .. } => (15, 0, node.0[0]),
+        Effect::Drop { node, .. } => (16, 0, node.0[0]),
+        Effect::Notice(_) => (17, 0, 0),
+    }
+}
+
+fn answer(reply: &Reply) -> u8 {
+    use fsdfs_core::seam::PutOutcome;
+    match reply {
+        Reply::PutBlock(PutOutcome::Stored(_)) => 1,
+        Reply::PutBlock(PutOutcome::Degraded(_)) => 2,
+        Reply::PutBlock(PutOutcome::Refused(_)) => 3,
+        Reply::Edit(_) => 4,
+        Reply::Look(_) => 5,
+        Reply::GetBlock(_) => 6,
+        Reply::Refused(_) => 7,
+        _ => 8,
+    }
+}

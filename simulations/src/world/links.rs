@@ -1,0 +1,181 @@
+//! Life of a connection: dialled, up at both ends, moving parcels, broken, noticed by each end in its own time.
+
+use fsdfs_core::seam::Payload;
+use fsdfs_core::seam::{Input, PeerEvent};
+use fsdfs_proto::identity::Fact;
+use fsdfs_proto::ids::NodeId;
+
+use super::{Event, MachineId, World};
+use crate::net::{ConnId, Parcel, Trip};
+use crate::queue::{MS, S, Us};
+
+/// A connection attempt gives up after this long.
+const DIAL_GIVES_UP: Us = 5 * S;
+/// How often a connection reports that bytes of a block are moving.
+const PROGRESS_EVERY: Us = 250 * MS;
+/// Silence after which an end gives a connection up.
+const IDLE: std::ops::RangeInclusive<Us> = 10 * S..=30 * S;
+
+impl World {
+    pub(super) fn side_of(&self, conn: ConnId, machine: MachineId) -> Option<usize> {
+        self.net.conn(conn)?.machines.iter().position(|end| *end == machine)
+    }
+
+    pub(super) fn plan_trip(&mut self, conn: ConnId, side: usize, trip: Trip, parcel: Parcel) {
+        if parcel.block.is_some() {
+            let late = trip.arrives - trip.sent;
+            let mut moving = trip.starts + PROGRESS_EVERY;
+            while moving < trip.sent {
+                self.queue.plan(moving, Event::Progress { conn, side });
+                self.queue.plan(moving + late, Event::Progress { conn, side: 1 - side });
+                moving += PROGRESS_EVERY;
+            }
+            self.queue.plan(trip.sent, Event::Progress { conn, side });
+        }
+        self.queue.plan(trip.arrives, Event::Arrive { conn, side, parcel });
+    }
+
+    pub(super) fn arrive(&mut self, conn: ConnId, side: usize, parcel: Parcel) {
+        let Some([from, to]) = self.open_at(conn, 1 - side) else { return };
+        let from = self.machines[from].node;
+        let payload = parcel.block.map_or(Payload::None, Payload::Block);
+        self.input(to, Input::Message { from, message: parcel.message, payload });
+    }
+
+    pub(super) fn progress(&mut self, conn: ConnId, side: usize) {
+        let Some([peer, here]) = self.open_at(conn, side) else { return };
+        let peer = self.machines[peer].node;
+        self.peer_event(here, peer, PeerEvent::Progress);
+    }
+
+    /// The other machine and that side's, if that side is open and its process the one that opened it.
+    fn open_at(&self, conn: ConnId, side: usize) -> Option<[MachineId; 2]> {
+        let found = self.net.conn(conn)?;
+        found.open[side].then(|| [found.machines[1 - side], found.machines[side]])
+    }
+
+    /// A machine looks for a member.
+    pub(super) fn dial(&mut self, machine: MachineId, node: NodeId) {
+        let reachable = self.listener(machine, node);
+        let took = match reachable {
+            // Handshake and gate are three round trips.
+            Some(other) => self.net.delay(machine, other) * 6,
+            None => self.rng.u64(MS..=DIAL_GIVES_UP),
+        };
+        let boot = self.machines[machine].boot;
+        self.queue.plan(self.at + took, Event::Dialled { machine, boot, node });
+    }
+
+    pub(super) fn dialled(&mut self, machine: MachineId, boot: u64, node: NodeId) {
+        if self.machines[machine].boot != boot || self.machines[machine].process.is_none() {
+            return;
+        }
+        match self.listener(machine, node) {
+            Some(other) => self.meet(machine, other),
+            None => self.peer_event(machine, node, PeerEvent::Unreachable),
+        }
+    }
+
+    /// A machine that answers for the node. With twins any of them may.
+    fn listener(&mut self, from: MachineId, node: NodeId) -> Option<MachineId> {
+        let answers = |(id, machine): (MachineId, &crate::machine::Machine)| {
+            (machine.node == node && machine.runs() && id != from && self.net.reaches(from, id)).then_some(id)
+        };
+        let found: Vec<MachineId> = self.machines.iter().enumerate().filter_map(answers).collect();
+        self.rng.choice(found)
+    }
+
+    /// A connection that both ends believe in stays; one that only one believes in is replaced.
+    fn meet(&mut self, one: MachineId, other: MachineId) {
+        let nodes = [self.machines[one].node, self.machines[other].node];
+        let olds = [self.machines[one].conn(nodes[1]), self.machines[other].conn(nodes[0])];
+        let joint = |id: ConnId| self.net.conn(id).is_some_and(|conn| conn.open == [true; 2]);
+        if olds[0].is_some() && olds[0] == olds[1] && olds[0].is_some_and(joint) {
+            return;
+        }
+        let Ok([at_one, at_other]) = self.gate(one, other) else {
+            return self.peer_event(one, nodes[1], PeerEvent::Unreachable);
+        };
+        for (machine, old) in [one, other].into_iter().zip(olds) {
+            if let Some((old, side)) = old.and_then(|old| Some((old, self.side_of(old, machine)?))) {
+                self.lost(old, side);
+            }
+        }
+        let late = self.net.delay(one, other);
+        let conn = self.net.connect([one, other], self.at + late);
+        for (machine, node) in [(one, nodes[1]), (other, nodes[0])] {
+            if let Some(process) = &mut self.machines[machine].process {
+                process.peers.insert(node, conn);
+            }
+        }
+        self.up(conn, 0, at_one);
+        self.queue.plan(self.at + late, Event::Up { conn, side: 1, facts: at_other });
+    }
+
+    pub(super) fn up(&mut self, conn: ConnId, side: usize, facts: Vec<Fact>) {
+        let Some([peer, here]) = self.open_at(conn, side) else { return };
+        let node = self.machines[peer].node;
+        self.checks.promises.disturbed(self.at);
+        self.peer_event(here, node, PeerEvent::Up { facts });
+    }
+
+    /// The link is dead, and nobody has noticed yet.
+    pub(super) fn cut(&mut self, conn: ConnId) {
+        for side in [0, 1] {
+            let patience = self.rng.u64(IDLE);
+            self.queue.plan(self.at + patience, Event::Idle { conn, side });
+        }
+    }
+
+    /// An end has heard nothing for long: it gives up, if that is still so.
+    pub(super) fn idle(&mut self, conn: ConnId, side: usize) {
+        let Some([peer, here]) = self.open_at(conn, side) else { return };
+        if !self.net.reaches(peer, here) || !self.machines[peer].runs() {
+            self.lost(conn, side);
+        }
+    }
+
+    /// That side gives the connection up or learns that it is dead; the other will notice.
+    pub(super) fn lost(&mut self, conn: ConnId, side: usize) {
+        let Some([peer, here]) = self.open_at(conn, side) else { return };
+        self.net.close(conn, side);
+        let node = self.machines[peer].node;
+        if let Some(process) = &mut self.machines[here].process {
+            if process.peers.get(&node) == Some(&conn) {
+                process.peers.remove(&node);
+            }
+            self.checks.promises.disturbed(self.at);
+            self.peer_event(here, node, PeerEvent::Down);
+        }
+        self.notice_soon(conn, 1 - side, [here, peer]);
+    }
+
+    /// An end learns late that the other is no more: by a reset if packets get through, else by silence.
+    fn notice_soon(&mut self, conn: ConnId, side: usize, [gone, here]: [MachineId; 2]) {
+        let after = if self.net.reaches(gone, here) && self.machines[gone].process.is_some() {
+            self.net.delay(gone, here) + self.rng.u64(MS..=2 * S)
+        } else {
+            self.rng.u64(IDLE)
+        };
+        self.queue.plan(self.at + after, Event::Lost { conn, side });
+    }
+
+    /// The engine wants nothing to do with a peer any more.
+    pub(super) fn drop_peer(&mut self, machine: MachineId, node: NodeId) {
+        let Some(conn) = self.machines[machine].conn(node) else { return };
+        let Some(side) = self.side_of(conn, machine) else { return };
+        self.queue.plan(self.at + 1, Event::Lost { conn, side });
+    }
+
+    /// All ends of a process that ended: its peers notice late.
+    pub(super) fn hang_up(&mut self, machine: MachineId, conns: impl IntoIterator<Item = ConnId>) {
+        for conn in conns {
+            let Some(side) = self.side_of(conn, machine) else { continue };
+            if !self.net.close(conn, side) {
+                continue;
+            }
+            let after = if self.rng.bool() { self.rng.u64(MS..=S) } else { self.rng.u64(IDLE) };
+            self.queue.plan(self.at + after, Event::Lost { conn, side: 1 - side });
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The world: machines, disks, clocks and links, moved by one queue of events and one seeded generator.
+//!
+//! Every effect of an engine ends up in here, everything an engine is told comes from here. Nothing reads a real clock,
+//! file or socket, so a run is a function of its seed.
+
+mod build;
+mod effects;
+mod faults;
+mod gate;
+mod links;
+
+use fsdfs_core::engine::Start;
+use fsdfs_core::seam::Input;
+use fsdfs_proto::identity::Fact;
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::volume::Seen;
+
+pub use self::build::{SMALL, UNIT_BYTES};
+pub use crate::net::MachineId;
+
+use crate::check::Checks;
+use crate::describe;
+use crate::machine::Machine;
+use crate::net::{ConnId, Net, Parcel};
+use crate::pool::Pool;
+use crate::queue::{Queue, Us};
+use crate::size::kind;
+use crate::task::Tasks;
+use crate::trace::Trace;
+
+/// Calls of one engine without its clock moving after which it counts as spinning.
+const SPINS_MAX: u32 = 1_000;
+
+/// A simulated pool.
+pub struct World {
+    /// Now.
+    pub at: Us,
+    /// The only source of chance.
+    pub rng: fastrand::Rng,
+    /// All machines, also those that are gone.
+    pub machines: Vec<Machine>,
+    /// Links between them.
+    pub net: Net,
+    /// Keys of the pool and its volume.
+    pub pool: Pool,
+    /// What users do.
+    pub tasks: Tasks,
+    /// What must hold.
+    pub checks: Checks,
+    /// What happened.
+    pub trace: Trace,
+    /// What the look that is being answered was based on.
+    pub(crate) looked: Option<Seen>,
+    queue: Queue<Event>,
+    common: Start,
+}
+
+/// Something that happens.
+enum Event {
+    /// An engine's deadline.
+    Wake { machine: MachineId, boot: u64 },
+    /// A job ended, or the machine tells its engine something.
+    Input { machine: MachineId, boot: u64, input: Input, looked: Option<Seen> },
+    /// A store's request completes.
+    Disk { machine: MachineId, boot: u64, request: u64 },
+    /// A parcel, sent by that side, arrives.
+    Arrive { conn: ConnId, side: usize, parcel: Parcel },
+    /// That side sees bytes of a block move.
+    Progress { conn: ConnId, side: usize },
+    /// An attempt to connect ends.
+    Dialled { machine: MachineId, boot: u64, node: NodeId },
+    /// The gate is passed at that side.
+    Up { conn: ConnId, side: usize, facts: Vec<Fact> },
+    /// That side gives the connection up, if packets still do not get through.
+    Idle { conn: ConnId, side: usize },
+    /// That side learns that the other is no more.
+    Lost { conn: ConnId, side: usize },
+}
+
+impl World {
+    /// Runs until then.
+    pub fn run_until(&mut self, until: Us) {
+        while let Some((at, event)) = self.queue.next(until) {
+            self.at = at;
+            self.happen(event);
+        }
+        self.at = until;
+    }
+
+    /// Runs for some seconds.
+    pub fn run(&mut self, seconds: u64) {
+        self.run_until(self.at + seconds * crate::queue::S);
+    }
+
+    /// Runs until `done`, at most `seconds`. Returns whether it came to that.
+    pub fn run_while(&mut self, seconds: u64, mut going: impl FnMut(&Self) -> bool) -> bool {
+        let until = self.at + seconds * crate::queue::S;
+        while going(self) {
+            let Some((at, event)) = self.queue.next(until) else { return false };
+            self.at = at;
+            self.happen(event);
+        }
+        true
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Wake { machine, boot } => self.wake(machine, boot),
+            Event::Input { machine, boot, input, looked } => self.input_of(machine, boot, input, looked),
+            Event::Disk { machine, boot, request } => self.disk_done(machine, boot, request),
+            Event::Arrive { conn, side, parcel } => self.arrive(conn, side, parcel),
+            Event::Progress { conn, side } => self.progress(conn, side),
+            Event::Dialled { machine, boot, node } => self.dialled(machine, boot, node),
+            Event::Up { conn, side, facts } => self.up(conn, side, facts),
+            Event::Idle { conn, side } => self.idle(conn, side),
+            Event::Lost { conn, side } => self.lost(conn, side),
+        }
+    }
+
+    fn wake(&mut self, machine: MachineId, boot: u64) {
+        let at = self.at;
+        let here = &mut self.machines[machine];
+        let now = here.clock.now(at);
+        let Some(process) = here.process.as_mut().filter(|process| here.boot == boot && process.wake == Some(at))
+        else {
+            return;
+        };
+        process.wake = None;
+        if here.frozen {
+            return;
+        }
+        if process.engine.deadline().is_some_and(|due| due <= now.mono) {
+            self.input(machine, Input::Timeout);
+        } else {
+            self.plan_wake(machine);
+        }
+    }
+
+    fn input_of(&mut self, machine: MachineId, boot: u64, input: Input, looked: Option<Seen>) {
+        if self.machines[machine].boot == boot {
+            self.input_looked(machine, input, looked);
+        }
+    }
+
+    /// Tells a running engine something, carries out what it wants done.
+    pub(crate) fn input(&mut self, machine: MachineId, input: Input) {
+        self.input_looked(machine, input, None);
+    }
+
+    pub(crate) fn input_looked(&mut self, machine: MachineId, input: Input, looked: Option<Seen>) {
+        let at = self.at;
+        let here = &mut self.machines[machine];
+        let Some(process) = &mut here.process else { return };
+        if here.frozen {
+            return here.inbox.push_back((input, looked));
+        }
+        self.trace.note(at, &(machine, number(&input)), || format!("node {machine} <- {}", describe::input(&input)));
+        let mut out = Vec::new();
+        process.engine.handle(here.clock.now(at), input, &mut out);
+        self.looked = looked;
+        self.carry_out(machine, out);
+        self.looked = None;
+        self.plan_wake(machine);
+    }
+
+    pub(super) fn plan_wake(&mut self, machine: MachineId) {
+        let at = self.at;
+        let here = &mut self.machines[machine];
+        let Some(process) = &mut here.process else { return };
+        let Some(due) = process.engine.deadline() else { return };
+        let wanted = here.clock.when(due);
+        process.spins = if wanted <= at { process.spins + 1 } else { 0 };
+        if process.spins > SPINS_MAX {
+            process.spins = 0;
+            self.checks.fail(
+                at,
+                "liveness",
+                format!("node {machine} asks for a time that has passed, again and again"),
+            );
+            return;
+        }
+        let wake = wanted.max(at + 1);
+        if process.wake.is_none_or(|planned| planned > wake || planned <= at) {
+            process.wake = Some(wake);
+            let boot = here.boot;
+            self.queue.plan(wake, Event::Wake { machine, boot });
+        }
+    }
+}
+
+fn number(input: &Input) -> (u8, u8, u64) {
+    match input {
+        Input::Command { op, .. } => (1, 0, *op),
+        Input::Message { message, .. } => (2, kind(message).1, 0),
+        Input::Peer { node, .. } => (3, node.0[0], 0),
+        Input::Disk { .. } => (4, 0, 0),
+        Input::Work { .. } => (5, 0, 0),
+        Input::Timeout => (6, 0, 0),
+        Input::Addresses(_) => (7, 0, 0),
+    }
+}

@@ -1,0 +1,401 @@
+//! Incidents, one test each.
+
+use std::collections::BTreeSet;
+
+use fsdfs_core::seam::{EditReply, PutOutcome};
+use fsdfs_core::tree::{Path, ShownKind};
+use fsdfs_proto::ids::BlockId;
+use simulations::World;
+use simulations::queue::{MS, S};
+use simulations::task::{End, Wish};
+use simulations::world::MachineId;
+
+fn path(text: &str) -> Path {
+    text.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec().into()).collect()
+}
+
+fn pool(seed: u64, nodes: usize) -> World {
+    let mut world = World::calm(seed, nodes);
+    (0..nodes).for_each(|id| world.restart(id));
+    world.run(10);
+    world
+}
+
+fn put(world: &mut World, at: MachineId, file: &str, bytes: usize) -> PutOutcome {
+    match world.wait(at, Wish::Put { path: path(file), bytes }) {
+        End::Edited(EditReply { outcome, edits }) => {
+            assert!(edits.iter().all(Result::is_ok), "{file} was not put: {edits:?}");
+            outcome
+        }
+        other => panic!("{file} was not put: {other:?}"),
+    }
+}
+
+fn edit(world: &mut World, at: MachineId, wish: &Wish) {
+    match world.wait(at, wish.clone()) {
+        End::Edited(EditReply { outcome: PutOutcome::Stored(_) | PutOutcome::Degraded(_), edits }) => {
+            assert!(edits.iter().all(Result::is_ok), "{wish:?} failed: {edits:?}");
+        }
+        other => panic!("{wish:?} failed: {other:?}"),
+    }
+}
+
+fn copies(outcome: &PutOutcome) -> usize {
+    match outcome {
+        PutOutcome::Stored(copies) | PutOutcome::Degraded(copies) => copies.servers.len(),
+        PutOutcome::Refused(refusal) => panic!("refused: {refusal}"),
+    }
+}
+
+fn readable(world: &mut World, at: MachineId, file: &str) -> bool {
+    let end = world.wait(at, Wish::Read { path: path(file) });
+    println!("{file} on node {at}: {end:?}");
+    matches!(end, End::Read(_))
+}
+
+/// Names in a folder, folders with a slash behind them.
+fn list(world: &mut World, at: MachineId, folder: &str) -> Vec<String> {
+    let End::Listed(entries) = world.wait(at, Wish::List { path: path(folder) }) else {
+        panic!("{folder} is not listed")
+    };
+    let name = |entry: &fsdfs_core::tree::Shown| String::from_utf8_lossy(&entry.name).into_owned();
+    let mark = |kind: &ShownKind| if matches!(kind, ShownKind::Dir { .. }) { "/" } else { "" };
+    entries.iter().map(|entry| name(entry) + mark(&entry.kind)).collect()
+}
+
+/// Blocks of the tree, with all files, that stands on a machine.
+fn blocks(world: &World, at: MachineId) -> BTreeSet<BlockId> {
+    let facts = world.machines[at].process.as_ref().expect("it runs").engine.facts();
+    let heads = facts.heads(world.pool.volume());
+    heads
+        .iter()
+        .flat_map(|head| world.checks.history.tree_of(simulations::history::commit_of(head)).into_keys())
+        .collect()
+}
+
+fn fine(world: &mut World) {
+    world.freeze_faults();
+    world.must_converge();
+    assert_eq!(world.checks.violations, []);
+}
+
+#[test]
+fn what_is_put_on_one_node_gets_its_copies_when_friends_join() {
+    let mut world = pool(1, 1);
+    let outcome = put(&mut world, 0, "holiday/film", 20_000);
+    assert!(matches!(outcome, PutOutcome::Degraded(_)) && copies(&outcome) == 1);
+
+    for _ in 0..2 {
+        let friend = world.add_calm_machine();
+        world.restart(friend);
+    }
+    world.run(60);
+
+    let tree = blocks(&world, 0);
+    assert!(tree.len() > 20, "a deep tree from little data");
+    assert!(tree.iter().all(|block| world.holders(*block).len() == 3));
+    world.lose(0);
+    assert!(readable(&mut world, 2, "holiday/film"));
+    assert_eq!(world.checks.violations, []);
+}
+
+#[test]
+fn a_node_that_lost_its_disks_gets_its_blocks_back() {
+    let mut world = pool(2, 3);
+    put(&mut world, 0, "a/file", 20_000);
+
+    world.crash(1);
+    world.wipe_disks(1);
+    world.restart(1);
+    world.run(60);
+
+    assert!(blocks(&world, 0).iter().all(|block| world.machines[1].store.holds(*block)));
+    fine(&mut world);
+}
+
+#[test]
+fn one_of_three_is_killed_during_puts_and_they_end_within_ten_seconds() {
+    let mut world = pool(3, 3);
+    let puts: Vec<_> =
+        (0..20).map(|nr| world.begin(0, Wish::Put { path: path(&format!("d/f{nr}")), bytes: 5_000 })).collect();
+    world.run_until(world.at + 30 * MS);
+    world.crash(1);
+    let killed = world.at;
+    for put in puts {
+        let end = world.finish(put);
+        assert!(matches!(&end, End::Edited(reply) if !matches!(reply.outcome, PutOutcome::Refused(_))), "{end:?}");
+    }
+    assert!(world.at - killed < 10 * S, "it took {} ms", (world.at - killed) / MS);
+
+    for nr in 0..20 {
+        assert!(readable(&mut world, 2, &format!("d/f{nr}")));
+    }
+    world.crash(0);
+    world.run(40);
+    for nr in 0..20 {
+        assert!(readable(&mut world, 2, &format!("d/f{nr}")), "the last copy needs no quorum");
+    }
+    fine(&mut world);
+}
+
+#[test]
+fn a_frozen_holder_delays_no_put_by_more_than_three_seconds() {
+    let mut world = pool(4, 4);
+    for nr in 0..10 {
+        world.freeze(1 + nr % 3);
+        let begun = world.at;
+        put(&mut world, 0, &format!("f{nr}"), 5_000);
+        assert!(world.at - begun < 3 * S, "put {nr} took {} ms", (world.at - begun) / MS);
+        world.thaw(1 + nr % 3);
+        world.run(5);
+    }
+    fine(&mut world);
+}
+
+/// Both sides of a cut pool change the same folder; afterwards all list the same.
+#[test]
+fn a_thawed_holder_gets_what_it_missed_though_only_the_writer_knows() {
+    let mut world = pool(21, 3);
+    world.freeze(2);
+    for nr in 0..30 {
+        put(&mut world, 0, &format!("missed{nr}"), 5000);
+    }
+    // Its links never broke, so nobody but the writer, who is not the best-placed holder of them all, noticed anything.
+    world.thaw(2);
+    world.run(40);
+    let lacking = blocks(&world, 0).iter().filter(|block| !world.machines[2].store.holds(**block)).count();
+    assert_eq!(lacking, 0, "blocks are not on the thawed holder");
+}
+
+fn cut_off(seed: u64, left: impl Fn(&mut World), right: impl Fn(&mut World)) -> World {
+    let mut world = pool(seed, 2);
+    put(&mut world, 0, "d/old", 500);
+    put(&mut world, 0, "d/both", 500);
+    world.run(5);
+    world.partition(&[0, 1]);
+    world.run(40);
+    left(&mut world);
+    right(&mut world);
+    world.heal();
+    world.run(60);
+    let lists: Vec<_> = (0..2).map(|at| (list(&mut world, at, ""), list(&mut world, at, "d"))).collect();
+    assert_eq!(lists[0], lists[1]);
+    fine(&mut world);
+    world
+}
+
+#[test]
+fn two_cut_off_nodes_edit_the_same_file_and_both_contents_stay() {
+    let edit_both = |at: MachineId| move |world: &mut World| drop(put(world, at, "d/both", 300));
+    let mut world = cut_off(5, edit_both(0), edit_both(1));
+    let names = list(&mut world, 0, "d");
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names.iter().any(|name| name.starts_with("both (conflict ")), "{names:?}");
+}
+
+#[test]
+fn an_edit_beats_a_removal_on_the_other_side() {
+    let mut world = cut_off(
+        6,
+        |world| edit(world, 0, &Wish::Remove { path: path("d") }),
+        |world| drop(put(world, 1, "d/both", 300)),
+    );
+    assert_eq!(list(&mut world, 0, "d"), ["both"]);
+}
+
+#[test]
+fn a_folder_moved_on_one_side_and_edited_inside_on_the_other_loses_nothing() {
+    let mut world = cut_off(
+        7,
+        |world| edit(world, 0, &Wish::Move { from: path("d"), to: path("e") }),
+        |world| drop(put(world, 1, "d/new", 300)),
+    );
+    assert_eq!(list(&mut world, 1, ""), ["d/", "e/"]);
+    assert_eq!(list(&mut world, 0, "e"), ["both", "old"]);
+}
+
+#[test]
+fn an_old_disk_image_makes_no_acknowledged_write_vanish() {
+    for told in [true, false] {
+        let mut world = pool(8, 3);
+        put(&mut world, 1, "a", 300);
+        world.back_up(1);
+        put(&mut world, 1, "b", 300);
+        put(&mut world, 1, "c", 300);
+        world.run(5);
+        world.crash(1);
+        world.restore(1, told);
+        world.restart(1);
+        world.run(10);
+        put(&mut world, 1, "d", 300);
+        put(&mut world, 0, "e", 300);
+        assert_eq!(list(&mut world, 2, ""), ["a", "b", "c", "d", "e"]);
+        fine(&mut world);
+    }
+}
+
+#[test]
+fn an_old_disk_image_started_alone_does_not_reuse_sequence_numbers() {
+    let mut world = pool(9, 3);
+    put(&mut world, 1, "a", 300);
+    world.back_up(1);
+    put(&mut world, 1, "b", 300);
+    world.run(5);
+    world.crash(1);
+    world.restore(1, false);
+    world.partition(&[0, 1, 0]);
+    world.restart(1);
+    world.run(60);
+    // Whether it is taken is not the question here.
+    world.wait(1, Wish::Put { path: path("c"), bytes: 300 });
+    world.heal();
+    world.run(60);
+    let names = list(&mut world, 0, "");
+    assert!(names.starts_with(&["a".into(), "b".into()]), "{names:?}");
+    fine(&mut world);
+}
+
+#[test]
+fn an_old_disk_image_asks_others_than_itself_what_it_had_written() {
+    let mut world = pool(15, 3);
+    put(&mut world, 1, "a", 300);
+    world.run(5);
+    world.back_up(1);
+    world.crash(2);
+    world.run(40);
+    put(&mut world, 1, "b", 50);
+    world.crash(1);
+    world.crash(0);
+    world.restore(1, false);
+    // Of the others only the one is up that never heard of "b".
+    world.restart(2);
+    world.restart(1);
+    world.run(60);
+    world.wait(1, Wish::Put { path: path("c"), bytes: 50 });
+    world.restart(0);
+    world.run(60);
+    assert_eq!(list(&mut world, 2, ""), ["a", "b", "c"]);
+    fine(&mut world);
+}
+
+#[test]
+fn who_hears_stand_ins_only_says_that_there_may_be_newer_changes() {
+    let mut world = pool(16, 7);
+    put(&mut world, 0, "a", 300);
+    world.run(5);
+    let holders = world.head_holders();
+    let cut_off: Vec<u8> = (0..7).map(|id| u8::from(!holders.contains(&id))).collect();
+    world.partition(&cut_off);
+    world.run(60);
+    let at = (0..7).find(|id| !holders.contains(id)).expect("four of seven hold no heads");
+    world.wait(at, Wish::List { path: path("") });
+    assert!(world.tasks.maybe_stale, "it hears none of the holders of heads");
+    fine(&mut world);
+}
+
+// A head is told to everyone at once, the blocks of its tree reach the wanted holders by top-up. If their only holder goes
+// between the two, the head stands and nobody can read below it, until that member is back.
+#[test]
+#[ignore = "not kept yet: a head stands although its tree cannot be had any more"]
+fn a_head_whose_tree_died_with_its_writer_does_not_hide_what_others_hold() {
+    let mut world = pool(17, 3);
+    put(&mut world, 0, "d/old", 300);
+    world.run(5);
+    world.partition(&[0, 0, 1]);
+    world.run(60);
+    assert_eq!(copies(&put(&mut world, 2, "d/new", 5_000)), 1);
+    world.heal();
+    let from = world.at;
+    let heads =
+        |world: &World| world.machines[0].process.as_ref().expect("it runs").engine.facts().heads(world.pool.volume());
+    let before = heads(&world);
+    assert!(world.run_while(60, |world| heads(world) == before), "the head comes over");
+    println!("the head came after {} ms", (world.at - from) / MS);
+    world.lose(2);
+    world.run(60);
+    assert!(readable(&mut world, 0, "d/old"));
+    put(&mut world, 1, "d/newer", 300);
+    assert_eq!(list(&mut world, 1, "d"), ["newer", "old"]);
+}
+
+#[test]
+fn a_silent_holder_gets_what_a_writer_without_copies_put_elsewhere() {
+    let mut world = pool(18, 7);
+    world.freeze(3);
+    for nr in 0..12 {
+        put(&mut world, nr % 3, &format!("f{nr}"), 3_000);
+    }
+    world.thaw(3);
+    world.run(30);
+    fine(&mut world);
+    let since = world.at / S;
+    assert!(since < 120, "it took until {since} s");
+}
+
+#[test]
+fn the_last_copy_is_read_without_a_quorum() {
+    let mut world = pool(10, 3);
+    put(&mut world, 0, "a/b/c", 8_000);
+    world.run(5);
+    world.crash(0);
+    world.crash(1);
+    world.crash(2);
+    world.restart(2);
+    world.run(20);
+    assert!(readable(&mut world, 2, "a/b/c"));
+    fine(&mut world);
+}
+
+#[test]
+fn stand_ins_hand_over_when_the_wanted_holders_are_back() {
+    let mut world = pool(11, 6);
+    world.crash(1);
+    world.crash(2);
+    world.run(40);
+    put(&mut world, 0, "a/file", 10_000);
+    world.restart(1);
+    world.restart(2);
+    fine(&mut world);
+}
+
+#[test]
+fn a_full_disk_is_passed_over() {
+    let mut world = pool(12, 5);
+    world.set_quota(1, 0);
+    world.run(5);
+    let before = world.machines[1].store.ids().count();
+    for nr in 0..5 {
+        assert_eq!(copies(&put(&mut world, 0, &format!("f{nr}"), 5_000)), 3);
+    }
+    assert_eq!(world.machines[1].store.ids().count(), before);
+    fine(&mut world);
+}
+
+#[test]
+fn a_pool_lives_on_without_a_node_that_never_comes_back() {
+    let mut world = pool(13, 4);
+    for nr in 0..5 {
+        put(&mut world, nr % 4, &format!("before{nr}"), 3_000);
+    }
+    world.lose(3);
+    world.run(60);
+    for nr in 0..5 {
+        assert!(readable(&mut world, nr % 3, &format!("before{nr}")));
+        assert_eq!(copies(&put(&mut world, nr % 3, &format!("after{nr}"), 3_000)), 3, "a stand-in takes its place");
+    }
+    fine(&mut world);
+}
+
+#[test]
+fn two_live_boots_of_one_identity_stop_acknowledging() {
+    let mut world = pool(14, 4);
+    put(&mut world, 1, "a", 300);
+    let twin = world.clone_machine(1, false);
+    world.restart(twin);
+    world.run(180);
+    let refused = |end: &End| matches!(end, End::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }));
+    let ends = [1, twin].map(|at| world.wait(at, Wish::Put { path: path("b"), bytes: 50 }));
+    assert!(ends.iter().all(refused), "{ends:?}");
+    world.lose(twin);
+    fine(&mut world);
+}
