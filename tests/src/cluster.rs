@@ -1,0 +1,341 @@
+//! Nodes as processes.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+/// Set for a process that is to act as the `fsdfs` command: the binaries here can, so that one `cargo run` builds all it needs.
+pub const ACT_AS_FSDFS: &str = "FSDFS_TESTS_ACT_AS_FSDFS";
+
+/// No step of a test waits longer for what it expects.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How to start the command under test.
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    acts: bool,
+}
+
+impl Program {
+    /// A binary that is the command.
+    pub fn binary(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), acts: false }
+    }
+
+    /// This very executable, which looks for [`ACT_AS_FSDFS`] first thing in its `main`.
+    pub fn myself() -> Result<Self> {
+        Ok(Self { path: std::env::current_exe().context("own path")?, acts: true })
+    }
+
+    /// A command of this program for one home folder.
+    pub fn command(&self, home: &Path) -> Command {
+        let mut command = Command::new(&self.path);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", home).env("FSDFS_HOME", home).env("FSDFS_LOG", "info").stdin(Stdio::null());
+        if self.acts {
+            command.env(ACT_AS_FSDFS, "1");
+        }
+        command
+    }
+}
+
+/// Several nodes in one temporary folder. Dropping it kills them and removes everything.
+pub struct Cluster {
+    program: Program,
+    /// The nodes, in order of creation.
+    pub nodes: Vec<Node>,
+    folder: tempfile::TempDir,
+}
+
+/// One node: a home folder and, when it runs, a process.
+pub struct Node {
+    program: Program,
+    /// Its name on its card.
+    pub name: String,
+    /// Its home folder.
+    pub home: PathBuf,
+    daemon: Option<Child>,
+}
+
+impl Cluster {
+    /// No nodes yet.
+    pub fn new(program: Program) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("fsdfs-test-").tempdir().context("a temporary folder")?;
+        Ok(Self { program, nodes: Vec::new(), folder })
+    }
+
+    /// A founder and `others` joined nodes, all running and connected.
+    pub fn of(program: Program, count: usize) -> Result<Self> {
+        let mut cluster = Self::new(program)?;
+        cluster.found()?;
+        for _ in 1..count {
+            cluster.join()?;
+        }
+        cluster.wait_connected()?;
+        Ok(cluster)
+    }
+
+    /// A folder for sources and results.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Founds the pool on a new node and starts it.
+    pub fn found(&mut self) -> Result<&mut Node> {
+        let mut node = self.new_node()?;
+        node.init()?;
+        node.up()?;
+        self.nodes.push(node);
+        Ok(self.nodes.last_mut().expect("just pushed"))
+    }
+
+    /// Invites with node 0, joins with a new node and leaves it running. Returns when it says it is usable.
+    pub fn join(&mut self) -> Result<Duration> {
+        let ticket = self.nodes.first().context("found first")?.ticket()?;
+        let mut node = self.new_node()?;
+        let begun = Instant::now();
+        node.join(&ticket)?;
+        let took = begun.elapsed();
+        self.nodes.push(node);
+        Ok(took)
+    }
+
+    /// A node with a home folder and nothing in it.
+    pub fn new_node(&self) -> Result<Node> {
+        let name = format!("node{}", self.nodes.len());
+        let home = self.folder.path().join(&name);
+        fs::create_dir_all(&home)?;
+        Ok(Node { program: self.program.clone(), name, home, daemon: None })
+    }
+
+    /// Waits until every running node is connected to every other and holds the pool's key.
+    pub fn wait_connected(&self) -> Result<()> {
+        let running = self.nodes.iter().filter(|node| node.daemon.is_some()).count();
+        for node in self.nodes.iter().filter(|node| node.daemon.is_some()) {
+            node.wait(&format!("{} to be connected to {} others", node.name, running - 1), |status| {
+                status["connected"].as_u64() >= Some(running as u64 - 1)
+                    && status["has_key"] == true
+                    && status["ready"] == true
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    /// A command of the CLI for this node.
+    pub fn command<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
+        let mut command = self.program.command(&self.home);
+        command.args(args);
+        command
+    }
+
+    /// Runs a command to its end, whatever it is.
+    pub fn run<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Result<Output> {
+        Ok(self.command(args).output()?)
+    }
+
+    /// Runs a command that has to end with one of these exit codes; returns what it printed.
+    pub fn expect<I: AsRef<OsStr>>(&self, codes: &[i32], args: impl IntoIterator<Item = I>) -> Result<String> {
+        let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
+        let output = self.run(&args)?;
+        let code = output.status.code().unwrap_or(-1);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            codes.contains(&code),
+            "{}: fsdfs {args:?} ended with {code}, expected one of {codes:?}\n{errors}{}\n{}",
+            self.name,
+            String::from_utf8_lossy(&output.stdout),
+            self.last_log()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Runs a command that has to end well.
+    pub fn ok<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Result<String> {
+        self.expect(&[0], args)
+    }
+
+    /// Runs a command with `--json` that may end well or degraded.
+    pub fn json<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Result<Value> {
+        let mut all: Vec<std::ffi::OsString> = vec!["--json".into()];
+        all.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        let text = self.expect(&[0, 1], all)?;
+        serde_json::from_str(&text).with_context(|| format!("{}: not JSON: {text}", self.name))
+    }
+
+    /// `fsdfs status --json`.
+    pub fn status(&self) -> Result<Value> {
+        self.json(["status"])
+    }
+
+    /// Waits until the status is as wanted.
+    pub fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<()> {
+        wait_for(PATIENCE, what, || Ok(self.status().is_ok_and(|status| is_so(&status))))
+            .with_context(|| format!("last status: {:?}\n{}", self.status().ok(), self.last_log()))
+    }
+
+    /// Makes keys and configuration for a first node, reachable on loopback only.
+    pub fn init(&self) -> Result<String> {
+        let port = free_port()?;
+        let address = format!("127.0.0.1:{port}");
+        let site = format!("site-{}", self.name);
+        let storage = format!("{}:8GiB", self.home.join("blocks").display());
+        let text = self.ok([
+            "init",
+            "--name",
+            &self.name,
+            "--site",
+            &site,
+            "--listen",
+            &address,
+            "--address",
+            &address,
+            "--storage",
+            &storage,
+        ])?;
+        self.quiet_neighbours()?;
+        Ok(text)
+    }
+
+    /// Tests find each other by tickets and cards; mDNS would find the neighbours' tests as well.
+    fn quiet_neighbours(&self) -> Result<()> {
+        let path = self.home.join("config.toml");
+        let config = fs::read_to_string(&path).unwrap_or_default();
+        if !config.contains("mdns") {
+            fs::write(&path, format!("mdns = false\n{config}"))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub fn up(&mut self) -> Result<()> {
+        self.start(["up"])
+    }
+
+    /// Joins and stays up.
+    pub fn join(&mut self, ticket: &str) -> Result<()> {
+        self.init_for_join()?;
+        self.start(["join", ticket])?;
+        self.wait("the newcomer to hold the pool's key", |status| status["has_key"] == true && status["ready"] == true)
+    }
+
+    fn init_for_join(&self) -> Result<()> {
+        // The same as for a founder: `join` replaces the empty pool and keeps the configuration.
+        self.init().map(drop)
+    }
+
+    fn start<I: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = I>) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let child = self.command(args).stdout(log.try_clone()?).stderr(log).spawn()?;
+        self.daemon = Some(child);
+        let begun = Instant::now();
+        loop {
+            if self.status().is_ok() {
+                return Ok(());
+            }
+            if let Some(child) = &mut self.daemon
+                && let Some(status) = child.try_wait()?
+            {
+                bail!("{} ended with {status}\n{}", self.name, self.last_log());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "{} does not answer\n{}", self.name, self.last_log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A ticket for one newcomer.
+    pub fn ticket(&self) -> Result<String> {
+        let invite = self.json(["invite"])?;
+        Ok(invite["ticket"].as_str().context("no ticket in the answer")?.to_owned())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.daemon.take() {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.daemon.take() else { return Ok(()) };
+        signal(&child, rustix::process::Signal::TERM)?;
+        wait_for(PATIENCE, &format!("{} to stop", self.name), || Ok(child.try_wait()?.is_some()))
+    }
+
+    /// Stops the process without ending it, as a machine that hangs.
+    pub fn freeze(&self) -> Result<()> {
+        signal(self.daemon.as_ref().context("not running")?, rustix::process::Signal::STOP)
+    }
+
+    /// Lets it run again.
+    pub fn thaw(&self) -> Result<()> {
+        signal(self.daemon.as_ref().context("not running")?, rustix::process::Signal::CONT)
+    }
+
+    /// Whether its process was started and not ended by the test.
+    pub fn is_running(&self) -> bool {
+        self.daemon.is_some()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.home.with_extension("log")
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn last_log(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        format!("--- log of {}\n{}", self.name, lines[lines.len().saturating_sub(30)..].join("\n"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A frozen process takes SIGKILL too; nothing else can be done with an error here.
+        let _ = self.kill();
+    }
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) -> Result<()> {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).context("a process id")?;
+    Ok(rustix::process::kill_process(pid, signal)?)
+}
+
+/// Waits until something is so, looking again and again.
+pub fn wait_for(most: Duration, what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !is_so()? {
+        ensure!(begun.elapsed() < most, "waited {most:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// A UDP port that is free, and stays so while its node is down: none that the system gives to sockets without one, and no
+/// other test's.
+fn free_port() -> Result<u16> {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 10_000)?;
+    for _ in 0..1_000 {
+        let port = 10_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no UDP port between 10000 and 20000 is free")
+}

@@ -1,0 +1,8 @@
+//! Real daemons as processes on loopback, driven by the command line as a user would.
+//!
+//! [`cluster`] starts, kills and asks nodes; [`tree`] makes and compares file trees; [`scenario`] holds what must be shown, at
+//! any size: small in `cargo test`, full in the `acceptance` binary.
+
+pub mod cluster;
+pub mod scenario;
+pub mod tree;

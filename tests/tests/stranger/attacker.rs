@@ -1,0 +1,184 @@
+//! An own libp2p program: QUIC without the gate, streams by hand, everything that comes back kept.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use fsdfs_proto::gate::kademlia_protocol;
+use fsdfs_proto::ids::NodeId;
+use futures::future::{join_all, poll_fn};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
+use libp2p::core::Endpoint;
+use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt as _, SubstreamBox};
+use libp2p::core::transport::{Boxed, DialOpts, ListenerId, PortUse, Transport as _, TransportEvent};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::{Multiaddr, Protocol};
+use libp2p::{PeerId, quic};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::leads;
+use super::pool::{SECRET, key, node};
+
+/// The gate gives up after 3 s; a connection that is still open now stays open.
+const OPEN_MAX: Duration = Duration::from_secs(15);
+
+/// What a stranger got.
+#[derive(Default)]
+pub struct Haul {
+    /// On the gate's stream.
+    pub gate: Vec<u8>,
+    /// On all other streams.
+    pub elsewhere: Vec<u8>,
+    /// Streams that the member opened.
+    pub streams_opened: usize,
+    /// Whether one of them is the gate's.
+    pub gate_was_opened_for_us: bool,
+    /// Whether the member closed the connection.
+    pub closed: bool,
+}
+
+pub struct Attacker {
+    own: NodeId,
+    transport: Boxed<(PeerId, StreamMuxerBox)>,
+    addr: SocketAddr,
+}
+
+impl Attacker {
+    pub async fn listen(seed: u8, ip: [u8; 4]) -> Self {
+        let keypair = Keypair::ed25519_from_bytes(key(seed).to_bytes()).expect("a key");
+        let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair))
+            .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+            .boxed();
+        let any = multiaddr(SocketAddr::from((ip, 0)));
+        transport.listen_on(ListenerId::next(), any).expect("Linux has the whole of 127/8");
+        let addr = loop {
+            if let TransportEvent::NewAddress { listen_addr, .. } = transport.select_next_some().await {
+                break socket_addr(&listen_addr);
+            }
+        };
+        Self { own: node(seed), transport, addr }
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    pub async fn dial(&mut self, to: SocketAddr, member: NodeId, gate: Option<Vec<u8>>) -> Haul {
+        let dial = self.start_dial(to);
+        let (_, muxer) = self.drive(dial).await.expect("the member's port is open");
+        attack(muxer, leads(self.own, member), gate).await
+    }
+
+    /// To be dialled.
+    pub async fn wait(&mut self, member: NodeId, gate: Option<Vec<u8>>) -> Haul {
+        let upgrade = loop {
+            if let TransportEvent::Incoming { upgrade, .. } = self.transport.select_next_some().await {
+                break upgrade;
+            }
+        };
+        let (_, muxer) = self.drive(upgrade).await.expect("the member finishes TLS");
+        attack(muxer, leads(self.own, member), gate).await
+    }
+
+    /// Connections that finish TLS and then say nothing, as far as the member takes them.
+    pub async fn knock(&mut self, to: SocketAddr, times: usize) -> Vec<StreamMuxerBox> {
+        let dials: Vec<_> = (0..times).map(|_| self.start_dial(to)).collect();
+        let done = self.drive(join_all(dials)).await;
+        done.into_iter().filter_map(|dial| dial.ok().map(|(_, muxer)| muxer)).collect()
+    }
+
+    fn start_dial(
+        &mut self,
+        to: SocketAddr,
+    ) -> impl Future<Output = Result<(PeerId, StreamMuxerBox), std::io::Error>> + use<> {
+        let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
+        self.transport.dial(multiaddr(to), opts).expect("an address to dial")
+    }
+
+    async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work.fuse());
+        loop {
+            futures::select_biased! {
+                done = work => return done,
+                _ = self.transport.select_next_some() => {}
+            }
+        }
+    }
+}
+
+/// Says what it has to say on the gate's stream and asks for every protocol there is on others.
+async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8>>) -> Haul {
+    let (mut haul, mut reads) = (Haul::default(), JoinSet::new());
+    let mut frame = gate;
+    let protocols = ["/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/fsdfs/2/lanes", &kademlia_protocol(&SECRET)];
+    let mut first_words: Vec<Vec<u8>> = protocols.into_iter().map(multistream).collect();
+    if opens_gate && let Some(frame) = frame.take() {
+        first_words.insert(0, frame);
+    }
+    for (at, words) in first_words.into_iter().enumerate() {
+        // The member takes the first stream for the gate's, whatever is on it.
+        let Some(stream) = open(&mut muxer).await else { break };
+        start(&mut reads, stream, words, opens_gate && at == 0);
+    }
+    let watch = async {
+        // Ends with an error when the member closes the connection.
+        while let Some(stream) = inbound(&mut muxer).await {
+            haul.streams_opened += 1;
+            let is_gate = !opens_gate && !haul.gate_was_opened_for_us;
+            haul.gate_was_opened_for_us |= is_gate;
+            start(&mut reads, stream, frame.take().unwrap_or_default(), is_gate);
+        }
+    };
+    haul.closed = timeout(OPEN_MAX, watch).await.is_ok();
+    drop(muxer);
+    while let Some(read) = reads.join_next().await {
+        let (bytes, is_gate) = read.expect("reading does not fail");
+        if is_gate { &mut haul.gate } else { &mut haul.elsewhere }.extend(bytes);
+    }
+    haul
+}
+
+/// Writes, and collects what comes back.
+fn start(reads: &mut JoinSet<(Vec<u8>, bool)>, mut stream: SubstreamBox, bytes: Vec<u8>, is_gate: bool) {
+    reads.spawn(async move {
+        let mut got = Vec::new();
+        // Either fails as soon as the member closes the connection; what came before is kept.
+        let _ = stream.write_all(&bytes).await;
+        let _ = stream.flush().await;
+        let _ = stream.read_to_end(&mut got).await;
+        (got, is_gate)
+    });
+}
+
+async fn open(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
+    poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await.ok()
+}
+
+async fn inbound(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
+    poll_fn(|cx| match muxer.poll_inbound_unpin(cx) {
+        std::task::Poll::Pending => muxer.poll_unpin(cx).map(|_| None),
+        stream => stream.map(Result::ok),
+    })
+    .await
+}
+
+/// The two lines with which a stream's opener proposes a protocol.
+fn multistream(name: &str) -> Vec<u8> {
+    let line = |text: &str| {
+        let len = u8::try_from(text.len() + 1).expect("protocol names are short");
+        [&[len], text.as_bytes(), b"\n"].concat()
+    };
+    [line("/multistream/1.0.0"), line(name)].concat()
+}
+
+fn multiaddr(addr: SocketAddr) -> Multiaddr {
+    Multiaddr::from(addr.ip()).with(Protocol::Udp(addr.port())).with(Protocol::QuicV1)
+}
+
+fn socket_addr(addr: &Multiaddr) -> SocketAddr {
+    let mut parts = addr.iter();
+    match (parts.next(), parts.next()) {
+        (Some(Protocol::Ip4(ip)), Some(Protocol::Udp(port))) => SocketAddr::from((ip, port)),
+        _ => unreachable!("an IPv4 listener has an IPv4 address"),
+    }
+}

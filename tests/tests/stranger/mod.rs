@@ -1,0 +1,224 @@
+//! What somebody who is not a member gets from a member's node: nothing.
+//!
+//! The strangers know the node's address and key and the name of every protocol. Some know the gate secret too, because
+//! they once had a ticket or were members.
+
+mod attacker;
+mod pool;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use fsdfs_core::facts::GateRefusal;
+use fsdfs_node::net::NetEvent;
+use fsdfs_proto::gate::{Direction, Hello, Proof, Unsuited, VERSIONS, Verdict, Welcome, frame_len};
+use fsdfs_proto::identity::{Cert, founder_cert};
+use fsdfs_proto::ids::{Digest, Key, NodeId};
+use fsdfs_proto::signed::Signed;
+use futures::future::join_all;
+
+use attacker::{Attacker, Haul};
+use pool::{FOUNDER, Member, Pool, SECRET, key, node, pool_id};
+
+/// How a stranger tries to get in.
+struct Trick {
+    name: &'static str,
+    /// None: it does not know the gate at all and speaks libp2p's protocols at once.
+    secret: Option<Key>,
+    /// Made for the stranger's own node.
+    proof: fn(&Pool, u8) -> Option<Proof>,
+    /// What it is told, if it knows the secret.
+    answer: Option<Verdict>,
+}
+
+fn tricks() -> Vec<Trick> {
+    let refused = |refusal| Some(Verdict::Refused(refusal));
+    let trick = |name, secret, proof, answer| Trick { name, secret, proof, answer };
+    let other = Some(Key([8; 32]));
+    vec![
+        trick("no gate", None, |_, _| None, None),
+        trick("another secret, no chain", other, |_, _| None, None),
+        trick("another secret, forged chain", other, |_, own| Some(forged(own)), None),
+        trick("another secret, a member's chain", other, |pool, _| Some(stolen(pool)), None),
+        trick("no chain", Some(SECRET), |_, _| None, Some(Verdict::Unsuited(Unsuited::Unknown))),
+        trick("forged chain", Some(SECRET), |_, own| Some(forged(own)), refused(GateRefusal::OtherPool)),
+        trick(
+            "chain of another pool",
+            Some(SECRET),
+            |_, own| Some(of_another_pool(own)),
+            refused(GateRefusal::BadSignature),
+        ),
+        trick("a member's chain", Some(SECRET), |pool, _| Some(stolen(pool)), refused(GateRefusal::WrongPeer)),
+        trick(
+            "expired ticket",
+            Some(SECRET),
+            |pool, own| Some(expired(pool, own)),
+            refused(GateRefusal::TicketExpired),
+        ),
+        trick("revoked member", Some(SECRET), |pool, own| Some(revoked(pool, own)), refused(GateRefusal::Revoked)),
+    ]
+}
+
+fn proof(certs: &[Signed<Cert>]) -> Proof {
+    let certs = certs.iter().map(Signed::envelope).collect();
+    Proof { certs, admissions: vec![], gossip: Digest([0; 32]) }
+}
+
+/// Its own root key signs as if it were this pool's.
+fn forged(own: u8) -> Proof {
+    let cert = founder_cert(&key(254), node(own)).value().clone();
+    proof(&[Signed::sign(pool_id(), &key(254), cert)])
+}
+
+fn of_another_pool(own: u8) -> Proof {
+    proof(&[founder_cert(&key(254), node(own))])
+}
+
+fn stolen(pool: &Pool) -> Proof {
+    proof(&pool.facts.chain_of(node(FOUNDER)).expect("the founder has a chain"))
+}
+
+fn expired(pool: &Pool, own: u8) -> Proof {
+    proof(&pool.ticket_chain(own, 1))
+}
+
+/// Its certificate is good; only the revocation stands against it.
+fn revoked(pool: &Pool, own: u8) -> Proof {
+    proof(&[founder_cert(&pool.root, node(own))])
+}
+
+/// Seeds of keys for strangers, each used once: half of them with a smaller id than the member's.
+fn strangers(count: usize) -> Vec<u8> {
+    let sided = |smaller: bool| (10..).filter(move |seed| (node(*seed) < node(FOUNDER)) == smaller).take(count / 2);
+    sided(true).chain(sided(false)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opens_no_protocol_and_learns_nothing() {
+    let (mut pool, tricks) = (Pool::new(), tricks());
+    // Each trick with a smaller and a larger id, dialling and dialled.
+    let strangers = strangers(4 * tricks.len());
+    let attempts =
+        strangers.iter().enumerate().map(|(at, own)| (&tricks[at % tricks.len()], *own, at / tricks.len() % 2 == 0));
+    let attempts: Vec<(&Trick, u8, bool)> = attempts.collect();
+    for (trick, own, _) in &attempts {
+        if trick.answer == Some(Verdict::Refused(GateRefusal::Revoked)) {
+            pool.add_and_revoke(*own);
+        }
+    }
+    let mut member = Member::start(&pool.keeper(FOUNDER)).await;
+    join_all(attempts.iter().map(|(trick, own, dials)| attack(&pool, &member, trick, *own, *dials))).await;
+    assert!(!member.was_up(), "a stranger was reported as a member");
+
+    // The same node lets members in all the while.
+    pool.add(1);
+    member.keeper.update(pool.facts.clone());
+    let mut friend = Member::start(&pool.keeper(1)).await;
+    friend.net.find(member.node, vec![member.addr().to_string()]);
+    friend.until(|event| matches!(event, NetEvent::Up { .. })).await;
+}
+
+/// One attempt, by dialling the member or by being dialled.
+async fn attack(pool: &Pool, member: &Member, trick: &Trick, own: u8, dials: bool) {
+    let name = format!("{}, {} id, {}", trick.name, side(own), if dials { "dialling" } else { "dialled" });
+    // An address for each, because a node lets only a few from one address to its gate at a time.
+    let mut attacker = Attacker::listen(own, [127, 0, 1, own]).await;
+    let bytes = trick.secret.map(|secret| gate_bytes(&secret, own, (trick.proof)(pool, own)));
+    let haul = if dials {
+        attacker.dial(member.addr(), member.node, bytes).await
+    } else {
+        member.net.find(node(own), vec![attacker.addr().to_string()]);
+        attacker.wait(member.node, bytes).await
+    };
+    check(&name, trick, own, pool, &haul);
+}
+
+fn side(own: u8) -> &'static str {
+    if node(own) < node(FOUNDER) { "smaller" } else { "larger" }
+}
+
+/// Its hello, and a verdict as if it had already been let in.
+fn gate_bytes(secret: &Key, own: u8, proof: Option<Proof>) -> Vec<u8> {
+    let way = Direction { secret, sender: node(own), receiver: node(FOUNDER) };
+    let hello = way.seal([1; 12], &Hello { versions: VERSIONS.to_vec(), proof }).expect("a hello fits");
+    let verdict = way.seal([2; 12], &Verdict::Accepted(Welcome::default())).expect("a verdict fits");
+    [hello, verdict].concat()
+}
+
+fn check(name: &str, trick: &Trick, own: u8, pool: &Pool, haul: &Haul) {
+    assert!(haul.closed, "{name}: the connection stays open");
+    assert_eq!(haul.streams_opened, usize::from(haul.gate_was_opened_for_us), "{name}: the member opened a protocol");
+    assert!(haul.elsewhere.is_empty(), "{name}: a protocol was answered: {:?}", haul.elsewhere);
+    if let Some(answer) = &trick.answer {
+        check_told(name, own, haul, answer);
+    } else {
+        check_random(name, pool, &haul.gate);
+    }
+}
+
+/// Whoever knows the secret can read the frames. They say only why it is refused.
+fn check_told(name: &str, own: u8, haul: &Haul, answer: &Verdict) {
+    let way = Direction { secret: &SECRET, sender: node(FOUNDER), receiver: node(own) };
+    let (hello, rest) = frame(&haul.gate);
+    let (verdict, rest) = frame(rest);
+    assert!(rest.is_empty(), "{name}");
+    let hello: Hello = way.open(hello).expect("a hello");
+    assert_eq!(hello.proof, None, "{name}: the member showed its chain");
+    assert_eq!(&way.open::<Verdict>(verdict).expect("a verdict"), answer, "{name}");
+}
+
+fn frame(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let len = frame_len([bytes[0], bytes[1]]).expect("a frame");
+    bytes[2..].split_at(len)
+}
+
+/// At most one frame, and in it nothing that a stranger could recognise.
+fn check_random(name: &str, pool: &Pool, bytes: &[u8]) {
+    assert!(bytes.len() <= 2 + 12 + 16 + 1024, "{name}: {} bytes", bytes.len());
+    let chain = pool.facts.chain_of(node(FOUNDER)).expect("the founder has a chain");
+    let known = [&pool_id().0[..], &node(FOUNDER).0, &chain[0].envelope().payload, b"fsdfs", b"/multistream", b"/ipfs"];
+    for secret in known {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{name}: readable bytes");
+    }
+    // Zeros of the padding would show here; 1,052 random bytes hold about 252 of the 256 values.
+    let values: BTreeSet<u8> = bytes.iter().copied().collect();
+    assert!(bytes.is_empty() || values.len() > 200, "{name}: {} values", values.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_do_not_keep_a_member_out() {
+    let mut pool = Pool::new();
+    pool.add(1);
+    let mut member = Member::start(&pool.keeper(FOUNDER)).await;
+    let mut friend = Member::start(&pool.keeper(1)).await;
+    let mut silent = Attacker::listen(10, [127, 0, 2, 1]).await;
+    let held = silent.knock(member.addr(), 32).await;
+    friend.net.find(member.node, vec![member.addr().to_string()]);
+    let event = friend.until(|event| matches!(event, NetEvent::Up { .. } | NetEvent::Unreachable { .. })).await;
+    assert!(matches!(event, NetEvent::Up { .. }), "the member was kept out");
+    member.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ticket_that_expired_after_use_does_not_lock_its_user_out() {
+    let mut pool = Pool::new();
+    let newcomer = 7;
+    let admission = pool.admit(newcomer, 1);
+    let mut forgetful = Member::start(&pool.keeper(FOUNDER)).await;
+    // The newcomer has its admission; the founder's node does not know it yet, or no longer.
+    let mut user = Member::start(&pool.keeper_with(newcomer, admission)).await;
+    user.net.find(forgetful.node, vec![forgetful.addr().to_string()]);
+    user.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    forgetful.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == user.node)).await;
+}
+
+/// Where a node listens on loopback.
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// Ids are ordered as bytes, as the gate orders them.
+fn leads(own: NodeId, other: NodeId) -> bool {
+    own < other
+}

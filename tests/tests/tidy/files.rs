@@ -1,0 +1,48 @@
+//! Sizes, leftovers, and words that must not be there.
+
+use super::{files_ending, read, root, shown};
+
+/// Lines of a source file at most. Beyond that nobody reads it as a whole.
+const LINES_MAX: usize = 1000;
+
+#[test]
+fn no_source_file_is_too_long() {
+    for path in files_ending(&[".rs", ".py"]) {
+        let lines = read(&path).lines().count();
+        assert!(lines <= LINES_MAX, "{} has {lines} lines: split it", shown(&path));
+    }
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    // Put together here, so that this file does not find itself.
+    let marks = [["TO", "DO"], ["FIX", "ME"], ["XX", "X "], ["to", "do!("], ["unimpl", "emented!("], ["for", " now,"]]
+        .map(|word| word.concat());
+    for path in files_ending(&[".rs", ".md", ".toml", ".py", "run", ".sh"]) {
+        for (line, number) in read(&path).lines().zip(1..) {
+            let mark = marks.iter().find(|mark| line.contains(mark.as_str()));
+            assert!(mark.is_none(), "{}:{number}: {line}", shown(&path));
+        }
+    }
+}
+
+#[test]
+fn placement_has_no_floating_point() {
+    for path in files_ending(&[".rs"]) {
+        let name = shown(&path);
+        if !name.starts_with("node/core/src/placement/") || name.contains("/tests/") {
+            continue;
+        }
+        let text = read(&path);
+        let words = text.split(|letter: char| !letter.is_alphanumeric());
+        assert!(words.clone().all(|word| word != "f32" && word != "f64"), "{name}: machines round differently");
+    }
+}
+
+#[test]
+fn the_database_is_named_in_one_source_file() {
+    let files = files_ending(&[".rs"]).into_iter().filter(|path| path.starts_with(root().join("node/src")));
+    let names_it = |text: &str| text.replace("index_sled::", "").contains("sled::");
+    let naming: Vec<String> = files.filter(|path| names_it(&read(path))).map(|path| shown(&path)).collect();
+    assert!(naming.len() <= 1, "sled is an index that can be replaced in one place, but is named in {naming:?}");
+}
