@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, kad, mdns};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::NetEvent;
@@ -30,7 +30,7 @@ pub(super) enum Command {
     Resolved { node: NodeId, addrs: Vec<SocketAddr> },
     Learn { node: NodeId, addrs: Vec<SocketAddr> },
     Drop { node: NodeId, reason: String },
-    Stop { done: oneshot::Sender<()> },
+    Stop,
 }
 
 /// What the handle can look at.
@@ -74,11 +74,7 @@ impl Actor {
                 event = self.swarm.select_next_some() => self.on_swarm(event),
                 command = self.commands.recv() => match command {
                     None => return,
-                    Some(Command::Stop { done }) => {
-                        self.say_goodbye().await;
-                        let _ = done.send(());
-                        return;
-                    }
+                    Some(Command::Stop) => return self.say_goodbye().await,
                     Some(command) => self.on_command(command),
                 },
                 Some(ended) = self.ended.1.recv() => self.on_ended(&ended),
@@ -107,7 +103,7 @@ impl Actor {
                 }
             }
             Command::Drop { node, reason } => self.drop_peer(node, &reason),
-            Command::Stop { .. } => {}
+            Command::Stop => {}
         }
     }
 

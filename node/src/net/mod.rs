@@ -30,7 +30,8 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use actor::{Command, Seen};
 use link::Shared;
@@ -113,7 +114,9 @@ pub enum NetEvent {
 
 /// Handle to the network. Nothing here blocks. Dropping it closes all connections.
 pub struct Net {
-    port: u16,
+    /// The address asked for, with the port it got.
+    listen: SocketAddr,
+    actor: JoinHandle<()>,
     shared: Arc<Shared>,
     seen: Arc<Seen>,
     /// Unbounded, because nothing that is asked for may be forgotten; the daemon asks rarely (once for each peer and search).
@@ -132,7 +135,7 @@ impl Net {
 
     /// The UDP port.
     pub fn port(&self) -> u16 {
-        self.port
+        self.listen.port()
     }
 
     /// Queues a message, with the block it announces. Dropped if the peer is not connected. If more waits for a peer than
@@ -180,11 +183,11 @@ impl Net {
         self.shared.counters.traffic()
     }
 
-    /// Closes all connections, so that peers know at once, and stops.
+    /// Closes all connections, so that peers know at once, stops, and leaves the port to whoever listens there next.
     pub async fn stop(self) {
-        let (done, stopped) = oneshot::channel();
-        self.command(Command::Stop { done });
-        let _ = stopped.await;
+        self.command(Command::Stop);
+        let _ = self.actor.await;
+        start::wait_for_port(self.listen).await;
     }
 
     fn command(&self, command: Command) {

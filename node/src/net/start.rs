@@ -11,7 +11,7 @@ use libp2p::Swarm;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, SwarmEvent};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::actor::{Actor, Seen};
 use super::behaviour::Behaviour;
@@ -25,6 +25,10 @@ use super::{Net, NetConfig, NetError, NetEvent, address, transport};
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The system names the interfaces of a new socket within milliseconds.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// A closed connection is kept for three times its probe timeout (RFC 9000 10.2): milliseconds at home, a second on bad lines.
+const PORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked whether the port is free.
+const PORT_POLL: Duration = Duration::from_millis(5);
 
 pub(super) async fn start(
     config: NetConfig,
@@ -53,8 +57,21 @@ pub(super) async fn start(
         finds: Finds::default(),
         events: VecDeque::from([NetEvent::Listening(first)]),
     };
-    tokio::spawn(actor.run());
-    Ok(Net { port: first.port(), shared, seen, commands })
+    let listen = SocketAddr::new(config.listen.ip(), first.port());
+    Ok(Net { listen, actor: tokio::spawn(actor.run()), shared, seen, commands })
+}
+
+/// Waits until nobody listens there. QUIC keeps a socket until the peers' last packets are answered, and libp2p does not tell
+/// when that is over; a node that starts again in the same process would find its own port in use.
+pub(super) async fn wait_for_port(addr: SocketAddr) {
+    let free = async {
+        while probe(addr).is_err() {
+            sleep(PORT_POLL).await;
+        }
+    };
+    if timeout(PORT_TIMEOUT, free).await.is_err() {
+        tracing::warn!(%addr, "the socket of the stopped node is still open");
+    }
 }
 
 /// libp2p hides the reason why a socket cannot be bound, so it is found out before.

@@ -243,6 +243,18 @@ async fn a_port_in_use_is_named() {
 }
 
 #[tokio::test]
+async fn a_stopped_node_leaves_its_port() {
+    let pool = Pool::new(&[1, 2]);
+    for _ in 0..10 {
+        let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+        a.connect(&mut b).await;
+        let addr = a.addr();
+        a.net.stop().await;
+        std::net::UdpSocket::bind(addr).expect("nobody listens there any more");
+    }
+}
+
+#[tokio::test]
 async fn peers_tell_a_node_its_address() {
     let pool = Pool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
