@@ -11,7 +11,7 @@ use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::{DiskList, KnownDisk, Superblock};
 
 use super::error::StoreError;
-use super::medium::{Medium, publish, read_small};
+use super::medium::{Medium, create_dir, publish, read_small};
 use super::{DiskConfig, IfMissing, StoreConfig};
 
 const SUPERBLOCK: &str = "superblock";
@@ -73,7 +73,7 @@ pub(crate) fn attach(
             IfMissing::StartOver => {}
         }
     }
-    if let Err(error) = medium.create_dir(path) {
+    if let Err(error) = create_dir(medium, path) {
         return Ok(Attached::Away(error));
     }
     let lock = match lock(medium, path)? {

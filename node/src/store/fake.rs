@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod data;
+
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,17 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::medium::{File, Medium};
-
-/// What the power cut leaves of what was not synced.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Cut {
-    /// Nothing.
-    Lose,
-    /// Everything.
-    Keep,
-    /// Some sectors of files and a beginning of each folder's changes, by this seed.
-    Tear(u64),
-}
+pub(crate) use data::{Cut, SECTOR};
+use data::{Data, Update};
 
 /// Which operations fail.
 #[derive(Clone, Debug)]
@@ -39,12 +32,11 @@ pub(crate) struct Fault {
 
 pub(crate) const EIO: i32 = 5;
 pub(crate) const ENOSPC: i32 = 28;
-const SECTOR: usize = 512;
 
 #[derive(Clone, Default)]
 pub(crate) struct FakeDisk(Arc<Mutex<State>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     files: Vec<Data>,
     live: BTreeMap<PathBuf, Node>,
@@ -58,6 +50,8 @@ struct State {
     off: bool,
     fault: Option<Fault>,
     free: Option<u64>,
+    /// Files that were written or synced again after a sync of them had failed.
+    retried: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -67,49 +61,10 @@ enum Node {
 }
 
 /// A change of the entries of one folder that is not durable yet.
+#[derive(Clone)]
 struct Change {
     dir: PathBuf,
     entries: Vec<(PathBuf, Option<Node>)>,
-}
-
-#[derive(Default)]
-struct Data {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Update>,
-}
-
-#[derive(Clone)]
-enum Update {
-    Write(usize, Vec<u8>),
-    Truncate(usize),
-}
-
-impl Update {
-    fn apply(&self, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Write(at, new) => {
-                bytes.resize(bytes.len().max(at + new.len()), 0);
-                bytes[*at..at + new.len()].copy_from_slice(new);
-            }
-            Self::Truncate(len) => bytes.resize(*len, 0),
-        }
-    }
-
-    /// What a power cut in the middle may leave.
-    fn tear(&self, rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
-        match self {
-            Self::Write(at, new) => {
-                for (sector, part) in new.chunks(SECTOR).enumerate() {
-                    if rng.bool() {
-                        Self::Write(at + sector * SECTOR, part.to_vec()).apply(bytes);
-                    }
-                }
-            }
-            Self::Truncate(_) if rng.bool() => self.apply(bytes),
-            Self::Truncate(_) => {}
-        }
-    }
 }
 
 impl FakeDisk {
@@ -153,25 +108,33 @@ impl FakeDisk {
         state.locks.clear();
     }
 
+    /// Another disk in the same state.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
+    }
+
+    /// Bytes written to one file and not synced, at most.
+    pub fn unsynced_bytes(&self) -> usize {
+        let bytes = |data: &Data| data.unsynced.iter().map(Update::len).sum();
+        self.state().files.iter().map(bytes).max().unwrap_or(0)
+    }
+
+    /// Files that were written or synced again after a sync of them had failed, instead of being given up.
+    pub fn retried(&self) -> Vec<PathBuf> {
+        self.state().retried.clone()
+    }
+
     /// Power comes back.
     pub fn restart(&self, cut: Cut) {
         let mut state = self.state();
         let mut rng = fastrand::Rng::with_seed(if let Cut::Tear(seed) = cut { seed } else { 0 });
-        for data in &mut state.files {
-            match cut {
-                Cut::Lose => {}
-                Cut::Keep => data.unsynced.iter().for_each(|update| update.apply(&mut data.durable)),
-                Cut::Tear(_) => data.unsynced.iter().for_each(|update| update.tear(&mut rng, &mut data.durable)),
-            }
-            data.live.clone_from(&data.durable);
-            data.unsynced.clear();
-        }
+        state.files.iter_mut().for_each(|data| data.cut(cut, &mut rng));
         let pending = std::mem::take(&mut state.pending);
         let mut stopped = BTreeSet::new();
         for change in pending {
             let kept = match cut {
                 Cut::Lose => false,
-                Cut::Keep => true,
+                Cut::Keep | Cut::Prefix(_) | Cut::Zeroed(_) | Cut::Without(_) | Cut::Only(_) => true,
                 Cut::Tear(_) => !stopped.contains(&change.dir) && rng.bool(),
             };
             if kept {
@@ -325,16 +288,16 @@ impl Medium for FakeDisk {
         Ok(names)
     }
 
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let missing: Vec<&Path> = {
-            let state = self.state();
-            dir.ancestors().filter(|dir| !is_dir(&state.live, dir)).collect()
-        };
-        for dir in missing.into_iter().rev() {
-            self.state().entries(&parent(dir), vec![(dir.into(), Some(Node::Dir))])?;
-            self.sync_dir(&parent(dir))?;
+    fn is_dir(&self, dir: &Path) -> bool {
+        is_dir(&self.state().live, dir)
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if is_dir(&state.live, dir) {
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
-        Ok(())
+        state.entries(&parent(dir), vec![(dir.into(), Some(Node::Dir))])
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -411,18 +374,50 @@ impl FakeFile {
             Ok(cut) => cut,
             Err(error) => {
                 // A disk that fills up, or fails, has often taken a part.
-                if let (Update::Write(at, bytes), false) = (&update, state.off) {
-                    let part = Update::Write(*at, bytes[..bytes.len() / 2].to_vec());
+                if let (Update::Write(..), false) = (&update, state.off) {
+                    let part = update.begin(update.len() / 2);
                     part.apply(&mut state.files[self.file].live);
                     state.files[self.file].unsynced.push(part);
                 }
                 return Err(error);
             }
         };
+        if matches!(update, Update::Write(..)) {
+            self.note_retry(&mut state);
+        }
         let data = &mut state.files[self.file];
         update.apply(&mut data.live);
         data.unsynced.push(update);
         if cut { Err(io::Error::other("the power went")) } else { Ok(()) }
+    }
+}
+
+impl FakeFile {
+    fn note_retry(&self, state: &mut State) {
+        if state.files[self.file].given_up {
+            state.retried.push(self.path.clone());
+        }
+    }
+
+    fn sync(&self, state: &mut State) -> io::Result<()> {
+        let done = state.change(&self.path);
+        let off = state.off;
+        let data = &mut state.files[self.file];
+        match done {
+            Ok(false) => {
+                data.unsynced.drain(..).for_each(|update| update.apply(&mut data.durable));
+                Ok(())
+            }
+            Ok(true) => Err(io::Error::other("the power went")),
+            // What Linux does: the pages count as clean now, are still read, and never reach the disk.
+            Err(error) => {
+                if !off {
+                    data.unsynced.clear();
+                    data.given_up = true;
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -443,21 +438,8 @@ impl File for FakeFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
-        let done = state.change(&self.path);
-        let off = state.off;
-        let data = &mut state.files[self.file];
-        match done {
-            Ok(false) => data.unsynced.drain(..).for_each(|update| update.apply(&mut data.durable)),
-            Ok(true) => return Err(io::Error::other("the power went")),
-            // What Linux does: the pages count as clean now, are still read, and never reach the disk.
-            Err(error) => {
-                if !off {
-                    data.unsynced.clear();
-                }
-                return Err(error);
-            }
-        }
-        Ok(())
+        self.note_retry(&mut state);
+        self.sync(&mut state)
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -471,10 +453,11 @@ impl File for FakeFile {
     }
 
     fn settle(&self) -> io::Result<()> {
-        self.sync_data()?;
         let mut state = self.disk.state();
+        self.sync(&mut state)?;
         let data = &mut state.files[self.file];
         data.live.clone_from(&data.durable);
+        data.given_up = false;
         Ok(())
     }
 }

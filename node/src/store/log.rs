@@ -15,7 +15,7 @@ use fsdfs_proto::record::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogEntry, LogHeader, Marker, frame, frame_payload,
 };
 
-use super::medium::{File, Medium, publish, remove_if_there};
+use super::medium::{File, Medium, create_dir, publish, remove_if_there};
 use super::scan::find;
 use super::segment;
 
@@ -43,7 +43,7 @@ struct Current {
 impl LogFolder {
     /// Opens the folder, made if need be, and reads every entry in it.
     pub fn open(medium: Arc<dyn Medium>, dir: PathBuf) -> io::Result<(Self, Vec<Bytes>)> {
-        medium.create_dir(&dir)?;
+        create_dir(&*medium, &dir)?;
         let mut entries = Vec::new();
         let (mut old, mut bytes, mut next) = (Vec::new(), 0, 1);
         for (name, len) in medium.list(&dir)? {
@@ -52,6 +52,10 @@ impl LogFolder {
             old.push(number);
             bytes += len;
             next = number + 1;
+        }
+        if !old.is_empty() {
+            // The last start may have been killed before it made the name of its file durable.
+            medium.sync_dir(&dir)?;
         }
         let loaded = (old.len() == 1).then(|| entries.clone());
         Ok((Self { medium, dir, old, loaded, current: None, next, bytes }, entries))

@@ -17,8 +17,10 @@ pub(crate) trait Medium: Send + Sync {
     fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Names and lengths of the files in a folder, ascending by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>>;
-    /// A folder with its parents, durable on return; fine if it exists. Only its owner may enter one that is made.
-    fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Whether there is a folder.
+    fn is_dir(&self, dir: &Path) -> bool;
+    /// A new folder in one that exists; only its owner may enter it. Durable only after [`Medium::sync_dir`] of the parent.
+    fn make_dir(&self, dir: &Path) -> io::Result<()>;
     /// Gives a file another name, in the same folder; replaces what had it.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -49,6 +51,33 @@ pub(crate) trait File: Send + Sync {
     /// Makes durable what can be read, or makes unreadable what is not durable: after a failed sync the page cache may
     /// hold bytes that the disk never got.
     fn settle(&self) -> io::Result<()>;
+}
+
+/// A folder with its parents, durable on return; fine if it exists.
+///
+/// Each folder is made durable before one is made in it. So of those that are there only the deepest may be in doubt, left
+/// by a process that was killed in between: it is synced as well.
+pub(crate) fn create_dir(medium: &dyn Medium, dir: &Path) -> io::Result<()> {
+    let mut missing: Vec<&Path> = dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()).collect();
+    let there = missing.iter().position(|dir| medium.is_dir(dir));
+    missing.truncate(there.map_or(missing.len(), |there| there + 1));
+    for dir in missing.into_iter().rev() {
+        match medium.make_dir(dir) {
+            Err(error) if !medium.is_dir(dir) => return Err(error),
+            _ => sync_parent(medium, dir)?,
+        }
+    }
+    Ok(())
+}
+
+fn sync_parent(medium: &dyn Medium, dir: &Path) -> io::Result<()> {
+    let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    match medium.sync_dir(parent) {
+        // A folder that may be entered but not listed, as `/home` of some machines, or one of a file system that knows no
+        // sync. Neither is of our making.
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) => Ok(()),
+        other => other,
+    }
 }
 
 /// Writes a small file whole: before this returns no reader sees it, afterwards it survives a power cut.

@@ -221,7 +221,7 @@ impl Store {
     ) -> Result<(Self, Opened), StoreError> {
         let home = &config.home;
         let home_error = |error| attach::home_error(home, error);
-        medium.create_dir(home).map_err(home_error)?;
+        medium::create_dir(&*medium, home).map_err(home_error)?;
         let home_lock = attach::lock(&*medium, home)?.map_err(home_error)?;
         let (home_log, mut logged) = LogFolder::open(medium.clone(), log::folder(home)).map_err(home_error)?;
         let counters = Arc::new(Counters::default());

@@ -14,7 +14,7 @@ use super::error::{Notice, StoreError};
 use super::index::Indexes;
 use super::job::Job;
 use super::log::{self, LogFolder};
-use super::medium::Medium;
+use super::medium::{Medium, create_dir};
 use super::{DiskConfig, StoreConfig};
 
 /// Segments of a disk are at most this part of its quota, so that the reserve of two is not half of a small disk.
@@ -63,7 +63,7 @@ impl Opener<'_> {
 
     fn disk(&self, disk: &DiskConfig, superblock: Superblock, lock: Lock) -> io::Result<OpenedDisk> {
         let segments = attach::segments(&disk.path);
-        self.medium.create_dir(&segments)?;
+        create_dir(&*self.medium, &segments)?;
         let (log, entries) = LogFolder::open(self.medium.clone(), log::folder(&disk.path))?;
         let (queue, jobs) = mpsc::channel();
         let parts = DiskParts {

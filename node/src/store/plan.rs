@@ -11,7 +11,7 @@ use super::job::{Job, RenewJob, WriteJob};
 
 /// A lease renewed less than this ago is not written again. The shortest lease is days long, and whoever puts the same
 /// folder twice in a row, or asks again after a broken connection, should cost no disk write.
-const RENEWAL_FRESH_MS: u64 = 10 * 60 * 1000;
+pub(crate) const RENEWAL_FRESH_MS: u64 = 10 * 60 * 1000;
 /// A footer grows to at most this part of a segment: it stays in memory until the segment is sealed.
 const FOOTER_PART: u64 = 16;
 /// Or this much, in small segments.

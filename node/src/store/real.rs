@@ -46,21 +46,12 @@ impl Medium for RealFiles {
         Ok(files)
     }
 
-    fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let missing: Vec<&Path> =
-            dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
-        for dir in missing.into_iter().rev() {
-            match fs::DirBuilder::new().mode(0o700).create(dir) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
-            match dir.parent().map_or(Ok(()), |parent| self.sync_dir(parent)) {
-                // A folder that may be entered but not listed cannot be synced; `/home` of some machines.
-                Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
-                _ => {}
-            }
-        }
-        if dir.is_dir() { Ok(()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    fn is_dir(&self, dir: &Path) -> bool {
+        dir.is_dir()
+    }
+
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o700).create(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

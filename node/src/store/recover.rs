@@ -108,6 +108,10 @@ impl Appender {
     fn load(&mut self, choice: Choice, why: Option<&str>) -> Result<(), Setback> {
         let disk = self.disk.clone();
         let segments = self.segments()?;
+        // The last start may have been killed before it made the name of its last segment durable.
+        if let Err(error) = disk.medium.sync_dir(&attach::segments(&disk.path)) {
+            disk.fail(&error);
+        }
         let (index, start) = open_index(&disk, choice, &segments)?;
         let rebuilt = choice != Choice::Kept && !segments.is_empty();
         if rebuilt {
@@ -211,7 +215,7 @@ impl Appender {
             file.settle()?;
             (disk.notices)(Notice::TornTail { path: disk.path.clone(), segment: number, bytes: walked.torn });
         }
-        self.active = Some(Active { number, file, marker, end: walked.end, footer, named: false });
+        self.active = Some(Active { number, file, marker, end: walked.end, footer, named: true });
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Claim, Possession};
 use fsdfs_proto::record::{LogEntry, Marker, RecordHeader, RecordKind, SegmentHeader};
 
-use super::rig::{ME, Rig, block, own};
+use super::rig::{DAY, ME, Rig, block, own};
 use crate::store::error::Notice;
 use crate::store::fake::Cut;
 use crate::store::job::Job;
@@ -70,6 +70,47 @@ fn a_flipped_byte_is_never_served_and_costs_one_block_at_most() {
         rig.medium.restart(Cut::Lose);
         rig.start().unwrap();
         assert!(served(&mut rig, &context) >= 11, "{context}, after a rebuild");
+    }
+}
+
+/// What a broken controller, an old image or a careless hand may do to a file.
+fn maul(rng: &mut fastrand::Rng, bytes: &mut Vec<u8>) {
+    let (one, other) = (rng.usize(..=bytes.len()), rng.usize(..=bytes.len()));
+    let (from, to) = (one.min(other), one.max(other));
+    match rng.u8(..6) {
+        0 => bytes[from..to].fill(0),
+        1 => bytes[from..to].iter_mut().for_each(|byte| *byte = rng.u8(..)),
+        2 => bytes.truncate(to),
+        3 => drop(bytes.drain(from..to)),
+        4 => bytes.extend_from_within(from..to),
+        _ => {
+            let copy = bytes[from..to].to_vec();
+            let at = rng.usize(..=bytes.len());
+            bytes.splice(at..at, copy);
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_to_segments_nothing_wrong_is_served_and_writing_goes_on() {
+    for seed in 0..400 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut rig = filled();
+        for _ in 0..rng.usize(1..=4) {
+            let path = rng.choice(segments(&rig)).unwrap();
+            rig.medium.tamper(&path, |bytes| maul(&mut rng, bytes));
+        }
+        let context = format!("seed {seed}");
+        served(&mut rig, &context);
+        rig.kill();
+        rig.medium.restart(Cut::Lose);
+        rig.start().unwrap();
+        served(&mut rig, &context);
+        assert_eq!(rig.write(&[(block(100, 2000), R2)]), [WriteDone::New], "{context}");
+        rig.kill();
+        rig.medium.restart(Cut::Lose);
+        rig.start().unwrap();
+        assert!(matches!(rig.read(&block(100, 2000).id()), ReadDone::Found(_)), "{context}");
     }
 }
 
@@ -171,7 +212,7 @@ fn record(marker: &Marker, kind: RecordKind, id: BlockId, sequence: u64, payload
         id,
         sequence,
         first_seen: 5,
-        renewed: 6,
+        renewed: 1_000 * DAY,
         charged_to: ME,
         claims: vec![R2],
         payload_crc: crc32fast::hash(payload),

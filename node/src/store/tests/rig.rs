@@ -19,8 +19,9 @@ use crate::store::index::{Changes, Entry, Index, IndexError, Indexes, Watermark}
 use crate::store::index_memory::MemoryIndex;
 use crate::store::job::{Answer, Gather, Job, RenewJob, WriteJob};
 use crate::store::log::{self, LogFolder};
-use crate::store::medium::Medium;
+use crate::store::medium::{Medium, create_dir};
 use crate::store::open::Opener;
+use crate::store::plan::RENEWAL_FRESH_MS;
 use crate::store::{DiskConfig, IfMissing, StoreConfig};
 
 pub const POOL: PoolId = PoolId([1; 32]);
@@ -49,13 +50,39 @@ pub fn own(seq: u64) -> LogEntry {
 /// Indexes that outlive a restart, as files do, and fail when they are told to.
 #[derive(Default)]
 pub struct MemoryIndexes {
-    kept: Mutex<BTreeMap<PathBuf, Arc<MemoryIndex>>>,
+    kept: Mutex<BTreeMap<PathBuf, Kept>>,
     /// Calls of `get` and `apply` until each fails, and how many do.
     pub fail_after: Arc<Mutex<Option<(u32, u32)>>>,
     pub opened_fresh: Mutex<u32>,
 }
 
-struct Failing(Arc<MemoryIndex>, Arc<Mutex<Option<(u32, u32)>>>);
+/// An index and how it came to be.
+#[derive(Clone, Default)]
+struct Kept {
+    index: Arc<MemoryIndex>,
+    applied: Arc<Mutex<Vec<(Changes, Watermark)>>>,
+}
+
+impl Kept {
+    /// As it was before the last so many changes.
+    fn rewound(&self, changes: usize) -> Self {
+        let applied = self.applied.lock().unwrap();
+        let applied = applied[..applied.len().saturating_sub(changes)].to_vec();
+        let index = MemoryIndex::default();
+        applied.iter().for_each(|(changes, watermark)| index.apply(changes, watermark).unwrap());
+        Self { index: Arc::new(index), applied: Arc::new(Mutex::new(applied)) }
+    }
+}
+
+impl MemoryIndexes {
+    /// The same indexes as they were before the last so many changes: sled writes out later than it answers.
+    pub fn rewound(&self, changes: usize) -> Self {
+        let kept = self.kept.lock().unwrap().iter().map(|(dir, kept)| (dir.clone(), kept.rewound(changes))).collect();
+        Self { kept: Mutex::new(kept), ..Self::default() }
+    }
+}
+
+struct Failing(Kept, Arc<Mutex<Option<(u32, u32)>>>);
 
 impl Indexes for MemoryIndexes {
     fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn Index>, IndexError> {
@@ -90,17 +117,19 @@ impl Failing {
 impl Index for Failing {
     fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
         self.step()?;
-        self.0.get(id)
+        self.0.index.get(id)
     }
     fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError> {
-        self.0.list(after, max)
+        self.0.index.list(after, max)
     }
     fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError> {
         self.step()?;
-        self.0.apply(changes, watermark)
+        self.0.index.apply(changes, watermark)?;
+        self.0.applied.lock().unwrap().push((changes.clone(), *watermark));
+        Ok(())
     }
     fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
-        self.0.watermark()
+        self.0.index.watermark()
     }
     fn bytes(&self) -> u64 {
         0
@@ -114,7 +143,16 @@ impl Index for Failing {
 #[derive(Clone, Default)]
 pub struct Promised {
     pub blocks: BTreeMap<BlockId, (Bytes, BTreeSet<Claim>)>,
+    /// When the lease of each was last renewed.
+    pub renewed: BTreeMap<BlockId, u64>,
     pub log: Vec<LogEntry>,
+}
+
+impl Promised {
+    /// Records: blocks, their leases, entries of the log.
+    pub fn records(&self) -> usize {
+        self.blocks.len() + self.renewed.len() + self.log.len()
+    }
 }
 
 /// The writing half of one disk and the log of the home folder.
@@ -141,13 +179,25 @@ impl Rig {
         }
     }
 
+    /// The same disk, index and promises once more, with the power off.
+    pub fn fork(&self) -> Self {
+        Self {
+            medium: self.medium.fork(),
+            indexes: Arc::new(self.indexes.rewound(0)),
+            promised: self.promised.clone(),
+            now: self.now,
+            quota: self.quota,
+            ..Self::new()
+        }
+    }
+
     /// Opens it as a start does.
     pub fn start(&mut self) -> Result<(), StoreError> {
         self.open = None;
         let config = config(&[("/disk", self.quota)]);
         let medium: Arc<dyn Medium> = Arc::new(self.medium.clone());
         let home_error = |error| StoreError::Home { path: "/home".into(), error };
-        medium.create_dir(&config.home).map_err(home_error)?;
+        create_dir(&*medium, &config.home).map_err(home_error)?;
         let (home, mut entries) = LogFolder::open(medium.clone(), "/home/log".into()).map_err(home_error)?;
         let notices = self.notices.clone();
         let opener = Opener {
@@ -223,6 +273,7 @@ impl Rig {
     fn promise(&mut self, block: &Block, claim: Claim) {
         let promised = self.promised.blocks.entry(block.id()).or_insert((block.bytes().clone(), BTreeSet::new()));
         promised.1.insert(claim);
+        self.promised.renewed.insert(block.id(), self.now);
     }
 
     /// Asks with renewal.
@@ -237,6 +288,7 @@ impl Rig {
         for (id, answer) in ids.iter().zip(&answers) {
             if *answer == Possession::Yes {
                 self.promised.blocks.get_mut(id).unwrap().1.insert(claim);
+                self.promised.renewed.insert(*id, self.now);
             }
         }
         answers
@@ -259,7 +311,7 @@ impl Rig {
     /// Everything that was promised is there, and nothing is served that is wrong.
     #[track_caller]
     pub fn check(&mut self, context: &str) {
-        let Promised { blocks, .. } = self.promised.clone();
+        let Promised { blocks, renewed, .. } = self.promised.clone();
         for (id, (bytes, claims)) in &blocks {
             match self.read(id) {
                 ReadDone::Found(block) => assert_eq!(block.bytes(), bytes, "{context}"),
@@ -271,6 +323,8 @@ impl Rig {
                 claims.iter().copied().filter(|claim| matches!(claim, Claim::Replicas(_))).max()
             };
             assert!(greatest(&kept) >= greatest(claims), "{context}: claims of {id:?} are {kept:?}");
+            let promised = renewed[id];
+            assert!(entry.renewed + RENEWAL_FRESH_MS > promised, "{context}: {id:?} was renewed at {promised}");
         }
     }
 }
