@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use self::failure::Failure;
 use crate::client::Client;
 use crate::config::Config;
+use crate::net::TrafficMeter;
 use crate::store::Store;
 
 /// What the handlers know besides what the engine answers.
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     pub pool_name: String,
     pub gate_secret: Secret,
     pub store: Store,
+    pub traffic: TrafficMeter,
     pub started: Instant,
     /// Asks the daemon to end or to change pools.
     pub wishes: mpsc::UnboundedSender<Wish>,

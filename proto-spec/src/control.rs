@@ -167,6 +167,9 @@ pub struct Status {
     pub disks: Vec<Disk>,
     /// Copies still to be made.
     pub topup: TopUp,
+    /// What it did since its start.
+    #[serde(default)]
+    pub counters: Counters,
     /// Minutes this clock is off the others' median.
     pub clock_off_min: i64,
     /// What needs the owner's attention, most important first; empty = all is fine.
@@ -182,6 +185,27 @@ pub struct TopUp {
     pub sent: u64,
     /// Records are being compared now.
     pub running: bool,
+}
+
+/// What a node did since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counters {
+    /// Times the store made something durable (fdatasync, fsync).
+    pub syncs: u64,
+    /// Records appended to segments.
+    pub records_appended: u64,
+    /// Bytes appended to segments.
+    pub bytes_appended: u64,
+    /// Blocks read from its disks.
+    pub blocks_read: u64,
+    /// Bytes of messages that came from other members.
+    pub message_bytes_in: u64,
+    /// Bytes of messages that went to other members.
+    pub message_bytes_out: u64,
+    /// Bytes of blocks that came from other members.
+    pub block_bytes_in: u64,
+    /// Bytes of blocks that went to other members.
+    pub block_bytes_out: u64,
 }
 
 /// A disk of this node.

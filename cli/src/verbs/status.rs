@@ -99,7 +99,7 @@ fn attention(status: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::{Address, Disk, Scope, TopUp};
+    use fsdfs_proto::control::{Address, Counters, Disk, Scope, TopUp};
 
     fn status() -> Answer {
         Answer {
@@ -121,6 +121,7 @@ mod tests {
             members: 2,
             disks: vec![Disk { id: "d".into(), quota_bytes: 1 << 30, ..Disk::default() }],
             topup: TopUp { pending: 1, sent: 4, running: true },
+            counters: Counters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
         }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use fsdfs_core::report;
-use fsdfs_proto::control::{self, Code, Df, Join, Joined, Share, Status, TopUp};
+use fsdfs_proto::control::{self, Code, Counters, Df, Join, Joined, Share, Status, TopUp};
 use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
@@ -36,9 +36,24 @@ pub(super) async fn status(State(context): Shared) -> Answer<Status> {
         members: status.members,
         disks: convert::disks(&context),
         topup: TopUp { pending: status.topup_pending, sent: status.topup_sent, running: status.topup_running },
+        counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),
     }))
+}
+
+fn counters(context: &Context) -> Counters {
+    let (store, net) = (context.store.counters(), context.traffic.read());
+    Counters {
+        syncs: store.syncs,
+        records_appended: store.records,
+        bytes_appended: store.bytes,
+        blocks_read: store.reads,
+        message_bytes_in: net.message_bytes_in,
+        message_bytes_out: net.message_bytes_out,
+        block_bytes_in: net.block_bytes_in,
+        block_bytes_out: net.block_bytes_out,
+    }
 }
 
 /// The engine's list, and what only this process knows.

@@ -88,6 +88,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
         pool_name: identity.pool_name,
         gate_secret: identity.gate_secret,
         store: store.clone(),
+        traffic: net.traffic(),
         started: Instant::now(),
         wishes: wishes_in,
         config: config.clone(),

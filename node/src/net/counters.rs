@@ -1,5 +1,6 @@
 //! Bytes that crossed the lanes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counted since the start. QUIC's own overhead (headers, retransmissions) is not included.
@@ -13,6 +14,21 @@ pub struct Traffic {
     pub block_bytes_in: u64,
     /// Blocks.
     pub block_bytes_out: u64,
+}
+
+/// Reads the counters of a network.
+#[derive(Clone)]
+pub struct TrafficMeter(Arc<Counters>);
+
+impl TrafficMeter {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self(counters)
+    }
+
+    /// Bytes since the start.
+    pub fn read(&self) -> Traffic {
+        self.0.traffic()
+    }
 }
 
 #[derive(Default)]

@@ -33,7 +33,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// What all links share.
 pub(super) struct Shared {
     pub events: mpsc::Sender<NetEvent>,
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
     pub budget: Budget,
     outboxes: Mutex<BTreeMap<NodeId, Outbox>>,
 }
@@ -69,7 +69,7 @@ pub(super) struct Ended {
 
 impl Shared {
     pub(super) fn new(events: mpsc::Sender<NetEvent>, budget: Budget) -> Self {
-        Self { events, counters: Counters::default(), budget, outboxes: Mutex::default() }
+        Self { events, counters: Arc::default(), budget, outboxes: Mutex::default() }
     }
 
     /// Never blocks. Without a link the message is dropped; `Down` has said, or will say, so.

@@ -36,7 +36,7 @@ use tokio::task::JoinHandle;
 use actor::{Command, Seen};
 use link::Shared;
 
-pub use counters::Traffic;
+pub use counters::{Traffic, TrafficMeter};
 pub use gatekeeper::{GateIdentity, Gatekeeper, NotLetIn};
 
 /// How to take part in the network.
@@ -178,9 +178,9 @@ impl Net {
         counted
     }
 
-    /// Bytes since the start.
-    pub fn traffic(&self) -> Traffic {
-        self.shared.counters.traffic()
+    /// Counts bytes, also for those who do not hold the network itself.
+    pub fn traffic(&self) -> TrafficMeter {
+        TrafficMeter::new(Arc::clone(&self.shared.counters))
     }
 
     /// Closes all connections, so that peers know at once, stops, and leaves the port to whoever listens there next.

@@ -44,7 +44,7 @@ async fn messages_and_blocks_go_both_ways() {
     assert_eq!(a.blocks(40).await, (100..140).map(|i| block(i).id()).collect());
     assert_eq!(b.pings, (0..40).collect::<Vec<u64>>(), "messages arrive in order");
     assert!(a.progress > 0 && b.progress > 0);
-    let (sent, got) = (a.net.traffic(), b.net.traffic());
+    let (sent, got) = (a.net.traffic().read(), b.net.traffic().read());
     assert_eq!((sent.block_bytes_out, got.block_bytes_in), (40 << 20, 40 << 20));
     assert_eq!(sent.message_bytes_out, got.message_bytes_in);
 }
