@@ -3,6 +3,7 @@
 //! Nothing here decides where a block lies or what a tree becomes; it cuts, seals, opens and counts.
 
 mod get;
+mod manifests;
 mod memory;
 mod put;
 
@@ -23,6 +24,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use self::manifests::Manifests;
 use self::memory::Memory;
 use crate::crypto_pool::{CryptoPool, JobPanicked};
 
@@ -86,6 +88,7 @@ pub struct Client {
     shared: watch::Receiver<Shared>,
     pool: CryptoPool,
     memory: Memory,
+    manifests: Manifests,
 }
 
 macro_rules! ask {
@@ -104,7 +107,8 @@ impl Client {
         shared: watch::Receiver<Shared>,
         pool: CryptoPool,
     ) -> Self {
-        Self { requests, next_op: Arc::default(), shared, pool, memory: Memory::default() }
+        let (memory, manifests) = (Memory::default(), Manifests::default());
+        Self { requests, next_op: Arc::default(), shared, pool, memory, manifests }
     }
 
     /// The shared volume `pool`.

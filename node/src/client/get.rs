@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use fsdfs_core::tree::content::{FileReader, Next, Part};
 use fsdfs_core::tree::{Attrs, Content, Path, ShownKind};
+use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use futures::future::{BoxFuture, ready};
 use futures::stream::FuturesOrdered;
@@ -70,12 +71,21 @@ impl Client {
                 Next::Bytes(_) | Next::End => return Ok(None),
                 Next::Part(part) => part.chunk.id,
                 Next::Manifest(at) => {
-                    pieces.give(&client.get_block(at.id).await?)?;
+                    pieces.give(&client.manifest(at.id).await?)?;
                     at.id
                 }
             };
             Ok(Some((id, (client, pieces))))
         })
+    }
+
+    async fn manifest(&self, id: BlockId) -> Result<Block, ClientError> {
+        if let Some(known) = self.manifests.get(&id) {
+            return Ok(known);
+        }
+        let block = self.get_block(id).await?;
+        self.manifests.keep(&block);
+        Ok(block)
     }
 
     /// The bytes of a part of a chunk. They hold the permit.
@@ -125,7 +135,7 @@ impl Window {
                 Next::Bytes(bytes) => Box::pin(ready(Ok(bytes))),
                 Next::Part(part) => Box::pin(self.client.clone().part(part, permit)),
                 Next::Manifest(at) => {
-                    self.pieces.give(&self.client.get_block(at.id).await?)?;
+                    self.pieces.give(&self.client.manifest(at.id).await?)?;
                     continue;
                 }
             };

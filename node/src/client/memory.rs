@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Blocks of puts in memory at most, each up to [`fsdfs_proto::block::BLOCK_BYTES_MAX`]: eight large puts at full speed.
+/// Blocks of puts in memory at most, each up to [`fsdfs_proto::block::BLOCK_BYTES_MAX`]: four large puts at full speed.
 const PUT_BLOCKS_MAX: usize = 64;
 /// Puts that have not yet shown more than [`SMALL_BYTES`] at most: 16 MiB of small files.
 const SMALL_PUTS_MAX: usize = 256;
