@@ -61,6 +61,8 @@ pub struct Node {
     pub name: String,
     /// Its home folder.
     pub home: PathBuf,
+    /// What it gives: a size, or `none`.
+    pub storage: String,
     daemon: Option<Child>,
 }
 
@@ -89,7 +91,13 @@ impl Cluster {
 
     /// Founds the pool on a new node and starts it.
     pub fn found(&mut self) -> Result<&mut Node> {
+        self.found_with("8GiB")
+    }
+
+    /// The same with so much storage.
+    pub fn found_with(&mut self, storage: &str) -> Result<&mut Node> {
         let mut node = self.new_node()?;
+        node.storage = storage.to_owned();
         node.init()?;
         node.up()?;
         self.nodes.push(node);
@@ -98,8 +106,13 @@ impl Cluster {
 
     /// Invites with node 0, joins with a new node and leaves it running. Returns when it says it is usable.
     pub fn join(&mut self) -> Result<Duration> {
+        let node = self.new_node()?;
+        self.join_as(node)
+    }
+
+    /// The same with a node that was made before.
+    pub fn join_as(&mut self, mut node: Node) -> Result<Duration> {
         let ticket = self.nodes.first().context("found first")?.ticket()?;
-        let mut node = self.new_node()?;
         let begun = Instant::now();
         node.join(&ticket)?;
         let took = begun.elapsed();
@@ -112,7 +125,7 @@ impl Cluster {
         let name = format!("node{}", self.nodes.len());
         let home = self.folder.path().join(&name);
         fs::create_dir_all(&home)?;
-        Ok(Node { program: self.program.clone(), name, home, daemon: None })
+        Ok(Node { program: self.program.clone(), name, home, storage: "8GiB".into(), daemon: None })
     }
 
     /// Waits until every running node is connected to every other and holds the pool's key.
@@ -184,35 +197,20 @@ impl Node {
 
     /// Makes keys and configuration for a first node, reachable on loopback only.
     pub fn init(&self) -> Result<String> {
-        let port = free_port()?;
-        let address = format!("127.0.0.1:{port}");
-        let site = format!("site-{}", self.name);
-        let storage = format!("{}:8GiB", self.home.join("blocks").display());
-        let text = self.ok([
-            "init",
-            "--name",
-            &self.name,
-            "--site",
-            &site,
-            "--listen",
-            &address,
-            "--address",
-            &address,
-            "--storage",
-            &storage,
-        ])?;
-        self.quiet_neighbours()?;
-        Ok(text)
+        self.ok([vec!["init".into()], self.choices()?].concat())
     }
 
-    /// Tests find each other by tickets and cards; mDNS would find the neighbours' tests as well.
-    fn quiet_neighbours(&self) -> Result<()> {
-        let path = self.home.join("config.toml");
-        let config = fs::read_to_string(&path).unwrap_or_default();
-        if !config.contains("mdns") {
-            fs::write(&path, format!("mdns = false\n{config}"))?;
-        }
-        Ok(())
+    /// What `init` and `join` are told. Tests find each other by tickets and cards; mDNS would find the neighbours' tests as well.
+    fn choices(&self) -> Result<Vec<String>> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let site = format!("site-{}", self.name);
+        let storage = match self.storage.as_str() {
+            "none" => "none".into(),
+            size => format!("{}:{size}", self.home.join("blocks").display()),
+        };
+        let choices = ["--name", &self.name, "--site", &site, "--listen", &address, "--address", &address];
+        let storage = ["--storage", &storage, "--no-mdns"];
+        Ok(choices.into_iter().chain(storage).map(str::to_owned).collect())
     }
 
     /// Starts the daemon and waits until it answers.
@@ -222,20 +220,20 @@ impl Node {
 
     /// Joins and stays up.
     pub fn join(&mut self, ticket: &str) -> Result<()> {
-        self.init_for_join()?;
-        self.start(["join", ticket])?;
+        let mut args = vec!["join".to_owned(), ticket.to_owned()];
+        if self.storage == "none" {
+            // A pool of a node without storage cannot be read, so it cannot be found to be empty either.
+            args.extend(self.choices()?);
+        } else {
+            // The same as for a founder: `join` replaces the empty pool and keeps the configuration.
+            self.init()?;
+        }
+        self.start(args)?;
         self.wait("the newcomer to hold the pool's key", |status| status["has_key"] == true && status["ready"] == true)
     }
 
-    fn init_for_join(&self) -> Result<()> {
-        // The same as for a founder: `join` replaces the empty pool and keeps the configuration.
-        self.init().map(drop)
-    }
-
     fn start<I: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = I>) -> Result<()> {
-        let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = self.command(args).stdout(log.try_clone()?).stderr(log).spawn()?;
-        self.daemon = Some(child);
+        self.spawn(args)?;
         let begun = Instant::now();
         loop {
             if self.status().is_ok() {
@@ -249,6 +247,14 @@ impl Node {
             ensure!(begun.elapsed() < PATIENCE, "{} does not answer\n{}", self.name, self.last_log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Starts a daemon and waits for nothing.
+    pub fn spawn<I: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = I>) -> Result<()> {
+        let log = File::options().create(true).append(true).open(self.log_path())?;
+        let child = self.command(args).stdout(log.try_clone()?).stderr(log).spawn()?;
+        self.daemon = Some(child);
+        Ok(())
     }
 
     /// A ticket for one newcomer.
@@ -281,6 +287,11 @@ impl Node {
     /// Lets it run again.
     pub fn thaw(&self) -> Result<()> {
         signal(self.daemon.as_ref().context("not running")?, rustix::process::Signal::CONT)
+    }
+
+    /// Its process, if it was started and not ended by the test.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().map(Child::id)
     }
 
     /// Whether its process was started and not ended by the test.

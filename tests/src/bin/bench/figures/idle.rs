@@ -1,0 +1,42 @@
+//! What five nodes cost that have nothing to do.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Scale;
+use crate::floor::Floors;
+use crate::pool::Pool;
+use crate::report::{Goal, Row};
+use crate::source::Source;
+use crate::usage;
+
+const NODES: usize = 5;
+const PAIRS: f64 = (NODES * (NODES - 1) / 2) as f64;
+/// Until connections, cards and top-up have settled.
+const SETTLE: Duration = Duration::from_secs(20);
+
+pub fn measure(_: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
+    let (pool, source) = (Pool::start(NODES, false, 1 << 30)?, Source::new(fastrand::u64(..)));
+    pool.runtime.block_on(pool.put(0, "/file", &source, 16 << 20))?;
+    std::thread::sleep(SETTLE);
+    pool.wait_still()?;
+
+    let cpu = || pool.pids().into_iter().map(usage::cpu_s).collect::<Result<Vec<f64>>>();
+    let work = pool.work()?;
+    let (cpu_before, loopback) = (cpu()?, usage::loopback_bytes()?);
+    std::thread::sleep(Duration::from_secs(scale.idle_s));
+    let (cpu_after, loopback) = (cpu()?, usage::loopback_bytes()? - loopback);
+    let work = pool.work()? - work;
+
+    let s = scale.idle_s as f64;
+    let busiest = cpu_before.iter().zip(&cpu_after).map(|(before, after)| after - before).fold(0.0, f64::max);
+    row(Row::new("idle, CPU of a node of 5", busiest / s * 100.0, "% of core").goal(Goal::AtMost(0.5)));
+    row(Row::new("idle, messages of a pair", work.wire_mib * 1024.0 / PAIRS / s, "KiB/s"));
+    // Everything on the interface: only in a network namespace of its own are these the nodes alone.
+    row(Row::new("idle, loopback bytes of a pair", loopback as f64 / 1024.0 / PAIRS / s, "KiB/s")
+        .goal(Goal::AtMost(1.0)));
+    row(Row::new("idle, syncs of all nodes", work.syncs / s, "per s"));
+    row(Row::new("idle, memory of a node", pool.memory()?.now, "MiB").goal(Goal::AtMost(80.0)));
+    Ok(())
+}
