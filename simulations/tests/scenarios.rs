@@ -167,6 +167,25 @@ fn a_thawed_holder_gets_what_it_missed_though_only_the_writer_knows() {
     assert_eq!(lacking, 0, "blocks are not on the thawed holder");
 }
 
+/// Every put that a failing disk did not take made the pause before a repeated walk longer, up to an hour.
+#[test]
+fn puts_that_failing_disks_refused_do_not_put_off_their_copies() {
+    let mut world = pool(23, 3);
+    (1..3).for_each(|id| world.set_disk_fails(id, 0, true));
+    put(&mut world, 0, "refused", 5000);
+    for id in 1..3 {
+        world.crash(id);
+        world.set_disk_fails(id, 0, false);
+        // When it is back it cannot say at first what it has, so the first walk is not the last.
+        world.delete_index(id, 5 * S);
+        world.restart(id);
+    }
+    world.run(60);
+    let lacks =
+        |id: MachineId| blocks(&world, 0).iter().filter(|block| !world.machines[id].store.holds(**block)).count();
+    assert_eq!((lacks(1), lacks(2)), (0, 0), "blocks are not on the mended disks");
+}
+
 fn cut_off(seed: u64, left: impl Fn(&mut World), right: impl Fn(&mut World)) -> World {
     let mut world = pool(seed, 2);
     put(&mut world, 0, "d/old", 500);

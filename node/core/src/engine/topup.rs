@@ -113,22 +113,29 @@ impl Engine {
     /// Everything is to be checked: start, another map, or time.
     pub(super) fn topup_all(&mut self) {
         self.topup.due = Due::Everybody;
-        self.timers.set(self.now.mono + TOPUP_DELAY_MS, Timer::TopUp);
+        self.topup_soon();
     }
 
     /// A peer came up: what it is wanted for is to be checked.
     pub(super) fn topup_for(&mut self, node: NodeId) {
         self.topup.due.add(node);
+        self.topup_soon();
+    }
+
+    /// What failed before may succeed now.
+    fn topup_soon(&mut self) {
+        self.topup.retry_ms = 0;
         self.timers.set(self.now.mono + TOPUP_DELAY_MS, Timer::TopUp);
     }
 
     /// A wanted holder that is there did not take a block. One that is away is checked when it comes back.
+    /// The pause does not grow by it: a thousand puts that a full disk refuses are no thousand walks that failed.
     pub(super) fn topup_owed(&mut self, node: NodeId) {
         self.topup.due.add(node);
-        self.topup_again();
+        self.timers.set(self.now.mono + self.topup.retry_ms.max(TOPUP_RETRY_MS), Timer::TopUp);
     }
 
-    /// Later and later, as long as it does not succeed.
+    /// After a walk that failed: later and later, as long as it does not succeed.
     fn topup_again(&mut self) {
         self.topup.retry_ms = (self.topup.retry_ms * 2).clamp(TOPUP_RETRY_MS, TOPUP_PERIOD_MS);
         self.timers.set(self.now.mono + self.topup.retry_ms, Timer::TopUp);
