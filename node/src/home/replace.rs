@@ -16,6 +16,11 @@ use super::{HomeError, Instance, LockedHome};
 use crate::config::Config;
 use crate::files::{self, FileError, at};
 
+/// What the store makes in a storage folder. The superblock goes last: a removal that was killed is carried on as long as it tells
+/// whose the folder is.
+const OF_THE_STORE: [&str; 8] =
+    ["segments", "log", "index", "index.aside", "index.session", "lock", "superblock.tmp", "superblock"];
+
 const STAGED: &str = "pool.new";
 pub(super) const REPLACED: &str = "pool.replaced";
 
@@ -55,7 +60,7 @@ impl LockedHome {
         let Some(pool) = identity::pool_in(replaced) else { return Ok(()) };
         for storage in Config::load(self.dir())?.storage {
             if pool_of_disk(&storage.path) == Some(pool) {
-                remove_folder(&storage.path)?;
+                remove_blocks(&storage.path)?;
             }
         }
         Ok(())
@@ -74,9 +79,25 @@ fn pool_of_disk(path: &Path) -> Option<PoolId> {
     Superblock::decode(&bytes).ok().map(|superblock| superblock.pool)
 }
 
+/// Leaves what the owner keeps beside it, and the folder itself if that cannot go because it is not empty or a disk is mounted on it.
+fn remove_blocks(folder: &Path) -> Result<(), FileError> {
+    for name in OF_THE_STORE {
+        let path = folder.join(name);
+        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        gone(removed, &path)?;
+    }
+    // The disk is free for the new pool either way.
+    let _ = fs::remove_dir(folder);
+    Ok(())
+}
+
 fn remove_folder(folder: &Path) -> Result<(), FileError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", folder)(error)),
+    gone(fs::remove_dir_all(folder), folder)
+}
+
+fn gone(removed: io::Result<()>, path: &Path) -> Result<(), FileError> {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(error)),
         _ => Ok(()),
     }
 }

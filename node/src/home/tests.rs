@@ -93,7 +93,7 @@ fn a_ticket_makes_a_member_with_the_rights_of_the_ticket() {
 #[test]
 fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
     let (founder, _) = Identity::found("friends");
-    for killed_after in 0..=3 {
+    for (killed_after, has_more) in (0..=3).flat_map(|step| [(step, false), (step, true)]) {
         let folder = tempfile::tempdir().expect("a folder");
         let blocks = folder.path().join("blocks");
         let home = home_in(&folder).lock().expect("free");
@@ -107,6 +107,11 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
         };
         fs::create_dir(&blocks).expect("a folder");
         fs::write(blocks.join("superblock"), superblock.encode()).expect("written");
+        // As a folder on which a disk is mounted, it cannot be removed itself.
+        let photo = blocks.join("photo of the owner's");
+        if has_more {
+            fs::write(&photo, b"").expect("written");
+        }
 
         let new = Identity::join(&ticket_of(&founder)).expect("valid");
         let path = |name: &str| home.dir().join(name);
@@ -124,7 +129,10 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
         let home = home_in(&folder).lock().expect("free, and finished");
         let expected = if killed_after < 2 { old.pool } else { founder.pool };
         assert_eq!(home.identity().expect("whole").pool, expected, "killed after step {killed_after}");
-        assert_eq!(blocks.exists(), killed_after < 2, "blocks go with their pool, step {killed_after}");
+        let superblock = blocks.join("superblock");
+        assert_eq!(superblock.exists(), killed_after < 2, "blocks go with their pool, step {killed_after}");
+        assert_eq!(photo.exists(), has_more, "what is not the store's stays, step {killed_after}");
+        assert_eq!(blocks.exists(), killed_after < 2 || has_more, "an empty folder goes, step {killed_after}");
         assert!(!home.dir().join("pool.new").exists() && !home.dir().join("pool.replaced").exists());
     }
 }
