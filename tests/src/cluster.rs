@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -87,6 +87,17 @@ impl Cluster {
     /// A folder for sources and results.
     pub fn scratch(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Leaves all files where they are, for whoever looks for the cause of a failure. Returns where.
+    pub fn keep(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
+    /// The program under test.
+    pub fn program(&self) -> &Program {
+        &self.program
     }
 
     /// Founds the pool on a new node and starts it.
@@ -299,6 +310,11 @@ impl Node {
         self.daemon.is_some()
     }
 
+    /// How its process ended, if it did so by itself.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        self.daemon.as_mut().map_or(Ok(None), |child| Ok(child.try_wait()?))
+    }
+
     fn log_path(&self) -> PathBuf {
         self.home.with_extension("log")
     }
@@ -308,7 +324,8 @@ impl Node {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    fn last_log(&self) -> String {
+    /// The end of its log.
+    pub fn last_log(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         format!("--- log of {}\n{}", self.name, lines[lines.len().saturating_sub(30)..].join("\n"))

@@ -36,6 +36,9 @@ pub(super) enum LaneError {
     /// This node made a message that no peer would take. Its fault.
     #[error("this node wanted to send a message of {0} bytes")]
     TooLong(usize),
+    /// Nobody needs so many blocks at once.
+    #[error("{0} of its questions for blocks wait, because it does not take the answers, and it asks on")]
+    TooMany(usize),
     /// A message or block stopped in the middle.
     #[error("it stopped in the middle of a message or block")]
     Stalled,

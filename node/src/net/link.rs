@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::NetEvent;
 use super::counters::Counters;
+use super::fetches::Fetches;
 use super::frame::{self, Budget, LaneError};
 use super::lanes::Lanes;
 
@@ -105,6 +106,13 @@ impl Shared {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
     }
 
+    /// A message has left; if it was an answer, a question that waited for it is next.
+    async fn take_next(&self, fetches: &Fetches, from: NodeId, sent: &Message) {
+        if let Some(message) = fetches.left(sent) {
+            self.tell(NetEvent::Message { from, message, payload: Payload::None }).await;
+        }
+    }
+
     async fn tell(&self, event: NetEvent) {
         // Nobody listens only while the program ends.
         let _ = self.events.send(event).await;
@@ -176,23 +184,32 @@ fn report(node: NodeId, ended: Option<Result<Result<(), LaneError>, tokio::task:
 fn start_lanes(shared: &Arc<Shared>, node: NodeId, lanes: Lanes, queues: Queues) -> JoinSet<Result<(), LaneError>> {
     let mut tasks = JoinSet::new();
     let progress = Arc::new(Progress::new(node));
+    let fetches = Arc::new(Fetches::default());
     for lane in lanes.inbound {
-        tasks.spawn(read(Arc::clone(shared), Arc::clone(&progress), node, lane));
+        tasks.spawn(read(Arc::clone(shared), Arc::clone(&progress), Arc::clone(&fetches), lane));
     }
     let blocks = Arc::new(AsyncMutex::new(queues.blocks));
     let mut outbound = lanes.outbound.into_iter();
     if let Some(lane) = outbound.next() {
-        tasks.spawn(write_messages(Arc::clone(shared), lane, queues.messages));
+        tasks.spawn(write_messages(Arc::clone(shared), node, Arc::clone(&fetches), lane, queues.messages));
     }
     for lane in outbound {
-        tasks.spawn(write_blocks(Arc::clone(shared), Arc::clone(&progress), lane, Arc::clone(&blocks)));
+        let (progress, fetches) = (Arc::clone(&progress), Arc::clone(&fetches));
+        tasks.spawn(write_blocks(Arc::clone(shared), progress, fetches, lane, Arc::clone(&blocks)));
     }
     tasks
 }
 
-async fn read(shared: Arc<Shared>, progress: Arc<Progress>, from: NodeId, mut lane: Stream) -> Result<(), LaneError> {
+async fn read(
+    shared: Arc<Shared>,
+    progress: Arc<Progress>,
+    fetches: Arc<Fetches>,
+    mut lane: Stream,
+) -> Result<(), LaneError> {
+    let from = progress.node;
     while let Some((message, bytes)) = frame::read_message(&mut lane).await? {
         shared.counters.message_in.add(bytes);
+        let Some(message) = fetches.came(message)? else { continue };
         let payload = match message.attached() {
             None => Payload::None,
             Some(announced) => {
@@ -210,13 +227,17 @@ async fn read(shared: Arc<Shared>, progress: Arc<Progress>, from: NodeId, mut la
 
 async fn write_messages(
     shared: Arc<Shared>,
+    to: NodeId,
+    fetches: Arc<Fetches>,
     mut lane: Stream,
     mut queue: mpsc::Receiver<Message>,
 ) -> Result<(), LaneError> {
     while let Some(message) = queue.recv().await {
-        shared.counters.message_out.add(frame::write_message(&mut lane, &message).await?);
-        while let Ok(message) = queue.try_recv() {
+        let mut next = Some(message);
+        while let Some(message) = next {
             shared.counters.message_out.add(frame::write_message(&mut lane, &message).await?);
+            shared.take_next(&fetches, to, &message).await;
+            next = queue.try_recv().ok();
         }
         lane.flush().await?;
     }
@@ -226,6 +247,7 @@ async fn write_messages(
 async fn write_blocks(
     shared: Arc<Shared>,
     progress: Arc<Progress>,
+    fetches: Arc<Fetches>,
     mut lane: Stream,
     queue: Arc<AsyncMutex<mpsc::Receiver<(Message, Block)>>>,
 ) -> Result<(), LaneError> {
@@ -240,6 +262,8 @@ async fn write_blocks(
         };
         frame::write_block(&mut lane, &block, moved).await?;
         lane.flush().await?;
+        drop(block);
+        shared.take_next(&fetches, progress.node, &message).await;
     }
 }
 

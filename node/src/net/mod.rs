@@ -7,6 +7,7 @@ mod actor;
 mod address;
 mod behaviour;
 mod counters;
+mod fetches;
 mod finds;
 mod frame;
 mod gate;

@@ -1,0 +1,89 @@
+//! Bounds the blocks that one peer can make this node hold in memory by asking for them: while so many are on their way to it,
+//! its further questions wait here, and the blocks on the disk.
+//!
+//! The questions are not left in the connection, for other messages would wait behind them. They are not refused, for a line
+//! that is only slow would then fail reads that it can serve.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use fsdfs_proto::message::Message;
+
+use super::frame::LaneError;
+
+/// Blocks being read for one peer, or on their way to it: with the largest ones 18 MiB, a second and a half of a gigabit line,
+/// more than two reads of a gateway have under way.
+const UNDER_WAY_MAX: usize = 16;
+/// Questions that wait at most. A gateway's reads ask for some hundred blocks at once; whoever asks for thousands means harm.
+const WAITING_MAX: usize = 4096;
+
+/// The fetches of one connection.
+#[derive(Default)]
+pub(super) struct Fetches(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    under_way: usize,
+    waiting: VecDeque<Message>,
+}
+
+impl Fetches {
+    /// A message came in. None: it is a question that waits now.
+    pub(super) fn came(&self, message: Message) -> Result<Option<Message>, LaneError> {
+        if !matches!(message, Message::Fetch(_)) {
+            return Ok(Some(message));
+        }
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.under_way < UNDER_WAY_MAX {
+            state.under_way += 1;
+            return Ok(Some(message));
+        }
+        if state.waiting.len() >= WAITING_MAX {
+            return Err(LaneError::TooMany(WAITING_MAX));
+        }
+        state.waiting.push_back(message);
+        Ok(None)
+    }
+
+    /// A message has left this node. If it answers a question, the next one that waited is returned.
+    pub(super) fn left(&self, sent: &Message) -> Option<Message> {
+        if !matches!(sent, Message::FetchReply(_)) {
+            return None;
+        }
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = state.waiting.pop_front();
+        if next.is_none() {
+            state.under_way = state.under_way.saturating_sub(1);
+        }
+        next
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use fsdfs_proto::ids::BlockId;
+    use fsdfs_proto::message::{Fetch, FetchOutcome, FetchReply, Message};
+
+    use super::{Fetches, UNDER_WAY_MAX, WAITING_MAX};
+
+    #[test]
+    fn questions_beyond_the_bound_wait_for_answers_to_leave() {
+        let fetches = Fetches::default();
+        let fetch = |request| Message::Fetch(Fetch { request, id: BlockId([1; 32]) });
+        let reply = Message::FetchReply(FetchReply { request: 0, outcome: FetchOutcome::No, block: None });
+        for request in 0..UNDER_WAY_MAX as u64 {
+            assert!(fetches.came(fetch(request)).unwrap().is_some());
+        }
+        assert_eq!(fetches.came(fetch(100)).unwrap(), None);
+        assert!(fetches.came(Message::Ping(1)).unwrap().is_some(), "others pass");
+        assert_eq!((fetches.left(&Message::Pong(1)), fetches.left(&reply)), (None, Some(fetch(100))));
+        for request in 0..WAITING_MAX as u64 {
+            assert_eq!(fetches.came(fetch(request)).unwrap(), None);
+        }
+        assert!(fetches.came(fetch(0)).is_err(), "somebody who reads nothing fills no memory with questions either");
+        (0..WAITING_MAX).for_each(|_| drop(fetches.left(&reply).unwrap()));
+        (0..UNDER_WAY_MAX).for_each(|_| assert_eq!(fetches.left(&reply), None));
+        assert!(fetches.came(fetch(0)).unwrap().is_some());
+    }
+}

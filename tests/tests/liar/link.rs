@@ -1,0 +1,271 @@
+//! A member's program of its own: it passes the gate honestly, and then says whatever it is told to say.
+
+use std::net::SocketAddr;
+
+use ed25519_dalek::SigningKey;
+use fsdfs_proto::codec;
+use fsdfs_proto::gate::{Direction, Hello, Proof, VERSIONS, Verdict, Welcome, frame_len};
+use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
+use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
+use fsdfs_proto::message::{Facts, Message};
+use fsdfs_proto::signed::{Envelope, Signed};
+use futures::future::poll_fn;
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
+use libp2p::core::Endpoint;
+use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt as _, SubstreamBox};
+use libp2p::core::transport::{Boxed, DialOpts, PortUse, Transport as _};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::{Multiaddr, Protocol};
+use libp2p::{PeerId, quic};
+use tokio::sync::mpsc;
+
+const LANES: &str = "/fsdfs/2/lanes";
+
+/// Who lies.
+pub struct Liar {
+    pub node: NodeId,
+    key: SigningKey,
+    ticket: Ticket,
+    admission: Option<Envelope>,
+    member: NodeId,
+    addr: SocketAddr,
+    transport: Boxed<(PeerId, StreamMuxerBox)>,
+    connections: u64,
+}
+
+/// A connection behind the gate.
+pub struct Link {
+    /// Lanes to write on; the first is for messages.
+    pub lanes: Vec<SubstreamBox>,
+    /// What the member says: each message, without the blocks.
+    pub inbox: mpsc::UnboundedReceiver<Message>,
+    takes_blocks: tokio::sync::watch::Sender<bool>,
+    /// Opens more streams, if somebody asks for them.
+    more: mpsc::UnboundedSender<tokio::sync::oneshot::Sender<SubstreamBox>>,
+}
+
+impl Liar {
+    /// Reads a ticket. Its key is chosen so that it leads: it opens the gate's stream and its lanes first.
+    pub fn new(ticket: &str) -> Self {
+        let ticket: Ticket = ticket.parse().expect("a ticket");
+        let (member, addrs) = ticket.bootstrap.first().cloned().expect("a member to turn to");
+        let keys = (1..).map(|seed| SigningKey::from_bytes(&[seed; 32]));
+        let key = keys.into_iter().find(|key| node_of(key) < member).expect("half of all ids are smaller");
+        let pair = Keypair::ed25519_from_bytes(key.to_bytes()).expect("a key");
+        let transport = quic::tokio::Transport::new(quic::Config::new(&pair))
+            .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
+            .boxed();
+        let addr = addrs.first().expect("an address").parse().expect("of loopback");
+        Self { node: node_of(&key), key, ticket, admission: None, member, addr, transport, connections: 0 }
+    }
+
+    /// Dials, passes the gate, opens its lanes.
+    pub async fn connect(&mut self) -> Link {
+        let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
+        let to = Multiaddr::from(self.addr.ip()).with(Protocol::Udp(self.addr.port())).with(Protocol::QuicV1);
+        let mut dial = self.transport.dial(to, opts).expect("an address to dial").fuse();
+        let (_, mut muxer) = loop {
+            futures::select_biased! {
+                dialled = dial => break dialled.expect("the member's port is open"),
+                _ = self.transport.select_next_some() => {}
+            }
+        };
+        self.pass_gate(&mut muxer).await;
+        self.connections += 1;
+        let mut lanes = Vec::new();
+        for _ in 0..4 {
+            let mut lane = open(&mut muxer).await.expect("a stream");
+            let words = [proposal(LANES), self.connections.to_be_bytes().to_vec()].concat();
+            lane.write_all(&words).await.expect("it is open");
+            lane.flush().await.expect("it is open");
+            lanes.push(lane);
+        }
+        for lane in &mut lanes {
+            assert_eq!(
+                (line(lane).await, line(lane).await),
+                (b"/multistream/1.0.0\n".to_vec(), b"/fsdfs/2/lanes\n".to_vec())
+            );
+        }
+        let (heard, inbox) = mpsc::unbounded_channel();
+        let (more, wanted) = mpsc::unbounded_channel();
+        let (takes_blocks, takes) = tokio::sync::watch::channel(true);
+        tokio::spawn(serve(muxer, Hearer { heard, takes_blocks: takes }, wanted));
+        Link { lanes, inbox, takes_blocks, more }
+    }
+
+    async fn pass_gate(&mut self, muxer: &mut StreamMuxerBox) {
+        let mut stream = open(muxer).await.expect("a stream");
+        let secret = self.ticket.gate_secret.key();
+        let (there, back) = (
+            Direction { secret, sender: self.node, receiver: self.member },
+            Direction { secret, sender: self.member, receiver: self.node },
+        );
+        let certs = self.ticket.redeem(self.node).expect("a ticket").iter().map(Signed::envelope).collect();
+        let admissions = self.admission.iter().cloned().collect();
+        let proof = Some(Proof { certs, admissions, gossip: Digest([0; 32]) });
+        let hello = Hello { versions: VERSIONS.to_vec(), proof };
+        let nonce = [u8::try_from(self.connections).expect("few connections"); 12];
+        stream.write_all(&there.seal(nonce, &hello).expect("it fits")).await.expect("open");
+        stream.flush().await.expect("open");
+        let _: Hello = back.open(&frame(&mut stream).await).expect("a hello");
+        let verdict: Verdict = back.open(&frame(&mut stream).await).expect("a verdict");
+        let Verdict::Accepted(welcome) = verdict else { panic!("not let in: {verdict:?}") };
+        self.admission = welcome.admission.or(self.admission.take());
+        let verdict = there.seal(nonce, &Verdict::Accepted(Welcome::default())).expect("it fits");
+        stream.write_all(&verdict).await.expect("open");
+        stream.flush().await.expect("open");
+    }
+
+    /// A card that promises much room.
+    pub fn boast(&self) -> Message {
+        let disks = vec![CardDisk { id: DiskId([9; 16]), gib: 8, claim: 1 }];
+        let card = Card {
+            version: 1,
+            node: self.node,
+            seq: 1,
+            instance: Writer([9; 8]),
+            name: "liar".into(),
+            site: "nowhere".into(),
+            disks,
+            addrs: vec![],
+            uplink: None,
+            flags: 0,
+            features: 0,
+        };
+        let card = Fact::from(Signed::sign(self.ticket.pool, &self.key, card));
+        Message::Facts(Facts { request: 0, facts: vec![card.raw()] })
+    }
+}
+
+impl Link {
+    /// Says something on the message lane; whether the connection still took it.
+    pub async fn say(&mut self, message: &Message) -> bool {
+        self.write(0, &frame_of(message)).await
+    }
+
+    /// Writes anything on a lane.
+    pub async fn write(&mut self, lane: usize, bytes: &[u8]) -> bool {
+        let lane = &mut self.lanes[lane];
+        lane.write_all(bytes).await.is_ok() && lane.flush().await.is_ok()
+    }
+
+    /// One more stream; none if the connection is closed, or the member allows no more.
+    pub async fn open_stream(&mut self) -> Option<SubstreamBox> {
+        let (stream, opened) = tokio::sync::oneshot::channel();
+        self.more.send(stream).ok()?;
+        tokio::time::timeout(std::time::Duration::from_secs(2), opened).await.ok()?.ok()
+    }
+
+    /// From now on no block that the member sends is taken from the connection.
+    pub fn take_no_blocks(&self) {
+        self.takes_blocks.send_replace(false);
+    }
+
+    /// Whether the member closes the connection.
+    pub async fn is_dropped(&mut self) -> bool {
+        let closed = async { while self.inbox.recv().await.is_some() {} };
+        tokio::time::timeout(std::time::Duration::from_secs(60), closed).await.is_ok()
+    }
+}
+
+/// Takes in what the member says, as long as it goes on.
+#[derive(Clone)]
+struct Hearer {
+    heard: mpsc::UnboundedSender<Message>,
+    takes_blocks: tokio::sync::watch::Receiver<bool>,
+}
+
+/// A message as it crosses a lane.
+pub fn frame_of(message: &Message) -> Vec<u8> {
+    let bytes = codec::encode(message);
+    let len = u32::try_from(bytes.len()).expect("messages are short");
+    [&len.to_be_bytes(), &bytes[..]].concat()
+}
+
+fn node_of(key: &SigningKey) -> NodeId {
+    NodeId(key.verifying_key().to_bytes())
+}
+
+/// Answers the member's streams until the connection ends.
+async fn serve(
+    mut muxer: StreamMuxerBox,
+    hearer: Hearer,
+    mut wanted: mpsc::UnboundedReceiver<tokio::sync::oneshot::Sender<SubstreamBox>>,
+) {
+    loop {
+        tokio::select! {
+            stream = inbound(&mut muxer) => match stream {
+                Some(stream) => drop(tokio::spawn(listen(stream, hearer.clone()))),
+                None => return,
+            },
+            Some(answer) = wanted.recv() => {
+                let stream = tokio::time::timeout(std::time::Duration::from_secs(1), open(&mut muxer)).await;
+                if let Ok(Some(stream)) = stream {
+                    let _ = answer.send(stream);
+                }
+            }
+        }
+    }
+}
+
+/// Takes part in lanes only; other protocols wait for an answer in vain.
+async fn listen(mut stream: SubstreamBox, mut hearer: Hearer) -> Option<()> {
+    let (version, protocol) = (line(&mut stream).await, line(&mut stream).await);
+    if protocol != [LANES.as_bytes(), b"\n"].concat() {
+        return None;
+    }
+    stream.write_all(&[lined(&version), lined(&protocol)].concat()).await.ok()?;
+    stream.flush().await.ok()?;
+    stream.read_exact(&mut [0; 8]).await.ok()?;
+    loop {
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await.ok()?;
+        let mut bytes = vec![0; u32::from_be_bytes(head) as usize];
+        stream.read_exact(&mut bytes).await.ok()?;
+        let message: Message = codec::decode(&bytes).expect("an honest node's message");
+        if let Some(attached) = message.attached() {
+            hearer.takes_blocks.wait_for(|takes| *takes).await.ok()?;
+            stream.read_exact(&mut vec![0; attached.len as usize]).await.ok()?;
+        }
+        hearer.heard.send(message).ok()?;
+    }
+}
+
+async fn open(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
+    poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await.ok()
+}
+
+async fn inbound(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
+    poll_fn(|cx| match muxer.poll_inbound_unpin(cx) {
+        std::task::Poll::Pending => muxer.poll_unpin(cx).map(|_| None),
+        stream => stream.map(Result::ok),
+    })
+    .await
+}
+
+async fn frame(stream: &mut SubstreamBox) -> Vec<u8> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.expect("a frame");
+    let mut frame = vec![0; frame_len(head).expect("a length")];
+    stream.read_exact(&mut frame).await.expect("a frame");
+    frame
+}
+
+/// One line of multistream-select; nothing if the stream ended.
+async fn line(stream: &mut SubstreamBox) -> Vec<u8> {
+    let mut len = [0];
+    let mut line = Vec::new();
+    if stream.read_exact(&mut len).await.is_ok() {
+        line.resize(usize::from(len[0]), 0);
+        let _ = stream.read_exact(&mut line).await;
+    }
+    line
+}
+
+fn lined(line: &[u8]) -> Vec<u8> {
+    [&[u8::try_from(line.len()).expect("protocol names are short")], line].concat()
+}
+
+fn proposal(protocol: &str) -> Vec<u8> {
+    [lined(b"/multistream/1.0.0\n"), lined(format!("{protocol}\n").as_bytes())].concat()
+}
