@@ -4,6 +4,7 @@
 //! they once had a ticket or were members.
 
 mod attacker;
+mod flood;
 mod pool;
 
 use std::collections::BTreeSet;

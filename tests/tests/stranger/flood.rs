@@ -1,0 +1,173 @@
+//! Many strangers at once: silent ones, half-open handshakes, garbage. Members come in all the while.
+//!
+//! How long a member waits is printed (`cargo test --workspace --test all -- --nocapture flood`), not asserted: it depends on what
+//! else the machine does.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use fsdfs_node::net::NetEvent;
+
+use super::attacker::Attacker;
+use super::pool::{FOUNDER, Member, Pool};
+
+/// Each holds as many places as one address may.
+const STRANGERS: u8 = 25;
+const PLACES: usize = 8;
+/// Keys of members that come in meanwhile.
+const FRIENDS: [u8; 4] = [1, 3, 4, 5];
+/// A silent connection loses its place after three seconds; then its stranger knocks again.
+const HOLD: Duration = Duration::from_secs(3);
+
+/// A founder who is attacked, and friends who then come in one after the other.
+struct Siege {
+    pool: Pool,
+    member: Member,
+}
+
+impl Siege {
+    async fn begin() -> Self {
+        let mut pool = Pool::new();
+        FRIENDS.iter().for_each(|seed| pool.add(*seed));
+        let member = Member::start(&pool.keeper(FOUNDER)).await;
+        Self { pool, member }
+    }
+
+    /// Every friend comes in at the first attempt. Prints how long the slowest took.
+    async fn friends_come_in(mut self, what: &str) {
+        let mut worst = Duration::ZERO;
+        for seed in FRIENDS {
+            let mut friend = Member::start(&self.pool.keeper(seed)).await;
+            let begun = Instant::now();
+            friend.net.find(self.member.node, vec![self.member.addr().to_string()]);
+            let event = friend.until(|event| matches!(event, NetEvent::Up { .. } | NetEvent::Unreachable { .. })).await;
+            assert!(matches!(event, NetEvent::Up { .. }), "{what} kept a member out");
+            self.member.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == friend.node)).await;
+            worst = worst.max(begun.elapsed());
+        }
+        println!("{what}: the slowest of {} members came in after {:.3} s", FRIENDS.len(), worst.as_secs_f64());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flood_of_silent_connections() {
+    let siege = Siege::begin().await;
+    let held = Arc::new(AtomicUsize::new(0));
+    let to = siege.member.addr();
+    let strangers: Vec<_> = (0..STRANGERS).map(|at| tokio::spawn(hold(Arc::clone(&held), at, to))).collect();
+    let all = usize::from(STRANGERS) * PLACES;
+    at_least(&held, all).await;
+    siege.friends_come_in(&format!("{all} silent connections")).await;
+    strangers.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// Takes all places of one address again and again.
+async fn hold(held: Arc<AtomicUsize>, at: u8, to: SocketAddr) {
+    let mut stranger = Attacker::listen(100 + at, [127, 0, 3, at + 1]).await;
+    loop {
+        let silent = stranger.knock(to, PLACES).await;
+        held.fetch_add(silent.len(), Ordering::Relaxed);
+        tokio::time::sleep(HOLD).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flood_of_half_open_handshakes() {
+    let siege = Siege::begin().await;
+    let first_words = Arc::new(first_words(200).await);
+    let to = siege.member.addr();
+    let flood = Flood::start(move |at| {
+        // From an address of its own, and never to be heard of again.
+        let ip = [127, 0, 4, u8::try_from(at % 200).unwrap_or(0) + 1];
+        if let Ok(socket) = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)) {
+            for datagram in &first_words[at % first_words.len()] {
+                let _ = socket.send_to(datagram, to);
+            }
+        }
+    });
+    flood.wait_for(200).await;
+    siege.friends_come_in("half-open handshakes").await;
+    println!("{} handshakes were begun and left", flood.end());
+}
+
+/// What a program that speaks libp2p sends first, over and over from new: one item an attempt.
+async fn first_words(count: usize) -> Vec<Vec<Vec<u8>>> {
+    let trap = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
+    let to = trap.local_addr().expect("bound");
+    let mut stranger = Attacker::listen(99, [127, 0, 0, 1]).await;
+    let knocking = tokio::spawn(async move { stranger.knock(to, count).await.len() });
+    let mut attempts = std::collections::BTreeMap::<Vec<u8>, Vec<Vec<u8>>>::new();
+    let mut datagram = vec![0; 2048];
+    while attempts.len() < count {
+        let (len, _) = trap.recv_from(&mut datagram).await.expect("loopback");
+        // Of a long header: flags, version, then the id that the client drew for the server.
+        let id = datagram.get(6..6 + usize::from(datagram[5])).unwrap_or_default().to_vec();
+        attempts.entry(id).or_default().push(datagram[..len].to_vec());
+    }
+    knocking.abort();
+    attempts.into_values().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flood_of_garbage() {
+    let siege = Siege::begin().await;
+    let to = siege.member.addr();
+    let socket = UdpSocket::bind("127.0.5.1:0").expect("loopback");
+    let mut rng = fastrand::Rng::with_seed(1);
+    let flood = Flood::start(move |at| {
+        for _ in 0..20 {
+            let mut datagram = vec![0; rng.usize(1..1400)];
+            rng.fill(&mut datagram);
+            if at % 2 == 0 && datagram.len() > 5 {
+                // The beginning of an Initial packet of QUIC version 1.
+                datagram[..5].copy_from_slice(&[0xc3, 0, 0, 0, 1]);
+            }
+            let _ = socket.send_to(&datagram, to);
+        }
+    });
+    flood.wait_for(200).await;
+    siege.friends_come_in("garbage").await;
+    println!("20 x {} datagrams of garbage", flood.end());
+}
+
+/// A thread that does harm at most a thousand times a second until it is told to end.
+struct Flood {
+    thread: std::thread::JoinHandle<()>,
+    times: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Flood {
+    fn start(mut harm: impl FnMut(usize) + Send + 'static) -> Self {
+        let (times, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+        let (counted, stopped) = (Arc::clone(&times), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                harm(counted.fetch_add(1, Ordering::Relaxed));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        Self { thread, times, stop }
+    }
+
+    async fn wait_for(&self, times: usize) {
+        at_least(&self.times, times).await;
+    }
+
+    fn end(self) -> usize {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the flood does not panic");
+        self.times.load(Ordering::Relaxed)
+    }
+}
+
+async fn at_least(count: &AtomicUsize, wanted: usize) {
+    let reached = async {
+        while count.load(Ordering::Relaxed) < wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reached).await.expect("the attack gets under way");
+}
