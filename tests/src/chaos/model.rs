@@ -1,0 +1,379 @@
+//! What the pool promised so far, and what it may therefore show.
+//!
+//! A content that was acknowledged must be there, under its name or as a conflict copy of it, unless a write or removal of that name that
+//! was not over when it was begun may have taken it away. What that other operation answered does not matter for this: it may have
+//! reached the pool although its caller was told of a failure. Which of two operations came first only nodes that saw both know; where
+//! one node must have seen the other's result the model is stricter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::content::Token;
+
+/// Counts beginnings and ends of operations.
+pub type Tick = u64;
+
+/// How a change ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With so many copies.
+    Acknowledged(u64),
+    /// It may have been made or not, or may become visible later.
+    Unknown,
+    /// Nothing was changed for sure.
+    Refused,
+}
+
+/// One write, wherever its content went since.
+#[derive(Clone, Debug, Default)]
+struct Item {
+    len: usize,
+    begun: Tick,
+    /// With how many copies.
+    acknowledged: Option<u64>,
+    /// Names under one of which it stands.
+    places: BTreeSet<String>,
+    /// Changes under way that may take it away.
+    covering: usize,
+    /// Some change may have taken it away.
+    may_be_gone: bool,
+    /// A change that saw it took it away.
+    must_be_gone: bool,
+    /// Stands as a conflict copy.
+    aside: bool,
+    /// Nodes that acknowledged or showed it.
+    known_by: BTreeSet<usize>,
+}
+
+impl Item {
+    /// It stands at this name and nothing takes it away.
+    fn is_sure(&self, path: &str) -> bool {
+        let stays = self.covering == 0 && !self.may_be_gone && !self.aside;
+        stays && self.acknowledged.is_some() && self.places.len() == 1 && self.places.contains(path)
+    }
+}
+
+/// Names that several callers write at the same time: what one write may take from another is open, but not all may be gone.
+#[derive(Clone, Debug, Default)]
+struct Shared {
+    removing: usize,
+    removed: Tick,
+    is_filled: bool,
+}
+
+/// A change under way.
+#[derive(Clone, Debug)]
+pub struct Change {
+    begun: Tick,
+    node: usize,
+    /// What it writes, if it writes.
+    pub token: Option<Token>,
+    /// Takes away what stands there.
+    covers: Option<String>,
+    /// Moves what stands there, or below, to the other name.
+    moves: Option<(String, String)>,
+    /// What its node surely knows to stand at the name: if it is acknowledged, this is gone.
+    replaces: Option<Token>,
+}
+
+impl Change {
+    /// The node that was asked.
+    pub fn node(&self) -> usize {
+        self.node
+    }
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Model {
+    tick: Tick,
+    next_token: Token,
+    items: BTreeMap<Token, Item>,
+    /// Everything that may ever have stood at a name, with its length.
+    ever: BTreeMap<String, BTreeMap<Token, usize>>,
+    /// Was nowhere when all nodes agreed: must not come back.
+    dropped: BTreeSet<Token>,
+    shared: BTreeMap<String, Shared>,
+    locked: BTreeSet<String>,
+    /// Nodes through which a change was made, since all nodes agreed, of which there may be no second copy.
+    alone: BTreeSet<usize>,
+}
+
+impl Model {
+    /// Contents of this run are told from those of others by the seed.
+    pub fn new(seed: u64) -> Self {
+        Self { next_token: seed << 32, ..Self::default() }
+    }
+
+    /// A name that callers do not wait for each other at.
+    pub fn share(&mut self, path: &str) {
+        self.shared.insert(path.to_owned(), Shared::default());
+    }
+
+    /// Excludes other changes of these names; none if there is one under way.
+    pub fn lock(&mut self, paths: &[&str]) -> Option<Vec<String>> {
+        if paths.iter().any(|path| self.locked.contains(*path)) {
+            return None;
+        }
+        let paths: Vec<String> =
+            paths.iter().filter(|path| !self.shared.contains_key(**path)).map(|path| (*path).to_owned()).collect();
+        self.locked.extend(paths.iter().cloned());
+        Some(paths)
+    }
+
+    /// Lets others change them.
+    pub fn unlock(&mut self, paths: &[String]) {
+        for path in paths {
+            self.locked.remove(path);
+        }
+    }
+
+    fn next_tick(&mut self) -> Tick {
+        self.tick += 1;
+        self.tick
+    }
+
+    /// A node is asked to write `len` new bytes.
+    pub fn begin_put(&mut self, node: usize, path: &str, len: usize) -> Change {
+        let replaces = self.shown_to(node, path);
+        let begun = self.next_tick();
+        self.cover(path, 1);
+        self.next_token += 1;
+        let token = self.next_token;
+        let item = Item { len, begun, places: [path.to_owned()].into(), ..Item::default() };
+        self.items.insert(token, item);
+        self.ever.entry(path.to_owned()).or_default().insert(token, len);
+        Change { begun, node, token: Some(token), covers: Some(path.to_owned()), moves: None, replaces }
+    }
+
+    /// A node is asked to remove a file.
+    pub fn begin_remove(&mut self, node: usize, path: &str) -> Change {
+        let replaces = self.shown_to(node, path);
+        let begun = self.next_tick();
+        self.cover(path, 1);
+        if let Some(shared) = self.shared.get_mut(path) {
+            (shared.removing, shared.is_filled) = (shared.removing + 1, false);
+        }
+        Change { begun, node, token: None, covers: Some(path.to_owned()), moves: None, replaces }
+    }
+
+    /// A node is asked to give a file, or a folder with everything in it, another name.
+    pub fn begin_move(&mut self, node: usize, from: &str, to: &str) -> Change {
+        let begun = self.next_tick();
+        self.cover(to, 1);
+        for item in
+            self.items.values_mut().filter(|item| item.places.iter().any(|place| moved(place, from, to).is_some()))
+        {
+            item.covering += 1;
+        }
+        let moves = Some((from.to_owned(), to.to_owned()));
+        Change { begun, node, token: None, covers: Some(to.to_owned()), moves, replaces: None }
+    }
+
+    fn cover(&mut self, path: &str, by: isize) {
+        for item in self.items.values_mut().filter(|item| item.places.contains(path)) {
+            item.covering = item.covering.saturating_add_signed(by);
+        }
+    }
+
+    /// The content that this node acknowledged or showed and that nothing took away since.
+    fn shown_to(&self, node: usize, path: &str) -> Option<Token> {
+        let sure = self.items.iter().filter(|(_, item)| item.is_sure(path) && item.known_by.contains(&node));
+        sure.max_by_key(|(_, item)| item.begun).map(|(token, _)| *token)
+    }
+
+    /// A change ended.
+    pub fn end(&mut self, change: &Change, end: End) {
+        let now = self.next_tick();
+        if let Some(path) = &change.covers {
+            self.end_cover(path, change, end);
+        }
+        self.end_move(change, end);
+        if let Some(token) = change.token {
+            self.end_write(token, change, end);
+        }
+        self.end_shared(change, end, now);
+        if matches!(end, End::Unknown | End::Acknowledged(0..2)) {
+            self.alone.insert(change.node);
+        }
+    }
+
+    /// Whether a change may be on this node's disk only. (While it is made, too.)
+    pub fn may_hold_alone(&self, node: usize) -> bool {
+        self.alone.contains(&node)
+    }
+
+    fn end_cover(&mut self, path: &str, change: &Change, end: End) {
+        let own = change.token;
+        for (token, item) in
+            self.items.iter_mut().filter(|(token, item)| own != Some(**token) && item.places.contains(path))
+        {
+            if item.begun < change.begun {
+                item.covering = item.covering.saturating_sub(1);
+            }
+            item.may_be_gone |= end != End::Refused;
+            // Two copies at least: one may have been lost with its disk, and the change with it.
+            let is_safe = matches!(end, End::Acknowledged(copies) if copies >= 2);
+            let is_alone = item.covering == 0 && item.places.len() == 1;
+            item.must_be_gone |= is_safe && is_alone && change.replaces == Some(*token);
+        }
+    }
+
+    fn end_write(&mut self, token: Token, change: &Change, end: End) {
+        if end == End::Refused {
+            self.items.remove(&token);
+            return;
+        }
+        let item = self.items.get_mut(&token).expect("inserted when it began");
+        if let End::Acknowledged(copies) = end {
+            item.acknowledged = Some(copies);
+            item.known_by.insert(change.node);
+        }
+    }
+
+    fn end_move(&mut self, change: &Change, end: End) {
+        let Some((from, to)) = &change.moves else { return };
+        for (token, item) in &mut self.items {
+            let new: Vec<String> = item.places.iter().filter_map(|place| moved(place, from, to)).collect();
+            if new.is_empty() {
+                continue;
+            }
+            if item.begun < change.begun {
+                item.covering = item.covering.saturating_sub(1);
+            }
+            if end == End::Refused {
+                continue;
+            }
+            // A node that has not seen the newest version leaves it where it is, and so it does with what is shown beside it.
+            let is_shown = !item.may_be_gone && !item.aside && item.places.len() == 1;
+            let has_seen = is_shown && item.known_by.contains(&change.node);
+            if has_seen && matches!(end, End::Acknowledged(copies) if copies >= 2) {
+                item.places.clear();
+            }
+            item.known_by = [change.node].into();
+            // Moved by a node that had not seen its end, it stands under the new name again.
+            item.must_be_gone = false;
+            for place in new {
+                self.ever.entry(place.clone()).or_default().insert(*token, item.len);
+                item.places.insert(place);
+            }
+        }
+    }
+
+    fn end_shared(&mut self, change: &Change, end: End, now: Tick) {
+        let Some(shared) = change.covers.as_ref().and_then(|path| self.shared.get_mut(path)) else { return };
+        if change.token.is_none() {
+            (shared.removing, shared.removed) = (shared.removing - 1, now);
+        } else if matches!(end, End::Acknowledged(_)) && shared.removing == 0 && shared.removed < change.begun {
+            shared.is_filled = true;
+        }
+    }
+
+    /// What a read of this name by this node must show at least.
+    pub fn begin_read(&self, node: usize, path: &str) -> Option<Token> {
+        self.shown_to(node, path)
+    }
+
+    /// A read ended: with a content, or, `None`, with the answer that there is nothing. Tells what is wrong with that.
+    pub fn end_read(
+        &mut self,
+        node: usize,
+        path: &str,
+        least: Option<Token>,
+        got: Option<Token>,
+    ) -> Result<(), String> {
+        let least = least.filter(|token| self.items.get(token).is_some_and(|item| item.is_sure(path)));
+        let Some(got) = got else {
+            return match least {
+                Some(least) => Err(format!("node{node} knows write {least} at {path} and says that there is nothing")),
+                None => Ok(()),
+            };
+        };
+        if !self.ever.get(path).is_some_and(|ever| ever.contains_key(&got)) {
+            return Err(format!("node{node} shows write {got} at {path}, where it never was"));
+        }
+        if self.dropped.contains(&got) {
+            return Err(format!("node{node} shows write {got} at {path}, which was gone everywhere"));
+        }
+        if let Some(least) = least
+            && self.items.get(&got).is_none_or(|item| item.begun < self.items[&least].begun)
+        {
+            return Err(format!("node{node} knows write {least} at {path} and shows the older {got}"));
+        }
+        if let Some(item) = self.items.get_mut(&got) {
+            item.known_by.insert(node);
+        }
+        Ok(())
+    }
+
+    /// Writes that may stand at a name, newest first, with their lengths.
+    pub fn candidates(&self, path: &str) -> Vec<(Token, usize)> {
+        let ever = self.ever.get(path).into_iter().flatten();
+        ever.rev().map(|(token, len)| (*token, *len)).collect()
+    }
+
+    /// A disk and everything on it is about to be lost: what had one copy only may be lost with it.
+    pub fn lose_single_copies(&mut self) {
+        for item in self.items.values_mut().filter(|item| item.acknowledged.is_none_or(|copies| copies < 2)) {
+            item.may_be_gone = true;
+        }
+    }
+
+    /// Compares with what all nodes agree on, given as (name, content), and goes on from there. Returns what is wrong.
+    pub fn settle(&mut self, found: &[(String, Token)], nodes: usize) -> Vec<String> {
+        let mut wrong: Vec<String> = found.iter().filter_map(|(path, token)| self.intruder(path, *token)).collect();
+        let mut stands: BTreeMap<Token, BTreeSet<String>> = BTreeMap::new();
+        for (path, token) in found {
+            stands.entry(*token).or_default().insert(base(path).to_owned());
+        }
+        for (token, item) in &self.items {
+            let is_there = stands.get(token).is_some_and(|places| !places.is_disjoint(&item.places));
+            if item.acknowledged.is_some() && !item.may_be_gone && !is_there {
+                wrong.push(format!("write {token} was acknowledged and is lost: {item:?}"));
+            }
+        }
+        for (path, shared) in self.shared.iter().filter(|(_, shared)| shared.is_filled) {
+            if !found.iter().any(|(there, _)| base(there) == path) {
+                wrong.push(format!("nothing is left at {path}, which was written and not removed since: {shared:?}"));
+            }
+        }
+        self.rest(&stands, found, nodes);
+        wrong
+    }
+
+    fn intruder(&self, path: &str, token: Token) -> Option<String> {
+        if !self.ever.get(base(path)).is_some_and(|ever| ever.contains_key(&token)) {
+            return Some(format!("write {token} stands at {path}, where it never was"));
+        }
+        if self.dropped.contains(&token) {
+            return Some(format!("write {token} at {path} was gone everywhere and is back"));
+        }
+        let item = self.items.get(&token)?;
+        item.must_be_gone.then(|| format!("write {token} at {path} was replaced or removed and is back: {item:?}"))
+    }
+
+    fn rest(&mut self, stands: &BTreeMap<Token, BTreeSet<String>>, found: &[(String, Token)], nodes: usize) {
+        for token in std::mem::take(&mut self.items).into_keys().filter(|token| !stands.contains_key(token)) {
+            self.dropped.insert(token);
+        }
+        for (token, places) in stands {
+            let aside = !found.iter().any(|(path, there)| there == token && base(path) == path);
+            let len = self.ever.values().find_map(|ever| ever.get(token)).copied().unwrap_or(0);
+            let (acknowledged, known_by) = (Some(u64::MAX), (0..nodes).collect());
+            let item = Item { len, acknowledged, places: places.clone(), aside, known_by, ..Item::default() };
+            self.items.insert(*token, Item { begun: *token, ..item });
+        }
+        self.tick = self.tick.max(self.next_token);
+        self.alone.clear();
+    }
+}
+
+/// The name that a conflict copy is one of.
+fn base(path: &str) -> &str {
+    path.split_once(" (conflict ").map_or(path, |(base, _)| base)
+}
+
+/// The new name of a place, if it is what is moved or lies below it.
+fn moved(place: &str, from: &str, to: &str) -> Option<String> {
+    let below = place.strip_prefix(from)?;
+    (below.is_empty() || below.starts_with('/')).then(|| format!("{to}{below}"))
+}
