@@ -1,0 +1,35 @@
+//! Gate frames: the only bytes that a stranger gets a node to read.
+
+use fsdfs_proto::codec::decode;
+use fsdfs_proto::gate::{Direction, Frame, Hello, NONCE_BYTES, Verdict, frame_len};
+use fsdfs_proto::ids::{Key, NodeId};
+
+use crate::sealed::{encrypt, expand};
+
+const SECRET: Key = Key([7; 32]);
+const SENDER: NodeId = NodeId([1; 32]);
+const RECEIVER: NodeId = NodeId([2; 32]);
+
+/// A frame as a stranger sends it, and the same bytes as the padded text and as the value of one that opens.
+pub fn gate(data: &[u8]) {
+    if let Some((head, frame)) = data.split_first_chunk::<2>() {
+        let _ = frame_len(*head);
+        open::<Hello>(frame);
+        open::<Verdict>(frame);
+    }
+    open::<Hello>(&seal::<Hello>(data));
+    open::<Verdict>(&seal::<Verdict>(data));
+    let _ = decode::<Hello>(data);
+    let _ = decode::<Verdict>(data);
+}
+
+fn open<T: Frame>(frame: &[u8]) {
+    let _ = Direction { secret: &SECRET, sender: SENDER, receiver: RECEIVER }.open::<T>(frame);
+}
+
+/// What stands behind the length, by somebody who knows the secret and pads as he likes.
+fn seal<T: Frame>(text: &[u8]) -> Vec<u8> {
+    let key = expand(&SECRET.0, &[T::LABEL.as_bytes(), &[0], &SENDER.0, &RECEIVER.0].concat());
+    let nonce = [0; NONCE_BYTES];
+    [&nonce[..], &encrypt(&key, nonce, T::LABEL.as_bytes(), text)].concat()
+}
