@@ -56,6 +56,8 @@ tagged_enum! {
         2 => Own(Own),
         /// A capability string this node was given. Home log only.
         3 => Capability(CapabilityEntry),
+        /// A head that is not told to the others yet.
+        4 => Unpublished(UnpublishedEntry),
         /// What a later version wrote.
         255 => Unknown(Bytes),
     }
@@ -71,6 +73,18 @@ pub struct Own {
     /// Used up to here, durably, before anything with it is sent.
     pub seq: u64,
 }
+
+/// A head that its writer keeps to itself until its tree is safe (spec 05-volume, section 6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpublishedEntry {
+    /// The head, as it will be told.
+    pub head: RawFact,
+    /// Blocks its commit made that too few servers have, at most [`THIN_MAX`]; more are in further entries.
+    pub thin: Vec<BlockId>,
+}
+
+/// Ids in one [`UnpublishedEntry`] at most: half a frame of a log.
+pub const THIN_MAX: usize = 32_768;
 
 /// A capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,6 +43,12 @@ fn segment() -> (SegmentHeader, RecordHeader, RecordHeader, Bytes, u64) {
     (segment, first, second, footer.encode(end, &MARKER), end)
 }
 
+fn unpublished() -> LogEntry {
+    let head = [&b"\x94\x0c\xc4\x06a head\xc4\x40"[..], &[7; 64], b"\xc4\x20", &[8; 32]].concat();
+    let head = crate::codec::decode(&head).unwrap();
+    LogEntry::Unpublished(UnpublishedEntry { head, thin: vec![BlockId([1; 32]), BlockId([2; 32])] })
+}
+
 fn vectors() -> Value {
     let (segment, block, renewal, footer, records_end) = segment();
     let superblock = Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), claim: 4 };
@@ -61,6 +67,7 @@ fn vectors() -> Value {
         "disk_list": hex(&disks.encode()),
         "log_header": hex(&LogHeader { marker: MARKER }.encode()),
         "log_frame_own": hex(&frame(&own, &MARKER).unwrap()),
+        "log_frame_unpublished": hex(&frame(&unpublished(), &MARKER).unwrap()),
         "log_frame_of_a_later_version": hex(&frame(&LogEntry::Unknown(Bytes::from_static(b"\x92\x4d\x00")), &MARKER).unwrap()),
         "refused_record_heads": {
             "claims descending": hex(&RecordHeader { claims: vec![stripe(5), Claim::Replicas(3)], ..block.clone() }.encode(&MARKER)),
@@ -129,6 +136,8 @@ fn a_flipped_bit_is_noticed_everywhere() {
     });
     let own = frame(&LogEntry::Own(Own { writer: Writer([6; 8]), seq: 300 }), &MARKER).unwrap();
     each_flip(&own, |bytes| frame_payload(bytes, &MARKER).is_none());
+    let kept = frame(&unpublished(), &MARKER).unwrap();
+    assert_eq!(log_entry(frame_payload(&kept, &MARKER).unwrap()), unpublished());
 }
 
 fn each_flip(bytes: &[u8], noticed: impl Fn(&[u8]) -> bool) {
