@@ -26,6 +26,13 @@ pub const INLINE_PER_COMMIT_MAX: usize = 4 << 20;
 pub const EDITS_QUEUED_MAX: usize = 20_000;
 /// Several heads are merged after this long, plus jitter up to the same again, if nobody writes.
 pub const MERGE_AFTER_MS: u64 = 3_000;
+/// A head that only its writer knows is told this long after somebody came up: several may come at once, and facts first.
+pub const PUBLISH_AFTER_MS: u64 = 300;
+/// Blocks that one commit brings to more servers beside its own at most: they share its 10 s.
+pub const THIN_AT_ONCE: usize = 512;
+/// A server that was not heard of for this long is not waited for before a head is told: the grace after which repair, too,
+/// replaces it.
+pub const LONG_AWAY_MS: u64 = 3_600_000;
 
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;

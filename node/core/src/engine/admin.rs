@@ -98,7 +98,7 @@ impl Engine {
             disks: card.map(|card| card.disks.iter().map(|disk| (disk.id, disk.gib)).collect()).unwrap_or_default(),
             role: info.role,
             presence: self.presence_of(node, info.standing),
-            connected: node == self.me || peer.is_some_and(|peer| peer.up),
+            connected: self.usable(node),
             rtt_ms: peer.filter(|peer| peer.up).and_then(|peer| peer.rtt_ms),
             heard_s: self.quiet_ms(node).map(|ms| ms / 1000),
             invited_by: info.invited_by,
@@ -144,7 +144,7 @@ impl Engine {
             copies: self.facts.rules().copies,
             ready: self.ready(),
             has_key: self.keys.contains_key(&self.pool.volume()),
-            connected: self.up_peers().len(),
+            connected: self.up_peers().into_iter().filter(|node| self.usable(*node)).count(),
             members: self.facts.members().values().filter(standing).count().saturating_sub(1),
             disks: self.disks.clone(),
             topup_pending: self.topup.pending(),
@@ -175,6 +175,12 @@ impl Engine {
         let off = self.clock_off_ms();
         if off.unsigned_abs() > crate::limits::CLOCK_OFF_MS_MAX {
             said.push(format!("this machine's clock is {} minutes off the other members'; set it right", off / 60_000));
+        }
+        if !self.unpublished.is_empty() {
+            said.push(
+                "changes that only this node has: the others see them as soon as a second server has their folders"
+                    .into(),
+            );
         }
         if self.disks.iter().any(|disk| disk.read_only) {
             said.push("a disk of this node takes no new blocks: it is full or failing".into());

@@ -2,21 +2,20 @@
 //!
 //! A commit goes through these steps, and what comes in meanwhile waits for the next one:
 //! hear the heads that stand → edit (a job; fetch what it lacks) → tree blocks durable → sequence number and head durable
-//! in the own log → head durable at the holders → answer. A sequence number is used once: it is logged before the head
-//! that bears it is shown to anyone, and an incarnation whose last number no majority confirms after a start is given up for a new one.
+//! in the own log → if enough servers have the tree: head told and durable at its holders → answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Fact, Head};
-use fsdfs_proto::ids::{BlockId, VolumeId, Writer};
-use fsdfs_proto::record::{LogEntry, Own};
+use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
+use super::publish::{Unpublished, copies_in, entries_of};
 use super::timers::Timer;
 use super::{Engine, Reason, disk, get, jobs, look, reply};
-use crate::facts::FactSet;
 use crate::limits::{
     ALONE_MS, CLOCK_OFF_MS_MAX, EDITS_PER_COMMIT_MAX, EDITS_QUEUED_MAX, GROUP_COMMIT_MS, INLINE_PER_COMMIT_MAX,
     MERGE_AFTER_MS, WORKING_SET_MAX,
@@ -44,28 +43,15 @@ struct Running {
     ops: Vec<(Option<OpId>, usize)>,
     edits: Vec<Edit>,
     job: Option<Job>,
-    missing: usize,
+    missing: BTreeSet<BlockId>,
     outcomes: Vec<Result<EditOutcome, EditError>>,
     head: Option<Signed<Head>>,
+    /// Blocks and heads that are not durable yet.
     parts: usize,
+    /// Blocks it made that too few servers have.
+    thin: BTreeSet<BlockId>,
     worst: Option<PutOutcome>,
     logged: bool,
-}
-
-/// The incarnation under which this node writes.
-#[derive(Default)]
-pub(super) struct WriterState {
-    own: Option<Own>,
-    /// From the logs, in no order: the greatest number of each incarnation.
-    recalled: BTreeMap<Writer, u64>,
-    /// No majority has confirmed the last sequence number since the start.
-    unconfirmed: bool,
-}
-
-impl WriterState {
-    pub fn entry(&self) -> Option<LogEntry> {
-        self.own.map(LogEntry::Own)
-    }
 }
 
 impl Commits {
@@ -82,17 +68,6 @@ impl Commits {
 }
 
 impl Engine {
-    pub(super) fn recall_writer(&mut self, own: Own) {
-        let seq = self.writer.recalled.entry(own.writer).or_default();
-        *seq = own.seq.max(*seq);
-    }
-
-    pub(super) fn writer_starts(&mut self, doubtful: bool) {
-        self.writer.unconfirmed = true;
-        let longest = std::mem::take(&mut self.writer.recalled).into_iter().max_by_key(|(_, seq)| *seq);
-        self.writer.own = longest.filter(|_| !doubtful).map(|(writer, seq)| Own { writer, seq });
-    }
-
     pub(super) fn edit(&mut self, op: OpId, volume: VolumeId, edits: Vec<Edit>, out: &mut Vec<Effect>) {
         let commits = self.commits.entry(volume).or_default();
         if commits.queued + edits.len() > EDITS_QUEUED_MAX {
@@ -107,7 +82,7 @@ impl Engine {
     pub(super) fn begin_volumes(&mut self) {
         let volumes: Vec<VolumeId> = self.keys.keys().copied().collect();
         for volume in volumes {
-            if self.ready() && self.facts.heads(volume).is_empty() {
+            if self.ready() && self.heads(volume).is_empty() {
                 let commits = self.commits.entry(volume).or_default();
                 if commits.queue.is_empty() && commits.running.is_none() {
                     commits.queue.push_back(Asked { op: None, edits: Vec::new() });
@@ -140,8 +115,10 @@ impl Engine {
         }
         let Some(commits) = self.commits.get_mut(&volume).filter(|commits| commits.running.is_none()) else { return };
         let Some(running) = commits.take_batch() else { return };
+        // To tell what was acknowledged before is to write nothing.
+        let tells = running.edits.is_empty() && self.unpublished.contains_key(&volume);
         commits.running = Some(running);
-        if let Some(refusal) = self.may_not_write(volume) {
+        if let Some(refusal) = self.may_not_write(volume).filter(|_| !tells) {
             return self.commit_refused(volume, &refusal, out);
         }
         self.query(volume, look::For::Commit(volume), out);
@@ -160,7 +137,7 @@ impl Engine {
 
     /// The heads of a majority, or of all that can be heard, are known: edit them.
     pub(super) fn commit_heard(&mut self, volume: VolumeId, heard: look::Heard, out: &mut Vec<Effect>) {
-        let heads = self.facts.heads(volume);
+        let heads = self.heads(volume);
         if heads.is_empty() && !(self.ready() && (heard.majority || self.alone())) {
             return self.commit_refused(volume, &Refusal::NotYet, out);
         }
@@ -171,11 +148,13 @@ impl Engine {
         let (pool, copies, params) = (self.pool, self.facts.rules().copies, self.params);
         let own = self.next_dot();
         let hlc = self.stamp();
+        let told = !self.unpublished.contains_key(&volume);
         let Some(commits) = self.commits.get_mut(&volume) else { return };
         let Some(running) = &mut commits.running else { return };
         let blocks = commits.recent.clone();
         let merge_only = running.edits.is_empty() && !heads.is_empty();
-        if merge_only && heads.len() < 2 {
+        // What is not told yet is told as it is; whoever hears it may merge.
+        if merge_only && (heads.len() < 2 || !told) {
             return self.commit_unchanged(volume, out);
         }
         let job = if merge_only {
@@ -186,30 +165,6 @@ impl Engine {
         };
         running.job = Some(job.clone());
         out.push(Effect::Work { job: Box::new(job), why: Why(Reason::CommitJob(volume)) });
-    }
-
-    /// After a start, an incarnation goes on only if everything that was ever confirmed to it was heard of, and nobody saw a
-    /// number it does not remember.
-    fn confirm_writer(&mut self, heard: look::Heard) {
-        let Some(own) = self.writer.own else { return };
-        let seen = self.seq_seen(own.writer);
-        if seen > own.seq || (self.writer.unconfirmed && !heard.own_past) {
-            self.writer.own = None;
-        }
-        self.writer.unconfirmed = false;
-    }
-
-    fn seq_seen(&self, writer: Writer) -> u64 {
-        let volumes = self.facts.volumes();
-        let heads = volumes.iter().flat_map(|volume| self.facts.heads(*volume));
-        let seen = heads.flat_map(|head| FactSet::seen_of(&head));
-        seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
-    }
-
-    fn next_dot(&mut self) -> Own {
-        let rng = &mut self.rng;
-        let last = self.writer.own.get_or_insert_with(|| Own { writer: Writer(rng.u64(..).to_be_bytes()), seq: 0 });
-        Own { writer: last.writer, seq: last.seq + 1 }
     }
 
     pub(super) fn commit_job_done(&mut self, volume: VolumeId, done: JobDone, out: &mut Vec<Effect>) {
@@ -227,7 +182,7 @@ impl Engine {
 
     fn commit_fetch(&mut self, volume: VolumeId, ids: &[BlockId], out: &mut Vec<Effect>) {
         if let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) {
-            running.missing = ids.len();
+            running.missing = ids.iter().copied().collect();
             for id in ids {
                 self.get(*id, get::Waiter::Commit(volume), out);
             }
@@ -245,8 +200,7 @@ impl Engine {
         let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
         let Some(job) = &mut running.job else { return };
         jobs::give(job, block);
-        running.missing = running.missing.saturating_sub(1);
-        if running.missing == 0 {
+        if running.missing.remove(&id) && running.missing.is_empty() {
             out.push(Effect::Work { job: Box::new(job.clone()), why: Why(Reason::CommitJob(volume)) });
         }
     }
@@ -259,36 +213,70 @@ impl Engine {
         outcomes: Vec<Result<EditOutcome, EditError>>,
         out: &mut Vec<Effect>,
     ) {
-        let copies = self.facts.rules().copies;
         let Some(commits) = self.commits.get_mut(&volume) else { return };
         let Some(running) = &mut commits.running else { return };
         running.outcomes = outcomes;
         let Some(head) = head else { return self.commit_unchanged(volume, out) };
         running.head = Some(head);
-        running.parts = blocks.len();
         commits.recent =
             running.job.take().map(|mut job| std::mem::take(jobs::blocks_of(&mut job))).unwrap_or_default();
         if commits.recent.len() > WORKING_SET_MAX {
             commits.recent.clear();
         }
         commits.recent.extend(blocks.iter().map(|block| (block.id(), block.clone())));
-        if blocks.is_empty() {
+        self.commit_store(volume, blocks, out);
+    }
+
+    /// Makes durable what the head needs: the blocks this commit made, and those of earlier ones that are thin.
+    fn commit_store(&mut self, volume: VolumeId, blocks: Vec<Block>, out: &mut Vec<Effect>) {
+        let thin = self.thin_to_put(volume);
+        let copies = self.facts.rules().copies;
+        let Some(running) = self.running(volume) else { return };
+        running.parts = blocks.len() + thin.len();
+        if running.parts == 0 {
             return self.commit_log(volume, out);
         }
         for block in blocks {
             self.cache.put(&block);
             self.put_tree_block(block, copies, volume, out);
         }
+        for id in thin {
+            self.get(id, get::Waiter::Thin(volume), out);
+        }
     }
 
-    /// A block or the head of the commit is as durable as it gets for now.
-    pub(super) fn commit_part_done(&mut self, volume: VolumeId, outcome: &PutOutcome, out: &mut Vec<Effect>) {
-        let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
+    fn running(&mut self, volume: VolumeId) -> Option<&mut Running> {
+        self.commits.get_mut(&volume)?.running.as_mut()
+    }
+
+    /// A block that the commit made is as durable as it gets for now.
+    pub(super) fn commit_block_put(
+        &mut self,
+        volume: VolumeId,
+        id: BlockId,
+        outcome: PutOutcome,
+        out: &mut Vec<Effect>,
+    ) {
+        let enough = self.enough();
+        if let Some(running) = self.running(volume)
+            && copies_in(&outcome) < enough
+        {
+            running.thin.insert(id);
+        }
+        self.commit_head_put(volume, outcome, out);
+    }
+
+    /// So is its head.
+    pub(super) fn commit_head_put(&mut self, volume: VolumeId, outcome: PutOutcome, out: &mut Vec<Effect>) {
+        if let Some(running) = self.running(volume) {
+            running.is_as_durable_as(outcome);
+        }
+        self.commit_part_ended(volume, out);
+    }
+
+    pub(super) fn commit_part_ended(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
+        let Some(running) = self.running(volume) else { return };
         running.parts = running.parts.saturating_sub(1);
-        running.worst = Some(match running.worst.take() {
-            None => outcome.clone(),
-            Some(worst) => worse(worst, outcome.clone()),
-        });
         if running.parts > 0 {
             return;
         }
@@ -304,9 +292,16 @@ impl Engine {
 
     /// All blocks are durable: now sequence number and head, in one write.
     fn commit_log(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
-        let running = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut());
-        let Some(head) = running.and_then(|running| running.head.clone()) else { return };
-        let mut entries = vec![LogEntry::Fact(Fact::from(head.clone()).raw())];
+        let is_thin = self.is_thin(volume);
+        let Some(running) = self.running(volume) else { return };
+        let Some(head) = running.head.clone() else { return };
+        let mut entries = match is_thin {
+            false => vec![LogEntry::Fact(Fact::from(head.clone()).raw())],
+            true => entries_of(&head, &running.thin).collect(),
+        };
+        if is_thin && self.unpublished.get(&volume).is_some_and(|own| own.head.id() == head.id()) {
+            return self.commit_kept_here(volume, out);
+        }
         if let Some(seq) = self.own_seq_in(&head) {
             entries.insert(0, LogEntry::Own(seq));
             self.writer.own = Some(seq);
@@ -314,12 +309,10 @@ impl Engine {
         out.push(disk(DiskRequest::Log { entries }, Reason::CommitLogged(volume)));
     }
 
-    /// The dot that this commit uses up; none for a merge.
-    fn own_seq_in(&self, head: &Signed<Head>) -> Option<Own> {
-        let last = self.writer.own?;
-        let seen = FactSet::seen_of(head);
-        let (writer, seq) = *seen.iter().find(|(writer, _)| *writer == last.writer)?;
-        (seq == last.seq + 1).then_some(Own { writer, seq })
+    /// Whether too few servers have a block that the head of the running commit needs.
+    fn is_thin(&mut self, volume: VolumeId) -> bool {
+        let before = self.unpublished.get(&volume).is_some_and(|own| !own.thin.is_empty());
+        before || self.running(volume).is_some_and(|running| !running.thin.is_empty())
     }
 
     pub(super) fn commit_logged(&mut self, volume: VolumeId, fine: bool, out: &mut Vec<Effect>) {
@@ -327,31 +320,71 @@ impl Engine {
         if !fine {
             return self.commit_refused(volume, &Refusal::HomeFailed, out);
         }
-        let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
-        let Some(head) = running.head.clone() else { return };
+        let is_thin = self.is_thin(volume);
+        let Some(running) = self.running(volume) else { return };
         running.logged = true;
-        running.parts = 1;
+        let Some(head) = running.head.clone() else { return };
+        let mut thin = std::mem::take(&mut running.thin);
+        let before = self.unpublished.remove(&volume);
+        if is_thin {
+            thin.extend(before.into_iter().flat_map(|before| before.thin));
+            self.unpublished.insert(volume, Unpublished { head, thin });
+            self.commit_kept_here(volume, out);
+        } else {
+            self.commit_publish(volume, head, out);
+        }
+    }
+
+    fn commit_publish(&mut self, volume: VolumeId, head: Signed<Head>, out: &mut Vec<Effect>) {
         let fact = Fact::from(head);
         self.facts.insert(fact.clone());
         self.facts.take_news();
         self.facts_version += 1;
         self.announce(&fact, out);
-        self.put_fact(fact.raw(), volume, out);
+        let Some(running) = self.running(volume) else { return };
+        let others = running.found_all_as_wanted();
+        let heads = if others { self.facts.heads(volume).into_iter().map(Fact::from).collect() } else { vec![fact] };
+        self.commit_put_heads(volume, &heads, out);
+    }
+
+    fn commit_put_heads(&mut self, volume: VolumeId, heads: &[Fact], out: &mut Vec<Effect>) {
+        if let Some(running) = self.running(volume) {
+            running.parts = heads.len();
+        }
+        for head in heads {
+            self.put_fact(head.raw(), volume, out);
+        }
+    }
+
+    /// Too few servers have the tree, so nobody is told.
+    fn commit_kept_here(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
+        let here = self.here_only();
+        if let Some(running) = self.running(volume) {
+            running.is_as_durable_as(here);
+        }
+        if !self.up_peers().is_empty() {
+            self.timers.set(self.now.mono + MERGE_AFTER_MS, Timer::Merge(volume));
+        }
+        self.commit_end(volume, out);
     }
 
     /// Nothing to write: the edits found everything as they wanted it. The heads that say so must be durable all the same.
     fn commit_unchanged(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
-        let heads = self.facts.heads(volume);
-        let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
+        let own = self.unpublished.get(&volume).map(|own| own.head.clone());
+        let Some(running) = self.running(volume) else { return };
+        if own.is_some() {
+            running.head = own;
+            return self.commit_store(volume, Vec::new(), out);
+        }
         running.logged = true;
-        running.parts = heads.len();
-        let changed_nothing = running.outcomes.iter().any(|outcome| outcome == &Ok(EditOutcome::Unchanged));
-        if heads.is_empty() || !changed_nothing {
+        let heads: Vec<Fact> = match running.found_all_as_wanted() {
+            true => self.facts.heads(volume).into_iter().map(Fact::from).collect(),
+            false => Vec::new(),
+        };
+        if heads.is_empty() {
             return self.commit_end(volume, out);
         }
-        for head in heads {
-            self.put_fact(Fact::from(head).raw(), volume, out);
-        }
+        self.commit_put_heads(volume, &heads, out);
     }
 
     fn commit_end(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
@@ -388,25 +421,43 @@ impl Engine {
         if let Ok(commit) = CommitView::of(&head.value().commit) {
             self.saw_stamp(commit.extra.time);
         }
+        self.drop_superseded();
         let volume = head.value().volume;
-        if self.facts.heads(volume).len() > 1 {
+        if self.heads(volume).len() > 1 {
             let jitter = self.rng.u64(0..=MERGE_AFTER_MS);
             self.timers.set(self.now.mono + MERGE_AFTER_MS + jitter, Timer::Merge(volume));
         }
     }
 
     pub(super) fn merge_due(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
-        if self.facts.heads(volume).len() < 2 || self.may_not_write(volume).is_some() {
+        let untold = self.unpublished.contains_key(&volume);
+        if (untold && self.up_peers().is_empty()) || (!untold && self.heads(volume).len() < 2) {
             return;
         }
+        let may = untold || self.may_not_write(volume).is_none();
         let commits = self.commits.entry(volume).or_default();
-        if commits.running.is_none() && commits.queue.is_empty() {
+        if may && commits.running.is_none() && commits.queue.is_empty() {
             commits.queue.push_back(Asked { op: None, edits: Vec::new() });
             self.commit_begin(volume, out);
         }
         // Looked at again in case it does not succeed.
         let jitter = self.rng.u64(0..=MERGE_AFTER_MS);
         self.timers.set(self.now.mono + 2 * MERGE_AFTER_MS + jitter, Timer::Merge(volume));
+    }
+}
+
+impl Running {
+    /// The answer names the servers of whatever part has the fewest copies.
+    fn is_as_durable_as(&mut self, outcome: PutOutcome) {
+        self.worst = Some(match self.worst.take() {
+            None => outcome,
+            Some(worst) => worse(worst, outcome),
+        });
+    }
+
+    /// Some edit changed nothing, because the heads that stand say what it wanted to say.
+    fn found_all_as_wanted(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome == &Ok(EditOutcome::Unchanged))
     }
 }
 
@@ -429,10 +480,11 @@ impl Commits {
             ops,
             edits,
             job: None,
-            missing: 0,
+            missing: BTreeSet::new(),
             outcomes: Vec::new(),
             head: None,
             parts: 0,
+            thin: BTreeSet::new(),
             worst: None,
             logged: false,
         };

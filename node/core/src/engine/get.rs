@@ -44,6 +44,8 @@ enum Answer {
 pub(super) enum Waiter {
     Command(OpId),
     Commit(VolumeId),
+    /// To be put on more servers by the running commit.
+    Thin(VolumeId),
     Look(u64),
     /// To be put again, for this holder.
     Debt {
@@ -224,6 +226,7 @@ impl Engine {
         match waiter {
             Waiter::Command(op) => out.push(reply(op, Reply::GetBlock(outcome))),
             Waiter::Commit(volume) => self.commit_fetched(volume, id, outcome, out),
+            Waiter::Thin(volume) => self.thin_fetched(volume, outcome, out),
             Waiter::Look(look) => self.look_fetched(look, id, outcome, out),
             Waiter::Debt { to, claim } => self.debt_fetched(to, claim, outcome, out),
         }

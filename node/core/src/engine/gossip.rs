@@ -54,17 +54,20 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let mut facts: Vec<Fact> = chain.into_iter().map(Fact::from).collect();
+        let mut unpublished = Vec::new();
         for entry in entries {
             match entry {
                 LogEntry::Fact(raw) => facts.extend(raw.open(self.pool).ok()),
                 LogEntry::Own(own) => self.recall_writer(own),
                 LogEntry::Capability(entry) => self.take_capability(entry.volume, &entry.text),
+                LogEntry::Unpublished(entry) => unpublished.push(entry),
                 LogEntry::Unknown(_) => {}
             }
         }
         for fact in facts {
             self.facts.insert(fact);
         }
+        self.recall_unpublished(unpublished);
         self.facts.take_news();
         self.writer_starts(doubtful);
         self.capabilities_meet_epochs();

@@ -62,7 +62,7 @@ pub(super) struct Looking {
     look: Look,
     maybe_stale: bool,
     job: Option<Job>,
-    missing: usize,
+    missing: BTreeSet<BlockId>,
 }
 
 impl Engine {
@@ -125,12 +125,12 @@ impl Engine {
     pub(super) fn look(&mut self, op: OpId, volume: VolumeId, look: Look, out: &mut Vec<Effect>) {
         self.last_look += 1;
         let id = self.last_look;
-        self.looks.insert(id, Looking { op, look, maybe_stale: true, job: None, missing: 0 });
+        self.looks.insert(id, Looking { op, look, maybe_stale: true, job: None, missing: BTreeSet::new() });
         self.query(volume, For::Look(id), out);
     }
 
     fn look_heard(&mut self, look: u64, volume: VolumeId, majority: bool, out: &mut Vec<Effect>) {
-        let heads = self.facts.heads(volume);
+        let heads = self.heads(volume);
         let params = self.params;
         let Some(keys) = self.keys.get(&volume).cloned() else { return self.look_refused(look, Refusal::NoKey, out) };
         if heads.is_empty() {
@@ -148,7 +148,7 @@ impl Engine {
         match done {
             JobDone::Missing(ids) => {
                 let Some(looking) = self.looks.get_mut(&look) else { return };
-                looking.missing = ids.len();
+                looking.missing = ids.iter().copied().collect();
                 for id in ids {
                     self.get(id, get::Waiter::Look(look), out);
                 }
@@ -180,8 +180,7 @@ impl Engine {
         let Some(looking) = self.looks.get_mut(&look) else { return };
         let Some(job) = &mut looking.job else { return };
         jobs::give(job, block);
-        looking.missing = looking.missing.saturating_sub(1);
-        if looking.missing == 0 {
+        if looking.missing.remove(&id) && looking.missing.is_empty() {
             out.push(Effect::Work { job: Box::new(job.clone()), why: Why(Reason::LookJob(look)) });
         }
     }

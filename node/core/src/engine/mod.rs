@@ -13,10 +13,12 @@ mod gossip;
 mod jobs;
 mod look;
 mod peers;
+mod publish;
 mod put;
 mod serve;
 mod timers;
 mod topup;
+mod writer;
 
 use std::collections::BTreeMap;
 
@@ -118,7 +120,8 @@ pub struct Engine {
     cache: cache::Cache,
 
     clock: Hlc,
-    writer: commit::WriterState,
+    unpublished: BTreeMap<VolumeId, publish::Unpublished>,
+    writer: writer::WriterState,
     boot: gossip::Boot,
     /// Facts were exchanged with a member since the start.
     exchanged: bool,
@@ -212,7 +215,8 @@ impl Engine {
             debts: debts::Debts::default(),
             cache: cache::Cache::default(),
             clock: Hlc::default(),
-            writer: commit::WriterState::default(),
+            unpublished: BTreeMap::new(),
+            writer: writer::WriterState::default(),
             boot: gossip::Boot::default(),
             exchanged: false,
             log_lags: false,
@@ -263,7 +267,12 @@ impl Engine {
             .capabilities
             .iter()
             .map(|(volume, text)| LogEntry::Capability(CapabilityEntry { volume: *volume, text: text.clone() }));
-        facts.chain(self.writer.entry()).chain(capabilities).collect()
+        facts.chain(self.writer.entry()).chain(self.unpublished_entries()).chain(capabilities).collect()
+    }
+
+    /// Volumes with changes that only this node knows of yet.
+    pub fn unpublished(&self) -> impl Iterator<Item = VolumeId> {
+        self.unpublished.keys().copied()
     }
 
     /// This node's keys of a volume, if it has any.

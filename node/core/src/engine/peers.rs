@@ -147,6 +147,7 @@ impl Engine {
         self.topup_for(node);
         self.retry_gets(out);
         self.pay(node, out);
+        self.publish_soon();
     }
 
     fn peer_down(&mut self, node: NodeId, out: &mut Vec<Effect>) {
@@ -175,6 +176,7 @@ impl Engine {
             self.topup_for(node);
             self.retry_gets(out);
             self.pay(node, out);
+            self.publish_soon();
         }
     }
 

@@ -47,6 +47,8 @@ enum Slot {
 pub(super) enum Waiter {
     Command(OpId),
     Commit(VolumeId),
+    /// The commit that runs, for a block of an earlier one.
+    Thin(VolumeId),
     /// The next debt to this holder.
     Debt(NodeId),
     Nobody,
@@ -88,6 +90,12 @@ impl Engine {
     /// A block of a commit: new by construction, so nobody is asked whether it is there.
     pub(super) fn put_tree_block(&mut self, block: Block, copies: u8, volume: VolumeId, out: &mut Vec<Effect>) {
         self.start_put(Item::Block { block, claim: Claim::Replicas(copies) }, false, Waiter::Commit(volume), out);
+    }
+
+    /// A tree block that too few servers have.
+    pub(super) fn put_thin(&mut self, block: Block, volume: VolumeId, out: &mut Vec<Effect>) {
+        let claim = Claim::Replicas(self.facts.rules().copies);
+        self.start_put(Item::Block { block, claim }, true, Waiter::Thin(volume), out);
     }
 
     /// A head, durable in this node's log already; its holders are those of the volume's id.
@@ -165,7 +173,7 @@ impl Engine {
     }
 
     /// As its card says.
-    fn has_room(&self, node: NodeId) -> bool {
+    pub(super) fn has_room(&self, node: NodeId) -> bool {
         let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
         card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
     }
@@ -262,11 +270,16 @@ impl Engine {
             self.topup.note(block.id(), put.durable() < usize::from(put.wanted));
         }
         self.put_owes(&put, out);
-        match put.waiter {
-            Waiter::Command(op) => out.push(reply(op, Reply::PutBlock(outcome))),
-            Waiter::Commit(volume) => self.commit_part_done(volume, &outcome, out),
-            Waiter::Debt(to) => self.pay(to, out),
-            Waiter::Nobody => {}
+        match (put.waiter, put.item) {
+            (Waiter::Command(op), _) => out.push(reply(op, Reply::PutBlock(outcome))),
+            (Waiter::Commit(volume), Item::Block { block, .. }) => {
+                self.commit_block_put(volume, block.id(), outcome, out);
+            }
+            (Waiter::Commit(volume), Item::Fact(_)) => self.commit_head_put(volume, outcome, out),
+            (Waiter::Thin(volume), Item::Block { block, .. }) => self.thin_put(volume, block.id(), &outcome, out),
+            (Waiter::Thin(_), Item::Fact(_)) => debug_assert!(false, "only blocks are thin"),
+            (Waiter::Debt(to), _) => self.pay(to, out),
+            (Waiter::Nobody, _) => {}
         }
     }
 

@@ -43,6 +43,19 @@ impl Heads {
     }
 }
 
+/// Those of these heads that no other of them supersedes, ordered by commit id. Malformed ones do not count.
+pub fn standing(heads: impl IntoIterator<Item = Signed<Head>>) -> Vec<Signed<Head>> {
+    let mut standing = Heads::default();
+    for head in heads {
+        if let Ok(commit) = CommitView::of_head(head.value())
+            && !standing.supersede(head.value(), &commit)
+        {
+            standing.insert(&head, commit);
+        }
+    }
+    standing.iter().map(|(_, head)| head.clone()).collect()
+}
+
 /// A strict partial order, so what is left does not depend on the order of arrival. A head of an ended epoch supersedes
 /// nothing of a later one: whoever still holds the old key must not be able to hide what was written since.
 fn supersedes(new: (&Head, &CommitView), old: (&Head, &CommitView)) -> bool {

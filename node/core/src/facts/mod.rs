@@ -27,6 +27,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 
 pub use fsdfs_proto::identity::GateRefusal;
+pub use heads::standing;
 
 /// All facts of one pool that this node knows.
 #[derive(Clone, Debug)]

@@ -1,0 +1,76 @@
+//! The incarnation under which this node writes, and its sequence numbers.
+//!
+//! A number is used once: it is logged before the head that bears it is shown to anyone. After a start, and when the disk may
+//! be an old image of itself, an incarnation goes on only if nobody saw more of it than it remembers.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::Writer;
+use fsdfs_proto::record::{LogEntry, Own};
+use fsdfs_proto::signed::Signed;
+
+use super::{Engine, look};
+use crate::facts::FactSet;
+
+/// The incarnation under which this node writes.
+#[derive(Default)]
+pub(super) struct WriterState {
+    /// Its last number.
+    pub own: Option<Own>,
+    /// From the logs, in no order: the greatest number of each incarnation.
+    recalled: BTreeMap<Writer, u64>,
+    /// No majority has confirmed the last sequence number since the start.
+    unconfirmed: bool,
+}
+
+impl WriterState {
+    pub fn entry(&self) -> Option<LogEntry> {
+        self.own.map(LogEntry::Own)
+    }
+}
+
+impl Engine {
+    pub(super) fn recall_writer(&mut self, own: Own) {
+        let seq = self.writer.recalled.entry(own.writer).or_default();
+        *seq = own.seq.max(*seq);
+    }
+
+    pub(super) fn writer_starts(&mut self, doubtful: bool) {
+        self.writer.unconfirmed = true;
+        let longest = std::mem::take(&mut self.writer.recalled).into_iter().max_by_key(|(_, seq)| *seq);
+        self.writer.own = longest.filter(|_| !doubtful).map(|(writer, seq)| Own { writer, seq });
+    }
+
+    /// After a start, an incarnation goes on only if everything that was ever confirmed to it was heard of, and nobody saw a
+    /// number it does not remember.
+    pub(super) fn confirm_writer(&mut self, heard: look::Heard) {
+        let Some(own) = self.writer.own else { return };
+        let seen = self.seq_seen(own.writer);
+        if seen > own.seq || (self.writer.unconfirmed && !heard.own_past) {
+            self.writer.own = None;
+        }
+        self.writer.unconfirmed = false;
+    }
+
+    fn seq_seen(&self, writer: Writer) -> u64 {
+        let volumes = self.facts.volumes();
+        let heads = volumes.iter().flat_map(|volume| self.heads(*volume));
+        let seen = heads.flat_map(|head| FactSet::seen_of(&head));
+        seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
+    }
+
+    pub(super) fn next_dot(&mut self) -> Own {
+        let rng = &mut self.rng;
+        let last = self.writer.own.get_or_insert_with(|| Own { writer: Writer(rng.u64(..).to_be_bytes()), seq: 0 });
+        Own { writer: last.writer, seq: last.seq + 1 }
+    }
+
+    /// The dot that this commit uses up; none for a merge.
+    pub(super) fn own_seq_in(&self, head: &Signed<Head>) -> Option<Own> {
+        let last = self.writer.own?;
+        let seen = FactSet::seen_of(head);
+        let (writer, seq) = *seen.iter().find(|(writer, _)| *writer == last.writer)?;
+        (seq == last.seq + 1).then_some(Own { writer, seq })
+    }
+}
