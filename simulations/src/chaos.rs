@@ -38,6 +38,7 @@ enum Act {
     Fault,
     Sweep,
     Heal,
+    LoseWriter,
     Restart(MachineId),
     Thaw(MachineId),
     DiskWorks(MachineId, usize),
@@ -105,7 +106,12 @@ impl Chaos {
             Act::Heal => {
                 self.cut = false;
                 world.heal();
+                // Now who was cut off tells what it wrote, or does not live to do so.
+                if self.rng.bool() {
+                    self.later(world, Act::LoseWriter, 0, S);
+                }
             }
+            Act::LoseWriter => self.lose_writer(world),
             Act::Restart(id) => world.restart(id),
             Act::Thaw(id) => world.thaw(id),
             Act::DiskWorks(id, slot) => world.set_disk_fails(id, slot, false),
@@ -197,8 +203,10 @@ impl Chaos {
         if std::mem::replace(&mut self.cut, true) {
             return;
         }
-        let parts = self.rng.u8(2..=3);
-        let part: Vec<u8> = world.machines.iter().map(|_| self.rng.u8(0..parts)).collect();
+        let alone = self.rng.u8(..) < 85;
+        let (parts, one) = (self.rng.u8(2..=3), self.rng.usize(0..world.machines.len()));
+        let mut part_of = |id| if alone { u8::from(id == one) } else { self.rng.u8(0..parts) };
+        let part: Vec<u8> = (0..world.machines.len()).map(&mut part_of).collect();
         world.partition(&part);
         let most = if self.rng.bool() { 8 * S } else { 80 * S };
         self.later(world, Act::Heal, S, most);
@@ -258,9 +266,15 @@ impl Chaos {
 
     fn lose(&mut self, world: &mut World, id: MachineId) {
         // The founder's node is needed to introduce late joiners.
-        if id != 0 && self.gone < 2 && world.can_spare(id) {
+        if id != 0 && self.gone < 2 && world.can_be_lost(id) {
             self.gone += 1;
             world.lose(id);
+        }
+    }
+
+    fn lose_writer(&mut self, world: &mut World) {
+        if let Some(id) = self.rng.choice(world.thin_somewhere()) {
+            self.lose(world, id);
         }
     }
 
@@ -275,12 +289,18 @@ impl Chaos {
         }
     }
 
-    /// Its owner switches the copy off, when it has nothing that the pool needs.
+    /// Its owner does what the node says: switches the copy off, when it has nothing that the pool needs, and starts the
+    /// original again.
     fn end_twin(&mut self, world: &mut World) {
         let Some(twin) = self.twin else { return };
         if world.can_spare(twin) || world.at >= self.end + PATIENCE {
             self.twin = None;
             world.lose(twin);
+            let node = world.machines[twin].node;
+            let original = (0..world.machines.len()).find(|id| *id != twin && world.machines[*id].node == node);
+            if let Some(id) = original {
+                self.crash(world, id);
+            }
         } else if world.at >= self.end {
             world.run(1);
             self.end_twin(world);

@@ -82,12 +82,12 @@ impl Checks {
     pub fn job_ran(&mut self, at: Us, machine: MachineId, job: &Job, done: &JobDone) -> Option<Seen> {
         let checked = match (job, done) {
             (Job::Edit(job), JobDone::Edited { blocks, head: Some(head), outcomes }) => {
-                self.head_made(head);
+                self.head_made(machine, head);
                 self.history.edited(at, job, blocks, head, outcomes)
             }
             (Job::Edit(job), JobDone::Edited { head: None, .. }) => self.history.unchanged(job),
             (Job::Merge(job), JobDone::Merged { blocks, head }) => {
-                self.head_made(head);
+                self.head_made(machine, head);
                 self.history.merged_to(at, job, blocks, head)
             }
             (Job::Look(job), JobDone::Looked(_)) => return Some(seen_of(&job.heads)),
@@ -100,9 +100,9 @@ impl Checks {
         None
     }
 
-    fn head_made(&mut self, head: &fsdfs_proto::signed::Signed<fsdfs_proto::identity::Head>) {
+    fn head_made(&mut self, on: MachineId, head: &fsdfs_proto::signed::Signed<fsdfs_proto::identity::Head>) {
         let commit: BlockId = commit_of(head);
-        self.promises.head_made(Fact::from(head.clone()).raw(), commit);
+        self.promises.head_made(on, Fact::from(head.clone()).raw(), commit);
     }
 }
 

@@ -36,6 +36,12 @@ impl World {
             return Some("not all are connected to all".into());
         }
         let alive: Vec<MachineId> = (0..self.machines.len()).filter(|id| !self.machines[*id].gone).collect();
+        let keeps = |id: &&MachineId| {
+            self.machines[**id].process.as_ref().is_some_and(|process| process.engine.unpublished().next().is_some())
+        };
+        if let Some(id) = alive.iter().find(keeps) {
+            return Some(format!("node {id} keeps its changes to itself"));
+        }
         let first = *alive.first()?;
         let (facts, map, heads) = self.knows(first)?;
         for id in &alive {

@@ -15,7 +15,7 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Claim;
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::{CommitView, Dot, LinkClass, Seen, VolumeKeys, header};
+use fsdfs_proto::volume::{CommitView, Dot, Kind, LinkClass, Seen, VolumeKeys, header};
 
 use crate::queue::Us;
 
@@ -139,6 +139,12 @@ impl History {
             }
         }
         found
+    }
+
+    /// Every folder's block that a head needs.
+    pub fn folders_of(&self, commit: BlockId) -> Vec<BlockId> {
+        let kind = |id: &BlockId| header(self.block(*id)?.bytes()).ok().map(|header| header.kind);
+        self.tree_of(commit).into_keys().filter(|id| kind(id) == Some(Kind::Directory)).collect()
     }
 
     /// Any block that ever existed.

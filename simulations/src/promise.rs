@@ -33,6 +33,12 @@ pub struct Promises {
     calm: Seen,
     /// Commands under way.
     begun: BTreeMap<OpId, Begun>,
+    /// Writes that one machine confirmed, and no other.
+    pub(crate) alone: BTreeMap<Number, MachineId>,
+    /// Where each head was made.
+    pub(crate) made_on: BTreeMap<BlockId, MachineId>,
+    /// Heads whose folders have been on two machines.
+    pub(crate) thick: BTreeSet<BlockId>,
     /// Which head a log entry is.
     heads: BTreeMap<Vec<u8>, BlockId>,
     /// Heads in each home log, and how far it was read.
@@ -49,8 +55,15 @@ struct Begun {
 
 impl Promises {
     /// A job made this head.
-    pub fn head_made(&mut self, fact: RawFact, commit: BlockId) {
+    pub fn head_made(&mut self, on: MachineId, fact: RawFact, commit: BlockId) {
+        self.made_on.entry(commit).or_insert(on);
         self.heads.insert(encode(&LogEntry::Fact(fact)), commit);
+    }
+
+    /// Heads made on this machine whose folders have never been on another one.
+    pub(crate) fn thin_of(&self, machine: MachineId) -> BTreeSet<BlockId> {
+        let here = self.made_on.iter().filter(|(head, on)| **on == machine && !self.thick.contains(head));
+        here.map(|(head, _)| *head).collect()
     }
 
     /// Connections, processes or the network change.
@@ -105,6 +118,9 @@ impl World {
         let states = self.states_logged(machine);
         if number != 0 && !self.checks.history.vanished(number) {
             self.checks.promises.acked.insert(number);
+            if copies.servers == [self.machines[machine].node] {
+                self.checks.promises.alone.insert(number, machine);
+            }
             self.head_is_durable(machine, since, number, &copies);
             self.tree_is_durable(since, number, &states, &copies);
         }
@@ -226,7 +242,11 @@ impl World {
         let promises = &mut self.checks.promises;
         let (read, commits) = promises.logged.entry(machine).or_default();
         let log = &self.machines[machine].store.home;
-        let fresh = log[*read..].iter().filter_map(|entry| promises.heads.get(&encode(entry)).copied());
+        let fact = |entry: &LogEntry| match entry {
+            LogEntry::Unpublished(own) => encode(&LogEntry::Fact(own.head.clone())),
+            other => encode(other),
+        };
+        let fresh = log[*read..].iter().filter_map(|entry| promises.heads.get(&fact(entry)).copied());
         commits.extend(fresh);
         *read = log.len();
         let history = &self.checks.history;

@@ -73,6 +73,7 @@ impl World {
         self.crash(id);
         self.trace.note(self.at, &("lose", id), || format!("node {id} is gone for good"));
         self.machines[id].gone = true;
+        self.forget_what_was_here_only(id);
         self.checks.promises.disks_changed(self.at, id);
     }
 
