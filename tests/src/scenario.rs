@@ -97,9 +97,10 @@ pub fn friends_join_later(program: Program, scale: Scale) -> Result<String> {
     cluster.join()?;
     cluster.join()?;
     let begun = Instant::now();
-    wait_for(PATIENCE, "three copies of the folder", || copies_are(&cluster.nodes[0], "/alone", 3))?;
-    cluster.nodes[0]
-        .wait("top-up to end", |status| status["topup"]["running"] == false && status["topup"]["sent"] != 0)?;
+    wait_for(PATIENCE, "three copies of the folder's own block", || copies_are(&cluster.nodes[0], "/alone", 3))?;
+    cluster.nodes[0].wait("every block to have its copies", |status| {
+        status["topup"]["pending"] == 0 && status["topup"]["sent"] != 0
+    })?;
     let took = begun.elapsed();
     cluster.nodes[0].kill()?;
     cluster.nodes[1].kill()?;
