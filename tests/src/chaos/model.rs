@@ -377,3 +377,80 @@ fn moved(place: &str, from: &str, to: &str) -> Option<String> {
     let below = place.strip_prefix(from)?;
     (below.is_empty() || below.starts_with('/')).then(|| format!("{to}{below}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model in which node 0 stored one write at a name.
+    fn with_one(path: &str) -> (Model, Token) {
+        let mut model = Model::new(1);
+        let token = put(&mut model, 0, path, End::Acknowledged(3));
+        (model, token)
+    }
+
+    fn put(model: &mut Model, node: usize, path: &str, end: End) -> Token {
+        let change = model.begin_put(node, path, 16);
+        model.end(&change, end);
+        change.token.expect("a put writes")
+    }
+
+    #[test]
+    fn what_was_acknowledged_must_be_there_until_something_may_have_taken_it() {
+        let (mut model, token) = with_one("/d/f");
+        assert_eq!(model.settle(&[("/d/f".into(), token)], 2), Vec::<String>::new());
+        assert!(model.settle(&[], 2)[0].contains("is lost"));
+
+        let (mut model, _) = with_one("/d/f");
+        let newer = put(&mut model, 1, "/d/f", End::Unknown);
+        assert_eq!(model.settle(&[("/d/f (conflict 1 now)".into(), newer)], 2), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_node_replaced_knowing_it_must_not_come_back() {
+        let (mut model, old) = with_one("/d/f");
+        let new = put(&mut model, 0, "/d/f", End::Acknowledged(2));
+        let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
+        assert!(model.settle(&both, 2)[0].contains("is back"));
+
+        let (mut model, old) = with_one("/d/f");
+        // Node 1 never saw the old one: both may stand.
+        let new = put(&mut model, 1, "/d/f", End::Acknowledged(2));
+        let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
+        assert_eq!(model.settle(&both, 2), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_node_shows_no_less_than_it_knows() {
+        let (mut model, old) = with_one("/d/f");
+        let least = model.begin_read(0, "/d/f");
+        assert!(model.end_read(0, "/d/f", least, None).is_err());
+        assert!(
+            model.end_read(1, "/d/f", model.begin_read(1, "/d/f"), None).is_ok(),
+            "the other may not have heard of it"
+        );
+        let new = put(&mut model, 0, "/d/f", End::Acknowledged(2));
+        let least = model.begin_read(0, "/d/f");
+        assert!(model.end_read(0, "/d/f", least, Some(old)).is_err());
+        assert!(model.end_read(0, "/d/f", least, Some(new)).is_ok());
+        assert!(model.end_read(0, "/d/g", None, Some(new)).is_err(), "never stored there");
+    }
+
+    #[test]
+    fn a_folder_takes_its_content_along() {
+        let (mut model, token) = with_one("/d/f");
+        let change = model.begin_move(0, "/d", "/e");
+        model.end(&change, End::Acknowledged(3));
+        assert!(model.settle(&[("/d/f".into(), token)], 2)[0].contains("is lost"), "node 0 knew it and moved it");
+    }
+
+    #[test]
+    fn shared_names_are_not_emptied_by_writes() {
+        let mut model = Model::new(1);
+        model.share("/s");
+        let (one, other) = (model.begin_put(0, "/s", 16), model.begin_put(1, "/s", 16));
+        model.end(&one, End::Acknowledged(3));
+        model.end(&other, End::Acknowledged(3));
+        assert!(model.settle(&[], 2)[0].contains("nothing is left"));
+    }
+}
