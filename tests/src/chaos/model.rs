@@ -232,6 +232,9 @@ impl Model {
 
     fn end_move(&mut self, change: &Change, end: End) {
         let Some((from, to)) = &change.moves else { return };
+        if end != End::Refused {
+            self.may_move(from, to);
+        }
         for (token, item) in &mut self.items {
             let new: Vec<String> = item.places.iter().filter_map(|place| moved(place, from, to)).collect();
             if new.is_empty() {
@@ -256,6 +259,14 @@ impl Model {
                 self.ever.entry(place.clone()).or_default().insert(*token, item.len);
                 item.places.insert(place);
             }
+        }
+    }
+
+    /// A node that has not heard of a newer move takes along what stood there before it.
+    fn may_move(&mut self, from: &str, to: &str) {
+        let below = self.ever.iter().filter_map(|(path, writes)| Some((moved(path, from, to)?, writes.clone())));
+        for (place, writes) in below.collect::<Vec<_>>() {
+            self.ever.entry(place).or_default().extend(writes);
         }
     }
 
