@@ -5,6 +5,7 @@ mod start;
 
 use std::path::PathBuf;
 
+use fsdfs_core::seam::Refusal;
 use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PoolId};
 use tokio::signal::unix::{SignalKind, signal};
@@ -95,8 +96,13 @@ pub(crate) async fn pool_is_empty(client: &Client) -> Result<Result<(), String>,
     if members > 1 {
         return Ok(Err(format!("it has {} other members", members - 1)));
     }
-    let (entries, _, _) = client.list(client.pool_volume(), Vec::new(), None, 1).await?;
-    Ok(if entries.is_empty() { Ok(()) } else { Err("it holds files".into()) })
+    let is_empty = match client.list(client.pool_volume(), Vec::new(), None, 1).await {
+        Ok((entries, _, _)) => entries.is_empty(),
+        // Alone and without a head: nothing was ever written, be it for want of storage.
+        Err(ClientError::Refused(Refusal::NotYet)) => true,
+        Err(other) => return Err(other),
+    };
+    Ok(if is_empty { Ok(()) } else { Err("it holds files".into()) })
 }
 
 #[cfg(test)]

@@ -225,6 +225,21 @@ async fn a_sender_that_goes_away_stores_nothing() {
     node.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_storage_leaves_its_own_pool_for_another() {
+    let zoe = TestNode::found("zoe").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = Home::locate(Some(&folder.path().join("home"))).expect("named");
+    let setup = Setup { storage: Some(Vec::new()), ..setup("yan", &folder) };
+    home.lock().expect("free").found(&setup).expect("founded");
+    let mut yan = TestNode::up(home, folder).await;
+    yan.client.join(&zoe.invite().await).await.expect("nothing can have been stored there");
+    let ready = tokio::time::timeout(PATIENCE, yan.readies.recv()).await.expect("in time").expect("up again");
+    assert_eq!(ready.pool, zoe.ready.pool);
+    yan.stop().await;
+    zoe.stop().await;
+}
+
 fn pieces_then_error(
     pieces: impl futures::Stream<Item = Result<Bytes, std::io::Error>>,
 ) -> impl futures::Stream<Item = Result<Bytes, std::io::Error>> {
