@@ -41,6 +41,7 @@ enum Act {
     LoseWriter,
     Restart(MachineId),
     Thaw(MachineId),
+    Jump(MachineId, i64),
     DiskWorks(MachineId, usize),
     HomeWorks(MachineId),
     Room(MachineId),
@@ -114,6 +115,7 @@ impl Chaos {
             Act::LoseWriter => self.lose_writer(world),
             Act::Restart(id) => world.restart(id),
             Act::Thaw(id) => world.thaw(id),
+            Act::Jump(id, ms) => world.jump_clock(id, ms),
             Act::DiskWorks(id, slot) => world.set_disk_fails(id, slot, false),
             Act::HomeWorks(id) => world.set_home_fails(id, false),
             Act::Room(id) => world.set_quota(id, u64::MAX),
@@ -311,7 +313,13 @@ impl Chaos {
 
     fn jump(&mut self, world: &mut World, id: MachineId) {
         let most: i64 = if self.rng.bool() { 120_000 } else { 3_600_000 };
-        world.jump_clock(id, self.rng.i64(-most..=most));
+        let jump = Act::Jump(id, self.rng.i64(-most..=most));
+        // It matters while something is under way.
+        for _ in 0..if world.machines[id].runs() { 4 } else { 0 } {
+            let path = self.file();
+            world.begin(id, Wish::Read { path });
+        }
+        self.later(world, jump, 5 * MS, 300 * MS);
     }
 
     fn fill(&mut self, world: &mut World, id: MachineId) {

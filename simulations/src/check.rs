@@ -15,7 +15,7 @@ use crate::queue::{MS, S, Us};
 use crate::world::{MachineId, World};
 
 /// An answer comes within this time, or its node has crashed. Time during which the node was frozen does not count.
-const ANSWER_WITHIN: Us = 60 * S;
+const ANSWER_WITHIN: Us = 20 * S;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::seam::{DiskRequest, Input, Why};
 use fsdfs_proto::identity::Cert;
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::RequestId;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::Seen;
 
@@ -52,12 +53,17 @@ pub struct Machine {
     pub process: Option<Process>,
 }
 
+/// Blocks, and the last renewal of the lease of each; none if there was no such record.
+pub type Leases = Vec<(BlockId, Option<u64>)>;
+
 /// A running node. Dropping it is the crash.
 pub struct Process {
     /// Its decisions.
     pub engine: Engine,
     /// When it is to be called next.
     pub wake: Option<Us>,
+    /// Renewals it was asked for and has not answered, with the last renewal of each lease before.
+    pub leases: BTreeMap<(NodeId, RequestId), Leases>,
     /// Consecutive calls without progress of the monotonic clock.
     pub spins: u32,
     /// Its connections, by peer.
@@ -130,6 +136,6 @@ impl Process {
     /// A process that has just started.
     pub fn new(engine: Engine) -> Self {
         let (peers, pending) = (BTreeMap::new(), BTreeMap::new());
-        Self { engine, wake: None, spins: 0, peers, pending, requests: 0, writer_free: 0 }
+        Self { engine, wake: None, leases: BTreeMap::new(), spins: 0, peers, pending, requests: 0, writer_free: 0 }
     }
 }

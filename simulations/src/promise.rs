@@ -11,6 +11,7 @@ use fsdfs_core::seam::{Copies, EditReply, GetOutcome, LookReply, OpId, PutOutcom
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::identity::RawFact;
 use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::{Have, HaveReply, Possession};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::Seen;
 
@@ -206,6 +207,35 @@ impl World {
         }
     }
 
+    /// A peer asks a node to keep blocks for longer.
+    pub(crate) fn lease_asked(&mut self, machine: MachineId, from: NodeId, have: &Have) {
+        let here = &mut self.machines[machine];
+        let Some(process) = here.process.as_mut().filter(|_| have.renew) else { return };
+        let before = have.ids.iter().map(|id| (*id, here.store.renewal(*id))).collect();
+        process.leases.insert((from, have.request), before);
+    }
+
+    /// It says which ones it has: these leases are durably renewed.
+    pub(crate) fn lease_answered(&mut self, machine: MachineId, to: NodeId, reply: &HaveReply) {
+        let here = &mut self.machines[machine];
+        let asked = here.process.as_mut().and_then(|process| process.leases.remove(&(to, reply.request)));
+        let store = &here.store;
+        let is_wrong = |id: BlockId, before: Option<u64>, answer: Possession| match answer {
+            Possession::Yes if store.renewal(id).is_some_and(|now| Some(now) == before) => {
+                Some("says that it has a block and did not renew its lease")
+            }
+            Possession::No if before.is_some() && store.could_read(id) => {
+                Some("says that it lacks a block, and has it")
+            }
+            _ => None,
+        };
+        let answers = asked.into_iter().flatten().zip(&reply.answers);
+        let wrong = answers.filter_map(|((id, before), answer)| Some((id, is_wrong(id, before, *answer)?))).next();
+        if let Some((id, what)) = wrong {
+            self.checks.fail(self.at, "promise", format!("node {machine} {what}: {}", id.short()));
+        }
+    }
+
     /// Bytes were read: some write wrote exactly them.
     pub(crate) fn promise_bytes(&mut self, bytes: &[u8]) -> Number {
         self.checks.writer_of(bytes).unwrap_or_else(|| {
@@ -246,7 +276,8 @@ impl World {
             LogEntry::Unpublished(own) => encode(&LogEntry::Fact(own.head.clone())),
             other => encode(other),
         };
-        let fresh = log[*read..].iter().filter_map(|entry| promises.heads.get(&fact(entry)).copied());
+        let fresh =
+            log.get(*read..).unwrap_or_default().iter().filter_map(|entry| promises.heads.get(&fact(entry)).copied());
         commits.extend(fresh);
         *read = log.len();
         let history = &self.checks.history;

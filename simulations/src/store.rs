@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fsdfs_core::planted::{self, Bug};
 use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
@@ -21,6 +22,8 @@ pub struct Store {
     pub disks: Vec<Disk>,
     /// The home folder's file system takes no writes.
     pub home_fails: bool,
+    /// Renewals so far.
+    pub(crate) renewed: u64,
 }
 
 /// One storage folder.
@@ -51,6 +54,8 @@ pub struct Record {
     pub block: Block,
     /// What the holder knows of it.
     pub info: RecordInfo,
+    /// When its lease was renewed last, counted in [`Store::renewed`].
+    pub renewal: u64,
     /// A bit has rotted; the next read will notice.
     pub damaged: bool,
 }
@@ -92,6 +97,16 @@ impl Store {
         self.disks.iter().any(|disk| disk.records.get(&id).is_some_and(|record| !record.damaged))
     }
 
+    /// Whether a disk that works has a record of it.
+    pub fn could_read(&self, id: BlockId) -> bool {
+        self.disks.iter().any(|disk| !disk.fails && disk.records.contains_key(&id))
+    }
+
+    /// The last renewal of a block's lease, or its writing; none if there is no such record.
+    pub fn renewal(&self, id: BlockId) -> Option<u64> {
+        self.disks.iter().filter_map(|disk| disk.records.get(&id)).map(|record| record.renewal).max()
+    }
+
     /// Whether a block of this length would find a place.
     pub fn has_room(&self, len: u64) -> bool {
         self.disks.iter().any(|disk| disk.has_room(len))
@@ -114,6 +129,13 @@ impl Store {
             }
             DiskRequest::List { after, max } => DiskDone::List(self.list(after, max)),
             DiskRequest::Log { entries } => DiskDone::Logged(self.append(&entries)),
+        }
+    }
+
+    /// What each log got last was not durable after all.
+    pub fn forget_last(&mut self) {
+        for log in self.disks.iter_mut().map(|disk| &mut disk.log).chain([&mut self.home]) {
+            log.truncate(log.len().saturating_sub(4));
         }
     }
 
@@ -143,7 +165,7 @@ impl Store {
         let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
         let id = block.id();
         let info = RecordInfo { id, len, claims: vec![claim], first_seen, renewed: wall, charged_to };
-        target.records.insert(id, Record { block: block.clone(), info, damaged: false });
+        target.records.insert(id, Record { block: block.clone(), info, renewal: self.renewed, damaged: false });
         WriteDone::New
     }
 
@@ -152,6 +174,11 @@ impl Store {
         for disk in &mut self.disks {
             match disk.records.get(&id) {
                 Some(_) if disk.fails => worst = ReadDone::Failed,
+                Some(record) if record.damaged && planted::is(Bug::NoHashCheck) => {
+                    let mut bytes = record.block.bytes().to_vec();
+                    *bytes.last_mut().expect("no block is empty") ^= 1;
+                    return ReadDone::Found(Block::new(bytes.into()));
+                }
                 Some(record) if record.damaged => {
                     disk.records.remove(&id);
                     disk.set_aside += 1;
@@ -165,10 +192,12 @@ impl Store {
     }
 
     fn have(&mut self, id: BlockId, renew: Option<Claim>, wall: u64) -> Possession {
+        self.renewed += u64::from(renew.is_some());
         let mut found = self.disks.iter_mut().filter(|disk| !disk.fails).filter_map(|disk| disk.records.get_mut(&id));
         let Some(record) = found.next() else { return Possession::No };
         if let Some(claim) = renew {
             record.info.renewed = wall;
+            record.renewal = self.renewed;
             if let Err(place) = record.info.claims.binary_search(&claim) {
                 record.info.claims.insert(place, claim);
             }

@@ -98,7 +98,7 @@ impl World {
             uplink: None,
             instance: Writer(self.random_bytes()),
         };
-        let store = Store { home, disks, home_fails: false };
+        let store = Store { home, disks, ..Store::default() };
         self.net.add_machine(site);
         self.machines.push(Machine { bootstrap, store, ..Machine::new(key, node, chain, profile, clock) });
         id

@@ -3,6 +3,7 @@
 use fsdfs_core::seam::{DiskRequest, Effect, Input, PeerEvent, Reply, Why};
 use fsdfs_core::tree::Job;
 use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::Message;
 
 use super::{Event, MachineId, World};
 use crate::describe;
@@ -29,6 +30,9 @@ impl World {
     }
 
     fn send(&mut self, machine: MachineId, to: NodeId, parcel: Parcel) {
+        if let Message::HaveReply(reply) = &parcel.message {
+            self.lease_answered(machine, to, reply);
+        }
         let Some(conn) = self.machines[machine].conn(to) else { return };
         let Some(side) = self.side_of(conn, machine) else { return };
         if let Some((trip, parcel)) = self.net.send(self.at, conn, side, parcel) {

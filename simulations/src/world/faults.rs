@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use fsdfs_core::engine::Engine;
 use fsdfs_core::placement::View;
+use fsdfs_core::planted::{self, Bug};
 use fsdfs_core::seam::{DiskDone, DiskRequest, Input, Why};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::record::LogEntry;
@@ -43,6 +44,9 @@ impl World {
         self.machines[id].inbox.clear();
         self.machines[id].frozen = false;
         self.finish_some(id, process.pending.into_values().map(|(request, _)| request));
+        if planted::is(Bug::ForgetAppended) {
+            self.machines[id].store.forget_last();
+        }
         self.hang_up(id, process.peers.into_values());
         self.checks.promises.disturbed(at);
         self.tasks_of_crashed(id);

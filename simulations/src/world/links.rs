@@ -4,6 +4,7 @@ use fsdfs_core::seam::Payload;
 use fsdfs_core::seam::{Input, PeerEvent};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::Message;
 
 use super::{Event, MachineId, World};
 use crate::net::{ConnId, Parcel, Trip};
@@ -39,6 +40,9 @@ impl World {
         let Some([from, to]) = self.open_at(conn, 1 - side) else { return };
         let from = self.machines[from].node;
         let payload = parcel.block.map_or(Payload::None, Payload::Block);
+        if let Message::Have(have) = &parcel.message {
+            self.lease_asked(to, from, have);
+        }
         self.input(to, Input::Message { from, message: parcel.message, payload });
     }
 

@@ -12,6 +12,7 @@ use super::peers::Purpose;
 use super::timers::Timer;
 use super::{Engine, Reason, disk, reply};
 use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS};
+use crate::planted::{self, Bug};
 use crate::seam::{DiskRequest, Effect, GetOutcome, OpId, Payload, ReadDone, Reply};
 
 /// A read under way; all who want the block share it.
@@ -176,7 +177,9 @@ impl Engine {
     ) {
         let now = self.now.mono;
         match payload {
-            Payload::Block(block) if block.id() == id => return self.found(id, &block, out),
+            Payload::Block(block) if block.id() == id || planted::is(Bug::NoHashCheck) => {
+                return self.found(id, &block, out);
+            }
             Payload::Wrong | Payload::Block(_) => self.wrong_block(from, id, out),
             Payload::None => {}
         }
@@ -212,6 +215,12 @@ impl Engine {
 
     fn found(&mut self, id: BlockId, block: &Block, out: &mut Vec<Effect>) {
         let Some(get) = self.gets.remove(&id) else { return };
+        if planted::is(Bug::MajorityRead) && !self.majority_is_there(id) {
+            for waiter in get.waiters {
+                self.give(waiter, GetOutcome::NotFound { away: Vec::new() }, id, out);
+            }
+            return;
+        }
         if get.own == Own::Damaged {
             let (claim, first_seen, charged_to) = (Claim::Replicas(self.facts.rules().copies), self.now.wall, self.me);
             let request = DiskRequest::Write { block: block.clone(), claim, first_seen, charged_to, disk: None };
@@ -220,6 +229,12 @@ impl Engine {
         for waiter in get.waiters {
             self.give(waiter, GetOutcome::Found(block.clone()), id, out);
         }
+    }
+
+    /// For a planted bug.
+    fn majority_is_there(&self, id: BlockId) -> bool {
+        let wanted = self.view.holders(id, self.facts.rules().copies);
+        2 * wanted.iter().filter(|holder| self.usable(holder.node)).count() > wanted.len()
     }
 
     fn give(&mut self, waiter: Waiter, outcome: GetOutcome, id: BlockId, out: &mut Vec<Effect>) {

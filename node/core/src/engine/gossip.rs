@@ -213,7 +213,7 @@ impl Engine {
     pub(super) fn quiet_ms(&self, node: NodeId) -> Option<u64> {
         let beat = self.presence.0.get(&node).map(|(_, at)| *at);
         let direct = self.peers.get(&node).map(|peer| peer.heard).filter(|heard| *heard > 0);
-        beat.max(direct).map(|at| self.now.mono - at)
+        beat.max(direct).map(|at| self.now.mono.saturating_sub(at))
     }
 
     fn digests_now(&self) -> Digests {

@@ -121,6 +121,9 @@ pub struct Engine {
 
     clock: Hlc,
     unpublished: BTreeMap<VolumeId, publish::Unpublished>,
+    /// Heads of the last look: for a planted bug.
+    #[cfg(feature = "planted")]
+    looked: BTreeMap<VolumeId, Vec<Signed<fsdfs_proto::identity::Head>>>,
     writer: writer::WriterState,
     boot: gossip::Boot,
     /// Facts were exchanged with a member since the start.
@@ -216,6 +219,8 @@ impl Engine {
             cache: cache::Cache::default(),
             clock: Hlc::default(),
             unpublished: BTreeMap::new(),
+            #[cfg(feature = "planted")]
+            looked: BTreeMap::new(),
             writer: writer::WriterState::default(),
             boot: gossip::Boot::default(),
             exchanged: false,

@@ -14,7 +14,8 @@ use super::Engine;
 use super::timers::Timer;
 use crate::facts::Standing;
 use crate::limits::{DIAL_COURTESY_MS, DIAL_MS_MAX, DIAL_MS_MIN, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS};
-use crate::seam::{Effect, PeerEvent};
+use crate::planted::{self, Bug};
+use crate::seam::{Effect, Now, PeerEvent};
 
 /// A node this one is, was, or wants to be connected to.
 #[derive(Debug, Default)]
@@ -72,7 +73,8 @@ impl Engine {
     }
 
     pub(super) fn up_peers(&self) -> Vec<NodeId> {
-        self.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node).collect()
+        let up = self.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node);
+        if planted::is(Bug::HashOrder) { hash_order(up) } else { up.collect() }
     }
 
     /// Asks a peer; the answer, or its loss, finds its way by `purpose`.
@@ -86,10 +88,10 @@ impl Engine {
     ) {
         self.last_request += 1;
         let request = self.last_request;
-        self.asked.insert(request, Asked { to, at: self.now.mono, purpose });
+        self.asked.insert(request, Asked { to, at: quiet_clock(self.now), purpose });
         let peer = self.peers.entry(to).or_default();
         peer.owed += 1;
-        peer.owes_since.get_or_insert(self.now.mono);
+        peer.owes_since.get_or_insert(quiet_clock(self.now));
         self.timers.set(self.now.mono + PEER_TICK_MS, Timer::Peer(to));
         out.push(Effect::Send { to, message: message(request), block });
     }
@@ -103,7 +105,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.owed = peer.owed.saturating_sub(1);
             // What is still owed starts to count anew: the peer does make progress.
-            peer.owes_since = (peer.owed > 0).then_some(self.now.mono);
+            peer.owes_since = (peer.owed > 0).then_some(quiet_clock(self.now));
         }
         Some(asked.purpose)
     }
@@ -169,7 +171,7 @@ impl Engine {
 
     /// Something came from the peer, so it is there.
     pub(super) fn heard(&mut self, node: NodeId, out: &mut Vec<Effect>) {
-        let now = self.now.mono;
+        let now = quiet_clock(self.now);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.heard = now;
         if std::mem::take(&mut peer.silent) {
@@ -203,11 +205,12 @@ impl Engine {
     pub(super) fn peer_tick(&mut self, node: NodeId, out: &mut Vec<Effect>) {
         let now = self.now.mono;
         let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.up) else { return };
-        if peer.owed == 0 && !peer.silent {
+        if (peer.owed == 0 && !peer.silent) || planted::is(Bug::WaitForSilent) {
             return;
         }
         self.timers.set(now + PEER_TICK_MS, Timer::Peer(node));
-        let quiet = now - peer.heard.max(peer.owes_since.unwrap_or(0)).min(now);
+        let clock = quiet_clock(self.now);
+        let quiet = clock - peer.heard.max(peer.owes_since.unwrap_or(0)).min(clock);
         let pause = if peer.silent { SILENT_MS } else { PING_AFTER_MS };
         if quiet >= PING_AFTER_MS && peer.ping.is_none_or(|(_, at)| now - at >= pause) {
             self.ping(node, out);
@@ -229,7 +232,7 @@ impl Engine {
     }
 
     fn drop_stalled(&mut self, node: NodeId, out: &mut Vec<Effect>) {
-        let now = self.now.mono;
+        let now = quiet_clock(self.now);
         let moved = self.peers.get(&node).map_or(0, |peer| peer.moved);
         for (request, purpose) in self.questions(node, |asked| now - asked.at.max(moved).min(now) >= STALL_MS) {
             self.answered(node, request);
@@ -322,4 +325,14 @@ impl Engine {
         }
         out.push(Effect::Find { node, addrs });
     }
+}
+
+/// Silence is measured on the monotonic clock: the other may jump.
+fn quiet_clock(now: Now) -> u64 {
+    if planted::is(Bug::WallSilence) { now.wall } else { now.mono }
+}
+
+#[allow(clippy::disallowed_types, reason = "a planted bug")]
+fn hash_order(nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+    nodes.collect::<std::collections::HashSet<_>>().into_iter().collect()
 }

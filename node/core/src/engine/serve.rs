@@ -9,6 +9,7 @@ use fsdfs_proto::message::{
 use super::peers::Purpose;
 use super::{Engine, Reason, disk};
 use crate::facts::Standing;
+use crate::planted::{self, Bug};
 use crate::seam::{DiskRequest, Effect, Payload, ReadDone, WriteDone};
 use fsdfs_proto::identity::Role;
 
@@ -53,7 +54,7 @@ impl Engine {
 
     fn have(&mut self, from: NodeId, have: Have, out: &mut Vec<Effect>) {
         self.compare_maps(from, have.map, out);
-        let renew = have.renew.then_some(have.claim);
+        let renew = (have.renew && !planted::is(Bug::NoRenewal)).then_some(have.claim);
         let request = DiskRequest::Have { ids: have.ids, renew };
         out.push(disk(request, Reason::ServeHave { to: from, request: have.request }));
     }
@@ -65,6 +66,11 @@ impl Engine {
         answers: Vec<Possession>,
         out: &mut Vec<Effect>,
     ) {
+        let says = |answer| match answer {
+            Possession::NotYet if planted::is(Bug::NoneForNotYet) => Possession::No,
+            other => other,
+        };
+        let answers = answers.into_iter().map(says).collect();
         out.push(Effect::Send { to, message: Message::HaveReply(HaveReply { request, answers }), block: None });
     }
 
@@ -89,6 +95,9 @@ impl Engine {
                 let (claim, charged_to) = (store.claim, store.charged_to);
                 let write = DiskRequest::Write { block, claim, first_seen, charged_to, disk: disk_id };
                 out.push(disk(write, Reason::ServeStore { to: from, request }));
+                if planted::is(Bug::AckBeforeDurable) {
+                    self.serve_store(from, request, WriteDone::New, out);
+                }
             }
             _ => {
                 let reply = StoreReply { request, outcome: StoreOutcome::WrongBytes };

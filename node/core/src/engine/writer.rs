@@ -12,6 +12,7 @@ use fsdfs_proto::signed::Signed;
 
 use super::{Engine, look};
 use crate::facts::FactSet;
+use crate::planted::{self, Bug};
 
 /// The incarnation under which this node writes.
 #[derive(Default)]
@@ -39,6 +40,7 @@ impl Engine {
     pub(super) fn writer_starts(&mut self, doubtful: bool) {
         self.writer.unconfirmed = true;
         let longest = std::mem::take(&mut self.writer.recalled).into_iter().max_by_key(|(_, seq)| *seq);
+        let doubtful = doubtful && !planted::is(Bug::ReuseNumbers);
         self.writer.own = longest.filter(|_| !doubtful).map(|(writer, seq)| Own { writer, seq });
     }
 
@@ -47,7 +49,8 @@ impl Engine {
     pub(super) fn confirm_writer(&mut self, heard: look::Heard) {
         let Some(own) = self.writer.own else { return };
         let seen = self.seq_seen(own.writer);
-        if seen > own.seq || (self.writer.unconfirmed && !heard.own_past) {
+        let stale = seen > own.seq || (self.writer.unconfirmed && !heard.own_past);
+        if stale && !planted::is(Bug::ReuseNumbers) {
             self.writer.own = None;
         }
         self.writer.unconfirmed = false;

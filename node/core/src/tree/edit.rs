@@ -7,6 +7,7 @@ use super::dir::{Dir, Origin, Slot};
 use super::merge::State;
 use super::source::{Source, Step, Stop, each};
 use super::{Attrs, Edit, EditError, EditOutcome, File, Name};
+use crate::planted::{self, Bug};
 
 /// Permissions of a folder that was made without saying which.
 const FOLDER_MODE: u32 = 0o755;
@@ -185,7 +186,7 @@ impl<'a, 'b> Editor<'a, 'b> {
         match moved.dir {
             Some(mut sub) => {
                 sub.folder.births = vec![dot];
-                sub.folder.since = seen;
+                sub.folder.since = if planted::is(Bug::OldDots) { Seen::default() } else { seen };
                 slot.dir = Some(sub);
             }
             None => slot.versions = redotted(moved.versions, dot),
