@@ -7,20 +7,23 @@ use super::math::{ONE, scale};
 use super::sites::{Live, Sites};
 use super::targets::Targets;
 
-/// One replica of every block, in the unit of expected replicas.
-pub(super) const CERTAIN: u128 = 1 << 84;
+/// One replica of every block, in the unit of [`Load::expected`].
+pub const CERTAIN: u128 = 1 << 84;
 
-/// A server and the replicas of a block it expects, in units of 1/[`CERTAIN`].
-pub(super) struct Load {
+/// What a server is to expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Which server.
     pub node: NodeId,
-    weight: u64,
+    /// The sum of its disks.
+    pub weight: u64,
+    /// Replicas of a block that it gets on average, in units of 1/[`CERTAIN`]: from 0 to 1.
     pub expected: u128,
 }
 
 impl Capacity {
     pub(super) fn new(sites: &Sites, targets: &Targets, copies: u8) -> Self {
-        let mut loads = loads(sites, targets);
-        loads.sort_by_key(|load| load.node);
+        let loads = loads(sites, targets);
         let usable = loads.iter().filter_map(Load::usable).min().unwrap_or(0);
         let short = |wanted: usize, there: usize| u8::try_from(wanted.saturating_sub(there)).unwrap_or(u8::MAX);
         Self {
@@ -55,6 +58,7 @@ impl Load {
     }
 }
 
+/// In id order.
 pub(super) fn loads(sites: &Sites, targets: &Targets) -> Vec<Load> {
     let mut loads = Vec::with_capacity(sites.servers.len());
     for (site, target) in sites.sites.iter().zip(&targets.sites) {
@@ -71,5 +75,6 @@ pub(super) fn loads(sites: &Sites, targets: &Targets) -> Vec<Load> {
             loads.push(Load { node: id, weight, expected });
         }
     }
+    loads.sort_by_key(|load| load.node);
     loads
 }

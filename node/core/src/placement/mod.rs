@@ -3,7 +3,9 @@
 //! A pure function of block id, map and number of copies. Knows nothing of who is up, who has what, or how the map came about.
 
 mod capacity;
+mod change;
 mod math;
+mod moves;
 mod race;
 mod rush;
 mod share;
@@ -18,7 +20,10 @@ use std::sync::OnceLock;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::{disk_seed, site_seed};
 
+pub use capacity::{CERTAIN, Load};
+pub use change::{Change, Unfit};
 use math::Key;
+pub use moves::{Flow, Moves, Rule};
 use sites::{Arrival, Seeds, Sites};
 use targets::Targets;
 
@@ -147,6 +152,11 @@ impl View {
     /// What fits.
     pub fn capacity(&self, copies: u8) -> Capacity {
         Capacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX))
+    }
+
+    /// What every live server is to expect, in id order. Above [`CANDIDATES_MAX`] servers, and there only, it is an approximation.
+    pub fn loads(&self, copies: u8) -> Vec<Load> {
+        capacity::loads(&self.sites, self.targets(copies))
     }
 
     /// The servers among which this block's holders are chosen, if not all are.

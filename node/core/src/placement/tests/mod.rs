@@ -2,6 +2,7 @@
 
 mod examples;
 mod movement;
+mod plans;
 mod properties;
 mod shares;
 mod vectors;
@@ -11,8 +12,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::capacity::{CERTAIN, loads};
-use super::{Disk, Holder, Server, View};
+use super::{CERTAIN, Disk, Holder, Server, View};
 
 /// The id of the numbered server, disk or block of a test.
 fn numbered(kind: u8, number: u64) -> [u8; 32] {
@@ -59,6 +59,5 @@ fn nodes(holders: &[Holder]) -> Vec<NodeId> {
 
 /// Replicas of a block that each server expects, in id order.
 fn expected(view: &View, copies: u8) -> BTreeMap<NodeId, f64> {
-    let loads = loads(&view.sites, view.targets(copies));
-    loads.into_iter().map(|load| (load.node, load.expected as f64 / CERTAIN as f64)).collect()
+    view.loads(copies).into_iter().map(|load| (load.node, load.expected as f64 / CERTAIN as f64)).collect()
 }

@@ -1,0 +1,110 @@
+//! Maps that somebody thinks about: this one, with one thing changed.
+
+use fsdfs_proto::ids::{DiskId, NodeId};
+use fsdfs_proto::placement::position;
+
+use super::{Disk, Server, View};
+
+/// One change of a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A server joins, at a site that is new or there already.
+    Join(Server),
+    /// A server is gone and hands nothing over.
+    Leave(NodeId),
+    /// A site is gone with all its servers.
+    Burn(String),
+    /// A server gets another disk.
+    Mount(NodeId, Disk),
+    /// A server takes no blocks any more; it stays to hand over what it has.
+    Drain(NodeId),
+    /// A disk gets another weight; 0 drains it.
+    Weigh(DiskId, u32),
+}
+
+/// A change that does not fit the map. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No such server.
+    #[error("no server {} in the map", .0.short())]
+    NoServer(NodeId),
+    /// No server stands at this site.
+    #[error("no server at a site called {0:?}")]
+    NoSite(String),
+    /// No such disk.
+    #[error("no disk {} in the map", .0.short())]
+    NoDisk(DiskId),
+    /// A server of this id is in the map.
+    #[error("server {} is in the map already", .0.short())]
+    ServerTwice(NodeId),
+    /// A disk of this id is in the map, or comes twice in one change.
+    #[error("disk {} is in the map already", .0.short())]
+    DiskTwice(DiskId),
+}
+
+impl Server {
+    /// A server that nobody has yet, with one disk. The same name always gets the same ids.
+    pub fn imagined(name: &str, site: &str, weight: u32) -> Self {
+        let mut id = NodeId([0; 32]);
+        for (place, byte) in name.bytes().enumerate() {
+            id.0[place % 32] ^= byte;
+            id = NodeId(position(id));
+        }
+        let disk = position(NodeId(position(id)));
+        let (disk, _) = disk.split_first_chunk().expect("32 bytes begin with 16");
+        Self { id, site: site.into(), disks: vec![Disk { id: DiskId(*disk), weight }] }
+    }
+}
+
+impl View {
+    /// This map with one change. The view itself stays as it is.
+    pub fn with(&self, change: Change) -> Result<Self, Unfit> {
+        let mut servers = self.servers.clone();
+        match change {
+            Change::Join(server) => join(&mut servers, server)?,
+            Change::Leave(id) => drop(servers.remove(place_of(&servers, id)?)),
+            Change::Burn(site) => burn(&mut servers, site)?,
+            Change::Mount(id, disk) => mount(&mut servers, id, disk)?,
+            Change::Drain(id) => {
+                let server = place_of(&servers, id)?;
+                servers[server].disks.iter_mut().for_each(|disk| disk.weight = 0);
+            }
+            Change::Weigh(id, weight) => {
+                disks(&mut servers).find(|disk| disk.id == id).ok_or(Unfit::NoDisk(id))?.weight = weight;
+            }
+        }
+        Ok(Self::new(servers))
+    }
+}
+
+fn join(servers: &mut Vec<Server>, server: Server) -> Result<(), Unfit> {
+    if servers.iter().any(|other| other.id == server.id) {
+        return Err(Unfit::ServerTwice(server.id));
+    }
+    let (id, new) = (server.id, server.disks.clone());
+    servers.push(Server { disks: Vec::new(), ..server });
+    new.into_iter().try_for_each(|disk| mount(servers, id, disk))
+}
+
+fn burn(servers: &mut Vec<Server>, site: String) -> Result<(), Unfit> {
+    let all = servers.len();
+    servers.retain(|server| server.site != site);
+    if servers.len() < all { Ok(()) } else { Err(Unfit::NoSite(site)) }
+}
+
+fn mount(servers: &mut [Server], id: NodeId, disk: Disk) -> Result<(), Unfit> {
+    if disks(servers).any(|other| other.id == disk.id) {
+        return Err(Unfit::DiskTwice(disk.id));
+    }
+    let server = place_of(servers, id)?;
+    servers[server].disks.push(disk);
+    Ok(())
+}
+
+fn place_of(servers: &[Server], id: NodeId) -> Result<usize, Unfit> {
+    servers.iter().position(|server| server.id == id).ok_or(Unfit::NoServer(id))
+}
+
+fn disks(servers: &mut [Server]) -> impl Iterator<Item = &mut Disk> {
+    servers.iter_mut().flat_map(|server| &mut server.disks)
+}

@@ -1,0 +1,86 @@
+//! What goes where when one map becomes another.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::{BlockId, NodeId};
+
+use super::{Holder, View};
+
+/// A map and the number of copies wanted in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'a> {
+    /// The map.
+    pub view: &'a View,
+    /// N.
+    pub copies: u8,
+}
+
+/// What a change moves, in bytes of the blocks that were counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// By server of either map; servers that nothing concerns are left out.
+    pub servers: BTreeMap<NodeId, Flow>,
+    /// Copied from server to server.
+    pub copied: u64,
+    /// Of blocks none of whose holders is in the new map, counted once for each block: nobody can copy them.
+    pub lost: u64,
+}
+
+/// What a change means for one server, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow {
+    /// Comes in.
+    pub receives: u64,
+    /// Goes out, if all old holders of a block that are in the new map share the work of copying it. A drained server is one of them.
+    pub sends: u64,
+    /// Is wanted here no longer.
+    pub drops: u64,
+    /// Goes from one of its disks to another.
+    pub shifts: u64,
+}
+
+impl Moves {
+    /// What moves when `before` becomes `after` and every block lies where `before` wants it. `blocks`: ids and lengths in bytes.
+    pub fn between(before: Rule<'_>, after: Rule<'_>, blocks: impl IntoIterator<Item = (BlockId, u64)>) -> Self {
+        let mut moves = Self::default();
+        for (id, bytes) in blocks {
+            let (old, new) = (before.view.holders(id, before.copies), after.view.holders(id, after.copies));
+            let sources: Vec<NodeId> = nodes(&old).filter(|node| after.view.server(*node).is_some()).collect();
+            moves.count(&old, &new, &sources, bytes);
+        }
+        moves
+    }
+
+    fn count(&mut self, old: &[Holder], new: &[Holder], sources: &[NodeId], bytes: u64) {
+        if sources.is_empty() && !old.is_empty() {
+            self.lost += bytes;
+        }
+        for holder in old.iter().filter(|holder| nodes(new).all(|node| node != holder.node)) {
+            self.of(holder.node).drops += bytes;
+        }
+        for holder in new {
+            match old.iter().find(|other| other.node == holder.node) {
+                Some(same) if same.disk == holder.disk => {}
+                Some(_) => self.of(holder.node).shifts += bytes,
+                None => self.copy(holder.node, sources, bytes),
+            }
+        }
+    }
+
+    fn copy(&mut self, to: NodeId, sources: &[NodeId], bytes: u64) {
+        let Some(among) = u64::try_from(sources.len()).ok().filter(|count| *count > 0) else { return };
+        self.copied += bytes;
+        self.of(to).receives += bytes;
+        for (place, source) in (0..).zip(sources) {
+            self.of(*source).sends += bytes / among + u64::from(place < bytes % among);
+        }
+    }
+
+    fn of(&mut self, node: NodeId) -> &mut Flow {
+        self.servers.entry(node).or_default()
+    }
+}
+
+fn nodes(holders: &[Holder]) -> impl Iterator<Item = NodeId> {
+    holders.iter().map(|holder| holder.node)
+}
