@@ -15,7 +15,7 @@ use fsdfs_proto::volume::CommitView;
 
 use super::publish::{Unpublished, copies_in, entries_of};
 use super::timers::Timer;
-use super::{Engine, Reason, disk, get, jobs, look, reply};
+use super::{Engine, Reason, disk, get, look, reply};
 use crate::limits::{
     ALONE_MS, CLOCK_OFF_MS_MAX, EDITS_PER_COMMIT_MAX, EDITS_QUEUED_MAX, GROUP_COMMIT_MS, INLINE_PER_COMMIT_MAX,
     MERGE_AFTER_MS, WORKING_SET_MAX,
@@ -181,7 +181,7 @@ impl Engine {
     }
 
     fn commit_fetch(&mut self, volume: VolumeId, ids: &[BlockId], out: &mut Vec<Effect>) {
-        if let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) {
+        if let Some(running) = self.running(volume) {
             running.missing = ids.iter().copied().collect();
             for id in ids {
                 self.get(*id, get::Waiter::Commit(volume), out);
@@ -197,9 +197,9 @@ impl Engine {
             }
         };
         self.cache.put(&block);
-        let Some(running) = self.commits.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
+        let Some(running) = self.running(volume) else { return };
         let Some(job) = &mut running.job else { return };
-        jobs::give(job, block);
+        job.give([block]);
         if running.missing.remove(&id) && running.missing.is_empty() {
             out.push(Effect::Work { job: Box::new(job.clone()), why: Why(Reason::CommitJob(volume)) });
         }
@@ -218,8 +218,7 @@ impl Engine {
         running.outcomes = outcomes;
         let Some(head) = head else { return self.commit_unchanged(volume, out) };
         running.head = Some(head);
-        commits.recent =
-            running.job.take().map(|mut job| std::mem::take(jobs::blocks_of(&mut job))).unwrap_or_default();
+        commits.recent = running.job.take().map(|mut job| std::mem::take(job.blocks_mut())).unwrap_or_default();
         if commits.recent.len() > WORKING_SET_MAX {
             commits.recent.clear();
         }
@@ -249,7 +248,7 @@ impl Engine {
         self.commits.get_mut(&volume)?.running.as_mut()
     }
 
-    /// A block that the commit made is as durable as it gets for now.
+    /// A block that the commit made was put; on fewer servers than it takes, the head is not told.
     pub(super) fn commit_block_put(
         &mut self,
         volume: VolumeId,
@@ -263,11 +262,11 @@ impl Engine {
         {
             running.thin.insert(id);
         }
-        self.commit_head_put(volume, outcome, out);
+        self.commit_part_put(volume, outcome, out);
     }
 
-    /// So is its head.
-    pub(super) fn commit_head_put(&mut self, volume: VolumeId, outcome: PutOutcome, out: &mut Vec<Effect>) {
+    /// A block or head of the commit was put: it is as durable as that.
+    pub(super) fn commit_part_put(&mut self, volume: VolumeId, outcome: PutOutcome, out: &mut Vec<Effect>) {
         if let Some(running) = self.running(volume) {
             running.is_as_durable_as(outcome);
         }
@@ -295,11 +294,12 @@ impl Engine {
         let is_thin = self.is_thin(volume);
         let Some(running) = self.running(volume) else { return };
         let Some(head) = running.head.clone() else { return };
-        let mut entries = match is_thin {
+        let mut entries: Vec<LogEntry> = match is_thin {
             false => vec![LogEntry::Fact(Fact::from(head.clone()).raw())],
             true => entries_of(&head, &running.thin).collect(),
         };
-        if is_thin && self.unpublished.get(&volume).is_some_and(|own| own.head.id() == head.id()) {
+        let is_logged = self.unpublished.get(&volume).is_some_and(|own| own.head.id() == head.id());
+        if is_thin && is_logged {
             return self.commit_kept_here(volume, out);
         }
         if let Some(seq) = self.own_seq_in(&head) {
@@ -417,7 +417,7 @@ impl Engine {
     }
 
     /// Another member's head came: several are normal for a while, then somebody merges them.
-    pub(super) fn head_came(&mut self, head: &Signed<Head>, _out: &mut Vec<Effect>) {
+    pub(super) fn head_came(&mut self, head: &Signed<Head>) {
         if let Ok(commit) = CommitView::of(&head.value().commit) {
             self.saw_stamp(commit.extra.time);
         }

@@ -197,7 +197,7 @@ impl Engine {
                 self.presence.0.insert(beat.node, ((beat.boot, beat.counter), self.now.mono));
                 self.dial_soon(beat.node);
             }
-            Fact::Head(head) => self.head_came(head, out),
+            Fact::Head(head) => self.head_came(head),
             _ => {}
         }
     }

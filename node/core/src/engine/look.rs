@@ -11,7 +11,7 @@ use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::message::{FACTS_MAX, Heads, HeadsReply, Message};
 
 use super::peers::Purpose;
-use super::{Engine, Reason, get, jobs, reply};
+use super::{Engine, Reason, get, reply};
 use crate::seam::{Effect, GetOutcome, LookReply, OpId, Refusal, Reply, Why};
 use crate::tree::{Job, JobDone, Look, LookJob};
 
@@ -182,7 +182,7 @@ impl Engine {
         self.cache.put(&block);
         let Some(looking) = self.looks.get_mut(&look) else { return };
         let Some(job) = &mut looking.job else { return };
-        jobs::give(job, block);
+        job.give([block]);
         if looking.missing.remove(&id) && looking.missing.is_empty() {
             out.push(Effect::Work { job: Box::new(job.clone()), why: Why(Reason::LookJob(look)) });
         }

@@ -10,7 +10,6 @@ mod commit;
 mod debts;
 mod get;
 mod gossip;
-mod jobs;
 mod look;
 mod peers;
 mod publish;

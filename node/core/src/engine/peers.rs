@@ -73,8 +73,7 @@ impl Engine {
     }
 
     pub(super) fn up_peers(&self) -> Vec<NodeId> {
-        let up = self.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node);
-        if planted::is(Bug::HashOrder) { hash_order(up) } else { up.collect() }
+        planted::ordered(self.peers.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node))
     }
 
     /// Asks a peer; the answer, or its loss, finds its way by `purpose`.
@@ -330,9 +329,4 @@ impl Engine {
 /// Silence is measured on the monotonic clock: the other may jump.
 fn quiet_clock(now: Now) -> u64 {
     if planted::is(Bug::WallSilence) { now.wall } else { now.mono }
-}
-
-#[allow(clippy::disallowed_types, reason = "a planted bug")]
-fn hash_order(nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
-    nodes.collect::<std::collections::HashSet<_>>().into_iter().collect()
 }

@@ -283,7 +283,7 @@ impl Engine {
             (Waiter::Commit(volume), Item::Block { block, .. }) => {
                 self.commit_block_put(volume, block.id(), outcome, out);
             }
-            (Waiter::Commit(volume), Item::Fact(_)) => self.commit_head_put(volume, outcome, out),
+            (Waiter::Commit(volume), Item::Fact(_)) => self.commit_part_put(volume, outcome, out),
             (Waiter::Thin(volume), Item::Block { block, .. }) => self.thin_put(volume, block.id(), &outcome, out),
             (Waiter::Thin(_), Item::Fact(_)) => debug_assert!(false, "only blocks are thin"),
             (Waiter::Debt(to), _) => self.pay(to, out),

@@ -15,7 +15,7 @@ use super::merge::{State, merge};
 use super::pages::Pages;
 use super::source::{Source, Step, Stop};
 use super::walk::walk;
-use super::{EditJob, Job, JobDone, LookJob, MergeJob, TreeError, WalkJob};
+use super::{Blocks, EditJob, Job, JobDone, LookJob, MergeJob, TreeError, WalkJob};
 
 impl Job {
     /// Runs it on what it was given so far.
@@ -30,23 +30,32 @@ impl Job {
 
     /// Adds fetched blocks for the next run.
     pub fn give(&mut self, blocks: impl IntoIterator<Item = Block>) {
-        let given = match self {
-            Self::Edit(job) => &mut job.blocks,
-            Self::Merge(job) => &mut job.blocks,
-            Self::Look(job) => &mut job.blocks,
-            Self::Walk(job) => &mut job.blocks,
-        };
-        given.extend(blocks.into_iter().map(|block| (block.id(), block)));
+        self.blocks_mut().extend(blocks.into_iter().map(|block| (block.id(), block)));
     }
+
+    /// The blocks it may use.
+    pub fn blocks_mut(&mut self) -> &mut Blocks {
+        match self {
+            Self::Edit(EditJob { blocks, .. })
+            | Self::Merge(MergeJob { blocks, .. })
+            | Self::Look(LookJob { blocks, .. })
+            | Self::Walk(WalkJob { blocks, .. }) => blocks,
+        }
+    }
+}
+
+/// Runs a job that makes blocks, which needs a writer's keys.
+fn write(keys: &VolumeKeys, blocks: &Blocks, step: impl FnOnce(&WriteKeys, &mut Source) -> Step<JobDone>) -> JobDone {
+    let Some(writer) = keys.writer() else { return JobDone::Failed(TreeError::ReadOnly) };
+    let mut source = Source::new(keys.volume, blocks);
+    let done = step(writer, &mut source);
+    finish(source, done, JobDone::Failed)
 }
 
 impl EditJob {
     /// Merges the heads and makes the changes on top, as one commit.
     pub fn run(&self) -> JobDone {
-        let Some(keys) = self.keys.writer() else { return JobDone::Failed(TreeError::ReadOnly) };
-        let mut source = Source::new(self.keys.volume, &self.blocks);
-        let done = self.step(keys, &mut source);
-        finish(source, done, JobDone::Failed)
+        write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
     }
 
     fn step(&self, keys: &WriteKeys, source: &mut Source) -> Step<JobDone> {
@@ -75,10 +84,7 @@ impl EditJob {
 impl MergeJob {
     /// Merges the heads into a commit that is nobody's operation.
     pub fn run(&self) -> JobDone {
-        let Some(keys) = self.keys.writer() else { return JobDone::Failed(TreeError::ReadOnly) };
-        let mut source = Source::new(self.keys.volume, &self.blocks);
-        let done = self.step(keys, &mut source);
-        finish(source, done, JobDone::Failed)
+        write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
     }
 
     fn step(&self, keys: &WriteKeys, source: &mut Source) -> Step<JobDone> {
