@@ -2,6 +2,7 @@
 
 mod chaos;
 mod liar;
+mod muxer;
 mod scenarios;
 mod second_implementation;
 mod stranger;

@@ -9,15 +9,16 @@ use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
 use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
 use fsdfs_proto::message::{Facts, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
-use futures::future::poll_fn;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
 use libp2p::core::Endpoint;
-use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt as _, SubstreamBox};
+use libp2p::core::muxing::{StreamMuxerBox, SubstreamBox};
 use libp2p::core::transport::{Boxed, DialOpts, PortUse, Transport as _};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use libp2p::{PeerId, quic};
 use tokio::sync::mpsc;
+
+use crate::muxer::{inbound, open};
 
 const LANES: &str = "/fsdfs/2/lanes";
 
@@ -229,18 +230,6 @@ async fn listen(mut stream: SubstreamBox, mut hearer: Hearer) -> Option<()> {
         }
         hearer.heard.send(message).ok()?;
     }
-}
-
-async fn open(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
-    poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await.ok()
-}
-
-async fn inbound(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
-    poll_fn(|cx| match muxer.poll_inbound_unpin(cx) {
-        std::task::Poll::Pending => muxer.poll_unpin(cx).map(|_| None),
-        stream => stream.map(Result::ok),
-    })
-    .await
 }
 
 async fn frame(stream: &mut SubstreamBox) -> Vec<u8> {

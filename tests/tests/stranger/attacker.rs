@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use fsdfs_proto::gate::kademlia_protocol;
 use fsdfs_proto::ids::NodeId;
-use futures::future::{join_all, poll_fn};
+use futures::future::join_all;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
 use libp2p::core::Endpoint;
-use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt as _, SubstreamBox};
+use libp2p::core::muxing::{StreamMuxerBox, SubstreamBox};
 use libp2p::core::transport::{Boxed, DialOpts, ListenerId, PortUse, Transport as _, TransportEvent};
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::{Multiaddr, Protocol};
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::leads;
 use super::pool::{SECRET, key, node};
+use crate::muxer::{inbound, open};
 
 /// The gate gives up after 3 s; a connection that is still open now stays open.
 const OPEN_MAX: Duration = Duration::from_secs(15);
@@ -148,18 +149,6 @@ fn start(reads: &mut JoinSet<(Vec<u8>, bool)>, mut stream: SubstreamBox, bytes: 
         let _ = stream.read_to_end(&mut got).await;
         (got, is_gate)
     });
-}
-
-async fn open(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
-    poll_fn(|cx| muxer.poll_outbound_unpin(cx)).await.ok()
-}
-
-async fn inbound(muxer: &mut StreamMuxerBox) -> Option<SubstreamBox> {
-    poll_fn(|cx| match muxer.poll_inbound_unpin(cx) {
-        std::task::Poll::Pending => muxer.poll_unpin(cx).map(|_| None),
-        stream => stream.map(Result::ok),
-    })
-    .await
 }
 
 /// The two lines with which a stream's opener proposes a protocol.
