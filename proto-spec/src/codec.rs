@@ -73,10 +73,28 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 pub fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, FormatError> {
     let value: T = parse(bytes)?;
     value.check()?;
-    if encode(&value) != bytes {
-        return Err(FormatError::NotCanonical);
+    if writes(&value, bytes) { Ok(value) } else { Err(FormatError::NotCanonical) }
+}
+
+/// Whether [`encode`] would write exactly these bytes. Compares while encoding: a second copy of everything that is read
+/// would be made only to be dropped.
+fn writes<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
+    let mut left = Left(bytes);
+    value.serialize(&mut rmp_serde::Serializer::new(&mut left)).is_ok() && left.0.is_empty()
+}
+
+/// What of the expected bytes was not written yet; a writer that fails at the first other byte.
+struct Left<'a>(&'a [u8]);
+
+impl std::io::Write for Left<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
     }
-    Ok(value)
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
@@ -94,14 +112,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FormatError> {
 pub(crate) fn scan(bytes: &[u8]) -> Result<&[u8], FormatError> {
     let malformed = |why: &str| FormatError::Malformed(why.into());
     let mut input = bytes;
-    // Items still expected on each open level.
-    let mut open = vec![1usize];
-    while let Some(left) = open.last_mut() {
-        if *left == 0 {
-            open.pop();
+    // Items still expected on each open level; the first level is the value itself.
+    let mut open = [1; DEPTH_MAX + 1];
+    let mut level = 0;
+    loop {
+        if open[level] == 0 {
+            if level == 0 {
+                return Ok(input);
+            }
+            level -= 1;
             continue;
         }
-        *left -= 1;
+        open[level] -= 1;
         let marker = rmp::decode::read_marker(&mut input).map_err(|_| FormatError::EndsEarly)?;
         let skip = match marker {
             Marker::Null | Marker::True | Marker::False | Marker::FixPos(_) | Marker::FixNeg(_) => 0,
@@ -122,17 +144,14 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<&[u8], FormatError> {
                 if items > input.len() {
                     return Err(FormatError::EndsEarly);
                 }
-                if open.len() > DEPTH_MAX {
-                    return Err(malformed("nested too deep"));
-                }
-                open.push(items);
+                level += 1;
+                *open.get_mut(level).ok_or_else(|| malformed("nested too deep"))? = items;
                 0
             }
             _ => return Err(malformed("a map, float or ext type")),
         };
         input = input.get(skip..).ok_or(FormatError::EndsEarly)?;
     }
-    Ok(input)
 }
 
 fn be(input: &mut &[u8], len: usize) -> Result<usize, FormatError> {

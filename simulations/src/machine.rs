@@ -53,8 +53,13 @@ pub struct Machine {
     pub process: Option<Process>,
 }
 
-/// Blocks, and the last renewal of the lease of each; none if there was no such record.
-pub type Leases = Vec<(BlockId, Option<u64>)>;
+/// Leases to be renewed.
+pub struct Leases {
+    /// Of these blocks.
+    pub ids: Vec<BlockId>,
+    /// Renewals of the store before it was asked.
+    pub before: u64,
+}
 
 /// A running node. Dropping it is the crash.
 pub struct Process {
@@ -62,7 +67,7 @@ pub struct Process {
     pub engine: Engine,
     /// When it is to be called next.
     pub wake: Option<Us>,
-    /// Renewals it was asked for and has not answered, with the last renewal of each lease before.
+    /// Renewals it was asked for and has not answered.
     pub leases: BTreeMap<(NodeId, RequestId), Leases>,
     /// Consecutive calls without progress of the monotonic clock.
     pub spins: u32,

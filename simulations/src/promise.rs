@@ -16,6 +16,7 @@ use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::Seen;
 
 use crate::history::{Number, State};
+use crate::machine::Leases;
 use crate::queue::Us;
 use crate::world::{MachineId, World};
 
@@ -211,26 +212,23 @@ impl World {
     pub(crate) fn lease_asked(&mut self, machine: MachineId, from: NodeId, have: &Have) {
         let here = &mut self.machines[machine];
         let Some(process) = here.process.as_mut().filter(|_| have.renew) else { return };
-        let before = have.ids.iter().map(|id| (*id, here.store.renewal(*id))).collect();
-        process.leases.insert((from, have.request), before);
+        let leases = Leases { ids: have.ids.clone(), before: here.store.renewed };
+        process.leases.insert((from, have.request), leases);
     }
 
     /// It says which ones it has: these leases are durably renewed.
     pub(crate) fn lease_answered(&mut self, machine: MachineId, to: NodeId, reply: &HaveReply) {
         let here = &mut self.machines[machine];
         let asked = here.process.as_mut().and_then(|process| process.leases.remove(&(to, reply.request)));
+        let Some(Leases { ids, before }) = asked else { return };
         let store = &here.store;
-        let is_wrong = |id: BlockId, before: Option<u64>, answer: Possession| match answer {
-            Possession::Yes if store.renewal(id).is_some_and(|now| Some(now) == before) => {
-                Some("says that it has a block and did not renew its lease")
-            }
-            Possession::No if before.is_some() && store.could_read(id) => {
-                Some("says that it lacks a block, and has it")
-            }
+        let is_wrong = |id: BlockId, answer: Possession| match answer {
+            Possession::Yes if store.lapses(id, before) => Some("says that it has a block and did not renew its lease"),
+            Possession::No if store.could_read_since(id, before) => Some("says that it lacks a block, and has it"),
             _ => None,
         };
-        let answers = asked.into_iter().flatten().zip(&reply.answers);
-        let wrong = answers.filter_map(|((id, before), answer)| Some((id, is_wrong(id, before, *answer)?))).next();
+        let mut answers = ids.into_iter().zip(&reply.answers);
+        let wrong = answers.find_map(|(id, answer)| Some((id, is_wrong(id, *answer)?)));
         if let Some((id, what)) = wrong {
             self.checks.fail(self.at, "promise", format!("node {machine} {what}: {}", id.short()));
         }

@@ -54,6 +54,8 @@ pub struct Record {
     pub block: Block,
     /// What the holder knows of it.
     pub info: RecordInfo,
+    /// When it was written, counted in [`Store::renewed`].
+    pub written: u64,
     /// When its lease was renewed last, counted in [`Store::renewed`].
     pub renewal: u64,
     /// A bit has rotted; the next read will notice.
@@ -97,14 +99,16 @@ impl Store {
         self.disks.iter().any(|disk| disk.records.get(&id).is_some_and(|record| !record.damaged))
     }
 
-    /// Whether a disk that works has a record of it.
-    pub fn could_read(&self, id: BlockId) -> bool {
-        self.disks.iter().any(|disk| !disk.fails && disk.records.contains_key(&id))
+    /// Whether there are records of a block, and none of them had its lease renewed since.
+    pub fn lapses(&self, id: BlockId, since: u64) -> bool {
+        let mut records = self.disks.iter().filter_map(|disk| disk.records.get(&id)).peekable();
+        records.peek().is_some() && records.all(|record| record.renewal <= since)
     }
 
-    /// The last renewal of a block's lease, or its writing; none if there is no such record.
-    pub fn renewal(&self, id: BlockId) -> Option<u64> {
-        self.disks.iter().filter_map(|disk| disk.records.get(&id)).map(|record| record.renewal).max()
+    /// Whether a disk that works has a record of it that is older.
+    pub fn could_read_since(&self, id: BlockId, since: u64) -> bool {
+        let old = |record: &Record| record.written <= since;
+        self.disks.iter().any(|disk| !disk.fails && disk.records.get(&id).is_some_and(old))
     }
 
     /// Whether a block of this length would find a place.
@@ -165,7 +169,8 @@ impl Store {
         let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
         let id = block.id();
         let info = RecordInfo { id, len, claims: vec![claim], first_seen, renewed: wall, charged_to };
-        target.records.insert(id, Record { block: block.clone(), info, renewal: self.renewed, damaged: false });
+        let (written, renewal) = (self.renewed, self.renewed);
+        target.records.insert(id, Record { block: block.clone(), info, written, renewal, damaged: false });
         WriteDone::New
     }
 

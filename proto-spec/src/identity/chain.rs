@@ -86,16 +86,9 @@ pub trait Known {
     fn revoked(&self, cert: &Signed<Cert>, last: bool) -> bool;
 }
 
-/// The whole check of the chain that `peer` showed, in the order of the specification. Holding `Signed` certificates is the
-/// proof of their form and signatures.
-pub fn check(
-    pool: PoolId,
-    chain: &[Signed<Cert>],
-    peer: NodeId,
-    wall_ms: u64,
-    known: &impl Known,
-) -> Result<(), GateRefusal> {
-    check_links(pool, chain)?;
+/// The part of the check of the chain that `peer` showed for which other statements are needed, in the order of the
+/// specification; [`check_links`] comes before it.
+pub fn check_known(chain: &[Signed<Cert>], peer: NodeId, wall_ms: u64, known: &impl Known) -> Result<(), GateRefusal> {
     chain.windows(2).filter(|pair| is_ticket(&pair[0])).try_for_each(|pair| known.admitted(&pair[0], &pair[1]))?;
     refuse(chain.iter().any(|cert| ended(cert.value().grant_until, wall_ms)), GateRefusal::GrantEnded)?;
     let last = chain.len() - 1;
@@ -105,7 +98,7 @@ pub fn check(
 }
 
 /// The part of the check that needs nothing but the chain: it leads from the pool's root key to its last subject, and no
-/// link gives more than it has.
+/// link gives more than it has. Holding `Signed` certificates is the proof of their form and signatures.
 pub fn check_links(pool: PoolId, chain: &[Signed<Cert>]) -> Result<(), GateRefusal> {
     refuse(chain.is_empty() || chain.len() > CHAIN_CERTS_MAX, GateRefusal::ChainLength)?;
     refuse(chain[0].value().issuer != pool.into(), GateRefusal::OtherPool)?;

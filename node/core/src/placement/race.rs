@@ -5,45 +5,46 @@ use super::math::{ONE, scale};
 /// Somebody in a race.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Runner {
+    /// Who: its site or server.
+    pub who: usize,
     /// When its clock rings, if it ran at unit rate: an exponential number below 2^63.
     pub e: u64,
     /// Its probability of winning, in units of 1/ONE; between 0 and 1, both excluded.
     pub p: u64,
 }
 
-/// Picks `places` of the runners, each with its probability exactly. Returns their indices in order of winning.
+/// Picks `places` of the runners, each with its probability exactly. Returns who, in order of winning.
 ///
 /// The rates are Brewer's correction of the probabilities, computed anew after each winner. Fixed rates from a closed
 /// formula look simpler and are off by 2 to 14 % with few servers.
 pub(super) fn race(mut runners: Vec<Runner>, places: usize) -> Vec<usize> {
     debug_assert!(runners.iter().all(|runner| 0 < runner.p && runner.p < ONE));
-    let mut alive: Vec<usize> = (0..runners.len()).collect();
     let mut sum: u64 = runners.iter().map(|runner| runner.p).sum();
     let mut winners = Vec::with_capacity(places);
     for wanted in (1..=places as u64).rev() {
-        let Some((place, winner)) = first(&runners, &alive, sum, wanted) else { break };
-        alive.remove(place);
-        let (past, pace) = (runners[winner].e, rate(runners[winner].p, sum, wanted));
-        for &other in &alive {
-            runners[other].e -= scale(rate(runners[other].p, sum, wanted), past, pace);
+        let Some((place, pace)) = first(&runners, sum, wanted) else { break };
+        let winner = runners.remove(place);
+        winners.push(winner.who);
+        if wanted > 1 {
+            for other in &mut runners {
+                other.e -= scale(rate(other.p, sum, wanted), winner.e, pace);
+            }
         }
-        sum -= runners[winner].p;
-        winners.push(winner);
+        sum -= winner.p;
     }
     winners
 }
 
-/// Who arrives first, the earlier one in the list on a tie: its place in `alive`, and itself.
-fn first(runners: &[Runner], alive: &[usize], sum: u64, wanted: u64) -> Option<(usize, usize)> {
+/// Who arrives first, the earlier one in the list on a tie: its place in the list, and its rate.
+fn first(runners: &[Runner], sum: u64, wanted: u64) -> Option<(usize, u64)> {
     let mut best: Option<(usize, u64, u64)> = None;
-    for (place, &runner) in alive.iter().enumerate() {
-        let Runner { e, p } = runners[runner];
+    for (place, &Runner { e, p, .. }) in runners.iter().enumerate() {
         let g = rate(p, sum, wanted);
         if best.is_none_or(|(_, best_e, best_g)| product(e, best_g) < product(best_e, g)) {
             best = Some((place, e, g));
         }
     }
-    best.map(|(place, ..)| (place, alive[place]))
+    best.map(|(place, _, g)| (place, g))
 }
 
 /// Brewer's rate of a runner with probability `p` when `wanted` places are left and the probabilities sum to `sum`.

@@ -23,23 +23,26 @@ pub(super) fn place(sites: &Sites, targets: &Targets, key: Key, arrivals: &[Arri
 /// Step 4: replicas of each site.
 fn counts(sites: &Sites, targets: &Targets, key: Key, arrivals: &[Arrival]) -> Vec<usize> {
     let mut counts: Vec<usize> = targets.sites.iter().map(|target| target.base).collect();
-    let racing: Vec<usize> = (0..counts.len()).filter(|site| targets.sites[*site].frac > 0).collect();
-    let runner = |&site: &usize| site_runner(&sites.sites[site], &targets.sites[site], key, arrivals);
-    for winner in race(racing.iter().map(runner).collect(), targets.want) {
-        counts[racing[winner]] += 1;
+    let racing = (0..counts.len()).filter(|site| targets.sites[*site].frac > 0);
+    let runner = |site| Runner {
+        who: site,
+        e: site_exponential(&sites.sites[site], &targets.sites[site], key, arrivals),
+        p: targets.sites[site].frac,
+    };
+    for winner in race(racing.map(runner).collect(), targets.want) {
+        counts[winner] += 1;
     }
     counts
 }
 
-fn site_runner(site: &Site, target: &SiteTarget, key: Key, arrivals: &[Arrival]) -> Runner {
-    let e = if target.base == 0 {
+fn site_exponential(site: &Site, target: &SiteTarget, key: Key, arrivals: &[Arrival]) -> u64 {
+    if target.base == 0 {
         let first = arrivals[representative(site, arrivals)];
         scale(first.e, site.weight, first.weight)
     } else {
         // The representative's arrival is spent on the first replica. Using it again, or the second one's, is biased.
         key.exponential(site.seed)
-    };
-    Runner { e, p: target.frac }
+    }
 }
 
 /// The server of a site whose disk arrives first.
@@ -51,12 +54,11 @@ fn representative(site: &Site, arrivals: &[Arrival]) -> usize {
 fn within(sites: &Sites, site: &Site, shares: &[u64], count: usize, arrivals: &[Arrival]) -> Vec<usize> {
     let share = |server: usize| shares[server - site.servers.start];
     let mut chosen: Vec<usize> = site.servers.clone().filter(|server| share(*server) == ONE).collect();
-    let racing: Vec<usize> = site.servers.clone().filter(|server| (1..ONE).contains(&share(*server))).collect();
-    let runner = |&server: &usize| {
+    let racing = site.servers.clone().filter(|server| (1..ONE).contains(&share(*server)));
+    let runner = |server: usize| {
         let best = arrivals[server];
-        Runner { e: scale(best.e, sites.servers[server].weight, best.weight), p: share(server) }
+        Runner { who: server, e: scale(best.e, sites.servers[server].weight, best.weight), p: share(server) }
     };
-    let winners = race(racing.iter().map(runner).collect(), count - chosen.len());
-    chosen.extend(winners.into_iter().map(|winner| racing[winner]));
+    chosen.extend(race(racing.map(runner).collect(), count - chosen.len()));
     chosen
 }

@@ -97,7 +97,9 @@ fn fills() {
 
 #[test]
 fn races() {
-    let runners = |e: &[u64], p: &[u64]| e.iter().zip(p).map(|(&e, &p)| Runner { e, p }).collect::<Vec<_>>();
+    let runners = |e: &[u64], p: &[u64]| {
+        e.iter().zip(p).enumerate().map(|(who, (&e, &p))| Runner { who, e, p }).collect::<Vec<_>>()
+    };
     let p = [40_265_318, 120_795_955, 161_061_274, 261_724_570, 221_459_251];
     assert_eq!(race(runners(&[4, 50, 56, 78, 98].map(|e| e << 34), &p), 3), [3, 0, 4]);
     assert_eq!(race(runners(&[7; 4], &[ONE / 2; 4]), 2), [0, 1]);

@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn equal_chances_race_in_order_of_arrival(draws in prop::collection::vec(any::<u64>(), 2..12), places in 1..12_usize) {
         let p = ONE * places.min(draws.len() - 1) as u64 / draws.len() as u64;
-        let runners: Vec<Runner> = draws.iter().map(|draw| Runner { e: exponential(*draw), p }).collect();
+        let runners: Vec<Runner> = draws.iter().enumerate().map(|(who, draw)| Runner { who, e: exponential(*draw), p }).collect();
         let mut by_arrival: Vec<usize> = (0..draws.len()).collect();
         by_arrival.sort_by_key(|runner| runners[*runner].e);
         by_arrival.truncate(places);
@@ -117,7 +117,7 @@ proptest! {
 
     #[test]
     fn as_many_places_as_runners_take_all(draws in prop::collection::vec((any::<u64>(), 1..ONE), 1..12)) {
-        let runners: Vec<Runner> = draws.iter().map(|(draw, p)| Runner { e: exponential(*draw), p: *p }).collect();
+        let runners: Vec<Runner> = draws.iter().enumerate().map(|(who, (draw, p))| Runner { who, e: exponential(*draw), p: *p }).collect();
         let mut winners = race(runners, draws.len());
         winners.sort_unstable();
         prop_assert_eq!(winners, (0..draws.len()).collect::<Vec<usize>>());

@@ -89,7 +89,7 @@ fn fills_and_races() {
     }
     for case in list(&published["races"]) {
         let runners = numbers(&case["e"]).into_iter().zip(numbers(&case["p"]));
-        let winners = race(runners.map(|(e, p)| Runner { e, p }).collect(), small(&case["n"]));
+        let winners = race(runners.enumerate().map(|(who, (e, p))| Runner { who, e, p }).collect(), small(&case["n"]));
         let winners: Vec<u64> = winners.into_iter().map(|winner| winner as u64).collect();
         assert_eq!(winners, numbers(&case["winners"]), "race {case}");
     }
