@@ -65,7 +65,7 @@ pub(super) fn loads(sites: &Sites, targets: &Targets) -> Vec<Load> {
         let shares = |server: usize, count: usize| match count {
             0 => 0,
             1 => scale(sites.servers[server].weight, 1 << 56, site.weight),
-            _ => target.shares(count)[server - site.servers.start] << 28,
+            _ => target.within(count).shares[server - site.servers.start] << 28,
         };
         for server in site.servers.clone() {
             let Live { id, weight, .. } = sites.servers[server];

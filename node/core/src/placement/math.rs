@@ -48,13 +48,26 @@ pub(super) fn exponential(u: u64) -> u64 {
     ((zeros + 1) << 40) - (low + (((high - low) * rest) >> 32))
 }
 
+/// A draw below which [`exponential`] is never less than `e` (1 or more): the beginning of the step of [`TABLE`] in which that is, so
+/// a few draws above it are no less either.
+pub(super) fn least_draw(e: u64) -> u64 {
+    let zeros = (e - 1) >> 40;
+    if zeros > 63 {
+        return 0;
+    }
+    let digits = ((zeros + 1) << 40) - e;
+    let step = TABLE.partition_point(|entry| *entry <= digits) as u64 - 1;
+    // Even, because an exponential number looks at `u | 1`.
+    ((2048 + step) << 52 >> zeros) & !1
+}
+
+pub(super) fn product(x: u64, y: u64) -> u128 {
+    u128::from(x) * u128::from(y)
+}
+
 /// `x * y / z`, rounded down.
 pub(super) fn scale(x: u64, y: u64, z: u64) -> u64 {
-    if let Some(product) = x.checked_mul(y) {
-        // Most are this small, and dividing 128 bits takes several times as long.
-        return product / z;
-    }
-    let quotient = u128::from(x) * u128::from(y) / u128::from(z);
+    let quotient = product(x, y) / u128::from(z);
     u64::try_from(quotient).expect("the callers' ranges (spec 03-placement) keep this below 2^63")
 }
 

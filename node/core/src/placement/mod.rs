@@ -4,6 +4,7 @@
 
 mod capacity;
 mod change;
+mod field;
 mod math;
 mod moves;
 mod race;
@@ -24,7 +25,7 @@ pub use capacity::{CERTAIN, Load};
 pub use change::{Change, Unfit};
 use math::Key;
 pub use moves::{Flow, Moves, Rule};
-use sites::{Arrival, Seeds, Sites};
+use sites::{Seeds, Sites};
 use targets::Targets;
 
 /// Copies of a block at most.
@@ -138,14 +139,17 @@ impl View {
 
     /// All live servers in the order in which to ask or use them: first the wanted holders, then the rest in e/w order.
     pub fn order(&self, id: BlockId, copies: u8) -> Vec<Holder> {
-        let near = self.candidates(id);
-        let near: Option<BTreeSet<NodeId>> = near.map(|near| near.servers.iter().map(|server| server.id).collect());
-        let mut rest = self.sites.arrivals(Key::of(id.as_bytes()));
-        rest.sort_by(Arrival::order);
-        rest.sort_by_key(|arrival| near.as_ref().is_some_and(|near| !near.contains(&arrival.node)));
         let mut order = self.holders(id, copies);
-        let holders: BTreeSet<Holder> = order.iter().copied().collect();
-        order.extend(rest.iter().map(Holder::from).filter(|holder| !holders.contains(holder)));
+        let holders: BTreeSet<NodeId> = order.iter().map(|holder| holder.node).collect();
+        let mut rest = self.sites.arrivals(Key::of(id.as_bytes()));
+        self.sites.sort(&mut rest);
+        let mut rest: Vec<Holder> = rest.iter().map(|arrival| self.sites.holder(arrival)).collect();
+        rest.retain(|holder| !holders.contains(&holder.node));
+        if let Some(near) = self.candidates(id) {
+            let near: BTreeSet<NodeId> = near.servers.iter().map(|server| server.id).collect();
+            rest.sort_by_key(|holder| !near.contains(&holder.node));
+        }
+        order.extend(rest);
         order
     }
 
@@ -170,15 +174,7 @@ impl View {
     }
 }
 
-impl From<&Arrival> for Holder {
-    fn from(arrival: &Arrival) -> Self {
-        Self { node: arrival.node, disk: arrival.disk }
-    }
-}
-
 fn wanted(sites: &Sites, targets: &Targets, id: BlockId) -> Vec<Holder> {
-    let key = Key::of(id.as_bytes());
-    let arrivals = sites.arrivals(key);
-    let holders = rush::place(sites, targets, key, &arrivals);
-    holders.into_iter().map(|holder| Holder::from(&arrivals[holder])).collect()
+    let arrivals = rush::place(sites, targets, Key::of(id.as_bytes()));
+    arrivals.iter().map(|arrival| sites.holder(arrival)).collect()
 }

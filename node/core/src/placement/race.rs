@@ -1,50 +1,120 @@
-//! Picking some of many with exact probabilities (spec 03-placement §2, "race").
+//! Picking some of many with exact probabilities (spec 03-placement §2, "race"), looking only at those who can win.
+//!
+//! Brewer's rates change after each winner, but none ever exceeds `p * ONE / rest` with `rest = ONE - p - slack`: it is at its highest
+//! when the probabilities sum to the places that are left, and `slack` is what they fall short of that. So whoever needs the time e
+//! at unit rate does not win before the time `e * rest / p` (in units of 1/ONE), and in the order of these times each round looks at a few only.
 
-use super::math::{ONE, scale};
+use super::math::{ONE, product, scale};
+use super::sites::Arrival;
 
 /// Somebody in a race.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Runner {
-    /// Who: its site or server.
-    pub who: usize,
-    /// When its clock rings, if it ran at unit rate: an exponential number below 2^63.
-    pub e: u64,
+pub(super) struct Entrant {
+    /// Its place among the runners: the smaller one wins a tie.
+    pub place: usize,
+    /// With which disk, and when that comes up.
+    pub arrival: Arrival,
+    /// What is left until its clock rings, if it ran at unit rate: an exponential number below 2^63.
+    e: u64,
     /// Its probability of winning, in units of 1/ONE; between 0 and 1, both excluded.
-    pub p: u64,
+    p: u64,
+    /// It does not win earlier.
+    bound: u64,
+    /// Rounds that are taken off `e`.
+    rounds: usize,
 }
 
-/// Picks `places` of the runners, each with its probability exactly. Returns who, in order of winning.
+/// A round that was won.
+struct Round {
+    sum: u64,
+    wanted: u64,
+    /// The winner's e and rate: their quotient is the time the round took.
+    e: u64,
+    rate: u64,
+}
+
+/// Time within which all places are won in about 99 of 100 races: 2^40 is one halving of those who still run.
+pub(super) fn limit(places: usize) -> u64 {
+    u64::from(6 + (usize::BITS - places.leading_zeros())) << 40
+}
+
+/// By how much probabilities of this sum fall short of the places (fill rounds down).
+pub(super) fn slack(sum: u64, places: usize) -> u64 {
+    (places as u64 * ONE).saturating_sub(sum)
+}
+
+/// The least e that cannot win before `limit`, if there is one.
+pub(super) fn latest(limit: u64, p: u64, slack: u64) -> Option<u128> {
+    match rest(p, slack) {
+        0 => None,
+        rest => Some(product(limit, p).div_ceil(rest.into())),
+    }
+}
+
+fn rest(p: u64, slack: u64) -> u64 {
+    (ONE - p).saturating_sub(slack)
+}
+
+impl Entrant {
+    pub fn new(place: usize, e: u64, p: u64, slack: u64, arrival: Arrival) -> Self {
+        debug_assert!(0 < p && p < ONE);
+        let bound = product(e, (rest(p, slack) << 32) / p) >> 32;
+        Self { place, arrival, e, p, bound: u64::try_from(bound).unwrap_or(u64::MAX), rounds: 0 }
+    }
+
+    fn catch_up(&mut self, rounds: &[Round]) {
+        for round in &rounds[self.rounds..] {
+            self.e -= scale(rate(self.p, round.sum, round.wanted), round.e, round.rate);
+        }
+        self.rounds = rounds.len();
+    }
+}
+
+/// Picks `places` of the entrants, each with its probability exactly, and returns them in order of winning; nothing if
+/// that takes longer than `limit`, before which nobody who is not among the entrants may be able to win.
 ///
-/// The rates are Brewer's correction of the probabilities, computed anew after each winner. Fixed rates from a closed
-/// formula look simpler and are off by 2 to 14 % with few servers.
-pub(super) fn race(mut runners: Vec<Runner>, places: usize) -> Vec<usize> {
-    debug_assert!(runners.iter().all(|runner| 0 < runner.p && runner.p < ONE));
-    let mut sum: u64 = runners.iter().map(|runner| runner.p).sum();
-    let mut winners = Vec::with_capacity(places);
+/// Fixed rates from a closed formula look simpler than Brewer's and are off by 2 to 14 % with few servers.
+pub(super) fn race(mut entrants: Vec<Entrant>, mut sum: u64, places: usize, limit: u64) -> Option<Vec<Entrant>> {
+    entrants.sort_unstable_by_key(|entrant| entrant.bound);
+    let (mut rounds, mut winners, mut time) = (Vec::with_capacity(places), Vec::with_capacity(places), 0);
     for wanted in (1..=places as u64).rev() {
-        let Some((place, pace)) = first(&runners, sum, wanted) else { break };
-        let winner = runners.remove(place);
-        winners.push(winner.who);
-        if wanted > 1 {
-            for other in &mut runners {
-                other.e -= scale(rate(other.p, sum, wanted), winner.e, pace);
-            }
+        let Some((first, rate, end)) = first(&mut entrants, &rounds, sum, wanted, time) else { break };
+        if end > limit {
+            return None;
         }
-        sum -= winner.p;
+        let winner = entrants.remove(first);
+        rounds.push(Round { sum, wanted, e: winner.e, rate });
+        (sum, time) = (sum - winner.p, end);
+        winners.push(winner);
     }
-    winners
+    (winners.len() == places || limit == u64::MAX).then_some(winners)
 }
 
-/// Who arrives first, the earlier one in the list on a tie: its place in the list, and its rate.
-fn first(runners: &[Runner], sum: u64, wanted: u64) -> Option<(usize, u64)> {
+/// Who arrives first, the smaller place on a tie: its index, its rate, and a time by which the round is over.
+fn first(entrants: &mut [Entrant], rounds: &[Round], sum: u64, wanted: u64, time: u64) -> Option<(usize, u64, u64)> {
     let mut best: Option<(usize, u64, u64)> = None;
-    for (place, &Runner { e, p, .. }) in runners.iter().enumerate() {
-        let g = rate(p, sum, wanted);
-        if best.is_none_or(|(_, best_e, best_g)| product(e, best_g) < product(best_e, g)) {
-            best = Some((place, e, g));
+    for next in 0..entrants.len() {
+        if best.is_some_and(|(.., end)| entrants[next].bound > end) {
+            break;
+        }
+        entrants[next].catch_up(rounds);
+        let Entrant { e, p, place, .. } = entrants[next];
+        let rate = rate(p, sum, wanted);
+        let is_better = best.is_none_or(|(best, best_rate, _)| {
+            let (own, other) = (product(e, best_rate), product(entrants[best].e, rate));
+            own < other || (own == other && place < entrants[best].place)
+        });
+        if is_better {
+            best = Some((next, rate, time_after(time, e, rate)));
         }
     }
-    best.map(|(place, _, g)| (place, g))
+    best
+}
+
+/// `time + e / rate` in units of 1/ONE, rounded up.
+fn time_after(time: u64, e: u64, rate: u64) -> u64 {
+    let taken = product(e, ONE) / u128::from(rate) + 1;
+    time.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX))
 }
 
 /// Brewer's rate of a runner with probability `p` when `wanted` places are left and the probabilities sum to `sum`.
@@ -53,8 +123,4 @@ fn rate(p: u64, sum: u64, wanted: u64) -> u64 {
         None | Some(0) => 1 << 62,
         Some(rest) => scale(p, sum - p, rest),
     }
-}
-
-fn product(x: u64, y: u64) -> u128 {
-    u128::from(x) * u128::from(y)
 }

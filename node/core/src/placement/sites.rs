@@ -1,14 +1,13 @@
 //! The map prepared for placement: live disks only, in id order, with their seeds and sums (spec 03-placement §1).
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::Server;
-use super::math::Key;
+use super::math::{Key, product};
+use super::{Holder, Server};
 
 /// How disks and sites get their seeds. Tests run the published small examples with seeds of their own.
 #[derive(Clone, Copy, Debug)]
@@ -17,11 +16,12 @@ pub(super) struct Seeds {
     pub site: fn(&str) -> u64,
 }
 
-/// The live servers, site by site; what draining, missing disks and weight 0 leave out is not in here.
+/// What is live, site by site, server by server; what draining, missing disks and weight 0 leave out is not in here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sites {
     pub sites: Vec<Site>,
     pub servers: Vec<Live>,
+    pub disks: Vec<Spindle>,
 }
 
 /// Servers that burn together.
@@ -29,8 +29,10 @@ pub(super) struct Sites {
 pub(super) struct Site {
     pub seed: u64,
     pub weight: u64,
-    /// Its servers in [`Sites::servers`], never empty.
+    /// In [`Sites::servers`], never empty.
     pub servers: Range<usize>,
+    /// In [`Sites::disks`], never empty.
+    pub disks: Range<usize>,
 }
 
 /// A server with at least one live disk.
@@ -38,56 +40,67 @@ pub(super) struct Site {
 pub(super) struct Live {
     pub id: NodeId,
     pub weight: u64,
+    /// In [`Sites::disks`], never empty.
+    pub disks: Range<usize>,
     /// Where candidates are looked for.
     position: [u8; 32],
-    disks: Vec<Spindle>,
 }
 
-#[derive(Clone, Debug)]
-struct Spindle {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spindle {
+    pub weight: u64,
+    pub seed: u64,
     id: DiskId,
-    weight: u64,
-    seed: u64,
+    server: usize,
 }
 
-/// When a disk comes up for a block: after the time `e / weight`. The least is a server's best disk and speaks for it.
+/// When a disk comes up for a block: after the time `e / weight`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrival {
     pub e: u64,
     pub weight: u64,
-    pub node: NodeId,
-    pub disk: DiskId,
+    /// In [`Sites::disks`].
+    pub disk: usize,
 }
 
 impl Sites {
     pub fn new(servers: &[Server], seeds: Seeds) -> Self {
-        let mut houses: BTreeMap<&str, Vec<Live>> = BTreeMap::new();
-        for server in servers {
-            if let Some(live) = Live::new(server, seeds) {
-                houses.entry(&server.site).or_default().push(live);
-            }
+        let mut houses: BTreeMap<&str, Vec<&Server>> = BTreeMap::new();
+        for server in servers.iter().filter(|server| server.disks.iter().any(|disk| disk.weight > 0)) {
+            houses.entry(&server.site).or_default().push(server);
         }
         let mut sites = Self::default();
         for (name, mut servers) in houses {
             servers.sort_by_key(|server| server.id);
-            sites.push((seeds.site)(name), servers);
+            sites.open((seeds.site)(name));
+            for server in servers {
+                let live = server.disks.iter().filter(|disk| disk.weight > 0);
+                let spindle =
+                    |id, weight: u32| Spindle { weight: weight.into(), seed: (seeds.disk)(id), id, server: 0 };
+                sites.add(server.id, position(server.id), live.map(|disk| spindle(disk.id, disk.weight)));
+            }
         }
         sites
     }
 
     /// The `most` live servers nearest to a block (spec 03-placement §5); sites are formed of these only.
     pub fn near(&self, block: BlockId, most: usize) -> Self {
-        let mut by_distance: Vec<usize> = (0..self.servers.len()).collect();
-        by_distance.sort_by_key(|&server| distance(&self.servers[server].position, &block));
-        by_distance.truncate(most);
-        by_distance.sort_unstable();
+        let distance = |(place, server): (usize, &Live)| (server.distance(block), place);
+        let mut chosen: Vec<([u8; 32], usize)> = self.servers.iter().enumerate().map(distance).collect();
+        if most < chosen.len() {
+            chosen.select_nth_unstable(most);
+            chosen.truncate(most);
+        }
+        chosen.sort_unstable_by_key(|(_, place)| *place);
+        let mut chosen = chosen.into_iter().map(|(_, place)| place).peekable();
         let mut near = Self::default();
-        for site in &self.sites {
-            let from = by_distance.partition_point(|&server| server < site.servers.start);
-            let to = by_distance.partition_point(|&server| server < site.servers.end);
-            let servers: Vec<Live> = by_distance[from..to].iter().map(|&server| self.servers[server].clone()).collect();
-            if !servers.is_empty() {
-                near.push(site.seed, servers);
+        for site in self.sites.iter() {
+            if chosen.peek().is_some_and(|place| site.servers.contains(place)) {
+                near.open(site.seed);
+            }
+            while let Some(place) = chosen.next_if(|place| site.servers.contains(place)) {
+                let Live { id, position, ref disks, .. } = self.servers[place];
+                near.add(id, position, self.disks[disks.clone()].iter().copied());
             }
         }
         near
@@ -95,51 +108,57 @@ impl Sites {
 
     /// The best disk of each server, in the order of [`Sites::servers`].
     pub fn arrivals(&self, key: Key) -> Vec<Arrival> {
-        self.servers.iter().map(|server| server.arrival(key)).collect()
+        self.servers.iter().map(|server| self.first(server.disks.clone(), key)).collect()
     }
 
-    fn push(&mut self, seed: u64, servers: Vec<Live>) {
-        let weight = servers.iter().map(|server| server.weight).sum();
-        let start = self.servers.len();
-        self.servers.extend(servers);
-        self.sites.push(Site { seed, weight, servers: start..self.servers.len() });
+    /// The disk that arrives first among those of one server or one site, none of which is empty.
+    pub fn first(&self, disks: Range<usize>, key: Key) -> Arrival {
+        let arrive = |disk: usize| {
+            let Spindle { weight, seed, .. } = self.disks[disk];
+            Arrival { e: key.exponential(seed), weight, disk }
+        };
+        // Within a site the disks stand in the order in which ties are decided: the earlier of equals stays.
+        let earlier = |first: Arrival, next: Arrival| if next.is_before(&first) { next } else { first };
+        disks.map(arrive).reduce(earlier).expect("a live server has a live disk")
+    }
+
+    /// Earlier first; on a tie the smaller server id, then the smaller disk id.
+    pub fn sort(&self, arrivals: &mut [Arrival]) {
+        let ids = |arrival: &Arrival| self.holder(arrival);
+        arrivals.sort_by(|x, y| product(x.e, y.weight).cmp(&product(y.e, x.weight)).then_with(|| ids(x).cmp(&ids(y))));
+    }
+
+    pub fn holder(&self, arrival: &Arrival) -> Holder {
+        let Spindle { id, server, .. } = self.disks[arrival.disk];
+        Holder { node: self.servers[server].id, disk: id }
+    }
+
+    /// Begins a site; the servers added next belong to it.
+    fn open(&mut self, seed: u64) {
+        let (server, disk) = (self.servers.len(), self.disks.len());
+        self.sites.push(Site { seed, weight: 0, servers: server..server, disks: disk..disk });
+    }
+
+    fn add(&mut self, id: NodeId, position: [u8; 32], disks: impl Iterator<Item = Spindle>) {
+        let (server, start) = (self.servers.len(), self.disks.len());
+        self.disks.extend(disks.map(|disk| Spindle { server, ..disk }));
+        let disks = start..self.disks.len();
+        let weight = self.disks[disks.clone()].iter().map(|disk| disk.weight).sum();
+        let site = self.sites.last_mut().expect("a site was opened");
+        (site.servers.end, site.disks.end) = (server + 1, disks.end);
+        site.weight += weight;
+        self.servers.push(Live { id, weight, disks, position });
     }
 }
 
 impl Live {
-    fn new(server: &Server, seeds: Seeds) -> Option<Self> {
-        let disks: Vec<Spindle> = server
-            .disks
-            .iter()
-            .filter(|disk| disk.weight > 0)
-            .map(|disk| Spindle { id: disk.id, weight: disk.weight.into(), seed: (seeds.disk)(disk.id) })
-            .collect();
-        let weight = disks.iter().map(|disk| disk.weight).sum();
-        let live = Self { id: server.id, weight, position: position(server.id), disks };
-        (!live.disks.is_empty()).then_some(live)
-    }
-
-    fn arrival(&self, key: Key) -> Arrival {
-        let arrive = |disk: &Spindle| Arrival {
-            e: key.exponential(disk.seed),
-            weight: disk.weight,
-            node: self.id,
-            disk: disk.id,
-        };
-        self.disks.iter().map(arrive).min_by(Arrival::order).expect("a live server has a live disk")
+    fn distance(&self, block: BlockId) -> [u8; 32] {
+        std::array::from_fn(|byte| self.position[byte] ^ block.0[byte])
     }
 }
 
 impl Arrival {
-    /// Earlier first; on a tie the smaller server id, then the smaller disk id.
-    pub fn order(&self, other: &Self) -> Ordering {
-        let crosswise = |x: u64, y: u64| u128::from(x) * u128::from(y);
-        crosswise(self.e, other.weight)
-            .cmp(&crosswise(other.e, self.weight))
-            .then_with(|| (self.node, self.disk).cmp(&(other.node, other.disk)))
+    pub fn is_before(&self, other: &Self) -> bool {
+        product(self.e, other.weight) < product(other.e, self.weight)
     }
-}
-
-fn distance(position: &[u8; 32], block: &BlockId) -> [u8; 32] {
-    std::array::from_fn(|byte| position[byte] ^ block.0[byte])
 }

@@ -1,18 +1,23 @@
 //! Exact shares: how many replicas of a block each site and server should get (spec 03-placement §3, steps 1, 2 and 5).
 
+use std::ops::Range;
+
+use super::field::{By, Contender, Field};
 use super::math::ONE;
 use super::share::{Bounds, fill, sitefill};
-use super::sites::{Live, Site, Sites};
+use super::sites::{Site, Sites};
 
 /// Everything about a number of copies that does not depend on the block.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Targets {
     /// N': copies there are servers for.
     pub copies: usize,
-    /// Copies that the sites race for, beyond their bases.
-    pub want: usize,
     /// In the order of [`Sites::sites`].
     pub sites: Vec<SiteTarget>,
+    /// Sites that hold a replica of every block.
+    pub sure: Vec<usize>,
+    /// Sites race for the copies beyond their bases.
+    pub race: Field,
 }
 
 /// What a site gets.
@@ -22,32 +27,69 @@ pub(super) struct SiteTarget {
     pub base: usize,
     /// Probability of one more, in units of 1/ONE.
     pub frac: u64,
-    /// Shares of the site's servers when it gets `base` and `base + 1` replicas; empty for fewer than two, where the
-    /// representative takes all.
-    shares: [Vec<u64>; 2],
+    /// With `base` and with `base + 1` replicas.
+    within: [Within; 2],
+}
+
+/// How a site's servers share two replicas or more; empty for fewer, where the representative takes all.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Within {
+    /// In the order of the site's servers, in units of 1/ONE replicas.
+    pub shares: Vec<u64>,
+    /// Servers with a whole share.
+    pub whole: Vec<usize>,
+    /// The others race for the rest.
+    pub race: Field,
 }
 
 impl Targets {
     pub fn new(sites: &Sites, copies: u8) -> Self {
         let copies = sites.servers.len().min(copies.into());
         let raw = site_targets(sites, copies);
-        let target = |(site, raw): (&Site, &u64)| SiteTarget::new(&sites.servers[site.servers.clone()], *raw);
+        let target = |(site, raw): (&Site, &u64)| SiteTarget::new(sites, site.servers.clone(), *raw);
         let targets: Vec<SiteTarget> = sites.sites.iter().zip(&raw).map(target).collect();
+        let contender = |(site, target): (usize, &SiteTarget)| {
+            let Site { seed, ref disks, .. } = sites.sites[site];
+            // With a base, the representative's arrival is spent on the first replica. Using it again, or the second one's, is biased.
+            let by = if target.base == 0 { By::Disks(disks.clone()) } else { By::Seed(seed) };
+            (target.frac > 0).then_some(Contender { who: site, p: target.frac, by })
+        };
+        let contenders: Vec<Contender> = targets.iter().enumerate().filter_map(contender).collect();
         let want = copies - targets.iter().map(|target| target.base).sum::<usize>();
-        Self { copies, want, sites: targets }
+        let sure = (0..targets.len()).filter(|site| targets[*site].base > 0).collect();
+        Self { copies, race: Field::new(sites, &contenders, want), sites: targets, sure }
     }
 }
 
 impl SiteTarget {
-    fn new(servers: &[Live], raw: u64) -> Self {
+    fn new(sites: &Sites, servers: Range<usize>, raw: u64) -> Self {
         let (base, frac) = ((raw / ONE) as usize, raw % ONE);
-        let upper = if frac > 0 { shares(servers, base + 1) } else { Vec::new() };
-        Self { base, frac, shares: [shares(servers, base), upper] }
+        let upper = if frac > 0 { Within::new(sites, servers.clone(), base + 1) } else { Within::default() };
+        Self { base, frac, within: [Within::new(sites, servers, base), upper] }
     }
 
-    /// Shares of the servers when the site gets `count` replicas of a block, 2 or more; `count` is the base or one more.
-    pub fn shares(&self, count: usize) -> &[u64] {
-        &self.shares[count - self.base]
+    /// How the servers share `count` replicas of a block, 2 or more; `count` is the base or one more.
+    pub fn within(&self, count: usize) -> &Within {
+        &self.within[count - self.base]
+    }
+}
+
+impl Within {
+    fn new(sites: &Sites, servers: Range<usize>, count: usize) -> Self {
+        if count < 2 {
+            return Self::default();
+        }
+        let live = &sites.servers[servers.clone()];
+        let shares =
+            fill(&live.iter().map(|server| Bounds::up_to_one(server.weight)).collect::<Vec<_>>(), count as u64);
+        let share = |server: usize| shares[server - servers.start];
+        let whole: Vec<usize> = servers.clone().filter(|server| share(*server) == ONE).collect();
+        let contender = |who: usize| {
+            let by = By::Disks(sites.servers[who].disks.clone());
+            (1..ONE).contains(&share(who)).then(|| Contender { who, p: share(who), by })
+        };
+        let contenders: Vec<Contender> = servers.clone().filter_map(contender).collect();
+        Self { race: Field::new(sites, &contenders, count - whole.len()), whole, shares }
     }
 }
 
@@ -59,12 +101,4 @@ pub(super) fn site_targets(sites: &Sites, copies: usize) -> Vec<u64> {
     }
     let weights = |site: &Site| sites.servers[site.servers.clone()].iter().map(|server| server.weight).collect();
     sitefill(&sites.sites.iter().map(weights).collect::<Vec<Vec<u64>>>(), copies as u64)
-}
-
-fn shares(servers: &[Live], count: usize) -> Vec<u64> {
-    if count < 2 {
-        return Vec::new();
-    }
-    let bounds: Vec<Bounds> = servers.iter().map(|server| Bounds::up_to_one(server.weight)).collect();
-    fill(&bounds, count as u64)
 }

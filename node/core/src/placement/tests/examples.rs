@@ -1,10 +1,11 @@
 //! Small numbers a person can follow. Seeds are made without SHA-256: `mix(mix(number xor tag) + tag)`, tag 1 for disks, 2 for sites.
 
 use super::super::math::{Key, ONE, exponential, mix, table_entries};
-use super::super::race::{Runner, race};
 use super::super::share::{Bounds, fill};
 use super::super::sites::{Seeds, Sites};
 use super::super::targets::site_targets;
+use super::clear::Runner;
+use super::shortlist::winners;
 use super::*;
 
 const BX: u64 = 0x0123_4567_89ab_cdef;
@@ -97,14 +98,12 @@ fn fills() {
 
 #[test]
 fn races() {
-    let runners = |e: &[u64], p: &[u64]| {
-        e.iter().zip(p).enumerate().map(|(who, (&e, &p))| Runner { who, e, p }).collect::<Vec<_>>()
-    };
+    let runners = |e: &[u64], p: &[u64]| e.iter().zip(p).map(|(&e, &p)| Runner { e, p }).collect::<Vec<_>>();
     let p = [40_265_318, 120_795_955, 161_061_274, 261_724_570, 221_459_251];
-    assert_eq!(race(runners(&[4, 50, 56, 78, 98].map(|e| e << 34), &p), 3), [3, 0, 4]);
-    assert_eq!(race(runners(&[7; 4], &[ONE / 2; 4]), 2), [0, 1]);
-    assert_eq!(race(runners(&[500, 100], &[ONE - 256, ONE - 255]), 2), [1, 0]);
-    assert_eq!(race(Vec::new(), 2), [0; 0], "nobody to pick from");
+    assert_eq!(winners(&runners(&[4, 50, 56, 78, 98].map(|e| e << 34), &p), 3), [3, 0, 4]);
+    assert_eq!(winners(&runners(&[7; 4], &[ONE / 2; 4]), 2), [0, 1]);
+    assert_eq!(winners(&runners(&[500, 100], &[ONE - 256, ONE - 255]), 2), [1, 0]);
+    assert_eq!(winners(&[], 2), [0; 0], "nobody to pick from");
 }
 
 #[test]

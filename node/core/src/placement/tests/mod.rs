@@ -1,10 +1,12 @@
 //! Placement held to the examples of the chapter, to the published vectors, and to what it promises.
 
+mod clear;
 mod examples;
 mod movement;
 mod plans;
 mod properties;
 mod shares;
+mod shortlist;
 mod vectors;
 
 use std::collections::BTreeMap;

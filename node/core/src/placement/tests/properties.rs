@@ -6,8 +6,9 @@ use proptest::prelude::*;
 
 use super::super::CANDIDATES_MAX;
 use super::super::math::{ONE, exponential};
-use super::super::race::{Runner, race};
 use super::super::share::{Bounds, fill};
+use super::clear::Runner;
+use super::shortlist::winners;
 use super::*;
 
 fn weight() -> impl Strategy<Value = u32> {
@@ -107,18 +108,18 @@ proptest! {
     #[test]
     fn equal_chances_race_in_order_of_arrival(draws in prop::collection::vec(any::<u64>(), 2..12), places in 1..12_usize) {
         let p = ONE * places.min(draws.len() - 1) as u64 / draws.len() as u64;
-        let runners: Vec<Runner> = draws.iter().enumerate().map(|(who, draw)| Runner { who, e: exponential(*draw), p }).collect();
+        let runners: Vec<Runner> = draws.iter().map(|draw| Runner { e: exponential(*draw), p }).collect();
         let mut by_arrival: Vec<usize> = (0..draws.len()).collect();
         by_arrival.sort_by_key(|runner| runners[*runner].e);
         by_arrival.truncate(places);
         let e = |order: &[usize]| order.iter().map(|runner| runners[*runner].e).collect::<Vec<u64>>();
-        prop_assert_eq!(e(&race(runners.clone(), places.min(draws.len()))), e(&by_arrival));
+        prop_assert_eq!(e(&winners(&runners, places.min(draws.len()))), e(&by_arrival));
     }
 
     #[test]
     fn as_many_places_as_runners_take_all(draws in prop::collection::vec((any::<u64>(), 1..ONE), 1..12)) {
-        let runners: Vec<Runner> = draws.iter().enumerate().map(|(who, (draw, p))| Runner { who, e: exponential(*draw), p: *p }).collect();
-        let mut winners = race(runners, draws.len());
+        let runners: Vec<Runner> = draws.iter().map(|(draw, p)| Runner { e: exponential(*draw), p: *p }).collect();
+        let mut winners = winners(&runners, draws.len());
         winners.sort_unstable();
         prop_assert_eq!(winners, (0..draws.len()).collect::<Vec<usize>>());
     }

@@ -5,9 +5,10 @@ use fsdfs_proto::placement::{disk_seed, site_seed};
 use serde_json::Value;
 
 use super::super::math::{Key, exponential, mix, table_entries};
-use super::super::race::{Runner, race};
 use super::super::share::{Bounds, fill};
 use super::super::targets::site_targets;
+use super::clear::Runner;
+use super::shortlist::winners;
 use super::*;
 use crate::placement::Capacity;
 
@@ -89,7 +90,7 @@ fn fills_and_races() {
     }
     for case in list(&published["races"]) {
         let runners = numbers(&case["e"]).into_iter().zip(numbers(&case["p"]));
-        let winners = race(runners.enumerate().map(|(who, (e, p))| Runner { who, e, p }).collect(), small(&case["n"]));
+        let winners = winners(&runners.map(|(e, p)| Runner { e, p }).collect::<Vec<_>>(), small(&case["n"]));
         let winners: Vec<u64> = winners.into_iter().map(|winner| winner as u64).collect();
         assert_eq!(winners, numbers(&case["winners"]), "race {case}");
     }
