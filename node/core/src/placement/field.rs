@@ -103,13 +103,15 @@ impl Field {
         if self.places == 0 {
             return Vec::new();
         }
-        let entrants = race(self.entrants(key, |lot, u| u >= lot.least), self.sum, self.places, self.limit);
-        // One block in a hundred takes longer than expected: then everybody races.
-        let entrants = entrants
-            .or_else(|| race(self.entrants(key, |_, _| true), self.sum, self.places, u64::MAX))
-            .unwrap_or_default();
+        let everybody = || race(self.entrants(key, |_, _| true), self.sum, self.places, u64::MAX);
+        let entrants = self.within_limit(key).or_else(everybody).unwrap_or_default();
         let winner = |entrant: &Entrant| Winner { who: self.runners[entrant.place].who, arrival: entrant.arrival };
         entrants.iter().map(winner).collect()
+    }
+
+    /// The winners, unless this is the one block in a hundred whose race takes longer than the limit.
+    pub fn within_limit(&self, key: Key) -> Option<Vec<Entrant>> {
+        race(self.entrants(key, |lot, u| u >= lot.least), self.sum, self.places, self.limit)
     }
 
     /// Each runner of which a disk passes, with its best.

@@ -7,13 +7,14 @@ pub(super) const ONE: u64 = 1 << 28;
 static TABLE: [u64; 2049] = table();
 
 /// What a block brings along: the first sixteen bytes of its id.
-#[derive(Clone, Copy)]
-pub(super) struct Key {
-    pub a: u64,
-    pub b: u64,
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub(super) a: u64,
+    pub(super) b: u64,
 }
 
 impl Key {
+    /// The key of the block with this id.
     pub fn of(id: &[u8; 32]) -> Self {
         let (first, _) = id.split_first_chunk().expect("32 bytes begin with 16");
         let both = u128::from_be_bytes(*first);
@@ -21,17 +22,20 @@ impl Key {
     }
 
     /// A uniform number for this block and the disk or site with this seed.
+    #[inline]
     pub fn draw(self, seed: u64) -> u64 {
         mix(mix(self.a ^ seed) ^ self.b)
     }
 
     /// An exponential number for this block and the disk or site with this seed, 1 to 2^46.
+    #[inline]
     pub fn exponential(self, seed: u64) -> u64 {
         exponential(self.draw(seed))
     }
 }
 
 /// A 64-bit finaliser: every input bit reaches every output bit.
+#[inline]
 pub(super) fn mix(mut z: u64) -> u64 {
     z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -39,6 +43,7 @@ pub(super) fn mix(mut z: u64) -> u64 {
 }
 
 /// -log2(u / 2^64) in units of 2^-40: exponential if `u` is uniform.
+#[inline]
 pub(super) fn exponential(u: u64) -> u64 {
     let u = u | 1;
     let zeros = u64::from(u.leading_zeros());

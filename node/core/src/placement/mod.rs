@@ -23,7 +23,7 @@ use fsdfs_proto::placement::{disk_seed, site_seed};
 
 pub use capacity::{CERTAIN, Load};
 pub use change::{Change, Unfit};
-use math::Key;
+pub use math::Key;
 pub use moves::{Flow, Moves, Rule};
 use sites::{Seeds, Sites};
 use targets::Targets;

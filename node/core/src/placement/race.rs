@@ -33,9 +33,10 @@ struct Round {
     rate: u64,
 }
 
-/// Time within which all places are won in about 99 of 100 races: 2^40 is one halving of those who still run.
+/// Time within which all places are won in about 99 of 100 races, if most chances are small: winners then come at one a `places`-th of the
+/// time that one of them takes on average, and the more there are, the less their sum varies. 2^40 is one halving.
 pub(super) fn limit(places: usize) -> u64 {
-    u64::from(6 + (usize::BITS - places.leading_zeros())) << 40
+    (2 << 40) + (6 << 40) / (places as u64).max(1)
 }
 
 /// By how much probabilities of this sum fall short of the places (fill rounds down).

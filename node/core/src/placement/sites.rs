@@ -94,7 +94,7 @@ impl Sites {
         chosen.sort_unstable_by_key(|(_, place)| *place);
         let mut chosen = chosen.into_iter().map(|(_, place)| place).peekable();
         let mut near = Self::default();
-        for site in self.sites.iter() {
+        for site in &self.sites {
             if chosen.peek().is_some_and(|place| site.servers.contains(place)) {
                 near.open(site.seed);
             }

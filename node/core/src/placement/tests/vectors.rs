@@ -1,19 +1,24 @@
-//! `proto-spec/vectors/placement.json`, written by a second implementation that follows the chapter alone.
+//! `proto-spec/vectors/placement.json` and `placement-2.json`, written by a second implementation that follows the chapter alone.
 
 use fsdfs_proto::ids::{hex, unhex};
 use fsdfs_proto::placement::{disk_seed, site_seed};
 use serde_json::Value;
 
 use super::super::math::{Key, exponential, mix, table_entries};
-use super::super::share::{Bounds, fill};
+use super::super::share::{Bounds, fill, sitefill};
 use super::super::targets::site_targets;
-use super::clear::Runner;
+use super::clear::{self, Runner};
 use super::shortlist::winners;
 use super::*;
 use crate::placement::Capacity;
 
 fn published() -> Value {
     let text = include_str!("../../../../../proto-spec/vectors/placement.json");
+    serde_json::from_str(text).expect("the vectors are JSON")
+}
+
+fn published_2() -> Value {
+    let text = include_str!("../../../../../proto-spec/vectors/placement-2.json");
     serde_json::from_str(text).expect("the vectors are JSON")
 }
 
@@ -81,33 +86,42 @@ fn seeds() {
 
 #[test]
 fn fills_and_races() {
-    let published = published();
-    for case in list(&published["fills"]) {
+    let (published, second) = (published(), published_2());
+    for case in list(&published["fills"]).iter().chain(list(&second["fills"])) {
         let limits = numbers(&case["lo"]).into_iter().zip(numbers(&case["hi"]));
         let bounds = numbers(&case["w"]).into_iter().zip(limits);
         let bounds: Vec<Bounds> = bounds.map(|(weight, (least, most))| Bounds { weight, least, most }).collect();
         assert_eq!(fill(&bounds, number(&case["n"])), numbers(&case["t"]), "fill {case}");
     }
-    for case in list(&published["races"]) {
+    for case in list(&second["sitefills"]) {
+        let sites: Vec<Vec<u64>> = list(&case["sites"]).iter().map(numbers).collect();
+        assert_eq!(sitefill(&sites, number(&case["n"])), numbers(&case["t"]), "sitefill {case}");
+    }
+    for case in list(&published["races"]).iter().chain(list(&second["races"])) {
         let runners = numbers(&case["e"]).into_iter().zip(numbers(&case["p"]));
-        let winners = winners(&runners.map(|(e, p)| Runner { e, p }).collect::<Vec<_>>(), small(&case["n"]));
-        let winners: Vec<u64> = winners.into_iter().map(|winner| winner as u64).collect();
-        assert_eq!(winners, numbers(&case["winners"]), "race {case}");
+        let runners: Vec<Runner> = runners.map(|(e, p)| Runner { e, p }).collect();
+        let places = small(&case["n"]);
+        for winners in [winners(&runners, places), clear::race(runners, places)] {
+            let winners: Vec<u64> = winners.into_iter().map(|winner| winner as u64).collect();
+            assert_eq!(winners, numbers(&case["winners"]), "race {case}");
+        }
     }
 }
 
 #[test]
 fn maps() {
-    let mut places = 0;
-    for case in list(&published()["maps"]) {
-        let servers: Vec<Server> = list(&case["servers"]).iter().map(read_server).collect();
-        let view = View::new(servers.clone());
-        for rule in list(&case["copies"]) {
-            check_rule(&servers, &view, rule);
-            places += list(&rule["places"]).len();
+    for published in [published(), published_2()] {
+        let mut places = 0;
+        for case in list(&published["maps"]) {
+            let servers: Vec<Server> = list(&case["servers"]).iter().map(read_server).collect();
+            let view = View::new(servers.clone());
+            for rule in list(&case["copies"]) {
+                check_rule(&servers, &view, rule);
+                places += list(&rule["places"]).len();
+            }
         }
+        assert!(places >= 1000, "only {places} placements were published");
     }
-    assert!(places >= 1000, "only {places} placements were published");
 }
 
 fn read_server(value: &Value) -> Server {
@@ -129,8 +143,12 @@ fn check_rule(servers: &[Server], view: &View, rule: &Value) {
         let holders = view.holders(BlockId(id(&place[0])), copies);
         assert_eq!(indices(servers, &holders), pairs(&place[1]), "place {place}");
     }
-    let first = BlockId(id(&rule["places"][0][0]));
-    assert_eq!(indices(servers, &view.order(first, copies)), pairs(&rule["order"]), "order {rule}");
+    // The first file has one order for each rule, the second two.
+    let orders = rule.get("orders").map_or(std::slice::from_ref(&rule["order"]), list);
+    for (order, place) in orders.iter().zip(list(&rule["places"])) {
+        let block = BlockId(id(&place[0]));
+        assert_eq!(indices(servers, &view.order(block, copies)), pairs(order), "order {rule}");
+    }
 }
 
 fn read_capacity(value: &Value) -> Capacity {
@@ -138,7 +156,12 @@ fn read_capacity(value: &Value) -> Capacity {
         usable: number(&value["usable"]),
         copies_short: small(&value["copies_short"]),
         sites_short: small(&value["sites_short"]),
-        stranded: list(&value["stranded"]).iter().map(|pair| (NodeId(id(&pair[0])), number(&pair[1]))).collect(),
+        stranded: value
+            .get("stranded")
+            .map_or(&[][..], list)
+            .iter()
+            .map(|pair| (NodeId(id(&pair[0])), number(&pair[1])))
+            .collect(),
         too_large: list(&value["too_large"]).iter().map(|node| NodeId(id(node))).collect(),
     }
 }
@@ -160,7 +183,7 @@ fn indices(servers: &[Server], holders: &[Holder]) -> Vec<(usize, usize)> {
 fn more_servers_than_candidates() {
     let published = published();
     let cut = &published["cut"];
-    let servers = chain(small(&cut["count"]));
+    let servers = chain(small(&cut["count"]), 700);
     let view = View::new(servers.clone());
     for place in list(&cut["places"]) {
         let block = BlockId(id(&place[0]));
@@ -170,12 +193,32 @@ fn more_servers_than_candidates() {
     }
 }
 
+#[test]
+fn more_servers_than_candidates_on_many_sites_and_few() {
+    for cut in list(&published_2()["cuts"]) {
+        let servers = chain(small(&cut["count"]), small(&cut["sites"]));
+        let view = View::new(servers.clone());
+        for rule in list(&cut["copies"]) {
+            let copies = small(&rule["n"]);
+            let capacity = Capacity { stranded: Vec::new(), ..view.capacity(copies) };
+            assert_eq!(capacity, read_capacity(&rule["capacity"]), "capacity {rule}");
+            for place in list(&rule["places"]) {
+                let holders = view.holders(BlockId(id(&place[0])), copies);
+                assert_eq!(indices(&servers, &holders), pairs(&place[1]), "place {place}");
+            }
+            let order = view.order(BlockId(id(&rule["places"][0][0])), copies);
+            let asked: Vec<u64> = indices(&servers, &order).into_iter().map(|(server, _)| server as u64).collect();
+            assert_eq!(asked, numbers(&rule["order"]), "order {rule}");
+        }
+    }
+}
+
 /// Servers made by the rule in the chapter: each id is the hash of the one before.
-fn chain(count: usize) -> Vec<Server> {
+fn chain(count: usize, sites: usize) -> Vec<Server> {
     let ids = std::iter::successors(Some(position(NodeId([0; 32]))), |id| Some(position(NodeId(*id))));
     let server = |(number, id): (usize, [u8; 32])| Server {
         id: NodeId(id),
-        site: format!("h{}", number % 700),
+        site: format!("h{}", number % sites),
         disks: vec![Disk {
             id: DiskId(*id.first_chunk().expect("32 bytes begin with 16")),
             weight: 1 + u32::from(u16::from_be_bytes([id[16], id[17]])),
