@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Chapter 03-placement, a second time: written from the chapter alone, with Python's unbounded integers and exact fractions.
 
-check_placement.py VECTORS_DIR            recomputes every value in VECTORS_DIR/placement.json; exit code 1 if one differs
-check_placement.py VECTORS_DIR --write    makes the file (the same file every time)
+check_placement.py VECTORS_DIR            recomputes every value in VECTORS_DIR/placement*.json; exit code 1 if one differs
+check_placement.py VECTORS_DIR --write    makes the files (the same files every time)
 """
 
 import hashlib
@@ -237,11 +237,11 @@ def capacity(servers, copies):
 # --- section 8: vectors ----------------------------------------------------------------------------------------------
 
 
-def cut_servers(count):
+def cut_servers(count, sites=700):
     servers, identity = [], hashlib.sha256(bytes(32)).digest()
     for i in range(count):
         weight = 1 + int.from_bytes(identity[16:18], "big")
-        servers.append((identity, f"h{i % 700}", [(identity[:16], weight)]))
+        servers.append((identity, f"h{i % sites}", [(identity[:16], weight)]))
         identity = hashlib.sha256(identity).digest()
     return servers
 
@@ -259,23 +259,11 @@ def answer(vectors):
     vectors["table"] = [[k, TABLE[k]] for k, *_ in vectors["table"]]
     vectors["table_sum"] = sum(TABLE)
     vectors["draws"] = [[*abs_, hexa(draw(*(int(x, 16) for x in abs_)))] for *abs_, in (d[:3] for d in vectors["draws"])]
-    for case in vectors["fills"]:
-        case["t"] = fill(case["w"], case["lo"], case["hi"], case["n"])
-    for case in vectors["races"]:
-        case["winners"] = race([int(e, 16) for e in case["e"]], case["p"], case["n"])
+    answer_arithmetic(vectors)
     for case in vectors["maps"]:
-        servers = [
-            (bytes.fromhex(i), site, [(bytes.fromhex(disk), weight) for disk, weight in disks])
-            for i, site, disks in case["servers"]
-        ]
+        servers = servers_of(case)
         for rule in case["copies"]:
-            sites = by_site(live(servers))
-            rule["targets"] = site_targets(sites, rule["n"])[1] if sites else []
-            rule["capacity"] = capacity(servers, rule["n"])
-            rule["places"] = [
-                [block, index_of(servers, place(servers, bytes.fromhex(block), rule["n"]))]
-                for block, *_ in rule["places"]
-            ]
+            answer_rule(rule, servers)
             first = bytes.fromhex(rule["places"][0][0])
             rule["order"] = index_of(servers, order(servers, first, rule["n"]))
     cut = vectors["cut"]
@@ -285,6 +273,51 @@ def answer(vectors):
         for block, *_ in cut["places"]
     ]
     return vectors
+
+
+def answer_2(vectors):
+    """As `answer`, for the second file."""
+    for case in vectors["sitefills"]:
+        case["t"] = sitefill(case["sites"], case["n"])
+    answer_arithmetic(vectors)
+    for case in vectors["maps"]:
+        servers = servers_of(case)
+        for rule in case["copies"]:
+            answer_rule(rule, servers)
+            blocks = [bytes.fromhex(block) for block, *_ in rule["places"][:2]]
+            rule["orders"] = [index_of(servers, order(servers, block, rule["n"])) for block in blocks]
+    for case in vectors["cuts"]:
+        servers = cut_servers(case["count"], case["sites"])
+        for rule in case["copies"]:
+            answer_rule(rule, servers)
+            del rule["capacity"]["stranded"]
+            del rule["targets"]
+            asked = index_of(servers, order(servers, bytes.fromhex(rule["places"][0][0]), rule["n"]))
+            rule["order"] = [server for server, _ in asked]
+    return vectors
+
+
+def answer_arithmetic(vectors):
+    for case in vectors["fills"]:
+        case["t"] = fill(case["w"], case["lo"], case["hi"], case["n"])
+    for case in vectors["races"]:
+        case["winners"] = race([int(e, 16) for e in case["e"]], case["p"], case["n"])
+
+
+def answer_rule(rule, servers):
+    sites = by_site(live(servers))
+    rule["targets"] = site_targets(sites, rule["n"])[1] if sites else []
+    rule["capacity"] = capacity(servers, rule["n"])
+    rule["places"] = [
+        [block, index_of(servers, place(servers, bytes.fromhex(block), rule["n"]))] for block, *_ in rule["places"]
+    ]
+
+
+def servers_of(case):
+    return [
+        (bytes.fromhex(i), site, [(bytes.fromhex(disk), weight) for disk, weight in disks])
+        for i, site, disks in case["servers"]
+    ]
 
 
 def hexa(number):
@@ -371,6 +404,47 @@ def questions():
     }
 
 
+def extreme_map(dice):
+    """Many disks, few sites, weights at both ends."""
+    count, houses = dice.pick([1, 2, 3, 5, 9, 17, 24, 33, 40]), dice.pick([1, 2, 3, 5, 8, 40])
+    weights = [dice.pick([0, 1, 2, 3, (1 << 31) + 1, (1 << 32) - 2, (1 << 32) - 1]), dice.weight(), dice.weight()]
+    servers = []
+    for _ in range(count):
+        disks = [[dice.bytes(16).hex(), dice.pick(weights)] for _ in range(dice.pick([1, 1, 2, 3, 8, 16]))]
+        servers.append([dice.bytes(32).hex(), f"house {dice.below(houses)}", disks])
+    copies = sorted({dice.pick([1, 2, 4]), dice.pick([3, 5, 8, 13]), dice.pick([14, 20, 31, 32])})
+    return {
+        "servers": servers,
+        "copies": [{"n": n, "places": [[dice.bytes(32).hex()] for _ in range(4)]} for n in copies],
+    }
+
+
+def random_sitefill(dice):
+    sites = [[1 + dice.weight() for _ in range(1 + dice.below(6))] for _ in range(1 + dice.below(6))]
+    return {"sites": sites, "n": len(sites) + dice.below(8)}
+
+
+def cut_case(dice, sites):
+    copies = [1, 3, 14, 32]
+    return {
+        "count": 1100,
+        "sites": sites,
+        "copies": [{"n": n, "places": [[dice.bytes(32).hex()] for _ in range(4)]} for n in copies],
+    }
+
+
+def questions_2():
+    dice = Dice("fsdfs placement vectors 2")
+    return {
+        "chapter": "03-placement",
+        "sitefills": [random_sitefill(dice) for _ in range(60)],
+        "fills": [random_fill(dice) for _ in range(60)],
+        "races": [case for case in (random_race(dice) for _ in range(120)) if case["p"]],
+        "maps": [extreme_map(dice) for _ in range(84)],
+        "cuts": [cut_case(dice, sites) for sites in [1100, 40, 5, 1]],
+    }
+
+
 def text_of(vectors):
     """One case a line, so that a difference can be read."""
     lines = []
@@ -383,16 +457,30 @@ def text_of(vectors):
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def main(arguments):
-    path = pathlib.Path(arguments[0]) / "placement.json"
-    if arguments[1:] == ["--write"]:
-        path.write_text(text_of(answer(questions())), encoding="utf-8")
+FILES = {"placement.json": (questions, answer), "placement-2.json": (questions_2, answer_2)}
+
+
+def check(path, answer_):
+    """How many placements agree; nothing if a value differs."""
     published = json.loads(path.read_text(encoding="utf-8"))
-    computed = answer(json.loads(path.read_text(encoding="utf-8")))
+    computed = answer_(json.loads(path.read_text(encoding="utf-8")))
     wrong = [key for key in published if published[key] != computed.get(key)]
-    count = sum(len(rule["places"]) for case in published["maps"] for rule in case["copies"]) + len(published["cut"]["places"])
-    print(f"03-placement: {count} placements over {len(published['maps']) + 1} maps" if not wrong else f"03-placement: differs in {', '.join(wrong)}")
-    return 1 if wrong or count < 1000 else 0
+    cuts = published["cuts"] if "cuts" in published else []
+    rules = [rule for case in published["maps"] + cuts for rule in case["copies"]] + [published.get("cut", {"places": []})]
+    count = sum(len(rule["places"]) for rule in rules)
+    differs = f"{path.name} differs in {', '.join(wrong)}"
+    print(f"03-placement: {differs}" if wrong else f"03-placement: {count} placements of {path.name}")
+    return 0 if wrong else count
+
+
+def main(arguments):
+    counts = []
+    for name, (ask, answer_) in FILES.items():
+        path = pathlib.Path(arguments[0]) / name
+        if arguments[1:] == ["--write"]:
+            path.write_text(text_of(answer_(ask())), encoding="utf-8")
+        counts.append(check(path, answer_))
+    return 0 if min(counts) >= 1000 else 1
 
 
 if __name__ == "__main__":
