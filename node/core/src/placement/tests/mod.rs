@@ -8,6 +8,7 @@ mod properties;
 mod shares;
 mod shortlist;
 mod vectors;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,27 @@ fn uneven(count: u64, sites: u64, salt: u64) -> Vec<Server> {
             server
         })
         .collect()
+}
+
+/// One-disk servers at sites of their own whose weights are log-normal: `median * exp(sigma * z)` with a normal z (Box and Muller's).
+fn log_normal(count: u64, median: f64, sigma: f64, salt: u64) -> Vec<Server> {
+    let mut dice = fastrand::Rng::with_seed(salt);
+    (0..count)
+        .map(|number| {
+            let (radius, angle) = ((-2.0 * (1.0 - dice.f64()).ln()).sqrt(), dice.f64() * std::f64::consts::TAU);
+            server(salt << 16 | number, (median * (sigma * radius * angle.cos()).exp()) as u32 + 1)
+        })
+        .collect()
+}
+
+/// Block ids without end, the same ones for the same `salt`; cheaper than [`block`].
+fn blocks(salt: u64) -> impl Iterator<Item = BlockId> {
+    let mut dice = fastrand::Rng::with_seed(salt);
+    std::iter::repeat_with(move || {
+        let mut id = [0; 32];
+        dice.fill(&mut id);
+        BlockId(id)
+    })
 }
 
 /// Ids of the holders, in their order.

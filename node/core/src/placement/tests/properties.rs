@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::CANDIDATES_MAX;
 use super::super::math::{ONE, exponential};
-use super::super::share::{Bounds, fill};
+use super::super::share::{Bounds, fill, sitefill};
 use super::clear::Runner;
 use super::shortlist::winners;
 use super::*;
@@ -103,6 +103,33 @@ proptest! {
         prop_assert!(by_weight.iter().all(|(_, share)| *share <= ONE));
         prop_assert!(by_weight.is_sorted_by(|x, y| x.1 < y.1 || (x.1 == y.1 && x.0 <= y.0)));
         prop_assert!(by_weight.windows(2).all(|pair| pair[0].0 < pair[1].0 || pair[0].1 == pair[1].1));
+    }
+
+    #[test]
+    fn fill_keeps_all_bounds(items in prop::collection::vec((1..1_u64 << 34, 0..2_u64, 1..4_u64), 1..20), more in 0..20_u64) {
+        let bounds = |&(weight, least, most): &(u64, u64, u64)| Bounds { weight, least: least * ONE, most: most * ONE };
+        let items: Vec<Bounds> = items.iter().map(bounds).collect();
+        let (least, most) = (items.iter().map(|item| item.least).sum::<u64>(), items.iter().map(|item| item.most).sum::<u64>());
+        let copies = least / ONE + more;
+        let shares = fill(&items, copies);
+        prop_assert!(items.iter().zip(&shares).all(|(item, share)| (item.least..=item.most).contains(share)));
+        let (sum, wanted) = (shares.iter().sum::<u64>(), most.min(copies * ONE));
+        let slack: u64 = items.iter().map(|item| item.weight.div_ceil(1 << 32)).sum();
+        prop_assert!(sum <= wanted && wanted - sum <= slack, "{} of {}", sum, wanted);
+    }
+
+    #[test]
+    fn sitefill_gives_each_site_one_and_no_more_than_it_can_take(
+        sites in prop::collection::vec(prop::collection::vec(1..1_u64 << 34, 1..7), 1..8), more in 0..20_u64
+    ) {
+        let servers = sites.iter().map(Vec::len).sum::<usize>() as u64;
+        let copies = sites.len() as u64 + more;
+        let shares = sitefill(&sites, copies);
+        let fits = |(site, share): (&Vec<u64>, &u64)| (ONE..=site.len() as u64 * ONE).contains(share);
+        prop_assert!(sites.iter().zip(&shares).all(fits), "{:?}", shares);
+        let (sum, wanted) = (shares.iter().sum::<u64>(), servers.min(copies) * ONE);
+        let slack: u64 = sites.iter().flatten().map(|weight| weight.div_ceil(1 << 32)).sum();
+        prop_assert!(sum <= wanted && wanted - sum <= slack, "{} of {}", sum, wanted);
     }
 
     #[test]
