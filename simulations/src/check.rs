@@ -22,7 +22,7 @@ const ANSWER_WITHIN: Us = 20 * S;
 pub struct Violation {
     /// When it was noticed.
     pub at: Us,
-    /// Which checker noticed it: promise, convergence, liveness, tree.
+    /// Which checker noticed it: promise, convergence, liveness, tree, replay, assertion.
     pub checker: &'static str,
     /// What.
     pub what: String,

@@ -1,70 +1,136 @@
-//! Replays one seed, or runs many.
+//! Replays one seed, or a part of its life, or runs many.
 
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::stdout;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use simulations::{Report, Shape, run};
+use simulations::{Cut, Keep, Report, Shape, Trace, run, run_part, shrink};
 
-/// Lives of a simulated pool. A violation is printed with the line that replays it.
+/// Lives of a simulated pool. A violation is printed with its world and the line that replays it.
+///
+/// A life is a function of its seed: houses with lines and machines, users who write and read, faults. When the faults end
+/// the pool has to converge, and what was promised is held against what is.
 #[derive(Parser)]
 struct Options {
-    /// Run this one.
+    /// Run this one, and print its world in any case.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Run these: FROM..TO, TO not included.
     #[arg(long, value_parser = range, default_value = "0..100")]
-    seeds: std::ops::Range<u64>,
+    seeds: Range<u64>,
     /// Machines.
     #[arg(long, default_value_t = 10)]
     nodes: usize,
     /// Simulated minutes with faults.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// Print everything that happens.
-    #[arg(long, requires = "seed")]
-    trace: bool,
+    /// End faults and wishes after so many seconds.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "seed")]
+    until: Option<u64>,
+    /// Of all faults and wishes, only those with these numbers; 0: none.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
+    only: Option<Vec<u32>>,
+    /// All but the faults and wishes with these numbers; 0: all, each of them listed with its number.
+    #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed", conflicts_with = "only")]
+    without: Option<Vec<u32>>,
+    /// Write down everything that happens: into a file, else on the terminal.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, requires = "seed")]
+    trace: Option<Option<PathBuf>>,
+    /// Of a life that fails, find the shortest beginning and the fewest faults and wishes that still fail.
+    #[arg(long)]
+    shrink: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let shape = |seed| Shape { seed, nodes: options.nodes, minutes: options.minutes, print: options.trace };
     let failed = match options.seed {
-        Some(seed) => {
-            let report = run(shape(seed));
-            print!("{report}");
-            u64::from(!report.fine())
-        }
-        None => many(options.seeds.clone(), &shape),
+        Some(seed) => one(&options, seed),
+        None => many(&options),
     };
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match failed {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("simulations: the trace cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
-fn many(seeds: std::ops::Range<u64>, shape: &(dyn Fn(u64) -> Shape + Sync)) -> u64 {
-    let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
+fn one(options: &Options, seed: u64) -> std::io::Result<u64> {
+    let trace = match &options.trace {
+        None => Trace::default(),
+        Some(None) => Trace::to(stdout()),
+        Some(Some(file)) => Trace::to(File::create(file)?),
+    };
+    let report = run_part(options.shape(seed), &options.cut(), trace);
+    print!("{report}");
+    Ok(options.failed(&report))
+}
+
+fn many(options: &Options) -> std::io::Result<u64> {
+    let Range { start, end } = options.seeds;
+    let (next, failed) = (AtomicU64::new(start), AtomicU64::new(0));
     let one = |seed| {
-        let report: Report = run(shape(seed));
+        let report = run(options.shape(seed));
         if !report.fine() {
-            failed.fetch_add(1, Ordering::Relaxed);
             print!("{report}");
+            failed.fetch_add(options.failed(&report), Ordering::Relaxed);
         }
     };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
             scope.spawn(|| {
-                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end) {
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < end) {
                     one(seed);
                 }
             });
         }
     });
     let failed = failed.into_inner();
-    println!("{} runs, {failed} with violations", seeds.end.saturating_sub(seeds.start));
-    failed
+    println!("{} runs, {failed} with violations", end.saturating_sub(start));
+    Ok(failed)
 }
 
-fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+impl Options {
+    fn shape(&self, seed: u64) -> Shape {
+        Shape { seed, nodes: self.nodes, minutes: self.minutes }
+    }
+
+    fn cut(&self) -> Cut {
+        let set = |numbers: &Vec<u32>| -> BTreeSet<u32> { numbers.iter().copied().collect() };
+        let keep = match (&self.only, &self.without) {
+            (Some(only), _) => Keep::Only(set(only)),
+            (None, Some(without)) => Keep::Without(set(without)),
+            (None, None) => Keep::All,
+        };
+        Cut { until: self.until, keep }
+    }
+
+    /// 1 for a life that failed, which is shrunk if wanted.
+    fn failed(&self, report: &Report) -> u64 {
+        if self.shrink
+            && let Some(shrunk) = shrink(report)
+        {
+            print!("{shrunk}");
+        }
+        u64::from(!report.fine())
+    }
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
     let parse = |part: &str| part.parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
     let (from, to) = text.split_once("..").ok_or("give FROM..TO, as in 0..100")?;
     Ok(parse(from)?..parse(to)?)
+}
+
+/// Microseconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let seconds: f64 = text.trim_end_matches('s').parse().map_err(|error| format!("{text:?}: {error}"))?;
+    if (0.0..1e9).contains(&seconds) { Ok((seconds * 1e6).round() as u64) } else { Err("a number of seconds".into()) }
 }

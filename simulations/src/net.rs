@@ -105,10 +105,19 @@ impl Net {
         self.sites.len()
     }
 
+    /// What a site can send.
+    pub fn bytes_per_s(&self, site: usize) -> u64 {
+        self.sites[site].bytes_per_s
+    }
+
     /// One-way delay between two machines.
     pub fn delay(&self, from: MachineId, to: MachineId) -> Us {
-        let sites = (self.site_of[from], self.site_of[to]);
-        if sites.0 == sites.1 { MS / 2 } else { self.delay_ms.get(&sites).copied().unwrap_or(1) * MS }
+        self.site_delay(self.site_of[from], self.site_of[to])
+    }
+
+    /// One-way delay between two sites, or inside of one.
+    pub fn site_delay(&self, from: usize, to: usize) -> Us {
+        if from == to { MS / 2 } else { self.delay_ms.get(&(from, to)).copied().unwrap_or(1) * MS }
     }
 
     /// Whether packets get through in that direction.

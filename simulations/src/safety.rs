@@ -56,7 +56,7 @@ impl World {
     }
 
     /// Remembers which heads have their folders on two machines by now.
-    fn note_thick(&mut self) {
+    pub(crate) fn note_thick(&mut self) {
         let promises = &self.checks.promises;
         let thin: Vec<BlockId> =
             promises.made_on.keys().filter(|head| !promises.thick.contains(head)).copied().collect();

@@ -1,36 +1,34 @@
 //! The history of a run: a hash over all events, and a log for people when asked for.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufWriter, Write};
 
 use crate::queue::{MS, S, Us};
 
 /// Equal seeds give equal traces; that is what makes a failure repeatable.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Trace {
     // SipHash with fixed keys: the same on every run and machine.
     hash: DefaultHasher,
     events: u64,
-    print: bool,
+    log: Option<Box<dyn Write>>,
 }
 
 impl Trace {
-    /// A trace that is also printed while it happens.
-    pub fn printing(print: bool) -> Self {
-        Self { print, ..Self::default() }
+    /// A trace that is also written down while it happens.
+    pub fn to(log: impl Write + 'static) -> Self {
+        Self { log: Some(Box::new(BufWriter::new(log))), ..Self::default() }
     }
 
-    /// Prints from now on, or no more.
-    pub fn set_print(&mut self, print: bool) {
-        self.print = print;
-    }
-
-    /// Takes in an event. `text` is only made when the trace is printed.
+    /// Takes in an event. `text` is only made when the trace is written down.
     pub fn note(&mut self, at: Us, event: &impl Hash, text: impl FnOnce() -> String) {
         self.events += 1;
         at.hash(&mut self.hash);
         event.hash(&mut self.hash);
-        if self.print {
-            println!("{:>5}.{:03} {}", at / S, at % S / MS, text());
+        if let Some(log) = &mut self.log {
+            // A log that cannot be written (a closed pipe) ends; the run goes on.
+            let written = writeln!(log, "{:>5}.{:03} {}", at / S, at % S / MS, text());
+            self.log.take_if(|_| written.is_err());
         }
     }
 

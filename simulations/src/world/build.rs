@@ -22,7 +22,7 @@ pub const SMALL: Params = Params { chunk_bytes: 1 << 10, inline_bytes: 100, fan_
 
 impl World {
     /// A world without machines.
-    pub fn empty(seed: u64, params: Params, print: bool) -> Self {
+    pub fn empty(seed: u64, params: Params, trace: Trace) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let pool = Pool::found(rng.u64(..));
         let common = Start {
@@ -53,8 +53,9 @@ impl World {
             pool,
             tasks: Tasks::default(),
             checks,
-            trace: Trace::printing(print),
+            trace,
             looked: None,
+            twin: None,
             queue: Queue::default(),
             common,
         }
@@ -62,7 +63,7 @@ impl World {
 
     /// A quiet world: each node in its own house, 100 Mbit/s, 10 ms apart, good clocks, one large disk each. All run.
     pub fn calm(seed: u64, nodes: usize) -> Self {
-        let mut world = Self::empty(seed, SMALL, false);
+        let mut world = Self::empty(seed, SMALL, Trace::default());
         for _ in 0..nodes {
             world.add_calm_machine();
         }

@@ -51,6 +51,8 @@ pub struct World {
     pub trace: Trace,
     /// What the look that is being answered was based on.
     pub(crate) looked: Option<Seen>,
+    /// The machine that is a copy of another one, if there is one at the moment.
+    pub(crate) twin: Option<MachineId>,
     queue: Queue<Event>,
     common: Start,
 }

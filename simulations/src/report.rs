@@ -1,0 +1,149 @@
+//! What became of a life, or of a part of it, and how to live it again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::act::{Act, Step};
+use crate::chaos::Shape;
+use crate::check::Violation;
+use crate::parameters::Parameters;
+use crate::queue::{MS, S, Us};
+use crate::world::World;
+
+/// Which part of a life is lived: nothing after `until`, and only what is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Faults and wishes end then; none: at their drawn end.
+    pub until: Option<Us>,
+    /// Which of them there are.
+    pub keep: Keep,
+}
+
+/// Faults and wishes by the numbers of their steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "they are what they are called")]
+pub enum Keep {
+    #[default]
+    All,
+    Only(BTreeSet<u32>),
+    Without(BTreeSet<u32>),
+}
+
+/// What became of a life.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Of which life.
+    pub shape: Shape,
+    /// Of which part of it.
+    pub cut: Cut,
+    /// The world in which it was lived.
+    pub parameters: Parameters,
+    /// What was drawn to be done to that world; the cut may leave some of it out.
+    pub steps: Vec<Step>,
+    /// Hash over all events.
+    pub trace: u64,
+    /// How many there were.
+    pub events: u64,
+    /// Sentences about what happened, for people.
+    pub summary: String,
+    /// What must not be.
+    pub violations: Vec<Violation>,
+}
+
+impl Cut {
+    /// Whether the part is long enough for this step.
+    pub(crate) fn reaches(&self, step: &Step) -> bool {
+        self.until.is_none_or(|until| step.at <= until)
+    }
+
+    /// Whether this step is one of what is kept.
+    pub(crate) fn keeps(&self, step: &Step) -> bool {
+        step.nr == 0
+            || match &self.keep {
+                Keep::All => true,
+                Keep::Only(only) => only.contains(&step.nr),
+                Keep::Without(without) => !without.contains(&step.nr),
+            }
+    }
+
+    /// As options of the command.
+    fn options(&self) -> String {
+        let list = |numbers: &BTreeSet<u32>| {
+            let texts: Vec<String> = numbers.iter().map(u32::to_string).collect();
+            texts.join(",")
+        };
+        let until = self.until.map(|until| format!(" --until {}", seconds(until))).unwrap_or_default();
+        until
+            + &match &self.keep {
+                Keep::All => String::new(),
+                // Nothing has the number 0 that could be left out.
+                Keep::Only(none) if none.is_empty() => " --only 0".into(),
+                Keep::Only(only) => format!(" --only {}", list(only)),
+                Keep::Without(without) => format!(" --without {}", list(without)),
+            }
+    }
+}
+
+impl Report {
+    /// Of a world at its end.
+    pub(crate) fn new((shape, cut): (Shape, Cut), parameters: Parameters, steps: Vec<Step>, world: World) -> Self {
+        let (trace, events, summary) = (world.trace.hash(), world.trace.events(), world.summary());
+        Self { shape, cut, parameters, steps, trace, events, summary, violations: world.checks.violations }
+    }
+
+    /// Whether everything held.
+    pub fn fine(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    /// Numbers of the faults and wishes that were lived, in the order of their beginning.
+    pub fn numbers(&self) -> Vec<u32> {
+        let mut seen = BTreeSet::new();
+        self.kept().map(|step| step.nr).filter(|nr| seen.insert(*nr)).collect()
+    }
+
+    /// Steps of faults and wishes that were lived.
+    fn kept(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.nr > 0 && self.cut.reaches(step) && self.cut.keeps(step))
+    }
+
+    /// How many of each kind. A fault counts as what it begins with.
+    fn kinds(&self) -> String {
+        let (mut faults, mut kinds) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
+        for step in self.kept() {
+            if matches!(step.act, Act::Wish { .. }) || faults.insert(step.nr) {
+                *kinds.entry(step.act.kind()).or_default() += 1;
+            }
+        }
+        let texts: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        if texts.is_empty() { "nothing".into() } else { texts.join(", ") }
+    }
+
+    fn replay(&self) -> String {
+        let Shape { seed, nodes, minutes } = self.shape;
+        let cut = self.cut.options();
+        format!("cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{cut}")
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { trace, events, summary, .. } = self;
+        writeln!(f, "seed {}: {events} events, trace {trace:016x}; {summary}", self.shape.seed)?;
+        write!(f, "{}", self.parameters)?;
+        let until = self.cut.until.unwrap_or(self.shape.end());
+        writeln!(f, "  done to it until {} s: {}", seconds(until), self.kinds())?;
+        if self.cut.keep != Keep::All {
+            self.kept().try_for_each(|step| writeln!(f, "  {step}"))?;
+        }
+        self.violations.iter().try_for_each(|violation| writeln!(f, "  {violation}"))?;
+        if !self.fine() {
+            writeln!(f, "  replay: {} (also: --trace FILE, --shrink)", self.replay())?;
+        }
+        Ok(())
+    }
+}
+
+fn seconds(at: Us) -> String {
+    format!("{}.{:03}", at / S, at % S / MS)
+}
