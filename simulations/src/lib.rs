@@ -25,6 +25,7 @@ mod safety;
 mod shrink;
 mod size;
 pub mod store;
+pub mod study;
 pub mod task;
 pub mod trace;
 pub mod world;

@@ -8,15 +8,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use clap::Parser;
-use simulations::{Cut, Keep, Report, Shape, Trace, run, run_part, shrink};
+use clap::{Parser, Subcommand};
+use simulations::{Cut, Keep, Report, Shape, Trace, run, run_part, shrink, study};
 
 /// Lives of a simulated pool. A violation is printed with its world and the line that replays it.
 ///
 /// A life is a function of its seed: houses with lines and machines, users who write and read, faults. When the faults end
 /// the pool has to converge, and what was promised is held against what is.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Run this one, and print its world in any case.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -46,8 +49,17 @@ struct Options {
     shrink: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Measure placement, growth and durability; write pages, plots and data.
+    Study(study::Options),
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(Command::Study(options)) = &options.command {
+        return study(options);
+    }
     let failed = match options.seed {
         Some(seed) => one(&options, seed),
         None => many(&options),
@@ -57,6 +69,16 @@ fn main() -> ExitCode {
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("simulations: the trace cannot be written: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn study(options: &study::Options) -> ExitCode {
+    match study::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("study: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,0 +1,76 @@
+//! Studies of placement: how evenly disks fill, what moves, what differing views and growth cost, what is lost.
+//!
+//! A study is a function of its seed that returns a [`page::Page`]. Everything printed, plotted or written comes from the same numbers.
+
+pub mod balance;
+pub mod family;
+pub mod network;
+pub mod page;
+mod plot;
+mod report;
+mod share;
+mod work;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use page::Page;
+use work::Work;
+
+/// What to study, and where to write it.
+#[derive(Args, Debug)]
+pub struct Options {
+    /// Which one.
+    #[arg(value_enum)]
+    name: Name,
+    /// Decides all samples: the same seed writes the same files, byte for byte (what is timed apart: `*-timings.csv`).
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Folder for pages (Markdown), figures (SVG) and data (CSV); `all` adds `report.html`. Made if missing.
+    #[arg(long, value_name = "DIR", default_value = "target/study")]
+    out: PathBuf,
+}
+
+/// The studies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// How evenly disks fill, and how much fits until the first one is full.
+    Balance,
+    /// All of them, and one page that tells about them.
+    All,
+}
+
+impl Name {
+    /// `None` for all of them.
+    fn study(self) -> Option<fn(&Work) -> Page> {
+        match self {
+            Self::Balance => Some(balance::study),
+            Self::All => None,
+        }
+    }
+
+    /// Those that this name stands for, with what they are called.
+    fn studies(self) -> impl Iterator<Item = (String, fn(&Work) -> Page)> {
+        let meant = Self::value_variants().iter().filter(move |name| self == Self::All || self == **name);
+        meant.filter_map(|name| Some((name.to_possible_value()?.get_name().to_owned(), name.study()?)))
+    }
+}
+
+/// Runs what was asked for.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    std::fs::create_dir_all(&options.out)?;
+    let mut pages = Vec::new();
+    for (name, study) in options.name.studies() {
+        let page = study(&Work::new(options.seed, &name));
+        page.write(&options.out, options.seed)?;
+        println!("{}: {}\n  {}", page.name, page.answer, options.out.join(format!("{}.md", page.name)).display());
+        pages.push(page);
+    }
+    if options.name == Name::All {
+        let file = options.out.join("report.html");
+        std::fs::write(&file, report::html(&pages, options.seed))?;
+        println!("report: {}", file.display());
+    }
+    Ok(())
+}

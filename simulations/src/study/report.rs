@@ -1,0 +1,62 @@
+//! All pages as one HTML file that needs nothing beside it.
+
+use std::collections::BTreeMap;
+
+use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
+
+use super::page::Page;
+
+/// Everything around the pages.
+const SHELL: &str = include_str!("report.html");
+
+/// One file: the answers first, then the pages with their figures in place.
+pub fn html(pages: &[Page], seed: u64) -> String {
+    let figures: BTreeMap<String, &str> = pages.iter().flat_map(Page::figures).collect();
+    let mut body = render(&summary(pages, seed), &figures);
+    for page in pages {
+        body += &format!("<section id=\"{}\">\n{}</section>\n", page.name, render(&page.markdown(seed), &figures));
+    }
+    SHELL.replace("{body}", &body)
+}
+
+fn summary(pages: &[Page], seed: u64) -> String {
+    let answer = |page: &Page| format!("* **[{}](#{})** {}\n", page.title, page.name, page.answer);
+    let answers: String = pages.iter().map(answer).collect();
+    format!(
+        "{}\n{answers}\n{}`cargo run --release -p simulations -- study all --seed {seed}`.\n",
+        INTRODUCTION, CLOSING
+    )
+}
+
+const INTRODUCTION: &str = "# Where fsdfs keeps your data
+
+Friends put a disk each into a pool. Every file is cut into blocks, every block lies on several servers in different houses, and each node
+*computes* which ones: there is no list to lose and nobody to ask. Three sentences must then be true: every disk fills to the same
+percentage; adding or removing a house moves next to nothing; and you know how much fits and what it survives. This is what we measured.
+";
+
+const CLOSING: &str = "Nothing here was typed in: text, tables and figures are printed from the same numbers, and each page names the command that makes it
+again. This whole report: ";
+
+/// Markdown to HTML, each image replaced by the figure itself.
+fn render(markdown: &str, figures: &BTreeMap<String, &str>) -> String {
+    let mut hidden = false;
+    let events = Parser::new_ext(markdown, Options::ENABLE_TABLES).filter_map(|event| match event {
+        Event::Start(Tag::Image { dest_url, .. }) => {
+            hidden = true;
+            Some(Event::InlineHtml(CowStr::from(
+                figures.get(dest_url.as_ref()).copied().unwrap_or_default().to_owned(),
+            )))
+        }
+        Event::End(TagEnd::Image) => {
+            hidden = false;
+            None
+        }
+        // What an image says when it cannot be seen stands below it anyway.
+        _ if hidden => None,
+        event => Some(event),
+    });
+    let mut out = String::new();
+    html::push_html(&mut out, events);
+    out
+}
