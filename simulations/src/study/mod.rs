@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod family;
+pub mod movement;
 pub mod network;
 pub mod page;
 mod plot;
@@ -37,6 +38,8 @@ pub struct Options {
 enum Name {
     /// How evenly disks fill, and how much fits until the first one is full.
     Balance,
+    /// What moves when servers join, leave or change.
+    Movement,
     /// All of them, and one page that tells about them.
     All,
 }
@@ -46,6 +49,7 @@ impl Name {
     fn study(self) -> Option<fn(&Work) -> Page> {
         match self {
             Self::Balance => Some(balance::study),
+            Self::Movement => Some(movement::study),
             Self::All => None,
         }
     }

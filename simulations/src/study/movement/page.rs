@@ -1,0 +1,134 @@
+//! What the study of movement says.
+
+use super::{BLOCKS, Change, DRAWN, Measured, Moves, POOLS, Pool, ROW};
+use crate::study::family::Kind;
+use crate::study::page::{Data, Page, Part};
+use crate::study::plot::{Axis, Mark, Plot, Point, Series};
+
+/// The pool whose figures are shown first.
+const SHOWN: Pool = Pool::Random(30, 30);
+
+pub fn page(all: &Measured) -> Page {
+    let ours = all.of(SHOWN, Kind::Ours);
+    let ratios = || Change::of(SHOWN).iter().map(|change| all.moves[&(SHOWN, Kind::Ours, *change)].ratio());
+    let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+    Page {
+        name: "movement",
+        title: "What moves when somebody joins or leaves?",
+        answer: format!(
+            "Next to nothing that does not have to: {:.2} times the least that any placement must copy to reach its exact shares ({least:.2} to \
+             {most:.2}, by kind of change; 30 servers, three copies).",
+            ours.ratio()
+        ),
+        findings: findings(all),
+        parts: parts(all),
+        data: vec![data(all)],
+    }
+}
+
+impl Measured {
+    /// All changes of a pool together.
+    fn of(&self, pool: Pool, kind: Kind) -> Moves {
+        let mut sum = Moves::default();
+        self.moves.iter().filter(|(case, _)| (case.0, case.1) == (pool, kind)).for_each(|(_, moves)| sum.add(*moves));
+        sum
+    }
+}
+
+fn findings(all: &Measured) -> Vec<String> {
+    let ratio = |kind, change| all.moves[&(SHOWN, kind, change)].ratio();
+    let houses = Pool::Random(30, 12);
+    vec![
+        format!(
+            "{ROW} random changes in a row copy {:.2} times the least in total (straw2 {:.2}, RUSH_R {:.2}): nothing accumulates, and there is no \
+             history to keep.",
+            all.row[&Kind::Ours].ratio(),
+            all.row[&Kind::Straw2].ratio(),
+            all.row[&Kind::RushR].ratio()
+        ),
+        format!(
+            "The old RUSH functions move least when something is added, and a lot when something old goes: the oldest of 30 servers costs RUSH_R \
+             {:.1} times the least, RUSH_P {:.0} times; fsdfs {:.2} times.",
+            ratio(Kind::RushR, Change::RemoveOldest),
+            ratio(Kind::RushP, Change::RemoveOldest),
+            ratio(Kind::Ours, Change::RemoveOldest)
+        ),
+        format!(
+            "Where 30 servers share 12 houses it is {:.2} times the least; the worst single removal {:.2} (each in its own house: {:.2}).",
+            all.of(houses, Kind::Ours).ratio(),
+            all.worst[&(houses, Kind::Ours)],
+            all.worst[&(SHOWN, Kind::Ours)]
+        ),
+        "A figure below 1 is no merit: the function does not reach the exact shares, so it moves less than they need. RUSH_P leaves copies out \
+         and RUSH_T puts two on one server where batches are single servers (see balance)."
+            .into(),
+    ]
+}
+
+fn parts(all: &Measured) -> Vec<Part> {
+    let caption = format!(
+        "Copies made / least possible, {}, three copies, mean of {DRAWN} pools, {BLOCKS} blocks each. 1 is perfect.",
+        SHOWN.name()
+    );
+    let mut parts = vec![Part::Figure("changes", plot(all), caption)];
+    for pool in POOLS {
+        parts.push(Part::Heading(format!("Copies made / least possible: {}", pool.name())));
+        parts.push(Part::Table(table(all, pool)));
+    }
+    parts
+}
+
+fn plot(all: &Measured) -> String {
+    let changes = Change::of(SHOWN);
+    let names: Vec<String> = changes.iter().map(|change| change.name().to_owned()).collect();
+    let series = |(nr, kind): (usize, Kind)| {
+        let height = 0.3 - 0.15 * nr as f64;
+        let ratio = |change: &Change| all.moves[&(SHOWN, kind, *change)].ratio();
+        let points = changes.iter().enumerate().map(|(row, change)| Point::new(ratio(change), height - row as f64));
+        Series { name: kind.name().into(), points: points.collect(), line: false }
+    };
+    let ticks = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0].map(|ratio| (ratio, ratio.to_string()));
+    Plot {
+        title: format!("What a change moves: {}", SHOWN.name()),
+        x: Axis::log("copies made / least possible", (0.5, 50.0), ticks),
+        y: Axis::names(&names),
+        series: Kind::ALL.into_iter().enumerate().map(series).collect(),
+        height: 560,
+        mark: Some(Mark::X(1.0)),
+    }
+    .svg()
+}
+
+fn table(all: &Measured, pool: Pool) -> Data {
+    let kinds = pool.functions();
+    let mut table = Data::new("changes", ["change"].into_iter().chain(kinds.iter().map(|kind| kind.name())));
+    let mut row = |name: &str, ratio: &dyn Fn(Kind) -> f64| {
+        let ratios = kinds.iter().map(|kind| format!("{:.2}", ratio(*kind)));
+        table.push([name.to_owned()].into_iter().chain(ratios).collect());
+    };
+    for change in Change::of(pool) {
+        row(change.name(), &|kind| all.moves[&(pool, kind, *change)].ratio());
+    }
+    if pool != Pool::Batches {
+        row("the worst server to leave", &|kind| all.worst[&(pool, kind)]);
+    }
+    if pool == SHOWN {
+        row(&format!("{ROW} changes in a row"), &|kind| all.row[&kind].ratio());
+    }
+    table
+}
+
+fn data(all: &Measured) -> Data {
+    let mut data = Data::new("changes", ["pool", "change", "function", "made", "least", "ratio"]);
+    let mut row = |pool: String, change: &str, kind: Kind, moves: Moves| {
+        let (least, ratio) = (format!("{:.1}", moves.least), format!("{:.4}", moves.ratio()));
+        data.row(&[&pool, &change, &kind.name(), &moves.made, &least, &ratio]);
+    };
+    for ((pool, kind, change), moves) in &all.moves {
+        row(pool.name(), change.name(), *kind, *moves);
+    }
+    for (kind, moves) in &all.row {
+        row(SHOWN.name(), "in a row", *kind, *moves);
+    }
+    data
+}
