@@ -10,6 +10,7 @@ pub mod page;
 mod plot;
 mod report;
 mod share;
+pub mod views;
 mod work;
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ enum Name {
     Balance,
     /// What moves when servers join, leave or change.
     Movement,
+    /// What it costs when nodes do not know the same.
+    Views,
     /// All of them, and one page that tells about them.
     All,
 }
@@ -50,6 +53,7 @@ impl Name {
         match self {
             Self::Balance => Some(balance::study),
             Self::Movement => Some(movement::study),
+            Self::Views => Some(views::study),
             Self::All => None,
         }
     }
