@@ -3,6 +3,7 @@
 //! A study is a function of its seed that returns a [`page::Page`]. Everything printed, plotted or written comes from the same numbers.
 
 pub mod balance;
+pub mod closeness;
 pub mod family;
 pub mod movement;
 pub mod network;
@@ -10,6 +11,7 @@ pub mod page;
 mod plot;
 mod report;
 mod share;
+mod text;
 pub mod views;
 mod work;
 
@@ -43,6 +45,8 @@ enum Name {
     Movement,
     /// What it costs when nodes do not know the same.
     Views,
+    /// What it costs when only the nearest servers may hold a block.
+    Closeness,
     /// All of them, and one page that tells about them.
     All,
 }
@@ -54,6 +58,7 @@ impl Name {
             Self::Balance => Some(balance::study),
             Self::Movement => Some(movement::study),
             Self::Views => Some(views::study),
+            Self::Closeness => Some(closeness::study),
             Self::All => None,
         }
     }

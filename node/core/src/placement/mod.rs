@@ -168,6 +168,12 @@ impl View {
         (self.sites.servers.len() > CANDIDATES_MAX).then(|| self.sites.near(id, CANDIDATES_MAX))
     }
 
+    /// The `most` live servers that are nearest to a block: those among which its holders are chosen if `most` is
+    /// [`CANDIDATES_MAX`]. In map order.
+    pub fn nearest(&self, id: BlockId, most: usize) -> Vec<NodeId> {
+        self.sites.near(id, most).servers.iter().map(|server| server.id).collect()
+    }
+
     fn targets(&self, copies: u8) -> &Targets {
         let copies = copies.min(COPIES_MAX);
         self.targets[usize::from(copies)].get_or_init(|| Targets::new(&self.sites, copies))
