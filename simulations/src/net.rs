@@ -9,7 +9,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::message::Message;
 
 use crate::queue::{MS, Us};
-use crate::size::size_of;
+use crate::size::{kind, size_of};
 
 /// A machine's number in the world.
 pub type MachineId = usize;
@@ -66,6 +66,8 @@ pub struct Net {
     dialled: ConnId,
     /// Which part of the partitioned network each machine is in.
     part: Vec<u8>,
+    /// What was sent, by kind of message: parcels and bytes.
+    traffic: BTreeMap<&'static str, (u64, u64)>,
     /// Directions in which nothing goes through although the rest works.
     stalled: BTreeSet<(MachineId, MachineId)>,
 }
@@ -209,6 +211,11 @@ impl Net {
         Some([machines[side], machines[1 - side]])
     }
 
+    /// Parcels and bytes sent since the world began, by kind of message.
+    pub fn traffic(&self) -> &BTreeMap<&'static str, (u64, u64)> {
+        &self.traffic
+    }
+
     fn carry(&mut self, now: Us, id: ConnId, side: usize, parcel: &Parcel) -> Trip {
         let conn = &self.conns[&id];
         let [from, to] = [conn.machines[side], conn.machines[1 - side]];
@@ -216,7 +223,10 @@ impl Net {
         let local = self.site_of[from] == self.site_of[to];
         let uplink = &mut self.sites[self.site_of[from]];
         let bytes_per_s = if local { 125_000_000 } else { uplink.bytes_per_s };
-        let took = (size_of(&parcel.message, parcel.block.as_ref()) * 1_000_000).div_ceil(bytes_per_s);
+        let bytes = size_of(&parcel.message, parcel.block.as_ref());
+        let sent = self.traffic.entry(kind(&parcel.message).0).or_default();
+        *sent = (sent.0 + 1, sent.1 + bytes);
+        let took = (bytes * 1_000_000).div_ceil(bytes_per_s);
         let starts = if parcel.block.is_some() && !local { now.max(uplink.free) } else { now };
         if !local {
             uplink.free = uplink.free.max(now) + took;

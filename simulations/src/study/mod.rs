@@ -5,6 +5,7 @@
 pub mod balance;
 pub mod closeness;
 pub mod family;
+pub mod growth;
 pub mod movement;
 pub mod network;
 pub mod page;
@@ -47,6 +48,8 @@ enum Name {
     Views,
     /// What it costs when only the nearest servers may hold a block.
     Closeness,
+    /// What a larger pool costs each member: memory, messages, time.
+    Growth,
     /// All of them, and one page that tells about them.
     All,
 }
@@ -59,6 +62,7 @@ impl Name {
             Self::Movement => Some(movement::study),
             Self::Views => Some(views::study),
             Self::Closeness => Some(closeness::study),
+            Self::Growth => Some(growth::study),
             Self::All => None,
         }
     }

@@ -1,0 +1,104 @@
+//! Pools of real engines in a quiet simulated world.
+
+use std::collections::BTreeMap;
+
+use fsdfs_core::tree::Path;
+
+use crate::queue::{MS, S};
+use crate::study::work::Work;
+use crate::task::{End, Wish};
+use crate::world::World;
+
+/// Seconds in which a pool comes to rest, and seconds for which it is then watched.
+const SETTLE_S: u64 = 180;
+const WATCHED_S: u64 = 600;
+const DAY_S: f64 = 86_400.0;
+/// Messages of a look at the tree and of fetching blocks.
+const READ: [&str; 4] = ["heads", "heads-reply", "fetch", "fetch-reply"];
+
+/// What a pool of this size does.
+pub struct Pool {
+    pub members: usize,
+    /// Facts that each member keeps.
+    pub facts: usize,
+    /// Bytes that each member sends in a day while nobody does anything.
+    pub gossip_bytes_per_day: f64,
+    /// Messages that each member sends in a day while nobody does anything.
+    pub gossip_messages_per_day: f64,
+    /// A file read by a member without a copy of it.
+    pub read: Read,
+}
+
+/// What a read takes.
+pub struct Read {
+    /// To and from other members.
+    pub messages: u64,
+    /// Simulated milliseconds; members are 10 ms apart, one way.
+    pub ms: u64,
+}
+
+/// Lives a quiet while.
+pub fn live(members: usize, work: &Work) -> Pool {
+    let mut world = World::calm(work.seed, members);
+    world.run(SETTLE_S);
+    let path: Path = vec![b"holiday.jpg".to_vec().into()];
+    let put = world.wait(0, Wish::Put { path: path.clone(), bytes: 3_000 });
+    assert!(matches!(put, End::Edited(_)), "a quiet pool takes a file: {put:?}");
+    world.run(SETTLE_S);
+    let read = read(&mut world, &path);
+    let (messages, bytes) = sent(&mut world, WATCHED_S, |_| true);
+    let per_day = DAY_S / WATCHED_S as f64 / members as f64;
+    let engine = &world.machines[0].process.as_ref().expect("nobody crashes").engine;
+    Pool {
+        members,
+        facts: engine.facts().all().count(),
+        gossip_bytes_per_day: bytes as f64 * per_day,
+        gossip_messages_per_day: messages as f64 * per_day,
+        read,
+    }
+}
+
+/// Reads the file on the last member that has no copy.
+fn read(world: &mut World, path: &Path) -> Read {
+    let before = count(world, |kind| READ.contains(&kind)).0;
+    let since = world.at;
+    let far = (0..world.machines.len()).rev().find(|id| world.machines[*id].store.ids().next().is_none());
+    let end = world.wait(far.unwrap_or(world.machines.len() - 1), Wish::Read { path: path.clone() });
+    assert!(matches!(end, End::Read(_)), "a quiet pool shows a file: {end:?}");
+    Read { messages: count(world, |kind| READ.contains(&kind)).0 - before, ms: (world.at - since) / MS }
+}
+
+/// Parcels and bytes of some kinds within some seconds.
+fn sent(world: &mut World, seconds: u64, wanted: fn(&str) -> bool) -> (u64, u64) {
+    let before = count(world, wanted);
+    world.run_until(world.at + seconds * S);
+    let after = count(world, wanted);
+    (after.0 - before.0, after.1 - before.1)
+}
+
+fn count(world: &World, wanted: impl Fn(&str) -> bool) -> (u64, u64) {
+    let kinds: &BTreeMap<&str, (u64, u64)> = world.net.traffic();
+    kinds.iter().filter(|(kind, _)| wanted(kind)).fold((0, 0), |sum, (_, one)| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// Resident bytes per engine, by size of the pool, smallest first. Of this process, so nothing else may run; the links and
+/// disks of the simulated world count as part of the engines. `None` where the kernel does not tell.
+pub fn memory(work: &Work) -> Vec<(usize, Option<f64>)> {
+    let mut worlds = Vec::new();
+    let measure = |members: &usize| {
+        let before = resident();
+        let mut world = World::calm(work.seed, *members);
+        world.run(SETTLE_S);
+        worlds.push(world);
+        let grown = resident().zip(before).map(|(after, before)| after.saturating_sub(before));
+        (*members, grown.map(|bytes| bytes as f64 / *members as f64))
+    };
+    super::WEIGHED.iter().map(measure).collect()
+}
+
+/// Bytes of this process in memory.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}

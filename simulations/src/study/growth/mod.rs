@@ -1,0 +1,41 @@
+//! What a larger pool costs each of its members. Real engines in the simulator as far as they fit; beyond that a model that is stated.
+
+mod engines;
+mod lookup;
+mod page;
+
+use super::page::Page;
+use super::work::Work;
+
+/// Members of the simulated pools.
+const SIMULATED: [usize; 4] = [10, 30, 100, 200];
+/// Those whose memory is measured: in smaller ones it is lost in what the process has left from before.
+const WEIGHED: [usize; 2] = [100, 200];
+/// Members that a model stands for.
+const MODELLED: [usize; 2] = [1_000, 10_000];
+
+/// The study.
+pub fn study(work: &Work) -> Page {
+    let pools = work.map("pools of engines", &SIMULATED, |members| engines::live(*members, work));
+    let memory = engines::memory(work);
+    let lookups = lookup::timings(work);
+    page::page(&pools, &memory, &lookups)
+}
+
+/// A figure that was measured at two sizes, continued as a straight line through them.
+fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64), x: f64) -> f64 {
+    y1 + (y2 - y1) / (x2 - x1) * (x - x1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_study_runs() {
+        let pool = engines::live(3, &Work::tiny(1));
+        assert_eq!(pool.facts, engines::live(3, &Work::tiny(1)).facts);
+        assert!(pool.gossip_bytes_per_day > 0.0 && pool.read.messages > 0);
+        assert_eq!(line((1.0, 10.0), (2.0, 20.0), 5.0), 50.0);
+    }
+}

@@ -1,0 +1,158 @@
+//! What the study of growth says.
+
+use fsdfs_core::limits::{HEARTBEAT_MS, MEMBERS_MAX};
+use fsdfs_core::placement::CANDIDATES_MAX;
+
+use super::engines::Pool;
+use super::lookup::Times;
+use super::{MODELLED, line};
+use crate::study::page::{Data, Page, Part};
+use crate::study::plot::{Axis, Plot, Point, Series};
+use crate::study::text::{grouped, rounded};
+
+const MB: f64 = 1e6;
+
+pub fn page(pools: &[Pool], memory: &[(usize, Option<f64>)], lookups: &[Times]) -> Page {
+    let largest = &pools[pools.len() - 1];
+    let read = &largest.read;
+    Page {
+        name: "growth",
+        title: "What does a larger pool cost each member?",
+        answer: format!(
+            "In a pool of {} members each one sends {} MB of gossip a day and {} messages find and bring a small file. Gossip grows in proportion to the members: about {} MB a day with {} \
+             of them, by the model below.",
+            largest.members,
+            rounded(largest.gossip_bytes_per_day / MB),
+            read.messages,
+            rounded(gossip(pools, MODELLED[0]) / MB),
+            grouped(MODELLED[0] as u64)
+        ),
+        findings: findings(pools),
+        parts: parts(pools, memory, lookups),
+        data: vec![table(pools), timings(lookups), memory_table(memory)],
+    }
+}
+
+/// Bytes a day that each member sends: measured, or on the line through the two largest pools that were.
+fn gossip(pools: &[Pool], members: usize) -> f64 {
+    let point = |pool: &Pool| (pool.members as f64, pool.gossip_bytes_per_day);
+    match pools {
+        [.., one, other] => line(point(one), point(other), members as f64),
+        _ => f64::NAN,
+    }
+}
+
+fn findings(pools: &[Pool]) -> Vec<String> {
+    let reads: Vec<String> = pools
+        .iter()
+        .map(|pool| format!("{} messages and {} ms with {} members", pool.read.messages, pool.read.ms, pool.members))
+        .collect();
+    let smallest = &pools[0];
+    let off = 100.0 * (gossip(pools, smallest.members) / smallest.gossip_bytes_per_day - 1.0);
+    vec![
+        format!(
+            "Finding a block needs no message: every member computes the holders. A read of a small file by a member without a copy takes {}.",
+            reads.join(", ")
+        ),
+        format!(
+            "Nearly all gossip is heartbeats: each member's, every {} s, to everybody. The straight line through the two largest pools is {off:+.0} % off the smallest.",
+            HEARTBEAT_MS / 1000
+        ),
+        format!(
+            "Engines fit into the simulator up to {} members. A pool admits {} at most (a bound in the code), so {} is calculation only.",
+            pools[pools.len() - 1].members,
+            grouped(MEMBERS_MAX as u64),
+            grouped(MODELLED[1] as u64)
+        ),
+    ]
+}
+
+fn parts(pools: &[Pool], memory: &[(usize, Option<f64>)], lookups: &[Times]) -> Vec<Part> {
+    vec![
+        Part::Figure("gossip", plot(pools), "Bytes that each member sends in a day while nobody does anything; real engines in a simulated world, and the model.".into()),
+        Part::Table(table(pools)),
+        Part::Heading("Measured on one machine".into()),
+        Part::Text("What follows are times and memory of the machine that made this page. They differ from run to run and are in files of their own (`growth-*timings.csv`).".into()),
+        Part::Table(timings(lookups)),
+        Part::Text(format!(
+            "The map is prepared once after each change of it, a lookup happens for each block. Above {} servers a lookup first picks the nearest candidates.", grouped(CANDIDATES_MAX as u64)
+        )),
+        Part::Table(memory_table(memory)),
+        Part::Text("Resident memory per engine, with its part of the simulated network and disks; for larger pools on the straight line through both.".into()),
+    ]
+}
+
+fn plot(pools: &[Pool]) -> String {
+    let measured = pools.iter().map(|pool| Point::new(pool.members as f64, pool.gossip_bytes_per_day / MB));
+    let modelled = MODELLED.map(|members| Point::new(members as f64, gossip(pools, members) / MB));
+    let powers =
+        |from: i32, to: i32| (from..=to).map(|power| 10f64.powi(power)).map(|value| (value, grouped(value as u64)));
+    Plot {
+        title: "Gossip of a quiet pool".into(),
+        x: Axis::log("members", (8.0, 12_000.0), powers(1, 4)),
+        y: Axis::log("MB per member and day", (10.0, 100_000.0), powers(1, 5)),
+        series: vec![
+            Series { name: "measured".into(), points: measured.collect(), line: true },
+            Series { name: "model".into(), points: modelled.into(), line: true },
+        ],
+        height: 420,
+        mark: None,
+    }
+    .svg()
+}
+
+fn table(pools: &[Pool]) -> Data {
+    let head = [
+        "members",
+        "how",
+        "facts each keeps",
+        "MB sent per member and day",
+        "messages per member and day",
+        "messages per read",
+        "ms per read",
+    ];
+    let mut table = Data::new("pools", head);
+    for pool in pools {
+        let megabytes = format!("{:.2}", pool.gossip_bytes_per_day / MB);
+        let messages = format!("{:.0}", pool.gossip_messages_per_day);
+        table.row(&[
+            &pool.members,
+            &"measured",
+            &pool.facts,
+            &megabytes,
+            &messages,
+            &pool.read.messages,
+            &pool.read.ms,
+        ]);
+    }
+    for members in MODELLED {
+        table.row(&[&members, &"model", &"", &format!("{:.0}", gossip(pools, members) / MB), &"", &"", &""]);
+    }
+    table
+}
+
+fn timings(lookups: &[Times]) -> Data {
+    let mut table = Data::new("lookup-timings", ["members", "prepare the map, µs", "find three holders, µs"]);
+    for times in lookups {
+        table.row(&[&times.members, &format!("{:.0}", times.map_us), &format!("{:.1}", times.lookup_us)]);
+    }
+    table
+}
+
+fn memory_table(memory: &[(usize, Option<f64>)]) -> Data {
+    let mut table = Data::new("memory-timings", ["members", "how", "MB per engine"]);
+    let megabytes = |bytes: Option<f64>| bytes.map_or("unknown".into(), |bytes| format!("{:.1}", bytes / MB));
+    for (members, bytes) in memory {
+        table.row(&[members, &"measured", &megabytes(*bytes)]);
+    }
+    for members in MODELLED {
+        table.row(&[&members, &"model", &megabytes(weight(memory, members))]);
+    }
+    table
+}
+
+/// Bytes of an engine: on the line through the two that were measured.
+fn weight(memory: &[(usize, Option<f64>)], members: usize) -> Option<f64> {
+    let [.., (few, low), (many, high)] = memory else { return None };
+    Some(line((*few as f64, (*low)?), (*many as f64, (*high)?), members as f64))
+}
