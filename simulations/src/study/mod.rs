@@ -4,6 +4,7 @@
 
 pub mod balance;
 pub mod closeness;
+pub mod durability;
 pub mod family;
 pub mod growth;
 pub mod movement;
@@ -50,6 +51,8 @@ enum Name {
     Closeness,
     /// What a larger pool costs each member: memory, messages, time.
     Growth,
+    /// How likely something is lost: disks die, houses burn, repair takes its time.
+    Durability,
     /// All of them, and one page that tells about them.
     All,
 }
@@ -63,6 +66,7 @@ impl Name {
             Self::Views => Some(views::study),
             Self::Closeness => Some(closeness::study),
             Self::Growth => Some(growth::study),
+            Self::Durability => Some(durability::study),
             Self::All => None,
         }
     }

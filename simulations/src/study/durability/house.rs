@@ -1,0 +1,82 @@
+//! The houses: who gives what, when they are on, and how fast they send.
+
+use crate::study::network::{Member, Network, TB};
+
+/// Hours in a year.
+pub const YEAR_H: f64 = 8_760.0;
+/// Two weeks.
+const HOLIDAY_H: f64 = 336.0;
+
+/// When the servers of a house run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Always.
+    On,
+    /// Always, but for two weeks a year.
+    HolidaysOff,
+    /// Not from 23 to 7 o'clock, nor for two weeks a year.
+    NightsOff,
+}
+
+/// A house.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct House {
+    pub habit: Habit,
+    /// What it sends.
+    pub uplink_mbit_s: f64,
+    /// Sizes of its servers.
+    pub servers_tb: &'static [u32],
+}
+
+impl House {
+    /// Whether it is on, at this hour of a year in which its holidays begin at that hour.
+    pub fn is_on(&self, hour: f64, holidays: f64) -> bool {
+        let away = (hour - holidays).rem_euclid(YEAR_H) < HOLIDAY_H;
+        let asleep = !(7.0..23.0).contains(&(hour % 24.0));
+        match self.habit {
+            Habit::On => true,
+            Habit::HolidaysOff => !away,
+            Habit::NightsOff => !away && !asleep,
+        }
+    }
+}
+
+/// Six houses with nine servers, as friends have them.
+pub const FRIENDS: [House; 6] = [
+    House { habit: Habit::On, uplink_mbit_s: 40.0, servers_tb: &[8, 4] },
+    House { habit: Habit::HolidaysOff, uplink_mbit_s: 20.0, servers_tb: &[4, 4] },
+    House { habit: Habit::On, uplink_mbit_s: 10.0, servers_tb: &[4, 2] },
+    House { habit: Habit::NightsOff, uplink_mbit_s: 40.0, servers_tb: &[6] },
+    House { habit: Habit::NightsOff, uplink_mbit_s: 20.0, servers_tb: &[4] },
+    House { habit: Habit::On, uplink_mbit_s: 50.0, servers_tb: &[4] },
+];
+
+/// Nine equal servers, always on, that send at once: a case that can be calculated.
+pub const SIMPLE: [House; 9] = [House { habit: Habit::On, uplink_mbit_s: 1e9, servers_tb: &[4] }; 9];
+
+/// The houses as a network, with the house of each server. If `blind`, placement takes each server for a house of its own.
+pub fn network(houses: &[House], blind: bool, salt: u64) -> (Network, Vec<usize>) {
+    let servers =
+        || houses.iter().enumerate().flat_map(|(house, is)| is.servers_tb.iter().map(move |size| (house, size)));
+    let member = |(id, (house, size)): (usize, (usize, &u32))| Member {
+        site: if blind { id } else { house },
+        disks: vec![size * TB],
+        batch: id,
+    };
+    let network = Network { salt, members: servers().enumerate().map(member).collect() };
+    (network, servers().map(|(house, _)| house).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nights_and_holidays_are_off() {
+        let house = FRIENDS[3];
+        assert!(house.is_on(12.0, 1_000.0) && !house.is_on(3.0, 1_000.0) && !house.is_on(23.5, 1_000.0));
+        assert!(!house.is_on(1_000.0 + 15.0 * 24.0 - 25.0, 1_000.0));
+        assert!(!FRIENDS[1].is_on(10.0, YEAR_H - 100.0), "holidays go on over New Year");
+        assert!(FRIENDS[0].is_on(3.0, 0.0));
+    }
+}

@@ -1,0 +1,187 @@
+//! What the study of durability says.
+
+use super::house::{FRIENDS, Habit, House};
+use super::{BLOCKS, Case, DATA_TB, DEATHS, NOTICE_H, Risk, SILENT_H, YEAR_H, YEARS, YEARS_WITH_FIRE, formula};
+use crate::study::page::{Data, Page, Part};
+use crate::study::plot::{Axis, Plot, Point, Series};
+use crate::study::text::{grouped, odds};
+
+type Risks = [(Case, Risk)];
+
+pub fn page(risks: &Risks) -> Page {
+    let of = |copies, blind, fire| odds(friends(risks, copies, blind, fire, NOTICE_H).probability);
+    Page {
+        name: "durability",
+        title: "How likely is it that something is lost?",
+        answer: format!(
+            "With three copies in different houses the chance of losing anything within a year is {}; in a year in which a house burns down, {}. Had the copies \
+             been placed without regard to houses, it would be {} in such a year. (Six houses, nine disks, a dead one known within a day.)",
+            of(3, false, false),
+            of(3, false, true),
+            of(3, true, true)
+        ),
+        findings: findings(risks),
+        parts: parts(risks),
+        data: vec![data(risks)],
+    }
+}
+
+fn friends(risks: &Risks, copies: u8, blind: bool, fire: bool, notice_h: f64) -> Risk {
+    let wanted = Case { houses: &FRIENDS, copies, blind, fire, notice_h };
+    risks.iter().find(|(case, _)| *case == wanted).expect("all of these are studied").1
+}
+
+fn findings(risks: &Risks) -> Vec<String> {
+    let of = |copies, fire| odds(friends(risks, copies, false, fire, NOTICE_H).probability);
+    let silent = |fire| odds(friends(risks, 3, false, fire, SILENT_H).probability);
+    vec![
+        format!(
+            "Two copies: {} in an ordinary year, {} in a year with a fire. Four copies: {} and {}.",
+            of(2, false),
+            of(2, true),
+            of(4, false),
+            of(4, true)
+        ),
+        format!(
+            "This counts on somebody who says within {NOTICE_H} hours that a disk is dead. If nobody does and the pool waits its {} days, the chance is {} with three copies, and {} \
+             with a fire.",
+            SILENT_H / 24.0,
+            silent(false),
+            silent(true)
+        ),
+        check(risks),
+    ]
+}
+
+/// The simple case beside its formula.
+fn check(risks: &Risks) -> String {
+    let one = |(case, risk): &(Case, Risk)| {
+        let expected = formula(case.houses.len() as f64, case.copies, DEATHS / YEAR_H, case.notice_h, YEAR_H);
+        format!(
+            "{} copies: simulated {:.3e} ± {:.1e}, calculated {expected:.3e}",
+            case.copies, risk.probability, risk.confidence
+        )
+    };
+    let simple: Vec<String> = risks.iter().filter(|(case, _)| case.houses.len() != FRIENDS.len()).map(one).collect();
+    format!(
+        "Nine equal servers that repair at once can be calculated by hand, which checks the simulation: {}.",
+        simple.join("; ")
+    )
+}
+
+fn parts(risks: &Risks) -> Vec<Part> {
+    let caption = format!(
+        "Probability that at least one block is lost within a year, with 95 % confidence intervals. {} years each, {} with a fire, weighted (see below).",
+        grouped(YEARS),
+        grouped(YEARS_WITH_FIRE)
+    );
+    vec![
+        Part::Figure("risk", plot(risks), caption),
+        Part::Table(table(risks)),
+        Part::Heading("The model".into()),
+        Part::Text(format!(
+            "Six houses with nine servers of one disk each, {DATA_TB} TB of data in {} groups of blocks placed by the production function. A disk dies with {:.0} % a year, \
+             independently of the others. Its death is known after {NOTICE_H} hours; then the houses that hold copies and are on send them at their uplinks to the servers that \
+             placement names without the dead one, blocks with the fewest copies first. When all copies are there, a new disk takes the old one's place. A fire takes all servers of \
+             one house, each house as likely, at any time of the year. Lost is what has no copy on any disk that works, whether on or off.",
+            grouped(BLOCKS), 100.0 * DEATHS
+        )),
+        Part::Table(houses()),
+        Part::Text(
+            "Loss is too rare to wait for. While copies are missing, the simulated disks die faster than real ones, and each year gets the weight by which it became too \
+             likely (importance sampling), which keeps the mean exact. Not in the model: rot that nobody reads, bugs, thieves, floods over a whole town, and people."
+                .into(),
+        ),
+    ]
+}
+
+fn houses() -> Data {
+    let mut table = Data::new("houses", ["house", "servers", "uplink", "off"]);
+    for (nr, house) in FRIENDS.iter().enumerate() {
+        let servers: Vec<String> = house.servers_tb.iter().map(|size| format!("{size} TB")).collect();
+        let off = match house.habit {
+            Habit::On => "never",
+            Habit::HolidaysOff => "two weeks a year",
+            Habit::NightsOff => "23 to 7 o'clock, and two weeks a year",
+        };
+        table.row(&[&(nr + 1), &servers.join(", "), &format!("{} Mbit/s", house.uplink_mbit_s), &off]);
+    }
+    table
+}
+
+/// Cases of the pool of friends by name, with an ordinary year and one with a fire.
+fn rows(risks: &Risks) -> Vec<(String, [Risk; 2])> {
+    let row = |copies, blind, notice_h| {
+        let placement = if blind { "blind to houses" } else { "in different houses" };
+        let notice =
+            if notice_h == NOTICE_H { String::new() } else { format!(", known after {} days", notice_h / 24.0) };
+        let risk = |fire| friends(risks, copies, blind, fire, notice_h);
+        (format!("{copies} copies {placement}{notice}"), [risk(false), risk(true)])
+    };
+    let pairs = [2, 3, 4].into_iter().flat_map(|copies| [row(copies, true, NOTICE_H), row(copies, false, NOTICE_H)]);
+    pairs.chain([row(3, false, SILENT_H)]).collect()
+}
+
+fn plot(risks: &Risks) -> String {
+    let rows = rows(risks);
+    let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
+    let series = |(nr, name): (usize, &str)| {
+        let point = |(row, (_, risks)): (usize, &(String, [Risk; 2]))| {
+            let Risk { probability, confidence, .. } = risks[nr];
+            let interval = (f64::max(probability - confidence, probability / 100.0), probability + confidence);
+            Point { x: probability, y: 0.15 - 0.3 * nr as f64 - row as f64, interval: Some(interval) }
+        };
+        Series { name: name.into(), points: rows.iter().enumerate().map(point).collect(), line: false }
+    };
+    let ticks = ["1 in a trillion", "1 in a billion", "1 in a million", "1 in a thousand", "always"];
+    let ticks = ticks.into_iter().zip([1e-12, 1e-9, 1e-6, 1e-3, 1.0]).map(|(name, chance)| (chance, name.to_owned()));
+    Plot {
+        title: "Probability of losing anything within a year".into(),
+        x: Axis::log("chance per year", (1e-13, 2.0), ticks),
+        y: Axis::names(&names),
+        series: ["ordinary year", "a house burns down"].into_iter().enumerate().map(series).collect(),
+        height: 480,
+        mark: None,
+    }
+    .svg()
+}
+
+fn table(risks: &Risks) -> Data {
+    let mut table = Data::new("risk", ["placement", "ordinary year", "95 %", "a house burns down", "95 %"]);
+    let relative =
+        |risk: &Risk| format!("± {:.0} %", 100.0 * risk.confidence / f64::max(risk.probability, f64::MIN_POSITIVE));
+    for (name, [ordinary, fire]) in rows(risks) {
+        let (of_ordinary, of_fire) = (relative(&ordinary), relative(&fire));
+        table.row(&[&name, &odds(ordinary.probability), &of_ordinary, &odds(fire.probability), &of_fire]);
+    }
+    table
+}
+
+fn data(risks: &Risks) -> Data {
+    let head = [
+        "houses",
+        "copies",
+        "blind",
+        "fire",
+        "notice_hours",
+        "probability_per_year",
+        "confidence_95",
+        "years_with_loss_seen",
+    ];
+    let mut data = Data::new("risk", head);
+    for (case, risk) in risks {
+        let (probability, confidence) = (format!("{:.4e}", risk.probability), format!("{:.2e}", risk.confidence));
+        let houses = |houses: &[House]| houses.len();
+        data.row(&[
+            &houses(case.houses),
+            &case.copies,
+            &case.blind,
+            &case.fire,
+            &case.notice_h,
+            &probability,
+            &confidence,
+            &risk.seen,
+        ]);
+    }
+    data
+}
