@@ -60,3 +60,24 @@ fn render(markdown: &str, figures: &BTreeMap<String, &str>) -> String {
     html::push_html(&mut out, events);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::study::page::Part;
+
+    #[test]
+    fn figures_and_tables_stand_in_the_report_itself() {
+        let page = Page {
+            name: "balance",
+            title: "Even?",
+            answer: "Yes, < 1 % off.".into(),
+            findings: Vec::new(),
+            parts: vec![Part::Figure("loads", "<svg>here</svg>".into(), "Loads.".into())],
+            data: Vec::new(),
+        };
+        let report = html(&[page], 7);
+        assert!(report.contains("<svg>here</svg>") && !report.contains("<img"), "{report}");
+        assert!(report.contains("&lt; 1 % off.") && report.contains("study balance --seed 7"), "{report}");
+    }
+}
