@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Canonical, FormatError, bound};
+use crate::codec::{Canonical, FormatError, ascending, bound};
 use crate::identity::RawFact;
 use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId};
 use crate::time::Hlc;
@@ -18,6 +18,9 @@ pub const FACTS_MAX: usize = 256;
 pub const SUMMARY_IDS_MAX: usize = 4096;
 /// Bytes of a message without its block at most.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+
+/// The feature level from which on a program answers [`Records`]. An earlier one ends the connection at a message it does not know.
+pub const FEATURES_RECORDS: u32 = 2;
 
 /// Bytes of facts in one message, unless a single fact is longer. Small enough that a ping behind it waits little.
 const FACT_BYTES_MAX: usize = 256 * 1024;
@@ -92,6 +95,10 @@ tagged_enum! {
         34 => Audit(Audit),
         /// `audit` of spec 02-block.
         35 => AuditReply(AuditReply),
+        /// "Which blocks do you hold?" Asked only of nodes whose card names [`FEATURES_RECORDS`].
+        40 => Records(Records),
+        /// A page of them.
+        41 => RecordsReply(RecordsReply),
     }
 }
 
@@ -417,6 +424,33 @@ pub struct AuditReply {
     pub proof: Option<Digest>,
 }
 
+/// Asks for the records of a node, a page at a time: members count the pool's blocks to say what a change of the pool would move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Those after this id; none = from the first.
+    pub after: Option<BlockId>,
+}
+
+/// Answer to [`Records`]: fewer than [`IDS_MAX`] are the last ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// The next blocks held, ascending by id.
+    pub records: Vec<HeldBlock>,
+}
+
+/// A block that a node holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBlock {
+    /// Which.
+    pub id: BlockId,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
 impl Message {
     /// The block that follows the message on the wire.
     pub fn attached(&self) -> Option<Attached> {
@@ -453,7 +487,15 @@ impl Canonical for Message {
             }
             Self::Prove(prove) => bound(prove.ids.len() <= IDS_MAX, "the ids to prove"),
             Self::ProveReply(reply) => bound(reply.held.len() <= IDS_MAX, "the proofs"),
+            Self::RecordsReply(reply) => records(&reply.records),
             _ => Ok(()),
         }
     }
+}
+
+fn records(records: &[HeldBlock]) -> Result<(), FormatError> {
+    bound(records.len() <= IDS_MAX, "the records")?;
+    let lengths = 1..=crate::block::BLOCK_BYTES_MAX;
+    bound(records.iter().all(|held| lengths.contains(&(held.len as usize))), "the length of a block")?;
+    ascending(records, |held| held.id)
 }

@@ -9,8 +9,9 @@ use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
 use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, hex};
 use fsdfs_proto::message::{
     self, Attached, Audit, AuditReply, Capability, CapabilityReply, Claim, Digests, Facts, FactsAck, Fetch,
-    FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply, IDS_MAX, Message, Possession, Prove, ProveReply,
-    RangePrint, Ranges, RangesReply, Store, StoreOutcome, StoreReply, StripeClaim, Summary, Want,
+    FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply, HeldBlock, IDS_MAX, Message, Possession, Prove,
+    ProveReply, RangePrint, Ranges, RangesReply, Records, RecordsReply, Store, StoreOutcome, StoreReply, StripeClaim,
+    Summary, Want,
 };
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -74,6 +75,9 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("prove reply", Message::ProveReply(ProveReply { request: 8, map: MAP, copies: 3, held: vec![true, false] })),
         ("audit", Message::Audit(Audit { request: 9, nonce: Key([0x99; 32]), id: BLOCK })),
         ("audit reply", Message::AuditReply(AuditReply { request: 9, proof: Some(MAP) })),
+        ("records, from the first", Message::Records(Records { request: 10, after: None })),
+        ("records", Message::Records(Records { request: 10, after: Some(BLOCK) })),
+        ("records reply", Message::RecordsReply(held(&[(BLOCK, 70_000), (OTHER, 1)]))),
     ]
 }
 
@@ -102,6 +106,11 @@ fn capability(text: &str) -> CapabilityReply {
     CapabilityReply { request: 6, capability: Some(text.into()) }
 }
 
+fn held(records: &[(BlockId, u32)]) -> RecordsReply {
+    let records = records.iter().map(|(id, len)| HeldBlock { id: *id, len: *len }).collect();
+    RecordsReply { request: 10, records }
+}
+
 /// Bytes that no honest implementation sends.
 fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let encode = |message: &Message| codec::encode(message);
@@ -123,6 +132,8 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
             encode(&Message::FetchReply(FetchReply { outcome: FetchOutcome::No, ..found(Some(block(1))) }))
         }),
         ("a capability string too long", encode(&Message::CapabilityReply(capability(&"x".repeat(1025))))),
+        ("records in another order", encode(&Message::RecordsReply(held(&[(OTHER, 1), (BLOCK, 1)])))),
+        ("a record of no bytes", encode(&Message::RecordsReply(held(&[(BLOCK, 0)])))),
     ]
 }
 

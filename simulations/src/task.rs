@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fsdfs_core::report::{Status, Survey};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
 use fsdfs_core::tree::{Content, Edit, File, Found, Look, Path, Ref, Shown, ShownKind};
 use fsdfs_proto::ids::BlockId;
@@ -26,6 +27,8 @@ pub enum Wish {
     Move { from: Path, to: Path },
     Read { path: Path },
     List { path: Path },
+    Survey,
+    Status,
 }
 
 /// How it ended.
@@ -37,6 +40,10 @@ pub enum End {
     Read(Number),
     /// What a folder shows.
     Listed(Vec<Shown>),
+    /// Who holds what.
+    Surveyed(Box<Survey>),
+    /// How the node is.
+    Status(Box<Status>),
     /// Refused, not there, or not readable: why.
     Not(String),
     /// The node crashed meanwhile. Whether it happened nobody knows.
@@ -67,6 +74,7 @@ enum Asked {
     Put(BlockId),
     Edit,
     Look,
+    Report,
     /// A block of a file, where its content begins, and how many levels of manifests lie below it.
     Get {
         at: Ref,
@@ -130,6 +138,8 @@ impl World {
             Wish::Move { from, to } => self.ask_edit(id, Edit::Move { from, to }),
             Wish::Read { path } => self.ask(id, Asked::Look, look(path)),
             Wish::List { path } => self.ask(id, Asked::Look, list(path)),
+            Wish::Survey => self.ask(id, Asked::Report, Command::Survey),
+            Wish::Status => self.ask(id, Asked::Report, Command::Status),
         }
         id
     }
@@ -223,6 +233,8 @@ impl World {
                 self.promise_get(machine, op, at.id, &outcome);
                 self.got(id, at, from, depth, outcome);
             }
+            (Asked::Report, Reply::Survey(survey)) => self.end(id, End::Surveyed(survey)),
+            (Asked::Report, Reply::Status(status)) => self.end(id, End::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, End::Not(refusal.to_string())),
             (_, other) => self.checks.fail(self.at, "liveness", format!("an answer of another kind: {other:?}")),
         }
@@ -330,6 +342,7 @@ fn count(end: &End) -> &'static str {
         End::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }) => "refused",
         End::Read(_) => "read",
         End::Listed(_) => "listed",
+        End::Surveyed(_) | End::Status(_) => "told",
         End::Not(_) => "not",
         End::Crashed => "crashed",
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use fsdfs_core::report::Survey;
 use fsdfs_core::seam::{EditReply, PutOutcome};
 use fsdfs_core::tree::{Path, ShownKind};
 use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::message::IDS_MAX;
 use simulations::World;
 use simulations::queue::{MS, S};
 use simulations::task::{End, Wish};
@@ -97,6 +99,61 @@ fn what_is_put_on_one_node_gets_its_copies_when_friends_join() {
     world.lose(0);
     assert!(readable(&mut world, 2, "holiday/film"));
     assert_eq!(world.checks.violations, []);
+}
+
+#[test]
+fn a_survey_lists_every_block_and_names_who_does_not_answer() {
+    let mut world = pool(40, 4);
+    put(&mut world, 0, "film", 900_000);
+    world.run(30);
+    let survey = |world: &mut World| match world.wait(3, Wish::Survey) {
+        End::Surveyed(survey) => *survey,
+        other => panic!("no survey: {other:?}"),
+    };
+    let lists = |world: &World, survey: &Survey, id: MachineId| {
+        let machine = &world.machines[id];
+        let holding = survey.holdings.iter().find(|holding| holding.node == machine.node).expect("it answered");
+        let ids: BTreeSet<BlockId> = holding.blocks.iter().map(|held| held.id).collect();
+        assert!(holding.all && ids.len() > IDS_MAX, "more than one page: {}", ids.len());
+        assert_eq!(ids, machine.store.ids().collect());
+    };
+    let all = survey(&mut world);
+    assert_eq!((all.silent.len(), all.view.servers().len()), (0, 4));
+    (0..4).for_each(|id| lists(&world, &all, id));
+
+    world.crash(1);
+    let before = world.at;
+    let without = survey(&mut world);
+    assert_eq!(without.silent, [world.machines[1].node]);
+    assert!(world.at - before < 6 * S, "an end is promised");
+    [0, 2, 3].into_iter().for_each(|id| lists(&world, &without, id));
+    world.restart(1);
+    fine(&mut world);
+}
+
+#[test]
+fn the_status_tells_how_many_copies_there_are_beside_those_wanted() {
+    let mut world = pool(41, 1);
+    let margin = |world: &mut World, id: MachineId| match world.wait(id, Wish::Status) {
+        End::Status(status) => status.margin,
+        other => panic!("no status: {other:?}"),
+    };
+    put(&mut world, 0, "holiday/film", 20_000);
+    assert_eq!(margin(&mut world, 0), Some((-2, -2)));
+
+    for _ in 0..2 {
+        let friend = world.add_calm_machine();
+        world.restart(friend);
+    }
+    world.run(60);
+    assert_eq!(margin(&mut world, 0), Some((0, 0)));
+
+    // A fourth is wanted for some blocks; whoever held them before has a copy to spare.
+    let friend = world.add_calm_machine();
+    world.restart(friend);
+    world.run(60);
+    assert_eq!(margin(&mut world, 0), Some((0, 1)));
+    fine(&mut world);
 }
 
 #[test]

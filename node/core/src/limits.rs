@@ -76,6 +76,14 @@ pub const TOPUP_BYTES_PER_S_MAX: u64 = 64 << 20;
 pub const DEBTS_MAX: usize = 4_096;
 /// Up to this many members everybody keeps every head (beyond, the holders of a volume's id do).
 pub const HEADS_EVERYWHERE_MEMBERS_MAX: usize = 64;
+/// Records that a survey of the pool asks for in total, shared evenly by its members; a member is asked for
+/// [`SURVEY_RECORDS_OF_ONE`] at most, and for one page at least. In five nodes that is a list of every block up to 16 GiB of
+/// chunks; beyond, a sample whose shares are off by 1 % or less. A record takes 40 bytes on the wire.
+pub const SURVEY_RECORDS: usize = 1 << 18;
+/// See [`SURVEY_RECORDS`]: 640 KiB, a second on an uplink of 5 Mbit/s.
+pub const SURVEY_RECORDS_OF_ONE: usize = 1 << 14;
+/// A survey ends with what it has after this long: half of what a command may take.
+pub const SURVEY_MS: u64 = 5_000;
 
 // Bounds of the fact set: they protect memory against a misbehaving member; no honest pool comes near them.
 

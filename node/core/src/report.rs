@@ -2,8 +2,9 @@
 
 use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey};
+use fsdfs_proto::message::HeldBlock;
 
-use crate::placement::Capacity;
+use crate::placement::{Capacity, View};
 use crate::seam::DiskState;
 
 /// Where one block should be and is.
@@ -58,6 +59,8 @@ pub struct Member {
     pub connected: bool,
     /// Round trip, if connected and measured.
     pub rtt_ms: Option<u32>,
+    /// KiB/s upwards, from its card.
+    pub uplink_kib: Option<u32>,
     /// Seconds since anything was heard of it, if ever since the start.
     pub heard_s: Option<u64>,
     /// Whose certificate invited it.
@@ -125,6 +128,8 @@ pub struct Status {
     pub topup_sent: u64,
     /// Top-up is going through the records now.
     pub topup_running: bool,
+    /// Copies that are known less those wanted, the fewest and the most over the blocks on this node, as far as compared.
+    pub margin: Option<(i64, i64)>,
     /// Minutes this clock is off the median of the connected members.
     pub clock_off_min: i64,
     /// Sentences about what needs the owner's attention, most important first.
@@ -138,4 +143,30 @@ pub struct Map {
     pub digest: fsdfs_proto::ids::Digest,
     /// What fits.
     pub capacity: Capacity,
+}
+
+/// The placement view and what lies where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// N of new blocks.
+    pub copies: u8,
+    /// Units of weight a server may claim at most; 0 = as many as it likes.
+    pub weight_max: u32,
+    /// What placement reads.
+    pub view: View,
+    /// What each member that answered holds, in id order.
+    pub holdings: Vec<Holding>,
+    /// Servers that should hold blocks and did not say which.
+    pub silent: Vec<NodeId>,
+}
+
+/// Blocks of one member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Whose.
+    pub node: NodeId,
+    /// The first in id order, or all.
+    pub blocks: Vec<HeldBlock>,
+    /// Whether these are all.
+    pub all: bool,
 }

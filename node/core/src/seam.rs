@@ -10,7 +10,7 @@ use fsdfs_proto::message::{Claim, Message, Possession};
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 use fsdfs_proto::signed::Signed;
 
-use crate::report::{Map, Members, Status, Where};
+use crate::report::{Map, Members, Status, Survey, Where};
 use crate::tree::{Edit, EditError, EditOutcome, Found, Job, JobDone, Look, TreeError};
 
 /// The two clocks, handed in with every input. Timeouts and silence use the first; stamps, names and expiry the second.
@@ -189,6 +189,8 @@ pub enum Command {
     Status,
     /// The placement view and its capacity.
     Map,
+    /// The placement view, and which blocks lie where: asks the members, ends within [`crate::limits::SURVEY_MS`].
+    Survey,
     /// Certify a ticket's throw-away key.
     Invite {
         /// Its public key.
@@ -226,6 +228,7 @@ pub enum Reply {
     Members(Members),
     Status(Box<Status>),
     Map(Box<Map>),
+    Survey(Box<Survey>),
     /// The chain from the root to the ticket's certificate.
     Invited(Vec<Signed<Cert>>),
     Revoked(FactId),

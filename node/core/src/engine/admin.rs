@@ -99,6 +99,7 @@ impl Engine {
             role: info.role,
             presence: self.presence_of(node, info.standing),
             connected: self.usable(node),
+            uplink_kib: card.and_then(|card| card.uplink),
             rtt_ms: peer.filter(|peer| peer.up).and_then(|peer| peer.rtt_ms),
             heard_s: self.quiet_ms(node).map(|ms| ms / 1000),
             invited_by: info.invited_by,
@@ -150,6 +151,7 @@ impl Engine {
             topup_pending: self.topup.pending(),
             topup_sent: self.topup.sent,
             topup_running: self.topup.is_running(),
+            margin: self.topup.margin(),
             clock_off_min: self.clock_off_ms() / 60_000,
             attention: self.attention(),
         };

@@ -27,7 +27,7 @@ use crate::placement::View;
 use crate::seam::{DiskRequest, DiskState, Effect};
 
 /// Features this version supports.
-const FEATURES: u32 = 1;
+const FEATURES: u32 = fsdfs_proto::message::FEATURES_RECORDS;
 
 /// When each member's heartbeat was last seen to move, on this node's monotonic clock.
 #[derive(Default)]

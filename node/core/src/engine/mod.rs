@@ -15,6 +15,7 @@ mod peers;
 mod publish;
 mod put;
 mod serve;
+mod survey;
 mod timers;
 mod topup;
 mod writer;
@@ -35,6 +36,7 @@ use crate::placement::View;
 use crate::seam::{Command, DiskDone, DiskState, Effect, Input, Now, OpId, Why};
 use crate::tree::Params;
 
+use self::serve::serve_records;
 use self::timers::{Timer, Timers};
 
 /// What a node brings to its start. Everything else it learns.
@@ -114,6 +116,7 @@ pub struct Engine {
     queries: BTreeMap<u64, look::Query>,
     last_look: u64,
     locates: BTreeMap<OpId, admin::Locating>,
+    surveys: BTreeMap<OpId, survey::Surveying>,
     topup: topup::TopUp,
     debts: debts::Debts,
     cache: cache::Cache,
@@ -171,6 +174,11 @@ pub(crate) enum Reason {
     CommitJob(VolumeId),
     LookJob(u64),
     LocateOwn(OpId),
+    SurveyOwn(OpId),
+    ServeRecords {
+        to: NodeId,
+        request: RequestId,
+    },
     TopUpList,
     TopUpRead {
         id: BlockId,
@@ -213,6 +221,7 @@ impl Engine {
             queries: BTreeMap::new(),
             last_look: 0,
             locates: BTreeMap::new(),
+            surveys: BTreeMap::new(),
             topup: topup::TopUp::default(),
             debts: debts::Debts::default(),
             cache: cache::Cache::default(),
@@ -300,6 +309,7 @@ impl Engine {
             Command::Members => self.report_members(op, out),
             Command::Status => self.report_status(op, out),
             Command::Map => self.report_map(op, out),
+            Command::Survey => self.survey(op, out),
             Command::Invite { subject, role, redeem_by, uses } => {
                 self.invite(op, subject, role, redeem_by, uses, out);
             }
@@ -319,6 +329,7 @@ impl Engine {
         }
         self.looks.retain(|_, look| look.op != op);
         self.locates.remove(&op);
+        self.surveys.remove(&op);
     }
 
     fn disk_done(&mut self, why: Reason, done: DiskDone, out: &mut Vec<Effect>) {
@@ -341,6 +352,10 @@ impl Engine {
             (Reason::Heal(_), DiskDone::Written(_)) => {}
             (Reason::CommitLogged(volume), DiskDone::Logged(fine)) => self.commit_logged(volume, fine, out),
             (Reason::LocateOwn(op), DiskDone::Have(answers)) => self.located_own(op, &answers, out),
+            (Reason::SurveyOwn(op), DiskDone::List(records)) => self.surveyed_own(op, &records, out),
+            (Reason::ServeRecords { to, request }, DiskDone::List(records)) => {
+                serve_records(to, request, &records, out);
+            }
             (Reason::TopUpList, DiskDone::List(records)) => self.topup_listed(records, out),
             (Reason::TopUpRead { id }, DiskDone::Read(done)) => self.topup_read(id, done, out),
             _ => debug_assert!(false, "the store answered another question than it was asked"),
@@ -357,6 +372,7 @@ impl Engine {
             Timer::Commit(volume) => self.commit_begin(volume, out),
             Timer::Merge(volume) => self.merge_due(volume, out),
             Timer::TopUp => self.topup_tick(out),
+            Timer::Survey(op) => self.survey_ends(op, out),
         }
     }
 

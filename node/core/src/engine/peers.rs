@@ -15,7 +15,7 @@ use super::timers::Timer;
 use crate::facts::Standing;
 use crate::limits::{DIAL_COURTESY_MS, DIAL_MS_MAX, DIAL_MS_MIN, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS};
 use crate::planted::{self, Bug};
-use crate::seam::{Effect, Now, PeerEvent};
+use crate::seam::{Effect, Now, OpId, PeerEvent};
 
 /// A node this one is, was, or wants to be connected to.
 #[derive(Debug, Default)]
@@ -64,6 +64,7 @@ pub(super) enum Purpose {
     TopUpStore { id: BlockId },
     DebtHave { claim: Claim, ids: Vec<BlockId> },
     Capability(VolumeId),
+    Survey(OpId),
 }
 
 impl Engine {
@@ -258,6 +259,7 @@ impl Engine {
             Purpose::Get(id) => self.get_next(*id, out),
             Purpose::Query(query) => self.query_without(*query, node, out),
             Purpose::Locate { op, .. } => self.located(*op, node, &[], &[], out),
+            Purpose::Survey(op) => self.survey_without(*op, node, out),
             Purpose::TopUpHave { .. } | Purpose::TopUpStore { .. } => self.topup_without(node, out),
             // A late answer counts as well.
             Purpose::DebtHave { .. } | Purpose::Capability(_) => {}

@@ -275,7 +275,7 @@ impl Engine {
         if let Item::Block { block, .. } = &put.item
             && put.slots.get(&self.me) == Some(&Slot::Durable)
         {
-            self.topup.note(block.id(), put.durable() < usize::from(put.wanted));
+            self.topup.note_put(block.id(), put.durable(), put.wanted.into());
         }
         self.put_owes(&put, out);
         match (put.waiter, put.item) {

@@ -2,9 +2,11 @@
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{
-    Attached, CapabilityReply, FactsAck, Fetch, FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply, Message,
-    Possession, RequestId, Store, StoreOutcome, StoreReply,
+    Attached, CapabilityReply, FactsAck, Fetch, FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply,
+    HeldBlock, IDS_MAX, Message, Possession, Records, RecordsReply, RequestId, Store, StoreOutcome, StoreReply,
 };
+
+use fsdfs_proto::record::RecordInfo;
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk};
@@ -46,6 +48,15 @@ impl Engine {
             Message::HeadsReply(reply) => self.heads_came(from, &reply, out),
             Message::Capability(ask) => self.serve_capability(from, ask.request, ask.volume, out),
             Message::CapabilityReply(reply) => self.capability_came(from, &reply, out),
+            Message::Records(Records { request, after }) => {
+                let list = DiskRequest::List { after, max: IDS_MAX };
+                out.push(disk(list, Reason::ServeRecords { to: from, request }));
+            }
+            Message::RecordsReply(reply) => {
+                if let Some(Purpose::Survey(op)) = self.answered(from, reply.request) {
+                    self.surveyed(op, from, &reply.records, out);
+                }
+            }
             // Asked only by versions that repair and collect; this one has nothing to say to them yet.
             Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
             Message::Audit(_) | Message::AuditReply(_) => {}
@@ -177,4 +188,10 @@ impl Engine {
         let durable = durable && !self.boot.twin;
         out.push(Effect::Send { to, message: Message::FactsAck(FactsAck { request, durable }), block: None });
     }
+}
+
+pub(super) fn serve_records(to: NodeId, request: RequestId, infos: &[RecordInfo], out: &mut Vec<Effect>) {
+    let records = infos.iter().map(|info| HeldBlock { id: info.id, len: info.len }).collect();
+    let message = Message::RecordsReply(RecordsReply { request, records });
+    out.push(Effect::Send { to, message, block: None });
 }

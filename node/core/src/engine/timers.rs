@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 
+use crate::seam::OpId;
+
 /// What is due. A timer whose cause is gone does nothing when it fires, so none is ever cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
@@ -15,6 +17,7 @@ pub(super) enum Timer {
     Commit(VolumeId),
     Merge(VolumeId),
     TopUp,
+    Survey(OpId),
 }
 
 #[derive(Default)]

@@ -31,8 +31,11 @@ pub(super) struct TopUp {
     pub sent: u64,
     /// Pause before an unfinished walk is repeated.
     retry_ms: u64,
-    /// Blocks this node put or looked at that have fewer copies than they ask for, at most [`SHORT_BLOCKS_MAX`].
-    short: BTreeSet<BlockId>,
+    /// Blocks this node put or looked at that lack copies on the servers that should have them, at most [`SHORT_BLOCKS_MAX`],
+    /// and how many copies fewer than asked for there are anywhere, as far as known.
+    short: BTreeMap<BlockId, usize>,
+    /// Copies beyond those asked for, fewest and most, of the blocks that walks looked at and that lack none.
+    spare: Option<(usize, usize)>,
     /// How many better-placed holders have had their turn before this node's next walk.
     turn: usize,
 }
@@ -88,6 +91,28 @@ struct Record {
     open: usize,
 }
 
+/// What is known of a record's copies.
+enum Copies {
+    /// A wanted holder has none, and all together so many fewer than asked for.
+    Lacking(usize),
+    Complete {
+        spare: usize,
+    },
+}
+
+impl Record {
+    /// When all answers are in. This node has a copy, wanted or not.
+    fn copies(&self, me: NodeId) -> Copies {
+        let asked = self.info.claims.iter().map(|claim| usize::from(copies_of(*claim))).max().unwrap_or(1);
+        let there = self.have.len() + 1;
+        if self.have.len() + usize::from(self.wanted.contains(&me)) < asked {
+            Copies::Lacking(asked.saturating_sub(there))
+        } else {
+            Copies::Complete { spare: there.saturating_sub(asked) }
+        }
+    }
+}
+
 impl TopUp {
     pub fn is_running(&self) -> bool {
         self.walk.is_some()
@@ -99,13 +124,42 @@ impl TopUp {
         self.short.len().max(sending) as u64
     }
 
-    /// A block this node holds has fewer copies than it asks for, or has them now.
-    pub fn note(&mut self, id: BlockId, is_short: bool) {
-        if !is_short {
-            self.short.remove(&id);
-        } else if self.short.len() < SHORT_BLOCKS_MAX {
-            self.short.insert(id);
+    /// A block this node holds lacks copies where they should be, or has them now; and how many fewer there are.
+    pub fn note(&mut self, id: BlockId, missing: Option<usize>) {
+        match missing {
+            None => drop(self.short.remove(&id)),
+            Some(missing) if self.short.len() < SHORT_BLOCKS_MAX || self.short.contains_key(&id) => {
+                self.short.insert(id, missing);
+            }
+            Some(_) => {}
         }
+    }
+
+    /// Copies less those asked for, over the blocks on this node that were put or compared since the start: fewest and most.
+    pub fn margin(&self) -> Option<(i64, i64)> {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let short = self.short.values().map(|missing| -number(*missing));
+        let spare = self.spare.iter().flat_map(|(least, most)| [number(*least), number(*most)]);
+        let all = || short.clone().chain(spare.clone());
+        all().min().zip(all().max())
+    }
+
+    /// A put of a block that this node keeps ended with so many copies.
+    pub fn note_put(&mut self, id: BlockId, copies: usize, wanted: usize) {
+        match wanted.checked_sub(copies) {
+            Some(missing) if missing > 0 => self.note(id, Some(missing)),
+            _ => self.note_complete(id, copies.saturating_sub(wanted)),
+        }
+    }
+
+    fn note_complete(&mut self, id: BlockId, spare: usize) {
+        self.note(id, None);
+        self.note_spare(spare);
+    }
+
+    fn note_spare(&mut self, spare: usize) {
+        let (least, most) = self.spare.unwrap_or((spare, spare));
+        self.spare = Some((least.min(spare), most.max(spare)));
     }
 }
 
@@ -153,6 +207,10 @@ impl Engine {
         if self.up_peers().is_empty() {
             // Whoever comes up starts a walk.
             return;
+        }
+        if peers.is_none() {
+            // Everything is compared anew.
+            self.topup.spare = None;
         }
         self.topup.walk = Some(Walk { peers, ..Walk::default() });
         self.topup_list(out);
@@ -240,10 +298,7 @@ impl Engine {
             let Some(record) = walk.records.get(id).filter(|record| record.open == 0) else { continue };
             let before_me =
                 record.wanted.iter().take_while(|node| **node != me).filter(|node| record.have.contains(node));
-            let copies = record.have.len() + usize::from(record.wanted.contains(&me));
-            let is_short =
-                copies < record.info.claims.iter().map(|claim| usize::from(copies_of(*claim))).max().unwrap_or(1);
-            checked.push((*id, is_short));
+            checked.push((*id, record.copies(me)));
             if record.lack.is_empty() {
                 walk.records.remove(id);
             } else if before_me.count() <= turn {
@@ -253,8 +308,11 @@ impl Engine {
                 walk.records.remove(id);
             }
         }
-        for (id, is_short) in checked {
-            self.topup.note(id, is_short);
+        for (id, copies) in checked {
+            match copies {
+                Copies::Lacking(missing) => self.topup.note(id, Some(missing)),
+                Copies::Complete { spare } => self.topup.note_complete(id, spare),
+            }
         }
         self.topup_go_on(out);
     }
@@ -367,7 +425,7 @@ impl Engine {
             walk.unfinished |= !stored;
             let is_done = stored && walk.sending.iter().all(|(other, _)| *other != id);
             if is_done && self.view.servers().len() >= usize::from(self.facts.rules().copies) {
-                self.topup.note(id, false);
+                self.topup.note_complete(id, 0);
             }
         }
         self.topup_go_on(out);
