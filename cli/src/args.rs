@@ -88,6 +88,7 @@ pub enum Verb {
     Members(verbs::members::Members),
     Status(verbs::status::Status),
     Df(verbs::df::Df),
+    Plan(verbs::plan::Plan),
     Config(verbs::config::Config),
     Service(verbs::service::Service),
     Demo(verbs::demo::Demo),
@@ -145,6 +146,17 @@ mod tests {
         check("fsdfs invite --revoke 0123", true);
         check("fsdfs members", true);
         check("fsdfs members remove anna --yes", true);
+        check("fsdfs plan", true);
+        check("fsdfs plan add erin 4TB --site hill", true);
+        check("fsdfs plan add erin 4T", true);
+        check("fsdfs plan add erin 0", false);
+        check("fsdfs plan add erin -4TB", false);
+        check("fsdfs plan add erin", false);
+        check("fsdfs plan remove anna", true);
+        check("fsdfs plan drain anna", true);
+        check("fsdfs plan copies 4", true);
+        check("fsdfs plan copies 0", false);
+        check("fsdfs plan copies 33", false);
         check("fsdfs config check", true);
         check("fsdfs -q -v ls", false);
         check("fsdfs completions bash", true);

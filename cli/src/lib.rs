@@ -89,6 +89,7 @@ async fn dispatch(app: &App, verb: Verb) -> Outcome {
         Verb::Members(verb) => verb.run(app).await,
         Verb::Status(verb) => verb.run(app).await,
         Verb::Df(verb) => verb.run(app).await,
+        Verb::Plan(verb) => verb.run(app).await,
         Verb::Config(verb) => verb.run(app),
         Verb::Service(verb) => verb.run(app),
         Verb::Demo(verb) => verb.run(app).await,

@@ -7,6 +7,7 @@ mod node;
 mod openapi;
 mod people;
 mod placement;
+mod plan;
 mod query;
 mod socket;
 mod tree;
@@ -68,6 +69,8 @@ pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .route(route::STATUS, get(node::status))
         .route(route::DF, get(node::df))
+        .route(route::PLAN, get(plan::plan))
+        .route(route::PLAN_CHANGE, get(plan::what_if))
         .route(route::SHUTDOWN, post(node::shutdown))
         .route(route::JOIN, post(node::join))
         .route(route::OPENAPI, get(openapi::serve))

@@ -13,7 +13,7 @@ pub use put::{BodyError, Tally};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fsdfs_core::report::{Map, Members, Status, Where};
+use fsdfs_core::report::{Map, Members, Status, Survey, Where};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, LookReply, OpId, PutOutcome, Refusal, Reply};
 use fsdfs_core::tree::{Edit, EditError, Found, Look, Path, Shown, TreeError};
 use fsdfs_proto::block::Block;
@@ -129,6 +129,19 @@ impl Client {
     /// The placement view and its capacity.
     pub async fn map(&self) -> Result<Map, ClientError> {
         ask!(self, Command::Map => Map).map(|map| *map)
+    }
+
+    /// The placement view, and which blocks lie where.
+    pub async fn survey(&self) -> Result<Survey, ClientError> {
+        ask!(self, Command::Survey => Survey).map(|survey| *survey)
+    }
+
+    /// Runs a computation that takes longer than the loop or a request's task may.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ClientError> {
+        Ok(self.pool.run(job).await?)
     }
 
     /// Certifies a ticket's key. The chain from the root to it.

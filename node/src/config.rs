@@ -6,7 +6,7 @@ mod values;
 
 pub use raw::RawConfig;
 pub(crate) use raw::RawStorage;
-pub use values::{BadValue, StorageArg, listen, storage_arg};
+pub use values::{BadValue, StorageArg, listen, size, storage_arg};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ impl Config {
 /// Bytes of one unit of weight, unless the environment asks for a smaller one.
 pub fn unit_bytes() -> Result<u64, ConfigError> {
     match std::env::var(TEST_UNIT_ENV) {
-        Ok(text) => values::size(&text).map_err(ConfigError::TestUnit),
+        Ok(text) => size(&text).map_err(ConfigError::TestUnit),
         Err(_) => Ok(UNIT_BYTES),
     }
 }

@@ -116,6 +116,16 @@ impl ControlClient {
         self.get(route::DF, &[]).await
     }
 
+    /// What the pool holds and can lose.
+    pub async fn plan(&self) -> Outcome<control::Plan> {
+        self.get(route::PLAN, &[]).await
+    }
+
+    /// What a change would move.
+    pub async fn what_if(&self, change: &[(&str, &[u8])]) -> Outcome<control::WhatIf> {
+        self.get(route::PLAN_CHANGE, change).await
+    }
+
     /// Stores one file, atomically: a body that breaks off stores nothing.
     pub async fn put(
         &self,

@@ -5,10 +5,12 @@
 
 mod escape;
 mod people;
+mod plan;
 mod tree;
 
 pub use escape::{Escaped, parameters, query, raw_bytes, text_and_bytes};
 pub use people::*;
+pub use plan::*;
 pub use tree::*;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,10 @@ pub mod route {
     pub const INVITE: &str = "/v1/invites/{invite}";
     /// `GET`: [`super::Df`].
     pub const DF: &str = "/v1/df";
+    /// `GET`: [`super::Plan`].
+    pub const PLAN: &str = "/v1/plan";
+    /// `GET` with one of `?add=NAME&bytes=&site=`, `?remove=MEMBER`, `?drain=MEMBER`, `?copies=N`: [`super::WhatIf`].
+    pub const PLAN_CHANGE: &str = "/v1/plan/change";
     /// `PUT ?path=&mode=&mtime_ns=&volume=` (mode in octal) with the content as body: [`super::Written`].
     /// `GET ?path=&volume=`, with or without `Range`: the content; attributes in [`super::header`].
     pub const FILES: &str = "/v1/files";
@@ -167,6 +173,9 @@ pub struct Status {
     pub disks: Vec<Disk>,
     /// Copies still to be made.
     pub topup: TopUp,
+    /// Copies less those wanted over the blocks on this node, as far as it has heard of them since its start.
+    #[serde(default)]
+    pub margin: Option<Margin>,
     /// What it did since its start.
     #[serde(default)]
     pub counters: Counters,

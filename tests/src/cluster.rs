@@ -21,17 +21,23 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Program {
     path: PathBuf,
     acts: bool,
+    unit: Option<&'static str>,
 }
 
 impl Program {
     /// A binary that is the command.
     pub fn binary(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), acts: false }
+        Self { path: path.into(), acts: false, unit: None }
     }
 
     /// This very executable, which looks for [`ACT_AS_FSDFS`] first thing in its `main`.
     pub fn myself() -> Result<Self> {
-        Ok(Self { path: std::env::current_exe().context("own path")?, acts: true })
+        Ok(Self { path: std::env::current_exe().context("own path")?, acts: true, unit: None })
+    }
+
+    /// With a smaller unit of weight than 1 GiB, so that small disks have different weights.
+    pub fn with_unit(self, unit: &'static str) -> Self {
+        Self { unit: Some(unit), ..self }
     }
 
     /// A command of this program for one home folder.
@@ -42,6 +48,7 @@ impl Program {
         if self.acts {
             command.env(ACT_AS_FSDFS, "1");
         }
+        command.envs(self.unit.map(|unit| (fsdfs_node::config::TEST_UNIT_ENV, unit)));
         command
     }
 }

@@ -3,6 +3,7 @@
 mod chaos;
 mod liar;
 mod muxer;
+mod plan;
 mod scenarios;
 mod second_implementation;
 mod stranger;

@@ -14,6 +14,7 @@ pub mod join;
 pub mod ls;
 pub mod manual;
 pub mod members;
+pub mod plan;
 pub mod put;
 pub mod serve;
 pub mod service;

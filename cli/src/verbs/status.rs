@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::outcome::{Outcome, Verdict};
 use crate::text::table::{Align, Table};
 use crate::text::{escape, human};
-use crate::verbs::members;
+use crate::verbs::{members, plan};
 
 /// Show the state of this node and its pool.
 ///
@@ -59,6 +59,7 @@ fn shown(status: &Answer) -> String {
         row("storage", "none: this node keeps no blocks".into());
     }
     row("copies", copies(status));
+    row("K-N", format!("{}, of the blocks here", plan::margin(status.margin)));
     format!("{table}{}", attention(status))
 }
 
@@ -99,7 +100,7 @@ fn attention(status: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::{Address, Counters, Disk, Scope, TopUp};
+    use fsdfs_proto::control::{Address, Counters, Disk, Margin, Scope, TopUp};
 
     fn status() -> Answer {
         Answer {
@@ -121,6 +122,7 @@ mod tests {
             members: 2,
             disks: vec![Disk { id: "d".into(), quota_bytes: 1 << 30, ..Disk::default() }],
             topup: TopUp { pending: 1, sent: 4, running: true },
+            margin: Some(Margin { min: -1, max: 0 }),
             counters: Counters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
@@ -139,6 +141,7 @@ mod tests {
              members     1 of 2 others connected\n\
              storage     d: 0 B of 1.0 GiB used\n\
              copies      1 block is short of copies, being completed (4 sent since the start)\n\
+             K-N         -1 to 0 (K copies there are, N wanted), of the blocks here\n\
              all is fine\n"
         );
     }

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod facts;
 pub mod limits;
 pub mod placement;
+pub mod plan;
 pub mod planted;
 pub mod report;
 pub mod seam;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use fsdfs_core::report;
-use fsdfs_proto::control::{self, Code, Counters, Df, Join, Joined, Share, Status, TopUp};
+use fsdfs_proto::control::{self, Code, Counters, Df, Join, Joined, Margin, Share, Status, TopUp};
 use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
@@ -36,6 +36,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<Status> {
         members: status.members,
         disks: convert::disks(&context),
         topup: TopUp { pending: status.topup_pending, sent: status.topup_sent, running: status.topup_running },
+        margin: status.margin.map(|(min, max)| Margin { min, max }),
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),

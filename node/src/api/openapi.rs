@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{files, node, people, tree};
+use super::{files, node, people, plan, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,6 +16,8 @@ use super::{files, node, people, tree};
     paths(
         node::status,
         node::df,
+        plan::plan,
+        plan::what_if,
         node::shutdown,
         node::join,
         people::members,

@@ -45,7 +45,8 @@ pub(super) async fn remove(
     Ok(Json(Removed { id: member.node.to_string(), name: member.name.clone() }))
 }
 
-fn the_member<'a>(found: &'a report::Members, wanted: &str) -> Result<&'a report::Member, Failure> {
+/// The one member of that name, or with an id that begins so.
+pub(super) fn the_member<'a>(found: &'a report::Members, wanted: &str) -> Result<&'a report::Member, Failure> {
     let is_named = |member: &&report::Member| member.name == wanted || is_id(wanted, &member.node.to_string());
     let here = |member: &&report::Member| member.presence != Presence::Revoked;
     let matching: Vec<&report::Member> = found.members.iter().filter(is_named).filter(here).collect();

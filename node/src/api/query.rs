@@ -23,6 +23,21 @@ pub(super) struct Query {
     recursive: Option<Vec<u8>>,
     blocks: Option<Vec<u8>>,
     reason: Option<Vec<u8>>,
+    add: Option<Vec<u8>>,
+    bytes: Option<Vec<u8>>,
+    site: Option<Vec<u8>>,
+    remove: Option<Vec<u8>>,
+    drain: Option<Vec<u8>>,
+    copies: Option<Vec<u8>>,
+}
+
+/// A change of the pool, as it was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    Add { name: String, bytes: u64, site: Option<String> },
+    Remove(String),
+    Drain(String),
+    Copies(u8),
 }
 
 impl Query {
@@ -43,6 +58,12 @@ impl Query {
                 "mtime_ns" => &mut found.mtime_ns,
                 "recursive" => &mut found.recursive,
                 "blocks" => &mut found.blocks,
+                "add" => &mut found.add,
+                "bytes" => &mut found.bytes,
+                "site" => &mut found.site,
+                "remove" => &mut found.remove,
+                "drain" => &mut found.drain,
+                "copies" => &mut found.copies,
                 _ => &mut found.reason,
             };
             if place.replace(value).is_some() {
@@ -84,6 +105,25 @@ impl Query {
 
     pub fn blocks(&self) -> Result<bool, Failure> {
         Ok(number("blocks", self.blocks.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
+    }
+
+    /// The change that is thought about: exactly one.
+    pub fn wish(&self) -> Result<Wish, Failure> {
+        let named = |name, value: &Option<Vec<u8>>| text(name, value.as_deref());
+        let (add, remove, drain) =
+            (named("add", &self.add)?, named("remove", &self.remove)?, named("drain", &self.drain)?);
+        let copies = number("copies", self.copies.as_deref(), |text| text.parse().ok())?;
+        let bytes = number("bytes", self.bytes.as_deref(), |text| text.parse().ok())?;
+        let site = named("site", &self.site)?;
+        match (add, remove, drain, copies, bytes) {
+            (Some(name), None, None, None, Some(bytes)) => Ok(Wish::Add { name, bytes, site }),
+            (None, Some(name), None, None, None) if site.is_none() => Ok(Wish::Remove(name)),
+            (None, None, Some(name), None, None) if site.is_none() => Ok(Wish::Drain(name)),
+            (None, None, None, Some(copies), None) if site.is_none() => Ok(Wish::Copies(copies)),
+            _ => Err(Failure::bad_request(
+                "one of add (with bytes and perhaps site), remove, drain and copies is needed",
+            )),
+        }
     }
 
     pub fn reason(&self) -> Result<String, Failure> {
@@ -158,6 +198,32 @@ mod tests {
         }
         for wrong in [&b""[..], b"a", &[b'/'; PATH_BYTES_MAX + 1]] {
             assert_eq!(names(wrong), Err(Code::BadRequest));
+        }
+    }
+
+    #[test]
+    fn a_plan_is_for_one_change() {
+        let wish = |query: &str| {
+            let known = ["add", "bytes", "site", "remove", "drain", "copies"];
+            Query::read(Some(query), &known).and_then(|query| query.wish()).map_err(|Failure(error)| error.code)
+        };
+        let add = |site| Ok(Wish::Add { name: "erin".into(), bytes: 7, site });
+        assert_eq!(wish("add=erin&bytes=7"), add(None));
+        assert_eq!(wish("add=erin&bytes=7&site=hill"), add(Some("hill".into())));
+        assert_eq!(wish("remove=a%20b"), Ok(Wish::Remove("a b".into())));
+        assert_eq!(wish("drain=anna"), Ok(Wish::Drain("anna".into())));
+        assert_eq!(wish("copies=4"), Ok(Wish::Copies(4)));
+        for wrong in [
+            "",
+            "add=erin",
+            "bytes=7",
+            "remove=a&drain=a",
+            "copies=4&site=x",
+            "copies=-1",
+            "copies=256",
+            "add=e&bytes=x",
+        ] {
+            assert_eq!(wish(wrong), Err(Code::BadRequest), "{wrong:?}");
         }
     }
 

@@ -1,0 +1,109 @@
+//! The one thing to do next.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::NodeId;
+
+use super::risk::only_on;
+use super::{Change, Pool, Room, weights};
+use crate::placement::{Rule, View};
+
+/// What follows from a plan; of several things the most pressing one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// The member has the only copies of blocks: first let the others copy them.
+    HandOver,
+    /// The member gives no storage, so nothing moves.
+    NoStorage,
+    /// No server with storage is left.
+    NoServer,
+    /// What is stored does not fit: so many bytes more are needed.
+    TooFull(u64),
+    /// The copies need so many more servers.
+    MoreServers(u8),
+    /// Blocks lack copies, up to so many.
+    Missing(u8),
+    /// The same, without those of members that did not answer.
+    Absent(u8),
+    /// The copies need so many more sites, or one fire takes several of them.
+    MoreSites(u8),
+    /// There is one copy only: whatever dies is lost.
+    OneCopy,
+    /// A site is larger than the others can match.
+    Match {
+        /// The server there with the most bytes of no use.
+        node: NodeId,
+        /// Bytes of all servers that are of no use.
+        stranded: u64,
+        /// Bytes that other sites would have to give beside it, so that all of it is of use.
+        wanted: u64,
+    },
+    /// So many percent are filled.
+    NearlyFull(u64),
+    /// Nothing.
+    Nothing,
+}
+
+/// From which part filled on more space is advised, in percent: what is left is what one larger put may need.
+const NEARLY_FULL: u64 = 90;
+/// Space of no use that is not worth a word: one part in so many.
+const STRANDED_PART: u64 = 100;
+
+impl Advice {
+    /// What a change calls for.
+    pub(super) fn of_change(pool: &Pool, change: &Change, then: Rule<'_>, room: &Room) -> Self {
+        let gives = |node: &NodeId| weights(&pool.survey.view).any(|(other, weight)| other == *node && weight > 0);
+        match change {
+            Change::Remove(node) | Change::Drain(node) if !gives(node) => Self::NoStorage,
+            Change::Remove(node) if only_on(pool, *node) > 0 => Self::HandOver,
+            // What is missing now is another matter than the change.
+            _ => Self::of_map(pool, then, room),
+        }
+    }
+
+    /// What the pool as it is calls for.
+    pub(super) fn of(pool: &Pool, rule: Rule<'_>, room: &Room) -> Self {
+        let there = usize::from(room.copies - room.copies_short);
+        let missing = pool.blocks.copies().map_or(0, |(least, _)| there.saturating_sub(least));
+        match (Self::of_map(pool, rule, room), u8::try_from(missing).unwrap_or(u8::MAX)) {
+            (advice @ (Self::NoServer | Self::TooFull(_) | Self::MoreServers(_)), _) | (advice, 0) => advice,
+            (_, missing) if pool.survey.silent.is_empty() => Self::Missing(missing),
+            (_, missing) => Self::Absent(missing),
+        }
+    }
+
+    fn of_map(pool: &Pool, rule: Rule<'_>, room: &Room) -> Self {
+        let stored = pool.blocks.bytes();
+        let filled = stored.saturating_mul(100).checked_div(room.usable).unwrap_or(0);
+        let stranded: u64 = room.stranded.values().sum();
+        let worst = room.stranded.iter().max_by_key(|(_, bytes)| **bytes);
+        match worst {
+            _ if room.given == 0 => Self::NoServer,
+            _ if stored > room.usable => Self::TooFull(stored - room.usable),
+            _ if room.copies_short > 0 => Self::MoreServers(room.copies_short),
+            _ if room.sites_short > 0 => Self::MoreSites(room.sites_short),
+            _ if room.copies == 1 => Self::OneCopy,
+            _ if filled >= NEARLY_FULL => Self::NearlyFull(filled),
+            Some((node, _)) if stranded > room.given / STRANDED_PART => {
+                Self::Match { node: *node, stranded, wanted: wanted(rule).saturating_mul(pool.unit_bytes) }
+            }
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Units that sites besides the largest lack, so that each of its units finds N - 1 others.
+fn wanted(Rule { view, copies }: Rule<'_>) -> u64 {
+    let sites = sites(view);
+    let largest = sites.values().copied().max().unwrap_or(0);
+    let all: u64 = sites.values().sum();
+    largest.saturating_mul(copies.into()).saturating_sub(all)
+}
+
+fn sites(view: &View) -> BTreeMap<&str, u64> {
+    let mut sites: BTreeMap<&str, u64> = BTreeMap::new();
+    for (server, (_, weight)) in view.servers().iter().zip(weights(view)) {
+        *sites.entry(&server.site).or_default() += weight;
+    }
+    sites
+}

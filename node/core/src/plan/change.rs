@@ -1,0 +1,218 @@
+//! What one change of the pool would move.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::ids::NodeId;
+
+use super::risk::only_on;
+use super::{Advice, Pool, Room};
+use crate::placement::{self, COPIES_MAX, Flow, Moves, Rule, Server, View};
+
+/// A newcomer is imagined again, with another id, until so many blocks were placed, at most [`NEWCOMERS_MAX`] times: what it
+/// would get by luck evens out.
+const PLACED_MIN: usize = 1 << 16;
+const NEWCOMERS_MAX: usize = 64;
+/// Outcomes that tell how far others may lie from them.
+const OUTCOMES_MIN: usize = 8;
+
+/// A change that somebody thinks about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Storage comes: with a new member, or at one that is there.
+    Add {
+        /// How much.
+        bytes: u64,
+        /// The newcomer's site; none = one of its own.
+        site: Option<String>,
+        /// The member that gets another disk; none = a new member.
+        to: Option<NodeId>,
+    },
+    /// A member is gone and hands nothing over.
+    Remove(NodeId),
+    /// A member takes nothing any more and hands over what it has.
+    Drain(NodeId),
+    /// Another number of copies.
+    Copies(u8),
+}
+
+/// A change that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Impossible {
+    /// Less than a unit of weight.
+    #[error("a storage folder has at least {0} bytes")]
+    TooSmall(u64),
+    /// More units than a card can tell.
+    #[error("a storage folder has at most {0} bytes")]
+    TooLarge(u64),
+    /// Too few or too many.
+    #[error("there are 1 to {COPIES_MAX} copies of a file")]
+    Copies,
+}
+
+/// What a change means. Bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhatIf {
+    /// What fits now.
+    pub now: Room,
+    /// What fits then.
+    pub then: Room,
+    /// By member, those with storage now or then.
+    pub members: BTreeMap<NodeId, MemberChange>,
+    /// The newcomer.
+    pub newcomer: Option<MemberChange>,
+    /// To be copied from server to server.
+    pub copied: u64,
+    /// Of blocks that would be gone: no copy was seen elsewhere.
+    pub lost: u64,
+    /// Until all is copied, at the members' uplinks.
+    pub seconds: u64,
+    /// Two standard deviations of `copied`, in thousandths; 0 = exact.
+    pub error_permille: u64,
+    /// What to do.
+    pub advice: Advice,
+}
+
+/// What it means for one member. Bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberChange {
+    /// What it should hold now.
+    pub holds: u64,
+    /// What it should hold then.
+    pub holds_then: u64,
+    /// What moves.
+    pub flow: Flow,
+    /// How long it sends.
+    pub seconds: u64,
+}
+
+/// Answers "what if".
+pub fn what_if(pool: &Pool, change: &Change) -> Result<WhatIf, Impossible> {
+    let Outcomes { views, copies, newcomers } = outcomes(pool, change)?;
+    let then = Rule { view: views.first().expect("there is always an outcome"), copies };
+    let (moves, spread) = mean_moves(pool, &views, copies, &newcomers);
+    let shares = pool.blocks.shares(pool.rule());
+    let member = |node: &NodeId| {
+        let flow = moves.servers.get(node).copied().unwrap_or_default();
+        let holds = shares.get(node).copied().unwrap_or_default();
+        let seconds = flow.sends.div_ceil(pool.uplink(*node).0);
+        MemberChange { holds, holds_then: (holds + flow.receives).saturating_sub(flow.drops), flow, seconds }
+    };
+    let room = pool.room(then);
+    Ok(WhatIf {
+        now: pool.room(pool.rule()),
+        members: storing(pool, then.view).iter().map(|node| (*node, member(node))).collect(),
+        newcomer: newcomers.first().map(member),
+        copied: moves.copied,
+        lost: if let Change::Remove(node) = change { only_on(pool, *node) } else { 0 },
+        seconds: pool.seconds(&moves, |bytes| bytes),
+        error_permille: error(pool, change, moves.copied, spread),
+        advice: Advice::of_change(pool, change, then, &room),
+        then: room,
+    })
+}
+
+/// Maps that may come of a change, all equally likely, and who is new in each.
+struct Outcomes {
+    views: Vec<View>,
+    copies: u8,
+    newcomers: Vec<NodeId>,
+}
+
+fn outcomes(pool: &Pool, change: &Change) -> Result<Outcomes, Impossible> {
+    let view = &pool.survey.view;
+    let one = |view: View| Outcomes { views: vec![view], copies: pool.survey.copies, newcomers: Vec::new() };
+    // Who has no card is not in the map: nothing changes by its leaving.
+    let without = |change| one(view.with(change).unwrap_or_else(|_| view.clone()));
+    match change {
+        Change::Remove(node) => Ok(without(placement::Change::Leave(*node))),
+        Change::Drain(node) => Ok(without(placement::Change::Drain(*node))),
+        Change::Copies(copies) if (1..=COPIES_MAX).contains(copies) => {
+            Ok(Outcomes { copies: *copies, ..one(view.clone()) })
+        }
+        Change::Copies(_) => Err(Impossible::Copies),
+        Change::Add { bytes, site, to } => Ok(additions(pool, weight(pool, *bytes)?, site.as_deref(), *to)),
+    }
+}
+
+fn weight(pool: &Pool, bytes: u64) -> Result<u32, Impossible> {
+    let units = u32::try_from(bytes / pool.unit_bytes)
+        .map_err(|_| Impossible::TooLarge(pool.unit_bytes.saturating_mul(u32::MAX.into())))?;
+    match pool.survey.weight_max {
+        _ if units == 0 => Err(Impossible::TooSmall(pool.unit_bytes)),
+        0 => Ok(units),
+        most => Ok(units.min(most)),
+    }
+}
+
+fn additions(pool: &Pool, weight: u32, site: Option<&str>, to: Option<NodeId>) -> Outcomes {
+    let times = (PLACED_MIN / pool.blocks.seen().len().max(1)).clamp(1, NEWCOMERS_MAX);
+    let mut outcomes = Outcomes { views: Vec::new(), copies: pool.survey.copies, newcomers: Vec::new() };
+    for time in 0..times {
+        let mut server = Server::imagined(&format!("newcomer {time}"), site.unwrap_or_default(), weight);
+        if site.is_none() {
+            // As a node without a site of its owner's choice is at one of its own.
+            server.site = server.id.to_string();
+        }
+        let change = match to {
+            Some(member) => placement::Change::Mount(member, server.disks[0]),
+            None => {
+                outcomes.newcomers.push(server.id);
+                placement::Change::Join(server)
+            }
+        };
+        outcomes.views.push(pool.survey.view.with(change).expect("imagined ids are in no map, the member is"));
+    }
+    outcomes
+}
+
+/// What moves in the mean, for the whole pool, and how far the outcomes lie apart. All newcomers are the first one here.
+fn mean_moves(pool: &Pool, views: &[View], copies: u8, newcomers: &[NodeId]) -> (Moves, Option<u64>) {
+    let (mut sum, mut copied) = (Moves::default(), Vec::new());
+    for view in views {
+        let moves = Moves::between(pool.rule(), Rule { view, copies }, pool.blocks.sizes());
+        copied.push(moves.copied);
+        for (node, flow) in moves.servers {
+            let is_new = newcomers.contains(&node);
+            add(sum.servers.entry(if is_new { newcomers[0] } else { node }).or_default(), flow);
+        }
+    }
+    sum.copied = copied.iter().sum();
+    let mean = |bytes: &mut u64| *bytes = pool.blocks.whole(*bytes / views.len() as u64);
+    mean(&mut sum.copied);
+    let flows = sum.servers.values_mut();
+    flows.flat_map(|flow| [&mut flow.receives, &mut flow.sends, &mut flow.drops, &mut flow.shifts]).for_each(mean);
+    (sum, spread_permille(&copied))
+}
+
+/// Two standard deviations of these outcomes, in thousandths of their mean; none if they are too few to tell.
+fn spread_permille(outcomes: &[u64]) -> Option<u64> {
+    let count = outcomes.len() as u128;
+    let mean = outcomes.iter().map(|bytes| u128::from(*bytes)).sum::<u128>().checked_div(count)?;
+    let squares: u128 = outcomes.iter().map(|bytes| u128::from(*bytes).abs_diff(mean).pow(2)).sum();
+    let spread = (2000 * (squares / count).isqrt()).checked_div(mean).unwrap_or(0);
+    (outcomes.len() >= OUTCOMES_MIN).then(|| u64::try_from(spread).unwrap_or(u64::MAX))
+}
+
+fn add(sum: &mut Flow, flow: Flow) {
+    sum.receives += flow.receives;
+    sum.sends += flow.sends;
+    sum.drops += flow.drops;
+    sum.shifts += flow.shifts;
+}
+
+/// Members that store now or then; newcomers are none.
+fn storing(pool: &Pool, then: &View) -> BTreeSet<NodeId> {
+    let now = &pool.survey.view;
+    let live = super::weights(now).chain(super::weights(then)).filter(|(_, weight)| *weight > 0);
+    live.map(|(node, _)| node).filter(|node| now.server(*node).is_some()).collect()
+}
+
+/// Chance plays a part where not all blocks were listed, and in a newcomer's id.
+fn error(pool: &Pool, change: &Change, copied: u64, spread: Option<u64>) -> u64 {
+    let is_new = matches!(change, Change::Add { .. });
+    match (pool.blocks.is_whole(), spread) {
+        (true, _) if !is_new => 0,
+        (true, Some(spread)) => spread,
+        _ => pool.blocks.error_permille(copied).unwrap_or(0),
+    }
+}

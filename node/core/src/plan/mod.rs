@@ -1,0 +1,101 @@
+//! What a pool can hold, what it can lose, and what a change of it would move, before anything happens.
+//!
+//! Room follows from the map alone and is exact. Bytes to move are counted by placing the pool's blocks, as a survey found
+//! them, with the map as it is and as it would be: exact if every block was listed, otherwise a sample with its error. Only
+//! a newcomer's share is always an expectation, because its id is not known yet.
+
+mod advice;
+mod blocks;
+mod change;
+mod risk;
+#[cfg(test)]
+mod tests;
+
+pub use advice::Advice;
+pub use blocks::{Blocks, Seen};
+pub use change::{Change, Impossible, MemberChange, WhatIf, what_if};
+pub use risk::{Loss, Outlook, outlook};
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::NodeId;
+
+use crate::placement::{Moves, Rule, View};
+use crate::report::Survey;
+
+/// Uplink of a member that does not tell it, in bytes per second: 40 Mbit/s, a usual line with which friends share disks.
+pub const UPLINK_ASSUMED: u64 = 5_000_000;
+
+/// A pool as plans see it.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Map, number of copies, what could be heard.
+    pub survey: Survey,
+    /// The survey's blocks.
+    pub blocks: Blocks,
+    /// Bytes of a unit of weight.
+    pub unit_bytes: u64,
+    /// Bytes per second upwards, of members that tell.
+    pub uplinks: BTreeMap<NodeId, u64>,
+}
+
+/// What fits into a map at a number of copies. Bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// N.
+    pub copies: u8,
+    /// What all servers give.
+    pub given: u64,
+    /// What fits, every block counted once.
+    pub usable: u64,
+    /// N less the servers there are.
+    pub copies_short: u8,
+    /// Copies less the sites there are.
+    pub sites_short: u8,
+    /// What can never be used, by server.
+    pub stranded: BTreeMap<NodeId, u64>,
+}
+
+impl Pool {
+    /// From a survey.
+    pub fn new(survey: Survey, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
+        let blocks = Blocks::of(&survey.holdings);
+        Self { survey, blocks, unit_bytes, uplinks }
+    }
+
+    /// Bytes per second upwards, and whether that is only assumed.
+    pub fn uplink(&self, node: NodeId) -> (u64, bool) {
+        self.uplinks.get(&node).map_or((UPLINK_ASSUMED, true), |uplink| ((*uplink).max(1), false))
+    }
+
+    /// The map as it is.
+    pub fn rule(&self) -> Rule<'_> {
+        Rule { view: &self.survey.view, copies: self.survey.copies }
+    }
+
+    /// What fits into a map.
+    pub fn room(&self, rule: Rule<'_>) -> Room {
+        let capacity = rule.view.capacity(rule.copies);
+        let bytes = |units: u64| units.saturating_mul(self.unit_bytes);
+        Room {
+            copies: rule.copies,
+            given: bytes(weights(rule.view).map(|(_, weight)| weight).sum()),
+            usable: bytes(capacity.usable),
+            copies_short: capacity.copies_short,
+            sites_short: capacity.sites_short,
+            stranded: capacity.stranded.iter().map(|(node, units)| (*node, bytes(*units))).collect(),
+        }
+    }
+
+    /// Seconds until all has been sent, if every server sends its part as fast as it can.
+    fn seconds(&self, moves: &Moves, whole: impl Fn(u64) -> u64) -> u64 {
+        let seconds = |(node, sends): (NodeId, u64)| whole(sends).div_ceil(self.uplink(node).0);
+        moves.servers.iter().map(|(node, flow)| seconds((*node, flow.sends))).max().unwrap_or(0)
+    }
+}
+
+/// Every server and its weight in units.
+fn weights(view: &View) -> impl Iterator<Item = (NodeId, u64)> {
+    let weight = |disks: &[crate::placement::Disk]| disks.iter().map(|disk| u64::from(disk.weight)).sum();
+    view.servers().iter().map(move |server| (server.id, weight(&server.disks)))
+}

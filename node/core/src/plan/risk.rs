@@ -1,0 +1,115 @@
+//! What may be lost, and how long it takes until all copies are there again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::ids::NodeId;
+
+use super::{Advice, Blocks, Pool, Room};
+use crate::placement::{Change, Moves, Rule};
+
+/// Blocks placed for all losses together at most, and for one of them at least: a second of work.
+const PLACED_MAX: usize = 300_000;
+const PLACED_MIN: usize = 2_000;
+
+/// The pool as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// What fits.
+    pub room: Room,
+    /// What each server should hold, bytes.
+    pub shares: BTreeMap<NodeId, u64>,
+    /// If this server dies.
+    pub servers: BTreeMap<NodeId, Loss>,
+    /// If this site burns.
+    pub sites: BTreeMap<String, Loss>,
+    /// Bytes that are gone only if both of these sites burn; pairs that lose nothing more than each alone are left out.
+    pub pairs: BTreeMap<(String, String), u64>,
+    /// What to do.
+    pub advice: Advice,
+}
+
+/// Servers die and do not come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Bytes of blocks of which no copy was seen elsewhere.
+    pub lost: u64,
+    /// Bytes to copy until every block has its copies again.
+    pub copied: u64,
+    /// How long that takes at the others' uplinks.
+    pub seconds: u64,
+    /// What fits without them.
+    pub usable: u64,
+    /// Copies that are possible without them.
+    pub copies: u8,
+}
+
+/// What the pool holds and what it can lose.
+pub fn outlook(pool: &Pool) -> Outlook {
+    let (rule, room) = (pool.rule(), pool.room(pool.rule()));
+    let only = Only::of(pool);
+    let live: Vec<NodeId> = super::weights(rule.view).filter(|(_, weight)| *weight > 0).map(|(node, _)| node).collect();
+    let sites: BTreeSet<&str> = live.iter().filter_map(|node| site(pool, *node)).collect();
+    let few = pool.blocks.first((PLACED_MAX / (live.len() + sites.len()).max(1)).max(PLACED_MIN));
+    let loss = |change, lost: Option<&u64>| loss(pool, &few, change, lost.copied().unwrap_or(0));
+    Outlook {
+        shares: pool.blocks.shares(rule),
+        servers: live.iter().map(|node| (*node, loss(Change::Leave(*node), only.servers.get(node)))).collect(),
+        sites: sites
+            .iter()
+            .map(|site| ((*site).into(), loss(Change::Burn((*site).into()), only.sites.get(*site))))
+            .collect(),
+        pairs: only.pairs.iter().map(|((one, other), bytes)| (((*one).into(), (*other).into()), *bytes)).collect(),
+        advice: Advice::of(pool, rule, &room),
+        room,
+    }
+}
+
+fn loss(pool: &Pool, blocks: &Blocks, change: Change, lost: u64) -> Loss {
+    let view = pool.survey.view.with(change).expect("the servers and sites of the map itself");
+    let then = Rule { view: &view, ..pool.rule() };
+    let moves = Moves::between(pool.rule(), then, blocks.sizes());
+    let whole = |bytes| blocks.whole(bytes);
+    let Room { usable, copies, copies_short, .. } = pool.room(then);
+    let (copied, seconds) = (whole(moves.copied), pool.seconds(&moves, whole));
+    Loss { lost, copied, seconds, usable, copies: copies - copies_short }
+}
+
+fn site(pool: &Pool, node: NodeId) -> Option<&str> {
+    pool.survey.view.server(node).map(|server| server.site.as_str())
+}
+
+/// Bytes of blocks that are nowhere else. Copies at members that are leaving do not count.
+#[derive(Default)]
+struct Only<'a> {
+    servers: BTreeMap<NodeId, u64>,
+    sites: BTreeMap<&'a str, u64>,
+    pairs: BTreeMap<(&'a str, &'a str), u64>,
+}
+
+impl<'a> Only<'a> {
+    fn of(pool: &'a Pool) -> Self {
+        let mut only = Self::default();
+        for block in pool.blocks.seen() {
+            let bytes = block.len;
+            let holders: Vec<(NodeId, &str)> =
+                block.holders.iter().filter_map(|node| Some((*node, site(pool, *node)?))).collect();
+            if let [(node, _)] = holders.as_slice() {
+                *only.servers.entry(*node).or_default() += bytes;
+            }
+            let sites: BTreeSet<&str> = holders.iter().map(|(_, site)| *site).collect();
+            match sites.into_iter().collect::<Vec<_>>().as_slice() {
+                [site] => *only.sites.entry(site).or_default() += bytes,
+                [one, other] => *only.pairs.entry((one, other)).or_default() += bytes,
+                _ => {}
+            }
+        }
+        let whole = |bytes: &mut u64| *bytes = pool.blocks.whole(*bytes);
+        only.servers.values_mut().chain(only.sites.values_mut()).chain(only.pairs.values_mut()).for_each(whole);
+        only
+    }
+}
+
+/// Bytes that only this server has.
+pub(super) fn only_on(pool: &Pool, node: NodeId) -> u64 {
+    Only::of(pool).servers.get(&node).copied().unwrap_or(0)
+}

@@ -1,0 +1,262 @@
+//! Hand-made pools.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::message::HeldBlock;
+use proptest::prelude::*;
+
+use super::{Advice, Change, Impossible, Pool, outlook, what_if};
+use crate::placement::{self, Disk, Moves, Rule, Server, View};
+use crate::report::{Holding, Survey};
+
+const UNIT: u64 = 1 << 20;
+const LEN: u64 = 1 << 16;
+
+fn node(number: u8) -> NodeId {
+    NodeId([number; 32])
+}
+
+fn server(number: u8, site: &str, weight: u32) -> Server {
+    Server { id: node(number), site: site.into(), disks: vec![Disk { id: DiskId([number; 16]), weight }] }
+}
+
+/// One server a site, numbered from 1.
+fn houses(weights: &[u32]) -> Vec<Server> {
+    (1..).zip(weights).map(|(number, weight)| server(number, &format!("house{number}"), *weight)).collect()
+}
+
+/// Blocks where the map wants them.
+fn stored(servers: Vec<Server>, copies: u8, blocks: usize, seed: u64) -> Pool {
+    let view = View::new(servers);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut held: BTreeMap<NodeId, BTreeSet<BlockId>> =
+        view.servers().iter().map(|server| (server.id, BTreeSet::new())).collect();
+    for _ in 0..blocks {
+        let mut id = BlockId([0; 32]);
+        rng.fill(&mut id.0);
+        for holder in view.holders(id, copies) {
+            held.entry(holder.node).or_default().insert(id);
+        }
+    }
+    let block = |id: &BlockId| HeldBlock { id: *id, len: LEN as u32 };
+    let holdings =
+        held.iter().map(|(node, ids)| Holding { node: *node, blocks: ids.iter().map(block).collect(), all: true });
+    let survey = Survey { copies, view: view.clone(), holdings: holdings.collect(), ..Survey::default() };
+    Pool::new(survey, UNIT, BTreeMap::new())
+}
+
+/// What the members tell when they are asked for so many blocks each.
+fn asked_for(pool: &Pool, most: usize) -> Pool {
+    let mut survey = pool.survey.clone();
+    for holding in &mut survey.holdings {
+        holding.all = holding.blocks.len() < most;
+        holding.blocks.truncate(most);
+    }
+    Pool::new(survey, pool.unit_bytes, pool.uplinks.clone())
+}
+
+fn add(bytes: u64) -> Change {
+    Change::Add { bytes, site: None, to: None }
+}
+
+#[track_caller]
+fn near(predicted: u64, real: u64, permille: u64) {
+    let off = predicted.abs_diff(real) * 1000;
+    assert!(off <= real * permille, "predicted {predicted}, really {real}: off by {} permille", off / real.max(1));
+}
+
+#[test]
+fn removing_moves_what_placement_over_all_blocks_says() {
+    let pool = stored(houses(&[40, 30, 20, 20, 10]), 3, 400, 1);
+    let after = pool.survey.view.with(placement::Change::Leave(node(3))).expect("a member");
+    let real = Moves::between(pool.rule(), Rule { view: &after, copies: 3 }, pool.blocks.sizes());
+    let plan = what_if(&pool, &Change::Remove(node(3))).expect("possible");
+    assert_eq!((plan.copied, plan.error_permille, plan.lost), (real.copied, 0, 0));
+    assert_eq!(plan.members[&node(3)].holds_then, 0);
+    let shares = pool.blocks.shares(Rule { view: &after, copies: 3 });
+    assert!([1, 2, 4, 5].into_iter().all(|other| plan.members[&node(other)].holds_then == shares[&node(other)]));
+    let sent: u64 = plan.members.values().map(|member| member.flow.sends).sum();
+    assert_eq!((sent, plan.members[&node(3)].flow.sends), (plan.copied, 0), "who is gone sends nothing");
+
+    let drained = what_if(&pool, &Change::Drain(node(3))).expect("possible");
+    assert_eq!(drained.copied, plan.copied);
+    assert!(drained.members[&node(3)].flow.sends > 0, "who is drained helps");
+}
+
+#[test]
+fn adding_moves_what_newcomers_of_any_id_take_in_the_mean() {
+    let pool = stored(houses(&[40, 30, 20, 20, 10]), 3, 400, 2);
+    let plan = what_if(&pool, &add(25 * UNIT)).expect("possible");
+    let real: u64 = (0..50u8)
+        .map(|number| {
+            let after = pool.survey.view.with(placement::Change::Join(server(100 + number, "new", 25))).expect("new");
+            Moves::between(pool.rule(), Rule { view: &after, copies: 3 }, pool.blocks.sizes()).copied
+        })
+        .sum();
+    near(plan.copied, real / 50, 30);
+    assert!((20..200).contains(&plan.error_permille), "one newcomer has luck of its own: {}", plan.error_permille);
+    let giant = what_if(&pool, &add(1000 * UNIT)).expect("possible");
+    assert_eq!(giant.error_permille, 0, "a copy of every block is no matter of luck");
+    let newcomer = plan.newcomer.expect("a new member");
+    assert!(newcomer.holds == 0 && newcomer.holds_then == newcomer.flow.receives && newcomer.flow.receives > 0);
+}
+
+#[test]
+fn a_sample_tells_of_the_whole_pool() {
+    let all = stored(houses(&[400, 300, 200, 200, 100]), 3, 20_000, 3);
+    let some = asked_for(&all, 4_000);
+    assert!(!some.blocks.is_whole() && some.blocks.seen().len() < 8_000);
+    assert_eq!(some.blocks.copies(), Some((3, 3)), "nothing seems to lack copies where a list was cut");
+    near(some.blocks.bytes(), all.blocks.bytes(), 40);
+    for change in [Change::Remove(node(2)), Change::Copies(4), Change::Drain(node(5)), add(250 * UNIT)] {
+        let (some, all) = (what_if(&some, &change).expect("possible"), what_if(&all, &change).expect("possible"));
+        near(some.copied, all.copied, 2 * some.error_permille);
+        assert!((10..100).contains(&some.error_permille), "{change:?}: {}", some.error_permille);
+        assert_eq!(some.then, all.then, "room follows from the map");
+    }
+}
+
+/// Fills a pool until a server has no room for a block that it is wanted for.
+fn fill(servers: Vec<Server>, copies: u8, len: u64, seed: u64) -> u64 {
+    let view = View::new(servers);
+    let mut free: BTreeMap<NodeId, u64> = super::weights(&view).map(|(node, weight)| (node, weight * UNIT)).collect();
+    let mut rng = fastrand::Rng::with_seed(seed);
+    for stored in 0.. {
+        let mut id = BlockId([0; 32]);
+        rng.fill(&mut id.0);
+        for holder in view.holders(id, copies) {
+            let free = free.get_mut(&holder.node).expect("a server");
+            match free.checked_sub(len) {
+                Some(less) => *free = less,
+                None => return stored * len,
+            }
+        }
+    }
+    unreachable!("every pool is full one day")
+}
+
+#[test]
+fn the_first_refusal_comes_when_the_room_is_used() {
+    let sizes: [&[u32]; 6] = [
+        &[400, 300, 200, 200, 100],
+        &[160, 80, 40, 20, 20, 10, 10],
+        &[80, 40, 40, 20, 20],
+        &[50; 5],
+        &[900, 100, 100, 100],
+        &[30, 20],
+    ];
+    for (seed, sizes) in (0..).zip(sizes) {
+        // The smallest server holds 16,384 blocks, so that chance is off by less than 1 %.
+        let len = u64::from(*sizes.iter().min().expect("servers")) * UNIT / 16_384;
+        for copies in [2, 3] {
+            let pool = stored(houses(sizes), copies, 0, 0);
+            let real = fill(houses(sizes), copies, len, seed);
+            near(pool.room(pool.rule()).usable, real, 30);
+        }
+    }
+}
+
+#[test]
+fn what_may_die_is_told_from_the_copies_that_were_seen() {
+    let mut pool =
+        stored(vec![server(1, "a", 20), server(2, "a", 20), server(3, "b", 20), server(4, "c", 20)], 2, 200, 4);
+    let plan = outlook(&pool);
+    assert!(plan.servers.values().all(|loss| loss.lost == 0 && loss.copied > 0 && loss.seconds > 0));
+    assert!(plan.sites.values().all(|loss| loss.lost == 0 && loss.copies == 2), "two copies stand at two sites");
+    assert_eq!(plan.pairs.len(), 2, "site a has a copy of everything, the other is at b or c: {:?}", plan.pairs);
+    assert_eq!(plan.pairs.values().sum::<u64>(), pool.blocks.bytes());
+    assert_eq!(plan.advice, Advice::Nothing);
+
+    // Site b lost its disk: what was there is now at site a only.
+    pool.survey.holdings[2].blocks.clear();
+    let pool = Pool::new(pool.survey, UNIT, BTreeMap::new());
+    let plan = outlook(&pool);
+    assert!(plan.servers[&node(1)].lost > 0 && plan.servers[&node(4)].lost == 0);
+    assert!(plan.sites["a"].lost > 0 && plan.sites["b"].lost == 0 && plan.sites["c"].lost == 0);
+    assert_eq!(plan.pairs.len(), 1, "{:?}", plan.pairs);
+    assert_eq!((pool.blocks.copies(), plan.advice), (Some((1, 2)), Advice::Missing(1)));
+    let absent = Pool { survey: Survey { silent: vec![node(3)], ..pool.survey.clone() }, ..pool.clone() };
+    assert_eq!(outlook(&absent).advice, Advice::Absent(1));
+    assert_eq!(what_if(&pool, &Change::Remove(node(1))).expect("possible").advice, Advice::HandOver);
+    assert_ne!(what_if(&pool, &Change::Drain(node(1))).expect("possible").advice, Advice::HandOver);
+}
+
+#[test]
+fn hours_follow_from_the_uplinks() {
+    let mut pool = stored(houses(&[20, 20, 20, 20]), 3, 300, 5);
+    let seconds = |pool: &Pool| what_if(pool, &Change::Remove(node(4))).expect("possible").seconds;
+    assert_eq!(pool.uplink(node(1)), (super::UPLINK_ASSUMED, true));
+    let usual = seconds(&pool);
+    pool.uplinks = [1, 2, 3].map(|number| (node(number), 1000)).into();
+    let slow = seconds(&pool);
+    assert!(slow > 1000 * usual.max(1), "{slow} s with 1 KB/s, {usual} s with 40 Mbit/s");
+    pool.uplinks.insert(node(1), 10);
+    assert!(seconds(&pool) > 50 * slow, "the slowest decides");
+}
+
+#[test]
+fn small_and_odd_pools() {
+    let nobody = stored(Vec::new(), 3, 0, 0);
+    assert_eq!(outlook(&nobody).advice, Advice::NoServer);
+    assert_eq!(what_if(&nobody, &Change::Remove(node(1))).expect("possible").advice, Advice::NoStorage);
+
+    let one = stored(houses(&[20]), 3, 50, 6);
+    let plan = outlook(&one);
+    assert_eq!((plan.advice, plan.servers[&node(1)].lost), (Advice::MoreServers(2), one.blocks.bytes()));
+    let gone = what_if(&one, &Change::Remove(node(1))).expect("possible");
+    assert_eq!((gone.lost, gone.copied, gone.advice), (one.blocks.bytes(), 0, Advice::HandOver));
+    let drained = what_if(&one, &Change::Drain(node(1))).expect("possible");
+    assert_eq!((drained.copied, drained.lost, drained.advice), (0, 0, Advice::NoServer));
+    assert_eq!(what_if(&one, &Change::Copies(5)).expect("possible").advice, Advice::MoreServers(4));
+    assert_eq!(what_if(&one, &Change::Copies(1)).expect("possible").advice, Advice::OneCopy);
+    for copies in [0, 33] {
+        assert_eq!(what_if(&one, &Change::Copies(copies)), Err(Impossible::Copies));
+    }
+    assert_eq!(what_if(&one, &add(UNIT - 1)), Err(Impossible::TooSmall(UNIT)));
+    assert_eq!(what_if(&one, &add(u64::MAX)), Err(Impossible::TooLarge(UNIT * u64::from(u32::MAX))));
+
+    let guest = [houses(&[20, 20, 20]), vec![Server { disks: Vec::new(), ..server(9, "guest", 1) }]].concat();
+    let pool = stored(guest, 3, 50, 7);
+    assert_eq!(what_if(&pool, &Change::Remove(node(9))).expect("possible").advice, Advice::NoStorage);
+    let more = Change::Add { bytes: 20 * UNIT, site: None, to: Some(node(9)) };
+    let plan = what_if(&pool, &more).expect("possible");
+    assert!(plan.newcomer.is_none() && plan.members[&node(9)].flow.receives > 0);
+}
+
+#[test]
+fn a_pool_that_does_not_fit_says_so() {
+    let pool = stored(houses(&[10, 10, 10]), 2, 200, 8);
+    assert!(matches!(what_if(&pool, &Change::Remove(node(1))).expect("possible").advice, Advice::TooFull(_)));
+    let full = stored(houses(&[10, 10, 10]), 2, 230, 8);
+    assert_eq!(outlook(&full).advice, Advice::NearlyFull(95));
+    let capped = Pool { survey: Survey { weight_max: 5, ..pool.survey.clone() }, ..pool };
+    assert_eq!(what_if(&capped, &add(100 * UNIT)).expect("possible").then.given, 35 * UNIT);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn what_is_advised_makes_all_space_useful(sizes in proptest::collection::vec(1u32..100, 3..8), copies in 2u8..4) {
+        let pool = stored(houses(&sizes), copies, 0, 0);
+        let room = pool.room(pool.rule());
+        let Advice::Match { stranded, wanted, .. } = outlook(&pool).advice else {
+            prop_assert!(room.stranded.values().sum::<u64>() <= room.given / 100);
+            return Ok(());
+        };
+        prop_assert!(stranded > 0 && wanted > 0 && wanted % UNIT == 0);
+        let largest = u64::from(*sizes.iter().max().expect("three or more"));
+        let mut servers = houses(&sizes);
+        let mut wanted = wanted / UNIT;
+        for number in 100.. {
+            let part = wanted.min(largest);
+            servers.push(server(number, &format!("new{number}"), part as u32));
+            wanted -= part;
+            if wanted == 0 { break }
+        }
+        let then = stored(servers, copies, 0, 0);
+        let room = then.room(then.rule());
+        // Room counts whole units.
+        prop_assert!(room.stranded.values().sum::<u64>() <= 20 * UNIT, "{:?}", room);
+    }
+}

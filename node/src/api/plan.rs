@@ -1,0 +1,334 @@
+//! What the pool can hold and lose, and what a change would move: the survey's numbers with names and sentences.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{RawQuery, State};
+use fsdfs_core::placement::COPIES_MAX;
+use fsdfs_core::plan::{self, Advice, Change, Impossible, MemberChange, Pool};
+use fsdfs_core::report::{Member, Members};
+use fsdfs_proto::control::{
+    self, Code, Found, Loss, Margin, Moved, Plan, PlanMember, PlanSite, Room, Share, SitePair, Uplink, WhatIf,
+};
+use fsdfs_proto::ids::NodeId;
+
+use super::failure::Failure;
+use super::people::the_member;
+use super::query::{Query, Wish};
+use super::{Answer, Context, Json, Shared};
+
+/// The pool as it is: what fits, what may die, how long it takes to heal.
+#[utoipa::path(get, path = control::route::PLAN, responses((status = 200, body = Plan), (status = "default", body = control::Error)))]
+pub(super) async fn plan(State(context): Shared) -> Answer<Plan> {
+    let (pool, members) = pool(&context).await?;
+    let answer = context.client.compute(move || Words { pool: &pool, members: &members, change: None }.plan());
+    Ok(Json(answer.await?))
+}
+
+/// What a change of the pool would move. Nothing is changed.
+#[utoipa::path(get, path = control::route::PLAN_CHANGE,
+    params(("add" = Option<String>, Query), ("bytes" = Option<u64>, Query), ("site" = Option<String>, Query),
+        ("remove" = Option<String>, Query), ("drain" = Option<String>, Query), ("copies" = Option<u8>, Query)),
+    responses((status = 200, body = WhatIf), (status = "default", body = control::Error)))]
+pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WhatIf> {
+    let known = ["add", "bytes", "site", "remove", "drain", "copies"];
+    let wish = Query::read(query.as_deref(), &known)?.wish()?;
+    let (pool, members) = pool(&context).await?;
+    let change = change(&wish, &pool, &members)?;
+    let answer = context.client.compute(move || {
+        let told = plan::what_if(&pool, &change)?;
+        Ok(Words { pool: &pool, members: &members, change: Some(&wish) }.what_if(&told))
+    });
+    answer.await?.map(Json).map_err(|impossible| impossible_failure(&impossible))
+}
+
+async fn pool(context: &Context) -> Result<(Pool, Members), Failure> {
+    let (survey, members) = (context.client.survey().await?, context.client.members().await?);
+    let uplink = |member: &Member| Some((member.node, u64::from(member.uplink_kib?) * 1024));
+    let uplinks = members.members.iter().filter_map(uplink).collect();
+    Ok((Pool::new(survey, context.config.unit_bytes, uplinks), members))
+}
+
+/// The change with members instead of names.
+fn change(wish: &Wish, pool: &Pool, members: &Members) -> Result<Change, Failure> {
+    Ok(match wish {
+        Wish::Remove(name) => Change::Remove(the_member(members, name)?.node),
+        Wish::Drain(name) => Change::Drain(the_member(members, name)?.node),
+        Wish::Copies(copies) => Change::Copies(*copies),
+        Wish::Add { name, bytes, site } => {
+            let to = addition(name, site.as_deref(), pool, members)?;
+            Change::Add { bytes: *bytes, site: site.clone(), to }
+        }
+    })
+}
+
+/// The member that gets another disk; none if the name is a newcomer's.
+fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &Members) -> Result<Option<NodeId>, Failure> {
+    let bad = |text: &str| !(1..=64).contains(&text.len());
+    if bad(name) || site.is_some_and(bad) {
+        return Err(Failure::new(Code::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"));
+    }
+    let member = match the_member(members, name) {
+        Err(Failure(error)) if error.code == Code::NotFound => return Ok(None),
+        found => found?,
+    };
+    if site.is_some_and(|site| site != member.site) {
+        let error = format!("{name} is a member already, at site {:?}", member.site);
+        return Err(Failure::new(
+            Code::Exists,
+            error,
+            "leave the site out to plan another disk there, or name a newcomer",
+        ));
+    }
+    if pool.survey.view.server(member.node).is_none() {
+        let error = format!("{name} takes no blocks: it is leaving, or nothing was heard of it yet");
+        return Err(Failure::new(Code::NotYet, error, "see 'fsdfs members', or name a newcomer"));
+    }
+    Ok(Some(member.node))
+}
+
+fn impossible_failure(impossible: &Impossible) -> Failure {
+    let size = |bytes: u64| bytesize::ByteSize(bytes).display().iec().to_string();
+    let (error, hint) = match impossible {
+        Impossible::TooSmall(least) => (
+            format!("a storage folder has at least {}", size(*least)),
+            "name a larger size, such as 500GiB or 4TB".into(),
+        ),
+        Impossible::TooLarge(most) => (
+            format!("a storage folder has at most {}", size(*most)),
+            "name a smaller size, such as 500GiB or 4TB".into(),
+        ),
+        Impossible::Copies => (impossible.to_string(), format!("name a number from 1 to {COPIES_MAX}")),
+    };
+    Failure::new(Code::BadRequest, error, hint)
+}
+
+/// Numbers with names.
+struct Words<'a> {
+    pool: &'a Pool,
+    members: &'a Members,
+    change: Option<&'a Wish>,
+}
+
+impl Words<'_> {
+    fn plan(&self) -> Plan {
+        let told = plan::outlook(self.pool);
+        let gives: BTreeMap<NodeId, u64> = self.gives();
+        let member = |(node, loss): (&NodeId, &plan::Loss)| PlanMember {
+            id: node.to_string(),
+            name: self.name(*node),
+            site: self.site(*node),
+            gives_bytes: gives.get(node).copied().unwrap_or_default(),
+            holds_bytes: told.shares.get(node).copied().unwrap_or_default(),
+            uplink: self.uplink(*node),
+            loss: words_of(loss),
+        };
+        let mut members: Vec<PlanMember> = told.servers.iter().map(member).collect();
+        members.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+        let site = |(site, loss): (&String, &plan::Loss)| PlanSite { site: site.clone(), loss: words_of(loss) };
+        let pair = |((one, other), bytes): (&(String, String), &u64)| SitePair {
+            sites: [one.clone(), other.clone()],
+            lost_bytes: *bytes,
+        };
+        Plan {
+            found: self.found(),
+            room: self.room(&told.room),
+            members,
+            sites: told.sites.iter().map(site).collect(),
+            pairs: told.pairs.iter().map(pair).collect(),
+            advice: self.advice(told.advice),
+            attention: told.advice != Advice::Nothing,
+        }
+    }
+
+    fn what_if(&self, told: &plan::WhatIf) -> WhatIf {
+        let mut members: Vec<Moved> = told.members.iter().map(|(node, change)| self.moved(*node, change)).collect();
+        members.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
+        members.extend(told.newcomer.as_ref().map(|change| self.newcomer(change)));
+        WhatIf {
+            change: self.described(),
+            found: self.found(),
+            now: self.room(&told.now),
+            then: self.room(&told.then),
+            members,
+            move_bytes: told.copied,
+            lost_bytes: told.lost,
+            seconds: told.seconds,
+            error_permille: told.error_permille,
+            advice: self.advice(told.advice),
+            attention: told.advice != Advice::Nothing && told.advice != Advice::NoStorage,
+        }
+    }
+
+    fn moved(&self, node: NodeId, change: &MemberChange) -> Moved {
+        Moved {
+            id: Some(node.to_string()),
+            name: self.name(node),
+            site: self.site(node),
+            holds_bytes: change.holds,
+            holds_then_bytes: change.holds_then,
+            in_bytes: change.flow.receives,
+            out_bytes: change.flow.drops,
+            sends_bytes: change.flow.sends,
+            uplink: self.uplink(node),
+            seconds: change.seconds,
+        }
+    }
+
+    fn newcomer(&self, change: &MemberChange) -> Moved {
+        let (name, site) = match self.change {
+            Some(Wish::Add { name, site, .. }) => (name.clone(), site.clone().unwrap_or_else(|| "its own".into())),
+            _ => Default::default(),
+        };
+        let uplink = Uplink { bytes_per_s: plan::UPLINK_ASSUMED, assumed: true };
+        Moved { id: None, name, site, uplink, ..self.moved(NodeId([0; 32]), change) }
+    }
+
+    fn described(&self) -> String {
+        let is_member = |name: &str| the_member(self.members, name).is_ok();
+        let full =
+            |name: &str| the_member(self.members, name).map_or_else(|_| name.into(), |member| member.name.clone());
+        match self.change {
+            Some(Wish::Add { name, bytes, .. }) if is_member(name) => {
+                format!("another disk of {} at {}", size(*bytes), full(name))
+            }
+            Some(Wish::Add { name, bytes, site: None }) => {
+                format!("{name} joins with {} at a site of its own", size(*bytes))
+            }
+            Some(Wish::Add { name, bytes, site: Some(site) }) => {
+                let known = self.members.members.iter().any(|member| member.site == *site);
+                let new = if known { "" } else { "the new " };
+                format!("{name} joins with {} at {new}site {site}", size(*bytes))
+            }
+            Some(Wish::Remove(name)) => format!("{} is gone and hands nothing over", full(name)),
+            Some(Wish::Drain(name)) => format!("{} hands over what it holds and takes nothing new", full(name)),
+            Some(Wish::Copies(copies)) => {
+                format!("{copies} copies of every file instead of {}", self.pool.survey.copies)
+            }
+            None => String::new(),
+        }
+    }
+
+    fn found(&self) -> Found {
+        let blocks = &self.pool.blocks;
+        let wanted = i64::from(self.pool.survey.copies);
+        let less = |count: usize| i64::try_from(count).unwrap_or(i64::MAX) - wanted;
+        Found {
+            stored_bytes: blocks.bytes(),
+            blocks: blocks.count(),
+            blocks_listed: blocks.seen().len() as u64,
+            exact: blocks.is_whole(),
+            margin: blocks.copies().map(|(least, most)| Margin { min: less(least), max: less(most) }),
+            silent: self.silent(),
+        }
+    }
+
+    fn silent(&self) -> Vec<String> {
+        self.pool.survey.silent.iter().map(|node| self.name(*node)).collect()
+    }
+
+    fn room(&self, room: &plan::Room) -> Room {
+        let share =
+            |(node, bytes): (&NodeId, &u64)| Share { id: self.id(*node), name: self.name(*node), bytes: *bytes };
+        Room {
+            copies: room.copies,
+            given_bytes: room.given,
+            usable_bytes: room.usable,
+            copies_short: room.copies_short,
+            sites_short: room.sites_short,
+            stranded: room.stranded.iter().map(share).collect(),
+        }
+    }
+
+    fn advice(&self, advice: Advice) -> String {
+        match advice {
+            Advice::HandOver => "It holds the only copies of some blocks: keep it running until 'fsdfs status' says that none are missing.".into(),
+            Advice::NoStorage => "It gives no storage, so nothing moves.".into(),
+            Advice::NoServer => "No member with storage is left: let one join, or give space in config.toml, first.".into(),
+            Advice::TooFull(bytes) => {
+                format!("What is stored does not fit: room for {} more is needed first.", size(bytes))
+            }
+            Advice::MoreServers(count) => format!("{} copies take {count} more with storage: invite {count}.", self.copies()),
+            Advice::Missing(count) => format!(
+                "Some blocks lack {count} of their copies: keep all members up until 'fsdfs status' says that none are missing."
+            ),
+            Advice::Absent(count) => format!(
+                "Without {} some blocks lack {count} of their copies: see that it comes back, or 'fsdfs plan remove' it.",
+                self.silent().join(", ")
+            ),
+            Advice::MoreSites(count) => format!(
+                "Copies share a site and burn together: {count} more with storage at another site would prevent that."
+            ),
+            Advice::Match { node, stranded, wanted } => format!(
+                "{} of what is given is of no use, as no other site matches {}: {} more at other sites would make all of it useful.",
+                size(stranded),
+                self.match_for(node),
+                size(wanted)
+            ),
+            Advice::OneCopy => "With one copy of every file, whatever a member loses is lost.".into(),
+            Advice::NearlyFull(percent) => format!("The pool is {percent} % full: give more space, or invite somebody who does."),
+            Advice::Nothing if self.change.is_some() => "Nothing stands against it.".into(),
+            Advice::Nothing => "Nothing needs to be done.".into(),
+        }
+    }
+
+    /// The site of a server, as a newcomer's may be one of its own.
+    fn match_for(&self, node: NodeId) -> String {
+        match (self.member(node), self.change) {
+            (Some(member), _) => format!("site {}", member.site),
+            (None, Some(Wish::Add { site: Some(site), .. })) => format!("site {site}"),
+            (None, _) => self.name(node),
+        }
+    }
+
+    fn copies(&self) -> u8 {
+        if let Some(Wish::Copies(copies)) = self.change { *copies } else { self.pool.survey.copies }
+    }
+
+    fn gives(&self) -> BTreeMap<NodeId, u64> {
+        let weight = |server: &fsdfs_core::placement::Server| -> u64 {
+            server.disks.iter().map(|disk| u64::from(disk.weight)).sum()
+        };
+        let servers = self.pool.survey.view.servers().iter();
+        servers.map(|server| (server.id, weight(server).saturating_mul(self.pool.unit_bytes))).collect()
+    }
+
+    fn uplink(&self, node: NodeId) -> Uplink {
+        let (bytes_per_s, assumed) = self.pool.uplink(node);
+        Uplink { bytes_per_s, assumed }
+    }
+
+    fn member(&self, node: NodeId) -> Option<&Member> {
+        self.members.members.iter().find(|member| member.node == node)
+    }
+
+    fn id(&self, node: NodeId) -> String {
+        self.member(node).map(|member| member.node.to_string()).unwrap_or_default()
+    }
+
+    /// A newcomer has no entry among the members.
+    fn name(&self, node: NodeId) -> String {
+        match (self.member(node), self.change) {
+            (Some(member), _) => member.name.clone(),
+            (None, Some(Wish::Add { name, .. })) => name.clone(),
+            (None, _) => node.short(),
+        }
+    }
+
+    fn site(&self, node: NodeId) -> String {
+        self.member(node).map(|member| member.site.clone()).unwrap_or_default()
+    }
+}
+
+fn words_of(loss: &plan::Loss) -> Loss {
+    Loss {
+        lost_bytes: loss.lost,
+        copy_bytes: loss.copied,
+        seconds: loss.seconds,
+        usable_bytes: loss.usable,
+        copies: loss.copies,
+    }
+}
+
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}

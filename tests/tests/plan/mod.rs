@@ -1,0 +1,116 @@
+//! Plans against reality: what `fsdfs plan` says of five running nodes, and what placement says of the blocks on their disks.
+
+mod disks;
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use fsdfs_core::placement::{Change, Disk, Moves, Rule, Server, View};
+use fsdfs_proto::ids::{DiskId, NodeId};
+use fsdfs_tests::cluster::{Cluster, Program};
+use fsdfs_tests::tree::random_file;
+use serde_json::Value;
+
+use disks::Disks;
+
+const COPIES: u8 = 3;
+/// The unit of weight of these pools.
+const UNIT: &str = "1MiB";
+/// What the five nodes give, in units.
+const GIVEN: [u32; 5] = [320, 240, 160, 128, 96];
+/// What a newcomer would give.
+const NEW: u32 = 200;
+/// So far may a plan be off.
+const PERMILLE: u64 = 50;
+
+fn pool() -> Result<Cluster> {
+    let program = Program::binary(env!("CARGO_BIN_EXE_fsdfs-under-test")).with_unit(UNIT);
+    let mut cluster = Cluster::new(program)?;
+    for units in GIVEN {
+        let storage = format!("{units}MiB");
+        if cluster.nodes.is_empty() {
+            cluster.found_with(&storage)?;
+        } else {
+            let mut node = cluster.new_node()?;
+            node.storage = storage;
+            cluster.join_as(node)?;
+        }
+    }
+    cluster.wait_connected()?;
+    Ok(cluster)
+}
+
+/// Some hundred blocks of different sizes, all with their copies.
+fn fill(cluster: &Cluster) -> Result<()> {
+    let source = cluster.scratch("album");
+    fs::create_dir_all(&source)?;
+    for number in 0..300u64 {
+        random_file(&source.join(format!("photo{number}")), 20_000 + number * number * 4, number)?;
+    }
+    let put = cluster.nodes[0].json(["put".as_ref(), source.as_os_str(), "/".as_ref()])?;
+    ensure!(put["outcome"] == "stored", "not all copies: {put}");
+    cluster.nodes[0]
+        .wait("nothing to be missing", |status| status["topup"]["pending"] == 0 && status["topup"]["running"] == false)
+}
+
+fn plan(cluster: &Cluster, args: &[&str]) -> Result<Value> {
+    cluster.nodes[1].json(["plan"].iter().chain(args))
+}
+
+#[track_caller]
+fn near(what: &str, predicted: &Value, real: u64) -> Result<String> {
+    let predicted = predicted.as_u64().with_context(|| format!("{what}: no number"))?;
+    let off = predicted.abs_diff(real) * 1000 / real.max(1);
+    ensure!(off <= PERMILLE, "{what}: {predicted} bytes predicted, really {real}");
+    Ok(format!("{what}: predicted {predicted}, placement over the real blocks {real}, off by {off} permille"))
+}
+
+#[test]
+fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result<()> {
+    let mut cluster = pool()?;
+    fill(&cluster)?;
+    for node in &cluster.nodes {
+        let margin = &node.status()?["margin"];
+        ensure!(margin["min"] == 0, "{}: copies less those wanted: {margin}", node.name);
+    }
+    let outlook = plan(&cluster, &[])?;
+    let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
+    let removals: Vec<Value> = names.iter().map(|name| plan(&cluster, &["remove", name])).collect::<Result<_>>()?;
+    let drained = plan(&cluster, &["drain", &names[0]])?;
+    let more = plan(&cluster, &["copies", "4"])?;
+    let added = plan(&cluster, &["add", "newcomer", "200MiB"])?;
+    let ids: Vec<NodeId> = cluster.nodes.iter().map(disks::id_of).collect::<Result<_>>()?;
+    let disks = Disks::of(&mut cluster)?;
+
+    let view = disks.view();
+    let weights: Vec<u32> = ids.iter().map(|id| view.server(*id).map_or(0, |server| server.disks[0].weight)).collect();
+    ensure!(weights == GIVEN, "the map has other weights: {weights:?}");
+    let moved = |after: &View, copies| {
+        Moves::between(Rule { view: &view, copies: COPIES }, Rule { view: after, copies }, disks.sizes()).copied
+    };
+    let with = |change| view.with(change).context("a change of the map");
+    println!("{}", near("stored", &outlook["found"]["stored_bytes"], disks.sizes().map(|(_, bytes)| bytes).sum())?);
+    ensure!(outlook["found"]["exact"] == true && outlook["found"]["margin"]["min"] == 0, "{}", outlook["found"]);
+    for ((name, id), plan) in names.iter().zip(&ids).zip(&removals) {
+        println!(
+            "{}",
+            near(&format!("remove {name}"), &plan["move_bytes"], moved(&with(Change::Leave(*id))?, COPIES))?
+        );
+        ensure!(plan["error_permille"] == 0 && plan["lost_bytes"] == 0, "{plan}");
+    }
+    println!("{}", near("drain", &drained["move_bytes"], moved(&with(Change::Drain(ids[0]))?, COPIES))?);
+    println!("{}", near("copies 4", &more["move_bytes"], moved(&view, 4))?);
+
+    // A newcomer's id decides what it gets; no plan can know it. Many of them are compared.
+    let newcomers = 0..40u8;
+    let join = |number: u8| {
+        let disk = Disk { id: DiskId([number; 16]), weight: NEW };
+        let server = Server { id: NodeId([number; 32]), site: format!("site {number}"), disks: vec![disk] };
+        Ok(moved(&with(Change::Join(server))?, COPIES))
+    };
+    let count = newcomers.len() as u64;
+    let sum: u64 = newcomers.map(join).sum::<Result<u64>>()?;
+    println!("{}", near("add", &added["move_bytes"], sum / count)?);
+    println!("{} blocks, one newcomer's luck {} permille", disks.len(), added["error_permille"]);
+    Ok(())
+}
