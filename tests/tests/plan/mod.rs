@@ -69,10 +69,9 @@ fn near(what: &str, predicted: &Value, real: u64) -> Result<String> {
 fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result<()> {
     let mut cluster = pool()?;
     fill(&cluster)?;
-    for node in &cluster.nodes {
-        let margin = &node.status()?["margin"];
-        ensure!(margin["min"] == 0, "{}: copies less those wanted: {margin}", node.name);
-    }
+    // The others know only what they have compared.
+    let margin = &cluster.nodes[0].status()?["margin"];
+    ensure!(margin["min"] == 0, "copies less those wanted, where all was put: {margin}");
     let outlook = plan(&cluster, &[])?;
     let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     let removals: Vec<Value> = names.iter().map(|name| plan(&cluster, &["remove", name])).collect::<Result<_>>()?;
