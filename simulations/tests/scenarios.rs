@@ -8,9 +8,10 @@ use fsdfs_core::tree::{Path, ShownKind};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::IDS_MAX;
 use simulations::World;
+use simulations::clock::Clock;
 use simulations::queue::{MS, S};
 use simulations::task::{End, Wish};
-use simulations::world::MachineId;
+use simulations::world::{MachineId, SMALL};
 
 fn path(text: &str) -> Path {
     text.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec().into()).collect()
@@ -502,5 +503,29 @@ fn two_live_boots_of_one_identity_stop_acknowledging() {
     let ends = [1, twin].map(|at| world.wait(at, Wish::Put { path: path("b"), bytes: 50 }));
     assert!(ends.iter().all(refused), "{ends:?}");
     world.lose(twin);
+    fine(&mut world);
+}
+
+#[test]
+fn a_long_read_takes_the_uplinks_of_all_holders() {
+    let mut world = World::empty(30, SMALL, false);
+    let uplink = 25_000;
+    for _ in 0..3 {
+        let site = world.add_site(uplink, |_| 10);
+        world.add_machine(site, &[256], Clock::new(0, 0));
+    }
+    // One of them is nearer than the others.
+    let away = world.add_site(12_500_000, |other| [5, 8, 9][other]);
+    let guest = world.add_machine(away, &[], Clock::new(0, 0));
+    (0..=guest).for_each(|id| world.restart(id));
+    world.run(10);
+    put(&mut world, guest, "film", 100_000);
+
+    let since = world.at;
+    assert!(readable(&mut world, guest, "film"));
+
+    // The nearest alone needs 5.6 s; asking a second one for what the first is sending, 4.4 s.
+    let took_ms = (world.at - since) / MS;
+    assert!(took_ms < 3_500, "{took_ms} ms");
     fine(&mut world);
 }

@@ -13,7 +13,7 @@ use crate::queue::{MS, S, Us};
 /// A connection attempt gives up after this long.
 const DIAL_GIVES_UP: Us = 5 * S;
 /// How often a connection reports that bytes of a block are moving.
-const PROGRESS_EVERY: Us = 250 * MS;
+const PROGRESS_EVERY: Us = 100 * MS;
 /// Silence after which an end gives a connection up.
 const IDLE: std::ops::RangeInclusive<Us> = 10 * S..=30 * S;
 

@@ -8,7 +8,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::{Claim, Fetch, FetchOutcome, FetchReply, Message};
 
-use super::peers::Purpose;
+use super::peers::{Peer, Purpose};
 use super::timers::Timer;
 use super::{Engine, Reason, disk, reply};
 use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS};
@@ -124,7 +124,8 @@ impl Engine {
         }
     }
 
-    /// The wanted holders by round trip, then all other servers in placement order, then whoever else is connected.
+    /// The wanted holders by the wait that is expected, then all other servers in placement order, then whoever else is
+    /// connected.
     fn next_server(&self, id: BlockId) -> Option<NodeId> {
         let get = self.gets.get(&id)?;
         let copies = usize::from(self.facts.rules().copies);
@@ -132,7 +133,7 @@ impl Engine {
             self.view.order(id, self.facts.rules().copies).iter().map(|holder| holder.node).collect();
         let (wanted, others) = order.split_at(copies.min(order.len()));
         let mut near: Vec<NodeId> = wanted.to_vec();
-        near.sort_by_key(|node| self.peers.get(node).and_then(|peer| peer.rtt_ms).unwrap_or(0));
+        near.sort_by_key(|node| self.peers.get(node).map_or(0, Peer::wait_expected));
         let rest = self.up_peers();
         let can_be_asked = |node: &&NodeId| **node != self.me && self.usable(**node) && !get.asked.contains_key(node);
         near.iter().chain(others).chain(&rest).find(can_be_asked).copied()

@@ -44,6 +44,15 @@ pub(super) struct Peer {
     pub wrong_blocks: u64,
 }
 
+impl Peer {
+    /// Grows with the round trip and with the questions it has not answered yet, so that a long read uses the uplinks of all
+    /// holders that are about as near, and of far ones only while the near ones are busy. In no unit.
+    pub fn wait_expected(&self) -> u64 {
+        let rtt_ms = self.rtt_ms.unwrap_or_default().max(1);
+        u64::from(self.owed + 1) * u64::from(rtt_ms)
+    }
+}
+
 /// A question that was not answered yet.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -115,10 +124,7 @@ impl Engine {
             PeerEvent::Up { facts } => self.peer_up(node, facts, out),
             PeerEvent::Down => self.peer_down(node, out),
             PeerEvent::Progress => {
-                let now = self.now.mono;
-                if let Some(peer) = self.peers.get_mut(&node) {
-                    peer.moved = now;
-                }
+                self.block_moved(node);
                 self.heard(node, out);
             }
             PeerEvent::Unreachable => {
@@ -179,6 +185,13 @@ impl Engine {
             self.retry_gets(out);
             self.pay(node, out);
             self.publish_soon();
+        }
+    }
+
+    /// Bytes of a block came from it or left for it.
+    pub(super) fn block_moved(&mut self, node: NodeId) {
+        if let Some(peer) = self.peers.get_mut(&node) {
+            peer.moved = self.now.mono;
         }
     }
 

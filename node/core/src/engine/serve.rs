@@ -20,6 +20,9 @@ impl Engine {
         if self.expelled(from) || !self.peers.get(&from).is_some_and(|peer| peer.up) {
             return;
         }
+        if payload != Payload::None {
+            self.block_moved(from);
+        }
         self.heard(from, out);
         match message {
             Message::Ping(number) => out.push(Effect::Send { to: from, message: Message::Pong(number), block: None }),
