@@ -192,7 +192,7 @@ pub struct TopUp {
     pub pending: u64,
     /// Blocks sent since the start.
     pub sent: u64,
-    /// Records are being compared now.
+    /// Records are being compared, or about to be: not all that is pending is known.
     pub running: bool,
 }
 

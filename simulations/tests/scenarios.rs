@@ -529,3 +529,26 @@ fn a_long_read_takes_the_uplinks_of_all_holders() {
     assert!(took_ms < 3_500, "{took_ms} ms");
     fine(&mut world);
 }
+
+#[test]
+fn a_node_says_that_all_is_copied_when_it_is() {
+    // The other friend comes at any time after the first.
+    for late in (0..2_000).step_by(50) {
+        let mut world = pool(31, 1);
+        for nr in 0..10 {
+            put(&mut world, 0, &format!("d{nr}/file"), 5_000);
+        }
+        let tree = blocks(&world, 0);
+        let friends = [world.add_calm_machine(), world.add_calm_machine()];
+        world.restart(friends[0]);
+        world.run_until(world.at + late * MS);
+        world.restart(friends[1]);
+
+        let copied = |world: &World, copies| tree.iter().filter(|id| world.holders(**id).len() >= copies).count();
+        assert!(world.run_while(60, |world| copied(world, 3) == 0), "the other friend gets copies");
+        let owes = |world: &World| world.machines[0].process.as_ref().expect("it runs").engine.owes_copies();
+        assert!(world.run_while(60, owes), "top-up ends");
+        assert_eq!(copied(&world, 3), tree.len(), "it came {late} ms after the first");
+        fine(&mut world);
+    }
+}

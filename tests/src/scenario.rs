@@ -99,7 +99,7 @@ pub fn friends_join_later(program: Program, scale: Scale) -> Result<String> {
     let begun = Instant::now();
     wait_for(PATIENCE, "three copies of the folder's own block", || copies_are(&cluster.nodes[0], "/alone", 3))?;
     cluster.nodes[0].wait("every block to have its copies", |status| {
-        status["topup"]["pending"] == 0 && status["topup"]["sent"] != 0
+        status["topup"]["pending"] == 0 && status["topup"]["running"] == false
     })?;
     let took = begun.elapsed();
     cluster.nodes[0].kill()?;

@@ -126,7 +126,7 @@ pub struct Status {
     pub topup_pending: u64,
     /// Blocks it sent since the start.
     pub topup_sent: u64,
-    /// Top-up is going through the records now.
+    /// Top-up is going through the records, or about to: what is pending is not all known.
     pub topup_running: bool,
     /// Copies that are known less those wanted, the fewest and the most over the blocks on this node, as far as compared.
     pub margin: Option<(i64, i64)>,

@@ -288,6 +288,11 @@ impl Engine {
         self.unpublished.keys().copied()
     }
 
+    /// Some block lacks a copy as far as this node knows, or it does not know yet.
+    pub fn owes_copies(&self) -> bool {
+        self.topup.pending() > 0 || self.topup.is_running()
+    }
+
     /// This node's keys of a volume, if it has any.
     pub fn keys(&self, volume: VolumeId) -> Option<&VolumeKeys> {
         self.keys.get(&volume)

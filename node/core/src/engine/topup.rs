@@ -73,8 +73,8 @@ struct Walk {
     /// Blocks to be read and sent to these.
     sends: VecDeque<BlockId>,
     reading: usize,
-    /// Blocks sent and not yet confirmed.
-    sending: BTreeSet<(BlockId, NodeId)>,
+    /// Blocks sent and not yet confirmed by all.
+    sending: BTreeMap<BlockId, Sending>,
     /// No bytes before this time: the rate limit.
     pause_until: u64,
     /// Something could not be finished: the walk is repeated.
@@ -89,6 +89,12 @@ struct Record {
     have: BTreeSet<NodeId>,
     lack: BTreeSet<NodeId>,
     open: usize,
+}
+
+struct Sending {
+    /// Those that have not answered.
+    to: BTreeSet<NodeId>,
+    record: Record,
 }
 
 /// What is known of a record's copies.
@@ -114,8 +120,9 @@ impl Record {
 }
 
 impl TopUp {
+    /// A walk is under way or due: what is short of copies is not all known yet.
     pub fn is_running(&self) -> bool {
-        self.walk.is_some()
+        self.walk.is_some() || !matches!(self.due, Due::Nobody)
     }
 
     /// Blocks known to be short of copies.
@@ -142,6 +149,13 @@ impl TopUp {
         let spare = self.spare.iter().flat_map(|(least, most)| [number(*least), number(*most)]);
         let all = || short.clone().chain(spare.clone());
         all().min().zip(all().max())
+    }
+
+    fn note_copies(&mut self, id: BlockId, copies: &Copies) {
+        match *copies {
+            Copies::Lacking(missing) => self.note(id, Some(missing)),
+            Copies::Complete { spare } => self.note_complete(id, spare),
+        }
     }
 
     /// A put of a block that this node keeps ended with so many copies.
@@ -309,10 +323,7 @@ impl Engine {
             }
         }
         for (id, copies) in checked {
-            match copies {
-                Copies::Lacking(missing) => self.topup.note(id, Some(missing)),
-                Copies::Complete { spare } => self.topup.note_complete(id, spare),
-            }
+            self.topup.note_copies(id, &copies);
         }
         self.topup_go_on(out);
     }
@@ -326,11 +337,9 @@ impl Engine {
                 record.open -= 1;
             }
         }
-        let lost: Vec<(BlockId, NodeId)> = walk.sending.iter().filter(|(_, to)| *to == node).copied().collect();
-        for send in &lost {
-            walk.sending.remove(send);
-        }
-        walk.unfinished |= !open.is_empty() || !lost.is_empty();
+        let lost = walk.sending.values_mut().filter_map(|sending| sending.to.take(&node)).count();
+        walk.sending.retain(|_, sending| !sending.to.is_empty());
+        walk.unfinished |= !open.is_empty() || lost > 0;
         self.topup_decide(&open, out);
     }
 
@@ -400,16 +409,14 @@ impl Engine {
         let Some(claim) = record.info.claims.iter().copied().max_by_key(|claim| copies_of(*claim)) else { return };
         let age_ms = now.saturating_sub(record.info.first_seen);
         let charged_to = record.info.charged_to;
-        for to in record.lack {
-            if !self.usable(to) {
-                if let Some(walk) = &mut self.topup.walk {
-                    walk.unfinished = true;
-                }
-                continue;
+        let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) = record.lack.iter().partition(|node| self.usable(**node));
+        if let Some(walk) = &mut self.topup.walk {
+            walk.unfinished |= !away.is_empty();
+            if !to.is_empty() {
+                walk.sending.insert(id, Sending { to: to.clone(), record });
             }
-            if let Some(walk) = &mut self.topup.walk {
-                walk.sending.insert((id, to));
-            }
+        }
+        for to in to {
             let attached = Attached::from(&block);
             let store = |request| Message::Store(Store { request, map, claim, age_ms, charged_to, block: attached });
             self.ask(to, Purpose::TopUpStore { id }, store, Some(block.clone()), out);
@@ -420,12 +427,19 @@ impl Engine {
     pub(super) fn topup_stored(&mut self, from: NodeId, id: BlockId, outcome: StoreOutcome, out: &mut Vec<Effect>) {
         let stored = outcome == StoreOutcome::Stored;
         self.topup.sent += u64::from(stored);
-        if let Some(walk) = &mut self.topup.walk {
-            walk.sending.remove(&(id, from));
-            walk.unfinished |= !stored;
-            let is_done = stored && walk.sending.iter().all(|(other, _)| *other != id);
-            if is_done && self.view.servers().len() >= usize::from(self.facts.rules().copies) {
-                self.topup.note_complete(id, 0);
+        let me = self.me;
+        let Some(walk) = &mut self.topup.walk else { return };
+        walk.unfinished |= !stored;
+        if let Some(sending) = walk.sending.get_mut(&id)
+            && sending.to.remove(&from)
+        {
+            if stored {
+                sending.record.have.insert(from);
+            }
+            if sending.to.is_empty() {
+                let copies = sending.record.copies(me);
+                walk.sending.remove(&id);
+                self.topup.note_copies(id, &copies);
             }
         }
         self.topup_go_on(out);
