@@ -11,6 +11,7 @@ use simulations::World;
 use simulations::clock::Clock;
 use simulations::queue::{MS, S};
 use simulations::task::{End, Wish};
+use simulations::trace::Trace;
 use simulations::world::{MachineId, SMALL};
 
 fn path(text: &str) -> Path {
@@ -508,7 +509,7 @@ fn two_live_boots_of_one_identity_stop_acknowledging() {
 
 #[test]
 fn a_long_read_takes_the_uplinks_of_all_holders() {
-    let mut world = World::empty(30, SMALL, false);
+    let mut world = World::empty(30, SMALL, Trace::default());
     let uplink = 25_000;
     for _ in 0..3 {
         let site = world.add_site(uplink, |_| 10);
@@ -551,4 +552,41 @@ fn a_node_says_that_all_is_copied_when_it_is() {
         assert_eq!(copied(&world, 3), tree.len(), "it came {late} ms after the first");
         fine(&mut world);
     }
+}
+
+#[test]
+fn a_damaged_copy_is_mended_as_soon_as_another_can_be_read() {
+    let mut world = pool(32, 2);
+    put(&mut world, 0, "a/file", 2_000);
+    let tree = blocks(&world, 0);
+    tree.iter().for_each(|block| world.damage(0, *block));
+    world.set_disk_fails(1, 0, true);
+    assert!(!readable(&mut world, 0, "a/file"), "no copy can be read");
+
+    world.set_disk_fails(1, 0, false);
+    world.run(90);
+
+    assert!(tree.iter().filter(|block| world.machines[0].store.holds(**block)).count() > 0);
+    assert!(readable(&mut world, 0, "a/file"));
+    fine(&mut world);
+}
+
+#[test]
+fn what_a_failing_disk_could_not_hand_over_is_handed_over_once_it_works() {
+    let mut world = pool(33, 3);
+    put(&mut world, 0, "a/file", 5_000);
+    let tree = blocks(&world, 0);
+    world.crash(2);
+    world.wipe_disks(2);
+    world.lose(1);
+    world.set_disk_fails(0, 0, true);
+    world.restart(2);
+    world.run(30);
+    assert!(tree.iter().all(|block| !world.machines[2].store.holds(*block)));
+
+    world.set_disk_fails(0, 0, false);
+    world.run(30);
+
+    assert!(tree.iter().all(|block| world.machines[2].store.holds(*block)));
+    fine(&mut world);
 }

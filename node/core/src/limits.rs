@@ -16,6 +16,8 @@ pub const HEDGE_MS: u64 = 300;
 pub const GET_MS_MAX: u64 = 9_000;
 /// Pause before a holder that said "not yet" is asked again.
 pub const NOT_YET_RETRY_MS: u64 = 500;
+/// Pause before another copy is looked for in place of a damaged one. Until then the owner sees that a block lacks a copy.
+pub const HEAL_RETRY_MS: u64 = 60_000;
 /// Edits that come within this time share a commit: one durable head for many small files.
 pub const GROUP_COMMIT_MS: u64 = 3;
 /// Edits in one commit at most: bounds the job's memory and the time others wait behind it.

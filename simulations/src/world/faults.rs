@@ -32,6 +32,8 @@ impl World {
         let mut out = Vec::new();
         let engine = Engine::new(here.clock.now(at), start, &mut out);
         here.process = Some(Process::new(engine));
+        // It runs and is connected to nobody.
+        self.checks.promises.disturbed(at);
         self.carry_out(id, out);
         self.plan_wake(id);
     }

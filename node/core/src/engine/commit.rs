@@ -360,7 +360,8 @@ impl Engine {
     fn commit_kept_here(&mut self, volume: VolumeId, out: &mut Vec<Effect>) {
         let here = self.here_only();
         if let Some(running) = self.running(volume) {
-            running.is_as_durable_as(here);
+            // Also if its blocks are on one other server, and not here: without this node nobody knows of them.
+            running.worst = Some(here);
         }
         if !self.up_peers().is_empty() {
             self.timers.set(self.now.mono + MERGE_AFTER_MS, Timer::Merge(volume));

@@ -11,9 +11,9 @@ use fsdfs_proto::message::{Claim, Fetch, FetchOutcome, FetchReply, Message};
 use super::peers::{Peer, Purpose};
 use super::timers::Timer;
 use super::{Engine, Reason, disk, reply};
-use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS};
+use crate::limits::{GET_MS_MAX, HEAL_RETRY_MS, HEDGE_MS, NOT_YET_RETRY_MS};
 use crate::planted::{self, Bug};
-use crate::seam::{DiskRequest, Effect, GetOutcome, OpId, Payload, ReadDone, Reply};
+use crate::seam::{DiskRequest, Effect, GetOutcome, OpId, Payload, ReadDone, Reply, WriteDone};
 
 /// A read under way; all who want the block share it.
 #[derive(Default)]
@@ -83,7 +83,7 @@ impl Engine {
             ReadDone::NotYet => Own::NotYet,
             ReadDone::Damaged => Own::Damaged,
         };
-        if get.own == Own::Damaged {
+        if get.own == Own::Damaged && !self.topup.is_short(id) {
             out.push(Effect::Notice(format!(
                 "this node's copy of block {id} is damaged; it is fetched from another member"
             )));
@@ -97,6 +97,19 @@ impl Engine {
             self.gets.insert(id, Get { since: self.now.mono, ..Get::default() });
             self.get_read_own(id, ReadDone::Damaged, out);
         }
+    }
+
+    pub(super) fn healed(&mut self, id: BlockId, done: &WriteDone) {
+        match done {
+            WriteDone::New | WriteDone::Already => self.topup.note(id, None),
+            WriteDone::Full | WriteDone::Failed => self.heal_later(id),
+        }
+    }
+
+    /// Nobody who is there has an intact copy, or the disk did not take it.
+    fn heal_later(&mut self, id: BlockId) {
+        self.topup.note(id, Some(1));
+        self.timers.set(self.now.mono + HEAL_RETRY_MS, Timer::Heal(id));
     }
 
     /// Asks the next server unless one that makes progress was asked lately; ends the read when none is left.
@@ -150,6 +163,9 @@ impl Engine {
             return self.timers.set(now + HEDGE_MS, Timer::Get(id));
         }
         let get = self.gets.remove(&id).expect("looked up above");
+        if get.own == Own::Damaged {
+            self.heal_later(id);
+        }
         let wanted = self.view.holders(id, self.facts.rules().copies);
         let away: Vec<NodeId> = wanted.iter().map(|holder| holder.node).filter(|node| !self.usable(*node)).collect();
         for waiter in get.waiters {

@@ -472,6 +472,11 @@ impl Engine {
 
     pub(super) fn disks_changed(&mut self, disks: Vec<DiskState>, out: &mut Vec<Effect>) {
         let lost = self.disks.iter().any(|before| disks.iter().all(|now| now.id != before.id));
+        let could = |disk: &DiskState| self.disks.iter().any(|before| before.id == disk.id && !before.read_only);
+        if disks.iter().any(|disk| !disk.read_only && !could(disk)) {
+            // A walk may have missed what lies there, and there is room for what was refused.
+            self.topup_all();
+        }
         self.disks = disks;
         self.issue_card(out);
         if lost {

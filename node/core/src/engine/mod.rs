@@ -354,7 +354,7 @@ impl Engine {
             }
             (Reason::Remember, DiskDone::Logged(durable)) => self.logged(durable, out),
             (Reason::Relog, DiskDone::Logged(durable)) => self.log_lags = !durable,
-            (Reason::Heal(_), DiskDone::Written(_)) => {}
+            (Reason::Heal(id), DiskDone::Written(done)) => self.healed(id, &done),
             (Reason::CommitLogged(volume), DiskDone::Logged(fine)) => self.commit_logged(volume, fine, out),
             (Reason::LocateOwn(op), DiskDone::Have(answers)) => self.located_own(op, &answers, out),
             (Reason::SurveyOwn(op), DiskDone::List(records)) => self.surveyed_own(op, &records, out),
@@ -374,6 +374,7 @@ impl Engine {
             Timer::Gossip => self.gossip_tick(out),
             Timer::Heartbeat => self.heartbeat(out),
             Timer::Get(id) => self.get_tick(id, out),
+            Timer::Heal(id) => self.heal(id, out),
             Timer::Commit(volume) => self.commit_begin(volume, out),
             Timer::Merge(volume) => self.merge_due(volume, out),
             Timer::TopUp => self.topup_tick(out),

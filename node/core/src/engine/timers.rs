@@ -14,6 +14,7 @@ pub(super) enum Timer {
     Gossip,
     Heartbeat,
     Get(BlockId),
+    Heal(BlockId),
     Commit(VolumeId),
     Merge(VolumeId),
     TopUp,

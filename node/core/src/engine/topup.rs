@@ -131,6 +131,10 @@ impl TopUp {
         self.short.len().max(sending) as u64
     }
 
+    pub fn is_short(&self, id: BlockId) -> bool {
+        self.short.contains_key(&id)
+    }
+
     /// A block this node holds lacks copies where they should be, or has them now; and how many fewer there are.
     pub fn note(&mut self, id: BlockId, missing: Option<usize>) {
         match missing {
