@@ -1,0 +1,93 @@
+//! Decisions of one node: puts of blocks whose disk answers at once, one input after the other, nothing else around it.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fsdfs_core::engine::{Engine, Profile, Start};
+use fsdfs_core::seam::{
+    Command, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply, WriteDone,
+};
+use fsdfs_core::tree::Params;
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{DiskId, Writer};
+use fsdfs_proto::message::{Claim, Possession};
+use simulations::pool::Pool;
+
+/// Inputs of one put: the command, what the index knows, what became of the write.
+const INPUTS: u64 = 3;
+
+fn founder() -> (Engine, Vec<Effect>) {
+    let mut pool = Pool::found(1);
+    let (key, _, chain) = pool.enrol();
+    let instance = Writer([3; 8]);
+    let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
+    let disk = DiskState { id: DiskId([4; 16]), claim: 1, quota_bytes: 1 << 40, used_bytes: 0, read_only: false };
+    let start = Start {
+        pool: pool.id,
+        key,
+        chain,
+        bootstrap: Vec::new(),
+        entries: pool.founding(),
+        profile,
+        disks: vec![disk],
+        unit_bytes: 1 << 30,
+        seed: 5,
+        doubtful: false,
+        params: Params::DEFAULT,
+    };
+    let mut effects = Vec::new();
+    let engine = Engine::new(NOW, start, &mut effects);
+    (engine, effects)
+}
+
+const NOW: Now = Now { mono: 1, wall: 1_700_000_000_000 };
+
+/// Answers what the engine asks of its disk until it asks nothing more; how a put ended, if one did.
+fn settle(engine: &mut Engine, mut effects: Vec<Effect>) -> Option<PutOutcome> {
+    let (mut next, mut ended) = (Vec::new(), None);
+    while let Some(effect) = effects.pop() {
+        let done = match effect {
+            Effect::Disk { request, why } => Input::Disk { why, done: disk(request) },
+            Effect::Work { job, why } => Input::Work { why, done: job.run() },
+            Effect::Reply { reply: Reply::PutBlock(outcome), .. } => {
+                ended = Some(outcome);
+                continue;
+            }
+            _ => continue,
+        };
+        engine.handle(NOW, done, &mut next);
+        effects.append(&mut next);
+    }
+    ended
+}
+
+fn disk(request: DiskRequest) -> DiskDone {
+    match request {
+        DiskRequest::Write { .. } => DiskDone::Written(WriteDone::New),
+        DiskRequest::Read { .. } => DiskDone::Read(ReadDone::No),
+        DiskRequest::Have { ids, .. } => DiskDone::Have(vec![Possession::No; ids.len()]),
+        DiskRequest::List { .. } => DiskDone::List(Vec::new()),
+        DiskRequest::Log { .. } => DiskDone::Logged(true),
+    }
+}
+
+fn puts(criterion: &mut Criterion) {
+    let (mut engine, effects) = founder();
+    settle(&mut engine, effects);
+    let mut op = 0u64;
+    let mut group = criterion.benchmark_group("engine");
+    group.throughput(Throughput::Elements(INPUTS));
+    group.bench_function("put of a block", |bencher| {
+        bencher.iter(|| {
+            op += 1;
+            // Blocks of a few bytes: the decisions are measured, not the hash.
+            let block = Block::new(op.to_be_bytes().to_vec().into());
+            let mut effects = Vec::new();
+            let command = Command::PutBlock { block, claim: Claim::Replicas(1) };
+            engine.handle(NOW, Input::Command { op, command }, &mut effects);
+            let ended = settle(&mut engine, effects);
+            assert!(matches!(ended, Some(PutOutcome::Stored(_))), "{ended:?}");
+        });
+    });
+}
+
+criterion_group!(benches, puts);
+criterion_main!(benches);
