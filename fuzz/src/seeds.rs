@@ -99,7 +99,7 @@ fn hexes(vectors: &str) -> Vec<Vec<u8>> {
 
 fn hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    let pairs = (digits.len() % 2 == 0 && !digits.is_empty()).then(|| digits.chunks(2))?;
+    let pairs = (digits.len().is_multiple_of(2) && !digits.is_empty()).then(|| digits.chunks(2))?;
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
