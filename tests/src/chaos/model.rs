@@ -28,6 +28,8 @@ pub enum End {
 struct Item {
     len: usize,
     begun: Tick,
+    /// When it was acknowledged.
+    ended: Tick,
     /// With how many copies.
     acknowledged: Option<u64>,
     /// Names under one of which it stands.
@@ -69,6 +71,8 @@ pub struct Change {
     pub token: Option<Token>,
     /// Takes away what stands there.
     covers: Option<String>,
+    /// What stood there when it began; it may stand elsewhere when it ends.
+    covered: BTreeSet<Token>,
     /// Moves what stands there, or below, to the other name.
     moves: Option<(String, String)>,
     /// What its node surely knows to stand at the name: if it is acknowledged, this is gone.
@@ -136,43 +140,44 @@ impl Model {
     pub fn begin_put(&mut self, node: usize, path: &str, len: usize) -> Change {
         let replaces = self.shown_to(node, path);
         let begun = self.next_tick();
-        self.cover(path, 1);
+        let covered = self.cover(path);
         self.next_token += 1;
         let token = self.next_token;
         let item = Item { len, begun, places: [path.to_owned()].into(), ..Item::default() };
         self.items.insert(token, item);
         self.ever.entry(path.to_owned()).or_default().insert(token, len);
-        Change { begun, node, token: Some(token), covers: Some(path.to_owned()), moves: None, replaces }
+        Change { begun, node, token: Some(token), covers: Some(path.to_owned()), covered, moves: None, replaces }
     }
 
     /// A node is asked to remove a file.
     pub fn begin_remove(&mut self, node: usize, path: &str) -> Change {
         let replaces = self.shown_to(node, path);
         let begun = self.next_tick();
-        self.cover(path, 1);
+        let covered = self.cover(path);
         if let Some(shared) = self.shared.get_mut(path) {
             (shared.removing, shared.is_filled) = (shared.removing + 1, false);
         }
-        Change { begun, node, token: None, covers: Some(path.to_owned()), moves: None, replaces }
+        Change { begun, node, token: None, covers: Some(path.to_owned()), covered, moves: None, replaces }
     }
 
     /// A node is asked to give a file, or a folder with everything in it, another name.
     pub fn begin_move(&mut self, node: usize, from: &str, to: &str) -> Change {
         let begun = self.next_tick();
-        self.cover(to, 1);
+        let covered = self.cover(to);
         for item in
             self.items.values_mut().filter(|item| item.places.iter().any(|place| moved(place, from, to).is_some()))
         {
             item.covering += 1;
         }
+        // Others may see it before it ends.
+        self.may_move(from, to);
         let moves = Some((from.to_owned(), to.to_owned()));
-        Change { begun, node, token: None, covers: Some(to.to_owned()), moves, replaces: None }
+        Change { begun, node, token: None, covers: Some(to.to_owned()), covered, moves, replaces: None }
     }
 
-    fn cover(&mut self, path: &str, by: isize) {
-        for item in self.items.values_mut().filter(|item| item.places.contains(path)) {
-            item.covering = item.covering.saturating_add_signed(by);
-        }
+    fn cover(&mut self, path: &str) -> BTreeSet<Token> {
+        let there = self.items.iter_mut().filter(|(_, item)| item.places.contains(path));
+        there.map(|(token, item)| (item.covering += 1, *token).1).collect()
     }
 
     /// The content that this node acknowledged or showed and that nothing took away since.
@@ -189,7 +194,7 @@ impl Model {
         }
         self.end_move(change, end);
         if let Some(token) = change.token {
-            self.end_write(token, change, end);
+            self.end_write(token, change, end, now);
         }
         self.end_shared(change, end, now);
         if matches!(end, End::Unknown | End::Acknowledged(0..2)) {
@@ -204,10 +209,9 @@ impl Model {
 
     fn end_cover(&mut self, path: &str, change: &Change, end: End) {
         let own = change.token;
-        for (token, item) in
-            self.items.iter_mut().filter(|(token, item)| own != Some(**token) && item.places.contains(path))
-        {
-            if item.begun < change.begun {
+        let hit = |token: &Token, item: &Item| change.covered.contains(token) || item.places.contains(path);
+        for (token, item) in self.items.iter_mut().filter(|(token, item)| own != Some(**token) && hit(token, item)) {
+            if change.covered.contains(token) {
                 item.covering = item.covering.saturating_sub(1);
             }
             item.may_be_gone |= end != End::Refused;
@@ -218,7 +222,7 @@ impl Model {
         }
     }
 
-    fn end_write(&mut self, token: Token, change: &Change, end: End) {
+    fn end_write(&mut self, token: Token, change: &Change, end: End, now: Tick) {
         if end == End::Refused {
             self.items.remove(&token);
             return;
@@ -226,6 +230,7 @@ impl Model {
         let item = self.items.get_mut(&token).expect("inserted when it began");
         if let End::Acknowledged(copies) = end {
             item.acknowledged = Some(copies);
+            item.ended = now;
             item.known_by.insert(change.node);
         }
     }
@@ -248,7 +253,8 @@ impl Model {
             }
             // A node that has not seen the newest version leaves it where it is, and so it does with what is shown beside it.
             let is_shown = !item.may_be_gone && !item.aside && item.places.len() == 1;
-            let has_seen = is_shown && item.known_by.contains(&change.node);
+            // What was written meanwhile may have come after it.
+            let has_seen = is_shown && item.known_by.contains(&change.node) && item.ended < change.begun;
             if has_seen && matches!(end, End::Acknowledged(copies) if copies >= 2) {
                 item.places.clear();
             }
@@ -453,6 +459,26 @@ mod tests {
         let change = model.begin_move(0, "/d", "/e");
         model.end(&change, End::Acknowledged(3));
         assert!(model.settle(&[("/d/f".into(), token)], 2)[0].contains("is lost"), "node 0 knew it and moved it");
+    }
+
+    #[test]
+    fn a_move_may_come_before_or_after_what_is_done_meanwhile() {
+        let place = |path: &str, token| [(path.to_owned(), token)];
+        for path in ["/d/f", "/e/f"] {
+            let mut model = Model::new(1);
+            let moving = model.begin_move(0, "/d", "/e");
+            let token = put(&mut model, 0, "/d/f", End::Acknowledged(2));
+            model.end(&moving, End::Acknowledged(2));
+            assert_eq!(model.settle(&place(path, token), 2), Vec::<String>::new());
+        }
+        let (mut model, old) = with_one("/d/f");
+        let putting = model.begin_put(0, "/d/f", 16);
+        let moving = model.begin_move(0, "/d", "/e");
+        assert!(model.candidates("/e/f").iter().any(|(token, _)| *token == old), "it may be seen before it is over");
+        model.end(&moving, End::Acknowledged(2));
+        model.end(&putting, End::Acknowledged(2));
+        let new = putting.token.expect("a put writes");
+        assert_eq!(model.settle(&place("/e/f", new), 2), Vec::<String>::new(), "it was replaced, then moved");
     }
 
     #[test]
