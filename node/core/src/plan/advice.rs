@@ -84,7 +84,8 @@ impl Advice {
             _ if room.sites_short > 0 => Self::MoreSites(room.sites_short),
             _ if room.copies == 1 => Self::OneCopy,
             _ if filled >= NEARLY_FULL => Self::NearlyFull(filled),
-            Some((node, _)) if stranded > room.given / STRANDED_PART => {
+            // What is stranded only because room is counted in whole units calls for nothing.
+            Some((node, _)) if stranded > room.given / STRANDED_PART && wanted(rule) > 0 => {
                 Self::Match { node: *node, stranded, wanted: wanted(rule).saturating_mul(pool.unit_bytes) }
             }
             _ => Self::Nothing,
