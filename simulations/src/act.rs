@@ -251,14 +251,17 @@ impl World {
         }
     }
 
-    /// Waits some seconds for the moment at which the copy of a machine can be spared; then it has to go.
-    pub fn part_with_twin(&mut self, patience_s: u64) {
+    /// Waits some seconds for the moment at which the copy of a machine can be spared; then it has to go. Whether it could be
+    /// spared: if not, its owner has destroyed what only it had.
+    pub fn part_with_twin(&mut self, patience_s: u64) -> bool {
         let until = self.at + patience_s * S;
         while self.twin.is_some() && !self.act(&Act::EndDouble) {
             if self.at >= until {
-                return self.end_twin();
+                self.end_twin();
+                return false;
             }
             self.run(1);
         }
+        true
     }
 }

@@ -127,8 +127,10 @@ impl World {
 
     /// Faults end, and the pool has to converge.
     fn ends_well(&mut self) {
-        self.part_with_twin(TWIN_PATIENCE_S);
+        let spared = self.part_with_twin(TWIN_PATIENCE_S);
         self.freeze_faults();
-        self.must_converge();
+        if spared {
+            self.must_converge();
+        }
     }
 }
