@@ -1,6 +1,6 @@
 //! Carrying out what engines want done.
 
-use fsdfs_core::seam::{DiskRequest, Effect, Input, PeerEvent, Reply, Why};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Why};
 use fsdfs_core::tree::Job;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
@@ -77,6 +77,10 @@ impl World {
             Some(done) => done,
             None => here.store.perform(request, here.clock.now(at).wall),
         };
+        if done == DiskDone::Read(ReadDone::Damaged) {
+            // A copy that was confirmed in good faith a moment ago is set aside.
+            self.checks.promises.disks_changed(at, machine);
+        }
         self.input(machine, Input::Disk { why, done });
     }
 
@@ -96,8 +100,7 @@ impl World {
 }
 
 /// What a store says while its index is being rebuilt.
-fn not_yet(request: &DiskRequest) -> Option<fsdfs_core::seam::DiskDone> {
-    use fsdfs_core::seam::{DiskDone, ReadDone};
+fn not_yet(request: &DiskRequest) -> Option<DiskDone> {
     use fsdfs_proto::message::Possession;
     match request {
         DiskRequest::Read { .. } => Some(DiskDone::Read(ReadDone::NotYet)),
