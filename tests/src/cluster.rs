@@ -1,6 +1,6 @@
 //! Nodes as processes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -196,7 +196,7 @@ impl Node {
 
     /// Runs a command with `--json` that may end well or degraded.
     pub fn json<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Result<Value> {
-        let mut all: Vec<std::ffi::OsString> = vec!["--json".into()];
+        let mut all: Vec<OsString> = vec!["--json".into()];
         all.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         let text = self.expect(&[0, 1], all)?;
         serde_json::from_str(&text).with_context(|| format!("{}: not JSON: {text}", self.name))
@@ -269,8 +269,17 @@ impl Node {
 
     /// Starts a daemon and waits for nothing.
     pub fn spawn<I: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = I>) -> Result<()> {
+        self.spawn_with(args, [])
+    }
+
+    /// The same with more in its environment.
+    pub fn spawn_with<I: AsRef<OsStr>>(
+        &mut self,
+        args: impl IntoIterator<Item = I>,
+        env: impl IntoIterator<Item = (&'static str, OsString)>,
+    ) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.log_path())?;
-        let child = self.command(args).stdout(log.try_clone()?).stderr(log).spawn()?;
+        let child = self.command(args).envs(env).stdout(log.try_clone()?).stderr(log).spawn()?;
         self.daemon = Some(child);
         Ok(())
     }

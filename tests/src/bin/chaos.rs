@@ -29,7 +29,7 @@ struct Args {
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    let all = || Kind::PLAIN.into_iter().chain([Kind::ReadOnly, Kind::Full]);
+    let all = || Kind::PLAIN.into_iter().chain([Kind::ReadOnly, Kind::Full, Kind::Clock]);
     all()
         .find(|kind| format!("{kind:?}").eq_ignore_ascii_case(name))
         .ok_or_else(|| format!("there are {}", all().map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join(", ")))
@@ -54,12 +54,17 @@ fn plan(args: &Args) -> Plan {
     if !args.only.is_empty() {
         return Plan { kinds: args.only.clone(), mounts: args.only.contains(&Kind::Full), ..long };
     }
-    if !rustix::process::geteuid().is_root() {
-        println!("without root: no disk is filled or made read-only");
-        return long;
+    let mut kinds = long.kinds.clone();
+    match chaos::clock::library() {
+        Some(_) => kinds.push(Kind::Clock),
+        None => println!("without libfaketime (or $LIBFAKETIME): no clock is wrong"),
     }
-    let kinds = long.kinds.iter().copied().chain([Kind::ReadOnly, Kind::Full]).collect();
-    Plan { kinds, mounts: true, ..long }
+    let is_root = rustix::process::geteuid().is_root();
+    match is_root {
+        true => kinds.extend([Kind::ReadOnly, Kind::Full]),
+        false => println!("without root: no disk is filled or made read-only"),
+    }
+    Plan { kinds, mounts: is_root, ..long }
 }
 
 fn main() -> ExitCode {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::clock;
 use super::command::Caller;
 use super::log::Log;
 use super::model::Model;
@@ -41,6 +42,8 @@ pub enum Kind {
     ReadOnly,
     /// The file system is full.
     Full,
+    /// The process is started with a clock that is wrong, and again with the right one.
+    Clock,
 }
 
 impl Kind {
@@ -184,6 +187,10 @@ impl<'a> Faults<'a> {
                 return node.freeze();
             }
             Kind::Stop => return node.stop(),
+            Kind::Clock => {
+                node.stop()?;
+                return node.spawn_with(["up"], clock::wrong(&mut self.rng).context("libfaketime is gone")?);
+            }
             Kind::Away => {
                 fs::rename(&blocks, away(&blocks))?;
                 return Ok(fs::write(&blocks, b"not a folder")?);
@@ -280,6 +287,7 @@ impl<'a> Faults<'a> {
                 immutable(&blocks, false)?;
                 node.stop()?;
             }
+            Kind::Clock => node.stop()?,
             _ => {}
         }
         node.spawn(["up"])

@@ -5,6 +5,7 @@
 //! process cannot be given a wrong one without a library put before the system's; the simulator does that.
 
 mod calm;
+pub mod clock;
 mod command;
 mod content;
 mod fault;
