@@ -148,7 +148,9 @@ fn rounds(
     let callers: Vec<Caller> = nodes.map(|(at, node)| Caller::new(at, &program, node, log)).collect();
     let scratch = cluster.scratch("scratch");
     std::fs::create_dir_all(&scratch)?;
-    let (model, folders) = (Mutex::new(work::model(plan.seed)), Mutex::new(work::folders()));
+    let mut model = work::model(plan.seed);
+    model.clocks_lie = plan.kinds.contains(&Kind::Clock);
+    let (model, folders) = (Mutex::new(model), Mutex::new(work::folders()));
     let mut run = Run { plan, callers: &callers, log, model, folders, scratch, checks: 0 };
     let mut faults = Faults::new(cluster, &callers, log, rng.fork());
     faults.allow(&plan.kinds, mount.map(Mount::path));
