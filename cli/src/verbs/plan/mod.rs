@@ -1,0 +1,87 @@
+//! `fsdfs plan`: what the pool can hold and lose, and what a change would move. Nothing is changed.
+
+use clap::{Args, Subcommand};
+
+use crate::app::App;
+use crate::outcome::{Outcome, Verdict};
+use crate::text::parse;
+
+mod change;
+mod outlook;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use words::margin;
+
+/// Show how much fits, which member or house may be lost, how long healing takes; or what a change would move.
+///
+/// Nothing is changed. The members are asked which blocks they hold. How much fits is exact; bytes to move are counted over
+/// those blocks, and the answer says if they are a sample. Times are those of the members' uplinks (`uplink` in
+/// config.toml), if each sends with all of it.
+#[derive(Args, Clone, Debug)]
+pub struct Plan {
+    #[command(subcommand)]
+    change: Option<Change>,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum Change {
+    /// What if a newcomer, or another disk of a member, brings so much space?
+    Add {
+        /// The newcomer's name, or the member that gets another disk.
+        #[arg(value_parser = parse::label)]
+        name: String,
+        /// How much it gives, such as 500GiB or 4TB.
+        #[arg(value_parser = fsdfs_node::config::size)]
+        size: u64,
+        /// The newcomer's site, if it is no new one: what is at one site burns together.
+        #[arg(long, value_name = "S", value_parser = parse::label)]
+        site: Option<String>,
+    },
+    /// What if a member is gone and hands nothing over?
+    Remove {
+        /// Its name, or its id as `members --json` shows it.
+        name: String,
+    },
+    /// What if there were so many copies of every file?
+    Copies {
+        /// How many, 1 to 32.
+        #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
+        copies: u8,
+    },
+    /// What if a member takes nothing new and hands over what it holds?
+    Drain {
+        /// Its name, or its id as `members --json` shows it.
+        name: String,
+    },
+}
+
+impl Plan {
+    /// Runs the verb.
+    pub async fn run(self, app: &App) -> Outcome {
+        let api = app.api()?;
+        let Some(change) = self.change else {
+            let plan = api.patiently(|| api.client().plan()).await.map_err(|error| api.stop(&error))?;
+            return app.output.result(&plan, outlook::shown(&plan)).map(|()| Verdict::Fine);
+        };
+        let change = change.parameters();
+        let change: Vec<(&str, &[u8])> = change.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let told = api.patiently(|| api.client().what_if(&change)).await.map_err(|error| api.stop(&error))?;
+        app.output.result(&told, change::shown(&told)).map(|()| Verdict::Fine)
+    }
+}
+
+impl Change {
+    fn parameters(self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Add { name, size, site } => {
+                let site = site.map(|site| ("site", site));
+                [("add", name), ("bytes", size.to_string())].into_iter().chain(site).collect()
+            }
+            Self::Remove { name } => vec![("remove", name)],
+            Self::Copies { copies } => vec![("copies", copies.to_string())],
+            Self::Drain { name } => vec![("drain", name)],
+        }
+    }
+}

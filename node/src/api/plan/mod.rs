@@ -1,0 +1,101 @@
+//! What the pool can hold and lose, and what a change would move: the survey's numbers with names and sentences.
+
+use axum::extract::{RawQuery, State};
+use fsdfs_core::placement::COPIES_MAX;
+use fsdfs_core::plan::{self, Change, Impossible, Pool};
+use fsdfs_core::report::{Member, Members};
+use fsdfs_proto::control::{self, Code, Plan, WhatIf};
+use fsdfs_proto::ids::NodeId;
+
+use super::failure::Failure;
+use super::people::the_member;
+use super::query::{Query, Wish};
+use super::{Answer, Context, Json, Shared};
+
+mod words;
+use words::{Words, size};
+
+/// The pool as it is: what fits, what may die, how long it takes to heal.
+#[utoipa::path(get, path = control::route::PLAN, responses((status = 200, body = Plan), (status = "default", body = control::Error)))]
+pub(super) async fn plan(State(context): Shared) -> Answer<Plan> {
+    let (pool, members) = pool(&context).await?;
+    let answer = context.client.compute(move || Words { pool: &pool, members: &members, change: None }.plan());
+    Ok(Json(answer.await?))
+}
+
+/// What a change of the pool would move. Nothing is changed.
+#[utoipa::path(get, path = control::route::PLAN_CHANGE,
+    params(("add" = Option<String>, Query), ("bytes" = Option<u64>, Query), ("site" = Option<String>, Query),
+        ("remove" = Option<String>, Query), ("drain" = Option<String>, Query), ("copies" = Option<u8>, Query)),
+    responses((status = 200, body = WhatIf), (status = "default", body = control::Error)))]
+pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WhatIf> {
+    let known = ["add", "bytes", "site", "remove", "drain", "copies"];
+    let wish = Query::read(query.as_deref(), &known)?.wish()?;
+    let (pool, members) = pool(&context).await?;
+    let change = change(&wish, &pool, &members)?;
+    let answer = context.client.compute(move || {
+        let told = plan::what_if(&pool, &change)?;
+        Ok(Words { pool: &pool, members: &members, change: Some(&wish) }.what_if(&told))
+    });
+    answer.await?.map(Json).map_err(|impossible| impossible_failure(&impossible))
+}
+
+async fn pool(context: &Context) -> Result<(Pool, Members), Failure> {
+    let (survey, members) = (context.client.survey().await?, context.client.members().await?);
+    let uplink = |member: &Member| Some((member.node, u64::from(member.uplink_kib?) * 1024));
+    let uplinks = members.members.iter().filter_map(uplink).collect();
+    Ok((Pool::new(survey, context.config.unit_bytes, uplinks), members))
+}
+
+/// The change with members instead of names.
+fn change(wish: &Wish, pool: &Pool, members: &Members) -> Result<Change, Failure> {
+    Ok(match wish {
+        Wish::Remove(name) => Change::Remove(the_member(members, name)?.node),
+        Wish::Drain(name) => Change::Drain(the_member(members, name)?.node),
+        Wish::Copies(copies) => Change::Copies(*copies),
+        Wish::Add { name, bytes, site } => {
+            let to = addition(name, site.as_deref(), pool, members)?;
+            Change::Add { bytes: *bytes, site: site.clone(), to }
+        }
+    })
+}
+
+/// The member that gets another disk; none if the name is a newcomer's.
+fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &Members) -> Result<Option<NodeId>, Failure> {
+    let bad = |text: &str| !(1..=64).contains(&text.len());
+    if bad(name) || site.is_some_and(bad) {
+        return Err(Failure::new(Code::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"));
+    }
+    let member = match the_member(members, name) {
+        Err(Failure(error)) if error.code == Code::NotFound => return Ok(None),
+        found => found?,
+    };
+    if site.is_some_and(|site| site != member.site) {
+        let error = format!("{name} is a member already, at site {:?}", member.site);
+        return Err(Failure::new(
+            Code::Exists,
+            error,
+            "leave the site out to plan another disk there, or name a newcomer",
+        ));
+    }
+    if pool.survey.view.server(member.node).is_none() {
+        let error = format!("{name} takes no blocks: it is leaving, or nothing was heard of it yet");
+        return Err(Failure::new(Code::NotYet, error, "see 'fsdfs members', or name a newcomer"));
+    }
+    Ok(Some(member.node))
+}
+
+fn impossible_failure(impossible: &Impossible) -> Failure {
+    let (error, hint) = match impossible {
+        Impossible::TooSmall(least) => (
+            format!("a storage folder has at least {}", size(*least)),
+            "name a larger size, such as 500GiB or 4TB".into(),
+        ),
+        Impossible::TooLarge(most) => (
+            format!("a storage folder has at most {}", size(*most)),
+            "name a smaller size, such as 500GiB or 4TB".into(),
+        ),
+        Impossible::Copies => (impossible.to_string(), format!("name a number from 1 to {COPIES_MAX}")),
+    };
+    Failure::new(Code::BadRequest, error, hint)
+}
