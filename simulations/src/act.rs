@@ -149,7 +149,11 @@ impl World {
     pub fn may(&mut self, act: &Act) -> bool {
         match act {
             Act::Wish { node, .. } => self.machines[*node].runs(),
-            Act::Rot { node, block } => self.has_another_copy(*node, *block),
+            Act::Rot { node, block } => {
+                // What was on two machines until now counts as such: with one copy left, its writer may not be lost.
+                self.note_thick();
+                self.has_another_copy(*node, *block)
+            }
             Act::Wipe { node } => self.can_spare(*node),
             Act::Restore { node, .. } => !self.machines[*node].backups.is_empty() && self.can_spare(*node),
             Act::Lose { node } => self.can_be_lost(*node),
