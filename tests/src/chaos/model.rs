@@ -185,7 +185,11 @@ impl Model {
     /// The content that this node acknowledged or showed and that nothing took away since.
     fn shown_to(&self, node: usize, path: &str) -> Option<Token> {
         let sure = self.items.iter().filter(|(_, item)| item.is_sure(path) && item.known_by.contains(&node));
-        sure.max_by_key(|(_, item)| item.begun).map(|(token, _)| *token)
+        let (newest, _) = sure.max_by_key(|(_, item)| item.begun)?;
+        let is_rival =
+            |(token, item): (&Token, &Item)| token != newest && item.places.contains(path) && !item.must_be_gone;
+        // An older one with a later time takes the name as soon as this node hears of it, and leaves this one as a conflict copy.
+        (!self.clocks_lie || !self.items.iter().any(is_rival)).then_some(*newest)
     }
 
     /// A change ended.
@@ -438,6 +442,19 @@ mod tests {
         let new = put(&mut model, 1, "/d/f", End::Acknowledged(2));
         let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
         assert_eq!(model.settle(&both, 2), Vec::<String>::new());
+    }
+
+    #[test]
+    fn with_wrong_clocks_a_node_may_remove_the_other_of_two_versions() {
+        for clocks_lie in [false, true] {
+            let mut model = Model { clocks_lie, ..Model::new(1) };
+            put(&mut model, 1, "/d/f", End::Acknowledged(1));
+            let newer = put(&mut model, 0, "/d/f", End::Acknowledged(1));
+            let removal = model.begin_remove(0, "/d/f");
+            model.end(&removal, End::Acknowledged(2));
+            let wrong = model.settle(&[("/d/f (conflict 1 now)".into(), newer)], 2);
+            assert_eq!(wrong.is_empty(), clocks_lie, "{wrong:?}");
+        }
     }
 
     #[test]
