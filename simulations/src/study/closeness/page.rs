@@ -83,7 +83,9 @@ fn plot(cuts: &[Cut], title: &str, y: &str, range: (f64, f64), step: f64, value:
 fn table(cuts: &[Cut]) -> Data {
     let mut table =
         Data::new("bounds", ["servers", "candidates", "spread of load / share", "moved / least", "disagreement"]);
-    for cut in cuts {
+    // Of bounds that bound nothing, one is enough.
+    let bounds = |cut: &&Cut| !NEAREST.iter().any(|nearest| cut.servers <= *nearest && *nearest < cut.nearest);
+    for cut in cuts.iter().filter(bounds) {
         let candidates = if cut.nearest < cut.servers { cut.nearest.to_string() } else { "all".into() };
         let figures = [cut.spread, cut.movement, cut.disagreement].map(|value| format!("{value:.3}"));
         table.row(&[&cut.servers, &candidates, &figures[0], &figures[1], &figures[2]]);

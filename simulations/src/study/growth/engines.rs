@@ -21,6 +21,8 @@ pub struct Pool {
     pub members: usize,
     /// Facts that each member keeps.
     pub facts: usize,
+    /// Bytes that each member holds allocated, its part of the simulated links and disks included.
+    pub memory_bytes: f64,
     /// Bytes that each member sends in a day while nobody does anything.
     pub gossip_bytes_per_day: f64,
     /// Messages that each member sends in a day while nobody does anything.
@@ -39,8 +41,7 @@ pub struct Read {
 
 /// Lives a quiet while.
 pub fn live(members: usize, work: &Work) -> Pool {
-    let mut world = World::calm(work.seed, members);
-    world.run(SETTLE_S);
+    let (mut world, allocated) = settled(members, work.seed);
     let path: Path = vec![b"holiday.jpg".to_vec().into()];
     let put = world.wait(0, Wish::Put { path: path.clone(), bytes: 3_000 });
     assert!(matches!(put, End::Edited(_)), "a quiet pool takes a file: {put:?}");
@@ -52,10 +53,19 @@ pub fn live(members: usize, work: &Work) -> Pool {
     Pool {
         members,
         facts: engine.facts().all().count(),
+        memory_bytes: allocated / members as f64,
         gossip_bytes_per_day: bytes as f64 * per_day,
         gossip_messages_per_day: messages as f64 * per_day,
         read,
     }
+}
+
+/// A pool at rest, and the bytes that it holds allocated. Counted rather than asked of the kernel: what a process got back from
+/// earlier pools would make later ones look small.
+fn settled(members: usize, seed: u64) -> (World, f64) {
+    let mut world = None;
+    let counted = allocation_counter::measure(|| world.insert(World::calm(seed, members)).run(SETTLE_S));
+    (world.expect("it was made just now"), counted.bytes_current as f64)
 }
 
 /// Reads the file on the last member that has no copy.
@@ -79,26 +89,4 @@ fn sent(world: &mut World, seconds: u64, wanted: fn(&str) -> bool) -> (u64, u64)
 fn count(world: &World, wanted: impl Fn(&str) -> bool) -> (u64, u64) {
     let kinds: &BTreeMap<&str, (u64, u64)> = world.net.traffic();
     kinds.iter().filter(|(kind, _)| wanted(kind)).fold((0, 0), |sum, (_, one)| (sum.0 + one.0, sum.1 + one.1))
-}
-
-/// Resident bytes per engine, by size of the pool, smallest first. Of this process, so nothing else may run; the links and
-/// disks of the simulated world count as part of the engines. `None` where the kernel does not tell.
-pub fn memory(work: &Work) -> Vec<(usize, Option<f64>)> {
-    let mut worlds = Vec::new();
-    let measure = |members: &usize| {
-        let before = resident();
-        let mut world = World::calm(work.seed, *members);
-        world.run(SETTLE_S);
-        worlds.push(world);
-        let grown = resident().zip(before).map(|(after, before)| after.saturating_sub(before));
-        (*members, grown.map(|bytes| bytes as f64 / *members as f64))
-    };
-    super::WEIGHED.iter().map(measure).collect()
-}
-
-/// Bytes of this process in memory.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }

@@ -9,17 +9,14 @@ use super::work::Work;
 
 /// Members of the simulated pools.
 const SIMULATED: [usize; 4] = [10, 30, 100, 200];
-/// Those whose memory is measured: in smaller ones it is lost in what the process has left from before.
-const WEIGHED: [usize; 2] = [100, 200];
 /// Members that a model stands for.
 const MODELLED: [usize; 2] = [1_000, 10_000];
 
 /// The study.
 pub fn study(work: &Work) -> Page {
     let pools = work.map("pools of engines", &SIMULATED, |members| engines::live(*members, work));
-    let memory = engines::memory(work);
     let lookups = lookup::timings(work);
-    page::page(&pools, &memory, &lookups)
+    page::page(&pools, &lookups)
 }
 
 /// A figure that was measured at two sizes, continued as a straight line through them.

@@ -12,7 +12,7 @@ use crate::study::text::{grouped, rounded};
 
 const MB: f64 = 1e6;
 
-pub fn page(pools: &[Pool], memory: &[(usize, Option<f64>)], lookups: &[Times]) -> Page {
+pub fn page(pools: &[Pool], lookups: &[Times]) -> Page {
     let largest = &pools[pools.len() - 1];
     let read = &largest.read;
     Page {
@@ -28,14 +28,19 @@ pub fn page(pools: &[Pool], memory: &[(usize, Option<f64>)], lookups: &[Times]) 
             grouped(MODELLED[0] as u64)
         ),
         findings: findings(pools),
-        parts: parts(pools, memory, lookups),
-        data: vec![table(pools), timings(lookups), memory_table(memory)],
+        parts: parts(pools, lookups),
+        data: vec![table(pools), timings(lookups)],
     }
 }
 
-/// Bytes a day that each member sends: measured, or on the line through the two largest pools that were.
+/// Bytes a day that each member sends, by the model.
 fn gossip(pools: &[Pool], members: usize) -> f64 {
-    let point = |pool: &Pool| (pool.members as f64, pool.gossip_bytes_per_day);
+    modelled(pools, members, |pool| pool.gossip_bytes_per_day)
+}
+
+/// On the line through the two largest pools that were measured.
+fn modelled(pools: &[Pool], members: usize, figure: fn(&Pool) -> f64) -> f64 {
+    let point = |pool: &Pool| (pool.members as f64, figure(pool));
     match pools {
         [.., one, other] => line(point(one), point(other), members as f64),
         _ => f64::NAN,
@@ -67,18 +72,17 @@ fn findings(pools: &[Pool]) -> Vec<String> {
     ]
 }
 
-fn parts(pools: &[Pool], memory: &[(usize, Option<f64>)], lookups: &[Times]) -> Vec<Part> {
+fn parts(pools: &[Pool], lookups: &[Times]) -> Vec<Part> {
     vec![
         Part::Figure("gossip", plot(pools), "Bytes that each member sends in a day while nobody does anything; real engines in a simulated world, and the model.".into()),
         Part::Table(table(pools)),
+        Part::Text("Memory is what engines hold allocated, with their part of the simulated links and disks. What is modelled lies on the straight line through the two largest pools that were measured.".into()),
         Part::Heading("Measured on one machine".into()),
-        Part::Text("What follows are times and memory of the machine that made this page. They differ from run to run and are in files of their own (`growth-*timings.csv`).".into()),
+        Part::Text("What follows are times of the machine that made this page. They differ from run to run and are in a file of their own (`growth-lookup-timings.csv`).".into()),
         Part::Table(timings(lookups)),
         Part::Text(format!(
             "The map is prepared once after each change of it, a lookup happens for each block. Above {} servers a lookup first picks the nearest candidates.", grouped(CANDIDATES_MAX as u64)
         )),
-        Part::Table(memory_table(memory)),
-        Part::Text("Resident memory per engine, with its part of the simulated network and disks; for larger pools on the straight line through both.".into()),
     ]
 }
 
@@ -106,6 +110,7 @@ fn table(pools: &[Pool]) -> Data {
         "members",
         "how",
         "facts each keeps",
+        "MB of memory per member",
         "MB sent per member and day",
         "messages per member and day",
         "messages per read",
@@ -114,11 +119,13 @@ fn table(pools: &[Pool]) -> Data {
     let mut table = Data::new("pools", head);
     for pool in pools {
         let megabytes = format!("{:.2}", pool.gossip_bytes_per_day / MB);
+        let memory = format!("{:.2}", pool.memory_bytes / MB);
         let messages = format!("{:.0}", pool.gossip_messages_per_day);
         table.row(&[
             &pool.members,
             &"measured",
             &pool.facts,
+            &memory,
             &megabytes,
             &messages,
             &pool.read.messages,
@@ -126,7 +133,9 @@ fn table(pools: &[Pool]) -> Data {
         ]);
     }
     for members in MODELLED {
-        table.row(&[&members, &"model", &"", &format!("{:.0}", gossip(pools, members) / MB), &"", &"", &""]);
+        let memory = format!("{:.1}", modelled(pools, members, |pool| pool.memory_bytes) / MB);
+        let megabytes = format!("{:.0}", gossip(pools, members) / MB);
+        table.row(&[&members, &"model", &"", &memory, &megabytes, &"", &"", &""]);
     }
     table
 }
@@ -137,22 +146,4 @@ fn timings(lookups: &[Times]) -> Data {
         table.row(&[&times.members, &format!("{:.0}", times.map_us), &format!("{:.1}", times.lookup_us)]);
     }
     table
-}
-
-fn memory_table(memory: &[(usize, Option<f64>)]) -> Data {
-    let mut table = Data::new("memory-timings", ["members", "how", "MB per engine"]);
-    let megabytes = |bytes: Option<f64>| bytes.map_or("unknown".into(), |bytes| format!("{:.1}", bytes / MB));
-    for (members, bytes) in memory {
-        table.row(&[members, &"measured", &megabytes(*bytes)]);
-    }
-    for members in MODELLED {
-        table.row(&[&members, &"model", &megabytes(weight(memory, members))]);
-    }
-    table
-}
-
-/// Bytes of an engine: on the line through the two that were measured.
-fn weight(memory: &[(usize, Option<f64>)], members: usize) -> Option<f64> {
-    let [.., (few, low), (many, high)] = memory else { return None };
-    Some(line((*few as f64, (*low)?), (*many as f64, (*high)?), members as f64))
 }

@@ -3,6 +3,7 @@
 use super::{COPIES, FURTHER, KINDS, Kind, Results, SERVERS, View};
 use crate::study::page::{Data, Page, Part};
 use crate::study::plot::{Axis, Plot, Point, Series};
+use crate::study::text::grouped;
 
 /// Servers of the pools that are shown.
 const SHOWN: usize = 20;
@@ -14,11 +15,10 @@ pub fn page(all: &Results) -> Page {
         name: "views",
         title: "What if not everyone knows the same?",
         answer: format!(
-            "Little: who does not know one member of twenty looks for {:.1} % of the copies in the wrong place, {:.2} times what those members hold, and misses all {COPIES} \
-             copies of a block in {:.3} % of the cases. Right after a tenth more have joined, {:.0} % of the copies that are not yet where they belong are on the next two servers.",
+            "Little: who does not know one member of twenty looks for {:.1} % of the copies in the wrong place, {:.2} times what those members hold, and {}. Right after a tenth more have joined, {:.0} % of the copies that are not yet where they belong are on the next two servers.",
             100.0 * unknown.misplaced(),
             unknown.misplaced() * unknown.pools / unknown.unknown,
-            100.0 * unknown.missed as f64 / unknown.blocks as f64,
+            missed(unknown.missed, unknown.blocks),
             100.0 * joined.found_within(2)
         ),
         findings: findings(all),
@@ -30,6 +30,13 @@ pub fn page(all: &Results) -> Page {
             Part::Text("Copies on servers that the reader does not know are not found by asking further; another copy is, or the missing facts arrive with the next gossip.".into()),
         ],
         data: vec![data(all)],
+    }
+}
+
+fn missed(missed: u64, blocks: u64) -> String {
+    match missed {
+        0 => format!("finds a copy of each of {} blocks without searching", grouped(blocks)),
+        _ => format!("misses all {COPIES} copies of {} of {} blocks", grouped(missed), grouped(blocks)),
     }
 }
 
