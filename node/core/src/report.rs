@@ -4,7 +4,7 @@ use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey};
 use fsdfs_proto::message::HeldBlock;
 
-use crate::placement::{Capacity, View};
+use crate::placement::View;
 use crate::seam::DiskState;
 
 /// Where one block should be and is.
@@ -141,8 +141,10 @@ pub struct Status {
 pub struct Map {
     /// Its digest.
     pub digest: fsdfs_proto::ids::Digest,
-    /// What fits.
-    pub capacity: Capacity,
+    /// N of new blocks.
+    pub copies: u8,
+    /// The servers.
+    pub view: View,
 }
 
 /// The placement view and what lies where.

@@ -76,25 +76,22 @@ fn attention(context: &Context, status: &report::Status, members: &report::Membe
 pub(super) async fn df(State(context): Shared) -> Answer<Df> {
     let (status, members, map) =
         (context.client.status().await?, context.client.members().await?, context.client.map().await?);
-    let bytes = |units: u64| units.saturating_mul(context.config.unit_bytes);
-    let share = |member: &report::Member, units: u64| Share {
-        id: member.node.to_string(),
-        name: member.name.clone(),
-        bytes: bytes(units),
-    };
+    let share =
+        |member: &report::Member, bytes: u64| Share { id: member.node.to_string(), name: member.name.clone(), bytes };
     let weight = |member: &report::Member| member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
+    let given = |member: &report::Member| weight(member).saturating_mul(context.config.unit_bytes);
     let giving = |member: &&report::Member| matches!(member.presence, report::Presence::Up | report::Presence::Away);
-    let shares: Vec<Share> =
-        members.members.iter().filter(giving).map(|member| share(member, weight(member))).collect();
-    let stranded = map.capacity.stranded.iter().filter_map(|(node, units)| {
-        members.members.iter().find(|member| member.node == *node).map(|member| share(member, *units))
+    let shares: Vec<Share> = members.members.iter().filter(giving).map(|member| share(member, given(member))).collect();
+    let capacity = map.view.capacity_bytes(map.copies, context.config.unit_bytes);
+    let stranded = capacity.stranded.iter().filter_map(|(node, bytes)| {
+        members.members.iter().find(|member| member.node == *node).map(|member| share(member, *bytes))
     });
     Ok(Json(Df {
         copies: status.copies,
         given_bytes: shares.iter().map(|share| share.bytes).sum(),
-        usable_bytes: bytes(map.capacity.usable),
-        copies_short: map.capacity.copies_short,
-        sites_short: map.capacity.sites_short,
+        usable_bytes: capacity.usable,
+        copies_short: capacity.copies_short,
+        sites_short: capacity.sites_short,
         stranded: stranded.collect(),
         shares,
         disks: convert::disks(&context),

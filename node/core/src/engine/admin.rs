@@ -133,8 +133,8 @@ impl Engine {
     }
 
     pub(super) fn report_map(&self, op: OpId, out: &mut Vec<Effect>) {
-        let capacity = self.view.capacity(self.facts.rules().copies);
-        out.push(reply(op, Reply::Map(Box::new(Map { digest: self.map_digest, capacity }))));
+        let (digest, copies, view) = (self.map_digest, self.facts.rules().copies, self.view.clone());
+        out.push(reply(op, Reply::Map(Box::new(Map { digest, copies, view }))));
     }
 
     pub(super) fn report_status(&self, op: OpId, out: &mut Vec<Effect>) {

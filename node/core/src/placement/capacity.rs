@@ -22,9 +22,10 @@ pub struct Load {
 }
 
 impl Capacity {
-    pub(super) fn new(sites: &Sites, targets: &Targets, copies: u8) -> Self {
+    /// In parts of a unit of weight, `unit` to each.
+    pub(super) fn new(sites: &Sites, targets: &Targets, copies: u8, unit: u64) -> Self {
         let loads = loads(sites, targets);
-        let usable = loads.iter().filter_map(Load::usable).min().unwrap_or(0);
+        let usable = loads.iter().filter_map(|load| load.usable(unit)).min().unwrap_or(0);
         let short = |wanted: usize, there: usize| u8::try_from(wanted.saturating_sub(there)).unwrap_or(u8::MAX);
         Self {
             usable,
@@ -32,12 +33,12 @@ impl Capacity {
             sites_short: short(targets.copies, sites.sites.len()),
             stranded: loads
                 .iter()
-                .map(|load| (load.node, load.weight - load.used(usable)))
+                .map(|load| (load.node, load.weight.saturating_mul(unit).saturating_sub(load.used(usable))))
                 .filter(|(_, stranded)| *stranded > 0)
                 .collect(),
             too_large: loads
                 .iter()
-                .filter(|load| load.expected == CERTAIN && load.weight > usable)
+                .filter(|load| load.expected == CERTAIN && load.weight.saturating_mul(unit) > usable)
                 .map(|load| load.node)
                 .collect(),
         }
@@ -45,16 +46,23 @@ impl Capacity {
 }
 
 impl Load {
-    /// Units of different data that fit until this server is full.
-    fn usable(&self) -> Option<u64> {
-        let units = (u128::from(self.weight) * CERTAIN).checked_div(self.expected)?;
-        Some(u64::try_from(units).unwrap_or(u64::MAX))
+    /// `weight * unit * CERTAIN / expected`, rounded down: so much different data fits until this server is full.
+    fn usable(&self, unit: u64) -> Option<u64> {
+        let weight = u128::from(self.weight) * CERTAIN;
+        let (units, rest) = (weight.checked_div(self.expected)?, weight % self.expected);
+        let part = rest.checked_mul(unit.into()).map_or(0, |rest| rest / self.expected);
+        let usable = units.checked_mul(unit.into()).and_then(|usable| usable.checked_add(part));
+        Some(usable.and_then(|usable| u64::try_from(usable).ok()).unwrap_or(u64::MAX))
     }
 
-    /// Units of this server in use when the pool holds `usable` units of different data.
+    /// `usable * expected / CERTAIN`, rounded up: so much of this server is in use when the pool holds `usable` of different data.
     fn used(&self, usable: u64) -> u64 {
-        let used = (u128::from(usable) * self.expected).div_ceil(CERTAIN);
-        u64::try_from(used).map_or(self.weight, |used| used.min(self.weight))
+        // Half the bits of `expected` at a time: the product has up to 148.
+        const HALF: u128 = 1 << 42;
+        let usable = u128::from(usable);
+        let low = (usable * (self.expected % HALF)).div_ceil(HALF);
+        let used = (usable * (self.expected / HALF) + low).div_ceil(HALF);
+        u64::try_from(used).unwrap_or(u64::MAX)
     }
 }
 

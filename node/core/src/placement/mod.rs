@@ -65,6 +65,13 @@ pub struct Holder {
     pub disk: DiskId,
 }
 
+impl Server {
+    /// The sum of its disks.
+    pub fn weight(&self) -> u64 {
+        self.disks.iter().map(|disk| u64::from(disk.weight)).sum()
+    }
+}
+
 /// The view that placement reads, prepared once per map: seeds and sums at once, targets per number of copies on first use.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -74,16 +81,16 @@ pub struct View {
     targets: [OnceLock<Targets>; COPIES_MAX as usize + 1],
 }
 
-/// What a pool of these servers holds at N copies.
+/// What a pool of these servers holds at N copies; in units of weight or in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
-    /// Units of unique data that fit.
+    /// So much unique data fits.
     pub usable: u64,
     /// N - N'.
     pub copies_short: u8,
     /// Sites fewer than copies.
     pub sites_short: u8,
-    /// Units of each server that can never be used, in id order, only those above zero.
+    /// What of each server can never be used, in id order, only those above zero.
     pub stranded: Vec<(NodeId, u64)>,
     /// Servers larger than the others can match.
     pub too_large: Vec<NodeId>,
@@ -153,9 +160,19 @@ impl View {
         order
     }
 
-    /// What fits.
+    /// What fits, in whole units (spec 03-placement §6).
     pub fn capacity(&self, copies: u8) -> Capacity {
-        Capacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX))
+        Capacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX), 1)
+    }
+
+    /// What fits in bytes, if a unit has so many. Whole units would be a seventh too few in a pool of small disks that holds just under
+    /// seven of them. What only rounding strands, less than a millionth of a server, is left out.
+    pub fn capacity_bytes(&self, copies: u8, unit: u64) -> Capacity {
+        let mut capacity = Capacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX), unit);
+        let given = |node| self.server(node).map_or(0, Server::weight).saturating_mul(unit);
+        capacity.stranded.retain(|(node, bytes)| *bytes > given(*node) >> 20);
+        capacity.too_large.retain(|node| capacity.stranded.iter().any(|(stranded, _)| stranded == node));
+        capacity
     }
 
     /// What every live server is to expect, in id order. Above [`CANDIDATES_MAX`] servers, and there only, it is an approximation.
