@@ -135,8 +135,10 @@ pub struct PlanSite {
 /// What a loss costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Loss {
-    /// Bytes of blocks of which nobody else said to have a copy. 0 = it may be lost.
+    /// Bytes of blocks of which nobody else said to have a copy.
     pub lost_bytes: u64,
+    /// All that would be gone has been told of. If not, more than `lost_bytes` may be lost.
+    pub heard: bool,
     /// Bytes to copy until all wanted copies exist again.
     pub copy_bytes: u64,
     /// Seconds for it at the other members' uplinks.

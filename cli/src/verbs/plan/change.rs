@@ -25,8 +25,8 @@ pub(super) fn shown(told: &WhatIf) -> String {
     if told.lost_bytes > 0 {
         row("lost", format!("{}: no other member has said that it has them", human::size(told.lost_bytes)));
     }
-    let stranded = |room: &Room| room.stranded.iter().map(|share| share.bytes).sum::<u64>();
-    if stranded(now) + stranded(then) > 0 {
+    let stranded = |room: &Room| room.stranded.iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
+    if stranded(now).max(stranded(then)) > 0 {
         row("of no use", format!("{}, then {}", human::size(stranded(now)), human::size(stranded(then))));
     }
     format!("{head}{}{}{}", moved(&told.members), counted(found), advice(&told.advice, told.attention))

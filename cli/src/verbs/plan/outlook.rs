@@ -60,9 +60,12 @@ fn sites(plan: &Answer) -> String {
 }
 
 fn loss(plan: &Answer, loss: &Loss) -> [String; 3] {
-    let lost = match loss.lost_bytes {
-        0 => "nothing is lost".into(),
-        bytes => format!("{} are lost", human::size(bytes)),
+    let lost = match (loss.lost_bytes, loss.heard, plan.found.exact) {
+        (0, false, _) => "not known".into(),
+        (0, true, true) => "nothing is lost".into(),
+        (0, true, false) => "none seen lost".into(),
+        (bytes, true, _) => format!("{} are lost", human::size(bytes)),
+        (bytes, false, _) => format!("{} or more", human::size(bytes)),
     };
     let healed = match loss.copies {
         _ if plan.found.stored_bytes > loss.usable_bytes => "never: no room".into(),
@@ -91,7 +94,10 @@ fn together(plan: &Answer) -> String {
     let mut said: Vec<String> = pairs.iter().take(NAMED).map(named).collect();
     match (said.is_empty(), pairs.len().saturating_sub(NAMED)) {
         (true, _) if alone => return "Two sites together lose no more than each of them alone.\n".into(),
-        (true, _) => return "Any two sites may burn together: nothing is lost.\n".into(),
+        (true, _) if plan.found.exact && plan.found.silent.is_empty() => {
+            return "Any two sites may burn together: nothing is lost.\n".into();
+        }
+        (true, _) => return "If two sites burn together, none was seen lost.\n".into(),
         (false, 0) => {}
         (false, more) => said.push(human::count(more as u64, "other pair", "other pairs")),
     }

@@ -19,7 +19,8 @@ fn found() -> Found {
 }
 
 fn member(name: &str, site: &str, lost: u64) -> PlanMember {
-    let loss = Loss { lost_bytes: lost * GIB, copy_bytes: GIB, seconds: 7_200, usable_bytes: 9 * GIB, copies: 3 };
+    let loss =
+        Loss { lost_bytes: lost * GIB, heard: true, copy_bytes: GIB, seconds: 7_200, usable_bytes: 9 * GIB, copies: 3 };
     PlanMember {
         id: name.into(),
         name: name.into(),
@@ -74,6 +75,21 @@ fn what_cannot_heal_says_so() {
     assert!(outlook::shown(&few).contains("  2h, to 2 copies only  "), "{}", outlook::shown(&few));
     few.members[0].loss.usable_bytes = GIB;
     assert!(outlook::shown(&few).contains("  never: no room  "), "{}", outlook::shown(&few));
+}
+
+#[test]
+fn what_was_not_heard_or_not_listed_is_not_said_to_be_safe() {
+    let mut unheard =
+        plan(vec![member("anna", "hill", 0), member("bob", "lake", 1), member("eve", "sea", 0)], Vec::new());
+    unheard.members[0].loss.heard = false;
+    unheard.members[1].loss.heard = false;
+    unheard.found.silent = vec!["anna".into()];
+    unheard.found.exact = false;
+    let shown = outlook::shown(&unheard);
+    for told in ["  not known  ", "  1.0 GiB or more  ", "  none seen lost  "] {
+        assert!(shown.contains(told), "{shown}");
+    }
+    assert!(!shown.contains("nothing is lost"), "{shown}");
 }
 
 #[test]

@@ -36,12 +36,15 @@ impl Heard {
         self.blocks.last().map(|held| held.id)
     }
 
-    /// Takes in a page; an id that does not follow the last one is a fault of its sender's and ends the list.
-    fn add(&mut self, page: &[HeldBlock]) {
+    /// Takes in a page, if it begins behind the last id.
+    fn add(&mut self, page: &[HeldBlock]) -> bool {
         let last = self.last();
         let follows = page.first().is_none_or(|first| last.is_none_or(|last| last < first.id));
-        self.all = page.len() < IDS_MAX || !follows;
-        self.blocks.extend(page.iter().filter(|_| follows));
+        if follows {
+            self.all = page.len() < IDS_MAX;
+            self.blocks.extend(page);
+        }
+        follows
     }
 }
 
@@ -84,7 +87,11 @@ impl Engine {
     pub(super) fn surveyed(&mut self, op: OpId, from: NodeId, page: &[HeldBlock], out: &mut Vec<Effect>) {
         let Some(survey) = self.surveys.get_mut(&op) else { return };
         let heard = survey.heard.entry(from).or_default();
-        heard.add(page);
+        if !heard.add(page) {
+            // A list with a fault of its sender's is none.
+            survey.heard.remove(&from);
+            return self.survey_without(op, from, out);
+        }
         if heard.all || heard.blocks.len() >= survey.most {
             return self.survey_without(op, from, out);
         }
@@ -111,5 +118,27 @@ impl Engine {
         let rules = self.facts.rules();
         let (copies, weight_max, view) = (rules.copies, rules.weight_gib_max, self.view.clone());
         out.push(reply(op, Reply::Survey(Box::new(Survey { copies, weight_max, view, holdings, silent }))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(first: u8, count: usize) -> Vec<HeldBlock> {
+        let id = |number: usize| {
+            BlockId([&[first][..], &(number as u64).to_be_bytes(), &[0; 23]].concat().try_into().expect("32"))
+        };
+        (0..count).map(|number| HeldBlock { id: id(number), len: 1 }).collect()
+    }
+
+    #[test]
+    fn a_list_goes_on_behind_its_last_id() {
+        let mut heard = Heard::default();
+        assert!(heard.add(&page(1, IDS_MAX)) && !heard.all);
+        assert!(!heard.add(&page(1, IDS_MAX)), "the first page once more");
+        assert!(heard.add(&page(2, 3)) && heard.all);
+        assert_eq!(heard.blocks.len(), IDS_MAX + 3);
+        assert!(Heard::default().add(&[]), "nothing is a list, too");
     }
 }

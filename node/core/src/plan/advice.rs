@@ -11,8 +11,13 @@ use crate::placement::{Rule, View};
 /// What follows from a plan; of several things the most pressing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// The member has the only copies of blocks: first let the others copy them.
-    HandOver,
+    /// The member has the only copies of blocks: first let the others copy them, if there are any.
+    HandOver {
+        /// There are others, and more than one copy is wanted.
+        to_others: bool,
+    },
+    /// The member did not say what it holds.
+    Unheard,
     /// The member gives no storage, so nothing moves.
     NoStorage,
     /// No server with storage is left.
@@ -54,8 +59,11 @@ impl Advice {
     pub(super) fn of_change(pool: &Pool, change: &Change, then: Rule<'_>, room: &Room) -> Self {
         let gives = |node: &NodeId| weights(&pool.survey.view).any(|(other, weight)| other == *node && weight > 0);
         match change {
+            Change::Remove(node) if only_on(pool, *node) > 0 => {
+                Self::HandOver { to_others: then.copies > 1 && room.given > 0 }
+            }
+            Change::Remove(node) if pool.survey.silent.contains(node) => Self::Unheard,
             Change::Remove(node) | Change::Drain(node) if !gives(node) => Self::NoStorage,
-            Change::Remove(node) if only_on(pool, *node) > 0 => Self::HandOver,
             // What is missing now is another matter than the change.
             _ => Self::of_map(pool, then, room),
         }
@@ -75,7 +83,7 @@ impl Advice {
     fn of_map(pool: &Pool, rule: Rule<'_>, room: &Room) -> Self {
         let stored = pool.blocks.bytes();
         let filled = stored.saturating_mul(100).checked_div(room.usable).unwrap_or(0);
-        let stranded: u64 = room.stranded.values().sum();
+        let stranded = room.stranded.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
         let worst = room.stranded.iter().max_by_key(|(_, bytes)| **bytes);
         match worst {
             _ if room.given == 0 => Self::NoServer,
@@ -84,7 +92,6 @@ impl Advice {
             _ if room.sites_short > 0 => Self::MoreSites(room.sites_short),
             _ if room.copies == 1 => Self::OneCopy,
             _ if filled >= NEARLY_FULL => Self::NearlyFull(filled),
-            // What is stranded only because room is counted in whole units calls for nothing.
             Some((node, _)) if stranded > room.given / STRANDED_PART && wanted(rule) > 0 => {
                 Self::Match { node: *node, stranded, wanted: wanted(rule).saturating_mul(pool.unit_bytes) }
             }

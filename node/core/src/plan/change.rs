@@ -95,7 +95,12 @@ pub fn what_if(pool: &Pool, change: &Change) -> Result<WhatIf, Impossible> {
         let flow = moves.servers.get(node).copied().unwrap_or_default();
         let holds = shares.get(node).copied().unwrap_or_default();
         let seconds = flow.sends.div_ceil(pool.uplink(*node).0);
-        MemberChange { holds, holds_then: (holds + flow.receives).saturating_sub(flow.drops), flow, seconds }
+        MemberChange {
+            holds,
+            holds_then: holds.saturating_add(flow.receives).saturating_sub(flow.drops),
+            flow,
+            seconds,
+        }
     };
     let room = pool.room(then);
     Ok(WhatIf {
@@ -130,17 +135,21 @@ fn outcomes(pool: &Pool, change: &Change) -> Result<Outcomes, Impossible> {
             Ok(Outcomes { copies: *copies, ..one(view.clone()) })
         }
         Change::Copies(_) => Err(Impossible::Copies),
-        Change::Add { bytes, site, to } => Ok(additions(pool, weight(pool, *bytes)?, site.as_deref(), *to)),
+        Change::Add { bytes, site, to } => Ok(additions(pool, weight(pool, *bytes, *to)?, site.as_deref(), *to)),
     }
 }
 
-fn weight(pool: &Pool, bytes: u64) -> Result<u32, Impossible> {
+/// Units that count, under the pool's cap for a server.
+fn weight(pool: &Pool, bytes: u64, to: Option<NodeId>) -> Result<u32, Impossible> {
     let units = u32::try_from(bytes / pool.unit_bytes)
         .map_err(|_| Impossible::TooLarge(pool.unit_bytes.saturating_mul(u32::MAX.into())))?;
     match pool.survey.weight_max {
         _ if units == 0 => Err(Impossible::TooSmall(pool.unit_bytes)),
         0 => Ok(units),
-        most => Ok(units.min(most)),
+        most => {
+            let counts = to.and_then(|node| pool.survey.view.server(node)).map_or(0, Server::weight);
+            Ok(units.min(most.saturating_sub(u32::try_from(counts).unwrap_or(u32::MAX))))
+        }
     }
 }
 
@@ -148,21 +157,25 @@ fn additions(pool: &Pool, weight: u32, site: Option<&str>, to: Option<NodeId>) -
     let times = (PLACED_MIN / pool.blocks.seen().len().max(1)).clamp(1, NEWCOMERS_MAX);
     let mut outcomes = Outcomes { views: Vec::new(), copies: pool.survey.copies, newcomers: Vec::new() };
     for time in 0..times {
-        let mut server = Server::imagined(&format!("newcomer {time}"), site.unwrap_or_default(), weight);
-        if site.is_none() {
-            // As a node without a site of its owner's choice is at one of its own.
-            server.site = server.id.to_string();
-        }
-        let change = match to {
-            Some(member) => placement::Change::Mount(member, server.disks[0]),
-            None => {
-                outcomes.newcomers.push(server.id);
-                placement::Change::Join(server)
-            }
+        // Whoever knows how ids are imagined can have taken one, but not all of them.
+        let mut others =
+            (time..).step_by(NEWCOMERS_MAX).map(|name| newcomer(&format!("newcomer {name}"), site, weight));
+        let fits = |server: Server| {
+            let (id, disk) = (server.id, server.disks[0]);
+            let change = to.map_or(placement::Change::Join(server), |member| placement::Change::Mount(member, disk));
+            Some((id, pool.survey.view.with(change).ok()?))
         };
-        outcomes.views.push(pool.survey.view.with(change).expect("imagined ids are in no map, the member is"));
+        let (id, view) = others.find_map(fits).expect("more names than members have disks, and the member is there");
+        outcomes.newcomers.extend(to.is_none().then_some(id));
+        outcomes.views.push(view);
     }
     outcomes
+}
+
+fn newcomer(name: &str, site: Option<&str>, weight: u32) -> Server {
+    let server = Server::imagined(name, site.unwrap_or_default(), weight);
+    // As a node without a site of its owner's choice is at one of its own.
+    if site.is_none() { Server { site: server.id.to_string(), ..server } } else { server }
 }
 
 /// What moves in the mean, for the whole pool, and how far the outcomes lie apart. All newcomers are the first one here.

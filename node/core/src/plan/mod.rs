@@ -16,12 +16,12 @@ pub use blocks::{Blocks, Seen};
 pub use change::{Change, Impossible, MemberChange, WhatIf, what_if};
 pub use risk::{Loss, Outlook, outlook};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::placement::{Moves, Rule, View};
-use crate::report::Survey;
+use crate::placement::{Moves, Rule, Server, View};
+use crate::report::{Holding, Survey};
 
 /// Uplink of a member that does not tell it, in bytes per second: 40 Mbit/s, a usual line with which friends share disks.
 pub const UPLINK_ASSUMED: u64 = 5_000_000;
@@ -57,10 +57,26 @@ pub struct Room {
 }
 
 impl Pool {
-    /// From a survey.
+    /// From a survey. Members whose lists cannot be true count as silent.
     pub fn new(survey: Survey, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
-        let blocks = Blocks::of(&survey.holdings);
-        Self { survey, blocks, unit_bytes, uplinks }
+        let mut pool = Self { survey, blocks: Blocks::of(&[]), unit_bytes, uplinks };
+        let holdings = std::mem::take(&mut pool.survey.holdings);
+        let (credible, incredible) = holdings.into_iter().partition(|holding| pool.is_credible(holding));
+        let incredible: Vec<Holding> = incredible;
+        let servers =
+            incredible.iter().map(|holding| holding.node).filter(|node| pool.survey.view.server(*node).is_some());
+        let silent: BTreeSet<NodeId> = pool.survey.silent.iter().copied().chain(servers).collect();
+        pool.survey.silent = silent.into_iter().collect();
+        pool.survey.holdings = credible;
+        pool.blocks = Blocks::of(&pool.survey.holdings);
+        pool
+    }
+
+    /// Whether a list that breaks off may stand for all that its sender holds. One member that told of a few small ids only would
+    /// have everybody's lists cut there, and a pool of a few blocks taken for one of exabytes.
+    fn is_credible(&self, holding: &Holding) -> bool {
+        let gives = self.survey.view.server(holding.node).map_or(0, Server::weight).saturating_mul(self.unit_bytes);
+        holding.all || Blocks::of(std::slice::from_ref(holding)).bytes() <= gives.saturating_mul(2)
     }
 
     /// Bytes per second upwards, and whether that is only assumed.
@@ -75,15 +91,15 @@ impl Pool {
 
     /// What fits into a map.
     pub fn room(&self, rule: Rule<'_>) -> Room {
-        let capacity = rule.view.capacity(rule.copies);
-        let bytes = |units: u64| units.saturating_mul(self.unit_bytes);
+        let capacity = rule.view.capacity_bytes(rule.copies, self.unit_bytes);
+        let given: u64 = weights(rule.view).map(|(_, weight)| weight).sum();
         Room {
             copies: rule.copies,
-            given: bytes(weights(rule.view).map(|(_, weight)| weight).sum()),
-            usable: bytes(capacity.usable),
+            given: given.saturating_mul(self.unit_bytes),
+            usable: capacity.usable,
             copies_short: capacity.copies_short,
             sites_short: capacity.sites_short,
-            stranded: capacity.stranded.iter().map(|(node, units)| (*node, bytes(*units))).collect(),
+            stranded: capacity.stranded.into_iter().collect(),
         }
     }
 
@@ -96,6 +112,5 @@ impl Pool {
 
 /// Every server and its weight in units.
 fn weights(view: &View) -> impl Iterator<Item = (NodeId, u64)> {
-    let weight = |disks: &[crate::placement::Disk]| disks.iter().map(|disk| u64::from(disk.weight)).sum();
-    view.servers().iter().map(move |server| (server.id, weight(&server.disks)))
+    view.servers().iter().map(|server| (server.id, server.weight()))
 }

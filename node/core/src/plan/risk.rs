@@ -33,6 +33,8 @@ pub struct Outlook {
 pub struct Loss {
     /// Bytes of blocks of which no copy was seen elsewhere.
     pub lost: u64,
+    /// They all said what they hold.
+    pub heard: bool,
     /// Bytes to copy until every block has its copies again.
     pub copied: u64,
     /// How long that takes at the others' uplinks.
@@ -50,28 +52,29 @@ pub fn outlook(pool: &Pool) -> Outlook {
     let live: Vec<NodeId> = super::weights(rule.view).filter(|(_, weight)| *weight > 0).map(|(node, _)| node).collect();
     let sites: BTreeSet<&str> = live.iter().filter_map(|node| site(pool, *node)).collect();
     let few = pool.blocks.first((PLACED_MAX / (live.len() + sites.len()).max(1)).max(PLACED_MIN));
-    let loss = |change, lost: Option<&u64>| loss(pool, &few, change, lost.copied().unwrap_or(0));
+    let silent = &pool.survey.silent;
+    let heard = |at: &str| silent.iter().all(|node| site(pool, *node) != Some(at));
+    let loss = |change, lost: Option<&u64>, heard| loss(pool, &few, change, lost.copied().unwrap_or(0), heard);
+    let die = |node: &NodeId| loss(Change::Leave(*node), only.servers.get(node), !silent.contains(node));
+    let burn = |site: &str| loss(Change::Burn(site.into()), only.sites.get(site), heard(site));
     Outlook {
         shares: pool.blocks.shares(rule),
-        servers: live.iter().map(|node| (*node, loss(Change::Leave(*node), only.servers.get(node)))).collect(),
-        sites: sites
-            .iter()
-            .map(|site| ((*site).into(), loss(Change::Burn((*site).into()), only.sites.get(*site))))
-            .collect(),
+        servers: live.iter().map(|node| (*node, die(node))).collect(),
+        sites: sites.iter().map(|site| ((*site).into(), burn(site))).collect(),
         pairs: only.pairs.iter().map(|((one, other), bytes)| (((*one).into(), (*other).into()), *bytes)).collect(),
         advice: Advice::of(pool, rule, &room),
         room,
     }
 }
 
-fn loss(pool: &Pool, blocks: &Blocks, change: Change, lost: u64) -> Loss {
+fn loss(pool: &Pool, blocks: &Blocks, change: Change, lost: u64, heard: bool) -> Loss {
     let view = pool.survey.view.with(change).expect("the servers and sites of the map itself");
     let then = Rule { view: &view, ..pool.rule() };
     let moves = Moves::between(pool.rule(), then, blocks.sizes());
     let whole = |bytes| blocks.whole(bytes);
     let Room { usable, copies, copies_short, .. } = pool.room(then);
     let (copied, seconds) = (whole(moves.copied), pool.seconds(&moves, whole));
-    Loss { lost, copied, seconds, usable, copies: copies - copies_short }
+    Loss { lost, heard, copied, seconds, usable, copies: copies - copies_short }
 }
 
 fn site(pool: &Pool, node: NodeId) -> Option<&str> {
@@ -109,7 +112,9 @@ impl<'a> Only<'a> {
     }
 }
 
-/// Bytes that only this server has.
+/// Bytes that no server has but this member, which need not be a server itself.
 pub(super) fn only_on(pool: &Pool, node: NodeId) -> u64 {
-    Only::of(pool).servers.get(&node).copied().unwrap_or(0)
+    let others = |holders: &[NodeId]| holders.iter().any(|other| *other != node && site(pool, *other).is_some());
+    let only = pool.blocks.seen().iter().filter(|block| block.holders.contains(&node) && !others(&block.holders));
+    pool.blocks.whole(only.map(|block| block.len).sum())
 }

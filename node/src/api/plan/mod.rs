@@ -31,6 +31,7 @@ pub(super) async fn plan(State(context): Shared) -> Answer<Plan> {
 pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WhatIf> {
     let known = ["add", "bytes", "site", "remove", "drain", "copies"];
     let wish = Query::read(query.as_deref(), &known)?.wish()?;
+    check(&wish)?;
     let (pool, members) = pool(&context).await?;
     let change = change(&wish, &pool, &members)?;
     let answer = context.client.compute(move || {
@@ -38,6 +39,17 @@ pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -
         Ok(Words { pool: &pool, members: &members, change: Some(&wish) }.what_if(&told))
     });
     answer.await?.map(Json).map_err(|impossible| impossible_failure(&impossible))
+}
+
+/// What can be told to be wrong without asking the members.
+fn check(wish: &Wish) -> Result<(), Failure> {
+    let bad = |text: &String| !(1..=64).contains(&text.len());
+    match wish {
+        Wish::Add { name, site, .. } if bad(name) || site.as_ref().is_some_and(bad) => {
+            Err(Failure::new(Code::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn pool(context: &Context) -> Result<(Pool, Members), Failure> {
@@ -62,10 +74,6 @@ fn change(wish: &Wish, pool: &Pool, members: &Members) -> Result<Change, Failure
 
 /// The member that gets another disk; none if the name is a newcomer's.
 fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &Members) -> Result<Option<NodeId>, Failure> {
-    let bad = |text: &str| !(1..=64).contains(&text.len());
-    if bad(name) || site.is_some_and(bad) {
-        return Err(Failure::new(Code::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"));
-    }
     let member = match the_member(members, name) {
         Err(Failure(error)) if error.code == Code::NotFound => return Ok(None),
         found => found?,
@@ -79,8 +87,8 @@ fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &Members) -> R
         ));
     }
     if pool.survey.view.server(member.node).is_none() {
-        let error = format!("{name} takes no blocks: it is leaving, or nothing was heard of it yet");
-        return Err(Failure::new(Code::NotYet, error, "see 'fsdfs members', or name a newcomer"));
+        let error = format!("{name} is a member that takes no blocks: it is leaving, or nothing was heard of it yet");
+        return Err(Failure::new(Code::Exists, error, "see 'fsdfs members', or name a newcomer"));
     }
     Ok(Some(member.node))
 }

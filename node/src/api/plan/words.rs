@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use fsdfs_core::plan::{self, Advice, MemberChange, Pool};
 use fsdfs_core::report::{Member, Members};
-use fsdfs_proto::control::{Found, Loss, Margin, Moved, Plan, PlanMember, PlanSite, Room, Share, SitePair, Uplink, WhatIf};
+use fsdfs_proto::control::{
+    Found, Loss, Margin, Moved, Plan, PlanMember, PlanSite, Room, Share, SitePair, Uplink, WhatIf,
+};
 use fsdfs_proto::ids::NodeId;
 
 use super::super::people::the_member;
@@ -149,18 +151,29 @@ impl Words<'_> {
 
     fn advice(&self, advice: Advice) -> String {
         match advice {
-            Advice::HandOver => "It holds the only copies of some blocks: keep it running until 'fsdfs status' says that none are missing.".into(),
+            Advice::HandOver { to_others: true } => {
+                "It holds the only copies of some blocks: keep it running until 'fsdfs plan remove' no longer says so."
+                    .into()
+            }
+            Advice::HandOver { to_others: false } => {
+                "It holds the only copies of some blocks, and nobody is to get others: they are lost with it.".into()
+            }
+            Advice::Unheard => "It did not say what it holds: it may have the only copies of some blocks.".into(),
             Advice::NoStorage => "It gives no storage, so nothing moves.".into(),
-            Advice::NoServer => "No member with storage is left: let one join, or give space in config.toml, first.".into(),
+            Advice::NoServer => {
+                "No member with storage is left: let one join, or give space in config.toml, first.".into()
+            }
             Advice::TooFull(bytes) => {
                 format!("What is stored does not fit: room for {} more is needed first.", size(bytes))
             }
-            Advice::MoreServers(count) => format!("{} copies take {count} more with storage: invite {count}.", self.copies()),
+            Advice::MoreServers(count) => {
+                format!("{} copies take {count} more with storage: invite {count}.", self.copies())
+            }
             Advice::Missing(count) => format!(
-                "Some blocks lack {count} of their copies: keep all members up until 'fsdfs status' says that none are missing."
+                "Some blocks lack {count} of their copies: keep all members up until 'fsdfs plan' no longer says so."
             ),
             Advice::Absent(count) => format!(
-                "Without {} some blocks lack {count} of their copies: see that it comes back, or 'fsdfs plan remove' it.",
+                "Without what {} may hold, some blocks lack {count} of their copies: see that all who are missing come back.",
                 self.silent().join(", ")
             ),
             Advice::MoreSites(count) => format!(
@@ -173,7 +186,9 @@ impl Words<'_> {
                 size(wanted)
             ),
             Advice::OneCopy => "With one copy of every file, whatever a member loses is lost.".into(),
-            Advice::NearlyFull(percent) => format!("The pool is {percent} % full: give more space, or invite somebody who does."),
+            Advice::NearlyFull(percent) => {
+                format!("The pool is {percent} % full: give more space, or invite somebody who does.")
+            }
             Advice::Nothing if self.change.is_some() => "Nothing stands against it.".into(),
             Advice::Nothing => "Nothing needs to be done.".into(),
         }
@@ -193,11 +208,8 @@ impl Words<'_> {
     }
 
     fn gives(&self) -> BTreeMap<NodeId, u64> {
-        let weight = |server: &fsdfs_core::placement::Server| -> u64 {
-            server.disks.iter().map(|disk| u64::from(disk.weight)).sum()
-        };
         let servers = self.pool.survey.view.servers().iter();
-        servers.map(|server| (server.id, weight(server).saturating_mul(self.pool.unit_bytes))).collect()
+        servers.map(|server| (server.id, server.weight().saturating_mul(self.pool.unit_bytes))).collect()
     }
 
     fn uplink(&self, node: NodeId) -> Uplink {
@@ -230,6 +242,7 @@ impl Words<'_> {
 fn words_of(loss: &plan::Loss) -> Loss {
     Loss {
         lost_bytes: loss.lost,
+        heard: loss.heard,
         copy_bytes: loss.copied,
         seconds: loss.seconds,
         usable_bytes: loss.usable,
