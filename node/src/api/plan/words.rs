@@ -197,8 +197,8 @@ impl Words<'_> {
     /// The site of a server, as a newcomer's may be one of its own.
     fn match_for(&self, node: NodeId) -> String {
         match (self.member(node), self.change) {
-            (Some(member), _) => format!("site {}", member.site),
-            (None, Some(Wish::Add { site: Some(site), .. })) => format!("site {site}"),
+            (Some(member), _) => named(&member.site),
+            (None, Some(Wish::Add { site: Some(site), .. })) => named(site),
             (None, _) => self.name(node),
         }
     }
@@ -237,6 +237,11 @@ impl Words<'_> {
     fn site(&self, node: NodeId) -> String {
         self.member(node).map(|member| member.site.clone()).unwrap_or_default()
     }
+}
+
+/// Sites that nobody named are called `site-` and a part of the node's id.
+fn named(site: &str) -> String {
+    if site.starts_with("site-") { site.into() } else { format!("site {site}") }
 }
 
 fn words_of(loss: &plan::Loss) -> Loss {
