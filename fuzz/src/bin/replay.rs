@@ -28,12 +28,15 @@ struct Args {
 
 fn main() -> ExitCode {
     let Some(args) = args() else {
-        let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = TARGETS.iter().map(|(name, ..)| *name).collect();
         eprintln!("usage: {USAGE}\ntargets: {}", names.join(" "));
         return ExitCode::from(2);
     };
-    let chosen: Vec<_> = TARGETS.iter().filter(|(name, _)| args.target == "all" || args.target == *name).collect();
-    let fine = chosen.iter().all(|(name, decode)| if args.write { write(name) } else { run(name, *decode, &args) });
+    let chosen: Vec<_> = TARGETS.iter().filter(|(name, ..)| args.target == "all" || args.target == *name).collect();
+    let one = |(name, decode, bytes_per_byte): &(&str, Decoder, u64)| {
+        if args.write { write(name) } else { run(name, *decode, *bytes_per_byte, &args) }
+    };
+    let fine = chosen.into_iter().all(one);
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -49,13 +52,13 @@ fn args() -> Option<Args> {
             _ => args.files.push(word.into()),
         }
     }
-    (args.target == "all" || TARGETS.iter().any(|(name, _)| *name == args.target)).then_some(args)
+    (args.target == "all" || TARGETS.iter().any(|(name, ..)| *name == args.target)).then_some(args)
 }
 
 /// Whether no input was found that the target fails on.
-fn run(name: &str, decode: Decoder, args: &Args) -> bool {
+fn run(name: &str, decode: Decoder, bytes_per_byte: u64, args: &Args) -> bool {
     let corpus = if args.files.is_empty() { corpus(name) } else { args.files.iter().flat_map(fs::read).collect() };
-    let mut tried = Tried { name, decode, inputs: 0, share_max: 0.0 };
+    let mut tried = Tried { name, decode, bytes_per_byte, inputs: 0, share_max: 0.0 };
     if !corpus.iter().all(|input| tried.one(input)) {
         return false;
     }
@@ -83,6 +86,7 @@ fn run(name: &str, decode: Decoder, args: &Args) -> bool {
 struct Tried<'a> {
     name: &'a str,
     decode: Decoder,
+    bytes_per_byte: u64,
     inputs: u64,
     /// Of the bytes that may be allocated.
     share_max: f64,
@@ -91,15 +95,14 @@ struct Tried<'a> {
 impl Tried<'_> {
     fn one(&mut self, input: &[u8]) -> bool {
         self.inputs += 1;
-        let decode = self.decode;
-        let Ok(allocated) = catch_unwind(|| measured(decode, input)) else {
+        let (decode, bytes_per_byte) = (self.decode, self.bytes_per_byte);
+        let Ok(share) = catch_unwind(|| measured(decode, bytes_per_byte, input)) else {
             let kept = folder("artifacts", self.name).join(format!("replay-{:08x}", crc32fast::hash(input)));
             let written = fs::create_dir_all(folder("artifacts", self.name)).and_then(|()| fs::write(&kept, input));
             eprintln!("{}: an input of {} bytes failed; {} ({written:?})", self.name, input.len(), kept.display());
             return false;
         };
-        let allowed = fsdfs_fuzz::BYTES_MIN + fsdfs_fuzz::BYTES_PER_BYTE_MAX * input.len() as u64;
-        self.share_max = self.share_max.max(allocated as f64 / allowed as f64);
+        self.share_max = self.share_max.max(share);
         true
     }
 }
