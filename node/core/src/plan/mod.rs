@@ -16,11 +16,11 @@ pub use blocks::{Blocks, Seen};
 pub use change::{Change, Impossible, MemberChange, WhatIf, what_if};
 pub use risk::{Loss, Outlook, outlook};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::placement::{Moves, Rule, Server, View};
+use crate::placement::{Moves, Rule, View};
 use crate::report::{Holding, Survey};
 
 /// Uplink of a member that does not tell it, in bytes per second: 40 Mbit/s, a usual line with which friends share disks.
@@ -61,12 +61,11 @@ impl Pool {
     pub fn new(survey: Survey, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
         let mut pool = Self { survey, blocks: Blocks::of(&[]), unit_bytes, uplinks };
         let holdings = std::mem::take(&mut pool.survey.holdings);
-        let (credible, incredible) = holdings.into_iter().partition(|holding| pool.is_credible(holding));
-        let incredible: Vec<Holding> = incredible;
-        let servers =
-            incredible.iter().map(|holding| holding.node).filter(|node| pool.survey.view.server(*node).is_some());
-        let silent: BTreeSet<NodeId> = pool.survey.silent.iter().copied().chain(servers).collect();
-        pool.survey.silent = silent.into_iter().collect();
+        let (credible, incredible): (Vec<Holding>, Vec<Holding>) =
+            holdings.into_iter().partition(|holding| pool.is_credible(holding));
+        let liars = incredible.iter().map(|holding| holding.node);
+        pool.survey.silent.extend(liars.filter(|node| pool.survey.view.server(*node).is_some()));
+        pool.survey.silent.sort_unstable();
         pool.survey.holdings = credible;
         pool.blocks = Blocks::of(&pool.survey.holdings);
         pool
@@ -74,9 +73,18 @@ impl Pool {
 
     /// Whether a list that breaks off may stand for all that its sender holds. One member that told of a few small ids only would
     /// have everybody's lists cut there, and a pool of a few blocks taken for one of exabytes.
+    ///
+    /// Held against what all give, not its sender: that one may take nothing more and still hold what it took.
     fn is_credible(&self, holding: &Holding) -> bool {
-        let gives = self.survey.view.server(holding.node).map_or(0, Server::weight).saturating_mul(self.unit_bytes);
-        holding.all || Blocks::of(std::slice::from_ref(holding)).bytes() <= gives.saturating_mul(2)
+        /// The sender may have given more than all others do now.
+        const TIMES: u64 = 4;
+        holding.all
+            || Blocks::of(std::slice::from_ref(holding)).bytes() <= self.given(&self.survey.view).saturating_mul(TIMES)
+    }
+
+    /// What all servers of a map give, bytes.
+    fn given(&self, view: &View) -> u64 {
+        weights(view).map(|(_, weight)| weight).sum::<u64>().saturating_mul(self.unit_bytes)
     }
 
     /// Bytes per second upwards, and whether that is only assumed.
@@ -92,10 +100,9 @@ impl Pool {
     /// What fits into a map.
     pub fn room(&self, rule: Rule<'_>) -> Room {
         let capacity = rule.view.capacity_bytes(rule.copies, self.unit_bytes);
-        let given: u64 = weights(rule.view).map(|(_, weight)| weight).sum();
         Room {
             copies: rule.copies,
-            given: given.saturating_mul(self.unit_bytes),
+            given: self.given(rule.view),
             usable: capacity.usable,
             copies_short: capacity.copies_short,
             sites_short: capacity.sites_short,

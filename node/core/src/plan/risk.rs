@@ -55,7 +55,7 @@ pub fn outlook(pool: &Pool) -> Outlook {
     let silent = &pool.survey.silent;
     let heard = |at: &str| silent.iter().all(|node| site(pool, *node) != Some(at));
     let loss = |change, lost: Option<&u64>, heard| loss(pool, &few, change, lost.copied().unwrap_or(0), heard);
-    let die = |node: &NodeId| loss(Change::Leave(*node), only.servers.get(node), !silent.contains(node));
+    let die = |node: &NodeId| loss(Change::Leave(*node), only.members.get(node), !silent.contains(node));
     let burn = |site: &str| loss(Change::Burn(site.into()), only.sites.get(site), heard(site));
     Outlook {
         shares: pool.blocks.shares(rule),
@@ -81,10 +81,10 @@ fn site(pool: &Pool, node: NodeId) -> Option<&str> {
     pool.survey.view.server(node).map(|server| server.site.as_str())
 }
 
-/// Bytes of blocks that are nowhere else. Copies at members that are leaving do not count.
+/// Bytes of blocks that are nowhere else. Copies at members that are no servers do not count, unless there are no others.
 #[derive(Default)]
 struct Only<'a> {
-    servers: BTreeMap<NodeId, u64>,
+    members: BTreeMap<NodeId, u64>,
     sites: BTreeMap<&'a str, u64>,
     pairs: BTreeMap<(&'a str, &'a str), u64>,
 }
@@ -96,9 +96,12 @@ impl<'a> Only<'a> {
             let bytes = block.len;
             let holders: Vec<(NodeId, &str)> =
                 block.holders.iter().filter_map(|node| Some((*node, site(pool, *node)?))).collect();
-            if let [(node, _)] = holders.as_slice() {
-                *only.servers.entry(*node).or_default() += bytes;
-            }
+            let last = match holders.as_slice() {
+                [] => &block.holders[..],
+                [(node, _)] => std::slice::from_ref(node),
+                _ => &[],
+            };
+            last.iter().for_each(|node| *only.members.entry(*node).or_default() += bytes);
             let sites: BTreeSet<&str> = holders.iter().map(|(_, site)| *site).collect();
             match sites.into_iter().collect::<Vec<_>>().as_slice() {
                 [site] => *only.sites.entry(site).or_default() += bytes,
@@ -107,14 +110,12 @@ impl<'a> Only<'a> {
             }
         }
         let whole = |bytes: &mut u64| *bytes = pool.blocks.whole(*bytes);
-        only.servers.values_mut().chain(only.sites.values_mut()).chain(only.pairs.values_mut()).for_each(whole);
+        only.members.values_mut().chain(only.sites.values_mut()).chain(only.pairs.values_mut()).for_each(whole);
         only
     }
 }
 
 /// Bytes that no server has but this member, which need not be a server itself.
 pub(super) fn only_on(pool: &Pool, node: NodeId) -> u64 {
-    let others = |holders: &[NodeId]| holders.iter().any(|other| *other != node && site(pool, *other).is_some());
-    let only = pool.blocks.seen().iter().filter(|block| block.holders.contains(&node) && !others(&block.holders));
-    pool.blocks.whole(only.map(|block| block.len).sum())
+    Only::of(pool).members.get(&node).copied().unwrap_or(0)
 }

@@ -220,6 +220,19 @@ fn a_list_that_cannot_be_true_spoils_no_plan() {
     assert!(outlook(&spoilt).servers.values().filter(|loss| loss.heard).count() == 3);
 }
 
+#[test]
+fn who_takes_nothing_more_may_hold_more_than_can_be_listed() {
+    let mut servers = houses(&[400, 300, 200, 200]);
+    let full = asked_for(&stored(servers.clone(), 2, 4_000, 4), 1_000);
+    assert!(!full.blocks.is_whole());
+    // Its disk is drained, or can only be read.
+    servers[0].disks[0].weight = 0;
+    let survey = Survey { view: View::new(servers), ..full.survey.clone() };
+    let pool = Pool::new(survey, UNIT, BTreeMap::new());
+    assert_eq!(pool.survey.silent, []);
+    assert_eq!(pool.blocks, full.blocks);
+}
+
 /// One of the smallest ids.
 fn small(number: u16) -> HeldBlock {
     let mut id = [0; 32];
