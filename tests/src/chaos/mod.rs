@@ -1,8 +1,8 @@
 //! Nodes that are killed, frozen and damaged at random while files are put, moved, removed and read through all of them.
 //!
 //! A run is a series of rounds: first faults and load, then calm, in which everything is mended and compared with what was
-//! promised. What happens is drawn from a seed; when exactly it meets what, the machine decides. Clocks are not set wrong here, for a
-//! process cannot be given a wrong one without a library put before the system's; the simulator does that.
+//! promised. What happens is drawn from a seed; when exactly it meets what, the machine decides. Clocks are set
+//! wrong only where a library that is put before the system's can do it ([`clock`]); the simulator does that anywhere.
 
 mod calm;
 pub mod clock;

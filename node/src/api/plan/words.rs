@@ -197,8 +197,8 @@ impl Words<'_> {
     /// The site of a server, as a newcomer's may be one of its own.
     fn match_for(&self, node: NodeId) -> String {
         match (self.member(node), self.change) {
-            (Some(member), _) => named(&member.site),
-            (None, Some(Wish::Add { site: Some(site), .. })) => named(site),
+            (Some(member), _) => site_named(&member.site),
+            (None, Some(Wish::Add { site: Some(site), .. })) => site_named(site),
             (None, _) => self.name(node),
         }
     }
@@ -240,7 +240,7 @@ impl Words<'_> {
 }
 
 /// Sites that nobody named are called `site-` and a part of the node's id.
-fn named(site: &str) -> String {
+fn site_named(site: &str) -> String {
     if site.starts_with("site-") { site.into() } else { format!("site {site}") }
 }
 
