@@ -371,10 +371,10 @@ pub fn wait_for(most: Duration, what: &str, mut is_so: impl FnMut() -> Result<bo
 }
 
 /// A UDP port that is free, and stays so while its node is down: none that the system gives to sockets without one, and no
-/// other test's.
+/// other test's, not even that of a run beside this one, whose process number is likely to be the next.
 fn free_port() -> Result<u16> {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(std::process::id() % 10_000)?;
+    let first = u16::try_from(u64::from(std::process::id()) * 997 % 10_000)?;
     for _ in 0..1_000 {
         let port = 10_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
         if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {

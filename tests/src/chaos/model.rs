@@ -28,8 +28,6 @@ pub enum End {
 struct Item {
     len: usize,
     begun: Tick,
-    /// When it was acknowledged.
-    ended: Tick,
     /// With how many copies.
     acknowledged: Option<u64>,
     /// Names under one of which it stands.
@@ -49,8 +47,18 @@ struct Item {
 impl Item {
     /// It stands at this name and nothing takes it away.
     fn is_sure(&self, path: &str) -> bool {
+        self.is_sure_anywhere() && self.places.contains(path)
+    }
+
+    /// It stands where it is said to, and nothing takes it away.
+    fn is_sure_anywhere(&self) -> bool {
         let stays = self.covering == 0 && !self.may_be_gone && !self.aside;
-        stays && self.acknowledged.is_some() && self.places.len() == 1 && self.places.contains(path)
+        stays && self.acknowledged.is_some() && self.places.len() == 1
+    }
+
+    /// Where it may stand when what is at, or below, one name got another.
+    fn new_places(&self, from: &str, to: &str) -> BTreeSet<String> {
+        self.places.iter().filter_map(|place| moved(place, from, to)).collect()
     }
 }
 
@@ -73,10 +81,20 @@ pub struct Change {
     covers: Option<String>,
     /// What stood there when it began; it may stand elsewhere when it ends.
     covered: BTreeSet<Token>,
-    /// Moves what stands there, or below, to the other name.
-    moves: Option<(String, String)>,
+    moves: Option<Move>,
     /// What its node surely knows to stand at the name: if it is acknowledged, this is gone.
     replaces: Option<Token>,
+}
+
+/// What stands at a name, or below it, is to get another one.
+#[derive(Clone, Debug)]
+struct Move {
+    from: String,
+    to: String,
+    /// What may have stood there when it began, with the new names: while it is made they may be seen, and moved on.
+    taken: Vec<(Token, BTreeSet<String>)>,
+    /// Of these, what surely stood there and its node knew: it does not stay where it was.
+    known: BTreeSet<Token>,
 }
 
 impl Change {
@@ -166,14 +184,23 @@ impl Model {
     pub fn begin_move(&mut self, node: usize, from: &str, to: &str) -> Change {
         let begun = self.next_tick();
         let covered = self.cover(to);
-        for item in
-            self.items.values_mut().filter(|item| item.places.iter().any(|place| moved(place, from, to).is_some()))
-        {
+        let (mut taken, mut known) = (Vec::new(), BTreeSet::new());
+        for (token, item) in &mut self.items {
+            let new = item.new_places(from, to);
+            if new.is_empty() {
+                continue;
+            }
+            // A node that has not seen the newest version leaves it where it is, and so it does with what is shown beside it.
+            if item.is_sure_anywhere() && item.known_by.contains(&node) {
+                known.insert(*token);
+            }
             item.covering += 1;
+            let added = new.difference(&item.places).cloned().collect::<BTreeSet<_>>();
+            item.places.extend(new);
+            taken.push((*token, added));
         }
-        // Others may see it before it ends.
         self.may_move(from, to);
-        let moves = Some((from.to_owned(), to.to_owned()));
+        let moves = Some(Move { from: from.to_owned(), to: to.to_owned(), taken, known });
         Change { begun, node, token: None, covers: Some(to.to_owned()), covered, moves, replaces: None }
     }
 
@@ -200,7 +227,7 @@ impl Model {
         }
         self.end_move(change, end);
         if let Some(token) = change.token {
-            self.end_write(token, change, end, now);
+            self.end_write(token, change, end);
         }
         self.end_shared(change, end, now);
         if matches!(end, End::Unknown | End::Acknowledged(0..2)) {
@@ -214,21 +241,26 @@ impl Model {
     }
 
     fn end_cover(&mut self, path: &str, change: &Change, end: End) {
-        let own = change.token;
-        let hit = |token: &Token, item: &Item| change.covered.contains(token) || item.places.contains(path);
-        for (token, item) in self.items.iter_mut().filter(|(token, item)| own != Some(**token) && hit(token, item)) {
+        let brings = |token: &Token| match &change.moves {
+            Some(moving) => moving.taken.iter().any(|(taken, _)| taken == token),
+            None => change.token == Some(*token),
+        };
+        let hit =
+            |token: &Token, item: &Item| change.covered.contains(token) || item.places.contains(path) && !brings(token);
+        for (token, item) in self.items.iter_mut().filter(|(token, item)| hit(token, item)) {
             if change.covered.contains(token) {
                 item.covering = item.covering.saturating_sub(1);
             }
             item.may_be_gone |= end != End::Refused;
             // Two copies at least: one may have been lost with its disk, and the change with it.
             let is_safe = matches!(end, End::Acknowledged(copies) if copies >= 2);
-            let is_alone = item.covering == 0 && item.places.len() == 1;
-            item.must_be_gone |= is_safe && is_alone && change.replaces == Some(*token);
+            // Neither is it moved now, nor was it meanwhile.
+            let is_here = item.covering == 0 && item.places.len() == 1 && item.places.contains(path);
+            item.must_be_gone |= is_safe && is_here && change.replaces == Some(*token);
         }
     }
 
-    fn end_write(&mut self, token: Token, change: &Change, end: End, now: Tick) {
+    fn end_write(&mut self, token: Token, change: &Change, end: End) {
         if end == End::Refused {
             self.items.remove(&token);
             return;
@@ -236,32 +268,33 @@ impl Model {
         let item = self.items.get_mut(&token).expect("inserted when it began");
         if let End::Acknowledged(copies) = end {
             item.acknowledged = Some(copies);
-            item.ended = now;
             item.known_by.insert(change.node);
         }
     }
 
     fn end_move(&mut self, change: &Change, end: End) {
-        let Some((from, to)) = &change.moves else { return };
-        if end != End::Refused {
-            self.may_move(from, to);
+        let Some(moving) = &change.moves else { return };
+        let Move { from, to, .. } = moving;
+        for (token, added) in &moving.taken {
+            let Some(item) = self.items.get_mut(token) else { continue };
+            item.covering = item.covering.saturating_sub(1);
+            if end == End::Refused {
+                item.places.retain(|place| !added.contains(place));
+            }
         }
+        if end == End::Refused {
+            return;
+        }
+        self.may_move(from, to);
+        let is_safe = matches!(end, End::Acknowledged(copies) if copies >= 2);
         for (token, item) in &mut self.items {
-            let new: Vec<String> = item.places.iter().filter_map(|place| moved(place, from, to)).collect();
+            let new = item.new_places(from, to);
             if new.is_empty() {
                 continue;
             }
-            if item.begun < change.begun {
-                item.covering = item.covering.saturating_sub(1);
-            }
-            if end == End::Refused {
-                continue;
-            }
-            // A node that has not seen the newest version leaves it where it is, and so it does with what is shown beside it.
-            let is_shown = !item.may_be_gone && !item.aside && item.places.len() == 1;
-            // What was written meanwhile may have come after it.
-            let has_seen = is_shown && item.known_by.contains(&change.node) && item.ended < change.begun;
-            if has_seen && matches!(end, End::Acknowledged(copies) if copies >= 2) {
+            // Another move that was made meanwhile may have come before or after this one.
+            let is_between_two = item.covering == 0 && item.places.len() == 2;
+            if is_safe && is_between_two && moving.known.contains(token) {
                 item.places.clear();
             }
             item.known_by = [change.node].into();
@@ -499,6 +532,48 @@ mod tests {
         model.end(&putting, End::Acknowledged(2));
         let new = putting.token.expect("a put writes");
         assert_eq!(model.settle(&place("/e/f", new), 2), Vec::<String>::new(), "it was replaced, then moved");
+    }
+
+    #[test]
+    fn a_file_may_be_moved_before_or_after_its_folder() {
+        let moves = [("/e/g", "/d/f", vec!["/d/f", "/x/f"]), ("/d/g", "/d/f", vec!["/d/f", "/x/f", "/x/g"])];
+        for (from, to, places) in moves {
+            for (file_first, place) in
+                [true, false].into_iter().flat_map(|first| places.iter().map(move |p| (first, p)))
+            {
+                let mut model = Model::new(1);
+                let token = put(&mut model, 0, from, End::Acknowledged(2));
+                let (file, folder) = (model.begin_move(0, from, to), model.begin_move(0, "/d", "/x"));
+                let (first, last) = if file_first { (file, folder) } else { (folder, file) };
+                model.end(&first, End::Acknowledged(2));
+                model.end(&last, End::Acknowledged(2));
+                assert_eq!(
+                    model.settle(&[((*place).to_owned(), token)], 2),
+                    Vec::<String>::new(),
+                    "{from} is at {place}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_moved_away_meanwhile_was_not_replaced() {
+        let (mut model, old) = with_one("/d/f");
+        let putting = model.begin_put(0, "/d/f", 16);
+        let moving = model.begin_move(0, "/d", "/x");
+        model.end(&moving, End::Acknowledged(2));
+        model.end(&putting, End::Acknowledged(2));
+        let new = putting.token.expect("a put writes");
+        let both = [("/x/f".to_owned(), old), ("/d/f".to_owned(), new)];
+        assert_eq!(model.settle(&both, 2), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_not_moved_stays() {
+        let (mut model, token) = with_one("/d/f");
+        let change = model.begin_move(0, "/d", "/x");
+        model.end(&change, End::Refused);
+        assert!(model.settle(&[("/x/f".into(), token)], 2)[0].contains("is lost"));
     }
 
     #[test]
