@@ -14,7 +14,7 @@ use serde_json::Value;
 pub const ACT_AS_FSDFS: &str = "FSDFS_TESTS_ACT_AS_FSDFS";
 
 /// No step of a test waits longer for what it expects.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to start the command under test.
 #[derive(Clone, Debug)]
@@ -211,6 +211,14 @@ impl Node {
     pub fn wait(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<()> {
         wait_for(PATIENCE, what, || Ok(self.status().is_ok_and(|status| is_so(&status))))
             .with_context(|| format!("last status: {:?}\n{}", self.status().ok(), self.last_log()))
+    }
+
+    /// Waits until what it holds has all its copies. On a machine too busy to answer within a second a put ends with
+    /// fewer, which is right, and they are made up.
+    pub fn wait_complete(&self) -> Result<()> {
+        self.wait("every block to have its copies", |status| {
+            status["topup"]["pending"] == 0 && status["topup"]["running"] == false
+        })
     }
 
     /// Makes keys and configuration for a first node, reachable on loopback only.

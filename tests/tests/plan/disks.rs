@@ -15,7 +15,7 @@ use fsdfs_proto::record::LogEntry;
 use fsdfs_tests::cluster::{Cluster, Node};
 
 /// Indexes are small here.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The blocks and the facts of a pool.
 pub struct Disks {

@@ -48,9 +48,8 @@ fn fill(cluster: &Cluster) -> Result<()> {
         random_file(&source.join(format!("photo{number}")), 20_000 + number * number * 4, number)?;
     }
     let put = cluster.nodes[0].json(["put".as_ref(), source.as_os_str(), "/".as_ref()])?;
-    ensure!(put["outcome"] == "stored", "not all copies: {put}");
-    cluster.nodes[0]
-        .wait("nothing to be missing", |status| status["topup"]["pending"] == 0 && status["topup"]["running"] == false)
+    ensure!(put["failed"]["count"] == 0, "not everything was put: {put}");
+    cluster.nodes[0].wait_complete()
 }
 
 fn plan(cluster: &Cluster, args: &[&str]) -> Result<Value> {

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 
 /// Nothing on loopback takes so long, except on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Pool {
     root: SigningKey,
