@@ -181,7 +181,7 @@ pub struct Status {
     pub counters: Counters,
     /// Minutes this clock is off the others' median.
     pub clock_off_min: i64,
-    /// What needs the owner's attention, most important first; empty = all is fine.
+    /// What needs the owner's attention, most important first; empty = nothing for them to do.
     pub attention: Vec<String>,
 }
 

@@ -11,7 +11,7 @@ use crate::verbs::{members, plan};
 
 /// Show the state of this node and its pool.
 ///
-/// The exit code is 0 if all is fine, 1 if something needs attention; what, stands in the last lines.
+/// The exit code is 0 if you need not do anything, 1 if something needs attention; what, stands in the last lines.
 #[derive(Args, Clone, Debug)]
 pub struct Status {}
 
@@ -89,12 +89,16 @@ fn copies(status: &Answer) -> String {
 }
 
 fn attention(status: &Answer) -> String {
-    let mut lines = status.attention.clone();
-    if lines.is_empty() {
-        lines.push("all is fine".into());
-        return lines.concat() + "\n";
+    if !status.attention.is_empty() {
+        return members::warnings(&status.attention);
     }
-    members::warnings(&lines)
+    let (topup, away) = (&status.topup, status.members.saturating_sub(status.connected));
+    let is_short = topup.pending > 0 || status.margin.is_some_and(|margin| margin.min < 0);
+    match (is_short, away) {
+        (true, _) => "nothing for you to do: missing copies are being completed\n".into(),
+        (false, 1..) => "nothing for you to do; not every member is connected\n".into(),
+        (false, 0) => "all is fine\n".into(),
+    }
 }
 
 #[cfg(test)]
@@ -142,8 +146,15 @@ mod tests {
              storage     d: 0 B of 1.0 GiB used\n\
              copies      1 block is short of copies, being completed (4 sent since the start)\n\
              K-N         -1 to 0 (K copies there are, N wanted), of the blocks here\n\
-             all is fine\n"
+             nothing for you to do: missing copies are being completed\n"
         );
+        let complete = Answer {
+            topup: TopUp { pending: 0, sent: 5, running: false },
+            margin: Some(Margin { min: 0, max: 0 }),
+            ..status()
+        };
+        assert!(shown(&complete).ends_with("\nnothing for you to do; not every member is connected\n"));
+        assert!(shown(&Answer { connected: 2, ..complete }).ends_with("\nall is fine\n"));
     }
 
     #[test]
