@@ -3,7 +3,7 @@
 use super::{files_ending, read, root, shown};
 
 /// Lines of a source file at most. Beyond that nobody reads it as a whole.
-const LINES_MAX: usize = 1000;
+const LINES_MAX: usize = 600;
 
 #[test]
 fn no_source_file_is_too_long() {

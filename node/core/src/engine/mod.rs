@@ -6,12 +6,15 @@
 
 mod admin;
 mod cache;
+mod capabilities;
 mod commit;
 mod debts;
+mod exchange;
 mod get;
 mod gossip;
 mod look;
 mod peers;
+mod presence;
 mod publish;
 mod put;
 mod serve;
@@ -106,7 +109,7 @@ pub struct Engine {
     peers: BTreeMap<NodeId, peers::Peer>,
     asked: BTreeMap<RequestId, peers::Asked>,
     last_request: RequestId,
-    presence: gossip::Presences,
+    presence: presence::Presences,
 
     puts: BTreeMap<u64, put::Put>,
     last_put: u64,
@@ -127,7 +130,7 @@ pub struct Engine {
     #[cfg(feature = "planted")]
     looked: BTreeMap<VolumeId, Vec<Signed<fsdfs_proto::identity::Head>>>,
     writer: writer::WriterState,
-    boot: gossip::Boot,
+    boot: presence::Boot,
     /// Facts were exchanged with a member since the start.
     exchanged: bool,
     /// A write of the log failed, so something that is known here may not be durable: nothing is confirmed until all is
@@ -212,7 +215,7 @@ impl Engine {
             peers: BTreeMap::new(),
             asked: BTreeMap::new(),
             last_request: 0,
-            presence: gossip::Presences::default(),
+            presence: presence::Presences::default(),
             puts: BTreeMap::new(),
             last_put: 0,
             gets: BTreeMap::new(),
@@ -230,7 +233,7 @@ impl Engine {
             #[cfg(feature = "planted")]
             looked: BTreeMap::new(),
             writer: writer::WriterState::default(),
-            boot: gossip::Boot::default(),
+            boot: presence::Boot::default(),
             exchanged: false,
             log_lags: false,
         };
