@@ -57,8 +57,9 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(app: &App, verb: Verb) -> Outcome {
     // A daemon's log is also a matter of its configuration.
-    if !matches!(verb, Verb::Up(_) | Verb::Join(_)) {
-        logs::start(&app.log, false)?;
+    match verb {
+        Verb::Up(_) | Verb::Join(_) => fsdfs_node::allocator::keep_freed(),
+        _ => logs::start(&app.log, false)?,
     }
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,9 +13,11 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::record::LogEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::node::{Hands, Node, NodeParts};
 use super::{DaemonError, Ready};
+use crate::allocator;
 use crate::api::{self, Context, ControlSocket};
 use crate::client::Client;
 use crate::clock::Clock;
@@ -42,6 +44,7 @@ pub(super) struct Running {
     pub node: Node,
     server: JoinHandle<std::io::Result<()>>,
     stop_server: oneshot::Sender<()>,
+    _allocator: AbortOnDropHandle<()>,
 }
 
 pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
@@ -103,11 +106,17 @@ pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
 fn serve(home: &LockedHome, node: Node, context: Context, ready: Ready) -> Result<Running, DaemonError> {
     let socket = ControlSocket::open(home.dir(), context.config.control_group.as_deref())?;
     let ready = Ready { socket: socket.path().to_owned(), ..ready };
+    let (store, traffic) = (context.store.clone(), context.traffic.clone());
+    let moved = move || {
+        let (disks, net) = (store.counters(), traffic.read());
+        disks.records + disks.reads + net.block_bytes_in + net.block_bytes_out
+    };
+    let allocator = AbortOnDropHandle::new(tokio::spawn(allocator::give_back_at_rest(moved)));
     let (stop_server, stopped) = oneshot::channel();
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
     let server = tokio::spawn(socket.serve(api::router(context), stopped));
-    Ok(Running { ready, node, server, stop_server })
+    Ok(Running { ready, node, server, stop_server, _allocator: allocator })
 }
 
 /// What the home folder says about this node.

@@ -46,3 +46,10 @@ fn the_database_is_named_in_one_source_file() {
     let naming: Vec<String> = files.filter(|path| names_it(&read(path))).map(|path| shown(&path)).collect();
     assert!(naming.len() <= 1, "sled is an index that can be replaced in one place, but is named in {naming:?}");
 }
+
+#[test]
+fn unsafe_code_is_in_one_source_file() {
+    let allows = ["allow(", "unsafe_code"].concat();
+    let files = files_ending(&[".rs"]).into_iter().filter(|path| read(path).contains(&allows)).map(|path| shown(&path));
+    assert_eq!(files.collect::<Vec<_>>(), ["node/src/allocator.rs"], "calls into the C library that no library wraps");
+}
