@@ -10,6 +10,8 @@ pub const PEER_TICK_MS: u64 = 250;
 /// A request to a peer that answers pings, but moves no block bytes for this long, counts as failed: its disk hangs.
 /// Commands promise an end within 10 s; two such waits fit.
 pub const STALL_MS: u64 = 4_000;
+/// Blocks that move to or from a peer excuse its other answers for so long: with [`STALL_MS`] they end within 10 s.
+pub const EXCUSED_MS_MAX: u64 = 5_000;
 /// A read asks the next holder as well after this long without an answer or bytes.
 pub const HEDGE_MS: u64 = 300;
 /// A read gives up on holders that cannot say yet (index being rebuilt) after this long.

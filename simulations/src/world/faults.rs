@@ -231,6 +231,11 @@ impl World {
         self.machines[id].index_ready = self.at + rebuild;
     }
 
+    /// The machine is reached elsewhere from now on.
+    pub fn readdress(&mut self, id: MachineId, addrs: Vec<String>) {
+        self.input(id, Input::Addresses(addrs));
+    }
+
     /// The wall clock of a machine jumps.
     pub fn jump_clock(&mut self, id: MachineId, ms: i64) {
         self.trace.note(self.at, &("clock", id, ms), || format!("the clock of node {id} jumps by {ms} ms"));

@@ -128,8 +128,10 @@ impl Engine {
         let mut offs: Vec<i64> =
             self.peers.values().filter(|peer| peer.up).filter_map(|peer| peer.clock_off_ms).collect();
         offs.sort_unstable();
-        // Two peers cannot outvote each other: the smaller difference counts.
-        offs.get(offs.len().saturating_sub(1) / 2).map_or(0, |off| -off)
+        // Of an even number the two in the middle cannot outvote each other: the smaller difference counts.
+        let middle = [offs.len().saturating_sub(1) / 2, offs.len() / 2];
+        let off = middle.iter().filter_map(|at| offs.get(*at)).min_by_key(|off| off.unsigned_abs());
+        off.map_or(0, |off| off.saturating_neg())
     }
 
     pub(super) fn report_map(&self, op: OpId, out: &mut Vec<Effect>) {

@@ -48,6 +48,8 @@ impl Engine {
         let peers = self.up_peers();
         for to in self.some_of(peers, 1) {
             self.send_digests(to, out);
+            // Whoever was asked before may have been frozen, or lied.
+            self.pull_capabilities(to, out);
         }
     }
 

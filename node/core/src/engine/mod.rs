@@ -387,11 +387,12 @@ impl Engine {
 
     /// The next stamp of this node: never before one it made or saw, unless that lies too far ahead of its own clock.
     fn stamp(&mut self) -> Hlc {
-        let wall = self.now.wall;
-        self.clock = if wall > self.clock.ms {
-            Hlc { ms: wall, count: 0 }
-        } else {
-            Hlc { ms: self.clock.ms, count: self.clock.count + 1 }
+        let (wall, Hlc { ms, count }) = (self.now.wall, self.clock);
+        self.clock = match count.checked_add(1) {
+            _ if wall > ms => Hlc { ms: wall, count: 0 },
+            Some(count) => Hlc { ms, count },
+            // Somebody's stamp ended its millisecond.
+            None => Hlc { ms: ms.saturating_add(1), count: 0 },
         };
         self.clock
     }

@@ -11,9 +11,12 @@ use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::{Claim, Message, RequestId};
 
 use super::Engine;
+use super::put::Put;
 use super::timers::Timer;
 use crate::facts::Standing;
-use crate::limits::{DIAL_COURTESY_MS, DIAL_MS_MAX, DIAL_MS_MIN, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS};
+use crate::limits::{
+    DIAL_COURTESY_MS, DIAL_MS_MAX, DIAL_MS_MIN, EXCUSED_MS_MAX, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS,
+};
 use crate::planted::{self, Bug};
 use crate::seam::{Effect, Now, OpId, PeerEvent};
 
@@ -138,13 +141,12 @@ impl Engine {
     }
 
     fn peer_up(&mut self, node: NodeId, facts: Vec<Fact>, out: &mut Vec<Effect>) {
-        if self.peers.get(&node).is_some_and(|peer| peer.up) {
-            // The connection was replaced by another: what was asked on the old one may be lost.
-            self.lose_questions(node, out);
-        }
+        // If the connection was replaced by another, what was asked on the old one may be lost.
+        let lost = self.questions(node, |_| true);
         let now = self.now.mono;
         let peer = self.peers.entry(node).or_default();
         *peer = Peer { up: true, heard: now, moved: now, wrong_blocks: peer.wrong_blocks, ..Peer::default() };
+        self.lose(lost, node, out);
         self.learn(facts, Some(node), out);
         if self.expelled(node) {
             out.push(Effect::Drop { node, reason: "revoked" });
@@ -166,7 +168,7 @@ impl Engine {
         peer.wants_due = 0;
         peer.dialling = false;
         peer.dial_pause = 0;
-        self.lose_questions(node, out);
+        self.lose(self.questions(node, |_| true), node, out);
         self.dial_later(node);
     }
 
@@ -245,17 +247,31 @@ impl Engine {
     }
 
     fn drop_stalled(&mut self, node: NodeId, out: &mut Vec<Effect>) {
+        self.lose(self.questions(node, |asked| self.is_stalled(asked)), node, out);
+    }
+
+    /// Blocks take as long as their bytes move. Behind them a short answer comes late, which is no excuse for ever.
+    fn is_stalled(&self, asked: &Asked) -> bool {
         let now = quiet_clock(self.now);
-        let moved = self.peers.get(&node).map_or(0, |peer| peer.moved);
-        for (request, purpose) in self.questions(node, |asked| now - asked.at.max(moved).min(now) >= STALL_MS) {
-            self.answered(node, request);
-            self.lost(&purpose, node, out);
+        let moved = self.peers.get(&asked.to).map_or(0, |peer| peer.moved);
+        let excused = if self.moves_a_block(&asked.purpose) { moved } else { moved.min(asked.at + EXCUSED_MS_MAX) };
+        now.saturating_sub(asked.at.max(excused)) >= STALL_MS
+    }
+
+    fn moves_a_block(&self, purpose: &Purpose) -> bool {
+        match purpose {
+            Purpose::Get(_) | Purpose::TopUpStore { .. } => true,
+            Purpose::PutStore(put) => self.puts.get(put).is_some_and(Put::is_block),
+            _ => false,
         }
     }
 
-    fn lose_questions(&mut self, node: NodeId, out: &mut Vec<Effect>) {
-        for (request, purpose) in self.questions(node, |_| true) {
-            self.answered(node, request);
+    /// Nobody answers these any more. All are closed before what waited for them asks anew, perhaps the same peer.
+    fn lose(&mut self, questions: BTreeMap<RequestId, Purpose>, node: NodeId, out: &mut Vec<Effect>) {
+        for request in questions.keys() {
+            self.answered(node, *request);
+        }
+        for purpose in questions.into_values() {
             self.lost(&purpose, node, out);
         }
     }

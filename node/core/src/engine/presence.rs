@@ -104,6 +104,7 @@ impl Engine {
     pub(super) fn readdress(&mut self, addrs: Vec<String>, out: &mut Vec<Effect>) {
         self.profile.addrs = addrs;
         self.speak_as_member(out);
+        self.issue_card(out);
     }
 
     /// This node's card, if what it says now is not what the last one said.

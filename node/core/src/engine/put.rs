@@ -56,6 +56,10 @@ pub(super) enum Waiter {
 }
 
 impl Put {
+    pub fn is_block(&self) -> bool {
+        matches!(self.item, Item::Block { .. })
+    }
+
     pub fn forget(&mut self, op: OpId) {
         if self.waiter == Waiter::Command(op) {
             self.waiter = Waiter::Nobody;

@@ -81,6 +81,10 @@ struct Walk {
 struct Record {
     info: RecordInfo,
     wanted: Vec<NodeId>,
+    /// Wanted ones without room, as their cards say. They may have it all the same.
+    full: Vec<NodeId>,
+    /// Next in order, as many as are full.
+    stand_ins: Vec<NodeId>,
     have: BTreeSet<NodeId>,
     lack: BTreeSet<NodeId>,
     open: usize,
@@ -102,15 +106,32 @@ enum Copies {
 }
 
 impl Record {
+    fn asked(&self) -> usize {
+        self.info.claims.iter().map(|claim| usize::from(copies_of(*claim))).max().unwrap_or(1)
+    }
+
     /// When all answers are in. This node has a copy, wanted or not.
     fn copies(&self, me: NodeId) -> Copies {
-        let asked = self.info.claims.iter().map(|claim| usize::from(copies_of(*claim))).max().unwrap_or(1);
-        let there = self.have.len() + 1;
-        if self.have.len() + usize::from(self.wanted.contains(&me)) < asked {
+        let (asked, there) = (self.asked(), self.have.len() + 1);
+        let counts = self.wanted.contains(&me) || self.stand_ins.contains(&me);
+        if self.have.len() + usize::from(counts) < asked {
             Copies::Lacking(asked.saturating_sub(there))
         } else {
             Copies::Complete { spare: there.saturating_sub(asked) }
         }
+    }
+}
+
+impl Record {
+    /// When all answers are in: of those who lack it, those it is to be sent to. Wanted ones with room, and stand-ins for
+    /// what is missing beyond that.
+    fn choose(&mut self, me: NodeId) {
+        let wanted = self.wanted.iter().filter(|node| self.lack.contains(*node) && !self.full.contains(*node));
+        let mut chosen: BTreeSet<NodeId> = wanted.copied().collect();
+        let counts = self.wanted.contains(&me) || self.stand_ins.contains(&me);
+        let missing = self.asked().saturating_sub(self.have.len() + usize::from(counts) + chosen.len());
+        chosen.extend(self.stand_ins.iter().filter(|node| self.lack.contains(*node)).take(missing));
+        self.lack = chosen;
     }
 }
 

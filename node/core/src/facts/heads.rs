@@ -33,6 +33,11 @@ impl Heads {
         self.0.values().any(|old| supersedes((old.head.value(), &old.commit), (head, commit)))
     }
 
+    /// Whether this one supersedes any that is here.
+    pub fn are_superseded_by(&self, head: &Head, commit: &CommitView) -> bool {
+        self.0.values().any(|old| supersedes((head, commit), (old.head.value(), &old.commit)))
+    }
+
     /// Takes in a head that nothing here supersedes; returns the ids of those that it supersedes.
     pub fn insert(&mut self, head: &Signed<Head>, commit: CommitView) -> Vec<FactId> {
         let over = |old: &Entry| supersedes((head.value(), &commit), (old.head.value(), &old.commit));

@@ -130,11 +130,12 @@ impl FactSet {
     }
 
     fn weigh_epoch(&self, epoch: &VolEpoch) -> Inserted {
-        if !self.epochs.contains_key(&epoch.volume) && self.epochs.len() >= VOLUMES_MAX {
-            return Inserted::Invalid("the pool has as many volumes as it can");
-        }
+        // The shared volume has its place, whoever fills the others.
         if epoch.volume == self.pool.volume() {
             return self.weigh_ranked(epoch.signer);
+        }
+        if !self.epochs.contains_key(&epoch.volume) && self.epochs.len() >= VOLUMES_MAX {
+            return Inserted::Invalid("the pool has as many volumes as it can");
         }
         if epoch.signer.0 == epoch.volume.0 {
             Inserted::New
@@ -156,7 +157,10 @@ impl FactSet {
         };
         match self.heads.get(volume) {
             Some(heads) if heads.supersede(head.value(), &commit) => Inserted::Stale,
-            Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX => Inserted::Invalid("too many unmerged heads"),
+            // Who merges some of them is let in, or they would stay too many.
+            Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX && !heads.are_superseded_by(head.value(), &commit) => {
+                Inserted::Invalid("too many unmerged heads")
+            }
             _ => Inserted::New,
         }
     }

@@ -231,7 +231,8 @@ fn stamped_within(within: &Within, stamps: &[Stamp]) -> Within {
             let covered = stamp.since.get(span.writer);
             if covered >= span.least {
                 next.add(stamp.dot);
-                span.least = covered + 1;
+                let Some(least) = covered.checked_add(1) else { continue };
+                span.least = least;
             }
             if span.least <= span.greatest {
                 next.add_span(span);

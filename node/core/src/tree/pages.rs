@@ -225,7 +225,7 @@ impl Cut<'_, '_> {
     fn seal(&mut self, level: u8, items: Vec<Item>) -> Child {
         let last = items.last().expect("only a node with items is closed").name().clone();
         let (mut entries, mut children) = (Vec::new(), Vec::new());
-        let (mut count, mut within) = (0, Within::default());
+        let (mut count, mut within) = (0u64, Within::default());
         for item in items {
             match item {
                 Item::Entry(entry) => {
@@ -235,7 +235,7 @@ impl Cut<'_, '_> {
                 }
                 Item::Child(child) => {
                     within.add_all(&child.within);
-                    count += child.count;
+                    count = count.saturating_add(child.count);
                     children.push(child);
                 }
             }

@@ -72,6 +72,10 @@ impl Engine {
         outcome: GetOutcome,
         out: &mut Vec<Effect>,
     ) {
+        if !self.running(volume).is_some_and(|running| running.missing.contains(&id)) {
+            // An earlier commit wanted it, and was refused for another block that is nowhere.
+            return;
+        }
         let block = match outcome {
             GetOutcome::Found(block) => block,
             GetOutcome::NotFound { away } => {

@@ -9,6 +9,7 @@ use fsdfs_proto::signed::Signed;
 use crate::engine::publish::{Unpublished, copies_in, entries_of};
 use crate::engine::timers::Timer;
 use crate::engine::{Engine, Reason, disk, get, reply};
+use crate::facts::Inserted;
 use crate::limits::MERGE_AFTER_MS;
 use crate::seam::{Copies, DiskRequest, EditReply, Effect, PutOutcome, Refusal, Reply};
 
@@ -120,7 +121,10 @@ impl Engine {
 
     fn commit_publish(&mut self, volume: VolumeId, head: Signed<Head>, out: &mut Vec<Effect>) {
         let fact = Fact::from(head);
-        self.facts.insert(fact.clone());
+        if matches!(self.facts.insert(fact.clone()), Inserted::Invalid(_)) {
+            // Nobody else would keep it either.
+            return self.commit_refused(volume, &Refusal::Busy, out);
+        }
         self.facts.take_news();
         self.facts_version += 1;
         self.announce(&fact, out);

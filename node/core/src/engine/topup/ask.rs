@@ -96,23 +96,38 @@ impl Engine {
         let Some(claim) = info.claims.iter().copied().max_by_key(|claim| copies_of(*claim)) else { return };
         let wanted: Vec<NodeId> =
             self.view.holders(info.id, copies_of(claim)).iter().map(|holder| holder.node).collect();
+        let full: Vec<NodeId> =
+            wanted.iter().filter(|node| **node != self.me && !self.has_room(**node)).copied().collect();
+        let stand_ins = self.topup_stand_ins(info.id, copies_of(claim), &wanted, full.len());
         let mine = wanted.contains(&self.me);
         let walk = self.topup.walk.as_ref();
         let chosen = walk.and_then(|walk| walk.peers.as_ref());
         if chosen.is_some_and(|peers| mine && !wanted.iter().any(|node| peers.contains(node))) {
             return;
         }
-        let ask: Vec<NodeId> = wanted.iter().filter(|node| **node != self.me && self.usable(**node)).copied().collect();
+        let others = wanted.iter().chain(&stand_ins).filter(|node| **node != self.me && self.usable(**node));
+        let ask: Vec<NodeId> = others.copied().collect();
         if ask.is_empty() {
             return;
         }
         for node in &ask {
             questions.entry((*node, claim)).or_default().push(info.id);
         }
-        let record = Record { wanted, have: BTreeSet::new(), lack: BTreeSet::new(), open: ask.len(), info };
+        let (have, lack) = (BTreeSet::new(), BTreeSet::new());
+        let record = Record { wanted, full, stand_ins, have, lack, open: ask.len(), info };
         if let Some(walk) = &mut self.topup.walk {
             walk.records.insert(record.info.id, record);
         }
+    }
+
+    /// The next servers in order that have room.
+    fn topup_stand_ins(&self, id: BlockId, copies: u8, wanted: &[NodeId], count: usize) -> Vec<NodeId> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let order = self.view.order(id, copies);
+        let rest = order.iter().skip(wanted.len()).map(|holder| holder.node);
+        rest.filter(|node| self.usable(*node) && self.has_room(*node)).take(count).collect()
     }
 
     pub(in crate::engine) fn topup_answered(
@@ -146,7 +161,8 @@ impl Engine {
         let Some(walk) = &mut self.topup.walk else { return };
         let mut checked = Vec::new();
         for id in ids {
-            let Some(record) = walk.records.get(id).filter(|record| record.open == 0) else { continue };
+            let Some(record) = walk.records.get_mut(id).filter(|record| record.open == 0) else { continue };
+            record.choose(me);
             let before_me =
                 record.wanted.iter().take_while(|node| **node != me).filter(|node| record.have.contains(node));
             checked.push((*id, record.copies(me)));
