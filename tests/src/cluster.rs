@@ -16,6 +16,9 @@ pub const ACT_AS_FSDFS: &str = "FSDFS_TESTS_ACT_AS_FSDFS";
 /// No step of a test waits longer for what it expects.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Between two looks at what is waited for: many look by starting a command, which takes time from what they wait for.
+const POLL: Duration = Duration::from_millis(100);
+
 /// How to start the command under test.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -221,6 +224,18 @@ impl Node {
         })
     }
 
+    /// Gets a file or folder as `target`, again and again until it succeeds: on a busy machine what another node wrote may not
+    /// have been heard of yet, or a block may not come in time. What the target was before is gone.
+    pub fn get(&self, path: &str, target: &Path, most: Duration) -> Result<()> {
+        let mut last = None;
+        let got = wait_for(most, &format!("{} to get {path}", self.name), || {
+            remove(target)?;
+            last = self.ok(["get".as_ref(), path.as_ref(), target.as_os_str()]).err();
+            Ok(last.is_none())
+        });
+        got.with_context(|| last.map(|error| format!("{error:#}")).unwrap_or_default())
+    }
+
     /// Makes keys and configuration for a first node, reachable on loopback only.
     pub fn init(&self) -> Result<String> {
         self.ok([vec!["init".into()], self.choices()?].concat())
@@ -373,9 +388,18 @@ pub fn wait_for(most: Duration, what: &str, mut is_so: impl FnMut() -> Result<bo
     let begun = Instant::now();
     while !is_so()? {
         ensure!(begun.elapsed() < most, "waited {most:?} in vain for {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+/// A file or folder, if there is one.
+fn remove(path: &Path) -> Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// A UDP port that is free, and stays so while its node is down: none that the system gives to sockets without one, and no

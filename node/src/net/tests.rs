@@ -20,7 +20,7 @@ use libp2p::swarm::SwarmEvent;
 use super::behaviour::BehaviourEvent;
 use super::lanes::Event as LanesEvent;
 use super::{Net, NetConfig, NetError, NetEvent, NotLetIn, address, start};
-use pool::{Pool, TestNode};
+use pool::{PATIENCE, Pool, TestNode};
 
 fn block(fill: u8) -> Block {
     Block::new(Bytes::from(vec![fill; PAYLOAD_BYTES_MAX]))
@@ -114,10 +114,9 @@ async fn simultaneous_dials_settle_to_one_connection() {
     for _ in 0..5 {
         let pool = Pool::new(&[1, 2]);
         let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
-        a.net.find(b.node, vec![b.addr().to_string()]);
-        b.net.find(a.node, vec![a.addr().to_string()]);
-        a.until(|event| matches!(event, NetEvent::Up { .. })).await;
-        b.until(|event| matches!(event, NetEvent::Up { .. })).await;
+        let (of_a, of_b) = ([a.addr().to_string()], [b.addr().to_string()]);
+        let (node_a, node_b) = (a.node, b.node);
+        tokio::join!(a.find(node_b, &of_b), b.find(node_a, &of_a));
         a.reaches(&mut b).await;
         b.reaches(&mut a).await;
         assert!(a.up && b.up);
@@ -132,10 +131,9 @@ async fn a_restarted_peer_is_taken_back_although_its_old_connection_looks_alive(
     let gone = b.net;
     // Not dropped, so nothing tells `a` that it is gone: only the new connection does.
     let mut b = pool.start(2).await;
-    b.net.find(a.node, vec![a.addr().to_string()]);
+    b.find(a.node, &[a.addr().to_string()]).await;
     a.until(|event| matches!(event, NetEvent::Down { .. })).await;
     a.until(|event| matches!(event, NetEvent::Up { .. })).await;
-    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
     a.reaches(&mut b).await;
     drop(gone);
 }
@@ -147,9 +145,8 @@ async fn a_member_with_a_stale_card_is_found() {
     seeker.connect(&mut friend).await;
     moved.connect(&mut friend).await;
     // An address of the card leads to somebody else, another to nobody.
-    let stale = vec![friend.addr().to_string(), "127.0.0.1:9".into(), "no.such.host.invalid:7".into()];
-    seeker.net.find(moved.node, stale);
-    seeker.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == moved.node)).await;
+    let stale = [friend.addr().to_string(), "127.0.0.1:9".into(), "no.such.host.invalid:7".into()];
+    seeker.find(moved.node, &stale).await;
     seeker.reaches(&mut moved).await;
 }
 
@@ -185,10 +182,8 @@ async fn a_revoked_member_is_refused_and_told_so() {
     a.net.drop_peer(b.node, "revoked");
     a.until(|event| matches!(event, NetEvent::Down { .. })).await;
     b.until(|event| matches!(event, NetEvent::Down { .. })).await;
-    b.net.find(a.node, vec![a.addr().to_string()]);
-    let event = b.until(|event| matches!(event, NetEvent::Unreachable { .. })).await;
-    let NetEvent::Unreachable { refused, .. } = event else { unreachable!() };
-    assert_eq!(refused, Some(NotLetIn::Refused(GateRefusal::Revoked)));
+    let refused = b.refused_by(a.node, &[a.addr().to_string()]).await;
+    assert_eq!(refused, NotLetIn::Refused(GateRefusal::Revoked));
 }
 
 #[tokio::test]
@@ -196,13 +191,12 @@ async fn a_newcomer_learns_its_admission_at_the_gate() {
     let pool = Pool::new(&[1]);
     let (ticket, newcomer) = pool.invite(1, 7, 0);
     let (mut a, mut b) = (pool.start(1).await, pool.start_newcomer(7, &ticket, newcomer).await);
-    b.net.find(a.node, vec![a.addr().to_string()]);
     let admissions = |event: NetEvent| {
         let NetEvent::Up { facts, .. } = event else { panic!("not up") };
         facts.into_iter().filter(|fact| matches!(fact, Fact::Admission(_))).collect::<Vec<_>>()
     };
+    let of = admissions(b.find(a.node, &[a.addr().to_string()]).await);
     let by = admissions(a.until(|event| matches!(event, NetEvent::Up { .. })).await);
-    let of = admissions(b.until(|event| matches!(event, NetEvent::Up { .. })).await);
     assert_eq!((by.len(), &by), (1, &of), "the witness keeps what the newcomer was given");
     a.reaches(&mut b).await;
     b.reaches(&mut a).await;
@@ -218,9 +212,8 @@ async fn all_interfaces_are_ipv6_too() {
     let mut a = pool.start_on(1, "0.0.0.0:0", false).await;
     a.until(|event| matches!(event, NetEvent::Listening(addr) if addr.is_ipv6())).await;
     let mut b = pool.start_on(2, "0.0.0.0:0", false).await;
-    b.net.find(a.node, vec![format!("[::1]:{}", a.net.port())]);
+    b.find(a.node, &[format!("[::1]:{}", a.net.port())]).await;
     a.until(|event| matches!(event, NetEvent::Up { .. })).await;
-    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
 }
 
 #[tokio::test]
@@ -251,7 +244,12 @@ async fn a_stopped_node_leaves_its_port() {
         a.connect(&mut b).await;
         let addr = a.addr();
         a.net.stop().await;
-        std::net::UdpSocket::bind(addr).expect("nobody listens there any more");
+        let free = async {
+            while std::net::UdpSocket::bind(addr).is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, free).await.expect("nobody listens there any more");
     }
 }
 
@@ -265,5 +263,5 @@ async fn peers_tell_a_node_its_address() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), seen).await.unwrap();
+    tokio::time::timeout(PATIENCE, seen).await.unwrap();
 }

@@ -1,17 +1,27 @@
 //! After the faults: all nodes run, agree, have all copies; what they show is compared with what was promised.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::command::Caller;
 use super::content::{self, Token};
 use crate::cluster::{Cluster, wait_for};
 
-/// Waits until all nodes are connected, list the same tree, and every file has all its copies. Returns the names of all files.
+/// A file as a node lists it.
+#[derive(Debug, PartialEq)]
+struct File {
+    path: String,
+    size: Value,
+    mtime_ns: Value,
+    written_ms: Value,
+}
+
+/// Waits until all nodes are connected, list the same tree, and every block has all its copies. Returns the names of all files.
 pub fn converge(cluster: &Cluster, callers: &[Caller], scratch: &Path, most: Duration) -> Result<Vec<String>> {
     let wanted = cluster.nodes.len().min(3) as u64;
     let mut names = Vec::new();
@@ -35,10 +45,8 @@ pub fn converge(cluster: &Cluster, callers: &[Caller], scratch: &Path, most: Dur
 fn converged(callers: &[Caller], scratch: &Path, wanted: u64) -> Result<Result<Vec<String>, String>> {
     let mut trees = Vec::new();
     for caller in callers {
-        let ended = caller.call(scratch, ["status"])?;
-        let status: Value = serde_json::from_slice(&ended.out).unwrap_or_default();
-        if status["connected"].as_u64() != Some(callers.len() as u64 - 1) || status["ready"] != true {
-            return Ok(Err(format!("node{} is connected to {}", caller.node, status["connected"])));
+        if let Some(missing) = unrest(caller, scratch, callers.len() as u64 - 1)? {
+            return Ok(Err(missing));
         }
         match tree(caller, scratch)? {
             Some(tree) => trees.push(tree),
@@ -48,29 +56,50 @@ fn converged(callers: &[Caller], scratch: &Path, wanted: u64) -> Result<Result<V
     if let Some(other) = trees.iter().position(|tree| *tree != trees[0]) {
         return Ok(Err(format!("node{other} lists another tree than node0: {}", difference(&trees[0], &trees[other]))));
     }
-    let names = trees.swap_remove(0);
+    let names: Vec<String> = trees.swap_remove(0).into_iter().map(|file| file.path).collect();
     Ok(match few_copies(&callers[0], scratch, &names, wanted)? {
         Some(few) => Err(few),
         None => Ok(names),
     })
 }
 
-fn difference(one: &[String], other: &[String]) -> String {
-    let only: Vec<_> = one.iter().filter(|name| !other.contains(name)).take(3).collect();
-    let extra: Vec<_> = other.iter().filter(|name| !one.contains(name)).take(3).collect();
+/// What a node still has to do before it is at rest.
+fn unrest(caller: &Caller, scratch: &Path, others: u64) -> Result<Option<String>> {
+    let ended = caller.call(scratch, ["status"])?;
+    let status: Value = serde_json::from_slice(&ended.out).unwrap_or_default();
+    let (node, topup) = (caller.node, &status["topup"]);
+    Ok(if status["connected"].as_u64() != Some(others) || status["ready"] != true {
+        Some(format!("node{node} is connected to {}", status["connected"]))
+    } else if topup["pending"] != 0 || topup["running"] != false {
+        Some(format!("node{node} may have copies to make: {topup}"))
+    } else {
+        None
+    })
+}
+
+/// What the other lacks, and what it has instead.
+fn difference<T: Debug + PartialEq>(one: &[T], other: &[T]) -> String {
+    let only: Vec<_> = one.iter().filter(|file| !other.contains(file)).take(10).collect();
+    let extra: Vec<_> = other.iter().filter(|file| !one.contains(file)).take(10).collect();
     format!("without {only:?}, with {extra:?}")
 }
 
 /// All files that a node lists, two levels deep, each with when it was written.
-fn tree(caller: &Caller, scratch: &Path) -> Result<Option<Vec<String>>> {
+fn tree(caller: &Caller, scratch: &Path) -> Result<Option<Vec<File>>> {
     let mut files = Vec::new();
     let Some(roots) = list(caller, scratch, "/")? else { return Ok(None) };
     for root in roots {
         let name = root["name"].as_str().unwrap_or_default();
         let Some(entries) = list(caller, scratch, &format!("/{name}"))? else { return Ok(None) };
-        files.extend(entries.iter().map(|entry| format!("/{name}/{}", entry["name"].as_str().unwrap_or_default())));
+        files.extend(entries.iter().map(|entry| file(name, entry)));
     }
     Ok(Some(files))
+}
+
+fn file(folder: &str, entry: &Value) -> File {
+    let path = format!("/{folder}/{}", entry["name"].as_str().unwrap_or_default());
+    let [size, mtime_ns, written_ms] = ["size", "mtime_ns", "written_ms"].map(|key| entry[key].clone());
+    File { path, size, mtime_ns, written_ms }
 }
 
 fn list(caller: &Caller, scratch: &Path, folder: &str) -> Result<Option<Vec<Value>>> {
@@ -122,11 +151,13 @@ pub fn read_all(caller: &Caller, scratch: &Path, most: Duration) -> Result<Vec<(
     Ok(found)
 }
 
-/// Fails unless a node reads exactly these.
+/// Fails unless a node reads exactly these. One that has just come back shows what it knows until it has heard of the rest.
 pub fn expect_all(caller: &Caller, scratch: &Path, wanted: &[(String, Token)], most: Duration) -> Result<()> {
-    let found = read_all(caller, scratch, most)?;
-    let missing: Vec<_> = wanted.iter().filter(|entry| !found.contains(entry)).collect();
-    let extra: Vec<_> = found.iter().filter(|entry| !wanted.contains(entry)).collect();
-    ensure!(missing.is_empty() && extra.is_empty(), "node{} reads without {missing:?}, with {extra:?}", caller.node);
-    Ok(())
+    let mut last = String::new();
+    let equal = wait_for(most, "what was promised to be read", || {
+        let found = read_all(caller, scratch, most)?;
+        last = difference(wanted, &found);
+        Ok(found == wanted)
+    });
+    equal.with_context(|| format!("node{} reads {last}", caller.node))
 }

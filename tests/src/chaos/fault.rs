@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fsdfs_proto::record::SEGMENT_HEADER_BYTES;
 
 use super::clock;
 use super::command::Caller;
@@ -138,21 +139,34 @@ impl<'a> Faults<'a> {
         self.watch()?;
         let (at, kind) = (self.rng.usize(..self.troubles.len()), self.kinds[self.rng.usize(..self.kinds.len())]);
         let fine = self.troubles.iter().filter(|trouble| trouble.is_none()).count();
-        if self.troubles[at].is_none() && fine > 1 && self.may(at, kind, model) {
-            let lasts = Duration::from_millis(self.rng.u64(100..6_000));
-            self.log.say(format!("node{at}: {kind:?} for {:.1} s", lasts.as_secs_f64()));
-            self.break_node(at, kind, model).with_context(|| format!("{kind:?} of node{at}"))?;
-            self.troubles[at] = Some(Trouble { kind, until: now + lasts });
+        if self.troubles[at].is_some() || fine < 2 || !self.may(at, kind) {
+            return Ok(());
         }
+        if kind != Kind::Lose {
+            return self.strike(at, kind);
+        }
+        // Held until the disk is empty, so that no change begins after this look at those under way.
+        let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
+        if model.may_hold_alone(at) {
+            return Ok(());
+        }
+        model.lose_single_copies();
+        self.strike(at, kind)
+    }
+
+    fn strike(&mut self, at: usize, kind: Kind) -> Result<()> {
+        let lasts = Duration::from_millis(self.rng.u64(100..6_000));
+        let until = Instant::now() + lasts;
+        self.log.say(format!("node{at}: {kind:?} for {:.1} s", lasts.as_secs_f64()));
+        self.break_node(at, kind).with_context(|| format!("{kind:?} of node{at}"))?;
+        self.troubles[at] = Some(Trouble { kind, until });
         Ok(())
     }
 
-    fn may(&self, at: usize, kind: Kind, model: &Mutex<Model>) -> bool {
+    fn may(&self, at: usize, kind: Kind) -> bool {
         let is_victim = self.victim.as_ref().is_some_and(|victim| victim.node == at);
         let has_mount = self.mount.as_ref().is_some_and(|mount| mount.starts_with(&self.cluster.nodes[at].home));
-        let model = model.lock().unwrap_or_else(PoisonError::into_inner);
         match kind {
-            Kind::Lose => is_victim && !model.may_hold_alone(at),
             kind if kind.destroys() => is_victim,
             Kind::Full => has_mount,
             // That one is a link.
@@ -178,7 +192,7 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    fn break_node(&mut self, at: usize, kind: Kind, model: &Mutex<Model>) -> Result<()> {
+    fn break_node(&mut self, at: usize, kind: Kind) -> Result<()> {
         let node = &mut self.cluster.nodes[at];
         let blocks = blocks(node);
         match kind {
@@ -208,7 +222,7 @@ impl<'a> Faults<'a> {
             Kind::IndexTruncated => self.damage_index(&index, true)?,
             Kind::IndexGarbage => self.damage_index(&index, false)?,
             Kind::Flip => self.flip(at)?,
-            Kind::Lose => self.lose(at, model)?,
+            Kind::Lose => self.lose(at)?,
             _ => {}
         }
         Ok(())
@@ -230,7 +244,7 @@ impl<'a> Faults<'a> {
         Ok(file.write_all_at(&garbage, self.rng.u64(..=len / 2))?)
     }
 
-    /// Only bytes of which other disks have whole copies.
+    /// Only bytes of which other disks have whole copies, and no header of a segment: each costs one record at most.
     fn flip(&mut self, at: usize) -> Result<()> {
         let victim = self.victim.as_mut().filter(|victim| victim.node == at).context("only the victim's")?;
         victim.is_hit = true;
@@ -239,10 +253,14 @@ impl<'a> Faults<'a> {
                 break;
             }
             let (path, len) = &victim.segments[self.rng.usize(..victim.segments.len())];
+            let records = SEGMENT_HEADER_BYTES as u64..*len;
+            if records.is_empty() {
+                continue;
+            }
             // Gone if the disk was lost in this round.
             let Ok(file) = File::options().read(true).write(true).open(path) else { continue };
             let mut byte = [0];
-            let offset = self.rng.u64(..(*len).max(1));
+            let offset = self.rng.u64(records);
             if file.metadata()?.len() > offset {
                 file.read_exact_at(&mut byte, offset)?;
                 file.write_all_at(&[!byte[0]], offset)?;
@@ -251,11 +269,10 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    fn lose(&mut self, at: usize, model: &Mutex<Model>) -> Result<()> {
+    fn lose(&mut self, at: usize) -> Result<()> {
         let victim = self.victim.as_mut().filter(|victim| victim.node == at).context("only the victim's")?;
         victim.is_hit = true;
         victim.segments.clear();
-        model.lock().unwrap_or_else(PoisonError::into_inner).lose_single_copies();
         let node = &self.cluster.nodes[at];
         for entry in fs::read_dir(blocks(node))? {
             let path = entry?.path();

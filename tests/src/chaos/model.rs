@@ -116,8 +116,11 @@ pub struct Model {
     dropped: BTreeSet<Token>,
     shared: BTreeMap<String, Shared>,
     locked: BTreeSet<String>,
-    /// Nodes through which a change was made, since all nodes agreed, of which there may be no second copy.
-    alone: BTreeSet<usize>,
+    /// Changes under way through each node.
+    under_way: BTreeMap<usize, usize>,
+    /// A change has ended, since all nodes agreed, of which there may be no second copy. Its copy need not be on the node that
+    /// was asked.
+    is_single: bool,
     /// Of two versions that know nothing of each other the one with the later time keeps the name, whichever was written later.
     pub clocks_lie: bool,
 }
@@ -156,10 +159,16 @@ impl Model {
         self.tick
     }
 
+    /// A change begins through this node. Returns when.
+    fn begin(&mut self, node: usize) -> Tick {
+        *self.under_way.entry(node).or_default() += 1;
+        self.next_tick()
+    }
+
     /// A node is asked to write `len` new bytes.
     pub fn begin_put(&mut self, node: usize, path: &str, len: usize) -> Change {
         let replaces = self.shown_to(node, path);
-        let begun = self.next_tick();
+        let begun = self.begin(node);
         let covered = self.cover(path);
         self.next_token += 1;
         let token = self.next_token;
@@ -172,7 +181,7 @@ impl Model {
     /// A node is asked to remove a file.
     pub fn begin_remove(&mut self, node: usize, path: &str) -> Change {
         let replaces = self.shown_to(node, path);
-        let begun = self.next_tick();
+        let begun = self.begin(node);
         let covered = self.cover(path);
         if let Some(shared) = self.shared.get_mut(path) {
             (shared.removing, shared.is_filled) = (shared.removing + 1, false);
@@ -182,7 +191,7 @@ impl Model {
 
     /// A node is asked to give a file, or a folder with everything in it, another name.
     pub fn begin_move(&mut self, node: usize, from: &str, to: &str) -> Change {
-        let begun = self.next_tick();
+        let begun = self.begin(node);
         let covered = self.cover(to);
         let (mut taken, mut known) = (Vec::new(), BTreeSet::new());
         for (token, item) in &mut self.items {
@@ -212,11 +221,14 @@ impl Model {
     /// The content that this node acknowledged or showed and that nothing took away since.
     fn shown_to(&self, node: usize, path: &str) -> Option<Token> {
         let sure = self.items.iter().filter(|(_, item)| item.is_sure(path) && item.known_by.contains(&node));
-        let (newest, _) = sure.max_by_key(|(_, item)| item.begun)?;
-        let is_rival =
-            |(token, item): (&Token, &Item)| token != newest && item.places.contains(path) && !item.must_be_gone;
-        // An older one with a later time takes the name as soon as this node hears of it, and leaves this one as a conflict copy.
-        (!self.clocks_lie || !self.items.iter().any(is_rival)).then_some(*newest)
+        let (newest, shown) = sure.max_by_key(|(_, item)| item.begun)?;
+        // One with a later time takes the name as soon as this node hears of it, and leaves this one as a conflict copy: with
+        // wrong clocks any may, with right ones what was written after this one, which was moved here and kept its time.
+        let is_later = |item: &Item| self.clocks_lie || item.begun > shown.begun;
+        let is_rival = |(token, item): (&Token, &Item)| {
+            token != newest && item.places.contains(path) && !item.must_be_gone && is_later(item)
+        };
+        (!self.items.iter().any(is_rival)).then_some(*newest)
     }
 
     /// A change ended.
@@ -230,14 +242,15 @@ impl Model {
             self.end_write(token, change, end);
         }
         self.end_shared(change, end, now);
-        if matches!(end, End::Unknown | End::Acknowledged(0..2)) {
-            self.alone.insert(change.node);
+        if let Some(count) = self.under_way.get_mut(&change.node) {
+            *count = count.saturating_sub(1);
         }
+        self.is_single |= matches!(end, End::Unknown | End::Acknowledged(0..2));
     }
 
-    /// Whether a change may be on this node's disk only. (While it is made, too.)
+    /// Whether a change may be on this node's disk only: one that has ended, or one that it makes at this moment.
     pub fn may_hold_alone(&self, node: usize) -> bool {
-        self.alone.contains(&node)
+        self.is_single || self.under_way.get(&node).is_some_and(|count| *count > 0)
     }
 
     fn end_cover(&mut self, path: &str, change: &Change, end: End) {
@@ -420,7 +433,7 @@ impl Model {
             self.items.insert(*token, Item { begun: *token, ..item });
         }
         self.tick = self.tick.max(self.next_token);
-        self.alone.clear();
+        self.is_single = false;
     }
 }
 
@@ -436,153 +449,4 @@ fn moved(place: &str, from: &str, to: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A model in which node 0 stored one write at a name.
-    fn with_one(path: &str) -> (Model, Token) {
-        let mut model = Model::new(1);
-        let token = put(&mut model, 0, path, End::Acknowledged(3));
-        (model, token)
-    }
-
-    fn put(model: &mut Model, node: usize, path: &str, end: End) -> Token {
-        let change = model.begin_put(node, path, 16);
-        model.end(&change, end);
-        change.token.expect("a put writes")
-    }
-
-    #[test]
-    fn what_was_acknowledged_must_be_there_until_something_may_have_taken_it() {
-        let (mut model, token) = with_one("/d/f");
-        assert_eq!(model.settle(&[("/d/f".into(), token)], 2), Vec::<String>::new());
-        assert!(model.settle(&[], 2)[0].contains("is lost"));
-
-        let (mut model, _) = with_one("/d/f");
-        let newer = put(&mut model, 1, "/d/f", End::Unknown);
-        assert_eq!(model.settle(&[("/d/f (conflict 1 now)".into(), newer)], 2), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_a_node_replaced_knowing_it_must_not_come_back() {
-        let (mut model, old) = with_one("/d/f");
-        let new = put(&mut model, 0, "/d/f", End::Acknowledged(2));
-        let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
-        assert!(model.settle(&both, 2)[0].contains("is back"));
-
-        let (mut model, old) = with_one("/d/f");
-        // Node 1 never saw the old one: both may stand.
-        let new = put(&mut model, 1, "/d/f", End::Acknowledged(2));
-        let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
-        assert_eq!(model.settle(&both, 2), Vec::<String>::new());
-    }
-
-    #[test]
-    fn with_wrong_clocks_a_node_may_remove_the_other_of_two_versions() {
-        for clocks_lie in [false, true] {
-            let mut model = Model { clocks_lie, ..Model::new(1) };
-            put(&mut model, 1, "/d/f", End::Acknowledged(1));
-            let newer = put(&mut model, 0, "/d/f", End::Acknowledged(1));
-            let removal = model.begin_remove(0, "/d/f");
-            model.end(&removal, End::Acknowledged(2));
-            let wrong = model.settle(&[("/d/f (conflict 1 now)".into(), newer)], 2);
-            assert_eq!(wrong.is_empty(), clocks_lie, "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn a_node_shows_no_less_than_it_knows() {
-        let (mut model, old) = with_one("/d/f");
-        let least = model.begin_read(0, "/d/f");
-        assert!(model.end_read(0, "/d/f", least, None).is_err());
-        assert!(
-            model.end_read(1, "/d/f", model.begin_read(1, "/d/f"), None).is_ok(),
-            "the other may not have heard of it"
-        );
-        let new = put(&mut model, 0, "/d/f", End::Acknowledged(2));
-        let least = model.begin_read(0, "/d/f");
-        assert!(model.end_read(0, "/d/f", least, Some(old)).is_err());
-        assert!(model.end_read(0, "/d/f", least, Some(new)).is_ok());
-        assert!(model.end_read(0, "/d/g", None, Some(new)).is_err(), "never stored there");
-    }
-
-    #[test]
-    fn a_folder_takes_its_content_along() {
-        let (mut model, token) = with_one("/d/f");
-        let change = model.begin_move(0, "/d", "/e");
-        model.end(&change, End::Acknowledged(3));
-        assert!(model.settle(&[("/d/f".into(), token)], 2)[0].contains("is lost"), "node 0 knew it and moved it");
-    }
-
-    #[test]
-    fn a_move_may_come_before_or_after_what_is_done_meanwhile() {
-        let place = |path: &str, token| [(path.to_owned(), token)];
-        for path in ["/d/f", "/e/f"] {
-            let mut model = Model::new(1);
-            let moving = model.begin_move(0, "/d", "/e");
-            let token = put(&mut model, 0, "/d/f", End::Acknowledged(2));
-            model.end(&moving, End::Acknowledged(2));
-            assert_eq!(model.settle(&place(path, token), 2), Vec::<String>::new());
-        }
-        let (mut model, old) = with_one("/d/f");
-        let putting = model.begin_put(0, "/d/f", 16);
-        let moving = model.begin_move(0, "/d", "/e");
-        assert!(model.candidates("/e/f").iter().any(|(token, _)| *token == old), "it may be seen before it is over");
-        model.end(&moving, End::Acknowledged(2));
-        model.end(&putting, End::Acknowledged(2));
-        let new = putting.token.expect("a put writes");
-        assert_eq!(model.settle(&place("/e/f", new), 2), Vec::<String>::new(), "it was replaced, then moved");
-    }
-
-    #[test]
-    fn a_file_may_be_moved_before_or_after_its_folder() {
-        let moves = [("/e/g", "/d/f", vec!["/d/f", "/x/f"]), ("/d/g", "/d/f", vec!["/d/f", "/x/f", "/x/g"])];
-        for (from, to, places) in moves {
-            for (file_first, place) in
-                [true, false].into_iter().flat_map(|first| places.iter().map(move |p| (first, p)))
-            {
-                let mut model = Model::new(1);
-                let token = put(&mut model, 0, from, End::Acknowledged(2));
-                let (file, folder) = (model.begin_move(0, from, to), model.begin_move(0, "/d", "/x"));
-                let (first, last) = if file_first { (file, folder) } else { (folder, file) };
-                model.end(&first, End::Acknowledged(2));
-                model.end(&last, End::Acknowledged(2));
-                assert_eq!(
-                    model.settle(&[((*place).to_owned(), token)], 2),
-                    Vec::<String>::new(),
-                    "{from} is at {place}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_was_moved_away_meanwhile_was_not_replaced() {
-        let (mut model, old) = with_one("/d/f");
-        let putting = model.begin_put(0, "/d/f", 16);
-        let moving = model.begin_move(0, "/d", "/x");
-        model.end(&moving, End::Acknowledged(2));
-        model.end(&putting, End::Acknowledged(2));
-        let new = putting.token.expect("a put writes");
-        let both = [("/x/f".to_owned(), old), ("/d/f".to_owned(), new)];
-        assert_eq!(model.settle(&both, 2), Vec::<String>::new());
-    }
-
-    #[test]
-    fn what_was_not_moved_stays() {
-        let (mut model, token) = with_one("/d/f");
-        let change = model.begin_move(0, "/d", "/x");
-        model.end(&change, End::Refused);
-        assert!(model.settle(&[("/x/f".into(), token)], 2)[0].contains("is lost"));
-    }
-
-    #[test]
-    fn shared_names_are_not_emptied_by_writes() {
-        let mut model = Model::new(1);
-        model.share("/s");
-        let (one, other) = (model.begin_put(0, "/s", 16), model.begin_put(1, "/s", 16));
-        model.end(&one, End::Acknowledged(3));
-        model.end(&other, End::Acknowledged(3));
-        assert!(model.settle(&[], 2)[0].contains("nothing is left"));
-    }
-}
+mod tests;

@@ -53,7 +53,10 @@ impl Liar {
         let keys = (1..).map(|seed| SigningKey::from_bytes(&[seed; 32]));
         let key = keys.into_iter().find(|key| node_of(key) < member).expect("half of all ids are smaller");
         let pair = Keypair::ed25519_from_bytes(key.to_bytes()).expect("a key");
-        let transport = quic::tokio::Transport::new(quic::Config::new(&pair))
+        let mut config = quic::Config::new(&pair);
+        // As a member has them: blocks that nobody takes leave room for messages.
+        (config.max_stream_data, config.max_connection_data) = (8 << 20, 32 << 20);
+        let transport = quic::tokio::Transport::new(config)
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
             .boxed();
         let addr = addrs.first().expect("an address").parse().expect("of loopback");

@@ -136,9 +136,8 @@ async fn a_rude_member_harms_only_itself() -> Result<()> {
 /// A put through one node and a get through the other.
 fn serves(cluster: &Cluster, source: &Path, path: &str) -> Result<()> {
     let back = cluster.scratch("back");
-    std::fs::remove_file(&back).ok();
     cluster.nodes[0].expect(&[0, 1], ["put".as_ref(), source.as_os_str(), path.as_ref()])?;
-    cluster.nodes[1].ok(["get".as_ref(), path.as_ref(), back.as_os_str()])?;
+    cluster.nodes[1].get(path, &back, PATIENCE)?;
     ensure!(tree::same_bytes(source, &back)?, "other bytes came back");
     Ok(())
 }
@@ -195,7 +194,10 @@ async fn a_lying_holder_is_never_believed() -> Result<()> {
         tree::random_file(&source, 4 << 20, fastrand::u64(..))?;
         reader.expect(&[0, 1], ["put".as_ref(), source.as_os_str(), "/file".as_ref()])?;
         std::fs::remove_file(&back).ok();
-        reader.ok(["get".as_ref(), "/file".as_ref(), back.as_os_str()])?;
+        // On a busy machine no honest node may answer in time.
+        if reader.ok(["get".as_ref(), "/file".as_ref(), back.as_os_str()]).is_err() {
+            return Ok(false);
+        }
         ensure!(tree::same_bytes(&source, &back)?, "the liar's bytes were believed");
         Ok(reader.log().contains("liar sent bytes that are not block"))
     })

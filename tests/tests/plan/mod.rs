@@ -7,9 +7,9 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use fsdfs_core::placement::{Change, Disk, Moves, Rule, Server, View};
 use fsdfs_proto::ids::{DiskId, NodeId};
-use fsdfs_tests::cluster::{Cluster, Program};
+use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
 use fsdfs_tests::tree::random_file;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use disks::Disks;
 
@@ -49,11 +49,20 @@ fn fill(cluster: &Cluster) -> Result<()> {
     }
     let put = cluster.nodes[0].json(["put".as_ref(), source.as_os_str(), "/".as_ref()])?;
     ensure!(put["failed"]["count"] == 0, "not everything was put: {put}");
-    cluster.nodes[0].wait_complete()
+    cluster.nodes.iter().try_for_each(Node::wait_complete)
 }
 
+/// A plan over everything that everybody holds. On a busy machine a member may not answer in time; then it is asked again.
 fn plan(cluster: &Cluster, args: &[&str]) -> Result<Value> {
-    cluster.nodes[1].json(["plan"].iter().chain(args))
+    let mut plan = Value::Null;
+    let asked = wait_for(PATIENCE, "a plan that all members were heard for", || {
+        let answer = cluster.nodes[1].json(["plan"].iter().chain(args));
+        plan = answer.unwrap_or_else(|error| json!(format!("{error:#}")));
+        let found = &plan["found"];
+        Ok(found["silent"] == json!([]) && found["exact"] == true && found["margin"]["min"] == 0)
+    });
+    asked.with_context(|| format!("the last answer to plan {args:?}: {plan}"))?;
+    Ok(plan)
 }
 
 #[track_caller]
@@ -69,8 +78,8 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     let mut cluster = pool()?;
     fill(&cluster)?;
     // The others know only what they have compared.
-    let margin = &cluster.nodes[0].status()?["margin"];
-    ensure!(margin["min"] == 0, "copies less those wanted, where all was put: {margin}");
+    let has_copies = |status: &Value| status["margin"]["min"] == 0;
+    cluster.nodes[0].wait("no copies to be missing, where all was put", has_copies)?;
     let outlook = plan(&cluster, &[])?;
     let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
     let removals: Vec<Value> = names.iter().map(|name| plan(&cluster, &["remove", name])).collect::<Result<_>>()?;
@@ -88,7 +97,6 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     };
     let with = |change| view.with(change).context("a change of the map");
     println!("{}", near("stored", &outlook["found"]["stored_bytes"], disks.sizes().map(|(_, bytes)| bytes).sum())?);
-    ensure!(outlook["found"]["exact"] == true && outlook["found"]["margin"]["min"] == 0, "{}", outlook["found"]);
     for ((name, id), plan) in names.iter().zip(&ids).zip(&removals) {
         println!(
             "{}",

@@ -23,6 +23,9 @@ use crate::muxer::{inbound, open};
 /// The gate gives up after 3 s; a connection that is still open now stays open.
 const OPEN_MAX: Duration = Duration::from_secs(15);
 
+/// A dial that a busy machine did not finish is made again so often.
+const DIALS: usize = 5;
+
 /// What a stranger got.
 #[derive(Default)]
 pub struct Haul {
@@ -65,20 +68,28 @@ impl Attacker {
     }
 
     pub async fn dial(&mut self, to: SocketAddr, member: NodeId, gate: Option<Vec<u8>>) -> Haul {
-        let dial = self.start_dial(to);
-        let (_, muxer) = self.drive(dial).await.expect("the member's port is open");
-        attack(muxer, leads(self.own, member), gate).await
+        for _ in 0..DIALS {
+            let dial = self.start_dial(to);
+            if let Ok((_, muxer)) = self.drive(dial).await {
+                return attack(muxer, leads(self.own, member), gate).await;
+            }
+        }
+        panic!("the member's port is closed");
     }
 
-    /// To be dialled.
-    pub async fn wait(&mut self, member: NodeId, gate: Option<Vec<u8>>) -> Haul {
-        let upgrade = loop {
-            if let TransportEvent::Incoming { upgrade, .. } = self.transport.select_next_some().await {
-                break upgrade;
+    /// To be dialled; none if that takes longer.
+    pub async fn wait(&mut self, most: Duration, member: NodeId, gate: Option<Vec<u8>>) -> Option<Haul> {
+        let muxer = timeout(most, self.dialled()).await.ok()?;
+        Some(attack(muxer, leads(self.own, member), gate).await)
+    }
+
+    async fn dialled(&mut self) -> StreamMuxerBox {
+        loop {
+            let TransportEvent::Incoming { upgrade, .. } = self.transport.select_next_some().await else { continue };
+            if let Ok((_, muxer)) = self.drive(upgrade).await {
+                return muxer;
             }
-        };
-        let (_, muxer) = self.drive(upgrade).await.expect("the member finishes TLS");
-        attack(muxer, leads(self.own, member), gate).await
+        }
     }
 
     /// Connections that finish TLS and then say nothing, as far as the member takes them.

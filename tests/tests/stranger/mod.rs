@@ -9,6 +9,7 @@ mod pool;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use fsdfs_core::facts::GateRefusal;
 use fsdfs_node::net::NetEvent;
@@ -19,7 +20,14 @@ use fsdfs_proto::signed::Signed;
 use futures::future::join_all;
 
 use attacker::{Attacker, Haul};
-use pool::{FOUNDER, Member, Pool, SECRET, key, node, pool_id};
+use pool::{FOUNDER, Member, PATIENCE, Pool, SECRET, key, node, pool_id};
+
+/// Attacks at the same time. The gate gives up after 3 s, so more would be too many for a busy machine.
+const AT_ONCE: usize = 8;
+/// An attack that got no verdict because the machine was busy is made so often.
+const ATTEMPTS: usize = 5;
+/// The member is asked once more to look for a stranger whom it has not dialled by then.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// How a stranger tries to get in.
 struct Trick {
@@ -108,30 +116,46 @@ async fn opens_no_protocol_and_learns_nothing() {
         }
     }
     let mut member = Member::start(&pool.keeper(FOUNDER)).await;
-    join_all(attempts.iter().map(|(trick, own, dials)| attack(&pool, &member, trick, *own, *dials))).await;
+    for group in attempts.chunks(AT_ONCE) {
+        join_all(group.iter().map(|(trick, own, dials)| attack(&pool, &member, trick, *own, *dials))).await;
+    }
     assert!(!member.was_up(), "a stranger was reported as a member");
 
     // The same node lets members in all the while.
     pool.add(1);
     member.keeper.update(pool.facts.clone());
     let mut friend = Member::start(&pool.keeper(1)).await;
-    friend.net.find(member.node, vec![member.addr().to_string()]);
-    friend.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    assert!(friend.comes_to(&member).await, "a member was kept out");
 }
 
-/// One attempt, by dialling the member or by being dialled.
+/// By dialling the member or by being dialled.
 async fn attack(pool: &Pool, member: &Member, trick: &Trick, own: u8, dials: bool) {
     let name = format!("{}, {} id, {}", trick.name, side(own), if dials { "dialling" } else { "dialled" });
     // An address for each, because a node lets only a few from one address to its gate at a time.
     let mut attacker = Attacker::listen(own, [127, 0, 1, own]).await;
     let bytes = trick.secret.map(|secret| gate_bytes(&secret, own, (trick.proof)(pool, own)));
-    let haul = if dials {
-        attacker.dial(member.addr(), member.node, bytes).await
-    } else {
-        member.net.find(node(own), vec![attacker.addr().to_string()]);
-        attacker.wait(member.node, bytes).await
-    };
+    let mut haul = attempt(member, &mut attacker, own, dials, bytes.clone()).await;
+    for _ in 1..ATTEMPTS {
+        if trick.answer.is_none() || verdict(&haul.gate).is_some() {
+            break;
+        }
+        haul = attempt(member, &mut attacker, own, dials, bytes.clone()).await;
+    }
     check(&name, trick, own, pool, &haul);
+}
+
+async fn attempt(member: &Member, attacker: &mut Attacker, own: u8, dials: bool, bytes: Option<Vec<u8>>) -> Haul {
+    if dials {
+        return attacker.dial(member.addr(), member.node, bytes).await;
+    }
+    let begun = Instant::now();
+    loop {
+        member.net.find(node(own), vec![attacker.addr().to_string()]);
+        if let Some(haul) = attacker.wait(SEARCH, member.node, bytes.clone()).await {
+            return haul;
+        }
+        assert!(begun.elapsed() < PATIENCE, "the member does not dial");
+    }
 }
 
 fn side(own: u8) -> &'static str {
@@ -160,17 +184,24 @@ fn check(name: &str, trick: &Trick, own: u8, pool: &Pool, haul: &Haul) {
 /// Whoever knows the secret can read the frames. They say only why it is refused.
 fn check_told(name: &str, own: u8, haul: &Haul, answer: &Verdict) {
     let way = Direction { secret: &SECRET, sender: node(FOUNDER), receiver: node(own) };
-    let (hello, rest) = frame(&haul.gate);
-    let (verdict, rest) = frame(rest);
+    let (hello, _) = frame(&haul.gate).unwrap_or_else(|| panic!("{name}: the member did not say hello"));
+    let (verdict, rest) = verdict(&haul.gate).unwrap_or_else(|| panic!("{name}: no verdict"));
     assert!(rest.is_empty(), "{name}");
     let hello: Hello = way.open(hello).expect("a hello");
     assert_eq!(hello.proof, None, "{name}: the member showed its chain");
     assert_eq!(&way.open::<Verdict>(verdict).expect("a verdict"), answer, "{name}");
 }
 
-fn frame(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let len = frame_len([bytes[0], bytes[1]]).expect("a frame");
-    bytes[2..].split_at(len)
+/// The frame that these bytes begin with, and what follows it; none if it is not whole.
+fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(frame_len(*head).expect("a frame"))
+}
+
+/// The second frame on the gate's stream, behind the hello.
+fn verdict(gate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, rest) = frame(gate)?;
+    frame(rest)
 }
 
 /// At most one frame, and in it nothing that a stranger could recognise.
@@ -194,9 +225,7 @@ async fn silent_connections_do_not_keep_a_member_out() {
     let mut friend = Member::start(&pool.keeper(1)).await;
     let mut silent = Attacker::listen(10, [127, 0, 2, 1]).await;
     let held = silent.knock(member.addr(), 32).await;
-    friend.net.find(member.node, vec![member.addr().to_string()]);
-    let event = friend.until(|event| matches!(event, NetEvent::Up { .. } | NetEvent::Unreachable { .. })).await;
-    assert!(matches!(event, NetEvent::Up { .. }), "the member was kept out");
+    assert!(friend.comes_to(&member).await, "the member was kept out");
     member.until(|event| matches!(event, NetEvent::Up { .. })).await;
     drop(held);
 }
@@ -209,8 +238,7 @@ async fn a_ticket_that_expired_after_use_does_not_lock_its_user_out() {
     let mut forgetful = Member::start(&pool.keeper(FOUNDER)).await;
     // The newcomer has its admission; the founder's node does not know it yet, or no longer.
     let mut user = Member::start(&pool.keeper_with(newcomer, admission)).await;
-    user.net.find(forgetful.node, vec![forgetful.addr().to_string()]);
-    user.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    assert!(user.comes_to(&forgetful).await, "its user was locked out");
     forgetful.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == user.node)).await;
 }
 

@@ -21,7 +21,9 @@ use super::loopback;
 /// Seed of the founder's key.
 pub const FOUNDER: u8 = 2;
 pub const SECRET: Key = Key([7; 32]);
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two searches: the second would fail as the first did if it began at once.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
@@ -125,6 +127,27 @@ impl Member {
             up |= matches!(event, NetEvent::Up { .. });
         }
         up
+    }
+
+    /// Searches for a member until it is connected, again if a search ended in vain: on a busy machine a handshake takes too
+    /// long. Whether that was in time.
+    pub async fn comes_to(&mut self, member: &Self) -> bool {
+        let coming = async {
+            while !self.found(member).await {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, coming).await.is_ok()
+    }
+
+    /// One search to its end.
+    async fn found(&mut self, member: &Self) -> bool {
+        self.net.find(member.node, vec![member.addr().to_string()]);
+        let is_end = |event: &NetEvent| match event {
+            NetEvent::Up { node, .. } | NetEvent::Unreachable { node, .. } => *node == member.node,
+            _ => false,
+        };
+        matches!(self.until(is_end).await, NetEvent::Up { .. })
     }
 
     pub async fn until(&mut self, wanted: impl Fn(&NetEvent) -> bool) -> NetEvent {

@@ -14,10 +14,12 @@ use fsdfs_proto::message::Message;
 use fsdfs_proto::signed::Signed;
 use tokio::sync::mpsc;
 
-use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
+use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent, NotLetIn};
 
 /// Nothing on loopback takes so long, except on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two searches: the second would fail as the first did if it began at once.
+const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Pool {
     root: SigningKey,
@@ -126,9 +128,45 @@ impl TestNode {
     }
 
     pub(super) async fn connect(&mut self, other: &mut Self) {
-        self.net.find(other.node, vec![other.addr().to_string()]);
-        self.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == other.node)).await;
+        self.find(other.node, &[other.addr().to_string()]).await;
         other.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == self.node)).await;
+    }
+
+    /// Searches until it is connected, again if a search ended in vain: on a busy machine a handshake takes too long.
+    pub(super) async fn find(&mut self, node: NodeId, addrs: &[String]) -> NetEvent {
+        let found = async {
+            loop {
+                let ended = self.search(node, addrs).await;
+                if matches!(ended, NetEvent::Up { .. }) {
+                    return ended;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("not found in time")
+    }
+
+    /// Searches for a node that does not let this one in, until it has said why.
+    pub(super) async fn refused_by(&mut self, node: NodeId, addrs: &[String]) -> NotLetIn {
+        let told = async {
+            loop {
+                if let NetEvent::Unreachable { refused: Some(why), .. } = self.search(node, addrs).await {
+                    return why;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, told).await.expect("not told in time")
+    }
+
+    /// One search to its end.
+    async fn search(&mut self, wanted: NodeId, addrs: &[String]) -> NetEvent {
+        self.net.find(wanted, addrs.to_vec());
+        let is_end = |event: &NetEvent| match event {
+            NetEvent::Up { node, .. } | NetEvent::Unreachable { node, .. } => *node == wanted,
+            _ => false,
+        };
+        self.until(is_end).await
     }
 
     pub(super) async fn next(&mut self) -> NetEvent {
