@@ -75,8 +75,17 @@ pub fn make_private_folder(path: &Path) -> Result<(), FileError> {
 
 /// Free bytes for this user on the file system of `path`, or of its nearest parent that exists.
 pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
-    let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    let stat =
-        rustix::fs::statvfs(existing).map_err(|error| at("ask for the free space of", existing)(error.into()))?;
+    let stat = file_system(path)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Bytes of that file system, used or free.
+pub fn size_bytes(path: &Path) -> Result<u64, FileError> {
+    let stat = file_system(path)?;
+    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+}
+
+fn file_system(path: &Path) -> Result<rustix::fs::StatVfs, FileError> {
+    let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    rustix::fs::statvfs(existing).map_err(|error| at("ask for the free space of", existing)(error.into()))
 }

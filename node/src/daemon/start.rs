@@ -21,7 +21,7 @@ use crate::allocator;
 use crate::api::{self, Context, ControlSocket};
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Storage};
 use crate::crypto_pool::CryptoPool;
 use crate::home::{HomeError, Identity, Instance, LockedHome};
 use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
@@ -181,7 +181,7 @@ async fn open_store(
 ) -> Result<(Store, Opened), DaemonError> {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
-        quota_bytes: storage.quota_bytes,
+        quota_bytes: quota_bytes(storage),
         if_missing: storage.if_missing,
     });
     let config = StoreConfig {
@@ -203,6 +203,19 @@ async fn open_store(
     // Opening reads superblocks and logs: too slow for the runtime's threads.
     let opened = tokio::task::spawn_blocking(move || Store::open(&config, notices)).await;
     Ok(opened.map_err(|_| DaemonError::Ended)??)
+}
+
+/// What a folder may take, and no more than its disk has: others place blocks by what this node says it gives.
+fn quota_bytes(storage: &Storage) -> u64 {
+    let wanted = storage.quota_bytes;
+    match crate::files::size_bytes(&storage.path) {
+        Ok(size) if size < wanted => {
+            let (path, size_gib) = (storage.path.display(), size >> 30);
+            tracing::warn!("{path} is to give more than its disk has; it gives {size_gib} GiB, all of it");
+            size
+        }
+        _ => wanted,
+    }
 }
 
 /// The gate judges by the facts from its first connection on, so it gets them before it opens.
@@ -258,3 +271,24 @@ pub(super) fn addresses(config: &Config, net: &Net) -> Vec<String> {
 
 /// Effects of the start, until the loop runs.
 pub(super) type Effects = Vec<Effect>;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::{Storage, quota_bytes};
+    use crate::store::IfMissing;
+
+    #[test]
+    fn a_folder_gives_no_more_than_its_disk_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let gives = |bytes| {
+            quota_bytes(&Storage {
+                path: dir.path().join("not made yet"),
+                quota_bytes: bytes,
+                if_missing: IfMissing::Refuse,
+            })
+        };
+        assert_eq!(gives(1 << 20), 1 << 20);
+        assert_eq!(gives(u64::MAX), crate::files::size_bytes(dir.path()).unwrap());
+    }
+}

@@ -50,7 +50,7 @@ fn moved(members: &[Moved]) -> String {
     let mut table = Table::new(&[
         ("MEMBER", left),
         ("SITE", left),
-        ("HOLDS", right),
+        ("SHARE", right),
         ("THEN", right),
         ("GETS", right),
         ("GIVES UP", right),

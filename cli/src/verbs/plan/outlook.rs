@@ -27,7 +27,7 @@ fn members(plan: &Answer) -> String {
         ("MEMBER", left),
         ("SITE", left),
         ("GIVES", right),
-        ("HOLDS", right),
+        ("SHARE", right),
         ("IF IT DIES", left),
         ("TO COPY", right),
         ("HEALED IN", right),

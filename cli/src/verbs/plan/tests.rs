@@ -57,7 +57,7 @@ fn what_may_die_and_what_not() {
             "room    10.0 GiB in 3 copies; the members give 30.0 GiB\n\
              filled  2.0 GiB (20 %) in 2048 blocks\n\
              K-N     -1 to +1 (K copies there are, N wanted)\n\
-             MEMBER   SITE     GIVES    HOLDS  IF IT DIES        TO COPY  HEALED IN  UPLINK\n\
+             MEMBER   SITE     GIVES    SHARE  IF IT DIES        TO COPY  HEALED IN  UPLINK\n\
              anna     hill{row}bob      hill{row}eve\\x1b  lake{lost}zoe      sea {row}\
              SITE  MEMBERS  IF IT BURNS      TO COPY  HEALED IN\n\
              hill        2  nothing is lost  1.0 GiB         2h\n\
@@ -135,7 +135,7 @@ fn a_change() {
          filled     2.0 GiB (50 %), then (25 %)\n\
          to copy    1.0 GiB, give or take 3 %, in 1h or more (erin sends longest)\n\
          of no use  1.0 GiB, then 0 B\n\
-         MEMBER      SITE     HOLDS     THEN     GETS  GIVES UP  SENDS  SENT IN  UPLINK\n\
+         MEMBER      SITE     SHARE     THEN     GETS  GIVES UP  SENDS  SENT IN  UPLINK\n\
          erin (new)  its own    0 B  1.0 GiB  1.0 GiB       0 B    0 B       0s  8.0 Mbit/s\n\
          Concluded from 2048 of about 9000 blocks.\n\
          ! bob did not say what they hold: copies there are not counted\n\

@@ -229,6 +229,11 @@ impl Engine {
         let Some(me) = me.filter(|me| me.may_invite && me.depth >= 2) else {
             return out.push(reply(op, Reply::Refused(Refusal::NotAllowed)));
         };
+        let off = self.clock_off_ms().unsigned_abs();
+        if off > crate::limits::CLOCK_OFF_MS_MAX {
+            // It would be over before it is handed out, or open for years.
+            return out.push(reply(op, Reply::Refused(Refusal::ClockOff(off / 60_000))));
+        }
         // Two links follow: the ticket's and the newcomer's.
         let ticket = Cert {
             version: 1,
