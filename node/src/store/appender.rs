@@ -234,7 +234,8 @@ impl Appender {
             // The kernel may have dropped the pages and count them as written, so neither they nor a second sync that
             // succeeds can be trusted: the segment ends before them and is never written to again.
             let _ = active.file.truncate(active.end);
-            return Err(error);
+            // A process short of memory is no excuse for that, so this error must not look like one.
+            return Err(if is_full(&error) { error } else { io::Error::other(error) });
         }
         Counters::add(&self.disk.counters.syncs, 1);
         if !active.named {

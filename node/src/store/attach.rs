@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use fsdfs_proto::codec::FormatError;
@@ -50,13 +50,14 @@ pub(crate) fn remember(medium: &dyn Medium, home: &Path, known: &DiskList) -> Re
     publish(medium, home, DISKS, &known.encode()).map_err(|error| home_error(home, error))
 }
 
-/// Attaches one disk and notes it in `known`. A foreign disk is the owner's mistake and an error; a disk that does not
-/// answer is not.
+/// Attaches one disk and notes it in `known`. A foreign disk is the owner's mistake and an error, as is a copy of one that
+/// is `attached`; a disk that does not answer is not.
 pub(crate) fn attach(
     medium: &dyn Medium,
     config: &StoreConfig,
     disk: &DiskConfig,
     known: &mut DiskList,
+    attached: &[(DiskId, PathBuf)],
 ) -> Result<Attached, StoreError> {
     let path = &disk.path;
     let superblock = match read_small(medium, &path.join(SUPERBLOCK), FILE_BYTES_MAX) {
@@ -64,13 +65,12 @@ pub(crate) fn attach(
         Ok(None) => None,
         Err(error) => return Ok(Attached::Away(error)),
     };
-    if let Some(found) = superblock {
-        check_owner(config, path, &found)?;
-    } else if let Some(lost) = known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
-        match disk.if_missing {
-            IfMissing::Refuse => return Err(StoreError::Missing { path: path.clone(), disk: lost.disk }),
-            IfMissing::GoOn => return Ok(Attached::Away(io::ErrorKind::NotFound.into())),
-            IfMissing::StartOver => {}
+    match &superblock {
+        Some(found) => check_found(config, path, found, attached)?,
+        None => {
+            if let Err(error) = check_bare(medium, disk, known)? {
+                return Ok(Attached::Away(error));
+            }
         }
     }
     if let Err(error) = create_dir(medium, path) {
@@ -86,14 +86,39 @@ pub(crate) fn attach(
     }
 }
 
-fn check_owner(config: &StoreConfig, path: &Path, found: &Superblock) -> Result<(), StoreError> {
+fn check_found(
+    config: &StoreConfig,
+    path: &Path,
+    found: &Superblock,
+    attached: &[(DiskId, PathBuf)],
+) -> Result<(), StoreError> {
     if found.pool != config.pool {
         return Err(StoreError::ForeignPool { path: path.into(), found: found.pool });
     }
     if found.owner != config.owner {
         return Err(StoreError::ForeignOwner { path: path.into(), found: found.owner });
     }
-    Ok(())
+    // A card that names one disk twice is believed by no other member.
+    match attached.iter().find(|(disk, _)| *disk == found.disk) {
+        Some((disk, other)) => Err(StoreError::Cloned { path: path.into(), other: other.clone(), disk: *disk }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a superblock may be made in a folder without one; the inner error is for a disk the node goes on without.
+fn check_bare(medium: &dyn Medium, disk: &DiskConfig, known: &DiskList) -> Result<io::Result<()>, StoreError> {
+    let path = &disk.path;
+    let lost = match medium.list(&segments(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(Err(error)),
+        Ok(files) if !files.is_empty() => StoreError::NoSuperblock { path: path.clone(), segments: files.len() },
+        _ => match known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
+            Some(lost) if disk.if_missing != IfMissing::StartOver => {
+                StoreError::Missing { path: path.clone(), disk: lost.disk }
+            }
+            _ => return Ok(Ok(())),
+        },
+    };
+    if disk.if_missing == IfMissing::GoOn { Ok(Err(io::Error::other(lost))) } else { Err(lost) }
 }
 
 /// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from
@@ -115,39 +140,37 @@ fn claim(
             };
             Superblock { claim, ..found }
         }
-        None => match new_superblock(medium, config, path)? {
-            Ok(new) => new,
-            Err(error) => return Ok(Err(error)),
-        },
+        None => new_superblock(config)?,
     };
     if found != Some(superblock)
         && let Err(error) = publish(medium, path, SUPERBLOCK, &superblock.encode())
     {
         return Ok(Err(error));
     }
-    known.0.retain(|known| known.disk != superblock.disk && known.path != path.as_os_str().as_bytes());
-    let path = Bytes::copy_from_slice(path.as_os_str().as_bytes());
-    known.0.push(KnownDisk { disk: superblock.disk, claim: superblock.claim, path });
-    known.0.sort_unstable_by_key(|known| known.disk);
+    note(known, &superblock, path);
     Ok(Ok(superblock))
 }
 
-fn new_superblock(
-    medium: &dyn Medium,
-    config: &StoreConfig,
-    path: &Path,
-) -> Result<io::Result<Superblock>, StoreError> {
-    match medium.list(&segments(path)) {
-        Ok(files) if !files.is_empty() => {
-            let error = FormatError::Malformed("the superblock is lost although the folder holds segments".into());
-            return Err(format_error(&path.join(SUPERBLOCK))(error));
+/// Notes where a disk is. The one that was there before takes its former place in the list: it is away or was swapped with
+/// this one, and that place still is one where a disk must be, not a bare folder.
+fn note(known: &mut DiskList, superblock: &Superblock, path: &Path) {
+    let path = Bytes::copy_from_slice(path.as_os_str().as_bytes());
+    let before = known.0.iter().position(|known| known.disk == superblock.disk).map(|at| known.0.remove(at).path);
+    match before {
+        Some(before) => {
+            let displaced = known.0.iter_mut().filter(|known| known.path == path);
+            displaced.for_each(|known| known.path = before.clone());
         }
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(Err(error)),
-        _ => {}
+        None => known.0.retain(|known| known.path != path),
     }
+    known.0.push(KnownDisk { disk: superblock.disk, claim: superblock.claim, path });
+    known.0.sort_unstable_by_key(|known| known.disk);
+}
+
+fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
     let mut disk = [0; DiskId::LEN];
     getrandom::fill(&mut disk).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
-    Ok(Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, claim: 1 }))
+    Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, claim: 1 })
 }
 
 /// Whether the disk still answers as what it was.
@@ -160,7 +183,7 @@ pub(crate) fn answers(medium: &dyn Medium, path: &Path, superblock: &Superblock)
 }
 
 /// The folder of a disk's segments.
-pub(crate) fn segments(disk: &Path) -> std::path::PathBuf {
+pub(crate) fn segments(disk: &Path) -> PathBuf {
     disk.join("segments")
 }
 

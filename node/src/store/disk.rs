@@ -12,6 +12,7 @@ use fsdfs_core::seam::{DiskState, ReadDone};
 use fsdfs_proto::block::{BLOCK_BYTES_MAX, Block};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
+use rustix::io::Errno;
 
 use super::attach::{self, Lock};
 use super::error::Notice;
@@ -109,6 +110,8 @@ pub(crate) struct Disk {
 
 struct Books {
     health: Health,
+    /// A segment was left out of the index: what the index does not know may be here all the same.
+    incomplete: bool,
     ledger: Ledger,
 }
 
@@ -151,7 +154,7 @@ impl Disk {
             queue,
             index: RwLock::new(None),
             files: Mutex::default(),
-            books: Mutex::new(Books { health: Health::Good, ledger }),
+            books: Mutex::new(Books { health: Health::Good, incomplete: false, ledger }),
             _lock: lock,
         }
     }
@@ -178,13 +181,17 @@ impl Disk {
         }
     }
 
-    /// The entry, or what to answer as long as the index cannot be asked.
+    /// The entry, or what to answer as long as that is not known. What a disk that is out held is not here.
     pub fn look_up(&self, id: &BlockId) -> Result<Option<Entry>, ReadDone> {
-        let Some(index) = self.index() else { return Err(self.unknown()) };
-        index.get(id).map_err(|error| {
-            self.distrust_index(&error);
-            self.unknown()
-        })
+        let Some(index) = self.index().filter(|_| self.health() != Health::Gone) else { return Err(self.unknown()) };
+        match index.get(id) {
+            Ok(None) if self.is_incomplete() => Err(self.unknown()),
+            Ok(entry) => Ok(entry),
+            Err(error) => {
+                self.distrust_index(&error);
+                Err(self.unknown())
+            }
+        }
     }
 
     /// What to answer without an index.
@@ -257,13 +264,36 @@ impl Disk {
         Ok(file)
     }
 
-    /// Something on the disk failed. It is out if it no longer answers, else it is only read.
+    /// Something on the disk failed. It is out if it no longer answers, else it is only read. If it was the process that
+    /// ran out of something, the disk is as good as before.
     pub fn fail(&self, error: &io::Error) {
+        if is_shortage(error) {
+            return tracing::warn!(disk = %self.path.display(), %error, "the disk could not be used");
+        }
         let health = match attach::answers(&*self.medium, &self.path, &self.superblock) {
             Ok(()) => Health::Failing,
+            Err(unknown) if is_shortage(&unknown) => Health::Failing,
             Err(_) => Health::Gone,
         };
         self.set_health(health, error);
+    }
+
+    /// A segment cannot be read. The disk takes nothing new until the next start, because nobody knows which sequence
+    /// numbers that segment holds.
+    pub fn leave_out(&self, error: &io::Error) {
+        self.books().incomplete = true;
+        self.fail(error);
+        self.set_health(Health::Failing, error);
+    }
+
+    /// All segments are about to be read again.
+    pub fn leave_out_none(&self) {
+        self.books().incomplete = false;
+    }
+
+    /// Whether a segment was left out.
+    pub fn is_incomplete(&self) -> bool {
+        self.books().incomplete
     }
 
     /// Takes it out.
@@ -325,4 +355,10 @@ impl Disk {
             read_only,
         })
     }
+}
+
+/// Descriptors or memory, of the process or the machine.
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    shortages.iter().any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error()))
 }

@@ -29,6 +29,18 @@ pub enum StoreError {
          Mount it and start again, or say in the configuration that it is lost"
     )]
     Missing { path: PathBuf, disk: DiskId },
+    /// The one file that says whose the disk is was lost, the blocks were not.
+    #[error(
+        "{path} holds {segments} segments with blocks, but its file \"superblock\" is gone. Nothing there was touched. \
+         Restore that file from a backup, or take the folder out of the configuration"
+    )]
+    NoSuperblock { path: PathBuf, segments: usize },
+    /// The owner's mistake: a disk was copied, and both are named.
+    #[error(
+        "{path} and {other} are the same disk ({disk}), or one is a copy of the other. Take one of them out of the \
+         configuration; to have two disks, name an empty folder instead of the copy"
+    )]
+    Cloned { path: PathBuf, other: PathBuf, disk: DiskId },
     /// A file of the store is damaged, or of a newer version.
     #[error("{path}: {error}; if a newer fsdfs wrote it, update this one; otherwise restore the file from a backup")]
     Format { path: PathBuf, error: FormatError },
@@ -72,6 +84,6 @@ pub enum Notice {
     #[error("the disk at {path} cannot be used ({error}); this node goes on without it")]
     Gone { path: PathBuf, error: String },
     /// The log in the home folder or its copy on a disk.
-    #[error("the log in {path} could not be written: {error}")]
+    #[error("the log in {path} could not be read or written: {error}")]
     LogFailed { path: PathBuf, error: String },
 }

@@ -64,6 +64,10 @@ pub(crate) struct Watermark {
 impl Canonical for Watermark {}
 
 impl Watermark {
+    /// As the segment: a segment was left out and later ones were not, so the index cannot be completed, only made anew.
+    /// Read belatedly, a good copy in that segment would be taken for an old one if its block was renewed since.
+    pub const NOWHERE: u64 = u64::MAX;
+
     /// Nothing is indexed.
     pub fn empty(disk: DiskId) -> Self {
         Self { disk, segment: 0, offset: 0, sequence: 0, blocks: 0, live_bytes: 0 }
@@ -198,7 +202,9 @@ impl<'a> Batch<'a> {
         let after = follow(before.as_ref(), placed);
         let end = placed.offset + u64::from(placed.head_len) + u64::from(placed.header.payload_len);
         let watermark = &mut self.watermark;
-        (watermark.segment, watermark.offset) = (placed.segment, end);
+        if watermark.segment != Watermark::NOWHERE {
+            (watermark.segment, watermark.offset) = (placed.segment, end);
+        }
         watermark.sequence = watermark.sequence.max(placed.header.sequence);
         if after != before {
             if let Some(gone) = &before {

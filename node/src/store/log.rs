@@ -43,21 +43,35 @@ struct Current {
 impl LogFolder {
     /// Opens the folder, made if need be, and reads every entry in it.
     pub fn open(medium: Arc<dyn Medium>, dir: PathBuf) -> io::Result<(Self, Vec<Bytes>)> {
+        Self::open_with(medium, dir, Err)
+    }
+
+    /// The same; a file that cannot be read is left out and left alone, compaction included, if `unreadable` says so.
+    pub fn open_with(
+        medium: Arc<dyn Medium>,
+        dir: PathBuf,
+        unreadable: impl Fn(io::Error) -> io::Result<()>,
+    ) -> io::Result<(Self, Vec<Bytes>)> {
         create_dir(&*medium, &dir)?;
         let mut entries = Vec::new();
-        let (mut old, mut bytes, mut next) = (Vec::new(), 0, 1);
+        let (mut old, mut bytes, mut next, mut complete) = (Vec::new(), 0, 1, true);
         for (name, len) in medium.list(&dir)? {
             let Some(number) = number_of(&name) else { continue };
-            read_file(&*medium.open(&dir.join(&name))?, &mut entries)?;
-            old.push(number);
             bytes += len;
             next = number + 1;
+            match medium.open(&dir.join(&name)).and_then(|file| read_file(&*file, &mut entries)) {
+                Ok(()) => old.push(number),
+                Err(error) => {
+                    unreadable(error)?;
+                    complete = false;
+                }
+            }
         }
         if !old.is_empty() {
             // The last start may have been killed before it made the name of its file durable.
             medium.sync_dir(&dir)?;
         }
-        let loaded = (old.len() == 1).then(|| entries.clone());
+        let loaded = (complete && old.len() == 1).then(|| entries.clone());
         Ok((Self { medium, dir, old, loaded, current: None, next, bytes }, entries))
     }
 

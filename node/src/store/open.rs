@@ -1,6 +1,7 @@
 //! Opening the disks of a store, before any thread runs.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
@@ -40,19 +41,22 @@ impl Opener<'_> {
         let (medium, home) = (&*self.medium, &self.config.home);
         let before = attach::known_disks(medium, home)?;
         let mut known = before.clone();
-        let mut opened = Vec::new();
+        let (mut opened, mut attached) = (Vec::new(), Vec::new());
         for (place, disk) in self.config.disks.iter().enumerate() {
             if self.config.disks[..place].iter().any(|other| other.path == disk.path) {
                 return Err(StoreError::Twice { path: disk.path.clone() });
             }
             let path = disk.path.clone();
             let away = |error: io::Error| (self.notices)(Notice::Gone { path, error: error.to_string() });
-            match attach::attach(medium, self.config, disk, &mut known)? {
+            match attach::attach(medium, self.config, disk, &mut known, &attached)? {
                 Attached::Away(error) => away(error),
-                Attached::Here(superblock, lock) => match self.disk(disk, superblock, lock) {
-                    Ok(parts) => opened.push(parts),
-                    Err(error) => away(error),
-                },
+                Attached::Here(superblock, lock) => {
+                    attached.push((superblock.disk, disk.path.clone()));
+                    match self.disk(disk, superblock, lock) {
+                        Ok(parts) => opened.push(parts),
+                        Err(error) => away(error),
+                    }
+                }
             }
         }
         if known != before {
@@ -64,7 +68,7 @@ impl Opener<'_> {
     fn disk(&self, disk: &DiskConfig, superblock: Superblock, lock: Lock) -> io::Result<OpenedDisk> {
         let segments = attach::segments(&disk.path);
         create_dir(&*self.medium, &segments)?;
-        let (log, entries) = LogFolder::open(self.medium.clone(), log::folder(&disk.path))?;
+        let (log, entries) = self.log(&log::folder(&disk.path))?;
         let (queue, jobs) = mpsc::channel();
         let parts = DiskParts {
             path: disk.path.clone(),
@@ -82,6 +86,19 @@ impl Opener<'_> {
         let used: u64 = self.medium.list(&segments)?.iter().map(|(_, len)| len).sum();
         disk.keep_books(|ledger| ledger.segments = used);
         Ok((Appender::new(Arc::new(disk), log), jobs, entries))
+    }
+}
+
+impl Opener<'_> {
+    /// The copy of the log on a disk. The home folder has what cannot be read of it; a newer fsdfs's it may not have.
+    fn log(&self, dir: &Path) -> io::Result<(LogFolder, Vec<Bytes>)> {
+        LogFolder::open_with(self.medium.clone(), dir.to_owned(), |error| {
+            if error.kind() == io::ErrorKind::InvalidData {
+                return Err(error);
+            }
+            (self.notices)(Notice::LogFailed { path: dir.to_owned(), error: error.to_string() });
+            Ok(())
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use super::disk::{Disk, Health};
 use super::error::Notice;
 use super::index::{Batch, Index, IndexError, Watermark};
 use super::index_memory::MemoryIndex;
-use super::medium::{publish, read_small, remove_if_there};
+use super::medium::{File, publish, read_small, remove_if_there};
 use super::scan::{Walk, Walked};
 use super::segment::{self, Active};
 
@@ -110,7 +110,8 @@ impl Appender {
         let segments = self.segments()?;
         // The last start may have been killed before it made the name of its last segment durable.
         if let Err(error) = disk.medium.sync_dir(&attach::segments(&disk.path)) {
-            disk.fail(&error);
+            // Nothing may be appended to it then, whatever the reason.
+            disk.fail(&io::Error::other(error));
         }
         let (index, start) = open_index(&disk, choice, &segments)?;
         let rebuilt = choice != Choice::Kept && !segments.is_empty();
@@ -118,6 +119,7 @@ impl Appender {
             let why = why.unwrap_or("it is missing").to_string();
             (disk.notices)(Notice::RebuildStarted { path: disk.path.clone(), why });
         }
+        disk.leave_out_none();
         self.watermark = start;
         self.index_kept = choice != Choice::InMemory;
         let last = segments.last().map_or(0, |(number, _)| *number);
@@ -146,11 +148,11 @@ impl Appender {
         Ok(files.into_iter().filter_map(|(name, len)| Some((segment::number_of(&name)?, len))).collect())
     }
 
-    /// One segment. What cannot be read of it is left out, as long as the disk answers at all.
+    /// One segment. If it cannot be read it is left out, as long as the disk answers at all: the next start tries again.
     fn take_in(&mut self, index: &dyn Index, number: u64, last: bool) -> Result<(), Setback> {
         match self.walk(index, number, last) {
             Err(Setback::Disk(error)) => {
-                self.disk.fail(&error);
+                self.disk.leave_out(&error);
                 if self.disk.health() == Health::Gone { Err(Setback::Disk(error)) } else { Ok(()) }
             }
             other => other,
@@ -159,17 +161,40 @@ impl Appender {
 
     fn walk(&mut self, index: &dyn Index, number: u64, last: bool) -> Result<(), Setback> {
         let disk = self.disk.clone();
-        let path = attach::segments(&disk.path).join(segment::file_name(number));
-        let file = disk.medium.open(&path)?;
+        let file = disk.medium.open(&attach::segments(&disk.path).join(segment::file_name(number)))?;
         // What a killed process had written but not synced counts only once it is durable.
-        if let Err(error) = file.settle() {
+        file.settle()?;
+        let (walked, footer) = self.index_records(index, &*file, number, last)?;
+        if walked.skipped > 0 {
+            (disk.notices)(Notice::Skipped { path: disk.path.clone(), segment: number, bytes: walked.skipped });
+        }
+        if last
+            && disk.health() == Health::Good
+            && let Err(error) = self.go_on_with(number, &walked, footer)
+        {
             disk.fail(&error);
+        }
+        Ok(())
+    }
+
+    /// Takes in the records of a segment that the index does not know yet; what was read before an error counts. The
+    /// footer is for the last segment only.
+    fn index_records(
+        &mut self,
+        index: &dyn Index,
+        file: &dyn File,
+        number: u64,
+        last: bool,
+    ) -> Result<(Walked, Footer), Setback> {
+        let disk = self.disk.clone();
+        if disk.is_incomplete() {
+            self.watermark.segment = Watermark::NOWHERE;
         }
         let start = self.watermark;
         let check_from = if number == start.segment { start.offset } else { 0 };
         let mut footer = Footer::default();
         let mut batch = Batch::new(index, start);
-        let walk = Walk { file: &*file, disk: disk.superblock.disk, number, check_from };
+        let walk = Walk { file, disk: disk.superblock.disk, number, check_from };
         let walked = walk.run(|placed, head| {
             if last {
                 footer.push(placed.offset, head);
@@ -183,19 +208,18 @@ impl Appender {
             }
             batch.record(placed)?;
             if batch.len() >= BATCH_ENTRIES {
-                let watermark = batch.watermark;
-                std::mem::replace(&mut batch, Batch::new(index, watermark)).apply()?;
+                let next = Batch::new(index, batch.watermark);
+                self.watermark = std::mem::replace(&mut batch, next).apply()?;
             }
             Ok::<(), Setback>(())
-        })?;
+        });
         self.watermark = batch.apply()?;
-        if walked.skipped > 0 {
-            (disk.notices)(Notice::Skipped { path: disk.path.clone(), segment: number, bytes: walked.skipped });
+        let walked = walked?;
+        // The rest would be cut off, but the index would go on saying that it is there.
+        if walked.marker.is_some() && walked.end < check_from {
+            return Err(IndexError("it knows more than the segment holds".into()).into());
         }
-        if last && disk.health() == Health::Good {
-            self.go_on_with(number, &walked, footer)?;
-        }
-        Ok(())
+        Ok((walked, footer))
     }
 
     /// Cuts off what a power cut left of unacknowledged records, and appends behind the rest.
@@ -274,6 +298,9 @@ fn check_closed(watermark: Option<&Watermark>, noted: Option<&[u8]>) -> Result<(
 
 /// An index that is ahead of the segments belongs to another state of the disk.
 fn check_watermark(watermark: &Watermark, disk: DiskId, segments: &[(u64, u64)]) -> Result<(), IndexError> {
+    if watermark.segment == Watermark::NOWHERE {
+        return Err(IndexError("a segment could not be read when it was made".into()));
+    }
     let len = segments.iter().find(|(number, _)| *number == watermark.segment).map(|(_, len)| *len);
     let fits = match len {
         Some(len) => len >= watermark.offset,

@@ -140,17 +140,23 @@ impl Shared {
         }
     }
 
-    /// The disk that holds it. A renewal also revives what is condemned.
+    /// The disk that holds it. A renewal also revives what is condemned, and a failing disk takes none.
     fn possession(&self, id: &BlockId, renewing: bool) -> Result<usize, Possession> {
         let mut otherwise = Possession::No;
+        let mut failing = None;
         for (place, disk) in self.disks.iter().enumerate() {
             match disk.look_up(id) {
-                Ok(Some(entry)) if entry.is_held() || renewing && entry.is_whole() => return Ok(place),
+                Ok(Some(entry)) if entry.is_held() || renewing && entry.is_whole() => {
+                    if !renewing || disk.health() == Health::Good {
+                        return Ok(place);
+                    }
+                    failing = failing.or(Some(place));
+                }
                 Err(ReadDone::NotYet) => otherwise = Possession::NotYet,
                 _ => {}
             }
         }
-        Err(otherwise)
+        failing.ok_or(otherwise)
     }
 
     fn answer_list(&self, after: Option<BlockId>, max: usize, answer: Answer) {

@@ -12,6 +12,7 @@ use fsdfs_proto::record::{LogEntry, Marker, RecordHeader, RecordKind, SegmentHea
 use super::rig::{DAY, ME, Rig, block, own};
 use crate::store::error::Notice;
 use crate::store::fake::Cut;
+use crate::store::index::Entry;
 use crate::store::job::Job;
 
 const R2: Claim = Claim::Replicas(2);
@@ -34,6 +35,18 @@ fn len(rig: &Rig, path: &Path) -> usize {
     let mut len = 0;
     rig.medium.tamper(path, |bytes| len = bytes.len());
     len
+}
+
+/// What the index knows of a block that is there.
+fn entry(rig: &mut Rig, id: &BlockId) -> Entry {
+    rig.appender().disk.look_up(id).unwrap().unwrap()
+}
+
+/// Starts anew without the index, and nothing else lost.
+fn rebuild(rig: &mut Rig) {
+    rig.kill();
+    rig.indexes = std::sync::Arc::default();
+    rig.start().unwrap();
 }
 
 /// Nothing wrong is served; returns how many blocks are whole.
@@ -187,6 +200,122 @@ fn a_record_hidden_in_a_block_is_not_believed() {
     rig.medium.restart(Cut::Lose);
     rig.start().unwrap();
     assert!(matches!(rig.read(&victim.id()), ReadDone::Found(_)));
+}
+
+/// Two sealed segments and an open one that is nearly full.
+fn filled_with_many() -> Rig {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    for number in 0..100 {
+        let block = block(number, 300);
+        rig.write(&[(block.clone(), R2)]);
+        let entry = entry(&mut rig, &block.id());
+        if entry.segment == 3 && entry.offset > 5000 {
+            return rig;
+        }
+    }
+    panic!("the workload changed");
+}
+
+#[test]
+fn a_bad_sector_at_the_beginning_of_a_segment_costs_what_it_hits() {
+    let sector = block(999, 4096);
+    let new = block(500, 300);
+    for (segment, spoil_footer) in [(3_u64, false), (1, false), (1, true)] {
+        let context = format!("segment {segment}, its footer damaged: {spoil_footer}");
+        let mut rig = filled_with_many();
+        let ids: Vec<BlockId> = rig.promised.blocks.keys().copied().collect();
+        let entries: Vec<(BlockId, Entry)> = ids.into_iter().map(|id| (id, entry(&mut rig, &id))).collect();
+        let here = entries.iter().filter(|(_, entry)| entry.segment == segment).map(|(_, entry)| entry.offset);
+        let behind = here.filter(|offset| *offset >= 4096).min().unwrap();
+        let path = segments(&rig)[usize::try_from(segment).unwrap() - 1].clone();
+        let whole = len(&rig, &path);
+        rig.medium.tamper(&path, |bytes| {
+            bytes[..4096].copy_from_slice(sector.bytes());
+            *bytes.last_mut().unwrap() ^= u8::from(spoil_footer);
+        });
+        rebuild(&mut rig);
+
+        // A footer still says which blocks were hit; without one only how many bytes are lost is known.
+        let listed = segment == 1 && !spoil_footer;
+        for (id, Entry { segment: at, offset, .. }) in &entries {
+            let done = rig.read(id);
+            let fits = match (*at == segment && *offset < behind, listed) {
+                (false, _) => matches!(done, ReadDone::Found(_)),
+                (true, true) => done == ReadDone::Damaged,
+                (true, false) => done == ReadDone::No,
+            };
+            assert!(fits, "{context}: {done:?} at {offset} of segment {at}");
+        }
+        let told = rig.notices.lock().unwrap().iter().any(|notice| match notice {
+            Notice::Damaged { segment: at, .. } => listed && *at == segment,
+            Notice::Skipped { segment: at, bytes, .. } => !listed && *at == segment && *bytes == behind - 64,
+            _ => false,
+        });
+        assert!(told, "{context}");
+
+        assert_eq!(rig.write(&[(new.clone(), R2)]), [WriteDone::New], "{context}");
+        assert_ne!(entry(&mut rig, &new.id()).segment, segment, "{context}");
+        assert_eq!(len(&rig, &path), whole, "{context}");
+        rebuild(&mut rig);
+        assert!(matches!(rig.read(&new.id()), ReadDone::Found(_)), "{context}");
+    }
+}
+
+#[test]
+fn a_planted_marker_is_outweighed() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    let victim = block(1, 900);
+    rig.write(&[(victim.clone(), R2), (block(2, 6000), R2)]);
+    let delete = record(b"guessed!", RecordKind::Delete, victim.id(), 1000, b"");
+    let planted = |times| Block::new(Bytes::from(delete.repeat(times)));
+    // Together they outweigh the rest, but the record around the second stays whole.
+    let (bare, covered, last) = (planted(8), planted(25), block(3, 300));
+    rig.write(&[(bare.clone(), R2), (covered.clone(), R2), (last.clone(), R2)]);
+    let first = entry(&mut rig, &bare.id());
+    assert_eq!((first.segment, first.offset), (2, 64), "the workload changed");
+    rig.medium.tamper(&segments(&rig)[1], |bytes| bytes[..64 + 30].fill(0));
+    rebuild(&mut rig);
+    for id in [victim.id(), covered.id(), last.id()] {
+        assert!(matches!(rig.read(&id), ReadDone::Found(_)));
+    }
+    assert_eq!(rig.read(&bare.id()), ReadDone::No);
+}
+
+#[test]
+fn a_flood_of_planted_markers_hides_nothing() {
+    let mut rig = Rig::new();
+    rig.start().unwrap();
+    let kept = [block(1, 300), block(2, 300)];
+    rig.write(&[(block(3, 300), R2)]);
+    let before = record(b"any one!", RecordKind::Block, kept[0].id(), 1, kept[0].bytes());
+    let behind = record(b"any one!", RecordKind::Block, kept[1].id(), 2, kept[1].bytes());
+    let plant = |marker: u64| record(&marker.to_be_bytes(), RecordKind::Delete, kept[0].id(), 9, b"");
+    let flood: Vec<u8> = (0..70_000).flat_map(plant).collect();
+    rig.medium.tamper(&segments(&rig)[0], |bytes| *bytes = [&[0_u8; 94][..], &before, &flood, &behind].concat());
+    rebuild(&mut rig);
+    for block in kept {
+        assert!(matches!(rig.read(&block.id()), ReadDone::Found(_)));
+    }
+}
+
+#[test]
+fn a_marker_is_found_behind_any_stretch_of_garbage() {
+    /// Where the first piece that is looked through ends.
+    const BORDER: usize = 64 + 256 * 1024;
+    let mut rng = fastrand::Rng::with_seed(1);
+    let garbage: Vec<u8> = std::iter::repeat_with(|| rng.u8(..)).take(BORDER + 200).collect();
+    let kept = block(1, 300);
+    let behind = record(b"any one!", RecordKind::Block, kept.id(), 1, kept.bytes());
+    for gap in (64..200).step_by(17).chain((BORDER - 500..BORDER + 200).step_by(23)) {
+        let mut rig = Rig::new();
+        rig.start().unwrap();
+        rig.write(&[(kept.clone(), R2)]);
+        rig.medium.tamper(&segments(&rig)[0], |bytes| *bytes = [&garbage[..gap], &behind].concat());
+        rebuild(&mut rig);
+        assert!(matches!(rig.read(&kept.id()), ReadDone::Found(_)), "behind {gap} bytes");
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The whole store with its threads: several disks, routing, questions over all of them.
 
+use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
@@ -13,6 +14,7 @@ use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
 use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
 use crate::store::error::{Notice, StoreError};
 use crate::store::fake::{Cut, EIO, FakeDisk, Fault};
+use crate::store::medium::Medium;
 use crate::store::{IfMissing, Opened, Store, StoreConfig};
 
 const R2: Claim = Claim::Replicas(2);
@@ -35,8 +37,16 @@ impl World {
         Ok(opened)
     }
 
+    /// Whether it is told soon: whoever finds out may answer before it tells.
     fn noticed(&self, what: impl Fn(&Notice) -> bool) -> bool {
-        self.notices.lock().unwrap().iter().any(what)
+        let begun = Instant::now();
+        while !self.notices.lock().unwrap().iter().any(&what) {
+            if begun.elapsed() > SOON {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 }
 
@@ -146,6 +156,9 @@ fn a_disk_that_dies_is_taken_out_and_the_node_serves_on() {
     assert!(matches!(read(&store, block(2, 800).id()), ReadDone::Found(_)));
     assert_eq!(write(&store, &block(3, 800), Some(one)), WriteDone::New, "another disk takes it");
     assert_eq!(have(&store, &[block(3, 800).id()], Some(R2)), [Possession::Yes]);
+    for renew in [None, Some(R2)] {
+        assert_eq!(have(&store, &[block(1, 800).id()], renew), [Possession::No], "renewing {renew:?}");
+    }
     assert_eq!(list(&store, None, 10).len(), 2);
     store.close();
 
@@ -254,6 +267,97 @@ fn disks_of_others_and_missing_disks_are_refused() {
     anew.disks[0].if_missing = IfMissing::StartOver;
     assert_eq!(world.open(anew).unwrap().1.disks.len(), 2);
     assert_eq!(world.open(two()).unwrap().1.disks.len(), 2, "the new disk is known now");
+}
+
+#[test]
+fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place() {
+    for if_missing in [IfMissing::Refuse, IfMissing::GoOn] {
+        let world = World::default();
+        world.open(two()).unwrap();
+        let superblock = |path: &str, bytes: Option<&[u8]>| {
+            let mut found = Vec::new();
+            world.medium.tamper(&Path::new(path).join("superblock"), |there| {
+                found.clone_from(there);
+                bytes.into_iter().for_each(|bytes| *there = bytes.to_vec());
+            });
+            found
+        };
+        let (one, other) = (superblock("/one", None), superblock("/two", None));
+        let claims = |opened: &Opened| opened.disks.iter().map(|disk| disk.claim).collect::<Vec<_>>();
+        let mut config = two();
+        config.disks[1].if_missing = if_missing;
+
+        // The disk of `/two` is in `/one`, the other is not mounted.
+        superblock("/one", Some(&other));
+        world.medium.unmount("/two".as_ref());
+        for start in 1..3 {
+            match world.open(config.clone()) {
+                Err(StoreError::Missing { .. }) => assert_eq!(if_missing, IfMissing::Refuse),
+                opened => assert_eq!(claims(&opened.unwrap().1), [1], "start {start}, {if_missing:?}"),
+            }
+            assert_eq!(world.medium.files("/two".as_ref()), Vec::<PathBuf>::new(), "start {start}, {if_missing:?}");
+        }
+
+        // It comes back: the two have changed places, which is nobody's business.
+        let bare = world.medium.create("/two/superblock".as_ref()).unwrap();
+        bare.write_at(&[&one], 0).unwrap();
+        assert_eq!(claims(&world.open(config.clone()).unwrap().1), [1, 1], "{if_missing:?}");
+        assert_eq!((superblock("/one", Some(&one)), superblock("/two", Some(&other))), (other, one));
+        assert_eq!(claims(&world.open(config).unwrap().1), [1, 1], "{if_missing:?}");
+    }
+}
+
+#[test]
+fn a_copy_of_a_disk_beside_it_is_refused_untouched() {
+    let world = World::default();
+    world.open(config(&[("/one", 1 << 30)])).unwrap();
+    let mut superblock = Vec::new();
+    world.medium.tamper("/one/superblock".as_ref(), |bytes| superblock.clone_from(bytes));
+    world.medium.make_dir("/two".as_ref()).unwrap();
+    world.medium.create("/two/superblock".as_ref()).unwrap().write_at(&[&superblock], 0).unwrap();
+    for _ in 0..2 {
+        let Err(refused) = world.open(two()) else { panic!("both are attached") };
+        assert!(matches!(refused, StoreError::Cloned { .. }), "{refused}");
+        for path in ["/one/superblock", "/two/superblock"] {
+            world.medium.tamper(path.as_ref(), |bytes| assert_eq!(*bytes, superblock, "{path}"));
+        }
+    }
+    assert_eq!(world.medium.files("/two".as_ref()).len(), 1);
+    assert_eq!(world.open(config(&[("/one", 1 << 30)])).unwrap().1.disks[0].claim, 1);
+}
+
+#[test]
+fn a_disk_that_lost_its_superblock_is_not_begun_anew() {
+    let world = World::default();
+    let (store, opened) = world.open(two()).unwrap();
+    write(&store, &block(1, 800), Some(opened.disks[0].id));
+    store.close();
+    world.medium.remove("/one/superblock".as_ref()).unwrap();
+    let before = world.medium.files("/one".as_ref());
+    for if_missing in [IfMissing::Refuse, IfMissing::StartOver] {
+        let mut config = two();
+        config.disks[0].if_missing = if_missing;
+        let Err(refused) = world.open(config) else { panic!("it was begun anew") };
+        assert!(matches!(refused, StoreError::NoSuperblock { segments: 1, .. }), "{refused}");
+    }
+    let mut without = two();
+    without.disks[0].if_missing = IfMissing::GoOn;
+    assert_eq!(world.open(without).unwrap().1.disks.len(), 1);
+    assert_eq!(world.medium.files("/one".as_ref()), before);
+}
+
+#[test]
+fn a_block_on_two_disks_is_renewed_on_the_good_one() {
+    let world = World::default();
+    let (store, opened) = world.open(two()).unwrap();
+    let (one, other) = (opened.disks[0].id, opened.disks[1].id);
+    write(&store, &block(1, 800), Some(one));
+    // The first fails to take a renewal, so the second copy goes to the other disk.
+    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
+    let more = Some(Claim::Replicas(7));
+    assert_eq!(have(&store, &[block(1, 800).id()], more), [Possession::NotYet]);
+    assert_eq!(write(&store, &block(1, 800), Some(other)), WriteDone::New);
+    assert_eq!(have(&store, &[block(1, 800).id()], more), [Possession::Yes]);
 }
 
 #[test]
