@@ -16,7 +16,7 @@ use super::{Client, ClientError};
 
 /// Blocks of one get under way at once, if memory allows: several houses answer at once, and each block passes through disk,
 /// line and two checks. With 8, a quarter of two cores stood idle while a node without a copy read.
-const WINDOW: usize = 24;
+const WINDOW: usize = 40;
 
 /// A file, found and ready to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use fsdfs_proto::message::Message;
 
 use super::frame::LaneError;
 
-/// Blocks being read for one peer, or on their way to it: with the largest ones 18 MiB, a second and a half of a gigabit line,
-/// more than two reads of a gateway have under way.
+/// Blocks being read for one peer, or on their way to it: with the largest ones 18 MiB, a sixth of a second of a gigabit line,
+/// more than a read of a gateway has under way with each of three holders.
 const UNDER_WAY_MAX: usize = 16;
 /// Questions that wait at most. A gateway's reads ask for some hundred blocks at once; whoever asks for thousands means harm.
 const WAITING_MAX: usize = 4096;
