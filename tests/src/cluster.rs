@@ -406,7 +406,8 @@ fn remove(path: &Path) -> Result<()> {
 /// other test's, not even that of a run beside this one, whose process number is likely to be the next.
 fn free_port() -> Result<u16> {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
-    let first = u16::try_from(u64::from(std::process::id()) * 997 % 10_000)?;
+    // The golden section of the range keeps numbers that differ little far apart.
+    let first = u16::try_from(u64::from(std::process::id()) * 6_181 % 10_000)?;
     for _ in 0..1_000 {
         let port = 10_000 + (first + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
         if std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
