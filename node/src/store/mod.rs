@@ -15,6 +15,7 @@ mod index_memory;
 mod index_sled;
 mod job;
 mod log;
+mod marker;
 mod medium;
 mod open;
 mod plan;

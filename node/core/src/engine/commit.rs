@@ -157,6 +157,10 @@ impl Engine {
 }
 
 impl Commits {
+    pub fn recent(&self) -> Blocks {
+        self.recent.clone()
+    }
+
     pub fn forget(&mut self, op: OpId) {
         // What is queued does not happen; what is under way does, unseen.
         self.queue.retain(|asked| asked.op != Some(op));
@@ -167,24 +171,7 @@ impl Commits {
             }
         }
     }
-}
 
-impl Running {
-    /// The answer names the servers of whatever part has the fewest copies.
-    fn is_as_durable_as(&mut self, outcome: PutOutcome) {
-        self.worst = Some(match self.worst.take() {
-            None => outcome,
-            Some(worst) => worse(worst, outcome),
-        });
-    }
-
-    /// Some edit changed nothing, because the heads that stand say what it wanted to say.
-    fn found_all_as_wanted(&self) -> bool {
-        self.outcomes.iter().any(|outcome| outcome == &Ok(EditOutcome::Unchanged))
-    }
-}
-
-impl Commits {
     fn take_batch(&mut self) -> Option<Running> {
         let (mut ops, mut edits, mut inline) = (Vec::new(), Vec::new(), 0);
         while let Some(asked) = self.queue.front() {
@@ -215,6 +202,21 @@ impl Commits {
     }
 }
 
+impl Running {
+    /// The answer names the servers of whatever part has the fewest copies.
+    fn is_as_durable_as(&mut self, outcome: PutOutcome) {
+        self.worst = Some(match self.worst.take() {
+            None => outcome,
+            Some(worst) => worse(worst, outcome),
+        });
+    }
+
+    /// Some edit changed nothing, because the heads that stand say what it wanted to say.
+    fn found_all_as_wanted(&self) -> bool {
+        self.outcomes.iter().any(|outcome| outcome == &Ok(EditOutcome::Unchanged))
+    }
+}
+
 fn inline_bytes(edit: &Edit) -> usize {
     match edit {
         Edit::Put { file, .. } => match &file.content {
@@ -222,12 +224,6 @@ fn inline_bytes(edit: &Edit) -> usize {
             Content::Tree { .. } => 0,
         },
         _ => 0,
-    }
-}
-
-impl Commits {
-    pub fn recent(&self) -> Blocks {
-        self.recent.clone()
     }
 }
 

@@ -113,23 +113,24 @@ impl Record {
     /// When all answers are in. This node has a copy, wanted or not.
     fn copies(&self, me: NodeId) -> Copies {
         let (asked, there) = (self.asked(), self.have.len() + 1);
-        let counts = self.wanted.contains(&me) || self.stand_ins.contains(&me);
-        if self.have.len() + usize::from(counts) < asked {
+        if self.placed(me) < asked {
             Copies::Lacking(asked.saturating_sub(there))
         } else {
             Copies::Complete { spare: there.saturating_sub(asked) }
         }
     }
-}
 
-impl Record {
+    /// Copies at wanted servers and stand-ins.
+    fn placed(&self, me: NodeId) -> usize {
+        self.have.len() + usize::from(self.wanted.contains(&me) || self.stand_ins.contains(&me))
+    }
+
     /// When all answers are in: of those who lack it, those it is to be sent to. Wanted ones with room, and stand-ins for
     /// what is missing beyond that.
     fn choose(&mut self, me: NodeId) {
         let wanted = self.wanted.iter().filter(|node| self.lack.contains(*node) && !self.full.contains(*node));
         let mut chosen: BTreeSet<NodeId> = wanted.copied().collect();
-        let counts = self.wanted.contains(&me) || self.stand_ins.contains(&me);
-        let missing = self.asked().saturating_sub(self.have.len() + usize::from(counts) + chosen.len());
+        let missing = self.asked().saturating_sub(self.placed(me) + chosen.len());
         chosen.extend(self.stand_ins.iter().filter(|node| self.lack.contains(*node)).take(missing));
         self.lack = chosen;
     }
