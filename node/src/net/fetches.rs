@@ -1,5 +1,5 @@
-//! Bounds the blocks that one peer can make this node hold in memory by asking for them: while so many are on their way to it,
-//! its further questions wait here, and the blocks on the disk.
+//! Bounds what one peer can make this node hold in memory by asking: while so many blocks are on their way to it, its further
+//! questions for blocks wait here, and the blocks on the disk; who asks about too many ids is read no further.
 //!
 //! The questions are not left in the connection, for other messages would wait behind them. They are not refused, for a line
 //! that is only slow would then fail reads that it can serve.
@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use fsdfs_proto::message::Message;
+use tokio::sync::Semaphore;
 
 use super::frame::LaneError;
 
@@ -17,9 +18,16 @@ const UNDER_WAY_MAX: usize = 16;
 /// Questions that wait at most. A gateway's reads ask for some hundred blocks at once; whoever asks for thousands means harm.
 const WAITING_MAX: usize = 4096;
 
-/// The fetches of one connection.
-#[derive(Default)]
-pub(super) struct Fetches(Mutex<State>);
+/// Blocks that one peer may ask about ("have you?") before it is answered: their ids take 4 MiB. Nothing more is read from
+/// whoever asks faster than the disk answers.
+const IDS_UNDER_WAY_MAX: usize = 131_072;
+
+/// What one connection asks of this node's disks.
+pub(super) struct Fetches {
+    blocks: Mutex<State>,
+    /// Ids that may still be asked about.
+    ids: Semaphore,
+}
 
 #[derive(Default)]
 struct State {
@@ -27,13 +35,29 @@ struct State {
     waiting: VecDeque<Message>,
 }
 
+impl Default for Fetches {
+    fn default() -> Self {
+        Self { blocks: Mutex::default(), ids: Semaphore::new(IDS_UNDER_WAY_MAX) }
+    }
+}
+
 impl Fetches {
+    /// Waits until so many ids may be asked about.
+    pub(super) async fn room_for(&self, message: &Message) {
+        let Message::Have(have) = message else { return };
+        let count = u32::try_from(have.ids.len()).expect("the decoder bounds the list");
+        if let Ok(permit) = self.ids.acquire_many(count).await {
+            // Given back when the answer leaves.
+            permit.forget();
+        }
+    }
+
     /// A message came in. None: it is a question that waits now.
     pub(super) fn came(&self, message: Message) -> Result<Option<Message>, LaneError> {
         if !matches!(message, Message::Fetch(_)) {
             return Ok(Some(message));
         }
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         if state.under_way < UNDER_WAY_MAX {
             state.under_way += 1;
             return Ok(Some(message));
@@ -47,10 +71,13 @@ impl Fetches {
 
     /// A message has left this node. If it answers a question, the next one that waited is returned.
     pub(super) fn left(&self, sent: &Message) -> Option<Message> {
+        if let Message::HaveReply(reply) = sent {
+            self.ids.add_permits(reply.answers.len());
+        }
         if !matches!(sent, Message::FetchReply(_)) {
             return None;
         }
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
         let next = state.waiting.pop_front();
         if next.is_none() {
             state.under_way = state.under_way.saturating_sub(1);
@@ -62,10 +89,26 @@ impl Fetches {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use fsdfs_proto::ids::BlockId;
-    use fsdfs_proto::message::{Fetch, FetchOutcome, FetchReply, Message};
+    use fsdfs_proto::ids::{BlockId, Digest};
+    use fsdfs_proto::message::{Claim, Fetch, FetchOutcome, FetchReply, Have, HaveReply, IDS_MAX, Message, Possession};
+    use futures::FutureExt as _;
+    use tokio::task::unconstrained;
 
-    use super::{Fetches, UNDER_WAY_MAX, WAITING_MAX};
+    use super::{Fetches, IDS_UNDER_WAY_MAX, UNDER_WAY_MAX, WAITING_MAX};
+
+    #[test]
+    fn more_ids_are_asked_about_when_an_answer_has_left() {
+        let fetches = Fetches::default();
+        let ids = vec![BlockId([1; 32]); IDS_MAX];
+        let have =
+            Message::Have(Have { request: 1, renew: false, map: Digest([0; 32]), claim: Claim::Replicas(3), ids });
+        let is_read = |message| unconstrained(fetches.room_for(message)).now_or_never().is_some();
+        assert!((0..IDS_UNDER_WAY_MAX / IDS_MAX).all(|_| is_read(&have)));
+        assert!(!is_read(&have) && is_read(&Message::Ping(1)));
+        let answers = vec![Possession::No; IDS_MAX];
+        fetches.left(&Message::HaveReply(HaveReply { request: 1, answers }));
+        assert!(is_read(&have) && !is_read(&have));
+    }
 
     #[test]
     fn questions_beyond_the_bound_wait_for_answers_to_leave() {

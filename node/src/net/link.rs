@@ -211,6 +211,7 @@ async fn read(
     while let Some((message, bytes)) = frame::read_message(&mut lane).await? {
         shared.counters.message_in.add(bytes);
         let Some(message) = fetches.came(message)? else { continue };
+        fetches.room_for(&message).await;
         let payload = match message.attached() {
             None => Payload::None,
             Some(announced) => {
