@@ -1,11 +1,12 @@
 //! Replays one seed, or a part of its life, or runs many.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::stdout;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand};
@@ -44,6 +45,9 @@ struct Options {
     /// Write down everything that happens: into a file, else on the terminal.
     #[arg(long, value_name = "FILE", num_args = 0..=1, requires = "seed")]
     trace: Option<Option<PathBuf>>,
+    /// Print the hash of each run's trace, in the order of the seeds: equal code runs equal traces.
+    #[arg(long, conflicts_with_all = ["seed", "shrink"])]
+    hash: bool,
     /// Of a life that fails, find the shortest beginning and the fewest faults and wishes that still fail.
     #[arg(long)]
     shrink: bool,
@@ -98,8 +102,12 @@ fn one(options: &Options, seed: u64) -> std::io::Result<u64> {
 fn many(options: &Options) -> std::io::Result<u64> {
     let Range { start, end } = options.seeds;
     let (next, failed) = (AtomicU64::new(start), AtomicU64::new(0));
+    let hashes = Mutex::new(BTreeMap::new());
     let one = |seed| {
         let report = run(options.shape(seed));
+        if options.hash {
+            hashes.lock().expect("no run panics, see guarded()").insert(seed, report.trace);
+        }
         if !report.fine() {
             print!("{report}");
             failed.fetch_add(options.failed(&report), Ordering::Relaxed);
@@ -115,6 +123,9 @@ fn many(options: &Options) -> std::io::Result<u64> {
         }
     });
     let failed = failed.into_inner();
+    for (seed, hash) in hashes.into_inner().expect("no run panics, see guarded()") {
+        println!("{seed} {hash:016x}");
+    }
     println!("{} runs, {failed} with violations", end.saturating_sub(start));
     Ok(failed)
 }

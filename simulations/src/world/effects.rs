@@ -112,12 +112,22 @@ fn not_yet(request: &DiskRequest) -> Option<DiskDone> {
 fn number(effect: &Effect) -> (u8, u8, u8) {
     match effect {
         Effect::Send { to, message, .. } => (11, kind(message).1, to.0[0]),
-        Effect::Disk { .. } => (12, 0, 0),
+        Effect::Disk { request, .. } => (12, kind_of_request(request), 0),
         Effect::Work { .. } => (13, 0, 0),
         Effect::Reply { reply, .. } => (14, answer(reply), 0),
         Effect::Find { node, .. } => (15, 0, node.0[0]),
         Effect::Drop { node, .. } => (16, 0, node.0[0]),
         Effect::Notice(_) => (17, 0, 0),
+    }
+}
+
+fn kind_of_request(request: &DiskRequest) -> u8 {
+    match request {
+        DiskRequest::Write { .. } => 1,
+        DiskRequest::Read { .. } => 2,
+        DiskRequest::Have { .. } => 3,
+        DiskRequest::List { .. } => 4,
+        DiskRequest::Log { .. } => 5,
     }
 }
 
