@@ -5,16 +5,16 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fsdfs_proto::codec::{decode, encode};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
-use fsdfs_proto::message::{Attached, Claim, Have, IDS_MAX, Message, Store};
+use fsdfs_proto::message::{Attached, Redundancy, Have, IDS_MAX, Message, Store};
 use fsdfs_proto::record::{RecordHeader, RecordKind};
 
 fn messages(criterion: &mut Criterion) {
     let map = Digest([4; 32]);
-    let claim = Claim::Replicas(3);
+    let redundancy = Redundancy::Replicas(3);
     let block = Attached { id: BlockId([1; 32]), len: 1 << 20 };
-    let store = Message::Store(Store { request: 7, map, claim, age_ms: 0, charged_to: NodeId([2; 32]), block });
+    let store = Message::Store(Store { request: 7, map, redundancy, age_ms: 0, charged_to: NodeId([2; 32]), block });
     let ids = (0..IDS_MAX).map(|number| BlockId([number as u8; 32])).collect();
-    let have = Message::Have(Have { request: 7, renew: true, map, claim, ids });
+    let have = Message::Have(Have { request: 7, renew: true, map, redundancy, ids });
     for (name, message) in [("store", store), ("have", have)] {
         let bytes = encode(&message);
         let mut group = criterion.benchmark_group("message");
@@ -36,7 +36,7 @@ fn record(criterion: &mut Criterion) {
         first_seen: 1_700_000_000_000,
         renewed: 1_700_000_000_000,
         charged_to: NodeId([2; 32]),
-        claims: vec![Claim::Replicas(3)],
+        redundancies: vec![Redundancy::Replicas(3)],
         payload_crc: 5,
     };
     let marker = [7; 8];

@@ -8,7 +8,7 @@ use fsdfs_core::seam::{
 use fsdfs_core::tree::Params;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{DiskId, Writer};
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use simulations::pool::Pool;
 
 /// Inputs of one put: the command, what the index knows, what became of the write.
@@ -19,7 +19,7 @@ fn founder() -> (Engine, Vec<Effect>) {
     let (key, _, chain) = pool.enrol();
     let instance = Writer([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
-    let disk = DiskState { id: DiskId([4; 16]), claim: 1, quota_bytes: 1 << 40, used_bytes: 0, read_only: false };
+    let disk = DiskState { id: DiskId([4; 16]), attach_generation: 1, quota_bytes: 1 << 40, used_bytes: 0, read_only: false };
     let start = Start {
         pool: pool.id,
         key,
@@ -81,7 +81,7 @@ fn puts(criterion: &mut Criterion) {
             // Blocks of a few bytes: the decisions are measured, not the hash.
             let block = Block::new(op.to_be_bytes().to_vec().into());
             let mut effects = Vec::new();
-            let command = Command::PutBlock { block, claim: Claim::Replicas(1) };
+            let command = Command::PutBlock { block, redundancy: Redundancy::Replicas(1) };
             engine.handle(NOW, Input::Command { op, command }, &mut effects);
             let ended = settle(&mut engine, effects);
             assert!(matches!(ended, Some(PutOutcome::Stored(_))), "{ended:?}");

@@ -8,7 +8,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
 use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId};
-use fsdfs_proto::message::{Claim, IDS_MAX};
+use fsdfs_proto::message::{Redundancy, IDS_MAX};
 
 /// Records in the index while it is asked.
 const RECORDS: usize = 50_000;
@@ -42,8 +42,8 @@ fn append(store: &Store, blocks: Vec<Block>) {
     let (done_in, done) = mpsc::channel();
     let count = blocks.len();
     for block in blocks {
-        let (claim, charged_to) = (Claim::Replicas(3), NodeId([2; 32]));
-        let write = DiskRequest::Write { block, claim, first_seen: 1, charged_to, disk: None };
+        let (redundancy, charged_to) = (Redundancy::Replicas(3), NodeId([2; 32]));
+        let write = DiskRequest::Write { block, redundancy, first_seen: 1, charged_to, disk: None };
         let done_in = done_in.clone();
         store.submit(write, move |done| drop(done_in.send(done)));
     }

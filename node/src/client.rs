@@ -19,7 +19,7 @@ use fsdfs_core::tree::{Edit, EditError, Found, Look, Path, Shown, TreeError};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role};
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, PoolId, PublicKey, VolumeId};
-use fsdfs_proto::message::{Claim, IDS_MAX};
+use fsdfs_proto::message::{Redundancy, IDS_MAX};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -204,8 +204,8 @@ impl Client {
         Ok(found)
     }
 
-    async fn put_block(&self, block: Block, claim: Claim) -> Result<PutOutcome, ClientError> {
-        ask!(self, Command::PutBlock { block, claim } => PutBlock)
+    async fn put_block(&self, block: Block, redundancy: Redundancy) -> Result<PutOutcome, ClientError> {
+        ask!(self, Command::PutBlock { block, redundancy } => PutBlock)
     }
 
     async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {

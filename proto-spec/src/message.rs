@@ -152,19 +152,19 @@ pub struct Want {
 }
 
 tagged_enum! {
-    /// What redundancy a link asks for; the stored claim of a record.
+    /// What redundancy a link asks for; the stored redundancy of a record.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Claim {
+    pub enum Redundancy {
         /// This many replicas.
         1 => Replicas(u8),
         /// Member of a stripe.
-        2 => Stripe(StripeClaim),
+        2 => Stripe(StripeShard),
     }
 }
 
 /// `(stripe, index, k, m)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct StripeClaim {
+pub struct StripeShard {
     /// Which stripe.
     pub stripe: BlockId,
     /// Which shard of it.
@@ -184,8 +184,8 @@ pub struct Have {
     pub renew: bool,
     /// The asker's map: unequal maps make both exchange facts.
     pub map: Digest,
-    /// What the asker wants for them: a yes records the greatest claim.
-    pub claim: Claim,
+    /// What the asker wants for them: a yes records the greatest redundancy.
+    pub redundancy: Redundancy,
     /// At most [`IDS_MAX`].
     pub ids: Vec<BlockId>,
 }
@@ -235,7 +235,7 @@ pub struct Store {
     /// The sender's map.
     pub map: Digest,
     /// What redundancy is wanted.
-    pub claim: Claim,
+    pub redundancy: Redundancy,
     /// Milliseconds since the block was first seen by its oldest holder: ages travel with blocks, repair never renews one.
     pub age_ms: u64,
     /// Whose quota it counts against.
@@ -341,7 +341,7 @@ pub struct CapabilityReply {
     pub capability: Option<String>,
 }
 
-/// A range of block ids with a fingerprint over (id, claims).
+/// A range of block ids with a fingerprint over (id, redundancies).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RangePrint {
     /// First id.
@@ -350,7 +350,7 @@ pub struct RangePrint {
     pub to: BlockId,
     /// How many ids lie in it.
     pub count: u64,
-    /// XOR over SHA-256 of (id, claims).
+    /// XOR over SHA-256 of (id, redundancies).
     pub fingerprint: Digest,
 }
 

@@ -15,7 +15,7 @@ pub use log::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogHeader, frame, frame_payload, log_entry,
 };
 pub use segment::{
-    CLAIMS_BYTES_MAX, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader, RecordKind,
+    REDUNDANCIES_BYTES_MAX, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader, RecordKind,
     SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 pub use small::{DiskList, KnownDisk, Superblock};
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Canonical;
 use crate::identity::RawFact;
 use crate::ids::{BlockId, NodeId, VolumeId, Writer};
-use crate::message::Claim;
+use crate::message::Redundancy;
 use crate::tagged_enum;
 
 /// What a holder knows of a block besides its bytes.
@@ -37,7 +37,7 @@ pub struct RecordInfo {
     /// Bytes of the block.
     pub len: u32,
     /// Redundancy asked for, ascending, at least one.
-    pub claims: Vec<Claim>,
+    pub redundancies: Vec<Redundancy>,
     /// Wall milliseconds when its oldest holder first saw it.
     pub first_seen: u64,
     /// Wall milliseconds of the last renewal here.
@@ -101,31 +101,31 @@ pub struct CapabilityEntry {
 /// searches for the next record behind damage would believe it. Nobody else knows the marker.
 pub type Marker = [u8; 8];
 
-/// Claims in one record at most. One block in two stripes has two; more than a handful is somebody's mistake.
-pub const CLAIMS_MAX: usize = 32;
+/// Redundancies in one record at most. One block in two stripes has two; more than a handful is somebody's mistake.
+pub const REDUNDANCIES_MAX: usize = 32;
 
 /// Adds what another link wants of the block. Returns whether that changes anything.
 ///
 /// Of several replica counts only the greatest says anything. A stripe that no longer fits into the list is granted as
 /// many replicas as survive the same losses.
-pub fn add_claim(claims: &mut Vec<Claim>, claim: Claim) -> bool {
-    match (claim, claims.first().copied()) {
-        (Claim::Replicas(wanted), Some(Claim::Replicas(has))) if wanted <= has => false,
-        (Claim::Replicas(_), Some(Claim::Replicas(_))) => {
-            claims[0] = claim;
+pub fn add_redundancy(redundancies: &mut Vec<Redundancy>, redundancy: Redundancy) -> bool {
+    match (redundancy, redundancies.first().copied()) {
+        (Redundancy::Replicas(wanted), Some(Redundancy::Replicas(has))) if wanted <= has => false,
+        (Redundancy::Replicas(_), Some(Redundancy::Replicas(_))) => {
+            redundancies[0] = redundancy;
             true
         }
-        (Claim::Replicas(_), _) => {
-            claims.truncate(CLAIMS_MAX - 1);
-            claims.insert(0, claim);
+        (Redundancy::Replicas(_), _) => {
+            redundancies.truncate(REDUNDANCIES_MAX - 1);
+            redundancies.insert(0, redundancy);
             true
         }
-        (Claim::Stripe(stripe), _) => match claims.binary_search(&claim) {
+        (Redundancy::Stripe(stripe), _) => match redundancies.binary_search(&redundancy) {
             Ok(_) => false,
             // One place stays free for a replica count.
-            Err(_) if claims.len() >= CLAIMS_MAX - 1 => add_claim(claims, Claim::Replicas(stripe.m.saturating_add(1))),
+            Err(_) if redundancies.len() >= REDUNDANCIES_MAX - 1 => add_redundancy(redundancies, Redundancy::Replicas(stripe.m.saturating_add(1))),
             Err(at) => {
-                claims.insert(at, claim);
+                redundancies.insert(at, redundancy);
                 true
             }
         },

@@ -7,7 +7,7 @@ mod sealed;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, Key, NodeId, VolumeId};
-use fsdfs_proto::message::{Claim, StripeClaim};
+use fsdfs_proto::message::{Redundancy, StripeShard};
 use fsdfs_proto::volume::{
     Commit, CommitExtra, Dot, Flags, Folder, Header, Kind, LINKS_MAX, Link, LinkClass, Manifest, Ref, Seen, VolumeKeys,
     header, open_data, seal_data,
@@ -18,7 +18,7 @@ use sealed::{Audit, EPOCH, File, VOLUME, Vector, keys, seal};
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/block.json");
 
 fn link(number: u8, class: LinkClass) -> Link {
-    Link { id: BlockId([number; 32]), class, redundancy: Claim::Replicas(3) }
+    Link { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }
 }
 
 fn plain(kind: Kind, links: Vec<Link>) -> Header {
@@ -70,9 +70,9 @@ fn good() -> Vec<Vector> {
 
 fn bad() -> Vec<Vector> {
     use LinkClass::{Leaf, Parent, Stripe, Tree};
-    let stripe = Claim::Stripe(StripeClaim { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 });
+    let stripe = Redundancy::Stripe(StripeShard { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 });
     let with = |kind, links: Vec<Link>| seal(&plain(kind, links), b"");
-    let claim = |class, redundancy| vec![Link { redundancy, ..link(1, class) }];
+    let redundancy = |class, redundancy| vec![Link { redundancy, ..link(1, class) }];
     let extra = CommitExtra {
         time: Default::default(),
         writer: None,
@@ -95,10 +95,10 @@ fn bad() -> Vec<Vector> {
         ("epoch 0", sealed(seal(&Header { epoch: 0, ..plain(Kind::Data, vec![]) }, b""))),
         ("a link of a data block", sealed(with(Kind::Data, vec![link(1, Leaf)]))),
         ("a parent of a manifest", sealed(with(Kind::Manifest, vec![link(1, Parent)]))),
-        ("a stripe member of a directory", sealed(with(Kind::Directory, claim(Stripe, stripe)))),
-        ("a stripe member with replicas", sealed(with(Kind::Manifest, claim(Stripe, Claim::Replicas(3))))),
-        ("a leaf with a stripe", sealed(with(Kind::Manifest, claim(Leaf, stripe)))),
-        ("no replicas", sealed(with(Kind::Manifest, claim(Tree, Claim::Replicas(0))))),
+        ("a stripe member of a directory", sealed(with(Kind::Directory, redundancy(Stripe, stripe)))),
+        ("a stripe member with replicas", sealed(with(Kind::Manifest, redundancy(Stripe, Redundancy::Replicas(3))))),
+        ("a leaf with a stripe", sealed(with(Kind::Manifest, redundancy(Leaf, stripe)))),
+        ("no replicas", sealed(with(Kind::Manifest, redundancy(Tree, Redundancy::Replicas(0))))),
         ("the same link twice", sealed(with(Kind::Manifest, vec![link(1, Tree), link(2, Tree), link(1, Tree)]))),
         ("a commit without its field", sealed(with(Kind::Commit, vec![]))),
         (

@@ -8,9 +8,9 @@ use fsdfs_proto::codec;
 use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
 use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, hex};
 use fsdfs_proto::message::{
-    self, Attached, Audit, AuditReply, Capability, CapabilityReply, Claim, Digests, Facts, FactsAck, Fetch,
+    self, Attached, Audit, AuditReply, Capability, CapabilityReply, Redundancy, Digests, Facts, FactsAck, Fetch,
     FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply, HeldBlock, IDS_MAX, Message, Possession, Prove,
-    ProveReply, RangePrint, Ranges, RangesReply, Records, RecordsReply, Store, StoreOutcome, StoreReply, StripeClaim,
+    ProveReply, RangePrint, Ranges, RangesReply, Records, RecordsReply, Store, StoreOutcome, StoreReply, StripeShard,
     Summary, Want,
 };
 use fsdfs_proto::signed::Signed;
@@ -42,7 +42,7 @@ const FACT: FactId = FactId([0xf1; 32]);
 const VOLUME: VolumeId = VolumeId([0x11; 32]);
 
 fn samples() -> Vec<(&'static str, Message)> {
-    let stripe = StripeClaim { stripe: OTHER, index: 1, k: 4, m: 2 };
+    let stripe = StripeShard { stripe: OTHER, index: 1, k: 4, m: 2 };
     let attached = Attached { id: BLOCK, len: 1_048_700 };
     let range = RangePrint { from: BLOCK, to: OTHER, count: 70_000, fingerprint: MAP };
     vec![
@@ -53,8 +53,8 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("facts", Message::Facts(Facts { request: 1, facts: vec![fact()] })),
         ("facts ack", Message::FactsAck(FactsAck { request: 1, durable: true })),
         ("want", Message::Want(Want { ids: vec![FACT] })),
-        ("have", Message::Have(have(Claim::Replicas(3), vec![BLOCK, OTHER]))),
-        ("have, for a shard", Message::Have(have(Claim::Stripe(stripe), vec![]))),
+        ("have", Message::Have(have(Redundancy::Replicas(3), vec![BLOCK, OTHER]))),
+        ("have, for a shard", Message::Have(have(Redundancy::Stripe(stripe), vec![]))),
         ("have reply", Message::HaveReply(HaveReply { request: 2, answers: answers() })),
         ("store", Message::Store(store(attached))),
         ("store reply", Message::StoreReply(StoreReply { request: 3, outcome: StoreOutcome::Full })),
@@ -85,8 +85,8 @@ fn hlc() -> Hlc {
     Hlc { ms: 1_700_000_000_000, count: 2 }
 }
 
-fn have(claim: Claim, ids: Vec<BlockId>) -> Have {
-    Have { request: 2, renew: true, map: MAP, claim, ids }
+fn have(redundancy: Redundancy, ids: Vec<BlockId>) -> Have {
+    Have { request: 2, renew: true, map: MAP, redundancy, ids }
 }
 
 fn answers() -> Vec<Possession> {
@@ -95,7 +95,7 @@ fn answers() -> Vec<Possession> {
 
 fn store(block: Attached) -> Store {
     let charged_to = NodeId([0x22; 32]);
-    Store { request: 3, map: MAP, claim: Claim::Replicas(3), age_ms: 86_400_000, charged_to, block }
+    Store { request: 3, map: MAP, redundancy: Redundancy::Replicas(3), age_ms: 86_400_000, charged_to, block }
 }
 
 fn found(block: Option<Attached>) -> FetchReply {
@@ -173,7 +173,7 @@ fn write_vectors() {
 
 #[test]
 fn questions_are_bounded() {
-    let ask = |count| Message::Have(have(Claim::Replicas(3), vec![BLOCK; count]));
+    let ask = |count| Message::Have(have(Redundancy::Replicas(3), vec![BLOCK; count]));
     assert!(codec::decode::<Message>(&codec::encode(&ask(IDS_MAX))).is_ok());
     assert!(codec::decode::<Message>(&codec::encode(&ask(IDS_MAX + 1))).is_err());
 }

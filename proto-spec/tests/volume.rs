@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::{self, FormatError};
 use fsdfs_proto::ids::{BlockId, Key, PoolId, PublicKey, Writer};
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     Attrs, Child, Commit, CommitExtra, CommitView, Content, Dot, Entry, Flags, Folder, Header, Indexed, Kind, Link,
@@ -160,7 +160,7 @@ fn good() -> Vec<Vector> {
 }
 
 fn link(number: u8, class: LinkClass) -> Link {
-    Link { id: BlockId([number; 32]), class, redundancy: Claim::Replicas(3) }
+    Link { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }
 }
 
 /// A directory by hand: `[flags, level, entries, children]`.

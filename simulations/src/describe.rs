@@ -70,7 +70,7 @@ fn message(message: &Message) -> String {
 
 fn disk(request: &DiskRequest) -> String {
     match request {
-        DiskRequest::Write { block, claim, .. } => format!("write {:?} {claim:?}", block.id()),
+        DiskRequest::Write { block, redundancy, .. } => format!("write {:?} {redundancy:?}", block.id()),
         DiskRequest::Log { entries } => format!("log {} entries", entries.len()),
         other => format!("{other:?}"),
     }

@@ -13,7 +13,7 @@ use fsdfs_core::tree::{
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::{CommitView, Dot, Kind, LinkClass, Seen, VolumeKeys, header};
 
@@ -132,7 +132,7 @@ impl History {
         let mut open = vec![commit];
         while let Some(block) = open.pop().and_then(|id| self.block(id)) {
             for link in header(block.bytes()).map(|header| header.links).unwrap_or_default() {
-                let Claim::Replicas(copies) = link.redundancy else { continue };
+                let Redundancy::Replicas(copies) = link.redundancy else { continue };
                 if link.class != LinkClass::Parent && found.insert(link.id, copies).is_none() {
                     open.push(link.id);
                 }

@@ -7,7 +7,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 
 /// Bytes a record needs besides its block.
@@ -32,7 +32,7 @@ pub struct Disk {
     /// From its superblock.
     pub id: DiskId,
     /// From its superblock.
-    pub claim: u64,
+    pub attach_generation: u64,
     /// Bytes it has.
     pub size: u64,
     /// Bytes it may use.
@@ -65,14 +65,14 @@ pub struct Record {
 impl Disk {
     /// An empty disk.
     pub fn new(id: DiskId, size: u64) -> Self {
-        Self { id, claim: 1, size, quota: size, records: BTreeMap::new(), log: Vec::new(), fails: false, set_aside: 0 }
+        Self { id, attach_generation: 1, size, quota: size, records: BTreeMap::new(), log: Vec::new(), fails: false, set_aside: 0 }
     }
 
     /// As the store reports it.
     pub fn state(&self) -> DiskState {
         DiskState {
             id: self.id,
-            claim: self.claim,
+            attach_generation: self.attach_generation,
             quota_bytes: self.quota,
             used_bytes: self.used(),
             read_only: self.fails,
@@ -124,8 +124,8 @@ impl Store {
     /// Carries a request out. To be called when it completes: from then on it is durable. `wall` is the machine's wall clock.
     pub fn perform(&mut self, request: DiskRequest, wall: u64) -> DiskDone {
         match request {
-            DiskRequest::Write { block, claim, first_seen, charged_to, disk } => {
-                DiskDone::Written(self.write(&block, claim, (first_seen, wall), charged_to, disk))
+            DiskRequest::Write { block, redundancy, first_seen, charged_to, disk } => {
+                DiskDone::Written(self.write(&block, redundancy, (first_seen, wall), charged_to, disk))
             }
             DiskRequest::Read { id } => DiskDone::Read(self.read(id)),
             DiskRequest::Have { ids, renew } => {
@@ -153,12 +153,12 @@ impl Store {
     fn write(
         &mut self,
         block: &Block,
-        claim: Claim,
+        redundancy: Redundancy,
         (first_seen, wall): (u64, u64),
         charged_to: NodeId,
         disk: Option<DiskId>,
     ) -> WriteDone {
-        if self.have(block.id(), Some(claim), wall) == Possession::Yes {
+        if self.have(block.id(), Some(redundancy), wall) == Possession::Yes {
             return WriteDone::Already;
         }
         if self.disks.iter().all(|disk| disk.fails) {
@@ -168,7 +168,7 @@ impl Store {
         let chosen = self.disks.iter_mut().filter(|other| other.has_room(len.into()));
         let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
         let id = block.id();
-        let info = RecordInfo { id, len, claims: vec![claim], first_seen, renewed: wall, charged_to };
+        let info = RecordInfo { id, len, redundancies: vec![redundancy], first_seen, renewed: wall, charged_to };
         let (written, renewal) = (self.renewed, self.renewed);
         target.records.insert(id, Record { block: block.clone(), info, written, renewal, damaged: false });
         WriteDone::New
@@ -196,15 +196,15 @@ impl Store {
         worst
     }
 
-    fn have(&mut self, id: BlockId, renew: Option<Claim>, wall: u64) -> Possession {
+    fn have(&mut self, id: BlockId, renew: Option<Redundancy>, wall: u64) -> Possession {
         self.renewed += u64::from(renew.is_some());
         let mut found = self.disks.iter_mut().filter(|disk| !disk.fails).filter_map(|disk| disk.records.get_mut(&id));
         let Some(record) = found.next() else { return Possession::No };
-        if let Some(claim) = renew {
+        if let Some(redundancy) = renew {
             record.info.renewed = wall;
             record.renewal = self.renewed;
-            if let Err(place) = record.info.claims.binary_search(&claim) {
-                record.info.claims.insert(place, claim);
+            if let Err(place) = record.info.redundancies.binary_search(&redundancy) {
+                record.info.redundancies.insert(place, redundancy);
             }
         }
         Possession::Yes

@@ -6,7 +6,7 @@ use fsdfs_core::report::{Status, Survey};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
 use fsdfs_core::tree::{Content, Edit, File, Found, Look, Path, Ref, Shown, ShownKind};
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, open_data};
 
 use crate::file::{bytes_of, seal};
@@ -175,7 +175,7 @@ impl World {
         for block in blocks {
             self.checks.history.made(self.at, &block);
             let asked = Asked::Put(block.id());
-            self.ask(id, asked, Command::PutBlock { block, claim: Claim::Replicas(COPIES) });
+            self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES) });
         }
     }
 

@@ -6,7 +6,7 @@
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Fact, Role};
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, VolumeId};
-use fsdfs_proto::message::{Claim, Message, Possession};
+use fsdfs_proto::message::{Redundancy, Message, Possession};
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 use fsdfs_proto::signed::Signed;
 
@@ -157,7 +157,7 @@ pub enum Command {
         /// The block.
         block: Block,
         /// What redundancy it wants.
-        claim: Claim,
+        redundancy: Redundancy,
     },
     /// Get a block, from wherever it is.
     GetBlock {
@@ -348,8 +348,8 @@ pub enum DiskRequest {
     Write {
         /// The block.
         block: Block,
-        /// What redundancy is wanted; a second write adds its claim.
-        claim: Claim,
+        /// What redundancy is wanted; a second write adds its redundancy.
+        redundancy: Redundancy,
         /// Wall milliseconds when its oldest holder first saw it.
         first_seen: u64,
         /// Whose quota it counts against.
@@ -366,8 +366,8 @@ pub enum DiskRequest {
     Have {
         /// Which.
         ids: Vec<BlockId>,
-        /// Renew leases, adding this claim.
-        renew: Option<Claim>,
+        /// Renew leases, adding this redundancy.
+        renew: Option<Redundancy>,
     },
     /// Records in id order.
     List {
@@ -405,7 +405,7 @@ pub enum DiskDone {
 pub enum WriteDone {
     /// Durable now.
     New,
-    /// Was durable before; its claim and lease were renewed, durably.
+    /// Was durable before; its redundancy and lease were renewed, durably.
     Already,
     /// No disk of this node has room.
     Full,
@@ -434,7 +434,7 @@ pub struct DiskState {
     /// From its superblock.
     pub id: DiskId,
     /// From its superblock.
-    pub claim: u64,
+    pub attach_generation: u64,
     /// Its quota.
     pub quota_bytes: u64,
     /// Everything on the disk: segments, index, temporary.

@@ -8,7 +8,7 @@ use fsdfs_core::tree::content::{FileWriter, seal_chunk};
 use fsdfs_core::tree::{Content, Params, Ref};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::VolumeId;
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::WriteKeys;
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
@@ -102,7 +102,7 @@ impl Client {
 
     async fn store_block(&self, block: Block, copies: u8) -> Result<Stored, ClientError> {
         let len = block.bytes().len() as u64;
-        match self.put_block(block, Claim::Replicas(copies)).await? {
+        match self.put_block(block, Redundancy::Replicas(copies)).await? {
             PutOutcome::Refused(refusal) => Err(refusal.into()),
             outcome => Ok(Stored { outcome, len }),
         }

@@ -103,7 +103,7 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
             pool: old.pool,
             disk: fsdfs_proto::ids::DiskId([1; 16]),
             owner: old.node,
-            claim: 1,
+            attach_generation: 1,
         };
         fs::create_dir(&blocks).expect("a folder");
         fs::write(blocks.join("superblock"), superblock.encode()).expect("written");

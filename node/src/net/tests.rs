@@ -13,7 +13,7 @@ use fsdfs_core::seam::Payload;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
-use fsdfs_proto::message::{Attached, Claim, Fetch, Message, Store};
+use fsdfs_proto::message::{Attached, Redundancy, Fetch, Message, Store};
 use futures::{AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::SwarmEvent;
 
@@ -27,8 +27,8 @@ fn block(fill: u8) -> Block {
 }
 
 fn store(from: NodeId, block: Attached) -> Message {
-    let (map, claim) = (Digest([0; 32]), Claim::Replicas(3));
-    Message::Store(Store { request: 1, map, claim, age_ms: 0, charged_to: from, block })
+    let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
+    Message::Store(Store { request: 1, map, redundancy, age_ms: 0, charged_to: from, block })
 }
 
 #[tokio::test]

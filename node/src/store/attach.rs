@@ -1,4 +1,4 @@
-//! Taking possession of a home folder and of disks: locks, superblocks, claims.
+//! Taking possession of a home folder and of disks: locks, superblocks, attach generations.
 
 use std::any::Any;
 use std::io;
@@ -80,7 +80,7 @@ pub(crate) fn attach(
         Ok(lock) => lock,
         Err(error) => return Ok(Attached::Away(error)),
     };
-    match claim(medium, config, path, superblock, known)? {
+    match take_over(medium, config, path, superblock, known)? {
         Ok(superblock) => Ok(Attached::Here(superblock, lock)),
         Err(error) => Ok(Attached::Away(error)),
     }
@@ -123,7 +123,7 @@ fn check_bare(medium: &dyn Medium, disk: &DiskConfig, known: &DiskList) -> Resul
 
 /// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from
 /// another machine, or an old image of one, must not pass for the disk that was here.
-fn claim(
+fn take_over(
     medium: &dyn Medium,
     config: &StoreConfig,
     path: &Path,
@@ -132,13 +132,13 @@ fn claim(
 ) -> Result<io::Result<Superblock>, StoreError> {
     let superblock = match found {
         Some(found) => {
-            let claimed = known.0.iter().find(|known| known.disk == found.disk).map(|known| known.claim);
-            let claim = if claimed == Some(found.claim) {
-                found.claim
+            let is_added = known.0.iter().find(|known| known.disk == found.disk).map(|known| known.attach_generation);
+            let attach_generation = if is_added == Some(found.attach_generation) {
+                found.attach_generation
             } else {
-                found.claim.max(claimed.unwrap_or(0)).saturating_add(1)
+                found.attach_generation.max(is_added.unwrap_or(0)).saturating_add(1)
             };
-            Superblock { claim, ..found }
+            Superblock { attach_generation, ..found }
         }
         None => new_superblock(config)?,
     };
@@ -163,14 +163,14 @@ fn note(known: &mut DiskList, superblock: &Superblock, path: &Path) {
         }
         None => known.0.retain(|known| known.path != path),
     }
-    known.0.push(KnownDisk { disk: superblock.disk, claim: superblock.claim, path });
+    known.0.push(KnownDisk { disk: superblock.disk, attach_generation: superblock.attach_generation, path });
     known.0.sort_unstable_by_key(|known| known.disk);
 }
 
 fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
     let mut disk = [0; DiskId::LEN];
     getrandom::fill(&mut disk).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
-    Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, claim: 1 })
+    Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, attach_generation: 1 })
 }
 
 /// Whether the disk still answers as what it was.

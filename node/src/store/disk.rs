@@ -349,7 +349,7 @@ impl Disk {
         let read_only = health != Health::Good || self.room(true) < (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
         (health != Health::Gone).then(|| DiskState {
             id: self.superblock.disk,
-            claim: self.superblock.claim,
+            attach_generation: self.superblock.attach_generation,
             quota_bytes: self.quota_bytes,
             used_bytes: self.ledger().used(),
             read_only,

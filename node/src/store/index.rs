@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use fsdfs_proto::codec::{Canonical, FormatError, decode, encode};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::{RecordHeader, RecordInfo, RecordKind};
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ pub(crate) struct Entry {
     /// See [`RecordInfo`].
     pub charged_to: NodeId,
     /// See [`RecordInfo`].
-    pub claims: Vec<Claim>,
+    pub redundancies: Vec<Redundancy>,
 }
 
 impl Canonical for Entry {}
@@ -125,7 +125,7 @@ impl Entry {
     /// What the engine is told.
     pub fn info(&self, id: BlockId) -> RecordInfo {
         let Self { len, first_seen, renewed, charged_to, .. } = *self;
-        RecordInfo { id, len, claims: self.claims.clone(), first_seen, renewed, charged_to }
+        RecordInfo { id, len, redundancies: self.redundancies.clone(), first_seen, renewed, charged_to }
     }
 
     /// Value in the index, with a checksum over key and value: an engine that returns another key's value or flips a bit
@@ -246,7 +246,7 @@ fn follow(before: Option<&Entry>, placed: &Placed) -> Option<Entry> {
             first_seen: header.first_seen,
             renewed: header.renewed,
             charged_to: header.charged_to,
-            claims: header.claims.clone(),
+            redundancies: header.redundancies.clone(),
             ..known
         }),
         RecordKind::Condemn => Some(Entry { flags: known.flags | Entry::CONDEMNED, ..known }),
@@ -268,6 +268,6 @@ fn fresh(placed: &Placed) -> Entry {
         first_seen: header.first_seen,
         renewed: header.renewed,
         charged_to: header.charged_to,
-        claims: header.claims.clone(),
+        redundancies: header.redundancies.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fsdfs_core::seam::{DiskDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use fsdfs_proto::record::LogEntry;
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
@@ -56,7 +56,7 @@ pub(crate) enum Job {
 /// See [`fsdfs_core::seam::DiskRequest::Write`].
 pub(crate) struct WriteJob {
     pub block: Block,
-    pub claim: Claim,
+    pub redundancy: Redundancy,
     pub first_seen: u64,
     pub charged_to: NodeId,
     pub answer: Answer,
@@ -79,7 +79,7 @@ impl WriteJob {
 pub(crate) struct RenewJob {
     /// Ids on this disk and their places in the question.
     pub ids: Vec<(usize, BlockId)>,
-    pub claim: Claim,
+    pub redundancy: Redundancy,
     pub gather: Arc<Gather>,
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use fsdfs_proto::record::{
-    CLAIMS_BYTES_MAX, Marker, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader,
+    REDUNDANCIES_BYTES_MAX, Marker, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader,
     SEGMENT_HEADER_BYTES,
 };
 
@@ -79,7 +79,7 @@ fn next_head(window: &mut Window<'_>, mut from: u64) -> io::Result<Option<(u64, 
 /// Whether a head may begin with these bytes. Cheap, and never refuses one that [`RecordHeader::decode`] accepts: the
 /// version is 1, the two bytes behind the lengths are zero, and the lengths have bounds.
 fn may_be_head(begin: &[u8]) -> bool {
-    begin[8] == 1 && begin[18..20] == [0; 2] && begin[12] == 0 && usize::from(begin[16]) <= CLAIMS_BYTES_MAX >> 8
+    begin[8] == 1 && begin[18..20] == [0; 2] && begin[12] == 0 && usize::from(begin[16]) <= REDUNDANCIES_BYTES_MAX >> 8
 }
 
 /// A piece of a file that moves along it, so that neighbouring places share a read.

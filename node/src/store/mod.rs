@@ -147,7 +147,7 @@ impl Store {
     pub fn submit(&self, request: DiskRequest, done: impl FnOnce(DiskDone) + Send + 'static) {
         // A send fails only when the store is closed; then the answer is dropped and says so itself.
         match request {
-            DiskRequest::Write { block, claim, first_seen, charged_to, disk } => {
+            DiskRequest::Write { block, redundancy, first_seen, charged_to, disk } => {
                 let answer = Answer::new(done, DiskDone::Written(WriteDone::Failed));
                 // No reader would take its record for one; the wire refuses such a block before it comes here.
                 if !(1..=BLOCK_BYTES_MAX).contains(&block.bytes().len()) {
@@ -155,7 +155,7 @@ impl Store {
                 }
                 let tried = Vec::new();
                 let write =
-                    WriteJob { block, claim, first_seen, charged_to, answer, tried, full: false, settled: false };
+                    WriteJob { block, redundancy, first_seen, charged_to, answer, tried, full: false, settled: false };
                 self.0.shared.route(disk, write);
             }
             DiskRequest::Read { id } => {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::{Claim, Possession};
-use fsdfs_proto::record::{RecordHeader, RecordKind, add_claim};
+use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
 
 use super::appender::{Appender, Run};
 use super::index::{Batch, Entry, IndexError};
@@ -68,11 +68,11 @@ fn plan_write(write: &WriteJob, batch: &Batch<'_>, now: u64) -> Result<Option<(R
     if let Some(entry) = &known
         && entry.is_whole()
     {
-        return Ok(renewal(id, entry, write.claim, write.first_seen, now).map(|header| (header, Bytes::new())));
+        return Ok(renewal(id, entry, write.redundancy, write.first_seen, now).map(|header| (header, Bytes::new())));
     }
     let payload = write.block.bytes().clone();
-    let mut claims = known.as_ref().map(|entry| entry.claims.clone()).unwrap_or_default();
-    add_claim(&mut claims, write.claim);
+    let mut redundancies = known.as_ref().map(|entry| entry.redundancies.clone()).unwrap_or_default();
+    add_redundancy(&mut redundancies, write.redundancy);
     let header = RecordHeader {
         kind: RecordKind::Block,
         flags: 0,
@@ -82,7 +82,7 @@ fn plan_write(write: &WriteJob, batch: &Batch<'_>, now: u64) -> Result<Option<(R
         first_seen: known.map_or(write.first_seen, |entry| entry.first_seen.min(write.first_seen)),
         renewed: now,
         charged_to: write.charged_to,
-        claims,
+        redundancies,
         payload_crc: crc32fast::hash(&payload),
     };
     Ok(Some((header, payload)))
@@ -93,7 +93,7 @@ fn plan_renewal(renew: &RenewJob, batch: &Batch<'_>, now: u64) -> Result<Vec<(Re
     for (_, id) in &renew.ids {
         if let Some(entry) = batch.get(id)?
             && entry.is_whole()
-            && let Some(header) = renewal(*id, &entry, renew.claim, entry.first_seen, now)
+            && let Some(header) = renewal(*id, &entry, renew.redundancy, entry.first_seen, now)
         {
             records.push((header, Bytes::new()));
         }
@@ -114,16 +114,16 @@ pub(crate) fn present(renew: &RenewJob, batch: &Batch<'_>) -> Result<Vec<usize>,
 }
 
 /// The record that renews, unless it would say what the last one says.
-fn renewal(id: BlockId, entry: &Entry, claim: Claim, first_seen: u64, now: u64) -> Option<RecordHeader> {
-    let mut claims = entry.claims.clone();
-    let claimed = add_claim(&mut claims, claim);
+fn renewal(id: BlockId, entry: &Entry, redundancy: Redundancy, first_seen: u64, now: u64) -> Option<RecordHeader> {
+    let mut redundancies = entry.redundancies.clone();
+    let is_added = add_redundancy(&mut redundancies, redundancy);
     // A stamp of the future is no sign of freshness: the clock may have been set back since.
     let fresh = now.checked_sub(entry.renewed).is_some_and(|age| age < RENEWAL_FRESH_MS);
-    if fresh && !claimed && entry.is_held() && first_seen >= entry.first_seen {
+    if fresh && !is_added && entry.is_held() && first_seen >= entry.first_seen {
         return None;
     }
     let first_seen = first_seen.min(entry.first_seen);
-    Some(RecordHeader { claims, first_seen, renewed: now, ..header(RecordKind::Renewal, id, entry) })
+    Some(RecordHeader { redundancies, first_seen, renewed: now, ..header(RecordKind::Renewal, id, entry) })
 }
 
 /// A record without payload that repeats what is known.
@@ -137,7 +137,7 @@ fn header(kind: RecordKind, id: BlockId, entry: &Entry) -> RecordHeader {
         first_seen: entry.first_seen,
         renewed: entry.renewed,
         charged_to: entry.charged_to,
-        claims: entry.claims.clone(),
+        redundancies: entry.redundancies.clone(),
         payload_crc: 0,
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fsdfs_core::seam::{DiskDone, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::ids::{BlockId, DiskId};
-use fsdfs_proto::message::{Claim, Possession};
-use fsdfs_proto::record::{LogEntry, RecordInfo, add_claim};
+use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use super::appender::Bounce;
 use super::disk::{Counters, Disk, Health, Ledger, Notices};
@@ -18,7 +18,7 @@ use super::job::{Answer, Gather, Job, RenewJob, WriteJob};
 /// For a reader thread.
 pub(crate) enum Question {
     Read(BlockId, Answer),
-    Have(Vec<BlockId>, Option<Claim>, Answer),
+    Have(Vec<BlockId>, Option<Redundancy>, Answer),
     List(Option<BlockId>, usize, Answer),
     Stop,
 }
@@ -119,7 +119,7 @@ impl Shared {
         worst
     }
 
-    fn have(&self, ids: &[BlockId], renew: Option<Claim>, answer: Answer) {
+    fn have(&self, ids: &[BlockId], renew: Option<Redundancy>, answer: Answer) {
         let mut answers = vec![Possession::No; ids.len()];
         let mut renewals: BTreeMap<usize, Vec<(usize, BlockId)>> = BTreeMap::new();
         for (place, id) in ids.iter().enumerate() {
@@ -133,10 +133,10 @@ impl Shared {
             }
         }
         let gather = Gather::new(answers, answer);
-        let Some(claim) = renew else { return };
+        let Some(redundancy) = renew else { return };
         for (disk, ids) in renewals {
             // If its thread has ended the job is dropped, and with it goes the answer "not yet".
-            let _ = self.disks[disk].queue.send(Job::Renew(RenewJob { ids, claim, gather: gather.clone() }));
+            let _ = self.disks[disk].queue.send(Job::Renew(RenewJob { ids, redundancy, gather: gather.clone() }));
         }
     }
 
@@ -265,8 +265,8 @@ fn list_disk(disk: &Disk, after: Option<&BlockId>, max: usize) -> Option<(Vec<Re
 
 /// One block on two disks of this node.
 fn unite(known: &mut RecordInfo, other: &RecordInfo) {
-    for claim in &other.claims {
-        add_claim(&mut known.claims, *claim);
+    for redundancy in &other.redundancies {
+        add_redundancy(&mut known.redundancies, *redundancy);
     }
     known.first_seen = known.first_seen.min(other.first_seen);
     known.renewed = known.renewed.max(other.renewed);
@@ -274,7 +274,7 @@ fn unite(known: &mut RecordInfo, other: &RecordInfo) {
 
 /// What is worth telling the engine unasked.
 fn essence(state: &DiskState) -> (DiskId, u64, u64, bool) {
-    (state.id, state.claim, state.quota_bytes, state.read_only)
+    (state.id, state.attach_generation, state.quota_bytes, state.read_only)
 }
 
 /// Of two answers without a block, the one that promises less.

@@ -73,15 +73,15 @@ pub struct Admission {
     pub hlc: Hlc,
 }
 
-/// A disk on a card: `[id16, gib, claim seq]`.
+/// A disk on a card: `[id16, gib, attach generation]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardDisk {
     /// From its superblock.
     pub id: DiskId,
     /// Its weight, whole GiB (test pools may declare a smaller unit); 0 = takes nothing new.
     pub gib: u32,
-    /// Claim sequence of its superblock; the highest claim in the pool owns the disk.
-    pub claim: u64,
+    /// Generation of its superblock; the highest one in the pool owns the disk.
+    pub attach_generation: u64,
 }
 
 /// What a node says of itself: `[1, node, seq, instance, name, site, disks, addrs, uplink?, flags, features]`, signed by the node.

@@ -2,27 +2,27 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CLAIMS_MAX, Marker, be32, be64, field};
+use super::{REDUNDANCIES_MAX, Marker, be32, be64, field};
 use crate::block::BLOCK_BYTES_MAX;
 use crate::codec::{self, Canonical, FormatError, ascending, bound};
 use crate::ids::{BlockId, DiskId, NodeId};
-use crate::message::Claim;
+use crate::message::Redundancy;
 
 /// Length of [`SegmentHeader`].
 pub const SEGMENT_HEADER_BYTES: usize = 64;
-/// Length of a record's header without its claims.
+/// Length of a record's header without its redundancies.
 pub const RECORD_HEADER_BYTES: usize = 116;
-/// The claims of one record at most: [`CLAIMS_MAX`] stripes of 43 bytes fit.
-pub const CLAIMS_BYTES_MAX: usize = 1536;
-/// Header and claims at most: enough to read in order to know a record.
-pub const RECORD_HEAD_BYTES_MAX: usize = RECORD_HEADER_BYTES + CLAIMS_BYTES_MAX;
+/// The redundancies of one record at most: [`REDUNDANCIES_MAX`] stripes of 43 bytes fit.
+pub const REDUNDANCIES_BYTES_MAX: usize = 1536;
+/// Header and redundancies at most: enough to read in order to know a record.
+pub const RECORD_HEAD_BYTES_MAX: usize = RECORD_HEADER_BYTES + REDUNDANCIES_BYTES_MAX;
 /// Payload of a record of a kind this version does not know, at most.
 pub const RECORD_PAYLOAD_BYTES_MAX: usize = 2 << 20;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"FSDFSSEG";
 pub(super) const VERSION: u8 = 1;
 
-const _: () = assert!(CLAIMS_MAX * 43 + 5 <= CLAIMS_BYTES_MAX);
+const _: () = assert!(REDUNDANCIES_MAX * 43 + 5 <= REDUNDANCIES_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MAX <= RECORD_PAYLOAD_BYTES_MAX);
 
 /// The first bytes of a segment.
@@ -66,7 +66,7 @@ impl SegmentHeader {
 pub enum RecordKind {
     /// "These are the block's bytes."
     Block,
-    /// "Its lease and claims are now these."
+    /// "Its lease and redundancies are now these."
     Renewal,
     /// "It is about to be deleted": possession questions are answered no; a renewal or a new copy revives it.
     Condemn,
@@ -130,35 +130,35 @@ pub struct RecordHeader {
     /// Whose quota it counts against.
     pub charged_to: NodeId,
     /// Redundancy asked for, ascending. At least one with a block or a renewal.
-    pub claims: Vec<Claim>,
+    pub redundancies: Vec<Redundancy>,
     /// CRC-32 of the payload.
     pub payload_crc: u32,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Claims(Vec<Claim>);
+struct Redundancies(Vec<Redundancy>);
 
-impl Canonical for Claims {
+impl Canonical for Redundancies {
     fn check(&self) -> Result<(), FormatError> {
-        let replicas = self.0.iter().filter(|claim| matches!(claim, Claim::Replicas(_))).count();
-        bound(self.0.len() <= CLAIMS_MAX && replicas <= 1, "the claims of a record")?;
-        ascending(&self.0, |claim| *claim)
+        let replicas = self.0.iter().filter(|redundancy| matches!(redundancy, Redundancy::Replicas(_))).count();
+        bound(self.0.len() <= REDUNDANCIES_MAX && replicas <= 1, "the redundancies of a record")?;
+        ascending(&self.0, |redundancy| *redundancy)
     }
 }
 
 impl RecordHeader {
-    /// The header's bytes, claims included:
-    /// `marker8 version kind be16(flags) be32(payload) be16(claims) 0*2 id32 be64(sequence) be64(first seen) be64(renewed)
-    /// charged32 crc32(payload) crc32(all before, then claims) claims`.
+    /// The header's bytes, redundancies included:
+    /// `marker8 version kind be16(flags) be32(payload) be16(redundancies) 0*2 id32 be64(sequence) be64(first seen) be64(renewed)
+    /// charged32 crc32(payload) crc32(all before, then redundancies) redundancies`.
     pub fn encode(&self, marker: &Marker) -> Vec<u8> {
-        let claims = codec::encode(&self.claims);
-        let claims_len = u16::try_from(claims.len()).expect("at most CLAIMS_MAX claims of 43 bytes");
-        let mut bytes = Vec::with_capacity(RECORD_HEADER_BYTES + claims.len());
+        let redundancies = codec::encode(&self.redundancies);
+        let redundancies_len = u16::try_from(redundancies.len()).expect("at most REDUNDANCIES_MAX redundancies of 43 bytes");
+        let mut bytes = Vec::with_capacity(RECORD_HEADER_BYTES + redundancies.len());
         bytes.extend_from_slice(marker);
         bytes.extend_from_slice(&[VERSION, self.kind.code()]);
         bytes.extend_from_slice(&self.flags.to_be_bytes());
         bytes.extend_from_slice(&self.payload_len.to_be_bytes());
-        bytes.extend_from_slice(&claims_len.to_be_bytes());
+        bytes.extend_from_slice(&redundancies_len.to_be_bytes());
         bytes.extend_from_slice(&[0; 2]);
         bytes.extend_from_slice(&self.id.0);
         for number in [self.sequence, self.first_seen, self.renewed] {
@@ -166,9 +166,9 @@ impl RecordHeader {
         }
         bytes.extend_from_slice(&self.charged_to.0);
         bytes.extend_from_slice(&self.payload_crc.to_be_bytes());
-        let crc = head_crc(&[&bytes, &claims]);
+        let crc = head_crc(&[&bytes, &redundancies]);
         bytes.extend_from_slice(&crc.to_be_bytes());
-        bytes.extend_from_slice(&claims);
+        bytes.extend_from_slice(&redundancies);
         bytes
     }
 
@@ -187,11 +187,11 @@ impl RecordHeader {
     pub(super) fn decode_behind_marker(bytes: &[u8], marker: &Marker) -> Result<(Self, usize), FormatError> {
         let early = || malformed("a record's header ends early");
         let fixed = bytes.get(..RECORD_HEADER_BYTES - 8).ok_or_else(early)?;
-        let claims_len = usize::from(u16::from_be_bytes(field(fixed, 8)));
-        bound(claims_len <= CLAIMS_BYTES_MAX, "the claims of a record")?;
-        let len = fixed.len() + claims_len;
-        let claims = bytes.get(fixed.len()..len).ok_or_else(early)?;
-        if head_crc(&[marker, &fixed[..104], claims]) != be32(fixed, 104) {
+        let redundancies_len = usize::from(u16::from_be_bytes(field(fixed, 8)));
+        bound(redundancies_len <= REDUNDANCIES_BYTES_MAX, "the redundancies of a record")?;
+        let len = fixed.len() + redundancies_len;
+        let redundancies = bytes.get(fixed.len()..len).ok_or_else(early)?;
+        if head_crc(&[marker, &fixed[..104], redundancies]) != be32(fixed, 104) {
             return Err(malformed("the checksum of a record's header does not fit"));
         }
         version("a record", fixed[0])?;
@@ -204,7 +204,7 @@ impl RecordHeader {
             first_seen: be64(fixed, 52),
             renewed: be64(fixed, 60),
             charged_to: NodeId(field(fixed, 68)),
-            claims: codec::decode::<Claims>(claims)?.0,
+            redundancies: codec::decode::<Redundancies>(redundancies)?.0,
             payload_crc: be32(fixed, 100),
         };
         header.check(&fixed[10..12])?;
@@ -219,8 +219,8 @@ impl RecordHeader {
             _ => payload == 0,
         };
         bound(fits, "the payload of a record")?;
-        let claimed = !self.claims.is_empty() || !matches!(self.kind, RecordKind::Block | RecordKind::Renewal);
-        bound(claimed, "the claims of a record")?;
+        let is_added = !self.redundancies.is_empty() || !matches!(self.kind, RecordKind::Block | RecordKind::Renewal);
+        bound(is_added, "the redundancies of a record")?;
         bound(zero == [0; 2], "an unused field of a record")
     }
 

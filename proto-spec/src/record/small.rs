@@ -16,7 +16,7 @@ const SUPERBLOCK_MAGIC: &[u8; 8] = b"FSDFSSUP";
 const DISKS_MAGIC: &[u8; 8] = b"FSDFSDSK";
 const VERSION: u8 = 1;
 
-/// What a disk says of itself: `[pool, disk, owner, claim]`.
+/// What a disk says of itself: `[pool, disk, owner, attach generation]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Superblock {
     /// The pool its blocks belong to.
@@ -25,8 +25,8 @@ pub struct Superblock {
     pub disk: DiskId,
     /// The node that stores on it.
     pub owner: NodeId,
-    /// Grows each time the disk is attached anew. If two nodes claim one disk, the higher one has it.
-    pub claim: u64,
+    /// Grows each time the disk is attached anew. If two nodes call one disk theirs, the higher one has it.
+    pub attach_generation: u64,
 }
 
 impl Canonical for Superblock {}
@@ -38,13 +38,13 @@ pub struct DiskList(
     pub Vec<KnownDisk>,
 );
 
-/// One of them: `[disk, claim, path]`.
+/// One of them: `[disk, attach generation, path]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownDisk {
     /// From its superblock.
     pub disk: DiskId,
     /// From its superblock, when it was last attached.
-    pub claim: u64,
+    pub attach_generation: u64,
     /// Where it was: the bytes of an absolute path.
     pub path: Bytes,
 }

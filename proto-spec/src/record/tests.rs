@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::*;
 use crate::codec::FormatError;
 use crate::ids::{DiskId, PoolId, hex};
-use crate::message::StripeClaim;
+use crate::message::StripeShard;
 
 const MARKER: Marker = *b"\x01\x02\x03\x04\x05\x06\x07\x08";
 
-fn stripe(byte: u8) -> Claim {
-    Claim::Stripe(StripeClaim { stripe: BlockId([byte; 32]), index: 1, k: 4, m: 2 })
+fn stripe(byte: u8) -> Redundancy {
+    Redundancy::Stripe(StripeShard { stripe: BlockId([byte; 32]), index: 1, k: 4, m: 2 })
 }
 
 fn header(kind: RecordKind, payload: &[u8]) -> RecordHeader {
@@ -25,14 +25,14 @@ fn header(kind: RecordKind, payload: &[u8]) -> RecordHeader {
         first_seen: 1_700_000_000_000,
         renewed: 1_700_000_000_001,
         charged_to: NodeId([9; 32]),
-        claims: vec![Claim::Replicas(3), stripe(5)],
+        redundancies: vec![Redundancy::Replicas(3), stripe(5)],
         payload_crc: crc32fast::hash(payload),
     }
 }
 
 fn segment() -> (SegmentHeader, RecordHeader, RecordHeader, Bytes, u64) {
     let first = header(RecordKind::Block, b"bytes of a block");
-    let second = RecordHeader { sequence: 8, claims: vec![Claim::Replicas(2)], ..header(RecordKind::Renewal, b"") };
+    let second = RecordHeader { sequence: 8, redundancies: vec![Redundancy::Replicas(2)], ..header(RecordKind::Renewal, b"") };
     let mut footer = Footer::default();
     let heads = [first.encode(&MARKER), second.encode(&MARKER)];
     footer.push(64, &heads[0]);
@@ -51,8 +51,8 @@ fn unpublished() -> LogEntry {
 
 fn vectors() -> Value {
     let (segment, block, renewal, footer, records_end) = segment();
-    let superblock = Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), claim: 4 };
-    let disks = DiskList(vec![KnownDisk { disk: DiskId([3; 16]), claim: 4, path: Bytes::from_static(b"/srv/\xff") }]);
+    let superblock = Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 };
+    let disks = DiskList(vec![KnownDisk { disk: DiskId([3; 16]), attach_generation: 4, path: Bytes::from_static(b"/srv/\xff") }]);
     let own = LogEntry::Own(Own { writer: Writer([6; 8]), seq: 300 });
     json!({
         "note": "hexadecimal; spec 06-store. Made once, obeyed since.",
@@ -70,10 +70,10 @@ fn vectors() -> Value {
         "log_frame_unpublished": hex(&frame(&unpublished(), &MARKER).unwrap()),
         "log_frame_of_a_later_version": hex(&frame(&LogEntry::Unknown(Bytes::from_static(b"\x92\x4d\x00")), &MARKER).unwrap()),
         "refused_record_heads": {
-            "claims descending": hex(&RecordHeader { claims: vec![stripe(5), Claim::Replicas(3)], ..block.clone() }.encode(&MARKER)),
-            "a claim twice": hex(&RecordHeader { claims: vec![stripe(5), stripe(5)], ..block.clone() }.encode(&MARKER)),
-            "two numbers of replicas": hex(&RecordHeader { claims: vec![Claim::Replicas(2), Claim::Replicas(3)], ..block.clone() }.encode(&MARKER)),
-            "a block without claims": hex(&RecordHeader { claims: vec![], ..block.clone() }.encode(&MARKER)),
+            "claims descending": hex(&RecordHeader { redundancies: vec![stripe(5), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
+            "a claim twice": hex(&RecordHeader { redundancies: vec![stripe(5), stripe(5)], ..block.clone() }.encode(&MARKER)),
+            "two numbers of replicas": hex(&RecordHeader { redundancies: vec![Redundancy::Replicas(2), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
+            "a block without claims": hex(&RecordHeader { redundancies: vec![], ..block.clone() }.encode(&MARKER)),
             "an empty block": hex(&header(RecordKind::Block, b"").encode(&MARKER)),
             "a renewal with payload": hex(&header(RecordKind::Renewal, b"x").encode(&MARKER)),
             "a block longer than a block can be": hex(&RecordHeader { payload_len: 2_000_000, ..block.clone() }.encode(&MARKER)),
@@ -151,7 +151,7 @@ fn each_flip(bytes: &[u8], noticed: impl Fn(&[u8]) -> bool) {
 #[test]
 fn a_later_version_is_named() {
     let mut bytes =
-        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), claim: 4 }.encode();
+        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 }.encode();
     bytes[8] = 2;
     let sealed = bytes.len() - 4;
     let crc = crc32fast::hash(&bytes[..sealed]);
@@ -168,44 +168,44 @@ fn entries_of_a_later_version_stay_as_they_are() {
 }
 
 #[test]
-fn claims_add_up() {
-    let mut claims = vec![Claim::Replicas(2)];
-    assert!(!add_claim(&mut claims, Claim::Replicas(1)));
-    assert!(add_claim(&mut claims, Claim::Replicas(3)));
-    assert!(add_claim(&mut claims, stripe(7)));
-    assert!(!add_claim(&mut claims, stripe(7)));
-    assert_eq!(claims, [Claim::Replicas(3), stripe(7)]);
+fn redundancies_add_up() {
+    let mut redundancies = vec![Redundancy::Replicas(2)];
+    assert!(!add_redundancy(&mut redundancies, Redundancy::Replicas(1)));
+    assert!(add_redundancy(&mut redundancies, Redundancy::Replicas(3)));
+    assert!(add_redundancy(&mut redundancies, stripe(7)));
+    assert!(!add_redundancy(&mut redundancies, stripe(7)));
+    assert_eq!(redundancies, [Redundancy::Replicas(3), stripe(7)]);
 }
 
 #[test]
-fn claims_without_room_become_replicas() {
-    let mut claims = Vec::new();
+fn redundancies_without_room_become_replicas() {
+    let mut redundancies = Vec::new();
     for byte in 0..=255 {
-        add_claim(&mut claims, stripe(byte));
+        add_redundancy(&mut redundancies, stripe(byte));
     }
-    assert_eq!(claims.len(), CLAIMS_MAX);
-    assert_eq!(claims[0], Claim::Replicas(3));
-    let full = RecordHeader { claims, ..header(RecordKind::Block, b"x") };
+    assert_eq!(redundancies.len(), REDUNDANCIES_MAX);
+    assert_eq!(redundancies[0], Redundancy::Replicas(3));
+    let full = RecordHeader { redundancies, ..header(RecordKind::Block, b"x") };
     assert!(RecordHeader::decode(&full.encode(&MARKER), &MARKER).is_ok());
 }
 
-fn claim() -> impl Strategy<Value = Claim> {
-    prop_oneof![any::<u8>().prop_map(Claim::Replicas), any::<u8>().prop_map(stripe), Just(stripe(0))]
+fn redundancy() -> impl Strategy<Value = Redundancy> {
+    prop_oneof![any::<u8>().prop_map(Redundancy::Replicas), any::<u8>().prop_map(stripe), Just(stripe(0))]
 }
 
 proptest! {
     #[test]
     fn any_header_survives(
         kind in 7u8.., flags: u16, len in 0u32..=2 << 20, id: [u8; 32], numbers: [u64; 3], charged: [u8; 32], crc: u32,
-        added in proptest::collection::vec(claim(), 0..40),
+        added in proptest::collection::vec(redundancy(), 0..40),
     ) {
-        let mut claims = Vec::new();
-        for claim in added {
-            add_claim(&mut claims, claim);
+        let mut redundancies = Vec::new();
+        for redundancy in added {
+            add_redundancy(&mut redundancies, redundancy);
         }
         let header = RecordHeader {
             kind: kind.into(), flags, payload_len: len, id: BlockId(id), sequence: numbers[0], first_seen: numbers[1],
-            renewed: numbers[2], charged_to: NodeId(charged), claims, payload_crc: crc,
+            renewed: numbers[2], charged_to: NodeId(charged), redundancies, payload_crc: crc,
         };
         let bytes = header.encode(&MARKER);
         assert_eq!(RecordHeader::decode(&bytes, &MARKER), Ok((header, bytes.len())));
@@ -233,8 +233,8 @@ proptest! {
         head[..8].copy_from_slice(&MARKER);
         head[8] = 1;
         head[12] = 0;
-        let claims = (head.len() - RECORD_HEADER_BYTES) as u16;
-        head[16..18].copy_from_slice(&claims.to_be_bytes());
+        let redundancies = (head.len() - RECORD_HEADER_BYTES) as u16;
+        head[16..18].copy_from_slice(&redundancies.to_be_bytes());
         let mut crc = crc32fast::Hasher::new();
         crc.update(&head[..112]);
         crc.update(&head[RECORD_HEADER_BYTES..]);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::seal::{Link, LinkClass, Ref};
 use crate::codec::FormatError;
 use crate::ids::{BlockId, Key};
-use crate::message::Claim;
+use crate::message::Redundancy;
 
 /// A [`Ref`] as a payload writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Linker {
     }
 
     pub fn add(&mut self, at: Ref, usage: Usage) -> Indexed {
-        let redundancy = Claim::Replicas(usage.copies.unwrap_or(self.copies));
+        let redundancy = Redundancy::Replicas(usage.copies.unwrap_or(self.copies));
         let next = u32::try_from(self.links.len()).expect("fewer links than bytes in a block");
         let link = *self.known.entry(at.id).or_insert(next);
         if link == next {

@@ -15,7 +15,7 @@ use super::keys::WriteKeys;
 use crate::block::{Block, OVERHEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, Canonical, FormatError, bound};
 use crate::ids::{BlockId, Key, VolumeId};
-use crate::message::Claim;
+use crate::message::Redundancy;
 use crate::u8_enum;
 
 /// Links of one block at most. The longest link, a stripe member, takes 77 bytes.
@@ -62,7 +62,7 @@ pub struct Link {
     /// How to follow it.
     pub class: LinkClass,
     /// The redundancy wanted for it.
-    pub redundancy: Claim,
+    pub redundancy: Redundancy,
 }
 
 /// The public part of a block.
@@ -219,8 +219,8 @@ impl Link {
         };
         bound(allowed, "the class of a link")?;
         match self.redundancy {
-            Claim::Replicas(copies) => bound(copies >= 1 && self.class != Stripe, "the redundancy of a link"),
-            Claim::Stripe(stripe) => {
+            Redundancy::Replicas(copies) => bound(copies >= 1 && self.class != Stripe, "the redundancy of a link"),
+            Redundancy::Stripe(stripe) => {
                 bound(self.class == Stripe && stripe.k >= 1 && stripe.m >= 1, "the redundancy of a link")
             }
         }

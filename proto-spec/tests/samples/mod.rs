@@ -105,8 +105,8 @@ fn admission() -> Admission {
     Admission { version: 1, ticket: ticket_certificate().id(), member: newcomer().id(), witness: node(FOUNDER), hlc }
 }
 
-fn disk(id: u8, gib: u32, claim: u64) -> CardDisk {
-    CardDisk { id: DiskId([id; 16]), gib, claim }
+fn disk(id: u8, gib: u32, redundancy: u64) -> CardDisk {
+    CardDisk { id: DiskId([id; 16]), gib, redundancy }
 }
 
 fn card() -> Card {

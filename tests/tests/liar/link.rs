@@ -122,7 +122,7 @@ impl Liar {
 
     /// A card that promises much room.
     pub fn boast(&self) -> Message {
-        let disks = vec![CardDisk { id: DiskId([9; 16]), gib: 8, claim: 1 }];
+        let disks = vec![CardDisk { id: DiskId([9; 16]), gib: 8, attach_generation: 1 }];
         let card = Card {
             version: 1,
             node: self.node,

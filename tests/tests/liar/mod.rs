@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::{
-    Attached, Claim, Facts, FactsAck, Fetch, FetchOutcome, FetchReply, Have, HaveReply, Message, Possession, Store,
+    Attached, Redundancy, Facts, FactsAck, Fetch, FetchOutcome, FetchReply, Have, HaveReply, Message, Possession, Store,
     StoreOutcome, StoreReply,
 };
 use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
@@ -31,8 +31,8 @@ fn resident_kib(node: &Node, key: &str) -> Result<u64> {
 }
 
 fn store(request: u64, node: NodeId, id: BlockId, len: u32) -> Message {
-    let (map, claim) = (Digest([0; 32]), Claim::Replicas(3));
-    Message::Store(Store { request, map, claim, age_ms: 0, charged_to: node, block: Attached { id, len } })
+    let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
+    Message::Store(Store { request, map, redundancy, age_ms: 0, charged_to: node, block: Attached { id, len } })
 }
 
 /// A rudeness: its name, and what it does on a new connection. Returns whether the node is to end the connection.
@@ -96,7 +96,7 @@ async fn many_streams(link: &mut Link) -> bool {
 async fn many_questions(link: &mut Link) -> bool {
     let ids: Vec<BlockId> = (0..512u32).map(|at| BlockId::of(&at.to_be_bytes())).collect();
     for request in 0..20_000 {
-        let have = Have { request, renew: true, map: Digest([0; 32]), claim: Claim::Replicas(3), ids: ids.clone() };
+        let have = Have { request, renew: true, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids: ids.clone() };
         if !link.say(&Message::Have(have)).await {
             break;
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{Cert, CertKind, Fact, Revoke, Role};
 use fsdfs_proto::ids::{BlockId, NodeId, PublicKey};
-use fsdfs_proto::message::{Claim, Have, IDS_MAX, Message, Possession};
+use fsdfs_proto::message::{Redundancy, Have, IDS_MAX, Message, Possession};
 use fsdfs_proto::signed::Signed;
 
 use super::peers::Purpose;
@@ -30,11 +30,11 @@ impl Engine {
         waiting.insert(self.me);
         self.locates.insert(op, Locating { ids: ids.clone(), waiting, said: BTreeMap::new() });
         out.push(disk(DiskRequest::Have { ids: ids.clone(), renew: None }, Reason::LocateOwn(op)));
-        let (map, claim) = (self.map_digest, Claim::Replicas(self.facts.rules().copies));
+        let (map, redundancy) = (self.map_digest, Redundancy::Replicas(self.facts.rules().copies));
         for node in peers {
             let ids = ids.clone();
             let purpose = Purpose::Locate { op, ids: ids.clone() };
-            let have = |request| Message::Have(Have { request, renew: false, map, claim, ids });
+            let have = |request| Message::Have(Have { request, renew: false, map, redundancy, ids });
             self.ask(node, purpose, have, None, out);
         }
     }

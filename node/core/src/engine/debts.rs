@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Claim, Have, IDS_MAX, Message, Possession};
+use fsdfs_proto::message::{Redundancy, Have, IDS_MAX, Message, Possession};
 
 use super::peers::Purpose;
 use super::{Engine, get};
@@ -21,16 +21,16 @@ pub(super) struct Debts(BTreeMap<NodeId, Owed>);
 #[derive(Default)]
 struct Owed {
     /// It may have got them from others meanwhile.
-    unasked: BTreeMap<BlockId, Claim>,
+    unasked: BTreeMap<BlockId, Redundancy>,
     /// It says that it does not have them.
-    lacking: Vec<(BlockId, Claim)>,
+    lacking: Vec<(BlockId, Redundancy)>,
 }
 
 impl Engine {
-    pub(super) fn owe(&mut self, to: NodeId, id: BlockId, claim: Claim) {
+    pub(super) fn owe(&mut self, to: NodeId, id: BlockId, redundancy: Redundancy) {
         let owed: usize = self.debts.0.values().map(|owed| owed.unasked.len()).sum();
         if owed < DEBTS_MAX {
-            self.debts.0.entry(to).or_default().unasked.insert(id, claim);
+            self.debts.0.entry(to).or_default().unasked.insert(id, redundancy);
         }
     }
 
@@ -40,44 +40,44 @@ impl Engine {
             return;
         }
         let Some(owed) = self.debts.0.get_mut(&to) else { return };
-        if let Some((id, claim)) = owed.lacking.pop() {
-            return self.get(id, get::Waiter::Debt { to, claim }, out);
+        if let Some((id, redundancy)) = owed.lacking.pop() {
+            return self.get(id, get::Waiter::Debt { to, redundancy }, out);
         }
-        let Some(claim) = owed.unasked.values().next().copied() else {
+        let Some(redundancy) = owed.unasked.values().next().copied() else {
             self.debts.0.remove(&to);
             return;
         };
-        let same = owed.unasked.iter().filter(|(_, other)| **other == claim);
+        let same = owed.unasked.iter().filter(|(_, other)| **other == redundancy);
         let ids: Vec<BlockId> = same.map(|(id, _)| *id).take(IDS_MAX).collect();
         owed.unasked.retain(|id, _| ids.binary_search(id).is_err());
         let map = self.map_digest;
-        let purpose = Purpose::DebtHave { claim, ids: ids.clone() };
-        let have = |request| Message::Have(Have { request, renew: true, map, claim, ids });
+        let purpose = Purpose::DebtHave { redundancy, ids: ids.clone() };
+        let have = |request| Message::Have(Have { request, renew: true, map, redundancy, ids });
         self.ask(to, purpose, have, None, out);
     }
 
     pub(super) fn debts_answered(
         &mut self,
         from: NodeId,
-        claim: Claim,
+        redundancy: Redundancy,
         ids: &[BlockId],
         answers: &[Possession],
         out: &mut Vec<Effect>,
     ) {
         let lacking = ids.iter().zip(answers).filter(|(_, answer)| **answer == Possession::No);
-        self.debts.0.entry(from).or_default().lacking.extend(lacking.map(|(id, _)| (*id, claim)));
+        self.debts.0.entry(from).or_default().lacking.extend(lacking.map(|(id, _)| (*id, redundancy)));
         self.pay(from, out);
     }
 
-    pub(super) fn debts_not_answered(&mut self, to: NodeId, claim: Claim, ids: &[BlockId]) {
+    pub(super) fn debts_not_answered(&mut self, to: NodeId, redundancy: Redundancy, ids: &[BlockId]) {
         for id in ids {
-            self.owe(to, *id, claim);
+            self.owe(to, *id, redundancy);
         }
     }
 
-    pub(super) fn debt_fetched(&mut self, to: NodeId, claim: Claim, outcome: GetOutcome, out: &mut Vec<Effect>) {
+    pub(super) fn debt_fetched(&mut self, to: NodeId, redundancy: Redundancy, outcome: GetOutcome, out: &mut Vec<Effect>) {
         match outcome {
-            GetOutcome::Found(block) => self.put_again(block, claim, to, out),
+            GetOutcome::Found(block) => self.put_again(block, redundancy, to, out),
             // Its holders are away. When they come up, their walks take care of it.
             GetOutcome::NotFound { .. } => self.pay(to, out),
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Claim, Fetch, FetchOutcome, FetchReply, Message};
+use fsdfs_proto::message::{Redundancy, Fetch, FetchOutcome, FetchReply, Message};
 
 use super::peers::{Peer, Purpose};
 use super::timers::Timer;
@@ -51,7 +51,7 @@ pub(super) enum Waiter {
     /// To be put again, for this holder.
     Debt {
         to: NodeId,
-        claim: Claim,
+        redundancy: Redundancy,
     },
 }
 
@@ -239,8 +239,8 @@ impl Engine {
             return;
         }
         if get.own == Own::Damaged {
-            let (claim, first_seen, charged_to) = (Claim::Replicas(self.facts.rules().copies), self.now.wall, self.me);
-            let request = DiskRequest::Write { block: block.clone(), claim, first_seen, charged_to, disk: None };
+            let (redundancy, first_seen, charged_to) = (Redundancy::Replicas(self.facts.rules().copies), self.now.wall, self.me);
+            let request = DiskRequest::Write { block: block.clone(), redundancy, first_seen, charged_to, disk: None };
             out.push(disk(request, Reason::Heal(id)));
         }
         for waiter in get.waiters {
@@ -260,7 +260,7 @@ impl Engine {
             Waiter::Commit(volume) => self.commit_fetched(volume, id, outcome, out),
             Waiter::Thin(volume) => self.thin_fetched(volume, outcome, out),
             Waiter::Look(look) => self.look_fetched(look, id, outcome, out),
-            Waiter::Debt { to, claim } => self.debt_fetched(to, claim, outcome, out),
+            Waiter::Debt { to, redundancy } => self.debt_fetched(to, redundancy, outcome, out),
         }
     }
 }

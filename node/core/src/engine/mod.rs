@@ -308,7 +308,7 @@ impl Engine {
 
     fn command(&mut self, op: OpId, command: Command, out: &mut Vec<Effect>) {
         match command {
-            Command::PutBlock { block, claim } => self.put_block(op, block, claim, out),
+            Command::PutBlock { block, redundancy } => self.put_block(op, block, redundancy, out),
             Command::GetBlock { id } => self.get(id, get::Waiter::Command(op), out),
             Command::Edit { volume, edits } => self.edit(op, volume, edits, out),
             Command::Look { volume, look } => self.look(op, volume, look, out),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Claim, Message, RequestId};
+use fsdfs_proto::message::{Redundancy, Message, RequestId};
 
 use super::Engine;
 use super::put::Put;
@@ -74,7 +74,7 @@ pub(super) enum Purpose {
     Locate { op: u64, ids: Vec<BlockId> },
     TopUpHave { ids: Vec<BlockId> },
     TopUpStore { id: BlockId },
-    DebtHave { claim: Claim, ids: Vec<BlockId> },
+    DebtHave { redundancy: Redundancy, ids: Vec<BlockId> },
     Capability(VolumeId),
     Survey(OpId),
 }
@@ -300,7 +300,7 @@ impl Engine {
         match purpose {
             Purpose::PutProbe(put) | Purpose::PutStore(put) => self.put_failed(*put, node, None, out),
             Purpose::Get(id) => self.get_lost(*id, node, out),
-            Purpose::DebtHave { claim, ids } => self.debts_not_answered(node, *claim, ids),
+            Purpose::DebtHave { redundancy, ids } => self.debts_not_answered(node, *redundancy, ids),
             other => self.not_waiting(other, node, out),
         }
     }

@@ -129,7 +129,7 @@ impl Engine {
             disks.push(CardDisk {
                 id: disk.id,
                 gib: weight_to_publish(weight_before(disk.id), now),
-                claim: disk.claim,
+                attach_generation: disk.attach_generation,
             });
         }
         disks.sort_by_key(|disk| disk.id);

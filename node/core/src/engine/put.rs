@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{RawFact, card_flag};
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Attached, Claim, Facts, Have, Message, Possession, Store, StoreOutcome};
+use fsdfs_proto::message::{Attached, Redundancy, Facts, Have, Message, Possession, Store, StoreOutcome};
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk, reply};
@@ -32,7 +32,7 @@ pub(super) struct Put {
 }
 
 enum Item {
-    Block { block: Block, claim: Claim },
+    Block { block: Block, redundancy: Redundancy },
     Fact(RawFact),
 }
 
@@ -71,36 +71,36 @@ impl Put {
     }
 }
 
-/// Replicas a claim asks of placement.
-pub(super) fn copies_of(claim: Claim) -> u8 {
-    match claim {
-        Claim::Replicas(copies) => copies.clamp(1, 32),
-        Claim::Stripe(stripe) => stripe.k.saturating_add(stripe.m).clamp(1, 32),
+/// Replicas a redundancy asks of placement.
+pub(super) fn copies_of(redundancy: Redundancy) -> u8 {
+    match redundancy {
+        Redundancy::Replicas(copies) => copies.clamp(1, 32),
+        Redundancy::Stripe(stripe) => stripe.k.saturating_add(stripe.m).clamp(1, 32),
     }
 }
 
 impl Engine {
-    pub(super) fn put_block(&mut self, op: OpId, block: Block, claim: Claim, out: &mut Vec<Effect>) {
+    pub(super) fn put_block(&mut self, op: OpId, block: Block, redundancy: Redundancy, out: &mut Vec<Effect>) {
         if self.boot.twin {
             return out.push(reply(op, Reply::PutBlock(PutOutcome::Refused(Refusal::Twin))));
         }
-        self.start_put(Item::Block { block, claim }, true, Waiter::Command(op), out);
+        self.start_put(Item::Block { block, redundancy }, true, Waiter::Command(op), out);
     }
 
     /// A block that this holder lacks, as far as this node knows.
-    pub(super) fn put_again(&mut self, block: Block, claim: Claim, for_: NodeId, out: &mut Vec<Effect>) {
-        self.start_put(Item::Block { block, claim }, true, Waiter::Debt(for_), out);
+    pub(super) fn put_again(&mut self, block: Block, redundancy: Redundancy, for_: NodeId, out: &mut Vec<Effect>) {
+        self.start_put(Item::Block { block, redundancy }, true, Waiter::Debt(for_), out);
     }
 
     /// A block of a commit: new by construction, so nobody is asked whether it is there.
     pub(super) fn put_tree_block(&mut self, block: Block, copies: u8, volume: VolumeId, out: &mut Vec<Effect>) {
-        self.start_put(Item::Block { block, claim: Claim::Replicas(copies) }, false, Waiter::Commit(volume), out);
+        self.start_put(Item::Block { block, redundancy: Redundancy::Replicas(copies) }, false, Waiter::Commit(volume), out);
     }
 
     /// A tree block that too few servers have.
     pub(super) fn put_thin(&mut self, block: Block, volume: VolumeId, out: &mut Vec<Effect>) {
-        let claim = Claim::Replicas(self.facts.rules().copies);
-        self.start_put(Item::Block { block, claim }, true, Waiter::Thin(volume), out);
+        let redundancy = Redundancy::Replicas(self.facts.rules().copies);
+        self.start_put(Item::Block { block, redundancy }, true, Waiter::Thin(volume), out);
     }
 
     /// A head, durable in this node's log already; its holders are those of the volume's id.
@@ -110,7 +110,7 @@ impl Engine {
 
     fn start_put(&mut self, item: Item, probe: bool, waiter: Waiter, out: &mut Vec<Effect>) {
         let (place, wanted) = match (&item, &waiter) {
-            (Item::Block { block, claim }, _) => (block.id(), copies_of(*claim)),
+            (Item::Block { block, redundancy }, _) => (block.id(), copies_of(*redundancy)),
             (Item::Fact(_), Waiter::Commit(volume)) => (BlockId(volume.0), self.facts.rules().copies),
             (Item::Fact(_), _) => unreachable!("heads are put by commits"),
         };
@@ -205,15 +205,15 @@ impl Engine {
                     out,
                 );
             }
-            Item::Block { block, claim } if holder.node == me => {
-                let (block, claim) = (block.clone(), *claim);
+            Item::Block { block, redundancy } if holder.node == me => {
+                let (block, redundancy) = (block.clone(), *redundancy);
                 let request =
-                    DiskRequest::Write { block, claim, first_seen: now, charged_to: me, disk: Some(holder.disk) };
+                    DiskRequest::Write { block, redundancy, first_seen: now, charged_to: me, disk: Some(holder.disk) };
                 out.push(disk(request, Reason::PutWrite(id)));
             }
-            Item::Block { block, claim } if put.probe => {
-                let (claim, ids) = (*claim, vec![block.id()]);
-                let have = |request| Message::Have(Have { request, renew: true, map, claim, ids });
+            Item::Block { block, redundancy } if put.probe => {
+                let (redundancy, ids) = (*redundancy, vec![block.id()]);
+                let have = |request| Message::Have(Have { request, renew: true, map, redundancy, ids });
                 self.ask(holder.node, Purpose::PutProbe(id), have, None, out);
             }
             Item::Block { .. } => self.send_block(id, holder.node, out),
@@ -223,11 +223,11 @@ impl Engine {
     fn send_block(&mut self, id: u64, to: NodeId, out: &mut Vec<Effect>) {
         let (map, charged_to) = (self.map_digest, self.me);
         let Some(put) = self.puts.get_mut(&id) else { return };
-        let Item::Block { block, claim } = &put.item else { return };
+        let Item::Block { block, redundancy } = &put.item else { return };
         put.sent = true;
-        let (block, claim) = (block.clone(), *claim);
+        let (block, redundancy) = (block.clone(), *redundancy);
         let attached = Attached::from(&block);
-        let store = |request| Message::Store(Store { request, map, claim, age_ms: 0, charged_to, block: attached });
+        let store = |request| Message::Store(Store { request, map, redundancy, age_ms: 0, charged_to, block: attached });
         self.ask(to, Purpose::PutStore(id), store, Some(block), out);
     }
 
@@ -298,7 +298,7 @@ impl Engine {
     /// Wanted holders that did not get it. If this node has a copy, top-up goes to those that speak now, and to the others as
     /// soon as they speak; if not, they are owed one: others may not have noticed that they were away.
     fn put_owes(&mut self, put: &Put, out: &mut Vec<Effect>) {
-        let Item::Block { block, claim } = &put.item else { return };
+        let Item::Block { block, redundancy } = &put.item else { return };
         let missed = |node: &NodeId| match put.slots.get(node) {
             Some(slot) => *slot != Slot::Durable,
             // Not asked: it takes nothing, or it was silent, though it may speak again by now.
@@ -312,7 +312,7 @@ impl Engine {
             if mine && self.usable(node) {
                 self.topup_owed(node);
             } else if !mine && !refused && put.durable() > 0 {
-                self.owe(node, block.id(), *claim);
+                self.owe(node, block.id(), *redundancy);
                 // One that speaks again already would not start the payment.
                 if !matches!(put.waiter, Waiter::Debt(_)) {
                     self.pay(node, out);

@@ -68,7 +68,7 @@ impl Engine {
 
     fn have(&mut self, from: NodeId, have: Have, out: &mut Vec<Effect>) {
         self.compare_maps(from, have.map, out);
-        let renew = (have.renew && !planted::is(Bug::NoRenewal)).then_some(have.claim);
+        let renew = (have.renew && !planted::is(Bug::NoRenewal)).then_some(have.redundancy);
         let request = DiskRequest::Have { ids: have.ids, renew };
         out.push(disk(request, Reason::ServeHave { to: from, request: have.request }));
     }
@@ -92,7 +92,7 @@ impl Engine {
         match self.answered(from, reply.request) {
             Some(Purpose::PutProbe(put)) => self.put_probed(put, from, &reply.answers, out),
             Some(Purpose::Locate { op, ids }) => self.located(op, from, &ids, &reply.answers, out),
-            Some(Purpose::DebtHave { claim, ids }) => self.debts_answered(from, claim, &ids, &reply.answers, out),
+            Some(Purpose::DebtHave { redundancy, ids }) => self.debts_answered(from, redundancy, &ids, &reply.answers, out),
             Some(Purpose::TopUpHave { ids }) => self.topup_answered(from, &ids, &reply.answers, out),
             _ => {}
         }
@@ -104,10 +104,10 @@ impl Engine {
         match payload {
             Payload::Block(block) if block.id() == store.block.id => {
                 let first_seen = self.now.wall.saturating_sub(store.age_ms);
-                let copies = super::put::copies_of(store.claim);
+                let copies = super::put::copies_of(store.redundancy);
                 let disk_id = self.view.order(block.id(), copies).iter().find(|h| h.node == self.me).map(|h| h.disk);
-                let (claim, charged_to) = (store.claim, store.charged_to);
-                let write = DiskRequest::Write { block, claim, first_seen, charged_to, disk: disk_id };
+                let (redundancy, charged_to) = (store.redundancy, store.charged_to);
+                let write = DiskRequest::Write { block, redundancy, first_seen, charged_to, disk: disk_id };
                 out.push(disk(write, Reason::ServeStore { to: from, request }));
                 if planted::is(Bug::AckBeforeDurable) {
                     self.serve_store(from, request, WriteDone::New, out);

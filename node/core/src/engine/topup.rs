@@ -107,7 +107,7 @@ enum Copies {
 
 impl Record {
     fn asked(&self) -> usize {
-        self.info.claims.iter().map(|claim| usize::from(copies_of(*claim))).max().unwrap_or(1)
+        self.info.redundancies.iter().map(|redundancy| usize::from(copies_of(*redundancy))).max().unwrap_or(1)
     }
 
     /// When all answers are in. This node has a copy, wanted or not.

@@ -151,13 +151,13 @@ impl FactSet {
     }
 }
 
-/// Whose a disk is: the highest claim owns it. A disk that moved to another machine is still on its old owner's last card.
+/// Whose a disk is: the highest attach generation owns it. A disk that moved to another machine is still on its old owner's last card.
 fn owners(cards: &BTreeMap<NodeId, &Card>) -> BTreeMap<DiskId, NodeId> {
     let mut best = BTreeMap::<DiskId, (u64, Reverse<NodeId>)>::new();
     for (node, card) in cards {
         for disk in &card.disks {
-            let claim = (disk.claim, Reverse(*node));
-            best.entry(disk.id).and_modify(|old| *old = claim.max(*old)).or_insert(claim);
+            let generation = (disk.attach_generation, Reverse(*node));
+            best.entry(disk.id).and_modify(|old| *old = generation.max(*old)).or_insert(generation);
         }
     }
     best.into_iter().map(|(disk, (_, Reverse(node)))| (disk, node)).collect()

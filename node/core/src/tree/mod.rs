@@ -252,8 +252,8 @@ pub enum JobDone {
     },
     /// Of a look.
     Looked(Result<Found, TreeError>),
-    /// Of a walk: every block reached, with the greatest claim that reached it, ascending.
-    Walked(Vec<(BlockId, fsdfs_proto::message::Claim)>),
+    /// Of a walk: every block reached, with the greatest redundancy that reached it, ascending.
+    Walked(Vec<(BlockId, fsdfs_proto::message::Redundancy)>),
     /// The tree itself is not readable. Nothing was changed.
     Failed(TreeError),
 }

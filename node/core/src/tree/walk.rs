@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::{CommitView, Link, LinkClass, header};
 
 use super::Blocks;
 
-type Reached = Vec<(BlockId, Claim)>;
+type Reached = Vec<(BlockId, Redundancy)>;
 
-/// Every block with the greatest claim that reached it, or what has to be fetched first. A commit itself deserves what its
+/// Every block with the greatest redundancy that reached it, or what has to be fetched first. A commit itself deserves what its
 /// tree does. Data blocks have no links, so they are counted without being read.
 pub(super) fn walk(heads: &[Signed<Head>], blocks: &Blocks) -> Result<Result<Reached, Vec<BlockId>>, FormatError> {
     let mut reached = BTreeMap::new();
     let mut next = Vec::new();
     for head in heads {
         let CommitView { id, links, .. } = CommitView::of_head(head.value())?;
-        let claim = links.iter().map(|link| link.redundancy).max().unwrap_or(Claim::Replicas(1));
-        reach(&mut reached, id, claim);
+        let redundancy = links.iter().map(|link| link.redundancy).max().unwrap_or(Redundancy::Replicas(1));
+        reach(&mut reached, id, redundancy);
         next.extend(links);
     }
     let (mut opened, mut missing) = (BTreeSet::new(), BTreeSet::new());
@@ -40,7 +40,7 @@ pub(super) fn walk(heads: &[Signed<Head>], blocks: &Blocks) -> Result<Result<Rea
     Ok(if missing.is_empty() { Ok(reached.into_iter().collect()) } else { Err(missing.into_iter().collect()) })
 }
 
-fn reach(reached: &mut BTreeMap<BlockId, Claim>, id: BlockId, claim: Claim) {
-    let known = reached.entry(id).or_insert(claim);
-    *known = claim.max(*known);
+fn reach(reached: &mut BTreeMap<BlockId, Redundancy>, id: BlockId, redundancy: Redundancy) {
+    let known = reached.entry(id).or_insert(redundancy);
+    *known = redundancy.max(*known);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fsdfs_core::seam::{ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::log_entry;
 
 use super::rig::{DAY, Rig, block, own};
@@ -12,8 +12,8 @@ use crate::store::fake::{Cut, FakeDisk, SECTOR};
 use crate::store::job::Job;
 use crate::store::log::LogFolder;
 
-const R2: Claim = Claim::Replicas(2);
-const R3: Claim = Claim::Replicas(3);
+const R2: Redundancy = Redundancy::Replicas(2);
+const R3: Redundancy = Redundancy::Replicas(3);
 
 /// Starts, group commits, a block twice, several segments with their footers, renewals, the log and its compaction, an
 /// index that is made anew, a clean stop and another start. Ends early when the power goes.
@@ -29,7 +29,7 @@ pub fn workload(rig: &mut Rig) {
     rig.now += DAY;
     let ids = [1, 5, 99].map(|number| block(number, if number == 1 { 700 } else { 6000 }).id());
     if rig.promised.blocks.contains_key(&ids[0]) && rig.promised.blocks.contains_key(&ids[1]) {
-        rig.renew(&ids, Claim::Replicas(4));
+        rig.renew(&ids, Redundancy::Replicas(4));
     }
     rig.appender().recover(Some("it failed".into()));
     rig.write(&[(block(8, 9000), R2)]);
@@ -252,7 +252,7 @@ fn what_is_here_is_renewed_not_stored_again() {
     assert_eq!(rig.write(&[(twice.clone(), R2)]), [WriteDone::Already]);
     assert_eq!(rig.medium.changes(), before, "a fresh lease costs nothing");
     assert_eq!(rig.write(&[(twice.clone(), R3)]), [WriteDone::Already]);
-    assert_eq!(rig.medium.changes(), before + 2, "a new claim is durable before it is acknowledged");
+    assert_eq!(rig.medium.changes(), before + 2, "a new redundancy is durable before it is acknowledged");
     rig.now += DAY;
     assert_eq!(rig.write(&[(twice.clone(), R2)]), [WriteDone::Already]);
     assert_eq!(rig.medium.changes(), before + 4, "an old lease is renewed");

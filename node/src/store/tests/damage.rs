@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fsdfs_core::seam::{ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use fsdfs_proto::record::{LogEntry, Marker, RecordHeader, RecordKind, SegmentHeader};
 
 use super::rig::{DAY, ME, Rig, block, own};
@@ -15,7 +15,7 @@ use crate::store::fake::Cut;
 use crate::store::index::Entry;
 use crate::store::job::Job;
 
-const R2: Claim = Claim::Replicas(2);
+const R2: Redundancy = Redundancy::Replicas(2);
 
 /// Three sealed segments and an open one.
 fn filled() -> Rig {
@@ -187,7 +187,7 @@ fn a_record_hidden_in_a_block_is_not_believed() {
         first_seen: 0,
         renewed: 0,
         charged_to: ME,
-        claims: Vec::new(),
+        redundancies: Vec::new(),
         payload_crc: 0,
     };
     let planted = delete.encode(b"guessed!").repeat(8);
@@ -343,7 +343,7 @@ fn record(marker: &Marker, kind: RecordKind, id: BlockId, sequence: u64, payload
         first_seen: 5,
         renewed: 1_000 * DAY,
         charged_to: ME,
-        claims: vec![R2],
+        redundancies: vec![R2],
         payload_crc: crc32fast::hash(payload),
     };
     [&header.encode(marker)[..], payload].concat()

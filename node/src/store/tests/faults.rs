@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fsdfs_core::seam::{ReadDone, WriteDone};
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use fsdfs_proto::record::log_entry;
 
 use super::cuts::workload;
@@ -16,7 +16,7 @@ use crate::store::job::Job;
 use crate::store::log::LogFolder;
 use crate::store::segment;
 
-const R2: Claim = Claim::Replicas(2);
+const R2: Redundancy = Redundancy::Replicas(2);
 const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 
 use super::rig::{ME, POOL, block, own};
 use crate::store::error::{Notice, StoreError};
 use crate::store::{DiskConfig, IfMissing, Opened, Store, StoreConfig};
 
-const R2: Claim = Claim::Replicas(2);
+const R2: Redundancy = Redundancy::Replicas(2);
 const SOON: Duration = Duration::from_secs(60);
 const BLOCKS: u64 = 60;
 
@@ -61,7 +61,7 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 fn fill(store: &Store) {
     for number in 0..BLOCKS {
         let block = block(number, 3000);
-        let request = DiskRequest::Write { block, claim: R2, first_seen: 1, charged_to: ME, disk: None };
+        let request = DiskRequest::Write { block, redundancy: R2, first_seen: 1, charged_to: ME, disk: None };
         assert_eq!(ask(store, request), DiskDone::Written(WriteDone::New));
     }
     assert_eq!(ask(store, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(true));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use fsdfs_proto::record::{LogEntry, Own, log_entry};
 
 use crate::store::appender::{Appender, Left};
@@ -142,7 +142,7 @@ impl Index for Failing {
 /// What was acknowledged.
 #[derive(Clone, Default)]
 pub struct Promised {
-    pub blocks: BTreeMap<BlockId, (Bytes, BTreeSet<Claim>)>,
+    pub blocks: BTreeMap<BlockId, (Bytes, BTreeSet<Redundancy>)>,
     /// When the lease of each was last renewed.
     pub renewed: BTreeMap<BlockId, u64>,
     pub log: Vec<LogEntry>,
@@ -245,12 +245,12 @@ impl Rig {
     }
 
     /// Writes blocks in one commit and notes what was promised.
-    pub fn write(&mut self, blocks: &[(Block, Claim)]) -> Vec<WriteDone> {
+    pub fn write(&mut self, blocks: &[(Block, Redundancy)]) -> Vec<WriteDone> {
         let done = Arc::new(Mutex::new(Vec::new()));
-        let jobs = blocks.iter().enumerate().map(|(place, (block, claim))| {
+        let jobs = blocks.iter().enumerate().map(|(place, (block, redundancy))| {
             let done = done.clone();
             let note = move |answer| done.lock().unwrap().push((place, answer));
-            Job::Write(write_job(block.clone(), *claim, self.now, note))
+            Job::Write(write_job(block.clone(), *redundancy, self.now, note))
         });
         let left = self.commit(jobs.collect());
         for (write, why) in left.bounced {
@@ -260,34 +260,34 @@ impl Rig {
         let mut done = std::mem::take(&mut *done.lock().unwrap());
         done.sort_by_key(|(place, _)| *place);
         let mut answers = Vec::new();
-        for ((block, claim), (_, answer)) in blocks.iter().zip(done) {
+        for ((block, redundancy), (_, answer)) in blocks.iter().zip(done) {
             let DiskDone::Written(answer) = answer else { panic!("{answer:?}") };
             if matches!(answer, WriteDone::New | WriteDone::Already) {
-                self.promise(block, *claim);
+                self.promise(block, *redundancy);
             }
             answers.push(answer);
         }
         answers
     }
 
-    fn promise(&mut self, block: &Block, claim: Claim) {
+    fn promise(&mut self, block: &Block, redundancy: Redundancy) {
         let promised = self.promised.blocks.entry(block.id()).or_insert((block.bytes().clone(), BTreeSet::new()));
-        promised.1.insert(claim);
+        promised.1.insert(redundancy);
         self.promised.renewed.insert(block.id(), self.now);
     }
 
     /// Asks with renewal.
-    pub fn renew(&mut self, ids: &[BlockId], claim: Claim) -> Vec<Possession> {
+    pub fn renew(&mut self, ids: &[BlockId], redundancy: Redundancy) -> Vec<Possession> {
         let done = Arc::new(Mutex::new(None));
         let note = done.clone();
         let answer = Answer::new(move |answer| *note.lock().unwrap() = Some(answer), DiskDone::Have(Vec::new()));
         let gather = Gather::new(vec![Possession::NotYet; ids.len()], answer);
         let ids_at = ids.iter().copied().enumerate().collect();
-        self.commit(vec![Job::Renew(RenewJob { ids: ids_at, claim, gather })]);
+        self.commit(vec![Job::Renew(RenewJob { ids: ids_at, redundancy, gather })]);
         let Some(DiskDone::Have(answers)) = done.lock().unwrap().take() else { panic!("no answer") };
         for (id, answer) in ids.iter().zip(&answers) {
             if *answer == Possession::Yes {
-                self.promised.blocks.get_mut(id).unwrap().1.insert(claim);
+                self.promised.blocks.get_mut(id).unwrap().1.insert(redundancy);
                 self.promised.renewed.insert(*id, self.now);
             }
         }
@@ -312,17 +312,17 @@ impl Rig {
     #[track_caller]
     pub fn check(&mut self, context: &str) {
         let Promised { blocks, renewed, .. } = self.promised.clone();
-        for (id, (bytes, claims)) in &blocks {
+        for (id, (bytes, redundancies)) in &blocks {
             match self.read(id) {
                 ReadDone::Found(block) => assert_eq!(block.bytes(), bytes, "{context}"),
                 other => panic!("{context}: {id:?} is {other:?}; {:?}", self.notices.lock().unwrap()),
             }
             let entry = self.appender().disk.look_up(id).unwrap().unwrap();
-            let kept: BTreeSet<Claim> = entry.claims.iter().copied().collect();
-            let greatest = |claims: &BTreeSet<Claim>| {
-                claims.iter().copied().filter(|claim| matches!(claim, Claim::Replicas(_))).max()
+            let kept: BTreeSet<Redundancy> = entry.redundancies.iter().copied().collect();
+            let greatest = |redundancies: &BTreeSet<Redundancy>| {
+                redundancies.iter().copied().filter(|redundancy| matches!(redundancy, Redundancy::Replicas(_))).max()
             };
-            assert!(greatest(&kept) >= greatest(claims), "{context}: claims of {id:?} are {kept:?}");
+            assert!(greatest(&kept) >= greatest(redundancies), "{context}: redundancies of {id:?} are {kept:?}");
             let promised = renewed[id];
             assert!(entry.renewed + RENEWAL_FRESH_MS > promised, "{context}: {id:?} was renewed at {promised}");
         }
@@ -340,10 +340,10 @@ impl Rig {
     }
 }
 
-pub fn write_job(block: Block, claim: Claim, now: u64, done: impl FnOnce(DiskDone) + Send + 'static) -> WriteJob {
+pub fn write_job(block: Block, redundancy: Redundancy, now: u64, done: impl FnOnce(DiskDone) + Send + 'static) -> WriteJob {
     WriteJob {
         block,
-        claim,
+        redundancy,
         first_seen: now,
         charged_to: ME,
         answer: Answer::new(done, DiskDone::Written(WriteDone::Failed)),

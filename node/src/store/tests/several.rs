@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
 
 use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
@@ -17,7 +17,7 @@ use crate::store::fake::{Cut, EIO, FakeDisk, Fault};
 use crate::store::medium::Medium;
 use crate::store::{IfMissing, Opened, Store, StoreConfig};
 
-const R2: Claim = Claim::Replicas(2);
+const R2: Redundancy = Redundancy::Replicas(2);
 const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 }
 
 fn write(store: &Store, block: &Block, disk: Option<DiskId>) -> WriteDone {
-    let request = DiskRequest::Write { block: block.clone(), claim: R2, first_seen: 1, charged_to: ME, disk };
+    let request = DiskRequest::Write { block: block.clone(), redundancy: R2, first_seen: 1, charged_to: ME, disk };
     let DiskDone::Written(done) = ask(store, request) else { panic!() };
     done
 }
@@ -67,7 +67,7 @@ fn read(store: &Store, id: BlockId) -> ReadDone {
     done
 }
 
-fn have(store: &Store, ids: &[BlockId], renew: Option<Claim>) -> Vec<Possession> {
+fn have(store: &Store, ids: &[BlockId], renew: Option<Redundancy>) -> Vec<Possession> {
     let DiskDone::Have(answers) = ask(store, DiskRequest::Have { ids: ids.to_vec(), renew }) else { panic!() };
     answers
 }
@@ -102,7 +102,7 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     assert_eq!(store.df().iter().map(|(_, _, ledger)| ledger.blocks).sum::<u64>(), 40);
 
     let ids: Vec<BlockId> = blocks.iter().map(Block::id).chain([block(99, 1).id()]).collect();
-    for renew in [None, Some(Claim::Replicas(5))] {
+    for renew in [None, Some(Redundancy::Replicas(5))] {
         let answers = have(&store, &ids, renew);
         assert!(answers[..40].iter().all(|answer| *answer == Possession::Yes));
         assert_eq!(answers[40], Possession::No);
@@ -121,7 +121,7 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     assert!(
         listed
             .iter()
-            .all(|record| record.claims == [Claim::Replicas(5)] && record.len == 800 && record.first_seen == 1)
+            .all(|record| record.redundancies == [Redundancy::Replicas(5)] && record.len == 800 && record.first_seen == 1)
     );
     store.close();
 }
@@ -283,7 +283,7 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
             found
         };
         let (one, other) = (superblock("/one", None), superblock("/two", None));
-        let claims = |opened: &Opened| opened.disks.iter().map(|disk| disk.claim).collect::<Vec<_>>();
+        let generations = |opened: &Opened| opened.disks.iter().map(|disk| disk.attach_generation).collect::<Vec<_>>();
         let mut config = two();
         config.disks[1].if_missing = if_missing;
 
@@ -293,7 +293,7 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
         for start in 1..3 {
             match world.open(config.clone()) {
                 Err(StoreError::Missing { .. }) => assert_eq!(if_missing, IfMissing::Refuse),
-                opened => assert_eq!(claims(&opened.unwrap().1), [1], "start {start}, {if_missing:?}"),
+                opened => assert_eq!(generations(&opened.unwrap().1), [1], "start {start}, {if_missing:?}"),
             }
             assert_eq!(world.medium.files("/two".as_ref()), Vec::<PathBuf>::new(), "start {start}, {if_missing:?}");
         }
@@ -301,9 +301,9 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
         // It comes back: the two have changed places, which is nobody's business.
         let bare = world.medium.create("/two/superblock".as_ref()).unwrap();
         bare.write_at(&[&one], 0).unwrap();
-        assert_eq!(claims(&world.open(config.clone()).unwrap().1), [1, 1], "{if_missing:?}");
+        assert_eq!(generations(&world.open(config.clone()).unwrap().1), [1, 1], "{if_missing:?}");
         assert_eq!((superblock("/one", Some(&one)), superblock("/two", Some(&other))), (other, one));
-        assert_eq!(claims(&world.open(config).unwrap().1), [1, 1], "{if_missing:?}");
+        assert_eq!(generations(&world.open(config).unwrap().1), [1, 1], "{if_missing:?}");
     }
 }
 
@@ -323,7 +323,7 @@ fn a_copy_of_a_disk_beside_it_is_refused_untouched() {
         }
     }
     assert_eq!(world.medium.files("/two".as_ref()).len(), 1);
-    assert_eq!(world.open(config(&[("/one", 1 << 30)])).unwrap().1.disks[0].claim, 1);
+    assert_eq!(world.open(config(&[("/one", 1 << 30)])).unwrap().1.disks[0].attach_generation, 1);
 }
 
 #[test]
@@ -354,25 +354,25 @@ fn a_block_on_two_disks_is_renewed_on_the_good_one() {
     write(&store, &block(1, 800), Some(one));
     // The first fails to take a renewal, so the second copy goes to the other disk.
     world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
-    let more = Some(Claim::Replicas(7));
+    let more = Some(Redundancy::Replicas(7));
     assert_eq!(have(&store, &[block(1, 800).id()], more), [Possession::NotYet]);
     assert_eq!(write(&store, &block(1, 800), Some(other)), WriteDone::New);
     assert_eq!(have(&store, &[block(1, 800).id()], more), [Possession::Yes]);
 }
 
 #[test]
-fn a_disk_that_was_elsewhere_is_claimed_anew() {
+fn a_disk_that_was_elsewhere_gets_a_new_generation() {
     let world = World::default();
-    let claims = |world: &World, config: StoreConfig| -> Vec<u64> {
-        world.open(config).unwrap().1.disks.iter().map(|disk| disk.claim).collect()
+    let generations = |world: &World, config: StoreConfig| -> Vec<u64> {
+        world.open(config).unwrap().1.disks.iter().map(|disk| disk.attach_generation).collect()
     };
-    assert_eq!(claims(&world, two()), [1, 1]);
-    assert_eq!(claims(&world, two()), [1, 1]);
+    assert_eq!(generations(&world, two()), [1, 1]);
+    assert_eq!(generations(&world, two()), [1, 1]);
     let mut other_home = two();
     other_home.home = "/elsewhere".into();
-    assert_eq!(claims(&world, other_home), [2, 2]);
-    assert_eq!(claims(&world, two()), [3, 3], "the first home notices that they were away");
-    assert_eq!(claims(&world, two()), [3, 3]);
+    assert_eq!(generations(&world, other_home), [2, 2]);
+    assert_eq!(generations(&world, two()), [3, 3], "the first home notices that they were away");
+    assert_eq!(generations(&world, two()), [3, 3]);
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn many_writers_share_syncs() {
     for number in 0..500 {
         let done = done.clone();
         let request =
-            DiskRequest::Write { block: block(number, 100), claim: R2, first_seen: 1, charged_to: ME, disk: None };
+            DiskRequest::Write { block: block(number, 100), redundancy: R2, first_seen: 1, charged_to: ME, disk: None };
         store.submit(request, move |answer| done.send(answer).unwrap());
     }
     for _ in 0..500 {
@@ -403,7 +403,7 @@ fn a_renewal_that_is_not_durable_is_no_yes() {
     write(&store, &block(2, 800), Some(opened.disks[1].id));
     world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
     let ids = [block(1, 800).id(), block(2, 800).id(), block(3, 800).id()];
-    let more = Some(Claim::Replicas(7));
+    let more = Some(Redundancy::Replicas(7));
     assert_eq!(have(&store, &ids, more), [Possession::NotYet, Possession::Yes, Possession::No]);
     assert_eq!(have(&store, &ids, None), [Possession::Yes, Possession::Yes, Possession::No]);
 }

@@ -12,7 +12,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone};
 use fsdfs_node::store::{DiskConfig, IfMissing, Opened, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::{LogEntry, Own, RecordInfo};
 
 /// Opening reads what was cut; far longer than it takes.
@@ -95,8 +95,8 @@ impl Promised {
         };
         // More than was acknowledged is fine: a later renewal may have become durable without an answer.
         let renewed = |number: u64, copies: u8| {
-            let enough = |claim: &Claim| matches!(claim, Claim::Replicas(wanted) if *wanted >= copies);
-            records.get(&block(number).id()).is_some_and(|record| record.claims.iter().any(enough))
+            let enough = |redundancy: &Redundancy| matches!(redundancy, Redundancy::Replicas(wanted) if *wanted >= copies);
+            records.get(&block(number).id()).is_some_and(|record| record.redundancies.iter().any(enough))
         };
         let blocks = self.blocks.iter().filter(|number| !found(number)).map(|number| Ack::Block(*number));
         let leases = self.renewed.iter().map(|(number, copies)| (*number, *copies));

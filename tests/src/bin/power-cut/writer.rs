@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
 use fsdfs_node::store::Store;
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{Claim, Possession};
+use fsdfs_proto::message::{Redundancy, Possession};
 
 use crate::promise::{Ack, block, entry, open};
 
@@ -67,8 +67,8 @@ impl<'a> Writing<'a> {
             0 => (Ack::Log(number), DiskRequest::Log { entries: vec![entry(number)] }),
             1 | 2 if !self.durable.is_empty() => self.renewal(),
             _ => {
-                let (claim, charged_to) = (Claim::Replicas(COPIES), NodeId([2; 32]));
-                let write = DiskRequest::Write { block: block(number), claim, first_seen: 1, charged_to, disk: None };
+                let (redundancy, charged_to) = (Redundancy::Replicas(COPIES), NodeId([2; 32]));
+                let write = DiskRequest::Write { block: block(number), redundancy, first_seen: 1, charged_to, disk: None };
                 (Ack::Block(number), write)
             }
         };
@@ -82,7 +82,7 @@ impl<'a> Writing<'a> {
         let place = self.rng.usize(..self.durable.len());
         let (number, copies) = &mut self.durable[place];
         *copies = copies.saturating_add(1);
-        let request = DiskRequest::Have { ids: vec![block(*number).id()], renew: Some(Claim::Replicas(*copies)) };
+        let request = DiskRequest::Have { ids: vec![block(*number).id()], renew: Some(Redundancy::Replicas(*copies)) };
         (Ack::Renewed(*number, *copies), request)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Claim, Have, Message, Possession};
+use fsdfs_proto::message::{Redundancy, Have, Message, Possession};
 use fsdfs_proto::record::RecordInfo;
 
 use super::{Due, Record, Walk};
@@ -76,29 +76,29 @@ impl Engine {
         let Some(walk) = &mut self.topup.walk else { return };
         walk.after = infos.last().map(|info| info.id).or(walk.after);
         walk.at_end = infos.len() < TOPUP_BATCH;
-        let mut questions: BTreeMap<(NodeId, Claim), Vec<BlockId>> = BTreeMap::new();
+        let mut questions: BTreeMap<(NodeId, Redundancy), Vec<BlockId>> = BTreeMap::new();
         for info in infos {
             self.topup_record(info, &mut questions);
         }
         let map = self.map_digest;
-        for ((node, claim), ids) in questions {
+        for ((node, redundancy), ids) in questions {
             if let Some(walk) = &mut self.topup.walk {
                 walk.asking.entry(node).or_default().extend(&ids);
             }
             let purpose = Purpose::TopUpHave { ids: ids.clone() };
-            let have = |request| Message::Have(Have { request, renew: true, map, claim, ids });
+            let have = |request| Message::Have(Have { request, renew: true, map, redundancy, ids });
             self.ask(node, purpose, have, None, out);
         }
         self.topup_go_on(out);
     }
 
-    fn topup_record(&mut self, info: RecordInfo, questions: &mut BTreeMap<(NodeId, Claim), Vec<BlockId>>) {
-        let Some(claim) = info.claims.iter().copied().max_by_key(|claim| copies_of(*claim)) else { return };
+    fn topup_record(&mut self, info: RecordInfo, questions: &mut BTreeMap<(NodeId, Redundancy), Vec<BlockId>>) {
+        let Some(redundancy) = info.redundancies.iter().copied().max_by_key(|redundancy| copies_of(*redundancy)) else { return };
         let wanted: Vec<NodeId> =
-            self.view.holders(info.id, copies_of(claim)).iter().map(|holder| holder.node).collect();
+            self.view.holders(info.id, copies_of(redundancy)).iter().map(|holder| holder.node).collect();
         let full: Vec<NodeId> =
             wanted.iter().filter(|node| **node != self.me && !self.has_room(**node)).copied().collect();
-        let stand_ins = self.topup_stand_ins(info.id, copies_of(claim), &wanted, full.len());
+        let stand_ins = self.topup_stand_ins(info.id, copies_of(redundancy), &wanted, full.len());
         let mine = wanted.contains(&self.me);
         let walk = self.topup.walk.as_ref();
         let chosen = walk.and_then(|walk| walk.peers.as_ref());
@@ -111,7 +111,7 @@ impl Engine {
             return;
         }
         for node in &ask {
-            questions.entry((*node, claim)).or_default().push(info.id);
+            questions.entry((*node, redundancy)).or_default().push(info.id);
         }
         let (have, lack) = (BTreeSet::new(), BTreeSet::new());
         let record = Record { wanted, full, stand_ins, have, lack, open: ask.len(), info };

@@ -92,7 +92,7 @@ impl Engine {
         let (Some(record), ReadDone::Found(block)) = (record, done) else {
             return self.topup_go_on(out);
         };
-        let Some(claim) = record.info.claims.iter().copied().max_by_key(|claim| copies_of(*claim)) else { return };
+        let Some(redundancy) = record.info.redundancies.iter().copied().max_by_key(|redundancy| copies_of(*redundancy)) else { return };
         let age_ms = now.saturating_sub(record.info.first_seen);
         let charged_to = record.info.charged_to;
         let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) = record.lack.iter().partition(|node| self.usable(**node));
@@ -104,7 +104,7 @@ impl Engine {
         }
         for to in to {
             let attached = Attached::from(&block);
-            let store = |request| Message::Store(Store { request, map, claim, age_ms, charged_to, block: attached });
+            let store = |request| Message::Store(Store { request, map, redundancy, age_ms, charged_to, block: attached });
             self.ask(to, Purpose::TopUpStore { id }, store, Some(block.clone()), out);
         }
         self.topup_go_on(out);

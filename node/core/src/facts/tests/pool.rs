@@ -122,7 +122,7 @@ pub fn ticket_key(number: usize) -> SigningKey {
 }
 
 pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signed<Card> {
-    let disk = |(id, gib, claim): &(u8, u32, u64)| CardDisk { id: DiskId([*id; 16]), gib: *gib, claim: *claim };
+    let disk = |(id, gib, generation): &(u8, u32, u64)| CardDisk { id: DiskId([*id; 16]), gib: *gib, attach_generation: *generation };
     let card = Card {
         version: 1,
         node: node(number),

@@ -36,7 +36,7 @@ fn a_newer_card_wins_and_at_equal_numbers_the_larger_id() {
 }
 
 #[test]
-fn the_highest_claim_owns_a_disk_and_full_nodes_keep_their_weight() {
+fn the_highest_attach_generation_owns_a_disk_and_full_nodes_keep_their_weight() {
     let mut pool = Pool::of(3);
     pool.say(card(0, 1, &[(1, 10, 1), (2, 20, 1)], 0));
     pool.say(card(1, 1, &[(1, 10, 2)], 0));

@@ -1,5 +1,5 @@
 use fsdfs_proto::ids::Writer;
-use fsdfs_proto::message::Claim;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, Dot, LinkClass};
 
@@ -263,7 +263,7 @@ fn a_walk_reaches_everything_without_keys() {
     };
     // Every block ever written is part of the history, whose rules come later.
     assert_eq!(reached.len(), peer.store.len());
-    assert!(reached.iter().all(|(id, claim)| peer.store.contains_key(id) && *claim == Claim::Replicas(3)));
+    assert!(reached.iter().all(|(id, redundancy)| peer.store.contains_key(id) && *redundancy == Redundancy::Replicas(3)));
     let view = CommitView::of_head(peer.heads[0].value()).unwrap();
     assert_eq!(view.links.iter().map(|link| link.class).collect::<Vec<_>>(), [LinkClass::Tree, LinkClass::Parent]);
 }
