@@ -19,8 +19,8 @@ pub const SUMMARY_IDS_MAX: usize = 4096;
 /// Bytes of a message without its block at most.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// The feature level from which on a program answers [`Records`]. An earlier one ends the connection at a message it does not know.
-pub const FEATURES_RECORDS: u32 = 2;
+/// The feature level from which on a program answers [`ListBlocksRequest`]. An earlier one ends the connection at a message it does not know.
+pub const FEATURES_LIST_BLOCKS: u32 = 2;
 
 /// Bytes of facts in one message, unless a single fact is longer. Small enough that a ping behind it waits little.
 const FACT_BYTES_MAX: usize = 256 * 1024;
@@ -53,58 +53,58 @@ tagged_enum! {
         1 => Ping(u64),
         /// The number of the ping.
         2 => Pong(u64),
-        /// Two digests and a clock, on connect and from time to time. Unequal gossip digests start a [`Summary`].
-        3 => Digests(Digests),
+        /// Two digests and a clock, on connect and from time to time. Unequal gossip digests start a [`FactSummary`].
+        3 => Digests(FactDigests),
         /// "These facts I have."
-        4 => Summary(Summary),
+        4 => Summary(FactSummary),
         /// Facts the receiver may lack.
-        5 => Facts(Facts),
+        5 => Facts(FactBatch),
         /// "They are durable here."
         6 => FactsAck(FactsAck),
         /// "Send me these facts."
-        7 => Want(Want),
+        7 => Want(WantFacts),
         /// "Do you have these blocks?" A yes is a durable renewal of the block's lease.
-        10 => Have(Have),
+        10 => Have(HaveRequest),
         /// One answer an id, in order.
         11 => HaveReply(HaveReply),
         /// "Keep this block." The block follows.
-        12 => Store(Store),
+        12 => Store(StoreRequest),
         /// What became of it.
         13 => StoreReply(StoreReply),
         /// "Give me this block."
-        14 => Fetch(Fetch),
+        14 => Fetch(FetchRequest),
         /// The block, if there is one, follows.
         15 => FetchReply(FetchReply),
         /// "Which heads of this volume do you have?"
-        20 => Heads(Heads),
+        20 => Heads(HeadsRequest),
         /// The heads.
         21 => HeadsReply(HeadsReply),
         /// "I was admitted; give me the capability of this volume."
-        22 => Capability(Capability),
+        22 => Capability(CapabilityRequest),
         /// The capability string, if the asker may have it.
         23 => CapabilityReply(CapabilityReply),
         /// Anti-entropy over a range of block ids.
-        30 => Ranges(Ranges),
+        30 => Ranges(RangesRequest),
         /// Ranges that differ, split, or their ids.
         31 => RangesReply(RangesReply),
         /// "Prove that you hold these, wanted by this map."
-        32 => Prove(Prove),
+        32 => Prove(ProveRequest),
         /// One proof an id.
         33 => ProveReply(ProveReply),
         /// Challenge to one block.
-        34 => Audit(Audit),
+        34 => Audit(AuditRequest),
         /// `audit` of spec 02-block.
         35 => AuditReply(AuditReply),
-        /// "Which blocks do you hold?" Asked only of nodes whose card names [`FEATURES_RECORDS`].
-        40 => Records(Records),
+        /// "Which blocks do you hold?" Asked only of nodes whose card names [`FEATURES_LIST_BLOCKS`].
+        40 => ListBlocks(ListBlocksRequest),
         /// A page of them.
-        41 => RecordsReply(RecordsReply),
+        41 => ListBlocksReply(ListBlocksReply),
     }
 }
 
 /// Digests of facts and map, and the sender's clock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Digests {
+pub struct FactDigests {
     /// Over all facts.
     pub gossip: Digest,
     /// Over what placement reads.
@@ -115,7 +115,7 @@ pub struct Digests {
 
 /// The ids of all facts of the sender, ascending, in parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct FactSummary {
     /// The last part: what the receiver answers to it ends its answers.
     pub last: bool,
     /// First id of the range this part covers.
@@ -128,14 +128,14 @@ pub struct Summary {
 
 /// Facts, parents (certificates, epochs) before what hangs on them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
+pub struct FactBatch {
     /// 0 = no answer wanted, else answered by [`FactsAck`] when durable.
     pub request: RequestId,
     /// At most [`FACTS_MAX`].
     pub facts: Vec<RawFact>,
 }
 
-/// Answer to [`Facts`].
+/// Answer to [`FactBatch`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactsAck {
     /// Of the facts.
@@ -146,7 +146,7 @@ pub struct FactsAck {
 
 /// Asks for facts by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Want {
+pub struct WantFacts {
     /// At most [`SUMMARY_IDS_MAX`].
     pub ids: Vec<FactId>,
 }
@@ -177,7 +177,7 @@ pub struct StripeShard {
 
 /// Possession question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Have {
+pub struct HaveRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// Whether a yes renews the lease, durably. Repair asks without.
@@ -213,14 +213,14 @@ pub struct HaveReply {
 
 /// A block that follows its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attached {
+pub struct AttachedBlock {
     /// Its id; the receiver hashes what follows and compares.
     pub id: BlockId,
     /// How many bytes follow, at most [`crate::block::BLOCK_BYTES_MAX`].
     pub len: u32,
 }
 
-impl From<&crate::block::Block> for Attached {
+impl From<&crate::block::Block> for AttachedBlock {
     fn from(block: &crate::block::Block) -> Self {
         let len = u32::try_from(block.bytes().len()).expect("a block is at most BLOCK_BYTES_MAX long");
         Self { id: block.id(), len }
@@ -229,7 +229,7 @@ impl From<&crate::block::Block> for Attached {
 
 /// A block to keep; it follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Store {
+pub struct StoreRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// The sender's map.
@@ -241,7 +241,7 @@ pub struct Store {
     /// Whose quota it counts against.
     pub charged_to: NodeId,
     /// What follows.
-    pub block: Attached,
+    pub block: AttachedBlock,
 }
 
 u8_enum! {
@@ -258,7 +258,7 @@ u8_enum! {
     }
 }
 
-/// Answer to [`Store`].
+/// Answer to [`StoreRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreReply {
     /// Of the block.
@@ -269,14 +269,14 @@ pub struct StoreReply {
 
 /// Asks for a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fetch {
+pub struct FetchRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// Which.
     pub id: BlockId,
 }
 
-/// Answer to [`Fetch`].
+/// Answer to [`FetchRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchReply {
     /// Of the question.
@@ -284,7 +284,7 @@ pub struct FetchReply {
     /// What follows, or why nothing does.
     pub outcome: FetchOutcome,
     /// With [`FetchOutcome::Found`] only.
-    pub block: Option<Attached>,
+    pub block: Option<AttachedBlock>,
 }
 
 u8_enum! {
@@ -303,7 +303,7 @@ u8_enum! {
 
 /// Asks for the heads of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heads {
+pub struct HeadsRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// Which volume.
@@ -312,7 +312,7 @@ pub struct Heads {
     pub known: Vec<FactId>,
 }
 
-/// Answer to [`Heads`].
+/// Answer to [`HeadsRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadsReply {
     /// Of the question.
@@ -325,14 +325,14 @@ pub struct HeadsReply {
 
 /// Asks for the read or write capability of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Capability {
+pub struct CapabilityRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// Which volume.
     pub volume: VolumeId,
 }
 
-/// Answer to [`Capability`].
+/// Answer to [`CapabilityRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilityReply {
     /// Of the question.
@@ -356,7 +356,7 @@ pub struct RangePrint {
 
 /// Anti-entropy question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ranges {
+pub struct RangesRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// The asker's map.
@@ -380,7 +380,7 @@ pub struct RangesReply {
 
 /// Asks for fresh proofs before a replica is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Prove {
+pub struct ProveRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// The prover must have the same map.
@@ -406,7 +406,7 @@ pub struct ProveReply {
 
 /// Challenge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Audit {
+pub struct AuditRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// Fresh randomness.
@@ -426,16 +426,16 @@ pub struct AuditReply {
 
 /// Asks for the records of a node, a page at a time: members count the pool's blocks to say what a change of the pool would move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Records {
+pub struct ListBlocksRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// Those after this id; none = from the first.
     pub after: Option<BlockId>,
 }
 
-/// Answer to [`Records`]: fewer than [`IDS_MAX`] are the last ones.
+/// Answer to [`ListBlocksRequest`]: fewer than [`IDS_MAX`] are the last ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordsReply {
+pub struct ListBlocksReply {
     /// Of the question.
     pub request: RequestId,
     /// The next blocks held, ascending by id.
@@ -453,7 +453,7 @@ pub struct HeldBlock {
 
 impl Message {
     /// The block that follows the message on the wire.
-    pub fn attached(&self) -> Option<Attached> {
+    pub fn attached(&self) -> Option<AttachedBlock> {
         match self {
             Self::Store(store) => Some(store.block),
             Self::FetchReply(reply) => reply.block,

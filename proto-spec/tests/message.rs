@@ -8,10 +8,10 @@ use fsdfs_proto::codec;
 use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
 use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, hex};
 use fsdfs_proto::message::{
-    self, Attached, Audit, AuditReply, Capability, CapabilityReply, Redundancy, Digests, Facts, FactsAck, Fetch,
-    FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply, HeldBlock, IDS_MAX, Message, Possession, Prove,
-    ProveReply, RangePrint, Ranges, RangesReply, Records, RecordsReply, Store, StoreOutcome, StoreReply, StripeShard,
-    Summary, Want,
+    self, AttachedBlock, AuditRequest, AuditReply, CapabilityRequest, CapabilityReply, Redundancy, FactDigests, FactBatch, FactsAck, FetchRequest,
+    FetchOutcome, FetchReply, HaveRequest, HaveReply, HeadsRequest, HeadsReply, HeldBlock, IDS_MAX, Message, Possession, ProveRequest,
+    ProveReply, RangePrint, RangesRequest, RangesReply, ListBlocksRequest, ListBlocksReply, StoreRequest, StoreOutcome, StoreReply, StripeShard,
+    FactSummary, WantFacts,
 };
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -43,41 +43,41 @@ const VOLUME: VolumeId = VolumeId([0x11; 32]);
 
 fn samples() -> Vec<(&'static str, Message)> {
     let stripe = StripeShard { stripe: OTHER, index: 1, k: 4, m: 2 };
-    let attached = Attached { id: BLOCK, len: 1_048_700 };
+    let attached = AttachedBlock { id: BLOCK, len: 1_048_700 };
     let range = RangePrint { from: BLOCK, to: OTHER, count: 70_000, fingerprint: MAP };
     vec![
         ("ping", Message::Ping(7)),
         ("pong", Message::Pong(300)),
-        ("digests", Message::Digests(Digests { gossip: Digest([0xd2; 32]), map: MAP, clock: hlc() })),
-        ("summary", Message::Summary(Summary { last: true, from: FACT, to: FactId([0xff; 32]), ids: vec![FACT] })),
-        ("facts", Message::Facts(Facts { request: 1, facts: vec![fact()] })),
+        ("digests", Message::Digests(FactDigests { gossip: Digest([0xd2; 32]), map: MAP, clock: hlc() })),
+        ("summary", Message::Summary(FactSummary { last: true, from: FACT, to: FactId([0xff; 32]), ids: vec![FACT] })),
+        ("facts", Message::Facts(FactBatch { request: 1, facts: vec![fact()] })),
         ("facts ack", Message::FactsAck(FactsAck { request: 1, durable: true })),
-        ("want", Message::Want(Want { ids: vec![FACT] })),
+        ("want", Message::Want(WantFacts { ids: vec![FACT] })),
         ("have", Message::Have(have(Redundancy::Replicas(3), vec![BLOCK, OTHER]))),
         ("have, for a shard", Message::Have(have(Redundancy::Stripe(stripe), vec![]))),
         ("have reply", Message::HaveReply(HaveReply { request: 2, answers: answers() })),
         ("store", Message::Store(store(attached))),
         ("store reply", Message::StoreReply(StoreReply { request: 3, outcome: StoreOutcome::Full })),
-        ("fetch", Message::Fetch(Fetch { request: 4, id: BLOCK })),
+        ("fetch", Message::Fetch(FetchRequest { request: 4, id: BLOCK })),
         ("fetch reply, found", Message::FetchReply(found(Some(attached)))),
         ("fetch reply, damaged", Message::FetchReply(FetchReply { outcome: FetchOutcome::Damaged, ..found(None) })),
-        ("heads", Message::Heads(Heads { request: 5, volume: VOLUME, known: vec![FACT] })),
+        ("heads", Message::Heads(HeadsRequest { request: 5, volume: VOLUME, known: vec![FACT] })),
         ("heads reply", Message::HeadsReply(HeadsReply { request: 5, finished: false, facts: vec![] })),
-        ("capability", Message::Capability(Capability { request: 6, volume: VOLUME })),
+        ("capability", Message::Capability(CapabilityRequest { request: 6, volume: VOLUME })),
         ("capability reply, none", Message::CapabilityReply(CapabilityReply { request: 6, capability: None })),
         ("capability reply", Message::CapabilityReply(capability("fsdfs-cap-1:example"))),
-        ("ranges", Message::Ranges(Ranges { request: 7, map: MAP, ranges: vec![range.clone()] })),
+        ("ranges", Message::Ranges(RangesRequest { request: 7, map: MAP, ranges: vec![range.clone()] })),
         (
             "ranges reply",
             Message::RangesReply(RangesReply { request: 7, map: MAP, ranges: vec![range], ids: vec![BLOCK] }),
         ),
-        ("prove", Message::Prove(Prove { request: 8, map: MAP, copies: 3, ids: vec![BLOCK] })),
+        ("prove", Message::Prove(ProveRequest { request: 8, map: MAP, copies: 3, ids: vec![BLOCK] })),
         ("prove reply", Message::ProveReply(ProveReply { request: 8, map: MAP, copies: 3, held: vec![true, false] })),
-        ("audit", Message::Audit(Audit { request: 9, nonce: Key([0x99; 32]), id: BLOCK })),
+        ("audit", Message::Audit(AuditRequest { request: 9, nonce: Key([0x99; 32]), id: BLOCK })),
         ("audit reply", Message::AuditReply(AuditReply { request: 9, proof: Some(MAP) })),
-        ("records, from the first", Message::Records(Records { request: 10, after: None })),
-        ("records", Message::Records(Records { request: 10, after: Some(BLOCK) })),
-        ("records reply", Message::RecordsReply(held(&[(BLOCK, 70_000), (OTHER, 1)]))),
+        ("records, from the first", Message::ListBlocks(ListBlocksRequest { request: 10, after: None })),
+        ("records", Message::ListBlocks(ListBlocksRequest { request: 10, after: Some(BLOCK) })),
+        ("records reply", Message::ListBlocksReply(held(&[(BLOCK, 70_000), (OTHER, 1)]))),
     ]
 }
 
@@ -85,20 +85,20 @@ fn hlc() -> Hlc {
     Hlc { ms: 1_700_000_000_000, count: 2 }
 }
 
-fn have(redundancy: Redundancy, ids: Vec<BlockId>) -> Have {
-    Have { request: 2, renew: true, map: MAP, redundancy, ids }
+fn have(redundancy: Redundancy, ids: Vec<BlockId>) -> HaveRequest {
+    HaveRequest { request: 2, renew: true, map: MAP, redundancy, ids }
 }
 
 fn answers() -> Vec<Possession> {
     vec![Possession::Yes, Possession::No, Possession::NotYet]
 }
 
-fn store(block: Attached) -> Store {
+fn store(block: AttachedBlock) -> StoreRequest {
     let charged_to = NodeId([0x22; 32]);
-    Store { request: 3, map: MAP, redundancy: Redundancy::Replicas(3), age_ms: 86_400_000, charged_to, block }
+    StoreRequest { request: 3, map: MAP, redundancy: Redundancy::Replicas(3), age_ms: 86_400_000, charged_to, block }
 }
 
-fn found(block: Option<Attached>) -> FetchReply {
+fn found(block: Option<AttachedBlock>) -> FetchReply {
     FetchReply { request: 4, outcome: FetchOutcome::Found, block }
 }
 
@@ -106,15 +106,15 @@ fn capability(text: &str) -> CapabilityReply {
     CapabilityReply { request: 6, capability: Some(text.into()) }
 }
 
-fn held(records: &[(BlockId, u32)]) -> RecordsReply {
+fn held(records: &[(BlockId, u32)]) -> ListBlocksReply {
     let records = records.iter().map(|(id, len)| HeldBlock { id: *id, len: *len }).collect();
-    RecordsReply { request: 10, records }
+    ListBlocksReply { request: 10, records }
 }
 
 /// Bytes that no honest implementation sends.
 fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let encode = |message: &Message| codec::encode(message);
-    let block = |len| Attached { id: BLOCK, len };
+    let block = |len| AttachedBlock { id: BLOCK, len };
     vec![
         ("empty", vec![]),
         ("an unknown kind", vec![0x92, 0xcc, 200, 0xc0]),
@@ -132,8 +132,8 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
             encode(&Message::FetchReply(FetchReply { outcome: FetchOutcome::No, ..found(Some(block(1))) }))
         }),
         ("a capability string too long", encode(&Message::CapabilityReply(capability(&"x".repeat(1025))))),
-        ("records in another order", encode(&Message::RecordsReply(held(&[(OTHER, 1), (BLOCK, 1)])))),
-        ("a record of no bytes", encode(&Message::RecordsReply(held(&[(BLOCK, 0)])))),
+        ("records in another order", encode(&Message::ListBlocksReply(held(&[(OTHER, 1), (BLOCK, 1)])))),
+        ("a record of no bytes", encode(&Message::ListBlocksReply(held(&[(BLOCK, 0)])))),
     ]
 }
 
@@ -184,7 +184,7 @@ fn any_number_of_facts_fits_into_messages() {
     let parts = message::fact_parts(&facts);
     assert_eq!(parts.concat(), facts, "in order and complete");
     for facts in parts {
-        let message = codec::encode(&Message::Facts(Facts { request: 0, facts }));
+        let message = codec::encode(&Message::Facts(FactBatch { request: 0, facts }));
         assert!(message.len() <= message::MESSAGE_BYTES_MAX);
         assert!(codec::decode::<Message>(&message).is_ok());
     }

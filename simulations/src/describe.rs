@@ -62,7 +62,7 @@ fn message(message: &Message) -> String {
         Message::Want(want) => format!("{name} ({} ids)", want.ids.len()),
         Message::Store(store) => format!("{name} {} {:?}", store.request, store.block.id),
         Message::Have(have) => format!("{name} {} (renew {}) {:?}", have.request, have.renew, have.ids),
-        Message::RecordsReply(reply) => format!("{name} {} ({} records)", reply.request, reply.records.len()),
+        Message::ListBlocksReply(reply) => format!("{name} {} ({} records)", reply.request, reply.records.len()),
         Message::CapabilityReply(reply) => format!("{name} {} ({})", reply.request, reply.capability.is_some()),
         other => format!("{other:?}"),
     }

@@ -11,7 +11,7 @@ use fsdfs_core::seam::{Copies, EditReply, GetOutcome, LookReply, OpId, PutOutcom
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::identity::RawFact;
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Have, HaveReply, Possession};
+use fsdfs_proto::message::{HaveRequest, HaveReply, Possession};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::Seen;
 
@@ -209,7 +209,7 @@ impl World {
     }
 
     /// A peer asks a node to keep blocks for longer.
-    pub(crate) fn lease_asked(&mut self, machine: MachineId, from: NodeId, have: &Have) {
+    pub(crate) fn lease_asked(&mut self, machine: MachineId, from: NodeId, have: &HaveRequest) {
         let here = &mut self.machines[machine];
         let Some(process) = here.process.as_mut().filter(|_| have.renew) else { return };
         let leases = Leases { ids: have.ids.clone(), before: here.store.renewed };

@@ -23,7 +23,7 @@ pub fn size_of(message: &Message, block: Option<&Block>) -> u64 {
         Message::HaveReply(reply) => reply.answers.len(),
         Message::Heads(heads) => heads.known.len() * ID + ID,
         Message::Prove(prove) => prove.ids.len() * ID,
-        Message::RecordsReply(reply) => reply.records.len() * (ID + 5),
+        Message::ListBlocksReply(reply) => reply.records.len() * (ID + 5),
         Message::Ping(_) | Message::Pong(_) => 10,
         Message::Store(_) => 4 * ID,
         Message::CapabilityReply(_) => 300,
@@ -59,7 +59,7 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::ProveReply(_) => ("prove-reply", 33),
         Message::Audit(_) => ("audit", 34),
         Message::AuditReply(_) => ("audit-reply", 35),
-        Message::Records(_) => ("records", 40),
-        Message::RecordsReply(_) => ("records-reply", 41),
+        Message::ListBlocks(_) => ("records", 40),
+        Message::ListBlocksReply(_) => ("records-reply", 41),
     }
 }

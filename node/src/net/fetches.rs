@@ -90,7 +90,7 @@ impl Fetches {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use fsdfs_proto::ids::{BlockId, Digest};
-    use fsdfs_proto::message::{Redundancy, Fetch, FetchOutcome, FetchReply, Have, HaveReply, IDS_MAX, Message, Possession};
+    use fsdfs_proto::message::{Redundancy, FetchRequest, FetchOutcome, FetchReply, HaveRequest, HaveReply, IDS_MAX, Message, Possession};
     use futures::FutureExt as _;
     use tokio::task::unconstrained;
 
@@ -101,7 +101,7 @@ mod tests {
         let fetches = Fetches::default();
         let ids = vec![BlockId([1; 32]); IDS_MAX];
         let have =
-            Message::Have(Have { request: 1, renew: false, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids });
+            Message::Have(HaveRequest { request: 1, renew: false, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids });
         let is_read = |message| unconstrained(fetches.room_for(message)).now_or_never().is_some();
         assert!((0..IDS_UNDER_WAY_MAX / IDS_MAX).all(|_| is_read(&have)));
         assert!(!is_read(&have) && is_read(&Message::Ping(1)));
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn questions_beyond_the_bound_wait_for_answers_to_leave() {
         let fetches = Fetches::default();
-        let fetch = |request| Message::Fetch(Fetch { request, id: BlockId([1; 32]) });
+        let fetch = |request| Message::Fetch(FetchRequest { request, id: BlockId([1; 32]) });
         let reply = Message::FetchReply(FetchReply { request: 0, outcome: FetchOutcome::No, block: None });
         for request in 0..UNDER_WAY_MAX as u64 {
             assert!(fetches.came(fetch(request)).unwrap().is_some());

@@ -13,7 +13,7 @@ use fsdfs_core::seam::Payload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::{self, FormatError};
 use fsdfs_proto::ids::BlockHasher;
-use fsdfs_proto::message::{Attached, MESSAGE_BYTES_MAX, Message};
+use fsdfs_proto::message::{AttachedBlock, MESSAGE_BYTES_MAX, Message};
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -89,7 +89,7 @@ pub(super) async fn read_message(lane: &mut (impl AsyncRead + Unpin)) -> Result<
 /// The block that a message announced, hashed while it comes in. `moved` hears of every slice.
 pub(super) async fn read_block(
     lane: &mut (impl AsyncRead + Unpin),
-    announced: Attached,
+    announced: AttachedBlock,
     budget: &Budget,
     mut moved: impl FnMut(usize),
 ) -> Result<Payload, LaneError> {
@@ -151,7 +151,7 @@ mod tests {
     use fsdfs_core::seam::Payload;
     use fsdfs_proto::block::Block;
     use fsdfs_proto::ids::BlockId;
-    use fsdfs_proto::message::{Attached, Fetch, MESSAGE_BYTES_MAX, Message};
+    use fsdfs_proto::message::{AttachedBlock, FetchRequest, MESSAGE_BYTES_MAX, Message};
     use futures::io::Cursor;
 
     fn block() -> Block {
@@ -167,7 +167,7 @@ mod tests {
     #[tokio::test]
     async fn messages_come_out_as_they_went_in() {
         let mut lane = Cursor::new(Vec::new());
-        let messages = [Message::Ping(1), Message::Fetch(Fetch { request: 2, id: BlockId([3; 32]) })];
+        let messages = [Message::Ping(1), Message::Fetch(FetchRequest { request: 2, id: BlockId([3; 32]) })];
         for message in &messages {
             write_message(&mut lane, message).await.unwrap();
         }
@@ -191,7 +191,7 @@ mod tests {
         let (block, budget) = (block(), Budget::new(1 << 20));
         let mut moved = 0;
         let mut lane = lane_with(&block).await;
-        let payload = read_block(&mut lane, Attached::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
+        let payload = read_block(&mut lane, AttachedBlock::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
         assert_eq!(payload, Payload::Block(block.clone()));
         assert_eq!((moved, budget.0.available_permits()), (block.bytes().len(), (1 << 20) - block.bytes().len()));
         drop(payload);
@@ -201,10 +201,10 @@ mod tests {
     #[tokio::test]
     async fn other_bytes_than_announced_are_dropped_and_short_ones_are_an_error() {
         let (block, budget) = (block(), Budget::new(1 << 20));
-        let wrong = Attached { id: BlockId([0; 32]), ..Attached::from(&block) };
+        let wrong = AttachedBlock { id: BlockId([0; 32]), ..AttachedBlock::from(&block) };
         let payload = read_block(&mut lane_with(&block).await, wrong, &budget, |_| ()).await.unwrap();
         assert_eq!(payload, Payload::Wrong);
-        let longer = Attached { len: wrong.len + 1, ..wrong };
+        let longer = AttachedBlock { len: wrong.len + 1, ..wrong };
         assert!(read_block(&mut lane_with(&block).await, longer, &budget, |_| ()).await.is_err());
         assert_eq!(budget.0.available_permits(), 1 << 20);
     }

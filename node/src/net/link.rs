@@ -11,7 +11,7 @@ use fsdfs_core::seam::Payload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{Attached, Message};
+use fsdfs_proto::message::{AttachedBlock, Message};
 use futures::AsyncWriteExt as _;
 use libp2p::swarm::{ConnectionId, Stream};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
@@ -77,7 +77,7 @@ impl Shared {
     /// Never blocks. Without a link the message is dropped; `Down` has said, or will say, so.
     pub(super) fn send(&self, to: NodeId, message: Message, block: Option<Block>) {
         let announced = message.attached();
-        if announced != block.as_ref().map(Attached::from) {
+        if announced != block.as_ref().map(AttachedBlock::from) {
             tracing::error!(?to, ?message, "a message and its block do not fit together; not sent");
             return;
         }

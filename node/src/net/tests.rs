@@ -13,7 +13,7 @@ use fsdfs_core::seam::Payload;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
-use fsdfs_proto::message::{Attached, Redundancy, Fetch, Message, Store};
+use fsdfs_proto::message::{AttachedBlock, Redundancy, FetchRequest, Message, StoreRequest};
 use futures::{AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::SwarmEvent;
 
@@ -26,9 +26,9 @@ fn block(fill: u8) -> Block {
     Block::new(Bytes::from(vec![fill; PAYLOAD_BYTES_MAX]))
 }
 
-fn store(from: NodeId, block: Attached) -> Message {
+fn store(from: NodeId, block: AttachedBlock) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
-    Message::Store(Store { request: 1, map, redundancy, age_ms: 0, charged_to: from, block })
+    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, charged_to: from, block })
 }
 
 #[tokio::test]
@@ -37,8 +37,8 @@ async fn messages_and_blocks_go_both_ways() {
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     for i in 0..40 {
-        a.net.send(b.node, store(a.node, Attached::from(&block(i))), Some(block(i)));
-        b.net.send(a.node, store(b.node, Attached::from(&block(100 + i))), Some(block(100 + i)));
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)));
+        b.net.send(a.node, store(b.node, AttachedBlock::from(&block(100 + i))), Some(block(100 + i)));
         a.net.send(b.node, Message::Ping(i.into()), None);
     }
     assert_eq!(b.blocks(40).await, (0..40).map(|i| block(i).id()).collect());
@@ -56,7 +56,7 @@ async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
     let (mut a, mut b) = (pool.start(1).await, pool.start_with(2, 4 << 20).await);
     a.connect(&mut b).await;
     for i in 0..64 {
-        a.net.send(b.node, store(a.node, Attached::from(&block(i))), Some(block(i)));
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)));
     }
     // The receiver's memory is full as long as these are held.
     let held = b.payloads(3).await;
@@ -81,7 +81,7 @@ async fn a_peer_that_breaks_the_framing_is_dropped() {
 async fn a_block_with_other_bytes_than_announced_is_reported() {
     let pool = Pool::new(&[1, 2]);
     let mut node = pool.start(1).await;
-    let message = fsdfs_proto::codec::encode(&store(node.node, Attached { id: BlockId([9; 32]), len: 3 }));
+    let message = fsdfs_proto::codec::encode(&store(node.node, AttachedBlock { id: BlockId([9; 32]), len: 3 }));
     let frame = [&(message.len() as u32).to_be_bytes()[..], &message, b"abc"].concat();
     let _rude = speak_rudely(&pool, &node, frame);
     let event = node.until(|event| matches!(event, NetEvent::Message { .. })).await;
@@ -169,7 +169,7 @@ async fn a_peer_that_stops_is_down_at_once() {
     b.net.stop().await;
     a.until(|event| matches!(event, NetEvent::Down { .. })).await;
     assert!(!a.up);
-    a.net.send(b.node, Message::Fetch(Fetch { request: 1, id: BlockId([1; 32]) }), None);
+    a.net.send(b.node, Message::Fetch(FetchRequest { request: 1, id: BlockId([1; 32]) }), None);
 }
 
 #[tokio::test]

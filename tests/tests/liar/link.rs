@@ -7,7 +7,7 @@ use fsdfs_proto::codec;
 use fsdfs_proto::gate::{Direction, Hello, Proof, VERSIONS, Verdict, Welcome, frame_len};
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
 use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
-use fsdfs_proto::message::{Facts, Message};
+use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
 use libp2p::core::Endpoint;
@@ -137,7 +137,7 @@ impl Liar {
             features: 0,
         };
         let card = Fact::from(Signed::sign(self.ticket.pool, &self.key, card));
-        Message::Facts(Facts { request: 0, facts: vec![card.raw()] })
+        Message::Facts(FactBatch { request: 0, facts: vec![card.raw()] })
     }
 }
 

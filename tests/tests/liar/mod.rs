@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::{
-    Attached, Redundancy, Facts, FactsAck, Fetch, FetchOutcome, FetchReply, Have, HaveReply, Message, Possession, Store,
+    AttachedBlock, Redundancy, FactBatch, FactsAck, FetchRequest, FetchOutcome, FetchReply, HaveRequest, HaveReply, Message, Possession, StoreRequest,
     StoreOutcome, StoreReply,
 };
 use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
@@ -32,7 +32,7 @@ fn resident_kib(node: &Node, key: &str) -> Result<u64> {
 
 fn store(request: u64, node: NodeId, id: BlockId, len: u32) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
-    Message::Store(Store { request, map, redundancy, age_ms: 0, charged_to: node, block: Attached { id, len } })
+    Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to: node, block: AttachedBlock { id, len } })
 }
 
 /// A rudeness: its name, and what it does on a new connection. Returns whether the node is to end the connection.
@@ -58,7 +58,7 @@ const RUDE: &[Rudeness] = &[
 async fn unasked(link: &mut Link) -> bool {
     let request = 12_345;
     let bytes = b"nobody wanted this";
-    let block = Some(Attached { id: BlockId::of(bytes), len: 18 });
+    let block = Some(AttachedBlock { id: BlockId::of(bytes), len: 18 });
     link.say(&Message::StoreReply(StoreReply { request, outcome: StoreOutcome::Stored })).await;
     link.say(&Message::HaveReply(HaveReply { request, answers: vec![Possession::Yes; 512] })).await;
     link.say(&Message::Pong(7)).await;
@@ -96,7 +96,7 @@ async fn many_streams(link: &mut Link) -> bool {
 async fn many_questions(link: &mut Link) -> bool {
     let ids: Vec<BlockId> = (0..512u32).map(|at| BlockId::of(&at.to_be_bytes())).collect();
     for request in 0..20_000 {
-        let have = Have { request, renew: true, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids: ids.clone() };
+        let have = HaveRequest { request, renew: true, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids: ids.clone() };
         if !link.say(&Message::Have(have)).await {
             break;
         }
@@ -158,7 +158,7 @@ async fn a_member_that_asks_for_everything_fills_no_memory() -> Result<()> {
     while !matches!(link.inbox.recv().await, Some(Message::StoreReply(_)) | None) {}
     link.take_no_blocks();
     for request in 0..2_000 {
-        ensure!(link.say(&Message::Fetch(Fetch { request, id })).await, "the node is to bear this");
+        ensure!(link.say(&Message::Fetch(FetchRequest { request, id })).await, "the node is to bear this");
     }
     link.say(&Message::Ping(9)).await;
     let all_taken_in = async { while !matches!(link.inbox.recv().await, Some(Message::Pong(9)) | None) {} };
@@ -207,17 +207,17 @@ async fn lie(mut link: Link) {
     while let Some(message) = link.inbox.recv().await {
         match message {
             Message::Ping(number) => drop(link.say(&Message::Pong(number)).await),
-            Message::Facts(Facts { request: request @ 1.., .. }) => {
+            Message::Facts(FactBatch { request: request @ 1.., .. }) => {
                 link.say(&Message::FactsAck(FactsAck { request, durable: true })).await;
             }
-            Message::Store(Store { request, .. }) => {
+            Message::Store(StoreRequest { request, .. }) => {
                 link.say(&Message::StoreReply(StoreReply { request, outcome: StoreOutcome::Stored })).await;
             }
-            Message::Have(Have { request, ids, .. }) => {
+            Message::Have(HaveRequest { request, ids, .. }) => {
                 link.say(&Message::HaveReply(HaveReply { request, answers: vec![Possession::Yes; ids.len()] })).await;
             }
-            Message::Fetch(Fetch { request, id }) => {
-                let block = Some(Attached { id, len: 5 });
+            Message::Fetch(FetchRequest { request, id }) => {
+                let block = Some(AttachedBlock { id, len: 5 });
                 let found = Message::FetchReply(FetchReply { request, outcome: FetchOutcome::Found, block });
                 link.write(1, &[frame_of(&found), b"wrong".to_vec()].concat()).await;
             }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{Cert, CertKind, Fact, Revoke, Role};
 use fsdfs_proto::ids::{BlockId, NodeId, PublicKey};
-use fsdfs_proto::message::{Redundancy, Have, IDS_MAX, Message, Possession};
+use fsdfs_proto::message::{Redundancy, HaveRequest, IDS_MAX, Message, Possession};
 use fsdfs_proto::signed::Signed;
 
 use super::peers::Purpose;
@@ -34,7 +34,7 @@ impl Engine {
         for node in peers {
             let ids = ids.clone();
             let purpose = Purpose::Locate { op, ids: ids.clone() };
-            let have = |request| Message::Have(Have { request, renew: false, map, redundancy, ids });
+            let have = |request| Message::Have(HaveRequest { request, renew: false, map, redundancy, ids });
             self.ask(node, purpose, have, None, out);
         }
     }

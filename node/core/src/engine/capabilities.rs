@@ -2,7 +2,7 @@
 
 use fsdfs_proto::identity::{Capability as Cap, Level, Role, VolEpoch};
 use fsdfs_proto::ids::{NodeId, VolumeId};
-use fsdfs_proto::message::{Capability, CapabilityReply, Message};
+use fsdfs_proto::message::{CapabilityRequest, CapabilityReply, Message};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
 use fsdfs_proto::volume::VolumeKeys;
 
@@ -21,7 +21,7 @@ impl Engine {
             .get(&self.me)
             .is_some_and(|me| me.role == Role::Full && me.standing == Standing::Member);
         if full && !self.keys.contains_key(&volume) {
-            let ask = |request| Message::Capability(Capability { request, volume });
+            let ask = |request| Message::Capability(CapabilityRequest { request, volume });
             self.ask(from, Purpose::Capability(volume), ask, None, out);
         }
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Redundancy, Have, IDS_MAX, Message, Possession};
+use fsdfs_proto::message::{Redundancy, HaveRequest, IDS_MAX, Message, Possession};
 
 use super::peers::Purpose;
 use super::{Engine, get};
@@ -52,7 +52,7 @@ impl Engine {
         owed.unasked.retain(|id, _| ids.binary_search(id).is_err());
         let map = self.map_digest;
         let purpose = Purpose::DebtHave { redundancy, ids: ids.clone() };
-        let have = |request| Message::Have(Have { request, renew: true, map, redundancy, ids });
+        let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
         self.ask(to, purpose, have, None, out);
     }
 

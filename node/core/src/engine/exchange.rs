@@ -1,12 +1,12 @@
 //! Comparing facts. Two members with unequal digests exchange ids and then what the other lacks.
 //!
 //! The smaller id asks, so that it happens once: summary (in parts) → facts and [`Message::Want`] for each part → the facts
-//! wanted → an empty `Want`. An exchange has ended for the asker with the last part's `Want`, for the other with the empty
+//! wanted → an empty `WantFacts`. An exchange has ended for the asker with the last part's `WantFacts`, for the other with the empty
 //! one; from then on a node may say "none" instead of "not yet".
 
 use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::{Digest, FactId, NodeId};
-use fsdfs_proto::message::{Digests, Message, SUMMARY_IDS_MAX, Summary, Want};
+use fsdfs_proto::message::{FactDigests, Message, SUMMARY_IDS_MAX, FactSummary, WantFacts};
 
 use super::Engine;
 use super::timers::Timer;
@@ -61,9 +61,9 @@ impl Engine {
         }
     }
 
-    fn digests_now(&self) -> Digests {
+    fn digests_now(&self) -> FactDigests {
         let clock = fsdfs_proto::time::Hlc { ms: self.now.wall, count: 0 };
-        Digests { gossip: self.facts.gossip_digest(), map: self.map_digest, clock }
+        FactDigests { gossip: self.facts.gossip_digest(), map: self.map_digest, clock }
     }
 
     fn send_digests(&mut self, to: NodeId, out: &mut Vec<Effect>) {
@@ -74,7 +74,7 @@ impl Engine {
         out.push(Effect::Send { to, message: Message::Digests(self.digests_now()), block: None });
     }
 
-    pub(super) fn digests(&mut self, from: NodeId, theirs: &Digests, out: &mut Vec<Effect>) {
+    pub(super) fn digests(&mut self, from: NodeId, theirs: &FactDigests, out: &mut Vec<Effect>) {
         let off = i64::try_from(theirs.clock.ms).unwrap_or(i64::MAX).saturating_sub_unsigned(self.now.wall);
         let equal = theirs.gossip == self.facts.gossip_digest();
         let Some(peer) = self.peers.get_mut(&from) else { return };
@@ -101,14 +101,14 @@ impl Engine {
         let mut from = first;
         for (index, part) in parts.iter().enumerate() {
             let end = if index + 1 == parts.len() { last } else { *part.last().expect("chunks are not empty") };
-            let summary = Summary { last: index + 1 == parts.len(), from, to: end, ids: part.to_vec() };
+            let summary = FactSummary { last: index + 1 == parts.len(), from, to: end, ids: part.to_vec() };
             out.push(Effect::Send { to, message: Message::Summary(summary), block: None });
             from = next_id(end);
         }
     }
 
     /// Sends what the asker lacks in that range, then asks for what is lacking here.
-    pub(super) fn summary(&mut self, from: NodeId, summary: &Summary, out: &mut Vec<Effect>) {
+    pub(super) fn summary(&mut self, from: NodeId, summary: &FactSummary, out: &mut Vec<Effect>) {
         let mine = self.facts.ids_in(summary.from, summary.to);
         let lacking = |has: &[FactId], ids: &[FactId]| -> Vec<FactId> {
             ids.iter().filter(|id| has.binary_search(id).is_err()).copied().collect()
@@ -121,7 +121,7 @@ impl Engine {
         {
             peer.exchange_ends = true;
         }
-        out.push(Effect::Send { to: from, message: Message::Want(Want { ids }), block: None });
+        out.push(Effect::Send { to: from, message: Message::Want(WantFacts { ids }), block: None });
     }
 
     pub(super) fn wanted(&mut self, from: NodeId, ids: &[FactId], out: &mut Vec<Effect>) {
@@ -130,7 +130,7 @@ impl Engine {
         if peer.wants_due > 0 {
             peer.wants_due -= 1;
             if peer.wants_due == 0 {
-                out.push(Effect::Send { to: from, message: Message::Want(Want { ids: Vec::new() }), block: None });
+                out.push(Effect::Send { to: from, message: Message::Want(WantFacts { ids: Vec::new() }), block: None });
                 self.exchange_ended();
             }
         } else if std::mem::take(&mut peer.exchange_ends) {

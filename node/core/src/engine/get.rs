@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Redundancy, Fetch, FetchOutcome, FetchReply, Message};
+use fsdfs_proto::message::{Redundancy, FetchRequest, FetchOutcome, FetchReply, Message};
 
 use super::peers::{Peer, Purpose};
 use super::timers::Timer;
@@ -130,7 +130,7 @@ impl Engine {
                 if let Some(get) = self.gets.get_mut(&id) {
                     get.asked.insert(node, Answer::Open { since: now });
                 }
-                self.ask(node, Purpose::Get(id), |request| Message::Fetch(Fetch { request, id }), None, out);
+                self.ask(node, Purpose::Get(id), |request| Message::Fetch(FetchRequest { request, id }), None, out);
                 self.timers.set(now + HEDGE_MS, Timer::Get(id));
             }
             None => self.get_wait_or_end(id, out),

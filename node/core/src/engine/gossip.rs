@@ -3,7 +3,7 @@
 
 use fsdfs_proto::identity::{Cert, Fact, RawFact, card_flag};
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{Facts, Message, RequestId, fact_parts};
+use fsdfs_proto::message::{FactBatch, Message, RequestId, fact_parts};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 
@@ -129,7 +129,7 @@ impl Engine {
 
     pub(super) fn send_facts(&self, to: NodeId, facts: &[RawFact], out: &mut Vec<Effect>) {
         for facts in fact_parts(facts) {
-            let message = Message::Facts(Facts { request: 0, facts });
+            let message = Message::Facts(FactBatch { request: 0, facts });
             out.push(Effect::Send { to, message, block: None });
         }
     }

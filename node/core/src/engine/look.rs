@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
-use fsdfs_proto::message::{FACTS_MAX, Heads, HeadsReply, Message};
+use fsdfs_proto::message::{FACTS_MAX, HeadsRequest, HeadsReply, Message};
 
 use super::peers::Purpose;
 use super::{Engine, Reason, get, reply};
@@ -86,7 +86,7 @@ impl Engine {
         known.truncate(FACTS_MAX);
         for node in waiting {
             let known = known.clone();
-            let ask = |request| Message::Heads(Heads { request, volume, known });
+            let ask = |request| Message::Heads(HeadsRequest { request, volume, known });
             self.ask(node, Purpose::Query(query), ask, None, out);
         }
         self.query_maybe_done(query, out);

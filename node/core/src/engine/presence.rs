@@ -12,7 +12,7 @@ use crate::limits::{AWAY_MS, HEARTBEAT_MS};
 use crate::seam::{DiskRequest, DiskState, Effect};
 
 /// Features this version supports.
-const FEATURES: u32 = fsdfs_proto::message::FEATURES_RECORDS;
+const FEATURES: u32 = fsdfs_proto::message::FEATURES_LIST_BLOCKS;
 
 /// When each member's heartbeat was last seen to move, on this node's monotonic clock.
 #[derive(Default)]

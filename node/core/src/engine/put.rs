@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{RawFact, card_flag};
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Attached, Redundancy, Facts, Have, Message, Possession, Store, StoreOutcome};
+use fsdfs_proto::message::{AttachedBlock, Redundancy, FactBatch, HaveRequest, Message, Possession, StoreRequest, StoreOutcome};
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk, reply};
@@ -200,7 +200,7 @@ impl Engine {
                 self.ask(
                     holder.node,
                     Purpose::PutStore(id),
-                    |request| Message::Facts(Facts { request, facts }),
+                    |request| Message::Facts(FactBatch { request, facts }),
                     None,
                     out,
                 );
@@ -213,7 +213,7 @@ impl Engine {
             }
             Item::Block { block, redundancy } if put.probe => {
                 let (redundancy, ids) = (*redundancy, vec![block.id()]);
-                let have = |request| Message::Have(Have { request, renew: true, map, redundancy, ids });
+                let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
                 self.ask(holder.node, Purpose::PutProbe(id), have, None, out);
             }
             Item::Block { .. } => self.send_block(id, holder.node, out),
@@ -226,8 +226,8 @@ impl Engine {
         let Item::Block { block, redundancy } = &put.item else { return };
         put.sent = true;
         let (block, redundancy) = (block.clone(), *redundancy);
-        let attached = Attached::from(&block);
-        let store = |request| Message::Store(Store { request, map, redundancy, age_ms: 0, charged_to, block: attached });
+        let attached = AttachedBlock::from(&block);
+        let store = |request| Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, block: attached });
         self.ask(to, Purpose::PutStore(id), store, Some(block), out);
     }
 

@@ -2,8 +2,8 @@
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{
-    Attached, CapabilityReply, FactsAck, Fetch, FetchOutcome, FetchReply, Have, HaveReply, Heads, HeadsReply,
-    HeldBlock, IDS_MAX, Message, Possession, Records, RecordsReply, RequestId, Store, StoreOutcome, StoreReply,
+    AttachedBlock, CapabilityReply, FactsAck, FetchRequest, FetchOutcome, FetchReply, HaveRequest, HaveReply, HeadsRequest, HeadsReply,
+    HeldBlock, IDS_MAX, Message, Possession, ListBlocksRequest, ListBlocksReply, RequestId, StoreRequest, StoreOutcome, StoreReply,
 };
 
 use fsdfs_proto::record::RecordInfo;
@@ -39,7 +39,7 @@ impl Engine {
             Message::HaveReply(reply) => self.have_answered(from, &reply, out),
             Message::Store(store) => self.store(from, &store, payload, out),
             Message::StoreReply(reply) => self.store_answered(from, reply.request, reply.outcome, out),
-            Message::Fetch(Fetch { request, id }) => {
+            Message::Fetch(FetchRequest { request, id }) => {
                 out.push(disk(DiskRequest::Read { id }, Reason::ServeFetch { to: from, request, id }));
             }
             Message::FetchReply(reply) => {
@@ -51,11 +51,11 @@ impl Engine {
             Message::HeadsReply(reply) => self.heads_came(from, &reply, out),
             Message::Capability(ask) => self.serve_capability(from, ask.request, ask.volume, out),
             Message::CapabilityReply(reply) => self.capability_came(from, &reply, out),
-            Message::Records(Records { request, after }) => {
+            Message::ListBlocks(ListBlocksRequest { request, after }) => {
                 let list = DiskRequest::List { after, max: IDS_MAX };
                 out.push(disk(list, Reason::ServeRecords { to: from, request }));
             }
-            Message::RecordsReply(reply) => {
+            Message::ListBlocksReply(reply) => {
                 if let Some(Purpose::Survey(op)) = self.answered(from, reply.request) {
                     self.surveyed(op, from, &reply.records, out);
                 }
@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    fn have(&mut self, from: NodeId, have: Have, out: &mut Vec<Effect>) {
+    fn have(&mut self, from: NodeId, have: HaveRequest, out: &mut Vec<Effect>) {
         self.compare_maps(from, have.map, out);
         let renew = (have.renew && !planted::is(Bug::NoRenewal)).then_some(have.redundancy);
         let request = DiskRequest::Have { ids: have.ids, renew };
@@ -98,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn store(&mut self, from: NodeId, store: &Store, payload: Payload, out: &mut Vec<Effect>) {
+    fn store(&mut self, from: NodeId, store: &StoreRequest, payload: Payload, out: &mut Vec<Effect>) {
         self.compare_maps(from, store.map, out);
         let request = store.request;
         match payload {
@@ -156,12 +156,12 @@ impl Engine {
             ReadDone::NotYet => (FetchOutcome::NotYet, None),
             ReadDone::Damaged | ReadDone::Failed => (FetchOutcome::Damaged, None),
         };
-        let attached = block.as_ref().map(Attached::from);
+        let attached = block.as_ref().map(AttachedBlock::from);
         let message = Message::FetchReply(FetchReply { request, outcome, block: attached });
         out.push(Effect::Send { to, message, block });
     }
 
-    fn serve_heads(&mut self, from: NodeId, heads: &Heads, out: &mut Vec<Effect>) {
+    fn serve_heads(&mut self, from: NodeId, heads: &HeadsRequest, out: &mut Vec<Effect>) {
         let standing = self.facts.heads(heads.volume);
         let unknown = standing.iter().filter(|head| heads.known.binary_search(&head.id()).is_err());
         let facts: Vec<_> = unknown.map(|head| fsdfs_proto::identity::Fact::from(head.clone()).raw()).collect();
@@ -195,6 +195,6 @@ impl Engine {
 
 pub(super) fn serve_records(to: NodeId, request: RequestId, infos: &[RecordInfo], out: &mut Vec<Effect>) {
     let records = infos.iter().map(|info| HeldBlock { id: info.id, len: info.len }).collect();
-    let message = Message::RecordsReply(RecordsReply { request, records });
+    let message = Message::ListBlocksReply(ListBlocksReply { request, records });
     out.push(Effect::Send { to, message, block: None });
 }

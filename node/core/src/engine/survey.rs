@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{FEATURES_RECORDS, HeldBlock, IDS_MAX, Message, Records};
+use fsdfs_proto::message::{FEATURES_LIST_BLOCKS, HeldBlock, IDS_MAX, Message, ListBlocksRequest};
 use fsdfs_proto::record::RecordInfo;
 
 use super::peers::Purpose;
@@ -67,14 +67,14 @@ impl Engine {
 
     fn tells_records(&self, node: NodeId) -> bool {
         let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
-        !self.expelled(node) && card.is_some_and(|card| card.value().features >= FEATURES_RECORDS)
+        !self.expelled(node) && card.is_some_and(|card| card.value().features >= FEATURES_LIST_BLOCKS)
     }
 
     fn survey_page(&mut self, op: OpId, of: NodeId, after: Option<BlockId>, out: &mut Vec<Effect>) {
         if of == self.me {
             return out.push(disk(DiskRequest::List { after, max: IDS_MAX }, Reason::SurveyOwn(op)));
         }
-        let records = |request| Message::Records(Records { request, after });
+        let records = |request| Message::ListBlocks(ListBlocksRequest { request, after });
         self.ask(of, Purpose::Survey(op), records, None, out);
     }
 

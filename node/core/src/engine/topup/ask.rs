@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Redundancy, Have, Message, Possession};
+use fsdfs_proto::message::{Redundancy, HaveRequest, Message, Possession};
 use fsdfs_proto::record::RecordInfo;
 
 use super::{Due, Record, Walk};
@@ -86,7 +86,7 @@ impl Engine {
                 walk.asking.entry(node).or_default().extend(&ids);
             }
             let purpose = Purpose::TopUpHave { ids: ids.clone() };
-            let have = |request| Message::Have(Have { request, renew: true, map, redundancy, ids });
+            let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
             self.ask(node, purpose, have, None, out);
         }
         self.topup_go_on(out);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Attached, Message, Store, StoreOutcome};
+use fsdfs_proto::message::{AttachedBlock, Message, StoreRequest, StoreOutcome};
 
 use super::{Due, Sending};
 use crate::engine::peers::Purpose;
@@ -103,8 +103,8 @@ impl Engine {
             }
         }
         for to in to {
-            let attached = Attached::from(&block);
-            let store = |request| Message::Store(Store { request, map, redundancy, age_ms, charged_to, block: attached });
+            let attached = AttachedBlock::from(&block);
+            let store = |request| Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, block: attached });
             self.ask(to, Purpose::TopUpStore { id }, store, Some(block.clone()), out);
         }
         self.topup_go_on(out);
