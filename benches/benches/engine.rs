@@ -5,7 +5,7 @@ use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::seam::{
     Command, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply, WriteDone,
 };
-use fsdfs_core::tree::Params;
+use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{DiskId, Writer};
 use fsdfs_proto::message::{Redundancy, Possession};
@@ -30,8 +30,8 @@ fn founder() -> (Engine, Vec<Effect>) {
         disks: vec![disk],
         unit_bytes: 1 << 30,
         seed: 5,
-        doubtful: false,
-        params: Params::DEFAULT,
+        may_be_restored_copy: false,
+        params: TreeParams::DEFAULT,
     };
     let mut effects = Vec::new();
     let engine = Engine::new(NOW, start, &mut effects);

@@ -1,11 +1,11 @@
 //! Maps of many sizes, the same ones every time.
 
-use fsdfs_core::placement::{Disk, Server, View};
+use fsdfs_core::placement::{Disk, Server, ClusterMap};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
 /// Servers of `disks_each` disks, each server at a site of its own. Weights are log-normal, sigma 1, around a terabyte in GiB.
-pub fn view(disks: usize, disks_each: usize) -> View {
+pub fn view(disks: usize, disks_each: usize) -> ClusterMap {
     let mut dice = fastrand::Rng::with_seed(disks as u64);
     let server = |number: usize| {
         let disk = |place| Disk { id: disk_id(number * disks_each + place), weight: weight(&mut dice) };
@@ -15,7 +15,7 @@ pub fn view(disks: usize, disks_each: usize) -> View {
             disks: (0..disks_each).map(disk).collect(),
         }
     };
-    View::new((0..disks / disks_each).map(server).collect())
+    ClusterMap::new((0..disks / disks_each).map(server).collect())
 }
 
 /// The numbered block.

@@ -2,7 +2,7 @@
 //!
 //! Its shares are not exact (it overfills small servers), but nothing that looks at every disk is cheaper.
 
-use fsdfs_core::placement::{Key, View};
+use fsdfs_core::placement::{Key, ClusterMap};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::placement::disk_seed;
 
@@ -16,7 +16,7 @@ struct Straw {
 
 impl Straw2 {
     /// Every disk of a view; one disk a server, or a server could win twice.
-    pub fn new(view: &View) -> Self {
+    pub fn new(view: &ClusterMap) -> Self {
         let disks = view.servers().iter().flat_map(|server| &server.disks);
         Self(disks.map(|disk| Straw { seed: disk_seed(disk.id), weight: disk.weight.into() }).collect())
     }

@@ -8,7 +8,9 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use fsdfs_node::control_client::{ControlClient, ControlError, Download};
 use fsdfs_node::home::Home;
-use fsdfs_proto::control::{self, Code, Edit, Edited, Entry, Page, Stat, Written};
+use fsdfs_proto::control::{
+    self, EditRequest, EditsReply, ErrorCode, ListingEntry, ListingPage, StatReply, WriteReply,
+};
 
 use crate::outcome::{Problem, Stop};
 use crate::program::Program;
@@ -52,41 +54,46 @@ impl Api {
             .with_total_delay(Some(PATIENCE))
             .without_max_times()
             .with_jitter();
-        let is_early = |error: &ControlError| matches!(error.code(), Some(Code::NotYet | Code::Busy));
+        let is_early = |error: &ControlError| matches!(error.code(), Some(ErrorCode::NotYet | ErrorCode::Busy));
         ask.retry(waits).when(is_early).await
     }
 
     /// The entry, or none if there is none.
-    pub async fn find(&self, path: &RemotePath) -> Answer<Option<Entry>> {
+    pub async fn find(&self, path: &RemotePath) -> Answer<Option<ListingEntry>> {
         match self.stat(path, false).await {
             Ok(stat) => Ok(Some(stat.entry)),
-            Err(error) if error.code() == Some(Code::NotFound) => Ok(None),
+            Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
             // A file where a folder would have to be: below it is nothing.
-            Err(error) if error.code() == Some(Code::NotAFolder) => Ok(None),
+            Err(error) if error.code() == Some(ErrorCode::NotAFolder) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Everything about an entry.
-    pub async fn stat(&self, path: &RemotePath, blocks: bool) -> Answer<Stat> {
+    pub async fn stat(&self, path: &RemotePath, blocks: bool) -> Answer<StatReply> {
         let bytes = path.bytes();
         self.patiently(|| self.client.stat(&path.volume, &bytes, blocks)).await
     }
 
     /// One page of a folder.
-    pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> Answer<Page> {
+    pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> Answer<ListingPage> {
         let bytes = path.bytes();
         self.patiently(|| self.client.list(&path.volume, &bytes, after, PAGE)).await
     }
 
     /// Many small changes in one commit.
-    pub async fn edit(&self, volume: &str, edits: Vec<Edit>) -> Answer<Edited> {
-        let edits = control::Edits { volume: volume.to_owned(), edits };
+    pub async fn edit(&self, volume: &str, edits: Vec<EditRequest>) -> Answer<EditsReply> {
+        let edits = control::EditsRequest { volume: volume.to_owned(), edits };
         self.patiently(|| self.client.edit(&edits)).await
     }
 
     /// Stores a small file whose bytes are here.
-    pub async fn put_bytes(&self, path: &RemotePath, attrs: control::Attrs, bytes: Bytes) -> Answer<Written> {
+    pub async fn put_bytes(
+        &self,
+        path: &RemotePath,
+        attrs: control::EntryAttributes,
+        bytes: Bytes,
+    ) -> Answer<WriteReply> {
         let to = path.bytes();
         self.patiently(|| self.client.put(&path.volume, &to, attrs, bytes.clone())).await
     }
@@ -104,7 +111,13 @@ impl Api {
             ControlError::Broken(_) => false,
             ControlError::Refused(refused) => matches!(
                 refused.code,
-                Code::NoSpace | Code::Forbidden | Code::NotYet | Code::Clock | Code::Twin | Code::Disk | Code::Stopping
+                ErrorCode::NoSpace
+                    | ErrorCode::Forbidden
+                    | ErrorCode::NotYet
+                    | ErrorCode::Clock
+                    | ErrorCode::Twin
+                    | ErrorCode::Disk
+                    | ErrorCode::Stopping
             ),
         }
     }

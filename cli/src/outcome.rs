@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use fsdfs_proto::control::Code;
+use fsdfs_proto::control::ErrorCode;
 
 use crate::program::Program;
 
@@ -36,7 +36,7 @@ pub struct Problem {
     /// What to do next.
     pub next: String,
     /// For programs, if the daemon gave one.
-    pub code: Option<Code>,
+    pub code: Option<ErrorCode>,
 }
 
 /// What every verb returns.

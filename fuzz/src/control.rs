@@ -1,28 +1,28 @@
 //! The control API: bodies of requests (a local user's program) and of answers (the daemon's, read by the command).
 
 use fsdfs_proto::control::{
-    Df, Edited, Edits, Error, Escaped, Invite, Invites, Join, Joined, Members, NewInvite, Page, Removed, Stat, Status,
-    Written, parameters, query,
+    SpaceReport, EditsReply, EditsRequest, ApiError, EscapedText, InviteReply, InviteListing, JoinRequest, JoinReply, MemberListing, NewInvite, ListingPage, RevokeReply, StatReply, NodeStatus,
+    WriteReply, parameters, query,
 };
 use serde_json::from_slice;
 
 /// Every body, and the query string of a request.
 pub fn control(data: &[u8]) {
-    let _ = from_slice::<Edits>(data);
+    let _ = from_slice::<EditsRequest>(data);
     let _ = from_slice::<NewInvite>(data);
-    let _ = from_slice::<Join>(data);
-    let _ = from_slice::<Error>(data);
-    let _ = from_slice::<Status>(data);
-    let _ = from_slice::<Df>(data);
-    let _ = from_slice::<Members>(data);
-    let _ = from_slice::<Invite>(data);
-    let _ = from_slice::<Invites>(data);
-    let _ = from_slice::<Joined>(data);
-    let _ = from_slice::<Removed>(data);
-    let _ = from_slice::<Edited>(data);
-    let _ = from_slice::<Page>(data);
-    let _ = from_slice::<Stat>(data);
-    let _ = from_slice::<Written>(data);
+    let _ = from_slice::<JoinRequest>(data);
+    let _ = from_slice::<ApiError>(data);
+    let _ = from_slice::<NodeStatus>(data);
+    let _ = from_slice::<SpaceReport>(data);
+    let _ = from_slice::<MemberListing>(data);
+    let _ = from_slice::<InviteReply>(data);
+    let _ = from_slice::<InviteListing>(data);
+    let _ = from_slice::<JoinReply>(data);
+    let _ = from_slice::<RevokeReply>(data);
+    let _ = from_slice::<EditsReply>(data);
+    let _ = from_slice::<ListingPage>(data);
+    let _ = from_slice::<StatReply>(data);
+    let _ = from_slice::<WriteReply>(data);
     if let Ok(text) = std::str::from_utf8(data) {
         let found: Vec<(String, Vec<u8>)> = parameters(text).collect();
         let written = query(found.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
@@ -31,6 +31,6 @@ pub fn control(data: &[u8]) {
             assert_eq!(parameters(&written).collect::<Vec<_>>(), found, "a query survives its string");
         }
     }
-    let escaped = Escaped(data.to_vec());
+    let escaped = EscapedText(data.to_vec());
     assert_eq!(escaped.to_string().parse(), Ok(escaped), "a path survives its string");
 }

@@ -1,13 +1,13 @@
 //! What lies on a disk: segments with their footers, logs, and the small files beside them.
 
 use fsdfs_proto::record::{
-    DiskList, FRAME_HEAD_BYTES, LOG_HEADER_BYTES, LogHeader, Marker, RECORD_HEADER_BYTES, RecordHeader,
-    SEGMENT_HEADER_BYTES, SegmentHeader, Superblock, TRAILER_BYTES, Trailer, footer_records, frame, frame_payload,
+    DiskList, FRAME_HEAD_BYTES, LOG_HEADER_BYTES, LogHeader, SegmentMarker, RECORD_HEADER_BYTES, RecordHeader,
+    SEGMENT_HEADER_BYTES, SegmentHeader, Superblock, TRAILER_BYTES, SegmentTrailer, footer_records, frame, frame_payload,
     log_entry,
 };
 
 /// Begins each record of a repaired file.
-pub const MARKER: Marker = [1, 2, 3, 4, 5, 6, 7, 8];
+pub const MARKER: SegmentMarker = [1, 2, 3, 4, 5, 6, 7, 8];
 
 /// A segment as it is, and with all checksums made to fit.
 pub fn segment(data: &[u8]) {
@@ -17,7 +17,7 @@ pub fn segment(data: &[u8]) {
     read_segment(&repaired_segment(data), &MARKER);
 }
 
-fn read_segment(data: &[u8], marker: &Marker) {
+fn read_segment(data: &[u8], marker: &SegmentMarker) {
     let mut at = SEGMENT_HEADER_BYTES;
     while let Some(bytes) = data.get(at..)
         && let Ok((header, head_len)) = RecordHeader::decode(bytes, marker)
@@ -28,7 +28,7 @@ fn read_segment(data: &[u8], marker: &Marker) {
         at += payload_end;
     }
     let Some(body_end) = data.len().checked_sub(TRAILER_BYTES) else { return };
-    if let Ok(trailer) = Trailer::decode(&data[body_end..], data.len() as u64, marker) {
+    if let Ok(trailer) = SegmentTrailer::decode(&data[body_end..], data.len() as u64, marker) {
         let begin = usize::try_from(trailer.records_end).expect("checked against the segment's length");
         let _ = footer_records(&data[begin..body_end], &trailer);
     }
@@ -95,7 +95,7 @@ pub fn log(data: &[u8]) {
     }
 }
 
-fn read_log(data: &[u8], marker: &Marker) {
+fn read_log(data: &[u8], marker: &SegmentMarker) {
     let mut at = LOG_HEADER_BYTES;
     while let Some(payload) = data.get(at..).and_then(|bytes| frame_payload(bytes, marker)) {
         let entry = log_entry(payload);

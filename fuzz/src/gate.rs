@@ -1,7 +1,7 @@
 //! Gate frames: the only bytes that a stranger gets a node to read.
 
 use fsdfs_proto::codec::decode;
-use fsdfs_proto::gate::{Direction, Frame, Hello, NONCE_BYTES, Verdict, frame_len};
+use fsdfs_proto::gate::{GateDirection, GateFrame, GateHello, NONCE_BYTES, GateVerdict, frame_len};
 use fsdfs_proto::ids::{Key, NodeId};
 
 use crate::sealed::{encrypt, expand};
@@ -14,21 +14,21 @@ const RECEIVER: NodeId = NodeId([2; 32]);
 pub fn gate(data: &[u8]) {
     if let Some((head, frame)) = data.split_first_chunk::<2>() {
         let _ = frame_len(*head);
-        open::<Hello>(frame);
-        open::<Verdict>(frame);
+        open::<GateHello>(frame);
+        open::<GateVerdict>(frame);
     }
-    open::<Hello>(&seal::<Hello>(data));
-    open::<Verdict>(&seal::<Verdict>(data));
-    let _ = decode::<Hello>(data);
-    let _ = decode::<Verdict>(data);
+    open::<GateHello>(&seal::<GateHello>(data));
+    open::<GateVerdict>(&seal::<GateVerdict>(data));
+    let _ = decode::<GateHello>(data);
+    let _ = decode::<GateVerdict>(data);
 }
 
-fn open<T: Frame>(frame: &[u8]) {
-    let _ = Direction { secret: &SECRET, sender: SENDER, receiver: RECEIVER }.open::<T>(frame);
+fn open<T: GateFrame>(frame: &[u8]) {
+    let _ = GateDirection { secret: &SECRET, sender: SENDER, receiver: RECEIVER }.open::<T>(frame);
 }
 
 /// What stands behind the length, by somebody who knows the secret and pads as he likes.
-fn seal<T: Frame>(text: &[u8]) -> Vec<u8> {
+fn seal<T: GateFrame>(text: &[u8]) -> Vec<u8> {
     let key = expand(&SECRET.0, &[T::LABEL.as_bytes(), &[0], &SENDER.0, &RECEIVER.0].concat());
     let nonce = [0; NONCE_BYTES];
     [&nonce[..], &encrypt(&key, nonce, T::LABEL.as_bytes(), text)].concat()

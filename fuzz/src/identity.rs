@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fsdfs_proto::codec::decode;
 use fsdfs_proto::identity::{
-    Admins, Admission, Capability, Card, Cert, Features, Gone, Head, Heartbeat, RawFact, Remove, Revoke, Rules, Ticket,
+    AdminList, Admission, Capability, Card, Cert, FeatureLevel, Departure, Head, Heartbeat, RawFact, Removal, Revocation, PoolRules, Ticket,
     VolEpoch,
 };
 use fsdfs_proto::ids::{Digest, PoolId};
@@ -22,12 +22,12 @@ pub fn facts(data: &[u8]) {
     let _ = decode::<Admission>(data);
     let _ = decode::<Card>(data);
     let _ = decode::<Heartbeat>(data);
-    let _ = decode::<Gone>(data);
-    let _ = decode::<Admins>(data);
-    let _ = decode::<Rules>(data);
-    let _ = decode::<Revoke>(data);
-    let _ = decode::<Remove>(data);
-    let _ = decode::<Features>(data);
+    let _ = decode::<Departure>(data);
+    let _ = decode::<AdminList>(data);
+    let _ = decode::<PoolRules>(data);
+    let _ = decode::<Revocation>(data);
+    let _ = decode::<Removal>(data);
+    let _ = decode::<FeatureLevel>(data);
     let _ = decode::<VolEpoch>(data);
     if let Ok(head) = decode::<Head>(data) {
         let _ = CommitView::of_head(&head);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{Key, VolumeId};
 use fsdfs_proto::label::key::{COMMIT_KEY, DERIVE_PREFIX, VOL_COMMIT_OPEN};
-use fsdfs_proto::volume::{Commit, CommitView, Kind, Manifest, Node, Ref, VolumeKeys, header, open_data};
+use fsdfs_proto::volume::{Commit, CommitView, BlockKind, Manifest, DirectoryNode, BlockRef, VolumeKeys, header, open_data};
 
 use crate::sealed::{decrypt, encrypt, expand};
 
@@ -24,16 +24,16 @@ pub fn volume(data: &[u8]) {
     let Some((aad, payload)) = split(data) else { return };
     // Without a tag's worth of bytes behind it no header is read.
     let Ok(head) = header(&[aad, &[0; 16]].concat()) else { return };
-    let key = if head.kind == Kind::Commit {
+    let key = if head.kind == BlockKind::Commit {
         commit_key(&head.extra.map_or([0; 32], |extra| extra.salt.0))
     } else {
         BLOCK_KEY
     };
     let block = Block::new([aad, &encrypt(&key.0, [0; 12], aad, payload)].concat().into());
-    let at = Ref { id: block.id(), key };
+    let at = BlockRef { id: block.id(), key };
     let _ = open_data(head.volume, at, &block);
     let _ = Manifest::open(head.volume, at, &block);
-    if let Ok(node) = Node::open(head.volume, at, &block) {
+    if let Ok(node) = DirectoryNode::open(head.volume, at, &block) {
         assert!(node.level() <= fsdfs_proto::volume::LEVEL_MAX);
     }
     let _ = Commit::open(&KEYS, block.bytes());

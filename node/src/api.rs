@@ -23,8 +23,8 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
-use fsdfs_proto::control::{Code, REQUEST_BYTES_MAX, route};
-use fsdfs_proto::identity::{Secret, Ticket};
+use fsdfs_proto::control::{ErrorCode, REQUEST_BYTES_MAX, route};
+use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::PoolId;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -42,7 +42,7 @@ pub(crate) struct Context {
     pub config: Config,
     pub pool: PoolId,
     pub pool_name: String,
-    pub gate_secret: Secret,
+    pub gate_secret: SecretKey,
     pub store: Store,
     pub traffic: TrafficMeter,
     pub started: Instant,
@@ -82,7 +82,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::ENTRIES, get(tree::list).delete(tree::remove))
         .route(route::ENTRY, get(tree::stat))
         .route(route::EDITS, post(tree::edit))
-        .fallback(|| async { Failure::new(Code::NotFound, "no such resource", "see GET /v1/openapi.json") })
+        .fallback(|| async { Failure::new(ErrorCode::NotFound, "no such resource", "see GET /v1/openapi.json") })
         .method_not_allowed_fallback(|| async { Failure::bad_request("this resource has no such method") })
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(guard)

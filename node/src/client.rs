@@ -13,13 +13,13 @@ pub use put::{BodyError, Tally};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fsdfs_core::report::{Map, Members, Status, Survey, Where};
-use fsdfs_core::seam::{Command, EditReply, GetOutcome, LookReply, OpId, PutOutcome, Refusal, Reply};
-use fsdfs_core::tree::{Edit, EditError, Found, Look, Path, Shown, TreeError};
+use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
+use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
+use fsdfs_core::tree::{EditError, QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role};
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, PoolId, PublicKey, VolumeId};
-use fsdfs_proto::message::{Redundancy, IDS_MAX};
+use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -117,23 +117,23 @@ impl Client {
     }
 
     /// State of node and pool.
-    pub async fn status(&self) -> Result<Status, ClientError> {
+    pub async fn status(&self) -> Result<StatusReport, ClientError> {
         ask!(self, Command::Status => Status).map(|status| *status)
     }
 
     /// The members.
-    pub async fn members(&self) -> Result<Members, ClientError> {
+    pub async fn members(&self) -> Result<MemberList, ClientError> {
         ask!(self, Command::Members => Members)
     }
 
     /// The placement view and its capacity.
-    pub async fn map(&self) -> Result<Map, ClientError> {
-        ask!(self, Command::Map => Map).map(|map| *map)
+    pub async fn map(&self) -> Result<MapReport, ClientError> {
+        ask!(self, Command::ClusterMap => ClusterMap).map(|map| *map)
     }
 
     /// The placement view, and which blocks lie where.
-    pub async fn survey(&self) -> Result<Survey, ClientError> {
-        ask!(self, Command::Survey => Survey).map(|survey| *survey)
+    pub async fn survey(&self) -> Result<Inventory, ClientError> {
+        ask!(self, Command::Inventory => Inventory).map(|survey| *survey)
     }
 
     /// Runs a computation that takes longer than the loop or a request's task may.
@@ -161,7 +161,7 @@ impl Client {
     }
 
     /// Makes changes to a volume in one commit. A refused commit is an error.
-    pub async fn edit(&self, volume: VolumeId, edits: Vec<Edit>) -> Result<EditReply, ClientError> {
+    pub async fn edit(&self, volume: VolumeId, edits: Vec<TreeEdit>) -> Result<EditReply, ClientError> {
         let reply: EditReply = ask!(self, Command::Edit { volume, edits } => Edit)?;
         match reply.outcome {
             PutOutcome::Refused(refusal) => Err(refusal.into()),
@@ -170,12 +170,12 @@ impl Client {
     }
 
     /// One entry, and whether newer changes may exist.
-    pub async fn entry(&self, volume: VolumeId, path: Path) -> Result<(Shown, bool), ClientError> {
-        let look = Look::Entry { path };
-        let LookReply { found, maybe_stale } = ask!(self, Command::Look { volume, look } => Look)?;
+    pub async fn entry(&self, volume: VolumeId, path: TreePath) -> Result<(TreeItem, bool), ClientError> {
+        let query = TreeQuery::Entry { path };
+        let QueryReply { found, maybe_stale } = ask!(self, Command::Query { volume, query } => Query)?;
         match found? {
-            Found::Entry(shown) => Ok((shown, maybe_stale)),
-            Found::List { .. } => unreachable!("a look at an entry finds an entry"),
+            QueryResult::Entry(shown) => Ok((shown, maybe_stale)),
+            QueryResult::List { .. } => unreachable!("a query for an entry finds an entry"),
         }
     }
 
@@ -183,20 +183,20 @@ impl Client {
     pub async fn list(
         &self,
         volume: VolumeId,
-        path: Path,
+        path: TreePath,
         after: Option<bytes::Bytes>,
         max: usize,
-    ) -> Result<(Vec<Shown>, bool, bool), ClientError> {
-        let look = Look::List { path, after, max };
-        let LookReply { found, maybe_stale } = ask!(self, Command::Look { volume, look } => Look)?;
+    ) -> Result<(Vec<TreeItem>, bool, bool), ClientError> {
+        let query = TreeQuery::List { path, after, max };
+        let QueryReply { found, maybe_stale } = ask!(self, Command::Query { volume, query } => Query)?;
         match found? {
-            Found::List { entries, more } => Ok((entries, more, maybe_stale)),
-            Found::Entry(_) => unreachable!("a look at a folder finds a list"),
+            QueryResult::List { entries, more } => Ok((entries, more, maybe_stale)),
+            QueryResult::Entry(_) => unreachable!("a query for a list finds a list"),
         }
     }
 
     /// Where these blocks should be and are, in the order of the ids.
-    pub async fn locate(&self, ids: &[BlockId]) -> Result<Vec<Where>, ClientError> {
+    pub async fn locate(&self, ids: &[BlockId]) -> Result<Vec<BlockLocation>, ClientError> {
         let mut found = Vec::with_capacity(ids.len());
         for part in ids.chunks(IDS_MAX) {
             found.extend(ask!(self, Command::Locate { ids: part.to_vec() } => Locate)?);

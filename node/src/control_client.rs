@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use fsdfs_proto::control::{self, Code, header, query, route};
+use fsdfs_proto::control::{self, ErrorCode, header, query, route};
 use futures::{Stream, TryStreamExt as _};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -20,7 +20,7 @@ pub enum ControlError {
     },
     /// The daemon said no, why, and what to do.
     #[error("{0}")]
-    Refused(control::Error),
+    Refused(control::ApiError),
     /// The connection broke on the way. Whether a change was made is not known; doing it again is safe.
     #[error("the connection to the daemon broke: {0}")]
     Broken(#[source] reqwest::Error),
@@ -34,7 +34,7 @@ pub enum ControlError {
 
 impl ControlError {
     /// Why the daemon refused, if it did.
-    pub fn code(&self) -> Option<Code> {
+    pub fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused(error) => Some(error.code),
             _ => None,
@@ -80,49 +80,49 @@ impl ControlClient {
     }
 
     /// State of node and pool.
-    pub async fn status(&self) -> Outcome<control::Status> {
+    pub async fn status(&self) -> Outcome<control::NodeStatus> {
         self.get(route::STATUS, &[]).await
     }
 
     /// All members.
-    pub async fn members(&self) -> Outcome<control::Members> {
+    pub async fn members(&self) -> Outcome<control::MemberListing> {
         self.get(route::MEMBERS, &[]).await
     }
 
     /// Revokes a member, by name or id.
-    pub async fn remove_member(&self, member: &str, reason: &str) -> Outcome<control::Removed> {
+    pub async fn remove_member(&self, member: &str, reason: &str) -> Outcome<control::RevokeReply> {
         let path = self.url(&route::MEMBER.replace("{member}", &segment(member)), &[("reason", reason.as_bytes())]);
         answer(self.send(self.http.delete(path)).await?).await
     }
 
     /// Makes an invitation.
-    pub async fn invite(&self, new: &control::NewInvite) -> Outcome<control::Invite> {
+    pub async fn invite(&self, new: &control::NewInvite) -> Outcome<control::InviteReply> {
         self.post(route::INVITES, new).await
     }
 
     /// All invitations.
-    pub async fn invites(&self) -> Outcome<control::Invites> {
+    pub async fn invites(&self) -> Outcome<control::InviteListing> {
         self.get(route::INVITES, &[]).await
     }
 
     /// Revokes an invitation, by id or an unambiguous beginning of it.
-    pub async fn revoke_invite(&self, invite: &str) -> Outcome<control::Removed> {
+    pub async fn revoke_invite(&self, invite: &str) -> Outcome<control::RevokeReply> {
         let path = self.url(&route::INVITE.replace("{invite}", &segment(invite)), &[]);
         answer(self.send(self.http.delete(path)).await?).await
     }
 
     /// Space.
-    pub async fn df(&self) -> Outcome<control::Df> {
+    pub async fn df(&self) -> Outcome<control::SpaceReport> {
         self.get(route::DF, &[]).await
     }
 
     /// What the pool holds and can lose.
-    pub async fn plan(&self) -> Outcome<control::Plan> {
+    pub async fn plan(&self) -> Outcome<control::PoolPlan> {
         self.get(route::PLAN, &[]).await
     }
 
     /// What a change would move.
-    pub async fn what_if(&self, change: &[(&str, &[u8])]) -> Outcome<control::WhatIf> {
+    pub async fn what_if(&self, change: &[(&str, &[u8])]) -> Outcome<control::ChangePlan> {
         self.get(route::PLAN_CHANGE, change).await
     }
 
@@ -131,9 +131,9 @@ impl ControlClient {
         &self,
         volume: &str,
         path: &[u8],
-        attrs: control::Attrs,
+        attrs: control::EntryAttributes,
         body: impl Into<reqwest::Body>,
-    ) -> Outcome<control::Written> {
+    ) -> Outcome<control::WriteReply> {
         let (mode, mtime_ns) = (format!("{:o}", attrs.mode), attrs.mtime_ns.to_string());
         let parameters = [("path", path), ("volume", volume.as_bytes()), ("mode", mode.as_bytes())];
         let url = self.url(route::FILES, &[&parameters[..], &[("mtime_ns", mtime_ns.as_bytes())]].concat());
@@ -159,7 +159,13 @@ impl ControlClient {
     }
 
     /// One page of a folder.
-    pub async fn list(&self, volume: &str, path: &[u8], after: Option<&[u8]>, max: usize) -> Outcome<control::Page> {
+    pub async fn list(
+        &self,
+        volume: &str,
+        path: &[u8],
+        after: Option<&[u8]>,
+        max: usize,
+    ) -> Outcome<control::ListingPage> {
         let max = max.to_string();
         let mut parameters = vec![("path", path), ("volume", volume.as_bytes()), ("max", max.as_bytes())];
         parameters.extend(after.map(|name| ("after", name)));
@@ -167,27 +173,27 @@ impl ControlClient {
     }
 
     /// One entry; with `blocks` also where its blocks are.
-    pub async fn stat(&self, volume: &str, path: &[u8], blocks: bool) -> Outcome<control::Stat> {
+    pub async fn stat(&self, volume: &str, path: &[u8], blocks: bool) -> Outcome<control::StatReply> {
         let blocks = blocks.to_string();
         let parameters = [("path", path), ("volume", volume.as_bytes()), ("blocks", blocks.as_bytes())];
         self.get(route::ENTRY, &parameters).await
     }
 
     /// Removes one entry.
-    pub async fn remove(&self, volume: &str, path: &[u8], recursive: bool) -> Outcome<control::Written> {
+    pub async fn remove(&self, volume: &str, path: &[u8], recursive: bool) -> Outcome<control::WriteReply> {
         let recursive = recursive.to_string();
         let parameters = [("path", path), ("volume", volume.as_bytes()), ("recursive", recursive.as_bytes())];
         answer(self.send(self.http.delete(self.url(route::ENTRIES, &parameters))).await?).await
     }
 
     /// Makes many small changes in one commit.
-    pub async fn edit(&self, edits: &control::Edits) -> Outcome<control::Edited> {
+    pub async fn edit(&self, edits: &control::EditsRequest) -> Outcome<control::EditsReply> {
         self.post(route::EDITS, edits).await
     }
 
     /// Asks the daemon to leave its empty pool and to start again in the ticket's.
-    pub async fn join(&self, ticket: &str) -> Outcome<control::Joined> {
-        self.post(route::JOIN, &control::Join { ticket: ticket.to_owned() }).await
+    pub async fn join(&self, ticket: &str) -> Outcome<control::JoinReply> {
+        self.post(route::JOIN, &control::JoinRequest { ticket: ticket.to_owned() }).await
     }
 
     /// Asks the daemon to end.

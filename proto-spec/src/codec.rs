@@ -57,7 +57,7 @@ pub enum FormatError {
 }
 
 /// A value with exactly one encoding.
-pub trait Canonical: Serialize + DeserializeOwned {
+pub trait CanonicalCodec: Serialize + DeserializeOwned {
     /// The bounds and orders that the type alone does not express.
     fn check(&self) -> Result<(), FormatError> {
         Ok(())
@@ -70,7 +70,7 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Reads a value; anything [`encode`] would not have written is refused.
-pub fn decode<T: Canonical>(bytes: &[u8]) -> Result<T, FormatError> {
+pub fn decode<T: CanonicalCodec>(bytes: &[u8]) -> Result<T, FormatError> {
     let value: T = parse(bytes)?;
     value.check()?;
     if writes(&value, bytes) { Ok(value) } else { Err(FormatError::NotCanonical) }

@@ -8,7 +8,7 @@ mod people;
 mod plan;
 mod tree;
 
-pub use escape::{Escaped, parameters, query, raw_bytes, text_and_bytes};
+pub use escape::{EscapedText, parameters, query, raw_bytes, text_and_bytes};
 pub use people::*;
 pub use plan::*;
 pub use tree::*;
@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 /// Where each resource lies.
 pub mod route {
-    /// `GET`: [`super::Status`].
+    /// `GET`: [`super::NodeStatus`].
     pub const STATUS: &str = "/v1/status";
     /// `GET`: [`super::Members`].
     pub const MEMBERS: &str = "/v1/members";
@@ -28,7 +28,7 @@ pub mod route {
     pub const INVITES: &str = "/v1/invites";
     /// `DELETE`, invitation by id or an unambiguous beginning of it: revokes it. [`super::Removed`].
     pub const INVITE: &str = "/v1/invites/{invite}";
-    /// `GET`: [`super::Df`].
+    /// `GET`: [`super::SpaceReport`].
     pub const DF: &str = "/v1/df";
     /// `GET`: [`super::Plan`].
     pub const PLAN: &str = "/v1/plan";
@@ -44,7 +44,7 @@ pub mod route {
     pub const ENTRY: &str = "/v1/entry";
     /// `POST` [`super::Edits`]: [`super::Edited`], many small changes in one commit.
     pub const EDITS: &str = "/v1/edits";
-    /// `POST` [`super::Join`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::Joined`].
+    /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].
     pub const JOIN: &str = "/v1/join";
     /// `POST`: the daemon ends gracefully. Answered before it does.
     pub const SHUTDOWN: &str = "/v1/shutdown";
@@ -79,19 +79,19 @@ pub const POOL_VOLUME: &str = "pool";
 /// Why a request failed. Nothing was changed unless it says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema, thiserror::Error)]
 #[error("{error}")]
-pub struct Error {
+pub struct ApiError {
     /// What is wrong.
     pub error: String,
     /// What to do next.
     pub hint: String,
     /// For programs.
-    pub code: Code,
+    pub code: ErrorCode,
 }
 
 /// What kind of failure, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Code {
+pub enum ErrorCode {
     /// The request itself is wrong.
     BadRequest,
     /// A name that cannot be stored.
@@ -136,7 +136,7 @@ pub enum Code {
 
 /// State of this node and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Status {
+pub struct NodeStatus {
     /// Version of the program.
     pub version: String,
     /// Process id of the daemon.
@@ -158,7 +158,7 @@ pub struct Status {
     /// The UDP port.
     pub port: u16,
     /// Where other members may reach this node.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<NodeAddress>,
     /// N: copies of new files.
     pub copies: u8,
     /// Facts were exchanged since the start, or there is nobody to exchange with.
@@ -170,15 +170,15 @@ pub struct Status {
     /// Members of the pool, without this node.
     pub members: usize,
     /// This node's disks.
-    pub disks: Vec<Disk>,
+    pub disks: Vec<DiskStatus>,
     /// Copies still to be made.
-    pub topup: TopUp,
+    pub topup: RepairStatus,
     /// Copies less those wanted over the blocks on this node, as far as it has heard of them since its start.
     #[serde(default)]
-    pub margin: Option<Margin>,
+    pub margin: Option<ReplicationMargin>,
     /// What it did since its start.
     #[serde(default)]
-    pub counters: Counters,
+    pub counters: NodeCounters,
     /// Minutes this clock is off the others' median.
     pub clock_off_min: i64,
     /// What needs the owner's attention, most important first; empty = nothing for them to do.
@@ -187,7 +187,7 @@ pub struct Status {
 
 /// Progress of completing copies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TopUp {
+pub struct RepairStatus {
     /// Blocks known to be short of copies.
     pub pending: u64,
     /// Blocks sent since the start.
@@ -198,7 +198,7 @@ pub struct TopUp {
 
 /// What a node did since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Counters {
+pub struct NodeCounters {
     /// Times the store made something durable (fdatasync, fsync).
     pub syncs: u64,
     /// Records appended to segments.
@@ -219,7 +219,7 @@ pub struct Counters {
 
 /// A disk of this node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Disk {
+pub struct DiskStatus {
     /// From its superblock, in hexadecimal.
     pub id: String,
     /// Its folder.
@@ -242,17 +242,17 @@ pub struct Disk {
 
 /// An address and from where it works.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Address {
+pub struct NodeAddress {
     /// `HOST:PORT`, UDP.
     pub address: String,
     /// From where it works.
-    pub scope: Scope,
+    pub scope: AddressScope,
 }
 
 /// From where an address works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Scope {
+pub enum AddressScope {
     /// From anywhere, if the router forwards the port.
     Public,
     /// A DNS name: from wherever it leads to.
@@ -265,7 +265,7 @@ pub enum Scope {
 
 /// Space, of the pool and of this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Df {
+pub struct SpaceReport {
     /// N.
     pub copies: u8,
     /// What all members give together.
@@ -277,16 +277,16 @@ pub struct Df {
     /// Sites fewer than copies: what is lost together when a house burns.
     pub sites_short: u8,
     /// Space that cannot be used because the others cannot match it.
-    pub stranded: Vec<Share>,
+    pub stranded: Vec<MemberShare>,
     /// What each member gives.
-    pub shares: Vec<Share>,
+    pub shares: Vec<MemberShare>,
     /// This node's disks.
-    pub disks: Vec<Disk>,
+    pub disks: Vec<DiskStatus>,
 }
 
 /// A member's part of the space.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Share {
+pub struct MemberShare {
     /// Its key in hexadecimal.
     pub id: String,
     /// Its name.
@@ -298,14 +298,14 @@ pub struct Share {
 /// Asks a running daemon to join.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Join {
+pub struct JoinRequest {
     /// The invitation.
     pub ticket: String,
 }
 
 /// The daemon starts again in another pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Joined {
+pub struct JoinReply {
     /// Its id.
     pub pool: String,
     /// Its name.
@@ -320,13 +320,13 @@ mod tests {
     fn a_misspelt_field_of_a_request_is_refused() {
         let edits = r#"{"edits": [{"op": "folder", "path": "/a%FF", "attrs": {"mode": 493, "mtime_ns": 7}},
                                   {"op": "remove", "path": "/b"}]}"#;
-        let edits: Edits = serde_json::from_str(edits).expect("as the chapter says");
-        let attrs = Some(Attrs { mode: 0o755, mtime_ns: 7 });
-        let folder = Edit::Folder { path: Escaped(b"/a\xff".to_vec()), attrs, fresh: false };
-        let remove = Edit::Remove { path: "/b".into(), recursive: false };
-        assert_eq!(edits, Edits { volume: "pool".into(), edits: vec![folder, remove] });
+        let edits: EditsRequest = serde_json::from_str(edits).expect("as the chapter says");
+        let attrs = Some(EntryAttributes { mode: 0o755, mtime_ns: 7 });
+        let folder = EditRequest::Folder { path: EscapedText(b"/a\xff".to_vec()), attrs, fresh: false };
+        let remove = EditRequest::Remove { path: "/b".into(), recursive: false };
+        assert_eq!(edits, EditsRequest { volume: "pool".into(), edits: vec![folder, remove] });
         for wrong in [r#"{"op": "remove", "path": "/b", "recursiv": true}"#, r#"{"op": "chmod", "path": "/b"}"#] {
-            assert!(serde_json::from_str::<Edit>(wrong).is_err(), "{wrong}");
+            assert!(serde_json::from_str::<EditRequest>(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Frames are sealed under the pool's gate secret, so that a stranger sees bytes that look random. Whoever knows the
 //! secret (a member, but also somebody with an expired ticket or a revoked certificate) still has to show a chain; a
-//! node shows its own [`Proof`] only to a peer that it knows as a member, or after the peer's proof was accepted.
+//! node shows its own [`GateProof`] only to a peer that it knows as a member, or after the peer's proof was accepted.
 //! Deterministic: the nonce is handed in.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::{CHAIN_CERTS_MAX, GateRefusal};
 use crate::ids::{Digest, Key, NodeId, hex};
 use crate::label::key as label;
@@ -33,16 +33,16 @@ const TAG_BYTES: usize = 16;
 /// First frame of either side: `[versions, proof?]`. Its shape never changes; whatever a later version has to say
 /// comes after the verdicts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
+pub struct GateHello {
     /// Versions of the protocol behind the gate, ascending, at most 16. The greatest common one is spoken.
     pub versions: Vec<u16>,
     /// Present if the sender knows the receiver as a member of the pool.
-    pub proof: Option<Proof>,
+    pub proof: Option<GateProof>,
 }
 
 /// Why the sender belongs to the pool: `[certs, admissions, gossip digest]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proof {
+pub struct GateProof {
     /// The chain: the first is signed by the root key, the last is the sender's own.
     pub certs: Vec<Envelope>,
     /// Admissions of the tickets in the chain, as far as the sender has them.
@@ -54,28 +54,28 @@ pub struct Proof {
 tagged_enum! {
     /// Second and last frame of either side.
     #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Verdict {
+    pub enum GateVerdict {
         /// Come in.
-        0 => Accepted(Welcome),
+        0 => Accepted(GateWelcome),
         /// The peer may not come in, and why.
         1 => Refused(GateRefusal),
         /// Its hello cannot be judged.
-        2 => Unsuited(Unsuited),
+        2 => Unsuited(ProtocolMismatch),
     }
 }
 
 /// What a node that lets its peer in has to say: `[admission?, proof?]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Welcome {
+pub struct GateWelcome {
     /// The sender's admission of the receiver, if it came with a ticket that nobody had redeemed.
     pub admission: Option<Envelope>,
     /// The sender's proof, if its hello held it back.
-    pub proof: Option<Proof>,
+    pub proof: Option<GateProof>,
 }
 
 u8_enum! {
     /// What is wrong with a hello.
-    pub enum Unsuited {
+    pub enum ProtocolMismatch {
         /// No version in common.
         1 => NoCommonVersion,
         /// It opened but is not in the form of this specification.
@@ -85,7 +85,7 @@ u8_enum! {
     }
 }
 
-impl fmt::Display for Unsuited {
+impl fmt::Display for ProtocolMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoCommonVersion => {
@@ -97,51 +97,51 @@ impl fmt::Display for Unsuited {
     }
 }
 
-impl Canonical for Hello {
+impl CanonicalCodec for GateHello {
     fn check(&self) -> Result<(), FormatError> {
         bound((1..=16).contains(&self.versions.len()), "the versions of a hello")?;
         ascending(&self.versions, |version| *version)?;
-        self.proof.as_ref().map_or(Ok(()), Proof::check)
+        self.proof.as_ref().map_or(Ok(()), GateProof::check)
     }
 }
 
-impl Proof {
+impl GateProof {
     fn check(&self) -> Result<(), FormatError> {
         bound((1..=CHAIN_CERTS_MAX).contains(&self.certs.len()), "the certificates of a proof")?;
         bound(self.admissions.len() <= ADMISSIONS_MAX, "the admissions of a proof")
     }
 }
 
-impl Canonical for Verdict {
+impl CanonicalCodec for GateVerdict {
     fn check(&self) -> Result<(), FormatError> {
         match self {
-            Self::Accepted(Welcome { proof: Some(proof), .. }) => proof.check(),
+            Self::Accepted(GateWelcome { proof: Some(proof), .. }) => proof.check(),
             _ => Ok(()),
         }
     }
 }
 
 /// What crosses the gate: each kind has keys of its own, so that a hello cannot be played back as a verdict.
-pub trait Frame: Canonical {
+pub trait GateFrame: CanonicalCodec {
     /// Info of the key, and associated data.
     const LABEL: &'static str;
     /// For error messages.
     const WHAT: &'static str;
 }
 
-impl Frame for Hello {
+impl GateFrame for GateHello {
     const LABEL: &'static str = label::GATE;
     const WHAT: &'static str = "a gate hello";
 }
 
-impl Frame for Verdict {
+impl GateFrame for GateVerdict {
     const LABEL: &'static str = label::GATE_VERDICT;
     const WHAT: &'static str = "a gate verdict";
 }
 
 /// Who speaks to whom, under which pool's secret.
 #[derive(Clone, Copy, Debug)]
-pub struct Direction<'a> {
+pub struct GateDirection<'a> {
     /// The pool's gate secret.
     pub secret: &'a Key,
     /// Whose frame it is.
@@ -150,9 +150,9 @@ pub struct Direction<'a> {
     pub receiver: NodeId,
 }
 
-impl Direction<'_> {
+impl GateDirection<'_> {
     /// `be16(len) nonce ct`. `nonce` must be random: the key is the same for all connections of two nodes.
-    pub fn seal<T: Frame>(&self, nonce: [u8; NONCE_BYTES], value: &T) -> Result<Vec<u8>, FormatError> {
+    pub fn seal<T: GateFrame>(&self, nonce: [u8; NONCE_BYTES], value: &T) -> Result<Vec<u8>, FormatError> {
         value.check()?;
         let mut text = pad(&codec::encode(value))?;
         self.key(T::LABEL)
@@ -164,7 +164,7 @@ impl Direction<'_> {
 
     /// Opens what stood behind the length. [`FormatError::DoesNotOpen`]: the sender does not know the secret, and gets no
     /// answer; any other error: it knows the secret and is at fault.
-    pub fn open<T: Frame>(&self, frame: &[u8]) -> Result<T, FormatError> {
+    pub fn open<T: GateFrame>(&self, frame: &[u8]) -> Result<T, FormatError> {
         let shut = || FormatError::DoesNotOpen { what: T::WHAT };
         let (nonce, text) = frame.split_first_chunk::<NONCE_BYTES>().ok_or_else(shut)?;
         let mut text = text.to_vec();

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Canonical, FormatError, ascending, bound};
+use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
 use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId};
 use crate::time::Hlc;
@@ -462,7 +462,7 @@ impl Message {
     }
 }
 
-impl Canonical for Message {
+impl CanonicalCodec for Message {
     fn check(&self) -> Result<(), FormatError> {
         if let Some(attached) = self.attached() {
             bound((1..=crate::block::BLOCK_BYTES_MAX).contains(&(attached.len as usize)), "the length of a block")?;
@@ -487,7 +487,7 @@ impl Canonical for Message {
             }
             Self::Prove(prove) => bound(prove.ids.len() <= IDS_MAX, "the ids to prove"),
             Self::ProveReply(reply) => bound(reply.held.len() <= IDS_MAX, "the proofs"),
-            Self::RecordsReply(reply) => records(&reply.records),
+            Self::ListBlocksReply(reply) => records(&reply.records),
             _ => Ok(()),
         }
     }

@@ -10,20 +10,20 @@ mod small;
 #[cfg(test)]
 mod tests;
 
-pub use footer::{FOOTER_BODY_BYTES_MAX, Footer, TRAILER_BYTES, Trailer, footer_records};
+pub use footer::{FOOTER_BODY_BYTES_MAX, SegmentFooter, SegmentTrailer, TRAILER_BYTES, footer_records};
 pub use log::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogHeader, frame, frame_payload, log_entry,
 };
 pub use segment::{
-    REDUNDANCIES_BYTES_MAX, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader, RecordKind,
-    SEGMENT_HEADER_BYTES, SegmentHeader,
+    RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, REDUNDANCIES_BYTES_MAX, RecordHeader,
+    RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader,
 };
 pub use small::{DiskList, KnownDisk, Superblock};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::Canonical;
+use crate::codec::CanonicalCodec;
 use crate::identity::RawFact;
 use crate::ids::{BlockId, NodeId, VolumeId, Writer};
 use crate::message::Redundancy;
@@ -53,7 +53,7 @@ tagged_enum! {
         /// A fact, verbatim.
         1 => Fact(RawFact),
         /// The sequence number this node's incarnation has reached.
-        2 => Own(Own),
+        2 => Own(OwnSequence),
         /// A capability string this node was given. Home log only.
         3 => Capability(CapabilityEntry),
         /// A head that is not told to the others yet.
@@ -63,11 +63,11 @@ tagged_enum! {
     }
 }
 
-impl Canonical for LogEntry {}
+impl CanonicalCodec for LogEntry {}
 
 /// A writer's last sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Own {
+pub struct OwnSequence {
     /// The incarnation.
     pub writer: Writer,
     /// Used up to here, durably, before anything with it is sent.
@@ -79,12 +79,12 @@ pub struct Own {
 pub struct UnpublishedEntry {
     /// The head, as it will be told.
     pub head: RawFact,
-    /// Blocks its commit made that too few servers have, at most [`THIN_MAX`]; more are in further entries.
+    /// Blocks its commit made that too few servers have, at most [`UNDER_REPLICATED_ENTRY_MAX`]; more are in further entries.
     pub thin: Vec<BlockId>,
 }
 
 /// Ids in one [`UnpublishedEntry`] at most: half a frame of a log.
-pub const THIN_MAX: usize = 32_768;
+pub const UNDER_REPLICATED_ENTRY_MAX: usize = 32_768;
 
 /// A capability.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +99,7 @@ pub struct CapabilityEntry {
 ///
 /// A fixed magic could be planted: whoever gets a block stored could hide a whole record in its bytes, and a reader that
 /// searches for the next record behind damage would believe it. Nobody else knows the marker.
-pub type Marker = [u8; 8];
+pub type SegmentMarker = [u8; 8];
 
 /// Redundancies in one record at most. One block in two stripes has two; more than a handful is somebody's mistake.
 pub const REDUNDANCIES_MAX: usize = 32;
@@ -123,7 +123,9 @@ pub fn add_redundancy(redundancies: &mut Vec<Redundancy>, redundancy: Redundancy
         (Redundancy::Stripe(stripe), _) => match redundancies.binary_search(&redundancy) {
             Ok(_) => false,
             // One place stays free for a replica count.
-            Err(_) if redundancies.len() >= REDUNDANCIES_MAX - 1 => add_redundancy(redundancies, Redundancy::Replicas(stripe.m.saturating_add(1))),
+            Err(_) if redundancies.len() >= REDUNDANCIES_MAX - 1 => {
+                add_redundancy(redundancies, Redundancy::Replicas(stripe.m.saturating_add(1)))
+            }
             Err(at) => {
                 redundancies.insert(at, redundancy);
                 true

@@ -5,12 +5,12 @@ use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use crate::codec::{self, Canonical, FormatError};
+use crate::codec::{self, CanonicalCodec, FormatError};
 use crate::ids::{FactId, PoolId, PublicKey, Signature};
 use crate::label;
 
 /// A structure that is signed under a label of its own, so that no signature fits another kind of statement.
-pub trait Signable: Canonical {
+pub trait Signable: CanonicalCodec {
     /// One of [`label::sign`].
     const LABEL: &'static str;
     /// Who has to sign, when the payload itself says so. A head does not: its key stands in its volume's epoch.
@@ -41,7 +41,7 @@ pub struct Envelope {
     pub signature: Signature,
 }
 
-impl Canonical for Envelope {}
+impl CanonicalCodec for Envelope {}
 
 impl<T> Clone for Signed<T> {
     fn clone(&self) -> Self {

@@ -9,24 +9,24 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, Key, NodeId, VolumeId};
 use fsdfs_proto::message::{Redundancy, StripeShard};
 use fsdfs_proto::volume::{
-    Commit, CommitExtra, Dot, Flags, Folder, Header, Kind, LINKS_MAX, Link, LinkClass, Manifest, Ref, Seen, VolumeKeys,
-    header, open_data, seal_data,
+    BlockHeader, BlockKind, BlockLink, BlockRef, Commit, CommitExtra, Dot, EntryFlags, FolderNode, LINKS_MAX,
+    LinkClass, Manifest, VersionVector, VolumeKeys, header, open_data, seal_data,
 };
 use proptest::prelude::*;
 use sealed::{Audit, EPOCH, File, VOLUME, Vector, keys, seal};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/block.json");
 
-fn link(number: u8, class: LinkClass) -> Link {
-    Link { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }
+fn link(number: u8, class: LinkClass) -> BlockLink {
+    BlockLink { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }
 }
 
-fn plain(kind: Kind, links: Vec<Link>) -> Header {
-    Header { version: 1, kind, volume: VOLUME, epoch: EPOCH, links, extra: None }
+fn plain(kind: BlockKind, links: Vec<BlockLink>) -> BlockHeader {
+    BlockHeader { version: 1, kind, volume: VOLUME, epoch: EPOCH, links, extra: None }
 }
 
-fn child(number: u8) -> Ref {
-    Ref { id: BlockId([number; 32]), key: Key([number ^ 0xff; 32]) }
+fn child(number: u8) -> BlockRef {
+    BlockRef { id: BlockId([number; 32]), key: Key([number ^ 0xff; 32]) }
 }
 
 fn commit() -> Block {
@@ -36,8 +36,8 @@ fn commit() -> Block {
         time: fsdfs_proto::time::Hlc { ms: 1_700_000_000_000, count: 2 },
         dot: Some(dot),
         seen: [dot].into_iter().collect(),
-        flags: Flags::NONE,
-        root: Folder::default(),
+        flags: EntryFlags::NONE,
+        root: FolderNode::default(),
         message: Some("made by a test".into()),
     }
     .seal(keys().writer().unwrap(), 3)
@@ -54,7 +54,7 @@ fn good() -> Vec<Vector> {
     let writer = keys.writer().unwrap();
     let data = |name: &str, plaintext: &[u8]| {
         let (block, at) = seal_data(writer, plaintext);
-        assert_eq!((block.clone(), at), seal(&plain(Kind::Data, vec![]), plaintext), "sealed by hand");
+        assert_eq!((block.clone(), at), seal(&plain(BlockKind::Data, vec![]), plaintext), "sealed by hand");
         Vector::new(name, &block, at.key, None)
     };
     let manifest = Manifest { level: 1, chunk_bytes: 4, fan_out: 3, size: 11, children: [1, 2, 1].map(child).into() };
@@ -71,42 +71,45 @@ fn good() -> Vec<Vector> {
 fn bad() -> Vec<Vector> {
     use LinkClass::{Leaf, Parent, Stripe, Tree};
     let stripe = Redundancy::Stripe(StripeShard { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 });
-    let with = |kind, links: Vec<Link>| seal(&plain(kind, links), b"");
-    let redundancy = |class, redundancy| vec![Link { redundancy, ..link(1, class) }];
+    let with = |kind, links: Vec<BlockLink>| seal(&plain(kind, links), b"");
+    let redundancy = |class, redundancy| vec![BlockLink { redundancy, ..link(1, class) }];
     let extra = CommitExtra {
         time: Default::default(),
         writer: None,
         seq: 0,
-        seen: Seen::default(),
-        flags: Flags::NONE,
+        seen: VersionVector::default(),
+        flags: EntryFlags::NONE,
         salt: Key([0; 32]),
     };
     // A number in more bytes than it needs.
-    let long = (1u8, 1u8, VOLUME, EPOCH, Vec::<Link>::new(), ());
+    let long = (1u8, 1u8, VOLUME, EPOCH, Vec::<BlockLink>::new(), ());
     let mut encoded = rmp_serde::to_vec(&long).unwrap();
     encoded.splice(2..3, [0xcc, 1]);
     let aad = [&u32::try_from(encoded.len()).unwrap().to_be_bytes()[..], &encoded].concat();
     let key = Key([1; 32]);
     let non_canonical = (sealed::encrypt(key, aad, b""), key);
-    let sealed = |(block, at): (Block, Ref)| (block, at.key);
+    let sealed = |(block, at): (Block, BlockRef)| (block, at.key);
     let blocks = vec![
-        ("version 2", sealed(seal(&Header { version: 2, ..plain(Kind::Data, vec![]) }, b""))),
-        ("kind 5", sealed(seal(&(1, 5, VOLUME, EPOCH, Vec::<Link>::new(), ()), b""))),
-        ("epoch 0", sealed(seal(&Header { epoch: 0, ..plain(Kind::Data, vec![]) }, b""))),
-        ("a link of a data block", sealed(with(Kind::Data, vec![link(1, Leaf)]))),
-        ("a parent of a manifest", sealed(with(Kind::Manifest, vec![link(1, Parent)]))),
-        ("a stripe member of a directory", sealed(with(Kind::Directory, redundancy(Stripe, stripe)))),
-        ("a stripe member with replicas", sealed(with(Kind::Manifest, redundancy(Stripe, Redundancy::Replicas(3))))),
-        ("a leaf with a stripe", sealed(with(Kind::Manifest, redundancy(Leaf, stripe)))),
-        ("no replicas", sealed(with(Kind::Manifest, redundancy(Tree, Redundancy::Replicas(0))))),
-        ("the same link twice", sealed(with(Kind::Manifest, vec![link(1, Tree), link(2, Tree), link(1, Tree)]))),
-        ("a commit without its field", sealed(with(Kind::Commit, vec![]))),
+        ("version 2", sealed(seal(&BlockHeader { version: 2, ..plain(BlockKind::Data, vec![]) }, b""))),
+        ("kind 5", sealed(seal(&(1, 5, VOLUME, EPOCH, Vec::<BlockLink>::new(), ()), b""))),
+        ("epoch 0", sealed(seal(&BlockHeader { epoch: 0, ..plain(BlockKind::Data, vec![]) }, b""))),
+        ("a link of a data block", sealed(with(BlockKind::Data, vec![link(1, Leaf)]))),
+        ("a parent of a manifest", sealed(with(BlockKind::Manifest, vec![link(1, Parent)]))),
+        ("a stripe member of a directory", sealed(with(BlockKind::Directory, redundancy(Stripe, stripe)))),
+        (
+            "a stripe member with replicas",
+            sealed(with(BlockKind::Manifest, redundancy(Stripe, Redundancy::Replicas(3)))),
+        ),
+        ("a leaf with a stripe", sealed(with(BlockKind::Manifest, redundancy(Leaf, stripe)))),
+        ("no replicas", sealed(with(BlockKind::Manifest, redundancy(Tree, Redundancy::Replicas(0))))),
+        ("the same link twice", sealed(with(BlockKind::Manifest, vec![link(1, Tree), link(2, Tree), link(1, Tree)]))),
+        ("a commit without its field", sealed(with(BlockKind::Commit, vec![]))),
         (
             "a data block with a commit's field",
-            sealed(seal(&Header { extra: Some(extra), ..plain(Kind::Data, vec![]) }, b"")),
+            sealed(seal(&BlockHeader { extra: Some(extra), ..plain(BlockKind::Data, vec![]) }, b"")),
         ),
         ("a map", sealed(seal(&(1, 1, VOLUME, EPOCH, std::collections::BTreeMap::from([(1, 2)]), ()), b""))),
-        ("seven fields", sealed(seal(&(1, 1, VOLUME, EPOCH, Vec::<Link>::new(), (), ()), b""))),
+        ("seven fields", sealed(seal(&(1, 1, VOLUME, EPOCH, Vec::<BlockLink>::new(), (), ()), b""))),
         ("a number in too many bytes", non_canonical),
     ];
     let vector = |(name, (block, key)): (&str, (Block, Key))| {
@@ -155,13 +158,13 @@ fn what_was_changed_does_not_open() {
     let (block, at) = seal_data(keys().writer().unwrap(), b"content");
     assert_eq!(open_data(VOLUME, at, &block).unwrap(), &b"content"[..]);
     let refused = FormatError::DoesNotOpen { what: "a block" };
-    let wrong = Ref { key: Key([0; 32]), ..at };
+    let wrong = BlockRef { key: Key([0; 32]), ..at };
     assert_eq!(open_data(VOLUME, wrong, &block), Err(refused.clone()));
     assert!(open_data(VolumeId([1; 32]), at, &block).is_err());
     let mut bytes = block.bytes().to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     let changed = Block::new(bytes.into());
-    assert_eq!(open_data(VOLUME, Ref { id: changed.id(), ..at }, &changed), Err(refused));
+    assert_eq!(open_data(VOLUME, BlockRef { id: changed.id(), ..at }, &changed), Err(refused));
     assert_ne!(commit().id(), at.id);
     assert!(Commit::open(&keys(), commit().bytes()).is_ok());
     let other = VolumeKeys::from_write_secret(VOLUME, EPOCH, Key([1; 32]));
@@ -170,8 +173,8 @@ fn what_was_changed_does_not_open() {
 
 #[test]
 fn the_key_depends_on_the_header() {
-    let (_, plain_key) = seal(&plain(Kind::Manifest, vec![link(1, LinkClass::Tree)]), b"same");
-    let (_, other_key) = seal(&plain(Kind::Manifest, vec![link(2, LinkClass::Tree)]), b"same");
+    let (_, plain_key) = seal(&plain(BlockKind::Manifest, vec![link(1, LinkClass::Tree)]), b"same");
+    let (_, other_key) = seal(&plain(BlockKind::Manifest, vec![link(2, LinkClass::Tree)]), b"same");
     assert_ne!(plain_key.key, other_key.key);
 }
 
@@ -181,16 +184,16 @@ fn lengths_are_bounded() {
     let (block, at) = seal_data(keys().writer().unwrap(), &full);
     assert_eq!(open_data(VOLUME, at, &block).unwrap().len(), PAYLOAD_BYTES_MAX);
     let too_long =
-        sealed::encrypt(Key([1; 32]), sealed::aad(&plain(Kind::Data, vec![])), &vec![7; PAYLOAD_BYTES_MAX + 1]);
+        sealed::encrypt(Key([1; 32]), sealed::aad(&plain(BlockKind::Data, vec![])), &vec![7; PAYLOAD_BYTES_MAX + 1]);
     assert!(matches!(header(too_long.bytes()), Err(FormatError::OutOfBounds { .. })));
-    let number = |number: usize| Link {
+    let number = |number: usize| BlockLink {
         id: BlockId([number as u8, (number >> 8) as u8].repeat(16).try_into().unwrap()),
         ..link(0, LinkClass::Leaf)
     };
     let links = |count: usize| (0..count).map(number).collect::<Vec<_>>();
-    assert!(header(seal(&plain(Kind::Manifest, links(LINKS_MAX)), b"").0.bytes()).is_ok());
-    assert!(header(seal(&plain(Kind::Manifest, links(LINKS_MAX + 1)), b"").0.bytes()).is_err());
-    let least = sealed::aad(&plain(Kind::Data, vec![])).len() + 16;
+    assert!(header(seal(&plain(BlockKind::Manifest, links(LINKS_MAX)), b"").0.bytes()).is_ok());
+    assert!(header(seal(&plain(BlockKind::Manifest, links(LINKS_MAX + 1)), b"").0.bytes()).is_err());
+    let least = sealed::aad(&plain(BlockKind::Data, vec![])).len() + 16;
     for len in 0..least {
         assert!(header(&block.bytes()[..len]).is_err(), "{len} bytes");
     }

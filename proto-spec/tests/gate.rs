@@ -6,7 +6,8 @@
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec::{self, FormatError};
 use fsdfs_proto::gate::{
-    self, Direction, FRAME_BYTES_MAX, Hello, NONCE_BYTES, Proof, Unsuited, Verdict, Welcome, frame_len,
+    self, FRAME_BYTES_MAX, GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, NONCE_BYTES,
+    ProtocolMismatch, frame_len,
 };
 use fsdfs_proto::identity::{Admission, CHAIN_CERTS_MAX, Cert, CertKind, GateRefusal, Role};
 use fsdfs_proto::ids::{Digest, Key, NodeId, PoolId, PublicKey, hex};
@@ -41,11 +42,11 @@ fn public(seed: u8) -> PublicKey {
     PublicKey(key(seed).verifying_key().to_bytes())
 }
 
-fn direction(secret: &Key) -> Direction<'_> {
-    Direction { secret, sender: public(2).into(), receiver: public(3).into() }
+fn direction(secret: &Key) -> GateDirection<'_> {
+    GateDirection { secret, sender: public(2).into(), receiver: public(3).into() }
 }
 
-fn proof() -> Proof {
+fn proof() -> GateProof {
     let pool = PoolId(public(1).0);
     let cert = Cert {
         version: 1,
@@ -60,7 +61,7 @@ fn proof() -> Proof {
         uses: 0,
     };
     let cert = Signed::sign(pool, &key(1), cert);
-    Proof { certs: vec![cert.envelope()], admissions: vec![], gossip: Digest([5; 32]) }
+    GateProof { certs: vec![cert.envelope()], admissions: vec![], gossip: Digest([5; 32]) }
 }
 
 fn admission() -> Signed<Admission> {
@@ -70,24 +71,24 @@ fn admission() -> Signed<Admission> {
     Signed::sign(PoolId(public(1).0), &key(2), admission)
 }
 
-fn hellos() -> Vec<(&'static str, Hello)> {
+fn hellos() -> Vec<(&'static str, GateHello)> {
     vec![
-        ("a hello that holds its proof back", Hello { versions: vec![1], proof: None }),
-        ("a hello to a known member", Hello { versions: vec![1, 2], proof: Some(proof()) }),
+        ("a hello that holds its proof back", GateHello { versions: vec![1], proof: None }),
+        ("a hello to a known member", GateHello { versions: vec![1, 2], proof: Some(proof()) }),
     ]
 }
 
-fn verdicts() -> Vec<(&'static str, Verdict)> {
-    let admitted = Welcome { admission: Some(admission().envelope()), proof: Some(proof()) };
+fn verdicts() -> Vec<(&'static str, GateVerdict)> {
+    let admitted = GateWelcome { admission: Some(admission().envelope()), proof: Some(proof()) };
     vec![
-        ("accepted", Verdict::Accepted(Welcome::default())),
-        ("accepted and admitted, proof shown now", Verdict::Accepted(admitted)),
-        ("revoked", Verdict::Refused(GateRefusal::Revoked)),
-        ("no common version", Verdict::Unsuited(Unsuited::NoCommonVersion)),
+        ("accepted", GateVerdict::Accepted(GateWelcome::default())),
+        ("accepted and admitted, proof shown now", GateVerdict::Accepted(admitted)),
+        ("revoked", GateVerdict::Refused(GateRefusal::Revoked)),
+        ("no common version", GateVerdict::Unsuited(ProtocolMismatch::NoCommonVersion)),
     ]
 }
 
-fn good<T: gate::Frame>(name: &str, kind: &str, value: &T) -> Vector {
+fn good<T: gate::GateFrame>(name: &str, kind: &str, value: &T) -> Vector {
     let frame = direction(&SECRET).seal(NONCE, value).unwrap();
     vector(name, kind, &frame, Ok(codec::encode(value)))
 }
@@ -115,9 +116,9 @@ fn vector(name: &str, kind: &str, frame: &[u8], value: Result<Vec<u8>, String>) 
 fn forged() -> Vec<Vector> {
     let shut = FormatError::DoesNotOpen { what: "a gate hello" };
     let hello = &hellos()[0].1;
-    let other_secret = Direction { secret: &Key([8; 32]), ..direction(&SECRET) }.seal(NONCE, hello).unwrap();
+    let other_secret = GateDirection { secret: &Key([8; 32]), ..direction(&SECRET) }.seal(NONCE, hello).unwrap();
     let way = direction(&SECRET);
-    let echoed = Direction { sender: way.receiver, receiver: way.sender, ..way }.seal(NONCE, hello).unwrap();
+    let echoed = GateDirection { sender: way.receiver, receiver: way.sender, ..way }.seal(NONCE, hello).unwrap();
     let mut flipped = way.seal(NONCE, hello).unwrap();
     flipped[100] ^= 1;
     let verdict = way.seal(NONCE, &verdicts()[0].1).unwrap();
@@ -142,7 +143,7 @@ fn all() -> Vec<Vector> {
 fn open(vector: &Vector) -> Result<Vec<u8>, FormatError> {
     let frame: Vec<u8> = bytes(&vector.frame);
     let secret: Key = vector.secret.parse().unwrap();
-    let way = Direction {
+    let way = GateDirection {
         secret: &secret,
         sender: vector.sender.parse::<NodeId>().unwrap(),
         receiver: vector.receiver.parse::<NodeId>().unwrap(),
@@ -150,8 +151,8 @@ fn open(vector: &Vector) -> Result<Vec<u8>, FormatError> {
     let len = frame_len([frame[0], frame[1]])?;
     assert_eq!(frame.len(), 2 + len, "{}", vector.name);
     match vector.kind.as_str() {
-        "hello" => way.open::<Hello>(&frame[2..]).map(|hello| codec::encode(&hello)),
-        _ => way.open::<Verdict>(&frame[2..]).map(|verdict| codec::encode(&verdict)),
+        "hello" => way.open::<GateHello>(&frame[2..]).map(|hello| codec::encode(&hello)),
+        _ => way.open::<GateVerdict>(&frame[2..]).map(|verdict| codec::encode(&verdict)),
     }
 }
 
@@ -185,7 +186,7 @@ fn the_kademlia_name_is_the_pools_own() {
 
 #[test]
 fn versions_are_ascending() {
-    let versions = Hello { versions: vec![2, 1], proof: None };
+    let versions = GateHello { versions: vec![2, 1], proof: None };
     assert!(direction(&SECRET).seal(NONCE, &versions).is_err());
     assert_eq!((gate::common_version(&[1, 9]), gate::common_version(&[9])), (Some(1), None));
 }
@@ -195,8 +196,8 @@ fn the_longest_proof_fits_into_a_frame() {
     let mut proof = proof();
     proof.certs = vec![proof.certs[0].clone(); CHAIN_CERTS_MAX];
     proof.admissions = vec![admission().envelope(); gate::ADMISSIONS_MAX];
-    let welcome = Welcome { admission: Some(admission().envelope()), proof: Some(proof) };
-    let verdict = Verdict::Accepted(welcome);
+    let welcome = GateWelcome { admission: Some(admission().envelope()), proof: Some(proof) };
+    let verdict = GateVerdict::Accepted(welcome);
     let frame = direction(&SECRET).seal(NONCE, &verdict).unwrap();
     assert!(frame.len() <= 2 + FRAME_BYTES_MAX);
 }
@@ -204,13 +205,13 @@ fn the_longest_proof_fits_into_a_frame() {
 proptest! {
     #[test]
     fn any_bytes_give_an_error(frame in proptest::collection::vec(any::<u8>(), 0..4096)) {
-        let opened = direction(&SECRET).open::<Hello>(&frame);
+        let opened = direction(&SECRET).open::<GateHello>(&frame);
         prop_assert_eq!(opened, Err(FormatError::DoesNotOpen { what: "a gate hello" }));
     }
 
     #[test]
     fn any_plaintext_gives_a_value_or_an_error(value in proptest::collection::vec(any::<u8>(), 0..512)) {
-        let _ = codec::decode::<Hello>(&value);
-        let _ = codec::decode::<Verdict>(&value);
+        let _ = codec::decode::<GateHello>(&value);
+        let _ = codec::decode::<GateVerdict>(&value);
     }
 }

@@ -9,7 +9,7 @@ mod samples;
 
 use std::sync::LazyLock;
 
-use fsdfs_proto::codec::{self, Canonical, FormatError};
+use fsdfs_proto::codec::{self, CanonicalCodec, FormatError};
 use fsdfs_proto::identity::{Capability, Fact, RawFact, TextError, Ticket};
 use fsdfs_proto::ids::{BlockId, Digest, PoolId, hex};
 use proptest::prelude::*;
@@ -230,7 +230,7 @@ proptest! {
 }
 
 /// Decoding then encoding gives the same bytes, whatever the type.
-fn same<T: Canonical>(payload: &[u8]) -> Result<(), TestCaseError> {
+fn same<T: CanonicalCodec>(payload: &[u8]) -> Result<(), TestCaseError> {
     if let Ok(value) = codec::decode::<T>(payload) {
         prop_assert_eq!(codec::encode(&value), payload);
     }

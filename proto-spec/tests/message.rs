@@ -8,10 +8,10 @@ use fsdfs_proto::codec;
 use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
 use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, hex};
 use fsdfs_proto::message::{
-    self, AttachedBlock, AuditRequest, AuditReply, CapabilityRequest, CapabilityReply, Redundancy, FactDigests, FactBatch, FactsAck, FetchRequest,
-    FetchOutcome, FetchReply, HaveRequest, HaveReply, HeadsRequest, HeadsReply, HeldBlock, IDS_MAX, Message, Possession, ProveRequest,
-    ProveReply, RangePrint, RangesRequest, RangesReply, ListBlocksRequest, ListBlocksReply, StoreRequest, StoreOutcome, StoreReply, StripeShard,
-    FactSummary, WantFacts,
+    self, AttachedBlock, AuditReply, AuditRequest, CapabilityReply, CapabilityRequest, FactBatch, FactDigests,
+    FactSummary, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeadsReply, HeadsRequest,
+    HeldBlock, IDS_MAX, ListBlocksReply, ListBlocksRequest, Message, Possession, ProveReply, ProveRequest, RangePrint,
+    RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest, StripeShard, WantFacts,
 };
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;

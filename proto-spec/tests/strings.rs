@@ -3,8 +3,8 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    Capability, GateRefusal, Invitation, Kind, Level, Role, Secret, TextError, Ticket, founder_cert, pool_of,
-    ticket_cert,
+    Capability, CapabilityLevel, GateRefusal, Invitation, Kind, Role, SecretKey, TextError, Ticket, founder_cert,
+    pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{NodeId, PoolId, PublicKey, VolumeId};
 use proptest::prelude::*;
@@ -24,9 +24,9 @@ fn ticket() -> Ticket {
     let cert = ticket_cert(pool_of(&key(1)), &key(2), founder.value(), invitation).unwrap();
     Ticket {
         pool: pool_of(&key(1)),
-        gate_secret: Secret::new([4; 32]),
+        gate_secret: SecretKey::new([4; 32]),
         chain: vec![founder, cert],
-        seed: Secret::new([3; 32]),
+        seed: SecretKey::new([3; 32]),
         bootstrap: vec![(node(2), vec!["home.example.org:4001".into(), "192.0.2.7:4001".into()])],
         pool_name: "friends".into(),
     }
@@ -36,9 +36,9 @@ fn capability() -> Capability {
     Capability {
         pool: PoolId([1; 32]),
         volume: VolumeId([2; 32]),
-        level: Level::Write,
+        level: CapabilityLevel::Write,
         epoch: 1,
-        secret: Secret::new([3; 32]),
+        secret: SecretKey::new([3; 32]),
         owner_seed: None,
     }
 }
@@ -87,7 +87,7 @@ fn one_wrong_character_never_passes() {
 
 #[test]
 fn a_ticket_whose_certificate_is_for_another_key_is_refused() {
-    let wrong = Ticket { seed: Secret::new([9; 32]), ..ticket() };
+    let wrong = Ticket { seed: SecretKey::new([9; 32]), ..ticket() };
     assert_eq!(wrong.text().parse::<Ticket>().unwrap_err(), TextError::Chain(GateRefusal::WrongPeer));
     let foreign = Ticket { pool: PoolId(node(7).0), ..ticket() };
     assert!(matches!(foreign.text().parse::<Ticket>(), Err(TextError::Invalid { kind: Kind::Ticket, .. })));
@@ -101,11 +101,12 @@ fn secrets_do_not_show() {
 
 #[test]
 fn capabilities_come_back_as_they_were() {
-    let manage = Capability { level: Level::Manage, owner_seed: Some(Secret::new([5; 32])), ..capability() };
+    let manage =
+        Capability { level: CapabilityLevel::Manage, owner_seed: Some(SecretKey::new([5; 32])), ..capability() };
     for capability in [capability(), manage] {
         assert_eq!(capability.text().parse::<Capability>().unwrap(), capability);
     }
-    let wrong = Capability { level: Level::Manage, ..capability() };
+    let wrong = Capability { level: CapabilityLevel::Manage, ..capability() };
     assert!(matches!(wrong.text().parse::<Capability>(), Err(TextError::Invalid { kind: Kind::Capability, .. })));
 }
 

@@ -11,8 +11,9 @@ use fsdfs_proto::ids::{BlockId, Key, PoolId, PublicKey, Writer};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
-    Attrs, Child, Commit, CommitExtra, CommitView, Content, Dot, Entry, Flags, Folder, Header, Indexed, Kind, Link,
-    LinkClass, Manifest, Node, Ref, Seen, Span, Version, Within, Xattr, check_name, header, is_boundary, weight,
+    BlockHeader, BlockKind, BlockLink, BlockRef, Commit, CommitExtra, CommitView, DirectoryChild, DirectoryEntry,
+    DirectoryNode, Dot, DotSpan, EntryFlags, EntryVersion, FileAttributes, FileContent, FolderNode, FolderVectors,
+    IndexedLink, LinkClass, Manifest, VersionVector, Xattr, check_name, header, is_boundary, weight,
 };
 use proptest::prelude::*;
 use sealed::{EPOCH, VOLUME, Vector, keys};
@@ -26,70 +27,78 @@ fn dot(writer: Writer, seq: u64) -> Dot {
     Dot { writer, seq }
 }
 
-fn at(number: u8) -> Ref {
-    Ref { id: BlockId([number; 32]), key: Key([number ^ 0xff; 32]) }
+fn at(number: u8) -> BlockRef {
+    BlockRef { id: BlockId([number; 32]), key: Key([number ^ 0xff; 32]) }
 }
 
-fn version<T>(dot: Dot, value: T) -> Version<T> {
+fn version<T>(dot: Dot, value: T) -> EntryVersion<T> {
     let time = Hlc { ms: 1_700_000_000_000 + dot.seq, count: 0 };
-    Version { time, writer: dot.writer, value, xattrs: vec![], copies: None, dot }
+    EntryVersion { time, writer: dot.writer, value, xattrs: vec![], copies: None, dot }
 }
 
-fn file<R>(size: u64, content: Content<R>) -> fsdfs_proto::volume::File<R> {
-    fsdfs_proto::volume::File { attrs: Attrs { mode: 0o644, mtime_ns: -1_500 }, size, content }
+fn file<R>(size: u64, content: FileContent<R>) -> fsdfs_proto::volume::FileNode<R> {
+    fsdfs_proto::volume::FileNode { attrs: FileAttributes { mode: 0o644, mtime_ns: -1_500 }, size, content }
 }
 
-fn inline<R>(text: &str) -> fsdfs_proto::volume::File<R> {
-    file(text.len() as u64, Content::Inline(Bytes::copy_from_slice(text.as_bytes())))
+fn inline<R>(text: &str) -> fsdfs_proto::volume::FileNode<R> {
+    file(text.len() as u64, FileContent::Inline(Bytes::copy_from_slice(text.as_bytes())))
 }
 
 fn name(text: &str) -> Bytes {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-fn entry<R>(text: &str, value: fsdfs_proto::volume::File<R>) -> Entry<R> {
-    Entry { name: name(text), versions: vec![version(dot(A, 1), value)], folder: None }
+fn entry<R>(text: &str, value: fsdfs_proto::volume::FileNode<R>) -> DirectoryEntry<R> {
+    DirectoryEntry { name: name(text), versions: vec![version(dot(A, 1), value)], folder: None }
 }
 
-fn within(dots: &[Dot]) -> Within {
-    let mut within = Within::default();
+fn within(dots: &[Dot]) -> FolderVectors {
+    let mut within = FolderVectors::default();
     dots.iter().for_each(|dot| within.add(*dot));
     within
 }
 
-fn leaf() -> Node {
+fn leaf() -> DirectoryNode {
     let conflict = vec![version(dot(A, 7), inline("mine")), version(dot(B, 9), inline("yours"))];
     let xattrs = vec![Xattr { name: name("user.tag"), value: name("red") }];
-    let tagged = Version {
+    let tagged = EntryVersion {
         xattrs,
         copies: Some(5),
-        ..version(dot(B, 2), file(1 << 21, Content::Tree { root: at(1), depth: 1 }))
+        ..version(dot(B, 2), file(1 << 21, FileContent::Tree { root: at(1), depth: 1 }))
     };
-    let moved = Folder {
+    let moved = FolderNode {
         births: vec![dot(A, 8)],
         since: [dot(A, 7), dot(B, 4)].into_iter().collect(),
-        attrs: vec![version(dot(A, 3), Attrs { mode: 0o750, mtime_ns: 5 })],
+        attrs: vec![version(dot(A, 3), FileAttributes { mode: 0o750, mtime_ns: 5 })],
         tree: Some(at(3)),
         within: within(&[dot(A, 2), dot(A, 6), dot(B, 4)]),
     };
-    let made_twice = Folder { births: vec![dot(A, 4), dot(B, 3)], ..Folder::default() };
-    Node::Leaf(vec![
-        Entry { name: name("both"), versions: vec![version(dot(B, 5), inline(""))], folder: Some(made_twice) },
-        Entry { name: name("conflict"), versions: conflict, folder: None },
-        entry("link", file(8, Content::Symlink(name("../there")))),
-        Entry { name: name("moved"), versions: vec![], folder: Some(moved) },
-        entry("small", file(20_000, Content::Tree { root: at(2), depth: 0 })),
-        entry("small again", file(20_000, Content::Tree { root: at(2), depth: 0 })),
-        Entry { name: name("tagged"), versions: vec![tagged], folder: None },
+    let made_twice = FolderNode { births: vec![dot(A, 4), dot(B, 3)], ..FolderNode::default() };
+    DirectoryNode::Leaf(vec![
+        DirectoryEntry { name: name("both"), versions: vec![version(dot(B, 5), inline(""))], folder: Some(made_twice) },
+        DirectoryEntry { name: name("conflict"), versions: conflict, folder: None },
+        entry("link", file(8, FileContent::Symlink(name("../there")))),
+        DirectoryEntry { name: name("moved"), versions: vec![], folder: Some(moved) },
+        entry("small", file(20_000, FileContent::Tree { root: at(2), depth: 0 })),
+        entry("small again", file(20_000, FileContent::Tree { root: at(2), depth: 0 })),
+        DirectoryEntry { name: name("tagged"), versions: vec![tagged], folder: None },
         entry("\u{fffd}\n\"", inline("a name for which nobody asked")),
     ])
 }
 
-fn interior() -> Node {
-    let child =
-        |last: &str, node, seq| Child { last: name(last), node: at(node), count: 9, within: within(&[dot(A, seq)]) };
-    let many = Within::from_iter((0..40).map(|writer| Span { writer: Writer([writer; 8]), least: 1, greatest: 2 }));
-    Node::Interior { level: 2, children: vec![child("k", 1, 1), Child { within: many, ..child("z", 2, 5) }] }
+fn interior() -> DirectoryNode {
+    let child = |last: &str, node, seq| DirectoryChild {
+        last: name(last),
+        node: at(node),
+        count: 9,
+        within: within(&[dot(A, seq)]),
+    };
+    let many =
+        FolderVectors::from_iter((0..40).map(|writer| DotSpan { writer: Writer([writer; 8]), least: 1, greatest: 2 }));
+    DirectoryNode::Interior {
+        level: 2,
+        children: vec![child("k", 1, 1), DirectoryChild { within: many, ..child("z", 2, 5) }],
+    }
 }
 
 fn commit() -> Commit {
@@ -98,15 +107,15 @@ fn commit() -> Commit {
         time: Hlc { ms: 1_700_000_000_000, count: 0 },
         dot: Some(dot(A, 1)),
         seen: [dot(A, 1)].into_iter().collect(),
-        flags: Flags::NONE,
-        root: Folder::default(),
+        flags: EntryFlags::NONE,
+        root: FolderNode::default(),
         message: None,
     }
 }
 
 fn with_tree() -> Commit {
-    let attrs = vec![version(dot(A, 2), Attrs { mode: 0o711, mtime_ns: 0 })];
-    let root = Folder { attrs, tree: Some(at(4)), within: within(&[dot(A, 2)]), ..Folder::default() };
+    let attrs = vec![version(dot(A, 2), FileAttributes { mode: 0o711, mtime_ns: 0 })];
+    let root = FolderNode { attrs, tree: Some(at(4)), within: within(&[dot(A, 2)]), ..FolderNode::default() };
     let seen = [dot(A, 2), dot(B, 9)].into_iter().collect();
     Commit { parents: vec![BlockId([5; 32])], dot: Some(dot(A, 2)), seen, root, ..commit() }
 }
@@ -126,9 +135,9 @@ fn commit_key(block: &Block) -> Key {
 fn good() -> Vec<Vector> {
     let keys = keys();
     let writer = keys.writer().unwrap();
-    let node = |name: &str, node: Node| {
+    let node = |name: &str, node: DirectoryNode| {
         let (block, at) = node.clone().seal(writer, 3);
-        assert_eq!(Node::open(VOLUME, at, &block), Ok(node));
+        assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
         Vector::new(name, &block, at.key, None)
     };
     let manifest = |name: &str, manifest: Manifest| {
@@ -159,39 +168,41 @@ fn good() -> Vec<Vector> {
     ]
 }
 
-fn link(number: u8, class: LinkClass) -> Link {
-    Link { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }
+fn link(number: u8, class: LinkClass) -> BlockLink {
+    BlockLink { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }
 }
 
 /// A directory by hand: `[flags, level, entries, children]`.
-fn directory(links: Vec<Link>, payload: &impl Serialize) -> (Block, Ref) {
-    let header = Header { version: 1, kind: Kind::Directory, volume: VOLUME, epoch: EPOCH, links, extra: None };
+fn directory(links: Vec<BlockLink>, payload: &impl Serialize) -> (Block, BlockRef) {
+    let header =
+        BlockHeader { version: 1, kind: BlockKind::Directory, volume: VOLUME, epoch: EPOCH, links, extra: None };
     sealed::seal(&header, &rmp_serde::to_vec(payload).unwrap())
 }
 
-type Entries = Vec<Entry<Indexed>>;
+type Entries = Vec<DirectoryEntry<IndexedLink>>;
 
-fn entries(entries: Entries) -> (Block, Ref) {
+fn entries(entries: Entries) -> (Block, BlockRef) {
     directory(vec![], &(0u32, 0u8, entries, Vec::<u8>::new()))
 }
 
-fn chunk(link: u32) -> fsdfs_proto::volume::File<Indexed> {
-    file(100, Content::Tree { root: Indexed { link, key: Key([1; 32]) }, depth: 0 })
+fn chunk(link: u32) -> fsdfs_proto::volume::FileNode<IndexedLink> {
+    file(100, FileContent::Tree { root: IndexedLink { link, key: Key([1; 32]) }, depth: 0 })
 }
 
-fn bad_directories() -> Vec<(&'static str, (Block, Ref))> {
+fn bad_directories() -> Vec<(&'static str, (Block, BlockRef))> {
     use LinkClass::{Leaf, Tree};
-    let with = |links: &[Link], uses: &[u32]| {
+    let with = |links: &[BlockLink], uses: &[u32]| {
         let entries: Entries =
             uses.iter().enumerate().map(|(at, link)| entry(&format!("{at}"), chunk(*link))).collect();
         directory(links.to_vec(), &(0u32, 0u8, entries, Vec::<u8>::new()))
     };
-    let one = |entry: Entry<Indexed>| entries(vec![entry]);
-    let named = |name: &[u8]| one(Entry { name: Bytes::copy_from_slice(name), ..entry("", inline("")) });
-    let folder =
-        |folder: Folder<Indexed>| one(Entry { versions: vec![], folder: Some(folder), ..entry("d", inline("")) });
-    let born = || Folder { births: vec![dot(A, 1)], ..Folder::default() };
-    let versions = |versions: Vec<Version<_>>| one(Entry { versions, ..entry("f", inline("")) });
+    let one = |entry: DirectoryEntry<IndexedLink>| entries(vec![entry]);
+    let named = |name: &[u8]| one(DirectoryEntry { name: Bytes::copy_from_slice(name), ..entry("", inline("")) });
+    let folder = |folder: FolderNode<IndexedLink>| {
+        one(DirectoryEntry { versions: vec![], folder: Some(folder), ..entry("d", inline("")) })
+    };
+    let born = || FolderNode { births: vec![dot(A, 1)], ..FolderNode::default() };
+    let versions = |versions: Vec<EntryVersion<_>>| one(DirectoryEntry { versions, ..entry("f", inline("")) });
     let valued = |value| one(entry("f", value));
     vec![
         ("an unused link", with(&[link(1, Leaf), link(2, Leaf)], &[0])),
@@ -207,51 +218,60 @@ fn bad_directories() -> Vec<(&'static str, (Block, Ref))> {
         ("names out of order", entries(vec![entry("b", inline("")), entry("a", inline(""))])),
         ("the same name twice", entries(vec![entry("a", inline("1")), entry("a", inline("2"))])),
         ("no entries", entries(vec![])),
-        ("an entry without anything", one(Entry { versions: vec![], ..entry("f", inline("")) })),
+        ("an entry without anything", one(DirectoryEntry { versions: vec![], ..entry("f", inline("")) })),
         ("versions out of order", versions(vec![version(dot(A, 2), inline("")), version(dot(A, 1), inline(""))])),
         ("the same version twice", versions(vec![version(dot(A, 1), inline("")), version(dot(A, 1), inline(""))])),
         ("33 versions", versions((1..34).map(|seq| version(dot(A, seq), inline(""))).collect())),
         ("dot 0", versions(vec![version(dot(A, 0), inline(""))])),
-        ("a folder that nothing keeps alive", folder(Folder::default())),
-        ("births out of order", folder(Folder { births: vec![dot(B, 1), dot(A, 1)], ..Folder::default() })),
+        ("a folder that nothing keeps alive", folder(FolderNode::default())),
+        ("births out of order", folder(FolderNode { births: vec![dot(B, 1), dot(A, 1)], ..FolderNode::default() })),
         (
             "a stamp with two births",
-            folder(Folder { births: vec![dot(A, 1), dot(B, 1)], since: [dot(A, 1)].into_iter().collect(), ..born() }),
+            folder(FolderNode {
+                births: vec![dot(A, 1), dot(B, 1)],
+                since: [dot(A, 1)].into_iter().collect(),
+                ..born()
+            }),
         ),
-        ("dots below an empty folder", folder(Folder { within: within(&[dot(A, 1)]), ..born() })),
+        ("dots below an empty folder", folder(FolderNode { within: within(&[dot(A, 1)]), ..born() })),
         (
             "a mode beyond 7777",
-            valued(fsdfs_proto::volume::File { attrs: Attrs { mode: 0o10000, mtime_ns: 0 }, ..inline("") }),
+            valued(fsdfs_proto::volume::FileNode {
+                attrs: FileAttributes { mode: 0o10000, mtime_ns: 0 },
+                ..inline("")
+            }),
         ),
-        ("a size that is not the content's", valued(file(3, Content::Inline(name("four"))))),
+        ("a size that is not the content's", valued(file(3, FileContent::Inline(name("four"))))),
         ("16 KiB and a byte inline", valued(inline(&"x".repeat((16 << 10) + 1)))),
-        ("a symlink to nothing", valued(file(0, Content::Symlink(Bytes::new())))),
-        ("a symlink with NUL", valued(file(1, Content::Symlink(name("\0"))))),
+        ("a symlink to nothing", valued(file(0, FileContent::Symlink(Bytes::new())))),
+        ("a symlink with NUL", valued(file(1, FileContent::Symlink(name("\0"))))),
         (
             "an attribute that is not the user's",
-            versions(vec![Version {
+            versions(vec![EntryVersion {
                 xattrs: vec![Xattr { name: name("trusted.x"), value: Bytes::new() }],
                 ..version(dot(A, 1), inline(""))
             }]),
         ),
-        ("zero replicas", versions(vec![Version { copies: Some(0), ..version(dot(A, 1), inline("")) }])),
+        ("zero replicas", versions(vec![EntryVersion { copies: Some(0), ..version(dot(A, 1), inline("")) }])),
         (
             "features this version does not know",
-            directory(vec![], &(1u32, 0u8, vec![entry::<Indexed>("f", inline(""))], Vec::<u8>::new())),
+            directory(vec![], &(1u32, 0u8, vec![entry::<IndexedLink>("f", inline(""))], Vec::<u8>::new())),
         ),
         ("a leaf with children", directory(vec![], &(0u32, 0u8, Vec::<u8>::new(), vec![1u8]))),
         (
             "a field too many",
-            directory(vec![], &(0u32, 0u8, vec![entry::<Indexed>("f", inline(""))], Vec::<u8>::new(), ())),
+            directory(vec![], &(0u32, 0u8, vec![entry::<IndexedLink>("f", inline(""))], Vec::<u8>::new(), ())),
         ),
     ]
 }
 
-fn bad_manifests() -> Vec<(&'static str, (Block, Ref))> {
+fn bad_manifests() -> Vec<(&'static str, (Block, BlockRef))> {
     let manifest = |links: u8, numbers: (u32, u8, u32, u32, u64), uses: &[u32]| {
         let links = (1..=links).map(|number| link(number, LinkClass::Leaf)).collect();
-        let header = Header { version: 1, kind: Kind::Manifest, volume: VOLUME, epoch: EPOCH, links, extra: None };
-        let children: Vec<Indexed> = uses.iter().map(|link| Indexed { link: *link, key: Key([1; 32]) }).collect();
+        let header =
+            BlockHeader { version: 1, kind: BlockKind::Manifest, volume: VOLUME, epoch: EPOCH, links, extra: None };
+        let children: Vec<IndexedLink> =
+            uses.iter().map(|link| IndexedLink { link: *link, key: Key([1; 32]) }).collect();
         let (flags, level, chunk_bytes, fan_out, size) = numbers;
         let payload = (flags, level, chunk_bytes, fan_out, size, children);
         sealed::seal(&header, &rmp_serde::to_vec(&payload).unwrap())
@@ -269,31 +289,37 @@ fn bad_manifests() -> Vec<(&'static str, (Block, Ref))> {
 }
 
 fn bad_commits() -> Vec<(&'static str, Block)> {
-    let seal = |links: Vec<Link>, change: &dyn Fn(&mut CommitExtra), payload: &dyn erased::Payload| {
+    let seal = |links: Vec<BlockLink>, change: &dyn Fn(&mut CommitExtra), payload: &dyn erased::Payload| {
         let mut extra = CommitExtra {
             time: Hlc { ms: 5, count: 0 },
             writer: Some(A),
             seq: 1,
             seen: [dot(A, 1)].into_iter().collect(),
-            flags: Flags::NONE,
+            flags: EntryFlags::NONE,
             salt: Key([0; 32]),
         };
         change(&mut extra);
         let payload = payload.encoded();
-        let mut header =
-            Header { version: 1, kind: Kind::Commit, volume: VOLUME, epoch: EPOCH, links, extra: Some(extra) };
+        let mut header = BlockHeader {
+            version: 1,
+            kind: BlockKind::Commit,
+            volume: VOLUME,
+            epoch: EPOCH,
+            links,
+            extra: Some(extra),
+        };
         let salt = sealed::keyed(sealed::derive(sealed::SECRET, "vol-commit-salt"), &sealed::aad(&header), &payload);
         header.extra.as_mut().unwrap().salt = salt;
         let open = sealed::derive(keys().read_key(), "vol-commit-open");
         let key = sealed::expand(open, &[b"fsdfs/2/commit-key\0", &salt.0[..]].concat());
         sealed::encrypt(key, sealed::aad(&header), &payload)
     };
-    let root = |folder: Folder<Indexed>| (folder, (), (), ());
-    let empty = || root(Folder::default());
+    let root = |folder: FolderNode<IndexedLink>| (folder, (), (), ());
+    let empty = || root(FolderNode::default());
     let none = |_: &mut CommitExtra| {};
     let parents = |ids: &[u8]| ids.iter().map(|id| link(*id, LinkClass::Parent)).collect::<Vec<_>>();
     let pure = |extra: &mut CommitExtra| (extra.writer, extra.seq) = (None, 0);
-    let attrs = |seq| version(dot(A, seq), Attrs::default());
+    let attrs = |seq| version(dot(A, seq), FileAttributes::default());
     vec![
         ("a commit whose operation is not in seen", seal(vec![], &|extra| extra.seq = 2, &empty())),
         ("a merge of one", seal(parents(&[1]), &pure, &empty())),
@@ -301,13 +327,16 @@ fn bad_commits() -> Vec<(&'static str, Block)> {
         ("parents out of order", seal(parents(&[2, 1]), &none, &empty())),
         ("a parent before the root", seal([parents(&[1]), vec![link(2, LinkClass::Tree)]].concat(), &none, &empty())),
         ("a root that is not used", seal(vec![link(2, LinkClass::Tree)], &none, &empty())),
-        ("a root with births", seal(vec![], &none, &root(Folder { births: vec![dot(A, 1)], ..Folder::default() }))),
+        (
+            "a root with births",
+            seal(vec![], &none, &root(FolderNode { births: vec![dot(A, 1)], ..FolderNode::default() })),
+        ),
         (
             "a root with two attributes",
-            seal(vec![], &none, &root(Folder { attrs: vec![attrs(1), attrs(2)], ..Folder::default() })),
+            seal(vec![], &none, &root(FolderNode { attrs: vec![attrs(1), attrs(2)], ..FolderNode::default() })),
         ),
-        ("an author", seal(vec![], &none, &(Folder::<Indexed>::default(), PublicKey([1; 32]), (), ()))),
-        ("a message of 2 KiB", seal(vec![], &none, &(Folder::<Indexed>::default(), (), (), "x".repeat(2048)))),
+        ("an author", seal(vec![], &none, &(FolderNode::<IndexedLink>::default(), PublicKey([1; 32]), (), ()))),
+        ("a message of 2 KiB", seal(vec![], &none, &(FolderNode::<IndexedLink>::default(), (), (), "x".repeat(2048)))),
     ]
 }
 
@@ -329,9 +358,9 @@ fn bad() -> Vec<Vector> {
         assert!(!matches!(error, FormatError::DoesNotOpen { .. }), "{name}: sealed wrongly by the test");
         Vector::new(name, block, key, Some(error.to_string()))
     };
-    let directories = bad_directories()
-        .into_iter()
-        .map(|(name, (block, at))| refused(name, Node::open(VOLUME, at, &block).expect_err(name), &block, at.key));
+    let directories = bad_directories().into_iter().map(|(name, (block, at))| {
+        refused(name, DirectoryNode::open(VOLUME, at, &block).expect_err(name), &block, at.key)
+    });
     let manifests = bad_manifests()
         .into_iter()
         .map(|(name, (block, at))| refused(name, Manifest::open(VOLUME, at, &block).expect_err(name), &block, at.key));
@@ -388,9 +417,9 @@ fn a_head_gives_way_to_what_includes_it() {
 
 #[test]
 fn newer_features_are_for_newer_programs() {
-    assert_eq!(Flags(0).writable("x"), Ok(()));
-    assert!(Flags(1).readable("x").is_err() && Flags(1).writable("x").is_err());
-    assert!(Flags(1 << 16).readable("x").is_ok() && Flags(1 << 16).writable("x").is_err());
+    assert_eq!(EntryFlags(0).writable("x"), Ok(()));
+    assert!(EntryFlags(1).readable("x").is_err() && EntryFlags(1).writable("x").is_err());
+    assert!(EntryFlags(1 << 16).readable("x").is_ok() && EntryFlags(1 << 16).writable("x").is_err());
 }
 
 #[test]
@@ -405,32 +434,32 @@ fn boundaries_come_with_the_weight() {
         is_boundary(0, name.as_bytes(), 500, 1000) == is_boundary(1, name.as_bytes(), 500, 1000)
     });
     assert!((1850..2150).contains(&levels.count()), "levels are independent");
-    assert_eq!(weight(&entry::<Ref>("a", inline("b"))), codec::encode(&entry::<Ref>("a", inline("b"))).len());
+    assert_eq!(weight(&entry::<BlockRef>("a", inline("b"))), codec::encode(&entry::<BlockRef>("a", inline("b"))).len());
 }
 
 fn any_dot() -> impl Strategy<Value = Dot> {
     (0u8..4, 1u64..40).prop_map(|(writer, seq)| dot(Writer([writer; 8]), seq))
 }
 
-fn any_file() -> impl Strategy<Value = fsdfs_proto::volume::File> {
+fn any_file() -> impl Strategy<Value = fsdfs_proto::volume::FileNode> {
     let bytes = prop::collection::vec(any::<u8>(), 0..40);
     let content = prop_oneof![
-        bytes.clone().prop_map(|bytes| Content::Inline(bytes.into())),
-        prop::collection::vec(1u8.., 1..40).prop_map(|bytes| Content::Symlink(bytes.into())),
+        bytes.clone().prop_map(|bytes| FileContent::Inline(bytes.into())),
+        prop::collection::vec(1u8.., 1..40).prop_map(|bytes| FileContent::Symlink(bytes.into())),
         (any::<u8>(), 0u8..3)
-            .prop_map(|(root, depth)| Content::Tree { root: at(root & 0x3f | depth.min(1) << 6), depth }),
+            .prop_map(|(root, depth)| FileContent::Tree { root: at(root & 0x3f | depth.min(1) << 6), depth }),
     ];
     (content, 0u32..0o10000, any::<i64>(), 1u64..1 << 20).prop_map(|(content, mode, mtime_ns, size)| {
         let size = match &content {
-            Content::Inline(bytes) | Content::Symlink(bytes) => bytes.len() as u64,
-            Content::Tree { .. } => size,
+            FileContent::Inline(bytes) | FileContent::Symlink(bytes) => bytes.len() as u64,
+            FileContent::Tree { .. } => size,
         };
-        fsdfs_proto::volume::File { attrs: Attrs { mode, mtime_ns }, size, content }
+        fsdfs_proto::volume::FileNode { attrs: FileAttributes { mode, mtime_ns }, size, content }
     })
 }
 
-fn any_version<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = Version<T>> {
-    (any_dot(), value, any::<u64>(), prop::option::of(1u8..)).prop_map(|(dot, value, ms, copies)| Version {
+fn any_version<T: std::fmt::Debug>(value: impl Strategy<Value = T>) -> impl Strategy<Value = EntryVersion<T>> {
+    (any_dot(), value, any::<u64>(), prop::option::of(1u8..)).prop_map(|(dot, value, ms, copies)| EntryVersion {
         time: Hlc { ms, count: 1 },
         writer: A,
         value,
@@ -444,29 +473,33 @@ fn sorted<T: Ord>(items: Vec<T>) -> Vec<T> {
     items.into_iter().collect::<std::collections::BTreeSet<T>>().into_iter().collect()
 }
 
-fn any_folder() -> impl Strategy<Value = Folder> {
-    let attrs = any_version((0u32..0o10000, any::<i64>()).prop_map(|(mode, mtime_ns)| Attrs { mode, mtime_ns }));
+fn any_folder() -> impl Strategy<Value = FolderNode> {
+    let attrs =
+        any_version((0u32..0o10000, any::<i64>()).prop_map(|(mode, mtime_ns)| FileAttributes { mode, mtime_ns }));
     let births = prop::collection::vec(any_dot(), 1..4);
     let since = prop::collection::vec(any_dot(), 0..4);
     (births, since, prop::collection::vec(attrs, 0..3), prop::option::of(any_dot())).prop_map(
         |(births, since, attrs, below)| {
             let births = sorted(births);
-            let since = if births.len() == 1 { since.into_iter().collect() } else { Seen::default() };
+            let since = if births.len() == 1 { since.into_iter().collect() } else { VersionVector::default() };
             let within = below.map(|dot| within(&[dot])).unwrap_or_default();
-            Folder { births, since, attrs: sorted(attrs), tree: below.map(|dot| at(0x80 | dot.seq as u8)), within }
+            FolderNode { births, since, attrs: sorted(attrs), tree: below.map(|dot| at(0x80 | dot.seq as u8)), within }
         },
     )
 }
 
-fn any_leaf() -> impl Strategy<Value = Node> {
+fn any_leaf() -> impl Strategy<Value = DirectoryNode> {
     let name = prop::collection::vec(any::<u8>(), 1..12).prop_filter("a name", |name| check_name(name).is_ok());
     let what = (prop::collection::vec(any_version(any_file()), 0..4), prop::option::of(any_folder()));
     prop::collection::btree_map(name, what, 1..12).prop_filter_map("not empty", |names| {
-        let entry =
-            |(name, (versions, folder)): (Vec<u8>, _)| Entry { name: name.into(), versions: sorted(versions), folder };
-        let entries: Vec<Entry> =
+        let entry = |(name, (versions, folder)): (Vec<u8>, _)| DirectoryEntry {
+            name: name.into(),
+            versions: sorted(versions),
+            folder,
+        };
+        let entries: Vec<DirectoryEntry> =
             names.into_iter().map(entry).filter(|entry| !entry.versions.is_empty() || entry.folder.is_some()).collect();
-        (!entries.is_empty()).then_some(Node::Leaf(entries))
+        (!entries.is_empty()).then_some(DirectoryNode::Leaf(entries))
     })
 }
 
@@ -476,7 +509,7 @@ proptest! {
     #[test]
     fn directories_read_back(node in any_leaf()) {
         let (block, at) = node.clone().seal(keys().writer().unwrap(), 3);
-        prop_assert_eq!(Node::open(VOLUME, at, &block), Ok(node));
+        prop_assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
     }
 
     /// Whatever a writer seals, a reader gets a value or an error.
@@ -490,16 +523,16 @@ proptest! {
         if cut {
             payload.truncate(at);
         }
-        for kind in [Kind::Directory, Kind::Manifest] {
-            let (block, at) = sealed::seal(&Header { kind, ..header.clone() }, &payload);
-            let _ = Node::open(VOLUME, at, &block);
+        for kind in [BlockKind::Directory, BlockKind::Manifest] {
+            let (block, at) = sealed::seal(&BlockHeader { kind, ..header.clone() }, &payload);
+            let _ = DirectoryNode::open(VOLUME, at, &block);
             let _ = Manifest::open(VOLUME, at, &block);
         }
     }
 
     #[test]
     fn seen_is_a_set_of_prefixes(a in prop::collection::vec(any_dot(), 0..9), b in prop::collection::vec(any_dot(), 0..9)) {
-        let (a, b): (Seen, Seen) = (a.into_iter().collect(), b.into_iter().collect());
+        let (a, b): (VersionVector, VersionVector) = (a.into_iter().collect(), b.into_iter().collect());
         let mut both = a.clone();
         both.add_all(&b);
         prop_assert!(both.covers_all(&a) && both.covers_all(&b));
@@ -511,7 +544,7 @@ proptest! {
 
     #[test]
     fn within_knows_all_and_none(dots in prop::collection::vec(any_dot(), 1..9), seen in prop::collection::vec(any_dot(), 0..9)) {
-        let (within, seen): (Within, Seen) = (within(&dots), seen.into_iter().collect());
+        let (within, seen): (FolderVectors, VersionVector) = (within(&dots), seen.into_iter().collect());
         prop_assert!(!within.all_in(&seen) || dots.iter().all(|dot| seen.covers(*dot)));
         prop_assert!(!within.none_in(&seen) || dots.iter().all(|dot| !seen.covers(*dot)));
     }

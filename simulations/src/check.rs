@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use fsdfs_core::tree::{Content, File, Job, JobDone, Params};
+use fsdfs_core::tree::{FileContent, FileNode, JobDone, TreeJob, TreeParams};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::volume::Seen;
+use fsdfs_proto::volume::VersionVector;
 
 use crate::history::{History, Number, commit_of, seen_of};
 use crate::pool::Pool;
@@ -39,7 +39,7 @@ pub struct Checks {
     /// Found so far.
     pub violations: Vec<Violation>,
     /// Sizes of trees in this world.
-    pub params: Params,
+    pub params: TreeParams,
     /// Of the volume.
     pub history: History,
     /// What was promised.
@@ -50,7 +50,7 @@ pub struct Checks {
 
 impl Checks {
     /// Of a world without history.
-    pub fn new(pool: &Pool, params: Params) -> Self {
+    pub fn new(pool: &Pool, params: TreeParams) -> Self {
         let history = History::new(pool.keys.clone(), params);
         Self { violations: Vec::new(), params, history, promises: Promises::default(), lengths: BTreeMap::new() }
     }
@@ -64,9 +64,9 @@ impl Checks {
     }
 
     /// A user made a file of these bytes.
-    pub fn wrote(&mut self, number: Number, file: &File, len: usize) {
+    pub fn wrote(&mut self, number: Number, file: &FileNode, len: usize) {
         self.lengths.insert(number, len);
-        if let Content::Tree { root, .. } = &file.content {
+        if let FileContent::Tree { root, .. } = &file.content {
             self.history.is_root_of(root.id, number);
         }
     }
@@ -79,18 +79,18 @@ impl Checks {
     }
 
     /// A job ran: whatever it made is held against the model. Returns what a look was based on.
-    pub fn job_ran(&mut self, at: Us, machine: MachineId, job: &Job, done: &JobDone) -> Option<Seen> {
+    pub fn job_ran(&mut self, at: Us, machine: MachineId, job: &TreeJob, done: &JobDone) -> Option<VersionVector> {
         let checked = match (job, done) {
-            (Job::Edit(job), JobDone::Edited { blocks, head: Some(head), outcomes }) => {
+            (TreeJob::Edit(job), JobDone::Edited { blocks, head: Some(head), outcomes }) => {
                 self.head_made(machine, head);
                 self.history.edited(at, job, blocks, head, outcomes)
             }
-            (Job::Edit(job), JobDone::Edited { head: None, .. }) => self.history.unchanged(job),
-            (Job::Merge(job), JobDone::Merged { blocks, head }) => {
+            (TreeJob::Edit(job), JobDone::Edited { head: None, .. }) => self.history.unchanged(job),
+            (TreeJob::Merge(job), JobDone::Merged { blocks, head }) => {
                 self.head_made(machine, head);
                 self.history.merged_to(at, job, blocks, head)
             }
-            (Job::Look(job), JobDone::Looked(_)) => return Some(seen_of(&job.heads)),
+            (TreeJob::Query(job), JobDone::Queried(_)) => return Some(seen_of(&job.heads)),
             (_, JobDone::Failed(error)) => Err(format!("a tree is not readable: {error}")),
             _ => Ok(()),
         };

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use fsdfs_core::limits::TOPUP_PERIOD_MS;
-use fsdfs_core::placement::View;
+use fsdfs_core::limits::REPAIR_PERIOD_MS;
+use fsdfs_core::placement::ClusterMap;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 
 use crate::history::{State, commit_of};
@@ -39,7 +39,7 @@ impl World {
         if matches!(open, Some(Difference::Copy(_))) && self.machines.iter().any(|machine| machine.gone) {
             // A writer that was destroyed took along what it owed to holders that were silent to it alone. The holders
             // notice when they next walk through all they have.
-            within_s = TOPUP_PERIOD_MS / 1_000;
+            within_s = REPAIR_PERIOD_MS / 1_000;
             open = self.wait_for_agreement(within_s);
         }
         match open {
@@ -108,7 +108,7 @@ impl World {
     /// A block of the tree that a wanted holder lacks although it runs and has room.
     fn missing_copy(&self, id: MachineId, commit: BlockId) -> Option<String> {
         let facts = self.machines[id].process.as_ref()?.engine.facts();
-        let view = View::new(facts.servers());
+        let view = ClusterMap::new(facts.servers());
         for (block, copies) in self.checks.history.tree_of(commit) {
             for holder in view.holders(block, copies) {
                 if let Some(lacks) = self.lacks(holder.node, block) {

@@ -1,7 +1,7 @@
 //! Events in a few words, for the log that people read.
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, Payload, PeerEvent, ReadDone};
-use fsdfs_core::tree::{Job, JobDone};
+use fsdfs_core::seam::{BlockPayload, DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone};
+use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::message::Message;
 
 use crate::history::commit_of;
@@ -15,7 +15,7 @@ pub fn input(input: &Input) -> String {
     shorten(match input {
         Input::Command { op, command } => format!("command {op} {command:?}"),
         Input::Message { from, message: said, payload } => {
-            let wrong = if *payload == Payload::Wrong { " with wrong bytes" } else { "" };
+            let wrong = if *payload == BlockPayload::Wrong { " with wrong bytes" } else { "" };
             format!("{} says {}{wrong}", from.short(), message(said))
         }
         Input::Peer { node, event: PeerEvent::Up { facts } } => {
@@ -36,8 +36,8 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Disk { request, why } => format!("disk {} for {why:?}", disk(request)),
         Effect::Work { job: work, why } => format!("work {} for {why:?}", job(work)),
         Effect::Reply { op, reply } => format!("answer {op} {reply:?}"),
-        Effect::Find { node, .. } => format!("find {}", node.short()),
-        Effect::Drop { node, reason } => format!("drop {}: {reason}", node.short()),
+        Effect::Connect { node, .. } => format!("find {}", node.short()),
+        Effect::Disconnect { node, reason } => format!("drop {}: {reason}", node.short()),
         Effect::Notice(text) => format!("notice: {text}"),
     })
 }
@@ -84,12 +84,14 @@ fn disk_done(done: &DiskDone) -> String {
     }
 }
 
-fn job(job: &Job) -> String {
+fn job(job: &TreeJob) -> String {
     match job {
-        Job::Edit(job) => format!("edit {} heads by {:?} {}: {:?}", job.heads.len(), job.dot.0, job.dot.1, job.edits),
-        Job::Merge(job) => format!("merge {} heads", job.heads.len()),
-        Job::Look(job) => format!("look at {} heads: {:?}", job.heads.len(), job.look),
-        Job::Walk(job) => format!("walk {} heads", job.heads.len()),
+        TreeJob::Edit(job) => {
+            format!("edit {} heads by {:?} {}: {:?}", job.heads.len(), job.dot.0, job.dot.1, job.edits)
+        }
+        TreeJob::Merge(job) => format!("merge {} heads", job.heads.len()),
+        TreeJob::Query(job) => format!("look at {} heads: {:?}", job.heads.len(), job.query),
+        TreeJob::Walk(job) => format!("walk {} heads", job.heads.len()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Cutting and sealing files as the client does, in miniature.
 
-use fsdfs_core::tree::{Attrs, Content, File, Params, Ref};
+use fsdfs_core::tree::{BlockRef, FileAttributes, FileContent, FileNode, TreeParams};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::volume::{Manifest, WriteKeys, seal_data};
 
@@ -15,13 +15,14 @@ pub fn bytes_of(number: Number, len: usize) -> Vec<u8> {
 }
 
 /// The file as it goes into a directory, and the blocks to be made durable before.
-pub fn seal(keys: &WriteKeys, params: Params, copies: u8, bytes: &[u8]) -> (File, Vec<Block>) {
-    let file = |content| File { attrs: Attrs { mode: 0o644, mtime_ns: 0 }, size: bytes.len() as u64, content };
+pub fn seal(keys: &WriteKeys, params: TreeParams, copies: u8, bytes: &[u8]) -> (FileNode, Vec<Block>) {
+    let file =
+        |content| FileNode { attrs: FileAttributes { mode: 0o644, mtime_ns: 0 }, size: bytes.len() as u64, content };
     if bytes.len() <= params.inline_bytes {
-        return (file(Content::Inline(bytes.to_vec().into())), Vec::new());
+        return (file(FileContent::Inline(bytes.to_vec().into())), Vec::new());
     }
     let mut blocks = Vec::new();
-    let mut level: Vec<(Ref, usize)> = Vec::new();
+    let mut level: Vec<(BlockRef, usize)> = Vec::new();
     for chunk in bytes.chunks(params.chunk_bytes) {
         let (block, at) = seal_data(keys, chunk);
         blocks.push(block);
@@ -36,17 +37,17 @@ pub fn seal(keys: &WriteKeys, params: Params, copies: u8, bytes: &[u8]) -> (File
             .collect();
     }
     let root = level[0].0;
-    (file(Content::Tree { root, depth }), blocks)
+    (file(FileContent::Tree { root, depth }), blocks)
 }
 
 fn manifest(
     keys: &WriteKeys,
-    params: Params,
+    params: TreeParams,
     copies: u8,
     level: u8,
-    pieces: &[(Ref, usize)],
+    pieces: &[(BlockRef, usize)],
     blocks: &mut Vec<Block>,
-) -> (Ref, usize) {
+) -> (BlockRef, usize) {
     let size: usize = pieces.iter().map(|(_, len)| len).sum();
     let small = |number: usize| u32::try_from(number).expect("simulated sizes are small");
     let manifest = Manifest {

@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fsdfs_core::tree::{
-    Blocks, Content, Edit, EditError, EditJob, EditOutcome, Found, JobDone, Look, LookJob, MergeJob, Params, Path, Ref,
-    Shown, ShownKind,
+    BlockMap, BlockRef, EditError, EditJob, EditOutcome, FileContent, JobDone, MergeJob, QueryJob, QueryResult,
+    TreeEdit, TreeItem, TreeItemKind, TreeParams, TreePath, TreeQuery,
 };
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::{CommitView, Dot, Kind, LinkClass, Seen, VolumeKeys, header};
+use fsdfs_proto::volume::{BlockKind, CommitView, Dot, LinkClass, VersionVector, VolumeKeys, header};
 
 use crate::queue::Us;
 
@@ -26,9 +26,9 @@ pub type Number = u64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     /// What lies at each path; several where writers disagree.
-    pub files: BTreeMap<Path, BTreeSet<Number>>,
+    pub files: BTreeMap<TreePath, BTreeSet<Number>>,
     /// All folders but the root.
-    pub dirs: BTreeSet<Path>,
+    pub dirs: BTreeSet<TreePath>,
 }
 
 /// A head.
@@ -39,7 +39,7 @@ pub struct State {
     /// What was removed or replaced by somebody who had seen it.
     pub removed: BTreeSet<Number>,
     /// Which commits it includes.
-    pub seen: Seen,
+    pub seen: VersionVector,
     /// Blocks its job made.
     pub made: Vec<BlockId>,
 }
@@ -48,13 +48,13 @@ pub struct State {
 #[derive(Debug)]
 pub struct History {
     keys: VolumeKeys,
-    params: Params,
-    blocks: Blocks,
+    params: TreeParams,
+    blocks: BlockMap,
     /// When each block was made first.
     made: BTreeMap<BlockId, Us>,
     heads: BTreeMap<BlockId, Rc<State>>,
     /// What lies below a folder's block never changes.
-    below: BTreeMap<Ref, Rc<Tree>>,
+    below: BTreeMap<BlockRef, Rc<Tree>>,
     roots: BTreeMap<BlockId, Number>,
     /// Written and removed again by the same batch of edits.
     vanished: BTreeSet<Number>,
@@ -85,8 +85,8 @@ pub fn commit_of(head: &Signed<Head>) -> BlockId {
 }
 
 /// What these heads include, without looking into them.
-pub fn seen_of(heads: &[Signed<Head>]) -> Seen {
-    let mut seen = Seen::default();
+pub fn seen_of(heads: &[Signed<Head>]) -> VersionVector {
+    let mut seen = VersionVector::default();
     for view in heads.iter().filter_map(|head| CommitView::of_head(head.value()).ok()) {
         seen.add_all(&view.extra.seen);
     }
@@ -95,7 +95,7 @@ pub fn seen_of(heads: &[Signed<Head>]) -> Seen {
 
 impl History {
     /// Of a volume that has no head yet.
-    pub fn new(keys: VolumeKeys, params: Params) -> Self {
+    pub fn new(keys: VolumeKeys, params: TreeParams) -> Self {
         let (blocks, made, heads, below, roots, vanished) = Default::default();
         Self { keys, params, blocks, made, heads, below, roots, vanished }
     }
@@ -144,7 +144,7 @@ impl History {
     /// Every folder's block that a head needs.
     pub fn folders_of(&self, commit: BlockId) -> Vec<BlockId> {
         let kind = |id: &BlockId| header(self.block(*id)?.bytes()).ok().map(|header| header.kind);
-        self.tree_of(commit).into_keys().filter(|id| kind(id) == Some(Kind::Directory)).collect()
+        self.tree_of(commit).into_keys().filter(|id| kind(id) == Some(BlockKind::Directory)).collect()
     }
 
     /// Any block that ever existed.
@@ -198,7 +198,7 @@ impl History {
     pub fn unchanged(&mut self, job: &EditJob) -> Result<(), String> {
         let (state, merge) = self.merged(&job.heads)?;
         let puts = job.edits.iter().filter_map(|edit| match edit {
-            Edit::Put { file, .. } => self.number_of(&file.content),
+            TreeEdit::Put { file, .. } => self.number_of(&file.content),
             _ => None,
         });
         let vanished: Vec<Number> = puts.filter(|number| !state.includes(*number)).collect();
@@ -253,39 +253,39 @@ impl History {
 
     /// Edits of a tree, plainly. Where a name shows several versions only one of them is taken away, and the others stay
     /// under the names they are shown by; which is which the model does not know: it takes all away and returns false.
-    fn apply(&self, state: &mut State, edit: &Edit) -> bool {
+    fn apply(&self, state: &mut State, edit: &TreeEdit) -> bool {
         let tree = &mut state.tree;
-        let several = |path: &Path| tree.files.get(path).is_some_and(|numbers| numbers.len() > 1);
-        let exact = !matches!(edit, Edit::Remove { path, .. } if several(path));
+        let several = |path: &TreePath| tree.files.get(path).is_some_and(|numbers| numbers.len() > 1);
+        let exact = !matches!(edit, TreeEdit::Remove { path, .. } if several(path));
         match edit {
-            Edit::Put { path, file } => {
+            TreeEdit::Put { path, file } => {
                 make_parents(tree, path);
                 let number = self.number_of(&file.content);
                 let old = tree.files.insert(path.clone(), number.into_iter().collect());
                 let kept = number.filter(|_| old.as_ref().is_some_and(|old| old.len() == 1));
                 state.removed.extend(old.into_iter().flatten().filter(|old| Some(*old) != kept));
             }
-            Edit::MakeDir { path, .. } => {
+            TreeEdit::MakeDir { path, .. } => {
                 make_parents(tree, path);
                 tree.dirs.insert(path.clone());
             }
-            Edit::Remove { path, .. } => {
+            TreeEdit::Remove { path, .. } => {
                 tree.dirs.retain(|dir| !dir.starts_with(path));
-                let gone: Vec<Path> = tree.files.keys().filter(|file| file.starts_with(path)).cloned().collect();
+                let gone: Vec<TreePath> = tree.files.keys().filter(|file| file.starts_with(path)).cloned().collect();
                 for path in gone {
                     state.removed.extend(tree.files.remove(&path).into_iter().flatten());
                 }
             }
-            Edit::Move { from, to } if from == to => {}
-            Edit::Move { from, to } => {
+            TreeEdit::Move { from, to } if from == to => {}
+            TreeEdit::Move { from, to } => {
                 make_parents(tree, to);
-                let moved = |path: &Path| [to.as_slice(), &path[from.len()..]].concat();
-                let dirs: Vec<Path> = tree.dirs.iter().filter(|dir| dir.starts_with(from)).cloned().collect();
+                let moved = |path: &TreePath| [to.as_slice(), &path[from.len()..]].concat();
+                let dirs: Vec<TreePath> = tree.dirs.iter().filter(|dir| dir.starts_with(from)).cloned().collect();
                 for dir in dirs {
                     tree.dirs.remove(&dir);
                     tree.dirs.insert(moved(&dir));
                 }
-                let files: Vec<Path> = tree.files.keys().filter(|file| file.starts_with(from)).cloned().collect();
+                let files: Vec<TreePath> = tree.files.keys().filter(|file| file.starts_with(from)).cloned().collect();
                 for file in files {
                     let numbers = tree.files.remove(&file).unwrap_or_default();
                     let replaced = tree.files.insert(moved(&file), numbers);
@@ -300,8 +300,8 @@ impl History {
     fn list(&mut self, heads: &[Signed<Head>]) -> Result<Tree, String> {
         let mut tree = Tree::default();
         if !heads.is_empty() {
-            let mut used = Blocks::new();
-            self.list_folder(heads, &Path::new(), &mut tree, &mut used)?;
+            let mut used = BlockMap::new();
+            self.list_folder(heads, &TreePath::new(), &mut tree, &mut used)?;
         }
         Ok(tree)
     }
@@ -309,19 +309,19 @@ impl History {
     fn list_folder(
         &mut self,
         heads: &[Signed<Head>],
-        path: &Path,
+        path: &TreePath,
         tree: &mut Tree,
-        used: &mut Blocks,
+        used: &mut BlockMap,
     ) -> Result<(), String> {
         for shown in self.look(heads, path, used)? {
             let mut child = path.clone();
             child.push(shown.conflict_of.clone().unwrap_or_else(|| shown.name.clone()));
             match &shown.kind {
-                ShownKind::File { content, .. } => {
+                TreeItemKind::File { content, .. } => {
                     let number = self.number_of(content).ok_or_else(|| format!("{child:?} shows what nobody wrote"))?;
                     tree.files.entry(child).or_default().insert(number);
                 }
-                ShownKind::Dir { root } => {
+                TreeItemKind::Dir { root } => {
                     self.list_subtree(heads, &child, *root, tree, used)?;
                     tree.dirs.insert(child);
                 }
@@ -334,10 +334,10 @@ impl History {
     fn list_subtree(
         &mut self,
         heads: &[Signed<Head>],
-        path: &Path,
-        root: Option<Ref>,
+        path: &TreePath,
+        root: Option<BlockRef>,
         tree: &mut Tree,
-        used: &mut Blocks,
+        used: &mut BlockMap,
     ) -> Result<(), String> {
         let Some(root) = root.filter(|_| heads.len() == 1) else { return self.list_folder(heads, path, tree, used) };
         let below = match self.below.get(&root) {
@@ -350,16 +350,16 @@ impl History {
                 below
             }
         };
-        let whole = |inner: &Path| [path.as_slice(), inner].concat();
+        let whole = |inner: &TreePath| [path.as_slice(), inner].concat();
         tree.files.extend(below.files.iter().map(|(inner, numbers)| (whole(inner), numbers.clone())));
         tree.dirs.extend(below.dirs.iter().map(whole));
         Ok(())
     }
 
-    fn look(&self, heads: &[Signed<Head>], path: &Path, used: &mut Blocks) -> Result<Vec<Shown>, String> {
-        let look = Look::List { path: path.clone(), after: None, max: usize::MAX };
+    fn look(&self, heads: &[Signed<Head>], path: &TreePath, used: &mut BlockMap) -> Result<Vec<TreeItem>, String> {
+        let query = TreeQuery::List { path: path.clone(), after: None, max: usize::MAX };
         let (keys, params) = (self.keys.clone(), self.params);
-        let mut job = LookJob { keys, heads: heads.to_vec(), look, params, blocks: std::mem::take(used) };
+        let mut job = QueryJob { keys, heads: heads.to_vec(), query, params, blocks: std::mem::take(used) };
         let found = loop {
             match job.run() {
                 JobDone::Missing(ids) => {
@@ -369,7 +369,7 @@ impl History {
                     }
                     job.blocks.extend(found.into_iter().map(|block| (block.id(), block)));
                 }
-                JobDone::Looked(Ok(Found::List { entries, .. })) => break entries,
+                JobDone::Queried(Ok(QueryResult::List { entries, .. })) => break entries,
                 other => return Err(format!("{path:?} cannot be listed: {other:?}")),
             }
         };
@@ -378,18 +378,18 @@ impl History {
     }
 
     /// Which write this is.
-    pub fn number_of(&self, content: &Content) -> Option<Number> {
+    pub fn number_of(&self, content: &FileContent) -> Option<Number> {
         match content {
-            Content::Inline(bytes) => bytes.first_chunk().map(|number| Number::from_be_bytes(*number)),
-            Content::Tree { root, .. } => self.roots.get(&root.id).copied(),
-            Content::Symlink(_) => None,
+            FileContent::Inline(bytes) => bytes.first_chunk().map(|number| Number::from_be_bytes(*number)),
+            FileContent::Tree { root, .. } => self.roots.get(&root.id).copied(),
+            FileContent::Symlink(_) => None,
         }
     }
 }
 
 impl Tree {
     fn below(self, depth: usize) -> Self {
-        let cut = |path: Path| path[depth..].to_vec();
+        let cut = |path: TreePath| path[depth..].to_vec();
         Self {
             files: self.files.into_iter().map(|(path, numbers)| (cut(path), numbers)).collect(),
             dirs: self.dirs.into_iter().map(cut).collect(),
@@ -397,12 +397,12 @@ impl Tree {
     }
 }
 
-fn make_parents(tree: &mut Tree, path: &Path) {
+fn make_parents(tree: &mut Tree, path: &TreePath) {
     tree.dirs.extend((1..path.len()).map(|depth| path[..depth].to_vec()));
 }
 
 fn difference(wanted: &Tree, found: &Tree) -> String {
-    let paths: BTreeSet<&Path> = wanted.files.keys().chain(found.files.keys()).collect();
+    let paths: BTreeSet<&TreePath> = wanted.files.keys().chain(found.files.keys()).collect();
     let differs = paths.into_iter().filter(|path| wanted.files.get(*path) != found.files.get(*path));
     let files: Vec<String> = differs
         .map(|path| format!("{} is {:?}, not {:?}", text(path), found.files.get(path), wanted.files.get(path)))
@@ -412,6 +412,6 @@ fn difference(wanted: &Tree, found: &Tree) -> String {
 }
 
 /// A path for people.
-pub fn text(path: &Path) -> String {
+pub fn text(path: &TreePath) -> String {
     path.iter().map(|name| format!("/{}", String::from_utf8_lossy(name))).collect()
 }

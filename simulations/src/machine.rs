@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
-use fsdfs_core::seam::{DiskRequest, Input, Why};
+use fsdfs_core::seam::{DiskRequest, Input, Token};
 use fsdfs_proto::identity::Cert;
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::RequestId;
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::Seen;
+use fsdfs_proto::volume::VersionVector;
 
 use crate::clock::Clock;
 use crate::net::ConnId;
@@ -34,7 +34,7 @@ pub struct Machine {
     /// Images of it, oldest first.
     pub backups: Vec<Store>,
     /// The home folder came from elsewhere since the last start.
-    pub doubtful: bool,
+    pub may_be_restored_copy: bool,
     /// It will never run again.
     pub gone: bool,
     /// Stopped as by SIGSTOP: nothing is processed, links stay up.
@@ -44,7 +44,7 @@ pub struct Machine {
     /// It is a copy of another machine.
     pub twin: bool,
     /// What came while frozen, and what a look in it was based on.
-    pub inbox: VecDeque<(Input, Option<Seen>)>,
+    pub inbox: VecDeque<(Input, Option<VersionVector>)>,
     /// Counts starts, so that what was under way for one does not reach the next.
     pub boot: u64,
     /// The index is rebuilt until then: the store cannot say what it has.
@@ -74,7 +74,7 @@ pub struct Process {
     /// Its connections, by peer.
     pub peers: BTreeMap<NodeId, ConnId>,
     /// Requests its store works on, in the order in which they came.
-    pub pending: BTreeMap<u64, (DiskRequest, Why)>,
+    pub pending: BTreeMap<u64, (DiskRequest, Token)>,
     /// Requests so far.
     pub requests: u64,
     /// When the writer thread is free.
@@ -93,7 +93,7 @@ impl Machine {
             clock,
             store: Store::default(),
             backups: Vec::new(),
-            doubtful: false,
+            may_be_restored_copy: false,
             gone: false,
             frozen: false,
             thawed: 0,
@@ -131,7 +131,7 @@ impl Machine {
             entries: self.store.logs(),
             profile: self.profile.clone(),
             disks: self.store.disks.iter().map(crate::store::Disk::state).collect(),
-            doubtful: std::mem::take(&mut self.doubtful),
+            may_be_restored_copy: std::mem::take(&mut self.may_be_restored_copy),
             ..common.clone()
         }
     }

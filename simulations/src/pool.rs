@@ -2,8 +2,8 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    Capability, Cert, Fact, Invitation, Level, Role, Secret, VolEpoch, founder_cert, newcomer_cert, pool_of,
-    ticket_cert,
+    Capability, CapabilityLevel, Cert, Fact, Invitation, Role, SecretKey, VolEpoch, founder_cert, newcomer_cert,
+    pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{Key, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
@@ -82,9 +82,9 @@ impl Pool {
         let capability = Capability {
             pool: self.id,
             volume: self.volume(),
-            level: Level::Write,
+            level: CapabilityLevel::Write,
             epoch: 1,
-            secret: Secret::new(self.writer().secret().0),
+            secret: SecretKey::new(self.writer().secret().0),
             owner_seed: None,
         };
         let capability = CapabilityEntry { volume: self.volume(), text: capability.text().to_string() };

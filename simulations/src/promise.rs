@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use fsdfs_core::seam::{Copies, EditReply, GetOutcome, LookReply, OpId, PutOutcome};
+use fsdfs_core::seam::{Copies, EditReply, GetOutcome, OpId, PutOutcome, QueryReply};
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::identity::RawFact;
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{HaveRequest, HaveReply, Possession};
+use fsdfs_proto::message::{HaveReply, HaveRequest, Possession};
 use fsdfs_proto::record::LogEntry;
-use fsdfs_proto::volume::Seen;
+use fsdfs_proto::volume::VersionVector;
 
 use crate::history::{Number, State};
 use crate::machine::Leases;
@@ -30,9 +30,9 @@ pub struct Promises {
     /// When the disks of a machine last lost something.
     disks_changed: BTreeMap<MachineId, Us>,
     /// What each machine has acknowledged or shown.
-    floor: BTreeMap<MachineId, Seen>,
+    floor: BTreeMap<MachineId, VersionVector>,
     /// What was acknowledged since all have been connected to all.
-    calm: Seen,
+    calm: VersionVector,
     /// Commands under way.
     begun: BTreeMap<OpId, Begun>,
     /// Writes that one machine confirmed, and no other.
@@ -51,8 +51,8 @@ pub struct Promises {
 #[derive(Clone, Debug)]
 struct Begun {
     since: Us,
-    floor: Seen,
-    calm: Seen,
+    floor: VersionVector,
+    calm: VersionVector,
 }
 
 impl Promises {
@@ -71,7 +71,7 @@ impl Promises {
     /// Connections, processes or the network change.
     pub fn disturbed(&mut self, at: Us) {
         self.disturbed = at;
-        self.calm = Seen::default();
+        self.calm = VersionVector::default();
     }
 
     /// Disks of a machine lost something.
@@ -126,7 +126,7 @@ impl World {
             self.head_is_durable(machine, since, number, &copies);
             self.tree_is_durable(since, number, &states, &copies);
         }
-        let mut seen = Seen::default();
+        let mut seen = VersionVector::default();
         states.iter().for_each(|(_, state)| seen.add_all(&state.seen));
         let calm = since > self.checks.promises.disturbed && self.all_connected();
         let promises = &mut self.checks.promises;
@@ -168,7 +168,7 @@ impl World {
     }
 
     /// A tree was shown: never less than before, and while all are connected never less than was acknowledged.
-    pub(crate) fn promise_look(&mut self, machine: MachineId, op: OpId, reply: &LookReply) {
+    pub(crate) fn promise_look(&mut self, machine: MachineId, op: OpId, reply: &QueryReply) {
         let Some(begun) = self.checks.promises.begun.remove(&op) else { return };
         let Some(shown) = self.looked.take() else {
             return self.checks.fail(

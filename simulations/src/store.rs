@@ -7,7 +7,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 
 /// Bytes a record needs besides its block.
@@ -65,7 +65,16 @@ pub struct Record {
 impl Disk {
     /// An empty disk.
     pub fn new(id: DiskId, size: u64) -> Self {
-        Self { id, attach_generation: 1, size, quota: size, records: BTreeMap::new(), log: Vec::new(), fails: false, set_aside: 0 }
+        Self {
+            id,
+            attach_generation: 1,
+            size,
+            quota: size,
+            records: BTreeMap::new(),
+            log: Vec::new(),
+            fails: false,
+            set_aside: 0,
+        }
     }
 
     /// As the store reports it.

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use fsdfs_core::report::{Status, Survey};
+use fsdfs_core::report::{Inventory, StatusReport};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
-use fsdfs_core::tree::{Content, Edit, File, Found, Look, Path, Ref, Shown, ShownKind};
+use fsdfs_core::tree::{
+    BlockRef, FileContent, FileNode, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery,
+};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, open_data};
@@ -21,12 +23,12 @@ pub const COPIES: u8 = 3;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named like the edits and looks they lead to")]
 pub enum Wish {
-    Put { path: Path, bytes: usize },
-    MakeDir { path: Path },
-    Remove { path: Path },
-    Move { from: Path, to: Path },
-    Read { path: Path },
-    List { path: Path },
+    Put { path: TreePath, bytes: usize },
+    MakeDir { path: TreePath },
+    Remove { path: TreePath },
+    Move { from: TreePath, to: TreePath },
+    Read { path: TreePath },
+    List { path: TreePath },
     Survey,
     Status,
 }
@@ -39,11 +41,11 @@ pub enum End {
     /// Which write's content lies there.
     Read(Number),
     /// What a folder shows.
-    Listed(Vec<Shown>),
+    Listed(Vec<TreeItem>),
     /// Who holds what.
-    Surveyed(Box<Survey>),
+    Surveyed(Box<Inventory>),
     /// How the node is.
-    Status(Box<Status>),
+    Status(Box<StatusReport>),
     /// Refused, not there, or not readable: why.
     Not(String),
     /// The node crashed meanwhile. Whether it happened nobody knows.
@@ -63,7 +65,7 @@ pub struct Task {
     pub since: Us,
     /// What a put writes.
     pub number: Number,
-    file: Option<File>,
+    file: Option<FileNode>,
     waiting: BTreeMap<OpId, Asked>,
     read: BTreeMap<u64, Vec<u8>>,
 }
@@ -77,7 +79,7 @@ enum Asked {
     Report,
     /// A block of a file, where its content begins, and how many levels of manifests lie below it.
     Get {
-        at: Ref,
+        at: BlockRef,
         from: u64,
         depth: u8,
     },
@@ -128,17 +130,19 @@ impl World {
             self.end(id, End::Crashed);
             return id;
         }
-        let look = |path| Command::Look { volume: self.pool.volume(), look: Look::Entry { path } };
-        let list =
-            |path| Command::Look { volume: self.pool.volume(), look: Look::List { path, after: None, max: 1_000 } };
+        let look = |path| Command::Query { volume: self.pool.volume(), query: TreeQuery::Entry { path } };
+        let list = |path| Command::Query {
+            volume: self.pool.volume(),
+            query: TreeQuery::List { path, after: None, max: 1_000 },
+        };
         match wish {
             Wish::Put { bytes, .. } => self.begin_put(id, bytes),
-            Wish::MakeDir { path } => self.ask_edit(id, Edit::MakeDir { path, attrs: None, fresh: false }),
-            Wish::Remove { path } => self.ask_edit(id, Edit::Remove { path, recursive: true }),
-            Wish::Move { from, to } => self.ask_edit(id, Edit::Move { from, to }),
+            Wish::MakeDir { path } => self.ask_edit(id, TreeEdit::MakeDir { path, attrs: None, fresh: false }),
+            Wish::Remove { path } => self.ask_edit(id, TreeEdit::Remove { path, recursive: true }),
+            Wish::Move { from, to } => self.ask_edit(id, TreeEdit::Move { from, to }),
             Wish::Read { path } => self.ask(id, Asked::Look, look(path)),
             Wish::List { path } => self.ask(id, Asked::Look, list(path)),
-            Wish::Survey => self.ask(id, Asked::Report, Command::Survey),
+            Wish::Survey => self.ask(id, Asked::Report, Command::Inventory),
             Wish::Status => self.ask(id, Asked::Report, Command::Status),
         }
         id
@@ -182,10 +186,10 @@ impl World {
     fn put_edit(&mut self, id: TaskId) {
         let Some(task) = self.tasks.open.get(&id) else { return };
         let (Wish::Put { path, .. }, Some(file)) = (&task.wish, &task.file) else { return };
-        self.ask_edit(id, Edit::Put { path: path.clone(), file: file.clone() });
+        self.ask_edit(id, TreeEdit::Put { path: path.clone(), file: file.clone() });
     }
 
-    fn ask_edit(&mut self, id: TaskId, edit: Edit) {
+    fn ask_edit(&mut self, id: TaskId, edit: TreeEdit) {
         self.ask(id, Asked::Edit, Command::Edit { volume: self.pool.volume(), edits: vec![edit] });
     }
 
@@ -221,7 +225,7 @@ impl World {
                 self.promise_edit(machine, op, number, &reply);
                 self.end(id, End::Edited(reply));
             }
-            (Asked::Look, Reply::Look(reply)) => {
+            (Asked::Look, Reply::Query(reply)) => {
                 self.tasks.maybe_stale = reply.maybe_stale;
                 self.promise_look(machine, op, &reply);
                 match reply.found {
@@ -233,7 +237,7 @@ impl World {
                 self.promise_get(machine, op, at.id, &outcome);
                 self.got(id, at, from, depth, outcome);
             }
-            (Asked::Report, Reply::Survey(survey)) => self.end(id, End::Surveyed(survey)),
+            (Asked::Report, Reply::Inventory(survey)) => self.end(id, End::Surveyed(survey)),
             (Asked::Report, Reply::Status(status)) => self.end(id, End::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, End::Not(refusal.to_string())),
             (_, other) => self.checks.fail(self.at, "liveness", format!("an answer of another kind: {other:?}")),
@@ -249,32 +253,36 @@ impl World {
         }
     }
 
-    fn found(&mut self, id: TaskId, found: Found) {
+    fn found(&mut self, id: TaskId, found: QueryResult) {
         match found {
-            Found::List { entries, .. } => self.end(id, End::Listed(entries)),
-            Found::Entry(Shown { kind: ShownKind::Dir { .. }, .. }) => self.end(id, End::Not("a folder".into())),
-            Found::Entry(Shown { kind: ShownKind::File { content, .. }, .. }) => self.read_content(id, content),
+            QueryResult::List { entries, .. } => self.end(id, End::Listed(entries)),
+            QueryResult::Entry(TreeItem { kind: TreeItemKind::Dir { .. }, .. }) => {
+                self.end(id, End::Not("a folder".into()))
+            }
+            QueryResult::Entry(TreeItem { kind: TreeItemKind::File { content, .. }, .. }) => {
+                self.read_content(id, content)
+            }
         }
     }
 
-    fn read_content(&mut self, id: TaskId, content: Content) {
+    fn read_content(&mut self, id: TaskId, content: FileContent) {
         match content {
-            Content::Inline(bytes) => {
+            FileContent::Inline(bytes) => {
                 if let Some(task) = self.tasks.open.get_mut(&id) {
                     task.read.insert(0, bytes.to_vec());
                 }
                 self.read_ends(id);
             }
-            Content::Tree { root, depth } => self.get(id, root, 0, depth),
-            Content::Symlink(_) => self.end(id, End::Not("a symlink".into())),
+            FileContent::Tree { root, depth } => self.get(id, root, 0, depth),
+            FileContent::Symlink(_) => self.end(id, End::Not("a symlink".into())),
         }
     }
 
-    fn get(&mut self, id: TaskId, at: Ref, from: u64, depth: u8) {
+    fn get(&mut self, id: TaskId, at: BlockRef, from: u64, depth: u8) {
         self.ask(id, Asked::Get { at, from, depth }, Command::GetBlock { id: at.id });
     }
 
-    fn got(&mut self, id: TaskId, at: Ref, from: u64, depth: u8, outcome: GetOutcome) {
+    fn got(&mut self, id: TaskId, at: BlockRef, from: u64, depth: u8, outcome: GetOutcome) {
         let GetOutcome::Found(block) = outcome else {
             return self.end(id, End::Not("a block is not to be had".into()));
         };

@@ -8,14 +8,14 @@ use rustix::fs::Stat;
 
 /// Permission bits and modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attrs {
+pub struct LocalAttributes {
     /// 0 to 0o7777.
     pub mode: u32,
     /// Nanoseconds since 1970, negative before.
     pub mtime_ns: i64,
 }
 
-impl Attrs {
+impl LocalAttributes {
     fn of(stat: &Stat) -> Self {
         // Times outside of 1677..2262 do not fit in 64 bits of nanoseconds; the nearest one that does is taken.
         let ns = i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec);

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 
-use super::{Attrs, special};
+use super::{LocalAttributes, special};
 
 /// What a scan finds, parents before their content.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Found {
     /// Names from the source down; empty = the source itself.
     pub path: Vec<Vec<u8>>,
     /// As they were when it was found.
-    pub attrs: Attrs,
+    pub attrs: LocalAttributes,
     /// What it is.
     pub what: What,
 }
@@ -106,10 +106,10 @@ impl Watch {
     }
 
     /// The same file as it is now.
-    pub fn reopen(&self) -> io::Result<(OpenFile, Attrs)> {
+    pub fn reopen(&self) -> io::Result<(OpenFile, LocalAttributes)> {
         let file = self.file.try_clone()?;
         let stat = fstat(&file)?;
-        Ok((OpenFile::new(file.into(), &stat), Attrs::of(&stat)))
+        Ok((OpenFile::new(file.into(), &stat), LocalAttributes::of(&stat)))
     }
 }
 
@@ -157,7 +157,7 @@ impl Scan {
         let at = at.map_or(CWD, OwnedFd::as_fd);
         // Looked at before it is opened: opening a device or pipe can do things.
         let stat = statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let attrs = Attrs::of(&stat);
+        let attrs = LocalAttributes::of(&stat);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory if self.own.contains(&identity(&stat)) => Err(SkipReason::OwnData),
@@ -172,7 +172,7 @@ impl Scan {
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::RegularFile => {
                         let file = OpenFile::new(open, &stat);
-                        Ok(Found { path: Vec::new(), attrs: Attrs::of(&stat), what: What::File(file) })
+                        Ok(Found { path: Vec::new(), attrs: LocalAttributes::of(&stat), what: What::File(file) })
                     }
                     _ => Err(SkipReason::Special(special(stat.st_mode))),
                 }

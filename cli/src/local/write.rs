@@ -15,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Attrs, special};
+use super::{LocalAttributes, special};
 
 /// Set-user-id, set-group-id and sticky bits are somebody else's idea of who may do what here.
 const MODE_KEPT: u32 = 0o777;
@@ -116,13 +116,13 @@ impl Folder {
     }
 
     /// Gives this folder its final attributes; call it after everything in it is written.
-    pub fn finish(&self, attrs: Attrs) -> Outcome<()> {
+    pub fn finish(&self, attrs: LocalAttributes) -> Outcome<()> {
         fchmod(&self.0, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
         Ok(futimens(&self.0, &times(attrs.mtime_ns))?)
     }
 
     /// What stands under `name`, compared with a file of `size` and `attrs`. A file that is the same gets the wanted mode.
-    pub fn standing(&self, name: &[u8], size: u64, attrs: Attrs) -> Outcome<Standing> {
+    pub fn standing(&self, name: &[u8], size: u64, attrs: LocalAttributes) -> Outcome<Standing> {
         let Some(stat) = self.stat(name)? else { return Ok(Standing::Free) };
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile if is_same(&stat, size, attrs) => {
@@ -184,7 +184,7 @@ impl Folder {
         Ok(self.stat(name)?.map_or("something", |stat| special(stat.st_mode)))
     }
 
-    fn correct_mode(&self, name: &[u8], stat: &Stat, attrs: Attrs) -> Outcome<()> {
+    fn correct_mode(&self, name: &[u8], stat: &Stat, attrs: LocalAttributes) -> Outcome<()> {
         if stat.st_mode & 0o7777 == attrs.mode & MODE_KEPT {
             return Ok(());
         }
@@ -209,7 +209,7 @@ pub struct Incoming {
 
 impl Incoming {
     /// Gives the file its attributes and its name.
-    pub fn publish(self, attrs: Attrs, existing: Existing) -> Outcome<()> {
+    pub fn publish(self, attrs: LocalAttributes, existing: Existing) -> Outcome<()> {
         fchmod(&self.file, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
         futimens(&self.file, &times(attrs.mtime_ns))?;
         self.temporary.rename(&self.name, existing)
@@ -259,8 +259,8 @@ fn check(name: &[u8]) -> Outcome<()> {
     if bad { Err(WriteError::HostileName) } else { Ok(()) }
 }
 
-fn is_same(stat: &Stat, size: u64, attrs: Attrs) -> bool {
-    u64::try_from(stat.st_size) == Ok(size) && Attrs::of(stat).mtime_ns == attrs.mtime_ns
+fn is_same(stat: &Stat, size: u64, attrs: LocalAttributes) -> bool {
+    u64::try_from(stat.st_size) == Ok(size) && LocalAttributes::of(stat).mtime_ns == attrs.mtime_ns
 }
 
 /// The modification time, and now as the time of the last access.
@@ -277,7 +277,7 @@ mod tests {
     use std::io::Write as _;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-    const ATTRS: Attrs = Attrs { mode: 0o6640, mtime_ns: -1_500_000_001 };
+    const ATTRS: LocalAttributes = LocalAttributes { mode: 0o6640, mtime_ns: -1_500_000_001 };
 
     struct Place {
         temp: tempfile::TempDir,
@@ -410,7 +410,7 @@ mod tests {
         let mut incoming = inner.begin(b"file").expect("begun");
         incoming.file.write_all(b"x").expect("written");
         incoming.publish(ATTRS, Existing::Keep).expect("published");
-        inner.finish(Attrs { mode: 0o555, mtime_ns: 5 }).expect("finished");
+        inner.finish(LocalAttributes { mode: 0o555, mtime_ns: 5 }).expect("finished");
         let meta = fs::metadata(place.path("inner")).expect("there");
         assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o555, 0, 5));
         assert!(!place.dest.make(b"inner").expect("entered").1);

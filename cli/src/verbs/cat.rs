@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::Code;
+use fsdfs_proto::control::ErrorCode;
 use futures::StreamExt;
 
 use crate::api::Api;
@@ -51,7 +51,7 @@ impl Cat {
     async fn copy(&self, api: &Api, path: &RemotePath, out: &mut (impl Write + Send)) -> Outcome<bool> {
         let told = |error: &ControlError| {
             let Problem { what, next, code } = api.problem(error);
-            let next = if code == Some(Code::BadRange) { "bytes are counted from 0".into() } else { next };
+            let next = if code == Some(ErrorCode::BadRange) { "bytes are counted from 0".into() } else { next };
             Stop::from(Problem { what: format!("{path}: {what}"), next, code })
         };
         let Some(range) = self.range_of(api, path).await.map_err(|error| told(&error))? else { return Ok(false) };

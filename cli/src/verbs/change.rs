@@ -1,7 +1,7 @@
 //! `fsdfs mkdir`, `mv`, `rm`: small changes, several in one commit.
 
 use clap::Args;
-use fsdfs_proto::control::{Edit, EditResult, Edited, Escaped, Kind};
+use fsdfs_proto::control::{EditRequest, EditResult, EditsReply, EntryKind, EscapedText};
 use serde::Serialize;
 use serde_json::json;
 
@@ -27,7 +27,11 @@ pub struct Mkdir {
 impl Mkdir {
     /// Runs the verb.
     pub async fn run(self, app: &App) -> Outcome {
-        let edit = |path: &RemotePath| Edit::Folder { path: Escaped(path.bytes()), attrs: None, fresh: !self.parents };
+        let edit = |path: &RemotePath| EditRequest::Folder {
+            path: EscapedText(path.bytes()),
+            attrs: None,
+            fresh: !self.parents,
+        };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
         change(app, edits, "made", "folder", "folders").await
     }
@@ -58,7 +62,7 @@ impl Mv {
         }
         let api = app.api()?;
         let standing = api.find(dest).await.map_err(|error| api.stop(&error))?;
-        let into = dest.slash || standing.is_some_and(|entry| entry.kind == Kind::Folder);
+        let into = dest.slash || standing.is_some_and(|entry| entry.kind == EntryKind::Folder);
         if sources.len() > 1 && !into {
             let mkdir = app.program.command_of(["mkdir".into(), dest.to_os_string()]);
             return problem(
@@ -70,8 +74,10 @@ impl Mv {
             Some(name) if into => dest.join(name),
             _ => dest.clone(),
         };
-        let edit =
-            |source: &RemotePath| Edit::Move { from: Escaped(source.bytes()), to: Escaped(target(source).bytes()) };
+        let edit = |source: &RemotePath| EditRequest::Move {
+            from: EscapedText(source.bytes()),
+            to: EscapedText(target(source).bytes()),
+        };
         let edits = sources.iter().map(|source| (source.clone(), edit(source))).collect();
         change(app, edits, "moved", "entry", "entries").await
     }
@@ -93,14 +99,15 @@ pub struct Rm {
 impl Rm {
     /// Runs the verb.
     pub async fn run(self, app: &App) -> Outcome {
-        let edit = |path: &RemotePath| Edit::Remove { path: Escaped(path.bytes()), recursive: self.recursive };
+        let edit =
+            |path: &RemotePath| EditRequest::Remove { path: EscapedText(path.bytes()), recursive: self.recursive };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
         change(app, edits, "removed", "entry", "entries").await
     }
 }
 
 /// Makes the changes, one commit a volume, and says what became of each.
-async fn change(app: &App, edits: Vec<(RemotePath, Edit)>, done: &str, one: &str, many: &str) -> Outcome {
+async fn change(app: &App, edits: Vec<(RemotePath, EditRequest)>, done: &str, one: &str, many: &str) -> Outcome {
     let api = app.api()?;
     let mut durability = Durability::default();
     let mut failed = Vec::new();
@@ -137,7 +144,7 @@ struct Changed<'a> {
 }
 
 /// Says why edits were not made.
-fn failures(api: &Api, batch: &[(RemotePath, Edit)], edited: &Edited) -> Vec<serde_json::Value> {
+fn failures(api: &Api, batch: &[(RemotePath, EditRequest)], edited: &EditsReply) -> Vec<serde_json::Value> {
     let results = batch.iter().zip(&edited.edits);
     let failed = results.filter_map(|((path, _), result)| match result {
         EditResult::Failed(error) => Some((path, error)),
@@ -147,7 +154,7 @@ fn failures(api: &Api, batch: &[(RemotePath, Edit)], edited: &Edited) -> Vec<ser
         .map(|(path, error)| {
             let refused = fsdfs_node::control_client::ControlError::Refused(error.clone());
             warn(&format!("{path}: {}", api.problem(&refused)));
-            json!({ "path": Escaped(path.bytes()), "error": error.error, "code": error.code })
+            json!({ "path": EscapedText(path.bytes()), "error": error.error, "code": error.code })
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! `fsdfs df`: how much fits.
 
 use clap::Args;
-use fsdfs_proto::control::{Df as Answer, Share};
+use fsdfs_proto::control::{MemberShare, SpaceReport as Answer};
 
 use crate::app::App;
 use crate::outcome::{Outcome, Verdict};
@@ -44,7 +44,7 @@ fn shares(df: &Answer) -> String {
     table.to_string()
 }
 
-fn name(share: &Share) -> String {
+fn name(share: &MemberShare) -> String {
     escape::name(share.name.as_bytes())
 }
 
@@ -82,11 +82,11 @@ fn caveats(df: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::Disk;
+    use fsdfs_proto::control::DiskStatus;
 
     #[test]
     fn space_and_what_is_missing() {
-        let share = |name: &str, gib: u64| Share { id: name.into(), name: name.into(), bytes: gib << 30 };
+        let share = |name: &str, gib: u64| MemberShare { id: name.into(), name: name.into(), bytes: gib << 30 };
         let df = Answer {
             copies: 3,
             given_bytes: 12 << 30,
@@ -95,7 +95,7 @@ mod tests {
             sites_short: 0,
             stranded: vec![share("anna", 8)],
             shares: vec![share("anna", 10), share("bob", 2)],
-            disks: vec![Disk {
+            disks: vec![DiskStatus {
                 id: "d".into(),
                 path: Some("/blocks".into()),
                 quota_bytes: 10 << 30,
@@ -103,7 +103,7 @@ mod tests {
                 live_bytes: 2 << 30,
                 reserve_bytes: 1 << 30,
                 read_only: false,
-                ..Disk::default()
+                ..DiskStatus::default()
             }],
         };
         assert_eq!(

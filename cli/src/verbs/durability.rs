@@ -1,6 +1,6 @@
 //! How safe what was written is, in one sentence.
 
-use fsdfs_proto::control::{Outcome, Written};
+use fsdfs_proto::control::{WriteOutcome, WriteReply};
 use serde::Serialize;
 
 use crate::outcome::Verdict;
@@ -11,7 +11,7 @@ use crate::text::human;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Durability {
     /// The worst of all; none = nothing was written.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<WriteOutcome>,
     /// Copies of whatever has fewest; none = nothing was written.
     pub copies: Option<u8>,
     /// Sites of whatever is on fewest.
@@ -24,13 +24,13 @@ pub struct Durability {
 
 impl Durability {
     /// Counts one more write.
-    pub fn add(&mut self, written: &Written) {
+    pub fn add(&mut self, written: &WriteReply) {
         let least = |so_far: Option<u8>, now: u8| Some(so_far.map_or(now, |so_far| so_far.min(now)));
         self.copies = least(self.copies, written.copies);
         self.sites = least(self.sites, written.sites);
         self.wanted = self.wanted.max(written.wanted);
-        self.degraded += u64::from(written.outcome == Outcome::Degraded);
-        self.outcome = Some(if self.degraded > 0 { Outcome::Degraded } else { Outcome::Stored });
+        self.degraded += u64::from(written.outcome == WriteOutcome::Degraded);
+        self.outcome = Some(if self.degraded > 0 { WriteOutcome::Degraded } else { WriteOutcome::Stored });
     }
 
     /// Copies and sites reached, or what is missing and that it will be completed.
@@ -62,12 +62,12 @@ impl Durability {
 mod tests {
     use super::*;
 
-    fn written(outcome: Outcome, copies: u8, sites: u8) -> Written {
-        Written { outcome, copies, wanted: 3, sites, bytes: 1, uploaded_bytes: 1, unchanged: false }
+    fn written(outcome: WriteOutcome, copies: u8, sites: u8) -> WriteReply {
+        WriteReply { outcome, copies, wanted: 3, sites, bytes: 1, uploaded_bytes: 1, unchanged: false }
     }
 
     #[track_caller]
-    fn check(writes: &[Written], text: &str, verdict: Verdict) {
+    fn check(writes: &[WriteReply], text: &str, verdict: Verdict) {
         let mut durability = Durability::default();
         writes.iter().for_each(|write| durability.add(write));
         let (said, judged) = durability.sentence(&Program::for_tests());
@@ -78,9 +78,9 @@ mod tests {
     #[test]
     fn sentences() {
         check(&[], "nothing changed", Verdict::Fine);
-        check(&[written(Outcome::Stored, 3, 2)], "3 copies on 2 sites", Verdict::Fine);
-        let both = [written(Outcome::Stored, 3, 3), written(Outcome::Degraded, 2, 1)];
+        check(&[written(WriteOutcome::Stored, 3, 2)], "3 copies on 2 sites", Verdict::Fine);
+        let both = [written(WriteOutcome::Stored, 3, 3), written(WriteOutcome::Degraded, 2, 1)];
         check(&both, "2 copies on 1 site so far; 1 of 3 to be made, done by itself as soon as", Verdict::Attention);
-        check(&[written(Outcome::Degraded, 1, 1)], "invite a friend: fsdfs invite", Verdict::Attention);
+        check(&[written(WriteOutcome::Degraded, 1, 1)], "invite a friend: fsdfs invite", Verdict::Attention);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use fsdfs_proto::control::{Invite as New, Invites, NewInvite, Role};
+use fsdfs_proto::control::{InviteListing, InviteReply as New, MemberRole, NewInvite};
 
 use crate::api::Api;
 use crate::app::App;
@@ -77,9 +77,9 @@ impl Invite {
             expires_s: Some(self.expires.0.map_or(0, |span| span.as_secs().max(1))),
             uses: Some(self.uses),
             role: match self.role {
-                RoleArg::Full => Role::Full,
-                RoleArg::Reader => Role::Reader,
-                RoleArg::StorageOnly => Role::StorageOnly,
+                RoleArg::Full => MemberRole::Full,
+                RoleArg::Reader => MemberRole::Reader,
+                RoleArg::StorageOnly => MemberRole::StorageOnly,
             },
         };
         let invite = api.patiently(|| api.client().invite(&new)).await.map_err(|error| api.stop(&error))?;
@@ -112,7 +112,7 @@ fn until(redeem_by_ms: u64) -> String {
     }
 }
 
-fn listed(invites: &Invites) -> String {
+fn listed(invites: &InviteListing) -> String {
     let left = Align::Left;
     let mut table = Table::new(&[("ID", left), ("MADE BY", left), ("USED", left), ("STATE", left)]);
     for invite in &invites.invites {
@@ -144,7 +144,7 @@ mod tests {
             open,
             revoked,
         };
-        let invites = Invites {
+        let invites = InviteListing {
             invites: vec![
                 ticket(1, false, true),
                 ticket(2, false, false),

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use clap::Args;
 use fsdfs_node::control_client::ControlError;
 use fsdfs_node::home::LockedHome;
-use fsdfs_proto::control::Code;
+use fsdfs_proto::control::ErrorCode;
 use fsdfs_proto::identity::Ticket;
 
 use crate::api::Api;
@@ -75,7 +75,7 @@ impl Join {
                     format!("the running node leaves its empty pool and goes on in {name}; see how it does: {status}");
                 app.output.done(&joined, text).map(|()| Verdict::Fine)
             }
-            Err(error) if error.code() == Some(Code::Exists) => {
+            Err(error) if error.code() == Some(ErrorCode::Exists) => {
                 app.output.note("this node is a member of that pool already, and runs");
                 Ok(Verdict::Fine)
             }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{Code, Entry, Kind};
+use fsdfs_proto::control::{EntryKind, ErrorCode, ListingEntry};
 
 use crate::api::Api;
 use crate::app::App;
@@ -60,7 +60,7 @@ impl Ls {
         loop {
             let page = match api.list(path, after.as_deref()).await {
                 Ok(page) => page,
-                Err(error) if error.code() == Some(Code::NotAFolder) && after.is_none() => {
+                Err(error) if error.code() == Some(ErrorCode::NotAFolder) && after.is_none() => {
                     return self.one(api, output, path).await;
                 }
                 Err(error) => return Ok(Err(error)),
@@ -80,7 +80,7 @@ impl Ls {
         }
     }
 
-    fn print(&self, output: Output, entries: &[Entry]) -> Outcome<()> {
+    fn print(&self, output: Output, entries: &[ListingEntry]) -> Outcome<()> {
         if output.json {
             return entries.iter().try_for_each(|entry| output.json_line(entry));
         }
@@ -89,18 +89,18 @@ impl Ls {
     }
 }
 
-fn shown(entry: &Entry) -> String {
-    let slash = if entry.kind == Kind::Folder { "/" } else { "" };
+fn shown(entry: &ListingEntry) -> String {
+    let slash = if entry.kind == EntryKind::Folder { "/" } else { "" };
     escape::name(&entry.raw_name()) + slash
 }
 
-fn long(entries: &[Entry]) -> String {
+fn long(entries: &[ListingEntry]) -> String {
     let mut table = Table::plain(&[Align::Left, Align::Right, Align::Left, Align::Left]);
     for entry in entries {
         let (kind, size) = match entry.kind {
-            Kind::File => ('-', human::size(entry.size)),
-            Kind::Folder => ('d', String::new()),
-            Kind::Link => ('l', String::new()),
+            EntryKind::File => ('-', human::size(entry.size)),
+            EntryKind::Folder => ('d', String::new()),
+            EntryKind::Link => ('l', String::new()),
         };
         let target = entry.raw_target().map(|target| format!(" -> {}", escape::name(&target))).unwrap_or_default();
         let conflict = entry.conflict_of.as_deref();
@@ -116,16 +116,16 @@ fn long(entries: &[Entry]) -> String {
 mod tests {
     use super::*;
 
-    fn entry(name: &[u8], kind: Kind, size: u64) -> Entry {
+    fn entry(name: &[u8], kind: EntryKind, size: u64) -> ListingEntry {
         let (name, name_bytes) = fsdfs_proto::control::text_and_bytes(name);
-        Entry {
+        ListingEntry {
             name,
             name_bytes,
             kind,
             size,
             mode: 0o644,
             mtime_ns: 0,
-            target: (kind == Kind::Link).then(|| "there".into()),
+            target: (kind == EntryKind::Link).then(|| "there".into()),
             target_bytes: None,
             conflict_of: None,
             written_ms: 0,
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_long_list_lines_up_and_is_harmless() {
-        let mut other = entry(b"b (conflict 12 2026-01-01)", Kind::File, 1 << 20);
+        let mut other = entry(b"b (conflict 12 2026-01-01)", EntryKind::File, 1 << 20);
         other.conflict_of = Some("b".into());
-        let entries = [entry(b"a\xff", Kind::Folder, 0), entry(b"l\x1b[2J", Kind::Link, 5), other];
+        let entries = [entry(b"a\xff", EntryKind::Folder, 0), entry(b"l\x1b[2J", EntryKind::Link, 5), other];
         let lines: Vec<String> = long(&entries)
             .lines()
             .map(|line| {

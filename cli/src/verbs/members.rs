@@ -3,7 +3,9 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
-use fsdfs_proto::control::{Address, Member, Members as Answer, Presence, Role, Scope};
+use fsdfs_proto::control::{
+    AddressScope, MemberEntry, MemberListing as Answer, MemberPresence, MemberRole, NodeAddress,
+};
 
 use crate::api::Api;
 use crate::app::App;
@@ -55,7 +57,7 @@ impl Members {
 
 async fn remove(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> Outcome {
     let members = api.client().members().await.map_err(|error| api.stop(&error))?;
-    let named: Vec<&Member> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
+    let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
     let list = app.program.command("members");
     let member = match named.as_slice() {
         [member] => *member,
@@ -80,12 +82,12 @@ async fn remove(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> 
 }
 
 /// By name, or by at least eight digits of the id.
-fn is_meant(member: &Member, wanted: &str) -> bool {
-    member.presence != Presence::Revoked
+fn is_meant(member: &MemberEntry, wanted: &str) -> bool {
+    member.presence != MemberPresence::Revoked
         && (member.name == wanted || (wanted.len() >= 8 && member.id.starts_with(wanted)))
 }
 
-fn agrees(app: &App, member: &Member) -> Outcome<bool> {
+fn agrees(app: &App, member: &MemberEntry) -> Outcome<bool> {
     let name = escape::name(member.name.as_bytes());
     if !io::stdin().is_terminal() {
         let again = app.program.command_of(["members", "remove", &member.id, "--yes"]);
@@ -126,40 +128,40 @@ fn shown(members: &Answer) -> String {
     format!("{table}{}", warnings(&members.warnings))
 }
 
-fn state(member: &Member) -> String {
+fn state(member: &MemberEntry) -> String {
     let heard = |word: &str| match member.heard_s {
         Some(seconds) => format!("{word}, last heard of {} ago", human::span(seconds)),
         None => format!("{word}, not heard of since the start"),
     };
     match member.presence {
-        Presence::Up if member.me => "up".into(),
-        Presence::Up if member.connected => match member.rtt_ms {
+        MemberPresence::Up if member.me => "up".into(),
+        MemberPresence::Up if member.connected => match member.rtt_ms {
             Some(ms) => format!("up, {ms} ms"),
             None => "up".into(),
         },
-        Presence::Up => "up, not connected to this node".into(),
-        Presence::Away => heard("away"),
-        Presence::Gone => heard("gone"),
-        Presence::Removed => "leaving".into(),
-        Presence::Revoked => "thrown out".into(),
+        MemberPresence::Up => "up, not connected to this node".into(),
+        MemberPresence::Away => heard("away"),
+        MemberPresence::Gone => heard("gone"),
+        MemberPresence::Removed => "leaving".into(),
+        MemberPresence::Revoked => "thrown out".into(),
     }
 }
 
-fn role(role: Role) -> &'static str {
+fn role(role: MemberRole) -> &'static str {
     match role {
-        Role::Full => "full",
-        Role::Reader => "reader",
-        Role::StorageOnly => "storage only",
+        MemberRole::Full => "full",
+        MemberRole::Reader => "reader",
+        MemberRole::StorageOnly => "storage only",
     }
 }
 
 /// Addresses with what limits them.
-pub fn addresses(addresses: &[Address]) -> String {
-    let shown = |address: &Address| {
+pub fn addresses(addresses: &[NodeAddress]) -> String {
+    let shown = |address: &NodeAddress| {
         let limit = match address.scope {
-            Scope::Public | Scope::Name => "",
-            Scope::Private => " (private: same network only)",
-            Scope::Loopback => " (this machine only)",
+            AddressScope::Public | AddressScope::Name => "",
+            AddressScope::Private => " (private: same network only)",
+            AddressScope::Loopback => " (this machine only)",
         };
         escape::name(address.address.as_bytes()) + limit
     };
@@ -175,27 +177,32 @@ pub fn warnings(warnings: &[String]) -> String {
 mod tests {
     use super::*;
 
-    fn member(name: &str) -> Member {
-        Member {
+    fn member(name: &str) -> MemberEntry {
+        MemberEntry {
             id: "ab".repeat(32),
             name: name.into(),
             site: "cellar".into(),
             me: false,
-            role: Role::Full,
-            presence: Presence::Up,
+            role: MemberRole::Full,
+            presence: MemberPresence::Up,
             connected: true,
             rtt_ms: Some(12),
             heard_s: Some(3),
             invited_by: "me".into(),
             space_bytes: 10 << 30,
             disks: 1,
-            addresses: vec![Address { address: "192.168.1.7:4433".into(), scope: Scope::Private }],
+            addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }
     }
 
     #[test]
     fn the_table_says_what_limits_an_address_and_who_cannot_be_reached() {
-        let away = Member { presence: Presence::Away, heard_s: None, addresses: Vec::new(), ..member("eve\u{1b}[1m") };
+        let away = MemberEntry {
+            presence: MemberPresence::Away,
+            heard_s: None,
+            addresses: Vec::new(),
+            ..member("eve\u{1b}[1m")
+        };
         let answer = Answer { members: vec![member("anna"), away], warnings: vec!["anna and eve cannot meet".into()] };
         assert_eq!(
             shown(&answer),
@@ -210,6 +217,6 @@ mod tests {
     fn a_member_is_meant_by_name_or_by_enough_of_its_id() {
         assert!(is_meant(&member("anna"), "anna") && is_meant(&member("anna"), "abababab"));
         assert!(!is_meant(&member("anna"), "ab") && !is_meant(&member("anna"), "ann"));
-        assert!(!is_meant(&Member { presence: Presence::Revoked, ..member("anna") }, "anna"));
+        assert!(!is_meant(&MemberEntry { presence: MemberPresence::Revoked, ..member("anna") }, "anna"));
     }
 }

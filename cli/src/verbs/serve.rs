@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fsdfs_node::config::{self, Config};
 use fsdfs_node::daemon::{self, DaemonError, Ready};
 use fsdfs_node::home::LockedHome;
-use fsdfs_proto::control::Status;
+use fsdfs_proto::control::NodeStatus;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -133,7 +133,7 @@ impl Herald {
         self.app.output.done(&value, self.joined(ready, &status))
     }
 
-    fn joined(&self, ready: &Ready, status: &Status) -> String {
+    fn joined(&self, ready: &Ready, status: &NodeStatus) -> String {
         format!(
             "A member of {} after {:.1} s, connected to {}; UDP port {}; Ctrl-C stops it.\n{}",
             escape::name(ready.pool_name.as_bytes()),

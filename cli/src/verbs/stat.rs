@@ -1,7 +1,7 @@
 //! `fsdfs stat`: everything about one entry, and who holds it.
 
 use clap::Args;
-use fsdfs_proto::control::{Entry, Kind, Placement, Stat as Answer};
+use fsdfs_proto::control::{BlockPlacement, EntryKind, ListingEntry, StatReply as Answer};
 
 use crate::app::App;
 use crate::outcome::{Outcome, Verdict};
@@ -44,7 +44,7 @@ fn shown(path: &RemotePath, stat: &Answer) -> String {
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("path", path.to_string());
     row("kind", kind(entry));
-    if entry.kind == Kind::File {
+    if entry.kind == EntryKind::File {
         row("size", format!("{} ({} bytes)", human::size(entry.size), entry.size));
     }
     row("mode", format!("{:04o}", entry.mode));
@@ -63,23 +63,23 @@ fn shown(path: &RemotePath, stat: &Answer) -> String {
     format!("{table}{holders}")
 }
 
-fn kind(entry: &Entry) -> String {
+fn kind(entry: &ListingEntry) -> String {
     match entry.kind {
-        Kind::File => "file".into(),
-        Kind::Folder => "folder".into(),
-        Kind::Link => format!("link to {}", escape::name(&entry.raw_target().unwrap_or_default())),
+        EntryKind::File => "file".into(),
+        EntryKind::Folder => "folder".into(),
+        EntryKind::Link => format!("link to {}", escape::name(&entry.raw_target().unwrap_or_default())),
     }
 }
 
-fn copies(placement: &Placement) -> String {
-    let Placement { copies_min: min, copies_max: max, wanted, sites_min, blocks, .. } = placement;
+fn copies(placement: &BlockPlacement) -> String {
+    let BlockPlacement { copies_min: min, copies_max: max, wanted, sites_min, blocks, .. } = placement;
     let range = if min == max { min.to_string() } else { format!("{min} to {max}") };
     let sites = human::count((*sites_min).into(), "site", "sites");
     let blocks = human::count(*blocks, "block", "blocks");
     format!("{range} of {wanted} wanted, on at least {sites} ({blocks})")
 }
 
-fn holders(placement: &Placement) -> String {
+fn holders(placement: &BlockPlacement) -> String {
     let left = Align::Left;
     let mut table = Table::new(&[("HOLDER", left), ("SITE", left), ("HAS", Align::Right), ("SHOULD", Align::Right)]);
     for holder in &placement.holders {

@@ -1,7 +1,7 @@
 //! `fsdfs status`: is everything fine, and if not, what to do.
 
 use clap::Args;
-use fsdfs_proto::control::Status as Answer;
+use fsdfs_proto::control::NodeStatus as Answer;
 
 use crate::app::App;
 use crate::outcome::{Outcome, Verdict};
@@ -104,7 +104,7 @@ fn attention(status: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::{Address, Counters, Disk, Margin, Scope, TopUp};
+    use fsdfs_proto::control::{AddressScope, DiskStatus, NodeAddress, NodeCounters, RepairStatus, ReplicationMargin};
 
     fn status() -> Answer {
         Answer {
@@ -118,16 +118,16 @@ mod tests {
             pool: "22".repeat(32),
             pool_name: "friends".into(),
             port: 4433,
-            addresses: vec![Address { address: "10.0.0.1:4433".into(), scope: Scope::Private }],
+            addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
             copies: 3,
             ready: true,
             has_key: true,
             connected: 1,
             members: 2,
-            disks: vec![Disk { id: "d".into(), quota_bytes: 1 << 30, ..Disk::default() }],
-            topup: TopUp { pending: 1, sent: 4, running: true },
-            margin: Some(Margin { min: -1, max: 0 }),
-            counters: Counters::default(),
+            disks: vec![DiskStatus { id: "d".into(), quota_bytes: 1 << 30, ..DiskStatus::default() }],
+            topup: RepairStatus { pending: 1, sent: 4, running: true },
+            margin: Some(ReplicationMargin { min: -1, max: 0 }),
+            counters: NodeCounters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
         }
@@ -149,8 +149,8 @@ mod tests {
              nothing for you to do: missing copies are being completed\n"
         );
         let complete = Answer {
-            topup: TopUp { pending: 0, sent: 5, running: false },
-            margin: Some(Margin { min: 0, max: 0 }),
+            topup: RepairStatus { pending: 0, sent: 5, running: false },
+            margin: Some(ReplicationMargin { min: 0, max: 0 }),
             ..status()
         };
         assert!(shown(&complete).ends_with("\nnothing for you to do; not every member is connected\n"));

@@ -11,7 +11,7 @@ pub const PEER_TICK_MS: u64 = 250;
 /// Commands promise an end within 10 s; two such waits fit.
 pub const STALL_MS: u64 = 4_000;
 /// Blocks that move to or from a peer excuse its other answers for so long: with [`STALL_MS`] they end within 10 s.
-pub const EXCUSED_MS_MAX: u64 = 5_000;
+pub const TRANSFER_GRACE_MS_MAX: u64 = 5_000;
 /// A read asks the next holder as well after this long without an answer or bytes.
 pub const HEDGE_MS: u64 = 300;
 /// A read gives up on holders that cannot say yet (index being rebuilt) after this long.
@@ -19,7 +19,7 @@ pub const GET_MS_MAX: u64 = 9_000;
 /// Pause before a holder that said "not yet" is asked again.
 pub const NOT_YET_RETRY_MS: u64 = 500;
 /// Pause before another copy is looked for in place of a damaged one. Until then the owner sees that a block lacks a copy.
-pub const HEAL_RETRY_MS: u64 = 60_000;
+pub const READ_REPAIR_RETRY_MS: u64 = 60_000;
 /// Edits that come within this time share a commit: one durable head for many small files.
 pub const GROUP_COMMIT_MS: u64 = 3;
 /// Edits in one commit at most: bounds the job's memory and the time others wait behind it.
@@ -33,7 +33,7 @@ pub const MERGE_AFTER_MS: u64 = 3_000;
 /// A head that only its writer knows is told this long after somebody came up: several may come at once, and facts first.
 pub const PUBLISH_AFTER_MS: u64 = 300;
 /// Blocks that one commit brings to more servers beside its own at most: they share its 10 s.
-pub const THIN_AT_ONCE: usize = 512;
+pub const REPLICATE_AT_ONCE: usize = 512;
 /// A server that was not heard of for this long is not waited for before a head is told: the grace after which repair, too,
 /// replaces it.
 pub const LONG_AWAY_MS: u64 = 3_600_000;
@@ -51,7 +51,7 @@ pub const DIAL_MS_MIN: u64 = 500;
 /// A house that comes back is found within this time even if it cannot dial us.
 pub const DIAL_MS_MAX: u64 = 30_000;
 /// The node with the larger id waits this long before it dials, so that two nodes do not connect twice.
-pub const DIAL_COURTESY_MS: u64 = 700;
+pub const DIAL_TIEBREAK_MS: u64 = 700;
 /// A node that reached nobody since its start writes alone after this long.
 pub const ALONE_MS: u64 = 3_000;
 /// A node does not make stamps when its clock is further than this off the median of its peers.
@@ -61,33 +61,33 @@ pub const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Tree blocks carried over from one job of a volume to the next.
 pub const WORKING_SET_MAX: usize = 512;
 /// Top-up starts this long after what caused it, so that several peers coming up share a walk.
-pub const TOPUP_DELAY_MS: u64 = 500;
+pub const REPAIR_DELAY_MS: u64 = 500;
 /// A walk that could not finish its work is repeated after this long.
-pub const TOPUP_RETRY_MS: u64 = 15_000;
+pub const REPAIR_RETRY_MS: u64 = 15_000;
 /// Blocks short of copies that are remembered for the status at most: 64 GiB of chunks; beyond, the number is "at least".
-pub const SHORT_BLOCKS_MAX: usize = 65_536;
+pub const UNDER_REPLICATED_MAX: usize = 65_536;
 /// A block that a better-placed holder should send is looked at again after this long: time for that holder to send some.
-pub const TOPUP_TURN_MS: u64 = 5_000;
+pub const REPAIR_TURN_MS: u64 = 5_000;
 /// Everything is walked this often even when nothing seems to have changed.
-pub const TOPUP_PERIOD_MS: u64 = 3_600_000;
+pub const REPAIR_PERIOD_MS: u64 = 3_600_000;
 /// Records looked at in one step of a walk.
-pub const TOPUP_BATCH: usize = 256;
+pub const REPAIR_BATCH: usize = 256;
 /// Blocks of a walk under way at once: enough to keep a line busy, few enough to leave room for users.
-pub const TOPUP_IN_FLIGHT: usize = 4;
+pub const REPAIR_IN_FLIGHT: usize = 4;
 /// Bytes a walk sends in a second at most: half of a gigabit line, so that puts and gets go on beside it.
-pub const TOPUP_BYTES_PER_S_MAX: u64 = 64 << 20;
+pub const REPAIR_BYTES_PER_S_MAX: u64 = 64 << 20;
 /// Blocks owed to holders that were silent at most. More, and the walks find them in their own time.
-pub const DEBTS_MAX: usize = 4_096;
+pub const HINTS_MAX: usize = 4_096;
 /// Up to this many members everybody keeps every head (beyond, the holders of a volume's id do).
 pub const HEADS_EVERYWHERE_MEMBERS_MAX: usize = 64;
 /// Records that a survey of the pool asks for in total, shared evenly by its members; a member is asked for
-/// [`SURVEY_RECORDS_OF_ONE`] at most, and for one page at least. In five nodes that is a list of every block up to 16 GiB of
+/// [`INVENTORY_RECORDS_OF_ONE`] at most, and for one page at least. In five nodes that is a list of every block up to 16 GiB of
 /// chunks; beyond, a sample whose shares are off by 1 % or less. A record takes 40 bytes on the wire.
-pub const SURVEY_RECORDS: usize = 1 << 18;
-/// See [`SURVEY_RECORDS`]: 640 KiB, a second on an uplink of 5 Mbit/s.
-pub const SURVEY_RECORDS_OF_ONE: usize = 1 << 14;
+pub const INVENTORY_RECORDS: usize = 1 << 18;
+/// See [`INVENTORY_RECORDS`]: 640 KiB, a second on an uplink of 5 Mbit/s.
+pub const INVENTORY_RECORDS_OF_ONE: usize = 1 << 14;
 /// A survey ends with what it has after this long: half of what a command may take.
-pub const SURVEY_MS: u64 = 5_000;
+pub const INVENTORY_MS: u64 = 5_000;
 
 // Bounds of the fact set: they protect memory against a misbehaving member; no honest pool comes near them.
 

@@ -4,23 +4,23 @@ use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey};
 use fsdfs_proto::message::HeldBlock;
 
-use crate::placement::View;
+use crate::placement::ClusterMap;
 use crate::seam::DiskState;
 
 /// Where one block should be and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Where {
+pub struct BlockLocation {
     /// Which block.
     pub id: BlockId,
     /// Wanted holders, best first, and whether each was heard to have it.
-    pub wanted: Vec<(NodeId, Held)>,
+    pub wanted: Vec<(NodeId, HeldState)>,
     /// Others that said yes.
     pub others: Vec<NodeId>,
 }
 
 /// What is known of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum HeldState {
     /// It said yes.
     Yes,
     /// It said no.
@@ -31,16 +31,16 @@ pub enum Held {
 
 /// Everyone the facts know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members {
+pub struct MemberList {
     /// In name order; this node included.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberReport>,
     /// Tickets that still admit somebody, or did.
-    pub tickets: Vec<Ticket>,
+    pub tickets: Vec<TicketReport>,
 }
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct MemberReport {
     /// Its key.
     pub node: NodeId,
     /// From its card; its short id before a card was heard.
@@ -77,7 +77,7 @@ pub enum Presence {
     /// Silent for longer.
     Away,
     /// Declared gone by a majority.
-    Gone,
+    Departed,
     /// Serves and hands over, takes nothing.
     Removed,
     /// Thrown out.
@@ -86,7 +86,7 @@ pub enum Presence {
 
 /// A ticket, as its certificate and the admissions tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
+pub struct TicketReport {
     /// Id of its certificate.
     pub id: FactId,
     /// Its throw-away key.
@@ -105,7 +105,7 @@ pub struct Ticket {
 
 /// State of node and pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
+pub struct StatusReport {
     /// The pool.
     pub pool: PoolId,
     /// This node.
@@ -123,13 +123,13 @@ pub struct Status {
     /// Its disks.
     pub disks: Vec<DiskState>,
     /// Blocks top-up knows to be short of copies and is working on.
-    pub topup_pending: u64,
+    pub repair_pending: u64,
     /// Blocks it sent since the start.
-    pub topup_sent: u64,
+    pub repair_sent: u64,
     /// Top-up is going through the records, or about to: what is pending is not all known.
-    pub topup_running: bool,
+    pub repair_running: bool,
     /// Copies that are known less those wanted, the fewest and the most over the blocks on this node, as far as compared.
-    pub margin: Option<(i64, i64)>,
+    pub replication_margin: Option<(i64, i64)>,
     /// Minutes this clock is off the median of the connected members.
     pub clock_off_min: i64,
     /// Sentences about what needs the owner's attention, most important first.
@@ -138,33 +138,33 @@ pub struct Status {
 
 /// The placement view.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Map {
+pub struct MapReport {
     /// Its digest.
     pub digest: fsdfs_proto::ids::Digest,
     /// N of new blocks.
     pub copies: u8,
     /// The servers.
-    pub view: View,
+    pub view: ClusterMap,
 }
 
 /// The placement view and what lies where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Survey {
+pub struct Inventory {
     /// N of new blocks.
     pub copies: u8,
     /// Units of weight a server may claim at most; 0 = as many as it likes.
     pub weight_max: u32,
     /// What placement reads.
-    pub view: View,
+    pub view: ClusterMap,
     /// What each member that answered holds, in id order.
-    pub holdings: Vec<Holding>,
+    pub holdings: Vec<NodeInventory>,
     /// Servers that should hold blocks and did not say which.
     pub silent: Vec<NodeId>,
 }
 
 /// Blocks of one member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holding {
+pub struct NodeInventory {
     /// Whose.
     pub node: NodeId,
     /// The first in id order, or all.

@@ -6,12 +6,12 @@
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Fact, Role};
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, VolumeId};
-use fsdfs_proto::message::{Redundancy, Message, Possession};
+use fsdfs_proto::message::{Message, Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 use fsdfs_proto::signed::Signed;
 
-use crate::report::{Map, Members, Status, Survey, Where};
-use crate::tree::{Edit, EditError, EditOutcome, Found, Job, JobDone, Look, TreeError};
+use crate::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
+use crate::tree::{EditError, EditOutcome, JobDone, QueryResult, TreeEdit, TreeError, TreeJob, TreeQuery};
 
 /// The two clocks, handed in with every input. Timeouts and silence use the first; stamps, names and expiry the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,7 +42,7 @@ pub enum Input {
         /// What.
         message: Message,
         /// The block that followed it.
-        payload: Payload,
+        payload: BlockPayload,
     },
     /// A connection behind the gate changed.
     Peer {
@@ -51,17 +51,17 @@ pub enum Input {
         /// How.
         event: PeerEvent,
     },
-    /// The store did what was asked, or noticed something by itself ([`Why::UNASKED`]).
+    /// The store did what was asked, or noticed something by itself ([`Token::UNASKED`]).
     Disk {
         /// The reason the request carried.
-        why: Why,
+        why: Token,
         /// What came of it.
         done: DiskDone,
     },
     /// A job ended.
     Work {
         /// The reason the job carried.
-        why: Why,
+        why: Token,
         /// What came of it.
         done: JobDone,
     },
@@ -73,7 +73,7 @@ pub enum Input {
 
 /// The block behind a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Payload {
+pub enum BlockPayload {
     /// None was announced.
     None,
     /// It has the announced id.
@@ -94,7 +94,7 @@ pub enum PeerEvent {
     Down,
     /// Bytes of a block went through, in either direction. Reported a few times a second at most.
     Progress,
-    /// Neither the addresses of the last [`Effect::Find`] nor Kademlia led to it.
+    /// Neither the addresses of the last [`Effect::Connect`] nor Kademlia led to it.
     Unreachable,
 }
 
@@ -115,14 +115,14 @@ pub enum Effect {
         /// What to do.
         request: DiskRequest,
         /// Comes back.
-        why: Why,
+        why: Token,
     },
     /// Compute. Answered by [`Input::Work`] with the same `why`.
     Work {
         /// What to compute.
-        job: Box<Job>,
+        job: Box<TreeJob>,
         /// Comes back.
-        why: Why,
+        why: Token,
     },
     /// Answer a command.
     Reply {
@@ -132,14 +132,14 @@ pub enum Effect {
         reply: Reply,
     },
     /// Connect to this member: its card's addresses first, then whatever Kademlia knows. Ends in `Up` or `Unreachable`.
-    Find {
+    Connect {
         /// Whom.
         node: NodeId,
         /// `HOST:PORT` each, the best first.
         addrs: Vec<String>,
     },
     /// Close the connection: the peer is revoked, or broke the protocol.
-    Drop {
+    Disconnect {
         /// Whose.
         node: NodeId,
         /// For the log.
@@ -169,14 +169,14 @@ pub enum Command {
         /// Which volume.
         volume: VolumeId,
         /// Carried out in order; each succeeds or fails by itself.
-        edits: Vec<Edit>,
+        edits: Vec<TreeEdit>,
     },
     /// Read a volume's tree.
-    Look {
+    Query {
         /// Which volume.
         volume: VolumeId,
-        /// What to look at.
-        look: Look,
+        /// What to read of it.
+        query: TreeQuery,
     },
     /// Which servers should hold and do hold these blocks.
     Locate {
@@ -187,10 +187,10 @@ pub enum Command {
     Members,
     /// State of node and pool.
     Status,
-    /// The placement view and its capacity.
-    Map,
-    /// The placement view, and which blocks lie where: asks the members, ends within [`crate::limits::SURVEY_MS`].
-    Survey,
+    /// The cluster map and its capacity.
+    ClusterMap,
+    /// The cluster map, and which blocks lie where: asks the members, ends within [`crate::limits::INVENTORY_MS`].
+    Inventory,
     /// Certify a ticket's throw-away key.
     Invite {
         /// Its public key.
@@ -223,12 +223,12 @@ pub enum Reply {
     PutBlock(PutOutcome),
     GetBlock(GetOutcome),
     Edit(EditReply),
-    Look(LookReply),
-    Locate(Vec<Where>),
-    Members(Members),
-    Status(Box<Status>),
-    Map(Box<Map>),
-    Survey(Box<Survey>),
+    Query(QueryReply),
+    Locate(Vec<BlockLocation>),
+    Members(MemberList),
+    Status(Box<StatusReport>),
+    ClusterMap(Box<MapReport>),
+    Inventory(Box<Inventory>),
     /// The chain from the root to the ticket's certificate.
     Invited(Vec<Signed<Cert>>),
     Revoked(FactId),
@@ -291,7 +291,7 @@ pub enum Refusal {
     NoSuchMember,
     /// Another live node runs with the same identity.
     #[error("another running node has this node's identity; stop one of them, then start this one again")]
-    Twin,
+    DuplicateIdentity,
     /// The pool's facts have not been heard since the start.
     #[error("this node has not heard from another member since it started; try again in a moment")]
     NotYet,
@@ -332,11 +332,11 @@ pub struct EditReply {
     pub edits: Vec<Result<EditOutcome, EditError>>,
 }
 
-/// Outcome of a look.
+/// Outcome of a tree query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LookReply {
+pub struct QueryReply {
     /// What was found.
-    pub found: Result<Found, TreeError>,
+    pub found: Result<QueryResult, TreeError>,
     /// A majority of the holders of heads could not be heard: there may be newer changes.
     pub maybe_stale: bool,
 }
@@ -445,9 +445,9 @@ pub struct DiskState {
 
 /// Why the store or a job was asked. Opaque to whoever carries it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why(pub(crate) crate::engine::Reason);
+pub struct Token(pub(crate) crate::engine::Reason);
 
-impl Why {
+impl Token {
     /// For what the store reports by itself.
     pub const UNASKED: Self = Self(crate::engine::Reason::Unasked);
 }

@@ -2,8 +2,8 @@
 
 use fsdfs_core::report;
 use fsdfs_core::seam::{Copies, PutOutcome};
-use fsdfs_core::tree::{Content, Shown, ShownKind};
-use fsdfs_proto::control::{self, Disk, Entry, Kind, Outcome, Written, text_and_bytes};
+use fsdfs_core::tree::{FileContent, TreeItem, TreeItemKind};
+use fsdfs_proto::control::{self, DiskStatus, EntryKind, ListingEntry, WriteOutcome, WriteReply, text_and_bytes};
 use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
@@ -11,17 +11,17 @@ use super::Context;
 use crate::addresses;
 use crate::store::Ledger;
 
-pub(super) fn entry(shown: &Shown) -> Entry {
+pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
     let (name, name_bytes) = text_and_bytes(&shown.name);
     let (kind, size, target) = match &shown.kind {
-        ShownKind::Dir { .. } => (Kind::Folder, 0, None),
-        ShownKind::File { size, content: Content::Symlink(target) } => {
-            (Kind::Link, *size, Some(text_and_bytes(target)))
+        TreeItemKind::Dir { .. } => (EntryKind::Folder, 0, None),
+        TreeItemKind::File { size, content: FileContent::Symlink(target) } => {
+            (EntryKind::Link, *size, Some(text_and_bytes(target)))
         }
-        ShownKind::File { size, .. } => (Kind::File, *size, None),
+        TreeItemKind::File { size, .. } => (EntryKind::File, *size, None),
     };
     let (target, target_bytes) = target.map_or((None, None), |(text, bytes)| (Some(text), bytes));
-    Entry {
+    ListingEntry {
         name,
         name_bytes,
         kind,
@@ -36,13 +36,13 @@ pub(super) fn entry(shown: &Shown) -> Entry {
 }
 
 /// What became of a change. A refusal was turned into an error before.
-pub(super) fn written(outcome: &PutOutcome, unchanged: bool) -> Written {
+pub(super) fn written(outcome: &PutOutcome, unchanged: bool) -> WriteReply {
     let (outcome, copies) = match outcome {
-        PutOutcome::Stored(copies) => (Outcome::Stored, copies.clone()),
-        PutOutcome::Degraded(copies) => (Outcome::Degraded, copies.clone()),
-        PutOutcome::Refused(_) => (Outcome::Degraded, Copies::default()),
+        PutOutcome::Stored(copies) => (WriteOutcome::Stored, copies.clone()),
+        PutOutcome::Degraded(copies) => (WriteOutcome::Degraded, copies.clone()),
+        PutOutcome::Refused(_) => (WriteOutcome::Degraded, Copies::default()),
     };
-    Written {
+    WriteReply {
         outcome,
         copies: u8::try_from(copies.servers.len()).unwrap_or(u8::MAX),
         wanted: copies.wanted,
@@ -54,10 +54,10 @@ pub(super) fn written(outcome: &PutOutcome, unchanged: bool) -> Written {
 }
 
 /// The worse of two: a file is as safe as its least safe part.
-pub(super) fn worse(one: &Written, other: &Written) -> Written {
-    let is_degraded = one.outcome == Outcome::Degraded || other.outcome == Outcome::Degraded;
-    Written {
-        outcome: if is_degraded { Outcome::Degraded } else { Outcome::Stored },
+pub(super) fn worse(one: &WriteReply, other: &WriteReply) -> WriteReply {
+    let is_degraded = one.outcome == WriteOutcome::Degraded || other.outcome == WriteOutcome::Degraded;
+    WriteReply {
+        outcome: if is_degraded { WriteOutcome::Degraded } else { WriteOutcome::Stored },
         copies: one.copies.min(other.copies),
         wanted: one.wanted.max(other.wanted),
         sites: one.sites.min(other.sites),
@@ -68,9 +68,9 @@ pub(super) fn worse(one: &Written, other: &Written) -> Written {
 }
 
 /// This node's disks, from the store itself: the engine hears of them only when something happens to one.
-pub(super) fn disks(context: &Context) -> Vec<Disk> {
+pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
     let states = context.store.disks();
-    let disk = |(path, id, ledger): (std::path::PathBuf, DiskId, Ledger)| Disk {
+    let disk = |(path, id, ledger): (std::path::PathBuf, DiskId, Ledger)| DiskStatus {
         id: id.to_string(),
         path: Some(path.display().to_string()),
         quota_bytes: ledger.quota,
@@ -85,9 +85,13 @@ pub(super) fn disks(context: &Context) -> Vec<Disk> {
     context.store.df().into_iter().map(disk).collect()
 }
 
-pub(super) fn member(context: &Context, all: &report::Members, member: &report::Member) -> control::Member {
+pub(super) fn member(
+    context: &Context,
+    all: &report::MemberList,
+    member: &report::MemberReport,
+) -> control::MemberEntry {
     let weight: u64 = member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    control::Member {
+    control::MemberEntry {
         id: member.node.to_string(),
         name: member.name.clone(),
         site: member.site.clone(),
@@ -105,34 +109,34 @@ pub(super) fn member(context: &Context, all: &report::Members, member: &report::
 }
 
 /// Name of a member, or of whoever invited with a ticket; the short id of anybody else.
-pub(super) fn name_of(all: &report::Members, key: PublicKey) -> String {
+pub(super) fn name_of(all: &report::MemberList, key: PublicKey) -> String {
     let inviter = all.tickets.iter().find(|ticket| ticket.subject == key).map_or(key, |ticket| ticket.issuer);
     let member = all.members.iter().find(|member| member.node == NodeId::from(inviter));
     member.map_or_else(|| inviter.short(), |member| member.name.clone())
 }
 
-pub(super) fn presence(presence: report::Presence) -> control::Presence {
+pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {
     match presence {
-        report::Presence::Up => control::Presence::Up,
-        report::Presence::Away => control::Presence::Away,
-        report::Presence::Gone => control::Presence::Gone,
-        report::Presence::Removed => control::Presence::Removed,
-        report::Presence::Revoked => control::Presence::Revoked,
+        report::Presence::Up => control::MemberPresence::Up,
+        report::Presence::Away => control::MemberPresence::Away,
+        report::Presence::Departed => control::MemberPresence::Gone,
+        report::Presence::Removed => control::MemberPresence::Removed,
+        report::Presence::Revoked => control::MemberPresence::Revoked,
     }
 }
 
-pub(super) fn role(role: identity::Role) -> control::Role {
+pub(super) fn role(role: identity::Role) -> control::MemberRole {
     match role {
-        identity::Role::Full => control::Role::Full,
-        identity::Role::Reader => control::Role::Reader,
-        identity::Role::StorageOnly => control::Role::StorageOnly,
+        identity::Role::Full => control::MemberRole::Full,
+        identity::Role::Reader => control::MemberRole::Reader,
+        identity::Role::StorageOnly => control::MemberRole::StorageOnly,
     }
 }
 
-pub(super) fn role_wanted(role: control::Role) -> identity::Role {
+pub(super) fn role_wanted(role: control::MemberRole) -> identity::Role {
     match role {
-        control::Role::Full => identity::Role::Full,
-        control::Role::Reader => identity::Role::Reader,
-        control::Role::StorageOnly => identity::Role::StorageOnly,
+        control::MemberRole::Full => identity::Role::Full,
+        control::MemberRole::Reader => identity::Role::Reader,
+        control::MemberRole::StorageOnly => identity::Role::StorageOnly,
     }
 }

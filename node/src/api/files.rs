@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header as http};
 use axum::response::{IntoResponse, Response};
 use fsdfs_core::seam::EditReply;
 use fsdfs_core::tree::{self, EditOutcome};
-use fsdfs_proto::control::{self, Code, Written, header};
+use fsdfs_proto::control::{self, ErrorCode, WriteReply, header};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::failure::Failure;
@@ -24,31 +24,31 @@ use crate::client::{BodyError, OpenFile, Tally};
     ("mtime_ns" = Option<i64>, Query, description = "default: now"),
     ("volume" = Option<String>, Query)),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 200, body = Written), (status = "default", body = control::Error)))]
-pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Answer<Written> {
+    responses((status = 200, body = WriteReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Answer<WriteReply> {
     let query = Query::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
     let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
     let (size, content, tally) = context.client.store(volume, body).await?;
-    let put = tree::Edit::Put { path, file: tree::File { attrs, size, content } };
+    let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content } };
     let EditReply { outcome, edits } = context.client.edit(volume, vec![put]).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;
     let commit = convert::written(&outcome, unchanged);
-    Ok(Json(Written { bytes: size, ..with_blocks(&commit, &tally) }))
+    Ok(Json(WriteReply { bytes: size, ..with_blocks(&commit, &tally) }))
 }
 
-fn with_blocks(commit: &Written, tally: &Tally) -> Written {
+fn with_blocks(commit: &WriteReply, tally: &Tally) -> WriteReply {
     let blocks = tally.worst.as_ref().map(|worst| convert::written(worst, true));
     let all = blocks.map_or_else(|| commit.clone(), |blocks| convert::worse(commit, &blocks));
-    Written { uploaded_bytes: tally.uploaded_bytes, unchanged: commit.unchanged, ..all }
+    WriteReply { uploaded_bytes: tally.uploaded_bytes, unchanged: commit.unchanged, ..all }
 }
 
 /// The content of a file, or a range of it.
 #[utoipa::path(get, path = control::route::FILES, params(
     ("path" = String, Query), ("volume" = Option<String>, Query), ("Range" = Option<String>, Header)),
     responses((status = 200, description = "the content"), (status = 206, description = "the range"),
-        (status = "default", body = control::Error)))]
+        (status = "default", body = control::ApiError)))]
 pub(super) async fn read(
     State(context): Shared,
     RawQuery(query): RawQuery,
@@ -91,7 +91,7 @@ fn wanted(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>, Failure>
     let Some(range) = headers.get(http::RANGE) else { return Ok(None) };
     let outside = || {
         let error = format!("the range {range:?} lies outside of the file, which has {size} bytes");
-        Failure::new(Code::BadRange, error, "ask for bytes=FIRST-LAST, counted from 0")
+        Failure::new(ErrorCode::BadRange, error, "ask for bytes=FIRST-LAST, counted from 0")
     };
     let text = range.to_str().map_err(|_| outside())?;
     let parsed = http_range_header::parse_range_header(text).map_err(|_| outside())?;

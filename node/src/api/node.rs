@@ -3,7 +3,10 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use fsdfs_core::report;
-use fsdfs_proto::control::{self, Code, Counters, Df, Join, Joined, Margin, Share, Status, TopUp};
+use fsdfs_proto::control::{
+    self, ErrorCode, JoinReply, JoinRequest, MemberShare, NodeCounters, NodeStatus, RepairStatus, ReplicationMargin,
+    SpaceReport,
+};
 use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
@@ -12,12 +15,12 @@ use crate::addresses;
 
 /// State of this node and its pool.
 #[utoipa::path(get, path = control::route::STATUS,
-    responses((status = 200, body = Status), (status = "default", body = control::Error)))]
-pub(super) async fn status(State(context): Shared) -> Answer<Status> {
+    responses((status = 200, body = NodeStatus), (status = "default", body = control::ApiError)))]
+pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
     let (status, members) = (context.client.status().await?, context.client.members().await?);
     let me = members.members.iter().find(|member| member.me);
     let addrs = me.map(|me| me.addrs.clone()).unwrap_or_default();
-    Ok(Json(Status {
+    Ok(Json(NodeStatus {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
         uptime_s: context.started.elapsed().as_secs(),
@@ -35,17 +38,21 @@ pub(super) async fn status(State(context): Shared) -> Answer<Status> {
         connected: status.connected,
         members: status.members,
         disks: convert::disks(&context),
-        topup: TopUp { pending: status.topup_pending, sent: status.topup_sent, running: status.topup_running },
-        margin: status.margin.map(|(min, max)| Margin { min, max }),
+        topup: RepairStatus {
+            pending: status.repair_pending,
+            sent: status.repair_sent,
+            running: status.repair_running,
+        },
+        margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),
     }))
 }
 
-fn counters(context: &Context) -> Counters {
+fn counters(context: &Context) -> NodeCounters {
     let (store, net) = (context.store.counters(), context.traffic.read());
-    Counters {
+    NodeCounters {
         syncs: store.syncs,
         records_appended: store.records,
         bytes_appended: store.bytes,
@@ -58,7 +65,7 @@ fn counters(context: &Context) -> Counters {
 }
 
 /// The engine's list, and what only this process knows.
-fn attention(context: &Context, status: &report::Status, members: &report::Members) -> Vec<String> {
+fn attention(context: &Context, status: &report::StatusReport, members: &report::MemberList) -> Vec<String> {
     let mut said = status.attention.clone();
     let open = context.store.df();
     for storage in &context.config.storage {
@@ -72,21 +79,26 @@ fn attention(context: &Context, status: &report::Status, members: &report::Membe
 }
 
 /// Space, of the pool and of this node.
-#[utoipa::path(get, path = control::route::DF, responses((status = 200, body = Df), (status = "default", body = control::Error)))]
-pub(super) async fn df(State(context): Shared) -> Answer<Df> {
+#[utoipa::path(get, path = control::route::DF, responses((status = 200, body = SpaceReport), (status = "default", body = control::ApiError)))]
+pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
     let (status, members, map) =
         (context.client.status().await?, context.client.members().await?, context.client.map().await?);
-    let share =
-        |member: &report::Member, bytes: u64| Share { id: member.node.to_string(), name: member.name.clone(), bytes };
-    let weight = |member: &report::Member| member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
-    let given = |member: &report::Member| weight(member).saturating_mul(context.config.unit_bytes);
-    let giving = |member: &&report::Member| matches!(member.presence, report::Presence::Up | report::Presence::Away);
-    let shares: Vec<Share> = members.members.iter().filter(giving).map(|member| share(member, given(member))).collect();
+    let share = |member: &report::MemberReport, bytes: u64| MemberShare {
+        id: member.node.to_string(),
+        name: member.name.clone(),
+        bytes,
+    };
+    let weight = |member: &report::MemberReport| member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
+    let given = |member: &report::MemberReport| weight(member).saturating_mul(context.config.unit_bytes);
+    let giving =
+        |member: &&report::MemberReport| matches!(member.presence, report::Presence::Up | report::Presence::Away);
+    let shares: Vec<MemberShare> =
+        members.members.iter().filter(giving).map(|member| share(member, given(member))).collect();
     let capacity = map.view.capacity_bytes(map.copies, context.config.unit_bytes);
     let stranded = capacity.stranded.iter().filter_map(|(node, bytes)| {
         members.members.iter().find(|member| member.node == *node).map(|member| share(member, *bytes))
     });
-    Ok(Json(Df {
+    Ok(Json(SpaceReport {
         copies: status.copies,
         given_bytes: shares.iter().map(|share| share.bytes).sum(),
         usable_bytes: capacity.usable,
@@ -107,24 +119,28 @@ pub(super) async fn shutdown(State(context): Shared) -> StatusCode {
 }
 
 /// Leaves this node's empty pool and starts again in the ticket's.
-#[utoipa::path(post, path = control::route::JOIN, request_body = Join,
-    responses((status = 200, body = Joined), (status = "default", body = control::Error)))]
-pub(super) async fn join(State(context): Shared, Json(request): Json<Join>) -> Answer<Joined> {
+#[utoipa::path(post, path = control::route::JOIN, request_body = JoinRequest,
+    responses((status = 200, body = JoinReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest>) -> Answer<JoinReply> {
     let ticket: Ticket = request.ticket.trim().parse().map_err(|error| {
         Failure::new(
-            Code::BadRequest,
+            ErrorCode::BadRequest,
             format!("this is not a whole ticket: {error}"),
             "copy all of it, from fsdfs-ticket-1: on",
         )
     })?;
     if ticket.pool == context.pool {
-        return Err(Failure::new(Code::Exists, "this node is a member of that pool already", "see 'fsdfs status'"));
+        return Err(Failure::new(
+            ErrorCode::Exists,
+            "this node is a member of that pool already",
+            "see 'fsdfs status'",
+        ));
     }
     crate::daemon::pool_is_empty(&context.client).await?.map_err(|reason| {
         let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
-        Failure::new(Code::PoolInUse, format!("this node's pool is not replaced: {reason}"), hint)
+        Failure::new(ErrorCode::PoolInUse, format!("this node's pool is not replaced: {reason}"), hint)
     })?;
-    let joined = Joined { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone() };
+    let joined = JoinReply { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone() };
     drop(context.wishes.send(Wish::Join(Box::new(ticket))));
     Ok(Json(joined))
 }

@@ -2,8 +2,10 @@
 
 use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
-use fsdfs_proto::control::{self, Address, Code, Invite, InviteState, Invites, Members, NewInvite, Removed};
-use fsdfs_proto::identity::{Secret, Ticket};
+use fsdfs_proto::control::{
+    self, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite, NodeAddress, RevokeReply,
+};
+use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey};
 
 use super::failure::Failure;
@@ -18,49 +20,49 @@ const BOOTSTRAP_MAX: usize = 4;
 
 /// All members, and who cannot reach whom.
 #[utoipa::path(get, path = control::route::MEMBERS,
-    responses((status = 200, body = Members), (status = "default", body = control::Error)))]
-pub(super) async fn members(State(context): Shared) -> Answer<Members> {
+    responses((status = 200, body = MemberListing), (status = "default", body = control::ApiError)))]
+pub(super) async fn members(State(context): Shared) -> Answer<MemberListing> {
     let found = context.client.members().await?;
     let members = found.members.iter().map(|member| convert::member(&context, &found, member)).collect();
-    Ok(Json(Members { members, warnings: addresses::warnings(&found.members) }))
+    Ok(Json(MemberListing { members, warnings: addresses::warnings(&found.members) }))
 }
 
 /// Revokes a member, given by name or id. What it signed before stays valid.
 #[utoipa::path(delete, path = control::route::MEMBER,
     params(("member" = String, Path), ("reason" = Option<String>, Query)),
-    responses((status = 200, body = Removed), (status = "default", body = control::Error)))]
+    responses((status = 200, body = RevokeReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn remove(
     State(context): Shared,
     Path(wanted): Path<String>,
     RawQuery(query): RawQuery,
-) -> Answer<Removed> {
+) -> Answer<RevokeReply> {
     let reason = Query::read(query.as_deref(), &["reason"])?.reason()?;
     let found = context.client.members().await?;
     let member = the_member(&found, &wanted)?;
     if member.me {
         let hint = "stop this node with 'fsdfs down', and let another member remove it";
-        return Err(Failure::new(Code::Forbidden, "this node cannot throw itself out", hint));
+        return Err(Failure::new(ErrorCode::Forbidden, "this node cannot throw itself out", hint));
     }
     context.client.revoke(PublicKey::from(member.node), reason).await?;
-    Ok(Json(Removed { id: member.node.to_string(), name: member.name.clone() }))
+    Ok(Json(RevokeReply { id: member.node.to_string(), name: member.name.clone() }))
 }
 
 /// The one member of that name, or with an id that begins so.
-pub(super) fn the_member<'a>(found: &'a report::Members, wanted: &str) -> Result<&'a report::Member, Failure> {
-    let is_named = |member: &&report::Member| member.name == wanted || is_id(wanted, &member.node.to_string());
-    let here = |member: &&report::Member| member.presence != Presence::Revoked;
-    let matching: Vec<&report::Member> = found.members.iter().filter(is_named).filter(here).collect();
+pub(super) fn the_member<'a>(found: &'a report::MemberList, wanted: &str) -> Result<&'a report::MemberReport, Failure> {
+    let is_named = |member: &&report::MemberReport| member.name == wanted || is_id(wanted, &member.node.to_string());
+    let here = |member: &&report::MemberReport| member.presence != Presence::Revoked;
+    let matching: Vec<&report::MemberReport> = found.members.iter().filter(is_named).filter(here).collect();
     match matching.as_slice() {
         [only] => Ok(only),
         [] => Err(Failure::new(
-            Code::NotFound,
+            ErrorCode::NotFound,
             format!("there is no member {wanted:?}"),
             "see 'fsdfs members' for names and ids",
         )),
         several => {
             let ids: Vec<String> = several.iter().map(|member| member.node.short()).collect();
             let error = format!("{wanted:?} means several members: {}", ids.join(", "));
-            Err(Failure::new(Code::BadRequest, error, "give the beginning of the id instead"))
+            Err(Failure::new(ErrorCode::BadRequest, error, "give the beginning of the id instead"))
         }
     }
 }
@@ -72,17 +74,17 @@ fn is_id(wanted: &str, id: &str) -> bool {
 
 /// All invitations that are known.
 #[utoipa::path(get, path = control::route::INVITES,
-    responses((status = 200, body = Invites), (status = "default", body = control::Error)))]
-pub(super) async fn invites(State(context): Shared) -> Answer<Invites> {
+    responses((status = 200, body = InviteListing), (status = "default", body = control::ApiError)))]
+pub(super) async fn invites(State(context): Shared) -> Answer<InviteListing> {
     let found = context.client.members().await?;
     let now = clock::wall_ms();
     let mut invites: Vec<InviteState> = found.tickets.iter().map(|ticket| invite_state(&found, ticket, now)).collect();
     let last_first = |invite: &InviteState| std::cmp::Reverse((invite.redeem_by_ms == 0, invite.redeem_by_ms));
     invites.sort_by_key(|invite| (last_first(invite), invite.id.clone()));
-    Ok(Json(Invites { invites }))
+    Ok(Json(InviteListing { invites }))
 }
 
-fn invite_state(found: &report::Members, ticket: &report::Ticket, now: u64) -> InviteState {
+fn invite_state(found: &report::MemberList, ticket: &report::TicketReport, now: u64) -> InviteState {
     let in_time = ticket.redeem_by == 0 || ticket.redeem_by >= now;
     InviteState {
         id: ticket.id.to_string(),
@@ -97,24 +99,28 @@ fn invite_state(found: &report::Members, ticket: &report::Ticket, now: u64) -> I
 
 /// Revokes an invitation. Whoever joined with it stays.
 #[utoipa::path(delete, path = control::route::INVITE, params(("invite" = String, Path)),
-    responses((status = 200, body = Removed), (status = "default", body = control::Error)))]
-pub(super) async fn revoke_invite(State(context): Shared, Path(wanted): Path<String>) -> Answer<Removed> {
+    responses((status = 200, body = RevokeReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn revoke_invite(State(context): Shared, Path(wanted): Path<String>) -> Answer<RevokeReply> {
     let found = context.client.members().await?;
-    let matching: Vec<&report::Ticket> =
+    let matching: Vec<&report::TicketReport> =
         found.tickets.iter().filter(|ticket| is_id(&wanted, &ticket.id.to_string())).collect();
     let [ticket] = matching.as_slice() else {
         let error = format!("{wanted:?} means {} invitations", matching.len());
-        return Err(Failure::new(Code::NotFound, error, "give at least 8 digits of an id from 'fsdfs invite --list'"));
+        return Err(Failure::new(
+            ErrorCode::NotFound,
+            error,
+            "give at least 8 digits of an id from 'fsdfs invite --list'",
+        ));
     };
     context.client.revoke(ticket.subject, String::new()).await?;
     let id = ticket.id.to_string();
-    Ok(Json(Removed { name: id.clone(), id }))
+    Ok(Json(RevokeReply { name: id.clone(), id }))
 }
 
 /// Makes an invitation.
 #[utoipa::path(post, path = control::route::INVITES, request_body = NewInvite,
-    responses((status = 200, body = Invite), (status = "default", body = control::Error)))]
-pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -> Answer<Invite> {
+    responses((status = 200, body = InviteReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -> Answer<InviteReply> {
     let uses = new.uses.unwrap_or(1);
     if uses == 0 {
         return Err(Failure::bad_request("an invitation admits at least one newcomer (uses)"));
@@ -125,7 +131,7 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     };
     let found = context.client.members().await?;
     let bootstrap = bootstrap(&found);
-    let seed = Secret::new(crate::random::bytes());
+    let seed = SecretKey::new(crate::random::bytes());
     let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
     let chain = context.client.invite(subject, convert::role_wanted(new.role), redeem_by, uses).await?;
     let id = chain.last().map(|cert| cert.id().to_string()).unwrap_or_default();
@@ -139,7 +145,7 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     };
     let addresses = addresses::described(&bootstrap.into_iter().flat_map(|(_, addrs)| addrs).collect::<Vec<_>>());
     let warnings = invite_warnings(&context, &addresses);
-    Ok(Json(Invite {
+    Ok(Json(InviteReply {
         ticket: ticket.text().as_str().to_owned(),
         id,
         redeem_by_ms: redeem_by,
@@ -150,14 +156,15 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
 }
 
 /// This node and others that are up, those first that can be reached from outside.
-fn bootstrap(found: &report::Members) -> Vec<(NodeId, Vec<String>)> {
-    let usable = |member: &&report::Member| (member.me || member.presence == Presence::Up) && !member.addrs.is_empty();
-    let mut members: Vec<&report::Member> = found.members.iter().filter(usable).collect();
+fn bootstrap(found: &report::MemberList) -> Vec<(NodeId, Vec<String>)> {
+    let usable =
+        |member: &&report::MemberReport| (member.me || member.presence == Presence::Up) && !member.addrs.is_empty();
+    let mut members: Vec<&report::MemberReport> = found.members.iter().filter(usable).collect();
     members.sort_by_key(|member| (!member.me, !addresses::is_reachable_from_outside(&member.addrs), member.node));
     members.into_iter().take(BOOTSTRAP_MAX).map(|member| (member.node, member.addrs.clone())).collect()
 }
 
-fn invite_warnings(context: &Context, all: &[Address]) -> Vec<String> {
+fn invite_warnings(context: &Context, all: &[NodeAddress]) -> Vec<String> {
     let texts: Vec<String> = all.iter().map(|address| address.address.clone()).collect();
     if all.is_empty() {
         return vec![

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use fsdfs_core::report::{Held, Members, Where};
-use fsdfs_core::tree::{Content, Path, Shown, ShownKind};
-use fsdfs_proto::control::{HolderBlocks, Placement};
+use fsdfs_core::report::{BlockLocation, HeldState, MemberList};
+use fsdfs_core::tree::{FileContent, TreeItem, TreeItemKind, TreePath};
+use fsdfs_proto::control::{BlockPlacement, HolderBlocks};
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use futures::TryStreamExt as _;
 
@@ -13,12 +13,17 @@ use crate::client::{Client, ClientError};
 /// Blocks asked about at once.
 const BATCH: usize = fsdfs_proto::message::IDS_MAX;
 
-pub(super) async fn of(client: &Client, volume: VolumeId, path: Path, shown: &Shown) -> Result<Placement, ClientError> {
+pub(super) async fn of(
+    client: &Client,
+    volume: VolumeId,
+    path: TreePath,
+    shown: &TreeItem,
+) -> Result<BlockPlacement, ClientError> {
     let members = client.members().await?;
     let mut sum = Sum { wanted: client.status().await?.copies, ..Sum::default() };
     let Some(root) = root(client, volume, path, shown).await? else { return Ok(sum.finish(&members)) };
     match &shown.kind {
-        ShownKind::File { size, content: content @ Content::Tree { .. } } => {
+        TreeItemKind::File { size, content: content @ FileContent::Tree { .. } } => {
             let ids = client.block_ids(volume, content, *size).try_chunks(BATCH);
             let mut batches = std::pin::pin!(ids);
             while let Some(ids) = batches.try_next().await.map_err(|stopped| stopped.1)? {
@@ -34,20 +39,20 @@ pub(super) async fn of(client: &Client, volume: VolumeId, path: Path, shown: &Sh
 async fn root(
     client: &Client,
     volume: VolumeId,
-    mut path: Path,
-    shown: &Shown,
+    mut path: TreePath,
+    shown: &TreeItem,
 ) -> Result<Option<BlockId>, ClientError> {
     let folder = match &shown.kind {
-        ShownKind::Dir { root } => return Ok(root.map(|root| root.id)),
-        ShownKind::File { content: Content::Tree { root, .. }, .. } => return Ok(Some(root.id)),
-        ShownKind::File { .. } => {
+        TreeItemKind::Dir { root } => return Ok(root.map(|root| root.id)),
+        TreeItemKind::File { content: FileContent::Tree { root, .. }, .. } => return Ok(Some(root.id)),
+        TreeItemKind::File { .. } => {
             path.pop();
             client.entry(volume, path).await?.0
         }
     };
     Ok(match folder.kind {
-        ShownKind::Dir { root } => root.map(|root| root.id),
-        ShownKind::File { .. } => None,
+        TreeItemKind::Dir { root } => root.map(|root| root.id),
+        TreeItemKind::File { .. } => None,
     })
 }
 
@@ -62,9 +67,10 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, found: &[Where], members: &Members) {
+    fn add(&mut self, found: &[BlockLocation], members: &MemberList) {
         for block in found {
-            let wanted_and_held = block.wanted.iter().filter(|(_, held)| *held == Held::Yes).map(|(node, _)| *node);
+            let wanted_and_held =
+                block.wanted.iter().filter(|(_, held)| *held == HeldState::Yes).map(|(node, _)| *node);
             let held: Vec<NodeId> = wanted_and_held.chain(block.others.iter().copied()).collect();
             self.blocks += 1;
             let copies = u8::try_from(held.len()).unwrap_or(u8::MAX);
@@ -77,7 +83,7 @@ impl Sum {
         }
     }
 
-    fn finish(self, members: &Members) -> Placement {
+    fn finish(self, members: &MemberList) -> BlockPlacement {
         let (copies_min, copies_max) = self.copies.unwrap_or_default();
         let holders = self.holders.into_iter().map(|(node, (blocks, wanted))| {
             let member = members.members.iter().find(|member| member.node == node);
@@ -89,7 +95,7 @@ impl Sum {
                 wanted,
             }
         });
-        Placement {
+        BlockPlacement {
             blocks: self.blocks,
             wanted: self.wanted,
             copies_min,
@@ -100,7 +106,7 @@ impl Sum {
     }
 }
 
-fn sites(nodes: &[NodeId], members: &Members) -> u8 {
+fn sites(nodes: &[NodeId], members: &MemberList) -> u8 {
     let of = |node: &NodeId| members.members.iter().find(|member| member.node == *node).map(|member| &member.site);
     let sites: std::collections::BTreeSet<_> = nodes.iter().map(of).collect();
     u8::try_from(sites.len()).unwrap_or(u8::MAX)

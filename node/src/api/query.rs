@@ -1,8 +1,8 @@
 //! What stands in query strings, checked.
 
 use bytes::Bytes;
-use fsdfs_core::tree::{Attrs, Name, Path};
-use fsdfs_proto::control::{Code, Escaped, PATH_BYTES_MAX, POOL_VOLUME, parameters};
+use fsdfs_core::tree::{EntryName, FileAttributes, TreePath};
+use fsdfs_proto::control::{ErrorCode, EscapedText, PATH_BYTES_MAX, POOL_VOLUME, parameters};
 use fsdfs_proto::ids::VolumeId;
 
 use super::failure::Failure;
@@ -73,7 +73,7 @@ impl Query {
         Ok(found)
     }
 
-    pub fn path(&self) -> Result<Path, Failure> {
+    pub fn path(&self) -> Result<TreePath, Failure> {
         path(self.path.as_deref().ok_or_else(|| Failure::bad_request("the parameter path is missing"))?)
     }
 
@@ -81,7 +81,7 @@ impl Query {
         volume(client, &text("volume", self.volume.as_deref())?.unwrap_or_else(|| POOL_VOLUME.into()))
     }
 
-    pub fn after(&self) -> Result<Option<Name>, Failure> {
+    pub fn after(&self) -> Result<Option<EntryName>, Failure> {
         self.after.as_ref().map(|name| checked_name(Bytes::copy_from_slice(name))).transpose()
     }
 
@@ -91,9 +91,9 @@ impl Query {
     }
 
     /// Mode (octal) and time of a file; the time is `now_ns` unless given.
-    pub fn attrs(&self, now_ns: i64) -> Result<Attrs, Failure> {
+    pub fn attrs(&self, now_ns: i64) -> Result<FileAttributes, Failure> {
         let octal = |text: &str| u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
-        Ok(Attrs {
+        Ok(FileAttributes {
             mode: number("mode", self.mode.as_deref(), octal)?.unwrap_or(FILE_MODE),
             mtime_ns: number("mtime_ns", self.mtime_ns.as_deref(), |text| text.parse().ok())?.unwrap_or(now_ns),
         })
@@ -149,12 +149,12 @@ pub(super) fn volume(client: &Client, name: &str) -> Result<VolumeId, Failure> {
         return Ok(client.pool_volume());
     }
     let error = format!("this node knows no volume {name:?}");
-    Err(Failure::new(Code::NotFound, error, "the shared volume is called 'pool'; leave the volume out to mean it"))
+    Err(Failure::new(ErrorCode::NotFound, error, "the shared volume is called 'pool'; leave the volume out to mean it"))
 }
 
 /// `/a/b` as names. The root is `/`; doubled slashes and one at the end are ignored, as in every shell.
-pub(super) fn path(bytes: &[u8]) -> Result<Path, Failure> {
-    let shown = || Escaped(bytes.iter().copied().take(200).collect());
+pub(super) fn path(bytes: &[u8]) -> Result<TreePath, Failure> {
+    let shown = || EscapedText(bytes.iter().copied().take(200).collect());
     if bytes.len() > PATH_BYTES_MAX {
         return Err(Failure::bad_request(format!(
             "a path has at most {PATH_BYTES_MAX} bytes; this one begins {}",
@@ -169,17 +169,17 @@ pub(super) fn path(bytes: &[u8]) -> Result<Path, Failure> {
 }
 
 /// The rule of spec 05-volume, told before anything is stored.
-fn checked_name(name: Name) -> Result<Name, Failure> {
+fn checked_name(name: EntryName) -> Result<EntryName, Failure> {
     let fits = (1..=255).contains(&name.len())
         && !name.contains(&0)
         && !name.contains(&b'/')
         && &name[..] != b"."
         && &name[..] != b"..";
     let error = || {
-        let shown = Escaped(name.iter().copied().take(300).collect());
+        let shown = EscapedText(name.iter().copied().take(300).collect());
         format!("the name {shown} cannot be stored: a name is 1 to 255 bytes without '/' and NUL, and not '.' or '..'")
     };
-    if fits { Ok(name) } else { Err(Failure::new(Code::BadName, error(), "rename it first")) }
+    if fits { Ok(name) } else { Err(Failure::new(ErrorCode::BadName, error(), "rename it first")) }
 }
 
 #[cfg(test)]
@@ -194,10 +194,10 @@ mod tests {
         assert_eq!(names(b"//a//b\xff/"), expect(&[b"a", b"b\xff"]));
         assert_eq!(names(&[b"/".as_slice(), &[b'x'; 255]].concat()), expect(&[&[b'x'; 255]]));
         for wrong in [&b"/a/../b"[..], b"/.", b"/\0", &[b"/".as_slice(), &[b'x'; 256]].concat()] {
-            assert_eq!(names(wrong), Err(Code::BadName), "{wrong:?}");
+            assert_eq!(names(wrong), Err(ErrorCode::BadName), "{wrong:?}");
         }
         for wrong in [&b""[..], b"a", &[b'/'; PATH_BYTES_MAX + 1]] {
-            assert_eq!(names(wrong), Err(Code::BadRequest));
+            assert_eq!(names(wrong), Err(ErrorCode::BadRequest));
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
             "copies=256",
             "add=e&bytes=x",
         ] {
-            assert_eq!(wish(wrong), Err(Code::BadRequest), "{wrong:?}");
+            assert_eq!(wish(wrong), Err(ErrorCode::BadRequest), "{wrong:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::IncomingStream;
-use fsdfs_proto::control::Code;
+use fsdfs_proto::control::ErrorCode;
 use sha2::Digest as _;
 use tokio::net::UnixListener;
 
@@ -183,7 +183,7 @@ pub(super) async fn refuse_other_users(
     }
     let hint =
         "run fsdfs as the user whose daemon this is, or let its owner name a group in config.toml (control_group)";
-    Failure::new(Code::Forbidden, "this daemon belongs to another user", hint).into_response()
+    Failure::new(ErrorCode::Forbidden, "this daemon belongs to another user", hint).into_response()
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, State};
 use bytes::Bytes;
 use fsdfs_core::seam::EditReply;
-use fsdfs_core::tree::{self, Content, EditOutcome, File};
-use fsdfs_proto::control::{self, EDITS_MAX, EditResult, Edited, Edits, PAGE_MAX, Page, Stat, Written};
+use fsdfs_core::tree::{self, EditOutcome, FileContent, FileNode};
+use fsdfs_proto::control::{
+    self, EDITS_MAX, EditResult, EditsReply, EditsRequest, ListingPage, PAGE_MAX, StatReply, WriteReply,
+};
 
 use super::failure::{Failure, edit_error};
 use super::query::{self, Query};
@@ -20,19 +22,19 @@ const LINK_MODE: u32 = 0o777;
     ("path" = String, Query, description = "percent-encoded bytes, begins with /"),
     ("after" = Option<String>, Query, description = "last name of the page before"),
     ("max" = Option<usize>, Query, description = "entries at most"),
-    ("volume" = Option<String>, Query)), responses((status = 200, body = Page), (status = "default", body = control::Error)))]
-pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<Page> {
+    ("volume" = Option<String>, Query)), responses((status = 200, body = ListingPage), (status = "default", body = control::ApiError)))]
+pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ListingPage> {
     let query = Query::read(query.as_deref(), &["path", "after", "max", "volume"])?;
     let (volume, path, after) = (query.volume(&context.client)?, query.path()?, query.after()?);
     let (entries, more, maybe_stale) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
-    Ok(Json(Page { entries: entries.iter().map(convert::entry).collect(), more, maybe_stale }))
+    Ok(Json(ListingPage { entries: entries.iter().map(convert::entry).collect(), more, maybe_stale }))
 }
 
 /// Everything about one entry; with blocks=true also where its blocks are.
 #[utoipa::path(get, path = control::route::ENTRY, params(
     ("path" = String, Query), ("blocks" = Option<bool>, Query), ("volume" = Option<String>, Query)),
-    responses((status = 200, body = Stat), (status = "default", body = control::Error)))]
-pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> Answer<Stat> {
+    responses((status = 200, body = StatReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> Answer<StatReply> {
     let query = Query::read(query.as_deref(), &["path", "blocks", "volume"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let (shown, maybe_stale) = context.client.entry(volume, path.clone()).await?;
@@ -40,25 +42,25 @@ pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> A
         true => Some(placement::of(&context.client, volume, path, &shown).await?),
         false => None,
     };
-    Ok(Json(Stat { entry: convert::entry(&shown), maybe_stale, placement }))
+    Ok(Json(StatReply { entry: convert::entry(&shown), maybe_stale, placement }))
 }
 
 /// Removes a file, link or folder.
 #[utoipa::path(delete, path = control::route::ENTRIES, params(
     ("path" = String, Query), ("recursive" = Option<bool>, Query), ("volume" = Option<String>, Query)),
-    responses((status = 200, body = Written), (status = "default", body = control::Error)))]
-pub(super) async fn remove(State(context): Shared, RawQuery(query): RawQuery) -> Answer<Written> {
+    responses((status = 200, body = WriteReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn remove(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WriteReply> {
     let query = Query::read(query.as_deref(), &["path", "recursive", "volume"])?;
-    let edit = tree::Edit::Remove { path: query.path()?, recursive: query.recursive()? };
+    let edit = tree::TreeEdit::Remove { path: query.path()?, recursive: query.recursive()? };
     let EditReply { outcome, edits } = context.client.edit(query.volume(&context.client)?, vec![edit]).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;
     Ok(Json(convert::written(&outcome, unchanged)))
 }
 
 /// Many small changes in one commit, in order; each succeeds or fails by itself.
-#[utoipa::path(post, path = control::route::EDITS, request_body = Edits,
-    responses((status = 200, body = Edited), (status = "default", body = control::Error)))]
-pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Json<Edits>) -> Answer<Edited> {
+#[utoipa::path(post, path = control::route::EDITS, request_body = EditsRequest,
+    responses((status = 200, body = EditsReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Json<EditsRequest>) -> Answer<EditsReply> {
     if request.edits.len() > EDITS_MAX {
         return Err(Failure::bad_request(format!("at most {EDITS_MAX} edits in one request; send several")));
     }
@@ -71,7 +73,7 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
         Ok(EditOutcome::Unchanged) => EditResult::Unchanged,
         Err(error) => EditResult::Failed(edit_error(&error)),
     });
-    Ok(Json(Edited { edits: results.collect(), written: convert::written(&outcome, unchanged) }))
+    Ok(Json(EditsReply { edits: results.collect(), written: convert::written(&outcome, unchanged) }))
 }
 
 /// The outcome of the only edit of a commit.
@@ -80,28 +82,32 @@ pub(super) fn single(edits: Vec<Result<EditOutcome, tree::EditError>>) -> Result
     only.map_err(|error| Failure(edit_error(&error)))
 }
 
-fn checked(edit: control::Edit) -> Result<tree::Edit, Failure> {
+fn checked(edit: control::EditRequest) -> Result<tree::TreeEdit, Failure> {
     Ok(match edit {
-        control::Edit::Folder { path, attrs, fresh } => {
-            tree::Edit::MakeDir { path: query::path(&path.0)?, attrs: attrs.map(checked_attrs).transpose()?, fresh }
+        control::EditRequest::Folder { path, attrs, fresh } => {
+            tree::TreeEdit::MakeDir { path: query::path(&path.0)?, attrs: attrs.map(checked_attrs).transpose()?, fresh }
         }
-        control::Edit::Link { path, target, mtime_ns } => {
+        control::EditRequest::Link { path, target, mtime_ns } => {
             let target = Bytes::from(target.0);
             if !(1..=4095).contains(&target.len()) || target.contains(&0) {
                 return Err(Failure::bad_request("a link's target has 1 to 4,095 bytes without NUL"));
             }
-            let attrs = tree::Attrs { mode: LINK_MODE, mtime_ns };
-            let file = File { attrs, size: target.len() as u64, content: Content::Symlink(target) };
-            tree::Edit::Put { path: query::path(&path.0)?, file }
+            let attrs = tree::FileAttributes { mode: LINK_MODE, mtime_ns };
+            let file = FileNode { attrs, size: target.len() as u64, content: FileContent::Symlink(target) };
+            tree::TreeEdit::Put { path: query::path(&path.0)?, file }
         }
-        control::Edit::Remove { path, recursive } => tree::Edit::Remove { path: query::path(&path.0)?, recursive },
-        control::Edit::Move { from, to } => tree::Edit::Move { from: query::path(&from.0)?, to: query::path(&to.0)? },
+        control::EditRequest::Remove { path, recursive } => {
+            tree::TreeEdit::Remove { path: query::path(&path.0)?, recursive }
+        }
+        control::EditRequest::Move { from, to } => {
+            tree::TreeEdit::Move { from: query::path(&from.0)?, to: query::path(&to.0)? }
+        }
     })
 }
 
-fn checked_attrs(attrs: control::Attrs) -> Result<tree::Attrs, Failure> {
+fn checked_attrs(attrs: control::EntryAttributes) -> Result<tree::FileAttributes, Failure> {
     if attrs.mode > 0o7777 {
         return Err(Failure::bad_request(format!("mode {} is more than 4095 (octal 7777)", attrs.mode)));
     }
-    Ok(tree::Attrs { mode: attrs.mode, mtime_ns: attrs.mtime_ns })
+    Ok(tree::FileAttributes { mode: attrs.mode, mtime_ns: attrs.mtime_ns })
 }

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use fsdfs_core::tree::content::{FileReader, Next, Part};
-use fsdfs_core::tree::{Attrs, Content, Path, ShownKind};
+use fsdfs_core::tree::content::{FilePart, FileReader, NextPart};
+use fsdfs_core::tree::{FileAttributes, FileContent, TreeItemKind, TreePath};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use futures::future::{BoxFuture, ready};
@@ -26,21 +26,21 @@ pub struct OpenFile {
     /// Bytes.
     pub size: u64,
     /// Mode and time.
-    pub attrs: Attrs,
+    pub attrs: FileAttributes,
     /// Where its bytes are.
-    pub content: Content,
+    pub content: FileContent,
     /// Newer changes may exist.
     pub maybe_stale: bool,
 }
 
 impl Client {
     /// Finds a file.
-    pub async fn open(&self, volume: VolumeId, path: Path) -> Result<OpenFile, ClientError> {
+    pub async fn open(&self, volume: VolumeId, path: TreePath) -> Result<OpenFile, ClientError> {
         let (shown, maybe_stale) = self.entry(volume, path).await?;
         match shown.kind {
-            ShownKind::Dir { .. } => Err(ClientError::NotAFile("a folder")),
-            ShownKind::File { content: Content::Symlink(_), .. } => Err(ClientError::NotAFile("a link")),
-            ShownKind::File { size, content } => {
+            TreeItemKind::Dir { .. } => Err(ClientError::NotAFile("a folder")),
+            TreeItemKind::File { content: FileContent::Symlink(_), .. } => Err(ClientError::NotAFile("a link")),
+            TreeItemKind::File { size, content } => {
                 Ok(OpenFile { volume, size, attrs: shown.attrs, content, maybe_stale })
             }
         }
@@ -63,15 +63,15 @@ impl Client {
     pub fn block_ids(
         &self,
         volume: VolumeId,
-        content: &Content,
+        content: &FileContent,
         size: u64,
     ) -> impl Stream<Item = Result<BlockId, ClientError>> + Send + use<> {
         let pieces = FileReader::new(volume, content, size, 0..size);
         futures::stream::try_unfold((self.clone(), pieces), |(client, mut pieces)| async move {
             let id = match pieces.next_piece() {
-                Next::Bytes(_) | Next::End => return Ok(None),
-                Next::Part(part) => part.chunk.id,
-                Next::Manifest(at) => {
+                NextPart::Bytes(_) | NextPart::End => return Ok(None),
+                NextPart::Part(part) => part.chunk.id,
+                NextPart::Manifest(at) => {
                     pieces.give(&client.manifest(at.id).await?)?;
                     at.id
                 }
@@ -90,7 +90,7 @@ impl Client {
     }
 
     /// The bytes of a part of a chunk. They hold the permit.
-    async fn part(self, part: Part, permit: Option<Permit>) -> Result<Bytes, ClientError> {
+    async fn part(self, part: FilePart, permit: Option<Permit>) -> Result<Bytes, ClientError> {
         let block = self.get_block(part.chunk.id).await?;
         let plaintext = self.pool.run(move || part.open(&block)).await??;
         Ok(Bytes::from_owner(Held { plaintext, _permit: permit }))
@@ -132,10 +132,10 @@ impl Window {
                 break;
             }
             let fetch: Fetch = match self.pieces.next_piece() {
-                Next::End => break,
-                Next::Bytes(bytes) => Box::pin(ready(Ok(bytes))),
-                Next::Part(part) => Box::pin(self.client.clone().part(part, permit)),
-                Next::Manifest(at) => {
+                NextPart::End => break,
+                NextPart::Bytes(bytes) => Box::pin(ready(Ok(bytes))),
+                NextPart::Part(part) => Box::pin(self.client.clone().part(part, permit)),
+                NextPart::Manifest(at) => {
                     self.pieces.give(&self.client.manifest(at.id).await?)?;
                     continue;
                 }

@@ -5,7 +5,7 @@ use std::future;
 use bytes::{Bytes, BytesMut};
 use fsdfs_core::seam::{Copies, PutOutcome, Refusal};
 use fsdfs_core::tree::content::{FileWriter, seal_chunk};
-use fsdfs_core::tree::{Content, Params, Ref};
+use fsdfs_core::tree::{BlockRef, FileContent, TreeParams};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::VolumeId;
 use fsdfs_proto::message::Redundancy;
@@ -45,14 +45,14 @@ impl Client {
         &self,
         volume: VolumeId,
         body: impl Stream<Item = Result<Bytes, BodyError>> + Send,
-    ) -> Result<(u64, Content, Tally), ClientError> {
-        let params = Params::DEFAULT;
+    ) -> Result<(u64, FileContent, Tally), ClientError> {
+        let params = TreeParams::DEFAULT;
         let mut chunks = std::pin::pin!(cut(&self.memory, body, params.chunk_bytes));
         let first = chunks.try_next().await?;
-        let Some(first) = first else { return Ok((0, Content::Inline(Bytes::new()), Tally::default())) };
+        let Some(first) = first else { return Ok((0, FileContent::Inline(Bytes::new()), Tally::default())) };
         if first.bytes.len() <= params.inline_bytes {
             // The chunk is not full, so it is the only one.
-            let content = Content::Inline(Bytes::copy_from_slice(&first.bytes));
+            let content = FileContent::Inline(Bytes::copy_from_slice(&first.bytes));
             return Ok((first.bytes.len() as u64, content, Tally::default()));
         }
         let (keys, copies) = self.writing(volume)?;
@@ -83,7 +83,7 @@ impl Client {
         keys: WriteKeys,
         copies: u8,
         chunk: Chunk,
-    ) -> Result<(Ref, usize, Stored), ClientError> {
+    ) -> Result<(BlockRef, usize, Stored), ClientError> {
         let Chunk { bytes, permit } = chunk;
         let len = bytes.len();
         let (block, at) = self.pool.run(move || seal_chunk(&keys, &bytes)).await?;

@@ -260,8 +260,8 @@ impl Hands {
                     drop(answer.send(reply));
                 }
             }
-            Effect::Find { node, addrs } => self.net.find(node, addrs),
-            Effect::Drop { node, reason } => self.net.drop_peer(node, reason),
+            Effect::Connect { node, addrs } => self.net.find(node, addrs),
+            Effect::Disconnect { node, reason } => self.net.drop_peer(node, reason),
             Effect::Notice(text) => tracing::warn!("{text}"),
         }
     }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::facts::FactSet;
-use fsdfs_core::seam::{DiskState, Effect, Input, Why};
-use fsdfs_core::tree::Params;
+use fsdfs_core::seam::{DiskState, Effect, Input, Token};
+use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::record::LogEntry;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -146,8 +146,8 @@ impl About<'_> {
             disks,
             unit_bytes: config.unit_bytes,
             seed: u64::from_be_bytes(random::bytes()),
-            doubtful: instance.is_copy,
-            params: Params::DEFAULT,
+            may_be_restored_copy: instance.is_copy,
+            params: TreeParams::DEFAULT,
         }
     }
 }
@@ -195,7 +195,7 @@ async fn open_store(
         Notice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
             // The loop ended before the store: it will not miss this.
-            drop(inputs.send(Input::Disk { why: Why::UNASKED, done }));
+            drop(inputs.send(Input::Disk { why: Token::UNASKED, done }));
         }
         Notice::Ready { .. } | Notice::RebuildProgress { .. } => tracing::info!("{notice}"),
         _ => tracing::warn!("{notice}"),
@@ -258,8 +258,8 @@ async fn interfaces(config: &Config, events: &mut mpsc::Receiver<NetEvent>) -> V
 /// What this node's card says: what the owner named, then what the system names, public addresses first.
 pub(super) fn addresses(config: &Config, net: &Net) -> Vec<String> {
     let mut found: Vec<String> = net.listen_addrs().iter().map(ToString::to_string).collect();
-    let others = found.iter().any(|addr| crate::addresses::scope(addr) != fsdfs_proto::control::Scope::Loopback);
-    found.retain(|addr| !others || crate::addresses::scope(addr) != fsdfs_proto::control::Scope::Loopback);
+    let others = found.iter().any(|addr| crate::addresses::scope(addr) != fsdfs_proto::control::AddressScope::Loopback);
+    found.retain(|addr| !others || crate::addresses::scope(addr) != fsdfs_proto::control::AddressScope::Loopback);
     // Of one scope IPv4 goes first: a link-local IPv6 address needs an interface's name that no other machine knows.
     found.retain(|addr| !addr.starts_with("[fe80"));
     found.sort_by_key(|addr| (crate::addresses::scope(addr), addr.starts_with('['), addr.clone()));

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fsdfs_proto::control::{
-    Attrs, Code, Edit, EditResult, Edits, Escaped, Kind, NewInvite, Outcome, POOL_VOLUME, Presence, Written,
+    EditRequest, EditResult, EditsRequest, EntryAttributes, EntryKind, ErrorCode, EscapedText, MemberPresence,
+    NewInvite, POOL_VOLUME, WriteOutcome, WriteReply,
 };
 use fsdfs_proto::identity::Ticket;
 use futures::TryStreamExt as _;
@@ -73,8 +74,8 @@ impl TestNode {
         (self.home, self.folder)
     }
 
-    async fn put(&self, path: &str, content: &[u8]) -> Written {
-        let attrs = Attrs { mode: 0o640, mtime_ns: 1_234_567_890_123_456_789 };
+    async fn put(&self, path: &str, content: &[u8]) -> WriteReply {
+        let attrs = EntryAttributes { mode: 0o640, mtime_ns: 1_234_567_890_123_456_789 };
         let body = Bytes::copy_from_slice(content);
         self.client.put(POOL_VOLUME, path.as_bytes(), attrs, body).await.expect("stored")
     }
@@ -90,7 +91,7 @@ impl TestNode {
         loop {
             match self.client.list(POOL_VOLUME, path.as_bytes(), None, 100).await {
                 Ok(page) => return page.entries.into_iter().map(|entry| entry.name).collect(),
-                Err(error) => assert_eq!(error.code(), Some(Code::NotYet), "{error}"),
+                Err(error) => assert_eq!(error.code(), Some(ErrorCode::NotYet), "{error}"),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -145,7 +146,7 @@ async fn one_node_stores_lists_gives_back_and_removes() {
     let large = noise((3 << 20) + 4567, 1);
     for (path, content) in [("/empty", &b""[..]), ("/a/small", b"hello"), ("/a/large", &large)] {
         let written = node.put(path, content).await;
-        assert_eq!((written.outcome, written.copies, written.wanted), (Outcome::Degraded, 1, 3), "{path}");
+        assert_eq!((written.outcome, written.copies, written.wanted), (WriteOutcome::Degraded, 1, 3), "{path}");
         assert_eq!((written.bytes, written.unchanged), (content.len() as u64, false));
         assert_eq!(node.get(path, None).await.expect("there"), content, "{path}");
     }
@@ -158,7 +159,7 @@ async fn one_node_stores_lists_gives_back_and_removes() {
     let tail = node.get("/a/large", Some((large.len() as u64 - 3, None))).await.expect("there");
     assert_eq!(tail, large[large.len() - 3..]);
     let outside = node.get("/a/large", Some((large.len() as u64, None))).await.expect_err("outside");
-    assert_eq!(outside.code(), Some(Code::BadRange));
+    assert_eq!(outside.code(), Some(ErrorCode::BadRange));
 
     let stat = node.client.stat(POOL_VOLUME, b"/a/large", true).await.expect("there");
     assert_eq!((stat.entry.mode, stat.entry.mtime_ns), (0o640, 1_234_567_890_123_456_789));
@@ -166,9 +167,9 @@ async fn one_node_stores_lists_gives_back_and_removes() {
     assert_eq!((placement.blocks, placement.copies_min, placement.holders.len()), (5, 1, 1), "4 chunks, 1 manifest");
 
     let removed = node.client.remove(POOL_VOLUME, b"/a", false).await.expect_err("it has content");
-    assert_eq!(removed.code(), Some(Code::NotEmpty));
+    assert_eq!(removed.code(), Some(ErrorCode::NotEmpty));
     node.client.remove(POOL_VOLUME, b"/a", true).await.expect("removed");
-    assert_eq!(node.get("/a/large", None).await.expect_err("gone").code(), Some(Code::NotFound));
+    assert_eq!(node.get("/a/large", None).await.expect_err("gone").code(), Some(ErrorCode::NotFound));
     node.stop().await;
 }
 
@@ -187,26 +188,26 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
 async fn small_edits_in_one_request_succeed_or_fail_by_themselves() {
     let node = TestNode::found("zoe").await;
     let name = [b"/f/not utf-8 \xff\n".as_slice(), &[b'x'; 200]].concat();
-    let attrs = Some(Attrs { mode: 0o750, mtime_ns: -5 });
+    let attrs = Some(EntryAttributes { mode: 0o750, mtime_ns: -5 });
     let edits = vec![
-        Edit::Folder { path: Escaped(b"/f".to_vec()), attrs, fresh: true },
-        Edit::Link { path: Escaped(name.clone()), target: Escaped(b"../\xfe".to_vec()), mtime_ns: 7 },
-        Edit::Folder { path: Escaped(b"/f".to_vec()), attrs: None, fresh: true },
-        Edit::Move { from: Escaped(name.clone()), to: Escaped(b"/g".to_vec()) },
-        Edit::Remove { path: Escaped(b"/nothing".to_vec()), recursive: false },
+        EditRequest::Folder { path: EscapedText(b"/f".to_vec()), attrs, fresh: true },
+        EditRequest::Link { path: EscapedText(name.clone()), target: EscapedText(b"../\xfe".to_vec()), mtime_ns: 7 },
+        EditRequest::Folder { path: EscapedText(b"/f".to_vec()), attrs: None, fresh: true },
+        EditRequest::Move { from: EscapedText(name.clone()), to: EscapedText(b"/g".to_vec()) },
+        EditRequest::Remove { path: EscapedText(b"/nothing".to_vec()), recursive: false },
     ];
-    let edited = node.client.edit(&Edits { volume: POOL_VOLUME.into(), edits }).await.expect("committed");
+    let edited = node.client.edit(&EditsRequest { volume: POOL_VOLUME.into(), edits }).await.expect("committed");
     let code = |result: &EditResult| match result {
         EditResult::Failed(error) => Err(error.code),
         EditResult::Changed => Ok(true),
         EditResult::Unchanged => Ok(false),
     };
     let codes: Vec<_> = edited.edits.iter().map(code).collect();
-    assert_eq!(codes, [Ok(true), Ok(true), Err(Code::Exists), Ok(true), Err(Code::NotFound)]);
+    assert_eq!(codes, [Ok(true), Ok(true), Err(ErrorCode::Exists), Ok(true), Err(ErrorCode::NotFound)]);
     let page = node.client.list(POOL_VOLUME, b"/", None, 10).await.expect("listed");
     let [folder, link] = page.entries.as_slice() else { panic!("{page:?}") };
-    assert_eq!((folder.kind, folder.mode, folder.mtime_ns), (Kind::Folder, 0o750, -5));
-    assert_eq!((link.kind, link.raw_target()), (Kind::Link, Some(b"../\xfe".to_vec())));
+    assert_eq!((folder.kind, folder.mode, folder.mtime_ns), (EntryKind::Folder, 0o750, -5));
+    assert_eq!((link.kind, link.raw_target()), (EntryKind::Link, Some(b"../\xfe".to_vec())));
     let first = node.client.list(POOL_VOLUME, b"/", None, 1).await.expect("listed");
     assert!(first.more && first.entries == page.entries[..1]);
     let rest = node.client.list(POOL_VOLUME, b"/", Some(b"f"), 1).await.expect("listed");
@@ -218,15 +219,17 @@ async fn small_edits_in_one_request_succeed_or_fail_by_themselves() {
 async fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
     let node = TestNode::found("zoe").await;
     let client = &node.client;
-    let attrs = Attrs { mode: 0o644, mtime_ns: 0 };
-    for (path, code) in [(&b"no slash"[..], Code::BadRequest), (b"/a/../b", Code::BadName), (b"/\0", Code::BadName)] {
+    let attrs = EntryAttributes { mode: 0o644, mtime_ns: 0 };
+    for (path, code) in
+        [(&b"no slash"[..], ErrorCode::BadRequest), (b"/a/../b", ErrorCode::BadName), (b"/\0", ErrorCode::BadName)]
+    {
         let error = client.put(POOL_VOLUME, path, attrs, "x").await.expect_err("refused");
         assert_eq!(error.code(), Some(code), "{error}");
     }
     let error = client.put("other", b"/a", attrs, "x").await.expect_err("no such volume");
-    assert_eq!(error.code(), Some(Code::NotFound));
+    assert_eq!(error.code(), Some(ErrorCode::NotFound));
     let error = client.join("fsdfs-ticket-1:AAAA").await.expect_err("cut in half");
-    assert_eq!(error.code(), Some(Code::BadRequest), "{error}");
+    assert_eq!(error.code(), Some(ErrorCode::BadRequest), "{error}");
     for member in ["nobody", "zoe"] {
         assert!(client.remove_member(member, "").await.is_err(), "{member}");
     }
@@ -240,7 +243,7 @@ async fn a_sender_that_goes_away_stores_nothing() {
     let node = TestNode::found("zoe").await;
     let pieces = futures::stream::iter((0..4).map(|seed| Ok(Bytes::from(noise(1 << 20, seed)))));
     let broken = pieces_then_error(pieces);
-    let attrs = Attrs { mode: 0o644, mtime_ns: 0 };
+    let attrs = EntryAttributes { mode: 0o644, mtime_ns: 0 };
     let put = node.client.put(POOL_VOLUME, b"/broken", attrs, reqwest::Body::wrap_stream(broken)).await;
     assert!(put.is_err(), "{put:?}");
     assert!(node.names("/").await.is_empty());
@@ -279,8 +282,11 @@ async fn three_nodes_hold_every_file_and_any_one_of_them_gives_it_back() {
     for node in [&zoe, &yan, &xin] {
         eventually("everybody is up and has the key", || async {
             let (status, members) = (node.client.status().await.expect("up"), node.client.members().await.expect("up"));
-            let up =
-                members.members.iter().filter(|member| member.presence == Presence::Up && member.connected).count();
+            let up = members
+                .members
+                .iter()
+                .filter(|member| member.presence == MemberPresence::Up && member.connected)
+                .count();
             status.has_key && status.ready && up == 3
         })
         .await;
@@ -319,7 +325,7 @@ async fn a_running_node_with_an_empty_pool_joins_another() {
     mistaken.put("/something", b"kept").await;
     let ticket = zoe.invite().await;
     let error = mistaken.client.join(&ticket).await.expect_err("it holds files");
-    assert_eq!(error.code(), Some(Code::PoolInUse));
+    assert_eq!(error.code(), Some(ErrorCode::PoolInUse));
     mistaken.client.remove(POOL_VOLUME, b"/something", false).await.expect("removed");
 
     let joined = mistaken.client.join(&ticket).await.expect("joined");

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fsdfs_proto::codec::{self, Canonical};
+use fsdfs_proto::codec::{self, CanonicalCodec};
 use fsdfs_proto::identity::{
-    Admins, Capability, Cert, Fact, GateRefusal, Level, RawFact, Secret, Ticket, VolEpoch, founder_cert, pool_of,
+    AdminList, Capability, CapabilityLevel, Cert, Fact, GateRefusal, RawFact, SecretKey, Ticket, VolEpoch,
+    founder_cert, pool_of,
 };
 use fsdfs_proto::ids::{NodeId, PoolId, PublicKey, hex, unhex};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
@@ -26,9 +27,9 @@ pub struct Identity {
     /// Its name for people.
     pub pool_name: String,
     /// Opens the gate's frames.
-    pub gate_secret: Secret,
+    pub gate_secret: SecretKey,
     /// Seed of the node's key.
-    pub key: Secret,
+    pub key: SecretKey,
     /// Certificates from the root key's to the node's own.
     pub chain: Vec<Signed<Cert>>,
     /// Members to turn to while no cards are known.
@@ -44,7 +45,7 @@ struct PoolFile {
     version: u8,
     pool: PoolId,
     name: String,
-    gate_secret: Secret,
+    gate_secret: SecretKey,
     chain: Vec<String>,
     #[serde(default)]
     entries: Vec<String>,
@@ -61,14 +62,14 @@ struct BootstrapNode {
 
 impl Identity {
     /// A new pool with this node as founder and first admin, and the seed of its root key.
-    pub(super) fn found(pool_name: &str) -> (Self, Secret) {
-        let (root_seed, key) = (Secret::new(random::bytes()), Secret::new(random::bytes()));
+    pub(super) fn found(pool_name: &str) -> (Self, SecretKey) {
+        let (root_seed, key) = (SecretKey::new(random::bytes()), SecretKey::new(random::bytes()));
         let root = root_seed.signing_key();
         let pool = pool_of(&root);
         let node = NodeId(key.signing_key().verifying_key().to_bytes());
         let signer = PublicKey::from(pool);
-        let admins = Admins { version: 1, number: 1, previous: None, signer, admins: vec![node] };
-        let secret = Secret::new(random::bytes());
+        let admins = AdminList { version: 1, number: 1, previous: None, signer, admins: vec![node] };
+        let secret = SecretKey::new(random::bytes());
         let keys = VolumeKeys::from_write_secret(pool.volume(), 1, *secret.key());
         let epoch = VolEpoch {
             version: 1,
@@ -80,13 +81,19 @@ impl Identity {
             frozen_heads: Vec::new(),
             prev_sealed: None,
         };
-        let capability =
-            Capability { pool, volume: pool.volume(), level: Level::Write, epoch: 1, secret, owner_seed: None };
+        let capability = Capability {
+            pool,
+            volume: pool.volume(),
+            level: CapabilityLevel::Write,
+            epoch: 1,
+            secret,
+            owner_seed: None,
+        };
         let fact = |fact: Fact| LogEntry::Fact(fact.raw());
         let identity = Self {
             pool,
             pool_name: pool_name.to_owned(),
-            gate_secret: Secret::new(random::bytes()),
+            gate_secret: SecretKey::new(random::bytes()),
             chain: vec![founder_cert(&root, node)],
             key,
             bootstrap: Vec::new(),
@@ -104,7 +111,7 @@ impl Identity {
 
     /// A newcomer with a ticket.
     pub(super) fn join(ticket: &Ticket) -> Result<Self, GateRefusal> {
-        let key = Secret::new(random::bytes());
+        let key = SecretKey::new(random::bytes());
         let node = NodeId(key.signing_key().verifying_key().to_bytes());
         Ok(Self {
             pool: ticket.pool,
@@ -123,7 +130,7 @@ impl Identity {
     }
 
     /// Writes it into a folder of its own.
-    pub(super) fn write(&self, folder: &Path, root: Option<&Secret>) -> Result<(), FileError> {
+    pub(super) fn write(&self, folder: &Path, root: Option<&SecretKey>) -> Result<(), FileError> {
         let pack = |bytes: Vec<u8>| STANDARD.encode(bytes);
         let certs = self.chain.iter().map(|cert| Fact::from(cert.clone()).raw());
         let file = PoolFile {
@@ -178,7 +185,7 @@ impl Identity {
     }
 }
 
-fn unpack<T: Canonical>(text: &str) -> Result<T, String> {
+fn unpack<T: CanonicalCodec>(text: &str) -> Result<T, String> {
     let bytes = STANDARD.decode(text).map_err(|error| error.to_string())?;
     codec::decode(&bytes).map_err(|error| error.to_string())
 }
@@ -189,15 +196,15 @@ pub(super) fn pool_in(folder: &Path) -> Option<PoolId> {
     toml::from_str::<PoolFile>(&text).ok().map(|file| file.pool)
 }
 
-fn write_key(path: &Path, key: &Secret) -> Result<(), FileError> {
+fn write_key(path: &Path, key: &SecretKey) -> Result<(), FileError> {
     files::publish(path, format!("{}\n", hex(key.as_bytes())).as_bytes(), SECRET)
 }
 
-fn read_key(path: &Path) -> Result<Secret, HomeError> {
+fn read_key(path: &Path) -> Result<SecretKey, HomeError> {
     let text = files::read_text(path)?;
     let bytes = unhex(text.trim()).ok_or_else(|| HomeError::Damaged {
         file: path.to_owned(),
         problem: "a key is 64 hexadecimal digits".into(),
     })?;
-    Ok(Secret::new(bytes))
+    Ok(SecretKey::new(bytes))
 }

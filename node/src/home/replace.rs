@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fsdfs_proto::identity::Secret;
+use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 use fsdfs_proto::record::Superblock;
 
@@ -25,7 +25,7 @@ const STAGED: &str = "pool.new";
 pub(super) const REPLACED: &str = "pool.replaced";
 
 impl LockedHome {
-    pub(super) fn stage(&self, identity: &Identity, root: Option<&Secret>) -> Result<(), FileError> {
+    pub(super) fn stage(&self, identity: &Identity, root: Option<&SecretKey>) -> Result<(), FileError> {
         let folder = self.dir().join(STAGED);
         remove_folder(&folder)?;
         files::make_private_folder(&folder)?;

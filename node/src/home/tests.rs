@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use fsdfs_proto::identity::{Invitation, Role, Secret, ticket_cert};
+use fsdfs_proto::identity::{Invitation, Role, SecretKey, ticket_cert};
 use fsdfs_proto::ids::PublicKey;
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ fn home_in(folder: &TempDir) -> Home {
 }
 
 fn ticket_of(founder: &Identity) -> Ticket {
-    let seed = Secret::new(crate::random::bytes());
+    let seed = SecretKey::new(crate::random::bytes());
     let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
     let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1 };
     let own = founder.chain.last().expect("a founder has a certificate").value();

@@ -90,7 +90,9 @@ impl Fetches {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use fsdfs_proto::ids::{BlockId, Digest};
-    use fsdfs_proto::message::{Redundancy, FetchRequest, FetchOutcome, FetchReply, HaveRequest, HaveReply, IDS_MAX, Message, Possession};
+    use fsdfs_proto::message::{
+        FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, IDS_MAX, Message, Possession, Redundancy,
+    };
     use futures::FutureExt as _;
     use tokio::task::unconstrained;
 
@@ -100,8 +102,13 @@ mod tests {
     fn more_ids_are_asked_about_when_an_answer_has_left() {
         let fetches = Fetches::default();
         let ids = vec![BlockId([1; 32]); IDS_MAX];
-        let have =
-            Message::Have(HaveRequest { request: 1, renew: false, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids });
+        let have = Message::Have(HaveRequest {
+            request: 1,
+            renew: false,
+            map: Digest([0; 32]),
+            redundancy: Redundancy::Replicas(3),
+            ids,
+        });
         let is_read = |message| unconstrained(fetches.room_for(message)).now_or_never().is_some();
         assert!((0..IDS_UNDER_WAY_MAX / IDS_MAX).all(|_| is_read(&have)));
         assert!(!is_read(&have) && is_read(&Message::Ping(1)));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use fsdfs_core::seam::Payload;
+use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::{self, FormatError};
 use fsdfs_proto::ids::BlockHasher;
@@ -92,7 +92,7 @@ pub(super) async fn read_block(
     announced: AttachedBlock,
     budget: &Budget,
     mut moved: impl FnMut(usize),
-) -> Result<Payload, LaneError> {
+) -> Result<BlockPayload, LaneError> {
     // The decoder has checked the length; the permit comes before the memory.
     let permit = budget.take(announced.len).await;
     let mut bytes = vec![0; announced.len as usize];
@@ -104,7 +104,7 @@ pub(super) async fn read_block(
         tokio::task::yield_now().await;
     }
     let block = Block::hashed(Bytes::from_owner(Held { bytes, _permit: permit }), hasher);
-    Ok(if block.id() == announced.id { Payload::Block(block) } else { Payload::Wrong })
+    Ok(if block.id() == announced.id { BlockPayload::Block(block) } else { BlockPayload::Wrong })
 }
 
 /// Writes a message, without its block.
@@ -148,7 +148,7 @@ async fn fill(lane: &mut (impl AsyncRead + Unpin), bytes: &mut [u8]) -> Result<(
 mod tests {
     use super::{Budget, LaneError, SLICE_BYTES, read_block, read_message, write_block, write_message};
     use bytes::Bytes;
-    use fsdfs_core::seam::Payload;
+    use fsdfs_core::seam::BlockPayload;
     use fsdfs_proto::block::Block;
     use fsdfs_proto::ids::BlockId;
     use fsdfs_proto::message::{AttachedBlock, FetchRequest, MESSAGE_BYTES_MAX, Message};
@@ -191,8 +191,9 @@ mod tests {
         let (block, budget) = (block(), Budget::new(1 << 20));
         let mut moved = 0;
         let mut lane = lane_with(&block).await;
-        let payload = read_block(&mut lane, AttachedBlock::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
-        assert_eq!(payload, Payload::Block(block.clone()));
+        let payload =
+            read_block(&mut lane, AttachedBlock::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
+        assert_eq!(payload, BlockPayload::Block(block.clone()));
         assert_eq!((moved, budget.0.available_permits()), (block.bytes().len(), (1 << 20) - block.bytes().len()));
         drop(payload);
         assert_eq!(budget.0.available_permits(), 1 << 20);
@@ -203,7 +204,7 @@ mod tests {
         let (block, budget) = (block(), Budget::new(1 << 20));
         let wrong = AttachedBlock { id: BlockId([0; 32]), ..AttachedBlock::from(&block) };
         let payload = read_block(&mut lane_with(&block).await, wrong, &budget, |_| ()).await.unwrap();
-        assert_eq!(payload, Payload::Wrong);
+        assert_eq!(payload, BlockPayload::Wrong);
         let longer = AttachedBlock { len: wrong.len + 1, ..wrong };
         assert!(read_block(&mut lane_with(&block).await, longer, &budget, |_| ()).await.is_err());
         assert_eq!(budget.0.available_permits(), 1 << 20);

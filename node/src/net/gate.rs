@@ -11,7 +11,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use fsdfs_proto::codec::FormatError;
-use fsdfs_proto::gate::{Frame, Hello, NONCE_BYTES, Unsuited, Verdict, Welcome, common_version, frame_len};
+use fsdfs_proto::gate::{
+    GateFrame, GateHello, GateVerdict, GateWelcome, NONCE_BYTES, ProtocolMismatch, common_version, frame_len,
+};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -116,19 +118,19 @@ where
     let mine = keeper.hello(peer);
     let shown = mine.proof.is_some();
     send(keeper, peer, stream, &mine).await?;
-    let theirs: Hello = match receive(keeper, peer, stream).await? {
+    let theirs: GateHello = match receive(keeper, peer, stream).await? {
         Ok(hello) => hello,
-        Err(_) => return refuse(keeper, peer, stream, NotLetIn::Unsuited(Unsuited::Malformed)).await,
+        Err(_) => return refuse(keeper, peer, stream, NotLetIn::Unsuited(ProtocolMismatch::Malformed)).await,
     };
     if common_version(&theirs.versions).is_none() {
-        return refuse(keeper, peer, stream, NotLetIn::Unsuited(Unsuited::NoCommonVersion)).await;
+        return refuse(keeper, peer, stream, NotLetIn::Unsuited(ProtocolMismatch::NoCommonVersion)).await;
     }
     match keeper.judge(peer, theirs.proof.as_ref(), shown) {
         Judgement::Out(why) => refuse(keeper, peer, stream, why).await,
         Judgement::In { mut facts, admission } => {
             let proof = (!shown).then(|| keeper.proof());
-            let welcome = Welcome { admission: admission.map(|signed| signed.envelope()), proof };
-            send(keeper, peer, stream, &Verdict::Accepted(welcome)).await?;
+            let welcome = GateWelcome { admission: admission.map(|signed| signed.envelope()), proof };
+            send(keeper, peer, stream, &GateVerdict::Accepted(welcome)).await?;
             let welcome = accepted(keeper, peer, stream).await?;
             facts.extend(admission_in(keeper, &welcome)?);
             Ok(facts)
@@ -146,24 +148,24 @@ where
     match keeper.judge(peer, welcome.proof.as_ref(), true) {
         Judgement::In { mut facts, admission } => {
             let admission = admission.map(|signed| signed.envelope());
-            send(keeper, peer, stream, &Verdict::Accepted(Welcome { admission, proof: None })).await?;
+            send(keeper, peer, stream, &GateVerdict::Accepted(GateWelcome { admission, proof: None })).await?;
             facts.extend(admission_in(keeper, &welcome)?);
             Ok(facts)
         }
-        Judgement::Later => refuse(keeper, peer, stream, NotLetIn::Unsuited(Unsuited::Unknown)).await,
+        Judgement::Later => refuse(keeper, peer, stream, NotLetIn::Unsuited(ProtocolMismatch::Unknown)).await,
         Judgement::Out(why) => refuse(keeper, peer, stream, why).await,
     }
 }
 
 /// The peer's verdict, if it is good.
-async fn accepted<S>(keeper: &Gatekeeper, peer: NodeId, stream: &mut S) -> Result<Welcome, GateError>
+async fn accepted<S>(keeper: &Gatekeeper, peer: NodeId, stream: &mut S) -> Result<GateWelcome, GateError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match receive(keeper, peer, stream).await? {
-        Ok(Verdict::Accepted(welcome)) => Ok(welcome),
-        Ok(Verdict::Refused(refusal)) => turned_away(stream, NotLetIn::Refused(refusal)).await,
-        Ok(Verdict::Unsuited(unsuited)) => turned_away(stream, NotLetIn::Unsuited(unsuited)).await,
+        Ok(GateVerdict::Accepted(welcome)) => Ok(welcome),
+        Ok(GateVerdict::Refused(refusal)) => turned_away(stream, NotLetIn::Refused(refusal)).await,
+        Ok(GateVerdict::Unsuited(unsuited)) => turned_away(stream, NotLetIn::Unsuited(unsuited)).await,
         Err(error) => Err(malformed(error).into()),
     }
 }
@@ -177,7 +179,7 @@ where
     Err(GateError::RefusedByPeer(why))
 }
 
-fn admission_in(keeper: &Gatekeeper, welcome: &Welcome) -> Result<Vec<Fact>, GateError> {
+fn admission_in(keeper: &Gatekeeper, welcome: &GateWelcome) -> Result<Vec<Fact>, GateError> {
     keeper.admitted(welcome).map_err(|error| malformed(error).into())
 }
 
@@ -190,7 +192,7 @@ async fn refuse<S, T>(keeper: &Gatekeeper, peer: NodeId, stream: &mut S, why: No
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    send(keeper, peer, stream, &Verdict::from(why)).await?;
+    send(keeper, peer, stream, &GateVerdict::from(why)).await?;
     stream.close().await?;
     let mut rest = [0; 1024];
     while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
@@ -200,7 +202,7 @@ where
 async fn send<S, T>(keeper: &Gatekeeper, to: NodeId, stream: &mut S, value: &T) -> Result<(), GateError>
 where
     S: AsyncWrite + Unpin,
-    T: Frame,
+    T: GateFrame,
 {
     let mut nonce = [0; NONCE_BYTES];
     getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
@@ -214,7 +216,7 @@ where
 async fn receive<S, T>(keeper: &Gatekeeper, from: NodeId, stream: &mut S) -> Result<Result<T, FormatError>, GateError>
 where
     S: AsyncRead + Unpin,
-    T: Frame,
+    T: GateFrame,
 {
     let mut head = [0; 2];
     stream.read_exact(&mut head).await?;

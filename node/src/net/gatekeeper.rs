@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
-use fsdfs_core::facts::{FactSet, GateRefusal, Judged, Standing};
+use fsdfs_core::facts::{AdmissionVerdict, FactSet, GateRefusal, MemberStatus};
 use fsdfs_proto::codec::FormatError;
-use fsdfs_proto::gate::{Direction, Hello, Proof, Unsuited, VERSIONS, Verdict, Welcome, kademlia_protocol};
+use fsdfs_proto::gate::{
+    GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, ProtocolMismatch, VERSIONS, kademlia_protocol,
+};
 use fsdfs_proto::identity::{Admission, Cert, Fact};
 use fsdfs_proto::ids::{Key, NodeId, PoolId};
 use fsdfs_proto::signed::{Signable, Signed};
@@ -36,10 +38,10 @@ pub enum NotLetIn {
     Refused(GateRefusal),
     /// It could not be judged.
     #[error("{0}")]
-    Unsuited(Unsuited),
+    Unsuited(ProtocolMismatch),
 }
 
-impl From<NotLetIn> for Verdict {
+impl From<NotLetIn> for GateVerdict {
     fn from(why: NotLetIn) -> Self {
         match why {
             NotLetIn::Refused(refusal) => Self::Refused(refusal),
@@ -92,7 +94,7 @@ impl Gatekeeper {
 
     /// Whether the facts hold this node for somebody who may come in. Nobody else is worth dialling.
     pub fn knows(&self, peer: NodeId) -> bool {
-        self.standing(peer).is_some_and(|standing| standing != Standing::Revoked)
+        self.status(peer).is_some_and(|status| status != MemberStatus::Revoked)
     }
 
     pub(super) fn key(&self) -> &SigningKey {
@@ -103,27 +105,27 @@ impl Gatekeeper {
         kademlia_protocol(&self.identity.secret)
     }
 
-    pub(super) fn to(&self, receiver: NodeId) -> Direction<'_> {
-        Direction { secret: &self.identity.secret, sender: self.node, receiver }
+    pub(super) fn to(&self, receiver: NodeId) -> GateDirection<'_> {
+        GateDirection { secret: &self.identity.secret, sender: self.node, receiver }
     }
 
-    pub(super) fn from(&self, sender: NodeId) -> Direction<'_> {
-        Direction { secret: &self.identity.secret, sender, receiver: self.node }
+    pub(super) fn from(&self, sender: NodeId) -> GateDirection<'_> {
+        GateDirection { secret: &self.identity.secret, sender, receiver: self.node }
     }
 
-    pub(super) fn hello(&self, peer: NodeId) -> Hello {
-        let trusted = match self.standing(peer) {
-            Some(standing) => standing != Standing::Revoked,
+    pub(super) fn hello(&self, peer: NodeId) -> GateHello {
+        let trusted = match self.status(peer) {
+            Some(status) => status != MemberStatus::Revoked,
             None => self.identity.bootstraps.contains(&peer),
         };
-        Hello { versions: VERSIONS.to_vec(), proof: trusted.then(|| self.proof()) }
+        GateHello { versions: VERSIONS.to_vec(), proof: trusted.then(|| self.proof()) }
     }
 
-    pub(super) fn proof(&self) -> Proof {
+    pub(super) fn proof(&self) -> GateProof {
         let facts = self.facts();
         let chain = facts.chain_of(self.node).unwrap_or_else(|| self.identity.chain.clone());
         let admissions = facts.admissions_of(self.node);
-        Proof {
+        GateProof {
             certs: chain.iter().map(Signed::envelope).collect(),
             admissions: admissions.iter().map(Signed::envelope).collect(),
             gossip: facts.gossip_digest(),
@@ -131,21 +133,21 @@ impl Gatekeeper {
     }
 
     /// `shown`: whether the peer has seen this node's proof.
-    pub(super) fn judge(&self, peer: NodeId, proof: Option<&Proof>, shown: bool) -> Judgement {
+    pub(super) fn judge(&self, peer: NodeId, proof: Option<&GateProof>, shown: bool) -> Judgement {
         let facts = self.facts();
         let judged = match proof {
             Some(proof) => self.judge_proof(&facts, peer, proof),
             None => match judge_known(&facts, peer) {
                 Some(known) => known.map_err(NotLetIn::Refused),
                 None if shown => return Judgement::Later,
-                None => Err(NotLetIn::Unsuited(Unsuited::Unknown)),
+                None => Err(NotLetIn::Unsuited(ProtocolMismatch::Unknown)),
             },
         };
         judged.map_or_else(Judgement::Out, |judged| self.admit(&facts, judged))
     }
 
     /// The admission a peer made for this node, as a fact. Whether it counts is for the fact set to say.
-    pub(super) fn admitted(&self, welcome: &Welcome) -> Result<Vec<Fact>, FormatError> {
+    pub(super) fn admitted(&self, welcome: &GateWelcome) -> Result<Vec<Fact>, FormatError> {
         let admission = welcome.admission.as_ref();
         let admission = admission.map(|envelope| Signed::<Admission>::open(self.identity.pool, envelope, None));
         Ok(admission.transpose()?.map(Fact::from).into_iter().collect())
@@ -171,10 +173,10 @@ impl Gatekeeper {
         self.passed().remove(&peer).and_then(|passed| passed.refused)
     }
 
-    fn judge_proof(&self, facts: &FactSet, peer: NodeId, proof: &Proof) -> Result<Judged, NotLetIn> {
+    fn judge_proof(&self, facts: &FactSet, peer: NodeId, proof: &GateProof) -> Result<AdmissionVerdict, NotLetIn> {
         let (certs, admissions) = self.open(proof).map_err(|error| match error {
             FormatError::BadSignature { .. } => NotLetIn::Refused(GateRefusal::BadSignature),
-            _ => NotLetIn::Unsuited(Unsuited::Malformed),
+            _ => NotLetIn::Unsuited(ProtocolMismatch::Malformed),
         })?;
         let refused = match facts.judge(wall_ms(), peer, &certs, &admissions) {
             Ok(judged) => return Ok(judged),
@@ -184,7 +186,7 @@ impl Gatekeeper {
         judge_known(facts, peer).and_then(Result::ok).ok_or(refused)
     }
 
-    fn admit(&self, facts: &FactSet, judged: Judged) -> Judgement {
+    fn admit(&self, facts: &FactSet, judged: AdmissionVerdict) -> Judgement {
         let admission = judged.redeem.map(|redeem| {
             let now = Hlc { ms: wall_ms(), count: 0 };
             Signed::sign(self.identity.pool, &self.identity.key, facts.admission(self.node, now, redeem))
@@ -194,12 +196,12 @@ impl Gatekeeper {
         Judgement::In { facts, admission }
     }
 
-    fn open(&self, proof: &Proof) -> Result<Shown, FormatError> {
+    fn open(&self, proof: &GateProof) -> Result<Shown, FormatError> {
         Ok((open_all(self.identity.pool, &proof.certs)?, open_all(self.identity.pool, &proof.admissions)?))
     }
 
-    fn standing(&self, peer: NodeId) -> Option<Standing> {
-        self.facts().members().get(&peer).map(|member| member.standing)
+    fn status(&self, peer: NodeId) -> Option<MemberStatus> {
+        self.facts().members().get(&peer).map(|member| member.status)
     }
 
     fn facts(&self) -> Arc<FactSet> {
@@ -215,9 +217,9 @@ impl Gatekeeper {
 type Shown = (Vec<Signed<Cert>>, Vec<Signed<Admission>>);
 
 /// By what is known here alone; none if nothing is.
-fn judge_known(facts: &FactSet, peer: NodeId) -> Option<Result<Judged, GateRefusal>> {
+fn judge_known(facts: &FactSet, peer: NodeId) -> Option<Result<AdmissionVerdict, GateRefusal>> {
     let member = facts.members().get(&peer)?;
-    if member.standing == Standing::Revoked {
+    if member.status == MemberStatus::Revoked {
         return Some(Err(GateRefusal::Revoked));
     }
     let chain = facts.chain_of(peer)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fsdfs_core::seam::Payload;
+use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
@@ -110,7 +110,7 @@ impl Shared {
     /// A message has left; if it was an answer, a question that waited for it is next.
     async fn take_next(&self, fetches: &Fetches, from: NodeId, sent: &Message) {
         if let Some(message) = fetches.left(sent) {
-            self.tell(NetEvent::Message { from, message, payload: Payload::None }).await;
+            self.tell(NetEvent::Message { from, message, payload: BlockPayload::None }).await;
         }
     }
 
@@ -213,7 +213,7 @@ async fn read(
         let Some(message) = fetches.came(message)? else { continue };
         fetches.room_for(&message).await;
         let payload = match message.attached() {
-            None => Payload::None,
+            None => BlockPayload::None,
             Some(announced) => {
                 let moved = |bytes| {
                     shared.counters.block_in.add(bytes);

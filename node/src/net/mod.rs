@@ -26,7 +26,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use fsdfs_core::seam::Payload;
+use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
@@ -107,7 +107,7 @@ pub enum NetEvent {
         /// What.
         message: Message,
         /// The block behind it. It holds a share of the inbound budget until its last copy is dropped.
-        payload: Payload,
+        payload: BlockPayload,
     },
     /// The node listens on this address of this machine.
     Listening(SocketAddr),

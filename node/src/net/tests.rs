@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fsdfs_core::facts::GateRefusal;
-use fsdfs_core::seam::Payload;
+use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
-use fsdfs_proto::message::{AttachedBlock, Redundancy, FetchRequest, Message, StoreRequest};
+use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
 use futures::{AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::SwarmEvent;
 
@@ -85,7 +85,7 @@ async fn a_block_with_other_bytes_than_announced_is_reported() {
     let frame = [&(message.len() as u32).to_be_bytes()[..], &message, b"abc"].concat();
     let _rude = speak_rudely(&pool, &node, frame);
     let event = node.until(|event| matches!(event, NetEvent::Message { .. })).await;
-    assert!(matches!(event, NetEvent::Message { payload: Payload::Wrong, .. }));
+    assert!(matches!(event, NetEvent::Message { payload: BlockPayload::Wrong, .. }));
 }
 
 /// A member whose program writes `bytes` where messages belong.

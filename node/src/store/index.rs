@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use fsdfs_proto::codec::{Canonical, FormatError, decode, encode};
+use fsdfs_proto::codec::{CanonicalCodec, FormatError, decode, encode};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::{RecordHeader, RecordInfo, RecordKind};
@@ -61,7 +61,7 @@ pub(crate) struct Watermark {
     pub live_bytes: u64,
 }
 
-impl Canonical for Watermark {}
+impl CanonicalCodec for Watermark {}
 
 impl Watermark {
     /// As the segment: a segment was left out and later ones were not, so the index cannot be completed, only made anew.
@@ -99,7 +99,7 @@ pub(crate) struct Entry {
     pub redundancies: Vec<Redundancy>,
 }
 
-impl Canonical for Entry {}
+impl CanonicalCodec for Entry {}
 
 impl Entry {
     /// Its bytes do not fit its id.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fsdfs_core::seam::{DiskDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::LogEntry;
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::record::{
-    FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogEntry, LogHeader, Marker, frame, frame_payload,
+    FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogEntry, LogHeader, SegmentMarker, frame,
+    frame_payload,
 };
 
 use super::medium::{File, Medium, create_dir, publish, remove_if_there};
@@ -35,7 +36,7 @@ pub(crate) struct LogFolder {
 
 struct Current {
     file: Arc<dyn File>,
-    marker: Marker,
+    marker: SegmentMarker,
     end: u64,
     named: bool,
 }
@@ -151,7 +152,7 @@ pub(crate) fn union(logs: impl IntoIterator<Item = Bytes>) -> Vec<Bytes> {
     logs.into_iter().filter(|entry| seen.insert(entry.clone())).collect()
 }
 
-fn frames(entries: &[LogEntry], marker: &Marker) -> io::Result<Vec<Vec<u8>>> {
+fn frames(entries: &[LogEntry], marker: &SegmentMarker) -> io::Result<Vec<Vec<u8>>> {
     let frames = entries.iter().map(|entry| frame(entry, marker));
     frames.collect::<Result<_, _>>().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
@@ -179,7 +180,7 @@ fn read_file(file: &dyn File, entries: &mut Vec<Bytes>) -> io::Result<()> {
 
 /// The header's marker. If the header is damaged, what stands at the place of the first frame, if it is one. Of a file
 /// without either no entry was promised, or the other copies have them.
-fn read_marker(file: &dyn File) -> io::Result<Option<Marker>> {
+fn read_marker(file: &dyn File) -> io::Result<Option<SegmentMarker>> {
     let mut begin = [0; LOG_HEADER_BYTES + 8];
     let read = file.read_at(&mut begin, 0)?;
     match LogHeader::decode(&begin[..read]) {
@@ -194,7 +195,7 @@ fn read_marker(file: &dyn File) -> io::Result<Option<Marker>> {
     }
 }
 
-fn read_frame(file: &dyn File, at: u64, marker: &Marker) -> io::Result<Option<Bytes>> {
+fn read_frame(file: &dyn File, at: u64, marker: &SegmentMarker) -> io::Result<Option<Bytes>> {
     let mut head = [0; FRAME_HEAD_BYTES];
     if file.read_at(&mut head, at)? < FRAME_HEAD_BYTES || head[..8] != marker[..] {
         return Ok(None);

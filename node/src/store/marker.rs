@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use fsdfs_proto::record::{
-    REDUNDANCIES_BYTES_MAX, Marker, RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, RecordHeader,
-    SEGMENT_HEADER_BYTES,
+    RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, REDUNDANCIES_BYTES_MAX, RecordHeader,
+    SEGMENT_HEADER_BYTES, SegmentMarker,
 };
 
 use super::medium::{File, read_range};
@@ -36,7 +36,7 @@ const _: () = assert!(RECORD_PAYLOAD_BYTES_MAX < 1 << 24);
 /// a place costs the few comparisons of [`may_be_head`], which one in 10^11 places of random bytes passes, and at most
 /// every second one of chosen bytes. One that passes costs a checksum over [`RECORD_HEAD_BYTES_MAX`] at most, one that
 /// is a whole head two reads of less than [`SUM_STEP_BYTES`] in addition, whatever payload it claims.
-pub(super) fn heaviest_marker(file: &dyn File, len: u64) -> io::Result<Option<Marker>> {
+pub(super) fn heaviest_marker(file: &dyn File, len: u64) -> io::Result<Option<SegmentMarker>> {
     let sums = Sums::new(file, len)?;
     let mut window = Window { file, begin: 0, bytes: Vec::new() };
     let mut weights = Weights::default();
@@ -55,7 +55,7 @@ pub(super) fn heaviest_marker(file: &dyn File, len: u64) -> io::Result<Option<Ma
 }
 
 /// The next place at or after `from` where a whole head with any marker begins, and how long it is.
-fn next_head(window: &mut Window<'_>, mut from: u64) -> io::Result<Option<(u64, Marker, RecordHeader, usize)>> {
+fn next_head(window: &mut Window<'_>, mut from: u64) -> io::Result<Option<(u64, SegmentMarker, RecordHeader, usize)>> {
     loop {
         let bytes = window.show(from)?;
         if bytes.len() < RECORD_HEADER_BYTES {
@@ -144,13 +144,13 @@ impl<'a> Sums<'a> {
 
 /// Bytes of whole records by the marker that begins them, and where the first of them lies.
 #[derive(Default)]
-struct Weights(BTreeMap<Marker, (u64, Reverse<u64>)>);
+struct Weights(BTreeMap<SegmentMarker, (u64, Reverse<u64>)>);
 
 impl Weights {
     /// If there are too many markers, the lighter half is forgotten: memory is bounded. As many weigh at least as much
     /// as each of those, so none of them had more than 8 KiB of the 256 MiB of a segment: no flood of planted markers
     /// washes the segment's own away.
-    fn add(&mut self, marker: Marker, at: u64, bytes: u64) {
+    fn add(&mut self, marker: SegmentMarker, at: u64, bytes: u64) {
         self.0.entry(marker).or_insert((0, Reverse(at))).0 += bytes;
         if self.0.len() > MARKERS_MAX {
             let mut weights: Vec<u64> = self.0.values().map(|(weight, _)| *weight).collect();
@@ -160,7 +160,7 @@ impl Weights {
     }
 
     /// Of two that are equal the one that begins first.
-    fn heaviest(&self) -> Option<Marker> {
+    fn heaviest(&self) -> Option<SegmentMarker> {
         self.0.iter().max_by_key(|(_, weight)| **weight).map(|(marker, _)| *marker)
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
 
 use super::appender::{Appender, Run};

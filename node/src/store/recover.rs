@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::DiskId;
-use fsdfs_proto::record::{Footer, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES};
+use fsdfs_proto::record::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentFooter};
 
 use super::appender::Appender;
 use super::attach;
@@ -185,14 +185,14 @@ impl Appender {
         file: &dyn File,
         number: u64,
         last: bool,
-    ) -> Result<(Walked, Footer), Setback> {
+    ) -> Result<(Walked, SegmentFooter), Setback> {
         let disk = self.disk.clone();
         if disk.is_incomplete() {
             self.watermark.segment = Watermark::NOWHERE;
         }
         let start = self.watermark;
         let check_from = if number == start.segment { start.offset } else { 0 };
-        let mut footer = Footer::default();
+        let mut footer = SegmentFooter::default();
         let mut batch = Batch::new(index, start);
         let walk = Walk { file, disk: disk.superblock.disk, number, check_from };
         let walked = walk.run(|placed, head| {
@@ -223,7 +223,7 @@ impl Appender {
     }
 
     /// Cuts off what a power cut left of unacknowledged records, and appends behind the rest.
-    fn go_on_with(&mut self, number: u64, walked: &Walked, footer: Footer) -> io::Result<()> {
+    fn go_on_with(&mut self, number: u64, walked: &Walked, footer: SegmentFooter) -> io::Result<()> {
         let disk = &self.disk;
         let path = attach::segments(&disk.path).join(segment::file_name(number));
         let Some(marker) = walked.marker.filter(|_| walked.open) else {

@@ -5,8 +5,8 @@ use std::io;
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::{
-    Marker, RECORD_HEAD_BYTES_MAX, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, TRAILER_BYTES, Trailer,
-    footer_records,
+    RECORD_HEAD_BYTES_MAX, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentMarker, SegmentTrailer,
+    TRAILER_BYTES, footer_records,
 };
 
 use super::index::Placed;
@@ -23,7 +23,7 @@ type Listed = (Vec<(u64, RecordHeader)>, u64);
 #[derive(Debug, Default)]
 pub(crate) struct Walked {
     /// Its marker; without one nothing in it can be read.
-    pub marker: Option<Marker>,
+    pub marker: Option<SegmentMarker>,
     /// Its header is whole and it has no footer: it may be appended to.
     pub open: bool,
     /// Where its last whole record ends.
@@ -62,7 +62,7 @@ impl Walk<'_> {
 
     /// The header's marker. If the header is damaged, what stands at the place of the first record, if it is one. One
     /// bad sector hits both: then what the other records say, for they are whole and may be thousands.
-    fn marker(&self, len: u64) -> io::Result<Option<(Marker, bool)>> {
+    fn marker(&self, len: u64) -> io::Result<Option<(SegmentMarker, bool)>> {
         let mut begin = vec![0; SEGMENT_HEADER_BYTES + RECORD_HEAD_BYTES_MAX];
         let read = self.file.read_at(&mut begin, 0)?;
         begin.truncate(read);
@@ -82,10 +82,10 @@ impl Walk<'_> {
         Ok(marker.map(|marker| (marker, false)))
     }
 
-    fn footer(&self, len: u64, marker: &Marker) -> io::Result<Option<Listed>> {
+    fn footer(&self, len: u64, marker: &SegmentMarker) -> io::Result<Option<Listed>> {
         let Some(at) = len.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
         let trailer = read_range(self.file, at, TRAILER_BYTES as u64)?;
-        let Ok(trailer) = Trailer::decode(&trailer, len, marker) else { return Ok(None) };
+        let Ok(trailer) = SegmentTrailer::decode(&trailer, len, marker) else { return Ok(None) };
         let body = read_range(self.file, trailer.records_end, at - trailer.records_end)?;
         Ok(footer_records(&body, &trailer).ok().map(|records| (records, trailer.records_end)))
     }
@@ -95,7 +95,7 @@ impl Walk<'_> {
     fn records<E: From<io::Error>>(
         &self,
         len: u64,
-        marker: &Marker,
+        marker: &SegmentMarker,
         visit: &mut impl FnMut(&Placed, &[u8]) -> Result<(), E>,
     ) -> Result<Walked, E> {
         let mut at = SEGMENT_HEADER_BYTES as u64;
@@ -126,7 +126,7 @@ impl Walk<'_> {
     }
 
     /// The record at this offset, if its header is one and the file does not end before its payload does.
-    fn record(&self, at: u64, len: u64, marker: &Marker) -> io::Result<Option<(Placed, Vec<u8>)>> {
+    fn record(&self, at: u64, len: u64, marker: &SegmentMarker) -> io::Result<Option<(Placed, Vec<u8>)>> {
         let mut head = vec![0; RECORD_HEAD_BYTES_MAX];
         let read = self.file.read_at(&mut head, at)?;
         let Ok((header, head_len)) = RecordHeader::decode(&head[..read], marker) else { return Ok(None) };
@@ -147,7 +147,7 @@ impl Walk<'_> {
 }
 
 /// The next place at or after `from` where the marker stands.
-pub(crate) fn find(file: &dyn File, mut from: u64, len: u64, marker: &Marker) -> io::Result<Option<u64>> {
+pub(crate) fn find(file: &dyn File, mut from: u64, len: u64, marker: &SegmentMarker) -> io::Result<Option<u64>> {
     let mut window = vec![0; WINDOW_BYTES];
     while from + marker.len() as u64 <= len {
         let read = file.read_at(&mut window, from)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fsdfs_proto::ids::DiskId;
-use fsdfs_proto::record::{Footer, Marker, SEGMENT_HEADER_BYTES, SegmentHeader};
+use fsdfs_proto::record::{SEGMENT_HEADER_BYTES, SegmentFooter, SegmentHeader, SegmentMarker};
 
 use super::medium::{File, Medium};
 
@@ -21,8 +21,8 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
 }
 
 /// A random marker.
-pub(crate) fn marker() -> io::Result<Marker> {
-    let mut marker = Marker::default();
+pub(crate) fn marker() -> io::Result<SegmentMarker> {
+    let mut marker = SegmentMarker::default();
     getrandom::fill(&mut marker).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(marker)
 }
@@ -31,9 +31,9 @@ pub(crate) fn marker() -> io::Result<Marker> {
 pub(crate) struct Active {
     pub number: u64,
     pub file: Arc<dyn File>,
-    pub marker: Marker,
+    pub marker: SegmentMarker,
     pub end: u64,
-    pub footer: Footer,
+    pub footer: SegmentFooter,
     /// Its name in the folder is durable.
     pub named: bool,
 }
@@ -49,7 +49,14 @@ impl Active {
             let _ = medium.remove(&path);
             return Err(error);
         }
-        Ok(Self { number, file, marker, end: SEGMENT_HEADER_BYTES as u64, footer: Footer::default(), named: false })
+        Ok(Self {
+            number,
+            file,
+            marker,
+            end: SEGMENT_HEADER_BYTES as u64,
+            footer: SegmentFooter::default(),
+            named: false,
+        })
     }
 
     /// Where the footer stands when it is written; the segment is sealed then and never written to again.

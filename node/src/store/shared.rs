@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fsdfs_core::seam::{DiskDone, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::ids::{BlockId, DiskId};
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use super::appender::Bounce;

@@ -10,9 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 ///
 /// A `%` that two hexadecimal digits do not follow stands for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Escaped(pub Vec<u8>);
+pub struct EscapedText(pub Vec<u8>);
 
-impl fmt::Display for Escaped {
+impl fmt::Display for EscapedText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for character in chunk.valid().chars() {
@@ -30,33 +30,33 @@ impl fmt::Display for Escaped {
     }
 }
 
-impl FromStr for Escaped {
+impl FromStr for EscapedText {
     type Err = std::convert::Infallible;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(Self(percent_decode_str(text).collect()))
     }
 }
 
-impl From<&[u8]> for Escaped {
+impl From<&[u8]> for EscapedText {
     fn from(bytes: &[u8]) -> Self {
         Self(bytes.to_vec())
     }
 }
 
-impl From<&str> for Escaped {
+impl From<&str> for EscapedText {
     /// The text as it is, without reading escapes.
     fn from(text: &str) -> Self {
         Self(text.as_bytes().to_vec())
     }
 }
 
-impl Serialize for Escaped {
+impl Serialize for EscapedText {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Escaped {
+impl<'de> Deserialize<'de> for EscapedText {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         Ok(Self(percent_decode_str(&text).collect()))
@@ -111,14 +111,14 @@ mod tests {
     fn any_bytes_survive_text_and_query() {
         let names: [&[u8]; 6] = [b"", b"/a b/c+d&e=f%41", "/ä/雪".as_bytes(), b"/\xff\x00\x0a\"", b"100%", b"%25%"];
         for name in names {
-            let text = Escaped::from(name).to_string();
-            assert_eq!(text.parse(), Ok(Escaped::from(name)), "{text}");
-            let json = serde_json::to_string(&Escaped::from(name)).expect("text");
-            assert_eq!(serde_json::from_str::<Escaped>(&json).expect("text"), Escaped::from(name));
+            let text = EscapedText::from(name).to_string();
+            assert_eq!(text.parse(), Ok(EscapedText::from(name)), "{text}");
+            let json = serde_json::to_string(&EscapedText::from(name)).expect("text");
+            assert_eq!(serde_json::from_str::<EscapedText>(&json).expect("text"), EscapedText::from(name));
             let query = query([("path", name), ("max", b"3")]);
             let back: Vec<_> = parameters(&query).collect();
             assert_eq!(back, [("path".into(), name.to_vec()), ("max".into(), b"3".to_vec())]);
         }
-        assert_eq!(Escaped::from("/ä 1%").to_string(), "/ä 1%25");
+        assert_eq!(EscapedText::from("/ä 1%").to_string(), "/ä 1%25");
     }
 }

@@ -3,20 +3,20 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Address;
+use super::NodeAddress;
 
 /// All members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Members {
+pub struct MemberListing {
     /// In name order; this node included.
-    pub members: Vec<Member>,
+    pub members: Vec<MemberEntry>,
     /// Who cannot reach whom, in sentences.
     pub warnings: Vec<String>,
 }
 
 /// A member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Member {
+pub struct MemberEntry {
     /// Its key in hexadecimal.
     pub id: String,
     /// Its name; names need not be unique.
@@ -26,9 +26,9 @@ pub struct Member {
     /// This is the node asked.
     pub me: bool,
     /// What it may do.
-    pub role: Role,
+    pub role: MemberRole,
     /// As this node, or the pool, sees it.
-    pub presence: Presence,
+    pub presence: MemberPresence,
     /// Connected to this node now.
     pub connected: bool,
     /// Round trip, if connected and measured.
@@ -42,13 +42,13 @@ pub struct Member {
     /// Number of its disks.
     pub disks: usize,
     /// Where it says that it can be reached.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<NodeAddress>,
 }
 
 /// What a member may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Role {
+pub enum MemberRole {
     /// Reads, writes, stores.
     #[default]
     Full,
@@ -61,7 +61,7 @@ pub enum Role {
 /// How a member is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Presence {
+pub enum MemberPresence {
     /// Heard of within a minute.
     Up,
     /// Silent for longer.
@@ -86,12 +86,12 @@ pub struct NewInvite {
     pub uses: Option<u32>,
     /// What they may do.
     #[serde(default)]
-    pub role: Role,
+    pub role: MemberRole,
 }
 
 /// A new invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Invite {
+pub struct InviteReply {
     /// What the newcomer types after `fsdfs join`. A secret: whoever has it can join.
     pub ticket: String,
     /// Names the invitation when it is listed or revoked.
@@ -101,14 +101,14 @@ pub struct Invite {
     /// Newcomers it admits.
     pub uses: u32,
     /// Addresses of members in the ticket.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<NodeAddress>,
     /// What may keep the newcomer from reaching anybody, in sentences.
     pub warnings: Vec<String>,
 }
 
 /// All invitations known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Invites {
+pub struct InviteListing {
     /// Those that expire last come first.
     pub invites: Vec<InviteState>,
 }
@@ -134,7 +134,7 @@ pub struct InviteState {
 
 /// A member or an invitation was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Removed {
+pub struct RevokeReply {
     /// Its id.
     pub id: String,
     /// The member's name, or the invitation's id.

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Share;
+use super::MemberShare;
 
 /// The pool as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Plan {
+pub struct PoolPlan {
     /// What was found in it.
-    pub found: Found,
+    pub found: InventorySample,
     /// What fits. Exact: follows from what the members give.
-    pub room: Room,
+    pub room: PoolCapacity,
     /// Members with storage: what each should hold, and what if it dies.
     pub members: Vec<PlanMember>,
     /// Sites: what if one burns.
@@ -26,17 +26,17 @@ pub struct Plan {
 
 /// One change of the pool, before anything happens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct WhatIf {
+pub struct ChangePlan {
     /// What is thought about, in words.
     pub change: String,
     /// What was found in the pool.
-    pub found: Found,
+    pub found: InventorySample,
     /// What fits now. Exact.
-    pub now: Room,
+    pub now: PoolCapacity,
     /// What fits after the change. Exact.
-    pub then: Room,
+    pub then: PoolCapacity,
     /// Members with storage now or then.
-    pub members: Vec<Moved>,
+    pub members: Vec<MemberTraffic>,
     /// Bytes to be copied from member to member: the sum of all `in_bytes`.
     pub move_bytes: u64,
     /// Bytes of blocks that would be gone, because no other member said that it has them.
@@ -54,7 +54,7 @@ pub struct WhatIf {
 
 /// What the members were found to hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Found {
+pub struct InventorySample {
     /// Bytes of all blocks, each counted once. Blocks that nobody needs any more count, too.
     pub stored_bytes: u64,
     /// All blocks.
@@ -64,14 +64,14 @@ pub struct Found {
     /// Every block that the members asked hold was listed.
     pub exact: bool,
     /// Copies that exist less those wanted, over the blocks listed; none without blocks.
-    pub margin: Option<Margin>,
+    pub margin: Option<ReplicationMargin>,
     /// Names of members with storage that did not say what they hold; copies there are not counted.
     pub silent: Vec<String>,
 }
 
 /// Copies that exist less those wanted (K - N) of the blocks that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Margin {
+pub struct ReplicationMargin {
     /// Of the block with the fewest.
     pub min: i64,
     /// Of the block with the most.
@@ -80,7 +80,7 @@ pub struct Margin {
 
 /// What fits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Room {
+pub struct PoolCapacity {
     /// N.
     pub copies: u8,
     /// What all members give together.
@@ -92,12 +92,12 @@ pub struct Room {
     /// Sites fewer than copies.
     pub sites_short: u8,
     /// Space that cannot be used because the others cannot match it.
-    pub stranded: Vec<Share>,
+    pub stranded: Vec<MemberShare>,
 }
 
 /// A member's upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Uplink {
+pub struct MemberUplink {
     /// Bytes per second.
     pub bytes_per_s: u64,
     /// It does not tell, and this is assumed.
@@ -118,9 +118,9 @@ pub struct PlanMember {
     /// What it should hold of what is stored.
     pub holds_bytes: u64,
     /// Its upload.
-    pub uplink: Uplink,
+    pub uplink: MemberUplink,
     /// If it dies.
-    pub loss: Loss,
+    pub loss: FailureLoss,
 }
 
 /// A site, and what if it burns.
@@ -129,12 +129,12 @@ pub struct PlanSite {
     /// Its name.
     pub site: String,
     /// If it burns.
-    pub loss: Loss,
+    pub loss: FailureLoss,
 }
 
 /// What a loss costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Loss {
+pub struct FailureLoss {
     /// Bytes of blocks of which nobody else said to have a copy.
     pub lost_bytes: u64,
     /// All that would be gone has been told of. If not, more than `lost_bytes` may be lost.
@@ -160,7 +160,7 @@ pub struct SitePair {
 
 /// What a change moves at one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Moved {
+pub struct MemberTraffic {
     /// Its key in hexadecimal; none for a newcomer.
     pub id: Option<String>,
     /// Its name.
@@ -178,7 +178,7 @@ pub struct Moved {
     /// What it sends to others, if all that have a block share the work.
     pub sends_bytes: u64,
     /// Its upload.
-    pub uplink: Uplink,
+    pub uplink: MemberUplink,
     /// Seconds that it sends.
     pub seconds: u64,
 }

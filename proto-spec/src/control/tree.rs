@@ -3,23 +3,23 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Error, Escaped, POOL_VOLUME, raw_bytes};
+use super::{ApiError, EscapedText, POOL_VOLUME, raw_bytes};
 
 /// How durable a change became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum WriteOutcome {
     /// All wanted copies.
     Stored,
     /// Fewer copies than wanted; they are completed as soon as members with room are up.
     Degraded,
 }
 
-/// What became of a change. (If nothing durable was promised the request fails with an [`Error`] instead.)
+/// What became of a change. (If nothing durable was promised the request fails with an [`ApiError`] instead.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Written {
+pub struct WriteReply {
     /// How durable it became: the worst of its blocks and of the change to the folder.
-    pub outcome: Outcome,
+    pub outcome: WriteOutcome,
     /// Distinct servers that have it for sure.
     pub copies: u8,
     /// N.
@@ -37,30 +37,30 @@ pub struct Written {
 /// Many small changes in one commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Edits {
+pub struct EditsRequest {
     /// Which volume; default [`POOL_VOLUME`].
     #[serde(default = "pool_volume")]
     pub volume: String,
     /// Carried out in order, at most [`super::EDITS_MAX`]; each succeeds or fails by itself.
-    pub edits: Vec<Edit>,
+    pub edits: Vec<EditRequest>,
 }
 
 fn pool_volume() -> String {
     POOL_VOLUME.into()
 }
 
-/// A small change. Paths are [`Escaped`] and begin with `/`.
+/// A small change. Paths are [`EscapedText`] and begin with `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Edit {
+pub enum EditRequest {
     /// Makes a folder and its parents, or gives an existing one new attributes.
     Folder {
         /// Where.
         #[schema(value_type = String)]
-        path: Escaped,
+        path: EscapedText,
         /// Its attributes; none = leave as they are, or default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        attrs: Option<Attrs>,
+        attrs: Option<EntryAttributes>,
         /// Fail if it exists.
         #[serde(default)]
         fresh: bool,
@@ -69,10 +69,10 @@ pub enum Edit {
     Link {
         /// Where.
         #[schema(value_type = String)]
-        path: Escaped,
+        path: EscapedText,
         /// What it points at.
         #[schema(value_type = String)]
-        target: Escaped,
+        target: EscapedText,
         /// Its modification time.
         #[serde(default)]
         mtime_ns: i64,
@@ -81,7 +81,7 @@ pub enum Edit {
     Remove {
         /// What.
         #[schema(value_type = String)]
-        path: Escaped,
+        path: EscapedText,
         /// A folder with everything in it; otherwise only an empty one.
         #[serde(default)]
         recursive: bool,
@@ -90,17 +90,17 @@ pub enum Edit {
     Move {
         /// From.
         #[schema(value_type = String)]
-        from: Escaped,
+        from: EscapedText,
         /// The new path itself, not a folder to move into.
         #[schema(value_type = String)]
-        to: Escaped,
+        to: EscapedText,
     },
 }
 
 /// Attributes of a file or folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Attrs {
+pub struct EntryAttributes {
     /// Permission bits, 0 to 0o7777.
     pub mode: u32,
     /// Modification time.
@@ -109,9 +109,9 @@ pub struct Attrs {
 
 /// What became of many small changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Edited {
+pub struct EditsReply {
     /// Of the commit. `unchanged` if no edit changed anything.
-    pub written: Written,
+    pub written: WriteReply,
     /// One an edit, in order.
     pub edits: Vec<EditResult>,
 }
@@ -125,14 +125,14 @@ pub enum EditResult {
     /// It was so already.
     Unchanged,
     /// It was not made.
-    Failed(Error),
+    Failed(ApiError),
 }
 
 /// A page of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Page {
+pub struct ListingPage {
     /// In the order of the bytes of the names.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListingEntry>,
     /// More follow: ask again with `after` = the last name.
     pub more: bool,
     /// Newer changes may exist that could not be heard of.
@@ -141,14 +141,14 @@ pub struct Page {
 
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Entry {
+pub struct ListingEntry {
     /// Its name; bytes that are not UTF-8 are replaced.
     pub name: String,
     /// Its name in base64, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name_bytes: Option<String>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: EntryKind,
     /// Bytes of a file or of a link's target.
     pub size: u64,
     /// Permission bits.
@@ -171,7 +171,7 @@ pub struct Entry {
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EntryKind {
     /// A file.
     File,
     /// A folder.
@@ -182,19 +182,19 @@ pub enum Kind {
 
 /// Everything about one entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Stat {
+pub struct StatReply {
     /// The entry.
-    pub entry: Entry,
+    pub entry: ListingEntry,
     /// Newer changes may exist that could not be heard of.
     pub maybe_stale: bool,
     /// Where its blocks are, if that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub placement: Option<Placement>,
+    pub placement: Option<BlockPlacement>,
 }
 
 /// Where the blocks of an entry are, as far as the members that are up say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Placement {
+pub struct BlockPlacement {
     /// Blocks of its content; a small file lies in its folder's block, which is meant then.
     pub blocks: u64,
     /// N.
@@ -224,7 +224,7 @@ pub struct HolderBlocks {
     pub wanted: u64,
 }
 
-impl Entry {
+impl ListingEntry {
     /// The name's bytes.
     pub fn raw_name(&self) -> Vec<u8> {
         raw_bytes(&self.name, self.name_bytes.as_deref())

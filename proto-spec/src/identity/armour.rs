@@ -5,7 +5,7 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::codec::{self, Canonical, FormatError};
+use crate::codec::{self, CanonicalCodec, FormatError};
 use crate::ids::Digest;
 use crate::label;
 
@@ -99,7 +99,7 @@ impl std::fmt::Display for Kind {
 }
 
 /// The string of a value. It holds secrets, so it wipes itself.
-pub(super) fn write<T: Canonical>(kind: Kind, value: &T) -> Zeroizing<String> {
+pub(super) fn write<T: CanonicalCodec>(kind: Kind, value: &T) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new(codec::encode(value));
     let checksum = checksum(kind, &bytes);
     bytes.extend_from_slice(&checksum);
@@ -108,7 +108,7 @@ pub(super) fn write<T: Canonical>(kind: Kind, value: &T) -> Zeroizing<String> {
 }
 
 /// Reads what somebody pasted; white space anywhere in it is what mail programs and terminals add.
-pub(super) fn read<T: Canonical>(kind: Kind, pasted: &str) -> Result<T, TextError> {
+pub(super) fn read<T: CanonicalCodec>(kind: Kind, pasted: &str) -> Result<T, TextError> {
     if pasted.len() > TEXT_BYTES_MAX {
         return Err(TextError::TooLong(kind));
     }

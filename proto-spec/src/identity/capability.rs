@@ -5,15 +5,15 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::SecretKey;
 use super::armour::{self, Kind, TextError};
-use crate::codec::{Canonical, FormatError, bound};
+use crate::codec::{CanonicalCodec, FormatError, bound};
 use crate::ids::{PoolId, VolumeId};
 use crate::u8_enum;
 
 u8_enum! {
     /// What a capability lets its holder do.
-    pub enum Level {
+    pub enum CapabilityLevel {
         /// Read the volume: its secret is the epoch's read capability.
         1 => Read,
         /// Read and write: its secret is the epoch's write secret.
@@ -31,19 +31,19 @@ pub struct Capability {
     /// Which volume.
     pub volume: VolumeId,
     /// How far it goes.
-    pub level: Level,
+    pub level: CapabilityLevel,
     /// Epoch of the secret.
     pub epoch: u32,
     /// Read capability or write secret of the epoch.
-    pub secret: Secret,
-    /// Seed of the owner's key; with [`Level::Manage`] only.
-    pub owner_seed: Option<Secret>,
+    pub secret: SecretKey,
+    /// Seed of the owner's key; with [`CapabilityLevel::Manage`] only.
+    pub owner_seed: Option<SecretKey>,
 }
 
-impl Canonical for Capability {
+impl CanonicalCodec for Capability {
     fn check(&self) -> Result<(), FormatError> {
         bound(self.epoch >= 1, "the epoch of a capability")?;
-        bound((self.level == Level::Manage) == self.owner_seed.is_some(), "the owner seed of a capability")
+        bound((self.level == CapabilityLevel::Manage) == self.owner_seed.is_some(), "the owner seed of a capability")
     }
 }
 

@@ -78,7 +78,7 @@ impl fmt::Display for GateRefusal {
 impl std::error::Error for GateRefusal {}
 
 /// What the rest of the pool's statements say about the links of a chain.
-pub trait Known {
+pub trait KnownFacts {
     /// Whether `member`, issued by `ticket`, was admitted, or may be now.
     fn admitted(&self, ticket: &Signed<Cert>, member: &Signed<Cert>) -> Result<(), GateRefusal>;
     /// Whether a revocation voids this certificate, or throws its subject out (`last` only: an inviter who was thrown out
@@ -88,7 +88,12 @@ pub trait Known {
 
 /// The part of the check of the chain that `peer` showed for which other statements are needed, in the order of the
 /// specification; [`check_links`] comes before it.
-pub fn check_known(chain: &[Signed<Cert>], peer: NodeId, wall_ms: u64, known: &impl Known) -> Result<(), GateRefusal> {
+pub fn check_known(
+    chain: &[Signed<Cert>],
+    peer: NodeId,
+    wall_ms: u64,
+    known: &impl KnownFacts,
+) -> Result<(), GateRefusal> {
     chain.windows(2).filter(|pair| is_ticket(&pair[0])).try_for_each(|pair| known.admitted(&pair[0], &pair[1]))?;
     refuse(chain.iter().any(|cert| ended(cert.value().grant_until, wall_ms)), GateRefusal::GrantEnded)?;
     let last = chain.len() - 1;

@@ -3,8 +3,11 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Admins, Admission, Card, Cert, Features, Gone, Head, Heartbeat, Remove, Revoke, Rules, VolEpoch};
-use crate::codec::{Canonical, FormatError};
+use super::{
+    AdminList, Admission, Card, Cert, Departure, FeatureLevel, Head, Heartbeat, PoolRules, Removal, Revocation,
+    VolEpoch,
+};
+use crate::codec::{CanonicalCodec, FormatError};
 use crate::ids::{FactId, PoolId, PublicKey, Signature};
 use crate::signed::{Envelope, Signable, Signed, statement_id};
 use crate::u8_enum;
@@ -18,12 +21,12 @@ pub enum Fact {
     Admission(Signed<Admission>),
     Card(Signed<Card>),
     Heartbeat(Signed<Heartbeat>),
-    Gone(Signed<Gone>),
-    Admins(Signed<Admins>),
-    Rules(Signed<Rules>),
-    Revoke(Signed<Revoke>),
-    Remove(Signed<Remove>),
-    Features(Signed<Features>),
+    Departure(Signed<Departure>),
+    AdminList(Signed<AdminList>),
+    PoolRules(Signed<PoolRules>),
+    Revocation(Signed<Revocation>),
+    Removal(Signed<Removal>),
+    FeatureLevel(Signed<FeatureLevel>),
     VolEpoch(Signed<VolEpoch>),
     Head(Signed<Head>),
 }
@@ -39,7 +42,7 @@ pub struct RawFact {
     checked: Checked,
 }
 
-impl Canonical for RawFact {}
+impl CanonicalCodec for RawFact {}
 
 /// The fact that a [`RawFact`] was made from in this process: its signature needs no second check. It never travels, so what
 /// a peer sent or a disk kept has none. In the simulator everything has, which is half of its speed.
@@ -62,12 +65,12 @@ u8_enum! {
         2 => Admission,
         3 => Card,
         4 => Heartbeat,
-        5 => Gone,
-        6 => Admins,
-        7 => Rules,
-        8 => Revoke,
-        9 => Remove,
-        10 => Features,
+        5 => Departure,
+        6 => AdminList,
+        7 => PoolRules,
+        8 => Revocation,
+        9 => Removal,
+        10 => FeatureLevel,
         11 => VolEpoch,
         12 => Head,
     }
@@ -132,4 +135,17 @@ macro_rules! each_fact {
     };
 }
 
-each_fact!(Cert, Admission, Card, Heartbeat, Gone, Admins, Rules, Revoke, Remove, Features, VolEpoch, Head);
+each_fact!(
+    Cert,
+    Admission,
+    Card,
+    Heartbeat,
+    Departure,
+    AdminList,
+    PoolRules,
+    Revocation,
+    Removal,
+    FeatureLevel,
+    VolEpoch,
+    Head
+);

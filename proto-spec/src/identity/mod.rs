@@ -10,11 +10,11 @@ mod statement;
 mod ticket;
 
 pub use armour::{Kind, TextError};
-pub use capability::{Capability, Level};
+pub use capability::{Capability, CapabilityLevel};
 pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue};
 pub use fact::{Fact, FactKind, RawFact};
 pub use issue::{Invitation, founder_cert, newcomer_cert, pool_of, ticket_cert};
-pub use secret::Secret;
+pub use secret::SecretKey;
 pub use statement::*;
 pub use ticket::{BOOTSTRAP_ADDRS_MAX, BOOTSTRAP_MAX, Ticket};
 

@@ -9,9 +9,9 @@ use crate::ids::Key;
 
 /// A secret key or seed: wiped when dropped, never shown, not `Copy`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Secret(Key);
+pub struct SecretKey(Key);
 
-impl Secret {
+impl SecretKey {
     /// Takes it over; the caller wipes its own copy.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Key(bytes))
@@ -33,13 +33,13 @@ impl Secret {
     }
 }
 
-impl Drop for Secret {
+impl Drop for SecretKey {
     fn drop(&mut self) {
         self.0.0.zeroize();
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::text;
-use crate::codec::{Canonical, FormatError, ascending, bound};
+use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::ids::{DiskId, FactId, Key, NodeId, PublicKey, VolumeId, Writer};
 use crate::label::sign;
 use crate::signed::Signable;
@@ -133,7 +133,7 @@ pub struct Heartbeat {
 /// "I have heard nothing of this member for longer than the rule says": `[1, member, last heartbeat, issuer]`.
 /// Effective when a majority of the other members says so; void by a newer heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gone {
+pub struct Departure {
     /// 1.
     pub version: u8,
     /// Who is gone.
@@ -146,7 +146,7 @@ pub struct Gone {
 
 /// The pool's admins: version n+1 names the id of n. Signed by root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Admins {
+pub struct AdminList {
     /// 1.
     pub version: u8,
     /// Number of this list, from 1.
@@ -161,7 +161,7 @@ pub struct Admins {
 
 /// The pool's rules: version n+1 names the id of n. Signed by root or an admin. Compiled-in floors bound each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
+pub struct PoolRules {
     /// 1.
     pub version: u8,
     /// Number of these rules, from 1.
@@ -190,7 +190,7 @@ pub const KEEP_MAX: usize = 16_384;
 /// A revocation: `[1, signer, subject, reason, keep]`. Void is whatever `subject` signed that is not in `keep`.
 /// A signer revokes only members below it and lower ranks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Revoke {
+pub struct Revocation {
     /// 1.
     pub version: u8,
     /// Root, an admin, or an ancestor of the subject in its chain.
@@ -205,7 +205,7 @@ pub struct Revoke {
 
 /// "This node leaves": it may still serve and hand over. `[1, signer, node]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remove {
+pub struct Removal {
     /// 1.
     pub version: u8,
     /// The node itself, or as for a revocation.
@@ -216,7 +216,7 @@ pub struct Remove {
 
 /// The pool's feature level; monotone, raised when all members not gone support it. `[1, signer, level]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Features {
+pub struct FeatureLevel {
     /// 1.
     pub version: u8,
     /// Any full member.
@@ -264,7 +264,7 @@ fn first_version(what: &'static str, version: u8) -> Result<(), FormatError> {
     if version == 1 { Ok(()) } else { Err(FormatError::TooNew { what, version: version.into() }) }
 }
 
-impl Canonical for Cert {
+impl CanonicalCodec for Cert {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a certificate", self.version)?;
         match self.kind {
@@ -276,13 +276,13 @@ impl Canonical for Cert {
     }
 }
 
-impl Canonical for Admission {
+impl CanonicalCodec for Admission {
     fn check(&self) -> Result<(), FormatError> {
         first_version("an admission", self.version)
     }
 }
 
-impl Canonical for Card {
+impl CanonicalCodec for Card {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a card", self.version)?;
         text(&self.name, 64, "the name on a card")?;
@@ -294,19 +294,19 @@ impl Canonical for Card {
     }
 }
 
-impl Canonical for Heartbeat {
+impl CanonicalCodec for Heartbeat {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a heartbeat", self.version)
     }
 }
 
-impl Canonical for Gone {
+impl CanonicalCodec for Departure {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a gone statement", self.version)
     }
 }
 
-impl Canonical for Admins {
+impl CanonicalCodec for AdminList {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a list of admins", self.version)?;
         bound(self.number >= 1 && (self.number == 1) == self.previous.is_none(), "the number of a list of admins")?;
@@ -316,7 +316,7 @@ impl Canonical for Admins {
     }
 }
 
-impl Canonical for Rules {
+impl CanonicalCodec for PoolRules {
     fn check(&self) -> Result<(), FormatError> {
         first_version("rules", self.version)?;
         bound(self.number >= 1 && (self.number == 1) == self.previous.is_none(), "the number of rules")?;
@@ -324,7 +324,7 @@ impl Canonical for Rules {
     }
 }
 
-impl Canonical for Revoke {
+impl CanonicalCodec for Revocation {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a revocation", self.version)?;
         bound(self.reason.len() <= 200, "the reason of a revocation")?;
@@ -333,19 +333,19 @@ impl Canonical for Revoke {
     }
 }
 
-impl Canonical for Remove {
+impl CanonicalCodec for Removal {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a removal", self.version)
     }
 }
 
-impl Canonical for Features {
+impl CanonicalCodec for FeatureLevel {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a feature level", self.version)
     }
 }
 
-impl Canonical for VolEpoch {
+impl CanonicalCodec for VolEpoch {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a volume epoch", self.version)?;
         bound(self.epoch >= 1, "epoch")?;
@@ -355,7 +355,7 @@ impl Canonical for VolEpoch {
     }
 }
 
-impl Canonical for Head {
+impl CanonicalCodec for Head {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a head", self.version)?;
         bound(self.epoch >= 1, "epoch")?;
@@ -380,12 +380,12 @@ signable! {
     Admission: sign::ADMISSION, |admission| Some(admission.witness.into());
     Card: sign::CARD, |card| Some(card.node.into());
     Heartbeat: sign::HEARTBEAT, |beat| Some(beat.node.into());
-    Gone: sign::GONE, |gone| Some(gone.issuer.into());
-    Admins: sign::ADMINS, |admins| Some(admins.signer);
-    Rules: sign::RULES, |rules| Some(rules.signer);
-    Revoke: sign::REVOKE, |revoke| Some(revoke.signer);
-    Remove: sign::REMOVE, |remove| Some(remove.signer);
-    Features: sign::FEATURES, |features| Some(features.signer);
+    Departure: sign::GONE, |gone| Some(gone.issuer.into());
+    AdminList: sign::ADMINS, |admins| Some(admins.signer);
+    PoolRules: sign::RULES, |rules| Some(rules.signer);
+    Revocation: sign::REVOKE, |revoke| Some(revoke.signer);
+    Removal: sign::REMOVE, |remove| Some(remove.signer);
+    FeatureLevel: sign::FEATURES, |features| Some(features.signer);
     VolEpoch: sign::VOL_EPOCH, |epoch| Some(epoch.signer);
     Head: sign::HEAD, |_| None;
 }

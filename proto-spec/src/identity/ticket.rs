@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::armour::{self, Kind, TextError};
-use super::{CHAIN_CERTS_MAX, Cert, CertKind, GateRefusal, Secret, chain, newcomer_cert};
-use crate::codec::{Canonical, FormatError, bound};
+use super::{CHAIN_CERTS_MAX, Cert, CertKind, GateRefusal, SecretKey, chain, newcomer_cert};
+use crate::codec::{CanonicalCodec, FormatError, bound};
 use crate::ids::{NodeId, PoolId, PublicKey};
 use crate::signed::{Envelope, Signed};
 
@@ -22,11 +22,11 @@ pub struct Ticket {
     /// The pool.
     pub pool: PoolId,
     /// Opens the gate's frames.
-    pub gate_secret: Secret,
+    pub gate_secret: SecretKey,
     /// From the root key's certificate to the ticket's own.
     pub chain: Vec<Signed<Cert>>,
     /// Seed of the throw-away key.
-    pub seed: Secret,
+    pub seed: SecretKey,
     /// Members and their addresses (`HOST:PORT`), the best first.
     pub bootstrap: Vec<(NodeId, Vec<String>)>,
     /// The pool's name for people.
@@ -35,9 +35,9 @@ pub struct Ticket {
 
 /// `[pool id, gate secret, certs, ticket seed, bootstrap, pool name]`.
 #[derive(Serialize, Deserialize)]
-struct Raw(PoolId, Secret, Vec<Envelope>, Secret, Vec<(NodeId, Vec<String>)>, String);
+struct Raw(PoolId, SecretKey, Vec<Envelope>, SecretKey, Vec<(NodeId, Vec<String>)>, String);
 
-impl Canonical for Raw {
+impl CanonicalCodec for Raw {
     fn check(&self) -> Result<(), FormatError> {
         let Self(_, _, certs, _, bootstrap, name) = self;
         bound((1..CHAIN_CERTS_MAX).contains(&certs.len()), "the certificates of a ticket")?;

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::segment::{VERSION, malformed, version};
-use super::{Marker, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, be32, be64};
+use super::{RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentMarker, be32, be64};
 use crate::codec::{FormatError, bound};
 
-/// Length of [`Trailer`].
+/// Length of [`SegmentTrailer`].
 pub const TRAILER_BYTES: usize = 48;
 /// A footer without its trailer at most; a reader reserves no more.
 pub const FOOTER_BODY_BYTES_MAX: u64 = 64 << 20;
@@ -16,12 +16,12 @@ const TRAILER_MAGIC: &[u8; 8] = b"FSDFSEND";
 /// Gathers a footer while records are appended: their headers, with the offset in the place of the marker. (With the
 /// marker, a reader that searches behind a damaged trailer would take them for records.)
 #[derive(Clone, Debug, Default)]
-pub struct Footer {
+pub struct SegmentFooter {
     body: Vec<u8>,
     count: u32,
 }
 
-impl Footer {
+impl SegmentFooter {
     /// A record was appended: its offset in the segment, its header as [`RecordHeader::encode`] made it.
     pub fn push(&mut self, offset: u64, head: &[u8]) {
         self.body.extend_from_slice(&offset.to_be_bytes());
@@ -40,16 +40,16 @@ impl Footer {
     }
 
     /// The last bytes of a segment whose records end at `records_end`.
-    pub fn encode(&self, records_end: u64, marker: &Marker) -> Bytes {
+    pub fn encode(&self, records_end: u64, marker: &SegmentMarker) -> Bytes {
         let trailer =
-            Trailer { records_end, count: self.count, body_crc: crc32fast::hash(&self.body), marker: *marker };
+            SegmentTrailer { records_end, count: self.count, body_crc: crc32fast::hash(&self.body), marker: *marker };
         [&self.body[..], &trailer.encode()].concat().into()
     }
 }
 
 /// The last bytes of a sealed segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trailer {
+pub struct SegmentTrailer {
     /// Where the records end and the footer's body begins.
     pub records_end: u64,
     /// Records listed.
@@ -57,10 +57,10 @@ pub struct Trailer {
     /// CRC-32 of the body.
     pub body_crc: u32,
     /// The segment's: a block that happens to lie at the end of an unsealed segment cannot pass for a footer.
-    pub marker: Marker,
+    pub marker: SegmentMarker,
 }
 
-impl Trailer {
+impl SegmentTrailer {
     /// `magic8 version 0*3 be32(count) be64(records end) marker8 0*8 crc32(body) crc32`.
     pub fn encode(&self) -> [u8; TRAILER_BYTES] {
         let mut bytes = [0; TRAILER_BYTES];
@@ -77,7 +77,7 @@ impl Trailer {
 
     /// Reads the last [`TRAILER_BYTES`] of a segment that is `segment_len` long. An error says that the segment is not
     /// sealed, or that its footer is damaged.
-    pub fn decode(bytes: &[u8], segment_len: u64, marker: &Marker) -> Result<Self, FormatError> {
+    pub fn decode(bytes: &[u8], segment_len: u64, marker: &SegmentMarker) -> Result<Self, FormatError> {
         if bytes.len() != TRAILER_BYTES || &bytes[..8] != TRAILER_MAGIC || bytes[24..32] != marker[..] {
             return Err(malformed("no footer"));
         }
@@ -100,7 +100,7 @@ impl Trailer {
 }
 
 /// The records that a footer lists, with their offsets, ascending.
-pub fn footer_records(body: &[u8], trailer: &Trailer) -> Result<Vec<(u64, RecordHeader)>, FormatError> {
+pub fn footer_records(body: &[u8], trailer: &SegmentTrailer) -> Result<Vec<(u64, RecordHeader)>, FormatError> {
     if crc32fast::hash(body) != trailer.body_crc {
         return Err(malformed("the checksum of a footer does not fit"));
     }

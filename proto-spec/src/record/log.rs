@@ -1,6 +1,6 @@
 //! The log of facts: a header, then frames one behind the other.
 
-use super::{LogEntry, Marker, be32, field};
+use super::{LogEntry, SegmentMarker, be32, field};
 use crate::codec::{self, FormatError, bound};
 
 /// Length of [`LogHeader`].
@@ -17,7 +17,7 @@ const VERSION: u8 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogHeader {
     /// Begins each of its frames.
-    pub marker: Marker,
+    pub marker: SegmentMarker,
 }
 
 impl LogHeader {
@@ -47,7 +47,7 @@ impl LogHeader {
 }
 
 /// `marker8 be32(length) crc32(marker, length, payload) payload`. An entry of a later version is written back verbatim.
-pub fn frame(entry: &LogEntry, marker: &Marker) -> Result<Vec<u8>, FormatError> {
+pub fn frame(entry: &LogEntry, marker: &SegmentMarker) -> Result<Vec<u8>, FormatError> {
     let encoded;
     let payload: &[u8] = match entry {
         LogEntry::Unknown(verbatim) => verbatim,
@@ -62,7 +62,7 @@ pub fn frame(entry: &LogEntry, marker: &Marker) -> Result<Vec<u8>, FormatError> 
 }
 
 /// The payload of the frame at the beginning of `bytes`; the frame ends [`FRAME_HEAD_BYTES`] and the payload later.
-pub fn frame_payload<'a>(bytes: &'a [u8], marker: &Marker) -> Option<&'a [u8]> {
+pub fn frame_payload<'a>(bytes: &'a [u8], marker: &SegmentMarker) -> Option<&'a [u8]> {
     let head = bytes.get(..FRAME_HEAD_BYTES)?;
     let len = be32(head, 8);
     if head[..8] != marker[..] || len == 0 || len as usize > FRAME_PAYLOAD_BYTES_MAX {
@@ -80,7 +80,7 @@ pub fn log_entry(payload: &[u8]) -> LogEntry {
     }
 }
 
-fn frame_crc(marker: &Marker, len: [u8; 4], payload: &[u8]) -> u32 {
+fn frame_crc(marker: &SegmentMarker, len: [u8; 4], payload: &[u8]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     for part in [&marker[..], &len, payload] {
         crc.update(part);

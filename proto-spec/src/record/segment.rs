@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{REDUNDANCIES_MAX, Marker, be32, be64, field};
+use super::{REDUNDANCIES_MAX, SegmentMarker, be32, be64, field};
 use crate::block::BLOCK_BYTES_MAX;
-use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::ids::{BlockId, DiskId, NodeId};
 use crate::message::Redundancy;
 
@@ -33,7 +33,7 @@ pub struct SegmentHeader {
     /// Segments of a disk are numbered in the order of their making; the file's name says the same.
     pub number: u64,
     /// Begins each of its records.
-    pub marker: Marker,
+    pub marker: SegmentMarker,
 }
 
 impl SegmentHeader {
@@ -138,7 +138,7 @@ pub struct RecordHeader {
 #[derive(Serialize, Deserialize)]
 struct Redundancies(Vec<Redundancy>);
 
-impl Canonical for Redundancies {
+impl CanonicalCodec for Redundancies {
     fn check(&self) -> Result<(), FormatError> {
         let replicas = self.0.iter().filter(|redundancy| matches!(redundancy, Redundancy::Replicas(_))).count();
         bound(self.0.len() <= REDUNDANCIES_MAX && replicas <= 1, "the redundancies of a record")?;
@@ -150,9 +150,10 @@ impl RecordHeader {
     /// The header's bytes, redundancies included:
     /// `marker8 version kind be16(flags) be32(payload) be16(redundancies) 0*2 id32 be64(sequence) be64(first seen) be64(renewed)
     /// charged32 crc32(payload) crc32(all before, then redundancies) redundancies`.
-    pub fn encode(&self, marker: &Marker) -> Vec<u8> {
+    pub fn encode(&self, marker: &SegmentMarker) -> Vec<u8> {
         let redundancies = codec::encode(&self.redundancies);
-        let redundancies_len = u16::try_from(redundancies.len()).expect("at most REDUNDANCIES_MAX redundancies of 43 bytes");
+        let redundancies_len =
+            u16::try_from(redundancies.len()).expect("at most REDUNDANCIES_MAX redundancies of 43 bytes");
         let mut bytes = Vec::with_capacity(RECORD_HEADER_BYTES + redundancies.len());
         bytes.extend_from_slice(marker);
         bytes.extend_from_slice(&[VERSION, self.kind.code()]);
@@ -174,7 +175,7 @@ impl RecordHeader {
 
     /// Reads the header at the beginning of `bytes`; also returns its length. `bytes` may go on: [`RECORD_HEAD_BYTES_MAX`]
     /// always suffice.
-    pub fn decode(bytes: &[u8], marker: &Marker) -> Result<(Self, usize), FormatError> {
+    pub fn decode(bytes: &[u8], marker: &SegmentMarker) -> Result<(Self, usize), FormatError> {
         match bytes.split_first_chunk::<8>() {
             Some((begin, rest)) if begin == marker => {
                 let (header, len) = Self::decode_behind_marker(rest, marker)?;
@@ -184,7 +185,7 @@ impl RecordHeader {
         }
     }
 
-    pub(super) fn decode_behind_marker(bytes: &[u8], marker: &Marker) -> Result<(Self, usize), FormatError> {
+    pub(super) fn decode_behind_marker(bytes: &[u8], marker: &SegmentMarker) -> Result<(Self, usize), FormatError> {
         let early = || malformed("a record's header ends early");
         let fixed = bytes.get(..RECORD_HEADER_BYTES - 8).ok_or_else(early)?;
         let redundancies_len = usize::from(u16::from_be_bytes(field(fixed, 8)));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::be32;
-use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::ids::{DiskId, NodeId, PoolId};
 
 /// A small file at most; a reader reserves no more.
@@ -29,7 +29,7 @@ pub struct Superblock {
     pub attach_generation: u64,
 }
 
-impl Canonical for Superblock {}
+impl CanonicalCodec for Superblock {}
 
 /// The disks a home folder has known, by which a disk that is not mounted is told from a new, empty one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub struct KnownDisk {
     pub path: Bytes,
 }
 
-impl Canonical for DiskList {
+impl CanonicalCodec for DiskList {
     fn check(&self) -> Result<(), FormatError> {
         bound(self.0.len() <= DISKS_MAX, "the list of disks")?;
         ascending(&self.0, |known| known.disk)
@@ -87,7 +87,7 @@ fn encode(magic: &[u8; 8], body: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-fn decode<T: Canonical>(what: &'static str, magic: &[u8; 8], bytes: &[u8]) -> Result<T, FormatError> {
+fn decode<T: CanonicalCodec>(what: &'static str, magic: &[u8; 8], bytes: &[u8]) -> Result<T, FormatError> {
     bound((13..=FILE_BYTES_MAX).contains(&bytes.len()), what)?;
     let (sealed, crc) = bytes.split_at(bytes.len() - 4);
     if &sealed[..8] != magic || crc32fast::hash(sealed) != be32(crc, 0) {

@@ -9,7 +9,7 @@ use crate::codec::FormatError;
 use crate::ids::{DiskId, PoolId, hex};
 use crate::message::StripeShard;
 
-const MARKER: Marker = *b"\x01\x02\x03\x04\x05\x06\x07\x08";
+const MARKER: SegmentMarker = *b"\x01\x02\x03\x04\x05\x06\x07\x08";
 
 fn stripe(byte: u8) -> Redundancy {
     Redundancy::Stripe(StripeShard { stripe: BlockId([byte; 32]), index: 1, k: 4, m: 2 })
@@ -32,8 +32,9 @@ fn header(kind: RecordKind, payload: &[u8]) -> RecordHeader {
 
 fn segment() -> (SegmentHeader, RecordHeader, RecordHeader, Bytes, u64) {
     let first = header(RecordKind::Block, b"bytes of a block");
-    let second = RecordHeader { sequence: 8, redundancies: vec![Redundancy::Replicas(2)], ..header(RecordKind::Renewal, b"") };
-    let mut footer = Footer::default();
+    let second =
+        RecordHeader { sequence: 8, redundancies: vec![Redundancy::Replicas(2)], ..header(RecordKind::Renewal, b"") };
+    let mut footer = SegmentFooter::default();
     let heads = [first.encode(&MARKER), second.encode(&MARKER)];
     footer.push(64, &heads[0]);
     let second_at = 64 + heads[0].len() as u64 + 16;
@@ -51,9 +52,14 @@ fn unpublished() -> LogEntry {
 
 fn vectors() -> Value {
     let (segment, block, renewal, footer, records_end) = segment();
-    let superblock = Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 };
-    let disks = DiskList(vec![KnownDisk { disk: DiskId([3; 16]), attach_generation: 4, path: Bytes::from_static(b"/srv/\xff") }]);
-    let own = LogEntry::Own(Own { writer: Writer([6; 8]), seq: 300 });
+    let superblock =
+        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 };
+    let disks = DiskList(vec![KnownDisk {
+        disk: DiskId([3; 16]),
+        attach_generation: 4,
+        path: Bytes::from_static(b"/srv/\xff"),
+    }]);
+    let own = LogEntry::Own(OwnSequence { writer: Writer([6; 8]), seq: 300 });
     json!({
         "note": "hexadecimal; spec 06-store. Made once, obeyed since.",
         "marker": hex(&MARKER),
@@ -105,7 +111,7 @@ fn what_was_encoded_is_decoded() {
     }
     let segment_len = end + footer.len() as u64;
     let (body, trailer) = footer.split_at(footer.len() - TRAILER_BYTES);
-    let trailer = Trailer::decode(trailer, segment_len, &MARKER).unwrap();
+    let trailer = SegmentTrailer::decode(trailer, segment_len, &MARKER).unwrap();
     assert_eq!(trailer.body_bytes(segment_len), Some(body.len() as u64));
     let listed = footer_records(body, &trailer).unwrap();
     assert_eq!(listed.iter().map(|(_, header)| header).collect::<Vec<_>>(), [&block, &renewal]);
@@ -131,10 +137,10 @@ fn a_flipped_bit_is_noticed_everywhere() {
     each_flip(&block.encode(&MARKER), |bytes| RecordHeader::decode(bytes, &MARKER).is_err());
     each_flip(&footer, |bytes| {
         let (body, trailer) = bytes.split_at(bytes.len() - TRAILER_BYTES);
-        Trailer::decode(trailer, segment_len, &MARKER).is_err_and(|_| true)
-            || footer_records(body, &Trailer::decode(trailer, segment_len, &MARKER).unwrap()).is_err()
+        SegmentTrailer::decode(trailer, segment_len, &MARKER).is_err_and(|_| true)
+            || footer_records(body, &SegmentTrailer::decode(trailer, segment_len, &MARKER).unwrap()).is_err()
     });
-    let own = frame(&LogEntry::Own(Own { writer: Writer([6; 8]), seq: 300 }), &MARKER).unwrap();
+    let own = frame(&LogEntry::Own(OwnSequence { writer: Writer([6; 8]), seq: 300 }), &MARKER).unwrap();
     each_flip(&own, |bytes| frame_payload(bytes, &MARKER).is_none());
     let kept = frame(&unpublished(), &MARKER).unwrap();
     assert_eq!(log_entry(frame_payload(&kept, &MARKER).unwrap()), unpublished());
@@ -151,7 +157,8 @@ fn each_flip(bytes: &[u8], noticed: impl Fn(&[u8]) -> bool) {
 #[test]
 fn a_later_version_is_named() {
     let mut bytes =
-        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 }.encode();
+        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 }
+            .encode();
     bytes[8] = 2;
     let sealed = bytes.len() - 4;
     let crc = crc32fast::hash(&bytes[..sealed]);
@@ -220,8 +227,8 @@ proptest! {
         let _ = LogHeader::decode(&bytes);
         let _ = frame_payload(&bytes, &MARKER);
         let _ = log_entry(&bytes);
-        let _ = Trailer::decode(&bytes, len, &MARKER);
-        let trailer = Trailer { records_end: len, count: u32::MAX, body_crc: crc32fast::hash(&bytes), marker: MARKER };
+        let _ = SegmentTrailer::decode(&bytes, len, &MARKER);
+        let trailer = SegmentTrailer { records_end: len, count: u32::MAX, body_crc: crc32fast::hash(&bytes), marker: MARKER };
         let _ = footer_records(&bytes, &trailer);
     }
 

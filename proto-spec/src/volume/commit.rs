@@ -8,15 +8,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Folder;
-use super::flags::Flags;
+use super::entry::FolderNode;
+use super::flags::EntryFlags;
 use super::keys::{VolumeKeys, WriteKeys, expand};
-use super::links::{Indexed, Linker, Resolver, Usage};
-use super::seal::{self, Header, Kind, Link, LinkClass, Ref};
-use super::seen::{Dot, Seen};
+use super::links::{IndexedLink, Linker, Resolver, Usage};
+use super::seal::{self, BlockHeader, BlockKind, BlockLink, BlockRef, LinkClass};
+use super::seen::{Dot, VersionVector};
 use super::{COMMIT_BYTES_MAX, PARENTS_MAX};
 use crate::block::Block;
-use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::Head;
 use crate::ids::{BlockId, Key, PoolId, PublicKey, Signature, Writer};
 use crate::label::key::COMMIT_KEY;
@@ -36,9 +36,9 @@ pub struct CommitExtra {
     /// Which operation of the writer; 0 for a pure merge.
     pub seq: u64,
     /// Every operation the state includes, this one too.
-    pub seen: Seen,
+    pub seen: VersionVector,
     /// Features to be understood.
-    pub flags: Flags,
+    pub flags: EntryFlags,
     /// From which the key is made.
     pub salt: Key,
 }
@@ -53,11 +53,11 @@ pub struct Commit {
     /// The operation; none for a pure merge.
     pub dot: Option<Dot>,
     /// Every operation the state includes, this one too.
-    pub seen: Seen,
+    pub seen: VersionVector,
     /// Features to be understood.
-    pub flags: Flags,
+    pub flags: EntryFlags,
     /// The volume's root folder. It has no births: nobody makes or removes it.
-    pub root: Folder,
+    pub root: FolderNode,
     /// For people.
     pub message: Option<String>,
 }
@@ -70,13 +70,13 @@ pub struct CommitView {
     /// Its public part.
     pub extra: CommitExtra,
     /// Its links: the root first, if the volume is not empty, then the parents.
-    pub links: Vec<Link>,
+    pub links: Vec<BlockLink>,
 }
 
 /// `[root, author?, signature?, message?]`. The author's fields are for later and empty without a flag that says so.
 #[derive(Serialize, Deserialize)]
 struct Wire {
-    root: Folder<Indexed>,
+    root: FolderNode<IndexedLink>,
     author: Option<PublicKey>,
     signature: Option<Signature>,
     message: Option<String>,
@@ -90,7 +90,7 @@ impl Commit {
         let root = root.expect("collecting links does not fail");
         for parent in &self.parents {
             // Parents are linked, not referred to: their keys come from their own salts.
-            linker.add(Ref { id: *parent, key: Key([0; 32]) }, Usage::of(LinkClass::Parent));
+            linker.add(BlockRef { id: *parent, key: Key([0; 32]) }, Usage::of(LinkClass::Parent));
         }
         let wire = Wire { root, author: None, signature: None, message: self.message.clone() };
         let extra = CommitExtra {
@@ -127,9 +127,9 @@ impl Commit {
     }
 }
 
-fn seal_commit(keys: &WriteKeys, links: Vec<Link>, extra: CommitExtra, payload: &[u8]) -> Block {
+fn seal_commit(keys: &WriteKeys, links: Vec<BlockLink>, extra: CommitExtra, payload: &[u8]) -> Block {
     let (volume, epoch) = (keys.volume(), keys.epoch());
-    let mut header = Header { version: 1, kind: Kind::Commit, volume, epoch, links, extra: Some(extra) };
+    let mut header = BlockHeader { version: 1, kind: BlockKind::Commit, volume, epoch, links, extra: Some(extra) };
     let (unsalted, aad_len) = seal::begin(&header, payload);
     let salt = seal::keyed_hash(keys.salt_key(), aad_len, &unsalted);
     header.extra.iter_mut().for_each(|extra| extra.salt = salt);
@@ -146,7 +146,7 @@ fn commit_key(open: Key, salt: Key) -> Key {
 impl CommitView {
     /// Reads the public part of a commit block.
     pub fn of(commit: &[u8]) -> Result<Self, FormatError> {
-        let Header { extra, links, .. } = seal::header(commit)?;
+        let BlockHeader { extra, links, .. } = seal::header(commit)?;
         let extra = extra.ok_or(FormatError::OutOfBounds { what: "the kind of a block" })?;
         bound(commit.len() <= COMMIT_BYTES_MAX, "the length of a commit")?;
         Ok(Self { id: BlockId::of(commit), extra, links })
@@ -170,7 +170,7 @@ impl CommitView {
 }
 
 impl CommitExtra {
-    pub(super) fn check(&self, links: &[Link]) -> Result<(), FormatError> {
+    pub(super) fn check(&self, links: &[BlockLink]) -> Result<(), FormatError> {
         self.seen.check()?;
         let parents: Vec<BlockId> =
             links.iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id).collect();
@@ -188,7 +188,7 @@ impl CommitExtra {
     }
 }
 
-impl Canonical for Wire {
+impl CanonicalCodec for Wire {
     fn check(&self) -> Result<(), FormatError> {
         bound(self.author.is_none() && self.signature.is_none(), "the author of a commit")?;
         bound(self.message.as_ref().is_none_or(|message| message.len() <= MESSAGE_BYTES_MAX), "a commit's message")?;

@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::entry::{Entry, Name, check_name};
-use super::flags::Flags;
+use super::entry::{DirectoryEntry, EntryName, check_name};
+use super::flags::EntryFlags;
 use super::keys::WriteKeys;
-use super::links::{Indexed, Linker, Resolver, Usage};
-use super::seal::{self, Kind, LINKS_MAX, LinkClass, Ref};
-use super::seen::Within;
+use super::links::{IndexedLink, Linker, Resolver, Usage};
+use super::seal::{self, BlockKind, BlockRef, LINKS_MAX, LinkClass};
+use super::seen::FolderVectors;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
-use crate::codec::{self, Canonical, FormatError, ascending, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::ids::VolumeId;
 use crate::label;
 
@@ -23,41 +23,41 @@ pub const LEVEL_MAX: u8 = 60;
 
 /// One node of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum DirectoryNode {
     /// Entries in name order. Never empty.
-    Leaf(Vec<Entry>),
+    Leaf(Vec<DirectoryEntry>),
     /// Nodes of the next lower level in name order. Never empty.
     Interior {
         /// 1 = above leaves.
         level: u8,
         /// The nodes.
-        children: Vec<Child>,
+        children: Vec<DirectoryChild>,
     },
 }
 
 /// A node as its parent tells of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Child<R = Ref> {
+pub struct DirectoryChild<R = BlockRef> {
     /// The last name in it.
-    pub last: Name,
+    pub last: EntryName,
     /// The node.
     pub node: R,
     /// Names in it.
     pub count: u64,
     /// The dots of everything in it and below.
-    pub within: Within,
+    pub within: FolderVectors,
 }
 
 /// `[flags, level, entries, children]`, of which one is empty.
 #[derive(Serialize, Deserialize)]
 struct Wire {
-    flags: Flags,
+    flags: EntryFlags,
     level: u8,
-    entries: Vec<Entry<Indexed>>,
-    children: Vec<Child<Indexed>>,
+    entries: Vec<DirectoryEntry<IndexedLink>>,
+    children: Vec<DirectoryChild<IndexedLink>>,
 }
 
-impl Node {
+impl DirectoryNode {
     /// 0 = a leaf.
     pub fn level(&self) -> u8 {
         match self {
@@ -67,7 +67,7 @@ impl Node {
     }
 
     /// Seals a node; `copies` is the redundancy of what it links to.
-    pub fn seal(self, keys: &WriteKeys, copies: u8) -> (Block, Ref) {
+    pub fn seal(self, keys: &WriteKeys, copies: u8) -> (Block, BlockRef) {
         let mut linker = Linker::new(copies);
         let mut link = |at, usage| Ok(linker.add(at, usage));
         let level = self.level();
@@ -77,25 +77,25 @@ impl Node {
         };
         let infallible = "collecting links does not fail";
         let wire = Wire {
-            flags: Flags::NONE,
+            flags: EntryFlags::NONE,
             level,
             entries: entries.expect(infallible),
             children: children.expect(infallible),
         };
         debug_assert_eq!(wire.check(), Ok(()), "a node is valid before it is sealed");
-        seal::seal(keys, Kind::Directory, linker.finish(), &codec::encode(&wire))
+        seal::seal(keys, BlockKind::Directory, linker.finish(), &codec::encode(&wire))
     }
 
     /// Opens a node.
-    pub fn open(volume: VolumeId, at: Ref, block: &Block) -> Result<Self, FormatError> {
-        let (links, payload) = seal::open(volume, Kind::Directory, at, block)?;
+    pub fn open(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Self, FormatError> {
+        let (links, payload) = seal::open(volume, BlockKind::Directory, at, block)?;
         let wire: Wire = codec::decode(&payload)?;
         let mut resolver = Resolver::new(&links);
         let mut resolve = |from, usage| resolver.resolve(from, usage);
         let entries = all(wire.entries, |entry| entry.map(&mut resolve))?;
         let children = all(wire.children, |child| child.map(&mut resolve))?;
         resolver.finish()?;
-        entries.iter().try_for_each(Entry::check_order)?;
+        entries.iter().try_for_each(DirectoryEntry::check_order)?;
         Ok(if wire.level == 0 { Self::Leaf(entries) } else { Self::Interior { level: wire.level, children } })
     }
 }
@@ -104,14 +104,14 @@ fn all<T, S>(items: Vec<T>, map: impl FnMut(T) -> Result<S, FormatError>) -> Res
     items.into_iter().map(map).collect()
 }
 
-impl<R> Child<R> {
-    fn map<S>(self, to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>) -> Result<Child<S>, FormatError> {
+impl<R> DirectoryChild<R> {
+    fn map<S>(self, to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>) -> Result<DirectoryChild<S>, FormatError> {
         let Self { last, node, count, within } = self;
-        Ok(Child { last, node: to(node, Usage::of(LinkClass::Tree))?, count, within })
+        Ok(DirectoryChild { last, node: to(node, Usage::of(LinkClass::Tree))?, count, within })
     }
 }
 
-impl Canonical for Wire {
+impl CanonicalCodec for Wire {
     fn check(&self) -> Result<(), FormatError> {
         self.flags.readable("a directory")?;
         bound(self.level <= LEVEL_MAX, "the level of a directory's node")?;
@@ -121,7 +121,7 @@ impl Canonical for Wire {
             (self.children.len(), self.entries.len())
         };
         bound(some > 0 && none == 0, "the items of a directory's node")?;
-        self.entries.iter().try_for_each(Entry::check)?;
+        self.entries.iter().try_for_each(DirectoryEntry::check)?;
         ascending(&self.entries, |entry| entry.name.clone())?;
         for child in &self.children {
             check_name(&child.last)?;

@@ -1,14 +1,14 @@
 //! What a directory says about one name (spec 05-volume §3).
 //!
-//! Generic over the reference: [`Ref`] in memory, [`Indexed`](super::links::Indexed) inside a payload.
+//! Generic over the reference: [`BlockRef`] in memory, [`IndexedLink`](super::links::Indexed) inside a payload.
 
 use bytes::Bytes;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::links::Usage;
-use super::seal::{LinkClass, Ref};
-use super::seen::{Dot, Seen, Within};
+use super::seal::{BlockRef, LinkClass};
+use super::seen::{Dot, FolderVectors, VersionVector};
 use crate::block::PAYLOAD_BYTES_MAX;
 use crate::codec::{FormatError, ascending, bound};
 use crate::ids::Writer;
@@ -36,7 +36,7 @@ const _: () = assert!(
 );
 
 /// A name: 1 to 255 bytes without `/` and NUL, not `.` or `..`. Not necessarily UTF-8.
-pub type Name = Bytes;
+pub type EntryName = Bytes;
 
 /// Names are weapons on `get`, so nobody takes a bad one in.
 pub fn check_name(name: &[u8]) -> Result<(), FormatError> {
@@ -49,18 +49,18 @@ pub fn check_name(name: &[u8]) -> Result<(), FormatError> {
 
 /// Everything a directory says about one name: usually one version of a file, or a folder. Both may coexist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry<R = Ref> {
+pub struct DirectoryEntry<R = BlockRef> {
     /// The name.
-    pub name: Name,
+    pub name: EntryName,
     /// Concurrent versions of the file or symlink, ascending.
-    pub versions: Vec<Version<File<R>>>,
+    pub versions: Vec<EntryVersion<FileNode<R>>>,
     /// The folder.
-    pub folder: Option<Folder<R>>,
+    pub folder: Option<FolderNode<R>>,
 }
 
 /// A value of an observed-remove register, and the operation that counts as its origin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Version<T> {
+pub struct EntryVersion<T> {
     /// When it was written. Orders the versions of one name, nothing else.
     pub time: Hlc,
     /// Who wrote it. Stays when it is moved.
@@ -86,18 +86,18 @@ pub struct Xattr {
 
 /// A file or symlink, as written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct File<R = Ref> {
+pub struct FileNode<R = BlockRef> {
     /// Mode and modification time.
-    pub attrs: Attrs,
+    pub attrs: FileAttributes,
     /// Bytes of the content; of the target for a symlink.
     pub size: u64,
     /// What it is and where its bytes are.
-    pub content: Content<R>,
+    pub content: FileContent<R>,
 }
 
 /// Attributes of a file or folder.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Attrs {
+pub struct FileAttributes {
     /// Permission bits, 0 to 0o7777.
     pub mode: u32,
     /// Modification time, nanoseconds since 1970, negative before.
@@ -106,7 +106,7 @@ pub struct Attrs {
 
 /// Where bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Content<R = Ref> {
+pub enum FileContent<R = BlockRef> {
     /// In the entry itself.
     Inline(Bytes),
     /// A tree of blocks: `depth` 0 = the root is the only chunk, 1 = a manifest of chunks, 2 = a manifest of manifests, ...
@@ -122,25 +122,25 @@ pub enum Content<R = Ref> {
 
 /// A folder, as its parent tells of it: equal contents are equal blocks, whoever made the folder and wherever it lies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Folder<R = Ref> {
+pub struct FolderNode<R = BlockRef> {
     /// The operations that made or moved it, ascending. Usually one; none if only its content keeps it alive.
     pub births: Vec<Dot>,
     /// A lazy stamp: whatever lies below with a dot in here counts as carrying the (then only) birth's dot.
-    pub since: Seen,
+    pub since: VersionVector,
     /// Its attributes: versions of the name `.` inside it, merged as any other versions are.
-    pub attrs: Vec<Version<Attrs>>,
+    pub attrs: Vec<EntryVersion<FileAttributes>>,
     /// Root of its entries; none if it has no entries.
     pub tree: Option<R>,
     /// The dots of everything in `tree`, its own births and attributes not included.
-    pub within: Within,
+    pub within: FolderVectors,
 }
 
-impl<R> Entry<R> {
+impl<R> DirectoryEntry<R> {
     pub(super) fn check(&self) -> Result<(), FormatError> {
         check_name(&self.name)?;
         bound(!self.versions.is_empty() || self.folder.is_some(), "an entry without versions and folder")?;
         bound(self.versions.len() <= VERSIONS_MAX, "the versions of a name")?;
-        self.versions.iter().try_for_each(|version| version.check(File::check))?;
+        self.versions.iter().try_for_each(|version| version.check(FileNode::check))?;
         self.folder.iter().try_for_each(|folder| {
             bound(folder.is_alive(), "a folder without births, attributes and content")?;
             folder.check()
@@ -150,16 +150,16 @@ impl<R> Entry<R> {
     pub(super) fn map<S>(
         self,
         to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>,
-    ) -> Result<Entry<S>, FormatError> {
+    ) -> Result<DirectoryEntry<S>, FormatError> {
         let versions = self.versions.into_iter().map(|version| version.map(to)).collect::<Result<_, _>>()?;
         let folder = self.folder.map(|folder| folder.map(to)).transpose()?;
-        Ok(Entry { name: self.name, versions, folder })
+        Ok(DirectoryEntry { name: self.name, versions, folder })
     }
 }
 
-impl Entry {
+impl DirectoryEntry {
     /// Takes in the dots of the entry and of everything below it.
-    pub fn add_to(&self, within: &mut Within) {
+    pub fn add_to(&self, within: &mut FolderVectors) {
         self.versions.iter().for_each(|version| within.add(version.dot));
         if let Some(folder) = &self.folder {
             folder.births.iter().for_each(|birth| within.add(*birth));
@@ -170,18 +170,18 @@ impl Entry {
 
     /// References in it.
     pub fn refs(&self) -> usize {
-        let trees = |version: &Version<File>| matches!(version.value.content, Content::Tree { .. });
+        let trees = |version: &EntryVersion<FileNode>| matches!(version.value.content, FileContent::Tree { .. });
         self.versions.iter().filter(|version| trees(version)).count()
             + usize::from(self.folder.as_ref().is_some_and(|folder| folder.tree.is_some()))
     }
 
     pub(super) fn check_order(&self) -> Result<(), FormatError> {
-        ascending(&self.versions, Version::clone)?;
-        self.folder.iter().try_for_each(|folder| ascending(&folder.attrs, Version::clone))
+        ascending(&self.versions, EntryVersion::clone)?;
+        self.folder.iter().try_for_each(|folder| ascending(&folder.attrs, EntryVersion::clone))
     }
 }
 
-impl<T> Version<T> {
+impl<T> EntryVersion<T> {
     fn check(&self, value: impl Fn(&T) -> Result<(), FormatError>) -> Result<(), FormatError> {
         self.dot.check()?;
         value(&self.value)?;
@@ -194,34 +194,37 @@ impl<T> Version<T> {
     }
 }
 
-impl<R> Version<File<R>> {
-    fn map<S>(self, to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>) -> Result<Version<File<S>>, FormatError> {
+impl<R> EntryVersion<FileNode<R>> {
+    fn map<S>(
+        self,
+        to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>,
+    ) -> Result<EntryVersion<FileNode<S>>, FormatError> {
         let Self { time, writer, value, xattrs, copies, dot } = self;
         let content = match value.content {
-            Content::Inline(bytes) => Content::Inline(bytes),
-            Content::Symlink(target) => Content::Symlink(target),
-            Content::Tree { root, depth } => {
-                Content::Tree { root: to(root, Usage { copies, ..Usage::file(depth) })?, depth }
+            FileContent::Inline(bytes) => FileContent::Inline(bytes),
+            FileContent::Symlink(target) => FileContent::Symlink(target),
+            FileContent::Tree { root, depth } => {
+                FileContent::Tree { root: to(root, Usage { copies, ..Usage::file(depth) })?, depth }
             }
         };
-        let value = File { attrs: value.attrs, size: value.size, content };
-        Ok(Version { time, writer, value, xattrs, copies, dot })
+        let value = FileNode { attrs: value.attrs, size: value.size, content };
+        Ok(EntryVersion { time, writer, value, xattrs, copies, dot })
     }
 }
 
-impl<R> File<R> {
+impl<R> FileNode<R> {
     /// The bounds every file has to keep.
     pub fn check(&self) -> Result<(), FormatError> {
         self.attrs.check()?;
         match &self.content {
-            Content::Inline(bytes) => {
+            FileContent::Inline(bytes) => {
                 bound(bytes.len() <= INLINE_BYTES_MAX && bytes.len() as u64 == self.size, "the size of a file")
             }
-            Content::Symlink(target) => {
+            FileContent::Symlink(target) => {
                 let fits = (1..=SYMLINK_BYTES_MAX).contains(&target.len()) && !target.contains(&0);
                 bound(fits && target.len() as u64 == self.size, "the target of a symlink")
             }
-            Content::Tree { depth, .. } => {
+            FileContent::Tree { depth, .. } => {
                 bound(*depth <= FILE_DEPTH_MAX, "the depth of a file's tree")?;
                 let most = if *depth == 0 { PAYLOAD_BYTES_MAX as u64 } else { i64::MAX as u64 };
                 bound((1..=most).contains(&self.size), "the size of a file")
@@ -230,20 +233,26 @@ impl<R> File<R> {
     }
 }
 
-impl Attrs {
+impl FileAttributes {
     /// The bounds of a mode.
     pub fn check(&self) -> Result<(), FormatError> {
         bound(self.mode <= 0o7777, "the mode of a file or folder")
     }
 }
 
-impl<R> Default for Folder<R> {
+impl<R> Default for FolderNode<R> {
     fn default() -> Self {
-        Self { births: Vec::new(), since: Seen::default(), attrs: Vec::new(), tree: None, within: Within::default() }
+        Self {
+            births: Vec::new(),
+            since: VersionVector::default(),
+            attrs: Vec::new(),
+            tree: None,
+            within: FolderVectors::default(),
+        }
     }
 }
 
-impl<R> Folder<R> {
+impl<R> FolderNode<R> {
     /// Whether anything says that it exists.
     pub fn is_alive(&self) -> bool {
         !self.births.is_empty() || !self.attrs.is_empty() || self.tree.is_some()
@@ -256,7 +265,7 @@ impl<R> Folder<R> {
         self.since.check()?;
         bound(self.since.is_empty() || self.births.len() == 1, "the stamp of a folder without a single birth")?;
         bound(self.attrs.len() <= VERSIONS_MAX, "the attributes of a folder")?;
-        self.attrs.iter().try_for_each(|version| version.check(Attrs::check))?;
+        self.attrs.iter().try_for_each(|version| version.check(FileAttributes::check))?;
         self.within.check()?;
         bound(self.tree.is_some() != self.within.is_empty(), "what lies below a folder")
     }
@@ -264,10 +273,10 @@ impl<R> Folder<R> {
     pub(super) fn map<S>(
         self,
         to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>,
-    ) -> Result<Folder<S>, FormatError> {
+    ) -> Result<FolderNode<S>, FormatError> {
         let Self { births, since, attrs, tree, within } = self;
         let tree = tree.map(|tree| to(tree, Usage::of(LinkClass::Tree))).transpose()?;
-        Ok(Folder { births, since, attrs, tree, within })
+        Ok(FolderNode { births, since, attrs, tree, within })
     }
 }
 
@@ -275,7 +284,7 @@ const INLINE: u8 = 1;
 const TREE: u8 = 2;
 const SYMLINK: u8 = 3;
 
-impl<R: Serialize> Serialize for Content<R> {
+impl<R: Serialize> Serialize for FileContent<R> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Inline(bytes) => (INLINE, bytes).serialize(to),
@@ -285,7 +294,7 @@ impl<R: Serialize> Serialize for Content<R> {
     }
 }
 
-impl<'de, R: Deserialize<'de>> Deserialize<'de> for Content<R> {
+impl<'de, R: Deserialize<'de>> Deserialize<'de> for FileContent<R> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_tuple(2, Tagged(std::marker::PhantomData))
     }
@@ -294,18 +303,18 @@ impl<'de, R: Deserialize<'de>> Deserialize<'de> for Content<R> {
 struct Tagged<R>(std::marker::PhantomData<R>);
 
 impl<'de, R: Deserialize<'de>> Visitor<'de> for Tagged<R> {
-    type Value = Content<R>;
+    type Value = FileContent<R>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("[tag, value]")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Content<R>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<FileContent<R>, A::Error> {
         let short = || A::Error::custom("a tagged value has two items");
         match seq.next_element::<u8>()?.ok_or_else(short)? {
-            INLINE => seq.next_element()?.map(Content::Inline),
-            TREE => seq.next_element()?.map(|(root, depth)| Content::Tree { root, depth }),
-            SYMLINK => seq.next_element()?.map(Content::Symlink),
+            INLINE => seq.next_element()?.map(FileContent::Inline),
+            TREE => seq.next_element()?.map(|(root, depth)| FileContent::Tree { root, depth }),
+            SYMLINK => seq.next_element()?.map(FileContent::Symlink),
             other => return Err(A::Error::custom(format_args!("unknown tag {other}"))),
         }
         .ok_or_else(short)

@@ -7,9 +7,9 @@ use crate::codec::FormatError;
 /// Features used by a structure. The lower 16 bits must be understood to read it, the upper 16 to write to the volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Flags(pub u32);
+pub struct EntryFlags(pub u32);
 
-impl Flags {
+impl EntryFlags {
     /// No feature beyond the first version.
     pub const NONE: Self = Self(0);
     /// What this program understands.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::seal::{Link, LinkClass, Ref};
+use super::seal::{BlockLink, BlockRef, LinkClass};
 use crate::codec::FormatError;
 use crate::ids::{BlockId, Key};
 use crate::message::Redundancy;
 
-/// A [`Ref`] as a payload writes it.
+/// A [`BlockRef`] as a payload writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Indexed {
+pub struct IndexedLink {
     /// Which of the header's links.
     pub link: u32,
     /// The block's key.
@@ -40,7 +40,7 @@ impl Usage {
 /// Collects the links of a payload in the order of their first use.
 pub(super) struct Linker {
     copies: u8,
-    links: Vec<Link>,
+    links: Vec<BlockLink>,
     known: BTreeMap<BlockId, u32>,
 }
 
@@ -49,20 +49,20 @@ impl Linker {
         Self { copies, links: Vec::new(), known: BTreeMap::new() }
     }
 
-    pub fn add(&mut self, at: Ref, usage: Usage) -> Indexed {
+    pub fn add(&mut self, at: BlockRef, usage: Usage) -> IndexedLink {
         let redundancy = Redundancy::Replicas(usage.copies.unwrap_or(self.copies));
         let next = u32::try_from(self.links.len()).expect("fewer links than bytes in a block");
         let link = *self.known.entry(at.id).or_insert(next);
         if link == next {
-            self.links.push(Link { id: at.id, class: usage.class, redundancy });
+            self.links.push(BlockLink { id: at.id, class: usage.class, redundancy });
         } else {
             let known = &mut self.links[link as usize];
             known.redundancy = known.redundancy.max(redundancy);
         }
-        Indexed { link, key: at.key }
+        IndexedLink { link, key: at.key }
     }
 
-    pub fn finish(self) -> Vec<Link> {
+    pub fn finish(self) -> Vec<BlockLink> {
         self.links
     }
 }
@@ -70,23 +70,23 @@ impl Linker {
 /// Turns indices back into references. spec 02-block §3: "A link that the payload does not use, an index beyond the
 /// links, a first use out of order, and a use that does not fit the link's class MUST be refused."
 pub(super) struct Resolver<'a> {
-    links: &'a [Link],
+    links: &'a [BlockLink],
     used: usize,
 }
 
 impl<'a> Resolver<'a> {
-    pub fn new(links: &'a [Link]) -> Self {
+    pub fn new(links: &'a [BlockLink]) -> Self {
         Self { links, used: 0 }
     }
 
-    pub fn resolve(&mut self, from: Indexed, usage: Usage) -> Result<Ref, FormatError> {
+    pub fn resolve(&mut self, from: IndexedLink, usage: Usage) -> Result<BlockRef, FormatError> {
         let at = from.link as usize;
         let link = self.links.get(at).filter(|_| at <= self.used).ok_or(WRONG_LINK)?;
         if at == self.used {
             self.used += 1;
         }
         let fits = link.class == usage.class || (link.class == LinkClass::Stripe && usage.class == LinkClass::Leaf);
-        if fits { Ok(Ref { id: link.id, key: from.key }) } else { Err(WRONG_LINK) }
+        if fits { Ok(BlockRef { id: link.id, key: from.key }) } else { Err(WRONG_LINK) }
     }
 
     pub fn finish(self) -> Result<(), FormatError> {

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::entry::FILE_DEPTH_MAX;
-use super::flags::Flags;
+use super::flags::EntryFlags;
 use super::keys::WriteKeys;
-use super::links::{Indexed, Linker, Resolver, Usage};
-use super::seal::{self, Kind, LINKS_MAX, Ref};
+use super::links::{IndexedLink, Linker, Resolver, Usage};
+use super::seal::{self, BlockKind, BlockRef, LINKS_MAX};
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
-use crate::codec::{self, Canonical, FormatError, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, bound};
 use crate::ids::VolumeId;
 
 /// The pieces of a file, or of a part of one. All but the last are full, so any byte's place is computed.
@@ -23,18 +23,18 @@ pub struct Manifest {
     /// Bytes of content below.
     pub size: u64,
     /// The pieces in order.
-    pub children: Vec<Ref>,
+    pub children: Vec<BlockRef>,
 }
 
 /// `[flags, level, chunk_bytes, fan_out, size, children]`.
 #[derive(Serialize, Deserialize)]
 struct Wire {
-    flags: Flags,
+    flags: EntryFlags,
     level: u8,
     chunk_bytes: u32,
     fan_out: u32,
     size: u64,
-    children: Vec<Indexed>,
+    children: Vec<IndexedLink>,
 }
 
 impl Manifest {
@@ -47,19 +47,19 @@ impl Manifest {
     ///
     /// # Panics
     /// If its numbers do not fit its children.
-    pub fn seal(&self, keys: &WriteKeys, copies: u8) -> (Block, Ref) {
+    pub fn seal(&self, keys: &WriteKeys, copies: u8) -> (Block, BlockRef) {
         let mut linker = Linker::new(copies);
         let usage = Usage::file(self.level - 1);
         let children = self.children.iter().map(|child| linker.add(*child, usage)).collect();
         let &Self { level, chunk_bytes, fan_out, size, .. } = self;
-        let wire = Wire { flags: Flags::NONE, level, chunk_bytes, fan_out, size, children };
+        let wire = Wire { flags: EntryFlags::NONE, level, chunk_bytes, fan_out, size, children };
         assert_eq!(wire.check(), Ok(()), "a manifest is valid before it is sealed");
-        seal::seal(keys, Kind::Manifest, linker.finish(), &codec::encode(&wire))
+        seal::seal(keys, BlockKind::Manifest, linker.finish(), &codec::encode(&wire))
     }
 
     /// Opens a manifest.
-    pub fn open(volume: VolumeId, at: Ref, block: &Block) -> Result<Self, FormatError> {
-        let (links, payload) = seal::open(volume, Kind::Manifest, at, block)?;
+    pub fn open(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Self, FormatError> {
+        let (links, payload) = seal::open(volume, BlockKind::Manifest, at, block)?;
         let Wire { level, chunk_bytes, fan_out, size, children, .. } = codec::decode(&payload)?;
         let mut resolver = Resolver::new(&links);
         let usage = Usage::file(level - 1);
@@ -69,7 +69,7 @@ impl Manifest {
     }
 }
 
-impl Canonical for Wire {
+impl CanonicalCodec for Wire {
     fn check(&self) -> Result<(), FormatError> {
         self.flags.readable("a manifest")?;
         bound((1..=FILE_DEPTH_MAX).contains(&self.level), "the level of a manifest")?;

@@ -11,17 +11,17 @@ mod seal;
 mod seen;
 
 pub use commit::{Commit, CommitExtra, CommitView, MESSAGE_BYTES_MAX};
-pub use directory::{Child, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, Node, is_boundary, weight};
+pub use directory::{DirectoryChild, DirectoryNode, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, is_boundary, weight};
 pub use entry::{
-    Attrs, BIRTHS_MAX, Content, Entry, FILE_DEPTH_MAX, File, Folder, INLINE_BYTES_MAX, NAME_BYTES_MAX, Name,
-    SYMLINK_BYTES_MAX, VERSIONS_MAX, Version, XATTR_BYTES_MAX, Xattr, check_name,
+    BIRTHS_MAX, DirectoryEntry, EntryName, EntryVersion, FILE_DEPTH_MAX, FileAttributes, FileContent, FileNode,
+    FolderNode, INLINE_BYTES_MAX, NAME_BYTES_MAX, SYMLINK_BYTES_MAX, VERSIONS_MAX, XATTR_BYTES_MAX, Xattr, check_name,
 };
-pub use flags::Flags;
+pub use flags::EntryFlags;
 pub use keys::{VolumeKeys, WriteKeys};
-pub use links::Indexed;
+pub use links::IndexedLink;
 pub use manifest::Manifest;
-pub use seal::{Header, Kind, LINKS_MAX, Link, LinkClass, Ref, header, open_data, seal_data};
-pub use seen::{Dot, SEEN_MAX, Seen, Span, WITHIN_MAX, Within};
+pub use seal::{BlockHeader, BlockKind, BlockLink, BlockRef, LINKS_MAX, LinkClass, header, open_data, seal_data};
+pub use seen::{Dot, DotSpan, FolderVectors, SEEN_MAX, VersionVector, WITHIN_MAX};
 
 /// Bytes of a commit block at most: it travels whole inside a head.
 pub const COMMIT_BYTES_MAX: usize = 64 * 1024;

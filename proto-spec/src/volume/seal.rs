@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::commit::CommitExtra;
 use super::keys::WriteKeys;
 use crate::block::{Block, OVERHEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use crate::codec::{self, Canonical, FormatError, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, bound};
 use crate::ids::{BlockId, Key, VolumeId};
 use crate::message::Redundancy;
 use crate::u8_enum;
@@ -28,7 +28,7 @@ const _: () = assert!(LINKS_MAX * 80 + 256 <= HEADER_BYTES_MAX, "a header with a
 
 u8_enum! {
     /// What a block holds.
-    pub enum Kind {
+    pub enum BlockKind {
         /// A piece of a file, nothing else; no links.
         1 => Data,
         /// The pieces of a file in order.
@@ -56,7 +56,7 @@ u8_enum! {
 
 /// A block this one needs, visible to holders without keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
+pub struct BlockLink {
     /// Which block.
     pub id: BlockId,
     /// How to follow it.
@@ -67,17 +67,17 @@ pub struct Link {
 
 /// The public part of a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub struct BlockHeader {
     /// 1.
     pub version: u8,
     /// What the block holds.
-    pub kind: Kind,
+    pub kind: BlockKind,
     /// Of which volume.
     pub volume: VolumeId,
     /// Sealed with keys of which epoch.
     pub epoch: u32,
     /// What it needs, in the order of first use by the payload, no id twice.
-    pub links: Vec<Link>,
+    pub links: Vec<BlockLink>,
     /// With commits only.
     pub extra: Option<CommitExtra>,
 }
@@ -85,7 +85,7 @@ pub struct Header {
 /// A reference: a block and the key that opens it. Caches, comparisons and deduplication go by pairs, for AES-GCM does
 /// not commit to its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Ref {
+pub struct BlockRef {
     /// Which block.
     pub id: BlockId,
     /// Its key.
@@ -93,7 +93,7 @@ pub struct Ref {
 }
 
 /// Reads the public part of a block; no key is needed.
-pub fn header(block: &[u8]) -> Result<Header, FormatError> {
+pub fn header(block: &[u8]) -> Result<BlockHeader, FormatError> {
     codec::decode(split(block)?.0.get(4..).unwrap_or_default())
 }
 
@@ -101,30 +101,35 @@ pub fn header(block: &[u8]) -> Result<Header, FormatError> {
 ///
 /// # Panics
 /// If it is longer than [`PAYLOAD_BYTES_MAX`].
-pub fn seal_data(keys: &WriteKeys, plaintext: &[u8]) -> (Block, Ref) {
-    seal(keys, Kind::Data, Vec::new(), plaintext)
+pub fn seal_data(keys: &WriteKeys, plaintext: &[u8]) -> (Block, BlockRef) {
+    seal(keys, BlockKind::Data, Vec::new(), plaintext)
 }
 
 /// Opens a piece of a file.
-pub fn open_data(volume: VolumeId, at: Ref, block: &Block) -> Result<Bytes, FormatError> {
-    Ok(open(volume, Kind::Data, at, block)?.1)
+pub fn open_data(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Bytes, FormatError> {
+    Ok(open(volume, BlockKind::Data, at, block)?.1)
 }
 
 /// Seals a payload of kind 1 to 3: one pass each of BLAKE3, AES-GCM in place and SHA-256, one allocation.
-pub(super) fn seal(keys: &WriteKeys, kind: Kind, links: Vec<Link>, payload: &[u8]) -> (Block, Ref) {
-    let header = Header { version: 1, kind, volume: keys.volume(), epoch: keys.epoch(), links, extra: None };
+pub(super) fn seal(keys: &WriteKeys, kind: BlockKind, links: Vec<BlockLink>, payload: &[u8]) -> (Block, BlockRef) {
+    let header = BlockHeader { version: 1, kind, volume: keys.volume(), epoch: keys.epoch(), links, extra: None };
     let (mut bytes, aad_len) = begin(&header, payload);
     // The key covers the header too. From the plaintext alone, equal content under two headers would meet the same key
     // and nonce with different associated data, which gives GCM's authentication key away.
     let key = keyed_hash(keys.seal_key(), aad_len, &bytes);
     encrypt(key, &mut bytes, aad_len);
     let block = Block::new(bytes.into());
-    let at = Ref { id: block.id(), key };
+    let at = BlockRef { id: block.id(), key };
     (block, at)
 }
 
 /// Opens a block of kind 1 to 3 that a payload of the same volume refers to.
-pub(super) fn open(volume: VolumeId, kind: Kind, at: Ref, block: &Block) -> Result<(Vec<Link>, Bytes), FormatError> {
+pub(super) fn open(
+    volume: VolumeId,
+    kind: BlockKind,
+    at: BlockRef,
+    block: &Block,
+) -> Result<(Vec<BlockLink>, Bytes), FormatError> {
     assert_eq!(block.id(), at.id, "opened with the reference to another block");
     let header = header(block.bytes())?;
     bound(header.kind == kind, "the kind of a block")?;
@@ -133,7 +138,7 @@ pub(super) fn open(volume: VolumeId, kind: Kind, at: Ref, block: &Block) -> Resu
 }
 
 /// `AAD || P`, with room for the tag, and the length of the AAD.
-pub(super) fn begin(header: &Header, payload: &[u8]) -> (Vec<u8>, usize) {
+pub(super) fn begin(header: &BlockHeader, payload: &[u8]) -> (Vec<u8>, usize) {
     assert!(payload.len() <= PAYLOAD_BYTES_MAX, "a payload is cut before it is sealed");
     debug_assert_eq!(header.check(), Ok(()), "a header is valid before it is sealed");
     let encoded = codec::encode(header);
@@ -191,7 +196,7 @@ fn zero_nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; 12])
 }
 
-impl Canonical for Header {
+impl CanonicalCodec for BlockHeader {
     fn check(&self) -> Result<(), FormatError> {
         if self.version != 1 {
             return Err(FormatError::TooNew { what: "a block", version: self.version.into() });
@@ -201,21 +206,21 @@ impl Canonical for Header {
         self.links.iter().try_for_each(|link| link.check(self.kind))?;
         distinct(&self.links)?;
         match (&self.extra, self.kind) {
-            (Some(extra), Kind::Commit) => extra.check(&self.links),
-            (None, Kind::Data | Kind::Manifest | Kind::Directory) => Ok(()),
+            (Some(extra), BlockKind::Commit) => extra.check(&self.links),
+            (None, BlockKind::Data | BlockKind::Manifest | BlockKind::Directory) => Ok(()),
             _ => bound(false, "the extra field of a block's header"),
         }
     }
 }
 
-impl Link {
-    fn check(&self, from: Kind) -> Result<(), FormatError> {
+impl BlockLink {
+    fn check(&self, from: BlockKind) -> Result<(), FormatError> {
         use LinkClass::{Leaf, Parent, Stripe, Tree};
         let allowed = match from {
-            Kind::Data => false,
-            Kind::Manifest => matches!(self.class, Tree | Leaf | Stripe),
-            Kind::Directory => matches!(self.class, Tree | Leaf),
-            Kind::Commit => matches!(self.class, Tree | Parent),
+            BlockKind::Data => false,
+            BlockKind::Manifest => matches!(self.class, Tree | Leaf | Stripe),
+            BlockKind::Directory => matches!(self.class, Tree | Leaf),
+            BlockKind::Commit => matches!(self.class, Tree | Parent),
         };
         bound(allowed, "the class of a link")?;
         match self.redundancy {
@@ -227,7 +232,7 @@ impl Link {
     }
 }
 
-fn distinct(links: &[Link]) -> Result<(), FormatError> {
+fn distinct(links: &[BlockLink]) -> Result<(), FormatError> {
     let mut ids: Vec<BlockId> = links.iter().map(|link| link.id).collect();
     ids.sort_unstable();
     codec::ascending(&ids, |id| *id)

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{FormatError, ascending, bound};
 use crate::ids::Writer;
 
-/// Writers in one [`Seen`] at most: 2,048 of 20 bytes are 40 KiB, so that a commit stays below its 64 KiB.
+/// Writers in one [`VersionVector`] at most: 2,048 of 20 bytes are 40 KiB, so that a commit stays below its 64 KiB.
 pub const SEEN_MAX: usize = 2048;
-/// Writers in one [`Within`] at most; a tree that more have written to is walked instead of skipped.
+/// Writers in one [`FolderVectors`] at most; a tree that more have written to is walked instead of skipped.
 pub const WITHIN_MAX: usize = 32;
 
 /// Names one operation: the `seq`-th of `writer`.
@@ -28,9 +28,9 @@ impl Dot {
 /// Everything each writer did up to a sequence number: a version vector.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Seen(Vec<Dot>);
+pub struct VersionVector(Vec<Dot>);
 
-impl Seen {
+impl VersionVector {
     /// Whether the operation is included.
     pub fn covers(&self, dot: Dot) -> bool {
         self.get(dot.writer) >= dot.seq
@@ -80,7 +80,7 @@ impl Seen {
     }
 }
 
-impl FromIterator<Dot> for Seen {
+impl FromIterator<Dot> for VersionVector {
     fn from_iter<I: IntoIterator<Item = Dot>>(dots: I) -> Self {
         let mut seen = Self::default();
         dots.into_iter().for_each(|dot| seen.add(dot));
@@ -88,8 +88,8 @@ impl FromIterator<Dot> for Seen {
     }
 }
 
-impl FromIterator<Span> for Within {
-    fn from_iter<I: IntoIterator<Item = Span>>(spans: I) -> Self {
+impl FromIterator<DotSpan> for FolderVectors {
+    fn from_iter<I: IntoIterator<Item = DotSpan>>(spans: I) -> Self {
         let mut within = Self::default();
         spans.into_iter().for_each(|span| within.add_span(span));
         within
@@ -98,7 +98,7 @@ impl FromIterator<Span> for Within {
 
 /// The dots of one writer below a folder: all lie between these two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Span {
+pub struct DotSpan {
     /// Whose.
     pub writer: Writer,
     /// Sequence number of the oldest.
@@ -112,18 +112,18 @@ pub struct Span {
 /// `None` = more than [`WITHIN_MAX`] writers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Within(Option<Vec<Span>>);
+pub struct FolderVectors(Option<Vec<DotSpan>>);
 
-impl Default for Within {
+impl Default for FolderVectors {
     fn default() -> Self {
         Self(Some(Vec::new()))
     }
 }
 
-impl Within {
+impl FolderVectors {
     /// Takes in one more dot.
     pub fn add(&mut self, dot: Dot) {
-        self.add_span(Span { writer: dot.writer, least: dot.seq, greatest: dot.seq });
+        self.add_span(DotSpan { writer: dot.writer, least: dot.seq, greatest: dot.seq });
     }
 
     /// Takes in whatever lies below something else.
@@ -135,7 +135,7 @@ impl Within {
     }
 
     /// Takes in a span.
-    pub fn add_span(&mut self, span: Span) {
+    pub fn add_span(&mut self, span: DotSpan) {
         let Some(spans) = &mut self.0 else { return };
         match spans.binary_search_by_key(&span.writer, |known| known.writer) {
             Ok(at) => {
@@ -150,7 +150,7 @@ impl Within {
     }
 
     /// In the writers' order; none if there are too many writers to say.
-    pub fn spans(&self) -> Option<&[Span]> {
+    pub fn spans(&self) -> Option<&[DotSpan]> {
         self.0.as_deref()
     }
 
@@ -160,12 +160,12 @@ impl Within {
     }
 
     /// Whether `seen` surely covers everything below.
-    pub fn all_in(&self, seen: &Seen) -> bool {
+    pub fn all_in(&self, seen: &VersionVector) -> bool {
         self.spans().is_some_and(|spans| spans.iter().all(|span| seen.get(span.writer) >= span.greatest))
     }
 
     /// Whether `seen` surely covers nothing below.
-    pub fn none_in(&self, seen: &Seen) -> bool {
+    pub fn none_in(&self, seen: &VersionVector) -> bool {
         self.spans().is_some_and(|spans| spans.iter().all(|span| seen.get(span.writer) < span.least))
     }
 

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
-    Admins, Admission, Capability, Card, CardDisk, Cert, Fact, FactKind, Features, Gone, Head, Heartbeat, Invitation,
-    Level, Remove, Revoke, Role, Rules, Secret, Ticket, VolEpoch, founder_cert, newcomer_cert, ticket_cert,
+    AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, Departure, Fact, FactKind, FeatureLevel,
+    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, founder_cert,
+    newcomer_cert, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
@@ -51,12 +52,12 @@ pub fn parts(fact: &Fact) -> Envelope {
         Fact::Admission(signed) => signed.envelope(),
         Fact::Card(signed) => signed.envelope(),
         Fact::Heartbeat(signed) => signed.envelope(),
-        Fact::Gone(signed) => signed.envelope(),
-        Fact::Admins(signed) => signed.envelope(),
-        Fact::Rules(signed) => signed.envelope(),
-        Fact::Revoke(signed) => signed.envelope(),
-        Fact::Remove(signed) => signed.envelope(),
-        Fact::Features(signed) => signed.envelope(),
+        Fact::Departure(signed) => signed.envelope(),
+        Fact::AdminList(signed) => signed.envelope(),
+        Fact::PoolRules(signed) => signed.envelope(),
+        Fact::Revocation(signed) => signed.envelope(),
+        Fact::Removal(signed) => signed.envelope(),
+        Fact::FeatureLevel(signed) => signed.envelope(),
         Fact::VolEpoch(signed) => signed.envelope(),
         Fact::Head(signed) => signed.envelope(),
     }
@@ -68,12 +69,12 @@ pub fn reencode(fact: &Fact, payload: &[u8]) -> Result<(), TestCaseError> {
         FactKind::Admission => same::<Admission>(payload),
         FactKind::Card => same::<Card>(payload),
         FactKind::Heartbeat => same::<Heartbeat>(payload),
-        FactKind::Gone => same::<Gone>(payload),
-        FactKind::Admins => same::<Admins>(payload),
-        FactKind::Rules => same::<Rules>(payload),
-        FactKind::Revoke => same::<Revoke>(payload),
-        FactKind::Remove => same::<Remove>(payload),
-        FactKind::Features => same::<Features>(payload),
+        FactKind::Departure => same::<Departure>(payload),
+        FactKind::AdminList => same::<AdminList>(payload),
+        FactKind::PoolRules => same::<PoolRules>(payload),
+        FactKind::Revocation => same::<Revocation>(payload),
+        FactKind::Removal => same::<Removal>(payload),
+        FactKind::FeatureLevel => same::<FeatureLevel>(payload),
         FactKind::VolEpoch => same::<VolEpoch>(payload),
         FactKind::Head => same::<Head>(payload),
     }
@@ -105,8 +106,8 @@ fn admission() -> Admission {
     Admission { version: 1, ticket: ticket_certificate().id(), member: newcomer().id(), witness: node(FOUNDER), hlc }
 }
 
-fn disk(id: u8, gib: u32, redundancy: u64) -> CardDisk {
-    CardDisk { id: DiskId([id; 16]), gib, redundancy }
+fn disk(id: u8, gib: u32, attach_generation: u64) -> CardDisk {
+    CardDisk { id: DiskId([id; 16]), gib, attach_generation }
 }
 
 fn card() -> Card {
@@ -130,17 +131,17 @@ fn bare_card() -> Card {
     Card { disks: vec![], addrs: vec![], uplink: None, flags: 0, name, site, ..card() }
 }
 
-fn first_admins() -> Admins {
-    Admins { version: 1, number: 1, previous: None, signer: public(ROOT), admins: vec![node(FOUNDER)] }
+fn first_admins() -> AdminList {
+    AdminList { version: 1, number: 1, previous: None, signer: public(ROOT), admins: vec![node(FOUNDER)] }
 }
 
-fn next_admins() -> Admins {
+fn next_admins() -> AdminList {
     let previous = Some(Signed::sign(pool(), &key(ROOT), first_admins()).id());
-    Admins { number: 2, previous, admins: vec![node(NEWCOMER), node(FOUNDER)], ..first_admins() }
+    AdminList { number: 2, previous, admins: vec![node(NEWCOMER), node(FOUNDER)], ..first_admins() }
 }
 
-fn rules() -> Rules {
-    Rules {
+fn rules() -> PoolRules {
+    PoolRules {
         version: 1,
         number: 1,
         previous: None,
@@ -154,10 +155,10 @@ fn rules() -> Rules {
     }
 }
 
-fn revoke() -> Revoke {
+fn revoke() -> Revocation {
     let keep = [newcomer().id(), ticket_certificate().id()];
     let keep = std::collections::BTreeSet::from(keep).into_iter().collect();
-    Revoke { version: 1, signer: public(FOUNDER), subject: public(NEWCOMER), reason: "laptop stolen".into(), keep }
+    Revocation { version: 1, signer: public(FOUNDER), subject: public(NEWCOMER), reason: "laptop stolen".into(), keep }
 }
 
 fn epoch() -> VolEpoch {
@@ -196,7 +197,11 @@ pub fn statements() -> Vec<Sample> {
         sample("a card", NEWCOMER, card()),
         sample("the shortest card", NEWCOMER, bare_card()),
         sample("a heartbeat", NEWCOMER, Heartbeat { version: 1, node: node(NEWCOMER), boot, counter: 200 }),
-        sample("gone", FOUNDER, Gone { version: 1, member: node(NEWCOMER), last: (boot, 200), issuer: node(FOUNDER) }),
+        sample(
+            "gone",
+            FOUNDER,
+            Departure { version: 1, member: node(NEWCOMER), last: (boot, 200), issuer: node(FOUNDER) },
+        ),
         sample("the first admins", ROOT, first_admins()),
         sample("the next admins", ROOT, next_admins()),
         sample("rules", FOUNDER, rules()),
@@ -204,10 +209,10 @@ pub fn statements() -> Vec<Sample> {
         sample(
             "a revocation that keeps nothing",
             ROOT,
-            Revoke { signer: public(ROOT), reason: String::new(), keep: vec![], ..revoke() },
+            Revocation { signer: public(ROOT), reason: String::new(), keep: vec![], ..revoke() },
         ),
-        sample("a removal", NEWCOMER, Remove { version: 1, signer: public(NEWCOMER), node: node(NEWCOMER) }),
-        sample("a feature level", FOUNDER, Features { version: 1, signer: public(FOUNDER), level: 2 }),
+        sample("a removal", NEWCOMER, Removal { version: 1, signer: public(NEWCOMER), node: node(NEWCOMER) }),
+        sample("a feature level", FOUNDER, FeatureLevel { version: 1, signer: public(FOUNDER), level: 2 }),
         sample("an epoch", FOUNDER, epoch()),
         sample(
             "the first epoch",
@@ -243,9 +248,9 @@ pub fn refused() -> Vec<(&'static str, Vec<u8>)> {
 
 /// The same removal in other bytes.
 fn misencoded() -> Vec<(&'static str, Vec<u8>)> {
-    let value = Remove { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) };
+    let value = Removal { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) };
     let good = codec::encode(&value);
-    let say = |payload: Vec<u8>| signed(FactKind::Remove, sign::REMOVE, pool(), FOUNDER, &payload);
+    let say = |payload: Vec<u8>| signed(FactKind::Removal, sign::REMOVE, pool(), FOUNDER, &payload);
     let ints = codec::encode(&(1u8, public(FOUNDER).0.to_vec(), node(NEWCOMER)));
     let text = [&good[..2], &[0xd9, 32], &[b'a'; 32], &good[36..]].concat();
     let envelope = codec::encode(&Fact::from(Signed::sign(pool(), &key(FOUNDER), value)).raw());
@@ -277,7 +282,7 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
     let mut bit = good;
     bit.0[5] ^= 1;
     let cert = |of: PoolId, label: &str, seed: u8| signed(FactKind::Cert, label, of, seed, &payload);
-    let weak = Remove { version: 1, signer: WEAK, node: node(NEWCOMER) };
+    let weak = Removal { version: 1, signer: WEAK, node: node(NEWCOMER) };
     let head = codec::encode(&head());
     let write = Signature(key(WRITER).sign(&message(sign::HEAD, pool(), &head)).to_bytes());
     vec![
@@ -286,7 +291,7 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
         ("signed by another key", cert(pool(), sign::CERT, FOUNDER)),
         ("a bit of the signature is wrong", raw(FactKind::Cert, &payload, bit, None)),
         ("the signature's number is not reduced", raw(FactKind::Cert, &payload, unreduced(good), None)),
-        ("the signer is a weak key", raw(FactKind::Remove, &codec::encode(&weak), Signature(weak_signature()), None)),
+        ("the signer is a weak key", raw(FactKind::Removal, &codec::encode(&weak), Signature(weak_signature()), None)),
         ("a head names another write key", raw(FactKind::Head, &head, write, Some(public(FOUNDER)))),
         ("a head names no key", raw(FactKind::Head, &head, write, None)),
         ("something else than a head names a key", raw(FactKind::Cert, &payload, good, Some(public(ROOT)))),
@@ -326,10 +331,10 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
     let member = newcomer().value().clone();
     let ticket = ticket_certificate().value().clone();
     let cards = |card: Card| spoilt(FactKind::Card, NEWCOMER, &card);
-    let rule = |rules: Rules| spoilt(FactKind::Rules, FOUNDER, &rules);
-    let admin = |admins: Admins| spoilt(FactKind::Admins, ROOT, &admins);
+    let rule = |rules: PoolRules| spoilt(FactKind::PoolRules, FOUNDER, &rules);
+    let admin = |admins: AdminList| spoilt(FactKind::AdminList, ROOT, &admins);
     let epochs = |epoch: VolEpoch| spoilt(FactKind::VolEpoch, FOUNDER, &epoch);
-    let revokes = |revoke: Revoke| spoilt(FactKind::Revoke, FOUNDER, &revoke);
+    let revokes = |revoke: Revocation| spoilt(FactKind::Revocation, FOUNDER, &revoke);
     let ids = |count: u8| (0..count).map(|byte| BlockId([byte; 32])).collect::<Vec<_>>();
     vec![
         ("a member certificate with uses", spoilt(FactKind::Cert, TICKET, &Cert { uses: 1, ..member.clone() })),
@@ -347,16 +352,19 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
         ("a disk twice", cards(Card { disks: vec![disk(1, 1, 1), disk(1, 2, 2)], ..card() })),
         ("nine addresses", cards(Card { addrs: vec!["192.0.2.1:1".into(); 9], ..card() })),
         ("an empty address", cards(Card { addrs: vec![String::new()], ..card() })),
-        ("admins number 0", admin(Admins { number: 0, ..first_admins() })),
-        ("the first admins with a predecessor", admin(Admins { previous: Some(FactId([1; 32])), ..first_admins() })),
-        ("later admins without a predecessor", admin(Admins { number: 2, ..first_admins() })),
-        ("an admin twice", admin(Admins { admins: vec![node(FOUNDER); 2], ..first_admins() })),
-        ("rules for no copy", rule(Rules { copies: 0, ..rules() })),
-        ("rules for 33 copies", rule(Rules { copies: 33, ..rules() })),
-        ("later rules without a predecessor", rule(Rules { number: 7, ..rules() })),
-        ("ids to keep out of order", revokes(Revoke { keep: revoke().keep.into_iter().rev().collect(), ..revoke() })),
-        ("an id to keep twice", revokes(Revoke { keep: vec![FactId([1; 32]); 2], ..revoke() })),
-        ("a reason of 201 bytes", revokes(Revoke { reason: "r".repeat(201), ..revoke() })),
+        ("admins number 0", admin(AdminList { number: 0, ..first_admins() })),
+        ("the first admins with a predecessor", admin(AdminList { previous: Some(FactId([1; 32])), ..first_admins() })),
+        ("later admins without a predecessor", admin(AdminList { number: 2, ..first_admins() })),
+        ("an admin twice", admin(AdminList { admins: vec![node(FOUNDER); 2], ..first_admins() })),
+        ("rules for no copy", rule(PoolRules { copies: 0, ..rules() })),
+        ("rules for 33 copies", rule(PoolRules { copies: 33, ..rules() })),
+        ("later rules without a predecessor", rule(PoolRules { number: 7, ..rules() })),
+        (
+            "ids to keep out of order",
+            revokes(Revocation { keep: revoke().keep.into_iter().rev().collect(), ..revoke() }),
+        ),
+        ("an id to keep twice", revokes(Revocation { keep: vec![FactId([1; 32]); 2], ..revoke() })),
+        ("a reason of 201 bytes", revokes(Revocation { reason: "r".repeat(201), ..revoke() })),
         ("epoch 0", epochs(VolEpoch { epoch: 0, ..epoch() })),
         ("frozen heads out of order", epochs(VolEpoch { frozen_heads: ids(3).into_iter().rev().collect(), ..epoch() })),
         ("a sealed key of 257 bytes", epochs(VolEpoch { prev_sealed: Some(vec![0; 257].into()), ..epoch() })),
@@ -374,22 +382,22 @@ pub fn long_head() -> Vec<u8> {
 pub fn ticket() -> Ticket {
     Ticket {
         pool: pool(),
-        gate_secret: Secret::new([10; 32]),
+        gate_secret: SecretKey::new([10; 32]),
         chain: vec![founder(), ticket_certificate()],
-        seed: Secret::new([TICKET; 32]),
+        seed: SecretKey::new([TICKET; 32]),
         bootstrap: vec![(node(FOUNDER), vec!["home.example.org:4001".into(), "192.0.2.7:4001".into()])],
         pool_name: "Freunde".into(),
     }
 }
 
-pub fn capability(level: Level) -> Capability {
+pub fn capability(level: CapabilityLevel) -> Capability {
     Capability {
         pool: pool(),
         volume: pool().volume(),
         level,
         epoch: 2,
-        secret: Secret::new([11; 32]),
-        owner_seed: (level == Level::Manage).then(|| Secret::new([ROOT; 32])),
+        secret: SecretKey::new([11; 32]),
+        owner_seed: (level == CapabilityLevel::Manage).then(|| SecretKey::new([ROOT; 32])),
     }
 }
 
@@ -404,7 +412,9 @@ pub fn strings() -> Vec<Text> {
         "pool_name": ticket.pool_name,
     });
     let mut strings = vec![Text { name: "a ticket".into(), text: ticket.text().to_string(), value }];
-    for (name, level) in [("reads", Level::Read), ("writes", Level::Write), ("manages", Level::Manage)] {
+    for (name, level) in
+        [("reads", CapabilityLevel::Read), ("writes", CapabilityLevel::Write), ("manages", CapabilityLevel::Manage)]
+    {
         let capability = capability(level);
         let value = serde_json::to_value(&capability).unwrap();
         strings.push(Text { name: format!("a capability that {name}"), text: capability.text().to_string(), value });
@@ -418,10 +428,11 @@ fn other(character: &str) -> &'static str {
 
 pub fn refused_strings() -> Vec<RefusedText> {
     let text = ticket().text().to_string();
-    let capability = capability(Level::Write).text().to_string();
+    let capability = capability(CapabilityLevel::Write).text().to_string();
     let foreign = Ticket { pool: PoolId(public(9).0), ..ticket() }.text().to_string();
-    let locked = Ticket { seed: Secret::new([9; 32]), ..ticket() }.text().to_string();
-    let no_ticket = Ticket { chain: vec![founder()], seed: Secret::new([FOUNDER; 32]), ..ticket() }.text().to_string();
+    let locked = Ticket { seed: SecretKey::new([9; 32]), ..ticket() }.text().to_string();
+    let no_ticket =
+        Ticket { chain: vec![founder()], seed: SecretKey::new([FOUNDER; 32]), ..ticket() }.text().to_string();
     let refused = |name: &str, text: String| RefusedText {
         name: name.into(),
         kind: "ticket".into(),

@@ -7,7 +7,7 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, Key, VolumeId, hex};
-use fsdfs_proto::volume::{Kind, Ref, VolumeKeys, header};
+use fsdfs_proto::volume::{BlockKind, BlockRef, VolumeKeys, header};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -92,11 +92,11 @@ pub fn published_keys() -> Keys {
 }
 
 /// Any header and payload as a block of kind 1 to 3.
-pub fn seal(header: &impl Serialize, payload: &[u8]) -> (Block, Ref) {
+pub fn seal(header: &impl Serialize, payload: &[u8]) -> (Block, BlockRef) {
     let aad = aad(header);
     let key = keyed(derive(SECRET, "vol-seal"), &aad, payload);
     let block = encrypt(key, aad, payload);
-    let at = Ref { id: block.id(), key };
+    let at = BlockRef { id: block.id(), key };
     (block, at)
 }
 
@@ -145,16 +145,16 @@ impl Vector {
         bytes(&self.block)
     }
 
-    pub fn parts(&self) -> (Block, Ref) {
+    pub fn parts(&self) -> (Block, BlockRef) {
         let block = Block::new(self.bytes().into());
-        let at = Ref { id: block.id(), key: self.key.parse().unwrap() };
+        let at = BlockRef { id: block.id(), key: self.key.parse().unwrap() };
         assert_eq!(self.id.parse::<BlockId>().unwrap(), at.id);
         (block, at)
     }
 }
 
 fn payload_is_data(block: &[u8]) -> bool {
-    header(block).is_ok_and(|header| header.kind == Kind::Data)
+    header(block).is_ok_and(|header| header.kind == BlockKind::Data)
 }
 
 pub fn bytes(hex: &str) -> Vec<u8> {

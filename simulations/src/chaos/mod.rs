@@ -2,7 +2,7 @@
 
 mod faults;
 
-use fsdfs_core::tree::{Name, Path};
+use fsdfs_core::tree::{EntryName, TreePath};
 
 use crate::act::{Act, Newcomer, Step};
 use crate::clock::Clock;
@@ -177,12 +177,12 @@ impl Chaos {
     }
 
     /// Few names, so that writers meet. Folders and files never share a name.
-    fn folder(&mut self, least: usize) -> Path {
+    fn folder(&mut self, least: usize) -> TreePath {
         let depth = self.rng.usize(least..=3);
         (0..depth).map(|_| name("d", self.rng.u8(0..3))).collect()
     }
 
-    fn file(&mut self) -> Path {
+    fn file(&mut self) -> TreePath {
         let mut path = self.folder(0);
         path.push(name("f", self.rng.u8(0..6)));
         path
@@ -197,7 +197,7 @@ impl Chaos {
     }
 }
 
-fn name(prefix: &str, number: u8) -> Name {
+fn name(prefix: &str, number: u8) -> EntryName {
     format!("{prefix}{number}").into_bytes().into()
 }
 

@@ -1,6 +1,6 @@
 //! Pools as the placement functions see them: who gives how much, where, and in which order they came.
 
-use fsdfs_core::placement::{self, View};
+use fsdfs_core::placement::{self, ClusterMap};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 
 /// Units of weight of a terabyte. A unit is a MiB, so that rounding is far below what is measured.
@@ -93,13 +93,13 @@ impl Network {
     }
 
     /// As the production code sees it.
-    pub fn view(&self) -> View {
+    pub fn view(&self) -> ClusterMap {
         self.view_of(self.live().map(|(id, _)| id))
     }
 
     /// Only these members, as the production code sees them.
-    pub fn view_of(&self, ids: impl IntoIterator<Item = Id>) -> View {
-        View::new(ids.into_iter().map(|id| self.server(id, &self.members[id])).collect())
+    pub fn view_of(&self, ids: impl IntoIterator<Item = Id>) -> ClusterMap {
+        ClusterMap::new(ids.into_iter().map(|id| self.server(id, &self.members[id])).collect())
     }
 
     fn server(&self, id: Id, member: &Member) -> placement::Server {

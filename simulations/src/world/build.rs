@@ -1,7 +1,7 @@
 //! How worlds begin.
 
 use fsdfs_core::engine::{Profile, Start};
-use fsdfs_core::tree::Params;
+use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskId, Writer};
 
 use super::{MachineId, World};
@@ -18,11 +18,11 @@ use crate::trace::Trace;
 /// Bytes of one unit of weight: data is small in here, disks are, too.
 pub const UNIT_BYTES: u64 = 64 << 10;
 /// Trees get deep from few files.
-pub const SMALL: Params = Params { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
+pub const SMALL: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
 
 impl World {
     /// A world without machines.
-    pub fn empty(seed: u64, params: Params, trace: Trace) -> Self {
+    pub fn empty(seed: u64, params: TreeParams, trace: Trace) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let pool = Pool::found(rng.u64(..));
         let common = Start {
@@ -41,7 +41,7 @@ impl World {
             disks: Vec::new(),
             unit_bytes: UNIT_BYTES,
             seed: 0,
-            doubtful: false,
+            may_be_restored_copy: false,
             params,
         };
         let checks = Checks::new(&pool, params);

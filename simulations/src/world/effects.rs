@@ -1,7 +1,7 @@
 //! Carrying out what engines want done.
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Why};
-use fsdfs_core::tree::Job;
+use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Token};
+use fsdfs_core::tree::TreeJob;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 
@@ -22,8 +22,8 @@ impl World {
                 Effect::Disk { request, why } => self.disk(machine, request, why),
                 Effect::Work { job, why } => self.work(machine, &job, why),
                 Effect::Reply { op, reply } => self.task_reply(machine, op, reply),
-                Effect::Find { node, .. } => self.dial(machine, node),
-                Effect::Drop { node, .. } => self.drop_peer(machine, node),
+                Effect::Connect { node, .. } => self.dial(machine, node),
+                Effect::Disconnect { node, .. } => self.drop_peer(machine, node),
                 Effect::Notice(_) => {}
             }
         }
@@ -40,7 +40,7 @@ impl World {
         }
     }
 
-    fn disk(&mut self, machine: MachineId, request: DiskRequest, why: Why) {
+    fn disk(&mut self, machine: MachineId, request: DiskRequest, why: Token) {
         let (least, most) = match request {
             DiskRequest::Write { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
             DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
@@ -84,7 +84,7 @@ impl World {
         self.input(machine, Input::Disk { why, done });
     }
 
-    fn work(&mut self, machine: MachineId, job: &Job, why: Why) {
+    fn work(&mut self, machine: MachineId, job: &TreeJob, why: Token) {
         let done = job.run();
         let at = self.at;
         let looked = self.checks.job_ran(at, machine, job, &done);
@@ -115,8 +115,8 @@ fn number(effect: &Effect) -> (u8, u8, u8) {
         Effect::Disk { request, .. } => (12, kind_of_request(request), 0),
         Effect::Work { .. } => (13, 0, 0),
         Effect::Reply { reply, .. } => (14, answer(reply), 0),
-        Effect::Find { node, .. } => (15, 0, node.0[0]),
-        Effect::Drop { node, .. } => (16, 0, node.0[0]),
+        Effect::Connect { node, .. } => (15, 0, node.0[0]),
+        Effect::Disconnect { node, .. } => (16, 0, node.0[0]),
         Effect::Notice(_) => (17, 0, 0),
     }
 }
@@ -138,7 +138,7 @@ fn answer(reply: &Reply) -> u8 {
         Reply::PutBlock(PutOutcome::Degraded(_)) => 2,
         Reply::PutBlock(PutOutcome::Refused(_)) => 3,
         Reply::Edit(_) => 4,
-        Reply::Look(_) => 5,
+        Reply::Query(_) => 5,
         Reply::GetBlock(_) => 6,
         Reply::Refused(_) => 7,
         _ => 8,

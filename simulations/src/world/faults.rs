@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use fsdfs_core::engine::Engine;
-use fsdfs_core::placement::View;
+use fsdfs_core::placement::ClusterMap;
 use fsdfs_core::planted::{self, Bug};
-use fsdfs_core::seam::{DiskDone, DiskRequest, Input, Why};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Input, Token};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::record::LogEntry;
 
@@ -174,7 +174,7 @@ impl World {
         self.trace.note(self.at, &("restore", id), || format!("an old image is put back on node {id}"));
         let image: Store = self.machines[id].backups.remove(0);
         self.machines[id].store = image;
-        self.machines[id].doubtful = told;
+        self.machines[id].may_be_restored_copy = told;
         self.checks.promises.disks_changed(self.at, id);
         self.checks.promises.image_restored(id);
     }
@@ -182,7 +182,7 @@ impl World {
     /// A second machine with the same identity and a copy of all disks, at the same site.
     pub fn clone_machine(&mut self, id: MachineId, told: bool) -> MachineId {
         let here = &self.machines[id];
-        let twin = Machine { doubtful: told, twin: true, ..here.copy() };
+        let twin = Machine { may_be_restored_copy: told, twin: true, ..here.copy() };
         let site = self.net.site_of(id);
         self.net.add_machine(site);
         self.machines.push(twin);
@@ -262,7 +262,7 @@ impl World {
     fn report_disks(&mut self, id: MachineId) {
         let states = self.machines[id].store.disks.iter().map(Disk::state).collect();
         let boot = self.machines[id].boot;
-        let input = Input::Disk { why: Why::UNASKED, done: DiskDone::Disks(states) };
+        let input = Input::Disk { why: Token::UNASKED, done: DiskDone::Disks(states) };
         self.queue.plan(self.at + S / 10, super::Event::Input { machine: id, boot, input, looked: None });
     }
 
@@ -278,7 +278,7 @@ impl World {
             return BTreeSet::new();
         };
         let facts = process.engine.facts();
-        let wanted = View::new(facts.servers()).holders(BlockId(self.pool.volume().0), facts.rules().copies);
+        let wanted = ClusterMap::new(facts.servers()).holders(BlockId(self.pool.volume().0), facts.rules().copies);
         let is_wanted = |machine: &Machine| wanted.iter().any(|holder| holder.node == machine.node);
         self.machines.iter().enumerate().filter(|(_, machine)| is_wanted(machine)).map(|(id, _)| id).collect()
     }

@@ -1,6 +1,6 @@
 //! Life of a connection: dialled, up at both ends, moving parcels, broken, noticed by each end in its own time.
 
-use fsdfs_core::seam::Payload;
+use fsdfs_core::seam::BlockPayload;
 use fsdfs_core::seam::{Input, PeerEvent};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
@@ -39,7 +39,7 @@ impl World {
     pub(super) fn arrive(&mut self, conn: ConnId, side: usize, parcel: Parcel) {
         let Some([from, to]) = self.open_at(conn, 1 - side) else { return };
         let from = self.machines[from].node;
-        let payload = parcel.block.map_or(Payload::None, Payload::Block);
+        let payload = parcel.block.map_or(BlockPayload::None, BlockPayload::Block);
         if let Message::Have(have) = &parcel.message {
             self.lease_asked(to, from, have);
         }

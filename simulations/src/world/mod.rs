@@ -13,7 +13,7 @@ use fsdfs_core::engine::Start;
 use fsdfs_core::seam::Input;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::volume::Seen;
+use fsdfs_proto::volume::VersionVector;
 
 pub use self::build::{SMALL, UNIT_BYTES};
 pub use crate::net::MachineId;
@@ -50,7 +50,7 @@ pub struct World {
     /// What happened.
     pub trace: Trace,
     /// What the look that is being answered was based on.
-    pub(crate) looked: Option<Seen>,
+    pub(crate) looked: Option<VersionVector>,
     /// The machine that is a copy of another one, if there is one at the moment.
     pub(crate) twin: Option<MachineId>,
     queue: Queue<Event>,
@@ -62,7 +62,7 @@ enum Event {
     /// An engine's deadline.
     Wake { machine: MachineId, boot: u64 },
     /// A job ended, or the machine tells its engine something.
-    Input { machine: MachineId, boot: u64, input: Input, looked: Option<Seen> },
+    Input { machine: MachineId, boot: u64, input: Input, looked: Option<VersionVector> },
     /// A store's request completes.
     Disk { machine: MachineId, boot: u64, request: u64 },
     /// A parcel, sent by that side, arrives.
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    fn input_of(&mut self, machine: MachineId, boot: u64, input: Input, looked: Option<Seen>) {
+    fn input_of(&mut self, machine: MachineId, boot: u64, input: Input, looked: Option<VersionVector>) {
         if self.machines[machine].boot == boot {
             self.input_looked(machine, input, looked);
         }
@@ -149,7 +149,7 @@ impl World {
         self.input_looked(machine, input, None);
     }
 
-    pub(crate) fn input_looked(&mut self, machine: MachineId, input: Input, looked: Option<Seen>) {
+    pub(crate) fn input_looked(&mut self, machine: MachineId, input: Input, looked: Option<VersionVector>) {
         let at = self.at;
         let here = &mut self.machines[machine];
         let Some(process) = &mut here.process else { return };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use fsdfs_core::report::Survey;
+use fsdfs_core::report::Inventory;
 use fsdfs_core::seam::PutOutcome;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::IDS_MAX;
@@ -42,7 +42,7 @@ fn a_survey_lists_every_block_and_names_who_does_not_answer() {
         End::Surveyed(survey) => *survey,
         other => panic!("no survey: {other:?}"),
     };
-    let lists = |world: &World, survey: &Survey, id: MachineId| {
+    let lists = |world: &World, survey: &Inventory, id: MachineId| {
         let machine = &world.machines[id];
         let holding = survey.holdings.iter().find(|holding| holding.node == machine.node).expect("it answered");
         let ids: BTreeSet<BlockId> = holding.blocks.iter().map(|held| held.id).collect();
@@ -67,7 +67,7 @@ fn a_survey_lists_every_block_and_names_who_does_not_answer() {
 fn the_status_tells_how_many_copies_there_are_beside_those_wanted() {
     let mut world = pool(41, 1);
     let margin = |world: &mut World, id: MachineId| match world.wait(id, Wish::Status) {
-        End::Status(status) => status.margin,
+        End::Status(status) => status.replication_margin,
         other => panic!("no status: {other:?}"),
     };
     put(&mut world, 0, "holiday/film", 20_000);

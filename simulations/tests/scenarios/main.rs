@@ -9,13 +9,13 @@ mod holders;
 use std::collections::BTreeSet;
 
 use fsdfs_core::seam::{EditReply, PutOutcome};
-use fsdfs_core::tree::{Path, ShownKind};
+use fsdfs_core::tree::{TreeItemKind, TreePath};
 use fsdfs_proto::ids::BlockId;
 use simulations::World;
 use simulations::task::{End, Wish};
 use simulations::world::MachineId;
 
-fn path(text: &str) -> Path {
+fn path(text: &str) -> TreePath {
     text.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec().into()).collect()
 }
 
@@ -63,8 +63,8 @@ fn list(world: &mut World, at: MachineId, folder: &str) -> Vec<String> {
     let End::Listed(entries) = world.wait(at, Wish::List { path: path(folder) }) else {
         panic!("{folder} is not listed")
     };
-    let name = |entry: &fsdfs_core::tree::Shown| String::from_utf8_lossy(&entry.name).into_owned();
-    let mark = |kind: &ShownKind| if matches!(kind, ShownKind::Dir { .. }) { "/" } else { "" };
+    let name = |entry: &fsdfs_core::tree::TreeItem| String::from_utf8_lossy(&entry.name).into_owned();
+    let mark = |kind: &TreeItemKind| if matches!(kind, TreeItemKind::Dir { .. }) { "/" } else { "" };
     entries.iter().map(|entry| name(entry) + mark(&entry.kind)).collect()
 }
 

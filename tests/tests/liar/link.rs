@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
-use fsdfs_proto::gate::{Direction, Hello, Proof, VERSIONS, Verdict, Welcome, frame_len};
+use fsdfs_proto::gate::{GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, VERSIONS, frame_len};
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
 use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
 use fsdfs_proto::message::{FactBatch, Message};
@@ -101,21 +101,21 @@ impl Liar {
         let mut stream = open(muxer).await.expect("a stream");
         let secret = self.ticket.gate_secret.key();
         let (there, back) = (
-            Direction { secret, sender: self.node, receiver: self.member },
-            Direction { secret, sender: self.member, receiver: self.node },
+            GateDirection { secret, sender: self.node, receiver: self.member },
+            GateDirection { secret, sender: self.member, receiver: self.node },
         );
         let certs = self.ticket.redeem(self.node).expect("a ticket").iter().map(Signed::envelope).collect();
         let admissions = self.admission.iter().cloned().collect();
-        let proof = Some(Proof { certs, admissions, gossip: Digest([0; 32]) });
-        let hello = Hello { versions: VERSIONS.to_vec(), proof };
+        let proof = Some(GateProof { certs, admissions, gossip: Digest([0; 32]) });
+        let hello = GateHello { versions: VERSIONS.to_vec(), proof };
         let nonce = [u8::try_from(self.connections).expect("few connections"); 12];
         stream.write_all(&there.seal(nonce, &hello).expect("it fits")).await.expect("open");
         stream.flush().await.expect("open");
-        let _: Hello = back.open(&frame(&mut stream).await).expect("a hello");
-        let verdict: Verdict = back.open(&frame(&mut stream).await).expect("a verdict");
-        let Verdict::Accepted(welcome) = verdict else { panic!("not let in: {verdict:?}") };
+        let _: GateHello = back.open(&frame(&mut stream).await).expect("a hello");
+        let verdict: GateVerdict = back.open(&frame(&mut stream).await).expect("a verdict");
+        let GateVerdict::Accepted(welcome) = verdict else { panic!("not let in: {verdict:?}") };
         self.admission = welcome.admission.or(self.admission.take());
-        let verdict = there.seal(nonce, &Verdict::Accepted(Welcome::default())).expect("it fits");
+        let verdict = there.seal(nonce, &GateVerdict::Accepted(GateWelcome::default())).expect("it fits");
         stream.write_all(&verdict).await.expect("open");
         stream.flush().await.expect("open");
     }

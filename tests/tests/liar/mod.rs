@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::{
-    AttachedBlock, Redundancy, FactBatch, FactsAck, FetchRequest, FetchOutcome, FetchReply, HaveRequest, HaveReply, Message, Possession, StoreRequest,
-    StoreOutcome, StoreReply,
+    AttachedBlock, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, Message,
+    Possession, Redundancy, StoreOutcome, StoreReply, StoreRequest,
 };
 use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
 use fsdfs_tests::tree;
@@ -32,7 +32,14 @@ fn resident_kib(node: &Node, key: &str) -> Result<u64> {
 
 fn store(request: u64, node: NodeId, id: BlockId, len: u32) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
-    Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to: node, block: AttachedBlock { id, len } })
+    Message::Store(StoreRequest {
+        request,
+        map,
+        redundancy,
+        age_ms: 0,
+        charged_to: node,
+        block: AttachedBlock { id, len },
+    })
 }
 
 /// A rudeness: its name, and what it does on a new connection. Returns whether the node is to end the connection.
@@ -96,7 +103,13 @@ async fn many_streams(link: &mut Link) -> bool {
 async fn many_questions(link: &mut Link) -> bool {
     let ids: Vec<BlockId> = (0..512u32).map(|at| BlockId::of(&at.to_be_bytes())).collect();
     for request in 0..20_000 {
-        let have = HaveRequest { request, renew: true, map: Digest([0; 32]), redundancy: Redundancy::Replicas(3), ids: ids.clone() };
+        let have = HaveRequest {
+            request,
+            renew: true,
+            map: Digest([0; 32]),
+            redundancy: Redundancy::Replicas(3),
+            ids: ids.clone(),
+        };
         if !link.say(&Message::Have(have)).await {
             break;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use fsdfs_core::facts::FactSet;
-use fsdfs_core::placement::View;
+use fsdfs_core::placement::ClusterMap;
 use fsdfs_core::seam::{DiskDone, DiskRequest};
 use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId};
@@ -37,8 +37,8 @@ impl Disks {
     }
 
     /// What placement reads.
-    pub fn view(&self) -> View {
-        View::new(self.facts.servers())
+    pub fn view(&self) -> ClusterMap {
+        ClusterMap::new(self.facts.servers())
     }
 
     /// All blocks, each once.

@@ -5,7 +5,7 @@ mod disks;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use fsdfs_core::placement::{Change, Disk, Moves, Rule, Server, View};
+use fsdfs_core::placement::{Change, ClusterMap, Disk, Moves, Rule, Server};
 use fsdfs_proto::ids::{DiskId, NodeId};
 use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
 use fsdfs_tests::tree::random_file;
@@ -92,7 +92,7 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     let view = disks.view();
     let weights: Vec<u32> = ids.iter().map(|id| view.server(*id).map_or(0, |server| server.disks[0].weight)).collect();
     ensure!(weights == GIVEN, "the map has other weights: {weights:?}");
-    let moved = |after: &View, copies| {
+    let moved = |after: &ClusterMap, copies| {
         Moves::between(Rule { view: &view, copies: COPIES }, Rule { view: after, copies }, disks.sizes()).copied
     };
     let with = |change| view.with(change).context("a change of the map");

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use fsdfs_core::facts::GateRefusal;
 use fsdfs_node::net::NetEvent;
-use fsdfs_proto::gate::{Direction, Hello, Proof, Unsuited, VERSIONS, Verdict, Welcome, frame_len};
+use fsdfs_proto::gate::{
+    GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, ProtocolMismatch, VERSIONS, frame_len,
+};
 use fsdfs_proto::identity::{Cert, founder_cert};
 use fsdfs_proto::ids::{Digest, Key, NodeId};
 use fsdfs_proto::signed::Signed;
@@ -35,13 +37,13 @@ struct Trick {
     /// None: it does not know the gate at all and speaks libp2p's protocols at once.
     secret: Option<Key>,
     /// Made for the stranger's own node.
-    proof: fn(&Pool, u8) -> Option<Proof>,
+    proof: fn(&Pool, u8) -> Option<GateProof>,
     /// What it is told, if it knows the secret.
-    answer: Option<Verdict>,
+    answer: Option<GateVerdict>,
 }
 
 fn tricks() -> Vec<Trick> {
-    let refused = |refusal| Some(Verdict::Refused(refusal));
+    let refused = |refusal| Some(GateVerdict::Refused(refusal));
     let trick = |name, secret, proof, answer| Trick { name, secret, proof, answer };
     let other = Some(Key([8; 32]));
     vec![
@@ -49,7 +51,7 @@ fn tricks() -> Vec<Trick> {
         trick("another secret, no chain", other, |_, _| None, None),
         trick("another secret, forged chain", other, |_, own| Some(forged(own)), None),
         trick("another secret, a member's chain", other, |pool, _| Some(stolen(pool)), None),
-        trick("no chain", Some(SECRET), |_, _| None, Some(Verdict::Unsuited(Unsuited::Unknown))),
+        trick("no chain", Some(SECRET), |_, _| None, Some(GateVerdict::Unsuited(ProtocolMismatch::Unknown))),
         trick("forged chain", Some(SECRET), |_, own| Some(forged(own)), refused(GateRefusal::OtherPool)),
         trick(
             "chain of another pool",
@@ -68,31 +70,31 @@ fn tricks() -> Vec<Trick> {
     ]
 }
 
-fn proof(certs: &[Signed<Cert>]) -> Proof {
+fn proof(certs: &[Signed<Cert>]) -> GateProof {
     let certs = certs.iter().map(Signed::envelope).collect();
-    Proof { certs, admissions: vec![], gossip: Digest([0; 32]) }
+    GateProof { certs, admissions: vec![], gossip: Digest([0; 32]) }
 }
 
 /// Its own root key signs as if it were this pool's.
-fn forged(own: u8) -> Proof {
+fn forged(own: u8) -> GateProof {
     let cert = founder_cert(&key(254), node(own)).value().clone();
     proof(&[Signed::sign(pool_id(), &key(254), cert)])
 }
 
-fn of_another_pool(own: u8) -> Proof {
+fn of_another_pool(own: u8) -> GateProof {
     proof(&[founder_cert(&key(254), node(own))])
 }
 
-fn stolen(pool: &Pool) -> Proof {
+fn stolen(pool: &Pool) -> GateProof {
     proof(&pool.facts.chain_of(node(FOUNDER)).expect("the founder has a chain"))
 }
 
-fn expired(pool: &Pool, own: u8) -> Proof {
+fn expired(pool: &Pool, own: u8) -> GateProof {
     proof(&pool.ticket_chain(own, 1))
 }
 
 /// Its certificate is good; only the revocation stands against it.
-fn revoked(pool: &Pool, own: u8) -> Proof {
+fn revoked(pool: &Pool, own: u8) -> GateProof {
     proof(&[founder_cert(&pool.root, node(own))])
 }
 
@@ -111,7 +113,7 @@ async fn opens_no_protocol_and_learns_nothing() {
         strangers.iter().enumerate().map(|(at, own)| (&tricks[at % tricks.len()], *own, at / tricks.len() % 2 == 0));
     let attempts: Vec<(&Trick, u8, bool)> = attempts.collect();
     for (trick, own, _) in &attempts {
-        if trick.answer == Some(Verdict::Refused(GateRefusal::Revoked)) {
+        if trick.answer == Some(GateVerdict::Refused(GateRefusal::Revoked)) {
             pool.add_and_revoke(*own);
         }
     }
@@ -163,10 +165,10 @@ fn side(own: u8) -> &'static str {
 }
 
 /// Its hello, and a verdict as if it had already been let in.
-fn gate_bytes(secret: &Key, own: u8, proof: Option<Proof>) -> Vec<u8> {
-    let way = Direction { secret, sender: node(own), receiver: node(FOUNDER) };
-    let hello = way.seal([1; 12], &Hello { versions: VERSIONS.to_vec(), proof }).expect("a hello fits");
-    let verdict = way.seal([2; 12], &Verdict::Accepted(Welcome::default())).expect("a verdict fits");
+fn gate_bytes(secret: &Key, own: u8, proof: Option<GateProof>) -> Vec<u8> {
+    let way = GateDirection { secret, sender: node(own), receiver: node(FOUNDER) };
+    let hello = way.seal([1; 12], &GateHello { versions: VERSIONS.to_vec(), proof }).expect("a hello fits");
+    let verdict = way.seal([2; 12], &GateVerdict::Accepted(GateWelcome::default())).expect("a verdict fits");
     [hello, verdict].concat()
 }
 
@@ -182,14 +184,14 @@ fn check(name: &str, trick: &Trick, own: u8, pool: &Pool, haul: &Haul) {
 }
 
 /// Whoever knows the secret can read the frames. They say only why it is refused.
-fn check_told(name: &str, own: u8, haul: &Haul, answer: &Verdict) {
-    let way = Direction { secret: &SECRET, sender: node(FOUNDER), receiver: node(own) };
+fn check_told(name: &str, own: u8, haul: &Haul, answer: &GateVerdict) {
+    let way = GateDirection { secret: &SECRET, sender: node(FOUNDER), receiver: node(own) };
     let (hello, _) = frame(&haul.gate).unwrap_or_else(|| panic!("{name}: the member did not say hello"));
     let (verdict, rest) = verdict(&haul.gate).unwrap_or_else(|| panic!("{name}: no verdict"));
     assert!(rest.is_empty(), "{name}");
-    let hello: Hello = way.open(hello).expect("a hello");
+    let hello: GateHello = way.open(hello).expect("a hello");
     assert_eq!(hello.proof, None, "{name}: the member showed its chain");
-    assert_eq!(&way.open::<Verdict>(verdict).expect("a verdict"), answer, "{name}");
+    assert_eq!(&way.open::<GateVerdict>(verdict).expect("a verdict"), answer, "{name}");
 }
 
 /// The frame that these bytes begin with, and what follows it; none if it is not whole.

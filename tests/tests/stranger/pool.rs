@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use fsdfs_core::facts::{FactSet, Redeem};
+use fsdfs_core::facts::{FactSet, Redemption};
 use fsdfs_node::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use fsdfs_proto::identity::{
-    Admission, Cert, Fact, Invitation, Revoke, Role, founder_cert, newcomer_cert, pool_of, ticket_cert,
+    Admission, Cert, Fact, Invitation, Revocation, Role, founder_cert, newcomer_cert, pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{Key, NodeId, PoolId, PublicKey};
 use fsdfs_proto::signed::Signed;
@@ -58,7 +58,7 @@ impl Pool {
         self.add(seed);
         let signer = PublicKey(self.root.verifying_key().to_bytes());
         let keep = self.facts.signed_by(node(seed).into());
-        let revoke = Revoke { version: 1, signer, subject: node(seed).into(), reason: "left".into(), keep };
+        let revoke = Revocation { version: 1, signer, subject: node(seed).into(), reason: "left".into(), keep };
         self.facts.insert(Signed::sign(pool_id(), &self.root, revoke).into());
     }
 
@@ -78,7 +78,7 @@ impl Pool {
     pub fn admit(&mut self, newcomer: u8, redeem_by: u64) -> FactSet {
         let chain = self.ticket_chain(newcomer, redeem_by);
         let [.., ticket, member] = &chain[..] else { unreachable!("a ticket's chain has three links") };
-        let redeem = Redeem { ticket: ticket.id(), member: member.id() };
+        let redeem = Redemption { ticket: ticket.id(), member: member.id() };
         let admission: Admission = self.facts.admission(node(FOUNDER), Hlc { ms: 1, count: 0 }, redeem);
         let admission = Signed::sign(pool_id(), &key(FOUNDER), admission);
         let mut facts = self.facts.clone();

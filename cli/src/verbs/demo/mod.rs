@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::Args;
-use fsdfs_proto::control::Stat;
+use fsdfs_proto::control::StatReply;
 
 use crate::app::{App, or_interrupted};
 use crate::outcome::{Outcome, Problem, Verdict};
@@ -134,7 +134,7 @@ impl<'a> Story<'a> {
     async fn holders(&mut self) -> Result<usize, DemoError> {
         self.show(1, "stat /photos/film.bin");
         let said = self.nodes[1].run(&["--json", "stat", "/photos/film.bin"]).await?.output;
-        let stat: Stat =
+        let stat: StatReply =
             serde_json::from_str(&said).map_err(|error| DemoError::Wrong(format!("stat answered {said}: {error}")))?;
         let placement = stat.placement.ok_or_else(|| DemoError::Wrong("stat did not say who holds the film".into()))?;
         for holder in placement.holders.iter().filter(|holder| holder.blocks > 0) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fsdfs_node::control_client::ControlClient;
 use fsdfs_node::home::Home;
-use fsdfs_proto::control::Status;
+use fsdfs_proto::control::NodeStatus;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
@@ -107,7 +107,7 @@ impl Node {
     }
 
     /// Waits until the node's status is as wished.
-    pub async fn wait(&mut self, what: &str, wish: impl Fn(&Status) -> bool) -> Result<Status, DemoError> {
+    pub async fn wait(&mut self, what: &str, wish: impl Fn(&NodeStatus) -> bool) -> Result<NodeStatus, DemoError> {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if let Ok(status) = self.status().await
@@ -124,7 +124,7 @@ impl Node {
         Err(DemoError::Late { what: what.to_owned(), node: self.name.to_owned(), log: self.last_log_lines() })
     }
 
-    async fn status(&self) -> Result<Status, ()> {
+    async fn status(&self) -> Result<NodeStatus, ()> {
         let home = Home::locate(Some(&self.home)).map_err(drop)?;
         ControlClient::new(&home.socket()).map_err(drop)?.status().await.map_err(drop)
     }

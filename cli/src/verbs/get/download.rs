@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::Api;
-use crate::local::Attrs;
+use crate::local::LocalAttributes;
 use crate::local::write::{Existing, Folder, Incoming, WriteError};
 use crate::progress::Progress;
 use crate::remote::RemotePath;
@@ -39,7 +39,7 @@ pub enum DownloadError {
 enum Piece {
     Bytes(Bytes),
     /// All of it came; only now may the file get its name.
-    End(Attrs),
+    End(LocalAttributes),
 }
 
 /// Fetches `from` into `folder` as `name`.
@@ -69,7 +69,7 @@ async fn receive(
     pieces: &mpsc::Sender<Piece>,
     progress: &Progress,
 ) -> Result<u64, DownloadError> {
-    let (size, attrs) = (download.size, Attrs { mode: download.mode, mtime_ns: download.mtime_ns });
+    let (size, attrs) = (download.size, LocalAttributes { mode: download.mode, mtime_ns: download.mtime_ns });
     let mut content = download.content();
     let mut got = 0;
     while let Some(bytes) = content.next().await {

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use fsdfs_proto::control::{Entry, Kind};
+use fsdfs_proto::control::{EntryKind, ListingEntry};
 
 use crate::remote::RemotePath;
 
@@ -14,7 +14,7 @@ pub struct Source {
     /// As typed.
     pub path: RemotePath,
     /// What it is.
-    pub entry: Entry,
+    pub entry: ListingEntry,
     /// Newer changes may exist.
     pub maybe_stale: bool,
 }
@@ -60,7 +60,7 @@ pub fn plan(sources: Vec<Source>, dest: &Path) -> Result<Vec<Planned>, String> {
 }
 
 fn place(source: &Source, dest: &Path, into: bool, several: bool) -> Result<Place, String> {
-    let is_folder = source.entry.kind == Kind::Folder;
+    let is_folder = source.entry.kind == EntryKind::Folder;
     let shown = crate::text::escape::name(dest.as_os_str().as_bytes());
     if is_folder && dest.exists() && !dest.is_dir() {
         return Err(format!("{shown} is a file, and a folder does not replace it"));
@@ -91,7 +91,7 @@ pub fn repeatable(plan: &[Planned], dest: &Path, force: bool) -> Vec<OsString> {
     words.extend(plan.iter().map(|planned| {
         let mut typed = planned.source.path.to_os_string();
         let became_dest = matches!(&planned.place, Place::As { folder, .. } if folder != dest);
-        let is_folder = planned.source.entry.kind == Kind::Folder && planned.source.path.name().is_some();
+        let is_folder = planned.source.entry.kind == EntryKind::Folder && planned.source.path.name().is_some();
         if is_folder && (planned.source.path.slash || became_dest) {
             typed.push("/");
         }
@@ -105,8 +105,8 @@ pub fn repeatable(plan: &[Planned], dest: &Path, force: bool) -> Vec<OsString> {
 mod tests {
     use super::*;
 
-    fn source(path: &str, kind: Kind) -> Source {
-        let entry = Entry {
+    fn source(path: &str, kind: EntryKind) -> Source {
+        let entry = ListingEntry {
             name: String::new(),
             name_bytes: None,
             kind,
@@ -134,7 +134,7 @@ mod tests {
         }
 
         /// Places below the temporary folder, as `folder|name` or `folder/*`; and the repeated command.
-        fn plan(&self, sources: &[(&str, Kind)], dest: &str) -> Result<(Vec<String>, String), String> {
+        fn plan(&self, sources: &[(&str, EntryKind)], dest: &str) -> Result<(Vec<String>, String), String> {
             let root = self.temp.path().display().to_string();
             let dest = PathBuf::from(format!("{root}/{dest}"));
             let plan = plan(sources.iter().map(|(path, kind)| source(path, *kind)).collect(), &dest)?;
@@ -150,7 +150,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn check(&self, sources: &[(&str, Kind)], dest: &str, places: &[&str], again: &str) {
+        fn check(&self, sources: &[(&str, EntryKind)], dest: &str, places: &[&str], again: &str) {
             let places = places.iter().map(|place| (*place).to_owned()).collect();
             assert_eq!(self.plan(sources, dest), Ok((places, again.to_owned())));
         }
@@ -159,7 +159,8 @@ mod tests {
     #[test]
     fn where_things_go() {
         let case = Case::new();
-        let (file, photos, slash) = (("/d/a", Kind::File), ("/d/photos", Kind::Folder), ("/d/photos/", Kind::Folder));
+        let (file, photos, slash) =
+            (("/d/a", EntryKind::File), ("/d/photos", EntryKind::Folder), ("/d/photos/", EntryKind::Folder));
         case.check(&[file], "new", &[".|new"], "get /d/a ./new");
         case.check(&[file], "file", &[".|file"], "get /d/a ./file");
         case.check(&[file], "folder", &["./folder|a"], "get /d/a ./folder");
@@ -169,18 +170,18 @@ mod tests {
         case.check(&[photos], "folder/photos", &["./folder/photos/*"], "get /d/photos ./folder/photos");
         case.check(&[slash], "folder", &["./folder/*"], "get /d/photos/ ./folder");
         case.check(&[slash], "new", &["./new/*"], "get /d/photos/ ./new");
-        case.check(&[("/", Kind::Folder)], "new", &["./new/*"], "get / ./new");
+        case.check(&[("/", EntryKind::Folder)], "new", &["./new/*"], "get / ./new");
         case.check(&[file, photos], "new", &["./new|a", "./new|photos"], "get /d/a /d/photos ./new");
     }
 
     #[test]
     fn what_cannot_be() {
         let case = Case::new();
-        let (file, photos) = (("/a", Kind::File), ("/photos", Kind::Folder));
+        let (file, photos) = (("/a", EntryKind::File), ("/photos", EntryKind::Folder));
         assert!(case.plan(&[photos], "file").is_err());
         assert!(case.plan(&[file, photos], "file").is_err());
         assert!(case.plan(&[file], "file/").is_err());
-        assert!(case.plan(&[("/a/", Kind::File)], "new").is_err());
+        assert!(case.plan(&[("/a/", EntryKind::File)], "new").is_err());
         assert!(case.plan(&[file], "..").is_ok());
     }
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{Entry, Kind};
+use fsdfs_proto::control::{EntryKind, ListingEntry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::app::{App, or_interrupted};
-use crate::local::Attrs;
+use crate::local::LocalAttributes;
 use crate::local::write::{Existing, Folder, Standing, WriteError};
 use crate::outcome::{Outcome, Problem, Stop, Verdict};
 use crate::progress::Progress;
@@ -71,7 +71,7 @@ struct Pending {
     /// The way to `at`.
     trail: Arc<Trail>,
     /// What it gets when everything in it is written; none = it is left as it is.
-    attrs: Option<Attrs>,
+    attrs: Option<LocalAttributes>,
     depth: usize,
 }
 
@@ -85,7 +85,7 @@ struct Last {
 
 enum LastWhat {
     Link { name: Vec<u8>, target: Vec<u8>, mtime_ns: i64 },
-    Attrs(Attrs),
+    LocalAttributes(LocalAttributes),
 }
 
 struct Transfer {
@@ -132,7 +132,7 @@ impl Transfer {
         let at = open(folder)?;
         let trail = Arc::new(Trail::Root(at.clone()));
         match (name, entry.kind) {
-            (Some(name), Kind::File | Kind::Link) => self.take(from.clone(), &at, &trail, name, entry).await,
+            (Some(name), EntryKind::File | EntryKind::Link) => self.take(from.clone(), &at, &trail, name, entry).await,
             (name, _) => {
                 let attrs = (name.is_some() || is_new).then(|| attrs_of(entry)).filter(|_| from.name().is_some());
                 self.walk(Pending { from: from.clone(), at, name, trail, attrs, depth: 0 }).await
@@ -160,7 +160,11 @@ impl Transfer {
         };
         self.tally.folders += 1;
         if let Some(attrs) = attrs {
-            self.last.push(Last { from: from.clone(), trail: Arc::clone(&trail), what: LastWhat::Attrs(attrs) });
+            self.last.push(Last {
+                from: from.clone(),
+                trail: Arc::clone(&trail),
+                what: LastWhat::LocalAttributes(attrs),
+            });
         }
         Ok(Pending { from, at, name: None, trail, attrs, depth })
     }
@@ -186,16 +190,16 @@ impl Transfer {
         }
     }
 
-    fn expect(&self, entry: &Entry) {
-        if entry.kind == Kind::File {
+    fn expect(&self, entry: &ListingEntry) {
+        if entry.kind == EntryKind::File {
             self.progress.expect(entry.size);
         }
     }
 
-    async fn child(&mut self, folder: &Pending, entry: &Entry, pending: &mut Vec<Pending>) -> Outcome<()> {
+    async fn child(&mut self, folder: &Pending, entry: &ListingEntry, pending: &mut Vec<Pending>) -> Outcome<()> {
         let name = entry.raw_name();
         let from = folder.from.join(&name);
-        if entry.kind != Kind::Folder {
+        if entry.kind != EntryKind::Folder {
             return self.take(from, &folder.at, &folder.trail, name, entry).await;
         }
         if folder.depth >= DEPTH_MAX {
@@ -222,9 +226,9 @@ impl Transfer {
         at: &Folder,
         trail: &Arc<Trail>,
         name: Vec<u8>,
-        entry: &Entry,
+        entry: &ListingEntry,
     ) -> Outcome<()> {
-        if entry.kind == Kind::Link {
+        if entry.kind == EntryKind::Link {
             let target = entry.raw_target().unwrap_or_default();
             let what = LastWhat::Link { name, target, mtime_ns: entry.mtime_ns };
             self.last.push(Last { from, trail: Arc::clone(trail), what });
@@ -326,7 +330,7 @@ impl Transfer {
     fn finish_one(&mut self, last: &Last) -> Result<(), WriteError> {
         let folder = last.trail.open()?;
         match &last.what {
-            LastWhat::Attrs(attrs) => folder.finish(*attrs),
+            LastWhat::LocalAttributes(attrs) => folder.finish(*attrs),
             LastWhat::Link { name, target, mtime_ns } => {
                 let made = folder.link(name, target, *mtime_ns, self.existing)?;
                 *if made { &mut self.tally.links } else { &mut self.tally.same } += 1;
@@ -348,8 +352,8 @@ impl Transfer {
     }
 }
 
-fn attrs_of(entry: &Entry) -> Attrs {
-    Attrs { mode: entry.mode, mtime_ns: entry.mtime_ns }
+fn attrs_of(entry: &ListingEntry) -> LocalAttributes {
+    LocalAttributes { mode: entry.mode, mtime_ns: entry.mtime_ns }
 }
 
 /// The destination, made if missing.

@@ -1,13 +1,13 @@
 //! What a change would move.
 
-use fsdfs_proto::control::{Moved, Room, WhatIf};
+use fsdfs_proto::control::{ChangePlan, MemberTraffic, PoolCapacity};
 
 use super::words::{advice, copies, counted, percent, text, uplink};
 use crate::text::human;
 use crate::text::table::{Align, Table};
 
-pub(super) fn shown(told: &WhatIf) -> String {
-    let WhatIf { now, then, found, .. } = told;
+pub(super) fn shown(told: &ChangePlan) -> String {
+    let ChangePlan { now, then, found, .. } = told;
     let mut head = Table::plain(&[Align::Left, Align::Left]);
     let mut row = |key: &str, value: String| head.row([key.to_owned(), value]);
     row("what if", text(&told.change));
@@ -25,14 +25,15 @@ pub(super) fn shown(told: &WhatIf) -> String {
     if told.lost_bytes > 0 {
         row("lost", format!("{}: no other member has said that it has them", human::size(told.lost_bytes)));
     }
-    let stranded = |room: &Room| room.stranded.iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
+    let stranded =
+        |room: &PoolCapacity| room.stranded.iter().fold(0, |sum: u64, share| sum.saturating_add(share.bytes));
     if stranded(now).max(stranded(then)) > 0 {
         row("of no use", format!("{}, then {}", human::size(stranded(now)), human::size(stranded(then))));
     }
     format!("{head}{}{}{}", moved(&told.members), counted(found), advice(&told.advice, told.attention))
 }
 
-fn to_copy(told: &WhatIf) -> String {
+fn to_copy(told: &ChangePlan) -> String {
     if told.move_bytes == 0 {
         return "nothing".into();
     }
@@ -45,7 +46,7 @@ fn to_copy(told: &WhatIf) -> String {
     format!("{}{off}, in {} or more{slowest}", human::size(told.move_bytes), human::span(told.seconds))
 }
 
-fn moved(members: &[Moved]) -> String {
+fn moved(members: &[MemberTraffic]) -> String {
     let (left, right) = (Align::Left, Align::Right);
     let mut table = Table::new(&[
         ("MEMBER", left),
@@ -69,6 +70,6 @@ fn moved(members: &[Moved]) -> String {
     if members.is_empty() { String::new() } else { table.to_string() }
 }
 
-fn in_copies(room: &Room) -> String {
+fn in_copies(room: &PoolCapacity) -> String {
     format!("{} in {}", human::size(room.usable_bytes), copies(room))
 }

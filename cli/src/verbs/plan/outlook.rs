@@ -1,6 +1,6 @@
 //! The pool as it is: what fits, what may die, how long it takes to heal.
 
-use fsdfs_proto::control::{Loss, Plan as Answer, SitePair};
+use fsdfs_proto::control::{FailureLoss, PoolPlan as Answer, SitePair};
 
 use super::words::{advice, blocks, copies, counted, margin, percent, text, uplink};
 use crate::text::human;
@@ -59,7 +59,7 @@ fn sites(plan: &Answer) -> String {
     if plan.sites.iter().any(|site| at(&site.site) > 1) { table.to_string() } else { String::new() }
 }
 
-fn loss(plan: &Answer, loss: &Loss) -> [String; 3] {
+fn loss(plan: &Answer, loss: &FailureLoss) -> [String; 3] {
     let lost = match (loss.lost_bytes, loss.heard, plan.found.exact) {
         (0, false, _) => "not known".into(),
         (0, true, true) => "nothing is lost".into(),

@@ -1,33 +1,47 @@
 //! What is printed, to the letter.
 
 use fsdfs_proto::control::{
-    Found, Loss, Margin, Moved, Plan as Answer, PlanMember, PlanSite, Room, Share, SitePair, Uplink, WhatIf,
+    ChangePlan, FailureLoss, InventorySample, MemberShare, MemberTraffic, MemberUplink, PlanMember, PlanSite,
+    PoolCapacity, PoolPlan as Answer, ReplicationMargin, SitePair,
 };
 
 use super::{change, outlook};
 
 const GIB: u64 = 1 << 30;
 
-fn room(usable: u64) -> Room {
+fn room(usable: u64) -> PoolCapacity {
     let (copies, given_bytes, usable_bytes) = (3, 3 * usable * GIB, usable * GIB);
-    Room { copies, given_bytes, usable_bytes, copies_short: 0, sites_short: 0, stranded: Vec::new() }
+    PoolCapacity { copies, given_bytes, usable_bytes, copies_short: 0, sites_short: 0, stranded: Vec::new() }
 }
 
-fn found() -> Found {
-    let margin = Some(Margin { min: -1, max: 1 });
-    Found { stored_bytes: 2 * GIB, blocks: 2048, blocks_listed: 2048, exact: true, margin, silent: Vec::new() }
+fn found() -> InventorySample {
+    let margin = Some(ReplicationMargin { min: -1, max: 1 });
+    InventorySample {
+        stored_bytes: 2 * GIB,
+        blocks: 2048,
+        blocks_listed: 2048,
+        exact: true,
+        margin,
+        silent: Vec::new(),
+    }
 }
 
 fn member(name: &str, site: &str, lost: u64) -> PlanMember {
-    let loss =
-        Loss { lost_bytes: lost * GIB, heard: true, copy_bytes: GIB, seconds: 7_200, usable_bytes: 9 * GIB, copies: 3 };
+    let loss = FailureLoss {
+        lost_bytes: lost * GIB,
+        heard: true,
+        copy_bytes: GIB,
+        seconds: 7_200,
+        usable_bytes: 9 * GIB,
+        copies: 3,
+    };
     PlanMember {
         id: name.into(),
         name: name.into(),
         site: site.into(),
         gives_bytes: 10 * GIB,
         holds_bytes: 2 * GIB,
-        uplink: Uplink { bytes_per_s: 5_000_000, assumed: true },
+        uplink: MemberUplink { bytes_per_s: 5_000_000, assumed: true },
         loss,
     }
 }
@@ -102,7 +116,7 @@ fn any_two_sites_is_said_only_where_it_holds() {
 
 #[test]
 fn a_change() {
-    let moved = Moved {
+    let moved = MemberTraffic {
         id: None,
         name: "erin".into(),
         site: "its own".into(),
@@ -111,14 +125,14 @@ fn a_change() {
         in_bytes: GIB,
         out_bytes: 0,
         sends_bytes: 0,
-        uplink: Uplink { bytes_per_s: 1_000_000, assumed: false },
+        uplink: MemberUplink { bytes_per_s: 1_000_000, assumed: false },
         seconds: 0,
     };
-    let share = Share { id: "a".into(), name: "anna".into(), bytes: GIB };
-    let told = WhatIf {
+    let share = MemberShare { id: "a".into(), name: "anna".into(), bytes: GIB };
+    let told = ChangePlan {
         change: "erin joins".into(),
-        found: Found { exact: false, blocks: 9000, silent: vec!["bob".into()], ..found() },
-        now: Room { stranded: vec![share], ..room(4) },
+        found: InventorySample { exact: false, blocks: 9000, silent: vec!["bob".into()], ..found() },
+        now: PoolCapacity { stranded: vec![share], ..room(4) },
         then: room(8),
         members: vec![moved],
         move_bytes: GIB,

@@ -1,10 +1,10 @@
 //! Numbers that both answers tell.
 
-use fsdfs_proto::control::{Found, Margin, Room, Uplink};
+use fsdfs_proto::control::{InventorySample, MemberUplink, PoolCapacity, ReplicationMargin};
 
 use crate::text::{escape, human};
 
-pub(super) fn copies(room: &Room) -> String {
+pub(super) fn copies(room: &PoolCapacity) -> String {
     human::count(room.copies.saturating_sub(room.copies_short).into(), "copy", "copies")
 }
 
@@ -21,17 +21,19 @@ pub(super) fn blocks(count: u64) -> String {
 }
 
 /// Copies there are less those wanted.
-pub fn margin(margin: Option<Margin>) -> String {
+pub fn margin(margin: Option<ReplicationMargin>) -> String {
     let signed = |number: i64| if number == 0 { "0".to_owned() } else { format!("{number:+}") };
     match margin {
         None => "not known yet".into(),
-        Some(Margin { min, max }) if min == max => format!("{} (K copies there are, N wanted)", signed(min)),
-        Some(Margin { min, max }) => format!("{} to {} (K copies there are, N wanted)", signed(min), signed(max)),
+        Some(ReplicationMargin { min, max }) if min == max => format!("{} (K copies there are, N wanted)", signed(min)),
+        Some(ReplicationMargin { min, max }) => {
+            format!("{} to {} (K copies there are, N wanted)", signed(min), signed(max))
+        }
     }
 }
 
 /// How the numbers came about.
-pub(super) fn counted(found: &Found) -> String {
+pub(super) fn counted(found: &InventorySample) -> String {
     let mut lines = match (found.blocks, found.exact) {
         (0, _) => String::new(),
         (blocks, true) => format!("Counted block by block ({blocks}).\n"),
@@ -49,7 +51,7 @@ pub(super) fn advice(advice: &str, attention: bool) -> String {
     format!("{mark}{}\n", text(advice))
 }
 
-pub(super) fn uplink(uplink: Uplink) -> String {
+pub(super) fn uplink(uplink: MemberUplink) -> String {
     let tenths = uplink.bytes_per_s.saturating_mul(8) / 100_000;
     let speed = match tenths {
         0..100 => format!("{}.{} Mbit/s", tenths / 10, tenths % 10),

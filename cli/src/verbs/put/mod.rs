@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 
 use clap::Args;
 use clap::builder::OsStringValueParser;
-use fsdfs_proto::control::Kind;
+use fsdfs_proto::control::EntryKind;
 
 use crate::app::App;
 use crate::outcome::{Outcome, Problem, Stop, Verdict, problem};
@@ -55,7 +55,7 @@ impl Put {
         let sources: Vec<Source> = sources.iter().map(|source| Source::new(source)).collect();
         let api = app.api()?;
         let standing = api.find(&dest).await.map_err(|error| api.stop(&error))?.map(|entry| entry.kind);
-        let standing = if dest.names.is_empty() { Some(Kind::Folder) } else { standing };
+        let standing = if dest.names.is_empty() { Some(EntryKind::Folder) } else { standing };
         let plan = source::plan(&sources, &dest, standing).map_err(|what| Problem::new(what, help(app)))?;
         let again = app.program.command_of(source::repeatable(&sources, &dest, &plan));
         transfer::run(app, &api, plan, &again).await

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use fsdfs_proto::control::Kind;
+use fsdfs_proto::control::EntryKind;
 
 use crate::remote::RemotePath;
 use crate::text::escape;
@@ -54,10 +54,10 @@ impl Source {
 pub type Planned = (Source, RemotePath);
 
 /// Decides where each source goes; `standing` is what stands at `dest` now.
-pub fn plan(sources: &[Source], dest: &RemotePath, standing: Option<Kind>) -> Result<Vec<Planned>, String> {
-    let is_folder = standing == Some(Kind::Folder);
+pub fn plan(sources: &[Source], dest: &RemotePath, standing: Option<EntryKind>) -> Result<Vec<Planned>, String> {
+    let is_folder = standing == Some(EntryKind::Folder);
     let into = is_folder || dest.slash || sources.len() > 1;
-    if into && matches!(standing, Some(Kind::File | Kind::Link)) {
+    if into && matches!(standing, Some(EntryKind::File | EntryKind::Link)) {
         return Err(format!("{dest} is a file, so nothing can go into it"));
     }
     let stays = |name: &[u8], source: &Source| {
@@ -70,7 +70,7 @@ pub fn plan(sources: &[Source], dest: &RemotePath, standing: Option<Kind>) -> Re
                 Err(format!("the standard input has no name; say one: {dest}/NAME").replace("//", "/"))
             }
             Source::Stdin => Ok((source.clone(), dest.clone())),
-            Source::Content { .. } if standing.is_some_and(|kind| kind != Kind::Folder) => {
+            Source::Content { .. } if standing.is_some_and(|kind| kind != EntryKind::Folder) => {
                 Err(format!("{dest} is a file, so nothing can go into it"))
             }
             Source::Content { .. } => Ok((source.clone(), dest.clone())),
@@ -132,7 +132,7 @@ mod tests {
         }
 
         /// Where sources go, or why not; and how the command is repeated.
-        fn plan(&self, sources: &[&str], dest: &str, standing: Option<Kind>) -> Result<Vec<String>, String> {
+        fn plan(&self, sources: &[&str], dest: &str, standing: Option<EntryKind>) -> Result<Vec<String>, String> {
             let sources: Vec<Source> = sources
                 .iter()
                 .map(|name| {
@@ -148,7 +148,7 @@ mod tests {
         }
 
         #[track_caller]
-        fn check(&self, sources: &[&str], dest: &str, standing: Option<Kind>, expected: &[&str]) {
+        fn check(&self, sources: &[&str], dest: &str, standing: Option<EntryKind>, expected: &[&str]) {
             assert_eq!(
                 self.plan(sources, dest, standing),
                 Ok(expected.iter().map(|path| (*path).to_owned()).collect())
@@ -156,8 +156,8 @@ mod tests {
         }
     }
 
-    const FOLDER: Option<Kind> = Some(Kind::Folder);
-    const FILE: Option<Kind> = Some(Kind::File);
+    const FOLDER: Option<EntryKind> = Some(EntryKind::Folder);
+    const FILE: Option<EntryKind> = Some(EntryKind::File);
 
     #[test]
     fn where_things_go() {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use fsdfs_proto::control::{self, Written};
+use fsdfs_proto::control::{self, WriteReply};
 use futures::{Stream, TryStreamExt};
 use tokio::sync::mpsc;
 
@@ -17,9 +17,9 @@ use crate::verbs::put::upload::UploadError;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Stores the standard input.
-pub async fn store(api: &Api, to: &RemotePath, progress: &Progress) -> Result<Written, UploadError> {
+pub async fn store(api: &Api, to: &RemotePath, progress: &Progress) -> Result<WriteReply, UploadError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
-    let attrs = control::Attrs { mode: 0o644, mtime_ns: i64::try_from(now).unwrap_or(i64::MAX) };
+    let attrs = control::EntryAttributes { mode: 0o644, mtime_ns: i64::try_from(now).unwrap_or(i64::MAX) };
     let progress = progress.clone();
     let body = pieces().inspect_ok(move |piece| progress.advance(piece.len() as u64));
     // Not patient: the standard input can be read only once.

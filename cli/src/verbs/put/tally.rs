@@ -1,6 +1,6 @@
 //! What a put did, and how it is told.
 
-use fsdfs_proto::control::Written;
+use fsdfs_proto::control::WriteReply;
 use serde::Serialize;
 
 use crate::remote::RemotePath;
@@ -35,7 +35,7 @@ pub struct Tally {
 
 impl Tally {
     /// Counts one more write.
-    pub fn add(&mut self, written: &Written) {
+    pub fn add(&mut self, written: &WriteReply) {
         self.uploaded_bytes += written.uploaded_bytes;
         self.changed |= !written.unchanged;
         self.durability.add(written);
@@ -75,12 +75,12 @@ pub fn place(plan: &[Planned]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::Outcome;
+    use fsdfs_proto::control::WriteOutcome;
 
     #[test]
     fn the_last_line_says_what_was_new() {
-        let written = Written {
-            outcome: Outcome::Stored,
+        let written = WriteReply {
+            outcome: WriteOutcome::Stored,
             copies: 3,
             wanted: 3,
             sites: 3,
@@ -91,9 +91,9 @@ mod tests {
         let mut tally = Tally { files: 1, folders: 2, bytes: 5, ..Tally::default() };
         tally.add(&written);
         assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; all was there already)");
-        tally.add(&Written { unchanged: false, ..written.clone() });
+        tally.add(&WriteReply { unchanged: false, ..written.clone() });
         assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B)");
-        tally.add(&Written { unchanged: false, uploaded_bytes: 1 << 20, ..written });
+        tally.add(&WriteReply { unchanged: false, uploaded_bytes: 1 << 20, ..written });
         assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; 1.0 MiB new to the pool)");
     }
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{self, Edit, EditResult, Escaped, Written};
+use fsdfs_proto::control::{self, EditRequest, EditResult, EscapedText, WriteReply};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::api::Api;
 use crate::app::{App, or_interrupted};
-use crate::local::Attrs;
+use crate::local::LocalAttributes;
 use crate::local::scan::{Found, OpenFile, OwnFolders, SkipReason, Skipped, What, own_folder};
 use crate::outcome::{Outcome, Problem, Verdict};
 use crate::progress::Progress;
@@ -62,8 +62,8 @@ struct Transfer {
     api: Api,
     progress: Progress,
     slots: Arc<Semaphore>,
-    uploads: JoinSet<(PathBuf, Result<Written, UploadError>)>,
-    batch: Vec<(PathBuf, Edit)>,
+    uploads: JoinSet<(PathBuf, Result<WriteReply, UploadError>)>,
+    batch: Vec<(PathBuf, EditRequest)>,
     batch_bytes: usize,
     tally: Tally,
 }
@@ -108,20 +108,20 @@ impl Transfer {
                 return Ok(());
             }
         };
-        let path = Escaped(to.bytes());
+        let path = EscapedText(to.bytes());
         match found.what {
             What::File(open) => self.upload(from, to.clone(), open, found.attrs).await,
             What::Folder => {
-                let attrs = Some(control::Attrs { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns });
+                let attrs = Some(control::EntryAttributes { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns });
                 // The root of a volume has no attributes of its own.
                 if to.names.is_empty() {
                     Ok(())
                 } else {
-                    self.edit(to, from, Edit::Folder { path, attrs, fresh: false }).await
+                    self.edit(to, from, EditRequest::Folder { path, attrs, fresh: false }).await
                 }
             }
             What::Link(target) => {
-                let edit = Edit::Link { path, target: Escaped(target), mtime_ns: found.attrs.mtime_ns };
+                let edit = EditRequest::Link { path, target: EscapedText(target), mtime_ns: found.attrs.mtime_ns };
                 self.edit(to, from, edit).await
             }
         }
@@ -139,7 +139,7 @@ impl Transfer {
         }
     }
 
-    async fn upload(&mut self, from: PathBuf, to: RemotePath, open: OpenFile, attrs: Attrs) -> Outcome<()> {
+    async fn upload(&mut self, from: PathBuf, to: RemotePath, open: OpenFile, attrs: LocalAttributes) -> Outcome<()> {
         let permit =
             Arc::clone(&self.slots).acquire_many_owned(slots(open.size)).await.expect("the semaphore is never closed");
         while let Some(done) = self.uploads.try_join_next() {
@@ -155,7 +155,10 @@ impl Transfer {
         Ok(())
     }
 
-    fn joined(&mut self, done: Result<(PathBuf, Result<Written, UploadError>), tokio::task::JoinError>) -> Outcome<()> {
+    fn joined(
+        &mut self,
+        done: Result<(PathBuf, Result<WriteReply, UploadError>), tokio::task::JoinError>,
+    ) -> Outcome<()> {
         match done {
             Ok((from, sent)) => self.uploaded(&from, sent),
             Err(error) => {
@@ -164,7 +167,7 @@ impl Transfer {
         }
     }
 
-    fn uploaded(&mut self, from: &Path, sent: Result<Written, UploadError>) -> Outcome<()> {
+    fn uploaded(&mut self, from: &Path, sent: Result<WriteReply, UploadError>) -> Outcome<()> {
         match sent {
             Ok(written) => {
                 self.tally.files += 1;
@@ -187,7 +190,7 @@ impl Transfer {
         Ok(())
     }
 
-    async fn edit(&mut self, to: &RemotePath, from: PathBuf, edit: Edit) -> Outcome<()> {
+    async fn edit(&mut self, to: &RemotePath, from: PathBuf, edit: EditRequest) -> Outcome<()> {
         self.batch_bytes += to.names.iter().map(|name| name.len() + 1).sum::<usize>() + link_bytes(&edit);
         self.batch.push((from, edit));
         if self.batch.len() >= BATCH_EDITS || self.batch_bytes >= BATCH_BYTES {
@@ -198,12 +201,12 @@ impl Transfer {
     }
 
     async fn flush(&mut self, volume: &str) -> Outcome<()> {
-        let (sources, edits): (Vec<PathBuf>, Vec<Edit>) = std::mem::take(&mut self.batch).into_iter().unzip();
+        let (sources, edits): (Vec<PathBuf>, Vec<EditRequest>) = std::mem::take(&mut self.batch).into_iter().unzip();
         self.batch_bytes = 0;
         if edits.is_empty() {
             return Ok(());
         }
-        let are_links: Vec<bool> = edits.iter().map(|edit| matches!(edit, Edit::Link { .. })).collect();
+        let are_links: Vec<bool> = edits.iter().map(|edit| matches!(edit, EditRequest::Link { .. })).collect();
         let edited = self.api.edit(volume, edits).await.map_err(|error| self.api.stop(&error))?;
         self.tally.add(&edited.written);
         for ((from, is_link), result) in sources.iter().zip(are_links).zip(edited.edits) {
@@ -235,8 +238,8 @@ fn to_volume(plan: &[Planned]) -> String {
     plan.first().map_or_else(|| control::POOL_VOLUME.to_owned(), |(_, to)| to.volume.clone())
 }
 
-fn link_bytes(edit: &Edit) -> usize {
-    if let Edit::Link { target, .. } = edit { target.0.len() } else { 0 }
+fn link_bytes(edit: &EditRequest) -> usize {
+    if let EditRequest::Link { target, .. } = edit { target.0.len() } else { 0 }
 }
 
 fn shown(path: &Path) -> String {

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{self, Written};
+use fsdfs_proto::control::{self, WriteReply};
 use futures::Stream;
 
 use crate::api::Api;
-use crate::local::Attrs;
+use crate::local::LocalAttributes;
 use crate::local::scan::{OpenFile, Watch};
 use crate::progress::Progress;
 use crate::remote::RemotePath;
@@ -40,10 +40,10 @@ pub enum UploadError {
 pub async fn file(
     api: &Api,
     open: OpenFile,
-    attrs: Attrs,
+    attrs: LocalAttributes,
     to: &RemotePath,
     progress: &Progress,
-) -> Result<Written, UploadError> {
+) -> Result<WriteReply, UploadError> {
     let (mut open, mut attrs) = (open, attrs);
     for _ in 0..TRIES {
         let watch = open.watch()?;
@@ -79,12 +79,12 @@ struct Reading {
 async fn send(
     api: &Api,
     open: OpenFile,
-    attrs: Attrs,
+    attrs: LocalAttributes,
     to: &RemotePath,
     progress: &Progress,
     reading: &Arc<Reading>,
-) -> Result<Written, UploadError> {
-    let attrs = control::Attrs { mode: attrs.mode, mtime_ns: attrs.mtime_ns };
+) -> Result<WriteReply, UploadError> {
+    let attrs = control::EntryAttributes { mode: attrs.mode, mtime_ns: attrs.mtime_ns };
     let size = open.size;
     let source =
         Arc::new(Reader { watch: open.watch()?, open, progress: progress.clone(), reading: Arc::clone(reading) });

@@ -2,22 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Cert, CertKind, Fact, Revoke, Role};
+use fsdfs_proto::identity::{Cert, CertKind, Fact, Revocation, Role};
 use fsdfs_proto::ids::{BlockId, NodeId, PublicKey};
-use fsdfs_proto::message::{Redundancy, HaveRequest, IDS_MAX, Message, Possession};
+use fsdfs_proto::message::{HaveRequest, IDS_MAX, Message, Possession, Redundancy};
 use fsdfs_proto::signed::Signed;
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk, reply};
-use crate::facts::{MemberInfo, Standing};
-use crate::report::{Held, Map, Member, Members, Presence, Status, Where};
+use crate::facts::{MemberInfo, MemberStatus};
+use crate::report::{BlockLocation, HeldState, MapReport, MemberList, MemberReport, Presence, StatusReport};
 use crate::seam::{DiskRequest, Effect, OpId, Refusal, Reply};
 
 /// A question to several servers about where blocks are.
 pub(super) struct Locating {
     ids: Vec<BlockId>,
     waiting: BTreeSet<NodeId>,
-    said: BTreeMap<(BlockId, NodeId), Held>,
+    said: BTreeMap<(BlockId, NodeId), HeldState>,
 }
 
 impl Engine {
@@ -56,9 +56,9 @@ impl Engine {
         let Some(locating) = self.locates.get_mut(&op) else { return };
         for (id, answer) in ids.iter().zip(answers) {
             let held = match answer {
-                Possession::Yes => Held::Yes,
-                Possession::No => Held::No,
-                Possession::NotYet => Held::Unknown,
+                Possession::Yes => HeldState::Yes,
+                Possession::No => HeldState::No,
+                Possession::NotYet => HeldState::Unknown,
             };
             locating.said.insert((*id, from), held);
         }
@@ -70,34 +70,36 @@ impl Engine {
         }
     }
 
-    fn where_is(&self, id: BlockId, said: &BTreeMap<(BlockId, NodeId), Held>) -> Where {
+    fn where_is(&self, id: BlockId, said: &BTreeMap<(BlockId, NodeId), HeldState>) -> BlockLocation {
         let holders = self.view.holders(id, self.facts.rules().copies);
-        let of = |node: NodeId| said.get(&(id, node)).copied().unwrap_or(Held::Unknown);
-        let wanted: Vec<(NodeId, Held)> = holders.iter().map(|holder| (holder.node, of(holder.node))).collect();
-        let holds =
-            said.iter().filter(|((block, _), held)| *block == id && **held == Held::Yes).map(|((_, node), _)| *node);
+        let of = |node: NodeId| said.get(&(id, node)).copied().unwrap_or(HeldState::Unknown);
+        let wanted: Vec<(NodeId, HeldState)> = holders.iter().map(|holder| (holder.node, of(holder.node))).collect();
+        let holds = said
+            .iter()
+            .filter(|((block, _), held)| *block == id && **held == HeldState::Yes)
+            .map(|((_, node), _)| *node);
         let others = holds.filter(|node| holders.iter().all(|holder| holder.node != *node)).collect();
-        Where { id, wanted, others }
+        BlockLocation { id, wanted, others }
     }
 
     pub(super) fn report_members(&self, op: OpId, out: &mut Vec<Effect>) {
-        let mut members: Vec<Member> =
+        let mut members: Vec<MemberReport> =
             self.facts.members().iter().map(|(node, info)| self.member(*node, info)).collect();
         members.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
-        out.push(reply(op, Reply::Members(Members { members, tickets: self.facts.tickets() })));
+        out.push(reply(op, Reply::Members(MemberList { members, tickets: self.facts.tickets() })));
     }
 
-    fn member(&self, node: NodeId, info: &MemberInfo) -> Member {
+    fn member(&self, node: NodeId, info: &MemberInfo) -> MemberReport {
         let card = info.card.as_ref().map(Signed::value);
         let peer = self.peers.get(&node);
-        Member {
+        MemberReport {
             node,
             name: self.name_of(node),
             site: card.map(|card| card.site.clone()).unwrap_or_default(),
             addrs: card.map(|card| card.addrs.clone()).unwrap_or_default(),
             disks: card.map(|card| card.disks.iter().map(|disk| (disk.id, disk.gib)).collect()).unwrap_or_default(),
             role: info.role,
-            presence: self.presence_of(node, info.standing),
+            presence: self.presence_of(node, info.status),
             connected: self.usable(node),
             uplink_kib: card.and_then(|card| card.uplink),
             rtt_ms: peer.filter(|peer| peer.up).and_then(|peer| peer.rtt_ms),
@@ -107,13 +109,13 @@ impl Engine {
         }
     }
 
-    fn presence_of(&self, node: NodeId, standing: Standing) -> Presence {
-        match standing {
-            Standing::Member | Standing::Guest if self.is_present(node) => Presence::Up,
-            Standing::Member | Standing::Guest => Presence::Away,
-            Standing::Gone => Presence::Gone,
-            Standing::Removed => Presence::Removed,
-            Standing::Revoked => Presence::Revoked,
+    fn presence_of(&self, node: NodeId, status: MemberStatus) -> Presence {
+        match status {
+            MemberStatus::Member | MemberStatus::Guest if self.is_present(node) => Presence::Up,
+            MemberStatus::Member | MemberStatus::Guest => Presence::Away,
+            MemberStatus::Departed => Presence::Departed,
+            MemberStatus::Removed => Presence::Removed,
+            MemberStatus::Revoked => Presence::Revoked,
         }
     }
 
@@ -136,24 +138,24 @@ impl Engine {
 
     pub(super) fn report_map(&self, op: OpId, out: &mut Vec<Effect>) {
         let (digest, copies, view) = (self.map_digest, self.facts.rules().copies, self.view.clone());
-        out.push(reply(op, Reply::Map(Box::new(Map { digest, copies, view }))));
+        out.push(reply(op, Reply::ClusterMap(Box::new(MapReport { digest, copies, view }))));
     }
 
     pub(super) fn report_status(&self, op: OpId, out: &mut Vec<Effect>) {
-        let standing = |member: &&MemberInfo| matches!(member.standing, Standing::Member | Standing::Guest);
-        let status = Status {
+        let status = |member: &&MemberInfo| matches!(member.status, MemberStatus::Member | MemberStatus::Guest);
+        let status = StatusReport {
             pool: self.pool,
             node: self.me,
             copies: self.facts.rules().copies,
             ready: self.ready(),
             has_key: self.keys.contains_key(&self.pool.volume()),
             connected: self.up_peers().into_iter().filter(|node| self.usable(*node)).count(),
-            members: self.facts.members().values().filter(standing).count().saturating_sub(1),
+            members: self.facts.members().values().filter(status).count().saturating_sub(1),
             disks: self.disks.clone(),
-            topup_pending: self.topup.pending(),
-            topup_sent: self.topup.sent,
-            topup_running: self.topup.is_running(),
-            margin: self.topup.margin(),
+            repair_pending: self.topup.pending(),
+            repair_sent: self.topup.sent,
+            repair_running: self.topup.is_running(),
+            replication_margin: self.topup.margin(),
             clock_off_min: self.clock_off_ms() / 60_000,
             attention: self.attention(),
         };
@@ -166,11 +168,13 @@ impl Engine {
         if self.boot.twin {
             said.push("another running node has this node's identity: stop one of them and restart this one".into());
         }
-        let standing = self.facts.members().get(&self.me).map(|me| me.standing);
-        let outside = match standing {
-            Some(Standing::Revoked) => Some("this node was thrown out of the pool; the others no longer talk to it"),
-            Some(Standing::Removed) => Some("this node has left the pool: it only hands over what it holds"),
-            Some(Standing::Guest) => {
+        let status = self.facts.members().get(&self.me).map(|me| me.status);
+        let outside = match status {
+            Some(MemberStatus::Revoked) => {
+                Some("this node was thrown out of the pool; the others no longer talk to it")
+            }
+            Some(MemberStatus::Removed) => Some("this node has left the pool: it only hands over what it holds"),
+            Some(MemberStatus::Guest) => {
                 Some("others used this node's ticket before it: it is a guest and gets no key; ask for a new ticket")
             }
             _ => None,
@@ -193,7 +197,7 @@ impl Engine {
             .facts
             .members()
             .iter()
-            .filter(|(node, info)| self.presence_of(**node, info.standing) == Presence::Away)
+            .filter(|(node, info)| self.presence_of(**node, info.status) == Presence::Away)
             .map(|(node, _)| self.name_of(*node))
             .collect();
         if !away.is_empty() {
@@ -267,13 +271,13 @@ impl Engine {
         let mut keep = self.facts.signed_by(subject);
         keep.sort_unstable();
         keep.dedup();
-        let revoke = Signed::sign(self.pool, &self.key, Revoke { version: 1, signer, subject, reason, keep });
+        let revoke = Signed::sign(self.pool, &self.key, Revocation { version: 1, signer, subject, reason, keep });
         let id = revoke.id();
         self.learn(vec![Fact::from(revoke)], None, out);
         out.push(reply(op, Reply::Revoked(id)));
     }
 
-    pub(super) fn recent_blocks(&self, volume: fsdfs_proto::ids::VolumeId) -> crate::tree::Blocks {
+    pub(super) fn recent_blocks(&self, volume: fsdfs_proto::ids::VolumeId) -> crate::tree::BlockMap {
         self.commits.get(&volume).map(super::commit::Commits::recent).unwrap_or_default()
     }
 }

@@ -1,14 +1,14 @@
 //! Keys of volumes: asked of members, believed when the volume's signed epoch confirms them.
 
-use fsdfs_proto::identity::{Capability as Cap, Level, Role, VolEpoch};
+use fsdfs_proto::identity::{Capability as Cap, CapabilityLevel, Role, VolEpoch};
 use fsdfs_proto::ids::{NodeId, VolumeId};
-use fsdfs_proto::message::{CapabilityRequest, CapabilityReply, Message};
+use fsdfs_proto::message::{CapabilityReply, CapabilityRequest, Message};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
 use fsdfs_proto::volume::VolumeKeys;
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk};
-use crate::facts::Standing;
+use crate::facts::MemberStatus;
 use crate::seam::{DiskRequest, Effect};
 
 impl Engine {
@@ -19,7 +19,7 @@ impl Engine {
             .facts
             .members()
             .get(&self.me)
-            .is_some_and(|me| me.role == Role::Full && me.standing == Standing::Member);
+            .is_some_and(|me| me.role == Role::Full && me.status == MemberStatus::Member);
         if full && !self.keys.contains_key(&volume) {
             let ask = |request| Message::Capability(CapabilityRequest { request, volume });
             self.ask(from, Purpose::Capability(volume), ask, None, out);
@@ -74,8 +74,8 @@ impl Engine {
 fn keys_of(capability: &Cap) -> VolumeKeys {
     let (volume, epoch, secret) = (capability.volume, capability.epoch, *capability.secret.key());
     match capability.level {
-        Level::Read => VolumeKeys::from_read_key(volume, epoch, secret),
-        Level::Write | Level::Manage => VolumeKeys::from_write_secret(volume, epoch, secret),
+        CapabilityLevel::Read => VolumeKeys::from_read_key(volume, epoch, secret),
+        CapabilityLevel::Write | CapabilityLevel::Manage => VolumeKeys::from_write_secret(volume, epoch, secret),
     }
 }
 

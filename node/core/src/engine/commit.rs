@@ -18,7 +18,7 @@ use crate::limits::{
     MERGE_AFTER_MS,
 };
 use crate::seam::{Effect, OpId, PutOutcome, Refusal, Reply};
-use crate::tree::{Blocks, Content, Edit, EditError, EditOutcome, Job};
+use crate::tree::{BlockMap, EditError, EditOutcome, FileContent, TreeEdit, TreeJob};
 
 mod change;
 mod durable;
@@ -30,19 +30,19 @@ pub(super) struct Commits {
     queued: usize,
     running: Option<Running>,
     /// Blocks the last job used or made: the next one most likely needs them.
-    recent: Blocks,
+    recent: BlockMap,
 }
 
 struct Asked {
     op: Option<OpId>,
-    edits: Vec<Edit>,
+    edits: Vec<TreeEdit>,
 }
 
 /// The commit under way.
 struct Running {
     ops: Vec<(Option<OpId>, usize)>,
-    edits: Vec<Edit>,
-    job: Option<Job>,
+    edits: Vec<TreeEdit>,
+    job: Option<TreeJob>,
     missing: BTreeSet<BlockId>,
     outcomes: Vec<Result<EditOutcome, EditError>>,
     head: Option<Signed<Head>>,
@@ -55,7 +55,7 @@ struct Running {
 }
 
 impl Engine {
-    pub(super) fn edit(&mut self, op: OpId, volume: VolumeId, edits: Vec<Edit>, out: &mut Vec<Effect>) {
+    pub(super) fn edit(&mut self, op: OpId, volume: VolumeId, edits: Vec<TreeEdit>, out: &mut Vec<Effect>) {
         let commits = self.commits.entry(volume).or_default();
         if commits.queued + edits.len() > EDITS_QUEUED_MAX {
             return out.push(reply(op, Reply::Refused(Refusal::Busy)));
@@ -113,7 +113,7 @@ impl Engine {
 
     fn may_not_write(&self, volume: VolumeId) -> Option<Refusal> {
         if self.boot.twin {
-            return Some(Refusal::Twin);
+            return Some(Refusal::DuplicateIdentity);
         }
         if self.keys.get(&volume).is_none_or(|keys| keys.writer().is_none()) {
             return Some(Refusal::NoKey);
@@ -157,7 +157,7 @@ impl Engine {
 }
 
 impl Commits {
-    pub fn recent(&self) -> Blocks {
+    pub fn recent(&self) -> BlockMap {
         self.recent.clone()
     }
 
@@ -217,11 +217,11 @@ impl Running {
     }
 }
 
-fn inline_bytes(edit: &Edit) -> usize {
+fn inline_bytes(edit: &TreeEdit) -> usize {
     match edit {
-        Edit::Put { file, .. } => match &file.content {
-            Content::Inline(bytes) | Content::Symlink(bytes) => bytes.len(),
-            Content::Tree { .. } => 0,
+        TreeEdit::Put { file, .. } => match &file.content {
+            FileContent::Inline(bytes) | FileContent::Symlink(bytes) => bytes.len(),
+            FileContent::Tree { .. } => 0,
         },
         _ => 0,
     }

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Redundancy, HaveRequest, IDS_MAX, Message, Possession};
+use fsdfs_proto::message::{HaveRequest, IDS_MAX, Message, Possession, Redundancy};
 
 use super::peers::Purpose;
 use super::{Engine, get};
-use crate::limits::DEBTS_MAX;
+use crate::limits::HINTS_MAX;
 use crate::seam::{Effect, GetOutcome};
 
 /// What is owed to whom.
@@ -29,7 +29,7 @@ struct Owed {
 impl Engine {
     pub(super) fn owe(&mut self, to: NodeId, id: BlockId, redundancy: Redundancy) {
         let owed: usize = self.debts.0.values().map(|owed| owed.unasked.len()).sum();
-        if owed < DEBTS_MAX {
+        if owed < HINTS_MAX {
             self.debts.0.entry(to).or_default().unasked.insert(id, redundancy);
         }
     }
@@ -75,7 +75,13 @@ impl Engine {
         }
     }
 
-    pub(super) fn debt_fetched(&mut self, to: NodeId, redundancy: Redundancy, outcome: GetOutcome, out: &mut Vec<Effect>) {
+    pub(super) fn debt_fetched(
+        &mut self,
+        to: NodeId,
+        redundancy: Redundancy,
+        outcome: GetOutcome,
+        out: &mut Vec<Effect>,
+    ) {
         match outcome {
             GetOutcome::Found(block) => self.put_again(block, redundancy, to, out),
             // Its holders are away. When they come up, their walks take care of it.

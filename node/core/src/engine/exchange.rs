@@ -6,11 +6,11 @@
 
 use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::{Digest, FactId, NodeId};
-use fsdfs_proto::message::{FactDigests, Message, SUMMARY_IDS_MAX, FactSummary, WantFacts};
+use fsdfs_proto::message::{FactDigests, FactSummary, Message, SUMMARY_IDS_MAX, WantFacts};
 
 use super::Engine;
 use super::timers::Timer;
-use crate::facts::Standing;
+use crate::facts::MemberStatus;
 use crate::limits::GOSSIP_MS;
 use crate::seam::Effect;
 
@@ -27,7 +27,7 @@ impl Engine {
                 .facts
                 .members()
                 .iter()
-                .all(|(node, member)| *node == self.me || member.standing == Standing::Revoked)
+                .all(|(node, member)| *node == self.me || member.status == MemberStatus::Revoked)
     }
 
     /// First words on a new connection.

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Redundancy, FetchRequest, FetchOutcome, FetchReply, Message};
+use fsdfs_proto::message::{FetchOutcome, FetchReply, FetchRequest, Message, Redundancy};
 
 use super::peers::{Peer, Purpose};
 use super::timers::Timer;
 use super::{Engine, Reason, disk, reply};
-use crate::limits::{GET_MS_MAX, HEAL_RETRY_MS, HEDGE_MS, NOT_YET_RETRY_MS};
+use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS, READ_REPAIR_RETRY_MS};
 use crate::planted::{self, Bug};
-use crate::seam::{DiskRequest, Effect, GetOutcome, OpId, Payload, ReadDone, Reply, WriteDone};
+use crate::seam::{BlockPayload, DiskRequest, Effect, GetOutcome, OpId, ReadDone, Reply, WriteDone};
 
 /// A read under way; all who want the block share it.
 #[derive(Default)]
@@ -109,7 +109,7 @@ impl Engine {
     /// Nobody who is there has an intact copy, or the disk did not take it.
     fn heal_later(&mut self, id: BlockId) {
         self.topup.note(id, Some(1));
-        self.timers.set(self.now.mono + HEAL_RETRY_MS, Timer::Heal(id));
+        self.timers.set(self.now.mono + READ_REPAIR_RETRY_MS, Timer::Heal(id));
     }
 
     /// Asks the next server unless one that makes progress was asked lately; ends the read when none is left.
@@ -189,16 +189,16 @@ impl Engine {
         id: BlockId,
         from: NodeId,
         reply: &FetchReply,
-        payload: Payload,
+        payload: BlockPayload,
         out: &mut Vec<Effect>,
     ) {
         let now = self.now.mono;
         match payload {
-            Payload::Block(block) if block.id() == id || planted::is(Bug::NoHashCheck) => {
+            BlockPayload::Block(block) if block.id() == id || planted::is(Bug::NoHashCheck) => {
                 return self.found(id, &block, out);
             }
-            Payload::Wrong | Payload::Block(_) => self.wrong_block(from, id, out),
-            Payload::None => {}
+            BlockPayload::Wrong | BlockPayload::Block(_) => self.wrong_block(from, id, out),
+            BlockPayload::None => {}
         }
         let Some(get) = self.gets.get_mut(&id) else { return };
         let not_yet = reply.outcome == FetchOutcome::NotYet;
@@ -239,7 +239,8 @@ impl Engine {
             return;
         }
         if get.own == Own::Damaged {
-            let (redundancy, first_seen, charged_to) = (Redundancy::Replicas(self.facts.rules().copies), self.now.wall, self.me);
+            let (redundancy, first_seen, charged_to) =
+                (Redundancy::Replicas(self.facts.rules().copies), self.now.wall, self.me);
             let request = DiskRequest::Write { block: block.clone(), redundancy, first_seen, charged_to, disk: None };
             out.push(disk(request, Reason::Heal(id)));
         }

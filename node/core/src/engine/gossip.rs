@@ -11,7 +11,7 @@ use super::timers::Timer;
 use super::{Engine, Reason, disk};
 use crate::facts::Inserted;
 use crate::limits::{GOSSIP_MS, HEARTBEAT_FAN_OUT, HEARTBEAT_MS};
-use crate::placement::View;
+use crate::placement::ClusterMap;
 use crate::seam::{DiskRequest, Effect};
 
 impl Engine {
@@ -20,7 +20,7 @@ impl Engine {
         &mut self,
         entries: Vec<LogEntry>,
         chain: Vec<Signed<Cert>>,
-        doubtful: bool,
+        may_be_restored_copy: bool,
         out: &mut Vec<Effect>,
     ) {
         let mut facts: Vec<Fact> = chain.into_iter().map(Fact::from).collect();
@@ -39,7 +39,7 @@ impl Engine {
         }
         self.recall_unpublished(unpublished);
         self.facts.take_news();
-        self.writer_starts(doubtful);
+        self.writer_starts(may_be_restored_copy);
         self.capabilities_meet_epochs();
         self.map_may_have_changed();
         self.begin_boot();
@@ -96,7 +96,7 @@ impl Engine {
     }
 
     pub(super) fn logged(&mut self, durable: bool, out: &mut Vec<Effect>) {
-        if !durable && !std::mem::replace(&mut self.log_lags, true) {
+        if !durable && !std::mem::replace(&mut self.log_behind, true) {
             out.push(Effect::Notice(
                 "the log in the home folder cannot be written (disk full?); this node confirms nothing until it can"
                     .into(),
@@ -181,14 +181,14 @@ impl Engine {
             return;
         }
         self.map_digest = digest;
-        self.view = View::new(self.facts.servers());
+        self.view = ClusterMap::new(self.facts.servers());
         self.topup_all();
     }
 
     fn drop_expelled(&mut self, out: &mut Vec<Effect>) {
         for node in self.up_peers() {
             if self.expelled(node) {
-                out.push(Effect::Drop { node, reason: "revoked" });
+                out.push(Effect::Disconnect { node, reason: "revoked" });
             }
         }
     }

@@ -8,12 +8,12 @@
 use std::collections::BTreeSet;
 
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
-use fsdfs_proto::message::{FACTS_MAX, HeadsRequest, HeadsReply, Message};
+use fsdfs_proto::message::{FACTS_MAX, HeadsReply, HeadsRequest, Message};
 
 use super::peers::Purpose;
 use super::{Engine, Reason, get, reply};
-use crate::seam::{Effect, GetOutcome, LookReply, OpId, Refusal, Reply, Why};
-use crate::tree::{Job, JobDone, Look, LookJob};
+use crate::seam::{Effect, GetOutcome, OpId, QueryReply, Refusal, Reply, Token};
+use crate::tree::{JobDone, QueryJob, TreeJob, TreeQuery};
 
 /// A question about heads to several holders.
 pub(super) struct Query {
@@ -59,9 +59,9 @@ pub(super) enum For {
 /// A look under way.
 pub(super) struct Looking {
     pub op: OpId,
-    look: Look,
+    look: TreeQuery,
     maybe_stale: bool,
-    job: Option<Job>,
+    job: Option<TreeJob>,
     missing: BTreeSet<BlockId>,
 }
 
@@ -122,7 +122,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn look(&mut self, op: OpId, volume: VolumeId, look: Look, out: &mut Vec<Effect>) {
+    pub(super) fn look(&mut self, op: OpId, volume: VolumeId, look: TreeQuery, out: &mut Vec<Effect>) {
         self.last_look += 1;
         let id = self.last_look;
         self.looks.insert(id, Looking { op, look, maybe_stale: true, job: None, missing: BTreeSet::new() });
@@ -142,9 +142,9 @@ impl Engine {
         let blocks = self.recent_blocks(volume);
         let Some(looking) = self.looks.get_mut(&look) else { return };
         looking.maybe_stale = !majority;
-        let job = Job::Look(LookJob { keys, heads, look: looking.look.clone(), params, blocks });
+        let job = TreeJob::Query(QueryJob { keys, heads, query: looking.look.clone(), params, blocks });
         looking.job = Some(job.clone());
-        out.push(Effect::Work { job: Box::new(job), why: Why(Reason::LookJob(look)) });
+        out.push(Effect::Work { job: Box::new(job), why: Token(Reason::LookJob(look)) });
     }
 
     pub(super) fn look_job_done(&mut self, look: u64, done: JobDone, out: &mut Vec<Effect>) {
@@ -156,15 +156,15 @@ impl Engine {
                     self.get(id, get::Waiter::Look(look), out);
                 }
             }
-            JobDone::Looked(found) => {
+            JobDone::Queried(found) => {
                 let Some(looking) = self.looks.remove(&look) else { return };
-                let answer = LookReply { found, maybe_stale: looking.maybe_stale };
-                out.push(reply(looking.op, Reply::Look(answer)));
+                let answer = QueryReply { found, maybe_stale: looking.maybe_stale };
+                out.push(reply(looking.op, Reply::Query(answer)));
             }
             JobDone::Failed(error) => {
                 let Some(looking) = self.looks.remove(&look) else { return };
-                let answer = LookReply { found: Err(error), maybe_stale: looking.maybe_stale };
-                out.push(reply(looking.op, Reply::Look(answer)));
+                let answer = QueryReply { found: Err(error), maybe_stale: looking.maybe_stale };
+                out.push(reply(looking.op, Reply::Query(answer)));
             }
             JobDone::Edited { .. } | JobDone::Merged { .. } | JobDone::Walked(_) => {
                 debug_assert!(false, "a look's job did something else");
@@ -184,7 +184,7 @@ impl Engine {
         let Some(job) = &mut looking.job else { return };
         job.give([block]);
         if looking.missing.remove(&id) && looking.missing.is_empty() {
-            out.push(Effect::Work { job: Box::new(job.clone()), why: Why(Reason::LookJob(look)) });
+            out.push(Effect::Work { job: Box::new(job.clone()), why: Token(Reason::LookJob(look)) });
         }
     }
 

@@ -35,9 +35,9 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::VolumeKeys;
 
 use crate::facts::FactSet;
-use crate::placement::View;
-use crate::seam::{Command, DiskDone, DiskState, Effect, Input, Now, OpId, Why};
-use crate::tree::Params;
+use crate::placement::ClusterMap;
+use crate::seam::{Command, DiskDone, DiskState, Effect, Input, Now, OpId, Token};
+use crate::tree::TreeParams;
 
 use self::serve::serve_records;
 use self::timers::{Timer, Timers};
@@ -64,9 +64,9 @@ pub struct Start {
     /// Fresh randomness.
     pub seed: u64,
     /// The home folder was copied or restored, or the machine is another: sequence numbers may have been used elsewhere.
-    pub doubtful: bool,
+    pub may_be_restored_copy: bool,
     /// Sizes of trees.
-    pub params: Params,
+    pub params: TreeParams,
 }
 
 /// What the owner decides about a node's card.
@@ -92,14 +92,14 @@ pub struct Engine {
     key: SigningKey,
     pool: PoolId,
     profile: Profile,
-    params: Params,
+    params: TreeParams,
     unit_bytes: u64,
     rng: fastrand::Rng,
     timers: Timers,
 
     facts: FactSet,
     facts_version: u64,
-    view: View,
+    view: ClusterMap,
     map_digest: Digest,
     keys: BTreeMap<VolumeId, VolumeKeys>,
     capabilities: BTreeMap<VolumeId, String>,
@@ -135,10 +135,10 @@ pub struct Engine {
     exchanged: bool,
     /// A write of the log failed, so something that is known here may not be durable: nothing is confirmed until all is
     /// written again.
-    log_lags: bool,
+    log_behind: bool,
 }
 
-/// Why the store or a job was asked, see [`Why`].
+/// Why the store or a job was asked, see [`Token`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     Unasked,
@@ -206,7 +206,7 @@ impl Engine {
             timers: Timers::default(),
             facts: FactSet::new(start.pool),
             facts_version: 0,
-            view: View::new(Vec::new()),
+            view: ClusterMap::new(Vec::new()),
             map_digest: Digest([0; 32]),
             keys: BTreeMap::new(),
             capabilities: BTreeMap::new(),
@@ -235,9 +235,9 @@ impl Engine {
             writer: writer::WriterState::default(),
             boot: presence::Boot::default(),
             exchanged: false,
-            log_lags: false,
+            log_behind: false,
         };
-        engine.recall(start.entries, start.chain, start.doubtful, out);
+        engine.recall(start.entries, start.chain, start.may_be_restored_copy, out);
         engine
     }
 
@@ -250,8 +250,8 @@ impl Engine {
             Input::Message { from, message, payload } => self.message(from, message, payload, out),
             Input::Peer { node, event } => self.peer_event(node, event, out),
             Input::Disk { why, done } => self.disk_done(why.0, done, out),
-            Input::Work { why: Why(Reason::CommitJob(volume)), done } => self.commit_job_done(volume, done, out),
-            Input::Work { why: Why(Reason::LookJob(look)), done } => self.look_job_done(look, done, out),
+            Input::Work { why: Token(Reason::CommitJob(volume)), done } => self.commit_job_done(volume, done, out),
+            Input::Work { why: Token(Reason::LookJob(look)), done } => self.look_job_done(look, done, out),
             Input::Work { .. } => debug_assert!(false, "a job came back with a reason no job was given"),
             Input::Addresses(addrs) => self.readdress(addrs, out),
             Input::Timeout => {}
@@ -311,13 +311,13 @@ impl Engine {
             Command::PutBlock { block, redundancy } => self.put_block(op, block, redundancy, out),
             Command::GetBlock { id } => self.get(id, get::Waiter::Command(op), out),
             Command::Edit { volume, edits } => self.edit(op, volume, edits, out),
-            Command::Look { volume, look } => self.look(op, volume, look, out),
+            Command::Query { volume, query } => self.look(op, volume, query, out),
             Command::Locate { ids } => self.locate(op, ids, out),
             Command::Cancel { op } => self.cancel(op),
             Command::Members => self.report_members(op, out),
             Command::Status => self.report_status(op, out),
-            Command::Map => self.report_map(op, out),
-            Command::Survey => self.survey(op, out),
+            Command::ClusterMap => self.report_map(op, out),
+            Command::Inventory => self.survey(op, out),
             Command::Invite { subject, role, redeem_by, uses } => {
                 self.invite(op, subject, role, redeem_by, uses, out);
             }
@@ -353,10 +353,10 @@ impl Engine {
             }
             (Reason::AckFacts { to, request, fine }, DiskDone::Logged(durable)) => {
                 self.logged(durable, out);
-                self.serve_facts(to, request, fine && durable && !self.log_lags, out);
+                self.serve_facts(to, request, fine && durable && !self.log_behind, out);
             }
             (Reason::Remember, DiskDone::Logged(durable)) => self.logged(durable, out),
-            (Reason::Relog, DiskDone::Logged(durable)) => self.log_lags = !durable,
+            (Reason::Relog, DiskDone::Logged(durable)) => self.log_behind = !durable,
             (Reason::Heal(id), DiskDone::Written(done)) => self.healed(id, &done),
             (Reason::CommitLogged(volume), DiskDone::Logged(fine)) => self.commit_logged(volume, fine, out),
             (Reason::LocateOwn(op), DiskDone::Have(answers)) => self.located_own(op, &answers, out),
@@ -406,7 +406,7 @@ impl Engine {
 }
 
 fn disk(request: crate::seam::DiskRequest, why: Reason) -> Effect {
-    Effect::Disk { request, why: Why(why) }
+    Effect::Disk { request, why: Token(why) }
 }
 
 fn reply(op: OpId, reply: crate::seam::Reply) -> Effect {

@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Redundancy, Message, RequestId};
+use fsdfs_proto::message::{Message, Redundancy, RequestId};
 
 use super::Engine;
 use super::put::Put;
 use super::timers::Timer;
-use crate::facts::Standing;
+use crate::facts::MemberStatus;
 use crate::limits::{
-    DIAL_COURTESY_MS, DIAL_MS_MAX, DIAL_MS_MIN, EXCUSED_MS_MAX, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS,
+    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
 };
 use crate::planted::{self, Bug};
 use crate::seam::{Effect, Now, OpId, PeerEvent};
@@ -149,7 +149,7 @@ impl Engine {
         self.lose(lost, node, out);
         self.learn(facts, Some(node), out);
         if self.expelled(node) {
-            out.push(Effect::Drop { node, reason: "revoked" });
+            out.push(Effect::Disconnect { node, reason: "revoked" });
             return;
         }
         self.greet(node, out);
@@ -174,7 +174,7 @@ impl Engine {
 
     /// Whether the facts say that nothing is to be exchanged with this node.
     pub(super) fn expelled(&self, node: NodeId) -> bool {
-        self.facts.members().get(&node).is_none_or(|member| member.standing == Standing::Revoked)
+        self.facts.members().get(&node).is_none_or(|member| member.status == MemberStatus::Revoked)
     }
 
     /// Something came from the peer, so it is there.
@@ -254,7 +254,8 @@ impl Engine {
     fn is_stalled(&self, asked: &Asked) -> bool {
         let now = quiet_clock(self.now);
         let moved = self.peers.get(&asked.to).map_or(0, |peer| peer.moved);
-        let excused = if self.moves_a_block(&asked.purpose) { moved } else { moved.min(asked.at + EXCUSED_MS_MAX) };
+        let excused =
+            if self.moves_a_block(&asked.purpose) { moved } else { moved.min(asked.at + TRANSFER_GRACE_MS_MAX) };
         now.saturating_sub(asked.at.max(excused)) >= STALL_MS
     }
 
@@ -315,7 +316,7 @@ impl Engine {
             }
             self.peers.insert(node, Peer::default());
             // Both ends dial; the smaller id goes first, or both would succeed and one connection be wasted.
-            let courtesy = if self.me < node || self.bootstrap.contains_key(&node) { 1 } else { DIAL_COURTESY_MS };
+            let courtesy = if self.me < node || self.bootstrap.contains_key(&node) { 1 } else { DIAL_TIEBREAK_MS };
             self.timers.set(self.now.mono + courtesy, Timer::Dial(node));
         }
     }
@@ -324,7 +325,7 @@ impl Engine {
         let peer = self.peers.entry(node).or_default();
         peer.dial_pause = (peer.dial_pause * 2).clamp(DIAL_MS_MIN, DIAL_MS_MAX);
         let pause = peer.dial_pause;
-        let courtesy = if self.me < node { 0 } else { DIAL_COURTESY_MS };
+        let courtesy = if self.me < node { 0 } else { DIAL_TIEBREAK_MS };
         let jitter = self.rng.u64(0..=pause / 2);
         self.timers.set(self.now.mono + pause + courtesy + jitter, Timer::Dial(node));
     }
@@ -341,7 +342,7 @@ impl Engine {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         if peer.up
             || peer.dialling
-            || (!unknown && self.facts.members().get(&node).is_none_or(|m| m.standing == Standing::Revoked))
+            || (!unknown && self.facts.members().get(&node).is_none_or(|m| m.status == MemberStatus::Revoked))
         {
             return;
         }
@@ -353,7 +354,7 @@ impl Engine {
                 addrs.push(addr.clone());
             }
         }
-        out.push(Effect::Find { node, addrs });
+        out.push(Effect::Connect { node, addrs });
     }
 }
 

@@ -60,7 +60,7 @@ impl Engine {
 
     pub(super) fn heartbeat(&mut self, out: &mut Vec<Effect>) {
         self.timers.set(self.now.mono + HEARTBEAT_MS, Timer::Heartbeat);
-        if self.log_lags {
+        if self.log_behind {
             out.push(disk(DiskRequest::Log { entries: self.log_entries() }, Reason::Relog));
         }
         if !self.facts.members().contains_key(&self.me) {

@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 
 use fsdfs_proto::identity::{Fact, Head};
 use fsdfs_proto::ids::{BlockId, VolumeId};
-use fsdfs_proto::record::{LogEntry, THIN_MAX, UnpublishedEntry};
+use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry};
 use fsdfs_proto::signed::Signed;
 
 use super::Engine;
 use super::timers::Timer;
-use crate::facts::standing;
-use crate::limits::{LONG_AWAY_MS, PUBLISH_AFTER_MS, THIN_AT_ONCE};
+use crate::facts::current_heads;
+use crate::limits::{LONG_AWAY_MS, PUBLISH_AFTER_MS, REPLICATE_AT_ONCE};
 use crate::seam::{Copies, Effect, GetOutcome, PutOutcome};
 
 /// The newest head of this node's own, and why it is not told.
@@ -32,7 +32,7 @@ impl Engine {
         let told = self.facts.heads(volume);
         match self.unpublished.get(&volume) {
             None => told,
-            Some(own) => standing(told.into_iter().chain([own.head.clone()])),
+            Some(own) => current_heads(told.into_iter().chain([own.head.clone()])),
         }
     }
 
@@ -60,7 +60,7 @@ impl Engine {
                 continue;
             };
             thin.extend(before.thin);
-            let mut heads = standing([before.head, head]);
+            let mut heads = current_heads([before.head, head]);
             let head = heads.pop().expect("of two heads at least one stands");
             // Each is made of those before. Should two stand all the same, none may be lost.
             for other in heads {
@@ -81,7 +81,7 @@ impl Engine {
         let facts = &self.facts;
         self.unpublished.retain(|volume, own| {
             let id = own.head.id();
-            standing(facts.heads(*volume).into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id)
+            current_heads(facts.heads(*volume).into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id)
         });
     }
 
@@ -95,7 +95,7 @@ impl Engine {
     /// Blocks that the running commit brings to more servers beside its own.
     pub(super) fn thin_to_put(&self, volume: VolumeId) -> Vec<BlockId> {
         let own = self.unpublished.get(&volume).filter(|_| !self.up_peers().is_empty());
-        own.map(|own| own.thin.iter().copied().take(THIN_AT_ONCE).collect()).unwrap_or_default()
+        own.map(|own| own.thin.iter().copied().take(REPLICATE_AT_ONCE).collect()).unwrap_or_default()
     }
 
     pub(super) fn thin_fetched(&mut self, volume: VolumeId, outcome: GetOutcome, out: &mut Vec<Effect>) {
@@ -135,7 +135,7 @@ pub(super) fn copies_in(outcome: &PutOutcome) -> usize {
 pub(super) fn entries_of(head: &Signed<Head>, thin: &BTreeSet<BlockId>) -> impl Iterator<Item = LogEntry> {
     let head = Fact::from(head.clone()).raw();
     let ids: Vec<BlockId> = thin.iter().copied().collect();
-    let mut parts: Vec<Vec<BlockId>> = ids.chunks(THIN_MAX).map(<[BlockId]>::to_vec).collect();
+    let mut parts: Vec<Vec<BlockId>> = ids.chunks(UNDER_REPLICATED_ENTRY_MAX).map(<[BlockId]>::to_vec).collect();
     parts.resize(parts.len().max(1), Vec::new());
     parts.into_iter().map(move |thin| LogEntry::Unpublished(UnpublishedEntry { head: head.clone(), thin }))
 }

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{RawFact, card_flag};
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{AttachedBlock, Redundancy, FactBatch, HaveRequest, Message, Possession, StoreRequest, StoreOutcome};
+use fsdfs_proto::message::{
+    AttachedBlock, FactBatch, HaveRequest, Message, Possession, Redundancy, StoreOutcome, StoreRequest,
+};
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk, reply};
@@ -82,7 +84,7 @@ pub(super) fn copies_of(redundancy: Redundancy) -> u8 {
 impl Engine {
     pub(super) fn put_block(&mut self, op: OpId, block: Block, redundancy: Redundancy, out: &mut Vec<Effect>) {
         if self.boot.twin {
-            return out.push(reply(op, Reply::PutBlock(PutOutcome::Refused(Refusal::Twin))));
+            return out.push(reply(op, Reply::PutBlock(PutOutcome::Refused(Refusal::DuplicateIdentity))));
         }
         self.start_put(Item::Block { block, redundancy }, true, Waiter::Command(op), out);
     }
@@ -94,7 +96,12 @@ impl Engine {
 
     /// A block of a commit: new by construction, so nobody is asked whether it is there.
     pub(super) fn put_tree_block(&mut self, block: Block, copies: u8, volume: VolumeId, out: &mut Vec<Effect>) {
-        self.start_put(Item::Block { block, redundancy: Redundancy::Replicas(copies) }, false, Waiter::Commit(volume), out);
+        self.start_put(
+            Item::Block { block, redundancy: Redundancy::Replicas(copies) },
+            false,
+            Waiter::Commit(volume),
+            out,
+        );
     }
 
     /// A tree block that too few servers have.
@@ -227,7 +234,8 @@ impl Engine {
         put.sent = true;
         let (block, redundancy) = (block.clone(), *redundancy);
         let attached = AttachedBlock::from(&block);
-        let store = |request| Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, block: attached });
+        let store =
+            |request| Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, block: attached });
         self.ask(to, Purpose::PutStore(id), store, Some(block), out);
     }
 

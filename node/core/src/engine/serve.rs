@@ -2,25 +2,26 @@
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{
-    AttachedBlock, CapabilityReply, FactsAck, FetchRequest, FetchOutcome, FetchReply, HaveRequest, HaveReply, HeadsRequest, HeadsReply,
-    HeldBlock, IDS_MAX, Message, Possession, ListBlocksRequest, ListBlocksReply, RequestId, StoreRequest, StoreOutcome, StoreReply,
+    AttachedBlock, CapabilityReply, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest,
+    HeadsReply, HeadsRequest, HeldBlock, IDS_MAX, ListBlocksReply, ListBlocksRequest, Message, Possession, RequestId,
+    StoreOutcome, StoreReply, StoreRequest,
 };
 
 use fsdfs_proto::record::RecordInfo;
 
 use super::peers::Purpose;
 use super::{Engine, Reason, disk};
-use crate::facts::Standing;
+use crate::facts::MemberStatus;
 use crate::planted::{self, Bug};
-use crate::seam::{DiskRequest, Effect, Payload, ReadDone, WriteDone};
+use crate::seam::{BlockPayload, DiskRequest, Effect, ReadDone, WriteDone};
 use fsdfs_proto::identity::Role;
 
 impl Engine {
-    pub(super) fn message(&mut self, from: NodeId, message: Message, payload: Payload, out: &mut Vec<Effect>) {
+    pub(super) fn message(&mut self, from: NodeId, message: Message, payload: BlockPayload, out: &mut Vec<Effect>) {
         if self.expelled(from) || !self.peers.get(&from).is_some_and(|peer| peer.up) {
             return;
         }
-        if payload != Payload::None {
+        if payload != BlockPayload::None {
             self.block_moved(from);
         }
         self.heard(from, out);
@@ -92,17 +93,19 @@ impl Engine {
         match self.answered(from, reply.request) {
             Some(Purpose::PutProbe(put)) => self.put_probed(put, from, &reply.answers, out),
             Some(Purpose::Locate { op, ids }) => self.located(op, from, &ids, &reply.answers, out),
-            Some(Purpose::DebtHave { redundancy, ids }) => self.debts_answered(from, redundancy, &ids, &reply.answers, out),
+            Some(Purpose::DebtHave { redundancy, ids }) => {
+                self.debts_answered(from, redundancy, &ids, &reply.answers, out)
+            }
             Some(Purpose::TopUpHave { ids }) => self.topup_answered(from, &ids, &reply.answers, out),
             _ => {}
         }
     }
 
-    fn store(&mut self, from: NodeId, store: &StoreRequest, payload: Payload, out: &mut Vec<Effect>) {
+    fn store(&mut self, from: NodeId, store: &StoreRequest, payload: BlockPayload, out: &mut Vec<Effect>) {
         self.compare_maps(from, store.map, out);
         let request = store.request;
         match payload {
-            Payload::Block(block) if block.id() == store.block.id => {
+            BlockPayload::Block(block) if block.id() == store.block.id => {
                 let first_seen = self.now.wall.saturating_sub(store.age_ms);
                 let copies = super::put::copies_of(store.redundancy);
                 let disk_id = self.view.order(block.id(), copies).iter().find(|h| h.node == self.me).map(|h| h.disk);
@@ -179,7 +182,7 @@ impl Engine {
         out: &mut Vec<Effect>,
     ) {
         let member = self.facts.members().get(&from);
-        let may = member.is_some_and(|member| member.role == Role::Full && member.standing == Standing::Member);
+        let may = member.is_some_and(|member| member.role == Role::Full && member.status == MemberStatus::Member);
         // Private volumes travel only by an explicit share; the pool's own is every full member's.
         let capability =
             (may && volume == self.pool.volume()).then(|| self.capabilities.get(&volume).cloned()).flatten();

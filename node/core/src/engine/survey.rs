@@ -6,14 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{FEATURES_LIST_BLOCKS, HeldBlock, IDS_MAX, Message, ListBlocksRequest};
+use fsdfs_proto::message::{FEATURES_LIST_BLOCKS, HeldBlock, IDS_MAX, ListBlocksRequest, Message};
 use fsdfs_proto::record::RecordInfo;
 
 use super::peers::Purpose;
 use super::timers::Timer;
 use super::{Engine, Reason, disk, reply};
-use crate::limits::{SURVEY_MS, SURVEY_RECORDS, SURVEY_RECORDS_OF_ONE};
-use crate::report::{Holding, Survey};
+use crate::limits::{INVENTORY_MS, INVENTORY_RECORDS, INVENTORY_RECORDS_OF_ONE};
+use crate::report::{Inventory, NodeInventory};
 use crate::seam::{DiskRequest, Effect, OpId, Refusal, Reply};
 
 /// A survey under way.
@@ -55,10 +55,10 @@ impl Engine {
         }
         let members: Vec<NodeId> =
             self.up_peers().into_iter().filter(|node| self.usable(*node) && self.tells_records(*node)).collect();
-        let most = (SURVEY_RECORDS / (members.len() + 1)).clamp(IDS_MAX, SURVEY_RECORDS_OF_ONE);
+        let most = (INVENTORY_RECORDS / (members.len() + 1)).clamp(IDS_MAX, INVENTORY_RECORDS_OF_ONE);
         let waiting = members.iter().copied().chain([self.me]).collect();
         self.surveys.insert(op, Surveying { heard: BTreeMap::new(), waiting, most });
-        self.timers.set(self.now.mono + SURVEY_MS, Timer::Survey(op));
+        self.timers.set(self.now.mono + INVENTORY_MS, Timer::Survey(op));
         self.survey_page(op, self.me, None, out);
         for node in members {
             self.survey_page(op, node, None, out);
@@ -110,14 +110,14 @@ impl Engine {
 
     pub(super) fn survey_ends(&mut self, op: OpId, out: &mut Vec<Effect>) {
         let Some(survey) = self.surveys.remove(&op) else { return };
-        let holding = |(node, Heard { blocks, all })| Holding { node, blocks, all };
-        let holdings: Vec<Holding> = survey.heard.into_iter().map(holding).collect();
+        let holding = |(node, Heard { blocks, all })| NodeInventory { node, blocks, all };
+        let holdings: Vec<NodeInventory> = survey.heard.into_iter().map(holding).collect();
         let is_silent = |node: &NodeId| holdings.iter().all(|holding| holding.node != *node);
         let stores = self.view.servers().iter().filter(|server| !server.disks.is_empty()).map(|server| server.id);
         let silent = stores.filter(is_silent).collect();
         let rules = self.facts.rules();
         let (copies, weight_max, view) = (rules.copies, rules.weight_gib_max, self.view.clone());
-        out.push(reply(op, Reply::Survey(Box::new(Survey { copies, weight_max, view, holdings, silent }))));
+        out.push(reply(op, Reply::Inventory(Box::new(Inventory { copies, weight_max, view, holdings, silent }))));
     }
 }
 

@@ -12,7 +12,7 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::record::RecordInfo;
 
 use super::put::copies_of;
-use crate::limits::SHORT_BLOCKS_MAX;
+use crate::limits::UNDER_REPLICATED_MAX;
 
 mod ask;
 mod send;
@@ -26,7 +26,7 @@ pub(super) struct TopUp {
     pub sent: u64,
     /// Pause before an unfinished walk is repeated.
     retry_ms: u64,
-    /// Blocks this node put or looked at that lack copies on the servers that should have them, at most [`SHORT_BLOCKS_MAX`],
+    /// Blocks this node put or looked at that lack copies on the servers that should have them, at most [`UNDER_REPLICATED_MAX`],
     /// and how many copies fewer than asked for there are anywhere, as far as known.
     short: BTreeMap<BlockId, usize>,
     /// Copies beyond those asked for, fewest and most, of the blocks that walks looked at and that lack none.
@@ -156,7 +156,7 @@ impl TopUp {
     pub fn note(&mut self, id: BlockId, missing: Option<usize>) {
         match missing {
             None => drop(self.short.remove(&id)),
-            Some(missing) if self.short.len() < SHORT_BLOCKS_MAX || self.short.contains_key(&id) => {
+            Some(missing) if self.short.len() < UNDER_REPLICATED_MAX || self.short.contains_key(&id) => {
                 self.short.insert(id, missing);
             }
             Some(_) => {}

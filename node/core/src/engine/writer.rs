@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::Writer;
-use fsdfs_proto::record::{LogEntry, Own};
+use fsdfs_proto::record::{LogEntry, OwnSequence};
 use fsdfs_proto::signed::Signed;
 
 use super::{Engine, look};
@@ -18,7 +18,7 @@ use crate::planted::{self, Bug};
 #[derive(Default)]
 pub(super) struct WriterState {
     /// Its last number.
-    pub own: Option<Own>,
+    pub own: Option<OwnSequence>,
     /// From the logs, in no order: the greatest number of each incarnation.
     recalled: BTreeMap<Writer, u64>,
     /// No majority has confirmed the last sequence number since the start.
@@ -32,16 +32,16 @@ impl WriterState {
 }
 
 impl Engine {
-    pub(super) fn recall_writer(&mut self, own: Own) {
+    pub(super) fn recall_writer(&mut self, own: OwnSequence) {
         let seq = self.writer.recalled.entry(own.writer).or_default();
         *seq = own.seq.max(*seq);
     }
 
-    pub(super) fn writer_starts(&mut self, doubtful: bool) {
+    pub(super) fn writer_starts(&mut self, may_be_restored_copy: bool) {
         self.writer.unconfirmed = true;
         let longest = std::mem::take(&mut self.writer.recalled).into_iter().max_by_key(|(_, seq)| *seq);
-        let doubtful = doubtful && !planted::is(Bug::ReuseNumbers);
-        self.writer.own = longest.filter(|_| !doubtful).map(|(writer, seq)| Own { writer, seq });
+        let may_be_restored_copy = may_be_restored_copy && !planted::is(Bug::ReuseNumbers);
+        self.writer.own = longest.filter(|_| !may_be_restored_copy).map(|(writer, seq)| OwnSequence { writer, seq });
     }
 
     /// After a start, an incarnation goes on only if everything that was ever confirmed to it was heard of, and nobody saw a
@@ -63,17 +63,18 @@ impl Engine {
         seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
     }
 
-    pub(super) fn next_dot(&mut self) -> Own {
+    pub(super) fn next_dot(&mut self) -> OwnSequence {
         let rng = &mut self.rng;
-        let last = self.writer.own.get_or_insert_with(|| Own { writer: Writer(rng.u64(..).to_be_bytes()), seq: 0 });
-        Own { writer: last.writer, seq: last.seq + 1 }
+        let last =
+            self.writer.own.get_or_insert_with(|| OwnSequence { writer: Writer(rng.u64(..).to_be_bytes()), seq: 0 });
+        OwnSequence { writer: last.writer, seq: last.seq + 1 }
     }
 
     /// The dot that this commit uses up; none for a merge.
-    pub(super) fn own_seq_in(&self, head: &Signed<Head>) -> Option<Own> {
+    pub(super) fn own_seq_in(&self, head: &Signed<Head>) -> Option<OwnSequence> {
         let last = self.writer.own?;
         let seen = FactSet::seen_of(head);
         let (writer, seq) = *seen.iter().find(|(writer, _)| *writer == last.writer)?;
-        (seq == last.seq + 1).then_some(Own { writer, seq })
+        (seq == last.seq + 1).then_some(OwnSequence { writer, seq })
     }
 }

@@ -5,25 +5,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Admins, Fact, Revoke};
+use fsdfs_proto::identity::{AdminList, Fact, Revocation};
 use fsdfs_proto::ids::{FactId, PoolId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
-use super::graph::Graph;
+use super::graph::FactGraph;
 
 /// Ranks, and the revocations that hold.
 #[derive(Clone, Debug)]
 pub(super) struct Authority {
     ranks: BTreeMap<PublicKey, usize>,
     /// By subject.
-    revocations: BTreeMap<PublicKey, Vec<Signed<Revoke>>>,
+    revocations: BTreeMap<PublicKey, Vec<Signed<Revocation>>>,
 }
 
 impl Authority {
     /// `known` must not have any revocation applied: authority may not depend on what it decides about.
-    pub fn new<'a>(pool: PoolId, known: &Graph, facts: impl Iterator<Item = &'a Fact> + Clone) -> Self {
-        let lists = facts.clone().filter_map(|fact| if let Fact::Admins(list) = fact { Some(list) } else { None });
-        let revokes = facts.filter_map(|fact| if let Fact::Revoke(revoke) = fact { Some(revoke) } else { None });
+    pub fn new<'a>(pool: PoolId, known: &FactGraph, facts: impl Iterator<Item = &'a Fact> + Clone) -> Self {
+        let lists = facts.clone().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
+        let revokes = facts.filter_map(|fact| if let Fact::Revocation(revoke) = fact { Some(revoke) } else { None });
         let mut authority = Self { ranks: ranks(pool, lists), revocations: BTreeMap::new() };
         authority.settle(known, revokes);
         authority
@@ -36,7 +36,7 @@ impl Authority {
     }
 
     /// Whether `signer` stands above `subject`: by rank, or because every chain of the subject leads through it.
-    pub fn above(&self, known: &Graph, signer: PublicKey, subject: PublicKey) -> bool {
+    pub fn above(&self, known: &FactGraph, signer: PublicKey, subject: PublicKey) -> bool {
         match (self.rank(signer), self.rank(subject)) {
             (Some(signer), Some(subject)) => signer < subject,
             (Some(_), None) => true,
@@ -60,11 +60,11 @@ impl Authority {
     }
 
     /// Keeps the revocations that hold: those of an authority, not themselves void.
-    fn settle<'a>(&mut self, known: &Graph, revokes: impl Iterator<Item = &'a Signed<Revoke>>) {
-        let mut against = BTreeMap::<PublicKey, Vec<&Signed<Revoke>>>::new();
+    fn settle<'a>(&mut self, known: &FactGraph, revokes: impl Iterator<Item = &'a Signed<Revocation>>) {
+        let mut against = BTreeMap::<PublicKey, Vec<&Signed<Revocation>>>::new();
         let mut below = BTreeMap::<PublicKey, BTreeSet<PublicKey>>::new();
         for revoke in revokes {
-            let Revoke { signer, subject, .. } = revoke.value();
+            let Revocation { signer, subject, .. } = revoke.value();
             let ranked = self.rank(*signer).is_some() || self.rank(*subject).is_some();
             let above = if ranked {
                 self.above(known, *signer, *subject)
@@ -87,8 +87,8 @@ impl Authority {
 
 /// Whether no revocation of its signer that stands itself voids this one. Ends because each step goes up.
 fn stands(
-    revoke: &Signed<Revoke>,
-    against: &BTreeMap<PublicKey, Vec<&Signed<Revoke>>>,
+    revoke: &Signed<Revocation>,
+    against: &BTreeMap<PublicKey, Vec<&Signed<Revocation>>>,
     holds: &mut BTreeMap<FactId, bool>,
 ) -> bool {
     if let Some(answer) = holds.get(&revoke.id()) {
@@ -100,12 +100,12 @@ fn stands(
     answer
 }
 
-fn keeps(revoke: &Signed<Revoke>, statement: FactId) -> bool {
+fn keeps(revoke: &Signed<Revocation>, statement: FactId) -> bool {
     revoke.value().keep.binary_search(&statement).is_ok()
 }
 
 /// Ranks of everybody whom a list names that is chained to list 1.
-fn ranks<'a>(pool: PoolId, lists: impl Iterator<Item = &'a Signed<Admins>>) -> BTreeMap<PublicKey, usize> {
+fn ranks<'a>(pool: PoolId, lists: impl Iterator<Item = &'a Signed<AdminList>>) -> BTreeMap<PublicKey, usize> {
     let chained = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
     let mut ranks = BTreeMap::from([(PublicKey::from(pool), 0)]);
     for admin in chained.iter().rev().flat_map(|list| &list.value().admins) {

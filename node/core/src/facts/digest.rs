@@ -19,8 +19,8 @@ impl FactSet {
     /// nodes compute the same holders for every block.
     pub fn map_digest(&self) -> Digest {
         *self.map.get_or_init(|| {
-            type Row = (NodeId, String, Vec<(DiskId, u32)>);
-            let rows: Vec<Row> = self
+            type DigestRow = (NodeId, String, Vec<(DiskId, u32)>);
+            let rows: Vec<DigestRow> = self
                 .servers()
                 .into_iter()
                 .map(|server| {

@@ -10,7 +10,7 @@ use fsdfs_proto::time::Hlc;
 
 /// What a set of certificates and admissions amounts to.
 #[derive(Clone, Debug)]
-pub(super) struct Graph {
+pub(super) struct FactGraph {
     root: PublicKey,
     /// Connected or not.
     certs: BTreeMap<FactId, Signed<Cert>>,
@@ -26,11 +26,11 @@ pub(super) struct Graph {
 }
 
 /// Parent of each certificate in the tree of shortest chains; none below the root key.
-pub(super) type Parents = BTreeMap<FactId, Option<FactId>>;
+pub(super) type FactParents = BTreeMap<FactId, Option<FactId>>;
 
 type Open = BinaryHeap<Reverse<(Hlc, FactId)>>;
 
-impl Graph {
+impl FactGraph {
     /// Without any certificate.
     pub fn new(pool: PoolId) -> Self {
         Self {
@@ -124,9 +124,9 @@ impl Graph {
 
     /// The shortest chains; where several are equally short, through the smaller ids. Without `surplus` they avoid users of a
     /// ticket beyond its uses.
-    pub fn parents(&self, surplus: bool) -> Parents {
+    pub fn parents(&self, surplus: bool) -> FactParents {
         let late = if surplus { BTreeSet::new() } else { self.late() };
-        let mut parents = Parents::new();
+        let mut parents = FactParents::new();
         let mut level: BTreeSet<FactId> = self.roots().map(Signed::id).collect();
         parents.extend(level.iter().map(|id| (*id, None)));
         while !level.is_empty() {

@@ -9,7 +9,7 @@ use fsdfs_proto::volume::CommitView;
 
 /// By commit id. No head here supersedes another.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heads(BTreeMap<BlockId, Entry>);
+pub(super) struct HeadSet(BTreeMap<BlockId, Entry>);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -17,7 +17,7 @@ struct Entry {
     commit: CommitView,
 }
 
-impl Heads {
+impl HeadSet {
     /// Ordered by commit id.
     pub fn iter(&self) -> impl Iterator<Item = (BlockId, &Signed<Head>)> {
         self.0.iter().map(|(commit, entry)| (*commit, &entry.head))
@@ -49,16 +49,16 @@ impl Heads {
 }
 
 /// Those of these heads that no other of them supersedes, ordered by commit id. Malformed ones do not count.
-pub fn standing(heads: impl IntoIterator<Item = Signed<Head>>) -> Vec<Signed<Head>> {
-    let mut standing = Heads::default();
+pub fn current_heads(heads: impl IntoIterator<Item = Signed<Head>>) -> Vec<Signed<Head>> {
+    let mut current_heads = HeadSet::default();
     for head in heads {
         if let Ok(commit) = CommitView::of_head(head.value())
-            && !standing.supersede(head.value(), &commit)
+            && !current_heads.supersede(head.value(), &commit)
         {
-            standing.insert(&head, commit);
+            current_heads.insert(&head, commit);
         }
     }
-    standing.iter().map(|(_, head)| head.clone()).collect()
+    current_heads.iter().map(|(_, head)| head.clone()).collect()
 }
 
 /// A strict partial order, so what is left does not depend on the order of arrival. A head of an ended epoch supersedes

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Gone, Head, Heartbeat, VolEpoch, may_issue};
+use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, VolEpoch, may_issue};
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey};
 use fsdfs_proto::signed::{Signed, is_strong};
 use fsdfs_proto::volume::CommitView;
@@ -62,13 +62,15 @@ impl FactSet {
             Fact::Admission(admission) => self.weigh_admission(admission.value()),
             Fact::Card(card) => self.weigh_card(card),
             Fact::Heartbeat(beat) => self.weigh_heartbeat(beat.value()),
-            Fact::Gone(gone) => self.weigh_gone(gone),
-            Fact::Admins(_) if fact.signer() != self.pool.into() => Inserted::Invalid("only the root key names admins"),
-            Fact::Admins(_) => Inserted::New,
-            Fact::Rules(_) => self.weigh_ranked(fact.signer()),
+            Fact::Departure(gone) => self.weigh_gone(gone),
+            Fact::AdminList(_) if fact.signer() != self.pool.into() => {
+                Inserted::Invalid("only the root key names admins")
+            }
+            Fact::AdminList(_) => Inserted::New,
+            Fact::PoolRules(_) => self.weigh_ranked(fact.signer()),
             Fact::VolEpoch(epoch) => self.weigh_epoch(epoch.value()),
             Fact::Head(head) => self.weigh_head(head),
-            Fact::Revoke(_) | Fact::Remove(_) | Fact::Features(_) => self.weigh_signer(fact.signer()),
+            Fact::Revocation(_) | Fact::Removal(_) | Fact::FeatureLevel(_) => self.weigh_signer(fact.signer()),
         }
     }
 
@@ -114,12 +116,12 @@ impl FactSet {
         self.weigh_member(beat.node)
     }
 
-    fn weigh_gone(&self, gone: &Signed<Gone>) -> Inserted {
-        let Gone { member, issuer, last, .. } = gone.value();
+    fn weigh_gone(&self, gone: &Signed<Departure>) -> Inserted {
+        let Departure { member, issuer, last, .. } = gone.value();
         if member == issuer {
             return Inserted::Invalid("a member that calls itself gone");
         }
-        let stale = |old: &Signed<Gone>| (old.value().last, old.id()) > (*last, gone.id());
+        let stale = |old: &Signed<Departure>| (old.value().last, old.id()) > (*last, gone.id());
         if self.gone.get(&(*member, *issuer)).is_some_and(stale) {
             return Inserted::Stale;
         }
@@ -176,7 +178,7 @@ impl FactSet {
     fn weigh_ranked(&self, signer: PublicKey) -> Inserted {
         let admin = NodeId::from(signer);
         let lists =
-            self.facts.values().filter_map(|fact| if let Fact::Admins(list) = fact { Some(list) } else { None });
+            self.facts.values().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
         let lists = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
         let ranked = signer == self.pool.into() || lists.iter().any(|list| list.value().admins.contains(&admin));
         if ranked { Inserted::New } else { self.wait_for(signer) }
@@ -214,7 +216,7 @@ impl FactSet {
             Fact::Card(card) => {
                 self.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
             }
-            Fact::Gone(gone) => {
+            Fact::Departure(gone) => {
                 let key = (gone.value().member, gone.value().issuer);
                 self.gone.insert(key, gone.clone()).map(|old| old.id()).into_iter().collect()
             }
@@ -276,7 +278,7 @@ impl FactSet {
 
 /// Whether other facts may wait for this one.
 fn is_parent(fact: &Fact) -> bool {
-    matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::Admins(_) | Fact::VolEpoch(_))
+    matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::AdminList(_) | Fact::VolEpoch(_))
 }
 
 /// What counts against its signer's bound, and what a revocation may keep.

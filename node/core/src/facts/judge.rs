@@ -1,22 +1,22 @@
 //! Whether a peer that showed a chain at the gate may come in.
 
-use fsdfs_proto::identity::chain::{self, Known, ended};
+use fsdfs_proto::identity::chain::{self, KnownFacts, ended};
 use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, FactKind};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::signed::Signed;
 
-use super::{FactSet, GateRefusal, Inserted, Judged, Redeem};
+use super::{AdmissionVerdict, FactSet, GateRefusal, Inserted, Redemption};
 
 impl FactSet {
     /// Judges a peer by the chain and the admissions it showed, together with all that is known here. Guests may come in.
-    /// Changes nothing: what it showed comes back in [`Judged::facts`].
+    /// Changes nothing: what it showed comes back in [`AdmissionVerdict::facts`].
     pub fn judge(
         &self,
         wall_ms: u64,
         peer: NodeId,
         chain: &[Signed<Cert>],
         admissions: &[Signed<Admission>],
-    ) -> Result<Judged, GateRefusal> {
+    ) -> Result<AdmissionVerdict, GateRefusal> {
         chain::check_links(self.pool, chain)?;
         let shown = || chain.iter().cloned().map(Fact::from).chain(admissions.iter().cloned().map(Fact::from));
         let mut with = self.clone();
@@ -27,31 +27,31 @@ impl FactSet {
                 return Err(GateRefusal::PoolFull);
             }
         }
-        let bench = Bench { with: &with, chain, wall_ms };
+        let bench = GateJudge { with: &with, chain, wall_ms };
         chain::check_known(chain, peer, wall_ms, &bench)?;
         let facts = shown().filter(|fact| with.stands(fact)).collect();
-        Ok(Judged { facts, redeem: bench.redeem() })
+        Ok(AdmissionVerdict { facts, redeem: bench.redeem() })
     }
 }
 
 /// The set with what the peer showed added.
-struct Bench<'a> {
+struct GateJudge<'a> {
     with: &'a FactSet,
     chain: &'a [Signed<Cert>],
     wall_ms: u64,
 }
 
-impl Bench<'_> {
+impl GateJudge<'_> {
     /// What has to be signed for the peer to be a member.
-    fn redeem(&self) -> Option<Redeem> {
+    fn redeem(&self) -> Option<Redemption> {
         let [.., ticket, member] = self.chain else { return None };
         let open = ticket.value().kind == CertKind::Ticket
             && self.with.view().valid.winning(ticket.id(), member.id()).is_none();
-        open.then(|| Redeem { ticket: ticket.id(), member: member.id() })
+        open.then(|| Redemption { ticket: ticket.id(), member: member.id() })
     }
 }
 
-impl Known for Bench<'_> {
+impl KnownFacts for GateJudge<'_> {
     fn admitted(&self, ticket: &Signed<Cert>, member: &Signed<Cert>) -> Result<(), GateRefusal> {
         let void = self.chain.iter().any(|cert| self.revoked(cert, false));
         if void || self.with.view().valid.winning(ticket.id(), member.id()).is_some() {

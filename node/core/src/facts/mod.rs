@@ -21,35 +21,35 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use fsdfs_proto::identity::{Card, Fact, Gone, Heartbeat, RawFact, Role, VolEpoch};
+use fsdfs_proto::identity::{Card, Departure, Fact, Heartbeat, RawFact, Role, VolEpoch};
 use fsdfs_proto::ids::{Digest, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 
 pub use fsdfs_proto::identity::GateRefusal;
-pub use heads::standing;
+pub use heads::current_heads;
 
 /// All facts of one pool that this node knows.
 #[derive(Clone, Debug)]
 pub struct FactSet {
     pool: PoolId,
     /// All certificates and admissions that were ever kept: no revocation applied.
-    known: graph::Graph,
+    known: graph::FactGraph,
     /// Everything but heartbeats.
     facts: BTreeMap<FactId, Fact>,
     /// The last one of each node. They change every few seconds, so they stand outside ids and digests.
     heartbeats: BTreeMap<NodeId, Fact>,
     cards: BTreeMap<NodeId, Signed<Card>>,
     /// The last one of each issuer about each member.
-    gone: BTreeMap<(NodeId, NodeId), Signed<Gone>>,
+    gone: BTreeMap<(NodeId, NodeId), Signed<Departure>>,
     /// Ids of what each key signed, except cards and heads.
     by_signer: BTreeMap<PublicKey, BTreeSet<FactId>>,
     epochs: BTreeMap<VolumeId, BTreeMap<u32, Vec<Signed<VolEpoch>>>>,
-    heads: BTreeMap<VolumeId, heads::Heads>,
-    waiting: waiting::Waiting,
+    heads: BTreeMap<VolumeId, heads::HeadSet>,
+    waiting: waiting::WaitingFacts,
     /// In the order in which they became known.
     news: Vec<Fact>,
-    view: OnceLock<view::View>,
+    view: OnceLock<view::DerivedState>,
     gossip: OnceLock<Digest>,
     map: OnceLock<Digest>,
 }
@@ -71,13 +71,13 @@ pub enum Inserted {
 
 /// Where a member stands in the pool, by its facts alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum MemberStatus {
     /// With all rights of its certificate.
     Member,
     /// A surplus user of a ticket: may serve, holds no weight, gets no capability.
     Guest,
     /// Silent for so long that a majority of the others declared it gone.
-    Gone,
+    Departed,
     /// Left, or was asked to leave: may serve and hand over.
     Removed,
     /// Thrown out, or its chain was.
@@ -96,7 +96,7 @@ pub struct MemberInfo {
     /// The member (or the root key) that invited it: for a ticket, who made the ticket.
     pub invited_by: PublicKey,
     /// Where it stands.
-    pub standing: Standing,
+    pub status: MemberStatus,
     /// Its last card.
     pub card: Option<Signed<Card>>,
     /// Its last heartbeat.
@@ -105,17 +105,17 @@ pub struct MemberInfo {
 
 /// A peer may come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
+pub struct AdmissionVerdict {
     /// Its chain and the admissions it showed, to be inserted.
     pub facts: Vec<Fact>,
     /// It comes in by a ticket that can still be redeemed, and nobody admitted it yet: whoever lets it in signs the admission
     /// ([`FactSet::admission`]).
-    pub redeem: Option<Redeem>,
+    pub redeem: Option<Redemption>,
 }
 
 /// What an admission names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redeem {
+pub struct Redemption {
     /// Id of the ticket's certificate.
     pub ticket: FactId,
     /// Id of the newcomer's certificate.
@@ -127,7 +127,7 @@ impl FactSet {
     pub fn new(pool: PoolId) -> Self {
         Self {
             pool,
-            known: graph::Graph::new(pool),
+            known: graph::FactGraph::new(pool),
             facts: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             cards: BTreeMap::new(),
@@ -135,7 +135,7 @@ impl FactSet {
             by_signer: BTreeMap::new(),
             epochs: BTreeMap::new(),
             heads: BTreeMap::new(),
-            waiting: waiting::Waiting::default(),
+            waiting: waiting::WaitingFacts::default(),
             news: Vec::new(),
             view: OnceLock::new(),
             gossip: OnceLock::new(),
@@ -188,8 +188,8 @@ impl FactSet {
         }
     }
 
-    fn view(&self) -> &view::View {
-        self.view.get_or_init(|| view::View::new(self))
+    fn view(&self) -> &view::DerivedState {
+        self.view.get_or_init(|| view::DerivedState::new(self))
     }
 }
 

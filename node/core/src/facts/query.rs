@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, Rules, VolEpoch};
+use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, PoolRules, VolEpoch};
 use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
 
-use super::{FactSet, MemberInfo, Redeem, Standing};
+use super::{FactSet, MemberInfo, MemberStatus, Redemption};
 use crate::placement::{Disk, Server};
 use crate::report;
 
@@ -20,7 +20,7 @@ impl FactSet {
     }
 
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
-    pub fn rules(&self) -> Rules {
+    pub fn rules(&self) -> PoolRules {
         self.view().rules.clone()
     }
 
@@ -71,7 +71,7 @@ impl FactSet {
         let cards: BTreeMap<NodeId, &Card> = self
             .members()
             .iter()
-            .filter(|(_, member)| member.standing == Standing::Member)
+            .filter(|(_, member)| member.status == MemberStatus::Member)
             .filter_map(|(node, member)| Some((*node, member.card.as_ref()?.value())))
             .collect();
         let owners = owners(&cards);
@@ -108,14 +108,14 @@ impl FactSet {
 
     /// The admission that `witness` has to sign for a newcomer. Its stamp is later than the witness's own admission, even if
     /// the witness's clock is behind: an earlier one would not count.
-    pub fn admission(&self, witness: NodeId, now: Hlc, redeem: Redeem) -> Admission {
+    pub fn admission(&self, witness: NodeId, now: Hlc, redeem: Redemption) -> Admission {
         let since = self.view().valid.members().get(&witness.into()).copied().unwrap_or_default();
         let after = Hlc { ms: since.ms, count: since.count.saturating_add(1) };
         Admission { version: 1, ticket: redeem.ticket, member: redeem.member, witness, hlc: now.max(after) }
     }
 
     /// All tickets ever made by members, in the order of their ids.
-    pub fn tickets(&self) -> Vec<report::Ticket> {
+    pub fn tickets(&self) -> Vec<report::TicketReport> {
         let tickets = self.known.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
         tickets.map(|ticket| self.ticket(ticket)).collect()
     }
@@ -126,7 +126,7 @@ impl FactSet {
             return false;
         }
         let member = self.members().get(&signer.into());
-        let barred = member.is_some_and(|member| member.standing == Standing::Revoked);
+        let barred = member.is_some_and(|member| member.status == MemberStatus::Revoked);
         !barred && self.view().authority.above(&self.known, signer, subject)
     }
 
@@ -135,11 +135,11 @@ impl FactSet {
         self.by_signer.get(&subject).into_iter().flatten().copied().collect()
     }
 
-    fn ticket(&self, ticket: &Signed<Cert>) -> report::Ticket {
+    fn ticket(&self, ticket: &Signed<Cert>) -> report::TicketReport {
         let view = self.view();
         let cert = ticket.value();
         let void = view.valid.cert(ticket.id()).is_none() || view.authority.revoked(cert.subject);
-        report::Ticket {
+        report::TicketReport {
             id: ticket.id(),
             subject: cert.subject,
             issuer: cert.issuer,

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, Role, Rules, VolEpoch};
+use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch};
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
 use super::authority::{Authority, chained};
-use super::graph::{Graph, Parents, redeems};
-use super::{FactSet, MemberInfo, Standing};
+use super::graph::{FactGraph, FactParents, redeems};
+use super::{FactSet, MemberInfo, MemberStatus};
 use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
 
 /// Feature level of a new pool.
@@ -17,23 +17,23 @@ const FEATURES_FIRST: u32 = 1;
 
 /// Computed once per change of the set.
 #[derive(Clone, Debug)]
-pub(super) struct View {
+pub(super) struct DerivedState {
     pub authority: Authority,
     /// Without what revocations void.
-    pub valid: Graph,
+    pub valid: FactGraph,
     /// Chains of the valid graph that avoid surplus users of tickets, then those that do not.
-    parents: [Parents; 2],
+    parents: [FactParents; 2],
     pub members: BTreeMap<NodeId, MemberInfo>,
-    pub rules: Rules,
+    pub rules: PoolRules,
     pub features: u32,
     pub epochs: BTreeMap<VolumeId, BTreeMap<u32, Signed<VolEpoch>>>,
 }
 
-impl View {
+impl DerivedState {
     pub fn new(set: &FactSet) -> Self {
         let authority = Authority::new(set.pool, &set.known, set.facts.values());
         let facts = || set.facts.values().filter(|fact| !authority.void(fact.signer(), fact.id()));
-        let mut valid = Graph::new(set.pool);
+        let mut valid = FactGraph::new(set.pool);
         facts().for_each(|fact| valid.add(fact));
         let parents = [valid.parents(false), valid.parents(true)];
         let mut view = Self {
@@ -72,7 +72,7 @@ impl View {
 
     /// The widest of a member's certificates, and whether it is a guest.
     fn best<'a>(&self, set: &'a FactSet, key: PublicKey) -> Option<(&'a Signed<Cert>, bool)> {
-        let among = |parents: &Parents| {
+        let among = |parents: &FactParents| {
             let certs = set.known.certs_of(key);
             certs.filter(|cert| is_member(cert) && parents.contains_key(&cert.id())).min_by_key(|cert| width(cert))
         };
@@ -82,12 +82,12 @@ impl View {
     fn member(&self, set: &FactSet, key: PublicKey) -> MemberInfo {
         let node = NodeId::from(key);
         let best = self.best(set, key);
-        let standing = match best {
-            _ if self.authority.revoked(key) => Standing::Revoked,
+        let status = match best {
+            _ if self.authority.revoked(key) => MemberStatus::Revoked,
             // Its certificate, or one above it, is void.
-            None => Standing::Revoked,
-            Some((_, true)) => Standing::Guest,
-            Some((_, false)) => Standing::Member,
+            None => MemberStatus::Revoked,
+            Some((_, true)) => MemberStatus::Guest,
+            Some((_, false)) => MemberStatus::Member,
         };
         let any = || set.known.certs_of(key).filter(|cert| is_member(cert)).min_by_key(|cert| width(cert));
         let cert = best.map(|(cert, _)| cert).or_else(any).expect("a member has a member certificate");
@@ -96,7 +96,7 @@ impl View {
             may_invite: cert.value().may_invite,
             depth: cert.value().depth,
             invited_by: inviter(set, cert),
-            standing,
+            status,
             card: set.cards.get(&node).cloned(),
             heartbeat: set.heartbeats.get(&node).and_then(|fact| match fact {
                 Fact::Heartbeat(beat) => Some(beat.clone()),
@@ -107,24 +107,24 @@ impl View {
 
     fn remove<'a>(&mut self, set: &FactSet, facts: impl Iterator<Item = &'a Fact>) {
         for fact in facts {
-            let Fact::Remove(remove) = fact else { continue };
+            let Fact::Removal(remove) = fact else { continue };
             let (signer, node) = (remove.value().signer, remove.value().node);
             let may = signer == node.into() || self.authority.above(&set.known, signer, node.into());
             if let Some(member) = self.members.get_mut(&node)
                 && may
-                && member.standing != Standing::Revoked
+                && member.status != MemberStatus::Revoked
             {
-                member.standing = Standing::Removed;
+                member.status = MemberStatus::Removed;
             }
         }
     }
 
     /// A member is gone when most of the others say so and it has not been heard of since.
     fn declare_gone<'a>(&mut self, set: &FactSet, facts: impl Iterator<Item = &'a Fact>) {
-        let voters: BTreeSet<NodeId> = self.standing(Standing::Member).collect();
+        let voters: BTreeSet<NodeId> = self.status(MemberStatus::Member).collect();
         let mut votes = BTreeMap::<NodeId, usize>::new();
         for fact in facts {
-            let Fact::Gone(gone) = fact else { continue };
+            let Fact::Departure(gone) = fact else { continue };
             let gone = gone.value();
             let silent = set.last_beat(gone.member).is_none_or(|last| last <= gone.last);
             if silent && voters.contains(&gone.issuer) && voters.contains(&gone.member) {
@@ -135,7 +135,7 @@ impl View {
             if let Some(member) = self.members.get_mut(&node)
                 && 2 * count > voters.len() - 1
             {
-                member.standing = Standing::Gone;
+                member.status = MemberStatus::Departed;
             }
         }
     }
@@ -145,18 +145,18 @@ impl View {
         let full = |key: PublicKey| {
             let member = self.members.get(&key.into());
             self.authority.rank(key).is_some()
-                || member.is_some_and(|member| member.role == Role::Full && member.standing != Standing::Guest)
+                || member.is_some_and(|member| member.role == Role::Full && member.status != MemberStatus::Guest)
         };
         facts
             .filter_map(|fact| match fact {
-                Fact::Features(level) if full(level.signer()) => Some(level.value().level),
+                Fact::FeatureLevel(level) if full(level.signer()) => Some(level.value().level),
                 _ => None,
             })
             .fold(FEATURES_FIRST, u32::max)
     }
 
-    fn standing(&self, standing: Standing) -> impl Iterator<Item = NodeId> {
-        self.members.iter().filter(move |(_, member)| member.standing == standing).map(|(node, _)| *node)
+    fn status(&self, status: MemberStatus) -> impl Iterator<Item = NodeId> {
+        self.members.iter().filter(move |(_, member)| member.status == status).map(|(node, _)| *node)
     }
 }
 
@@ -186,12 +186,12 @@ fn inviter(set: &FactSet, cert: &Signed<Cert>) -> PublicKey {
 
 /// The last rules that lead back to number 1, with the compiled-in floors. A void link still links: rules that were made
 /// on top of a revoked admin's must not fall with them.
-fn rules(set: &FactSet, authority: &Authority) -> Rules {
-    let all = set.facts.values().filter_map(|fact| if let Fact::Rules(rules) = fact { Some(rules) } else { None });
+fn rules(set: &FactSet, authority: &Authority) -> PoolRules {
+    let all = set.facts.values().filter_map(|fact| if let Fact::PoolRules(rules) = fact { Some(rules) } else { None });
     let chained = chained(all.map(|rules| (rules.value().number, rules.value().previous, rules)));
     let last = chained.into_iter().rfind(|rules| !authority.void(rules.signer(), rules.id()));
     let rules = last.map_or_else(|| default_rules(set.pool.into()), |rules| rules.value().clone());
-    Rules {
+    PoolRules {
         gone_days: rules.gone_days.max(GONE_DAYS_MIN),
         garbage_grace_hours: rules.garbage_grace_hours.max(GARBAGE_GRACE_HOURS_MIN),
         retain_days: rules.retain_days.max(RETAIN_DAYS_MIN),
@@ -200,8 +200,8 @@ fn rules(set: &FactSet, authority: &Authority) -> Rules {
 }
 
 /// What holds in a pool whose admins said nothing.
-fn default_rules(root: PublicKey) -> Rules {
-    Rules {
+fn default_rules(root: PublicKey) -> PoolRules {
+    PoolRules {
         version: 1,
         number: 0,
         previous: None,

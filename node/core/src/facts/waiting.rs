@@ -9,13 +9,13 @@ use crate::limits::{FACTS_WAITING_BYTES_MAX, FACTS_WAITING_MAX};
 
 /// First in, first out: what falls out comes again with the next exchange of facts.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingFacts {
     queue: VecDeque<Fact>,
     ids: BTreeSet<FactId>,
     bytes: usize,
 }
 
-impl Waiting {
+impl WaitingFacts {
     /// Keeps a fact aside.
     pub fn push(&mut self, fact: Fact) {
         if !self.ids.insert(fact.id()) {

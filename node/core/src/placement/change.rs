@@ -3,7 +3,7 @@
 use fsdfs_proto::ids::{DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::{Disk, Server, View};
+use super::{ClusterMap, Disk, Server};
 
 /// One change of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Server {
     }
 }
 
-impl View {
+impl ClusterMap {
     /// This map with one change. The view itself stays as it is.
     pub fn with(&self, change: Change) -> Result<Self, Unfit> {
         let mut servers = self.servers.clone();

@@ -74,7 +74,7 @@ impl Server {
 
 /// The view that placement reads, prepared once per map: seeds and sums at once, targets per number of copies on first use.
 #[derive(Clone, Debug)]
-pub struct View {
+pub struct ClusterMap {
     servers: Vec<Server>,
     sites: Sites,
     /// By copies. Computed from `sites` alone, so it makes no difference when.
@@ -96,21 +96,21 @@ pub struct Capacity {
     pub too_large: Vec<NodeId>,
 }
 
-impl Default for View {
+impl Default for ClusterMap {
     fn default() -> Self {
         Self::new(Vec::new())
     }
 }
 
-impl PartialEq for View {
+impl PartialEq for ClusterMap {
     fn eq(&self, other: &Self) -> bool {
         self.servers == other.servers
     }
 }
 
-impl Eq for View {}
+impl Eq for ClusterMap {}
 
-impl View {
+impl ClusterMap {
     /// In any order; equal sets give equal views. Ids of servers and of disks are distinct.
     pub fn new(servers: Vec<Server>) -> Self {
         Self::with_seeds(servers, Seeds { disk: disk_seed, site: site_seed })

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use super::{Holder, View};
+use super::{ClusterMap, Holder};
 
 /// A map and the number of copies wanted in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rule<'a> {
     /// The map.
-    pub view: &'a View,
+    pub view: &'a ClusterMap,
     /// N.
     pub copies: u8,
 }

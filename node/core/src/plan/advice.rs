@@ -6,7 +6,7 @@ use fsdfs_proto::ids::NodeId;
 
 use super::risk::only_on;
 use super::{Change, Pool, Room, weights};
-use crate::placement::{Rule, View};
+use crate::placement::{ClusterMap, Rule};
 
 /// What follows from a plan; of several things the most pressing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ fn wanted(Rule { view, copies }: Rule<'_>) -> u64 {
     largest.saturating_mul(copies.into()).saturating_sub(all)
 }
 
-fn sites(view: &View) -> BTreeMap<&str, u64> {
+fn sites(view: &ClusterMap) -> BTreeMap<&str, u64> {
     let mut sites: BTreeMap<&str, u64> = BTreeMap::new();
     for (server, (_, weight)) in view.servers().iter().zip(weights(view)) {
         *sites.entry(&server.site).or_default() += weight;

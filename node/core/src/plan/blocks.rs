@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::{BlockId, NodeId};
 
 use crate::placement::Rule;
-use crate::report::Holding;
+use crate::report::NodeInventory;
 
 /// All ids, counted by their first eight bytes.
 const WHOLE: u128 = 1 << 64;
@@ -31,11 +31,11 @@ pub struct Seen {
 
 impl Blocks {
     /// Puts lists together. Where one of them breaks off the others are cut, too: beyond, its blocks would seem to lack copies.
-    pub fn of(holdings: &[Holding]) -> Self {
+    pub fn of(holdings: &[NodeInventory]) -> Self {
         let cut = holdings.iter().filter(|holding| !holding.all);
         let end = cut.filter_map(|holding| holding.blocks.last()).map(|held| held.id).min();
         let mut seen: BTreeMap<BlockId, Seen> = BTreeMap::new();
-        for Holding { node, blocks, .. } in holdings {
+        for NodeInventory { node, blocks, .. } in holdings {
             for held in blocks.iter().filter(|held| end.is_none_or(|end| held.id <= end)) {
                 let block = seen.entry(held.id).or_insert(Seen { id: held.id, len: 0, holders: Vec::new() });
                 block.len = block.len.max(held.len.into());

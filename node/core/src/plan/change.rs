@@ -6,7 +6,7 @@ use fsdfs_proto::ids::NodeId;
 
 use super::risk::only_on;
 use super::{Advice, Pool, Room};
-use crate::placement::{self, COPIES_MAX, Flow, Moves, Rule, Server, View};
+use crate::placement::{self, COPIES_MAX, ClusterMap, Flow, Moves, Rule, Server};
 
 /// A newcomer is imagined again, with another id, until so many blocks were placed, at most [`NEWCOMERS_MAX`] times: what it
 /// would get by luck evens out.
@@ -118,14 +118,14 @@ pub fn what_if(pool: &Pool, change: &Change) -> Result<WhatIf, Impossible> {
 
 /// Maps that may come of a change, all equally likely, and who is new in each.
 struct Outcomes {
-    views: Vec<View>,
+    views: Vec<ClusterMap>,
     copies: u8,
     newcomers: Vec<NodeId>,
 }
 
 fn outcomes(pool: &Pool, change: &Change) -> Result<Outcomes, Impossible> {
     let view = &pool.survey.view;
-    let one = |view: View| Outcomes { views: vec![view], copies: pool.survey.copies, newcomers: Vec::new() };
+    let one = |view: ClusterMap| Outcomes { views: vec![view], copies: pool.survey.copies, newcomers: Vec::new() };
     // Who has no card is not in the map: nothing changes by its leaving.
     let without = |change| one(view.with(change).unwrap_or_else(|_| view.clone()));
     match change {
@@ -179,7 +179,7 @@ fn newcomer(name: &str, site: Option<&str>, weight: u32) -> Server {
 }
 
 /// What moves in the mean, for the whole pool, and how far the outcomes lie apart. All newcomers are the first one here.
-fn mean_moves(pool: &Pool, views: &[View], copies: u8, newcomers: &[NodeId]) -> (Moves, Option<u64>) {
+fn mean_moves(pool: &Pool, views: &[ClusterMap], copies: u8, newcomers: &[NodeId]) -> (Moves, Option<u64>) {
     let (mut sum, mut copied) = (Moves::default(), Vec::new());
     for view in views {
         let moves = Moves::between(pool.rule(), Rule { view, copies }, pool.blocks.sizes());
@@ -214,7 +214,7 @@ fn add(sum: &mut Flow, flow: Flow) {
 }
 
 /// Members that store now or then; newcomers are none.
-fn storing(pool: &Pool, then: &View) -> BTreeSet<NodeId> {
+fn storing(pool: &Pool, then: &ClusterMap) -> BTreeSet<NodeId> {
     let now = &pool.survey.view;
     let live = super::weights(now).chain(super::weights(then)).filter(|(_, weight)| *weight > 0);
     live.map(|(node, _)| node).filter(|node| now.server(*node).is_some()).collect()

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::placement::{Moves, Rule, View};
-use crate::report::{Holding, Survey};
+use crate::placement::{ClusterMap, Moves, Rule};
+use crate::report::{Inventory, NodeInventory};
 
 /// Uplink of a member that does not tell it, in bytes per second: 40 Mbit/s, a usual line with which friends share disks.
 pub const UPLINK_ASSUMED: u64 = 5_000_000;
@@ -30,7 +30,7 @@ pub const UPLINK_ASSUMED: u64 = 5_000_000;
 #[derive(Clone, Debug)]
 pub struct Pool {
     /// Map, number of copies, what could be heard.
-    pub survey: Survey,
+    pub survey: Inventory,
     /// The survey's blocks.
     pub blocks: Blocks,
     /// Bytes of a unit of weight.
@@ -58,10 +58,10 @@ pub struct Room {
 
 impl Pool {
     /// From a survey. Members whose lists cannot be true count as silent.
-    pub fn new(survey: Survey, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
+    pub fn new(survey: Inventory, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
         let mut pool = Self { survey, blocks: Blocks::of(&[]), unit_bytes, uplinks };
         let holdings = std::mem::take(&mut pool.survey.holdings);
-        let (credible, incredible): (Vec<Holding>, Vec<Holding>) =
+        let (credible, incredible): (Vec<NodeInventory>, Vec<NodeInventory>) =
             holdings.into_iter().partition(|holding| pool.is_credible(holding));
         let liars = incredible.iter().map(|holding| holding.node);
         pool.survey.silent.extend(liars.filter(|node| pool.survey.view.server(*node).is_some()));
@@ -75,7 +75,7 @@ impl Pool {
     /// have everybody's lists cut there, and a pool of a few blocks taken for one of exabytes.
     ///
     /// Held against what all give, not its sender: that one may take nothing more and still hold what it took.
-    fn is_credible(&self, holding: &Holding) -> bool {
+    fn is_credible(&self, holding: &NodeInventory) -> bool {
         /// The sender may have given more than all others do now.
         const TIMES: u64 = 4;
         holding.all
@@ -83,7 +83,7 @@ impl Pool {
     }
 
     /// What all servers of a map give, bytes.
-    fn given(&self, view: &View) -> u64 {
+    fn given(&self, view: &ClusterMap) -> u64 {
         weights(view).map(|(_, weight)| weight).sum::<u64>().saturating_mul(self.unit_bytes)
     }
 
@@ -118,6 +118,6 @@ impl Pool {
 }
 
 /// Every server and its weight in units.
-fn weights(view: &View) -> impl Iterator<Item = (NodeId, u64)> {
+fn weights(view: &ClusterMap) -> impl Iterator<Item = (NodeId, u64)> {
     view.servers().iter().map(|server| (server.id, server.weight()))
 }

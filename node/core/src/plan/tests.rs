@@ -7,8 +7,8 @@ use fsdfs_proto::message::HeldBlock;
 use proptest::prelude::*;
 
 use super::{Advice, Change, Impossible, Pool, outlook, what_if};
-use crate::placement::{self, Disk, Moves, Rule, Server, View};
-use crate::report::{Holding, Survey};
+use crate::placement::{self, ClusterMap, Disk, Moves, Rule, Server};
+use crate::report::{Inventory, NodeInventory};
 
 const UNIT: u64 = 1 << 20;
 const LEN: u64 = 1 << 16;
@@ -30,7 +30,7 @@ fn houses(weights: &[u32]) -> Vec<Server> {
 
 /// Blocks where the map wants them.
 fn stored(servers: Vec<Server>, copies: u8, blocks: usize, seed: u64) -> Pool {
-    let view = View::new(servers);
+    let view = ClusterMap::new(servers);
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut held: BTreeMap<NodeId, BTreeSet<BlockId>> =
         view.servers().iter().map(|server| (server.id, BTreeSet::new())).collect();
@@ -42,9 +42,12 @@ fn stored(servers: Vec<Server>, copies: u8, blocks: usize, seed: u64) -> Pool {
         }
     }
     let block = |id: &BlockId| HeldBlock { id: *id, len: LEN as u32 };
-    let holdings =
-        held.iter().map(|(node, ids)| Holding { node: *node, blocks: ids.iter().map(block).collect(), all: true });
-    let survey = Survey { copies, view: view.clone(), holdings: holdings.collect(), ..Survey::default() };
+    let holdings = held.iter().map(|(node, ids)| NodeInventory {
+        node: *node,
+        blocks: ids.iter().map(block).collect(),
+        all: true,
+    });
+    let survey = Inventory { copies, view: view.clone(), holdings: holdings.collect(), ..Inventory::default() };
     Pool::new(survey, UNIT, BTreeMap::new())
 }
 
@@ -121,7 +124,7 @@ fn a_sample_tells_of_the_whole_pool() {
 
 /// Fills a pool until a server has no room for a block that it is wanted for.
 fn fill(servers: Vec<Server>, copies: u8, len: u64, seed: u64) -> u64 {
-    let view = View::new(servers);
+    let view = ClusterMap::new(servers);
     let mut free: BTreeMap<NodeId, u64> = super::weights(&view).map(|(node, weight)| (node, weight * UNIT)).collect();
     let mut rng = fastrand::Rng::with_seed(seed);
     for stored in 0.. {
@@ -178,7 +181,7 @@ fn what_may_die_is_told_from_the_copies_that_were_seen() {
     assert!(plan.sites["a"].lost > 0 && plan.sites["b"].lost == 0 && plan.sites["c"].lost == 0);
     assert_eq!(plan.pairs.len(), 1, "{:?}", plan.pairs);
     assert_eq!((pool.blocks.copies(), plan.advice), (Some((1, 2)), Advice::Missing(1)));
-    let absent = Pool { survey: Survey { silent: vec![node(3)], ..pool.survey.clone() }, ..pool.clone() };
+    let absent = Pool { survey: Inventory { silent: vec![node(3)], ..pool.survey.clone() }, ..pool.clone() };
     assert_eq!(outlook(&absent).advice, Advice::Absent(1));
     assert_eq!(what_if(&pool, &Change::Remove(node(1))).expect("possible").advice, HAND_OVER);
     assert_ne!(what_if(&pool, &Change::Drain(node(1))).expect("possible").advice, HAND_OVER);
@@ -199,7 +202,7 @@ fn who_did_not_answer_is_not_said_to_be_dispensable() {
 fn copies_outside_the_map_count_when_their_holder_goes() {
     // A server that has become a guest holds what nobody else has.
     let mut pool = stored([houses(&[20, 20, 20]), vec![server(9, "guest", 20)]].concat(), 1, 200, 4);
-    pool.survey.view = View::new(houses(&[20, 20, 20]));
+    pool.survey.view = ClusterMap::new(houses(&[20, 20, 20]));
     let gone = what_if(&pool, &Change::Remove(node(9))).expect("possible");
     assert!(gone.lost > 0);
     assert_eq!(gone.advice, Advice::HandOver { to_others: false }, "one copy of every file is wanted");
@@ -227,7 +230,7 @@ fn who_takes_nothing_more_may_hold_more_than_can_be_listed() {
     assert!(!full.blocks.is_whole());
     // Its disk is drained, or can only be read.
     servers[0].disks[0].weight = 0;
-    let survey = Survey { view: View::new(servers), ..full.survey.clone() };
+    let survey = Inventory { view: ClusterMap::new(servers), ..full.survey.clone() };
     let pool = Pool::new(survey, UNIT, BTreeMap::new());
     assert_eq!(pool.survey.silent, []);
     assert_eq!(pool.blocks, full.blocks);
@@ -316,7 +319,7 @@ fn a_pool_that_does_not_fit_says_so() {
     assert!(matches!(what_if(&pool, &Change::Remove(node(1))).expect("possible").advice, Advice::TooFull(_)));
     let full = stored(houses(&[10, 10, 10]), 2, 230, 8);
     assert_eq!(outlook(&full).advice, Advice::NearlyFull(95));
-    let capped = Pool { survey: Survey { weight_max: 5, ..pool.survey.clone() }, ..pool };
+    let capped = Pool { survey: Inventory { weight_max: 5, ..pool.survey.clone() }, ..pool };
     assert_eq!(what_if(&capped, &add(100 * UNIT)).expect("possible").then.given, 35 * UNIT);
 }
 

@@ -5,11 +5,11 @@
 
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{File, NAME_BYTES_MAX, Version};
+use fsdfs_proto::volume::{EntryVersion, FileNode, NAME_BYTES_MAX};
 
-use super::Name;
-use super::dir::{Dir, Slot};
-use super::source::{Source, Step};
+use super::EntryName;
+use super::dir::{MergedDirectory, NameSlot};
+use super::source::{BlockSource, StepResult};
 
 /// The name of a file that stands beside a folder of its name carries this.
 const BESIDE: &str = " (file)";
@@ -21,24 +21,35 @@ const SEARCH_MAX: usize = 1024;
 
 /// A version under the name it is shown by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Alias {
-    pub name: Name,
-    pub version: Version<File>,
+pub(super) struct BlockAlias {
+    pub name: EntryName,
+    pub version: EntryVersion<FileNode>,
 }
 
 /// The versions of a name as shown, the newest first. The newest keeps the name unless a folder has it.
-pub(super) fn shown(dir: &Dir, source: &mut Source, name: &Name, slot: &Slot) -> Step<Vec<Alias>> {
-    let mut aliases: Vec<Alias> = Vec::new();
+pub(super) fn shown(
+    dir: &MergedDirectory,
+    source: &mut BlockSource,
+    name: &EntryName,
+    slot: &NameSlot,
+) -> StepResult<Vec<BlockAlias>> {
+    let mut aliases: Vec<BlockAlias> = Vec::new();
     for version in slot.versions.iter().rev() {
         let keeps = aliases.is_empty() && slot.dir.is_none();
         let shown = if keeps { name.clone() } else { free(dir, source, name, version, &aliases)? };
-        aliases.push(Alias { name: shown, version: version.clone() });
+        aliases.push(BlockAlias { name: shown, version: version.clone() });
     }
     Ok(aliases)
 }
 
 /// The first name for a version that no stored entry and no other version has.
-fn free(dir: &Dir, source: &mut Source, name: &Name, version: &Version<File>, taken: &[Alias]) -> Step<Name> {
+fn free(
+    dir: &MergedDirectory,
+    source: &mut BlockSource,
+    name: &EntryName,
+    version: &EntryVersion<FileNode>,
+    taken: &[BlockAlias],
+) -> StepResult<EntryName> {
     let mut number = 1;
     loop {
         let marker = if taken.is_empty() { numbered(BESIDE, number) } else { conflict(version, number) };
@@ -52,7 +63,11 @@ fn free(dir: &Dir, source: &mut Source, name: &Name, version: &Version<File>, ta
 }
 
 /// The stored name behind a shown one, and which of its versions is meant. None if nothing is shown by that name.
-pub(super) fn find(dir: &Dir, source: &mut Source, name: &Name) -> Step<Option<(Name, Alias)>> {
+pub(super) fn find(
+    dir: &MergedDirectory,
+    source: &mut BlockSource,
+    name: &EntryName,
+) -> StepResult<Option<(EntryName, BlockAlias)>> {
     for base in candidates(dir, source, name)? {
         let slot = dir.get(source, &base)?;
         let aliases = shown(dir, source, &base, &slot)?;
@@ -63,14 +78,14 @@ pub(super) fn find(dir: &Dir, source: &mut Source, name: &Name) -> Step<Option<(
     Ok(None)
 }
 
-fn candidates(dir: &Dir, source: &mut Source, name: &Name) -> Step<Vec<Name>> {
+fn candidates(dir: &MergedDirectory, source: &mut BlockSource, name: &EntryName) -> StepResult<Vec<EntryName>> {
     let Some((stem, rest)) = split_marker(name) else { return Ok(Vec::new()) };
     let Some(end) = rest.iter().position(|byte| *byte == b')') else { return Ok(Vec::new()) };
     if !rest[..end].contains(&b'~') {
         return Ok(vec![[stem, &rest[end + 1..]].concat().into()]);
     }
     // Shortened: the stem is only the beginning of the stored name.
-    let from = Name::copy_from_slice(stem);
+    let from = EntryName::copy_from_slice(stem);
     let page = dir.page(source, Some(&from), SEARCH_MAX)?;
     Ok(page.into_iter().map(|(name, _)| name).take_while(|name| name.starts_with(stem)).collect())
 }
@@ -84,7 +99,7 @@ fn split_marker(name: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// `stem`, marker, `.ext`, cut to the length of a name. What is cut away is replaced by a hash of it, so that long names
 /// stay distinct.
-fn marked(name: &Name, marker: &str) -> Name {
+fn marked(name: &EntryName, marker: &str) -> EntryName {
     let (stem, extension) = split_extension(name);
     if name.len() + marker.len() <= NAME_BYTES_MAX {
         return [stem, marker.as_bytes(), extension].concat().into();
@@ -102,7 +117,7 @@ fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
     name.split_at(dot.unwrap_or(name.len()))
 }
 
-fn conflict(version: &Version<File>, number: u32) -> String {
+fn conflict(version: &EntryVersion<FileNode>, number: u32) -> String {
     numbered(&format!("{CONFLICT}{} {})", version.writer.short(), date(version.time)), number)
 }
 

@@ -1,4 +1,4 @@
-//! Contents of files, for gateways: pieces in, a [`Content`] out; a [`Content`] and a range in, pieces out (spec 05-volume §5).
+//! Contents of files, for gateways: pieces in, a [`FileContent`] out; a [`FileContent`] and a range in, pieces out (spec 05-volume §5).
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
@@ -9,40 +9,40 @@ use fsdfs_proto::codec::bound;
 use fsdfs_proto::ids::VolumeId;
 use fsdfs_proto::volume::{Manifest, WriteKeys, open_data, seal_data};
 
-use super::{Content, Params, Ref, TreeError};
+use super::{BlockRef, FileContent, TreeError, TreeParams};
 
 /// Seals a piece of a file. Equal pieces become equal blocks.
 ///
 /// # Panics
 /// If it is longer than a block's payload may be.
-pub fn seal_chunk(keys: &WriteKeys, plaintext: &[u8]) -> (Block, Ref) {
+pub fn seal_chunk(keys: &WriteKeys, plaintext: &[u8]) -> (Block, BlockRef) {
     seal_data(keys, plaintext)
 }
 
 /// Opens a piece of a file.
-pub fn open_chunk(volume: VolumeId, at: Ref, block: &Block) -> Result<Bytes, TreeError> {
+pub fn open_chunk(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Bytes, TreeError> {
     Ok(open_data(volume, at, block)?)
 }
 
 /// Builds the tree above the chunks of a file while they come. Holds at most one manifest a level.
 pub struct FileWriter {
     keys: WriteKeys,
-    params: Params,
+    params: TreeParams,
     copies: u8,
     size: u64,
     /// The manifests being filled, those of chunks first.
-    levels: Vec<Filling>,
+    levels: Vec<ChunkFilling>,
 }
 
 #[derive(Default)]
-struct Filling {
-    children: Vec<Ref>,
+struct ChunkFilling {
+    children: Vec<BlockRef>,
     size: u64,
 }
 
 impl FileWriter {
     /// For an empty file. `copies` is the redundancy of the blocks below a manifest.
-    pub fn new(keys: WriteKeys, params: Params, copies: u8) -> Self {
+    pub fn new(keys: WriteKeys, params: TreeParams, copies: u8) -> Self {
         Self { keys, params, copies, size: 0, levels: Vec::new() }
     }
 
@@ -50,7 +50,7 @@ impl FileWriter {
     ///
     /// # Panics
     /// If an earlier chunk was not full, or this one is empty or too long.
-    pub fn push(&mut self, chunk: Ref, bytes: usize) -> Vec<Block> {
+    pub fn push(&mut self, chunk: BlockRef, bytes: usize) -> Vec<Block> {
         let full = self.params.chunk_bytes as u64;
         assert!(self.size.is_multiple_of(full), "only the last chunk of a file may be short");
         assert!((1..=self.params.chunk_bytes).contains(&bytes), "a chunk is neither empty nor too long");
@@ -61,14 +61,14 @@ impl FileWriter {
     }
 
     /// Where the content is, its length, and the manifests that remain to be stored, children before parents.
-    pub fn finish(mut self) -> (Content, u64, Vec<Block>) {
+    pub fn finish(mut self) -> (FileContent, u64, Vec<Block>) {
         let mut blocks = Vec::new();
         for level in 0.. {
             match self.levels.get(level).map(|filling| &filling.children[..]) {
-                None => return (Content::Inline(Bytes::new()), 0, blocks),
+                None => return (FileContent::Inline(Bytes::new()), 0, blocks),
                 Some(&[root]) if level + 1 == self.levels.len() => {
                     let depth = u8::try_from(level).expect("a file's size has 64 bits");
-                    return (Content::Tree { root, depth }, self.size, blocks);
+                    return (FileContent::Tree { root, depth }, self.size, blocks);
                 }
                 Some(_) => self.close(level, &mut blocks),
             }
@@ -77,9 +77,9 @@ impl FileWriter {
     }
 
     /// A full manifest is closed when its next sibling begins, not before: it may be the root.
-    fn add(&mut self, level: usize, child: Ref, size: u64, blocks: &mut Vec<Block>) {
+    fn add(&mut self, level: usize, child: BlockRef, size: u64, blocks: &mut Vec<Block>) {
         if self.levels.len() == level {
-            self.levels.push(Filling::default());
+            self.levels.push(ChunkFilling::default());
         }
         if self.levels[level].children.len() == self.params.fan_out {
             self.close(level, blocks);
@@ -90,7 +90,7 @@ impl FileWriter {
     }
 
     fn close(&mut self, level: usize, blocks: &mut Vec<Block>) {
-        let Filling { children, size } = std::mem::take(&mut self.levels[level]);
+        let ChunkFilling { children, size } = std::mem::take(&mut self.levels[level]);
         if children.is_empty() {
             return;
         }
@@ -110,27 +110,27 @@ pub struct FileReader {
     volume: VolumeId,
     range: Range<u64>,
     inline: Option<Bytes>,
-    queue: VecDeque<Subtree>,
+    queue: VecDeque<ManifestSubtree>,
 }
 
 /// What a [`FileReader`] comes to next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextPart {
     /// Bytes that are at hand.
     Bytes(Bytes),
     /// Fetch this block and [`FileReader::give`] it, then ask again.
-    Manifest(Ref),
-    /// A part of a chunk: fetch its block and [`Part::open`] it.
-    Part(Part),
+    Manifest(BlockRef),
+    /// A part of a chunk: fetch its block and [`FilePart::open`] it.
+    Part(FilePart),
     /// The range is complete.
     End,
 }
 
 /// A part of a chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct FilePart {
     /// The chunk.
-    pub chunk: Ref,
+    pub chunk: BlockRef,
     /// Which of its bytes.
     pub bytes: Range<usize>,
     size: usize,
@@ -139,8 +139,8 @@ pub struct Part {
 
 /// Bytes of the file from `start` on lie below `root`.
 #[derive(Clone, Debug)]
-struct Subtree {
-    root: Ref,
+struct ManifestSubtree {
+    root: BlockRef,
     level: u8,
     start: u64,
     size: u64,
@@ -148,13 +148,13 @@ struct Subtree {
 
 impl FileReader {
     /// For a range of a file of `size` bytes; what lies beyond its end is left out.
-    pub fn new(volume: VolumeId, content: &Content, size: u64, range: Range<u64>) -> Self {
+    pub fn new(volume: VolumeId, content: &FileContent, size: u64, range: Range<u64>) -> Self {
         let range = range.start.min(size)..range.end.min(size);
         let mut reader = Self { volume, range, inline: None, queue: VecDeque::new() };
         match content {
-            Content::Inline(bytes) | Content::Symlink(bytes) => reader.inline = Some(bytes.clone()),
-            Content::Tree { root, depth } => {
-                let subtree = Subtree { root: *root, level: *depth, start: 0, size };
+            FileContent::Inline(bytes) | FileContent::Symlink(bytes) => reader.inline = Some(bytes.clone()),
+            FileContent::Tree { root, depth } => {
+                let subtree = ManifestSubtree { root: *root, level: *depth, start: 0, size };
                 reader.queue.extend(subtree.touches(&reader.range).then_some(subtree));
             }
         }
@@ -162,32 +162,32 @@ impl FileReader {
     }
 
     /// The next piece, which is then done with; or the manifest without which it is not known.
-    pub fn next_piece(&mut self) -> Next {
+    pub fn next_piece(&mut self) -> NextPart {
         if let Some(bytes) = self.inline.take() {
             let end = usize::try_from(self.range.end).map_or(bytes.len(), |end| end.min(bytes.len()));
             let start = usize::try_from(self.range.start).map_or(end, |start| start.min(end));
-            return Next::Bytes(bytes.slice(start..end));
+            return NextPart::Bytes(bytes.slice(start..end));
         }
         match self.queue.pop_front() {
-            None => Next::End,
-            Some(chunk) if chunk.level == 0 => Next::Part(chunk.part(self.volume, &self.range)),
+            None => NextPart::End,
+            Some(chunk) if chunk.level == 0 => NextPart::Part(chunk.part(self.volume, &self.range)),
             Some(manifest) => {
                 let root = manifest.root;
                 self.queue.push_front(manifest);
-                Next::Manifest(root)
+                NextPart::Manifest(root)
             }
         }
     }
 
     /// The first `max` blocks that will be needed, as far as they are known: to be fetched ahead.
-    pub fn ahead(&self, max: usize) -> Vec<Ref> {
+    pub fn ahead(&self, max: usize) -> Vec<BlockRef> {
         let mut seen = BTreeSet::new();
         self.queue.iter().map(|subtree| subtree.root).filter(|root| seen.insert(*root)).take(max).collect()
     }
 
     /// Takes in a manifest that was asked for.
     pub fn give(&mut self, block: &Block) -> Result<(), TreeError> {
-        let known = |subtree: &Subtree| subtree.level > 0 && subtree.root.id == block.id();
+        let known = |subtree: &ManifestSubtree| subtree.level > 0 && subtree.root.id == block.id();
         let Some(at) = self.queue.iter().position(known) else { return Ok(()) };
         let mut behind = self.queue.split_off(at);
         let parent = behind.pop_front().expect("split before it");
@@ -197,7 +197,7 @@ impl FileReader {
     }
 }
 
-impl Subtree {
+impl ManifestSubtree {
     fn touches(&self, range: &Range<u64>) -> bool {
         self.start < range.end && range.start < self.start + self.size
     }
@@ -206,22 +206,22 @@ impl Subtree {
         let manifest = Manifest::open(volume, self.root, block)?;
         bound(manifest.level == self.level && manifest.size == self.size, "the level or size of a manifest")?;
         let each = manifest.child_bytes().unwrap_or(u64::MAX);
-        let child = |(at, root): (usize, &Ref)| {
+        let child = |(at, root): (usize, &BlockRef)| {
             let offset = at as u64 * each;
             Self { root: *root, level: self.level - 1, start: self.start + offset, size: each.min(self.size - offset) }
         };
         Ok(manifest.children.iter().enumerate().map(child).filter(|child| child.touches(range)).collect())
     }
 
-    fn part(&self, volume: VolumeId, range: &Range<u64>) -> Part {
+    fn part(&self, volume: VolumeId, range: &Range<u64>) -> FilePart {
         let within = |at: u64| usize::try_from(at.clamp(self.start, self.start + self.size) - self.start);
         let fits = "a chunk is at most 1 MiB long";
         let bytes = within(range.start).expect(fits)..within(range.end).expect(fits);
-        Part { chunk: self.root, bytes, size: usize::try_from(self.size).expect(fits), volume }
+        FilePart { chunk: self.root, bytes, size: usize::try_from(self.size).expect(fits), volume }
     }
 }
 
-impl Part {
+impl FilePart {
     /// Opens the chunk's block and takes the part out.
     pub fn open(&self, block: &Block) -> Result<Bytes, TreeError> {
         let chunk = open_chunk(self.volume, self.chunk, block)?;

@@ -6,73 +6,76 @@ use std::ops::Bound;
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Dot, Entry, File, Folder, Node, Ref, Seen, Version, Within};
+use fsdfs_proto::volume::{
+    BlockRef, DirectoryEntry, DirectoryNode, Dot, EntryVersion, FileNode, FolderNode, FolderVectors, VersionVector,
+};
 
-use super::source::{Source, Step, Stop, each};
-use super::{Attrs, Name};
+use super::source::{BlockSource, MissingOrError, StepResult, each};
+use super::{EntryName, FileAttributes};
 
 /// A folder: its stored form, overlaid with the names that changed. An empty slot is a removed name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Dir {
-    pub folder: Folder,
-    pub changes: BTreeMap<Name, Slot>,
+pub(super) struct MergedDirectory {
+    pub folder: FolderNode,
+    pub changes: BTreeMap<EntryName, NameSlot>,
 }
 
 /// What is under one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct NameSlot {
     /// Ascending: the last is the newest.
-    pub versions: Vec<Version<File>>,
+    pub versions: Vec<EntryVersion<FileNode>>,
     /// Boxed, because work on a tree goes down by recursion: small slots keep its stack small.
-    pub dir: Option<Box<Dir>>,
+    pub dir: Option<Box<MergedDirectory>>,
 }
 
 /// The operation a change belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct EntryOrigin {
     pub dot: Dot,
     pub time: Hlc,
 }
 
-impl Origin {
-    pub fn version<T>(self, value: T) -> Version<T> {
+impl EntryOrigin {
+    pub fn version<T>(self, value: T) -> EntryVersion<T> {
         let Self { dot, time } = self;
-        Version { time, writer: dot.writer, value, xattrs: Vec::new(), copies: None, dot }
+        EntryVersion { time, writer: dot.writer, value, xattrs: Vec::new(), copies: None, dot }
     }
 }
 
-impl Slot {
+impl NameSlot {
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty() && self.dir.is_none()
     }
 }
 
-impl From<&Entry> for Slot {
-    fn from(entry: &Entry) -> Self {
-        Self { versions: entry.versions.clone(), dir: entry.folder.clone().map(Dir::stored).map(Box::new) }
+impl From<&DirectoryEntry> for NameSlot {
+    fn from(entry: &DirectoryEntry) -> Self {
+        Self { versions: entry.versions.clone(), dir: entry.folder.clone().map(MergedDirectory::stored).map(Box::new) }
     }
 }
 
-impl Dir {
-    pub fn stored(folder: Folder) -> Self {
+impl MergedDirectory {
+    pub fn stored(folder: FolderNode) -> Self {
         Self { folder, changes: BTreeMap::new() }
     }
 
     /// A new, empty folder.
-    pub fn born(origin: Origin, attrs: Attrs) -> Self {
-        let folder = Folder { births: vec![origin.dot], attrs: vec![origin.version(attrs)], ..Folder::default() };
+    pub fn born(origin: EntryOrigin, attrs: FileAttributes) -> Self {
+        let folder =
+            FolderNode { births: vec![origin.dot], attrs: vec![origin.version(attrs)], ..FolderNode::default() };
         Self::stored(folder)
     }
 
     /// A folder without attributes of its own is shown with these.
-    pub fn attrs(&self) -> (Attrs, Hlc, Writer) {
+    pub fn attrs(&self) -> (FileAttributes, Hlc, Writer) {
         match self.folder.attrs.last() {
             Some(version) => (version.value, version.time, version.writer),
-            None => (Attrs { mode: 0o755, mtime_ns: 0 }, Hlc::default(), Writer([0; 8])),
+            None => (FileAttributes { mode: 0o755, mtime_ns: 0 }, Hlc::default(), Writer([0; 8])),
         }
     }
 
-    pub fn get(&self, source: &mut Source, name: &Name) -> Step<Cow<'_, Slot>> {
+    pub fn get(&self, source: &mut BlockSource, name: &EntryName) -> StepResult<Cow<'_, NameSlot>> {
         match self.changes.get(name) {
             Some(slot) => Ok(Cow::Borrowed(slot)),
             None => self.read(source, name).map(Cow::Owned),
@@ -80,7 +83,7 @@ impl Dir {
     }
 
     /// What is under the name, to be changed.
-    pub fn slot(&mut self, source: &mut Source, name: &Name) -> Step<&mut Slot> {
+    pub fn slot(&mut self, source: &mut BlockSource, name: &EntryName) -> StepResult<&mut NameSlot> {
         if !self.changes.contains_key(name) {
             let slot = self.read(source, name)?;
             self.changes.insert(name.clone(), slot);
@@ -88,33 +91,38 @@ impl Dir {
         Ok(self.changes.entry(name.clone()).or_default())
     }
 
-    fn read(&self, source: &mut Source, name: &Name) -> Step<Slot> {
+    fn read(&self, source: &mut BlockSource, name: &EntryName) -> StepResult<NameSlot> {
         let mut next = self.folder.tree.map(|tree| (tree, None));
         while let Some((at, level)) = next {
             let node = source.node(at, level)?;
             next = match &*node {
-                Node::Leaf(entries) => {
+                DirectoryNode::Leaf(entries) => {
                     let found = entries.binary_search_by(|entry| entry.name.cmp(name));
-                    return Ok(found.map_or_else(|_| Slot::default(), |found| Slot::from(&entries[found])));
+                    return Ok(found.map_or_else(|_| NameSlot::default(), |found| NameSlot::from(&entries[found])));
                 }
-                Node::Interior { level, children } => {
+                DirectoryNode::Interior { level, children } => {
                     let child = children.partition_point(|child| child.last < *name);
                     children.get(child).map(|child| (child.node, Some(level - 1)))
                 }
             };
         }
-        Ok(Slot::default())
+        Ok(NameSlot::default())
     }
 
-    pub fn is_empty(&self, source: &mut Source) -> Step<bool> {
+    pub fn is_empty(&self, source: &mut BlockSource) -> StepResult<bool> {
         Ok(self.page(source, None, 1)?.is_empty())
     }
 
     /// The first `max` names behind `after` with what is under them, in name order.
-    pub fn page(&self, source: &mut Source, after: Option<&Name>, max: usize) -> Step<Vec<(Name, Slot)>> {
+    pub fn page(
+        &self,
+        source: &mut BlockSource,
+        after: Option<&EntryName>,
+        max: usize,
+    ) -> StepResult<Vec<(EntryName, NameSlot)>> {
         // Changes may remove as many stored names as there are changes.
         let mut found = BTreeMap::new();
-        let mut range = Range { after, want: max.saturating_add(self.changes.len()), skip: &|_| false };
+        let mut range = NameRange { after, want: max.saturating_add(self.changes.len()), skip: &|_| false };
         if let Some(tree) = self.folder.tree {
             range.read(source, tree, None, &mut found)?;
         }
@@ -123,44 +131,56 @@ impl Dir {
     }
 
     /// All names with what is under them, except in parts that `skip` says to leave out.
-    pub fn all(&self, source: &mut Source, skip: &dyn Fn(&Within) -> bool) -> Step<BTreeMap<Name, Slot>> {
+    pub fn all(
+        &self,
+        source: &mut BlockSource,
+        skip: &dyn Fn(&FolderVectors) -> bool,
+    ) -> StepResult<BTreeMap<EntryName, NameSlot>> {
         let mut found = BTreeMap::new();
         if let Some(tree) = self.folder.tree {
-            Range { after: None, want: usize::MAX, skip }.read(source, tree, None, &mut found)?;
+            NameRange { after: None, want: usize::MAX, skip }.read(source, tree, None, &mut found)?;
         }
         self.overlay(None, &mut found);
         Ok(found)
     }
 
-    fn overlay(&self, after: Option<&Name>, found: &mut BTreeMap<Name, Slot>) {
+    fn overlay(&self, after: Option<&EntryName>, found: &mut BTreeMap<EntryName, NameSlot>) {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         found.extend(
-            self.changes.range::<Name, _>((from, Bound::Unbounded)).map(|(name, slot)| (name.clone(), slot.clone())),
+            self.changes
+                .range::<EntryName, _>((from, Bound::Unbounded))
+                .map(|(name, slot)| (name.clone(), slot.clone())),
         );
         found.retain(|_, slot| !slot.is_empty());
     }
 }
 
 /// A walk over stored entries in name order.
-struct Range<'a> {
-    after: Option<&'a Name>,
+struct NameRange<'a> {
+    after: Option<&'a EntryName>,
     /// How many more names.
     want: usize,
-    skip: &'a dyn Fn(&Within) -> bool,
+    skip: &'a dyn Fn(&FolderVectors) -> bool,
 }
 
-impl Range<'_> {
-    fn read(&mut self, source: &mut Source, at: Ref, level: Option<u8>, found: &mut BTreeMap<Name, Slot>) -> Step<()> {
+impl NameRange<'_> {
+    fn read(
+        &mut self,
+        source: &mut BlockSource,
+        at: BlockRef,
+        level: Option<u8>,
+        found: &mut BTreeMap<EntryName, NameSlot>,
+    ) -> StepResult<()> {
         let node = source.node(at, level)?;
         let (level, children) = match &*node {
-            Node::Leaf(entries) => {
+            DirectoryNode::Leaf(entries) => {
                 let behind = entries.iter().filter(|entry| self.after.is_none_or(|after| entry.name > *after));
                 let before = found.len();
-                found.extend(behind.map(|entry| (entry.name.clone(), Slot::from(entry))));
+                found.extend(behind.map(|entry| (entry.name.clone(), NameSlot::from(entry))));
                 self.want = self.want.saturating_sub(found.len() - before);
                 return Ok(());
             }
-            Node::Interior { level, children } => (*level, children),
+            DirectoryNode::Interior { level, children } => (*level, children),
         };
         let after = self.after;
         let behind = children.iter().filter(|child| after.is_none_or(|after| child.last > *after));
@@ -169,7 +189,7 @@ impl Range<'_> {
                 return Ok(());
             }
             let read = self.read(source, child.node, Some(level - 1), found);
-            if read == Err(Stop::Missing) {
+            if read == Err(MissingOrError::Missing) {
                 // It will yield so many, so that a page asks for all it needs at once.
                 self.want = self.want.saturating_sub(usize::try_from(child.count).unwrap_or(usize::MAX));
             }
@@ -180,12 +200,12 @@ impl Range<'_> {
 
 /// A stamp that a moved folder puts on everything below: whatever `since` covers counts as carrying `dot`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct EntryStamp {
     pub dot: Dot,
-    pub since: Seen,
+    pub since: VersionVector,
 }
 
-impl Stamp {
+impl EntryStamp {
     pub fn apply(&self, dot: Dot) -> Dot {
         if self.since.covers(dot) { self.dot } else { dot }
     }

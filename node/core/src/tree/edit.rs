@@ -1,12 +1,12 @@
 //! Changes to a tree. Each is made whole or not at all: everything is looked up before anything is changed.
 
-use fsdfs_proto::volume::{Seen, Version, check_name};
+use fsdfs_proto::volume::{EntryVersion, VersionVector, check_name};
 
-use super::alias::{self, Alias};
-use super::dir::{Dir, Origin, Slot};
-use super::merge::State;
-use super::source::{Source, Step, Stop, each};
-use super::{Attrs, Edit, EditError, EditOutcome, File, Name};
+use super::alias::{self, BlockAlias};
+use super::dir::{EntryOrigin, MergedDirectory, NameSlot};
+use super::merge::MergeState;
+use super::source::{BlockSource, MissingOrError, StepResult, each};
+use super::{EditError, EditOutcome, EntryName, FileAttributes, FileNode, TreeEdit};
 use crate::planted::{self, Bug};
 
 /// Permissions of a folder that was made without saying which.
@@ -16,25 +16,25 @@ const FOLDER_MODE: u32 = 0o755;
 const PATH_NAMES_MAX: usize = 256;
 
 /// Makes changes, all under one dot.
-pub(super) struct Editor<'a, 'b> {
-    pub source: &'a mut Source<'b>,
-    pub root: Dir,
+pub(super) struct TreeEditor<'a, 'b> {
+    pub source: &'a mut BlockSource<'b>,
+    pub root: MergedDirectory,
     /// Everything below, which a moved folder's stamp covers.
-    pub seen: Seen,
-    pub origin: Origin,
+    pub seen: VersionVector,
+    pub origin: EntryOrigin,
 }
 
-impl<'a, 'b> Editor<'a, 'b> {
-    pub fn new(source: &'a mut Source<'b>, state: State, origin: Origin) -> Self {
+impl<'a, 'b> TreeEditor<'a, 'b> {
+    pub fn new(source: &'a mut BlockSource<'b>, state: MergeState, origin: EntryOrigin) -> Self {
         Self { source, root: state.root, seen: state.seen, origin }
     }
 
     /// Makes the changes in order.
-    pub fn run(&mut self, edits: &[Edit]) -> Step<Vec<Result<EditOutcome, EditError>>> {
+    pub fn run(&mut self, edits: &[TreeEdit]) -> StepResult<Vec<Result<EditOutcome, EditError>>> {
         let mut outcomes = Vec::with_capacity(edits.len());
         each(edits, |edit| {
             outcomes.push(match self.edit(edit) {
-                Err(Stop::Refused(error)) => Err(error),
+                Err(MissingOrError::Refused(error)) => Err(error),
                 other => Ok(other?),
             });
             Ok(())
@@ -42,18 +42,18 @@ impl<'a, 'b> Editor<'a, 'b> {
         Ok(outcomes)
     }
 
-    fn edit(&mut self, edit: &Edit) -> Step<EditOutcome> {
+    fn edit(&mut self, edit: &TreeEdit) -> StepResult<EditOutcome> {
         match edit {
-            Edit::Put { path, file } => self.put(path, file),
-            Edit::MakeDir { path, attrs, fresh } => self.make_dir(path, *attrs, *fresh),
-            Edit::Remove { path, recursive } => self.remove(path, *recursive),
-            Edit::Move { from, to } => self.rename(from, to),
+            TreeEdit::Put { path, file } => self.put(path, file),
+            TreeEdit::MakeDir { path, attrs, fresh } => self.make_dir(path, *attrs, *fresh),
+            TreeEdit::Remove { path, recursive } => self.remove(path, *recursive),
+            TreeEdit::Move { from, to } => self.rename(from, to),
         }
     }
 
     /// A write supersedes all versions of its name. Written to the shown name of another version, it takes that version out
     /// and makes the name a real one.
-    fn put(&mut self, path: &[Name], file: &File) -> Step<EditOutcome> {
+    fn put(&mut self, path: &[EntryName], file: &FileNode) -> StepResult<EditOutcome> {
         check_path(path)?;
         file.check().map_err(|_| EditError::BadFile)?;
         let (name, parents) = path.split_last().ok_or(EditError::IsAFolder)?;
@@ -75,9 +75,9 @@ impl<'a, 'b> Editor<'a, 'b> {
         Ok(EditOutcome::Changed)
     }
 
-    fn make_dir(&mut self, path: &[Name], attrs: Option<Attrs>, fresh: bool) -> Step<EditOutcome> {
+    fn make_dir(&mut self, path: &[EntryName], attrs: Option<FileAttributes>, fresh: bool) -> StepResult<EditOutcome> {
         check_path(path)?;
-        attrs.iter().try_for_each(Attrs::check).map_err(|_| EditError::BadFile)?;
+        attrs.iter().try_for_each(FileAttributes::check).map_err(|_| EditError::BadFile)?;
         let origin = self.origin;
         let is_there = self.folder(path).map(|folder| folder.is_some());
         let is_file = is_there == Err(EditError::NotAFolder.into());
@@ -96,7 +96,7 @@ impl<'a, 'b> Editor<'a, 'b> {
         }
     }
 
-    fn remove(&mut self, path: &[Name], recursive: bool) -> Step<EditOutcome> {
+    fn remove(&mut self, path: &[EntryName], recursive: bool) -> StepResult<EditOutcome> {
         let (name, parents) = path.split_last().ok_or(EditError::IntoItself)?;
         let origin = self.origin;
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
@@ -114,7 +114,7 @@ impl<'a, 'b> Editor<'a, 'b> {
         } else {
             // What was shown beside it stays under the names it was shown by.
             let aliases = alias::shown(dir, source, name, &slot)?;
-            dir.changes.insert(name.clone(), Slot::default());
+            dir.changes.insert(name.clone(), NameSlot::default());
             settle(dir, aliases.into_iter().skip(1), origin);
         }
         self.adopt(parents)?;
@@ -122,7 +122,7 @@ impl<'a, 'b> Editor<'a, 'b> {
     }
 
     /// A folder that lives on through its content only must not vanish when a user takes the last name out of it.
-    fn adopt(&mut self, path: &[Name]) -> Step<()> {
+    fn adopt(&mut self, path: &[EntryName]) -> StepResult<()> {
         let dot = self.origin.dot;
         if let Some((_, dir)) = self.folder(path)?
             && dir.folder.births.is_empty()
@@ -133,7 +133,7 @@ impl<'a, 'b> Editor<'a, 'b> {
         Ok(())
     }
 
-    fn rename(&mut self, from: &[Name], to: &[Name]) -> Step<EditOutcome> {
+    fn rename(&mut self, from: &[EntryName], to: &[EntryName]) -> StepResult<EditOutcome> {
         check_path(to)?;
         let (name, parents) = from.split_last().ok_or(EditError::IntoItself)?;
         let (target, target_parents) = to.split_last().ok_or(EditError::IntoItself)?;
@@ -142,9 +142,9 @@ impl<'a, 'b> Editor<'a, 'b> {
         let is_alias = slot.is_empty();
         let moved = if is_alias {
             let (_, alias) = alias::find(dir, source, name)?.ok_or(EditError::NotFound)?;
-            Slot { versions: vec![alias.version], dir: None }
+            NameSlot { versions: vec![alias.version], dir: None }
         } else if slot.dir.is_some() {
-            Slot { versions: Vec::new(), dir: slot.dir.clone() }
+            NameSlot { versions: Vec::new(), dir: slot.dir.clone() }
         } else {
             slot.into_owned()
         };
@@ -161,7 +161,7 @@ impl<'a, 'b> Editor<'a, 'b> {
         Ok(EditOutcome::Changed)
     }
 
-    fn take(&mut self, parents: &[Name], name: &Name, is_alias: bool, is_dir: bool) -> Step<()> {
+    fn take(&mut self, parents: &[EntryName], name: &EntryName, is_alias: bool, is_dir: bool) -> StepResult<()> {
         let origin = self.origin;
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
         if is_alias {
@@ -175,7 +175,7 @@ impl<'a, 'b> Editor<'a, 'b> {
     }
 
     /// Moved content counts as new. A folder's content gets a stamp instead of new dots: moving a million files is O(1).
-    fn place(&mut self, parents: &[Name], name: &Name, moved: Slot) -> Step<()> {
+    fn place(&mut self, parents: &[EntryName], name: &EntryName, moved: NameSlot) -> StepResult<()> {
         let (dot, seen) = (self.origin.dot, self.seen.clone());
         let origin = self.origin;
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
@@ -186,7 +186,7 @@ impl<'a, 'b> Editor<'a, 'b> {
         match moved.dir {
             Some(mut sub) => {
                 sub.folder.births = vec![dot];
-                sub.folder.since = if planted::is(Bug::OldDots) { Seen::default() } else { seen };
+                sub.folder.since = if planted::is(Bug::OldDots) { VersionVector::default() } else { seen };
                 slot.dir = Some(sub);
             }
             None => slot.versions = redotted(moved.versions, dot),
@@ -195,7 +195,7 @@ impl<'a, 'b> Editor<'a, 'b> {
     }
 
     /// The folder at a path; none if it does not exist.
-    fn folder(&mut self, path: &[Name]) -> Step<Option<(&mut Source<'b>, &mut Dir)>> {
+    fn folder(&mut self, path: &[EntryName]) -> StepResult<Option<(&mut BlockSource<'b>, &mut MergedDirectory)>> {
         let mut dir = &mut self.root;
         for name in path {
             if dir.get(self.source, name)?.dir.is_none() {
@@ -208,33 +208,33 @@ impl<'a, 'b> Editor<'a, 'b> {
     }
 
     /// The folder at a path that leads over no file. What is missing is made.
-    fn folder_made(&mut self, path: &[Name]) -> Step<(&mut Source<'b>, &mut Dir)> {
+    fn folder_made(&mut self, path: &[EntryName]) -> StepResult<(&mut BlockSource<'b>, &mut MergedDirectory)> {
         let origin = self.origin;
         let mtime_ns = i64::try_from(origin.time.ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        let attrs = Attrs { mode: FOLDER_MODE, mtime_ns };
+        let attrs = FileAttributes { mode: FOLDER_MODE, mtime_ns };
         let mut dir = &mut self.root;
         for name in path {
             let slot = dir.slot(self.source, name)?;
-            dir = slot.dir.get_or_insert_with(|| Box::new(Dir::born(origin, attrs)));
+            dir = slot.dir.get_or_insert_with(|| Box::new(MergedDirectory::born(origin, attrs)));
         }
         Ok((self.source, dir))
     }
 
-    fn exists(&mut self, path: &[Name]) -> Step<bool> {
+    fn exists(&mut self, path: &[EntryName]) -> StepResult<bool> {
         let Some((name, parents)) = path.split_last() else { return Ok(true) };
         let Some((source, dir)) = self.folder(parents)? else { return Ok(false) };
         Ok(!dir.get(source, name)?.is_empty() || alias::find(dir, source, name)?.is_some())
     }
 }
 
-fn check_path(path: &[Name]) -> Result<(), EditError> {
+fn check_path(path: &[EntryName]) -> Result<(), EditError> {
     if path.len() > PATH_NAMES_MAX {
         return Err(EditError::BadName);
     }
     path.iter().try_for_each(|name| check_name(name)).map_err(|_| EditError::BadName)
 }
 
-fn check_target(slot: &Slot, moves_dir: bool) -> Result<(), EditError> {
+fn check_target(slot: &NameSlot, moves_dir: bool) -> Result<(), EditError> {
     match (moves_dir, slot.dir.is_some(), slot.versions.is_empty()) {
         (true, false, true) | (false, false, _) => Ok(()),
         (true, ..) => Err(EditError::Exists),
@@ -244,7 +244,12 @@ fn check_target(slot: &Slot, moves_dir: bool) -> Result<(), EditError> {
 
 /// Takes a version out of its entry by the name it is shown under. If it was the newest, the others become entries under the
 /// names they were shown by, so that what the user sees changes in this one name only.
-fn take_alias(dir: &mut Dir, source: &mut Source, name: &Name, origin: Origin) -> Step<Option<()>> {
+fn take_alias(
+    dir: &mut MergedDirectory,
+    source: &mut BlockSource,
+    name: &EntryName,
+    origin: EntryOrigin,
+) -> StepResult<Option<()>> {
     let Some((base, alias)) = alias::find(dir, source, name)? else { return Ok(None) };
     let slot = dir.get(source, &base)?;
     let aliases = alias::shown(dir, source, &base, &slot)?;
@@ -259,14 +264,14 @@ fn take_alias(dir: &mut Dir, source: &mut Source, name: &Name, origin: Origin) -
 }
 
 /// Makes shown names real.
-fn settle(dir: &mut Dir, aliases: impl Iterator<Item = Alias>, origin: Origin) {
-    for Alias { name, version } in aliases {
-        dir.changes.insert(name, Slot { versions: redotted(vec![version], origin.dot), dir: None });
+fn settle(dir: &mut MergedDirectory, aliases: impl Iterator<Item = BlockAlias>, origin: EntryOrigin) {
+    for BlockAlias { name, version } in aliases {
+        dir.changes.insert(name, NameSlot { versions: redotted(vec![version], origin.dot), dir: None });
     }
 }
 
-fn redotted(versions: Vec<Version<File>>, dot: fsdfs_proto::volume::Dot) -> Vec<Version<File>> {
-    let mut versions: Vec<_> = versions.into_iter().map(|version| Version { dot, ..version }).collect();
+fn redotted(versions: Vec<EntryVersion<FileNode>>, dot: fsdfs_proto::volume::Dot) -> Vec<EntryVersion<FileNode>> {
+    let mut versions: Vec<_> = versions.into_iter().map(|version| EntryVersion { dot, ..version }).collect();
     versions.sort();
     versions.dedup();
     versions

@@ -6,24 +6,26 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, PoolId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Commit, CommitView, Dot, Flags, Folder, PARENTS_MAX, SEEN_MAX, Seen, VolumeKeys, WriteKeys};
+use fsdfs_proto::volume::{
+    Commit, CommitView, Dot, EntryFlags, FolderNode, PARENTS_MAX, SEEN_MAX, VersionVector, VolumeKeys, WriteKeys,
+};
 
-use super::dir::{Dir, Origin};
-use super::edit::Editor;
-use super::look::look;
-use super::merge::{State, merge};
-use super::pages::Pages;
-use super::source::{Source, Step, Stop};
+use super::dir::{EntryOrigin, MergedDirectory};
+use super::edit::TreeEditor;
+use super::merge::{MergeState, merge};
+use super::pages::DirectoryPages;
+use super::query::query;
+use super::source::{BlockSource, MissingOrError, StepResult};
 use super::walk::walk;
-use super::{Blocks, EditJob, Job, JobDone, LookJob, MergeJob, TreeError, WalkJob};
+use super::{BlockMap, EditJob, JobDone, MergeJob, QueryJob, TreeError, TreeJob, WalkJob};
 
-impl Job {
+impl TreeJob {
     /// Runs it on what it was given so far.
     pub fn run(&self) -> JobDone {
         match self {
             Self::Edit(job) => job.run(),
             Self::Merge(job) => job.run(),
-            Self::Look(job) => job.run(),
+            Self::Query(job) => job.run(),
             Self::Walk(job) => job.run(),
         }
     }
@@ -34,20 +36,24 @@ impl Job {
     }
 
     /// The blocks it may use.
-    pub fn blocks_mut(&mut self) -> &mut Blocks {
+    pub fn blocks_mut(&mut self) -> &mut BlockMap {
         match self {
             Self::Edit(EditJob { blocks, .. })
             | Self::Merge(MergeJob { blocks, .. })
-            | Self::Look(LookJob { blocks, .. })
+            | Self::Query(QueryJob { blocks, .. })
             | Self::Walk(WalkJob { blocks, .. }) => blocks,
         }
     }
 }
 
 /// Runs a job that makes blocks, which needs a writer's keys.
-fn write(keys: &VolumeKeys, blocks: &Blocks, step: impl FnOnce(&WriteKeys, &mut Source) -> Step<JobDone>) -> JobDone {
+fn write(
+    keys: &VolumeKeys,
+    blocks: &BlockMap,
+    step: impl FnOnce(&WriteKeys, &mut BlockSource) -> StepResult<JobDone>,
+) -> JobDone {
     let Some(writer) = keys.writer() else { return JobDone::Failed(TreeError::ReadOnly) };
-    let mut source = Source::new(keys.volume, blocks);
+    let mut source = BlockSource::new(keys.volume, blocks);
     let done = step(writer, &mut source);
     finish(source, done, JobDone::Failed)
 }
@@ -58,8 +64,8 @@ impl EditJob {
         write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
     }
 
-    fn step(&self, keys: &WriteKeys, source: &mut Source) -> Step<JobDone> {
-        let heads = Heads::open(&self.keys, &self.heads)?;
+    fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
+        let heads = HeadTrees::open(&self.keys, &self.heads)?;
         heads.check_writable()?;
         let state = heads.merged(source)?;
         let dot = Dot { writer: self.dot.0, seq: self.dot.1 };
@@ -67,10 +73,10 @@ impl EditJob {
         let base = state.root.clone();
         let mut seen = state.seen.clone();
         seen.add(dot);
-        let mut editor = Editor::new(source, state, Origin { dot, time: self.hlc });
+        let mut editor = TreeEditor::new(source, state, EntryOrigin { dot, time: self.hlc });
         let outcomes = editor.run(&self.edits)?;
         let root = editor.root;
-        let mut pages = Pages::new(keys, self.copies, self.params);
+        let mut pages = DirectoryPages::new(keys, self.copies, self.params);
         let folder = pages.write(source, &root)?;
         if !self.heads.is_empty() && is_unchanged(&base, &root, &folder, &heads) {
             return Ok(JobDone::Edited { blocks: Vec::new(), head: None, outcomes });
@@ -87,12 +93,12 @@ impl MergeJob {
         write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
     }
 
-    fn step(&self, keys: &WriteKeys, source: &mut Source) -> Step<JobDone> {
-        let heads = Heads::open(&self.keys, &self.heads)?;
+    fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
+        let heads = HeadTrees::open(&self.keys, &self.heads)?;
         heads.check_writable()?;
         bound(heads.commits.len() >= 2, "the heads of a merge")?;
         let state = heads.merged(source)?;
-        let mut pages = Pages::new(keys, self.copies, self.params);
+        let mut pages = DirectoryPages::new(keys, self.copies, self.params);
         let folder = pages.write(source, &state.root)?;
         let commit = heads.next(folder, state.seen, None, Hlc::default())?;
         let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
@@ -100,17 +106,17 @@ impl MergeJob {
     }
 }
 
-impl LookJob {
+impl QueryJob {
     /// Reads the heads as if they were merged.
     pub fn run(&self) -> JobDone {
-        let mut source = Source::new(self.keys.volume, &self.blocks);
+        let mut source = BlockSource::new(self.keys.volume, &self.blocks);
         let done = self.step(&mut source);
-        finish(source, done, |error| JobDone::Looked(Err(error)))
+        finish(source, done, |error| JobDone::Queried(Err(error)))
     }
 
-    fn step(&self, source: &mut Source) -> Step<JobDone> {
-        let state = Heads::open(&self.keys, &self.heads)?.merged(source)?;
-        Ok(JobDone::Looked(Ok(look(source, &state.root, &self.look)?)))
+    fn step(&self, source: &mut BlockSource) -> StepResult<JobDone> {
+        let state = HeadTrees::open(&self.keys, &self.heads)?.merged(source)?;
+        Ok(JobDone::Queried(Ok(query(source, &state.root, &self.query)?)))
     }
 }
 
@@ -125,11 +131,11 @@ impl WalkJob {
     }
 }
 
-fn finish(source: Source, done: Step<JobDone>, failed: impl Fn(TreeError) -> JobDone) -> JobDone {
+fn finish(source: BlockSource, done: StepResult<JobDone>, failed: impl Fn(TreeError) -> JobDone) -> JobDone {
     match done {
         Ok(done) => done,
-        Err(Stop::Failed(error)) => failed(error),
-        Err(Stop::Missing | Stop::Refused(_)) => JobDone::Missing(source.missing()),
+        Err(MissingOrError::Failed(error)) => failed(error),
+        Err(MissingOrError::Missing | MissingOrError::Refused(_)) => JobDone::Missing(source.missing()),
     }
 }
 
@@ -143,11 +149,11 @@ impl From<FormatError> for TreeError {
 }
 
 /// The commits of the heads, in the order of their ids, in which they are merged.
-struct Heads {
+struct HeadTrees {
     commits: Vec<(BlockId, Commit)>,
 }
 
-impl Heads {
+impl HeadTrees {
     fn open(keys: &VolumeKeys, heads: &[Signed<Head>]) -> Result<Self, FormatError> {
         let mut commits = Vec::with_capacity(heads.len());
         for head in heads {
@@ -164,33 +170,33 @@ impl Heads {
         self.commits.iter().try_for_each(|(_, commit)| commit.flags.writable("the volume"))
     }
 
-    fn merged(&self, source: &mut Source) -> Step<State> {
-        let mut states = self
-            .commits
-            .iter()
-            .map(|(_, commit)| State { seen: commit.seen.clone(), root: Dir::stored(commit.root.clone()) });
+    fn merged(&self, source: &mut BlockSource) -> StepResult<MergeState> {
+        let mut states = self.commits.iter().map(|(_, commit)| MergeState {
+            seen: commit.seen.clone(),
+            root: MergedDirectory::stored(commit.root.clone()),
+        });
         let first = states.next().unwrap_or_default();
         states.try_fold(first, |merged, state| merge(source, &merged, &state))
     }
 
-    fn next(&self, root: Folder, seen: Seen, dot: Option<Dot>, time: Hlc) -> Result<Commit, FormatError> {
+    fn next(&self, root: FolderNode, seen: VersionVector, dot: Option<Dot>, time: Hlc) -> Result<Commit, FormatError> {
         bound(seen.dots().len() <= SEEN_MAX, "the writers of a volume")?;
         let parents = self.commits.iter().map(|(id, _)| *id).collect();
         // Stamps never run backwards along a line of commits.
         let time = self.commits.iter().map(|(_, commit)| commit.time).fold(time, Ord::max);
-        Ok(Commit { parents, time, dot, seen, flags: Flags::NONE, root, message: None })
+        Ok(Commit { parents, time, dot, seen, flags: EntryFlags::NONE, root, message: None })
     }
 }
 
 /// Whether a change on top of one head left its tree as it was. (With several heads the merge is left to a merge job.)
-fn is_unchanged(base: &Dir, root: &Dir, written: &Folder, heads: &Heads) -> bool {
+fn is_unchanged(base: &MergedDirectory, root: &MergedDirectory, written: &FolderNode, heads: &HeadTrees) -> bool {
     match &heads.commits[..] {
         [(_, commit)] => commit.root == *written,
         _ => base == root,
     }
 }
 
-fn new_blocks(pages: Pages, source: &Source) -> Vec<Block> {
+fn new_blocks(pages: DirectoryPages, source: &BlockSource) -> Vec<Block> {
     let mut blocks = pages.blocks;
     blocks.retain(|block| !source.has_read(block.id()));
     blocks

@@ -6,47 +6,49 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::volume::{BIRTHS_MAX, Dot, Folder, Node, Ref, Seen, VERSIONS_MAX, Version, Within};
+use fsdfs_proto::volume::{
+    BIRTHS_MAX, BlockRef, DirectoryNode, Dot, EntryVersion, FolderNode, FolderVectors, VERSIONS_MAX, VersionVector,
+};
 
-use super::Name;
-use super::dir::{Dir, Slot, Stamp};
-use super::source::{Source, Step, each};
+use super::EntryName;
+use super::dir::{EntryStamp, MergedDirectory, NameSlot};
+use super::source::{BlockSource, StepResult, each};
 use crate::planted::{self, Bug};
 
 /// A tree, and every operation that went into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct State {
-    pub seen: Seen,
-    pub root: Dir,
+pub(super) struct MergeState {
+    pub seen: VersionVector,
+    pub root: MergedDirectory,
 }
 
 /// The state that includes both.
-pub(super) fn merge(source: &mut Source, ours: &State, theirs: &State) -> Step<State> {
-    let sides = Sides { ours: &ours.seen, theirs: &theirs.seen };
+pub(super) fn merge(source: &mut BlockSource, ours: &MergeState, theirs: &MergeState) -> StepResult<MergeState> {
+    let sides = MergeSides { ours: &ours.seen, theirs: &theirs.seen };
     let mut root = *sides.both(source, &ours.root, &theirs.root, &[])?.unwrap_or_default();
     // Nobody makes or removes the root, so its attributes are a plain register: the last writer wins.
     let attrs = ours.root.folder.attrs.iter().chain(&theirs.root.folder.attrs).max();
     root.folder.attrs = attrs.cloned().into_iter().collect();
     let mut seen = ours.seen.clone();
     seen.add_all(&theirs.seen);
-    Ok(State { seen, root })
+    Ok(MergeState { seen, root })
 }
 
 /// What each side has seen.
 #[derive(Clone, Copy)]
-struct Sides<'a> {
-    ours: &'a Seen,
-    theirs: &'a Seen,
+struct MergeSides<'a> {
+    ours: &'a VersionVector,
+    theirs: &'a VersionVector,
 }
 
-impl Sides<'_> {
+impl MergeSides<'_> {
     fn either(
         self,
-        source: &mut Source,
-        ours: Option<&Dir>,
-        theirs: Option<&Dir>,
-        above: &[Stamp],
-    ) -> Step<Option<Box<Dir>>> {
+        source: &mut BlockSource,
+        ours: Option<&MergedDirectory>,
+        theirs: Option<&MergedDirectory>,
+        above: &[EntryStamp],
+    ) -> StepResult<Option<Box<MergedDirectory>>> {
         match (ours, theirs) {
             (None, None) => Ok(None),
             (Some(ours), None) => prune(source, ours, above, self.theirs),
@@ -55,7 +57,13 @@ impl Sides<'_> {
         }
     }
 
-    fn both(self, source: &mut Source, ours: &Dir, theirs: &Dir, above: &[Stamp]) -> Step<Option<Box<Dir>>> {
+    fn both(
+        self,
+        source: &mut BlockSource,
+        ours: &MergedDirectory,
+        theirs: &MergedDirectory,
+        above: &[EntryStamp],
+    ) -> StepResult<Option<Box<MergedDirectory>>> {
         if ours == theirs {
             return Ok(Some(Box::new(ours.clone())));
         }
@@ -69,20 +77,26 @@ impl Sides<'_> {
     #[inline(never)]
     fn with_other_births(
         self,
-        source: &mut Source,
-        ours: &Dir,
-        theirs: &Dir,
-        above: &[Stamp],
-    ) -> Step<Option<Box<Dir>>> {
+        source: &mut BlockSource,
+        ours: &MergedDirectory,
+        theirs: &MergedDirectory,
+        above: &[EntryStamp],
+    ) -> StepResult<Option<Box<MergedDirectory>>> {
         let ours = explicit(source, ours.clone(), above)?;
         let theirs = explicit(source, theirs.clone(), above)?;
         let births = self.keep(&ours.folder.births, &theirs.folder.births, |birth| *birth);
-        let folder = Folder { births: newest(births, BIRTHS_MAX), ..ours.folder.clone() };
-        self.contents(source, &Dir { folder, ..ours }, &theirs, &[])
+        let folder = FolderNode { births: newest(births, BIRTHS_MAX), ..ours.folder.clone() };
+        self.contents(source, &MergedDirectory { folder, ..ours }, &theirs, &[])
     }
 
     /// Merges what lies below two folders into the first, whose births stay.
-    fn contents(self, source: &mut Source, ours: &Dir, theirs: &Dir, stamps: &[Stamp]) -> Step<Option<Box<Dir>>> {
+    fn contents(
+        self,
+        source: &mut BlockSource,
+        ours: &MergedDirectory,
+        theirs: &MergedDirectory,
+        stamps: &[EntryStamp],
+    ) -> StepResult<Option<Box<MergedDirectory>>> {
         let mut merged = ours.clone();
         merged.folder.attrs = self.versions(&ours.folder.attrs, &theirs.folder.attrs, stamps);
         each(differing(source, ours, theirs)?, |name| {
@@ -92,7 +106,7 @@ impl Sides<'_> {
             }
             let versions = self.versions(&x.versions, &y.versions, stamps);
             let dir = source.deeper(|source| self.either(source, x.dir.as_deref(), y.dir.as_deref(), stamps))?;
-            let slot = Slot { versions, dir };
+            let slot = NameSlot { versions, dir };
             if slot != *x {
                 merged.changes.insert(name, slot);
             }
@@ -101,13 +115,18 @@ impl Sides<'_> {
         alive(source, merged)
     }
 
-    fn versions<T: Ord + Clone>(self, ours: &[Version<T>], theirs: &[Version<T>], stamps: &[Stamp]) -> Vec<Version<T>> {
+    fn versions<T: Ord + Clone>(
+        self,
+        ours: &[EntryVersion<T>],
+        theirs: &[EntryVersion<T>],
+        stamps: &[EntryStamp],
+    ) -> Vec<EntryVersion<T>> {
         newest(self.keep(ours, theirs, |version| stamped(version.dot, stamps)), VERSIONS_MAX)
     }
 
     /// What both sides have, or only one and the other has not seen.
     fn keep<T: Ord + Clone>(self, ours: &[T], theirs: &[T], dot: impl Fn(&T) -> Dot) -> Vec<T> {
-        let new = |item: &&T, known: &[T], seen: &Seen| known.contains(item) || !seen.covers(dot(item));
+        let new = |item: &&T, known: &[T], seen: &VersionVector| known.contains(item) || !seen.covers(dot(item));
         let ours_kept = ours.iter().filter(|item| new(item, theirs, self.theirs));
         let theirs_kept = theirs.iter().filter(|item| new(item, ours, self.ours));
         let kept = ours_kept.chain(theirs_kept).cloned().collect::<BTreeSet<T>>().into_iter();
@@ -116,7 +135,12 @@ impl Sides<'_> {
 }
 
 /// What is left of a folder that only one side has: all that the other side has not seen.
-fn prune(source: &mut Source, dir: &Dir, above: &[Stamp], seen: &Seen) -> Step<Option<Box<Dir>>> {
+fn prune(
+    source: &mut BlockSource,
+    dir: &MergedDirectory,
+    above: &[EntryStamp],
+    seen: &VersionVector,
+) -> StepResult<Option<Box<MergedDirectory>>> {
     let births = fresh(&dir.folder.births, seen, |birth| stamped(*birth, above));
     let stamps = under(dir, above);
     let untouched = births.len() == dir.folder.births.len();
@@ -137,7 +161,12 @@ fn prune(source: &mut Source, dir: &Dir, above: &[Stamp], seen: &Seen) -> Step<O
     pruned(source, left, &[], seen)
 }
 
-fn pruned(source: &mut Source, mut dir: Dir, stamps: &[Stamp], seen: &Seen) -> Step<Option<Box<Dir>>> {
+fn pruned(
+    source: &mut BlockSource,
+    mut dir: MergedDirectory,
+    stamps: &[EntryStamp],
+    seen: &VersionVector,
+) -> StepResult<Option<Box<MergedDirectory>>> {
     dir.folder.attrs = fresh(&dir.folder.attrs, seen, |version| stamped(version.dot, stamps));
     each(dir.changes.values_mut(), |slot| {
         slot.versions = fresh(&slot.versions, seen, |version| stamped(version.dot, stamps));
@@ -152,12 +181,12 @@ fn pruned(source: &mut Source, mut dir: Dir, stamps: &[Stamp], seen: &Seen) -> S
 }
 
 /// A folder lives by births, attributes or content.
-fn alive(source: &mut Source, dir: Dir) -> Step<Option<Box<Dir>>> {
+fn alive(source: &mut BlockSource, dir: MergedDirectory) -> StepResult<Option<Box<MergedDirectory>>> {
     let lives = !dir.folder.births.is_empty() || !dir.folder.attrs.is_empty() || !dir.is_empty(source)?;
     Ok(lives.then(|| Box::new(dir)))
 }
 
-fn fresh<T: Clone>(items: &[T], seen: &Seen, dot: impl Fn(&T) -> Dot) -> Vec<T> {
+fn fresh<T: Clone>(items: &[T], seen: &VersionVector, dot: impl Fn(&T) -> Dot) -> Vec<T> {
     items.iter().filter(|item| !seen.covers(dot(item))).cloned().collect()
 }
 
@@ -167,11 +196,15 @@ fn newest<T>(mut ascending: Vec<T>, max: usize) -> Vec<T> {
 }
 
 /// Names that may differ: those in stored leaves that only one side has, and those that changed.
-fn differing(source: &mut Source, ours: &Dir, theirs: &Dir) -> Step<BTreeSet<Name>> {
-    let mut names: BTreeSet<Name> = ours.changes.keys().chain(theirs.changes.keys()).cloned().collect();
-    let mut sides = [ours.folder.tree, theirs.folder.tree].map(|tree| tree.into_iter().collect::<BTreeSet<Ref>>());
+fn differing(
+    source: &mut BlockSource,
+    ours: &MergedDirectory,
+    theirs: &MergedDirectory,
+) -> StepResult<BTreeSet<EntryName>> {
+    let mut names: BTreeSet<EntryName> = ours.changes.keys().chain(theirs.changes.keys()).cloned().collect();
+    let mut sides = [ours.folder.tree, theirs.folder.tree].map(|tree| tree.into_iter().collect::<BTreeSet<BlockRef>>());
     loop {
-        let common: BTreeSet<Ref> = sides[0].intersection(&sides[1]).copied().collect();
+        let common: BTreeSet<BlockRef> = sides[0].intersection(&sides[1]).copied().collect();
         sides.iter_mut().for_each(|side| side.retain(|node| !common.contains(node)));
         let mut level = 0;
         each(sides.iter().flatten(), |node| {
@@ -188,45 +221,50 @@ fn differing(source: &mut Source, ours: &Dir, theirs: &Dir) -> Step<BTreeSet<Nam
 }
 
 /// Replaces the nodes of a level by their children, or by their names.
-fn opened(source: &mut Source, side: BTreeSet<Ref>, level: u8, names: &mut BTreeSet<Name>) -> Step<BTreeSet<Ref>> {
+fn opened(
+    source: &mut BlockSource,
+    side: BTreeSet<BlockRef>,
+    level: u8,
+    names: &mut BTreeSet<EntryName>,
+) -> StepResult<BTreeSet<BlockRef>> {
     let mut next = BTreeSet::new();
     for at in side {
         match &*source.node(at, None)? {
             node if node.level() < level => next.extend([at]),
-            Node::Leaf(entries) => names.extend(entries.iter().map(|entry| entry.name.clone())),
-            Node::Interior { children, .. } => next.extend(children.iter().map(|child| child.node)),
+            DirectoryNode::Leaf(entries) => names.extend(entries.iter().map(|entry| entry.name.clone())),
+            DirectoryNode::Interior { children, .. } => next.extend(children.iter().map(|child| child.node)),
         }
     }
     Ok(next)
 }
 
-fn births(dir: &Dir) -> (&[Dot], &Seen) {
+fn births(dir: &MergedDirectory) -> (&[Dot], &VersionVector) {
     (&dir.folder.births, &dir.folder.since)
 }
 
 /// The folder's own stamp, if it has one: only a folder with a single birth does.
-fn own(dir: &Dir) -> Option<Stamp> {
+fn own(dir: &MergedDirectory) -> Option<EntryStamp> {
     match dir.folder.births[..] {
-        [dot] if !dir.folder.since.is_empty() => Some(Stamp { dot, since: dir.folder.since.clone() }),
+        [dot] if !dir.folder.since.is_empty() => Some(EntryStamp { dot, since: dir.folder.since.clone() }),
         _ => None,
     }
 }
 
 /// The stamps on what lies below the folder, from the inner to the outer.
-fn under(dir: &Dir, above: &[Stamp]) -> Vec<Stamp> {
+fn under(dir: &MergedDirectory, above: &[EntryStamp]) -> Vec<EntryStamp> {
     own(dir).into_iter().chain(above.iter().cloned()).collect()
 }
 
-fn stamped(dot: Dot, stamps: &[Stamp]) -> Dot {
+fn stamped(dot: Dot, stamps: &[EntryStamp]) -> Dot {
     stamps.iter().fold(dot, |dot, stamp| stamp.apply(dot))
 }
 
 /// The dots that may come of those in `within`: at least all that do.
-fn stamped_within(within: &Within, stamps: &[Stamp]) -> Within {
+fn stamped_within(within: &FolderVectors, stamps: &[EntryStamp]) -> FolderVectors {
     let mut result = within.clone();
     for stamp in stamps {
         let Some(spans) = result.spans() else { break };
-        let mut next = Within::default();
+        let mut next = FolderVectors::default();
         for &(mut span) in spans {
             let covered = stamp.since.get(span.writer);
             if covered >= span.least {
@@ -244,7 +282,7 @@ fn stamped_within(within: &Within, stamps: &[Stamp]) -> Within {
 }
 
 /// The same folder with all stamps, those above it and its own, applied one level down. Deeper ones stay lazy.
-fn explicit(source: &mut Source, dir: Dir, above: &[Stamp]) -> Step<Dir> {
+fn explicit(source: &mut BlockSource, dir: MergedDirectory, above: &[EntryStamp]) -> StepResult<MergedDirectory> {
     let mut dir = dir;
     for stamp in above {
         dir = restamped(source, dir, stamp)?;
@@ -253,7 +291,7 @@ fn explicit(source: &mut Source, dir: Dir, above: &[Stamp]) -> Step<Dir> {
 }
 
 /// The folder below one more stamp.
-fn restamped(source: &mut Source, mut dir: Dir, stamp: &Stamp) -> Step<Dir> {
+fn restamped(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
     let folder = &mut dir.folder;
     if !folder.births.is_empty() && folder.births.iter().all(|birth| stamp.since.covers(*birth)) {
         folder.births = vec![stamp.dot];
@@ -269,13 +307,13 @@ fn restamped(source: &mut Source, mut dir: Dir, stamp: &Stamp) -> Step<Dir> {
 }
 
 /// The same folder with its own stamp made explicit one level down.
-fn pushed(source: &mut Source, mut dir: Dir) -> Step<Dir> {
+fn pushed(source: &mut BlockSource, mut dir: MergedDirectory) -> StepResult<MergedDirectory> {
     let Some(stamp) = own(&dir) else { return Ok(dir) };
-    dir.folder.since = Seen::default();
+    dir.folder.since = VersionVector::default();
     pushed_by(source, dir, &stamp)
 }
 
-fn pushed_by(source: &mut Source, mut dir: Dir, stamp: &Stamp) -> Step<Dir> {
+fn pushed_by(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
     let slots = dir.all(source, &|_| false)?;
     dir.folder.attrs = restamp(&dir.folder.attrs, stamp);
     let mut dir = unstored(&dir, slots);
@@ -288,13 +326,13 @@ fn pushed_by(source: &mut Source, mut dir: Dir, stamp: &Stamp) -> Step<Dir> {
     Ok(dir)
 }
 
-fn restamp<T: Ord + Clone>(versions: &[Version<T>], stamp: &Stamp) -> Vec<Version<T>> {
-    let stamped = |version: &Version<T>| Version { dot: stamp.apply(version.dot), ..version.clone() };
+fn restamp<T: Ord + Clone>(versions: &[EntryVersion<T>], stamp: &EntryStamp) -> Vec<EntryVersion<T>> {
+    let stamped = |version: &EntryVersion<T>| EntryVersion { dot: stamp.apply(version.dot), ..version.clone() };
     versions.iter().map(stamped).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The folder with nothing stored but these names.
-fn unstored(dir: &Dir, changes: BTreeMap<Name, Slot>) -> Dir {
-    let folder = Folder { tree: None, within: Within::default(), ..dir.folder.clone() };
-    Dir { folder, changes }
+fn unstored(dir: &MergedDirectory, changes: BTreeMap<EntryName, NameSlot>) -> MergedDirectory {
+    let folder = FolderNode { tree: None, within: FolderVectors::default(), ..dir.folder.clone() };
+    MergedDirectory { folder, changes }
 }

@@ -7,9 +7,9 @@ pub mod content;
 mod dir;
 mod edit;
 mod job;
-mod look;
 mod merge;
 mod pages;
+mod query;
 mod source;
 mod walk;
 
@@ -24,27 +24,27 @@ use fsdfs_proto::ids::{BlockId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::VolumeKeys;
-pub use fsdfs_proto::volume::{Attrs, Content, File, Name, Ref};
+pub use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode};
 
 /// Names from the root of the volume; empty = the root itself.
-pub type Path = Vec<Name>;
+pub type TreePath = Vec<EntryName>;
 /// Blocks a job may use.
-pub type Blocks = BTreeMap<BlockId, Block>;
+pub type BlockMap = BTreeMap<BlockId, Block>;
 
 /// CPU-bound, pure work. The daemon runs it on the crypto pool, the simulator inline.
 #[derive(Clone, Debug)]
-pub enum Job {
+pub enum TreeJob {
     /// Merge the heads and apply edits on top: one commit.
     Edit(EditJob),
     /// Merge the heads: a commit without writer.
     Merge(MergeJob),
     /// Read the (merged view of the) heads.
-    Look(LookJob),
+    Query(QueryJob),
     /// All blocks reachable from the heads.
     Walk(WalkJob),
 }
 
-/// See [`Job::Edit`].
+/// See [`TreeJob::Edit`].
 #[derive(Clone, Debug)]
 pub struct EditJob {
     /// Keys of the volume's current epoch, with write secret.
@@ -54,7 +54,7 @@ pub struct EditJob {
     /// Heads that stand, none superseded; empty only for the genesis commit.
     pub heads: Vec<Signed<Head>>,
     /// In order; each succeeds or fails by itself.
-    pub edits: Vec<Edit>,
+    pub edits: Vec<TreeEdit>,
     /// The writer's incarnation and the sequence number of this commit: the dot of everything it writes.
     pub dot: (Writer, u64),
     /// Orders versions inside one entry.
@@ -62,12 +62,12 @@ pub struct EditJob {
     /// Replication factor of tree blocks.
     pub copies: u8,
     /// Sizes.
-    pub params: Params,
+    pub params: TreeParams,
     /// What was fetched.
-    pub blocks: Blocks,
+    pub blocks: BlockMap,
 }
 
-/// See [`Job::Merge`].
+/// See [`TreeJob::Merge`].
 #[derive(Clone, Debug)]
 pub struct MergeJob {
     /// Keys of the volume's current epoch, with write secret.
@@ -79,38 +79,38 @@ pub struct MergeJob {
     /// Replication factor of tree blocks.
     pub copies: u8,
     /// Sizes.
-    pub params: Params,
+    pub params: TreeParams,
     /// What was fetched.
-    pub blocks: Blocks,
+    pub blocks: BlockMap,
 }
 
-/// See [`Job::Look`].
+/// See [`TreeJob::Query`].
 #[derive(Clone, Debug)]
-pub struct LookJob {
+pub struct QueryJob {
     /// Keys of the volume; reading is enough.
     pub keys: VolumeKeys,
     /// Heads that stand; several are shown merged.
     pub heads: Vec<Signed<Head>>,
-    /// What to look at.
-    pub look: Look,
+    /// What to read.
+    pub query: TreeQuery,
     /// Sizes.
-    pub params: Params,
+    pub params: TreeParams,
     /// What was fetched.
-    pub blocks: Blocks,
+    pub blocks: BlockMap,
 }
 
-/// See [`Job::Walk`].
+/// See [`TreeJob::Walk`].
 #[derive(Clone, Debug)]
 pub struct WalkJob {
     /// Heads that stand. Links are visible, so no key is needed.
     pub heads: Vec<Signed<Head>>,
     /// What was fetched.
-    pub blocks: Blocks,
+    pub blocks: BlockMap,
 }
 
 /// Sizes that shape trees. Parameters so that simulations get deep trees from small data; all nodes of a pool use the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Params {
+pub struct TreeParams {
     /// Plaintext bytes of a chunk.
     pub chunk_bytes: usize,
     /// A file up to this size lies in its directory entry.
@@ -121,7 +121,7 @@ pub struct Params {
     pub directory_bytes: usize,
 }
 
-impl Params {
+impl TreeParams {
     /// What every real pool uses.
     pub const DEFAULT: Self =
         Self { chunk_bytes: 1 << 20, inline_bytes: 16 << 10, fan_out: 1024, directory_bytes: 32 << 10 };
@@ -129,53 +129,53 @@ impl Params {
 
 /// A change to a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Edit {
+pub enum TreeEdit {
     /// Write a file or symlink. Its parent folders are made if missing.
     Put {
         /// Where.
-        path: Path,
+        path: TreePath,
         /// What.
-        file: File,
+        file: FileNode,
     },
     /// Make a folder; parents too. An existing folder keeps its content and takes the new attributes, if any are given.
     MakeDir {
         /// Where.
-        path: Path,
+        path: TreePath,
         /// Its attributes; none = leave or default.
-        attrs: Option<Attrs>,
+        attrs: Option<FileAttributes>,
         /// Fail if it exists.
         fresh: bool,
     },
     /// Remove a file, symlink or folder.
     Remove {
         /// What.
-        path: Path,
+        path: TreePath,
         /// A folder with everything in it; otherwise only if empty.
         recursive: bool,
     },
     /// Move or rename. Replaces a file by a file; never replaces a folder.
     Move {
         /// From.
-        from: Path,
+        from: TreePath,
         /// To: the new path itself, not a folder to move into.
-        to: Path,
+        to: TreePath,
     },
 }
 
 /// What to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
+pub enum TreeQuery {
     /// One entry by its shown name.
     Entry {
         /// Which; empty = the root.
-        path: Path,
+        path: TreePath,
     },
     /// A folder, a page of it, in name order.
     List {
         /// Which folder.
-        path: Path,
+        path: TreePath,
         /// Only names after this one.
-        after: Option<Name>,
+        after: Option<EntryName>,
         /// Entries at most.
         max: usize,
     },
@@ -183,13 +183,13 @@ pub enum Look {
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// For [`Look::Entry`].
-    Entry(Shown),
-    /// For [`Look::List`].
+pub enum QueryResult {
+    /// For [`TreeQuery::Entry`].
+    Entry(TreeItem),
+    /// For [`TreeQuery::List`].
     List {
         /// In name order.
-        entries: Vec<Shown>,
+        entries: Vec<TreeItem>,
         /// More follow.
         more: bool,
     },
@@ -197,15 +197,15 @@ pub enum Found {
 
 /// An entry as people see it: several versions appear as `name` and `stem (conflict WRITER DATE).ext`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct TreeItem {
     /// Its shown name; empty for the root.
-    pub name: Name,
+    pub name: EntryName,
     /// Mode and time.
-    pub attrs: Attrs,
+    pub attrs: FileAttributes,
     /// What it is.
-    pub kind: ShownKind,
+    pub kind: TreeItemKind,
     /// The name it is a conflicting version of.
-    pub conflict_of: Option<Name>,
+    pub conflict_of: Option<EntryName>,
     /// When it was written.
     pub time: Hlc,
     /// Who wrote it.
@@ -214,18 +214,18 @@ pub struct Shown {
 
 /// What an entry is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShownKind {
+pub enum TreeItemKind {
     /// A folder.
     Dir {
         /// Its block; none for an empty folder that has no block.
-        root: Option<Ref>,
+        root: Option<BlockRef>,
     },
     /// A file or symlink.
     File {
         /// Bytes.
         size: u64,
         /// Where they are.
-        content: Content,
+        content: FileContent,
     },
 }
 
@@ -250,8 +250,8 @@ pub enum JobDone {
         /// The new head.
         head: Signed<Head>,
     },
-    /// Of a look.
-    Looked(Result<Found, TreeError>),
+    /// Of a query.
+    Queried(Result<QueryResult, TreeError>),
     /// Of a walk: every block reached, with the greatest redundancy that reached it, ascending.
     Walked(Vec<(BlockId, fsdfs_proto::message::Redundancy)>),
     /// The tree itself is not readable. Nothing was changed.

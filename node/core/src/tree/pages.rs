@@ -10,33 +10,34 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::{
-    Child, Entry, Folder, NODE_BYTES_MAX, NODE_REFS_MAX, Node, Ref, Within, WriteKeys, is_boundary, weight,
+    BlockRef, DirectoryChild, DirectoryEntry, DirectoryNode, FolderNode, FolderVectors, NODE_BYTES_MAX, NODE_REFS_MAX,
+    WriteKeys, is_boundary, weight,
 };
 
-use super::dir::{Dir, Slot};
-use super::source::{Source, Step, each};
-use super::{Name, Params};
+use super::dir::{MergedDirectory, NameSlot};
+use super::source::{BlockSource, StepResult, each};
+use super::{EntryName, TreeParams};
 
-type Changes = BTreeMap<Name, Option<Entry>>;
+type PageChanges = BTreeMap<EntryName, Option<DirectoryEntry>>;
 
 /// Seals what a job changed.
-pub(super) struct Pages<'a> {
+pub(super) struct DirectoryPages<'a> {
     keys: &'a WriteKeys,
     copies: u8,
-    params: Params,
+    params: TreeParams,
     /// New blocks, children before parents.
     pub blocks: Vec<Block>,
     sealed: BTreeSet<BlockId>,
 }
 
-impl<'a> Pages<'a> {
-    pub fn new(keys: &'a WriteKeys, copies: u8, params: Params) -> Self {
+impl<'a> DirectoryPages<'a> {
+    pub fn new(keys: &'a WriteKeys, copies: u8, params: TreeParams) -> Self {
         Self { keys, copies, params, blocks: Vec::new(), sealed: BTreeSet::new() }
     }
 
     /// Seals the changes of a folder and of all folders below it.
-    pub fn write(&mut self, source: &mut Source, dir: &Dir) -> Step<Folder> {
-        let mut changes = Changes::new();
+    pub fn write(&mut self, source: &mut BlockSource, dir: &MergedDirectory) -> StepResult<FolderNode> {
+        let mut changes = PageChanges::new();
         each(&dir.changes, |(name, slot)| {
             let folder = match &slot.dir {
                 Some(sub) => source.deeper(|source| self.write(source, sub)).map(Some)?,
@@ -50,21 +51,26 @@ impl<'a> Pages<'a> {
 
     /// Apart from [`Self::write`], whose recursion then costs little stack.
     #[inline(never)]
-    fn rewrite(&mut self, source: &mut Source, folder: &Folder, changes: Changes) -> Step<Folder> {
+    fn rewrite(
+        &mut self,
+        source: &mut BlockSource,
+        folder: &FolderNode,
+        changes: PageChanges,
+    ) -> StepResult<FolderNode> {
         if changes.is_empty() {
             return Ok(folder.clone());
         }
-        let mut cut = Cut { pages: self, levels: Vec::new() };
+        let mut cut = PageCut { pages: self, levels: Vec::new() };
         match folder.tree {
             Some(tree) => cut.rewrite_root(source, tree, &changes)?,
-            None => changes.into_values().flatten().for_each(|entry| cut.push(Item::Entry(entry))),
+            None => changes.into_values().flatten().for_each(|entry| cut.push(PageItem::Entry(entry))),
         }
         let root = cut.finish(source)?;
         let (tree, within) = root.map(|child| (child.node, child.within)).unzip();
-        Ok(Folder { tree, within: within.unwrap_or_default(), ..folder.clone() })
+        Ok(FolderNode { tree, within: within.unwrap_or_default(), ..folder.clone() })
     }
 
-    fn seal(&mut self, node: Node) -> Ref {
+    fn seal(&mut self, node: DirectoryNode) -> BlockRef {
         let (block, at) = node.seal(self.keys, self.copies);
         if self.sealed.insert(at.id) {
             self.blocks.push(block);
@@ -74,19 +80,19 @@ impl<'a> Pages<'a> {
 }
 
 #[inline(never)]
-fn entry(name: &Name, slot: &Slot, folder: Option<Folder>) -> Option<Entry> {
-    let folder = folder.filter(Folder::is_alive);
+fn entry(name: &EntryName, slot: &NameSlot, folder: Option<FolderNode>) -> Option<DirectoryEntry> {
+    let folder = folder.filter(FolderNode::is_alive);
     let is_there = folder.is_some() || !slot.versions.is_empty();
-    is_there.then(|| Entry { name: name.clone(), versions: slot.versions.clone(), folder })
+    is_there.then(|| DirectoryEntry { name: name.clone(), versions: slot.versions.clone(), folder })
 }
 
-enum Item {
-    Entry(Entry),
-    Child(Child),
+enum PageItem {
+    Entry(DirectoryEntry),
+    Child(DirectoryChild),
 }
 
-impl Item {
-    fn name(&self) -> &Name {
+impl PageItem {
+    fn name(&self) -> &EntryName {
         match self {
             Self::Entry(entry) => &entry.name,
             Self::Child(child) => &child.last,
@@ -110,8 +116,8 @@ impl Item {
 
 /// The node being filled on one level.
 #[derive(Default)]
-struct Level {
-    items: Vec<Item>,
+struct PageLevel {
+    items: Vec<PageItem>,
     bytes: usize,
     refs: usize,
     /// Nodes of this level that are done.
@@ -119,14 +125,14 @@ struct Level {
 }
 
 /// Cuts a stream of items, in name order, into nodes.
-struct Cut<'a, 'b> {
-    pages: &'a mut Pages<'b>,
-    levels: Vec<Level>,
+struct PageCut<'a, 'b> {
+    pages: &'a mut DirectoryPages<'b>,
+    levels: Vec<PageLevel>,
 }
 
-impl Cut<'_, '_> {
+impl PageCut<'_, '_> {
     /// The root of the old tree has no parent that tells its range, so it is always read.
-    fn rewrite_root(&mut self, source: &mut Source, root: Ref, changes: &Changes) -> Step<()> {
+    fn rewrite_root(&mut self, source: &mut BlockSource, root: BlockRef, changes: &PageChanges) -> StepResult<()> {
         let node = source.node(root, None)?;
         self.rewrite(source, &node, changes, Bound::Unbounded, Bound::Unbounded)
     }
@@ -134,26 +140,26 @@ impl Cut<'_, '_> {
     /// Feeds what lies between two names, old entries and changes, into the cut.
     fn rewrite(
         &mut self,
-        source: &mut Source,
-        node: &Node,
-        changes: &Changes,
-        from: Bound<&Name>,
-        to: Bound<&Name>,
-    ) -> Step<()> {
+        source: &mut BlockSource,
+        node: &DirectoryNode,
+        changes: &PageChanges,
+        from: Bound<&EntryName>,
+        to: Bound<&EntryName>,
+    ) -> StepResult<()> {
         check_range(node, from, to)?;
         let (level, children) = match node {
-            Node::Leaf(entries) => {
+            DirectoryNode::Leaf(entries) => {
                 self.overlay(entries, changes, from, to);
                 return Ok(());
             }
-            Node::Interior { level, children } => (level - 1, children),
+            DirectoryNode::Interior { level, children } => (level - 1, children),
         };
         let mut from = from;
         each(children.iter().enumerate(), |(at, child)| {
             // What comes behind the last name belongs to the last child.
             let to = if at + 1 == children.len() { to } else { Bound::Included(&child.last) };
             let range = (std::mem::replace(&mut from, Bound::Excluded(&child.last)), to);
-            if changes.range::<Name, _>(range).next().is_none() && self.is_between_nodes(level) {
+            if changes.range::<EntryName, _>(range).next().is_none() && self.is_between_nodes(level) {
                 self.reuse(level, child.clone());
                 return Ok(());
             }
@@ -162,15 +168,22 @@ impl Cut<'_, '_> {
         })
     }
 
-    fn overlay(&mut self, entries: &[Entry], changes: &Changes, from: Bound<&Name>, to: Bound<&Name>) {
-        let mut merged: BTreeMap<&Name, &Entry> = entries.iter().map(|entry| (&entry.name, entry)).collect();
-        for (name, change) in changes.range::<Name, _>((from, to)) {
+    fn overlay(
+        &mut self,
+        entries: &[DirectoryEntry],
+        changes: &PageChanges,
+        from: Bound<&EntryName>,
+        to: Bound<&EntryName>,
+    ) {
+        let mut merged: BTreeMap<&EntryName, &DirectoryEntry> =
+            entries.iter().map(|entry| (&entry.name, entry)).collect();
+        for (name, change) in changes.range::<EntryName, _>((from, to)) {
             match change {
                 Some(entry) => merged.insert(name, entry),
                 None => merged.remove(name),
             };
         }
-        merged.into_values().for_each(|entry| self.push(Item::Entry(entry.clone())));
+        merged.into_values().for_each(|entry| self.push(PageItem::Entry(entry.clone())));
     }
 
     /// Whether nodes up to this level begin here, so that an old one that begins here too can be taken over whole.
@@ -178,16 +191,16 @@ impl Cut<'_, '_> {
         self.levels.iter().take(usize::from(level) + 1).all(|level| level.items.is_empty())
     }
 
-    fn reuse(&mut self, level: u8, child: Child) {
+    fn reuse(&mut self, level: u8, child: DirectoryChild) {
         self.level(level).closed += 1;
-        self.add(level + 1, Item::Child(child));
+        self.add(level + 1, PageItem::Child(child));
     }
 
-    fn push(&mut self, item: Item) {
+    fn push(&mut self, item: PageItem) {
         self.add(0, item);
     }
 
-    fn add(&mut self, at: u8, item: Item) {
+    fn add(&mut self, at: u8, item: PageItem) {
         let (bytes, refs) = (item.weight(), item.refs());
         let ends = is_boundary(at, item.name(), bytes, self.pages.params.directory_bytes);
         let level = self.level(at);
@@ -207,45 +220,45 @@ impl Cut<'_, '_> {
     fn close(&mut self, at: u8) {
         let level = self.level(at);
         let (items, closed) = (std::mem::take(&mut level.items), level.closed + 1);
-        *level = Level { closed, ..Level::default() };
+        *level = PageLevel { closed, ..PageLevel::default() };
         let child = self.seal(at, items);
-        self.add(at + 1, Item::Child(child));
+        self.add(at + 1, PageItem::Child(child));
     }
 
-    fn level(&mut self, at: u8) -> &mut Level {
+    fn level(&mut self, at: u8) -> &mut PageLevel {
         let at = usize::from(at);
         if self.levels.len() <= at {
-            self.levels.resize_with(at + 1, Level::default);
+            self.levels.resize_with(at + 1, PageLevel::default);
         }
         &mut self.levels[at]
     }
 }
 
-impl Cut<'_, '_> {
-    fn seal(&mut self, level: u8, items: Vec<Item>) -> Child {
+impl PageCut<'_, '_> {
+    fn seal(&mut self, level: u8, items: Vec<PageItem>) -> DirectoryChild {
         let last = items.last().expect("only a node with items is closed").name().clone();
         let (mut entries, mut children) = (Vec::new(), Vec::new());
-        let (mut count, mut within) = (0u64, Within::default());
+        let (mut count, mut within) = (0u64, FolderVectors::default());
         for item in items {
             match item {
-                Item::Entry(entry) => {
+                PageItem::Entry(entry) => {
                     entry.add_to(&mut within);
                     count += 1;
                     entries.push(entry);
                 }
-                Item::Child(child) => {
+                PageItem::Child(child) => {
                     within.add_all(&child.within);
                     count = count.saturating_add(child.count);
                     children.push(child);
                 }
             }
         }
-        let node = if level == 0 { Node::Leaf(entries) } else { Node::Interior { level, children } };
-        Child { last, node: self.pages.seal(node), count, within }
+        let node = if level == 0 { DirectoryNode::Leaf(entries) } else { DirectoryNode::Interior { level, children } };
+        DirectoryChild { last, node: self.pages.seal(node), count, within }
     }
 
     /// Closes what is open, level by level, until one node is left.
-    fn finish(mut self, source: &mut Source) -> Step<Option<Child>> {
+    fn finish(mut self, source: &mut BlockSource) -> StepResult<Option<DirectoryChild>> {
         for at in 0.. {
             let is_top = self.levels.len() <= usize::from(at) + 1;
             let level = self.level(at);
@@ -261,13 +274,13 @@ impl Cut<'_, '_> {
 
     /// The root at this level. An old node that is taken over as the root may have a single child, where a tree written
     /// anew would begin with that child.
-    fn narrowed(&mut self, source: &mut Source, level: u8) -> Step<Option<Child>> {
-        let Some(Item::Child(mut root)) = self.level(level + 1).items.pop() else { return Ok(None) };
+    fn narrowed(&mut self, source: &mut BlockSource, level: u8) -> StepResult<Option<DirectoryChild>> {
+        let Some(PageItem::Child(mut root)) = self.level(level + 1).items.pop() else { return Ok(None) };
         let mut level = level;
         while level > 0 && !self.pages.sealed.contains(&root.node.id) {
             let node = source.node(root.node, Some(level))?;
             match &*node {
-                Node::Interior { children, .. } if children.len() == 1 => root = children[0].clone(),
+                DirectoryNode::Interior { children, .. } if children.len() == 1 => root = children[0].clone(),
                 _ => break,
             }
             level -= 1;
@@ -277,15 +290,17 @@ impl Cut<'_, '_> {
 }
 
 /// Refuses a node with names outside the range its parent gave it: the cut relies on the order.
-fn check_range(node: &Node, from: Bound<&Name>, to: Bound<&Name>) -> Step<()> {
+fn check_range(node: &DirectoryNode, from: Bound<&EntryName>, to: Bound<&EntryName>) -> StepResult<()> {
     let (first, last) = match node {
-        Node::Leaf(entries) => (entries.first().map(|entry| &entry.name), entries.last().map(|entry| &entry.name)),
-        Node::Interior { children, .. } => {
+        DirectoryNode::Leaf(entries) => {
+            (entries.first().map(|entry| &entry.name), entries.last().map(|entry| &entry.name))
+        }
+        DirectoryNode::Interior { children, .. } => {
             (children.first().map(|child| &child.last), children.last().map(|child| &child.last))
         }
     };
     let range = (from, to);
-    let inside = |name: Option<&Name>| name.is_some_and(|name| RangeBounds::<Name>::contains(&range, name));
+    let inside = |name: Option<&EntryName>| name.is_some_and(|name| RangeBounds::<EntryName>::contains(&range, name));
     if inside(first) && inside(last) {
         return Ok(());
     }

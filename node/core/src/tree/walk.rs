@@ -7,15 +7,18 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::{CommitView, Link, LinkClass, header};
+use fsdfs_proto::volume::{BlockLink, CommitView, LinkClass, header};
 
-use super::Blocks;
+use super::BlockMap;
 
-type Reached = Vec<(BlockId, Redundancy)>;
+type ReachedBlocks = Vec<(BlockId, Redundancy)>;
 
 /// Every block with the greatest redundancy that reached it, or what has to be fetched first. A commit itself deserves what its
 /// tree does. Data blocks have no links, so they are counted without being read.
-pub(super) fn walk(heads: &[Signed<Head>], blocks: &Blocks) -> Result<Result<Reached, Vec<BlockId>>, FormatError> {
+pub(super) fn walk(
+    heads: &[Signed<Head>],
+    blocks: &BlockMap,
+) -> Result<Result<ReachedBlocks, Vec<BlockId>>, FormatError> {
     let mut reached = BTreeMap::new();
     let mut next = Vec::new();
     for head in heads {
@@ -25,7 +28,7 @@ pub(super) fn walk(heads: &[Signed<Head>], blocks: &Blocks) -> Result<Result<Rea
         next.extend(links);
     }
     let (mut opened, mut missing) = (BTreeSet::new(), BTreeSet::new());
-    while let Some(Link { id, class, redundancy }) = next.pop() {
+    while let Some(BlockLink { id, class, redundancy }) = next.pop() {
         reach(&mut reached, id, redundancy);
         if matches!(class, LinkClass::Leaf | LinkClass::Stripe) || !opened.insert(id) {
             continue;

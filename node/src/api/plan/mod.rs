@@ -3,8 +3,8 @@
 use axum::extract::{RawQuery, State};
 use fsdfs_core::placement::COPIES_MAX;
 use fsdfs_core::plan::{self, Change, Impossible, Pool};
-use fsdfs_core::report::{Member, Members};
-use fsdfs_proto::control::{self, Code, Plan, WhatIf};
+use fsdfs_core::report::{MemberList, MemberReport};
+use fsdfs_proto::control::{self, ChangePlan, ErrorCode, PoolPlan};
 use fsdfs_proto::ids::NodeId;
 
 use super::failure::Failure;
@@ -16,8 +16,8 @@ mod words;
 use words::{Words, size};
 
 /// The pool as it is: what fits, what may die, how long it takes to heal.
-#[utoipa::path(get, path = control::route::PLAN, responses((status = 200, body = Plan), (status = "default", body = control::Error)))]
-pub(super) async fn plan(State(context): Shared) -> Answer<Plan> {
+#[utoipa::path(get, path = control::route::PLAN, responses((status = 200, body = PoolPlan), (status = "default", body = control::ApiError)))]
+pub(super) async fn plan(State(context): Shared) -> Answer<PoolPlan> {
     let (pool, members) = pool(&context).await?;
     let answer = context.client.compute(move || Words { pool: &pool, members: &members, change: None }.plan());
     Ok(Json(answer.await?))
@@ -27,8 +27,8 @@ pub(super) async fn plan(State(context): Shared) -> Answer<Plan> {
 #[utoipa::path(get, path = control::route::PLAN_CHANGE,
     params(("add" = Option<String>, Query), ("bytes" = Option<u64>, Query), ("site" = Option<String>, Query),
         ("remove" = Option<String>, Query), ("drain" = Option<String>, Query), ("copies" = Option<u8>, Query)),
-    responses((status = 200, body = WhatIf), (status = "default", body = control::Error)))]
-pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WhatIf> {
+    responses((status = 200, body = ChangePlan), (status = "default", body = control::ApiError)))]
+pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ChangePlan> {
     let known = ["add", "bytes", "site", "remove", "drain", "copies"];
     let wish = Query::read(query.as_deref(), &known)?.wish()?;
     check(&wish)?;
@@ -46,21 +46,21 @@ fn check(wish: &Wish) -> Result<(), Failure> {
     let bad = |text: &String| !(1..=64).contains(&text.len());
     match wish {
         Wish::Add { name, site, .. } if bad(name) || site.as_ref().is_some_and(bad) => {
-            Err(Failure::new(Code::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"))
+            Err(Failure::new(ErrorCode::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"))
         }
         _ => Ok(()),
     }
 }
 
-async fn pool(context: &Context) -> Result<(Pool, Members), Failure> {
+async fn pool(context: &Context) -> Result<(Pool, MemberList), Failure> {
     let (survey, members) = (context.client.survey().await?, context.client.members().await?);
-    let uplink = |member: &Member| Some((member.node, u64::from(member.uplink_kib?) * 1024));
+    let uplink = |member: &MemberReport| Some((member.node, u64::from(member.uplink_kib?) * 1024));
     let uplinks = members.members.iter().filter_map(uplink).collect();
     Ok((Pool::new(survey, context.config.unit_bytes, uplinks), members))
 }
 
 /// The change with members instead of names.
-fn change(wish: &Wish, pool: &Pool, members: &Members) -> Result<Change, Failure> {
+fn change(wish: &Wish, pool: &Pool, members: &MemberList) -> Result<Change, Failure> {
     Ok(match wish {
         Wish::Remove(name) => Change::Remove(the_member(members, name)?.node),
         Wish::Drain(name) => Change::Drain(the_member(members, name)?.node),
@@ -73,22 +73,22 @@ fn change(wish: &Wish, pool: &Pool, members: &Members) -> Result<Change, Failure
 }
 
 /// The member that gets another disk; none if the name is a newcomer's.
-fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &Members) -> Result<Option<NodeId>, Failure> {
+fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &MemberList) -> Result<Option<NodeId>, Failure> {
     let member = match the_member(members, name) {
-        Err(Failure(error)) if error.code == Code::NotFound => return Ok(None),
+        Err(Failure(error)) if error.code == ErrorCode::NotFound => return Ok(None),
         found => found?,
     };
     if site.is_some_and(|site| site != member.site) {
         let error = format!("{name} is a member already, at site {:?}", member.site);
         return Err(Failure::new(
-            Code::Exists,
+            ErrorCode::Exists,
             error,
             "leave the site out to plan another disk there, or name a newcomer",
         ));
     }
     if pool.survey.view.server(member.node).is_none() {
         let error = format!("{name} is a member that takes no blocks: it is leaving, or nothing was heard of it yet");
-        return Err(Failure::new(Code::Exists, error, "see 'fsdfs members', or name a newcomer"));
+        return Err(Failure::new(ErrorCode::Exists, error, "see 'fsdfs members', or name a newcomer"));
     }
     Ok(Some(member.node))
 }
@@ -105,5 +105,5 @@ fn impossible_failure(impossible: &Impossible) -> Failure {
         ),
         Impossible::Copies => (impossible.to_string(), format!("name a number from 1 to {COPIES_MAX}")),
     };
-    Failure::new(Code::BadRequest, error, hint)
+    Failure::new(ErrorCode::BadRequest, error, hint)
 }

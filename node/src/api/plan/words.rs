@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use fsdfs_core::plan::{self, Advice, MemberChange, Pool};
-use fsdfs_core::report::{Member, Members};
+use fsdfs_core::report::{MemberList, MemberReport};
 use fsdfs_proto::control::{
-    Found, Loss, Margin, Moved, Plan, PlanMember, PlanSite, Room, Share, SitePair, Uplink, WhatIf,
+    ChangePlan, FailureLoss, InventorySample, MemberShare, MemberTraffic, MemberUplink, PlanMember, PlanSite,
+    PoolCapacity, PoolPlan, ReplicationMargin, SitePair,
 };
 use fsdfs_proto::ids::NodeId;
 
@@ -15,12 +16,12 @@ use super::super::query::Wish;
 /// Numbers with names.
 pub(super) struct Words<'a> {
     pub pool: &'a Pool,
-    pub members: &'a Members,
+    pub members: &'a MemberList,
     pub change: Option<&'a Wish>,
 }
 
 impl Words<'_> {
-    pub fn plan(&self) -> Plan {
+    pub fn plan(&self) -> PoolPlan {
         let told = plan::outlook(self.pool);
         let gives: BTreeMap<NodeId, u64> = self.gives();
         let member = |(node, loss): (&NodeId, &plan::Loss)| PlanMember {
@@ -39,7 +40,7 @@ impl Words<'_> {
             sites: [one.clone(), other.clone()],
             lost_bytes: *bytes,
         };
-        Plan {
+        PoolPlan {
             found: self.found(),
             room: self.room(&told.room),
             members,
@@ -50,11 +51,12 @@ impl Words<'_> {
         }
     }
 
-    pub fn what_if(&self, told: &plan::WhatIf) -> WhatIf {
-        let mut members: Vec<Moved> = told.members.iter().map(|(node, change)| self.moved(*node, change)).collect();
+    pub fn what_if(&self, told: &plan::WhatIf) -> ChangePlan {
+        let mut members: Vec<MemberTraffic> =
+            told.members.iter().map(|(node, change)| self.moved(*node, change)).collect();
         members.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
         members.extend(told.newcomer.as_ref().map(|change| self.newcomer(change)));
-        WhatIf {
+        ChangePlan {
             change: self.described(),
             found: self.found(),
             now: self.room(&told.now),
@@ -69,8 +71,8 @@ impl Words<'_> {
         }
     }
 
-    fn moved(&self, node: NodeId, change: &MemberChange) -> Moved {
-        Moved {
+    fn moved(&self, node: NodeId, change: &MemberChange) -> MemberTraffic {
+        MemberTraffic {
             id: Some(node.to_string()),
             name: self.name(node),
             site: self.site(node),
@@ -84,13 +86,13 @@ impl Words<'_> {
         }
     }
 
-    fn newcomer(&self, change: &MemberChange) -> Moved {
+    fn newcomer(&self, change: &MemberChange) -> MemberTraffic {
         let (name, site) = match self.change {
             Some(Wish::Add { name, site, .. }) => (name.clone(), site.clone().unwrap_or_else(|| "its own".into())),
             _ => Default::default(),
         };
-        let uplink = Uplink { bytes_per_s: plan::UPLINK_ASSUMED, assumed: true };
-        Moved { id: None, name, site, uplink, ..self.moved(NodeId([0; 32]), change) }
+        let uplink = MemberUplink { bytes_per_s: plan::UPLINK_ASSUMED, assumed: true };
+        MemberTraffic { id: None, name, site, uplink, ..self.moved(NodeId([0; 32]), change) }
     }
 
     fn described(&self) -> String {
@@ -118,16 +120,16 @@ impl Words<'_> {
         }
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> InventorySample {
         let blocks = &self.pool.blocks;
         let wanted = i64::from(self.pool.survey.copies);
         let less = |count: usize| i64::try_from(count).unwrap_or(i64::MAX) - wanted;
-        Found {
+        InventorySample {
             stored_bytes: blocks.bytes(),
             blocks: blocks.count(),
             blocks_listed: blocks.seen().len() as u64,
             exact: blocks.is_whole(),
-            margin: blocks.copies().map(|(least, most)| Margin { min: less(least), max: less(most) }),
+            margin: blocks.copies().map(|(least, most)| ReplicationMargin { min: less(least), max: less(most) }),
             silent: self.silent(),
         }
     }
@@ -136,10 +138,10 @@ impl Words<'_> {
         self.pool.survey.silent.iter().map(|node| self.name(*node)).collect()
     }
 
-    fn room(&self, room: &plan::Room) -> Room {
+    fn room(&self, room: &plan::Room) -> PoolCapacity {
         let share =
-            |(node, bytes): (&NodeId, &u64)| Share { id: self.id(*node), name: self.name(*node), bytes: *bytes };
-        Room {
+            |(node, bytes): (&NodeId, &u64)| MemberShare { id: self.id(*node), name: self.name(*node), bytes: *bytes };
+        PoolCapacity {
             copies: room.copies,
             given_bytes: room.given,
             usable_bytes: room.usable,
@@ -212,12 +214,12 @@ impl Words<'_> {
         servers.map(|server| (server.id, server.weight().saturating_mul(self.pool.unit_bytes))).collect()
     }
 
-    fn uplink(&self, node: NodeId) -> Uplink {
+    fn uplink(&self, node: NodeId) -> MemberUplink {
         let (bytes_per_s, assumed) = self.pool.uplink(node);
-        Uplink { bytes_per_s, assumed }
+        MemberUplink { bytes_per_s, assumed }
     }
 
-    fn member(&self, node: NodeId) -> Option<&Member> {
+    fn member(&self, node: NodeId) -> Option<&MemberReport> {
         self.members.members.iter().find(|member| member.node == node)
     }
 
@@ -244,8 +246,8 @@ fn site_named(site: &str) -> String {
     if site.starts_with("site-") { site.into() } else { format!("site {site}") }
 }
 
-fn words_of(loss: &plan::Loss) -> Loss {
-    Loss {
+fn words_of(loss: &plan::Loss) -> FailureLoss {
+    FailureLoss {
         lost_bytes: loss.lost,
         heard: loss.heard,
         copy_bytes: loss.copied,

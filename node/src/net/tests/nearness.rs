@@ -1,6 +1,6 @@
 //! The candidates of a block are the servers that Kademlia calls the nearest.
 
-use fsdfs_core::placement::{Disk, Server, View};
+use fsdfs_core::placement::{ClusterMap, Disk, Server};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use libp2p::kad::KBucketKey;
 
@@ -12,7 +12,7 @@ fn server(number: u8) -> Server {
 #[test]
 fn candidates_are_the_nearest_by_kademlias_distance() {
     let servers: Vec<Server> = (0..200).map(server).collect();
-    let view = View::new(servers.clone());
+    let view = ClusterMap::new(servers.clone());
     for text in ["one", "two", "three", "four", "five"] {
         // A block's id is a hash and so are Kademlia's keys: they lie in one space.
         let key = KBucketKey::new(text.as_bytes().to_vec());

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use fsdfs_core::facts::FactSet;
-use fsdfs_core::seam::Payload;
-use fsdfs_proto::identity::{Cert, Invitation, Revoke, Role, founder_cert, newcomer_cert, pool_of, ticket_cert};
+use fsdfs_core::seam::BlockPayload;
+use fsdfs_proto::identity::{Cert, Invitation, Revocation, Role, founder_cert, newcomer_cert, pool_of, ticket_cert};
 use fsdfs_proto::ids::{BlockId, Key, NodeId, PublicKey};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::signed::Signed;
@@ -47,7 +47,7 @@ impl Pool {
 
     pub(super) fn revoke(&mut self, seed: u8) {
         let (signer, subject) = (PublicKey(self.root.verifying_key().to_bytes()), node(seed).into());
-        let revoke = Revoke { version: 1, signer, subject, reason: "test".into(), keep: vec![] };
+        let revoke = Revocation { version: 1, signer, subject, reason: "test".into(), keep: vec![] };
         self.facts.insert(Signed::sign(pool_of(&self.root), &self.root, revoke).into());
     }
 
@@ -213,10 +213,10 @@ impl TestNode {
         tokio::time::timeout(PATIENCE, arrived).await.expect("no ping arrived");
     }
 
-    pub(super) async fn payloads(&mut self, count: usize) -> Vec<Payload> {
+    pub(super) async fn payloads(&mut self, count: usize) -> Vec<BlockPayload> {
         let mut payloads = Vec::new();
         while payloads.len() < count {
-            if let NetEvent::Message { payload: payload @ Payload::Block(_), .. } = self.next().await {
+            if let NetEvent::Message { payload: payload @ BlockPayload::Block(_), .. } = self.next().await {
                 payloads.push(payload);
             }
         }
@@ -226,7 +226,7 @@ impl TestNode {
     pub(super) async fn blocks(&mut self, count: usize) -> BTreeSet<BlockId> {
         let mut ids = BTreeSet::new();
         while ids.len() < count {
-            if let NetEvent::Message { payload: Payload::Block(block), .. } = self.next().await {
+            if let NetEvent::Message { payload: BlockPayload::Block(block), .. } = self.next().await {
                 ids.insert(block.id());
             }
         }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use fsdfs_core::seam::{ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::{Redundancy, Possession};
-use fsdfs_proto::record::{LogEntry, Marker, RecordHeader, RecordKind, SegmentHeader};
+use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::record::{LogEntry, RecordHeader, RecordKind, SegmentHeader, SegmentMarker};
 
 use super::rig::{DAY, ME, Rig, block, own};
 use crate::store::error::Notice;
@@ -333,7 +333,7 @@ fn no_two_segments_share_a_marker() {
 }
 
 /// A record as it would lie in the segment with this header.
-fn record(marker: &Marker, kind: RecordKind, id: BlockId, sequence: u64, payload: &[u8]) -> Vec<u8> {
+fn record(marker: &SegmentMarker, kind: RecordKind, id: BlockId, sequence: u64, payload: &[u8]) -> Vec<u8> {
     let header = RecordHeader {
         kind,
         flags: 0,

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
-use fsdfs_proto::message::{Redundancy, Possession};
-use fsdfs_proto::record::{LogEntry, Own, log_entry};
+use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::record::{LogEntry, OwnSequence, log_entry};
 
 use crate::store::appender::{Appender, Left};
 use crate::store::disk::Counters;
@@ -44,7 +44,7 @@ pub fn block(number: u64, len: usize) -> Block {
 }
 
 pub fn own(seq: u64) -> LogEntry {
-    LogEntry::Own(Own { writer: Writer([7; 8]), seq })
+    LogEntry::Own(OwnSequence { writer: Writer([7; 8]), seq })
 }
 
 /// Indexes that outlive a restart, as files do, and fail when they are told to.
@@ -340,7 +340,12 @@ impl Rig {
     }
 }
 
-pub fn write_job(block: Block, redundancy: Redundancy, now: u64, done: impl FnOnce(DiskDone) + Send + 'static) -> WriteJob {
+pub fn write_job(
+    block: Block,
+    redundancy: Redundancy,
+    now: u64,
+    done: impl FnOnce(DiskDone) + Send + 'static,
+) -> WriteJob {
     WriteJob {
         block,
         redundancy,

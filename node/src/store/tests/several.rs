@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
 
 use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
@@ -119,9 +119,9 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     expected.sort_unstable();
     assert_eq!(listed.iter().map(|record| record.id).collect::<Vec<_>>(), expected);
     assert!(
-        listed
-            .iter()
-            .all(|record| record.redundancies == [Redundancy::Replicas(5)] && record.len == 800 && record.first_seen == 1)
+        listed.iter().all(|record| record.redundancies == [Redundancy::Replicas(5)]
+            && record.len == 800
+            && record.first_seen == 1)
     );
     store.close();
 }

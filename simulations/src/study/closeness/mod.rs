@@ -5,7 +5,7 @@
 mod candidates;
 mod page;
 
-use fsdfs_core::placement::View;
+use fsdfs_core::placement::ClusterMap;
 
 use super::network::{Network, block};
 use super::page::Page;
@@ -94,7 +94,7 @@ fn changes(network: &Network, all: &Candidates, weights: &[f64], nearest: usize,
 
 /// Copies of a block that `after` puts where `before` does not, on average. Inside one circle any block will do: where a block lies among the
 /// ids does not say who of its candidates wins.
-fn differing(before: &View, after: &View, circle: u64, work: &Work) -> f64 {
+fn differing(before: &ClusterMap, after: &ClusterMap, circle: u64, work: &Work) -> f64 {
     let blocks = work.samples(PLACED);
     let fresh = |nr| {
         let id = block(work.seed, circle * blocks + nr);

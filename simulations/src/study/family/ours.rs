@@ -1,11 +1,11 @@
 //! Exact-share weighted RUSH: the production function itself.
 
-use fsdfs_core::placement::{Holder, View};
+use fsdfs_core::placement::{ClusterMap, Holder};
 use fsdfs_proto::ids::BlockId;
 
 use super::{Id, Network, Placement};
 
-pub(super) struct Ours(View);
+pub(super) struct Ours(ClusterMap);
 
 impl Ours {
     pub fn new(network: &Network) -> Self {

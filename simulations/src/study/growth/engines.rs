@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fsdfs_core::tree::Path;
+use fsdfs_core::tree::TreePath;
 
 use crate::queue::{MS, S};
 use crate::study::work::Work;
@@ -42,7 +42,7 @@ pub struct Read {
 /// Lives a quiet while.
 pub fn live(members: usize, work: &Work) -> Pool {
     let (mut world, allocated) = settled(members, work.seed);
-    let path: Path = vec![b"holiday.jpg".to_vec().into()];
+    let path: TreePath = vec![b"holiday.jpg".to_vec().into()];
     let put = world.wait(0, Wish::Put { path: path.clone(), bytes: 3_000 });
     assert!(matches!(put, End::Edited(_)), "a quiet pool takes a file: {put:?}");
     world.run(SETTLE_S);
@@ -69,7 +69,7 @@ fn settled(members: usize, seed: u64) -> (World, f64) {
 }
 
 /// Reads the file on the last member that has no copy.
-fn read(world: &mut World, path: &Path) -> Read {
+fn read(world: &mut World, path: &TreePath) -> Read {
     let before = count(world, |kind| READ.contains(&kind)).0;
     let since = world.at;
     let far = (0..world.machines.len()).rev().find(|id| world.machines[*id].store.ids().next().is_none());

@@ -29,7 +29,7 @@ fn times(members: usize, seed: u64) -> Times {
     let network = Network::random(seed, members, members, 1.0);
     let servers = network.view().servers().to_vec();
     let prepare = || {
-        let view = fsdfs_core::placement::View::new(servers.clone());
+        let view = fsdfs_core::placement::ClusterMap::new(servers.clone());
         view.capacity(3);
         view
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use fsdfs_node::api::socket_path;
 use fsdfs_node::control_client::ControlClient;
-use fsdfs_proto::control::{Attrs, Counters, POOL_VOLUME};
+use fsdfs_proto::control::{EntryAttributes, NodeCounters, POOL_VOLUME};
 use fsdfs_tests::cluster::{Cluster, Node, Program, wait_for};
 use futures::{Stream, TryStreamExt as _};
 use tokio::runtime::Runtime;
@@ -14,7 +14,7 @@ use crate::source::Source;
 use crate::usage::{self, Memory, Work};
 
 const MIB: f64 = (1 << 20) as f64;
-const ATTRS: Attrs = Attrs { mode: 0o644, mtime_ns: 0 };
+const ATTRS: EntryAttributes = EntryAttributes { mode: 0o644, mtime_ns: 0 };
 
 /// A running pool.
 pub struct Pool {
@@ -64,7 +64,7 @@ impl Pool {
         let wanted_cores_s = usage::wanted_cores_s(std::process::id())?;
         let mut work = Work { client_cpu_s: usage::own_cpu_s()?, wanted_cores_s, ..Work::default() };
         for (client, pid) in self.clients.iter().zip(self.pids()) {
-            let Counters { syncs, bytes_appended, message_bytes_out, block_bytes_out, .. } =
+            let NodeCounters { syncs, bytes_appended, message_bytes_out, block_bytes_out, .. } =
                 self.runtime.block_on(client.status())?.counters;
             work.cpu_s += usage::cpu_s(pid)?;
             work.wanted_cores_s += usage::wanted_cores_s(pid)?;

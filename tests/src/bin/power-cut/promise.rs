@@ -13,7 +13,7 @@ use fsdfs_node::store::{DiskConfig, IfMissing, Opened, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
 use fsdfs_proto::message::Redundancy;
-use fsdfs_proto::record::{LogEntry, Own, RecordInfo};
+use fsdfs_proto::record::{LogEntry, OwnSequence, RecordInfo};
 
 /// Opening reads what was cut; far longer than it takes.
 const SOON: Duration = Duration::from_secs(120);
@@ -95,7 +95,8 @@ impl Promised {
         };
         // More than was acknowledged is fine: a later renewal may have become durable without an answer.
         let renewed = |number: u64, copies: u8| {
-            let enough = |redundancy: &Redundancy| matches!(redundancy, Redundancy::Replicas(wanted) if *wanted >= copies);
+            let enough =
+                |redundancy: &Redundancy| matches!(redundancy, Redundancy::Replicas(wanted) if *wanted >= copies);
             records.get(&block(number).id()).is_some_and(|record| record.redundancies.iter().any(enough))
         };
         let blocks = self.blocks.iter().filter(|number| !found(number)).map(|number| Ack::Block(*number));
@@ -137,7 +138,7 @@ pub fn block(number: u64) -> Block {
 
 /// An entry of the log that the number determines.
 pub fn entry(number: u64) -> LogEntry {
-    LogEntry::Own(Own { writer: Writer(number.to_be_bytes()), seq: 1 })
+    LogEntry::Own(OwnSequence { writer: Writer(number.to_be_bytes()), seq: 1 })
 }
 
 fn entry_number(entry: &LogEntry) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
 use fsdfs_node::store::Store;
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 
 use crate::promise::{Ack, block, entry, open};
 
@@ -68,7 +68,8 @@ impl<'a> Writing<'a> {
             1 | 2 if !self.durable.is_empty() => self.renewal(),
             _ => {
                 let (redundancy, charged_to) = (Redundancy::Replicas(COPIES), NodeId([2; 32]));
-                let write = DiskRequest::Write { block: block(number), redundancy, first_seen: 1, charged_to, disk: None };
+                let write =
+                    DiskRequest::Write { block: block(number), redundancy, first_seen: 1, charged_to, disk: None };
                 (Ack::Block(number), write)
             }
         };

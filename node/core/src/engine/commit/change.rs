@@ -7,8 +7,8 @@ use fsdfs_proto::signed::Signed;
 
 use crate::engine::{Engine, Reason, get, look};
 use crate::limits::WORKING_SET_MAX;
-use crate::seam::{Effect, GetOutcome, Refusal, Why};
-use crate::tree::{EditError, EditJob, EditOutcome, Job, JobDone, MergeJob};
+use crate::seam::{Effect, GetOutcome, Refusal, Token};
+use crate::tree::{EditError, EditJob, EditOutcome, JobDone, MergeJob, TreeJob};
 
 impl Engine {
     /// The heads of a majority, or of all that can be heard, are known: edit them.
@@ -34,13 +34,13 @@ impl Engine {
             return self.commit_unchanged(volume, out);
         }
         let job = if merge_only {
-            Job::Merge(MergeJob { keys, pool, heads, copies, params, blocks })
+            TreeJob::Merge(MergeJob { keys, pool, heads, copies, params, blocks })
         } else {
             let edits = running.edits.clone();
-            Job::Edit(EditJob { keys, pool, heads, edits, dot: (own.writer, own.seq), hlc, copies, params, blocks })
+            TreeJob::Edit(EditJob { keys, pool, heads, edits, dot: (own.writer, own.seq), hlc, copies, params, blocks })
         };
         running.job = Some(job.clone());
-        out.push(Effect::Work { job: Box::new(job), why: Why(Reason::CommitJob(volume)) });
+        out.push(Effect::Work { job: Box::new(job), why: Token(Reason::CommitJob(volume)) });
     }
 
     pub(in crate::engine) fn commit_job_done(&mut self, volume: VolumeId, done: JobDone, out: &mut Vec<Effect>) {
@@ -52,7 +52,7 @@ impl Engine {
                 out.push(Effect::Notice(format!("the tree of volume {volume} cannot be changed: {error}")));
                 self.commit_refused(volume, &Refusal::BadTree(error), out);
             }
-            JobDone::Looked(_) | JobDone::Walked(_) => debug_assert!(false, "a commit's job looked or walked"),
+            JobDone::Queried(_) | JobDone::Walked(_) => debug_assert!(false, "a commit's job looked or walked"),
         }
     }
 
@@ -87,7 +87,7 @@ impl Engine {
         let Some(job) = &mut running.job else { return };
         job.give([block]);
         if running.missing.remove(&id) && running.missing.is_empty() {
-            out.push(Effect::Work { job: Box::new(job.clone()), why: Why(Reason::CommitJob(volume)) });
+            out.push(Effect::Work { job: Box::new(job.clone()), why: Token(Reason::CommitJob(volume)) });
         }
     }
 

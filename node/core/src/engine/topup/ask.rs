@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Redundancy, HaveRequest, Message, Possession};
+use fsdfs_proto::message::{HaveRequest, Message, Possession, Redundancy};
 use fsdfs_proto::record::RecordInfo;
 
 use super::{Due, Record, Walk};
@@ -11,7 +11,7 @@ use crate::engine::peers::Purpose;
 use crate::engine::put::copies_of;
 use crate::engine::timers::Timer;
 use crate::engine::{Engine, Reason, disk};
-use crate::limits::{TOPUP_BATCH, TOPUP_DELAY_MS, TOPUP_PERIOD_MS, TOPUP_RETRY_MS};
+use crate::limits::{REPAIR_BATCH, REPAIR_DELAY_MS, REPAIR_PERIOD_MS, REPAIR_RETRY_MS};
 use crate::seam::{DiskRequest, Effect};
 
 impl Engine {
@@ -30,24 +30,24 @@ impl Engine {
     /// What failed before may succeed now.
     pub(super) fn topup_soon(&mut self) {
         self.topup.retry_ms = 0;
-        self.timers.set(self.now.mono + TOPUP_DELAY_MS, Timer::TopUp);
+        self.timers.set(self.now.mono + REPAIR_DELAY_MS, Timer::TopUp);
     }
 
     /// A wanted holder that is there did not take a block. One that is away is checked when it comes back.
     /// The pause does not grow by it: a thousand puts that a full disk refuses are no thousand walks that failed.
     pub(in crate::engine) fn topup_owed(&mut self, node: NodeId) {
         self.topup.due.add(node);
-        self.timers.set(self.now.mono + self.topup.retry_ms.max(TOPUP_RETRY_MS), Timer::TopUp);
+        self.timers.set(self.now.mono + self.topup.retry_ms.max(REPAIR_RETRY_MS), Timer::TopUp);
     }
 
     /// After a walk that failed: later and later, as long as it does not succeed.
     pub(super) fn topup_again(&mut self) {
-        self.topup.retry_ms = (self.topup.retry_ms * 2).clamp(TOPUP_RETRY_MS, TOPUP_PERIOD_MS);
+        self.topup.retry_ms = (self.topup.retry_ms * 2).clamp(REPAIR_RETRY_MS, REPAIR_PERIOD_MS);
         self.timers.set(self.now.mono + self.topup.retry_ms, Timer::TopUp);
     }
 
     pub(in crate::engine) fn topup_tick(&mut self, out: &mut Vec<Effect>) {
-        self.timers.set(self.now.mono + TOPUP_PERIOD_MS, Timer::TopUp);
+        self.timers.set(self.now.mono + REPAIR_PERIOD_MS, Timer::TopUp);
         if self.topup.walk.is_some() {
             return self.topup_go_on(out);
         }
@@ -69,13 +69,13 @@ impl Engine {
 
     pub(super) fn topup_list(&mut self, out: &mut Vec<Effect>) {
         let Some(walk) = &self.topup.walk else { return };
-        out.push(disk(DiskRequest::List { after: walk.after, max: TOPUP_BATCH }, Reason::TopUpList));
+        out.push(disk(DiskRequest::List { after: walk.after, max: REPAIR_BATCH }, Reason::TopUpList));
     }
 
     pub(in crate::engine) fn topup_listed(&mut self, infos: Vec<RecordInfo>, out: &mut Vec<Effect>) {
         let Some(walk) = &mut self.topup.walk else { return };
         walk.after = infos.last().map(|info| info.id).or(walk.after);
-        walk.at_end = infos.len() < TOPUP_BATCH;
+        walk.at_end = infos.len() < REPAIR_BATCH;
         let mut questions: BTreeMap<(NodeId, Redundancy), Vec<BlockId>> = BTreeMap::new();
         for info in infos {
             self.topup_record(info, &mut questions);
@@ -93,7 +93,9 @@ impl Engine {
     }
 
     fn topup_record(&mut self, info: RecordInfo, questions: &mut BTreeMap<(NodeId, Redundancy), Vec<BlockId>>) {
-        let Some(redundancy) = info.redundancies.iter().copied().max_by_key(|redundancy| copies_of(*redundancy)) else { return };
+        let Some(redundancy) = info.redundancies.iter().copied().max_by_key(|redundancy| copies_of(*redundancy)) else {
+            return;
+        };
         let wanted: Vec<NodeId> =
             self.view.holders(info.id, copies_of(redundancy)).iter().map(|holder| holder.node).collect();
         let full: Vec<NodeId> =

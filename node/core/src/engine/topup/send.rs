@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{AttachedBlock, Message, StoreRequest, StoreOutcome};
+use fsdfs_proto::message::{AttachedBlock, Message, StoreOutcome, StoreRequest};
 
 use super::{Due, Sending};
 use crate::engine::peers::Purpose;
 use crate::engine::put::copies_of;
 use crate::engine::timers::Timer;
 use crate::engine::{Engine, Reason, disk};
-use crate::limits::{TOPUP_BYTES_PER_S_MAX, TOPUP_DELAY_MS, TOPUP_IN_FLIGHT, TOPUP_TURN_MS};
+use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, REPAIR_IN_FLIGHT, REPAIR_TURN_MS};
 use crate::seam::{DiskRequest, Effect, ReadDone};
 
 impl Engine {
@@ -33,7 +33,7 @@ impl Engine {
     pub(super) fn topup_go_on(&mut self, out: &mut Vec<Effect>) {
         let now = self.now.mono;
         let Some(walk) = &mut self.topup.walk else { return };
-        while walk.reading + walk.sending.len() < TOPUP_IN_FLIGHT && !walk.sends.is_empty() {
+        while walk.reading + walk.sending.len() < REPAIR_IN_FLIGHT && !walk.sends.is_empty() {
             if now < walk.pause_until {
                 let at = walk.pause_until;
                 return self.timers.set(at, Timer::TopUp);
@@ -41,7 +41,7 @@ impl Engine {
             let Some(id) = walk.sends.pop_front() else { break };
             walk.reading += 1;
             if let Some(record) = walk.records.get(&id) {
-                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / TOPUP_BYTES_PER_S_MAX;
+                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / REPAIR_BYTES_PER_S_MAX;
                 walk.pause_until = walk.pause_until.max(now) + ms;
             }
             out.push(disk(DiskRequest::Read { id }, Reason::TopUpRead { id }));
@@ -65,7 +65,7 @@ impl Engine {
         self.topup.turn = if walk.left_to_others.is_empty() { 0 } else { self.topup.turn + 1 };
         for node in walk.left_to_others {
             self.topup.due.add(node);
-            self.timers.set(now + TOPUP_TURN_MS, Timer::TopUp);
+            self.timers.set(now + REPAIR_TURN_MS, Timer::TopUp);
         }
         match &self.topup.due {
             _ if walk.unfinished => {
@@ -74,7 +74,7 @@ impl Engine {
             }
             Due::Nobody => self.topup.retry_ms = 0,
             Due::Some(_) | Due::Everybody if self.topup.turn == 0 => {
-                self.timers.set(now + TOPUP_DELAY_MS, Timer::TopUp);
+                self.timers.set(now + REPAIR_DELAY_MS, Timer::TopUp);
             }
             Due::Some(_) | Due::Everybody => {}
         }
@@ -92,7 +92,10 @@ impl Engine {
         let (Some(record), ReadDone::Found(block)) = (record, done) else {
             return self.topup_go_on(out);
         };
-        let Some(redundancy) = record.info.redundancies.iter().copied().max_by_key(|redundancy| copies_of(*redundancy)) else { return };
+        let Some(redundancy) = record.info.redundancies.iter().copied().max_by_key(|redundancy| copies_of(*redundancy))
+        else {
+            return;
+        };
         let age_ms = now.saturating_sub(record.info.first_seen);
         let charged_to = record.info.charged_to;
         let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) = record.lack.iter().partition(|node| self.usable(**node));
@@ -104,7 +107,9 @@ impl Engine {
         }
         for to in to {
             let attached = AttachedBlock::from(&block);
-            let store = |request| Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, block: attached });
+            let store = |request| {
+                Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, block: attached })
+            };
             self.ask(to, Purpose::TopUpStore { id }, store, Some(block.clone()), out);
         }
         self.topup_go_on(out);

@@ -1,9 +1,9 @@
 //! Who is a member, and who no longer is.
 
-use fsdfs_proto::identity::Revoke;
+use fsdfs_proto::identity::Revocation;
 use fsdfs_proto::signed::Signed;
 
-use super::super::{GateRefusal, Inserted, Standing};
+use super::super::{GateRefusal, Inserted, MemberStatus};
 use super::pool::{Pool, admins, beat, card, features, gone, node, pool_id, public, remove, ticket_key};
 
 #[test]
@@ -15,7 +15,7 @@ fn a_ticket_that_expired_after_use_does_not_lock_out_who_used_it() {
     let chain = pool.facts.chain_of(node(1)).expect("a member");
     let judged = pool.facts.judge(99_999, node(1), &chain, &[]).expect("let in");
     assert_eq!(judged.redeem, None);
-    assert_eq!(pool.standing(1), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -33,10 +33,10 @@ fn surplus_users_of_a_ticket_are_guests_in_the_order_of_their_admissions() {
     let mut pool = Pool::new();
     let ticket = pool.ticket(0, 1, 0);
     pool.join(0, ticket, 1, 20);
-    assert_eq!(pool.standing(1), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
     pool.join(0, ticket, 2, 10);
-    assert_eq!(pool.standing(1), Some(Standing::Guest));
-    assert_eq!(pool.standing(2), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Guest));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -45,9 +45,9 @@ fn a_guest_cannot_date_anybody_before_those_who_came_earlier() {
     let ticket = pool.ticket(0, 1, 0);
     pool.join(0, ticket, 1, 20);
     pool.join(0, ticket, 2, 100);
-    assert_eq!(pool.standing(2), Some(Standing::Guest));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Guest));
     assert_eq!(pool.join(2, ticket, 3, 10), Inserted::Waiting, "earlier than its witness");
-    assert_eq!(pool.standing(1), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn removing_a_member_keeps_whom_it_invited() {
     pool.join(1, second, 2, 20);
     let keep = pool.facts.signed_by(node(1).into());
     pool.revoke(0, node(1).into(), keep);
-    assert_eq!(pool.standing(1), Some(Standing::Revoked));
-    assert_eq!(pool.standing(2), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Revoked));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member));
 
     let chain = pool.facts.chain_of(node(2)).expect("a member");
     assert!(pool.facts.judge(99, node(2), &chain, &[]).is_ok());
@@ -75,7 +75,7 @@ fn a_revocation_without_keep_takes_the_subtree() {
     pool.join(1, second, 2, 20);
     let chain = pool.facts.chain_of(node(2)).expect("a member");
     pool.revoke(0, node(1).into(), Vec::new());
-    assert_eq!(pool.standing(2), Some(Standing::Revoked));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Revoked));
     assert_eq!(pool.facts.judge(99, node(2), &chain, &[]), Err(GateRefusal::Revoked));
 }
 
@@ -89,7 +89,7 @@ fn a_member_cannot_revoke_whom_it_did_not_invite_even_with_a_certificate_for_it(
     pool.join(1, trap, 2, 12);
     assert!(!pool.facts.may_revoke(node(1).into(), node(2).into()));
     pool.revoke(1, node(2).into(), Vec::new());
-    assert_eq!(pool.standing(2), Some(Standing::Member));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member));
     assert!(pool.facts.may_revoke(node(0).into(), node(2).into()));
 }
 
@@ -99,12 +99,12 @@ fn higher_ranks_revoke_lower_ones_and_what_those_signed() {
     let first = pool.said[1].id();
     pool.say(admins(2, Some(first), &[0, 1, 2]));
     pool.revoke(2, node(1).into(), Vec::new());
-    assert_eq!(pool.standing(1), Some(Standing::Member), "rank 3 stands below rank 2");
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member), "rank 3 stands below rank 2");
     pool.revoke(2, node(3).into(), Vec::new());
-    assert_eq!(pool.standing(3), Some(Standing::Revoked));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Revoked));
     pool.revoke(1, node(2).into(), Vec::new());
-    assert_eq!(pool.standing(2), Some(Standing::Revoked));
-    assert_eq!(pool.standing(3), Some(Standing::Member), "the revocation by a revoked admin was not kept");
+    assert_eq!(pool.standing(2), Some(MemberStatus::Revoked));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "the revocation by a revoked admin was not kept");
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_ticket_key_signs_nothing_but_a_member_certificate() {
     let mut pool = Pool::of(2);
     let ticket = pool.ticket(0, 1, 0);
     let signer = public(&ticket_key(ticket));
-    let revoke = Revoke { version: 1, signer, subject: node(1).into(), reason: String::new(), keep: Vec::new() };
+    let revoke = Revocation { version: 1, signer, subject: node(1).into(), reason: String::new(), keep: Vec::new() };
     let said = pool.say(Signed::sign(pool_id(), &ticket_key(ticket), revoke));
     assert!(matches!(said, Inserted::Invalid(_)), "{said:?}");
-    assert_eq!(pool.standing(1), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_revoked_ticket_admits_nobody_but_keeps_whom_it_admitted() {
     pool.join(0, ticket, 1, 10);
     let key = public(&ticket_key(ticket));
     pool.revoke(0, key, pool.facts.signed_by(key));
-    assert_eq!(pool.standing(1), Some(Standing::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
     assert!(pool.facts.tickets()[0].revoked);
     let chain = pool.chain_by(0, ticket, 2);
     assert_eq!(pool.facts.judge(0, node(2), &chain, &[]), Err(GateRefusal::Revoked));
@@ -162,7 +162,7 @@ fn an_admission_shown_at_the_gate_counts_even_if_it_is_news() {
     let judged = here.facts.judge(99, node(2), &chain, &shown).expect("admitted elsewhere");
     assert_eq!(judged.redeem, None);
     here.hear(judged.facts);
-    assert_eq!(here.standing(2), Some(Standing::Member));
+    assert_eq!(here.standing(2), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_admission_is_stamped_after_its_witness_came_in() {
     let admission = pool.facts.admission(node(1), behind, redeem);
     pool.hear(judged.facts);
     assert_eq!(pool.say(Signed::sign(pool_id(), &super::pool::key(1), admission)), Inserted::New);
-    assert_eq!(pool.standing(2), Some(Standing::Member));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -192,22 +192,22 @@ fn gone_takes_a_majority_of_the_others_and_ends_with_a_heartbeat() {
     let mut pool = Pool::of(4);
     pool.say(beat(3, 1, 7));
     pool.say(gone(0, 3, (1, 7)));
-    assert_eq!(pool.standing(3), Some(Standing::Member), "one of three");
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "one of three");
     pool.say(gone(1, 3, (1, 6)));
-    assert_eq!(pool.standing(3), Some(Standing::Member), "the second one missed a heartbeat");
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "the second one missed a heartbeat");
     pool.say(gone(1, 3, (1, 7)));
-    assert_eq!(pool.standing(3), Some(Standing::Gone));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Departed));
     pool.say(beat(3, 1, 8));
-    assert_eq!(pool.standing(3), Some(Standing::Member));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member));
 }
 
 #[test]
 fn a_removed_member_is_a_guest_and_others_cannot_remove_it() {
     let mut pool = Pool::of(3);
     pool.say(remove(1, 2));
-    assert_eq!(pool.standing(2), Some(Standing::Member), "member 1 is not above member 2");
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member), "member 1 is not above member 2");
     pool.say(remove(2, 2));
-    assert_eq!(pool.standing(2), Some(Standing::Removed));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Removed));
     let chain = pool.facts.chain_of(node(2)).expect("still certified");
     assert!(pool.facts.judge(0, node(2), &chain, &[]).is_ok(), "it may serve and hand over");
 }

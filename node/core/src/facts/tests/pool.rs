@@ -2,15 +2,15 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    Admins, Card, CardDisk, Cert, Fact, Features, Gone, Head, Heartbeat, Invitation, Remove, Revoke, Role, Rules,
-    VolEpoch, founder_cert, newcomer_cert, pool_of, ticket_cert,
+    AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
+    Revocation, Role, VolEpoch, founder_cert, newcomer_cert, pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Commit, Dot, Flags, Folder, Seen, VolumeKeys, Within};
+use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector, VolumeKeys};
 
-use crate::facts::{FactSet, Inserted, Redeem, Standing};
+use crate::facts::{FactSet, Inserted, MemberStatus, Redemption};
 
 /// The secret key of a node (0..100), of ticket n (100 + n), of the root (255).
 pub fn key(number: u8) -> SigningKey {
@@ -100,7 +100,7 @@ impl Pool {
     pub fn join(&mut self, witness: u8, ticket: usize, newcomer: u8, ms: u64) -> Inserted {
         let member = self.member_cert(ticket, newcomer);
         self.say(member.clone());
-        let redeem = Redeem { ticket: self.tickets[ticket].id(), member: member.id() };
+        let redeem = Redemption { ticket: self.tickets[ticket].id(), member: member.id() };
         let hlc = Hlc { ms, count: 0 };
         let mut admission = self.facts.admission(node(witness), hlc, redeem);
         admission.hlc = hlc;
@@ -108,12 +108,12 @@ impl Pool {
     }
 
     pub fn revoke(&mut self, signer: u8, subject: PublicKey, keep: Vec<FactId>) -> Inserted {
-        let revoke = Revoke { version: 1, signer: node(signer).into(), subject, reason: "test".into(), keep };
+        let revoke = Revocation { version: 1, signer: node(signer).into(), subject, reason: "test".into(), keep };
         self.say(Signed::sign(pool_id(), &key(signer), revoke))
     }
 
-    pub fn standing(&self, number: u8) -> Option<Standing> {
-        self.facts.members().get(&node(number)).map(|member| member.standing)
+    pub fn standing(&self, number: u8) -> Option<MemberStatus> {
+        self.facts.members().get(&node(number)).map(|member| member.status)
     }
 }
 
@@ -122,7 +122,11 @@ pub fn ticket_key(number: usize) -> SigningKey {
 }
 
 pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signed<Card> {
-    let disk = |(id, gib, generation): &(u8, u32, u64)| CardDisk { id: DiskId([*id; 16]), gib: *gib, attach_generation: *generation };
+    let disk = |(id, gib, generation): &(u8, u32, u64)| CardDisk {
+        id: DiskId([*id; 16]),
+        gib: *gib,
+        attach_generation: *generation,
+    };
     let card = Card {
         version: 1,
         node: node(number),
@@ -143,25 +147,25 @@ pub fn beat(number: u8, boot: u64, counter: u64) -> Signed<Heartbeat> {
     Signed::sign(pool_id(), &key(number), Heartbeat { version: 1, node: node(number), boot, counter })
 }
 
-pub fn gone(issuer: u8, member: u8, last: (u64, u64)) -> Signed<Gone> {
-    Signed::sign(pool_id(), &key(issuer), Gone { version: 1, member: node(member), last, issuer: node(issuer) })
+pub fn gone(issuer: u8, member: u8, last: (u64, u64)) -> Signed<Departure> {
+    Signed::sign(pool_id(), &key(issuer), Departure { version: 1, member: node(member), last, issuer: node(issuer) })
 }
 
-pub fn remove(signer: u8, subject: u8) -> Signed<Remove> {
-    Signed::sign(pool_id(), &key(signer), Remove { version: 1, signer: node(signer).into(), node: node(subject) })
+pub fn remove(signer: u8, subject: u8) -> Signed<Removal> {
+    Signed::sign(pool_id(), &key(signer), Removal { version: 1, signer: node(signer).into(), node: node(subject) })
 }
 
-pub fn features(signer: u8, level: u32) -> Signed<Features> {
-    Signed::sign(pool_id(), &key(signer), Features { version: 1, signer: node(signer).into(), level })
+pub fn features(signer: u8, level: u32) -> Signed<FeatureLevel> {
+    Signed::sign(pool_id(), &key(signer), FeatureLevel { version: 1, signer: node(signer).into(), level })
 }
 
-pub fn admins(number: u64, previous: Option<FactId>, admins: &[u8]) -> Signed<Admins> {
+pub fn admins(number: u64, previous: Option<FactId>, admins: &[u8]) -> Signed<AdminList> {
     let admins = admins.iter().map(|number| node(*number)).collect();
-    Signed::sign(pool_id(), &root(), Admins { version: 1, number, previous, signer: public(&root()), admins })
+    Signed::sign(pool_id(), &root(), AdminList { version: 1, number, previous, signer: public(&root()), admins })
 }
 
-pub fn rules(signer: u8, number: u64, previous: Option<FactId>, copies: u8) -> Signed<Rules> {
-    let rules = Rules {
+pub fn rules(signer: u8, number: u64, previous: Option<FactId>, copies: u8) -> Signed<PoolRules> {
+    let rules = PoolRules {
         version: 1,
         number,
         previous,
@@ -205,13 +209,13 @@ pub fn head(epoch: u32, seen: &[(u8, u64)]) -> Signed<Head> {
         time: Hlc { ms: 1, count: 0 },
         dot: dots.clone().next(),
         seen: dots.collect(),
-        flags: Flags::NONE,
-        root: Folder {
+        flags: EntryFlags::NONE,
+        root: FolderNode {
             births: Vec::new(),
-            since: Seen::default(),
+            since: VersionVector::default(),
             attrs: Vec::new(),
             tree: None,
-            within: Within::default(),
+            within: FolderVectors::default(),
         },
         message: None,
     };

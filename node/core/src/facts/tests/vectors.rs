@@ -2,12 +2,12 @@
 #![allow(clippy::disallowed_methods, reason = "the vectors are written by hand-run test")]
 
 use fsdfs_proto::codec;
-use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, RawFact, Revoke, Role};
+use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, RawFact, Revocation, Role};
 use fsdfs_proto::ids::{PublicKey, hex};
 use fsdfs_proto::signed::Signed;
 use serde_json::{Value, json};
 
-use super::super::{FactSet, GateRefusal, Inserted, Standing};
+use super::super::{FactSet, GateRefusal, Inserted, MemberStatus};
 use super::pool::{
     Pool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, public, remove, root, rules, ticket_key,
 };
@@ -69,7 +69,7 @@ fn state(name: &str, facts: &[Fact]) -> Value {
                 "node": node,
                 "role": format!("{:?}", member.role),
                 "invited_by": member.invited_by,
-                "standing": format!("{:?}", member.standing),
+                "standing": format!("{:?}", member.status),
                 "card": member.card.as_ref().map(Signed::id),
             })
         })
@@ -211,7 +211,7 @@ fn gates() -> Vec<Value> {
     cases.push(gate("a ticket that was used as often as it may be", surplus));
     let kept = pool.facts.signed_by(node(0).into());
     let revoked = |subject: PublicKey, keep: Vec<_>| {
-        let revoke = Revoke { version: 1, signer: public(&root()), subject, reason: "test".into(), keep };
+        let revoke = Revocation { version: 1, signer: public(&root()), subject, reason: "test".into(), keep };
         let revoke: Fact = Signed::sign(pool_id(), &root(), revoke).into();
         [&pool.said[..], &[revoke]].concat()
     };
@@ -300,7 +300,7 @@ fn facts() -> Vec<Value> {
     let mut pool = Pool::of(2);
     let ticket = pool.ticket(0, 1, 0);
     let signer = public(&ticket_key(ticket));
-    let revoke = |signer: PublicKey| Revoke {
+    let revoke = |signer: PublicKey| Revocation {
         version: 1,
         signer,
         subject: node(1).into(),
@@ -310,8 +310,8 @@ fn facts() -> Vec<Value> {
     let by_ticket = Signed::sign(pool_id(), &ticket_key(ticket), revoke(signer)).into();
     let by_stranger = Signed::sign(pool_id(), &key(9), revoke(node(9).into())).into();
     let own = Signed::sign(pool_id(), &key(0), {
-        let Fact::Admins(list) = &pool.said[1] else { unreachable!("the pool's second fact") };
-        fsdfs_proto::identity::Admins { signer: node(0).into(), ..list.value().clone() }
+        let Fact::AdminList(list) = &pool.said[1] else { unreachable!("the pool's second fact") };
+        fsdfs_proto::identity::AdminList { signer: node(0).into(), ..list.value().clone() }
     });
     let old = card(1, 1, &[], 0).into();
     pool.say(card(1, 2, &[], 0));
@@ -388,7 +388,13 @@ fn every_refusal_is_published() {
     ] {
         assert!(verdicts.contains(&format!("{refusal:?}").as_str()), "{refusal:?}");
     }
-    let standings = [Standing::Member, Standing::Guest, Standing::Gone, Standing::Removed, Standing::Revoked];
+    let standings = [
+        MemberStatus::Member,
+        MemberStatus::Guest,
+        MemberStatus::Departed,
+        MemberStatus::Removed,
+        MemberStatus::Revoked,
+    ];
     let shown = made["states"].to_string();
     standings.iter().for_each(|standing| assert!(shown.contains(&format!("\"{standing:?}\"")), "{standing:?}"));
 }

@@ -6,7 +6,7 @@ use super::super::targets::SiteTarget;
 use super::*;
 
 /// The holders of a block, best first.
-pub(super) fn holders(view: &View, id: BlockId, copies: u8) -> Vec<Holder> {
+pub(super) fn holders(view: &ClusterMap, id: BlockId, copies: u8) -> Vec<Holder> {
     let (sites, targets, key) = (&view.sites, view.targets(copies), Key::of(id.as_bytes()));
     let arrivals = sites.arrivals(key);
     let mut holders = Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn holders(view: &View, id: BlockId, copies: u8) -> Vec<Holder> {
 }
 
 /// Step 4: replicas of each site.
-fn counts(view: &View, copies: u8, key: Key, arrivals: &[Arrival]) -> Vec<usize> {
+fn counts(view: &ClusterMap, copies: u8, key: Key, arrivals: &[Arrival]) -> Vec<usize> {
     let targets = view.targets(copies);
     let mut counts: Vec<usize> = targets.sites.iter().map(|target| target.base).collect();
     let want = targets.copies - counts.iter().sum::<usize>();
@@ -46,7 +46,7 @@ fn site_runner(site: &Site, target: &SiteTarget, key: Key, arrivals: &[Arrival])
 }
 
 /// Step 5 for two or more replicas in one site.
-fn within(view: &View, site: &Site, target: &SiteTarget, count: usize, arrivals: &[Arrival]) -> Vec<Arrival> {
+fn within(view: &ClusterMap, site: &Site, target: &SiteTarget, count: usize, arrivals: &[Arrival]) -> Vec<Arrival> {
     let shares = &target.within(count).shares;
     let share = |server: usize| shares[server - site.servers.start];
     let mut chosen: Vec<usize> = site.servers.clone().filter(|server| share(*server) == ONE).collect();

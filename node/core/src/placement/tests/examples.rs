@@ -42,7 +42,7 @@ fn plain_node(number: u64) -> NodeId {
 
 /// `expected`: "server" or "server/disk", comma between.
 #[track_caller]
-fn check_places(view: &View, copies: u8, b: u64, expected: &[(u64, &str)]) {
+fn check_places(view: &ClusterMap, copies: u8, b: u64, expected: &[(u64, &str)]) {
     for (a, expected) in expected {
         let mut id = [0; 32];
         id[..8].copy_from_slice(&a.to_be_bytes());
@@ -110,7 +110,7 @@ fn races() {
 fn five_houses() {
     let plain: [Plain<'_>; 5] =
         [(1, 1, &[(1, 1000)]), (2, 2, &[(2, 2000)]), (3, 3, &[(3, 3000)]), (4, 4, &[(4, 4000)]), (5, 5, &[(5, 2500)])];
-    let view = View::with_seeds(servers(&plain), SEEDS);
+    let view = ClusterMap::with_seeds(servers(&plain), SEEDS);
     let places = [(1, "2, 3, 4"), (2, "2, 1, 4"), (3, "4, 3, 1"), (4, "3, 4, 5"), (5, "5, 2, 4"), (6, "4, 5, 3")];
     check_places(&view, 3, 0, &places);
     let places = [(7, "2, 4, 5"), (8, "3, 4, 2"), (29, "3, 5, 4"), (35, "3, 5, 4"), (42, "5, 3, 4"), (53, "4, 2, 3")];
@@ -129,7 +129,7 @@ fn two_houses_of_two() {
     ];
     let servers = servers(&plain);
     assert_eq!(site_targets(&Sites::new(&servers, SEEDS), 3), [426_338_665, 378_967_703]);
-    let view = View::with_seeds(servers, SEEDS);
+    let view = ClusterMap::with_seeds(servers, SEEDS);
     let places = [(1, "1/11, 4/41, 2/21"), (2, "4/42, 2/21, 1/11"), (3, "4/41, 1/11, 2/21"), (4, "4/41, 1/11, 2/21")];
     check_places(&view, 3, 0, &places);
     let places = [(5, "4/41, 2/21, 1/12"), (6, "2/21, 3/31, 4/42"), (7, "2/21, 1/11, 4/41"), (8, "3/31, 2/21, 1/11")];
@@ -141,7 +141,7 @@ fn a_giant_beside_three_small_ones() {
     let plain: [Plain<'_>; 4] = [(0, 1, &[(1, 10000)]), (1, 2, &[(2, 100)]), (1, 3, &[(3, 100)]), (1, 4, &[(4, 250)])];
     let servers = servers(&plain);
     assert_eq!(site_targets(&Sites::new(&servers, SEEDS), 3), [268_435_456, 536_870_912]);
-    let view = View::with_seeds(servers, SEEDS);
+    let view = ClusterMap::with_seeds(servers, SEEDS);
     let places = [(1, "4, 1, 2"), (2, "1, 2, 4"), (3, "1, 3, 4"), (4, "1, 3, 4"), (5, "1, 2, 4")];
     check_places(&view, 3, BX, &places);
 }
@@ -156,7 +156,7 @@ fn drained_disks_and_more_copies_than_servers() {
         (1, 5, &[(5, 700), (6, 0)]),
         (2, 6, &[(7, 1200)]),
     ];
-    let view = View::with_seeds(servers(&plain), SEEDS);
+    let view = ClusterMap::with_seeds(servers(&plain), SEEDS);
     let places = [
         (1, "4/4, 6/7, 1/1, 2/2"),
         (2, "1/1, 2/2, 6/7, 5/5"),
@@ -173,7 +173,7 @@ fn drained_disks_and_more_copies_than_servers() {
 fn ties_go_to_the_smaller_id() {
     let same = Seeds { disk: |_| 5, site: |_| 5 };
     let plain: [Plain<'_>; 3] = [(3, 1, &[(12, 70), (11, 70)]), (1, 2, &[(21, 70), (22, 70)]), (2, 3, &[(31, 140)])];
-    let view = View::with_seeds(servers(&plain), same);
+    let view = ClusterMap::with_seeds(servers(&plain), same);
     // Disk 31 is twice as heavy as the others and comes first; then sites "1" and "3" are equal, and so are 21 and 22.
     check_places(&view, 2, 0, &[(1, "3/31, 2/21")]);
     check_places(&view, 3, 0, &[(1, "3/31, 1/11, 2/21")]);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::{CERTAIN, Disk, Holder, Server, View};
+use super::{CERTAIN, ClusterMap, Disk, Holder, Server};
 
 /// The id of the numbered server, disk or block of a test.
 fn numbered(kind: u8, number: u64) -> [u8; 32] {
@@ -82,6 +82,6 @@ fn nodes(holders: &[Holder]) -> Vec<NodeId> {
 }
 
 /// Replicas of a block that each server expects, in id order.
-fn expected(view: &View, copies: u8) -> BTreeMap<NodeId, f64> {
+fn expected(view: &ClusterMap, copies: u8) -> BTreeMap<NodeId, f64> {
     view.loads(copies).into_iter().map(|load| (load.node, load.expected as f64 / CERTAIN as f64)).collect()
 }

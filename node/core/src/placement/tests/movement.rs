@@ -5,7 +5,7 @@ use super::*;
 const BLOCKS: usize = 1_500;
 
 /// Replicas that must be copied when `before` becomes `after`: holders that were none before.
-fn moved(before: &View, after: &View, copies: u8) -> f64 {
+fn moved(before: &ClusterMap, after: &ClusterMap, copies: u8) -> f64 {
     let fresh = |id| {
         let old = nodes(&before.holders(id, copies));
         nodes(&after.holders(id, copies)).iter().filter(|node| !old.contains(node)).count()
@@ -14,7 +14,7 @@ fn moved(before: &View, after: &View, copies: u8) -> f64 {
 }
 
 /// The least any scheme must copy to reach the new exact shares.
-fn least(before: &View, after: &View, copies: u8) -> f64 {
+fn least(before: &ClusterMap, after: &ClusterMap, copies: u8) -> f64 {
     let old = expected(before, copies);
     let gain = |(node, share): (NodeId, f64)| f64::max(0.0, share - old.get(&node).copied().unwrap_or(0.0));
     expected(after, copies).into_iter().map(gain).sum::<f64>() * BLOCKS as f64
@@ -36,12 +36,12 @@ const CHANGES: [(&str, Change); 6] = [
 #[track_caller]
 fn check_movement(servers: u64, sites: u64, copies: u8, most: (f64, f64)) {
     let servers = uneven(servers, sites, 5);
-    let before = View::new(servers.clone());
+    let before = ClusterMap::new(servers.clone());
     let (mut moved_sum, mut least_sum, mut worst) = (0.0, 0.0, 0.0);
     for (name, change) in CHANGES {
         let mut servers = servers.clone();
         change(&mut servers);
-        let after = View::new(servers);
+        let after = ClusterMap::new(servers);
         let (moved, least) = (moved(&before, &after, copies), least(&before, &after, copies));
         println!("{sites} sites, N = {copies}, {name}: {moved} moved, {least:.0} needed");
         worst = f64::max(worst, moved / least);
@@ -89,11 +89,11 @@ fn movement_is_within_the_table() {
         let (mut moved_sum, mut least_sum) = (0.0, 0.0);
         for salt in 0..3 {
             let servers = uneven(servers, sites, 20 + salt);
-            let before = View::new(servers.clone());
+            let before = ClusterMap::new(servers.clone());
             for (_, change) in CHANGES.iter().filter(|(name, _)| !name.starts_with("a house")) {
                 let mut servers = servers.clone();
                 change(&mut servers);
-                let after = View::new(servers);
+                let after = ClusterMap::new(servers);
                 moved_sum += moved(&before, &after, copies);
                 least_sum += least(&before, &after, copies);
             }
@@ -107,12 +107,12 @@ fn movement_is_within_the_table() {
 #[test]
 fn a_disk_that_leaves_and_comes_back_finds_its_blocks() {
     let servers = uneven(12, 7, 11);
-    let before = View::new(servers.clone());
+    let before = ClusterMap::new(servers.clone());
     let mut gone = servers.clone();
     let disk = std::mem::take(&mut gone[4].disks);
-    let away = View::new(gone.clone());
+    let away = ClusterMap::new(gone.clone());
     gone[4].disks = disk;
-    let back = View::new(gone);
+    let back = ClusterMap::new(gone);
     assert!(moved(&before, &away, 3) > 0.0);
     for id in blocks(3).take(200) {
         assert_eq!(back.order(id, 3), before.order(id, 3));
@@ -126,7 +126,7 @@ fn twice_the_weights_move_nothing() {
     for server in &mut doubled {
         server.disks[0].weight *= 2;
     }
-    let moved = moved(&View::new(servers), &View::new(doubled), 3);
+    let moved = moved(&ClusterMap::new(servers), &ClusterMap::new(doubled), 3);
     assert!(moved <= 3.0 * BLOCKS as f64 / 10_000.0, "{moved} replicas moved");
 }
 
@@ -135,7 +135,7 @@ fn old_holders_are_found_soon_after_a_tenth_joined() {
     let old = uneven(30, 30, 7);
     let mut new = old.clone();
     new.extend(uneven(3, 3, 8));
-    let (old, new) = (View::new(old), View::new(new));
+    let (old, new) = (ClusterMap::new(old), ClusterMap::new(new));
     let (mut found, mut all) = (0, 0);
     for id in blocks(4).take(BLOCKS) {
         let order = nodes(&new.order(id, 3));

@@ -5,11 +5,11 @@ use super::*;
 
 const BYTES: u64 = 1000;
 
-fn view() -> View {
-    View::new(uneven(6, 6, 9))
+fn view() -> ClusterMap {
+    ClusterMap::new(uneven(6, 6, 9))
 }
 
-fn moves(before: &View, after: &View, copies: (u8, u8), count: u64) -> Moves {
+fn moves(before: &ClusterMap, after: &ClusterMap, copies: (u8, u8), count: u64) -> Moves {
     let blocks = (0..count).map(|number| (block(number), BYTES));
     Moves::between(Rule { view: before, copies: copies.0 }, Rule { view: after, copies: copies.1 }, blocks)
 }
@@ -119,7 +119,7 @@ fn another_disk_takes_its_part_of_its_own_server() {
 
 #[test]
 fn the_last_copy_burns_with_its_house() {
-    let before = View::new(vec![server(1, 100), server(2, 100)]);
+    let before = ClusterMap::new(vec![server(1, 100), server(2, 100)]);
     let after = before.with(Change::Leave(node(2))).expect("it fits");
     let moves = moves(&before, &after, (1, 1), 200);
     let kept = 200 * BYTES - moves.lost;

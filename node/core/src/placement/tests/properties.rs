@@ -53,7 +53,7 @@ fn check_holders(servers: &[Server], holders: &[Holder], copies: u8) {
 proptest! {
     #[test]
     fn holders_are_enough_and_distinct(servers in map(), copies in 1..=32_u8, number: u64) {
-        let view = View::new(servers.clone());
+        let view = ClusterMap::new(servers.clone());
         check_holders(&servers, &view.holders(block(number), copies), copies);
     }
 
@@ -65,7 +65,7 @@ proptest! {
         for server in &mut shuffled {
             dice.shuffle(&mut server.disks);
         }
-        let (view, other) = (View::new(servers), View::new(shuffled));
+        let (view, other) = (ClusterMap::new(servers), ClusterMap::new(shuffled));
         prop_assert_eq!(&view, &other);
         prop_assert_eq!(view.order(block(number), copies), other.order(block(number), copies));
         prop_assert_eq!(view.capacity(copies), other.capacity(copies));
@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn the_order_is_the_holders_and_then_every_other_live_server(servers in map(), copies in 1..=32_u8, number: u64) {
-        let view = View::new(servers.clone());
+        let view = ClusterMap::new(servers.clone());
         let (order, holders) = (view.order(block(number), copies), view.holders(block(number), copies));
         prop_assert_eq!(&order[..holders.len()], &holders[..]);
         let distinct: BTreeSet<NodeId> = nodes(&order).into_iter().collect();
@@ -83,12 +83,12 @@ proptest! {
 
     #[test]
     fn a_drained_disk_changes_nothing(mut servers in map(), copies in 1..=32_u8, number: u64) {
-        let before = View::new(servers.clone()).order(block(number), copies);
+        let before = ClusterMap::new(servers.clone()).order(block(number), copies);
         for server in &mut servers {
             server.disks.push(disk(u64::from(u32::MAX), u64::from(server.id.0[0]) << 8 | u64::from(server.id.0[1]), 0));
         }
         servers.push(server_of(99, 99, &[0, 0]));
-        prop_assert_eq!(View::new(servers).order(block(number), copies), before);
+        prop_assert_eq!(ClusterMap::new(servers).order(block(number), copies), before);
     }
 
     #[test]
@@ -154,7 +154,7 @@ proptest! {
 
 #[test]
 fn an_empty_map_and_one_without_disks_hold_nothing() {
-    for view in [View::default(), View::new(vec![server(1, 0), server(2, 0)])] {
+    for view in [ClusterMap::default(), ClusterMap::new(vec![server(1, 0), server(2, 0)])] {
         assert_eq!(view.holders(block(1), 3), []);
         assert_eq!(view.order(block(1), 3), []);
         assert_eq!(view.capacity(3).usable, 0);
@@ -164,7 +164,7 @@ fn an_empty_map_and_one_without_disks_hold_nothing() {
 
 #[test]
 fn a_lonely_server_holds_everything_once() {
-    let view = View::new(vec![server(1, 500)]);
+    let view = ClusterMap::new(vec![server(1, 500)]);
     assert_eq!(nodes(&view.holders(block(1), 3)), [node(1)]);
     assert_eq!(view.holders(block(1), 0), []);
     let capacity = view.capacity(3);
@@ -175,7 +175,7 @@ fn a_lonely_server_holds_everything_once() {
 fn ten_thousand_disks() {
     let weights: Vec<u32> = (0..64).map(|place| if place % 3 == 0 { u32::MAX } else { place }).collect();
     let servers: Vec<Server> = (0..160).map(|number| server_of(number, number % 3, &weights)).collect();
-    let view = View::new(servers.clone());
+    let view = ClusterMap::new(servers.clone());
     for copies in [1, 3, 4, 14, 32] {
         check_holders(&servers, &view.holders(block(7), copies), copies);
     }
@@ -185,7 +185,7 @@ fn ten_thousand_disks() {
 #[test]
 fn candidates_are_a_cut_only_where_there_are_too_many() {
     let servers: Vec<Server> = (0..40).map(|number| server_of(number, number % 7, &[100, 50])).collect();
-    let view = View::new(servers);
+    let view = ClusterMap::new(servers);
     let ids = |sites: &super::super::Sites| sites.servers.iter().map(|server| server.id).collect::<Vec<_>>();
     for number in 0..20 {
         assert_eq!(ids(&view.sites.near(block(number), 40)), ids(&view.sites), "all are near enough");
@@ -198,8 +198,8 @@ fn a_crowd_is_cut_by_ids_alone() {
     let crowd = |weight: fn(u64) -> u32| -> Vec<Server> {
         (0..CANDIDATES_MAX as u64 + 200).map(|number| server_of(number, number, &[weight(number)])).collect()
     };
-    let (plain, other) = (View::new(crowd(|_| 100)), View::new(crowd(|number| 1 + number as u32)));
-    let near = |view: &View| -> BTreeSet<NodeId> {
+    let (plain, other) = (ClusterMap::new(crowd(|_| 100)), ClusterMap::new(crowd(|number| 1 + number as u32)));
+    let near = |view: &ClusterMap| -> BTreeSet<NodeId> {
         view.candidates(block(5)).expect("a cut").servers.iter().map(|server| server.id).collect()
     };
     assert_eq!(near(&plain), near(&other));

@@ -4,7 +4,7 @@ use super::*;
 
 /// Chi-square of the replicas that `blocks` blocks leave on each server, and its degrees of freedom, at most; exact shares make
 /// them about equal.
-fn chi_square(view: &View, copies: u8, blocks: u64) -> (f64, f64) {
+fn chi_square(view: &ClusterMap, copies: u8, blocks: u64) -> (f64, f64) {
     let mut counts: BTreeMap<NodeId, u64> = BTreeMap::new();
     for id in super::blocks(1).take(blocks as usize) {
         for holder in view.holders(id, copies) {
@@ -43,7 +43,7 @@ fn shares_are_exact() {
         (12, 4, 6),
         (30, 10, 14),
     ] {
-        let view = View::new(uneven(servers, sites, 1));
+        let view = ClusterMap::new(uneven(servers, sites, 1));
         let (sum, free) = chi_square(&view, copies, blocks);
         println!("{servers} servers, {sites} sites, N = {copies}: chi-square {sum:.1} of {free}");
         assert!(
@@ -57,7 +57,7 @@ fn shares_are_exact() {
 /// whose share is not whole.
 #[test]
 fn shares_of_thirty_log_normal_servers_are_exact() {
-    let view = View::new(log_normal(30, 1000.0, 1.0, 2));
+    let view = ClusterMap::new(log_normal(30, 1000.0, 1.0, 2));
     let (sum, free) = chi_square(&view, 3, 300_000);
     println!("30 servers, log-normal, N = 3, 300000 blocks: chi-square / servers = {:.2}", sum / free);
     assert!(sum / free <= 1.6, "{:.2}", sum / free);
@@ -66,14 +66,14 @@ fn shares_of_thirty_log_normal_servers_are_exact() {
 #[test]
 fn advice_names_what_is_missing_and_what_is_too_large() {
     let mut servers = vec![server(1, 1000), server(2, 100), server(3, 100)];
-    let capacity = View::new(servers.clone()).capacity(2);
+    let capacity = ClusterMap::new(servers.clone()).capacity(2);
     assert_eq!((capacity.usable, capacity.copies_short, capacity.sites_short), (200, 0, 0));
     assert_eq!(capacity.stranded, [(node(1), 800)]);
     assert_eq!(capacity.too_large, [node(1)]);
 
     servers.truncate(2);
     servers[1].site = servers[0].site.clone();
-    let capacity = View::new(servers).capacity(3);
+    let capacity = ClusterMap::new(servers).capacity(3);
     assert_eq!((capacity.usable, capacity.copies_short, capacity.sites_short), (100, 1, 1));
     assert_eq!(capacity.too_large, [node(1)]);
 }

@@ -42,7 +42,7 @@ fn map(dice: &mut fastrand::Rng) -> Vec<Server> {
 fn a_hundred_thousand_cases_like_the_clear_form() {
     let mut dice = fastrand::Rng::with_seed(4);
     for number in 0..10_000 {
-        let view = View::new(map(&mut dice));
+        let view = ClusterMap::new(map(&mut dice));
         let copies = if dice.bool() { 3 } else { dice.u8(1..=32) };
         for number in number * 10..number * 10 + 10 {
             let (short, clear) = (view.holders(block(number), copies), clear::holders(&view, block(number), copies));
@@ -54,7 +54,7 @@ fn a_hundred_thousand_cases_like_the_clear_form() {
 #[test]
 fn a_thousand_servers_like_the_clear_form() {
     for (servers, sites, copies) in [(1000, 1000, 3), (1000, 40, 3), (1000, 7, 9), (300, 300, 32)] {
-        let view = View::new(uneven(servers, sites, 2));
+        let view = ClusterMap::new(uneven(servers, sites, 2));
         for number in 0..50 {
             assert_eq!(
                 view.holders(block(number), copies),
@@ -105,7 +105,7 @@ fn no_draw_below_the_least_is_early() {
 
 #[test]
 fn a_race_beyond_its_limit_is_run_again_by_all() {
-    let view = View::new(uneven(200, 200, 3));
+    let view = ClusterMap::new(uneven(200, 200, 3));
     let contender = |who: usize| Contender { who, p: ONE / 50, by: By::Disks(view.sites.servers[who].disks.clone()) };
     let field = Field::new(&view.sites, &(0..200).map(contender).collect::<Vec<_>>(), 4);
     let mut again = 0;

@@ -114,7 +114,7 @@ fn maps() {
         let mut places = 0;
         for case in list(&published["maps"]) {
             let servers: Vec<Server> = list(&case["servers"]).iter().map(read_server).collect();
-            let view = View::new(servers.clone());
+            let view = ClusterMap::new(servers.clone());
             for rule in list(&case["copies"]) {
                 check_rule(&servers, &view, rule);
                 places += list(&rule["places"]).len();
@@ -134,7 +134,7 @@ fn read_server(value: &Value) -> Server {
 }
 
 #[track_caller]
-fn check_rule(servers: &[Server], view: &View, rule: &Value) {
+fn check_rule(servers: &[Server], view: &ClusterMap, rule: &Value) {
     let copies: u8 = small(&rule["n"]);
     let wanted = view.sites.servers.len().min(copies.into());
     assert_eq!(site_targets(&view.sites, wanted), numbers(&rule["targets"]), "targets {rule}");
@@ -184,7 +184,7 @@ fn more_servers_than_candidates() {
     let published = published();
     let cut = &published["cut"];
     let servers = chain(small(&cut["count"]), 700);
-    let view = View::new(servers.clone());
+    let view = ClusterMap::new(servers.clone());
     for place in list(&cut["places"]) {
         let block = BlockId(id(&place[0]));
         let holders = view.holders(block, small(&cut["n"]));
@@ -197,7 +197,7 @@ fn more_servers_than_candidates() {
 fn more_servers_than_candidates_on_many_sites_and_few() {
     for cut in list(&published_2()["cuts"]) {
         let servers = chain(small(&cut["count"]), small(&cut["sites"]));
-        let view = View::new(servers.clone());
+        let view = ClusterMap::new(servers.clone());
         for rule in list(&cut["copies"]) {
             let copies = small(&rule["n"]);
             let capacity = Capacity { stranded: Vec::new(), ..view.capacity(copies) };

@@ -40,7 +40,7 @@ fn filled(servers: &[Server], holders: impl Fn(BlockId) -> Vec<NodeId>) -> u64 {
 }
 
 /// As CRUSH's straw2 would do it: those whose disks arrive first.
-fn straw2(view: &View, id: BlockId, copies: usize) -> Vec<NodeId> {
+fn straw2(view: &ClusterMap, id: BlockId, copies: usize) -> Vec<NodeId> {
     let mut arrivals = view.sites.arrivals(Key::of(id.as_bytes()));
     view.sites.sort(&mut arrivals);
     arrivals.iter().take(copies).map(|arrival| view.sites.holder(arrival).node).collect()
@@ -52,7 +52,7 @@ fn nearly_everything_that_could_fit_does() {
         let (mut ours, mut plain) = (0.0, 0.0);
         for salt in 1..=4 {
             let servers = log_normal(count, 16_000.0, 0.7, salt);
-            let view = View::new(servers.clone());
+            let view = ClusterMap::new(servers.clone());
             let best = best(&servers, 3) as f64;
             ours += filled(&servers, |id| nodes(&view.holders(id, 3))) as f64 / best / 4.0;
             plain += filled(&servers, |id| straw2(&view, id, 3)) as f64 / best / 4.0;
@@ -71,7 +71,7 @@ fn with_fewer_sites_than_copies_most_of_it_fits() {
     {
         let share = |salt| {
             let servers = uneven(servers, sites, salt);
-            View::new(servers.clone()).capacity(copies).usable as f64 / best(&servers, copies.into()) as f64
+            ClusterMap::new(servers.clone()).capacity(copies).usable as f64 / best(&servers, copies.into()) as f64
         };
         let shares: Vec<f64> = (0..30).map(share).collect();
         let mean = shares.iter().sum::<f64>() / 30.0;
@@ -90,7 +90,7 @@ fn usable_space_is_what_fits() {
         for server in &mut servers {
             server.disks[0].weight *= 60;
         }
-        let view = View::new(servers.clone());
+        let view = ClusterMap::new(servers.clone());
         let (usable, filled) = (view.capacity(copies).usable, filled(&servers, |id| nodes(&view.holders(id, copies))));
         let off = usable.abs_diff(filled) as f64 / usable as f64;
         println!("{} servers, {sites} sites, N = {copies}: {usable} reported, {filled} fit", servers.len());

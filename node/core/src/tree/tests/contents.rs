@@ -4,14 +4,14 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::VolumeKeys;
 
-use super::super::content::{FileReader, FileWriter, Next, seal_chunk};
-use super::{Content, Params, TINY, TreeError, keys};
+use super::super::content::{FileReader, FileWriter, NextPart, seal_chunk};
+use super::{FileContent, TINY, TreeError, TreeParams, keys};
 
 fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at * 31 + at / 97) as u8).collect()
 }
 
-fn write(keys: &VolumeKeys, params: Params, data: &[u8]) -> (Content, u64, BTreeMap<BlockId, Block>) {
+fn write(keys: &VolumeKeys, params: TreeParams, data: &[u8]) -> (FileContent, u64, BTreeMap<BlockId, Block>) {
     let keys = keys.writer().unwrap();
     let mut writer = FileWriter::new(keys.clone(), params, 3);
     let mut store = BTreeMap::new();
@@ -28,7 +28,7 @@ fn write(keys: &VolumeKeys, params: Params, data: &[u8]) -> (Content, u64, BTree
 
 /// Reads a range; returns it and how many blocks that took.
 fn read(
-    content: &Content,
+    content: &FileContent,
     size: u64,
     store: &BTreeMap<BlockId, Block>,
     range: std::ops::Range<u64>,
@@ -38,18 +38,18 @@ fn read(
     loop {
         let ahead = reader.ahead(1);
         match reader.next_piece() {
-            Next::Bytes(bytes) => read.extend(bytes),
-            Next::Manifest(at) => {
+            NextPart::Bytes(bytes) => read.extend(bytes),
+            NextPart::Manifest(at) => {
                 assert_eq!(ahead, [at]);
                 blocks += 1;
                 reader.give(&store[&at.id])?;
             }
-            Next::Part(part) => {
+            NextPart::Part(part) => {
                 assert_eq!(ahead, [part.chunk]);
                 blocks += 1;
                 read.extend(part.open(&store[&part.chunk.id])?);
             }
-            Next::End => return Ok((read, blocks)),
+            NextPart::End => return Ok((read, blocks)),
         }
     }
 }
@@ -71,7 +71,7 @@ fn files_of_all_sizes_read_back() {
 #[test]
 fn the_depth_grows_with_the_size() {
     let depth = |size| match write(&keys(), TINY, &bytes(size)).0 {
-        Content::Tree { depth, .. } => Some(depth),
+        FileContent::Tree { depth, .. } => Some(depth),
         _ => None,
     };
     assert_eq!(
@@ -83,7 +83,7 @@ fn the_depth_grows_with_the_size() {
 #[test]
 fn random_access_costs_the_depth() {
     let (content, size, store) = write(&keys(), TINY, &bytes(64 * 81));
-    let Content::Tree { depth: 4, .. } = content else { panic!("{content:?}") };
+    let FileContent::Tree { depth: 4, .. } = content else { panic!("{content:?}") };
     for at in (0..size).step_by(97) {
         assert_eq!(read(&content, size, &store, at..at + 1).unwrap().1, 5);
     }

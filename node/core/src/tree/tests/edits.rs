@@ -1,14 +1,14 @@
 use super::{
-    Attrs, Content, Edit, EditError, EditOutcome, File, Found, Look, Params, Peer, ShownKind, TreeError, inline, name,
-    path,
+    EditError, EditOutcome, FileAttributes, FileContent, FileNode, Peer, QueryResult, TreeEdit, TreeError,
+    TreeItemKind, TreeParams, TreeQuery, inline, name, path,
 };
 
-fn put(at: &str, content: &str) -> Edit {
-    Edit::Put { path: path(at), file: inline(content) }
+fn put(at: &str, content: &str) -> TreeEdit {
+    TreeEdit::Put { path: path(at), file: inline(content) }
 }
 
-fn make(at: &str) -> Edit {
-    Edit::MakeDir { path: path(at), attrs: None, fresh: false }
+fn make(at: &str) -> TreeEdit {
+    TreeEdit::MakeDir { path: path(at), attrs: None, fresh: false }
 }
 
 #[test]
@@ -25,8 +25,8 @@ fn what_is_put_is_found() {
     assert_eq!(found.writer, peer.writer);
     assert_eq!(peer.entry("/a/x"), Err(TreeError::NotFound));
     assert_eq!(peer.entry("/a/b/c.txt/d"), Err(TreeError::NotAFolder));
-    assert!(matches!(peer.entry("/").unwrap().kind, ShownKind::Dir { root: Some(_) }));
-    assert!(matches!(peer.entry("/a/empty").unwrap().kind, ShownKind::Dir { root: None }));
+    assert!(matches!(peer.entry("/").unwrap().kind, TreeItemKind::Dir { root: Some(_) }));
+    assert!(matches!(peer.entry("/a/empty").unwrap().kind, TreeItemKind::Dir { root: None }));
 }
 
 #[test]
@@ -44,25 +44,25 @@ fn each_edit_of_a_batch_stands_alone() {
 #[test]
 fn bad_names_and_files_are_refused() {
     let mut peer = Peer::new(1);
-    let bad = |at: &[u8]| Edit::Put { path: vec![bytes::Bytes::copy_from_slice(at)], file: inline("") };
+    let bad = |at: &[u8]| TreeEdit::Put { path: vec![bytes::Bytes::copy_from_slice(at)], file: inline("") };
     for at in [&b""[..], b".", b"..", b"a/b", b"a\0b", &[b'x'; 256]] {
         assert_eq!(peer.edit(&[bad(at)]), [Err(EditError::BadName)], "{at:?}");
     }
     for at in [&b"\xff\n\"' "[..], &[b'x'; 255], b"..."] {
         assert_eq!(peer.edit(&[bad(at)]), [Ok(EditOutcome::Changed)], "{at:?}");
     }
-    assert_eq!(peer.edit(&[Edit::Put { path: path("/"), file: inline("") }]), [Err(EditError::IsAFolder)]);
-    let file = File { attrs: Attrs { mode: 0o10000, mtime_ns: 0 }, ..inline("") };
-    assert_eq!(peer.edit(&[Edit::Put { path: path("/m"), file }]), [Err(EditError::BadFile)]);
-    let file = File { content: Content::Symlink(name("")), ..inline("") };
-    assert_eq!(peer.edit(&[Edit::Put { path: path("/l"), file }]), [Err(EditError::BadFile)]);
+    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/"), file: inline("") }]), [Err(EditError::IsAFolder)]);
+    let file = FileNode { attrs: FileAttributes { mode: 0o10000, mtime_ns: 0 }, ..inline("") };
+    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/m"), file }]), [Err(EditError::BadFile)]);
+    let file = FileNode { content: FileContent::Symlink(name("")), ..inline("") };
+    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/l"), file }]), [Err(EditError::BadFile)]);
 }
 
 #[test]
 fn folders_have_attributes() {
     let mut peer = Peer::new(1);
-    let attrs = |mode| Some(Attrs { mode, mtime_ns: 77 });
-    let make = |at: &str, mode, fresh| Edit::MakeDir { path: path(at), attrs: attrs(mode), fresh };
+    let attrs = |mode| Some(FileAttributes { mode, mtime_ns: 77 });
+    let make = |at: &str, mode, fresh| TreeEdit::MakeDir { path: path(at), attrs: attrs(mode), fresh };
     assert_eq!(peer.one(make("/a/b", 0o700, true)), EditOutcome::Changed);
     assert_eq!(peer.entry("/a").unwrap().attrs.mode, 0o755);
     assert_eq!(peer.entry("/a/b").unwrap().attrs, attrs(0o700).unwrap());
@@ -81,7 +81,7 @@ fn folders_have_attributes() {
 fn removing() {
     let mut peer = Peer::new(1);
     peer.edit(&[put("/a/b", "1"), put("/c", "2"), make("/e")]);
-    let remove = |at: &str, recursive| Edit::Remove { path: path(at), recursive };
+    let remove = |at: &str, recursive| TreeEdit::Remove { path: path(at), recursive };
     let outcomes = peer.edit(&[remove("/a", false), remove("/", true), remove("/x", true), remove("/c/y", true)]);
     let expected = [EditError::NotEmpty, EditError::IntoItself, EditError::NotFound, EditError::NotAFolder];
     assert_eq!(outcomes, expected.map(Err));
@@ -121,7 +121,7 @@ fn moving() {
 #[test]
 fn a_large_folder_is_a_tree_of_small_blocks() {
     let mut peer = Peer::new(1);
-    peer.params = Params { directory_bytes: 1024, ..super::TINY };
+    peer.params = TreeParams { directory_bytes: 1024, ..super::TINY };
     let edits: Vec<_> = (0..3000).map(|number| put(&format!("/d/file {number:04}"), &number.to_string())).collect();
     for batch in edits.chunks(500) {
         assert!(peer.edit(batch).iter().all(Result::is_ok));
@@ -134,8 +134,8 @@ fn a_large_folder_is_a_tree_of_small_blocks() {
     let names: Vec<_> = list.iter().map(|shown| shown.name.clone()).collect();
     let expected: Vec<_> = (0..3000).map(|number| name(&format!("file {number:04}"))).collect();
     assert_eq!(names, expected);
-    let page = Look::List { path: path("/d"), after: Some(name("file 2990")), max: 100 };
-    assert!(matches!(peer.look(page), Ok(Found::List { entries, more: false }) if entries.len() == 9));
+    let page = TreeQuery::List { path: path("/d"), after: Some(name("file 2990")), max: 100 };
+    assert!(matches!(peer.query(page), Ok(QueryResult::List { entries, more: false }) if entries.len() == 9));
 }
 
 /// The tree is a function of its entries, whatever order they came and went in.
@@ -143,8 +143,8 @@ fn a_large_folder_is_a_tree_of_small_blocks() {
 fn equal_folders_are_equal_blocks() {
     let names: Vec<String> = (0..200).map(|number| format!("n{:03}", number * 7919 % 1000)).collect();
     let root = |peer: &mut Peer, at: &str| match peer.entry(at).unwrap().kind {
-        ShownKind::Dir { root } => root,
-        ShownKind::File { .. } => panic!("a file"),
+        TreeItemKind::Dir { root } => root,
+        TreeItemKind::File { .. } => panic!("a file"),
     };
     let mut random = fastrand::Rng::with_seed(1);
     for kept in [0, 1, 2, 5, 20, 77, 200] {
@@ -162,7 +162,7 @@ fn equal_folders_are_equal_blocks() {
         random.shuffle(&mut order);
         let gone = order.iter().filter(|name| !wanted.contains(name));
         let removes: Vec<_> =
-            gone.map(|name| Edit::Remove { path: path(&format!("/b/{name}")), recursive: false }).collect();
+            gone.map(|name| TreeEdit::Remove { path: path(&format!("/b/{name}")), recursive: false }).collect();
         for batch in removes.chunks(11) {
             peer.edit(batch);
         }
@@ -210,7 +210,7 @@ fn what_is_merely_at_hand_is_still_new() {
     let first = store(&mut genesis.clone());
     let mut again = Peer { store: first.clone(), at_hand: true, ..genesis };
     let job = again.edit_job(&[put("/a/f", "1")]);
-    let super::JobDone::Edited { blocks, .. } = again.run(super::Job::Edit(job)) else { panic!("an edit") };
+    let super::JobDone::Edited { blocks, .. } = again.run(super::TreeJob::Edit(job)) else { panic!("an edit") };
     assert_eq!(blocks.len(), 3, "a leaf for each folder and the commit");
     assert!(blocks.iter().all(|block| first.contains_key(&block.id())));
 }
@@ -222,7 +222,7 @@ fn what_is_left_of_a_folder_is_as_if_written_anew() {
     let names = |range: std::ops::Range<usize>| range.map(|number| format!("/a/{number:03}")).collect::<Vec<_>>();
     let puts = |names: &[String]| names.iter().map(|name| put(name, "x")).collect::<Vec<_>>();
     let removes = |names: &[String]| {
-        names.iter().map(|name| Edit::Remove { path: path(name), recursive: false }).collect::<Vec<_>>()
+        names.iter().map(|name| TreeEdit::Remove { path: path(name), recursive: false }).collect::<Vec<_>>()
     };
     for total in (14..200).step_by(9) {
         let mut full = genesis.clone();

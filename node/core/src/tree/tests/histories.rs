@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Dot, Version};
+use fsdfs_proto::volume::{Dot, EntryVersion};
 
 use super::super::alias;
-use super::super::dir::{Dir, Origin, Slot, Stamp};
-use super::super::edit::Editor;
-use super::super::merge::{State, merge};
-use super::super::source::Source;
-use super::{Attrs, Blocks, Content, Edit, EditOutcome, Name, Path, inline, keys, name};
+use super::super::dir::{EntryOrigin, EntryStamp, MergedDirectory, NameSlot};
+use super::super::edit::TreeEditor;
+use super::super::merge::{MergeState, merge};
+use super::super::source::BlockSource;
+use super::{BlockMap, EditOutcome, EntryName, FileAttributes, FileContent, TreeEdit, TreePath, inline, keys, name};
 
 const HISTORIES: u64 = 40_000;
 const STEPS: usize = 25;
@@ -21,12 +21,12 @@ const WRITERS: usize = 3;
 /// What a random operation may aim at.
 #[derive(Default)]
 struct Places {
-    dirs: Vec<Path>,
-    entries: Vec<Path>,
+    dirs: Vec<TreePath>,
+    entries: Vec<TreePath>,
 }
 
-fn places(source: &mut Source, dir: &Dir, path: &Path, found: &mut Places) {
-    let at = |name: &Name| path.iter().chain([name]).cloned().collect::<Path>();
+fn places(source: &mut BlockSource, dir: &MergedDirectory, path: &TreePath, found: &mut Places) {
+    let at = |name: &EntryName| path.iter().chain([name]).cloned().collect::<TreePath>();
     found.dirs.push(path.clone());
     for (name, slot) in &dir.changes {
         let shown = alias::shown(dir, source, name, slot).unwrap();
@@ -39,31 +39,33 @@ fn places(source: &mut Source, dir: &Dir, path: &Path, found: &mut Places) {
 }
 
 /// A random edit; a put writes `content`.
-fn edit(random: &mut fastrand::Rng, places: &Places, content: u32) -> Edit {
-    let into = |random: &mut fastrand::Rng, names: u8| -> Path {
+fn edit(random: &mut fastrand::Rng, places: &Places, content: u32) -> TreeEdit {
+    let into = |random: &mut fastrand::Rng, names: u8| -> TreePath {
         let dir = &places.dirs[random.usize(..places.dirs.len())];
         dir.iter().cloned().chain([name(&format!("f{}", random.u8(..names)))]).collect()
     };
     let kind = random.u8(..100);
     if kind < 40 || places.entries.is_empty() {
-        return Edit::Put { path: into(random, 3), file: inline(&content.to_string()) };
+        return TreeEdit::Put { path: into(random, 3), file: inline(&content.to_string()) };
     }
     let entry = places.entries[random.usize(..places.entries.len())].clone();
     match kind {
-        40..50 => Edit::MakeDir { path: into(random, 2), attrs: None, fresh: false },
-        50..53 => {
-            Edit::MakeDir { path: entry, attrs: Some(Attrs { mode: u32::from(kind), mtime_ns: 0 }), fresh: false }
-        }
-        53..70 => Edit::Remove { path: entry, recursive: true },
-        _ => Edit::Move { from: entry, to: into(random, 4) },
+        40..50 => TreeEdit::MakeDir { path: into(random, 2), attrs: None, fresh: false },
+        50..53 => TreeEdit::MakeDir {
+            path: entry,
+            attrs: Some(FileAttributes { mode: u32::from(kind), mtime_ns: 0 }),
+            fresh: false,
+        },
+        53..70 => TreeEdit::Remove { path: entry, recursive: true },
+        _ => TreeEdit::Move { from: entry, to: into(random, 4) },
     }
 }
 
 /// How often each content is in a tree.
-fn contents(dir: &Dir, found: &mut BTreeMap<u32, usize>) {
+fn contents(dir: &MergedDirectory, found: &mut BTreeMap<u32, usize>) {
     for slot in dir.changes.values() {
         for version in &slot.versions {
-            let Content::Inline(bytes) = &version.value.content else { panic!("all contents are small") };
+            let FileContent::Inline(bytes) = &version.value.content else { panic!("all contents are small") };
             let number = str::from_utf8(bytes).unwrap().parse().unwrap();
             *found.entry(number).or_insert(0) += 1;
         }
@@ -75,20 +77,20 @@ fn contents(dir: &Dir, found: &mut BTreeMap<u32, usize>) {
 #[derive(Debug, PartialEq, Eq)]
 struct Canon {
     births: BTreeSet<Dot>,
-    attrs: BTreeSet<Version<Attrs>>,
-    names: BTreeMap<Name, (BTreeSet<String>, Option<Canon>)>,
+    attrs: BTreeSet<EntryVersion<FileAttributes>>,
+    names: BTreeMap<EntryName, (BTreeSet<String>, Option<Canon>)>,
 }
 
-fn canon(dir: &Dir, above: &[Stamp]) -> Canon {
-    let stamped = |dot: Dot, stamps: &[Stamp]| stamps.iter().fold(dot, |dot, stamp| stamp.apply(dot));
+fn canon(dir: &MergedDirectory, above: &[EntryStamp]) -> Canon {
+    let stamped = |dot: Dot, stamps: &[EntryStamp]| stamps.iter().fold(dot, |dot, stamp| stamp.apply(dot));
     let mut stamps = above.to_vec();
     if let [dot] = dir.folder.births[..]
         && !dir.folder.since.is_empty()
     {
-        stamps.insert(0, Stamp { dot, since: dir.folder.since.clone() });
+        stamps.insert(0, EntryStamp { dot, since: dir.folder.since.clone() });
     }
-    let versions = |slot: &Slot| {
-        let line = |version: &Version<_>| format!("{:?} {:?}", stamped(version.dot, &stamps), version.value);
+    let versions = |slot: &NameSlot| {
+        let line = |version: &EntryVersion<_>| format!("{:?} {:?}", stamped(version.dot, &stamps), version.value);
         slot.versions.iter().map(line).collect()
     };
     let filled = dir.changes.iter().filter(|(_, slot)| !slot.is_empty());
@@ -98,14 +100,14 @@ fn canon(dir: &Dir, above: &[Stamp]) -> Canon {
     let attrs = dir.folder.attrs.iter();
     Canon {
         births: dir.folder.births.iter().map(|birth| stamped(*birth, above)).collect(),
-        attrs: attrs.map(|version| Version { dot: stamped(version.dot, &stamps), ..version.clone() }).collect(),
+        attrs: attrs.map(|version| EntryVersion { dot: stamped(version.dot, &stamps), ..version.clone() }).collect(),
         names,
     }
 }
 
 #[derive(Default)]
 struct World {
-    states: [Arc<State>; WRITERS],
+    states: [Arc<MergeState>; WRITERS],
     removed: BTreeSet<u32>,
     /// Contents written so far: 1 to this number.
     written: u32,
@@ -113,7 +115,7 @@ struct World {
 }
 
 impl World {
-    fn step(&mut self, random: &mut fastrand::Rng, source: &mut Source) {
+    fn step(&mut self, random: &mut fastrand::Rng, source: &mut BlockSource) {
         if random.u8(..4) < 3 {
             return self.change(random.usize(..WRITERS), random, source);
         }
@@ -121,13 +123,13 @@ impl World {
         self.states[a] = joined(source, &self.states[a], &self.states[b]);
     }
 
-    fn change(&mut self, writer: usize, random: &mut fastrand::Rng, source: &mut Source) {
+    fn change(&mut self, writer: usize, random: &mut fastrand::Rng, source: &mut BlockSource) {
         let before = Arc::clone(&self.states[writer]);
         let id = Writer([b'A' + writer as u8; 8]);
         let dot = Dot { writer: id, seq: before.seen.get(id) + 1 };
         self.clock += 400;
-        let origin = Origin { dot, time: Hlc { ms: self.clock, count: 0 } };
-        let mut editor = Editor::new(source, (*before).clone(), origin);
+        let origin = EntryOrigin { dot, time: Hlc { ms: self.clock, count: 0 } };
+        let mut editor = TreeEditor::new(source, (*before).clone(), origin);
         let mut count = counted(&editor.root);
         // Group commits: several changes under one dot.
         for _ in 0..random.usize(1..3) {
@@ -135,7 +137,7 @@ impl World {
             places(editor.source, &editor.root, &vec![], &mut found);
             let next = self.written + 1;
             let edit = edit(random, &found, next);
-            let is_put = matches!(edit, Edit::Put { .. });
+            let is_put = matches!(edit, TreeEdit::Put { .. });
             let outcome = editor.run(&[edit]).unwrap().remove(0);
             self.written += u32::from(is_put && outcome == Ok(EditOutcome::Changed));
             let old = std::mem::replace(&mut count, counted(&editor.root));
@@ -146,17 +148,17 @@ impl World {
         tidy(&mut root);
         let mut seen = before.seen.clone();
         seen.add(dot);
-        self.states[writer] = Arc::new(State { seen, root });
+        self.states[writer] = Arc::new(MergeState { seen, root });
     }
 
     /// All states merged in an order.
-    fn merged(&self, source: &mut Source, order: [usize; WRITERS]) -> Arc<State> {
+    fn merged(&self, source: &mut BlockSource, order: [usize; WRITERS]) -> Arc<MergeState> {
         let states = order.map(|at| &self.states[at]);
         states[1..].iter().fold(Arc::clone(states[0]), |merged, state| joined(source, &merged, state))
     }
 }
 
-fn joined(source: &mut Source, ours: &Arc<State>, theirs: &Arc<State>) -> Arc<State> {
+fn joined(source: &mut BlockSource, ours: &Arc<MergeState>, theirs: &Arc<MergeState>) -> Arc<MergeState> {
     if ours.seen.covers_all(&theirs.seen) {
         return Arc::clone(ours);
     }
@@ -169,7 +171,7 @@ fn joined(source: &mut Source, ours: &Arc<State>, theirs: &Arc<State>) -> Arc<St
 }
 
 /// What writing and reading a tree does: removed names and dead folders are gone.
-fn tidy(dir: &mut Dir) {
+fn tidy(dir: &mut MergedDirectory) {
     for slot in dir.changes.values_mut() {
         slot.dir.iter_mut().for_each(|sub| tidy(sub));
         slot.dir = slot
@@ -180,7 +182,7 @@ fn tidy(dir: &mut Dir) {
     dir.changes.retain(|_, slot| !slot.is_empty());
 }
 
-fn counted(dir: &Dir) -> BTreeMap<u32, usize> {
+fn counted(dir: &MergedDirectory) -> BTreeMap<u32, usize> {
     let mut found = BTreeMap::new();
     contents(dir, &mut found);
     found
@@ -188,11 +190,11 @@ fn counted(dir: &Dir) -> BTreeMap<u32, usize> {
 
 #[test]
 fn histories_lose_nothing_and_merge_in_any_order() {
-    let blocks = Blocks::new();
+    let blocks = BlockMap::new();
     let mut merged_files = 0;
     for seed in 0..HISTORIES {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut source = Source::new(keys().volume, &blocks);
+        let mut source = BlockSource::new(keys().volume, &blocks);
         let mut world = World::default();
         (0..STEPS).for_each(|_| world.step(&mut random, &mut source));
         let end = world.merged(&mut source, [0, 1, 2]);

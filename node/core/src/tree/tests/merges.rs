@@ -3,12 +3,13 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, Dot, LinkClass};
 
-use super::super::dir::{Dir, Origin, Slot};
-use super::super::merge::{State, merge};
-use super::super::pages::Pages;
-use super::super::source::Source;
+use super::super::dir::{EntryOrigin, MergedDirectory, NameSlot};
+use super::super::merge::{MergeState, merge};
+use super::super::pages::DirectoryPages;
+use super::super::source::BlockSource;
 use super::{
-    Attrs, Blocks, Edit, EditError, EditOutcome, Job, JobDone, Params, Peer, TreeError, WalkJob, inline, name, path,
+    BlockMap, EditError, EditOutcome, FileAttributes, JobDone, Peer, TreeEdit, TreeError, TreeJob, TreeParams, WalkJob,
+    inline, name, path,
 };
 
 /// Two writers that start from the same tree.
@@ -108,7 +109,7 @@ fn a_file_beside_a_folder_is_shown_under_a_name_of_its_own() {
     two.put("/a.d/f", "1");
     let expected = ["/a.d/", "/a.d/f=1", "/a (file).d=file"];
     assert_eq!(meet(&mut one, &mut two), expected);
-    assert_eq!(one.edit(&[Edit::Put { path: path("/a.d"), file: inline("") }]), [Err(EditError::IsAFolder)]);
+    assert_eq!(one.edit(&[TreeEdit::Put { path: path("/a.d"), file: inline("") }]), [Err(EditError::IsAFolder)]);
     let mut other = one.clone();
     other.remove("/a.d").unwrap();
     assert_eq!(other.tree(), ["/a.d=file"]);
@@ -135,7 +136,11 @@ fn shown_names_of_long_names_fit_and_are_found() {
 #[test]
 fn changed_attributes_keep_a_folder() {
     let (mut one, mut two) = pair(&["/d/f"]);
-    one.one(Edit::MakeDir { path: path("/d"), attrs: Some(Attrs { mode: 0o700, mtime_ns: 1 }), fresh: false });
+    one.one(TreeEdit::MakeDir {
+        path: path("/d"),
+        attrs: Some(FileAttributes { mode: 0o700, mtime_ns: 1 }),
+        fresh: false,
+    });
     two.remove("/d").unwrap();
     assert_eq!(meet(&mut one, &mut two), ["/d/"]);
     assert_eq!(one.entry("/d").unwrap().attrs.mode, 0o700);
@@ -155,9 +160,9 @@ fn a_folder_left_by_its_content_does_not_vanish_with_the_last_name() {
 #[test]
 fn merges_read_only_what_differs() {
     let mut one = Peer::new(b'A');
-    one.params = Params { directory_bytes: 2048, ..super::TINY };
+    one.params = TreeParams { directory_bytes: 2048, ..super::TINY };
     let puts: Vec<_> =
-        (0..2000).map(|file| Edit::Put { path: path(&format!("/d/f{file:04}")), file: inline("x") }).collect();
+        (0..2000).map(|file| TreeEdit::Put { path: path(&format!("/d/f{file:04}")), file: inline("x") }).collect();
     one.edit(&puts);
     let mut two = one.fork(b'B');
     type Case = (&'static str, fn(&mut Peer));
@@ -166,7 +171,8 @@ fn merges_read_only_what_differs() {
         ("a folder moved", |peer| assert_eq!(peer.rename("/d", "/e"), Ok(EditOutcome::Changed))),
         ("a folder removed", |peer| assert_eq!(peer.remove("/d"), Ok(EditOutcome::Changed))),
         ("a folder made", |peer| {
-            let puts = (0..2000).map(|file| Edit::Put { path: path(&format!("/new/f{file:04}")), file: inline("x") });
+            let puts =
+                (0..2000).map(|file| TreeEdit::Put { path: path(&format!("/new/f{file:04}")), file: inline("x") });
             peer.edit(&puts.collect::<Vec<_>>());
         }),
     ];
@@ -199,7 +205,7 @@ fn random_histories_through_blocks() {
             let (here, there) = (place(), place());
             let folder = |path: &str| path[..2].to_owned();
             match random.u8(..10) {
-                0..5 => drop(peers[at].edit(&[Edit::Put { path: path(&here), file: inline(&step.to_string()) }])),
+                0..5 => drop(peers[at].edit(&[TreeEdit::Put { path: path(&here), file: inline(&step.to_string()) }])),
                 5 => {
                     let _ = peers[at].rename(&folder(&here), &format!("{}x", folder(&there)));
                 }
@@ -243,9 +249,9 @@ fn blocks_of_another_volume_are_refused() {
     peer.put("/a/f", "1");
     let mut keys = super::keys();
     keys.volume = fsdfs_proto::ids::VolumeId([1; 32]);
-    let look = super::Look::Entry { path: path("/a") };
-    let job = super::LookJob { keys, heads: peer.heads.clone(), look, params: super::TINY, blocks: Blocks::new() };
-    assert!(matches!(job.run(), JobDone::Looked(Err(TreeError::Damaged(_)))));
+    let query = super::TreeQuery::Entry { path: path("/a") };
+    let job = super::QueryJob { keys, heads: peer.heads.clone(), query, params: super::TINY, blocks: BlockMap::new() };
+    assert!(matches!(job.run(), JobDone::Queried(Err(TreeError::Damaged(_)))));
 }
 
 #[test]
@@ -253,7 +259,7 @@ fn a_walk_reaches_everything_without_keys() {
     let mut peer = Peer::new(b'A');
     peer.put("/a/f", "1");
     peer.put("/a/g", "2");
-    let mut job = Job::Walk(WalkJob { heads: peer.heads.clone(), blocks: Blocks::new() });
+    let mut job = TreeJob::Walk(WalkJob { heads: peer.heads.clone(), blocks: BlockMap::new() });
     let reached = loop {
         match job.run() {
             JobDone::Missing(ids) => job.give(ids.iter().map(|id| peer.store[id].clone())),
@@ -263,7 +269,9 @@ fn a_walk_reaches_everything_without_keys() {
     };
     // Every block ever written is part of the history, whose rules come later.
     assert_eq!(reached.len(), peer.store.len());
-    assert!(reached.iter().all(|(id, redundancy)| peer.store.contains_key(id) && *redundancy == Redundancy::Replicas(3)));
+    assert!(
+        reached.iter().all(|(id, redundancy)| peer.store.contains_key(id) && *redundancy == Redundancy::Replicas(3))
+    );
     let view = CommitView::of_head(peer.heads[0].value()).unwrap();
     assert_eq!(view.links.iter().map(|link| link.class).collect::<Vec<_>>(), [LinkClass::Tree, LinkClass::Parent]);
 }
@@ -273,23 +281,23 @@ fn a_walk_reaches_everything_without_keys() {
 fn a_bottomless_tree_is_refused() {
     let nested = |depth: usize, content: &str, seq: u64| {
         let dot = Dot { writer: Writer([content.as_bytes()[0]; 8]), seq };
-        let origin = Origin { dot, time: Hlc::default() };
-        let mut dir = Dir::born(origin, Attrs::default());
-        dir.changes.insert(name("f"), Slot { versions: vec![origin.version(inline(content))], dir: None });
+        let origin = EntryOrigin { dot, time: Hlc::default() };
+        let mut dir = MergedDirectory::born(origin, FileAttributes::default());
+        dir.changes.insert(name("f"), NameSlot { versions: vec![origin.version(inline(content))], dir: None });
         for _ in 0..depth {
-            let slot = Slot { versions: vec![], dir: Some(Box::new(dir)) };
-            dir = Dir { changes: [(name("d"), slot)].into(), ..Dir::default() };
+            let slot = NameSlot { versions: vec![], dir: Some(Box::new(dir)) };
+            dir = MergedDirectory { changes: [(name("d"), slot)].into(), ..MergedDirectory::default() };
         }
-        State { seen: [dot].into_iter().collect(), root: dir }
+        MergeState { seen: [dot].into_iter().collect(), root: dir }
     };
-    let blocks = Blocks::new();
+    let blocks = BlockMap::new();
     for (depth, works) in [(380, true), (500, false)] {
-        let mut source = Source::new(super::keys().volume, &blocks);
+        let mut source = BlockSource::new(super::keys().volume, &blocks);
         let merged = merge(&mut source, &nested(depth, "a", 1), &nested(depth, "b", 1));
         assert_eq!(merged.is_ok(), works, "{depth}");
         if let Ok(state) = merged {
             let keys = super::keys();
-            let mut pages = Pages::new(keys.writer().unwrap(), 3, super::TINY);
+            let mut pages = DirectoryPages::new(keys.writer().unwrap(), 3, super::TINY);
             assert!(pages.write(&mut source, &state.root).is_ok());
         }
     }

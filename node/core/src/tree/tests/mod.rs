@@ -20,12 +20,13 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, VolumeKeys};
 
 use super::{
-    Attrs, Blocks, Content, Edit, EditError, EditJob, EditOutcome, File, Found, Job, JobDone, Look, LookJob, MergeJob,
-    Name, Params, Path, Shown, ShownKind, TreeError, WalkJob,
+    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, JobDone, MergeJob,
+    QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeJob, TreeParams, TreePath, TreeQuery,
+    WalkJob,
 };
 
 /// Small enough for several levels of nodes from a few dozen names.
-pub const TINY: Params = Params { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, directory_bytes: 300 };
+pub const TINY: TreeParams = TreeParams { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, directory_bytes: 300 };
 pub const POOL: PoolId = PoolId([7; 32]);
 
 pub fn keys() -> VolumeKeys {
@@ -38,7 +39,7 @@ pub struct Peer {
     pub writer: Writer,
     pub seq: u64,
     pub clock: u64,
-    pub params: Params,
+    pub params: TreeParams,
     pub heads: Vec<Signed<Head>>,
     pub store: BTreeMap<BlockId, Block>,
     /// Jobs are given all blocks at once.
@@ -70,7 +71,7 @@ impl Peer {
     }
 
     /// Runs a job as the engine does.
-    pub fn run(&mut self, mut job: Job) -> JobDone {
+    pub fn run(&mut self, mut job: TreeJob) -> JobDone {
         self.cost = (0, 0);
         if self.at_hand {
             job.give(self.store.values().cloned());
@@ -93,7 +94,7 @@ impl Peer {
         self.heads = vec![head];
     }
 
-    pub fn edit_job(&mut self, edits: &[Edit]) -> EditJob {
+    pub fn edit_job(&mut self, edits: &[TreeEdit]) -> EditJob {
         self.clock += 1000;
         EditJob {
             keys: keys(),
@@ -104,13 +105,13 @@ impl Peer {
             hlc: Hlc { ms: self.clock, count: 0 },
             copies: 3,
             params: self.params,
-            blocks: Blocks::new(),
+            blocks: BlockMap::new(),
         }
     }
 
-    pub fn edit(&mut self, edits: &[Edit]) -> Vec<Result<EditOutcome, EditError>> {
+    pub fn edit(&mut self, edits: &[TreeEdit]) -> Vec<Result<EditOutcome, EditError>> {
         let job = self.edit_job(edits);
-        match self.run(Job::Edit(job)) {
+        match self.run(TreeJob::Edit(job)) {
             JobDone::Edited { blocks, head, outcomes } => {
                 assert_eq!(outcomes.len(), edits.len());
                 if let Some(head) = head {
@@ -124,20 +125,20 @@ impl Peer {
     }
 
     /// One change that has to succeed.
-    pub fn one(&mut self, edit: Edit) -> EditOutcome {
+    pub fn one(&mut self, edit: TreeEdit) -> EditOutcome {
         self.edit(&[edit]).remove(0).expect("the change is possible")
     }
 
     pub fn put(&mut self, at: &str, content: &str) -> EditOutcome {
-        self.one(Edit::Put { path: path(at), file: inline(content) })
+        self.one(TreeEdit::Put { path: path(at), file: inline(content) })
     }
 
     pub fn remove(&mut self, at: &str) -> Result<EditOutcome, EditError> {
-        self.edit(&[Edit::Remove { path: path(at), recursive: true }]).remove(0)
+        self.edit(&[TreeEdit::Remove { path: path(at), recursive: true }]).remove(0)
     }
 
     pub fn rename(&mut self, from: &str, to: &str) -> Result<EditOutcome, EditError> {
-        self.edit(&[Edit::Move { from: path(from), to: path(to) }]).remove(0)
+        self.edit(&[TreeEdit::Move { from: path(from), to: path(to) }]).remove(0)
     }
 
     /// Hears of another's heads and blocks.
@@ -163,42 +164,42 @@ impl Peer {
             heads: self.heads.clone(),
             copies: 3,
             params: self.params,
-            blocks: Blocks::new(),
+            blocks: BlockMap::new(),
         };
-        match self.run(Job::Merge(job)) {
+        match self.run(TreeJob::Merge(job)) {
             JobDone::Merged { blocks, head } => self.keep(blocks, head),
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn look(&mut self, look: Look) -> Result<Found, TreeError> {
+    pub fn query(&mut self, query: TreeQuery) -> Result<QueryResult, TreeError> {
         let keys = VolumeKeys::from_read_key(keys().volume, 1, keys().read_key());
-        let job = LookJob { keys, heads: self.heads.clone(), look, params: self.params, blocks: Blocks::new() };
-        match self.run(Job::Look(job)) {
-            JobDone::Looked(found) => found,
+        let job = QueryJob { keys, heads: self.heads.clone(), query, params: self.params, blocks: BlockMap::new() };
+        match self.run(TreeJob::Query(job)) {
+            JobDone::Queried(found) => found,
             other => panic!("{other:?}"),
         }
     }
 
-    pub fn entry(&mut self, at: &str) -> Result<Shown, TreeError> {
-        match self.look(Look::Entry { path: path(at) })? {
-            Found::Entry(shown) => Ok(shown),
-            Found::List { .. } => panic!("a list"),
+    pub fn entry(&mut self, at: &str) -> Result<TreeItem, TreeError> {
+        match self.query(TreeQuery::Entry { path: path(at) })? {
+            QueryResult::Entry(shown) => Ok(shown),
+            QueryResult::List { .. } => panic!("a list"),
         }
     }
 
-    pub fn list(&mut self, at: &str) -> Vec<Shown> {
+    pub fn list(&mut self, at: &str) -> Vec<TreeItem> {
         let (mut shown, mut after) = (Vec::new(), None);
         loop {
-            match self.look(Look::List { path: path(at), after, max: 7 }).unwrap() {
-                Found::List { entries, more } => {
+            match self.query(TreeQuery::List { path: path(at), after, max: 7 }).unwrap() {
+                QueryResult::List { entries, more } => {
                     after = entries.last().map(|last| last.name.clone());
                     shown.extend(entries);
                     if !more {
                         return shown;
                     }
                 }
-                Found::Entry(_) => panic!("an entry"),
+                QueryResult::Entry(_) => panic!("an entry"),
             }
         }
     }
@@ -214,33 +215,33 @@ impl Peer {
         for shown in self.list(at) {
             let full = format!("{at}/{}", String::from_utf8_lossy(&shown.name));
             match shown.kind {
-                ShownKind::Dir { .. } => {
+                TreeItemKind::Dir { .. } => {
                     lines.push(format!("{full}/"));
                     self.tree_below(&full, lines);
                 }
-                ShownKind::File { content, .. } => lines.push(format!("{full}={}", text(&content))),
+                TreeItemKind::File { content, .. } => lines.push(format!("{full}={}", text(&content))),
             }
         }
     }
 }
 
-pub fn text(content: &Content) -> String {
+pub fn text(content: &FileContent) -> String {
     match content {
-        Content::Inline(bytes) => String::from_utf8_lossy(bytes).into(),
-        Content::Symlink(target) => format!("-> {}", String::from_utf8_lossy(target)),
-        Content::Tree { root, depth } => format!("{}:{depth}", root.id.short()),
+        FileContent::Inline(bytes) => String::from_utf8_lossy(bytes).into(),
+        FileContent::Symlink(target) => format!("-> {}", String::from_utf8_lossy(target)),
+        FileContent::Tree { root, depth } => format!("{}:{depth}", root.id.short()),
     }
 }
 
-pub fn name(text: &str) -> Name {
+pub fn name(text: &str) -> EntryName {
     Bytes::copy_from_slice(text.as_bytes())
 }
 
-pub fn path(text: &str) -> Path {
+pub fn path(text: &str) -> TreePath {
     text.split('/').filter(|part| !part.is_empty()).map(name).collect()
 }
 
-pub fn inline(content: &str) -> File {
-    let attrs = Attrs { mode: 0o644, mtime_ns: -5 };
-    File { attrs, size: content.len() as u64, content: Content::Inline(name(content)) }
+pub fn inline(content: &str) -> FileNode {
+    let attrs = FileAttributes { mode: 0o644, mtime_ns: -5 };
+    FileNode { attrs, size: content.len() as u64, content: FileContent::Inline(name(content)) }
 }

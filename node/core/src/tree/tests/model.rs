@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Commit, Dot, File, Seen, Version};
+use fsdfs_proto::volume::{Commit, Dot, EntryVersion, FileNode, VersionVector};
 use serde_json::{Value, json};
 
-use super::super::dir::{Dir, Slot};
-use super::super::merge::{State, merge};
-use super::super::pages::Pages;
-use super::super::source::Source;
-use super::{Blocks, Job, JobDone, MergeJob, POOL, TINY, inline, keys, name, text};
+use super::super::dir::{MergedDirectory, NameSlot};
+use super::super::merge::{MergeState, merge};
+use super::super::pages::DirectoryPages;
+use super::super::source::BlockSource;
+use super::{BlockMap, JobDone, MergeJob, POOL, TINY, TreeJob, inline, keys, name, text};
 
 const VECTORS: &str = include_str!("../../../../../proto-spec/vectors/merge.json");
 
@@ -19,44 +19,44 @@ fn dot(of: &Value) -> Dot {
     Dot { writer: Writer([of[0].as_str().unwrap().as_bytes()[0]; 8]), seq: of[1].as_u64().unwrap() }
 }
 
-fn seen(of: &Value) -> Seen {
+fn seen(of: &Value) -> VersionVector {
     of.as_array().unwrap().iter().map(dot).collect()
 }
 
-fn version(of: &Value) -> Version<File> {
+fn version(of: &Value) -> EntryVersion<FileNode> {
     let content = of[1].as_u64().unwrap();
     let value = inline(&content.to_string());
     let time = Hlc { ms: content, count: 0 };
-    Version { time, writer: Writer([0; 8]), value, xattrs: Vec::new(), copies: None, dot: dot(&of[0]) }
+    EntryVersion { time, writer: Writer([0; 8]), value, xattrs: Vec::new(), copies: None, dot: dot(&of[0]) }
 }
 
-fn dir(of: &Value) -> Dir {
+fn dir(of: &Value) -> MergedDirectory {
     let births = of[0].as_array().unwrap();
-    let mut dir = Dir::default();
+    let mut dir = MergedDirectory::default();
     dir.folder.births = births.iter().map(|birth| dot(&birth[0])).collect();
     dir.folder.since = births.iter().flat_map(|birth| seen(&birth[1]).dots().to_vec()).collect();
     for entry in of[1].as_array().unwrap() {
         let mut versions: Vec<_> = entry[1].as_array().unwrap().iter().map(version).collect();
         versions.sort();
         let sub = Some(&entry[2]).filter(|sub| !sub.is_null()).map(super::model::dir);
-        dir.changes.insert(name(entry[0].as_str().unwrap()), Slot { versions, dir: sub.map(Box::new) });
+        dir.changes.insert(name(entry[0].as_str().unwrap()), NameSlot { versions, dir: sub.map(Box::new) });
     }
     dir
 }
 
-fn state(of: &Value) -> State {
-    State { seen: seen(&of[0]), root: dir(&of[1]) }
+fn state(of: &Value) -> MergeState {
+    MergeState { seen: seen(&of[0]), root: dir(&of[1]) }
 }
 
 fn dot_out(dot: Dot) -> Value {
     json!([char::from(dot.writer.0[0]).to_string(), dot.seq])
 }
 
-fn seen_out(seen: &Seen) -> Value {
+fn seen_out(seen: &VersionVector) -> Value {
     seen.dots().iter().map(|dot| dot_out(*dot)).collect()
 }
 
-fn dir_out(source: &mut Source, dir: &Dir) -> Value {
+fn dir_out(source: &mut BlockSource, dir: &MergedDirectory) -> Value {
     let births: Value =
         dir.folder.births.iter().map(|birth| json!([dot_out(*birth), seen_out(&dir.folder.since)])).collect();
     let mut names = Vec::new();
@@ -80,8 +80,8 @@ fn cases() -> Vec<[Value; 3]> {
 #[test]
 fn merges_in_memory_are_those_of_the_model() {
     for [ours, theirs, merged] in cases() {
-        let blocks = Blocks::new();
-        let mut source = Source::new(keys().volume, &blocks);
+        let blocks = BlockMap::new();
+        let mut source = BlockSource::new(keys().volume, &blocks);
         let found = merge(&mut source, &state(&ours), &state(&theirs)).unwrap();
         assert_eq!(seen_out(&found.seen), merged[0]);
         assert_eq!(dir_out(&mut source, &found.root), merged[1], "{ours} with {theirs}");
@@ -95,22 +95,22 @@ fn merges_of_heads_are_those_of_the_model() {
     for [ours, theirs, merged] in cases() {
         let mut store = BTreeMap::new();
         let heads = [&ours, &theirs].map(|side| {
-            let none = Blocks::new();
-            let mut pages = Pages::new(keys.writer().unwrap(), 3, TINY);
-            let State { seen, root } = state(side);
-            let root = pages.write(&mut Source::new(keys.volume, &none), &root).unwrap();
+            let none = BlockMap::new();
+            let mut pages = DirectoryPages::new(keys.writer().unwrap(), 3, TINY);
+            let MergeState { seen, root } = state(side);
+            let root = pages.write(&mut BlockSource::new(keys.volume, &none), &root).unwrap();
             let dot = seen.dots().last().copied();
             let commit = Commit { parents: vec![], time: Hlc::default(), dot, seen, root, ..commit() };
             store.extend(pages.blocks.into_iter().map(|block| (block.id(), block)));
             Commit::head(keys.writer().unwrap(), POOL, &commit.seal(keys.writer().unwrap(), 3))
         });
-        let mut job = Job::Merge(MergeJob {
+        let mut job = TreeJob::Merge(MergeJob {
             keys: keys.clone(),
             pool: POOL,
             heads: heads.to_vec(),
             copies: 3,
             params: TINY,
-            blocks: Blocks::new(),
+            blocks: BlockMap::new(),
         });
         let (blocks, head) = loop {
             match job.run() {
@@ -122,8 +122,8 @@ fn merges_of_heads_are_those_of_the_model() {
         store.extend(blocks.into_iter().map(|block| (block.id(), block)));
         let commit = Commit::open(&keys, &head.value().commit).unwrap();
         assert_eq!(seen_out(&commit.seen), merged[0]);
-        let mut source = Source::new(keys.volume, &store);
-        assert_eq!(dir_out(&mut source, &Dir::stored(commit.root)), merged[1], "{ours} with {theirs}");
+        let mut source = BlockSource::new(keys.volume, &store);
+        assert_eq!(dir_out(&mut source, &MergedDirectory::stored(commit.root)), merged[1], "{ours} with {theirs}");
     }
 }
 
@@ -132,7 +132,7 @@ fn commit() -> Commit {
         parents: vec![],
         time: Hlc::default(),
         dot: None,
-        seen: Seen::default(),
+        seen: VersionVector::default(),
         flags: Default::default(),
         root: Default::default(),
         message: None,

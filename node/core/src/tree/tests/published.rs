@@ -7,17 +7,17 @@ use fsdfs_proto::ids::{BlockId, hex};
 use fsdfs_proto::volume::Commit;
 use serde_json::{Value, json};
 
-use super::{Blocks, Edit, Job, JobDone, MergeJob, POOL, Params, Peer, inline, keys, path};
+use super::{BlockMap, JobDone, MergeJob, POOL, Peer, TreeEdit, TreeJob, TreeParams, inline, keys, path};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
 /// Small nodes, so that the folder is a tree.
-const PARAMS: Params = Params { directory_bytes: 1000, ..super::TINY };
+const PARAMS: TreeParams = TreeParams { directory_bytes: 1000, ..super::TINY };
 
 /// Blocks of both sides, and the two heads.
 fn sides() -> (Peer, Peer) {
     let mut one = Peer::new(b'A');
     one.params = PARAMS;
-    let put = |at: String| Edit::Put { path: path(&at), file: inline(&at) };
+    let put = |at: String| TreeEdit::Put { path: path(&at), file: inline(&at) };
     one.edit(&(0..40).map(|file| put(format!("/d/f{file:02}"))).collect::<Vec<_>>());
     let mut two = one.fork(b'B');
     one.rename("/d", "/moved").unwrap();
@@ -38,8 +38,8 @@ fn vector() -> Value {
     let mut store: BTreeMap<BlockId, Block> = one.store.clone();
     store.extend(two.store.clone());
     let job =
-        MergeJob { keys: keys(), pool: POOL, heads: heads.clone(), copies: 3, params: PARAMS, blocks: Blocks::new() };
-    let (mut job, mut used) = (Job::Merge(job), Vec::new());
+        MergeJob { keys: keys(), pool: POOL, heads: heads.clone(), copies: 3, params: PARAMS, blocks: BlockMap::new() };
+    let (mut job, mut used) = (TreeJob::Merge(job), Vec::new());
     let (blocks, head) = loop {
         match job.run() {
             JobDone::Missing(ids) => {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use fsdfs_proto::control::{Attrs, Edit, Edits, POOL_VOLUME};
+use fsdfs_proto::control::{EditRequest, EditsRequest, EntryAttributes, POOL_VOLUME};
 
 use super::{Scale, median};
 use crate::floor::Floors;
@@ -15,12 +15,12 @@ const LISTINGS: usize = 20;
 pub fn measure(floors: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
     let pool = Pool::start(3, false, 1 << 30)?;
     let begun = Instant::now();
-    let attrs = Some(Attrs { mode: 0o755, mtime_ns: 0 });
+    let attrs = Some(EntryAttributes { mode: 0o755, mtime_ns: 0 });
     let edit = |number: usize| {
         let path = format!("/folder/a name of usual length {number}");
-        Edit::Folder { path: path.as_str().into(), attrs, fresh: false }
+        EditRequest::Folder { path: path.as_str().into(), attrs, fresh: false }
     };
-    let edits = Edits { volume: POOL_VOLUME.into(), edits: (0..scale.names).map(edit).collect() };
+    let edits = EditsRequest { volume: POOL_VOLUME.into(), edits: (0..scale.names).map(edit).collect() };
     let edited = pool.runtime.block_on(pool.clients[0].edit(&edits))?;
     ensure!(edited.edits.len() == scale.names, "{} edits were answered", edited.edits.len());
     row(Row::new("10,000 new names in one request", begun.elapsed().as_secs_f64() * 1e3, "ms"));

@@ -2,24 +2,24 @@
 
 use std::borrow::Cow;
 
-use super::alias::{self, Alias};
-use super::dir::{Dir, Slot};
-use super::source::{Source, Step, Stop};
-use super::{Found, Look, Name, Shown, ShownKind, TreeError};
+use super::alias::{self, BlockAlias};
+use super::dir::{MergedDirectory, NameSlot};
+use super::source::{BlockSource, MissingOrError, StepResult};
+use super::{EntryName, QueryResult, TreeError, TreeItem, TreeItemKind, TreeQuery};
 
 /// Finds what is asked for below a root.
-pub(super) fn look(source: &mut Source, root: &Dir, look: &Look) -> Step<Found> {
-    match look {
-        Look::Entry { path } => entry(source, root, path).map(Found::Entry),
-        Look::List { path, after, max } => {
+pub(super) fn query(source: &mut BlockSource, root: &MergedDirectory, query: &TreeQuery) -> StepResult<QueryResult> {
+    match query {
+        TreeQuery::Entry { path } => entry(source, root, path).map(QueryResult::Entry),
+        TreeQuery::List { path, after, max } => {
             let dir = folder(source, root, path)?;
             list(source, &dir, after.as_ref(), *max)
         }
     }
 }
 
-fn entry(source: &mut Source, root: &Dir, path: &[Name]) -> Step<Shown> {
-    let Some((name, parents)) = path.split_last() else { return Ok(shown_dir(Name::new(), root)) };
+fn entry(source: &mut BlockSource, root: &MergedDirectory, path: &[EntryName]) -> StepResult<TreeItem> {
+    let Some((name, parents)) = path.split_last() else { return Ok(shown_dir(EntryName::new(), root)) };
     let dir = folder(source, root, parents)?;
     let slot = dir.get(source, name)?;
     if let Some(sub) = &slot.dir {
@@ -32,21 +32,30 @@ fn entry(source: &mut Source, root: &Dir, path: &[Name]) -> Step<Shown> {
     Ok(shown_file(&base, found))
 }
 
-fn folder<'d>(source: &mut Source, root: &'d Dir, path: &[Name]) -> Step<Cow<'d, Dir>> {
+fn folder<'d>(
+    source: &mut BlockSource,
+    root: &'d MergedDirectory,
+    path: &[EntryName],
+) -> StepResult<Cow<'d, MergedDirectory>> {
     let mut dir = Cow::Borrowed(root);
     for name in path {
         let slot = dir.get(source, name)?.into_owned();
         dir = match slot.dir {
             Some(sub) => Cow::Owned(*sub),
             None if slot.is_empty() && alias::find(&dir, source, name)?.is_none() => return Err(not_found()),
-            None => return Err(Stop::Failed(TreeError::NotAFolder)),
+            None => return Err(MissingOrError::Failed(TreeError::NotAFolder)),
         };
     }
     Ok(dir)
 }
 
 /// All shown names of an entry stand on the same page, behind its own: so the last of them tells where to go on.
-fn list(source: &mut Source, dir: &Dir, after: Option<&Name>, max: usize) -> Step<Found> {
+fn list(
+    source: &mut BlockSource,
+    dir: &MergedDirectory,
+    after: Option<&EntryName>,
+    max: usize,
+) -> StepResult<QueryResult> {
     let after = match after {
         Some(after) => alias::find(dir, source, after)?.map(|(base, _)| base).or_else(|| Some(after.clone())),
         None => None,
@@ -59,29 +68,34 @@ fn list(source: &mut Source, dir: &Dir, after: Option<&Name>, max: usize) -> Ste
             break;
         }
     }
-    Ok(Found::List { entries, more: page.next().is_some() })
+    Ok(QueryResult::List { entries, more: page.next().is_some() })
 }
 
-fn shown(source: &mut Source, dir: &Dir, name: &Name, slot: &Slot) -> Step<Vec<Shown>> {
+fn shown(
+    source: &mut BlockSource,
+    dir: &MergedDirectory,
+    name: &EntryName,
+    slot: &NameSlot,
+) -> StepResult<Vec<TreeItem>> {
     let sub = slot.dir.iter().map(|sub| shown_dir(name.clone(), sub));
     let files = alias::shown(dir, source, name, slot)?;
     Ok(sub.chain(files.into_iter().map(|file| shown_file(name, file))).collect())
 }
 
-fn shown_dir(name: Name, dir: &Dir) -> Shown {
+fn shown_dir(name: EntryName, dir: &MergedDirectory) -> TreeItem {
     let (attrs, time, writer) = dir.attrs();
     // A folder with changes of a merge that nobody has written yet has no block of its own.
     let root = dir.folder.tree.filter(|_| dir.changes.is_empty());
-    Shown { name, attrs, kind: ShownKind::Dir { root }, conflict_of: None, time, writer }
+    TreeItem { name, attrs, kind: TreeItemKind::Dir { root }, conflict_of: None, time, writer }
 }
 
-fn shown_file(base: &Name, Alias { name, version }: Alias) -> Shown {
+fn shown_file(base: &EntryName, BlockAlias { name, version }: BlockAlias) -> TreeItem {
     let conflict_of = (name != *base).then(|| base.clone());
     let file = version.value;
-    let kind = ShownKind::File { size: file.size, content: file.content };
-    Shown { name, attrs: file.attrs, kind, conflict_of, time: version.time, writer: version.writer }
+    let kind = TreeItemKind::File { size: file.size, content: file.content };
+    TreeItem { name, attrs: file.attrs, kind, conflict_of, time: version.time, writer: version.writer }
 }
 
-fn not_found() -> Stop {
-    Stop::Failed(TreeError::NotFound)
+fn not_found() -> MissingOrError {
+    MissingOrError::Failed(TreeError::NotFound)
 }
