@@ -11,6 +11,7 @@ mod plan;
 mod query;
 mod socket;
 mod tree;
+pub(crate) mod words;
 
 pub use openapi::document;
 pub use socket::{ControlSocket, SocketError, socket_path};

@@ -38,7 +38,7 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Reply { op, reply } => format!("answer {op} {reply:?}"),
         Effect::Connect { node, .. } => format!("find {}", node.short()),
         Effect::Disconnect { node, reason } => format!("drop {}: {reason}", node.short()),
-        Effect::Notice(text) => format!("notice: {text}"),
+        Effect::Notice(notice) => format!("notice: {notice:?}"),
     })
 }
 

@@ -1,11 +1,12 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
 use fsdfs_proto::identity::Role;
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey};
+use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
 use crate::seam::DiskState;
+use crate::tree::TreeError;
 
 /// Where one block should be and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,8 +133,79 @@ pub struct StatusReport {
     pub replication_margin: Option<(i64, i64)>,
     /// Minutes this clock is off the median of the connected members.
     pub clock_off_min: i64,
-    /// Sentences about what needs the owner's attention, most important first.
-    pub attention: Vec<String>,
+    /// What needs the owner's attention, most important first.
+    pub attention: Vec<Attention>,
+}
+
+/// Something that the owner of a node should know of. Gateways put it into words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attention {
+    /// Another running node has this node's identity.
+    DuplicateIdentity,
+    /// This node was revoked; the others no longer talk to it.
+    Revoked,
+    /// This node has left the pool: it only hands over what it holds.
+    Removed,
+    /// Others used this node's ticket before it: a guest gets no key.
+    Guest,
+    /// The wall clock is so many minutes off the other members' clocks.
+    ClockOff {
+        /// Positive: this clock is ahead.
+        minutes: i64,
+    },
+    /// Changes that only this node has: they are published when a second server has their folders.
+    Unpublished,
+    /// A disk of this node takes no new blocks: it is full or failing.
+    DiskReadOnly,
+    /// Members that were not heard of for a minute.
+    Away {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Fewer copies are possible than the rules ask for.
+    TooFewServers {
+        /// Possible with the servers there are.
+        possible: u8,
+        /// N.
+        copies: u8,
+    },
+    /// A member sent bytes that were not the block it announced.
+    WrongBlocks {
+        /// Its name.
+        name: String,
+        /// How often since the start.
+        blocks: u64,
+    },
+}
+
+/// Something that happened and that the owner should find in the log. Gateways put it into words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The log in the home folder cannot be written; nothing is confirmed until it can.
+    LogFailed,
+    /// The tree of a volume cannot be changed: what is stored of it is not readable.
+    BadTree {
+        /// Which volume.
+        volume: VolumeId,
+        /// Why.
+        error: TreeError,
+    },
+    /// Another running node has this node's identity; nothing is confirmed any more.
+    DuplicateIdentity,
+    /// A disk of this node is gone or failing; the others hold its blocks.
+    DiskLost,
+    /// This node's copy of a block is damaged; it is fetched from another member.
+    DamagedCopy {
+        /// Which block.
+        id: BlockId,
+    },
+    /// A member sent bytes that are not the block it was asked for; another holder is asked.
+    WrongBlock {
+        /// Its name.
+        name: String,
+        /// Which block.
+        id: BlockId,
+    },
 }
 
 /// The placement view.

@@ -10,7 +10,7 @@ use fsdfs_proto::message::{Message, Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 use fsdfs_proto::signed::Signed;
 
-use crate::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
+use crate::report::{BlockLocation, Inventory, MapReport, MemberList, Notice, StatusReport};
 use crate::tree::{EditError, EditOutcome, JobDone, QueryResult, TreeEdit, TreeError, TreeJob, TreeQuery};
 
 /// The two clocks, handed in with every input. Timeouts and silence use the first; stamps, names and expiry the second.
@@ -146,7 +146,7 @@ pub enum Effect {
         reason: &'static str,
     },
     /// Something the owner should see in the log.
-    Notice(String),
+    Notice(Notice),
 }
 
 /// What users of this node ask of it. Gateways stream; the engine sees blocks and references.

@@ -66,7 +66,7 @@ fn counters(context: &Context) -> NodeCounters {
 
 /// The engine's list, and what only this process knows.
 fn attention(context: &Context, status: &report::StatusReport, members: &report::MemberList) -> Vec<String> {
-    let mut said = status.attention.clone();
+    let mut said: Vec<String> = status.attention.iter().map(super::words::attention).collect();
     let open = context.store.df();
     for storage in &context.config.storage {
         let is_open = open.iter().any(|(path, ..)| *path == storage.path);

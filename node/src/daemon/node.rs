@@ -262,7 +262,7 @@ impl Hands {
             }
             Effect::Connect { node, addrs } => self.net.find(node, addrs),
             Effect::Disconnect { node, reason } => self.net.drop_peer(node, reason),
-            Effect::Notice(text) => tracing::warn!("{text}"),
+            Effect::Notice(notice) => tracing::warn!("{}", crate::api::words::notice(&notice)),
         }
     }
 }

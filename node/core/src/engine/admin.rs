@@ -10,7 +10,7 @@ use fsdfs_proto::signed::Signed;
 use super::peers::Purpose;
 use super::{Engine, Reason, disk, reply};
 use crate::facts::{MemberInfo, MemberStatus};
-use crate::report::{BlockLocation, HeldState, MapReport, MemberList, MemberReport, Presence, StatusReport};
+use crate::report::{Attention, BlockLocation, HeldState, MapReport, MemberList, MemberReport, Presence, StatusReport};
 use crate::seam::{DiskRequest, Effect, OpId, Refusal, Reply};
 
 /// A question to several servers about where blocks are.
@@ -163,56 +163,40 @@ impl Engine {
     }
 
     /// What the owner should do something about, the most important first.
-    fn attention(&self) -> Vec<String> {
+    fn attention(&self) -> Vec<Attention> {
         let mut said = Vec::new();
         if self.boot.twin {
-            said.push("another running node has this node's identity: stop one of them and restart this one".into());
+            said.push(Attention::DuplicateIdentity);
         }
-        let status = self.facts.members().get(&self.me).map(|me| me.status);
-        let outside = match status {
-            Some(MemberStatus::Revoked) => {
-                Some("this node was thrown out of the pool; the others no longer talk to it")
-            }
-            Some(MemberStatus::Removed) => Some("this node has left the pool: it only hands over what it holds"),
-            Some(MemberStatus::Guest) => {
-                Some("others used this node's ticket before it: it is a guest and gets no key; ask for a new ticket")
-            }
+        said.extend(match self.facts.members().get(&self.me).map(|me| me.status) {
+            Some(MemberStatus::Revoked) => Some(Attention::Revoked),
+            Some(MemberStatus::Removed) => Some(Attention::Removed),
+            Some(MemberStatus::Guest) => Some(Attention::Guest),
             _ => None,
-        };
-        said.extend(outside.map(String::from));
+        });
         let off = self.clock_off_ms();
         if off.unsigned_abs() > crate::limits::CLOCK_OFF_MS_MAX {
-            said.push(format!("this machine's clock is {} minutes off the other members'; set it right", off / 60_000));
+            said.push(Attention::ClockOff { minutes: off / 60_000 });
         }
         if !self.unpublished.is_empty() {
-            said.push(
-                "changes that only this node has: the others see them as soon as a second server has their folders"
-                    .into(),
-            );
+            said.push(Attention::Unpublished);
         }
         if self.disks.iter().any(|disk| disk.read_only) {
-            said.push("a disk of this node takes no new blocks: it is full or failing".into());
+            said.push(Attention::DiskReadOnly);
         }
-        let away: Vec<String> = self
-            .facts
-            .members()
-            .iter()
-            .filter(|(node, info)| self.presence_of(**node, info.status) == Presence::Away)
-            .map(|(node, _)| self.name_of(*node))
-            .collect();
-        if !away.is_empty() {
-            said.push(format!("away: {}", away.join(", ")));
+        let away =
+            self.facts.members().iter().filter(|(node, info)| self.presence_of(**node, info.status) == Presence::Away);
+        let names: Vec<String> = away.map(|(node, _)| self.name_of(*node)).collect();
+        if !names.is_empty() {
+            said.push(Attention::Away { names });
         }
         let copies = self.facts.rules().copies;
         let short = self.view.capacity(copies).copies_short;
         if short > 0 {
-            said.push(format!(
-                "{} of {copies} copies are possible with the servers there are: invite {short} more",
-                copies - short
-            ));
+            said.push(Attention::TooFewServers { possible: copies - short, copies });
         }
         for (node, peer) in self.peers.iter().filter(|(_, peer)| peer.wrong_blocks > 0) {
-            said.push(format!("{} sent {} damaged blocks", self.name_of(*node), peer.wrong_blocks));
+            said.push(Attention::WrongBlocks { name: self.name_of(*node), blocks: peer.wrong_blocks });
         }
         said
     }

@@ -13,6 +13,7 @@ use super::timers::Timer;
 use super::{Engine, Reason, disk, reply};
 use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS, READ_REPAIR_RETRY_MS};
 use crate::planted::{self, Bug};
+use crate::report::Notice;
 use crate::seam::{BlockPayload, DiskRequest, Effect, GetOutcome, OpId, ReadDone, Reply, WriteDone};
 
 /// A read under way; all who want the block share it.
@@ -84,9 +85,7 @@ impl Engine {
             ReadDone::Damaged => Own::Damaged,
         };
         if get.own == Own::Damaged && !self.topup.is_short(id) {
-            out.push(Effect::Notice(format!(
-                "this node's copy of block {id} is damaged; it is fetched from another member"
-            )));
+            out.push(Effect::Notice(Notice::DamagedCopy { id }));
         }
         self.get_next(id, out);
     }
@@ -227,7 +226,7 @@ impl Engine {
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.wrong_blocks += 1;
         }
-        out.push(Effect::Notice(format!("{name} sent bytes that are not block {id}; another holder is asked")));
+        out.push(Effect::Notice(Notice::WrongBlock { name, id }));
     }
 
     fn found(&mut self, id: BlockId, block: &Block, out: &mut Vec<Effect>) {

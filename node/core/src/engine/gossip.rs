@@ -12,6 +12,7 @@ use super::{Engine, Reason, disk};
 use crate::facts::Inserted;
 use crate::limits::{GOSSIP_MS, HEARTBEAT_FAN_OUT, HEARTBEAT_MS};
 use crate::placement::ClusterMap;
+use crate::report::Notice;
 use crate::seam::{DiskRequest, Effect};
 
 impl Engine {
@@ -97,10 +98,7 @@ impl Engine {
 
     pub(super) fn logged(&mut self, durable: bool, out: &mut Vec<Effect>) {
         if !durable && !std::mem::replace(&mut self.log_behind, true) {
-            out.push(Effect::Notice(
-                "the log in the home folder cannot be written (disk full?); this node confirms nothing until it can"
-                    .into(),
-            ));
+            out.push(Effect::Notice(Notice::LogFailed));
         }
     }
 

@@ -9,6 +9,7 @@ use fsdfs_proto::signed::Signed;
 use super::timers::Timer;
 use super::{Engine, Profile, Reason, disk};
 use crate::limits::{AWAY_MS, HEARTBEAT_MS};
+use crate::report::Notice;
 use crate::seam::{DiskRequest, DiskState, Effect};
 
 /// Features this version supports.
@@ -94,9 +95,7 @@ impl Engine {
         self.boot.number = beat.boot + 1;
         if self.boot.overtaken >= 2 {
             self.boot.twin = true;
-            out.push(Effect::Notice(
-                "another running node has this node's identity (a copied home folder?); nothing is acknowledged until one of them is stopped and this one restarted".into(),
-            ));
+            out.push(Effect::Notice(Notice::DuplicateIdentity));
         }
         self.heartbeat(out);
     }
@@ -151,9 +150,7 @@ impl Engine {
         self.disks = disks;
         self.issue_card(out);
         if lost {
-            out.push(Effect::Notice(
-                "a disk of this node is gone or failing; the others hold its blocks, see 'fsdfs status'".into(),
-            ));
+            out.push(Effect::Notice(Notice::DiskLost));
         }
     }
 }

@@ -7,6 +7,7 @@ use fsdfs_proto::signed::Signed;
 
 use crate::engine::{Engine, Reason, get, look};
 use crate::limits::WORKING_SET_MAX;
+use crate::report::Notice;
 use crate::seam::{Effect, GetOutcome, Refusal, Token};
 use crate::tree::{EditError, EditJob, EditOutcome, JobDone, MergeJob, TreeJob};
 
@@ -49,7 +50,7 @@ impl Engine {
             JobDone::Edited { blocks, head, outcomes } => self.commit_made(volume, blocks, head, outcomes, out),
             JobDone::Merged { blocks, head } => self.commit_made(volume, blocks, Some(head), Vec::new(), out),
             JobDone::Failed(error) => {
-                out.push(Effect::Notice(format!("the tree of volume {volume} cannot be changed: {error}")));
+                out.push(Effect::Notice(Notice::BadTree { volume, error: error.clone() }));
                 self.commit_refused(volume, &Refusal::BadTree(error), out);
             }
             JobDone::Queried(_) | JobDone::Walked(_) => debug_assert!(false, "a commit's job looked or walked"),
