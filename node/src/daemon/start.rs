@@ -228,7 +228,7 @@ fn gatekeeper(identity: &Identity, entries: &[LogEntry]) -> Gatekeeper {
     for fact in identity.chain.iter().cloned().map(Fact::from).chain(logged) {
         facts.insert(fact);
     }
-    facts.take_news();
+    facts.drain_new();
     let gate = GateIdentity {
         pool: identity.pool,
         secret: *identity.gate_secret.key(),

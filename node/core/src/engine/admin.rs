@@ -237,7 +237,7 @@ impl Engine {
         };
         let cert = Signed::sign(self.pool, &self.key, ticket);
         chain.push(cert.clone());
-        self.learn(vec![Fact::from(cert)], None, out);
+        self.insert_facts(vec![Fact::from(cert)], None, out);
         out.push(reply(op, Reply::Invited(chain)));
     }
 
@@ -257,7 +257,7 @@ impl Engine {
         keep.dedup();
         let revoke = Signed::sign(self.pool, &self.key, Revocation { version: 1, signer, subject, reason, keep });
         let id = revoke.id();
-        self.learn(vec![Fact::from(revoke)], None, out);
+        self.insert_facts(vec![Fact::from(revoke)], None, out);
         out.push(reply(op, Reply::Revoked(id)));
     }
 

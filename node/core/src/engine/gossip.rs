@@ -39,7 +39,7 @@ impl Engine {
             self.facts.insert(fact);
         }
         self.recall_unpublished(unpublished);
-        self.facts.take_news();
+        self.facts.drain_new();
         self.writer_starts(may_be_restored_copy);
         self.capabilities_meet_epochs();
         self.map_may_have_changed();
@@ -53,7 +53,7 @@ impl Engine {
     }
 
     /// Inserts facts; what is new is remembered and told to those who may not know it.
-    pub(super) fn learn(&mut self, facts: Vec<Fact>, from: Option<NodeId>, out: &mut Vec<Effect>) {
+    pub(super) fn insert_facts(&mut self, facts: Vec<Fact>, from: Option<NodeId>, out: &mut Vec<Effect>) {
         let mut any = false;
         for fact in facts {
             any |= self.insert(fact) == Inserted::New;
@@ -73,7 +73,7 @@ impl Engine {
 
     /// Acts on facts that became valid: log, pass on, look at what they change.
     fn digest_news(&mut self, from: Option<NodeId>, why: Reason, out: &mut Vec<Effect>) {
-        let news = self.facts.take_news();
+        let news = self.facts.drain_new();
         let entries: Vec<LogEntry> =
             news.iter().filter(|fact| worth_logging(fact)).map(|fact| LogEntry::Fact(fact.raw())).collect();
         if !entries.is_empty() || why != Reason::Remember {

@@ -147,7 +147,7 @@ impl Engine {
         let peer = self.peers.entry(node).or_default();
         *peer = Peer { up: true, heard: now, moved: now, wrong_blocks: peer.wrong_blocks, ..Peer::default() };
         self.lose(lost, node, out);
-        self.learn(facts, Some(node), out);
+        self.insert_facts(facts, Some(node), out);
         if self.expelled(node) {
             out.push(Effect::Disconnect { node, reason: "revoked" });
             return;

@@ -70,7 +70,7 @@ impl Engine {
         self.boot.counter += 1;
         let beat = Heartbeat { version: 1, node: self.me, boot: self.boot.number, counter: self.boot.counter };
         let beat = Fact::from(Signed::sign(self.pool, &self.key, beat));
-        self.learn(vec![beat.clone()], None, out);
+        self.insert_facts(vec![beat.clone()], None, out);
         self.announce(&beat, out);
     }
 
@@ -115,7 +115,7 @@ impl Engine {
             return;
         }
         let card = Fact::from(Signed::sign(self.pool, &self.key, card));
-        self.learn(vec![card.clone()], None, out);
+        self.insert_facts(vec![card.clone()], None, out);
         self.announce(&card, out);
     }
 

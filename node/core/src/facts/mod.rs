@@ -149,7 +149,7 @@ impl FactSet {
     }
 
     /// Facts that became known since the last call and still stand, what they hang on first.
-    pub fn take_news(&mut self) -> Vec<Fact> {
+    pub fn drain_new(&mut self) -> Vec<Fact> {
         let news = std::mem::take(&mut self.news);
         news.into_iter().filter(|fact| self.stands(fact)).collect()
     }

@@ -125,7 +125,7 @@ impl Engine {
             // Nobody else would keep it either.
             return self.commit_refused(volume, &Refusal::Busy, out);
         }
-        self.facts.take_news();
+        self.facts.drain_new();
         self.facts_version += 1;
         self.announce(&fact, out);
         let Some(running) = self.running(volume) else { return };

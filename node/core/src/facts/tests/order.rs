@@ -133,7 +133,7 @@ fn news_and_listings_name_parents_first() {
     let mut rng = fastrand::Rng::with_seed(2);
     for _ in 0..12 {
         let mut set = told(eventful(), &mut rng);
-        let news = set.take_news();
+        let news = set.drain_new();
         for listing in [news, set.all().cloned().collect()] {
             let mut other = FactSet::new(pool_id());
             for fact in listing {
@@ -141,7 +141,7 @@ fn news_and_listings_name_parents_first() {
             }
             assert!(answers(&other) == answers(&set));
         }
-        assert!(set.take_news().is_empty());
+        assert!(set.drain_new().is_empty());
     }
 }
 

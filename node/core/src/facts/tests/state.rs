@@ -90,7 +90,7 @@ fn heads_wait_for_their_epoch_and_give_way_to_those_that_include_them() {
     pool.say(both.clone());
     assert_eq!(pool.facts.heads(volume), std::slice::from_ref(&both));
     assert_eq!(pool.say(a), Inserted::Stale);
-    let news = pool.facts.take_news();
+    let news = pool.facts.drain_new();
     assert!(!news.contains(&b.into()), "superseded before anybody heard of it");
     assert!(news.contains(&both.into()));
 }
