@@ -10,9 +10,9 @@ use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PoolId};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api::SocketError;
 use crate::client::{Client, ClientError};
 use crate::clock::ClockTooEarly;
+use crate::gateway::control::SocketError;
 use crate::home::{HomeError, LockedHome};
 use crate::net::NetError;
 use crate::store::StoreError;

@@ -18,10 +18,12 @@ mod identity;
 mod instance;
 mod replace;
 mod setup;
+pub(crate) mod socket_path;
 
 pub use identity::Identity;
 pub use instance::Instance;
 pub use setup::Setup;
+pub use socket_path::socket_path;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -120,7 +122,7 @@ impl Home {
 
     /// Where the daemon of this folder listens.
     pub fn socket(&self) -> PathBuf {
-        crate::api::socket_path(&self.dir)
+        socket_path::socket_path(&self.dir)
     }
 
     /// Whether a pool was founded or entered here.

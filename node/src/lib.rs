@@ -2,7 +2,6 @@
 
 pub mod addresses;
 pub mod allocator;
-pub mod api;
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -10,6 +9,7 @@ pub mod control_client;
 pub mod crypto_pool;
 pub mod daemon;
 pub mod files;
+pub mod gateway;
 pub mod home;
 pub mod net;
 mod random;

@@ -13,11 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::start::{Effects, addresses};
 use super::{DaemonError, End};
-use crate::api::Wish;
 use crate::client::{Request, Shared};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto_pool::CryptoPool;
+use crate::gateway::control::Wish;
 use crate::home::Instance;
 use crate::net::{Gatekeeper, Net, NetEvent};
 use crate::store::Store;
@@ -262,7 +262,7 @@ impl Hands {
             }
             Effect::Connect { node, addrs } => self.net.find(node, addrs),
             Effect::Disconnect { node, reason } => self.net.drop_peer(node, reason),
-            Effect::Notice(notice) => tracing::warn!("{}", crate::api::words::notice(&notice)),
+            Effect::Notice(notice) => tracing::warn!("{}", crate::gateway::control::words::notice(&notice)),
         }
     }
 }

@@ -18,11 +18,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::node::{Hands, Node, NodeParts};
 use super::{DaemonError, Ready};
 use crate::allocator;
-use crate::api::{self, Context, ControlSocket};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::{Config, Storage};
 use crate::crypto_pool::CryptoPool;
+use crate::gateway::control::{self, Context, ControlSocket};
 use crate::home::{HomeError, Identity, Instance, LockedHome};
 use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use crate::random;
@@ -115,7 +115,7 @@ fn serve(home: &LockedHome, node: Node, context: Context, ready: Ready) -> Resul
     let (stop_server, stopped) = oneshot::channel();
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
-    let server = tokio::spawn(socket.serve(api::router(context), stopped));
+    let server = tokio::spawn(socket.serve(control::router(context), stopped));
     Ok(Running { ready, node, server, stop_server, _allocator: allocator })
 }
 

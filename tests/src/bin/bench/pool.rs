@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use fsdfs_node::api::socket_path;
 use fsdfs_node::control_client::ControlClient;
+use fsdfs_node::home::socket_path;
 use fsdfs_proto::control::{EntryAttributes, NodeCounters, POOL_VOLUME};
 use fsdfs_tests::cluster::{Cluster, Node, Program, wait_for};
 use futures::{Stream, TryStreamExt as _};

@@ -14,7 +14,7 @@ mod tree;
 pub(crate) mod words;
 
 pub use openapi::document;
-pub use socket::{ControlSocket, SocketError, socket_path};
+pub use socket::{ControlSocket, SocketError};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -13,15 +13,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::serve::IncomingStream;
 use fsdfs_proto::control::ErrorCode;
-use sha2::Digest as _;
 use tokio::net::UnixListener;
 
 use super::Context;
 use super::failure::Failure;
 use crate::files::{self, FileError, at};
-
-/// Bytes of a socket's path at most: the field in the kernel's structure has 108 with its end.
-const PATH_BYTES_MAX: usize = 107;
+use crate::home::socket_path;
 
 /// Why the socket cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -40,31 +37,6 @@ pub enum SocketError {
     NoGroup(String),
 }
 
-/// Where to reach the daemon of this home folder.
-pub fn socket_path(home: &Path) -> PathBuf {
-    let near = near(home);
-    if near.as_os_str().len() <= PATH_BYTES_MAX {
-        return near;
-    }
-    // The daemon may run in another environment than whoever asks, so it leaves a link to the place it chose.
-    fs::read_link(&near).unwrap_or_else(|_| short(home))
-}
-
-fn near(home: &Path) -> PathBuf {
-    home.join("run").join("control.sock")
-}
-
-/// For homes too deep for a socket's path: a short path named after the home.
-fn short(home: &Path) -> PathBuf {
-    let hash = sha2::Sha256::digest(home.as_os_str().as_encoded_bytes());
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folder = match runtime.filter(|folder| folder.is_dir() && folder.as_os_str().len() < 64) {
-        Some(folder) => folder.join("fsdfs"),
-        None => PathBuf::from(format!("/tmp/fsdfs-{}", rustix::process::geteuid().as_raw())),
-    };
-    folder.join(format!("{}.sock", fsdfs_proto::ids::hex(&hash[..8])))
-}
-
 /// An open control socket. Its file is removed when it is dropped.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -76,11 +48,11 @@ impl ControlSocket {
     /// Listens for this user, root, and the members of `group`. The caller holds the home folder's lock, so whatever
     /// socket lies there belongs to a dead daemon.
     pub fn open(home: &Path, group: Option<&str>) -> Result<Self, SocketError> {
-        let near = near(home);
+        let near = socket_path::beside_home(home);
         let gid = group.map(group_id).transpose()?;
         prepare_folder(&near, gid)?;
         remove_stale(&near)?;
-        let path = if near.as_os_str().len() <= PATH_BYTES_MAX { near } else { link_to_short(home, &near, gid)? };
+        let path = if socket_path::fits(&near) { near } else { link_to_short(home, &near, gid)? };
         let listener = UnixListener::bind(&path).map_err(at("listen at", &path))?;
         share(&path, gid, 0o600, 0o660)?;
         Ok(Self { listener: Some(listener), path })
@@ -111,7 +83,7 @@ impl Drop for ControlSocket {
 }
 
 fn link_to_short(home: &Path, near: &Path, gid: Option<u32>) -> Result<PathBuf, SocketError> {
-    let path = short(home);
+    let path = socket_path::short(home);
     prepare_folder(&path, gid)?;
     remove_stale(&path)?;
     std::os::unix::fs::symlink(&path, near).map_err(at("make the link", near))?;
@@ -189,6 +161,7 @@ pub(super) async fn refuse_other_users(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::home::socket_path::{PATH_BYTES_MAX, socket_path};
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).expect("there").permissions().mode() & 0o777
