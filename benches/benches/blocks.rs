@@ -16,7 +16,9 @@ fn blocks(criterion: &mut Criterion) {
         let (block, at) = seal_data(writer, &piece);
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(BenchmarkId::new("hash", len), |bencher| bencher.iter(|| BlockId::of(black_box(&piece))));
-        group.bench_function(BenchmarkId::new("seal", len), |bencher| bencher.iter(|| seal_data(writer, black_box(&piece))));
+        group.bench_function(BenchmarkId::new("seal", len), |bencher| {
+            bencher.iter(|| seal_data(writer, black_box(&piece)))
+        });
         group.bench_function(BenchmarkId::new("open", len), |bencher| {
             bencher.iter(|| open_data(keys.volume, at, black_box(&block)).expect("sealed above"));
         });

@@ -5,14 +5,15 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fsdfs_proto::codec::{decode, encode};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
-use fsdfs_proto::message::{AttachedBlock, Redundancy, HaveRequest, IDS_MAX, Message, StoreRequest};
+use fsdfs_proto::message::{AttachedBlock, HaveRequest, IDS_MAX, Message, Redundancy, StoreRequest};
 use fsdfs_proto::record::{RecordHeader, RecordKind};
 
 fn messages(criterion: &mut Criterion) {
     let map = Digest([4; 32]);
     let redundancy = Redundancy::Replicas(3);
     let block = AttachedBlock { id: BlockId([1; 32]), len: 1 << 20 };
-    let store = Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, charged_to: NodeId([2; 32]), block });
+    let store =
+        Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, charged_to: NodeId([2; 32]), block });
     let ids = (0..IDS_MAX).map(|number| BlockId([number as u8; 32])).collect();
     let have = Message::Have(HaveRequest { request: 7, renew: true, map, redundancy, ids });
     for (name, message) in [("store", store), ("have", have)] {

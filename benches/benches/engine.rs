@@ -8,7 +8,7 @@ use fsdfs_core::seam::{
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{DiskId, Writer};
-use fsdfs_proto::message::{Redundancy, Possession};
+use fsdfs_proto::message::{Possession, Redundancy};
 use simulations::pool::Pool;
 
 /// Inputs of one put: the command, what the index knows, what became of the write.
@@ -19,7 +19,8 @@ fn founder() -> (Engine, Vec<Effect>) {
     let (key, _, chain) = pool.enrol();
     let instance = Writer([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
-    let disk = DiskState { id: DiskId([4; 16]), attach_generation: 1, quota_bytes: 1 << 40, used_bytes: 0, read_only: false };
+    let disk =
+        DiskState { id: DiskId([4; 16]), attach_generation: 1, quota_bytes: 1 << 40, used_bytes: 0, read_only: false };
     let start = Start {
         pool: pool.id,
         key,

@@ -8,7 +8,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
 use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId};
-use fsdfs_proto::message::{Redundancy, IDS_MAX};
+use fsdfs_proto::message::{IDS_MAX, Redundancy};
 
 /// Records in the index while it is asked.
 const RECORDS: usize = 50_000;

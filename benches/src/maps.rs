@@ -1,6 +1,6 @@
 //! Maps of many sizes, the same ones every time.
 
-use fsdfs_core::placement::{Disk, Server, ClusterMap};
+use fsdfs_core::placement::{ClusterMap, Disk, Server};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 

@@ -2,7 +2,7 @@
 //!
 //! Its shares are not exact (it overfills small servers), but nothing that looks at every disk is cheaper.
 
-use fsdfs_core::placement::{Key, ClusterMap};
+use fsdfs_core::placement::{ClusterMap, Key};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::placement::disk_seed;
 

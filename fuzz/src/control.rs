@@ -1,8 +1,8 @@
 //! The control API: bodies of requests (a local user's program) and of answers (the daemon's, read by the command).
 
 use fsdfs_proto::control::{
-    SpaceReport, EditsReply, EditsRequest, ApiError, EscapedText, InviteReply, InviteListing, JoinRequest, JoinReply, MemberListing, NewInvite, ListingPage, RevokeReply, StatReply, NodeStatus,
-    WriteReply, parameters, query,
+    ApiError, EditsReply, EditsRequest, EscapedText, InviteListing, InviteReply, JoinReply, JoinRequest, ListingPage,
+    MemberListing, NewInvite, NodeStatus, RevokeReply, SpaceReport, StatReply, WriteReply, parameters, query,
 };
 use serde_json::from_slice;
 

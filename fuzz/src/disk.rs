@@ -1,8 +1,8 @@
 //! What lies on a disk: segments with their footers, logs, and the small files beside them.
 
 use fsdfs_proto::record::{
-    DiskList, FRAME_HEAD_BYTES, LOG_HEADER_BYTES, LogHeader, SegmentMarker, RECORD_HEADER_BYTES, RecordHeader,
-    SEGMENT_HEADER_BYTES, SegmentHeader, Superblock, TRAILER_BYTES, SegmentTrailer, footer_records, frame, frame_payload,
+    DiskList, FRAME_HEAD_BYTES, LOG_HEADER_BYTES, LogHeader, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES,
+    SegmentHeader, SegmentMarker, SegmentTrailer, Superblock, TRAILER_BYTES, footer_records, frame, frame_payload,
     log_entry,
 };
 

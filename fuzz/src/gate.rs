@@ -1,7 +1,7 @@
 //! Gate frames: the only bytes that a stranger gets a node to read.
 
 use fsdfs_proto::codec::decode;
-use fsdfs_proto::gate::{GateDirection, GateFrame, GateHello, NONCE_BYTES, GateVerdict, frame_len};
+use fsdfs_proto::gate::{GateDirection, GateFrame, GateHello, GateVerdict, NONCE_BYTES, frame_len};
 use fsdfs_proto::ids::{Key, NodeId};
 
 use crate::sealed::{encrypt, expand};

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fsdfs_proto::codec::decode;
 use fsdfs_proto::identity::{
-    AdminList, Admission, Capability, Card, Cert, FeatureLevel, Departure, Head, Heartbeat, RawFact, Removal, Revocation, PoolRules, Ticket,
-    VolEpoch,
+    AdminList, Admission, Capability, Card, Cert, Departure, FeatureLevel, Head, Heartbeat, PoolRules, RawFact,
+    Removal, Revocation, Ticket, VolEpoch,
 };
 use fsdfs_proto::ids::{Digest, PoolId};
 use fsdfs_proto::label;

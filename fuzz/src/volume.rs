@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{Key, VolumeId};
 use fsdfs_proto::label::key::{COMMIT_KEY, DERIVE_PREFIX, VOL_COMMIT_OPEN};
-use fsdfs_proto::volume::{Commit, CommitView, BlockKind, Manifest, DirectoryNode, BlockRef, VolumeKeys, header, open_data};
+use fsdfs_proto::volume::{
+    BlockKind, BlockRef, Commit, CommitView, DirectoryNode, Manifest, VolumeKeys, header, open_data,
+};
 
 use crate::sealed::{decrypt, encrypt, expand};
 

@@ -8,40 +8,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::COMMIT_BYTES_MAX;
 use super::entry::FolderNode;
 use super::flags::EntryFlags;
+use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LinkClass, header};
 use super::keys::{VolumeKeys, WriteKeys, expand};
 use super::links::{IndexedLink, Linker, Resolver, Usage};
-use super::seal::{self, BlockHeader, BlockKind, BlockLink, BlockRef, LinkClass};
+use super::seal;
 use super::seen::{Dot, VersionVector};
-use super::{COMMIT_BYTES_MAX, PARENTS_MAX};
 use crate::block::Block;
-use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
+use crate::codec::{self, CanonicalCodec, FormatError, bound};
 use crate::identity::Head;
-use crate::ids::{BlockId, Key, PoolId, PublicKey, Signature, Writer};
+use crate::ids::{BlockId, Key, PoolId, PublicKey, Signature};
 use crate::label::key::COMMIT_KEY;
 use crate::signed::Signed;
 use crate::time::Hlc;
 
 /// Bytes of a commit's message at most.
 pub const MESSAGE_BYTES_MAX: usize = 1024;
-
-/// The public part of a commit: enough to order states and to count operations, without any key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommitExtra {
-    /// When; of a merge the greatest of its parents.
-    pub time: Hlc,
-    /// Who; none for a pure merge, which is no operation.
-    pub writer: Option<Writer>,
-    /// Which operation of the writer; 0 for a pure merge.
-    pub seq: u64,
-    /// Every operation the state includes, this one too.
-    pub seen: VersionVector,
-    /// Features to be understood.
-    pub flags: EntryFlags,
-    /// From which the key is made.
-    pub salt: Key,
-}
 
 /// A state of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +91,7 @@ impl Commit {
     /// Opens a commit block.
     pub fn open(keys: &VolumeKeys, block: &[u8]) -> Result<Self, FormatError> {
         let CommitView { extra, links, .. } = CommitView::of(block)?;
-        let header = seal::header(block)?;
+        let header = header(block)?;
         bound(header.volume == keys.volume && header.epoch == keys.epoch, "the volume and epoch of a commit")?;
         let payload = seal::decrypt(commit_key(keys.commit_key(), extra.salt), block, "a commit")?;
         let Wire { root, message, .. } = codec::decode(&payload)?;
@@ -146,7 +130,7 @@ fn commit_key(open: Key, salt: Key) -> Key {
 impl CommitView {
     /// Reads the public part of a commit block.
     pub fn of(commit: &[u8]) -> Result<Self, FormatError> {
-        let BlockHeader { extra, links, .. } = seal::header(commit)?;
+        let BlockHeader { extra, links, .. } = header(commit)?;
         let extra = extra.ok_or(FormatError::OutOfBounds { what: "the kind of a block" })?;
         bound(commit.len() <= COMMIT_BYTES_MAX, "the length of a commit")?;
         Ok(Self { id: BlockId::of(commit), extra, links })
@@ -154,7 +138,7 @@ impl CommitView {
 
     /// Reads the public part of a head's commit. A head whose commit is of another volume or epoch is refused.
     pub fn of_head(head: &Head) -> Result<Self, FormatError> {
-        let header = seal::header(&head.commit)?;
+        let header = header(&head.commit)?;
         bound(header.volume == head.volume && header.epoch == head.epoch, "the volume and epoch of a head's commit")?;
         Self::of(&head.commit)
     }
@@ -166,25 +150,6 @@ impl CommitView {
             return other.id < self.id;
         }
         other.extra.seen.covers_all(&self.extra.seen)
-    }
-}
-
-impl CommitExtra {
-    pub(super) fn check(&self, links: &[BlockLink]) -> Result<(), FormatError> {
-        self.seen.check()?;
-        let parents: Vec<BlockId> =
-            links.iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id).collect();
-        match self.writer {
-            Some(writer) => bound(self.seq >= 1 && self.seen.get(writer) == self.seq, "the operation of a commit")?,
-            None => bound(self.seq == 0 && parents.len() >= 2, "the parents of a merge")?,
-        }
-        let trees = links.len() - parents.len();
-        bound(parents.len() <= PARENTS_MAX, "the parents of a commit")?;
-        bound(
-            trees <= 1 && links.iter().take(trees).all(|link| link.class == LinkClass::Tree),
-            "the root of a commit",
-        )?;
-        ascending(&parents, |id| *id)
     }
 }
 

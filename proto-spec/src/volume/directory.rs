@@ -5,9 +5,10 @@ use sha2::Digest as _;
 
 use super::entry::{DirectoryEntry, EntryName, check_name};
 use super::flags::EntryFlags;
+use super::header::{BlockKind, BlockRef, LINKS_MAX, LinkClass};
 use super::keys::WriteKeys;
 use super::links::{IndexedLink, Linker, Resolver, Usage};
-use super::seal::{self, BlockKind, BlockRef, LINKS_MAX, LinkClass};
+use super::seal;
 use super::seen::FolderVectors;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::header::{BlockRef, LinkClass};
 use super::links::Usage;
-use super::seal::{BlockRef, LinkClass};
 use super::seen::{Dot, FolderVectors, VersionVector};
 use crate::block::PAYLOAD_BYTES_MAX;
 use crate::codec::{FormatError, ascending, bound};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::seal::{BlockLink, BlockRef, LinkClass};
+use super::header::{BlockLink, BlockRef, LinkClass};
 use crate::codec::FormatError;
 use crate::ids::{BlockId, Key};
 use crate::message::Redundancy;

@@ -4,9 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::entry::FILE_DEPTH_MAX;
 use super::flags::EntryFlags;
+use super::header::{BlockKind, BlockRef, LINKS_MAX};
 use super::keys::WriteKeys;
 use super::links::{IndexedLink, Linker, Resolver, Usage};
-use super::seal::{self, BlockKind, BlockRef, LINKS_MAX};
+use super::seal;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, CanonicalCodec, FormatError, bound};
 use crate::ids::VolumeId;

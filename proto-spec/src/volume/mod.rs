@@ -4,23 +4,25 @@ mod commit;
 mod directory;
 mod entry;
 mod flags;
+mod header;
 mod keys;
 mod links;
 mod manifest;
 mod seal;
 mod seen;
 
-pub use commit::{Commit, CommitExtra, CommitView, MESSAGE_BYTES_MAX};
+pub use commit::{Commit, CommitView, MESSAGE_BYTES_MAX};
 pub use directory::{DirectoryChild, DirectoryNode, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, is_boundary, weight};
 pub use entry::{
     BIRTHS_MAX, DirectoryEntry, EntryName, EntryVersion, FILE_DEPTH_MAX, FileAttributes, FileContent, FileNode,
     FolderNode, INLINE_BYTES_MAX, NAME_BYTES_MAX, SYMLINK_BYTES_MAX, VERSIONS_MAX, XATTR_BYTES_MAX, Xattr, check_name,
 };
 pub use flags::EntryFlags;
+pub use header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LINKS_MAX, LinkClass, header};
 pub use keys::{VolumeKeys, WriteKeys};
 pub use links::IndexedLink;
 pub use manifest::Manifest;
-pub use seal::{BlockHeader, BlockKind, BlockLink, BlockRef, LINKS_MAX, LinkClass, header, open_data, seal_data};
+pub use seal::{open_data, seal_data};
 pub use seen::{Dot, DotSpan, FolderVectors, SEEN_MAX, VersionVector, WITHIN_MAX};
 
 /// Bytes of a commit block at most: it travels whole inside a head.
