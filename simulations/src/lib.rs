@@ -1,39 +1,23 @@
 //! The simulated world of fsdfs: real engines, simulated network, disks and clocks, faults, and checkers.
 //!
-//! A run is a function of its seed. It lives a random life full of faults ([`chaos`]), then faults end and the pool has to
-//! converge ([`converge`]); all the while what was promised is held against what is ([`promise`], [`history`]). Each step of it
-//! is written down ([`act`]), so that a life that fails can be lived again in part, and shrunk ([`minimal`]).
+//! A run is a function of its seed. A pool goes through a random scenario full of faults ([`faults`]), then faults end and it
+//! has to converge; all the while what was promised is held against what is ([`checkers`]). Each step of it is written down, so
+//! that a run that fails can be replayed in part, and shrunk ([`mod@shrink`]).
 
-pub mod act;
-pub mod chaos;
-pub mod check;
-pub mod clock;
-mod converge;
-mod describe;
-mod file;
-pub mod history;
-pub mod machine;
-pub mod minimal;
-pub mod net;
-pub mod parameters;
-pub mod pool;
-pub mod promise;
-pub mod queue;
+pub mod checkers;
+pub mod faults;
 mod report;
 mod run;
-mod safety;
-mod shrink;
-mod size;
-pub mod store;
+pub mod shrink;
 pub mod study;
-pub mod task;
 pub mod trace;
+pub mod users;
 pub mod world;
 
-pub use chaos::Shape;
-pub use check::Violation;
-pub use report::{Cut, Keep, Report};
+pub use checkers::Violation;
+pub use faults::RunShape;
+pub use report::{RunCut, RunReport, StepSelection};
 pub use run::{replay, run, run_part, run_twice};
-pub use shrink::{Shrunk, shrink};
-pub use trace::Trace;
+pub use shrink::{ShrunkRun, shrink};
+pub use trace::EventTrace;
 pub use world::World;

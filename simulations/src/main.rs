@@ -1,4 +1,4 @@
-//! Replays one seed, or a part of its life, or runs many.
+//! Replays one seed, or a part of its scenario, or runs many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -10,17 +10,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand};
-use simulations::{Cut, Keep, Report, Shape, Trace, run, run_part, shrink, study};
+use simulations::{EventTrace, RunCut, RunReport, RunShape, StepSelection, run, run_part, shrink, study};
 
-/// Lives of a simulated pool. A violation is printed with its world and the line that replays it.
+/// Runs of a simulated pool. A violation is printed with its world and the line that replays it.
 ///
-/// A life is a function of its seed: houses with lines and machines, users who write and read, faults. When the faults end
+/// A run is a function of its seed: sites with uplinks and machines, users who write and read, faults. When the faults end
 /// the pool has to converge, and what was promised is held against what is.
 #[derive(Parser)]
 #[command(args_conflicts_with_subcommands = true)]
-struct Options {
+struct CommandLine {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<StudyCommand>,
     /// Run this one, and print its world in any case.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -33,13 +33,13 @@ struct Options {
     /// Simulated minutes with faults.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// End faults and wishes after so many seconds.
+    /// End faults and operations after so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "seed")]
     until: Option<u64>,
-    /// Of all faults and wishes, only those with these numbers; 0: none.
+    /// Of all faults and operations, only those with these numbers; 0: none.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed")]
     only: Option<Vec<u32>>,
-    /// All but the faults and wishes with these numbers; 0: all, each of them listed with its number.
+    /// All but the faults and operations with these numbers; 0: all, each of them listed with its number.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', requires = "seed", conflicts_with = "only")]
     without: Option<Vec<u32>>,
     /// Write down everything that happens: into a file, else on the terminal.
@@ -48,20 +48,20 @@ struct Options {
     /// Print the hash of each run's trace, in the order of the seeds: equal code runs equal traces.
     #[arg(long, conflicts_with_all = ["seed", "shrink"])]
     hash: bool,
-    /// Of a life that fails, find the shortest beginning and the fewest faults and wishes that still fail.
+    /// Of a run that fails, find the shortest beginning and the fewest faults and operations that still fail.
     #[arg(long)]
     shrink: bool,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum StudyCommand {
     /// Measure placement, growth and durability; write pages, plots and data.
     Study(study::Options),
 }
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    if let Some(Command::Study(options)) = &options.command {
+    let options = CommandLine::parse();
+    if let Some(StudyCommand::Study(options)) = &options.command {
         return study(options);
     }
     let failed = match options.seed {
@@ -88,18 +88,18 @@ fn study(options: &study::Options) -> ExitCode {
     }
 }
 
-fn one(options: &Options, seed: u64) -> std::io::Result<u64> {
+fn one(options: &CommandLine, seed: u64) -> std::io::Result<u64> {
     let trace = match &options.trace {
-        None => Trace::default(),
-        Some(None) => Trace::to(stdout()),
-        Some(Some(file)) => Trace::to(File::create(file)?),
+        None => EventTrace::default(),
+        Some(None) => EventTrace::to(stdout()),
+        Some(Some(file)) => EventTrace::to(File::create(file)?),
     };
     let report = run_part(options.shape(seed), &options.cut(), trace);
     print!("{report}");
     Ok(options.failed(&report))
 }
 
-fn many(options: &Options) -> std::io::Result<u64> {
+fn many(options: &CommandLine) -> std::io::Result<u64> {
     let Range { start, end } = options.seeds;
     let (next, failed) = (AtomicU64::new(start), AtomicU64::new(0));
     let hashes = Mutex::new(BTreeMap::new());
@@ -130,23 +130,23 @@ fn many(options: &Options) -> std::io::Result<u64> {
     Ok(failed)
 }
 
-impl Options {
-    fn shape(&self, seed: u64) -> Shape {
-        Shape { seed, nodes: self.nodes, minutes: self.minutes }
+impl CommandLine {
+    fn shape(&self, seed: u64) -> RunShape {
+        RunShape { seed, nodes: self.nodes, minutes: self.minutes }
     }
 
-    fn cut(&self) -> Cut {
+    fn cut(&self) -> RunCut {
         let set = |numbers: &Vec<u32>| -> BTreeSet<u32> { numbers.iter().copied().collect() };
         let keep = match (&self.only, &self.without) {
-            (Some(only), _) => Keep::Only(set(only)),
-            (None, Some(without)) => Keep::Without(set(without)),
-            (None, None) => Keep::All,
+            (Some(only), _) => StepSelection::Only(set(only)),
+            (None, Some(without)) => StepSelection::Without(set(without)),
+            (None, None) => StepSelection::All,
         };
-        Cut { until: self.until, keep }
+        RunCut { until: self.until, keep }
     }
 
-    /// 1 for a life that failed, which is shrunk if wanted.
-    fn failed(&self, report: &Report) -> u64 {
+    /// 1 for a run that failed, which is shrunk if wanted.
+    fn failed(&self, report: &RunReport) -> u64 {
         if self.shrink
             && let Some(shrunk) = shrink(report)
         {

@@ -1,45 +1,45 @@
-//! What became of a life, or of a part of it, and how to live it again.
+//! What became of a run, or of a part of it, and how to replay it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::act::{Act, Step};
-use crate::chaos::Shape;
-use crate::check::Violation;
-use crate::parameters::Parameters;
-use crate::queue::{MS, S, Us};
+use crate::checkers::Violation;
+use crate::faults::RunShape;
+use crate::faults::{ScenarioEvent, ScenarioStep};
 use crate::world::World;
+use crate::world::description::WorldDescription;
+use crate::world::queue::{MS, Micros, S};
 
-/// Which part of a life is lived: nothing after `until`, and only what is kept.
+/// Which part of a scenario is run: nothing after `until`, and only what is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
-    /// Faults and wishes end then; none: at their drawn end.
-    pub until: Option<Us>,
+pub struct RunCut {
+    /// Faults and operations end then; none: at their drawn end.
+    pub until: Option<Micros>,
     /// Which of them there are.
-    pub keep: Keep,
+    pub keep: StepSelection,
 }
 
-/// Faults and wishes by the numbers of their steps.
+/// Faults and operations by the numbers of their steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are what they are called")]
-pub enum Keep {
+pub enum StepSelection {
     #[default]
     All,
     Only(BTreeSet<u32>),
     Without(BTreeSet<u32>),
 }
 
-/// What became of a life.
+/// What became of a run.
 #[derive(Clone, Debug)]
-pub struct Report {
-    /// Of which life.
-    pub shape: Shape,
+pub struct RunReport {
+    /// Of which run.
+    pub shape: RunShape,
     /// Of which part of it.
-    pub cut: Cut,
-    /// The world in which it was lived.
-    pub parameters: Parameters,
+    pub cut: RunCut,
+    /// The world in which it took place.
+    pub parameters: WorldDescription,
     /// What was drawn to be done to that world; the cut may leave some of it out.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ScenarioStep>,
     /// Hash over all events.
     pub trace: u64,
     /// How many there were.
@@ -50,19 +50,19 @@ pub struct Report {
     pub violations: Vec<Violation>,
 }
 
-impl Cut {
+impl RunCut {
     /// Whether the part is long enough for this step.
-    pub(crate) fn reaches(&self, step: &Step) -> bool {
+    pub(crate) fn reaches(&self, step: &ScenarioStep) -> bool {
         self.until.is_none_or(|until| step.at <= until)
     }
 
     /// Whether this step is one of what is kept.
-    pub(crate) fn keeps(&self, step: &Step) -> bool {
+    pub(crate) fn keeps(&self, step: &ScenarioStep) -> bool {
         step.nr == 0
             || match &self.keep {
-                Keep::All => true,
-                Keep::Only(only) => only.contains(&step.nr),
-                Keep::Without(without) => !without.contains(&step.nr),
+                StepSelection::All => true,
+                StepSelection::Only(only) => only.contains(&step.nr),
+                StepSelection::Without(without) => !without.contains(&step.nr),
             }
     }
 
@@ -75,18 +75,23 @@ impl Cut {
         let until = self.until.map(|until| format!(" --until {}", seconds(until))).unwrap_or_default();
         until
             + &match &self.keep {
-                Keep::All => String::new(),
+                StepSelection::All => String::new(),
                 // Nothing has the number 0 that could be left out.
-                Keep::Only(none) if none.is_empty() => " --only 0".into(),
-                Keep::Only(only) => format!(" --only {}", list(only)),
-                Keep::Without(without) => format!(" --without {}", list(without)),
+                StepSelection::Only(none) if none.is_empty() => " --only 0".into(),
+                StepSelection::Only(only) => format!(" --only {}", list(only)),
+                StepSelection::Without(without) => format!(" --without {}", list(without)),
             }
     }
 }
 
-impl Report {
+impl RunReport {
     /// Of a world at its end.
-    pub(crate) fn new((shape, cut): (Shape, Cut), parameters: Parameters, steps: Vec<Step>, world: World) -> Self {
+    pub(crate) fn new(
+        (shape, cut): (RunShape, RunCut),
+        parameters: WorldDescription,
+        steps: Vec<ScenarioStep>,
+        world: World,
+    ) -> Self {
         let (trace, events, summary) = (world.trace.hash(), world.trace.events(), world.summary());
         Self { shape, cut, parameters, steps, trace, events, summary, violations: world.checks.violations }
     }
@@ -96,14 +101,14 @@ impl Report {
         self.violations.is_empty()
     }
 
-    /// Numbers of the faults and wishes that were lived, in the order of their beginning.
+    /// Numbers of the faults and operations that were done, in the order of their beginning.
     pub fn numbers(&self) -> Vec<u32> {
         let mut seen = BTreeSet::new();
         self.kept().map(|step| step.nr).filter(|nr| seen.insert(*nr)).collect()
     }
 
-    /// Steps of faults and wishes that were lived.
-    fn kept(&self) -> impl Iterator<Item = &Step> {
+    /// Steps of faults and operations that were done.
+    fn kept(&self) -> impl Iterator<Item = &ScenarioStep> {
         self.steps.iter().filter(|step| step.nr > 0 && self.cut.reaches(step) && self.cut.keeps(step))
     }
 
@@ -111,7 +116,7 @@ impl Report {
     fn kinds(&self) -> String {
         let (mut faults, mut kinds) = (BTreeSet::new(), BTreeMap::<String, usize>::new());
         for step in self.kept() {
-            if matches!(step.act, Act::Wish { .. }) || faults.insert(step.nr) {
+            if matches!(step.act, ScenarioEvent::Operation { .. }) || faults.insert(step.nr) {
                 *kinds.entry(step.act.kind()).or_default() += 1;
             }
         }
@@ -120,20 +125,20 @@ impl Report {
     }
 
     fn replay(&self) -> String {
-        let Shape { seed, nodes, minutes } = self.shape;
+        let RunShape { seed, nodes, minutes } = self.shape;
         let cut = self.cut.options();
         format!("cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{cut}")
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { trace, events, summary, .. } = self;
         writeln!(f, "seed {}: {events} events, trace {trace:016x}; {summary}", self.shape.seed)?;
         write!(f, "{}", self.parameters)?;
         let until = self.cut.until.unwrap_or(self.shape.end());
         writeln!(f, "  done to it until {} s: {}", seconds(until), self.kinds())?;
-        if self.cut.keep != Keep::All {
+        if self.cut.keep != StepSelection::All {
             self.kept().try_for_each(|step| writeln!(f, "  {step}"))?;
         }
         self.violations.iter().try_for_each(|violation| writeln!(f, "  {violation}"))?;
@@ -144,6 +149,6 @@ impl fmt::Display for Report {
     }
 }
 
-fn seconds(at: Us) -> String {
+fn seconds(at: Micros) -> String {
     format!("{}.{:03}", at / S, at % S / MS)
 }

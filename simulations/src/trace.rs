@@ -3,25 +3,25 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufWriter, Write};
 
-use crate::queue::{MS, S, Us};
+use crate::world::queue::{MS, Micros, S};
 
 /// Equal seeds give equal traces; that is what makes a failure repeatable.
 #[derive(Default)]
-pub struct Trace {
+pub struct EventTrace {
     // SipHash with fixed keys: the same on every run and machine.
     hash: DefaultHasher,
     events: u64,
     log: Option<Box<dyn Write>>,
 }
 
-impl Trace {
+impl EventTrace {
     /// A trace that is also written down while it happens.
     pub fn to(log: impl Write + 'static) -> Self {
         Self { log: Some(Box::new(BufWriter::new(log))), ..Self::default() }
     }
 
     /// Takes in an event. `text` is only made when the trace is written down.
-    pub fn note(&mut self, at: Us, event: &impl Hash, text: impl FnOnce() -> String) {
+    pub fn note(&mut self, at: Micros, event: &impl Hash, text: impl FnOnce() -> String) {
         self.events += 1;
         at.hash(&mut self.hash);
         event.hash(&mut self.hash);

@@ -1,14 +1,14 @@
-//! Each planted bug is found by the checker that should find it, within [`SEEDS`] lives.
+//! Each planted bug is found by the checker that should find it, within [`SEEDS`] runs.
 #![cfg(feature = "planted")]
 
 use std::collections::BTreeSet;
 
 use fsdfs_core::planted::{Bug, plant};
-use simulations::{Cut, Keep, Report, Shape, Trace, run, run_part, run_twice, shrink};
+use simulations::{EventTrace, RunCut, RunReport, RunShape, StepSelection, run, run_part, run_twice, shrink};
 
-/// The same lives that the engine survives without a bug.
+/// The same runs that the engine survives without a bug.
 const SEEDS: u64 = 300;
-/// The lives that found these are shrunk, too; with SHRINK=1 in the environment all are.
+/// The runs that found these are shrunk, too; with SHRINK=1 in the environment all are.
 const SHRUNK: [Bug; 2] = [Bug::AckBeforeDurable, Bug::NoHashCheck];
 
 /// The checker that should find it.
@@ -36,7 +36,7 @@ fn hunt(bug: Bug) -> Result<(), String> {
     plant(Some(bug));
     let mut others = Vec::new();
     for seed in 0..SEEDS {
-        let shape = Shape::of(seed);
+        let shape = RunShape::of(seed);
         let mut report = if bug == Bug::HashOrder { run_twice(shape) } else { run(shape) };
         others.extend(report.violations.extract_if(.., |found| found.checker != finder(bug)).next());
         if let Some(found) = report.violations.first() {
@@ -51,17 +51,17 @@ fn hunt(bug: Bug) -> Result<(), String> {
     Err(format!("{bug:?} (other checkers said: {others:?})"))
 }
 
-/// What is left of a life is much less, still fails with the same checker, and passes without any more of it.
-fn shrinks(report: &Report) {
+/// What is left of a run is much less, still fails with the same checker, and passes without any more of it.
+fn shrinks(report: &RunReport) {
     let checker = report.violations[0].checker;
     let shrunk = shrink(report).expect("it fails");
     println!("{shrunk}");
     let (before, left) = (report.numbers().len(), shrunk.report.numbers());
     assert!(left.len() * 10 <= before, "{} of {before} are left", left.len());
     let fails = |kept: &[u32]| {
-        let keep = Keep::Only(kept.iter().copied().collect::<BTreeSet<u32>>());
-        let cut = Cut { until: shrunk.report.cut.until, keep };
-        run_part(report.shape, &cut, Trace::default()).violations.iter().any(|found| found.checker == checker)
+        let keep = StepSelection::Only(kept.iter().copied().collect::<BTreeSet<u32>>());
+        let cut = RunCut { until: shrunk.report.cut.until, keep };
+        run_part(report.shape, &cut, EventTrace::default()).violations.iter().any(|found| found.checker == checker)
     };
     assert!(fails(&left), "what is left passes");
     for spared in &left {

@@ -5,15 +5,15 @@ use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskId, Writer};
 
 use super::{MachineId, World};
-use crate::check::Checks;
-use crate::clock::Clock;
-use crate::machine::Machine;
-use crate::net::Net;
-use crate::pool::Pool;
-use crate::queue::Queue;
-use crate::store::{Disk, Store};
-use crate::task::Tasks;
-use crate::trace::Trace;
+use crate::checkers::Checkers;
+use crate::trace::EventTrace;
+use crate::users::OperationTable;
+use crate::world::clock::MachineClock;
+use crate::world::machine::Machine;
+use crate::world::net::SimulatedNetwork;
+use crate::world::pool::PoolKeys;
+use crate::world::queue::EventQueue;
+use crate::world::store::{MachineStore, SimulatedDisk};
 
 /// Bytes of one unit of weight: data is small in here, disks are, too.
 pub const UNIT_BYTES: u64 = 64 << 10;
@@ -22,9 +22,9 @@ pub const SMALL: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 1
 
 impl World {
     /// A world without machines.
-    pub fn empty(seed: u64, params: TreeParams, trace: Trace) -> Self {
+    pub fn empty(seed: u64, params: TreeParams, trace: EventTrace) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let pool = Pool::found(rng.u64(..));
+        let pool = PoolKeys::found(rng.u64(..));
         let common = Start {
             pool: pool.id,
             key: [0; 32],
@@ -44,26 +44,26 @@ impl World {
             may_be_restored_copy: false,
             params,
         };
-        let checks = Checks::new(&pool, params);
+        let checks = Checkers::new(&pool, params);
         Self {
             at: 0,
             rng,
             machines: Vec::new(),
-            net: Net::default(),
+            net: SimulatedNetwork::default(),
             pool,
-            tasks: Tasks::default(),
+            tasks: OperationTable::default(),
             checks,
             trace,
             looked: None,
-            twin: None,
-            queue: Queue::default(),
+            duplicate: None,
+            queue: EventQueue::default(),
             common,
         }
     }
 
-    /// A quiet world: each node in its own house, 100 Mbit/s, 10 ms apart, good clocks, one large disk each. All run.
+    /// A quiet world: each node in its own site, 100 Mbit/s, 10 ms apart, good clocks, one large disk each. All run.
     pub fn calm(seed: u64, nodes: usize) -> Self {
-        let mut world = Self::empty(seed, SMALL, Trace::default());
+        let mut world = Self::empty(seed, SMALL, EventTrace::default());
         for _ in 0..nodes {
             world.add_calm_machine();
         }
@@ -74,10 +74,10 @@ impl World {
     /// One more machine as in a quiet world. It does not run yet.
     pub fn add_calm_machine(&mut self) -> MachineId {
         let site = self.add_site(12_500_000, |_| 10);
-        self.add_machine(site, &[256], Clock::new(0, 0))
+        self.add_machine(site, &[256], MachineClock::new(0, 0))
     }
 
-    /// A house with an uplink; `delay_ms` to each other site.
+    /// A site with an uplink; `delay_ms` to each other site.
     pub fn add_site(&mut self, bytes_per_s: u64, mut delay_ms: impl FnMut(usize) -> u64) -> usize {
         let site = self.net.add_site(bytes_per_s);
         (0..site).for_each(|other| self.net.set_delay(site, other, delay_ms(other)));
@@ -85,10 +85,10 @@ impl World {
     }
 
     /// A machine with disks of these sizes in units. The first founds the pool, the others were invited by it.
-    pub fn add_machine(&mut self, site: usize, disk_units: &[u64], clock: Clock) -> MachineId {
+    pub fn add_machine(&mut self, site: usize, disk_units: &[u64], clock: MachineClock) -> MachineId {
         let id = self.machines.len();
         let (key, node, chain) = self.pool.enrol();
-        let disk = |units: &u64| Disk::new(DiskId(self.rng.u128(..).to_be_bytes()), units * UNIT_BYTES);
+        let disk = |units: &u64| SimulatedDisk::new(DiskId(self.rng.u128(..).to_be_bytes()), units * UNIT_BYTES);
         let disks = disk_units.iter().map(disk).collect();
         let home = if id == 0 { self.pool.founding() } else { Vec::new() };
         let bootstrap = if id == 0 { Vec::new() } else { vec![(self.machines[0].node, vec![address(0)])] };
@@ -99,7 +99,7 @@ impl World {
             uplink: None,
             instance: Writer(self.random_bytes()),
         };
-        let store = Store { home, disks, ..Store::default() };
+        let store = MachineStore { home, disks, ..MachineStore::default() };
         self.net.add_machine(site);
         self.machines.push(Machine { bootstrap, store, ..Machine::new(key, node, chain, profile, clock) });
         id

@@ -5,18 +5,18 @@ use fsdfs_core::tree::TreeJob;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 
-use super::{Event, MachineId, World};
-use crate::describe;
-use crate::net::Parcel;
-use crate::queue::{MS, Us};
-use crate::size::kind;
+use super::{MachineId, QueuedEvent, World};
+use crate::world::net::Parcel;
+use crate::world::queue::{MS, Micros};
+use crate::world::size::kind;
+use crate::world::wording;
 
 impl World {
     pub(super) fn carry_out(&mut self, machine: MachineId, effects: Vec<Effect>) {
         let at = self.at;
         for effect in effects {
             self.trace
-                .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", describe::effect(&effect)));
+                .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", wording::effect(&effect)));
             match effect {
                 Effect::Send { to, message, block } => self.send(machine, to, Parcel { message, block }),
                 Effect::Disk { request, why } => self.disk(machine, request, why),
@@ -65,7 +65,7 @@ impl World {
         let number = process.requests;
         process.pending.insert(number, (request, why));
         let boot = here.boot;
-        self.queue.plan(done, Event::Disk { machine, boot, request: number });
+        self.queue.plan(done, QueuedEvent::Disk { machine, boot, request: number });
     }
 
     pub(super) fn disk_done(&mut self, machine: MachineId, boot: u64, request: u64) {
@@ -88,9 +88,9 @@ impl World {
         let done = job.run();
         let at = self.at;
         let looked = self.checks.job_ran(at, machine, job, &done);
-        let took: Us = self.rng.u64(100..=3_000);
+        let took: Micros = self.rng.u64(100..=3_000);
         let boot = self.machines[machine].boot;
-        self.queue.plan(at + took, Event::Input { machine, boot, input: Input::Work { why, done }, looked });
+        self.queue.plan(at + took, QueuedEvent::Input { machine, boot, input: Input::Work { why, done }, looked });
     }
 
     /// Tells an engine that its connection changed; frozen ones hear it later.

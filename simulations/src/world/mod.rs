@@ -4,10 +4,19 @@
 //! file or socket, so a run is a function of its seed.
 
 mod build;
+pub mod clock;
+mod connections;
+pub mod description;
 mod effects;
-mod faults;
 mod gate;
-mod links;
+mod incidents;
+pub mod machine;
+pub mod net;
+pub mod pool;
+pub mod queue;
+mod size;
+pub mod store;
+pub mod wording;
 
 use fsdfs_core::engine::Start;
 use fsdfs_core::seam::Input;
@@ -16,17 +25,16 @@ use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::volume::VersionVector;
 
 pub use self::build::{SMALL, UNIT_BYTES};
-pub use crate::net::MachineId;
+pub use crate::world::net::MachineId;
 
-use crate::check::Checks;
-use crate::describe;
-use crate::machine::Machine;
-use crate::net::{ConnId, Net, Parcel};
-use crate::pool::Pool;
-use crate::queue::{Queue, Us};
-use crate::size::kind;
-use crate::task::Tasks;
-use crate::trace::Trace;
+use crate::checkers::Checkers;
+use crate::trace::EventTrace;
+use crate::users::OperationTable;
+use crate::world::machine::Machine;
+use crate::world::net::{ConnId, Parcel, SimulatedNetwork};
+use crate::world::pool::PoolKeys;
+use crate::world::queue::{EventQueue, Micros};
+use crate::world::size::kind;
 
 /// Calls of one engine without its clock moving after which it counts as spinning.
 const SPINS_MAX: u32 = 1_000;
@@ -34,31 +42,31 @@ const SPINS_MAX: u32 = 1_000;
 /// A simulated pool.
 pub struct World {
     /// Now.
-    pub at: Us,
+    pub at: Micros,
     /// The only source of chance.
     pub rng: fastrand::Rng,
     /// All machines, also those that are gone.
     pub machines: Vec<Machine>,
     /// Links between them.
-    pub net: Net,
+    pub net: SimulatedNetwork,
     /// Keys of the pool and its volume.
-    pub pool: Pool,
+    pub pool: PoolKeys,
     /// What users do.
-    pub tasks: Tasks,
+    pub tasks: OperationTable,
     /// What must hold.
-    pub checks: Checks,
+    pub checks: Checkers,
     /// What happened.
-    pub trace: Trace,
+    pub trace: EventTrace,
     /// What the look that is being answered was based on.
     pub(crate) looked: Option<VersionVector>,
     /// The machine that is a copy of another one, if there is one at the moment.
-    pub(crate) twin: Option<MachineId>,
-    queue: Queue<Event>,
+    pub(crate) duplicate: Option<MachineId>,
+    queue: EventQueue<QueuedEvent>,
     common: Start,
 }
 
 /// Something that happens.
-enum Event {
+enum QueuedEvent {
     /// An engine's deadline.
     Wake { machine: MachineId, boot: u64 },
     /// A job ended, or the machine tells its engine something.
@@ -81,7 +89,7 @@ enum Event {
 
 impl World {
     /// Runs until then.
-    pub fn run_until(&mut self, until: Us) {
+    pub fn run_until(&mut self, until: Micros) {
         while let Some((at, event)) = self.queue.next(until) {
             self.at = at;
             self.happen(event);
@@ -91,12 +99,12 @@ impl World {
 
     /// Runs for some seconds.
     pub fn run(&mut self, seconds: u64) {
-        self.run_until(self.at + seconds * crate::queue::S);
+        self.run_until(self.at + seconds * queue::S);
     }
 
     /// Runs until `done`, at most `seconds`. Returns whether it came to that.
     pub fn run_while(&mut self, seconds: u64, mut going: impl FnMut(&Self) -> bool) -> bool {
-        let until = self.at + seconds * crate::queue::S;
+        let until = self.at + seconds * queue::S;
         while going(self) {
             let Some((at, event)) = self.queue.next(until) else { return false };
             self.at = at;
@@ -105,17 +113,17 @@ impl World {
         true
     }
 
-    fn happen(&mut self, event: Event) {
+    fn happen(&mut self, event: QueuedEvent) {
         match event {
-            Event::Wake { machine, boot } => self.wake(machine, boot),
-            Event::Input { machine, boot, input, looked } => self.input_of(machine, boot, input, looked),
-            Event::Disk { machine, boot, request } => self.disk_done(machine, boot, request),
-            Event::Arrive { conn, side, parcel } => self.arrive(conn, side, parcel),
-            Event::Progress { conn, side } => self.progress(conn, side),
-            Event::Dialled { machine, boot, node } => self.dialled(machine, boot, node),
-            Event::Up { conn, side, facts } => self.up(conn, side, facts),
-            Event::Idle { conn, side } => self.idle(conn, side),
-            Event::Lost { conn, side } => self.lost(conn, side),
+            QueuedEvent::Wake { machine, boot } => self.wake(machine, boot),
+            QueuedEvent::Input { machine, boot, input, looked } => self.input_of(machine, boot, input, looked),
+            QueuedEvent::Disk { machine, boot, request } => self.disk_done(machine, boot, request),
+            QueuedEvent::Arrive { conn, side, parcel } => self.arrive(conn, side, parcel),
+            QueuedEvent::Progress { conn, side } => self.progress(conn, side),
+            QueuedEvent::Dialled { machine, boot, node } => self.dialled(machine, boot, node),
+            QueuedEvent::Up { conn, side, facts } => self.up(conn, side, facts),
+            QueuedEvent::Idle { conn, side } => self.idle(conn, side),
+            QueuedEvent::Lost { conn, side } => self.lost(conn, side),
         }
     }
 
@@ -156,7 +164,7 @@ impl World {
         if here.frozen {
             return here.inbox.push_back((input, looked));
         }
-        self.trace.note(at, &(machine, number(&input)), || format!("node {machine} <- {}", describe::input(&input)));
+        self.trace.note(at, &(machine, number(&input)), || format!("node {machine} <- {}", wording::input(&input)));
         let mut out = Vec::new();
         process.engine.handle(here.clock.now(at), input, &mut out);
         self.looked = looked;
@@ -185,7 +193,7 @@ impl World {
         if process.wake.is_none_or(|planned| planned > wake || planned <= at) {
             process.wake = Some(wake);
             let boot = here.boot;
-            self.queue.plan(wake, Event::Wake { machine, boot });
+            self.queue.plan(wake, QueuedEvent::Wake { machine, boot });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Nodes that were apart, and old disk images.
 
 use simulations::World;
-use simulations::task::Wish;
+use simulations::users::UserOperation;
 use simulations::world::MachineId;
 
 use crate::{edit, fine, list, path, pool, put};
@@ -37,7 +37,7 @@ fn two_cut_off_nodes_edit_the_same_file_and_both_contents_stay() {
 fn an_edit_beats_a_removal_on_the_other_side() {
     let mut world = cut_off(
         6,
-        |world| edit(world, 0, &Wish::Remove { path: path("d") }),
+        |world| edit(world, 0, &UserOperation::Remove { path: path("d") }),
         |world| drop(put(world, 1, "d/both", 300)),
     );
     assert_eq!(list(&mut world, 0, "d"), ["both"]);
@@ -47,7 +47,7 @@ fn an_edit_beats_a_removal_on_the_other_side() {
 fn a_folder_moved_on_one_side_and_edited_inside_on_the_other_loses_nothing() {
     let mut world = cut_off(
         7,
-        |world| edit(world, 0, &Wish::Move { from: path("d"), to: path("e") }),
+        |world| edit(world, 0, &UserOperation::Move { from: path("d"), to: path("e") }),
         |world| drop(put(world, 1, "d/new", 300)),
     );
     assert_eq!(list(&mut world, 1, ""), ["d/", "e/"]);
@@ -87,7 +87,7 @@ fn an_old_disk_image_started_alone_does_not_reuse_sequence_numbers() {
     world.restart(1);
     world.run(60);
     // Whether it is taken is not the question here.
-    world.wait(1, Wish::Put { path: path("c"), bytes: 300 });
+    world.wait(1, UserOperation::Put { path: path("c"), bytes: 300 });
     world.heal();
     world.run(60);
     let names = list(&mut world, 0, "");
@@ -111,7 +111,7 @@ fn an_old_disk_image_asks_others_than_itself_what_it_had_written() {
     world.restart(2);
     world.restart(1);
     world.run(60);
-    world.wait(1, Wish::Put { path: path("c"), bytes: 50 });
+    world.wait(1, UserOperation::Put { path: path("c"), bytes: 50 });
     world.restart(0);
     world.run(60);
     assert_eq!(list(&mut world, 2, ""), ["a", "b", "c"]);
@@ -128,7 +128,7 @@ fn who_hears_stand_ins_only_says_that_there_may_be_newer_changes() {
     world.partition(&cut_off);
     world.run(60);
     let at = (0..7).find(|id| !holders.contains(id)).expect("four of seven hold no heads");
-    world.wait(at, Wish::List { path: path("") });
+    world.wait(at, UserOperation::List { path: path("") });
     assert!(world.tasks.maybe_stale, "it hears none of the holders of heads");
     fine(&mut world);
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use fsdfs_core::seam::{EditReply, PutOutcome};
 use fsdfs_proto::ids::BlockId;
 use simulations::World;
-use simulations::queue::MS;
-use simulations::task::{End, Wish};
+use simulations::users::{OperationEnd, UserOperation};
+use simulations::world::queue::MS;
 
 use crate::{blocks, copies, fine, path, pool, put, readable};
 
@@ -37,20 +37,20 @@ fn two_damaged_folders(seed: u64) -> World {
 fn what_one_commit_could_not_fetch_refuses_no_other() {
     for seed in 60..80 {
         let mut world = two_damaged_folders(seed);
-        let lost = ["a/new", "b/new"].map(|file| world.begin(0, Wish::Put { path: path(file), bytes: 40 }));
+        let lost = ["a/new", "b/new"].map(|file| world.begin(0, UserOperation::Put { path: path(file), bytes: 40 }));
         world.run_until(world.at + 40 * MS);
         let fine = ["c/1", "c/2", "c/3"].map(|file| {
             world.run_until(world.at + 3 * MS);
-            world.begin(0, Wish::Put { path: path(file), bytes: 40 })
+            world.begin(0, UserOperation::Put { path: path(file), bytes: 40 })
         });
         for put in lost {
             let end = world.finish(put);
-            assert!(matches!(&end, End::Edited(EditReply { outcome: PutOutcome::Refused(_), .. })), "{end:?}");
+            assert!(matches!(&end, OperationEnd::Edited(EditReply { outcome: PutOutcome::Refused(_), .. })), "{end:?}");
         }
         for put in fine {
             let end = world.finish(put);
             assert!(
-                matches!(&end, End::Edited(EditReply { outcome: PutOutcome::Stored(_), .. })),
+                matches!(&end, OperationEnd::Edited(EditReply { outcome: PutOutcome::Stored(_), .. })),
                 "seed {seed}: {end:?}"
             );
         }

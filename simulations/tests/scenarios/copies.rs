@@ -7,9 +7,9 @@ use fsdfs_core::seam::PutOutcome;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::IDS_MAX;
 use simulations::World;
-use simulations::queue::{MS, S};
-use simulations::task::{End, Wish};
+use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::MachineId;
+use simulations::world::queue::{MS, S};
 
 use crate::{blocks, copies, fine, path, pool, put, readable};
 
@@ -38,8 +38,8 @@ fn a_survey_lists_every_block_and_names_who_does_not_answer() {
     let mut world = pool(40, 4);
     put(&mut world, 0, "film", 900_000);
     world.run(30);
-    let survey = |world: &mut World| match world.wait(3, Wish::Survey) {
-        End::Surveyed(survey) => *survey,
+    let survey = |world: &mut World| match world.wait(3, UserOperation::Inventory) {
+        OperationEnd::Inventoried(survey) => *survey,
         other => panic!("no survey: {other:?}"),
     };
     let lists = |world: &World, survey: &Inventory, id: MachineId| {
@@ -66,8 +66,8 @@ fn a_survey_lists_every_block_and_names_who_does_not_answer() {
 #[test]
 fn the_status_tells_how_many_copies_there_are_beside_those_wanted() {
     let mut world = pool(41, 1);
-    let margin = |world: &mut World, id: MachineId| match world.wait(id, Wish::Status) {
-        End::Status(status) => status.replication_margin,
+    let margin = |world: &mut World, id: MachineId| match world.wait(id, UserOperation::Status) {
+        OperationEnd::Status(status) => status.replication_margin,
         other => panic!("no status: {other:?}"),
     };
     put(&mut world, 0, "holiday/film", 20_000);
@@ -105,14 +105,18 @@ fn a_node_that_lost_its_disks_gets_its_blocks_back() {
 #[test]
 fn one_of_three_is_killed_during_puts_and_they_end_within_ten_seconds() {
     let mut world = pool(3, 3);
-    let puts: Vec<_> =
-        (0..20).map(|nr| world.begin(0, Wish::Put { path: path(&format!("d/f{nr}")), bytes: 5_000 })).collect();
+    let puts: Vec<_> = (0..20)
+        .map(|nr| world.begin(0, UserOperation::Put { path: path(&format!("d/f{nr}")), bytes: 5_000 }))
+        .collect();
     world.run_until(world.at + 30 * MS);
     world.crash(1);
     let killed = world.at;
     for put in puts {
         let end = world.finish(put);
-        assert!(matches!(&end, End::Edited(reply) if !matches!(reply.outcome, PutOutcome::Refused(_))), "{end:?}");
+        assert!(
+            matches!(&end, OperationEnd::Edited(reply) if !matches!(reply.outcome, PutOutcome::Refused(_))),
+            "{end:?}"
+        );
     }
     assert!(world.at - killed < 10 * S, "it took {} ms", (world.at - killed) / MS);
 

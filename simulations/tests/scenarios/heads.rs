@@ -2,14 +2,14 @@
 
 use fsdfs_proto::ids::BlockId;
 use simulations::World;
-use simulations::queue::MS;
 use simulations::world::MachineId;
+use simulations::world::queue::MS;
 
 use crate::{copies, fine, list, pool, put, readable};
 
 fn standing(world: &World, at: MachineId) -> Vec<BlockId> {
     let facts = world.machines[at].process.as_ref().expect("it runs").engine.facts();
-    facts.heads(world.pool.volume()).iter().map(simulations::history::commit_of).collect()
+    facts.heads(world.pool.volume()).iter().map(simulations::checkers::history::commit_of).collect()
 }
 
 /// Three nodes; the last one is cut off and has written `d/new`, which nobody else has; then they meet again.

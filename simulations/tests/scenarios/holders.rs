@@ -2,11 +2,11 @@
 
 use fsdfs_core::seam::{EditReply, PutOutcome};
 use simulations::World;
-use simulations::clock::Clock;
-use simulations::queue::{MS, S};
-use simulations::task::{End, Wish};
-use simulations::trace::Trace;
+use simulations::trace::EventTrace;
+use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::SMALL;
+use simulations::world::clock::MachineClock;
+use simulations::world::queue::{MS, S};
 
 use crate::{blocks, copies, fine, path, pool, put, readable};
 
@@ -98,27 +98,28 @@ fn a_pool_lives_on_without_a_node_that_never_comes_back() {
 fn two_live_boots_of_one_identity_stop_acknowledging() {
     let mut world = pool(14, 4);
     put(&mut world, 1, "a", 300);
-    let twin = world.clone_machine(1, false);
-    world.restart(twin);
+    let duplicate = world.clone_machine(1, false);
+    world.restart(duplicate);
     world.run(180);
-    let refused = |end: &End| matches!(end, End::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }));
-    let ends = [1, twin].map(|at| world.wait(at, Wish::Put { path: path("b"), bytes: 50 }));
+    let refused =
+        |end: &OperationEnd| matches!(end, OperationEnd::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }));
+    let ends = [1, duplicate].map(|at| world.wait(at, UserOperation::Put { path: path("b"), bytes: 50 }));
     assert!(ends.iter().all(refused), "{ends:?}");
-    world.lose(twin);
+    world.lose(duplicate);
     fine(&mut world);
 }
 
 #[test]
 fn a_long_read_takes_the_uplinks_of_all_holders() {
-    let mut world = World::empty(30, SMALL, Trace::default());
+    let mut world = World::empty(30, SMALL, EventTrace::default());
     let uplink = 25_000;
     for _ in 0..3 {
         let site = world.add_site(uplink, |_| 10);
-        world.add_machine(site, &[256], Clock::new(0, 0));
+        world.add_machine(site, &[256], MachineClock::new(0, 0));
     }
     // One of them is nearer than the others.
     let away = world.add_site(12_500_000, |other| [5, 8, 9][other]);
-    let guest = world.add_machine(away, &[], Clock::new(0, 0));
+    let guest = world.add_machine(away, &[], MachineClock::new(0, 0));
     (0..=guest).for_each(|id| world.restart(id));
     world.run(10);
     put(&mut world, guest, "film", 100_000);

@@ -12,7 +12,7 @@ use fsdfs_core::seam::{EditReply, PutOutcome};
 use fsdfs_core::tree::{TreeItemKind, TreePath};
 use fsdfs_proto::ids::BlockId;
 use simulations::World;
-use simulations::task::{End, Wish};
+use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::MachineId;
 
 fn path(text: &str) -> TreePath {
@@ -27,8 +27,8 @@ fn pool(seed: u64, nodes: usize) -> World {
 }
 
 fn put(world: &mut World, at: MachineId, file: &str, bytes: usize) -> PutOutcome {
-    match world.wait(at, Wish::Put { path: path(file), bytes }) {
-        End::Edited(EditReply { outcome, edits }) => {
+    match world.wait(at, UserOperation::Put { path: path(file), bytes }) {
+        OperationEnd::Edited(EditReply { outcome, edits }) => {
             assert!(edits.iter().all(Result::is_ok), "{file} was not put: {edits:?}");
             outcome
         }
@@ -36,12 +36,12 @@ fn put(world: &mut World, at: MachineId, file: &str, bytes: usize) -> PutOutcome
     }
 }
 
-fn edit(world: &mut World, at: MachineId, wish: &Wish) {
-    match world.wait(at, wish.clone()) {
-        End::Edited(EditReply { outcome: PutOutcome::Stored(_) | PutOutcome::Degraded(_), edits }) => {
-            assert!(edits.iter().all(Result::is_ok), "{wish:?} failed: {edits:?}");
+fn edit(world: &mut World, at: MachineId, operation: &UserOperation) {
+    match world.wait(at, operation.clone()) {
+        OperationEnd::Edited(EditReply { outcome: PutOutcome::Stored(_) | PutOutcome::Degraded(_), edits }) => {
+            assert!(edits.iter().all(Result::is_ok), "{operation:?} failed: {edits:?}");
         }
-        other => panic!("{wish:?} failed: {other:?}"),
+        other => panic!("{operation:?} failed: {other:?}"),
     }
 }
 
@@ -53,14 +53,14 @@ fn copies(outcome: &PutOutcome) -> usize {
 }
 
 fn readable(world: &mut World, at: MachineId, file: &str) -> bool {
-    let end = world.wait(at, Wish::Read { path: path(file) });
+    let end = world.wait(at, UserOperation::Read { path: path(file) });
     println!("{file} on node {at}: {end:?}");
-    matches!(end, End::Read(_))
+    matches!(end, OperationEnd::Read(_))
 }
 
 /// Names in a folder, folders with a slash behind them.
 fn list(world: &mut World, at: MachineId, folder: &str) -> Vec<String> {
-    let End::Listed(entries) = world.wait(at, Wish::List { path: path(folder) }) else {
+    let OperationEnd::Listed(entries) = world.wait(at, UserOperation::List { path: path(folder) }) else {
         panic!("{folder} is not listed")
     };
     let name = |entry: &fsdfs_core::tree::TreeItem| String::from_utf8_lossy(&entry.name).into_owned();
@@ -74,7 +74,7 @@ fn blocks(world: &World, at: MachineId) -> BTreeSet<BlockId> {
     let heads = facts.heads(world.pool.volume());
     heads
         .iter()
-        .flat_map(|head| world.checks.history.tree_of(simulations::history::commit_of(head)).into_keys())
+        .flat_map(|head| world.checks.history.tree_of(simulations::checkers::history::commit_of(head)).into_keys())
         .collect()
 }
 

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use fsdfs_core::tree::TreePath;
 
-use crate::queue::{MS, S};
 use crate::study::work::Work;
-use crate::task::{End, Wish};
+use crate::users::{OperationEnd, UserOperation};
 use crate::world::World;
+use crate::world::queue::{MS, S};
 
 /// Seconds in which a pool comes to rest, and seconds for which it is then watched.
 const SETTLE_S: u64 = 180;
@@ -17,7 +17,7 @@ const DAY_S: f64 = 86_400.0;
 const READ: [&str; 4] = ["heads", "heads-reply", "fetch", "fetch-reply"];
 
 /// What a pool of this size does.
-pub struct Pool {
+pub struct PoolFigures {
     pub members: usize,
     /// Facts that each member keeps.
     pub facts: usize,
@@ -28,29 +28,29 @@ pub struct Pool {
     /// Messages that each member sends in a day while nobody does anything.
     pub gossip_messages_per_day: f64,
     /// A file read by a member without a copy of it.
-    pub read: Read,
+    pub read: ReadFigures,
 }
 
 /// What a read takes.
-pub struct Read {
+pub struct ReadFigures {
     /// To and from other members.
     pub messages: u64,
     /// Simulated milliseconds; members are 10 ms apart, one way.
     pub ms: u64,
 }
 
-/// Lives a quiet while.
-pub fn live(members: usize, work: &Work) -> Pool {
+/// Watches a quiet pool.
+pub fn measure(members: usize, work: &Work) -> PoolFigures {
     let (mut world, allocated) = settled(members, work.seed);
     let path: TreePath = vec![b"holiday.jpg".to_vec().into()];
-    let put = world.wait(0, Wish::Put { path: path.clone(), bytes: 3_000 });
-    assert!(matches!(put, End::Edited(_)), "a quiet pool takes a file: {put:?}");
+    let put = world.wait(0, UserOperation::Put { path: path.clone(), bytes: 3_000 });
+    assert!(matches!(put, OperationEnd::Edited(_)), "a quiet pool takes a file: {put:?}");
     world.run(SETTLE_S);
     let read = read(&mut world, &path);
     let (messages, bytes) = sent(&mut world, WATCHED_S, |_| true);
     let per_day = DAY_S / WATCHED_S as f64 / members as f64;
     let engine = &world.machines[0].process.as_ref().expect("nobody crashes").engine;
-    Pool {
+    PoolFigures {
         members,
         facts: engine.facts().all().count(),
         memory_bytes: allocated / members as f64,
@@ -69,13 +69,13 @@ fn settled(members: usize, seed: u64) -> (World, f64) {
 }
 
 /// Reads the file on the last member that has no copy.
-fn read(world: &mut World, path: &TreePath) -> Read {
+fn read(world: &mut World, path: &TreePath) -> ReadFigures {
     let before = count(world, |kind| READ.contains(&kind)).0;
     let since = world.at;
     let far = (0..world.machines.len()).rev().find(|id| world.machines[*id].store.ids().next().is_none());
-    let end = world.wait(far.unwrap_or(world.machines.len() - 1), Wish::Read { path: path.clone() });
-    assert!(matches!(end, End::Read(_)), "a quiet pool shows a file: {end:?}");
-    Read { messages: count(world, |kind| READ.contains(&kind)).0 - before, ms: (world.at - since) / MS }
+    let end = world.wait(far.unwrap_or(world.machines.len() - 1), UserOperation::Read { path: path.clone() });
+    assert!(matches!(end, OperationEnd::Read(_)), "a quiet pool shows a file: {end:?}");
+    ReadFigures { messages: count(world, |kind| READ.contains(&kind)).0 - before, ms: (world.at - since) / MS }
 }
 
 /// Parcels and bytes of some kinds within some seconds.

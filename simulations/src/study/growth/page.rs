@@ -3,7 +3,7 @@
 use fsdfs_core::limits::{HEARTBEAT_MS, MEMBERS_MAX};
 use fsdfs_core::placement::CANDIDATES_MAX;
 
-use super::engines::Pool;
+use super::engines::PoolFigures;
 use super::lookup::Times;
 use super::{MODELLED, line};
 use crate::study::page::{Data, Page, Part};
@@ -12,7 +12,7 @@ use crate::study::text::{grouped, rounded};
 
 const MB: f64 = 1e6;
 
-pub fn page(pools: &[Pool], lookups: &[Times]) -> Page {
+pub fn page(pools: &[PoolFigures], lookups: &[Times]) -> Page {
     let largest = &pools[pools.len() - 1];
     let read = &largest.read;
     Page {
@@ -34,20 +34,20 @@ pub fn page(pools: &[Pool], lookups: &[Times]) -> Page {
 }
 
 /// Bytes a day that each member sends, by the model.
-fn gossip(pools: &[Pool], members: usize) -> f64 {
+fn gossip(pools: &[PoolFigures], members: usize) -> f64 {
     modelled(pools, members, |pool| pool.gossip_bytes_per_day)
 }
 
 /// On the line through the two largest pools that were measured.
-fn modelled(pools: &[Pool], members: usize, figure: fn(&Pool) -> f64) -> f64 {
-    let point = |pool: &Pool| (pool.members as f64, figure(pool));
+fn modelled(pools: &[PoolFigures], members: usize, figure: fn(&PoolFigures) -> f64) -> f64 {
+    let point = |pool: &PoolFigures| (pool.members as f64, figure(pool));
     match pools {
         [.., one, other] => line(point(one), point(other), members as f64),
         _ => f64::NAN,
     }
 }
 
-fn findings(pools: &[Pool]) -> Vec<String> {
+fn findings(pools: &[PoolFigures]) -> Vec<String> {
     let reads: Vec<String> = pools
         .iter()
         .map(|pool| format!("{} messages and {} ms with {} members", pool.read.messages, pool.read.ms, pool.members))
@@ -72,7 +72,7 @@ fn findings(pools: &[Pool]) -> Vec<String> {
     ]
 }
 
-fn parts(pools: &[Pool], lookups: &[Times]) -> Vec<Part> {
+fn parts(pools: &[PoolFigures], lookups: &[Times]) -> Vec<Part> {
     vec![
         Part::Figure("gossip", plot(pools), "Bytes that each member sends in a day while nobody does anything; real engines in a simulated world, and the model.".into()),
         Part::Table(table(pools)),
@@ -86,7 +86,7 @@ fn parts(pools: &[Pool], lookups: &[Times]) -> Vec<Part> {
     ]
 }
 
-fn plot(pools: &[Pool]) -> String {
+fn plot(pools: &[PoolFigures]) -> String {
     let measured = pools.iter().map(|pool| Point::new(pool.members as f64, pool.gossip_bytes_per_day / MB));
     let modelled = MODELLED.map(|members| Point::new(members as f64, gossip(pools, members) / MB));
     let powers =
@@ -105,7 +105,7 @@ fn plot(pools: &[Pool]) -> String {
     .svg()
 }
 
-fn table(pools: &[Pool]) -> Data {
+fn table(pools: &[PoolFigures]) -> Data {
     let head = [
         "members",
         "how",

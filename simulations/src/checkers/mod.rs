@@ -1,5 +1,10 @@
 //! What must hold, and what was found not to.
 
+mod convergence;
+pub mod history;
+pub mod promise;
+mod safety;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,20 +13,20 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::VersionVector;
 
-use crate::history::{History, Number, commit_of, seen_of};
-use crate::pool::Pool;
-use crate::promise::Promises;
-use crate::queue::{MS, S, Us};
+use crate::checkers::history::{VolumeHistory, WriteNumber, commit_of, seen_of};
+use crate::checkers::promise::PromiseChecker;
+use crate::world::pool::PoolKeys;
+use crate::world::queue::{MS, Micros, S};
 use crate::world::{MachineId, World};
 
 /// An answer comes within this time, or its node has crashed. Time during which the node was frozen does not count.
-const ANSWER_WITHIN: Us = 20 * S;
+const ANSWER_WITHIN: Micros = 20 * S;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// When it was noticed.
-    pub at: Us,
+    pub at: Micros,
     /// Which checker noticed it: promise, convergence, liveness, tree, replay, assertion.
     pub checker: &'static str,
     /// What.
@@ -35,28 +40,28 @@ impl fmt::Display for Violation {
 }
 
 /// All checkers.
-pub struct Checks {
+pub struct Checkers {
     /// Found so far.
     pub violations: Vec<Violation>,
     /// Sizes of trees in this world.
     pub params: TreeParams,
     /// Of the volume.
-    pub history: History,
+    pub history: VolumeHistory,
     /// What was promised.
-    pub promises: Promises,
+    pub promises: PromiseChecker,
     /// Length of each write.
-    lengths: BTreeMap<Number, usize>,
+    lengths: BTreeMap<WriteNumber, usize>,
 }
 
-impl Checks {
+impl Checkers {
     /// Of a world without history.
-    pub fn new(pool: &Pool, params: TreeParams) -> Self {
-        let history = History::new(pool.keys.clone(), params);
-        Self { violations: Vec::new(), params, history, promises: Promises::default(), lengths: BTreeMap::new() }
+    pub fn new(pool: &PoolKeys, params: TreeParams) -> Self {
+        let history = VolumeHistory::new(pool.keys.clone(), params);
+        Self { violations: Vec::new(), params, history, promises: PromiseChecker::default(), lengths: BTreeMap::new() }
     }
 
     /// Something must not be. The same complaint is not repeated for ever.
-    pub fn fail(&mut self, at: Us, checker: &'static str, what: String) {
+    pub fn fail(&mut self, at: Micros, checker: &'static str, what: String) {
         const MANY: usize = 20;
         if self.violations.len() < MANY {
             self.violations.push(Violation { at, checker, what });
@@ -64,7 +69,7 @@ impl Checks {
     }
 
     /// A user made a file of these bytes.
-    pub fn wrote(&mut self, number: Number, file: &FileNode, len: usize) {
+    pub fn wrote(&mut self, number: WriteNumber, file: &FileNode, len: usize) {
         self.lengths.insert(number, len);
         if let FileContent::Tree { root, .. } = &file.content {
             self.history.is_root_of(root.id, number);
@@ -72,14 +77,14 @@ impl Checks {
     }
 
     /// Which write these bytes come from, if they are exactly what it wrote.
-    pub fn writer_of(&self, bytes: &[u8]) -> Option<Number> {
-        let number = Number::from_be_bytes(*bytes.first_chunk()?);
+    pub fn writer_of(&self, bytes: &[u8]) -> Option<WriteNumber> {
+        let number = WriteNumber::from_be_bytes(*bytes.first_chunk()?);
         let len = *self.lengths.get(&number)?;
-        (crate::file::bytes_of(number, len) == bytes).then_some(number)
+        (crate::users::file::bytes_of(number, len) == bytes).then_some(number)
     }
 
     /// A job ran: whatever it made is held against the model. Returns what a look was based on.
-    pub fn job_ran(&mut self, at: Us, machine: MachineId, job: &TreeJob, done: &JobDone) -> Option<VersionVector> {
+    pub fn job_ran(&mut self, at: Micros, machine: MachineId, job: &TreeJob, done: &JobDone) -> Option<VersionVector> {
         let checked = match (job, done) {
             (TreeJob::Edit(job), JobDone::Edited { blocks, head: Some(head), outcomes }) => {
                 self.head_made(machine, head);
@@ -107,16 +112,16 @@ impl Checks {
 }
 
 impl World {
-    /// Looks whether somebody waits for an answer for too long.
+    /// Looks for commands that have waited for an answer for too long.
     pub fn sweep(&mut self) {
-        let late = |since: Us, machine: MachineId| {
+        let late = |since: Micros, machine: MachineId| {
             let here = &self.machines[machine];
             !here.frozen && self.at > since.max(here.thawed) + ANSWER_WITHIN
         };
         let waiting: Vec<_> = self.tasks.waiting().filter(|(_, since, machine)| late(*since, *machine)).collect();
         for (op, since, machine) in waiting {
-            let wish = self.tasks.give_up(op);
-            let text = format!("node {machine} has not answered {op} ({wish}) since {} s", since / S);
+            let operation = self.tasks.give_up(op);
+            let text = format!("node {machine} has not answered {op} ({operation}) since {} s", since / S);
             self.checks.fail(self.at, "liveness", text);
         }
     }
@@ -125,6 +130,6 @@ impl World {
     pub fn summary(&self) -> String {
         let ends: Vec<String> = self.tasks.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         let gone = self.machines.iter().filter(|machine| machine.gone).count();
-        format!("{} machines, {gone} gone; wishes: {}", self.machines.len(), ends.join(", "))
+        format!("{} machines, {gone} gone; operations: {}", self.machines.len(), ends.join(", "))
     }
 }

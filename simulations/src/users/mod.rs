@@ -1,4 +1,6 @@
-//! What users do: each wish is a few commands to one node, one after the other or several at once.
+//! What users do: each operation is a few commands to one node, one after the other or several at once.
+
+pub mod file;
 
 use std::collections::BTreeMap;
 
@@ -11,68 +13,68 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, open_data};
 
-use crate::file::{bytes_of, seal};
-use crate::history::Number;
-use crate::queue::Us;
+use crate::checkers::history::WriteNumber;
+use crate::users::file::{bytes_of, seal};
+use crate::world::queue::Micros;
 use crate::world::{MachineId, World};
 
 /// Copies that users ask for.
 pub const COPIES: u8 = 3;
 
-/// What somebody wants.
+/// What a user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named like the edits and looks they lead to")]
-pub enum Wish {
+pub enum UserOperation {
     Put { path: TreePath, bytes: usize },
     MakeDir { path: TreePath },
     Remove { path: TreePath },
     Move { from: TreePath, to: TreePath },
     Read { path: TreePath },
     List { path: TreePath },
-    Survey,
+    Inventory,
     Status,
 }
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum OperationEnd {
     /// The edit's outcome.
     Edited(EditReply),
     /// Which write's content lies there.
-    Read(Number),
+    Read(WriteNumber),
     /// What a folder shows.
     Listed(Vec<TreeItem>),
     /// Who holds what.
-    Surveyed(Box<Inventory>),
+    Inventoried(Box<Inventory>),
     /// How the node is.
     Status(Box<StatusReport>),
     /// Refused, not there, or not readable: why.
-    Not(String),
+    Failed(String),
     /// The node crashed meanwhile. Whether it happened nobody knows.
     Crashed,
 }
 
-/// Names a wish.
-pub type TaskId = u64;
+/// Names a operation.
+pub type OperationId = u64;
 
-/// A wish under way.
-pub struct Task {
+/// A operation under way.
+pub struct PendingOperation {
     /// On which machine.
     pub machine: MachineId,
     /// What.
-    pub wish: Wish,
+    pub operation: UserOperation,
     /// Since when.
-    pub since: Us,
+    pub since: Micros,
     /// What a put writes.
-    pub number: Number,
+    pub number: WriteNumber,
     file: Option<FileNode>,
-    waiting: BTreeMap<OpId, Asked>,
+    waiting: BTreeMap<OpId, PendingCommand>,
     read: BTreeMap<u64, Vec<u8>>,
 }
 
 /// A command that was not answered yet.
 #[derive(Clone, Copy)]
-enum Asked {
+enum PendingCommand {
     Put(BlockId),
     Edit,
     Look,
@@ -85,49 +87,50 @@ enum Asked {
     },
 }
 
-/// All wishes.
+/// All operations.
 #[derive(Default)]
-pub struct Tasks {
+pub struct OperationTable {
     /// Under way.
-    pub open: BTreeMap<TaskId, Task>,
+    pub open: BTreeMap<OperationId, PendingOperation>,
     /// Ended.
-    pub ended: BTreeMap<TaskId, End>,
+    pub ended: BTreeMap<OperationId, OperationEnd>,
     /// Which task a command belongs to, and since when.
-    ops: BTreeMap<OpId, (TaskId, Us, MachineId)>,
+    ops: BTreeMap<OpId, (OperationId, Micros, MachineId)>,
     /// Whether the last tree shown may not have been the newest, as its node said.
     pub maybe_stale: bool,
     /// Counts of ends, for the summary.
     pub counts: BTreeMap<&'static str, u64>,
     last_op: OpId,
-    last_task: TaskId,
-    last_number: Number,
+    last_task: OperationId,
+    last_number: WriteNumber,
 }
 
-impl Tasks {
+impl OperationTable {
     /// Commands that were not answered yet: since when, on which machine.
-    pub fn waiting(&self) -> impl Iterator<Item = (OpId, Us, MachineId)> {
+    pub fn waiting(&self) -> impl Iterator<Item = (OpId, Micros, MachineId)> {
         self.ops.iter().map(|(op, (_, since, machine))| (*op, *since, *machine))
     }
 
     /// Nobody waits for this answer any more. Returns what it was for.
     pub fn give_up(&mut self, op: OpId) -> String {
         let task = self.ops.remove(&op).and_then(|(task, ..)| self.open.remove(&task));
-        task.map_or_else(|| "part of a wish that ended".into(), |task| format!("{:?}", task.wish))
+        task.map_or_else(|| "part of a operation that ended".into(), |task| format!("{:?}", task.operation))
     }
 }
 
 impl World {
-    /// Somebody at a machine begins to do something.
-    pub fn begin(&mut self, machine: MachineId, wish: Wish) -> TaskId {
+    /// A user at a machine begins an operation.
+    pub fn begin(&mut self, machine: MachineId, operation: UserOperation) -> OperationId {
         self.tasks.last_task += 1;
         let id = self.tasks.last_task;
         let (at, since) = (self.at, self.at);
-        self.trace.note(at, &("wish", id, machine), || format!("node {machine}: wish {id} {wish:?}"));
+        self.trace.note(at, &("wish", id, machine), || format!("node {machine}: operation {id} {operation:?}"));
         let (waiting, read) = (BTreeMap::new(), BTreeMap::new());
-        let task = Task { machine, wish: wish.clone(), since, number: 0, file: None, waiting, read };
+        let task =
+            PendingOperation { machine, operation: operation.clone(), since, number: 0, file: None, waiting, read };
         self.tasks.open.insert(id, task);
         if self.machines[machine].process.is_none() {
-            self.end(id, End::Crashed);
+            self.end(id, OperationEnd::Crashed);
             return id;
         }
         let look = |path| Command::Query { volume: self.pool.volume(), query: TreeQuery::Entry { path } };
@@ -135,36 +138,38 @@ impl World {
             volume: self.pool.volume(),
             query: TreeQuery::List { path, after: None, max: 1_000 },
         };
-        match wish {
-            Wish::Put { bytes, .. } => self.begin_put(id, bytes),
-            Wish::MakeDir { path } => self.ask_edit(id, TreeEdit::MakeDir { path, attrs: None, fresh: false }),
-            Wish::Remove { path } => self.ask_edit(id, TreeEdit::Remove { path, recursive: true }),
-            Wish::Move { from, to } => self.ask_edit(id, TreeEdit::Move { from, to }),
-            Wish::Read { path } => self.ask(id, Asked::Look, look(path)),
-            Wish::List { path } => self.ask(id, Asked::Look, list(path)),
-            Wish::Survey => self.ask(id, Asked::Report, Command::Inventory),
-            Wish::Status => self.ask(id, Asked::Report, Command::Status),
+        match operation {
+            UserOperation::Put { bytes, .. } => self.begin_put(id, bytes),
+            UserOperation::MakeDir { path } => {
+                self.send_edit(id, TreeEdit::MakeDir { path, attrs: None, fresh: false })
+            }
+            UserOperation::Remove { path } => self.send_edit(id, TreeEdit::Remove { path, recursive: true }),
+            UserOperation::Move { from, to } => self.send_edit(id, TreeEdit::Move { from, to }),
+            UserOperation::Read { path } => self.ask(id, PendingCommand::Look, look(path)),
+            UserOperation::List { path } => self.ask(id, PendingCommand::Look, list(path)),
+            UserOperation::Inventory => self.ask(id, PendingCommand::Report, Command::Inventory),
+            UserOperation::Status => self.ask(id, PendingCommand::Report, Command::Status),
         }
         id
     }
 
     /// Begins it and runs until it ended, at most a minute.
-    pub fn wait(&mut self, machine: MachineId, wish: Wish) -> End {
-        let id = self.begin(machine, wish);
+    pub fn wait(&mut self, machine: MachineId, operation: UserOperation) -> OperationEnd {
+        let id = self.begin(machine, operation);
         self.finish(id)
     }
 
-    /// Runs until a wish ended, at most a minute.
+    /// Runs until a operation ended, at most a minute.
     ///
     /// # Panics
     /// If it does not end.
-    pub fn finish(&mut self, id: TaskId) -> End {
+    pub fn finish(&mut self, id: OperationId) -> OperationEnd {
         let done = self.run_while(60, |world| world.tasks.open.contains_key(&id));
-        assert!(done, "a wish was not answered within a minute");
-        self.tasks.ended.remove(&id).expect("a wish that is no longer open has ended")
+        assert!(done, "a operation was not answered within a minute");
+        self.tasks.ended.remove(&id).expect("a operation that is no longer open has ended")
     }
 
-    fn begin_put(&mut self, id: TaskId, len: usize) {
+    fn begin_put(&mut self, id: OperationId, len: usize) {
         self.tasks.last_number += 1;
         let number = self.tasks.last_number;
         let bytes = bytes_of(number, len);
@@ -178,22 +183,22 @@ impl World {
         }
         for block in blocks {
             self.checks.history.made(self.at, &block);
-            let asked = Asked::Put(block.id());
+            let asked = PendingCommand::Put(block.id());
             self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES) });
         }
     }
 
-    fn put_edit(&mut self, id: TaskId) {
+    fn put_edit(&mut self, id: OperationId) {
         let Some(task) = self.tasks.open.get(&id) else { return };
-        let (Wish::Put { path, .. }, Some(file)) = (&task.wish, &task.file) else { return };
-        self.ask_edit(id, TreeEdit::Put { path: path.clone(), file: file.clone() });
+        let (UserOperation::Put { path, .. }, Some(file)) = (&task.operation, &task.file) else { return };
+        self.send_edit(id, TreeEdit::Put { path: path.clone(), file: file.clone() });
     }
 
-    fn ask_edit(&mut self, id: TaskId, edit: TreeEdit) {
-        self.ask(id, Asked::Edit, Command::Edit { volume: self.pool.volume(), edits: vec![edit] });
+    fn send_edit(&mut self, id: OperationId, edit: TreeEdit) {
+        self.ask(id, PendingCommand::Edit, Command::Edit { volume: self.pool.volume(), edits: vec![edit] });
     }
 
-    fn ask(&mut self, id: TaskId, asked: Asked, command: Command) {
+    fn ask(&mut self, id: OperationId, asked: PendingCommand, command: Command) {
         self.tasks.last_op += 1;
         let op = self.tasks.last_op;
         let Some(task) = self.tasks.open.get_mut(&id) else { return };
@@ -217,47 +222,47 @@ impl World {
         let Some(asked) = task.waiting.remove(&op) else { return };
         let number = task.number;
         match (asked, reply) {
-            (Asked::Put(block), Reply::PutBlock(outcome)) => {
+            (PendingCommand::Put(block), Reply::PutBlock(outcome)) => {
                 self.promise_put(op, block, &outcome);
                 self.put_step(id, &outcome);
             }
-            (Asked::Edit, Reply::Edit(reply)) => {
+            (PendingCommand::Edit, Reply::Edit(reply)) => {
                 self.promise_edit(machine, op, number, &reply);
-                self.end(id, End::Edited(reply));
+                self.end(id, OperationEnd::Edited(reply));
             }
-            (Asked::Look, Reply::Query(reply)) => {
+            (PendingCommand::Look, Reply::Query(reply)) => {
                 self.tasks.maybe_stale = reply.maybe_stale;
                 self.promise_look(machine, op, &reply);
                 match reply.found {
                     Ok(found) => self.found(id, found),
-                    Err(error) => self.end(id, End::Not(error.to_string())),
+                    Err(error) => self.end(id, OperationEnd::Failed(error.to_string())),
                 }
             }
-            (Asked::Get { at, from, depth }, Reply::GetBlock(outcome)) => {
+            (PendingCommand::Get { at, from, depth }, Reply::GetBlock(outcome)) => {
                 self.promise_get(machine, op, at.id, &outcome);
                 self.got(id, at, from, depth, outcome);
             }
-            (Asked::Report, Reply::Inventory(survey)) => self.end(id, End::Surveyed(survey)),
-            (Asked::Report, Reply::Status(status)) => self.end(id, End::Status(status)),
-            (_, Reply::Refused(refusal)) => self.end(id, End::Not(refusal.to_string())),
+            (PendingCommand::Report, Reply::Inventory(survey)) => self.end(id, OperationEnd::Inventoried(survey)),
+            (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
+            (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(refusal.to_string())),
             (_, other) => self.checks.fail(self.at, "liveness", format!("an answer of another kind: {other:?}")),
         }
     }
 
-    fn put_step(&mut self, id: TaskId, outcome: &PutOutcome) {
+    fn put_step(&mut self, id: OperationId, outcome: &PutOutcome) {
         if let PutOutcome::Refused(refusal) = outcome {
-            return self.end(id, End::Not(refusal.to_string()));
+            return self.end(id, OperationEnd::Failed(refusal.to_string()));
         }
         if self.tasks.open.get(&id).is_some_and(|task| task.waiting.is_empty()) {
             self.put_edit(id);
         }
     }
 
-    fn found(&mut self, id: TaskId, found: QueryResult) {
+    fn found(&mut self, id: OperationId, found: QueryResult) {
         match found {
-            QueryResult::List { entries, .. } => self.end(id, End::Listed(entries)),
+            QueryResult::List { entries, .. } => self.end(id, OperationEnd::Listed(entries)),
             QueryResult::Entry(TreeItem { kind: TreeItemKind::Dir { .. }, .. }) => {
-                self.end(id, End::Not("a folder".into()))
+                self.end(id, OperationEnd::Failed("a folder".into()))
             }
             QueryResult::Entry(TreeItem { kind: TreeItemKind::File { content, .. }, .. }) => {
                 self.read_content(id, content)
@@ -265,7 +270,7 @@ impl World {
         }
     }
 
-    fn read_content(&mut self, id: TaskId, content: FileContent) {
+    fn read_content(&mut self, id: OperationId, content: FileContent) {
         match content {
             FileContent::Inline(bytes) => {
                 if let Some(task) = self.tasks.open.get_mut(&id) {
@@ -274,17 +279,17 @@ impl World {
                 self.read_ends(id);
             }
             FileContent::Tree { root, depth } => self.get(id, root, 0, depth),
-            FileContent::Symlink(_) => self.end(id, End::Not("a symlink".into())),
+            FileContent::Symlink(_) => self.end(id, OperationEnd::Failed("a symlink".into())),
         }
     }
 
-    fn get(&mut self, id: TaskId, at: BlockRef, from: u64, depth: u8) {
-        self.ask(id, Asked::Get { at, from, depth }, Command::GetBlock { id: at.id });
+    fn get(&mut self, id: OperationId, at: BlockRef, from: u64, depth: u8) {
+        self.ask(id, PendingCommand::Get { at, from, depth }, Command::GetBlock { id: at.id });
     }
 
-    fn got(&mut self, id: TaskId, at: BlockRef, from: u64, depth: u8, outcome: GetOutcome) {
+    fn got(&mut self, id: OperationId, at: BlockRef, from: u64, depth: u8, outcome: GetOutcome) {
         let GetOutcome::Found(block) = outcome else {
-            return self.end(id, End::Not("a block is not to be had".into()));
+            return self.end(id, OperationEnd::Failed("a block is not to be had".into()));
         };
         let volume = self.pool.volume();
         if depth > 0 {
@@ -310,29 +315,29 @@ impl World {
         self.read_ends(id);
     }
 
-    fn read_ends(&mut self, id: TaskId) {
+    fn read_ends(&mut self, id: OperationId) {
         let Some(task) = self.tasks.open.get_mut(&id).filter(|task| task.waiting.is_empty()) else { return };
         let bytes: Vec<u8> = std::mem::take(&mut task.read).into_values().flatten().collect();
         let number = self.promise_bytes(&bytes);
-        self.end(id, End::Read(number));
+        self.end(id, OperationEnd::Read(number));
     }
 
-    fn end(&mut self, id: TaskId, end: End) {
+    fn end(&mut self, id: OperationId, end: OperationEnd) {
         let Some(task) = self.tasks.open.remove(&id) else { return };
         let at = self.at;
         self.trace.note(at, &("end", id), || {
-            crate::describe::shorten(format!("node {}: wish {id} ends: {end:?}", task.machine))
+            crate::world::wording::shorten(format!("node {}: operation {id} ends: {end:?}", task.machine))
         });
         *self.tasks.counts.entry(count(&end)).or_default() += 1;
         self.tasks.ended.insert(id, end);
     }
 
-    /// Whoever waits for a node that crashed waits for nothing.
+    /// Operations on a node that crashed end with it.
     pub(crate) fn tasks_of_crashed(&mut self, machine: MachineId) {
-        let hit: Vec<TaskId> =
+        let hit: Vec<OperationId> =
             self.tasks.open.iter().filter(|(_, task)| task.machine == machine).map(|(id, _)| *id).collect();
         for id in hit {
-            self.end(id, End::Crashed);
+            self.end(id, OperationEnd::Crashed);
         }
         let forgotten: Vec<OpId> =
             self.tasks.waiting().filter(|(_, _, at)| *at == machine).map(|(op, ..)| op).collect();
@@ -343,15 +348,15 @@ impl World {
     }
 }
 
-fn count(end: &End) -> &'static str {
+fn count(end: &OperationEnd) -> &'static str {
     match end {
-        End::Edited(EditReply { outcome: PutOutcome::Stored(_), .. }) => "stored",
-        End::Edited(EditReply { outcome: PutOutcome::Degraded(_), .. }) => "degraded",
-        End::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }) => "refused",
-        End::Read(_) => "read",
-        End::Listed(_) => "listed",
-        End::Surveyed(_) | End::Status(_) => "told",
-        End::Not(_) => "not",
-        End::Crashed => "crashed",
+        OperationEnd::Edited(EditReply { outcome: PutOutcome::Stored(_), .. }) => "stored",
+        OperationEnd::Edited(EditReply { outcome: PutOutcome::Degraded(_), .. }) => "degraded",
+        OperationEnd::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }) => "refused",
+        OperationEnd::Read(_) => "read",
+        OperationEnd::Listed(_) => "listed",
+        OperationEnd::Inventoried(_) | OperationEnd::Status(_) => "told",
+        OperationEnd::Failed(_) => "not",
+        OperationEnd::Crashed => "crashed",
     }
 }

@@ -10,12 +10,12 @@ use std::rc::Rc;
 
 use fsdfs_proto::ids::BlockId;
 
-use crate::history::{Number, State};
-use crate::queue::{S, Us};
+use crate::checkers::history::{HeadState, WriteNumber};
+use crate::world::queue::{Micros, S};
 use crate::world::{MachineId, World};
 
 /// A block this young may be confirmed by an answer that is on its way.
-const FRESH: Us = 120 * S;
+const FRESH: Micros = 120 * S;
 
 impl World {
     /// Whether all this machine has of value is also elsewhere.
@@ -23,7 +23,7 @@ impl World {
         if self.machines[id].gone {
             return false;
         }
-        self.note_thick();
+        self.note_replicated();
         self.all_elsewhere(id, &BTreeSet::new())
     }
 
@@ -32,40 +32,41 @@ impl World {
         if self.machines[id].gone {
             return false;
         }
-        self.note_thick();
-        let thin = self.checks.promises.thin_of(id);
-        self.all_elsewhere(id, &thin)
+        self.note_replicated();
+        let unreplicated = self.checks.promises.unreplicated_of(id);
+        self.all_elsewhere(id, &unreplicated)
     }
 
     /// Machines with changes that never were elsewhere.
-    pub fn thin_somewhere(&mut self) -> Vec<MachineId> {
-        self.note_thick();
-        let thin = |id: &MachineId| !self.machines[*id].gone && !self.checks.promises.thin_of(*id).is_empty();
-        (0..self.machines.len()).filter(thin).collect()
+    pub fn unreplicated_somewhere(&mut self) -> Vec<MachineId> {
+        self.note_replicated();
+        let unreplicated =
+            |id: &MachineId| !self.machines[*id].gone && !self.checks.promises.unreplicated_of(*id).is_empty();
+        (0..self.machines.len()).filter(unreplicated).collect()
     }
 
     /// Writes that were confirmed by this machine alone, and that nobody else heard of, are not promised any more.
-    pub(crate) fn forget_what_was_here_only(&mut self, id: MachineId) {
+    pub(crate) fn forget_local_only(&mut self, id: MachineId) {
         let others: Vec<MachineId> = (0..self.machines.len()).filter(|other| *other != id).collect();
-        let states: Vec<Rc<State>> =
+        let states: Vec<Rc<HeadState>> =
             others.into_iter().flat_map(|other| self.states_logged(other)).map(|(_, state)| state).collect();
         let promises = &mut self.checks.promises;
         let alone = &promises.alone;
-        let known = |write: &Number| states.iter().any(|state| state.includes(*write));
+        let known = |write: &WriteNumber| states.iter().any(|state| state.includes(*write));
         promises.acked.retain(|write| alone.get(write) != Some(&id) || known(write));
     }
 
     /// Remembers which heads have their folders on two machines by now.
-    pub(crate) fn note_thick(&mut self) {
+    pub(crate) fn note_replicated(&mut self) {
         let promises = &self.checks.promises;
-        let thin: Vec<BlockId> =
-            promises.made_on.keys().filter(|head| !promises.thick.contains(head)).copied().collect();
-        let is_thick = |head: &BlockId| {
+        let unreplicated: Vec<BlockId> =
+            promises.made_on.keys().filter(|head| !promises.replicated.contains(head)).copied().collect();
+        let is_replicated = |head: &BlockId| {
             let history = &self.checks.history;
             history.folders_of(*head).iter().all(|block| self.holders(*block).len() > 1)
         };
-        let thick: Vec<BlockId> = thin.into_iter().filter(is_thick).collect();
-        self.checks.promises.thick.extend(thick);
+        let replicated: Vec<BlockId> = unreplicated.into_iter().filter(is_replicated).collect();
+        self.checks.promises.replicated.extend(replicated);
     }
 
     fn all_elsewhere(&mut self, id: MachineId, but: &BTreeSet<BlockId>) -> bool {
@@ -97,17 +98,19 @@ impl World {
     /// Machines whose disks count as surviving. Copies of machines do not: they will be switched off.
     fn others(&self, id: MachineId) -> impl Iterator<Item = MachineId> {
         let machines = self.machines.iter().enumerate();
-        machines.filter(move |(other, machine)| *other != id && !machine.gone && !machine.twin).map(|(other, _)| other)
+        machines
+            .filter(move |(other, machine)| *other != id && !machine.gone && !machine.duplicate)
+            .map(|(other, _)| other)
     }
 }
 
 /// Heads that no other includes.
-fn standing(states: BTreeMap<BlockId, Rc<State>>) -> Vec<BlockId> {
-    let reached = |state: &State| state.seen.dots().iter().map(|dot| dot.seq).sum::<u64>();
-    let mut states: Vec<(BlockId, Rc<State>)> = states.into_iter().collect();
+fn standing(states: BTreeMap<BlockId, Rc<HeadState>>) -> Vec<BlockId> {
+    let reached = |state: &HeadState| state.seen.dots().iter().map(|dot| dot.seq).sum::<u64>();
+    let mut states: Vec<(BlockId, Rc<HeadState>)> = states.into_iter().collect();
     // Whoever includes another has reached more, so it comes first.
     states.sort_by_key(|(commit, state)| (std::cmp::Reverse(reached(state)), *commit));
-    let mut standing: Vec<(BlockId, Rc<State>)> = Vec::new();
+    let mut standing: Vec<(BlockId, Rc<HeadState>)> = Vec::new();
     for (commit, state) in states {
         if !standing.iter().any(|(_, other)| other.seen.covers_all(&state.seen)) {
             standing.push((commit, state));

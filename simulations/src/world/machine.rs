@@ -10,10 +10,10 @@ use fsdfs_proto::message::RequestId;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VersionVector;
 
-use crate::clock::Clock;
-use crate::net::ConnId;
-use crate::queue::Us;
-use crate::store::Store;
+use crate::world::clock::MachineClock;
+use crate::world::net::ConnId;
+use crate::world::queue::Micros;
+use crate::world::store::MachineStore;
 
 /// A machine with a node on it.
 pub struct Machine {
@@ -28,11 +28,11 @@ pub struct Machine {
     /// What its card says.
     pub profile: Profile,
     /// Its clocks.
-    pub clock: Clock,
+    pub clock: MachineClock,
     /// What is durable.
-    pub store: Store,
+    pub store: MachineStore,
     /// Images of it, oldest first.
-    pub backups: Vec<Store>,
+    pub backups: Vec<MachineStore>,
     /// The home folder came from elsewhere since the last start.
     pub may_be_restored_copy: bool,
     /// It will never run again.
@@ -40,21 +40,21 @@ pub struct Machine {
     /// Stopped as by SIGSTOP: nothing is processed, links stay up.
     pub frozen: bool,
     /// When it last thawed.
-    pub thawed: Us,
+    pub thawed: Micros,
     /// It is a copy of another machine.
-    pub twin: bool,
+    pub duplicate: bool,
     /// What came while frozen, and what a look in it was based on.
     pub inbox: VecDeque<(Input, Option<VersionVector>)>,
     /// Counts starts, so that what was under way for one does not reach the next.
     pub boot: u64,
     /// The index is rebuilt until then: the store cannot say what it has.
-    pub index_ready: Us,
+    pub index_ready: Micros,
     /// The running node.
-    pub process: Option<Process>,
+    pub process: Option<RunningNode>,
 }
 
 /// Leases to be renewed.
-pub struct Leases {
+pub struct LeaseRequest {
     /// Of these blocks.
     pub ids: Vec<BlockId>,
     /// Renewals of the store before it was asked.
@@ -62,13 +62,13 @@ pub struct Leases {
 }
 
 /// A running node. Dropping it is the crash.
-pub struct Process {
+pub struct RunningNode {
     /// Its decisions.
     pub engine: Engine,
     /// When it is to be called next.
-    pub wake: Option<Us>,
+    pub wake: Option<Micros>,
     /// Renewals it was asked for and has not answered.
-    pub leases: BTreeMap<(NodeId, RequestId), Leases>,
+    pub leases: BTreeMap<(NodeId, RequestId), LeaseRequest>,
     /// Consecutive calls without progress of the monotonic clock.
     pub spins: u32,
     /// Its connections, by peer.
@@ -78,12 +78,12 @@ pub struct Process {
     /// Requests so far.
     pub requests: u64,
     /// When the writer thread is free.
-    pub writer_free: Us,
+    pub writer_free: Micros,
 }
 
 impl Machine {
     /// A machine that is off, with empty disks.
-    pub fn new(key: [u8; 32], node: NodeId, chain: Vec<Signed<Cert>>, profile: Profile, clock: Clock) -> Self {
+    pub fn new(key: [u8; 32], node: NodeId, chain: Vec<Signed<Cert>>, profile: Profile, clock: MachineClock) -> Self {
         Self {
             key,
             node,
@@ -91,13 +91,13 @@ impl Machine {
             bootstrap: Vec::new(),
             profile,
             clock,
-            store: Store::default(),
+            store: MachineStore::default(),
             backups: Vec::new(),
             may_be_restored_copy: false,
             gone: false,
             frozen: false,
             thawed: 0,
-            twin: false,
+            duplicate: false,
             inbox: VecDeque::new(),
             boot: 0,
             index_ready: 0,
@@ -130,14 +130,14 @@ impl Machine {
             bootstrap: self.bootstrap.clone(),
             entries: self.store.logs(),
             profile: self.profile.clone(),
-            disks: self.store.disks.iter().map(crate::store::Disk::state).collect(),
+            disks: self.store.disks.iter().map(crate::world::store::SimulatedDisk::state).collect(),
             may_be_restored_copy: std::mem::take(&mut self.may_be_restored_copy),
             ..common.clone()
         }
     }
 }
 
-impl Process {
+impl RunningNode {
     /// A process that has just started.
     pub fn new(engine: Engine) -> Self {
         let (peers, pending) = (BTreeMap::new(), BTreeMap::new());

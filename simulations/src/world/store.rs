@@ -15,11 +15,11 @@ const RECORD_OVERHEAD: u64 = 128;
 
 /// Durable state. A clone of it is a backup image.
 #[derive(Clone, Debug, Default)]
-pub struct Store {
+pub struct MachineStore {
     /// The log in the home folder.
     pub home: Vec<LogEntry>,
     /// Storage folders.
-    pub disks: Vec<Disk>,
+    pub disks: Vec<SimulatedDisk>,
     /// The home folder's file system takes no writes.
     pub home_fails: bool,
     /// Renewals so far.
@@ -28,7 +28,7 @@ pub struct Store {
 
 /// One storage folder.
 #[derive(Clone, Debug)]
-pub struct Disk {
+pub struct SimulatedDisk {
     /// From its superblock.
     pub id: DiskId,
     /// From its superblock.
@@ -38,7 +38,7 @@ pub struct Disk {
     /// Bytes it may use.
     pub quota: u64,
     /// What lies on it.
-    pub records: BTreeMap<BlockId, Record>,
+    pub records: BTreeMap<BlockId, DiskRecord>,
     /// Its copy of the log.
     pub log: Vec<LogEntry>,
     /// Every access fails.
@@ -49,20 +49,20 @@ pub struct Disk {
 
 /// A block on a disk.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct DiskRecord {
     /// Its bytes.
     pub block: Block,
     /// What the holder knows of it.
     pub info: RecordInfo,
-    /// When it was written, counted in [`Store::renewed`].
+    /// When it was written, counted in [`MachineStore::renewed`].
     pub written: u64,
-    /// When its lease was renewed last, counted in [`Store::renewed`].
+    /// When its lease was renewed last, counted in [`MachineStore::renewed`].
     pub renewal: u64,
     /// A bit has rotted; the next read will notice.
     pub damaged: bool,
 }
 
-impl Disk {
+impl SimulatedDisk {
     /// An empty disk.
     pub fn new(id: DiskId, size: u64) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Disk {
     }
 }
 
-impl Store {
+impl MachineStore {
     /// Whether there is a record, intact or rotten: nobody knows before it is read.
     pub fn believes(&self, id: BlockId) -> bool {
         self.disks.iter().any(|disk| disk.records.contains_key(&id))
@@ -116,7 +116,7 @@ impl Store {
 
     /// Whether a disk that works has a record of it that is older.
     pub fn could_read_since(&self, id: BlockId, since: u64) -> bool {
-        let old = |record: &Record| record.written <= since;
+        let old = |record: &DiskRecord| record.written <= since;
         self.disks.iter().any(|disk| !disk.fails && disk.records.get(&id).is_some_and(old))
     }
 
@@ -179,7 +179,7 @@ impl Store {
         let id = block.id();
         let info = RecordInfo { id, len, redundancies: vec![redundancy], first_seen, renewed: wall, charged_to };
         let (written, renewal) = (self.renewed, self.renewed);
-        target.records.insert(id, Record { block: block.clone(), info, written, renewal, damaged: false });
+        target.records.insert(id, DiskRecord { block: block.clone(), info, written, renewal, damaged: false });
         WriteDone::New
     }
 

@@ -12,7 +12,7 @@ use fsdfs_proto::volume::{VolumeKeys, WriteKeys};
 
 /// Keys from a seed.
 #[derive(Debug)]
-pub struct Pool {
+pub struct PoolKeys {
     /// Its id.
     pub id: PoolId,
     /// Of its shared volume.
@@ -23,7 +23,7 @@ pub struct Pool {
     founder: Option<(SigningKey, Signed<Cert>)>,
 }
 
-impl Pool {
+impl PoolKeys {
     /// A pool without members.
     pub fn found(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);

@@ -4,32 +4,32 @@ use std::fmt;
 
 use fsdfs_proto::ids::BlockId;
 
-use crate::clock::Clock;
-use crate::queue::{MS, S, Us};
-use crate::task::Wish;
+use crate::users::UserOperation;
+use crate::world::clock::MachineClock;
+use crate::world::queue::{MS, Micros, S};
 use crate::world::{MachineId, World};
 
 /// An act at its time.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct ScenarioStep {
     /// When.
-    pub at: Us,
-    /// Names the fault or the wishes that it is part of: a crash and the restart after it share a number. 0: part of nothing.
+    pub at: Micros,
+    /// Names the fault or the operations that it is part of: a crash and the restart after it share a number. 0: part of nothing.
     pub nr: u32,
     /// What.
-    pub act: Act,
+    pub act: ScenarioEvent,
 }
 
-/// Something done to the world: by users, by bad luck, by whoever makes it good again. What would destroy the last copy of
-/// something is not done, see [`crate::safety`].
+/// Something done to the world: by users, by bad luck, by those who repair it. What would destroy the last copy of
+/// something is not done, see [`crate::checkers::safety`].
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "named like the functions of the world that carry them out")]
-pub enum Act {
-    Wish {
+pub enum ScenarioEvent {
+    Operation {
         node: MachineId,
-        wish: Wish,
+        operation: UserOperation,
     },
-    /// It is looked whether somebody waits for too long.
+    /// It is looked for commands that have waited for too long.
     Sweep,
     Crash {
         node: MachineId,
@@ -86,47 +86,47 @@ pub enum Act {
         node: Option<MachineId>,
     },
     /// A second machine with the same identity and data.
-    Double {
+    Duplicate {
         node: MachineId,
     },
     /// Its owner does what the node says: switches the copy off, when it has nothing that the pool needs, and starts the
     /// original again.
-    EndDouble,
+    EndDuplicate,
     Clock {
         node: MachineId,
         ms: i64,
     },
     DeleteIndex {
         node: MachineId,
-        rebuild: Us,
+        rebuild: Micros,
     },
     Join {
-        newcomer: Newcomer,
+        newcomer: MachineSpec,
     },
 }
 
 /// A machine as drawn.
 #[derive(Clone, Debug)]
-pub struct Newcomer {
-    /// House.
+pub struct MachineSpec {
+    /// Site.
     pub site: usize,
     /// Sizes of its disks in units.
     pub disks: Vec<u64>,
     /// Its clock.
-    pub clock: Clock,
+    pub clock: MachineClock,
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for ScenarioStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>5}.{:03} {:>4} {:?}", self.at / S, self.at % S / MS, self.nr, self.act)
     }
 }
 
-impl Act {
-    /// Its name: a wish's own, else what happens.
+impl ScenarioEvent {
+    /// Its name: a operation's own, else what happens.
     pub fn kind(&self) -> String {
         let text = match self {
-            Self::Wish { wish, .. } => format!("{wish:?}"),
+            Self::Operation { operation, .. } => format!("{operation:?}"),
             other => format!("{other:?}"),
         };
         text.split(' ').next().unwrap_or_default().to_lowercase()
@@ -135,7 +135,7 @@ impl Act {
 
 impl World {
     /// Does it, if it may be done now. Returns whether it was.
-    pub fn act(&mut self, act: &Act) -> bool {
+    pub fn act(&mut self, act: &ScenarioEvent) -> bool {
         let may = self.may(act);
         if may {
             self.carry(act);
@@ -146,74 +146,74 @@ impl World {
     }
 
     /// Whether it can be done, and breaks no promise by itself.
-    pub fn may(&mut self, act: &Act) -> bool {
+    pub fn may(&mut self, act: &ScenarioEvent) -> bool {
         match act {
-            Act::Wish { node, .. } => self.machines[*node].runs(),
-            Act::Rot { node, block } => {
+            ScenarioEvent::Operation { node, .. } => self.machines[*node].runs(),
+            ScenarioEvent::Rot { node, block } => {
                 // What was on two machines until now counts as such: with one copy left, its writer may not be lost.
-                self.note_thick();
+                self.note_replicated();
                 self.has_another_copy(*node, *block)
             }
-            Act::Wipe { node } => self.can_spare(*node),
-            Act::Restore { node, .. } => !self.machines[*node].backups.is_empty() && self.can_spare(*node),
-            Act::Lose { node } => self.can_be_lost(*node),
-            Act::LoseWriter { node } => {
-                self.note_thick();
+            ScenarioEvent::Wipe { node } => self.can_spare(*node),
+            ScenarioEvent::Restore { node, .. } => !self.machines[*node].backups.is_empty() && self.can_spare(*node),
+            ScenarioEvent::Lose { node } => self.can_be_lost(*node),
+            ScenarioEvent::LoseWriter { node } => {
+                self.note_replicated();
                 node.is_some_and(|node| self.can_be_lost(node))
             }
-            Act::Double { node } => self.twin.is_none() && !self.machines[*node].gone,
-            Act::EndDouble => self.twin.is_some_and(|twin| self.can_spare(twin)),
+            ScenarioEvent::Duplicate { node } => self.duplicate.is_none() && !self.machines[*node].gone,
+            ScenarioEvent::EndDuplicate => self.duplicate.is_some_and(|duplicate| self.can_spare(duplicate)),
             _ => true,
         }
     }
 
-    fn carry(&mut self, act: &Act) {
+    fn carry(&mut self, act: &ScenarioEvent) {
         match act {
-            Act::Wish { node, wish } => drop(self.begin(*node, wish.clone())),
-            Act::Sweep => self.sweep(),
-            Act::Crash { node } => self.crash(*node),
-            Act::Restart { node } => self.restart(*node),
-            Act::Partition { part } => self.partition(part),
-            Act::Stall { from, to } => self.stall(*from, *to),
-            Act::Heal => self.heal(),
-            Act::Freeze { node } => self.freeze(*node),
-            Act::Thaw { node } => self.thaw(*node),
-            Act::Disk { node, slot, fails } => self.set_disk_fails(*node, *slot, *fails),
-            Act::Home { node, fails } => self.set_home_fails(*node, *fails),
-            Act::Quota { node, bytes } => self.set_quota(*node, *bytes),
-            Act::Rot { node, block } => self.damage(*node, *block),
-            Act::BackUp { node } => self.back_up(*node),
-            Act::Lose { node } | Act::LoseWriter { node: Some(node) } => self.lose(*node),
-            Act::LoseWriter { node: None } => {}
-            Act::Clock { node, ms } => self.jump_clock(*node, *ms),
-            Act::EndDouble => self.end_twin(),
+            ScenarioEvent::Operation { node, operation } => drop(self.begin(*node, operation.clone())),
+            ScenarioEvent::Sweep => self.sweep(),
+            ScenarioEvent::Crash { node } => self.crash(*node),
+            ScenarioEvent::Restart { node } => self.restart(*node),
+            ScenarioEvent::Partition { part } => self.partition(part),
+            ScenarioEvent::Stall { from, to } => self.stall(*from, *to),
+            ScenarioEvent::Heal => self.heal(),
+            ScenarioEvent::Freeze { node } => self.freeze(*node),
+            ScenarioEvent::Thaw { node } => self.thaw(*node),
+            ScenarioEvent::Disk { node, slot, fails } => self.set_disk_fails(*node, *slot, *fails),
+            ScenarioEvent::Home { node, fails } => self.set_home_fails(*node, *fails),
+            ScenarioEvent::Quota { node, bytes } => self.set_quota(*node, *bytes),
+            ScenarioEvent::Rot { node, block } => self.damage(*node, *block),
+            ScenarioEvent::BackUp { node } => self.back_up(*node),
+            ScenarioEvent::Lose { node } | ScenarioEvent::LoseWriter { node: Some(node) } => self.lose(*node),
+            ScenarioEvent::LoseWriter { node: None } => {}
+            ScenarioEvent::Clock { node, ms } => self.jump_clock(*node, *ms),
+            ScenarioEvent::EndDuplicate => self.end_duplicate(),
             other => self.carry_steps(other),
         }
     }
 
     /// What takes several steps.
-    fn carry_steps(&mut self, act: &Act) {
+    fn carry_steps(&mut self, act: &ScenarioEvent) {
         match act {
-            Act::Wipe { node } => {
+            ScenarioEvent::Wipe { node } => {
                 self.crash(*node);
                 self.wipe_disks(*node);
             }
-            Act::Restore { node, told } => {
+            ScenarioEvent::Restore { node, told } => {
                 self.crash(*node);
                 self.restore(*node, *told);
             }
-            Act::DeleteIndex { node, rebuild } => {
+            ScenarioEvent::DeleteIndex { node, rebuild } => {
                 self.crash(*node);
                 self.delete_index(*node, *rebuild);
             }
-            Act::Double { node } => {
+            ScenarioEvent::Duplicate { node } => {
                 // A copy that its program cannot tell from the original, in another part of a cut network, cannot be kept
                 // from using the same sequence numbers. What can be noticed is noticed: see the scenario about two live boots.
-                let twin = self.clone_machine(*node, true);
-                self.restart(twin);
-                self.twin = Some(twin);
+                let duplicate = self.clone_machine(*node, true);
+                self.restart(duplicate);
+                self.duplicate = Some(duplicate);
             }
-            Act::Join { newcomer } => {
+            ScenarioEvent::Join { newcomer } => {
                 let id = self.add_newcomer(newcomer);
                 self.restart(id);
             }
@@ -222,10 +222,10 @@ impl World {
     }
 
     /// What is not done leaves a gap where it would have added a machine: the others keep their numbers.
-    pub fn leave_out(&mut self, act: &Act) {
+    pub fn leave_out(&mut self, act: &ScenarioEvent) {
         let gap = match act {
-            Act::Join { newcomer } => self.add_newcomer(newcomer),
-            Act::Double { node } => {
+            ScenarioEvent::Join { newcomer } => self.add_newcomer(newcomer),
+            ScenarioEvent::Duplicate { node } => {
                 let disks = vec![0; self.machines[*node].store.disks.len()];
                 self.add_machine(self.net.site_of(*node), &disks, self.machines[*node].clock)
             }
@@ -235,20 +235,20 @@ impl World {
     }
 
     /// A machine as drawn. It does not run yet.
-    pub fn add_newcomer(&mut self, newcomer: &Newcomer) -> MachineId {
+    pub fn add_newcomer(&mut self, newcomer: &MachineSpec) -> MachineId {
         self.add_machine(newcomer.site, &newcomer.disks, newcomer.clock)
     }
 
     /// The machine of which one is a copy.
     pub fn original(&self) -> Option<MachineId> {
-        let node = self.machines[self.twin?].node;
-        (0..self.machines.len()).find(|id| Some(*id) != self.twin && self.machines[*id].node == node)
+        let node = self.machines[self.duplicate?].node;
+        (0..self.machines.len()).find(|id| Some(*id) != self.duplicate && self.machines[*id].node == node)
     }
 
-    fn end_twin(&mut self) {
+    fn end_duplicate(&mut self) {
         let original = self.original();
-        if let Some(twin) = self.twin.take() {
-            self.lose(twin);
+        if let Some(duplicate) = self.duplicate.take() {
+            self.lose(duplicate);
         }
         if let Some(id) = original {
             self.crash(id);
@@ -257,11 +257,11 @@ impl World {
 
     /// Waits some seconds for the moment at which the copy of a machine can be spared; then it has to go. Whether it could be
     /// spared: if not, its owner has destroyed what only it had.
-    pub fn part_with_twin(&mut self, patience_s: u64) -> bool {
+    pub fn part_with_duplicate(&mut self, patience_s: u64) -> bool {
         let until = self.at + patience_s * S;
-        while self.twin.is_some() && !self.act(&Act::EndDouble) {
+        while self.duplicate.is_some() && !self.act(&ScenarioEvent::EndDuplicate) {
             if self.at >= until {
-                self.end_twin();
+                self.end_duplicate();
                 return false;
             }
             self.run(1);

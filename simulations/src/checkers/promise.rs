@@ -15,32 +15,32 @@ use fsdfs_proto::message::{HaveReply, HaveRequest, Possession};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VersionVector;
 
-use crate::history::{Number, State};
-use crate::machine::Leases;
-use crate::queue::Us;
+use crate::checkers::history::{HeadState, WriteNumber};
+use crate::world::machine::LeaseRequest;
+use crate::world::queue::Micros;
 use crate::world::{MachineId, World};
 
 /// What was promised so far.
 #[derive(Debug, Default)]
-pub struct Promises {
+pub struct PromiseChecker {
     /// Writes that were acknowledged.
-    pub acked: BTreeSet<Number>,
+    pub acked: BTreeSet<WriteNumber>,
     /// When connections, processes or the network last changed.
-    disturbed: Us,
+    disturbed: Micros,
     /// When the disks of a machine last lost something.
-    disks_changed: BTreeMap<MachineId, Us>,
+    disks_changed: BTreeMap<MachineId, Micros>,
     /// What each machine has acknowledged or shown.
     floor: BTreeMap<MachineId, VersionVector>,
     /// What was acknowledged since all have been connected to all.
     calm: VersionVector,
     /// Commands under way.
-    begun: BTreeMap<OpId, Begun>,
+    begun: BTreeMap<OpId, CommandStart>,
     /// Writes that one machine confirmed, and no other.
-    pub(crate) alone: BTreeMap<Number, MachineId>,
+    pub(crate) alone: BTreeMap<WriteNumber, MachineId>,
     /// Where each head was made.
     pub(crate) made_on: BTreeMap<BlockId, MachineId>,
     /// Heads whose folders have been on two machines.
-    pub(crate) thick: BTreeSet<BlockId>,
+    pub(crate) replicated: BTreeSet<BlockId>,
     /// Which head a log entry is.
     heads: BTreeMap<Vec<u8>, BlockId>,
     /// Heads in each home log, and how far it was read.
@@ -49,13 +49,13 @@ pub struct Promises {
 
 /// What held when a command was given. What is confirmed while it runs it may or may not see.
 #[derive(Clone, Debug)]
-struct Begun {
-    since: Us,
+struct CommandStart {
+    since: Micros,
     floor: VersionVector,
     calm: VersionVector,
 }
 
-impl Promises {
+impl PromiseChecker {
     /// A job made this head.
     pub fn head_made(&mut self, on: MachineId, fact: RawFact, commit: BlockId) {
         self.made_on.entry(commit).or_insert(on);
@@ -63,19 +63,19 @@ impl Promises {
     }
 
     /// Heads made on this machine whose folders have never been on another one.
-    pub(crate) fn thin_of(&self, machine: MachineId) -> BTreeSet<BlockId> {
-        let here = self.made_on.iter().filter(|(head, on)| **on == machine && !self.thick.contains(head));
+    pub(crate) fn unreplicated_of(&self, machine: MachineId) -> BTreeSet<BlockId> {
+        let here = self.made_on.iter().filter(|(head, on)| **on == machine && !self.replicated.contains(head));
         here.map(|(head, _)| *head).collect()
     }
 
     /// Connections, processes or the network change.
-    pub fn disturbed(&mut self, at: Us) {
+    pub fn disturbed(&mut self, at: Micros) {
         self.disturbed = at;
         self.calm = VersionVector::default();
     }
 
     /// Disks of a machine lost something.
-    pub fn disks_changed(&mut self, at: Us, machine: MachineId) {
+    pub fn disks_changed(&mut self, at: Micros, machine: MachineId) {
         self.disks_changed.insert(machine, at);
     }
 
@@ -95,12 +95,12 @@ impl World {
     pub(crate) fn promise_begins(&mut self, machine: MachineId, op: OpId) {
         let promises = &mut self.checks.promises;
         let floor = promises.floor.get(&machine).cloned().unwrap_or_default();
-        promises.begun.insert(op, Begun { since: self.at, floor, calm: promises.calm.clone() });
+        promises.begun.insert(op, CommandStart { since: self.at, floor, calm: promises.calm.clone() });
     }
 
     /// A block was confirmed: every server named has it, each counted once.
     pub(crate) fn promise_put(&mut self, op: OpId, block: BlockId, outcome: &PutOutcome) {
-        let Some(Begun { since, .. }) = self.checks.promises.begun.remove(&op) else { return };
+        let Some(CommandStart { since, .. }) = self.checks.promises.begun.remove(&op) else { return };
         let Some(copies) = self.copies_fit(outcome) else { return };
         for server in copies.servers {
             if !self.any_of(server, since, |world, id| world.machines[id].store.believes(block)) {
@@ -111,8 +111,8 @@ impl World {
     }
 
     /// An edit was confirmed.
-    pub(crate) fn promise_edit(&mut self, machine: MachineId, op: OpId, number: Number, reply: &EditReply) {
-        let Some(Begun { since, .. }) = self.checks.promises.begun.remove(&op) else { return };
+    pub(crate) fn promise_edit(&mut self, machine: MachineId, op: OpId, number: WriteNumber, reply: &EditReply) {
+        let Some(CommandStart { since, .. }) = self.checks.promises.begun.remove(&op) else { return };
         let Some(copies) = self.copies_fit(&reply.outcome) else { return };
         if !reply.edits.iter().all(Result::is_ok) {
             return;
@@ -138,7 +138,7 @@ impl World {
 
     /// The node that answers, and as many servers as were counted, have a head that includes the write. The answer names
     /// the servers of whatever part of the commit has the fewest copies; those of the head may be others.
-    fn head_is_durable(&mut self, machine: MachineId, since: Us, number: Number, copies: &Copies) {
+    fn head_is_durable(&mut self, machine: MachineId, since: Micros, number: WriteNumber, copies: &Copies) {
         let includes =
             |world: &mut Self, id: MachineId| world.states_logged(id).iter().any(|(_, state)| state.includes(number));
         let nodes: BTreeSet<NodeId> = self.machines.iter().map(|machine| machine.node).collect();
@@ -151,7 +151,13 @@ impl World {
     }
 
     /// What the commit added to the tree lies on as many servers as were counted.
-    fn tree_is_durable(&mut self, since: Us, number: Number, states: &[(BlockId, Rc<State>)], copies: &Copies) {
+    fn tree_is_durable(
+        &mut self,
+        since: Micros,
+        number: WriteNumber,
+        states: &[(BlockId, Rc<HeadState>)],
+        copies: &Copies,
+    ) {
         let first = states.iter().filter(|(_, state)| state.includes(number));
         let first = first.min_by_key(|(_, state)| state.seen.dots().iter().map(|dot| dot.seq).sum::<u64>());
         let made = first.map(|(_, state)| state.made.clone()).unwrap_or_default();
@@ -193,11 +199,11 @@ impl World {
 
     /// A block was not found: then nobody within reach has it.
     pub(crate) fn promise_get(&mut self, machine: MachineId, op: OpId, block: BlockId, outcome: &GetOutcome) {
-        let Some(Begun { since, .. }) = self.checks.promises.begun.remove(&op) else { return };
+        let Some(CommandStart { since, .. }) = self.checks.promises.begun.remove(&op) else { return };
         if matches!(outcome, GetOutcome::Found(_)) || self.checks.promises.disturbed >= since {
             return;
         }
-        let has = |(id, other): (MachineId, &crate::machine::Machine)| {
+        let has = |(id, other): (MachineId, &crate::world::machine::Machine)| {
             let able = other.runs() && other.index_ready < since && other.store.disks.iter().all(|disk| !disk.fails);
             let near = id == machine || self.connected(machine, id);
             (able && near && other.store.holds(block)).then_some(id)
@@ -212,7 +218,7 @@ impl World {
     pub(crate) fn lease_asked(&mut self, machine: MachineId, from: NodeId, have: &HaveRequest) {
         let here = &mut self.machines[machine];
         let Some(process) = here.process.as_mut().filter(|_| have.renew) else { return };
-        let leases = Leases { ids: have.ids.clone(), before: here.store.renewed };
+        let leases = LeaseRequest { ids: have.ids.clone(), before: here.store.renewed };
         process.leases.insert((from, have.request), leases);
     }
 
@@ -220,7 +226,7 @@ impl World {
     pub(crate) fn lease_answered(&mut self, machine: MachineId, to: NodeId, reply: &HaveReply) {
         let here = &mut self.machines[machine];
         let asked = here.process.as_mut().and_then(|process| process.leases.remove(&(to, reply.request)));
-        let Some(Leases { ids, before }) = asked else { return };
+        let Some(LeaseRequest { ids, before }) = asked else { return };
         let store = &here.store;
         let is_wrong = |id: BlockId, answer: Possession| match answer {
             Possession::Yes if store.lapses(id, before) => Some("says that it has a block and did not renew its lease"),
@@ -235,7 +241,7 @@ impl World {
     }
 
     /// Bytes were read: some write wrote exactly them.
-    pub(crate) fn promise_bytes(&mut self, bytes: &[u8]) -> Number {
+    pub(crate) fn promise_bytes(&mut self, bytes: &[u8]) -> WriteNumber {
         self.checks.writer_of(bytes).unwrap_or_else(|| {
             self.checks.fail(self.at, "promise", format!("{} bytes were read that nobody wrote", bytes.len()));
             0
@@ -259,14 +265,14 @@ impl World {
     }
 
     /// Whether that holds for a machine of this node, or one lost data since.
-    fn any_of(&mut self, node: NodeId, since: Us, mut holds: impl FnMut(&mut Self, MachineId) -> bool) -> bool {
+    fn any_of(&mut self, node: NodeId, since: Micros, mut holds: impl FnMut(&mut Self, MachineId) -> bool) -> bool {
         let ids: Vec<MachineId> = (0..self.machines.len()).filter(|id| self.machines[*id].node == node).collect();
         let lost = |world: &Self, id| world.checks.promises.disks_changed.get(&id).is_some_and(|at| *at >= since);
         ids.into_iter().any(|id| lost(self, id) || holds(self, id))
     }
 
     /// Heads in a machine's home log.
-    pub(crate) fn states_logged(&mut self, machine: MachineId) -> Vec<(BlockId, Rc<State>)> {
+    pub(crate) fn states_logged(&mut self, machine: MachineId) -> Vec<(BlockId, Rc<HeadState>)> {
         let promises = &mut self.checks.promises;
         let (read, commits) = promises.logged.entry(machine).or_default();
         let log = &self.machines[machine].store.home;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::message::Message;
 
-use crate::queue::{MS, Us};
-use crate::size::{kind, size_of};
+use crate::world::queue::{MS, Micros};
+use crate::world::size::{kind, size_of};
 
 /// A machine's number in the world.
 pub type MachineId = usize;
@@ -29,40 +29,40 @@ pub struct Parcel {
 #[derive(Clone, Copy, Debug)]
 pub struct Trip {
     /// Its first byte is on the line.
-    pub starts: Us,
+    pub starts: Micros,
     /// Its last byte is.
-    pub sent: Us,
+    pub sent: Micros,
     /// The other end has all of it.
-    pub arrives: Us,
+    pub arrives: Micros,
 }
 
 /// One connection; side 0 dialled.
 #[derive(Debug)]
-pub struct Conn {
+pub struct Connection {
     /// Whose.
     pub machines: [MachineId; 2],
     /// Whether that side still believes in it.
     pub open: [bool; 2],
-    lanes: [Lane; 2],
+    lanes: [StreamQueue; 2],
 }
 
 /// One direction, named by its sending side.
 #[derive(Debug, Default)]
-struct Lane {
-    last_message: Us,
-    last_block: Us,
+struct StreamQueue {
+    last_message: Micros,
+    last_block: Micros,
     held: VecDeque<Parcel>,
 }
 
 /// The network.
 #[derive(Debug, Default)]
-pub struct Net {
+pub struct SimulatedNetwork {
     sites: Vec<Uplink>,
     /// Site of each machine.
     site_of: Vec<usize>,
     /// Milliseconds from site to site.
     delay_ms: BTreeMap<(usize, usize), u64>,
-    conns: BTreeMap<ConnId, Conn>,
+    conns: BTreeMap<ConnId, Connection>,
     dialled: ConnId,
     /// Which part of the partitioned network each machine is in.
     part: Vec<u8>,
@@ -75,10 +75,10 @@ pub struct Net {
 #[derive(Debug)]
 struct Uplink {
     bytes_per_s: u64,
-    free: Us,
+    free: Micros,
 }
 
-impl Net {
+impl SimulatedNetwork {
     /// Adds a site with an uplink.
     pub fn add_site(&mut self, bytes_per_s: u64) -> usize {
         self.sites.push(Uplink { bytes_per_s, free: 0 });
@@ -97,12 +97,12 @@ impl Net {
         self.part.push(0);
     }
 
-    /// The house a machine stands in.
+    /// The site a machine stands in.
     pub fn site_of(&self, machine: MachineId) -> usize {
         self.site_of[machine]
     }
 
-    /// How many houses there are.
+    /// How many sites there are.
     pub fn sites(&self) -> usize {
         self.sites.len()
     }
@@ -113,12 +113,12 @@ impl Net {
     }
 
     /// One-way delay between two machines.
-    pub fn delay(&self, from: MachineId, to: MachineId) -> Us {
+    pub fn delay(&self, from: MachineId, to: MachineId) -> Micros {
         self.site_delay(self.site_of[from], self.site_of[to])
     }
 
     /// One-way delay between two sites, or inside of one.
-    pub fn site_delay(&self, from: usize, to: usize) -> Us {
+    pub fn site_delay(&self, from: usize, to: usize) -> Micros {
         if from == to { MS / 2 } else { self.delay_ms.get(&(from, to)).copied().unwrap_or(1) * MS }
     }
 
@@ -150,20 +150,20 @@ impl Net {
     }
 
     /// Opens a connection on which nothing arrives before `up`.
-    pub fn connect(&mut self, machines: [MachineId; 2], up: Us) -> ConnId {
+    pub fn connect(&mut self, machines: [MachineId; 2], up: Micros) -> ConnId {
         self.dialled += 1;
-        let lane = || Lane { last_message: up, last_block: up, held: VecDeque::new() };
-        self.conns.insert(self.dialled, Conn { machines, open: [true; 2], lanes: [lane(), lane()] });
+        let lane = || StreamQueue { last_message: up, last_block: up, held: VecDeque::new() };
+        self.conns.insert(self.dialled, Connection { machines, open: [true; 2], lanes: [lane(), lane()] });
         self.dialled
     }
 
     /// A connection of which at least one side is open.
-    pub fn conn(&self, id: ConnId) -> Option<&Conn> {
+    pub fn conn(&self, id: ConnId) -> Option<&Connection> {
         self.conns.get(&id)
     }
 
     /// All of them.
-    pub fn conns(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+    pub fn conns(&self) -> impl Iterator<Item = (ConnId, &Connection)> {
         self.conns.iter().map(|(id, conn)| (*id, conn))
     }
 
@@ -179,7 +179,7 @@ impl Net {
     }
 
     /// Sends; `None` if the network holds the parcel back, or nobody listens any more.
-    pub fn send(&mut self, now: Us, id: ConnId, side: usize, parcel: Parcel) -> Option<(Trip, Parcel)> {
+    pub fn send(&mut self, now: Micros, id: ConnId, side: usize, parcel: Parcel) -> Option<(Trip, Parcel)> {
         let [from, to] = self.ends(id, side)?;
         let passes = self.passes(from, to);
         let lane = &mut self.conns.get_mut(&id)?.lanes[side];
@@ -191,7 +191,7 @@ impl Net {
     }
 
     /// Parcels that can travel on after the network healed.
-    pub fn release(&mut self, now: Us) -> Vec<(ConnId, usize, Trip, Parcel)> {
+    pub fn release(&mut self, now: Micros) -> Vec<(ConnId, usize, Trip, Parcel)> {
         let ids: Vec<ConnId> = self.conns.keys().copied().collect();
         let mut released = Vec::new();
         for (id, side) in ids.into_iter().flat_map(|id| [(id, 0), (id, 1)]) {
@@ -216,7 +216,7 @@ impl Net {
         &self.traffic
     }
 
-    fn carry(&mut self, now: Us, id: ConnId, side: usize, parcel: &Parcel) -> Trip {
+    fn carry(&mut self, now: Micros, id: ConnId, side: usize, parcel: &Parcel) -> Trip {
         let conn = &self.conns[&id];
         let [from, to] = [conn.machines[side], conn.machines[1 - side]];
         let delay = self.delay(from, to);

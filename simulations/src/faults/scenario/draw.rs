@@ -1,12 +1,12 @@
-//! What goes wrong in a random life, and when it is made good again.
+//! What goes wrong in a random scenario, and when it ends.
 
-use super::{Chaos, Plan, newcomer};
-use crate::act::Act;
-use crate::queue::{MS, S};
-use crate::task::Wish;
+use super::{PlannedStep, RandomScenario, newcomer};
+use crate::faults::ScenarioEvent;
+use crate::users::UserOperation;
+use crate::world::queue::{MS, S};
 use crate::world::{MachineId, UNIT_BYTES, World};
 
-impl Chaos {
+impl RandomScenario {
     /// Something goes wrong somewhere.
     pub(super) fn fault(&mut self, world: &mut World) {
         let alive: Vec<MachineId> = (0..world.machines.len()).filter(|id| !world.machines[*id].gone).collect();
@@ -20,7 +20,7 @@ impl Chaos {
             57..60 => self.break_home(world, node),
             60..67 => self.rot(world, node),
             67..72 => self.wipe(world, node),
-            72..77 => drop(self.does(world, Act::BackUp { node })),
+            72..77 => drop(self.does(world, ScenarioEvent::BackUp { node })),
             77..82 => self.restore(world, node),
             82..84 => self.lose(world, node),
             84..87 => self.double(world, node),
@@ -32,13 +32,13 @@ impl Chaos {
     }
 
     fn crash(&mut self, world: &mut World, node: MachineId) {
-        self.does(world, Act::Crash { node });
+        self.does(world, ScenarioEvent::Crash { node });
         self.restart_later(world, node);
     }
 
     fn restart_later(&mut self, world: &World, node: MachineId) {
         let most = if self.rng.bool() { 3 * S } else { 90 * S };
-        self.then(world, Act::Restart { node }, 200 * MS, most);
+        self.then(world, ScenarioEvent::Restart { node }, 200 * MS, most);
     }
 
     fn cut(&mut self, world: &mut World) {
@@ -49,54 +49,54 @@ impl Chaos {
         let (parts, one) = (self.rng.u8(2..=3), self.rng.usize(0..world.machines.len()));
         let mut part_of = |id| if alone { u8::from(id == one) } else { self.rng.u8(0..parts) };
         let part: Vec<u8> = (0..world.machines.len()).map(&mut part_of).collect();
-        self.does(world, Act::Partition { part });
+        self.does(world, ScenarioEvent::Partition { part });
         let most = if self.rng.bool() { 8 * S } else { 80 * S };
-        self.later(world, Plan::Heal, S, most);
+        self.later(world, PlannedStep::Heal, S, most);
     }
 
     fn stall(&mut self, world: &mut World, from: MachineId) {
         let to = self.rng.usize(0..world.machines.len());
         if from != to && !std::mem::replace(&mut self.cut, true) {
-            self.does(world, Act::Stall { from, to });
-            self.later(world, Plan::Heal, S, 20 * S);
+            self.does(world, ScenarioEvent::Stall { from, to });
+            self.later(world, PlannedStep::Heal, S, 20 * S);
         }
     }
 
     fn freeze(&mut self, world: &mut World, node: MachineId) {
-        self.does(world, Act::Freeze { node });
+        self.does(world, ScenarioEvent::Freeze { node });
         let most = if self.rng.bool() { 3 * S } else { 25 * S };
-        self.then(world, Act::Thaw { node }, 500 * MS, most);
+        self.then(world, ScenarioEvent::Thaw { node }, 500 * MS, most);
     }
 
     fn break_disk(&mut self, world: &mut World, node: MachineId) {
         let slot = self.rng.usize(0..world.machines[node].store.disks.len());
-        self.does(world, Act::Disk { node, slot, fails: true });
-        self.then(world, Act::Disk { node, slot, fails: false }, 5 * S, 40 * S);
+        self.does(world, ScenarioEvent::Disk { node, slot, fails: true });
+        self.then(world, ScenarioEvent::Disk { node, slot, fails: false }, 5 * S, 40 * S);
     }
 
     fn break_home(&mut self, world: &mut World, node: MachineId) {
-        self.does(world, Act::Home { node, fails: true });
-        self.then(world, Act::Home { node, fails: false }, 5 * S, 30 * S);
+        self.does(world, ScenarioEvent::Home { node, fails: true });
+        self.then(world, ScenarioEvent::Home { node, fails: false }, 5 * S, 30 * S);
     }
 
     fn rot(&mut self, world: &mut World, node: MachineId) {
         let blocks: Vec<_> = world.machines[node].store.ids().collect();
         for _ in 0..3 {
             let Some(block) = self.rng.choice(blocks.iter().copied()) else { return };
-            self.does(world, Act::Rot { node, block });
+            self.does(world, ScenarioEvent::Rot { node, block });
         }
     }
 
     fn wipe(&mut self, world: &mut World, node: MachineId) {
-        if self.does(world, Act::Wipe { node }) {
-            self.then(world, Act::Restart { node }, S, 20 * S);
+        if self.does(world, ScenarioEvent::Wipe { node }) {
+            self.then(world, ScenarioEvent::Restart { node }, S, 20 * S);
         }
     }
 
     fn restore(&mut self, world: &mut World, node: MachineId) {
-        let told = world.may(&Act::Restore { node, told: true }) && self.rng.bool();
-        if self.does(world, Act::Restore { node, told }) {
-            self.then(world, Act::Restart { node }, S, 20 * S);
+        let told = world.may(&ScenarioEvent::Restore { node, told: true }) && self.rng.bool();
+        if self.does(world, ScenarioEvent::Restore { node, told }) {
+            self.then(world, ScenarioEvent::Restart { node }, S, 20 * S);
         }
     }
 
@@ -106,30 +106,30 @@ impl Chaos {
     }
 
     fn lose(&mut self, world: &mut World, node: MachineId) {
-        if self.may_lose(node) && self.does(world, Act::Lose { node }) {
+        if self.may_lose(node) && self.does(world, ScenarioEvent::Lose { node }) {
             self.gone += 1;
         }
     }
 
     pub(super) fn lose_writer(&mut self, world: &mut World) {
-        let node = self.rng.choice(world.thin_somewhere()).filter(|node| self.may_lose(*node));
-        if self.does(world, Act::LoseWriter { node }) {
+        let node = self.rng.choice(world.unreplicated_somewhere()).filter(|node| self.may_lose(*node));
+        if self.does(world, ScenarioEvent::LoseWriter { node }) {
             self.gone += 1;
         }
     }
 
     fn double(&mut self, world: &mut World, node: MachineId) {
-        let act = Act::Double { node };
+        let act = ScenarioEvent::Duplicate { node };
         if world.may(&act) {
             self.does(world, act);
-            self.later(world, Plan::EndDouble, 20 * S, 90 * S);
+            self.later(world, PlannedStep::EndDuplicate, 20 * S, 90 * S);
         }
     }
 
-    pub(super) fn end_double(&mut self, world: &mut World) {
+    pub(super) fn end_duplicate(&mut self, world: &mut World) {
         let original = world.original();
-        if !self.does(world, Act::EndDouble) {
-            self.later(world, Plan::EndDouble, S, 5 * S);
+        if !self.does(world, ScenarioEvent::EndDuplicate) {
+            self.later(world, PlannedStep::EndDuplicate, S, 5 * S);
         } else if let Some(node) = original {
             self.restart_later(world, node);
         }
@@ -137,31 +137,31 @@ impl Chaos {
 
     fn jump(&mut self, world: &mut World, node: MachineId) {
         let most: i64 = if self.rng.bool() { 120_000 } else { 3_600_000 };
-        let jump = Act::Clock { node, ms: self.rng.i64(-most..=most) };
+        let jump = ScenarioEvent::Clock { node, ms: self.rng.i64(-most..=most) };
         // It matters while something is under way.
         for _ in 0..if world.machines[node].runs() { 4 } else { 0 } {
-            let wish = Wish::Read { path: self.file() };
-            self.does(world, Act::Wish { node, wish });
+            let operation = UserOperation::Read { path: self.file() };
+            self.does(world, ScenarioEvent::Operation { node, operation });
         }
         self.then(world, jump, 5 * MS, 300 * MS);
     }
 
     fn fill(&mut self, world: &mut World, node: MachineId) {
-        self.does(world, Act::Quota { node, bytes: UNIT_BYTES / 2 });
-        self.then(world, Act::Quota { node, bytes: u64::MAX }, 10 * S, 60 * S);
+        self.does(world, ScenarioEvent::Quota { node, bytes: UNIT_BYTES / 2 });
+        self.then(world, ScenarioEvent::Quota { node, bytes: u64::MAX }, 10 * S, 60 * S);
     }
 
     fn delete_index(&mut self, world: &mut World, node: MachineId) {
         let rebuild = self.rng.u64(S..=20 * S);
-        self.does(world, Act::DeleteIndex { node, rebuild });
-        self.then(world, Act::Restart { node }, 100 * MS, 2 * S);
+        self.does(world, ScenarioEvent::DeleteIndex { node, rebuild });
+        self.then(world, ScenarioEvent::Restart { node }, 100 * MS, 2 * S);
     }
 
     fn join(&mut self, world: &mut World) {
         if self.late > 0 {
             self.late -= 1;
             let newcomer = newcomer(world, &mut self.rng);
-            self.does(world, Act::Join { newcomer });
+            self.does(world, ScenarioEvent::Join { newcomer });
         }
     }
 }

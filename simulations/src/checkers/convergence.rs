@@ -6,9 +6,9 @@ use fsdfs_core::limits::REPAIR_PERIOD_MS;
 use fsdfs_core::placement::ClusterMap;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 
-use crate::history::{State, commit_of};
-use crate::queue::S;
-use crate::task::{End, Wish};
+use crate::checkers::history::{HeadState, commit_of};
+use crate::users::{OperationEnd, UserOperation};
+use crate::world::queue::S;
 use crate::world::{MachineId, World};
 
 /// Seconds within which a pool without faults converges.
@@ -17,14 +17,14 @@ const WITHIN_S: u64 = 300;
 const SILENCE_ENDS_S: u64 = 10;
 
 /// What is not yet as it should be.
-enum Difference {
-    /// Wishes, connections, facts.
+enum OpenDifference {
+    /// Operations, connections, facts.
     Knowledge(String),
     /// A block lacks one.
     Copy(String),
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for OpenDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Knowledge(what) | Self::Copy(what)) = self;
         f.write_str(what)
@@ -36,7 +36,7 @@ impl World {
     pub fn must_converge(&mut self) {
         let mut within_s = WITHIN_S;
         let mut open = self.wait_for_agreement(within_s);
-        if matches!(open, Some(Difference::Copy(_))) && self.machines.iter().any(|machine| machine.gone) {
+        if matches!(open, Some(OpenDifference::Copy(_))) && self.machines.iter().any(|machine| machine.gone) {
             // A writer that was destroyed took along what it owed to holders that were silent to it alone. The holders
             // notice when they next walk through all they have.
             within_s = REPAIR_PERIOD_MS / 1_000;
@@ -48,7 +48,7 @@ impl World {
         }
     }
 
-    fn wait_for_agreement(&mut self, within_s: u64) -> Option<Difference> {
+    fn wait_for_agreement(&mut self, within_s: u64) -> Option<OpenDifference> {
         let until = self.at + within_s * S;
         let mut open = self.differs();
         while open.is_some() && self.at < until {
@@ -59,17 +59,17 @@ impl World {
         open
     }
 
-    fn differs(&mut self) -> Option<Difference> {
-        self.knowledge_differs().map(Difference::Knowledge).or_else(|| {
+    fn differs(&mut self) -> Option<OpenDifference> {
+        self.knowledge_differs().map(OpenDifference::Knowledge).or_else(|| {
             let first = (0..self.machines.len()).find(|id| !self.machines[*id].gone)?;
             let (_, _, heads) = self.knows(first)?;
-            self.missing_copy(first, heads[0]).map(Difference::Copy)
+            self.missing_copy(first, heads[0]).map(OpenDifference::Copy)
         })
     }
 
     fn knowledge_differs(&mut self) -> Option<String> {
         if !self.tasks.open.is_empty() {
-            return Some(format!("{} wishes are open", self.tasks.open.len()));
+            return Some(format!("{} operations are open", self.tasks.open.len()));
         }
         if !self.all_connected() {
             return Some("not all are connected to all".into());
@@ -142,19 +142,19 @@ impl World {
     }
 
     /// Reads every file, each on another node.
-    fn all_is_readable(&mut self, state: &State) {
+    fn all_is_readable(&mut self, state: &HeadState) {
         let on: Vec<MachineId> = (0..self.machines.len()).filter(|id| self.machines[*id].runs()).collect();
         for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
             let id = on[nr % on.len()];
-            let is_right = |end: &End| matches!(end, End::Read(number) if numbers.contains(number));
-            let mut end = self.wait(id, Wish::Read { path: path.clone() });
-            if matches!(end, End::Not(_)) {
+            let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));
+            let mut end = self.wait(id, UserOperation::Read { path: path.clone() });
+            if matches!(end, OperationEnd::Failed(_)) {
                 // One that was frozen until now takes the others for silent.
                 self.run(SILENCE_ENDS_S);
-                end = self.wait(id, Wish::Read { path: path.clone() });
+                end = self.wait(id, UserOperation::Read { path: path.clone() });
             }
             if !is_right(&end) {
-                let path = crate::history::text(path);
+                let path = crate::checkers::history::text(path);
                 let text = format!("{path} should be one of {numbers:?}, but reading gives {end:?}");
                 self.checks.fail(self.at, "promise", text);
             }

@@ -10,9 +10,9 @@ use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::record::LogEntry;
 
 use super::{MachineId, World};
-use crate::machine::{Machine, Process};
-use crate::queue::{S, Us};
-use crate::store::{Disk, Store};
+use crate::world::machine::{Machine, RunningNode};
+use crate::world::queue::{Micros, S};
+use crate::world::store::{MachineStore, SimulatedDisk};
 
 impl World {
     /// Starts the node of a machine that does not run.
@@ -31,7 +31,7 @@ impl World {
         start.seed = seed;
         let mut out = Vec::new();
         let engine = Engine::new(here.clock.now(at), start, &mut out);
-        here.process = Some(Process::new(engine));
+        here.process = Some(RunningNode::new(engine));
         // It runs and is connected to nobody.
         self.checks.promises.disturbed(at);
         self.carry_out(id, out);
@@ -79,7 +79,7 @@ impl World {
         self.crash(id);
         self.trace.note(self.at, &("lose", id), || format!("node {id} is gone for good"));
         self.machines[id].gone = true;
-        self.forget_what_was_here_only(id);
+        self.forget_local_only(id);
         self.checks.promises.disks_changed(self.at, id);
     }
 
@@ -143,7 +143,7 @@ impl World {
         }
     }
 
-    fn conns_of(&self, id: MachineId) -> Vec<crate::net::ConnId> {
+    fn conns_of(&self, id: MachineId) -> Vec<crate::world::net::ConnId> {
         self.net.conns().filter(|(_, conn)| conn.machines.contains(&id)).map(|(conn, _)| conn).collect()
     }
 
@@ -154,7 +154,7 @@ impl World {
         for slot in 0..self.machines[id].store.disks.len() {
             let fresh = DiskId(self.random_bytes());
             let disk = &mut self.machines[id].store.disks[slot];
-            *disk = Disk::new(fresh, disk.size);
+            *disk = SimulatedDisk::new(fresh, disk.size);
         }
         self.checks.promises.disks_changed(self.at, id);
     }
@@ -172,7 +172,7 @@ impl World {
             return;
         }
         self.trace.note(self.at, &("restore", id), || format!("an old image is put back on node {id}"));
-        let image: Store = self.machines[id].backups.remove(0);
+        let image: MachineStore = self.machines[id].backups.remove(0);
         self.machines[id].store = image;
         self.machines[id].may_be_restored_copy = told;
         self.checks.promises.disks_changed(self.at, id);
@@ -182,13 +182,13 @@ impl World {
     /// A second machine with the same identity and a copy of all disks, at the same site.
     pub fn clone_machine(&mut self, id: MachineId, told: bool) -> MachineId {
         let here = &self.machines[id];
-        let twin = Machine { may_be_restored_copy: told, twin: true, ..here.copy() };
+        let duplicate = Machine { may_be_restored_copy: told, duplicate: true, ..here.copy() };
         let site = self.net.site_of(id);
         self.net.add_machine(site);
-        self.machines.push(twin);
-        let twin = self.machines.len() - 1;
-        self.trace.note(self.at, &("twin", id), || format!("node {twin} is a copy of node {id}"));
-        twin
+        self.machines.push(duplicate);
+        let duplicate = self.machines.len() - 1;
+        self.trace.note(self.at, &("twin", id), || format!("node {duplicate} is a copy of node {id}"));
+        duplicate
     }
 
     /// A bit rots in one record; the next read will notice.
@@ -226,7 +226,7 @@ impl World {
     }
 
     /// The index of a machine that does not run is deleted: for a while after its start it cannot say what it has.
-    pub fn delete_index(&mut self, id: MachineId, rebuild: Us) {
+    pub fn delete_index(&mut self, id: MachineId, rebuild: Micros) {
         self.trace.note(self.at, &("index", id), || format!("the index of node {id} is deleted"));
         self.machines[id].index_ready = self.at + rebuild;
     }
@@ -260,10 +260,10 @@ impl World {
     }
 
     fn report_disks(&mut self, id: MachineId) {
-        let states = self.machines[id].store.disks.iter().map(Disk::state).collect();
+        let states = self.machines[id].store.disks.iter().map(SimulatedDisk::state).collect();
         let boot = self.machines[id].boot;
         let input = Input::Disk { why: Token::UNASKED, done: DiskDone::Disks(states) };
-        self.queue.plan(self.at + S / 10, super::Event::Input { machine: id, boot, input, looked: None });
+        self.queue.plan(self.at + S / 10, super::QueuedEvent::Input { machine: id, boot, input, looked: None });
     }
 
     /// Distinct nodes with an intact copy, among machines that are not gone.

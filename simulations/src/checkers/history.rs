@@ -17,27 +17,27 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::{BlockKind, CommitView, Dot, LinkClass, VersionVector, VolumeKeys, header};
 
-use crate::queue::Us;
+use crate::world::queue::Micros;
 
 /// Names what one write wrote; no two writes share a number.
-pub type Number = u64;
+pub type WriteNumber = u64;
 
 /// Files and folders of a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tree {
+pub struct TreeModel {
     /// What lies at each path; several where writers disagree.
-    pub files: BTreeMap<TreePath, BTreeSet<Number>>,
+    pub files: BTreeMap<TreePath, BTreeSet<WriteNumber>>,
     /// All folders but the root.
     pub dirs: BTreeSet<TreePath>,
 }
 
 /// A head.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct HeadState {
     /// What it shows.
-    pub tree: Tree,
+    pub tree: TreeModel,
     /// What was removed or replaced by somebody who had seen it.
-    pub removed: BTreeSet<Number>,
+    pub removed: BTreeSet<WriteNumber>,
     /// Which commits it includes.
     pub seen: VersionVector,
     /// Blocks its job made.
@@ -46,35 +46,35 @@ pub struct State {
 
 /// All heads, blocks and contents of a world.
 #[derive(Debug)]
-pub struct History {
+pub struct VolumeHistory {
     keys: VolumeKeys,
     params: TreeParams,
     blocks: BlockMap,
     /// When each block was made first.
-    made: BTreeMap<BlockId, Us>,
-    heads: BTreeMap<BlockId, Rc<State>>,
+    made: BTreeMap<BlockId, Micros>,
+    heads: BTreeMap<BlockId, Rc<HeadState>>,
     /// What lies below a folder's block never changes.
-    below: BTreeMap<BlockRef, Rc<Tree>>,
-    roots: BTreeMap<BlockId, Number>,
+    below: BTreeMap<BlockRef, Rc<TreeModel>>,
+    roots: BTreeMap<BlockId, WriteNumber>,
     /// Written and removed again by the same batch of edits.
-    vanished: BTreeSet<Number>,
+    vanished: BTreeSet<WriteNumber>,
 }
 
-impl State {
+impl HeadState {
     /// Whether the write of this content is part of it.
-    pub fn includes(&self, number: Number) -> bool {
+    pub fn includes(&self, number: WriteNumber) -> bool {
         self.removed.contains(&number) || self.tree.shows(number)
     }
 }
 
-impl Tree {
+impl TreeModel {
     /// Whether some path shows it.
-    pub fn shows(&self, number: Number) -> bool {
+    pub fn shows(&self, number: WriteNumber) -> bool {
         self.files.values().any(|at| at.contains(&number))
     }
 
     /// Everything shown.
-    pub fn numbers(&self) -> BTreeSet<Number> {
+    pub fn numbers(&self) -> BTreeSet<WriteNumber> {
         self.files.values().flatten().copied().collect()
     }
 }
@@ -93,7 +93,7 @@ pub fn seen_of(heads: &[Signed<Head>]) -> VersionVector {
     seen
 }
 
-impl History {
+impl VolumeHistory {
     /// Of a volume that has no head yet.
     pub fn new(keys: VolumeKeys, params: TreeParams) -> Self {
         let (blocks, made, heads, below, roots, vanished) = Default::default();
@@ -101,28 +101,28 @@ impl History {
     }
 
     /// A file's root block carries this content.
-    pub fn is_root_of(&mut self, root: BlockId, number: Number) {
+    pub fn is_root_of(&mut self, root: BlockId, number: WriteNumber) {
         self.roots.insert(root, number);
     }
 
     /// A block was made.
-    pub fn made(&mut self, at: Us, block: &Block) {
+    pub fn made(&mut self, at: Micros, block: &Block) {
         self.blocks.insert(block.id(), block.clone());
         self.made.entry(block.id()).or_insert(at);
     }
 
-    fn made_all(&mut self, at: Us, blocks: &[Block], head: &Signed<Head>) {
+    fn made_all(&mut self, at: Micros, blocks: &[Block], head: &Signed<Head>) {
         blocks.iter().for_each(|block| self.made(at, block));
         self.made(at, &Block::new(head.value().commit.clone()));
     }
 
     /// Whether a block was made not before then.
-    pub fn made_since(&self, block: BlockId, since: Us) -> bool {
+    pub fn made_since(&self, block: BlockId, since: Micros) -> bool {
         self.made.get(&block).is_some_and(|at| *at >= since)
     }
 
     /// The state of a head some job made.
-    pub fn state(&self, commit: BlockId) -> Option<&Rc<State>> {
+    pub fn state(&self, commit: BlockId) -> Option<&Rc<HeadState>> {
         self.heads.get(&commit)
     }
 
@@ -155,7 +155,7 @@ impl History {
     /// Checks an edit against the model. `Err` says what is wrong.
     pub fn edited(
         &mut self,
-        at: Us,
+        at: Micros,
         job: &EditJob,
         blocks: &[Block],
         head: &Signed<Head>,
@@ -185,7 +185,7 @@ impl History {
     }
 
     /// Remembers a head's state.
-    fn keep(&mut self, mut state: State, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
+    fn keep(&mut self, mut state: HeadState, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
         state.made = blocks.iter().map(Block::id).collect();
         let said = seen_of(std::slice::from_ref(head));
         let fits = said == state.seen;
@@ -201,18 +201,24 @@ impl History {
             TreeEdit::Put { file, .. } => self.number_of(&file.content),
             _ => None,
         });
-        let vanished: Vec<Number> = puts.filter(|number| !state.includes(*number)).collect();
+        let vanished: Vec<WriteNumber> = puts.filter(|number| !state.includes(*number)).collect();
         self.vanished.extend(vanished);
         merge
     }
 
     /// Whether a write was undone by the commit it was part of.
-    pub fn vanished(&self, number: Number) -> bool {
+    pub fn vanished(&self, number: WriteNumber) -> bool {
         self.vanished.contains(&number)
     }
 
     /// Checks a merge: nothing is gone but what one side had removed.
-    pub fn merged_to(&mut self, at: Us, job: &MergeJob, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
+    pub fn merged_to(
+        &mut self,
+        at: Micros,
+        job: &MergeJob,
+        blocks: &[Block],
+        head: &Signed<Head>,
+    ) -> Result<(), String> {
         self.made_all(at, blocks, head);
         let (mut state, merge) = self.merged(&job.heads)?;
         let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
@@ -224,14 +230,14 @@ impl History {
     }
 
     /// The merged view of heads, and what is wrong with it.
-    fn merged(&mut self, heads: &[Signed<Head>]) -> Result<(State, Result<(), String>), String> {
+    fn merged(&mut self, heads: &[Signed<Head>]) -> Result<(HeadState, Result<(), String>), String> {
         // One head was listed when it was made.
         if let [head] = heads
             && let Some(state) = self.heads.get(&commit_of(head))
         {
-            return Ok((State { made: Vec::new(), ..State::clone(state) }, Ok(())));
+            return Ok((HeadState { made: Vec::new(), ..HeadState::clone(state) }, Ok(())));
         }
-        let mut merged = State { tree: self.list(heads)?, ..State::default() };
+        let mut merged = HeadState { tree: self.list(heads)?, ..HeadState::default() };
         let mut all = BTreeSet::new();
         for head in heads {
             let id = commit_of(head);
@@ -241,8 +247,9 @@ impl History {
             all.extend(state.tree.numbers());
         }
         let shown = merged.tree.numbers();
-        let lost: Vec<&Number> = all.difference(&shown).filter(|number| !merged.removed.contains(number)).collect();
-        let extra: Vec<&Number> = shown.difference(&all).collect();
+        let lost: Vec<&WriteNumber> =
+            all.difference(&shown).filter(|number| !merged.removed.contains(number)).collect();
+        let extra: Vec<&WriteNumber> = shown.difference(&all).collect();
         let fits = match (lost.as_slice(), extra.as_slice()) {
             ([], []) => Ok(()),
             ([], extra) => Err(format!("a merge shows contents {extra:?} that no side has")),
@@ -253,7 +260,7 @@ impl History {
 
     /// Edits of a tree, plainly. Where a name shows several versions only one of them is taken away, and the others stay
     /// under the names they are shown by; which is which the model does not know: it takes all away and returns false.
-    fn apply(&self, state: &mut State, edit: &TreeEdit) -> bool {
+    fn apply(&self, state: &mut HeadState, edit: &TreeEdit) -> bool {
         let tree = &mut state.tree;
         let several = |path: &TreePath| tree.files.get(path).is_some_and(|numbers| numbers.len() > 1);
         let exact = !matches!(edit, TreeEdit::Remove { path, .. } if several(path));
@@ -297,8 +304,8 @@ impl History {
     }
 
     /// What the heads show, merged if there are several.
-    fn list(&mut self, heads: &[Signed<Head>]) -> Result<Tree, String> {
-        let mut tree = Tree::default();
+    fn list(&mut self, heads: &[Signed<Head>]) -> Result<TreeModel, String> {
+        let mut tree = TreeModel::default();
         if !heads.is_empty() {
             let mut used = BlockMap::new();
             self.list_folder(heads, &TreePath::new(), &mut tree, &mut used)?;
@@ -310,7 +317,7 @@ impl History {
         &mut self,
         heads: &[Signed<Head>],
         path: &TreePath,
-        tree: &mut Tree,
+        tree: &mut TreeModel,
         used: &mut BlockMap,
     ) -> Result<(), String> {
         for shown in self.look(heads, path, used)? {
@@ -336,14 +343,14 @@ impl History {
         heads: &[Signed<Head>],
         path: &TreePath,
         root: Option<BlockRef>,
-        tree: &mut Tree,
+        tree: &mut TreeModel,
         used: &mut BlockMap,
     ) -> Result<(), String> {
         let Some(root) = root.filter(|_| heads.len() == 1) else { return self.list_folder(heads, path, tree, used) };
         let below = match self.below.get(&root) {
             Some(below) => Rc::clone(below),
             None => {
-                let mut below = Tree::default();
+                let mut below = TreeModel::default();
                 self.list_folder(heads, path, &mut below, used)?;
                 let below = Rc::new(below.below(path.len()));
                 self.below.insert(root, Rc::clone(&below));
@@ -378,16 +385,16 @@ impl History {
     }
 
     /// Which write this is.
-    pub fn number_of(&self, content: &FileContent) -> Option<Number> {
+    pub fn number_of(&self, content: &FileContent) -> Option<WriteNumber> {
         match content {
-            FileContent::Inline(bytes) => bytes.first_chunk().map(|number| Number::from_be_bytes(*number)),
+            FileContent::Inline(bytes) => bytes.first_chunk().map(|number| WriteNumber::from_be_bytes(*number)),
             FileContent::Tree { root, .. } => self.roots.get(&root.id).copied(),
             FileContent::Symlink(_) => None,
         }
     }
 }
 
-impl Tree {
+impl TreeModel {
     fn below(self, depth: usize) -> Self {
         let cut = |path: TreePath| path[depth..].to_vec();
         Self {
@@ -397,11 +404,11 @@ impl Tree {
     }
 }
 
-fn make_parents(tree: &mut Tree, path: &TreePath) {
+fn make_parents(tree: &mut TreeModel, path: &TreePath) {
     tree.dirs.extend((1..path.len()).map(|depth| path[..depth].to_vec()));
 }
 
-fn difference(wanted: &Tree, found: &Tree) -> String {
+fn difference(wanted: &TreeModel, found: &TreeModel) -> String {
     let paths: BTreeSet<&TreePath> = wanted.files.keys().chain(found.files.keys()).collect();
     let differs = paths.into_iter().filter(|path| wanted.files.get(*path) != found.files.get(*path));
     let files: Vec<String> = differs

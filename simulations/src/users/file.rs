@@ -4,10 +4,10 @@ use fsdfs_core::tree::{BlockRef, FileAttributes, FileContent, FileNode, TreePara
 use fsdfs_proto::block::Block;
 use fsdfs_proto::volume::{Manifest, WriteKeys, seal_data};
 
-use crate::history::Number;
+use crate::checkers::history::WriteNumber;
 
 /// Bytes that tell which write they come from.
-pub fn bytes_of(number: Number, len: usize) -> Vec<u8> {
+pub fn bytes_of(number: WriteNumber, len: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number);
     let mut bytes = number.to_be_bytes().to_vec();
     bytes.resize_with(len.max(bytes.len()), || rng.u8(..));

@@ -1,4 +1,4 @@
-//! Life of a connection: dialled, up at both ends, moving parcels, broken, noticed by each end in its own time.
+//! A connection from dialling to loss: dialled, up at both ends, moving parcels, broken, noticed by each end in its own time.
 
 use fsdfs_core::seam::BlockPayload;
 use fsdfs_core::seam::{Input, PeerEvent};
@@ -6,16 +6,16 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 
-use super::{Event, MachineId, World};
-use crate::net::{ConnId, Parcel, Trip};
-use crate::queue::{MS, S, Us};
+use super::{MachineId, QueuedEvent, World};
+use crate::world::net::{ConnId, Parcel, Trip};
+use crate::world::queue::{MS, Micros, S};
 
 /// A connection attempt gives up after this long.
-const DIAL_GIVES_UP: Us = 5 * S;
+const DIAL_GIVES_UP: Micros = 5 * S;
 /// How often a connection reports that bytes of a block are moving.
-const PROGRESS_EVERY: Us = 100 * MS;
+const PROGRESS_EVERY: Micros = 100 * MS;
 /// Silence after which an end gives a connection up.
-const IDLE: std::ops::RangeInclusive<Us> = 10 * S..=30 * S;
+const IDLE: std::ops::RangeInclusive<Micros> = 10 * S..=30 * S;
 
 impl World {
     pub(super) fn side_of(&self, conn: ConnId, machine: MachineId) -> Option<usize> {
@@ -27,13 +27,13 @@ impl World {
             let late = trip.arrives - trip.sent;
             let mut moving = trip.starts + PROGRESS_EVERY;
             while moving < trip.sent {
-                self.queue.plan(moving, Event::Progress { conn, side });
-                self.queue.plan(moving + late, Event::Progress { conn, side: 1 - side });
+                self.queue.plan(moving, QueuedEvent::Progress { conn, side });
+                self.queue.plan(moving + late, QueuedEvent::Progress { conn, side: 1 - side });
                 moving += PROGRESS_EVERY;
             }
-            self.queue.plan(trip.sent, Event::Progress { conn, side });
+            self.queue.plan(trip.sent, QueuedEvent::Progress { conn, side });
         }
-        self.queue.plan(trip.arrives, Event::Arrive { conn, side, parcel });
+        self.queue.plan(trip.arrives, QueuedEvent::Arrive { conn, side, parcel });
     }
 
     pub(super) fn arrive(&mut self, conn: ConnId, side: usize, parcel: Parcel) {
@@ -67,7 +67,7 @@ impl World {
             None => self.rng.u64(MS..=DIAL_GIVES_UP),
         };
         let boot = self.machines[machine].boot;
-        self.queue.plan(self.at + took, Event::Dialled { machine, boot, node });
+        self.queue.plan(self.at + took, QueuedEvent::Dialled { machine, boot, node });
     }
 
     pub(super) fn dialled(&mut self, machine: MachineId, boot: u64, node: NodeId) {
@@ -80,9 +80,9 @@ impl World {
         }
     }
 
-    /// A machine that answers for the node. With twins any of them may.
+    /// A machine that answers for the node. With duplicates any of them may.
     fn listener(&mut self, from: MachineId, node: NodeId) -> Option<MachineId> {
-        let answers = |(id, machine): (MachineId, &crate::machine::Machine)| {
+        let answers = |(id, machine): (MachineId, &crate::world::machine::Machine)| {
             (machine.node == node && machine.runs() && id != from && self.net.reaches(from, id)).then_some(id)
         };
         let found: Vec<MachineId> = self.machines.iter().enumerate().filter_map(answers).collect();
@@ -113,7 +113,7 @@ impl World {
             }
         }
         self.up(conn, 0, at_one);
-        self.queue.plan(self.at + late, Event::Up { conn, side: 1, facts: at_other });
+        self.queue.plan(self.at + late, QueuedEvent::Up { conn, side: 1, facts: at_other });
     }
 
     pub(super) fn up(&mut self, conn: ConnId, side: usize, facts: Vec<Fact>) {
@@ -127,7 +127,7 @@ impl World {
     pub(super) fn cut(&mut self, conn: ConnId) {
         for side in [0, 1] {
             let patience = self.rng.u64(IDLE);
-            self.queue.plan(self.at + patience, Event::Idle { conn, side });
+            self.queue.plan(self.at + patience, QueuedEvent::Idle { conn, side });
         }
     }
 
@@ -161,14 +161,14 @@ impl World {
         } else {
             self.rng.u64(IDLE)
         };
-        self.queue.plan(self.at + after, Event::Lost { conn, side });
+        self.queue.plan(self.at + after, QueuedEvent::Lost { conn, side });
     }
 
     /// The engine wants nothing to do with a peer any more.
     pub(super) fn drop_peer(&mut self, machine: MachineId, node: NodeId) {
         let Some(conn) = self.machines[machine].conn(node) else { return };
         let Some(side) = self.side_of(conn, machine) else { return };
-        self.queue.plan(self.at + 1, Event::Lost { conn, side });
+        self.queue.plan(self.at + 1, QueuedEvent::Lost { conn, side });
     }
 
     /// All ends of a process that ended: its peers notice late.
@@ -179,7 +179,7 @@ impl World {
                 continue;
             }
             let after = if self.rng.bool() { self.rng.u64(MS..=S) } else { self.rng.u64(IDLE) };
-            self.queue.plan(self.at + after, Event::Lost { conn, side: 1 - side });
+            self.queue.plan(self.at + after, QueuedEvent::Lost { conn, side: 1 - side });
         }
     }
 }

@@ -4,8 +4,8 @@ use fsdfs_core::seam::{BlockPayload, DiskDone, DiskRequest, Effect, Input, PeerE
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::message::Message;
 
-use crate::history::commit_of;
-use crate::size::kind;
+use crate::checkers::history::commit_of;
+use crate::world::size::kind;
 
 /// Lines of the log stay readable.
 const CHARS: usize = 20_000;

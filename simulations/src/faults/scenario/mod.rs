@@ -1,0 +1,219 @@
+//! A random scenario of a pool, drawn from the seed: who writes what, and what goes wrong when.
+
+mod draw;
+
+use fsdfs_core::tree::{EntryName, TreePath};
+
+use crate::faults::{MachineSpec, ScenarioEvent, ScenarioStep};
+use crate::trace::EventTrace;
+use crate::users::UserOperation;
+use crate::world::clock::MachineClock;
+use crate::world::queue::{EventQueue, Micros, S};
+use crate::world::{MachineId, SMALL, World};
+
+/// What a run is like.
+#[derive(Clone, Copy, Debug)]
+pub struct RunShape {
+    /// Decides everything else.
+    pub seed: u64,
+    /// Machines, including those that join late.
+    pub nodes: usize,
+    /// Simulated minutes with faults.
+    pub minutes: u64,
+}
+
+impl RunShape {
+    /// As seeds are run by default.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, nodes: 10, minutes: 10 }
+    }
+
+    /// When faults end.
+    pub fn end(&self) -> Micros {
+        SETTLE + self.minutes * 60 * S
+    }
+}
+
+/// Pool and first members settle before anything happens.
+const SETTLE: Micros = 20 * S;
+/// Pause between two operations of users, on average.
+const OPERATION_EVERY: Micros = 4 * S;
+/// Pause between two faults, on average.
+const FAULT_EVERY: Micros = 12 * S;
+/// How often it is looked for commands that have waited for too long.
+const SWEEP_EVERY: Micros = 10 * S;
+
+#[derive(Clone)]
+enum PlannedStep {
+    Operation,
+    Fault,
+    Sweep,
+    Heal,
+    LoseWriter,
+    EndDuplicate,
+    Then(ScenarioEvent),
+}
+
+/// The random scenario.
+pub struct RandomScenario {
+    /// What was done so far.
+    pub steps: Vec<ScenarioStep>,
+    rng: fastrand::Rng,
+    /// What is planned, and the number of the fault that it is part of.
+    agenda: EventQueue<(u32, PlannedStep)>,
+    /// Number of what is being done.
+    nr: u32,
+    numbers: u32,
+    end: Micros,
+    late: usize,
+    gone: usize,
+    cut: bool,
+}
+
+impl RandomScenario {
+    /// A world as the seed draws it, and the scenario that awaits it.
+    pub fn begin(shape: RunShape, trace: EventTrace) -> (World, Self) {
+        let mut world = World::empty(shape.seed, SMALL, trace);
+        let mut rng = world.rng.fork();
+        let late = 1 + usize::from(rng.bool());
+        let early = shape.nodes.saturating_sub(late).max(1);
+        add_sites(&mut world, &mut rng, shape.nodes);
+        (0..early).for_each(|_| {
+            let id = world.add_newcomer(&newcomer(&world, &mut rng));
+            world.restart(id);
+        });
+        let late = shape.nodes.saturating_sub(early);
+        let (steps, agenda, end) = (Vec::new(), EventQueue::default(), shape.end());
+        let mut scenario = Self { steps, rng, agenda, nr: 0, numbers: 0, end, late, gone: 0, cut: false };
+        scenario.agenda.plan(SETTLE, (0, PlannedStep::Operation));
+        scenario.agenda.plan(SETTLE + 5 * S, (0, PlannedStep::Fault));
+        scenario.agenda.plan(SETTLE, (0, PlannedStep::Sweep));
+        (world, scenario)
+    }
+
+    /// Runs it to its end.
+    pub fn run(&mut self, world: &mut World) {
+        while let Some((at, (nr, plan))) = self.agenda.next(self.end) {
+            world.run_until(at);
+            self.nr = nr;
+            self.go_on(world, plan);
+        }
+        world.run_until(self.end);
+    }
+
+    fn go_on(&mut self, world: &mut World, plan: PlannedStep) {
+        match plan {
+            PlannedStep::Operation => {
+                self.number();
+                self.operation(world);
+                self.later(world, PlannedStep::Operation, 0, 2 * OPERATION_EVERY);
+            }
+            PlannedStep::Fault => {
+                self.number();
+                self.fault(world);
+                self.later(world, PlannedStep::Fault, 0, 2 * FAULT_EVERY);
+            }
+            PlannedStep::Sweep => {
+                self.does(world, ScenarioEvent::Sweep);
+                self.later(world, PlannedStep::Sweep, SWEEP_EVERY, SWEEP_EVERY);
+            }
+            PlannedStep::Heal => {
+                self.cut = false;
+                self.does(world, ScenarioEvent::Heal);
+                // Now who was cut off tells what it wrote, or is lost before it does.
+                if self.rng.bool() {
+                    self.later(world, PlannedStep::LoseWriter, 0, S);
+                }
+            }
+            PlannedStep::LoseWriter => self.lose_writer(world),
+            PlannedStep::EndDuplicate => self.end_duplicate(world),
+            PlannedStep::Then(act) => drop(self.does(world, act)),
+        }
+    }
+
+    /// What follows is something new.
+    fn number(&mut self) {
+        self.numbers += 1;
+        self.nr = self.numbers;
+    }
+
+    fn does(&mut self, world: &mut World, act: ScenarioEvent) -> bool {
+        let done = world.act(&act);
+        self.steps.push(ScenarioStep { at: world.at, nr: self.nr, act });
+        done
+    }
+
+    fn later(&mut self, world: &World, plan: PlannedStep, least: Micros, most: Micros) {
+        let pause = self.rng.u64(least..=most);
+        self.agenda.plan(world.at + pause, (self.nr, plan));
+    }
+
+    fn then(&mut self, world: &World, act: ScenarioEvent, least: Micros, most: Micros) {
+        self.later(world, PlannedStep::Then(act), least, most);
+    }
+
+    fn operation(&mut self, world: &mut World) {
+        let running: Vec<MachineId> = (0..world.machines.len()).filter(|id| world.machines[*id].runs()).collect();
+        let Some(node) = self.rng.choice(running) else { return };
+        // Users come in bursts: one commit then carries several edits.
+        let burst = if self.rng.u8(..) < 40 { self.rng.usize(2..6) } else { 1 };
+        for _ in 0..burst {
+            let operation = self.draw_operation();
+            self.does(world, ScenarioEvent::Operation { node, operation });
+        }
+    }
+
+    fn draw_operation(&mut self) -> UserOperation {
+        match self.rng.u8(0..100) {
+            0..40 => UserOperation::Put { path: self.file(), bytes: self.size() },
+            40..46 => UserOperation::MakeDir { path: self.folder(1) },
+            46..53 => UserOperation::Remove { path: self.file() },
+            53..56 => UserOperation::Remove { path: self.folder(1) },
+            56..63 => UserOperation::Move { from: self.file(), to: self.file() },
+            63..68 => UserOperation::Move { from: self.folder(1), to: self.folder(1) },
+            68..88 => UserOperation::Read { path: self.file() },
+            _ => UserOperation::List { path: self.folder(0) },
+        }
+    }
+
+    /// Few names, so that writers meet. Folders and files never share a name.
+    fn folder(&mut self, least: usize) -> TreePath {
+        let depth = self.rng.usize(least..=3);
+        (0..depth).map(|_| name("d", self.rng.u8(0..3))).collect()
+    }
+
+    fn file(&mut self) -> TreePath {
+        let mut path = self.folder(0);
+        path.push(name("f", self.rng.u8(0..6)));
+        path
+    }
+
+    fn size(&mut self) -> usize {
+        match self.rng.u8(0..10) {
+            0..5 => self.rng.usize(8..100),
+            5..9 => self.rng.usize(100..2_000),
+            _ => self.rng.usize(2_000..20_000),
+        }
+    }
+}
+
+fn name(prefix: &str, number: u8) -> EntryName {
+    format!("{prefix}{number}").into_bytes().into()
+}
+
+/// Sites with uplinks from 1 Mbit/s to 1 Gbit/s, 1 to 150 ms apart.
+fn add_sites(world: &mut World, rng: &mut fastrand::Rng, nodes: usize) {
+    let sites = rng.usize(nodes.div_ceil(2)..=nodes);
+    for _ in 0..sites {
+        let bytes_per_s = 125_000 * 10u64.pow(rng.u32(0..3)) * rng.u64(1..=10);
+        let mut delays = rng.fork();
+        world.add_site(bytes_per_s, |_| delays.u64(1..=150));
+    }
+}
+
+fn newcomer(world: &World, rng: &mut fastrand::Rng) -> MachineSpec {
+    let site = rng.usize(0..world.net.sites());
+    let disks: Vec<u64> = (0..rng.usize(1..=3)).map(|_| rng.u64(16..128)).collect();
+    let clock = MachineClock::new(rng.i64(-300..=300), rng.i64(-5_000..=5_000));
+    MachineSpec { site, disks, clock }
+}
