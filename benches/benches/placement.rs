@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use fsdfs_benches::maps::{block, view};
-use fsdfs_benches::straw2::Straw2;
+use fsdfs_benches::straw2::Straw2Bucket;
 use fsdfs_proto::ids::BlockId;
 
 const COPIES: u8 = 3;
@@ -13,7 +13,7 @@ fn holders(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("holders");
     for disks in [10, 100, 1_000, 10_000] {
         let one_each = view(disks, 1);
-        let straw2 = Straw2::new(&one_each);
+        let straw2 = Straw2Bucket::new(&one_each);
         let ours = |id| one_each.holders(id, COPIES).len();
         group.bench_function(BenchmarkId::new("fsdfs", disks), |bencher| bencher.iter(each_block(ours)));
         let plain = |id| straw2.holders(id, COPIES.into()).len();

@@ -1,6 +1,6 @@
 //! Maps of many sizes, the same ones every time.
 
-use fsdfs_core::placement::{ClusterMap, Disk, Server};
+use fsdfs_core::placement::{ClusterMap, MapDisk, MapServer};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
@@ -8,8 +8,8 @@ use fsdfs_proto::placement::position;
 pub fn view(disks: usize, disks_each: usize) -> ClusterMap {
     let mut dice = fastrand::Rng::with_seed(disks as u64);
     let server = |number: usize| {
-        let disk = |place| Disk { id: disk_id(number * disks_each + place), weight: weight(&mut dice) };
-        Server {
+        let disk = |place| MapDisk { id: disk_id(number * disks_each + place), weight: weight(&mut dice) };
+        MapServer {
             id: NodeId(numbered(2, number)),
             site: format!("house {number}"),
             disks: (0..disks_each).map(disk).collect(),

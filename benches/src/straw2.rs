@@ -2,28 +2,28 @@
 //!
 //! Its shares are not exact (it overfills small servers), but nothing that looks at every disk is cheaper.
 
-use fsdfs_core::placement::{ClusterMap, Key};
+use fsdfs_core::placement::{ClusterMap, PlacementKey};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::placement::disk_seed;
 
 /// Disks with their seeds.
-pub struct Straw2(Vec<Straw>);
+pub struct Straw2Bucket(Vec<Straw2Item>);
 
-struct Straw {
+struct Straw2Item {
     seed: u64,
     weight: u64,
 }
 
-impl Straw2 {
+impl Straw2Bucket {
     /// Every disk of a view; one disk a server, or a server could win twice.
     pub fn new(view: &ClusterMap) -> Self {
         let disks = view.servers().iter().flat_map(|server| &server.disks);
-        Self(disks.map(|disk| Straw { seed: disk_seed(disk.id), weight: disk.weight.into() }).collect())
+        Self(disks.map(|disk| Straw2Item { seed: disk_seed(disk.id), weight: disk.weight.into() }).collect())
     }
 
     /// The disks with the least e / weight, best first.
     pub fn holders(&self, id: BlockId, copies: usize) -> Vec<usize> {
-        let key = Key::of(id.as_bytes());
+        let key = PlacementKey::of(id.as_bytes());
         let mut best: Vec<(u64, u64, usize)> = Vec::with_capacity(copies + 1);
         for (disk, straw) in self.0.iter().enumerate() {
             let e = key.exponential(straw.seed);

@@ -32,7 +32,7 @@ impl Block {
 
     /// The same block; `guard`, a memory permit, is dropped with the last clone of its bytes.
     pub fn guarded(self, guard: impl Send + 'static) -> Self {
-        Self { id: self.id, bytes: Bytes::from_owner(Guarded { bytes: self.bytes, _guard: guard }) }
+        Self { id: self.id, bytes: Bytes::from_owner(GuardedBytes { bytes: self.bytes, _guard: guard }) }
     }
 
     /// Its id.
@@ -54,12 +54,12 @@ impl Block {
     }
 }
 
-struct Guarded<G> {
+struct GuardedBytes<G> {
     bytes: Bytes,
     _guard: G,
 }
 
-impl<G> AsRef<[u8]> for Guarded<G> {
+impl<G> AsRef<[u8]> for GuardedBytes<G> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

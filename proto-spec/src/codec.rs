@@ -79,14 +79,14 @@ pub fn decode<T: CanonicalCodec>(bytes: &[u8]) -> Result<T, FormatError> {
 /// Whether [`encode`] would write exactly these bytes. Compares while encoding: a second copy of everything that is read
 /// would be made only to be dropped.
 fn writes<T: Serialize>(value: &T, bytes: &[u8]) -> bool {
-    let mut left = Left(bytes);
+    let mut left = UnwrittenBytes(bytes);
     value.serialize(&mut rmp_serde::Serializer::new(&mut left)).is_ok() && left.0.is_empty()
 }
 
 /// What of the expected bytes was not written yet; a writer that fails at the first other byte.
-struct Left<'a>(&'a [u8]);
+struct UnwrittenBytes<'a>(&'a [u8]);
 
-impl std::io::Write for Left<'_> {
+impl std::io::Write for UnwrittenBytes<'_> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 = self.0.strip_prefix(bytes).ok_or(std::io::ErrorKind::InvalidData)?;
         Ok(bytes.len())
@@ -185,8 +185,8 @@ macro_rules! tagged_enum {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                struct Tagged;
-                impl<'de> serde::de::Visitor<'de> for Tagged {
+                struct TaggedVisitor;
+                impl<'de> serde::de::Visitor<'de> for TaggedVisitor {
                     type Value = $name;
                     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                         f.write_str("[tag, value]")
@@ -201,7 +201,7 @@ macro_rules! tagged_enum {
                         Ok(value)
                     }
                 }
-                from.deserialize_tuple(2, Tagged)
+                from.deserialize_tuple(2, TaggedVisitor)
             }
         }
     };

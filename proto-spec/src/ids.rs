@@ -73,8 +73,8 @@ macro_rules! byte_id {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                struct Id;
-                impl Visitor<'_> for Id {
+                struct IdVisitor;
+                impl Visitor<'_> for IdVisitor {
                     type Value = $name;
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                         write!(f, "{} bytes", $len)
@@ -86,7 +86,7 @@ macro_rules! byte_id {
                         text.parse().map_err(E::custom)
                     }
                 }
-                if from.is_human_readable() { from.deserialize_str(Id) } else { from.deserialize_bytes(Id) }
+                if from.is_human_readable() { from.deserialize_str(IdVisitor) } else { from.deserialize_bytes(IdVisitor) }
             }
         }
     };

@@ -21,10 +21,10 @@ pub trait Signable: CanonicalCodec {
 ///
 /// Only [`Signed::sign`] and [`Signed::open`] build one, so holding it is the proof.
 #[derive(Debug)]
-pub struct Signed<T>(std::sync::Arc<Inner<T>>);
+pub struct Signed<T>(std::sync::Arc<SignedParts<T>>);
 
 #[derive(Debug)]
-struct Inner<T> {
+struct SignedParts<T> {
     value: T,
     payload: Bytes,
     signature: Signature,
@@ -68,7 +68,7 @@ impl<T: Signable> Signed<T> {
         let payload = Bytes::from(codec::encode(&value));
         let message = message(T::LABEL, pool, &payload);
         let signature = Signature(key.sign(&message).to_bytes());
-        Self(std::sync::Arc::new(Inner { value, payload, signature, signer, id: id_of(&message) }))
+        Self(std::sync::Arc::new(SignedParts { value, payload, signature, signer, id: id_of(&message) }))
     }
 
     /// Checks form and signature of what a peer sent or a disk kept. `key` is needed where the payload does not name its signer.
@@ -85,7 +85,7 @@ impl<T: Signable> Signed<T> {
             return Err(bad);
         }
         let id = id_of(&message);
-        Ok(Self(std::sync::Arc::new(Inner {
+        Ok(Self(std::sync::Arc::new(SignedParts {
             value,
             payload: envelope.payload.clone(),
             signature: envelope.signature,

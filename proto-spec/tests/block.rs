@@ -13,7 +13,7 @@ use fsdfs_proto::volume::{
     LinkClass, Manifest, VersionVector, VolumeKeys, header, open_data, seal_data,
 };
 use proptest::prelude::*;
-use sealed::{Audit, EPOCH, File, VOLUME, Vector, keys, seal};
+use sealed::{AuditVector, BlockVector, EPOCH, VOLUME, VectorFile, keys, seal};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/block.json");
 
@@ -49,13 +49,13 @@ fn commit_key(block: &Block) -> Key {
     sealed::expand(open, &[b"fsdfs/2/commit-key\0", &extra.salt.0[..]].concat())
 }
 
-fn good() -> Vec<Vector> {
+fn good() -> Vec<BlockVector> {
     let keys = keys();
     let writer = keys.writer().unwrap();
     let data = |name: &str, plaintext: &[u8]| {
         let (block, at) = seal_data(writer, plaintext);
         assert_eq!((block.clone(), at), seal(&plain(BlockKind::Data, vec![]), plaintext), "sealed by hand");
-        Vector::new(name, &block, at.key, None)
+        BlockVector::new(name, &block, at.key, None)
     };
     let manifest = Manifest { level: 1, chunk_bytes: 4, fan_out: 3, size: 11, children: [1, 2, 1].map(child).into() };
     let (block, at) = manifest.seal(writer, 3);
@@ -63,12 +63,12 @@ fn good() -> Vec<Vector> {
     vec![
         data("a data block", b"hello, world\n"),
         data("a data block of 200 bytes", &[0xab; 200]),
-        Vector::new("a manifest with two links, one used twice", &block, at.key, None),
-        Vector::new("a commit with two parents", &commit, commit_key(&commit), None),
+        BlockVector::new("a manifest with two links, one used twice", &block, at.key, None),
+        BlockVector::new("a commit with two parents", &commit, commit_key(&commit), None),
     ]
 }
 
-fn bad() -> Vec<Vector> {
+fn bad() -> Vec<BlockVector> {
     use LinkClass::{Leaf, Parent, Stripe, Tree};
     let stripe = Redundancy::Stripe(StripeShard { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 });
     let with = |kind, links: Vec<BlockLink>| seal(&plain(kind, links), b"");
@@ -114,20 +114,20 @@ fn bad() -> Vec<Vector> {
     ];
     let vector = |(name, (block, key)): (&str, (Block, Key))| {
         let error = header(block.bytes()).expect_err(name);
-        Vector::new(name, &block, key, Some(error.to_string()))
+        BlockVector::new(name, &block, key, Some(error.to_string()))
     };
     blocks.into_iter().map(vector).collect()
 }
 
-fn audit(blocks: &[Vector]) -> Audit {
+fn audit(blocks: &[BlockVector]) -> AuditVector {
     let (nonce, challenger, prover) = (Key([4; 32]), NodeId([5; 32]), NodeId([6; 32]));
     let proof = blocks[0].parts().0.audit(nonce, challenger, prover).to_string();
-    Audit { nonce: nonce.to_string(), challenger: challenger.to_string(), prover: prover.to_string(), proof }
+    AuditVector { nonce: nonce.to_string(), challenger: challenger.to_string(), prover: prover.to_string(), proof }
 }
 
-fn file() -> File {
-    let blocks: Vec<Vector> = good().into_iter().chain(bad()).collect();
-    File { keys: sealed::published_keys(), audits: vec![audit(&blocks)], blocks }
+fn file() -> VectorFile {
+    let blocks: Vec<BlockVector> = good().into_iter().chain(bad()).collect();
+    VectorFile { keys: sealed::published_keys(), audits: vec![audit(&blocks)], blocks }
 }
 
 #[test]

@@ -22,7 +22,7 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/gate.json");
 
 /// `value` is the MessagePack inside the frame; `error` stands in its place when the frame must be refused.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Vector {
+struct FrameVector {
     name: String,
     kind: String,
     secret: String,
@@ -88,18 +88,18 @@ fn verdicts() -> Vec<(&'static str, GateVerdict)> {
     ]
 }
 
-fn good<T: gate::GateFrame>(name: &str, kind: &str, value: &T) -> Vector {
+fn good<T: gate::GateFrame>(name: &str, kind: &str, value: &T) -> FrameVector {
     let frame = direction(&SECRET).seal(NONCE, value).unwrap();
     vector(name, kind, &frame, Ok(codec::encode(value)))
 }
 
-fn bad(name: &str, kind: &str, frame: &[u8], error: &FormatError) -> Vector {
+fn bad(name: &str, kind: &str, frame: &[u8], error: &FormatError) -> FrameVector {
     vector(name, kind, frame, Err(error.to_string()))
 }
 
-fn vector(name: &str, kind: &str, frame: &[u8], value: Result<Vec<u8>, String>) -> Vector {
+fn vector(name: &str, kind: &str, frame: &[u8], value: Result<Vec<u8>, String>) -> FrameVector {
     let way = direction(&SECRET);
-    Vector {
+    FrameVector {
         name: name.into(),
         kind: kind.into(),
         secret: SECRET.to_string(),
@@ -113,7 +113,7 @@ fn vector(name: &str, kind: &str, frame: &[u8], value: Result<Vec<u8>, String>) 
 }
 
 /// What an implementation that is not honest would send.
-fn forged() -> Vec<Vector> {
+fn forged() -> Vec<FrameVector> {
     let shut = FormatError::DoesNotOpen { what: "a gate hello" };
     let hello = &hellos()[0].1;
     let other_secret = GateDirection { secret: &Key([8; 32]), ..direction(&SECRET) }.seal(NONCE, hello).unwrap();
@@ -134,13 +134,13 @@ fn forged() -> Vec<Vector> {
     ]
 }
 
-fn all() -> Vec<Vector> {
+fn all() -> Vec<FrameVector> {
     let hellos = hellos().into_iter().map(|(name, value)| good(name, "hello", &value));
     let verdicts = verdicts().into_iter().map(|(name, value)| good(name, "verdict", &value));
     hellos.chain(verdicts).chain(forged()).collect()
 }
 
-fn open(vector: &Vector) -> Result<Vec<u8>, FormatError> {
+fn open(vector: &FrameVector) -> Result<Vec<u8>, FormatError> {
     let frame: Vec<u8> = bytes(&vector.frame);
     let secret: Key = vector.secret.parse().unwrap();
     let way = GateDirection {
@@ -162,7 +162,7 @@ fn bytes(text: &str) -> Vec<u8> {
 
 #[test]
 fn frames_match_the_published_vectors() {
-    let published: Vec<Vector> = serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap();
+    let published: Vec<FrameVector> = serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap();
     assert_eq!(published, all());
     for vector in &published {
         let opened = open(vector).map(|value| hex(&value)).map_err(|error| error.to_string());

@@ -19,19 +19,19 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/identity.jso
 
 /// A file that another implementation can be held to.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Vectors {
+struct VectorFile {
     pool: PoolId,
-    block_ids: Vec<Hashed>,
-    digests: Vec<Hashed>,
-    statements: Vec<Statement>,
-    refused: Vec<Refused>,
-    strings: Vec<Text>,
+    block_ids: Vec<BlockIdVector>,
+    digests: Vec<BlockIdVector>,
+    statements: Vec<StatementVector>,
+    refused: Vec<RefusedBytes>,
+    strings: Vec<StringVector>,
     refused_strings: Vec<RefusedText>,
 }
 
 /// `out` is the id or digest of `bytes`; a digest is made under `tag`.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Hashed {
+struct BlockIdVector {
     tag: Option<String>,
     bytes: String,
     out: String,
@@ -39,7 +39,7 @@ struct Hashed {
 
 /// `value` is the payload for people; `raw` is the fact as it travels.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Statement {
+struct StatementVector {
     name: String,
     signer_seed: String,
     signer: String,
@@ -53,14 +53,14 @@ struct Statement {
 
 /// `error` is a class: malformed, trailing, not canonical, bounds, too new, signature.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Refused {
+struct RefusedBytes {
     name: String,
     raw: String,
     error: String,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Text {
+struct StringVector {
     name: String,
     text: String,
     value: serde_json::Value,
@@ -86,8 +86,8 @@ fn class(error: &FormatError) -> &'static str {
     }
 }
 
-fn all() -> Vectors {
-    Vectors {
+fn all() -> VectorFile {
+    VectorFile {
         pool: samples::pool(),
         block_ids: [&b""[..], b"fsdfs", &[0; 100]].map(block_id).into(),
         digests: [("fsdfs/2/gossip", &[][..]), ("fsdfs/2/gossip", &[7; 64]), ("fsdfs/2/map", &[1, 2, 3])]
@@ -100,17 +100,17 @@ fn all() -> Vectors {
     }
 }
 
-fn block_id(bytes: &[u8]) -> Hashed {
-    Hashed { tag: None, bytes: hex(bytes), out: BlockId::of(bytes).to_string() }
+fn block_id(bytes: &[u8]) -> BlockIdVector {
+    BlockIdVector { tag: None, bytes: hex(bytes), out: BlockId::of(bytes).to_string() }
 }
 
-fn digest((tag, bytes): (&str, &[u8])) -> Hashed {
-    Hashed { tag: Some(tag.into()), bytes: hex(bytes), out: Digest::of(tag, bytes).to_string() }
+fn digest((tag, bytes): (&str, &[u8])) -> BlockIdVector {
+    BlockIdVector { tag: Some(tag.into()), bytes: hex(bytes), out: Digest::of(tag, bytes).to_string() }
 }
 
-fn statement(sample: samples::Sample) -> Statement {
+fn statement(sample: samples::MessageSample) -> StatementVector {
     let parts = samples::parts(&sample.fact);
-    Statement {
+    StatementVector {
         name: sample.name.into(),
         signer_seed: hex(&[sample.seed; 32]),
         signer: sample.fact.signer().to_string(),
@@ -123,9 +123,9 @@ fn statement(sample: samples::Sample) -> Statement {
     }
 }
 
-fn refused((name, raw): (&'static str, Vec<u8>)) -> Refused {
+fn refused((name, raw): (&'static str, Vec<u8>)) -> RefusedBytes {
     let error = open(&raw).expect_err(name);
-    Refused { name: name.into(), raw: hex(&raw), error: class(&error).into() }
+    RefusedBytes { name: name.into(), raw: hex(&raw), error: class(&error).into() }
 }
 
 fn open(raw: &[u8]) -> Result<Fact, FormatError> {
@@ -136,7 +136,7 @@ fn bytes(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
 
-fn published() -> Vectors {
+fn published() -> VectorFile {
     serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap()
 }
 
@@ -197,7 +197,7 @@ fn write_vectors() {
     std::fs::write(VECTORS, serde_json::to_string_pretty(&all()).unwrap() + "\n").unwrap();
 }
 
-static SAMPLES: LazyLock<Vec<samples::Sample>> = LazyLock::new(samples::statements);
+static SAMPLES: LazyLock<Vec<samples::MessageSample>> = LazyLock::new(samples::statements);
 
 proptest! {
     #[test]

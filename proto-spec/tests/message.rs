@@ -22,7 +22,7 @@ const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/message.json
 
 /// `message` is the value for people, as JSON; there is none when the bytes must be refused.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Vector {
+struct MessageVector {
     name: String,
     bytes: String,
     message: Option<serde_json::Value>,
@@ -137,13 +137,17 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn all() -> Vec<Vector> {
-    let good = samples().into_iter().map(|(name, message)| Vector {
+fn all() -> Vec<MessageVector> {
+    let good = samples().into_iter().map(|(name, message)| MessageVector {
         name: name.into(),
         bytes: hex(&codec::encode(&message)),
         message: Some(serde_json::to_value(&message).unwrap()),
     });
-    let bad = forged().into_iter().map(|(name, bytes)| Vector { name: name.into(), bytes: hex(&bytes), message: None });
+    let bad = forged().into_iter().map(|(name, bytes)| MessageVector {
+        name: name.into(),
+        bytes: hex(&bytes),
+        message: None,
+    });
     good.chain(bad).collect()
 }
 
@@ -153,7 +157,7 @@ fn bytes(text: &str) -> Vec<u8> {
 
 #[test]
 fn messages_match_the_published_vectors() {
-    let published: Vec<Vector> = serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap();
+    let published: Vec<MessageVector> = serde_json::from_str(&std::fs::read_to_string(VECTORS).unwrap()).unwrap();
     let ours = all();
     assert_eq!(published.len(), ours.len());
     for (published, ours) in published.iter().zip(&ours) {

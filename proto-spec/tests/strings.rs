@@ -3,7 +3,7 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    Capability, CapabilityLevel, GateRefusal, Invitation, Kind, Role, SecretKey, TextError, Ticket, founder_cert,
+    Capability, CapabilityLevel, GateRefusal, Invitation, Role, SecretKey, StringKind, TextError, Ticket, founder_cert,
     pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{NodeId, PoolId, PublicKey, VolumeId};
@@ -56,21 +56,21 @@ fn what_is_wrong_with_a_ticket_is_said() {
     let text = ticket().text();
     let check =
         |pasted: &str, expected: TextError| assert_eq!(pasted.parse::<Ticket>().unwrap_err(), expected, "{pasted}");
-    check("", TextError::Other(Kind::Ticket));
-    check("hello", TextError::Other(Kind::Ticket));
-    check(&text[8..], TextError::Other(Kind::Ticket));
-    check(&text.replace("ticket-1:", "ticket-7:"), TextError::OtherVersion { kind: Kind::Ticket, version: 7 });
-    check(&capability().text(), TextError::WrongKind { wanted: Kind::Ticket, found: Kind::Capability });
-    check(&text.replacen("AA", "A!", 1), TextError::Mistyped(Kind::Ticket));
-    check(&format!("{}AAAA", &**text), TextError::Mistyped(Kind::Ticket));
-    check(&"A".repeat(100_000), TextError::TooLong(Kind::Ticket));
+    check("", TextError::Other(StringKind::Ticket));
+    check("hello", TextError::Other(StringKind::Ticket));
+    check(&text[8..], TextError::Other(StringKind::Ticket));
+    check(&text.replace("ticket-1:", "ticket-7:"), TextError::OtherVersion { kind: StringKind::Ticket, version: 7 });
+    check(&capability().text(), TextError::WrongKind { wanted: StringKind::Ticket, found: StringKind::Capability });
+    check(&text.replacen("AA", "A!", 1), TextError::Mistyped(StringKind::Ticket));
+    check(&format!("{}AAAA", &**text), TextError::Mistyped(StringKind::Ticket));
+    check(&"A".repeat(100_000), TextError::TooLong(StringKind::Ticket));
 }
 
 #[test]
 fn a_cut_ticket_is_called_cut_wherever_it_was_cut() {
     let text = ticket().text();
     for len in 1..text.len() {
-        assert_eq!(text[..len].parse::<Ticket>().unwrap_err(), TextError::Cut(Kind::Ticket), "{len} characters");
+        assert_eq!(text[..len].parse::<Ticket>().unwrap_err(), TextError::Cut(StringKind::Ticket), "{len} characters");
     }
 }
 
@@ -90,7 +90,7 @@ fn a_ticket_whose_certificate_is_for_another_key_is_refused() {
     let wrong = Ticket { seed: SecretKey::new([9; 32]), ..ticket() };
     assert_eq!(wrong.text().parse::<Ticket>().unwrap_err(), TextError::Chain(GateRefusal::WrongPeer));
     let foreign = Ticket { pool: PoolId(node(7).0), ..ticket() };
-    assert!(matches!(foreign.text().parse::<Ticket>(), Err(TextError::Invalid { kind: Kind::Ticket, .. })));
+    assert!(matches!(foreign.text().parse::<Ticket>(), Err(TextError::Invalid { kind: StringKind::Ticket, .. })));
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn capabilities_come_back_as_they_were() {
         assert_eq!(capability.text().parse::<Capability>().unwrap(), capability);
     }
     let wrong = Capability { level: CapabilityLevel::Manage, ..capability() };
-    assert!(matches!(wrong.text().parse::<Capability>(), Err(TextError::Invalid { kind: Kind::Capability, .. })));
+    assert!(matches!(wrong.text().parse::<Capability>(), Err(TextError::Invalid { kind: StringKind::Capability, .. })));
 }
 
 proptest! {

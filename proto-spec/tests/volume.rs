@@ -16,7 +16,7 @@ use fsdfs_proto::volume::{
     IndexedLink, LinkClass, Manifest, VersionVector, Xattr, check_name, header, is_boundary, weight,
 };
 use proptest::prelude::*;
-use sealed::{EPOCH, VOLUME, Vector, keys};
+use sealed::{BlockVector, EPOCH, VOLUME, keys};
 use serde::Serialize;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/volume.json");
@@ -132,23 +132,23 @@ fn commit_key(block: &Block) -> Key {
     )
 }
 
-fn good() -> Vec<Vector> {
+fn good() -> Vec<BlockVector> {
     let keys = keys();
     let writer = keys.writer().unwrap();
     let node = |name: &str, node: DirectoryNode| {
         let (block, at) = node.clone().seal(writer, 3);
         assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
-        Vector::new(name, &block, at.key, None)
+        BlockVector::new(name, &block, at.key, None)
     };
     let manifest = |name: &str, manifest: Manifest| {
         let (block, at) = manifest.seal(writer, 3);
         assert_eq!(Manifest::open(VOLUME, at, &block), Ok(manifest));
-        Vector::new(name, &block, at.key, None)
+        BlockVector::new(name, &block, at.key, None)
     };
     let sealed = |name: &str, commit: Commit| {
         let block = commit.seal(writer, 3);
         assert_eq!(Commit::open(&keys, block.bytes()), Ok(commit));
-        Vector::new(name, &block, commit_key(&block), None)
+        BlockVector::new(name, &block, commit_key(&block), None)
     };
     let children = |count: u8| (1..=count).map(at).collect();
     vec![
@@ -179,9 +179,9 @@ fn directory(links: Vec<BlockLink>, payload: &impl Serialize) -> (Block, BlockRe
     sealed::seal(&header, &rmp_serde::to_vec(payload).unwrap())
 }
 
-type Entries = Vec<DirectoryEntry<IndexedLink>>;
+type IndexedEntries = Vec<DirectoryEntry<IndexedLink>>;
 
-fn entries(entries: Entries) -> (Block, BlockRef) {
+fn entries(entries: IndexedEntries) -> (Block, BlockRef) {
     directory(vec![], &(0u32, 0u8, entries, Vec::<u8>::new()))
 }
 
@@ -192,7 +192,7 @@ fn chunk(link: u32) -> fsdfs_proto::volume::FileNode<IndexedLink> {
 fn bad_directories() -> Vec<(&'static str, (Block, BlockRef))> {
     use LinkClass::{Leaf, Tree};
     let with = |links: &[BlockLink], uses: &[u32]| {
-        let entries: Entries =
+        let entries: IndexedEntries =
             uses.iter().enumerate().map(|(at, link)| entry(&format!("{at}"), chunk(*link))).collect();
         directory(links.to_vec(), &(0u32, 0u8, entries, Vec::<u8>::new()))
     };
@@ -289,7 +289,7 @@ fn bad_manifests() -> Vec<(&'static str, (Block, BlockRef))> {
 }
 
 fn bad_commits() -> Vec<(&'static str, Block)> {
-    let seal = |links: Vec<BlockLink>, change: &dyn Fn(&mut CommitExtra), payload: &dyn erased::Payload| {
+    let seal = |links: Vec<BlockLink>, change: &dyn Fn(&mut CommitExtra), payload: &dyn erased::NodeFields| {
         let mut extra = CommitExtra {
             time: Hlc { ms: 5, count: 0 },
             writer: Some(A),
@@ -342,21 +342,21 @@ fn bad_commits() -> Vec<(&'static str, Block)> {
 
 mod erased {
     /// Payloads of different types in one list.
-    pub trait Payload {
+    pub trait NodeFields {
         fn encoded(&self) -> Vec<u8>;
     }
 
-    impl<T: serde::Serialize> Payload for T {
+    impl<T: serde::Serialize> NodeFields for T {
         fn encoded(&self) -> Vec<u8> {
             rmp_serde::to_vec(self).unwrap()
         }
     }
 }
 
-fn bad() -> Vec<Vector> {
+fn bad() -> Vec<BlockVector> {
     let refused = |name: &str, error: FormatError, block: &Block, key| {
         assert!(!matches!(error, FormatError::DoesNotOpen { .. }), "{name}: sealed wrongly by the test");
-        Vector::new(name, block, key, Some(error.to_string()))
+        BlockVector::new(name, block, key, Some(error.to_string()))
     };
     let directories = bad_directories().into_iter().map(|(name, (block, at))| {
         refused(name, DirectoryNode::open(VOLUME, at, &block).expect_err(name), &block, at.key)
@@ -373,8 +373,12 @@ fn bad() -> Vec<Vector> {
     directories.chain(manifests).chain(commits).collect()
 }
 
-fn vectors() -> sealed::File {
-    sealed::File { keys: sealed::published_keys(), blocks: good().into_iter().chain(bad()).collect(), audits: vec![] }
+fn vectors() -> sealed::VectorFile {
+    sealed::VectorFile {
+        keys: sealed::published_keys(),
+        blocks: good().into_iter().chain(bad()).collect(),
+        audits: vec![],
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Work for an instruction counter: `count fsdfs|straw2 DISKS DISKS_EACH BLOCKS`. `benches/count` takes the difference of two runs.
 
 use fsdfs_benches::maps::{block, view};
-use fsdfs_benches::straw2::Straw2;
+use fsdfs_benches::straw2::Straw2Bucket;
 
 const COPIES: u8 = 3;
 
@@ -12,7 +12,7 @@ fn main() {
     let &[disks, disks_each, blocks] = &numbers[..] else { usage() };
     let view = view(disks, disks_each);
     // Made in any case, so that both functions start from the same instructions.
-    let straw2 = Straw2::new(&view);
+    let straw2 = Straw2Bucket::new(&view);
     let ids = (0..blocks).map(block);
     let holders: usize = match function.as_str() {
         "fsdfs" => ids.map(|id| view.holders(id, COPIES).len()).sum(),

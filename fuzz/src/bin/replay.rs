@@ -18,7 +18,7 @@ const MUTATIONS_MAX: u32 = 8;
 const INPUT_BYTES_MAX: usize = 4096;
 
 #[derive(Default)]
-struct Args {
+struct ReplayArgs {
     target: String,
     seconds: u64,
     seed: u64,
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
     if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn args() -> Option<Args> {
-    let mut args = Args { seed: fastrand::u64(..), ..Args::default() };
+fn args() -> Option<ReplayArgs> {
+    let mut args = ReplayArgs { seed: fastrand::u64(..), ..ReplayArgs::default() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -56,22 +56,22 @@ fn args() -> Option<Args> {
 }
 
 /// Whether no input was found that the target fails on.
-fn run(name: &str, decode: Decoder, bytes_per_byte: u64, args: &Args) -> bool {
+fn run(name: &str, decode: Decoder, bytes_per_byte: u64, args: &ReplayArgs) -> bool {
     let corpus = if args.files.is_empty() { corpus(name) } else { args.files.iter().flat_map(fs::read).collect() };
-    let mut tried = Tried { name, decode, bytes_per_byte, inputs: 0, share_max: 0.0 };
+    let mut tried = TriedInput { name, decode, bytes_per_byte, inputs: 0, share_max: 0.0 };
     if !corpus.iter().all(|input| tried.one(input)) {
         return false;
     }
     let replayed = tried.inputs;
     let end = Instant::now() + Duration::from_secs(args.seconds);
-    let mut mutator = Mutator::new(args.seed, corpus);
+    let mut mutator = InputMutator::new(args.seed, corpus);
     while Instant::now() < end {
         if !tried.one(&mutator.next()) {
             eprintln!("{name}: seed {}", args.seed);
             return false;
         }
     }
-    let Tried { inputs, share_max, .. } = tried;
+    let TriedInput { inputs, share_max, .. } = tried;
     println!(
         "{name}: {replayed} inputs of the corpus and {} mutated from them in {} s (seed {}): no failure; \
          at most {:.0} % of the allowed bytes allocated",
@@ -83,7 +83,7 @@ fn run(name: &str, decode: Decoder, bytes_per_byte: u64, args: &Args) -> bool {
     true
 }
 
-struct Tried<'a> {
+struct TriedInput<'a> {
     name: &'a str,
     decode: Decoder,
     bytes_per_byte: u64,
@@ -92,7 +92,7 @@ struct Tried<'a> {
     share_max: f64,
 }
 
-impl Tried<'_> {
+impl TriedInput<'_> {
     fn one(&mut self, input: &[u8]) -> bool {
         self.inputs += 1;
         let (decode, bytes_per_byte) = (self.decode, self.bytes_per_byte);
@@ -107,13 +107,13 @@ impl Tried<'_> {
     }
 }
 
-struct Mutator {
+struct InputMutator {
     session: mutatis::Session,
     rng: fastrand::Rng,
     corpus: Vec<Vec<u8>>,
 }
 
-impl Mutator {
+impl InputMutator {
     fn new(seed: u64, corpus: Vec<Vec<u8>>) -> Self {
         Self { session: mutatis::Session::new().seed(seed), rng: fastrand::Rng::with_seed(seed), corpus }
     }

@@ -24,7 +24,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// What a string is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StringKind {
     /// An invitation.
     Ticket,
     /// A key to a volume.
@@ -36,37 +36,37 @@ pub enum Kind {
 pub enum TextError {
     /// Something else was pasted.
     #[error("this is not a {0}: a {0} begins with '{prefix}'", prefix = .0.prefix())]
-    Other(Kind),
+    Other(StringKind),
     /// The other kind of string was pasted.
     #[error("this is a {found}, not a {wanted}")]
     WrongKind {
         /// What was asked for.
-        wanted: Kind,
+        wanted: StringKind,
         /// What was pasted.
-        found: Kind,
+        found: StringKind,
     },
     /// Made by another version of fsdfs.
     #[error("this {kind} is of version {version}, this program reads version 1; both sides need the same fsdfs")]
     OtherVersion {
         /// Of what.
-        kind: Kind,
+        kind: StringKind,
         /// Its version.
         version: u32,
     },
     /// The end is missing.
     #[error("the {0} is incomplete: its end is missing; copy all of it")]
-    Cut(Kind),
+    Cut(StringKind),
     /// Some character is wrong.
     #[error("the {0} is damaged: some of its characters are wrong or extra; copy it again instead of typing it")]
-    Mistyped(Kind),
+    Mistyped(StringKind),
     /// Far longer than any.
     #[error("this is too long for a {0}; copy only the {0} itself")]
-    TooLong(Kind),
+    TooLong(StringKind),
     /// Whole and well copied, but whoever made it made it wrong.
     #[error("the {kind} was made wrong: {error}; ask for a new one")]
     Invalid {
         /// Of what.
-        kind: Kind,
+        kind: StringKind,
         /// What is wrong.
         error: FormatError,
     },
@@ -75,7 +75,7 @@ pub enum TextError {
     Chain(super::GateRefusal),
 }
 
-impl Kind {
+impl StringKind {
     fn prefix(self) -> &'static str {
         match self {
             Self::Ticket => label::TICKET,
@@ -89,7 +89,7 @@ impl Kind {
     }
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for StringKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Ticket => "ticket",
@@ -99,7 +99,7 @@ impl std::fmt::Display for Kind {
 }
 
 /// The string of a value. It holds secrets, so it wipes itself.
-pub(super) fn write<T: CanonicalCodec>(kind: Kind, value: &T) -> Zeroizing<String> {
+pub(super) fn write<T: CanonicalCodec>(kind: StringKind, value: &T) -> Zeroizing<String> {
     let mut bytes = Zeroizing::new(codec::encode(value));
     let checksum = checksum(kind, &bytes);
     bytes.extend_from_slice(&checksum);
@@ -108,7 +108,7 @@ pub(super) fn write<T: CanonicalCodec>(kind: Kind, value: &T) -> Zeroizing<Strin
 }
 
 /// Reads what somebody pasted; white space anywhere in it is what mail programs and terminals add.
-pub(super) fn read<T: CanonicalCodec>(kind: Kind, pasted: &str) -> Result<T, TextError> {
+pub(super) fn read<T: CanonicalCodec>(kind: StringKind, pasted: &str) -> Result<T, TextError> {
     if pasted.len() > TEXT_BYTES_MAX {
         return Err(TextError::TooLong(kind));
     }
@@ -119,14 +119,14 @@ pub(super) fn read<T: CanonicalCodec>(kind: Kind, pasted: &str) -> Result<T, Tex
 }
 
 /// What stands behind the prefix.
-fn body(kind: Kind, text: &str) -> Result<&str, TextError> {
+fn body(kind: StringKind, text: &str) -> Result<&str, TextError> {
     if let Some(body) = text.strip_prefix(kind.prefix()) {
         return Ok(body);
     }
     if let Some(version) = version(text, kind) {
         return Err(TextError::OtherVersion { kind, version });
     }
-    let other = [Kind::Ticket, Kind::Capability].into_iter().find(|other| text.starts_with(other.family()));
+    let other = [StringKind::Ticket, StringKind::Capability].into_iter().find(|other| text.starts_with(other.family()));
     match other {
         Some(found) if found != kind => Err(TextError::WrongKind { wanted: kind, found }),
         _ if !text.is_empty() && kind.prefix().starts_with(text) => Err(TextError::Cut(kind)),
@@ -134,13 +134,13 @@ fn body(kind: Kind, text: &str) -> Result<&str, TextError> {
     }
 }
 
-fn version(text: &str, kind: Kind) -> Option<u32> {
+fn version(text: &str, kind: StringKind) -> Option<u32> {
     let (version, _) = text.strip_prefix(kind.family())?.split_once(':')?;
     version.parse().ok()
 }
 
 /// The bytes behind base64, value and checksum, with the checksum compared.
-fn open(kind: Kind, body: &str) -> Result<Zeroizing<Vec<u8>>, TextError> {
+fn open(kind: StringKind, body: &str) -> Result<Zeroizing<Vec<u8>>, TextError> {
     let typed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !body.chars().all(typed) {
         return Err(TextError::Mistyped(kind));
@@ -159,7 +159,7 @@ fn open(kind: Kind, body: &str) -> Result<Zeroizing<Vec<u8>>, TextError> {
     }
 }
 
-fn checksum(kind: Kind, value: &[u8]) -> [u8; CHECKSUM_BYTES] {
+fn checksum(kind: StringKind, value: &[u8]) -> [u8; CHECKSUM_BYTES] {
     let bytes = Zeroizing::new([kind.prefix().as_bytes(), value].concat());
     let Digest(hash) = Digest::of(label::digest::CHECKSUM, &bytes);
     [hash[0], hash[1], hash[2], hash[3]]

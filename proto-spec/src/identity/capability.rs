@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::SecretKey;
-use super::armour::{self, Kind, TextError};
+use super::armour::{self, StringKind, TextError};
 use crate::codec::{CanonicalCodec, FormatError, bound};
 use crate::ids::{PoolId, VolumeId};
 use crate::u8_enum;
@@ -50,7 +50,7 @@ impl CanonicalCodec for Capability {
 impl Capability {
     /// The string. It is as secret as the key in it, so it wipes itself.
     pub fn text(&self) -> Zeroizing<String> {
-        armour::write(Kind::Capability, self)
+        armour::write(StringKind::Capability, self)
     }
 }
 
@@ -59,6 +59,6 @@ impl FromStr for Capability {
 
     /// Reads what somebody pasted. Whether the secret is the epoch's is for the volume's keys to say.
     fn from_str(pasted: &str) -> Result<Self, TextError> {
-        armour::read(Kind::Capability, pasted)
+        armour::read(StringKind::Capability, pasted)
     }
 }

@@ -39,7 +39,7 @@ pub struct RawFact {
     signature: Signature,
     key: Option<PublicKey>,
     #[serde(skip)]
-    checked: Checked,
+    checked: CheckedFact,
 }
 
 impl CanonicalCodec for RawFact {}
@@ -47,15 +47,15 @@ impl CanonicalCodec for RawFact {}
 /// The fact that a [`RawFact`] was made from in this process: its signature needs no second check. It never travels, so what
 /// a peer sent or a disk kept has none. In the simulator everything has, which is half of its speed.
 #[derive(Clone, Debug, Default)]
-struct Checked(Option<Fact>);
+struct CheckedFact(Option<Fact>);
 
-impl PartialEq for Checked {
+impl PartialEq for CheckedFact {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Checked {}
+impl Eq for CheckedFact {}
 
 u8_enum! {
     /// The kind byte of a [`RawFact`].
@@ -103,7 +103,7 @@ macro_rules! each_fact {
             pub fn raw(&self) -> RawFact {
                 let Envelope { payload, signature } = match self { $(Self::$variant(signed) => signed.envelope(),)+ };
                 let key = matches!(self, Self::Head(_)).then(|| self.signer());
-                RawFact { kind: self.kind(), payload, signature, key, checked: Checked(Some(self.clone())) }
+                RawFact { kind: self.kind(), payload, signature, key, checked: CheckedFact(Some(self.clone())) }
             }
         }
 

@@ -9,7 +9,7 @@ mod secret;
 mod statement;
 mod ticket;
 
-pub use armour::{Kind, TextError};
+pub use armour::{StringKind, TextError};
 pub use capability::{Capability, CapabilityLevel};
 pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue};
 pub use fact::{Fact, FactKind, RawFact};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::armour::{self, Kind, TextError};
+use super::armour::{self, StringKind, TextError};
 use super::{CHAIN_CERTS_MAX, Cert, CertKind, GateRefusal, SecretKey, chain, newcomer_cert};
 use crate::codec::{CanonicalCodec, FormatError, bound};
 use crate::ids::{NodeId, PoolId, PublicKey};
@@ -35,9 +35,9 @@ pub struct Ticket {
 
 /// `[pool id, gate secret, certs, ticket seed, bootstrap, pool name]`.
 #[derive(Serialize, Deserialize)]
-struct Raw(PoolId, SecretKey, Vec<Envelope>, SecretKey, Vec<(NodeId, Vec<String>)>, String);
+struct TicketFields(PoolId, SecretKey, Vec<Envelope>, SecretKey, Vec<(NodeId, Vec<String>)>, String);
 
-impl CanonicalCodec for Raw {
+impl CanonicalCodec for TicketFields {
     fn check(&self) -> Result<(), FormatError> {
         let Self(_, _, certs, _, bootstrap, name) = self;
         bound((1..CHAIN_CERTS_MAX).contains(&certs.len()), "the certificates of a ticket")?;
@@ -55,7 +55,10 @@ impl Ticket {
     pub fn text(&self) -> Zeroizing<String> {
         let certs = self.chain.iter().map(Signed::envelope).collect();
         let (gate, seed) = (self.gate_secret.clone(), self.seed.clone());
-        armour::write(Kind::Ticket, &Raw(self.pool, gate, certs, seed, self.bootstrap.clone(), self.pool_name.clone()))
+        armour::write(
+            StringKind::Ticket,
+            &TicketFields(self.pool, gate, certs, seed, self.bootstrap.clone(), self.pool_name.clone()),
+        )
     }
 
     /// The ticket's own certificate.
@@ -86,12 +89,13 @@ impl FromStr for Ticket {
 
     /// Reads what somebody pasted. Its certificates are checked; whether it expired is for the gate to say.
     fn from_str(pasted: &str) -> Result<Self, TextError> {
-        let Raw(pool, gate_secret, certs, seed, bootstrap, pool_name) = armour::read(Kind::Ticket, pasted)?;
+        let TicketFields(pool, gate_secret, certs, seed, bootstrap, pool_name) =
+            armour::read(StringKind::Ticket, pasted)?;
         let chain = certs
             .iter()
             .map(|cert| Signed::open(pool, cert, None))
             .collect::<Result<_, _>>()
-            .map_err(|error| TextError::Invalid { kind: Kind::Ticket, error })?;
+            .map_err(|error| TextError::Invalid { kind: StringKind::Ticket, error })?;
         Self { pool, gate_secret, chain, seed, bootstrap, pool_name }.check()
     }
 }

@@ -13,7 +13,7 @@ use super::entry::FolderNode;
 use super::flags::EntryFlags;
 use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LinkClass, header};
 use super::keys::{VolumeKeys, WriteKeys, expand};
-use super::links::{IndexedLink, Linker, Resolver, Usage};
+use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
 use super::seal;
 use super::seen::{Dot, VersionVector};
 use crate::block::Block;
@@ -59,7 +59,7 @@ pub struct CommitView {
 
 /// `[root, author?, signature?, message?]`. The author's fields are for later and empty without a flag that says so.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct CommitPayload {
     root: FolderNode<IndexedLink>,
     author: Option<PublicKey>,
     signature: Option<Signature>,
@@ -69,14 +69,14 @@ struct Wire {
 impl Commit {
     /// Seals it; `copies` is the redundancy of its root and its parents.
     pub fn seal(&self, keys: &WriteKeys, copies: u8) -> Block {
-        let mut linker = Linker::new(copies);
+        let mut linker = LinkCollector::new(copies);
         let root = self.root.clone().map(&mut |at, usage| Ok(linker.add(at, usage)));
         let root = root.expect("collecting links does not fail");
         for parent in &self.parents {
             // Parents are linked, not referred to: their keys come from their own salts.
-            linker.add(BlockRef { id: *parent, key: Key([0; 32]) }, Usage::of(LinkClass::Parent));
+            linker.add(BlockRef { id: *parent, key: Key([0; 32]) }, LinkUsage::of(LinkClass::Parent));
         }
-        let wire = Wire { root, author: None, signature: None, message: self.message.clone() };
+        let wire = CommitPayload { root, author: None, signature: None, message: self.message.clone() };
         let extra = CommitExtra {
             time: self.time,
             writer: self.dot.map(|dot| dot.writer),
@@ -94,9 +94,9 @@ impl Commit {
         let header = header(block)?;
         bound(header.volume == keys.volume && header.epoch == keys.epoch, "the volume and epoch of a commit")?;
         let payload = seal::decrypt(commit_key(keys.commit_key(), extra.salt), block, "a commit")?;
-        let Wire { root, message, .. } = codec::decode(&payload)?;
+        let CommitPayload { root, message, .. } = codec::decode(&payload)?;
         let trees = links.iter().take_while(|link| link.class == LinkClass::Tree).count();
-        let mut resolver = Resolver::new(&links[..trees]);
+        let mut resolver = LinkResolver::new(&links[..trees]);
         let root = root.map(&mut |from, usage| resolver.resolve(from, usage))?;
         resolver.finish()?;
         let parents = links[trees..].iter().map(|link| link.id).collect();
@@ -153,7 +153,7 @@ impl CommitView {
     }
 }
 
-impl CanonicalCodec for Wire {
+impl CanonicalCodec for CommitPayload {
     fn check(&self) -> Result<(), FormatError> {
         bound(self.author.is_none() && self.signature.is_none(), "the author of a commit")?;
         bound(self.message.as_ref().is_none_or(|message| message.len() <= MESSAGE_BYTES_MAX), "a commit's message")?;

@@ -7,7 +7,7 @@ use super::entry::{DirectoryEntry, EntryName, check_name};
 use super::flags::EntryFlags;
 use super::header::{BlockKind, BlockRef, LINKS_MAX, LinkClass};
 use super::keys::WriteKeys;
-use super::links::{IndexedLink, Linker, Resolver, Usage};
+use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
 use super::seal;
 use super::seen::FolderVectors;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
@@ -51,7 +51,7 @@ pub struct DirectoryChild<R = BlockRef> {
 
 /// `[flags, level, entries, children]`, of which one is empty.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct NodePayload {
     flags: EntryFlags,
     level: u8,
     entries: Vec<DirectoryEntry<IndexedLink>>,
@@ -69,7 +69,7 @@ impl DirectoryNode {
 
     /// Seals a node; `copies` is the redundancy of what it links to.
     pub fn seal(self, keys: &WriteKeys, copies: u8) -> (Block, BlockRef) {
-        let mut linker = Linker::new(copies);
+        let mut linker = LinkCollector::new(copies);
         let mut link = |at, usage| Ok(linker.add(at, usage));
         let level = self.level();
         let (entries, children) = match self {
@@ -77,7 +77,7 @@ impl DirectoryNode {
             Self::Interior { children, .. } => (Ok(Vec::new()), all(children, |child| child.map(&mut link))),
         };
         let infallible = "collecting links does not fail";
-        let wire = Wire {
+        let wire = NodePayload {
             flags: EntryFlags::NONE,
             level,
             entries: entries.expect(infallible),
@@ -90,8 +90,8 @@ impl DirectoryNode {
     /// Opens a node.
     pub fn open(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Self, FormatError> {
         let (links, payload) = seal::open(volume, BlockKind::Directory, at, block)?;
-        let wire: Wire = codec::decode(&payload)?;
-        let mut resolver = Resolver::new(&links);
+        let wire: NodePayload = codec::decode(&payload)?;
+        let mut resolver = LinkResolver::new(&links);
         let mut resolve = |from, usage| resolver.resolve(from, usage);
         let entries = all(wire.entries, |entry| entry.map(&mut resolve))?;
         let children = all(wire.children, |child| child.map(&mut resolve))?;
@@ -106,13 +106,16 @@ fn all<T, S>(items: Vec<T>, map: impl FnMut(T) -> Result<S, FormatError>) -> Res
 }
 
 impl<R> DirectoryChild<R> {
-    fn map<S>(self, to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>) -> Result<DirectoryChild<S>, FormatError> {
+    fn map<S>(
+        self,
+        to: &mut impl FnMut(R, LinkUsage) -> Result<S, FormatError>,
+    ) -> Result<DirectoryChild<S>, FormatError> {
         let Self { last, node, count, within } = self;
-        Ok(DirectoryChild { last, node: to(node, Usage::of(LinkClass::Tree))?, count, within })
+        Ok(DirectoryChild { last, node: to(node, LinkUsage::of(LinkClass::Tree))?, count, within })
     }
 }
 
-impl CanonicalCodec for Wire {
+impl CanonicalCodec for NodePayload {
     fn check(&self) -> Result<(), FormatError> {
         self.flags.readable("a directory")?;
         bound(self.level <= LEVEL_MAX, "the level of a directory's node")?;

@@ -7,7 +7,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::header::{BlockRef, LinkClass};
-use super::links::Usage;
+use super::links::LinkUsage;
 use super::seen::{Dot, FolderVectors, VersionVector};
 use crate::block::PAYLOAD_BYTES_MAX;
 use crate::codec::{FormatError, ascending, bound};
@@ -149,7 +149,7 @@ impl<R> DirectoryEntry<R> {
 
     pub(super) fn map<S>(
         self,
-        to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>,
+        to: &mut impl FnMut(R, LinkUsage) -> Result<S, FormatError>,
     ) -> Result<DirectoryEntry<S>, FormatError> {
         let versions = self.versions.into_iter().map(|version| version.map(to)).collect::<Result<_, _>>()?;
         let folder = self.folder.map(|folder| folder.map(to)).transpose()?;
@@ -197,14 +197,14 @@ impl<T> EntryVersion<T> {
 impl<R> EntryVersion<FileNode<R>> {
     fn map<S>(
         self,
-        to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>,
+        to: &mut impl FnMut(R, LinkUsage) -> Result<S, FormatError>,
     ) -> Result<EntryVersion<FileNode<S>>, FormatError> {
         let Self { time, writer, value, xattrs, copies, dot } = self;
         let content = match value.content {
             FileContent::Inline(bytes) => FileContent::Inline(bytes),
             FileContent::Symlink(target) => FileContent::Symlink(target),
             FileContent::Tree { root, depth } => {
-                FileContent::Tree { root: to(root, Usage { copies, ..Usage::file(depth) })?, depth }
+                FileContent::Tree { root: to(root, LinkUsage { copies, ..LinkUsage::file(depth) })?, depth }
             }
         };
         let value = FileNode { attrs: value.attrs, size: value.size, content };
@@ -272,10 +272,10 @@ impl<R> FolderNode<R> {
 
     pub(super) fn map<S>(
         self,
-        to: &mut impl FnMut(R, Usage) -> Result<S, FormatError>,
+        to: &mut impl FnMut(R, LinkUsage) -> Result<S, FormatError>,
     ) -> Result<FolderNode<S>, FormatError> {
         let Self { births, since, attrs, tree, within } = self;
-        let tree = tree.map(|tree| to(tree, Usage::of(LinkClass::Tree))).transpose()?;
+        let tree = tree.map(|tree| to(tree, LinkUsage::of(LinkClass::Tree))).transpose()?;
         Ok(FolderNode { births, since, attrs, tree, within })
     }
 }
@@ -296,13 +296,13 @@ impl<R: Serialize> Serialize for FileContent<R> {
 
 impl<'de, R: Deserialize<'de>> Deserialize<'de> for FileContent<R> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_tuple(2, Tagged(std::marker::PhantomData))
+        from.deserialize_tuple(2, ContentVisitor(std::marker::PhantomData))
     }
 }
 
-struct Tagged<R>(std::marker::PhantomData<R>);
+struct ContentVisitor<R>(std::marker::PhantomData<R>);
 
-impl<'de, R: Deserialize<'de>> Visitor<'de> for Tagged<R> {
+impl<'de, R: Deserialize<'de>> Visitor<'de> for ContentVisitor<R> {
     type Value = FileContent<R>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -35,9 +35,9 @@ struct ReadKeys {
 
 /// What only writers hold. Readers cannot test guesses of a plaintext, for block keys come from a writers' key.
 #[derive(Clone)]
-pub struct WriteKeys(Arc<Writing>);
+pub struct WriteKeys(Arc<WriteSecrets>);
 
-struct Writing {
+struct WriteSecrets {
     volume: VolumeId,
     epoch: u32,
     secret: Key,
@@ -52,7 +52,7 @@ impl VolumeKeys {
     pub fn from_write_secret(volume: VolumeId, epoch: u32, secret: Key) -> Self {
         let derive = |name| derive(volume, epoch, secret, name);
         let mut keys = Self::from_read_key(volume, epoch, derive(label::VOL_READ));
-        keys.write = Some(WriteKeys(Arc::new(Writing {
+        keys.write = Some(WriteKeys(Arc::new(WriteSecrets {
             volume,
             epoch,
             secret,

@@ -20,13 +20,13 @@ pub struct IndexedLink {
 
 /// What a use of a reference asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(super) struct LinkUsage {
     pub class: LinkClass,
     /// Replicas that differ from the rule of the pool.
     pub copies: Option<u8>,
 }
 
-impl Usage {
+impl LinkUsage {
     pub const fn of(class: LinkClass) -> Self {
         Self { class, copies: None }
     }
@@ -38,18 +38,18 @@ impl Usage {
 }
 
 /// Collects the links of a payload in the order of their first use.
-pub(super) struct Linker {
+pub(super) struct LinkCollector {
     copies: u8,
     links: Vec<BlockLink>,
     known: BTreeMap<BlockId, u32>,
 }
 
-impl Linker {
+impl LinkCollector {
     pub fn new(copies: u8) -> Self {
         Self { copies, links: Vec::new(), known: BTreeMap::new() }
     }
 
-    pub fn add(&mut self, at: BlockRef, usage: Usage) -> IndexedLink {
+    pub fn add(&mut self, at: BlockRef, usage: LinkUsage) -> IndexedLink {
         let redundancy = Redundancy::Replicas(usage.copies.unwrap_or(self.copies));
         let next = u32::try_from(self.links.len()).expect("fewer links than bytes in a block");
         let link = *self.known.entry(at.id).or_insert(next);
@@ -69,17 +69,17 @@ impl Linker {
 
 /// Turns indices back into references. spec 02-block §3: "A link that the payload does not use, an index beyond the
 /// links, a first use out of order, and a use that does not fit the link's class MUST be refused."
-pub(super) struct Resolver<'a> {
+pub(super) struct LinkResolver<'a> {
     links: &'a [BlockLink],
     used: usize,
 }
 
-impl<'a> Resolver<'a> {
+impl<'a> LinkResolver<'a> {
     pub fn new(links: &'a [BlockLink]) -> Self {
         Self { links, used: 0 }
     }
 
-    pub fn resolve(&mut self, from: IndexedLink, usage: Usage) -> Result<BlockRef, FormatError> {
+    pub fn resolve(&mut self, from: IndexedLink, usage: LinkUsage) -> Result<BlockRef, FormatError> {
         let at = from.link as usize;
         let link = self.links.get(at).filter(|_| at <= self.used).ok_or(WRONG_LINK)?;
         if at == self.used {

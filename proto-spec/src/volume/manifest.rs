@@ -6,7 +6,7 @@ use super::entry::FILE_DEPTH_MAX;
 use super::flags::EntryFlags;
 use super::header::{BlockKind, BlockRef, LINKS_MAX};
 use super::keys::WriteKeys;
-use super::links::{IndexedLink, Linker, Resolver, Usage};
+use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
 use super::seal;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, CanonicalCodec, FormatError, bound};
@@ -29,7 +29,7 @@ pub struct Manifest {
 
 /// `[flags, level, chunk_bytes, fan_out, size, children]`.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct ManifestPayload {
     flags: EntryFlags,
     level: u8,
     chunk_bytes: u32,
@@ -49,11 +49,11 @@ impl Manifest {
     /// # Panics
     /// If its numbers do not fit its children.
     pub fn seal(&self, keys: &WriteKeys, copies: u8) -> (Block, BlockRef) {
-        let mut linker = Linker::new(copies);
-        let usage = Usage::file(self.level - 1);
+        let mut linker = LinkCollector::new(copies);
+        let usage = LinkUsage::file(self.level - 1);
         let children = self.children.iter().map(|child| linker.add(*child, usage)).collect();
         let &Self { level, chunk_bytes, fan_out, size, .. } = self;
-        let wire = Wire { flags: EntryFlags::NONE, level, chunk_bytes, fan_out, size, children };
+        let wire = ManifestPayload { flags: EntryFlags::NONE, level, chunk_bytes, fan_out, size, children };
         assert_eq!(wire.check(), Ok(()), "a manifest is valid before it is sealed");
         seal::seal(keys, BlockKind::Manifest, linker.finish(), &codec::encode(&wire))
     }
@@ -61,16 +61,16 @@ impl Manifest {
     /// Opens a manifest.
     pub fn open(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Self, FormatError> {
         let (links, payload) = seal::open(volume, BlockKind::Manifest, at, block)?;
-        let Wire { level, chunk_bytes, fan_out, size, children, .. } = codec::decode(&payload)?;
-        let mut resolver = Resolver::new(&links);
-        let usage = Usage::file(level - 1);
+        let ManifestPayload { level, chunk_bytes, fan_out, size, children, .. } = codec::decode(&payload)?;
+        let mut resolver = LinkResolver::new(&links);
+        let usage = LinkUsage::file(level - 1);
         let children = children.into_iter().map(|child| resolver.resolve(child, usage)).collect::<Result<_, _>>()?;
         resolver.finish()?;
         Ok(Self { level, chunk_bytes, fan_out, size, children })
     }
 }
 
-impl CanonicalCodec for Wire {
+impl CanonicalCodec for ManifestPayload {
     fn check(&self) -> Result<(), FormatError> {
         self.flags.readable("a manifest")?;
         bound((1..=FILE_DEPTH_MAX).contains(&self.level), "the level of a manifest")?;

@@ -14,7 +14,7 @@ use fsdfs_proto::signed::{Envelope, Signable, Signed, message};
 use fsdfs_proto::time::Hlc;
 use proptest::test_runner::TestCaseError;
 
-use super::{RefusedText, Text, same};
+use super::{RefusedText, StringVector, same};
 
 pub const ROOT: u8 = 1;
 pub const FOUNDER: u8 = 2;
@@ -22,7 +22,7 @@ pub const TICKET: u8 = 3;
 pub const NEWCOMER: u8 = 4;
 const WRITER: u8 = 5;
 
-pub struct Sample {
+pub struct MessageSample {
     pub name: &'static str,
     pub seed: u8,
     pub label: &'static str,
@@ -80,12 +80,12 @@ pub fn reencode(fact: &Fact, payload: &[u8]) -> Result<(), TestCaseError> {
     }
 }
 
-fn sample<T: Signable>(name: &'static str, seed: u8, value: T) -> Sample
+fn sample<T: Signable>(name: &'static str, seed: u8, value: T) -> MessageSample
 where
     Fact: From<Signed<T>>,
 {
     let json = serde_json::to_value(&value).unwrap();
-    Sample { name, seed, label: T::LABEL, value: json, fact: Signed::sign(pool(), &key(seed), value).into() }
+    MessageSample { name, seed, label: T::LABEL, value: json, fact: Signed::sign(pool(), &key(seed), value).into() }
 }
 
 pub fn founder() -> Signed<Cert> {
@@ -179,7 +179,7 @@ fn head() -> Head {
     Head { version: 1, volume: VolumeId(pool().0), epoch: 2, commit: Bytes::from_static(b"a commit block") }
 }
 
-pub fn statements() -> Vec<Sample> {
+pub fn statements() -> Vec<MessageSample> {
     let reader = Cert {
         role: Role::StorageOnly,
         may_invite: false,
@@ -401,7 +401,7 @@ pub fn capability(level: CapabilityLevel) -> Capability {
     }
 }
 
-pub fn strings() -> Vec<Text> {
+pub fn strings() -> Vec<StringVector> {
     let ticket = ticket();
     let value = serde_json::json!({
         "pool": ticket.pool,
@@ -411,13 +411,17 @@ pub fn strings() -> Vec<Text> {
         "bootstrap": ticket.bootstrap,
         "pool_name": ticket.pool_name,
     });
-    let mut strings = vec![Text { name: "a ticket".into(), text: ticket.text().to_string(), value }];
+    let mut strings = vec![StringVector { name: "a ticket".into(), text: ticket.text().to_string(), value }];
     for (name, level) in
         [("reads", CapabilityLevel::Read), ("writes", CapabilityLevel::Write), ("manages", CapabilityLevel::Manage)]
     {
         let capability = capability(level);
         let value = serde_json::to_value(&capability).unwrap();
-        strings.push(Text { name: format!("a capability that {name}"), text: capability.text().to_string(), value });
+        strings.push(StringVector {
+            name: format!("a capability that {name}"),
+            text: capability.text().to_string(),
+            value,
+        });
     }
     strings
 }

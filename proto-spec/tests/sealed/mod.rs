@@ -17,16 +17,16 @@ pub const SECRET: Key = Key([0x55; 32]);
 
 /// A file of vectors: the keys, and blocks sealed with them.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct File {
-    pub keys: Keys,
-    pub blocks: Vec<Vector>,
+pub struct VectorFile {
+    pub keys: KeyVector,
+    pub blocks: Vec<BlockVector>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub audits: Vec<Audit>,
+    pub audits: Vec<AuditVector>,
 }
 
 /// The proof over the first block of the file.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Audit {
+pub struct AuditVector {
     pub nonce: String,
     pub challenger: String,
     pub prover: String,
@@ -34,7 +34,7 @@ pub struct Audit {
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Keys {
+pub struct KeyVector {
     pub volume: String,
     pub epoch: u32,
     pub write_secret: String,
@@ -49,14 +49,14 @@ pub struct Keys {
 /// One block. `header` and `value` (of the payload) are MessagePack shown as JSON, with bytes in hexadecimal. With `error`,
 /// a reader must refuse the block, though it opens.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub struct Vector {
+pub struct BlockVector {
     pub name: String,
     pub block: String,
     pub id: String,
     pub key: String,
-    pub header: Json,
+    pub header: JsonValue,
     pub payload: String,
-    pub value: Json,
+    pub value: JsonValue,
     pub error: Option<String>,
 }
 
@@ -75,10 +75,10 @@ pub fn expand(from: Key, info: &[u8]) -> Key {
     Key(key)
 }
 
-pub fn published_keys() -> Keys {
+pub fn published_keys() -> KeyVector {
     let read = derive(SECRET, "vol-read");
     let sign = ed25519_dalek::SigningKey::from_bytes(&derive(SECRET, "vol-write-sign").0);
-    Keys {
+    KeyVector {
         volume: VOLUME.to_string(),
         epoch: EPOCH,
         write_secret: SECRET.to_string(),
@@ -124,7 +124,7 @@ pub fn decrypt(key: Key, block: &[u8]) -> Vec<u8> {
     cipher.open_in_place(Nonce::assume_unique_for_key([0; 12]), Aad::from(&block[..len]), &mut text).unwrap().to_vec()
 }
 
-impl Vector {
+impl BlockVector {
     pub fn new(name: &str, block: &Block, key: Key, error: Option<String>) -> Self {
         let bytes = block.bytes();
         let len = 4 + u32::from_be_bytes(*bytes.first_chunk().unwrap()) as usize;
@@ -134,8 +134,8 @@ impl Vector {
             block: hex(bytes),
             id: block.id().to_string(),
             key: key.to_string(),
-            header: Json::of(&bytes[4..len]),
-            value: if payload_is_data(bytes) { Json(serde_json::Value::Null) } else { Json::of(&payload) },
+            header: JsonValue::of(&bytes[4..len]),
+            value: if payload_is_data(bytes) { JsonValue(serde_json::Value::Null) } else { JsonValue::of(&payload) },
             payload: hex(&payload),
             error,
         }
@@ -161,8 +161,8 @@ pub fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
-pub fn check(path: &str, fresh: &File) {
-    let published: File = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+pub fn check(path: &str, fresh: &VectorFile) {
+    let published: VectorFile = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!((&published.keys, &published.audits), (&fresh.keys, &fresh.audits));
     assert_eq!(published.blocks.len(), fresh.blocks.len());
     for (published, fresh) in published.blocks.iter().zip(&fresh.blocks) {
@@ -170,7 +170,7 @@ pub fn check(path: &str, fresh: &File) {
     }
 }
 
-pub fn write(path: &str, file: &File) {
+pub fn write(path: &str, file: &VectorFile) {
     std::fs::write(path, serde_json::to_string_pretty(file).unwrap() + "\n").unwrap();
 }
 
@@ -183,26 +183,26 @@ pub fn salt(block: &[u8]) -> [u8; 32] {
 /// MessagePack as JSON. What is not MessagePack is null.
 #[derive(Debug, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct Json(serde_json::Value);
+pub struct JsonValue(serde_json::Value);
 
-impl Json {
+impl JsonValue {
     fn of(bytes: &[u8]) -> Self {
         rmp_serde::from_slice(bytes).unwrap_or(Self(serde_json::Value::Null))
     }
 }
 
-impl<'de> Deserialize<'de> for Json {
+impl<'de> Deserialize<'de> for JsonValue {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         if from.is_human_readable() {
             return serde_json::Value::deserialize(from).map(Self);
         }
-        from.deserialize_any(Any).map(Self)
+        from.deserialize_any(AnyVisitor).map(Self)
     }
 }
 
-struct Any;
+struct AnyVisitor;
 
-impl<'de> Visitor<'de> for Any {
+impl<'de> Visitor<'de> for AnyVisitor {
     type Value = serde_json::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -231,7 +231,7 @@ impl<'de> Visitor<'de> for Any {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut items = Vec::new();
-        while let Some(Json(item)) = seq.next_element()? {
+        while let Some(JsonValue(item)) = seq.next_element()? {
             items.push(item);
         }
         Ok(items.into())

@@ -102,12 +102,12 @@ impl Network {
         ClusterMap::new(ids.into_iter().map(|id| self.server(id, &self.members[id])).collect())
     }
 
-    fn server(&self, id: Id, member: &Member) -> placement::Server {
-        let disk = |(number, weight): (usize, &u32)| placement::Disk {
+    fn server(&self, id: Id, member: &Member) -> placement::MapServer {
+        let disk = |(number, weight): (usize, &u32)| placement::MapDisk {
             id: DiskId(join(self.salt, (id as u64) << 8 | number as u64)),
             weight: *weight,
         };
-        placement::Server {
+        placement::MapServer {
             id: self.node(id),
             site: format!("house {} of {:x}", member.site, self.salt),
             disks: member.disks.iter().enumerate().map(disk).collect(),

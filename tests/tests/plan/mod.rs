@@ -5,7 +5,7 @@ mod disks;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use fsdfs_core::placement::{Change, ClusterMap, Disk, Moves, Rule, Server};
+use fsdfs_core::placement::{ClusterMap, DataMovement, MapChange, MapDisk, MapServer, PlacementRule};
 use fsdfs_proto::ids::{DiskId, NodeId};
 use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
 use fsdfs_tests::tree::random_file;
@@ -93,26 +93,31 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     let weights: Vec<u32> = ids.iter().map(|id| view.server(*id).map_or(0, |server| server.disks[0].weight)).collect();
     ensure!(weights == GIVEN, "the map has other weights: {weights:?}");
     let moved = |after: &ClusterMap, copies| {
-        Moves::between(Rule { view: &view, copies: COPIES }, Rule { view: after, copies }, disks.sizes()).copied
+        DataMovement::between(
+            PlacementRule { view: &view, copies: COPIES },
+            PlacementRule { view: after, copies },
+            disks.sizes(),
+        )
+        .copied
     };
     let with = |change| view.with(change).context("a change of the map");
     println!("{}", near("stored", &outlook["found"]["stored_bytes"], disks.sizes().map(|(_, bytes)| bytes).sum())?);
     for ((name, id), plan) in names.iter().zip(&ids).zip(&removals) {
         println!(
             "{}",
-            near(&format!("remove {name}"), &plan["move_bytes"], moved(&with(Change::Leave(*id))?, COPIES))?
+            near(&format!("remove {name}"), &plan["move_bytes"], moved(&with(MapChange::Leave(*id))?, COPIES))?
         );
         ensure!(plan["error_permille"] == 0 && plan["lost_bytes"] == 0, "{plan}");
     }
-    println!("{}", near("drain", &drained["move_bytes"], moved(&with(Change::Drain(ids[0]))?, COPIES))?);
+    println!("{}", near("drain", &drained["move_bytes"], moved(&with(MapChange::Drain(ids[0]))?, COPIES))?);
     println!("{}", near("copies 4", &more["move_bytes"], moved(&view, 4))?);
 
     // A newcomer's id decides what it gets; no plan can know it. Many of them are compared.
     let newcomers = 0..40u8;
     let join = |number: u8| {
-        let disk = Disk { id: DiskId([number; 16]), weight: NEW };
-        let server = Server { id: NodeId([number; 32]), site: format!("site {number}"), disks: vec![disk] };
-        Ok(moved(&with(Change::Join(server))?, COPIES))
+        let disk = MapDisk { id: DiskId([number; 16]), weight: NEW };
+        let server = MapServer { id: NodeId([number; 32]), site: format!("site {number}"), disks: vec![disk] };
+        Ok(moved(&with(MapChange::Join(server))?, COPIES))
     };
     let count = newcomers.len() as u64;
     let sum: u64 = newcomers.map(join).sum::<Result<u64>>()?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use fsdfs_core::facts::{FactSet, Redemption};
+use fsdfs_core::facts::{FactSet, TicketRedemption};
 use fsdfs_node::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use fsdfs_proto::identity::{
     Admission, Cert, Fact, Invitation, Revocation, Role, founder_cert, newcomer_cert, pool_of, ticket_cert,
@@ -78,7 +78,7 @@ impl Pool {
     pub fn admit(&mut self, newcomer: u8, redeem_by: u64) -> FactSet {
         let chain = self.ticket_chain(newcomer, redeem_by);
         let [.., ticket, member] = &chain[..] else { unreachable!("a ticket's chain has three links") };
-        let redeem = Redemption { ticket: ticket.id(), member: member.id() };
+        let redeem = TicketRedemption { ticket: ticket.id(), member: member.id() };
         let admission: Admission = self.facts.admission(node(FOUNDER), Hlc { ms: 1, count: 0 }, redeem);
         let admission = Signed::sign(pool_id(), &key(FOUNDER), admission);
         let mut facts = self.facts.clone();

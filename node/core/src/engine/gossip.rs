@@ -9,7 +9,7 @@ use fsdfs_proto::signed::Signed;
 
 use super::timers::Timer;
 use super::{Engine, Reason, disk};
-use crate::facts::Inserted;
+use crate::facts::InsertOutcome;
 use crate::limits::{GOSSIP_MS, HEARTBEAT_FAN_OUT, HEARTBEAT_MS};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
@@ -56,16 +56,16 @@ impl Engine {
     pub(super) fn insert_facts(&mut self, facts: Vec<Fact>, from: Option<NodeId>, out: &mut Vec<Effect>) {
         let mut any = false;
         for fact in facts {
-            any |= self.insert(fact) == Inserted::New;
+            any |= self.insert(fact) == InsertOutcome::New;
         }
         if any {
             self.digest_news(from, Reason::Remember, out);
         }
     }
 
-    fn insert(&mut self, fact: Fact) -> Inserted {
+    fn insert(&mut self, fact: Fact) -> InsertOutcome {
         let inserted = self.facts.insert(fact);
-        if inserted == Inserted::New {
+        if inserted == InsertOutcome::New {
             self.facts_version += 1;
         }
         inserted
@@ -164,8 +164,8 @@ impl Engine {
                 continue;
             }
             match raw.open(self.pool).map(|fact| self.insert(fact)) {
-                Ok(Inserted::New | Inserted::Known | Inserted::Stale) => {}
-                Ok(Inserted::Waiting | Inserted::Invalid(_)) | Err(_) => fine = false,
+                Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
+                Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) | Err(_) => fine = false,
             }
         }
         // Logs are written in order: what was logged before is durable when this, perhaps empty, request is.

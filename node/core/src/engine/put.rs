@@ -17,7 +17,7 @@ use fsdfs_proto::message::{
 use super::peers::Purpose;
 use super::{Engine, Reason, disk, reply};
 
-use crate::placement::Holder;
+use crate::placement::BlockHolder;
 use crate::planted::{self, Bug};
 use crate::seam::{Copies, DiskRequest, Effect, OpId, PutOutcome, Refusal, Reply, WriteDone};
 
@@ -25,7 +25,7 @@ use crate::seam::{Copies, DiskRequest, Effect, OpId, PutOutcome, Refusal, Reply,
 pub(super) struct Put {
     item: Item,
     wanted: u8,
-    order: Vec<Holder>,
+    order: Vec<BlockHolder>,
     slots: BTreeMap<NodeId, Slot>,
     /// Ask before sending: the block may be there from an earlier put.
     probe: bool,
@@ -197,7 +197,7 @@ impl Engine {
         card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
     }
 
-    fn ask_holder(&mut self, id: u64, holder: Holder, out: &mut Vec<Effect>) {
+    fn ask_holder(&mut self, id: u64, holder: BlockHolder, out: &mut Vec<Effect>) {
         let (map, me, now) = (self.map_digest, self.me, self.now.wall);
         let Some(put) = self.puts.get_mut(&id) else { return };
         put.slots.insert(holder.node, Slot::Asked);

@@ -13,13 +13,13 @@ use super::graph::FactGraph;
 
 /// Ranks, and the revocations that hold.
 #[derive(Clone, Debug)]
-pub(super) struct Authority {
+pub(super) struct RevocationAuthority {
     ranks: BTreeMap<PublicKey, usize>,
     /// By subject.
     revocations: BTreeMap<PublicKey, Vec<Signed<Revocation>>>,
 }
 
-impl Authority {
+impl RevocationAuthority {
     /// `known` must not have any revocation applied: authority may not depend on what it decides about.
     pub fn new<'a>(pool: PoolId, known: &FactGraph, facts: impl Iterator<Item = &'a Fact> + Clone) -> Self {
         let lists = facts.clone().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });

@@ -28,7 +28,7 @@ pub(super) struct FactGraph {
 /// Parent of each certificate in the tree of shortest chains; none below the root key.
 pub(super) type FactParents = BTreeMap<FactId, Option<FactId>>;
 
-type Open = BinaryHeap<Reverse<(Hlc, FactId)>>;
+type OpenCertificates = BinaryHeap<Reverse<(Hlc, FactId)>>;
 
 impl FactGraph {
     /// Without any certificate.
@@ -186,8 +186,8 @@ impl FactGraph {
     }
 
     /// Where a new certificate connects to what is connected.
-    fn ways_to(&self, cert: &Signed<Cert>) -> Open {
-        let mut open = Open::new();
+    fn ways_to(&self, cert: &Signed<Cert>) -> OpenCertificates {
+        let mut open = OpenCertificates::new();
         if cert.value().issuer == self.root {
             open.push(Reverse((Hlc::default(), cert.id())));
         }
@@ -212,7 +212,7 @@ impl FactGraph {
     }
 
     /// Spreads entries, earliest first (Dijkstra), as far as they change anything.
-    fn settle(&mut self, mut open: Open) {
+    fn settle(&mut self, mut open: OpenCertificates) {
         while let Some(Reverse((stamp, id))) = open.pop() {
             if self.entry.get(&id).is_some_and(|earlier| *earlier <= stamp) {
                 continue;

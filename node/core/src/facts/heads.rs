@@ -9,10 +9,10 @@ use fsdfs_proto::volume::CommitView;
 
 /// By commit id. No head here supersedes another.
 #[derive(Clone, Debug, Default)]
-pub(super) struct HeadSet(BTreeMap<BlockId, Entry>);
+pub(super) struct HeadSet(BTreeMap<BlockId, HeadEntry>);
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct HeadEntry {
     head: Signed<Head>,
     commit: CommitView,
 }
@@ -40,10 +40,10 @@ impl HeadSet {
 
     /// Takes in a head that nothing here supersedes; returns the ids of those that it supersedes.
     pub fn insert(&mut self, head: &Signed<Head>, commit: CommitView) -> Vec<FactId> {
-        let over = |old: &Entry| supersedes((head.value(), &commit), (old.head.value(), &old.commit));
+        let over = |old: &HeadEntry| supersedes((head.value(), &commit), (old.head.value(), &old.commit));
         let gone: Vec<BlockId> = self.0.iter().filter(|(_, old)| over(old)).map(|(id, _)| *id).collect();
         let gone = gone.iter().filter_map(|id| self.0.remove(id)).map(|old| old.head.id()).collect();
-        self.0.insert(commit.id, Entry { head: head.clone(), commit });
+        self.0.insert(commit.id, HeadEntry { head: head.clone(), commit });
         gone
     }
 }

@@ -10,22 +10,22 @@ use fsdfs_proto::volume::CommitView;
 
 use super::authority::chained;
 use super::graph::redeems;
-use super::{FactSet, Inserted};
+use super::{FactSet, InsertOutcome};
 use crate::limits::{HEADS_PER_VOLUME_MAX, MEMBERS_MAX, STATEMENTS_PER_SIGNER_MAX, VOLUMES_MAX};
 
 impl FactSet {
     /// Takes a fact in. It may be what others waited for: those become known too.
-    pub fn insert(&mut self, fact: Fact) -> Inserted {
+    pub fn insert(&mut self, fact: Fact) -> InsertOutcome {
         let judged = self.weigh(&fact);
         match judged {
-            Inserted::New => {
+            InsertOutcome::New => {
                 let parent = is_parent(&fact);
                 self.take(fact);
                 if parent {
                     self.promote();
                 }
             }
-            Inserted::Waiting => self.waiting.push(fact),
+            InsertOutcome::Waiting => self.waiting.push(fact),
             _ => {}
         }
         judged
@@ -38,11 +38,11 @@ impl FactSet {
             progress = false;
             for fact in self.waiting.take() {
                 match self.weigh(&fact) {
-                    Inserted::New => {
+                    InsertOutcome::New => {
                         progress |= is_parent(&fact);
                         self.take(fact);
                     }
-                    Inserted::Waiting => self.waiting.push(fact),
+                    InsertOutcome::Waiting => self.waiting.push(fact),
                     _ => {}
                 }
             }
@@ -50,12 +50,12 @@ impl FactSet {
     }
 
     /// What [`FactSet::insert`] would answer. May only depend on things that stay true: see the head of this module.
-    fn weigh(&self, fact: &Fact) -> Inserted {
+    fn weigh(&self, fact: &Fact) -> InsertOutcome {
         if self.stands(fact) {
-            return Inserted::Known;
+            return InsertOutcome::Known;
         }
         if self.is_crowded(fact) {
-            return Inserted::Invalid("its signer has signed too many statements");
+            return InsertOutcome::Invalid("its signer has signed too many statements");
         }
         match fact {
             Fact::Cert(cert) => self.weigh_cert(cert.value()),
@@ -64,9 +64,9 @@ impl FactSet {
             Fact::Heartbeat(beat) => self.weigh_heartbeat(beat.value()),
             Fact::Departure(gone) => self.weigh_gone(gone),
             Fact::AdminList(_) if fact.signer() != self.pool.into() => {
-                Inserted::Invalid("only the root key names admins")
+                InsertOutcome::Invalid("only the root key names admins")
             }
-            Fact::AdminList(_) => Inserted::New,
+            Fact::AdminList(_) => InsertOutcome::New,
             Fact::PoolRules(_) => self.weigh_ranked(fact.signer()),
             Fact::VolEpoch(epoch) => self.weigh_epoch(epoch.value()),
             Fact::Head(head) => self.weigh_head(head),
@@ -74,129 +74,129 @@ impl FactSet {
         }
     }
 
-    fn weigh_cert(&self, cert: &Cert) -> Inserted {
+    fn weigh_cert(&self, cert: &Cert) -> InsertOutcome {
         if cert.subject == self.pool.into() || cert.subject == cert.issuer || !is_strong(cert.subject) {
-            return Inserted::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
+            return InsertOutcome::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
         }
         let newcomer = cert.kind == CertKind::Member && self.known.certs_of(cert.subject).next().is_none();
         if newcomer && self.known.member_count() >= MEMBERS_MAX {
-            return Inserted::Invalid("the pool has as many members as it can");
+            return InsertOutcome::Invalid("the pool has as many members as it can");
         }
         let may = |parent: &Signed<Cert>| may_issue(parent.value(), cert).is_ok();
         let backed = cert.issuer == self.pool.into() || self.known.certs_of(cert.issuer).any(may);
-        if backed { Inserted::New } else { Inserted::Waiting }
+        if backed { InsertOutcome::New } else { InsertOutcome::Waiting }
     }
 
-    fn weigh_admission(&self, admission: &Admission) -> Inserted {
+    fn weigh_admission(&self, admission: &Admission) -> InsertOutcome {
         let cert = |id: &FactId| match self.facts.get(id) {
             Some(Fact::Cert(cert)) => Some(cert),
             _ => None,
         };
         let (Some(ticket), Some(member)) = (cert(&admission.ticket), cert(&admission.member)) else {
-            return Inserted::Waiting;
+            return InsertOutcome::Waiting;
         };
         if !redeems(ticket.value(), member.value()) {
-            return Inserted::Invalid("an admission whose newcomer does not come from its ticket");
+            return InsertOutcome::Invalid("an admission whose newcomer does not come from its ticket");
         }
-        if self.known.counts(admission) { Inserted::New } else { self.wait_for(admission.witness.into()) }
+        if self.known.counts(admission) { InsertOutcome::New } else { self.wait_for(admission.witness.into()) }
     }
 
-    fn weigh_card(&self, card: &Signed<Card>) -> Inserted {
+    fn weigh_card(&self, card: &Signed<Card>) -> InsertOutcome {
         let stale = |old: &Signed<Card>| (old.value().seq, old.id()) > (card.value().seq, card.id());
         if self.cards.get(&card.value().node).is_some_and(stale) {
-            return Inserted::Stale;
+            return InsertOutcome::Stale;
         }
         self.weigh_member(card.value().node)
     }
 
-    fn weigh_heartbeat(&self, beat: &Heartbeat) -> Inserted {
+    fn weigh_heartbeat(&self, beat: &Heartbeat) -> InsertOutcome {
         if self.last_beat(beat.node).is_some_and(|last| last >= (beat.boot, beat.counter)) {
-            return Inserted::Stale;
+            return InsertOutcome::Stale;
         }
         self.weigh_member(beat.node)
     }
 
-    fn weigh_gone(&self, gone: &Signed<Departure>) -> Inserted {
+    fn weigh_gone(&self, gone: &Signed<Departure>) -> InsertOutcome {
         let Departure { member, issuer, last, .. } = gone.value();
         if member == issuer {
-            return Inserted::Invalid("a member that calls itself gone");
+            return InsertOutcome::Invalid("a member that calls itself gone");
         }
         let stale = |old: &Signed<Departure>| (old.value().last, old.id()) > (*last, gone.id());
         if self.gone.get(&(*member, *issuer)).is_some_and(stale) {
-            return Inserted::Stale;
+            return InsertOutcome::Stale;
         }
         match self.weigh_member(*member) {
-            Inserted::New => self.weigh_member(*issuer),
+            InsertOutcome::New => self.weigh_member(*issuer),
             other => other,
         }
     }
 
-    fn weigh_epoch(&self, epoch: &VolEpoch) -> Inserted {
+    fn weigh_epoch(&self, epoch: &VolEpoch) -> InsertOutcome {
         // The shared volume has its place, whoever fills the others.
         if epoch.volume == self.pool.volume() {
             return self.weigh_ranked(epoch.signer);
         }
         if !self.epochs.contains_key(&epoch.volume) && self.epochs.len() >= VOLUMES_MAX {
-            return Inserted::Invalid("the pool has as many volumes as it can");
+            return InsertOutcome::Invalid("the pool has as many volumes as it can");
         }
         if epoch.signer.0 == epoch.volume.0 {
-            Inserted::New
+            InsertOutcome::New
         } else {
-            Inserted::Invalid("a volume's epoch that its owner did not sign")
+            InsertOutcome::Invalid("a volume's epoch that its owner did not sign")
         }
     }
 
-    fn weigh_head(&self, head: &Signed<Head>) -> Inserted {
+    fn weigh_head(&self, head: &Signed<Head>) -> InsertOutcome {
         let Head { volume, epoch, .. } = head.value();
         let Some(epochs) = self.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
-            return Inserted::Waiting;
+            return InsertOutcome::Waiting;
         };
         if !epochs.iter().any(|epoch| epoch.value().write_pk == head.signer()) {
-            return Inserted::Invalid("a head that its epoch's write key did not sign");
+            return InsertOutcome::Invalid("a head that its epoch's write key did not sign");
         }
         let Ok(commit) = CommitView::of_head(head.value()) else {
-            return Inserted::Invalid("a head whose commit is malformed");
+            return InsertOutcome::Invalid("a head whose commit is malformed");
         };
         match self.heads.get(volume) {
-            Some(heads) if heads.supersede(head.value(), &commit) => Inserted::Stale,
+            Some(heads) if heads.supersede(head.value(), &commit) => InsertOutcome::Stale,
             // Who merges some of them is let in, or they would stay too many.
             Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX && !heads.are_superseded_by(head.value(), &commit) => {
-                Inserted::Invalid("too many unmerged heads")
+                InsertOutcome::Invalid("too many unmerged heads")
             }
-            _ => Inserted::New,
+            _ => InsertOutcome::New,
         }
     }
 
     /// The root key, an admin of any list, or a member.
-    fn weigh_signer(&self, signer: PublicKey) -> Inserted {
+    fn weigh_signer(&self, signer: PublicKey) -> InsertOutcome {
         match self.weigh_ranked(signer) {
-            Inserted::New => Inserted::New,
+            InsertOutcome::New => InsertOutcome::New,
             _ => self.weigh_member(signer.into()),
         }
     }
 
-    fn weigh_ranked(&self, signer: PublicKey) -> Inserted {
+    fn weigh_ranked(&self, signer: PublicKey) -> InsertOutcome {
         let admin = NodeId::from(signer);
         let lists =
             self.facts.values().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
         let lists = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
         let ranked = signer == self.pool.into() || lists.iter().any(|list| list.value().admins.contains(&admin));
-        if ranked { Inserted::New } else { self.wait_for(signer) }
+        if ranked { InsertOutcome::New } else { self.wait_for(signer) }
     }
 
-    fn weigh_member(&self, node: NodeId) -> Inserted {
+    fn weigh_member(&self, node: NodeId) -> InsertOutcome {
         let key = PublicKey::from(node);
-        if self.known.members().contains_key(&key) { Inserted::New } else { self.wait_for(key) }
+        if self.known.members().contains_key(&key) { InsertOutcome::New } else { self.wait_for(key) }
     }
 
     /// Not known as a member yet - unless all that is known of this key is that it is a ticket's.
-    fn wait_for(&self, key: PublicKey) -> Inserted {
+    fn wait_for(&self, key: PublicKey) -> InsertOutcome {
         let mut certs = self.known.certs_of(key).peekable();
         let ticket = certs.peek().is_some() && certs.all(|cert| cert.value().kind == CertKind::Ticket);
         if ticket {
-            Inserted::Invalid("a ticket's key signs nothing but a member certificate")
+            InsertOutcome::Invalid("a ticket's key signs nothing but a member certificate")
         } else {
-            Inserted::Waiting
+            InsertOutcome::Waiting
         }
     }
 

@@ -5,7 +5,7 @@ use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, FactKind};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::signed::Signed;
 
-use super::{AdmissionVerdict, FactSet, GateRefusal, Inserted, Redemption};
+use super::{AdmissionVerdict, FactSet, GateRefusal, InsertOutcome, TicketRedemption};
 
 impl FactSet {
     /// Judges a peer by the chain and the admissions it showed, together with all that is known here. Guests may come in.
@@ -23,7 +23,7 @@ impl FactSet {
         for fact in shown() {
             let cert = fact.kind() == FactKind::Cert;
             // The links fit, so only a bound of the set can be in the way.
-            if matches!(with.insert(fact), Inserted::Invalid(_)) && cert {
+            if matches!(with.insert(fact), InsertOutcome::Invalid(_)) && cert {
                 return Err(GateRefusal::PoolFull);
             }
         }
@@ -43,11 +43,11 @@ struct GateJudge<'a> {
 
 impl GateJudge<'_> {
     /// What has to be signed for the peer to be a member.
-    fn redeem(&self) -> Option<Redemption> {
+    fn redeem(&self) -> Option<TicketRedemption> {
         let [.., ticket, member] = self.chain else { return None };
         let open = ticket.value().kind == CertKind::Ticket
             && self.with.view().valid.winning(ticket.id(), member.id()).is_none();
-        open.then(|| Redemption { ticket: ticket.id(), member: member.id() })
+        open.then(|| TicketRedemption { ticket: ticket.id(), member: member.id() })
     }
 }
 

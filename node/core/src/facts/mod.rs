@@ -56,7 +56,7 @@ pub struct FactSet {
 
 /// What became of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted {
+pub enum InsertOutcome {
     /// Was not here.
     New,
     /// Was here.
@@ -110,12 +110,12 @@ pub struct AdmissionVerdict {
     pub facts: Vec<Fact>,
     /// It comes in by a ticket that can still be redeemed, and nobody admitted it yet: whoever lets it in signs the admission
     /// ([`FactSet::admission`]).
-    pub redeem: Option<Redemption>,
+    pub redeem: Option<TicketRedemption>,
 }
 
 /// What an admission names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Redemption {
+pub struct TicketRedemption {
     /// Id of the ticket's certificate.
     pub ticket: FactId,
     /// Id of the newcomer's certificate.

@@ -9,8 +9,8 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
 
-use super::{FactSet, MemberInfo, MemberStatus, Redemption};
-use crate::placement::{Disk, Server};
+use super::{FactSet, MemberInfo, MemberStatus, TicketRedemption};
+use crate::placement::{MapDisk, MapServer};
 use crate::report;
 
 impl FactSet {
@@ -67,7 +67,7 @@ impl FactSet {
     }
 
     /// Members with cards, as placement sees them.
-    pub fn servers(&self) -> Vec<Server> {
+    pub fn servers(&self) -> Vec<MapServer> {
         let cards: BTreeMap<NodeId, &Card> = self
             .members()
             .iter()
@@ -83,9 +83,9 @@ impl FactSet {
                 let disk = |disk: &fsdfs_proto::identity::CardDisk| {
                     // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
                     let takes = owners.get(&disk.id) == Some(node);
-                    Disk { id: disk.id, weight: if takes { capped(disk.gib, total, cap) } else { 0 } }
+                    MapDisk { id: disk.id, weight: if takes { capped(disk.gib, total, cap) } else { 0 } }
                 };
-                Server { id: *node, site: card.site.clone(), disks: card.disks.iter().map(disk).collect() }
+                MapServer { id: *node, site: card.site.clone(), disks: card.disks.iter().map(disk).collect() }
             })
             .collect()
     }
@@ -108,7 +108,7 @@ impl FactSet {
 
     /// The admission that `witness` has to sign for a newcomer. Its stamp is later than the witness's own admission, even if
     /// the witness's clock is behind: an earlier one would not count.
-    pub fn admission(&self, witness: NodeId, now: Hlc, redeem: Redemption) -> Admission {
+    pub fn admission(&self, witness: NodeId, now: Hlc, redeem: TicketRedemption) -> Admission {
         let since = self.view().valid.members().get(&witness.into()).copied().unwrap_or_default();
         let after = Hlc { ms: since.ms, count: since.count.saturating_add(1) };
         Admission { version: 1, ticket: redeem.ticket, member: redeem.member, witness, hlc: now.max(after) }

@@ -7,7 +7,7 @@ use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, PoolRules, Role, Vo
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
-use super::authority::{Authority, chained};
+use super::authority::{RevocationAuthority, chained};
 use super::graph::{FactGraph, FactParents, redeems};
 use super::{FactSet, MemberInfo, MemberStatus};
 use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
@@ -18,7 +18,7 @@ const FEATURES_FIRST: u32 = 1;
 /// Computed once per change of the set.
 #[derive(Clone, Debug)]
 pub(super) struct DerivedState {
-    pub authority: Authority,
+    pub authority: RevocationAuthority,
     /// Without what revocations void.
     pub valid: FactGraph,
     /// Chains of the valid graph that avoid surplus users of tickets, then those that do not.
@@ -31,7 +31,7 @@ pub(super) struct DerivedState {
 
 impl DerivedState {
     pub fn new(set: &FactSet) -> Self {
-        let authority = Authority::new(set.pool, &set.known, set.facts.values());
+        let authority = RevocationAuthority::new(set.pool, &set.known, set.facts.values());
         let facts = || set.facts.values().filter(|fact| !authority.void(fact.signer(), fact.id()));
         let mut valid = FactGraph::new(set.pool);
         facts().for_each(|fact| valid.add(fact));
@@ -186,7 +186,7 @@ fn inviter(set: &FactSet, cert: &Signed<Cert>) -> PublicKey {
 
 /// The last rules that lead back to number 1, with the compiled-in floors. A void link still links: rules that were made
 /// on top of a revoked admin's must not fall with them.
-fn rules(set: &FactSet, authority: &Authority) -> PoolRules {
+fn rules(set: &FactSet, authority: &RevocationAuthority) -> PoolRules {
     let all = set.facts.values().filter_map(|fact| if let Fact::PoolRules(rules) = fact { Some(rules) } else { None });
     let chained = chained(all.map(|rules| (rules.value().number, rules.value().previous, rules)));
     let last = chained.into_iter().rfind(|rules| !authority.void(rules.signer(), rules.id()));
@@ -218,7 +218,7 @@ fn default_rules(root: PublicKey) -> PoolRules {
 /// One statement an epoch: of several, the one of the highest rank, then of the larger id.
 fn epochs<'a>(
     facts: impl Iterator<Item = &'a Fact>,
-    authority: &Authority,
+    authority: &RevocationAuthority,
 ) -> BTreeMap<VolumeId, BTreeMap<u32, Signed<VolEpoch>>> {
     let mut epochs = BTreeMap::<VolumeId, BTreeMap<u32, Signed<VolEpoch>>>::new();
     let weight = |epoch: &Signed<VolEpoch>| (Reverse(authority.rank(epoch.signer())), epoch.id());

@@ -2,17 +2,17 @@
 
 use fsdfs_proto::ids::NodeId;
 
-use super::Capacity;
+use super::MapCapacity;
 use super::math::{ONE, scale};
-use super::sites::{Live, Sites};
-use super::targets::Targets;
+use super::sites::{LiveServer, LiveSites};
+use super::targets::CopyTargets;
 
-/// One replica of every block, in the unit of [`Load::expected`].
+/// One replica of every block, in the unit of [`ServerLoad::expected`].
 pub const CERTAIN: u128 = 1 << 84;
 
 /// What a server is to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Load {
+pub struct ServerLoad {
     /// Which server.
     pub node: NodeId,
     /// The sum of its disks.
@@ -21,9 +21,9 @@ pub struct Load {
     pub expected: u128,
 }
 
-impl Capacity {
+impl MapCapacity {
     /// In parts of a unit of weight, `unit` to each.
-    pub(super) fn new(sites: &Sites, targets: &Targets, copies: u8, unit: u64) -> Self {
+    pub(super) fn new(sites: &LiveSites, targets: &CopyTargets, copies: u8, unit: u64) -> Self {
         let loads = loads(sites, targets);
         let usable = loads.iter().filter_map(|load| load.usable(unit)).min().unwrap_or(0);
         let short = |wanted: usize, there: usize| u8::try_from(wanted.saturating_sub(there)).unwrap_or(u8::MAX);
@@ -45,7 +45,7 @@ impl Capacity {
     }
 }
 
-impl Load {
+impl ServerLoad {
     /// `weight * unit * CERTAIN / expected`, rounded down: so much different data fits until this server is full.
     fn usable(&self, unit: u64) -> Option<u64> {
         let weight = u128::from(self.weight) * CERTAIN;
@@ -67,7 +67,7 @@ impl Load {
 }
 
 /// In id order.
-pub(super) fn loads(sites: &Sites, targets: &Targets) -> Vec<Load> {
+pub(super) fn loads(sites: &LiveSites, targets: &CopyTargets) -> Vec<ServerLoad> {
     let mut loads = Vec::with_capacity(sites.servers.len());
     for (site, target) in sites.sites.iter().zip(&targets.sites) {
         let shares = |server: usize, count: usize| match count {
@@ -76,11 +76,11 @@ pub(super) fn loads(sites: &Sites, targets: &Targets) -> Vec<Load> {
             _ => target.within(count).shares[server - site.servers.start] << 28,
         };
         for server in site.servers.clone() {
-            let Live { id, weight, .. } = sites.servers[server];
+            let LiveServer { id, weight, .. } = sites.servers[server];
             let upper = if target.frac > 0 { shares(server, target.base + 1) } else { 0 };
             let expected = u128::from(ONE - target.frac) * u128::from(shares(server, target.base))
                 + u128::from(target.frac) * u128::from(upper);
-            loads.push(Load { node: id, weight, expected });
+            loads.push(ServerLoad { node: id, weight, expected });
         }
     }
     loads.sort_by_key(|load| load.node);

@@ -3,19 +3,19 @@
 use fsdfs_proto::ids::{DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::{ClusterMap, Disk, Server};
+use super::{ClusterMap, MapDisk, MapServer};
 
 /// One change of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum MapChange {
     /// A server joins, at a site that is new or there already.
-    Join(Server),
+    Join(MapServer),
     /// A server is gone and hands nothing over.
     Leave(NodeId),
     /// A site is gone with all its servers.
     Burn(String),
     /// A server gets another disk.
-    Mount(NodeId, Disk),
+    Mount(NodeId, MapDisk),
     /// A server takes no blocks any more; it stays to hand over what it has.
     Drain(NodeId),
     /// A disk gets another weight; 0 drains it.
@@ -24,7 +24,7 @@ pub enum Change {
 
 /// A change that does not fit the map. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum MapChangeError {
     /// No such server.
     #[error("no server {} in the map", .0.short())]
     NoServer(NodeId),
@@ -42,7 +42,7 @@ pub enum Unfit {
     DiskTwice(DiskId),
 }
 
-impl Server {
+impl MapServer {
     /// A server that nobody has yet, with one disk. The same name always gets the same ids.
     pub fn imagined(name: &str, site: &str, weight: u32) -> Self {
         let mut id = NodeId([0; 32]);
@@ -52,59 +52,59 @@ impl Server {
         }
         let disk = position(NodeId(position(id)));
         let (disk, _) = disk.split_first_chunk().expect("32 bytes begin with 16");
-        Self { id, site: site.into(), disks: vec![Disk { id: DiskId(*disk), weight }] }
+        Self { id, site: site.into(), disks: vec![MapDisk { id: DiskId(*disk), weight }] }
     }
 }
 
 impl ClusterMap {
     /// This map with one change. The view itself stays as it is.
-    pub fn with(&self, change: Change) -> Result<Self, Unfit> {
+    pub fn with(&self, change: MapChange) -> Result<Self, MapChangeError> {
         let mut servers = self.servers.clone();
         match change {
-            Change::Join(server) => join(&mut servers, server)?,
-            Change::Leave(id) => drop(servers.remove(place_of(&servers, id)?)),
-            Change::Burn(site) => burn(&mut servers, site)?,
-            Change::Mount(id, disk) => mount(&mut servers, id, disk)?,
-            Change::Drain(id) => {
+            MapChange::Join(server) => join(&mut servers, server)?,
+            MapChange::Leave(id) => drop(servers.remove(place_of(&servers, id)?)),
+            MapChange::Burn(site) => burn(&mut servers, site)?,
+            MapChange::Mount(id, disk) => mount(&mut servers, id, disk)?,
+            MapChange::Drain(id) => {
                 let server = place_of(&servers, id)?;
                 servers[server].disks.iter_mut().for_each(|disk| disk.weight = 0);
             }
-            Change::Weigh(id, weight) => {
-                disks(&mut servers).find(|disk| disk.id == id).ok_or(Unfit::NoDisk(id))?.weight = weight;
+            MapChange::Weigh(id, weight) => {
+                disks(&mut servers).find(|disk| disk.id == id).ok_or(MapChangeError::NoDisk(id))?.weight = weight;
             }
         }
         Ok(Self::new(servers))
     }
 }
 
-fn join(servers: &mut Vec<Server>, server: Server) -> Result<(), Unfit> {
+fn join(servers: &mut Vec<MapServer>, server: MapServer) -> Result<(), MapChangeError> {
     if servers.iter().any(|other| other.id == server.id) {
-        return Err(Unfit::ServerTwice(server.id));
+        return Err(MapChangeError::ServerTwice(server.id));
     }
     let (id, new) = (server.id, server.disks.clone());
-    servers.push(Server { disks: Vec::new(), ..server });
+    servers.push(MapServer { disks: Vec::new(), ..server });
     new.into_iter().try_for_each(|disk| mount(servers, id, disk))
 }
 
-fn burn(servers: &mut Vec<Server>, site: String) -> Result<(), Unfit> {
+fn burn(servers: &mut Vec<MapServer>, site: String) -> Result<(), MapChangeError> {
     let all = servers.len();
     servers.retain(|server| server.site != site);
-    if servers.len() < all { Ok(()) } else { Err(Unfit::NoSite(site)) }
+    if servers.len() < all { Ok(()) } else { Err(MapChangeError::NoSite(site)) }
 }
 
-fn mount(servers: &mut [Server], id: NodeId, disk: Disk) -> Result<(), Unfit> {
+fn mount(servers: &mut [MapServer], id: NodeId, disk: MapDisk) -> Result<(), MapChangeError> {
     if disks(servers).any(|other| other.id == disk.id) {
-        return Err(Unfit::DiskTwice(disk.id));
+        return Err(MapChangeError::DiskTwice(disk.id));
     }
     let server = place_of(servers, id)?;
     servers[server].disks.push(disk);
     Ok(())
 }
 
-fn place_of(servers: &[Server], id: NodeId) -> Result<usize, Unfit> {
-    servers.iter().position(|server| server.id == id).ok_or(Unfit::NoServer(id))
+fn place_of(servers: &[MapServer], id: NodeId) -> Result<usize, MapChangeError> {
+    servers.iter().position(|server| server.id == id).ok_or(MapChangeError::NoServer(id))
 }
 
-fn disks(servers: &mut [Server]) -> impl Iterator<Item = &mut Disk> {
+fn disks(servers: &mut [MapServer]) -> impl Iterator<Item = &mut MapDisk> {
     servers.iter_mut().flat_map(|server| &mut server.disks)
 }

@@ -8,12 +8,12 @@ static TABLE: [u64; 2049] = table();
 
 /// What a block brings along: the first sixteen bytes of its id.
 #[derive(Clone, Copy, Debug)]
-pub struct Key {
+pub struct PlacementKey {
     pub(super) a: u64,
     pub(super) b: u64,
 }
 
-impl Key {
+impl PlacementKey {
     /// The key of the block with this id.
     pub fn of(id: &[u8; 32]) -> Self {
         let (first, _) = id.split_first_chunk().expect("32 bytes begin with 16");

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use super::{ClusterMap, Holder};
+use super::{BlockHolder, ClusterMap};
 
 /// A map and the number of copies wanted in it.
 #[derive(Clone, Copy, Debug)]
-pub struct Rule<'a> {
+pub struct PlacementRule<'a> {
     /// The map.
     pub view: &'a ClusterMap,
     /// N.
@@ -17,9 +17,9 @@ pub struct Rule<'a> {
 
 /// What a change moves, in bytes of the blocks that were counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Moves {
+pub struct DataMovement {
     /// By server of either map; servers that nothing concerns are left out.
-    pub servers: BTreeMap<NodeId, Flow>,
+    pub servers: BTreeMap<NodeId, ServerFlow>,
     /// Copied from server to server.
     pub copied: u64,
     /// Of blocks none of whose holders is in the new map, counted once for each block: nobody can copy them.
@@ -28,7 +28,7 @@ pub struct Moves {
 
 /// What a change means for one server, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flow {
+pub struct ServerFlow {
     /// Comes in.
     pub receives: u64,
     /// Goes out, if all old holders of a block that are in the new map share the work of copying it. A drained server is one of them.
@@ -39,9 +39,13 @@ pub struct Flow {
     pub shifts: u64,
 }
 
-impl Moves {
+impl DataMovement {
     /// What moves when `before` becomes `after` and every block lies where `before` wants it. `blocks`: ids and lengths in bytes.
-    pub fn between(before: Rule<'_>, after: Rule<'_>, blocks: impl IntoIterator<Item = (BlockId, u64)>) -> Self {
+    pub fn between(
+        before: PlacementRule<'_>,
+        after: PlacementRule<'_>,
+        blocks: impl IntoIterator<Item = (BlockId, u64)>,
+    ) -> Self {
         let mut moves = Self::default();
         for (id, bytes) in blocks {
             let (old, new) = (before.view.holders(id, before.copies), after.view.holders(id, after.copies));
@@ -51,7 +55,7 @@ impl Moves {
         moves
     }
 
-    fn count(&mut self, old: &[Holder], new: &[Holder], sources: &[NodeId], bytes: u64) {
+    fn count(&mut self, old: &[BlockHolder], new: &[BlockHolder], sources: &[NodeId], bytes: u64) {
         if sources.is_empty() && !old.is_empty() {
             self.lost += bytes;
         }
@@ -76,11 +80,11 @@ impl Moves {
         }
     }
 
-    fn of(&mut self, node: NodeId) -> &mut Flow {
+    fn of(&mut self, node: NodeId) -> &mut ServerFlow {
         self.servers.entry(node).or_default()
     }
 }
 
-fn nodes(holders: &[Holder]) -> impl Iterator<Item = NodeId> {
+fn nodes(holders: &[BlockHolder]) -> impl Iterator<Item = NodeId> {
     holders.iter().map(|holder| holder.node)
 }

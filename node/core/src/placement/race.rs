@@ -5,15 +5,15 @@
 //! at unit rate does not win before the time `e * rest / p` (in units of 1/ONE), and in the order of these times each round looks at a few only.
 
 use super::math::{ONE, product, scale};
-use super::sites::Arrival;
+use super::sites::DiskArrival;
 
 /// Somebody in a race.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entrant {
+pub(super) struct RaceEntrant {
     /// Its place among the runners: the smaller one wins a tie.
     pub place: usize,
     /// With which disk, and when that comes up.
-    pub arrival: Arrival,
+    pub arrival: DiskArrival,
     /// What is left until its clock rings, if it ran at unit rate: an exponential number below 2^63.
     e: u64,
     /// Its probability of winning, in units of 1/ONE; between 0 and 1, both excluded.
@@ -25,7 +25,7 @@ pub(super) struct Entrant {
 }
 
 /// A round that was won.
-struct Round {
+struct RaceRound {
     sum: u64,
     wanted: u64,
     /// The winner's e and rate: their quotient is the time the round took.
@@ -56,14 +56,14 @@ fn rest(p: u64, slack: u64) -> u64 {
     (ONE - p).saturating_sub(slack)
 }
 
-impl Entrant {
-    pub fn new(place: usize, e: u64, p: u64, slack: u64, arrival: Arrival) -> Self {
+impl RaceEntrant {
+    pub fn new(place: usize, e: u64, p: u64, slack: u64, arrival: DiskArrival) -> Self {
         debug_assert!(0 < p && p < ONE);
         let bound = product(e, (rest(p, slack) << 32) / p) >> 32;
         Self { place, arrival, e, p, bound: u64::try_from(bound).unwrap_or(u64::MAX), rounds: 0 }
     }
 
-    fn catch_up(&mut self, rounds: &[Round]) {
+    fn catch_up(&mut self, rounds: &[RaceRound]) {
         for round in &rounds[self.rounds..] {
             self.e -= scale(rate(self.p, round.sum, round.wanted), round.e, round.rate);
         }
@@ -75,7 +75,12 @@ impl Entrant {
 /// that takes longer than `limit`, before which nobody who is not among the entrants may be able to win.
 ///
 /// Fixed rates from a closed formula look simpler than Brewer's and are off by 2 to 14 % with few servers.
-pub(super) fn race(mut entrants: Vec<Entrant>, mut sum: u64, places: usize, limit: u64) -> Option<Vec<Entrant>> {
+pub(super) fn race(
+    mut entrants: Vec<RaceEntrant>,
+    mut sum: u64,
+    places: usize,
+    limit: u64,
+) -> Option<Vec<RaceEntrant>> {
     entrants.sort_unstable_by_key(|entrant| entrant.bound);
     let (mut rounds, mut winners, mut time) = (Vec::with_capacity(places), Vec::with_capacity(places), 0);
     for wanted in (1..=places as u64).rev() {
@@ -84,7 +89,7 @@ pub(super) fn race(mut entrants: Vec<Entrant>, mut sum: u64, places: usize, limi
             return None;
         }
         let winner = entrants.remove(first);
-        rounds.push(Round { sum, wanted, e: winner.e, rate });
+        rounds.push(RaceRound { sum, wanted, e: winner.e, rate });
         (sum, time) = (sum - winner.p, end);
         winners.push(winner);
     }
@@ -92,14 +97,20 @@ pub(super) fn race(mut entrants: Vec<Entrant>, mut sum: u64, places: usize, limi
 }
 
 /// Who arrives first, the smaller place on a tie: its index, its rate, and a time by which the round is over.
-fn first(entrants: &mut [Entrant], rounds: &[Round], sum: u64, wanted: u64, time: u64) -> Option<(usize, u64, u64)> {
+fn first(
+    entrants: &mut [RaceEntrant],
+    rounds: &[RaceRound],
+    sum: u64,
+    wanted: u64,
+    time: u64,
+) -> Option<(usize, u64, u64)> {
     let mut best: Option<(usize, u64, u64)> = None;
     for next in 0..entrants.len() {
         if best.is_some_and(|(.., end)| entrants[next].bound > end) {
             break;
         }
         entrants[next].catch_up(rounds);
-        let Entrant { e, p, place, .. } = entrants[next];
+        let RaceEntrant { e, p, place, .. } = entrants[next];
         let rate = rate(p, sum, wanted);
         let is_better = best.is_none_or(|(best, best_rate, _)| {
             let (own, other) = (product(e, best_rate), product(entrants[best].e, rate));

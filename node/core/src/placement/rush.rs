@@ -1,17 +1,17 @@
 //! Where one block goes: exact-share weighted RUSH (spec 03-placement §3, steps 3 to 6).
 
-use super::math::Key;
-use super::sites::{Arrival, Site, Sites};
-use super::targets::{Targets, Within};
+use super::math::PlacementKey;
+use super::sites::{DiskArrival, LiveSite, LiveSites};
+use super::targets::{CopyTargets, SiteShares};
 
 /// The best disks of the holders, best first.
-pub(super) fn place(sites: &Sites, targets: &Targets, key: Key) -> Vec<Arrival> {
+pub(super) fn place(sites: &LiveSites, targets: &CopyTargets, key: PlacementKey) -> Vec<DiskArrival> {
     let winners = targets.race.winners(key);
     let mut holders = Vec::with_capacity(targets.copies);
     for &site in &targets.sure {
         let target = &targets.sites[site];
         let count = target.base + usize::from(winners.iter().any(|winner| winner.who == site));
-        let site: &Site = &sites.sites[site];
+        let site: &LiveSite = &sites.sites[site];
         match count {
             1 => holders.push(sites.first(site.disks.clone(), key)),
             _ => holders.extend(within(sites, target.within(count), key)),
@@ -25,7 +25,11 @@ pub(super) fn place(sites: &Sites, targets: &Targets, key: Key) -> Vec<Arrival> 
 }
 
 /// Step 5 for two or more replicas in one site: servers with a whole share are in, the others race for what is left.
-fn within<'a>(sites: &'a Sites, within: &'a Within, key: Key) -> impl Iterator<Item = Arrival> + 'a {
+fn within<'a>(
+    sites: &'a LiveSites,
+    within: &'a SiteShares,
+    key: PlacementKey,
+) -> impl Iterator<Item = DiskArrival> + 'a {
     let whole = within.whole.iter().map(move |&server| sites.first(sites.servers[server].disks.clone(), key));
     whole.chain(within.race.winners(key).into_iter().map(|winner| winner.arrival))
 }

@@ -4,13 +4,13 @@ use super::math::ONE;
 
 /// What one item may get, in units of 1/[`ONE`] replicas.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct ShareBounds {
     pub weight: u64,
     pub least: u64,
     pub most: u64,
 }
 
-impl Bounds {
+impl ShareBounds {
     /// Nothing up to one replica.
     pub fn up_to_one(weight: u64) -> Self {
         Self { weight, least: 0, most: ONE }
@@ -22,7 +22,7 @@ impl Bounds {
 }
 
 /// `fill`: hands `copies` replicas to items in proportion to their weights, within their bounds.
-pub(super) fn fill(items: &[Bounds], copies: u64) -> Vec<u64> {
+pub(super) fn fill(items: &[ShareBounds], copies: u64) -> Vec<u64> {
     if items.iter().map(|item| item.most).sum::<u64>() <= copies * ONE {
         return items.iter().map(|item| item.most).collect();
     }

@@ -6,48 +6,48 @@ use std::ops::Range;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::math::{Key, product};
-use super::{Holder, Server};
+use super::math::{PlacementKey, product};
+use super::{BlockHolder, MapServer};
 
 /// How disks and sites get their seeds. Tests run the published small examples with seeds of their own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Seeds {
+pub(super) struct SeedFunctions {
     pub disk: fn(DiskId) -> u64,
     pub site: fn(&str) -> u64,
 }
 
 /// What is live, site by site, server by server; what draining, missing disks and weight 0 leave out is not in here.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sites {
-    pub sites: Vec<Site>,
-    pub servers: Vec<Live>,
-    pub disks: Vec<Spindle>,
+pub(super) struct LiveSites {
+    pub sites: Vec<LiveSite>,
+    pub servers: Vec<LiveServer>,
+    pub disks: Vec<LiveDisk>,
 }
 
 /// Servers that burn together.
 #[derive(Clone, Debug)]
-pub(super) struct Site {
+pub(super) struct LiveSite {
     pub seed: u64,
     pub weight: u64,
-    /// In [`Sites::servers`], never empty.
+    /// In [`LiveSites::servers`], never empty.
     pub servers: Range<usize>,
-    /// In [`Sites::disks`], never empty.
+    /// In [`LiveSites::disks`], never empty.
     pub disks: Range<usize>,
 }
 
 /// A server with at least one live disk.
 #[derive(Clone, Debug)]
-pub(super) struct Live {
+pub(super) struct LiveServer {
     pub id: NodeId,
     pub weight: u64,
-    /// In [`Sites::disks`], never empty.
+    /// In [`LiveSites::disks`], never empty.
     pub disks: Range<usize>,
     /// Where candidates are looked for.
     position: [u8; 32],
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spindle {
+pub(super) struct LiveDisk {
     pub weight: u64,
     pub seed: u64,
     id: DiskId,
@@ -56,16 +56,16 @@ pub(super) struct Spindle {
 
 /// When a disk comes up for a block: after the time `e / weight`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrival {
+pub(super) struct DiskArrival {
     pub e: u64,
     pub weight: u64,
-    /// In [`Sites::disks`].
+    /// In [`LiveSites::disks`].
     pub disk: usize,
 }
 
-impl Sites {
-    pub fn new(servers: &[Server], seeds: Seeds) -> Self {
-        let mut houses: BTreeMap<&str, Vec<&Server>> = BTreeMap::new();
+impl LiveSites {
+    pub fn new(servers: &[MapServer], seeds: SeedFunctions) -> Self {
+        let mut houses: BTreeMap<&str, Vec<&MapServer>> = BTreeMap::new();
         for server in servers.iter().filter(|server| server.disks.iter().any(|disk| disk.weight > 0)) {
             houses.entry(&server.site).or_default().push(server);
         }
@@ -76,7 +76,7 @@ impl Sites {
             for server in servers {
                 let live = server.disks.iter().filter(|disk| disk.weight > 0);
                 let spindle =
-                    |id, weight: u32| Spindle { weight: weight.into(), seed: (seeds.disk)(id), id, server: 0 };
+                    |id, weight: u32| LiveDisk { weight: weight.into(), seed: (seeds.disk)(id), id, server: 0 };
                 sites.add(server.id, position(server.id), live.map(|disk| spindle(disk.id, disk.weight)));
             }
         }
@@ -85,7 +85,7 @@ impl Sites {
 
     /// The `most` live servers nearest to a block (spec 03-placement §5); sites are formed of these only.
     pub fn near(&self, block: BlockId, most: usize) -> Self {
-        let distance = |(place, server): (usize, &Live)| (server.distance(block), place);
+        let distance = |(place, server): (usize, &LiveServer)| (server.distance(block), place);
         let mut chosen: Vec<([u8; 32], usize)> = self.servers.iter().enumerate().map(distance).collect();
         if most < chosen.len() {
             chosen.select_nth_unstable(most);
@@ -99,65 +99,65 @@ impl Sites {
                 near.open(site.seed);
             }
             while let Some(place) = chosen.next_if(|place| site.servers.contains(place)) {
-                let Live { id, position, ref disks, .. } = self.servers[place];
+                let LiveServer { id, position, ref disks, .. } = self.servers[place];
                 near.add(id, position, self.disks[disks.clone()].iter().copied());
             }
         }
         near
     }
 
-    /// The best disk of each server, in the order of [`Sites::servers`].
-    pub fn arrivals(&self, key: Key) -> Vec<Arrival> {
+    /// The best disk of each server, in the order of [`LiveSites::servers`].
+    pub fn arrivals(&self, key: PlacementKey) -> Vec<DiskArrival> {
         self.servers.iter().map(|server| self.first(server.disks.clone(), key)).collect()
     }
 
     /// The disk that arrives first among those of one server or one site, none of which is empty.
-    pub fn first(&self, disks: Range<usize>, key: Key) -> Arrival {
+    pub fn first(&self, disks: Range<usize>, key: PlacementKey) -> DiskArrival {
         let arrive = |disk: usize| {
-            let Spindle { weight, seed, .. } = self.disks[disk];
-            Arrival { e: key.exponential(seed), weight, disk }
+            let LiveDisk { weight, seed, .. } = self.disks[disk];
+            DiskArrival { e: key.exponential(seed), weight, disk }
         };
         // Within a site the disks stand in the order in which ties are decided: the earlier of equals stays.
-        let earlier = |first: Arrival, next: Arrival| if next.is_before(&first) { next } else { first };
+        let earlier = |first: DiskArrival, next: DiskArrival| if next.is_before(&first) { next } else { first };
         disks.map(arrive).reduce(earlier).expect("a live server has a live disk")
     }
 
     /// Earlier first; on a tie the smaller server id, then the smaller disk id.
-    pub fn sort(&self, arrivals: &mut [Arrival]) {
-        let ids = |arrival: &Arrival| self.holder(arrival);
+    pub fn sort(&self, arrivals: &mut [DiskArrival]) {
+        let ids = |arrival: &DiskArrival| self.holder(arrival);
         arrivals.sort_by(|x, y| product(x.e, y.weight).cmp(&product(y.e, x.weight)).then_with(|| ids(x).cmp(&ids(y))));
     }
 
-    pub fn holder(&self, arrival: &Arrival) -> Holder {
-        let Spindle { id, server, .. } = self.disks[arrival.disk];
-        Holder { node: self.servers[server].id, disk: id }
+    pub fn holder(&self, arrival: &DiskArrival) -> BlockHolder {
+        let LiveDisk { id, server, .. } = self.disks[arrival.disk];
+        BlockHolder { node: self.servers[server].id, disk: id }
     }
 
     /// Begins a site; the servers added next belong to it.
     fn open(&mut self, seed: u64) {
         let (server, disk) = (self.servers.len(), self.disks.len());
-        self.sites.push(Site { seed, weight: 0, servers: server..server, disks: disk..disk });
+        self.sites.push(LiveSite { seed, weight: 0, servers: server..server, disks: disk..disk });
     }
 
-    fn add(&mut self, id: NodeId, position: [u8; 32], disks: impl Iterator<Item = Spindle>) {
+    fn add(&mut self, id: NodeId, position: [u8; 32], disks: impl Iterator<Item = LiveDisk>) {
         let (server, start) = (self.servers.len(), self.disks.len());
-        self.disks.extend(disks.map(|disk| Spindle { server, ..disk }));
+        self.disks.extend(disks.map(|disk| LiveDisk { server, ..disk }));
         let disks = start..self.disks.len();
         let weight = self.disks[disks.clone()].iter().map(|disk| disk.weight).sum();
         let site = self.sites.last_mut().expect("a site was opened");
         (site.servers.end, site.disks.end) = (server + 1, disks.end);
         site.weight += weight;
-        self.servers.push(Live { id, weight, disks, position });
+        self.servers.push(LiveServer { id, weight, disks, position });
     }
 }
 
-impl Live {
+impl LiveServer {
     fn distance(&self, block: BlockId) -> [u8; 32] {
         std::array::from_fn(|byte| self.position[byte] ^ block.0[byte])
     }
 }
 
-impl Arrival {
+impl DiskArrival {
     pub fn is_before(&self, other: &Self) -> bool {
         product(self.e, other.weight) < product(other.e, self.weight)
     }

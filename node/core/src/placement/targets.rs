@@ -2,22 +2,22 @@
 
 use std::ops::Range;
 
-use super::field::{By, Contender, Field};
+use super::field::{RaceCandidate, StrawRace, StrawSource};
 use super::math::ONE;
-use super::share::{Bounds, fill, sitefill};
-use super::sites::{Site, Sites};
+use super::share::{ShareBounds, fill, sitefill};
+use super::sites::{LiveSite, LiveSites};
 
 /// Everything about a number of copies that does not depend on the block.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Targets {
+pub(super) struct CopyTargets {
     /// N': copies there are servers for.
     pub copies: usize,
-    /// In the order of [`Sites::sites`].
+    /// In the order of [`LiveSites::sites`].
     pub sites: Vec<SiteTarget>,
     /// Sites that hold a replica of every block.
     pub sure: Vec<usize>,
     /// Sites race for the copies beyond their bases.
-    pub race: Field,
+    pub race: StrawRace,
 }
 
 /// What a site gets.
@@ -28,77 +28,77 @@ pub(super) struct SiteTarget {
     /// Probability of one more, in units of 1/ONE.
     pub frac: u64,
     /// With `base` and with `base + 1` replicas.
-    within: [Within; 2],
+    within: [SiteShares; 2],
 }
 
 /// How a site's servers share two replicas or more; empty for fewer, where the representative takes all.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Within {
+pub(super) struct SiteShares {
     /// In the order of the site's servers, in units of 1/ONE replicas.
     pub shares: Vec<u64>,
     /// Servers with a whole share.
     pub whole: Vec<usize>,
     /// The others race for the rest.
-    pub race: Field,
+    pub race: StrawRace,
 }
 
-impl Targets {
-    pub fn new(sites: &Sites, copies: u8) -> Self {
+impl CopyTargets {
+    pub fn new(sites: &LiveSites, copies: u8) -> Self {
         let copies = sites.servers.len().min(copies.into());
         let raw = site_targets(sites, copies);
-        let target = |(site, raw): (&Site, &u64)| SiteTarget::new(sites, site.servers.clone(), *raw);
+        let target = |(site, raw): (&LiveSite, &u64)| SiteTarget::new(sites, site.servers.clone(), *raw);
         let targets: Vec<SiteTarget> = sites.sites.iter().zip(&raw).map(target).collect();
         let contender = |(site, target): (usize, &SiteTarget)| {
-            let Site { seed, ref disks, .. } = sites.sites[site];
+            let LiveSite { seed, ref disks, .. } = sites.sites[site];
             // With a base, the representative's arrival is spent on the first replica. Using it again, or the second one's, is biased.
-            let by = if target.base == 0 { By::Disks(disks.clone()) } else { By::Seed(seed) };
-            (target.frac > 0).then_some(Contender { who: site, p: target.frac, by })
+            let by = if target.base == 0 { StrawSource::Disks(disks.clone()) } else { StrawSource::Seed(seed) };
+            (target.frac > 0).then_some(RaceCandidate { who: site, p: target.frac, by })
         };
-        let contenders: Vec<Contender> = targets.iter().enumerate().filter_map(contender).collect();
+        let contenders: Vec<RaceCandidate> = targets.iter().enumerate().filter_map(contender).collect();
         let want = copies - targets.iter().map(|target| target.base).sum::<usize>();
         let sure = (0..targets.len()).filter(|site| targets[*site].base > 0).collect();
-        Self { copies, race: Field::new(sites, &contenders, want), sites: targets, sure }
+        Self { copies, race: StrawRace::new(sites, &contenders, want), sites: targets, sure }
     }
 }
 
 impl SiteTarget {
-    fn new(sites: &Sites, servers: Range<usize>, raw: u64) -> Self {
+    fn new(sites: &LiveSites, servers: Range<usize>, raw: u64) -> Self {
         let (base, frac) = ((raw / ONE) as usize, raw % ONE);
-        let upper = if frac > 0 { Within::new(sites, servers.clone(), base + 1) } else { Within::default() };
-        Self { base, frac, within: [Within::new(sites, servers, base), upper] }
+        let upper = if frac > 0 { SiteShares::new(sites, servers.clone(), base + 1) } else { SiteShares::default() };
+        Self { base, frac, within: [SiteShares::new(sites, servers, base), upper] }
     }
 
     /// How the servers share `count` replicas of a block, 2 or more; `count` is the base or one more.
-    pub fn within(&self, count: usize) -> &Within {
+    pub fn within(&self, count: usize) -> &SiteShares {
         &self.within[count - self.base]
     }
 }
 
-impl Within {
-    fn new(sites: &Sites, servers: Range<usize>, count: usize) -> Self {
+impl SiteShares {
+    fn new(sites: &LiveSites, servers: Range<usize>, count: usize) -> Self {
         if count < 2 {
             return Self::default();
         }
         let live = &sites.servers[servers.clone()];
         let shares =
-            fill(&live.iter().map(|server| Bounds::up_to_one(server.weight)).collect::<Vec<_>>(), count as u64);
+            fill(&live.iter().map(|server| ShareBounds::up_to_one(server.weight)).collect::<Vec<_>>(), count as u64);
         let share = |server: usize| shares[server - servers.start];
         let whole: Vec<usize> = servers.clone().filter(|server| share(*server) == ONE).collect();
         let contender = |who: usize| {
-            let by = By::Disks(sites.servers[who].disks.clone());
-            (1..ONE).contains(&share(who)).then(|| Contender { who, p: share(who), by })
+            let by = StrawSource::Disks(sites.servers[who].disks.clone());
+            (1..ONE).contains(&share(who)).then(|| RaceCandidate { who, p: share(who), by })
         };
-        let contenders: Vec<Contender> = servers.clone().filter_map(contender).collect();
-        Self { race: Field::new(sites, &contenders, count - whole.len()), whole, shares }
+        let contenders: Vec<RaceCandidate> = servers.clone().filter_map(contender).collect();
+        Self { race: StrawRace::new(sites, &contenders, count - whole.len()), whole, shares }
     }
 }
 
 /// Step 2, in units of 1/ONE replicas.
-pub(super) fn site_targets(sites: &Sites, copies: usize) -> Vec<u64> {
+pub(super) fn site_targets(sites: &LiveSites, copies: usize) -> Vec<u64> {
     if sites.sites.len() >= copies {
-        let bounds: Vec<Bounds> = sites.sites.iter().map(|site| Bounds::up_to_one(site.weight)).collect();
+        let bounds: Vec<ShareBounds> = sites.sites.iter().map(|site| ShareBounds::up_to_one(site.weight)).collect();
         return fill(&bounds, copies as u64);
     }
-    let weights = |site: &Site| sites.servers[site.servers.clone()].iter().map(|server| server.weight).collect();
+    let weights = |site: &LiveSite| sites.servers[site.servers.clone()].iter().map(|server| server.weight).collect();
     sitefill(&sites.sites.iter().map(weights).collect::<Vec<Vec<u64>>>(), copies as u64)
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::NodeId;
 
 use super::risk::only_on;
-use super::{Change, Pool, Room, weights};
-use crate::placement::{ClusterMap, Rule};
+use super::{PlannedChange, PoolCapacity, PoolSnapshot, weights};
+use crate::placement::{ClusterMap, PlacementRule};
 
 /// What follows from a plan; of several things the most pressing one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Advice {
+pub enum PlanAdvice {
     /// The member has the only copies of blocks: first let the others copy them, if there are any.
     HandOver {
         /// There are others, and more than one copy is wanted.
@@ -54,23 +54,28 @@ const NEARLY_FULL: u64 = 90;
 /// Space of no use that is not worth a word: one part in so many.
 const STRANDED_PART: u64 = 100;
 
-impl Advice {
+impl PlanAdvice {
     /// What a change calls for.
-    pub(super) fn of_change(pool: &Pool, change: &Change, then: Rule<'_>, room: &Room) -> Self {
+    pub(super) fn of_change(
+        pool: &PoolSnapshot,
+        change: &PlannedChange,
+        then: PlacementRule<'_>,
+        room: &PoolCapacity,
+    ) -> Self {
         let gives = |node: &NodeId| weights(&pool.survey.view).any(|(other, weight)| other == *node && weight > 0);
         match change {
-            Change::Remove(node) if only_on(pool, *node) > 0 => {
+            PlannedChange::Remove(node) if only_on(pool, *node) > 0 => {
                 Self::HandOver { to_others: then.copies > 1 && room.given > 0 }
             }
-            Change::Remove(node) if pool.survey.silent.contains(node) => Self::Unheard,
-            Change::Remove(node) | Change::Drain(node) if !gives(node) => Self::NoStorage,
+            PlannedChange::Remove(node) if pool.survey.silent.contains(node) => Self::Unheard,
+            PlannedChange::Remove(node) | PlannedChange::Drain(node) if !gives(node) => Self::NoStorage,
             // What is missing now is another matter than the change.
             _ => Self::of_map(pool, then, room),
         }
     }
 
     /// What the pool as it is calls for.
-    pub(super) fn of(pool: &Pool, rule: Rule<'_>, room: &Room) -> Self {
+    pub(super) fn of(pool: &PoolSnapshot, rule: PlacementRule<'_>, room: &PoolCapacity) -> Self {
         let there = usize::from(room.copies - room.copies_short);
         let missing = pool.blocks.copies().map_or(0, |(least, _)| there.saturating_sub(least));
         match (Self::of_map(pool, rule, room), u8::try_from(missing).unwrap_or(u8::MAX)) {
@@ -80,7 +85,7 @@ impl Advice {
         }
     }
 
-    fn of_map(pool: &Pool, rule: Rule<'_>, room: &Room) -> Self {
+    fn of_map(pool: &PoolSnapshot, rule: PlacementRule<'_>, room: &PoolCapacity) -> Self {
         let stored = pool.blocks.bytes();
         let filled = stored.saturating_mul(100).checked_div(room.usable).unwrap_or(0);
         let stranded = room.stranded.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
@@ -101,7 +106,7 @@ impl Advice {
 }
 
 /// Units that sites besides the largest lack, so that each of its units finds N - 1 others.
-fn wanted(Rule { view, copies }: Rule<'_>) -> u64 {
+fn wanted(PlacementRule { view, copies }: PlacementRule<'_>) -> u64 {
     let sites = sites(view);
     let largest = sites.values().copied().max().unwrap_or(0);
     let all: u64 = sites.values().sum();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use crate::placement::Rule;
+use crate::placement::PlacementRule;
 use crate::report::NodeInventory;
 
 /// All ids, counted by their first eight bytes.
@@ -12,15 +12,15 @@ const WHOLE: u128 = 1 << 64;
 
 /// Every block of the pool that has an id up to some point, with all members that said that they hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocks {
-    seen: Vec<Seen>,
+pub struct BlockSample {
+    seen: Vec<SampledBlock>,
     /// How many of [`WHOLE`] ids were looked at.
     part: u128,
 }
 
 /// A block somebody holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct SampledBlock {
     /// Which.
     pub id: BlockId,
     /// Bytes.
@@ -29,15 +29,15 @@ pub struct Seen {
     pub holders: Vec<NodeId>,
 }
 
-impl Blocks {
+impl BlockSample {
     /// Puts lists together. Where one of them breaks off the others are cut, too: beyond, its blocks would seem to lack copies.
     pub fn of(holdings: &[NodeInventory]) -> Self {
         let cut = holdings.iter().filter(|holding| !holding.all);
         let end = cut.filter_map(|holding| holding.blocks.last()).map(|held| held.id).min();
-        let mut seen: BTreeMap<BlockId, Seen> = BTreeMap::new();
+        let mut seen: BTreeMap<BlockId, SampledBlock> = BTreeMap::new();
         for NodeInventory { node, blocks, .. } in holdings {
             for held in blocks.iter().filter(|held| end.is_none_or(|end| held.id <= end)) {
-                let block = seen.entry(held.id).or_insert(Seen { id: held.id, len: 0, holders: Vec::new() });
+                let block = seen.entry(held.id).or_insert(SampledBlock { id: held.id, len: 0, holders: Vec::new() });
                 block.len = block.len.max(held.len.into());
                 block.holders.push(*node);
             }
@@ -59,7 +59,7 @@ impl Blocks {
     }
 
     /// Those that were listed.
-    pub fn seen(&self) -> &[Seen] {
+    pub fn seen(&self) -> &[SampledBlock] {
         &self.seen
     }
 
@@ -91,7 +91,7 @@ impl Blocks {
     }
 
     /// Bytes of all blocks that each server should hold.
-    pub fn shares(&self, rule: Rule<'_>) -> BTreeMap<NodeId, u64> {
+    pub fn shares(&self, rule: PlacementRule<'_>) -> BTreeMap<NodeId, u64> {
         let mut shares: BTreeMap<NodeId, u64> = BTreeMap::new();
         for (id, bytes) in self.sizes() {
             for holder in rule.view.holders(id, rule.copies) {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_proto::ids::NodeId;
 
 use super::risk::only_on;
-use super::{Advice, Pool, Room};
-use crate::placement::{self, COPIES_MAX, ClusterMap, Flow, Moves, Rule, Server};
+use super::{PlanAdvice, PoolCapacity, PoolSnapshot};
+use crate::placement::{self, COPIES_MAX, ClusterMap, DataMovement, MapServer, PlacementRule, ServerFlow};
 
 /// A newcomer is imagined again, with another id, until so many blocks were placed, at most [`NEWCOMERS_MAX`] times: what it
 /// would get by luck evens out.
@@ -17,7 +17,7 @@ const OUTCOMES_MIN: usize = 8;
 
 /// A change that somebody thinks about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum PlannedChange {
     /// Storage comes: with a new member, or at one that is there.
     Add {
         /// How much.
@@ -37,7 +37,7 @@ pub enum Change {
 
 /// A change that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Impossible {
+pub enum PlanError {
     /// Less than a unit of weight.
     #[error("a storage folder has at least {0} bytes")]
     TooSmall(u64),
@@ -53,9 +53,9 @@ pub enum Impossible {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WhatIf {
     /// What fits now.
-    pub now: Room,
+    pub now: PoolCapacity,
     /// What fits then.
-    pub then: Room,
+    pub then: PoolCapacity,
     /// By member, those with storage now or then.
     pub members: BTreeMap<NodeId, MemberChange>,
     /// The newcomer.
@@ -69,7 +69,7 @@ pub struct WhatIf {
     /// Two standard deviations of `copied`, in thousandths; 0 = exact.
     pub error_permille: u64,
     /// What to do.
-    pub advice: Advice,
+    pub advice: PlanAdvice,
 }
 
 /// What it means for one member. Bytes.
@@ -80,15 +80,15 @@ pub struct MemberChange {
     /// What it should hold then.
     pub holds_then: u64,
     /// What moves.
-    pub flow: Flow,
+    pub flow: ServerFlow,
     /// How long it sends.
     pub seconds: u64,
 }
 
 /// Answers "what if".
-pub fn what_if(pool: &Pool, change: &Change) -> Result<WhatIf, Impossible> {
-    let Outcomes { views, copies, newcomers } = outcomes(pool, change)?;
-    let then = Rule { view: views.first().expect("there is always an outcome"), copies };
+pub fn what_if(pool: &PoolSnapshot, change: &PlannedChange) -> Result<WhatIf, PlanError> {
+    let ChangeOutcomes { views, copies, newcomers } = outcomes(pool, change)?;
+    let then = PlacementRule { view: views.first().expect("there is always an outcome"), copies };
     let (moves, spread) = mean_moves(pool, &views, copies, &newcomers);
     let shares = pool.blocks.shares(pool.rule());
     let member = |node: &NodeId| {
@@ -108,61 +108,63 @@ pub fn what_if(pool: &Pool, change: &Change) -> Result<WhatIf, Impossible> {
         members: storing(pool, then.view).iter().map(|node| (*node, member(node))).collect(),
         newcomer: newcomers.first().map(member),
         copied: moves.copied,
-        lost: if let Change::Remove(node) = change { only_on(pool, *node) } else { 0 },
+        lost: if let PlannedChange::Remove(node) = change { only_on(pool, *node) } else { 0 },
         seconds: pool.seconds(&moves, |bytes| bytes),
         error_permille: error(pool, change, moves.copied, spread),
-        advice: Advice::of_change(pool, change, then, &room),
+        advice: PlanAdvice::of_change(pool, change, then, &room),
         then: room,
     })
 }
 
 /// Maps that may come of a change, all equally likely, and who is new in each.
-struct Outcomes {
+struct ChangeOutcomes {
     views: Vec<ClusterMap>,
     copies: u8,
     newcomers: Vec<NodeId>,
 }
 
-fn outcomes(pool: &Pool, change: &Change) -> Result<Outcomes, Impossible> {
+fn outcomes(pool: &PoolSnapshot, change: &PlannedChange) -> Result<ChangeOutcomes, PlanError> {
     let view = &pool.survey.view;
-    let one = |view: ClusterMap| Outcomes { views: vec![view], copies: pool.survey.copies, newcomers: Vec::new() };
+    let one =
+        |view: ClusterMap| ChangeOutcomes { views: vec![view], copies: pool.survey.copies, newcomers: Vec::new() };
     // Who has no card is not in the map: nothing changes by its leaving.
     let without = |change| one(view.with(change).unwrap_or_else(|_| view.clone()));
     match change {
-        Change::Remove(node) => Ok(without(placement::Change::Leave(*node))),
-        Change::Drain(node) => Ok(without(placement::Change::Drain(*node))),
-        Change::Copies(copies) if (1..=COPIES_MAX).contains(copies) => {
-            Ok(Outcomes { copies: *copies, ..one(view.clone()) })
+        PlannedChange::Remove(node) => Ok(without(placement::MapChange::Leave(*node))),
+        PlannedChange::Drain(node) => Ok(without(placement::MapChange::Drain(*node))),
+        PlannedChange::Copies(copies) if (1..=COPIES_MAX).contains(copies) => {
+            Ok(ChangeOutcomes { copies: *copies, ..one(view.clone()) })
         }
-        Change::Copies(_) => Err(Impossible::Copies),
-        Change::Add { bytes, site, to } => Ok(additions(pool, weight(pool, *bytes, *to)?, site.as_deref(), *to)),
+        PlannedChange::Copies(_) => Err(PlanError::Copies),
+        PlannedChange::Add { bytes, site, to } => Ok(additions(pool, weight(pool, *bytes, *to)?, site.as_deref(), *to)),
     }
 }
 
 /// Units that count, under the pool's cap for a server.
-fn weight(pool: &Pool, bytes: u64, to: Option<NodeId>) -> Result<u32, Impossible> {
+fn weight(pool: &PoolSnapshot, bytes: u64, to: Option<NodeId>) -> Result<u32, PlanError> {
     let units = u32::try_from(bytes / pool.unit_bytes)
-        .map_err(|_| Impossible::TooLarge(pool.unit_bytes.saturating_mul(u32::MAX.into())))?;
+        .map_err(|_| PlanError::TooLarge(pool.unit_bytes.saturating_mul(u32::MAX.into())))?;
     match pool.survey.weight_max {
-        _ if units == 0 => Err(Impossible::TooSmall(pool.unit_bytes)),
+        _ if units == 0 => Err(PlanError::TooSmall(pool.unit_bytes)),
         0 => Ok(units),
         most => {
-            let counts = to.and_then(|node| pool.survey.view.server(node)).map_or(0, Server::weight);
+            let counts = to.and_then(|node| pool.survey.view.server(node)).map_or(0, MapServer::weight);
             Ok(units.min(most.saturating_sub(u32::try_from(counts).unwrap_or(u32::MAX))))
         }
     }
 }
 
-fn additions(pool: &Pool, weight: u32, site: Option<&str>, to: Option<NodeId>) -> Outcomes {
+fn additions(pool: &PoolSnapshot, weight: u32, site: Option<&str>, to: Option<NodeId>) -> ChangeOutcomes {
     let times = (PLACED_MIN / pool.blocks.seen().len().max(1)).clamp(1, NEWCOMERS_MAX);
-    let mut outcomes = Outcomes { views: Vec::new(), copies: pool.survey.copies, newcomers: Vec::new() };
+    let mut outcomes = ChangeOutcomes { views: Vec::new(), copies: pool.survey.copies, newcomers: Vec::new() };
     for time in 0..times {
         // Whoever knows how ids are imagined can have taken one, but not all of them.
         let mut others =
             (time..).step_by(NEWCOMERS_MAX).map(|name| newcomer(&format!("newcomer {name}"), site, weight));
-        let fits = |server: Server| {
+        let fits = |server: MapServer| {
             let (id, disk) = (server.id, server.disks[0]);
-            let change = to.map_or(placement::Change::Join(server), |member| placement::Change::Mount(member, disk));
+            let change =
+                to.map_or(placement::MapChange::Join(server), |member| placement::MapChange::Mount(member, disk));
             Some((id, pool.survey.view.with(change).ok()?))
         };
         let (id, view) = others.find_map(fits).expect("more names than members have disks, and the member is there");
@@ -172,17 +174,22 @@ fn additions(pool: &Pool, weight: u32, site: Option<&str>, to: Option<NodeId>) -
     outcomes
 }
 
-fn newcomer(name: &str, site: Option<&str>, weight: u32) -> Server {
-    let server = Server::imagined(name, site.unwrap_or_default(), weight);
+fn newcomer(name: &str, site: Option<&str>, weight: u32) -> MapServer {
+    let server = MapServer::imagined(name, site.unwrap_or_default(), weight);
     // As a node without a site of its owner's choice is at one of its own.
-    if site.is_none() { Server { site: server.id.to_string(), ..server } } else { server }
+    if site.is_none() { MapServer { site: server.id.to_string(), ..server } } else { server }
 }
 
 /// What moves in the mean, for the whole pool, and how far the outcomes lie apart. All newcomers are the first one here.
-fn mean_moves(pool: &Pool, views: &[ClusterMap], copies: u8, newcomers: &[NodeId]) -> (Moves, Option<u64>) {
-    let (mut sum, mut copied) = (Moves::default(), Vec::new());
+fn mean_moves(
+    pool: &PoolSnapshot,
+    views: &[ClusterMap],
+    copies: u8,
+    newcomers: &[NodeId],
+) -> (DataMovement, Option<u64>) {
+    let (mut sum, mut copied) = (DataMovement::default(), Vec::new());
     for view in views {
-        let moves = Moves::between(pool.rule(), Rule { view, copies }, pool.blocks.sizes());
+        let moves = DataMovement::between(pool.rule(), PlacementRule { view, copies }, pool.blocks.sizes());
         copied.push(moves.copied);
         for (node, flow) in moves.servers {
             let is_new = newcomers.contains(&node);
@@ -206,7 +213,7 @@ fn spread_permille(outcomes: &[u64]) -> Option<u64> {
     (outcomes.len() >= OUTCOMES_MIN).then(|| u64::try_from(spread).unwrap_or(u64::MAX))
 }
 
-fn add(sum: &mut Flow, flow: Flow) {
+fn add(sum: &mut ServerFlow, flow: ServerFlow) {
     sum.receives += flow.receives;
     sum.sends += flow.sends;
     sum.drops += flow.drops;
@@ -214,15 +221,15 @@ fn add(sum: &mut Flow, flow: Flow) {
 }
 
 /// Members that store now or then; newcomers are none.
-fn storing(pool: &Pool, then: &ClusterMap) -> BTreeSet<NodeId> {
+fn storing(pool: &PoolSnapshot, then: &ClusterMap) -> BTreeSet<NodeId> {
     let now = &pool.survey.view;
     let live = super::weights(now).chain(super::weights(then)).filter(|(_, weight)| *weight > 0);
     live.map(|(node, _)| node).filter(|node| now.server(*node).is_some()).collect()
 }
 
 /// Chance plays a part where not all blocks were listed, and in a newcomer's id.
-fn error(pool: &Pool, change: &Change, copied: u64, spread: Option<u64>) -> u64 {
-    let is_new = matches!(change, Change::Add { .. });
+fn error(pool: &PoolSnapshot, change: &PlannedChange, copied: u64, spread: Option<u64>) -> u64 {
+    let is_new = matches!(change, PlannedChange::Add { .. });
     match (pool.blocks.is_whole(), spread) {
         (true, _) if !is_new => 0,
         (true, Some(spread)) => spread,

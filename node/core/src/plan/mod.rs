@@ -11,16 +11,16 @@ mod risk;
 #[cfg(test)]
 mod tests;
 
-pub use advice::Advice;
-pub use blocks::{Blocks, Seen};
-pub use change::{Change, Impossible, MemberChange, WhatIf, what_if};
-pub use risk::{Loss, Outlook, outlook};
+pub use advice::PlanAdvice;
+pub use blocks::{BlockSample, SampledBlock};
+pub use change::{MemberChange, PlanError, PlannedChange, WhatIf, what_if};
+pub use risk::{LossReport, RiskReport, outlook};
 
 use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::placement::{ClusterMap, Moves, Rule};
+use crate::placement::{ClusterMap, DataMovement, PlacementRule};
 use crate::report::{Inventory, NodeInventory};
 
 /// Uplink of a member that does not tell it, in bytes per second: 40 Mbit/s, a usual line with which friends share disks.
@@ -28,11 +28,11 @@ pub const UPLINK_ASSUMED: u64 = 5_000_000;
 
 /// A pool as plans see it.
 #[derive(Clone, Debug)]
-pub struct Pool {
+pub struct PoolSnapshot {
     /// Map, number of copies, what could be heard.
     pub survey: Inventory,
     /// The survey's blocks.
-    pub blocks: Blocks,
+    pub blocks: BlockSample,
     /// Bytes of a unit of weight.
     pub unit_bytes: u64,
     /// Bytes per second upwards, of members that tell.
@@ -41,7 +41,7 @@ pub struct Pool {
 
 /// What fits into a map at a number of copies. Bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct PoolCapacity {
     /// N.
     pub copies: u8,
     /// What all servers give.
@@ -56,10 +56,10 @@ pub struct Room {
     pub stranded: BTreeMap<NodeId, u64>,
 }
 
-impl Pool {
+impl PoolSnapshot {
     /// From a survey. Members whose lists cannot be true count as silent.
     pub fn new(survey: Inventory, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
-        let mut pool = Self { survey, blocks: Blocks::of(&[]), unit_bytes, uplinks };
+        let mut pool = Self { survey, blocks: BlockSample::of(&[]), unit_bytes, uplinks };
         let holdings = std::mem::take(&mut pool.survey.holdings);
         let (credible, incredible): (Vec<NodeInventory>, Vec<NodeInventory>) =
             holdings.into_iter().partition(|holding| pool.is_credible(holding));
@@ -67,7 +67,7 @@ impl Pool {
         pool.survey.silent.extend(liars.filter(|node| pool.survey.view.server(*node).is_some()));
         pool.survey.silent.sort_unstable();
         pool.survey.holdings = credible;
-        pool.blocks = Blocks::of(&pool.survey.holdings);
+        pool.blocks = BlockSample::of(&pool.survey.holdings);
         pool
     }
 
@@ -79,7 +79,8 @@ impl Pool {
         /// The sender may have given more than all others do now.
         const TIMES: u64 = 4;
         holding.all
-            || Blocks::of(std::slice::from_ref(holding)).bytes() <= self.given(&self.survey.view).saturating_mul(TIMES)
+            || BlockSample::of(std::slice::from_ref(holding)).bytes()
+                <= self.given(&self.survey.view).saturating_mul(TIMES)
     }
 
     /// What all servers of a map give, bytes.
@@ -93,14 +94,14 @@ impl Pool {
     }
 
     /// The map as it is.
-    pub fn rule(&self) -> Rule<'_> {
-        Rule { view: &self.survey.view, copies: self.survey.copies }
+    pub fn rule(&self) -> PlacementRule<'_> {
+        PlacementRule { view: &self.survey.view, copies: self.survey.copies }
     }
 
     /// What fits into a map.
-    pub fn room(&self, rule: Rule<'_>) -> Room {
+    pub fn room(&self, rule: PlacementRule<'_>) -> PoolCapacity {
         let capacity = rule.view.capacity_bytes(rule.copies, self.unit_bytes);
-        Room {
+        PoolCapacity {
             copies: rule.copies,
             given: self.given(rule.view),
             usable: capacity.usable,
@@ -111,7 +112,7 @@ impl Pool {
     }
 
     /// Seconds until all has been sent, if every server sends its part as fast as it can.
-    fn seconds(&self, moves: &Moves, whole: impl Fn(u64) -> u64) -> u64 {
+    fn seconds(&self, moves: &DataMovement, whole: impl Fn(u64) -> u64) -> u64 {
         let seconds = |(node, sends): (NodeId, u64)| whole(sends).div_ceil(self.uplink(node).0);
         moves.servers.iter().map(|(node, flow)| seconds((*node, flow.sends))).max().unwrap_or(0)
     }

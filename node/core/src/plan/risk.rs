@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::NodeId;
 
-use super::{Advice, Blocks, Pool, Room};
-use crate::placement::{Change, Moves, Rule};
+use super::{BlockSample, PlanAdvice, PoolCapacity, PoolSnapshot};
+use crate::placement::{DataMovement, MapChange, PlacementRule};
 
 /// Blocks placed for all losses together at most, and for one of them at least: a second of work.
 const PLACED_MAX: usize = 300_000;
@@ -13,24 +13,24 @@ const PLACED_MIN: usize = 2_000;
 
 /// The pool as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outlook {
+pub struct RiskReport {
     /// What fits.
-    pub room: Room,
+    pub room: PoolCapacity,
     /// What each server should hold, bytes.
     pub shares: BTreeMap<NodeId, u64>,
     /// If this server dies.
-    pub servers: BTreeMap<NodeId, Loss>,
+    pub servers: BTreeMap<NodeId, LossReport>,
     /// If this site burns.
-    pub sites: BTreeMap<String, Loss>,
+    pub sites: BTreeMap<String, LossReport>,
     /// Bytes that are gone only if both of these sites burn; pairs that lose nothing more than each alone are left out.
     pub pairs: BTreeMap<(String, String), u64>,
     /// What to do.
-    pub advice: Advice,
+    pub advice: PlanAdvice,
 }
 
 /// Servers die and do not come back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Loss {
+pub struct LossReport {
     /// Bytes of blocks of which no copy was seen elsewhere.
     pub lost: u64,
     /// They all said what they hold.
@@ -46,51 +46,51 @@ pub struct Loss {
 }
 
 /// What the pool holds and what it can lose.
-pub fn outlook(pool: &Pool) -> Outlook {
+pub fn outlook(pool: &PoolSnapshot) -> RiskReport {
     let (rule, room) = (pool.rule(), pool.room(pool.rule()));
-    let only = Only::of(pool);
+    let only = SoleCopies::of(pool);
     let live: Vec<NodeId> = super::weights(rule.view).filter(|(_, weight)| *weight > 0).map(|(node, _)| node).collect();
     let sites: BTreeSet<&str> = live.iter().filter_map(|node| site(pool, *node)).collect();
     let few = pool.blocks.first((PLACED_MAX / (live.len() + sites.len()).max(1)).max(PLACED_MIN));
     let silent = &pool.survey.silent;
     let heard = |at: &str| silent.iter().all(|node| site(pool, *node) != Some(at));
     let loss = |change, lost: Option<&u64>, heard| loss(pool, &few, change, lost.copied().unwrap_or(0), heard);
-    let die = |node: &NodeId| loss(Change::Leave(*node), only.members.get(node), !silent.contains(node));
-    let burn = |site: &str| loss(Change::Burn(site.into()), only.sites.get(site), heard(site));
-    Outlook {
+    let die = |node: &NodeId| loss(MapChange::Leave(*node), only.members.get(node), !silent.contains(node));
+    let burn = |site: &str| loss(MapChange::Burn(site.into()), only.sites.get(site), heard(site));
+    RiskReport {
         shares: pool.blocks.shares(rule),
         servers: live.iter().map(|node| (*node, die(node))).collect(),
         sites: sites.iter().map(|site| ((*site).into(), burn(site))).collect(),
         pairs: only.pairs.iter().map(|((one, other), bytes)| (((*one).into(), (*other).into()), *bytes)).collect(),
-        advice: Advice::of(pool, rule, &room),
+        advice: PlanAdvice::of(pool, rule, &room),
         room,
     }
 }
 
-fn loss(pool: &Pool, blocks: &Blocks, change: Change, lost: u64, heard: bool) -> Loss {
+fn loss(pool: &PoolSnapshot, blocks: &BlockSample, change: MapChange, lost: u64, heard: bool) -> LossReport {
     let view = pool.survey.view.with(change).expect("the servers and sites of the map itself");
-    let then = Rule { view: &view, ..pool.rule() };
-    let moves = Moves::between(pool.rule(), then, blocks.sizes());
+    let then = PlacementRule { view: &view, ..pool.rule() };
+    let moves = DataMovement::between(pool.rule(), then, blocks.sizes());
     let whole = |bytes| blocks.whole(bytes);
-    let Room { usable, copies, copies_short, .. } = pool.room(then);
+    let PoolCapacity { usable, copies, copies_short, .. } = pool.room(then);
     let (copied, seconds) = (whole(moves.copied), pool.seconds(&moves, whole));
-    Loss { lost, heard, copied, seconds, usable, copies: copies - copies_short }
+    LossReport { lost, heard, copied, seconds, usable, copies: copies - copies_short }
 }
 
-fn site(pool: &Pool, node: NodeId) -> Option<&str> {
+fn site(pool: &PoolSnapshot, node: NodeId) -> Option<&str> {
     pool.survey.view.server(node).map(|server| server.site.as_str())
 }
 
 /// Bytes of blocks that are nowhere else. Copies at members that are no servers do not count, unless there are no others.
 #[derive(Default)]
-struct Only<'a> {
+struct SoleCopies<'a> {
     members: BTreeMap<NodeId, u64>,
     sites: BTreeMap<&'a str, u64>,
     pairs: BTreeMap<(&'a str, &'a str), u64>,
 }
 
-impl<'a> Only<'a> {
-    fn of(pool: &'a Pool) -> Self {
+impl<'a> SoleCopies<'a> {
+    fn of(pool: &'a PoolSnapshot) -> Self {
         let mut only = Self::default();
         for block in pool.blocks.seen() {
             let bytes = block.len;
@@ -116,6 +116,6 @@ impl<'a> Only<'a> {
 }
 
 /// Bytes that no server has but this member, which need not be a server itself.
-pub(super) fn only_on(pool: &Pool, node: NodeId) -> u64 {
-    Only::of(pool).members.get(&node).copied().unwrap_or(0)
+pub(super) fn only_on(pool: &PoolSnapshot, node: NodeId) -> u64 {
+    SoleCopies::of(pool).members.get(&node).copied().unwrap_or(0)
 }

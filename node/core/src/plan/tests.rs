@@ -6,30 +6,30 @@ use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::HeldBlock;
 use proptest::prelude::*;
 
-use super::{Advice, Change, Impossible, Pool, outlook, what_if};
-use crate::placement::{self, ClusterMap, Disk, Moves, Rule, Server};
+use super::{PlanAdvice, PlanError, PlannedChange, PoolSnapshot, outlook, what_if};
+use crate::placement::{self, ClusterMap, DataMovement, MapDisk, MapServer, PlacementRule};
 use crate::report::{Inventory, NodeInventory};
 
 const UNIT: u64 = 1 << 20;
 const LEN: u64 = 1 << 16;
 
-const HAND_OVER: Advice = Advice::HandOver { to_others: true };
+const HAND_OVER: PlanAdvice = PlanAdvice::HandOver { to_others: true };
 
 fn node(number: u8) -> NodeId {
     NodeId([number; 32])
 }
 
-fn server(number: u8, site: &str, weight: u32) -> Server {
-    Server { id: node(number), site: site.into(), disks: vec![Disk { id: DiskId([number; 16]), weight }] }
+fn server(number: u8, site: &str, weight: u32) -> MapServer {
+    MapServer { id: node(number), site: site.into(), disks: vec![MapDisk { id: DiskId([number; 16]), weight }] }
 }
 
 /// One server a site, numbered from 1.
-fn houses(weights: &[u32]) -> Vec<Server> {
+fn houses(weights: &[u32]) -> Vec<MapServer> {
     (1..).zip(weights).map(|(number, weight)| server(number, &format!("house{number}"), *weight)).collect()
 }
 
 /// Blocks where the map wants them.
-fn stored(servers: Vec<Server>, copies: u8, blocks: usize, seed: u64) -> Pool {
+fn stored(servers: Vec<MapServer>, copies: u8, blocks: usize, seed: u64) -> PoolSnapshot {
     let view = ClusterMap::new(servers);
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut held: BTreeMap<NodeId, BTreeSet<BlockId>> =
@@ -48,21 +48,21 @@ fn stored(servers: Vec<Server>, copies: u8, blocks: usize, seed: u64) -> Pool {
         all: true,
     });
     let survey = Inventory { copies, view: view.clone(), holdings: holdings.collect(), ..Inventory::default() };
-    Pool::new(survey, UNIT, BTreeMap::new())
+    PoolSnapshot::new(survey, UNIT, BTreeMap::new())
 }
 
 /// What the members tell when they are asked for so many blocks each.
-fn asked_for(pool: &Pool, most: usize) -> Pool {
+fn asked_for(pool: &PoolSnapshot, most: usize) -> PoolSnapshot {
     let mut survey = pool.survey.clone();
     for holding in &mut survey.holdings {
         holding.all = holding.blocks.len() < most;
         holding.blocks.truncate(most);
     }
-    Pool::new(survey, pool.unit_bytes, pool.uplinks.clone())
+    PoolSnapshot::new(survey, pool.unit_bytes, pool.uplinks.clone())
 }
 
-fn add(bytes: u64) -> Change {
-    Change::Add { bytes, site: None, to: None }
+fn add(bytes: u64) -> PlannedChange {
+    PlannedChange::Add { bytes, site: None, to: None }
 }
 
 #[track_caller]
@@ -74,17 +74,17 @@ fn near(predicted: u64, real: u64, permille: u64) {
 #[test]
 fn removing_moves_what_placement_over_all_blocks_says() {
     let pool = stored(houses(&[40, 30, 20, 20, 10]), 3, 400, 1);
-    let after = pool.survey.view.with(placement::Change::Leave(node(3))).expect("a member");
-    let real = Moves::between(pool.rule(), Rule { view: &after, copies: 3 }, pool.blocks.sizes());
-    let plan = what_if(&pool, &Change::Remove(node(3))).expect("possible");
+    let after = pool.survey.view.with(placement::MapChange::Leave(node(3))).expect("a member");
+    let real = DataMovement::between(pool.rule(), PlacementRule { view: &after, copies: 3 }, pool.blocks.sizes());
+    let plan = what_if(&pool, &PlannedChange::Remove(node(3))).expect("possible");
     assert_eq!((plan.copied, plan.error_permille, plan.lost), (real.copied, 0, 0));
     assert_eq!(plan.members[&node(3)].holds_then, 0);
-    let shares = pool.blocks.shares(Rule { view: &after, copies: 3 });
+    let shares = pool.blocks.shares(PlacementRule { view: &after, copies: 3 });
     assert!([1, 2, 4, 5].into_iter().all(|other| plan.members[&node(other)].holds_then == shares[&node(other)]));
     let sent: u64 = plan.members.values().map(|member| member.flow.sends).sum();
     assert_eq!((sent, plan.members[&node(3)].flow.sends), (plan.copied, 0), "who is gone sends nothing");
 
-    let drained = what_if(&pool, &Change::Drain(node(3))).expect("possible");
+    let drained = what_if(&pool, &PlannedChange::Drain(node(3))).expect("possible");
     assert_eq!(drained.copied, plan.copied);
     assert!(drained.members[&node(3)].flow.sends > 0, "who is drained helps");
 }
@@ -95,8 +95,9 @@ fn adding_moves_what_newcomers_of_any_id_take_in_the_mean() {
     let plan = what_if(&pool, &add(25 * UNIT)).expect("possible");
     let real: u64 = (0..50u8)
         .map(|number| {
-            let after = pool.survey.view.with(placement::Change::Join(server(100 + number, "new", 25))).expect("new");
-            Moves::between(pool.rule(), Rule { view: &after, copies: 3 }, pool.blocks.sizes()).copied
+            let after =
+                pool.survey.view.with(placement::MapChange::Join(server(100 + number, "new", 25))).expect("new");
+            DataMovement::between(pool.rule(), PlacementRule { view: &after, copies: 3 }, pool.blocks.sizes()).copied
         })
         .sum();
     near(plan.copied, real / 50, 30);
@@ -114,7 +115,9 @@ fn a_sample_tells_of_the_whole_pool() {
     assert!(!some.blocks.is_whole() && some.blocks.seen().len() < 8_000);
     assert_eq!(some.blocks.copies(), Some((3, 3)), "nothing seems to lack copies where a list was cut");
     near(some.blocks.bytes(), all.blocks.bytes(), 40);
-    for change in [Change::Remove(node(2)), Change::Copies(4), Change::Drain(node(5)), add(2500 * UNIT)] {
+    for change in
+        [PlannedChange::Remove(node(2)), PlannedChange::Copies(4), PlannedChange::Drain(node(5)), add(2500 * UNIT)]
+    {
         let (some, all) = (what_if(&some, &change).expect("possible"), what_if(&all, &change).expect("possible"));
         near(some.copied, all.copied, 2 * some.error_permille);
         assert!((10..100).contains(&some.error_permille), "{change:?}: {}", some.error_permille);
@@ -123,7 +126,7 @@ fn a_sample_tells_of_the_whole_pool() {
 }
 
 /// Fills a pool until a server has no room for a block that it is wanted for.
-fn fill(servers: Vec<Server>, copies: u8, len: u64, seed: u64) -> u64 {
+fn fill(servers: Vec<MapServer>, copies: u8, len: u64, seed: u64) -> u64 {
     let view = ClusterMap::new(servers);
     let mut free: BTreeMap<NodeId, u64> = super::weights(&view).map(|(node, weight)| (node, weight * UNIT)).collect();
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -171,20 +174,20 @@ fn what_may_die_is_told_from_the_copies_that_were_seen() {
     assert!(plan.sites.values().all(|loss| loss.lost == 0 && loss.copies == 2), "two copies stand at two sites");
     assert_eq!(plan.pairs.len(), 2, "site a has a copy of everything, the other is at b or c: {:?}", plan.pairs);
     assert_eq!(plan.pairs.values().sum::<u64>(), pool.blocks.bytes());
-    assert_eq!(plan.advice, Advice::Nothing);
+    assert_eq!(plan.advice, PlanAdvice::Nothing);
 
     // Site b lost its disk: what was there is now at site a only.
     pool.survey.holdings[2].blocks.clear();
-    let pool = Pool::new(pool.survey, UNIT, BTreeMap::new());
+    let pool = PoolSnapshot::new(pool.survey, UNIT, BTreeMap::new());
     let plan = outlook(&pool);
     assert!(plan.servers[&node(1)].lost > 0 && plan.servers[&node(4)].lost == 0);
     assert!(plan.sites["a"].lost > 0 && plan.sites["b"].lost == 0 && plan.sites["c"].lost == 0);
     assert_eq!(plan.pairs.len(), 1, "{:?}", plan.pairs);
-    assert_eq!((pool.blocks.copies(), plan.advice), (Some((1, 2)), Advice::Missing(1)));
-    let absent = Pool { survey: Inventory { silent: vec![node(3)], ..pool.survey.clone() }, ..pool.clone() };
-    assert_eq!(outlook(&absent).advice, Advice::Absent(1));
-    assert_eq!(what_if(&pool, &Change::Remove(node(1))).expect("possible").advice, HAND_OVER);
-    assert_ne!(what_if(&pool, &Change::Drain(node(1))).expect("possible").advice, HAND_OVER);
+    assert_eq!((pool.blocks.copies(), plan.advice), (Some((1, 2)), PlanAdvice::Missing(1)));
+    let absent = PoolSnapshot { survey: Inventory { silent: vec![node(3)], ..pool.survey.clone() }, ..pool.clone() };
+    assert_eq!(outlook(&absent).advice, PlanAdvice::Absent(1));
+    assert_eq!(what_if(&pool, &PlannedChange::Remove(node(1))).expect("possible").advice, HAND_OVER);
+    assert_ne!(what_if(&pool, &PlannedChange::Drain(node(1))).expect("possible").advice, HAND_OVER);
 }
 
 #[test]
@@ -192,10 +195,10 @@ fn who_did_not_answer_is_not_said_to_be_dispensable() {
     let mut pool = stored(houses(&[20, 20, 20, 20]), 2, 200, 4);
     pool.survey.holdings.retain(|holding| holding.node != node(3));
     pool.survey.silent = vec![node(3)];
-    let pool = Pool::new(pool.survey, UNIT, BTreeMap::new());
+    let pool = PoolSnapshot::new(pool.survey, UNIT, BTreeMap::new());
     let plan = outlook(&pool);
     assert!(!plan.servers[&node(3)].heard && !plan.sites["house3"].heard && plan.servers[&node(1)].heard);
-    assert_eq!(what_if(&pool, &Change::Remove(node(3))).expect("possible").advice, Advice::Unheard);
+    assert_eq!(what_if(&pool, &PlannedChange::Remove(node(3))).expect("possible").advice, PlanAdvice::Unheard);
 }
 
 #[test]
@@ -203,11 +206,11 @@ fn copies_outside_the_map_count_when_their_holder_goes() {
     // A server that has become a guest holds what nobody else has.
     let mut pool = stored([houses(&[20, 20, 20]), vec![server(9, "guest", 20)]].concat(), 1, 200, 4);
     pool.survey.view = ClusterMap::new(houses(&[20, 20, 20]));
-    let gone = what_if(&pool, &Change::Remove(node(9))).expect("possible");
+    let gone = what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible");
     assert!(gone.lost > 0);
-    assert_eq!(gone.advice, Advice::HandOver { to_others: false }, "one copy of every file is wanted");
+    assert_eq!(gone.advice, PlanAdvice::HandOver { to_others: false }, "one copy of every file is wanted");
     pool.survey.copies = 2;
-    assert_eq!(what_if(&pool, &Change::Remove(node(9))).expect("possible").advice, HAND_OVER);
+    assert_eq!(what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible").advice, HAND_OVER);
 }
 
 #[test]
@@ -217,7 +220,7 @@ fn a_list_that_cannot_be_true_spoils_no_plan() {
     let liar = survey.holdings.iter_mut().find(|holding| holding.node == node(2)).expect("a server");
     liar.all = false;
     liar.blocks = (0..=u16::MAX).take(512).map(small).collect();
-    let spoilt = Pool::new(survey, UNIT, BTreeMap::new());
+    let spoilt = PoolSnapshot::new(survey, UNIT, BTreeMap::new());
     assert_eq!((spoilt.survey.silent.as_slice(), spoilt.blocks.is_whole()), ([node(2)].as_slice(), true));
     assert!(spoilt.blocks.bytes() <= honest.blocks.bytes());
     assert!(outlook(&spoilt).servers.values().filter(|loss| loss.heard).count() == 3);
@@ -231,7 +234,7 @@ fn who_takes_nothing_more_may_hold_more_than_can_be_listed() {
     // Its disk is drained, or can only be read.
     servers[0].disks[0].weight = 0;
     let survey = Inventory { view: ClusterMap::new(servers), ..full.survey.clone() };
-    let pool = Pool::new(survey, UNIT, BTreeMap::new());
+    let pool = PoolSnapshot::new(survey, UNIT, BTreeMap::new());
     assert_eq!(pool.survey.silent, []);
     assert_eq!(pool.blocks, full.blocks);
 }
@@ -245,7 +248,7 @@ fn small(number: u16) -> HeldBlock {
 
 #[test]
 fn ids_that_somebody_took_are_not_imagined() {
-    let taken = Server::imagined("newcomer 0", "", 20);
+    let taken = MapServer::imagined("newcomer 0", "", 20);
     let mut servers = houses(&[20, 20, 20]);
     servers[0].disks = taken.disks;
     let plan = what_if(&stored(servers, 2, 50, 9), &add(20 * UNIT)).expect("possible");
@@ -255,7 +258,7 @@ fn ids_that_somebody_took_are_not_imagined() {
 #[test]
 fn hours_follow_from_the_uplinks() {
     let mut pool = stored(houses(&[20, 20, 20, 20]), 3, 300, 5);
-    let seconds = |pool: &Pool| what_if(pool, &Change::Remove(node(4))).expect("possible").seconds;
+    let seconds = |pool: &PoolSnapshot| what_if(pool, &PlannedChange::Remove(node(4))).expect("possible").seconds;
     assert_eq!(pool.uplink(node(1)), (super::UPLINK_ASSUMED, true));
     let usual = seconds(&pool);
     pool.uplinks = [1, 2, 3].map(|number| (node(number), 1000)).into();
@@ -268,28 +271,31 @@ fn hours_follow_from_the_uplinks() {
 #[test]
 fn small_and_odd_pools() {
     let nobody = stored(Vec::new(), 3, 0, 0);
-    assert_eq!(outlook(&nobody).advice, Advice::NoServer);
-    assert_eq!(what_if(&nobody, &Change::Remove(node(1))).expect("possible").advice, Advice::NoStorage);
+    assert_eq!(outlook(&nobody).advice, PlanAdvice::NoServer);
+    assert_eq!(what_if(&nobody, &PlannedChange::Remove(node(1))).expect("possible").advice, PlanAdvice::NoStorage);
 
     let one = stored(houses(&[20]), 3, 50, 6);
     let plan = outlook(&one);
-    assert_eq!((plan.advice, plan.servers[&node(1)].lost), (Advice::MoreServers(2), one.blocks.bytes()));
-    let gone = what_if(&one, &Change::Remove(node(1))).expect("possible");
-    assert_eq!((gone.lost, gone.copied, gone.advice), (one.blocks.bytes(), 0, Advice::HandOver { to_others: false }));
-    let drained = what_if(&one, &Change::Drain(node(1))).expect("possible");
-    assert_eq!((drained.copied, drained.lost, drained.advice), (0, 0, Advice::NoServer));
-    assert_eq!(what_if(&one, &Change::Copies(5)).expect("possible").advice, Advice::MoreServers(4));
-    assert_eq!(what_if(&one, &Change::Copies(1)).expect("possible").advice, Advice::OneCopy);
+    assert_eq!((plan.advice, plan.servers[&node(1)].lost), (PlanAdvice::MoreServers(2), one.blocks.bytes()));
+    let gone = what_if(&one, &PlannedChange::Remove(node(1))).expect("possible");
+    assert_eq!(
+        (gone.lost, gone.copied, gone.advice),
+        (one.blocks.bytes(), 0, PlanAdvice::HandOver { to_others: false })
+    );
+    let drained = what_if(&one, &PlannedChange::Drain(node(1))).expect("possible");
+    assert_eq!((drained.copied, drained.lost, drained.advice), (0, 0, PlanAdvice::NoServer));
+    assert_eq!(what_if(&one, &PlannedChange::Copies(5)).expect("possible").advice, PlanAdvice::MoreServers(4));
+    assert_eq!(what_if(&one, &PlannedChange::Copies(1)).expect("possible").advice, PlanAdvice::OneCopy);
     for copies in [0, 33] {
-        assert_eq!(what_if(&one, &Change::Copies(copies)), Err(Impossible::Copies));
+        assert_eq!(what_if(&one, &PlannedChange::Copies(copies)), Err(PlanError::Copies));
     }
-    assert_eq!(what_if(&one, &add(UNIT - 1)), Err(Impossible::TooSmall(UNIT)));
-    assert_eq!(what_if(&one, &add(u64::MAX)), Err(Impossible::TooLarge(UNIT * u64::from(u32::MAX))));
+    assert_eq!(what_if(&one, &add(UNIT - 1)), Err(PlanError::TooSmall(UNIT)));
+    assert_eq!(what_if(&one, &add(u64::MAX)), Err(PlanError::TooLarge(UNIT * u64::from(u32::MAX))));
 
-    let guest = [houses(&[20, 20, 20]), vec![Server { disks: Vec::new(), ..server(9, "guest", 1) }]].concat();
+    let guest = [houses(&[20, 20, 20]), vec![MapServer { disks: Vec::new(), ..server(9, "guest", 1) }]].concat();
     let pool = stored(guest, 3, 50, 7);
-    assert_eq!(what_if(&pool, &Change::Remove(node(9))).expect("possible").advice, Advice::NoStorage);
-    let more = Change::Add { bytes: 20 * UNIT, site: None, to: Some(node(9)) };
+    assert_eq!(what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible").advice, PlanAdvice::NoStorage);
+    let more = PlannedChange::Add { bytes: 20 * UNIT, site: None, to: Some(node(9)) };
     let plan = what_if(&pool, &more).expect("possible");
     assert!(plan.newcomer.is_none() && plan.members[&node(9)].flow.receives > 0);
 }
@@ -310,16 +316,19 @@ fn room_is_told_in_bytes() {
 fn what_rounding_alone_leaves_over_calls_for_nothing() {
     // The largest matches the others exactly.
     let pool = stored(houses(&[7, 1, 3, 4, 14, 33, 4]), 2, 0, 0);
-    assert_eq!(outlook(&pool).advice, Advice::Nothing);
+    assert_eq!(outlook(&pool).advice, PlanAdvice::Nothing);
 }
 
 #[test]
 fn a_pool_that_does_not_fit_says_so() {
     let pool = stored(houses(&[10, 10, 10]), 2, 200, 8);
-    assert!(matches!(what_if(&pool, &Change::Remove(node(1))).expect("possible").advice, Advice::TooFull(_)));
+    assert!(matches!(
+        what_if(&pool, &PlannedChange::Remove(node(1))).expect("possible").advice,
+        PlanAdvice::TooFull(_)
+    ));
     let full = stored(houses(&[10, 10, 10]), 2, 230, 8);
-    assert_eq!(outlook(&full).advice, Advice::NearlyFull(95));
-    let capped = Pool { survey: Inventory { weight_max: 5, ..pool.survey.clone() }, ..pool };
+    assert_eq!(outlook(&full).advice, PlanAdvice::NearlyFull(95));
+    let capped = PoolSnapshot { survey: Inventory { weight_max: 5, ..pool.survey.clone() }, ..pool };
     assert_eq!(what_if(&capped, &add(100 * UNIT)).expect("possible").then.given, 35 * UNIT);
 }
 
@@ -329,7 +338,7 @@ proptest! {
     fn what_is_advised_makes_all_space_useful(sizes in proptest::collection::vec(1u32..100, 3..8), copies in 2u8..4) {
         let pool = stored(houses(&sizes), copies, 0, 0);
         let room = pool.room(pool.rule());
-        let Advice::Match { stranded, wanted, .. } = outlook(&pool).advice else {
+        let PlanAdvice::Match { stranded, wanted, .. } = outlook(&pool).advice else {
             prop_assert!(room.stranded.values().sum::<u64>() <= room.given / 100);
             return Ok(());
         };

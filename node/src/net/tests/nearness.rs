@@ -1,17 +1,17 @@
 //! The candidates of a block are the servers that Kademlia calls the nearest.
 
-use fsdfs_core::placement::{ClusterMap, Disk, Server};
+use fsdfs_core::placement::{ClusterMap, MapDisk, MapServer};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use libp2p::kad::KBucketKey;
 
-fn server(number: u8) -> Server {
-    let disks = vec![Disk { id: DiskId([number; 16]), weight: 1 }];
-    Server { id: NodeId([number; 32]), site: String::new(), disks }
+fn server(number: u8) -> MapServer {
+    let disks = vec![MapDisk { id: DiskId([number; 16]), weight: 1 }];
+    MapServer { id: NodeId([number; 32]), site: String::new(), disks }
 }
 
 #[test]
 fn candidates_are_the_nearest_by_kademlias_distance() {
-    let servers: Vec<Server> = (0..200).map(server).collect();
+    let servers: Vec<MapServer> = (0..200).map(server).collect();
     let view = ClusterMap::new(servers.clone());
     for text in ["one", "two", "three", "four", "five"] {
         // A block's id is a hash and so are Kademlia's keys: they lie in one space.

@@ -1,6 +1,6 @@
 //! Exact-share weighted RUSH: the production function itself.
 
-use fsdfs_core::placement::{ClusterMap, Holder};
+use fsdfs_core::placement::{BlockHolder, ClusterMap};
 use fsdfs_proto::ids::BlockId;
 
 use super::{Id, Network, Placement};
@@ -23,6 +23,6 @@ impl Placement for Ours {
     }
 }
 
-fn ids(holders: &[Holder]) -> Vec<Id> {
+fn ids(holders: &[BlockHolder]) -> Vec<Id> {
     holders.iter().map(|holder| Network::member(holder.node)).collect()
 }

@@ -9,7 +9,7 @@ use fsdfs_proto::signed::Signed;
 use crate::engine::publish::{Unpublished, copies_in, entries_of};
 use crate::engine::timers::Timer;
 use crate::engine::{Engine, Reason, disk, get, reply};
-use crate::facts::Inserted;
+use crate::facts::InsertOutcome;
 use crate::limits::MERGE_AFTER_MS;
 use crate::seam::{Copies, DiskRequest, EditReply, Effect, PutOutcome, Refusal, Reply};
 
@@ -121,7 +121,7 @@ impl Engine {
 
     fn commit_publish(&mut self, volume: VolumeId, head: Signed<Head>, out: &mut Vec<Effect>) {
         let fact = Fact::from(head);
-        if matches!(self.facts.insert(fact.clone()), Inserted::Invalid(_)) {
+        if matches!(self.facts.insert(fact.clone()), InsertOutcome::Invalid(_)) {
             // Nobody else would keep it either.
             return self.commit_refused(volume, &Refusal::Busy, out);
         }

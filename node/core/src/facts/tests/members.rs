@@ -3,12 +3,12 @@
 use fsdfs_proto::identity::Revocation;
 use fsdfs_proto::signed::Signed;
 
-use super::super::{GateRefusal, Inserted, MemberStatus};
-use super::pool::{Pool, admins, beat, card, features, gone, node, pool_id, public, remove, ticket_key};
+use super::super::{GateRefusal, InsertOutcome, MemberStatus};
+use super::pool::{TestPool, admins, beat, card, features, gone, node, pool_id, public, remove, ticket_key};
 
 #[test]
 fn a_ticket_that_expired_after_use_does_not_lock_out_who_used_it() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 1, 1000);
     pool.join(0, ticket, 1, 500);
 
@@ -20,7 +20,7 @@ fn a_ticket_that_expired_after_use_does_not_lock_out_who_used_it() {
 
 #[test]
 fn an_expired_ticket_without_admission_opens_nothing() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 1, 1000);
     let chain = pool.chain_by(0, ticket, 1);
     assert_eq!(pool.facts.judge(1001, node(1), &chain, &[]), Err(GateRefusal::TicketExpired));
@@ -30,7 +30,7 @@ fn an_expired_ticket_without_admission_opens_nothing() {
 
 #[test]
 fn surplus_users_of_a_ticket_are_guests_in_the_order_of_their_admissions() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 1, 0);
     pool.join(0, ticket, 1, 20);
     assert_eq!(pool.standing(1), Some(MemberStatus::Member));
@@ -41,18 +41,18 @@ fn surplus_users_of_a_ticket_are_guests_in_the_order_of_their_admissions() {
 
 #[test]
 fn a_guest_cannot_date_anybody_before_those_who_came_earlier() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 1, 0);
     pool.join(0, ticket, 1, 20);
     pool.join(0, ticket, 2, 100);
     assert_eq!(pool.standing(2), Some(MemberStatus::Guest));
-    assert_eq!(pool.join(2, ticket, 3, 10), Inserted::Waiting, "earlier than its witness");
+    assert_eq!(pool.join(2, ticket, 3, 10), InsertOutcome::Waiting, "earlier than its witness");
     assert_eq!(pool.standing(1), Some(MemberStatus::Member));
 }
 
 #[test]
 fn removing_a_member_keeps_whom_it_invited() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let first = pool.ticket(0, 1, 0);
     pool.join(0, first, 1, 10);
     let second = pool.ticket(1, 1, 0);
@@ -68,7 +68,7 @@ fn removing_a_member_keeps_whom_it_invited() {
 
 #[test]
 fn a_revocation_without_keep_takes_the_subtree() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let first = pool.ticket(0, 1, 0);
     pool.join(0, first, 1, 10);
     let second = pool.ticket(1, 1, 0);
@@ -81,7 +81,7 @@ fn a_revocation_without_keep_takes_the_subtree() {
 
 #[test]
 fn a_member_cannot_revoke_whom_it_did_not_invite_even_with_a_certificate_for_it() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let first = pool.ticket(0, 2, 0);
     pool.join(0, first, 1, 10);
     pool.join(0, first, 2, 11);
@@ -95,7 +95,7 @@ fn a_member_cannot_revoke_whom_it_did_not_invite_even_with_a_certificate_for_it(
 
 #[test]
 fn higher_ranks_revoke_lower_ones_and_what_those_signed() {
-    let mut pool = Pool::of(4);
+    let mut pool = TestPool::of(4);
     let first = pool.said[1].id();
     pool.say(admins(2, Some(first), &[0, 1, 2]));
     pool.revoke(2, node(1).into(), Vec::new());
@@ -109,7 +109,7 @@ fn higher_ranks_revoke_lower_ones_and_what_those_signed() {
 
 #[test]
 fn an_admin_of_an_earlier_list_stays_above_members() {
-    let mut pool = Pool::of(3);
+    let mut pool = TestPool::of(3);
     let first = pool.said[1].id();
     pool.say(admins(2, Some(first), &[1]));
     assert!(pool.facts.may_revoke(node(1).into(), node(0).into()));
@@ -119,18 +119,18 @@ fn an_admin_of_an_earlier_list_stays_above_members() {
 
 #[test]
 fn a_ticket_key_signs_nothing_but_a_member_certificate() {
-    let mut pool = Pool::of(2);
+    let mut pool = TestPool::of(2);
     let ticket = pool.ticket(0, 1, 0);
     let signer = public(&ticket_key(ticket));
     let revoke = Revocation { version: 1, signer, subject: node(1).into(), reason: String::new(), keep: Vec::new() };
     let said = pool.say(Signed::sign(pool_id(), &ticket_key(ticket), revoke));
-    assert!(matches!(said, Inserted::Invalid(_)), "{said:?}");
+    assert!(matches!(said, InsertOutcome::Invalid(_)), "{said:?}");
     assert_eq!(pool.standing(1), Some(MemberStatus::Member));
 }
 
 #[test]
 fn a_revoked_ticket_admits_nobody_but_keeps_whom_it_admitted() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 5, 0);
     pool.join(0, ticket, 1, 10);
     let key = public(&ticket_key(ticket));
@@ -143,7 +143,7 @@ fn a_revoked_ticket_admits_nobody_but_keeps_whom_it_admitted() {
 
 #[test]
 fn a_used_up_ticket_admits_nobody() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 1, 0);
     pool.join(0, ticket, 1, 10);
     let chain = pool.chain_by(0, ticket, 2);
@@ -153,7 +153,7 @@ fn a_used_up_ticket_admits_nobody() {
 
 #[test]
 fn an_admission_shown_at_the_gate_counts_even_if_it_is_news() {
-    let mut elsewhere = Pool::of(2);
+    let mut elsewhere = TestPool::of(2);
     let ticket = elsewhere.ticket(0, 1, 50);
     let mut here = elsewhere.clone();
     elsewhere.join(1, ticket, 2, 40);
@@ -167,14 +167,14 @@ fn an_admission_shown_at_the_gate_counts_even_if_it_is_news() {
 
 #[test]
 fn a_stolen_chain_is_worth_nothing() {
-    let pool = Pool::of(2);
+    let pool = TestPool::of(2);
     let chain = pool.facts.chain_of(node(1)).expect("a member");
     assert_eq!(pool.facts.judge(0, node(7), &chain, &[]), Err(GateRefusal::WrongPeer));
 }
 
 #[test]
 fn an_admission_is_stamped_after_its_witness_came_in() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 2, 0);
     pool.join(0, ticket, 1, 5000);
     let chain = pool.chain_by(0, ticket, 2);
@@ -183,13 +183,13 @@ fn an_admission_is_stamped_after_its_witness_came_in() {
     let behind = fsdfs_proto::time::Hlc { ms: 70, count: 0 };
     let admission = pool.facts.admission(node(1), behind, redeem);
     pool.hear(judged.facts);
-    assert_eq!(pool.say(Signed::sign(pool_id(), &super::pool::key(1), admission)), Inserted::New);
+    assert_eq!(pool.say(Signed::sign(pool_id(), &super::pool::key(1), admission)), InsertOutcome::New);
     assert_eq!(pool.standing(2), Some(MemberStatus::Member));
 }
 
 #[test]
 fn gone_takes_a_majority_of_the_others_and_ends_with_a_heartbeat() {
-    let mut pool = Pool::of(4);
+    let mut pool = TestPool::of(4);
     pool.say(beat(3, 1, 7));
     pool.say(gone(0, 3, (1, 7)));
     assert_eq!(pool.standing(3), Some(MemberStatus::Member), "one of three");
@@ -203,7 +203,7 @@ fn gone_takes_a_majority_of_the_others_and_ends_with_a_heartbeat() {
 
 #[test]
 fn a_removed_member_is_a_guest_and_others_cannot_remove_it() {
-    let mut pool = Pool::of(3);
+    let mut pool = TestPool::of(3);
     pool.say(remove(1, 2));
     assert_eq!(pool.standing(2), Some(MemberStatus::Member), "member 1 is not above member 2");
     pool.say(remove(2, 2));
@@ -214,7 +214,7 @@ fn a_removed_member_is_a_guest_and_others_cannot_remove_it() {
 
 #[test]
 fn the_feature_level_never_falls() {
-    let mut pool = Pool::of(2);
+    let mut pool = TestPool::of(2);
     assert_eq!(pool.facts.features(), 1);
     pool.say(features(1, 3));
     pool.say(features(0, 2));
@@ -223,7 +223,7 @@ fn the_feature_level_never_falls() {
 
 #[test]
 fn a_guest_may_come_in_but_weighs_nothing() {
-    let mut pool = Pool::new();
+    let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 1, 1000);
     pool.join(0, ticket, 1, 10);
     pool.join(0, ticket, 2, 20);
@@ -236,7 +236,7 @@ fn a_guest_may_come_in_but_weighs_nothing() {
 
 #[test]
 fn nobody_is_above_whom_nobody_knows() {
-    let pool = Pool::of(2);
+    let pool = TestPool::of(2);
     assert!(!pool.facts.may_revoke(node(0).into(), node(9).into()));
     assert!(!pool.facts.may_revoke(node(1).into(), node(9).into()));
 }

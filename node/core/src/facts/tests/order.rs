@@ -4,9 +4,9 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::FactId;
 use fsdfs_proto::signed::Signed;
 
-use super::super::{FactSet, Inserted};
+use super::super::{FactSet, InsertOutcome};
 use super::pool::{
-    Pool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, remove, root, rules, ticket_key,
+    TestPool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, remove, root, rules, ticket_key,
 };
 
 /// Everything a fact set can be asked.
@@ -35,7 +35,7 @@ fn answers(set: &FactSet) -> impl PartialEq + std::fmt::Debug + use<> {
 
 /// A pool in which everything happened: surplus users, cross-wise invitations, removals, revocations of revokers, rivals.
 fn eventful() -> Vec<Fact> {
-    let mut pool = Pool::of(4);
+    let mut pool = TestPool::of(4);
     let group = pool.ticket(1, 2, 0);
     for (witness, newcomer, ms) in [(0, 4, 60), (2, 5, 50), (3, 6, 40), (1, 4, 45)] {
         pool.join(witness, group, newcomer, ms);
@@ -137,7 +137,7 @@ fn news_and_listings_name_parents_first() {
         for listing in [news, set.all().cloned().collect()] {
             let mut other = FactSet::new(pool_id());
             for fact in listing {
-                assert_eq!(other.insert(fact.clone()), Inserted::New, "{fact:?}");
+                assert_eq!(other.insert(fact.clone()), InsertOutcome::New, "{fact:?}");
             }
             assert!(answers(&other) == answers(&set));
         }
@@ -164,7 +164,7 @@ fn two_sets_become_equal_by_telling_each_other_what_is_missing() {
 
 #[test]
 fn signed_values_of_the_same_content_are_one_fact() {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     let again: Signed<_> = admins(1, None, &[0]);
-    assert_eq!(pool.say(again), Inserted::Known);
+    assert_eq!(pool.say(again), InsertOutcome::Known);
 }

@@ -10,7 +10,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector, VolumeKeys};
 
-use crate::facts::{FactSet, Inserted, MemberStatus, Redemption};
+use crate::facts::{FactSet, InsertOutcome, MemberStatus, TicketRedemption};
 
 /// The secret key of a node (0..100), of ticket n (100 + n), of the root (255).
 pub fn key(number: u8) -> SigningKey {
@@ -34,14 +34,14 @@ pub fn pool_id() -> PoolId {
 }
 
 #[derive(Clone)]
-pub struct Pool {
+pub struct TestPool {
     pub facts: FactSet,
     /// Everything that was ever said.
     pub said: Vec<Fact>,
     pub tickets: Vec<Signed<Cert>>,
 }
 
-impl Pool {
+impl TestPool {
     pub fn new() -> Self {
         let mut pool = Self { facts: FactSet::new(pool_id()), said: Vec::new(), tickets: Vec::new() };
         pool.say(founder_cert(&root(), node(0)));
@@ -59,7 +59,7 @@ impl Pool {
         pool
     }
 
-    pub fn say(&mut self, fact: impl Into<Fact>) -> Inserted {
+    pub fn say(&mut self, fact: impl Into<Fact>) -> InsertOutcome {
         let fact = fact.into();
         self.said.push(fact.clone());
         self.facts.insert(fact)
@@ -97,17 +97,17 @@ impl Pool {
     }
 
     /// A newcomer's certificate and its admission by a witness at a stamp exactly so.
-    pub fn join(&mut self, witness: u8, ticket: usize, newcomer: u8, ms: u64) -> Inserted {
+    pub fn join(&mut self, witness: u8, ticket: usize, newcomer: u8, ms: u64) -> InsertOutcome {
         let member = self.member_cert(ticket, newcomer);
         self.say(member.clone());
-        let redeem = Redemption { ticket: self.tickets[ticket].id(), member: member.id() };
+        let redeem = TicketRedemption { ticket: self.tickets[ticket].id(), member: member.id() };
         let hlc = Hlc { ms, count: 0 };
         let mut admission = self.facts.admission(node(witness), hlc, redeem);
         admission.hlc = hlc;
         self.say(Signed::sign(pool_id(), &key(witness), admission))
     }
 
-    pub fn revoke(&mut self, signer: u8, subject: PublicKey, keep: Vec<FactId>) -> Inserted {
+    pub fn revoke(&mut self, signer: u8, subject: PublicKey, keep: Vec<FactId>) -> InsertOutcome {
         let revoke = Revocation { version: 1, signer: node(signer).into(), subject, reason: "test".into(), keep };
         self.say(Signed::sign(pool_id(), &key(signer), revoke))
     }

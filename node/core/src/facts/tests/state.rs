@@ -3,13 +3,13 @@
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::DiskId;
 
-use super::super::{FactSet, Inserted};
-use super::pool::{Pool, admins, card, epoch, head, key, node, pool_id, root, rules};
-use crate::placement::Disk;
+use super::super::{FactSet, InsertOutcome};
+use super::pool::{TestPool, admins, card, epoch, head, key, node, pool_id, root, rules};
+use crate::placement::MapDisk;
 
 #[test]
 fn rules_follow_each_other_and_keep_their_floors() {
-    let mut pool = Pool::of(2);
+    let mut pool = TestPool::of(2);
     assert_eq!((pool.facts.rules().copies, pool.facts.rules().gone_days), (3, 14));
     let first = rules(0, 1, None, 2);
     let second = rules(0, 2, Some(first.id()), 4);
@@ -17,7 +17,7 @@ fn rules_follow_each_other_and_keep_their_floors() {
     assert_eq!(pool.facts.rules().copies, 3, "its predecessor is not known");
     pool.say(first);
     assert_eq!((pool.facts.rules().copies, pool.facts.rules().gone_days), (4, 1));
-    assert_eq!(pool.say(rules(1, 3, Some(second.id()), 1)), Inserted::Waiting, "not an admin");
+    assert_eq!(pool.say(rules(1, 3, Some(second.id()), 1)), InsertOutcome::Waiting, "not an admin");
     let list = pool.said[1].id();
     pool.say(admins(2, Some(list), &[0, 1]));
     assert_eq!(pool.facts.rules().copies, 1, "an admin now");
@@ -25,19 +25,19 @@ fn rules_follow_each_other_and_keep_their_floors() {
 
 #[test]
 fn a_newer_card_wins_and_at_equal_numbers_the_larger_id() {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     let (a, b) = (card(0, 3, &[(1, 10, 1)], 0), card(0, 3, &[(1, 20, 1)], 0));
     let (small, large) = if a.id() < b.id() { (a, b) } else { (b, a) };
-    assert_eq!(pool.say(small.clone()), Inserted::New);
-    assert_eq!(pool.say(large.clone()), Inserted::New);
-    assert_eq!(pool.say(small), Inserted::Stale);
-    assert_eq!(pool.say(card(0, 2, &[], 0)), Inserted::Stale);
+    assert_eq!(pool.say(small.clone()), InsertOutcome::New);
+    assert_eq!(pool.say(large.clone()), InsertOutcome::New);
+    assert_eq!(pool.say(small), InsertOutcome::Stale);
+    assert_eq!(pool.say(card(0, 2, &[], 0)), InsertOutcome::Stale);
     assert_eq!(pool.facts.members()[&node(0)].card, Some(large));
 }
 
 #[test]
 fn the_highest_attach_generation_owns_a_disk_and_full_nodes_keep_their_weight() {
-    let mut pool = Pool::of(3);
+    let mut pool = TestPool::of(3);
     pool.say(card(0, 1, &[(1, 10, 1), (2, 20, 1)], 0));
     pool.say(card(1, 1, &[(1, 10, 2)], 0));
     pool.say(card(2, 1, &[(3, 30, 1)], card_flag::READ_ONLY));
@@ -47,7 +47,7 @@ fn the_highest_attach_generation_owns_a_disk_and_full_nodes_keep_their_weight() 
 
 #[test]
 fn rules_cap_what_a_server_may_claim() {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     pool.say(card(0, 1, &[(1, 300, 1), (2, 100, 1)], 0));
     let before = pool.facts.map_digest();
     pool.say(rules(0, 1, None, 3));
@@ -57,7 +57,7 @@ fn rules_cap_what_a_server_may_claim() {
 
 fn by_node(facts: &FactSet, nodes: &[u8]) -> Vec<Vec<u32>> {
     let servers = facts.servers();
-    let weights = |disks: &[Disk]| disks.iter().map(|disk| disk.weight).collect();
+    let weights = |disks: &[MapDisk]| disks.iter().map(|disk| disk.weight).collect();
     nodes
         .iter()
         .map(|number| weights(&servers.iter().find(|server| server.id == node(*number)).expect("has a card").disks))
@@ -66,7 +66,7 @@ fn by_node(facts: &FactSet, nodes: &[u8]) -> Vec<Vec<u32>> {
 
 #[test]
 fn names_and_heartbeats_do_not_change_the_map() {
-    let mut pool = Pool::of(2);
+    let mut pool = TestPool::of(2);
     pool.say(card(0, 1, &[(1, 10, 1)], 0));
     let (map, gossip) = (pool.facts.map_digest(), pool.facts.gossip_digest());
     pool.say(super::pool::beat(0, 1, 1));
@@ -79,17 +79,17 @@ fn names_and_heartbeats_do_not_change_the_map() {
 
 #[test]
 fn heads_wait_for_their_epoch_and_give_way_to_those_that_include_them() {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     let volume = pool_id().volume();
     let (a, b, both) = (head(1, &[(1, 1)]), head(1, &[(2, 1)]), head(1, &[(1, 1), (2, 1), (3, 1)]));
-    assert_eq!(pool.say(a.clone()), Inserted::Waiting);
+    assert_eq!(pool.say(a.clone()), InsertOutcome::Waiting);
     pool.say(epoch(&key(0), 1, Vec::new()));
     assert_eq!(pool.facts.heads(volume), std::slice::from_ref(&a));
     pool.say(b.clone());
     assert_eq!(pool.facts.heads(volume).len(), 2);
     pool.say(both.clone());
     assert_eq!(pool.facts.heads(volume), std::slice::from_ref(&both));
-    assert_eq!(pool.say(a), Inserted::Stale);
+    assert_eq!(pool.say(a), InsertOutcome::Stale);
     let news = pool.facts.drain_new();
     assert!(!news.contains(&b.into()), "superseded before anybody heard of it");
     assert!(news.contains(&both.into()));
@@ -97,18 +97,18 @@ fn heads_wait_for_their_epoch_and_give_way_to_those_that_include_them() {
 
 #[test]
 fn a_head_under_another_key_is_refused() {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     pool.say(epoch(&key(0), 1, Vec::new()));
     let stranger =
         fsdfs_proto::volume::VolumeKeys::from_write_secret(pool_id().volume(), 1, fsdfs_proto::ids::Key([9; 32]));
     let commit = fsdfs_proto::block::Block::new(head(1, &[(1, 1)]).value().commit.clone());
     let forged = fsdfs_proto::volume::Commit::head(stranger.writer().expect("writes"), pool_id(), &commit);
-    assert!(matches!(pool.say(forged), Inserted::Invalid(_)));
+    assert!(matches!(pool.say(forged), InsertOutcome::Invalid(_)));
 }
 
 #[test]
 fn the_key_of_an_ended_epoch_hides_nothing() {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     let volume = pool_id().volume();
     pool.say(epoch(&root(), 1, Vec::new()));
     let last = head(1, &[(1, 1)]);

@@ -7,16 +7,17 @@ use fsdfs_proto::ids::{PublicKey, hex};
 use fsdfs_proto::signed::Signed;
 use serde_json::{Value, json};
 
-use super::super::{FactSet, GateRefusal, Inserted, MemberStatus};
+use super::super::{FactSet, GateRefusal, InsertOutcome, MemberStatus};
 use super::pool::{
-    Pool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, public, remove, root, rules, ticket_key,
+    TestPool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, public, remove, root, rules,
+    ticket_key,
 };
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/identity-pool.json");
 const PUBLISHED: &str = include_str!("../../../../../proto-spec/vectors/identity-pool.json");
 
 /// A chain at the gate of a node that knows `facts`.
-struct Gate<'a> {
+struct GateVector<'a> {
     facts: &'a [Fact],
     wall_ms: u64,
     peer: u8,
@@ -40,7 +41,7 @@ fn set(facts: &[Fact]) -> FactSet {
     set
 }
 
-fn gate(name: &str, case: Gate) -> Value {
+fn gate(name: &str, case: GateVector) -> Value {
     let judged = set(case.facts).judge(case.wall_ms, node(case.peer), &case.chain, &case.admissions);
     let verdict = match &judged {
         Ok(judged) if judged.redeem.is_some() => "in, to be admitted".to_owned(),
@@ -100,7 +101,7 @@ fn state(name: &str, facts: &[Fact]) -> Value {
 /// What becomes of one more fact.
 fn one(name: &str, facts: &[Fact], fact: &Fact) -> Value {
     let becomes = match set(facts).insert(fact.clone()) {
-        Inserted::Invalid(_) => "invalid".to_owned(),
+        InsertOutcome::Invalid(_) => "invalid".to_owned(),
         other => format!("{other:?}").to_lowercase(),
     };
     json!({ "name": name, "facts": all_raw(facts), "fact": raw(fact), "becomes": becomes })
@@ -125,7 +126,7 @@ fn cert(issuer: &ed25519_dalek::SigningKey, change: impl FnOnce(&mut Cert)) -> S
 
 /// Chains that are wrong in themselves.
 fn links() -> Vec<Value> {
-    let pool = Pool::of(2);
+    let pool = TestPool::of(2);
     let top = cert(&root(), |cert| cert.subject = node(0).into());
     let narrow = |change: fn(&mut Cert)| {
         cert(&root(), |cert| {
@@ -141,7 +142,7 @@ fn links() -> Vec<Value> {
     };
     let case = |name: &str, chain: &[&Signed<Cert>]| {
         let chain = chain.iter().map(|cert| (*cert).clone()).collect();
-        gate(name, Gate { facts: &pool.said, wall_ms: 1000, peer: 1, chain, admissions: Vec::new() })
+        gate(name, GateVector { facts: &pool.said, wall_ms: 1000, peer: 1, chain, admissions: Vec::new() })
     };
     let fine = below(|_| {});
     let mut long = vec![cert(&root(), |cert| (cert.subject, cert.depth) = (node(20).into(), 40))];
@@ -181,13 +182,13 @@ fn links() -> Vec<Value> {
 
 /// Chains with tickets, and revocations.
 fn gates() -> Vec<Value> {
-    let mut pool = Pool::of(2);
+    let mut pool = TestPool::of(2);
     let ticket = pool.ticket(0, 1, 5000);
     let before = pool.said.clone();
     let chain = pool.chain_by(0, ticket, 2);
     let case =
         |name: &str, facts: &[Fact], wall_ms: u64, chain: &[Signed<Cert>], admissions: Vec<Signed<Admission>>| {
-            gate(name, Gate { facts, wall_ms, peer: 2, chain: chain.to_vec(), admissions })
+            gate(name, GateVector { facts, wall_ms, peer: 2, chain: chain.to_vec(), admissions })
         };
     let mut cases = vec![
         case("a ticket in time", &before, 5000, &chain, Vec::new()),
@@ -207,7 +208,7 @@ fn gates() -> Vec<Value> {
     let by_stranger = Signed::sign(pool_id(), &key(8), by_stranger);
     cases.push(case("an expired ticket with a stranger's admission", &before, 9000, &chain, vec![by_stranger]));
     let other = pool.chain_by(0, ticket, 3);
-    let surplus = Gate { facts: &pool.said, wall_ms: 1000, peer: 3, chain: other, admissions: Vec::new() };
+    let surplus = GateVector { facts: &pool.said, wall_ms: 1000, peer: 3, chain: other, admissions: Vec::new() };
     cases.push(gate("a ticket that was used as often as it may be", surplus));
     let kept = pool.facts.signed_by(node(0).into());
     let revoked = |subject: PublicKey, keep: Vec<_>| {
@@ -239,7 +240,7 @@ fn gates() -> Vec<Value> {
 
 /// Invited by somebody of whom nobody knows that it was let in itself.
 fn second_hand() -> Vec<Value> {
-    let mut pool = Pool::of(1);
+    let mut pool = TestPool::of(1);
     let first = pool.ticket(0, 1, 0);
     let here = pool.said.clone();
     pool.join(0, first, 1, 10);
@@ -247,7 +248,7 @@ fn second_hand() -> Vec<Value> {
     let chain = pool.chain_by(1, second, 2);
     let shown = pool.facts.admissions_of(node(1));
     let case = |name: &str, admissions| {
-        gate(name, Gate { facts: &here, wall_ms: 0, peer: 2, chain: chain.clone(), admissions })
+        gate(name, GateVector { facts: &here, wall_ms: 0, peer: 2, chain: chain.clone(), admissions })
     };
     vec![
         case("invited by somebody whose own admission is not known", Vec::new()),
@@ -256,7 +257,7 @@ fn second_hand() -> Vec<Value> {
 }
 
 fn states() -> Vec<Value> {
-    let mut pool = Pool::of(4);
+    let mut pool = TestPool::of(4);
     let mut states = vec![state("a founder and three friends", &pool.said)];
     let group = pool.ticket(1, 1, 0);
     pool.join(0, group, 4, 60);
@@ -297,7 +298,7 @@ fn states() -> Vec<Value> {
 }
 
 fn facts() -> Vec<Value> {
-    let mut pool = Pool::of(2);
+    let mut pool = TestPool::of(2);
     let ticket = pool.ticket(0, 1, 0);
     let signer = public(&ticket_key(ticket));
     let revoke = |signer: PublicKey| Revocation {

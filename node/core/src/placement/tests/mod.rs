@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
-use super::{CERTAIN, ClusterMap, Disk, Holder, Server};
+use super::{BlockHolder, CERTAIN, ClusterMap, MapDisk, MapServer};
 
 /// The id of the numbered server, disk or block of a test.
 fn numbered(kind: u8, number: u64) -> [u8; 32] {
@@ -32,18 +32,18 @@ fn node(number: u64) -> NodeId {
     NodeId(numbered(2, number))
 }
 
-fn disk(server: u64, number: u64, weight: u32) -> Disk {
+fn disk(server: u64, number: u64, weight: u32) -> MapDisk {
     let id = numbered(3, server << 8 | number);
-    Disk { id: DiskId(*id.first_chunk().expect("32 bytes begin with 16")), weight }
+    MapDisk { id: DiskId(*id.first_chunk().expect("32 bytes begin with 16")), weight }
 }
 
 /// A server with one disk at a site of its own.
-fn server(number: u64, weight: u32) -> Server {
-    Server { id: node(number), site: format!("house {number}"), disks: vec![disk(number, 0, weight)] }
+fn server(number: u64, weight: u32) -> MapServer {
+    MapServer { id: node(number), site: format!("house {number}"), disks: vec![disk(number, 0, weight)] }
 }
 
 /// Servers of very different sizes, the same ones for the same `salt`: weights spread over a factor of about thirty.
-fn uneven(count: u64, sites: u64, salt: u64) -> Vec<Server> {
+fn uneven(count: u64, sites: u64, salt: u64) -> Vec<MapServer> {
     let mut dice = fastrand::Rng::with_seed(salt);
     (0..count)
         .map(|number| {
@@ -56,7 +56,7 @@ fn uneven(count: u64, sites: u64, salt: u64) -> Vec<Server> {
 }
 
 /// One-disk servers at sites of their own whose weights are log-normal: `median * exp(sigma * z)` with a normal z (Box and Muller's).
-fn log_normal(count: u64, median: f64, sigma: f64, salt: u64) -> Vec<Server> {
+fn log_normal(count: u64, median: f64, sigma: f64, salt: u64) -> Vec<MapServer> {
     let mut dice = fastrand::Rng::with_seed(salt);
     (0..count)
         .map(|number| {
@@ -77,7 +77,7 @@ fn blocks(salt: u64) -> impl Iterator<Item = BlockId> {
 }
 
 /// Ids of the holders, in their order.
-fn nodes(holders: &[Holder]) -> Vec<NodeId> {
+fn nodes(holders: &[BlockHolder]) -> Vec<NodeId> {
     holders.iter().map(|holder| holder.node).collect()
 }
 

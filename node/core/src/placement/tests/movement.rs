@@ -21,9 +21,9 @@ fn least(before: &ClusterMap, after: &ClusterMap, copies: u8) -> f64 {
 }
 
 /// A change of a list of servers.
-type Change = fn(&mut Vec<Server>);
+type ServersEdit = fn(&mut Vec<MapServer>);
 
-const CHANGES: [(&str, Change); 6] = [
+const CHANGES: [(&str, ServersEdit); 6] = [
     ("join", |servers| servers.push(server(777, 1500))),
     ("remove", |servers| drop(servers.remove(1))),
     ("drain", |servers| servers[2].disks[0].weight = 0),

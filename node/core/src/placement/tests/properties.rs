@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::super::CANDIDATES_MAX;
 use super::super::math::{ONE, exponential};
-use super::super::share::{Bounds, fill, sitefill};
-use super::clear::Runner;
+use super::super::share::{ShareBounds, fill, sitefill};
+use super::clear::PlainItem;
 use super::shortlist::winners;
 use super::*;
 
@@ -16,7 +16,7 @@ fn weight() -> impl Strategy<Value = u32> {
 }
 
 /// Up to 20 servers on up to 20 sites with up to 4 disks each.
-fn map() -> impl Strategy<Value = Vec<Server>> {
+fn map() -> impl Strategy<Value = Vec<MapServer>> {
     let server = (0..20_u64, prop::collection::vec(weight(), 0..5));
     prop::collection::vec(server, 0..20).prop_map(|servers| {
         let numbered = servers.into_iter().zip(0..);
@@ -24,21 +24,21 @@ fn map() -> impl Strategy<Value = Vec<Server>> {
     })
 }
 
-fn server_of(number: u64, site: u64, weights: &[u32]) -> Server {
+fn server_of(number: u64, site: u64, weights: &[u32]) -> MapServer {
     let disks = weights.iter().zip(0..).map(|(weight, place)| disk(number, place, *weight)).collect();
-    Server { id: node(number), site: format!("house {site}"), disks }
+    MapServer { id: node(number), site: format!("house {site}"), disks }
 }
 
-fn is_live(server: &Server) -> bool {
+fn is_live(server: &MapServer) -> bool {
     server.disks.iter().any(|disk| disk.weight > 0)
 }
 
 #[track_caller]
-fn check_holders(servers: &[Server], holders: &[Holder], copies: u8) {
-    let live: Vec<&Server> = servers.iter().filter(|server| is_live(server)).collect();
+fn check_holders(servers: &[MapServer], holders: &[BlockHolder], copies: u8) {
+    let live: Vec<&MapServer> = servers.iter().filter(|server| is_live(server)).collect();
     let sites: BTreeSet<&str> = live.iter().map(|server| server.site.as_str()).collect();
     let copies = live.len().min(copies.into());
-    let find = |holder: &Holder| live.iter().find(|server| server.id == holder.node).expect("a holder is live");
+    let find = |holder: &BlockHolder| live.iter().find(|server| server.id == holder.node).expect("a holder is live");
     let distinct: BTreeSet<NodeId> = holders.iter().map(|holder| holder.node).collect();
     let houses: BTreeSet<&str> = holders.iter().map(|holder| find(holder).site.as_str()).collect();
     assert_eq!(holders.len(), copies, "count");
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn fill_keeps_its_bounds(weights in prop::collection::vec(1..1_u64 << 34, 1..20), copies in 1..20_u64) {
-        let items: Vec<Bounds> = weights.iter().map(|weight| Bounds::up_to_one(*weight)).collect();
+        let items: Vec<ShareBounds> = weights.iter().map(|weight| ShareBounds::up_to_one(*weight)).collect();
         let shares = fill(&items, copies);
         let (sum, most) = (shares.iter().sum::<u64>(), copies.min(items.len() as u64) * ONE);
         let slack: u64 = weights.iter().map(|weight| weight.div_ceil(1 << 32)).sum();
@@ -107,8 +107,8 @@ proptest! {
 
     #[test]
     fn fill_keeps_all_bounds(items in prop::collection::vec((1..1_u64 << 34, 0..2_u64, 1..4_u64), 1..20), more in 0..20_u64) {
-        let bounds = |&(weight, least, most): &(u64, u64, u64)| Bounds { weight, least: least * ONE, most: most * ONE };
-        let items: Vec<Bounds> = items.iter().map(bounds).collect();
+        let bounds = |&(weight, least, most): &(u64, u64, u64)| ShareBounds { weight, least: least * ONE, most: most * ONE };
+        let items: Vec<ShareBounds> = items.iter().map(bounds).collect();
         let (least, most) = (items.iter().map(|item| item.least).sum::<u64>(), items.iter().map(|item| item.most).sum::<u64>());
         let copies = least / ONE + more;
         let shares = fill(&items, copies);
@@ -135,7 +135,7 @@ proptest! {
     #[test]
     fn equal_chances_race_in_order_of_arrival(draws in prop::collection::vec(any::<u64>(), 2..12), places in 1..12_usize) {
         let p = ONE * places.min(draws.len() - 1) as u64 / draws.len() as u64;
-        let runners: Vec<Runner> = draws.iter().map(|draw| Runner { e: exponential(*draw), p }).collect();
+        let runners: Vec<PlainItem> = draws.iter().map(|draw| PlainItem { e: exponential(*draw), p }).collect();
         let mut by_arrival: Vec<usize> = (0..draws.len()).collect();
         by_arrival.sort_by_key(|runner| runners[*runner].e);
         by_arrival.truncate(places);
@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn as_many_places_as_runners_take_all(draws in prop::collection::vec((any::<u64>(), 1..ONE), 1..12)) {
-        let runners: Vec<Runner> = draws.iter().map(|(draw, p)| Runner { e: exponential(*draw), p: *p }).collect();
+        let runners: Vec<PlainItem> = draws.iter().map(|(draw, p)| PlainItem { e: exponential(*draw), p: *p }).collect();
         let mut winners = winners(&runners, draws.len());
         winners.sort_unstable();
         prop_assert_eq!(winners, (0..draws.len()).collect::<Vec<usize>>());
@@ -174,7 +174,7 @@ fn a_lonely_server_holds_everything_once() {
 #[test]
 fn ten_thousand_disks() {
     let weights: Vec<u32> = (0..64).map(|place| if place % 3 == 0 { u32::MAX } else { place }).collect();
-    let servers: Vec<Server> = (0..160).map(|number| server_of(number, number % 3, &weights)).collect();
+    let servers: Vec<MapServer> = (0..160).map(|number| server_of(number, number % 3, &weights)).collect();
     let view = ClusterMap::new(servers.clone());
     for copies in [1, 3, 4, 14, 32] {
         check_holders(&servers, &view.holders(block(7), copies), copies);
@@ -184,9 +184,9 @@ fn ten_thousand_disks() {
 
 #[test]
 fn candidates_are_a_cut_only_where_there_are_too_many() {
-    let servers: Vec<Server> = (0..40).map(|number| server_of(number, number % 7, &[100, 50])).collect();
+    let servers: Vec<MapServer> = (0..40).map(|number| server_of(number, number % 7, &[100, 50])).collect();
     let view = ClusterMap::new(servers);
-    let ids = |sites: &super::super::Sites| sites.servers.iter().map(|server| server.id).collect::<Vec<_>>();
+    let ids = |sites: &super::super::LiveSites| sites.servers.iter().map(|server| server.id).collect::<Vec<_>>();
     for number in 0..20 {
         assert_eq!(ids(&view.sites.near(block(number), 40)), ids(&view.sites), "all are near enough");
         assert_eq!(ids(&view.sites.near(block(number), 12)).len(), 12);
@@ -195,7 +195,7 @@ fn candidates_are_a_cut_only_where_there_are_too_many() {
 
 #[test]
 fn a_crowd_is_cut_by_ids_alone() {
-    let crowd = |weight: fn(u64) -> u32| -> Vec<Server> {
+    let crowd = |weight: fn(u64) -> u32| -> Vec<MapServer> {
         (0..CANDIDATES_MAX as u64 + 200).map(|number| server_of(number, number, &[weight(number)])).collect()
     };
     let (plain, other) = (ClusterMap::new(crowd(|_| 100)), ClusterMap::new(crowd(|number| 1 + number as u32)));

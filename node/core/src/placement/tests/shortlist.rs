@@ -1,18 +1,18 @@
 //! Looking only at those who can win makes no difference: the same holders as the clear form, for every map.
 
-use super::super::field::{By, Contender, Field};
-use super::super::math::{Key, ONE, exponential, least_draw};
-use super::super::race::{Entrant, race, slack};
-use super::super::sites::Arrival;
-use super::clear::{self, Runner};
+use super::super::field::{RaceCandidate, StrawRace, StrawSource};
+use super::super::math::{ONE, PlacementKey, exponential, least_draw};
+use super::super::race::{RaceEntrant, race, slack};
+use super::super::sites::DiskArrival;
+use super::clear::{self, PlainItem};
 use super::*;
 
 /// Winners among all runners, in order of winning.
-pub(super) fn winners(runners: &[Runner], places: usize) -> Vec<usize> {
+pub(super) fn winners(runners: &[PlainItem], places: usize) -> Vec<usize> {
     let sum = runners.iter().map(|runner| runner.p).sum();
-    let nothing = Arrival { e: 0, weight: 1, disk: 0 };
+    let nothing = DiskArrival { e: 0, weight: 1, disk: 0 };
     let entrant =
-        |(place, runner): (usize, &Runner)| Entrant::new(place, runner.e, runner.p, slack(sum, places), nothing);
+        |(place, runner): (usize, &PlainItem)| RaceEntrant::new(place, runner.e, runner.p, slack(sum, places), nothing);
     let won = race(runners.iter().enumerate().map(entrant).collect(), sum, places, u64::MAX);
     won.expect("without a limit there is an end").iter().map(|entrant| entrant.place).collect()
 }
@@ -27,13 +27,13 @@ fn weight(dice: &mut fastrand::Rng, shape: u32) -> u32 {
     }
 }
 
-fn map(dice: &mut fastrand::Rng) -> Vec<Server> {
+fn map(dice: &mut fastrand::Rng) -> Vec<MapServer> {
     let (shape, disks) = (dice.u32(0..4), *dice.choice(&[1, 1, 2, 5]).expect("some"));
     let count = *dice.choice(&[1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40]).expect("some");
     let sites = 1 + dice.u64(0..count);
     let server = |number| {
         let disks = (0..dice.u64(0..disks) + 1).map(|place| disk(number, place, weight(dice, shape))).collect();
-        Server { id: node(number), site: format!("house {}", dice.u64(0..sites)), disks }
+        MapServer { id: node(number), site: format!("house {}", dice.u64(0..sites)), disks }
     };
     (0..count).map(server).collect()
 }
@@ -81,7 +81,7 @@ fn races_like_the_clear_form() {
             0 => 7 << 40,
             _ => exponential(dice.u64(..)) << dice.u32(0..17),
         };
-        let runners: Vec<Runner> = (0..count).map(|_| Runner { e: e(&mut dice), p: chance(&mut dice) }).collect();
+        let runners: Vec<PlainItem> = (0..count).map(|_| PlainItem { e: e(&mut dice), p: chance(&mut dice) }).collect();
         // As many places as the chances ask for, or fewer: with more the probabilities would not be theirs.
         let sum = runners.iter().map(|runner| runner.p).sum::<u64>();
         let places = dice.usize(0..=(sum / ONE) as usize + 1).min(count);
@@ -106,13 +106,14 @@ fn no_draw_below_the_least_is_early() {
 #[test]
 fn a_race_beyond_its_limit_is_run_again_by_all() {
     let view = ClusterMap::new(uneven(200, 200, 3));
-    let contender = |who: usize| Contender { who, p: ONE / 50, by: By::Disks(view.sites.servers[who].disks.clone()) };
-    let field = Field::new(&view.sites, &(0..200).map(contender).collect::<Vec<_>>(), 4);
+    let contender =
+        |who: usize| RaceCandidate { who, p: ONE / 50, by: StrawSource::Disks(view.sites.servers[who].disks.clone()) };
+    let field = StrawRace::new(&view.sites, &(0..200).map(contender).collect::<Vec<_>>(), 4);
     let mut again = 0;
     for number in 0..5_000 {
-        let key = Key::of(block(number).as_bytes());
+        let key = PlacementKey::of(block(number).as_bytes());
         let arrivals = view.sites.arrivals(key);
-        let runners = arrivals.iter().map(|arrival| Runner { e: arrival.e, p: ONE / 50 }).collect();
+        let runners = arrivals.iter().map(|arrival| PlainItem { e: arrival.e, p: ONE / 50 }).collect();
         let short: Vec<usize> = field.winners(key).iter().map(|winner| winner.who).collect();
         assert_eq!(short, clear::race(runners, 4), "block {number}");
         again += u32::from(field.within_limit(key).is_none());

@@ -4,13 +4,13 @@ use fsdfs_proto::ids::{hex, unhex};
 use fsdfs_proto::placement::{disk_seed, site_seed};
 use serde_json::Value;
 
-use super::super::math::{Key, exponential, mix, table_entries};
-use super::super::share::{Bounds, fill, sitefill};
+use super::super::math::{PlacementKey, exponential, mix, table_entries};
+use super::super::share::{ShareBounds, fill, sitefill};
 use super::super::targets::site_targets;
-use super::clear::{self, Runner};
+use super::clear::{self, PlainItem};
 use super::shortlist::winners;
 use super::*;
-use crate::placement::Capacity;
+use crate::placement::MapCapacity;
 
 fn published() -> Value {
     let text = include_str!("../../../../../proto-spec/vectors/placement.json");
@@ -59,7 +59,7 @@ fn primitives() {
         assert_eq!(exponential(number(&pair[0])), number(&pair[1]), "E {pair}");
     }
     for case in list(&published["draws"]) {
-        let key = Key { a: number(&case[0]), b: number(&case[1]) };
+        let key = PlacementKey { a: number(&case[0]), b: number(&case[1]) };
         assert_eq!(key.draw(number(&case[2])), number(&case[3]), "draw {case}");
     }
     for pair in list(&published["table"]) {
@@ -90,7 +90,8 @@ fn fills_and_races() {
     for case in list(&published["fills"]).iter().chain(list(&second["fills"])) {
         let limits = numbers(&case["lo"]).into_iter().zip(numbers(&case["hi"]));
         let bounds = numbers(&case["w"]).into_iter().zip(limits);
-        let bounds: Vec<Bounds> = bounds.map(|(weight, (least, most))| Bounds { weight, least, most }).collect();
+        let bounds: Vec<ShareBounds> =
+            bounds.map(|(weight, (least, most))| ShareBounds { weight, least, most }).collect();
         assert_eq!(fill(&bounds, number(&case["n"])), numbers(&case["t"]), "fill {case}");
     }
     for case in list(&second["sitefills"]) {
@@ -99,7 +100,7 @@ fn fills_and_races() {
     }
     for case in list(&published["races"]).iter().chain(list(&second["races"])) {
         let runners = numbers(&case["e"]).into_iter().zip(numbers(&case["p"]));
-        let runners: Vec<Runner> = runners.map(|(e, p)| Runner { e, p }).collect();
+        let runners: Vec<PlainItem> = runners.map(|(e, p)| PlainItem { e, p }).collect();
         let places = small(&case["n"]);
         for winners in [winners(&runners, places), clear::race(runners, places)] {
             let winners: Vec<u64> = winners.into_iter().map(|winner| winner as u64).collect();
@@ -113,7 +114,7 @@ fn maps() {
     for published in [published(), published_2()] {
         let mut places = 0;
         for case in list(&published["maps"]) {
-            let servers: Vec<Server> = list(&case["servers"]).iter().map(read_server).collect();
+            let servers: Vec<MapServer> = list(&case["servers"]).iter().map(read_server).collect();
             let view = ClusterMap::new(servers.clone());
             for rule in list(&case["copies"]) {
                 check_rule(&servers, &view, rule);
@@ -124,9 +125,9 @@ fn maps() {
     }
 }
 
-fn read_server(value: &Value) -> Server {
-    let disk = |disk: &Value| Disk { id: DiskId(id(&disk[0])), weight: small(&disk[1]) };
-    Server {
+fn read_server(value: &Value) -> MapServer {
+    let disk = |disk: &Value| MapDisk { id: DiskId(id(&disk[0])), weight: small(&disk[1]) };
+    MapServer {
         id: NodeId(id(&value[0])),
         site: text(&value[1]).into(),
         disks: list(&value[2]).iter().map(disk).collect(),
@@ -134,7 +135,7 @@ fn read_server(value: &Value) -> Server {
 }
 
 #[track_caller]
-fn check_rule(servers: &[Server], view: &ClusterMap, rule: &Value) {
+fn check_rule(servers: &[MapServer], view: &ClusterMap, rule: &Value) {
     let copies: u8 = small(&rule["n"]);
     let wanted = view.sites.servers.len().min(copies.into());
     assert_eq!(site_targets(&view.sites, wanted), numbers(&rule["targets"]), "targets {rule}");
@@ -151,8 +152,8 @@ fn check_rule(servers: &[Server], view: &ClusterMap, rule: &Value) {
     }
 }
 
-fn read_capacity(value: &Value) -> Capacity {
-    Capacity {
+fn read_capacity(value: &Value) -> MapCapacity {
+    MapCapacity {
         usable: number(&value["usable"]),
         copies_short: small(&value["copies_short"]),
         sites_short: small(&value["sites_short"]),
@@ -171,8 +172,8 @@ fn pairs(value: &Value) -> Vec<(usize, usize)> {
 }
 
 /// Positions of servers and disks in the map as it is listed.
-fn indices(servers: &[Server], holders: &[Holder]) -> Vec<(usize, usize)> {
-    let index = |holder: &Holder| {
+fn indices(servers: &[MapServer], holders: &[BlockHolder]) -> Vec<(usize, usize)> {
+    let index = |holder: &BlockHolder| {
         let server = servers.iter().position(|server| server.id == holder.node)?;
         Some((server, servers[server].disks.iter().position(|disk| disk.id == holder.disk)?))
     };
@@ -200,7 +201,7 @@ fn more_servers_than_candidates_on_many_sites_and_few() {
         let view = ClusterMap::new(servers.clone());
         for rule in list(&cut["copies"]) {
             let copies = small(&rule["n"]);
-            let capacity = Capacity { stranded: Vec::new(), ..view.capacity(copies) };
+            let capacity = MapCapacity { stranded: Vec::new(), ..view.capacity(copies) };
             assert_eq!(capacity, read_capacity(&rule["capacity"]), "capacity {rule}");
             for place in list(&rule["places"]) {
                 let holders = view.holders(BlockId(id(&place[0])), copies);
@@ -214,12 +215,12 @@ fn more_servers_than_candidates_on_many_sites_and_few() {
 }
 
 /// Servers made by the rule in the chapter: each id is the hash of the one before.
-fn chain(count: usize, sites: usize) -> Vec<Server> {
+fn chain(count: usize, sites: usize) -> Vec<MapServer> {
     let ids = std::iter::successors(Some(position(NodeId([0; 32]))), |id| Some(position(NodeId(*id))));
-    let server = |(number, id): (usize, [u8; 32])| Server {
+    let server = |(number, id): (usize, [u8; 32])| MapServer {
         id: NodeId(id),
         site: format!("h{}", number % sites),
-        disks: vec![Disk {
+        disks: vec![MapDisk {
             id: DiskId(*id.first_chunk().expect("32 bytes begin with 16")),
             weight: 1 + u32::from(u16::from_be_bytes([id[16], id[17]])),
         }],

@@ -1,10 +1,10 @@
 //! How much fits until the first server is full, against the most that could fit and against what is reported.
 
-use super::super::math::Key;
+use super::super::math::PlacementKey;
 use super::*;
 
 /// Blocks that fit at best: N replicas of each on different servers, on different sites if there are N, else some on every site.
-fn best(servers: &[Server], copies: u64) -> u64 {
+fn best(servers: &[MapServer], copies: u64) -> u64 {
     let mut sites: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for server in servers {
         sites.entry(&server.site).or_default().push(server.disks[0].weight.into());
@@ -26,7 +26,7 @@ fn best(servers: &[Server], copies: u64) -> u64 {
 }
 
 /// Blocks of one unit until the first server is full.
-fn filled(servers: &[Server], holders: impl Fn(BlockId) -> Vec<NodeId>) -> u64 {
+fn filled(servers: &[MapServer], holders: impl Fn(BlockId) -> Vec<NodeId>) -> u64 {
     let mut free: BTreeMap<NodeId, u32> = servers.iter().map(|server| (server.id, server.disks[0].weight)).collect();
     for (number, block) in (0..).zip(blocks(1)) {
         for node in holders(block) {
@@ -41,7 +41,7 @@ fn filled(servers: &[Server], holders: impl Fn(BlockId) -> Vec<NodeId>) -> u64 {
 
 /// As CRUSH's straw2 would do it: those whose disks arrive first.
 fn straw2(view: &ClusterMap, id: BlockId, copies: usize) -> Vec<NodeId> {
-    let mut arrivals = view.sites.arrivals(Key::of(id.as_bytes()));
+    let mut arrivals = view.sites.arrivals(PlacementKey::of(id.as_bytes()));
     view.sites.sort(&mut arrivals);
     arrivals.iter().take(copies).map(|arrival| view.sites.holder(arrival).node).collect()
 }

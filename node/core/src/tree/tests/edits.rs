@@ -1,5 +1,5 @@
 use super::{
-    EditError, EditOutcome, FileAttributes, FileContent, FileNode, Peer, QueryResult, TreeEdit, TreeError,
+    EditError, EditOutcome, FileAttributes, FileContent, FileNode, QueryResult, TestWriter, TreeEdit, TreeError,
     TreeItemKind, TreeParams, TreeQuery, inline, name, path,
 };
 
@@ -13,7 +13,7 @@ fn make(at: &str) -> TreeEdit {
 
 #[test]
 fn what_is_put_is_found() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     assert_eq!(peer.tree(), [""; 0]);
     assert_eq!(peer.put("/a/b/c.txt", "hello"), EditOutcome::Changed);
     assert_eq!(peer.put("/a/b/c.txt", "hello"), EditOutcome::Unchanged);
@@ -31,7 +31,7 @@ fn what_is_put_is_found() {
 
 #[test]
 fn each_edit_of_a_batch_stands_alone() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     let outcomes = peer.edit(&[put("/f", "1"), put("/f/g", "2"), put("/d/e", "3"), put("/d", "4"), put("/f", "5")]);
     let changed = Ok(EditOutcome::Changed);
     assert_eq!(outcomes, [changed, Err(EditError::NotAFolder), changed, Err(EditError::IsAFolder), changed]);
@@ -43,7 +43,7 @@ fn each_edit_of_a_batch_stands_alone() {
 
 #[test]
 fn bad_names_and_files_are_refused() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     let bad = |at: &[u8]| TreeEdit::Put { path: vec![bytes::Bytes::copy_from_slice(at)], file: inline("") };
     for at in [&b""[..], b".", b"..", b"a/b", b"a\0b", &[b'x'; 256]] {
         assert_eq!(peer.edit(&[bad(at)]), [Err(EditError::BadName)], "{at:?}");
@@ -60,7 +60,7 @@ fn bad_names_and_files_are_refused() {
 
 #[test]
 fn folders_have_attributes() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     let attrs = |mode| Some(FileAttributes { mode, mtime_ns: 77 });
     let make = |at: &str, mode, fresh| TreeEdit::MakeDir { path: path(at), attrs: attrs(mode), fresh };
     assert_eq!(peer.one(make("/a/b", 0o700, true)), EditOutcome::Changed);
@@ -79,7 +79,7 @@ fn folders_have_attributes() {
 
 #[test]
 fn removing() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     peer.edit(&[put("/a/b", "1"), put("/c", "2"), make("/e")]);
     let remove = |at: &str, recursive| TreeEdit::Remove { path: path(at), recursive };
     let outcomes = peer.edit(&[remove("/a", false), remove("/", true), remove("/x", true), remove("/c/y", true)]);
@@ -93,7 +93,7 @@ fn removing() {
 
 #[test]
 fn moving() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     peer.edit(&[put("/a/b/f", "1"), put("/c", "2"), make("/e"), put("/g", "3")]);
     let fails = [
         ("/", "/x", EditError::IntoItself),
@@ -120,7 +120,7 @@ fn moving() {
 
 #[test]
 fn a_large_folder_is_a_tree_of_small_blocks() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     peer.params = TreeParams { directory_bytes: 1024, ..super::TINY };
     let edits: Vec<_> = (0..3000).map(|number| put(&format!("/d/file {number:04}"), &number.to_string())).collect();
     for batch in edits.chunks(500) {
@@ -142,13 +142,13 @@ fn a_large_folder_is_a_tree_of_small_blocks() {
 #[test]
 fn equal_folders_are_equal_blocks() {
     let names: Vec<String> = (0..200).map(|number| format!("n{:03}", number * 7919 % 1000)).collect();
-    let root = |peer: &mut Peer, at: &str| match peer.entry(at).unwrap().kind {
+    let root = |peer: &mut TestWriter, at: &str| match peer.entry(at).unwrap().kind {
         TreeItemKind::Dir { root } => root,
         TreeItemKind::File { .. } => panic!("a file"),
     };
     let mut random = fastrand::Rng::with_seed(1);
     for kept in [0, 1, 2, 5, 20, 77, 200] {
-        let mut peer = Peer::new(1);
+        let mut peer = TestWriter::new(1);
         let wanted = &names[..kept];
         let all = wanted.iter().map(|name| put(&format!("/a/{name}"), name)).chain([make("/a")]).collect::<Vec<_>>();
         peer.edit(&all);
@@ -184,7 +184,7 @@ fn equal_folders_are_equal_blocks() {
 
 #[test]
 fn trees_may_be_deep() {
-    let mut peer = Peer::new(1);
+    let mut peer = TestWriter::new(1);
     peer.at_hand = true;
     let deep = |names: usize| "/d".repeat(names);
     assert_eq!(peer.edit(&[put(&deep(257), "")]), [Err(EditError::BadName)]);
@@ -202,13 +202,13 @@ fn trees_may_be_deep() {
 /// A block that a job was given may come from a change that failed. Only what lies in the tree of a head is there already.
 #[test]
 fn what_is_merely_at_hand_is_still_new() {
-    let genesis = Peer::new(1);
-    let store = |peer: &mut Peer| {
+    let genesis = TestWriter::new(1);
+    let store = |peer: &mut TestWriter| {
         peer.put("/a/f", "1");
         std::mem::take(&mut peer.store)
     };
     let first = store(&mut genesis.clone());
-    let mut again = Peer { store: first.clone(), at_hand: true, ..genesis };
+    let mut again = TestWriter { store: first.clone(), at_hand: true, ..genesis };
     let job = again.edit_job(&[put("/a/f", "1")]);
     let super::JobDone::Edited { blocks, .. } = again.run(super::TreeJob::Edit(job)) else { panic!("an edit") };
     assert_eq!(blocks.len(), 3, "a leaf for each folder and the commit");
@@ -218,7 +218,7 @@ fn what_is_merely_at_hand_is_still_new() {
 /// Removing all names before (or behind) some leaves old nodes as they were, of which one may become the root.
 #[test]
 fn what_is_left_of_a_folder_is_as_if_written_anew() {
-    let genesis = Peer::new(1);
+    let genesis = TestWriter::new(1);
     let names = |range: std::ops::Range<usize>| range.map(|number| format!("/a/{number:03}")).collect::<Vec<_>>();
     let puts = |names: &[String]| names.iter().map(|name| put(name, "x")).collect::<Vec<_>>();
     let removes = |names: &[String]| {
@@ -232,7 +232,7 @@ fn what_is_left_of_a_folder_is_as_if_written_anew() {
                 let (mut anew, mut cut) = (genesis.clone(), full.clone());
                 anew.edit(&puts(&names(left.clone())));
                 cut.edit(&removes(&names(gone)));
-                let kind = |peer: &mut Peer| peer.entry("/a").unwrap().kind;
+                let kind = |peer: &mut TestWriter| peer.entry("/a").unwrap().kind;
                 assert_eq!(kind(&mut anew), kind(&mut cut), "{left:?} of {total}");
             }
         }

@@ -20,12 +20,12 @@ const WRITERS: usize = 3;
 
 /// What a random operation may aim at.
 #[derive(Default)]
-struct Places {
+struct NamePlaces {
     dirs: Vec<TreePath>,
     entries: Vec<TreePath>,
 }
 
-fn places(source: &mut BlockSource, dir: &MergedDirectory, path: &TreePath, found: &mut Places) {
+fn places(source: &mut BlockSource, dir: &MergedDirectory, path: &TreePath, found: &mut NamePlaces) {
     let at = |name: &EntryName| path.iter().chain([name]).cloned().collect::<TreePath>();
     found.dirs.push(path.clone());
     for (name, slot) in &dir.changes {
@@ -39,7 +39,7 @@ fn places(source: &mut BlockSource, dir: &MergedDirectory, path: &TreePath, foun
 }
 
 /// A random edit; a put writes `content`.
-fn edit(random: &mut fastrand::Rng, places: &Places, content: u32) -> TreeEdit {
+fn edit(random: &mut fastrand::Rng, places: &NamePlaces, content: u32) -> TreeEdit {
     let into = |random: &mut fastrand::Rng, names: u8| -> TreePath {
         let dir = &places.dirs[random.usize(..places.dirs.len())];
         dir.iter().cloned().chain([name(&format!("f{}", random.u8(..names)))]).collect()
@@ -75,13 +75,13 @@ fn contents(dir: &MergedDirectory, found: &mut BTreeMap<u32, usize>) {
 
 /// The tree with all stamps applied, so that lazy and explicit forms compare equal.
 #[derive(Debug, PartialEq, Eq)]
-struct Canon {
+struct CanonicalTree {
     births: BTreeSet<Dot>,
     attrs: BTreeSet<EntryVersion<FileAttributes>>,
-    names: BTreeMap<EntryName, (BTreeSet<String>, Option<Canon>)>,
+    names: BTreeMap<EntryName, (BTreeSet<String>, Option<CanonicalTree>)>,
 }
 
-fn canon(dir: &MergedDirectory, above: &[EntryStamp]) -> Canon {
+fn canon(dir: &MergedDirectory, above: &[EntryStamp]) -> CanonicalTree {
     let stamped = |dot: Dot, stamps: &[EntryStamp]| stamps.iter().fold(dot, |dot, stamp| stamp.apply(dot));
     let mut stamps = above.to_vec();
     if let [dot] = dir.folder.births[..]
@@ -98,7 +98,7 @@ fn canon(dir: &MergedDirectory, above: &[EntryStamp]) -> Canon {
         .map(|(name, slot)| (name.clone(), (versions(slot), slot.dir.as_ref().map(|sub| canon(sub, &stamps)))))
         .collect();
     let attrs = dir.folder.attrs.iter();
-    Canon {
+    CanonicalTree {
         births: dir.folder.births.iter().map(|birth| stamped(*birth, above)).collect(),
         attrs: attrs.map(|version| EntryVersion { dot: stamped(version.dot, &stamps), ..version.clone() }).collect(),
         names,
@@ -106,7 +106,7 @@ fn canon(dir: &MergedDirectory, above: &[EntryStamp]) -> Canon {
 }
 
 #[derive(Default)]
-struct World {
+struct HistoryWorld {
     states: [Arc<MergeState>; WRITERS],
     removed: BTreeSet<u32>,
     /// Contents written so far: 1 to this number.
@@ -114,7 +114,7 @@ struct World {
     clock: u64,
 }
 
-impl World {
+impl HistoryWorld {
     fn step(&mut self, random: &mut fastrand::Rng, source: &mut BlockSource) {
         if random.u8(..4) < 3 {
             return self.change(random.usize(..WRITERS), random, source);
@@ -133,7 +133,7 @@ impl World {
         let mut count = counted(&editor.root);
         // Group commits: several changes under one dot.
         for _ in 0..random.usize(1..3) {
-            let mut found = Places::default();
+            let mut found = NamePlaces::default();
             places(editor.source, &editor.root, &vec![], &mut found);
             let next = self.written + 1;
             let edit = edit(random, &found, next);
@@ -195,7 +195,7 @@ fn histories_lose_nothing_and_merge_in_any_order() {
     for seed in 0..HISTORIES {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut source = BlockSource::new(keys().volume, &blocks);
-        let mut world = World::default();
+        let mut world = HistoryWorld::default();
         (0..STEPS).for_each(|_| world.step(&mut random, &mut source));
         let end = world.merged(&mut source, [0, 1, 2]);
         for order in [[1, 2, 0], [2, 0, 1], [2, 1, 0]] {

@@ -8,13 +8,13 @@ use super::super::merge::{MergeState, merge};
 use super::super::pages::DirectoryPages;
 use super::super::source::BlockSource;
 use super::{
-    BlockMap, EditError, EditOutcome, FileAttributes, JobDone, Peer, TreeEdit, TreeError, TreeJob, TreeParams, WalkJob,
-    inline, name, path,
+    BlockMap, EditError, EditOutcome, FileAttributes, JobDone, TestWriter, TreeEdit, TreeError, TreeJob, TreeParams,
+    WalkJob, inline, name, path,
 };
 
 /// Two writers that start from the same tree.
-fn pair(files: &[&str]) -> (Peer, Peer) {
-    let mut one = Peer::new(b'A');
+fn pair(files: &[&str]) -> (TestWriter, TestWriter) {
+    let mut one = TestWriter::new(b'A');
     for file in files {
         one.put(file, "old");
     }
@@ -23,7 +23,7 @@ fn pair(files: &[&str]) -> (Peer, Peer) {
 }
 
 /// Lets both hear of each other and merge; they have to end with equal heads.
-fn meet(one: &mut Peer, two: &mut Peer) -> Vec<String> {
+fn meet(one: &mut TestWriter, two: &mut TestWriter) -> Vec<String> {
     one.hear(&two.clone());
     two.hear(one);
     let shown = one.tree();
@@ -159,14 +159,14 @@ fn a_folder_left_by_its_content_does_not_vanish_with_the_last_name() {
 /// What one side alone has done to many files costs a merge a few blocks.
 #[test]
 fn merges_read_only_what_differs() {
-    let mut one = Peer::new(b'A');
+    let mut one = TestWriter::new(b'A');
     one.params = TreeParams { directory_bytes: 2048, ..super::TINY };
     let puts: Vec<_> =
         (0..2000).map(|file| TreeEdit::Put { path: path(&format!("/d/f{file:04}")), file: inline("x") }).collect();
     one.edit(&puts);
     let mut two = one.fork(b'B');
-    type Case = (&'static str, fn(&mut Peer));
-    let cases: [Case; 4] = [
+    type MergeCase = (&'static str, fn(&mut TestWriter));
+    let cases: [MergeCase; 4] = [
         ("a file changed", |peer| assert_eq!(peer.put("/d/f1000", "y"), EditOutcome::Changed)),
         ("a folder moved", |peer| assert_eq!(peer.rename("/d", "/e"), Ok(EditOutcome::Changed))),
         ("a folder removed", |peer| assert_eq!(peer.remove("/d"), Ok(EditOutcome::Changed))),
@@ -197,7 +197,7 @@ fn merges_read_only_what_differs() {
 fn random_histories_through_blocks() {
     for seed in 0..60 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let genesis = Peer::new(b'A');
+        let genesis = TestWriter::new(b'A');
         let mut peers = [genesis.clone(), genesis.fork(b'B'), genesis.fork(b'C')];
         for step in 0..30 {
             let (at, from) = (random.usize(..3), random.usize(..3));
@@ -245,7 +245,7 @@ fn random_histories_through_blocks() {
 
 #[test]
 fn blocks_of_another_volume_are_refused() {
-    let mut peer = Peer::new(b'A');
+    let mut peer = TestWriter::new(b'A');
     peer.put("/a/f", "1");
     let mut keys = super::keys();
     keys.volume = fsdfs_proto::ids::VolumeId([1; 32]);
@@ -256,7 +256,7 @@ fn blocks_of_another_volume_are_refused() {
 
 #[test]
 fn a_walk_reaches_everything_without_keys() {
-    let mut peer = Peer::new(b'A');
+    let mut peer = TestWriter::new(b'A');
     peer.put("/a/f", "1");
     peer.put("/a/g", "2");
     let mut job = TreeJob::Walk(WalkJob { heads: peer.heads.clone(), blocks: BlockMap::new() });

@@ -35,7 +35,7 @@ pub fn keys() -> VolumeKeys {
 
 /// A writer with its heads; stores may be shared.
 #[derive(Clone)]
-pub struct Peer {
+pub struct TestWriter {
     pub writer: Writer,
     pub seq: u64,
     pub clock: u64,
@@ -48,7 +48,7 @@ pub struct Peer {
     pub cost: (usize, usize),
 }
 
-impl Peer {
+impl TestWriter {
     /// A writer at the genesis commit.
     pub fn new(name: u8) -> Self {
         let mut peer = Self {

@@ -7,15 +7,15 @@ use fsdfs_proto::ids::{BlockId, hex};
 use fsdfs_proto::volume::Commit;
 use serde_json::{Value, json};
 
-use super::{BlockMap, JobDone, MergeJob, POOL, Peer, TreeEdit, TreeJob, TreeParams, inline, keys, path};
+use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, TreeParams, inline, keys, path};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
 /// Small nodes, so that the folder is a tree.
 const PARAMS: TreeParams = TreeParams { directory_bytes: 1000, ..super::TINY };
 
 /// Blocks of both sides, and the two heads.
-fn sides() -> (Peer, Peer) {
-    let mut one = Peer::new(b'A');
+fn sides() -> (TestWriter, TestWriter) {
+    let mut one = TestWriter::new(b'A');
     one.params = PARAMS;
     let put = |at: String| TreeEdit::Put { path: path(&at), file: inline(&at) };
     one.edit(&(0..40).map(|file| put(format!("/d/f{file:02}"))).collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 
 use axum::extract::{RawQuery, State};
 use fsdfs_core::placement::COPIES_MAX;
-use fsdfs_core::plan::{self, Change, Impossible, Pool};
+use fsdfs_core::plan::{self, PlanError, PlannedChange, PoolSnapshot};
 use fsdfs_core::report::{MemberList, MemberReport};
 use fsdfs_proto::control::{self, ChangePlan, ErrorCode, PoolPlan};
 use fsdfs_proto::ids::NodeId;
@@ -52,28 +52,33 @@ fn check(wish: &Wish) -> Result<(), Failure> {
     }
 }
 
-async fn pool(context: &Context) -> Result<(Pool, MemberList), Failure> {
+async fn pool(context: &Context) -> Result<(PoolSnapshot, MemberList), Failure> {
     let (survey, members) = (context.client.survey().await?, context.client.members().await?);
     let uplink = |member: &MemberReport| Some((member.node, u64::from(member.uplink_kib?) * 1024));
     let uplinks = members.members.iter().filter_map(uplink).collect();
-    Ok((Pool::new(survey, context.config.unit_bytes, uplinks), members))
+    Ok((PoolSnapshot::new(survey, context.config.unit_bytes, uplinks), members))
 }
 
 /// The change with members instead of names.
-fn change(wish: &Wish, pool: &Pool, members: &MemberList) -> Result<Change, Failure> {
+fn change(wish: &Wish, pool: &PoolSnapshot, members: &MemberList) -> Result<PlannedChange, Failure> {
     Ok(match wish {
-        Wish::Remove(name) => Change::Remove(the_member(members, name)?.node),
-        Wish::Drain(name) => Change::Drain(the_member(members, name)?.node),
-        Wish::Copies(copies) => Change::Copies(*copies),
+        Wish::Remove(name) => PlannedChange::Remove(the_member(members, name)?.node),
+        Wish::Drain(name) => PlannedChange::Drain(the_member(members, name)?.node),
+        Wish::Copies(copies) => PlannedChange::Copies(*copies),
         Wish::Add { name, bytes, site } => {
             let to = addition(name, site.as_deref(), pool, members)?;
-            Change::Add { bytes: *bytes, site: site.clone(), to }
+            PlannedChange::Add { bytes: *bytes, site: site.clone(), to }
         }
     })
 }
 
 /// The member that gets another disk; none if the name is a newcomer's.
-fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &MemberList) -> Result<Option<NodeId>, Failure> {
+fn addition(
+    name: &str,
+    site: Option<&str>,
+    pool: &PoolSnapshot,
+    members: &MemberList,
+) -> Result<Option<NodeId>, Failure> {
     let member = match the_member(members, name) {
         Err(Failure(error)) if error.code == ErrorCode::NotFound => return Ok(None),
         found => found?,
@@ -93,17 +98,17 @@ fn addition(name: &str, site: Option<&str>, pool: &Pool, members: &MemberList) -
     Ok(Some(member.node))
 }
 
-fn impossible_failure(impossible: &Impossible) -> Failure {
+fn impossible_failure(impossible: &PlanError) -> Failure {
     let (error, hint) = match impossible {
-        Impossible::TooSmall(least) => (
+        PlanError::TooSmall(least) => (
             format!("a storage folder has at least {}", size(*least)),
             "name a larger size, such as 500GiB or 4TB".into(),
         ),
-        Impossible::TooLarge(most) => (
+        PlanError::TooLarge(most) => (
             format!("a storage folder has at most {}", size(*most)),
             "name a smaller size, such as 500GiB or 4TB".into(),
         ),
-        Impossible::Copies => (impossible.to_string(), format!("name a number from 1 to {COPIES_MAX}")),
+        PlanError::Copies => (impossible.to_string(), format!("name a number from 1 to {COPIES_MAX}")),
     };
     Failure::new(ErrorCode::BadRequest, error, hint)
 }

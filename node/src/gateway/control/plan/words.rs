@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fsdfs_core::plan::{self, Advice, MemberChange, Pool};
+use fsdfs_core::plan::{self, MemberChange, PlanAdvice, PoolSnapshot};
 use fsdfs_core::report::{MemberList, MemberReport};
 use fsdfs_proto::control::{
     ChangePlan, FailureLoss, InventorySample, MemberShare, MemberTraffic, MemberUplink, PlanMember, PlanSite,
@@ -15,7 +15,7 @@ use super::super::query::Wish;
 
 /// Numbers with names.
 pub(super) struct Words<'a> {
-    pub pool: &'a Pool,
+    pub pool: &'a PoolSnapshot,
     pub members: &'a MemberList,
     pub change: Option<&'a Wish>,
 }
@@ -24,7 +24,7 @@ impl Words<'_> {
     pub fn plan(&self) -> PoolPlan {
         let told = plan::outlook(self.pool);
         let gives: BTreeMap<NodeId, u64> = self.gives();
-        let member = |(node, loss): (&NodeId, &plan::Loss)| PlanMember {
+        let member = |(node, loss): (&NodeId, &plan::LossReport)| PlanMember {
             id: node.to_string(),
             name: self.name(*node),
             site: self.site(*node),
@@ -35,7 +35,7 @@ impl Words<'_> {
         };
         let mut members: Vec<PlanMember> = told.servers.iter().map(member).collect();
         members.sort_by(|one, other| (&one.name, &one.id).cmp(&(&other.name, &other.id)));
-        let site = |(site, loss): (&String, &plan::Loss)| PlanSite { site: site.clone(), loss: words_of(loss) };
+        let site = |(site, loss): (&String, &plan::LossReport)| PlanSite { site: site.clone(), loss: words_of(loss) };
         let pair = |((one, other), bytes): (&(String, String), &u64)| SitePair {
             sites: [one.clone(), other.clone()],
             lost_bytes: *bytes,
@@ -47,7 +47,7 @@ impl Words<'_> {
             sites: told.sites.iter().map(site).collect(),
             pairs: told.pairs.iter().map(pair).collect(),
             advice: self.advice(told.advice),
-            attention: told.advice != Advice::Nothing,
+            attention: told.advice != PlanAdvice::Nothing,
         }
     }
 
@@ -67,7 +67,7 @@ impl Words<'_> {
             seconds: told.seconds,
             error_permille: told.error_permille,
             advice: self.advice(told.advice),
-            attention: told.advice != Advice::Nothing && told.advice != Advice::NoStorage,
+            attention: told.advice != PlanAdvice::Nothing && told.advice != PlanAdvice::NoStorage,
         }
     }
 
@@ -138,7 +138,7 @@ impl Words<'_> {
         self.pool.survey.silent.iter().map(|node| self.name(*node)).collect()
     }
 
-    fn room(&self, room: &plan::Room) -> PoolCapacity {
+    fn room(&self, room: &plan::PoolCapacity) -> PoolCapacity {
         let share =
             |(node, bytes): (&NodeId, &u64)| MemberShare { id: self.id(*node), name: self.name(*node), bytes: *bytes };
         PoolCapacity {
@@ -151,48 +151,48 @@ impl Words<'_> {
         }
     }
 
-    fn advice(&self, advice: Advice) -> String {
+    fn advice(&self, advice: PlanAdvice) -> String {
         match advice {
-            Advice::HandOver { to_others: true } => {
+            PlanAdvice::HandOver { to_others: true } => {
                 "It holds the only copies of some blocks: keep it running until 'fsdfs plan remove' no longer says so."
                     .into()
             }
-            Advice::HandOver { to_others: false } => {
+            PlanAdvice::HandOver { to_others: false } => {
                 "It holds the only copies of some blocks, and nobody is to get others: they are lost with it.".into()
             }
-            Advice::Unheard => "It did not say what it holds: it may have the only copies of some blocks.".into(),
-            Advice::NoStorage => "It gives no storage, so nothing moves.".into(),
-            Advice::NoServer => {
+            PlanAdvice::Unheard => "It did not say what it holds: it may have the only copies of some blocks.".into(),
+            PlanAdvice::NoStorage => "It gives no storage, so nothing moves.".into(),
+            PlanAdvice::NoServer => {
                 "No member with storage is left: let one join, or give space in config.toml, first.".into()
             }
-            Advice::TooFull(bytes) => {
+            PlanAdvice::TooFull(bytes) => {
                 format!("What is stored does not fit: room for {} more is needed first.", size(bytes))
             }
-            Advice::MoreServers(count) => {
+            PlanAdvice::MoreServers(count) => {
                 format!("{} copies take {count} more with storage: invite {count}.", self.copies())
             }
-            Advice::Missing(count) => format!(
+            PlanAdvice::Missing(count) => format!(
                 "Some blocks lack {count} of their copies: keep all members up until 'fsdfs plan' no longer says so."
             ),
-            Advice::Absent(count) => format!(
+            PlanAdvice::Absent(count) => format!(
                 "Without what {} may hold, some blocks lack {count} of their copies: see that all who are missing come back.",
                 self.silent().join(", ")
             ),
-            Advice::MoreSites(count) => format!(
+            PlanAdvice::MoreSites(count) => format!(
                 "Copies share a site and burn together: {count} more with storage at another site would prevent that."
             ),
-            Advice::Match { node, stranded, wanted } => format!(
+            PlanAdvice::Match { node, stranded, wanted } => format!(
                 "{} of what is given is of no use, as no other site matches {}: {} more at other sites would make all of it useful.",
                 size(stranded),
                 self.match_for(node),
                 size(wanted)
             ),
-            Advice::OneCopy => "With one copy of every file, whatever a member loses is lost.".into(),
-            Advice::NearlyFull(percent) => {
+            PlanAdvice::OneCopy => "With one copy of every file, whatever a member loses is lost.".into(),
+            PlanAdvice::NearlyFull(percent) => {
                 format!("The pool is {percent} % full: give more space, or invite somebody who does.")
             }
-            Advice::Nothing if self.change.is_some() => "Nothing stands against it.".into(),
-            Advice::Nothing => "Nothing needs to be done.".into(),
+            PlanAdvice::Nothing if self.change.is_some() => "Nothing stands against it.".into(),
+            PlanAdvice::Nothing => "Nothing needs to be done.".into(),
         }
     }
 
@@ -246,7 +246,7 @@ fn site_named(site: &str) -> String {
     if site.starts_with("site-") { site.into() } else { format!("site {site}") }
 }
 
-fn words_of(loss: &plan::Loss) -> FailureLoss {
+fn words_of(loss: &plan::LossReport) -> FailureLoss {
     FailureLoss {
         lost_bytes: loss.lost,
         heard: loss.heard,
