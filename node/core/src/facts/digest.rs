@@ -4,13 +4,13 @@ use fsdfs_proto::codec;
 use fsdfs_proto::ids::{Digest, DiskId, NodeId};
 use fsdfs_proto::label;
 
-use super::FactSet;
+use super::set::FactSet;
 
 impl FactSet {
     /// Over the ids of all facts but heartbeats. Equal digests: nothing to exchange.
     pub fn gossip_digest(&self) -> Digest {
         *self.gossip.get_or_init(|| {
-            let ids: Vec<u8> = self.facts.keys().flat_map(|id| id.0).collect();
+            let ids: Vec<u8> = self.kept.facts.keys().flat_map(|id| id.0).collect();
             Digest::of(label::digest::GOSSIP, &ids)
         })
     }

@@ -10,8 +10,23 @@ use fsdfs_proto::volume::CommitView;
 
 use super::authority::chained;
 use super::graph::redeems;
-use super::{FactSet, InsertOutcome};
+use super::set::FactSet;
 use crate::limits::{HEADS_PER_VOLUME_MAX, MEMBERS_MAX, STATEMENTS_PER_SIGNER_MAX, VOLUMES_MAX};
+
+/// What became of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertOutcome {
+    /// Was not here.
+    New,
+    /// Was here.
+    Known,
+    /// Superseded by what is here.
+    Stale,
+    /// Kept aside until what it hangs on is known.
+    Waiting,
+    /// No honest node makes or passes on such a fact.
+    Invalid(&'static str),
+}
 
 impl FactSet {
     /// Takes a fact in. It may be what others waited for: those become known too.
@@ -51,7 +66,7 @@ impl FactSet {
 
     /// What [`FactSet::insert`] would answer. May only depend on things that stay true: see the head of this module.
     fn weigh(&self, fact: &Fact) -> InsertOutcome {
-        if self.stands(fact) {
+        if self.kept.contains(fact) {
             return InsertOutcome::Known;
         }
         if self.is_crowded(fact) {
@@ -63,7 +78,7 @@ impl FactSet {
             Fact::Card(card) => self.weigh_card(card),
             Fact::Heartbeat(beat) => self.weigh_heartbeat(beat.value()),
             Fact::Departure(gone) => self.weigh_gone(gone),
-            Fact::AdminList(_) if fact.signer() != self.pool.into() => {
+            Fact::AdminList(_) if fact.signer() != self.kept.pool.into() => {
                 InsertOutcome::Invalid("only the root key names admins")
             }
             Fact::AdminList(_) => InsertOutcome::New,
@@ -75,20 +90,20 @@ impl FactSet {
     }
 
     fn weigh_cert(&self, cert: &Cert) -> InsertOutcome {
-        if cert.subject == self.pool.into() || cert.subject == cert.issuer || !is_strong(cert.subject) {
+        if cert.subject == self.kept.pool.into() || cert.subject == cert.issuer || !is_strong(cert.subject) {
             return InsertOutcome::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
         }
-        let newcomer = cert.kind == CertKind::Member && self.known.certs_of(cert.subject).next().is_none();
-        if newcomer && self.known.member_count() >= MEMBERS_MAX {
+        let newcomer = cert.kind == CertKind::Member && self.kept.known.certs_of(cert.subject).next().is_none();
+        if newcomer && self.kept.known.member_count() >= MEMBERS_MAX {
             return InsertOutcome::Invalid("the pool has as many members as it can");
         }
         let may = |parent: &Signed<Cert>| may_issue(parent.value(), cert).is_ok();
-        let backed = cert.issuer == self.pool.into() || self.known.certs_of(cert.issuer).any(may);
+        let backed = cert.issuer == self.kept.pool.into() || self.kept.known.certs_of(cert.issuer).any(may);
         if backed { InsertOutcome::New } else { InsertOutcome::Waiting }
     }
 
     fn weigh_admission(&self, admission: &Admission) -> InsertOutcome {
-        let cert = |id: &FactId| match self.facts.get(id) {
+        let cert = |id: &FactId| match self.kept.facts.get(id) {
             Some(Fact::Cert(cert)) => Some(cert),
             _ => None,
         };
@@ -98,19 +113,19 @@ impl FactSet {
         if !redeems(ticket.value(), member.value()) {
             return InsertOutcome::Invalid("an admission whose newcomer does not come from its ticket");
         }
-        if self.known.counts(admission) { InsertOutcome::New } else { self.wait_for(admission.witness.into()) }
+        if self.kept.known.counts(admission) { InsertOutcome::New } else { self.wait_for(admission.witness.into()) }
     }
 
     fn weigh_card(&self, card: &Signed<Card>) -> InsertOutcome {
         let stale = |old: &Signed<Card>| (old.value().seq, old.id()) > (card.value().seq, card.id());
-        if self.cards.get(&card.value().node).is_some_and(stale) {
+        if self.kept.cards.get(&card.value().node).is_some_and(stale) {
             return InsertOutcome::Stale;
         }
         self.weigh_member(card.value().node)
     }
 
     fn weigh_heartbeat(&self, beat: &Heartbeat) -> InsertOutcome {
-        if self.last_beat(beat.node).is_some_and(|last| last >= (beat.boot, beat.counter)) {
+        if self.kept.last_beat(beat.node).is_some_and(|last| last >= (beat.boot, beat.counter)) {
             return InsertOutcome::Stale;
         }
         self.weigh_member(beat.node)
@@ -122,7 +137,7 @@ impl FactSet {
             return InsertOutcome::Invalid("a member that calls itself gone");
         }
         let stale = |old: &Signed<Departure>| (old.value().last, old.id()) > (*last, gone.id());
-        if self.gone.get(&(*member, *issuer)).is_some_and(stale) {
+        if self.kept.departures.get(&(*member, *issuer)).is_some_and(stale) {
             return InsertOutcome::Stale;
         }
         match self.weigh_member(*member) {
@@ -133,10 +148,10 @@ impl FactSet {
 
     fn weigh_epoch(&self, epoch: &VolEpoch) -> InsertOutcome {
         // The shared volume has its place, whoever fills the others.
-        if epoch.volume == self.pool.volume() {
+        if epoch.volume == self.kept.pool.volume() {
             return self.weigh_ranked(epoch.signer);
         }
-        if !self.epochs.contains_key(&epoch.volume) && self.epochs.len() >= VOLUMES_MAX {
+        if !self.kept.epochs.contains_key(&epoch.volume) && self.kept.epochs.len() >= VOLUMES_MAX {
             return InsertOutcome::Invalid("the pool has as many volumes as it can");
         }
         if epoch.signer.0 == epoch.volume.0 {
@@ -148,7 +163,7 @@ impl FactSet {
 
     fn weigh_head(&self, head: &Signed<Head>) -> InsertOutcome {
         let Head { volume, epoch, .. } = head.value();
-        let Some(epochs) = self.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
+        let Some(epochs) = self.kept.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
             return InsertOutcome::Waiting;
         };
         if !epochs.iter().any(|epoch| epoch.value().write_pk == head.signer()) {
@@ -157,7 +172,7 @@ impl FactSet {
         let Ok(commit) = CommitView::of_head(head.value()) else {
             return InsertOutcome::Invalid("a head whose commit is malformed");
         };
-        match self.heads.get(volume) {
+        match self.kept.heads.get(volume) {
             Some(heads) if heads.supersede(head.value(), &commit) => InsertOutcome::Stale,
             // Who merges some of them is let in, or they would stay too many.
             Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX && !heads.are_superseded_by(head.value(), &commit) => {
@@ -177,21 +192,24 @@ impl FactSet {
 
     fn weigh_ranked(&self, signer: PublicKey) -> InsertOutcome {
         let admin = NodeId::from(signer);
-        let lists =
-            self.facts.values().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
+        let lists = self
+            .kept
+            .facts
+            .values()
+            .filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
         let lists = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
-        let ranked = signer == self.pool.into() || lists.iter().any(|list| list.value().admins.contains(&admin));
+        let ranked = signer == self.kept.pool.into() || lists.iter().any(|list| list.value().admins.contains(&admin));
         if ranked { InsertOutcome::New } else { self.wait_for(signer) }
     }
 
     fn weigh_member(&self, node: NodeId) -> InsertOutcome {
         let key = PublicKey::from(node);
-        if self.known.members().contains_key(&key) { InsertOutcome::New } else { self.wait_for(key) }
+        if self.kept.known.members().contains_key(&key) { InsertOutcome::New } else { self.wait_for(key) }
     }
 
     /// Not known as a member yet - unless all that is known of this key is that it is a ticket's.
     fn wait_for(&self, key: PublicKey) -> InsertOutcome {
-        let mut certs = self.known.certs_of(key).peekable();
+        let mut certs = self.kept.known.certs_of(key).peekable();
         let ticket = certs.peek().is_some() && certs.all(|cert| cert.value().kind == CertKind::Ticket);
         if ticket {
             InsertOutcome::Invalid("a ticket's key signs nothing but a member certificate")
@@ -201,7 +219,7 @@ impl FactSet {
     }
 
     fn is_crowded(&self, fact: &Fact) -> bool {
-        let signed = self.by_signer.get(&fact.signer()).map_or(0, std::collections::BTreeSet::len);
+        let signed = self.kept.by_signer.get(&fact.signer()).map_or(0, std::collections::BTreeSet::len);
         signed >= STATEMENTS_PER_SIGNER_MAX && is_statement(fact)
     }
 
@@ -214,15 +232,15 @@ impl FactSet {
                 return;
             }
             Fact::Card(card) => {
-                self.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
+                self.kept.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
             }
             Fact::Departure(gone) => {
                 let key = (gone.value().member, gone.value().issuer);
-                self.gone.insert(key, gone.clone()).map(|old| old.id()).into_iter().collect()
+                self.kept.departures.insert(key, gone.clone()).map(|old| old.id()).into_iter().collect()
             }
             Fact::Head(head) => self.take_head(head),
             Fact::VolEpoch(epoch) => {
-                let epochs: &mut BTreeMap<_, Vec<_>> = self.epochs.entry(epoch.value().volume).or_default();
+                let epochs: &mut BTreeMap<_, Vec<_>> = self.kept.epochs.entry(epoch.value().volume).or_default();
                 epochs.entry(epoch.value().epoch).or_default().push(epoch.clone());
                 Vec::new()
             }
@@ -232,35 +250,35 @@ impl FactSet {
             self.drop_superseded(id);
         }
         if is_statement(&fact) {
-            self.by_signer.entry(fact.signer()).or_default().insert(fact.id());
+            self.kept.by_signer.entry(fact.signer()).or_default().insert(fact.id());
         }
-        self.known.add(&fact);
+        self.kept.known.add(&fact);
         self.forget(&fact);
         self.news.push(fact.clone());
-        self.facts.insert(fact.id(), fact);
+        self.kept.facts.insert(fact.id(), fact);
     }
 
     fn take_head(&mut self, head: &Signed<Head>) -> Vec<FactId> {
         let commit = CommitView::of_head(head.value()).expect("weighed before");
-        self.heads.entry(head.value().volume).or_default().insert(head, commit)
+        self.kept.heads.entry(head.value().volume).or_default().insert(head, commit)
     }
 
     fn take_heartbeat(&mut self, beat: &Signed<Heartbeat>, fact: &Fact) {
         let node = beat.value().node;
-        self.heartbeats.insert(node, fact.clone());
+        self.kept.heartbeats.insert(node, fact.clone());
         // A beat changes who is gone only where somebody said so; otherwise the view is brought up to date in place,
         // as beats are by far the most frequent fact.
-        if self.gone.keys().any(|(member, _)| *member == node) {
-            self.view = OnceLock::new();
+        if self.kept.departures.keys().any(|(member, _)| *member == node) {
+            self.derived = OnceLock::new();
             self.map = OnceLock::new();
-        } else if let Some(view) = self.view.get_mut() {
+        } else if let Some(view) = self.derived.get_mut() {
             view.beat(beat);
         }
     }
 
     fn drop_superseded(&mut self, id: FactId) {
-        if let Some(old) = self.facts.remove(&id)
-            && let Some(signed) = self.by_signer.get_mut(&old.signer())
+        if let Some(old) = self.kept.facts.remove(&id)
+            && let Some(signed) = self.kept.by_signer.get_mut(&old.signer())
         {
             signed.remove(&id);
         }
@@ -270,7 +288,7 @@ impl FactSet {
     fn forget(&mut self, fact: &Fact) {
         self.gossip = OnceLock::new();
         if !matches!(fact, Fact::Head(_)) {
-            self.view = OnceLock::new();
+            self.derived = OnceLock::new();
             self.map = OnceLock::new();
         }
     }

@@ -5,7 +5,10 @@ use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, FactKind};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::signed::Signed;
 
-use super::{AdmissionVerdict, FactSet, GateRefusal, InsertOutcome, TicketRedemption};
+use super::GateRefusal;
+use super::insert::InsertOutcome;
+use super::member::{AdmissionVerdict, TicketRedemption};
+use super::set::FactSet;
 
 impl FactSet {
     /// Judges a peer by the chain and the admissions it showed, together with all that is known here. Guests may come in.
@@ -17,7 +20,7 @@ impl FactSet {
         chain: &[Signed<Cert>],
         admissions: &[Signed<Admission>],
     ) -> Result<AdmissionVerdict, GateRefusal> {
-        chain::check_links(self.pool, chain)?;
+        chain::check_links(self.kept.pool, chain)?;
         let shown = || chain.iter().cloned().map(Fact::from).chain(admissions.iter().cloned().map(Fact::from));
         let mut with = self.clone();
         for fact in shown() {
@@ -29,7 +32,7 @@ impl FactSet {
         }
         let bench = GateJudge { with: &with, chain, wall_ms };
         chain::check_known(chain, peer, wall_ms, &bench)?;
-        let facts = shown().filter(|fact| with.stands(fact)).collect();
+        let facts = shown().filter(|fact| with.kept.contains(fact)).collect();
         Ok(AdmissionVerdict { facts, redeem: bench.redeem() })
     }
 }
@@ -46,7 +49,7 @@ impl GateJudge<'_> {
     fn redeem(&self) -> Option<TicketRedemption> {
         let [.., ticket, member] = self.chain else { return None };
         let open = ticket.value().kind == CertKind::Ticket
-            && self.with.view().valid.winning(ticket.id(), member.id()).is_none();
+            && self.with.derived().valid.winning(ticket.id(), member.id()).is_none();
         open.then(|| TicketRedemption { ticket: ticket.id(), member: member.id() })
     }
 }
@@ -54,12 +57,12 @@ impl GateJudge<'_> {
 impl KnownFacts for GateJudge<'_> {
     fn admitted(&self, ticket: &Signed<Cert>, member: &Signed<Cert>) -> Result<(), GateRefusal> {
         let void = self.chain.iter().any(|cert| self.revoked(cert, false));
-        if void || self.with.view().valid.winning(ticket.id(), member.id()).is_some() {
+        if void || self.with.derived().valid.winning(ticket.id(), member.id()).is_some() {
             // A void chain is refused by the later check for revocations.
             return Ok(());
         }
         let last = self.chain.last().is_some_and(|last| last.id() == member.id());
-        let used = self.with.known.users(ticket).len();
+        let used = self.with.kept.known.users(ticket).len();
         match () {
             () if !last => Err(GateRefusal::NotAdmitted),
             () if ended(ticket.value().redeem_by, self.wall_ms) => Err(GateRefusal::TicketExpired),
@@ -69,7 +72,7 @@ impl KnownFacts for GateJudge<'_> {
     }
 
     fn revoked(&self, cert: &Signed<Cert>, last: bool) -> bool {
-        let authority = &self.with.view().authority;
+        let authority = &self.with.derived().authority;
         let thrown_out = last && authority.revoked(cert.value().subject);
         thrown_out || authority.void(cert.signer(), cert.id())
     }

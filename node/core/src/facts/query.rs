@@ -9,39 +9,40 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
 
-use super::{FactSet, MemberInfo, MemberStatus, TicketRedemption};
+use super::member::{MemberInfo, MemberStatus, TicketRedemption};
+use super::set::FactSet;
 use crate::placement::{MapDisk, MapServer};
 use crate::report;
 
 impl FactSet {
     /// Everyone who is or was a member.
     pub fn members(&self) -> &BTreeMap<NodeId, MemberInfo> {
-        &self.view().members
+        &self.derived().members
     }
 
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
     pub fn rules(&self) -> PoolRules {
-        self.view().rules.clone()
+        self.derived().rules.clone()
     }
 
     /// The pool's feature level.
     pub fn features(&self) -> u32 {
-        self.view().features
+        self.derived().features
     }
 
     /// Volumes of which an epoch is known.
     pub fn volumes(&self) -> Vec<VolumeId> {
-        self.view().epochs.keys().copied().collect()
+        self.derived().epochs.keys().copied().collect()
     }
 
     /// The current epoch of a volume.
     pub fn epoch(&self, volume: VolumeId) -> Option<&Signed<VolEpoch>> {
-        self.view().epochs.get(&volume)?.values().next_back()
+        self.derived().epochs.get(&volume)?.values().next_back()
     }
 
     /// The heads of a volume that stand, ordered by commit id: of its current epoch, and those at which an earlier one ended.
     pub fn heads(&self, volume: VolumeId) -> Vec<Signed<Head>> {
-        let (Some(heads), Some(epochs)) = (self.heads.get(&volume), self.view().epochs.get(&volume)) else {
+        let (Some(heads), Some(epochs)) = (self.kept.heads.get(&volume), self.derived().epochs.get(&volume)) else {
             return Vec::new();
         };
         let Some(current) = epochs.keys().next_back() else { return Vec::new() };
@@ -92,14 +93,14 @@ impl FactSet {
 
     /// The chain that makes a node what it is, from the root key's certificate to its own.
     pub fn chain_of(&self, node: NodeId) -> Option<Vec<Signed<Cert>>> {
-        self.view().chain(self, node)
+        self.derived().chain(&self.kept, node)
     }
 
     /// The admissions that a node's chain needs.
     pub fn admissions_of(&self, node: NodeId) -> Vec<Signed<Admission>> {
         let ids = self.chain_of(node).map(|chain| self.winning_along(&chain)).unwrap_or_default();
         ids.iter()
-            .filter_map(|id| match self.facts.get(id) {
+            .filter_map(|id| match self.kept.facts.get(id) {
                 Some(Fact::Admission(admission)) => Some(admission.clone()),
                 _ => None,
             })
@@ -109,34 +110,40 @@ impl FactSet {
     /// The admission that `witness` has to sign for a newcomer. Its stamp is later than the witness's own admission, even if
     /// the witness's clock is behind: an earlier one would not count.
     pub fn admission(&self, witness: NodeId, now: Hlc, redeem: TicketRedemption) -> Admission {
-        let since = self.view().valid.members().get(&witness.into()).copied().unwrap_or_default();
+        let since = self.derived().valid.members().get(&witness.into()).copied().unwrap_or_default();
         let after = Hlc { ms: since.ms, count: since.count.saturating_add(1) };
         Admission { version: 1, ticket: redeem.ticket, member: redeem.member, witness, hlc: now.max(after) }
     }
 
     /// All tickets ever made by members, in the order of their ids.
     pub fn tickets(&self) -> Vec<report::TicketReport> {
-        let tickets = self.known.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
+        let tickets = self.kept.known.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
         tickets.map(|ticket| self.ticket(ticket)).collect()
     }
 
     /// Whether a revocation or removal of `subject`, a known member or ticket, by `signer` would hold.
     pub fn may_revoke(&self, signer: PublicKey, subject: PublicKey) -> bool {
-        if self.known.certs_of(subject).next().is_none() {
+        if self.kept.known.certs_of(subject).next().is_none() {
             return false;
         }
         let member = self.members().get(&signer.into());
         let barred = member.is_some_and(|member| member.status == MemberStatus::Revoked);
-        !barred && self.view().authority.above(&self.known, signer, subject)
+        !barred && self.derived().authority.above(&self.kept.known, signer, subject)
     }
 
     /// What a key signed and a revocation may keep, ascending.
     pub fn signed_by(&self, subject: PublicKey) -> Vec<FactId> {
-        self.by_signer.get(&subject).into_iter().flatten().copied().collect()
+        self.kept.by_signer.get(&subject).into_iter().flatten().copied().collect()
+    }
+
+    /// Ids of the winning admissions along a chain.
+    fn winning_along(&self, chain: &[Signed<Cert>]) -> Vec<FactId> {
+        let pairs = chain.windows(2).filter(|pair| pair[0].value().kind == CertKind::Ticket);
+        pairs.filter_map(|pair| self.derived().valid.winning(pair[0].id(), pair[1].id())).map(Signed::id).collect()
     }
 
     fn ticket(&self, ticket: &Signed<Cert>) -> report::TicketReport {
-        let view = self.view();
+        let view = self.derived();
         let cert = ticket.value();
         let void = view.valid.cert(ticket.id()).is_none() || view.authority.revoked(cert.subject);
         report::TicketReport {
@@ -145,7 +152,7 @@ impl FactSet {
             issuer: cert.issuer,
             redeem_by: cert.redeem_by,
             uses: cert.uses,
-            used: u32::try_from(self.known.users(ticket).len()).unwrap_or(u32::MAX),
+            used: u32::try_from(self.kept.known.users(ticket).len()).unwrap_or(u32::MAX),
             revoked: void,
         }
     }

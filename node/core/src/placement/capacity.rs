@@ -2,13 +2,27 @@
 
 use fsdfs_proto::ids::NodeId;
 
-use super::MapCapacity;
 use super::math::{ONE, scale};
 use super::sites::{LiveServer, LiveSites};
 use super::targets::CopyTargets;
 
 /// One replica of every block, in the unit of [`ServerLoad::expected`].
 pub const CERTAIN: u128 = 1 << 84;
+
+/// What a pool of these servers holds at N copies; in units of weight or in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapCapacity {
+    /// So much unique data fits.
+    pub usable: u64,
+    /// N - N'.
+    pub copies_short: u8,
+    /// Sites fewer than copies.
+    pub sites_short: u8,
+    /// What of each server can never be used, in id order, only those above zero.
+    pub stranded: Vec<(NodeId, u64)>,
+    /// Servers larger than the others can match.
+    pub too_large: Vec<NodeId>,
+}
 
 /// What a server is to expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

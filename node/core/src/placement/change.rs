@@ -1,9 +1,9 @@
 //! Maps that somebody thinks about: this one, with one thing changed.
 
 use fsdfs_proto::ids::{DiskId, NodeId};
-use fsdfs_proto::placement::position;
 
-use super::{ClusterMap, MapDisk, MapServer};
+use super::cluster_map::ClusterMap;
+use super::server::{MapDisk, MapServer};
 
 /// One change of a map.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,20 +40,6 @@ pub enum MapChangeError {
     /// A disk of this id is in the map, or comes twice in one change.
     #[error("disk {} is in the map already", .0.short())]
     DiskTwice(DiskId),
-}
-
-impl MapServer {
-    /// A server that nobody has yet, with one disk. The same name always gets the same ids.
-    pub fn imagined(name: &str, site: &str, weight: u32) -> Self {
-        let mut id = NodeId([0; 32]);
-        for (place, byte) in name.bytes().enumerate() {
-            id.0[place % 32] ^= byte;
-            id = NodeId(position(id));
-        }
-        let disk = position(NodeId(position(id)));
-        let (disk, _) = disk.split_first_chunk().expect("32 bytes begin with 16");
-        Self { id, site: site.into(), disks: vec![MapDisk { id: DiskId(*disk), weight }] }
-    }
 }
 
 impl ClusterMap {

@@ -4,200 +4,22 @@
 
 mod capacity;
 mod change;
+mod cluster_map;
 mod field;
 mod math;
 mod moves;
 mod race;
 mod rush;
+mod server;
 mod share;
 mod sites;
 mod targets;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
-
-use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
-use fsdfs_proto::placement::{disk_seed, site_seed};
-
-pub use capacity::{CERTAIN, ServerLoad};
+pub use capacity::{CERTAIN, MapCapacity, ServerLoad};
 pub use change::{MapChange, MapChangeError};
+pub use cluster_map::{CANDIDATES_MAX, COPIES_MAX, ClusterMap};
 pub use math::PlacementKey;
 pub use moves::{DataMovement, PlacementRule, ServerFlow};
-use sites::{LiveSites, SeedFunctions};
-use targets::CopyTargets;
-
-/// Copies of a block at most.
-pub const COPIES_MAX: u8 = 32;
-
-/// Servers among which a block's holders are chosen; above that, the nearest to the block by XOR.
-///
-/// Far above a circle of friends: it bounds the work. A cut doubles what moves on a join (spec 03-placement §5).
-pub const CANDIDATES_MAX: usize = 1024;
-
-/// A disk as placement sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapDisk {
-    /// Unique in the map.
-    pub id: DiskId,
-    /// Whole GiB (test pools: a smaller unit); 0 = drained.
-    pub weight: u32,
-}
-
-/// A server as placement sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MapServer {
-    /// Its node id.
-    pub id: NodeId,
-    /// Its site, as on its card.
-    pub site: String,
-    /// Its disks.
-    pub disks: Vec<MapDisk>,
-}
-
-/// A holder: a server and the disk of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BlockHolder {
-    /// Which server.
-    pub node: NodeId,
-    /// Which of its disks.
-    pub disk: DiskId,
-}
-
-impl MapServer {
-    /// The sum of its disks.
-    pub fn weight(&self) -> u64 {
-        self.disks.iter().map(|disk| u64::from(disk.weight)).sum()
-    }
-}
-
-/// The view that placement reads, prepared once per map: seeds and sums at once, targets per number of copies on first use.
-#[derive(Clone, Debug)]
-pub struct ClusterMap {
-    servers: Vec<MapServer>,
-    sites: LiveSites,
-    /// By copies. Computed from `sites` alone, so it makes no difference when.
-    targets: [OnceLock<CopyTargets>; COPIES_MAX as usize + 1],
-}
-
-/// What a pool of these servers holds at N copies; in units of weight or in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MapCapacity {
-    /// So much unique data fits.
-    pub usable: u64,
-    /// N - N'.
-    pub copies_short: u8,
-    /// Sites fewer than copies.
-    pub sites_short: u8,
-    /// What of each server can never be used, in id order, only those above zero.
-    pub stranded: Vec<(NodeId, u64)>,
-    /// Servers larger than the others can match.
-    pub too_large: Vec<NodeId>,
-}
-
-impl Default for ClusterMap {
-    fn default() -> Self {
-        Self::new(Vec::new())
-    }
-}
-
-impl PartialEq for ClusterMap {
-    fn eq(&self, other: &Self) -> bool {
-        self.servers == other.servers
-    }
-}
-
-impl Eq for ClusterMap {}
-
-impl ClusterMap {
-    /// In any order; equal sets give equal views. Ids of servers and of disks are distinct.
-    pub fn new(servers: Vec<MapServer>) -> Self {
-        Self::with_seeds(servers, SeedFunctions { disk: disk_seed, site: site_seed })
-    }
-
-    fn with_seeds(mut servers: Vec<MapServer>, seeds: SeedFunctions) -> Self {
-        servers.sort_by_key(|server| server.id);
-        for server in &mut servers {
-            server.disks.sort_by_key(|disk| disk.id);
-        }
-        let sites = LiveSites::new(&servers, seeds);
-        Self { servers, sites, targets: std::array::from_fn(|_| OnceLock::new()) }
-    }
-
-    /// All servers, live or not, in id order.
-    pub fn servers(&self) -> &[MapServer] {
-        &self.servers
-    }
-
-    /// The server with this id.
-    pub fn server(&self, id: NodeId) -> Option<&MapServer> {
-        let found = self.servers.binary_search_by_key(&id, |server| server.id).ok()?;
-        Some(&self.servers[found])
-    }
-
-    /// The wanted holders of a block, best first: min(N, servers) distinct servers. N above [`COPIES_MAX`] counts as that.
-    pub fn holders(&self, id: BlockId, copies: u8) -> Vec<BlockHolder> {
-        match self.candidates(id) {
-            None => wanted(&self.sites, self.targets(copies), id),
-            Some(near) => wanted(&near, &CopyTargets::new(&near, copies.min(COPIES_MAX)), id),
-        }
-    }
-
-    /// All live servers in the order in which to ask or use them: first the wanted holders, then the rest in e/w order.
-    pub fn order(&self, id: BlockId, copies: u8) -> Vec<BlockHolder> {
-        let mut order = self.holders(id, copies);
-        let holders: BTreeSet<NodeId> = order.iter().map(|holder| holder.node).collect();
-        let mut rest = self.sites.arrivals(PlacementKey::of(id.as_bytes()));
-        self.sites.sort(&mut rest);
-        let mut rest: Vec<BlockHolder> = rest.iter().map(|arrival| self.sites.holder(arrival)).collect();
-        rest.retain(|holder| !holders.contains(&holder.node));
-        if let Some(near) = self.candidates(id) {
-            let near: BTreeSet<NodeId> = near.servers.iter().map(|server| server.id).collect();
-            rest.sort_by_key(|holder| !near.contains(&holder.node));
-        }
-        order.extend(rest);
-        order
-    }
-
-    /// What fits, in whole units (spec 03-placement §6).
-    pub fn capacity(&self, copies: u8) -> MapCapacity {
-        MapCapacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX), 1)
-    }
-
-    /// What fits in bytes, if a unit has so many. Whole units would be a seventh too few in a pool of small disks that holds just under
-    /// seven of them. What only rounding strands, less than a millionth of a server, is left out.
-    pub fn capacity_bytes(&self, copies: u8, unit: u64) -> MapCapacity {
-        let mut capacity = MapCapacity::new(&self.sites, self.targets(copies), copies.min(COPIES_MAX), unit);
-        let given = |node| self.server(node).map_or(0, MapServer::weight).saturating_mul(unit);
-        capacity.stranded.retain(|(node, bytes)| *bytes > given(*node) >> 20);
-        capacity.too_large.retain(|node| capacity.stranded.iter().any(|(stranded, _)| stranded == node));
-        capacity
-    }
-
-    /// What every live server is to expect, in id order. Above [`CANDIDATES_MAX`] servers, and there only, it is an approximation.
-    pub fn loads(&self, copies: u8) -> Vec<ServerLoad> {
-        capacity::loads(&self.sites, self.targets(copies))
-    }
-
-    /// The servers among which this block's holders are chosen, if not all are.
-    fn candidates(&self, id: BlockId) -> Option<LiveSites> {
-        (self.sites.servers.len() > CANDIDATES_MAX).then(|| self.sites.near(id, CANDIDATES_MAX))
-    }
-
-    /// The `most` live servers that are nearest to a block: those among which its holders are chosen if `most` is
-    /// [`CANDIDATES_MAX`]. In map order.
-    pub fn nearest(&self, id: BlockId, most: usize) -> Vec<NodeId> {
-        self.sites.near(id, most).servers.iter().map(|server| server.id).collect()
-    }
-
-    fn targets(&self, copies: u8) -> &CopyTargets {
-        let copies = copies.min(COPIES_MAX);
-        self.targets[usize::from(copies)].get_or_init(|| CopyTargets::new(&self.sites, copies))
-    }
-}
-
-fn wanted(sites: &LiveSites, targets: &CopyTargets, id: BlockId) -> Vec<BlockHolder> {
-    let arrivals = rush::place(sites, targets, PlacementKey::of(id.as_bytes()));
-    arrivals.iter().map(|arrival| sites.holder(arrival)).collect()
-}
+pub use server::{BlockHolder, MapDisk, MapServer};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use super::{BlockHolder, ClusterMap};
+use super::cluster_map::ClusterMap;
+use super::server::BlockHolder;
 
 /// A map and the number of copies wanted in it.
 #[derive(Clone, Copy, Debug)]

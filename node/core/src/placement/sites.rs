@@ -7,7 +7,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::placement::position;
 
 use super::math::{PlacementKey, product};
-use super::{BlockHolder, MapServer};
+use super::server::{BlockHolder, MapServer};
 
 /// How disks and sites get their seeds. Tests run the published small examples with seeds of their own.
 #[derive(Clone, Copy, Debug)]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
-use super::risk::only_on;
-use super::{PlannedChange, PoolCapacity, PoolSnapshot, weights};
+use super::change::PlannedChange;
+use super::pool::{PoolCapacity, PoolSnapshot, weights};
+use super::sole_copies::only_on;
 use crate::placement::{ClusterMap, PlacementRule};
 
 /// What follows from a plan; of several things the most pressing one.

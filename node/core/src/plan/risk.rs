@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::NodeId;
 
-use super::{BlockSample, PlanAdvice, PoolCapacity, PoolSnapshot};
+use super::advice::PlanAdvice;
+use super::blocks::BlockSample;
+use super::pool::{PoolCapacity, PoolSnapshot, weights};
+use super::sole_copies::{SoleCopies, site};
 use crate::placement::{DataMovement, MapChange, PlacementRule};
 
 /// Blocks placed for all losses together at most, and for one of them at least: a second of work.
@@ -49,7 +52,7 @@ pub struct LossReport {
 pub fn outlook(pool: &PoolSnapshot) -> RiskReport {
     let (rule, room) = (pool.rule(), pool.room(pool.rule()));
     let only = SoleCopies::of(pool);
-    let live: Vec<NodeId> = super::weights(rule.view).filter(|(_, weight)| *weight > 0).map(|(node, _)| node).collect();
+    let live: Vec<NodeId> = weights(rule.view).filter(|(_, weight)| *weight > 0).map(|(node, _)| node).collect();
     let sites: BTreeSet<&str> = live.iter().filter_map(|node| site(pool, *node)).collect();
     let few = pool.blocks.first((PLACED_MAX / (live.len() + sites.len()).max(1)).max(PLACED_MIN));
     let silent = &pool.survey.silent;
@@ -75,47 +78,4 @@ fn loss(pool: &PoolSnapshot, blocks: &BlockSample, change: MapChange, lost: u64,
     let PoolCapacity { usable, copies, copies_short, .. } = pool.room(then);
     let (copied, seconds) = (whole(moves.copied), pool.seconds(&moves, whole));
     LossReport { lost, heard, copied, seconds, usable, copies: copies - copies_short }
-}
-
-fn site(pool: &PoolSnapshot, node: NodeId) -> Option<&str> {
-    pool.survey.view.server(node).map(|server| server.site.as_str())
-}
-
-/// Bytes of blocks that are nowhere else. Copies at members that are no servers do not count, unless there are no others.
-#[derive(Default)]
-struct SoleCopies<'a> {
-    members: BTreeMap<NodeId, u64>,
-    sites: BTreeMap<&'a str, u64>,
-    pairs: BTreeMap<(&'a str, &'a str), u64>,
-}
-
-impl<'a> SoleCopies<'a> {
-    fn of(pool: &'a PoolSnapshot) -> Self {
-        let mut only = Self::default();
-        for block in pool.blocks.seen() {
-            let bytes = block.len;
-            let holders: Vec<(NodeId, &str)> =
-                block.holders.iter().filter_map(|node| Some((*node, site(pool, *node)?))).collect();
-            let last = match holders.as_slice() {
-                [] => &block.holders[..],
-                [(node, _)] => std::slice::from_ref(node),
-                _ => &[],
-            };
-            last.iter().for_each(|node| *only.members.entry(*node).or_default() += bytes);
-            let sites: BTreeSet<&str> = holders.iter().map(|(_, site)| *site).collect();
-            match sites.into_iter().collect::<Vec<_>>().as_slice() {
-                [site] => *only.sites.entry(site).or_default() += bytes,
-                [one, other] => *only.pairs.entry((one, other)).or_default() += bytes,
-                _ => {}
-            }
-        }
-        let whole = |bytes: &mut u64| *bytes = pool.blocks.whole(*bytes);
-        only.members.values_mut().chain(only.sites.values_mut()).chain(only.pairs.values_mut()).for_each(whole);
-        only
-    }
-}
-
-/// Bytes that no server has but this member, which need not be a server itself.
-pub(super) fn only_on(pool: &PoolSnapshot, node: NodeId) -> u64 {
-    SoleCopies::of(pool).members.get(&node).copied().unwrap_or(0)
 }

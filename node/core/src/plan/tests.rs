@@ -128,7 +128,8 @@ fn a_sample_tells_of_the_whole_pool() {
 /// Fills a pool until a server has no room for a block that it is wanted for.
 fn fill(servers: Vec<MapServer>, copies: u8, len: u64, seed: u64) -> u64 {
     let view = ClusterMap::new(servers);
-    let mut free: BTreeMap<NodeId, u64> = super::weights(&view).map(|(node, weight)| (node, weight * UNIT)).collect();
+    let mut free: BTreeMap<NodeId, u64> =
+        super::pool::weights(&view).map(|(node, weight)| (node, weight * UNIT)).collect();
     let mut rng = fastrand::Rng::with_seed(seed);
     for stored in 0.. {
         let mut id = BlockId([0; 32]);

@@ -1,217 +1,142 @@
-//! Running jobs: heads in, blocks and a head out.
+//! Jobs: what they are given and what becomes of them.
+
+use std::collections::BTreeMap;
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::codec::{FormatError, bound};
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, PoolId};
+use fsdfs_proto::ids::{BlockId, PoolId, Writer};
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{
-    Commit, CommitView, Dot, EntryFlags, FolderNode, PARENTS_MAX, SEEN_MAX, VersionVector, VolumeKeys, WriteKeys,
-};
+use fsdfs_proto::volume::VolumeKeys;
 
-use super::dir::{EntryOrigin, MergedDirectory};
-use super::edit::TreeEditor;
-use super::merge::{MergeState, merge};
-use super::pages::DirectoryPages;
-use super::query::query;
-use super::source::{BlockSource, MissingOrError, StepResult};
-use super::walk::walk;
-use super::{BlockMap, EditJob, JobDone, MergeJob, QueryJob, TreeError, TreeJob, WalkJob};
+use super::error::{EditError, TreeError};
+use super::operation::{EditOutcome, QueryResult, TreeEdit, TreeQuery};
 
-impl TreeJob {
-    /// Runs it on what it was given so far.
-    pub fn run(&self) -> JobDone {
-        match self {
-            Self::Edit(job) => job.run(),
-            Self::Merge(job) => job.run(),
-            Self::Query(job) => job.run(),
-            Self::Walk(job) => job.run(),
-        }
-    }
+/// Blocks a job may use.
+pub type BlockMap = BTreeMap<BlockId, Block>;
 
-    /// Adds fetched blocks for the next run.
-    pub fn give(&mut self, blocks: impl IntoIterator<Item = Block>) {
-        self.blocks_mut().extend(blocks.into_iter().map(|block| (block.id(), block)));
-    }
-
-    /// The blocks it may use.
-    pub fn blocks_mut(&mut self) -> &mut BlockMap {
-        match self {
-            Self::Edit(EditJob { blocks, .. })
-            | Self::Merge(MergeJob { blocks, .. })
-            | Self::Query(QueryJob { blocks, .. })
-            | Self::Walk(WalkJob { blocks, .. }) => blocks,
-        }
-    }
+/// CPU-bound, pure work. The daemon runs it on the crypto pool, the simulator inline.
+#[derive(Clone, Debug)]
+pub enum TreeJob {
+    /// Merge the heads and apply edits on top: one commit.
+    Edit(EditJob),
+    /// Merge the heads: a commit without writer.
+    Merge(MergeJob),
+    /// Read the (merged view of the) heads.
+    Query(QueryJob),
+    /// All blocks reachable from the heads.
+    Walk(WalkJob),
 }
 
-/// Runs a job that makes blocks, which needs a writer's keys.
-fn write(
-    keys: &VolumeKeys,
-    blocks: &BlockMap,
-    step: impl FnOnce(&WriteKeys, &mut BlockSource) -> StepResult<JobDone>,
-) -> JobDone {
-    let Some(writer) = keys.writer() else { return JobDone::Failed(TreeError::ReadOnly) };
-    let mut source = BlockSource::new(keys.volume, blocks);
-    let done = step(writer, &mut source);
-    finish(source, done, JobDone::Failed)
+/// See [`TreeJob::Edit`].
+#[derive(Clone, Debug)]
+pub struct EditJob {
+    /// Keys of the volume's current epoch, with write secret.
+    pub keys: VolumeKeys,
+    /// The pool, for signing.
+    pub pool: PoolId,
+    /// Heads that stand, none superseded; empty only for the genesis commit.
+    pub heads: Vec<Signed<Head>>,
+    /// In order; each succeeds or fails by itself.
+    pub edits: Vec<TreeEdit>,
+    /// The writer's incarnation and the sequence number of this commit: the dot of everything it writes.
+    pub dot: (Writer, u64),
+    /// Orders versions inside one entry.
+    pub hlc: Hlc,
+    /// Replication factor of tree blocks.
+    pub copies: u8,
+    /// Sizes.
+    pub params: TreeParams,
+    /// What was fetched.
+    pub blocks: BlockMap,
 }
 
-impl EditJob {
-    /// Merges the heads and makes the changes on top, as one commit.
-    pub fn run(&self) -> JobDone {
-        write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
-    }
-
-    fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
-        let heads = HeadTrees::open(&self.keys, &self.heads)?;
-        heads.check_writable()?;
-        let state = heads.merged(source)?;
-        let dot = Dot { writer: self.dot.0, seq: self.dot.1 };
-        bound(!state.seen.covers(dot), "the sequence number of a change: it was used before")?;
-        let base = state.root.clone();
-        let mut seen = state.seen.clone();
-        seen.add(dot);
-        let mut editor = TreeEditor::new(source, state, EntryOrigin { dot, time: self.hlc });
-        let outcomes = editor.run(&self.edits)?;
-        let root = editor.root;
-        let mut pages = DirectoryPages::new(keys, self.copies, self.params);
-        let folder = pages.write(source, &root)?;
-        if !self.heads.is_empty() && is_unchanged(&base, &root, &folder, &heads) {
-            return Ok(JobDone::Edited { blocks: Vec::new(), head: None, outcomes });
-        }
-        let commit = heads.next(folder, seen, Some(dot), self.hlc)?;
-        let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
-        Ok(JobDone::Edited { blocks, head: Some(head), outcomes })
-    }
+/// See [`TreeJob::Merge`].
+#[derive(Clone, Debug)]
+pub struct MergeJob {
+    /// Keys of the volume's current epoch, with write secret.
+    pub keys: VolumeKeys,
+    /// The pool, for signing.
+    pub pool: PoolId,
+    /// At least two heads, none superseded.
+    pub heads: Vec<Signed<Head>>,
+    /// Replication factor of tree blocks.
+    pub copies: u8,
+    /// Sizes.
+    pub params: TreeParams,
+    /// What was fetched.
+    pub blocks: BlockMap,
 }
 
-impl MergeJob {
-    /// Merges the heads into a commit that is nobody's operation.
-    pub fn run(&self) -> JobDone {
-        write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
-    }
-
-    fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
-        let heads = HeadTrees::open(&self.keys, &self.heads)?;
-        heads.check_writable()?;
-        bound(heads.commits.len() >= 2, "the heads of a merge")?;
-        let state = heads.merged(source)?;
-        let mut pages = DirectoryPages::new(keys, self.copies, self.params);
-        let folder = pages.write(source, &state.root)?;
-        let commit = heads.next(folder, state.seen, None, Hlc::default())?;
-        let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
-        Ok(JobDone::Merged { blocks, head })
-    }
+/// See [`TreeJob::Query`].
+#[derive(Clone, Debug)]
+pub struct QueryJob {
+    /// Keys of the volume; reading is enough.
+    pub keys: VolumeKeys,
+    /// Heads that stand; several are shown merged.
+    pub heads: Vec<Signed<Head>>,
+    /// What to read.
+    pub query: TreeQuery,
+    /// Sizes.
+    pub params: TreeParams,
+    /// What was fetched.
+    pub blocks: BlockMap,
 }
 
-impl QueryJob {
-    /// Reads the heads as if they were merged.
-    pub fn run(&self) -> JobDone {
-        let mut source = BlockSource::new(self.keys.volume, &self.blocks);
-        let done = self.step(&mut source);
-        finish(source, done, |error| JobDone::Queried(Err(error)))
-    }
-
-    fn step(&self, source: &mut BlockSource) -> StepResult<JobDone> {
-        let state = HeadTrees::open(&self.keys, &self.heads)?.merged(source)?;
-        Ok(JobDone::Queried(Ok(query(source, &state.root, &self.query)?)))
-    }
+/// See [`TreeJob::Walk`].
+#[derive(Clone, Debug)]
+pub struct WalkJob {
+    /// Heads that stand. Links are visible, so no key is needed.
+    pub heads: Vec<Signed<Head>>,
+    /// What was fetched.
+    pub blocks: BlockMap,
 }
 
-impl WalkJob {
-    /// Follows the visible links; no key is needed.
-    pub fn run(&self) -> JobDone {
-        match walk(&self.heads, &self.blocks) {
-            Ok(Ok(reached)) => JobDone::Walked(reached),
-            Ok(Err(missing)) => JobDone::Missing(missing),
-            Err(error) => JobDone::Failed(error.into()),
-        }
-    }
+/// Sizes that shape trees. Parameters so that simulations get deep trees from small data; all nodes of a pool use the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeParams {
+    /// Plaintext bytes of a chunk.
+    pub chunk_bytes: usize,
+    /// A file up to this size lies in its directory entry.
+    pub inline_bytes: usize,
+    /// Chunks or manifests under one manifest.
+    pub fan_out: usize,
+    /// Mean encoded bytes of one block of a large directory.
+    pub directory_bytes: usize,
 }
 
-fn finish(source: BlockSource, done: StepResult<JobDone>, failed: impl Fn(TreeError) -> JobDone) -> JobDone {
-    match done {
-        Ok(done) => done,
-        Err(MissingOrError::Failed(error)) => failed(error),
-        Err(MissingOrError::Missing | MissingOrError::Refused(_)) => JobDone::Missing(source.missing()),
-    }
+impl TreeParams {
+    /// What every real pool uses.
+    pub const DEFAULT: Self =
+        Self { chunk_bytes: 1 << 20, inline_bytes: 16 << 10, fan_out: 1024, directory_bytes: 32 << 10 };
 }
 
-impl From<FormatError> for TreeError {
-    fn from(error: FormatError) -> Self {
-        match error {
-            FormatError::TooNew { .. } => Self::TooNew,
-            other => Self::Damaged(other),
-        }
-    }
-}
-
-/// The commits of the heads, in the order of their ids, in which they are merged.
-struct HeadTrees {
-    commits: Vec<(BlockId, Commit)>,
-}
-
-impl HeadTrees {
-    fn open(keys: &VolumeKeys, heads: &[Signed<Head>]) -> Result<Self, FormatError> {
-        let mut commits = Vec::with_capacity(heads.len());
-        for head in heads {
-            let view = CommitView::of_head(head.value())?;
-            commits.push((view.id, Commit::open(keys, &head.value().commit)?));
-        }
-        commits.sort_by_key(|(id, _)| *id);
-        commits.dedup_by_key(|(id, _)| *id);
-        commits.truncate(PARENTS_MAX);
-        Ok(Self { commits })
-    }
-
-    fn check_writable(&self) -> Result<(), FormatError> {
-        self.commits.iter().try_for_each(|(_, commit)| commit.flags.writable("the volume"))
-    }
-
-    fn merged(&self, source: &mut BlockSource) -> StepResult<MergeState> {
-        let mut states = self.commits.iter().map(|(_, commit)| MergeState {
-            seen: commit.seen.clone(),
-            root: MergedDirectory::stored(commit.root.clone()),
-        });
-        let first = states.next().unwrap_or_default();
-        states.try_fold(first, |merged, state| merge(source, &merged, &state))
-    }
-
-    fn next(&self, root: FolderNode, seen: VersionVector, dot: Option<Dot>, time: Hlc) -> Result<Commit, FormatError> {
-        bound(seen.dots().len() <= SEEN_MAX, "the writers of a volume")?;
-        let parents = self.commits.iter().map(|(id, _)| *id).collect();
-        // Stamps never run backwards along a line of commits.
-        let time = self.commits.iter().map(|(_, commit)| commit.time).fold(time, Ord::max);
-        Ok(Commit { parents, time, dot, seen, flags: EntryFlags::NONE, root, message: None })
-    }
-}
-
-/// Whether a change on top of one head left its tree as it was. (With several heads the merge is left to a merge job.)
-fn is_unchanged(base: &MergedDirectory, root: &MergedDirectory, written: &FolderNode, heads: &HeadTrees) -> bool {
-    match &heads.commits[..] {
-        [(_, commit)] => commit.root == *written,
-        _ => base == root,
-    }
-}
-
-fn new_blocks(pages: DirectoryPages, source: &BlockSource) -> Vec<Block> {
-    let mut blocks = pages.blocks;
-    blocks.retain(|block| !source.has_read(block.id()));
-    blocks
-}
-
-fn publish(
-    keys: &WriteKeys,
-    pool: PoolId,
-    commit: &Commit,
-    copies: u8,
-    mut blocks: Vec<Block>,
-) -> (Vec<Block>, Signed<Head>) {
-    let commit = commit.seal(keys, copies);
-    let head = Commit::head(keys, pool, &commit);
-    // Also as a block of its own, for the next commit links to it.
-    blocks.push(commit);
-    (blocks, head)
+/// What became of a job.
+#[derive(Clone, Debug)]
+pub enum JobDone {
+    /// Run it again with these too. Ascending, none was given before.
+    Missing(Vec<BlockId>),
+    /// Of an edit.
+    Edited {
+        /// New blocks, children before parents; the commit, which the head carries too, is the last.
+        blocks: Vec<Block>,
+        /// The new head; none if every edit failed or changed nothing.
+        head: Option<Signed<Head>>,
+        /// One an edit.
+        outcomes: Vec<Result<EditOutcome, EditError>>,
+    },
+    /// Of a merge.
+    Merged {
+        /// New blocks, children before parents, the commit last.
+        blocks: Vec<Block>,
+        /// The new head.
+        head: Signed<Head>,
+    },
+    /// Of a query.
+    Queried(Result<QueryResult, TreeError>),
+    /// Of a walk: every block reached, with the greatest redundancy that reached it, ascending.
+    Walked(Vec<(BlockId, Redundancy)>),
+    /// The tree itself is not readable. Nothing was changed.
+    Failed(TreeError),
 }

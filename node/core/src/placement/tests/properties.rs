@@ -186,7 +186,7 @@ fn ten_thousand_disks() {
 fn candidates_are_a_cut_only_where_there_are_too_many() {
     let servers: Vec<MapServer> = (0..40).map(|number| server_of(number, number % 7, &[100, 50])).collect();
     let view = ClusterMap::new(servers);
-    let ids = |sites: &super::super::LiveSites| sites.servers.iter().map(|server| server.id).collect::<Vec<_>>();
+    let ids = |sites: &super::super::sites::LiveSites| sites.servers.iter().map(|server| server.id).collect::<Vec<_>>();
     for number in 0..20 {
         assert_eq!(ids(&view.sites.near(block(number), 40)), ids(&view.sites), "all are near enough");
         assert_eq!(ids(&view.sites.near(block(number), 12)).len(), 12);

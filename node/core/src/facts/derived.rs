@@ -1,4 +1,4 @@
-//! What the facts mean: members and where they stand, rules, epochs. A pure function of the whole set.
+//! What the facts mean: members and where they stand, rules, epochs. A pure function of the whole kept.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,13 +9,14 @@ use fsdfs_proto::signed::Signed;
 
 use super::authority::{RevocationAuthority, chained};
 use super::graph::{FactGraph, FactParents, redeems};
-use super::{FactSet, MemberInfo, MemberStatus};
+use super::kept::KeptFacts;
+use super::member::{MemberInfo, MemberStatus};
 use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
 
 /// Feature level of a new pool.
 const FEATURES_FIRST: u32 = 1;
 
-/// Computed once per change of the set.
+/// Computed once per change of the kept.
 #[derive(Clone, Debug)]
 pub(super) struct DerivedState {
     pub authority: RevocationAuthority,
@@ -30,26 +31,26 @@ pub(super) struct DerivedState {
 }
 
 impl DerivedState {
-    pub fn new(set: &FactSet) -> Self {
-        let authority = RevocationAuthority::new(set.pool, &set.known, set.facts.values());
-        let facts = || set.facts.values().filter(|fact| !authority.void(fact.signer(), fact.id()));
-        let mut valid = FactGraph::new(set.pool);
+    pub fn new(kept: &KeptFacts) -> Self {
+        let authority = RevocationAuthority::new(kept.pool, &kept.known, kept.facts.values());
+        let facts = || kept.facts.values().filter(|fact| !authority.void(fact.signer(), fact.id()));
+        let mut valid = FactGraph::new(kept.pool);
         facts().for_each(|fact| valid.add(fact));
         let parents = [valid.parents(false), valid.parents(true)];
-        let mut view = Self {
+        let mut derived = Self {
             members: BTreeMap::new(),
-            rules: rules(set, &authority),
+            rules: rules(kept, &authority),
             features: 0,
             epochs: epochs(facts(), &authority),
             authority: authority.clone(),
             valid,
             parents,
         };
-        view.members = set.known.members().keys().map(|key| ((*key).into(), view.member(set, *key))).collect();
-        view.remove(set, facts());
-        view.declare_gone(set, facts());
-        view.features = view.feature_level(facts());
-        view
+        derived.members = kept.known.members().keys().map(|key| ((*key).into(), derived.member(kept, *key))).collect();
+        derived.remove(kept, facts());
+        derived.declare_gone(kept, facts());
+        derived.features = derived.feature_level(facts());
+        derived
     }
 
     /// A newer heartbeat of a member of whom nobody said that it is gone.
@@ -60,8 +61,8 @@ impl DerivedState {
     }
 
     /// The chain by which a node is what it is, the root's certificate first.
-    pub fn chain(&self, set: &FactSet, node: NodeId) -> Option<Vec<Signed<Cert>>> {
-        let (best, guest) = self.best(set, node.into())?;
+    pub fn chain(&self, kept: &KeptFacts, node: NodeId) -> Option<Vec<Signed<Cert>>> {
+        let (best, guest) = self.best(kept, node.into())?;
         let mut chain = vec![best.clone()];
         while let Some(Some(parent)) = chain.last().and_then(|cert| self.parents[usize::from(guest)].get(&cert.id())) {
             chain.push(self.valid.cert(*parent)?.clone());
@@ -71,17 +72,17 @@ impl DerivedState {
     }
 
     /// The widest of a member's certificates, and whether it is a guest.
-    fn best<'a>(&self, set: &'a FactSet, key: PublicKey) -> Option<(&'a Signed<Cert>, bool)> {
+    fn best<'a>(&self, kept: &'a KeptFacts, key: PublicKey) -> Option<(&'a Signed<Cert>, bool)> {
         let among = |parents: &FactParents| {
-            let certs = set.known.certs_of(key);
+            let certs = kept.known.certs_of(key);
             certs.filter(|cert| is_member(cert) && parents.contains_key(&cert.id())).min_by_key(|cert| width(cert))
         };
         among(&self.parents[0]).map(|cert| (cert, false)).or_else(|| among(&self.parents[1]).map(|cert| (cert, true)))
     }
 
-    fn member(&self, set: &FactSet, key: PublicKey) -> MemberInfo {
+    fn member(&self, kept: &KeptFacts, key: PublicKey) -> MemberInfo {
         let node = NodeId::from(key);
-        let best = self.best(set, key);
+        let best = self.best(kept, key);
         let status = match best {
             _ if self.authority.revoked(key) => MemberStatus::Revoked,
             // Its certificate, or one above it, is void.
@@ -89,27 +90,27 @@ impl DerivedState {
             Some((_, true)) => MemberStatus::Guest,
             Some((_, false)) => MemberStatus::Member,
         };
-        let any = || set.known.certs_of(key).filter(|cert| is_member(cert)).min_by_key(|cert| width(cert));
+        let any = || kept.known.certs_of(key).filter(|cert| is_member(cert)).min_by_key(|cert| width(cert));
         let cert = best.map(|(cert, _)| cert).or_else(any).expect("a member has a member certificate");
         MemberInfo {
             role: cert.value().role,
             may_invite: cert.value().may_invite,
             depth: cert.value().depth,
-            invited_by: inviter(set, cert),
+            invited_by: inviter(kept, cert),
             status,
-            card: set.cards.get(&node).cloned(),
-            heartbeat: set.heartbeats.get(&node).and_then(|fact| match fact {
+            card: kept.cards.get(&node).cloned(),
+            heartbeat: kept.heartbeats.get(&node).and_then(|fact| match fact {
                 Fact::Heartbeat(beat) => Some(beat.clone()),
                 _ => None,
             }),
         }
     }
 
-    fn remove<'a>(&mut self, set: &FactSet, facts: impl Iterator<Item = &'a Fact>) {
+    fn remove<'a>(&mut self, kept: &KeptFacts, facts: impl Iterator<Item = &'a Fact>) {
         for fact in facts {
             let Fact::Removal(remove) = fact else { continue };
             let (signer, node) = (remove.value().signer, remove.value().node);
-            let may = signer == node.into() || self.authority.above(&set.known, signer, node.into());
+            let may = signer == node.into() || self.authority.above(&kept.known, signer, node.into());
             if let Some(member) = self.members.get_mut(&node)
                 && may
                 && member.status != MemberStatus::Revoked
@@ -120,13 +121,13 @@ impl DerivedState {
     }
 
     /// A member is gone when most of the others say so and it has not been heard of since.
-    fn declare_gone<'a>(&mut self, set: &FactSet, facts: impl Iterator<Item = &'a Fact>) {
+    fn declare_gone<'a>(&mut self, kept: &KeptFacts, facts: impl Iterator<Item = &'a Fact>) {
         let voters: BTreeSet<NodeId> = self.status(MemberStatus::Member).collect();
         let mut votes = BTreeMap::<NodeId, usize>::new();
         for fact in facts {
             let Fact::Departure(gone) = fact else { continue };
             let gone = gone.value();
-            let silent = set.last_beat(gone.member).is_none_or(|last| last <= gone.last);
+            let silent = kept.last_beat(gone.member).is_none_or(|last| last <= gone.last);
             if silent && voters.contains(&gone.issuer) && voters.contains(&gone.member) {
                 *votes.entry(gone.member).or_default() += 1;
             }
@@ -173,24 +174,24 @@ fn is_member(cert: &Signed<Cert>) -> bool {
 }
 
 /// Who stands behind a certificate: its issuer, or the issuer of the ticket that signed it.
-fn inviter(set: &FactSet, cert: &Signed<Cert>) -> PublicKey {
+fn inviter(kept: &KeptFacts, cert: &Signed<Cert>) -> PublicKey {
     let issuer = cert.value().issuer;
-    let tickets = set.known.certs_of(issuer);
+    let tickets = kept.known.certs_of(issuer);
     let ticket = tickets.filter(|ticket| redeems(ticket.value(), cert.value())).min_by_key(|ticket| ticket.id());
     match ticket {
         // Anybody can make a ticket for a member's key: that does not make it the member's inviter.
-        Some(ticket) if !set.known.members().contains_key(&issuer) => ticket.value().issuer,
+        Some(ticket) if !kept.known.members().contains_key(&issuer) => ticket.value().issuer,
         _ => issuer,
     }
 }
 
 /// The last rules that lead back to number 1, with the compiled-in floors. A void link still links: rules that were made
 /// on top of a revoked admin's must not fall with them.
-fn rules(set: &FactSet, authority: &RevocationAuthority) -> PoolRules {
-    let all = set.facts.values().filter_map(|fact| if let Fact::PoolRules(rules) = fact { Some(rules) } else { None });
+fn rules(kept: &KeptFacts, authority: &RevocationAuthority) -> PoolRules {
+    let all = kept.facts.values().filter_map(|fact| if let Fact::PoolRules(rules) = fact { Some(rules) } else { None });
     let chained = chained(all.map(|rules| (rules.value().number, rules.value().previous, rules)));
     let last = chained.into_iter().rfind(|rules| !authority.void(rules.signer(), rules.id()));
-    let rules = last.map_or_else(|| default_rules(set.pool.into()), |rules| rules.value().clone());
+    let rules = last.map_or_else(|| default_rules(kept.pool.into()), |rules| rules.value().clone());
     PoolRules {
         gone_days: rules.gone_days.max(GONE_DAYS_MIN),
         garbage_grace_hours: rules.garbage_grace_hours.max(GARBAGE_GRACE_HOURS_MIN),
@@ -231,20 +232,4 @@ fn epochs<'a>(
         }
     }
     epochs
-}
-
-impl FactSet {
-    /// `(boot, counter)` of the last heartbeat of a node.
-    pub(super) fn last_beat(&self, node: NodeId) -> Option<(u64, u64)> {
-        match self.heartbeats.get(&node) {
-            Some(Fact::Heartbeat(beat)) => Some((beat.value().boot, beat.value().counter)),
-            _ => None,
-        }
-    }
-
-    /// Ids of the winning admissions along a chain.
-    pub(super) fn winning_along(&self, chain: &[Signed<Cert>]) -> Vec<FactId> {
-        let pairs = chain.windows(2).filter(|pair| pair[0].value().kind == CertKind::Ticket);
-        pairs.filter_map(|pair| self.view().valid.winning(pair[0].id(), pair[1].id())).map(Signed::id).collect()
-    }
 }
