@@ -46,8 +46,8 @@ fn settle(engine: &mut Engine, mut effects: Vec<Effect>) -> Option<PutOutcome> {
     let (mut next, mut ended) = (Vec::new(), None);
     while let Some(effect) = effects.pop() {
         let done = match effect {
-            Effect::Disk { request, why } => Input::Disk { why, done: disk(request) },
-            Effect::Work { job, why } => Input::Work { why, done: job.run() },
+            Effect::Disk { request, token } => Input::Disk { token, done: disk(request) },
+            Effect::Work { job, token } => Input::Work { token, done: job.run() },
             Effect::Reply { reply: Reply::PutBlock(outcome), .. } => {
                 ended = Some(outcome);
                 continue;

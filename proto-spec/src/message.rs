@@ -162,6 +162,16 @@ tagged_enum! {
     }
 }
 
+impl Redundancy {
+    /// Servers that placement is asked for: replicas, or all shards of a stripe; at least 1.
+    pub fn copies(self) -> u8 {
+        match self {
+            Self::Replicas(copies) => copies.clamp(1, 32),
+            Self::Stripe(stripe) => stripe.k.saturating_add(stripe.m).clamp(1, 32),
+        }
+    }
+}
+
 /// `(stripe, index, k, m)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct StripeShard {
@@ -452,6 +462,23 @@ pub struct HeldBlock {
 }
 
 impl Message {
+    /// The request that this message answers.
+    pub fn answers(&self) -> Option<RequestId> {
+        match self {
+            Self::FactsAck(ack) => Some(ack.request),
+            Self::HaveReply(reply) => Some(reply.request),
+            Self::StoreReply(reply) => Some(reply.request),
+            Self::FetchReply(reply) => Some(reply.request),
+            Self::HeadsReply(reply) => Some(reply.request),
+            Self::CapabilityReply(reply) => Some(reply.request),
+            Self::RangesReply(reply) => Some(reply.request),
+            Self::ProveReply(reply) => Some(reply.request),
+            Self::AuditReply(reply) => Some(reply.request),
+            Self::ListBlocksReply(reply) => Some(reply.request),
+            _ => None,
+        }
+    }
+
     /// The block that follows the message on the wire.
     pub fn attached(&self) -> Option<AttachedBlock> {
         match self {

@@ -80,7 +80,7 @@ pub struct UnpublishedEntry {
     /// The head, as it will be told.
     pub head: RawFact,
     /// Blocks its commit made that too few servers have, at most [`UNDER_REPLICATED_ENTRY_MAX`]; more are in further entries.
-    pub thin: Vec<BlockId>,
+    pub under_replicated: Vec<BlockId>,
 }
 
 /// Ids in one [`UnpublishedEntry`] at most: half a frame of a log.

@@ -78,13 +78,3 @@ pub fn is(bug: Bug) -> bool {
 pub const fn is(_: Bug) -> bool {
     false
 }
-
-/// In the order they come in, unless [`Bug::HashOrder`] is planted.
-pub(crate) fn ordered<T: Eq + std::hash::Hash>(items: impl Iterator<Item = T>) -> Vec<T> {
-    #[cfg(feature = "planted")]
-    #[allow(clippy::disallowed_types, reason = "the bug")]
-    if is(Bug::HashOrder) {
-        return items.collect::<std::collections::HashSet<T>>().into_iter().collect();
-    }
-    items.collect()
-}

@@ -5,7 +5,6 @@ use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey, Volum
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
-use crate::seam::DiskState;
 use crate::tree::TreeError;
 
 /// Where one block should be and is.
@@ -14,7 +13,7 @@ pub struct BlockLocation {
     /// Which block.
     pub id: BlockId,
     /// Wanted holders, best first, and whether each was heard to have it.
-    pub wanted: Vec<(NodeId, HeldState)>,
+    pub assigned: Vec<(NodeId, HeldState)>,
     /// Others that said yes.
     pub others: Vec<NodeId>,
 }
@@ -243,4 +242,19 @@ pub struct NodeInventory {
     pub blocks: Vec<HeldBlock>,
     /// Whether these are all.
     pub all: bool,
+}
+
+/// A disk of this node as the store sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskState {
+    /// From its superblock.
+    pub id: DiskId,
+    /// From its superblock.
+    pub attach_generation: u64,
+    /// Its quota.
+    pub quota_bytes: u64,
+    /// Everything on the disk: segments, index, temporary.
+    pub used_bytes: u64,
+    /// Takes no new blocks: full, failing or read-only.
+    pub read_only: bool,
 }

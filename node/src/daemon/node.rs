@@ -242,16 +242,19 @@ impl Hands {
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Send { to, message, block } => self.net.send(to, message, block),
-            Effect::Disk { request, why } => {
+            Effect::Disk { request, token } => {
                 let inputs = self.done.clone();
                 // After the loop's end nobody needs the answer.
-                self.store.submit(request, move |done| drop(inputs.send(Input::Disk { why, done })));
+                self.store.submit(request, move |done| drop(inputs.send(Input::Disk { token, done })));
             }
-            Effect::Work { job, why } => {
+            Effect::Work { job, token } => {
                 let (pool, inputs) = (self.pool.clone(), self.done.clone());
+                let job = Arc::new(*job);
                 tokio::spawn(async move {
-                    let done = pool.run(move || job.run()).await.unwrap_or_else(|panicked| broken(&panicked));
-                    drop(inputs.send(Input::Work { why, done }));
+                    let running = Arc::clone(&job);
+                    let done = pool.run(move || running.run()).await.unwrap_or_else(|panicked| broken(&panicked));
+                    let job = Box::new(Arc::into_inner(job).expect("a job that ended, even by a panic, is let go of"));
+                    drop(inputs.send(Input::Work { token, job, done }));
                 });
             }
             Effect::Reply { op, reply } => {

@@ -195,7 +195,7 @@ async fn open_store(
         Notice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
             // The loop ended before the store: it will not miss this.
-            drop(inputs.send(Input::Disk { why: Token::UNASKED, done }));
+            drop(inputs.send(Input::Disk { token: Token::UNASKED, done }));
         }
         Notice::Ready { .. } | Notice::RebuildProgress { .. } => tracing::info!("{notice}"),
         _ => tracing::warn!("{notice}"),

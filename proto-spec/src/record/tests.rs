@@ -47,7 +47,7 @@ fn segment() -> (SegmentHeader, RecordHeader, RecordHeader, Bytes, u64) {
 fn unpublished() -> LogEntry {
     let head = [&b"\x94\x0c\xc4\x06a head\xc4\x40"[..], &[7; 64], b"\xc4\x20", &[8; 32]].concat();
     let head = crate::codec::decode(&head).unwrap();
-    LogEntry::Unpublished(UnpublishedEntry { head, thin: vec![BlockId([1; 32]), BlockId([2; 32])] })
+    LogEntry::Unpublished(UnpublishedEntry { head, under_replicated: vec![BlockId([1; 32]), BlockId([2; 32])] })
 }
 
 fn vectors() -> Value {

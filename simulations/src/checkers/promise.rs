@@ -257,7 +257,7 @@ impl World {
         };
         let distinct: BTreeSet<&NodeId> = copies.servers.iter().collect();
         let count = copies.servers.len();
-        let fits = distinct.len() == count && stored == (count >= usize::from(copies.wanted)) && (stored || count > 0);
+        let fits = distinct.len() == count && stored == (count >= usize::from(copies.target)) && (stored || count > 0);
         if !fits {
             self.checks.fail(self.at, "promise", format!("an outcome contradicts itself: {outcome:?}"));
         }

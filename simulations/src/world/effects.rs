@@ -19,8 +19,8 @@ impl World {
                 .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", wording::effect(&effect)));
             match effect {
                 Effect::Send { to, message, block } => self.send(machine, to, Parcel { message, block }),
-                Effect::Disk { request, why } => self.disk(machine, request, why),
-                Effect::Work { job, why } => self.work(machine, &job, why),
+                Effect::Disk { request, token } => self.disk(machine, request, token),
+                Effect::Work { job, token } => self.work(machine, job, token),
                 Effect::Reply { op, reply } => self.task_reply(machine, op, reply),
                 Effect::Connect { node, .. } => self.dial(machine, node),
                 Effect::Disconnect { node, .. } => self.drop_peer(machine, node),
@@ -40,7 +40,7 @@ impl World {
         }
     }
 
-    fn disk(&mut self, machine: MachineId, request: DiskRequest, why: Token) {
+    fn disk(&mut self, machine: MachineId, request: DiskRequest, token: Token) {
         let (least, most) = match request {
             DiskRequest::Write { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
             DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
@@ -63,7 +63,7 @@ impl World {
         }
         process.requests += 1;
         let number = process.requests;
-        process.pending.insert(number, (request, why));
+        process.pending.insert(number, (request, token));
         let boot = here.boot;
         self.queue.plan(done, QueuedEvent::Disk { machine, boot, request: number });
     }
@@ -72,7 +72,7 @@ impl World {
         let at = self.at;
         let here = &mut self.machines[machine];
         let Some(process) = here.process.as_mut().filter(|_| here.boot == boot) else { return };
-        let Some((request, why)) = process.pending.remove(&request) else { return };
+        let Some((request, token)) = process.pending.remove(&request) else { return };
         let done = match not_yet(&request).filter(|_| at < here.index_ready) {
             Some(done) => done,
             None => here.store.perform(request, here.clock.now(at).wall),
@@ -81,16 +81,17 @@ impl World {
             // A copy that was confirmed in good faith a moment ago is set aside.
             self.checks.promises.disks_changed(at, machine);
         }
-        self.input(machine, Input::Disk { why, done });
+        self.input(machine, Input::Disk { token, done });
     }
 
-    fn work(&mut self, machine: MachineId, job: &TreeJob, why: Token) {
+    fn work(&mut self, machine: MachineId, job: Box<TreeJob>, token: Token) {
         let done = job.run();
         let at = self.at;
-        let looked = self.checks.job_ran(at, machine, job, &done);
+        let looked = self.checks.job_ran(at, machine, &job, &done);
         let took: Micros = self.rng.u64(100..=3_000);
         let boot = self.machines[machine].boot;
-        self.queue.plan(at + took, QueuedEvent::Input { machine, boot, input: Input::Work { why, done }, looked });
+        let input = Input::Work { token, job, done };
+        self.queue.plan(at + took, QueuedEvent::Input { machine, boot, input, looked });
     }
 
     /// Tells an engine that its connection changed; frozen ones hear it later.

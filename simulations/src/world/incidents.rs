@@ -262,7 +262,7 @@ impl World {
     fn report_disks(&mut self, id: MachineId) {
         let states = self.machines[id].store.disks.iter().map(SimulatedDisk::state).collect();
         let boot = self.machines[id].boot;
-        let input = Input::Disk { why: Token::UNASKED, done: DiskDone::Disks(states) };
+        let input = Input::Disk { token: Token::UNASKED, done: DiskDone::Disks(states) };
         self.queue.plan(self.at + S / 10, super::QueuedEvent::Input { machine: id, boot, input, looked: None });
     }
 

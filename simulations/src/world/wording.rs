@@ -22,8 +22,8 @@ pub fn input(input: &Input) -> String {
             format!("peer {} up, {} facts", node.short(), facts.len())
         }
         Input::Peer { node, event } => format!("peer {} {event:?}", node.short()),
-        Input::Disk { why, done } => format!("disk {} for {why:?}", disk_done(done)),
-        Input::Work { why, done } => format!("work {} for {why:?}", job_done(done)),
+        Input::Disk { token, done } => format!("disk {} for {token:?}", disk_done(done)),
+        Input::Work { token, done, .. } => format!("work {} for {token:?}", job_done(done)),
         Input::Addresses(addrs) => format!("addresses {addrs:?}"),
         Input::Timeout => "timeout".into(),
     })
@@ -33,8 +33,8 @@ pub fn input(input: &Input) -> String {
 pub fn effect(effect: &Effect) -> String {
     shorten(match effect {
         Effect::Send { to, message: said, .. } => format!("to {}: {}", to.short(), message(said)),
-        Effect::Disk { request, why } => format!("disk {} for {why:?}", disk(request)),
-        Effect::Work { job: work, why } => format!("work {} for {why:?}", job(work)),
+        Effect::Disk { request, token } => format!("disk {} for {token:?}", disk(request)),
+        Effect::Work { job: work, token } => format!("work {} for {token:?}", job(work)),
         Effect::Reply { op, reply } => format!("answer {op} {reply:?}"),
         Effect::Connect { node, .. } => format!("find {}", node.short()),
         Effect::Disconnect { node, reason } => format!("drop {}: {reason}", node.short()),

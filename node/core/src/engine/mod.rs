@@ -3,412 +3,666 @@
 //! [`Engine::handle`] takes one input and appends what is to be done; [`Engine::deadline`] says when it wants to be called
 //! with [`Input::Timeout`]. It waits for nothing, reads no clock and draws only from its own seeded generator, so a run
 //! is a function of its inputs.
+//!
+//! It is a router over *machines*: structs with fields of their own that promise one thing each. They stand on floors,
+//! `net` < `facts` < `blocks` < `volume` < `admin`. A machine may call machines of its own or lower floors that are handed
+//! to it; to those above it raises an event. Nothing but this file knows all of them.
 
 mod admin;
-mod cache;
-mod capabilities;
-mod commit;
-mod debts;
-mod exchange;
-mod get;
-mod gossip;
-mod look;
-mod peers;
-mod presence;
-mod publish;
-mod put;
-mod serve;
-mod survey;
+mod blocks;
+mod context;
+mod event;
+mod facts;
+mod net;
+mod start;
 mod timers;
-mod topup;
-mod writer;
-
-use std::collections::BTreeMap;
+mod volume;
 
 use ed25519_dalek::SigningKey;
-use fsdfs_proto::identity::Cert;
-use fsdfs_proto::ids::{BlockId, Digest, NodeId, PoolId, VolumeId, Writer};
-use fsdfs_proto::message::RequestId;
-use fsdfs_proto::record::{CapabilityEntry, LogEntry};
-use fsdfs_proto::signed::Signed;
-use fsdfs_proto::time::Hlc;
+use fsdfs_proto::identity::{Fact, card_flag};
+use fsdfs_proto::ids::{NodeId, VolumeId};
+use fsdfs_proto::message::{Message, StoreOutcome};
+use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
+use self::admin::{Locates, StatusParts, TicketTerms};
+use self::blocks::{BlockServer, Gets, Hints, Inventories, PutItem, PutReport, Puts, Repair, ReplicationLog};
+use self::context::{Context, Identity};
+use self::event::Event;
+use self::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
+use self::net::Connections;
+use self::timers::Timer;
+use self::volume::{CommitParts, Commits, HeadQueries, LocalHeads, TreeQueries, Writer};
 use crate::facts::FactSet;
-use crate::placement::ClusterMap;
-use crate::seam::{Command, DiskDone, DiskState, Effect, Input, Now, OpId, Token};
-use crate::tree::TreeParams;
+use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
+use crate::report::Notice;
+use crate::seam::{
+    BlockPayload, Command, CommitToken, DiskDone, DiskRequest, DiskState, Effect, GetOutcome, GetToken, GossipToken,
+    HintToken, Input, LocateToken, Now, OpId, PeerEvent, PutToken, QueryToken, RepairToken, Reply, Waiter,
+};
+use crate::tree::{JobDone, TreeJob};
 
-use self::serve::serve_records;
-use self::timers::{Timer, Timers};
-
-/// What a node brings to its start. Everything else it learns.
-#[derive(Clone, Debug)]
-pub struct Start {
-    /// The pool.
-    pub pool: PoolId,
-    /// Secret half of the node's key.
-    pub key: [u8; 32],
-    /// Its certificates, root first.
-    pub chain: Vec<Signed<Cert>>,
-    /// Members to try while no cards are known: from the ticket.
-    pub bootstrap: Vec<(NodeId, Vec<String>)>,
-    /// All entries of its logs.
-    pub entries: Vec<LogEntry>,
-    /// What its card says.
-    pub profile: Profile,
-    /// Its disks.
-    pub disks: Vec<DiskState>,
-    /// Bytes of one unit of weight: 1 GiB; test pools use less.
-    pub unit_bytes: u64,
-    /// Fresh randomness.
-    pub seed: u64,
-    /// The home folder was copied or restored, or the machine is another: sequence numbers may have been used elsewhere.
-    pub may_be_restored_copy: bool,
-    /// Sizes of trees.
-    pub params: TreeParams,
-}
-
-/// What the owner decides about a node's card.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// Its name.
-    pub name: String,
-    /// Its house.
-    pub site: String,
-    /// `HOST:PORT`, the best first, at most 8.
-    pub addrs: Vec<String>,
-    /// KiB/s upwards, if told.
-    pub uplink: Option<u32>,
-    /// Of the home folder.
-    pub instance: Writer,
-}
+pub use self::start::{Profile, Start};
 
 /// One node's decisions.
 pub struct Engine {
-    now: Now,
-    started: u64,
-    me: NodeId,
-    key: SigningKey,
-    pool: PoolId,
-    profile: Profile,
-    params: TreeParams,
-    unit_bytes: u64,
-    rng: fastrand::Rng,
-    timers: Timers,
+    cx: Context,
+    connections: Connections,
 
-    facts: FactSet,
-    facts_version: u64,
-    view: ClusterMap,
-    map_digest: Digest,
-    keys: BTreeMap<VolumeId, VolumeKeys>,
-    capabilities: BTreeMap<VolumeId, String>,
-    disks: Vec<DiskState>,
+    gossip: Gossip,
+    sync: FactSync,
+    liveness: Liveness,
+    card: OwnCard,
+    key_ring: KeyRing,
 
-    bootstrap: BTreeMap<NodeId, Vec<String>>,
-    peers: BTreeMap<NodeId, peers::Peer>,
-    asked: BTreeMap<RequestId, peers::Asked>,
-    last_request: RequestId,
-    presence: presence::Presences,
+    puts: Puts,
+    gets: Gets,
+    server: BlockServer,
+    replication: ReplicationLog,
+    repair: Repair,
+    hints: Hints,
+    inventories: Inventories,
 
-    puts: BTreeMap<u64, put::Put>,
-    last_put: u64,
-    gets: BTreeMap<BlockId, get::Get>,
-    commits: BTreeMap<VolumeId, commit::Commits>,
-    looks: BTreeMap<u64, look::Looking>,
-    queries: BTreeMap<u64, look::Query>,
-    last_look: u64,
-    locates: BTreeMap<OpId, admin::Locating>,
-    surveys: BTreeMap<OpId, survey::Surveying>,
-    topup: topup::TopUp,
-    debts: debts::Debts,
-    cache: cache::Cache,
+    heads: LocalHeads,
+    queries: HeadQueries,
+    tree_queries: TreeQueries,
+    writer: Writer,
+    commits: Commits,
 
-    clock: Hlc,
-    unpublished: BTreeMap<VolumeId, publish::Unpublished>,
-    /// Heads of the last look: for a planted bug.
-    #[cfg(feature = "planted")]
-    looked: BTreeMap<VolumeId, Vec<Signed<fsdfs_proto::identity::Head>>>,
-    writer: writer::WriterState,
-    boot: presence::Boot,
-    /// Facts were exchanged with a member since the start.
-    exchanged: bool,
-    /// A write of the log failed, so something that is known here may not be durable: nothing is confirmed until all is
-    /// written again.
-    log_behind: bool,
-}
-
-/// Why the store or a job was asked, see [`Token`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
-    Unasked,
-    /// Whether this node has the block of a put already.
-    PutProbe(u64),
-    /// This node's own copy of a put.
-    PutWrite(u64),
-    GetRead(BlockId),
-    /// A damaged copy is written again; nobody waits.
-    Heal(BlockId),
-    ServeHave {
-        to: NodeId,
-        request: RequestId,
-    },
-    ServeStore {
-        to: NodeId,
-        request: RequestId,
-    },
-    ServeFetch {
-        to: NodeId,
-        request: RequestId,
-        id: BlockId,
-    },
-    /// Facts a peer wants acknowledged; `fine` if all were valid.
-    AckFacts {
-        to: NodeId,
-        request: RequestId,
-        fine: bool,
-    },
-    /// Facts nobody waits for.
-    Remember,
-    /// Everything again, because an earlier write failed.
-    Relog,
-    /// Sequence number and head of a commit.
-    CommitLogged(VolumeId),
-    CommitJob(VolumeId),
-    LookJob(u64),
-    LocateOwn(OpId),
-    SurveyOwn(OpId),
-    ServeRecords {
-        to: NodeId,
-        request: RequestId,
-    },
-    TopUpList,
-    TopUpRead {
-        id: BlockId,
-    },
+    locates: Locates,
 }
 
 impl Engine {
     /// Starts a node. The effects begin its connections.
     pub fn new(now: Now, start: Start, out: &mut Vec<Effect>) -> Self {
-        let key = SigningKey::from_bytes(&start.key);
-        let me = NodeId(key.verifying_key().to_bytes());
-        let mut engine = Self {
-            now,
-            started: now.mono,
-            me,
+        let Start {
+            pool,
             key,
-            pool: start.pool,
-            profile: start.profile,
-            params: start.params,
-            unit_bytes: start.unit_bytes.max(1),
-            rng: fastrand::Rng::with_seed(start.seed),
-            timers: Timers::default(),
-            facts: FactSet::new(start.pool),
-            facts_version: 0,
-            view: ClusterMap::new(Vec::new()),
-            map_digest: Digest([0; 32]),
-            keys: BTreeMap::new(),
-            capabilities: BTreeMap::new(),
-            disks: start.disks,
-            bootstrap: start.bootstrap.into_iter().filter(|(node, _)| *node != me).collect(),
-            peers: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            last_request: 0,
-            presence: presence::Presences::default(),
-            puts: BTreeMap::new(),
-            last_put: 0,
-            gets: BTreeMap::new(),
-            commits: BTreeMap::new(),
-            looks: BTreeMap::new(),
-            queries: BTreeMap::new(),
-            last_look: 0,
-            locates: BTreeMap::new(),
-            surveys: BTreeMap::new(),
-            topup: topup::TopUp::default(),
-            debts: debts::Debts::default(),
-            cache: cache::Cache::default(),
-            clock: Hlc::default(),
-            unpublished: BTreeMap::new(),
-            #[cfg(feature = "planted")]
-            looked: BTreeMap::new(),
-            writer: writer::WriterState::default(),
-            boot: presence::Boot::default(),
-            exchanged: false,
-            log_behind: false,
+            chain,
+            bootstrap,
+            entries,
+            profile,
+            disks,
+            unit_bytes,
+            seed,
+            may_be_restored_copy,
+            params,
+        } = start;
+        let key = SigningKey::from_bytes(&key);
+        let mut engine = Self {
+            cx: Context::new(Identity { now, key, pool, params, bootstrap, seed, disks }),
+            connections: Connections::default(),
+            gossip: Gossip::default(),
+            sync: FactSync,
+            liveness: Liveness::default(),
+            card: OwnCard::new(profile, unit_bytes),
+            key_ring: KeyRing::default(),
+            puts: Puts::default(),
+            gets: Gets::default(),
+            server: BlockServer,
+            replication: ReplicationLog::default(),
+            repair: Repair::default(),
+            hints: Hints::default(),
+            inventories: Inventories::default(),
+            heads: LocalHeads::default(),
+            queries: HeadQueries::default(),
+            tree_queries: TreeQueries::default(),
+            writer: Writer::default(),
+            commits: Commits::default(),
+            locates: Locates::default(),
         };
-        engine.recall(start.entries, start.chain, start.may_be_restored_copy, out);
+        engine.cx.swap_effects(out);
+        engine.replay(entries, chain.into_iter().map(Fact::from).collect(), may_be_restored_copy);
+        engine.cx.swap_effects(out);
         engine
     }
 
     /// Takes in one input and appends what is to be done.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
-        debug_assert!(now.mono >= self.now.mono, "the monotonic clock ran backwards");
-        self.now = now;
+        debug_assert!(now.mono >= self.cx.now.mono, "the monotonic clock ran backwards");
+        self.cx.now = now;
+        self.cx.swap_effects(out);
         match input {
-            Input::Command { op, command } => self.command(op, command, out),
-            Input::Message { from, message, payload } => self.message(from, message, payload, out),
-            Input::Peer { node, event } => self.peer_event(node, event, out),
-            Input::Disk { why, done } => self.disk_done(why.0, done, out),
-            Input::Work { why: Token(Reason::CommitJob(volume)), done } => self.commit_job_done(volume, done, out),
-            Input::Work { why: Token(Reason::LookJob(look)), done } => self.look_job_done(look, done, out),
-            Input::Work { .. } => debug_assert!(false, "a job came back with a reason no job was given"),
-            Input::Addresses(addrs) => self.readdress(addrs, out),
+            Input::Command { op, command } => self.on_command(op, command),
+            Input::Message { from, message, payload } => self.on_message(from, message, payload),
+            Input::Peer { node, event } => self.on_peer(node, event),
+            Input::Disk { token, done } => self.on_disk_done(token.0, done),
+            Input::Work { token, job, done } => self.on_job_done(token.0, job, done),
+            Input::Addresses(addrs) => {
+                self.card.readdress(addrs);
+                self.introduce();
+                self.issue_card();
+            }
             Input::Timeout => {}
         }
-        while let Some(timer) = self.timers.due(now.mono) {
-            self.fire(timer, out);
+        self.drain();
+        while let Some(timer) = self.cx.timers.due(now.mono) {
+            self.on_timer(timer);
+            self.drain();
         }
+        self.cx.swap_effects(out);
     }
 
     /// Monotonic milliseconds at which [`Engine::handle`] wants [`Input::Timeout`] at the latest.
     pub fn deadline(&self) -> Option<u64> {
-        self.timers.next()
+        self.cx.timers.next()
     }
 
     /// The facts this node knows.
     pub fn facts(&self) -> &FactSet {
-        &self.facts
+        &self.cx.facts
     }
 
     /// Grows whenever the facts change, so that a copy handed to the gate can be renewed.
     pub fn facts_version(&self) -> u64 {
-        self.facts_version
+        self.cx.facts_version
     }
 
     /// Everything the logs have to hold: what a start may replace them by.
     pub fn log_entries(&self) -> Vec<LogEntry> {
-        let facts = self.facts.all().filter(|fact| gossip::worth_logging(fact)).map(|fact| LogEntry::Fact(fact.raw()));
-        let capabilities = self
-            .capabilities
-            .iter()
-            .map(|(volume, text)| LogEntry::Capability(CapabilityEntry { volume: *volume, text: text.clone() }));
-        facts.chain(self.writer.entry()).chain(self.unpublished_entries()).chain(capabilities).collect()
+        let facts = self.cx.facts.all().filter(|fact| facts::worth_logging(fact));
+        let facts = facts.map(|fact| LogEntry::Fact(fact.raw()));
+        facts.chain(self.writer.entry()).chain(self.heads.entries()).chain(self.key_ring.entries()).collect()
     }
 
     /// Volumes with changes that only this node knows of yet.
     pub fn unpublished(&self) -> impl Iterator<Item = VolumeId> {
-        self.unpublished.keys().copied()
+        self.heads.volumes()
     }
 
     /// Some block lacks a copy as far as this node knows, or it does not know yet.
     pub fn owes_copies(&self) -> bool {
-        self.topup.pending() > 0 || self.topup.is_running()
+        self.repair.pending(&self.replication) > 0 || self.repair.is_running()
     }
 
     /// This node's keys of a volume, if it has any.
     pub fn keys(&self, volume: VolumeId) -> Option<&VolumeKeys> {
-        self.keys.get(&volume)
+        self.cx.keys.get(&volume)
     }
 
     /// This node.
     pub fn node(&self) -> NodeId {
-        self.me
+        self.cx.me
     }
 
-    fn command(&mut self, op: OpId, command: Command, out: &mut Vec<Effect>) {
+    /// Takes in what the logs kept, then begins to speak.
+    fn replay(&mut self, entries: Vec<LogEntry>, mut facts: Vec<Fact>, may_be_restored_copy: bool) {
+        let mut unpublished = Vec::new();
+        for entry in entries {
+            match entry {
+                LogEntry::Fact(raw) => facts.extend(raw.open(self.cx.pool).ok()),
+                LogEntry::Own(own) => self.writer.replay(own),
+                LogEntry::Capability(entry) => self.key_ring.add(entry.volume, &entry.text),
+                LogEntry::Unpublished(entry) => unpublished.push(entry),
+                LogEntry::Unknown(_) => {}
+            }
+        }
+        for fact in facts {
+            self.cx.facts.insert(fact);
+        }
+        self.heads.replay(&mut self.cx, unpublished);
+        self.cx.facts.drain_new();
+        self.writer.on_start(may_be_restored_copy);
+        self.key_ring.confirm(&mut self.cx);
+        self.refresh_map();
+        self.card.begin_boot(&self.cx);
+        self.introduce();
+        self.cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
+        self.connections.dial_members(&mut self.cx);
+        self.cx.wake_in(GOSSIP_MS, Timer::Gossip);
+        self.repair.check_all(&mut self.cx);
+        self.commits.begin_volumes(&mut self.cx, &self.heads);
+    }
+
+    /// Hands on what was raised: each event with all that follows from it, before the next one.
+    fn drain(&mut self) {
+        for event in self.cx.take_events() {
+            self.on_event(event);
+            self.drain();
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::PeerSilent { node, waiter } => self.on_silent(node, waiter),
+            Event::RequestLost { node, waiter } => self.on_lost(node, waiter),
+            Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
+            Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact),
+            Event::SyncEnded => {
+                self.commits.begin_volumes(&mut self.cx, &self.heads);
+                self.commits.go_on(&mut self.cx);
+            }
+            Event::KeysArrived => self.commits.begin_volumes(&mut self.cx, &self.heads),
+            Event::PutEnded(report) => self.on_put_ended(report),
+            Event::GetEnded { waiter, id, outcome } => self.on_get_ended(waiter, id, outcome),
+            Event::HeadsHeard { waiter, volume, heard } => match waiter {
+                Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
+                Waiter::Query(QueryToken::Heads(query)) => {
+                    let recent = self.commits.recent(volume);
+                    self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), heard, recent);
+                }
+                _ => debug_assert!(false, "heads are asked for by commits and queries"),
+            },
+            Event::Reply { op, reply } => self.cx.reply(op, reply),
+        }
+    }
+
+    /// A call to the commits, with all that they work with.
+    fn commit<T>(&mut self, call: impl FnOnce(&mut Commits, &mut CommitParts<'_>) -> T) -> T {
+        let mut parts = CommitParts {
+            cx: &mut self.cx,
+            gossip: &mut self.gossip,
+            liveness: &self.liveness,
+            gets: &mut self.gets,
+            puts: &mut self.puts,
+            heads: &mut self.heads,
+            queries: &mut self.queries,
+            writer: &mut self.writer,
+        };
+        call(&mut self.commits, &mut parts)
+    }
+
+    fn on_command(&mut self, op: OpId, command: Command) {
+        let cx = &mut self.cx;
         match command {
-            Command::PutBlock { block, redundancy } => self.put_block(op, block, redundancy, out),
-            Command::GetBlock { id } => self.get(id, get::Waiter::Command(op), out),
-            Command::Edit { volume, edits } => self.edit(op, volume, edits, out),
-            Command::Query { volume, query } => self.look(op, volume, query, out),
-            Command::Locate { ids } => self.locate(op, ids, out),
-            Command::Cancel { op } => self.cancel(op),
-            Command::Members => self.report_members(op, out),
-            Command::Status => self.report_status(op, out),
-            Command::ClusterMap => self.report_map(op, out),
-            Command::Inventory => self.survey(op, out),
+            Command::PutBlock { .. } if cx.duplicate_identity => {
+                let refused = crate::seam::PutOutcome::Refused(crate::seam::Refusal::DuplicateIdentity);
+                cx.reply(op, Reply::PutBlock(refused));
+            }
+            Command::PutBlock { block, redundancy } => {
+                self.puts.start(cx, PutItem::Block { block, redundancy, probe: true }, Waiter::Client(op));
+            }
+            Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
+            Command::Edit { volume, edits } => self.commits.edit(cx, op, volume, edits),
+            Command::Query { volume, query } => self.tree_queries.start(cx, &mut self.queries, op, (volume, query)),
+            Command::Locate { ids } => self.locates.start(cx, op, ids),
+            Command::Inventory => self.inventories.start(cx, op),
+            Command::Cancel { op } => {
+                self.puts.cancel(op);
+                self.gets.cancel(op);
+                self.commits.cancel(op);
+                self.tree_queries.cancel(op);
+                self.locates.cancel(op);
+                self.inventories.cancel(op);
+            }
+            Command::Members => {
+                let members = admin::members(cx, &self.liveness);
+                cx.reply(op, Reply::Members(members));
+            }
+            Command::Status => {
+                let (repair, replication) = (&self.repair, &self.replication);
+                let parts = StatusParts { cx, liveness: &self.liveness, heads: &self.heads, repair, replication };
+                let status = admin::status(&parts);
+                cx.reply(op, Reply::Status(Box::new(status)));
+            }
+            Command::ClusterMap => {
+                let map = admin::cluster_map(cx);
+                cx.reply(op, Reply::ClusterMap(Box::new(map)));
+            }
             Command::Invite { subject, role, redeem_by, uses } => {
-                self.invite(op, subject, role, redeem_by, uses, out);
+                admin::invite(cx, &mut self.gossip, op, TicketTerms { subject, role, redeem_by, uses });
             }
-            Command::Revoke { subject, reason } => self.revoke(op, subject, reason, out),
+            Command::Revoke { subject, reason } => admin::revoke(cx, &mut self.gossip, op, subject, reason),
         }
     }
 
-    fn cancel(&mut self, op: OpId) {
-        for put in self.puts.values_mut() {
-            put.forget(op);
+    fn on_message(&mut self, from: NodeId, message: Message, payload: BlockPayload) {
+        if self.cx.revoked(from) || !self.cx.peers.is_up(from) {
+            return;
         }
-        for get in self.gets.values_mut() {
-            get.forget(op);
+        if payload != BlockPayload::None {
+            self.cx.peers.note_moved(from, self.cx.now.mono);
         }
-        for commits in self.commits.values_mut() {
-            commits.forget(op);
+        self.on_alive(from);
+        let cx = &mut self.cx;
+        match message {
+            Message::Ping(number) => cx.send(from, Message::Pong(number)),
+            Message::Pong(number) => cx.peers.ponged(from, number, cx.now.mono),
+            Message::Digests(digests) => self.sync.on_digests(cx, from, &digests),
+            Message::Summary(summary) => self.sync.on_summary(cx, &self.gossip, from, &summary),
+            Message::Want(want) => self.sync.on_want(cx, &self.gossip, from, &want.ids),
+            Message::Facts(facts) => self.gossip.on_facts(cx, from, facts.request, &facts.facts),
+            Message::Have(have) => {
+                self.sync.compare_maps(cx, from, have.map);
+                self.server.on_have(cx, from, have);
+            }
+            Message::Store(store) => {
+                self.sync.compare_maps(cx, from, store.map);
+                self.server.on_store(cx, from, &store, payload);
+            }
+            Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
+            Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
+            Message::Heads(heads) => self.queries.serve(cx, from, &heads),
+            Message::Capability(request) => self.key_ring.serve(cx, from, &request),
+            Message::FactsAck(_)
+            | Message::HaveReply(_)
+            | Message::StoreReply(_)
+            | Message::FetchReply(_)
+            | Message::HeadsReply(_)
+            | Message::CapabilityReply(_)
+            | Message::ListBlocksReply(_) => self.on_reply(from, message, payload),
+            // Asked only by versions that repair and collect; this one has nothing to say to them yet.
+            Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
+            Message::Audit(_) | Message::AuditReply(_) => {}
         }
-        self.looks.retain(|_, look| look.op != op);
-        self.locates.remove(&op);
-        self.surveys.remove(&op);
     }
 
-    fn disk_done(&mut self, why: Reason, done: DiskDone, out: &mut Vec<Effect>) {
-        match (why, done) {
-            (Reason::Unasked, DiskDone::Disks(disks)) => self.disks_changed(disks, out),
-            (Reason::PutProbe(put), DiskDone::Have(answers)) => self.put_probed_own(put, &answers, out),
-            (Reason::PutWrite(put), DiskDone::Written(done)) => self.put_written_own(put, done, out),
-            (Reason::GetRead(id), DiskDone::Read(done)) => self.get_read_own(id, done, out),
-            (Reason::ServeHave { to, request }, DiskDone::Have(answers)) => self.serve_have(to, request, answers, out),
-            (Reason::ServeStore { to, request }, DiskDone::Written(done)) => self.serve_store(to, request, done, out),
-            (Reason::ServeFetch { to, request, id }, DiskDone::Read(done)) => {
-                self.serve_fetch(to, request, id, done, out);
+    /// The answer to something this node asked.
+    fn on_reply(&mut self, from: NodeId, message: Message, payload: BlockPayload) {
+        if let Message::HeadsReply(reply) = &message {
+            self.gossip.on_facts(&mut self.cx, from, 0, &reply.facts);
+            self.drain();
+        }
+        let cx = &mut self.cx;
+        let Some(waiter) = message.answers().and_then(|request| cx.answered(from, request)) else { return };
+        match (waiter, message) {
+            (Waiter::Put(PutToken::Probe(put)), Message::HaveReply(reply)) => {
+                self.puts.on_probe_reply(cx, put, from, &reply.answers);
             }
-            (Reason::AckFacts { to, request, fine }, DiskDone::Logged(durable)) => {
-                self.logged(durable, out);
-                self.serve_facts(to, request, fine && durable && !self.log_behind, out);
+            (Waiter::Put(PutToken::Store(put)), Message::StoreReply(reply)) => {
+                self.puts.on_store_reply(cx, put, from, reply.outcome);
             }
-            (Reason::Remember, DiskDone::Logged(durable)) => self.logged(durable, out),
-            (Reason::Relog, DiskDone::Logged(durable)) => self.log_behind = !durable,
-            (Reason::Heal(id), DiskDone::Written(done)) => self.healed(id, &done),
-            (Reason::CommitLogged(volume), DiskDone::Logged(fine)) => self.commit_logged(volume, fine, out),
-            (Reason::LocateOwn(op), DiskDone::Have(answers)) => self.located_own(op, &answers, out),
-            (Reason::SurveyOwn(op), DiskDone::List(records)) => self.surveyed_own(op, &records, out),
-            (Reason::ServeRecords { to, request }, DiskDone::List(records)) => {
-                serve_records(to, request, &records, out);
+            (Waiter::Put(PutToken::Store(put)), Message::FactsAck(ack)) => {
+                let outcome = if ack.durable { StoreOutcome::Stored } else { StoreOutcome::Failed };
+                self.puts.on_store_reply(cx, put, from, outcome);
             }
-            (Reason::TopUpList, DiskDone::List(records)) => self.topup_listed(records, out),
-            (Reason::TopUpRead { id }, DiskDone::Read(done)) => self.topup_read(id, done, out),
+            (Waiter::Get(GetToken::Fetch(id)), Message::FetchReply(reply)) => {
+                self.gets.on_fetch_reply(cx, &mut self.replication, (id, from), &reply, payload);
+            }
+            (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
+                self.repair.on_have_reply(cx, &mut self.replication, from, &ids, &reply.answers);
+            }
+            (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
+                self.repair.on_store_reply(cx, &mut self.replication, (id, from), reply.outcome);
+            }
+            (Waiter::Hints(HintToken::Have { redundancy, ids }), Message::HaveReply(reply)) => {
+                self.hints.on_have_reply(cx, &mut self.gets, from, (redundancy, &ids), &reply.answers);
+            }
+            (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
+                self.locates.on_have(cx, op, from, &ids, &reply.answers);
+            }
+            (Waiter::Inventory(op), Message::ListBlocksReply(reply)) => {
+                self.inventories.on_page(cx, op, from, &reply.records);
+            }
+            (Waiter::Heads(query), Message::HeadsReply(reply)) => {
+                self.queries.on_reply(cx, query, from, reply.finished);
+            }
+            (Waiter::Keys(volume), Message::CapabilityReply(reply)) => self.key_ring.on_reply(cx, volume, &reply),
+            // A peer answered something else than it was asked; nobody waits for that.
+            _ => {}
+        }
+    }
+
+    fn on_peer(&mut self, node: NodeId, event: PeerEvent) {
+        match event {
+            PeerEvent::Up { facts } => {
+                self.connections.on_up(&mut self.cx, node);
+                self.drain();
+                self.gossip.insert_facts(&mut self.cx, facts, Some(node));
+                self.drain();
+                if self.cx.revoked(node) {
+                    return self.cx.push(Effect::Disconnect { node, reason: "revoked" });
+                }
+                self.sync.send_digests(&mut self.cx, node);
+                self.connections.ping(&mut self.cx, node);
+                self.sync.show_heartbeats(&mut self.cx, &self.gossip, node);
+                self.key_ring.request(&mut self.cx, node);
+                self.on_back(node);
+            }
+            PeerEvent::Down => {
+                if self.connections.on_down(&mut self.cx, node) {
+                    self.drain();
+                    self.connections.dial_later(&mut self.cx, node);
+                }
+            }
+            PeerEvent::Progress => {
+                self.cx.peers.note_moved(node, self.cx.now.mono);
+                self.on_alive(node);
+            }
+            PeerEvent::Unreachable => self.connections.on_unreachable(&mut self.cx, node),
+        }
+    }
+
+    /// Something came from the peer, so it is there.
+    fn on_alive(&mut self, node: NodeId) {
+        if self.cx.peers.note_alive(node, self.cx.now.mono) {
+            self.on_back(node);
+        }
+    }
+
+    /// A peer came up, or speaks again: what waited for it goes on.
+    fn on_back(&mut self, node: NodeId) {
+        self.repair.check_holder(&mut self.cx, node);
+        for id in self.gets.ids() {
+            self.gets.ask_next(&mut self.cx, &mut self.replication, id);
+            self.drain();
+        }
+        self.hints.hand_over(&mut self.cx, &mut self.gets, node);
+        self.drain();
+        self.heads.publish_soon(&mut self.cx);
+    }
+
+    /// Whoever asked this peer goes on without it, but takes a late answer.
+    fn on_silent(&mut self, node: NodeId, waiter: Waiter) {
+        let cx = &mut self.cx;
+        match waiter {
+            Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.advance(cx, put),
+            Waiter::Get(GetToken::Fetch(id)) => self.gets.ask_next(cx, &mut self.replication, id),
+            Waiter::Repair(_) => self.repair.on_peer_lost(cx, &mut self.replication, node),
+            Waiter::Heads(query) => self.queries.on_silent(cx, query, node),
+            Waiter::Inventory(op) => self.inventories.on_silent(cx, op, node),
+            Waiter::Locate(LocateToken::Peer { op, .. }) => self.locates.on_have(cx, op, node, &[], &[]),
+            _ => {}
+        }
+    }
+
+    /// No answer will come.
+    fn on_lost(&mut self, node: NodeId, waiter: Waiter) {
+        let cx = &mut self.cx;
+        match waiter {
+            Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.on_failed(cx, put, node, None),
+            Waiter::Get(GetToken::Fetch(id)) => self.gets.on_lost(cx, &mut self.replication, id, node),
+            Waiter::Hints(HintToken::Have { redundancy, ids }) => self.hints.on_have_lost(node, redundancy, &ids),
+            other => self.on_silent(node, other),
+        }
+    }
+
+    fn on_facts_inserted(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            self.on_fact(fact);
+            self.drain();
+        }
+        if facts.iter().any(|fact| !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_))) {
+            self.refresh_map();
+            self.connections.disconnect_revoked(&mut self.cx);
+            self.key_ring.take_up(&mut self.cx);
+            self.drain();
+            self.introduce();
+            self.connections.dial_members(&mut self.cx);
+        }
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Card(card) if card.value().node == self.cx.me => self.issue_card(),
+            Fact::Card(card) => {
+                let card = card.value();
+                self.connections.dial_soon(&mut self.cx, card.node);
+                // It may have taken nothing until now.
+                if card.flags & card_flag::READ_ONLY == 0 {
+                    self.repair.check_holder(&mut self.cx, card.node);
+                }
+            }
+            Fact::Heartbeat(beat) if beat.value().node == self.cx.me => {
+                if self.card.on_own_heartbeat(&mut self.cx, beat.value()) {
+                    self.heartbeat();
+                }
+            }
+            Fact::Heartbeat(beat) => {
+                self.liveness.note(&self.cx, beat.value());
+                self.connections.dial_soon(&mut self.cx, beat.value().node);
+            }
+            Fact::Head(head) => self.commits.on_head(&mut self.cx, &mut self.heads, &mut self.writer, head),
+            _ => {}
+        }
+    }
+
+    fn refresh_map(&mut self) {
+        if self.cx.refresh_map() {
+            self.repair.check_all(&mut self.cx);
+        }
+    }
+
+    /// A newcomer that learnt of its admission speaks.
+    fn introduce(&mut self) {
+        if self.card.is_to_introduce_itself(&self.cx) {
+            self.heartbeat();
+            self.issue_card();
+        }
+    }
+
+    fn issue_card(&mut self) {
+        self.card.issue(&mut self.cx, &mut self.gossip);
+        self.drain();
+    }
+
+    fn heartbeat(&mut self) {
+        if self.gossip.log_behind {
+            let entries = self.log_entries();
+            self.cx.disk(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Relog));
+        }
+        self.card.heartbeat(&mut self.cx, &mut self.gossip);
+        self.drain();
+    }
+
+    fn on_put_ended(&mut self, put: PutReport) {
+        if let Some((id, _)) = put.block.filter(|_| put.mine) {
+            self.replication.note_put(id, put.durable, put.target);
+        }
+        self.repair.on_put_ended(&mut self.cx, &put);
+        self.hints.on_put_ended(&mut self.cx, &mut self.gets, &put);
+        self.drain();
+        let id = put.block.map(|(id, _)| id);
+        match (put.waiter, id) {
+            (Waiter::Client(op), _) => self.cx.reply(op, Reply::PutBlock(put.outcome)),
+            (Waiter::Commit(CommitToken::Part(volume)), id) => {
+                self.commit(|commits, parts| commits.on_part_put(parts, volume, id, put.outcome));
+            }
+            (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
+                self.commit(|commits, parts| commits.on_replicated(parts, volume, id, &put.outcome));
+            }
+            (Waiter::Hints(HintToken::Put { to }), _) => self.hints.hand_over(&mut self.cx, &mut self.gets, to),
+            (Waiter::Nobody, _) => {}
+            _ => debug_assert!(false, "puts are started by clients, commits and hints"),
+        }
+    }
+
+    fn on_get_ended(&mut self, waiter: Waiter, id: fsdfs_proto::ids::BlockId, outcome: GetOutcome) {
+        match waiter {
+            Waiter::Client(op) => self.cx.reply(op, Reply::GetBlock(outcome)),
+            Waiter::Commit(CommitToken::Block(volume)) => {
+                self.commit(|commits, parts| commits.on_block(parts, volume, id, outcome));
+            }
+            Waiter::Commit(CommitToken::Unreplicated(volume)) => {
+                self.commit(|commits, parts| commits.on_unreplicated_block(parts, volume, outcome));
+            }
+            Waiter::Query(QueryToken::Block(query)) => {
+                self.tree_queries.on_block(&mut self.cx, &mut self.gets, query, id, outcome);
+            }
+            Waiter::Hints(HintToken::Get { to, redundancy }) => {
+                self.hints.on_block(&mut self.cx, &mut self.gets, &mut self.puts, (to, redundancy), outcome);
+            }
+            _ => debug_assert!(false, "blocks are asked for by clients, commits, queries and hints"),
+        }
+    }
+
+    fn on_disk_done(&mut self, waiter: Waiter, done: DiskDone) {
+        let (cx, log) = (&mut self.cx, &mut self.replication);
+        match (waiter, done) {
+            (Waiter::Nobody, DiskDone::Disks(disks)) => self.on_disks(disks),
+            (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
+                self.puts.on_own_probe(cx, put, &answers)
+            }
+            (Waiter::Put(PutToken::OwnWrite(put)), DiskDone::Written(done)) => self.puts.on_own_write(cx, put, done),
+            (Waiter::Get(GetToken::Own(id)), DiskDone::Read(done)) => self.gets.on_own_read(cx, log, id, done),
+            (Waiter::Get(GetToken::ReadRepair(id)), DiskDone::Written(done)) => {
+                self.gets.on_repaired(cx, log, id, done)
+            }
+            (Waiter::Serve(token), done) => self.server.on_disk_done(cx, &mut self.gets, log, token, done),
+            (Waiter::Gossip(token), DiskDone::Logged(durable)) => self.gossip.on_logged(cx, &token, durable),
+            (Waiter::Commit(CommitToken::Logged(volume)), DiskDone::Logged(durable)) => {
+                self.commit(|commits, parts| commits.on_logged(parts, volume, durable));
+            }
+            (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
+                self.locates.on_own_have(cx, op, &answers)
+            }
+            (Waiter::Inventory(op), DiskDone::List(records)) => self.inventories.on_own_page(cx, op, &records),
+            (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => self.repair.on_listed(cx, records),
+            (Waiter::Repair(RepairToken::Read(id)), DiskDone::Read(done)) => {
+                self.repair.on_read(cx, &mut self.gets, log, id, done);
+            }
             _ => debug_assert!(false, "the store answered another question than it was asked"),
         }
     }
 
-    fn fire(&mut self, timer: Timer, out: &mut Vec<Effect>) {
+    /// Disks came, went, filled up, or started over.
+    fn on_disks(&mut self, disks: Vec<DiskState>) {
+        let before = std::mem::take(&mut self.cx.disks);
+        let lost = before.iter().any(|before| disks.iter().all(|now| now.id != before.id));
+        let could = |disk: &DiskState| before.iter().any(|before| before.id == disk.id && !before.read_only);
+        if disks.iter().any(|disk| !disk.read_only && !could(disk)) {
+            // A scan may have missed what lies there, and there is room for what was refused.
+            self.repair.check_all(&mut self.cx);
+        }
+        self.cx.disks = disks;
+        self.issue_card();
+        if lost {
+            self.cx.notice(Notice::DiskLost);
+        }
+    }
+
+    fn on_job_done(&mut self, waiter: Waiter, job: Box<TreeJob>, done: JobDone) {
+        match waiter {
+            Waiter::Commit(CommitToken::Job(volume)) => {
+                self.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
+            }
+            Waiter::Query(QueryToken::Job(query)) => {
+                self.tree_queries.on_job_done(&mut self.cx, &mut self.gets, query, job, done);
+            }
+            _ => debug_assert!(false, "a job came back with a token no job was given"),
+        }
+    }
+
+    fn on_timer(&mut self, timer: Timer) {
+        let (cx, log) = (&mut self.cx, &mut self.replication);
         match timer {
-            Timer::Peer(node) => self.peer_tick(node, out),
-            Timer::Dial(node) => self.dial(node, out),
-            Timer::Gossip => self.gossip_tick(out),
-            Timer::Heartbeat => self.heartbeat(out),
-            Timer::Get(id) => self.get_tick(id, out),
-            Timer::Heal(id) => self.heal(id, out),
-            Timer::Commit(volume) => self.commit_begin(volume, out),
-            Timer::Merge(volume) => self.merge_due(volume, out),
-            Timer::TopUp => self.topup_tick(out),
-            Timer::Survey(op) => self.survey_ends(op, out),
+            Timer::Peer(node) => {
+                let puts = &self.puts;
+                self.connections.on_peer_due(cx, node, |waiter| match waiter {
+                    Waiter::Get(GetToken::Fetch(_)) | Waiter::Repair(RepairToken::Store(_)) => true,
+                    Waiter::Put(token) => puts.moves_block(*token),
+                    _ => false,
+                });
+            }
+            Timer::Dial(node) => self.connections.on_dial_due(cx, node),
+            Timer::Gossip => {
+                if let Some(node) = self.sync.on_gossip_due(cx) {
+                    // Whoever was asked before may have been frozen, or lied.
+                    self.key_ring.request(cx, node);
+                }
+            }
+            Timer::Heartbeat => self.heartbeat(),
+            Timer::Get(id) => self.gets.on_due(cx, log, id),
+            Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),
+            Timer::Commit(volume) => self.commit(|commits, parts| commits.begin(parts, volume)),
+            Timer::Merge(volume) => {
+                if self.commit(|commits, parts| commits.on_merge_due(parts, volume)) {
+                    self.drain();
+                    self.commits.merge_again(&mut self.cx, volume);
+                }
+            }
+            Timer::Repair => self.repair.on_due(cx, log),
+            Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }
     }
-
-    /// The next stamp of this node: never before one it made or saw, unless that lies too far ahead of its own clock.
-    fn stamp(&mut self) -> Hlc {
-        let (wall, Hlc { ms, count }) = (self.now.wall, self.clock);
-        self.clock = match count.checked_add(1) {
-            _ if wall > ms => Hlc { ms: wall, count: 0 },
-            Some(count) => Hlc { ms, count },
-            // Somebody's stamp ended its millisecond.
-            None => Hlc { ms: ms.saturating_add(1), count: 0 },
-        };
-        self.clock
-    }
-
-    /// Takes note of another's stamp.
-    fn saw_stamp(&mut self, stamp: Hlc) {
-        if stamp.ms <= self.now.wall.saturating_add(crate::limits::CLOCK_OFF_MS_MAX) {
-            self.clock = self.clock.max(stamp);
-        }
-    }
-}
-
-fn disk(request: crate::seam::DiskRequest, why: Reason) -> Effect {
-    Effect::Disk { request, why: Token(why) }
-}
-
-fn reply(op: OpId, reply: crate::seam::Reply) -> Effect {
-    Effect::Reply { op, reply }
 }

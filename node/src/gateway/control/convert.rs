@@ -45,7 +45,7 @@ pub(super) fn written(outcome: &PutOutcome, unchanged: bool) -> WriteReply {
     WriteReply {
         outcome,
         copies: u8::try_from(copies.servers.len()).unwrap_or(u8::MAX),
-        wanted: copies.wanted,
+        wanted: copies.target,
         sites: copies.sites,
         bytes: 0,
         uploaded_bytes: 0,

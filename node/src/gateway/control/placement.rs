@@ -70,7 +70,7 @@ impl Sum {
     fn add(&mut self, found: &[BlockLocation], members: &MemberList) {
         for block in found {
             let wanted_and_held =
-                block.wanted.iter().filter(|(_, held)| *held == HeldState::Yes).map(|(node, _)| *node);
+                block.assigned.iter().filter(|(_, held)| *held == HeldState::Yes).map(|(node, _)| *node);
             let held: Vec<NodeId> = wanted_and_held.chain(block.others.iter().copied()).collect();
             self.blocks += 1;
             let copies = u8::try_from(held.len()).unwrap_or(u8::MAX);
@@ -79,7 +79,7 @@ impl Sum {
             let sites = sites(&held, members);
             self.sites_min = Some(self.sites_min.map_or(sites, |least| least.min(sites)));
             held.iter().for_each(|node| self.holders.entry(*node).or_default().0 += 1);
-            block.wanted.iter().for_each(|(node, _)| self.holders.entry(*node).or_default().1 += 1);
+            block.assigned.iter().for_each(|(node, _)| self.holders.entry(*node).or_default().1 += 1);
         }
     }
 

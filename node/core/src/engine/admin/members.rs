@@ -1,0 +1,53 @@
+//! Everyone the facts know, as this node sees them now.
+
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::signed::Signed;
+
+use crate::engine::context::Context;
+use crate::engine::facts::Liveness;
+use crate::facts::{MemberInfo, MemberStatus};
+use crate::report::{MemberList, MemberReport, Presence};
+
+pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberList {
+    let mut members: Vec<MemberReport> =
+        cx.facts.members().iter().map(|(node, info)| member(cx, liveness, *node, info)).collect();
+    members.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
+    debug_assert!(members.iter().filter(|member| member.me).count() <= 1, "a node is a member once");
+    MemberList { members, tickets: cx.facts.tickets() }
+}
+
+fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) -> MemberReport {
+    let card = info.card.as_ref().map(Signed::value);
+    let peer = cx.peers.get(node);
+    MemberReport {
+        node,
+        name: cx.name_of(node),
+        site: card.map(|card| card.site.clone()).unwrap_or_default(),
+        addrs: card.map(|card| card.addrs.clone()).unwrap_or_default(),
+        disks: card.map(|card| card.disks.iter().map(|disk| (disk.id, disk.gib)).collect()).unwrap_or_default(),
+        role: info.role,
+        presence: presence_of(cx, liveness, node, info.status),
+        connected: cx.responsive(node),
+        uplink_kib: card.and_then(|card| card.uplink),
+        rtt_ms: peer.filter(|peer| peer.up).and_then(|peer| peer.rtt_ms),
+        heard_s: liveness.quiet_ms(cx, node).map(|ms| ms / 1000),
+        invited_by: info.invited_by,
+        me: node == cx.me,
+    }
+}
+
+/// The pool's word where it has one, else this node's opinion.
+pub(in crate::engine) fn presence_of(
+    cx: &Context,
+    liveness: &Liveness,
+    node: NodeId,
+    status: MemberStatus,
+) -> Presence {
+    match status {
+        MemberStatus::Member | MemberStatus::Guest if liveness.is_present(cx, node) => Presence::Up,
+        MemberStatus::Member | MemberStatus::Guest => Presence::Away,
+        MemberStatus::Departed => Presence::Departed,
+        MemberStatus::Removed => Presence::Removed,
+        MemberStatus::Revoked => Presence::Revoked,
+    }
+}

@@ -1,0 +1,243 @@
+//! Reading a block: own disk, then the nearest assigned holder, then the others; whoever is slow gets company.
+//!
+//! No quorum: one copy anywhere is enough. Bytes are checked against the id before anybody here sees them.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::{FetchOutcome, FetchReply, FetchRequest, Message, Redundancy};
+
+use super::ReplicationLog;
+use super::cache::BlockCache;
+use crate::engine::context::Context;
+use crate::engine::event::Event;
+use crate::engine::net::PeerState;
+use crate::engine::timers::Timer;
+use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS, READ_REPAIR_RETRY_MS};
+use crate::report::Notice;
+use crate::seam::{BlockPayload, DiskRequest, GetOutcome, GetToken, OpId, ReadDone, Waiter, WriteDone};
+
+/// Reads under way, and the tree blocks that need none.
+#[derive(Default)]
+pub(in crate::engine) struct Gets {
+    open: BTreeMap<BlockId, OpenGet>,
+    cache: BlockCache,
+}
+
+/// A read under way; all who want the block share it. With no waiter it replaces this node's damaged copy.
+#[derive(Default)]
+struct OpenGet {
+    waiters: Vec<Waiter>,
+    /// Monotonic milliseconds when it began.
+    since: u64,
+    own: OwnCopy,
+    /// Everyone asked so far, each at most once unless its answer was "not yet" or got lost.
+    asked: BTreeMap<NodeId, HolderAnswer>,
+}
+
+/// This node's own copy. No peer is asked while it is being read.
+#[derive(Default, PartialEq, Eq)]
+enum OwnCopy {
+    #[default]
+    Reading,
+    Absent,
+    /// The index is being rebuilt.
+    NotYet,
+    /// To be replaced when an intact one was found.
+    Damaged,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum HolderAnswer {
+    Open { since: u64 },
+    No,
+    NotYet { at: u64 },
+}
+
+impl Gets {
+    /// The block, from wherever it is: ends in one [`Event::GetEnded`] for `waiter`.
+    pub fn get(&mut self, cx: &mut Context, id: BlockId, waiter: Waiter) {
+        if let Some(block) = self.cache.get(&id) {
+            return cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::Found(block) });
+        }
+        let fresh = !self.open.contains_key(&id);
+        let get = self.open.entry(id).or_insert_with(|| OpenGet { since: cx.now.mono, ..OpenGet::default() });
+        get.waiters.push(waiter);
+        if fresh {
+            cx.disk(DiskRequest::Read { id }, Waiter::Get(GetToken::Own(id)));
+        }
+    }
+
+    /// A tree block that will be needed again.
+    pub fn remember(&mut self, block: &Block) {
+        self.cache.put(block);
+    }
+
+    pub fn cancel(&mut self, op: OpId) {
+        for get in self.open.values_mut() {
+            get.waiters.retain(|waiter| *waiter != Waiter::Client(op));
+        }
+    }
+
+    pub fn on_own_read(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId, done: ReadDone) {
+        let Some(get) = self.open.get_mut(&id) else { return };
+        get.own = match done {
+            ReadDone::Found(block) => return self.found(cx, id, &block),
+            ReadDone::No | ReadDone::Failed => OwnCopy::Absent,
+            ReadDone::NotYet => OwnCopy::NotYet,
+            ReadDone::Damaged => OwnCopy::Damaged,
+        };
+        if get.own == OwnCopy::Damaged && !log.is_under_replicated(id) {
+            cx.notice(Notice::DamagedCopy { id });
+        }
+        self.ask_next(cx, log, id);
+    }
+
+    /// This node's copy was found damaged while nobody here waited for it: another is fetched and written.
+    pub fn read_repair(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
+        if !self.open.contains_key(&id) {
+            self.open.insert(id, OpenGet { since: cx.now.mono, ..OpenGet::default() });
+            self.on_own_read(cx, log, id, ReadDone::Damaged);
+        }
+    }
+
+    /// The intact copy was written, or not.
+    pub fn on_repaired(&self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId, done: WriteDone) {
+        match done {
+            WriteDone::New | WriteDone::Already => log.note(id, None),
+            WriteDone::Full | WriteDone::Failed => read_repair_later(cx, log, id),
+        }
+    }
+
+    /// Asks the next server unless one that makes progress was asked lately; ends the read when none is left.
+    pub fn ask_next(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
+        let now = cx.now.mono;
+        let Some(get) = self.open.get_mut(&id).filter(|get| get.own != OwnCopy::Reading) else { return };
+        let waits_for =
+            |node: &NodeId, since: u64| cx.responsive(*node) && now < since.max(cx.peers.moved(*node)) + HEDGE_MS;
+        let busy = get
+            .asked
+            .iter()
+            .any(|(node, answer)| matches!(answer, HolderAnswer::Open { since } if waits_for(node, *since)));
+        if busy {
+            return cx.wake_in(HEDGE_MS, Timer::Get(id));
+        }
+        match next_server(cx, get, id) {
+            Some(node) => {
+                get.asked.insert(node, HolderAnswer::Open { since: now });
+                let fetch = |request| Message::Fetch(FetchRequest { request, id });
+                cx.ask(node, Waiter::Get(GetToken::Fetch(id)), fetch, None);
+                cx.wake_in(HEDGE_MS, Timer::Get(id));
+            }
+            None => self.wait_or_end(cx, log, id),
+        }
+    }
+
+    fn wait_or_end(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
+        let Some(get) = self.open.get(&id) else { return };
+        let open =
+            get.asked.iter().any(|(node, answer)| matches!(answer, HolderAnswer::Open { .. }) && cx.responsive(*node));
+        let not_yet = get.own == OwnCopy::NotYet
+            || get.asked.values().any(|answer| matches!(answer, HolderAnswer::NotYet { .. }));
+        let still_time = cx.now.mono < get.since + GET_MS_MAX;
+        if open || (not_yet && still_time) {
+            return cx.wake_in(HEDGE_MS, Timer::Get(id));
+        }
+        let get = self.open.remove(&id).expect("looked up above");
+        if get.own == OwnCopy::Damaged {
+            read_repair_later(cx, log, id);
+        }
+        let assigned = cx.map.holders(id, cx.copies());
+        let away: Vec<NodeId> =
+            assigned.iter().map(|holder| holder.node).filter(|node| !cx.responsive(*node)).collect();
+        for waiter in get.waiters {
+            cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::NotFound { away: away.clone() } });
+        }
+    }
+
+    pub fn on_due(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
+        let now = cx.now.mono;
+        let Some(get) = self.open.get_mut(&id) else { return };
+        let again = |at: u64| now >= at + NOT_YET_RETRY_MS;
+        get.asked.retain(|_, answer| !matches!(answer, HolderAnswer::NotYet { at } if again(*at)));
+        if get.own == OwnCopy::NotYet && now < get.since + GET_MS_MAX {
+            get.own = OwnCopy::Reading;
+            cx.disk(DiskRequest::Read { id }, Waiter::Get(GetToken::Own(id)));
+        }
+        self.ask_next(cx, log, id);
+    }
+
+    pub fn on_fetch_reply(
+        &mut self,
+        cx: &mut Context,
+        log: &mut ReplicationLog,
+        (id, from): (BlockId, NodeId),
+        reply: &FetchReply,
+        payload: BlockPayload,
+    ) {
+        match payload {
+            BlockPayload::Block(block) if block.id() == id => return self.found(cx, id, &block),
+            BlockPayload::Wrong | BlockPayload::Block(_) => {
+                cx.peers.note_wrong_block(from);
+                cx.notice(Notice::WrongBlock { name: cx.name_of(from), id });
+            }
+            BlockPayload::None => {}
+        }
+        let at = cx.now.mono;
+        let Some(get) = self.open.get_mut(&id) else { return };
+        let not_yet = reply.outcome == FetchOutcome::NotYet;
+        get.asked.insert(from, if not_yet { HolderAnswer::NotYet { at } } else { HolderAnswer::No });
+        self.ask_next(cx, log, id);
+    }
+
+    /// The question got lost with its connection: the peer may be asked again when it is back.
+    pub fn on_lost(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId, node: NodeId) {
+        if let Some(get) = self.open.get_mut(&id) {
+            get.asked.remove(&node);
+        }
+        self.ask_next(cx, log, id);
+    }
+
+    /// All reads under way.
+    pub fn ids(&self) -> Vec<BlockId> {
+        self.open.keys().copied().collect()
+    }
+
+    fn found(&mut self, cx: &mut Context, id: BlockId, block: &Block) {
+        assert_eq!(block.id(), id, "no block leaves a read but the one it was asked for");
+        let Some(get) = self.open.remove(&id) else { return };
+        if get.own == OwnCopy::Damaged {
+            let request = DiskRequest::Write {
+                block: block.clone(),
+                redundancy: Redundancy::Replicas(cx.copies()),
+                first_seen: cx.now.wall,
+                charged_to: cx.me,
+                disk: None,
+            };
+            cx.disk(request, Waiter::Get(GetToken::ReadRepair(id)));
+        }
+        for waiter in get.waiters {
+            cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::Found(block.clone()) });
+        }
+    }
+}
+
+/// The assigned holders by the wait that is expected, then all other servers in placement order, then whoever else is
+/// connected.
+fn next_server(cx: &Context, get: &OpenGet, id: BlockId) -> Option<NodeId> {
+    let copies = cx.copies();
+    let order: Vec<NodeId> = cx.map.order(id, copies).iter().map(|holder| holder.node).collect();
+    let (assigned, others) = order.split_at(usize::from(copies).min(order.len()));
+    let mut near: Vec<NodeId> = assigned.to_vec();
+    near.sort_by_key(|node| cx.peers.get(*node).map_or(0, PeerState::wait_expected));
+    let rest = cx.peers.up();
+    let can_be_asked = |node: &&NodeId| **node != cx.me && cx.responsive(**node) && !get.asked.contains_key(node);
+    near.iter().chain(others).chain(&rest).find(can_be_asked).copied()
+}
+
+/// Nobody who is there has an intact copy, or the disk did not take it.
+fn read_repair_later(cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
+    log.note(id, Some(1));
+    cx.wake_in(READ_REPAIR_RETRY_MS, Timer::ReadRepair(id));
+}

@@ -1,0 +1,18 @@
+//! Floor 3, one block and its N copies: put, get, serving others, and whatever completes copies later.
+
+mod cache;
+mod get;
+mod hints;
+mod inventory;
+mod put;
+mod repair;
+mod replication;
+mod serve;
+
+pub(super) use get::Gets;
+pub(super) use hints::Hints;
+pub(super) use inventory::Inventories;
+pub(super) use put::{PutItem, PutReport, Puts};
+pub(super) use repair::Repair;
+pub(super) use replication::ReplicationLog;
+pub(super) use serve::BlockServer;

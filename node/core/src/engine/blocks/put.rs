@@ -1,0 +1,316 @@
+//! Putting: a block or a head durable on N distinct servers (design: "acknowledged").
+//!
+//! Servers are taken in placement order. One that is down, silent, full or failing is passed over and the next in order takes
+//! its place as a fallback holder. The put ends when N servers have it, or when no further server can be asked: then with
+//! fewer, and the answer says so. What a passed-over server confirms in the meantime counts too. Only confirmations of
+//! durable copies are counted, each server once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::RawFact;
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::message::{
+    AttachedBlock, FactBatch, HaveRequest, Message, Possession, Redundancy, StoreOutcome, StoreRequest,
+};
+
+use crate::engine::context::Context;
+use crate::engine::event::Event;
+use crate::placement::BlockHolder;
+use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, Waiter, WriteDone};
+
+/// Puts under way.
+#[derive(Default)]
+pub(in crate::engine) struct Puts {
+    open: BTreeMap<u64, OpenPut>,
+    /// Numbers are never used twice, so a late answer cannot meet another put.
+    last: u64,
+}
+
+/// What is put.
+pub(in crate::engine) enum PutItem {
+    /// With `probe`, holders are asked before bytes are sent: the block may be there from an earlier put.
+    Block { block: Block, redundancy: Redundancy, probe: bool },
+    /// A head of this volume, durable in this node's log already; its holders are those of the volume's id.
+    Head { fact: RawFact, volume: VolumeId },
+}
+
+/// What came of a put.
+#[derive(Debug)]
+pub(in crate::engine) struct PutReport {
+    pub waiter: Waiter,
+    /// None of a head.
+    pub block: Option<(BlockId, Redundancy)>,
+    pub outcome: PutOutcome,
+    /// Distinct servers that confirmed it.
+    pub durable: usize,
+    /// N.
+    pub target: usize,
+    /// This node is one of those that confirmed it.
+    pub mine: bool,
+    /// Assigned holders, other than this node, that did not confirm it; whether they refused it.
+    pub missed: Vec<(NodeId, bool)>,
+}
+
+struct OpenPut {
+    item: PutItem,
+    target: u8,
+    /// All servers, the assigned holders first.
+    order: Vec<BlockHolder>,
+    /// Those asked so far. A slot that is durable stays so.
+    slots: BTreeMap<NodeId, PutSlot>,
+    /// Bytes were sent, or written here: it was not there before.
+    sent: bool,
+    waiter: Waiter,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PutSlot {
+    Asked,
+    Durable,
+    /// It said why, or no answer will come.
+    Failed(Option<StoreOutcome>),
+}
+
+impl OpenPut {
+    fn durable(&self) -> usize {
+        self.slots.values().filter(|slot| **slot == PutSlot::Durable).count()
+    }
+
+    fn is_durable_on(&self, node: NodeId) -> bool {
+        self.slots.get(&node) == Some(&PutSlot::Durable)
+    }
+}
+
+impl PutItem {
+    fn place(&self) -> BlockId {
+        match self {
+            Self::Block { block, .. } => block.id(),
+            Self::Head { volume, .. } => BlockId(volume.0),
+        }
+    }
+}
+
+impl Puts {
+    pub fn start(&mut self, cx: &mut Context, item: PutItem, waiter: Waiter) {
+        let target = match &item {
+            PutItem::Block { redundancy, .. } => redundancy.copies(),
+            PutItem::Head { .. } => cx.copies(),
+        };
+        let place = item.place();
+        let order = cx.map.order(place, target);
+        self.last += 1;
+        let id = self.last;
+        let mine = order.iter().take(target.into()).any(|holder| holder.node == cx.me);
+        let logged = matches!(item, PutItem::Head { .. }) && order.iter().any(|holder| holder.node == cx.me);
+        let slots = logged.then_some((cx.me, PutSlot::Durable)).into_iter().collect();
+        // This node's own index tells for nothing whether the block is new to the pool: then no peer needs asking.
+        let probes_own = mine && matches!(item, PutItem::Block { probe: true, .. });
+        self.open.insert(id, OpenPut { item, target, order, slots, sent: false, waiter });
+        if probes_own {
+            let request = DiskRequest::Have { ids: vec![place], renew: None };
+            cx.disk(request, Waiter::Put(PutToken::OwnProbe(id)));
+        } else {
+            self.advance(cx, id);
+        }
+    }
+
+    /// Nobody waits for it any more; it goes on.
+    pub fn cancel(&mut self, op: OpId) {
+        for put in self.open.values_mut().filter(|put| put.waiter == Waiter::Client(op)) {
+            put.waiter = Waiter::Nobody;
+        }
+    }
+
+    /// Whether the answer to this takes as long as a block's bytes move.
+    pub fn moves_block(&self, token: PutToken) -> bool {
+        let PutToken::Store(id) = token else { return false };
+        self.open.get(&id).is_some_and(|put| matches!(put.item, PutItem::Block { .. }))
+    }
+
+    pub fn on_own_probe(&mut self, cx: &mut Context, id: u64, answers: &[Possession]) {
+        if let Some(OpenPut { item: PutItem::Block { probe, .. }, .. }) = self.open.get_mut(&id) {
+            *probe = answers.first() == Some(&Possession::Yes);
+        }
+        self.advance(cx, id);
+    }
+
+    pub fn on_probe_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, answers: &[Possession]) {
+        if answers.first() == Some(&Possession::Yes) {
+            self.on_durable(cx, id, from);
+        } else if self.open.contains_key(&id) {
+            self.send_block(cx, id, from);
+        }
+    }
+
+    pub fn on_store_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, outcome: StoreOutcome) {
+        match outcome {
+            StoreOutcome::Stored => self.on_durable(cx, id, from),
+            other => self.on_failed(cx, id, from, Some(other)),
+        }
+    }
+
+    pub fn on_own_write(&mut self, cx: &mut Context, id: u64, done: WriteDone) {
+        let me = cx.me;
+        match done {
+            WriteDone::Already => self.on_durable(cx, id, me),
+            WriteDone::New => {
+                if let Some(put) = self.open.get_mut(&id) {
+                    put.sent = true;
+                }
+                self.on_durable(cx, id, me);
+            }
+            WriteDone::Full => self.on_failed(cx, id, me, Some(StoreOutcome::Full)),
+            WriteDone::Failed => self.on_failed(cx, id, me, Some(StoreOutcome::Failed)),
+        }
+    }
+
+    fn on_durable(&mut self, cx: &mut Context, id: u64, node: NodeId) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        put.slots.insert(node, PutSlot::Durable);
+        self.advance(cx, id);
+    }
+
+    /// It refused, or no answer will come (`why` is none).
+    pub fn on_failed(&mut self, cx: &mut Context, id: u64, node: NodeId, why: Option<StoreOutcome>) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        put.slots.insert(node, PutSlot::Failed(why));
+        self.advance(cx, id);
+    }
+
+    /// Asks as many further servers as are needed for N; ends the put when there is nothing to wait for.
+    pub fn advance(&mut self, cx: &mut Context, id: u64) {
+        let Some(put) = self.open.get(&id) else { return };
+        let target = usize::from(put.target);
+        let durable = put.durable();
+        let mut hopeful = durable;
+        let mut next = Vec::new();
+        for holder in &put.order {
+            if hopeful >= target {
+                break;
+            }
+            let slot = put.slots.get(&holder.node);
+            let counts = match slot {
+                Some(PutSlot::Durable | PutSlot::Failed(_)) => false,
+                Some(PutSlot::Asked) => cx.responsive(holder.node),
+                None => takes_blocks(cx, holder.node),
+            };
+            hopeful += usize::from(counts);
+            if counts && slot.is_none() {
+                next.push(*holder);
+            }
+        }
+        if durable >= target || hopeful == durable {
+            return self.finish(cx, id);
+        }
+        for holder in next {
+            self.ask_holder(cx, id, holder);
+        }
+    }
+
+    fn ask_holder(&mut self, cx: &mut Context, id: u64, holder: BlockHolder) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        let before = put.slots.insert(holder.node, PutSlot::Asked);
+        debug_assert!(before.is_none(), "each server is asked once");
+        match &put.item {
+            PutItem::Head { fact, .. } => {
+                let facts = vec![fact.clone()];
+                let message = |request| Message::Facts(FactBatch { request, facts });
+                cx.ask(holder.node, Waiter::Put(PutToken::Store(id)), message, None);
+            }
+            PutItem::Block { block, redundancy, .. } if holder.node == cx.me => {
+                let request = DiskRequest::Write {
+                    block: block.clone(),
+                    redundancy: *redundancy,
+                    first_seen: cx.now.wall,
+                    charged_to: cx.me,
+                    disk: Some(holder.disk),
+                };
+                cx.disk(request, Waiter::Put(PutToken::OwnWrite(id)));
+            }
+            PutItem::Block { block, redundancy, probe: true } => {
+                let (redundancy, ids, map) = (*redundancy, vec![block.id()], cx.map_digest);
+                let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
+                cx.ask(holder.node, Waiter::Put(PutToken::Probe(id)), have, None);
+            }
+            PutItem::Block { .. } => self.send_block(cx, id, holder.node),
+        }
+    }
+
+    fn send_block(&mut self, cx: &mut Context, id: u64, to: NodeId) {
+        let (map, charged_to) = (cx.map_digest, cx.me);
+        let Some(put) = self.open.get_mut(&id) else { return };
+        let PutItem::Block { block, redundancy, .. } = &put.item else { return };
+        put.sent = true;
+        let (block, redundancy) = (block.clone(), *redundancy);
+        let attached = AttachedBlock::from(&block);
+        let store =
+            |request| Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, block: attached });
+        cx.ask(to, Waiter::Put(PutToken::Store(id)), store, Some(block));
+    }
+
+    fn finish(&mut self, cx: &mut Context, id: u64) {
+        let put = self.open.remove(&id).expect("only puts under way are finished");
+        let report = put.report(cx);
+        debug_assert!(report.durable <= put.slots.len(), "durable on none but those asked");
+        cx.raise(Event::PutEnded(report));
+    }
+}
+
+impl OpenPut {
+    fn report(&self, cx: &Context) -> PutReport {
+        let did_not = |node: &NodeId| match self.slots.get(node) {
+            Some(slot) => *slot != PutSlot::Durable,
+            // Not asked: it takes nothing, or it was silent, though it may speak again by now.
+            None => cx.has_room(*node),
+        };
+        let assigned = self.order.iter().take(self.target.into()).map(|holder| holder.node);
+        let missed = assigned.filter(|node| *node != cx.me && did_not(node));
+        let refused = |node: NodeId| matches!(self.slots.get(&node), Some(PutSlot::Failed(Some(_))));
+        let block = match &self.item {
+            PutItem::Block { block, redundancy, .. } => Some((block.id(), *redundancy)),
+            PutItem::Head { .. } => None,
+        };
+        PutReport {
+            waiter: self.waiter.clone(),
+            block,
+            outcome: self.outcome(cx),
+            durable: self.durable(),
+            target: self.target.into(),
+            mine: self.is_durable_on(cx.me),
+            missed: missed.map(|node| (node, refused(node))).collect(),
+        }
+    }
+
+    fn outcome(&self, cx: &Context) -> PutOutcome {
+        let on = |wanted: PutSlot| self.slots.iter().filter(move |(_, slot)| **slot == wanted).map(|(node, _)| *node);
+        let servers: Vec<NodeId> = on(PutSlot::Durable).collect();
+        if servers.is_empty() {
+            let full = on(PutSlot::Failed(Some(StoreOutcome::Full))).count();
+            let none_asked = self.slots.is_empty();
+            return PutOutcome::Refused(if full > 0 || none_asked {
+                Refusal::NoSpace
+            } else {
+                Refusal::NoQuorum { got: 0, needed: 1 }
+            });
+        }
+        let durable = servers.len();
+        let sites: BTreeSet<&str> = servers.iter().filter_map(|node| site_of(cx, *node)).collect();
+        let sites = u8::try_from(sites.len()).unwrap_or(u8::MAX);
+        let copies = Copies { servers, sites, target: self.target, present: !self.sent };
+        if durable >= usize::from(self.target) { PutOutcome::Stored(copies) } else { PutOutcome::Degraded(copies) }
+    }
+}
+
+/// Whether a server can be asked to keep something new.
+fn takes_blocks(cx: &Context, node: NodeId) -> bool {
+    if node == cx.me {
+        return cx.disks.iter().any(|disk| !disk.read_only);
+    }
+    cx.responsive(node) && cx.has_room(node)
+}
+
+fn site_of(cx: &Context, node: NodeId) -> Option<&str> {
+    let member = cx.facts.members().get(&node)?;
+    member.card.as_ref().map(|card| card.value().site.as_str())
+}

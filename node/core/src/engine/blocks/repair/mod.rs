@@ -1,0 +1,141 @@
+//! Repair: completing what was put before friends joined, while holders were away, or elsewhere than it belongs.
+//!
+//! A scan goes through this node's records and asks the live assigned holders of each whether they have it (a yes renews its
+//! lease). Of those that hold a block, the highest-ranked assigned one sends it to the assigned ones that lack it, a node
+//! that is not assigned last of all. Whoever is not first leaves it to the one before, which may not know that anything is
+//! missing (only this node's link to the other may have broken); so it scans again a little later, and then it is the
+//! second's turn, and so on. Nothing is deleted. A scan is cheap where nothing is missing: ids only.
+
+mod record;
+mod scan;
+mod send;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use fsdfs_proto::ids::{BlockId, NodeId};
+
+use self::record::RecordCopies;
+use super::{PutReport, ReplicationLog};
+use crate::engine::context::Context;
+use crate::engine::timers::Timer;
+use crate::limits::{REPAIR_DELAY_MS, REPAIR_PERIOD_MS, REPAIR_RETRY_MS};
+
+/// The scan, if one is under way, and what is due after it.
+#[derive(Default)]
+pub(in crate::engine) struct Repair {
+    due: DueHolders,
+    scan: Option<RepairScan>,
+    /// Blocks sent since the start.
+    sent: u64,
+    /// Pause before an unfinished scan is repeated; doubles, up to [`REPAIR_PERIOD_MS`].
+    retry_ms: u64,
+    /// How many better-placed holders have had their turn before this node's next scan.
+    turn: usize,
+}
+
+/// Which peers' holdings are to be checked by the next scan.
+#[derive(Default)]
+enum DueHolders {
+    #[default]
+    Nobody,
+    Some(BTreeSet<NodeId>),
+    Everybody,
+}
+
+impl DueHolders {
+    fn add(&mut self, node: NodeId) {
+        match self {
+            Self::Everybody => {}
+            Self::Some(peers) => {
+                peers.insert(node);
+            }
+            Self::Nobody => *self = Self::Some(BTreeSet::from([node])),
+        }
+    }
+}
+
+/// One way through this node's records. `records` holds those of the current batch whose answers, reads or sends are open.
+#[derive(Default)]
+struct RepairScan {
+    /// Only records these peers are assigned to, or that this node is not assigned to; none = all.
+    peers: Option<BTreeSet<NodeId>>,
+    after: Option<BlockId>,
+    at_end: bool,
+    records: BTreeMap<BlockId, RecordCopies>,
+    /// Questions not answered yet.
+    asking: BTreeMap<NodeId, BTreeSet<BlockId>>,
+    /// Blocks to be read and sent.
+    sends: VecDeque<BlockId>,
+    /// Reads of the own store under way.
+    reading: usize,
+    /// Blocks sent and not yet confirmed by all.
+    sending: BTreeMap<BlockId, SentBlock>,
+    /// No bytes before this time: the rate limit.
+    pause_until: u64,
+    /// Something could not be finished: the scan is repeated.
+    unfinished: bool,
+    /// Lack blocks that were left to better-placed holders.
+    left_to_others: BTreeSet<NodeId>,
+}
+
+struct SentBlock {
+    /// Those that have not answered. Never empty.
+    to: BTreeSet<NodeId>,
+    record: RecordCopies,
+}
+
+impl Repair {
+    /// Everything is to be checked: start, another map, or time.
+    pub fn check_all(&mut self, cx: &mut Context) {
+        self.due = DueHolders::Everybody;
+        self.soon(cx);
+    }
+
+    /// A peer came up, or takes blocks again: what it is assigned is to be checked.
+    pub fn check_holder(&mut self, cx: &mut Context, node: NodeId) {
+        self.due.add(node);
+        self.soon(cx);
+    }
+
+    /// What failed before may succeed now.
+    fn soon(&mut self, cx: &mut Context) {
+        self.retry_ms = 0;
+        cx.wake_in(REPAIR_DELAY_MS, Timer::Repair);
+    }
+
+    /// Assigned holders that are there did not take a block. Those that are away are checked when they come back.
+    /// The pause does not grow by it: a thousand puts that a full disk refuses are no thousand scans that failed.
+    pub fn on_put_ended(&mut self, cx: &mut Context, put: &PutReport) {
+        if put.block.is_none() || !put.mine {
+            return;
+        }
+        for (node, _) in &put.missed {
+            if cx.responsive(*node) {
+                self.due.add(*node);
+                cx.wake_in(self.retry_ms.max(REPAIR_RETRY_MS), Timer::Repair);
+            }
+        }
+    }
+
+    /// After a scan that failed: later and later, as long as it does not succeed.
+    fn again(&mut self, cx: &mut Context) {
+        self.retry_ms = (self.retry_ms * 2).clamp(REPAIR_RETRY_MS, REPAIR_PERIOD_MS);
+        cx.wake_in(self.retry_ms, Timer::Repair);
+    }
+
+    /// A scan is under way or due: what lacks copies is not all known yet.
+    pub fn is_running(&self) -> bool {
+        self.scan.is_some() || !matches!(self.due, DueHolders::Nobody)
+    }
+
+    /// Blocks known to lack copies.
+    pub fn pending(&self, log: &ReplicationLog) -> u64 {
+        let sending = self.scan.as_ref().map_or(0, |scan| scan.sends.len() + scan.reading + scan.sending.len());
+        log.pending().max(sending as u64)
+    }
+
+    /// Blocks sent since the start.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+}

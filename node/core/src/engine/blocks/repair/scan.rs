@@ -1,0 +1,148 @@
+//! A scan begins, goes through the records, and asks who has what.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::{HaveRequest, Message, Possession, Redundancy};
+use fsdfs_proto::record::RecordInfo;
+
+use super::record::{RecordCopies, greatest};
+use super::{DueHolders, Repair, RepairScan};
+use crate::engine::blocks::ReplicationLog;
+use crate::engine::context::Context;
+use crate::engine::timers::Timer;
+use crate::limits::{REPAIR_BATCH, REPAIR_PERIOD_MS};
+use crate::seam::{DiskRequest, RepairToken, Waiter};
+
+/// What each holder is to be asked, by the redundancy that a yes records.
+type Questions = BTreeMap<(NodeId, Redundancy), Vec<BlockId>>;
+
+impl Repair {
+    pub fn on_due(&mut self, cx: &mut Context, log: &mut ReplicationLog) {
+        cx.wake_in(REPAIR_PERIOD_MS, Timer::Repair);
+        if self.scan.is_some() {
+            return self.go_on(cx);
+        }
+        let peers = match std::mem::take(&mut self.due) {
+            DueHolders::Nobody | DueHolders::Everybody => None,
+            DueHolders::Some(peers) => Some(peers),
+        };
+        if !cx.peers.any_up() {
+            // Whoever comes up starts a scan.
+            return;
+        }
+        if peers.is_none() {
+            log.forget_spare();
+        }
+        self.scan = Some(RepairScan { peers, ..RepairScan::default() });
+        self.list(cx);
+    }
+
+    pub(super) fn list(&mut self, cx: &mut Context) {
+        let Some(scan) = &self.scan else { return };
+        let list = DiskRequest::List { after: scan.after, max: REPAIR_BATCH };
+        cx.disk(list, Waiter::Repair(RepairToken::List));
+    }
+
+    pub fn on_listed(&mut self, cx: &mut Context, infos: Vec<RecordInfo>) {
+        let Some(scan) = &mut self.scan else { return };
+        scan.after = infos.last().map(|info| info.id).or(scan.after);
+        scan.at_end = infos.len() < REPAIR_BATCH;
+        let mut questions = Questions::new();
+        for info in infos {
+            scan.add_record(cx, info, &mut questions);
+        }
+        for ((node, redundancy), ids) in questions {
+            scan.asking.entry(node).or_default().extend(&ids);
+            let waiter = Waiter::Repair(RepairToken::Have { ids: ids.clone() });
+            let map = cx.map_digest;
+            let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
+            cx.ask(node, waiter, have, None);
+        }
+        self.go_on(cx);
+    }
+
+    pub fn on_have_reply(
+        &mut self,
+        cx: &mut Context,
+        log: &mut ReplicationLog,
+        from: NodeId,
+        ids: &[BlockId],
+        answers: &[Possession],
+    ) {
+        let Some(scan) = &mut self.scan else { return };
+        for (index, id) in ids.iter().enumerate() {
+            let asked = scan.asking.get_mut(&from).is_some_and(|asked| asked.remove(id));
+            let Some(record) = scan.records.get_mut(id).filter(|_| asked) else { continue };
+            record.open -= 1;
+            match answers.get(index) {
+                Some(Possession::Yes) => {
+                    record.have.insert(from);
+                }
+                Some(Possession::No) => {
+                    record.lack.insert(from);
+                }
+                _ => scan.unfinished = true,
+            }
+        }
+        self.decide(cx, log, ids);
+    }
+
+    /// All answers about these blocks are in: is it this node's task to send them?
+    pub(super) fn decide(&mut self, cx: &mut Context, log: &mut ReplicationLog, ids: &[BlockId]) {
+        let Some(scan) = &mut self.scan else { return };
+        for id in ids {
+            let Some(record) = scan.records.get_mut(id).filter(|record| record.open == 0) else { continue };
+            record.choose(cx.me);
+            let before_me =
+                record.assigned.iter().take_while(|node| **node != cx.me).filter(|node| record.have.contains(node));
+            let my_turn = before_me.count() <= self.turn;
+            log.note_count(*id, record.count(cx.me));
+            if record.lack.is_empty() {
+                scan.records.remove(id);
+            } else if my_turn {
+                scan.sends.push_back(*id);
+            } else {
+                scan.left_to_others.extend(&record.lack);
+                scan.records.remove(id);
+            }
+        }
+        self.go_on(cx);
+    }
+}
+
+impl RepairScan {
+    fn add_record(&mut self, cx: &Context, info: RecordInfo, questions: &mut Questions) {
+        let Some(redundancy) = greatest(&info) else { return };
+        let copies = redundancy.copies();
+        let assigned: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
+        let full: Vec<NodeId> =
+            assigned.iter().filter(|node| **node != cx.me && !cx.has_room(**node)).copied().collect();
+        let fallbacks = fallbacks(cx, info.id, copies, assigned.len(), full.len());
+        let mine = assigned.contains(&cx.me);
+        let chosen = self.peers.as_ref();
+        if chosen.is_some_and(|peers| mine && !assigned.iter().any(|node| peers.contains(node))) {
+            return;
+        }
+        let others = assigned.iter().chain(&fallbacks).filter(|node| **node != cx.me && cx.responsive(**node));
+        let ask: Vec<NodeId> = others.copied().collect();
+        if ask.is_empty() {
+            return;
+        }
+        for node in &ask {
+            questions.entry((*node, redundancy)).or_default().push(info.id);
+        }
+        let (id, have, lack) = (info.id, BTreeSet::new(), BTreeSet::new());
+        self.records.insert(id, RecordCopies { assigned, full, fallbacks, have, lack, open: ask.len(), info });
+    }
+}
+
+/// The next servers in order that have room.
+fn fallbacks(cx: &Context, id: BlockId, copies: u8, assigned: usize, count: usize) -> Vec<NodeId> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let order = cx.map.order(id, copies);
+    let rest = order.iter().skip(assigned).map(|holder| holder.node);
+    rest.filter(|node| cx.responsive(*node) && cx.has_room(*node)).take(count).collect()
+}

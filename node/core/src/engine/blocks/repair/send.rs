@@ -1,0 +1,143 @@
+//! What a scan found missing is read, sent and confirmed; then the scan ends.
+
+use std::collections::BTreeSet;
+
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::{AttachedBlock, Message, StoreOutcome, StoreRequest};
+
+use super::{DueHolders, Repair, SentBlock};
+use crate::engine::blocks::{Gets, ReplicationLog};
+use crate::engine::context::Context;
+use crate::engine::timers::Timer;
+use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, REPAIR_IN_FLIGHT, REPAIR_TURN_MS};
+use crate::seam::{DiskRequest, ReadDone, RepairToken, Waiter};
+
+impl Repair {
+    /// A peer is gone or silent: its open questions and sends are given up, to be repeated later.
+    pub fn on_peer_lost(&mut self, cx: &mut Context, log: &mut ReplicationLog, node: NodeId) {
+        let Some(scan) = &mut self.scan else { return };
+        let open: Vec<BlockId> = scan.asking.remove(&node).into_iter().flatten().collect();
+        for id in &open {
+            if let Some(record) = scan.records.get_mut(id) {
+                record.open -= 1;
+            }
+        }
+        let lost = scan.sending.values_mut().filter_map(|sent| sent.to.take(&node)).count();
+        scan.sending.retain(|_, sent| !sent.to.is_empty());
+        scan.unfinished |= !open.is_empty() || lost > 0;
+        self.decide(cx, log, &open);
+    }
+
+    /// Reads and sends as much as may be under way, lists on when all is done, ends at the end.
+    pub(super) fn go_on(&mut self, cx: &mut Context) {
+        let now = cx.now.mono;
+        let Some(scan) = &mut self.scan else { return };
+        while scan.reading + scan.sending.len() < REPAIR_IN_FLIGHT && !scan.sends.is_empty() {
+            if now < scan.pause_until {
+                return cx.timers.set(scan.pause_until, Timer::Repair);
+            }
+            let Some(id) = scan.sends.pop_front() else { break };
+            scan.reading += 1;
+            if let Some(record) = scan.records.get(&id) {
+                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / REPAIR_BYTES_PER_S_MAX;
+                scan.pause_until = scan.pause_until.max(now) + ms;
+            }
+            cx.disk(DiskRequest::Read { id }, Waiter::Repair(RepairToken::Read(id)));
+        }
+        let idle = scan.sends.is_empty() && scan.reading == 0 && scan.sending.is_empty();
+        let asking = scan.asking.values().any(|ids| !ids.is_empty());
+        if !idle || asking {
+            return;
+        }
+        scan.records.clear();
+        if !scan.at_end {
+            return self.list(cx);
+        }
+        self.end(cx);
+    }
+
+    /// The scan is done; says when the next one is due.
+    fn end(&mut self, cx: &mut Context) {
+        let Some(scan) = self.scan.take() else { return };
+        debug_assert!(scan.sending.is_empty() && scan.reading == 0, "what was begun has ended");
+        self.turn = if scan.left_to_others.is_empty() { 0 } else { self.turn + 1 };
+        for node in scan.left_to_others {
+            self.due.add(node);
+            cx.wake_in(REPAIR_TURN_MS, Timer::Repair);
+        }
+        match &self.due {
+            _ if scan.unfinished => {
+                self.due = DueHolders::Everybody;
+                self.again(cx);
+            }
+            DueHolders::Nobody => self.retry_ms = 0,
+            DueHolders::Some(_) | DueHolders::Everybody if self.turn == 0 => {
+                cx.wake_in(REPAIR_DELAY_MS, Timer::Repair);
+            }
+            DueHolders::Some(_) | DueHolders::Everybody => {}
+        }
+    }
+
+    pub fn on_read(
+        &mut self,
+        cx: &mut Context,
+        gets: &mut Gets,
+        log: &mut ReplicationLog,
+        id: BlockId,
+        done: ReadDone,
+    ) {
+        let Some(scan) = &mut self.scan else { return };
+        scan.reading = scan.reading.saturating_sub(1);
+        let record = scan.records.remove(&id);
+        scan.unfinished |= !matches!(done, ReadDone::Found(_) | ReadDone::No);
+        if done == ReadDone::Damaged {
+            gets.read_repair(cx, log, id);
+        }
+        let (Some(record), ReadDone::Found(block)) = (record, done) else {
+            return self.go_on(cx);
+        };
+        debug_assert_eq!(block.id(), id, "the store reads what was asked");
+        let Some(redundancy) = record.redundancy() else { return };
+        let (map, charged_to) = (cx.map_digest, record.info.charged_to);
+        let age_ms = cx.now.wall.saturating_sub(record.info.first_seen);
+        let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
+            record.lack.iter().partition(|node| cx.responsive(**node));
+        scan.unfinished |= !away.is_empty();
+        if !to.is_empty() {
+            scan.sending.insert(id, SentBlock { to: to.clone(), record });
+        }
+        for to in to {
+            let block_info = AttachedBlock::from(&block);
+            let store = |request| {
+                Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, block: block_info })
+            };
+            cx.ask(to, Waiter::Repair(RepairToken::Store(id)), store, Some(block.clone()));
+        }
+        self.go_on(cx);
+    }
+
+    pub fn on_store_reply(
+        &mut self,
+        cx: &mut Context,
+        log: &mut ReplicationLog,
+        (id, from): (BlockId, NodeId),
+        outcome: StoreOutcome,
+    ) {
+        let stored = outcome == StoreOutcome::Stored;
+        self.sent += u64::from(stored);
+        let Some(scan) = &mut self.scan else { return };
+        scan.unfinished |= !stored;
+        if let Some(sent) = scan.sending.get_mut(&id)
+            && sent.to.remove(&from)
+        {
+            if stored {
+                sent.record.have.insert(from);
+            }
+            if sent.to.is_empty() {
+                log.note_count(id, sent.record.count(cx.me));
+                scan.sending.remove(&id);
+            }
+        }
+        self.go_on(cx);
+    }
+}

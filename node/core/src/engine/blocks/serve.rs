@@ -1,0 +1,109 @@
+//! What this node does for other members: it keeps, tells of and hands out blocks.
+//!
+//! Promise: a yes or a "stored" is said after the store said that it is durable, and never while another node runs under
+//! this one's identity.
+
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::{
+    AttachedBlock, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeldBlock, IDS_MAX, ListBlocksReply,
+    ListBlocksRequest, Message, StoreOutcome, StoreReply, StoreRequest,
+};
+
+use super::{Gets, ReplicationLog};
+use crate::engine::context::Context;
+use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, Waiter, WriteDone};
+
+/// Remembers nothing: what it was asked travels with the question to the store.
+pub(in crate::engine) struct BlockServer;
+
+impl BlockServer {
+    pub fn on_have(&self, cx: &mut Context, from: NodeId, have: HaveRequest) {
+        let renew = have.renew.then_some(have.redundancy);
+        let token = ServeToken::Have { to: from, request: have.request };
+        cx.disk(DiskRequest::Have { ids: have.ids, renew }, Waiter::Serve(token));
+    }
+
+    pub fn on_store(&self, cx: &mut Context, from: NodeId, store: &StoreRequest, payload: BlockPayload) {
+        let request = store.request;
+        let block = match payload {
+            BlockPayload::Block(block) if block.id() == store.block.id => block,
+            _ => {
+                let reply = StoreReply { request, outcome: StoreOutcome::WrongBytes };
+                return cx.send(from, Message::StoreReply(reply));
+            }
+        };
+        let order = cx.map.order(block.id(), store.redundancy.copies());
+        let write = DiskRequest::Write {
+            block,
+            redundancy: store.redundancy,
+            first_seen: cx.now.wall.saturating_sub(store.age_ms),
+            charged_to: store.charged_to,
+            disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),
+        };
+        cx.disk(write, Waiter::Serve(ServeToken::Store { to: from, request }));
+    }
+
+    pub fn on_fetch(&self, cx: &mut Context, from: NodeId, fetch: &FetchRequest) {
+        let token = ServeToken::Fetch { to: from, request: fetch.request, id: fetch.id };
+        cx.disk(DiskRequest::Read { id: fetch.id }, Waiter::Serve(token));
+    }
+
+    pub fn on_list_blocks(&self, cx: &mut Context, from: NodeId, list: &ListBlocksRequest) {
+        let token = ServeToken::ListBlocks { to: from, request: list.request };
+        cx.disk(DiskRequest::List { after: list.after, max: IDS_MAX }, Waiter::Serve(token));
+    }
+
+    /// The store answered.
+    pub fn on_disk_done(
+        &self,
+        cx: &mut Context,
+        gets: &mut Gets,
+        log: &mut ReplicationLog,
+        token: ServeToken,
+        done: DiskDone,
+    ) {
+        match (token, done) {
+            (ServeToken::Have { to, request }, DiskDone::Have(answers)) => {
+                cx.send(to, Message::HaveReply(HaveReply { request, answers }));
+            }
+            (ServeToken::Store { to, request }, DiskDone::Written(done)) => {
+                let outcome = stored(cx, done);
+                cx.send(to, Message::StoreReply(StoreReply { request, outcome }));
+            }
+            (ServeToken::Fetch { to, request, id }, DiskDone::Read(done)) => {
+                if done == ReadDone::Damaged {
+                    gets.read_repair(cx, log, id);
+                }
+                let (outcome, block) = fetched(done);
+                debug_assert!(block.as_ref().is_none_or(|block| block.id() == id), "the store reads what was asked");
+                let attached = block.as_ref().map(AttachedBlock::from);
+                let reply = FetchReply { request, outcome, block: attached };
+                cx.send_block(to, Message::FetchReply(reply), block);
+            }
+            (ServeToken::ListBlocks { to, request }, DiskDone::List(infos)) => {
+                let records = infos.iter().map(|info| HeldBlock { id: info.id, len: info.len }).collect();
+                cx.send(to, Message::ListBlocksReply(ListBlocksReply { request, records }));
+            }
+            _ => debug_assert!(false, "the store answered another question than it was asked"),
+        }
+    }
+}
+
+fn stored(cx: &Context, done: WriteDone) -> StoreOutcome {
+    match done {
+        // Two live nodes of one identity would count as one server while being none of them for sure.
+        _ if cx.duplicate_identity => StoreOutcome::Failed,
+        WriteDone::New | WriteDone::Already => StoreOutcome::Stored,
+        WriteDone::Full => StoreOutcome::Full,
+        WriteDone::Failed => StoreOutcome::Failed,
+    }
+}
+
+fn fetched(done: ReadDone) -> (FetchOutcome, Option<fsdfs_proto::block::Block>) {
+    match done {
+        ReadDone::Found(block) => (FetchOutcome::Found, Some(block)),
+        ReadDone::No => (FetchOutcome::No, None),
+        ReadDone::NotYet => (FetchOutcome::NotYet, None),
+        ReadDone::Damaged | ReadDone::Failed => (FetchOutcome::Damaged, None),
+    }
+}

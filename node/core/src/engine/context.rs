@@ -1,0 +1,231 @@
+//! What every machine works with.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ed25519_dalek::SigningKey;
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::card_flag;
+use fsdfs_proto::ids::{Digest, NodeId, PoolId, VolumeId};
+use fsdfs_proto::message::{Message, RequestId};
+use fsdfs_proto::volume::VolumeKeys;
+
+use super::event::Event;
+use super::net::{Peers, Requests};
+use super::timers::{Timer, Timers};
+use crate::facts::{FactSet, MemberStatus};
+use crate::limits::PEER_TICK_MS;
+use crate::placement::ClusterMap;
+use crate::report::Notice;
+use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Reply, Token, Waiter};
+use crate::tree::{TreeJob, TreeParams};
+
+/// The state that all machines read, and the only ways out: effects, events, timers.
+///
+/// It is handed to a machine for the time of one call. A machine changes of it what its own floor is for: connections change
+/// `peers` and `requests`, gossip changes `facts`, and so on; nobody but the router changes `now`.
+pub(super) struct Context {
+    /// The clocks, as of the input that is being handled.
+    pub now: Now,
+    /// Monotonic milliseconds at the start.
+    pub started: u64,
+    /// This node.
+    pub me: NodeId,
+    /// Signs what this node says of itself.
+    pub key: SigningKey,
+    pub pool: PoolId,
+    /// Sizes of trees.
+    pub params: TreeParams,
+    /// Members to try while no cards are known. Never this node.
+    pub bootstrap: BTreeMap<NodeId, Vec<String>>,
+    /// Seeded once: a run is a function of its inputs.
+    pub rng: fastrand::Rng,
+    pub timers: Timers,
+    pub peers: Peers,
+    pub requests: Requests,
+    /// What all members keep. It only grows, but for facts that newer ones supersede.
+    pub facts: FactSet,
+    /// Grows whenever the facts change.
+    pub facts_version: u64,
+    /// Of the facts; see [`Context::refresh_map`].
+    pub map: ClusterMap,
+    /// Digest of the facts that `map` was made from.
+    pub map_digest: Digest,
+    /// Keys that an epoch's facts confirm.
+    pub keys: BTreeMap<VolumeId, VolumeKeys>,
+    /// This node's disks.
+    pub disks: Vec<DiskState>,
+    /// Facts were compared with a member since the start.
+    pub synced: bool,
+    /// Another running node has this node's identity: nothing is confirmed any more, until a restart.
+    pub duplicate_identity: bool,
+    events: VecDeque<Event>,
+    out: Vec<Effect>,
+}
+
+/// What a [`Context`] is made of; the rest begins empty.
+pub(super) struct Identity {
+    pub now: Now,
+    pub key: SigningKey,
+    pub pool: PoolId,
+    pub params: TreeParams,
+    pub bootstrap: Vec<(NodeId, Vec<String>)>,
+    pub seed: u64,
+    pub disks: Vec<DiskState>,
+}
+
+impl Context {
+    pub fn new(identity: Identity) -> Self {
+        let Identity { now, key, pool, params, bootstrap, seed, disks } = identity;
+        let me = NodeId(key.verifying_key().to_bytes());
+        Self {
+            now,
+            started: now.mono,
+            me,
+            key,
+            pool,
+            params,
+            bootstrap: bootstrap.into_iter().filter(|(node, _)| *node != me).collect(),
+            rng: fastrand::Rng::with_seed(seed),
+            timers: Timers::default(),
+            peers: Peers::default(),
+            requests: Requests::default(),
+            facts: FactSet::new(pool),
+            facts_version: 0,
+            map: ClusterMap::new(Vec::new()),
+            map_digest: Digest([0; 32]),
+            keys: BTreeMap::new(),
+            disks,
+            synced: false,
+            duplicate_identity: false,
+            events: VecDeque::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Sends effects into `out` until the call is repeated with the same one.
+    pub fn swap_effects(&mut self, out: &mut Vec<Effect>) {
+        std::mem::swap(&mut self.out, out);
+    }
+
+    pub fn take_events(&mut self) -> VecDeque<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    pub fn raise(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Wakes `timer` so many milliseconds from now, or earlier if that was asked before.
+    pub fn wake_in(&mut self, ms: u64, timer: Timer) {
+        self.timers.set(self.now.mono + ms, timer);
+    }
+
+    pub fn push(&mut self, effect: Effect) {
+        self.out.push(effect);
+    }
+
+    pub fn send(&mut self, to: NodeId, message: Message) {
+        self.push(Effect::Send { to, message, block: None });
+    }
+
+    pub fn send_block(&mut self, to: NodeId, message: Message, block: Option<Block>) {
+        self.push(Effect::Send { to, message, block });
+    }
+
+    /// Asks a peer; the answer, or its loss, finds its way by `waiter`.
+    pub fn ask(
+        &mut self,
+        to: NodeId,
+        waiter: Waiter,
+        message: impl FnOnce(RequestId) -> Message,
+        block: Option<Block>,
+    ) {
+        let request = self.requests.open(to, waiter, self.now.mono);
+        self.peers.owes(to, self.now.mono);
+        self.wake_in(PEER_TICK_MS, Timer::Peer(to));
+        self.send_block(to, message(request), block);
+    }
+
+    /// Who waits for this answer; none if nobody asked that peer, or it was answered before.
+    pub fn answered(&mut self, from: NodeId, request: RequestId) -> Option<Waiter> {
+        let waiter = self.requests.close(from, request)?;
+        self.peers.answered(from, self.now.mono);
+        Some(waiter)
+    }
+
+    pub fn disk(&mut self, request: DiskRequest, waiter: Waiter) {
+        self.push(Effect::Disk { request, token: Token(waiter) });
+    }
+
+    pub fn work(&mut self, job: Box<TreeJob>, waiter: Waiter) {
+        self.push(Effect::Work { job, token: Token(waiter) });
+    }
+
+    pub fn reply(&mut self, op: OpId, reply: Reply) {
+        self.push(Effect::Reply { op, reply });
+    }
+
+    pub fn notice(&mut self, notice: Notice) {
+        self.push(Effect::Notice(notice));
+    }
+
+    /// Connected and not silent, or this node.
+    pub fn responsive(&self, node: NodeId) -> bool {
+        node == self.me || self.peers.responsive(node)
+    }
+
+    /// N of new blocks.
+    pub fn copies(&self) -> u8 {
+        self.facts.rules().copies
+    }
+
+    /// Takes new blocks, as its card says.
+    pub fn has_room(&self, node: NodeId) -> bool {
+        let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
+        card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
+    }
+
+    /// A member's name for people.
+    pub fn name_of(&self, node: NodeId) -> String {
+        let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
+        card.map_or_else(|| node.short(), |card| card.value().name.clone())
+    }
+
+    /// Whether the facts say that nothing is to be exchanged with this node.
+    pub fn revoked(&self, node: NodeId) -> bool {
+        self.facts.members().get(&node).is_none_or(|member| member.status == MemberStatus::Revoked)
+    }
+
+    /// No other member exists that could know more.
+    pub fn alone(&self) -> bool {
+        let members = self.facts.members();
+        self.bootstrap.is_empty()
+            && members.iter().all(|(node, member)| *node == self.me || member.status == MemberStatus::Revoked)
+    }
+
+    /// Whether this node may say "none": it has compared facts since its start, or there is nobody to compare with.
+    pub fn ready(&self) -> bool {
+        self.synced || self.alone()
+    }
+
+    /// How far this node's clock is from the median of its connected peers'.
+    pub fn clock_off_ms(&self) -> i64 {
+        let mut offs = self.peers.clocks_off_ms();
+        offs.sort_unstable();
+        // Of an even number the two in the middle cannot outvote each other: the smaller difference counts.
+        let middle = [offs.len().saturating_sub(1) / 2, offs.len() / 2];
+        let off = middle.iter().filter_map(|at| offs.get(*at)).min_by_key(|off| off.unsigned_abs());
+        off.map_or(0, |off| off.saturating_neg())
+    }
+
+    /// Makes the map anew if the facts that it follows from changed. Whether they did.
+    pub fn refresh_map(&mut self) -> bool {
+        let digest = self.facts.map_digest();
+        let changed = digest != self.map_digest;
+        if changed {
+            self.map_digest = digest;
+            self.map = ClusterMap::new(self.facts.servers());
+        }
+        changed
+    }
+}

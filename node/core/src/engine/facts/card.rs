@@ -1,0 +1,142 @@
+//! What this node says of itself: its card, and heartbeats.
+//!
+//! Promise: the others' newest card of this node is what it offers now; two running nodes with one identity notice.
+
+use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
+use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::signed::Signed;
+
+use super::Gossip;
+use crate::engine::context::Context;
+use crate::engine::event::Event;
+use crate::engine::start::Profile;
+use crate::engine::timers::Timer;
+use crate::limits::HEARTBEAT_MS;
+use crate::report::Notice;
+use crate::seam::DiskState;
+
+/// Features this version supports.
+const FEATURES: u32 = fsdfs_proto::message::FEATURES_LIST_BLOCKS;
+/// Disks on a card at most (spec 01-identity).
+const CARD_DISKS_MAX: usize = 64;
+
+/// This node as the others see it.
+pub(in crate::engine) struct OwnCard {
+    profile: Profile,
+    /// Bytes of one unit of weight; never 0.
+    unit_bytes: u64,
+    /// Of this start; grows from start to start.
+    boot: u64,
+    /// Of this boot's last heartbeat; 0 before this node is a member.
+    counter: u64,
+    /// How often another heartbeat of this identity was ahead of ours.
+    overtaken: u32,
+}
+
+impl OwnCard {
+    pub fn new(profile: Profile, unit_bytes: u64) -> Self {
+        Self { profile, unit_bytes: unit_bytes.max(1), boot: 0, counter: 0, overtaken: 0 }
+    }
+
+    /// The boot number of this start, later than any this node's log remembers.
+    pub fn begin_boot(&mut self, cx: &Context) {
+        let me = cx.facts.members().get(&cx.me);
+        let last = me.and_then(|me| me.heartbeat.as_ref()).map_or(0, |beat| beat.value().boot);
+        self.boot = cx.now.wall.max(last + 1);
+    }
+
+    /// A newcomer is a member from the moment it learns of its admission; then it introduces itself.
+    pub fn is_to_introduce_itself(&self, cx: &Context) -> bool {
+        self.counter == 0 && cx.facts.members().contains_key(&cx.me)
+    }
+
+    pub fn heartbeat(&mut self, cx: &mut Context, gossip: &mut Gossip) {
+        cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
+        if !cx.facts.members().contains_key(&cx.me) {
+            return;
+        }
+        self.counter += 1;
+        let beat = Heartbeat { version: 1, node: cx.me, boot: self.boot, counter: self.counter };
+        let beat = Fact::from(Signed::sign(cx.pool, &cx.key, beat));
+        gossip.insert_facts(cx, vec![beat.clone()], None);
+        cx.raise(Event::FactMade(beat));
+    }
+
+    /// A heartbeat of this identity that may not be this boot's. Whether this node has to show that it is alive.
+    ///
+    /// Once, another one ahead of ours may be an earlier boot under a clock that was wrong; whoever overtakes us again is alive.
+    pub fn on_own_heartbeat(&mut self, cx: &mut Context, beat: &Heartbeat) -> bool {
+        debug_assert_eq!(beat.node, cx.me);
+        let is_ours = beat.boot == self.boot && beat.counter <= self.counter;
+        if is_ours || cx.duplicate_identity {
+            return false;
+        }
+        self.overtaken += 1;
+        self.boot = beat.boot + 1;
+        if self.overtaken >= 2 {
+            cx.duplicate_identity = true;
+            cx.notice(Notice::DuplicateIdentity);
+        }
+        true
+    }
+
+    pub fn readdress(&mut self, addrs: Vec<String>) {
+        self.profile.addrs = addrs;
+    }
+
+    /// This node's card, if what it says now is not what the last one said.
+    pub fn issue(&self, cx: &mut Context, gossip: &mut Gossip) {
+        let Some(me) = cx.facts.members().get(&cx.me) else { return };
+        let last = me.card.as_ref().map(|card| card.value().clone());
+        let card = self.card_now(cx, last.as_ref());
+        if last.as_ref().is_some_and(|last| Card { seq: last.seq, ..card.clone() } == *last) {
+            return;
+        }
+        debug_assert!(last.is_none_or(|last| last.seq < card.seq), "later cards supersede earlier ones");
+        let card = Fact::from(Signed::sign(cx.pool, &cx.key, card));
+        gossip.insert_facts(cx, vec![card.clone()], None);
+        cx.raise(Event::FactMade(card));
+    }
+
+    fn card_now(&self, cx: &Context, last: Option<&Card>) -> Card {
+        let weight_before =
+            |id: DiskId| last.and_then(|card| card.disks.iter().find(|disk| disk.id == id)).map(|disk| disk.gib);
+        let on_card = |disk: &DiskState| {
+            let now = u32::try_from(disk.quota_bytes / self.unit_bytes).unwrap_or(u32::MAX);
+            let gib = weight_to_publish(weight_before(disk.id), now);
+            CardDisk { id: disk.id, gib, attach_generation: disk.attach_generation }
+        };
+        let mut disks: Vec<CardDisk> = cx.disks.iter().filter(|disk| disk.quota_bytes > 0).map(on_card).collect();
+        disks.sort_by_key(|disk| disk.id);
+        disks.truncate(CARD_DISKS_MAX);
+        let full = !disks.is_empty() && cx.disks.iter().all(|disk| disk.read_only);
+        let flags = if full { card_flag::READ_ONLY } else { 0 };
+        let Profile { name, site, addrs, uplink, instance } = self.profile.clone();
+        let seq = last.map_or(1, |card| card.seq + 1);
+        Card { version: 1, node: cx.me, seq, instance, name, site, disks, addrs, uplink, flags, features: FEATURES }
+    }
+}
+
+/// Weights change by at least 5 % and 16 units, so that small changes of a quota do not move data; downward at once.
+fn weight_to_publish(last: Option<u32>, now: u32) -> u32 {
+    match last {
+        Some(last) if now > last && now - last < (last / 20).max(16) && last > 0 => last,
+        _ => now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_growth_does_not_move_data() {
+        assert_eq!(weight_to_publish(None, 100), 100);
+        assert_eq!(weight_to_publish(Some(100), 115), 100, "less than 16 units");
+        assert_eq!(weight_to_publish(Some(100), 116), 116);
+        assert_eq!(weight_to_publish(Some(1_000), 1_049), 1_000, "less than 5 %");
+        assert_eq!(weight_to_publish(Some(1_000), 1_050), 1_050);
+        assert_eq!(weight_to_publish(Some(1_000), 999), 999, "downward at once");
+        assert_eq!(weight_to_publish(Some(0), 1), 1, "a drained disk comes back");
+    }
+}

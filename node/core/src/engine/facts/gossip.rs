@@ -1,0 +1,149 @@
+//! Facts as they come: checked, logged, passed on.
+//!
+//! Promise: a fact that became valid here is in the log's queue and on its way to those who may not know it, before anybody
+//! acts on it. What was missed is found by comparing (see [`super::FactSync`]).
+
+use fsdfs_proto::identity::{Fact, RawFact};
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::{FactBatch, FactsAck, Message, RequestId, fact_parts};
+use fsdfs_proto::record::LogEntry;
+
+use crate::engine::context::Context;
+use crate::engine::event::Event;
+use crate::facts::InsertOutcome;
+use crate::limits::HEARTBEAT_FAN_OUT;
+use crate::report::Notice;
+use crate::seam::{DiskRequest, GossipToken, Waiter};
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::engine) struct Gossip {
+    /// A write of the log failed, so something that is known here may not be durable: nothing is confirmed until all is
+    /// written again.
+    pub log_behind: bool,
+}
+
+impl Gossip {
+    /// Inserts facts; what is new is logged and told to those who may not know it.
+    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) {
+        let mut any = false;
+        for fact in facts {
+            any |= insert(cx, fact) == InsertOutcome::New;
+        }
+        if any {
+            self.apply_new_facts(cx, from, GossipToken::Log);
+        }
+    }
+
+    /// Facts of a peer, which wants to know when they are durable unless `request` is 0.
+    pub fn on_facts(&mut self, cx: &mut Context, from: NodeId, request: RequestId, raws: &[RawFact]) {
+        let mut valid = true;
+        for raw in raws {
+            if cx.facts.knows(raw) {
+                continue;
+            }
+            match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
+                Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
+                Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
+            }
+        }
+        // Logs are written in order: what was logged before is durable when this, perhaps empty, request is.
+        let token = if request == 0 { GossipToken::Log } else { GossipToken::Ack { to: from, request, valid } };
+        self.apply_new_facts(cx, Some(from), token);
+    }
+
+    /// Facts that became valid: log, pass on, tell the other machines.
+    fn apply_new_facts(&mut self, cx: &mut Context, from: Option<NodeId>, token: GossipToken) {
+        let news = cx.facts.drain_new();
+        let entries: Vec<LogEntry> =
+            news.iter().filter(|fact| worth_logging(fact)).map(|fact| LogEntry::Fact(fact.raw())).collect();
+        if !entries.is_empty() || token != GossipToken::Log {
+            cx.disk(DiskRequest::Log { entries }, Waiter::Gossip(token));
+        }
+        if news.is_empty() {
+            return;
+        }
+        cx.facts_version += 1;
+        self.pass_on(cx, &news, from);
+        cx.raise(Event::FactsInserted(news));
+    }
+
+    /// Statements go to everyone: they are rare and must arrive. Heartbeats go on to a few. Heads and cards were sent to
+    /// everyone by their maker; whoever had no link to it finds them by digests.
+    fn pass_on(&self, cx: &mut Context, news: &[Fact], from: Option<NodeId>) {
+        let peers: Vec<NodeId> = cx.peers.up().into_iter().filter(|node| Some(*node) != from).collect();
+        let statements: Vec<RawFact> = news.iter().filter(|fact| is_statement(fact)).map(Fact::raw).collect();
+        for to in &peers {
+            self.send(cx, *to, &statements);
+        }
+        let beats: Vec<RawFact> =
+            news.iter().filter(|fact| matches!(fact, Fact::Heartbeat(_))).map(Fact::raw).collect();
+        if from.is_some() && !beats.is_empty() {
+            for to in some_of(cx, peers, HEARTBEAT_FAN_OUT) {
+                self.send(cx, to, &beats);
+            }
+        }
+    }
+
+    /// Facts that nobody has to acknowledge.
+    pub fn send(&self, cx: &mut Context, to: NodeId, facts: &[RawFact]) {
+        for facts in fact_parts(facts) {
+            cx.send(to, Message::Facts(FactBatch { request: 0, facts }));
+        }
+    }
+
+    /// A fact of this node's own goes to all who listen.
+    pub fn announce(&self, cx: &mut Context, fact: &Fact) {
+        let raw = [fact.raw()];
+        for to in cx.peers.up() {
+            self.send(cx, to, &raw);
+        }
+    }
+
+    /// A write of the log ended, and with it what a peer waits for.
+    pub fn on_logged(&mut self, cx: &mut Context, token: &GossipToken, durable: bool) {
+        match *token {
+            GossipToken::Relog => self.log_behind = !durable,
+            GossipToken::Log => self.note_logged(cx, durable),
+            GossipToken::Ack { to, request, valid } => {
+                self.note_logged(cx, durable);
+                let durable = valid && durable && !self.log_behind && !cx.duplicate_identity;
+                cx.send(to, Message::FactsAck(FactsAck { request, durable }));
+            }
+        }
+    }
+
+    /// Whether a write of the log became durable. Said once.
+    pub fn note_logged(&mut self, cx: &mut Context, durable: bool) {
+        if !durable && !std::mem::replace(&mut self.log_behind, true) {
+            cx.notice(Notice::LogFailed);
+        }
+    }
+}
+
+fn insert(cx: &mut Context, fact: Fact) -> InsertOutcome {
+    let inserted = cx.facts.insert(fact);
+    if inserted == InsertOutcome::New {
+        cx.facts_version += 1;
+    }
+    inserted
+}
+
+/// As many of these peers, drawn at random.
+pub(super) fn some_of(cx: &mut Context, mut peers: Vec<NodeId>, count: usize) -> Vec<NodeId> {
+    cx.rng.shuffle(&mut peers);
+    peers.truncate(count);
+    peers
+}
+
+fn is_statement(fact: &Fact) -> bool {
+    !matches!(fact, Fact::Heartbeat(_) | Fact::Head(_) | Fact::Card(_))
+}
+
+/// Heartbeats are worth keeping for one reason: a node's own last boot number. Others' are heard again.
+pub(in crate::engine) fn worth_logging(fact: &Fact) -> bool {
+    match fact {
+        Fact::Heartbeat(beat) => beat.value().counter == 1,
+        _ => true,
+    }
+}

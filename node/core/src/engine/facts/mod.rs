@@ -1,0 +1,13 @@
+//! Floor 2, what everybody knows: facts as they come, comparing them, who is there, this node's card, keys.
+
+mod card;
+mod gossip;
+mod keys;
+mod liveness;
+mod sync;
+
+pub(super) use card::OwnCard;
+pub(super) use gossip::{Gossip, worth_logging};
+pub(super) use keys::KeyRing;
+pub(super) use liveness::Liveness;
+pub(super) use sync::FactSync;

@@ -1,0 +1,167 @@
+//! Comparing facts. Two members with unequal digests exchange ids and then what the other lacks.
+//!
+//! The smaller id asks, so that it happens once: summary (in parts) → facts and [`Message::Want`] for each part → the facts
+//! wanted → an empty `Want`. It has ended for the asker with the last part's `Want`, for the other with the empty one; from
+//! then on a node may say "none" instead of "not yet".
+
+use fsdfs_proto::identity::{Fact, RawFact};
+use fsdfs_proto::ids::{Digest, FactId, NodeId};
+use fsdfs_proto::message::{FactDigests, FactSummary, Message, SUMMARY_IDS_MAX, WantFacts};
+
+use super::Gossip;
+use super::gossip::some_of;
+use crate::engine::context::Context;
+use crate::engine::event::Event;
+use crate::engine::timers::Timer;
+use crate::limits::GOSSIP_MS;
+
+/// Promise: two connected members come to know the same facts, each comparison in at most three messages a part. What it
+/// remembers of a comparison stands with the peer ([`crate::engine::net::PeerState`]), and ends with its connection.
+pub(in crate::engine) struct FactSync;
+
+impl FactSync {
+    /// This node's last heartbeat, and the peer's own as it was last heard here: should it not be the peer's, another node has
+    /// its identity.
+    pub fn show_heartbeats(&self, cx: &mut Context, gossip: &Gossip, node: NodeId) {
+        for whose in [cx.me, node] {
+            let beat = cx.facts.members().get(&whose).and_then(|member| member.heartbeat.clone());
+            if let Some(beat) = beat {
+                gossip.send(cx, node, &[Fact::from(beat).raw()]);
+            }
+        }
+    }
+
+    /// Digests go to one random peer, which is named: those it lacks keys from are asked, too.
+    pub fn on_gossip_due(&self, cx: &mut Context) -> Option<NodeId> {
+        cx.wake_in(GOSSIP_MS, Timer::Gossip);
+        let peers = cx.peers.up();
+        let to = some_of(cx, peers, 1).pop()?;
+        self.send_digests(cx, to);
+        Some(to)
+    }
+
+    /// A request named another map than ours: one of us lacks facts.
+    pub fn compare_maps(&self, cx: &mut Context, from: NodeId, theirs: Digest) {
+        let lately = cx.peers.get(from).is_some_and(|peer| cx.now.mono < peer.digests_sent + GOSSIP_MS);
+        if theirs != cx.map_digest && !lately {
+            self.send_digests(cx, from);
+        }
+    }
+
+    /// What this node knows, in two hashes; unequal ones begin a comparison.
+    pub fn send_digests(&self, cx: &mut Context, to: NodeId) {
+        if let Some(peer) = cx.peers.get_mut(to) {
+            peer.digests_sent = cx.now.mono;
+        }
+        let clock = fsdfs_proto::time::Hlc { ms: cx.now.wall, count: 0 };
+        let digests = FactDigests { gossip: cx.facts.gossip_digest(), map: cx.map_digest, clock };
+        cx.send(to, Message::Digests(digests));
+    }
+
+    pub fn on_digests(&self, cx: &mut Context, from: NodeId, theirs: &FactDigests) {
+        let off = i64::try_from(theirs.clock.ms).unwrap_or(i64::MAX).saturating_sub_unsigned(cx.now.wall);
+        let equal = theirs.gossip == cx.facts.gossip_digest();
+        let Some(peer) = cx.peers.get_mut(from) else { return };
+        peer.clock_off_ms = Some(off);
+        let (asking, sent_at) = (peer.wants_due > 0, peer.digests_sent);
+        if equal {
+            self.ended(cx);
+        } else if cx.me < from && !asking {
+            self.send_summary(cx, from);
+        } else if cx.now.mono >= sent_at + GOSSIP_MS {
+            // The other one asks; it may not know yet that there is something to ask.
+            self.send_digests(cx, from);
+        }
+    }
+
+    fn send_summary(&self, cx: &mut Context, to: NodeId) {
+        let (first, last) = (FactId([0; 32]), FactId([255; 32]));
+        let ids = cx.facts.ids_in(first, last);
+        let parts: Vec<&[FactId]> = if ids.is_empty() { vec![&[]] } else { ids.chunks(SUMMARY_IDS_MAX).collect() };
+        if let Some(peer) = cx.peers.get_mut(to) {
+            debug_assert_eq!(peer.wants_due, 0, "one comparison at a time");
+            peer.wants_due = parts.len();
+        }
+        let mut from = first;
+        for (index, part) in parts.iter().enumerate() {
+            let end = if index + 1 == parts.len() { last } else { *part.last().expect("chunks are not empty") };
+            let summary = FactSummary { last: index + 1 == parts.len(), from, to: end, ids: part.to_vec() };
+            cx.send(to, Message::Summary(summary));
+            from = next_id(end);
+        }
+    }
+
+    /// Sends what the asker lacks in that range, then asks for what is lacking here.
+    pub fn on_summary(&self, cx: &mut Context, gossip: &Gossip, from: NodeId, summary: &FactSummary) {
+        let mine = cx.facts.ids_in(summary.from, summary.to);
+        let lacking = |has: &[FactId], ids: &[FactId]| -> Vec<FactId> {
+            ids.iter().filter(|id| has.binary_search(id).is_err()).copied().collect()
+        };
+        let theirs = lacking(&summary.ids, &mine);
+        self.send_by_id(cx, gossip, from, &theirs);
+        let ids = lacking(&mine, &summary.ids);
+        if summary.last
+            && let Some(peer) = cx.peers.get_mut(from)
+        {
+            peer.sync_ends = true;
+        }
+        cx.send(from, Message::Want(WantFacts { ids }));
+    }
+
+    pub fn on_want(&self, cx: &mut Context, gossip: &Gossip, from: NodeId, ids: &[FactId]) {
+        self.send_by_id(cx, gossip, from, ids);
+        let Some(peer) = cx.peers.get_mut(from) else { return };
+        if peer.wants_due > 0 {
+            peer.wants_due -= 1;
+            if peer.wants_due == 0 {
+                cx.send(from, Message::Want(WantFacts { ids: Vec::new() }));
+                self.ended(cx);
+            }
+        } else if std::mem::take(&mut peer.sync_ends) {
+            self.ended(cx);
+        }
+    }
+
+    /// Parents first, as the set keeps them.
+    fn send_by_id(&self, cx: &mut Context, gossip: &Gossip, to: NodeId, ids: &[FactId]) {
+        if ids.is_empty() {
+            return;
+        }
+        let mut ids: Vec<FactId> = ids.to_vec();
+        ids.sort_unstable();
+        let facts: Vec<RawFact> =
+            cx.facts.all().filter(|fact| ids.binary_search(&fact.id()).is_ok()).map(Fact::raw).collect();
+        gossip.send(cx, to, &facts);
+    }
+
+    fn ended(&self, cx: &mut Context) {
+        if !std::mem::replace(&mut cx.synced, true) {
+            cx.raise(Event::SyncEnded);
+        }
+    }
+}
+
+fn next_id(id: FactId) -> FactId {
+    let mut bytes = id.0;
+    for byte in bytes.iter_mut().rev() {
+        let (sum, carry) = byte.overflowing_add(1);
+        *byte = sum;
+        if !carry {
+            break;
+        }
+    }
+    FactId(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_id_carries() {
+        let id = |end: [u8; 2]| FactId([[0; 30].as_slice(), &end].concat().try_into().expect("32 bytes"));
+        assert_eq!(next_id(id([0, 7])), id([0, 8]));
+        assert_eq!(next_id(id([1, 255])), id([2, 0]));
+        assert_eq!(next_id(FactId([255; 32])), FactId([0; 32]), "nothing comes after the last one");
+    }
+}

@@ -1,0 +1,187 @@
+//! Connections: every member is connected or being dialled, and whoever owes answers is watched.
+//!
+//! Promise: a request ends within [`SILENT_MS`] of silence for those who can go on without it, and within about
+//! [`STALL_MS`] of no progress for good.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::{Message, RequestId};
+
+use super::OpenRequest;
+use crate::engine::context::Context;
+use crate::engine::event::Event;
+use crate::engine::timers::Timer;
+use crate::limits::{
+    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
+};
+use crate::seam::{Effect, Waiter};
+
+/// Attempts to reach a node.
+#[derive(Debug, Default)]
+struct Dialling {
+    /// An attempt is under way.
+    running: bool,
+    /// Milliseconds until the next one, before jitter; doubles.
+    pause: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::engine) struct Connections {
+    dialling: BTreeMap<NodeId, Dialling>,
+}
+
+impl Connections {
+    /// A connection came up. If it replaced another, what was asked on the old one may be lost.
+    pub fn on_up(&mut self, cx: &mut Context, node: NodeId) {
+        let lost = questions(cx, node, |_, _| true);
+        cx.peers.on_up(node, cx.now.mono);
+        self.dialling.remove(&node);
+        lose(cx, lost, node);
+    }
+
+    /// The connection is gone. Whether the node was known; then it is to be dialled again.
+    pub fn on_down(&mut self, cx: &mut Context, node: NodeId) -> bool {
+        let known = cx.peers.on_down(node);
+        if known {
+            self.dialling.insert(node, Dialling::default());
+            lose(cx, questions(cx, node, |_, _| true), node);
+        }
+        known
+    }
+
+    /// Neither the addresses of the last attempt nor Kademlia led to it.
+    pub fn on_unreachable(&mut self, cx: &mut Context, node: NodeId) {
+        cx.peers.add(node);
+        self.dialling.entry(node).or_default().running = false;
+        if !cx.peers.is_up(node) {
+            self.dial_later(cx, node);
+        }
+    }
+
+    /// Measures the round trip, and shows whether the peer is there.
+    pub fn ping(&self, cx: &mut Context, node: NodeId) {
+        let number = cx.rng.u64(..);
+        let now = cx.now.mono;
+        if let Some(peer) = cx.peers.get_mut(node) {
+            peer.ping = Some((number, now));
+            cx.send(node, Message::Ping(number));
+        }
+    }
+
+    /// Looks at a peer that owes answers, or that is silent: pings it, calls it silent, gives up stalled questions.
+    /// `moves_block`: whether a request ends with the bytes of a block, which take as long as the line is slow.
+    pub fn on_peer_due(&mut self, cx: &mut Context, node: NodeId, moves_block: impl Fn(&Waiter) -> bool) {
+        let now = cx.now.mono;
+        let Some(peer) = cx.peers.get(node).filter(|peer| peer.up && (peer.owed > 0 || peer.silent)) else { return };
+        let quiet = now - peer.heard.max(peer.owes_since.unwrap_or(0)).min(now);
+        let pause = if peer.silent { SILENT_MS } else { PING_AFTER_MS };
+        let ping_due = quiet >= PING_AFTER_MS && peer.ping.is_none_or(|(_, at)| now - at >= pause);
+        let falls_silent = !peer.silent && quiet >= SILENT_MS;
+        cx.wake_in(PEER_TICK_MS, Timer::Peer(node));
+        if ping_due {
+            self.ping(cx, node);
+        }
+        if falls_silent {
+            self.falls_silent(cx, node);
+        }
+        lose(cx, questions(cx, node, |cx, asked| is_stalled(cx, asked, &moves_block)), node);
+    }
+
+    /// Everything that waits for this peer looks for another one; the questions stay open.
+    fn falls_silent(&self, cx: &mut Context, node: NodeId) {
+        if let Some(peer) = cx.peers.get_mut(node) {
+            debug_assert!(peer.up, "whoever is not connected is down, not silent");
+            peer.silent = true;
+        }
+        for waiter in questions(cx, node, |_, _| true).into_values() {
+            cx.raise(Event::PeerSilent { node, waiter });
+        }
+    }
+
+    /// Sees to it that every member is connected or being dialled.
+    pub fn dial_members(&self, cx: &mut Context) {
+        let known: Vec<NodeId> = cx.facts.members().keys().chain(cx.bootstrap.keys()).copied().collect();
+        for node in known {
+            if node == cx.me || !cx.peers.add(node) {
+                continue;
+            }
+            // Both ends dial; the smaller id goes first, or both would succeed and one connection be wasted.
+            let wait = if cx.me < node || cx.bootstrap.contains_key(&node) { 1 } else { DIAL_TIEBREAK_MS };
+            cx.wake_in(wait, Timer::Dial(node));
+        }
+    }
+
+    /// After an attempt that failed, or a connection that broke: later and later.
+    pub fn dial_later(&mut self, cx: &mut Context, node: NodeId) {
+        cx.peers.add(node);
+        let dialling = self.dialling.entry(node).or_default();
+        dialling.pause = (dialling.pause * 2).clamp(DIAL_MS_MIN, DIAL_MS_MAX);
+        let pause = dialling.pause;
+        let tiebreak = if cx.me < node { 0 } else { DIAL_TIEBREAK_MS };
+        let jitter = cx.rng.u64(0..=pause / 2);
+        cx.wake_in(pause + tiebreak + jitter, Timer::Dial(node));
+    }
+
+    /// A member's addresses changed, or it was heard of: try again soon.
+    pub fn dial_soon(&mut self, cx: &mut Context, node: NodeId) {
+        if cx.peers.get(node).is_none_or(|peer| peer.up) {
+            return;
+        }
+        self.dialling.entry(node).or_default().pause = 0;
+        cx.wake_in(DIAL_MS_MIN, Timer::Dial(node));
+    }
+
+    pub fn on_dial_due(&mut self, cx: &mut Context, node: NodeId) {
+        let from_ticket = cx.bootstrap.contains_key(&node) && !cx.facts.members().contains_key(&node);
+        let dialling = self.dialling.get(&node).is_some_and(|dialling| dialling.running);
+        let wanted = cx.peers.get(node).is_some_and(|peer| !peer.up) && !dialling;
+        if !wanted || (!from_ticket && cx.revoked(node)) {
+            return;
+        }
+        self.dialling.entry(node).or_default().running = true;
+        let card = cx.facts.members().get(&node).and_then(|member| member.card.as_ref());
+        let mut addrs = card.map(|card| card.value().addrs.clone()).unwrap_or_default();
+        for addr in cx.bootstrap.get(&node).into_iter().flatten() {
+            if !addrs.contains(addr) {
+                addrs.push(addr.clone());
+            }
+        }
+        cx.push(Effect::Connect { node, addrs });
+    }
+
+    /// Whoever was revoked is talked to no more.
+    pub fn disconnect_revoked(&self, cx: &mut Context) {
+        for node in cx.peers.up() {
+            if cx.revoked(node) {
+                cx.push(Effect::Disconnect { node, reason: "revoked" });
+            }
+        }
+    }
+}
+
+/// Blocks take as long as their bytes move. Behind them a short answer comes late, which is no excuse for ever.
+fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -> bool) -> bool {
+    let moved = cx.peers.moved(asked.to);
+    let excused = if moves_block(&asked.waiter) { moved } else { moved.min(asked.at + TRANSFER_GRACE_MS_MAX) };
+    cx.now.mono.saturating_sub(asked.at.max(excused)) >= STALL_MS
+}
+
+fn questions(
+    cx: &Context,
+    node: NodeId,
+    which: impl Fn(&Context, &OpenRequest) -> bool,
+) -> BTreeMap<RequestId, Waiter> {
+    let open = cx.requests.of(node).filter(|(_, asked)| which(cx, asked));
+    open.map(|(request, asked)| (request, asked.waiter.clone())).collect()
+}
+
+/// Nobody answers these any more. All are closed before what waited for them asks again, perhaps the same peer.
+fn lose(cx: &mut Context, questions: BTreeMap<RequestId, Waiter>, node: NodeId) {
+    for (request, waiter) in questions {
+        let closed = cx.answered(node, request);
+        debug_assert_eq!(closed.as_ref(), Some(&waiter), "an open question is closed once");
+        cx.raise(Event::RequestLost { node, waiter });
+    }
+}

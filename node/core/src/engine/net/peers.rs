@@ -1,0 +1,160 @@
+//! The table of peers: who is connected, who is silent.
+//!
+//! A peer is *silent* when it owes an answer and its connection shows no progress, messages or block bytes, for
+//! [`crate::limits::SILENT_MS`]. Nothing waits for a silent peer; what it answers later still counts.
+
+use std::collections::BTreeMap;
+
+use fsdfs_proto::ids::NodeId;
+
+/// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct PeerState {
+    /// The gate let both sides in, and the connection was not reported down since.
+    pub up: bool,
+    /// Only ever set while `up`.
+    pub silent: bool,
+    /// When anything came, messages or block bytes in either direction.
+    pub heard: u64,
+    /// When block bytes moved in either direction.
+    pub moved: u64,
+    /// Since when it owes an answer, or since its last one; none if it owes nothing.
+    pub owes_since: Option<u64>,
+    /// Requests it has not answered.
+    pub owed: u32,
+    /// Number and time of the ping that is under way.
+    pub ping: Option<(u64, u64)>,
+    pub rtt_ms: Option<u32>,
+    /// Its clock minus ours, as of its last digests.
+    pub clock_off_ms: Option<i64>,
+    /// Parts of our summary it has not answered yet: a comparison of facts that this node began.
+    pub wants_due: usize,
+    /// It asked, and was answered: its empty [`fsdfs_proto::message::WantFacts`] ends the comparison.
+    pub sync_ends: bool,
+    pub digests_sent: u64,
+    /// Blocks it sent whose bytes were not what their id says, since the start.
+    pub wrong_blocks: u64,
+}
+
+impl PeerState {
+    /// Grows with the round trip and with the questions it has not answered yet, so that a long read uses the uplinks of all
+    /// holders that are about as near, and of far ones only while the near ones are busy. In no unit.
+    pub fn wait_expected(&self) -> u64 {
+        let rtt_ms = self.rtt_ms.unwrap_or_default().max(1);
+        u64::from(self.owed + 1) * u64::from(rtt_ms)
+    }
+}
+
+/// Everyone who was ever dialled or connected since the start.
+#[derive(Default)]
+pub(in crate::engine) struct Peers(BTreeMap<NodeId, PeerState>);
+
+impl Peers {
+    pub fn get(&self, node: NodeId) -> Option<&PeerState> {
+        self.0.get(&node)
+    }
+
+    pub fn get_mut(&mut self, node: NodeId) -> Option<&mut PeerState> {
+        self.0.get_mut(&node)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (NodeId, &PeerState)> {
+        self.0.iter().map(|(node, peer)| (*node, peer))
+    }
+
+    /// Begins an entry; false if there is one.
+    pub fn add(&mut self, node: NodeId) -> bool {
+        let fresh = !self.0.contains_key(&node);
+        self.0.entry(node).or_default();
+        fresh
+    }
+
+    /// A connection came up. What was known of an earlier one is forgotten, but for the wrong blocks.
+    pub fn on_up(&mut self, node: NodeId, now: u64) {
+        let peer = self.0.entry(node).or_default();
+        *peer = PeerState { up: true, heard: now, moved: now, wrong_blocks: peer.wrong_blocks, ..PeerState::default() };
+    }
+
+    /// The connection is gone. Whether there was an entry.
+    pub fn on_down(&mut self, node: NodeId) -> bool {
+        let Some(peer) = self.0.get_mut(&node) else { return false };
+        peer.up = false;
+        peer.silent = false;
+        peer.sync_ends = false;
+        peer.wants_due = 0;
+        true
+    }
+
+    pub fn is_up(&self, node: NodeId) -> bool {
+        self.0.get(&node).is_some_and(|peer| peer.up)
+    }
+
+    /// Connected and not silent.
+    pub fn responsive(&self, node: NodeId) -> bool {
+        self.0.get(&node).is_some_and(|peer| peer.up && !peer.silent)
+    }
+
+    /// The connected ones, silent ones too, in the order of their ids.
+    pub fn up(&self) -> Vec<NodeId> {
+        self.0.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node).collect()
+    }
+
+    pub fn any_up(&self) -> bool {
+        self.0.values().any(|peer| peer.up)
+    }
+
+    /// Something came from the peer. Whether it was silent until now.
+    pub fn note_alive(&mut self, node: NodeId, now: u64) -> bool {
+        let Some(peer) = self.0.get_mut(&node) else { return false };
+        peer.heard = now;
+        std::mem::take(&mut peer.silent)
+    }
+
+    /// Bytes of a block came from it or left for it.
+    pub fn note_moved(&mut self, node: NodeId, now: u64) {
+        if let Some(peer) = self.0.get_mut(&node) {
+            peer.moved = now;
+        }
+    }
+
+    /// When block bytes moved last; 0 if never.
+    pub fn moved(&self, node: NodeId) -> u64 {
+        self.0.get(&node).map_or(0, |peer| peer.moved)
+    }
+
+    /// One more answer is owed.
+    pub fn owes(&mut self, node: NodeId, now: u64) {
+        let peer = self.0.entry(node).or_default();
+        peer.owed += 1;
+        peer.owes_since.get_or_insert(now);
+    }
+
+    /// One answer less is owed. What is still owed starts to count again: the peer does make progress.
+    pub fn answered(&mut self, node: NodeId, now: u64) {
+        if let Some(peer) = self.0.get_mut(&node) {
+            peer.owed = peer.owed.saturating_sub(1);
+            peer.owes_since = (peer.owed > 0).then_some(now);
+        }
+    }
+
+    /// A pong came back.
+    pub fn ponged(&mut self, node: NodeId, number: u64, now: u64) {
+        let Some(peer) = self.0.get_mut(&node) else { return };
+        if let Some((_, at)) = peer.ping.filter(|(sent, _)| *sent == number) {
+            peer.ping = None;
+            peer.rtt_ms = Some(u32::try_from(now - at).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// It sent bytes that are not the block it announced.
+    pub fn note_wrong_block(&mut self, node: NodeId) {
+        if let Some(peer) = self.0.get_mut(&node) {
+            peer.wrong_blocks += 1;
+        }
+    }
+
+    /// Of the connected ones: their clocks minus ours.
+    pub fn clocks_off_ms(&self) -> Vec<i64> {
+        self.0.values().filter(|peer| peer.up).filter_map(|peer| peer.clock_off_ms).collect()
+    }
+}

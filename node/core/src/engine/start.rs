@@ -1,0 +1,51 @@
+//! What a node brings to its start.
+
+use fsdfs_proto::identity::Cert;
+use fsdfs_proto::ids::{NodeId, PoolId, Writer};
+use fsdfs_proto::record::LogEntry;
+use fsdfs_proto::signed::Signed;
+
+use crate::seam::DiskState;
+use crate::tree::TreeParams;
+
+/// What a node brings to its start. Everything else it learns.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The pool.
+    pub pool: PoolId,
+    /// Secret half of the node's key.
+    pub key: [u8; 32],
+    /// Its certificates, root first.
+    pub chain: Vec<Signed<Cert>>,
+    /// Members to try while no cards are known: from the ticket.
+    pub bootstrap: Vec<(NodeId, Vec<String>)>,
+    /// All entries of its logs.
+    pub entries: Vec<LogEntry>,
+    /// What its card says.
+    pub profile: Profile,
+    /// Its disks.
+    pub disks: Vec<DiskState>,
+    /// Bytes of one unit of weight: 1 GiB; test pools use less.
+    pub unit_bytes: u64,
+    /// Fresh randomness.
+    pub seed: u64,
+    /// The home folder was copied or restored, or the machine is another: sequence numbers may have been used elsewhere.
+    pub may_be_restored_copy: bool,
+    /// Sizes of trees.
+    pub params: TreeParams,
+}
+
+/// What the owner decides about a node's card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Its site: where it stands, and what it shares a power line and a roof with.
+    pub site: String,
+    /// `HOST:PORT`, the best first, at most 8.
+    pub addrs: Vec<String>,
+    /// KiB/s upwards, if told.
+    pub uplink: Option<u32>,
+    /// Of the home folder.
+    pub instance: Writer,
+}

@@ -1,0 +1,118 @@
+//! What a commit changes: the heads that stand, and the job that edits or merges them.
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, VolumeId};
+
+use super::{CommitParts, CommitProgress, CommitStep, Commits, NewHead};
+use crate::engine::context::Context;
+use crate::engine::volume::HeardHeads;
+use crate::limits::WORKING_SET_MAX;
+use crate::report::Notice;
+use crate::seam::{CommitToken, GetOutcome, Refusal, Waiter};
+use crate::tree::{BlockMap, EditJob, JobDone, MergeJob, TreeJob};
+
+impl Commits {
+    /// The heads of a majority, or of all that can be heard, are known: edit them.
+    pub fn on_heads(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, heard: HeardHeads) {
+        let heads = parts.heads.current(parts.cx, volume);
+        if heads.is_empty() && !(parts.cx.ready() && (heard.majority || parts.cx.alone())) {
+            return self.refuse(parts.cx, volume, &Refusal::NotYet);
+        }
+        parts.writer.confirm(parts.cx, parts.heads, heard);
+        let Some(keys) = parts.cx.keys.get(&volume).cloned() else {
+            return self.refuse(parts.cx, volume, &Refusal::NoKey);
+        };
+        let own = parts.writer.next_dot(parts.cx);
+        let hlc = parts.writer.stamp(parts.cx);
+        let is_published = parts.heads.unpublished(volume).is_none();
+        let Some(commits) = self.0.get_mut(&volume) else { return };
+        let blocks = commits.recent.clone();
+        let Some(CommitStep::Asking { edits }) = commits.running.as_mut().map(|running| &mut running.step) else {
+            return;
+        };
+        let edits = std::mem::take(edits);
+        let merge_only = edits.is_empty() && !heads.is_empty();
+        // What is not published yet is published as it is; whoever hears of it may merge.
+        if merge_only && (heads.len() < 2 || !is_published) {
+            return self.unchanged(parts, volume, Vec::new());
+        }
+        let (pool, copies, params) = (parts.cx.pool, parts.cx.copies(), parts.cx.params);
+        let job = if merge_only {
+            TreeJob::Merge(MergeJob { keys, pool, heads, copies, params, blocks })
+        } else {
+            TreeJob::Edit(EditJob { keys, pool, heads, edits, dot: (own.writer, own.seq), hlc, copies, params, blocks })
+        };
+        self.run_job(parts.cx, volume, Box::new(job));
+    }
+
+    fn run_job(&mut self, cx: &mut Context, volume: VolumeId, job: Box<TreeJob>) {
+        if let Some(step) = self.step(volume) {
+            *step = CommitStep::Editing;
+            cx.work(job, Waiter::Commit(CommitToken::Job(volume)));
+        }
+    }
+
+    /// The job came home.
+    pub fn on_job_done(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, mut job: Box<TreeJob>, done: JobDone) {
+        debug_assert!(matches!(self.step(volume), None | Some(CommitStep::Editing)), "one job at a time");
+        match done {
+            JobDone::Missing(ids) => self.fetch(parts, volume, job, &ids),
+            JobDone::Edited { head: None, outcomes, .. } => self.unchanged(parts, volume, outcomes),
+            JobDone::Edited { blocks, head: Some(head), outcomes } => {
+                self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
+                let progress = CommitProgress { outcomes, ..CommitProgress::default() };
+                self.store(parts, volume, NewHead::new(head), progress, blocks);
+            }
+            JobDone::Merged { blocks, head } => {
+                self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
+                self.store(parts, volume, NewHead::new(head), CommitProgress::default(), blocks);
+            }
+            JobDone::Failed(error) => {
+                parts.cx.notice(Notice::BadTree { volume, error: error.clone() });
+                self.refuse(parts.cx, volume, &Refusal::BadTree(error));
+            }
+            JobDone::Queried(_) | JobDone::Walked(_) => debug_assert!(false, "a commit's job queried or walked"),
+        }
+    }
+
+    fn fetch(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, job: Box<TreeJob>, ids: &[BlockId]) {
+        let Some(step) = self.step(volume) else { return };
+        debug_assert!(!ids.is_empty(), "a job that lacks nothing ends");
+        *step = CommitStep::Fetching { job, missing: ids.iter().copied().collect() };
+        for id in ids {
+            parts.gets.get(parts.cx, *id, Waiter::Commit(CommitToken::Block(volume)));
+        }
+    }
+
+    /// A block that the job lacks; or that an earlier commit lacked, which was refused for another block that is nowhere.
+    pub fn on_block(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, id: BlockId, outcome: GetOutcome) {
+        let Some(CommitStep::Fetching { job, missing }) = self.step(volume) else { return };
+        if !missing.contains(&id) {
+            return;
+        }
+        let block = match outcome {
+            GetOutcome::Found(block) => block,
+            GetOutcome::NotFound { away } => {
+                return self.refuse(parts.cx, volume, &Refusal::Unreachable { block: id, away });
+            }
+        };
+        parts.gets.remember(&block);
+        job.give([block]);
+        missing.remove(&id);
+        if missing.is_empty()
+            && let Some(step) = self.step(volume)
+            && let CommitStep::Fetching { job, .. } = std::mem::replace(step, CommitStep::Editing)
+        {
+            self.run_job(parts.cx, volume, job);
+        }
+    }
+
+    fn keep_recent(&mut self, volume: VolumeId, used: BlockMap, made: &[Block]) {
+        let Some(commits) = self.0.get_mut(&volume) else { return };
+        commits.recent = used;
+        if commits.recent.len() > WORKING_SET_MAX {
+            commits.recent.clear();
+        }
+        commits.recent.extend(made.iter().map(|block| (block.id(), block.clone())));
+    }
+}

@@ -1,0 +1,258 @@
+//! Changing a volume: one commit at a time per volume and node, many edits in each.
+//!
+//! What comes in while a commit runs waits for the next one. A commit is always in exactly one [`CommitStep`]; whatever
+//! arrives for another step, such as a block that an earlier commit asked for, meets nothing.
+
+mod edit;
+mod queue;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::CommitView;
+
+use self::queue::EditQueue;
+use super::{HeadQueries, LocalHeads, Writer};
+use crate::engine::blocks::{Gets, Puts};
+use crate::engine::context::Context;
+use crate::engine::facts::{Gossip, Liveness};
+use crate::engine::timers::Timer;
+use crate::limits::{ALONE_MS, CLOCK_OFF_MS_MAX, GROUP_COMMIT_MS, MERGE_AFTER_MS};
+use crate::seam::{CommitToken, EditReply, OpId, PutOutcome, Refusal, Reply, Waiter};
+use crate::tree::{BlockMap, EditError, EditOutcome, TreeEdit, TreeJob};
+
+/// Commits of all volumes.
+#[derive(Default)]
+pub(in crate::engine) struct Commits(BTreeMap<VolumeId, VolumeCommits>);
+
+/// Commits of one volume.
+#[derive(Default)]
+struct VolumeCommits {
+    queue: EditQueue,
+    running: Option<RunningCommit>,
+    /// Blocks the last job used or made: the next one most likely needs them. At most
+    /// [`crate::limits::WORKING_SET_MAX`] and what one job made.
+    recent: BlockMap,
+}
+
+/// The commit under way.
+struct RunningCommit {
+    /// Who waits, and for how many of the edits; nobody, for a merge or a cancelled command.
+    ops: Vec<(Option<OpId>, usize)>,
+    step: CommitStep,
+}
+
+/// What a commit is doing, in this order.
+enum CommitStep {
+    /// The holders of the volume's heads are asked which ones stand.
+    Asking { edits: Vec<TreeEdit> },
+    /// A job applies the edits, or merges the heads. It is away.
+    Editing,
+    /// The job came home for blocks, which are fetched. `missing` is never empty.
+    Fetching { job: Box<TreeJob>, missing: BTreeSet<BlockId> },
+    /// The blocks that the new head needs become durable on their holders.
+    Storing { head: NewHead, progress: CommitProgress },
+    /// Sequence number and head become durable in the own log.
+    Logging { head: NewHead, progress: CommitProgress },
+    /// The head, or those that say already what the edits want, becomes durable at the holders of the volume's id.
+    Publishing { progress: CommitProgress },
+}
+
+/// A head that a commit made, or that an earlier one made and did not publish.
+struct NewHead {
+    head: Signed<Head>,
+    /// Blocks this commit made that fewer than a publish quorum have.
+    under_replicated: BTreeSet<BlockId>,
+}
+
+/// What is known of the answer.
+#[derive(Default)]
+struct CommitProgress {
+    /// One an edit, in order.
+    outcomes: Vec<Result<EditOutcome, EditError>>,
+    /// Puts and reads of this step that have not ended. Counted down to zero exactly once a step.
+    parts: usize,
+    /// The least durable of what was put so far.
+    worst: Option<PutOutcome>,
+}
+
+/// What commits work with: the context, and machines of this floor and those below.
+pub(in crate::engine) struct CommitParts<'a> {
+    pub cx: &'a mut Context,
+    pub gossip: &'a mut Gossip,
+    pub liveness: &'a Liveness,
+    pub gets: &'a mut Gets,
+    pub puts: &'a mut Puts,
+    pub heads: &'a mut LocalHeads,
+    pub queries: &'a mut HeadQueries,
+    pub writer: &'a mut Writer,
+}
+
+impl Commits {
+    /// Edits of a user. They are answered together with whatever shares their commit.
+    pub fn edit(&mut self, cx: &mut Context, op: OpId, volume: VolumeId, edits: Vec<TreeEdit>) {
+        let commits = self.0.entry(volume).or_default();
+        if !commits.queue.push(op, edits) {
+            return cx.reply(op, Reply::Refused(Refusal::Busy));
+        }
+        self.soon(cx, volume);
+    }
+
+    /// What is queued does not happen; what is under way does, unseen.
+    pub fn cancel(&mut self, op: OpId) {
+        for commits in self.0.values_mut() {
+            commits.queue.cancel(op);
+            for (waiting, _) in commits.running.iter_mut().flat_map(|running| &mut running.ops) {
+                if *waiting == Some(op) {
+                    *waiting = None;
+                }
+            }
+        }
+    }
+
+    /// The founder's volume gets its genesis commit as soon as it can be made.
+    pub fn begin_volumes(&mut self, cx: &mut Context, heads: &LocalHeads) {
+        let volumes: Vec<VolumeId> = cx.keys.keys().copied().collect();
+        for volume in volumes {
+            if cx.ready() && heads.current(cx, volume).is_empty() {
+                self.0.entry(volume).or_default().queue_merge();
+                self.soon(cx, volume);
+            }
+        }
+    }
+
+    /// Commits that waited for a comparison of facts.
+    pub fn go_on(&mut self, cx: &mut Context) {
+        let volumes: Vec<VolumeId> = self.0.keys().copied().collect();
+        for volume in volumes {
+            self.soon(cx, volume);
+        }
+    }
+
+    fn soon(&self, cx: &mut Context, volume: VolumeId) {
+        if self.0.get(&volume).is_some_and(|commits| commits.running.is_none()) {
+            cx.wake_in(GROUP_COMMIT_MS, Timer::Commit(volume));
+        }
+    }
+
+    /// Takes what is queued and asks the holders of heads what stands.
+    pub fn begin(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) {
+        let alone_at = parts.cx.started + ALONE_MS;
+        if !parts.cx.ready() && parts.cx.now.mono < alone_at {
+            return parts.cx.timers.set(alone_at, Timer::Commit(volume));
+        }
+        let Some(commits) = self.0.get_mut(&volume).filter(|commits| commits.running.is_none()) else { return };
+        let Some((ops, edits)) = commits.queue.take_batch() else { return };
+        // To publish what was acknowledged before is to write nothing.
+        let publishes = edits.is_empty() && parts.heads.unpublished(volume).is_some();
+        commits.running = Some(RunningCommit { ops, step: CommitStep::Asking { edits } });
+        if let Some(refusal) = may_not_write(parts.cx, volume).filter(|_| !publishes) {
+            return self.refuse(parts.cx, volume, &refusal);
+        }
+        parts.queries.start(parts.cx, volume, Waiter::Commit(CommitToken::Heads(volume)));
+    }
+
+    /// Another member's head came: several are normal for a while, then somebody merges them.
+    pub fn on_head(&self, cx: &mut Context, heads: &mut LocalHeads, writer: &mut Writer, head: &Signed<Head>) {
+        if let Ok(commit) = CommitView::of(&head.value().commit) {
+            writer.saw_stamp(cx, commit.extra.time);
+        }
+        heads.drop_superseded(cx);
+        let volume = head.value().volume;
+        if heads.current(cx, volume).len() > 1 {
+            let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);
+            cx.wake_in(MERGE_AFTER_MS + jitter, Timer::Merge(volume));
+        }
+    }
+
+    /// Several heads may stand, or one may not be published. Whether that is so; then it is to be looked at again.
+    pub fn on_merge_due(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) -> bool {
+        let unpublished = parts.heads.unpublished(volume).is_some();
+        let nobody_to_tell = unpublished && !parts.cx.peers.any_up();
+        if nobody_to_tell || (!unpublished && parts.heads.current(parts.cx, volume).len() < 2) {
+            return false;
+        }
+        let may = unpublished || may_not_write(parts.cx, volume).is_none();
+        let commits = self.0.entry(volume).or_default();
+        if may && commits.queue_merge() {
+            self.begin(parts, volume);
+        }
+        true
+    }
+
+    /// In case the merge does not succeed.
+    pub fn merge_again(&self, cx: &mut Context, volume: VolumeId) {
+        let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);
+        cx.wake_in(2 * MERGE_AFTER_MS + jitter, Timer::Merge(volume));
+    }
+
+    /// Blocks of the volume that were used lately.
+    pub fn recent(&self, volume: VolumeId) -> BlockMap {
+        self.0.get(&volume).map(|commits| commits.recent.clone()).unwrap_or_default()
+    }
+
+    /// Answers with what was reached, and goes on with what is queued.
+    fn end(&mut self, cx: &mut Context, volume: VolumeId, progress: CommitProgress) {
+        let Some(running) = self.take_running(volume) else { return };
+        let nothing = PutOutcome::Stored(crate::seam::Copies::default());
+        let outcome = progress.worst.unwrap_or(nothing);
+        let mut outcomes = progress.outcomes.into_iter();
+        for (op, count) in running.ops {
+            let edits: Vec<_> = outcomes.by_ref().take(count).collect();
+            if let Some(op) = op {
+                cx.reply(op, Reply::Edit(EditReply { outcome: outcome.clone(), edits }));
+            }
+        }
+        debug_assert!(outcomes.next().is_none(), "each edit has one outcome, and somebody who asked for it");
+        self.next(cx, volume);
+    }
+
+    /// Nothing was promised.
+    fn refuse(&mut self, cx: &mut Context, volume: VolumeId, refusal: &Refusal) {
+        let Some(running) = self.take_running(volume) else { return };
+        for op in running.ops.iter().filter_map(|(op, _)| *op) {
+            let outcome = PutOutcome::Refused(refusal.clone());
+            cx.reply(op, Reply::Edit(EditReply { outcome, edits: Vec::new() }));
+        }
+        self.next(cx, volume);
+    }
+
+    fn next(&self, cx: &mut Context, volume: VolumeId) {
+        if self.0.get(&volume).is_some_and(|commits| !commits.queue.is_empty()) {
+            cx.wake_in(1, Timer::Commit(volume));
+        }
+    }
+
+    fn take_running(&mut self, volume: VolumeId) -> Option<RunningCommit> {
+        self.0.get_mut(&volume)?.running.take()
+    }
+
+    fn step(&mut self, volume: VolumeId) -> Option<&mut CommitStep> {
+        Some(&mut self.0.get_mut(&volume)?.running.as_mut()?.step)
+    }
+}
+
+impl VolumeCommits {
+    /// A commit without edits, if nothing else is to come. Whether it was queued.
+    fn queue_merge(&mut self) -> bool {
+        let idle = self.queue.is_empty() && self.running.is_none();
+        if idle {
+            self.queue.push_merge();
+        }
+        idle
+    }
+}
+
+fn may_not_write(cx: &Context, volume: VolumeId) -> Option<Refusal> {
+    if cx.duplicate_identity {
+        return Some(Refusal::DuplicateIdentity);
+    }
+    if cx.keys.get(&volume).is_none_or(|keys| keys.writer().is_none()) {
+        return Some(Refusal::NoKey);
+    }
+    let off = cx.clock_off_ms().unsigned_abs();
+    (off > CLOCK_OFF_MS_MAX).then_some(Refusal::ClockOff(off / 60_000))
+}

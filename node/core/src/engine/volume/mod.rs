@@ -1,0 +1,13 @@
+//! Floor 4, trees that change: the heads that stand, reading them, this node's sequence numbers, commits.
+
+mod commit;
+mod heads;
+mod query;
+mod tree_query;
+mod writer;
+
+pub(super) use commit::{CommitParts, Commits};
+pub(super) use heads::LocalHeads;
+pub(super) use query::{HeadQueries, HeardHeads};
+pub(super) use tree_query::TreeQueries;
+pub(super) use writer::Writer;

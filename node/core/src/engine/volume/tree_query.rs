@@ -1,0 +1,118 @@
+//! Reading a volume: hear the heads that stand, then run a job over their merged view, fetching what it lacks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::ids::{BlockId, VolumeId};
+
+use super::{HeadQueries, HeardHeads, LocalHeads};
+use crate::engine::blocks::Gets;
+use crate::engine::context::Context;
+use crate::seam::{GetOutcome, OpId, QueryReply, QueryToken, Refusal, Reply, Waiter};
+use crate::tree::{BlockMap, JobDone, QueryJob, TreeError, TreeJob, TreeQuery};
+
+/// Queries under way, by number.
+#[derive(Default)]
+pub(in crate::engine) struct TreeQueries {
+    open: BTreeMap<u64, PendingQuery>,
+    last: u64,
+}
+
+struct PendingQuery {
+    op: OpId,
+    query: TreeQuery,
+    /// Fewer than a majority of the holders of heads were heard.
+    maybe_stale: bool,
+    /// While blocks are fetched for it; otherwise it is away, or not made yet.
+    job: Option<Box<TreeJob>>,
+    /// Blocks the job lacks. Empty while the job is away.
+    missing: BTreeSet<BlockId>,
+}
+
+impl TreeQueries {
+    pub fn start(
+        &mut self,
+        cx: &mut Context,
+        heads: &mut HeadQueries,
+        op: OpId,
+        (volume, query): (VolumeId, TreeQuery),
+    ) {
+        self.last += 1;
+        let pending = PendingQuery { op, query, maybe_stale: true, job: None, missing: BTreeSet::new() };
+        self.open.insert(self.last, pending);
+        heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
+    }
+
+    pub fn cancel(&mut self, op: OpId) {
+        self.open.retain(|_, pending| pending.op != op);
+    }
+
+    /// `recent`: blocks of the volume that were used lately.
+    pub fn on_heads(
+        &mut self,
+        cx: &mut Context,
+        heads: &LocalHeads,
+        (number, volume): (u64, VolumeId),
+        heard: HeardHeads,
+        blocks: BlockMap,
+    ) {
+        let heads = heads.current(cx, volume);
+        let Some(keys) = cx.keys.get(&volume).cloned() else { return self.refuse(cx, number, Refusal::NoKey) };
+        if heads.is_empty() {
+            return self.refuse(cx, number, Refusal::NotYet);
+        }
+        let Some(pending) = self.open.get_mut(&number) else { return };
+        pending.maybe_stale = !heard.majority;
+        let query = pending.query.clone();
+        let job = TreeJob::Query(QueryJob { keys, heads, query, params: cx.params, blocks });
+        cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
+    }
+
+    pub fn on_job_done(&mut self, cx: &mut Context, gets: &mut Gets, number: u64, job: Box<TreeJob>, done: JobDone) {
+        match done {
+            JobDone::Missing(ids) => {
+                let Some(pending) = self.open.get_mut(&number) else { return };
+                debug_assert!(!ids.is_empty() && pending.missing.is_empty(), "a job asks for blocks once");
+                pending.job = Some(job);
+                pending.missing = ids.iter().copied().collect();
+                for id in ids {
+                    gets.get(cx, id, Waiter::Query(QueryToken::Block(number)));
+                }
+            }
+            JobDone::Queried(found) => self.answer(cx, number, found),
+            JobDone::Failed(error) => self.answer(cx, number, Err(error)),
+            JobDone::Edited { .. } | JobDone::Merged { .. } | JobDone::Walked(_) => {
+                debug_assert!(false, "a query's job did something else");
+            }
+        }
+    }
+
+    pub fn on_block(&mut self, cx: &mut Context, gets: &mut Gets, number: u64, id: BlockId, outcome: GetOutcome) {
+        let block = match outcome {
+            GetOutcome::Found(block) => block,
+            GetOutcome::NotFound { away } => {
+                return self.refuse(cx, number, Refusal::Unreachable { block: id, away });
+            }
+        };
+        gets.remember(&block);
+        let Some(pending) = self.open.get_mut(&number) else { return };
+        let Some(job) = &mut pending.job else { return };
+        job.give([block]);
+        if pending.missing.remove(&id)
+            && pending.missing.is_empty()
+            && let Some(job) = pending.job.take()
+        {
+            cx.work(job, Waiter::Query(QueryToken::Job(number)));
+        }
+    }
+
+    fn answer(&mut self, cx: &mut Context, number: u64, found: Result<crate::tree::QueryResult, TreeError>) {
+        let Some(pending) = self.open.remove(&number) else { return };
+        cx.reply(pending.op, Reply::Query(QueryReply { found, maybe_stale: pending.maybe_stale }));
+    }
+
+    fn refuse(&mut self, cx: &mut Context, number: u64, refusal: Refusal) {
+        if let Some(pending) = self.open.remove(&number) {
+            cx.reply(pending.op, Reply::Refused(refusal));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What users of a node ask of it, and the answers.
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::{Cert, Role};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
+use fsdfs_proto::message::Redundancy;
+use fsdfs_proto::signed::Signed;
+
+use crate::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
+use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
+
+/// Names a command; chosen by whoever gives it, unique among those not yet answered.
+pub type OpId = u64;
+
+/// What users of this node ask of it. Gateways stream; the engine sees blocks and references.
+#[derive(Debug)]
+pub enum Command {
+    /// Make a sealed block durable.
+    PutBlock {
+        /// The block.
+        block: Block,
+        /// What redundancy it wants.
+        redundancy: Redundancy,
+    },
+    /// Get a block, from wherever it is.
+    GetBlock {
+        /// Which.
+        id: BlockId,
+    },
+    /// Change a volume. Edits that come within a few milliseconds share one commit.
+    Edit {
+        /// Which volume.
+        volume: VolumeId,
+        /// Carried out in order; each succeeds or fails by itself.
+        edits: Vec<TreeEdit>,
+    },
+    /// Read a volume's tree.
+    Query {
+        /// Which volume.
+        volume: VolumeId,
+        /// What to read of it.
+        query: TreeQuery,
+    },
+    /// Which servers should hold and do hold these blocks.
+    Locate {
+        /// Which blocks, at most [`fsdfs_proto::message::IDS_MAX`].
+        ids: Vec<BlockId>,
+    },
+    /// The members as this node knows them.
+    Members,
+    /// State of node and pool.
+    Status,
+    /// The cluster map and its capacity.
+    ClusterMap,
+    /// The cluster map, and which blocks lie where: asks the members, ends within [`crate::limits::INVENTORY_MS`].
+    Inventory,
+    /// Certify a ticket's throw-away key.
+    Invite {
+        /// Its public key.
+        subject: fsdfs_proto::ids::PublicKey,
+        /// Rights of whoever redeems it.
+        role: Role,
+        /// Wall milliseconds; 0 = never.
+        redeem_by: u64,
+        /// Newcomers at most.
+        uses: u32,
+    },
+    /// Revoke a member or a ticket; with `keep` set, what a member signed before stays valid.
+    Revoke {
+        /// Its key.
+        subject: fsdfs_proto::ids::PublicKey,
+        /// For people.
+        reason: String,
+    },
+    /// Give up an earlier command: nobody waits for its answer any more.
+    Cancel {
+        /// Which.
+        op: OpId,
+    },
+}
+
+/// The answer to a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named like the commands")]
+pub enum Reply {
+    PutBlock(PutOutcome),
+    GetBlock(GetOutcome),
+    Edit(EditReply),
+    Query(QueryReply),
+    Locate(Vec<BlockLocation>),
+    Members(MemberList),
+    Status(Box<StatusReport>),
+    ClusterMap(Box<MapReport>),
+    Inventory(Box<Inventory>),
+    /// The chain from the root to the ticket's certificate.
+    Invited(Vec<Signed<Cert>>),
+    Revoked(FactId),
+    /// The command cannot be carried out now, or by this node.
+    Refused(Refusal),
+}
+
+/// How durable a block or a head became.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// All wanted copies, on as many distinct servers.
+    Stored(Copies),
+    /// Durable on a quorum of those that are up, but on fewer than wanted; top-up will finish the job.
+    Degraded(Copies),
+    /// Nothing durable was promised.
+    Refused(Refusal),
+}
+
+/// Copies reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// Distinct servers on which it is durable.
+    pub servers: Vec<NodeId>,
+    /// Distinct sites among them.
+    pub sites: u8,
+    /// N.
+    pub target: u8,
+    /// Whether the block was there already and nothing was sent.
+    pub present: bool,
+}
+
+/// Why not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No disk with room could be reached.
+    #[error("no server with free space can be reached; see 'fsdfs df' and 'fsdfs members'")]
+    NoSpace,
+    /// Fewer servers than the quorum took it before the time was up.
+    #[error("only {got} of the {needed} servers needed confirmed it in time; try again when more members are up")]
+    NoQuorum {
+        /// Confirmed.
+        got: u8,
+        /// Needed.
+        needed: u8,
+    },
+    /// This node holds no key that writes to, or reads, the volume.
+    #[error("this node has no key for that volume yet; it is fetched from a member as soon as one is reachable")]
+    NoKey,
+    /// This node's own disk cannot keep facts.
+    #[error("this node cannot write to its home folder; see its log")]
+    HomeFailed,
+    /// The wall clock is too far off the other members'.
+    #[error("this machine's clock is {0} minutes off the other members' clocks; set it right first")]
+    ClockOff(u64),
+    /// Not allowed by this node's certificate.
+    #[error("this node's certificate does not allow that")]
+    NotAllowed,
+    /// No such member or ticket.
+    #[error("no such member")]
+    NoSuchMember,
+    /// Another live node runs with the same identity.
+    #[error("another running node has this node's identity; stop one of them, then start this one again")]
+    DuplicateIdentity,
+    /// The pool's facts have not been heard since the start.
+    #[error("this node has not heard from another member since it started; try again in a moment")]
+    NotYet,
+    /// A block of the tree is only on members that cannot be reached now.
+    #[error("part of the folder tree is on members that cannot be reached now; try again when more are up")]
+    Unreachable {
+        /// The block.
+        block: BlockId,
+        /// Its wanted holders that could not be asked.
+        away: Vec<NodeId>,
+    },
+    /// The tree cannot be read.
+    #[error("the folder tree cannot be read: {0}")]
+    BadTree(TreeError),
+    /// Too much is under way.
+    #[error("too many requests at once; try again")]
+    Busy,
+}
+
+/// A block, or why there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GetOutcome {
+    /// Its hash was checked.
+    Found(Block),
+    /// Every member that is up was asked and does not have it; `away` members may.
+    NotFound {
+        /// Wanted holders that could not be asked.
+        away: Vec<NodeId>,
+    },
+}
+
+/// Outcome of a batch of edits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditReply {
+    /// Durability of the commit (worst of its blocks and its head).
+    pub outcome: PutOutcome,
+    /// One an edit, in order. Meaningless if the commit was refused.
+    pub edits: Vec<Result<EditOutcome, EditError>>,
+}
+
+/// Outcome of a tree query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryReply {
+    /// What was found.
+    pub found: Result<QueryResult, TreeError>,
+    /// A majority of the holders of heads could not be heard: there may be newer changes.
+    pub maybe_stale: bool,
+}

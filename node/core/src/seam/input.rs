@@ -1,0 +1,93 @@
+//! What the engine is told.
+
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Fact;
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::Message;
+
+use super::{Command, DiskDone, OpId, Token};
+use crate::tree::{JobDone, TreeJob};
+
+/// The two clocks, handed in with every input. Timeouts and silence use the first; stamps, names and expiry the second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Milliseconds on this node's monotonic clock.
+    pub mono: u64,
+    /// Milliseconds since 1970-01-01T00:00:00Z, as this machine believes.
+    pub wall: u64,
+}
+
+/// What the engine is told.
+#[derive(Debug)]
+pub enum Input {
+    /// A user of this node wants something. Answered by exactly one [`Effect::Reply`] unless cancelled.
+    Command {
+        /// Comes back with the answer.
+        op: OpId,
+        /// What is wanted.
+        command: Command,
+    },
+    /// A member said something.
+    Message {
+        /// Who, as authenticated by the connection.
+        from: NodeId,
+        /// What.
+        message: Message,
+        /// The block that followed it.
+        payload: BlockPayload,
+    },
+    /// A connection behind the gate changed.
+    Peer {
+        /// Whose.
+        node: NodeId,
+        /// How.
+        event: PeerEvent,
+    },
+    /// The store did what was asked, or noticed something by itself ([`Token::UNASKED`]).
+    Disk {
+        /// The reason the request carried.
+        token: Token,
+        /// What came of it.
+        done: DiskDone,
+    },
+    /// A job ended, and comes home with the blocks it was given.
+    Work {
+        /// The reason the job carried.
+        token: Token,
+        /// The job.
+        job: Box<TreeJob>,
+        /// What came of it.
+        done: JobDone,
+    },
+    /// This machine has other addresses now (`HOST:PORT`, the best first, at most 8): the node's card tells them.
+    Addresses(Vec<String>),
+    /// The time of [`crate::engine::Engine::deadline`] has come.
+    Timeout,
+}
+
+/// The block behind a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlockPayload {
+    /// None was announced.
+    None,
+    /// It has the announced id.
+    Block(Block),
+    /// What came does not have the announced id. The bytes were dropped.
+    Wrong,
+}
+
+/// What a connection reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// The gate let the peer in and the peer let us in.
+    Up {
+        /// What was learned at the gate: its certificate chain, admissions.
+        facts: Vec<Fact>,
+    },
+    /// The connection broke or was closed.
+    Down,
+    /// Bytes of a block went through, in either direction. Reported a few times a second at most.
+    Progress,
+    /// Neither the addresses of the last [`Effect::Connect`] nor Kademlia led to it.
+    Unreachable,
+}

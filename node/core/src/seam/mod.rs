@@ -1,0 +1,18 @@
+//! The seam between deciding and doing: what the engine is told and what it wants done.
+//!
+//! The daemon carries effects out with sockets, threads and files, the simulator with a seeded world. A disk request and
+//! a job carry their reason out and bring it back, so nobody keeps a table of what was asked.
+
+mod command;
+mod disk;
+mod effect;
+mod input;
+mod token;
+
+pub use crate::report::DiskState;
+pub use command::{Command, Copies, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
+pub use disk::{DiskDone, DiskRequest, ReadDone, WriteDone};
+pub use effect::Effect;
+pub use input::{BlockPayload, Input, Now, PeerEvent};
+pub use token::Token;
+pub(crate) use token::*;

@@ -1,0 +1,147 @@
+//! Who waits for an answer.
+//!
+//! Whatever is asked of a disk, a job, a peer or another machine of the engine carries a token out and brings it back, so
+//! nobody keeps a table of what was asked why. A machine that asks adds one variant of [`Waiter`]; what stands in it is its
+//! own business.
+
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::message::{Redundancy, RequestId};
+
+use super::OpId;
+
+/// Why something was asked. Opaque to whoever carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token(pub(crate) Waiter);
+
+impl Token {
+    /// For what the store reports by itself.
+    pub const UNASKED: Self = Self(Waiter::Nobody);
+}
+
+/// The machine that waits for an answer, and for which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// The store spoke by itself, or the command was cancelled.
+    Nobody,
+    /// A user of this node.
+    Client(OpId),
+    Gossip(GossipToken),
+    /// The keys of this volume.
+    Keys(VolumeId),
+    Put(PutToken),
+    Get(GetToken),
+    Serve(ServeToken),
+    Repair(RepairToken),
+    Hints(HintToken),
+    Inventory(OpId),
+    Locate(LocateToken),
+    /// Heads of a volume, for the question with this number.
+    Heads(u64),
+    Query(QueryToken),
+    Commit(CommitToken),
+}
+
+/// See [`crate::engine`]'s gossip: writes of the fact log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GossipToken {
+    /// A peer wants to know when they are durable; `valid` if all of them were.
+    Ack { to: NodeId, request: RequestId, valid: bool },
+    /// Facts that nobody waits for.
+    Log,
+    /// Everything again, because an earlier write failed.
+    Relog,
+}
+
+/// Of the put with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutToken {
+    /// Whether this node's own store has the block already.
+    OwnProbe(u64),
+    /// This node's own copy.
+    OwnWrite(u64),
+    /// Whether a peer has it already.
+    Probe(u64),
+    /// A peer's copy of a block, or of a head.
+    Store(u64),
+}
+
+/// Of the read of this block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GetToken {
+    /// This node's own copy.
+    Own(BlockId),
+    /// A peer's copy.
+    Fetch(BlockId),
+    /// An intact copy is written in place of a damaged one; nobody waits.
+    ReadRepair(BlockId),
+}
+
+/// What a peer asked of this node's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServeToken {
+    Have { to: NodeId, request: RequestId },
+    Store { to: NodeId, request: RequestId },
+    Fetch { to: NodeId, request: RequestId, id: BlockId },
+    ListBlocks { to: NodeId, request: RequestId },
+}
+
+/// Of the repair scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RepairToken {
+    /// The next records.
+    List,
+    /// Which of these a holder has.
+    Have { ids: Vec<BlockId> },
+    /// A block that a holder lacks.
+    Read(BlockId),
+    /// The copy sent to a holder.
+    Store(BlockId),
+}
+
+/// Of hinted handoff to a holder that missed a put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HintToken {
+    /// Which of these it has.
+    Have { redundancy: Redundancy, ids: Vec<BlockId> },
+    /// A block that it lacks.
+    Get { to: NodeId, redundancy: Redundancy },
+    /// The next block is handed over after this one.
+    Put { to: NodeId },
+}
+
+/// Where blocks are, for a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LocateToken {
+    Own(OpId),
+    Peer { op: OpId, ids: Vec<BlockId> },
+}
+
+/// Of the tree query with this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueryToken {
+    /// The heads that stand.
+    Heads(u64),
+    /// The job that reads the tree.
+    Job(u64),
+    /// A block that the job lacks.
+    Block(u64),
+}
+
+/// Of the running commit of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommitToken {
+    /// The heads that stand.
+    Heads(VolumeId),
+    /// The job that edits or merges.
+    Job(VolumeId),
+    /// A block that the job lacks.
+    Block(VolumeId),
+    /// A block that the commit made, or its head, on its way to the holders.
+    Part(VolumeId),
+    /// A block of an earlier commit that too few servers have, on its way here.
+    Unreplicated(VolumeId),
+    /// The same block, on its way to the holders.
+    Replicated(VolumeId),
+    /// Sequence number and head in the own log.
+    Logged(VolumeId),
+}
