@@ -122,7 +122,7 @@ impl Home {
 
     /// Where the daemon of this folder listens.
     pub fn socket(&self) -> PathBuf {
-        socket_path::socket_path(&self.dir)
+        socket_path(&self.dir)
     }
 
     /// Whether a pool was founded or entered here.

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod files;
 pub mod gateway;
 pub mod home;
+pub mod metrics;
 pub mod net;
 mod random;
 pub mod store;

@@ -19,10 +19,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::NetEvent;
-use super::counters::Counters;
 use super::fetches::Fetches;
 use super::frame::{self, Budget, LaneError};
 use super::lanes::Lanes;
+use crate::metrics::NetCounters;
 
 /// Messages that wait for one peer at most. More are not dropped one by one, which nobody would notice: the link breaks.
 const MESSAGES_QUEUED_MAX: usize = 4096;
@@ -35,7 +35,7 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// What all links share.
 pub(super) struct Shared {
     pub events: mpsc::Sender<NetEvent>,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<NetCounters>,
     pub budget: Budget,
     outboxes: Mutex<BTreeMap<NodeId, Outbox>>,
 }
@@ -209,14 +209,14 @@ async fn read(
 ) -> Result<(), LaneError> {
     let from = progress.node;
     while let Some((message, bytes)) = frame::read_message(&mut lane).await? {
-        shared.counters.message_in.add(bytes);
+        shared.counters.message_in.add(bytes as u64);
         let Some(message) = fetches.came(message)? else { continue };
         fetches.room_for(&message).await;
         let payload = match message.attached() {
             None => BlockPayload::None,
             Some(announced) => {
                 let moved = |bytes| {
-                    shared.counters.block_in.add(bytes);
+                    shared.counters.block_in.add(bytes as u64);
                     progress.made(&shared.events);
                 };
                 frame::read_block(&mut lane, announced, &shared.budget, moved).await?
@@ -237,7 +237,7 @@ async fn write_messages(
     while let Some(message) = queue.recv().await {
         let mut next = Some(message);
         while let Some(message) = next {
-            shared.counters.message_out.add(frame::write_message(&mut lane, &message).await?);
+            shared.counters.message_out.add(frame::write_message(&mut lane, &message).await? as u64);
             shared.take_next(&fetches, to, &message).await;
             next = queue.try_recv().ok();
         }
@@ -257,9 +257,9 @@ async fn write_blocks(
         // Whichever lane is idle takes the next block.
         let next = queue.lock().await.recv().await;
         let Some((message, block)) = next else { return Ok(()) };
-        shared.counters.message_out.add(frame::write_message(&mut lane, &message).await?);
+        shared.counters.message_out.add(frame::write_message(&mut lane, &message).await? as u64);
         let moved = |bytes| {
-            shared.counters.block_out.add(bytes);
+            shared.counters.block_out.add(bytes as u64);
             progress.made(&shared.events);
         };
         frame::write_block(&mut lane, &block, moved).await?;

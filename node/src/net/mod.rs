@@ -6,7 +6,6 @@
 mod actor;
 mod address;
 mod behaviour;
-mod counters;
 mod fetches;
 mod finds;
 mod frame;
@@ -34,10 +33,10 @@ use fsdfs_proto::message::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::metrics::TrafficMeter;
 use actor::{Command, Seen};
 use link::Shared;
 
-pub use counters::{Traffic, TrafficMeter};
 pub use gatekeeper::{GateIdentity, Gatekeeper, NotLetIn};
 
 /// How to take part in the network.

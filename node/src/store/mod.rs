@@ -4,33 +4,20 @@
 //! One writer thread a disk takes everything that is queued, appends it, syncs once and then answers. What is answered
 //! survives a power cut; what fails is never retried on the same file. The formats are spec 06-store.
 
-mod appender;
-mod attach;
+mod config;
 mod disk;
+mod disk_set;
 mod error;
-#[cfg(test)]
-mod fake;
+mod fs;
 mod index;
-mod index_memory;
-mod index_sled;
-mod job;
 mod log;
-mod marker;
-mod medium;
-mod open;
-mod plan;
-mod real;
-mod recover;
-mod scan;
 mod segment;
-mod shared;
 #[cfg(test)]
 mod tests;
-mod writer;
+mod threads;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -38,67 +25,28 @@ use std::time::Duration;
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::BLOCK_BYTES_MAX;
-use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId};
+use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::{LogEntry, log_entry};
 
-use appender::Appender;
-use attach::Lock;
-pub use disk::Ledger;
-use disk::{Counters, Disk, Notices};
+pub use config::{DiskConfig, IfMissing, SEGMENT_BYTES, StoreConfig};
+use disk::appender::Appender;
+use disk::attach::{self, Lock};
+pub use disk::handle::Ledger;
+use disk::handle::{Disk, Notices};
+use disk::job::{Answer, Job, WriteJob};
+use disk::open::Opener;
+use disk_set::{Question, Shared};
 pub use error::{Notice, StoreError};
+use fs::Medium;
 use index::Indexes;
-use job::{Answer, Job, WriteJob};
 use log::LogFolder;
-use medium::Medium;
-use open::Opener;
-use shared::{Question, Shared};
-use writer::HomeJob;
+use threads::HomeJob;
+
+use crate::metrics::{StoreCounters, StoreMetrics};
 
 /// Threads that read: enough to keep a hard disk's queue busy, few enough not to bury it.
 const READERS: usize = 4;
-/// Default of [`StoreConfig::segment_bytes`]: large enough that its footer, seal and directory entry cost nothing, small
-/// enough that rewriting one, and reserving two, is bearable.
-pub const SEGMENT_BYTES: u64 = 256 << 20;
-
-/// What to open.
-#[derive(Clone, Debug)]
-pub struct StoreConfig {
-    /// The pool whose blocks these are.
-    pub pool: PoolId,
-    /// This node.
-    pub owner: NodeId,
-    /// The home folder: the log, and which disks there are. Made if it does not exist.
-    pub home: PathBuf,
-    /// May be empty: such a node keeps facts only.
-    pub disks: Vec<DiskConfig>,
-    /// Length of a segment at most; smaller on small disks.
-    pub segment_bytes: u64,
-}
-
-/// One disk: a folder with a quota.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DiskConfig {
-    /// An absolute path.
-    pub path: PathBuf,
-    /// Everything fsdfs puts there counts. Two segments of it stay free, so less than about 16 MiB takes no block.
-    pub quota_bytes: u64,
-    /// If this node's disk was there and is not any more.
-    pub if_missing: IfMissing,
-}
-
-/// What to do when a folder that held a disk of this node is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum IfMissing {
-    /// Do not start: most likely it is not mounted, and blocks would fill the disk below.
-    #[default]
-    Refuse,
-    /// Start without it.
-    GoOn,
-    /// It is lost: begin a new one.
-    StartOver,
-}
-
 /// What opening found.
 #[derive(Debug)]
 pub struct Opened {
@@ -106,19 +54,6 @@ pub struct Opened {
     pub entries: Vec<LogEntry>,
     /// Disks that serve. Their indexes may still be loading, see [`Store::wait_ready`].
     pub disks: Vec<DiskState>,
-}
-
-/// Counts since the store was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CounterValues {
-    /// Times something was made durable.
-    pub syncs: u64,
-    /// Records appended.
-    pub records: u64,
-    /// Bytes appended to segments.
-    pub bytes: u64,
-    /// Blocks read.
-    pub reads: u64,
 }
 
 /// Handle to the store; clones are the same store. It is closed with the last of them.
@@ -140,7 +75,12 @@ impl Store {
         config: &StoreConfig,
         notices: impl Fn(Notice) + Send + Sync + 'static,
     ) -> Result<(Self, Opened), StoreError> {
-        Self::open_on(Arc::new(real::RealFiles), Arc::new(index_sled::SledIndexes), config, Arc::new(notices))
+        Self::open_on(
+            Arc::new(fs::os_fs::RealFiles),
+            Arc::new(index::sled_index::SledIndexes),
+            config,
+            Arc::new(notices),
+        )
     }
 
     /// Never blocks. `done` is called once, from a thread of the store, and must not block either.
@@ -198,10 +138,8 @@ impl Store {
     }
 
     /// Counts since the store was opened.
-    pub fn counters(&self) -> CounterValues {
-        let Counters { syncs, records, bytes, reads } = &*self.0.shared.counters;
-        let [syncs, records, bytes, reads] = [syncs, records, bytes, reads].map(|count| count.load(Ordering::Relaxed));
-        CounterValues { syncs, records, bytes, reads }
+    pub fn counters(&self) -> StoreMetrics {
+        self.0.shared.counters.read()
     }
 
     /// Waits until every disk has its index or is out; false if that takes longer.
@@ -222,10 +160,10 @@ impl Store {
     ) -> Result<(Self, Opened), StoreError> {
         let home = &config.home;
         let home_error = |error| attach::home_error(home, error);
-        medium::create_dir(&*medium, home).map_err(home_error)?;
+        fs::create_dir(&*medium, home).map_err(home_error)?;
         let home_lock = attach::lock(&*medium, home)?.map_err(home_error)?;
         let (home_log, mut logged) = LogFolder::open(medium.clone(), log::folder(home)).map_err(home_error)?;
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(StoreCounters::default());
         let opener = Opener { medium, indexes, config, notices: notices.clone(), counters: counters.clone() };
         let mut writers = Vec::new();
         for (appender, jobs, entries) in opener.disks()? {
@@ -253,7 +191,7 @@ impl Handle {
         for (appender, jobs) in writers {
             let shared = shared.clone();
             handle.spawn(&format!("disk-{}", appender.disk.superblock.disk.short()), move || {
-                writer::run(appender, &jobs, &shared);
+                threads::run(appender, &jobs, &shared);
             })?;
         }
         let questions = Arc::new(Mutex::new(questions));
@@ -261,7 +199,7 @@ impl Handle {
             let (shared, questions) = (shared.clone(), questions.clone());
             handle.spawn(&format!("read-{number}"), move || answer(&shared, &questions))?;
         }
-        handle.spawn("log", move || writer::run_home(home_log, &home_jobs, &shared))?;
+        handle.spawn("log", move || threads::run_home(home_log, &home_jobs, &shared))?;
         Ok(handle)
     }
 

@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use self::failure::Failure;
 use crate::client::Client;
 use crate::config::Config;
-use crate::net::TrafficMeter;
+use crate::metrics::TrafficMeter;
 use crate::store::Store;
 
 /// What the handlers know besides what the engine answers.

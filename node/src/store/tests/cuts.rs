@@ -8,8 +8,8 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::log_entry;
 
 use super::rig::{DAY, Rig, block, own};
-use crate::store::fake::{Cut, FakeDisk, SECTOR};
-use crate::store::job::Job;
+use crate::store::disk::job::Job;
+use crate::store::fs::fake_fs::{Cut, FakeDisk, SECTOR};
 use crate::store::log::LogFolder;
 
 const R2: Redundancy = Redundancy::Replicas(2);

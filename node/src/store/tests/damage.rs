@@ -10,10 +10,10 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordHeader, RecordKind, SegmentHeader, SegmentMarker};
 
 use super::rig::{DAY, ME, Rig, block, own};
+use crate::store::disk::job::Job;
 use crate::store::error::Notice;
-use crate::store::fake::Cut;
+use crate::store::fs::fake_fs::Cut;
 use crate::store::index::Entry;
-use crate::store::job::Job;
 
 const R2: Redundancy = Redundancy::Replicas(2);
 

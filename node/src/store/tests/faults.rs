@@ -9,10 +9,10 @@ use fsdfs_proto::record::log_entry;
 
 use super::cuts::workload;
 use super::rig::{DAY, Rig, block, own};
-use crate::store::disk::Health;
+use crate::store::disk::handle::Health;
+use crate::store::disk::job::Job;
 use crate::store::error::Notice;
-use crate::store::fake::{Cut, EIO, ENOSPC, Fault};
-use crate::store::job::Job;
+use crate::store::fs::fake_fs::{Cut, EIO, ENOSPC, Fault};
 use crate::store::log::LogFolder;
 use crate::store::segment;
 

@@ -11,17 +11,17 @@ use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, OwnSequence, log_entry};
 
-use crate::store::appender::{Appender, Left};
-use crate::store::disk::Counters;
+use crate::metrics::StoreCounters;
+use crate::store::disk::appender::{Appender, Left};
+use crate::store::disk::job::{Answer, Gather, Job, RenewJob, WriteJob};
+use crate::store::disk::open::Opener;
+use crate::store::disk::staging::RENEWAL_FRESH_MS;
 use crate::store::error::{Notice, StoreError};
-use crate::store::fake::FakeDisk;
+use crate::store::fs::fake_fs::FakeDisk;
+use crate::store::fs::{Medium, create_dir};
+use crate::store::index::memory_index::MemoryIndex;
 use crate::store::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
-use crate::store::index_memory::MemoryIndex;
-use crate::store::job::{Answer, Gather, Job, RenewJob, WriteJob};
 use crate::store::log::{self, LogFolder};
-use crate::store::medium::{Medium, create_dir};
-use crate::store::open::Opener;
-use crate::store::plan::RENEWAL_FRESH_MS;
 use crate::store::{DiskConfig, IfMissing, StoreConfig};
 
 pub const POOL: PoolId = PoolId([1; 32]);
@@ -205,7 +205,7 @@ impl Rig {
             indexes: self.indexes.clone(),
             config: &config,
             notices: Arc::new(move |notice| notices.lock().unwrap().push(notice)),
-            counters: Arc::new(Counters::default()),
+            counters: Arc::new(StoreCounters::default()),
         };
         let (mut appender, _, copied) =
             opener.disks()?.pop().ok_or_else(|| home_error(std::io::Error::other("the disk is out")))?;
@@ -254,7 +254,7 @@ impl Rig {
         });
         let left = self.commit(jobs.collect());
         for (write, why) in left.bounced {
-            let full = why == crate::store::appender::Bounce::Full;
+            let full = why == crate::store::disk::appender::Bounce::Full;
             write.give(if full { WriteDone::Full } else { WriteDone::Failed });
         }
         let mut done = std::mem::take(&mut *done.lock().unwrap());

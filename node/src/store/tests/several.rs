@@ -13,8 +13,8 @@ use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
 
 use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
 use crate::store::error::{Notice, StoreError};
-use crate::store::fake::{Cut, EIO, FakeDisk, Fault};
-use crate::store::medium::Medium;
+use crate::store::fs::Medium;
+use crate::store::fs::fake_fs::{Cut, EIO, FakeDisk, Fault};
 use crate::store::{IfMissing, Opened, Store, StoreConfig};
 
 const R2: Redundancy = Redundancy::Replicas(2);

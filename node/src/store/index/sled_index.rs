@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use fsdfs_proto::codec::{decode, encode};
 use fsdfs_proto::ids::BlockId;
 
-use super::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
+use crate::store::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
 
 /// Memory for cached pages, a disk. sled goes well past it; its default of 1 GiB would eat a small server.
 const CACHE_BYTES: u64 = 16 << 20;

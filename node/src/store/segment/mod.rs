@@ -1,5 +1,8 @@
 //! The segment that is appended to.
 
+mod marker;
+pub(super) mod scan;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +10,7 @@ use std::sync::Arc;
 use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::{SEGMENT_HEADER_BYTES, SegmentFooter, SegmentHeader, SegmentMarker};
 
-use super::medium::{File, Medium};
+use crate::store::fs::{File, Medium};
 
 /// Name of a segment's file: sixteen hexadecimal digits, so that names sort as numbers do.
 pub(crate) fn file_name(number: u64) -> String {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -14,12 +13,13 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
 use rustix::io::Errno;
 
-use super::attach::{self, Lock};
-use super::error::Notice;
-use super::index::{Entry, Index, IndexError, Indexes};
-use super::job::Job;
-use super::medium::{File, Medium, read_range};
-use super::segment;
+use crate::metrics::StoreCounters;
+use crate::store::disk::attach::{self, Lock};
+use crate::store::disk::job::Job;
+use crate::store::error::Notice;
+use crate::store::fs::{File, Medium, read_range};
+use crate::store::index::{Entry, Index, IndexError, Indexes};
+use crate::store::segment;
 
 /// Open segments kept for reading, a disk. A disk of 10 TB has 40,000 segments and a process often 1,024 descriptors.
 const OPEN_FILES_MAX: usize = 64;
@@ -30,22 +30,6 @@ const RESERVE_SEGMENTS_RENEWAL: u64 = 1;
 
 /// Tells whoever opened the store what happens to it.
 pub(crate) type Notices = Arc<dyn Fn(Notice) + Send + Sync>;
-
-/// Counts since the store was opened.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub syncs: AtomicU64,
-    pub records: AtomicU64,
-    pub bytes: AtomicU64,
-    pub reads: AtomicU64,
-}
-
-impl Counters {
-    /// Adds to one of them.
-    pub fn add(counter: &AtomicU64, more: u64) {
-        counter.fetch_add(more, Ordering::Relaxed);
-    }
-}
 
 /// How a disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +82,7 @@ pub(crate) struct Disk {
     pub segment_bytes: u64,
     pub medium: Arc<dyn Medium>,
     pub indexes: Arc<dyn Indexes>,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<StoreCounters>,
     pub notices: Notices,
     /// To its writer.
     pub queue: Sender<Job>,
@@ -129,7 +113,7 @@ pub(crate) struct DiskParts {
     pub segment_bytes: u64,
     pub medium: Arc<dyn Medium>,
     pub indexes: Arc<dyn Indexes>,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<StoreCounters>,
     pub notices: Notices,
     pub queue: Sender<Job>,
     pub lock: Lock,
@@ -169,7 +153,7 @@ impl Disk {
         };
         match self.read_payload(&entry) {
             Ok(bytes) => {
-                Counters::add(&self.counters.reads, 1);
+                self.counters.reads.add(1);
                 let block = Block::new(bytes);
                 if block.id() == *id { ReadDone::Found(block) } else { self.damaged(id, &entry) }
             }

@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use fsdfs_core::seam::DiskDone;
 use fsdfs_proto::record::LogEntry;
 
-use super::appender::{Appender, for_disks};
-use super::disk::{Counters, Health};
-use super::error::Notice;
-use super::job::{Answer, Job};
-use super::log::LogFolder;
-use super::shared::Shared;
+use crate::store::disk::appender::{Appender, for_disks};
+use crate::store::disk::handle::Health;
+use crate::store::disk::job::{Answer, Job};
+use crate::store::disk_set::Shared;
+use crate::store::error::Notice;
+use crate::store::log::LogFolder;
 
 /// Payload committed at once at most: a few hundred milliseconds of a hard disk, so that the first of a long queue does
 /// not wait for the last.
@@ -95,7 +95,7 @@ pub(crate) fn run_home(mut log: LogFolder, jobs: &Receiver<HomeJob>, shared: &Sh
 
 fn append_home(log: &mut LogFolder, entries: &[LogEntry], answers: Vec<Answer>, shared: &Shared) {
     let done = log.append(entries);
-    Counters::add(&shared.counters.syncs, 1);
+    shared.counters.syncs.add(1);
     if let Err(error) = &done {
         report_home(log, error, shared);
     }

@@ -9,12 +9,9 @@ use fsdfs_proto::record::{
     TRAILER_BYTES, footer_records,
 };
 
-use super::index::Placed;
-use super::marker::heaviest_marker;
-use super::medium::{File, read_range};
-
-/// Bytes looked through at once.
-pub(super) const WINDOW_BYTES: usize = 256 * 1024;
+use crate::store::fs::{File, read_range};
+use crate::store::index::Placed;
+use crate::store::segment::marker::{WINDOW_BYTES, heaviest_marker};
 
 /// Records of a footer with their offsets, and where they end.
 type Listed = (Vec<(u64, RecordHeader)>, u64);

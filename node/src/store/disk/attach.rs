@@ -10,9 +10,9 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::{DiskList, KnownDisk, Superblock};
 
-use super::error::StoreError;
-use super::medium::{Medium, create_dir, publish, read_small};
-use super::{DiskConfig, IfMissing, StoreConfig};
+use crate::store::config::{DiskConfig, IfMissing, StoreConfig};
+use crate::store::error::StoreError;
+use crate::store::fs::{Medium, create_dir, publish, read_small};
 
 const SUPERBLOCK: &str = "superblock";
 const DISKS: &str = "disks";

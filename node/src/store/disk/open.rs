@@ -8,15 +8,16 @@ use std::sync::mpsc::{self, Receiver};
 use bytes::Bytes;
 use fsdfs_proto::record::Superblock;
 
-use super::appender::Appender;
-use super::attach::{self, Attached, Lock};
-use super::disk::{Counters, Disk, DiskParts, Notices};
-use super::error::{Notice, StoreError};
-use super::index::Indexes;
-use super::job::Job;
-use super::log::{self, LogFolder};
-use super::medium::{Medium, create_dir};
-use super::{DiskConfig, StoreConfig};
+use crate::metrics::StoreCounters;
+use crate::store::config::{DiskConfig, StoreConfig};
+use crate::store::disk::appender::Appender;
+use crate::store::disk::attach::{self, Attached, Lock};
+use crate::store::disk::handle::{Disk, DiskParts, Notices};
+use crate::store::disk::job::Job;
+use crate::store::error::{Notice, StoreError};
+use crate::store::fs::{Medium, create_dir};
+use crate::store::index::Indexes;
+use crate::store::log::{self, LogFolder};
 
 /// Segments of a disk are at most this part of its quota, so that the reserve of two is not half of a small disk.
 const SEGMENT_PART: u64 = 32;
@@ -32,7 +33,7 @@ pub(crate) struct Opener<'a> {
     pub indexes: Arc<dyn Indexes>,
     pub config: &'a StoreConfig,
     pub notices: Notices,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<StoreCounters>,
 }
 
 impl Opener<'_> {

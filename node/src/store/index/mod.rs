@@ -1,6 +1,9 @@
 //! The index of a disk: where each block lies. A cache of the segments and nothing more; whenever it errs it is thrown
 //! away and made anew.
 
+pub(super) mod memory_index;
+pub(super) mod sled_index;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use fsdfs_proto::ids::BlockId;
 
-use super::index::{Changes, Entry, Index, IndexError, Watermark};
+use crate::store::index::{Changes, Entry, Index, IndexError, Watermark};
 
 /// Gone with the process.
 #[derive(Default)]

@@ -10,10 +10,11 @@ use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
-use super::appender::Bounce;
-use super::disk::{Counters, Disk, Health, Ledger, Notices};
-use super::error::Notice;
-use super::job::{Answer, Gather, Job, RenewJob, WriteJob};
+use crate::metrics::StoreCounters;
+use crate::store::disk::appender::Bounce;
+use crate::store::disk::handle::{Disk, Health, Ledger, Notices};
+use crate::store::disk::job::{Answer, Gather, Job, RenewJob, WriteJob};
+use crate::store::error::Notice;
 
 /// For a reader thread.
 pub(crate) enum Question {
@@ -27,7 +28,7 @@ pub(crate) enum Question {
 pub(crate) struct Shared {
     pub disks: Vec<Arc<Disk>>,
     pub notices: Notices,
-    pub counters: Arc<Counters>,
+    pub counters: Arc<StoreCounters>,
     wait: Mutex<Wait>,
     settled: Condvar,
 }
@@ -40,7 +41,7 @@ struct Wait {
 }
 
 impl Shared {
-    pub fn new(disks: Vec<Arc<Disk>>, notices: Notices, counters: Arc<Counters>) -> Self {
+    pub fn new(disks: Vec<Arc<Disk>>, notices: Notices, counters: Arc<StoreCounters>) -> Self {
         let told = disks.iter().filter_map(|disk| disk.state()).collect();
         let wait = Mutex::new(Wait { lists: Vec::new(), told });
         Self { disks, notices, counters, wait, settled: Condvar::new() }

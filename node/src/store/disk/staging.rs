@@ -5,9 +5,9 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
 
-use super::appender::{Appender, Run};
-use super::index::{Batch, Entry, IndexError};
-use super::job::{Job, RenewJob, WriteJob};
+use crate::store::disk::appender::{Appender, Run};
+use crate::store::disk::job::{Job, RenewJob, WriteJob};
+use crate::store::index::{Batch, Entry, IndexError};
 
 /// A lease renewed less than this ago is not written again. The shortest lease is days long, and whoever puts the same
 /// folder twice in a row, or asks again after a broken connection, should cost no disk write.

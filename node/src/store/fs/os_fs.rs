@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, AtFlags, FlockOperation, StatxFlags};
 
-use super::medium::{File, Medium};
+use crate::store::fs::{File, Medium};
 
 /// Files under the operating system.
 pub(crate) struct RealFiles;

@@ -9,9 +9,10 @@ use fsdfs_proto::record::{
     SEGMENT_HEADER_BYTES, SegmentMarker,
 };
 
-use super::medium::{File, read_range};
-use super::scan::WINDOW_BYTES;
+use crate::store::fs::{File, read_range};
 
+/// Bytes looked through at once.
+pub(super) const WINDOW_BYTES: usize = 256 * 1024;
 /// Bytes of a head that [`may_be_head`] looks at.
 const HEAD_BEGIN_BYTES: usize = 20;
 /// Distance of the places up to which [`Sums`] knows a file's checksum; greater in a file that would need too many.

@@ -8,15 +8,15 @@ use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentFooter};
 
-use super::appender::Appender;
-use super::attach;
-use super::disk::{Disk, Health};
-use super::error::Notice;
-use super::index::{Batch, Index, IndexError, Watermark};
-use super::index_memory::MemoryIndex;
-use super::medium::{File, publish, read_small, remove_if_there};
-use super::scan::{Walk, Walked};
-use super::segment::{self, Active};
+use crate::store::disk::appender::Appender;
+use crate::store::disk::attach;
+use crate::store::disk::handle::{Disk, Health};
+use crate::store::error::Notice;
+use crate::store::fs::{File, publish, read_small, remove_if_there};
+use crate::store::index::memory_index::MemoryIndex;
+use crate::store::index::{Batch, Index, IndexError, Watermark};
+use crate::store::segment::scan::{Walk, Walked};
+use crate::store::segment::{self, Active};
 
 /// While the index is open: the session in which it was opened. When it was closed: up to where it went.
 const SESSION: &str = "index.session";

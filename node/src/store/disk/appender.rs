@@ -12,14 +12,14 @@ use fsdfs_core::seam::WriteDone;
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::{LogEntry, RecordHeader};
 
-use super::attach;
-use super::disk::{Counters, Disk, Health};
-use super::error::Notice;
-use super::index::{Batch, Index, IndexError, Placed, Watermark};
-use super::job::{Gather, Job, WriteJob};
-use super::log::LogFolder;
-use super::plan::{Plan, present};
-use super::segment::Active;
+use crate::store::disk::attach;
+use crate::store::disk::handle::{Disk, Health};
+use crate::store::disk::job::{Gather, Job, WriteJob};
+use crate::store::disk::staging::{Plan, present};
+use crate::store::error::Notice;
+use crate::store::index::{Batch, Index, IndexError, Placed, Watermark};
+use crate::store::log::LogFolder;
+use crate::store::segment::Active;
 
 /// Owned by the writer thread of a disk.
 pub(crate) struct Appender {
@@ -146,8 +146,8 @@ impl Appender {
 
     fn seal(&self, active: Active) -> io::Result<()> {
         let footer = active.seal()?;
-        Counters::add(&self.disk.counters.syncs, 1);
-        Counters::add(&self.disk.counters.bytes, footer);
+        self.disk.counters.syncs.add(1);
+        self.disk.counters.bytes.add(footer);
         let index = self.disk.index().map_or(0, |index| index.bytes());
         self.disk.keep_books(|ledger| {
             ledger.segments += footer;
@@ -237,10 +237,10 @@ impl Appender {
             // A process short of memory is no excuse for that, so this error must not look like one.
             return Err(if is_full(&error) { error } else { io::Error::other(error) });
         }
-        Counters::add(&self.disk.counters.syncs, 1);
+        self.disk.counters.syncs.add(1);
         if !active.named {
             self.disk.medium.sync_dir(&attach::segments(&self.disk.path))?;
-            Counters::add(&self.disk.counters.syncs, 1);
+            self.disk.counters.syncs.add(1);
             active.named = true;
         }
         for (placed, head, _) in &run.records {
@@ -248,8 +248,8 @@ impl Appender {
         }
         active.end += run.bytes;
         self.active = Some(active);
-        Counters::add(&self.disk.counters.records, run.records.len() as u64);
-        Counters::add(&self.disk.counters.bytes, run.bytes);
+        self.disk.counters.records.add(run.records.len() as u64);
+        self.disk.counters.bytes.add(run.bytes);
         self.disk.keep_books(|ledger| ledger.segments += run.bytes);
         Ok(())
     }
@@ -274,7 +274,7 @@ impl Appender {
                 self.disk.fail(&error);
             }
         }
-        Counters::add(&self.disk.counters.syncs, 1);
+        self.disk.counters.syncs.add(1);
         let bytes = self.log.bytes;
         self.disk.keep_books(|ledger| ledger.log = bytes);
     }

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::medium::{File, Medium};
+use crate::store::fs::{File, Medium};
 pub(crate) use data::{Cut, SECTOR};
 use data::{Data, Update};
 

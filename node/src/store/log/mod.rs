@@ -16,9 +16,9 @@ use fsdfs_proto::record::{
     frame_payload,
 };
 
-use super::medium::{File, Medium, create_dir, publish, remove_if_there};
-use super::scan::find;
-use super::segment;
+use crate::store::fs::{File, Medium, create_dir, publish, remove_if_there};
+use crate::store::segment;
+use crate::store::segment::scan::find;
 
 /// A folder of log files.
 pub(crate) struct LogFolder {

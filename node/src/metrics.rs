@@ -1,0 +1,90 @@
+//! Counters of what store and network did since the start. They count; gateways read and show.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A number that only grows. Readers may see one counter of a group before another.
+#[derive(Debug, Default)]
+pub(crate) struct EventCounter(AtomicU64);
+
+impl EventCounter {
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// What the threads of the store count.
+#[derive(Debug, Default)]
+pub(crate) struct StoreCounters {
+    pub syncs: EventCounter,
+    pub records: EventCounter,
+    pub bytes: EventCounter,
+    pub reads: EventCounter,
+}
+
+impl StoreCounters {
+    pub fn read(&self) -> StoreMetrics {
+        let Self { syncs, records, bytes, reads } = self;
+        StoreMetrics { syncs: syncs.get(), records: records.get(), bytes: bytes.get(), reads: reads.get() }
+    }
+}
+
+/// Counts since the store was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreMetrics {
+    /// Times something was made durable.
+    pub syncs: u64,
+    /// Records appended.
+    pub records: u64,
+    /// Bytes appended to segments.
+    pub bytes: u64,
+    /// Blocks read.
+    pub reads: u64,
+}
+
+/// What the streams of all connections count, in bytes.
+#[derive(Default)]
+pub(crate) struct NetCounters {
+    pub message_in: EventCounter,
+    pub message_out: EventCounter,
+    pub block_in: EventCounter,
+    pub block_out: EventCounter,
+}
+
+/// Counted since the start. QUIC's own overhead (headers, retransmissions) is not included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetTraffic {
+    /// Messages without their blocks.
+    pub message_bytes_in: u64,
+    /// Messages without their blocks.
+    pub message_bytes_out: u64,
+    /// Blocks.
+    pub block_bytes_in: u64,
+    /// Blocks.
+    pub block_bytes_out: u64,
+}
+
+/// Reads the counters of a network.
+#[derive(Clone)]
+pub struct TrafficMeter(Arc<NetCounters>);
+
+impl TrafficMeter {
+    pub(crate) fn new(counters: Arc<NetCounters>) -> Self {
+        Self(counters)
+    }
+
+    /// Bytes since the start.
+    pub fn read(&self) -> NetTraffic {
+        let NetCounters { message_in, message_out, block_in, block_out } = &*self.0;
+        NetTraffic {
+            message_bytes_in: message_in.get(),
+            message_bytes_out: message_out.get(),
+            block_bytes_in: block_in.get(),
+            block_bytes_out: block_out.get(),
+        }
+    }
+}

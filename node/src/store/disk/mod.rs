@@ -1,0 +1,11 @@
+//! One disk: taking possession of it, reading it, and the half that appends to it.
+//!
+//! Only the writer thread of a disk changes what lies on it; everything else here reads, or asks that thread with a job.
+
+pub(super) mod appender;
+pub(super) mod attach;
+pub(super) mod handle;
+pub(super) mod job;
+pub(super) mod open;
+pub(super) mod recover;
+pub(super) mod staging;
