@@ -6,7 +6,8 @@ use std::fmt;
 use crate::checkers::Violation;
 use crate::faults::RunShape;
 use crate::faults::{ScenarioEvent, ScenarioStep};
-use crate::world::World;
+use crate::simulation::Simulation;
+
 use crate::world::description::WorldDescription;
 use crate::world::queue::{MS, Micros, S};
 
@@ -90,10 +91,10 @@ impl RunReport {
         (shape, cut): (RunShape, RunCut),
         parameters: WorldDescription,
         steps: Vec<ScenarioStep>,
-        world: World,
+        mut world: Simulation,
     ) -> Self {
         let (trace, events, summary) = (world.trace.hash(), world.trace.events(), world.summary());
-        Self { shape, cut, parameters, steps, trace, events, summary, violations: world.checks.violations }
+        Self { shape, cut, parameters, steps, trace, events, summary, violations: world.violations().to_vec() }
     }
 
     /// Whether everything held.

@@ -8,8 +8,8 @@ use crate::checkers::Violation;
 use crate::faults::ScenarioStep;
 use crate::faults::{RandomScenario, RunShape};
 use crate::report::{RunCut, RunReport};
+use crate::simulation::Simulation;
 use crate::trace::EventTrace;
-use crate::world::World;
 use crate::world::description::WorldDescription;
 use crate::world::queue::Micros;
 
@@ -55,17 +55,23 @@ pub fn breaks(shape: RunShape, steps: &[ScenarioStep], cut: &RunCut, checker: &s
         return run() != run();
     }
     let (mut world, _) = RandomScenario::begin(shape, EventTrace::default());
-    let broken = |world: &World| world.checks.violations.iter().any(|violation| violation.checker == checker);
+    let broken = |world: &mut Simulation| world.violations().iter().any(|violation| violation.checker == checker);
     guarded(&mut world, |world| {
         if repeat(world, steps, cut, shape.end(), broken) {
             world.ends_well();
         }
     });
-    broken(&world)
+    broken(&mut world)
 }
 
 /// Returns whether it came to its end.
-fn repeat(world: &mut World, steps: &[ScenarioStep], cut: &RunCut, end: Micros, stop: impl Fn(&World) -> bool) -> bool {
+fn repeat(
+    world: &mut Simulation,
+    steps: &[ScenarioStep],
+    cut: &RunCut,
+    end: Micros,
+    stop: impl Fn(&mut Simulation) -> bool,
+) -> bool {
     for step in steps.iter().filter(|step| cut.reaches(step)) {
         world.go_to(step.at);
         if stop(world) {
@@ -97,13 +103,15 @@ thread_local! {
 }
 
 /// An assertion of the engine that fails is a violation like others.
-fn guarded(world: &mut World, body: impl FnOnce(&mut World)) {
+fn guarded(world: &mut Simulation, body: impl FnOnce(&mut Simulation)) {
     static QUIET: Once = Once::new();
     QUIET.call_once(quiet);
     FAILED.set(Some(String::new()));
     let panicked = catch_unwind(AssertUnwindSafe(|| body(world))).is_err();
     if let Some(text) = FAILED.take().filter(|_| panicked) {
-        world.checks.fail(world.at, "assertion", text);
+        // What was observed before it comes before it, unless a checker itself failed.
+        let _ = catch_unwind(AssertUnwindSafe(|| world.violations().len()));
+        world.fail("assertion", text);
     }
 }
 
@@ -116,12 +124,12 @@ fn quiet() {
     }));
 }
 
-impl World {
-    /// As [`World::run_until`], but what happens at this very moment waits if it is that moment already: steps of one moment
+impl Simulation {
+    /// As [`crate::world::World::run_until`], but what happens at this very moment waits if it is that moment already: steps of one moment
     /// are done one right after the other.
     fn go_to(&mut self, at: Micros) {
         if at > self.at {
-            self.run_until(at);
+            self.advance(at);
         }
     }
 

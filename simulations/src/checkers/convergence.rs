@@ -2,22 +2,17 @@
 
 use std::fmt;
 
-use fsdfs_core::limits::REPAIR_PERIOD_MS;
 use fsdfs_core::placement::ClusterMap;
-use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::ids::{BlockId, NodeId};
 
-use crate::checkers::history::{HeadState, commit_of};
-use crate::users::{OperationEnd, UserOperation};
-use crate::world::queue::S;
-use crate::world::{MachineId, World};
-
-/// Seconds within which a pool without faults converges.
-const WITHIN_S: u64 = 300;
-/// Seconds within which a node that was frozen hears of everyone again.
-const SILENCE_ENDS_S: u64 = 10;
+use crate::checkers::history::VolumeHistory;
+use crate::checkers::storage::StorageModel;
+use crate::world::MachineId;
+use crate::world::observed::{NodeKnowledge, PoolSnapshot};
 
 /// What is not yet as it should be.
-enum OpenDifference {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenDifference {
     /// Operations, connections, facts.
     Knowledge(String),
     /// A block lacks one.
@@ -31,133 +26,108 @@ impl fmt::Display for OpenDifference {
     }
 }
 
-impl World {
-    /// Runs until the pool has converged, then looks whether everything acknowledged is there.
-    pub fn must_converge(&mut self) {
-        let mut within_s = WITHIN_S;
-        let mut open = self.wait_for_agreement(within_s);
-        if matches!(open, Some(OpenDifference::Copy(_))) && self.machines.iter().any(|machine| machine.gone) {
-            // A writer that was destroyed took along what it owed to holders that were silent to it alone. The holders
-            // notice when they next walk through all they have.
-            within_s = REPAIR_PERIOD_MS / 1_000;
-            open = self.wait_for_agreement(within_s);
-        }
-        match open {
-            Some(what) => self.checks.fail(self.at, "convergence", format!("after {within_s} s: {what}")),
-            None => self.nothing_is_lost(),
-        }
-    }
+/// What a pool still lacks.
+pub fn open_difference(pool: &PoolSnapshot, storage: &StorageModel, history: &VolumeHistory) -> Option<OpenDifference> {
+    knowledge_differs(pool).map(OpenDifference::Knowledge).or_else(|| {
+        let first = pool.nodes.first()?.knowledge.as_ref()?;
+        missing_copy(pool, first, storage, history).map(OpenDifference::Copy)
+    })
+}
 
-    fn wait_for_agreement(&mut self, within_s: u64) -> Option<OpenDifference> {
-        let until = self.at + within_s * S;
-        let mut open = self.differs();
-        while open.is_some() && self.at < until {
-            self.run(5);
-            self.sweep();
-            open = self.differs();
-        }
-        open
+fn knowledge_differs(pool: &PoolSnapshot) -> Option<String> {
+    if pool.operations_open > 0 {
+        return Some(format!("{} operations are open", pool.operations_open));
     }
-
-    fn differs(&mut self) -> Option<OpenDifference> {
-        self.knowledge_differs().map(OpenDifference::Knowledge).or_else(|| {
-            let first = (0..self.machines.len()).find(|id| !self.machines[*id].gone)?;
-            let (_, _, heads) = self.knows(first)?;
-            self.missing_copy(first, heads[0]).map(OpenDifference::Copy)
-        })
+    if !pool.all_connected {
+        return Some("not all are connected to all".into());
     }
-
-    fn knowledge_differs(&mut self) -> Option<String> {
-        if !self.tasks.open.is_empty() {
-            return Some(format!("{} operations are open", self.tasks.open.len()));
-        }
-        if !self.all_connected() {
-            return Some("not all are connected to all".into());
-        }
-        let alive: Vec<MachineId> = (0..self.machines.len()).filter(|id| !self.machines[*id].gone).collect();
-        let keeps = |id: &&MachineId| {
-            self.machines[**id].process.as_ref().is_some_and(|process| process.engine.unpublished().next().is_some())
+    let unpublished = |knowledge: &NodeKnowledge| knowledge.unpublished;
+    if let Some(node) = pool.nodes.iter().find(|node| node.knowledge.as_ref().is_some_and(unpublished)) {
+        return Some(format!("node {} has unpublished changes", node.machine));
+    }
+    let first = pool.nodes.first()?;
+    let NodeKnowledge { facts, map, heads, .. } = first.knowledge.as_ref()?;
+    for node in &pool.nodes {
+        let id = node.machine;
+        let Some(other) = &node.knowledge else { return Some(format!("node {id} does not run")) };
+        let what = match other {
+            other if other.facts != *facts => "facts",
+            other if other.map != *map => "maps",
+            other if other.heads != *heads => "heads",
+            _ => continue,
         };
-        if let Some(id) = alive.iter().find(keeps) {
-            return Some(format!("node {id} keeps its changes to itself"));
-        }
-        let first = *alive.first()?;
-        let (facts, map, heads) = self.knows(first)?;
-        for id in &alive {
-            let Some(known) = self.knows(*id) else { return Some(format!("node {id} does not run")) };
-            let what = match known {
-                (other, _, _) if other != facts => "facts",
-                (_, other, _) if other != map => "maps",
-                (_, _, other) if other != heads => "heads",
-                _ => continue,
-            };
-            return Some(format!("nodes {first} and {id} have different {what}"));
-        }
-        if heads.len() != 1 {
-            return Some(format!("there are {} heads", heads.len()));
-        }
-        None
+        return Some(format!("nodes {} and {id} have different {what}", first.machine));
     }
+    (heads.len() != 1).then(|| format!("there are {} heads", heads.len()))
+}
 
-    fn knows(&self, id: MachineId) -> Option<(Digest, Digest, Vec<BlockId>)> {
-        let facts = self.machines[id].process.as_ref()?.engine.facts();
-        let heads = facts.heads(self.pool.volume()).iter().map(commit_of).collect();
-        Some((facts.gossip_digest(), facts.map_digest(), heads))
-    }
-
-    /// A block of the tree that a wanted holder lacks although it runs and has room.
-    fn missing_copy(&self, id: MachineId, commit: BlockId) -> Option<String> {
-        let facts = self.machines[id].process.as_ref()?.engine.facts();
-        let view = ClusterMap::new(facts.servers());
-        for (block, copies) in self.checks.history.tree_of(commit) {
-            for holder in view.holders(block, copies) {
-                if let Some(lacks) = self.lacks(holder.node, block) {
-                    return Some(format!("{} is wanted on node {lacks}, which does not have it", block.short()));
-                }
+/// A block of the tree that an assigned holder lacks although it runs and has room.
+fn missing_copy(
+    pool: &PoolSnapshot,
+    knowledge: &NodeKnowledge,
+    storage: &StorageModel,
+    history: &VolumeHistory,
+) -> Option<String> {
+    let map = ClusterMap::new(knowledge.servers.clone());
+    for (block, copies) in history.tree_of(*knowledge.heads.first()?) {
+        for holder in map.holders(block, copies) {
+            if let Some(lacks) = lacks(pool, holder.node, block, storage, history) {
+                return Some(format!("{} is assigned to node {lacks}, which does not have it", block.short()));
             }
         }
-        None
+    }
+    None
+}
+
+fn lacks(
+    pool: &PoolSnapshot,
+    holder: NodeId,
+    block: BlockId,
+    storage: &StorageModel,
+    history: &VolumeHistory,
+) -> Option<MachineId> {
+    let len = history.block(block).map_or(0, |block| block.bytes().len() as u64);
+    let node = pool.nodes.iter().find(|node| storage.node_of(node.machine) == holder)?;
+    // Rotten records are found by reading; until then the holder believes that it has them.
+    let has_room = node.room_bytes.is_some_and(|room| len <= room);
+    (!storage.believes(node.machine, block) && has_room).then_some(node.machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use fsdfs_proto::ids::Digest;
+
+    use super::*;
+    use crate::world::observed::NodeSnapshot;
+
+    fn node(machine: MachineId, facts: u8) -> NodeSnapshot {
+        let digest = |byte| Digest([byte; 32]);
+        let heads = vec![BlockId([1; 32])];
+        let knowledge =
+            NodeKnowledge { facts: digest(facts), map: digest(0), heads, unpublished: false, servers: Vec::new() };
+        NodeSnapshot { machine, runs: true, room_bytes: None, knowledge: Some(knowledge) }
     }
 
-    fn lacks(&self, node: NodeId, block: BlockId) -> Option<MachineId> {
-        let len = self.checks.history.block(block).map_or(0, |block| block.bytes().len() as u64);
-        let mut machines =
-            self.machines.iter().enumerate().filter(|(_, machine)| machine.node == node && !machine.gone);
-        let (id, machine) = machines.next()?;
-        // Rotten records are found by reading; until then the holder believes that it has them.
-        (!machine.store.believes(block) && machine.store.has_room(len)).then_some(id)
+    fn pool(nodes: Vec<NodeSnapshot>) -> PoolSnapshot {
+        PoolSnapshot { operations_open: 0, all_connected: true, nodes }
     }
 
-    fn nothing_is_lost(&mut self) {
-        let Some(first) = (0..self.machines.len()).find(|id| self.machines[*id].runs()) else { return };
-        let Some((_, _, heads)) = self.knows(first) else { return };
-        let Some(state) = heads.first().and_then(|head| self.checks.history.state(*head)).cloned() else { return };
-        let lost: Vec<u64> =
-            self.checks.promises.acked.iter().copied().filter(|write| !state.includes(*write)).collect();
-        if !lost.is_empty() {
-            let text = format!("writes {lost:?} were acknowledged, nobody removed them, and they are not there");
-            self.checks.fail(self.at, "promise", text);
-        }
-        self.all_is_readable(&state);
+    #[test]
+    fn nodes_that_know_the_same_have_converged() {
+        assert_eq!(knowledge_differs(&pool(vec![node(0, 1), node(2, 1)])), None);
     }
 
-    /// Reads every file, each on another node.
-    fn all_is_readable(&mut self, state: &HeadState) {
-        let on: Vec<MachineId> = (0..self.machines.len()).filter(|id| self.machines[*id].runs()).collect();
-        for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
-            let id = on[nr % on.len()];
-            let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));
-            let mut end = self.wait(id, UserOperation::Read { path: path.clone() });
-            if matches!(end, OperationEnd::Failed(_)) {
-                // One that was frozen until now takes the others for silent.
-                self.run(SILENCE_ENDS_S);
-                end = self.wait(id, UserOperation::Read { path: path.clone() });
-            }
-            if !is_right(&end) {
-                let path = crate::checkers::history::text(path);
-                let text = format!("{path} should be one of {numbers:?}, but reading gives {end:?}");
-                self.checks.fail(self.at, "promise", text);
-            }
-        }
+    #[test]
+    fn what_differs_is_named() {
+        let differs = |pool: &PoolSnapshot| knowledge_differs(pool).expect("they have not converged");
+        assert_eq!(differs(&pool(vec![node(0, 1), node(2, 3)])), "nodes 0 and 2 have different facts");
+        let mut off = node(2, 1);
+        off.knowledge = None;
+        assert_eq!(differs(&pool(vec![node(0, 1), off])), "node 2 does not run");
+        let busy = PoolSnapshot { operations_open: 2, ..pool(vec![node(0, 1)]) };
+        assert_eq!(differs(&busy), "2 operations are open");
+        let mut writer = node(1, 1);
+        writer.knowledge.as_mut().expect("it runs").unpublished = true;
+        assert_eq!(differs(&pool(vec![node(0, 1), writer])), "node 1 has unpublished changes");
     }
 }

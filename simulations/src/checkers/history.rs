@@ -15,12 +15,11 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::{BlockKind, CommitView, Dot, LinkClass, VersionVector, VolumeKeys, header};
+use fsdfs_proto::volume::{BlockKind, Dot, LinkClass, VersionVector, VolumeKeys, header};
 
+use crate::users::file::WriteNumber;
+use crate::world::heads::{commit_of, seen_of};
 use crate::world::queue::Micros;
-
-/// Names what one write wrote; no two writes share a number.
-pub type WriteNumber = u64;
 
 /// Files and folders of a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +64,11 @@ impl HeadState {
     pub fn includes(&self, number: WriteNumber) -> bool {
         self.removed.contains(&number) || self.tree.shows(number)
     }
+
+    /// How far it goes: the sum of all sequence numbers that it includes.
+    pub fn reached(&self) -> u64 {
+        self.seen.dots().iter().map(|dot| dot.seq).sum()
+    }
 }
 
 impl TreeModel {
@@ -79,20 +83,6 @@ impl TreeModel {
     }
 }
 
-/// Id of the commit that a head carries.
-pub fn commit_of(head: &Signed<Head>) -> BlockId {
-    BlockId::of(&head.value().commit)
-}
-
-/// What these heads include, without looking into them.
-pub fn seen_of(heads: &[Signed<Head>]) -> VersionVector {
-    let mut seen = VersionVector::default();
-    for view in heads.iter().filter_map(|head| CommitView::of_head(head.value()).ok()) {
-        seen.add_all(&view.extra.seen);
-    }
-    seen
-}
-
 impl VolumeHistory {
     /// Of a volume that has no head yet.
     pub fn new(keys: VolumeKeys, params: TreeParams) -> Self {
@@ -100,9 +90,9 @@ impl VolumeHistory {
         Self { keys, params, blocks, made, heads, below, roots, vanished }
     }
 
-    /// A file's root block carries this content.
-    pub fn is_root_of(&mut self, root: BlockId, number: WriteNumber) {
-        self.roots.insert(root, number);
+    /// A user sealed a file; its root block, if it has one, carries this content.
+    pub fn file_sealed(&mut self, number: WriteNumber, root: Option<BlockId>) {
+        self.roots.extend(root.map(|root| (root, number)));
     }
 
     /// A block was made.
@@ -124,6 +114,11 @@ impl VolumeHistory {
     /// The state of a head some job made.
     pub fn state(&self, commit: BlockId) -> Option<&Rc<HeadState>> {
         self.heads.get(&commit)
+    }
+
+    /// The states of those of these heads that some job made.
+    pub fn states(&self, commits: &[BlockId]) -> Vec<(BlockId, Rc<HeadState>)> {
+        commits.iter().filter_map(|commit| Some((*commit, Rc::clone(self.state(*commit)?)))).collect()
     }
 
     /// Blocks below a commit that some job made, without earlier states, each with the copies it wants.
@@ -412,13 +407,13 @@ fn difference(wanted: &TreeModel, found: &TreeModel) -> String {
     let paths: BTreeSet<&TreePath> = wanted.files.keys().chain(found.files.keys()).collect();
     let differs = paths.into_iter().filter(|path| wanted.files.get(*path) != found.files.get(*path));
     let files: Vec<String> = differs
-        .map(|path| format!("{} is {:?}, not {:?}", text(path), found.files.get(path), wanted.files.get(path)))
+        .map(|path| format!("{} is {:?}, not {:?}", path_text(path), found.files.get(path), wanted.files.get(path)))
         .collect();
-    let dirs: Vec<String> = wanted.dirs.symmetric_difference(&found.dirs).map(text).collect();
+    let dirs: Vec<String> = wanted.dirs.symmetric_difference(&found.dirs).map(path_text).collect();
     format!("files [{}], folders only on one side [{}]", files.join("; "), dirs.join("; "))
 }
 
 /// A path for people.
-pub fn text(path: &TreePath) -> String {
+pub fn path_text(path: &TreePath) -> String {
     path.iter().map(|name| format!("/{}", String::from_utf8_lossy(name))).collect()
 }

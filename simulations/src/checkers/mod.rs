@@ -1,26 +1,34 @@
 //! What must hold, and what was found not to.
+//!
+//! Each checker is a machine of its own: it is told what was observed, keeps what it needs to judge the next observation, and
+//! never sees the world.
 
-mod convergence;
+pub mod convergence;
 pub mod history;
+pub mod liveness;
 pub mod promise;
-mod safety;
+pub mod safety;
+pub mod storage;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use fsdfs_core::tree::{FileContent, FileNode, JobDone, TreeJob, TreeParams};
-use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::volume::VersionVector;
+use fsdfs_core::tree::{JobDone, TreeJob, TreeParams};
+use fsdfs_proto::identity::{Fact, Head};
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::VolumeKeys;
 
-use crate::checkers::history::{VolumeHistory, WriteNumber, commit_of, seen_of};
-use crate::checkers::promise::PromiseChecker;
-use crate::world::pool::PoolKeys;
+use self::history::VolumeHistory;
+use self::liveness::LivenessChecker;
+use self::promise::{AnsweredEdit, PromiseChecker, wrong_lease};
+use self::safety::{HeadOrigins, SafetyView};
+use self::storage::StorageModel;
+use crate::world::MachineId;
+use crate::world::heads::commit_of;
+use crate::world::observed::Observed;
 use crate::world::queue::{MS, Micros, S};
-use crate::world::{MachineId, World};
 
-/// An answer comes within this time, or its node has crashed. Time during which the node was frozen does not count.
-const ANSWER_WITHIN: Micros = 20 * S;
+/// Complaints that are kept; the same one is not repeated for ever.
+const VIOLATIONS_MAX: usize = 20;
 
 /// Something that must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,52 +47,142 @@ impl fmt::Display for Violation {
     }
 }
 
-/// All checkers.
+/// All checkers, each told what concerns it.
 pub struct Checkers {
     /// Found so far.
     pub violations: Vec<Violation>,
-    /// Sizes of trees in this world.
-    pub params: TreeParams,
-    /// Of the volume.
+    /// Every tree of the volume, held against a model of its edits.
     pub history: VolumeHistory,
+    /// What lies where.
+    pub storage: StorageModel,
     /// What was promised.
     pub promises: PromiseChecker,
-    /// Length of each write.
-    lengths: BTreeMap<WriteNumber, usize>,
+    /// Who waits for an answer.
+    pub liveness: LivenessChecker,
+    origins: HeadOrigins,
 }
 
 impl Checkers {
-    /// Of a world without history.
-    pub fn new(pool: &PoolKeys, params: TreeParams) -> Self {
-        let history = VolumeHistory::new(pool.keys.clone(), params);
-        Self { violations: Vec::new(), params, history, promises: PromiseChecker::default(), lengths: BTreeMap::new() }
+    /// Of a world in which nothing has happened.
+    pub fn new(keys: VolumeKeys, params: TreeParams) -> Self {
+        Self {
+            violations: Vec::new(),
+            history: VolumeHistory::new(keys, params),
+            storage: StorageModel::default(),
+            promises: PromiseChecker::default(),
+            liveness: LivenessChecker::default(),
+            origins: HeadOrigins::default(),
+        }
     }
 
-    /// Something must not be. The same complaint is not repeated for ever.
+    /// Something must not be.
     pub fn fail(&mut self, at: Micros, checker: &'static str, what: String) {
-        const MANY: usize = 20;
-        if self.violations.len() < MANY {
+        if self.violations.len() < VIOLATIONS_MAX {
             self.violations.push(Violation { at, checker, what });
         }
     }
 
-    /// A user made a file of these bytes.
-    pub fn wrote(&mut self, number: WriteNumber, file: &FileNode, len: usize) {
-        self.lengths.insert(number, len);
-        if let FileContent::Tree { root, .. } = &file.content {
-            self.history.is_root_of(root.id, number);
+    fn fail_all(&mut self, at: Micros, checker: &'static str, what: impl IntoIterator<Item = String>) {
+        what.into_iter().for_each(|what| self.fail(at, checker, what));
+    }
+
+    /// What may be destroyed now.
+    pub fn safety(&mut self, at: Micros) -> SafetyView<'_> {
+        // What was on two machines until now counts as such, whatever is destroyed next.
+        self.origins.note_replicated(&self.storage, &self.history);
+        SafetyView { at, storage: &self.storage, history: &self.history, origins: &self.origins }
+    }
+
+    /// Takes in what was observed.
+    pub fn observe(&mut self, at: Micros, observed: Observed) {
+        match observed {
+            Observed::MachineAdded { machine, node, duplicate } => {
+                self.storage.machine_added(machine, node, duplicate);
+            }
+            Observed::MachineLeftOut { machine } => self.storage.machine_gone(machine),
+            Observed::MachineLost { machine } => {
+                self.storage.machine_gone(machine);
+                self.promises.machine_lost(machine, &self.storage, &self.history);
+                self.promises.disks_changed(at, machine);
+            }
+            Observed::NodeStarted { machine } | Observed::NodeCrashed { machine } => {
+                self.liveness.restarted(machine);
+                self.promises.disturbed(at);
+            }
+            Observed::NodeFrozen { machine } => {
+                self.liveness.frozen(machine);
+                self.promises.disturbed(at);
+            }
+            Observed::NodeThawed { machine } => {
+                self.liveness.thawed(at, machine);
+                self.promises.disturbed(at);
+            }
+            Observed::ConnectionsChanged => self.promises.disturbed(at),
+            Observed::CopyChanged { machine, block, copy } => self.storage.copy_changed(machine, block, copy),
+            Observed::DisksReplaced { machine, copies } => self.storage.disks_replaced(machine, copies),
+            Observed::DisksDisturbed { machine } => self.promises.disks_changed(at, machine),
+            Observed::LogAppended { machine, entries } => self.storage.log_appended(machine, &entries),
+            Observed::ImageRestored { machine, log } => {
+                self.storage.log_replaced(machine, &log);
+                self.promises.image_restored(machine);
+            }
+            Observed::FileSealed { number, root } => self.history.file_sealed(number, root),
+            Observed::BlockSealed { block } => self.history.made(at, &block),
+            Observed::JobRan { machine, job, done } => self.job_ran(at, machine, &job, &done),
+            Observed::NodeSpins { machine } => {
+                let what = format!("node {machine} asks for a time that has passed, again and again");
+                self.fail(at, "liveness", what);
+            }
+            other => self.observe_user(at, other),
         }
     }
 
-    /// Which write these bytes come from, if they are exactly what it wrote.
-    pub fn writer_of(&self, bytes: &[u8]) -> Option<WriteNumber> {
-        let number = WriteNumber::from_be_bytes(*bytes.first_chunk()?);
-        let len = *self.lengths.get(&number)?;
-        (crate::users::file::bytes_of(number, len) == bytes).then_some(number)
+    /// What users and their nodes say to each other.
+    fn observe_user(&mut self, at: Micros, observed: Observed) {
+        match observed {
+            Observed::CommandSent { machine, op, operation } => {
+                self.promises.command_sent(at, machine, op);
+                self.liveness.command_sent(at, machine, op, operation);
+            }
+            Observed::CommandAborted { op } | Observed::ReportAnswered { op } => {
+                self.promises.command_ended(op);
+                self.liveness.command_ended(op);
+            }
+            Observed::PutAnswered { op, block, outcome } => {
+                self.liveness.command_ended(op);
+                let wrong = self.promises.put_answered(op, block, &outcome, &self.storage);
+                self.fail_all(at, "promise", wrong);
+            }
+            Observed::EditAnswered { machine, op, number, reply, all_connected } => {
+                self.liveness.command_ended(op);
+                let edit = AnsweredEdit { machine, op, number, reply: &reply, all_connected };
+                let wrong = self.promises.edit_answered(edit, &self.storage, &self.history);
+                self.fail_all(at, "promise", wrong);
+            }
+            Observed::QueryAnswered { machine, op, shown, maybe_stale } => {
+                self.liveness.command_ended(op);
+                let wrong = self.promises.query_answered(machine, op, shown.as_ref(), maybe_stale);
+                self.fail_all(at, "promise", wrong);
+            }
+            Observed::GetAnswered { machine, op, block, found, in_reach } => {
+                self.liveness.command_ended(op);
+                let wrong = self.promises.get_answered((machine, op), block, found, &in_reach, &self.storage);
+                self.fail_all(at, "promise", wrong);
+            }
+            Observed::LeasesAnswered { machine, answers } => {
+                self.fail_all(at, "promise", wrong_lease(machine, &answers));
+            }
+            Observed::BytesRead { len, number: None } => {
+                self.fail(at, "promise", format!("{len} bytes were read that no write wrote"));
+            }
+            Observed::BytesRead { .. } => {}
+            Observed::ReplyUnusable { checker, what } => self.fail(at, checker, what),
+            other => unreachable!("handled with the machines: {other:?}"),
+        }
     }
 
-    /// A job ran: whatever it made is held against the model. Returns what a look was based on.
-    pub fn job_ran(&mut self, at: Micros, machine: MachineId, job: &TreeJob, done: &JobDone) -> Option<VersionVector> {
+    /// A job ran: whatever it made is held against the model.
+    fn job_ran(&mut self, at: Micros, machine: MachineId, job: &TreeJob, done: &JobDone) {
         let checked = match (job, done) {
             (TreeJob::Edit(job), JobDone::Edited { blocks, head: Some(head), outcomes }) => {
                 self.head_made(machine, head);
@@ -95,41 +193,17 @@ impl Checkers {
                 self.head_made(machine, head);
                 self.history.merged_to(at, job, blocks, head)
             }
-            (TreeJob::Query(job), JobDone::Queried(_)) => return Some(seen_of(&job.heads)),
             (_, JobDone::Failed(error)) => Err(format!("a tree is not readable: {error}")),
             _ => Ok(()),
         };
         if let Err(what) = checked {
             self.fail(at, "tree", format!("on node {machine}: {what}"));
         }
-        None
     }
 
-    fn head_made(&mut self, on: MachineId, head: &fsdfs_proto::signed::Signed<fsdfs_proto::identity::Head>) {
-        let commit: BlockId = commit_of(head);
-        self.promises.head_made(on, Fact::from(head.clone()).raw(), commit);
-    }
-}
-
-impl World {
-    /// Looks for commands that have waited for an answer for too long.
-    pub fn sweep(&mut self) {
-        let late = |since: Micros, machine: MachineId| {
-            let here = &self.machines[machine];
-            !here.frozen && self.at > since.max(here.thawed) + ANSWER_WITHIN
-        };
-        let waiting: Vec<_> = self.tasks.waiting().filter(|(_, since, machine)| late(*since, *machine)).collect();
-        for (op, since, machine) in waiting {
-            let operation = self.tasks.give_up(op);
-            let text = format!("node {machine} has not answered {op} ({operation}) since {} s", since / S);
-            self.checks.fail(self.at, "liveness", text);
-        }
-    }
-
-    /// One line about what happened.
-    pub fn summary(&self) -> String {
-        let ends: Vec<String> = self.tasks.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
-        let gone = self.machines.iter().filter(|machine| machine.gone).count();
-        format!("{} machines, {gone} gone; operations: {}", self.machines.len(), ends.join(", "))
+    fn head_made(&mut self, machine: MachineId, head: &Signed<Head>) {
+        let commit = commit_of(head);
+        self.origins.head_made(machine, commit);
+        self.storage.head_made(Fact::from(head.clone()).raw(), commit);
     }
 }

@@ -10,111 +10,108 @@ use std::rc::Rc;
 
 use fsdfs_proto::ids::BlockId;
 
-use crate::checkers::history::{HeadState, WriteNumber};
+use crate::checkers::history::{HeadState, VolumeHistory};
+use crate::checkers::storage::StorageModel;
+use crate::world::MachineId;
 use crate::world::queue::{Micros, S};
-use crate::world::{MachineId, World};
 
 /// A block this young may be confirmed by an answer that is on its way.
 const FRESH: Micros = 120 * S;
 
-impl World {
-    /// Whether all this machine has of value is also elsewhere.
-    pub fn can_spare(&mut self, id: MachineId) -> bool {
-        if self.machines[id].gone {
-            return false;
-        }
-        self.note_replicated();
-        self.all_elsewhere(id, &BTreeSet::new())
+/// Where heads were made, and which of them could survive their writer.
+#[derive(Debug, Default)]
+pub struct HeadOrigins {
+    /// Where each head was made.
+    made_on: BTreeMap<BlockId, MachineId>,
+    /// Heads whose folders have been on two machines.
+    replicated: BTreeSet<BlockId>,
+}
+
+/// What decides whether a machine may be destroyed.
+#[derive(Clone, Copy)]
+pub struct SafetyView<'a> {
+    /// Now.
+    pub at: Micros,
+    /// What lies where.
+    pub storage: &'a StorageModel,
+    /// What the heads contain.
+    pub history: &'a VolumeHistory,
+    /// Where they were made.
+    pub origins: &'a HeadOrigins,
+}
+
+impl HeadOrigins {
+    /// A job made this head.
+    pub fn head_made(&mut self, machine: MachineId, commit: BlockId) {
+        self.made_on.entry(commit).or_insert(machine);
     }
 
-    /// Whether all this machine has of value is also elsewhere, but for what it wrote that never was.
-    pub fn can_be_lost(&mut self, id: MachineId) -> bool {
-        if self.machines[id].gone {
-            return false;
-        }
-        self.note_replicated();
-        let unreplicated = self.checks.promises.unreplicated_of(id);
-        self.all_elsewhere(id, &unreplicated)
-    }
-
-    /// Machines with changes that never were elsewhere.
-    pub fn unreplicated_somewhere(&mut self) -> Vec<MachineId> {
-        self.note_replicated();
-        let unreplicated =
-            |id: &MachineId| !self.machines[*id].gone && !self.checks.promises.unreplicated_of(*id).is_empty();
-        (0..self.machines.len()).filter(unreplicated).collect()
-    }
-
-    /// Writes that were confirmed by this machine alone, and that nobody else heard of, are not promised any more.
-    pub(crate) fn forget_local_only(&mut self, id: MachineId) {
-        let others: Vec<MachineId> = (0..self.machines.len()).filter(|other| *other != id).collect();
-        let states: Vec<Rc<HeadState>> =
-            others.into_iter().flat_map(|other| self.states_logged(other)).map(|(_, state)| state).collect();
-        let promises = &mut self.checks.promises;
-        let alone = &promises.alone;
-        let known = |write: &WriteNumber| states.iter().any(|state| state.includes(*write));
-        promises.acked.retain(|write| alone.get(write) != Some(&id) || known(write));
+    /// Heads made on this machine whose folders have never been on another one.
+    pub fn unreplicated_of(&self, machine: MachineId) -> BTreeSet<BlockId> {
+        let here = self.made_on.iter().filter(|(head, on)| **on == machine && !self.replicated.contains(head));
+        here.map(|(head, _)| *head).collect()
     }
 
     /// Remembers which heads have their folders on two machines by now.
-    pub(crate) fn note_replicated(&mut self) {
-        let promises = &self.checks.promises;
-        let unreplicated: Vec<BlockId> =
-            promises.made_on.keys().filter(|head| !promises.replicated.contains(head)).copied().collect();
-        let is_replicated = |head: &BlockId| {
-            let history = &self.checks.history;
-            history.folders_of(*head).iter().all(|block| self.holders(*block).len() > 1)
-        };
-        let replicated: Vec<BlockId> = unreplicated.into_iter().filter(is_replicated).collect();
-        self.checks.promises.replicated.extend(replicated);
+    pub fn note_replicated(&mut self, storage: &StorageModel, history: &VolumeHistory) {
+        let open = self.made_on.keys().filter(|head| !self.replicated.contains(head));
+        let is_replicated =
+            |head: &&BlockId| history.folders_of(**head).iter().all(|block| storage.holders(*block).len() > 1);
+        let replicated: Vec<BlockId> = open.filter(is_replicated).copied().collect();
+        self.replicated.extend(replicated);
+    }
+}
+
+impl SafetyView<'_> {
+    /// Whether all this machine has of value is also elsewhere.
+    pub fn can_spare(self, machine: MachineId) -> bool {
+        !self.storage.is_gone(machine) && self.all_elsewhere(machine, &BTreeSet::new())
     }
 
-    fn all_elsewhere(&mut self, id: MachineId, but: &BTreeSet<BlockId>) -> bool {
-        let own = self.states_logged(id);
-        let others: Vec<MachineId> = self.others(id).collect();
-        let elsewhere: BTreeMap<_, _> = others.into_iter().flat_map(|other| self.states_logged(other)).collect();
+    /// Whether all this machine has of value is also elsewhere, but for what it wrote that never was.
+    pub fn can_be_lost(self, machine: MachineId) -> bool {
+        !self.storage.is_gone(machine) && self.all_elsewhere(machine, &self.origins.unreplicated_of(machine))
+    }
+
+    /// Machines with changes that never were elsewhere.
+    pub fn unreplicated_somewhere(self) -> Vec<MachineId> {
+        let has_some = |id: &MachineId| !self.storage.is_gone(*id) && !self.origins.unreplicated_of(*id).is_empty();
+        self.storage.machines().filter(has_some).collect()
+    }
+
+    fn all_elsewhere(self, machine: MachineId, but: &BTreeSet<BlockId>) -> bool {
+        let own = self.history.states(self.storage.heads_logged(machine));
+        let others = self.storage.survivors_of(machine);
+        let elsewhere: BTreeMap<_, _> =
+            others.flat_map(|other| self.history.states(self.storage.heads_logged(other))).collect();
         let all = own.into_iter().chain(elsewhere.clone()).filter(|(commit, _)| !but.contains(commit));
-        let standing = standing(all.collect());
-        standing.iter().all(|commit| elsewhere.contains_key(commit)) && self.blocks_safe(id, &standing, but)
+        let current = current_of(all.collect());
+        current.iter().all(|commit| elsewhere.contains_key(commit)) && self.blocks_safe(machine, &current, but)
     }
 
-    /// Whether an intact copy lies on another machine that is not gone.
-    pub fn has_another_copy(&self, id: MachineId, block: BlockId) -> bool {
-        self.others(id).any(|other| self.machines[other].store.holds(block))
-    }
-
-    fn blocks_safe(&self, id: MachineId, heads: &[BlockId], but: &BTreeSet<BlockId>) -> bool {
-        let history = &self.checks.history;
+    fn blocks_safe(self, machine: MachineId, heads: &[BlockId], but: &BTreeSet<BlockId>) -> bool {
         let trees_of = |heads: &mut dyn Iterator<Item = &BlockId>| -> BTreeSet<BlockId> {
-            heads.flat_map(|head| history.tree_of(*head).into_keys()).collect()
+            heads.flat_map(|head| self.history.tree_of(*head).into_keys()).collect()
         };
         let (needed, spared) = (trees_of(&mut heads.iter()), trees_of(&mut but.iter()));
         let since = self.at.saturating_sub(FRESH);
-        let matters =
-            |block: &BlockId| needed.contains(block) || (history.made_since(*block, since) && !spared.contains(block));
-        self.machines[id].store.ids().filter(matters).all(|block| self.has_another_copy(id, block))
-    }
-
-    /// Machines whose disks count as surviving. Copies of machines do not: they will be switched off.
-    fn others(&self, id: MachineId) -> impl Iterator<Item = MachineId> {
-        let machines = self.machines.iter().enumerate();
-        machines
-            .filter(move |(other, machine)| *other != id && !machine.gone && !machine.duplicate)
-            .map(|(other, _)| other)
+        let matters = |block: &BlockId| {
+            needed.contains(block) || (self.history.made_since(*block, since) && !spared.contains(block))
+        };
+        self.storage.blocks_on(machine).filter(matters).all(|block| self.storage.has_another_copy(machine, block))
     }
 }
 
 /// Heads that no other includes.
-fn standing(states: BTreeMap<BlockId, Rc<HeadState>>) -> Vec<BlockId> {
-    let reached = |state: &HeadState| state.seen.dots().iter().map(|dot| dot.seq).sum::<u64>();
+fn current_of(states: BTreeMap<BlockId, Rc<HeadState>>) -> Vec<BlockId> {
     let mut states: Vec<(BlockId, Rc<HeadState>)> = states.into_iter().collect();
     // Whoever includes another has reached more, so it comes first.
-    states.sort_by_key(|(commit, state)| (std::cmp::Reverse(reached(state)), *commit));
-    let mut standing: Vec<(BlockId, Rc<HeadState>)> = Vec::new();
+    states.sort_by_key(|(commit, state)| (std::cmp::Reverse(state.reached()), *commit));
+    let mut current: Vec<(BlockId, Rc<HeadState>)> = Vec::new();
     for (commit, state) in states {
-        if !standing.iter().any(|(_, other)| other.seen.covers_all(&state.seen)) {
-            standing.push((commit, state));
+        if !current.iter().any(|(_, other)| other.seen.covers_all(&state.seen)) {
+            current.push((commit, state));
         }
     }
-    standing.into_iter().map(|(commit, _)| commit).collect()
+    current.into_iter().map(|(commit, _)| commit).collect()
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use fsdfs_proto::ids::BlockId;
 
+use crate::simulation::Simulation;
 use crate::users::UserOperation;
 use crate::world::clock::MachineClock;
 use crate::world::queue::{MS, Micros, S};
@@ -133,7 +134,7 @@ impl ScenarioEvent {
     }
 }
 
-impl World {
+impl Simulation {
     /// Does it, if it may be done now. Returns whether it was.
     pub fn act(&mut self, act: &ScenarioEvent) -> bool {
         let may = self.may(act);
@@ -151,14 +152,13 @@ impl World {
             ScenarioEvent::Operation { node, .. } => self.machines[*node].runs(),
             ScenarioEvent::Rot { node, block } => {
                 // What was on two machines until now counts as such: with one copy left, its writer may not be lost.
-                self.note_replicated();
-                self.has_another_copy(*node, *block)
+                self.safety().storage.has_another_copy(*node, *block)
             }
             ScenarioEvent::Wipe { node } => self.can_spare(*node),
             ScenarioEvent::Restore { node, .. } => !self.machines[*node].backups.is_empty() && self.can_spare(*node),
             ScenarioEvent::Lose { node } => self.can_be_lost(*node),
             ScenarioEvent::LoseWriter { node } => {
-                self.note_replicated();
+                self.safety();
                 node.is_some_and(|node| self.can_be_lost(node))
             }
             ScenarioEvent::Duplicate { node } => self.duplicate.is_none() && !self.machines[*node].gone,
@@ -227,22 +227,22 @@ impl World {
             ScenarioEvent::Join { newcomer } => self.add_newcomer(newcomer),
             ScenarioEvent::Duplicate { node } => {
                 let disks = vec![0; self.machines[*node].store.disks.len()];
-                self.add_machine(self.net.site_of(*node), &disks, self.machines[*node].clock)
+                let (site, clock) = (self.net.site_of(*node), self.machines[*node].clock);
+                self.add_machine(site, &disks, clock)
             }
             _ => return,
         };
-        self.machines[gap].gone = true;
+        self.leave_gap(gap);
     }
 
-    /// A machine as drawn. It does not run yet.
-    pub fn add_newcomer(&mut self, newcomer: &MachineSpec) -> MachineId {
-        self.add_machine(newcomer.site, &newcomer.disks, newcomer.clock)
+    /// Whether all this machine has of value is also elsewhere.
+    fn can_spare(&mut self, id: MachineId) -> bool {
+        !self.machines[id].gone && self.safety().can_spare(id)
     }
 
-    /// The machine of which one is a copy.
-    pub fn original(&self) -> Option<MachineId> {
-        let node = self.machines[self.duplicate?].node;
-        (0..self.machines.len()).find(|id| Some(*id) != self.duplicate && self.machines[*id].node == node)
+    /// Whether all this machine has of value is also elsewhere, but for what it wrote that never was.
+    fn can_be_lost(&mut self, id: MachineId) -> bool {
+        !self.machines[id].gone && self.safety().can_be_lost(id)
     }
 
     fn end_duplicate(&mut self) {
@@ -267,5 +267,18 @@ impl World {
             self.run(1);
         }
         true
+    }
+}
+
+impl World {
+    /// A machine as drawn. It does not run yet.
+    pub fn add_newcomer(&mut self, newcomer: &MachineSpec) -> MachineId {
+        self.add_machine(newcomer.site, &newcomer.disks, newcomer.clock)
+    }
+
+    /// The machine of which one is a copy.
+    pub fn original(&self) -> Option<MachineId> {
+        let node = self.machines[self.duplicate?].node;
+        (0..self.machines.len()).find(|id| Some(*id) != self.duplicate && self.machines[*id].node == node)
     }
 }

@@ -4,7 +4,8 @@ use fsdfs_core::tree::{BlockRef, FileAttributes, FileContent, FileNode, TreePara
 use fsdfs_proto::block::Block;
 use fsdfs_proto::volume::{Manifest, WriteKeys, seal_data};
 
-use crate::checkers::history::WriteNumber;
+/// Names what one write wrote; no two writes share a number.
+pub type WriteNumber = u64;
 
 /// Bytes that tell which write they come from.
 pub fn bytes_of(number: WriteNumber, len: usize) -> Vec<u8> {

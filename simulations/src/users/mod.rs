@@ -13,8 +13,8 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, open_data};
 
-use crate::checkers::history::WriteNumber;
-use crate::users::file::{bytes_of, seal};
+use crate::users::file::{WriteNumber, bytes_of, seal};
+use crate::world::observed::{Observed, WorkingStore};
 use crate::world::queue::Micros;
 use crate::world::{MachineId, World};
 
@@ -54,7 +54,7 @@ pub enum OperationEnd {
     Crashed,
 }
 
-/// Names a operation.
+/// Names an operation.
 pub type OperationId = u64;
 
 /// A operation under way.
@@ -94,8 +94,8 @@ pub struct OperationTable {
     pub open: BTreeMap<OperationId, PendingOperation>,
     /// Ended.
     pub ended: BTreeMap<OperationId, OperationEnd>,
-    /// Which task a command belongs to, and since when.
-    ops: BTreeMap<OpId, (OperationId, Micros, MachineId)>,
+    /// Which operation a command belongs to, and on which machine.
+    ops: BTreeMap<OpId, (OperationId, MachineId)>,
     /// Whether the last tree shown may not have been the newest, as its node said.
     pub maybe_stale: bool,
     /// Counts of ends, for the summary.
@@ -103,32 +103,37 @@ pub struct OperationTable {
     last_op: OpId,
     last_task: OperationId,
     last_number: WriteNumber,
+    /// Length of each write.
+    lengths: BTreeMap<WriteNumber, usize>,
 }
 
 impl OperationTable {
-    /// Commands that were not answered yet: since when, on which machine.
-    pub fn waiting(&self) -> impl Iterator<Item = (OpId, Micros, MachineId)> {
-        self.ops.iter().map(|(op, (_, since, machine))| (*op, *since, *machine))
+    /// Which write these bytes come from, if they are exactly what it wrote.
+    fn writer_of(&self, bytes: &[u8]) -> Option<WriteNumber> {
+        let number = WriteNumber::from_be_bytes(*bytes.first_chunk()?);
+        let len = *self.lengths.get(&number)?;
+        (bytes_of(number, len) == bytes).then_some(number)
     }
 
-    /// Nobody waits for this answer any more. Returns what it was for.
-    pub fn give_up(&mut self, op: OpId) -> String {
-        let task = self.ops.remove(&op).and_then(|(task, ..)| self.open.remove(&task));
-        task.map_or_else(|| "part of a operation that ended".into(), |task| format!("{:?}", task.operation))
+    /// This answer is not waited for any more, nor is the operation that it is part of.
+    pub fn give_up(&mut self, op: OpId) {
+        if let Some((task, _)) = self.ops.remove(&op) {
+            self.open.remove(&task);
+        }
     }
 }
 
 impl World {
     /// A user at a machine begins an operation.
     pub fn begin(&mut self, machine: MachineId, operation: UserOperation) -> OperationId {
-        self.tasks.last_task += 1;
-        let id = self.tasks.last_task;
+        self.operations.last_task += 1;
+        let id = self.operations.last_task;
         let (at, since) = (self.at, self.at);
         self.trace.note(at, &("wish", id, machine), || format!("node {machine}: operation {id} {operation:?}"));
         let (waiting, read) = (BTreeMap::new(), BTreeMap::new());
         let task =
             PendingOperation { machine, operation: operation.clone(), since, number: 0, file: None, waiting, read };
-        self.tasks.open.insert(id, task);
+        self.operations.open.insert(id, task);
         if self.machines[machine].process.is_none() {
             self.end(id, OperationEnd::Crashed);
             return id;
@@ -159,37 +164,42 @@ impl World {
         self.finish(id)
     }
 
-    /// Runs until a operation ended, at most a minute.
+    /// Runs until an operation ended, at most a minute.
     ///
     /// # Panics
     /// If it does not end.
     pub fn finish(&mut self, id: OperationId) -> OperationEnd {
-        let done = self.run_while(60, |world| world.tasks.open.contains_key(&id));
-        assert!(done, "a operation was not answered within a minute");
-        self.tasks.ended.remove(&id).expect("a operation that is no longer open has ended")
+        let done = self.run_while(60, |world| world.operations.open.contains_key(&id));
+        assert!(done, "an operation was not answered within a minute");
+        self.operations.ended.remove(&id).expect("an operation that is no longer open has ended")
     }
 
     fn begin_put(&mut self, id: OperationId, len: usize) {
-        self.tasks.last_number += 1;
-        let number = self.tasks.last_number;
+        self.operations.last_number += 1;
+        let number = self.operations.last_number;
         let bytes = bytes_of(number, len);
-        let (file, blocks) = seal(self.pool.writer(), self.checks.params, COPIES, &bytes);
-        self.checks.wrote(number, &file, bytes.len());
-        let Some(task) = self.tasks.open.get_mut(&id) else { return };
+        let (file, blocks) = seal(self.pool.writer(), self.params(), COPIES, &bytes);
+        self.operations.lengths.insert(number, bytes.len());
+        let root = match &file.content {
+            FileContent::Tree { root, .. } => Some(root.id),
+            _ => None,
+        };
+        self.observe(Observed::FileSealed { number, root });
+        let Some(task) = self.operations.open.get_mut(&id) else { return };
         task.number = number;
         task.file = Some(file);
         if blocks.is_empty() {
             return self.put_edit(id);
         }
         for block in blocks {
-            self.checks.history.made(self.at, &block);
+            self.observe(Observed::BlockSealed { block: block.clone() });
             let asked = PendingCommand::Put(block.id());
             self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES) });
         }
     }
 
     fn put_edit(&mut self, id: OperationId) {
-        let Some(task) = self.tasks.open.get(&id) else { return };
+        let Some(task) = self.operations.open.get(&id) else { return };
         let (UserOperation::Put { path, .. }, Some(file)) = (&task.operation, &task.file) else { return };
         self.send_edit(id, TreeEdit::Put { path: path.clone(), file: file.clone() });
     }
@@ -199,61 +209,88 @@ impl World {
     }
 
     fn ask(&mut self, id: OperationId, asked: PendingCommand, command: Command) {
-        self.tasks.last_op += 1;
-        let op = self.tasks.last_op;
-        let Some(task) = self.tasks.open.get_mut(&id) else { return };
+        self.operations.last_op += 1;
+        let op = self.operations.last_op;
+        let Some(task) = self.operations.open.get_mut(&id) else { return };
         task.waiting.insert(op, asked);
         let machine = task.machine;
-        self.tasks.ops.insert(op, (id, self.at, machine));
-        self.promise_begins(machine, op);
+        let operation = format!("{:?}", task.operation);
+        self.operations.ops.insert(op, (id, machine));
+        self.observe(Observed::CommandSent { machine, op, operation });
         self.input(machine, Input::Command { op, command });
     }
 
     /// An engine answers a command.
-    pub(crate) fn task_reply(&mut self, machine: MachineId, op: OpId, reply: Reply) {
-        let Some((id, _, _)) = self.tasks.ops.remove(&op) else {
-            return self.checks.fail(
-                self.at,
-                "liveness",
-                format!("node {machine} answers {op}, which nobody waits for"),
-            );
+    pub(crate) fn operation_reply(&mut self, machine: MachineId, op: OpId, reply: Reply) {
+        let Some((id, _)) = self.operations.ops.remove(&op) else {
+            return self.unusable("liveness", format!("node {machine} answers {op}, which no user waits for"));
         };
-        let Some(task) = self.tasks.open.get_mut(&id) else { return };
+        let Some(task) = self.operations.open.get_mut(&id) else {
+            // The operation ended with another of its commands.
+            return self.observe(Observed::ReportAnswered { op });
+        };
         let Some(asked) = task.waiting.remove(&op) else { return };
         let number = task.number;
         match (asked, reply) {
             (PendingCommand::Put(block), Reply::PutBlock(outcome)) => {
-                self.promise_put(op, block, &outcome);
+                self.observe(Observed::PutAnswered { op, block, outcome: outcome.clone() });
                 self.put_step(id, &outcome);
             }
             (PendingCommand::Edit, Reply::Edit(reply)) => {
-                self.promise_edit(machine, op, number, &reply);
+                let all_connected = self.all_connected();
+                self.observe(Observed::EditAnswered { machine, op, number, reply: reply.clone(), all_connected });
                 self.end(id, OperationEnd::Edited(reply));
             }
             (PendingCommand::Look, Reply::Query(reply)) => {
-                self.tasks.maybe_stale = reply.maybe_stale;
-                self.promise_look(machine, op, &reply);
+                self.operations.maybe_stale = reply.maybe_stale;
+                let (shown, maybe_stale) = (self.looked.take(), reply.maybe_stale);
+                self.observe(Observed::QueryAnswered { machine, op, shown, maybe_stale });
                 match reply.found {
                     Ok(found) => self.found(id, found),
                     Err(error) => self.end(id, OperationEnd::Failed(error.to_string())),
                 }
             }
             (PendingCommand::Get { at, from, depth }, Reply::GetBlock(outcome)) => {
-                self.promise_get(machine, op, at.id, &outcome);
+                let found = matches!(outcome, GetOutcome::Found(_));
+                let in_reach = if found { Vec::new() } else { self.working_stores(machine) };
+                self.observe(Observed::GetAnswered { machine, op, block: at.id, found, in_reach });
                 self.got(id, at, from, depth, outcome);
             }
+            (asked, other) => {
+                self.observe(Observed::ReportAnswered { op });
+                self.report(id, asked, other);
+            }
+        }
+    }
+
+    fn report(&mut self, id: OperationId, asked: PendingCommand, reply: Reply) {
+        match (asked, reply) {
             (PendingCommand::Report, Reply::Inventory(survey)) => self.end(id, OperationEnd::Inventoried(survey)),
             (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(refusal.to_string())),
-            (_, other) => self.checks.fail(self.at, "liveness", format!("an answer of another kind: {other:?}")),
+            (_, other) => self.unusable("liveness", format!("an answer of another kind: {other:?}")),
         }
+    }
+
+    fn unusable(&mut self, checker: &'static str, what: String) {
+        self.observe(Observed::ReplyUnusable { checker, what });
+    }
+
+    /// Machines that run, can be reached from this one, and have no failing disk.
+    fn working_stores(&self, from: MachineId) -> Vec<WorkingStore> {
+        let works = |(id, machine): (MachineId, &crate::world::machine::Machine)| {
+            let able = machine.runs() && machine.store.disks.iter().all(|disk| !disk.fails);
+            let near = id == from || self.connected(from, id);
+            (able && near).then_some(WorkingStore { machine: id, index_ready: machine.index_ready })
+        };
+        self.machines.iter().enumerate().filter_map(works).collect()
     }
 
     fn put_step(&mut self, id: OperationId, outcome: &PutOutcome) {
         if let PutOutcome::Refused(refusal) = outcome {
             return self.end(id, OperationEnd::Failed(refusal.to_string()));
         }
-        if self.tasks.open.get(&id).is_some_and(|task| task.waiting.is_empty()) {
+        if self.operations.open.get(&id).is_some_and(|task| task.waiting.is_empty()) {
             self.put_edit(id);
         }
     }
@@ -273,7 +310,7 @@ impl World {
     fn read_content(&mut self, id: OperationId, content: FileContent) {
         match content {
             FileContent::Inline(bytes) => {
-                if let Some(task) = self.tasks.open.get_mut(&id) {
+                if let Some(task) = self.operations.open.get_mut(&id) {
                     task.read.insert(0, bytes.to_vec());
                 }
                 self.read_ends(id);
@@ -300,50 +337,50 @@ impl World {
                         self.get(id, child, from + nr * step, depth - 1);
                     }
                 }
-                Err(error) => self.checks.fail(self.at, "promise", format!("a manifest does not open: {error}")),
+                Err(error) => self.unusable("promise", format!("a manifest does not open: {error}")),
             }
         } else {
             match open_data(volume, at, &block) {
                 Ok(bytes) => {
-                    if let Some(task) = self.tasks.open.get_mut(&id) {
+                    if let Some(task) = self.operations.open.get_mut(&id) {
                         task.read.insert(from, bytes.to_vec());
                     }
                 }
-                Err(error) => self.checks.fail(self.at, "promise", format!("a chunk does not open: {error}")),
+                Err(error) => self.unusable("promise", format!("a chunk does not open: {error}")),
             }
         }
         self.read_ends(id);
     }
 
     fn read_ends(&mut self, id: OperationId) {
-        let Some(task) = self.tasks.open.get_mut(&id).filter(|task| task.waiting.is_empty()) else { return };
+        let Some(task) = self.operations.open.get_mut(&id).filter(|task| task.waiting.is_empty()) else { return };
         let bytes: Vec<u8> = std::mem::take(&mut task.read).into_values().flatten().collect();
-        let number = self.promise_bytes(&bytes);
-        self.end(id, OperationEnd::Read(number));
+        let number = self.operations.writer_of(&bytes);
+        self.observe(Observed::BytesRead { len: bytes.len(), number });
+        self.end(id, OperationEnd::Read(number.unwrap_or(0)));
     }
 
     fn end(&mut self, id: OperationId, end: OperationEnd) {
-        let Some(task) = self.tasks.open.remove(&id) else { return };
+        let Some(task) = self.operations.open.remove(&id) else { return };
         let at = self.at;
         self.trace.note(at, &("end", id), || {
             crate::world::wording::shorten(format!("node {}: operation {id} ends: {end:?}", task.machine))
         });
-        *self.tasks.counts.entry(count(&end)).or_default() += 1;
-        self.tasks.ended.insert(id, end);
+        *self.operations.counts.entry(count(&end)).or_default() += 1;
+        self.operations.ended.insert(id, end);
     }
 
     /// Operations on a node that crashed end with it.
-    pub(crate) fn tasks_of_crashed(&mut self, machine: MachineId) {
+    pub(crate) fn operations_of_crashed(&mut self, machine: MachineId) {
         let hit: Vec<OperationId> =
-            self.tasks.open.iter().filter(|(_, task)| task.machine == machine).map(|(id, _)| *id).collect();
+            self.operations.open.iter().filter(|(_, task)| task.machine == machine).map(|(id, _)| *id).collect();
         for id in hit {
             self.end(id, OperationEnd::Crashed);
         }
-        let forgotten: Vec<OpId> =
-            self.tasks.waiting().filter(|(_, _, at)| *at == machine).map(|(op, ..)| op).collect();
-        for op in forgotten {
-            self.tasks.ops.remove(&op);
-            self.checks.promises.forget(op);
+        let aborted: Vec<OpId> =
+            self.operations.ops.extract_if(.., |_, (_, on)| *on == machine).map(|(op, _)| op).collect();
+        for op in aborted {
+            self.observe(Observed::CommandAborted { op });
         }
     }
 }

@@ -5,12 +5,12 @@ use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskId, Writer};
 
 use super::{MachineId, World};
-use crate::checkers::Checkers;
 use crate::trace::EventTrace;
 use crate::users::OperationTable;
 use crate::world::clock::MachineClock;
 use crate::world::machine::Machine;
 use crate::world::net::SimulatedNetwork;
+use crate::world::observed::Observed;
 use crate::world::pool::PoolKeys;
 use crate::world::queue::EventQueue;
 use crate::world::store::{MachineStore, SimulatedDisk};
@@ -44,15 +44,14 @@ impl World {
             may_be_restored_copy: false,
             params,
         };
-        let checks = Checkers::new(&pool, params);
         Self {
             at: 0,
             rng,
             machines: Vec::new(),
             net: SimulatedNetwork::default(),
             pool,
-            tasks: OperationTable::default(),
-            checks,
+            operations: OperationTable::default(),
+            observed: None,
             trace,
             looked: None,
             duplicate: None,
@@ -64,11 +63,16 @@ impl World {
     /// A quiet world: each node in its own site, 100 Mbit/s, 10 ms apart, good clocks, one large disk each. All run.
     pub fn calm(seed: u64, nodes: usize) -> Self {
         let mut world = Self::empty(seed, SMALL, EventTrace::default());
-        for _ in 0..nodes {
-            world.add_calm_machine();
-        }
-        (0..nodes).for_each(|id| world.restart(id));
+        world.add_calm_nodes(nodes);
         world
+    }
+
+    /// The nodes of such a world. They run.
+    pub fn add_calm_nodes(&mut self, nodes: usize) {
+        for _ in 0..nodes {
+            self.add_calm_machine();
+        }
+        (0..nodes).for_each(|id| self.restart(id));
     }
 
     /// One more machine as in a quiet world. It does not run yet.
@@ -102,6 +106,7 @@ impl World {
         let store = MachineStore { home, disks, ..MachineStore::default() };
         self.net.add_machine(site);
         self.machines.push(Machine { bootstrap, store, ..Machine::new(key, node, chain, profile, clock) });
+        self.observe(Observed::MachineAdded { machine: id, node, duplicate: false });
         id
     }
 

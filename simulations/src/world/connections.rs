@@ -8,6 +8,7 @@ use fsdfs_proto::message::Message;
 
 use super::{MachineId, QueuedEvent, World};
 use crate::world::net::{ConnId, Parcel, Trip};
+use crate::world::observed::Observed;
 use crate::world::queue::{MS, Micros, S};
 
 /// A connection attempt gives up after this long.
@@ -119,7 +120,7 @@ impl World {
     pub(super) fn up(&mut self, conn: ConnId, side: usize, facts: Vec<Fact>) {
         let Some([peer, here]) = self.open_at(conn, side) else { return };
         let node = self.machines[peer].node;
-        self.checks.promises.disturbed(self.at);
+        self.observe(Observed::ConnectionsChanged);
         self.peer_event(here, node, PeerEvent::Up { facts });
     }
 
@@ -148,7 +149,7 @@ impl World {
             if process.peers.get(&node) == Some(&conn) {
                 process.peers.remove(&node);
             }
-            self.checks.promises.disturbed(self.at);
+            self.observe(Observed::ConnectionsChanged);
             self.peer_event(here, node, PeerEvent::Down);
         }
         self.notice_soon(conn, 1 - side, [here, peer]);

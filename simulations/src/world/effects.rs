@@ -1,12 +1,14 @@
 //! Carrying out what engines want done.
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Token};
-use fsdfs_core::tree::TreeJob;
+use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 
 use super::{MachineId, QueuedEvent, World};
+use crate::world::heads::seen_of;
 use crate::world::net::Parcel;
+use crate::world::observed::Observed;
 use crate::world::queue::{MS, Micros};
 use crate::world::size::kind;
 use crate::world::wording;
@@ -21,7 +23,7 @@ impl World {
                 Effect::Send { to, message, block } => self.send(machine, to, Parcel { message, block }),
                 Effect::Disk { request, token } => self.disk(machine, request, token),
                 Effect::Work { job, token } => self.work(machine, job, token),
-                Effect::Reply { op, reply } => self.task_reply(machine, op, reply),
+                Effect::Reply { op, reply } => self.operation_reply(machine, op, reply),
                 Effect::Connect { node, .. } => self.dial(machine, node),
                 Effect::Disconnect { node, .. } => self.drop_peer(machine, node),
                 Effect::Notice(_) => {}
@@ -75,23 +77,53 @@ impl World {
         let Some((request, token)) = process.pending.remove(&request) else { return };
         let done = match not_yet(&request).filter(|_| at < here.index_ready) {
             Some(done) => done,
-            None => here.store.perform(request, here.clock.now(at).wall),
+            None => {
+                let wall = here.clock.now(at).wall;
+                self.perform(machine, request, wall)
+            }
         };
         if done == DiskDone::Read(ReadDone::Damaged) {
-            // A copy that was confirmed in good faith a moment ago is set aside.
-            self.checks.promises.disks_changed(at, machine);
+            // A copy that was confirmed in good faith a moment ago is quarantined.
+            self.observe(Observed::DisksDisturbed { machine });
         }
         self.input(machine, Input::Disk { token, done });
+    }
+
+    /// Carries a request out, and says what it changed.
+    pub(super) fn perform(&mut self, machine: MachineId, request: DiskRequest, wall: u64) -> DiskDone {
+        let store = &mut self.machines[machine].store;
+        let block = match &request {
+            DiskRequest::Write { block, .. } => Some(block.id()),
+            DiskRequest::Read { id } => Some(*id),
+            _ => None,
+        };
+        let (before, logged) = (block.map(|block| store.copy_of(block)), store.home.len());
+        let done = store.perform(request, wall);
+        let entries = store.home[logged..].to_vec();
+        let after = block.map(|block| (block, store.copy_of(block)));
+        if let Some((block, copy)) = after.filter(|(_, copy)| Some(*copy) != before) {
+            self.observe(Observed::CopyChanged { machine, block, copy });
+        }
+        if !entries.is_empty() {
+            self.observe(Observed::LogAppended { machine, entries });
+        }
+        done
     }
 
     fn work(&mut self, machine: MachineId, job: Box<TreeJob>, token: Token) {
         let done = job.run();
         let at = self.at;
-        let looked = self.checks.job_ran(at, machine, &job, &done);
+        let looked = match (&*job, &done) {
+            (TreeJob::Query(job), JobDone::Queried(_)) => Some(seen_of(&job.heads)),
+            _ => None,
+        };
+        if matches!(done, JobDone::Edited { .. } | JobDone::Merged { .. } | JobDone::Failed(_)) {
+            self.observe(Observed::JobRan { machine, job: job.clone(), done: Box::new(done.clone()) });
+        }
         let took: Micros = self.rng.u64(100..=3_000);
         let boot = self.machines[machine].boot;
-        let input = Input::Work { token, job, done };
-        self.queue.plan(at + took, QueuedEvent::Input { machine, boot, input, looked });
+        self.queue
+            .plan(at + took, QueuedEvent::Input { machine, boot, input: Input::Work { token, job, done }, looked });
     }
 
     /// Tells an engine that its connection changed; frozen ones hear it later.

@@ -11,6 +11,7 @@ use fsdfs_proto::record::LogEntry;
 
 use super::{MachineId, World};
 use crate::world::machine::{Machine, RunningNode};
+use crate::world::observed::Observed;
 use crate::world::queue::{Micros, S};
 use crate::world::store::{MachineStore, SimulatedDisk};
 
@@ -32,8 +33,7 @@ impl World {
         let mut out = Vec::new();
         let engine = Engine::new(here.clock.now(at), start, &mut out);
         here.process = Some(RunningNode::new(engine));
-        // It runs and is connected to nobody.
-        self.checks.promises.disturbed(at);
+        self.observe(Observed::NodeStarted { machine: id });
         self.carry_out(id, out);
         self.plan_wake(id);
     }
@@ -50,8 +50,8 @@ impl World {
             self.machines[id].store.forget_last();
         }
         self.hang_up(id, process.peers.into_values());
-        self.checks.promises.disturbed(at);
-        self.tasks_of_crashed(id);
+        self.observe(Observed::NodeCrashed { machine: id });
+        self.operations_of_crashed(id);
     }
 
     fn finish_some(&mut self, id: MachineId, requests: impl Iterator<Item = DiskRequest>) {
@@ -69,7 +69,7 @@ impl World {
                 DiskRequest::Read { .. } | DiskRequest::List { .. } => false,
             };
             if done {
-                self.machines[id].store.perform(request, wall);
+                self.perform(id, request, wall);
             }
         }
     }
@@ -79,8 +79,7 @@ impl World {
         self.crash(id);
         self.trace.note(self.at, &("lose", id), || format!("node {id} is gone for good"));
         self.machines[id].gone = true;
-        self.forget_local_only(id);
-        self.checks.promises.disks_changed(self.at, id);
+        self.observe(Observed::MachineLost { machine: id });
     }
 
     /// Stops a process as SIGSTOP does: its links stay up, for a while.
@@ -90,7 +89,7 @@ impl World {
         }
         self.trace.note(self.at, &("freeze", id), || format!("node {id} freezes"));
         self.machines[id].frozen = true;
-        self.checks.promises.disturbed(self.at);
+        self.observe(Observed::NodeFrozen { machine: id });
         for conn in self.conns_of(id) {
             self.cut(conn);
         }
@@ -102,8 +101,7 @@ impl World {
             return;
         }
         self.trace.note(self.at, &("thaw", id), || format!("node {id} thaws"));
-        self.checks.promises.disturbed(self.at);
-        self.machines[id].thawed = self.at;
+        self.observe(Observed::NodeThawed { machine: id });
         while let Some((input, looked)) = self.machines[id].inbox.pop_front() {
             self.input_looked(id, input, looked);
         }
@@ -125,7 +123,7 @@ impl World {
     }
 
     fn cut_unreachable(&mut self) {
-        self.checks.promises.disturbed(self.at);
+        self.observe(Observed::ConnectionsChanged);
         let reaches = |machines: [MachineId; 2]| self.net.reaches(machines[0], machines[1]);
         let dead: Vec<_> = self.net.conns().filter(|(_, conn)| !reaches(conn.machines)).map(|(id, _)| id).collect();
         for conn in dead {
@@ -137,7 +135,7 @@ impl World {
     pub fn heal(&mut self) {
         self.trace.note(self.at, &"heal", || "the network heals".into());
         self.net.heal();
-        self.checks.promises.disturbed(self.at);
+        self.observe(Observed::ConnectionsChanged);
         for (conn, side, trip, parcel) in self.net.release(self.at) {
             self.plan_trip(conn, side, trip, parcel);
         }
@@ -156,7 +154,8 @@ impl World {
             let disk = &mut self.machines[id].store.disks[slot];
             *disk = SimulatedDisk::new(fresh, disk.size);
         }
-        self.checks.promises.disks_changed(self.at, id);
+        self.observe(Observed::DisksReplaced { machine: id, copies: Vec::new() });
+        self.observe(Observed::DisksDisturbed { machine: id });
     }
 
     /// Makes an image of everything durable on a machine.
@@ -175,8 +174,22 @@ impl World {
         let image: MachineStore = self.machines[id].backups.remove(0);
         self.machines[id].store = image;
         self.machines[id].may_be_restored_copy = told;
-        self.checks.promises.disks_changed(self.at, id);
-        self.checks.promises.image_restored(id);
+        self.observe_durable(id);
+    }
+
+    /// All that is durable on a machine is other than it was.
+    fn observe_durable(&mut self, id: MachineId) {
+        let store = &self.machines[id].store;
+        let (copies, log) = (store.copies(), store.home.clone());
+        self.observe(Observed::DisksReplaced { machine: id, copies });
+        self.observe(Observed::ImageRestored { machine: id, log });
+        self.observe(Observed::DisksDisturbed { machine: id });
+    }
+
+    /// A machine that is added only for its number.
+    pub fn leave_gap(&mut self, id: MachineId) {
+        self.machines[id].gone = true;
+        self.observe(Observed::MachineLeftOut { machine: id });
     }
 
     /// A second machine with the same identity and a copy of all disks, at the same site.
@@ -187,6 +200,9 @@ impl World {
         self.net.add_machine(site);
         self.machines.push(duplicate);
         let duplicate = self.machines.len() - 1;
+        let node = self.machines[duplicate].node;
+        self.observe(Observed::MachineAdded { machine: duplicate, node, duplicate: true });
+        self.observe_durable(duplicate);
         self.trace.note(self.at, &("twin", id), || format!("node {duplicate} is a copy of node {id}"));
         duplicate
     }
@@ -199,14 +215,16 @@ impl World {
                 record.damaged = true;
             }
         }
-        self.checks.promises.disks_changed(self.at, id);
+        let copy = self.machines[id].store.copy_of(block);
+        self.observe(Observed::CopyChanged { machine: id, block, copy });
+        self.observe(Observed::DisksDisturbed { machine: id });
     }
 
     /// Every access to one disk fails, or works again.
     pub fn set_disk_fails(&mut self, id: MachineId, slot: usize, fails: bool) {
         self.trace.note(self.at, &("fails", id, slot, fails), || format!("disk {slot} of node {id} fails: {fails}"));
         self.machines[id].store.disks[slot].fails = fails;
-        self.checks.promises.disks_changed(self.at, id);
+        self.observe(Observed::DisksDisturbed { machine: id });
         self.report_disks(id);
     }
 

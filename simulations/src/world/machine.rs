@@ -39,8 +39,6 @@ pub struct Machine {
     pub gone: bool,
     /// Stopped as by SIGSTOP: nothing is processed, links stay up.
     pub frozen: bool,
-    /// When it last thawed.
-    pub thawed: Micros,
     /// It is a copy of another machine.
     pub duplicate: bool,
     /// What came while frozen, and what a look in it was based on.
@@ -96,7 +94,6 @@ impl Machine {
             may_be_restored_copy: false,
             gone: false,
             frozen: false,
-            thawed: 0,
             duplicate: false,
             inbox: VecDeque::new(),
             boot: 0,

@@ -9,17 +9,22 @@ mod connections;
 pub mod description;
 mod effects;
 mod gate;
+pub mod heads;
 mod incidents;
+mod leases;
 pub mod machine;
 pub mod net;
+pub mod observed;
 pub mod pool;
 pub mod queue;
 mod size;
+mod snapshot;
 pub mod store;
 pub mod wording;
 
 use fsdfs_core::engine::Start;
 use fsdfs_core::seam::Input;
+use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::volume::VersionVector;
@@ -27,13 +32,13 @@ use fsdfs_proto::volume::VersionVector;
 pub use self::build::{SMALL, UNIT_BYTES};
 pub use crate::world::net::MachineId;
 
-use crate::checkers::Checkers;
 use crate::trace::EventTrace;
 use crate::users::OperationTable;
 use crate::world::machine::Machine;
 use crate::world::net::{ConnId, Parcel, SimulatedNetwork};
+use crate::world::observed::Observed;
 use crate::world::pool::PoolKeys;
-use crate::world::queue::{EventQueue, Micros};
+use crate::world::queue::{EventQueue, MS, Micros};
 use crate::world::size::kind;
 
 /// Calls of one engine without its clock moving after which it counts as spinning.
@@ -52,15 +57,15 @@ pub struct World {
     /// Keys of the pool and its volume.
     pub pool: PoolKeys,
     /// What users do.
-    pub tasks: OperationTable,
-    /// What must hold.
-    pub checks: Checkers,
+    pub operations: OperationTable,
     /// What happened.
     pub trace: EventTrace,
     /// What the look that is being answered was based on.
     pub(crate) looked: Option<VersionVector>,
     /// The machine that is a copy of another one, if there is one at the moment.
     pub(crate) duplicate: Option<MachineId>,
+    /// What was observed and not yet taken; none: nothing is recorded.
+    observed: Option<Vec<(Micros, Observed)>>,
     queue: EventQueue<QueuedEvent>,
     common: Start,
 }
@@ -88,6 +93,27 @@ enum QueuedEvent {
 }
 
 impl World {
+    /// From now on observations are kept until they are taken.
+    pub fn record(&mut self) {
+        self.observed.get_or_insert_default();
+    }
+
+    /// What was observed since this was asked last.
+    pub fn take_observed(&mut self) -> Vec<(Micros, Observed)> {
+        self.observed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(crate) fn observe(&mut self, observed: Observed) {
+        if let Some(kept) = &mut self.observed {
+            kept.push((self.at, observed));
+        }
+    }
+
+    /// Sizes of trees in this world.
+    pub fn params(&self) -> TreeParams {
+        self.common.params
+    }
+
     /// Runs until then.
     pub fn run_until(&mut self, until: Micros) {
         while let Some((at, event)) = self.queue.next(until) {
@@ -95,6 +121,11 @@ impl World {
             self.happen(event);
         }
         self.at = until;
+    }
+
+    /// Runs for some milliseconds.
+    pub fn run_ms(&mut self, ms: u64) {
+        self.run_until(self.at + ms * MS);
     }
 
     /// Runs for some seconds.
@@ -182,12 +213,7 @@ impl World {
         process.spins = if wanted <= at { process.spins + 1 } else { 0 };
         if process.spins > SPINS_MAX {
             process.spins = 0;
-            self.checks.fail(
-                at,
-                "liveness",
-                format!("node {machine} asks for a time that has passed, again and again"),
-            );
-            return;
+            return self.observe(Observed::NodeSpins { machine });
         }
         let wake = wanted.max(at + 1);
         if process.wake.is_none_or(|planned| planned > wake || planned <= at) {

@@ -93,7 +93,12 @@ impl SimulatedDisk {
     }
 
     fn has_room(&self, len: u64) -> bool {
-        !self.fails && self.used() + len + RECORD_OVERHEAD <= self.quota
+        self.room_bytes().is_some_and(|room| len <= room)
+    }
+
+    /// The longest block that it takes.
+    fn room_bytes(&self) -> Option<u64> {
+        self.quota.checked_sub(self.used() + RECORD_OVERHEAD).filter(|_| !self.fails)
     }
 }
 
@@ -120,9 +125,9 @@ impl MachineStore {
         self.disks.iter().any(|disk| !disk.fails && disk.records.get(&id).is_some_and(old))
     }
 
-    /// Whether a block of this length would find a place.
-    pub fn has_room(&self, len: u64) -> bool {
-        self.disks.iter().any(|disk| disk.has_room(len))
+    /// The longest block that would find a place.
+    pub fn room_bytes(&self) -> Option<u64> {
+        self.disks.iter().filter_map(SimulatedDisk::room_bytes).max()
     }
 
     /// All ids with a record, damaged or not.

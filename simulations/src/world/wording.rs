@@ -4,7 +4,7 @@ use fsdfs_core::seam::{BlockPayload, DiskDone, DiskRequest, Effect, Input, PeerE
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::message::Message;
 
-use crate::checkers::history::commit_of;
+use crate::world::heads::commit_of;
 use crate::world::size::kind;
 
 /// Lines of the log stay readable.

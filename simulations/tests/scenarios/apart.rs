@@ -1,13 +1,13 @@
 //! Nodes that were apart, and old disk images.
 
-use simulations::World;
 use simulations::users::UserOperation;
 use simulations::world::MachineId;
+use simulations::{Simulation, World};
 
 use crate::{edit, fine, list, path, pool, put};
 
 /// Both sides of a cut pool change the same folder; afterwards all list the same.
-fn cut_off(seed: u64, left: impl Fn(&mut World), right: impl Fn(&mut World)) -> World {
+fn cut_off(seed: u64, left: impl Fn(&mut World), right: impl Fn(&mut World)) -> Simulation {
     let mut world = pool(seed, 2);
     put(&mut world, 0, "d/old", 500);
     put(&mut world, 0, "d/both", 500);
@@ -129,6 +129,6 @@ fn who_hears_stand_ins_only_says_that_there_may_be_newer_changes() {
     world.run(60);
     let at = (0..7).find(|id| !holders.contains(id)).expect("four of seven hold no heads");
     world.wait(at, UserOperation::List { path: path("") });
-    assert!(world.tasks.maybe_stale, "it hears none of the holders of heads");
+    assert!(world.operations.maybe_stale, "it hears none of the holders of heads");
     fine(&mut world);
 }

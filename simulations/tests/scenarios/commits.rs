@@ -4,19 +4,18 @@ use std::collections::BTreeSet;
 
 use fsdfs_core::seam::{EditReply, PutOutcome};
 use fsdfs_proto::ids::BlockId;
-use simulations::World;
+use simulations::Simulation;
 use simulations::users::{OperationEnd, UserOperation};
-use simulations::world::queue::MS;
 
 use crate::{blocks, copies, fine, path, pool, put, readable};
 
 /// Three nodes with folders `a`, `b` and `c`, of which the blocks that only `a` and `b` need are damaged everywhere.
-fn two_damaged_folders(seed: u64) -> World {
+fn two_damaged_folders(seed: u64) -> Simulation {
     let mut world = pool(seed, 3);
     let mut trees: Vec<BTreeSet<BlockId>> = Vec::new();
     for file in ["c/old", "a/old", "b/old", "last"] {
         put(&mut world, 0, file, 40);
-        trees.push(blocks(&world, 0));
+        trees.push(blocks(&mut world, 0));
     }
     let [c, a, b, last] = &trees[..] else { unreachable!("four puts") };
     let damaged: Vec<BlockId> =
@@ -38,9 +37,9 @@ fn what_one_commit_could_not_fetch_refuses_no_other() {
     for seed in 60..80 {
         let mut world = two_damaged_folders(seed);
         let lost = ["a/new", "b/new"].map(|file| world.begin(0, UserOperation::Put { path: path(file), bytes: 40 }));
-        world.run_until(world.at + 40 * MS);
+        world.run_ms(40);
         let fine = ["c/1", "c/2", "c/3"].map(|file| {
-            world.run_until(world.at + 3 * MS);
+            world.run_ms(3);
             world.begin(0, UserOperation::Put { path: path(file), bytes: 40 })
         });
         for put in lost {
@@ -76,7 +75,7 @@ fn a_newcomer_whose_first_peer_was_frozen_gets_the_key() {
         put(&mut world, 0, "file", 40);
         let friend = world.add_calm_machine();
         world.restart(friend);
-        world.run_until(world.at + after * MS);
+        world.run_ms(after);
         world.freeze(0);
         world.run(8);
         world.thaw(0);

@@ -1,19 +1,19 @@
 //! When a change is told to others.
 
 use fsdfs_proto::ids::BlockId;
-use simulations::World;
 use simulations::world::MachineId;
 use simulations::world::queue::MS;
+use simulations::{Simulation, World};
 
 use crate::{copies, fine, list, pool, put, readable};
 
 fn standing(world: &World, at: MachineId) -> Vec<BlockId> {
     let facts = world.machines[at].process.as_ref().expect("it runs").engine.facts();
-    facts.heads(world.pool.volume()).iter().map(simulations::checkers::history::commit_of).collect()
+    facts.heads(world.pool.volume()).iter().map(simulations::world::heads::commit_of).collect()
 }
 
 /// Three nodes; the last one is cut off and has written `d/new`, which nobody else has; then they meet again.
-fn a_writer_comes_back(seed: u64) -> World {
+fn a_writer_comes_back(seed: u64) -> Simulation {
     let mut world = pool(seed, 3);
     put(&mut world, 0, "d/old", 300);
     world.run(5);
@@ -44,7 +44,7 @@ fn a_head_is_told_when_its_tree_survives_its_writer() {
 #[test]
 fn a_writer_that_dies_before_its_head_is_told_hides_nothing() {
     let mut world = a_writer_comes_back(20);
-    world.run_until(world.at + 100 * MS);
+    world.run_ms(100);
     world.lose(2);
     world.run(60);
     assert!(readable(&mut world, 0, "d/old"));

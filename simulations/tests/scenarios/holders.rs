@@ -1,12 +1,12 @@
 //! Holders that are silent, full, damaged, gone or far away.
 
 use fsdfs_core::seam::{EditReply, PutOutcome};
-use simulations::World;
 use simulations::trace::EventTrace;
 use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::SMALL;
 use simulations::world::clock::MachineClock;
 use simulations::world::queue::{MS, S};
+use simulations::{Simulation, World};
 
 use crate::{blocks, copies, fine, path, pool, put, readable};
 
@@ -74,7 +74,8 @@ fn copies_that_belong_on_a_disk_that_takes_nothing_are_made_elsewhere() {
     put(&mut world, 0, "f", 20_000);
     (3..5).for_each(|id| world.restart(id));
     world.run(60);
-    let short: Vec<_> = blocks(&world, 0).into_iter().filter(|block| world.holders(*block).len() < 3).collect();
+    let tree = blocks(&mut world, 0);
+    let short: Vec<_> = tree.into_iter().filter(|block| world.holders(*block).len() < 3).collect();
     assert_eq!(short, [], "blocks have fewer than three copies, and three servers have room");
     fine(&mut world);
 }
@@ -111,7 +112,7 @@ fn two_live_boots_of_one_identity_stop_acknowledging() {
 
 #[test]
 fn a_long_read_takes_the_uplinks_of_all_holders() {
-    let mut world = World::empty(30, SMALL, EventTrace::default());
+    let mut world = Simulation::empty(30, SMALL, EventTrace::default());
     let uplink = 25_000;
     for _ in 0..3 {
         let site = world.add_site(uplink, |_| 10);
@@ -141,10 +142,10 @@ fn a_node_says_that_all_is_copied_when_it_is() {
         for nr in 0..10 {
             put(&mut world, 0, &format!("d{nr}/file"), 5_000);
         }
-        let tree = blocks(&world, 0);
+        let tree = blocks(&mut world, 0);
         let friends = [world.add_calm_machine(), world.add_calm_machine()];
         world.restart(friends[0]);
-        world.run_until(world.at + late * MS);
+        world.run_ms(late);
         world.restart(friends[1]);
 
         let copied = |world: &World, copies| tree.iter().filter(|id| world.holders(**id).len() >= copies).count();
@@ -160,7 +161,7 @@ fn a_node_says_that_all_is_copied_when_it_is() {
 fn a_damaged_copy_is_mended_as_soon_as_another_can_be_read() {
     let mut world = pool(32, 2);
     put(&mut world, 0, "a/file", 2_000);
-    let tree = blocks(&world, 0);
+    let tree = blocks(&mut world, 0);
     tree.iter().for_each(|block| world.damage(0, *block));
     world.set_disk_fails(1, 0, true);
     assert!(!readable(&mut world, 0, "a/file"), "no copy can be read");
@@ -177,7 +178,7 @@ fn a_damaged_copy_is_mended_as_soon_as_another_can_be_read() {
 fn what_a_failing_disk_could_not_hand_over_is_handed_over_once_it_works() {
     let mut world = pool(33, 3);
     put(&mut world, 0, "a/file", 5_000);
-    let tree = blocks(&world, 0);
+    let tree = blocks(&mut world, 0);
     world.crash(2);
     world.wipe_disks(2);
     world.lose(1);

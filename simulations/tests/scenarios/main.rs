@@ -11,16 +11,17 @@ use std::collections::BTreeSet;
 use fsdfs_core::seam::{EditReply, PutOutcome};
 use fsdfs_core::tree::{TreeItemKind, TreePath};
 use fsdfs_proto::ids::BlockId;
-use simulations::World;
 use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::MachineId;
+use simulations::world::heads::commit_of;
+use simulations::{Simulation, World};
 
 fn path(text: &str) -> TreePath {
     text.split('/').filter(|name| !name.is_empty()).map(|name| name.as_bytes().to_vec().into()).collect()
 }
 
-fn pool(seed: u64, nodes: usize) -> World {
-    let mut world = World::calm(seed, nodes);
+fn pool(seed: u64, nodes: usize) -> Simulation {
+    let mut world = Simulation::calm(seed, nodes);
     (0..nodes).for_each(|id| world.restart(id));
     world.run(10);
     world
@@ -69,17 +70,15 @@ fn list(world: &mut World, at: MachineId, folder: &str) -> Vec<String> {
 }
 
 /// Blocks of the tree, with all files, that stands on a machine.
-fn blocks(world: &World, at: MachineId) -> BTreeSet<BlockId> {
+fn blocks(world: &mut Simulation, at: MachineId) -> BTreeSet<BlockId> {
     let facts = world.machines[at].process.as_ref().expect("it runs").engine.facts();
-    let heads = facts.heads(world.pool.volume());
-    heads
-        .iter()
-        .flat_map(|head| world.checks.history.tree_of(simulations::checkers::history::commit_of(head)).into_keys())
-        .collect()
+    let heads: Vec<BlockId> = facts.heads(world.pool.volume()).iter().map(commit_of).collect();
+    let history = &world.checkers().history;
+    heads.into_iter().flat_map(|head| history.tree_of(head).into_keys()).collect()
 }
 
-fn fine(world: &mut World) {
+fn fine(world: &mut Simulation) {
     world.freeze_faults();
     world.must_converge();
-    assert_eq!(world.checks.violations, []);
+    assert_eq!(world.violations(), []);
 }

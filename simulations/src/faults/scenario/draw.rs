@@ -2,13 +2,14 @@
 
 use super::{PlannedStep, RandomScenario, newcomer};
 use crate::faults::ScenarioEvent;
+use crate::simulation::Simulation;
 use crate::users::UserOperation;
 use crate::world::queue::{MS, S};
 use crate::world::{MachineId, UNIT_BYTES, World};
 
 impl RandomScenario {
     /// Something goes wrong somewhere.
-    pub(super) fn fault(&mut self, world: &mut World) {
+    pub(super) fn fault(&mut self, world: &mut Simulation) {
         let alive: Vec<MachineId> = (0..world.machines.len()).filter(|id| !world.machines[*id].gone).collect();
         let Some(node) = self.rng.choice(alive) else { return };
         match self.rng.u8(0..100) {
@@ -31,7 +32,7 @@ impl RandomScenario {
         }
     }
 
-    fn crash(&mut self, world: &mut World, node: MachineId) {
+    fn crash(&mut self, world: &mut Simulation, node: MachineId) {
         self.does(world, ScenarioEvent::Crash { node });
         self.restart_later(world, node);
     }
@@ -41,7 +42,7 @@ impl RandomScenario {
         self.then(world, ScenarioEvent::Restart { node }, 200 * MS, most);
     }
 
-    fn cut(&mut self, world: &mut World) {
+    fn cut(&mut self, world: &mut Simulation) {
         if std::mem::replace(&mut self.cut, true) {
             return;
         }
@@ -54,7 +55,7 @@ impl RandomScenario {
         self.later(world, PlannedStep::Heal, S, most);
     }
 
-    fn stall(&mut self, world: &mut World, from: MachineId) {
+    fn stall(&mut self, world: &mut Simulation, from: MachineId) {
         let to = self.rng.usize(0..world.machines.len());
         if from != to && !std::mem::replace(&mut self.cut, true) {
             self.does(world, ScenarioEvent::Stall { from, to });
@@ -62,24 +63,24 @@ impl RandomScenario {
         }
     }
 
-    fn freeze(&mut self, world: &mut World, node: MachineId) {
+    fn freeze(&mut self, world: &mut Simulation, node: MachineId) {
         self.does(world, ScenarioEvent::Freeze { node });
         let most = if self.rng.bool() { 3 * S } else { 25 * S };
         self.then(world, ScenarioEvent::Thaw { node }, 500 * MS, most);
     }
 
-    fn break_disk(&mut self, world: &mut World, node: MachineId) {
+    fn break_disk(&mut self, world: &mut Simulation, node: MachineId) {
         let slot = self.rng.usize(0..world.machines[node].store.disks.len());
         self.does(world, ScenarioEvent::Disk { node, slot, fails: true });
         self.then(world, ScenarioEvent::Disk { node, slot, fails: false }, 5 * S, 40 * S);
     }
 
-    fn break_home(&mut self, world: &mut World, node: MachineId) {
+    fn break_home(&mut self, world: &mut Simulation, node: MachineId) {
         self.does(world, ScenarioEvent::Home { node, fails: true });
         self.then(world, ScenarioEvent::Home { node, fails: false }, 5 * S, 30 * S);
     }
 
-    fn rot(&mut self, world: &mut World, node: MachineId) {
+    fn rot(&mut self, world: &mut Simulation, node: MachineId) {
         let blocks: Vec<_> = world.machines[node].store.ids().collect();
         for _ in 0..3 {
             let Some(block) = self.rng.choice(blocks.iter().copied()) else { return };
@@ -87,13 +88,13 @@ impl RandomScenario {
         }
     }
 
-    fn wipe(&mut self, world: &mut World, node: MachineId) {
+    fn wipe(&mut self, world: &mut Simulation, node: MachineId) {
         if self.does(world, ScenarioEvent::Wipe { node }) {
             self.then(world, ScenarioEvent::Restart { node }, S, 20 * S);
         }
     }
 
-    fn restore(&mut self, world: &mut World, node: MachineId) {
+    fn restore(&mut self, world: &mut Simulation, node: MachineId) {
         let told = world.may(&ScenarioEvent::Restore { node, told: true }) && self.rng.bool();
         if self.does(world, ScenarioEvent::Restore { node, told }) {
             self.then(world, ScenarioEvent::Restart { node }, S, 20 * S);
@@ -105,20 +106,20 @@ impl RandomScenario {
         node != 0 && self.gone < 2
     }
 
-    fn lose(&mut self, world: &mut World, node: MachineId) {
+    fn lose(&mut self, world: &mut Simulation, node: MachineId) {
         if self.may_lose(node) && self.does(world, ScenarioEvent::Lose { node }) {
             self.gone += 1;
         }
     }
 
-    pub(super) fn lose_writer(&mut self, world: &mut World) {
-        let node = self.rng.choice(world.unreplicated_somewhere()).filter(|node| self.may_lose(*node));
+    pub(super) fn lose_writer(&mut self, world: &mut Simulation) {
+        let node = self.rng.choice(world.safety().unreplicated_somewhere()).filter(|node| self.may_lose(*node));
         if self.does(world, ScenarioEvent::LoseWriter { node }) {
             self.gone += 1;
         }
     }
 
-    fn double(&mut self, world: &mut World, node: MachineId) {
+    fn double(&mut self, world: &mut Simulation, node: MachineId) {
         let act = ScenarioEvent::Duplicate { node };
         if world.may(&act) {
             self.does(world, act);
@@ -126,7 +127,7 @@ impl RandomScenario {
         }
     }
 
-    pub(super) fn end_duplicate(&mut self, world: &mut World) {
+    pub(super) fn end_duplicate(&mut self, world: &mut Simulation) {
         let original = world.original();
         if !self.does(world, ScenarioEvent::EndDuplicate) {
             self.later(world, PlannedStep::EndDuplicate, S, 5 * S);
@@ -135,7 +136,7 @@ impl RandomScenario {
         }
     }
 
-    fn jump(&mut self, world: &mut World, node: MachineId) {
+    fn jump(&mut self, world: &mut Simulation, node: MachineId) {
         let most: i64 = if self.rng.bool() { 120_000 } else { 3_600_000 };
         let jump = ScenarioEvent::Clock { node, ms: self.rng.i64(-most..=most) };
         // It matters while something is under way.
@@ -146,18 +147,18 @@ impl RandomScenario {
         self.then(world, jump, 5 * MS, 300 * MS);
     }
 
-    fn fill(&mut self, world: &mut World, node: MachineId) {
+    fn fill(&mut self, world: &mut Simulation, node: MachineId) {
         self.does(world, ScenarioEvent::Quota { node, bytes: UNIT_BYTES / 2 });
         self.then(world, ScenarioEvent::Quota { node, bytes: u64::MAX }, 10 * S, 60 * S);
     }
 
-    fn delete_index(&mut self, world: &mut World, node: MachineId) {
+    fn delete_index(&mut self, world: &mut Simulation, node: MachineId) {
         let rebuild = self.rng.u64(S..=20 * S);
         self.does(world, ScenarioEvent::DeleteIndex { node, rebuild });
         self.then(world, ScenarioEvent::Restart { node }, 100 * MS, 2 * S);
     }
 
-    fn join(&mut self, world: &mut World) {
+    fn join(&mut self, world: &mut Simulation) {
         if self.late > 0 {
             self.late -= 1;
             let newcomer = newcomer(world, &mut self.rng);

@@ -5,6 +5,7 @@ mod draw;
 use fsdfs_core::tree::{EntryName, TreePath};
 
 use crate::faults::{MachineSpec, ScenarioEvent, ScenarioStep};
+use crate::simulation::Simulation;
 use crate::trace::EventTrace;
 use crate::users::UserOperation;
 use crate::world::clock::MachineClock;
@@ -72,14 +73,15 @@ pub struct RandomScenario {
 
 impl RandomScenario {
     /// A world as the seed draws it, and the scenario that awaits it.
-    pub fn begin(shape: RunShape, trace: EventTrace) -> (World, Self) {
-        let mut world = World::empty(shape.seed, SMALL, trace);
+    pub fn begin(shape: RunShape, trace: EventTrace) -> (Simulation, Self) {
+        let mut world = Simulation::empty(shape.seed, SMALL, trace);
         let mut rng = world.rng.fork();
         let late = 1 + usize::from(rng.bool());
         let early = shape.nodes.saturating_sub(late).max(1);
         add_sites(&mut world, &mut rng, shape.nodes);
         (0..early).for_each(|_| {
-            let id = world.add_newcomer(&newcomer(&world, &mut rng));
+            let spec = newcomer(&world, &mut rng);
+            let id = world.add_newcomer(&spec);
             world.restart(id);
         });
         let late = shape.nodes.saturating_sub(early);
@@ -92,16 +94,16 @@ impl RandomScenario {
     }
 
     /// Runs it to its end.
-    pub fn run(&mut self, world: &mut World) {
+    pub fn run(&mut self, world: &mut Simulation) {
         while let Some((at, (nr, plan))) = self.agenda.next(self.end) {
-            world.run_until(at);
+            world.advance(at);
             self.nr = nr;
             self.go_on(world, plan);
         }
-        world.run_until(self.end);
+        world.advance(self.end);
     }
 
-    fn go_on(&mut self, world: &mut World, plan: PlannedStep) {
+    fn go_on(&mut self, world: &mut Simulation, plan: PlannedStep) {
         match plan {
             PlannedStep::Operation => {
                 self.number();
@@ -137,7 +139,7 @@ impl RandomScenario {
         self.nr = self.numbers;
     }
 
-    fn does(&mut self, world: &mut World, act: ScenarioEvent) -> bool {
+    fn does(&mut self, world: &mut Simulation, act: ScenarioEvent) -> bool {
         let done = world.act(&act);
         self.steps.push(ScenarioStep { at: world.at, nr: self.nr, act });
         done
@@ -152,7 +154,7 @@ impl RandomScenario {
         self.later(world, PlannedStep::Then(act), least, most);
     }
 
-    fn operation(&mut self, world: &mut World) {
+    fn operation(&mut self, world: &mut Simulation) {
         let running: Vec<MachineId> = (0..world.machines.len()).filter(|id| world.machines[*id].runs()).collect();
         let Some(node) = self.rng.choice(running) else { return };
         // Users come in bursts: one commit then carries several edits.

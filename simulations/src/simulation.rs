@@ -1,0 +1,165 @@
+//! A world, and the checkers that are told what is observed in it.
+
+use std::ops::{Deref, DerefMut};
+
+use fsdfs_core::limits::REPAIR_PERIOD_MS;
+use fsdfs_core::tree::TreeParams;
+
+use crate::checkers::convergence::{OpenDifference, open_difference};
+use crate::checkers::history::{HeadState, path_text};
+use crate::checkers::safety::SafetyView;
+use crate::checkers::{Checkers, Violation};
+use crate::trace::EventTrace;
+use crate::users::{OperationEnd, UserOperation};
+use crate::world::queue::{Micros, S};
+use crate::world::{MachineId, SMALL, World};
+
+/// Seconds within which a pool without faults converges.
+const WITHIN_S: u64 = 300;
+/// Seconds within which a node that was frozen hears of everyone again.
+const SILENCE_ENDS_S: u64 = 10;
+
+/// Dereferences to its world, which may be moved and broken like any other: observations are handed on before a checker is
+/// asked.
+pub struct Simulation {
+    world: World,
+    checkers: Checkers,
+}
+
+impl Deref for Simulation {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for Simulation {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+}
+
+impl Simulation {
+    /// Without machines.
+    pub fn empty(seed: u64, params: TreeParams, trace: EventTrace) -> Self {
+        let mut world = World::empty(seed, params, trace);
+        world.record();
+        let checkers = Checkers::new(world.pool.keys.clone(), params);
+        Self { world, checkers }
+    }
+
+    /// A quiet pool: see [`World::calm`].
+    pub fn calm(seed: u64, nodes: usize) -> Self {
+        let mut simulation = Self::empty(seed, SMALL, EventTrace::default());
+        simulation.world.add_calm_nodes(nodes);
+        simulation
+    }
+
+    /// All checkers, which know everything that was observed until now.
+    pub fn checkers(&mut self) -> &mut Checkers {
+        for (at, observed) in self.world.take_observed() {
+            self.checkers.observe(at, observed);
+        }
+        &mut self.checkers
+    }
+
+    /// What was found until now.
+    pub fn violations(&mut self) -> &[Violation] {
+        &self.checkers().violations
+    }
+
+    /// Something must not be.
+    pub fn fail(&mut self, checker: &'static str, what: String) {
+        let at = self.world.at;
+        self.checkers().fail(at, checker, what);
+    }
+
+    /// What may be destroyed now.
+    pub fn safety(&mut self) -> SafetyView<'_> {
+        let at = self.world.at;
+        self.checkers().safety(at)
+    }
+
+    /// Runs until then, and hands on what was observed.
+    pub fn advance(&mut self, until: Micros) {
+        self.world.run_until(until);
+        self.checkers();
+    }
+
+    /// Looks for commands that have waited for an answer for too long, and gives them up.
+    pub fn sweep(&mut self) {
+        let at = self.world.at;
+        for (op, complaint) in self.checkers().liveness.take_late(at) {
+            self.world.operations.give_up(op);
+            self.fail("liveness", complaint);
+        }
+    }
+
+    /// Runs until the pool has converged, then looks whether everything acknowledged is there.
+    pub fn must_converge(&mut self) {
+        let mut within_s = WITHIN_S;
+        let mut open = self.wait_for_agreement(within_s);
+        if matches!(open, Some(OpenDifference::Copy(_))) && self.world.machines.iter().any(|machine| machine.gone) {
+            // A writer that was destroyed took along what it owed to holders that were silent to it alone. The holders
+            // notice when they next walk through all they have.
+            within_s = REPAIR_PERIOD_MS / 1_000;
+            open = self.wait_for_agreement(within_s);
+        }
+        match open {
+            Some(what) => self.fail("convergence", format!("after {within_s} s: {what}")),
+            None => self.nothing_is_lost(),
+        }
+    }
+
+    fn wait_for_agreement(&mut self, within_s: u64) -> Option<OpenDifference> {
+        let until = self.world.at + within_s * S;
+        let mut open = self.differs();
+        while open.is_some() && self.world.at < until {
+            self.world.run(5);
+            self.sweep();
+            open = self.differs();
+        }
+        open
+    }
+
+    fn differs(&mut self) -> Option<OpenDifference> {
+        let snapshot = self.world.snapshot();
+        let checkers = self.checkers();
+        open_difference(&snapshot, &checkers.storage, &checkers.history)
+    }
+
+    fn nothing_is_lost(&mut self) {
+        let snapshot = self.world.snapshot();
+        let running = snapshot.nodes.iter().find(|node| node.runs);
+        let head = running.and_then(|node| node.knowledge.as_ref()?.heads.first().copied());
+        let checkers = self.checkers();
+        let Some(state) = head.and_then(|head| checkers.history.state(head)).cloned() else { return };
+        let lost = checkers.promises.lost_writes(&state);
+        if !lost.is_empty() {
+            let text = format!("writes {lost:?} were acknowledged, no user removed them, and they are not there");
+            self.fail("promise", text);
+        }
+        self.all_is_readable(&state);
+    }
+
+    /// Reads every file, each on another node.
+    fn all_is_readable(&mut self, state: &HeadState) {
+        let machines = &self.world.machines;
+        let on: Vec<MachineId> = (0..machines.len()).filter(|id| machines[*id].runs()).collect();
+        for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
+            let id = on[nr % on.len()];
+            let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));
+            let mut end = self.world.wait(id, UserOperation::Read { path: path.clone() });
+            if matches!(end, OperationEnd::Failed(_)) {
+                // One that was frozen until now takes the others for silent.
+                self.world.run(SILENCE_ENDS_S);
+                end = self.world.wait(id, UserOperation::Read { path: path.clone() });
+            }
+            if !is_right(&end) {
+                let text = format!("{} should be one of {numbers:?}, but reading gives {end:?}", path_text(path));
+                self.fail("promise", text);
+            }
+        }
+    }
+}

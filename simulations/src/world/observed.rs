@@ -1,0 +1,216 @@
+//! What an observer who sees every machine writes down. Checkers learn of the world from this and from nothing else.
+
+use fsdfs_core::placement::MapServer;
+use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
+use fsdfs_core::tree::{JobDone, TreeJob};
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::message::Possession;
+use fsdfs_proto::record::LogEntry;
+use fsdfs_proto::volume::VersionVector;
+
+use super::MachineId;
+use super::queue::Micros;
+use crate::users::file::WriteNumber;
+
+/// An observation, complete in itself: whoever reads it later needs no look at the world.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "fields are named like what they refer to in the world")]
+pub enum Observed {
+    /// A machine with a node of this identity; a duplicate is the copy of another machine.
+    MachineAdded {
+        machine: MachineId,
+        node: NodeId,
+        duplicate: bool,
+    },
+    /// A machine that will never run: it only keeps the numbers of the others.
+    MachineLeftOut {
+        machine: MachineId,
+    },
+    /// A machine and its disks are gone for good.
+    MachineLost {
+        machine: MachineId,
+    },
+    NodeStarted {
+        machine: MachineId,
+    },
+    NodeCrashed {
+        machine: MachineId,
+    },
+    NodeFrozen {
+        machine: MachineId,
+    },
+    NodeThawed {
+        machine: MachineId,
+    },
+    /// The network was cut or healed, or a connection opened or ended.
+    ConnectionsChanged,
+    /// What a machine's disks have of a block is different from now on.
+    CopyChanged {
+        machine: MachineId,
+        block: BlockId,
+        copy: CopyState,
+    },
+    /// All that a machine's disks have.
+    DisksReplaced {
+        machine: MachineId,
+        copies: Vec<(BlockId, CopyState)>,
+    },
+    /// Disks of a machine lost something, or take no accesses, or take them again.
+    DisksDisturbed {
+        machine: MachineId,
+    },
+    /// Entries became durable in the log of a machine's home folder.
+    LogAppended {
+        machine: MachineId,
+        entries: Vec<LogEntry>,
+    },
+    /// All that is in the log of a machine's home folder, after an old image was put back there.
+    ImageRestored {
+        machine: MachineId,
+        log: Vec<LogEntry>,
+    },
+    /// A user sealed a file; its root block, if it has blocks of its own.
+    FileSealed {
+        number: WriteNumber,
+        root: Option<BlockId>,
+    },
+    BlockSealed {
+        block: Block,
+    },
+    /// A job that changes a tree ran, or one that failed.
+    JobRan {
+        machine: MachineId,
+        job: Box<TreeJob>,
+        done: Box<JobDone>,
+    },
+    CommandSent {
+        machine: MachineId,
+        op: OpId,
+        operation: String,
+    },
+    /// No answer will come: the node crashed.
+    CommandAborted {
+        op: OpId,
+    },
+    PutAnswered {
+        op: OpId,
+        block: BlockId,
+        outcome: PutOutcome,
+    },
+    EditAnswered {
+        machine: MachineId,
+        op: OpId,
+        number: WriteNumber,
+        reply: EditReply,
+        all_connected: bool,
+    },
+    /// A tree was shown; `shown` is what the job that read it was based on.
+    QueryAnswered {
+        machine: MachineId,
+        op: OpId,
+        shown: Option<VersionVector>,
+        maybe_stale: bool,
+    },
+    GetAnswered {
+        machine: MachineId,
+        op: OpId,
+        block: BlockId,
+        found: bool,
+        in_reach: Vec<WorkingStore>,
+    },
+    /// Any other answer: nothing is promised by it.
+    ReportAnswered {
+        op: OpId,
+    },
+    LeasesAnswered {
+        machine: MachineId,
+        answers: Vec<LeaseAnswer>,
+    },
+    /// A user read these bytes; none if no write wrote exactly them.
+    BytesRead {
+        len: usize,
+        number: Option<WriteNumber>,
+    },
+    /// A user got a block that does not open, or an answer of the wrong kind, or one that nobody waits for.
+    ReplyUnusable {
+        checker: &'static str,
+        what: String,
+    },
+    /// A node asked for the same wake-up time again and again.
+    NodeSpins {
+        machine: MachineId,
+    },
+}
+
+/// What the disks of one machine have of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// No record.
+    Absent,
+    /// Records, all of them rotten. The holder does not know before it reads them.
+    Damaged,
+    /// A record that can be read.
+    Intact,
+}
+
+/// A running machine without a failing disk that the asking one can reach.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkingStore {
+    /// Which.
+    pub machine: MachineId,
+    /// Since when it can say what it has.
+    pub index_ready: Micros,
+}
+
+/// What a holder said about a block whose lease it was asked to renew, and how its store was at that moment.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseAnswer {
+    /// Which block.
+    pub block: BlockId,
+    /// What it said.
+    pub said: Possession,
+    /// There are records, and none was renewed since the question.
+    pub lapses: bool,
+    /// There was a readable record before the question.
+    pub readable: bool,
+}
+
+/// How the pool is at one moment.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// Operations of users that have not ended.
+    pub operations_open: usize,
+    /// Whether every running node is connected to every other, and none is frozen.
+    pub all_connected: bool,
+    /// Machines that are not gone, in their order.
+    pub nodes: Vec<NodeSnapshot>,
+}
+
+/// How one node is at one moment.
+#[derive(Clone, Debug)]
+pub struct NodeSnapshot {
+    /// Its machine.
+    pub machine: MachineId,
+    /// Whether it runs and is not frozen.
+    pub runs: bool,
+    /// The longest block that a disk of it takes; none if all are full or fail.
+    pub room_bytes: Option<u64>,
+    /// What it knows, if it runs.
+    pub knowledge: Option<NodeKnowledge>,
+}
+
+/// What a node knows.
+#[derive(Clone, Debug)]
+pub struct NodeKnowledge {
+    /// Digest over its facts.
+    pub facts: Digest,
+    /// Digest over its cluster map.
+    pub map: Digest,
+    /// Commits of the heads of the shared volume.
+    pub heads: Vec<BlockId>,
+    /// Whether it has changes that it did not publish.
+    pub unpublished: bool,
+    /// The servers of its cluster map.
+    pub servers: Vec<MapServer>,
+}

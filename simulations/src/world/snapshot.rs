@@ -1,0 +1,79 @@
+//! How the pool is at one moment, as plain data.
+
+use super::observed::{CopyState, NodeKnowledge, NodeSnapshot, PoolSnapshot};
+use super::{MachineId, World};
+use crate::world::heads::commit_of;
+use crate::world::machine::Machine;
+use crate::world::store::MachineStore;
+
+impl World {
+    /// How the pool is now.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        let present = self.machines.iter().enumerate().filter(|(_, machine)| !machine.gone);
+        PoolSnapshot {
+            operations_open: self.operations.open.len(),
+            all_connected: self.all_connected(),
+            nodes: present.map(|(id, machine)| self.node_snapshot(id, machine)).collect(),
+        }
+    }
+
+    fn node_snapshot(&self, id: MachineId, machine: &Machine) -> NodeSnapshot {
+        NodeSnapshot {
+            machine: id,
+            runs: machine.runs(),
+            room_bytes: machine.store.room_bytes(),
+            knowledge: self.knowledge_of(machine),
+        }
+    }
+
+    fn knowledge_of(&self, machine: &Machine) -> Option<NodeKnowledge> {
+        let engine = &machine.process.as_ref()?.engine;
+        let facts = engine.facts();
+        Some(NodeKnowledge {
+            facts: facts.gossip_digest(),
+            map: facts.map_digest(),
+            heads: facts.heads(self.pool.volume()).iter().map(commit_of).collect(),
+            unpublished: engine.unpublished().next().is_some(),
+            servers: facts.servers(),
+        })
+    }
+
+    /// Whether both ends of a connection between them are open.
+    pub(crate) fn connected(&self, one: MachineId, other: MachineId) -> bool {
+        let nodes = (self.machines[one].node, self.machines[other].node);
+        let conn = self.machines[one].conn(nodes.1);
+        conn.is_some() && conn == self.machines[other].conn(nodes.0) && self.net.reaches(one, other)
+    }
+
+    /// Whether all that run are connected to all, and none is frozen.
+    pub(crate) fn all_connected(&self) -> bool {
+        let on: Vec<MachineId> = (0..self.machines.len()).filter(|id| self.machines[*id].process.is_some()).collect();
+        on.iter().all(|one| {
+            self.machines[*one].runs()
+                && on.iter().filter(|other| *other > one).all(|other| self.connected(*one, *other))
+        })
+    }
+
+    /// One line about what happened.
+    pub fn summary(&self) -> String {
+        let ends: Vec<String> = self.operations.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
+        let gone = self.machines.iter().filter(|machine| machine.gone).count();
+        format!("{} machines, {gone} gone; operations: {}", self.machines.len(), ends.join(", "))
+    }
+}
+
+impl MachineStore {
+    /// What there is of a block.
+    pub fn copy_of(&self, id: fsdfs_proto::ids::BlockId) -> CopyState {
+        match (self.holds(id), self.believes(id)) {
+            (true, _) => CopyState::Intact,
+            (false, true) => CopyState::Damaged,
+            (false, false) => CopyState::Absent,
+        }
+    }
+
+    /// What there is of all blocks with a record.
+    pub fn copies(&self) -> Vec<(fsdfs_proto::ids::BlockId, CopyState)> {
+        self.ids().map(|id| (id, self.copy_of(id))).collect()
+    }
+}
