@@ -115,7 +115,7 @@ impl Api {
                     | ErrorCode::Forbidden
                     | ErrorCode::NotYet
                     | ErrorCode::Clock
-                    | ErrorCode::Twin
+                    | ErrorCode::DuplicateIdentity
                     | ErrorCode::Disk
                     | ErrorCode::Stopping
             ),

@@ -1,8 +1,7 @@
-//! From where an address works, and who therefore cannot reach whom.
+//! From where an address works.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use fsdfs_core::report::{MemberReport, Presence};
 use fsdfs_proto::control::{AddressScope, NodeAddress};
 
 /// The addresses of a card, with their scopes.
@@ -42,60 +41,6 @@ fn scope_v6(ip: Ipv6Addr) -> AddressScope {
     } else {
         AddressScope::Public
     }
-}
-
-/// Whether other houses can try to reach any of these.
-pub fn is_reachable_from_outside(addresses: &[String]) -> bool {
-    addresses.iter().any(|address| matches!(scope(address), AddressScope::Public | AddressScope::Name))
-}
-
-/// What to say when no other house can reach these.
-pub fn closed_in_warning(who: &str, addresses: &[String]) -> String {
-    match addresses.first() {
-        None => format!("{who} tells no address: others cannot reach it, it can only reach them"),
-        Some(address) if addresses.iter().all(|address| scope(address) == AddressScope::Loopback) => {
-            format!(
-                "{who} listens on its own machine only ({address}): other machines never reach it; see listen in its config.toml"
-            )
-        }
-        Some(address) => {
-            let port = address.rsplit_once(':').map_or("", |(_, port)| port);
-            format!(
-                "{who} has only addresses of its local network ({address}): other houses reach it once its router forwards \
-                 UDP port {port} and its config.toml says addresses = [\"NAME-OR-PUBLIC-IP:{port}\"]"
-            )
-        }
-    }
-}
-
-/// Who cannot reach whom. Members at one site count as one network.
-pub fn warnings(members: &[MemberReport]) -> Vec<String> {
-    let here = members.iter().filter(|member| matches!(member.presence, Presence::Up | Presence::Away));
-    let closed: Vec<&MemberReport> = here.filter(|member| !is_reachable_from_outside(&member.addrs)).collect();
-    let others = |one: &MemberReport| members.iter().any(|other| other.site != one.site);
-    let mut warnings: Vec<String> = closed
-        .iter()
-        .filter(|member| others(member) && !is_on_one_machine(members))
-        .map(|member| closed_in_warning(&member.name, &member.addrs))
-        .collect();
-    warnings.extend(cannot_meet(&closed, is_on_one_machine(members)));
-    warnings
-}
-
-/// A pool for trying things out: everybody tells loopback addresses only, and reaches everybody.
-fn is_on_one_machine(members: &[MemberReport]) -> bool {
-    members.iter().flat_map(|member| &member.addrs).all(|address| scope(address) == AddressScope::Loopback)
-}
-
-fn cannot_meet(closed: &[&MemberReport], is_one_machine: bool) -> Option<String> {
-    let apart = closed.iter().any(|one| closed.iter().any(|other| one.site != other.site));
-    let names: Vec<&str> = closed.iter().map(|member| member.name.as_str()).collect();
-    (apart && !is_one_machine).then(|| {
-        format!(
-            "{} cannot reach each other unless they share a local network; through members that both reach they see the same files",
-            names.join(", ")
-        )
-    })
 }
 
 #[cfg(test)]

@@ -48,36 +48,46 @@ pub(crate) struct Shared {
     pub copies: u8,
 }
 
-/// Why a user's request was not carried out.
-#[derive(Debug, thiserror::Error)]
+/// Why a user's request was not carried out. Gateways put it into words.
+#[derive(Debug)]
 pub enum ClientError {
     /// The daemon is stopping. Whether a change was made is not known.
-    #[error("this node is stopping")]
     Stopping,
     /// The engine refused. Nothing durable was promised.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The change does not fit the tree. Nothing was changed.
-    #[error(transparent)]
-    Edit(#[from] EditError),
+    Edit(EditError),
     /// The tree could not be read.
-    #[error(transparent)]
-    Tree(#[from] TreeError),
+    Tree(TreeError),
     /// It is a folder or a link, not a file.
-    #[error("it is {0}, not a file")]
     NotAFile(&'static str),
     /// A block of the file is on no server that is up.
-    #[error("a part of the file is on no member that is up now")]
     Lost {
         /// Members that may have it.
         away: Vec<NodeId>,
     },
     /// The sender went away. Nothing was changed.
-    #[error("the content ended early: {0}")]
     Body(BodyError),
     /// A bug.
-    #[error(transparent)]
-    Panicked(#[from] JobPanicked),
+    Panicked(JobPanicked),
+}
+
+impl From<Refusal> for ClientError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<TreeError> for ClientError {
+    fn from(error: TreeError) -> Self {
+        Self::Tree(error)
+    }
+}
+
+impl From<JobPanicked> for ClientError {
+    fn from(panicked: JobPanicked) -> Self {
+        Self::Panicked(panicked)
+    }
 }
 
 /// Clones share everything.

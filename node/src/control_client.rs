@@ -90,7 +90,7 @@ impl ControlClient {
     }
 
     /// Revokes a member, by name or id.
-    pub async fn remove_member(&self, member: &str, reason: &str) -> Outcome<control::RevokeReply> {
+    pub async fn revoke_member(&self, member: &str, reason: &str) -> Outcome<control::RevokeReply> {
         let path = self.url(&route::MEMBER.replace("{member}", &segment(member)), &[("reason", reason.as_bytes())]);
         answer(self.send(self.http.delete(path)).await?).await
     }

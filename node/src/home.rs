@@ -76,7 +76,7 @@ pub enum HomeError {
         problem: String,
     },
     /// The ticket cannot be redeemed.
-    #[error("this ticket cannot be used: {0}; ask for a new one")]
+    #[error("this ticket cannot be used: {}; ask for a new one", crate::words::refusal::gate_text(*.0))]
     Ticket(fsdfs_proto::identity::GateRefusal),
 }
 

@@ -15,3 +15,4 @@ pub mod metrics;
 pub mod net;
 mod random;
 pub mod store;
+mod words;

@@ -3,14 +3,18 @@
 //! Requests refuse fields they do not know, so that a misspelt one is noticed; readers of answers ignore them, so that
 //! answers can grow. Times ending in `_ms` are wall milliseconds since 1970; `mtime_ns` is a 64-bit integer of nanoseconds.
 
+mod attention;
 mod escape;
-mod people;
+mod members;
 mod plan;
+mod status;
 mod tree;
 
+pub use attention::*;
 pub use escape::{EscapedText, parameters, query, raw_bytes, text_and_bytes};
-pub use people::*;
+pub use members::*;
 pub use plan::*;
+pub use status::*;
 pub use tree::*;
 
 use serde::{Deserialize, Serialize};
@@ -20,29 +24,29 @@ use utoipa::ToSchema;
 pub mod route {
     /// `GET`: [`super::NodeStatus`].
     pub const STATUS: &str = "/v1/status";
-    /// `GET`: [`super::Members`].
+    /// `GET`: [`super::MemberListing`].
     pub const MEMBERS: &str = "/v1/members";
-    /// `DELETE`, member by name or id, `?reason=`: revokes it. [`super::Removed`].
+    /// `DELETE`, member by name or id, `?reason=`: revokes it. [`super::RevokeReply`].
     pub const MEMBER: &str = "/v1/members/{member}";
-    /// `POST` [`super::NewInvite`]: [`super::Invite`]. `GET`: [`super::Invites`].
+    /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";
-    /// `DELETE`, invitation by id or an unambiguous beginning of it: revokes it. [`super::Removed`].
+    /// `DELETE`, invitation by id or an unambiguous beginning of it: revokes it. [`super::RevokeReply`].
     pub const INVITE: &str = "/v1/invites/{invite}";
     /// `GET`: [`super::SpaceReport`].
     pub const DF: &str = "/v1/df";
-    /// `GET`: [`super::Plan`].
+    /// `GET`: [`super::PoolPlan`].
     pub const PLAN: &str = "/v1/plan";
-    /// `GET` with one of `?add=NAME&bytes=&site=`, `?remove=MEMBER`, `?drain=MEMBER`, `?copies=N`: [`super::WhatIf`].
+    /// `GET` with one of `?add=NAME&bytes=&site=`, `?remove=MEMBER`, `?drain=MEMBER`, `?copies=N`: [`super::ChangePlan`].
     pub const PLAN_CHANGE: &str = "/v1/plan/change";
-    /// `PUT ?path=&mode=&mtime_ns=&volume=` (mode in octal) with the content as body: [`super::Written`].
+    /// `PUT ?path=&mode=&mtime_ns=&volume=` (mode in octal) with the content as body: [`super::WriteReply`].
     /// `GET ?path=&volume=`, with or without `Range`: the content; attributes in [`super::header`].
     pub const FILES: &str = "/v1/files";
-    /// `GET ?path=&after=&max=&volume=`: [`super::Page`], a page of a folder.
-    /// `DELETE ?path=&recursive=&volume=`: [`super::Written`].
+    /// `GET ?path=&after=&max=&volume=`: [`super::ListingPage`], a page of a folder.
+    /// `DELETE ?path=&recursive=&volume=`: [`super::WriteReply`].
     pub const ENTRIES: &str = "/v1/entries";
-    /// `GET ?path=&blocks=&volume=`: [`super::Stat`].
+    /// `GET ?path=&blocks=&volume=`: [`super::StatReply`].
     pub const ENTRY: &str = "/v1/entry";
-    /// `POST` [`super::Edits`]: [`super::Edited`], many small changes in one commit.
+    /// `POST` [`super::EditsRequest`]: [`super::EditsReply`], many small changes in one commit.
     pub const EDITS: &str = "/v1/edits";
     /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].
     pub const JOIN: &str = "/v1/join";
@@ -110,18 +114,18 @@ pub enum ErrorCode {
     BadRange,
     /// Not allowed for this user or this node's certificate.
     Forbidden,
-    /// No room on any server that can be reached.
+    /// No free space on any server that can be reached.
     NoSpace,
-    /// Too few servers confirmed in time, or a block is on no server that is up.
+    /// Too few servers acknowledged in time, or a block is on no server that is up.
     Unavailable,
     /// Not yet: the node has just started or has no key yet.
     NotYet,
-    /// Too much under way.
+    /// Too many requests in flight.
     Busy,
     /// A clock is wrong.
     Clock,
     /// Another node runs with this identity.
-    Twin,
+    DuplicateIdentity,
     /// This node's disk or home folder fails.
     Disk,
     /// Stored data is not valid.
@@ -132,184 +136,9 @@ pub enum ErrorCode {
     PoolInUse,
     /// The node is stopping.
     Stopping,
-}
-
-/// State of this node and its pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NodeStatus {
-    /// Version of the program.
-    pub version: String,
-    /// Process id of the daemon.
-    pub pid: u32,
-    /// Seconds since its start.
-    pub uptime_s: u64,
-    /// Its home folder.
-    pub home: String,
-    /// This node's key in hexadecimal.
-    pub node: String,
-    /// This node's name.
-    pub name: String,
-    /// This node's site.
-    pub site: String,
-    /// The pool's id in hexadecimal.
-    pub pool: String,
-    /// The pool's name, local to whoever uses it.
-    pub pool_name: String,
-    /// The UDP port.
-    pub port: u16,
-    /// Where other members may reach this node.
-    pub addresses: Vec<NodeAddress>,
-    /// N: copies of new files.
-    pub copies: u8,
-    /// Facts were exchanged since the start, or there is nobody to exchange with.
-    pub ready: bool,
-    /// This node holds the key of the shared volume.
-    pub has_key: bool,
-    /// Members connected, without this node.
-    pub connected: usize,
-    /// Members of the pool, without this node.
-    pub members: usize,
-    /// This node's disks.
-    pub disks: Vec<DiskStatus>,
-    /// Copies still to be made.
-    pub topup: RepairStatus,
-    /// Copies less those wanted over the blocks on this node, as far as it has heard of them since its start.
-    #[serde(default)]
-    pub margin: Option<ReplicationMargin>,
-    /// What it did since its start.
-    #[serde(default)]
-    pub counters: NodeCounters,
-    /// Minutes this clock is off the others' median.
-    pub clock_off_min: i64,
-    /// What needs the owner's attention, most important first; empty = nothing for them to do.
-    pub attention: Vec<String>,
-}
-
-/// Progress of completing copies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct RepairStatus {
-    /// Blocks known to be short of copies.
-    pub pending: u64,
-    /// Blocks sent since the start.
-    pub sent: u64,
-    /// Records are being compared, or about to be: not all that is pending is known.
-    pub running: bool,
-}
-
-/// What a node did since its start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NodeCounters {
-    /// Times the store made something durable (fdatasync, fsync).
-    pub syncs: u64,
-    /// Records appended to segments.
-    pub records_appended: u64,
-    /// Bytes appended to segments.
-    pub bytes_appended: u64,
-    /// Blocks read from its disks.
-    pub blocks_read: u64,
-    /// Bytes of messages that came from other members.
-    pub message_bytes_in: u64,
-    /// Bytes of messages that went to other members.
-    pub message_bytes_out: u64,
-    /// Bytes of blocks that came from other members.
-    pub block_bytes_in: u64,
-    /// Bytes of blocks that went to other members.
-    pub block_bytes_out: u64,
-}
-
-/// A disk of this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DiskStatus {
-    /// From its superblock, in hexadecimal.
-    pub id: String,
-    /// Its folder.
-    pub path: Option<String>,
-    /// Its quota.
-    pub quota_bytes: u64,
-    /// Everything in its folder.
-    pub used_bytes: u64,
-    /// Of it, current copies of blocks.
-    pub live_bytes: u64,
-    /// Of it, the index.
-    pub index_bytes: u64,
-    /// Kept free for the store's own needs.
-    pub reserve_bytes: u64,
-    /// Blocks on it.
-    pub blocks: u64,
-    /// Takes no new blocks: full or failing.
-    pub read_only: bool,
-}
-
-/// An address and from where it works.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NodeAddress {
-    /// `HOST:PORT`, UDP.
-    pub address: String,
-    /// From where it works.
-    pub scope: AddressScope,
-}
-
-/// From where an address works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AddressScope {
-    /// From anywhere, if the router forwards the port.
-    Public,
-    /// A DNS name: from wherever it leads to.
-    Name,
-    /// From the same local network or behind the same provider only.
-    Private,
-    /// From the same machine only.
-    Loopback,
-}
-
-/// Space, of the pool and of this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SpaceReport {
-    /// N.
-    pub copies: u8,
-    /// What all members give together.
-    pub given_bytes: u64,
-    /// What fits at N copies on different servers.
-    pub usable_bytes: u64,
-    /// Copies fewer than N, because there are fewer servers.
-    pub copies_short: u8,
-    /// Sites fewer than copies: what is lost together when a house burns.
-    pub sites_short: u8,
-    /// Space that cannot be used because the others cannot match it.
-    pub stranded: Vec<MemberShare>,
-    /// What each member gives.
-    pub shares: Vec<MemberShare>,
-    /// This node's disks.
-    pub disks: Vec<DiskStatus>,
-}
-
-/// A member's part of the space.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MemberShare {
-    /// Its key in hexadecimal.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Bytes.
-    pub bytes: u64,
-}
-
-/// Asks a running daemon to join.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct JoinRequest {
-    /// The invitation.
-    pub ticket: String,
-}
-
-/// The daemon starts again in another pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct JoinReply {
-    /// Its id.
-    pub pool: String,
-    /// Its name.
-    pub pool_name: String,
+    /// A code of a later version. No node of this version sends it.
+    #[serde(other)]
+    Other,
 }
 
 #[cfg(test)]

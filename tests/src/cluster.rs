@@ -220,7 +220,7 @@ impl Node {
     /// fewer, which is right, and they are made up.
     pub fn wait_complete(&self) -> Result<()> {
         self.wait("every block to have its copies", |status| {
-            status["topup"]["pending"] == 0 && status["topup"]["running"] == false
+            status["repair"]["pending"] == 0 && status["repair"]["running"] == false
         })
     }
 

@@ -8,7 +8,7 @@ use crate::outcome::{Outcome, Verdict};
 use crate::text::table::{Align, Table};
 use crate::text::{escape, human};
 
-/// Show space: what everybody gives, how much fits with all copies, what each disk of this node holds.
+/// Show space: what each member offers, the capacity with all copies, and the disks of this node.
 #[derive(Args, Clone, Debug)]
 pub struct Df {}
 
@@ -28,15 +28,15 @@ fn shown(df: &Answer) -> String {
 fn pool(df: &Answer) -> String {
     let copies = human::count(df.copies.saturating_sub(df.copies_short).into(), "copy", "copies");
     format!(
-        "The pool has room for {} of files in {copies}; its members give {} together.",
+        "Capacity of the pool: {} of files in {copies}. Its members offer {}.",
         human::size(df.usable_bytes),
-        human::size(df.given_bytes)
+        human::size(df.offered_bytes)
     )
 }
 
 fn shares(df: &Answer) -> String {
-    let mut table = Table::new(&[("MEMBER", Align::Left), ("GIVES", Align::Right), ("OF NO USE", Align::Right)]);
-    for share in &df.shares {
+    let mut table = Table::new(&[("MEMBER", Align::Left), ("OFFERED", Align::Right), ("STRANDED", Align::Right)]);
+    for share in &df.offers {
         let stranded = df.stranded.iter().find(|other| other.id == share.id).map_or(0, |other| other.bytes);
         let stranded = if stranded == 0 { String::new() } else { human::size(stranded) };
         table.row([name(share), human::size(share.bytes), stranded]);
@@ -60,21 +60,22 @@ fn disks(df: &Answer) -> String {
         let sizes = [disk.quota_bytes, disk.used_bytes, disk.live_bytes, disk.index_bytes, disk.reserve_bytes, free];
         table.row(std::iter::once(path).chain(sizes.map(human::size)));
     }
-    if df.disks.is_empty() { "This node keeps no blocks.\n".into() } else { table.to_string() }
+    if df.disks.is_empty() { "This node stores no blocks.\n".into() } else { table.to_string() }
 }
 
 fn caveats(df: &Answer) -> String {
     let mut text = String::new();
     if df.copies_short > 0 {
         let missing = human::count(df.copies_short.into(), "more server", "more servers");
-        text += &format!("! {} copies of each file are wanted; that takes {missing} with free space\n", df.copies);
+        text += &format!("! {} copies of each file are required, which takes {missing} with free space\n", df.copies);
     }
     if df.sites_short > 0 {
         let missing = human::count(df.sites_short.into(), "more site", "more sites");
-        text += &format!("! some copies share a house and would burn together; {missing} would prevent that\n");
+        text += &format!("! some copies share a site and can fail together; {missing} would prevent that\n");
     }
     if !df.stranded.is_empty() {
-        text += "  Space of no use: no other member has as much, and two copies never lie on one server.\n";
+        text +=
+            "  Stranded space cannot be used: no other member offers as much, and two copies never share a server.\n";
     }
     text + "  Removing files frees no space yet.\n"
 }
@@ -89,12 +90,12 @@ mod tests {
         let share = |name: &str, gib: u64| MemberShare { id: name.into(), name: name.into(), bytes: gib << 30 };
         let df = Answer {
             copies: 3,
-            given_bytes: 12 << 30,
+            offered_bytes: 12 << 30,
             usable_bytes: 2 << 30,
             copies_short: 1,
             sites_short: 0,
             stranded: vec![share("anna", 8)],
-            shares: vec![share("anna", 10), share("bob", 2)],
+            offers: vec![share("anna", 10), share("bob", 2)],
             disks: vec![DiskStatus {
                 id: "d".into(),
                 path: Some("/blocks".into()),
@@ -108,14 +109,14 @@ mod tests {
         };
         assert_eq!(
             shown(&df),
-            "The pool has room for 2.0 GiB of files in 2 copies; its members give 12.0 GiB together.\n\
-             MEMBER     GIVES  OF NO USE\n\
-             anna    10.0 GiB    8.0 GiB\n\
+            "Capacity of the pool: 2.0 GiB of files in 2 copies. Its members offer 12.0 GiB.\n\
+             MEMBER   OFFERED  STRANDED\n\
+             anna    10.0 GiB   8.0 GiB\n\
              bob      2.0 GiB\n\
              DISK OF THIS NODE     QUOTA     USED     LIVE  INDEX  RESERVE     FREE\n\
              /blocks            10.0 GiB  3.0 GiB  2.0 GiB    0 B  1.0 GiB  6.0 GiB\n\
-             ! 3 copies of each file are wanted; that takes 1 more server with free space\n\
-             \x20 Space of no use: no other member has as much, and two copies never lie on one server.\n\
+             ! 3 copies of each file are required, which takes 1 more server with free space\n\
+             \x20 Stranded space cannot be used: no other member offers as much, and two copies never share a server.\n\
              \x20 Removing files frees no space yet.\n"
         );
     }

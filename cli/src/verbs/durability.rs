@@ -1,4 +1,4 @@
-//! How safe what was written is, in one sentence.
+//! How durable what was written is, in one sentence.
 
 use fsdfs_proto::control::{WriteOutcome, WriteReply};
 use serde::Serialize;
@@ -12,13 +12,13 @@ use crate::text::human;
 pub struct Durability {
     /// The worst of all; none = nothing was written.
     pub outcome: Option<WriteOutcome>,
-    /// Copies of whatever has fewest; none = nothing was written.
+    /// Copies of the write with the fewest; none = nothing was written.
     pub copies: Option<u8>,
-    /// Sites of whatever is on fewest.
+    /// Sites of the write with the fewest.
     pub sites: Option<u8>,
-    /// Copies wanted.
-    pub wanted: u8,
-    /// Writes with fewer copies than wanted.
+    /// Copies required.
+    pub target_copies: u8,
+    /// Writes with fewer copies than required.
     pub degraded: u64,
 }
 
@@ -28,7 +28,7 @@ impl Durability {
         let least = |so_far: Option<u8>, now: u8| Some(so_far.map_or(now, |so_far| so_far.min(now)));
         self.copies = least(self.copies, written.copies);
         self.sites = least(self.sites, written.sites);
-        self.wanted = self.wanted.max(written.wanted);
+        self.target_copies = self.target_copies.max(written.target_copies);
         self.degraded += u64::from(written.outcome == WriteOutcome::Degraded);
         self.outcome = Some(if self.degraded > 0 { WriteOutcome::Degraded } else { WriteOutcome::Stored });
     }
@@ -46,14 +46,17 @@ impl Durability {
         if self.degraded == 0 {
             return (on, Verdict::Fine);
         }
-        let missing = self.wanted.saturating_sub(copies);
-        let completed = "done by itself as soon as members with free space are up";
+        let missing = self.target_copies.saturating_sub(copies);
+        let completed = "completed automatically when members with free space are up";
         let more = match missing {
-            0 => format!("{on} so far, not all where they belong yet; that is {completed}"),
-            _ => format!("{on} so far; {missing} of {} to be made, {completed}", self.wanted),
+            0 => format!("{on} so far; some are on fallback holders, {completed}"),
+            _ => format!("{on} so far; {missing} of {} copies pending, {completed}", self.target_copies),
         };
-        let invite =
-            if copies <= 1 { format!("\n  invite a friend: {}", program.command("invite")) } else { String::new() };
+        let invite = if copies <= 1 {
+            format!("\n  invite another member: {}", program.command("invite"))
+        } else {
+            String::new()
+        };
         (more + &invite, Verdict::Attention)
     }
 }
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     fn written(outcome: WriteOutcome, copies: u8, sites: u8) -> WriteReply {
-        WriteReply { outcome, copies, wanted: 3, sites, bytes: 1, uploaded_bytes: 1, unchanged: false }
+        WriteReply { outcome, copies, target_copies: 3, sites, bytes: 1, uploaded_bytes: 1, unchanged: false }
     }
 
     #[track_caller]
@@ -80,7 +83,11 @@ mod tests {
         check(&[], "nothing changed", Verdict::Fine);
         check(&[written(WriteOutcome::Stored, 3, 2)], "3 copies on 2 sites", Verdict::Fine);
         let both = [written(WriteOutcome::Stored, 3, 3), written(WriteOutcome::Degraded, 2, 1)];
-        check(&both, "2 copies on 1 site so far; 1 of 3 to be made, done by itself as soon as", Verdict::Attention);
-        check(&[written(WriteOutcome::Degraded, 1, 1)], "invite a friend: fsdfs invite", Verdict::Attention);
+        check(
+            &both,
+            "2 copies on 1 site so far; 1 of 3 copies pending, completed automatically when",
+            Verdict::Attention,
+        );
+        check(&[written(WriteOutcome::Degraded, 1, 1)], "invite another member: fsdfs invite", Verdict::Attention);
     }
 }

@@ -1,4 +1,4 @@
-//! `fsdfs invite`: tickets for friends.
+//! `fsdfs invite`: tickets for new members.
 
 use std::time::Duration;
 
@@ -12,26 +12,26 @@ use crate::text::table::{Align, Table};
 use crate::text::{escape, human, parse};
 use crate::verbs::members;
 
-/// Make a ticket that lets a friend's machine join the pool.
+/// Create a ticket with which another machine can join the pool.
 ///
-/// The ticket is printed on the standard output, everything else on the standard error. Give it to your friend over a
-/// channel that you both trust: whoever has the ticket can join, and every full member can read, change and remove
-/// everything in the pool. It says where this pool's members can be reached, and works as long as one of them is up.
+/// The ticket is printed on the standard output, everything else on the standard error. It is a secret: send it over a
+/// channel that you trust. Any machine with the ticket can join, and every full member can read, change and remove
+/// everything in the pool. The ticket contains addresses of members, and works as long as one of them is up.
 #[derive(Args, Clone, Debug)]
 pub struct Invite {
-    /// How long the ticket admits somebody: 3days, 12h, or never. Who has joined stays.
+    /// How long the ticket can be used: 3days, 12h, or never. Members that have joined stay.
     #[arg(long, value_name = "SPAN", default_value = "3days", value_parser = expiry)]
     expires: Expiry,
     /// How many machines may join with it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     uses: u32,
-    /// What whoever joins may do.
+    /// What a new member may do.
     #[arg(long, value_enum, default_value_t = RoleArg::Full)]
     role: RoleArg,
-    /// List all tickets and what became of them.
+    /// List all tickets and their state.
     #[arg(long, conflicts_with_all = ["revoke", "expires", "uses", "role"])]
     list: bool,
-    /// Revoke a ticket: it admits nobody any more. Who has joined with it stays.
+    /// Revoke a ticket: it can no longer be used. Members that have joined with it stay.
     #[arg(long, value_name = "ID", conflicts_with_all = ["expires", "uses", "role"])]
     revoke: Option<String>,
 }
@@ -64,9 +64,7 @@ impl Invite {
         match &self.revoke {
             Some(id) => {
                 let removed = api.client().revoke_invite(id).await.map_err(|error| api.stop(&error))?;
-                app.output
-                    .done(&removed, format!("the ticket {} admits nobody any more", removed.id))
-                    .map(|()| Verdict::Fine)
+                app.output.done(&removed, format!("the ticket {} is revoked", removed.id)).map(|()| Verdict::Fine)
             }
             None => self.make(app, &api).await,
         }
@@ -91,13 +89,13 @@ impl Invite {
 
 fn explained(invite: &New, program: &crate::program::Program) -> String {
     let machines = human::count(invite.uses.into(), "machine", "machines");
-    let until = until(invite.redeem_by_ms);
+    let until = until(invite.expires_at_ms);
     let list = program.command("invite --list");
     let revoke = program.command_of(["invite", "--revoke", invite.id.get(..8).unwrap_or(&invite.id)]);
     format!(
-        "\nOn your friend's machine: fsdfs join TICKET     (the line above; it is a secret)\n\
-         It admits {machines}, {until}. See all: {list}   Take it back: {revoke}\n\
-         It leads to {}\n{}",
+        "\nOn the other machine: fsdfs join TICKET     (the line above; it is a secret)\n\
+         It admits {machines}, {until}. List all: {list}   Revoke it: {revoke}\n\
+         Addresses in it: {}\n{}",
         members::addresses(&invite.addresses),
         members::warnings(&invite.warnings)
     )
@@ -105,27 +103,32 @@ fn explained(invite: &New, program: &crate::program::Program) -> String {
     .to_owned()
 }
 
-fn until(redeem_by_ms: u64) -> String {
-    match redeem_by_ms {
-        0 => "without an end".into(),
+fn until(expires_at_ms: u64) -> String {
+    match expires_at_ms {
+        0 => "without expiry".into(),
         ms => format!("until {}", human::time_ms(i64::try_from(ms).unwrap_or(i64::MAX))),
     }
 }
 
 fn listed(invites: &InviteListing) -> String {
     let left = Align::Left;
-    let mut table = Table::new(&[("ID", left), ("MADE BY", left), ("USED", left), ("STATE", left)]);
+    let mut table = Table::new(&[("ID", left), ("ISSUED BY", left), ("USED", left), ("STATE", left)]);
     for invite in &invites.invites {
         let state = match (invite.open, invite.revoked) {
             (_, true) => "revoked".into(),
-            (true, _) => format!("open {}", until(invite.redeem_by_ms)),
+            (true, _) => format!("open {}", until(invite.expires_at_ms)),
             (false, _) if invite.used >= invite.uses => "used up".into(),
             (false, _) => "expired".into(),
         };
         let id = invite.id.get(..16).unwrap_or(&invite.id).to_owned();
-        table.row([id, escape::name(invite.made_by.as_bytes()), format!("{} of {}", invite.used, invite.uses), state]);
+        table.row([
+            id,
+            escape::name(invite.issued_by.as_bytes()),
+            format!("{} of {}", invite.used, invite.uses),
+            state,
+        ]);
     }
-    if invites.invites.is_empty() { "no tickets were made yet\n".into() } else { table.to_string() }
+    if invites.invites.is_empty() { "there are no tickets yet\n".into() } else { table.to_string() }
 }
 
 #[cfg(test)]
@@ -134,11 +137,11 @@ mod tests {
     use fsdfs_proto::control::InviteState;
 
     #[test]
-    fn tickets_are_listed_with_what_became_of_them() {
+    fn tickets_are_listed_with_their_state() {
         let ticket = |used, revoked, open| InviteState {
             id: "0123456789abcdef0123".into(),
-            made_by: "anna".into(),
-            redeem_by_ms: 0,
+            issued_by: "anna".into(),
+            expires_at_ms: 0,
             uses: 2,
             used,
             open,
@@ -154,11 +157,11 @@ mod tests {
         };
         assert_eq!(
             listed(&invites),
-            "ID                MADE BY  USED    STATE\n\
-             0123456789abcdef  anna     1 of 2  open without an end\n\
-             0123456789abcdef  anna     2 of 2  used up\n\
-             0123456789abcdef  anna     0 of 2  revoked\n\
-             0123456789abcdef  anna     0 of 2  expired\n"
+            "ID                ISSUED BY  USED    STATE\n\
+             0123456789abcdef  anna       1 of 2  open without expiry\n\
+             0123456789abcdef  anna       2 of 2  used up\n\
+             0123456789abcdef  anna       0 of 2  revoked\n\
+             0123456789abcdef  anna       0 of 2  expired\n"
         );
     }
 }

@@ -1,10 +1,10 @@
-//! `fsdfs members`: who is in the pool, who cannot reach whom; and throwing somebody out.
+//! `fsdfs members`: the members of the pool and how they reach each other; and revoking one.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
 use fsdfs_proto::control::{
-    AddressScope, MemberEntry, MemberListing as Answer, MemberPresence, MemberRole, NodeAddress,
+    AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRole, NodeAddress,
 };
 
 use crate::api::Api;
@@ -13,7 +13,7 @@ use crate::outcome::{Outcome, Verdict, problem};
 use crate::text::table::{Align, Table};
 use crate::text::{escape, human};
 
-/// Show the members of the pool: who is up, what they give, where they can be reached and by whom.
+/// Show the members of the pool: state, offered space, role, and the addresses where they are reachable.
 #[derive(Args, Clone, Debug)]
 pub struct Members {
     #[command(subcommand)]
@@ -22,13 +22,13 @@ pub struct Members {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Action {
-    /// Throw a member out: it can no longer connect, read or write.
+    /// Revoke a member: it can no longer connect, read or write.
     ///
-    /// Every node refuses it as soon as it hears of the removal, and closes connections to it. What the member signed
-    /// before stays valid: its files stay, and so do the members that it invited. Its copies are lost to the pool; they
-    /// are made again on others. What it has already read or copied cannot be taken back. To come back it needs a new
-    /// home folder and a new invitation.
-    Remove {
+    /// Every node refuses it and closes connections to it as soon as it learns of the revocation. What the member signed
+    /// before stays valid: its files stay, and so do the members that it invited. Its copies are lost to the pool and are
+    /// re-replicated to other members. What it has already read or copied cannot be taken back. To come back it needs a
+    /// new home folder and a new invitation.
+    Revoke {
         /// Its name, or its id as `members --json` shows it.
         #[arg(value_name = "NAME")]
         member: String,
@@ -36,7 +36,7 @@ enum Action {
         #[arg(long)]
         yes: bool,
         /// Why; shown to the other members.
-        #[arg(long, default_value = "removed by a member")]
+        #[arg(long, default_value = "revoked by a member")]
         reason: String,
     },
 }
@@ -50,23 +50,23 @@ impl Members {
                 let members = api.client().members().await.map_err(|error| api.stop(&error))?;
                 app.output.result(&members, shown(&members)).map(|()| Verdict::Fine)
             }
-            Some(Action::Remove { member, yes, reason }) => remove(app, &api, &member, yes, &reason).await,
+            Some(Action::Revoke { member, yes, reason }) => revoke(app, &api, &member, yes, &reason).await,
         }
     }
 }
 
-async fn remove(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> Outcome {
+async fn revoke(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> Outcome {
     let members = api.client().members().await.map_err(|error| api.stop(&error))?;
     let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
     let list = app.program.command("members");
     let member = match named.as_slice() {
         [member] => *member,
-        [] => return problem(format!("no member is called '{wanted}'"), format!("see who there is: {list}")),
+        [] => return problem(format!("no member is called '{wanted}'"), format!("list the members: {list}")),
         _ => {
             let ids: Vec<String> = named.iter().map(|member| member.id.clone()).collect();
             return problem(
                 format!("several members are called '{wanted}'"),
-                format!("say which by its id: {}", human::list(&ids)),
+                format!("name it by its id: {}", human::list(&ids)),
             );
         }
     };
@@ -74,10 +74,10 @@ async fn remove(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> 
         app.output.note("nothing was changed");
         return Ok(Verdict::Failed);
     }
-    let removed = api.client().remove_member(&member.id, reason).await.map_err(|error| api.stop(&error))?;
-    let name = escape::name(removed.name.as_bytes());
+    let revoked = api.client().revoke_member(&member.id, reason).await.map_err(|error| api.stop(&error))?;
+    let name = escape::name(revoked.name.as_bytes());
     app.output
-        .done(&removed, format!("{name} is out; the other members refuse it as soon as they hear of it"))
+        .done(&revoked, format!("{name} is revoked; the other members refuse it as soon as they learn of it"))
         .map(|()| Verdict::Fine)
 }
 
@@ -90,18 +90,18 @@ fn is_meant(member: &MemberEntry, wanted: &str) -> bool {
 fn agrees(app: &App, member: &MemberEntry) -> Outcome<bool> {
     let name = escape::name(member.name.as_bytes());
     if !io::stdin().is_terminal() {
-        let again = app.program.command_of(["members", "remove", &member.id, "--yes"]);
+        let again = app.program.command_of(["members", "revoke", &member.id, "--yes"]);
         return problem(
-            format!("removing {name} cannot be undone, and there is nobody to ask"),
+            format!("revoking {name} cannot be undone, and there is no terminal to ask on"),
             format!("if you are sure: {again}"),
         );
     }
     let me = if member.me { " THIS IS THE NODE YOU ARE TALKING TO." } else { "" };
-    let gives = human::size(member.space_bytes);
+    let offered = human::size(member.offered_bytes);
     let text = format!(
-        "Throw {name} (site {}, gives {gives}) out of the pool?{me}\n\
-         It can no longer read or write here, and its copies are lost to the pool. What it signed and invited before\n\
-         stays. It cannot be undone; it could only come back as a new member. Type the name to go on: ",
+        "Revoke {name} (site {}, {offered} offered)?{me}\n\
+         It can no longer read or write here, and its copies are lost to the pool. Its files and the members that it\n\
+         invited stay. This cannot be undone: it could only come back as a new member. Type the name to continue: ",
         escape::name(member.site.as_bytes())
     );
     let mut answer = String::new();
@@ -111,8 +111,14 @@ fn agrees(app: &App, member: &MemberEntry) -> Outcome<bool> {
 
 fn shown(members: &Answer) -> String {
     let left = Align::Left;
-    let columns =
-        [("NAME", left), ("SITE", left), ("STATE", left), ("GIVES", Align::Right), ("ROLE", left), ("ADDRESSES", left)];
+    let columns = [
+        ("NAME", left),
+        ("SITE", left),
+        ("STATE", left),
+        ("OFFERED", Align::Right),
+        ("ROLE", left),
+        ("ADDRESSES", left),
+    ];
     let mut table = Table::new(&columns);
     for member in &members.members {
         let me = if member.me { " (this node)" } else { "" };
@@ -120,7 +126,7 @@ fn shown(members: &Answer) -> String {
             escape::name(member.name.as_bytes()) + me,
             escape::name(member.site.as_bytes()),
             state(member),
-            human::size(member.space_bytes),
+            human::size(member.offered_bytes),
             role(member.role).into(),
             addresses(&member.addresses),
         ]);
@@ -129,9 +135,9 @@ fn shown(members: &Answer) -> String {
 }
 
 fn state(member: &MemberEntry) -> String {
-    let heard = |word: &str| match member.heard_s {
-        Some(seconds) => format!("{word}, last heard of {} ago", human::span(seconds)),
-        None => format!("{word}, not heard of since the start"),
+    let seen = |word: &str| match member.last_seen_s {
+        Some(seconds) => format!("{word}, last seen {} ago", human::span(seconds)),
+        None => format!("{word}, not seen since this node started"),
     };
     match member.presence {
         MemberPresence::Up if member.me => "up".into(),
@@ -140,10 +146,11 @@ fn state(member: &MemberEntry) -> String {
             None => "up".into(),
         },
         MemberPresence::Up => "up, not connected to this node".into(),
-        MemberPresence::Away => heard("away"),
-        MemberPresence::Gone => heard("gone"),
+        MemberPresence::Away => seen("away"),
+        MemberPresence::Departed => seen("departed"),
         MemberPresence::Removed => "leaving".into(),
-        MemberPresence::Revoked => "thrown out".into(),
+        MemberPresence::Revoked => "revoked".into(),
+        MemberPresence::Other => "unknown".into(),
     }
 }
 
@@ -169,13 +176,14 @@ pub fn addresses(addresses: &[NodeAddress]) -> String {
 }
 
 /// Sentences, one a line.
-pub fn warnings(warnings: &[String]) -> String {
-    warnings.iter().map(|warning| format!("! {}\n", escape::name(warning.as_bytes()))).collect()
+pub fn warnings(warnings: &[AttentionItem]) -> String {
+    warnings.iter().map(|warning| format!("! {}\n", escape::name(warning.text.as_bytes()))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fsdfs_proto::control::AttentionReason;
 
     fn member(name: &str) -> MemberEntry {
         MemberEntry {
@@ -187,9 +195,9 @@ mod tests {
             presence: MemberPresence::Up,
             connected: true,
             rtt_ms: Some(12),
-            heard_s: Some(3),
+            last_seen_s: Some(3),
             invited_by: "me".into(),
-            space_bytes: 10 << 30,
+            offered_bytes: 10 << 30,
             disks: 1,
             addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }
@@ -199,16 +207,17 @@ mod tests {
     fn the_table_says_what_limits_an_address_and_who_cannot_be_reached() {
         let away = MemberEntry {
             presence: MemberPresence::Away,
-            heard_s: None,
+            last_seen_s: None,
             addresses: Vec::new(),
             ..member("eve\u{1b}[1m")
         };
-        let answer = Answer { members: vec![member("anna"), away], warnings: vec!["anna and eve cannot meet".into()] };
+        let warning = AttentionItem { reason: AttentionReason::Other, text: "anna and eve cannot meet".into() };
+        let answer = Answer { members: vec![member("anna"), away], warnings: vec![warning] };
         assert_eq!(
             shown(&answer),
-            "NAME        SITE    STATE                                  GIVES  ROLE  ADDRESSES\n\
-             anna        cellar  up, 12 ms                           10.0 GiB  full  192.168.1.7:4433 (private: same network only)\n\
-             eve\\x1b[1m  cellar  away, not heard of since the start  10.0 GiB  full\n\
+            "NAME        SITE    STATE                                    OFFERED  ROLE  ADDRESSES\n\
+             anna        cellar  up, 12 ms                               10.0 GiB  full  192.168.1.7:4433 (private: same network only)\n\
+             eve\\x1b[1m  cellar  away, not seen since this node started  10.0 GiB  full\n\
              ! anna and eve cannot meet\n"
         );
     }

@@ -1,4 +1,4 @@
-//! `fsdfs stat`: everything about one entry, and who holds it.
+//! `fsdfs stat`: everything about one entry, and where its blocks are.
 
 use clap::Args;
 use fsdfs_proto::control::{BlockPlacement, EntryKind, ListingEntry, StatReply as Answer};
@@ -11,8 +11,8 @@ use crate::text::{escape, human};
 
 /// Show everything about a file or folder: attributes, copies, holders and sites.
 ///
-/// Holders are asked; one that is away counts as not having it. The exit code is 1 if any block has fewer copies than
-/// wanted.
+/// The holders are asked; one that is away counts as not storing a block. The exit code is 1 if any block has fewer copies
+/// than required.
 #[derive(Args, Clone, Debug)]
 pub struct Stat {
     /// What to look at, [VOLUME:]/PATH.
@@ -28,7 +28,8 @@ impl Stat {
         for path in &self.paths {
             let stat = api.stat(path, true).await.map_err(|error| api.stop(&error))?;
             app.output.result(&stat, shown(path, &stat))?;
-            let is_short = stat.placement.as_ref().is_some_and(|placement| placement.copies_min < placement.wanted);
+            let is_short =
+                stat.placement.as_ref().is_some_and(|placement| placement.copies_min < placement.target_copies);
             verdict = verdict.max(if is_short { Verdict::Attention } else { Verdict::Fine });
             if stat.maybe_stale {
                 app.output.note(super::MAYBE_STALE);
@@ -53,7 +54,7 @@ fn shown(path: &RemotePath, stat: &Answer) -> String {
     if let Some(of) = &entry.conflict_of {
         row(
             "conflict",
-            format!("another version of {}; write that name again to settle it", escape::name(of.as_bytes())),
+            format!("another version of {}; write that name again to resolve it", escape::name(of.as_bytes())),
         );
     }
     if let Some(placement) = &stat.placement {
@@ -72,19 +73,20 @@ fn kind(entry: &ListingEntry) -> String {
 }
 
 fn copies(placement: &BlockPlacement) -> String {
-    let BlockPlacement { copies_min: min, copies_max: max, wanted, sites_min, blocks, .. } = placement;
+    let BlockPlacement { copies_min: min, copies_max: max, target_copies, sites_min, blocks, .. } = placement;
     let range = if min == max { min.to_string() } else { format!("{min} to {max}") };
     let sites = human::count((*sites_min).into(), "site", "sites");
     let blocks = human::count(*blocks, "block", "blocks");
-    format!("{range} of {wanted} wanted, on at least {sites} ({blocks})")
+    format!("{range} of {target_copies} required, on at least {sites} ({blocks})")
 }
 
 fn holders(placement: &BlockPlacement) -> String {
     let left = Align::Left;
-    let mut table = Table::new(&[("HOLDER", left), ("SITE", left), ("HAS", Align::Right), ("SHOULD", Align::Right)]);
+    let mut table =
+        Table::new(&[("HOLDER", left), ("SITE", left), ("EXPECTED", Align::Right), ("STORED", Align::Right)]);
     for holder in &placement.holders {
         let (name, site) = (escape::name(holder.name.as_bytes()), escape::name(holder.site.as_bytes()));
-        table.row([name, site, holder.blocks.to_string(), holder.wanted.to_string()]);
+        table.row([name, site, holder.expected_blocks.to_string(), holder.stored_blocks.to_string()]);
     }
     if placement.holders.is_empty() { String::new() } else { table.to_string() }
 }

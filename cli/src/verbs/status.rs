@@ -1,4 +1,4 @@
-//! `fsdfs status`: is everything fine, and if not, what to do.
+//! `fsdfs status`: is the node healthy, and if not, what to do.
 
 use clap::Args;
 use fsdfs_proto::control::NodeStatus as Answer;
@@ -11,7 +11,7 @@ use crate::verbs::{members, plan};
 
 /// Show the state of this node and its pool.
 ///
-/// The exit code is 0 if you need not do anything, 1 if something needs attention; what, stands in the last lines.
+/// The exit code is 0 if there is nothing to do, 1 if something needs attention: the last lines say what.
 #[derive(Args, Clone, Debug)]
 pub struct Status {}
 
@@ -45,10 +45,10 @@ fn shown(status: &Answer) -> String {
         format!("for {}, version {}, process {}", human::span(status.uptime_s), text(&status.version), status.pid),
     );
     row("home", text(&status.home));
-    row("reached at", reached_at(status));
+    row("reachable at", reachable_at(status));
     row("members", format!("{} of {} others connected", status.connected, status.members));
     for disk in &status.disks {
-        let full = if disk.read_only { ", takes nothing new" } else { "" };
+        let full = if disk.read_only { ", read-only" } else { "" };
         let path = text(disk.path.as_deref().unwrap_or(&disk.id));
         row(
             "storage",
@@ -56,10 +56,10 @@ fn shown(status: &Answer) -> String {
         );
     }
     if status.disks.is_empty() {
-        row("storage", "none: this node keeps no blocks".into());
+        row("storage", "none: this node stores no blocks".into());
     }
-    row("copies", copies(status));
-    row("K-N", format!("{}, of the blocks here", plan::margin(status.margin)));
+    row("repair", repair(status));
+    row("replication", format!("{} (blocks of this node)", plan::replication(status.replication_margin)));
     format!("{table}{}", attention(status))
 }
 
@@ -67,24 +67,22 @@ fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
-fn reached_at(status: &Answer) -> String {
+fn reachable_at(status: &Answer) -> String {
     if status.addresses.is_empty() {
-        format!("UDP port {}, at no known address", status.port)
+        format!("UDP port {}, no known address", status.port)
     } else {
         format!("UDP {}", members::addresses(&status.addresses))
     }
 }
 
-fn copies(status: &Answer) -> String {
-    let topup = &status.topup;
-    match (topup.pending, topup.running) {
-        (0, false) => "no copies are known to be missing".into(),
-        (0, true) => "comparing with the other members".into(),
-        (pending, _) => format!(
-            "{} short of copies, being completed ({} sent since the start)",
-            human::count(pending, "block is", "blocks are"),
-            topup.sent
-        ),
+fn repair(status: &Answer) -> String {
+    let repair = &status.repair;
+    match (repair.pending, repair.running) {
+        (0, false) => "no copies are missing".into(),
+        (0, true) => "comparing records with the other members".into(),
+        (pending, _) => {
+            format!("{} pending, {} sent since the start", human::count(pending, "block", "blocks"), repair.sent)
+        }
     }
 }
 
@@ -92,19 +90,22 @@ fn attention(status: &Answer) -> String {
     if !status.attention.is_empty() {
         return members::warnings(&status.attention);
     }
-    let (topup, away) = (&status.topup, status.members.saturating_sub(status.connected));
-    let is_short = topup.pending > 0 || status.margin.is_some_and(|margin| margin.min < 0);
+    let (repair, away) = (&status.repair, status.members.saturating_sub(status.connected));
+    let is_short = repair.pending > 0 || status.replication_margin.is_some_and(|margin| margin.min < 0);
     match (is_short, away) {
-        (true, _) => "nothing for you to do: missing copies are being completed\n".into(),
-        (false, 1..) => "nothing for you to do; not every member is connected\n".into(),
-        (false, 0) => "all is fine\n".into(),
+        (true, _) => "nothing to do: repair is completing the missing copies\n".into(),
+        (false, 1..) => "nothing to do; not every member is connected\n".into(),
+        (false, 0) => "healthy\n".into(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::{AddressScope, DiskStatus, NodeAddress, NodeCounters, RepairStatus, ReplicationMargin};
+    use fsdfs_proto::control::{
+        AddressScope, AttentionItem, AttentionReason, DiskStatus, NodeAddress, NodeCounters, RepairStatus,
+        ReplicationMargin,
+    };
 
     fn status() -> Answer {
         Answer {
@@ -125,8 +126,8 @@ mod tests {
             connected: 1,
             members: 2,
             disks: vec![DiskStatus { id: "d".into(), quota_bytes: 1 << 30, ..DiskStatus::default() }],
-            topup: RepairStatus { pending: 1, sent: 4, running: true },
-            margin: Some(ReplicationMargin { min: -1, max: 0 }),
+            repair: RepairStatus { pending: 1, sent: 4, running: true },
+            replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
             counters: NodeCounters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
@@ -137,29 +138,30 @@ mod tests {
     fn a_fine_node() {
         assert_eq!(
             shown(&status()),
-            "pool        friends (22222222), 3 copies of each file\n\
-             node        anna (11111111) at site cellar\n\
-             running     for 1m 1s, version 2.0.0, process 7\n\
-             home        /home/anna\n\
-             reached at  UDP 10.0.0.1:4433 (private: same network only)\n\
-             members     1 of 2 others connected\n\
-             storage     d: 0 B of 1.0 GiB used\n\
-             copies      1 block is short of copies, being completed (4 sent since the start)\n\
-             K-N         -1 to 0 (K copies there are, N wanted), of the blocks here\n\
-             nothing for you to do: missing copies are being completed\n"
+            "pool          friends (22222222), 3 copies of each file\n\
+             node          anna (11111111) at site cellar\n\
+             running       for 1m 1s, version 2.0.0, process 7\n\
+             home          /home/anna\n\
+             reachable at  UDP 10.0.0.1:4433 (private: same network only)\n\
+             members       1 of 2 others connected\n\
+             storage       d: 0 B of 1.0 GiB used\n\
+             repair        1 block pending, 4 sent since the start\n\
+             replication   1 short ... 0 spare (blocks of this node)\n\
+             nothing to do: repair is completing the missing copies\n"
         );
         let complete = Answer {
-            topup: RepairStatus { pending: 0, sent: 5, running: false },
-            margin: Some(ReplicationMargin { min: 0, max: 0 }),
+            repair: RepairStatus { pending: 0, sent: 5, running: false },
+            replication_margin: Some(ReplicationMargin { min: 0, max: 0 }),
             ..status()
         };
-        assert!(shown(&complete).ends_with("\nnothing for you to do; not every member is connected\n"));
-        assert!(shown(&Answer { connected: 2, ..complete }).ends_with("\nall is fine\n"));
+        assert!(shown(&complete).ends_with("\nnothing to do; not every member is connected\n"));
+        assert!(shown(&Answer { connected: 2, ..complete }).ends_with("\nhealthy\n"));
     }
 
     #[test]
     fn what_needs_attention_comes_last_and_harmless() {
-        let text = shown(&Answer { attention: vec!["the clock\x1b is wrong".into()], ..status() });
+        let item = AttentionItem { reason: AttentionReason::Other, text: "the clock\x1b is wrong".into() };
+        let text = shown(&Answer { attention: vec![item], ..status() });
         assert!(text.ends_with("! the clock\\x1b is wrong\n"), "{text}");
     }
 }

@@ -265,7 +265,7 @@ impl Hands {
             }
             Effect::Connect { node, addrs } => self.net.find(node, addrs),
             Effect::Disconnect { node, reason } => self.net.drop_peer(node, reason),
-            Effect::Notice(notice) => tracing::warn!("{}", crate::gateway::control::words::notice(&notice)),
+            Effect::Notice(notice) => tracing::warn!("{}", crate::words::notice(&notice)),
         }
     }
 }

@@ -146,7 +146,7 @@ async fn one_node_stores_lists_gives_back_and_removes() {
     let large = noise((3 << 20) + 4567, 1);
     for (path, content) in [("/empty", &b""[..]), ("/a/small", b"hello"), ("/a/large", &large)] {
         let written = node.put(path, content).await;
-        assert_eq!((written.outcome, written.copies, written.wanted), (WriteOutcome::Degraded, 1, 3), "{path}");
+        assert_eq!((written.outcome, written.copies, written.target_copies), (WriteOutcome::Degraded, 1, 3), "{path}");
         assert_eq!((written.bytes, written.unchanged), (content.len() as u64, false));
         assert_eq!(node.get(path, None).await.expect("there"), content, "{path}");
     }
@@ -231,7 +231,7 @@ async fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
     let error = client.join("fsdfs-ticket-1:AAAA").await.expect_err("cut in half");
     assert_eq!(error.code(), Some(ErrorCode::BadRequest), "{error}");
     for member in ["nobody", "zoe"] {
-        assert!(client.remove_member(member, "").await.is_err(), "{member}");
+        assert!(client.revoke_member(member, "").await.is_err(), "{member}");
     }
     assert!(client.revoke_invite("12345678").await.is_err());
     assert!(node.names("/").await.is_empty());

@@ -34,7 +34,7 @@ pub struct GateIdentity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotLetIn {
     /// It does not belong to the pool.
-    #[error("{0}")]
+    #[error("{0:?}")]
     Refused(GateRefusal),
     /// It could not be judged.
     #[error("{0}")]

@@ -9,21 +9,21 @@ use super::{ApiError, EscapedText, POOL_VOLUME, raw_bytes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WriteOutcome {
-    /// All wanted copies.
+    /// As many copies as required.
     Stored,
-    /// Fewer copies than wanted; they are completed as soon as members with room are up.
+    /// Durable, but with fewer copies than required; repair completes them when members with free space are up.
     Degraded,
 }
 
-/// What became of a change. (If nothing durable was promised the request fails with an [`ApiError`] instead.)
+/// What became of a change. (If nothing durable was acknowledged the request fails with an [`ApiError`] instead.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WriteReply {
     /// How durable it became: the worst of its blocks and of the change to the folder.
     pub outcome: WriteOutcome,
     /// Distinct servers that have it for sure.
     pub copies: u8,
-    /// N.
-    pub wanted: u8,
+    /// N: copies required.
+    pub target_copies: u8,
     /// Distinct sites among them.
     pub sites: u8,
     /// Bytes of the file; 0 for a change without content.
@@ -135,7 +135,7 @@ pub struct ListingPage {
     pub entries: Vec<ListingEntry>,
     /// More follow: ask again with `after` = the last name.
     pub more: bool,
-    /// Newer changes may exist that could not be heard of.
+    /// Newer changes may exist: too few members could be asked.
     pub maybe_stale: bool,
 }
 
@@ -185,27 +185,27 @@ pub enum EntryKind {
 pub struct StatReply {
     /// The entry.
     pub entry: ListingEntry,
-    /// Newer changes may exist that could not be heard of.
+    /// Newer changes may exist: too few members could be asked.
     pub maybe_stale: bool,
     /// Where its blocks are, if that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<BlockPlacement>,
 }
 
-/// Where the blocks of an entry are, as far as the members that are up say.
+/// Where the blocks of an entry are, as far as the members that are up report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct BlockPlacement {
     /// Blocks of its content; a small file lies in its folder's block, which is meant then.
     pub blocks: u64,
-    /// N.
-    pub wanted: u8,
+    /// N: copies required.
+    pub target_copies: u8,
     /// Copies of the block that has fewest.
     pub copies_min: u8,
     /// Copies of the block that has most.
     pub copies_max: u8,
     /// Sites of the block that is on fewest.
     pub sites_min: u8,
-    /// Who has how many of them.
+    /// The holders and their parts.
     pub holders: Vec<HolderBlocks>,
 }
 
@@ -218,10 +218,10 @@ pub struct HolderBlocks {
     pub name: String,
     /// Its site.
     pub site: String,
-    /// Blocks that it said it has.
-    pub blocks: u64,
-    /// Blocks that it should have.
-    pub wanted: u64,
+    /// Blocks that it reports to have stored.
+    pub stored_blocks: u64,
+    /// Blocks that placement assigns to it.
+    pub expected_blocks: u64,
 }
 
 impl ListingEntry {

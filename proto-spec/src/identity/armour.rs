@@ -62,7 +62,7 @@ pub enum TextError {
     /// Far longer than any.
     #[error("this is too long for a {0}; copy only the {0} itself")]
     TooLong(StringKind),
-    /// Whole and well copied, but whoever made it made it wrong.
+    /// Whole and well copied, but made wrong by its issuer.
     #[error("the {kind} was made wrong: {error}; ask for a new one")]
     Invalid {
         /// Of what.
@@ -71,7 +71,7 @@ pub enum TextError {
         error: FormatError,
     },
     /// Whole and well copied, but its certificates lead nowhere.
-    #[error("the ticket was made wrong: {0}; ask for a new one")]
+    #[error("the ticket was made wrong ({0:?}); ask for a new one")]
     Chain(super::GateRefusal),
 }
 

@@ -1,7 +1,6 @@
 //! Chains of certificates from the pool's root key to a node (spec 01-identity, "Chain check").
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use crate::identity::{Cert, CertKind};
 use crate::ids::{NodeId, PoolId, PublicKey};
@@ -52,30 +51,6 @@ u8_enum! {
         15 => PoolFull,
     }
 }
-
-impl fmt::Display for GateRefusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ChainLength => "the certificate chain is empty or longer than 16; ask a member nearer to the founder",
-            Self::OtherPool => "the certificate chain is of another pool",
-            Self::Broken => "a certificate is not signed by the one before it",
-            Self::BadSubject => "a key appears twice in the certificate chain, or is not a safe key",
-            Self::BadSignature => "a signature in the certificate chain is not valid",
-            Self::MayNotInvite => "somebody in the certificate chain was not allowed to invite",
-            Self::TooDeep => "the chain of invitations is longer than allowed; ask a member nearer to the founder",
-            Self::Wider => "a certificate gives more rights than its issuer has",
-            Self::NotAdmitted => "the member who made the ticket has not been let in by another member itself yet",
-            Self::TicketExpired => "the ticket has expired; ask for a new one",
-            Self::TicketUsedUp => "the ticket was used as often as it may be; ask for a new one",
-            Self::GrantEnded => "the membership was granted for a time that is over; ask for a new ticket",
-            Self::Revoked => "this node, or whoever invited it, was removed from the pool",
-            Self::WrongPeer => "the certificate chain belongs to another node",
-            Self::PoolFull => "the pool has as many members as it can",
-        })
-    }
-}
-
-impl std::error::Error for GateRefusal {}
 
 /// What the rest of the pool's statements say about the links of a chain.
 pub trait KnownFacts {

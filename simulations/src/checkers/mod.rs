@@ -193,7 +193,7 @@ impl Checkers {
                 self.head_made(machine, head);
                 self.history.merged_to(at, job, blocks, head)
             }
-            (_, JobDone::Failed(error)) => Err(format!("a tree is not readable: {error}")),
+            (_, JobDone::Failed(error)) => Err(format!("a tree is not readable: {error:?}")),
             _ => Ok(()),
         };
         if let Err(what) = checked {

@@ -247,7 +247,7 @@ impl World {
                 self.observe(Observed::QueryAnswered { machine, op, shown, maybe_stale });
                 match reply.found {
                     Ok(found) => self.found(id, found),
-                    Err(error) => self.end(id, OperationEnd::Failed(error.to_string())),
+                    Err(error) => self.end(id, OperationEnd::Failed(format!("{error:?}"))),
                 }
             }
             (PendingCommand::Get { at, from, depth }, Reply::GetBlock(outcome)) => {
@@ -267,7 +267,7 @@ impl World {
         match (asked, reply) {
             (PendingCommand::Report, Reply::Inventory(survey)) => self.end(id, OperationEnd::Inventoried(survey)),
             (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
-            (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(refusal.to_string())),
+            (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(format!("{refusal:?}"))),
             (_, other) => self.unusable("liveness", format!("an answer of another kind: {other:?}")),
         }
     }
@@ -288,7 +288,7 @@ impl World {
 
     fn put_step(&mut self, id: OperationId, outcome: &PutOutcome) {
         if let PutOutcome::Refused(refusal) = outcome {
-            return self.end(id, OperationEnd::Failed(refusal.to_string()));
+            return self.end(id, OperationEnd::Failed(format!("{refusal:?}")));
         }
         if self.operations.open.get(&id).is_some_and(|task| task.waiting.is_empty()) {
             self.put_edit(id);

@@ -49,7 +49,7 @@ fn edit(world: &mut World, at: MachineId, operation: &UserOperation) {
 fn copies(outcome: &PutOutcome) -> usize {
     match outcome {
         PutOutcome::Stored(copies) | PutOutcome::Degraded(copies) => copies.servers.len(),
-        PutOutcome::Refused(refusal) => panic!("refused: {refusal}"),
+        PutOutcome::Refused(refusal) => panic!("refused: {refusal:?}"),
     }
 }
 

@@ -67,11 +67,11 @@ fn converged(callers: &[Caller], scratch: &Path, wanted: u64) -> Result<Result<V
 fn unrest(caller: &Caller, scratch: &Path, others: u64) -> Result<Option<String>> {
     let ended = caller.call(scratch, ["status"])?;
     let status: Value = serde_json::from_slice(&ended.out).unwrap_or_default();
-    let (node, topup) = (caller.node, &status["topup"]);
+    let (node, repair) = (caller.node, &status["repair"]);
     Ok(if status["connected"].as_u64() != Some(others) || status["ready"] != true {
         Some(format!("node{node} is connected to {}", status["connected"]))
-    } else if topup["pending"] != 0 || topup["running"] != false {
-        Some(format!("node{node} may have copies to make: {topup}"))
+    } else if repair["pending"] != 0 || repair["running"] != false {
+        Some(format!("node{node} may have copies to make: {repair}"))
     } else {
         None
     })

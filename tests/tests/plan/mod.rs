@@ -58,8 +58,9 @@ fn plan(cluster: &Cluster, args: &[&str]) -> Result<Value> {
     let asked = wait_for(PATIENCE, "a plan that all members were heard for", || {
         let answer = cluster.nodes[1].json(["plan"].iter().chain(args));
         plan = answer.unwrap_or_else(|error| json!(format!("{error:#}")));
-        let found = &plan["found"];
-        Ok(found["silent"] == json!([]) && found["exact"] == true && found["margin"]["min"] == 0)
+        let inventory = &plan["inventory"];
+        let is_complete = inventory["unresponsive"] == json!([]) && inventory["exact"] == true;
+        Ok(is_complete && inventory["replication_margin"]["min"] == 0)
     });
     asked.with_context(|| format!("the last answer to plan {args:?}: {plan}"))?;
     Ok(plan)
@@ -78,7 +79,7 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     let mut cluster = pool()?;
     fill(&cluster)?;
     // The others know only what they have compared.
-    let has_copies = |status: &Value| status["margin"]["min"] == 0;
+    let has_copies = |status: &Value| status["replication_margin"]["min"] == 0;
     cluster.nodes[0].wait("no copies to be missing, where all was put", has_copies)?;
     let outlook = plan(&cluster, &[])?;
     let names: Vec<String> = cluster.nodes.iter().map(|node| node.name.clone()).collect();
@@ -101,16 +102,16 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
         .copied
     };
     let with = |change| view.with(change).context("a change of the map");
-    println!("{}", near("stored", &outlook["found"]["stored_bytes"], disks.sizes().map(|(_, bytes)| bytes).sum())?);
+    println!("{}", near("stored", &outlook["inventory"]["stored_bytes"], disks.sizes().map(|(_, bytes)| bytes).sum())?);
     for ((name, id), plan) in names.iter().zip(&ids).zip(&removals) {
         println!(
             "{}",
-            near(&format!("remove {name}"), &plan["move_bytes"], moved(&with(MapChange::Leave(*id))?, COPIES))?
+            near(&format!("remove {name}"), &plan["transfer_bytes"], moved(&with(MapChange::Leave(*id))?, COPIES))?
         );
         ensure!(plan["error_permille"] == 0 && plan["lost_bytes"] == 0, "{plan}");
     }
-    println!("{}", near("drain", &drained["move_bytes"], moved(&with(MapChange::Drain(ids[0]))?, COPIES))?);
-    println!("{}", near("copies 4", &more["move_bytes"], moved(&view, 4))?);
+    println!("{}", near("drain", &drained["transfer_bytes"], moved(&with(MapChange::Drain(ids[0]))?, COPIES))?);
+    println!("{}", near("copies 4", &more["transfer_bytes"], moved(&view, 4))?);
 
     // A newcomer's id decides what it gets; no plan can know it. Many of them are compared.
     let newcomers = 0..40u8;
@@ -121,7 +122,7 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     };
     let count = newcomers.len() as u64;
     let sum: u64 = newcomers.map(join).sum::<Result<u64>>()?;
-    println!("{}", near("add", &added["move_bytes"], sum / count)?);
+    println!("{}", near("add", &added["transfer_bytes"], sum / count)?);
     println!("{} blocks, one newcomer's luck {} permille", disks.len(), added["error_permille"]);
     Ok(())
 }

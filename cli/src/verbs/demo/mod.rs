@@ -137,14 +137,15 @@ impl<'a> Story<'a> {
         let stat: StatReply =
             serde_json::from_str(&said).map_err(|error| DemoError::Wrong(format!("stat answered {said}: {error}")))?;
         let placement = stat.placement.ok_or_else(|| DemoError::Wrong("stat did not say who holds the film".into()))?;
-        for holder in placement.holders.iter().filter(|holder| holder.blocks > 0) {
+        for holder in placement.holders.iter().filter(|holder| holder.stored_blocks > 0) {
             let name = escape::name(holder.name.as_bytes());
-            self.say(&format!("    {name} holds {} of its {} blocks", holder.blocks, placement.blocks));
+            self.say(&format!("    {name} stores {} of its {} blocks", holder.stored_blocks, placement.blocks));
         }
         if placement.copies_min < 3 {
             return Err(DemoError::Wrong(format!("a block has only {} copies", placement.copies_min)));
         }
-        let most = placement.holders.iter().filter(|holder| holder.name != NAMES[1]).max_by_key(|holder| holder.blocks);
+        let most =
+            placement.holders.iter().filter(|holder| holder.name != NAMES[1]).max_by_key(|holder| holder.stored_blocks);
         most.and_then(|holder| NAMES.iter().position(|name| *name == holder.name))
             .ok_or_else(|| DemoError::Wrong("nobody but Bob holds the film".into()))
     }

@@ -8,17 +8,17 @@ use crate::text::parse;
 
 mod change;
 mod outlook;
+mod render;
 #[cfg(test)]
 mod tests;
-mod words;
 
-pub use words::margin;
+pub use render::replication;
 
-/// Show how much fits, which member or house may be lost, how long healing takes; or what a change would move.
+/// Show capacity, what a failed member or site would lose, and repair times; or what a change would move.
 ///
-/// Nothing is changed. The members are asked which blocks they hold. How much fits is exact; bytes to move are counted over
-/// those blocks, and the answer says if they are a sample. Times are those of the members' uplinks (`uplink` in
-/// config.toml), if each sends with all of it.
+/// Nothing is changed. The members are asked which blocks they hold. The capacity is exact; bytes to move are counted over
+/// those blocks, and the answer says if they are a sample. Times assume that each member uploads with all of its uplink
+/// (`uplink` in config.toml).
 #[derive(Args, Clone, Debug)]
 pub struct Plan {
     #[command(subcommand)]
@@ -27,30 +27,30 @@ pub struct Plan {
 
 #[derive(Subcommand, Clone, Debug)]
 enum Change {
-    /// What if a newcomer, or another disk of a member, brings so much space?
+    /// What if a new member, or another disk of a member, offers this much space?
     Add {
-        /// The newcomer's name, or the member that gets another disk.
+        /// The new member's name, or the member that gets another disk.
         #[arg(value_parser = parse::label)]
         name: String,
-        /// How much it gives, such as 500GiB or 4TB.
+        /// How much it offers, such as 500GiB or 4TB.
         #[arg(value_parser = fsdfs_node::config::size)]
         size: u64,
-        /// The newcomer's site, if it is no new one: what is at one site burns together.
-        #[arg(long, value_name = "S", value_parser = parse::label)]
+        /// The new member's site, if it is not a new one: members at one site can fail together.
+        #[arg(long, value_name = "SITE", value_parser = parse::label)]
         site: Option<String>,
     },
-    /// What if a member is gone and hands nothing over?
+    /// What if a member leaves at once, without handing over its blocks?
     Remove {
         /// Its name, or its id as `members --json` shows it.
         name: String,
     },
-    /// What if there were so many copies of every file?
+    /// What if every file had this number of copies?
     Copies {
-        /// How many, 1 to 32.
+        /// Number of copies, 1 to 32.
         #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(1..=32))]
         copies: u8,
     },
-    /// What if a member takes nothing new and hands over what it holds?
+    /// What if a member hands over its blocks and takes no new ones?
     Drain {
         /// Its name, or its id as `members --json` shows it.
         name: String,
@@ -67,8 +67,8 @@ impl Plan {
         };
         let change = change.parameters();
         let change: Vec<(&str, &[u8])> = change.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let told = api.patiently(|| api.client().what_if(&change)).await.map_err(|error| api.stop(&error))?;
-        app.output.result(&told, change::shown(&told)).map(|()| Verdict::Fine)
+        let planned = api.patiently(|| api.client().what_if(&change)).await.map_err(|error| api.stop(&error))?;
+        app.output.result(&planned, change::shown(&planned)).map(|()| Verdict::Fine)
     }
 }
 

@@ -1,24 +1,22 @@
-//! The pool as it is: what fits, what may die, how long it takes to heal.
+//! The pool as it is: its capacity, what a failure would lose, how long repair takes.
 
 use fsdfs_proto::control::{FailureLoss, PoolPlan as Answer, SitePair};
 
-use super::words::{advice, blocks, copies, counted, margin, percent, text, uplink};
+use super::render::{advice, blocks, copies, counted, percent, replication, text, uplink};
 use crate::text::human;
 use crate::text::table::{Align, Table};
 
 pub(super) fn shown(plan: &Answer) -> String {
     let mut head = Table::plain(&[Align::Left, Align::Left]);
-    let Answer { room, found, .. } = plan;
-    let given = human::size(room.given_bytes);
-    head.row([
-        "room".into(),
-        format!("{} in {}; the members give {given}", human::size(room.usable_bytes), copies(room)),
-    ]);
-    let filled = percent(found.stored_bytes, room.usable_bytes);
-    head.row(["filled".into(), format!("{}{filled} in {}", human::size(found.stored_bytes), blocks(found.blocks))]);
-    head.row(["K-N".into(), margin(found.margin)]);
-    let advice = advice(&plan.advice, plan.attention);
-    format!("{head}{}{}{}{}{advice}", members(plan), sites(plan), together(plan), counted(found))
+    let Answer { capacity, inventory, .. } = plan;
+    let mut row = |key: &str, value: String| head.row([key.to_owned(), value]);
+    let (usable, offered) = (human::size(capacity.usable_bytes), human::size(capacity.offered_bytes));
+    row("capacity", format!("{usable} in {}; the members offer {offered}", copies(capacity)));
+    let (used, stored) = (percent(inventory.stored_bytes, capacity.usable_bytes), human::size(inventory.stored_bytes));
+    row("used", format!("{stored}{used} in {}", blocks(inventory.blocks)));
+    row("replication", replication(inventory.replication_margin));
+    let advice = advice(&plan.advice);
+    format!("{head}{}{}{}{}{advice}", members(plan), sites(plan), site_pairs(plan), counted(inventory))
 }
 
 fn members(plan: &Answer) -> String {
@@ -26,20 +24,23 @@ fn members(plan: &Answer) -> String {
     let mut table = Table::new(&[
         ("MEMBER", left),
         ("SITE", left),
-        ("GIVES", right),
+        ("OFFERED", right),
         ("SHARE", right),
-        ("IF IT DIES", left),
-        ("TO COPY", right),
-        ("HEALED IN", right),
+        ("LOST IF IT FAILS", left),
+        ("TO RE-REPLICATE", right),
+        ("REPAIR TIME", right),
         ("UPLINK", left),
     ]);
     for member in &plan.members {
-        let first =
-            [text(&member.name), text(&member.site), human::size(member.gives_bytes), human::size(member.holds_bytes)];
-        let [dies, copy, time] = loss(plan, &member.loss);
-        table.row(first.into_iter().chain([dies, copy, time, uplink(member.uplink)]));
+        let first = [
+            text(&member.name),
+            text(&member.site),
+            human::size(member.offered_bytes),
+            human::size(member.share_bytes),
+        ];
+        table.row(first.into_iter().chain(loss(plan, &member.loss)).chain([uplink(member.uplink)]));
     }
-    if plan.members.is_empty() { "No member gives storage.\n".into() } else { table.to_string() }
+    if plan.members.is_empty() { "No member offers storage.\n".into() } else { table.to_string() }
 }
 
 /// Sites with one member say the same as that member.
@@ -49,9 +50,9 @@ fn sites(plan: &Answer) -> String {
     let mut table = Table::new(&[
         ("SITE", left),
         ("MEMBERS", right),
-        ("IF IT BURNS", left),
-        ("TO COPY", right),
-        ("HEALED IN", right),
+        ("LOST IF SITE FAILS", left),
+        ("TO RE-REPLICATE", right),
+        ("REPAIR TIME", right),
     ]);
     for site in plan.sites.iter().filter(|site| at(&site.site) > 1) {
         table.row([text(&site.site), at(&site.site).to_string()].into_iter().chain(loss(plan, &site.loss)));
@@ -60,46 +61,46 @@ fn sites(plan: &Answer) -> String {
 }
 
 fn loss(plan: &Answer, loss: &FailureLoss) -> [String; 3] {
-    let lost = match (loss.lost_bytes, loss.heard, plan.found.exact) {
-        (0, false, _) => "not known".into(),
-        (0, true, true) => "nothing is lost".into(),
-        (0, true, false) => "none seen lost".into(),
-        (bytes, true, _) => format!("{} are lost", human::size(bytes)),
+    let lost = match (loss.lost_bytes, loss.lost_is_complete, plan.inventory.exact) {
+        (0, false, _) => "unknown".into(),
+        (0, true, true) => "nothing".into(),
+        (0, true, false) => "none found".into(),
+        (bytes, true, _) => human::size(bytes),
         (bytes, false, _) => format!("{} or more", human::size(bytes)),
     };
-    let healed = match loss.copies {
-        _ if plan.found.stored_bytes > loss.usable_bytes => "never: no room".into(),
-        copies if copies < plan.room.copies => {
-            format!("{}, to {} only", human::span(loss.seconds), human::count(copies.into(), "copy", "copies"))
+    let repaired = match loss.copies {
+        _ if plan.inventory.stored_bytes > loss.usable_bytes => "never: no capacity".into(),
+        copies if copies < plan.capacity.copies => {
+            format!("{}, to {} only", human::span(loss.repair_s), human::count(copies.into(), "copy", "copies"))
         }
-        _ => human::span(loss.seconds),
+        _ => human::span(loss.repair_s),
     };
-    [lost, human::size(loss.copy_bytes), healed]
+    [lost, human::size(loss.re_replicate_bytes), repaired]
 }
 
-/// What two fires at once would take.
-fn together(plan: &Answer) -> String {
+/// What is lost if two sites fail at once.
+fn site_pairs(plan: &Answer) -> String {
     /// More are counted only.
     const NAMED: usize = 3;
-    if plan.sites.len() < 3 || plan.found.blocks == 0 {
+    if plan.sites.len() < 3 || plan.inventory.blocks == 0 {
         return String::new();
     }
-    let mut pairs: Vec<_> = plan.pairs.iter().collect();
+    let mut pairs: Vec<_> = plan.site_pairs.iter().collect();
     pairs.sort_by_key(|pair| std::cmp::Reverse(pair.lost_bytes));
     let alone = plan.sites.iter().any(|site| site.loss.lost_bytes > 0);
     let named = |pair: &&SitePair| {
         let [one, other] = &pair.sites;
-        format!("{} with {} ({})", text(one), text(other), human::size(pair.lost_bytes))
+        format!("{} and {} ({})", text(one), text(other), human::size(pair.lost_bytes))
     };
     let mut said: Vec<String> = pairs.iter().take(NAMED).map(named).collect();
     match (said.is_empty(), pairs.len().saturating_sub(NAMED)) {
-        (true, _) if alone => return "Two sites together lose no more than each of them alone.\n".into(),
-        (true, _) if plan.found.exact && plan.found.silent.is_empty() => {
-            return "Any two sites may burn together: nothing is lost.\n".into();
+        (true, _) if alone => return "Two failed sites lose no more than each of them alone.\n".into(),
+        (true, _) if plan.inventory.exact && plan.inventory.unresponsive.is_empty() => {
+            return "Any two sites may fail at once: nothing is lost.\n".into();
         }
-        (true, _) => return "If two sites burn together, none was seen lost.\n".into(),
+        (true, _) => return "If any two sites fail at once, no loss was found.\n".into(),
         (false, 0) => {}
         (false, more) => said.push(human::count(more as u64, "other pair", "other pairs")),
     }
-    format!("If two sites burn together, these lose something: {}.\n", human::list(&said))
+    format!("Lost if two sites fail at once: {}.\n", human::list(&said))
 }

@@ -82,7 +82,7 @@ mod tests {
         let written = WriteReply {
             outcome: WriteOutcome::Stored,
             copies: 3,
-            wanted: 3,
+            target_copies: 3,
             sites: 3,
             bytes: 5,
             uploaded_bytes: 0,

@@ -25,15 +25,12 @@ pub enum PlannedChange {
 }
 
 /// A change that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
     /// Less than a unit of weight.
-    #[error("a storage folder has at least {0} bytes")]
     TooSmall(u64),
     /// More units than a card can tell.
-    #[error("a storage folder has at most {0} bytes")]
     TooLarge(u64),
     /// Too few or too many.
-    #[error("there are 1 to {COPIES_MAX} copies of a file")]
     Copies,
 }

@@ -123,14 +123,12 @@ pub struct Copies {
     pub present: bool,
 }
 
-/// Why not.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why not. Gateways put it into words.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// No disk with room could be reached.
-    #[error("no server with free space can be reached; see 'fsdfs df' and 'fsdfs members'")]
     NoSpace,
     /// Fewer servers than the quorum took it before the time was up.
-    #[error("only {got} of the {needed} servers needed confirmed it in time; try again when more members are up")]
     NoQuorum {
         /// Confirmed.
         got: u8,
@@ -138,28 +136,20 @@ pub enum Refusal {
         needed: u8,
     },
     /// This node holds no key that writes to, or reads, the volume.
-    #[error("this node has no key for that volume yet; it is fetched from a member as soon as one is reachable")]
     NoKey,
     /// This node's own disk cannot keep facts.
-    #[error("this node cannot write to its home folder; see its log")]
     HomeFailed,
     /// The wall clock is too far off the other members'.
-    #[error("this machine's clock is {0} minutes off the other members' clocks; set it right first")]
     ClockOff(u64),
     /// Not allowed by this node's certificate.
-    #[error("this node's certificate does not allow that")]
     NotAllowed,
     /// No such member or ticket.
-    #[error("no such member")]
     NoSuchMember,
     /// Another live node runs with the same identity.
-    #[error("another running node has this node's identity; stop one of them, then start this one again")]
     DuplicateIdentity,
     /// The pool's facts have not been heard since the start.
-    #[error("this node has not heard from another member since it started; try again in a moment")]
     NotYet,
     /// A block of the tree is only on members that cannot be reached now.
-    #[error("part of the folder tree is on members that cannot be reached now; try again when more are up")]
     Unreachable {
         /// The block.
         block: BlockId,
@@ -167,10 +157,8 @@ pub enum Refusal {
         away: Vec<NodeId>,
     },
     /// The tree cannot be read.
-    #[error("the folder tree cannot be read: {0}")]
     BadTree(TreeError),
     /// Too much is under way.
-    #[error("too many requests at once; try again")]
     Busy,
 }
 

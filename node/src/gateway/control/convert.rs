@@ -1,4 +1,4 @@
-//! The engine's words in the API's.
+//! What the engine reports, in the API's types.
 
 use fsdfs_core::report;
 use fsdfs_core::seam::{Copies, PutOutcome};
@@ -45,7 +45,7 @@ pub(super) fn written(outcome: &PutOutcome, unchanged: bool) -> WriteReply {
     WriteReply {
         outcome,
         copies: u8::try_from(copies.servers.len()).unwrap_or(u8::MAX),
-        wanted: copies.target,
+        target_copies: copies.target,
         sites: copies.sites,
         bytes: 0,
         uploaded_bytes: 0,
@@ -59,7 +59,7 @@ pub(super) fn worse(one: &WriteReply, other: &WriteReply) -> WriteReply {
     WriteReply {
         outcome: if is_degraded { WriteOutcome::Degraded } else { WriteOutcome::Stored },
         copies: one.copies.min(other.copies),
-        wanted: one.wanted.max(other.wanted),
+        target_copies: one.target_copies.max(other.target_copies),
         sites: one.sites.min(other.sites),
         bytes: one.bytes + other.bytes,
         uploaded_bytes: one.uploaded_bytes + other.uploaded_bytes,
@@ -100,15 +100,15 @@ pub(super) fn member(
         presence: presence(member.presence),
         connected: member.connected,
         rtt_ms: member.rtt_ms,
-        heard_s: member.heard_s,
+        last_seen_s: member.heard_s,
         invited_by: name_of(all, member.invited_by),
-        space_bytes: weight.saturating_mul(context.config.unit_bytes),
+        offered_bytes: weight.saturating_mul(context.config.unit_bytes),
         disks: member.disks.len(),
         addresses: addresses::described(&member.addrs),
     }
 }
 
-/// Name of a member, or of whoever invited with a ticket; the short id of anybody else.
+/// Name of a member, or of the issuer of a ticket; the short id of any other key.
 pub(super) fn name_of(all: &report::MemberList, key: PublicKey) -> String {
     let inviter = all.tickets.iter().find(|ticket| ticket.subject == key).map_or(key, |ticket| ticket.issuer);
     let member = all.members.iter().find(|member| member.node == NodeId::from(inviter));
@@ -119,7 +119,7 @@ pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {
     match presence {
         report::Presence::Up => control::MemberPresence::Up,
         report::Presence::Away => control::MemberPresence::Away,
-        report::Presence::Departed => control::MemberPresence::Gone,
+        report::Presence::Departed => control::MemberPresence::Departed,
         report::Presence::Removed => control::MemberPresence::Removed,
         report::Presence::Revoked => control::MemberPresence::Revoked,
     }

@@ -1,5 +1,6 @@
 //! Contents of files, streamed in and out.
 
+use std::io;
 use std::ops::Range;
 
 use axum::body::Body;
@@ -12,7 +13,7 @@ use fsdfs_proto::control::{self, ErrorCode, WriteReply, header};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::failure::Failure;
-use super::query::Query;
+use super::query::RequestQuery;
 use super::tree::single;
 use super::{Answer, Json, Shared, convert};
 use crate::client::{BodyError, OpenFile, Tally};
@@ -26,7 +27,7 @@ use crate::client::{BodyError, OpenFile, Tally};
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = WriteReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Answer<WriteReply> {
-    let query = Query::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
     let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
@@ -54,14 +55,15 @@ pub(super) async fn read(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
-    let query = Query::read(query.as_deref(), &["path", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "volume"])?;
     let file = context.client.open(query.volume(&context.client)?, query.path()?).await?;
     let wanted = wanted(&headers, file.size)?;
     let range = wanted.clone().unwrap_or(0..file.size);
     let mut content = Box::pin(context.client.read(&file, range.clone()));
     // The first piece is fetched before anything is promised, so that a lost file is an error and not a broken answer.
     let first = content.next().await.transpose()?;
-    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(content));
+    let rest = content.map_err(|error| io::Error::other(Failure::from(error).0));
+    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(rest));
     let status = if wanted.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     Ok((status, describe(&file, &range, wanted.is_some()), body).into_response())
 }

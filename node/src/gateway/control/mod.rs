@@ -3,15 +3,15 @@
 mod convert;
 mod failure;
 mod files;
+mod members;
 mod node;
 mod openapi;
-mod people;
 mod placement;
 mod plan;
 mod query;
+mod reachability;
 mod socket;
 mod tree;
-pub(crate) mod words;
 
 pub use openapi::document;
 pub use socket::{ControlSocket, SocketError};
@@ -75,10 +75,10 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::SHUTDOWN, post(node::shutdown))
         .route(route::JOIN, post(node::join))
         .route(route::OPENAPI, get(openapi::serve))
-        .route(route::MEMBERS, get(people::members))
-        .route(route::MEMBER, delete(people::remove))
-        .route(route::INVITES, get(people::invites).post(people::invite))
-        .route(route::INVITE, delete(people::revoke_invite))
+        .route(route::MEMBERS, get(members::members))
+        .route(route::MEMBER, delete(members::revoke))
+        .route(route::INVITES, get(members::invites).post(members::invite))
+        .route(route::INVITE, delete(members::revoke_invite))
         .route(route::FILES, get(files::read).put(files::write))
         .route(route::ENTRIES, get(tree::list).delete(tree::remove))
         .route(route::ENTRY, get(tree::stat))
@@ -90,7 +90,7 @@ pub(crate) fn router(context: Context) -> Router {
         .with_state(context)
 }
 
-/// JSON in and out. A body that does not fit is told in the API's own form of errors.
+/// JSON in and out. A body that does not fit is answered in the API's own form of errors.
 struct Json<T>(T);
 
 impl<T: serde::Serialize> IntoResponse for Json<T> {
@@ -108,6 +108,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             .await
             .map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
         let value = serde_json::from_slice(&body);
-        value.map(Self).map_err(|error| Failure::bad_request(format!("the body is not what is expected here: {error}")))
+        value.map(Self).map_err(|error| Failure::bad_request(format!("the body does not fit this request: {error}")))
     }
 }

@@ -4,14 +4,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use fsdfs_core::report;
 use fsdfs_proto::control::{
-    self, ErrorCode, JoinReply, JoinRequest, MemberShare, NodeCounters, NodeStatus, RepairStatus, ReplicationMargin,
-    SpaceReport,
+    self, AttentionReason, ErrorCode, JoinReply, JoinRequest, MemberShare, NodeCounters, NodeStatus, RepairStatus,
+    ReplicationMargin, SpaceReport,
 };
 use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
-use super::{Answer, Context, Json, Shared, Wish, convert};
+use super::{Answer, Context, Json, Shared, Wish, convert, reachability};
 use crate::addresses;
+use crate::words::attention;
 
 /// State of this node and its pool.
 #[utoipa::path(get, path = control::route::STATUS,
@@ -38,12 +39,12 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         connected: status.connected,
         members: status.members,
         disks: convert::disks(&context),
-        topup: RepairStatus {
+        repair: RepairStatus {
             pending: status.repair_pending,
             sent: status.repair_sent,
             running: status.repair_running,
         },
-        margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
+        replication_margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),
@@ -65,17 +66,17 @@ fn counters(context: &Context) -> NodeCounters {
 }
 
 /// The engine's list, and what only this process knows.
-fn attention(context: &Context, status: &report::StatusReport, members: &report::MemberList) -> Vec<String> {
-    let mut said: Vec<String> = status.attention.iter().map(super::words::attention).collect();
+fn attention(
+    context: &Context,
+    status: &report::StatusReport,
+    members: &report::MemberList,
+) -> Vec<control::AttentionItem> {
+    let of_engine = status.attention.iter().map(attention::of_engine);
     let open = context.store.df();
-    for storage in &context.config.storage {
-        let is_open = open.iter().any(|(path, ..)| *path == storage.path);
-        if !is_open {
-            said.push(format!("the storage folder {} could not be used; see the log", storage.path.display()));
-        }
-    }
-    said.extend(addresses::warnings(&members.members));
-    said
+    let unusable = context.config.storage.iter().filter(|storage| !open.iter().any(|(path, ..)| *path == storage.path));
+    let unusable = unusable
+        .map(|storage| attention::item(AttentionReason::StorageUnusable { path: storage.path.display().to_string() }));
+    of_engine.chain(unusable).chain(reachability::warnings(&members.members)).collect()
 }
 
 /// Space, of the pool and of this node.
@@ -92,7 +93,7 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
     let given = |member: &report::MemberReport| weight(member).saturating_mul(context.config.unit_bytes);
     let giving =
         |member: &&report::MemberReport| matches!(member.presence, report::Presence::Up | report::Presence::Away);
-    let shares: Vec<MemberShare> =
+    let offers: Vec<MemberShare> =
         members.members.iter().filter(giving).map(|member| share(member, given(member))).collect();
     let capacity = map.view.capacity_bytes(map.copies, context.config.unit_bytes);
     let stranded = capacity.stranded.iter().filter_map(|(node, bytes)| {
@@ -100,12 +101,12 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
     });
     Ok(Json(SpaceReport {
         copies: status.copies,
-        given_bytes: shares.iter().map(|share| share.bytes).sum(),
+        offered_bytes: offers.iter().map(|share| share.bytes).sum(),
         usable_bytes: capacity.usable,
         copies_short: capacity.copies_short,
         sites_short: capacity.sites_short,
         stranded: stranded.collect(),
-        shares,
+        offers,
         disks: convert::disks(&context),
     }))
 }
@@ -113,7 +114,7 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
 /// Ends the daemon gracefully.
 #[utoipa::path(post, path = control::route::SHUTDOWN, responses((status = 202)))]
 pub(super) async fn shutdown(State(context): Shared) -> StatusCode {
-    // Nobody receives: the daemon is ending already.
+    // Without a receiver the daemon is ending already.
     drop(context.wishes.send(Wish::Stop));
     StatusCode::ACCEPTED
 }
@@ -125,7 +126,7 @@ pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest
     let ticket: Ticket = request.ticket.trim().parse().map_err(|error| {
         Failure::new(
             ErrorCode::BadRequest,
-            format!("this is not a whole ticket: {error}"),
+            format!("this ticket cannot be used: {error}"),
             "copy all of it, from fsdfs-ticket-1: on",
         )
     })?;
@@ -138,7 +139,7 @@ pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest
     }
     crate::daemon::pool_is_empty(&context.client).await?.map_err(|reason| {
         let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
-        Failure::new(ErrorCode::PoolInUse, format!("this node's pool is not replaced: {reason}"), hint)
+        Failure::new(ErrorCode::PoolInUse, format!("this node's pool is in use and is not replaced: {reason}"), hint)
     })?;
     let joined = JoinReply { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone() };
     drop(context.wishes.send(Wish::Join(Box::new(ticket))));

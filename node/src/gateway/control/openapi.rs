@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{files, node, people, plan, tree};
+use super::{files, members, node, plan, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,11 +20,11 @@ use super::{files, node, people, plan, tree};
         plan::what_if,
         node::shutdown,
         node::join,
-        people::members,
-        people::remove,
-        people::invites,
-        people::invite,
-        people::revoke_invite,
+        members::members,
+        members::revoke,
+        members::invites,
+        members::invite,
+        members::revoke_invite,
         files::write,
         files::read,
         tree::list,
@@ -33,11 +33,11 @@ use super::{files, node, people, plan, tree};
         tree::edit,
     )
 )]
-struct Api;
+struct ControlApi;
 
 /// The OpenAPI document, as it is served and committed.
 pub fn document() -> String {
-    Api::openapi().to_pretty_json().expect("a document of plain texts") + "\n"
+    ControlApi::openapi().to_pretty_json().expect("a document of plain texts") + "\n"
 }
 
 pub(super) async fn serve() -> impl IntoResponse {
@@ -56,7 +56,7 @@ mod tests {
         let committed = std::fs::read_to_string(&file).expect("node/openapi.json is committed");
         assert!(
             committed == served,
-            "the API changed: run 'UPDATE=1 cargo test -p fsdfs-node openapi' and look at the difference"
+            "the API changed: run 'UPDATE=1 cargo test --workspace openapi' and look at the difference"
         );
     }
 }

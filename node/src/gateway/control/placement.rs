@@ -20,7 +20,7 @@ pub(super) async fn of(
     shown: &TreeItem,
 ) -> Result<BlockPlacement, ClientError> {
     let members = client.members().await?;
-    let mut sum = Sum { wanted: client.status().await?.copies, ..Sum::default() };
+    let mut sum = PlacementSum { target_copies: client.status().await?.copies, ..PlacementSum::default() };
     let Some(root) = root(client, volume, path, shown).await? else { return Ok(sum.finish(&members)) };
     match &shown.kind {
         TreeItemKind::File { size, content: content @ FileContent::Tree { .. } } => {
@@ -57,16 +57,16 @@ async fn root(
 }
 
 #[derive(Default)]
-struct Sum {
+struct PlacementSum {
     blocks: u64,
-    wanted: u8,
+    target_copies: u8,
     copies: Option<(u8, u8)>,
     sites_min: Option<u8>,
-    /// Blocks held and blocks wanted.
+    /// Blocks stored and blocks expected.
     holders: BTreeMap<NodeId, (u64, u64)>,
 }
 
-impl Sum {
+impl PlacementSum {
     fn add(&mut self, found: &[BlockLocation], members: &MemberList) {
         for block in found {
             let wanted_and_held =
@@ -85,19 +85,19 @@ impl Sum {
 
     fn finish(self, members: &MemberList) -> BlockPlacement {
         let (copies_min, copies_max) = self.copies.unwrap_or_default();
-        let holders = self.holders.into_iter().map(|(node, (blocks, wanted))| {
+        let holders = self.holders.into_iter().map(|(node, (stored_blocks, expected_blocks))| {
             let member = members.members.iter().find(|member| member.node == node);
             HolderBlocks {
                 id: node.to_string(),
                 name: member.map_or_else(|| node.short(), |member| member.name.clone()),
                 site: member.map(|member| member.site.clone()).unwrap_or_default(),
-                blocks,
-                wanted,
+                stored_blocks,
+                expected_blocks,
             }
         });
         BlockPlacement {
             blocks: self.blocks,
-            wanted: self.wanted,
+            target_copies: self.target_copies,
             copies_min,
             copies_max,
             sites_min: self.sites_min.unwrap_or_default(),

@@ -11,9 +11,9 @@ use crate::client::Client;
 /// A permission mode unless one is given.
 const FILE_MODE: u32 = 0o644;
 
-/// The parameters of one request. What nobody asked for is refused, so that a misspelt one is noticed.
+/// The parameters of one request. An unknown one is refused, so that a misspelt one is noticed.
 #[derive(Debug, Default)]
-pub(super) struct Query {
+pub(super) struct RequestQuery {
     path: Option<Vec<u8>>,
     volume: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
@@ -33,21 +33,21 @@ pub(super) struct Query {
 
 /// A change of the pool, as it was asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum ChangeRequest {
     Add { name: String, bytes: u64, site: Option<String> },
     Remove(String),
     Drain(String),
     Copies(u8),
 }
 
-impl Query {
+impl RequestQuery {
     /// Reads a query string that may have these parameters.
     pub fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, Failure> {
         let mut found = Self::default();
         for (name, value) in parameters(query.unwrap_or_default()) {
             if !allowed.contains(&name.as_str()) {
                 let list = allowed.join(", ");
-                return Err(Failure::bad_request(format!("parameter {name:?} is not known here; there are: {list}")));
+                return Err(Failure::bad_request(format!("parameter {name:?} is unknown here; known are: {list}")));
             }
             let place = match name.as_str() {
                 "path" => &mut found.path,
@@ -107,8 +107,8 @@ impl Query {
         Ok(number("blocks", self.blocks.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
     }
 
-    /// The change that is thought about: exactly one.
-    pub fn wish(&self) -> Result<Wish, Failure> {
+    /// The change to plan: exactly one.
+    pub fn change_request(&self) -> Result<ChangeRequest, Failure> {
         let named = |name, value: &Option<Vec<u8>>| text(name, value.as_deref());
         let (add, remove, drain) =
             (named("add", &self.add)?, named("remove", &self.remove)?, named("drain", &self.drain)?);
@@ -116,10 +116,10 @@ impl Query {
         let bytes = number("bytes", self.bytes.as_deref(), |text| text.parse().ok())?;
         let site = named("site", &self.site)?;
         match (add, remove, drain, copies, bytes) {
-            (Some(name), None, None, None, Some(bytes)) => Ok(Wish::Add { name, bytes, site }),
-            (None, Some(name), None, None, None) if site.is_none() => Ok(Wish::Remove(name)),
-            (None, None, Some(name), None, None) if site.is_none() => Ok(Wish::Drain(name)),
-            (None, None, None, Some(copies), None) if site.is_none() => Ok(Wish::Copies(copies)),
+            (Some(name), None, None, None, Some(bytes)) => Ok(ChangeRequest::Add { name, bytes, site }),
+            (None, Some(name), None, None, None) if site.is_none() => Ok(ChangeRequest::Remove(name)),
+            (None, None, Some(name), None, None) if site.is_none() => Ok(ChangeRequest::Drain(name)),
+            (None, None, None, Some(copies), None) if site.is_none() => Ok(ChangeRequest::Copies(copies)),
             _ => Err(Failure::bad_request(
                 "one of add (with bytes and perhaps site), remove, drain and copies is needed",
             )),
@@ -148,8 +148,12 @@ pub(super) fn volume(client: &Client, name: &str) -> Result<VolumeId, Failure> {
     if name == POOL_VOLUME {
         return Ok(client.pool_volume());
     }
-    let error = format!("this node knows no volume {name:?}");
-    Err(Failure::new(ErrorCode::NotFound, error, "the shared volume is called 'pool'; leave the volume out to mean it"))
+    let error = format!("there is no volume {name:?}");
+    Err(Failure::new(
+        ErrorCode::NotFound,
+        error,
+        "the shared volume is called 'pool'; it is meant if no volume is named",
+    ))
 }
 
 /// `/a/b` as names. The root is `/`; doubled slashes and one at the end are ignored, as in every shell.
@@ -168,7 +172,7 @@ pub(super) fn path(bytes: &[u8]) -> Result<TreePath, Failure> {
     parts.map(|name| checked_name(Bytes::copy_from_slice(name))).collect()
 }
 
-/// The rule of spec 05-volume, told before anything is stored.
+/// The rule of spec 05-volume, checked before anything is stored.
 fn checked_name(name: EntryName) -> Result<EntryName, Failure> {
     let fits = (1..=255).contains(&name.len())
         && !name.contains(&0)
@@ -203,16 +207,18 @@ mod tests {
 
     #[test]
     fn a_plan_is_for_one_change() {
-        let wish = |query: &str| {
+        let change = |query: &str| {
             let known = ["add", "bytes", "site", "remove", "drain", "copies"];
-            Query::read(Some(query), &known).and_then(|query| query.wish()).map_err(|Failure(error)| error.code)
+            RequestQuery::read(Some(query), &known)
+                .and_then(|query| query.change_request())
+                .map_err(|Failure(error)| error.code)
         };
-        let add = |site| Ok(Wish::Add { name: "erin".into(), bytes: 7, site });
-        assert_eq!(wish("add=erin&bytes=7"), add(None));
-        assert_eq!(wish("add=erin&bytes=7&site=hill"), add(Some("hill".into())));
-        assert_eq!(wish("remove=a%20b"), Ok(Wish::Remove("a b".into())));
-        assert_eq!(wish("drain=anna"), Ok(Wish::Drain("anna".into())));
-        assert_eq!(wish("copies=4"), Ok(Wish::Copies(4)));
+        let add = |site| Ok(ChangeRequest::Add { name: "erin".into(), bytes: 7, site });
+        assert_eq!(change("add=erin&bytes=7"), add(None));
+        assert_eq!(change("add=erin&bytes=7&site=hill"), add(Some("hill".into())));
+        assert_eq!(change("remove=a%20b"), Ok(ChangeRequest::Remove("a b".into())));
+        assert_eq!(change("drain=anna"), Ok(ChangeRequest::Drain("anna".into())));
+        assert_eq!(change("copies=4"), Ok(ChangeRequest::Copies(4)));
         for wrong in [
             "",
             "add=erin",
@@ -223,13 +229,13 @@ mod tests {
             "copies=256",
             "add=e&bytes=x",
         ] {
-            assert_eq!(wish(wrong), Err(ErrorCode::BadRequest), "{wrong:?}");
+            assert_eq!(change(wrong), Err(ErrorCode::BadRequest), "{wrong:?}");
         }
     }
 
     #[test]
     fn parameters_are_known_once_and_right() {
-        let read = |query: &str| Query::read(Some(query), &["path", "mode", "max"]);
+        let read = |query: &str| RequestQuery::read(Some(query), &["path", "mode", "max"]);
         assert!(read("path=/a&size=3").is_err(), "unknown");
         assert!(read("path=/a&path=/b").is_err(), "twice");
         let query = read("mode=8&max=0").expect("known");

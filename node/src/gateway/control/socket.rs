@@ -70,7 +70,7 @@ impl ControlSocket {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let listener = self.listener.take().expect("taken once, by serve, which consumes the socket");
-        let service = router.into_make_service_with_connect_info::<Peer>();
+        let service = router.into_make_service_with_connect_info::<SocketPeer>();
         axum::serve(listener, service).with_graceful_shutdown(stop).await
     }
 }
@@ -129,13 +129,13 @@ fn group_id(name: &str) -> Result<u32, SocketError> {
     id.ok_or_else(|| SocketError::NoGroup(name.to_owned()))
 }
 
-/// Who is at the other end, as the kernel says; none if it cannot tell.
+/// The process at the other end, as the kernel says; none if it cannot tell.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
+pub(super) struct SocketPeer {
     uid: Option<u32>,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+impl Connected<IncomingStream<'_, UnixListener>> for SocketPeer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         Self { uid: stream.io().peer_cred().ok().map(|peer| peer.uid()) }
     }
@@ -145,7 +145,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 /// configuration the modes alone decide, for a peer's credentials do not tell its further groups.
 pub(super) async fn refuse_other_users(
     State(context): State<Arc<Context>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(peer): ConnectInfo<SocketPeer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -153,8 +153,7 @@ pub(super) async fn refuse_other_users(
     if context.config.control_group.is_some() || peer.uid.is_some_and(|uid| uid == me || uid == 0) {
         return next.run(request).await;
     }
-    let hint =
-        "run fsdfs as the user whose daemon this is, or let its owner name a group in config.toml (control_group)";
+    let hint = "run fsdfs as that user, or let the owner allow a group in config.toml (control_group)";
     Failure::new(ErrorCode::Forbidden, "this daemon belongs to another user", hint).into_response()
 }
 

@@ -10,9 +10,10 @@ use fsdfs_proto::control::{
     self, EDITS_MAX, EditResult, EditsReply, EditsRequest, ListingPage, PAGE_MAX, StatReply, WriteReply,
 };
 
-use super::failure::{Failure, edit_error};
-use super::query::{self, Query};
+use super::failure::Failure;
+use super::query::{self, RequestQuery};
 use super::{Answer, Context, Json, Shared, convert, placement};
+use crate::words::refusal::edit_error;
 
 /// Permission bits of links: they have none of their own.
 const LINK_MODE: u32 = 0o777;
@@ -24,7 +25,7 @@ const LINK_MODE: u32 = 0o777;
     ("max" = Option<usize>, Query, description = "entries at most"),
     ("volume" = Option<String>, Query)), responses((status = 200, body = ListingPage), (status = "default", body = control::ApiError)))]
 pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ListingPage> {
-    let query = Query::read(query.as_deref(), &["path", "after", "max", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "after", "max", "volume"])?;
     let (volume, path, after) = (query.volume(&context.client)?, query.path()?, query.after()?);
     let (entries, more, maybe_stale) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
     Ok(Json(ListingPage { entries: entries.iter().map(convert::entry).collect(), more, maybe_stale }))
@@ -35,7 +36,7 @@ pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> A
     ("path" = String, Query), ("blocks" = Option<bool>, Query), ("volume" = Option<String>, Query)),
     responses((status = 200, body = StatReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> Answer<StatReply> {
-    let query = Query::read(query.as_deref(), &["path", "blocks", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "blocks", "volume"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let (shown, maybe_stale) = context.client.entry(volume, path.clone()).await?;
     let placement = match query.blocks()? {
@@ -50,7 +51,7 @@ pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> A
     ("path" = String, Query), ("recursive" = Option<bool>, Query), ("volume" = Option<String>, Query)),
     responses((status = 200, body = WriteReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn remove(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WriteReply> {
-    let query = Query::read(query.as_deref(), &["path", "recursive", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "recursive", "volume"])?;
     let edit = tree::TreeEdit::Remove { path: query.path()?, recursive: query.recursive()? };
     let EditReply { outcome, edits } = context.client.edit(query.volume(&context.client)?, vec![edit]).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;

@@ -47,9 +47,9 @@ impl Pool {
     /// Waits until no node has anything left to do.
     pub fn wait_still(&self) -> Result<()> {
         for client in &self.clients {
-            wait_for(Duration::from_secs(60), "top-up to end", || {
-                let topup = self.runtime.block_on(client.status())?.topup;
-                Ok(topup.pending == 0 && !topup.running)
+            wait_for(Duration::from_secs(60), "repair to end", || {
+                let repair = self.runtime.block_on(client.status())?.repair;
+                Ok(repair.pending == 0 && !repair.running)
             })?;
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Pool {
     pub async fn put(&self, node: usize, name: &str, source: &Source, bytes: u64) -> Result<()> {
         let body = reqwest::Body::wrap_stream(source.stream(bytes));
         let written = self.clients[node].put(POOL_VOLUME, name.as_bytes(), ATTRS, body).await?;
-        ensure!(written.bytes == bytes && written.copies == written.wanted, "{name}: {written:?}");
+        ensure!(written.bytes == bytes && written.copies == written.target_copies, "{name}: {written:?}");
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What the pool can hold and lose, and what a change would move: the survey's numbers with names and sentences.
+//! What the pool can hold and lose, and what a change would move: the inventory's numbers with names and sentences.
 
 use axum::extract::{RawQuery, State};
 use fsdfs_core::placement::COPIES_MAX;
@@ -8,18 +8,19 @@ use fsdfs_proto::control::{self, ChangePlan, ErrorCode, PoolPlan};
 use fsdfs_proto::ids::NodeId;
 
 use super::failure::Failure;
-use super::people::the_member;
-use super::query::{Query, Wish};
+use super::members::the_member;
+use super::query::{ChangeRequest, RequestQuery};
 use super::{Answer, Context, Json, Shared};
+use crate::words::size;
 
-mod words;
-use words::{Words, size};
+mod render;
+use render::PlanRenderer;
 
-/// The pool as it is: what fits, what may die, how long it takes to heal.
+/// The pool as it is: its capacity, which members and sites may fail, how long repair takes.
 #[utoipa::path(get, path = control::route::PLAN, responses((status = 200, body = PoolPlan), (status = "default", body = control::ApiError)))]
 pub(super) async fn plan(State(context): Shared) -> Answer<PoolPlan> {
     let (pool, members) = pool(&context).await?;
-    let answer = context.client.compute(move || Words { pool: &pool, members: &members, change: None }.plan());
+    let answer = context.client.compute(move || PlanRenderer { pool: &pool, members: &members, change: None }.plan());
     Ok(Json(answer.await?))
 }
 
@@ -30,24 +31,26 @@ pub(super) async fn plan(State(context): Shared) -> Answer<PoolPlan> {
     responses((status = 200, body = ChangePlan), (status = "default", body = control::ApiError)))]
 pub(super) async fn what_if(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ChangePlan> {
     let known = ["add", "bytes", "site", "remove", "drain", "copies"];
-    let wish = Query::read(query.as_deref(), &known)?.wish()?;
-    check(&wish)?;
+    let request = RequestQuery::read(query.as_deref(), &known)?.change_request()?;
+    check(&request)?;
     let (pool, members) = pool(&context).await?;
-    let change = change(&wish, &pool, &members)?;
+    let change = change(&request, &pool, &members)?;
     let answer = context.client.compute(move || {
-        let told = plan::what_if(&pool, &change)?;
-        Ok(Words { pool: &pool, members: &members, change: Some(&wish) }.what_if(&told))
+        let outcome = plan::what_if(&pool, &change)?;
+        Ok(PlanRenderer { pool: &pool, members: &members, change: Some(&request) }.what_if(&outcome))
     });
-    answer.await?.map(Json).map_err(|impossible| impossible_failure(&impossible))
+    answer.await?.map(Json).map_err(|error| plan_failure(&error))
 }
 
-/// What can be told to be wrong without asking the members.
-fn check(wish: &Wish) -> Result<(), Failure> {
+/// What is wrong whatever the members say.
+fn check(request: &ChangeRequest) -> Result<(), Failure> {
     let bad = |text: &String| !(1..=64).contains(&text.len());
-    match wish {
-        Wish::Add { name, site, .. } if bad(name) || site.as_ref().is_some_and(bad) => {
-            Err(Failure::new(ErrorCode::BadRequest, "names and sites have 1 to 64 bytes", "choose another one"))
-        }
+    match request {
+        ChangeRequest::Add { name, site, .. } if bad(name) || site.as_ref().is_some_and(bad) => Err(Failure::new(
+            ErrorCode::BadRequest,
+            "names of members and sites have 1 to 64 bytes",
+            "choose another one",
+        )),
         _ => Ok(()),
     }
 }
@@ -60,12 +63,12 @@ async fn pool(context: &Context) -> Result<(PoolSnapshot, MemberList), Failure> 
 }
 
 /// The change with members instead of names.
-fn change(wish: &Wish, pool: &PoolSnapshot, members: &MemberList) -> Result<PlannedChange, Failure> {
-    Ok(match wish {
-        Wish::Remove(name) => PlannedChange::Remove(the_member(members, name)?.node),
-        Wish::Drain(name) => PlannedChange::Drain(the_member(members, name)?.node),
-        Wish::Copies(copies) => PlannedChange::Copies(*copies),
-        Wish::Add { name, bytes, site } => {
+fn change(request: &ChangeRequest, pool: &PoolSnapshot, members: &MemberList) -> Result<PlannedChange, Failure> {
+    Ok(match request {
+        ChangeRequest::Remove(name) => PlannedChange::Remove(the_member(members, name)?.node),
+        ChangeRequest::Drain(name) => PlannedChange::Drain(the_member(members, name)?.node),
+        ChangeRequest::Copies(copies) => PlannedChange::Copies(*copies),
+        ChangeRequest::Add { name, bytes, site } => {
             let to = addition(name, site.as_deref(), pool, members)?;
             PlannedChange::Add { bytes: *bytes, site: site.clone(), to }
         }
@@ -88,18 +91,18 @@ fn addition(
         return Err(Failure::new(
             ErrorCode::Exists,
             error,
-            "leave the site out to plan another disk there, or name a newcomer",
+            "leave the site out to plan another disk there, or name a new member",
         ));
     }
     if pool.survey.view.server(member.node).is_none() {
-        let error = format!("{name} is a member that takes no blocks: it is leaving, or nothing was heard of it yet");
-        return Err(Failure::new(ErrorCode::Exists, error, "see 'fsdfs members', or name a newcomer"));
+        let error = format!("{name} is a member without storage in use: it is leaving, or was not reached yet");
+        return Err(Failure::new(ErrorCode::Exists, error, "see 'fsdfs members', or name a new member"));
     }
     Ok(Some(member.node))
 }
 
-fn impossible_failure(impossible: &PlanError) -> Failure {
-    let (error, hint) = match impossible {
+fn plan_failure(error: &PlanError) -> Failure {
+    let (error, hint) = match error {
         PlanError::TooSmall(least) => (
             format!("a storage folder has at least {}", size(*least)),
             "name a larger size, such as 500GiB or 4TB".into(),
@@ -108,7 +111,9 @@ fn impossible_failure(impossible: &PlanError) -> Failure {
             format!("a storage folder has at most {}", size(*most)),
             "name a smaller size, such as 500GiB or 4TB".into(),
         ),
-        PlanError::Copies => (impossible.to_string(), format!("name a number from 1 to {COPIES_MAX}")),
+        PlanError::Copies => {
+            (format!("a file has 1 to {COPIES_MAX} copies"), format!("name a number from 1 to {COPIES_MAX}"))
+        }
     };
     Failure::new(ErrorCode::BadRequest, error, hint)
 }

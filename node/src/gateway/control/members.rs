@@ -3,14 +3,16 @@
 use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
-    self, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite, NodeAddress, RevokeReply,
+    self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite,
+    NodeAddress, RevokeReply,
 };
 use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey};
 
 use super::failure::Failure;
-use super::query::Query;
-use super::{Answer, Context, Json, Shared, convert};
+use super::query::RequestQuery;
+use super::{Answer, Context, Json, Shared, convert, reachability};
+use crate::words::attention;
 use crate::{addresses, clock};
 
 /// An invitation expires after this long unless told otherwise.
@@ -18,30 +20,30 @@ const EXPIRES_S_DEFAULT: u64 = 3 * 24 * 3600;
 /// Members named in a ticket at most, this node included: enough for one of them to be up.
 const BOOTSTRAP_MAX: usize = 4;
 
-/// All members, and who cannot reach whom.
+/// All members, and which of them cannot reach each other.
 #[utoipa::path(get, path = control::route::MEMBERS,
     responses((status = 200, body = MemberListing), (status = "default", body = control::ApiError)))]
 pub(super) async fn members(State(context): Shared) -> Answer<MemberListing> {
     let found = context.client.members().await?;
     let members = found.members.iter().map(|member| convert::member(&context, &found, member)).collect();
-    Ok(Json(MemberListing { members, warnings: addresses::warnings(&found.members) }))
+    Ok(Json(MemberListing { members, warnings: reachability::warnings(&found.members) }))
 }
 
 /// Revokes a member, given by name or id. What it signed before stays valid.
 #[utoipa::path(delete, path = control::route::MEMBER,
     params(("member" = String, Path), ("reason" = Option<String>, Query)),
     responses((status = 200, body = RevokeReply), (status = "default", body = control::ApiError)))]
-pub(super) async fn remove(
+pub(super) async fn revoke(
     State(context): Shared,
     Path(wanted): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Answer<RevokeReply> {
-    let reason = Query::read(query.as_deref(), &["reason"])?.reason()?;
+    let reason = RequestQuery::read(query.as_deref(), &["reason"])?.reason()?;
     let found = context.client.members().await?;
     let member = the_member(&found, &wanted)?;
     if member.me {
-        let hint = "stop this node with 'fsdfs down', and let another member remove it";
-        return Err(Failure::new(ErrorCode::Forbidden, "this node cannot throw itself out", hint));
+        let hint = "stop this node with 'fsdfs down', and revoke it on another member";
+        return Err(Failure::new(ErrorCode::Forbidden, "this node cannot revoke itself", hint));
     }
     context.client.revoke(PublicKey::from(member.node), reason).await?;
     Ok(Json(RevokeReply { id: member.node.to_string(), name: member.name.clone() }))
@@ -56,13 +58,13 @@ pub(super) fn the_member<'a>(found: &'a report::MemberList, wanted: &str) -> Res
         [only] => Ok(only),
         [] => Err(Failure::new(
             ErrorCode::NotFound,
-            format!("there is no member {wanted:?}"),
+            format!("no member is called {wanted:?}"),
             "see 'fsdfs members' for names and ids",
         )),
         several => {
             let ids: Vec<String> = several.iter().map(|member| member.node.short()).collect();
-            let error = format!("{wanted:?} means several members: {}", ids.join(", "));
-            Err(Failure::new(ErrorCode::BadRequest, error, "give the beginning of the id instead"))
+            let error = format!("several members are called {wanted:?}: {}", ids.join(", "));
+            Err(Failure::new(ErrorCode::BadRequest, error, "name it by its id, or at least 8 digits of it"))
         }
     }
 }
@@ -79,7 +81,7 @@ pub(super) async fn invites(State(context): Shared) -> Answer<InviteListing> {
     let found = context.client.members().await?;
     let now = clock::wall_ms();
     let mut invites: Vec<InviteState> = found.tickets.iter().map(|ticket| invite_state(&found, ticket, now)).collect();
-    let last_first = |invite: &InviteState| std::cmp::Reverse((invite.redeem_by_ms == 0, invite.redeem_by_ms));
+    let last_first = |invite: &InviteState| std::cmp::Reverse((invite.expires_at_ms == 0, invite.expires_at_ms));
     invites.sort_by_key(|invite| (last_first(invite), invite.id.clone()));
     Ok(Json(InviteListing { invites }))
 }
@@ -88,8 +90,8 @@ fn invite_state(found: &report::MemberList, ticket: &report::TicketReport, now: 
     let in_time = ticket.redeem_by == 0 || ticket.redeem_by >= now;
     InviteState {
         id: ticket.id.to_string(),
-        made_by: convert::name_of(found, ticket.issuer),
-        redeem_by_ms: ticket.redeem_by,
+        issued_by: convert::name_of(found, ticket.issuer),
+        expires_at_ms: ticket.redeem_by,
         uses: ticket.uses,
         used: ticket.used,
         open: in_time && !ticket.revoked && ticket.used < ticket.uses,
@@ -97,7 +99,7 @@ fn invite_state(found: &report::MemberList, ticket: &report::TicketReport, now: 
     }
 }
 
-/// Revokes an invitation. Whoever joined with it stays.
+/// Revokes an invitation. Members that joined with it stay.
 #[utoipa::path(delete, path = control::route::INVITE, params(("invite" = String, Path)),
     responses((status = 200, body = RevokeReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn revoke_invite(State(context): Shared, Path(wanted): Path<String>) -> Answer<RevokeReply> {
@@ -105,7 +107,10 @@ pub(super) async fn revoke_invite(State(context): Shared, Path(wanted): Path<Str
     let matching: Vec<&report::TicketReport> =
         found.tickets.iter().filter(|ticket| is_id(&wanted, &ticket.id.to_string())).collect();
     let [ticket] = matching.as_slice() else {
-        let error = format!("{wanted:?} means {} invitations", matching.len());
+        let error = match matching.len() {
+            0 => format!("no invitation has the id {wanted:?}"),
+            several => format!("{several} invitations have ids that begin with {wanted:?}"),
+        };
         return Err(Failure::new(
             ErrorCode::NotFound,
             error,
@@ -148,7 +153,7 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     Ok(Json(InviteReply {
         ticket: ticket.text().as_str().to_owned(),
         id,
-        redeem_by_ms: redeem_by,
+        expires_at_ms: redeem_by,
         uses,
         addresses,
         warnings,
@@ -160,18 +165,15 @@ fn bootstrap(found: &report::MemberList) -> Vec<(NodeId, Vec<String>)> {
     let usable =
         |member: &&report::MemberReport| (member.me || member.presence == Presence::Up) && !member.addrs.is_empty();
     let mut members: Vec<&report::MemberReport> = found.members.iter().filter(usable).collect();
-    members.sort_by_key(|member| (!member.me, !addresses::is_reachable_from_outside(&member.addrs), member.node));
+    members.sort_by_key(|member| (!member.me, !reachability::is_reachable_from_outside(&member.addrs), member.node));
     members.into_iter().take(BOOTSTRAP_MAX).map(|member| (member.node, member.addrs.clone())).collect()
 }
 
-fn invite_warnings(context: &Context, all: &[NodeAddress]) -> Vec<String> {
-    let texts: Vec<String> = all.iter().map(|address| address.address.clone()).collect();
+fn invite_warnings(context: &Context, all: &[NodeAddress]) -> Vec<AttentionItem> {
     if all.is_empty() {
-        return vec![
-            "no member's address is known: whoever joins cannot find anybody; set addresses in config.toml".into(),
-        ];
+        return vec![attention::item(AttentionReason::NoAddressInTicket)];
     }
-    let outside = addresses::is_reachable_from_outside(&texts);
-    let warning = || addresses::closed_in_warning(&context.config.name, &texts);
-    if outside { Vec::new() } else { vec![warning()] }
+    let texts: Vec<String> = all.iter().map(|address| address.address.clone()).collect();
+    let closed = || attention::item(reachability::closed_in(&context.config.name, &texts));
+    if reachability::is_reachable_from_outside(&texts) { Vec::new() } else { vec![closed()] }
 }

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::NodeAddress;
+use super::{AttentionItem, NodeAddress};
 
 /// All members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MemberListing {
     /// In name order; this node included.
     pub members: Vec<MemberEntry>,
-    /// Who cannot reach whom, in sentences.
-    pub warnings: Vec<String>,
+    /// Which members cannot reach each other.
+    pub warnings: Vec<AttentionItem>,
 }
 
 /// A member.
@@ -21,7 +21,7 @@ pub struct MemberEntry {
     pub id: String,
     /// Its name; names need not be unique.
     pub name: String,
-    /// Its house: what burns together.
+    /// Its site: members at one site are expected to fail together.
     pub site: String,
     /// This is the node asked.
     pub me: bool,
@@ -33,12 +33,12 @@ pub struct MemberEntry {
     pub connected: bool,
     /// Round trip, if connected and measured.
     pub rtt_ms: Option<u32>,
-    /// Seconds since anything was heard of it.
-    pub heard_s: Option<u64>,
-    /// Name or id of whoever invited it.
+    /// Seconds since its last sign of life; none = not seen since this node started.
+    pub last_seen_s: Option<u64>,
+    /// Name or id of the member that invited it.
     pub invited_by: String,
-    /// Space it gives to the pool.
-    pub space_bytes: u64,
+    /// Space it offers to the pool.
+    pub offered_bytes: u64,
     /// Number of its disks.
     pub disks: usize,
     /// Where it says that it can be reached.
@@ -62,16 +62,19 @@ pub enum MemberRole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MemberPresence {
-    /// Heard of within a minute.
+    /// Seen within a minute.
     Up,
     /// Silent for longer.
     Away,
-    /// Declared gone by a majority.
-    Gone,
-    /// Leaves: serves and hands over.
+    /// Declared departed by a majority.
+    Departed,
+    /// Leaving: it serves and hands over its blocks, and takes none.
     Removed,
-    /// Thrown out.
+    /// Revoked: it can no longer connect, read or write.
     Revoked,
+    /// A state of a later version. No node of this version sends it.
+    #[serde(other)]
+    Other,
 }
 
 /// Asks for an invitation.
@@ -92,18 +95,18 @@ pub struct NewInvite {
 /// A new invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InviteReply {
-    /// What the newcomer types after `fsdfs join`. A secret: whoever has it can join.
+    /// What the newcomer types after `fsdfs join`. A secret: it is all that is needed to join.
     pub ticket: String,
     /// Names the invitation when it is listed or revoked.
     pub id: String,
     /// When it expires; 0 = never.
-    pub redeem_by_ms: u64,
+    pub expires_at_ms: u64,
     /// Newcomers it admits.
     pub uses: u32,
     /// Addresses of members in the ticket.
     pub addresses: Vec<NodeAddress>,
-    /// What may keep the newcomer from reaching anybody, in sentences.
-    pub warnings: Vec<String>,
+    /// What may keep the newcomer from reaching a member.
+    pub warnings: Vec<AttentionItem>,
 }
 
 /// All invitations known.
@@ -113,20 +116,20 @@ pub struct InviteListing {
     pub invites: Vec<InviteState>,
 }
 
-/// What became of an invitation.
+/// The state of an invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InviteState {
     /// Names it.
     pub id: String,
-    /// Name or id of whoever made it.
-    pub made_by: String,
+    /// Name or id of the member that issued it.
+    pub issued_by: String,
     /// When it expires; 0 = never.
-    pub redeem_by_ms: u64,
+    pub expires_at_ms: u64,
     /// Newcomers it admits.
     pub uses: u32,
     /// Newcomers so far.
     pub used: u32,
-    /// Whether somebody can still join with it.
+    /// Whether it can still be used.
     pub open: bool,
     /// Whether it was revoked.
     pub revoked: bool,

@@ -1,0 +1,46 @@
+//! Every sentence that this node says about what the engine decided: to users, with a code beside it, and to the log.
+//!
+//! The core says what happened as values; here they become English. The module imports nothing of this crate.
+
+pub(crate) mod advice;
+pub(crate) mod attention;
+pub(crate) mod refusal;
+
+use fsdfs_core::report::Notice;
+
+/// `10.0 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
+/// `1 server`, `2 servers`.
+pub(crate) fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// A line for the log.
+pub(crate) fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::LogFailed => {
+            "cannot write the log in the home folder (disk full?); nothing is acknowledged until it can be written".into()
+        }
+        Notice::BadTree { volume, error } => {
+            format!("the tree of volume {volume} cannot be changed: {}", refusal::tree_text(error))
+        }
+        Notice::DuplicateIdentity => {
+            "another running node has this node's identity (a copied home folder?); nothing is acknowledged until one \
+             of them is stopped and this one restarted"
+                .into()
+        }
+        Notice::DiskLost => {
+            "a disk of this node is offline or failing; its blocks are re-replicated by the other members, see 'fsdfs status'"
+                .into()
+        }
+        Notice::DamagedCopy { id } => {
+            format!("this node's copy of block {id} is damaged; it is fetched from another member")
+        }
+        Notice::WrongBlock { name, id } => {
+            format!("{name} sent bytes that are not block {id}; another holder is asked")
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Why something was not done: a code for programs, what is wrong, and what to do next.
+
+use fsdfs_core::seam::Refusal;
+use fsdfs_core::tree::{EditError, TreeError};
+use fsdfs_proto::control::{ApiError, ErrorCode};
+use fsdfs_proto::identity::GateRefusal;
+
+/// What to do about a certificate that does not suffice.
+const MORE_RIGHTS: &str = "ask a full member for a new invitation";
+
+fn error(code: ErrorCode, error: impl Into<String>, hint: impl Into<String>) -> ApiError {
+    ApiError { error: error.into(), hint: hint.into(), code }
+}
+
+/// The engine refused. Nothing durable was acknowledged.
+pub(crate) fn refused(refusal: &Refusal) -> ApiError {
+    match refusal {
+        Refusal::NoSpace => error(
+            ErrorCode::NoSpace,
+            "no reachable server has free space",
+            "see 'fsdfs df'; offer more space in config.toml, or invite a member with storage",
+        ),
+        Refusal::NoQuorum { got, needed } => error(
+            ErrorCode::Unavailable,
+            format!("only {got} of {needed} required servers acknowledged in time"),
+            "try again when more members are up ('fsdfs members'); trying again is safe",
+        ),
+        Refusal::NoKey => error(
+            ErrorCode::NotYet,
+            "this node has no key for that volume yet",
+            "it gets the key from the first member it reaches; see 'fsdfs members' for who is up",
+        ),
+        Refusal::HomeFailed => error(
+            ErrorCode::Disk,
+            "this node cannot write to its home folder",
+            "see its log; free space on that file system or replace the disk, then restart the node",
+        ),
+        Refusal::ClockOff(minutes) => error(
+            ErrorCode::Clock,
+            format!("this machine's clock is {minutes} minutes off the other members'"),
+            "correct it ('timedatectl set-ntp true'), then try again",
+        ),
+        Refusal::NotAllowed => error(ErrorCode::Forbidden, "this node's certificate does not allow that", MORE_RIGHTS),
+        Refusal::NoSuchMember => error(
+            ErrorCode::NotFound,
+            "no such member or ticket",
+            "see 'fsdfs members' and 'fsdfs invite --list' for names and ids",
+        ),
+        Refusal::DuplicateIdentity => error(
+            ErrorCode::DuplicateIdentity,
+            "another running node has this node's identity",
+            "two machines run from copies of one home folder: stop one of them, let it join with a new ticket and home \
+             folder, and restart this one",
+        ),
+        Refusal::NotYet => error(
+            ErrorCode::NotYet,
+            "this node has not reached another member since it started",
+            "try again in a moment; see 'fsdfs status'",
+        ),
+        Refusal::Unreachable { .. } => error(
+            ErrorCode::Unavailable,
+            "part of the folder tree is on members that cannot be reached now",
+            "try again when more members are up; see 'fsdfs members' for who is away",
+        ),
+        Refusal::BadTree(tree) => {
+            let ApiError { error: text, hint, code } = tree_error(tree);
+            error(code, format!("the folder tree cannot be read: {text}"), hint)
+        }
+        Refusal::Busy => error(ErrorCode::Busy, "too many requests in flight", "send fewer requests at once"),
+    }
+}
+
+/// An edit that does not fit the tree. It changed nothing.
+pub(crate) fn edit_error(edit: &EditError) -> ApiError {
+    match edit {
+        EditError::NotFound => error(ErrorCode::NotFound, "no such file or folder", "see 'fsdfs ls' for what there is"),
+        EditError::NotAFolder => error(
+            ErrorCode::NotAFolder,
+            "part of the path is a file, not a folder",
+            "choose another path, or remove the file first",
+        ),
+        EditError::IsAFolder => {
+            error(ErrorCode::IsAFolder, "a folder has that name", "choose another name, or remove the folder first")
+        }
+        EditError::Exists => error(ErrorCode::Exists, "it exists already", "choose another name, or remove it first"),
+        EditError::NotEmpty => {
+            error(ErrorCode::NotEmpty, "the folder is not empty", "remove its content too: 'fsdfs rm -r'")
+        }
+        EditError::IntoItself => error(
+            ErrorCode::BadRequest,
+            "a folder cannot be moved into itself, and the root cannot be moved or removed",
+            "choose another path",
+        ),
+        EditError::BadFile => error(
+            ErrorCode::BadRequest,
+            "mode, size or link target of the file are out of bounds",
+            "a mode is at most 7777 (octal), a link's target 1 to 4,095 bytes",
+        ),
+        EditError::BadName => error(
+            ErrorCode::BadName,
+            "a name is 1 to 255 bytes without '/' and NUL and not '.' or '..', and a path has at most 256 names",
+            "rename it first",
+        ),
+    }
+}
+
+/// A tree that cannot be read.
+pub(crate) fn tree_error(tree: &TreeError) -> ApiError {
+    let (code, hint) = match tree {
+        TreeError::NotFound => (ErrorCode::NotFound, "see 'fsdfs ls' for what there is"),
+        TreeError::NotAFolder => (ErrorCode::NotAFolder, "ask for the file itself"),
+        TreeError::Damaged(_) => (
+            ErrorCode::Damaged,
+            "it was stored so by its writer; remove that file or folder and put it again from another copy",
+        ),
+        TreeError::ReadOnly => (ErrorCode::Forbidden, MORE_RIGHTS),
+        TreeError::TooNew => (ErrorCode::TooNew, "update fsdfs on this machine"),
+    };
+    error(code, tree_text(tree), hint)
+}
+
+/// What is wrong with a tree.
+pub(crate) fn tree_text(tree: &TreeError) -> String {
+    match tree {
+        TreeError::NotFound => "no such file or folder".into(),
+        TreeError::NotAFolder => "not a folder".into(),
+        TreeError::Damaged(damage) => format!("a block of the volume's tree is not valid: {damage}"),
+        TreeError::TooNew => "the volume was written by a later version of fsdfs".into(),
+        TreeError::ReadOnly => "this node's key for the volume allows reading only".into(),
+    }
+}
+
+/// Why a node is not admitted.
+pub(crate) fn gate_text(refusal: GateRefusal) -> &'static str {
+    match refusal {
+        GateRefusal::ChainLength => {
+            "the certificate chain is empty or longer than 16; ask a member nearer to the pool's creator"
+        }
+        GateRefusal::OtherPool => "the certificate chain is of another pool",
+        GateRefusal::Broken => "a certificate is not signed by the one before it",
+        GateRefusal::BadSubject => "a key appears twice in the certificate chain, or is not a safe key",
+        GateRefusal::BadSignature => "a signature in the certificate chain is not valid",
+        GateRefusal::MayNotInvite => "an issuer in the certificate chain was not allowed to invite",
+        GateRefusal::TooDeep => {
+            "the chain of invitations is longer than allowed; ask a member nearer to the pool's creator"
+        }
+        GateRefusal::Wider => "a certificate gives more rights than its issuer has",
+        GateRefusal::NotAdmitted => "the member that issued the ticket has not been admitted itself yet",
+        GateRefusal::TicketExpired => "the ticket has expired",
+        GateRefusal::TicketUsedUp => "the ticket is used up",
+        GateRefusal::GrantEnded => "the membership has expired",
+        GateRefusal::Revoked => "this node, or the member that invited it, was revoked",
+        GateRefusal::WrongPeer => "the certificate chain belongs to another node",
+        GateRefusal::PoolFull => "the pool has as many members as possible",
+    }
+}

@@ -1,0 +1,110 @@
+//! What the owner of a node should do something about: stable codes for programs, a sentence for people.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One thing that needs attention: `{"code": ..., fields of the code, "text": ...}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttentionItem {
+    /// Which, with its fields.
+    #[serde(flatten)]
+    pub reason: AttentionReason,
+    /// The same as a sentence.
+    pub text: String,
+}
+
+/// What needs attention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum AttentionReason {
+    /// Another running node has this node's identity.
+    DuplicateIdentity,
+    /// This node was revoked; the other members refuse it.
+    NodeRevoked,
+    /// This node was removed from the pool: it only hands over its blocks.
+    NodeRemoved,
+    /// The ticket had been used up when this node came: it gets no key.
+    GuestOnly,
+    /// This machine's clock is wrong.
+    ClockOff {
+        /// Minutes off the other members' median; positive = ahead.
+        minutes: i64,
+    },
+    /// Changes that only this node has; published when a second server stores their folders.
+    UnpublishedChanges,
+    /// A disk of this node takes no new blocks: full or failing.
+    DiskReadOnly,
+    /// Members that were not seen for a minute.
+    MembersAway {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// There are fewer servers than copies.
+    TooFewServers {
+        /// Copies that are possible.
+        possible_copies: u8,
+        /// Copies required.
+        copies: u8,
+    },
+    /// A member sent damaged blocks.
+    DamagedBlocks {
+        /// Its name.
+        name: String,
+        /// How many since this node started.
+        blocks: u64,
+    },
+    /// A storage folder of the configuration is not in use.
+    StorageUnusable {
+        /// The folder.
+        path: String,
+    },
+    /// A member publishes no address: others cannot connect to it.
+    NoAddress {
+        /// Its name.
+        name: String,
+    },
+    /// A member listens on its own machine only.
+    LoopbackAddressOnly {
+        /// Its name.
+        name: String,
+        /// The address.
+        address: String,
+    },
+    /// A member has addresses of its local network only.
+    PrivateAddressOnly {
+        /// Its name.
+        name: String,
+        /// The address.
+        address: String,
+    },
+    /// Members of which none can connect to the others directly.
+    MembersUnreachable {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A ticket without any address in it.
+    NoAddressInTicket,
+    /// A code of a later version. No node of this version sends it.
+    #[serde(other)]
+    Other,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_its_fields_and_a_sentence_lie_side_by_side() {
+        let item = AttentionItem { reason: AttentionReason::ClockOff { minutes: -3 }, text: "set it right".into() };
+        let json = r#"{"code":"clock_off","minutes":-3,"text":"set it right"}"#;
+        assert_eq!(serde_json::to_string(&item).expect("plain data"), json);
+        assert_eq!(serde_json::from_str::<AttentionItem>(json).expect("the same"), item);
+    }
+
+    #[test]
+    fn a_code_of_a_later_version_is_read_with_its_sentence() {
+        let json = r#"{"code":"moon_too_full","phase":4,"text":"wait"}"#;
+        let item: AttentionItem = serde_json::from_str(json).expect("readers ignore what they do not know");
+        assert_eq!(item, AttentionItem { reason: AttentionReason::Other, text: "wait".into() });
+    }
+}

@@ -1,0 +1,184 @@
+//! The node itself, its disks, and the space of the pool.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{AttentionItem, ReplicationMargin};
+
+/// State of this node and its pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeStatus {
+    /// Version of the program.
+    pub version: String,
+    /// Process id of the daemon.
+    pub pid: u32,
+    /// Seconds since its start.
+    pub uptime_s: u64,
+    /// Its home folder.
+    pub home: String,
+    /// This node's key in hexadecimal.
+    pub node: String,
+    /// This node's name.
+    pub name: String,
+    /// This node's site.
+    pub site: String,
+    /// The pool's id in hexadecimal.
+    pub pool: String,
+    /// The pool's name on this node.
+    pub pool_name: String,
+    /// The UDP port.
+    pub port: u16,
+    /// Where other members may reach this node.
+    pub addresses: Vec<NodeAddress>,
+    /// N: copies of new files.
+    pub copies: u8,
+    /// Facts were synchronized since the start, or there is no other member.
+    pub ready: bool,
+    /// This node holds the key of the shared volume.
+    pub has_key: bool,
+    /// Members connected, without this node.
+    pub connected: usize,
+    /// Members of the pool, without this node.
+    pub members: usize,
+    /// This node's disks.
+    pub disks: Vec<DiskStatus>,
+    /// Copies still to be made.
+    pub repair: RepairStatus,
+    /// Of the blocks on this node, as far as it has compared them since its start.
+    #[serde(default)]
+    pub replication_margin: Option<ReplicationMargin>,
+    /// What it did since its start.
+    #[serde(default)]
+    pub counters: NodeCounters,
+    /// Minutes this clock is off the others' median.
+    pub clock_off_min: i64,
+    /// What needs the owner's attention, most important first; empty = nothing to do.
+    pub attention: Vec<AttentionItem>,
+}
+
+/// Progress of repair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepairStatus {
+    /// Blocks known to have fewer copies than required.
+    pub pending: u64,
+    /// Blocks sent since the start.
+    pub sent: u64,
+    /// A scan of the records is running or due: not all that is pending is known.
+    pub running: bool,
+}
+
+/// What a node did since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeCounters {
+    /// Times the store made something durable (fdatasync, fsync).
+    pub syncs: u64,
+    /// Records appended to segments.
+    pub records_appended: u64,
+    /// Bytes appended to segments.
+    pub bytes_appended: u64,
+    /// Blocks read from its disks.
+    pub blocks_read: u64,
+    /// Bytes of messages that came from other members.
+    pub message_bytes_in: u64,
+    /// Bytes of messages that went to other members.
+    pub message_bytes_out: u64,
+    /// Bytes of blocks that came from other members.
+    pub block_bytes_in: u64,
+    /// Bytes of blocks that went to other members.
+    pub block_bytes_out: u64,
+}
+
+/// A disk of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskStatus {
+    /// From its superblock, in hexadecimal.
+    pub id: String,
+    /// Its folder.
+    pub path: Option<String>,
+    /// Its quota.
+    pub quota_bytes: u64,
+    /// Everything in its folder.
+    pub used_bytes: u64,
+    /// Of it, current copies of blocks.
+    pub live_bytes: u64,
+    /// Of it, the index.
+    pub index_bytes: u64,
+    /// Kept free for the store's own needs.
+    pub reserve_bytes: u64,
+    /// Blocks on it.
+    pub blocks: u64,
+    /// Takes no new blocks: full, failing or out of service.
+    pub read_only: bool,
+}
+
+/// An address and from where it works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeAddress {
+    /// `HOST:PORT`, UDP.
+    pub address: String,
+    /// From where it works.
+    pub scope: AddressScope,
+}
+
+/// From where an address works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressScope {
+    /// From anywhere, if the router forwards the port.
+    Public,
+    /// A DNS name: from wherever it leads to.
+    Name,
+    /// From the same local network or behind the same provider only.
+    Private,
+    /// From the same machine only.
+    Loopback,
+}
+
+/// Space, of the pool and of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SpaceReport {
+    /// N.
+    pub copies: u8,
+    /// What all members offer together.
+    pub offered_bytes: u64,
+    /// What fits at N copies on different servers.
+    pub usable_bytes: u64,
+    /// Copies fewer than N, because there are fewer servers.
+    pub copies_short: u8,
+    /// Sites fewer than copies: so many copies of a block share a site and can fail together.
+    pub sites_short: u8,
+    /// Space that cannot be used because the others cannot match it.
+    pub stranded: Vec<MemberShare>,
+    /// What each member offers.
+    pub offers: Vec<MemberShare>,
+    /// This node's disks.
+    pub disks: Vec<DiskStatus>,
+}
+
+/// A member's part of the space.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberShare {
+    /// Its key in hexadecimal.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Asks a running daemon to join.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The invitation.
+    pub ticket: String,
+}
+
+/// The daemon starts again in another pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinReply {
+    /// Its id.
+    pub pool: String,
+    /// Its name.
+    pub pool_name: String,
+}
