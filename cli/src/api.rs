@@ -12,8 +12,8 @@ use fsdfs_proto::control::{
     self, EditRequest, EditsReply, ErrorCode, ListingEntry, ListingPage, StatReply, WriteReply,
 };
 
-use crate::outcome::{Problem, Stop};
-use crate::program::Program;
+use crate::outcome::{CliError, Exit};
+use crate::program::ProgramName;
 use crate::remote::RemotePath;
 
 /// Entries asked for at once: enough to hide the round trip, few enough to show the first at once.
@@ -24,17 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A handle on the daemon. Clones share connections.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct DaemonApi {
     client: ControlClient,
-    program: Program,
+    program: ProgramName,
     home: Home,
 }
 
-type Answer<T> = Result<T, ControlError>;
+type ApiResult<T> = Result<T, ControlError>;
 
-impl Api {
+impl DaemonApi {
     /// A handle on the daemon that `client` leads to; nothing is asked yet.
-    pub fn new(client: ControlClient, program: Program, home: Home) -> Self {
+    pub fn new(client: ControlClient, program: ProgramName, home: Home) -> Self {
         Self { client, program, home }
     }
 
@@ -44,9 +44,9 @@ impl Api {
     }
 
     /// Does it again while the daemon says that it is too early or that too much is under way.
-    pub async fn patiently<T, F>(&self, ask: impl FnMut() -> F) -> Answer<T>
+    pub async fn patiently<T, F>(&self, ask: impl FnMut() -> F) -> ApiResult<T>
     where
-        F: Future<Output = Answer<T>>,
+        F: Future<Output = ApiResult<T>>,
     {
         let waits = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
@@ -59,7 +59,7 @@ impl Api {
     }
 
     /// The entry, or none if there is none.
-    pub async fn find(&self, path: &RemotePath) -> Answer<Option<ListingEntry>> {
+    pub async fn find(&self, path: &RemotePath) -> ApiResult<Option<ListingEntry>> {
         match self.stat(path, false).await {
             Ok(stat) => Ok(Some(stat.entry)),
             Err(error) if error.code() == Some(ErrorCode::NotFound) => Ok(None),
@@ -70,19 +70,19 @@ impl Api {
     }
 
     /// Everything about an entry.
-    pub async fn stat(&self, path: &RemotePath, blocks: bool) -> Answer<StatReply> {
+    pub async fn stat(&self, path: &RemotePath, blocks: bool) -> ApiResult<StatReply> {
         let bytes = path.bytes();
         self.patiently(|| self.client.stat(&path.volume, &bytes, blocks)).await
     }
 
     /// One page of a folder.
-    pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> Answer<ListingPage> {
+    pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> ApiResult<ListingPage> {
         let bytes = path.bytes();
         self.patiently(|| self.client.list(&path.volume, &bytes, after, PAGE)).await
     }
 
     /// Many small changes in one commit.
-    pub async fn edit(&self, volume: &str, edits: Vec<EditRequest>) -> Answer<EditsReply> {
+    pub async fn edit(&self, volume: &str, edits: Vec<EditRequest>) -> ApiResult<EditsReply> {
         let edits = control::EditsRequest { volume: volume.to_owned(), edits };
         self.patiently(|| self.client.edit(&edits)).await
     }
@@ -93,13 +93,13 @@ impl Api {
         path: &RemotePath,
         attrs: control::EntryAttributes,
         bytes: Bytes,
-    ) -> Answer<WriteReply> {
+    ) -> ApiResult<WriteReply> {
         let to = path.bytes();
         self.patiently(|| self.client.put(&path.volume, &to, attrs, bytes.clone())).await
     }
 
     /// Opens a file for reading.
-    pub async fn download(&self, path: &RemotePath, range: Option<(u64, Option<u64>)>) -> Answer<Download> {
+    pub async fn download(&self, path: &RemotePath, range: Option<(u64, Option<u64>)>) -> ApiResult<Download> {
         let bytes = path.bytes();
         self.patiently(|| self.client.download(&path.volume, &bytes, range)).await
     }
@@ -123,37 +123,34 @@ impl Api {
     }
 
     /// What is wrong in a sentence, and what to do.
-    pub fn problem(&self, error: &ControlError) -> Problem {
+    pub fn problem(&self, error: &ControlError) -> CliError {
         match error {
             ControlError::NotRunning { .. } => self.not_running(),
             ControlError::Refused(error) => {
                 let (what, next) = (self.program.in_hint(&error.error), self.program.in_hint(&error.hint));
-                Problem { what, next, code: Some(error.code) }
+                CliError { what, next, code: Some(error.code) }
             }
-            ControlError::Broken(_) if self.is_down() => Problem::new(
-                "fsdfs stopped in the middle of it",
-                format!(
-                    "see its log, start it again, and do this again (that is safe): {}",
-                    self.program.command("up")
-                ),
+            ControlError::Broken(_) if self.is_down() => CliError::new(
+                "the daemon stopped during this request",
+                format!("see its log, start it again, and repeat this (it is safe): {}", self.program.command("up")),
             ),
-            ControlError::Broken(broken) => Problem::new(
+            ControlError::Broken(broken) => CliError::new(
                 format!("the connection to the daemon broke{}", causes(broken)),
                 format!(
-                    "do it again; it is safe. If it stays so, see the daemon's log, or: {}",
+                    "repeat this; it is safe. If it fails again, see the daemon's log, or: {}",
                     self.program.command("status")
                 ),
             ),
-            ControlError::BadAnswer(_) => Problem::new(
+            ControlError::BadAnswer(_) => CliError::new(
                 error.to_string(),
                 format!("stop it: {}   then start it: {}", self.program.command("down"), self.program.command("up")),
             ),
-            ControlError::Client(_) => Problem::new(format!("{error}{}", causes(error)), ""),
+            ControlError::Client(_) => CliError::new(format!("{error}{}", causes(error)), ""),
         }
     }
 
     /// The same, ready to end a verb with.
-    pub fn stop(&self, error: &ControlError) -> Stop {
+    pub fn stop(&self, error: &ControlError) -> Exit {
         self.problem(error).into()
     }
 
@@ -166,23 +163,23 @@ impl Api {
         UnixStream::connect(self.home.socket())
     }
 
-    fn not_running(&self) -> Problem {
+    fn not_running(&self) -> CliError {
         let home = crate::text::escape::name(self.home.dir().as_os_str().as_encoded_bytes());
         if self.knock().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
             let next = "run this as its user, or have its owner set control_group in config.toml";
-            return Problem::new(format!("this user may not use the node of {home}"), next);
+            return CliError::new(format!("this user has no access to the node of {home}"), next);
         }
         let up = self.program.command("up");
         if self.home.has_pool() {
             let service = "installed as a service: systemctl --user start fsdfs";
-            Problem::new(
+            CliError::new(
                 format!("fsdfs is not running with the home folder {home}"),
                 format!("start it: {up}   ({service})"),
             )
         } else {
             let join = self.program.command("join TICKET");
-            let next = format!("start a new pool: {up}\n  or join a friend's: {join}");
-            Problem::new(format!("there is no pool in {home} yet"), next)
+            let next = format!("create a new pool: {up}\n  or join an existing one: {join}");
+            CliError::new(format!("there is no pool in {home} yet"), next)
         }
     }
 }

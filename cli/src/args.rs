@@ -1,16 +1,12 @@
 //! The command line: global options and verbs.
 
-use std::path::PathBuf;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Parser, Subcommand};
-
-use crate::logs::LogFormat;
-use crate::remote::RemotePath;
+use crate::options::GlobalOptions;
 use crate::verbs;
 
-/// A private pool of disk space shared by friends: no master, no cloud. Whatever is put in is encrypted and kept on
-/// several machines in several houses.
+/// A private pool of disk space, shared among friends without a master or a cloud. Files are encrypted and replicated to
+/// several machines at several sites.
 #[derive(Parser, Clone, Debug)]
 #[command(
     name = "fsdfs",
@@ -20,85 +16,61 @@ use crate::verbs;
     after_help = "Paths in the pool begin with a slash: /photos/2026. Another volume than `pool` stands before it: mine:/photos.",
     after_long_help = AFTER_LONG_HELP
 )]
-pub struct Cli {
+pub struct CommandLine {
     /// What every verb understands.
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalOptions,
     /// What to do.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub verb: CommandVerb,
 }
 
 const AFTER_LONG_HELP: &str = "\
 Paths in the pool begin with a slash: /photos/2026. Another volume than `pool` stands before it: mine:/photos.
 
 The first minutes:
-  fsdfs up                    start a pool on this machine (or a node of the pool it is in)
-  fsdfs invite                print a ticket for a friend's machine
+  fsdfs up                    create a pool on this machine and run its first node (or run its node)
+  fsdfs invite                print a ticket for another machine
   fsdfs join TICKET           there: join, and run
   fsdfs put photos /          store a folder
   fsdfs get /photos restored  fetch it, on any of the machines
 
 Exit codes:
-  0  fine
-  1  stored, but with fewer copies than wanted so far; or the pool needs its owner's attention
-  2  failed, or something was not done; the message says what to do next";
-
-/// Options of every verb.
-#[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Options of every command")]
-pub struct Global {
-    /// The node's home folder: keys, configuration and, by default, blocks. Several nodes on one machine need one each.
-    #[arg(long, value_name = "DIR", global = true, env = "FSDFS_HOME", hide_env_values = true)]
-    pub home: Option<PathBuf>,
-    /// Print results, and problems, as JSON.
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Say only results and problems.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Log more; twice for even more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// Which log lines are written, such as info or warn,fsdfs_node::net=debug.
-    #[arg(long, value_name = "FILTER", global = true, env = "FSDFS_LOG", hide_env_values = true)]
-    pub log: Option<String>,
-    /// How log lines look.
-    #[arg(long, value_enum, value_name = "FORMAT", global = true)]
-    pub log_format: Option<LogFormat>,
-}
+  0  success
+  1  stored, but with fewer copies than required so far; or something needs the owner's attention
+  2  failed in whole or in part; the message says what to do next";
 
 /// What to do.
 #[derive(Subcommand, Clone, Debug)]
 #[allow(missing_docs, reason = "each is described by its arguments")]
-pub enum Verb {
-    Init(verbs::init::Init),
-    Up(verbs::up::Up),
-    Down(verbs::down::Down),
-    Invite(verbs::invite::Invite),
-    Join(verbs::join::Join),
-    Put(verbs::put::Put),
-    Get(verbs::get::Get),
-    Cat(verbs::cat::Cat),
-    Ls(verbs::ls::Ls),
-    Mkdir(verbs::change::Mkdir),
-    Mv(verbs::change::Mv),
-    Rm(verbs::change::Rm),
-    Stat(verbs::stat::Stat),
-    Members(verbs::members::Members),
-    Status(verbs::status::Status),
-    Df(verbs::df::Df),
-    Plan(verbs::plan::Plan),
-    Config(verbs::config::Config),
-    Service(verbs::service::Service),
-    Demo(verbs::demo::Demo),
-    Completions(verbs::manual::Completions),
-    Man(verbs::manual::Man),
+pub enum CommandVerb {
+    Init(verbs::init::InitCommand),
+    Up(verbs::up::UpCommand),
+    Down(verbs::down::DownCommand),
+    Invite(verbs::invite::InviteCommand),
+    Join(verbs::join::JoinCommand),
+    Put(verbs::put::PutCommand),
+    Get(verbs::get::GetCommand),
+    Cat(verbs::cat::CatCommand),
+    Ls(verbs::ls::LsCommand),
+    Mkdir(verbs::change::MkdirCommand),
+    Mv(verbs::change::MvCommand),
+    Rm(verbs::change::RmCommand),
+    Stat(verbs::stat::StatCommand),
+    Members(verbs::members::MembersCommand),
+    Status(verbs::status::StatusCommand),
+    Df(verbs::df::DfCommand),
+    Plan(verbs::plan::PlanCommand),
+    Config(verbs::config::ConfigCommand),
+    Service(verbs::service::ServiceCommand),
+    Demo(verbs::demo::DemoCommand),
+    Completions(verbs::manual::CompletionsCommand),
+    Man(verbs::manual::ManCommand),
 }
 
-/// Parses `[VOLUME:]/PATH`.
-pub fn remote() -> impl TypedValueParser<Value = RemotePath> {
-    OsStringValueParser::new().try_map(|text| RemotePath::parse(&text))
+/// The whole command line, for completions, manual pages and checks.
+pub fn command() -> clap::Command {
+    CommandLine::command()
 }
 
 #[cfg(test)]
@@ -107,12 +79,12 @@ mod tests {
 
     #[test]
     fn the_definition_holds_together() {
-        crate::command().debug_assert();
+        command().debug_assert();
     }
 
     #[track_caller]
     fn check(line: &str, is_fine: bool) {
-        let parsed = Cli::try_parse_from(line.split(' '));
+        let parsed = CommandLine::try_parse_from(line.split(' '));
         assert_eq!(parsed.is_ok(), is_fine, "{line}: {:?}", parsed.err().map(|error| error.to_string()));
     }
 
@@ -145,7 +117,7 @@ mod tests {
         check("fsdfs invite --list --uses 2", false);
         check("fsdfs invite --revoke 0123", true);
         check("fsdfs members", true);
-        check("fsdfs members remove anna --yes", true);
+        check("fsdfs members revoke anna --yes", true);
         check("fsdfs plan", true);
         check("fsdfs plan add erin 4TB --site hill", true);
         check("fsdfs plan add erin 4T", true);
@@ -161,5 +133,16 @@ mod tests {
         check("fsdfs -q -v ls", false);
         check("fsdfs completions bash", true);
         check("fsdfs service --system --install", true);
+    }
+
+    #[test]
+    fn every_verb_has_a_page() {
+        let temp = tempfile::tempdir().expect("temp");
+        verbs::manual::write_all(&command(), temp.path()).expect("written");
+        for verb in command().get_subcommands() {
+            assert!(temp.path().join(format!("fsdfs-{}.1", verb.get_name())).exists(), "{}", verb.get_name());
+        }
+        let put = std::fs::read_to_string(temp.path().join("fsdfs-put.1")).expect("there");
+        assert!(put.contains("fsdfs\\-put") && put.contains("rsync"), "{put}");
     }
 }

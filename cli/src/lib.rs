@@ -1,13 +1,15 @@
 //! The `fsdfs` command: what people and scripts use. It also runs the daemon.
 //!
 //! `args` says what can be typed, `verbs` what each verb does; all of them ask the user's own daemon through `api`, and
-//! end in `outcome`. `local` reads and writes this machine's files, `text` is what passes between people and program.
+//! end in `outcome`. `local` reads and writes this machine's files, `text` is what passes between people and program. A verb knows
+//! the options of all verbs (`options`), but not the list of verbs (`args`).
 
 pub mod api;
 pub mod app;
 pub mod args;
 pub mod local;
 pub mod logs;
+pub mod options;
 pub mod outcome;
 pub mod output;
 pub mod program;
@@ -20,16 +22,12 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
-use crate::app::App;
-use crate::args::{Cli, Verb};
-use crate::outcome::{Outcome, Problem, finish, report};
-
-/// The whole command line, for completions, manual pages and checks.
-pub fn command() -> clap::Command {
-    Cli::command()
-}
+use crate::app::AppContext;
+pub use crate::args::command;
+use crate::args::{CommandLine, CommandVerb};
+use crate::outcome::{CliError, CliResult, finish, report};
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -44,9 +42,9 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let home_from = matches.value_source("home");
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let cli = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let json = cli.global.json;
-    match App::new(&args.first().cloned().unwrap_or_default(), cli.global, home_from) {
+    match AppContext::new(&args.first().cloned().unwrap_or_default(), cli.global, home_from) {
         Ok(app) => finish(&app.program, json, run(&app, cli.verb)),
         Err((program, problem)) => {
             report(&program, json, &problem);
@@ -55,47 +53,47 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(app: &App, verb: Verb) -> Outcome {
+fn run(app: &AppContext, verb: CommandVerb) -> CliResult {
     // A daemon's log is also a matter of its configuration.
     match verb {
-        Verb::Up(_) | Verb::Join(_) => fsdfs_node::allocator::keep_freed(),
+        CommandVerb::Up(_) | CommandVerb::Join(_) => fsdfs_node::allocator::keep_freed(),
         _ => logs::start(&app.log, false)?,
     }
     raise_open_files_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Problem::new(format!("cannot start threads: {error}"), "close other programs"))?;
+        .map_err(|error| CliError::new(format!("cannot start threads: {error}"), "close other programs"))?;
     let outcome = runtime.block_on(dispatch(app, verb));
     // Long enough for files that are being written to be taken back, but a blocked read never ends.
     runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
 }
 
-async fn dispatch(app: &App, verb: Verb) -> Outcome {
+async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
     match verb {
-        Verb::Init(verb) => verb.run(app),
-        Verb::Up(verb) => verb.run(app).await,
-        Verb::Down(verb) => verb.run(app).await,
-        Verb::Invite(verb) => verb.run(app).await,
-        Verb::Join(verb) => verb.run(app).await,
-        Verb::Put(verb) => verb.run(app).await,
-        Verb::Get(verb) => verb.run(app).await,
-        Verb::Cat(verb) => verb.run(app).await,
-        Verb::Ls(verb) => verb.run(app).await,
-        Verb::Mkdir(verb) => verb.run(app).await,
-        Verb::Mv(verb) => verb.run(app).await,
-        Verb::Rm(verb) => verb.run(app).await,
-        Verb::Stat(verb) => verb.run(app).await,
-        Verb::Members(verb) => verb.run(app).await,
-        Verb::Status(verb) => verb.run(app).await,
-        Verb::Df(verb) => verb.run(app).await,
-        Verb::Plan(verb) => verb.run(app).await,
-        Verb::Config(verb) => verb.run(app),
-        Verb::Service(verb) => verb.run(app),
-        Verb::Demo(verb) => verb.run(app).await,
-        Verb::Completions(verb) => verb.run(),
-        Verb::Man(verb) => verb.run(app),
+        CommandVerb::Init(verb) => verb.run(app),
+        CommandVerb::Up(verb) => verb.run(app).await,
+        CommandVerb::Down(verb) => verb.run(app).await,
+        CommandVerb::Invite(verb) => verb.run(app).await,
+        CommandVerb::Join(verb) => verb.run(app).await,
+        CommandVerb::Put(verb) => verb.run(app).await,
+        CommandVerb::Get(verb) => verb.run(app).await,
+        CommandVerb::Cat(verb) => verb.run(app).await,
+        CommandVerb::Ls(verb) => verb.run(app).await,
+        CommandVerb::Mkdir(verb) => verb.run(app).await,
+        CommandVerb::Mv(verb) => verb.run(app).await,
+        CommandVerb::Rm(verb) => verb.run(app).await,
+        CommandVerb::Stat(verb) => verb.run(app).await,
+        CommandVerb::Members(verb) => verb.run(app).await,
+        CommandVerb::Status(verb) => verb.run(app).await,
+        CommandVerb::Df(verb) => verb.run(app).await,
+        CommandVerb::Plan(verb) => verb.run(app).await,
+        CommandVerb::Config(verb) => verb.run(app),
+        CommandVerb::Service(verb) => verb.run(app),
+        CommandVerb::Demo(verb) => verb.run(app).await,
+        CommandVerb::Completions(verb) => verb.run(command()),
+        CommandVerb::Man(verb) => verb.run(app, &command()),
     }
 }
 

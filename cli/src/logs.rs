@@ -4,12 +4,12 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::outcome::{Outcome, Problem};
+use crate::outcome::{CliError, CliResult};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// For people.
+pub enum LogLineFormat {
+    /// Readable text.
     #[default]
     Text,
     /// One JSON object a line.
@@ -18,7 +18,7 @@ pub enum LogFormat {
 
 /// What decides which lines are written.
 #[derive(Clone, Debug, Default)]
-pub struct LogWish {
+pub struct LogOptions {
     /// `--log`, such as `info,fsdfs_node::net=debug`; overrules the rest.
     pub filter: Option<String>,
     /// How often `-v` was given.
@@ -26,14 +26,14 @@ pub struct LogWish {
     /// `-q`.
     pub quiet: bool,
     /// `--log-format`; default: text.
-    pub format: Option<LogFormat>,
+    pub format: Option<LogLineFormat>,
 }
 
 /// Starts logging. A daemon tells what happens, a command only what goes wrong.
-pub fn start(wish: &LogWish, daemon: bool) -> Outcome<()> {
+pub fn start(wish: &LogOptions, daemon: bool) -> CliResult<()> {
     let text = wish.filter.clone().unwrap_or_else(|| default_filter(wish, daemon).to_owned());
     let filter = EnvFilter::try_new(&text).map_err(|error| {
-        Problem::new(
+        CliError::new(
             format!("the log filter '{text}' is not valid: {error}"),
             "use a level (info, debug) or TARGET=LEVEL,...",
         )
@@ -41,14 +41,14 @@ pub fn start(wish: &LogWish, daemon: bool) -> Outcome<()> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first.
     let _ = match wish.format.unwrap_or_default() {
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogLineFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogLineFormat::Json => builder.json().flatten_event(true).try_init(),
     };
     Ok(())
 }
 
 /// Libraries log their own inner life at info; only this program's own modules are worth that.
-fn default_filter(wish: &LogWish, daemon: bool) -> &'static str {
+fn default_filter(wish: &LogOptions, daemon: bool) -> &'static str {
     match (wish.quiet, wish.verbose, daemon) {
         (true, ..) => "error",
         (_, 0, false) => "error",
@@ -68,11 +68,11 @@ mod tests {
         for quiet in [false, true] {
             for verbose in 0..4 {
                 for daemon in [false, true] {
-                    let wish = LogWish { quiet, verbose, ..LogWish::default() };
+                    let wish = LogOptions { quiet, verbose, ..LogOptions::default() };
                     assert!(EnvFilter::try_new(default_filter(&wish, daemon)).is_ok());
                 }
             }
         }
-        assert!(start(&LogWish { filter: Some("a=b=c".into()), ..LogWish::default() }, true).is_err());
+        assert!(start(&LogOptions { filter: Some("a=b=c".into()), ..LogOptions::default() }, true).is_err());
     }
 }

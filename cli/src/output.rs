@@ -5,26 +5,26 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::outcome::{Outcome, Stop};
+use crate::outcome::{CliResult, Exit};
 use crate::text::escape;
 
 /// How much is said, and in which form.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Output {
+pub struct OutputMode {
     /// Results as JSON; nothing else on the standard output.
     pub json: bool,
     /// Results and problems only.
     pub quiet: bool,
 }
 
-impl Output {
+impl OutputMode {
     /// A result: `value` with `--json`, `text` otherwise. Text must have its names escaped.
-    pub fn result(self, value: &impl Serialize, text: impl Display) -> Outcome<()> {
+    pub fn result(self, value: &impl Serialize, text: impl Display) -> CliResult<()> {
         if self.json { self.json_line(value) } else { Self::print(&text.to_string()) }
     }
 
     /// A result that says nothing new to a person who asked for quiet, such as "done".
-    pub fn done(self, value: &impl Serialize, text: impl Display) -> Outcome<()> {
+    pub fn done(self, value: &impl Serialize, text: impl Display) -> CliResult<()> {
         match (self.json, self.quiet) {
             (true, _) => self.json_line(value),
             (false, true) => Ok(()),
@@ -33,8 +33,8 @@ impl Output {
     }
 
     /// A value as one line of JSON.
-    pub fn json_line(self, value: &impl Serialize) -> Outcome<()> {
-        let line = serde_json::to_string(value).map_err(|error| Stop::of_output(&error.into()))?;
+    pub fn json_line(self, value: &impl Serialize) -> CliResult<()> {
+        let line = serde_json::to_string(value).map_err(|error| Exit::of_output(&error.into()))?;
         Self::print(&(line + "\n"))
     }
 
@@ -50,14 +50,14 @@ impl Output {
         !self.quiet && !self.json && io::stderr().is_terminal()
     }
 
-    fn print(text: &str) -> Outcome<()> {
+    fn print(text: &str) -> CliResult<()> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Stop::of_output(&error))
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Exit::of_output(&error))
     }
 }
 
 /// Something that was not done: said even when quiet.
 pub fn warn(text: &str) {
-    // Nobody is left to tell if this fails.
+    // There is no other place to report to if this fails.
     let _ = io::stderr().lock().write_all(format!("{}\n", escape::line(text)).as_bytes());
 }

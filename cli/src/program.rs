@@ -6,11 +6,11 @@ use std::path::Path;
 
 /// What stands before the verb in every hint.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct ProgramName {
     words: Vec<String>,
 }
 
-impl Program {
+impl ProgramName {
     /// `argv0` as typed, and `--home` if it was typed. (A home from the environment is still there next time.)
     pub fn new(argv0: &OsStr, typed_home: Option<&Path>) -> Self {
         let mut words = vec![quote(if argv0.is_empty() { OsStr::new("fsdfs") } else { argv0 })];
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn hints_repeat_a_typed_home() {
-        let program = Program::new(OsStr::new("target/release/fsdfs"), Some(Path::new("/tmp/a b")));
+        let program = ProgramName::new(OsStr::new("target/release/fsdfs"), Some(Path::new("/tmp/a b")));
         assert_eq!(program.command("up"), "target/release/fsdfs --home '/tmp/a b' up");
         assert_eq!(program.command_of(["put", "x y", "/"]), "target/release/fsdfs --home '/tmp/a b' put 'x y' /");
         assert_eq!(program.in_hint("see 'fsdfs df'"), "see 'target/release/fsdfs --home '/tmp/a b' df'");

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::{Output, warn};
+use crate::output::{OutputMode, warn};
 
 /// How far a transfer is. Clones are the same bar.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct TransferProgress {
     bar: ProgressBar,
-    output: Output,
+    output: OutputMode,
 }
 
-impl Progress {
+impl TransferProgress {
     /// Starts a bar whose total may still grow.
-    pub fn new(output: Output) -> Self {
+    pub fn new(output: OutputMode) -> Self {
         let target = if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style());
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_bar_counts_even_when_hidden() {
-        let progress = Progress::new(Output { json: true, quiet: false });
+        let progress = TransferProgress::new(OutputMode { json: true, quiet: false });
         progress.expect(10);
         progress.advance(7);
         progress.take_back(3);

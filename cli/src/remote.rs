@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 use crate::text::escape;
 
 /// The volume that every member shares.
@@ -11,6 +13,11 @@ pub const DEFAULT_VOLUME: &str = "pool";
 
 /// Bytes a name may have.
 const NAME_BYTES_MAX: usize = 255;
+
+/// Parses `[VOLUME:]/PATH` on the command line.
+pub fn remote() -> impl TypedValueParser<Value = RemotePath> {
+    OsStringValueParser::new().try_map(|text| RemotePath::parse(&text))
+}
 
 /// Where something is in the store. Its names can be stored and cannot climb out of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_told() {
+    fn what_is_no_path_is_refused() {
         for bad in ["", "a", "a/b", "a:b", ":/a", "a:b:/c", "/a/../b", "/.", "C:\\x", &format!("/{}", "n".repeat(256))]
         {
             assert!(RemotePath::parse(OsStr::new(bad)).is_err(), "{bad:?}");

@@ -65,10 +65,10 @@ pub enum HomeError {
         name: String,
     },
     /// There is none yet.
-    #[error("{dir} holds no pool yet: found one with 'fsdfs init' or enter one with 'fsdfs join TICKET'", dir = .0.display())]
+    #[error("{dir} holds no pool yet: create one with 'fsdfs init' or join one with 'fsdfs join TICKET'", dir = .0.display())]
     NoPool(PathBuf),
     /// A file does not hold what it should.
-    #[error("{file} is damaged ({problem}); restore it from a backup, or join anew with another '--home DIR'", file = .file.display())]
+    #[error("{file} is damaged ({problem}); restore it from a backup, or join again with another '--home DIR'", file = .file.display())]
     Damaged {
         /// Which.
         file: PathBuf,

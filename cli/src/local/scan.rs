@@ -13,22 +13,22 @@ use super::{LocalAttributes, special};
 
 /// What a scan finds, parents before their content.
 #[derive(Debug)]
-pub struct Found {
+pub struct FoundEntry {
     /// Names from the source down; empty = the source itself.
     pub path: Vec<Vec<u8>>,
     /// As they were when it was found.
     pub attrs: LocalAttributes,
     /// What it is.
-    pub what: What,
+    pub what: FoundKind,
 }
 
 /// A kind of entry.
 #[derive(Debug)]
-pub enum What {
+pub enum FoundKind {
     /// Its content follows.
     Folder,
     /// Open for reading.
-    File(OpenFile),
+    File(SourceFile),
     /// With its target.
     Link(Vec<u8>),
 }
@@ -36,7 +36,7 @@ pub enum What {
 /// What a scan could not take along. It goes on with the rest.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {why}", crate::text::escape::name(shown))]
-pub struct Skipped {
+pub struct SkippedEntry {
     /// The path for people.
     pub shown: Vec<u8>,
     /// Why.
@@ -66,50 +66,50 @@ impl From<rustix::io::Errno> for SkipReason {
 
 /// A file opened before it is read, so that a file renamed over it meanwhile does not mix in.
 #[derive(Debug)]
-pub struct OpenFile {
+pub struct SourceFile {
     /// To be read by offset: handles to one file share their position.
     pub file: File,
     /// When it was opened.
     pub size: u64,
-    stamp: Stamp,
+    stamp: FileStamp,
 }
 
 /// What changes when content changes: size, modification time, status time.
-type Stamp = (i64, (i64, u64), (i64, u64));
+type FileStamp = (i64, (i64, u64), (i64, u64));
 
-fn stamp(stat: &Stat) -> Stamp {
+fn stamp(stat: &Stat) -> FileStamp {
     (stat.st_size, (stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec))
 }
 
-impl OpenFile {
+impl SourceFile {
     fn new(fd: OwnedFd, stat: &Stat) -> Self {
         Self { file: fd.into(), size: u64::try_from(stat.st_size).unwrap_or(0), stamp: stamp(stat) }
     }
 
     /// A second handle to the same file that can tell whether it changed since it was opened.
-    pub fn watch(&self) -> io::Result<Watch> {
-        Ok(Watch { file: self.file.try_clone()?, stamp: self.stamp })
+    pub fn watch(&self) -> io::Result<ChangeWatch> {
+        Ok(ChangeWatch { file: self.file.try_clone()?, stamp: self.stamp })
     }
 }
 
 /// Tells whether a file changed while it was read.
 #[derive(Debug)]
-pub struct Watch {
+pub struct ChangeWatch {
     file: File,
-    stamp: Stamp,
+    stamp: FileStamp,
 }
 
-impl Watch {
+impl ChangeWatch {
     /// Whether size and times are what they were.
     pub fn is_unchanged(&self) -> bool {
         fstat(&self.file).is_ok_and(|stat| stamp(&stat) == self.stamp)
     }
 
     /// The same file as it is now.
-    pub fn reopen(&self) -> io::Result<(OpenFile, LocalAttributes)> {
+    pub fn reopen(&self) -> io::Result<(SourceFile, LocalAttributes)> {
         let file = self.file.try_clone()?;
         let stat = fstat(&file)?;
-        Ok((OpenFile::new(file.into(), &stat), LocalAttributes::of(&stat)))
+        Ok((SourceFile::new(file.into(), &stat), LocalAttributes::of(&stat)))
     }
 }
 
@@ -126,20 +126,20 @@ fn identity(stat: &Stat) -> (u64, u64) {
 }
 
 /// A walk through one source.
-pub struct Scan {
+pub struct TreeScan {
     source: Vec<u8>,
     own: OwnFolders,
     /// What the next call hands out: the source itself.
-    first: Option<Result<Found, Skipped>>,
+    first: Option<Result<FoundEntry, SkippedEntry>>,
     /// Open folders from the source down; the last is being read.
     levels: Vec<Dir>,
     /// Names that lead to the last of `levels`.
     path: Vec<Vec<u8>>,
 }
 
-impl Scan {
+impl TreeScan {
     /// Starts at `source`. A symlink is taken as a link, unless a slash is written behind it.
-    pub fn new(source: &Path, own: OwnFolders) -> Result<Self, Skipped> {
+    pub fn new(source: &Path, own: OwnFolders) -> Result<Self, SkippedEntry> {
         let mut scan = Self {
             source: source.as_os_str().as_bytes().to_vec(),
             own,
@@ -153,7 +153,7 @@ impl Scan {
     }
 
     /// Looks at `name` in the open folder `at`; a folder becomes the last of `levels`.
-    fn look(&mut self, at: Option<&OwnedFd>, name: &[u8]) -> Result<Found, SkipReason> {
+    fn look(&mut self, at: Option<&OwnedFd>, name: &[u8]) -> Result<FoundEntry, SkipReason> {
         let at = at.map_or(CWD, OwnedFd::as_fd);
         // Looked at before it is opened: opening a device or pipe can do things.
         let stat = statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -164,28 +164,32 @@ impl Scan {
             FileType::Directory => {
                 let open = openat(at, name, flags | OFlags::DIRECTORY, Mode::empty())?;
                 self.levels.push(Dir::new(open)?);
-                Ok(Found { path: Vec::new(), attrs, what: What::Folder })
+                Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Folder })
             }
             FileType::RegularFile => {
                 let open = openat(at, name, flags, Mode::empty())?;
                 let stat = fstat(&open)?;
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::RegularFile => {
-                        let file = OpenFile::new(open, &stat);
-                        Ok(Found { path: Vec::new(), attrs: LocalAttributes::of(&stat), what: What::File(file) })
+                        let file = SourceFile::new(open, &stat);
+                        Ok(FoundEntry {
+                            path: Vec::new(),
+                            attrs: LocalAttributes::of(&stat),
+                            what: FoundKind::File(file),
+                        })
                     }
                     _ => Err(SkipReason::Special(special(stat.st_mode))),
                 }
             }
             FileType::Symlink => {
                 let target = readlinkat(at, name, Vec::new())?.into_bytes();
-                Ok(Found { path: Vec::new(), attrs, what: What::Link(target) })
+                Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Link(target) })
             }
             _ => Err(SkipReason::Special(special(stat.st_mode))),
         }
     }
 
-    fn next_below(&mut self) -> Option<Result<Found, Skipped>> {
+    fn next_below(&mut self) -> Option<Result<FoundEntry, SkippedEntry>> {
         loop {
             let name = match self.levels.last_mut()?.read() {
                 Some(Ok(entry)) => entry.file_name().to_bytes().to_vec(),
@@ -206,7 +210,7 @@ impl Scan {
         }
     }
 
-    fn enter(&mut self, name: Vec<u8>) -> Result<Found, Skipped> {
+    fn enter(&mut self, name: Vec<u8>) -> Result<FoundEntry, SkippedEntry> {
         let depth = self.levels.len();
         let fd = self.levels.last().map(|dir| dir.fd().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)));
         let taken = match fd {
@@ -227,7 +231,7 @@ impl Scan {
         self.path.pop();
     }
 
-    fn skipped(&self, name: Option<&[u8]>, why: SkipReason) -> Skipped {
+    fn skipped(&self, name: Option<&[u8]>, why: SkipReason) -> SkippedEntry {
         let mut shown = self.source.clone();
         for name in self.path.iter().map(Vec::as_slice).chain(name) {
             if !shown.ends_with(b"/") {
@@ -235,12 +239,12 @@ impl Scan {
             }
             shown.extend_from_slice(name);
         }
-        Skipped { shown, why }
+        SkippedEntry { shown, why }
     }
 }
 
-impl Iterator for Scan {
-    type Item = Result<Found, Skipped>;
+impl Iterator for TreeScan {
+    type Item = Result<FoundEntry, SkippedEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.first.take().or_else(|| self.next_below())
@@ -254,7 +258,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    fn names(scan: Scan) -> (BTreeSet<String>, Vec<String>) {
+    fn names(scan: TreeScan) -> (BTreeSet<String>, Vec<String>) {
         let mut found = BTreeSet::new();
         let mut skipped = Vec::new();
         for item in scan {
@@ -263,9 +267,9 @@ mod tests {
                     let path =
                         entry.path.iter().map(|name| crate::text::escape::name(name)).collect::<Vec<_>>().join("/");
                     let kind = match entry.what {
-                        What::Folder => "/".to_owned(),
-                        What::File(open) => format!(" {}", open.size),
-                        What::Link(target) => format!(" -> {}", crate::text::escape::name(&target)),
+                        FoundKind::Folder => "/".to_owned(),
+                        FoundKind::File(open) => format!(" {}", open.size),
+                        FoundKind::Link(target) => format!(" -> {}", crate::text::escape::name(&target)),
                     };
                     found.insert(path + &kind);
                 }
@@ -288,7 +292,7 @@ mod tests {
         symlink("gone", root.join("a/b/dangling")).expect("link");
         rustix::fs::mknodat(CWD, root.join("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("fifo");
 
-        let (found, skipped) = names(Scan::new(&root, OwnFolders::new()).expect("readable"));
+        let (found, skipped) = names(TreeScan::new(&root, OwnFolders::new()).expect("readable"));
         let expected = [
             "/",
             "a/",
@@ -310,11 +314,12 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         fs::create_dir(temp.path().join("real")).expect("dir");
         symlink("real", temp.path().join("link")).expect("link");
-        let (found, _) = names(Scan::new(&temp.path().join("link"), OwnFolders::new()).expect("readable"));
+        let (found, _) = names(TreeScan::new(&temp.path().join("link"), OwnFolders::new()).expect("readable"));
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [" -> real"]);
         let slash = temp.path().join("link").into_os_string();
         let slash = [slash.as_bytes(), b"/"].concat();
-        let (found, _) = names(Scan::new(Path::new(OsStr::from_bytes(&slash)), OwnFolders::new()).expect("readable"));
+        let (found, _) =
+            names(TreeScan::new(Path::new(OsStr::from_bytes(&slash)), OwnFolders::new()).expect("readable"));
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["/"]);
     }
 
@@ -323,7 +328,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         fs::create_dir_all(temp.path().join("store/segments")).expect("dir");
         let own = own_folder(&temp.path().join("store")).into_iter().collect();
-        let (found, skipped) = names(Scan::new(temp.path(), own).expect("readable"));
+        let (found, skipped) = names(TreeScan::new(temp.path(), own).expect("readable"));
         assert_eq!(found.len(), 1);
         assert!(skipped[0].ends_with("store: skipped: fsdfs itself keeps its data there"), "{skipped:?}");
     }
@@ -334,7 +339,7 @@ mod tests {
         fs::create_dir(temp.path().join("locked")).expect("dir");
         fs::write(temp.path().join("open"), b"1").expect("file");
         fs::set_permissions(temp.path().join("locked"), fs::Permissions::from_mode(0o000)).expect("mode");
-        let (found, skipped) = names(Scan::new(temp.path(), OwnFolders::new()).expect("readable"));
+        let (found, skipped) = names(TreeScan::new(temp.path(), OwnFolders::new()).expect("readable"));
         assert!(found.contains("open 1"));
         // Root reads everything.
         assert_eq!(skipped.len(), usize::from(!rustix::process::geteuid().is_root()));
@@ -350,7 +355,7 @@ mod tests {
             rustix::fs::mkdirat(&fd, &name, Mode::RWXU).expect("mkdir");
             fd = openat(&fd, &name, OFlags::DIRECTORY, Mode::empty()).expect("open");
         }
-        assert_eq!(Scan::new(temp.path(), OwnFolders::new()).expect("readable").filter(Result::is_ok).count(), 41);
+        assert_eq!(TreeScan::new(temp.path(), OwnFolders::new()).expect("readable").filter(Result::is_ok).count(), 41);
         // The standard library removes such a tree, too: it also goes by handles.
     }
 
@@ -359,8 +364,8 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         let path = temp.path().join("file");
         fs::write(&path, b"before").expect("file");
-        let found = Scan::new(&path, OwnFolders::new()).expect("readable").next().expect("one").expect("readable");
-        let What::File(open) = found.what else { panic!("a file") };
+        let found = TreeScan::new(&path, OwnFolders::new()).expect("readable").next().expect("one").expect("readable");
+        let FoundKind::File(open) = found.what else { panic!("a file") };
         let watch = open.watch().expect("dup");
         assert!(watch.is_unchanged());
         fs::write(&path, b"changed").expect("file");
@@ -370,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_source_that_is_not_there_is_told() {
-        let Err(skipped) = Scan::new(Path::new("/nowhere/at/all"), OwnFolders::new()) else { panic!("must fail") };
+        let Err(skipped) = TreeScan::new(Path::new("/nowhere/at/all"), OwnFolders::new()) else { panic!("must fail") };
         assert!(skipped.to_string().starts_with("/nowhere/at/all: cannot be read: No such file"), "{skipped}");
     }
 }

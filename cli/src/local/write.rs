@@ -1,7 +1,7 @@
 //! Writes what `get` brings, so that nothing outside of the destination can ever change.
 //!
 //! Names come from other people. Every step goes from an open folder to a single name in it and never through a symlink
-//! (`O_NOFOLLOW`), whoever put it there and whenever; so there is no path to check and no moment to miss.
+//! (`O_NOFOLLOW`), no matter by whom and when; so there is no path to check and no moment to miss.
 
 use std::fs::File;
 use std::io;
@@ -30,7 +30,7 @@ pub enum WriteError {
     #[error("{0} is in the way; move it away and get this again")]
     InTheWay(&'static str),
     /// A file with other content has the name, and it may not be replaced.
-    #[error("kept the file that is there; --force replaces it")]
+    #[error("kept the existing file; --force replaces it")]
     Kept,
     /// The system refused.
     #[error(transparent)]
@@ -57,11 +57,11 @@ impl WriteError {
     }
 }
 
-type Outcome<T> = Result<T, WriteError>;
+type WriteResult<T> = Result<T, WriteError>;
 
 /// What becomes of a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
+pub enum OverwritePolicy {
     /// It stays.
     Keep,
     /// It is replaced.
@@ -70,7 +70,7 @@ pub enum Existing {
 
 /// What is there under a name, compared with what comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ExistingEntry {
     /// Nothing.
     Free,
     /// A file of this size and time: taken to be the same.
@@ -83,9 +83,9 @@ pub enum Standing {
 
 /// An open folder at or below the destination. Clones share the handle.
 #[derive(Clone, Debug)]
-pub struct Folder(Arc<OwnedFd>);
+pub struct LocalFolder(Arc<OwnedFd>);
 
-impl Folder {
+impl LocalFolder {
     /// Opens the destination itself. Its path is the user's own word, so symlinks in it are followed.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -93,7 +93,7 @@ impl Folder {
     }
 
     /// The folder `name` in this one, which must be a real folder.
-    pub fn enter(&self, name: &[u8]) -> Outcome<Self> {
+    pub fn enter(&self, name: &[u8]) -> WriteResult<Self> {
         check(name)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         match openat(&self.0, name, flags, Mode::empty()) {
@@ -104,8 +104,8 @@ impl Folder {
         }
     }
 
-    /// Like [`Folder::enter`], making it first if there is nothing. It is private until its attributes are set.
-    pub fn make(&self, name: &[u8]) -> Outcome<(Self, bool)> {
+    /// Like [`LocalFolder::enter`], making it first if there is nothing. It is private until its attributes are set.
+    pub fn make(&self, name: &[u8]) -> WriteResult<(Self, bool)> {
         check(name)?;
         let made = match mkdirat(&self.0, name, Mode::RWXU) {
             Ok(()) => true,
@@ -116,34 +116,34 @@ impl Folder {
     }
 
     /// Gives this folder its final attributes; call it after everything in it is written.
-    pub fn finish(&self, attrs: LocalAttributes) -> Outcome<()> {
+    pub fn finish(&self, attrs: LocalAttributes) -> WriteResult<()> {
         fchmod(&self.0, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
         Ok(futimens(&self.0, &times(attrs.mtime_ns))?)
     }
 
     /// What stands under `name`, compared with a file of `size` and `attrs`. A file that is the same gets the wanted mode.
-    pub fn standing(&self, name: &[u8], size: u64, attrs: LocalAttributes) -> Outcome<Standing> {
-        let Some(stat) = self.stat(name)? else { return Ok(Standing::Free) };
+    pub fn standing(&self, name: &[u8], size: u64, attrs: LocalAttributes) -> WriteResult<ExistingEntry> {
+        let Some(stat) = self.stat(name)? else { return Ok(ExistingEntry::Free) };
         Ok(match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile if is_same(&stat, size, attrs) => {
                 self.correct_mode(name, &stat, attrs)?;
-                Standing::Same
+                ExistingEntry::Same
             }
-            FileType::RegularFile | FileType::Symlink => Standing::Other,
-            _ => Standing::Blocked(special(stat.st_mode)),
+            FileType::RegularFile | FileType::Symlink => ExistingEntry::Other,
+            _ => ExistingEntry::Blocked(special(stat.st_mode)),
         })
     }
 
-    /// Begins a new file that nobody sees under its name before [`Incoming::publish`].
-    pub fn begin(&self, name: &[u8]) -> Outcome<Incoming> {
+    /// Begins a new file that does not appear under its name before [`IncomingFile::publish`].
+    pub fn begin(&self, name: &[u8]) -> WriteResult<IncomingFile> {
         check(name)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         loop {
             let temporary = temporary_name();
             match openat(&self.0, &temporary, flags, Mode::RUSR | Mode::WUSR) {
                 Ok(fd) => {
-                    let named = Temporary { folder: self.clone(), name: temporary };
-                    return Ok(Incoming { file: fd.into(), temporary: named, name: name.to_vec() });
+                    let named = TemporaryName { folder: self.clone(), name: temporary };
+                    return Ok(IncomingFile { file: fd.into(), temporary: named, name: name.to_vec() });
                 }
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno.into()),
@@ -152,26 +152,26 @@ impl Folder {
     }
 
     /// Makes a symlink. One with the same target counts as made.
-    pub fn link(&self, name: &[u8], target: &[u8], mtime_ns: i64, existing: Existing) -> Outcome<bool> {
+    pub fn link(&self, name: &[u8], target: &[u8], mtime_ns: i64, existing: OverwritePolicy) -> WriteResult<bool> {
         check(name)?;
         if let Some(stat) = self.stat(name)? {
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Symlink if readlinkat(&self.0, name, Vec::new())?.as_bytes() == target => return Ok(false),
-                FileType::RegularFile | FileType::Symlink if existing == Existing::Keep => {
+                FileType::RegularFile | FileType::Symlink if existing == OverwritePolicy::Keep => {
                     return Err(WriteError::Kept);
                 }
                 FileType::RegularFile | FileType::Symlink => {}
                 _ => return Err(WriteError::InTheWay(special(stat.st_mode))),
             }
         }
-        let temporary = Temporary { folder: self.clone(), name: temporary_name() };
+        let temporary = TemporaryName { folder: self.clone(), name: temporary_name() };
         symlinkat(target, &self.0, &temporary.name)?;
         // A file system without times of symlinks is no reason to fail.
         let _ = utimensat(&self.0, &temporary.name, &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW);
         temporary.rename(name, existing).map(|()| true)
     }
 
-    fn stat(&self, name: &[u8]) -> Outcome<Option<Stat>> {
+    fn stat(&self, name: &[u8]) -> WriteResult<Option<Stat>> {
         check(name)?;
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -180,11 +180,11 @@ impl Folder {
         }
     }
 
-    fn kind(&self, name: &[u8]) -> Outcome<&'static str> {
+    fn kind(&self, name: &[u8]) -> WriteResult<&'static str> {
         Ok(self.stat(name)?.map_or("something", |stat| special(stat.st_mode)))
     }
 
-    fn correct_mode(&self, name: &[u8], stat: &Stat, attrs: LocalAttributes) -> Outcome<()> {
+    fn correct_mode(&self, name: &[u8], stat: &Stat, attrs: LocalAttributes) -> WriteResult<()> {
         if stat.st_mode & 0o7777 == attrs.mode & MODE_KEPT {
             return Ok(());
         }
@@ -198,18 +198,18 @@ impl Folder {
     }
 }
 
-/// A file being written. Dropped without [`Incoming::publish`] it leaves nothing behind.
+/// A file being written. Dropped without [`IncomingFile::publish`] it leaves nothing behind.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct IncomingFile {
     /// Where its bytes go.
     pub file: File,
-    temporary: Temporary,
+    temporary: TemporaryName,
     name: Vec<u8>,
 }
 
-impl Incoming {
+impl IncomingFile {
     /// Gives the file its attributes and its name.
-    pub fn publish(self, attrs: LocalAttributes, existing: Existing) -> Outcome<()> {
+    pub fn publish(self, attrs: LocalAttributes, existing: OverwritePolicy) -> WriteResult<()> {
         fchmod(&self.file, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
         futimens(&self.file, &times(attrs.mtime_ns))?;
         self.temporary.rename(&self.name, existing)
@@ -218,17 +218,17 @@ impl Incoming {
 
 /// A name that is removed again unless it was renamed.
 #[derive(Debug)]
-struct Temporary {
-    folder: Folder,
+struct TemporaryName {
+    folder: LocalFolder,
     name: String,
 }
 
-impl Temporary {
-    fn rename(self, to: &[u8], existing: Existing) -> Outcome<()> {
+impl TemporaryName {
+    fn rename(self, to: &[u8], existing: OverwritePolicy) -> WriteResult<()> {
         let fd = self.folder.0.as_fd();
         let renamed = match existing {
-            Existing::Replace => renameat(fd, &self.name, fd, to),
-            Existing::Keep => match renameat_with(fd, &self.name, fd, to, RenameFlags::NOREPLACE) {
+            OverwritePolicy::Replace => renameat(fd, &self.name, fd, to),
+            OverwritePolicy::Keep => match renameat_with(fd, &self.name, fd, to, RenameFlags::NOREPLACE) {
                 // Old and network file systems do not know the flag; a hard link never replaces either.
                 Err(Errno::INVAL | Errno::NOSYS) => linkat(fd, &self.name, fd, to, AtFlags::empty()),
                 other => other,
@@ -243,7 +243,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryName {
     fn drop(&mut self) {
         let _ = unlinkat(&self.folder.0, &self.name, AtFlags::empty());
     }
@@ -254,7 +254,7 @@ fn temporary_name() -> String {
 }
 
 /// A single name, which cannot lead out of its folder.
-fn check(name: &[u8]) -> Outcome<()> {
+fn check(name: &[u8]) -> WriteResult<()> {
     let bad = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
     if bad { Err(WriteError::HostileName) } else { Ok(()) }
 }
@@ -279,17 +279,17 @@ mod tests {
 
     const ATTRS: LocalAttributes = LocalAttributes { mode: 0o6640, mtime_ns: -1_500_000_001 };
 
-    struct Place {
+    struct ScratchFolder {
         temp: tempfile::TempDir,
-        dest: Folder,
+        dest: LocalFolder,
     }
 
-    impl Place {
+    impl ScratchFolder {
         fn new() -> Self {
             let temp = tempfile::tempdir().expect("temp");
             fs::create_dir(temp.path().join("dest")).expect("dir");
             fs::create_dir(temp.path().join("outside")).expect("dir");
-            let dest = Folder::open(&temp.path().join("dest")).expect("open");
+            let dest = LocalFolder::open(&temp.path().join("dest")).expect("open");
             Self { temp, dest }
         }
 
@@ -297,7 +297,7 @@ mod tests {
             self.temp.path().join("dest").join(name)
         }
 
-        fn write(&self, name: &[u8], content: &[u8], existing: Existing) -> Outcome<()> {
+        fn write(&self, name: &[u8], content: &[u8], existing: OverwritePolicy) -> WriteResult<()> {
             let mut incoming = self.dest.begin(name)?;
             incoming.file.write_all(content)?;
             incoming.publish(ATTRS, existing)
@@ -318,24 +318,27 @@ mod tests {
 
     #[test]
     fn a_file_gets_content_mode_and_time_but_no_setuid() {
-        let place = Place::new();
-        place.write(b"a", b"content", Existing::Keep).expect("written");
+        let place = ScratchFolder::new();
+        place.write(b"a", b"content", OverwritePolicy::Keep).expect("written");
         let meta = fs::metadata(place.path("a")).expect("there");
         assert_eq!(fs::read(place.path("a")).expect("read"), b"content");
         assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
         assert_eq!((meta.mtime(), meta.mtime_nsec()), (-2, 499_999_999));
-        assert_eq!(place.dest.standing(b"a", 7, ATTRS).expect("stat"), Standing::Same);
-        assert_eq!(place.dest.standing(b"a", 8, ATTRS).expect("stat"), Standing::Other);
+        assert_eq!(place.dest.standing(b"a", 7, ATTRS).expect("stat"), ExistingEntry::Same);
+        assert_eq!(place.dest.standing(b"a", 8, ATTRS).expect("stat"), ExistingEntry::Other);
     }
 
     #[test]
     fn names_that_lead_elsewhere_are_refused() {
-        let place = Place::new();
+        let place = ScratchFolder::new();
         for name in [&b".."[..], b".", b"", b"../outside/x", b"a/b", b"/etc/x", b"a\0b"] {
-            assert!(matches!(place.write(name, b"x", Existing::Replace), Err(WriteError::HostileName)), "{name:?}");
+            assert!(
+                matches!(place.write(name, b"x", OverwritePolicy::Replace), Err(WriteError::HostileName)),
+                "{name:?}"
+            );
             assert!(matches!(place.dest.make(name), Err(WriteError::HostileName)), "{name:?}");
             assert!(
-                matches!(place.dest.link(name, b"x", 0, Existing::Replace), Err(WriteError::HostileName)),
+                matches!(place.dest.link(name, b"x", 0, OverwritePolicy::Replace), Err(WriteError::HostileName)),
                 "{name:?}"
             );
         }
@@ -344,45 +347,51 @@ mod tests {
 
     #[test]
     fn a_symlink_in_the_destination_leads_nowhere() {
-        let place = Place::new();
+        let place = ScratchFolder::new();
         symlink("../outside", place.path("folder")).expect("link");
         symlink("../outside/file", place.path("file")).expect("link");
         assert!(matches!(place.dest.enter(b"folder"), Err(WriteError::InTheWay("a symlink"))));
         assert!(matches!(place.dest.make(b"folder"), Err(WriteError::InTheWay("a symlink"))));
-        assert!(matches!(place.write(b"file", b"x", Existing::Keep), Err(WriteError::Kept)));
+        assert!(matches!(place.write(b"file", b"x", OverwritePolicy::Keep), Err(WriteError::Kept)));
         assert!(place.outside_is_empty());
         // With --force the link itself is replaced, not what it points at.
-        place.write(b"file", b"x", Existing::Replace).expect("replaced");
+        place.write(b"file", b"x", OverwritePolicy::Replace).expect("replaced");
         assert!(fs::symlink_metadata(place.path("file")).expect("there").is_file());
         assert!(place.outside_is_empty());
     }
 
     #[test]
     fn existing_files_stay_unless_forced() {
-        let place = Place::new();
+        let place = ScratchFolder::new();
         fs::write(place.path("a"), b"mine").expect("write");
-        assert!(matches!(place.write(b"a", b"theirs", Existing::Keep), Err(WriteError::Kept)));
+        assert!(matches!(place.write(b"a", b"theirs", OverwritePolicy::Keep), Err(WriteError::Kept)));
         assert_eq!(fs::read(place.path("a")).expect("read"), b"mine");
-        place.write(b"a", b"theirs", Existing::Replace).expect("forced");
+        place.write(b"a", b"theirs", OverwritePolicy::Replace).expect("forced");
         assert_eq!(fs::read(place.path("a")).expect("read"), b"theirs");
         assert_eq!(place.names(), ["a"], "no temporary names are left");
     }
 
     #[test]
-    fn folders_and_pipes_in_the_way_are_told_and_left_alone() {
-        let place = Place::new();
+    fn folders_and_pipes_in_the_way_are_reported_and_left_alone() {
+        let place = ScratchFolder::new();
         fs::create_dir(place.path("folder")).expect("dir");
         rustix::fs::mknodat(CWD, place.path("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("fifo");
-        assert_eq!(place.dest.standing(b"folder", 0, ATTRS).expect("stat"), Standing::Blocked("a folder"));
-        assert_eq!(place.dest.standing(b"pipe", 0, ATTRS).expect("stat"), Standing::Blocked("a pipe"));
+        assert_eq!(place.dest.standing(b"folder", 0, ATTRS).expect("stat"), ExistingEntry::Blocked("a folder"));
+        assert_eq!(place.dest.standing(b"pipe", 0, ATTRS).expect("stat"), ExistingEntry::Blocked("a pipe"));
         assert!(matches!(place.dest.enter(b"pipe"), Err(WriteError::InTheWay("a pipe"))));
-        assert!(matches!(place.write(b"folder", b"x", Existing::Replace), Err(WriteError::InTheWay("a folder"))));
-        assert!(matches!(place.dest.link(b"pipe", b"x", 0, Existing::Replace), Err(WriteError::InTheWay("a pipe"))));
+        assert!(matches!(
+            place.write(b"folder", b"x", OverwritePolicy::Replace),
+            Err(WriteError::InTheWay("a folder"))
+        ));
+        assert!(matches!(
+            place.dest.link(b"pipe", b"x", 0, OverwritePolicy::Replace),
+            Err(WriteError::InTheWay("a pipe"))
+        ));
     }
 
     #[test]
     fn what_is_not_published_leaves_nothing() {
-        let place = Place::new();
+        let place = ScratchFolder::new();
         let mut incoming = place.dest.begin(b"a").expect("begun");
         incoming.file.write_all(b"half").expect("written");
         assert_eq!(place.names().len(), 1);
@@ -392,11 +401,11 @@ mod tests {
 
     #[test]
     fn links_are_made_once_and_never_followed() {
-        let place = Place::new();
-        assert!(place.dest.link(b"l", b"/etc/passwd", 7, Existing::Keep).expect("made"));
-        assert!(!place.dest.link(b"l", b"/etc/passwd", 7, Existing::Keep).expect("the same"));
-        assert!(matches!(place.dest.link(b"l", b"other", 7, Existing::Keep), Err(WriteError::Kept)));
-        assert!(place.dest.link(b"l", b"other", 7, Existing::Replace).expect("replaced"));
+        let place = ScratchFolder::new();
+        assert!(place.dest.link(b"l", b"/etc/passwd", 7, OverwritePolicy::Keep).expect("made"));
+        assert!(!place.dest.link(b"l", b"/etc/passwd", 7, OverwritePolicy::Keep).expect("the same"));
+        assert!(matches!(place.dest.link(b"l", b"other", 7, OverwritePolicy::Keep), Err(WriteError::Kept)));
+        assert!(place.dest.link(b"l", b"other", 7, OverwritePolicy::Replace).expect("replaced"));
         assert_eq!(fs::read_link(place.path("l")).expect("link").to_str(), Some("other"));
         assert_eq!(fs::symlink_metadata(place.path("l")).expect("there").mtime_nsec(), 7);
         assert_eq!(place.names(), ["l"]);
@@ -404,12 +413,12 @@ mod tests {
 
     #[test]
     fn a_folder_is_filled_first_and_locked_last() {
-        let place = Place::new();
+        let place = ScratchFolder::new();
         let (inner, made) = place.dest.make(b"inner").expect("made");
         assert!(made);
         let mut incoming = inner.begin(b"file").expect("begun");
         incoming.file.write_all(b"x").expect("written");
-        incoming.publish(ATTRS, Existing::Keep).expect("published");
+        incoming.publish(ATTRS, OverwritePolicy::Keep).expect("published");
         inner.finish(LocalAttributes { mode: 0o555, mtime_ns: 5 }).expect("finished");
         let meta = fs::metadata(place.path("inner")).expect("there");
         assert_eq!((meta.mode() & 0o7777, meta.mtime(), meta.mtime_nsec()), (0o555, 0, 5));
@@ -419,10 +428,10 @@ mod tests {
 
     #[test]
     fn a_same_file_gets_its_mode_back() {
-        let place = Place::new();
-        place.write(b"a", b"x", Existing::Keep).expect("written");
+        let place = ScratchFolder::new();
+        place.write(b"a", b"x", OverwritePolicy::Keep).expect("written");
         fs::set_permissions(place.path("a"), fs::Permissions::from_mode(0o600)).expect("mode");
-        assert_eq!(place.dest.standing(b"a", 1, ATTRS).expect("stat"), Standing::Same);
+        assert_eq!(place.dest.standing(b"a", 1, ATTRS).expect("stat"), ExistingEntry::Same);
         assert_eq!(fs::metadata(place.path("a")).expect("there").mode() & 0o7777, 0o640);
     }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 /// A span of time: `3days`, `12h`, `1week 2days`.
 pub fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(span) if span.is_zero() => Err("a span of time must be longer than nothing".into()),
+        Ok(span) if span.is_zero() => Err("a time span must be longer than zero".into()),
         Ok(span) if span > Duration::from_secs(100 * 366 * 86_400) => Err("that is more than a hundred years".into()),
         Ok(span) => Ok(span),
-        Err(_) => Err("a span of time is a number and a unit, such as 12h, 3days or 2weeks".into()),
+        Err(_) => Err("a time span is a number and a unit, such as 12h, 3days or 2weeks".into()),
     }
 }
 
@@ -48,22 +48,22 @@ pub fn label(text: &str) -> Result<String, String> {
 
 /// Part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Range {
+pub enum ByteRangeArg {
     /// From this byte to that one, both included; without an end, to the end of the file.
     From(u64, Option<u64>),
-    /// So many bytes at the end.
+    /// This number of bytes at the end.
     Last(u64),
 }
 
 /// `FIRST-LAST` (both included), `FIRST-`, or `-COUNT` for the end of the file; as in HTTP.
-pub fn range(text: &str) -> Result<Range, String> {
+pub fn range(text: &str) -> Result<ByteRangeArg, String> {
     let wrong = || "a range is FIRST-LAST (0-1023 is the first KiB), FIRST-, or -COUNT for the end".to_owned();
     let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
     match text.split_once('-').ok_or_else(wrong)? {
-        ("", count) => Ok(Range::Last(number(count)?)),
-        (first, "") => Ok(Range::From(number(first)?, None)),
+        ("", count) => Ok(ByteRangeArg::Last(number(count)?)),
+        (first, "") => Ok(ByteRangeArg::From(number(first)?, None)),
         (first, last) => match (number(first)?, number(last)?) {
-            (first, last) if first <= last => Ok(Range::From(first, Some(last))),
+            (first, last) if first <= last => Ok(ByteRangeArg::From(first, Some(last))),
             _ => Err("the range ends before it begins".into()),
         },
     }
@@ -93,9 +93,9 @@ mod tests {
 
     #[test]
     fn ranges() {
-        assert_eq!(range("0-1023"), Ok(Range::From(0, Some(1023))));
-        assert_eq!(range("7-"), Ok(Range::From(7, None)));
-        assert_eq!(range("-5"), Ok(Range::Last(5)));
+        assert_eq!(range("0-1023"), Ok(ByteRangeArg::From(0, Some(1023))));
+        assert_eq!(range("7-"), Ok(ByteRangeArg::From(7, None)));
+        assert_eq!(range("-5"), Ok(ByteRangeArg::Last(5)));
         for bad in ["", "-", "5", "5-2", "a-b", "--5", "1-2-3", "99999999999999999999-"] {
             assert!(range(bad).is_err(), "{bad:?}");
         }

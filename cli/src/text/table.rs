@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 /// Which side of a column its text keeps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Align {
+pub enum ColumnAlign {
     /// Words.
     Left,
     /// Numbers.
@@ -12,19 +12,19 @@ pub enum Align {
 }
 
 /// Rows of equally many cells, set in columns two spaces apart. Cells must have been escaped.
-pub struct Table {
-    aligns: Vec<Align>,
+pub struct TextTable {
+    aligns: Vec<ColumnAlign>,
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     /// With these columns and no heading.
-    pub fn plain(aligns: &[Align]) -> Self {
+    pub fn plain(aligns: &[ColumnAlign]) -> Self {
         Self { aligns: aligns.to_vec(), rows: Vec::new() }
     }
 
     /// With a heading.
-    pub fn new(columns: &[(&str, Align)]) -> Self {
+    pub fn new(columns: &[(&str, ColumnAlign)]) -> Self {
         let mut table = Self::plain(&columns.iter().map(|(_, align)| *align).collect::<Vec<_>>());
         table.row(columns.iter().map(|(title, _)| (*title).to_owned()));
         table
@@ -38,7 +38,7 @@ impl Table {
     }
 }
 
-impl std::fmt::Display for Table {
+impl std::fmt::Display for TextTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let width = |column: usize| self.rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
         let widths: Vec<usize> = (0..self.aligns.len()).map(width).collect();
@@ -47,8 +47,8 @@ impl std::fmt::Display for Table {
             for ((cell, align), width) in row.iter().zip(&self.aligns).zip(&widths) {
                 let pad = " ".repeat(width - cell.width());
                 match align {
-                    Align::Left => line.extend([cell.as_str(), &pad, "  "]),
-                    Align::Right => line.extend([&pad, cell.as_str(), "  "]),
+                    ColumnAlign::Left => line.extend([cell.as_str(), &pad, "  "]),
+                    ColumnAlign::Right => line.extend([&pad, cell.as_str(), "  "]),
                 }
             }
             writeln!(f, "{}", line.trim_end())?;
@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let mut table = Table::new(&[("NAME", Align::Left), ("SIZE", Align::Right), ("NOTE", Align::Left)]);
+        let mut table =
+            TextTable::new(&[("NAME", ColumnAlign::Left), ("SIZE", ColumnAlign::Right), ("NOTE", ColumnAlign::Left)]);
         table.row(["b\u{fc}cher".into(), "5 B".into(), "x".into()]);
         table.row(["a".into(), "12.0 MiB".into()]);
         assert_eq!(table.to_string(), "NAME        SIZE  NOTE\nb\u{fc}cher       5 B  x\na       12.0 MiB\n");

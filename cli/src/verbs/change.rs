@@ -5,35 +5,35 @@ use fsdfs_proto::control::{EditRequest, EditResult, EditsReply, EntryKind, Escap
 use serde::Serialize;
 use serde_json::json;
 
-use crate::api::Api;
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict, problem};
+use crate::api::DaemonApi;
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus, problem};
 use crate::output::warn;
 use crate::remote::RemotePath;
 use crate::text::human;
 use crate::verbs::durability::Durability;
 
-/// Make folders, and the folders above them that are missing.
+/// Create folders, and missing folders above them.
 #[derive(Args, Clone, Debug)]
-pub struct Mkdir {
-    /// It is fine if a folder exists already.
+pub struct MkdirCommand {
+    /// Accept folders that exist already.
     #[arg(short, long)]
     parents: bool,
-    /// Folders to make, [VOLUME:]/PATH.
-    #[arg(value_name = "PATH", required = true, value_parser = crate::args::remote())]
+    /// Folders to create, [VOLUME:]/PATH.
+    #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
 
-impl Mkdir {
+impl MkdirCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let edit = |path: &RemotePath| EditRequest::Folder {
             path: EscapedText(path.bytes()),
             attrs: None,
             fresh: !self.parents,
         };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
-        change(app, edits, "made", "folder", "folders").await
+        change(app, edits, "created", "folder", "folders").await
     }
 }
 
@@ -43,16 +43,16 @@ impl Mkdir {
 /// replaces a file of the same name; a folder is never replaced.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs mv [OPTIONS] SRC... DEST")]
-pub struct Mv {
+pub struct MvCommand {
     /// What to move, [VOLUME:]/PATH; the last one is where to.
-    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = crate::args::remote())]
+    #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
 
-impl Mv {
+impl MvCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
-        let Some((dest, sources)) = self.paths.split_last() else { return Ok(Verdict::Fine) };
+    pub async fn run(self, app: &AppContext) -> CliResult {
+        let Some((dest, sources)) = self.paths.split_last() else { return Ok(ExitStatus::Fine) };
         if let Some(other) = sources.iter().find(|source| source.volume != dest.volume) {
             let (get, put) = (app.program.command("get"), app.program.command("put"));
             return problem(
@@ -66,8 +66,8 @@ impl Mv {
         if sources.len() > 1 && !into {
             let mkdir = app.program.command_of(["mkdir".into(), dest.to_os_string()]);
             return problem(
-                format!("several things can only be moved into a folder, and {dest} is none"),
-                format!("make it: {mkdir}"),
+                format!("several sources need a folder as DEST, and {dest} is not one"),
+                format!("create it: {mkdir}"),
             );
         }
         let target = |source: &RemotePath| match source.name() {
@@ -85,20 +85,20 @@ impl Mv {
 
 /// Remove files, links and folders.
 ///
-/// Every member sees them go. Space is not freed yet: blocks stay where they are until collecting them is built.
+/// They disappear for every member. Space is not freed yet: there is no garbage collection so far.
 #[derive(Args, Clone, Debug)]
-pub struct Rm {
+pub struct RmCommand {
     /// Folders with everything in them; without it only empty ones.
     #[arg(short, long)]
     recursive: bool,
     /// What to remove, [VOLUME:]/PATH.
-    #[arg(value_name = "PATH", required = true, value_parser = crate::args::remote())]
+    #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
 
-impl Rm {
+impl RmCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let edit =
             |path: &RemotePath| EditRequest::Remove { path: EscapedText(path.bytes()), recursive: self.recursive };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
@@ -107,7 +107,13 @@ impl Rm {
 }
 
 /// Makes the changes, one commit a volume, and says what became of each.
-async fn change(app: &App, edits: Vec<(RemotePath, EditRequest)>, done: &str, one: &str, many: &str) -> Outcome {
+async fn change(
+    app: &AppContext,
+    edits: Vec<(RemotePath, EditRequest)>,
+    done: &str,
+    one: &str,
+    many: &str,
+) -> CliResult {
     let api = app.api()?;
     let mut durability = Durability::default();
     let mut failed = Vec::new();
@@ -127,16 +133,16 @@ async fn change(app: &App, edits: Vec<(RemotePath, EditRequest)>, done: &str, on
     let (text, verdict) = durability.sentence(&app.program);
     if made > 0 || app.output.json {
         app.output.done(
-            &Changed { done: made, failed: &failed, durability },
+            &ChangeSummary { done: made, failed: &failed, durability },
             format!("{done} {}: {text}", human::count(made, one, many)),
         )?;
     }
-    Ok(if failed.is_empty() { verdict } else { Verdict::Failed })
+    Ok(if failed.is_empty() { verdict } else { ExitStatus::Failed })
 }
 
 /// For programs.
 #[derive(Serialize)]
-struct Changed<'a> {
+struct ChangeSummary<'a> {
     done: u64,
     failed: &'a [serde_json::Value],
     #[serde(flatten)]
@@ -144,7 +150,7 @@ struct Changed<'a> {
 }
 
 /// Says why edits were not made.
-fn failures(api: &Api, batch: &[(RemotePath, EditRequest)], edited: &EditsReply) -> Vec<serde_json::Value> {
+fn failures(api: &DaemonApi, batch: &[(RemotePath, EditRequest)], edited: &EditsReply) -> Vec<serde_json::Value> {
     let results = batch.iter().zip(&edited.edits);
     let failed = results.filter_map(|((path, _), result)| match result {
         EditResult::Failed(error) => Some((path, error)),

@@ -4,27 +4,27 @@ use clap::{Args, Subcommand};
 use fsdfs_node::config::Config as Checked;
 use serde_json::json;
 
-use crate::app::App;
-use crate::outcome::{Outcome, Problem, Verdict};
+use crate::app::AppContext;
+use crate::outcome::{CliError, CliResult, ExitStatus};
 use crate::text::{escape, human};
 
 /// Check the configuration.
 #[derive(Args, Clone, Debug)]
-pub struct Config {
+pub struct ConfigCommand {
     #[command(subcommand)]
-    action: Action,
+    action: ConfigAction,
 }
 
 #[derive(Subcommand, Clone, Debug)]
-enum Action {
-    /// Read config.toml as `up` would, and say what is wrong, in which line, and what would be right.
+enum ConfigAction {
+    /// Read config.toml as `up` would, and report errors with their line and how to correct them.
     Check,
 }
 
-impl Config {
+impl ConfigCommand {
     /// Runs the verb.
-    pub fn run(&self, app: &App) -> Outcome {
-        let Action::Check = self.action;
+    pub fn run(&self, app: &AppContext) -> CliResult {
+        let ConfigAction::Check = self.action;
         let file = Checked::file(app.home.dir());
         let shown = escape::name(file.as_os_str().as_encoded_bytes());
         if !file.exists() {
@@ -33,10 +33,10 @@ impl Config {
                 app.program.command("init"),
                 app.program.command("join TICKET")
             );
-            return Err(Problem::new(format!("there is no {shown} yet"), next).into());
+            return Err(CliError::new(format!("there is no {shown} yet"), next).into());
         }
         let config = Checked::load(app.home.dir()).map_err(|error| {
-            Problem::new(
+            CliError::new(
                 error.to_string(),
                 format!("correct {shown}, then check again: {}", app.program.command("config check")),
             )
@@ -45,8 +45,8 @@ impl Config {
         let value = json!({ "file": file.to_string_lossy(), "name": config.name, "site": config.site,
             "listen": config.listen, "addresses": config.addresses, "storage": storage });
         let stored = if storage.is_empty() { "no storage".to_owned() } else { human::list(&storage) };
-        app.output.done(&value, format!("{shown} is fine: node {}, UDP {}, {stored}", config.name, config.listen))?;
-        Ok(Verdict::Fine)
+        app.output.done(&value, format!("{shown} is valid: node {}, UDP {}, {stored}", config.name, config.listen))?;
+        Ok(ExitStatus::Fine)
     }
 }
 

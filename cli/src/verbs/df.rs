@@ -3,21 +3,21 @@
 use clap::Args;
 use fsdfs_proto::control::{MemberShare, SpaceReport as Answer};
 
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
-use crate::text::table::{Align, Table};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 
 /// Show space: what each member offers, the capacity with all copies, and the disks of this node.
 #[derive(Args, Clone, Debug)]
-pub struct Df {}
+pub struct DfCommand {}
 
-impl Df {
+impl DfCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         let df = api.client().df().await.map_err(|error| api.stop(&error))?;
-        app.output.result(&df, shown(&df)).map(|()| Verdict::Fine)
+        app.output.result(&df, shown(&df)).map(|()| ExitStatus::Fine)
     }
 }
 
@@ -35,7 +35,11 @@ fn pool(df: &Answer) -> String {
 }
 
 fn shares(df: &Answer) -> String {
-    let mut table = Table::new(&[("MEMBER", Align::Left), ("OFFERED", Align::Right), ("STRANDED", Align::Right)]);
+    let mut table = TextTable::new(&[
+        ("MEMBER", ColumnAlign::Left),
+        ("OFFERED", ColumnAlign::Right),
+        ("STRANDED", ColumnAlign::Right),
+    ]);
     for share in &df.offers {
         let stranded = df.stranded.iter().find(|other| other.id == share.id).map_or(0, |other| other.bytes);
         let stranded = if stranded == 0 { String::new() } else { human::size(stranded) };
@@ -49,10 +53,10 @@ fn name(share: &MemberShare) -> String {
 }
 
 fn disks(df: &Answer) -> String {
-    let right = Align::Right;
+    let right = ColumnAlign::Right;
     let columns =
         [("QUOTA", right), ("USED", right), ("LIVE", right), ("INDEX", right), ("RESERVE", right), ("FREE", right)];
-    let mut table = Table::new(&[&[("DISK OF THIS NODE", Align::Left)], columns.as_slice()].concat());
+    let mut table = TextTable::new(&[&[("DISK OF THIS NODE", ColumnAlign::Left)], columns.as_slice()].concat());
     for disk in &df.disks {
         let path = escape::name(disk.path.as_deref().unwrap_or(&disk.id).as_bytes());
         let free = disk.quota_bytes.saturating_sub(disk.used_bytes).saturating_sub(disk.reserve_bytes);

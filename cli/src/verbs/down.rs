@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict, problem};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus, problem};
 
 /// How long a daemon may take to finish what it is doing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Stop the node that runs with this home folder, gracefully.
 ///
-/// Its files stay in the pool; its copies are out of reach until it is up again.
+/// Its files stay in the pool; its copies cannot be reached until it is up again.
 #[derive(Args, Clone, Debug)]
-pub struct Down {}
+pub struct DownCommand {}
 
-impl Down {
+impl DownCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         // Nothing is asked of an answer's form: the daemon may be of an older version, and that the reason to stop it.
         api.client().shutdown().await.map_err(|error| api.stop(&error))?;
@@ -27,12 +27,14 @@ impl Down {
         // It answers no more before its disks are closed; the lock on its home folder goes last.
         while app.home.is_in_use() {
             if Instant::now() > end {
-                let wait = format!("wait, or see its log; how it does: {}", app.program.command("status"));
-                return problem(format!("it is still finishing after {} s", PATIENCE.as_secs()), wait);
+                let wait = format!("wait, or see its log; its state: {}", app.program.command("status"));
+                return problem(format!("the node is still stopping after {} s", PATIENCE.as_secs()), wait);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let up = app.program.command("up");
-        app.output.done(&json!({ "stopped": true }), format!("stopped; start it again: {up}")).map(|()| Verdict::Fine)
+        app.output
+            .done(&json!({ "stopped": true }), format!("stopped; start it again: {up}"))
+            .map(|()| ExitStatus::Fine)
     }
 }

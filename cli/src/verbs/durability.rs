@@ -3,8 +3,8 @@
 use fsdfs_proto::control::{WriteOutcome, WriteReply};
 use serde::Serialize;
 
-use crate::outcome::Verdict;
-use crate::program::Program;
+use crate::outcome::ExitStatus;
+use crate::program::ProgramName;
 use crate::text::human;
 
 /// The least of many writes.
@@ -34,9 +34,9 @@ impl Durability {
     }
 
     /// Copies and sites reached, or what is missing and that it will be completed.
-    pub fn sentence(&self, program: &Program) -> (String, Verdict) {
+    pub fn sentence(&self, program: &ProgramName) -> (String, ExitStatus) {
         let (Some(copies), Some(sites)) = (self.copies, self.sites) else {
-            return ("nothing changed".into(), Verdict::Fine);
+            return ("nothing changed".into(), ExitStatus::Fine);
         };
         let on = format!(
             "{} on {}",
@@ -44,7 +44,7 @@ impl Durability {
             human::count(sites.into(), "site", "sites")
         );
         if self.degraded == 0 {
-            return (on, Verdict::Fine);
+            return (on, ExitStatus::Fine);
         }
         let missing = self.target_copies.saturating_sub(copies);
         let completed = "completed automatically when members with free space are up";
@@ -57,7 +57,7 @@ impl Durability {
         } else {
             String::new()
         };
-        (more + &invite, Verdict::Attention)
+        (more + &invite, ExitStatus::Attention)
     }
 }
 
@@ -70,24 +70,24 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(writes: &[WriteReply], text: &str, verdict: Verdict) {
+    fn check(writes: &[WriteReply], text: &str, verdict: ExitStatus) {
         let mut durability = Durability::default();
         writes.iter().for_each(|write| durability.add(write));
-        let (said, judged) = durability.sentence(&Program::for_tests());
+        let (said, judged) = durability.sentence(&ProgramName::for_tests());
         assert!(said.contains(text), "{said}");
         assert_eq!(judged, verdict);
     }
 
     #[test]
     fn sentences() {
-        check(&[], "nothing changed", Verdict::Fine);
-        check(&[written(WriteOutcome::Stored, 3, 2)], "3 copies on 2 sites", Verdict::Fine);
+        check(&[], "nothing changed", ExitStatus::Fine);
+        check(&[written(WriteOutcome::Stored, 3, 2)], "3 copies on 2 sites", ExitStatus::Fine);
         let both = [written(WriteOutcome::Stored, 3, 3), written(WriteOutcome::Degraded, 2, 1)];
         check(
             &both,
             "2 copies on 1 site so far; 1 of 3 copies pending, completed automatically when",
-            Verdict::Attention,
+            ExitStatus::Attention,
         );
-        check(&[written(WriteOutcome::Degraded, 1, 1)], "invite another member: fsdfs invite", Verdict::Attention);
+        check(&[written(WriteOutcome::Degraded, 1, 1)], "invite another member: fsdfs invite", ExitStatus::Attention);
     }
 }

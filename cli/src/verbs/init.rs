@@ -3,17 +3,17 @@
 use clap::Args;
 use fsdfs_node::home::{Home, Made};
 
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
 use crate::text::{escape, parse};
 use crate::verbs::setup::{self, SetupArgs};
 
-/// Found a new pool, with this machine as its first node.
+/// Create a new pool, with this machine as its first node.
 ///
-/// Only settles what the node is; `up` runs it (and founds a pool by itself, with defaults, if there is none).
-/// To enter a friend's pool use `join` instead.
+/// Writes keys and configuration; `up` runs the node (and creates a pool with defaults if there is none).
+/// To join an existing pool use `join` instead.
 #[derive(Args, Clone, Debug)]
-pub struct Init {
+pub struct InitCommand {
     #[command(flatten)]
     setup: SetupArgs,
     /// The pool's name, shown to those who join; default: after the node.
@@ -21,21 +21,21 @@ pub struct Init {
     pool_name: Option<String>,
 }
 
-impl Init {
+impl InitCommand {
     /// Runs the verb.
-    pub fn run(self, app: &App) -> Outcome {
+    pub fn run(self, app: &AppContext) -> CliResult {
         let setup = self.setup.checked(self.pool_name)?;
         let home = &app.home;
         let made = home.lock().and_then(|locked| locked.found(&setup)).map_err(|error| app.of_home(&error))?;
-        let text = format!("{}next: {}", founded(home, &made), app.program.command("up"));
-        app.output.done(&setup::value(home, &made), text).map(|()| Verdict::Fine)
+        let text = format!("{}next: {}", created(home, &made), app.program.command("up"));
+        app.output.done(&setup::value(home, &made), text).map(|()| ExitStatus::Fine)
     }
 }
 
 /// The heading and the six lines.
-pub fn founded(home: &Home, made: &Made) -> String {
+pub fn created(home: &Home, made: &Made) -> String {
     format!(
-        "Founded {}, with this node, {}, as its first member.\n{}",
+        "Created {}, with this node, {}, as its first member.\n{}",
         shown(&made.pool_name),
         shown(&made.config.name),
         setup::facts(home, made)

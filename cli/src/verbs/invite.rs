@@ -5,10 +5,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fsdfs_proto::control::{InviteListing, InviteReply as New, MemberRole, NewInvite};
 
-use crate::api::Api;
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
-use crate::text::table::{Align, Table};
+use crate::api::DaemonApi;
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human, parse};
 use crate::verbs::members;
 
@@ -18,10 +18,10 @@ use crate::verbs::members;
 /// channel that you trust. Any machine with the ticket can join, and every full member can read, change and remove
 /// everything in the pool. The ticket contains addresses of members, and works as long as one of them is up.
 #[derive(Args, Clone, Debug)]
-pub struct Invite {
+pub struct InviteCommand {
     /// How long the ticket can be used: 3days, 12h, or never. Members that have joined stay.
     #[arg(long, value_name = "SPAN", default_value = "3days", value_parser = expiry)]
-    expires: Expiry,
+    expires: TicketExpiry,
     /// How many machines may join with it.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     uses: u32,
@@ -37,10 +37,10 @@ pub struct Invite {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Expiry(Option<Duration>);
+struct TicketExpiry(Option<Duration>);
 
-fn expiry(text: &str) -> Result<Expiry, String> {
-    if text == "never" { Ok(Expiry(None)) } else { parse::span(text).map(|span| Expiry(Some(span))) }
+fn expiry(text: &str) -> Result<TicketExpiry, String> {
+    if text == "never" { Ok(TicketExpiry(None)) } else { parse::span(text).map(|span| TicketExpiry(Some(span))) }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -53,24 +53,24 @@ enum RoleArg {
     StorageOnly,
 }
 
-impl Invite {
+impl InviteCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         if self.list {
             let invites = api.client().invites().await.map_err(|error| api.stop(&error))?;
-            return app.output.result(&invites, listed(&invites)).map(|()| Verdict::Fine);
+            return app.output.result(&invites, listed(&invites)).map(|()| ExitStatus::Fine);
         }
         match &self.revoke {
             Some(id) => {
                 let removed = api.client().revoke_invite(id).await.map_err(|error| api.stop(&error))?;
-                app.output.done(&removed, format!("the ticket {} is revoked", removed.id)).map(|()| Verdict::Fine)
+                app.output.done(&removed, format!("the ticket {} is revoked", removed.id)).map(|()| ExitStatus::Fine)
             }
             None => self.make(app, &api).await,
         }
     }
 
-    async fn make(&self, app: &App, api: &Api) -> Outcome {
+    async fn make(&self, app: &AppContext, api: &DaemonApi) -> CliResult {
         let new = NewInvite {
             expires_s: Some(self.expires.0.map_or(0, |span| span.as_secs().max(1))),
             uses: Some(self.uses),
@@ -83,11 +83,11 @@ impl Invite {
         let invite = api.patiently(|| api.client().invite(&new)).await.map_err(|error| api.stop(&error))?;
         app.output.result(&invite, format!("{}\n", invite.ticket))?;
         app.output.note(&explained(&invite, &app.program));
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 
-fn explained(invite: &New, program: &crate::program::Program) -> String {
+fn explained(invite: &New, program: &crate::program::ProgramName) -> String {
     let machines = human::count(invite.uses.into(), "machine", "machines");
     let until = until(invite.expires_at_ms);
     let list = program.command("invite --list");
@@ -111,8 +111,8 @@ fn until(expires_at_ms: u64) -> String {
 }
 
 fn listed(invites: &InviteListing) -> String {
-    let left = Align::Left;
-    let mut table = Table::new(&[("ID", left), ("ISSUED BY", left), ("USED", left), ("STATE", left)]);
+    let left = ColumnAlign::Left;
+    let mut table = TextTable::new(&[("ID", left), ("ISSUED BY", left), ("USED", left), ("STATE", left)]);
     for invite in &invites.invites {
         let state = match (invite.open, invite.revoked) {
             (_, true) => "revoked".into(),

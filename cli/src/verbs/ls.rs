@@ -4,12 +4,12 @@ use clap::Args;
 use fsdfs_node::control_client::ControlError;
 use fsdfs_proto::control::{EntryKind, ErrorCode, ListingEntry};
 
-use crate::api::Api;
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
-use crate::output::{Output, warn};
+use crate::api::DaemonApi;
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
+use crate::output::{OutputMode, warn};
 use crate::remote::RemotePath;
-use crate::text::table::{Align, Table};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 
 /// List folders of the pool.
@@ -18,20 +18,20 @@ use crate::text::{escape, human};
 /// not UTF-8 appear as \n, \x1b, \xff. With --json each entry is one line; a name that is not UTF-8 comes in base64 as
 /// `name_bytes`, too.
 #[derive(Args, Clone, Debug)]
-pub struct Ls {
+pub struct LsCommand {
     /// Show mode, size, time of last change, and where links point.
     #[arg(short, long)]
     long: bool,
     /// Folders or files, [VOLUME:]/PATH.
-    #[arg(value_name = "PATH", default_value = "/", value_parser = crate::args::remote())]
+    #[arg(value_name = "PATH", default_value = "/", value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
 
-impl Ls {
+impl LsCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
-        let mut verdict = Verdict::Fine;
+        let mut verdict = ExitStatus::Fine;
         let mut maybe_stale = false;
         for path in &self.paths {
             if self.paths.len() > 1 && !app.output.json {
@@ -39,12 +39,12 @@ impl Ls {
             }
             match self.list(&api, app.output, path).await? {
                 Ok(stale) => maybe_stale |= stale,
-                Err(error) if Api::is_final(&error) || matches!(error, ControlError::Broken(_)) => {
+                Err(error) if DaemonApi::is_final(&error) || matches!(error, ControlError::Broken(_)) => {
                     return Err(api.stop(&error));
                 }
                 Err(error) => {
                     warn(&format!("{path}: {}", api.problem(&error)));
-                    verdict = Verdict::Failed;
+                    verdict = ExitStatus::Failed;
                 }
             }
         }
@@ -55,7 +55,12 @@ impl Ls {
     }
 
     /// Prints a folder page by page, or a file; tells whether newer changes may exist.
-    async fn list(&self, api: &Api, output: Output, path: &RemotePath) -> Outcome<Result<bool, ControlError>> {
+    async fn list(
+        &self,
+        api: &DaemonApi,
+        output: OutputMode,
+        path: &RemotePath,
+    ) -> CliResult<Result<bool, ControlError>> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = match api.list(path, after.as_deref()).await {
@@ -73,14 +78,19 @@ impl Ls {
         }
     }
 
-    async fn one(&self, api: &Api, output: Output, path: &RemotePath) -> Outcome<Result<bool, ControlError>> {
+    async fn one(
+        &self,
+        api: &DaemonApi,
+        output: OutputMode,
+        path: &RemotePath,
+    ) -> CliResult<Result<bool, ControlError>> {
         match api.stat(path, false).await {
             Ok(stat) => self.print(output, &[stat.entry]).map(|()| Ok(stat.maybe_stale)),
             Err(error) => Ok(Err(error)),
         }
     }
 
-    fn print(&self, output: Output, entries: &[ListingEntry]) -> Outcome<()> {
+    fn print(&self, output: OutputMode, entries: &[ListingEntry]) -> CliResult<()> {
         if output.json {
             return entries.iter().try_for_each(|entry| output.json_line(entry));
         }
@@ -95,7 +105,7 @@ fn shown(entry: &ListingEntry) -> String {
 }
 
 fn long(entries: &[ListingEntry]) -> String {
-    let mut table = Table::plain(&[Align::Left, Align::Right, Align::Left, Align::Left]);
+    let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Right, ColumnAlign::Left, ColumnAlign::Left]);
     for entry in entries {
         let (kind, size) = match entry.kind {
             EntryKind::File => ('-', human::size(entry.size)),

@@ -7,14 +7,14 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man as Page;
 
-use crate::app::App;
-use crate::outcome::{Outcome, Problem, Stop, Verdict};
+use crate::app::AppContext;
+use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::text::escape;
 
 /// Print shell completions.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = WHERE)]
-pub struct Completions {
+pub struct CompletionsCommand {
     /// For which shell.
     shell: Shell,
 }
@@ -25,13 +25,13 @@ Where they belong:
   zsh   _fsdfs in a folder of $fpath
   fish  ~/.config/fish/completions/fsdfs.fish";
 
-impl Completions {
+impl CompletionsCommand {
     /// Runs the verb.
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self, mut command: Command) -> CliResult {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut crate::command(), "fsdfs", &mut script);
-        io::Write::write_all(&mut io::stdout(), &script).map_err(|error| Stop::of_output(&error))?;
-        Ok(Verdict::Fine)
+        clap_complete::generate(self.shell, &mut command, "fsdfs", &mut script);
+        io::Write::write_all(&mut io::stdout(), &script).map_err(|error| Exit::of_output(&error))?;
+        Ok(ExitStatus::Fine)
     }
 }
 
@@ -39,29 +39,29 @@ impl Completions {
 ///
 /// To read it at once: fsdfs man | man -l -
 #[derive(Args, Clone, Debug)]
-pub struct Man {
+pub struct ManCommand {
     /// Write fsdfs.1, fsdfs-put.1, ... into this folder instead.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-impl Man {
+impl ManCommand {
     /// Runs the verb.
-    pub fn run(&self, app: &App) -> Outcome {
+    pub fn run(&self, app: &AppContext, command: &Command) -> CliResult {
         match &self.dir {
             None => {
-                let page = page(&crate::command()).map_err(|error| Stop::of_output(&error))?;
-                io::Write::write_all(&mut io::stdout(), &page).map_err(|error| Stop::of_output(&error))?;
+                let page = page(command).map_err(|error| Exit::of_output(&error))?;
+                io::Write::write_all(&mut io::stdout(), &page).map_err(|error| Exit::of_output(&error))?;
             }
             Some(dir) => {
                 let shown = escape::name(dir.as_os_str().as_encoded_bytes());
-                write_all(dir).map_err(|error| {
-                    Problem::new(format!("cannot write manual pages into {shown}: {error}"), "name another folder")
+                write_all(command, dir).map_err(|error| {
+                    CliError::new(format!("cannot write manual pages into {shown}: {error}"), "name another folder")
                 })?;
                 app.output.done(&shown, format!("wrote the manual pages into {shown}"))?;
             }
         }
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 
@@ -71,23 +71,8 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-fn write_all(dir: &Path) -> io::Result<()> {
+/// Writes a page for the program and one for each verb.
+pub fn write_all(command: &Command, dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(crate::command(), dir)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_verb_has_a_page() {
-        let temp = tempfile::tempdir().expect("temp");
-        write_all(temp.path()).expect("written");
-        for verb in crate::command().get_subcommands() {
-            assert!(temp.path().join(format!("fsdfs-{}.1", verb.get_name())).exists(), "{}", verb.get_name());
-        }
-        let put = std::fs::read_to_string(temp.path().join("fsdfs-put.1")).expect("there");
-        assert!(put.contains("fsdfs\\-put") && put.contains("rsync"), "{put}");
-    }
+    clap_mangen::generate_to(command.clone(), dir)
 }

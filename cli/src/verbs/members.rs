@@ -7,21 +7,21 @@ use fsdfs_proto::control::{
     AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRole, NodeAddress,
 };
 
-use crate::api::Api;
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict, problem};
-use crate::text::table::{Align, Table};
+use crate::api::DaemonApi;
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus, problem};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 
 /// Show the members of the pool: state, offered space, role, and the addresses where they are reachable.
 #[derive(Args, Clone, Debug)]
-pub struct Members {
+pub struct MembersCommand {
     #[command(subcommand)]
-    action: Option<Action>,
+    action: Option<MembersAction>,
 }
 
 #[derive(Subcommand, Clone, Debug)]
-enum Action {
+enum MembersAction {
     /// Revoke a member: it can no longer connect, read or write.
     ///
     /// Every node refuses it and closes connections to it as soon as it learns of the revocation. What the member signed
@@ -41,21 +41,21 @@ enum Action {
     },
 }
 
-impl Members {
+impl MembersCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         match self.action {
             None => {
                 let members = api.client().members().await.map_err(|error| api.stop(&error))?;
-                app.output.result(&members, shown(&members)).map(|()| Verdict::Fine)
+                app.output.result(&members, shown(&members)).map(|()| ExitStatus::Fine)
             }
-            Some(Action::Revoke { member, yes, reason }) => revoke(app, &api, &member, yes, &reason).await,
+            Some(MembersAction::Revoke { member, yes, reason }) => revoke(app, &api, &member, yes, &reason).await,
         }
     }
 }
 
-async fn revoke(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> Outcome {
+async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, yes: bool, reason: &str) -> CliResult {
     let members = api.client().members().await.map_err(|error| api.stop(&error))?;
     let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
     let list = app.program.command("members");
@@ -72,13 +72,13 @@ async fn revoke(app: &App, api: &Api, wanted: &str, yes: bool, reason: &str) -> 
     };
     if !yes && !agrees(app, member)? {
         app.output.note("nothing was changed");
-        return Ok(Verdict::Failed);
+        return Ok(ExitStatus::Failed);
     }
     let revoked = api.client().revoke_member(&member.id, reason).await.map_err(|error| api.stop(&error))?;
     let name = escape::name(revoked.name.as_bytes());
     app.output
         .done(&revoked, format!("{name} is revoked; the other members refuse it as soon as they learn of it"))
-        .map(|()| Verdict::Fine)
+        .map(|()| ExitStatus::Fine)
 }
 
 /// By name, or by at least eight digits of the id.
@@ -87,7 +87,7 @@ fn is_meant(member: &MemberEntry, wanted: &str) -> bool {
         && (member.name == wanted || (wanted.len() >= 8 && member.id.starts_with(wanted)))
 }
 
-fn agrees(app: &App, member: &MemberEntry) -> Outcome<bool> {
+fn agrees(app: &AppContext, member: &MemberEntry) -> CliResult<bool> {
     let name = escape::name(member.name.as_bytes());
     if !io::stdin().is_terminal() {
         let again = app.program.command_of(["members", "revoke", &member.id, "--yes"]);
@@ -110,16 +110,16 @@ fn agrees(app: &App, member: &MemberEntry) -> Outcome<bool> {
 }
 
 fn shown(members: &Answer) -> String {
-    let left = Align::Left;
+    let left = ColumnAlign::Left;
     let columns = [
         ("NAME", left),
         ("SITE", left),
         ("STATE", left),
-        ("OFFERED", Align::Right),
+        ("OFFERED", ColumnAlign::Right),
         ("ROLE", left),
         ("ADDRESSES", left),
     ];
-    let mut table = Table::new(&columns);
+    let mut table = TextTable::new(&columns);
     for member in &members.members {
         let me = if member.me { " (this node)" } else { "" };
         table.row([

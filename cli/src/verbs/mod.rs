@@ -24,5 +24,5 @@ pub mod status;
 pub mod troubles;
 pub mod up;
 
-/// Said after a read that could not hear a majority of those who would know.
-const MAYBE_STALE: &str = "note: most of the other members could not be asked; there may be newer changes";
+/// Printed after a read that could not ask a majority of the members.
+const MAYBE_STALE: &str = "note: too few members could be asked; there may be newer changes";

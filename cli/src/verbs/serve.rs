@@ -1,4 +1,4 @@
-//! Runs the daemon for `up` and `join`, and tells its owner when it is ready and whom it has met.
+//! Runs the daemon for `up` and `join`, and reports when it is ready and connected.
 
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,19 @@ use fsdfs_proto::control::NodeStatus;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::api::Api;
-use crate::app::App;
-use crate::logs::{self, LogFormat, LogWish};
-use crate::outcome::{Outcome, Problem, Stop, Verdict};
+use crate::api::DaemonApi;
+use crate::app::AppContext;
+use crate::logs::{self, LogLineFormat, LogOptions};
+use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::text::{escape, human};
 use crate::verbs::setup;
 
 /// What the owner is waiting for.
 #[derive(Debug)]
-pub enum Begin {
+pub enum StartupGoal {
     /// A node that has its pool.
     Up {
-        /// It was founded just now.
+        /// It was created just now.
         is_new: bool,
     },
     /// A node that has to meet the members of its pool.
@@ -34,73 +34,73 @@ pub enum Begin {
 const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until a signal or a request ends it.
-pub async fn run(app: &App, home: LockedHome, begin: Begin) -> Outcome {
+pub async fn run(app: &AppContext, home: LockedHome, begin: StartupGoal) -> CliResult {
     start_log(app)?;
     let (ready_in, ready) = mpsc::unbounded_channel();
-    let herald = Herald { app: app.clone(), api: app.api()?, begun: Instant::now(), ready };
-    let herald = tokio::spawn(herald.tell(begin));
+    let reporter = StartupReporter { app: app.clone(), api: app.api()?, begun: Instant::now(), ready };
+    let reporter = tokio::spawn(reporter.tell(begin));
     let ended = daemon::run(home, move |ready| drop(ready_in.send(ready.clone()))).await;
     // What made the daemon stop matters more than that it stopped.
-    herald.await.unwrap_or(Ok(()))?;
-    ended.map_err(|error| of_daemon(app, &error)).map(|()| Verdict::Fine)
+    reporter.await.unwrap_or(Ok(()))?;
+    ended.map_err(|error| of_daemon(app, &error)).map(|()| ExitStatus::Fine)
 }
 
 /// The command line overrules the configuration.
-fn start_log(app: &App) -> Outcome<()> {
+fn start_log(app: &AppContext) -> CliResult<()> {
     let config = Config::load(app.home.dir()).map_err(|error| app.of_home(&error.into()))?.log;
     let format = match config.format {
-        config::LogFormat::Text => LogFormat::Text,
-        config::LogFormat::Json => LogFormat::Json,
+        config::LogFormat::Text => LogLineFormat::Text,
+        config::LogFormat::Json => LogLineFormat::Json,
     };
     let was_said = app.log.verbose > 0 || app.log.quiet;
     let filter = app.log.filter.clone().or(config.filter.filter(|_| !was_said));
-    logs::start(&LogWish { filter, format: app.log.format.or(Some(format)), ..app.log.clone() }, true)
+    logs::start(&LogOptions { filter, format: app.log.format.or(Some(format)), ..app.log.clone() }, true)
 }
 
-fn of_daemon(app: &App, error: &DaemonError) -> Stop {
+fn of_daemon(app: &AppContext, error: &DaemonError) -> Exit {
     if let DaemonError::Home(error) = error {
         return app.of_home(error);
     }
     let check = app.program.command("config check");
-    Problem::new(
+    CliError::new(
         app.program.in_hint(&error.to_string()),
-        format!("mend that, then start it again; is the configuration right: {check}"),
+        format!("resolve that, then start again; check the configuration: {check}"),
     )
     .into()
 }
 
-struct Herald {
-    app: App,
-    api: Api,
+struct StartupReporter {
+    app: AppContext,
+    api: DaemonApi,
     begun: Instant,
     /// Comes when the daemon answers; again when it has changed pools. Closed when it has ended.
     ready: mpsc::UnboundedReceiver<Ready>,
 }
 
-impl Herald {
-    async fn tell(mut self, mut begin: Begin) -> Outcome<()> {
+impl StartupReporter {
+    async fn tell(mut self, mut begin: StartupGoal) -> CliResult<()> {
         while let Some(ready) = self.ready.recv().await {
             begin = match begin {
-                Begin::Up { is_new } => {
+                StartupGoal::Up { is_new } => {
                     self.is_up(&ready, is_new)?;
-                    Begin::Up { is_new: false }
+                    StartupGoal::Up { is_new: false }
                 }
-                Begin::Joining => {
+                StartupGoal::Joining => {
                     self.joins(&ready).await?;
-                    Begin::Up { is_new: false }
+                    StartupGoal::Up { is_new: false }
                 }
-                Begin::HandOver(ticket) => {
+                StartupGoal::HandOver(ticket) => {
                     self.hand_over(&ticket).await?;
-                    Begin::Joining
+                    StartupGoal::Joining
                 }
             };
         }
         Ok(())
     }
 
-    fn is_up(&self, ready: &Ready, is_new: bool) -> Outcome<()> {
+    fn is_up(&self, ready: &Ready, is_new: bool) -> CliResult<()> {
         let pool = escape::name(ready.pool_name.as_bytes());
-        let mut text = format!("The node of {pool} is up at UDP port {}; Ctrl-C stops it.", ready.port);
+        let mut text = format!("The node of {pool} is up on UDP port {}; Ctrl-C stops it.", ready.port);
         if is_new {
             text += &format!("\n{}", setup::next(&self.app).trim_end());
         }
@@ -109,7 +109,7 @@ impl Herald {
             .done(&json!({ "up": ready.node.to_string(), "pool": ready.pool.to_string(), "port": ready.port }), text)
     }
 
-    async fn joins(&self, ready: &Ready) -> Outcome<()> {
+    async fn joins(&self, ready: &Ready) -> CliResult<()> {
         let mut is_patient = true;
         let status = loop {
             if let Ok(status) = self.api.client().status().await
@@ -124,7 +124,7 @@ impl Herald {
             }
             if is_patient && self.begun.elapsed() > JOIN_PATIENCE {
                 is_patient = false;
-                self.app.output.note(&self.nobody_met());
+                self.app.output.note(&self.no_member_reached());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
@@ -144,17 +144,17 @@ impl Herald {
         )
     }
 
-    fn nobody_met(&self) -> String {
+    fn no_member_reached(&self) -> String {
         format!(
-            "No member was reached within {} s; it goes on trying. Are they up? Is UDP let through here and there? Was the\n\
-             ticket used up or revoked? See: {}",
+            "No member was reached within {} s; retrying. Are members up? Does UDP pass the routers and firewalls at both\n\
+             ends? Is the ticket used up or revoked? See: {}",
             JOIN_PATIENCE.as_secs(),
             self.app.program.command("status")
         )
     }
 
     /// If the pool is not left, this command has failed, and the daemon that it started ends with it.
-    async fn hand_over(&self, ticket: &str) -> Outcome<()> {
+    async fn hand_over(&self, ticket: &str) -> CliResult<()> {
         match self.api.patiently(|| self.api.client().join(ticket)).await {
             Ok(_) => Ok(()),
             Err(_) if self.ready.is_closed() => Ok(()),

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use crate::app::App;
-use crate::outcome::{Outcome, Problem, Verdict, problem};
+use crate::app::AppContext;
+use crate::outcome::{CliError, CliResult, ExitStatus, problem};
 use crate::text::escape;
 
 /// Print or install a systemd unit that runs this node.
@@ -18,7 +18,7 @@ use crate::text::escape;
 /// end with the last login unless lingering is on (the text after --install says how); --system makes a unit that
 /// starts with the machine.
 #[derive(Args, Clone, Debug)]
-pub struct Service {
+pub struct ServiceCommand {
     /// For the whole machine instead of your login; it runs as the user that owns the home folder.
     #[arg(long)]
     system: bool,
@@ -30,9 +30,9 @@ pub struct Service {
     force: bool,
 }
 
-impl Service {
+impl ServiceCommand {
     /// Runs the verb.
-    pub fn run(&self, app: &App) -> Outcome {
+    pub fn run(&self, app: &AppContext) -> CliResult {
         let home = app.home.dir();
         let program = std::env::current_exe().map_err(|error| cannot("find", Path::new("this program"), &error))?;
         let user = self.system.then(|| owner(home));
@@ -41,10 +41,10 @@ impl Service {
             return self.write(app, home, &unit);
         }
         app.output.result(&json!({ "unit": unit }), &unit)?;
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 
-    fn write(&self, app: &App, home: &Path, unit: &str) -> Outcome {
+    fn write(&self, app: &AppContext, home: &Path, unit: &str) -> CliResult {
         let name = unit_name(home);
         let path = self.folder()?.join(&name);
         match std::fs::read_to_string(&path) {
@@ -58,10 +58,10 @@ impl Service {
         let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, unit));
         written.map_err(|error| cannot("write", &path, &error))?;
         let value = json!({ "path": path.to_string_lossy(), "unit": unit });
-        app.output.done(&value, self.installed(&path, &name)).map(|()| Verdict::Fine)
+        app.output.done(&value, self.installed(&path, &name)).map(|()| ExitStatus::Fine)
     }
 
-    fn folder(&self) -> Outcome<PathBuf> {
+    fn folder(&self) -> CliResult<PathBuf> {
         if self.system {
             return Ok(PathBuf::from("/etc/systemd/system"));
         }
@@ -88,12 +88,12 @@ impl Service {
     }
 }
 
-fn cannot(what: &str, path: &Path, error: &std::io::Error) -> Problem {
+fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CliError {
     let hint = match error.kind() {
         std::io::ErrorKind::PermissionDenied => "run it as root, or without --system",
         _ => "",
     };
-    Problem::new(format!("cannot {what} {}: {error}", escape::name(path.as_os_str().as_bytes())), hint)
+    CliError::new(format!("cannot {what} {}: {error}", escape::name(path.as_os_str().as_bytes())), hint)
 }
 
 /// `fsdfs.service`; for another home than the default, named after it, so that several nodes can be installed.
@@ -119,7 +119,7 @@ fn unit(program: &Path, home: &Path, user: Option<u32>) -> String {
         "[Unit]\n\
          Description=fsdfs: a private store pooled with friends\n\
          {network}\n\
-         [Service]\n\
+         [ServiceCommand]\n\
          {user_line}\
          Type=exec\n\
          ExecStart={} --home {} up\n\

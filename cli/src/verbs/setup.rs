@@ -1,4 +1,4 @@
-//! What `init` and `join` have in common: options of a new node, and what its owner is told about it.
+//! What `init` and `join` have in common: options of a new node, and what its owner has to know about it.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,9 +8,9 @@ use fsdfs_node::config::{self, StorageArg};
 use fsdfs_node::home::{Home, Made, Setup};
 use serde_json::{Value, json};
 
-use crate::app::App;
-use crate::outcome::{Outcome, problem};
-use crate::text::table::{Align, Table};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, problem};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human, parse};
 
 /// Options of a new node.
@@ -19,18 +19,18 @@ pub struct SetupArgs {
     /// The node's name, shown to the other members; default: the machine's.
     #[arg(long, value_parser = parse::label)]
     name: Option<String>,
-    /// The house. Nodes at one site are expected to burn together, so copies go to different sites; default: a site of
-    /// its own.
+    /// The site, such as a home or an office. Nodes at one site are expected to fail together, so copies go to different
+    /// sites; default: a site of its own.
     #[arg(long, value_parser = parse::label)]
     site: Option<String>,
-    /// A folder for blocks and how much may lie in it; once for each disk, or `none` for a node that stores nothing.
+    /// A folder for blocks and its quota; once for each disk, or `none` for a node that stores nothing.
     /// Default: in the home folder, a quarter of the free space, at most 100 GiB.
     #[arg(long, value_name = "PATH[:SIZE]|none", value_parser = storage)]
     storage: Vec<StorageChoice>,
     /// The UDP port, or IP:PORT, to listen at; default: a free port, chosen now and kept.
     #[arg(long, value_name = "[IP:]PORT", value_parser = config::listen)]
     listen: Option<SocketAddr>,
-    /// Where other members reach this node from outside; may be given several times.
+    /// An address where other members reach this node from outside; may be given several times.
     #[arg(long, value_name = "HOST:PORT", value_parser = parse::address)]
     address: Vec<String>,
     /// Do not look for members on the local network.
@@ -69,7 +69,7 @@ impl SetupArgs {
     }
 
     /// Checked against each other.
-    pub fn checked(&self, pool_name: Option<String>) -> Outcome<Setup> {
+    pub fn checked(&self, pool_name: Option<String>) -> CliResult<Setup> {
         let folders: Vec<StorageArg> = self.storage.iter().filter_map(StorageChoice::folder).collect();
         if !folders.is_empty() && folders.len() < self.storage.len() {
             return problem("--storage none and a storage folder contradict each other", "leave one of them out");
@@ -97,7 +97,7 @@ impl StorageChoice {
 
 /// What the owner of a new node has to know, six lines; five if there is no root key to keep.
 pub fn facts(home: &Home, made: &Made) -> String {
-    let mut table = Table::plain(&[Align::Left, Align::Left]);
+    let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("data and keys", format!("blocks in {}; keys in {}", places(made), shown(&home.dir().join("pool"))));
     row("quota", quota(made));
@@ -109,13 +109,16 @@ pub fn facts(home: &Home, made: &Made) -> String {
         ),
     );
     if let Some(root) = &made.root_key {
-        row("back up", format!("{}: it is the pool; move it to a safe place, nobody can make it again", shown(root)));
+        row(
+            "back up",
+            format!("{}: the key of the pool; move it to a safe place, it cannot be recreated", shown(root)),
+        );
     }
     row(
-        "who sees it",
-        "every member can read, change and delete everything in `pool`; strangers and disks see only ciphertext".into(),
+        "access",
+        "every member can read, change and delete everything in `pool`; outsiders and disks see only ciphertext".into(),
     );
-    row("removing", "`rm` frees no space yet".into());
+    row("deleting", "`rm` frees no space yet".into());
     table.to_string()
 }
 
@@ -130,10 +133,10 @@ fn places(made: &Made) -> String {
 
 fn quota(made: &Made) -> String {
     match made.config.storage.as_slice() {
-        [] => "nothing: this node stores no blocks, so its files depend on the others alone".into(),
+        [] => "none: this node stores no blocks; its files are on other members only".into(),
         storage => {
             let total = human::size(storage.iter().map(|storage| storage.quota_bytes).sum());
-            format!("{total} of blocks at most; to change it: the file config.toml there, then a restart")
+            format!("{total} of blocks at most; change it in config.toml, then restart")
         }
     }
 }
@@ -154,11 +157,11 @@ pub fn value(home: &Home, made: &Made) -> Value {
 }
 
 /// What to type next, once the node runs.
-pub fn next(app: &App) -> String {
+pub fn next(app: &AppContext) -> String {
     let program = &app.program;
     let (invite, put, status) = (program.command("invite"), program.command("put FILE /"), program.command("status"));
     format!(
-        "next, in another terminal:\n  {put}   store something\n  {invite}   a ticket for a friend's machine\n  {status}   is all fine?\n"
+        "next, in another terminal:\n  {put}   store something\n  {invite}   a ticket for another machine\n  {status}   show the state\n"
     )
 }
 

@@ -3,10 +3,10 @@
 use clap::Args;
 use fsdfs_proto::control::{BlockPlacement, EntryKind, ListingEntry, StatReply as Answer};
 
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
 use crate::remote::RemotePath;
-use crate::text::table::{Align, Table};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 
 /// Show everything about a file or folder: attributes, copies, holders and sites.
@@ -14,23 +14,23 @@ use crate::text::{escape, human};
 /// The holders are asked; one that is away counts as not storing a block. The exit code is 1 if any block has fewer copies
 /// than required.
 #[derive(Args, Clone, Debug)]
-pub struct Stat {
+pub struct StatCommand {
     /// What to look at, [VOLUME:]/PATH.
-    #[arg(value_name = "PATH", required = true, value_parser = crate::args::remote())]
+    #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
 
-impl Stat {
+impl StatCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
-        let mut verdict = Verdict::Fine;
+        let mut verdict = ExitStatus::Fine;
         for path in &self.paths {
             let stat = api.stat(path, true).await.map_err(|error| api.stop(&error))?;
             app.output.result(&stat, shown(path, &stat))?;
             let is_short =
                 stat.placement.as_ref().is_some_and(|placement| placement.copies_min < placement.target_copies);
-            verdict = verdict.max(if is_short { Verdict::Attention } else { Verdict::Fine });
+            verdict = verdict.max(if is_short { ExitStatus::Attention } else { ExitStatus::Fine });
             if stat.maybe_stale {
                 app.output.note(super::MAYBE_STALE);
             }
@@ -41,7 +41,7 @@ impl Stat {
 
 fn shown(path: &RemotePath, stat: &Answer) -> String {
     let entry = &stat.entry;
-    let mut table = Table::plain(&[Align::Left, Align::Left]);
+    let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("path", path.to_string());
     row("kind", kind(entry));
@@ -81,9 +81,13 @@ fn copies(placement: &BlockPlacement) -> String {
 }
 
 fn holders(placement: &BlockPlacement) -> String {
-    let left = Align::Left;
-    let mut table =
-        Table::new(&[("HOLDER", left), ("SITE", left), ("EXPECTED", Align::Right), ("STORED", Align::Right)]);
+    let left = ColumnAlign::Left;
+    let mut table = TextTable::new(&[
+        ("HOLDER", left),
+        ("SITE", left),
+        ("EXPECTED", ColumnAlign::Right),
+        ("STORED", ColumnAlign::Right),
+    ]);
     for holder in &placement.holders {
         let (name, site) = (escape::name(holder.name.as_bytes()), escape::name(holder.site.as_bytes()));
         table.row([name, site, holder.expected_blocks.to_string(), holder.stored_blocks.to_string()]);

@@ -3,9 +3,9 @@
 use clap::Args;
 use fsdfs_proto::control::NodeStatus as Answer;
 
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
-use crate::text::table::{Align, Table};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
+use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 use crate::verbs::{members, plan};
 
@@ -13,14 +13,14 @@ use crate::verbs::{members, plan};
 ///
 /// The exit code is 0 if there is nothing to do, 1 if something needs attention: the last lines say what.
 #[derive(Args, Clone, Debug)]
-pub struct Status {}
+pub struct StatusCommand {}
 
-impl Status {
+impl StatusCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         let status = api.client().status().await.map_err(|error| api.stop(&error))?;
-        let verdict = if status.attention.is_empty() { Verdict::Fine } else { Verdict::Attention };
+        let verdict = if status.attention.is_empty() { ExitStatus::Fine } else { ExitStatus::Attention };
         app.output.result(&status, shown(&status))?;
         Ok(verdict)
     }
@@ -28,7 +28,7 @@ impl Status {
 
 fn shown(status: &Answer) -> String {
     let text = |text: &str| escape::name(text.as_bytes());
-    let mut table = Table::plain(&[Align::Left, Align::Left]);
+    let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     let (pool, node) = (short(&status.pool), short(&status.node));
     row(

@@ -78,9 +78,9 @@ impl Setup {
 }
 
 const HEAD: &str = "\
-# fsdfs: what this node's owner decides. 'fsdfs config check' tells whether it is right; a restart makes it count.
+# fsdfs: the configuration of this node. 'fsdfs config check' checks it; a restart applies it.
 # name       shown to the other members
-# site       the house; members that burn together share one (default: an id of this node's own)
+# site       members at one site are expected to fail together (default: a site of its own)
 # listen     the UDP socket; forward its port on your router
 # addresses  [\"HOST:PORT\", ...] where others reach this node from outside
 # mdns       look for members on the local network

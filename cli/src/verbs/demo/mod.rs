@@ -1,4 +1,4 @@
-//! `fsdfs demo`: five nodes on this machine tell what fsdfs does, for real.
+//! `fsdfs demo`: five nodes on this machine show what fsdfs does.
 
 mod node;
 
@@ -9,59 +9,59 @@ use std::time::Instant;
 use clap::Args;
 use fsdfs_proto::control::StatReply;
 
-use crate::app::{App, or_interrupted};
-use crate::outcome::{Outcome, Problem, Verdict};
+use crate::app::{AppContext, or_interrupted};
+use crate::outcome::{CliError, CliResult, ExitStatus};
 use crate::text::escape;
 
-use node::{DemoError, Node};
+use node::{DemoError, DemoNode};
 
-/// Watch five nodes on this machine: they form a pool, store files, lose a node, and heal.
+/// Watch five nodes on this machine: they form a pool, store files, lose a node, and recover.
 ///
 /// They are real nodes, processes of this same program, talking over the loopback network in a temporary folder. Nothing
-/// is left behind. The exit code is 2 if anything does not go as told.
+/// is left behind. The exit code is 2 if any step fails.
 #[derive(Args, Clone, Debug)]
-pub struct Demo {}
+pub struct DemoCommand {}
 
 const NAMES: [&str; 5] = ["anna", "bob", "carol", "dave", "eve"];
 /// Large enough for several blocks and for a quick look, small enough for a slow machine.
 const FILM_BYTES: usize = 8 << 20;
 
-impl Demo {
+impl DemoCommand {
     /// Runs the verb.
-    pub async fn run(&self, app: &App) -> Outcome {
+    pub async fn run(&self, app: &AppContext) -> CliResult {
         let temporary = tempfile::Builder::new().prefix("fsdfs-demo-").tempdir();
         let temporary = temporary.map_err(|error| {
-            Problem::new(format!("cannot make a temporary folder: {error}"), "set TMPDIR to a folder with free space")
+            CliError::new(format!("cannot make a temporary folder: {error}"), "set TMPDIR to a folder with free space")
         })?;
         let program = std::env::current_exe().map_err(|error| {
-            Problem::new(format!("cannot find this program itself: {error}"), "call it by its whole path")
+            CliError::new(format!("cannot find this program itself: {error}"), "call it by its whole path")
         })?;
-        let mut story = Story::new(app, temporary.path(), &program);
-        let told = or_interrupted(async { Ok(story.tell().await) }, "nothing was left behind").await;
+        let mut story = DemoStory::new(app, temporary.path(), &program);
+        let ended = or_interrupted(async { Ok(story.tell().await) }, "nothing was left behind").await;
         // Dropping kills whatever still runs; only then may the folder go.
         story.end().await;
-        told?.map_err(|error| {
-            Problem::new(format!("the demonstration failed: {error}"), "this should not happen; please report it")
+        ended?.map_err(|error| {
+            CliError::new(format!("the demonstration failed: {error}"), "this should not happen; please report it")
         })?;
         app.output.note(&format!("\nNothing of it is left on this machine. For real: {}", app.program.command("up")));
-        Ok(Verdict::Fine)
+        Ok(ExitStatus::Fine)
     }
 }
 
-struct Story<'a> {
-    app: &'a App,
+struct DemoStory<'a> {
+    app: &'a AppContext,
     folder: PathBuf,
-    nodes: Vec<Node>,
+    nodes: Vec<DemoNode>,
 }
 
-impl<'a> Story<'a> {
-    fn new(app: &'a App, folder: &Path, program: &Path) -> Self {
-        let nodes = NAMES.iter().map(|name| Node::new(name, folder, program)).collect();
+impl<'a> DemoStory<'a> {
+    fn new(app: &'a AppContext, folder: &Path, program: &Path) -> Self {
+        let nodes = NAMES.iter().map(|name| DemoNode::new(name, folder, program)).collect();
         Self { app, folder: folder.to_owned(), nodes }
     }
 
     async fn tell(&mut self) -> Result<(), DemoError> {
-        let ticket = self.found().await?;
+        let ticket = self.create_pool().await?;
         self.join(&ticket).await?;
         let photos = self.put().await?;
         let holder = self.holders().await?;
@@ -79,7 +79,7 @@ impl<'a> Story<'a> {
         self.say(&format!("    {}$ fsdfs {words}", NAMES[who]));
     }
 
-    async fn found(&mut self) -> Result<String, DemoError> {
+    async fn create_pool(&mut self) -> Result<String, DemoError> {
         self.say("1. Anna starts a pool on her machine and makes a ticket for four friends.");
         self.show(0, "up");
         let arguments = arguments(&self.folder, NAMES[0]);
@@ -95,7 +95,7 @@ impl<'a> Story<'a> {
     }
 
     async fn join(&mut self, ticket: &str) -> Result<(), DemoError> {
-        self.say("\n2. Bob, Carol, Dave and Eve join from their houses.");
+        self.say("\n2. Bob, Carol, Dave and Eve join from their homes.");
         let begun = Instant::now();
         for (who, name) in NAMES.iter().enumerate().skip(1) {
             self.show(who, "join TICKET");
@@ -117,7 +117,7 @@ impl<'a> Story<'a> {
     }
 
     async fn put(&mut self) -> Result<PathBuf, DemoError> {
-        self.say("\n3. Bob stores his photos. They are encrypted on his machine; every file gets three copies in three houses.");
+        self.say("\n3. Bob stores his photos. They are encrypted on his machine; every file gets three copies at three sites.");
         let photos = self.folder.join("photos");
         make_photos(&photos).map_err(|error| DemoError::Io("make sample files", error))?;
         self.show(1, "put photos /");
@@ -147,7 +147,7 @@ impl<'a> Story<'a> {
         let most =
             placement.holders.iter().filter(|holder| holder.name != NAMES[1]).max_by_key(|holder| holder.stored_blocks);
         most.and_then(|holder| NAMES.iter().position(|name| *name == holder.name))
-            .ok_or_else(|| DemoError::Wrong("nobody but Bob holds the film".into()))
+            .ok_or_else(|| DemoError::Wrong("only Bob holds the film".into()))
     }
 
     async fn kill(&mut self, who: usize) -> Result<(), DemoError> {
@@ -158,7 +158,7 @@ impl<'a> Story<'a> {
 
     async fn get(&mut self, dead: usize, photos: &Path) -> Result<(), DemoError> {
         let who = (1..NAMES.len()).rev().find(|who| *who != dead).unwrap_or(0);
-        self.say(&format!("\n5. Meanwhile {} fetches Bob's photos. Nobody notices.", person(who)));
+        self.say(&format!("\n5. Meanwhile {} fetches Bob's photos all the same.", person(who)));
         self.show(who, "get /photos restored");
         let restored = self.folder.join("restored");
         let begun = Instant::now();
@@ -172,7 +172,7 @@ impl<'a> Story<'a> {
     async fn restart(&mut self, who: usize) -> Result<(), DemoError> {
         let name = person(who);
         self.say(&format!(
-            "\n6. {name}'s power is back. While it was out Bob stored one more file; {name} gets its share by itself."
+            "\n6. {name}'s power is back. While it was out Bob stored one more file; {name} receives its share automatically."
         ));
         let note = self.folder.join("note.txt");
         fs::write(&note, "while you were out\n").map_err(|error| DemoError::Io("make a sample file", error))?;
@@ -208,7 +208,7 @@ impl<'a> Story<'a> {
     }
 
     async fn stop(&mut self) -> Result<(), DemoError> {
-        self.say("\n7. Everybody goes home.");
+        self.say("\n7. All nodes stop.");
         for node in &mut self.nodes {
             node.stop().await?;
         }
@@ -229,7 +229,7 @@ fn person(who: usize) -> String {
     first.to_uppercase() + rest
 }
 
-/// Each node is a house of its own, on loopback, with the least storage there is.
+/// Each node is a site of its own, on loopback, with the least storage there is.
 fn arguments(folder: &Path, name: &str) -> Vec<String> {
     let storage = format!("{}:1GiB", folder.join(name).join("blocks").display());
     ["--name", name, "--site", name, "--listen", "127.0.0.1:0", "--no-mdns", "--storage", &storage]

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 /// How long anything may take before the demonstration counts as failed: generous, for slow and busy machines.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What went not as told.
+/// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// This machine.
@@ -22,7 +22,7 @@ pub enum DemoError {
     /// A command of the story failed.
     #[error("'{command}' failed: {output}")]
     Command {
-        /// As told.
+        /// As shown.
         command: String,
         /// What it said.
         output: String,
@@ -37,13 +37,13 @@ pub enum DemoError {
         /// Its last lines.
         log: String,
     },
-    /// Something is not as told.
+    /// Something is not as it should be.
     #[error("{0}")]
     Wrong(String),
 }
 
 /// One node.
-pub struct Node {
+pub struct DemoNode {
     /// For the story.
     pub name: &'static str,
     home: PathBuf,
@@ -52,14 +52,14 @@ pub struct Node {
 }
 
 /// What a command said.
-pub struct Said {
+pub struct CommandOutput {
     /// To the standard output.
     pub output: String,
     /// Its exit code.
     pub code: Option<i32>,
 }
 
-impl Node {
+impl DemoNode {
     /// A node that does not run yet, with its home below `folder`.
     pub fn new(name: &'static str, folder: &Path, program: &Path) -> Self {
         Self { name, home: folder.join(name), program: program.to_owned(), daemon: None }
@@ -74,12 +74,12 @@ impl Node {
     }
 
     /// Runs a command to its end. Exit code 1 (degraded) is an answer, 2 is a failure.
-    pub async fn run(&self, words: &[&str]) -> Result<Said, DemoError> {
+    pub async fn run(&self, words: &[&str]) -> Result<CommandOutput, DemoError> {
         let output =
             self.command(words).output().await.map_err(|error| DemoError::Io("start this program again", error))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         match output.status.code() {
-            Some(0 | 1) => Ok(Said { output: text(&output.stdout), code: output.status.code() }),
+            Some(0 | 1) => Ok(CommandOutput { output: text(&output.stdout), code: output.status.code() }),
             _ => {
                 let said = text(&output.stderr) + &text(&output.stdout);
                 Err(DemoError::Command { command: words.join(" "), output: said })

@@ -8,10 +8,10 @@ use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::api::Api;
+use crate::api::DaemonApi;
 use crate::local::LocalAttributes;
-use crate::local::write::{Existing, Folder, Incoming, WriteError};
-use crate::progress::Progress;
+use crate::local::write::{IncomingFile, LocalFolder, OverwritePolicy, WriteError};
+use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 
 /// Pieces between network and disk; a piece is at most a block.
@@ -27,7 +27,7 @@ pub enum DownloadError {
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The daemon ended the content early without saying why.
-    #[error("only {got} of {size} bytes came")]
+    #[error("received only {got} of {size} bytes")]
     Short {
         /// Bytes that came.
         got: u64,
@@ -36,7 +36,7 @@ pub enum DownloadError {
     },
 }
 
-enum Piece {
+enum FilePiece {
     Bytes(Bytes),
     /// All of it came; only now may the file get its name.
     End(LocalAttributes),
@@ -44,12 +44,12 @@ enum Piece {
 
 /// Fetches `from` into `folder` as `name`.
 pub async fn file(
-    api: &Api,
+    api: &DaemonApi,
     from: &RemotePath,
-    folder: &Folder,
+    folder: &LocalFolder,
     name: &[u8],
-    existing: Existing,
-    progress: &Progress,
+    existing: OverwritePolicy,
+    progress: &TransferProgress,
 ) -> Result<u64, DownloadError> {
     let download = api.download(from, None).await?;
     let incoming = folder.begin(name)?;
@@ -66,8 +66,8 @@ pub async fn file(
 
 async fn receive(
     download: fsdfs_node::control_client::Download,
-    pieces: &mpsc::Sender<Piece>,
-    progress: &Progress,
+    pieces: &mpsc::Sender<FilePiece>,
+    progress: &TransferProgress,
 ) -> Result<u64, DownloadError> {
     let (size, attrs) = (download.size, LocalAttributes { mode: download.mode, mtime_ns: download.mtime_ns });
     let mut content = download.content();
@@ -76,25 +76,28 @@ async fn receive(
         let bytes = bytes?;
         got += bytes.len() as u64;
         progress.advance(bytes.len() as u64);
-        if pieces.send(Piece::Bytes(bytes)).await.is_err() {
+        if pieces.send(FilePiece::Bytes(bytes)).await.is_err() {
             return Ok(got);
         }
     }
     if got != size {
         return Err(DownloadError::Short { got, size });
     }
-    let _ = pieces.send(Piece::End(attrs)).await;
+    let _ = pieces.send(FilePiece::End(attrs)).await;
     Ok(got)
 }
 
 /// Without an end the file is dropped, and its temporary name with it: also when the whole program is interrupted.
-fn writer(mut incoming: Incoming, existing: Existing) -> (mpsc::Sender<Piece>, JoinHandle<Result<(), WriteError>>) {
+fn writer(
+    mut incoming: IncomingFile,
+    existing: OverwritePolicy,
+) -> (mpsc::Sender<FilePiece>, JoinHandle<Result<(), WriteError>>) {
     let (send, mut pieces) = mpsc::channel(PIECES);
     let task = tokio::task::spawn_blocking(move || {
         while let Some(piece) = pieces.blocking_recv() {
             match piece {
-                Piece::Bytes(bytes) => incoming.file.write_all(&bytes)?,
-                Piece::End(attrs) => return incoming.publish(attrs, existing),
+                FilePiece::Bytes(bytes) => incoming.file.write_all(&bytes)?,
+                FilePiece::End(attrs) => return incoming.publish(attrs, existing),
             }
         }
         Ok(())

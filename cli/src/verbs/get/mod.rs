@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::api::Api;
-use crate::app::App;
-use crate::local::write::Existing;
-use crate::outcome::{Outcome, problem};
+use crate::api::DaemonApi;
+use crate::app::AppContext;
+use crate::local::write::OverwritePolicy;
+use crate::outcome::{CliResult, problem};
 use crate::remote::RemotePath;
 use crate::text::escape;
 
-use place::Source;
+use place::GetSource;
 
 /// Fetch files and folders.
 ///
@@ -24,11 +24,11 @@ use place::Source;
 /// come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
 /// Nothing outside of DEST is ever written, whatever names and links the store or DEST contain.
 ///
-/// Files that exist already are kept: quietly if size and time are the same (so doing an interrupted get again goes on
-/// where it stopped), else with a message, and the exit code is 2. --force replaces them.
+/// Files that exist already are kept: quietly if size and time are the same (so repeating an interrupted get
+/// resumes it), else with a message, and the exit code is 2. --force replaces them.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs get [OPTIONS] SRC... [DEST]", after_long_help = WHERE)]
-pub struct Get {
+pub struct GetCommand {
     /// Replace files that exist and differ.
     #[arg(short, long)]
     force: bool,
@@ -44,17 +44,17 @@ Where things go:
   get /photos x     as with cp: the folder becomes x if there is none yet,
                     else x/photos
   get /photos/ x    as with rsync: the content of photos goes into x,
-                    however often it is done
+                    also when repeated
   get /a /b x       into the folder x, which is made if missing
 A folder meets its own copy instead of nesting: /photos to ./photos goes into
 ./photos, also if that exists.";
 
-impl Get {
+impl GetCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let (sources, dest) = self.split(app)?;
         let api = app.api()?;
-        let existing = if self.force { Existing::Replace } else { Existing::Keep };
+        let existing = if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Keep };
         let sources = look_up(&api, sources).await?;
         let plan = match place::plan(sources, &dest) {
             Ok(plan) => plan,
@@ -64,7 +64,7 @@ impl Get {
         transfer::run(app, &api, plan, existing, &again).await
     }
 
-    fn split(&self, app: &App) -> Outcome<(Vec<RemotePath>, PathBuf)> {
+    fn split(&self, app: &AppContext) -> CliResult<(Vec<RemotePath>, PathBuf)> {
         let (dest, sources) = match self.paths.as_slice() {
             [only] => (Path::new("."), std::slice::from_ref(only)),
             [sources @ .., dest] => (Path::new(dest), sources),
@@ -81,11 +81,11 @@ impl Get {
 }
 
 /// Everything must exist before anything is written.
-async fn look_up(api: &Api, paths: Vec<RemotePath>) -> Outcome<Vec<Source>> {
+async fn look_up(api: &DaemonApi, paths: Vec<RemotePath>) -> CliResult<Vec<GetSource>> {
     let mut sources = Vec::new();
     for path in paths {
         match api.stat(&path, false).await {
-            Ok(stat) => sources.push(Source { path, entry: stat.entry, maybe_stale: stat.maybe_stale }),
+            Ok(stat) => sources.push(GetSource { path, entry: stat.entry, maybe_stale: stat.maybe_stale }),
             Err(error) => {
                 let mut problem = api.problem(&error);
                 problem.what = format!("{path}: {}", problem.what);

@@ -10,7 +10,7 @@ use crate::remote::RemotePath;
 
 /// What is fetched.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct GetSource {
     /// As typed.
     pub path: RemotePath,
     /// What it is.
@@ -21,16 +21,16 @@ pub struct Source {
 
 /// A source and its place.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct GetTarget {
     /// What.
-    pub source: Source,
+    pub source: GetSource,
     /// Where.
-    pub place: Place,
+    pub place: LocalPlace,
 }
 
 /// A place on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum LocalPlace {
     /// Under this name in that folder, which is made if missing.
     As {
         /// The folder; the user's own word, so symlinks in it are followed.
@@ -46,7 +46,7 @@ pub enum Place {
 }
 
 /// Decides where each source goes.
-pub fn plan(sources: Vec<Source>, dest: &Path) -> Result<Vec<Planned>, String> {
+pub fn plan(sources: Vec<GetSource>, dest: &Path) -> Result<Vec<GetTarget>, String> {
     let several = sources.len() > 1;
     let slash = dest.as_os_str().as_bytes().ends_with(b"/");
     let shown = crate::text::escape::name(dest.as_os_str().as_bytes());
@@ -56,10 +56,10 @@ pub fn plan(sources: Vec<Source>, dest: &Path) -> Result<Vec<Planned>, String> {
         return Err(format!("{shown} is a file, so nothing can go into it"));
     }
     let into = dest.is_dir() || slash || several;
-    sources.into_iter().map(|source| Ok(Planned { place: place(&source, dest, into, several)?, source })).collect()
+    sources.into_iter().map(|source| Ok(GetTarget { place: place(&source, dest, into, several)?, source })).collect()
 }
 
-fn place(source: &Source, dest: &Path, into: bool, several: bool) -> Result<Place, String> {
+fn place(source: &GetSource, dest: &Path, into: bool, several: bool) -> Result<LocalPlace, String> {
     let is_folder = source.entry.kind == EntryKind::Folder;
     let shown = crate::text::escape::name(dest.as_os_str().as_bytes());
     if is_folder && dest.exists() && !dest.is_dir() {
@@ -68,7 +68,7 @@ fn place(source: &Source, dest: &Path, into: bool, several: bool) -> Result<Plac
     if source.path.slash && !is_folder {
         return Err(format!("{} is not a folder; leave the slash at its end out", source.path));
     }
-    let whole = Place::Into { folder: dest.to_owned() };
+    let whole = LocalPlace::Into { folder: dest.to_owned() };
     let Some(name) = source.path.name().filter(|_| !source.path.slash) else { return Ok(whole) };
     // What a folder was got as before is what it is got as again.
     let is_copy = is_folder && !several && dest.is_dir() && dest.file_name() == Some(OsStr::from_bytes(name));
@@ -76,21 +76,21 @@ fn place(source: &Source, dest: &Path, into: bool, several: bool) -> Result<Plac
         return Ok(whole);
     }
     if into {
-        return Ok(Place::As { folder: dest.to_owned(), name: name.to_vec() });
+        return Ok(LocalPlace::As { folder: dest.to_owned(), name: name.to_vec() });
     }
     let own = dest.file_name().ok_or_else(|| format!("{shown} does not name a file or folder"))?;
     let parent = dest.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(Place::As { folder: parent.to_owned(), name: own.as_bytes().to_vec() })
+    Ok(LocalPlace::As { folder: parent.to_owned(), name: own.as_bytes().to_vec() })
 }
 
 /// The words of a command that does the same once more: a folder that became DEST is named with a slash, so that it does
 /// not become DEST/NAME the next time.
-pub fn repeatable(plan: &[Planned], dest: &Path, force: bool) -> Vec<OsString> {
+pub fn repeatable(plan: &[GetTarget], dest: &Path, force: bool) -> Vec<OsString> {
     let mut words = vec![OsString::from("get")];
     words.extend(force.then(|| "--force".into()));
     words.extend(plan.iter().map(|planned| {
         let mut typed = planned.source.path.to_os_string();
-        let became_dest = matches!(&planned.place, Place::As { folder, .. } if folder != dest);
+        let became_dest = matches!(&planned.place, LocalPlace::As { folder, .. } if folder != dest);
         let is_folder = planned.source.entry.kind == EntryKind::Folder && planned.source.path.name().is_some();
         if is_folder && (planned.source.path.slash || became_dest) {
             typed.push("/");
@@ -105,7 +105,7 @@ pub fn repeatable(plan: &[Planned], dest: &Path, force: bool) -> Vec<OsString> {
 mod tests {
     use super::*;
 
-    fn source(path: &str, kind: EntryKind) -> Source {
+    fn source(path: &str, kind: EntryKind) -> GetSource {
         let entry = ListingEntry {
             name: String::new(),
             name_bytes: None,
@@ -118,14 +118,14 @@ mod tests {
             conflict_of: None,
             written_ms: 0,
         };
-        Source { path: RemotePath::parse(OsStr::new(path)).expect("a path"), entry, maybe_stale: false }
+        GetSource { path: RemotePath::parse(OsStr::new(path)).expect("a path"), entry, maybe_stale: false }
     }
 
-    struct Case {
+    struct GetCase {
         temp: tempfile::TempDir,
     }
 
-    impl Case {
+    impl GetCase {
         fn new() -> Self {
             let temp = tempfile::tempdir().expect("temp");
             std::fs::create_dir_all(temp.path().join("folder/photos")).expect("dir");
@@ -138,9 +138,9 @@ mod tests {
             let root = self.temp.path().display().to_string();
             let dest = PathBuf::from(format!("{root}/{dest}"));
             let plan = plan(sources.iter().map(|(path, kind)| source(path, *kind)).collect(), &dest)?;
-            let text = |place: &Place| match place {
-                Place::As { folder, name } => format!("{}|{}", folder.display(), String::from_utf8_lossy(name)),
-                Place::Into { folder } => format!("{}/*", folder.display()),
+            let text = |place: &LocalPlace| match place {
+                LocalPlace::As { folder, name } => format!("{}|{}", folder.display(), String::from_utf8_lossy(name)),
+                LocalPlace::Into { folder } => format!("{}/*", folder.display()),
             };
             let places = plan.iter().map(|planned| text(&planned.place).replace(&root, ".")).collect();
             let words = repeatable(&plan, &dest, false);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn where_things_go() {
-        let case = Case::new();
+        let case = GetCase::new();
         let (file, photos, slash) =
             (("/d/a", EntryKind::File), ("/d/photos", EntryKind::Folder), ("/d/photos/", EntryKind::Folder));
         case.check(&[file], "new", &[".|new"], "get /d/a ./new");
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be() {
-        let case = Case::new();
+        let case = GetCase::new();
         let (file, photos) = (("/a", EntryKind::File), ("/photos", EntryKind::Folder));
         assert!(case.plan(&[photos], "file").is_err());
         assert!(case.plan(&[file, photos], "file").is_err());

@@ -1,13 +1,13 @@
-//! What a get did, and how it is told.
+//! What a get did.
 
 use serde::Serialize;
 
 use crate::text::human;
-use crate::verbs::troubles::Troubles;
+use crate::verbs::troubles::FailureList;
 
 /// What was done so far.
 #[derive(Debug, Default, Serialize)]
-pub struct Tally {
+pub struct DownloadSummary {
     /// That came.
     pub files: u64,
     /// Entered, made or not.
@@ -21,10 +21,10 @@ pub struct Tally {
     /// Newer changes may exist.
     pub maybe_stale: bool,
     /// Did not come.
-    pub failed: Troubles,
+    pub failed: FailureList,
 }
 
-impl Tally {
+impl DownloadSummary {
     /// What came.
     pub fn sentence(&self) -> String {
         let were = if self.same == 1 { "was" } else { "were" };
@@ -49,9 +49,9 @@ mod tests {
 
     #[test]
     fn the_last_line_says_what_was_here() {
-        let tally = Tally { files: 2, folders: 1, links: 1, bytes: 7, same: 1, ..Tally::default() };
+        let tally = DownloadSummary { files: 2, folders: 1, links: 1, bytes: 7, same: 1, ..DownloadSummary::default() };
         assert_eq!(tally.sentence(), "got 2 files, 1 folder and 1 link (7 B); 1 more was here already");
-        let again = Tally { folders: 1, same: 4, ..Tally::default() };
+        let again = DownloadSummary { folders: 1, same: 4, ..DownloadSummary::default() };
         assert_eq!(again.sentence(), "nothing new: 4 entries were here already");
     }
 }

@@ -9,17 +9,17 @@ use fsdfs_proto::control::{EntryKind, ListingEntry};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::api::Api;
-use crate::app::{App, or_interrupted};
+use crate::api::DaemonApi;
+use crate::app::{AppContext, or_interrupted};
 use crate::local::LocalAttributes;
-use crate::local::write::{Existing, Folder, Standing, WriteError};
-use crate::outcome::{Outcome, Problem, Stop, Verdict};
-use crate::progress::Progress;
+use crate::local::write::{ExistingEntry, LocalFolder, OverwritePolicy, WriteError};
+use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
+use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
 use crate::verbs::get::download::{self, DownloadError};
-use crate::verbs::get::place::{Place, Planned};
-use crate::verbs::get::tally::Tally;
+use crate::verbs::get::place::{GetTarget, LocalPlace};
+use crate::verbs::get::tally::DownloadSummary;
 
 /// Slots for files on their way: eight large ones or 32 small ones, of which each is little more than a round trip.
 const SLOTS: usize = 32;
@@ -30,30 +30,36 @@ const LARGE_BYTES: u64 = 1 << 20;
 const DEPTH_MAX: usize = 1_000;
 
 /// Fetches everything that was planned and says how it went. `again` is the command that does it once more.
-pub async fn run(app: &App, api: &Api, plan: Vec<Planned>, existing: Existing, again: &str) -> Outcome {
-    let progress = Progress::new(app.output);
-    let mut transfer = Transfer::new(api.clone(), progress.clone(), existing);
+pub async fn run(
+    app: &AppContext,
+    api: &DaemonApi,
+    plan: Vec<GetTarget>,
+    existing: OverwritePolicy,
+    again: &str,
+) -> CliResult {
+    let progress = TransferProgress::new(app.output);
+    let mut transfer = DownloadRun::new(api.clone(), progress.clone(), existing);
     let work = transfer.fetch(&plan);
-    let ended = or_interrupted(work, &format!("what has come stays; go on with: {again}")).await;
+    let ended = or_interrupted(work, &format!("what was fetched stays; continue with: {again}")).await;
     progress.finish();
     match ended {
         Ok(()) => transfer.report(app, again),
         Err(stop) => {
-            let came = human::count(transfer.tally.files, "file", "files");
-            Err(stop.before_that(&format!("{came} came before that"), again))
+            let came = human::count(transfer.tally.files, "file was", "files were");
+            Err(stop.before_that(&format!("{came} fetched before that"), again))
         }
     }
 }
 
 /// How to come to a folder again: an open handle for each of a million folders would be too many.
 #[derive(Debug)]
-enum Trail {
-    Root(Folder),
-    Below(Arc<Trail>, Vec<u8>),
+enum FolderTrail {
+    Root(LocalFolder),
+    Below(Arc<FolderTrail>, Vec<u8>),
 }
 
-impl Trail {
-    fn open(&self) -> Result<Folder, WriteError> {
+impl FolderTrail {
+    fn open(&self) -> Result<LocalFolder, WriteError> {
         match self {
             Self::Root(folder) => Ok(folder.clone()),
             Self::Below(above, name) => above.open()?.enter(name),
@@ -62,44 +68,44 @@ impl Trail {
 }
 
 /// A folder that waits to be walked.
-struct Pending {
+struct PendingFolder {
     from: RemotePath,
     /// An open handle on the folder above it, or on itself if it is the destination.
-    at: Folder,
+    at: LocalFolder,
     /// Its name in there; none = it is the destination itself.
     name: Option<Vec<u8>>,
     /// The way to `at`.
-    trail: Arc<Trail>,
+    trail: Arc<FolderTrail>,
     /// What it gets when everything in it is written; none = it is left as it is.
     attrs: Option<LocalAttributes>,
     depth: usize,
 }
 
 /// What is done when all files are written.
-struct Last {
+struct FinalStep {
     from: RemotePath,
     /// The folder that it is about.
-    trail: Arc<Trail>,
-    what: LastWhat,
+    trail: Arc<FolderTrail>,
+    what: FinalAction,
 }
 
-enum LastWhat {
+enum FinalAction {
     Link { name: Vec<u8>, target: Vec<u8>, mtime_ns: i64 },
     LocalAttributes(LocalAttributes),
 }
 
-struct Transfer {
-    api: Api,
-    progress: Progress,
-    existing: Existing,
+struct DownloadRun {
+    api: DaemonApi,
+    progress: TransferProgress,
+    existing: OverwritePolicy,
     slots: Arc<Semaphore>,
     downloads: JoinSet<(RemotePath, Result<u64, DownloadError>)>,
-    last: Vec<Last>,
-    tally: Tally,
+    last: Vec<FinalStep>,
+    tally: DownloadSummary,
 }
 
-impl Transfer {
-    fn new(api: Api, progress: Progress, existing: Existing) -> Self {
+impl DownloadRun {
+    fn new(api: DaemonApi, progress: TransferProgress, existing: OverwritePolicy) -> Self {
         Self {
             api,
             progress,
@@ -107,11 +113,11 @@ impl Transfer {
             slots: Arc::new(Semaphore::new(SLOTS)),
             downloads: JoinSet::new(),
             last: Vec::new(),
-            tally: Tally::default(),
+            tally: DownloadSummary::default(),
         }
     }
 
-    async fn fetch(&mut self, plan: &[Planned]) -> Outcome<()> {
+    async fn fetch(&mut self, plan: &[GetTarget]) -> CliResult<()> {
         for planned in plan {
             self.tally.maybe_stale |= planned.source.maybe_stale;
             self.begin(planned).await?;
@@ -122,25 +128,25 @@ impl Transfer {
         self.finish()
     }
 
-    async fn begin(&mut self, planned: &Planned) -> Outcome<()> {
+    async fn begin(&mut self, planned: &GetTarget) -> CliResult<()> {
         let (from, entry) = (&planned.source.path, &planned.source.entry);
         let (folder, name) = match &planned.place {
-            Place::As { folder, name } => (folder, Some(name.clone())),
-            Place::Into { folder } => (folder, None),
+            LocalPlace::As { folder, name } => (folder, Some(name.clone())),
+            LocalPlace::Into { folder } => (folder, None),
         };
         let is_new = !folder.exists();
         let at = open(folder)?;
-        let trail = Arc::new(Trail::Root(at.clone()));
+        let trail = Arc::new(FolderTrail::Root(at.clone()));
         match (name, entry.kind) {
             (Some(name), EntryKind::File | EntryKind::Link) => self.take(from.clone(), &at, &trail, name, entry).await,
             (name, _) => {
                 let attrs = (name.is_some() || is_new).then(|| attrs_of(entry)).filter(|_| from.name().is_some());
-                self.walk(Pending { from: from.clone(), at, name, trail, attrs, depth: 0 }).await
+                self.walk(PendingFolder { from: from.clone(), at, name, trail, attrs, depth: 0 }).await
             }
         }
     }
 
-    async fn walk(&mut self, top: Pending) -> Outcome<()> {
+    async fn walk(&mut self, top: PendingFolder) -> CliResult<()> {
         let mut pending = vec![top];
         while let Some(folder) = pending.pop() {
             let from = folder.from.clone();
@@ -152,24 +158,24 @@ impl Transfer {
         Ok(())
     }
 
-    fn enter(&mut self, pending: Pending) -> Result<Pending, WriteError> {
-        let Pending { from, at, name, trail, attrs, depth } = pending;
+    fn enter(&mut self, pending: PendingFolder) -> Result<PendingFolder, WriteError> {
+        let PendingFolder { from, at, name, trail, attrs, depth } = pending;
         let (at, trail) = match name {
             None => (at, trail),
-            Some(name) => (at.make(&name)?.0, Arc::new(Trail::Below(trail, name))),
+            Some(name) => (at.make(&name)?.0, Arc::new(FolderTrail::Below(trail, name))),
         };
         self.tally.folders += 1;
         if let Some(attrs) = attrs {
-            self.last.push(Last {
+            self.last.push(FinalStep {
                 from: from.clone(),
                 trail: Arc::clone(&trail),
-                what: LastWhat::LocalAttributes(attrs),
+                what: FinalAction::LocalAttributes(attrs),
             });
         }
-        Ok(Pending { from, at, name: None, trail, attrs, depth })
+        Ok(PendingFolder { from, at, name: None, trail, attrs, depth })
     }
 
-    async fn list(&mut self, folder: Pending, pending: &mut Vec<Pending>) -> Outcome<()> {
+    async fn list(&mut self, folder: PendingFolder, pending: &mut Vec<PendingFolder>) -> CliResult<()> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = match self.api.list(&folder.from, after.as_deref()).await {
@@ -196,7 +202,12 @@ impl Transfer {
         }
     }
 
-    async fn child(&mut self, folder: &Pending, entry: &ListingEntry, pending: &mut Vec<Pending>) -> Outcome<()> {
+    async fn child(
+        &mut self,
+        folder: &PendingFolder,
+        entry: &ListingEntry,
+        pending: &mut Vec<PendingFolder>,
+    ) -> CliResult<()> {
         let name = entry.raw_name();
         let from = folder.from.join(&name);
         if entry.kind != EntryKind::Folder {
@@ -208,7 +219,7 @@ impl Transfer {
             return Ok(());
         }
         let (at, trail) = (folder.at.clone(), Arc::clone(&folder.trail));
-        pending.push(Pending {
+        pending.push(PendingFolder {
             from,
             at,
             name: Some(name),
@@ -223,33 +234,33 @@ impl Transfer {
     async fn take(
         &mut self,
         from: RemotePath,
-        at: &Folder,
-        trail: &Arc<Trail>,
+        at: &LocalFolder,
+        trail: &Arc<FolderTrail>,
         name: Vec<u8>,
         entry: &ListingEntry,
-    ) -> Outcome<()> {
+    ) -> CliResult<()> {
         if entry.kind == EntryKind::Link {
             let target = entry.raw_target().unwrap_or_default();
-            let what = LastWhat::Link { name, target, mtime_ns: entry.mtime_ns };
-            self.last.push(Last { from, trail: Arc::clone(trail), what });
+            let what = FinalAction::Link { name, target, mtime_ns: entry.mtime_ns };
+            self.last.push(FinalStep { from, trail: Arc::clone(trail), what });
             return Ok(());
         }
         match at.standing(&name, entry.size, attrs_of(entry)) {
-            Ok(Standing::Same) => {
+            Ok(ExistingEntry::Same) => {
                 self.tally.same += 1;
                 self.progress.advance(entry.size);
                 Ok(())
             }
-            Ok(Standing::Other) if self.existing == Existing::Keep => {
+            Ok(ExistingEntry::Other) if self.existing == OverwritePolicy::Keep => {
                 self.failed(&from, &WriteError::Kept.into()).await
             }
-            Ok(Standing::Blocked(what)) => self.failed(&from, &WriteError::InTheWay(what).into()).await,
-            Ok(Standing::Free | Standing::Other) => self.download(from, at.clone(), name, entry.size).await,
+            Ok(ExistingEntry::Blocked(what)) => self.failed(&from, &WriteError::InTheWay(what).into()).await,
+            Ok(ExistingEntry::Free | ExistingEntry::Other) => self.download(from, at.clone(), name, entry.size).await,
             Err(error) => self.failed(&from, &error.into()).await,
         }
     }
 
-    async fn download(&mut self, from: RemotePath, at: Folder, name: Vec<u8>, size: u64) -> Outcome<()> {
+    async fn download(&mut self, from: RemotePath, at: LocalFolder, name: Vec<u8>, size: u64) -> CliResult<()> {
         let slots = if size >= LARGE_BYTES { SLOTS_LARGE } else { 1 };
         let permit = Arc::clone(&self.slots).acquire_many_owned(slots).await.expect("the semaphore is never closed");
         while let Some(done) = self.downloads.try_join_next() {
@@ -268,7 +279,7 @@ impl Transfer {
     async fn joined(
         &mut self,
         done: Result<(RemotePath, Result<u64, DownloadError>), tokio::task::JoinError>,
-    ) -> Outcome<()> {
+    ) -> CliResult<()> {
         match done {
             Ok((_, Ok(bytes))) => {
                 self.tally.files += 1;
@@ -277,16 +288,16 @@ impl Transfer {
             }
             Ok((from, Err(error))) => self.failed(&from, &error).await,
             Err(error) => {
-                Err(Problem::new(format!("a download broke: {error}"), "this is a mistake in fsdfs; report it").into())
+                Err(CliError::new(format!("a download failed: {error}"), "this is a bug in fsdfs; report it").into())
             }
         }
     }
 
     /// One thing was not fetched; if nothing else would be either, the get ends.
-    async fn failed(&mut self, from: &RemotePath, error: &DownloadError) -> Outcome<()> {
+    async fn failed(&mut self, from: &RemotePath, error: &DownloadError) -> CliResult<()> {
         let why = match error {
             DownloadError::Write(write) if write.is_final() => {
-                return Err(Problem::new(format!("cannot write here: {write}"), "make room on that disk").into());
+                return Err(CliError::new(format!("cannot write here: {write}"), "free space on that disk").into());
             }
             DownloadError::Control(control) => {
                 self.check_daemon(control).await?;
@@ -299,8 +310,8 @@ impl Transfer {
     }
 
     /// Content that breaks off may mean that a block is out of reach now, or that the daemon itself is gone.
-    async fn check_daemon(&self, error: &ControlError) -> Outcome<()> {
-        if Api::is_final(error) {
+    async fn check_daemon(&self, error: &ControlError) -> CliResult<()> {
+        if DaemonApi::is_final(error) {
             return Err(self.api.stop(error));
         }
         match error {
@@ -313,13 +324,13 @@ impl Transfer {
 
     /// Links, and attributes of folders, in the reverse order of finding: a folder that may not be entered any more
     /// comes after everything in it.
-    fn finish(&mut self) -> Outcome<()> {
-        let (links, folders): (Vec<Last>, Vec<Last>) =
-            std::mem::take(&mut self.last).into_iter().partition(|last| matches!(last.what, LastWhat::Link { .. }));
+    fn finish(&mut self) -> CliResult<()> {
+        let (links, folders): (Vec<FinalStep>, Vec<FinalStep>) =
+            std::mem::take(&mut self.last).into_iter().partition(|last| matches!(last.what, FinalAction::Link { .. }));
         for last in links.iter().chain(folders.iter().rev()) {
             if let Err(error) = self.finish_one(last) {
                 if error.is_final() {
-                    return Err(Problem::new(format!("cannot write here: {error}"), "make room on that disk").into());
+                    return Err(CliError::new(format!("cannot write here: {error}"), "free space on that disk").into());
                 }
                 self.tally.failed.add(&self.progress, last.from.to_string(), error.to_string());
             }
@@ -327,11 +338,11 @@ impl Transfer {
         Ok(())
     }
 
-    fn finish_one(&mut self, last: &Last) -> Result<(), WriteError> {
+    fn finish_one(&mut self, last: &FinalStep) -> Result<(), WriteError> {
         let folder = last.trail.open()?;
         match &last.what {
-            LastWhat::LocalAttributes(attrs) => folder.finish(*attrs),
-            LastWhat::Link { name, target, mtime_ns } => {
+            FinalAction::LocalAttributes(attrs) => folder.finish(*attrs),
+            FinalAction::Link { name, target, mtime_ns } => {
                 let made = folder.link(name, target, *mtime_ns, self.existing)?;
                 *if made { &mut self.tally.links } else { &mut self.tally.same } += 1;
                 Ok(())
@@ -339,16 +350,16 @@ impl Transfer {
         }
     }
 
-    fn report(self, app: &App, again: &str) -> Outcome {
+    fn report(self, app: &AppContext, again: &str) -> CliResult {
         if self.tally.maybe_stale {
             app.output.note(crate::verbs::MAYBE_STALE);
         }
         app.output.done(&self.tally, self.tally.sentence())?;
         if self.tally.failed.is_empty() {
-            return Ok(Verdict::Fine);
+            return Ok(ExitStatus::Fine);
         }
-        crate::output::warn(&format!("{}\n  when that is mended: {again}", self.tally.failed.sentence("fetched")));
-        Ok(Verdict::Failed)
+        crate::output::warn(&format!("{}\n  once that is resolved: {again}", self.tally.failed.sentence("fetched")));
+        Ok(ExitStatus::Failed)
     }
 }
 
@@ -357,10 +368,10 @@ fn attrs_of(entry: &ListingEntry) -> LocalAttributes {
 }
 
 /// The destination, made if missing.
-fn open(folder: &Path) -> Result<Folder, Stop> {
-    let opened = std::fs::create_dir_all(folder).and_then(|()| Folder::open(folder));
+fn open(folder: &Path) -> Result<LocalFolder, Exit> {
+    let opened = std::fs::create_dir_all(folder).and_then(|()| LocalFolder::open(folder));
     opened.map_err(|error| {
         let shown = escape::name(folder.as_os_str().as_encoded_bytes());
-        Problem::new(format!("cannot write into {shown}: {error}"), "name another folder").into()
+        CliError::new(format!("cannot write into {shown}: {error}"), "name another folder").into()
     })
 }

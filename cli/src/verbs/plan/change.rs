@@ -4,11 +4,11 @@ use fsdfs_proto::control::{ChangePlan, MemberTraffic, PoolCapacity};
 
 use super::render::{advice, copies, counted, percent, text, uplink};
 use crate::text::human;
-use crate::text::table::{Align, Table};
+use crate::text::table::{ColumnAlign, TextTable};
 
 pub(super) fn shown(plan: &ChangePlan) -> String {
     let ChangePlan { capacity_now: now, capacity_after: after, inventory, .. } = plan;
-    let mut head = Table::plain(&[Align::Left, Align::Left]);
+    let mut head = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| head.row([key.to_owned(), value]);
     row("change", text(&plan.change));
     row("capacity", format!("{}, after it {}", in_copies(now), in_copies(after)));
@@ -47,8 +47,8 @@ fn to_transfer(plan: &ChangePlan) -> String {
 }
 
 fn members(members: &[MemberTraffic]) -> String {
-    let (left, right) = (Align::Left, Align::Right);
-    let mut table = Table::new(&[
+    let (left, right) = (ColumnAlign::Left, ColumnAlign::Right);
+    let mut table = TextTable::new(&[
         ("MEMBER", left),
         ("SITE", left),
         ("NOW", right),

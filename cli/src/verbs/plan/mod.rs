@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
-use crate::app::App;
-use crate::outcome::{Outcome, Verdict};
+use crate::app::AppContext;
+use crate::outcome::{CliResult, ExitStatus};
 use crate::text::parse;
 
 mod change;
@@ -20,13 +20,13 @@ pub use render::replication;
 /// those blocks, and the answer says if they are a sample. Times assume that each member uploads with all of its uplink
 /// (`uplink` in config.toml).
 #[derive(Args, Clone, Debug)]
-pub struct Plan {
+pub struct PlanCommand {
     #[command(subcommand)]
-    change: Option<Change>,
+    change: Option<PlanChange>,
 }
 
 #[derive(Subcommand, Clone, Debug)]
-enum Change {
+enum PlanChange {
     /// What if a new member, or another disk of a member, offers this much space?
     Add {
         /// The new member's name, or the member that gets another disk.
@@ -57,22 +57,22 @@ enum Change {
     },
 }
 
-impl Plan {
+impl PlanCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
+    pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         let Some(change) = self.change else {
             let plan = api.patiently(|| api.client().plan()).await.map_err(|error| api.stop(&error))?;
-            return app.output.result(&plan, outlook::shown(&plan)).map(|()| Verdict::Fine);
+            return app.output.result(&plan, outlook::shown(&plan)).map(|()| ExitStatus::Fine);
         };
         let change = change.parameters();
         let change: Vec<(&str, &[u8])> = change.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let planned = api.patiently(|| api.client().what_if(&change)).await.map_err(|error| api.stop(&error))?;
-        app.output.result(&planned, change::shown(&planned)).map(|()| Verdict::Fine)
+        app.output.result(&planned, change::shown(&planned)).map(|()| ExitStatus::Fine)
     }
 }
 
-impl Change {
+impl PlanChange {
     fn parameters(self) -> Vec<(&'static str, String)> {
         match self {
             Self::Add { name, size, site } => {

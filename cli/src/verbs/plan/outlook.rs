@@ -4,10 +4,10 @@ use fsdfs_proto::control::{FailureLoss, PoolPlan as Answer, SitePair};
 
 use super::render::{advice, blocks, copies, counted, percent, replication, text, uplink};
 use crate::text::human;
-use crate::text::table::{Align, Table};
+use crate::text::table::{ColumnAlign, TextTable};
 
 pub(super) fn shown(plan: &Answer) -> String {
-    let mut head = Table::plain(&[Align::Left, Align::Left]);
+    let mut head = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let Answer { capacity, inventory, .. } = plan;
     let mut row = |key: &str, value: String| head.row([key.to_owned(), value]);
     let (usable, offered) = (human::size(capacity.usable_bytes), human::size(capacity.offered_bytes));
@@ -20,8 +20,8 @@ pub(super) fn shown(plan: &Answer) -> String {
 }
 
 fn members(plan: &Answer) -> String {
-    let (left, right) = (Align::Left, Align::Right);
-    let mut table = Table::new(&[
+    let (left, right) = (ColumnAlign::Left, ColumnAlign::Right);
+    let mut table = TextTable::new(&[
         ("MEMBER", left),
         ("SITE", left),
         ("OFFERED", right),
@@ -46,8 +46,8 @@ fn members(plan: &Answer) -> String {
 /// Sites with one member say the same as that member.
 fn sites(plan: &Answer) -> String {
     let at = |site: &str| plan.members.iter().filter(|member| member.site == site).count();
-    let (left, right) = (Align::Left, Align::Right);
-    let mut table = Table::new(&[
+    let (left, right) = (ColumnAlign::Left, ColumnAlign::Right);
+    let mut table = TextTable::new(&[
         ("SITE", left),
         ("MEMBERS", right),
         ("LOST IF SITE FAILS", left),

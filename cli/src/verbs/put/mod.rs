@@ -13,22 +13,22 @@ use clap::Args;
 use clap::builder::OsStringValueParser;
 use fsdfs_proto::control::EntryKind;
 
-use crate::app::App;
-use crate::outcome::{Outcome, Problem, Stop, Verdict, problem};
+use crate::app::AppContext;
+use crate::outcome::{CliError, CliResult, Exit, ExitStatus, problem};
 use crate::remote::RemotePath;
 
-use source::Source;
+use source::PutSource;
 
 /// Store files and folders.
 ///
 /// Folders go with everything in them: empty folders, symbolic links (as links), permission bits and times. Pipes,
-/// sockets and devices are skipped. Content that the pool has already is not sent again, so doing an interrupted put
-/// again goes on where it stopped. Each file appears whole or not at all.
+/// sockets and devices are skipped. Content that the pool has already is not sent again, so repeating an interrupted
+/// put resumes it. Each file appears whole or not at all.
 ///
 /// Existing files are replaced; nothing is removed.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs put [OPTIONS] SRC... DEST", after_long_help = WHERE)]
-pub struct Put {
+pub struct PutCommand {
     /// Files and folders, or - for the standard input; the last one is where to: [VOLUME:]/PATH.
     #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = OsStringValueParser::new())]
     paths: Vec<OsString>,
@@ -41,40 +41,40 @@ Where things go:
   put photos /x    as with cp: the folder becomes /x if there is none yet,
                    else /x/photos
   put photos/ /x   as with rsync: the content of photos goes into /x,
-                   however often it is done
+                   also when repeated
   put a b c /x     into the folder /x, which is made if missing
   put - /x/log     the standard input
 A folder meets its own copy instead of nesting: photos to /x/photos goes into
 /x/photos, also if that exists.";
 
-impl Put {
+impl PutCommand {
     /// Runs the verb.
-    pub async fn run(self, app: &App) -> Outcome {
-        let Some((dest, sources)) = self.paths.split_last() else { return Ok(Verdict::Fine) };
+    pub async fn run(self, app: &AppContext) -> CliResult {
+        let Some((dest, sources)) = self.paths.split_last() else { return Ok(ExitStatus::Fine) };
         let dest = dest_of(app, sources, dest)?;
-        let sources: Vec<Source> = sources.iter().map(|source| Source::new(source)).collect();
+        let sources: Vec<PutSource> = sources.iter().map(|source| PutSource::new(source)).collect();
         let api = app.api()?;
         let standing = api.find(&dest).await.map_err(|error| api.stop(&error))?.map(|entry| entry.kind);
         let standing = if dest.names.is_empty() { Some(EntryKind::Folder) } else { standing };
-        let plan = source::plan(&sources, &dest, standing).map_err(|what| Problem::new(what, help(app)))?;
+        let plan = source::plan(&sources, &dest, standing).map_err(|what| CliError::new(what, help(app)))?;
         let again = app.program.command_of(source::repeatable(&sources, &dest, &plan));
         transfer::run(app, &api, plan, &again).await
     }
 }
 
-fn dest_of(app: &App, sources: &[OsString], dest: &OsStr) -> Result<RemotePath, Stop> {
+fn dest_of(app: &AppContext, sources: &[OsString], dest: &OsStr) -> Result<RemotePath, Exit> {
     RemotePath::parse(dest).or_else(|wrong| {
         let sources: Vec<&OsStr> = sources.iter().map(OsString::as_os_str).collect();
         let root =
             app.program.command_of([&[OsStr::new("put")], sources.as_slice(), &[dest, OsStr::new("/")]].concat());
         let shown = crate::text::escape::name(dest.as_encoded_bytes());
         problem(
-            format!("the last path, {shown}, must say where in the store: {wrong}"),
+            format!("the last path, {shown}, must be a path in the store: {wrong}"),
             format!("into the root: {root}"),
         )
     })
 }
 
-fn help(app: &App) -> String {
+fn help(app: &AppContext) -> String {
     format!("what goes where: {}", app.program.command("put --help"))
 }

@@ -11,7 +11,7 @@ use crate::text::escape;
 
 /// A source as typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum PutSource {
     /// `-`.
     Stdin,
     /// A file, folder or link, which keeps its name.
@@ -28,7 +28,7 @@ pub enum Source {
     },
 }
 
-impl Source {
+impl PutSource {
     /// Reads what a person typed.
     pub fn new(typed: &OsStr) -> Self {
         let path = PathBuf::from(typed);
@@ -51,47 +51,47 @@ impl Source {
 }
 
 /// A source and the path that it gets.
-pub type Planned = (Source, RemotePath);
+pub type PutTarget = (PutSource, RemotePath);
 
 /// Decides where each source goes; `standing` is what stands at `dest` now.
-pub fn plan(sources: &[Source], dest: &RemotePath, standing: Option<EntryKind>) -> Result<Vec<Planned>, String> {
+pub fn plan(sources: &[PutSource], dest: &RemotePath, standing: Option<EntryKind>) -> Result<Vec<PutTarget>, String> {
     let is_folder = standing == Some(EntryKind::Folder);
     let into = is_folder || dest.slash || sources.len() > 1;
     if into && matches!(standing, Some(EntryKind::File | EntryKind::Link)) {
         return Err(format!("{dest} is a file, so nothing can go into it"));
     }
-    let stays = |name: &[u8], source: &Source| {
+    let stays = |name: &[u8], source: &PutSource| {
         !dest.slash && sources.len() == 1 && dest.name() == Some(name) && source.is_folder()
     };
     sources
         .iter()
         .map(|source| match source {
-            Source::Stdin if into => {
-                Err(format!("the standard input has no name; say one: {dest}/NAME").replace("//", "/"))
+            PutSource::Stdin if into => {
+                Err(format!("the standard input has no name; give one: {dest}/NAME").replace("//", "/"))
             }
-            Source::Stdin => Ok((source.clone(), dest.clone())),
-            Source::Content { .. } if standing.is_some_and(|kind| kind != EntryKind::Folder) => {
+            PutSource::Stdin => Ok((source.clone(), dest.clone())),
+            PutSource::Content { .. } if standing.is_some_and(|kind| kind != EntryKind::Folder) => {
                 Err(format!("{dest} is a file, so nothing can go into it"))
             }
-            Source::Content { .. } => Ok((source.clone(), dest.clone())),
-            Source::Named { name, .. } if into && !(is_folder && stays(name, source)) => {
+            PutSource::Content { .. } => Ok((source.clone(), dest.clone())),
+            PutSource::Named { name, .. } if into && !(is_folder && stays(name, source)) => {
                 Ok((source.clone(), dest.join(check(name)?)))
             }
-            Source::Named { .. } if source.is_folder() && standing.is_some() && !is_folder => {
+            PutSource::Named { .. } if source.is_folder() && standing.is_some() && !is_folder => {
                 Err(format!("{dest} is a file, and a folder does not replace it"))
             }
-            Source::Named { .. } => Ok((source.clone(), dest.clone())),
+            PutSource::Named { .. } => Ok((source.clone(), dest.clone())),
         })
         .collect()
 }
 
 /// The words of a command that does the same once more, wherever the first one stopped: a folder that became `dest` is
 /// named with a slash, so that it does not become `dest/name` the next time.
-pub fn repeatable(sources: &[Source], dest: &RemotePath, plan: &[Planned]) -> Vec<OsString> {
-    let again = |(source, target): &Planned| match source {
-        Source::Stdin => OsString::from("-"),
-        Source::Named { path, .. } if source.is_folder() && target.names == dest.names => with_slash(path),
-        Source::Named { path, .. } | Source::Content { path } => path.clone().into_os_string(),
+pub fn repeatable(sources: &[PutSource], dest: &RemotePath, plan: &[PutTarget]) -> Vec<OsString> {
+    let again = |(source, target): &PutTarget| match source {
+        PutSource::Stdin => OsString::from("-"),
+        PutSource::Named { path, .. } if source.is_folder() && target.names == dest.names => with_slash(path),
+        PutSource::Named { path, .. } | PutSource::Content { path } => path.clone().into_os_string(),
     };
     debug_assert_eq!(sources.len(), plan.len(), "each source was planned");
     let mut words = vec![OsString::from("put")];
@@ -119,11 +119,11 @@ fn check(name: &[u8]) -> Result<&[u8], String> {
 mod tests {
     use super::*;
 
-    struct Case {
+    struct PutCase {
         temp: tempfile::TempDir,
     }
 
-    impl Case {
+    impl PutCase {
         fn new() -> Self {
             let temp = tempfile::tempdir().expect("temp");
             std::fs::create_dir(temp.path().join("photos")).expect("dir");
@@ -133,13 +133,13 @@ mod tests {
 
         /// Where sources go, or why not; and how the command is repeated.
         fn plan(&self, sources: &[&str], dest: &str, standing: Option<EntryKind>) -> Result<Vec<String>, String> {
-            let sources: Vec<Source> = sources
+            let sources: Vec<PutSource> = sources
                 .iter()
                 .map(|name| {
                     if *name == "-" {
-                        Source::Stdin
+                        PutSource::Stdin
                     } else {
-                        Source::new(OsStr::new(&format!("{}/{name}", self.temp.path().display())))
+                        PutSource::new(OsStr::new(&format!("{}/{name}", self.temp.path().display())))
                     }
                 })
                 .collect();
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn where_things_go() {
-        let case = Case::new();
+        let case = PutCase::new();
         case.check(&["a.txt"], "/x", None, &["/x"]);
         case.check(&["a.txt"], "/x", FILE, &["/x"]);
         case.check(&["a.txt"], "/x", FOLDER, &["/x/a.txt"]);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_folder_meets_its_own_copy() {
-        let case = Case::new();
+        let case = PutCase::new();
         case.check(&["photos"], "/x/photos", FOLDER, &["/x/photos"]);
         case.check(&["photos"], "/x/photos/", FOLDER, &["/x/photos/photos"]);
         case.check(&["a.txt"], "/a.txt", FOLDER, &["/a.txt/a.txt"]);
@@ -186,19 +186,19 @@ mod tests {
 
     #[test]
     fn what_cannot_be() {
-        let case = Case::new();
+        let case = PutCase::new();
         assert!(case.plan(&["a.txt", "photos"], "/x", FILE).is_err());
         assert!(case.plan(&["a.txt"], "/x/", FILE).is_err());
         assert!(case.plan(&["photos"], "/x", FILE).is_err());
         assert!(case.plan(&["photos/"], "/x", FILE).is_err());
-        assert_eq!(case.plan(&["-"], "/", FOLDER), Err("the standard input has no name; say one: /NAME".into()));
+        assert_eq!(case.plan(&["-"], "/", FOLDER), Err("the standard input has no name; give one: /NAME".into()));
     }
 
     #[test]
     fn the_repeated_command_does_not_nest() {
-        let case = Case::new();
+        let case = PutCase::new();
         let path = case.temp.path().join("photos");
-        let sources = [Source::new(path.as_os_str())];
+        let sources = [PutSource::new(path.as_os_str())];
         let dest = RemotePath::parse(OsStr::new("/x")).expect("a path");
         let words = |standing| repeatable(&sources, &dest, &plan(&sources, &dest, standing).expect("a plan"));
         assert_eq!(words(None), [OsString::from("put"), with_slash(&path), "/x".into()]);

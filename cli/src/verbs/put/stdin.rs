@@ -8,8 +8,8 @@ use fsdfs_proto::control::{self, WriteReply};
 use futures::{Stream, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::api::Api;
-use crate::progress::Progress;
+use crate::api::DaemonApi;
+use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::verbs::put::upload::UploadError;
 
@@ -17,7 +17,7 @@ use crate::verbs::put::upload::UploadError;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Stores the standard input.
-pub async fn store(api: &Api, to: &RemotePath, progress: &Progress) -> Result<WriteReply, UploadError> {
+pub async fn store(api: &DaemonApi, to: &RemotePath, progress: &TransferProgress) -> Result<WriteReply, UploadError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
     let attrs = control::EntryAttributes { mode: 0o644, mtime_ns: i64::try_from(now).unwrap_or(i64::MAX) };
     let progress = progress.clone();

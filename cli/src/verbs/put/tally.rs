@@ -1,4 +1,4 @@
-//! What a put did, and how it is told.
+//! What a put did.
 
 use fsdfs_proto::control::WriteReply;
 use serde::Serialize;
@@ -6,12 +6,12 @@ use serde::Serialize;
 use crate::remote::RemotePath;
 use crate::text::human;
 use crate::verbs::durability::Durability;
-use crate::verbs::put::source::Planned;
-use crate::verbs::troubles::Troubles;
+use crate::verbs::put::source::PutTarget;
+use crate::verbs::troubles::FailureList;
 
 /// What was done so far.
 #[derive(Debug, Default, Serialize)]
-pub struct Tally {
+pub struct UploadSummary {
     /// Stored, or stored before.
     pub files: u64,
     /// The same of folders.
@@ -27,13 +27,13 @@ pub struct Tally {
     /// Pipes, sockets, devices, fsdfs's own folders.
     pub skipped: u64,
     /// Not stored.
-    pub failed: Troubles,
+    pub failed: FailureList,
     /// How safe it is.
     #[serde(flatten)]
     pub durability: Durability,
 }
 
-impl Tally {
+impl UploadSummary {
     /// Counts one more write.
     pub fn add(&mut self, written: &WriteReply) {
         self.uploaded_bytes += written.uploaded_bytes;
@@ -52,7 +52,7 @@ impl Tally {
         }
         let size = human::size(self.bytes);
         let new = match self.uploaded_bytes {
-            _ if !self.changed => "; all was there already".to_owned(),
+            _ if !self.changed => "; all in the pool already".to_owned(),
             // Small contents travel inside their folder and are not counted.
             0 => String::new(),
             new => format!("; {} new to the pool", human::size(new)),
@@ -62,7 +62,7 @@ impl Tally {
 }
 
 /// Where it went.
-pub fn place(plan: &[Planned]) -> String {
+pub fn place(plan: &[PutTarget]) -> String {
     match plan {
         [(_, to)] => format!("as {to}"),
         [(_, to), ..] => {
@@ -88,9 +88,9 @@ mod tests {
             uploaded_bytes: 0,
             unchanged: true,
         };
-        let mut tally = Tally { files: 1, folders: 2, bytes: 5, ..Tally::default() };
+        let mut tally = UploadSummary { files: 1, folders: 2, bytes: 5, ..UploadSummary::default() };
         tally.add(&written);
-        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; all was there already)");
+        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; all in the pool already)");
         tally.add(&WriteReply { unchanged: false, ..written.clone() });
         assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B)");
         tally.add(&WriteReply { unchanged: false, uploaded_bytes: 1 << 20, ..written });

@@ -8,16 +8,16 @@ use fsdfs_proto::control::{self, EditRequest, EditResult, EscapedText, WriteRepl
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::api::Api;
-use crate::app::{App, or_interrupted};
+use crate::api::DaemonApi;
+use crate::app::{AppContext, or_interrupted};
 use crate::local::LocalAttributes;
-use crate::local::scan::{Found, OpenFile, OwnFolders, SkipReason, Skipped, What, own_folder};
-use crate::outcome::{Outcome, Problem, Verdict};
-use crate::progress::Progress;
+use crate::local::scan::{FoundEntry, FoundKind, OwnFolders, SkipReason, SkippedEntry, SourceFile, own_folder};
+use crate::outcome::{CliError, CliResult, ExitStatus};
+use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
-use crate::verbs::put::source::{Planned, Source};
-use crate::verbs::put::tally::{Tally, place};
+use crate::verbs::put::source::{PutSource, PutTarget};
+use crate::verbs::put::tally::{UploadSummary, place};
 use crate::verbs::put::upload::{self, UploadError};
 use crate::verbs::put::{stdin, walk};
 
@@ -34,20 +34,20 @@ fn slots(bytes: u64) -> u32 {
     }
 }
 
-/// Folders and links of one request: few enough that nobody waits long for the commit.
+/// Folders and links of one request: few enough that none waits long for the commit.
 const BATCH_EDITS: usize = 500;
 /// Bytes of paths of one request; escaped they may triple, which must stay under the API's 32 MiB.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Stores everything that was planned and says how it went. `again` is the command that does it once more.
-pub async fn run(app: &App, api: &Api, plan: Vec<Planned>, again: &str) -> Outcome {
+pub async fn run(app: &AppContext, api: &DaemonApi, plan: Vec<PutTarget>, again: &str) -> CliResult {
     let status = api.patiently(|| api.client().status()).await.map_err(|error| api.stop(&error))?;
     let disks = status.disks.iter().filter_map(|disk| disk.path.as_deref()).map(Path::new);
     let own: OwnFolders = disks.chain([app.home.dir()]).filter_map(own_folder).collect();
-    let progress = Progress::new(app.output);
-    let mut transfer = Transfer::new(api.clone(), progress.clone());
+    let progress = TransferProgress::new(app.output);
+    let mut transfer = UploadRun::new(api.clone(), progress.clone());
     let work = transfer.store(&plan, own);
-    let ended = or_interrupted(work, &format!("what was stored stays; go on with: {again}")).await;
+    let ended = or_interrupted(work, &format!("what was stored stays; continue with: {again}")).await;
     progress.finish();
     match ended {
         Ok(()) => transfer.report(app, &plan, again),
@@ -58,18 +58,18 @@ pub async fn run(app: &App, api: &Api, plan: Vec<Planned>, again: &str) -> Outco
     }
 }
 
-struct Transfer {
-    api: Api,
-    progress: Progress,
+struct UploadRun {
+    api: DaemonApi,
+    progress: TransferProgress,
     slots: Arc<Semaphore>,
     uploads: JoinSet<(PathBuf, Result<WriteReply, UploadError>)>,
     batch: Vec<(PathBuf, EditRequest)>,
     batch_bytes: usize,
-    tally: Tally,
+    tally: UploadSummary,
 }
 
-impl Transfer {
-    fn new(api: Api, progress: Progress) -> Self {
+impl UploadRun {
+    fn new(api: DaemonApi, progress: TransferProgress) -> Self {
         Self {
             api,
             progress,
@@ -77,11 +77,11 @@ impl Transfer {
             uploads: JoinSet::new(),
             batch: Vec::new(),
             batch_bytes: 0,
-            tally: Tally::default(),
+            tally: UploadSummary::default(),
         }
     }
 
-    async fn store(&mut self, plan: &[Planned], own: OwnFolders) -> Outcome<()> {
+    async fn store(&mut self, plan: &[PutTarget], own: OwnFolders) -> CliResult<()> {
         if self.progress.is_shown() {
             walk::count(plan, own.clone(), self.progress.clone());
         }
@@ -89,7 +89,7 @@ impl Transfer {
         while let Some((from, to, item)) = found.recv().await {
             self.take(from, &to, item).await?;
         }
-        for (_, to) in plan.iter().filter(|(source, _)| *source == Source::Stdin) {
+        for (_, to) in plan.iter().filter(|(source, _)| *source == PutSource::Stdin) {
             let sent = stdin::store(&self.api, to, &self.progress).await;
             self.uploaded(Path::new("-"), sent)?;
         }
@@ -100,7 +100,7 @@ impl Transfer {
         Ok(())
     }
 
-    async fn take(&mut self, from: PathBuf, to: &RemotePath, item: Result<Found, Skipped>) -> Outcome<()> {
+    async fn take(&mut self, from: PathBuf, to: &RemotePath, item: Result<FoundEntry, SkippedEntry>) -> CliResult<()> {
         let found = match item {
             Ok(found) => found,
             Err(skipped) => {
@@ -110,8 +110,8 @@ impl Transfer {
         };
         let path = EscapedText(to.bytes());
         match found.what {
-            What::File(open) => self.upload(from, to.clone(), open, found.attrs).await,
-            What::Folder => {
+            FoundKind::File(open) => self.upload(from, to.clone(), open, found.attrs).await,
+            FoundKind::Folder => {
                 let attrs = Some(control::EntryAttributes { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns });
                 // The root of a volume has no attributes of its own.
                 if to.names.is_empty() {
@@ -120,14 +120,14 @@ impl Transfer {
                     self.edit(to, from, EditRequest::Folder { path, attrs, fresh: false }).await
                 }
             }
-            What::Link(target) => {
+            FoundKind::Link(target) => {
                 let edit = EditRequest::Link { path, target: EscapedText(target), mtime_ns: found.attrs.mtime_ns };
                 self.edit(to, from, edit).await
             }
         }
     }
 
-    fn skipped(&mut self, skipped: &Skipped) {
+    fn skipped(&mut self, skipped: &SkippedEntry) {
         match &skipped.why {
             SkipReason::Special(_) | SkipReason::OwnData => {
                 self.tally.skipped += 1;
@@ -139,7 +139,13 @@ impl Transfer {
         }
     }
 
-    async fn upload(&mut self, from: PathBuf, to: RemotePath, open: OpenFile, attrs: LocalAttributes) -> Outcome<()> {
+    async fn upload(
+        &mut self,
+        from: PathBuf,
+        to: RemotePath,
+        open: SourceFile,
+        attrs: LocalAttributes,
+    ) -> CliResult<()> {
         let permit =
             Arc::clone(&self.slots).acquire_many_owned(slots(open.size)).await.expect("the semaphore is never closed");
         while let Some(done) = self.uploads.try_join_next() {
@@ -158,16 +164,16 @@ impl Transfer {
     fn joined(
         &mut self,
         done: Result<(PathBuf, Result<WriteReply, UploadError>), tokio::task::JoinError>,
-    ) -> Outcome<()> {
+    ) -> CliResult<()> {
         match done {
             Ok((from, sent)) => self.uploaded(&from, sent),
             Err(error) => {
-                Err(Problem::new(format!("an upload broke: {error}"), "this is a mistake in fsdfs; report it").into())
+                Err(CliError::new(format!("an upload failed: {error}"), "this is a bug in fsdfs; report it").into())
             }
         }
     }
 
-    fn uploaded(&mut self, from: &Path, sent: Result<WriteReply, UploadError>) -> Outcome<()> {
+    fn uploaded(&mut self, from: &Path, sent: Result<WriteReply, UploadError>) -> CliResult<()> {
         match sent {
             Ok(written) => {
                 self.tally.files += 1;
@@ -181,8 +187,8 @@ impl Transfer {
     }
 
     /// One thing was refused; if everything else would be, too, the put ends.
-    fn refused(&mut self, from: &Path, error: &ControlError) -> Outcome<()> {
-        if Api::is_final(error) {
+    fn refused(&mut self, from: &Path, error: &ControlError) -> CliResult<()> {
+        if DaemonApi::is_final(error) {
             return Err(self.api.stop(error));
         }
         let problem = self.api.problem(error);
@@ -190,7 +196,7 @@ impl Transfer {
         Ok(())
     }
 
-    async fn edit(&mut self, to: &RemotePath, from: PathBuf, edit: EditRequest) -> Outcome<()> {
+    async fn edit(&mut self, to: &RemotePath, from: PathBuf, edit: EditRequest) -> CliResult<()> {
         self.batch_bytes += to.names.iter().map(|name| name.len() + 1).sum::<usize>() + link_bytes(&edit);
         self.batch.push((from, edit));
         if self.batch.len() >= BATCH_EDITS || self.batch_bytes >= BATCH_BYTES {
@@ -200,7 +206,7 @@ impl Transfer {
         }
     }
 
-    async fn flush(&mut self, volume: &str) -> Outcome<()> {
+    async fn flush(&mut self, volume: &str) -> CliResult<()> {
         let (sources, edits): (Vec<PathBuf>, Vec<EditRequest>) = std::mem::take(&mut self.batch).into_iter().unzip();
         self.batch_bytes = 0;
         if edits.is_empty() {
@@ -220,7 +226,7 @@ impl Transfer {
     }
 
     /// The last line: copies and sites reached, or what is missing and that it will be completed.
-    fn report(self, app: &App, plan: &[Planned], again: &str) -> Outcome {
+    fn report(self, app: &AppContext, plan: &[PutTarget], again: &str) -> CliResult {
         let tally = &self.tally;
         let (safety, verdict) = tally.durability.sentence(&app.program);
         if tally.files + tally.folders + tally.links > 0 || app.output.json {
@@ -229,12 +235,12 @@ impl Transfer {
         if tally.failed.is_empty() {
             return Ok(verdict);
         }
-        crate::output::warn(&format!("{}\n  when that is mended: {again}", tally.failed.sentence("stored")));
-        Ok(Verdict::Failed)
+        crate::output::warn(&format!("{}\n  once that is resolved: {again}", tally.failed.sentence("stored")));
+        Ok(ExitStatus::Failed)
     }
 }
 
-fn to_volume(plan: &[Planned]) -> String {
+fn to_volume(plan: &[PutTarget]) -> String {
     plan.first().map_or_else(|| control::POOL_VOLUME.to_owned(), |(_, to)| to.volume.clone())
 }
 

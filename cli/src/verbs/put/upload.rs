@@ -10,10 +10,10 @@ use fsdfs_node::control_client::ControlError;
 use fsdfs_proto::control::{self, WriteReply};
 use futures::Stream;
 
-use crate::api::Api;
+use crate::api::DaemonApi;
 use crate::local::LocalAttributes;
-use crate::local::scan::{OpenFile, Watch};
-use crate::progress::Progress;
+use crate::local::scan::{ChangeWatch, SourceFile};
+use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 
 /// Read at once: few system calls for large files, little memory for many in flight.
@@ -31,23 +31,23 @@ pub enum UploadError {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Read(#[from] io::Error),
-    /// Somebody writes to it.
-    #[error("it changed while it was read, {TRIES} times in a row; put it again when nobody writes to it")]
-    Unsteady,
+    /// A program writes to it.
+    #[error("it changed while it was read, {TRIES} times in a row; put it again when no program writes to it")]
+    ChangedWhileReading,
 }
 
 /// Stores a file as it is at one moment; begins again if it changes meanwhile.
 pub async fn file(
-    api: &Api,
-    open: OpenFile,
+    api: &DaemonApi,
+    open: SourceFile,
     attrs: LocalAttributes,
     to: &RemotePath,
-    progress: &Progress,
+    progress: &TransferProgress,
 ) -> Result<WriteReply, UploadError> {
     let (mut open, mut attrs) = (open, attrs);
     for _ in 0..TRIES {
         let watch = open.watch()?;
-        let reading = Arc::new(Reading::default());
+        let reading = Arc::new(ReadState::default());
         let sent = send(api, open, attrs, to, progress, &reading).await;
         match sent {
             Ok(written) => return Ok(written),
@@ -65,29 +65,29 @@ pub async fn file(
             }
         }
     }
-    Err(UploadError::Unsteady)
+    Err(UploadError::ChangedWhileReading)
 }
 
-/// What the reader of a body leaves for whoever sees the request fail.
+/// What the reader of a body leaves for the caller that sees the request fail.
 #[derive(Default)]
-struct Reading {
+struct ReadState {
     changed: AtomicBool,
     bytes: AtomicU64,
     error: std::sync::Mutex<Option<io::Error>>,
 }
 
 async fn send(
-    api: &Api,
-    open: OpenFile,
+    api: &DaemonApi,
+    open: SourceFile,
     attrs: LocalAttributes,
     to: &RemotePath,
-    progress: &Progress,
-    reading: &Arc<Reading>,
+    progress: &TransferProgress,
+    reading: &Arc<ReadState>,
 ) -> Result<WriteReply, UploadError> {
     let attrs = control::EntryAttributes { mode: attrs.mode, mtime_ns: attrs.mtime_ns };
     let size = open.size;
     let source =
-        Arc::new(Reader { watch: open.watch()?, open, progress: progress.clone(), reading: Arc::clone(reading) });
+        Arc::new(SourceReader { watch: open.watch()?, open, progress: progress.clone(), reading: Arc::clone(reading) });
     if size <= PIECE_BYTES {
         // Small files are read whole first: a change is noticed before anything is sent.
         let bytes = source.piece(0).await.map_err(UploadError::Read)?;
@@ -100,7 +100,7 @@ async fn send(
 }
 
 /// The content piece by piece. It ends with an error, and so the request does, if the file is not what it was.
-fn content(source: Arc<Reader>) -> impl Stream<Item = io::Result<Bytes>> {
+fn content(source: Arc<SourceReader>) -> impl Stream<Item = io::Result<Bytes>> {
     futures::stream::try_unfold(0, move |offset| {
         let source = Arc::clone(&source);
         async move {
@@ -115,15 +115,15 @@ fn content(source: Arc<Reader>) -> impl Stream<Item = io::Result<Bytes>> {
     })
 }
 
-/// Reads by offset, so that nobody else's position matters.
-struct Reader {
-    open: OpenFile,
-    watch: Watch,
-    progress: Progress,
-    reading: Arc<Reading>,
+/// Reads by offset, so that no shared position matters.
+struct SourceReader {
+    open: SourceFile,
+    watch: ChangeWatch,
+    progress: TransferProgress,
+    reading: Arc<ReadState>,
 }
 
-impl Reader {
+impl SourceReader {
     async fn piece(self: &Arc<Self>, offset: u64) -> io::Result<Bytes> {
         if offset == 0 {
             // The request is tried again from the start when the daemon is busy.
@@ -138,11 +138,11 @@ impl Reader {
                 Ok(piece)
             }
             Err(error) => {
-                let told = io::Error::new(error.kind(), error.to_string());
+                let shown = io::Error::new(error.kind(), error.to_string());
                 if let Ok(mut slot) = self.reading.error.lock() {
                     *slot = Some(error);
                 }
-                Err(told)
+                Err(shown)
             }
         }
     }
@@ -157,7 +157,7 @@ impl Reader {
 }
 
 /// Up to one piece, but not beyond the size that was seen when the file was opened.
-fn read(open: &OpenFile, offset: u64) -> io::Result<Bytes> {
+fn read(open: &SourceFile, offset: u64) -> io::Result<Bytes> {
     let wanted = open.size.saturating_sub(offset).min(PIECE_BYTES);
     let mut piece = vec![0; usize::try_from(wanted).expect("a piece fits in memory")];
     let mut filled = 0;

@@ -4,29 +4,29 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use crate::local::scan::{Found, OwnFolders, Scan, Skipped, What};
-use crate::progress::Progress;
+use crate::local::scan::{FoundEntry, FoundKind, OwnFolders, SkippedEntry, TreeScan};
+use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
-use crate::verbs::put::source::{Planned, Source};
+use crate::verbs::put::source::{PutSource, PutTarget};
 
 /// Open files that wait for a slot.
 const QUEUE: usize = 16;
 
 /// Something found, where it is and where it goes.
-pub type Item = (PathBuf, RemotePath, Result<Found, Skipped>);
+pub type ScanItem = (PathBuf, RemotePath, Result<FoundEntry, SkippedEntry>);
 
-/// Walks the sources on a thread of its own. It stops when nobody listens any more.
-pub fn walk(plan: &[Planned], own: OwnFolders) -> mpsc::Receiver<Item> {
+/// Walks the sources on a thread of its own. It stops when the receiver is dropped.
+pub fn walk(plan: &[PutTarget], own: OwnFolders) -> mpsc::Receiver<ScanItem> {
     let (send, found) = mpsc::channel(QUEUE);
     let plan = plan.to_vec();
     tokio::task::spawn_blocking(move || {
         for (path, to) in named(&plan) {
-            let send_one = |item: Result<Found, Skipped>| {
+            let send_one = |item: Result<FoundEntry, SkippedEntry>| {
                 let names = item.as_ref().map(|found| found.path.as_slice()).unwrap_or_default();
                 let to = to.join_all(names.iter().map(Vec::as_slice));
                 send.blocking_send((join(path, names), to, item)).is_ok()
             };
-            match Scan::new(path, own.clone()) {
+            match TreeScan::new(path, own.clone()) {
                 Ok(mut scan) => scan.all(send_one),
                 Err(skipped) => send_one(Err(skipped)),
             };
@@ -36,12 +36,12 @@ pub fn walk(plan: &[Planned], own: OwnFolders) -> mpsc::Receiver<Item> {
 }
 
 /// Adds up sizes for the bar, ahead of the transfer.
-pub fn count(plan: &[Planned], own: OwnFolders, progress: Progress) {
+pub fn count(plan: &[PutTarget], own: OwnFolders, progress: TransferProgress) {
     let plan = plan.to_vec();
     tokio::task::spawn_blocking(move || {
-        for scan in named(&plan).filter_map(|(path, _)| Scan::new(path, own.clone()).ok()) {
+        for scan in named(&plan).filter_map(|(path, _)| TreeScan::new(path, own.clone()).ok()) {
             for found in scan.flatten().take_while(|_| !progress.is_finished()) {
-                if let What::File(open) = found.what {
+                if let FoundKind::File(open) = found.what {
                     progress.expect(open.size);
                 }
             }
@@ -49,10 +49,10 @@ pub fn count(plan: &[Planned], own: OwnFolders, progress: Progress) {
     });
 }
 
-fn named(plan: &[Planned]) -> impl Iterator<Item = (&Path, &RemotePath)> {
+fn named(plan: &[PutTarget]) -> impl Iterator<Item = (&Path, &RemotePath)> {
     plan.iter().filter_map(|(source, to)| match source {
-        Source::Stdin => None,
-        Source::Named { path, .. } | Source::Content { path } => Some((path.as_path(), to)),
+        PutSource::Stdin => None,
+        PutSource::Named { path, .. } | PutSource::Content { path } => Some((path.as_path(), to)),
     })
 }
 

@@ -2,8 +2,6 @@
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::placement::COPIES_MAX;
-
 /// A change that somebody thinks about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannedChange {
