@@ -4,6 +4,7 @@ mod arrows;
 mod citations;
 mod docs;
 mod files;
+mod measures;
 
 use std::fs;
 use std::path::{Path, PathBuf};
