@@ -91,13 +91,13 @@ def sitefill(sites, n):
 def race(e, p, n):
     e, alive, won = dict(enumerate(e)), list(range(len(p))), []
     total = sum(p)
-    for wanted in range(n, 0, -1):
+    for target in range(n, 0, -1):
         g = {}
         for i in alive:
-            if total <= wanted * p[i]:
+            if total <= target * p[i]:
                 g[i] = 1 << 62
             else:
-                g[i] = p[i] * (total - p[i]) // (total - wanted * p[i])
+                g[i] = p[i] * (total - p[i]) // (total - target * p[i])
             assert 0 < g[i] <= 1 << 62 and 0 <= e[i] < 1 << 63
         best = min(alive, key=lambda i: Fraction(e[i], g[i]))  # min keeps the first of equals
         for i in alive:
@@ -149,11 +149,11 @@ def by_site(servers):
 
 
 def site_targets(sites, copies):
-    wanted = min(copies, sum(map(len, sites)))
-    if len(sites) >= wanted:
+    target = min(copies, sum(map(len, sites)))
+    if len(sites) >= target:
         weights = [sum(server.weight for server in site) for site in sites]
-        return wanted, fill(weights, [0] * len(sites), [ONE] * len(sites), wanted)
-    return wanted, sitefill([[server.weight for server in site] for site in sites], wanted)
+        return target, fill(weights, [0] * len(sites), [ONE] * len(sites), target)
+    return target, sitefill([[server.weight for server in site] for site in sites], target)
 
 
 def in_site(site, q):
@@ -173,9 +173,9 @@ def place(servers, block, copies):
     sites = by_site(server.arrive(a, b) for server in candidates(live(servers), block))
     if not sites:
         return []
-    wanted, targets = site_targets(sites, copies)
+    target, targets = site_targets(sites, copies)
     q = [t // ONE for t in targets]
-    want = wanted - sum(q)
+    want = target - sum(q)
     racing = [s for s, t in enumerate(targets) if t % ONE > 0]
     e = []
     for s in racing:
@@ -187,8 +187,8 @@ def place(servers, block, copies):
     for winner in race(e, [targets[s] % ONE for s in racing], want) if want > 0 else []:
         q[racing[winner]] += 1
     holders = [server for site, count in zip(sites, q) for server in in_site(site, count)]
-    assert len(holders) == len({server.id for server in holders}) == wanted
-    assert len({server.site for server in holders}) == min(wanted, len(sites))
+    assert len(holders) == len({server.id for server in holders}) == target
+    assert len({server.site for server in holders}) == min(target, len(sites))
     return sorted(holders, key=lambda server: server.best)
 
 
@@ -216,7 +216,7 @@ def shares(site, q):
 
 def capacity(servers, copies):
     sites = by_site(live(servers))
-    wanted, targets = site_targets(sites, copies) if sites else (0, [])
+    target, targets = site_targets(sites, copies) if sites else (0, [])
     expected = []
     for site, t in zip(sites, targets):
         base, frac = divmod(t, ONE)
@@ -227,8 +227,8 @@ def capacity(servers, copies):
     used = [(server, p, -(-usable * p >> 84)) for server, p in expected]
     return {
         "usable": usable,
-        "copies_short": copies - wanted,
-        "sites_short": max(0, wanted - len(sites)),
+        "copies_short": copies - target,
+        "sites_short": max(0, target - len(sites)),
         "stranded": sorted([server.id.hex(), server.weight - u] for server, _, u in used if server.weight > u),
         "too_large": sorted(server.id.hex() for server, p, _ in used if p == 1 << 84 and server.weight > usable),
     }

@@ -56,7 +56,7 @@ tagged_enum! {
         2 => Own(OwnSequence),
         /// A capability string this node was given. Home log only.
         3 => Capability(CapabilityEntry),
-        /// A head that is not told to the others yet.
+        /// A head that is not published yet.
         4 => Unpublished(UnpublishedEntry),
         /// What a later version wrote.
         255 => Unknown(Bytes),
@@ -74,12 +74,12 @@ pub struct OwnSequence {
     pub seq: u64,
 }
 
-/// A head that its writer keeps to itself until its tree is safe (spec 05-volume, section 6).
+/// A head that its writer does not publish before its tree is safe (spec 05-volume, section 6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnpublishedEntry {
-    /// The head, as it will be told.
+    /// The head, as it will be published.
     pub head: RawFact,
-    /// Blocks its commit made that too few servers have, at most [`UNDER_REPLICATED_ENTRY_MAX`]; more are in further entries.
+    /// Under-replicated blocks that its commit made, at most [`UNDER_REPLICATED_ENTRY_MAX`]; more are in further entries.
     pub under_replicated: Vec<BlockId>,
 }
 
@@ -97,20 +97,20 @@ pub struct CapabilityEntry {
 
 /// Begins every record of a segment and every frame of a log: random, drawn when the file is made.
 ///
-/// A fixed magic could be planted: whoever gets a block stored could hide a whole record in its bytes, and a reader that
-/// searches for the next record behind damage would believe it. Nobody else knows the marker.
+/// A fixed magic could be planted: a peer that gets a block stored could hide a whole record in its bytes, and a reader that
+/// searches for the next record behind damage would believe it. No other node knows the marker.
 pub type SegmentMarker = [u8; 8];
 
 /// Redundancies in one record at most. One block in two stripes has two; more than a handful is somebody's mistake.
 pub const REDUNDANCIES_MAX: usize = 32;
 
-/// Adds what another link wants of the block. Returns whether that changes anything.
+/// Adds what another link asks for the block. Returns whether that changes anything.
 ///
 /// Of several replica counts only the greatest says anything. A stripe that no longer fits into the list is granted as
 /// many replicas as survive the same losses.
 pub fn add_redundancy(redundancies: &mut Vec<Redundancy>, redundancy: Redundancy) -> bool {
     match (redundancy, redundancies.first().copied()) {
-        (Redundancy::Replicas(wanted), Some(Redundancy::Replicas(has))) if wanted <= has => false,
+        (Redundancy::Replicas(target), Some(Redundancy::Replicas(has))) if target <= has => false,
         (Redundancy::Replicas(_), Some(Redundancy::Replicas(_))) => {
             redundancies[0] = redundancy;
             true

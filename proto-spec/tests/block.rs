@@ -35,7 +35,7 @@ fn commit() -> Block {
         parents: vec![BlockId([6; 32]), BlockId([7; 32])],
         time: fsdfs_proto::time::Hlc { ms: 1_700_000_000_000, count: 2 },
         dot: Some(dot),
-        seen: [dot].into_iter().collect(),
+        version_vector: [dot].into_iter().collect(),
         flags: EntryFlags::NONE,
         root: FolderNode::default(),
         message: Some("made by a test".into()),
@@ -77,7 +77,7 @@ fn bad() -> Vec<BlockVector> {
         time: Default::default(),
         writer: None,
         seq: 0,
-        seen: VersionVector::default(),
+        version_vector: VersionVector::default(),
         flags: EntryFlags::NONE,
         salt: Key([0; 32]),
     };

@@ -60,7 +60,7 @@ fn what_is_wrong_with_a_ticket_is_said() {
     check("hello", TextError::Other(StringKind::Ticket));
     check(&text[8..], TextError::Other(StringKind::Ticket));
     check(&text.replace("ticket-1:", "ticket-7:"), TextError::OtherVersion { kind: StringKind::Ticket, version: 7 });
-    check(&capability().text(), TextError::WrongKind { wanted: StringKind::Ticket, found: StringKind::Capability });
+    check(&capability().text(), TextError::WrongKind { expected: StringKind::Ticket, found: StringKind::Capability });
     check(&text.replacen("AA", "A!", 1), TextError::Mistyped(StringKind::Ticket));
     check(&format!("{}AAAA", &**text), TextError::Mistyped(StringKind::Ticket));
     check(&"A".repeat(100_000), TextError::TooLong(StringKind::Ticket));

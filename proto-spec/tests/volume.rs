@@ -106,7 +106,7 @@ fn commit() -> Commit {
         parents: vec![],
         time: Hlc { ms: 1_700_000_000_000, count: 0 },
         dot: Some(dot(A, 1)),
-        seen: [dot(A, 1)].into_iter().collect(),
+        version_vector: [dot(A, 1)].into_iter().collect(),
         flags: EntryFlags::NONE,
         root: FolderNode::default(),
         message: None,
@@ -116,8 +116,8 @@ fn commit() -> Commit {
 fn with_tree() -> Commit {
     let attrs = vec![version(dot(A, 2), FileAttributes { mode: 0o711, mtime_ns: 0 })];
     let root = FolderNode { attrs, tree: Some(at(4)), within: within(&[dot(A, 2)]), ..FolderNode::default() };
-    let seen = [dot(A, 2), dot(B, 9)].into_iter().collect();
-    Commit { parents: vec![BlockId([5; 32])], dot: Some(dot(A, 2)), seen, root, ..commit() }
+    let version_vector = [dot(A, 2), dot(B, 9)].into_iter().collect();
+    Commit { parents: vec![BlockId([5; 32])], dot: Some(dot(A, 2)), version_vector, root, ..commit() }
 }
 
 fn merge() -> Commit {
@@ -294,7 +294,7 @@ fn bad_commits() -> Vec<(&'static str, Block)> {
             time: Hlc { ms: 5, count: 0 },
             writer: Some(A),
             seq: 1,
-            seen: [dot(A, 1)].into_iter().collect(),
+            version_vector: [dot(A, 1)].into_iter().collect(),
             flags: EntryFlags::NONE,
             salt: Key([0; 32]),
         };
@@ -415,7 +415,7 @@ fn a_head_gives_way_to_what_includes_it() {
     assert!(first.is_superseded_by(&second) && !second.is_superseded_by(&first));
     assert!(!first.is_superseded_by(&first), "nothing replaces itself");
     assert_ne!(second.is_superseded_by(&merged), merged.is_superseded_by(&second), "equal seen: the smaller id stays");
-    let other = view(&Commit { dot: Some(dot(B, 1)), seen: [dot(B, 1)].into_iter().collect(), ..commit() });
+    let other = view(&Commit { dot: Some(dot(B, 1)), version_vector: [dot(B, 1)].into_iter().collect(), ..commit() });
     assert!(!first.is_superseded_by(&other) && !other.is_superseded_by(&first));
 }
 
@@ -547,9 +547,9 @@ proptest! {
     }
 
     #[test]
-    fn within_knows_all_and_none(dots in prop::collection::vec(any_dot(), 1..9), seen in prop::collection::vec(any_dot(), 0..9)) {
-        let (within, seen): (FolderVectors, VersionVector) = (within(&dots), seen.into_iter().collect());
-        prop_assert!(!within.all_in(&seen) || dots.iter().all(|dot| seen.covers(*dot)));
-        prop_assert!(!within.none_in(&seen) || dots.iter().all(|dot| !seen.covers(*dot)));
+    fn within_knows_all_and_none(dots in prop::collection::vec(any_dot(), 1..9), version_vector in prop::collection::vec(any_dot(), 0..9)) {
+        let (within, version_vector): (FolderVectors, VersionVector) = (within(&dots), version_vector.into_iter().collect());
+        prop_assert!(!within.all_in(&version_vector) || dots.iter().all(|dot| version_vector.covers(*dot)));
+        prop_assert!(!within.none_in(&version_vector) || dots.iter().all(|dot| !version_vector.covers(*dot)));
     }
 }

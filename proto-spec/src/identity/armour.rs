@@ -38,10 +38,10 @@ pub enum TextError {
     #[error("this is not a {0}: a {0} begins with '{prefix}'", prefix = .0.prefix())]
     Other(StringKind),
     /// The other kind of string was pasted.
-    #[error("this is a {found}, not a {wanted}")]
+    #[error("this is a {found}, not a {expected}")]
     WrongKind {
         /// What was asked for.
-        wanted: StringKind,
+        expected: StringKind,
         /// What was pasted.
         found: StringKind,
     },
@@ -128,7 +128,7 @@ fn body(kind: StringKind, text: &str) -> Result<&str, TextError> {
     }
     let other = [StringKind::Ticket, StringKind::Capability].into_iter().find(|other| text.starts_with(other.family()));
     match other {
-        Some(found) if found != kind => Err(TextError::WrongKind { wanted: kind, found }),
+        Some(found) if found != kind => Err(TextError::WrongKind { expected: kind, found }),
         _ if !text.is_empty() && kind.prefix().starts_with(text) => Err(TextError::Cut(kind)),
         _ => Err(TextError::Other(kind)),
     }

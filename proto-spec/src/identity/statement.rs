@@ -93,11 +93,11 @@ pub struct Card {
     pub node: NodeId,
     /// Higher wins; at equal `seq` the larger id wins.
     pub seq: u64,
-    /// Random, drawn when the home folder was made: tells a twin apart.
+    /// Random, drawn when the home folder was made: tells a duplicate identity apart.
     pub instance: Writer,
     /// Its name for people, 1 to 64 bytes.
     pub name: String,
-    /// Its house, 1 to 64 bytes. Nodes with equal sites are expected to burn together.
+    /// Its site, 1 to 64 bytes: nodes with equal sites are expected to fail together, by one fire or flood.
     pub site: String,
     /// At most 64, ascending by id.
     pub disks: Vec<CardDisk>,
@@ -131,7 +131,7 @@ pub struct Heartbeat {
 }
 
 /// "I have heard nothing of this member for longer than the rule says": `[1, member, last heartbeat, issuer]`.
-/// Effective when a majority of the other members says so; void by a newer heartbeat.
+/// Effective when a majority of the other members says so; void after a newer heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
     /// 1.
@@ -187,7 +187,7 @@ pub struct PoolRules {
 /// Statements a revocation keeps at most: half a megabyte of ids, as many as one key may sign in a pool.
 pub const KEEP_MAX: usize = 16_384;
 
-/// A revocation: `[1, signer, subject, reason, keep]`. Void is whatever `subject` signed that is not in `keep`.
+/// A revocation: `[1, signer, subject, reason, keep]`. Void is whatever `subject` signed that is not retained (in `keep`).
 /// A signer revokes only members below it and lower ranks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {

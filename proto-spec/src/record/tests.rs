@@ -76,10 +76,10 @@ fn vectors() -> Value {
         "log_frame_unpublished": hex(&frame(&unpublished(), &MARKER).unwrap()),
         "log_frame_of_a_later_version": hex(&frame(&LogEntry::Unknown(Bytes::from_static(b"\x92\x4d\x00")), &MARKER).unwrap()),
         "refused_record_heads": {
-            "claims descending": hex(&RecordHeader { redundancies: vec![stripe(5), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
-            "a claim twice": hex(&RecordHeader { redundancies: vec![stripe(5), stripe(5)], ..block.clone() }.encode(&MARKER)),
+            "redundancies descending": hex(&RecordHeader { redundancies: vec![stripe(5), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
+            "a redundancy twice": hex(&RecordHeader { redundancies: vec![stripe(5), stripe(5)], ..block.clone() }.encode(&MARKER)),
             "two numbers of replicas": hex(&RecordHeader { redundancies: vec![Redundancy::Replicas(2), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
-            "a block without claims": hex(&RecordHeader { redundancies: vec![], ..block.clone() }.encode(&MARKER)),
+            "a block without redundancies": hex(&RecordHeader { redundancies: vec![], ..block.clone() }.encode(&MARKER)),
             "an empty block": hex(&header(RecordKind::Block, b"").encode(&MARKER)),
             "a renewal with payload": hex(&header(RecordKind::Renewal, b"x").encode(&MARKER)),
             "a block longer than a block can be": hex(&RecordHeader { payload_len: 2_000_000, ..block.clone() }.encode(&MARKER)),

@@ -1,7 +1,7 @@
 //! Commits and heads: states of a volume (spec 05-volume §6).
 //!
 //! ```text
-//! extra   = [time, writer?, seq, seen, flags, salt]      payload = [root, author?, signature?, message?]
+//! extra   = [time, writer?, seq, version vector, flags, salt]      payload = [root, author?, signature?, message?]
 //! salt    = BLAKE3-keyed(K_salt, be64(len AAD0) || AAD0 || P), AAD0 = AAD with 32 zero bytes as salt
 //! k       = HKDF-SHA256(K_commit, info = "fsdfs/2/commit-key" 00 salt)
 //! ```
@@ -15,7 +15,7 @@ use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, Li
 use super::keys::{VolumeKeys, WriteKeys, expand};
 use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
 use super::seal;
-use super::seen::{Dot, VersionVector};
+use super::version_vector::{Dot, VersionVector};
 use crate::block::Block;
 use crate::codec::{self, CanonicalCodec, FormatError, bound};
 use crate::identity::Head;
@@ -37,7 +37,7 @@ pub struct Commit {
     /// The operation; none for a pure merge.
     pub dot: Option<Dot>,
     /// Every operation the state includes, this one too.
-    pub seen: VersionVector,
+    pub version_vector: VersionVector,
     /// Features to be understood.
     pub flags: EntryFlags,
     /// The volume's root folder. It has no births: nobody makes or removes it.
@@ -81,7 +81,7 @@ impl Commit {
             time: self.time,
             writer: self.dot.map(|dot| dot.writer),
             seq: self.dot.map_or(0, |dot| dot.seq),
-            seen: self.seen.clone(),
+            version_vector: self.version_vector.clone(),
             flags: self.flags,
             salt: Key([0; 32]),
         };
@@ -101,7 +101,15 @@ impl Commit {
         resolver.finish()?;
         let parents = links[trees..].iter().map(|link| link.id).collect();
         let dot = extra.writer.map(|writer| Dot { writer, seq: extra.seq });
-        Ok(Self { parents, time: extra.time, dot, seen: extra.seen, flags: extra.flags, root, message })
+        Ok(Self {
+            parents,
+            time: extra.time,
+            dot,
+            version_vector: extra.version_vector,
+            flags: extra.flags,
+            root,
+            message,
+        })
     }
 
     /// Signs a head that carries the sealed commit.
@@ -146,10 +154,10 @@ impl CommitView {
     /// Whether `other` stands instead of this: it includes everything, or it is the same state in other bytes and has the
     /// smaller id.
     pub fn is_superseded_by(&self, other: &Self) -> bool {
-        if self.extra.seen == other.extra.seen {
+        if self.extra.version_vector == other.extra.version_vector {
             return other.id < self.id;
         }
-        other.extra.seen.covers_all(&self.extra.seen)
+        other.extra.version_vector.covers_all(&self.extra.version_vector)
     }
 }
 

@@ -9,7 +9,7 @@ use super::header::{BlockKind, BlockRef, LINKS_MAX, LinkClass};
 use super::keys::WriteKeys;
 use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
 use super::seal;
-use super::seen::FolderVectors;
+use super::version_vector::FolderVectors;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::ids::VolumeId;

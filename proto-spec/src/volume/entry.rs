@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::header::{BlockRef, LinkClass};
 use super::links::LinkUsage;
-use super::seen::{Dot, FolderVectors, VersionVector};
+use super::version_vector::{Dot, FolderVectors, VersionVector};
 use crate::block::PAYLOAD_BYTES_MAX;
 use crate::codec::{FormatError, ascending, bound};
 use crate::ids::Writer;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PARENTS_MAX;
 use super::flags::EntryFlags;
-use super::seen::VersionVector;
+use super::version_vector::VersionVector;
 use crate::block::{OVERHEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
 use crate::ids::{BlockId, Key, VolumeId, Writer};
@@ -97,7 +97,7 @@ pub struct CommitExtra {
     /// Which operation of the writer; 0 for a pure merge.
     pub seq: u64,
     /// Every operation the state includes, this one too.
-    pub seen: VersionVector,
+    pub version_vector: VersionVector,
     /// Features to be understood.
     pub flags: EntryFlags,
     /// From which the key is made.
@@ -164,11 +164,13 @@ fn distinct(links: &[BlockLink]) -> Result<(), FormatError> {
 
 impl CommitExtra {
     fn check(&self, links: &[BlockLink]) -> Result<(), FormatError> {
-        self.seen.check()?;
+        self.version_vector.check()?;
         let parents: Vec<BlockId> =
             links.iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id).collect();
         match self.writer {
-            Some(writer) => bound(self.seq >= 1 && self.seen.get(writer) == self.seq, "the operation of a commit")?,
+            Some(writer) => {
+                bound(self.seq >= 1 && self.version_vector.get(writer) == self.seq, "the operation of a commit")?
+            }
             None => bound(self.seq == 0 && parents.len() >= 2, "the parents of a merge")?,
         }
         let trees = links.len() - parents.len();

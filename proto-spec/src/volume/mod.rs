@@ -9,7 +9,7 @@ mod keys;
 mod links;
 mod manifest;
 mod seal;
-mod seen;
+mod version_vector;
 
 pub use commit::{Commit, CommitView, MESSAGE_BYTES_MAX};
 pub use directory::{DirectoryChild, DirectoryNode, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, is_boundary, weight};
@@ -23,7 +23,9 @@ pub use keys::{VolumeKeys, WriteKeys};
 pub use links::IndexedLink;
 pub use manifest::Manifest;
 pub use seal::{open_data, seal_data};
-pub use seen::{Dot, DotSpan, FolderVectors, SEEN_MAX, VersionVector, WITHIN_MAX};
+pub use version_vector::{
+    Dot, DotSpan, FOLDER_VECTORS_WRITERS_MAX, FolderVectors, VERSION_VECTOR_WRITERS_MAX, VersionVector,
+};
 
 /// Bytes of a commit block at most: it travels whole inside a head.
 pub const COMMIT_BYTES_MAX: usize = 64 * 1024;
@@ -31,6 +33,6 @@ pub const COMMIT_BYTES_MAX: usize = 64 * 1024;
 pub const PARENTS_MAX: usize = 256;
 
 const _: () = assert!(
-    SEEN_MAX * 20 + PARENTS_MAX * 40 + MESSAGE_BYTES_MAX + 8 * 1024 < COMMIT_BYTES_MAX,
+    VERSION_VECTOR_WRITERS_MAX * 20 + PARENTS_MAX * 40 + MESSAGE_BYTES_MAX + 8 * 1024 < COMMIT_BYTES_MAX,
     "the largest commit must fit into a head"
 );

@@ -14,7 +14,7 @@ pub fn commit_of(head: &Signed<Head>) -> BlockId {
 pub fn seen_of(heads: &[Signed<Head>]) -> VersionVector {
     let mut seen = VersionVector::default();
     for view in heads.iter().filter_map(|head| CommitView::of_head(head.value()).ok()) {
-        seen.add_all(&view.extra.seen);
+        seen.add_all(&view.extra.version_vector);
     }
     seen
 }

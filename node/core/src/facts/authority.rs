@@ -1,7 +1,7 @@
 //! Who may revoke whom, and which revocations hold.
 //!
 //! Authority is a strict partial order - root before admins by rank, admins before members, a member before those below it
-//! - so "is this revocation itself revoked?" is always answered by somebody further up, and ends.
+//! - so "is this revocation itself revoked?" is always answered further up, and ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,9 @@ use super::graph::FactGraph;
 /// Ranks, and the revocations that hold.
 #[derive(Clone, Debug)]
 pub(super) struct RevocationAuthority {
+    /// The root key has rank 0. Ranks are distinct and without gaps.
     ranks: BTreeMap<PublicKey, usize>,
-    /// By subject.
+    /// The effective revocations by subject. No list is empty.
     revocations: BTreeMap<PublicKey, Vec<Signed<Revocation>>>,
 }
 
@@ -25,7 +26,7 @@ impl RevocationAuthority {
         let lists = facts.clone().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
         let revokes = facts.filter_map(|fact| if let Fact::Revocation(revoke) = fact { Some(revoke) } else { None });
         let mut authority = Self { ranks: ranks(pool, lists), revocations: BTreeMap::new() };
-        authority.settle(known, revokes);
+        authority.apply_revocations(known, revokes);
         authority
     }
 
@@ -35,72 +36,73 @@ impl RevocationAuthority {
         self.ranks.get(&key).copied()
     }
 
-    /// Whether `signer` stands above `subject`: by rank, or because every chain of the subject leads through it.
-    pub fn above(&self, known: &FactGraph, signer: PublicKey, subject: PublicKey) -> bool {
+    /// Whether `signer` has authority over `subject`: by rank, or because every chain of the subject leads through it.
+    pub fn has_authority_over(&self, known: &FactGraph, signer: PublicKey, subject: PublicKey) -> bool {
         match (self.rank(signer), self.rank(subject)) {
             (Some(signer), Some(subject)) => signer < subject,
             (Some(_), None) => true,
             (None, Some(_)) => false,
-            // One chain through the signer is not enough: anybody can certify a foreign key and would be above it.
+            // One chain through the signer is not enough: any member can certify a foreign key and would have authority over it.
             (None, None) => {
                 signer != subject && known.members().contains_key(&signer) && !known.without(signer).contains(&subject)
             }
         }
     }
 
-    /// Whether a revocation throws this key out.
-    pub fn revoked(&self, key: PublicKey) -> bool {
+    /// Whether an effective revocation names this key.
+    pub fn is_revoked(&self, key: PublicKey) -> bool {
         self.revocations.contains_key(&key)
     }
 
-    /// Whether a revocation voids this statement of this signer.
-    pub fn void(&self, signer: PublicKey, statement: FactId) -> bool {
-        let against = self.revocations.get(&signer).into_iter().flatten();
-        against.into_iter().any(|revoke| !keeps(revoke, statement))
+    /// Whether an effective revocation of its signer does not retain this statement.
+    pub fn is_void(&self, signer: PublicKey, statement: FactId) -> bool {
+        let effective = self.revocations.get(&signer).into_iter().flatten();
+        effective.into_iter().any(|revoke| !retains(revoke, statement))
     }
 
-    /// Keeps the revocations that hold: those of an authority, not themselves void.
-    fn settle<'a>(&mut self, known: &FactGraph, revokes: impl Iterator<Item = &'a Signed<Revocation>>) {
-        let mut against = BTreeMap::<PublicKey, Vec<&Signed<Revocation>>>::new();
+    /// Finds the effective revocations: authorized, and not themselves void.
+    fn apply_revocations<'a>(&mut self, known: &FactGraph, revokes: impl Iterator<Item = &'a Signed<Revocation>>) {
+        let mut authorized = BTreeMap::<PublicKey, Vec<&Signed<Revocation>>>::new();
         let mut below = BTreeMap::<PublicKey, BTreeSet<PublicKey>>::new();
         for revoke in revokes {
             let Revocation { signer, subject, .. } = revoke.value();
             let ranked = self.rank(*signer).is_some() || self.rank(*subject).is_some();
-            let above = if ranked {
-                self.above(known, *signer, *subject)
+            let is_authorized = if ranked {
+                self.has_authority_over(known, *signer, *subject)
             } else {
                 let others = below.entry(*signer).or_insert_with(|| known.without(*signer));
                 signer != subject && known.members().contains_key(signer) && !others.contains(subject)
             };
-            if above {
-                against.entry(*subject).or_default().push(revoke);
+            if is_authorized {
+                authorized.entry(*subject).or_default().push(revoke);
             }
         }
-        let mut holds = BTreeMap::new();
-        for revoke in against.values().flatten() {
-            if stands(revoke, &against, &mut holds) {
+        let mut verdicts = BTreeMap::new();
+        for revoke in authorized.values().flatten() {
+            if is_valid(revoke, &authorized, &mut verdicts) {
                 self.revocations.entry(revoke.value().subject).or_default().push((*revoke).clone());
             }
         }
     }
 }
 
-/// Whether no revocation of its signer that stands itself voids this one. Ends because each step goes up.
-fn stands(
+/// Whether no effective revocation of its signer voids this one. Ends because each signer has authority over its subject.
+fn is_valid(
     revoke: &Signed<Revocation>,
-    against: &BTreeMap<PublicKey, Vec<&Signed<Revocation>>>,
-    holds: &mut BTreeMap<FactId, bool>,
+    authorized: &BTreeMap<PublicKey, Vec<&Signed<Revocation>>>,
+    verdicts: &mut BTreeMap<FactId, bool>,
 ) -> bool {
-    if let Some(answer) = holds.get(&revoke.id()) {
+    if let Some(answer) = verdicts.get(&revoke.id()) {
         return *answer;
     }
-    let above = against.get(&revoke.value().signer).into_iter().flatten();
-    let answer = !above.into_iter().any(|other| !keeps(other, revoke.id()) && stands(other, against, holds));
-    holds.insert(revoke.id(), answer);
+    let of_signer = authorized.get(&revoke.value().signer).into_iter().flatten();
+    let answer =
+        !of_signer.into_iter().any(|other| !retains(other, revoke.id()) && is_valid(other, authorized, verdicts));
+    verdicts.insert(revoke.id(), answer);
     answer
 }
 
-fn keeps(revoke: &Signed<Revocation>, statement: FactId) -> bool {
+fn retains(revoke: &Signed<Revocation>, statement: FactId) -> bool {
     revoke.value().keep.binary_search(&statement).is_ok()
 }
 

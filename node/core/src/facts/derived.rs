@@ -1,10 +1,10 @@
-//! What the facts mean: members and where they stand, rules, epochs. A pure function of the whole kept.
+//! What the facts mean: members and where they stand, rules, epochs. A pure function of the facts that are kept.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch};
-use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
 use super::authority::{RevocationAuthority, chained};
@@ -16,7 +16,7 @@ use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
 /// Feature level of a new pool.
 const FEATURES_FIRST: u32 = 1;
 
-/// Computed once per change of the kept.
+/// Computed once per change of the set.
 #[derive(Clone, Debug)]
 pub(super) struct DerivedState {
     pub authority: RevocationAuthority,
@@ -33,7 +33,7 @@ pub(super) struct DerivedState {
 impl DerivedState {
     pub fn new(kept: &KeptFacts) -> Self {
         let authority = RevocationAuthority::new(kept.pool, &kept.known, kept.facts.values());
-        let facts = || kept.facts.values().filter(|fact| !authority.void(fact.signer(), fact.id()));
+        let facts = || kept.facts.values().filter(|fact| !authority.is_void(fact.signer(), fact.id()));
         let mut valid = FactGraph::new(kept.pool);
         facts().for_each(|fact| valid.add(fact));
         let parents = [valid.parents(false), valid.parents(true)];
@@ -84,7 +84,7 @@ impl DerivedState {
         let node = NodeId::from(key);
         let best = self.best(kept, key);
         let status = match best {
-            _ if self.authority.revoked(key) => MemberStatus::Revoked,
+            _ if self.authority.is_revoked(key) => MemberStatus::Revoked,
             // Its certificate, or one above it, is void.
             None => MemberStatus::Revoked,
             Some((_, true)) => MemberStatus::Guest,
@@ -110,7 +110,7 @@ impl DerivedState {
         for fact in facts {
             let Fact::Removal(remove) = fact else { continue };
             let (signer, node) = (remove.value().signer, remove.value().node);
-            let may = signer == node.into() || self.authority.above(&kept.known, signer, node.into());
+            let may = signer == node.into() || self.authority.has_authority_over(&kept.known, signer, node.into());
             if let Some(member) = self.members.get_mut(&node)
                 && may
                 && member.status != MemberStatus::Revoked
@@ -190,7 +190,7 @@ fn inviter(kept: &KeptFacts, cert: &Signed<Cert>) -> PublicKey {
 fn rules(kept: &KeptFacts, authority: &RevocationAuthority) -> PoolRules {
     let all = kept.facts.values().filter_map(|fact| if let Fact::PoolRules(rules) = fact { Some(rules) } else { None });
     let chained = chained(all.map(|rules| (rules.value().number, rules.value().previous, rules)));
-    let last = chained.into_iter().rfind(|rules| !authority.void(rules.signer(), rules.id()));
+    let last = chained.into_iter().rfind(|rules| !authority.is_void(rules.signer(), rules.id()));
     let rules = last.map_or_else(|| default_rules(kept.pool.into()), |rules| rules.value().clone());
     PoolRules {
         gone_days: rules.gone_days.max(GONE_DAYS_MIN),

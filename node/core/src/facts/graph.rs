@@ -62,7 +62,7 @@ impl FactGraph {
             }
             _ => return,
         };
-        self.settle(open);
+        self.propagate_entries(open);
     }
 
     /// All certificates of a subject, connected or not.
@@ -92,8 +92,8 @@ impl FactGraph {
         &self.member_since
     }
 
-    /// Whether this admission counts: ticket and newcomer fit together, and the witness was a member before.
-    pub fn counts(&self, admission: &Admission) -> bool {
+    /// Whether this admission is effective: ticket and newcomer fit together, and the witness was a member before.
+    pub fn is_effective(&self, admission: &Admission) -> bool {
         let (Some(ticket), Some(member)) = (self.cert(admission.ticket), self.certs.get(&admission.member)) else {
             return false;
         };
@@ -105,7 +105,7 @@ impl FactGraph {
     /// The earliest admission by which this certificate came in with this ticket.
     pub fn winning(&self, ticket: FactId, member: FactId) -> Option<&Signed<Admission>> {
         let all = self.admissions.get(&member).into_iter().flatten();
-        all.filter(|admission| admission.value().ticket == ticket && self.counts(admission.value()))
+        all.filter(|admission| admission.value().ticket == ticket && self.is_effective(admission.value()))
             .min_by_key(|admission| (admission.value().hlc, admission.id()))
     }
 
@@ -125,7 +125,7 @@ impl FactGraph {
     /// The shortest chains; where several are equally short, through the smaller ids. Without `surplus` they avoid users of a
     /// ticket beyond its uses.
     pub fn parents(&self, surplus: bool) -> FactParents {
-        let late = if surplus { BTreeSet::new() } else { self.late() };
+        let late = if surplus { BTreeSet::new() } else { self.surplus_users() };
         let mut parents = FactParents::new();
         let mut level: BTreeSet<FactId> = self.roots().map(Signed::id).collect();
         parents.extend(level.iter().map(|id| (*id, None)));
@@ -175,7 +175,7 @@ impl FactGraph {
     }
 
     /// `(ticket, user)` of all users beyond the uses of their ticket.
-    fn late(&self) -> BTreeSet<(FactId, PublicKey)> {
+    fn surplus_users(&self) -> BTreeSet<(FactId, PublicKey)> {
         let tickets = self.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
         tickets
             .flat_map(|ticket| {
@@ -212,7 +212,7 @@ impl FactGraph {
     }
 
     /// Spreads entries, earliest first (Dijkstra), as far as they change anything.
-    fn settle(&mut self, mut open: OpenCertificates) {
+    fn propagate_entries(&mut self, mut open: OpenCertificates) {
         while let Some(Reverse((stamp, id))) = open.pop() {
             if self.entry.get(&id).is_some_and(|earlier| *earlier <= stamp) {
                 continue;
@@ -230,11 +230,11 @@ impl FactGraph {
         }
     }
 
-    /// When the newcomer of this admission is in, if the admission counts by what is settled so far.
+    /// When the newcomer of this admission is in, if the admission is effective by the entries so far.
     fn arrival(&self, admission: &Signed<Admission>) -> Option<Reverse<(Hlc, FactId)>> {
         let admission = admission.value();
         let since = self.entry.get(&admission.ticket)?;
-        self.counts(admission).then(|| Reverse((*since.max(&admission.hlc), admission.member)))
+        self.is_effective(admission).then(|| Reverse((*since.max(&admission.hlc), admission.member)))
     }
 }
 

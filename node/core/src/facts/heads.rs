@@ -67,6 +67,6 @@ fn supersedes(new: (&Head, &CommitView), old: (&Head, &CommitView)) -> bool {
     match new.0.epoch.cmp(&old.0.epoch) {
         std::cmp::Ordering::Less => false,
         std::cmp::Ordering::Equal => old.1.is_superseded_by(new.1),
-        std::cmp::Ordering::Greater => new.1.extra.seen.covers_all(&old.1.extra.seen),
+        std::cmp::Ordering::Greater => new.1.extra.version_vector.covers_all(&old.1.extra.version_vector),
     }
 }

@@ -31,11 +31,11 @@ pub enum InsertOutcome {
 impl FactSet {
     /// Takes a fact in. It may be what others waited for: those become known too.
     pub fn insert(&mut self, fact: Fact) -> InsertOutcome {
-        let judged = self.weigh(&fact);
+        let judged = self.classify(&fact);
         match judged {
             InsertOutcome::New => {
                 let parent = is_parent(&fact);
-                self.take(fact);
+                self.keep(fact);
                 if parent {
                     self.promote();
                 }
@@ -52,10 +52,10 @@ impl FactSet {
         while progress && !self.waiting.is_empty() {
             progress = false;
             for fact in self.waiting.take() {
-                match self.weigh(&fact) {
+                match self.classify(&fact) {
                     InsertOutcome::New => {
                         progress |= is_parent(&fact);
-                        self.take(fact);
+                        self.keep(fact);
                     }
                     InsertOutcome::Waiting => self.waiting.push(fact),
                     _ => {}
@@ -65,31 +65,31 @@ impl FactSet {
     }
 
     /// What [`FactSet::insert`] would answer. May only depend on things that stay true: see the head of this module.
-    fn weigh(&self, fact: &Fact) -> InsertOutcome {
+    fn classify(&self, fact: &Fact) -> InsertOutcome {
         if self.kept.contains(fact) {
             return InsertOutcome::Known;
         }
-        if self.is_crowded(fact) {
+        if self.signer_is_at_limit(fact) {
             return InsertOutcome::Invalid("its signer has signed too many statements");
         }
         match fact {
-            Fact::Cert(cert) => self.weigh_cert(cert.value()),
-            Fact::Admission(admission) => self.weigh_admission(admission.value()),
-            Fact::Card(card) => self.weigh_card(card),
-            Fact::Heartbeat(beat) => self.weigh_heartbeat(beat.value()),
-            Fact::Departure(gone) => self.weigh_gone(gone),
+            Fact::Cert(cert) => self.check_cert(cert.value()),
+            Fact::Admission(admission) => self.check_admission(admission.value()),
+            Fact::Card(card) => self.check_card(card),
+            Fact::Heartbeat(beat) => self.check_heartbeat(beat.value()),
+            Fact::Departure(gone) => self.check_gone(gone),
             Fact::AdminList(_) if fact.signer() != self.kept.pool.into() => {
                 InsertOutcome::Invalid("only the root key names admins")
             }
             Fact::AdminList(_) => InsertOutcome::New,
-            Fact::PoolRules(_) => self.weigh_ranked(fact.signer()),
-            Fact::VolEpoch(epoch) => self.weigh_epoch(epoch.value()),
-            Fact::Head(head) => self.weigh_head(head),
-            Fact::Revocation(_) | Fact::Removal(_) | Fact::FeatureLevel(_) => self.weigh_signer(fact.signer()),
+            Fact::PoolRules(_) => self.check_ranked(fact.signer()),
+            Fact::VolEpoch(epoch) => self.check_epoch(epoch.value()),
+            Fact::Head(head) => self.check_head(head),
+            Fact::Revocation(_) | Fact::Removal(_) | Fact::FeatureLevel(_) => self.check_signer(fact.signer()),
         }
     }
 
-    fn weigh_cert(&self, cert: &Cert) -> InsertOutcome {
+    fn check_cert(&self, cert: &Cert) -> InsertOutcome {
         if cert.subject == self.kept.pool.into() || cert.subject == cert.issuer || !is_strong(cert.subject) {
             return InsertOutcome::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
         }
@@ -102,7 +102,7 @@ impl FactSet {
         if backed { InsertOutcome::New } else { InsertOutcome::Waiting }
     }
 
-    fn weigh_admission(&self, admission: &Admission) -> InsertOutcome {
+    fn check_admission(&self, admission: &Admission) -> InsertOutcome {
         let cert = |id: &FactId| match self.kept.facts.get(id) {
             Some(Fact::Cert(cert)) => Some(cert),
             _ => None,
@@ -113,25 +113,29 @@ impl FactSet {
         if !redeems(ticket.value(), member.value()) {
             return InsertOutcome::Invalid("an admission whose newcomer does not come from its ticket");
         }
-        if self.kept.known.counts(admission) { InsertOutcome::New } else { self.wait_for(admission.witness.into()) }
+        if self.kept.known.is_effective(admission) {
+            InsertOutcome::New
+        } else {
+            self.wait_for(admission.witness.into())
+        }
     }
 
-    fn weigh_card(&self, card: &Signed<Card>) -> InsertOutcome {
+    fn check_card(&self, card: &Signed<Card>) -> InsertOutcome {
         let stale = |old: &Signed<Card>| (old.value().seq, old.id()) > (card.value().seq, card.id());
         if self.kept.cards.get(&card.value().node).is_some_and(stale) {
             return InsertOutcome::Stale;
         }
-        self.weigh_member(card.value().node)
+        self.check_member(card.value().node)
     }
 
-    fn weigh_heartbeat(&self, beat: &Heartbeat) -> InsertOutcome {
+    fn check_heartbeat(&self, beat: &Heartbeat) -> InsertOutcome {
         if self.kept.last_beat(beat.node).is_some_and(|last| last >= (beat.boot, beat.counter)) {
             return InsertOutcome::Stale;
         }
-        self.weigh_member(beat.node)
+        self.check_member(beat.node)
     }
 
-    fn weigh_gone(&self, gone: &Signed<Departure>) -> InsertOutcome {
+    fn check_gone(&self, gone: &Signed<Departure>) -> InsertOutcome {
         let Departure { member, issuer, last, .. } = gone.value();
         if member == issuer {
             return InsertOutcome::Invalid("a member that calls itself gone");
@@ -140,16 +144,16 @@ impl FactSet {
         if self.kept.departures.get(&(*member, *issuer)).is_some_and(stale) {
             return InsertOutcome::Stale;
         }
-        match self.weigh_member(*member) {
-            InsertOutcome::New => self.weigh_member(*issuer),
+        match self.check_member(*member) {
+            InsertOutcome::New => self.check_member(*issuer),
             other => other,
         }
     }
 
-    fn weigh_epoch(&self, epoch: &VolEpoch) -> InsertOutcome {
+    fn check_epoch(&self, epoch: &VolEpoch) -> InsertOutcome {
         // The shared volume has its place, whoever fills the others.
         if epoch.volume == self.kept.pool.volume() {
-            return self.weigh_ranked(epoch.signer);
+            return self.check_ranked(epoch.signer);
         }
         if !self.kept.epochs.contains_key(&epoch.volume) && self.kept.epochs.len() >= VOLUMES_MAX {
             return InsertOutcome::Invalid("the pool has as many volumes as it can");
@@ -161,7 +165,7 @@ impl FactSet {
         }
     }
 
-    fn weigh_head(&self, head: &Signed<Head>) -> InsertOutcome {
+    fn check_head(&self, head: &Signed<Head>) -> InsertOutcome {
         let Head { volume, epoch, .. } = head.value();
         let Some(epochs) = self.kept.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
             return InsertOutcome::Waiting;
@@ -183,14 +187,14 @@ impl FactSet {
     }
 
     /// The root key, an admin of any list, or a member.
-    fn weigh_signer(&self, signer: PublicKey) -> InsertOutcome {
-        match self.weigh_ranked(signer) {
+    fn check_signer(&self, signer: PublicKey) -> InsertOutcome {
+        match self.check_ranked(signer) {
             InsertOutcome::New => InsertOutcome::New,
-            _ => self.weigh_member(signer.into()),
+            _ => self.check_member(signer.into()),
         }
     }
 
-    fn weigh_ranked(&self, signer: PublicKey) -> InsertOutcome {
+    fn check_ranked(&self, signer: PublicKey) -> InsertOutcome {
         let admin = NodeId::from(signer);
         let lists = self
             .kept
@@ -202,7 +206,7 @@ impl FactSet {
         if ranked { InsertOutcome::New } else { self.wait_for(signer) }
     }
 
-    fn weigh_member(&self, node: NodeId) -> InsertOutcome {
+    fn check_member(&self, node: NodeId) -> InsertOutcome {
         let key = PublicKey::from(node);
         if self.kept.known.members().contains_key(&key) { InsertOutcome::New } else { self.wait_for(key) }
     }
@@ -218,13 +222,13 @@ impl FactSet {
         }
     }
 
-    fn is_crowded(&self, fact: &Fact) -> bool {
+    fn signer_is_at_limit(&self, fact: &Fact) -> bool {
         let signed = self.kept.by_signer.get(&fact.signer()).map_or(0, std::collections::BTreeSet::len);
         signed >= STATEMENTS_PER_SIGNER_MAX && is_statement(fact)
     }
 
-    /// Takes in what [`FactSet::weigh`] found to be new.
-    fn take(&mut self, fact: Fact) {
+    /// Takes in what [`FactSet::classify`] found to be new.
+    fn keep(&mut self, fact: Fact) {
         let superseded = match &fact {
             Fact::Heartbeat(beat) => {
                 self.take_heartbeat(beat, &fact);
@@ -253,13 +257,13 @@ impl FactSet {
             self.kept.by_signer.entry(fact.signer()).or_default().insert(fact.id());
         }
         self.kept.known.add(&fact);
-        self.forget(&fact);
+        self.invalidate_derived(&fact);
         self.news.push(fact.clone());
         self.kept.facts.insert(fact.id(), fact);
     }
 
     fn take_head(&mut self, head: &Signed<Head>) -> Vec<FactId> {
-        let commit = CommitView::of_head(head.value()).expect("weighed before");
+        let commit = CommitView::of_head(head.value()).expect("classified before");
         self.kept.heads.entry(head.value().volume).or_default().insert(head, commit)
     }
 
@@ -285,7 +289,7 @@ impl FactSet {
     }
 
     /// Drops what was computed from the set without this fact.
-    fn forget(&mut self, fact: &Fact) {
+    fn invalidate_derived(&mut self, fact: &Fact) {
         self.gossip = OnceLock::new();
         if !matches!(fact, Fact::Head(_)) {
             self.derived = OnceLock::new();

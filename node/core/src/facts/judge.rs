@@ -73,7 +73,7 @@ impl KnownFacts for GateJudge<'_> {
 
     fn revoked(&self, cert: &Signed<Cert>, last: bool) -> bool {
         let authority = &self.with.derived().authority;
-        let thrown_out = last && authority.revoked(cert.value().subject);
-        thrown_out || authority.void(cert.signer(), cert.id())
+        let is_revoked = last && authority.is_revoked(cert.value().subject);
+        is_revoked || authority.is_void(cert.signer(), cert.id())
     }
 }

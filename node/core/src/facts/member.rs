@@ -15,7 +15,7 @@ pub enum MemberStatus {
     Departed,
     /// Left, or was asked to leave: may serve and hand over.
     Removed,
-    /// Thrown out, or its chain was.
+    /// Its key, or one along its chain, was revoked.
     Revoked,
 }
 
@@ -43,7 +43,7 @@ pub struct MemberInfo {
 pub struct AdmissionVerdict {
     /// Its chain and the admissions it showed, to be inserted.
     pub facts: Vec<Fact>,
-    /// It comes in by a ticket that can still be redeemed, and nobody admitted it yet: whoever lets it in signs the admission
+    /// It comes in by a ticket that can still be redeemed, and was not admitted yet: the member that lets it in signs the admission
     /// ([`FactSet::admission`](super::FactSet::admission)).
     pub redeem: Option<TicketRedemption>,
 }

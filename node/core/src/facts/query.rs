@@ -40,7 +40,7 @@ impl FactSet {
         self.derived().epochs.get(&volume)?.values().next_back()
     }
 
-    /// The heads of a volume that stand, ordered by commit id: of its current epoch, and those at which an earlier one ended.
+    /// The current heads of a volume, ordered by commit id: of its current epoch, and those at which an earlier one ended.
     pub fn heads(&self, volume: VolumeId) -> Vec<Signed<Head>> {
         let (Some(heads), Some(epochs)) = (self.kept.heads.get(&volume), self.derived().epochs.get(&volume)) else {
             return Vec::new();
@@ -61,10 +61,10 @@ impl FactSet {
     }
 
     /// What a head includes, ascending by writer; nothing for a head that no set would take in.
-    pub fn seen_of(head: &Signed<Head>) -> Vec<(Writer, u64)> {
+    pub fn version_vector_of(head: &Signed<Head>) -> Vec<(Writer, u64)> {
         let commit = CommitView::of_head(head.value());
-        let seen = commit.map(|commit| commit.extra.seen).unwrap_or_default();
-        seen.dots().iter().map(|dot| (dot.writer, dot.seq)).collect()
+        let version_vector = commit.map(|commit| commit.extra.version_vector).unwrap_or_default();
+        version_vector.dots().iter().map(|dot| (dot.writer, dot.seq)).collect()
     }
 
     /// Members with cards, as placement sees them.
@@ -128,7 +128,7 @@ impl FactSet {
         }
         let member = self.members().get(&signer.into());
         let barred = member.is_some_and(|member| member.status == MemberStatus::Revoked);
-        !barred && self.derived().authority.above(&self.kept.known, signer, subject)
+        !barred && self.derived().authority.has_authority_over(&self.kept.known, signer, subject)
     }
 
     /// What a key signed and a revocation may keep, ascending.
@@ -145,7 +145,7 @@ impl FactSet {
     fn ticket(&self, ticket: &Signed<Cert>) -> report::TicketReport {
         let view = self.derived();
         let cert = ticket.value();
-        let void = view.valid.cert(ticket.id()).is_none() || view.authority.revoked(cert.subject);
+        let void = view.valid.cert(ticket.id()).is_none() || view.authority.is_revoked(cert.subject);
         report::TicketReport {
             id: ticket.id(),
             subject: cert.subject,

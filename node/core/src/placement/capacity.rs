@@ -40,7 +40,7 @@ impl MapCapacity {
     pub(super) fn new(sites: &LiveSites, targets: &CopyTargets, copies: u8, unit: u64) -> Self {
         let loads = loads(sites, targets);
         let usable = loads.iter().filter_map(|load| load.usable(unit)).min().unwrap_or(0);
-        let short = |wanted: usize, there: usize| u8::try_from(wanted.saturating_sub(there)).unwrap_or(u8::MAX);
+        let short = |target: usize, there: usize| u8::try_from(target.saturating_sub(there)).unwrap_or(u8::MAX);
         Self {
             usable,
             copies_short: short(copies.into(), targets.copies),

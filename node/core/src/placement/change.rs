@@ -1,4 +1,4 @@
-//! Maps that somebody thinks about: this one, with one thing changed.
+//! Maps that may come to be: this one, with one thing changed.
 
 use fsdfs_proto::ids::{DiskId, NodeId};
 
@@ -13,7 +13,7 @@ pub enum MapChange {
     /// A server is gone and hands nothing over.
     Leave(NodeId),
     /// A site is gone with all its servers.
-    Burn(String),
+    FailSite(String),
     /// A server gets another disk.
     Mount(NodeId, MapDisk),
     /// A server takes no blocks any more; it stays to hand over what it has.
@@ -49,7 +49,7 @@ impl ClusterMap {
         match change {
             MapChange::Join(server) => join(&mut servers, server)?,
             MapChange::Leave(id) => drop(servers.remove(place_of(&servers, id)?)),
-            MapChange::Burn(site) => burn(&mut servers, site)?,
+            MapChange::FailSite(site) => fail_site(&mut servers, site)?,
             MapChange::Mount(id, disk) => mount(&mut servers, id, disk)?,
             MapChange::Drain(id) => {
                 let server = place_of(&servers, id)?;
@@ -72,7 +72,7 @@ fn join(servers: &mut Vec<MapServer>, server: MapServer) -> Result<(), MapChange
     new.into_iter().try_for_each(|disk| mount(servers, id, disk))
 }
 
-fn burn(servers: &mut Vec<MapServer>, site: String) -> Result<(), MapChangeError> {
+fn fail_site(servers: &mut Vec<MapServer>, site: String) -> Result<(), MapChangeError> {
     let all = servers.len();
     servers.retain(|server| server.site != site);
     if servers.len() < all { Ok(()) } else { Err(MapChangeError::NoSite(site)) }

@@ -70,15 +70,15 @@ impl ClusterMap {
         Some(&self.servers[found])
     }
 
-    /// The wanted holders of a block, best first: min(N, servers) distinct servers. N above [`COPIES_MAX`] counts as that.
+    /// The assigned holders of a block, best first: min(N, servers) distinct servers. N above [`COPIES_MAX`] counts as that.
     pub fn holders(&self, id: BlockId, copies: u8) -> Vec<BlockHolder> {
         match self.candidates(id) {
-            None => wanted(&self.sites, self.targets(copies), id),
-            Some(near) => wanted(&near, &CopyTargets::new(&near, copies.min(COPIES_MAX)), id),
+            None => assigned(&self.sites, self.targets(copies), id),
+            Some(near) => assigned(&near, &CopyTargets::new(&near, copies.min(COPIES_MAX)), id),
         }
     }
 
-    /// All live servers in the order in which to ask or use them: first the wanted holders, then the rest in e/w order.
+    /// All live servers in the order in which to ask or use them: first the assigned holders, then the rest in e/w order.
     pub fn order(&self, id: BlockId, copies: u8) -> Vec<BlockHolder> {
         let mut order = self.holders(id, copies);
         let holders: BTreeSet<NodeId> = order.iter().map(|holder| holder.node).collect();
@@ -131,7 +131,7 @@ impl ClusterMap {
     }
 }
 
-fn wanted(sites: &LiveSites, targets: &CopyTargets, id: BlockId) -> Vec<BlockHolder> {
+fn assigned(sites: &LiveSites, targets: &CopyTargets, id: BlockId) -> Vec<BlockHolder> {
     let arrivals = rush::place(sites, targets, PlacementKey::of(id.as_bytes()));
     arrivals.iter().map(|arrival| sites.holder(arrival)).collect()
 }

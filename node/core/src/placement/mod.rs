@@ -5,7 +5,6 @@
 mod capacity;
 mod change;
 mod cluster_map;
-mod field;
 mod math;
 mod moves;
 mod race;
@@ -13,6 +12,7 @@ mod rush;
 mod server;
 mod share;
 mod sites;
+mod straw_race;
 mod targets;
 #[cfg(test)]
 mod tests;

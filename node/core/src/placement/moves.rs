@@ -7,7 +7,7 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 use super::cluster_map::ClusterMap;
 use super::server::BlockHolder;
 
-/// A map and the number of copies wanted in it.
+/// A map and the target number of copies in it.
 #[derive(Clone, Copy, Debug)]
 pub struct PlacementRule<'a> {
     /// The map.
@@ -23,7 +23,7 @@ pub struct DataMovement {
     pub servers: BTreeMap<NodeId, ServerFlow>,
     /// Copied from server to server.
     pub copied: u64,
-    /// Of blocks none of whose holders is in the new map, counted once for each block: nobody can copy them.
+    /// Of blocks none of whose holders is in the new map, counted once for each block: there is no source to copy them from.
     pub lost: u64,
 }
 
@@ -33,15 +33,15 @@ pub struct ServerFlow {
     /// Comes in.
     pub receives: u64,
     /// Goes out, if all old holders of a block that are in the new map share the work of copying it. A drained server is one of them.
-    pub sends: u64,
-    /// Is wanted here no longer.
-    pub drops: u64,
+    pub uploads: u64,
+    /// Is assigned to it no longer: may be deleted.
+    pub frees: u64,
     /// Goes from one of its disks to another.
     pub shifts: u64,
 }
 
 impl DataMovement {
-    /// What moves when `before` becomes `after` and every block lies where `before` wants it. `blocks`: ids and lengths in bytes.
+    /// What moves when `before` becomes `after` and every block lies where `before` assigns it. `blocks`: ids and lengths in bytes.
     pub fn between(
         before: PlacementRule<'_>,
         after: PlacementRule<'_>,
@@ -61,7 +61,7 @@ impl DataMovement {
             self.lost += bytes;
         }
         for holder in old.iter().filter(|holder| nodes(new).all(|node| node != holder.node)) {
-            self.of(holder.node).drops += bytes;
+            self.of(holder.node).frees += bytes;
         }
         for holder in new {
             match old.iter().find(|other| other.node == holder.node) {
@@ -77,7 +77,7 @@ impl DataMovement {
         self.copied += bytes;
         self.of(to).receives += bytes;
         for (place, source) in (0..).zip(sources) {
-            self.of(*source).sends += bytes / among + u64::from(place < bytes % among);
+            self.of(*source).uploads += bytes / among + u64::from(place < bytes % among);
         }
     }
 

@@ -1,16 +1,16 @@
-//! Picking some of many with exact probabilities (spec 03-placement §2, "race"), looking only at those who can win.
+//! Picking some of many with exact probabilities (spec 03-placement §2, "race"), looking only at those that can win.
 //!
 //! Brewer's rates change after each winner, but none ever exceeds `p * ONE / rest` with `rest = ONE - p - slack`: it is at its highest
-//! when the probabilities sum to the places that are left, and `slack` is what they fall short of that. So whoever needs the time e
+//! when the probabilities sum to the places that are left, and `slack` is what they fall short of that. So an item that needs the time e
 //! at unit rate does not win before the time `e * rest / p` (in units of 1/ONE), and in the order of these times each round looks at a few only.
 
 use super::math::{ONE, product, scale};
 use super::sites::DiskArrival;
 
-/// Somebody in a race.
+/// An item in a race.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RaceEntrant {
-    /// Its place among the runners: the smaller one wins a tie.
+    /// Its place among the items: the smaller one wins a tie.
     pub place: usize,
     /// With which disk, and when that comes up.
     pub arrival: DiskArrival,
@@ -27,7 +27,7 @@ pub(super) struct RaceEntrant {
 /// A round that was won.
 struct RaceRound {
     sum: u64,
-    wanted: u64,
+    remaining: u64,
     /// The winner's e and rate: their quotient is the time the round took.
     e: u64,
     rate: u64,
@@ -65,14 +65,14 @@ impl RaceEntrant {
 
     fn catch_up(&mut self, rounds: &[RaceRound]) {
         for round in &rounds[self.rounds..] {
-            self.e -= scale(rate(self.p, round.sum, round.wanted), round.e, round.rate);
+            self.e -= scale(rate(self.p, round.sum, round.remaining), round.e, round.rate);
         }
         self.rounds = rounds.len();
     }
 }
 
 /// Picks `places` of the entrants, each with its probability exactly, and returns them in order of winning; nothing if
-/// that takes longer than `limit`, before which nobody who is not among the entrants may be able to win.
+/// that takes longer than `limit`, before which no item that is not among the entrants may be able to win.
 ///
 /// Fixed rates from a closed formula look simpler than Brewer's and are off by 2 to 14 % with few servers.
 pub(super) fn race(
@@ -83,13 +83,13 @@ pub(super) fn race(
 ) -> Option<Vec<RaceEntrant>> {
     entrants.sort_unstable_by_key(|entrant| entrant.bound);
     let (mut rounds, mut winners, mut time) = (Vec::with_capacity(places), Vec::with_capacity(places), 0);
-    for wanted in (1..=places as u64).rev() {
-        let Some((first, rate, end)) = first(&mut entrants, &rounds, sum, wanted, time) else { break };
+    for remaining in (1..=places as u64).rev() {
+        let Some((first, rate, end)) = first(&mut entrants, &rounds, sum, remaining, time) else { break };
         if end > limit {
             return None;
         }
         let winner = entrants.remove(first);
-        rounds.push(RaceRound { sum, wanted, e: winner.e, rate });
+        rounds.push(RaceRound { sum, remaining, e: winner.e, rate });
         (sum, time) = (sum - winner.p, end);
         winners.push(winner);
     }
@@ -101,7 +101,7 @@ fn first(
     entrants: &mut [RaceEntrant],
     rounds: &[RaceRound],
     sum: u64,
-    wanted: u64,
+    remaining: u64,
     time: u64,
 ) -> Option<(usize, u64, u64)> {
     let mut best: Option<(usize, u64, u64)> = None;
@@ -111,7 +111,7 @@ fn first(
         }
         entrants[next].catch_up(rounds);
         let RaceEntrant { e, p, place, .. } = entrants[next];
-        let rate = rate(p, sum, wanted);
+        let rate = rate(p, sum, remaining);
         let is_better = best.is_none_or(|(best, best_rate, _)| {
             let (own, other) = (product(e, best_rate), product(entrants[best].e, rate));
             own < other || (own == other && place < entrants[best].place)
@@ -129,9 +129,9 @@ fn time_after(time: u64, e: u64, rate: u64) -> u64 {
     time.saturating_add(u64::try_from(taken).unwrap_or(u64::MAX))
 }
 
-/// Brewer's rate of a runner with probability `p` when `wanted` places are left and the probabilities sum to `sum`.
-fn rate(p: u64, sum: u64, wanted: u64) -> u64 {
-    match sum.checked_sub(wanted * p) {
+/// Brewer's rate of an item with probability `p` when `remaining` places are left and the probabilities sum to `sum`.
+fn rate(p: u64, sum: u64, remaining: u64) -> u64 {
+    match sum.checked_sub(remaining * p) {
         None | Some(0) => 1 << 62,
         Some(rest) => scale(p, sum - p, rest),
     }

@@ -38,7 +38,7 @@ impl MapServer {
         self.disks.iter().map(|disk| u64::from(disk.weight)).sum()
     }
 
-    /// A server that nobody has yet, with one disk. The same name always gets the same ids.
+    /// A server that does not exist yet, with one disk. The same name always gets the same ids.
     pub fn imagined(name: &str, site: &str, weight: u32) -> Self {
         let mut id = NodeId([0; 32]);
         for (place, byte) in name.bytes().enumerate() {

@@ -24,7 +24,7 @@ pub(super) struct LiveSites {
     pub disks: Vec<LiveDisk>,
 }
 
-/// Servers that burn together.
+/// Servers that one site failure takes together.
 #[derive(Clone, Debug)]
 pub(super) struct LiveSite {
     pub seed: u64,
@@ -65,12 +65,12 @@ pub(super) struct DiskArrival {
 
 impl LiveSites {
     pub fn new(servers: &[MapServer], seeds: SeedFunctions) -> Self {
-        let mut houses: BTreeMap<&str, Vec<&MapServer>> = BTreeMap::new();
+        let mut by_site: BTreeMap<&str, Vec<&MapServer>> = BTreeMap::new();
         for server in servers.iter().filter(|server| server.disks.iter().any(|disk| disk.weight > 0)) {
-            houses.entry(&server.site).or_default().push(server);
+            by_site.entry(&server.site).or_default().push(server);
         }
         let mut sites = Self::default();
-        for (name, mut servers) in houses {
+        for (name, mut servers) in by_site {
             servers.sort_by_key(|server| server.id);
             sites.open((seeds.site)(name));
             for server in servers {

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::field::{RaceCandidate, StrawRace, StrawSource};
 use super::math::ONE;
 use super::share::{ShareBounds, fill, sitefill};
 use super::sites::{LiveSite, LiveSites};
+use super::straw_race::{RaceCandidate, StrawRace, StrawSource};
 
 /// Everything about a number of copies that does not depend on the block.
 #[derive(Clone, Debug, Default)]
@@ -48,16 +48,16 @@ impl CopyTargets {
         let raw = site_targets(sites, copies);
         let target = |(site, raw): (&LiveSite, &u64)| SiteTarget::new(sites, site.servers.clone(), *raw);
         let targets: Vec<SiteTarget> = sites.sites.iter().zip(&raw).map(target).collect();
-        let contender = |(site, target): (usize, &SiteTarget)| {
+        let candidate = |(site, target): (usize, &SiteTarget)| {
             let LiveSite { seed, ref disks, .. } = sites.sites[site];
             // With a base, the representative's arrival is spent on the first replica. Using it again, or the second one's, is biased.
             let by = if target.base == 0 { StrawSource::Disks(disks.clone()) } else { StrawSource::Seed(seed) };
             (target.frac > 0).then_some(RaceCandidate { who: site, p: target.frac, by })
         };
-        let contenders: Vec<RaceCandidate> = targets.iter().enumerate().filter_map(contender).collect();
+        let candidates: Vec<RaceCandidate> = targets.iter().enumerate().filter_map(candidate).collect();
         let want = copies - targets.iter().map(|target| target.base).sum::<usize>();
         let sure = (0..targets.len()).filter(|site| targets[*site].base > 0).collect();
-        Self { copies, race: StrawRace::new(sites, &contenders, want), sites: targets, sure }
+        Self { copies, race: StrawRace::new(sites, &candidates, want), sites: targets, sure }
     }
 }
 
@@ -84,12 +84,12 @@ impl SiteShares {
             fill(&live.iter().map(|server| ShareBounds::up_to_one(server.weight)).collect::<Vec<_>>(), count as u64);
         let share = |server: usize| shares[server - servers.start];
         let whole: Vec<usize> = servers.clone().filter(|server| share(*server) == ONE).collect();
-        let contender = |who: usize| {
+        let candidate = |who: usize| {
             let by = StrawSource::Disks(sites.servers[who].disks.clone());
             (1..ONE).contains(&share(who)).then(|| RaceCandidate { who, p: share(who), by })
         };
-        let contenders: Vec<RaceCandidate> = servers.clone().filter_map(contender).collect();
-        Self { race: StrawRace::new(sites, &contenders, count - whole.len()), whole, shares }
+        let candidates: Vec<RaceCandidate> = servers.clone().filter_map(candidate).collect();
+        Self { race: StrawRace::new(sites, &candidates, count - whole.len()), whole, shares }
     }
 }
 

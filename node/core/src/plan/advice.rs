@@ -14,45 +14,45 @@ use crate::placement::{ClusterMap, PlacementRule};
 pub enum PlanAdvice {
     /// The member has the only copies of blocks: first let the others copy them, if there are any.
     HandOver {
-        /// There are others, and more than one copy is wanted.
+        /// There are others, and the target is more than one copy.
         to_others: bool,
     },
-    /// The member did not say what it holds.
-    Unheard,
+    /// The member did not list what it holds.
+    NotListed,
     /// The member gives no storage, so nothing moves.
     NoStorage,
     /// No server with storage is left.
     NoServer,
-    /// What is stored does not fit: so many bytes more are needed.
+    /// What is stored does not fit: this many bytes more are needed.
     TooFull(u64),
-    /// The copies need so many more servers.
+    /// The copies need this many more servers.
     MoreServers(u8),
-    /// Blocks lack copies, up to so many.
+    /// Blocks are under-replicated, by up to this many copies.
     Missing(u8),
     /// The same, without those of members that did not answer.
     Absent(u8),
-    /// The copies need so many more sites, or one fire takes several of them.
+    /// The copies need this many more sites, or one site failure takes several of them.
     MoreSites(u8),
-    /// There is one copy only: whatever dies is lost.
+    /// There is one copy only: each failure loses data.
     OneCopy,
     /// A site is larger than the others can match.
     Match {
-        /// The server there with the most bytes of no use.
+        /// The server there with the most bytes stranded.
         node: NodeId,
-        /// Bytes of all servers that are of no use.
+        /// Bytes of all servers that are stranded.
         stranded: u64,
         /// Bytes that other sites would have to give beside it, so that all of it is of use.
-        wanted: u64,
+        missing: u64,
     },
-    /// So many percent are filled.
+    /// This many percent are used.
     NearlyFull(u64),
     /// Nothing.
     Nothing,
 }
 
-/// From which part filled on more space is advised, in percent: what is left is what one larger put may need.
+/// From which part used on more space is advised, in percent: what is left is what one larger put may need.
 const NEARLY_FULL: u64 = 90;
-/// Space of no use that is not worth a word: one part in so many.
+/// Space stranded that is not worth a word: one part in this many.
 const STRANDED_PART: u64 = 100;
 
 impl PlanAdvice {
@@ -63,12 +63,12 @@ impl PlanAdvice {
         then: PlacementRule<'_>,
         room: &PoolCapacity,
     ) -> Self {
-        let gives = |node: &NodeId| weights(&pool.survey.view).any(|(other, weight)| other == *node && weight > 0);
+        let gives = |node: &NodeId| weights(&pool.inventory.view).any(|(other, weight)| other == *node && weight > 0);
         match change {
             PlannedChange::Remove(node) if only_on(pool, *node) > 0 => {
                 Self::HandOver { to_others: then.copies > 1 && room.given > 0 }
             }
-            PlannedChange::Remove(node) if pool.survey.silent.contains(node) => Self::Unheard,
+            PlannedChange::Remove(node) if pool.inventory.silent.contains(node) => Self::NotListed,
             PlannedChange::Remove(node) | PlannedChange::Drain(node) if !gives(node) => Self::NoStorage,
             // What is missing now is another matter than the change.
             _ => Self::of_map(pool, then, room),
@@ -81,7 +81,7 @@ impl PlanAdvice {
         let missing = pool.blocks.copies().map_or(0, |(least, _)| there.saturating_sub(least));
         match (Self::of_map(pool, rule, room), u8::try_from(missing).unwrap_or(u8::MAX)) {
             (advice @ (Self::NoServer | Self::TooFull(_) | Self::MoreServers(_)), _) | (advice, 0) => advice,
-            (_, missing) if pool.survey.silent.is_empty() => Self::Missing(missing),
+            (_, missing) if pool.inventory.silent.is_empty() => Self::Missing(missing),
             (_, missing) => Self::Absent(missing),
         }
     }
@@ -98,8 +98,8 @@ impl PlanAdvice {
             _ if room.sites_short > 0 => Self::MoreSites(room.sites_short),
             _ if room.copies == 1 => Self::OneCopy,
             _ if filled >= NEARLY_FULL => Self::NearlyFull(filled),
-            Some((node, _)) if stranded > room.given / STRANDED_PART && wanted(rule) > 0 => {
-                Self::Match { node: *node, stranded, wanted: wanted(rule).saturating_mul(pool.unit_bytes) }
+            Some((node, _)) if stranded > room.given / STRANDED_PART && missing(rule) > 0 => {
+                Self::Match { node: *node, stranded, missing: missing(rule).saturating_mul(pool.unit_bytes) }
             }
             _ => Self::Nothing,
         }
@@ -107,7 +107,7 @@ impl PlanAdvice {
 }
 
 /// Units that sites besides the largest lack, so that each of its units finds N - 1 others.
-fn wanted(PlacementRule { view, copies }: PlacementRule<'_>) -> u64 {
+fn missing(PlacementRule { view, copies }: PlacementRule<'_>) -> u64 {
     let sites = sites(view);
     let largest = sites.values().copied().max().unwrap_or(0);
     let all: u64 = sites.values().sum();

@@ -13,12 +13,12 @@ const WHOLE: u128 = 1 << 64;
 /// Every block of the pool that has an id up to some point, with all members that said that they hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockSample {
-    seen: Vec<SampledBlock>,
+    listed: Vec<SampledBlock>,
     /// How many of [`WHOLE`] ids were looked at.
     part: u128,
 }
 
-/// A block somebody holds.
+/// A block that a member holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampledBlock {
     /// Which.
@@ -42,13 +42,13 @@ impl BlockSample {
                 block.holders.push(*node);
             }
         }
-        Self { seen: seen.into_values().collect(), part: end.map_or(WHOLE, up_to) }
+        Self { listed: seen.into_values().collect(), part: end.map_or(WHOLE, up_to) }
     }
 
-    /// At most so many of them.
+    /// At most this many of them.
     pub fn first(&self, count: usize) -> Self {
-        match self.seen.get(..count).filter(|seen| seen.len() < self.seen.len()) {
-            Some(seen) => Self { seen: seen.to_vec(), part: seen.last().map_or(1, |last| up_to(last.id)) },
+        match self.listed.get(..count).filter(|seen| seen.len() < self.listed.len()) {
+            Some(seen) => Self { listed: seen.to_vec(), part: seen.last().map_or(1, |last| up_to(last.id)) },
             None => self.clone(),
         }
     }
@@ -59,13 +59,13 @@ impl BlockSample {
     }
 
     /// Those that were listed.
-    pub fn seen(&self) -> &[SampledBlock] {
-        &self.seen
+    pub fn listed(&self) -> &[SampledBlock] {
+        &self.listed
     }
 
     /// Ids and bytes.
     pub fn sizes(&self) -> impl Iterator<Item = (BlockId, u64)> {
-        self.seen.iter().map(|block| (block.id, block.len))
+        self.listed.iter().map(|block| (block.id, block.len))
     }
 
     /// From these blocks to all of the pool's.
@@ -76,17 +76,17 @@ impl BlockSample {
 
     /// Bytes of all blocks, each counted once.
     pub fn bytes(&self) -> u64 {
-        self.whole(self.seen.iter().map(|block| block.len).sum())
+        self.whole(self.listed.iter().map(|block| block.len).sum())
     }
 
     /// Number of all blocks.
     pub fn count(&self) -> u64 {
-        self.whole(self.seen.len() as u64)
+        self.whole(self.listed.len() as u64)
     }
 
     /// Copies of the block with fewest and of that with most.
     pub fn copies(&self) -> Option<(usize, usize)> {
-        let copies = || self.seen.iter().map(|block| block.holders.len());
+        let copies = || self.listed.iter().map(|block| block.holders.len());
         copies().min().zip(copies().max())
     }
 
@@ -104,8 +104,8 @@ impl BlockSample {
     /// Two standard deviations, in thousandths, of `whole` bytes of the pool if chance decides which: as if it was a count of
     /// those blocks that were listed, all as long as the one that the mean byte lies in. None if nothing was listed.
     pub fn error_permille(&self, whole: u64) -> Option<u64> {
-        let bytes: u128 = self.seen.iter().map(|block| u128::from(block.len)).sum();
-        let squares: u128 = self.seen.iter().map(|block| u128::from(block.len).pow(2)).sum();
+        let bytes: u128 = self.listed.iter().map(|block| u128::from(block.len)).sum();
+        let squares: u128 = self.listed.iter().map(|block| u128::from(block.len).pow(2)).sum();
         let listed = (u128::from(whole) * (self.part >> 1)) >> 63;
         let blocks = (listed * bytes).checked_div(squares)?.max(1);
         // 2000 / sqrt(blocks), rounded up.

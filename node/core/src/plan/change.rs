@@ -2,7 +2,7 @@
 
 use fsdfs_proto::ids::NodeId;
 
-/// A change that somebody thinks about.
+/// A change that an owner considers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlannedChange {
     /// Storage comes: with a new member, or at one that is there.
@@ -22,7 +22,7 @@ pub enum PlannedChange {
     Copies(u8),
 }
 
-/// A change that cannot be.
+/// A change that is not possible.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlanError {
     /// Less than a unit of weight.

@@ -15,8 +15,8 @@ pub const UPLINK_ASSUMED: u64 = 5_000_000;
 #[derive(Clone, Debug)]
 pub struct PoolSnapshot {
     /// Map, number of copies, what could be heard.
-    pub survey: Inventory,
-    /// The survey's blocks.
+    pub inventory: Inventory,
+    /// The inventory's blocks.
     pub blocks: BlockSample,
     /// Bytes of a unit of weight.
     pub unit_bytes: u64,
@@ -42,17 +42,17 @@ pub struct PoolCapacity {
 }
 
 impl PoolSnapshot {
-    /// From a survey. Members whose lists cannot be true count as silent.
-    pub fn new(survey: Inventory, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
-        let mut pool = Self { survey, blocks: BlockSample::of(&[]), unit_bytes, uplinks };
-        let holdings = std::mem::take(&mut pool.survey.holdings);
+    /// From an inventory. Members whose lists cannot be true count as silent.
+    pub fn new(inventory: Inventory, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
+        let mut pool = Self { inventory: inventory, blocks: BlockSample::of(&[]), unit_bytes, uplinks };
+        let holdings = std::mem::take(&mut pool.inventory.holdings);
         let (credible, incredible): (Vec<NodeInventory>, Vec<NodeInventory>) =
             holdings.into_iter().partition(|holding| pool.is_credible(holding));
         let liars = incredible.iter().map(|holding| holding.node);
-        pool.survey.silent.extend(liars.filter(|node| pool.survey.view.server(*node).is_some()));
-        pool.survey.silent.sort_unstable();
-        pool.survey.holdings = credible;
-        pool.blocks = BlockSample::of(&pool.survey.holdings);
+        pool.inventory.silent.extend(liars.filter(|node| pool.inventory.view.server(*node).is_some()));
+        pool.inventory.silent.sort_unstable();
+        pool.inventory.holdings = credible;
+        pool.blocks = BlockSample::of(&pool.inventory.holdings);
         pool
     }
 
@@ -65,7 +65,7 @@ impl PoolSnapshot {
         const TIMES: u64 = 4;
         holding.all
             || BlockSample::of(std::slice::from_ref(holding)).bytes()
-                <= self.given(&self.survey.view).saturating_mul(TIMES)
+                <= self.given(&self.inventory.view).saturating_mul(TIMES)
     }
 
     /// What all servers of a map give, bytes.
@@ -80,7 +80,7 @@ impl PoolSnapshot {
 
     /// The map as it is.
     pub fn rule(&self) -> PlacementRule<'_> {
-        PlacementRule { view: &self.survey.view, copies: self.survey.copies }
+        PlacementRule { view: &self.inventory.view, copies: self.inventory.copies }
     }
 
     /// What fits into a map.
@@ -99,7 +99,7 @@ impl PoolSnapshot {
     /// Seconds until all has been sent, if every server sends its part as fast as it can.
     pub(super) fn seconds(&self, moves: &DataMovement, whole: impl Fn(u64) -> u64) -> u64 {
         let seconds = |(node, sends): (NodeId, u64)| whole(sends).div_ceil(self.uplink(node).0);
-        moves.servers.iter().map(|(node, flow)| seconds((*node, flow.sends))).max().unwrap_or(0)
+        moves.servers.iter().map(|(node, flow)| seconds((*node, flow.uploads))).max().unwrap_or(0)
     }
 }
 

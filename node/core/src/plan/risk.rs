@@ -21,23 +21,23 @@ pub struct RiskReport {
     pub room: PoolCapacity,
     /// What each server should hold, bytes.
     pub shares: BTreeMap<NodeId, u64>,
-    /// If this server dies.
+    /// If this server fails.
     pub servers: BTreeMap<NodeId, LossReport>,
-    /// If this site burns.
+    /// If this site fails.
     pub sites: BTreeMap<String, LossReport>,
-    /// Bytes that are gone only if both of these sites burn; pairs that lose nothing more than each alone are left out.
+    /// Bytes that are gone only if both of these sites fail; pairs that lose nothing more than each alone are left out.
     pub pairs: BTreeMap<(String, String), u64>,
     /// What to do.
     pub advice: PlanAdvice,
 }
 
-/// Servers die and do not come back.
+/// Servers that fail for good.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LossReport {
     /// Bytes of blocks of which no copy was seen elsewhere.
     pub lost: u64,
     /// They all said what they hold.
-    pub heard: bool,
+    pub complete: bool,
     /// Bytes to copy until every block has its copies again.
     pub copied: u64,
     /// How long that takes at the others' uplinks.
@@ -49,33 +49,33 @@ pub struct LossReport {
 }
 
 /// What the pool holds and what it can lose.
-pub fn outlook(pool: &PoolSnapshot) -> RiskReport {
+pub fn risk_report(pool: &PoolSnapshot) -> RiskReport {
     let (rule, room) = (pool.rule(), pool.room(pool.rule()));
     let only = SoleCopies::of(pool);
     let live: Vec<NodeId> = weights(rule.view).filter(|(_, weight)| *weight > 0).map(|(node, _)| node).collect();
     let sites: BTreeSet<&str> = live.iter().filter_map(|node| site(pool, *node)).collect();
     let few = pool.blocks.first((PLACED_MAX / (live.len() + sites.len()).max(1)).max(PLACED_MIN));
-    let silent = &pool.survey.silent;
-    let heard = |at: &str| silent.iter().all(|node| site(pool, *node) != Some(at));
-    let loss = |change, lost: Option<&u64>, heard| loss(pool, &few, change, lost.copied().unwrap_or(0), heard);
-    let die = |node: &NodeId| loss(MapChange::Leave(*node), only.members.get(node), !silent.contains(node));
-    let burn = |site: &str| loss(MapChange::Burn(site.into()), only.sites.get(site), heard(site));
+    let silent = &pool.inventory.silent;
+    let complete = |at: &str| silent.iter().all(|node| site(pool, *node) != Some(at));
+    let loss = |change, lost: Option<&u64>, complete| loss(pool, &few, change, lost.copied().unwrap_or(0), complete);
+    let server_loss = |node: &NodeId| loss(MapChange::Leave(*node), only.members.get(node), !silent.contains(node));
+    let site_loss = |site: &str| loss(MapChange::FailSite(site.into()), only.sites.get(site), complete(site));
     RiskReport {
         shares: pool.blocks.shares(rule),
-        servers: live.iter().map(|node| (*node, die(node))).collect(),
-        sites: sites.iter().map(|site| ((*site).into(), burn(site))).collect(),
+        servers: live.iter().map(|node| (*node, server_loss(node))).collect(),
+        sites: sites.iter().map(|site| ((*site).into(), site_loss(site))).collect(),
         pairs: only.pairs.iter().map(|((one, other), bytes)| (((*one).into(), (*other).into()), *bytes)).collect(),
         advice: PlanAdvice::of(pool, rule, &room),
         room,
     }
 }
 
-fn loss(pool: &PoolSnapshot, blocks: &BlockSample, change: MapChange, lost: u64, heard: bool) -> LossReport {
-    let view = pool.survey.view.with(change).expect("the servers and sites of the map itself");
+fn loss(pool: &PoolSnapshot, blocks: &BlockSample, change: MapChange, lost: u64, complete: bool) -> LossReport {
+    let view = pool.inventory.view.with(change).expect("the servers and sites of the map itself");
     let then = PlacementRule { view: &view, ..pool.rule() };
     let moves = DataMovement::between(pool.rule(), then, blocks.sizes());
     let whole = |bytes| blocks.whole(bytes);
     let PoolCapacity { usable, copies, copies_short, .. } = pool.room(then);
     let (copied, seconds) = (whole(moves.copied), pool.seconds(&moves, whole));
-    LossReport { lost, heard, copied, seconds, usable, copies: copies - copies_short }
+    LossReport { lost, complete, copied, seconds, usable, copies: copies - copies_short }
 }

@@ -17,7 +17,7 @@ pub(super) struct SoleCopies<'a> {
 impl<'a> SoleCopies<'a> {
     pub fn of(pool: &'a PoolSnapshot) -> Self {
         let mut only = Self::default();
-        for block in pool.blocks.seen() {
+        for block in pool.blocks.listed() {
             let bytes = block.len;
             let holders: Vec<(NodeId, &str)> =
                 block.holders.iter().filter_map(|node| Some((*node, site(pool, *node)?))).collect();
@@ -47,5 +47,5 @@ pub(super) fn only_on(pool: &PoolSnapshot, node: NodeId) -> u64 {
 
 /// The site of a server.
 pub(super) fn site(pool: &PoolSnapshot, node: NodeId) -> Option<&str> {
-    pool.survey.view.server(node).map(|server| server.site.as_str())
+    pool.inventory.view.server(node).map(|server| server.site.as_str())
 }

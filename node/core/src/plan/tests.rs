@@ -6,7 +6,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::HeldBlock;
 use proptest::prelude::*;
 
-use super::{PlanAdvice, PlanError, PlannedChange, PoolSnapshot, outlook, what_if};
+use super::{PlanAdvice, PlanError, PlannedChange, PoolSnapshot, risk_report, what_if};
 use crate::placement::{self, ClusterMap, DataMovement, MapDisk, MapServer, PlacementRule};
 use crate::report::{Inventory, NodeInventory};
 
@@ -47,18 +47,18 @@ fn stored(servers: Vec<MapServer>, copies: u8, blocks: usize, seed: u64) -> Pool
         blocks: ids.iter().map(block).collect(),
         all: true,
     });
-    let survey = Inventory { copies, view: view.clone(), holdings: holdings.collect(), ..Inventory::default() };
-    PoolSnapshot::new(survey, UNIT, BTreeMap::new())
+    let inventory = Inventory { copies, view: view.clone(), holdings: holdings.collect(), ..Inventory::default() };
+    PoolSnapshot::new(inventory, UNIT, BTreeMap::new())
 }
 
 /// What the members tell when they are asked for so many blocks each.
 fn asked_for(pool: &PoolSnapshot, most: usize) -> PoolSnapshot {
-    let mut survey = pool.survey.clone();
-    for holding in &mut survey.holdings {
+    let mut inventory = pool.inventory.clone();
+    for holding in &mut inventory.holdings {
         holding.all = holding.blocks.len() < most;
         holding.blocks.truncate(most);
     }
-    PoolSnapshot::new(survey, pool.unit_bytes, pool.uplinks.clone())
+    PoolSnapshot::new(inventory, pool.unit_bytes, pool.uplinks.clone())
 }
 
 fn add(bytes: u64) -> PlannedChange {
@@ -74,19 +74,19 @@ fn near(predicted: u64, real: u64, permille: u64) {
 #[test]
 fn removing_moves_what_placement_over_all_blocks_says() {
     let pool = stored(houses(&[40, 30, 20, 20, 10]), 3, 400, 1);
-    let after = pool.survey.view.with(placement::MapChange::Leave(node(3))).expect("a member");
+    let after = pool.inventory.view.with(placement::MapChange::Leave(node(3))).expect("a member");
     let real = DataMovement::between(pool.rule(), PlacementRule { view: &after, copies: 3 }, pool.blocks.sizes());
     let plan = what_if(&pool, &PlannedChange::Remove(node(3))).expect("possible");
     assert_eq!((plan.copied, plan.error_permille, plan.lost), (real.copied, 0, 0));
     assert_eq!(plan.members[&node(3)].holds_then, 0);
     let shares = pool.blocks.shares(PlacementRule { view: &after, copies: 3 });
     assert!([1, 2, 4, 5].into_iter().all(|other| plan.members[&node(other)].holds_then == shares[&node(other)]));
-    let sent: u64 = plan.members.values().map(|member| member.flow.sends).sum();
-    assert_eq!((sent, plan.members[&node(3)].flow.sends), (plan.copied, 0), "who is gone sends nothing");
+    let sent: u64 = plan.members.values().map(|member| member.flow.uploads).sum();
+    assert_eq!((sent, plan.members[&node(3)].flow.uploads), (plan.copied, 0), "who is gone sends nothing");
 
     let drained = what_if(&pool, &PlannedChange::Drain(node(3))).expect("possible");
     assert_eq!(drained.copied, plan.copied);
-    assert!(drained.members[&node(3)].flow.sends > 0, "who is drained helps");
+    assert!(drained.members[&node(3)].flow.uploads > 0, "who is drained helps");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn adding_moves_what_newcomers_of_any_id_take_in_the_mean() {
     let real: u64 = (0..50u8)
         .map(|number| {
             let after =
-                pool.survey.view.with(placement::MapChange::Join(server(100 + number, "new", 25))).expect("new");
+                pool.inventory.view.with(placement::MapChange::Join(server(100 + number, "new", 25))).expect("new");
             DataMovement::between(pool.rule(), PlacementRule { view: &after, copies: 3 }, pool.blocks.sizes()).copied
         })
         .sum();
@@ -112,7 +112,7 @@ fn adding_moves_what_newcomers_of_any_id_take_in_the_mean() {
 fn a_sample_tells_of_the_whole_pool() {
     let all = stored(houses(&[4000, 3000, 2000, 2000, 1000]), 3, 20_000, 3);
     let some = asked_for(&all, 4_000);
-    assert!(!some.blocks.is_whole() && some.blocks.seen().len() < 8_000);
+    assert!(!some.blocks.is_whole() && some.blocks.listed().len() < 8_000);
     assert_eq!(some.blocks.copies(), Some((3, 3)), "nothing seems to lack copies where a list was cut");
     near(some.blocks.bytes(), all.blocks.bytes(), 40);
     for change in
@@ -125,7 +125,7 @@ fn a_sample_tells_of_the_whole_pool() {
     }
 }
 
-/// Fills a pool until a server has no room for a block that it is wanted for.
+/// Fills a pool until a server has no room for a block that is assigned to it.
 fn fill(servers: Vec<MapServer>, copies: u8, len: u64, seed: u64) -> u64 {
     let view = ClusterMap::new(servers);
     let mut free: BTreeMap<NodeId, u64> =
@@ -170,7 +170,7 @@ fn the_first_refusal_comes_when_the_room_is_used() {
 fn what_may_die_is_told_from_the_copies_that_were_seen() {
     let mut pool =
         stored(vec![server(1, "a", 20), server(2, "a", 20), server(3, "b", 20), server(4, "c", 20)], 2, 200, 4);
-    let plan = outlook(&pool);
+    let plan = risk_report(&pool);
     assert!(plan.servers.values().all(|loss| loss.lost == 0 && loss.copied > 0 && loss.seconds > 0));
     assert!(plan.sites.values().all(|loss| loss.lost == 0 && loss.copies == 2), "two copies stand at two sites");
     assert_eq!(plan.pairs.len(), 2, "site a has a copy of everything, the other is at b or c: {:?}", plan.pairs);
@@ -178,15 +178,16 @@ fn what_may_die_is_told_from_the_copies_that_were_seen() {
     assert_eq!(plan.advice, PlanAdvice::Nothing);
 
     // Site b lost its disk: what was there is now at site a only.
-    pool.survey.holdings[2].blocks.clear();
-    let pool = PoolSnapshot::new(pool.survey, UNIT, BTreeMap::new());
-    let plan = outlook(&pool);
+    pool.inventory.holdings[2].blocks.clear();
+    let pool = PoolSnapshot::new(pool.inventory, UNIT, BTreeMap::new());
+    let plan = risk_report(&pool);
     assert!(plan.servers[&node(1)].lost > 0 && plan.servers[&node(4)].lost == 0);
     assert!(plan.sites["a"].lost > 0 && plan.sites["b"].lost == 0 && plan.sites["c"].lost == 0);
     assert_eq!(plan.pairs.len(), 1, "{:?}", plan.pairs);
     assert_eq!((pool.blocks.copies(), plan.advice), (Some((1, 2)), PlanAdvice::Missing(1)));
-    let absent = PoolSnapshot { survey: Inventory { silent: vec![node(3)], ..pool.survey.clone() }, ..pool.clone() };
-    assert_eq!(outlook(&absent).advice, PlanAdvice::Absent(1));
+    let absent =
+        PoolSnapshot { inventory: Inventory { silent: vec![node(3)], ..pool.inventory.clone() }, ..pool.clone() };
+    assert_eq!(risk_report(&absent).advice, PlanAdvice::Absent(1));
     assert_eq!(what_if(&pool, &PlannedChange::Remove(node(1))).expect("possible").advice, HAND_OVER);
     assert_ne!(what_if(&pool, &PlannedChange::Drain(node(1))).expect("possible").advice, HAND_OVER);
 }
@@ -194,37 +195,37 @@ fn what_may_die_is_told_from_the_copies_that_were_seen() {
 #[test]
 fn who_did_not_answer_is_not_said_to_be_dispensable() {
     let mut pool = stored(houses(&[20, 20, 20, 20]), 2, 200, 4);
-    pool.survey.holdings.retain(|holding| holding.node != node(3));
-    pool.survey.silent = vec![node(3)];
-    let pool = PoolSnapshot::new(pool.survey, UNIT, BTreeMap::new());
-    let plan = outlook(&pool);
-    assert!(!plan.servers[&node(3)].heard && !plan.sites["house3"].heard && plan.servers[&node(1)].heard);
-    assert_eq!(what_if(&pool, &PlannedChange::Remove(node(3))).expect("possible").advice, PlanAdvice::Unheard);
+    pool.inventory.holdings.retain(|holding| holding.node != node(3));
+    pool.inventory.silent = vec![node(3)];
+    let pool = PoolSnapshot::new(pool.inventory, UNIT, BTreeMap::new());
+    let plan = risk_report(&pool);
+    assert!(!plan.servers[&node(3)].complete && !plan.sites["house3"].complete && plan.servers[&node(1)].complete);
+    assert_eq!(what_if(&pool, &PlannedChange::Remove(node(3))).expect("possible").advice, PlanAdvice::NotListed);
 }
 
 #[test]
 fn copies_outside_the_map_count_when_their_holder_goes() {
     // A server that has become a guest holds what nobody else has.
     let mut pool = stored([houses(&[20, 20, 20]), vec![server(9, "guest", 20)]].concat(), 1, 200, 4);
-    pool.survey.view = ClusterMap::new(houses(&[20, 20, 20]));
+    pool.inventory.view = ClusterMap::new(houses(&[20, 20, 20]));
     let gone = what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible");
     assert!(gone.lost > 0);
-    assert_eq!(gone.advice, PlanAdvice::HandOver { to_others: false }, "one copy of every file is wanted");
-    pool.survey.copies = 2;
+    assert_eq!(gone.advice, PlanAdvice::HandOver { to_others: false }, "one copy of every file is missing");
+    pool.inventory.copies = 2;
     assert_eq!(what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible").advice, HAND_OVER);
 }
 
 #[test]
 fn a_list_that_cannot_be_true_spoils_no_plan() {
     let honest = stored(houses(&[20, 20, 20, 20]), 2, 200, 4);
-    let mut survey = honest.survey.clone();
-    let liar = survey.holdings.iter_mut().find(|holding| holding.node == node(2)).expect("a server");
+    let mut inventory = honest.inventory.clone();
+    let liar = inventory.holdings.iter_mut().find(|holding| holding.node == node(2)).expect("a server");
     liar.all = false;
     liar.blocks = (0..=u16::MAX).take(512).map(small).collect();
-    let spoilt = PoolSnapshot::new(survey, UNIT, BTreeMap::new());
-    assert_eq!((spoilt.survey.silent.as_slice(), spoilt.blocks.is_whole()), ([node(2)].as_slice(), true));
+    let spoilt = PoolSnapshot::new(inventory, UNIT, BTreeMap::new());
+    assert_eq!((spoilt.inventory.silent.as_slice(), spoilt.blocks.is_whole()), ([node(2)].as_slice(), true));
     assert!(spoilt.blocks.bytes() <= honest.blocks.bytes());
-    assert!(outlook(&spoilt).servers.values().filter(|loss| loss.heard).count() == 3);
+    assert!(risk_report(&spoilt).servers.values().filter(|loss| loss.complete).count() == 3);
 }
 
 #[test]
@@ -234,9 +235,9 @@ fn who_takes_nothing_more_may_hold_more_than_can_be_listed() {
     assert!(!full.blocks.is_whole());
     // Its disk is drained, or can only be read.
     servers[0].disks[0].weight = 0;
-    let survey = Inventory { view: ClusterMap::new(servers), ..full.survey.clone() };
-    let pool = PoolSnapshot::new(survey, UNIT, BTreeMap::new());
-    assert_eq!(pool.survey.silent, []);
+    let inventory = Inventory { view: ClusterMap::new(servers), ..full.inventory.clone() };
+    let pool = PoolSnapshot::new(inventory, UNIT, BTreeMap::new());
+    assert_eq!(pool.inventory.silent, []);
     assert_eq!(pool.blocks, full.blocks);
 }
 
@@ -272,11 +273,11 @@ fn hours_follow_from_the_uplinks() {
 #[test]
 fn small_and_odd_pools() {
     let nobody = stored(Vec::new(), 3, 0, 0);
-    assert_eq!(outlook(&nobody).advice, PlanAdvice::NoServer);
+    assert_eq!(risk_report(&nobody).advice, PlanAdvice::NoServer);
     assert_eq!(what_if(&nobody, &PlannedChange::Remove(node(1))).expect("possible").advice, PlanAdvice::NoStorage);
 
     let one = stored(houses(&[20]), 3, 50, 6);
-    let plan = outlook(&one);
+    let plan = risk_report(&one);
     assert_eq!((plan.advice, plan.servers[&node(1)].lost), (PlanAdvice::MoreServers(2), one.blocks.bytes()));
     let gone = what_if(&one, &PlannedChange::Remove(node(1))).expect("possible");
     assert_eq!(
@@ -317,7 +318,7 @@ fn room_is_told_in_bytes() {
 fn what_rounding_alone_leaves_over_calls_for_nothing() {
     // The largest matches the others exactly.
     let pool = stored(houses(&[7, 1, 3, 4, 14, 33, 4]), 2, 0, 0);
-    assert_eq!(outlook(&pool).advice, PlanAdvice::Nothing);
+    assert_eq!(risk_report(&pool).advice, PlanAdvice::Nothing);
 }
 
 #[test]
@@ -328,8 +329,8 @@ fn a_pool_that_does_not_fit_says_so() {
         PlanAdvice::TooFull(_)
     ));
     let full = stored(houses(&[10, 10, 10]), 2, 230, 8);
-    assert_eq!(outlook(&full).advice, PlanAdvice::NearlyFull(95));
-    let capped = PoolSnapshot { survey: Inventory { weight_max: 5, ..pool.survey.clone() }, ..pool };
+    assert_eq!(risk_report(&full).advice, PlanAdvice::NearlyFull(95));
+    let capped = PoolSnapshot { inventory: Inventory { weight_max: 5, ..pool.inventory.clone() }, ..pool };
     assert_eq!(what_if(&capped, &add(100 * UNIT)).expect("possible").then.given, 35 * UNIT);
 }
 
@@ -339,19 +340,19 @@ proptest! {
     fn what_is_advised_makes_all_space_useful(sizes in proptest::collection::vec(1u32..100, 3..8), copies in 2u8..4) {
         let pool = stored(houses(&sizes), copies, 0, 0);
         let room = pool.room(pool.rule());
-        let PlanAdvice::Match { stranded, wanted, .. } = outlook(&pool).advice else {
+        let PlanAdvice::Match { stranded, missing, .. } = risk_report(&pool).advice else {
             prop_assert!(room.stranded.values().sum::<u64>() <= room.given / 100);
             return Ok(());
         };
-        prop_assert!(stranded > 0 && wanted > 0 && wanted % UNIT == 0);
+        prop_assert!(stranded > 0 && missing > 0 && missing % UNIT == 0);
         let largest = u64::from(*sizes.iter().max().expect("three or more"));
         let mut servers = houses(&sizes);
-        let mut wanted = wanted / UNIT;
+        let mut missing = missing / UNIT;
         for number in 100.. {
-            let part = wanted.min(largest);
+            let part = missing.min(largest);
             servers.push(server(number, &format!("new{number}"), part as u32));
-            wanted -= part;
-            if wanted == 0 { break }
+            missing -= part;
+            if missing == 0 { break }
         }
         let then = stored(servers, copies, 0, 0);
         let room = then.room(then.rule());

@@ -10,7 +10,7 @@ use super::pool::{PoolCapacity, PoolSnapshot, weights};
 use super::sole_copies::only_on;
 use crate::placement::{self, COPIES_MAX, ClusterMap, DataMovement, MapServer, PlacementRule, ServerFlow};
 
-/// A newcomer is imagined again, with another id, until so many blocks were placed, at most [`NEWCOMERS_MAX`] times: what it
+/// A newcomer is imagined again, with another id, until this many blocks were placed, at most [`NEWCOMERS_MAX`] times: what it
 /// would get by luck evens out.
 const PLACED_MIN: usize = 1 << 16;
 const NEWCOMERS_MAX: usize = 64;
@@ -62,10 +62,10 @@ pub fn what_if(pool: &PoolSnapshot, change: &PlannedChange) -> Result<WhatIf, Pl
     let member = |node: &NodeId| {
         let flow = moves.servers.get(node).copied().unwrap_or_default();
         let holds = shares.get(node).copied().unwrap_or_default();
-        let seconds = flow.sends.div_ceil(pool.uplink(*node).0);
+        let seconds = flow.uploads.div_ceil(pool.uplink(*node).0);
         MemberChange {
             holds,
-            holds_then: holds.saturating_add(flow.receives).saturating_sub(flow.drops),
+            holds_then: holds.saturating_add(flow.receives).saturating_sub(flow.frees),
             flow,
             seconds,
         }
@@ -92,9 +92,9 @@ struct ChangeOutcomes {
 }
 
 fn outcomes(pool: &PoolSnapshot, change: &PlannedChange) -> Result<ChangeOutcomes, PlanError> {
-    let view = &pool.survey.view;
+    let view = &pool.inventory.view;
     let one =
-        |view: ClusterMap| ChangeOutcomes { views: vec![view], copies: pool.survey.copies, newcomers: Vec::new() };
+        |view: ClusterMap| ChangeOutcomes { views: vec![view], copies: pool.inventory.copies, newcomers: Vec::new() };
     // Who has no card is not in the map: nothing changes by its leaving.
     let without = |change| one(view.with(change).unwrap_or_else(|_| view.clone()));
     match change {
@@ -112,28 +112,28 @@ fn outcomes(pool: &PoolSnapshot, change: &PlannedChange) -> Result<ChangeOutcome
 fn weight(pool: &PoolSnapshot, bytes: u64, to: Option<NodeId>) -> Result<u32, PlanError> {
     let units = u32::try_from(bytes / pool.unit_bytes)
         .map_err(|_| PlanError::TooLarge(pool.unit_bytes.saturating_mul(u32::MAX.into())))?;
-    match pool.survey.weight_max {
+    match pool.inventory.weight_max {
         _ if units == 0 => Err(PlanError::TooSmall(pool.unit_bytes)),
         0 => Ok(units),
         most => {
-            let counts = to.and_then(|node| pool.survey.view.server(node)).map_or(0, MapServer::weight);
+            let counts = to.and_then(|node| pool.inventory.view.server(node)).map_or(0, MapServer::weight);
             Ok(units.min(most.saturating_sub(u32::try_from(counts).unwrap_or(u32::MAX))))
         }
     }
 }
 
 fn additions(pool: &PoolSnapshot, weight: u32, site: Option<&str>, to: Option<NodeId>) -> ChangeOutcomes {
-    let times = (PLACED_MIN / pool.blocks.seen().len().max(1)).clamp(1, NEWCOMERS_MAX);
-    let mut outcomes = ChangeOutcomes { views: Vec::new(), copies: pool.survey.copies, newcomers: Vec::new() };
+    let times = (PLACED_MIN / pool.blocks.listed().len().max(1)).clamp(1, NEWCOMERS_MAX);
+    let mut outcomes = ChangeOutcomes { views: Vec::new(), copies: pool.inventory.copies, newcomers: Vec::new() };
     for time in 0..times {
-        // Whoever knows how ids are imagined can have taken one, but not all of them.
+        // A member who knows how ids are imagined may have taken one, but not all of them.
         let mut others =
             (time..).step_by(NEWCOMERS_MAX).map(|name| newcomer(&format!("newcomer {name}"), site, weight));
         let fits = |server: MapServer| {
             let (id, disk) = (server.id, server.disks[0]);
             let change =
                 to.map_or(placement::MapChange::Join(server), |member| placement::MapChange::Mount(member, disk));
-            Some((id, pool.survey.view.with(change).ok()?))
+            Some((id, pool.inventory.view.with(change).ok()?))
         };
         let (id, view) = others.find_map(fits).expect("more names than members have disks, and the member is there");
         outcomes.newcomers.extend(to.is_none().then_some(id));
@@ -168,7 +168,7 @@ fn mean_moves(
     let mean = |bytes: &mut u64| *bytes = pool.blocks.whole(*bytes / views.len() as u64);
     mean(&mut sum.copied);
     let flows = sum.servers.values_mut();
-    flows.flat_map(|flow| [&mut flow.receives, &mut flow.sends, &mut flow.drops, &mut flow.shifts]).for_each(mean);
+    flows.flat_map(|flow| [&mut flow.receives, &mut flow.uploads, &mut flow.frees, &mut flow.shifts]).for_each(mean);
     (sum, spread_permille(&copied))
 }
 
@@ -183,14 +183,14 @@ fn spread_permille(outcomes: &[u64]) -> Option<u64> {
 
 fn add(sum: &mut ServerFlow, flow: ServerFlow) {
     sum.receives += flow.receives;
-    sum.sends += flow.sends;
-    sum.drops += flow.drops;
+    sum.uploads += flow.uploads;
+    sum.frees += flow.frees;
     sum.shifts += flow.shifts;
 }
 
 /// Members that store now or then; newcomers are none.
 fn storing(pool: &PoolSnapshot, then: &ClusterMap) -> BTreeSet<NodeId> {
-    let now = &pool.survey.view;
+    let now = &pool.inventory.view;
     let live = weights(now).chain(weights(then)).filter(|(_, weight)| *weight > 0);
     live.map(|(node, _)| node).filter(|node| now.server(*node).is_some()).collect()
 }

@@ -20,13 +20,13 @@ pub(super) struct TreeEditor<'a, 'b> {
     pub source: &'a mut BlockSource<'b>,
     pub root: MergedDirectory,
     /// Everything below, which a moved folder's stamp covers.
-    pub seen: VersionVector,
+    pub version_vector: VersionVector,
     pub origin: EntryOrigin,
 }
 
 impl<'a, 'b> TreeEditor<'a, 'b> {
     pub fn new(source: &'a mut BlockSource<'b>, state: MergeState, origin: EntryOrigin) -> Self {
-        Self { source, root: state.root, seen: state.seen, origin }
+        Self { source, root: state.root, version_vector: state.version_vector, origin }
     }
 
     /// Makes the changes in order.
@@ -115,7 +115,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
             // What was shown beside it stays under the names it was shown by.
             let aliases = alias::shown(dir, source, name, &slot)?;
             dir.changes.insert(name.clone(), NameSlot::default());
-            settle(dir, aliases.into_iter().skip(1), origin);
+            store_aliases(dir, aliases.into_iter().skip(1), origin);
         }
         self.adopt(parents)?;
         Ok(EditOutcome::Changed)
@@ -176,7 +176,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
 
     /// Moved content counts as new. A folder's content gets a stamp instead of new dots: moving a million files is O(1).
     fn place(&mut self, parents: &[EntryName], name: &EntryName, moved: NameSlot) -> StepResult<()> {
-        let (dot, seen) = (self.origin.dot, self.seen.clone());
+        let (dot, version_vector) = (self.origin.dot, self.version_vector.clone());
         let origin = self.origin;
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
         if dir.get(source, name)?.is_empty() {
@@ -186,7 +186,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         match moved.dir {
             Some(mut sub) => {
                 sub.folder.births = vec![dot];
-                sub.folder.since = if planted::is(Bug::OldDots) { VersionVector::default() } else { seen };
+                sub.folder.since = if planted::is(Bug::OldDots) { VersionVector::default() } else { version_vector };
                 slot.dir = Some(sub);
             }
             None => slot.versions = redotted(moved.versions, dot),
@@ -256,7 +256,7 @@ fn take_alias(
     let slot = dir.slot(source, &base)?;
     if slot.versions.last() == Some(&alias.version) {
         slot.versions.clear();
-        settle(dir, aliases.into_iter().skip(1), origin);
+        store_aliases(dir, aliases.into_iter().skip(1), origin);
     } else {
         slot.versions.retain(|version| *version != alias.version);
     }
@@ -264,7 +264,7 @@ fn take_alias(
 }
 
 /// Makes shown names real.
-fn settle(dir: &mut MergedDirectory, aliases: impl Iterator<Item = BlockAlias>, origin: EntryOrigin) {
+fn store_aliases(dir: &mut MergedDirectory, aliases: impl Iterator<Item = BlockAlias>, origin: EntryOrigin) {
     for BlockAlias { name, version } in aliases {
         dir.changes.insert(name, NameSlot { versions: redotted(vec![version], origin.dot), dir: None });
     }

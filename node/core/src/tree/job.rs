@@ -36,7 +36,7 @@ pub struct EditJob {
     pub keys: VolumeKeys,
     /// The pool, for signing.
     pub pool: PoolId,
-    /// Heads that stand, none superseded; empty only for the genesis commit.
+    /// Current heads, none superseded; empty only for the genesis commit.
     pub heads: Vec<Signed<Head>>,
     /// In order; each succeeds or fails by itself.
     pub edits: Vec<TreeEdit>,
@@ -74,7 +74,7 @@ pub struct MergeJob {
 pub struct QueryJob {
     /// Keys of the volume; reading is enough.
     pub keys: VolumeKeys,
-    /// Heads that stand; several are shown merged.
+    /// Current heads; several are shown merged.
     pub heads: Vec<Signed<Head>>,
     /// What to read.
     pub query: TreeQuery,
@@ -87,7 +87,7 @@ pub struct QueryJob {
 /// See [`TreeJob::Walk`].
 #[derive(Clone, Debug)]
 pub struct WalkJob {
-    /// Heads that stand. Links are visible, so no key is needed.
+    /// Current heads. Links are visible, so no key is needed.
     pub heads: Vec<Signed<Head>>,
     /// What was fetched.
     pub blocks: BlockMap,

@@ -18,20 +18,20 @@ use crate::planted::{self, Bug};
 /// A tree, and every operation that went into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct MergeState {
-    pub seen: VersionVector,
+    pub version_vector: VersionVector,
     pub root: MergedDirectory,
 }
 
 /// The state that includes both.
 pub(super) fn merge(source: &mut BlockSource, ours: &MergeState, theirs: &MergeState) -> StepResult<MergeState> {
-    let sides = MergeSides { ours: &ours.seen, theirs: &theirs.seen };
+    let sides = MergeSides { ours: &ours.version_vector, theirs: &theirs.version_vector };
     let mut root = *sides.both(source, &ours.root, &theirs.root, &[])?.unwrap_or_default();
     // Nobody makes or removes the root, so its attributes are a plain register: the last writer wins.
     let attrs = ours.root.folder.attrs.iter().chain(&theirs.root.folder.attrs).max();
     root.folder.attrs = attrs.cloned().into_iter().collect();
-    let mut seen = ours.seen.clone();
-    seen.add_all(&theirs.seen);
-    Ok(MergeState { seen, root })
+    let mut version_vector = ours.version_vector.clone();
+    version_vector.add_all(&theirs.version_vector);
+    Ok(MergeState { version_vector, root })
 }
 
 /// What each side has seen.
@@ -126,7 +126,9 @@ impl MergeSides<'_> {
 
     /// What both sides have, or only one and the other has not seen.
     fn keep<T: Ord + Clone>(self, ours: &[T], theirs: &[T], dot: impl Fn(&T) -> Dot) -> Vec<T> {
-        let new = |item: &&T, known: &[T], seen: &VersionVector| known.contains(item) || !seen.covers(dot(item));
+        let new = |item: &&T, known: &[T], version_vector: &VersionVector| {
+            known.contains(item) || !version_vector.covers(dot(item))
+        };
         let ours_kept = ours.iter().filter(|item| new(item, theirs, self.theirs));
         let theirs_kept = theirs.iter().filter(|item| new(item, ours, self.ours));
         let kept = ours_kept.chain(theirs_kept).cloned().collect::<BTreeSet<T>>().into_iter();
@@ -139,39 +141,39 @@ fn prune(
     source: &mut BlockSource,
     dir: &MergedDirectory,
     above: &[EntryStamp],
-    seen: &VersionVector,
+    version_vector: &VersionVector,
 ) -> StepResult<Option<Box<MergedDirectory>>> {
-    let births = fresh(&dir.folder.births, seen, |birth| stamped(*birth, above));
+    let births = fresh(&dir.folder.births, version_vector, |birth| stamped(*birth, above));
     let stamps = under(dir, above);
     let untouched = births.len() == dir.folder.births.len();
     if untouched && dir.changes.is_empty() {
-        let attrs = dir.folder.attrs.iter().all(|version| !seen.covers(stamped(version.dot, &stamps)));
-        if attrs && stamped_within(&dir.folder.within, &stamps).none_in(seen) {
+        let attrs = dir.folder.attrs.iter().all(|version| !version_vector.covers(stamped(version.dot, &stamps)));
+        if attrs && stamped_within(&dir.folder.within, &stamps).none_in(version_vector) {
             return Ok(Some(Box::new(dir.clone())));
         }
     }
-    let slots = dir.all(source, &|within| stamped_within(within, &stamps).all_in(seen))?;
+    let slots = dir.all(source, &|within| stamped_within(within, &stamps).all_in(version_vector))?;
     let mut left = unstored(dir, slots);
     if untouched {
-        return pruned(source, left, &stamps, seen);
+        return pruned(source, left, &stamps, version_vector);
     }
     // Its births are gone but content may stay: its stamp has to be made explicit while it is known.
     left = explicit(source, left, above)?;
-    left.folder.births = fresh(&left.folder.births, seen, |birth| *birth);
-    pruned(source, left, &[], seen)
+    left.folder.births = fresh(&left.folder.births, version_vector, |birth| *birth);
+    pruned(source, left, &[], version_vector)
 }
 
 fn pruned(
     source: &mut BlockSource,
     mut dir: MergedDirectory,
     stamps: &[EntryStamp],
-    seen: &VersionVector,
+    version_vector: &VersionVector,
 ) -> StepResult<Option<Box<MergedDirectory>>> {
-    dir.folder.attrs = fresh(&dir.folder.attrs, seen, |version| stamped(version.dot, stamps));
+    dir.folder.attrs = fresh(&dir.folder.attrs, version_vector, |version| stamped(version.dot, stamps));
     each(dir.changes.values_mut(), |slot| {
-        slot.versions = fresh(&slot.versions, seen, |version| stamped(version.dot, stamps));
+        slot.versions = fresh(&slot.versions, version_vector, |version| stamped(version.dot, stamps));
         slot.dir = match &slot.dir {
-            Some(sub) => source.deeper(|source| prune(source, sub, stamps, seen))?,
+            Some(sub) => source.deeper(|source| prune(source, sub, stamps, version_vector))?,
             None => None,
         };
         Ok(())
@@ -186,8 +188,8 @@ fn alive(source: &mut BlockSource, dir: MergedDirectory) -> StepResult<Option<Bo
     Ok(lives.then(|| Box::new(dir)))
 }
 
-fn fresh<T: Clone>(items: &[T], seen: &VersionVector, dot: impl Fn(&T) -> Dot) -> Vec<T> {
-    items.iter().filter(|item| !seen.covers(dot(item))).cloned().collect()
+fn fresh<T: Clone>(items: &[T], version_vector: &VersionVector, dot: impl Fn(&T) -> Dot) -> Vec<T> {
+    items.iter().filter(|item| !version_vector.covers(dot(item))).cloned().collect()
 }
 
 fn newest<T>(mut ascending: Vec<T>, max: usize) -> Vec<T> {

@@ -273,7 +273,7 @@ impl PageCut<'_, '_> {
     }
 
     /// The root at this level. An old node that is taken over as the root may have a single child, where a tree written
-    /// anew would begin with that child.
+    /// afresh would begin with that child.
     fn narrowed(&mut self, source: &mut BlockSource, level: u8) -> StepResult<Option<DirectoryChild>> {
         let Some(PageItem::Child(mut root)) = self.level(level + 1).items.pop() else { return Ok(None) };
         let mut level = level;

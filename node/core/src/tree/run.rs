@@ -7,7 +7,8 @@ use fsdfs_proto::ids::{BlockId, PoolId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
-    Commit, CommitView, Dot, EntryFlags, FolderNode, PARENTS_MAX, SEEN_MAX, VersionVector, VolumeKeys, WriteKeys,
+    Commit, CommitView, Dot, EntryFlags, FolderNode, PARENTS_MAX, VERSION_VECTOR_WRITERS_MAX, VersionVector,
+    VolumeKeys, WriteKeys,
 };
 
 use super::dir::{EntryOrigin, MergedDirectory};
@@ -70,10 +71,10 @@ impl EditJob {
         heads.check_writable()?;
         let state = heads.merged(source)?;
         let dot = Dot { writer: self.dot.0, seq: self.dot.1 };
-        bound(!state.seen.covers(dot), "the sequence number of a change: it was used before")?;
+        bound(!state.version_vector.covers(dot), "the sequence number of a change: it was used before")?;
         let base = state.root.clone();
-        let mut seen = state.seen.clone();
-        seen.add(dot);
+        let mut version_vector = state.version_vector.clone();
+        version_vector.add(dot);
         let mut editor = TreeEditor::new(source, state, EntryOrigin { dot, time: self.hlc });
         let outcomes = editor.run(&self.edits)?;
         let root = editor.root;
@@ -82,7 +83,7 @@ impl EditJob {
         if !self.heads.is_empty() && is_unchanged(&base, &root, &folder, &heads) {
             return Ok(JobDone::Edited { blocks: Vec::new(), head: None, outcomes });
         }
-        let commit = heads.next(folder, seen, Some(dot), self.hlc)?;
+        let commit = heads.next(folder, version_vector, Some(dot), self.hlc)?;
         let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
         Ok(JobDone::Edited { blocks, head: Some(head), outcomes })
     }
@@ -101,7 +102,7 @@ impl MergeJob {
         let state = heads.merged(source)?;
         let mut pages = DirectoryPages::new(keys, self.copies, self.params);
         let folder = pages.write(source, &state.root)?;
-        let commit = heads.next(folder, state.seen, None, Hlc::default())?;
+        let commit = heads.next(folder, state.version_vector, None, Hlc::default())?;
         let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
         Ok(JobDone::Merged { blocks, head })
     }
@@ -164,19 +165,25 @@ impl HeadTrees {
 
     fn merged(&self, source: &mut BlockSource) -> StepResult<MergeState> {
         let mut states = self.commits.iter().map(|(_, commit)| MergeState {
-            seen: commit.seen.clone(),
+            version_vector: commit.version_vector.clone(),
             root: MergedDirectory::stored(commit.root.clone()),
         });
         let first = states.next().unwrap_or_default();
         states.try_fold(first, |merged, state| merge(source, &merged, &state))
     }
 
-    fn next(&self, root: FolderNode, seen: VersionVector, dot: Option<Dot>, time: Hlc) -> Result<Commit, FormatError> {
-        bound(seen.dots().len() <= SEEN_MAX, "the writers of a volume")?;
+    fn next(
+        &self,
+        root: FolderNode,
+        version_vector: VersionVector,
+        dot: Option<Dot>,
+        time: Hlc,
+    ) -> Result<Commit, FormatError> {
+        bound(version_vector.dots().len() <= VERSION_VECTOR_WRITERS_MAX, "the writers of a volume")?;
         let parents = self.commits.iter().map(|(id, _)| *id).collect();
         // Stamps never run backwards along a line of commits.
         let time = self.commits.iter().map(|(_, commit)| commit.time).fold(time, Ord::max);
-        Ok(Commit { parents, time, dot, seen, flags: EntryFlags::NONE, root, message: None })
+        Ok(Commit { parents, time, dot, version_vector, flags: EntryFlags::NONE, root, message: None })
     }
 }
 

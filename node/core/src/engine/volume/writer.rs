@@ -68,7 +68,7 @@ impl Writer {
     /// The dot that this commit uses up, for the log; none for a merge.
     pub fn use_up(&mut self, head: &Signed<Head>) -> Option<OwnSequence> {
         let last = self.own?;
-        let seen = FactSet::seen_of(head);
+        let seen = FactSet::version_vector_of(head);
         let (writer, seq) = *seen.iter().find(|(writer, _)| *writer == last.writer)?;
         let used = (seq == last.seq + 1).then_some(OwnSequence { writer, seq })?;
         self.own = Some(used);
@@ -100,6 +100,6 @@ impl Writer {
 fn seq_seen(cx: &Context, heads: &LocalHeads, writer: WriterId) -> u64 {
     let volumes = cx.facts.volumes();
     let heads = volumes.iter().flat_map(|volume| heads.current(cx, *volume));
-    let seen = heads.flat_map(|head| FactSet::seen_of(&head));
+    let seen = heads.flat_map(|head| FactSet::version_vector_of(&head));
     seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
 }

@@ -201,14 +201,14 @@ pub fn epoch(signer: &SigningKey, epoch: u32, frozen_heads: Vec<BlockId>) -> Sig
     Signed::sign(pool_id(), signer, statement)
 }
 
-/// A head by the first writer of `seen`, whose operations are numbered so.
-pub fn head(epoch: u32, seen: &[(u8, u64)]) -> Signed<Head> {
-    let dots = seen.iter().map(|(writer, seq)| Dot { writer: Writer([*writer; 8]), seq: *seq });
+/// A head by the first writer of `version_vector`, whose operations are numbered so.
+pub fn head(epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
+    let dots = version_vector.iter().map(|(writer, seq)| Dot { writer: Writer([*writer; 8]), seq: *seq });
     let commit = Commit {
         parents: Vec::new(),
         time: Hlc { ms: 1, count: 0 },
         dot: dots.clone().next(),
-        seen: dots.collect(),
+        version_vector: dots.collect(),
         flags: EntryFlags::NONE,
         root: FolderNode {
             births: Vec::new(),

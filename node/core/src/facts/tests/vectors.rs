@@ -70,7 +70,7 @@ fn state(name: &str, facts: &[Fact]) -> Value {
                 "node": node,
                 "role": format!("{:?}", member.role),
                 "invited_by": member.invited_by,
-                "standing": format!("{:?}", member.status),
+                "status": format!("{:?}", member.status),
                 "card": member.card.as_ref().map(Signed::id),
             })
         })

@@ -22,11 +22,11 @@ fn moves(before: &ClusterMap, after: &ClusterMap, copies: (u8, u8), count: u64) 
 #[track_caller]
 fn check_sums(moves: &DataMovement, count: u64, copies: (u64, u64)) {
     let sum = |part: fn(&ServerFlow) -> u64| moves.servers.values().map(part).sum::<u64>();
-    assert_eq!(sum(|flow| flow.sends), moves.copied);
+    assert_eq!(sum(|flow| flow.uploads), moves.copied);
     assert_eq!(sum(|flow| flow.receives), moves.copied);
     let held = copies.0 * count * BYTES + moves.copied;
     assert_eq!(
-        held - sum(|flow| flow.drops),
+        held - sum(|flow| flow.frees),
         copies.1 * count * BYTES,
         "what stays and what comes is all that is wanted"
     );
@@ -39,7 +39,7 @@ fn a_changed_map_is_the_map_with_the_change() {
     let with = |change| view.with(change).expect("it fits");
     assert_eq!(with(MapChange::Join(server(777, 50))).servers().len(), 7);
     assert_eq!(with(MapChange::Leave(first.id)).server(first.id), None);
-    assert_eq!(with(MapChange::Burn(first.site.clone())).servers(), &view.servers()[1..]);
+    assert_eq!(with(MapChange::FailSite(first.site.clone())).servers(), &view.servers()[1..]);
     assert_eq!(with(MapChange::Drain(first.id)).server(first.id).expect("it stays").disks[0].weight, 0);
     assert_eq!(with(MapChange::Weigh(disk, 7)).servers()[2].disks[0].weight, 7);
     assert_eq!(with(MapChange::Mount(first.id, super::disk(9, 9, 5))).servers()[0].disks.len(), 2);
@@ -59,7 +59,7 @@ fn a_change_that_does_not_fit_is_refused() {
     assert_eq!(unfit(MapChange::Mount(nobody, disk(9, 9, 5))), MapChangeError::NoServer(nobody));
     assert_eq!(unfit(MapChange::Leave(nobody)), MapChangeError::NoServer(nobody));
     assert_eq!(unfit(MapChange::Drain(nobody)), MapChangeError::NoServer(nobody));
-    assert_eq!(unfit(MapChange::Burn("the moon".into())), MapChangeError::NoSite("the moon".into()));
+    assert_eq!(unfit(MapChange::FailSite("the moon".into())), MapChangeError::NoSite("the moon".into()));
     assert_eq!(unfit(MapChange::Weigh(DiskId([0; 16]), 1)), MapChangeError::NoDisk(DiskId([0; 16])));
 }
 
@@ -83,7 +83,7 @@ fn a_newcomer_gets_its_share_and_sends_nothing() {
     let moves = moves(&before, &after, (3, 3), 2000);
     check_sums(&moves, 2000, (3, 3));
     let newcomer = moves.servers[&node(777)];
-    assert_eq!((newcomer.sends, newcomer.drops, moves.lost), (0, 0, 0));
+    assert_eq!((newcomer.uploads, newcomer.frees, moves.lost), (0, 0, 0));
     let share = expected(&after, 3)[&node(777)] * 2000.0 * BYTES as f64;
     assert!((newcomer.receives as f64 / share - 1.0).abs() < 0.05, "{newcomer:?}, expected {share}");
 }
@@ -97,9 +97,9 @@ fn a_drained_server_hands_over_and_a_lost_one_does_not() {
     check_sums(&drained, 500, (3, 3));
     check_sums(&lost, 500, (3, 3));
     assert_eq!(drained.copied, lost.copied);
-    assert!(drained.servers[&gone].sends > 0);
-    assert_eq!(lost.servers[&gone].sends, 0);
-    assert_eq!(drained.servers[&gone].drops, lost.servers[&gone].drops);
+    assert!(drained.servers[&gone].uploads > 0);
+    assert_eq!(lost.servers[&gone].uploads, 0);
+    assert_eq!(drained.servers[&gone].frees, lost.servers[&gone].frees);
 }
 
 #[test]

@@ -40,10 +40,10 @@ fn check_holders(servers: &[MapServer], holders: &[BlockHolder], copies: u8) {
     let copies = live.len().min(copies.into());
     let find = |holder: &BlockHolder| live.iter().find(|server| server.id == holder.node).expect("a holder is live");
     let distinct: BTreeSet<NodeId> = holders.iter().map(|holder| holder.node).collect();
-    let houses: BTreeSet<&str> = holders.iter().map(|holder| find(holder).site.as_str()).collect();
+    let by_site: BTreeSet<&str> = holders.iter().map(|holder| find(holder).site.as_str()).collect();
     assert_eq!(holders.len(), copies, "count");
     assert_eq!(distinct.len(), copies, "distinct servers");
-    assert_eq!(houses.len(), copies.min(sites.len()), "distinct sites");
+    assert_eq!(by_site.len(), copies.min(sites.len()), "distinct sites");
     for holder in holders {
         let disk = find(holder).disks.iter().find(|disk| disk.id == holder.disk).expect("the server has the disk");
         assert!(disk.weight > 0, "a drained disk was chosen");

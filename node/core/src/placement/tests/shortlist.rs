@@ -1,9 +1,9 @@
 //! Looking only at those who can win makes no difference: the same holders as the clear form, for every map.
 
-use super::super::field::{RaceCandidate, StrawRace, StrawSource};
 use super::super::math::{ONE, PlacementKey, exponential, least_draw};
 use super::super::race::{RaceEntrant, race, slack};
 use super::super::sites::DiskArrival;
+use super::super::straw_race::{RaceCandidate, StrawRace, StrawSource};
 use super::clear::{self, PlainItem};
 use super::*;
 

@@ -126,7 +126,7 @@ impl HistoryWorld {
     fn change(&mut self, writer: usize, random: &mut fastrand::Rng, source: &mut BlockSource) {
         let before = Arc::clone(&self.states[writer]);
         let id = Writer([b'A' + writer as u8; 8]);
-        let dot = Dot { writer: id, seq: before.seen.get(id) + 1 };
+        let dot = Dot { writer: id, seq: before.version_vector.get(id) + 1 };
         self.clock += 400;
         let origin = EntryOrigin { dot, time: Hlc { ms: self.clock, count: 0 } };
         let mut editor = TreeEditor::new(source, (*before).clone(), origin);
@@ -146,9 +146,9 @@ impl HistoryWorld {
         }
         let mut root = editor.root;
         tidy(&mut root);
-        let mut seen = before.seen.clone();
-        seen.add(dot);
-        self.states[writer] = Arc::new(MergeState { seen, root });
+        let mut version_vector = before.version_vector.clone();
+        version_vector.add(dot);
+        self.states[writer] = Arc::new(MergeState { version_vector, root });
     }
 
     /// All states merged in an order.
@@ -159,10 +159,10 @@ impl HistoryWorld {
 }
 
 fn joined(source: &mut BlockSource, ours: &Arc<MergeState>, theirs: &Arc<MergeState>) -> Arc<MergeState> {
-    if ours.seen.covers_all(&theirs.seen) {
+    if ours.version_vector.covers_all(&theirs.version_vector) {
         return Arc::clone(ours);
     }
-    if theirs.seen.covers_all(&ours.seen) {
+    if theirs.version_vector.covers_all(&ours.version_vector) {
         return Arc::clone(theirs);
     }
     let mut merged = merge(source, ours, theirs).unwrap();

@@ -288,7 +288,7 @@ fn a_bottomless_tree_is_refused() {
             let slot = NameSlot { versions: vec![], dir: Some(Box::new(dir)) };
             dir = MergedDirectory { changes: [(name("d"), slot)].into(), ..MergedDirectory::default() };
         }
-        MergeState { seen: [dot].into_iter().collect(), root: dir }
+        MergeState { version_vector: [dot].into_iter().collect(), root: dir }
     };
     let blocks = BlockMap::new();
     for (depth, works) in [(380, true), (500, false)] {

@@ -19,7 +19,7 @@ fn dot(of: &Value) -> Dot {
     Dot { writer: Writer([of[0].as_str().unwrap().as_bytes()[0]; 8]), seq: of[1].as_u64().unwrap() }
 }
 
-fn seen(of: &Value) -> VersionVector {
+fn version_vector(of: &Value) -> VersionVector {
     of.as_array().unwrap().iter().map(dot).collect()
 }
 
@@ -34,7 +34,7 @@ fn dir(of: &Value) -> MergedDirectory {
     let births = of[0].as_array().unwrap();
     let mut dir = MergedDirectory::default();
     dir.folder.births = births.iter().map(|birth| dot(&birth[0])).collect();
-    dir.folder.since = births.iter().flat_map(|birth| seen(&birth[1]).dots().to_vec()).collect();
+    dir.folder.since = births.iter().flat_map(|birth| version_vector(&birth[1]).dots().to_vec()).collect();
     for entry in of[1].as_array().unwrap() {
         let mut versions: Vec<_> = entry[1].as_array().unwrap().iter().map(version).collect();
         versions.sort();
@@ -45,15 +45,15 @@ fn dir(of: &Value) -> MergedDirectory {
 }
 
 fn state(of: &Value) -> MergeState {
-    MergeState { seen: seen(&of[0]), root: dir(&of[1]) }
+    MergeState { version_vector: version_vector(&of[0]), root: dir(&of[1]) }
 }
 
 fn dot_out(dot: Dot) -> Value {
     json!([char::from(dot.writer.0[0]).to_string(), dot.seq])
 }
 
-fn seen_out(seen: &VersionVector) -> Value {
-    seen.dots().iter().map(|dot| dot_out(*dot)).collect()
+fn seen_out(version_vector: &VersionVector) -> Value {
+    version_vector.dots().iter().map(|dot| dot_out(*dot)).collect()
 }
 
 fn dir_out(source: &mut BlockSource, dir: &MergedDirectory) -> Value {
@@ -83,7 +83,7 @@ fn merges_in_memory_are_those_of_the_model() {
         let blocks = BlockMap::new();
         let mut source = BlockSource::new(keys().volume, &blocks);
         let found = merge(&mut source, &state(&ours), &state(&theirs)).unwrap();
-        assert_eq!(seen_out(&found.seen), merged[0]);
+        assert_eq!(seen_out(&found.version_vector), merged[0]);
         assert_eq!(dir_out(&mut source, &found.root), merged[1], "{ours} with {theirs}");
     }
 }
@@ -97,10 +97,10 @@ fn merges_of_heads_are_those_of_the_model() {
         let heads = [&ours, &theirs].map(|side| {
             let none = BlockMap::new();
             let mut pages = DirectoryPages::new(keys.writer().unwrap(), 3, TINY);
-            let MergeState { seen, root } = state(side);
+            let MergeState { version_vector, root } = state(side);
             let root = pages.write(&mut BlockSource::new(keys.volume, &none), &root).unwrap();
-            let dot = seen.dots().last().copied();
-            let commit = Commit { parents: vec![], time: Hlc::default(), dot, seen, root, ..commit() };
+            let dot = version_vector.dots().last().copied();
+            let commit = Commit { parents: vec![], time: Hlc::default(), dot, version_vector, root, ..commit() };
             store.extend(pages.blocks.into_iter().map(|block| (block.id(), block)));
             Commit::head(keys.writer().unwrap(), POOL, &commit.seal(keys.writer().unwrap(), 3))
         });
@@ -121,7 +121,7 @@ fn merges_of_heads_are_those_of_the_model() {
         };
         store.extend(blocks.into_iter().map(|block| (block.id(), block)));
         let commit = Commit::open(&keys, &head.value().commit).unwrap();
-        assert_eq!(seen_out(&commit.seen), merged[0]);
+        assert_eq!(seen_out(&commit.version_vector), merged[0]);
         let mut source = BlockSource::new(keys.volume, &store);
         assert_eq!(dir_out(&mut source, &MergedDirectory::stored(commit.root)), merged[1], "{ours} with {theirs}");
     }
@@ -132,7 +132,7 @@ fn commit() -> Commit {
         parents: vec![],
         time: Hlc::default(),
         dot: None,
-        seen: VersionVector::default(),
+        version_vector: VersionVector::default(),
         flags: Default::default(),
         root: Default::default(),
         message: None,

@@ -94,7 +94,7 @@ fn addition(
             "leave the site out to plan another disk there, or name a new member",
         ));
     }
-    if pool.survey.view.server(member.node).is_none() {
+    if pool.inventory.view.server(member.node).is_none() {
         let error = format!("{name} is a member without storage in use: it is leaving, or was not reached yet");
         return Err(Failure::new(ErrorCode::Exists, error, "see 'fsdfs members', or name a new member"));
     }

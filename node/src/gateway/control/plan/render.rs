@@ -24,7 +24,7 @@ pub(super) struct PlanRenderer<'a> {
 
 impl PlanRenderer<'_> {
     pub fn plan(&self) -> PoolPlan {
-        let outlook = plan::outlook(self.pool);
+        let outlook = plan::risk_report(self.pool);
         let offered: BTreeMap<NodeId, u64> = self.offered();
         let member = |(node, loss): (&NodeId, &plan::LossReport)| PlanMember {
             id: node.to_string(),
@@ -80,8 +80,8 @@ impl PlanRenderer<'_> {
             now_bytes: change.holds,
             after_bytes: change.holds_then,
             receives_bytes: change.flow.receives,
-            frees_bytes: change.flow.drops,
-            uploads_bytes: change.flow.sends,
+            frees_bytes: change.flow.frees,
+            uploads_bytes: change.flow.uploads,
             uplink: self.uplink(node),
             upload_s: change.seconds,
         }
@@ -121,7 +121,7 @@ impl PlanRenderer<'_> {
                 format!("{} is drained: it hands over its blocks and takes no new ones", full(name))
             }
             Some(ChangeRequest::Copies(copies)) => {
-                format!("{copies} copies of every file instead of {}", self.pool.survey.copies)
+                format!("{copies} copies of every file instead of {}", self.pool.inventory.copies)
             }
             None => String::new(),
         }
@@ -129,12 +129,12 @@ impl PlanRenderer<'_> {
 
     fn inventory(&self) -> InventorySample {
         let blocks = &self.pool.blocks;
-        let wanted = i64::from(self.pool.survey.copies);
+        let wanted = i64::from(self.pool.inventory.copies);
         let less = |count: usize| i64::try_from(count).unwrap_or(i64::MAX) - wanted;
         InventorySample {
             stored_bytes: blocks.bytes(),
             blocks: blocks.count(),
-            blocks_listed: blocks.seen().len() as u64,
+            blocks_listed: blocks.listed().len() as u64,
             exact: blocks.is_whole(),
             replication_margin: blocks
                 .copies()
@@ -144,7 +144,7 @@ impl PlanRenderer<'_> {
     }
 
     fn unresponsive(&self) -> Vec<String> {
-        self.pool.survey.silent.iter().map(|node| self.name(*node)).collect()
+        self.pool.inventory.silent.iter().map(|node| self.name(*node)).collect()
     }
 
     fn capacity(&self, room: &plan::PoolCapacity) -> PoolCapacity {
@@ -163,7 +163,7 @@ impl PlanRenderer<'_> {
     fn advice(&self, advised: plan::PlanAdvice) -> AdviceItem {
         let reason = match advised {
             plan::PlanAdvice::HandOver { to_others } => AdviceReason::OnlyCopies { can_hand_over: to_others },
-            plan::PlanAdvice::Unheard => AdviceReason::InventoryUnknown,
+            plan::PlanAdvice::NotListed => AdviceReason::InventoryUnknown,
             plan::PlanAdvice::NoStorage => AdviceReason::NoStorage,
             plan::PlanAdvice::NoServer => AdviceReason::NoServer,
             plan::PlanAdvice::TooFull(missing_bytes) => AdviceReason::OverCapacity { missing_bytes },
@@ -173,7 +173,7 @@ impl PlanRenderer<'_> {
                 AdviceReason::MembersUnresponsive { missing_copies, names: self.unresponsive() }
             }
             plan::PlanAdvice::MoreSites(missing) => AdviceReason::TooFewSites { missing },
-            plan::PlanAdvice::Match { node, stranded, wanted } => {
+            plan::PlanAdvice::Match { node, stranded, missing: wanted } => {
                 AdviceReason::StrandedSpace { at: self.match_for(node), stranded_bytes: stranded, needed_bytes: wanted }
             }
             plan::PlanAdvice::OneCopy => AdviceReason::SingleCopy,
@@ -193,11 +193,11 @@ impl PlanRenderer<'_> {
     }
 
     fn copies(&self) -> u8 {
-        if let Some(ChangeRequest::Copies(copies)) = self.change { *copies } else { self.pool.survey.copies }
+        if let Some(ChangeRequest::Copies(copies)) = self.change { *copies } else { self.pool.inventory.copies }
     }
 
     fn offered(&self) -> BTreeMap<NodeId, u64> {
-        let servers = self.pool.survey.view.servers().iter();
+        let servers = self.pool.inventory.view.servers().iter();
         servers.map(|server| (server.id, server.weight().saturating_mul(self.pool.unit_bytes))).collect()
     }
 
@@ -236,7 +236,7 @@ fn site_named(site: &str) -> String {
 fn failure_loss(loss: &plan::LossReport) -> FailureLoss {
     FailureLoss {
         lost_bytes: loss.lost,
-        lost_is_complete: loss.heard,
+        lost_is_complete: loss.complete,
         re_replicate_bytes: loss.copied,
         repair_s: loss.seconds,
         usable_bytes: loss.usable,

@@ -6,9 +6,9 @@ use crate::codec::{FormatError, ascending, bound};
 use crate::ids::Writer;
 
 /// Writers in one [`VersionVector`] at most: 2,048 of 20 bytes are 40 KiB, so that a commit stays below its 64 KiB.
-pub const SEEN_MAX: usize = 2048;
+pub const VERSION_VECTOR_WRITERS_MAX: usize = 2048;
 /// Writers in one [`FolderVectors`] at most; a tree that more have written to is walked instead of skipped.
-pub const WITHIN_MAX: usize = 32;
+pub const FOLDER_VECTORS_WRITERS_MAX: usize = 32;
 
 /// Names one operation: the `seq`-th of `writer`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,7 +74,7 @@ impl VersionVector {
     }
 
     pub(crate) fn check(&self) -> Result<(), FormatError> {
-        bound(self.0.len() <= SEEN_MAX, "the writers of a version vector")?;
+        bound(self.0.len() <= VERSION_VECTOR_WRITERS_MAX, "the writers of a version vector")?;
         self.0.iter().try_for_each(Dot::check)?;
         ascending(&self.0, |dot| dot.writer)
     }
@@ -109,7 +109,7 @@ pub struct DotSpan {
 
 /// Which operations may have left something below a folder. A merge skips what the other side has seen nothing or all of.
 ///
-/// `None` = more than [`WITHIN_MAX`] writers.
+/// `None` = more than [`FOLDER_VECTORS_WRITERS_MAX`] writers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FolderVectors(Option<Vec<DotSpan>>);
@@ -144,7 +144,7 @@ impl FolderVectors {
             }
             Err(at) => spans.insert(at, span),
         }
-        if spans.len() > WITHIN_MAX {
+        if spans.len() > FOLDER_VECTORS_WRITERS_MAX {
             self.0 = None;
         }
     }
@@ -171,7 +171,7 @@ impl FolderVectors {
 
     pub(crate) fn check(&self) -> Result<(), FormatError> {
         let Some(spans) = &self.0 else { return Ok(()) };
-        bound(spans.len() <= WITHIN_MAX, "the writers below a folder")?;
+        bound(spans.len() <= FOLDER_VECTORS_WRITERS_MAX, "the writers below a folder")?;
         for span in spans {
             bound(1 <= span.least && span.least <= span.greatest, "the span of a writer's dots")?;
         }

@@ -1,4 +1,4 @@
-//! Who takes part in a race, prepared once per map: of most blocks nearly all are known not to win from their draw alone.
+//! Which items take part in a race, prepared once per map: for most blocks nearly all are known not to win from their straw alone.
 
 use std::ops::Range;
 
@@ -6,21 +6,21 @@ use super::math::{PlacementKey, exponential, least_draw, scale};
 use super::race::{RaceEntrant, latest, limit, race, slack};
 use super::sites::{DiskArrival, LiveSites};
 
-/// Those who race for places.
+/// The items that race for places.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StrawRace {
     /// Nearly all that is read for a block.
-    lots: Vec<Straw>,
-    /// What belongs to each lot; the lots of a runner stand together.
-    draws: Vec<StrawItem>,
-    runners: Vec<RaceItem>,
-    /// The sum of the runners' probabilities.
+    straws: Vec<Straw>,
+    /// What belongs to each straw; the straws of an item stand together.
+    straw_items: Vec<StrawItem>,
+    items: Vec<RaceItem>,
+    /// The sum of the items' probabilities.
     sum: u64,
     places: usize,
     limit: u64,
 }
 
-/// Somebody who takes part: with chance `p` in units of 1/ONE, 0 and 1 excluded.
+/// An item that takes part: with chance `p` in units of 1/ONE, 0 and 1 excluded.
 pub(super) struct RaceCandidate {
     /// What the caller calls it.
     pub who: usize,
@@ -36,7 +36,7 @@ pub(super) enum StrawSource {
     Seed(u64),
 }
 
-/// Who won, and with which disk.
+/// Which item won, and with which disk.
 pub(super) struct RaceWinner {
     pub who: usize,
     pub arrival: DiskArrival,
@@ -51,7 +51,7 @@ struct Straw {
 
 #[derive(Clone, Copy, Debug)]
 struct StrawItem {
-    runner: usize,
+    item: usize,
     weight: u64,
     disk: usize,
 }
@@ -64,20 +64,20 @@ struct RaceItem {
 }
 
 impl StrawRace {
-    pub fn new(sites: &LiveSites, contenders: &[RaceCandidate], places: usize) -> Self {
-        let sum = contenders.iter().map(|contender| contender.p).sum();
+    pub fn new(sites: &LiveSites, candidates: &[RaceCandidate], places: usize) -> Self {
+        let sum = candidates.iter().map(|candidate| candidate.p).sum();
         let mut field = Self { sum, places, limit: limit(places), ..Self::default() };
-        for RaceCandidate { who, p, by } in contenders {
+        for RaceCandidate { who, p, by } in candidates {
             match by {
                 StrawSource::Disks(disks) => {
                     let weight = sites.disks[disks.clone()].iter().map(|disk| disk.weight).sum();
-                    field.runners.push(RaceItem { who: *who, p: *p, weight });
+                    field.items.push(RaceItem { who: *who, p: *p, weight });
                     for disk in disks.clone() {
                         field.enter(sites.disks[disk].weight, sites.disks[disk].seed, disk);
                     }
                 }
                 StrawSource::Seed(seed) => {
-                    field.runners.push(RaceItem { who: *who, p: *p, weight: 1 });
+                    field.items.push(RaceItem { who: *who, p: *p, weight: 1 });
                     field.enter(1, *seed, usize::MAX);
                 }
             }
@@ -85,17 +85,17 @@ impl StrawRace {
         field
     }
 
-    /// A disk of the last runner.
+    /// A disk of the last item.
     fn enter(&mut self, weight: u64, seed: u64, disk: usize) {
-        let runner = self.runners.len() - 1;
-        let RaceItem { p, weight: all, .. } = self.runners[runner];
+        let item = self.items.len() - 1;
+        let RaceItem { p, weight: all, .. } = self.items[item];
         let least = latest(self.limit, p, slack(self.sum, self.places)).map_or(0, |latest| {
             // `e * all / weight`, rounded down, reaches `latest` from here on.
             let e = (latest * u128::from(weight)).div_ceil(u128::from(all));
             u64::try_from(e).map_or(0, least_draw)
         });
-        self.lots.push(Straw { seed, least });
-        self.draws.push(StrawItem { runner, weight, disk });
+        self.straws.push(Straw { seed, least });
+        self.straw_items.push(StrawItem { item, weight, disk });
     }
 
     /// The winners for a block, in order of winning.
@@ -103,41 +103,41 @@ impl StrawRace {
         if self.places == 0 {
             return Vec::new();
         }
-        let everybody = || race(self.entrants(key, |_, _| true), self.sum, self.places, u64::MAX);
-        let entrants = self.within_limit(key).or_else(everybody).unwrap_or_default();
+        let with_all = || race(self.entrants(key, |_, _| true), self.sum, self.places, u64::MAX);
+        let entrants = self.within_limit(key).or_else(with_all).unwrap_or_default();
         let winner =
-            |entrant: &RaceEntrant| RaceWinner { who: self.runners[entrant.place].who, arrival: entrant.arrival };
+            |entrant: &RaceEntrant| RaceWinner { who: self.items[entrant.place].who, arrival: entrant.arrival };
         entrants.iter().map(winner).collect()
     }
 
     /// The winners, unless this is the one block in a hundred whose race takes longer than the limit.
     pub fn within_limit(&self, key: PlacementKey) -> Option<Vec<RaceEntrant>> {
-        race(self.entrants(key, |lot, u| u >= lot.least), self.sum, self.places, self.limit)
+        race(self.entrants(key, |straw, u| u >= straw.least), self.sum, self.places, self.limit)
     }
 
-    /// Each runner of which a disk passes, with its best.
+    /// Each item of which a disk passes, with its best.
     fn entrants(&self, key: PlacementKey, passes: impl Fn(&Straw, u64) -> bool) -> Vec<RaceEntrant> {
         let mut firsts: Vec<(usize, DiskArrival)> = Vec::with_capacity(32);
-        for (lot, draw) in self.lots.iter().zip(&self.draws) {
-            let u = key.draw(lot.seed);
-            if !passes(lot, u) {
+        for (straw, draw) in self.straws.iter().zip(&self.straw_items) {
+            let u = key.draw(straw.seed);
+            if !passes(straw, u) {
                 continue;
             }
             let arrival = DiskArrival { e: exponential(u), weight: draw.weight, disk: draw.disk };
             match firsts.last_mut() {
-                Some((runner, first)) if *runner == draw.runner => {
+                Some((item, first)) if *item == draw.item => {
                     if arrival.is_before(first) {
                         *first = arrival;
                     }
                 }
-                _ => firsts.push((draw.runner, arrival)),
+                _ => firsts.push((draw.item, arrival)),
             }
         }
-        firsts.into_iter().map(|(runner, arrival)| self.entrant(runner, arrival)).collect()
+        firsts.into_iter().map(|(item, arrival)| self.entrant(item, arrival)).collect()
     }
 
     fn entrant(&self, place: usize, arrival: DiskArrival) -> RaceEntrant {
-        let RaceItem { p, weight, .. } = self.runners[place];
+        let RaceItem { p, weight, .. } = self.items[place];
         let e = if weight == arrival.weight { arrival.e } else { scale(arrival.e, weight, arrival.weight) };
         RaceEntrant::new(place, e, p, slack(self.sum, self.places), arrival)
     }
