@@ -4,6 +4,7 @@
 //! end in `outcome`. `local` reads and writes this machine's files, `text` is what passes between people and program. A verb knows
 //! the options of all verbs (`options`), but not the list of verbs (`args`).
 
+pub mod answers;
 pub mod api;
 pub mod app;
 pub mod args;
@@ -15,6 +16,8 @@ pub mod output;
 pub mod program;
 pub mod progress;
 pub mod remote;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod verbs;
 

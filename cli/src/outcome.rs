@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use fsdfs_proto::control::ErrorCode;
 
+use crate::answers::FailedCommand;
 use crate::program::ProgramName;
 
 /// How a command that ran to its end ended.
@@ -104,8 +105,8 @@ pub fn finish(program: &ProgramName, json: bool, outcome: CliResult) -> ExitCode
 /// One problem to the standard error, as text or as one line of JSON.
 pub fn report(program: &ProgramName, json: bool, problem: &CliError) {
     let text = if json {
-        let CliError { what, next, code } = problem;
-        serde_json::json!({ "error": what, "hint": next, "code": code }).to_string()
+        let CliError { what, next, code } = problem.clone();
+        serde_json::to_string(&FailedCommand { error: what, hint: next, code }).unwrap_or_default()
     } else {
         crate::text::escape::line(&format!("{}: {problem}", program.name())).into_owned()
     };

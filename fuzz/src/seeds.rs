@@ -50,7 +50,7 @@ const CONTROL: &[&str] = &[
 const CONFIG: &[&str] = &[
     "name = \"zoe\"\nlisten = \"24007\"\nsite = \"hill\"\naddresses = [\"zoe.example.org:24007\", \"[2001:db8::7]:4001\"]\n\
      mdns = false\nuplink = \"5 MiB\"\ncontrol_group = \"users\"\n[log]\nfilter = \"debug\"\nformat = \"json\"\n\
-     [[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"start-over\"\n",
+     [[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"reinitialize\"\n",
     "name = \"a\"\nlisten = \"[::]:1\"\nstorage = []\n",
 ];
 

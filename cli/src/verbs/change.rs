@@ -3,8 +3,8 @@
 use clap::Args;
 use fsdfs_proto::control::{EditRequest, EditResult, EditsReply, EntryKind, EscapedText};
 use serde::Serialize;
-use serde_json::json;
 
+use crate::answers::FailedEdit;
 use crate::api::DaemonApi;
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus, problem};
@@ -142,15 +142,18 @@ async fn change(
 
 /// For programs.
 #[derive(Serialize)]
-struct ChangeSummary<'a> {
-    done: u64,
-    failed: &'a [serde_json::Value],
+pub struct ChangeSummary<'a> {
+    /// Changes that were made, or were so already.
+    pub done: u64,
+    /// Changes that were not made.
+    pub failed: &'a [FailedEdit],
+    /// How durable they are.
     #[serde(flatten)]
-    durability: Durability,
+    pub durability: Durability,
 }
 
 /// Says why edits were not made.
-fn failures(api: &DaemonApi, batch: &[(RemotePath, EditRequest)], edited: &EditsReply) -> Vec<serde_json::Value> {
+fn failures(api: &DaemonApi, batch: &[(RemotePath, EditRequest)], edited: &EditsReply) -> Vec<FailedEdit> {
     let results = batch.iter().zip(&edited.edits);
     let failed = results.filter_map(|((path, _), result)| match result {
         EditResult::Failed(error) => Some((path, error)),
@@ -160,7 +163,7 @@ fn failures(api: &DaemonApi, batch: &[(RemotePath, EditRequest)], edited: &Edits
         .map(|(path, error)| {
             let refused = fsdfs_node::control_client::ControlError::Refused(error.clone());
             warn(&format!("{path}: {}", api.problem(&refused)));
-            json!({ "path": EscapedText(path.bytes()), "error": error.error, "code": error.code })
+            FailedEdit { path: EscapedText(path.bytes()), error: error.error.clone(), code: error.code }
         })
         .collect()
 }

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 use fsdfs_node::config::Config as Checked;
-use serde_json::json;
 
+use crate::answers::ConfigChecked;
 use crate::app::AppContext;
 use crate::outcome::{CliError, CliResult, ExitStatus};
 use crate::text::{escape, human};
@@ -42,8 +42,7 @@ impl ConfigCommand {
             )
         })?;
         let storage: Vec<String> = config.storage.iter().map(described).collect();
-        let value = json!({ "file": file.to_string_lossy(), "name": config.name, "site": config.site,
-            "listen": config.listen, "addresses": config.addresses, "storage": storage });
+        let value = ConfigChecked::new(&file, &config);
         let stored = if storage.is_empty() { "no storage".to_owned() } else { human::list(&storage) };
         app.output.done(&value, format!("{shown} is valid: node {}, UDP {}, {stored}", config.name, config.listen))?;
         Ok(ExitStatus::Fine)

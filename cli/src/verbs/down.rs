@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
 
+use crate::answers::NodeStopped;
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus, problem};
 
@@ -34,7 +34,7 @@ impl DownCommand {
         }
         let up = app.program.command("up");
         app.output
-            .done(&json!({ "stopped": true }), format!("stopped; start it again: {up}"))
+            .done(&NodeStopped { stopped: true }, format!("stopped; start it again: {up}"))
             .map(|()| ExitStatus::Fine)
     }
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 use fsdfs_node::home::{Home, Made};
 
+use crate::answers::NodeCreated;
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
 use crate::text::{escape, parse};
@@ -28,7 +29,7 @@ impl InitCommand {
         let home = &app.home;
         let made = home.lock().and_then(|locked| locked.found(&setup)).map_err(|error| app.of_home(&error))?;
         let text = format!("{}next: {}", created(home, &made), app.program.command("up"));
-        app.output.done(&setup::value(home, &made), text).map(|()| ExitStatus::Fine)
+        app.output.done(&NodeCreated::new(home, &made), text).map(|()| ExitStatus::Fine)
     }
 }
 

@@ -8,6 +8,7 @@ use fsdfs_node::home::LockedHome;
 use fsdfs_proto::control::ErrorCode;
 use fsdfs_proto::identity::Ticket;
 
+use crate::answers::NodeCreated;
 use crate::api::DaemonApi;
 use crate::app::AppContext;
 use crate::outcome::{CliError, CliResult, ExitStatus, problem};
@@ -52,7 +53,7 @@ impl JoinCommand {
             let made = home.join(&self.setup.checked(None)?, ticket).map_err(|error| app.of_home(&error))?;
             let name = escape::name(made.pool_name.as_bytes());
             let head = format!("Joining {name}, as {}.\n", escape::name(made.config.name.as_bytes()));
-            app.output.done(&setup::value(&app.home, &made), head + setup::facts(&app.home, &made).trim_end())?;
+            app.output.done(&NodeCreated::new(&app.home, &made), head + setup::facts(&app.home, &made).trim_end())?;
             return Ok(StartupGoal::Joining);
         }
         self.refuse_options(app)?;

@@ -7,6 +7,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man as Page;
 
+use crate::answers::ManualPages;
 use crate::app::AppContext;
 use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::text::escape;
@@ -58,7 +59,8 @@ impl ManCommand {
                 write_all(command, dir).map_err(|error| {
                     CliError::new(format!("cannot write manual pages into {shown}: {error}"), "name another folder")
                 })?;
-                app.output.done(&shown, format!("wrote the manual pages into {shown}"))?;
+                let pages = ManualPages { dir: dir.to_string_lossy().into_owned() };
+                app.output.done(&pages, format!("wrote the manual pages into {shown}"))?;
             }
         }
         Ok(ExitStatus::Fine)

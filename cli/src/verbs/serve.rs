@@ -6,9 +6,9 @@ use fsdfs_node::config::{self, Config};
 use fsdfs_node::daemon::{self, DaemonError, Ready};
 use fsdfs_node::home::LockedHome;
 use fsdfs_proto::control::NodeStatus;
-use serde_json::json;
 use tokio::sync::mpsc;
 
+use crate::answers::{NodeJoined, NodeUp};
 use crate::api::DaemonApi;
 use crate::app::AppContext;
 use crate::logs::{self, LogLineFormat, LogOptions};
@@ -104,9 +104,7 @@ impl StartupReporter {
         if is_new {
             text += &format!("\n{}", setup::next(&self.app).trim_end());
         }
-        self.app
-            .output
-            .done(&json!({ "up": ready.node.to_string(), "pool": ready.pool.to_string(), "port": ready.port }), text)
+        self.app.output.done(&NodeUp::new(ready), text)
     }
 
     async fn joins(&self, ready: &Ready) -> CliResult<()> {
@@ -128,8 +126,13 @@ impl StartupReporter {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
-        let value = json!({ "joined": ready.pool.to_string(), "node": ready.node.to_string(), "port": ready.port,
-            "seconds": self.begun.elapsed().as_secs_f64(), "connected": status.connected });
+        let value = NodeJoined {
+            joined: ready.pool.to_string(),
+            node: ready.node.to_string(),
+            port: ready.port,
+            seconds: self.begun.elapsed().as_secs_f64(),
+            connected: status.connected,
+        };
         self.app.output.done(&value, self.joined(ready, &status))
     }
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde_json::json;
 
+use crate::answers::ServiceUnit;
 use crate::app::AppContext;
 use crate::outcome::{CliError, CliResult, ExitStatus, problem};
 use crate::text::escape;
@@ -40,7 +40,7 @@ impl ServiceCommand {
         if self.install {
             return self.write(app, home, &unit);
         }
-        app.output.result(&json!({ "unit": unit }), &unit)?;
+        app.output.result(&ServiceUnit { path: None, unit: unit.clone() }, &unit)?;
         Ok(ExitStatus::Fine)
     }
 
@@ -57,7 +57,7 @@ impl ServiceCommand {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, unit));
         written.map_err(|error| cannot("write", &path, &error))?;
-        let value = json!({ "path": path.to_string_lossy(), "unit": unit });
+        let value = ServiceUnit { path: Some(path.to_string_lossy().into_owned()), unit: unit.to_owned() };
         app.output.done(&value, self.installed(&path, &name)).map(|()| ExitStatus::Fine)
     }
 

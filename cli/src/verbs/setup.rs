@@ -6,7 +6,6 @@ use std::path::Path;
 use clap::Args;
 use fsdfs_node::config::{self, StorageArg};
 use fsdfs_node::home::{Home, Made, Setup};
-use serde_json::{Value, json};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, problem};
@@ -139,21 +138,6 @@ fn quota(made: &Made) -> String {
             format!("{total} of blocks at most; change it in config.toml, then restart")
         }
     }
-}
-
-/// The same for programs.
-pub fn value(home: &Home, made: &Made) -> Value {
-    let storage = made.config.storage.iter();
-    json!({
-        "pool": made.pool.to_string(),
-        "pool_name": made.pool_name,
-        "node": made.node.to_string(),
-        "name": made.config.name,
-        "home": home.dir().to_string_lossy(),
-        "root_key": made.root_key.as_ref().map(|path| path.to_string_lossy()),
-        "port": made.config.listen.port(),
-        "storage": storage.map(|storage| json!({ "path": storage.path.to_string_lossy(), "quota_bytes": storage.quota_bytes })).collect::<Vec<_>>(),
-    })
 }
 
 /// What to type next, once the node runs.

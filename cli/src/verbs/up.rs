@@ -3,10 +3,11 @@
 use clap::Args;
 use fsdfs_node::home::Setup;
 
+use crate::answers::NodeCreated;
 use crate::app::AppContext;
 use crate::outcome::CliResult;
+use crate::verbs::init;
 use crate::verbs::serve::{self, StartupGoal};
-use crate::verbs::{init, setup};
 
 /// Run this machine's node, until Ctrl-C or SIGTERM ends it.
 ///
@@ -22,7 +23,7 @@ impl UpCommand {
         let is_new = !home.has_pool();
         if is_new {
             let made = home.found(&Setup::default()).map_err(|error| app.of_home(&error))?;
-            app.output.done(&setup::value(&app.home, &made), init::created(&app.home, &made).trim_end())?;
+            app.output.done(&NodeCreated::new(&app.home, &made), init::created(&app.home, &made).trim_end())?;
         }
         serve::run(app, home, StartupGoal::Up { is_new }).await
     }

@@ -55,16 +55,16 @@ pub(crate) struct RawStorage {
 #[serde(rename_all = "kebab-case")]
 enum RawIfMissing {
     Refuse,
-    GoOn,
-    StartOver,
+    Skip,
+    Reinitialize,
 }
 
 impl From<RawIfMissing> for IfMissing {
     fn from(raw: RawIfMissing) -> Self {
         match raw {
             RawIfMissing::Refuse => Self::Refuse,
-            RawIfMissing::GoOn => Self::GoOn,
-            RawIfMissing::StartOver => Self::StartOver,
+            RawIfMissing::Skip => Self::Skip,
+            RawIfMissing::Reinitialize => Self::Reinitialize,
         }
     }
 }
@@ -222,14 +222,14 @@ mod tests {
     fn a_full_file() {
         let text = HEAD.to_owned()
             + "site = \"hill\"\naddresses = [\"zoe.example.org:24007\"]\nmdns = false\nuplink = \"5 MiB\"\n[log]\nfilter = \"debug\"\n\
-               format = \"json\"\n[[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"start-over\"\n";
+               format = \"json\"\n[[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"reinitialize\"\n";
         let config = check(&text).expect("valid");
         assert_eq!(config.site.as_deref(), Some("hill"));
         assert_eq!(config.uplink_kib, Some(5120));
         assert_eq!(config.log.format, LogFormat::Json);
         let folder =
             |path: &str, gib: u64, if_missing| Storage { path: path.into(), quota_bytes: gib << 30, if_missing };
-        let expected = [folder("/home/blocks", 10, IfMissing::Refuse), folder("/mnt", 1, IfMissing::StartOver)];
+        let expected = [folder("/home/blocks", 10, IfMissing::Refuse), folder("/mnt", 1, IfMissing::Reinitialize)];
         assert_eq!(config.storage, expected);
     }
 

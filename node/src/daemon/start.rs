@@ -164,7 +164,7 @@ impl Running {
             }
         });
         if ended.await != Ok(true) {
-            tracing::warn!("requests under way were broken off");
+            tracing::warn!("in-flight requests were aborted");
             // The socket's file goes with the server, before another one takes its place.
             server.abort();
             let _ = server.await;

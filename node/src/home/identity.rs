@@ -147,7 +147,7 @@ impl Identity {
                 .collect(),
         };
         let text = toml::to_string(&file).expect("texts, numbers and tables of them");
-        let head = "# Who this node is. Secret: whoever reads this file and node.key can act as this node.\n\n";
+        let head = "# Who this node is. Secret: this file and node.key are all that is needed to act as this node.\n\n";
         files::publish(&folder.join("pool.toml"), format!("{head}{text}").as_bytes(), SECRET)?;
         write_key(&folder.join("node.key"), &self.key)?;
         root.map_or(Ok(()), |root| write_key(&folder.join("pool-root.key"), root))

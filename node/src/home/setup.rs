@@ -86,7 +86,7 @@ const HEAD: &str = "\
 # mdns       look for members on the local network
 # uplink     upload of your line in bytes per second, such as \"5 MiB\"
 # [[storage]] sections: path and size (\"500 GiB\") of each folder for blocks; storage = [] for none. If a disk is lost for good,
-#            if_missing = \"start-over\" begins a new one in its place; \"go-on\" starts without it
+#            if_missing = \"reinitialize\" begins a new one in its place; \"skip\" starts without it
 # [log] filter = \"info\", format = \"text\" or \"json\"
 ";
 

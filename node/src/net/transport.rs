@@ -19,7 +19,7 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const _: () = assert!(
     CONNECTION_WINDOW_BYTES as usize >= (BLOCK_LANES + 1) * STREAM_WINDOW_BYTES as usize,
-    "blocks that nobody reads must leave room for messages"
+    "blocks that are not read must leave a window for messages"
 );
 
 /// A peer that is gone without a word (power cut, cable) is noticed after this. The engine stops relying on it after one

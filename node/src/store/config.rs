@@ -41,7 +41,7 @@ pub enum IfMissing {
     #[default]
     Refuse,
     /// Start without it.
-    GoOn,
+    Skip,
     /// It is lost: begin a new one.
-    StartOver,
+    Reinitialize,
 }

@@ -69,7 +69,9 @@ pub enum Notice {
     #[error("{path} is ready: {blocks} blocks{}", if *rebuilt { ", index rebuilt" } else { "" })]
     Ready { path: PathBuf, blocks: u64, rebuilt: bool },
     /// A copy whose bytes do not fit its id. It counts as absent and is repaired from other members.
-    #[error("the copy of block {id} on {path} is damaged (segment {segment:016x}, offset {offset}); it was set aside")]
+    #[error(
+        "the copy of block {id} on {path} is damaged (segment {segment:016x}, offset {offset}); it was quarantined"
+    )]
     Damaged { path: PathBuf, id: BlockId, segment: u64, offset: u64 },
     /// Bytes in a segment that are no record, with records behind them.
     #[error("{bytes} bytes in segment {segment:016x} of {path} are damaged and were skipped")]

@@ -385,7 +385,7 @@ fn start_over(node: &Node) -> Result<()> {
     if is_told(&config) {
         return Ok(());
     }
-    let config = config.replacen("[[storage]]\n", "[[storage]]\nif_missing = \"start-over\"\n", 1);
+    let config = config.replacen("[[storage]]\n", "[[storage]]\nif_missing = \"reinitialize\"\n", 1);
     ensure!(is_told(&config), "no storage section in {config}");
     Ok(fs::write(&path, config)?)
 }

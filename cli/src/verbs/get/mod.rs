@@ -2,7 +2,7 @@
 
 mod download;
 mod place;
-mod tally;
+mod summary;
 mod transfer;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use crate::remote::RemotePath;
 use crate::text::escape;
 
 use place::GetSource;
+pub use summary::DownloadSummary;
 
 /// Fetch files and folders.
 ///

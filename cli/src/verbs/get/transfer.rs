@@ -19,7 +19,7 @@ use crate::remote::RemotePath;
 use crate::text::{escape, human};
 use crate::verbs::get::download::{self, DownloadError};
 use crate::verbs::get::place::{GetTarget, LocalPlace};
-use crate::verbs::get::tally::DownloadSummary;
+use crate::verbs::get::summary::DownloadSummary;
 
 /// Slots for files on their way: eight large ones or 32 small ones, of which each is little more than a round trip.
 const SLOTS: usize = 32;
@@ -45,7 +45,7 @@ pub async fn run(
     match ended {
         Ok(()) => transfer.report(app, again),
         Err(stop) => {
-            let came = human::count(transfer.tally.files, "file was", "files were");
+            let came = human::count(transfer.summary.files, "file was", "files were");
             Err(stop.before_that(&format!("{came} fetched before that"), again))
         }
     }
@@ -101,7 +101,7 @@ struct DownloadRun {
     slots: Arc<Semaphore>,
     downloads: JoinSet<(RemotePath, Result<u64, DownloadError>)>,
     last: Vec<FinalStep>,
-    tally: DownloadSummary,
+    summary: DownloadSummary,
 }
 
 impl DownloadRun {
@@ -113,13 +113,13 @@ impl DownloadRun {
             slots: Arc::new(Semaphore::new(SLOTS)),
             downloads: JoinSet::new(),
             last: Vec::new(),
-            tally: DownloadSummary::default(),
+            summary: DownloadSummary::default(),
         }
     }
 
     async fn fetch(&mut self, plan: &[GetTarget]) -> CliResult<()> {
         for planned in plan {
-            self.tally.maybe_stale |= planned.source.maybe_stale;
+            self.summary.maybe_stale |= planned.source.maybe_stale;
             self.begin(planned).await?;
         }
         while let Some(done) = self.downloads.join_next().await {
@@ -164,7 +164,7 @@ impl DownloadRun {
             None => (at, trail),
             Some(name) => (at.make(&name)?.0, Arc::new(FolderTrail::Below(trail, name))),
         };
-        self.tally.folders += 1;
+        self.summary.folders += 1;
         if let Some(attrs) = attrs {
             self.last.push(FinalStep {
                 from: from.clone(),
@@ -182,7 +182,7 @@ impl DownloadRun {
                 Ok(page) => page,
                 Err(error) => return self.failed(&folder.from, &error.into()).await,
             };
-            self.tally.maybe_stale |= page.maybe_stale;
+            self.summary.maybe_stale |= page.maybe_stale;
             for entry in &page.entries {
                 self.expect(entry);
             }
@@ -215,7 +215,7 @@ impl DownloadRun {
         }
         if folder.depth >= DEPTH_MAX {
             let why = format!("left out: it lies more than {DEPTH_MAX} folders deep");
-            self.tally.failed.add(&self.progress, from.to_string(), why);
+            self.summary.failed.add(&self.progress, from.to_string(), why);
             return Ok(());
         }
         let (at, trail) = (folder.at.clone(), Arc::clone(&folder.trail));
@@ -247,7 +247,7 @@ impl DownloadRun {
         }
         match at.standing(&name, entry.size, attrs_of(entry)) {
             Ok(ExistingEntry::Same) => {
-                self.tally.same += 1;
+                self.summary.same += 1;
                 self.progress.advance(entry.size);
                 Ok(())
             }
@@ -282,8 +282,8 @@ impl DownloadRun {
     ) -> CliResult<()> {
         match done {
             Ok((_, Ok(bytes))) => {
-                self.tally.files += 1;
-                self.tally.bytes += bytes;
+                self.summary.files += 1;
+                self.summary.bytes += bytes;
                 Ok(())
             }
             Ok((from, Err(error))) => self.failed(&from, &error).await,
@@ -305,7 +305,7 @@ impl DownloadRun {
             }
             other => other.to_string(),
         };
-        self.tally.failed.add(&self.progress, from.to_string(), why);
+        self.summary.failed.add(&self.progress, from.to_string(), why);
         Ok(())
     }
 
@@ -332,7 +332,7 @@ impl DownloadRun {
                 if error.is_final() {
                     return Err(CliError::new(format!("cannot write here: {error}"), "free space on that disk").into());
                 }
-                self.tally.failed.add(&self.progress, last.from.to_string(), error.to_string());
+                self.summary.failed.add(&self.progress, last.from.to_string(), error.to_string());
             }
         }
         Ok(())
@@ -344,21 +344,21 @@ impl DownloadRun {
             FinalAction::LocalAttributes(attrs) => folder.finish(*attrs),
             FinalAction::Link { name, target, mtime_ns } => {
                 let made = folder.link(name, target, *mtime_ns, self.existing)?;
-                *if made { &mut self.tally.links } else { &mut self.tally.same } += 1;
+                *if made { &mut self.summary.links } else { &mut self.summary.same } += 1;
                 Ok(())
             }
         }
     }
 
     fn report(self, app: &AppContext, again: &str) -> CliResult {
-        if self.tally.maybe_stale {
+        if self.summary.maybe_stale {
             app.output.note(crate::verbs::MAYBE_STALE);
         }
-        app.output.done(&self.tally, self.tally.sentence())?;
-        if self.tally.failed.is_empty() {
+        app.output.done(&self.summary, self.summary.sentence())?;
+        if self.summary.failed.is_empty() {
             return Ok(ExitStatus::Fine);
         }
-        crate::output::warn(&format!("{}\n  once that is resolved: {again}", self.tally.failed.sentence("fetched")));
+        crate::output::warn(&format!("{}\n  once that is resolved: {again}", self.summary.failed.sentence("fetched")));
         Ok(ExitStatus::Failed)
     }
 }

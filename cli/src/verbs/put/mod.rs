@@ -2,7 +2,7 @@
 
 mod source;
 mod stdin;
-mod tally;
+mod summary;
 mod transfer;
 mod upload;
 mod walk;
@@ -18,6 +18,7 @@ use crate::outcome::{CliError, CliResult, Exit, ExitStatus, problem};
 use crate::remote::RemotePath;
 
 use source::PutSource;
+pub use summary::UploadSummary;
 
 /// Store files and folders.
 ///

@@ -17,7 +17,7 @@ use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
 use crate::verbs::put::source::{PutSource, PutTarget};
-use crate::verbs::put::tally::{UploadSummary, place};
+use crate::verbs::put::summary::{UploadSummary, place};
 use crate::verbs::put::upload::{self, UploadError};
 use crate::verbs::put::{stdin, walk};
 
@@ -52,7 +52,7 @@ pub async fn run(app: &AppContext, api: &DaemonApi, plan: Vec<PutTarget>, again:
     match ended {
         Ok(()) => transfer.report(app, &plan, again),
         Err(stop) => {
-            let stored = human::count(transfer.tally.files, "file was", "files were");
+            let stored = human::count(transfer.summary.files, "file was", "files were");
             Err(stop.before_that(&format!("{stored} stored before that"), again))
         }
     }
@@ -65,7 +65,7 @@ struct UploadRun {
     uploads: JoinSet<(PathBuf, Result<WriteReply, UploadError>)>,
     batch: Vec<(PathBuf, EditRequest)>,
     batch_bytes: usize,
-    tally: UploadSummary,
+    summary: UploadSummary,
 }
 
 impl UploadRun {
@@ -77,7 +77,7 @@ impl UploadRun {
             uploads: JoinSet::new(),
             batch: Vec::new(),
             batch_bytes: 0,
-            tally: UploadSummary::default(),
+            summary: UploadSummary::default(),
         }
     }
 
@@ -130,11 +130,11 @@ impl UploadRun {
     fn skipped(&mut self, skipped: &SkippedEntry) {
         match &skipped.why {
             SkipReason::Special(_) | SkipReason::OwnData => {
-                self.tally.skipped += 1;
+                self.summary.skipped += 1;
                 self.progress.note(&skipped.to_string());
             }
             SkipReason::Unreadable(_) => {
-                self.tally.failed.add(&self.progress, escape::name(&skipped.shown), skipped.why.to_string());
+                self.summary.failed.add(&self.progress, escape::name(&skipped.shown), skipped.why.to_string());
             }
         }
     }
@@ -176,12 +176,12 @@ impl UploadRun {
     fn uploaded(&mut self, from: &Path, sent: Result<WriteReply, UploadError>) -> CliResult<()> {
         match sent {
             Ok(written) => {
-                self.tally.files += 1;
-                self.tally.bytes += written.bytes;
-                self.tally.add(&written);
+                self.summary.files += 1;
+                self.summary.bytes += written.bytes;
+                self.summary.add(&written);
             }
             Err(UploadError::Control(error)) => self.refused(from, &error)?,
-            Err(error) => self.tally.failed.add(&self.progress, shown(from), error.to_string()),
+            Err(error) => self.summary.failed.add(&self.progress, shown(from), error.to_string()),
         }
         Ok(())
     }
@@ -192,7 +192,7 @@ impl UploadRun {
             return Err(self.api.stop(error));
         }
         let problem = self.api.problem(error);
-        self.tally.failed.add(&self.progress, shown(from), problem.to_string());
+        self.summary.failed.add(&self.progress, shown(from), problem.to_string());
         Ok(())
     }
 
@@ -214,12 +214,12 @@ impl UploadRun {
         }
         let are_links: Vec<bool> = edits.iter().map(|edit| matches!(edit, EditRequest::Link { .. })).collect();
         let edited = self.api.edit(volume, edits).await.map_err(|error| self.api.stop(&error))?;
-        self.tally.add(&edited.written);
+        self.summary.add(&edited.written);
         for ((from, is_link), result) in sources.iter().zip(are_links).zip(edited.edits) {
             match result {
                 EditResult::Failed(error) => self.refused(from, &ControlError::Refused(error))?,
-                EditResult::Changed | EditResult::Unchanged if is_link => self.tally.links += 1,
-                EditResult::Changed | EditResult::Unchanged => self.tally.folders += 1,
+                EditResult::Changed | EditResult::Unchanged if is_link => self.summary.links += 1,
+                EditResult::Changed | EditResult::Unchanged => self.summary.folders += 1,
             }
         }
         Ok(())
@@ -227,15 +227,15 @@ impl UploadRun {
 
     /// The last line: copies and sites reached, or what is missing and that it will be completed.
     fn report(self, app: &AppContext, plan: &[PutTarget], again: &str) -> CliResult {
-        let tally = &self.tally;
-        let (safety, verdict) = tally.durability.sentence(&app.program);
-        if tally.files + tally.folders + tally.links > 0 || app.output.json {
-            app.output.done(tally, format!("{} {}: {safety}", tally.sentence(), place(plan)))?;
+        let summary = &self.summary;
+        let (safety, verdict) = summary.durability.sentence(&app.program);
+        if summary.files + summary.folders + summary.links > 0 || app.output.json {
+            app.output.done(summary, format!("{} {}: {safety}", summary.sentence(), place(plan)))?;
         }
-        if tally.failed.is_empty() {
+        if summary.failed.is_empty() {
             return Ok(verdict);
         }
-        crate::output::warn(&format!("{}\n  once that is resolved: {again}", tally.failed.sentence("stored")));
+        crate::output::warn(&format!("{}\n  once that is resolved: {again}", summary.failed.sentence("stored")));
         Ok(ExitStatus::Failed)
     }
 }

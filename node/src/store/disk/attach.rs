@@ -112,13 +112,13 @@ fn check_bare(medium: &dyn Medium, disk: &DiskConfig, known: &DiskList) -> Resul
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(Err(error)),
         Ok(files) if !files.is_empty() => StoreError::NoSuperblock { path: path.clone(), segments: files.len() },
         _ => match known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
-            Some(lost) if disk.if_missing != IfMissing::StartOver => {
+            Some(lost) if disk.if_missing != IfMissing::Reinitialize => {
                 StoreError::Missing { path: path.clone(), disk: lost.disk }
             }
             _ => return Ok(Ok(())),
         },
     };
-    if disk.if_missing == IfMissing::GoOn { Ok(Err(io::Error::other(lost))) } else { Err(lost) }
+    if disk.if_missing == IfMissing::Skip { Ok(Err(io::Error::other(lost))) } else { Err(lost) }
 }
 
 /// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from

@@ -261,17 +261,17 @@ fn disks_of_others_and_missing_disks_are_refused() {
     world.medium.unmount("/one".as_ref());
     assert!(matches!(world.open(two()), Err(StoreError::Missing { .. })));
     let mut without = two();
-    without.disks[0].if_missing = IfMissing::GoOn;
+    without.disks[0].if_missing = IfMissing::Skip;
     assert_eq!(world.open(without).unwrap().1.disks.len(), 1);
     let mut anew = two();
-    anew.disks[0].if_missing = IfMissing::StartOver;
+    anew.disks[0].if_missing = IfMissing::Reinitialize;
     assert_eq!(world.open(anew).unwrap().1.disks.len(), 2);
     assert_eq!(world.open(two()).unwrap().1.disks.len(), 2, "the new disk is known now");
 }
 
 #[test]
 fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place() {
-    for if_missing in [IfMissing::Refuse, IfMissing::GoOn] {
+    for if_missing in [IfMissing::Refuse, IfMissing::Skip] {
         let world = World::default();
         world.open(two()).unwrap();
         let superblock = |path: &str, bytes: Option<&[u8]>| {
@@ -334,14 +334,14 @@ fn a_disk_that_lost_its_superblock_is_not_begun_anew() {
     store.close();
     world.medium.remove("/one/superblock".as_ref()).unwrap();
     let before = world.medium.files("/one".as_ref());
-    for if_missing in [IfMissing::Refuse, IfMissing::StartOver] {
+    for if_missing in [IfMissing::Refuse, IfMissing::Reinitialize] {
         let mut config = two();
         config.disks[0].if_missing = if_missing;
         let Err(refused) = world.open(config) else { panic!("it was begun anew") };
         assert!(matches!(refused, StoreError::NoSuperblock { segments: 1, .. }), "{refused}");
     }
     let mut without = two();
-    without.disks[0].if_missing = IfMissing::GoOn;
+    without.disks[0].if_missing = IfMissing::Skip;
     assert_eq!(world.open(without).unwrap().1.disks.len(), 1);
     assert_eq!(world.medium.files("/one".as_ref()), before);
 }

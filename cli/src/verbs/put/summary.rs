@@ -88,12 +88,12 @@ mod tests {
             uploaded_bytes: 0,
             unchanged: true,
         };
-        let mut tally = UploadSummary { files: 1, folders: 2, bytes: 5, ..UploadSummary::default() };
-        tally.add(&written);
-        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; all in the pool already)");
-        tally.add(&WriteReply { unchanged: false, ..written.clone() });
-        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B)");
-        tally.add(&WriteReply { unchanged: false, uploaded_bytes: 1 << 20, ..written });
-        assert_eq!(tally.sentence(), "stored 1 file and 2 folders (5 B; 1.0 MiB new to the pool)");
+        let mut summary = UploadSummary { files: 1, folders: 2, bytes: 5, ..UploadSummary::default() };
+        summary.add(&written);
+        assert_eq!(summary.sentence(), "stored 1 file and 2 folders (5 B; all in the pool already)");
+        summary.add(&WriteReply { unchanged: false, ..written.clone() });
+        assert_eq!(summary.sentence(), "stored 1 file and 2 folders (5 B)");
+        summary.add(&WriteReply { unchanged: false, uploaded_bytes: 1 << 20, ..written });
+        assert_eq!(summary.sentence(), "stored 1 file and 2 folders (5 B; 1.0 MiB new to the pool)");
     }
 }

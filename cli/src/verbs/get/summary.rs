@@ -49,8 +49,9 @@ mod tests {
 
     #[test]
     fn the_last_line_says_what_was_here() {
-        let tally = DownloadSummary { files: 2, folders: 1, links: 1, bytes: 7, same: 1, ..DownloadSummary::default() };
-        assert_eq!(tally.sentence(), "got 2 files, 1 folder and 1 link (7 B); 1 more was here already");
+        let summary =
+            DownloadSummary { files: 2, folders: 1, links: 1, bytes: 7, same: 1, ..DownloadSummary::default() };
+        assert_eq!(summary.sentence(), "got 2 files, 1 folder and 1 link (7 B); 1 more was here already");
         let again = DownloadSummary { folders: 1, same: 4, ..DownloadSummary::default() };
         assert_eq!(again.sentence(), "nothing new: 4 entries were here already");
     }

@@ -1,0 +1,356 @@
+//! Every answer in JSON, with sample values.
+
+use fsdfs_proto::control::{
+    AddressScope, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement, ChangePlan, DiskStatus,
+    EntryKind, ErrorCode, FailureLoss, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState,
+    JoinReply, ListingEntry, MemberEntry, MemberListing, MemberPresence, MemberRole, MemberShare, MemberTraffic,
+    MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, RepairStatus,
+    ReplicationMargin, RevokeReply, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
+};
+use serde::Serialize;
+
+use crate::answers::{
+    ConfigChecked, FailedCommand, FailedEdit, ManualPages, NodeCreated, NodeJoined, NodeStopped, NodeUp, ServiceUnit,
+    StorageFolder,
+};
+use crate::verbs::change::ChangeSummary;
+use crate::verbs::durability::Durability;
+use crate::verbs::get::DownloadSummary;
+use crate::verbs::put::UploadSummary;
+use crate::verbs::troubles::{FailedEntry, FailureList};
+
+/// By file name, such as `status.json`.
+pub(super) fn texts() -> Vec<(String, String)> {
+    let mut texts = of_the_node();
+    texts.extend(of_the_pool());
+    texts.extend(of_the_tree());
+    texts.push(codes());
+    texts
+}
+
+fn answer(name: &str, value: &impl Serialize) -> (String, String) {
+    (format!("{name}.json"), serde_json::to_string_pretty(value).expect("plain data") + "\n")
+}
+
+fn of_the_node() -> Vec<(String, String)> {
+    let storage = vec![StorageFolder { path: "/home/anna/blocks".into(), quota_bytes: 1 << 30 }];
+    let created = NodeCreated {
+        pool: "22".into(),
+        pool_name: "friends".into(),
+        node: "11".into(),
+        name: "anna".into(),
+        home: "/home/anna".into(),
+        root_key: Some("/home/anna/pool/pool-root.key".into()),
+        port: 24_007,
+        storage: storage.clone(),
+    };
+    let joined = NodeJoined { joined: "22".into(), node: "11".into(), port: 24_007, seconds: 0.5, connected: 2 };
+    let config = ConfigChecked {
+        file: "/home/anna/config.toml".into(),
+        name: "anna".into(),
+        site: Some("cellar".into()),
+        listen: ([0, 0, 0, 0], 24_007).into(),
+        addresses: vec!["anna.example.org:24007".into()],
+        storage,
+    };
+    vec![
+        answer("init", &created),
+        answer("up", &NodeUp { up: "11".into(), pool: "22".into(), port: 24_007 }),
+        answer("join", &joined),
+        answer("join-running", &JoinReply { pool: "22".into(), pool_name: "friends".into() }),
+        answer("down", &NodeStopped { stopped: true }),
+        answer("status", &status()),
+        answer("config-check", &config),
+        answer("service", &ServiceUnit { path: None, unit: "[Unit]\n".into() }),
+        answer("service-install", &ServiceUnit { path: Some("/etc/x.service".into()), unit: "[Unit]\n".into() }),
+        answer("man", &ManualPages { dir: "man1".into() }),
+        answer(
+            "error",
+            &FailedCommand {
+                error: "no such file or folder".into(),
+                hint: "see 'fsdfs ls' for what there is".into(),
+                code: Some(ErrorCode::NotFound),
+            },
+        ),
+    ]
+}
+
+fn status() -> NodeStatus {
+    NodeStatus {
+        version: "2.0.0".into(),
+        pid: 7,
+        uptime_s: 61,
+        home: "/home/anna".into(),
+        node: "11".into(),
+        name: "anna".into(),
+        site: "cellar".into(),
+        pool: "22".into(),
+        pool_name: "friends".into(),
+        port: 24_007,
+        addresses: vec![address()],
+        copies: 3,
+        ready: true,
+        has_key: true,
+        connected: 1,
+        members: 2,
+        disks: vec![disk()],
+        repair: RepairStatus { pending: 1, sent: 4, running: true },
+        replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
+        counters: NodeCounters::default(),
+        clock_off_min: 0,
+        attention: vec![away()],
+    }
+}
+
+fn address() -> NodeAddress {
+    NodeAddress { address: "10.0.0.1:24007".into(), scope: AddressScope::Private }
+}
+
+fn disk() -> DiskStatus {
+    DiskStatus {
+        id: "33".into(),
+        path: Some("/home/anna/blocks".into()),
+        quota_bytes: 1 << 30,
+        ..DiskStatus::default()
+    }
+}
+
+fn away() -> AttentionItem {
+    AttentionItem { reason: AttentionReason::MembersAway { names: vec!["bob".into()] }, text: "away: bob".into() }
+}
+
+fn of_the_pool() -> Vec<(String, String)> {
+    let share = MemberShare { id: "11".into(), name: "anna".into(), bytes: 1 << 30 };
+    let capacity = PoolCapacity {
+        copies: 3,
+        offered_bytes: 3 << 30,
+        usable_bytes: 1 << 30,
+        copies_short: 0,
+        sites_short: 1,
+        stranded: vec![share.clone()],
+    };
+    let space = SpaceReport {
+        copies: 3,
+        offered_bytes: 3 << 30,
+        usable_bytes: 1 << 30,
+        copies_short: 0,
+        sites_short: 1,
+        stranded: vec![share.clone()],
+        offers: vec![share],
+        disks: vec![disk()],
+    };
+    let invite = InviteReply {
+        ticket: "fsdfs-ticket-1:AAAA".into(),
+        id: "44".into(),
+        expires_at_ms: 1_800_000_000_000,
+        uses: 1,
+        addresses: vec![address()],
+        warnings: vec![away()],
+    };
+    let state = InviteState {
+        id: "44".into(),
+        issued_by: "anna".into(),
+        expires_at_ms: 0,
+        uses: 2,
+        used: 1,
+        open: true,
+        revoked: false,
+    };
+    vec![
+        answer("df", &space),
+        answer("members", &MemberListing { members: vec![member()], warnings: vec![away()] }),
+        answer("members-revoke", &RevokeReply { id: "11".into(), name: "anna".into() }),
+        answer("invite", &invite),
+        answer("invite-list", &InviteListing { invites: vec![state] }),
+        answer("invite-revoke", &RevokeReply { id: "44".into(), name: "44".into() }),
+        answer("plan", &plan(&capacity)),
+        answer("plan-change", &change_plan(&capacity)),
+    ]
+}
+
+fn member() -> MemberEntry {
+    MemberEntry {
+        id: "11".into(),
+        name: "anna".into(),
+        site: "cellar".into(),
+        me: true,
+        role: MemberRole::StorageOnly,
+        presence: MemberPresence::Away,
+        connected: false,
+        rtt_ms: Some(12),
+        last_seen_s: Some(90),
+        invited_by: "bob".into(),
+        offered_bytes: 1 << 30,
+        disks: 1,
+        addresses: vec![address()],
+    }
+}
+
+fn inventory() -> InventorySample {
+    InventorySample {
+        stored_bytes: 1 << 20,
+        blocks: 9,
+        blocks_listed: 9,
+        exact: true,
+        replication_margin: Some(ReplicationMargin { min: -1, max: 1 }),
+        unresponsive: vec!["bob".into()],
+    }
+}
+
+fn advice() -> AdviceItem {
+    AdviceItem {
+        reason: AdviceReason::TooFewSites { missing: 1 },
+        text: "Some copies share a site.".into(),
+        action_needed: true,
+    }
+}
+
+fn plan(capacity: &PoolCapacity) -> PoolPlan {
+    let loss = FailureLoss {
+        lost_bytes: 0,
+        lost_is_complete: true,
+        re_replicate_bytes: 1 << 20,
+        repair_s: 60,
+        usable_bytes: 1 << 30,
+        copies: 2,
+    };
+    let member = PlanMember {
+        id: "11".into(),
+        name: "anna".into(),
+        site: "cellar".into(),
+        offered_bytes: 1 << 30,
+        share_bytes: 1 << 20,
+        uplink: MemberUplink { bytes_per_s: 5_000_000, assumed: true },
+        loss,
+    };
+    PoolPlan {
+        inventory: inventory(),
+        capacity: capacity.clone(),
+        members: vec![member],
+        sites: vec![PlanSite { site: "cellar".into(), loss }],
+        site_pairs: vec![SitePair { sites: ["cellar".into(), "hill".into()], lost_bytes: 1 << 20 }],
+        advice: advice(),
+    }
+}
+
+fn change_plan(capacity: &PoolCapacity) -> ChangePlan {
+    let traffic = MemberTraffic {
+        id: None,
+        name: "erin".into(),
+        site: "hill".into(),
+        now_bytes: 0,
+        after_bytes: 1 << 20,
+        receives_bytes: 1 << 20,
+        frees_bytes: 0,
+        uploads_bytes: 0,
+        uplink: MemberUplink { bytes_per_s: 5_000_000, assumed: true },
+        upload_s: 0,
+    };
+    ChangePlan {
+        change: "erin joins with 1.0 GiB at a site of its own".into(),
+        inventory: inventory(),
+        capacity_now: capacity.clone(),
+        capacity_after: capacity.clone(),
+        members: vec![traffic],
+        transfer_bytes: 1 << 20,
+        transfer_s: 60,
+        lost_bytes: 0,
+        error_permille: 21,
+        advice: advice(),
+    }
+}
+
+fn of_the_tree() -> Vec<(String, String)> {
+    let mut durability = Durability::default();
+    durability.add(&WriteReply {
+        outcome: WriteOutcome::Degraded,
+        copies: 2,
+        target_copies: 3,
+        sites: 2,
+        bytes: 5,
+        uploaded_bytes: 5,
+        unchanged: false,
+    });
+    let failed = FailureList { count: 1, first: vec![FailedEntry { path: "/a".into(), why: "cannot be read".into() }] };
+    let edit = FailedEdit { path: "/a".into(), error: "it exists already".into(), code: ErrorCode::Exists };
+    let put =
+        UploadSummary { files: 1, failed: failed.clone(), durability: durability.clone(), ..UploadSummary::default() };
+    let holder = HolderBlocks {
+        id: "11".into(),
+        name: "anna".into(),
+        site: "cellar".into(),
+        stored_blocks: 1,
+        expected_blocks: 2,
+    };
+    let placement = BlockPlacement {
+        blocks: 2,
+        target_copies: 3,
+        copies_min: 1,
+        copies_max: 3,
+        sites_min: 1,
+        holders: vec![holder],
+    };
+    vec![
+        answer("put", &put),
+        answer("get", &DownloadSummary { files: 1, failed, ..DownloadSummary::default() }),
+        answer("change", &ChangeSummary { done: 1, failed: &[edit], durability }),
+        answer("ls", &entry()),
+        answer("stat", &StatReply { entry: entry(), maybe_stale: false, placement: Some(placement) }),
+    ]
+}
+
+fn entry() -> ListingEntry {
+    ListingEntry {
+        name: "caf\u{fffd}".into(),
+        name_bytes: Some("Y2Fm6Q==".into()),
+        kind: EntryKind::Link,
+        size: 5,
+        mode: 0o777,
+        mtime_ns: -1,
+        target: Some("there".into()),
+        target_bytes: None,
+        conflict_of: Some("caf".into()),
+        written_ms: 3,
+    }
+}
+
+/// Codes are stable: the schema lists them all.
+fn codes() -> (String, String) {
+    let document: serde_json::Value =
+        serde_json::from_str(&fsdfs_node::gateway::control::document()).expect("the document is JSON");
+    let schemas = &document["components"]["schemas"];
+    let of = |name: &str| {
+        let texts = values_of_enums(&schemas[name]);
+        assert!(!texts.is_empty(), "{name} has codes");
+        (name.to_owned(), serde_json::json!(texts))
+    };
+    let names = [
+        "ErrorCode",
+        "AttentionReason",
+        "AdviceReason",
+        "WriteOutcome",
+        "MemberPresence",
+        "MemberRole",
+        "AddressScope",
+    ];
+    answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())
+}
+
+fn values_of_enums(schema: &serde_json::Value) -> Vec<String> {
+    use serde_json::Value;
+    match schema {
+        Value::Object(fields) => {
+            let own = fields.get("enum").and_then(Value::as_array).into_iter().flatten();
+            let own = own.filter_map(Value::as_str).map(String::from).collect::<Vec<_>>();
+            let inner = fields.iter().filter(|(name, _)| *name != "enum").flat_map(|(_, inner)| values_of_enums(inner));
+            own.into_iter().chain(inner).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(values_of_enums).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn snapshots_of_every_answer() {
+    super::check_snapshots("json", &texts());
+}
