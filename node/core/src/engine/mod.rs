@@ -15,6 +15,8 @@ mod event;
 mod facts;
 mod net;
 mod start;
+#[cfg(test)]
+mod test_kit;
 mod timers;
 mod volume;
 

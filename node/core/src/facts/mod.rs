@@ -19,7 +19,7 @@ mod set;
 mod waiting;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use fsdfs_proto::identity::GateRefusal;
 pub use heads::current_heads;

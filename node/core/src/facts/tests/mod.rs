@@ -2,6 +2,6 @@
 
 mod members;
 mod order;
-mod pool;
+pub(crate) mod pool;
 mod state;
 mod vectors;

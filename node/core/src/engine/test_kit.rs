@@ -1,0 +1,84 @@
+//! What a machine's tests work with: the context of a node in a small pool, and what came out of a call.
+
+use fsdfs_proto::ids::{DiskId, NodeId};
+use fsdfs_proto::message::Message;
+
+use super::context::{Context, Identity};
+use super::event::Event;
+use crate::facts::tests::pool::{TestPool, card, epoch, key, keys, node, pool_id, root};
+use crate::seam::{DiskRequest, DiskState, Effect, Now, Token, Waiter};
+use crate::tree::TreeParams;
+
+pub use crate::facts::tests::pool;
+
+/// Small enough for tests to fill.
+pub const PARAMS: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
+
+/// Node `me` of a pool of `nodes`, each with one disk of 100 GiB at a site of its own, at 1,000 s on both clocks. It has
+/// compared facts, holds the keys of the shared volume, and is connected to nobody.
+pub fn context(me: u8, nodes: u8) -> Context {
+    let now = Now { mono: 1_000_000, wall: 1_000_000 };
+    let disks = vec![disk(me)];
+    let identity =
+        Identity { now, key: key(me), pool: pool_id(), params: PARAMS, bootstrap: Vec::new(), seed: 1, disks };
+    let mut cx = Context::new(identity);
+    let mut pool = TestPool::of(nodes);
+    (0..nodes).for_each(|number| {
+        pool.say(card(number, 1, &[(number, 100, 1)], 0));
+    });
+    pool.say(epoch(&root(), 1, Vec::new()));
+    cx.facts = pool.facts;
+    cx.facts.drain_new();
+    cx.keys.insert(pool_id().volume(), keys(1));
+    cx.refresh_map();
+    cx.synced = true;
+    cx
+}
+
+/// The disk of [`context`].
+pub fn disk(number: u8) -> DiskState {
+    let (id, quota_bytes) = (DiskId([number; 16]), 100 << 30);
+    DiskState { id, attach_generation: 1, quota_bytes, used_bytes: 0, read_only: false }
+}
+
+/// A connection to node `number` came up.
+pub fn connect(cx: &mut Context, number: u8) -> NodeId {
+    cx.peers.on_up(node(number), cx.now.mono);
+    node(number)
+}
+
+/// Both clocks go on.
+pub fn pass(cx: &mut Context, ms: u64) {
+    cx.now.mono += ms;
+    cx.now.wall += ms;
+}
+
+/// The effects since the last call.
+pub fn effects(cx: &mut Context) -> Vec<Effect> {
+    let mut out = Vec::new();
+    cx.swap_effects(&mut out);
+    out
+}
+
+/// Of the effects since the last call: the messages, in order.
+pub fn sent(cx: &mut Context) -> Vec<(NodeId, Message)> {
+    let message = |effect| match effect {
+        Effect::Send { to, message, .. } => Some((to, message)),
+        _ => None,
+    };
+    effects(cx).into_iter().filter_map(message).collect()
+}
+
+/// Of the effects since the last call: what the store was asked, and by whom.
+pub fn asked_of_disk(cx: &mut Context) -> Vec<(DiskRequest, Waiter)> {
+    let request = |effect| match effect {
+        Effect::Disk { request, token: Token(waiter) } => Some((request, waiter)),
+        _ => None,
+    };
+    effects(cx).into_iter().filter_map(request).collect()
+}
+
+/// The events raised since the last call.
+pub fn events(cx: &mut Context) -> Vec<Event> {
+    cx.take_events().into()
+}
