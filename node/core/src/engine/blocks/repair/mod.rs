@@ -61,6 +61,8 @@ struct RepairScan {
     peers: Option<BTreeSet<NodeId>>,
     after: Option<BlockId>,
     at_end: bool,
+    /// The next records are being read: nothing is complete before they are here.
+    listing: bool,
     records: BTreeMap<BlockId, RecordCopies>,
     /// Questions not answered yet.
     asking: BTreeMap<NodeId, BTreeSet<BlockId>>,

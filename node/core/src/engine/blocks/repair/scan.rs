@@ -39,13 +39,17 @@ impl Repair {
     }
 
     pub(super) fn list(&mut self, cx: &mut Context) {
-        let Some(scan) = &self.scan else { return };
+        let Some(scan) = &mut self.scan else { return };
+        debug_assert!(!scan.listing && scan.records.is_empty(), "one batch at a time");
+        scan.listing = true;
         let list = DiskRequest::List { after: scan.after, max: REPAIR_BATCH };
         cx.disk(list, Waiter::Repair(RepairToken::List));
     }
 
     pub fn on_listed(&mut self, cx: &mut Context, infos: Vec<RecordInfo>) {
         let Some(scan) = &mut self.scan else { return };
+        debug_assert!(scan.listing, "records come when they were asked for");
+        scan.listing = false;
         scan.after = infos.last().map(|info| info.id).or(scan.after);
         scan.at_end = infos.len() < REPAIR_BATCH;
         let mut questions = Questions::new();

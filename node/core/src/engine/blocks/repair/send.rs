@@ -46,7 +46,7 @@ impl Repair {
         }
         let idle = scan.sends.is_empty() && scan.reading == 0 && scan.sending.is_empty();
         let asking = scan.asking.values().any(|ids| !ids.is_empty());
-        if !idle || asking {
+        if !idle || asking || scan.listing {
             return;
         }
         scan.records.clear();
