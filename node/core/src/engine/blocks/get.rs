@@ -64,7 +64,11 @@ impl Gets {
         let fresh = !self.open.contains_key(&id);
         let get = self.open.entry(id).or_insert_with(|| OpenGet { since: cx.now.mono, ..OpenGet::default() });
         get.waiters.push(waiter);
-        if fresh {
+        if fresh && cx.disks.is_empty() {
+            // Nothing to read here: the first holder is asked when this input has been handled.
+            get.own = OwnCopy::Absent;
+            cx.wake_in(0, Timer::Get(id));
+        } else if fresh {
             cx.disk(DiskRequest::Read { id }, Waiter::Get(GetToken::Own(id)));
         }
     }
