@@ -229,7 +229,7 @@ impl Engine {
             Event::PeerSilent { node, waiter } => self.on_silent(node, waiter),
             Event::RequestLost { node, waiter } => self.on_lost(node, waiter),
             Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
-            Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact),
+            Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact, &[]),
             Event::SyncEnded => {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);
                 self.commits.go_on(&mut self.cx);

@@ -92,7 +92,8 @@ impl PutItem {
 }
 
 impl Puts {
-    pub fn start(&mut self, cx: &mut Context, item: PutItem, waiter: Waiter) {
+    /// Ends in one [`Event::PutEnded`] for `waiter`. The servers that are asked at once.
+    pub fn start(&mut self, cx: &mut Context, item: PutItem, waiter: Waiter) -> Vec<NodeId> {
         let target = match &item {
             PutItem::Block { redundancy, .. } => redundancy.copies(),
             PutItem::Head { .. } => cx.copies(),
@@ -113,6 +114,8 @@ impl Puts {
         } else {
             self.advance(cx, id);
         }
+        let asked = self.open.get(&id).map(|put| put.slots.keys().copied().filter(|node| *node != cx.me).collect());
+        asked.unwrap_or_default()
     }
 
     /// Nobody waits for it any more; it goes on.

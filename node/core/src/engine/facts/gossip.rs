@@ -92,10 +92,10 @@ impl Gossip {
         }
     }
 
-    /// A fact of this node's own goes to all who listen.
-    pub fn announce(&self, cx: &mut Context, fact: &Fact) {
+    /// A fact of this node's own goes to all who listen, but for those who got it already.
+    pub fn announce(&self, cx: &mut Context, fact: &Fact, but: &[NodeId]) {
         let raw = [fact.raw()];
-        for to in cx.peers.up() {
+        for to in cx.peers.up().into_iter().filter(|node| !but.contains(node)) {
             self.send(cx, to, &raw);
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Fact, Head};
-use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
@@ -166,28 +166,33 @@ impl Commits {
         }
         parts.cx.facts.drain_new();
         parts.cx.facts_version += 1;
-        parts.gossip.announce(parts.cx, &fact);
         let heads = match found_all_as_wanted(&progress.outcomes) {
             true => parts.cx.facts.heads(volume).into_iter().map(Fact::from).collect(),
-            false => vec![fact],
+            false => vec![fact.clone()],
         };
-        self.put_heads(parts, volume, &heads, progress);
+        // Its holders get it with the question whether it is durable, the others without.
+        let holders = self.put_heads(parts, volume, &heads, progress);
+        parts.gossip.announce(parts.cx, &fact, &holders);
     }
 
+    /// The servers that were asked to keep them.
     fn put_heads(
         &mut self,
         parts: &mut CommitParts<'_>,
         volume: VolumeId,
         heads: &[Fact],
         mut progress: CommitProgress,
-    ) {
-        let Some(step) = self.step(volume) else { return };
+    ) -> Vec<NodeId> {
+        let Some(step) = self.step(volume) else { return Vec::new() };
         progress.parts = heads.len();
         *step = CommitStep::Publishing { progress };
+        // The same for each: their holders are those of the volume's id.
+        let mut holders = Vec::new();
         for head in heads {
             let item = PutItem::Head { fact: head.raw(), volume };
-            parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Part(volume)));
+            holders = parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Part(volume)));
         }
+        holders
     }
 
     /// Too few servers have the tree, so nothing is published.
