@@ -111,7 +111,7 @@ impl Commits {
         let Some(commits) = self.0.get_mut(&volume) else { return };
         commits.recent = used;
         if commits.recent.len() > WORKING_SET_MAX {
-            commits.recent.clear();
+            commits.recent = BlockMap::new();
         }
         commits.recent.extend(made.iter().map(|block| (block.id(), block.clone())));
     }
