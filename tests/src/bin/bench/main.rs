@@ -5,6 +5,7 @@
 
 mod figures;
 mod floor;
+mod markdown;
 mod pool;
 mod report;
 mod source;
@@ -19,6 +20,7 @@ use fsdfs_tests::cluster::ACT_AS_FSDFS;
 
 use figures::{ALL, Scale};
 use floor::Floors;
+use markdown::Conditions;
 use report::Row;
 
 /// Measures fsdfs beside the floors of this machine.
@@ -42,6 +44,9 @@ struct Args {
     /// One JSON document instead of a table.
     #[arg(long)]
     json: bool,
+    /// A section of docs/measurements.md instead of a table: with date, commit and machine.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
 }
 
 fn main() -> ExitCode {
@@ -70,11 +75,12 @@ fn run(args: &Args) -> Result<()> {
     };
     let floors = Floors::new(folder.path(), scale.bytes)?;
     let mut rows = Vec::new();
-    if !args.json {
+    let lines = !args.json && !args.markdown;
+    if lines {
         println!("{}", report::heading());
     }
     let mut row = |row: Row| {
-        if !args.json {
+        if lines {
             println!("{}", row.line());
         }
         rows.push(row);
@@ -86,6 +92,9 @@ fn run(args: &Args) -> Result<()> {
     floors.rows().for_each(row);
     if args.json {
         println!("{}", report::json(&rows, &conditions(args)));
+    }
+    if args.markdown {
+        println!("{}", Conditions::now()?.section(&rows));
     }
     Ok(())
 }

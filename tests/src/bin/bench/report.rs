@@ -49,7 +49,7 @@ impl Row {
         Self { goal: Some(goal), ..self }
     }
 
-    fn ratio(&self) -> Option<f64> {
+    pub fn ratio(&self) -> Option<f64> {
         self.floor.as_ref().map(|floor| self.value / floor.value)
     }
 
@@ -64,7 +64,7 @@ impl Row {
         })
     }
 
-    fn goal_text(&self) -> String {
+    pub fn goal_text(&self) -> String {
         let Some(goal) = self.goal else { return String::new() };
         let (sign, value, of) = match goal {
             Goal::AtLeast(value) => (">=", value, ""),
@@ -109,7 +109,7 @@ pub fn json(rows: &[Row], conditions: &serde_json::Value) -> String {
 }
 
 /// Three digits that matter.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
         large if large >= 100.0 => format!("{value:.0}"),
