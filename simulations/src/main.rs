@@ -132,7 +132,7 @@ fn many(options: &CommandLine) -> std::io::Result<u64> {
 
 impl CommandLine {
     fn shape(&self, seed: u64) -> RunShape {
-        RunShape { seed, nodes: self.nodes, minutes: self.minutes }
+        RunShape { seed, nodes: self.nodes, minutes: self.minutes, bug: None }
     }
 
     fn cut(&self) -> RunCut {

@@ -126,7 +126,7 @@ impl RunReport {
     }
 
     fn replay(&self) -> String {
-        let RunShape { seed, nodes, minutes } = self.shape;
+        let RunShape { seed, nodes, minutes, .. } = self.shape;
         let cut = self.cut.options();
         format!("cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{cut}")
     }

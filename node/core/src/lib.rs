@@ -6,7 +6,6 @@ pub mod facts;
 pub mod limits;
 pub mod placement;
 pub mod plan;
-pub mod planted;
 pub mod report;
 pub mod seam;
 pub mod tree;

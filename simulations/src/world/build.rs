@@ -4,6 +4,7 @@ use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskId, Writer};
 
+use super::tamper::Tampering;
 use super::{MachineId, World};
 use crate::trace::EventTrace;
 use crate::users::OperationTable;
@@ -51,6 +52,7 @@ impl World {
             net: SimulatedNetwork::default(),
             pool,
             operations: OperationTable::default(),
+            tampering: Tampering::default(),
             observed: None,
             trace,
             looked: None,

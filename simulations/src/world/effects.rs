@@ -1,11 +1,11 @@
 //! Carrying out what engines want done.
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Token};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Token, WriteDone};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::Message;
+use fsdfs_proto::message::{Message, Possession};
 
-use super::{MachineId, QueuedEvent, World};
+use super::{MachineId, QueuedEvent, SeededBug, World};
 use crate::world::heads::seen_of;
 use crate::world::net::Parcel;
 use crate::world::observed::Observed;
@@ -14,8 +14,9 @@ use crate::world::size::kind;
 use crate::world::wording;
 
 impl World {
-    pub(super) fn carry_out(&mut self, machine: MachineId, effects: Vec<Effect>) {
+    pub(super) fn carry_out(&mut self, machine: MachineId, mut effects: Vec<Effect>) {
         let at = self.at;
+        self.tamper(machine, &mut effects);
         for effect in effects {
             self.trace
                 .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", wording::effect(&effect)));
@@ -51,6 +52,7 @@ impl World {
         // Now and then a disk has to spin up.
         let slow = if self.rng.u8(..) == 0 { 700 * MS } else { 0 };
         let took = self.rng.u64(least..=most) + slow;
+        let ack_early = self.has_bug(SeededBug::AckBeforeDurable);
         let here = &mut self.machines[machine];
         let Some(process) = &mut here.process else { return };
         let writes = matches!(request, DiskRequest::Write { .. } | DiskRequest::Log { .. });
@@ -65,17 +67,23 @@ impl World {
         }
         process.requests += 1;
         let number = process.requests;
-        process.pending.insert(number, (request, token));
         let boot = here.boot;
+        let too_early = ack_early && matches!(request, DiskRequest::Write { .. });
+        let (told_now, told_later) = if too_early { (Some(token), None) } else { (None, Some(token)) };
+        process.pending.insert(number, (request, told_later));
+        if let Some(token) = told_now {
+            let input = Input::Disk { token, done: DiskDone::Written(WriteDone::New) };
+            self.queue.plan(self.at + 1, QueuedEvent::Input { machine, boot, input, looked: None });
+        }
         self.queue.plan(done, QueuedEvent::Disk { machine, boot, request: number });
     }
 
     pub(super) fn disk_done(&mut self, machine: MachineId, boot: u64, request: u64) {
-        let at = self.at;
+        let (at, unknown) = (self.at, self.unknown_yet());
         let here = &mut self.machines[machine];
         let Some(process) = here.process.as_mut().filter(|_| here.boot == boot) else { return };
         let Some((request, token)) = process.pending.remove(&request) else { return };
-        let done = match not_yet(&request).filter(|_| at < here.index_ready) {
+        let done = match not_yet(&request, unknown).filter(|_| at < here.index_ready) {
             Some(done) => done,
             None => {
                 let wall = here.clock.now(at).wall;
@@ -86,11 +94,18 @@ impl World {
             // A copy that was confirmed in good faith a moment ago is quarantined.
             self.observe(Observed::DisksDisturbed { machine });
         }
-        self.input(machine, Input::Disk { token, done });
+        if let Some(token) = token {
+            self.input(machine, Input::Disk { token, done });
+        }
     }
 
     /// Carries a request out, and says what it changed.
     pub(super) fn perform(&mut self, machine: MachineId, request: DiskRequest, wall: u64) -> DiskDone {
+        if self.has_bug(SeededBug::NoHashCheck)
+            && let Some(read) = self.read_unchecked(machine, &request)
+        {
+            return DiskDone::Read(read);
+        }
         let store = &mut self.machines[machine].store;
         let block = match &request {
             DiskRequest::Write { block, .. } => Some(block.id()),
@@ -133,11 +148,10 @@ impl World {
 }
 
 /// What a store says while its index is being rebuilt.
-fn not_yet(request: &DiskRequest) -> Option<DiskDone> {
-    use fsdfs_proto::message::Possession;
+fn not_yet(request: &DiskRequest, unknown: Possession) -> Option<DiskDone> {
     match request {
         DiskRequest::Read { .. } => Some(DiskDone::Read(ReadDone::NotYet)),
-        DiskRequest::Have { ids, .. } => Some(DiskDone::Have(vec![Possession::NotYet; ids.len()])),
+        DiskRequest::Have { ids, .. } => Some(DiskDone::Have(vec![unknown; ids.len()])),
         _ => None,
     }
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use fsdfs_core::engine::Engine;
 use fsdfs_core::placement::ClusterMap;
-use fsdfs_core::planted::{self, Bug};
 use fsdfs_core::seam::{DiskDone, DiskRequest, Input, Token};
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::record::LogEntry;
 
-use super::{MachineId, World};
+use super::{MachineId, SeededBug, World};
 use crate::world::machine::{Machine, RunningNode};
 use crate::world::observed::Observed;
 use crate::world::queue::{Micros, S};
@@ -26,6 +25,7 @@ impl World {
         }
         self.trace.note(at, &("start", id), || format!("node {id} starts"));
         here.boot += 1;
+        self.tampering.started(id);
         here.clock.boot(at);
         here.frozen = false;
         let mut start = here.start(&self.common);
@@ -46,7 +46,7 @@ impl World {
         self.machines[id].inbox.clear();
         self.machines[id].frozen = false;
         self.finish_some(id, process.pending.into_values().map(|(request, _)| request));
-        if planted::is(Bug::ForgetAppended) {
+        if self.has_bug(SeededBug::ForgetAppended) {
             self.machines[id].store.forget_last();
         }
         self.hang_up(id, process.peers.into_values());

@@ -71,8 +71,8 @@ pub struct RunningNode {
     pub spins: u32,
     /// Its connections, by peer.
     pub peers: BTreeMap<NodeId, ConnId>,
-    /// Requests its store works on, in the order in which they came.
-    pub pending: BTreeMap<u64, (DiskRequest, Token)>,
+    /// Requests its store works on, in the order in which they came; no token: its answer was given already.
+    pub pending: BTreeMap<u64, (DiskRequest, Option<Token>)>,
     /// Requests so far.
     pub requests: u64,
     /// When the writer thread is free.

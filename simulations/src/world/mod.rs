@@ -20,6 +20,7 @@ pub mod queue;
 mod size;
 mod snapshot;
 pub mod store;
+mod tamper;
 pub mod wording;
 
 use fsdfs_core::engine::Start;
@@ -30,6 +31,8 @@ use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::volume::VersionVector;
 
 pub use self::build::{SMALL, UNIT_BYTES};
+pub use self::tamper::SeededBug;
+use self::tamper::Tampering;
 pub use crate::world::net::MachineId;
 
 use crate::trace::EventTrace;
@@ -64,6 +67,7 @@ pub struct World {
     pub(crate) looked: Option<VersionVector>,
     /// The machine that is a copy of another one, if there is one at the moment.
     pub(crate) duplicate: Option<MachineId>,
+    tampering: Tampering,
     /// What was observed and not yet taken; none: nothing is recorded.
     observed: Option<Vec<(Micros, Observed)>>,
     queue: EventQueue<QueuedEvent>,

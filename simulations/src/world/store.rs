@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_core::planted::{self, Bug};
 use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
@@ -193,11 +192,6 @@ impl MachineStore {
         for disk in &mut self.disks {
             match disk.records.get(&id) {
                 Some(_) if disk.fails => worst = ReadDone::Failed,
-                Some(record) if record.damaged && planted::is(Bug::NoHashCheck) => {
-                    let mut bytes = record.block.bytes().to_vec();
-                    *bytes.last_mut().expect("no block is empty") ^= 1;
-                    return ReadDone::Found(Block::new(bytes.into()));
-                }
                 Some(record) if record.damaged => {
                     disk.records.remove(&id);
                     disk.set_aside += 1;

@@ -7,7 +7,6 @@ use super::dir::{EntryOrigin, MergedDirectory, NameSlot};
 use super::merge::MergeState;
 use super::source::{BlockSource, MissingOrError, StepResult, each};
 use super::{EditError, EditOutcome, EntryName, FileAttributes, FileNode, TreeEdit};
-use crate::planted::{self, Bug};
 
 /// Permissions of a folder that was made without saying which.
 const FOLDER_MODE: u32 = 0o755;
@@ -186,7 +185,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         match moved.dir {
             Some(mut sub) => {
                 sub.folder.births = vec![dot];
-                sub.folder.since = if planted::is(Bug::OldDots) { VersionVector::default() } else { version_vector };
+                sub.folder.since = version_vector;
                 slot.dir = Some(sub);
             }
             None => slot.versions = redotted(moved.versions, dot),

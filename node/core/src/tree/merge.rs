@@ -13,7 +13,6 @@ use fsdfs_proto::volume::{
 use super::EntryName;
 use super::dir::{EntryStamp, MergedDirectory, NameSlot};
 use super::source::{BlockSource, StepResult, each};
-use crate::planted::{self, Bug};
 
 /// A tree, and every operation that went into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,8 +130,7 @@ impl MergeSides<'_> {
         };
         let ours_kept = ours.iter().filter(|item| new(item, theirs, self.theirs));
         let theirs_kept = theirs.iter().filter(|item| new(item, ours, self.ours));
-        let kept = ours_kept.chain(theirs_kept).cloned().collect::<BTreeSet<T>>().into_iter();
-        kept.take(if planted::is(Bug::DropVersion) { 1 } else { usize::MAX }).collect()
+        ours_kept.chain(theirs_kept).cloned().collect::<BTreeSet<T>>().into_iter().collect()
     }
 }
 

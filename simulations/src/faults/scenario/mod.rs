@@ -10,7 +10,7 @@ use crate::trace::EventTrace;
 use crate::users::UserOperation;
 use crate::world::clock::MachineClock;
 use crate::world::queue::{EventQueue, Micros, S};
-use crate::world::{MachineId, SMALL, World};
+use crate::world::{MachineId, SMALL, SeededBug, World};
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug)]
@@ -21,12 +21,14 @@ pub struct RunShape {
     pub nodes: usize,
     /// Simulated minutes with faults.
     pub minutes: u64,
+    /// A bug that all nodes have.
+    pub bug: Option<SeededBug>,
 }
 
 impl RunShape {
     /// As seeds are run by default.
     pub fn of(seed: u64) -> Self {
-        Self { seed, nodes: 10, minutes: 10 }
+        Self { seed, nodes: 10, minutes: 10, bug: None }
     }
 
     /// When faults end.
@@ -75,6 +77,7 @@ impl RandomScenario {
     /// A world as the seed draws it, and the scenario that awaits it.
     pub fn begin(shape: RunShape, trace: EventTrace) -> (Simulation, Self) {
         let mut world = Simulation::empty(shape.seed, SMALL, trace);
+        world.seed_bug(shape.bug);
         let mut rng = world.rng.fork();
         let late = 1 + usize::from(rng.bool());
         let early = shape.nodes.saturating_sub(late).max(1);

@@ -1,0 +1,118 @@
+//! A copy of the engine and the simulator with all patches in it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
+
+/// What the simulator is made of.
+const CRATES: [&str; 3] = ["proto-spec", "node/core", "simulations"];
+/// The patch that brings the switch; the others ask it.
+const SWITCH: &str = "switch";
+
+/// Patched files by their paths in the repository.
+type PatchedFiles = BTreeMap<String, String>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the simulator is a folder of the repository")
+}
+
+fn patch_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/seeded").join(format!("{name}.patch"))
+}
+
+/// Why a patch does not fit the tree any more, and how to make it fit.
+pub fn stale(name: &str) -> Option<String> {
+    let mut files = PatchedFiles::new();
+    apply(SWITCH, &mut files).and_then(|()| apply(name, &mut files)).err().map(|error| {
+        format!(
+            "{error}\n  To refresh it: make its change by hand where the code is now, then\n  \
+             git diff -U1 > simulations/tests/seeded/{name}.patch && git checkout node"
+        )
+    })
+}
+
+/// Applies a patch to files that others may have patched before.
+fn apply(name: &str, files: &mut PatchedFiles) -> Result<(), String> {
+    let text = fs::read_to_string(patch_path(name)).map_err(|error| format!("{name}.patch: {error}"))?;
+    for file in PatchSet::parse(&text, ParseOptions::unidiff()) {
+        let file = file.map_err(|error| format!("{name}.patch is no patch: {error}"))?;
+        let (path, before) = match file.operation().strip_prefix(1) {
+            FileOperation::Create(path) => (path.into_owned(), String::new()),
+            FileOperation::Modify { modified, .. } => {
+                let path = modified.into_owned();
+                let on_disk = || fs::read_to_string(root().join(&path));
+                let text = files.get(&path).cloned().map_or_else(on_disk, Ok);
+                let text = text.map_err(|error| format!("{name}.patch changes {path}: {error}"))?;
+                (path, text)
+            }
+            other => return Err(format!("{name}.patch does more than change files: {other:?}")),
+        };
+        let patch = file.patch().as_text().ok_or_else(|| format!("{name}.patch is not text"))?;
+        let after = diffy::apply(&before, patch)
+            .map_err(|error| format!("{name}.patch does not fit {path} any more: {error}"))?;
+        files.insert(path, after);
+    }
+    Ok(())
+}
+
+/// Builds the simulator with all these bugs in it. Returns its program.
+pub fn build<'a>(names: impl IntoIterator<Item = &'a str>) -> PathBuf {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeded");
+    let mut files = PatchedFiles::new();
+    for name in std::iter::once(SWITCH).chain(names) {
+        apply(name, &mut files).unwrap_or_else(|error| panic!("{error}"));
+    }
+    CRATES.iter().for_each(|folder| copy_folder(Path::new(folder), &copy, &files));
+    files.iter().for_each(|(path, text)| write(&copy.join(path), text.as_bytes()));
+    write(&copy.join("Cargo.toml"), workspace().as_bytes());
+    write(&copy.join("Cargo.lock"), &read(&root().join("Cargo.lock")));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--package", "simulations", "--bin", "simulations", "--target-dir"]).arg(copy.join("target"));
+    // No library may become another one meanwhile: all are in the lock file.
+    let built = cargo.arg("--offline").current_dir(&copy).status().expect("cargo runs, for it runs this test");
+    assert!(built.success(), "the engine with seeded bugs does not compile");
+    copy.join("target/debug/simulations")
+}
+
+/// The workspace's settings for these crates alone.
+fn workspace() -> String {
+    let text = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace has a manifest");
+    let mut manifest: toml::Table = text.parse().expect("cargo reads it, too");
+    let workspace = manifest["workspace"].as_table_mut().expect("it is a workspace");
+    workspace.insert("members".into(), CRATES.to_vec().into());
+    workspace.remove("default-members");
+    workspace.remove("exclude");
+    manifest.to_string()
+}
+
+/// Copies what has changed since the last time, but for what is patched.
+fn copy_folder(folder: &Path, copy: &Path, patched: &PatchedFiles) {
+    for entry in
+        fs::read_dir(root().join(folder)).expect("a folder of the repository").map(|entry| entry.expect("readable"))
+    {
+        let path = folder.join(entry.file_name());
+        if entry.file_type().expect("readable").is_dir() {
+            copy_folder(&path, copy, patched);
+        } else if !patched.contains_key(path.to_str().expect("our file names are text")) {
+            write(&copy.join(&path), &read(&root().join(&path)));
+        }
+    }
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Leaves a file that is as it should be: cargo goes by its date.
+fn write(path: &Path, bytes: &[u8]) {
+    if fs::read(path).is_ok_and(|before| before == bytes) {
+        return;
+    }
+    let folder = path.parent().expect("a file is in a folder");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, bytes))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
