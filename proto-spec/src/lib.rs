@@ -2,6 +2,16 @@
 //!
 //! Pure: no clock, no randomness, no files, sockets or threads. The chapters beside this crate (`spec/`) say the same in
 //! prose, precisely enough for a second implementation; `vectors/` holds bytes that never change.
+//!
+//! The order in which to read it, each with its chapter:
+//!
+//! 1. [`ids`], [`time`], [`label`] and [`codec`]: names of things, stamps, every hash tag, and the one encoding of a value (04-wire §1).
+//! 2. [`signed`] and [`identity`]: who belongs to a pool. Certificates, tickets and the other facts that every member keeps (01-identity).
+//! 3. [`block`] and [`volume`]: what is stored. Keys, sealed blocks, manifests, directories, commits and heads (02-block, 05-volume).
+//! 4. [`placement`]: what the choice of holders reads (03-placement).
+//! 5. [`gate`] and [`message`]: how two nodes let each other in, and what members say then (04-wire).
+//! 6. [`mod@record`]: segments, log and superblock of a disk (06-store).
+//! 7. [`control`]: what a node's owner asks of it (07-control).
 
 pub mod block;
 pub mod codec;

@@ -62,7 +62,7 @@ pub fn all_sources() -> Vec<SourceFile> {
 
 fn is_test_path(name: &str) -> bool {
     let parts = || name.trim_end_matches(".rs").split('/');
-    parts().any(|part| part == "testing") || parts().skip(1).any(|part| part == "tests")
+    parts().any(|part| part == "testing" || part == "test_kit") || parts().skip(1).any(|part| part == "tests")
 }
 
 /// Says `#[cfg(test)]` or `#[test]`.
