@@ -9,7 +9,7 @@ use crate::facts::tests::pool::{TestPool, card, epoch, key, keys, node, pool_id,
 use crate::seam::{DiskRequest, DiskState, Effect, Now, Token, Waiter};
 use crate::tree::TreeParams;
 
-pub use crate::facts::tests::pool;
+pub(super) use crate::facts::tests::pool;
 
 /// Small enough for tests to fill.
 pub const PARAMS: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };

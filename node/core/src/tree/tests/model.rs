@@ -122,7 +122,9 @@ fn merges_of_heads_are_those_of_the_model() {
         store.extend(blocks.into_iter().map(|block| (block.id(), block)));
         let commit = Commit::open(&keys, &head.value().commit).unwrap();
         assert_eq!(seen_out(&commit.version_vector), merged[0]);
-        let mut source = BlockSource::new(keys.volume, &store);
+        let mut blocks = BlockMap::new();
+        blocks.extend(store.clone());
+        let mut source = BlockSource::new(keys.volume, &blocks);
         assert_eq!(dir_out(&mut source, &MergedDirectory::stored(commit.root)), merged[1], "{ours} with {theirs}");
     }
 }
