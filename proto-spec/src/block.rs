@@ -1,6 +1,9 @@
 //! A block: content-addressed, immutable bytes (spec 02-block).
 
-use bytes::Bytes;
+use std::any::Any;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
 
 use crate::ids::{BlockId, Digest, Key, NodeId};
 use crate::label;
@@ -13,26 +16,44 @@ pub const OVERHEAD_BYTES_MAX: usize = 128 * 1024;
 pub const BLOCK_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + OVERHEAD_BYTES_MAX;
 
 /// Bytes whose id was computed from them. There is no other constructor, so holding one is the proof.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Block {
     id: BlockId,
     bytes: Bytes,
+    /// A permit to hold the bytes in memory. Given back with the last clone of the block.
+    guard: Option<MemoryGuard>,
 }
 
+type MemoryGuard = Arc<dyn Any + Send + Sync>;
+
+/// The id says all about the bytes.
+impl PartialEq for Block {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Block {}
+
 impl Block {
-    /// Hashes the bytes. They are not copied; their owner may hold a memory permit that is given back with the last clone.
+    /// Hashes the bytes. They are not copied.
     pub fn new(bytes: Bytes) -> Self {
-        Self { id: BlockId::of(&bytes), bytes }
+        Self { id: BlockId::of(&bytes), bytes, guard: None }
     }
 
     /// Takes bytes that were hashed while they arrived.
     pub fn hashed(bytes: Bytes, hasher: crate::ids::BlockHasher) -> Self {
-        Self { id: hasher.finish(), bytes }
+        Self { id: hasher.finish(), bytes, guard: None }
     }
 
-    /// The same block; `guard`, a memory permit, is dropped with the last clone of its bytes.
-    pub fn guarded(self, guard: impl Send + 'static) -> Self {
-        Self { id: self.id, bytes: Bytes::from_owner(GuardedBytes { bytes: self.bytes, _guard: guard }) }
+    /// The same block; `guard`, a memory permit, is dropped with the last clone of it. Takes the place of an earlier one.
+    pub fn guarded(self, guard: impl Send + Sync + 'static) -> Self {
+        Self { guard: Some(Arc::new(guard)), ..self }
+    }
+
+    /// The same block without a memory permit, for whoever has accounted for its memory otherwise.
+    pub fn unguarded(self) -> Self {
+        Self { guard: None, ..self }
     }
 
     /// Its id.
@@ -40,9 +61,15 @@ impl Block {
         self.id
     }
 
-    /// Its bytes.
+    /// Its bytes. Whoever keeps a clone of them keeps the block as well, else they outlive its memory permit.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// Its bytes, to be changed, if nobody else holds them; the permit is given back. Otherwise the block.
+    pub fn into_unique(self) -> Result<BytesMut, Self> {
+        let Self { id, bytes, guard } = self;
+        bytes.try_into_mut().map_err(|bytes| Self { id, bytes, guard })
     }
 
     /// The answer to a challenge to prove that the block can be read (spec 02-block §6).
@@ -51,16 +78,5 @@ impl Block {
         hash.update(label::key::AUDIT.as_bytes()).update(&[0]).update(&challenger.0).update(&prover.0);
         hash.update(&self.id.0).update(&self.bytes);
         Digest(*hash.finalize().as_bytes())
-    }
-}
-
-struct GuardedBytes<G> {
-    bytes: Bytes,
-    _guard: G,
-}
-
-impl<G> AsRef<[u8]> for GuardedBytes<G> {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }

@@ -66,7 +66,14 @@ pub trait CanonicalCodec: Serialize + DeserializeOwned {
 
 /// The one encoding of `value`.
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    rmp_serde::to_vec(value).expect("writing plain data to memory does not fail")
+    let mut bytes = Vec::new();
+    encode_onto(&mut bytes, value);
+    bytes
+}
+
+/// Adds the one encoding of `value` to what is there already, so that whoever puts something in front need not copy it.
+pub fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    rmp_serde::encode::write(bytes, value).expect("writing plain data to memory does not fail");
 }
 
 /// Reads a value; anything [`encode`] would not have written is refused.

@@ -92,7 +92,7 @@ impl Client {
     /// The bytes of a part of a chunk. They hold the permit.
     async fn part(self, part: FilePart, permit: Option<Permit>) -> Result<Bytes, ClientError> {
         let block = self.get_block(part.chunk.id).await?;
-        let plaintext = self.pool.run(move || part.open(&block)).await??;
+        let plaintext = self.pool.run(move || part.open(block)).await??;
         Ok(Bytes::from_owner(Held { plaintext, _permit: permit }))
     }
 }

@@ -2,14 +2,14 @@
 
 use std::future;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fsdfs_core::seam::{Copies, PutOutcome, Refusal};
-use fsdfs_core::tree::content::{FileWriter, seal_chunk};
+use fsdfs_core::tree::content::FileWriter;
 use fsdfs_core::tree::{BlockRef, FileContent, TreeParams};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::VolumeId;
 use fsdfs_proto::message::Redundancy;
-use fsdfs_proto::volume::WriteKeys;
+use fsdfs_proto::volume::{ChunkBuffer, WriteKeys};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 
 use super::memory::{Memory, Permit, SMALL_BYTES};
@@ -35,7 +35,7 @@ pub struct Tally {
 
 /// Plaintext, and the right to hold it.
 struct Chunk {
-    bytes: Bytes,
+    bytes: ChunkBuffer,
     permit: Permit,
 }
 
@@ -52,7 +52,7 @@ impl Client {
         let Some(first) = first else { return Ok((0, FileContent::Inline(Bytes::new()), Tally::default())) };
         if first.bytes.len() <= params.inline_bytes {
             // The chunk is not full, so it is the only one.
-            let content = FileContent::Inline(Bytes::copy_from_slice(&first.bytes));
+            let content = FileContent::Inline(Bytes::copy_from_slice(first.bytes.plaintext()));
             return Ok((first.bytes.len() as u64, content, Tally::default()));
         }
         let (keys, copies) = self.writing(volume)?;
@@ -86,7 +86,7 @@ impl Client {
     ) -> Result<(BlockRef, usize, Stored), ClientError> {
         let Chunk { bytes, permit } = chunk;
         let len = bytes.len();
-        let (block, at) = self.pool.run(move || seal_chunk(&keys, &bytes)).await?;
+        let (block, at) = self.pool.run(move || bytes.seal(&keys)).await?;
         // From here on the sealed bytes hold the permit, until the last holder of a clone drops them.
         let stored = self.store_block(block.guarded(permit), copies).await?;
         Ok((at, len, stored))
@@ -142,11 +142,11 @@ fn cut<S>(memory: &Memory, body: S, chunk_bytes: usize) -> impl Stream<Item = Re
 where
     S: Stream<Item = Result<Bytes, BodyError>>,
 {
-    let state = (Box::pin(body), Bytes::new(), memory.clone());
-    futures::stream::try_unfold(state, move |(mut body, mut rest, memory)| async move {
+    let state = (Box::pin(body), Bytes::new(), memory.clone(), true);
+    futures::stream::try_unfold(state, move |(mut body, mut rest, memory, is_first)| async move {
         let mut permit = memory.small().await;
         let mut is_whole = false;
-        let mut chunk = BytesMut::new();
+        let mut chunk = ChunkBuffer::with_capacity(0);
         while chunk.len() < chunk_bytes {
             if rest.is_empty() {
                 match body.try_next().await.map_err(ClientError::Body)? {
@@ -155,14 +155,15 @@ where
                 }
             }
             let piece = rest.split_to(rest.len().min(chunk_bytes - chunk.len()));
-            if chunk.len() + piece.len() > SMALL_BYTES && !is_whole {
+            // Whatever follows a whole chunk is taken for another one, so that it need not be moved when it grows.
+            if (!is_first || chunk.len() + piece.len() > SMALL_BYTES) && !is_whole {
                 (permit, is_whole) = (memory.block().await, true);
-                chunk.reserve(chunk_bytes - chunk.len());
+                chunk.reserve_to(chunk_bytes);
             }
             chunk.extend_from_slice(&piece);
         }
-        let chunk = (!chunk.is_empty()).then(|| Chunk { bytes: chunk.freeze(), permit });
-        Ok(chunk.map(|chunk| (chunk, (body, rest, memory))))
+        let chunk = (!chunk.is_empty()).then(|| Chunk { bytes: chunk, permit });
+        Ok(chunk.map(|chunk| (chunk, (body, rest, memory, false))))
     })
 }
 

@@ -14,7 +14,7 @@ use super::flags::EntryFlags;
 use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LinkClass, header};
 use super::keys::{VolumeKeys, WriteKeys, expand};
 use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
-use super::seal;
+use super::seal::{self, UnsealedBlock};
 use super::version_vector::{Dot, VersionVector};
 use crate::block::Block;
 use crate::codec::{self, CanonicalCodec, FormatError, bound};
@@ -85,7 +85,7 @@ impl Commit {
             flags: self.flags,
             salt: Key([0; 32]),
         };
-        seal_commit(keys, linker.finish(), extra, &codec::encode(&wire))
+        seal_commit(keys, linker.finish(), extra, &wire)
     }
 
     /// Opens a commit block.
@@ -119,16 +119,19 @@ impl Commit {
     }
 }
 
-fn seal_commit(keys: &WriteKeys, links: Vec<BlockLink>, extra: CommitExtra, payload: &[u8]) -> Block {
+fn seal_commit(keys: &WriteKeys, links: Vec<BlockLink>, extra: CommitExtra, payload: &CommitPayload) -> Block {
     let (volume, epoch) = (keys.volume(), keys.epoch());
     let mut header = BlockHeader { version: 1, kind: BlockKind::Commit, volume, epoch, links, extra: Some(extra) };
-    let (unsalted, aad_len) = seal::begin(&header, payload);
-    let salt = seal::keyed_hash(keys.salt_key(), aad_len, &unsalted);
+    let behind = |header: &BlockHeader| {
+        let mut unsealed = UnsealedBlock::behind(header);
+        codec::encode_onto(&mut unsealed.bytes, payload);
+        unsealed
+    };
+    let salt = behind(&header).keyed_hash(keys.salt_key());
     header.extra.iter_mut().for_each(|extra| extra.salt = salt);
-    let (mut bytes, aad_len) = seal::begin(&header, payload);
-    seal::encrypt(commit_key(keys.commit_key(), salt), &mut bytes, aad_len);
-    assert!(bytes.len() <= COMMIT_BYTES_MAX, "the bounds of its parts keep a commit small");
-    Block::new(bytes.into())
+    let block = behind(&header).encrypt(commit_key(keys.commit_key(), salt));
+    assert!(block.bytes().len() <= COMMIT_BYTES_MAX, "the bounds of its parts keep a commit small");
+    block
 }
 
 fn commit_key(open: Key, salt: Key) -> Key {

@@ -84,7 +84,7 @@ impl DirectoryNode {
             children: children.expect(infallible),
         };
         debug_assert_eq!(wire.check(), Ok(()), "a node is valid before it is sealed");
-        seal::seal(keys, BlockKind::Directory, linker.finish(), &codec::encode(&wire))
+        seal::seal(keys, BlockKind::Directory, linker.finish(), &wire)
     }
 
     /// Opens a node.

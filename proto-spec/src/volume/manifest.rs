@@ -55,7 +55,7 @@ impl Manifest {
         let &Self { level, chunk_bytes, fan_out, size, .. } = self;
         let wire = ManifestPayload { flags: EntryFlags::NONE, level, chunk_bytes, fan_out, size, children };
         assert_eq!(wire.check(), Ok(()), "a manifest is valid before it is sealed");
-        seal::seal(keys, BlockKind::Manifest, linker.finish(), &codec::encode(&wire))
+        seal::seal(keys, BlockKind::Manifest, linker.finish(), &wire)
     }
 
     /// Opens a manifest.

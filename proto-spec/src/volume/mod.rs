@@ -22,7 +22,7 @@ pub use header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LINKS
 pub use keys::{VolumeKeys, WriteKeys};
 pub use links::IndexedLink;
 pub use manifest::Manifest;
-pub use seal::{open_data, seal_data};
+pub use seal::{ChunkBuffer, open_data, open_data_in_place, seal_data};
 pub use version_vector::{
     Dot, DotSpan, FOLDER_VECTORS_WRITERS_MAX, FolderVectors, VERSION_VECTOR_WRITERS_MAX, VersionVector,
 };

@@ -7,22 +7,9 @@ use bytes::Bytes;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::bound;
 use fsdfs_proto::ids::VolumeId;
-use fsdfs_proto::volume::{Manifest, WriteKeys, open_data, seal_data};
+use fsdfs_proto::volume::{Manifest, WriteKeys, open_data_in_place};
 
 use super::{BlockRef, FileContent, TreeError, TreeParams};
-
-/// Seals a piece of a file. Equal pieces become equal blocks.
-///
-/// # Panics
-/// If it is longer than a block's payload may be.
-pub fn seal_chunk(keys: &WriteKeys, plaintext: &[u8]) -> (Block, BlockRef) {
-    seal_data(keys, plaintext)
-}
-
-/// Opens a piece of a file.
-pub fn open_chunk(volume: VolumeId, at: BlockRef, block: &Block) -> Result<Bytes, TreeError> {
-    Ok(open_data(volume, at, block)?)
-}
 
 /// Builds the tree above the chunks of a file while they come. Holds at most one manifest a level.
 pub struct FileWriter {
@@ -222,9 +209,9 @@ impl ManifestSubtree {
 }
 
 impl FilePart {
-    /// Opens the chunk's block and takes the part out.
-    pub fn open(&self, block: &Block) -> Result<Bytes, TreeError> {
-        let chunk = open_chunk(self.volume, self.chunk, block)?;
+    /// Opens the chunk's block, where it lies if nobody else holds it, and takes the part out.
+    pub fn open(&self, block: Block) -> Result<Bytes, TreeError> {
+        let chunk = open_data_in_place(self.volume, self.chunk, block)?;
         bound(chunk.len() == self.size, "the length of a chunk")?;
         Ok(chunk.slice(self.bytes.clone()))
     }

@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::volume::VolumeKeys;
+use fsdfs_proto::volume::{VolumeKeys, seal_data};
 
-use super::super::content::{FileReader, FileWriter, NextPart, seal_chunk};
+use super::super::content::{FileReader, FileWriter, NextPart};
 use super::{FileContent, TINY, TreeError, TreeParams, keys};
 
 fn bytes(size: usize) -> Vec<u8> {
@@ -17,7 +17,7 @@ fn write(keys: &VolumeKeys, params: TreeParams, data: &[u8]) -> (FileContent, u6
     let mut store = BTreeMap::new();
     let mut keep = |block: Block| drop(store.insert(block.id(), block));
     for chunk in data.chunks(params.chunk_bytes) {
-        let (block, at) = seal_chunk(keys, chunk);
+        let (block, at) = seal_data(keys, chunk);
         keep(block);
         writer.push(at, chunk.len()).into_iter().for_each(&mut keep);
     }
@@ -47,7 +47,7 @@ fn read(
             NextPart::Part(part) => {
                 assert_eq!(ahead, [part.chunk]);
                 blocks += 1;
-                read.extend(part.open(&store[&part.chunk.id])?);
+                read.extend(part.open(store[&part.chunk.id].clone())?);
             }
             NextPart::End => return Ok((read, blocks)),
         }
