@@ -205,9 +205,10 @@ async fn read(
     shared: Arc<Shared>,
     progress: Arc<Progress>,
     fetches: Arc<Fetches>,
-    mut lane: Stream,
+    lane: Stream,
 ) -> Result<(), LaneError> {
     let from = progress.node;
+    let mut lane = frame::buffered(lane);
     while let Some((message, bytes)) = frame::read_message(&mut lane).await? {
         shared.counters.message_in.add(bytes as u64);
         let Some(message) = fetches.came(message)? else { continue };
