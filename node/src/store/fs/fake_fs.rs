@@ -436,6 +436,14 @@ impl File for FakeFile {
         Ok(len)
     }
 
+    fn read_to_spare(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<()> {
+        let before = buffer.len();
+        buffer.resize(buffer.capacity(), 0);
+        let read = self.read_at(&mut buffer[before..], offset);
+        buffer.truncate(before + *read.as_ref().unwrap_or(&0));
+        read.map(drop)
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         self.note_retry(&mut state);

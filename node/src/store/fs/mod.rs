@@ -46,6 +46,9 @@ pub(crate) trait File: Send + Sync {
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()>;
     /// Fills the buffer; less only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Fills the buffer's free capacity behind what is in it; less only at the end of the file. Takes memory that nobody has
+    /// written to, which [`File::read_at`] cannot.
+    fn read_to_spare(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<()>;
     /// Makes the bytes and the length durable. After an error nothing is known of what was written since the last time.
     fn sync_data(&self) -> io::Result<()>;
     /// Its length.
@@ -120,7 +123,9 @@ pub(crate) fn read_small(medium: &dyn Medium, path: &Path, bytes_max: u64) -> io
 /// Exactly these bytes; a file that ends before them is an error. The caller has bounded `len`.
 pub(crate) fn read_range(file: &dyn File, offset: u64, len: u64) -> io::Result<Vec<u8>> {
     let len = usize::try_from(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    let mut bytes = vec![0; len];
-    let read = file.read_at(&mut bytes, offset)?;
-    if read == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    let mut bytes = Vec::with_capacity(len);
+    file.read_to_spare(&mut bytes, offset)?;
+    // The allocator may have given more room than was asked for.
+    bytes.truncate(len);
+    if bytes.len() == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

@@ -122,6 +122,19 @@ impl File for fs::File {
         Ok(filled)
     }
 
+    fn read_to_spare(&self, buffer: &mut Vec<u8>, offset: u64) -> io::Result<()> {
+        let before = buffer.len();
+        while buffer.len() < buffer.capacity() {
+            let at = offset + (buffer.len() - before) as u64;
+            match rustix::io::pread(self, rustix::buffer::spare_capacity(buffer), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         fs::File::sync_data(self)
     }
@@ -138,5 +151,27 @@ impl File for fs::File {
         fs::File::sync_data(self)?;
         // Only clean pages go, and after a failed sync the bad ones count as clean.
         Ok(rustix::fs::fadvise(self, 0, None, Advice::DontNeed)?)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::store::fs::read_range;
+
+    #[test]
+    fn a_block_is_read_into_one_buffer() {
+        const LEN: usize = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealFiles.create(&dir.path().join("file")).unwrap();
+        let content: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        file.write_at(&[b"head", &content], 0).unwrap();
+        let mut read = Vec::new();
+        let counted = allocation_counter::measure(|| read = read_range(&*file, 4, LEN as u64).unwrap());
+        assert_eq!((read == content, counted.bytes_total), (true, LEN as u64));
+        assert_eq!(read_range(&*file, 4 + 10, 20).unwrap(), content[10..30]);
+        assert_eq!(read_range(&*file, 5, LEN as u64).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(read_range(&*file, 5, 0).unwrap().is_empty());
     }
 }
