@@ -238,8 +238,8 @@ impl Shared {
     }
 
     /// The same for every disk.
-    pub fn to_disks(&self, entries: &[LogEntry], job: impl Fn(Arc<Vec<LogEntry>>) -> Job) {
-        let entries = Arc::new(entries.to_vec());
+    pub fn to_disks(&self, entries: Vec<LogEntry>, job: impl Fn(Arc<Vec<LogEntry>>) -> Job) {
+        let entries = Arc::new(entries);
         for disk in &self.disks {
             let _ = disk.queue.send(job(entries.clone()));
         }

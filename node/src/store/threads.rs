@@ -86,7 +86,9 @@ pub(crate) fn run_home(mut log: LogFolder, jobs: &Receiver<HomeJob>, shared: &Sh
             }
             next = if stop { None } else { jobs.try_recv().ok() };
         }
-        append_home(&mut log, &entries, answers, shared);
+        if !answers.is_empty() {
+            append_home(&mut log, &entries, answers, shared);
+        }
         if stop {
             return;
         }
@@ -94,8 +96,9 @@ pub(crate) fn run_home(mut log: LogFolder, jobs: &Receiver<HomeJob>, shared: &Sh
 }
 
 fn append_home(log: &mut LogFolder, entries: &[LogEntry], answers: Vec<Answer>, shared: &Shared) {
+    let before = log.syncs;
     let done = log.append(entries);
-    shared.counters.syncs.add(1);
+    shared.counters.syncs.add(log.syncs - before);
     if let Err(error) = &done {
         report_home(log, error, shared);
     }
@@ -104,15 +107,17 @@ fn append_home(log: &mut LogFolder, entries: &[LogEntry], answers: Vec<Answer>, 
     }
     // The copies come after the answer: they are insurance against the loss of the home folder, not part of the promise.
     if done.is_ok() {
-        shared.to_disks(&for_disks(entries), Job::Log);
+        shared.to_disks(for_disks(entries), Job::Log);
     }
 }
 
 fn compact_home(log: &mut LogFolder, keep: &[LogEntry], shared: &Shared) {
+    let before = log.syncs;
     if let Err(error) = log.compact(keep) {
         report_home(log, &error, shared);
     }
-    shared.to_disks(&for_disks(keep), Job::Compact);
+    shared.counters.syncs.add(log.syncs - before);
+    shared.to_disks(for_disks(keep), Job::Compact);
 }
 
 fn report_home(log: &LogFolder, error: &std::io::Error, shared: &Shared) {

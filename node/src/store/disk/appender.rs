@@ -267,6 +267,7 @@ impl Appender {
         if self.disk.health() != Health::Good {
             return;
         }
+        let before = self.log.syncs;
         if let Err(error) = act(&mut self.log) {
             let path = self.disk.path.clone();
             (self.disk.notices)(Notice::LogFailed { path, error: error.to_string() });
@@ -274,7 +275,7 @@ impl Appender {
                 self.disk.fail(&error);
             }
         }
-        self.disk.counters.syncs.add(1);
+        self.disk.counters.syncs.add(self.log.syncs - before);
         let bytes = self.log.bytes;
         self.disk.keep_books(|ledger| ledger.log = bytes);
     }

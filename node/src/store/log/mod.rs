@@ -32,6 +32,8 @@ pub(crate) struct LogFolder {
     next: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Times something was made durable since the folder was opened.
+    pub syncs: u64,
 }
 
 struct Current {
@@ -73,7 +75,7 @@ impl LogFolder {
             medium.sync_dir(&dir)?;
         }
         let loaded = (complete && old.len() == 1).then(|| entries.clone());
-        Ok((Self { medium, dir, old, loaded, current: None, next, bytes }, entries))
+        Ok((Self { medium, dir, old, loaded, current: None, next, bytes, syncs: 0 }, entries))
     }
 
     /// Appends; the entries are durable when it returns `Ok`. After an error none of them is promised and the next call
@@ -93,8 +95,10 @@ impl LogFolder {
         // pages, so a second sync that succeeds would prove nothing.
         current.file.write_at(&parts, current.end)?;
         current.file.sync_data()?;
+        self.syncs += 1;
         if !current.named {
             self.medium.sync_dir(&self.dir)?;
+            self.syncs += 1;
             current.named = true;
         }
         current.end += len as u64;
@@ -118,6 +122,8 @@ impl LogFolder {
         let file: Vec<u8> =
             [&header[..]].into_iter().chain(frames.iter().map(Vec::as_slice)).collect::<Vec<_>>().concat();
         publish(&*self.medium, &self.dir, &file_name(number), &file)?;
+        // The file and its name.
+        self.syncs += 2;
         for old in self.old.drain(..).filter(|old| *old != number) {
             remove_if_there(&*self.medium, &self.dir.join(file_name(old)))?;
         }

@@ -286,3 +286,12 @@ fn a_cut_while_the_log_is_compacted_loses_nothing_that_is_kept() {
         }
     }
 }
+
+#[test]
+fn only_what_was_made_durable_counts_as_a_sync() {
+    let (mut log, _) = LogFolder::open(Arc::new(FakeDisk::default()), "/log".into()).unwrap();
+    for (entries, syncs) in [(vec![own(1)], 2), (vec![own(2)], 3), (vec![], 3)] {
+        log.append(&entries).unwrap();
+        assert_eq!(log.syncs, syncs, "the first entries bring the file's name with them");
+    }
+}
