@@ -101,13 +101,20 @@ pub struct Client {
     manifests: Manifests,
 }
 
-macro_rules! ask {
-    ($client:expr, $command:expr => $reply:ident) => {
-        match $client.ask($command).await? {
+macro_rules! answer {
+    ($answer:expr => $reply:ident) => {
+        match $answer {
             Reply::$reply(answer) => Ok(answer),
             Reply::Refused(refusal) => Err(ClientError::Refused(refusal)),
             other => unreachable!("the engine answers a command with the reply of its name, not {other:?}"),
         }
+    };
+}
+use answer;
+
+macro_rules! ask {
+    ($client:expr, $command:expr => $reply:ident) => {
+        answer!($client.ask($command).await? => $reply)
     };
 }
 
@@ -227,12 +234,50 @@ impl Client {
 
     /// Gives a command to the engine and waits. Whoever stops waiting cancels it.
     async fn ask(&self, command: Command) -> Result<Reply, ClientError> {
+        let (prepared, pending) = self.prepare();
+        prepared.give(command);
+        pending.wait().await
+    }
+
+    /// For a command that another thread gives when it has made what the command carries.
+    fn prepare(&self) -> (PreparedCommand, PendingReply<'_>) {
         let op = self.next_op.fetch_add(1, Ordering::Relaxed);
         let (answer, reply) = oneshot::channel();
-        self.requests.send(Request::Command { op, command, answer }).map_err(|_| ClientError::Stopping)?;
-        let mut waiting = Waiting { op, requests: Some(&self.requests) };
-        let reply = reply.await.map_err(|_| ClientError::Stopping);
-        waiting.requests = None;
+        let waiting = Waiting { op, requests: Some(&self.requests) };
+        (PreparedCommand { op, answer, requests: self.requests.clone() }, PendingReply { waiting, reply })
+    }
+}
+
+/// A command that is still to be given.
+struct PreparedCommand {
+    op: OpId,
+    answer: oneshot::Sender<Reply>,
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+impl PreparedCommand {
+    /// Nobody waits for its answer any more.
+    fn is_abandoned(&self) -> bool {
+        self.answer.is_closed()
+    }
+
+    /// To the engine. A stopped daemon drops the answer, and with that says so.
+    fn give(self, command: Command) {
+        let Self { op, answer, requests } = self;
+        drop(requests.send(Request::Command { op, command, answer }));
+    }
+}
+
+/// The wait for the answer to a [`PreparedCommand`]. Dropped, it cancels the command.
+struct PendingReply<'a> {
+    waiting: Waiting<'a>,
+    reply: oneshot::Receiver<Reply>,
+}
+
+impl PendingReply<'_> {
+    async fn wait(mut self) -> Result<Reply, ClientError> {
+        let reply = self.reply.await.map_err(|_| ClientError::Stopping);
+        self.waiting.requests = None;
         reply
     }
 }

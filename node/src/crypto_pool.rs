@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 type Task = Box<dyn FnOnce() + Send>;
@@ -37,14 +38,33 @@ impl CryptoPool {
     /// Runs `job` on a thread of the pool.
     pub async fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, JobPanicked> {
         let (answer, done) = oneshot::channel();
-        let task = Box::new(move || {
+        let task = move || {
             // Whoever went away meanwhile needs no result.
             if !answer.is_closed() {
                 drop(answer.send(job()));
             }
-        });
-        self.queue.send(task).await.map_err(|_| JobPanicked)?;
+        };
+        self.start(task).await?;
         done.await.map_err(|_| JobPanicked)
+    }
+
+    /// Waits until there is room for `job`, not until it is done: it hands on itself what it made.
+    pub async fn start(&self, job: impl FnOnce() + Send + 'static) -> Result<(), JobPanicked> {
+        self.queue.send(Box::new(job)).await.map_err(|_| JobPanicked)
+    }
+
+    /// Runs `job`, then `then` on the same thread with what came of it. Waits for nothing; if the queue is full, a task of the
+    /// async runtime waits instead.
+    pub fn start_now<T: 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(Result<T, JobPanicked>) + Send + 'static,
+    ) {
+        let task: Task = Box::new(move || then(caught(job)));
+        if let Err(TrySendError::Full(task)) = self.queue.try_send(task) {
+            let queue = self.queue.clone();
+            tokio::spawn(async move { drop(queue.send(task).await) });
+        }
     }
 }
 
@@ -53,11 +73,16 @@ fn work(tasks: &Mutex<mpsc::Receiver<Task>>) {
         // One thread waits for a task, the others for the lock; neither spins.
         let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(task) = next else { return };
-        // A job that panics drops its answer; the thread goes on.
-        if catch_unwind(AssertUnwindSafe(task)).is_err() {
-            tracing::error!("a job on the crypto pool panicked");
-        }
+        // A job that panics drops its answer, and is in the log; the thread goes on.
+        let _ = caught(task);
     }
+}
+
+fn caught<T>(job: impl FnOnce() -> T) -> Result<T, JobPanicked> {
+    catch_unwind(AssertUnwindSafe(job)).map_err(|_| {
+        tracing::error!("a job on the crypto pool panicked");
+        JobPanicked
+    })
 }
 
 #[cfg(test)]
@@ -74,5 +99,25 @@ mod tests {
         let panicked = pool.run(|| panic!("on purpose")).await;
         assert_eq!(panicked, Err::<(), _>(JobPanicked));
         assert_eq!(pool.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn jobs_report_from_their_own_thread_also_when_the_queue_is_full_or_they_panic() {
+        let pool = CryptoPool::new().expect("threads");
+        let (done, mut results) = mpsc::unbounded_channel();
+        for number in 0..100u64 {
+            let done = done.clone();
+            let job = move || if number == 50 { panic!("on purpose") } else { number };
+            pool.start_now(job, move |result| drop(done.send(result)));
+        }
+        let mut sum = 0;
+        let mut panicked = 0;
+        for _ in 0..100 {
+            match results.recv().await.expect("every job reports") {
+                Ok(number) => sum += number,
+                Err(JobPanicked) => panicked += 1,
+            }
+        }
+        assert_eq!((sum, panicked), ((0..100).sum::<u64>() - 50, 1));
     }
 }

@@ -3,7 +3,7 @@
 use std::future;
 
 use bytes::Bytes;
-use fsdfs_core::seam::{Copies, PutOutcome, Refusal};
+use fsdfs_core::seam::{Command, Copies, PutOutcome, Refusal, Reply};
 use fsdfs_core::tree::content::FileWriter;
 use fsdfs_core::tree::{BlockRef, FileContent, TreeParams};
 use fsdfs_proto::block::Block;
@@ -11,9 +11,11 @@ use fsdfs_proto::ids::VolumeId;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{ChunkBuffer, WriteKeys};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
+use tokio::sync::oneshot;
 
 use super::memory::{Memory, Permit, SMALL_BYTES};
-use super::{Client, ClientError};
+use super::{Client, ClientError, answer};
+use crate::crypto_pool::JobPanicked;
 
 /// Blocks of one put under way at once: sealing, sending and the others' disks overlap, and a holder syncs several at a time.
 /// Measured for 1 GiB on three nodes: 8 cost 1,760 syncs, 16 cost 1,400 and 25 MiB of memory more, 32 cost 1,000 and 45 MiB.
@@ -86,9 +88,22 @@ impl Client {
     ) -> Result<(BlockRef, usize, Stored), ClientError> {
         let Chunk { bytes, permit } = chunk;
         let len = bytes.len();
-        let (block, at) = self.pool.run(move || bytes.seal(&keys)).await?;
-        // From here on the sealed bytes hold the permit, until the last holder of a clone drops them.
-        let stored = self.store_block(block.guarded(permit), copies).await?;
+        let (prepared, pending) = self.prepare();
+        let (sealed, at) = oneshot::channel();
+        let redundancy = Redundancy::Replicas(copies);
+        // The thread that seals gives the block to the engine itself: a way back to this task first would only cost time.
+        let seal = move || {
+            if !prepared.is_abandoned() {
+                let (block, at) = bytes.seal(&keys);
+                let _ = sealed.send((at, block.bytes().len() as u64));
+                // From here on the sealed bytes hold the permit, until the last holder of a clone drops them.
+                prepared.give(Command::PutBlock { block: block.guarded(permit), redundancy });
+            }
+        };
+        self.pool.start(seal).await?;
+        let reply = pending.wait().await;
+        let (at, block_len) = at.await.map_err(|_| JobPanicked)?;
+        let stored = Stored::by(answer!(reply? => PutBlock)?, block_len)?;
         Ok((at, len, stored))
     }
 
@@ -102,16 +117,22 @@ impl Client {
 
     async fn store_block(&self, block: Block, copies: u8) -> Result<Stored, ClientError> {
         let len = block.bytes().len() as u64;
-        match self.put_block(block, Redundancy::Replicas(copies)).await? {
-            PutOutcome::Refused(refusal) => Err(refusal.into()),
-            outcome => Ok(Stored { outcome, len }),
-        }
+        Stored::by(self.put_block(block, Redundancy::Replicas(copies)).await?, len)
     }
 }
 
 struct Stored {
     outcome: PutOutcome,
     len: u64,
+}
+
+impl Stored {
+    fn by(outcome: PutOutcome, len: u64) -> Result<Self, ClientError> {
+        match outcome {
+            PutOutcome::Refused(refusal) => Err(refusal.into()),
+            outcome => Ok(Self { outcome, len }),
+        }
+    }
 }
 
 impl Tally {

@@ -248,14 +248,17 @@ impl Hands {
                 self.store.submit(request, move |done| drop(inputs.send(Input::Disk { token, done })));
             }
             Effect::Work { job, token } => {
-                let (pool, inputs) = (self.pool.clone(), self.done.clone());
+                let inputs = self.done.clone();
                 let job = Arc::new(*job);
-                tokio::spawn(async move {
-                    let running = Arc::clone(&job);
-                    let done = pool.run(move || running.run()).await.unwrap_or_else(|panicked| broken(&panicked));
-                    let job = Box::new(Arc::into_inner(job).expect("a job that ended, even by a panic, is let go of"));
-                    drop(inputs.send(Input::Work { token, job, done }));
-                });
+                let running = Arc::clone(&job);
+                self.pool.start_now(
+                    move || running.run(),
+                    move |done| {
+                        let done = done.unwrap_or_else(|panicked| broken(&panicked));
+                        let job = Arc::into_inner(job).expect("a job that ended, even by a panic, is let go of");
+                        drop(inputs.send(Input::Work { token, job: Box::new(job), done }));
+                    },
+                );
             }
             Effect::Reply { op, reply } => {
                 if let Some(answer) = self.replies.remove(&op) {
