@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fsdfs_core::engine::Engine;
-use fsdfs_core::seam::{DiskDone, Effect, Input, OpId, PeerEvent, Reply};
+use fsdfs_core::seam::{DiskDone, Effect, GetOutcome, Input, OpId, PeerEvent, Reply};
 use fsdfs_core::tree::{JobDone, TreeError};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::NodeId;
@@ -263,7 +263,7 @@ impl Hands {
             Effect::Reply { op, reply } => {
                 if let Some(answer) = self.replies.remove(&op) {
                     // Whoever asked went away meanwhile.
-                    drop(answer.send(reply));
+                    drop(answer.send(unguarded(reply)));
                 }
             }
             Effect::Connect { node, addrs } => self.net.find(node, addrs),
@@ -273,7 +273,32 @@ impl Hands {
     }
 }
 
+/// Gateways have a budget of their own for the blocks that they ask for. A block that nobody takes, because somebody reads no
+/// further, must not keep a share of the memory for what arrives from all peers.
+fn unguarded(reply: Reply) -> Reply {
+    match reply {
+        Reply::GetBlock(GetOutcome::Found(block)) => Reply::GetBlock(GetOutcome::Found(block.unguarded())),
+        other => other,
+    }
+}
+
 /// What the engine hears of a job that panicked, so that whoever waits for it is told.
 fn broken(panicked: &crate::crypto_pool::JobPanicked) -> JobDone {
     JobDone::Failed(TreeError::Damaged(FormatError::Malformed(panicked.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use fsdfs_proto::block::Block;
+
+    use super::*;
+
+    #[test]
+    fn a_block_on_its_way_to_a_reader_holds_no_memory_of_the_network() {
+        let permit = Arc::new(());
+        let block = Block::new(b"content".to_vec().into()).guarded(permit.clone());
+        let reply = unguarded(Reply::GetBlock(GetOutcome::Found(block)));
+        assert_eq!(Arc::strong_count(&permit), 1);
+        assert!(matches!(reply, Reply::GetBlock(GetOutcome::Found(_))));
+    }
 }
