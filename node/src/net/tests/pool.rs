@@ -14,25 +14,25 @@ use fsdfs_proto::message::Message;
 use fsdfs_proto::signed::Signed;
 use tokio::sync::mpsc;
 
-use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent, NotLetIn};
+use crate::net::{GateIdentity, Gatekeeper, HandshakeRejected, Net, NetConfig, NetEvent};
 
 /// Nothing on loopback takes so long, except on a machine that is busy with other things.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(in crate::net) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two searches: the second would fail as the first did if it began at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Pool {
+pub(in crate::net) struct TestPool {
     root: SigningKey,
-    pub(super) facts: FactSet,
+    pub(in crate::net) facts: FactSet,
 }
 
-pub(super) fn key(seed: u8) -> SigningKey {
+pub(in crate::net) fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
 }
 
-impl Pool {
+impl TestPool {
     /// Members are named by the seeds of their keys.
-    pub(super) fn new(members: &[u8]) -> Self {
+    pub(in crate::net) fn new(members: &[u8]) -> Self {
         let root = key(255);
         let mut facts = FactSet::new(pool_of(&root));
         for seed in members {
@@ -41,18 +41,18 @@ impl Pool {
         Self { root, facts }
     }
 
-    pub(super) fn node(&self, seed: u8) -> NodeId {
+    pub(in crate::net) fn node(&self, seed: u8) -> NodeId {
         node(seed)
     }
 
-    pub(super) fn revoke(&mut self, seed: u8) {
+    pub(in crate::net) fn revoke(&mut self, seed: u8) {
         let (signer, subject) = (PublicKey(self.root.verifying_key().to_bytes()), node(seed).into());
         let revoke = Revocation { version: 1, signer, subject, reason: "test".into(), keep: vec![] };
         self.facts.insert(Signed::sign(pool_of(&self.root), &self.root, revoke).into());
     }
 
     /// The ticket's chain, and the newcomer's certificate.
-    pub(super) fn invite(&self, issuer: u8, newcomer: u8, redeem_by: u64) -> (Vec<Signed<Cert>>, Signed<Cert>) {
+    pub(in crate::net) fn invite(&self, issuer: u8, newcomer: u8, redeem_by: u64) -> (Vec<Signed<Cert>>, Signed<Cert>) {
         let (pool, ticket_key) = (pool_of(&self.root), key(newcomer ^ 0x80));
         let mut chain = self.facts.chain_of(node(issuer)).unwrap();
         let subject = PublicKey(ticket_key.verifying_key().to_bytes());
@@ -63,25 +63,30 @@ impl Pool {
         (chain, own)
     }
 
-    pub(super) fn keeper(&self, seed: u8) -> Arc<Gatekeeper> {
+    pub(in crate::net) fn keeper(&self, seed: u8) -> Arc<Gatekeeper> {
         let chain = self.facts.chain_of(node(seed)).unwrap();
         Arc::new(Gatekeeper::new(self.identity(seed, chain, BTreeSet::new()), self.facts.clone()))
     }
 
-    pub(super) async fn start(&self, seed: u8) -> TestNode {
+    pub(in crate::net) async fn start(&self, seed: u8) -> TestNode {
         self.start_with(seed, 64 << 20).await
     }
 
-    pub(super) async fn start_with(&self, seed: u8, inbound_bytes_max: usize) -> TestNode {
+    pub(in crate::net) async fn start_with(&self, seed: u8, inbound_bytes_max: usize) -> TestNode {
         TestNode::start(self.keeper(seed), config("127.0.0.1:0", false, inbound_bytes_max)).await
     }
 
-    pub(super) async fn start_on(&self, seed: u8, listen: &str, mdns: bool) -> TestNode {
+    pub(in crate::net) async fn start_on(&self, seed: u8, listen: &str, mdns: bool) -> TestNode {
         TestNode::start(self.keeper(seed), config(listen, mdns, 64 << 20)).await
     }
 
     /// Knows nothing but its ticket.
-    pub(super) async fn start_newcomer(&self, seed: u8, ticket: &[Signed<Cert>], own: Signed<Cert>) -> TestNode {
+    pub(in crate::net) async fn start_newcomer(
+        &self,
+        seed: u8,
+        ticket: &[Signed<Cert>],
+        own: Signed<Cert>,
+    ) -> TestNode {
         let mut facts = FactSet::new(pool_of(&self.root));
         let bootstraps = BTreeSet::from([NodeId(ticket.last().unwrap().value().issuer.0)]);
         let chain: Vec<_> = ticket.iter().cloned().chain([own]).collect();
@@ -105,15 +110,15 @@ fn node(seed: u8) -> NodeId {
     NodeId(key(seed).verifying_key().to_bytes())
 }
 
-pub(super) struct TestNode {
-    pub(super) node: NodeId,
-    pub(super) net: Net,
-    pub(super) keeper: Arc<Gatekeeper>,
+pub(in crate::net) struct TestNode {
+    pub(in crate::net) node: NodeId,
+    pub(in crate::net) net: Net,
+    pub(in crate::net) keeper: Arc<Gatekeeper>,
     events: mpsc::Receiver<NetEvent>,
     /// Whether the last event of a connection was `Up`.
-    pub(super) up: bool,
-    pub(super) pings: Vec<u64>,
-    pub(super) progress: usize,
+    pub(in crate::net) up: bool,
+    pub(in crate::net) pings: Vec<u64>,
+    pub(in crate::net) progress: usize,
 }
 
 impl TestNode {
@@ -123,17 +128,17 @@ impl TestNode {
         Self { node: keeper.node(), net, keeper, events, up: false, pings: Vec::new(), progress: 0 }
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
+    pub(in crate::net) fn addr(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.net.port()))
     }
 
-    pub(super) async fn connect(&mut self, other: &mut Self) {
+    pub(in crate::net) async fn connect(&mut self, other: &mut Self) {
         self.find(other.node, &[other.addr().to_string()]).await;
         other.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == self.node)).await;
     }
 
     /// Searches until it is connected, again if a search ended in vain: on a busy machine a handshake takes too long.
-    pub(super) async fn find(&mut self, node: NodeId, addrs: &[String]) -> NetEvent {
+    pub(in crate::net) async fn find(&mut self, node: NodeId, addrs: &[String]) -> NetEvent {
         let found = async {
             loop {
                 let ended = self.search(node, addrs).await;
@@ -147,7 +152,7 @@ impl TestNode {
     }
 
     /// Searches for a node that does not let this one in, until it has said why.
-    pub(super) async fn refused_by(&mut self, node: NodeId, addrs: &[String]) -> NotLetIn {
+    pub(in crate::net) async fn refused_by(&mut self, node: NodeId, addrs: &[String]) -> HandshakeRejected {
         let told = async {
             loop {
                 if let NetEvent::Unreachable { refused: Some(why), .. } = self.search(node, addrs).await {
@@ -169,7 +174,7 @@ impl TestNode {
         self.until(is_end).await
     }
 
-    pub(super) async fn next(&mut self) -> NetEvent {
+    pub(in crate::net) async fn next(&mut self) -> NetEvent {
         let event = tokio::time::timeout(PATIENCE, self.events.recv()).await.expect("no event in time").unwrap();
         match &event {
             NetEvent::Up { .. } => self.up = true,
@@ -181,7 +186,7 @@ impl TestNode {
         event
     }
 
-    pub(super) async fn until(&mut self, wanted: impl Fn(&NetEvent) -> bool) -> NetEvent {
+    pub(in crate::net) async fn until(&mut self, wanted: impl Fn(&NetEvent) -> bool) -> NetEvent {
         loop {
             let event = self.next().await;
             if wanted(&event) {
@@ -191,7 +196,7 @@ impl TestNode {
     }
 
     /// Pings until one arrives: a connection may be replaced while the first is on its way.
-    pub(super) async fn reaches(&mut self, other: &mut Self) {
+    pub(in crate::net) async fn reaches(&mut self, other: &mut Self) {
         let arrived = async {
             loop {
                 self.net.send(other.node, Message::Ping(1), None);
@@ -213,7 +218,7 @@ impl TestNode {
         tokio::time::timeout(PATIENCE, arrived).await.expect("no ping arrived");
     }
 
-    pub(super) async fn payloads(&mut self, count: usize) -> Vec<BlockPayload> {
+    pub(in crate::net) async fn payloads(&mut self, count: usize) -> Vec<BlockPayload> {
         let mut payloads = Vec::new();
         while payloads.len() < count {
             if let NetEvent::Message { payload: payload @ BlockPayload::Block(_), .. } = self.next().await {
@@ -223,7 +228,7 @@ impl TestNode {
         payloads
     }
 
-    pub(super) async fn blocks(&mut self, count: usize) -> BTreeSet<BlockId> {
+    pub(in crate::net) async fn blocks(&mut self, count: usize) -> BTreeSet<BlockId> {
         let mut ids = BTreeSet::new();
         while ids.len() < count {
             if let NetEvent::Message { payload: BlockPayload::Block(block), .. } = self.next().await {

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use fsdfs_proto::message::Message;
 use tokio::sync::Semaphore;
 
-use super::frame::LaneError;
+use crate::net::session::frame::StreamError;
 
 /// Blocks being read for one peer, or on their way to it: with the largest ones 18 MiB, a sixth of a second of a gigabit line,
 /// more than a read of a gateway has under way with each of three holders.
@@ -23,27 +23,27 @@ const WAITING_MAX: usize = 4096;
 const IDS_UNDER_WAY_MAX: usize = 131_072;
 
 /// What one connection asks of this node's disks.
-pub(super) struct Fetches {
-    blocks: Mutex<State>,
+pub(crate) struct PeerBackpressure {
+    blocks: Mutex<FetchQueue>,
     /// Ids that may still be asked about.
     ids: Semaphore,
 }
 
 #[derive(Default)]
-struct State {
+struct FetchQueue {
     under_way: usize,
     waiting: VecDeque<Message>,
 }
 
-impl Default for Fetches {
+impl Default for PeerBackpressure {
     fn default() -> Self {
         Self { blocks: Mutex::default(), ids: Semaphore::new(IDS_UNDER_WAY_MAX) }
     }
 }
 
-impl Fetches {
+impl PeerBackpressure {
     /// Waits until so many ids may be asked about.
-    pub(super) async fn room_for(&self, message: &Message) {
+    pub(crate) async fn reserve_ids(&self, message: &Message) {
         let Message::Have(have) = message else { return };
         let count = u32::try_from(have.ids.len()).expect("the decoder bounds the list");
         if let Ok(permit) = self.ids.acquire_many(count).await {
@@ -53,7 +53,7 @@ impl Fetches {
     }
 
     /// A message came in. None: it is a question that waits now.
-    pub(super) fn came(&self, message: Message) -> Result<Option<Message>, LaneError> {
+    pub(crate) fn on_received(&self, message: Message) -> Result<Option<Message>, StreamError> {
         if !matches!(message, Message::Fetch(_)) {
             return Ok(Some(message));
         }
@@ -63,14 +63,14 @@ impl Fetches {
             return Ok(Some(message));
         }
         if state.waiting.len() >= WAITING_MAX {
-            return Err(LaneError::TooMany(WAITING_MAX));
+            return Err(StreamError::TooMany(WAITING_MAX));
         }
         state.waiting.push_back(message);
         Ok(None)
     }
 
     /// A message has left this node. If it answers a question, the next one that waited is returned.
-    pub(super) fn left(&self, sent: &Message) -> Option<Message> {
+    pub(crate) fn on_sent(&self, sent: &Message) -> Option<Message> {
         if let Message::HaveReply(reply) = sent {
             self.ids.add_permits(reply.answers.len());
         }
@@ -96,11 +96,11 @@ mod tests {
     use futures::FutureExt as _;
     use tokio::task::unconstrained;
 
-    use super::{Fetches, IDS_UNDER_WAY_MAX, UNDER_WAY_MAX, WAITING_MAX};
+    use super::{IDS_UNDER_WAY_MAX, PeerBackpressure, UNDER_WAY_MAX, WAITING_MAX};
 
     #[test]
     fn more_ids_are_asked_about_when_an_answer_has_left() {
-        let fetches = Fetches::default();
+        let backpressure = PeerBackpressure::default();
         let ids = vec![BlockId([1; 32]); IDS_MAX];
         let have = Message::Have(HaveRequest {
             request: 1,
@@ -109,31 +109,34 @@ mod tests {
             redundancy: Redundancy::Replicas(3),
             ids,
         });
-        let is_read = |message| unconstrained(fetches.room_for(message)).now_or_never().is_some();
+        let is_read = |message| unconstrained(backpressure.reserve_ids(message)).now_or_never().is_some();
         assert!((0..IDS_UNDER_WAY_MAX / IDS_MAX).all(|_| is_read(&have)));
         assert!(!is_read(&have) && is_read(&Message::Ping(1)));
         let answers = vec![Possession::No; IDS_MAX];
-        fetches.left(&Message::HaveReply(HaveReply { request: 1, answers }));
+        backpressure.on_sent(&Message::HaveReply(HaveReply { request: 1, answers }));
         assert!(is_read(&have) && !is_read(&have));
     }
 
     #[test]
     fn questions_beyond_the_bound_wait_for_answers_to_leave() {
-        let fetches = Fetches::default();
+        let backpressure = PeerBackpressure::default();
         let fetch = |request| Message::Fetch(FetchRequest { request, id: BlockId([1; 32]) });
         let reply = Message::FetchReply(FetchReply { request: 0, outcome: FetchOutcome::No, block: None });
         for request in 0..UNDER_WAY_MAX as u64 {
-            assert!(fetches.came(fetch(request)).unwrap().is_some());
+            assert!(backpressure.on_received(fetch(request)).unwrap().is_some());
         }
-        assert_eq!(fetches.came(fetch(100)).unwrap(), None);
-        assert!(fetches.came(Message::Ping(1)).unwrap().is_some(), "others pass");
-        assert_eq!((fetches.left(&Message::Pong(1)), fetches.left(&reply)), (None, Some(fetch(100))));
+        assert_eq!(backpressure.on_received(fetch(100)).unwrap(), None);
+        assert!(backpressure.on_received(Message::Ping(1)).unwrap().is_some(), "others pass");
+        assert_eq!((backpressure.on_sent(&Message::Pong(1)), backpressure.on_sent(&reply)), (None, Some(fetch(100))));
         for request in 0..WAITING_MAX as u64 {
-            assert_eq!(fetches.came(fetch(request)).unwrap(), None);
+            assert_eq!(backpressure.on_received(fetch(request)).unwrap(), None);
         }
-        assert!(fetches.came(fetch(0)).is_err(), "somebody who reads nothing fills no memory with questions either");
-        (0..WAITING_MAX).for_each(|_| drop(fetches.left(&reply).unwrap()));
-        (0..UNDER_WAY_MAX).for_each(|_| assert_eq!(fetches.left(&reply), None));
-        assert!(fetches.came(fetch(0)).unwrap().is_some());
+        assert!(
+            backpressure.on_received(fetch(0)).is_err(),
+            "somebody who reads nothing fills no memory with questions either"
+        );
+        (0..WAITING_MAX).for_each(|_| drop(backpressure.on_sent(&reply).unwrap()));
+        (0..UNDER_WAY_MAX).for_each(|_| assert_eq!(backpressure.on_sent(&reply), None));
+        assert!(backpressure.on_received(fetch(0)).unwrap().is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! What lies on a lane: `be32(len) message`, and behind a message that announces a block the block's bytes
+//! What lies on a stream: `be32(len) message`, and behind a message that announces a block the block's bytes
 //! (spec 04-wire, "Lanes").
 //!
 //! A QUIC stream that is dropped looks like one that ended well, so nothing here is taken for complete because the
@@ -21,8 +21,8 @@ use tokio::time::timeout;
 
 /// Bytes hashed or written between two looks at anything else: 64 KiB take about 30 microseconds to hash.
 const SLICE_BYTES: usize = 64 * 1024;
-/// Bytes of a lane read ahead: a small message and its block, or a dozen packets of a large one, come with one look at the
-/// connection instead of one for each packet. Four lanes for each peer have such a buffer.
+/// Bytes of a stream read ahead: a small message and its block, or a dozen packets of a large one, come with one look at the
+/// connection instead of one for each packet. Four streams for each peer have such a buffer.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// Most messages fit, with their length: a block's announcement, an answer, a ping.
 const USUAL_BYTES: usize = 256;
@@ -32,9 +32,9 @@ const HEAD_BYTES: usize = 4;
 /// line that is only slow delivers something in this time.
 const STALL_MAX: Duration = Duration::from_secs(20);
 
-/// A lane ended. The connection is of no use without it.
+/// A stream ended. The connection is of no use without it.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LaneError {
+pub(crate) enum StreamError {
     /// The connection broke, or the peer closed it.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -54,10 +54,10 @@ pub(super) enum LaneError {
 
 /// The right to hold inbound blocks in memory, in bytes, shared by all peers.
 #[derive(Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(crate) struct InboundBudget(Arc<Semaphore>);
 
-impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
+impl InboundBudget {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes)))
     }
 
@@ -66,34 +66,34 @@ impl Budget {
     }
 }
 
-/// A lane as the reading functions want it.
-pub(super) fn buffered<L: AsyncRead>(lane: L) -> BufReader<L> {
-    BufReader::with_capacity(READ_AHEAD_BYTES, lane)
+/// A stream as the reading functions want it.
+pub(crate) fn buffered<L: AsyncRead>(stream: L) -> BufReader<L> {
+    BufReader::with_capacity(READ_AHEAD_BYTES, stream)
 }
 
-/// The next message; none if the peer ended the lane between two.
-pub(super) async fn read_message(
-    lane: &mut (impl AsyncBufRead + Unpin),
-) -> Result<Option<(Message, usize)>, LaneError> {
-    if lane.fill_buf().await?.is_empty() {
+/// The next message; none if the peer ended the stream between two.
+pub(crate) async fn read_message(
+    stream: &mut (impl AsyncBufRead + Unpin),
+) -> Result<Option<(Message, usize)>, StreamError> {
+    if stream.fill_buf().await?.is_empty() {
         return Ok(None);
     }
     let mut head = Vec::with_capacity(HEAD_BYTES);
-    take_in(lane, HEAD_BYTES, |slice| head.extend_from_slice(slice)).await?;
+    take_in(stream, HEAD_BYTES, |slice| head.extend_from_slice(slice)).await?;
     let len = head.iter().fold(0, |len, byte| len << 8 | usize::from(*byte));
     codec::bound((1..=MESSAGE_BYTES_MAX).contains(&len), "the length of a message")?;
     let mut bytes = Vec::with_capacity(len);
-    take_in(lane, len, |slice| bytes.extend_from_slice(slice)).await?;
+    take_in(stream, len, |slice| bytes.extend_from_slice(slice)).await?;
     Ok(Some((codec::decode(&bytes)?, HEAD_BYTES + len)))
 }
 
 /// The block that a message announced, hashed while it comes in. `moved` hears of every slice.
-pub(super) async fn read_block(
-    lane: &mut (impl AsyncBufRead + Unpin),
+pub(crate) async fn read_block(
+    stream: &mut (impl AsyncBufRead + Unpin),
     announced: AttachedBlock,
-    budget: &Budget,
+    budget: &InboundBudget,
     mut moved: impl FnMut(usize),
-) -> Result<BlockPayload, LaneError> {
+) -> Result<BlockPayload, StreamError> {
     // The decoder has checked the length; the permit comes before the memory.
     let permit = budget.take(announced.len).await;
     let mut left = announced.len as usize;
@@ -101,7 +101,7 @@ pub(super) async fn read_block(
     let mut hasher = BlockHasher::default();
     while left > 0 {
         let part = left.min(SLICE_BYTES);
-        take_in(lane, part, |slice| {
+        take_in(stream, part, |slice| {
             // Hashed while it is in the processor's cache, and each byte of the block's own memory is written once.
             hasher.update(slice);
             bytes.extend_from_slice(slice);
@@ -116,49 +116,52 @@ pub(super) async fn read_block(
 }
 
 /// Writes a message, without its block.
-pub(super) async fn write_message(lane: &mut (impl AsyncWrite + Unpin), message: &Message) -> Result<usize, LaneError> {
+pub(crate) async fn write_message(
+    stream: &mut (impl AsyncWrite + Unpin),
+    message: &Message,
+) -> Result<usize, StreamError> {
     let mut frame = Vec::with_capacity(USUAL_BYTES);
     frame.extend_from_slice(&[0; HEAD_BYTES]);
     codec::encode_onto(&mut frame, message);
     let len = frame.len() - HEAD_BYTES;
     if len > MESSAGE_BYTES_MAX {
-        return Err(LaneError::TooLong(len));
+        return Err(StreamError::TooLong(len));
     }
     let head = u32::try_from(len).expect("MESSAGE_BYTES_MAX fits in 32 bits").to_be_bytes();
     frame[..HEAD_BYTES].copy_from_slice(&head);
-    lane.write_all(&frame).await?;
+    stream.write_all(&frame).await?;
     Ok(frame.len())
 }
 
 /// Writes the block behind its message, straight from its bytes.
-pub(super) async fn write_block(
-    lane: &mut (impl AsyncWrite + Unpin),
+pub(crate) async fn write_block(
+    stream: &mut (impl AsyncWrite + Unpin),
     block: &Block,
     mut moved: impl FnMut(usize),
-) -> Result<(), LaneError> {
+) -> Result<(), StreamError> {
     for slice in block.bytes().chunks(SLICE_BYTES) {
-        lane.write_all(slice).await?;
+        stream.write_all(slice).await?;
         moved(slice.len());
     }
     Ok(())
 }
 
-/// Shows the next `len` bytes, in slices as they lie in the lane's buffer.
+/// Shows the next `len` bytes, in slices as they lie in the stream's buffer.
 async fn take_in(
-    lane: &mut (impl AsyncBufRead + Unpin),
+    stream: &mut (impl AsyncBufRead + Unpin),
     len: usize,
     mut take: impl FnMut(&[u8]),
-) -> Result<(), LaneError> {
+) -> Result<(), StreamError> {
     let mut left = len;
     while left > 0 {
-        let read = timeout(STALL_MAX, lane.fill_buf()).await.map_err(|_| LaneError::Stalled)??;
+        let read = timeout(STALL_MAX, stream.fill_buf()).await.map_err(|_| StreamError::Stalled)??;
         let slice = &read[..read.len().min(left)];
         if slice.is_empty() {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         take(slice);
         let taken = slice.len();
-        lane.consume_unpin(taken);
+        stream.consume_unpin(taken);
         left -= taken;
     }
     Ok(())
@@ -167,7 +170,9 @@ async fn take_in(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{Budget, LaneError, SLICE_BYTES, buffered, read_block, read_message, write_block, write_message};
+    use super::{
+        InboundBudget, SLICE_BYTES, StreamError, buffered, read_block, read_message, write_block, write_message,
+    };
     use bytes::Bytes;
     use fsdfs_core::seam::BlockPayload;
     use fsdfs_proto::block::Block;
@@ -179,41 +184,41 @@ mod tests {
         Block::new(Bytes::from(vec![7; 3 * SLICE_BYTES + 5]))
     }
 
-    async fn lane_with(block: &Block) -> Cursor<Vec<u8>> {
-        let mut lane = Cursor::new(Vec::new());
-        write_block(&mut lane, block, |_| ()).await.unwrap();
-        Cursor::new(lane.into_inner())
+    async fn stream_with(block: &Block) -> Cursor<Vec<u8>> {
+        let mut stream = Cursor::new(Vec::new());
+        write_block(&mut stream, block, |_| ()).await.unwrap();
+        Cursor::new(stream.into_inner())
     }
 
     #[tokio::test]
     async fn messages_come_out_as_they_went_in() {
-        let mut lane = Cursor::new(Vec::new());
+        let mut stream = Cursor::new(Vec::new());
         let messages = [Message::Ping(1), Message::Fetch(FetchRequest { request: 2, id: BlockId([3; 32]) })];
         for message in &messages {
-            write_message(&mut lane, message).await.unwrap();
+            write_message(&mut stream, message).await.unwrap();
         }
-        lane.set_position(0);
+        stream.set_position(0);
         for message in messages {
-            assert_eq!(read_message(&mut lane).await.unwrap().unwrap().0, message);
+            assert_eq!(read_message(&mut stream).await.unwrap().unwrap().0, message);
         }
-        assert!(read_message(&mut lane).await.unwrap().is_none());
+        assert!(read_message(&mut stream).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn lengths_are_checked_before_memory_is_reserved() {
         for len in [0, MESSAGE_BYTES_MAX as u32 + 1, u32::MAX] {
-            let mut lane = Cursor::new(len.to_be_bytes().to_vec());
-            assert!(matches!(read_message(&mut lane).await, Err(LaneError::Garbage(_))), "{len}");
+            let mut stream = Cursor::new(len.to_be_bytes().to_vec());
+            assert!(matches!(read_message(&mut stream).await, Err(StreamError::Garbage(_))), "{len}");
         }
     }
 
     #[tokio::test]
     async fn a_block_gives_its_memory_back_with_its_last_copy() {
-        let (block, budget) = (block(), Budget::new(1 << 20));
+        let (block, budget) = (block(), InboundBudget::new(1 << 20));
         let mut moved = 0;
-        let mut lane = lane_with(&block).await;
+        let mut stream = stream_with(&block).await;
         let payload =
-            read_block(&mut lane, AttachedBlock::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
+            read_block(&mut stream, AttachedBlock::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
         assert_eq!(payload, BlockPayload::Block(block.clone()));
         assert_eq!((moved, budget.0.available_permits()), (block.bytes().len(), (1 << 20) - block.bytes().len()));
         drop(payload);
@@ -225,50 +230,50 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let block = Block::new(Bytes::from(vec![7; 1 << 20]));
         let announced = AttachedBlock::from(&block);
-        let mut lane = buffered(runtime.block_on(lane_with(&block)));
-        let budget = Budget::new(2 << 20);
+        let mut stream = buffered(runtime.block_on(stream_with(&block)));
+        let budget = InboundBudget::new(2 << 20);
         let mut payload = BlockPayload::None;
         let counted = allocation_counter::measure(|| {
-            payload = runtime.block_on(read_block(&mut lane, announced, &budget, |_| ())).unwrap();
+            payload = runtime.block_on(read_block(&mut stream, announced, &budget, |_| ())).unwrap();
         });
         assert_eq!(payload, BlockPayload::Block(block));
         assert!(counted.bytes_total < (1 << 20) + 4096, "{} bytes for one block", counted.bytes_total);
 
         let message = Message::Ping(1);
-        let mut lane = Cursor::new(Vec::with_capacity(1024));
+        let mut stream = Cursor::new(Vec::with_capacity(1024));
         let counted = allocation_counter::measure(|| {
-            runtime.block_on(write_message(&mut lane, &message)).unwrap();
+            runtime.block_on(write_message(&mut stream, &message)).unwrap();
         });
         assert!(counted.count_total <= 1, "{counted:?}");
     }
 
     #[tokio::test]
-    async fn messages_and_blocks_come_through_a_lane_that_reads_ahead() {
+    async fn messages_and_blocks_come_through_a_stream_that_reads_ahead() {
         let block = block();
         let announced = AttachedBlock::from(&block);
-        let mut lane = Cursor::new(Vec::new());
+        let mut stream = Cursor::new(Vec::new());
         for _ in 0..2 {
-            write_message(&mut lane, &Message::Ping(1)).await.unwrap();
-            write_block(&mut lane, &block, |_| ()).await.unwrap();
+            write_message(&mut stream, &Message::Ping(1)).await.unwrap();
+            write_block(&mut stream, &block, |_| ()).await.unwrap();
         }
-        lane.set_position(0);
-        let (mut lane, budget) = (buffered(lane), Budget::new(1 << 20));
+        stream.set_position(0);
+        let (mut stream, budget) = (buffered(stream), InboundBudget::new(1 << 20));
         for _ in 0..2 {
-            assert_eq!(read_message(&mut lane).await.unwrap().unwrap().0, Message::Ping(1));
-            let payload = read_block(&mut lane, announced, &budget, |_| ()).await.unwrap();
+            assert_eq!(read_message(&mut stream).await.unwrap().unwrap().0, Message::Ping(1));
+            let payload = read_block(&mut stream, announced, &budget, |_| ()).await.unwrap();
             assert_eq!(payload, BlockPayload::Block(block.clone()));
         }
-        assert!(read_message(&mut lane).await.unwrap().is_none());
+        assert!(read_message(&mut stream).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn other_bytes_than_announced_are_dropped_and_short_ones_are_an_error() {
-        let (block, budget) = (block(), Budget::new(1 << 20));
+        let (block, budget) = (block(), InboundBudget::new(1 << 20));
         let wrong = AttachedBlock { id: BlockId([0; 32]), ..AttachedBlock::from(&block) };
-        let payload = read_block(&mut lane_with(&block).await, wrong, &budget, |_| ()).await.unwrap();
+        let payload = read_block(&mut stream_with(&block).await, wrong, &budget, |_| ()).await.unwrap();
         assert_eq!(payload, BlockPayload::Wrong);
         let longer = AttachedBlock { len: wrong.len + 1, ..wrong };
-        assert!(read_block(&mut lane_with(&block).await, longer, &budget, |_| ()).await.is_err());
+        assert!(read_block(&mut stream_with(&block).await, longer, &budget, |_| ()).await.is_err());
         assert_eq!(budget.0.available_permits(), 1 << 20);
     }
 }

@@ -1,8 +1,8 @@
-//! Opens the lanes of a connection: one substream a direction for messages and [`BLOCK_LANES`] for blocks, once.
+//! Opens the streams of a connection: one substream a direction for messages and [`BLOCK_STREAMS`](crate::net::session::streams::BLOCK_STREAMS) for blocks, once.
 //!
 //! Two nodes that dial each other at the same moment have two connections. Only one node may decide which of them is
-//! used, else each keeps the one the other closes: the node with the smaller id **leads**. It opens its lanes on every
-//! new connection and gives each connection a growing number; the other node answers with its own lanes under the same
+//! used, else each keeps the one the other closes: the node with the smaller id **leads**. It opens its streams on every
+//! new connection and gives each connection a growing number; the other node answers with its own streams under the same
 //! number. On both sides the greatest number is the connection in use, so a connection that one side still takes for
 //! alive never keeps a fresh one out.
 
@@ -27,61 +27,49 @@ use libp2p::swarm::{
 };
 
 use super::address;
+use crate::net::session::streams::{PeerStreams, STREAMS};
 
-/// Substreams for blocks in each direction. Three keep a line busy while one waits for a disk, and their flow-control
-/// windows together stay below the connection's, so a stalled block never stops a message (see `transport`).
-pub(super) const BLOCK_LANES: usize = 3;
-const LANES: usize = 1 + BLOCK_LANES;
-/// A peer that passed the gate and opens no lanes for so long is closed.
+/// A peer that passed the gate and opens no streams for so long is closed.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// On the wire since version 2; the word there is older than that for the streams.
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/fsdfs/2/lanes");
 
-/// The open lanes of a connection.
+/// What became of a connection's streams.
 #[derive(Debug)]
-pub(super) struct Lanes {
-    /// The greatest number of a pair of nodes is the connection in use.
-    pub number: u64,
-    /// Written here; the first is for messages.
-    pub outbound: Vec<Stream>,
-    /// Written by the peer.
-    pub inbound: Vec<Stream>,
-}
-
-/// What became of a connection's lanes.
-#[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct StreamsEvent {
     pub node: NodeId,
     pub connection: ConnectionId,
-    pub lanes: Result<Lanes, &'static str>,
+    pub streams: Result<PeerStreams<Stream>, &'static str>,
 }
 
-pub(super) struct Behaviour {
+/// Numbers connections and reports their streams once. A number that was given is never given again.
+pub(super) struct StreamsBehaviour {
     own: NodeId,
     /// Grows also over restarts, as far as the wall clock does: a peer may still believe in a connection of the last run.
     next: u64,
-    events: VecDeque<Event>,
+    events: VecDeque<StreamsEvent>,
 }
 
-impl Behaviour {
+impl StreamsBehaviour {
     pub(super) fn new(own: NodeId) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start_ms = u64::try_from(since_1970.as_millis()).unwrap_or(0);
         Self { own, next: start_ms << 20, events: VecDeque::new() }
     }
 
-    fn handler(&mut self, peer: PeerId) -> Result<Handler, ConnectionDenied> {
+    fn handler(&mut self, peer: PeerId) -> Result<StreamsHandler, ConnectionDenied> {
         let node = address::node_id(&peer).ok_or_else(|| ConnectionDenied::new("a key that is not Ed25519"))?;
         let number = (self.own < node).then(|| {
             self.next += 1;
             self.next
         });
-        Ok(Handler::new(number))
+        Ok(StreamsHandler::new(number))
     }
 }
 
-impl NetworkBehaviour for Behaviour {
-    type ConnectionHandler = Handler;
-    type ToSwarm = Event;
+impl NetworkBehaviour for StreamsBehaviour {
+    type ConnectionHandler = StreamsHandler;
+    type ToSwarm = StreamsEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -106,37 +94,37 @@ impl NetworkBehaviour for Behaviour {
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, lanes: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, streams: THandlerOutEvent<Self>) {
         if let Some(node) = address::node_id(&peer) {
-            self.events.push_back(Event { node, connection, lanes });
+            self.events.push_back(StreamsEvent { node, connection, streams });
         }
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<StreamsEvent, THandlerInEvent<Self>>> {
         // Events come only from `on_connection_handler_event`, after which the swarm polls again.
         self.events.pop_front().map_or(Poll::Pending, |event| Poll::Ready(ToSwarm::GenerateEvent(event)))
     }
 }
 
-/// One connection's lanes while they open. Afterwards it does nothing: the streams keep the connection alive.
-pub(super) struct Handler {
-    /// Known from the start to the leader, from the first lane to the other node.
+/// One connection's streams while they open. Afterwards it does nothing: the streams keep the connection alive.
+pub(super) struct StreamsHandler {
+    /// Known from the start to the leader, from the first stream to the other node.
     number: Option<u64>,
     requested: usize,
     outbound: Vec<Stream>,
     inbound: Vec<Stream>,
-    outcome: Option<Result<Lanes, &'static str>>,
+    outcome: Option<Result<PeerStreams<Stream>, &'static str>>,
     reported: bool,
     deadline: Pin<Box<tokio::time::Sleep>>,
 }
 
-impl Handler {
+impl StreamsHandler {
     fn new(number: Option<u64>) -> Self {
         Self {
             number,
             requested: 0,
-            outbound: Vec::with_capacity(LANES),
-            inbound: Vec::with_capacity(LANES),
+            outbound: Vec::with_capacity(STREAMS),
+            inbound: Vec::with_capacity(STREAMS),
             outcome: None,
             reported: false,
             deadline: Box::pin(tokio::time::sleep(OPEN_TIMEOUT)),
@@ -146,47 +134,47 @@ impl Handler {
     fn take_in(&mut self, stream: Stream, number: u64) {
         if *self.number.get_or_insert(number) != number {
             self.outcome = Some(Err("two numbers for one connection"));
-        } else if self.inbound.len() < LANES {
+        } else if self.inbound.len() < STREAMS {
             self.inbound.push(stream);
             self.finish();
         }
     }
 
     fn finish(&mut self) {
-        if let (Some(number), LANES, LANES) = (self.number, self.outbound.len(), self.inbound.len()) {
+        if let (Some(number), STREAMS, STREAMS) = (self.number, self.outbound.len(), self.inbound.len()) {
             let (outbound, inbound) = (std::mem::take(&mut self.outbound), std::mem::take(&mut self.inbound));
-            self.outcome = Some(Ok(Lanes { number, outbound, inbound }));
+            self.outcome = Some(Ok(PeerStreams { number, outbound, inbound }));
         }
     }
 }
 
-impl ConnectionHandler for Handler {
+impl ConnectionHandler for StreamsHandler {
     type FromBehaviour = Infallible;
-    type ToBehaviour = Result<Lanes, &'static str>;
-    type InboundProtocol = Lane;
-    type OutboundProtocol = Lane;
+    type ToBehaviour = Result<PeerStreams<Stream>, &'static str>;
+    type InboundProtocol = StreamUpgrade;
+    type OutboundProtocol = StreamUpgrade;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = ();
 
-    fn listen_protocol(&self) -> SubstreamProtocol<Lane> {
-        SubstreamProtocol::new(Lane { number: 0 }, ())
+    fn listen_protocol(&self) -> SubstreamProtocol<StreamUpgrade> {
+        SubstreamProtocol::new(StreamUpgrade { number: 0 }, ())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Lane, (), Self::ToBehaviour>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<StreamUpgrade, (), Self::ToBehaviour>> {
         if self.reported {
             return Poll::Pending;
         }
         if self.deadline.as_mut().poll(cx).is_ready() {
-            self.outcome = Some(Err("its lanes did not open in time"));
+            self.outcome = Some(Err("its streams did not open in time"));
         }
         if let Some(outcome) = self.outcome.take() {
             self.reported = true;
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(outcome));
         }
         match self.number {
-            Some(number) if self.requested < LANES => {
+            Some(number) if self.requested < STREAMS => {
                 self.requested += 1;
-                let protocol = SubstreamProtocol::new(Lane { number }, ());
+                let protocol = SubstreamProtocol::new(StreamUpgrade { number }, ());
                 Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol })
             }
             _ => Poll::Pending,
@@ -197,7 +185,7 @@ impl ConnectionHandler for Handler {
         match event {}
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Lane, Lane>) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, StreamUpgrade, StreamUpgrade>) {
         match event {
             _ if self.reported => {}
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, number), .. }) => {
@@ -208,20 +196,20 @@ impl ConnectionHandler for Handler {
                 self.finish();
             }
             ConnectionEvent::DialUpgradeError(_) | ConnectionEvent::ListenUpgradeError(_) => {
-                self.outcome = Some(Err("a lane failed to open"));
+                self.outcome = Some(Err("a stream failed to open"));
             }
             _ => {}
         }
     }
 }
 
-/// Puts the connection's number at the beginning of a lane. The opener writes it, so that the lane becomes visible.
+/// Puts the connection's number at the beginning of a stream. The opener writes it, so that the stream becomes visible.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lane {
+pub(super) struct StreamUpgrade {
     number: u64,
 }
 
-impl UpgradeInfo for Lane {
+impl UpgradeInfo for StreamUpgrade {
     type Info = StreamProtocol;
     type InfoIter = std::iter::Once<StreamProtocol>;
 
@@ -230,14 +218,14 @@ impl UpgradeInfo for Lane {
     }
 }
 
-type Upgraded = BoxFuture<'static, io::Result<(Stream, u64)>>;
+type UpgradeFuture = BoxFuture<'static, io::Result<(Stream, u64)>>;
 
-impl InboundUpgrade<Stream> for Lane {
+impl InboundUpgrade<Stream> for StreamUpgrade {
     type Output = (Stream, u64);
     type Error = io::Error;
-    type Future = Upgraded;
+    type Future = UpgradeFuture;
 
-    fn upgrade_inbound(self, mut stream: Stream, _: StreamProtocol) -> Upgraded {
+    fn upgrade_inbound(self, mut stream: Stream, _: StreamProtocol) -> UpgradeFuture {
         async move {
             let mut number = [0; 8];
             stream.read_exact(&mut number).await?;
@@ -247,12 +235,12 @@ impl InboundUpgrade<Stream> for Lane {
     }
 }
 
-impl OutboundUpgrade<Stream> for Lane {
+impl OutboundUpgrade<Stream> for StreamUpgrade {
     type Output = (Stream, u64);
     type Error = io::Error;
-    type Future = Upgraded;
+    type Future = UpgradeFuture;
 
-    fn upgrade_outbound(self, mut stream: Stream, _: StreamProtocol) -> Upgraded {
+    fn upgrade_outbound(self, mut stream: Stream, _: StreamProtocol) -> UpgradeFuture {
         async move {
             stream.write_all(&self.number.to_be_bytes()).await?;
             stream.flush().await?;

@@ -1,80 +1,73 @@
-//! Owns the swarm. Its loop only routes: bytes of messages and blocks move in the tasks of the links.
+//! Owns the swarm. Its loop only routes: bytes of messages and blocks move in the tasks of the sessions.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fsdfs_proto::ids::NodeId;
 use futures::StreamExt as _;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, SwarmEvent};
+use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, kad, mdns};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::NetEvent;
-use super::behaviour::{Behaviour, BehaviourEvent};
-use super::finds::{Finds, Step};
-use super::gatekeeper::Gatekeeper;
-use super::lanes::{self, Lanes};
-use super::link::{Ended, Link, Shared};
-use super::{address, resolve};
+use super::address;
+use super::behaviour::{NodeBehaviour, NodeBehaviourEvent};
+use super::streams::StreamsEvent;
+use crate::net::command::{NetCommand, OwnAddresses};
+use crate::net::discovery::resolve;
+use crate::net::discovery::searches::{PeerSearches, SearchStep};
+use crate::net::event::NetEvent;
+use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::session::streams::PeerStreams;
+use crate::net::session::{Session, SessionHub};
 
 /// Peers are told goodbye for at most this long.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 
-/// What the handle asks for.
-pub(super) enum Command {
-    Find { node: NodeId, addrs: Vec<String> },
-    Resolved { node: NodeId, addrs: Vec<SocketAddr> },
-    Learn { node: NodeId, addrs: Vec<SocketAddr> },
-    Drop { node: NodeId, reason: String },
-    Stop,
+/// A connection of a session that ended by itself; it is to be closed.
+#[derive(Debug)]
+pub(super) struct SessionEnded {
+    node: NodeId,
+    connection: ConnectionId,
 }
 
-/// What the handle can look at.
-#[derive(Default)]
-pub(super) struct Seen(Mutex<Addresses>);
-
-#[derive(Default)]
-pub(super) struct Addresses {
-    pub listening: BTreeSet<SocketAddr>,
-    /// This node's address as each peer sees it.
-    pub observed: BTreeMap<NodeId, SocketAddr>,
+/// The session in use with a peer, and the connection below it.
+pub(super) struct LiveSession {
+    connection: ConnectionId,
+    /// The greatest number of a pair of nodes is the connection in use; see `streams`.
+    number: u64,
+    session: Session,
 }
 
-impl Seen {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Addresses> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-pub(super) struct Actor {
-    pub swarm: Swarm<Behaviour>,
+/// Owns the swarm. At most one session a peer: `sessions` holds the one in use, and whoever it replaced ends before its
+/// `Up` is reported.
+pub(super) struct SwarmDriver {
+    pub swarm: Swarm<NodeBehaviour>,
     pub keeper: Arc<Gatekeeper>,
-    pub shared: Arc<Shared>,
-    pub seen: Arc<Seen>,
-    pub commands: mpsc::UnboundedReceiver<Command>,
-    /// For what this actor tells itself from other tasks.
-    pub orders: mpsc::WeakUnboundedSender<Command>,
-    pub links: BTreeMap<NodeId, Link>,
-    pub ended: (mpsc::UnboundedSender<Ended>, mpsc::UnboundedReceiver<Ended>),
-    pub finds: Finds,
+    pub hub: Arc<SessionHub>,
+    pub addresses: Arc<OwnAddresses>,
+    pub commands: mpsc::UnboundedReceiver<NetCommand>,
+    /// For what this driver tells itself from other tasks.
+    pub orders: mpsc::WeakUnboundedSender<NetCommand>,
+    pub sessions: BTreeMap<NodeId, LiveSession>,
+    pub ended: (mpsc::UnboundedSender<SessionEnded>, mpsc::UnboundedReceiver<SessionEnded>),
+    pub searches: PeerSearches<ConnectionId, kad::QueryId>,
     /// Events of the loop itself that the daemon has no room for yet.
     pub events: VecDeque<NetEvent>,
 }
 
-impl Actor {
+impl SwarmDriver {
     pub(super) async fn run(mut self) {
-        let events = self.shared.events.clone();
+        let events = self.hub.events.clone();
         loop {
-            let deadline = self.finds.deadline().unwrap_or_else(far_away);
+            let deadline = self.searches.deadline().unwrap_or_else(far_away);
             tokio::select! {
                 event = self.swarm.select_next_some() => self.on_swarm(event),
                 command = self.commands.recv() => match command {
                     None => return,
-                    Some(Command::Stop) => return self.say_goodbye().await,
+                    Some(NetCommand::Stop) => return self.say_goodbye().await,
                     Some(command) => self.on_command(command),
                 },
                 Some(ended) = self.ended.1.recv() => self.on_ended(&ended),
@@ -89,25 +82,25 @@ impl Actor {
         }
     }
 
-    fn on_command(&mut self, command: Command) {
+    fn on_command(&mut self, command: NetCommand) {
         match command {
-            Command::Find { node, addrs } => self.find(node, addrs),
-            Command::Resolved { node, addrs } => {
+            NetCommand::Find { node, addrs } => self.find(node, addrs),
+            NetCommand::Resolved { node, addrs } => {
                 self.dial(node, addrs.into_iter().map(address::quic).collect());
-                self.finds.resolved(node);
+                self.searches.resolved(node);
             }
-            Command::Learn { node, addrs } => {
+            NetCommand::Learn { node, addrs } => {
                 let Some(peer) = address::peer_id(node) else { return };
                 for addr in addrs {
                     self.swarm.behaviour_mut().kad.add_address(&peer, address::quic(addr));
                 }
             }
-            Command::Drop { node, reason } => self.drop_peer(node, &reason),
-            Command::Stop => {}
+            NetCommand::Drop { node, reason } => self.drop_peer(node, &reason),
+            NetCommand::Stop => {}
         }
     }
 
-    fn on_swarm(&mut self, event: SwarmEvent<BehaviourEvent>) {
+    fn on_swarm(&mut self, event: SwarmEvent<NodeBehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
@@ -118,12 +111,12 @@ impl Actor {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.on_closed(&peer_id, connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 tracing::debug!(%error, "dial failed");
-                self.finds.failed(connection_id);
+                self.searches.failed(connection_id);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(&address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 address::socket_addr(&address).into_iter().for_each(|addr| {
-                    self.seen.lock().listening.remove(&addr);
+                    self.addresses.lock().listening.remove(&addr);
                 });
             }
             SwarmEvent::ListenerClosed { reason: Err(error), .. } => tracing::error!(%error, "no longer listening"),
@@ -131,67 +124,71 @@ impl Actor {
         }
     }
 
-    fn on_behaviour(&mut self, event: BehaviourEvent) {
+    fn on_behaviour(&mut self, event: NodeBehaviourEvent) {
         match event {
-            BehaviourEvent::Lanes(lanes::Event { node, connection, lanes }) => match lanes {
-                Ok(lanes) => self.use_connection(node, connection, lanes),
+            NodeBehaviourEvent::Streams(StreamsEvent { node, connection, streams }) => match streams {
+                Ok(streams) => self.use_connection(node, connection, streams),
                 Err(why) => {
                     tracing::debug!(?node, why, "connection closed");
                     self.swarm.close_connection(connection);
                 }
             },
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+            NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 let seen = address::node_id(&peer_id).zip(address::socket_addr(&info.observed_addr));
                 seen.into_iter().for_each(|(node, addr)| {
-                    self.seen.lock().observed.insert(node, addr);
+                    self.addresses.lock().observed.insert(node, addr);
                 });
             }
-            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
+            NodeBehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
                 id,
                 result: kad::QueryResult::GetClosestPeers(result),
                 step,
                 ..
             }) => self.on_closest(id, result, step.last),
-            BehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_discovered(found),
+            NodeBehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_discovered(found),
             _ => {}
         }
     }
 
-    /// The connection with the greatest number is the one in use; see [`lanes`].
-    fn use_connection(&mut self, node: NodeId, connection: ConnectionId, lanes: Lanes) {
-        if self.links.get(&node).is_some_and(|link| link.number > lanes.number) {
+    /// The connection with the greatest number is the one in use; see [`super::streams`].
+    fn use_connection(&mut self, node: NodeId, connection: ConnectionId, streams: PeerStreams<Stream>) {
+        let number = streams.number;
+        if self.sessions.get(&node).is_some_and(|live| live.number > number) {
             self.swarm.close_connection(connection);
             return;
         }
-        let before = self.links.remove(&node);
+        let before = self.sessions.remove(&node);
         if let Some(before) = &before {
             self.swarm.close_connection(before.connection);
         }
         let facts = self.keeper.take_facts(node);
-        let link = Link::start(&self.shared, self.ended.0.clone(), node, connection, lanes, facts, before);
-        self.links.insert(node, link);
-        self.finds.end(node);
+        let ended = self.ended.0.clone();
+        // The driver may have stopped meanwhile, and its connections with it.
+        let on_end = move || drop(ended.send(SessionEnded { node, connection }));
+        let session = Session::start(&self.hub, node, streams, facts, before.map(|live| live.session), on_end);
+        self.sessions.insert(node, LiveSession { connection, number, session });
+        self.searches.end(node);
     }
 
     fn on_closed(&mut self, peer: &PeerId, connection: ConnectionId) {
-        self.finds.failed(connection);
+        self.searches.failed(connection);
         let Some(node) = address::node_id(peer) else { return };
-        if let Some(link) = self.links.get(&node).filter(|link| link.connection == connection) {
-            link.stop();
-            self.seen.lock().observed.remove(&node);
+        if let Some(live) = self.sessions.get(&node).filter(|live| live.connection == connection) {
+            live.session.stop();
+            self.addresses.lock().observed.remove(&node);
         }
     }
 
-    fn on_ended(&mut self, ended: &Ended) {
+    fn on_ended(&mut self, ended: &SessionEnded) {
         self.swarm.close_connection(ended.connection);
-        if self.links.get(&ended.node).is_some_and(|link| link.connection == ended.connection) {
-            self.links.remove(&ended.node);
+        if self.sessions.get(&ended.node).is_some_and(|live| live.connection == ended.connection) {
+            self.sessions.remove(&ended.node);
         }
     }
 
     fn on_listening(&mut self, addr: &Multiaddr) {
         let Some(addr) = address::socket_addr(addr) else { return };
-        if self.seen.lock().listening.insert(addr) {
+        if self.addresses.lock().listening.insert(addr) {
             self.events.push_back(NetEvent::Listening(addr));
         }
     }
@@ -208,19 +205,19 @@ impl Actor {
     }
 
     fn find(&mut self, node: NodeId, addrs: Vec<String>) {
-        // A link that is up has said so already, or is about to.
-        if self.links.contains_key(&node) || !self.finds.start(node, Instant::now()) {
+        // A session that is up has said so already, or is about to.
+        if self.sessions.contains_key(&node) || !self.searches.start(node, Instant::now()) {
             return;
         }
         if address::peer_id(node).is_none() || node == self.keeper.node() {
-            self.finds.resolved(node);
+            self.searches.resolved(node);
             return;
         }
         let orders = self.orders.clone();
         tokio::spawn(async move {
             let addrs = resolve::all(&addrs).await;
             if let Some(orders) = orders.upgrade() {
-                let _ = orders.send(Command::Resolved { node, addrs });
+                let _ = orders.send(NetCommand::Resolved { node, addrs });
             }
         });
     }
@@ -231,7 +228,7 @@ impl Actor {
         let dial = DialOpts::peer_id(peer).condition(PeerCondition::Disconnected).addresses(addrs).build();
         let connection = dial.connection_id();
         match self.swarm.dial(dial) {
-            Ok(()) => self.finds.dialled(node, connection),
+            Ok(()) => self.searches.dialled(node, connection),
             Err(error) => tracing::debug!(?node, %error, "not dialled"),
         }
     }
@@ -239,14 +236,14 @@ impl Actor {
     fn search(&mut self) {
         let swarm = &self.swarm;
         let connected = |node| address::peer_id(node).is_some_and(|peer| swarm.is_connected(&peer));
-        for step in self.finds.due(Instant::now(), connected) {
+        for step in self.searches.due(Instant::now(), connected) {
             match step {
-                Step::Ask(node) => {
+                SearchStep::Ask(node) => {
                     let Some(peer) = address::peer_id(node) else { continue };
                     let query = self.swarm.behaviour_mut().kad.get_closest_peers(peer);
-                    self.finds.asked(node, query);
+                    self.searches.asked(node, query);
                 }
-                Step::GiveUp(node) => {
+                SearchStep::GiveUp(node) => {
                     let refused = self.keeper.take_refusal(node);
                     self.events.push_back(NetEvent::Unreachable { node, refused });
                 }
@@ -259,16 +256,16 @@ impl Actor {
             Ok(found) => found.peers,
             Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
         };
-        let Some(node) = last.then(|| self.finds.answered(query)).flatten() else { return };
+        let Some(node) = last.then(|| self.searches.answered(query)).flatten() else { return };
         let found = peers.into_iter().find(|found| address::node_id(&found.peer_id) == Some(node));
         self.dial(node, found.map(|found| found.addrs).unwrap_or_default());
     }
 
     fn drop_peer(&mut self, node: NodeId, reason: &str) {
         tracing::info!(?node, reason, "connection closed");
-        self.finds.end(node);
-        if let Some(link) = self.links.get(&node) {
-            link.stop();
+        self.searches.end(node);
+        if let Some(live) = self.sessions.get(&node) {
+            live.session.stop();
         }
         if let Some(peer) = address::peer_id(node) {
             self.swarm.behaviour_mut().kad.remove_peer(&peer);

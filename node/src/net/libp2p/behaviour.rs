@@ -10,8 +10,9 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{PeerId, StreamProtocol, identify, kad, mdns};
 
-use super::gatekeeper::Gatekeeper;
-use super::{lanes, pending};
+use super::connection_limits::HandshakeLimits;
+use super::streams::StreamsBehaviour;
+use crate::net::handshake::gatekeeper::Gatekeeper;
 
 /// A query asks a few peers; one that is gone costs it the handshake timeout.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(6);
@@ -20,25 +21,25 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(6);
 const CONNECTIONS_PER_PEER_MAX: u32 = 8;
 
 #[derive(NetworkBehaviour)]
-pub(super) struct Behaviour {
+pub(super) struct NodeBehaviour {
     /// First: whoever it refuses must not be seen by the others.
-    pub pending: pending::Behaviour,
+    pub handshakes: HandshakeLimits,
     pub limits: connection_limits::Behaviour,
-    pub lanes: lanes::Behaviour,
+    pub streams: StreamsBehaviour,
     pub identify: identify::Behaviour,
     pub kad: kad::Behaviour<MemoryStore>,
     pub mdns: Toggle<mdns::tokio::Behaviour>,
 }
 
-impl Behaviour {
+impl NodeBehaviour {
     pub(super) fn new(key: &Keypair, keeper: &Gatekeeper, mdns: bool) -> io::Result<Self> {
         let own = key.public().to_peer_id();
         let limits = ConnectionLimits::default().with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX));
         let mdns = mdns.then(|| mdns::tokio::Behaviour::new(mdns::Config::default(), own)).transpose()?;
         Ok(Self {
-            pending: pending::Behaviour::default(),
+            handshakes: HandshakeLimits::default(),
             limits: connection_limits::Behaviour::new(limits),
-            lanes: lanes::Behaviour::new(keeper.node()),
+            streams: StreamsBehaviour::new(keeper.node()),
             identify: identify(key),
             kad: kademlia(own, keeper.kademlia()),
             mdns: mdns.into(),

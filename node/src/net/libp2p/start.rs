@@ -11,17 +11,20 @@ use libp2p::Swarm;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, SwarmEvent};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::actor::{Actor, Seen};
-use super::behaviour::Behaviour;
-use super::finds::Finds;
-use super::frame::Budget;
-use super::gatekeeper::Gatekeeper;
-use super::link::Shared;
-use super::{Net, NetConfig, NetError, NetEvent, address, transport};
+use super::behaviour::NodeBehaviour;
+use super::driver::SwarmDriver;
+use super::{address, transport};
+use crate::net::command::{NetCommand, OwnAddresses};
+use crate::net::config::{NetConfig, NetError};
+use crate::net::discovery::searches::PeerSearches;
+use crate::net::event::NetEvent;
+use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::session::SessionHub;
 
-/// Connections without lanes (a duplicate that lost) are closed after this.
+/// Connections without streams (a duplicate that lost) are closed after this.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The system names the interfaces of a new socket within milliseconds.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,40 +33,44 @@ const PORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the port is free.
 const PORT_POLL: Duration = Duration::from_millis(5);
 
-pub(super) async fn start(
-    config: NetConfig,
-    keeper: Arc<Gatekeeper>,
-    events: mpsc::Sender<NetEvent>,
-) -> Result<Net, NetError> {
+/// What a transport is given: whom it lets in, where its sessions report, and what it is asked.
+pub(crate) struct Attachment {
+    pub keeper: Arc<Gatekeeper>,
+    pub hub: Arc<SessionHub>,
+    pub addresses: Arc<OwnAddresses>,
+    pub commands: mpsc::UnboundedReceiver<NetCommand>,
+    /// For what the transport's task tells itself from other tasks.
+    pub orders: mpsc::WeakUnboundedSender<NetCommand>,
+}
+
+/// Listens, and spawns the task that owns all connections. Returns the address asked for, with the port it got.
+pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(SocketAddr, JoinHandle<()>), NetError> {
     probe(config.listen)?;
+    let Attachment { keeper, hub, addresses, commands, orders } = net;
     let mut swarm = swarm(&keeper, config.mdns)?;
     let first = listen(&mut swarm, config.listen).await?;
     if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         listen_on_v6_too(&mut swarm, first.port());
     }
-    let shared = Arc::new(Shared::new(events, Budget::new(config.inbound_bytes_max)));
-    let seen = Arc::new(Seen::default());
-    seen.lock().listening.insert(first);
-    let (commands, orders) = mpsc::unbounded_channel();
-    let actor = Actor {
+    addresses.lock().listening.insert(first);
+    let driver = SwarmDriver {
         swarm,
         keeper,
-        shared: Arc::clone(&shared),
-        seen: Arc::clone(&seen),
-        orders: commands.downgrade(),
-        commands: orders,
-        links: BTreeMap::new(),
+        hub,
+        addresses,
+        orders,
+        commands,
+        sessions: BTreeMap::new(),
         ended: mpsc::unbounded_channel(),
-        finds: Finds::default(),
+        searches: PeerSearches::default(),
         events: VecDeque::from([NetEvent::Listening(first)]),
     };
-    let listen = SocketAddr::new(config.listen.ip(), first.port());
-    Ok(Net { listen, actor: tokio::spawn(actor.run()), shared, seen, commands })
+    Ok((SocketAddr::new(config.listen.ip(), first.port()), tokio::spawn(driver.run())))
 }
 
 /// Waits until nobody listens there. QUIC keeps a socket until the peers' last packets are answered, and libp2p does not tell
 /// when that is over; a node that starts again in the same process would find its own port in use.
-pub(super) async fn wait_for_port(addr: SocketAddr) {
+pub(crate) async fn wait_for_port(addr: SocketAddr) {
     let free = async {
         while probe(addr).is_err() {
             sleep(PORT_POLL).await;
@@ -83,16 +90,16 @@ fn probe(addr: SocketAddr) -> Result<(), NetError> {
     }
 }
 
-pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<Behaviour>, NetError> {
+pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
     let transport = transport::build(&key, Arc::clone(keeper));
-    let behaviour = Behaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
+    let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))
 }
 
 /// Waits for the first address: before it is known, a dial would leave from another port than the one listened on.
-async fn listen(swarm: &mut Swarm<Behaviour>, addr: SocketAddr) -> Result<SocketAddr, NetError> {
+async fn listen(swarm: &mut Swarm<NodeBehaviour>, addr: SocketAddr) -> Result<SocketAddr, NetError> {
     let failed = |source| NetError::Listen { addr, source };
     swarm.listen_on(address::quic(addr)).map_err(|error| failed(io::Error::other(error)))?;
     let first = async {
@@ -109,7 +116,7 @@ async fn listen(swarm: &mut Swarm<Behaviour>, addr: SocketAddr) -> Result<Socket
 }
 
 /// One socket a family: two of one family would break hole punching.
-fn listen_on_v6_too(swarm: &mut Swarm<Behaviour>, port: u16) {
+fn listen_on_v6_too(swarm: &mut Swarm<NodeBehaviour>, port: u16) {
     let addr = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
     if let Err(error) = swarm.listen_on(address::quic(addr)) {
         tracing::info!(%error, "no IPv6 on this machine");

@@ -25,21 +25,23 @@ pub(super) const PENDING_PER_SOURCE_MAX: usize = 8;
 /// A source was refused another attempt.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("{PENDING_PER_SOURCE_MAX} connections from {0:?} are still at the gate")]
-struct TooMany(Source);
+struct TooManyHandshakes(RemoteSource);
 
+/// Whose places a connection takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum RemoteSource {
     V4([u8; 4]),
     V6([u8; 8]),
     Unknown,
 }
 
+/// Every inbound connection is in `waiting` from its first packet until it passed the gate or failed, and not longer.
 #[derive(Default)]
-pub(super) struct Behaviour {
-    waiting: BTreeMap<ConnectionId, Source>,
+pub(super) struct HandshakeLimits {
+    waiting: BTreeMap<ConnectionId, RemoteSource>,
 }
 
-impl NetworkBehaviour for Behaviour {
+impl NetworkBehaviour for HandshakeLimits {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
@@ -51,7 +53,7 @@ impl NetworkBehaviour for Behaviour {
     ) -> Result<(), ConnectionDenied> {
         let source = source(remote);
         if self.waiting.values().filter(|waiting| **waiting == source).count() >= PENDING_PER_SOURCE_MAX {
-            return Err(ConnectionDenied::new(TooMany(source)));
+            return Err(ConnectionDenied::new(TooManyHandshakes(source)));
         }
         self.waiting.insert(connection, source);
         Ok(())
@@ -94,25 +96,25 @@ impl NetworkBehaviour for Behaviour {
     }
 }
 
-fn source(remote: &Multiaddr) -> Source {
+fn source(remote: &Multiaddr) -> RemoteSource {
     match address::socket_addr(remote).map(|addr| addr.ip()) {
-        Some(IpAddr::V4(ip)) => Source::V4(ip.octets()),
+        Some(IpAddr::V4(ip)) => RemoteSource::V4(ip.octets()),
         Some(IpAddr::V6(ip)) => {
             let [a, b, c, d, e, f, g, h, ..] = ip.octets();
-            Source::V6([a, b, c, d, e, f, g, h])
+            RemoteSource::V6([a, b, c, d, e, f, g, h])
         }
-        None => Source::Unknown,
+        None => RemoteSource::Unknown,
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{Behaviour, PENDING_PER_SOURCE_MAX};
+    use super::{HandshakeLimits, PENDING_PER_SOURCE_MAX};
     use libp2p::Multiaddr;
     use libp2p::swarm::{ConnectionId, NetworkBehaviour as _};
 
-    fn knock(door: &mut Behaviour, id: usize, from: &str) -> bool {
+    fn knock(door: &mut HandshakeLimits, id: usize, from: &str) -> bool {
         let local: Multiaddr = "/ip4/127.0.0.1/udp/1/quic-v1".parse().unwrap();
         let remote = from.parse().unwrap();
         door.handle_pending_inbound_connection(ConnectionId::new_unchecked(id), &local, &remote).is_ok()
@@ -120,7 +122,7 @@ mod tests {
 
     #[test]
     fn one_source_cannot_take_the_places_of_others() {
-        let mut door = Behaviour::default();
+        let mut door = HandshakeLimits::default();
         for id in 0..PENDING_PER_SOURCE_MAX {
             assert!(knock(&mut door, id, &format!("/ip6/2001:db8::{id}/udp/7/quic-v1")));
         }

@@ -32,20 +32,20 @@ pub struct GateIdentity {
 
 /// Why one node does not let another in. Whoever is refused is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotLetIn {
+pub enum HandshakeRejected {
     /// It does not belong to the pool.
     #[error("{0:?}")]
     Refused(GateRefusal),
     /// It could not be judged.
     #[error("{0}")]
-    Unsuited(ProtocolMismatch),
+    Mismatch(ProtocolMismatch),
 }
 
-impl From<NotLetIn> for GateVerdict {
-    fn from(why: NotLetIn) -> Self {
+impl From<HandshakeRejected> for GateVerdict {
+    fn from(why: HandshakeRejected) -> Self {
         match why {
-            NotLetIn::Refused(refusal) => Self::Refused(refusal),
-            NotLetIn::Unsuited(unsuited) => Self::Unsuited(unsuited),
+            HandshakeRejected::Refused(refusal) => Self::Refused(refusal),
+            HandshakeRejected::Mismatch(mismatch) => Self::Unsuited(mismatch),
         }
     }
 }
@@ -55,31 +55,31 @@ pub struct Gatekeeper {
     identity: GateIdentity,
     node: NodeId,
     facts: RwLock<Arc<FactSet>>,
-    passed: Mutex<BTreeMap<NodeId, Passed>>,
+    admitted: Mutex<BTreeMap<NodeId, AdmittedPeer>>,
 }
 
 /// What was learned of a peer at the gate and is not reported yet.
 #[derive(Default)]
-struct Passed {
+struct AdmittedPeer {
     facts: Vec<Fact>,
-    refused: Option<NotLetIn>,
+    refused: Option<HandshakeRejected>,
 }
 
 /// What to tell a peer.
-pub(super) enum Judgement {
+pub(crate) enum GateDecision {
     /// It may come in. The facts are what it showed, and its admission if this node made one.
-    In { facts: Vec<Fact>, admission: Option<Signed<Admission>> },
+    Admit { facts: Vec<Fact>, admission: Option<Signed<Admission>> },
     /// It is a bootstrap node that will show its proof once it has seen this node's.
-    Later,
+    Defer,
     /// It may not.
-    Out(NotLetIn),
+    Reject(HandshakeRejected),
 }
 
 impl Gatekeeper {
     /// The facts may be none but those that came with a ticket.
     pub fn new(identity: GateIdentity, facts: FactSet) -> Self {
         let node = NodeId(identity.key.verifying_key().to_bytes());
-        Self { identity, node, facts: RwLock::new(Arc::new(facts)), passed: Mutex::default() }
+        Self { identity, node, facts: RwLock::new(Arc::new(facts)), admitted: Mutex::default() }
     }
 
     /// This node.
@@ -97,23 +97,23 @@ impl Gatekeeper {
         self.status(peer).is_some_and(|status| status != MemberStatus::Revoked)
     }
 
-    pub(super) fn key(&self) -> &SigningKey {
+    pub(crate) fn key(&self) -> &SigningKey {
         &self.identity.key
     }
 
-    pub(super) fn kademlia(&self) -> String {
+    pub(crate) fn kademlia(&self) -> String {
         kademlia_protocol(&self.identity.secret)
     }
 
-    pub(super) fn to(&self, receiver: NodeId) -> GateDirection<'_> {
+    pub(crate) fn to(&self, receiver: NodeId) -> GateDirection<'_> {
         GateDirection { secret: &self.identity.secret, sender: self.node, receiver }
     }
 
-    pub(super) fn from(&self, sender: NodeId) -> GateDirection<'_> {
+    pub(crate) fn from(&self, sender: NodeId) -> GateDirection<'_> {
         GateDirection { secret: &self.identity.secret, sender, receiver: self.node }
     }
 
-    pub(super) fn hello(&self, peer: NodeId) -> GateHello {
+    pub(crate) fn hello(&self, peer: NodeId) -> GateHello {
         let trusted = match self.status(peer) {
             Some(status) => status != MemberStatus::Revoked,
             None => self.identity.bootstraps.contains(&peer),
@@ -121,7 +121,7 @@ impl Gatekeeper {
         GateHello { versions: VERSIONS.to_vec(), proof: trusted.then(|| self.proof()) }
     }
 
-    pub(super) fn proof(&self) -> GateProof {
+    pub(crate) fn proof(&self) -> GateProof {
         let facts = self.facts();
         let chain = facts.chain_of(self.node).unwrap_or_else(|| self.identity.chain.clone());
         let admissions = facts.admissions_of(self.node);
@@ -133,70 +133,75 @@ impl Gatekeeper {
     }
 
     /// `shown`: whether the peer has seen this node's proof.
-    pub(super) fn judge(&self, peer: NodeId, proof: Option<&GateProof>, shown: bool) -> Judgement {
+    pub(crate) fn decide(&self, peer: NodeId, proof: Option<&GateProof>, shown: bool) -> GateDecision {
         let facts = self.facts();
-        let judged = match proof {
+        let verdict = match proof {
             Some(proof) => self.judge_proof(&facts, peer, proof),
             None => match judge_known(&facts, peer) {
-                Some(known) => known.map_err(NotLetIn::Refused),
-                None if shown => return Judgement::Later,
-                None => Err(NotLetIn::Unsuited(ProtocolMismatch::Unknown)),
+                Some(known) => known.map_err(HandshakeRejected::Refused),
+                None if shown => return GateDecision::Defer,
+                None => Err(HandshakeRejected::Mismatch(ProtocolMismatch::Unknown)),
             },
         };
-        judged.map_or_else(Judgement::Out, |judged| self.admit(&facts, judged))
+        verdict.map_or_else(GateDecision::Reject, |verdict| self.admit(&facts, verdict))
     }
 
     /// The admission a peer made for this node, as a fact. Whether it counts is for the fact set to say.
-    pub(super) fn admitted(&self, welcome: &GateWelcome) -> Result<Vec<Fact>, FormatError> {
+    pub(crate) fn admission_in(&self, welcome: &GateWelcome) -> Result<Vec<Fact>, FormatError> {
         let admission = welcome.admission.as_ref();
         let admission = admission.map(|envelope| Signed::<Admission>::open(self.identity.pool, envelope, None));
         Ok(admission.transpose()?.map(Fact::from).into_iter().collect())
     }
 
-    pub(super) fn note_passed(&self, peer: NodeId, facts: Vec<Fact>) {
-        let mut passed = self.passed();
-        let entry = passed.entry(peer).or_default();
+    pub(crate) fn note_admitted(&self, peer: NodeId, facts: Vec<Fact>) {
+        let mut admitted = self.admitted_peers();
+        let entry = admitted.entry(peer).or_default();
         entry.refused = None;
         // Several connections may pass before one is in use; the last one's facts include the others'.
         entry.facts = facts;
     }
 
-    pub(super) fn note_refused(&self, peer: NodeId, why: NotLetIn) {
-        self.passed().entry(peer).or_default().refused = Some(why);
+    pub(crate) fn note_rejected(&self, peer: NodeId, why: HandshakeRejected) {
+        self.admitted_peers().entry(peer).or_default().refused = Some(why);
     }
 
-    pub(super) fn take_facts(&self, peer: NodeId) -> Vec<Fact> {
-        self.passed().remove(&peer).unwrap_or_default().facts
+    pub(crate) fn take_facts(&self, peer: NodeId) -> Vec<Fact> {
+        self.admitted_peers().remove(&peer).unwrap_or_default().facts
     }
 
-    pub(super) fn take_refusal(&self, peer: NodeId) -> Option<NotLetIn> {
-        self.passed().remove(&peer).and_then(|passed| passed.refused)
+    pub(crate) fn take_refusal(&self, peer: NodeId) -> Option<HandshakeRejected> {
+        self.admitted_peers().remove(&peer).and_then(|admitted| admitted.refused)
     }
 
-    fn judge_proof(&self, facts: &FactSet, peer: NodeId, proof: &GateProof) -> Result<AdmissionVerdict, NotLetIn> {
+    fn judge_proof(
+        &self,
+        facts: &FactSet,
+        peer: NodeId,
+        proof: &GateProof,
+    ) -> Result<AdmissionVerdict, HandshakeRejected> {
         let (certs, admissions) = self.open(proof).map_err(|error| match error {
-            FormatError::BadSignature { .. } => NotLetIn::Refused(GateRefusal::BadSignature),
-            _ => NotLetIn::Unsuited(ProtocolMismatch::Malformed),
+            FormatError::BadSignature { .. } => HandshakeRejected::Refused(GateRefusal::BadSignature),
+            _ => HandshakeRejected::Mismatch(ProtocolMismatch::Malformed),
         })?;
         let refused = match facts.judge(wall_ms(), peer, &certs, &admissions) {
             Ok(judged) => return Ok(judged),
-            Err(refusal) => NotLetIn::Refused(refusal),
+            Err(refusal) => HandshakeRejected::Refused(refusal),
         };
         // A peer may show an outdated chain although its good standing is known here.
         judge_known(facts, peer).and_then(Result::ok).ok_or(refused)
     }
 
-    fn admit(&self, facts: &FactSet, judged: AdmissionVerdict) -> Judgement {
+    fn admit(&self, facts: &FactSet, judged: AdmissionVerdict) -> GateDecision {
         let admission = judged.redeem.map(|redeem| {
             let now = Hlc { ms: wall_ms(), count: 0 };
             Signed::sign(self.identity.pool, &self.identity.key, facts.admission(self.node, now, redeem))
         });
         let mut facts = judged.facts;
         facts.extend(admission.clone().map(Fact::from));
-        Judgement::In { facts, admission }
+        GateDecision::Admit { facts, admission }
     }
 
-    fn open(&self, proof: &GateProof) -> Result<Shown, FormatError> {
+    fn open(&self, proof: &GateProof) -> Result<OpenedProof, FormatError> {
         Ok((open_all(self.identity.pool, &proof.certs)?, open_all(self.identity.pool, &proof.admissions)?))
     }
 
@@ -208,13 +213,13 @@ impl Gatekeeper {
         Arc::clone(&self.facts.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn passed(&self) -> MutexGuard<'_, BTreeMap<NodeId, Passed>> {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn admitted_peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, AdmittedPeer>> {
+        self.admitted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A chain and admissions whose signatures are valid.
-type Shown = (Vec<Signed<Cert>>, Vec<Signed<Admission>>);
+type OpenedProof = (Vec<Signed<Cert>>, Vec<Signed<Admission>>);
 
 /// By what is known here alone; none if nothing is.
 fn judge_known(facts: &FactSet, peer: NodeId) -> Option<Result<AdmissionVerdict, GateRefusal>> {

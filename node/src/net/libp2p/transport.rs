@@ -10,15 +10,15 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, quic};
 
 use super::gate;
-use super::gatekeeper::Gatekeeper;
-use super::lanes::BLOCK_LANES;
+use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::session::streams::BLOCK_STREAMS;
 
 /// Unacknowledged bytes on one stream: 8 MiB fill 650 Mbit/s at a round trip of 100 ms.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 /// Unacknowledged bytes on a connection; bounds what a peer can make this node buffer.
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const _: () = assert!(
-    CONNECTION_WINDOW_BYTES as usize >= (BLOCK_LANES + 1) * STREAM_WINDOW_BYTES as usize,
+    CONNECTION_WINDOW_BYTES as usize >= (BLOCK_STREAMS + 1) * STREAM_WINDOW_BYTES as usize,
     "blocks that are not read must leave a window for messages"
 );
 

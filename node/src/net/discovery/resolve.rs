@@ -12,7 +12,7 @@ use tokio::time::timeout;
 const LOOKUP_MAX: Duration = Duration::from_secs(3);
 
 /// Every address of every `HOST:PORT`. Names that cannot be looked up are left out.
-pub(super) async fn all(hosts: &[String]) -> Vec<SocketAddr> {
+pub(crate) async fn all(hosts: &[String]) -> Vec<SocketAddr> {
     let found = join_all(hosts.iter().map(|host| one(host))).await;
     let distinct: BTreeSet<SocketAddr> = found.into_iter().flatten().collect();
     distinct.into_iter().collect()

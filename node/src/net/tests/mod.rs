@@ -2,38 +2,32 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod nearness;
-mod pool;
+pub(super) mod pool;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use fsdfs_core::facts::GateRefusal;
-use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
-use futures::{AsyncWriteExt as _, StreamExt as _};
-use libp2p::swarm::SwarmEvent;
 
-use super::behaviour::BehaviourEvent;
-use super::lanes::Event as LanesEvent;
-use super::{Net, NetConfig, NetError, NetEvent, NotLetIn, address, start};
-use pool::{PATIENCE, Pool, TestNode};
+use super::{HandshakeRejected, Net, NetConfig, NetError, NetEvent};
+use pool::{PATIENCE, TestPool};
 
 fn block(fill: u8) -> Block {
     Block::new(Bytes::from(vec![fill; PAYLOAD_BYTES_MAX]))
 }
 
-fn store(from: NodeId, block: AttachedBlock) -> Message {
+pub(super) fn store(from: NodeId, block: AttachedBlock) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
     Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, charged_to: from, block })
 }
 
 #[tokio::test]
 async fn messages_and_blocks_go_both_ways() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     for i in 0..40 {
@@ -52,7 +46,7 @@ async fn messages_and_blocks_go_both_ways() {
 
 #[tokio::test]
 async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start_with(2, 4 << 20).await);
     a.connect(&mut b).await;
     for i in 0..64 {
@@ -67,52 +61,9 @@ async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
 }
 
 #[tokio::test]
-async fn a_peer_that_breaks_the_framing_is_dropped() {
-    for garbage in [&[0xff; 64][..], &[0, 0, 0, 2, 0xc1, 0xc1], &[0, 0, 0, 0]] {
-        let pool = Pool::new(&[1, 2]);
-        let mut node = pool.start(1).await;
-        let _rude = speak_rudely(&pool, &node, garbage.to_vec());
-        node.until(|event| matches!(event, NetEvent::Up { .. })).await;
-        node.until(|event| matches!(event, NetEvent::Down { .. })).await;
-    }
-}
-
-#[tokio::test]
-async fn a_block_with_other_bytes_than_announced_is_reported() {
-    let pool = Pool::new(&[1, 2]);
-    let mut node = pool.start(1).await;
-    let message = fsdfs_proto::codec::encode(&store(node.node, AttachedBlock { id: BlockId([9; 32]), len: 3 }));
-    let frame = [&(message.len() as u32).to_be_bytes()[..], &message, b"abc"].concat();
-    let _rude = speak_rudely(&pool, &node, frame);
-    let event = node.until(|event| matches!(event, NetEvent::Message { .. })).await;
-    assert!(matches!(event, NetEvent::Message { payload: BlockPayload::Wrong, .. }));
-}
-
-/// A member whose program writes `bytes` where messages belong.
-fn speak_rudely(pool: &Pool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
-    let mut swarm = start::swarm(&pool.keeper(2), false).unwrap();
-    let peer = address::peer_id(to.node).unwrap();
-    swarm.dial(address::quic(to.addr()).with_p2p(peer).unwrap()).unwrap();
-    tokio::spawn(async move {
-        let mut lanes = Vec::new();
-        loop {
-            if let SwarmEvent::Behaviour(BehaviourEvent::Lanes(LanesEvent { lanes: Ok(opened), .. })) =
-                swarm.select_next_some().await
-            {
-                lanes.push(opened);
-                for lane in &mut lanes.last_mut().unwrap().outbound[..1] {
-                    lane.write_all(&bytes).await.unwrap();
-                    lane.flush().await.unwrap();
-                }
-            }
-        }
-    })
-}
-
-#[tokio::test]
-async fn simultaneous_dials_settle_to_one_connection() {
+async fn simultaneous_dials_end_in_one_connection() {
     for _ in 0..5 {
-        let pool = Pool::new(&[1, 2]);
+        let pool = TestPool::new(&[1, 2]);
         let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
         let (of_a, of_b) = ([a.addr().to_string()], [b.addr().to_string()]);
         let (node_a, node_b) = (a.node, b.node);
@@ -125,7 +76,7 @@ async fn simultaneous_dials_settle_to_one_connection() {
 
 #[tokio::test]
 async fn a_restarted_peer_is_taken_back_although_its_old_connection_looks_alive() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     let gone = b.net;
@@ -140,7 +91,7 @@ async fn a_restarted_peer_is_taken_back_although_its_old_connection_looks_alive(
 
 #[tokio::test]
 async fn a_member_with_a_stale_card_is_found() {
-    let pool = Pool::new(&[1, 2, 3]);
+    let pool = TestPool::new(&[1, 2, 3]);
     let (mut seeker, mut friend, mut moved) = (pool.start(1).await, pool.start(2).await, pool.start(3).await);
     seeker.connect(&mut friend).await;
     moved.connect(&mut friend).await;
@@ -152,7 +103,7 @@ async fn a_member_with_a_stale_card_is_found() {
 
 #[tokio::test]
 async fn nobody_is_found_in_bounded_time() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let mut a = pool.start(1).await;
     a.net.find(pool.node(2), vec![]);
     a.net.find(NodeId([0xff; 32]), vec!["127.0.0.1:9".into()]);
@@ -163,7 +114,7 @@ async fn nobody_is_found_in_bounded_time() {
 
 #[tokio::test]
 async fn a_peer_that_stops_is_down_at_once() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     b.net.stop().await;
@@ -174,7 +125,7 @@ async fn a_peer_that_stops_is_down_at_once() {
 
 #[tokio::test]
 async fn a_revoked_member_is_refused_and_told_so() {
-    let mut pool = Pool::new(&[1, 2]);
+    let mut pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     pool.revoke(2);
@@ -183,12 +134,12 @@ async fn a_revoked_member_is_refused_and_told_so() {
     a.until(|event| matches!(event, NetEvent::Down { .. })).await;
     b.until(|event| matches!(event, NetEvent::Down { .. })).await;
     let refused = b.refused_by(a.node, &[a.addr().to_string()]).await;
-    assert_eq!(refused, NotLetIn::Refused(GateRefusal::Revoked));
+    assert_eq!(refused, HandshakeRejected::Refused(GateRefusal::Revoked));
 }
 
 #[tokio::test]
 async fn a_newcomer_learns_its_admission_at_the_gate() {
-    let pool = Pool::new(&[1]);
+    let pool = TestPool::new(&[1]);
     let (ticket, newcomer) = pool.invite(1, 7, 0);
     let (mut a, mut b) = (pool.start(1).await, pool.start_newcomer(7, &ticket, newcomer).await);
     let admissions = |event: NetEvent| {
@@ -208,7 +159,7 @@ async fn all_interfaces_are_ipv6_too() {
         println!("skipped: this machine has no IPv6");
         return;
     }
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let mut a = pool.start_on(1, "0.0.0.0:0", false).await;
     a.until(|event| matches!(event, NetEvent::Listening(addr) if addr.is_ipv6())).await;
     let mut b = pool.start_on(2, "0.0.0.0:0", false).await;
@@ -219,7 +170,7 @@ async fn all_interfaces_are_ipv6_too() {
 #[tokio::test]
 #[ignore = "needs a network with multicast, and announces these nodes on it"]
 async fn members_find_each_other_on_the_lan() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let mut a = pool.start_on(1, "0.0.0.0:0", true).await;
     let mut b = pool.start_on(2, "0.0.0.0:0", true).await;
     a.until(|event| matches!(event, NetEvent::Up { .. })).await;
@@ -228,7 +179,7 @@ async fn members_find_each_other_on_the_lan() {
 
 #[tokio::test]
 async fn a_port_in_use_is_named() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let a = pool.start(1).await;
     let (events, _inbox) = tokio::sync::mpsc::channel(1);
     let config = NetConfig { listen: a.addr(), mdns: false, inbound_bytes_max: 4 << 20 };
@@ -238,7 +189,7 @@ async fn a_port_in_use_is_named() {
 
 #[tokio::test]
 async fn a_stopped_node_leaves_its_port() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     for _ in 0..10 {
         let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
         a.connect(&mut b).await;
@@ -255,7 +206,7 @@ async fn a_stopped_node_leaves_its_port() {
 
 #[tokio::test]
 async fn peers_tell_a_node_its_address() {
-    let pool = Pool::new(&[1, 2]);
+    let pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     let seen = async {

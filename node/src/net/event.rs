@@ -1,0 +1,50 @@
+//! What the network tells the daemon's loop.
+
+use std::net::SocketAddr;
+
+use fsdfs_core::seam::BlockPayload;
+use fsdfs_proto::identity::Fact;
+use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::Message;
+
+use crate::net::handshake::gatekeeper::HandshakeRejected;
+
+/// What happens in the network.
+#[derive(Debug)]
+pub enum NetEvent {
+    /// A member is connected. It and this node have let each other in.
+    Up {
+        /// Who.
+        node: NodeId,
+        /// What it showed at the gate, and the admissions that were made there.
+        facts: Vec<Fact>,
+    },
+    /// The connection is over. Messages that were on the way in either direction may be lost; none comes after this.
+    Down {
+        /// Whose.
+        node: NodeId,
+    },
+    /// Bytes of a block moved, in either direction. At most four times a second for each peer.
+    Progress {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The end of a [`Net::find`] that found nobody.
+    Unreachable {
+        /// Whom.
+        node: NodeId,
+        /// If it was reached but did not let this node in: what it said.
+        refused: Option<HandshakeRejected>,
+    },
+    /// A member said something.
+    Message {
+        /// Who.
+        from: NodeId,
+        /// What.
+        message: Message,
+        /// The block behind it. It holds a share of the inbound budget until its last copy is dropped.
+        payload: BlockPayload,
+    },
+    /// The node listens on this address of this machine.
+    Listening(SocketAddr),
+}
