@@ -26,7 +26,7 @@ use crate::gateway::control::{self, Context, ControlSocket};
 use crate::home::{HomeError, Identity, Instance, LockedHome};
 use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use crate::random;
-use crate::store::{DiskConfig, Notice, Opened, SEGMENT_BYTES, Store, StoreConfig};
+use crate::store::{DiskConfig, OpenedStore, SEGMENT_BYTES, Store, StoreConfig, StoreNotice};
 
 /// Blocks that arrive from all peers in memory at most. Apart from the budget of puts: two nodes waiting for each other's
 /// permits would wait for ever.
@@ -178,7 +178,7 @@ async fn open_store(
     config: &Config,
     identity: &Identity,
     inputs: mpsc::UnboundedSender<Input>,
-) -> Result<(Store, Opened), DaemonError> {
+) -> Result<(Store, OpenedStore), DaemonError> {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
         quota_bytes: quota_bytes(storage),
@@ -191,13 +191,13 @@ async fn open_store(
         disks: disks.collect(),
         segment_bytes: SEGMENT_BYTES,
     };
-    let notices = move |notice: Notice| match notice {
-        Notice::Disks(states) => {
+    let notices = move |notice: StoreNotice| match notice {
+        StoreNotice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
             // The loop ended before the store: it will not miss this.
             drop(inputs.send(Input::Disk { token: Token::UNASKED, done }));
         }
-        Notice::Ready { .. } | Notice::RebuildProgress { .. } => tracing::info!("{notice}"),
+        StoreNotice::Ready { .. } | StoreNotice::RebuildProgress { .. } => tracing::info!("{notice}"),
         _ => tracing::warn!("{notice}"),
     };
     // Opening reads superblocks and logs: too slow for the runtime's threads.

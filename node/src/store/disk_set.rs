@@ -11,40 +11,40 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use crate::metrics::StoreCounters;
-use crate::store::disk::appender::Bounce;
-use crate::store::disk::handle::{Disk, Health, Ledger, Notices};
-use crate::store::disk::job::{Answer, Gather, Job, RenewJob, WriteJob};
-use crate::store::error::Notice;
+use crate::store::disk::appender::WriteRejection;
+use crate::store::disk::handle::{DiskHandle, DiskHealth, DiskUsage, NoticeSink};
+use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::error::StoreNotice;
 
 /// For a reader thread.
-pub(crate) enum Question {
-    Read(BlockId, Answer),
-    Have(Vec<BlockId>, Option<Redundancy>, Answer),
-    List(Option<BlockId>, usize, Answer),
+pub(crate) enum ReaderJob {
+    Read(BlockId, DiskReply),
+    Have(Vec<BlockId>, Option<Redundancy>, DiskReply),
+    List(Option<BlockId>, usize, DiskReply),
     Stop,
 }
 
 /// One store.
-pub(crate) struct Shared {
-    pub disks: Vec<Arc<Disk>>,
-    pub notices: Notices,
+pub(crate) struct DiskSet {
+    pub disks: Vec<Arc<DiskHandle>>,
+    pub notices: NoticeSink,
     pub counters: Arc<StoreCounters>,
-    wait: Mutex<Wait>,
-    settled: Condvar,
+    wait: Mutex<WaitingLists>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
-struct Wait {
+struct WaitingLists {
     /// Lists asked for while an index was being made: an incomplete one would pass for the whole.
-    lists: Vec<(Option<BlockId>, usize, Answer)>,
+    lists: Vec<(Option<BlockId>, usize, DiskReply)>,
     told: Vec<DiskState>,
 }
 
-impl Shared {
-    pub fn new(disks: Vec<Arc<Disk>>, notices: Notices, counters: Arc<StoreCounters>) -> Self {
+impl DiskSet {
+    pub fn new(disks: Vec<Arc<DiskHandle>>, notices: NoticeSink, counters: Arc<StoreCounters>) -> Self {
         let told = disks.iter().filter_map(|disk| disk.state()).collect();
-        let wait = Mutex::new(Wait { lists: Vec::new(), told });
-        Self { disks, notices, counters, wait, settled: Condvar::new() }
+        let wait = Mutex::new(WaitingLists { lists: Vec::new(), told });
+        Self { disks, notices, counters, wait, changed: Condvar::new() }
     }
 
     /// Disks that serve.
@@ -53,27 +53,27 @@ impl Shared {
     }
 
     /// Where the bytes are, by disk.
-    pub fn ledgers(&self) -> Vec<(PathBuf, DiskId, Ledger)> {
-        self.disks.iter().map(|disk| (disk.path.clone(), disk.superblock.disk, disk.ledger())).collect()
+    pub fn usages(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
+        self.disks.iter().map(|disk| (disk.path.clone(), disk.superblock.disk, disk.usage())).collect()
     }
 
-    fn wait(&self) -> MutexGuard<'_, Wait> {
+    fn wait(&self) -> MutexGuard<'_, WaitingLists> {
         self.wait.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every disk has an index or is out.
     fn is_ready(&self) -> bool {
-        self.disks.iter().all(|disk| disk.index().is_some() || disk.health() == Health::Gone)
+        self.disks.iter().all(|disk| disk.index().is_some() || disk.health() == DiskHealth::Offline)
     }
 
     /// Waits until every disk has an index or is out; false if that takes longer.
     pub fn wait_ready(&self, at_most: Duration) -> bool {
-        let waited = self.settled.wait_timeout_while(self.wait(), at_most, |_| !self.is_ready());
+        let waited = self.changed.wait_timeout_while(self.wait(), at_most, |_| !self.is_ready());
         waited.is_ok_and(|(_, timeout)| !timeout.timed_out())
     }
 
     /// Something may have changed: tells of disks that came, went or filled up, and answers what waited for an index.
-    pub fn settled(&self) {
+    pub fn report_changes(&self) {
         let states = self.states();
         let mut wait = self.wait();
         let changed = !states.iter().map(essence).eq(wait.told.iter().map(essence));
@@ -82,9 +82,9 @@ impl Shared {
         }
         let lists = if self.is_ready() { std::mem::take(&mut wait.lists) } else { Vec::new() };
         drop(wait);
-        self.settled.notify_all();
+        self.changed.notify_all();
         if changed {
-            (self.notices)(Notice::Disks(states));
+            (self.notices)(StoreNotice::Disks(states));
         }
         for (after, max, answer) in lists {
             self.answer_list(after, max, answer);
@@ -92,12 +92,12 @@ impl Shared {
     }
 
     /// Carries out a question on the calling thread.
-    pub fn ask(&self, question: Question) {
+    pub fn ask(&self, question: ReaderJob) {
         match question {
-            Question::Read(id, answer) => answer.give(DiskDone::Read(self.read(&id))),
-            Question::Have(ids, renew, answer) => self.have(&ids, renew, answer),
-            Question::List(after, max, answer) => self.answer_list(after, max, answer),
-            Question::Stop => {}
+            ReaderJob::Read(id, answer) => answer.send(DiskDone::Read(self.read(&id))),
+            ReaderJob::Have(ids, renew, answer) => self.have(&ids, renew, answer),
+            ReaderJob::List(after, max, answer) => self.answer_list(after, max, answer),
+            ReaderJob::Stop => {}
         }
     }
 
@@ -108,19 +108,19 @@ impl Shared {
             let before = disk.health();
             let done = disk.read(id);
             if disk.health() != before {
-                self.settled();
+                self.report_changes();
             }
             match done {
                 ReadDone::Found(_) => return done,
                 // A disk that is out is out: what it held is not on this node.
-                ReadDone::Failed if before == Health::Gone => {}
+                ReadDone::Failed if before == DiskHealth::Offline => {}
                 other => worst = worse(worst, other),
             }
         }
         worst
     }
 
-    fn have(&self, ids: &[BlockId], renew: Option<Redundancy>, answer: Answer) {
+    fn have(&self, ids: &[BlockId], renew: Option<Redundancy>, answer: DiskReply) {
         let mut answers = vec![Possession::No; ids.len()];
         let mut renewals: BTreeMap<usize, Vec<(usize, BlockId)>> = BTreeMap::new();
         for (place, id) in ids.iter().enumerate() {
@@ -133,11 +133,11 @@ impl Shared {
                 Err(other) => answers[place] = other,
             }
         }
-        let gather = Gather::new(answers, answer);
+        let gather = ReplyCollector::new(answers, answer);
         let Some(redundancy) = renew else { return };
         for (disk, ids) in renewals {
             // If its thread has ended the job is dropped, and with it goes the answer "not yet".
-            let _ = self.disks[disk].queue.send(Job::Renew(RenewJob { ids, redundancy, gather: gather.clone() }));
+            let _ = self.disks[disk].queue.send(DiskJob::Renew(RenewJob { ids, redundancy, gather: gather.clone() }));
         }
     }
 
@@ -148,7 +148,7 @@ impl Shared {
         for (place, disk) in self.disks.iter().enumerate() {
             match disk.look_up(id) {
                 Ok(Some(entry)) if entry.is_held() || renewing && entry.is_whole() => {
-                    if !renewing || disk.health() == Health::Good {
+                    if !renewing || disk.health() == DiskHealth::Good {
                         return Ok(place);
                     }
                     failing = failing.or(Some(place));
@@ -160,14 +160,14 @@ impl Shared {
         failing.ok_or(otherwise)
     }
 
-    fn answer_list(&self, after: Option<BlockId>, max: usize, answer: Answer) {
+    fn answer_list(&self, after: Option<BlockId>, max: usize, answer: DiskReply) {
         match self.list(after.as_ref(), max) {
-            Some(records) => answer.give(DiskDone::List(records)),
+            Some(records) => answer.send(DiskDone::List(records)),
             None => self.wait().lists.push((after, max, answer)),
         }
         // The last index may have come between the question and the queue.
         if self.is_ready() && !self.wait().lists.is_empty() {
-            self.settled();
+            self.report_changes();
         }
     }
 
@@ -176,7 +176,7 @@ impl Shared {
         let mut merged: BTreeMap<BlockId, RecordInfo> = BTreeMap::new();
         let mut complete_to: Option<BlockId> = None;
         for disk in &self.disks {
-            if disk.health() == Health::Gone {
+            if disk.health() == DiskHealth::Offline {
                 continue;
             }
             let (records, reached) = list_disk(disk, after, max)?;
@@ -192,53 +192,54 @@ impl Shared {
     }
 
     /// A block that another disk of this node holds already is renewed there instead of being stored twice.
-    pub fn route_known(&self, here: &Disk, job: Job) -> Option<Job> {
-        let Job::Write(mut write) = job else { return Some(job) };
-        if write.settled || self.disks.len() < 2 {
-            return Some(Job::Write(write));
+    pub fn route_known(&self, here: &DiskHandle, job: DiskJob) -> Option<DiskJob> {
+        let DiskJob::Write(mut write) = job else { return Some(job) };
+        if write.routed || self.disks.len() < 2 {
+            return Some(DiskJob::Write(write));
         }
         let id = write.block.id();
-        let holds = |disk: &Disk| {
-            disk.health() == Health::Good && matches!(disk.look_up(&id), Ok(Some(entry)) if entry.is_whole())
+        let holds = |disk: &DiskHandle| {
+            disk.health() == DiskHealth::Good && matches!(disk.look_up(&id), Ok(Some(entry)) if entry.is_whole())
         };
         let holder = (!holds(here)).then(|| self.disks.iter().find(|disk| holds(disk))).flatten();
         match holder {
             Some(holder) => {
-                write.settled = true;
-                let _ = holder.queue.send(Job::Write(write));
+                write.routed = true;
+                let _ = holder.queue.send(DiskJob::Write(write));
                 None
             }
-            None => Some(Job::Write(write)),
+            None => Some(DiskJob::Write(write)),
         }
     }
 
     /// This disk could not take it: the roomiest that was not tried yet, or the answer.
-    pub fn route_bounced(&self, here: &Disk, mut write: WriteJob, why: Bounce) {
+    pub fn route_rejected(&self, here: &DiskHandle, mut write: WriteJob, why: WriteRejection) {
         write.tried.push(here.superblock.disk);
-        write.full |= why == Bounce::Full;
-        write.settled = true;
+        write.full |= why == WriteRejection::Full;
+        write.routed = true;
         self.route(None, write);
     }
 
     /// Hands a write to the disk that was chosen for it, or to another one.
     pub fn route(&self, chosen: Option<DiskId>, write: WriteJob) {
         let tried: BTreeSet<DiskId> = write.tried.iter().copied().collect();
-        let open = |disk: &&Arc<Disk>| disk.health() == Health::Good && !tried.contains(&disk.superblock.disk);
+        let open =
+            |disk: &&Arc<DiskHandle>| disk.health() == DiskHealth::Good && !tried.contains(&disk.superblock.disk);
         let candidates = || self.disks.iter().filter(open);
         let chosen = candidates().find(|disk| Some(disk.superblock.disk) == chosen);
         // A disk whose index is being made would take it, but minutes later.
         let roomiest = || candidates().max_by_key(|disk| (disk.index().is_some(), disk.room(true)));
         match chosen.filter(|disk| disk.index().is_some()).or_else(roomiest) {
             Some(disk) => {
-                let _ = disk.queue.send(Job::Write(write));
+                let _ = disk.queue.send(DiskJob::Write(write));
             }
-            None if write.full || self.disks.is_empty() => write.give(WriteDone::Full),
-            None => write.give(WriteDone::Failed),
+            None if write.full || self.disks.is_empty() => write.send(WriteDone::Full),
+            None => write.send(WriteDone::Failed),
         }
     }
 
     /// The same for every disk.
-    pub fn to_disks(&self, entries: Vec<LogEntry>, job: impl Fn(Arc<Vec<LogEntry>>) -> Job) {
+    pub fn to_disks(&self, entries: Vec<LogEntry>, job: impl Fn(Arc<Vec<LogEntry>>) -> DiskJob) {
         let entries = Arc::new(entries);
         for disk in &self.disks {
             let _ = disk.queue.send(job(entries.clone()));
@@ -247,13 +248,13 @@ impl Shared {
 }
 
 /// A disk's good copies after an id, and the id up to which that is all of them if there are more.
-fn list_disk(disk: &Disk, after: Option<&BlockId>, max: usize) -> Option<(Vec<RecordInfo>, Option<BlockId>)> {
+fn list_disk(disk: &DiskHandle, after: Option<&BlockId>, max: usize) -> Option<(Vec<RecordInfo>, Option<BlockId>)> {
     let index = disk.index()?;
     let mut found = Vec::new();
     let mut after = after.copied();
     while found.len() < max {
         let wanted = max - found.len();
-        let page = index.list(after.as_ref(), wanted).map_err(|error| disk.distrust_index(&error)).ok()?;
+        let page = index.list(after.as_ref(), wanted).map_err(|error| disk.invalidate_index(&error)).ok()?;
         let end = page.len() < wanted;
         after = page.last().map(|(id, _)| *id).or(after);
         found.extend(page.iter().filter(|(_, entry)| entry.is_held()).map(|(id, entry)| entry.info(*id)));

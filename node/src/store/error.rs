@@ -55,7 +55,7 @@ pub enum StoreError {
 /// What the store reports by itself. [`std::fmt::Display`] is a sentence for the log.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the fields are named in the messages")]
-pub enum Notice {
+pub enum StoreNotice {
     /// Disks came, went, filled up: for the engine.
     #[error("{} of this node's disks serve", .0.len())]
     Disks(Vec<DiskState>),
@@ -84,7 +84,7 @@ pub enum Notice {
     Failing { path: PathBuf, error: String },
     /// Taken out.
     #[error("the disk at {path} cannot be used ({error}); this node goes on without it")]
-    Gone { path: PathBuf, error: String },
+    Offline { path: PathBuf, error: String },
     /// The log in the home folder or its copy on a disk.
     #[error("the log in {path} could not be read or written: {error}")]
     LogFailed { path: PathBuf, error: String },

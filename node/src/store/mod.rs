@@ -31,15 +31,15 @@ use fsdfs_proto::record::{LogEntry, log_entry};
 
 pub use config::{DiskConfig, IfMissing, SEGMENT_BYTES, StoreConfig};
 use disk::appender::Appender;
-use disk::attach::{self, Lock};
-pub use disk::handle::Ledger;
-use disk::handle::{Disk, Notices};
-use disk::job::{Answer, Job, WriteJob};
-use disk::open::Opener;
-use disk_set::{Question, Shared};
-pub use error::{Notice, StoreError};
-use fs::Medium;
-use index::Indexes;
+use disk::attach::{self, FolderLock};
+pub use disk::handle::DiskUsage;
+use disk::handle::{DiskHandle, NoticeSink};
+use disk::job::{DiskJob, DiskReply, WriteJob};
+use disk::open::DiskOpener;
+use disk_set::{DiskSet, ReaderJob};
+pub use error::{StoreError, StoreNotice};
+use fs::FileSystem;
+use index::IndexFactory;
 use log::LogFolder;
 use threads::HomeJob;
 
@@ -49,7 +49,7 @@ use crate::metrics::{StoreCounters, StoreMetrics};
 const READERS: usize = 4;
 /// What opening found.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedStore {
     /// The union of all logs.
     pub entries: Vec<LogEntry>,
     /// Disks that serve. Their indexes may still be loading, see [`Store::wait_ready`].
@@ -58,14 +58,14 @@ pub struct Opened {
 
 /// Handle to the store; clones are the same store. It is closed with the last of them.
 #[derive(Clone)]
-pub struct Store(Arc<Handle>);
+pub struct Store(Arc<StoreThreads>);
 
-struct Handle {
-    shared: Arc<Shared>,
+struct StoreThreads {
+    shared: Arc<DiskSet>,
     home: Sender<HomeJob>,
-    readers: Sender<Question>,
+    readers: Sender<ReaderJob>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    _home_lock: Lock,
+    _home_lock: FolderLock,
 }
 
 impl Store {
@@ -73,10 +73,10 @@ impl Store {
     /// disk answers "not yet". `notices` is called from the store's threads and must not block.
     pub fn open(
         config: &StoreConfig,
-        notices: impl Fn(Notice) + Send + Sync + 'static,
-    ) -> Result<(Self, Opened), StoreError> {
+        notices: impl Fn(StoreNotice) + Send + Sync + 'static,
+    ) -> Result<(Self, OpenedStore), StoreError> {
         Self::open_on(
-            Arc::new(fs::os_fs::RealFiles),
+            Arc::new(fs::os_fs::OsFileSystem),
             Arc::new(index::sled_index::SledIndexes),
             config,
             Arc::new(notices),
@@ -88,30 +88,30 @@ impl Store {
         // A send fails only when the store is closed; then the answer is dropped and says so itself.
         match request {
             DiskRequest::Write { block, redundancy, first_seen, charged_to, disk } => {
-                let answer = Answer::new(done, DiskDone::Written(WriteDone::Failed));
+                let answer = DiskReply::new(done, DiskDone::Written(WriteDone::Failed));
                 // No reader would take its record for one; the wire refuses such a block before it comes here.
                 if !(1..=BLOCK_BYTES_MAX).contains(&block.bytes().len()) {
                     return;
                 }
                 let tried = Vec::new();
                 let write =
-                    WriteJob { block, redundancy, first_seen, charged_to, answer, tried, full: false, settled: false };
+                    WriteJob { block, redundancy, first_seen, charged_to, answer, tried, full: false, routed: false };
                 self.0.shared.route(disk, write);
             }
             DiskRequest::Read { id } => {
-                let answer = Answer::new(done, DiskDone::Read(ReadDone::Failed));
-                let _ = self.0.readers.send(Question::Read(id, answer));
+                let answer = DiskReply::new(done, DiskDone::Read(ReadDone::Failed));
+                let _ = self.0.readers.send(ReaderJob::Read(id, answer));
             }
             DiskRequest::Have { ids, renew } => {
-                let answer = Answer::new(done, DiskDone::Have(vec![Possession::NotYet; ids.len()]));
-                let _ = self.0.readers.send(Question::Have(ids, renew, answer));
+                let answer = DiskReply::new(done, DiskDone::Have(vec![Possession::NotYet; ids.len()]));
+                let _ = self.0.readers.send(ReaderJob::Have(ids, renew, answer));
             }
             DiskRequest::List { after, max } => {
-                let answer = Answer::new(done, DiskDone::List(Vec::new()));
-                let _ = self.0.readers.send(Question::List(after, max, answer));
+                let answer = DiskReply::new(done, DiskDone::List(Vec::new()));
+                let _ = self.0.readers.send(ReaderJob::List(after, max, answer));
             }
             DiskRequest::Log { entries } => {
-                let answer = Answer::new(done, DiskDone::Logged(false));
+                let answer = DiskReply::new(done, DiskDone::Logged(false));
                 let _ = self.0.home.send(HomeJob::Append(entries, answer));
             }
         }
@@ -133,8 +133,8 @@ impl Store {
     }
 
     /// Where the bytes of each disk are.
-    pub fn df(&self) -> Vec<(PathBuf, DiskId, Ledger)> {
-        self.0.shared.ledgers()
+    pub fn df(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
+        self.0.shared.usages()
     }
 
     /// Counts since the store was opened.
@@ -153,37 +153,37 @@ impl Store {
     }
 
     fn open_on(
-        medium: Arc<dyn Medium>,
-        indexes: Arc<dyn Indexes>,
+        file_system: Arc<dyn FileSystem>,
+        indexes: Arc<dyn IndexFactory>,
         config: &StoreConfig,
-        notices: Notices,
-    ) -> Result<(Self, Opened), StoreError> {
+        notices: NoticeSink,
+    ) -> Result<(Self, OpenedStore), StoreError> {
         let home = &config.home;
         let home_error = |error| attach::home_error(home, error);
-        fs::create_dir(&*medium, home).map_err(home_error)?;
-        let home_lock = attach::lock(&*medium, home)?.map_err(home_error)?;
-        let (home_log, mut logged) = LogFolder::open(medium.clone(), log::folder(home)).map_err(home_error)?;
+        fs::create_dir(&*file_system, home).map_err(home_error)?;
+        let home_lock = attach::lock(&*file_system, home)?.map_err(home_error)?;
+        let (home_log, mut logged) = LogFolder::open(file_system.clone(), log::folder(home)).map_err(home_error)?;
         let counters = Arc::new(StoreCounters::default());
-        let opener = Opener { medium, indexes, config, notices: notices.clone(), counters: counters.clone() };
+        let opener = DiskOpener { file_system, indexes, config, notices: notices.clone(), counters: counters.clone() };
         let mut writers = Vec::new();
         for (appender, jobs, entries) in opener.disks()? {
             logged.extend(entries);
             writers.push((appender, jobs));
         }
-        let disks: Vec<Arc<Disk>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
-        let shared = Arc::new(Shared::new(disks, notices, counters));
-        let handle = Handle::start(shared.clone(), writers, home_log, home_lock).map_err(StoreError::System)?;
+        let disks: Vec<Arc<DiskHandle>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
+        let shared = Arc::new(DiskSet::new(disks, notices, counters));
+        let handle = StoreThreads::start(shared.clone(), writers, home_log, home_lock).map_err(StoreError::System)?;
         let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
-        Ok((Self(Arc::new(handle)), Opened { entries, disks: shared.states() }))
+        Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states() }))
     }
 }
 
-impl Handle {
+impl StoreThreads {
     fn start(
-        shared: Arc<Shared>,
-        writers: Vec<(Appender, Receiver<Job>)>,
+        shared: Arc<DiskSet>,
+        writers: Vec<(Appender, Receiver<DiskJob>)>,
         home_log: LogFolder,
-        home_lock: Lock,
+        home_lock: FolderLock,
     ) -> io::Result<Self> {
         let (home, home_jobs) = mpsc::channel();
         let (readers, questions) = mpsc::channel();
@@ -199,7 +199,7 @@ impl Handle {
             let (shared, questions) = (shared.clone(), questions.clone());
             handle.spawn(&format!("read-{number}"), move || answer(&shared, &questions))?;
         }
-        handle.spawn("log", move || threads::run_home(home_log, &home_jobs, &shared))?;
+        handle.spawn("log", move || threads::run_log(home_log, &home_jobs, &shared))?;
         Ok(handle)
     }
 
@@ -215,28 +215,28 @@ impl Handle {
         let writers: Vec<JoinHandle<()>> = threads.drain(..self.shared.disks.len().min(threads.len())).collect();
         let _ = self.home.send(HomeJob::Stop);
         for _ in 0..READERS {
-            let _ = self.readers.send(Question::Stop);
+            let _ = self.readers.send(ReaderJob::Stop);
         }
         join(threads);
         for disk in &self.shared.disks {
-            let _ = disk.queue.send(Job::Stop);
+            let _ = disk.queue.send(DiskJob::Stop);
         }
         join(writers);
     }
 }
 
-impl Drop for Handle {
+impl Drop for StoreThreads {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
 /// A reader thread.
-fn answer(shared: &Shared, questions: &Mutex<Receiver<Question>>) {
+fn answer(shared: &DiskSet, questions: &Mutex<Receiver<ReaderJob>>) {
     loop {
         let next = questions.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
-            Ok(Question::Stop) | Err(_) => return,
+            Ok(ReaderJob::Stop) | Err(_) => return,
             Ok(question) => shared.ask(question),
         }
     }

@@ -9,7 +9,7 @@ use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::Context;
 use crate::addresses;
-use crate::store::Ledger;
+use crate::store::DiskUsage;
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
     let (name, name_bytes) = text_and_bytes(&shown.name);
@@ -70,7 +70,7 @@ pub(super) fn worse(one: &WriteReply, other: &WriteReply) -> WriteReply {
 /// This node's disks, from the store itself: the engine hears of them only when something happens to one.
 pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
     let states = context.store.disks();
-    let disk = |(path, id, ledger): (std::path::PathBuf, DiskId, Ledger)| DiskStatus {
+    let disk = |(path, id, ledger): (std::path::PathBuf, DiskId, DiskUsage)| DiskStatus {
         id: id.to_string(),
         path: Some(path.display().to_string()),
         quota_bytes: ledger.quota,

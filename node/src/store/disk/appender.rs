@@ -12,78 +12,78 @@ use fsdfs_core::seam::WriteDone;
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::{LogEntry, RecordHeader};
 
+use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::attach;
-use crate::store::disk::handle::{Disk, Health};
-use crate::store::disk::job::{Gather, Job, WriteJob};
-use crate::store::disk::staging::{Plan, present};
-use crate::store::error::Notice;
-use crate::store::index::{Batch, Index, IndexError, Placed, Watermark};
+use crate::store::disk::handle::{DiskHandle, DiskHealth};
+use crate::store::disk::job::{DiskJob, WriteJob};
+use crate::store::disk::staging::{StagingPlan, plan, present};
+use crate::store::error::StoreNotice;
+use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, PlacedRecord};
 use crate::store::log::LogFolder;
-use crate::store::segment::Active;
+use crate::store::segment::ActiveSegment;
 
 /// Owned by the writer thread of a disk.
 pub(crate) struct Appender {
-    pub disk: Arc<Disk>,
+    pub disk: Arc<DiskHandle>,
     pub log: LogFolder,
-    pub active: Option<Active>,
+    pub active: Option<ActiveSegment>,
     pub next_segment: u64,
     pub next_sequence: u64,
-    pub watermark: Watermark,
+    pub watermark: IndexWatermark,
     /// Times the index was given up since the start.
-    pub distrusted: u32,
+    pub index_rebuilds: u32,
     /// The index lies on the disk and will be whole when it is closed.
     pub index_kept: bool,
 }
 
 /// Why a disk does not take a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bounce {
+pub(crate) enum WriteRejection {
     Full,
     Failed,
 }
 
 /// What a commit leaves to its caller.
 #[derive(Default)]
-pub(crate) struct Left {
+pub(crate) struct CommitLeftover {
     /// For another disk.
-    pub bounced: Vec<(WriteJob, Bounce)>,
+    pub rejected: Vec<(WriteJob, WriteRejection)>,
     /// Not begun, because the index must be made anew first.
-    pub waiting: VecDeque<Job>,
-}
-
-/// Records that are appended together, and who waits for them.
-#[derive(Default)]
-pub(crate) struct Run {
-    pub records: Vec<(Placed, Vec<u8>, Bytes)>,
-    pub bytes: u64,
-    pub footer_bytes: u64,
-    writes: Vec<(WriteJob, WriteDone)>,
-    renewed: Vec<(Arc<Gather>, Vec<usize>)>,
+    pub waiting: VecDeque<DiskJob>,
 }
 
 impl Appender {
     /// Before [`Appender::recover`].
-    pub fn new(disk: Arc<Disk>, log: LogFolder) -> Self {
-        let watermark = Watermark::empty(disk.superblock.disk);
-        Self { disk, log, active: None, next_segment: 1, next_sequence: 1, watermark, distrusted: 0, index_kept: false }
+    pub fn new(disk: Arc<DiskHandle>, log: LogFolder) -> Self {
+        let watermark = IndexWatermark::empty(disk.superblock.disk);
+        Self {
+            disk,
+            log,
+            active: None,
+            next_segment: 1,
+            next_sequence: 1,
+            watermark,
+            index_rebuilds: 0,
+            index_kept: false,
+        }
     }
 
     /// Carries out the jobs; each is durable before it is answered. `now` is wall milliseconds.
-    pub fn commit(&mut self, jobs: impl IntoIterator<Item = Job>, now: u64) -> Left {
-        let mut left = Left::default();
+    pub fn commit(&mut self, jobs: impl IntoIterator<Item = DiskJob>, now: u64) -> CommitLeftover {
+        let mut left = CommitLeftover::default();
         let mut queue = VecDeque::new();
         for job in jobs {
             match job {
-                Job::Log(entries) => self.log(|log| log.append(&entries)),
-                Job::Compact(keep) => self.log(|log| log.compact(&keep)),
-                Job::Rebuild | Job::Stop => {}
+                DiskJob::Log(entries) => self.log(|log| log.append(&entries)),
+                DiskJob::Compact(keep) => self.log(|log| log.compact(&keep)),
+                DiskJob::Rebuild | DiskJob::Stop => {}
                 other => queue.push_back(other),
             }
         }
         // One run a turn: as much as fits into the open segment.
         while !queue.is_empty() {
-            if self.disk.health() != Health::Good {
-                bounce_all(&mut queue, Bounce::Failed, &mut left);
+            if self.disk.health() != DiskHealth::Good {
+                reject_all(&mut queue, WriteRejection::Failed, &mut left);
             } else if let Some(index) = self.disk.index() {
                 self.run(&*index, &mut queue, now, &mut left);
             } else {
@@ -95,30 +95,31 @@ impl Appender {
     }
 
     /// Takes from the queue what fits into the open segment, and commits it.
-    fn run(&mut self, index: &dyn Index, queue: &mut VecDeque<Job>, now: u64, left: &mut Left) {
+    fn run(&mut self, index: &dyn BlockIndex, queue: &mut VecDeque<DiskJob>, now: u64, left: &mut CommitLeftover) {
         if let Err(error) = self.open_segment() {
-            let bounce = self.failed(&error);
-            return bounce_all(queue, bounce, left);
+            let reject = self.failed(&error);
+            return reject_all(queue, reject, left);
         }
-        let mut run = Run::default();
-        let mut batch = Batch::new(index, self.watermark);
+        let mut run = AppendBatch::default();
+        let mut batch = IndexBatch::new(index, self.watermark);
         let mut segment_full = false;
         while let Some(job) = queue.pop_front() {
-            match self.plan(&job, &run, &batch, now) {
-                Ok(Plan::Append(records)) => {
+            let active = self.active.as_ref().expect("opened above; only a write that fails takes it away");
+            match plan(&self.disk, active, &job, &run, &batch, now) {
+                Ok(StagingPlan::Append(records)) => {
                     if let Err(error) = self.stage(job, records, &mut run, &mut batch) {
-                        self.disk.distrust_index(&error);
+                        self.disk.invalidate_index(&error);
                         break;
                     }
                 }
-                Ok(Plan::NoRoom) => bounce(job, Bounce::Full, left),
-                Ok(Plan::NextSegment) => {
+                Ok(StagingPlan::NoRoom) => reject(job, WriteRejection::Full, left),
+                Ok(StagingPlan::NextSegment) => {
                     queue.push_front(job);
                     segment_full = true;
                     break;
                 }
                 Err(error) => {
-                    self.disk.distrust_index(&error);
+                    self.disk.invalidate_index(&error);
                     queue.push_front(job);
                     break;
                 }
@@ -137,21 +138,21 @@ impl Appender {
             let number = self.next_segment;
             let dir = attach::segments(&self.disk.path);
             self.next_segment += 1;
-            let active = Active::create(&*self.disk.medium, &dir, self.disk.superblock.disk, number)?;
-            self.disk.keep_books(|ledger| ledger.segments += active.end);
+            let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.superblock.disk, number)?;
+            self.disk.update_usage(|usage| usage.segments += active.end);
             self.active = Some(active);
         }
         Ok(())
     }
 
-    fn seal(&self, active: Active) -> io::Result<()> {
+    fn seal(&self, active: ActiveSegment) -> io::Result<()> {
         let footer = active.seal()?;
         self.disk.counters.syncs.add(1);
         self.disk.counters.bytes.add(footer);
         let index = self.disk.index().map_or(0, |index| index.bytes());
-        self.disk.keep_books(|ledger| {
-            ledger.segments += footer;
-            ledger.index = index;
+        self.disk.update_usage(|usage| {
+            usage.segments += footer;
+            usage.index = index;
         });
         Ok(())
     }
@@ -159,15 +160,15 @@ impl Appender {
     /// Gives the records their places and sequence numbers, and remembers whom to answer.
     fn stage(
         &mut self,
-        job: Job,
+        job: DiskJob,
         records: Vec<(RecordHeader, Bytes)>,
-        run: &mut Run,
-        batch: &mut Batch<'_>,
+        run: &mut AppendBatch,
+        batch: &mut IndexBatch<'_>,
     ) -> Result<(), IndexError> {
         let done =
             if records.iter().any(|(_, payload)| !payload.is_empty()) { WriteDone::New } else { WriteDone::Already };
         let renewed = match &job {
-            Job::Renew(renew) => present(renew, batch)?,
+            DiskJob::Renew(renew) => present(renew, batch)?,
             _ => Vec::new(),
         };
         for (header, payload) in records {
@@ -176,7 +177,7 @@ impl Appender {
             let head = header.encode(&active.marker);
             let head_len = u16::try_from(head.len()).expect("a header is at most RECORD_HEAD_BYTES_MAX long");
             let (segment, offset) = (active.number, active.end + run.bytes);
-            let placed = Placed { segment, offset, head_len, header, whole: true };
+            let placed = PlacedRecord { segment, offset, head_len, header, whole: true };
             batch.record(&placed)?;
             self.next_sequence += 1;
             run.bytes += (head.len() + payload.len()) as u64;
@@ -184,38 +185,38 @@ impl Appender {
             run.records.push((placed, head, payload));
         }
         match job {
-            Job::Write(write) => run.writes.push((write, done)),
-            Job::Renew(renew) => run.renewed.push((renew.gather, renewed)),
+            DiskJob::Write(write) => run.writes.push((write, done)),
+            DiskJob::Renew(renew) => run.renewed.push((renew.gather, renewed)),
             _ => {}
         }
         Ok(())
     }
 
     /// One write, one sync, then the index, then the answers.
-    fn finish(&mut self, run: Run, batch: Batch<'_>, left: &mut Left) {
+    fn finish(&mut self, run: AppendBatch, batch: IndexBatch<'_>, left: &mut CommitLeftover) {
         if !run.records.is_empty() {
             if let Err(error) = self.append(&run) {
                 let why = self.failed(&error);
-                left.bounced.extend(run.writes.into_iter().map(|(write, _)| (write, why)));
+                left.rejected.extend(run.writes.into_iter().map(|(write, _)| (write, why)));
                 return;
             }
             match batch.apply() {
                 Ok(watermark) => self.watermark = watermark,
                 // The records are durable all the same: only finding them has to wait.
-                Err(error) => self.disk.distrust_index(&error),
+                Err(error) => self.disk.invalidate_index(&error),
             }
-            let Watermark { blocks, live_bytes, .. } = self.watermark;
-            self.disk.keep_books(|ledger| (ledger.blocks, ledger.live) = (blocks, live_bytes));
+            let IndexWatermark { blocks, live_bytes, .. } = self.watermark;
+            self.disk.update_usage(|usage| (usage.blocks, usage.live) = (blocks, live_bytes));
         }
         for (write, done) in run.writes {
-            write.give(done);
+            write.send(done);
         }
         for (gather, places) in run.renewed {
             places.iter().for_each(|place| gather.set(*place, Possession::Yes));
         }
     }
 
-    fn append(&mut self, run: &Run) -> io::Result<()> {
+    fn append(&mut self, run: &AppendBatch) -> io::Result<()> {
         let mut active = self.active.take().expect("a run begins with an open segment");
         let parts: Vec<&[u8]> = run
             .records
@@ -239,7 +240,7 @@ impl Appender {
         }
         self.disk.counters.syncs.add(1);
         if !active.named {
-            self.disk.medium.sync_dir(&attach::segments(&self.disk.path))?;
+            self.disk.file_system.sync_dir(&attach::segments(&self.disk.path))?;
             self.disk.counters.syncs.add(1);
             active.named = true;
         }
@@ -250,34 +251,34 @@ impl Appender {
         self.active = Some(active);
         self.disk.counters.records.add(run.records.len() as u64);
         self.disk.counters.bytes.add(run.bytes);
-        self.disk.keep_books(|ledger| ledger.segments += run.bytes);
+        self.disk.update_usage(|usage| usage.segments += run.bytes);
         Ok(())
     }
 
     /// A full disk is an expected outcome and may have room again; any other error ends its writing.
-    fn failed(&self, error: &io::Error) -> Bounce {
+    fn failed(&self, error: &io::Error) -> WriteRejection {
         if is_full(error) {
-            return Bounce::Full;
+            return WriteRejection::Full;
         }
         self.disk.fail(error);
-        Bounce::Failed
+        WriteRejection::Failed
     }
 
     fn log(&mut self, act: impl FnOnce(&mut LogFolder) -> io::Result<()>) {
-        if self.disk.health() != Health::Good {
+        if self.disk.health() != DiskHealth::Good {
             return;
         }
         let before = self.log.syncs;
         if let Err(error) = act(&mut self.log) {
             let path = self.disk.path.clone();
-            (self.disk.notices)(Notice::LogFailed { path, error: error.to_string() });
+            (self.disk.notices)(StoreNotice::LogFailed { path, error: error.to_string() });
             if !is_full(&error) {
                 self.disk.fail(&error);
             }
         }
         self.disk.counters.syncs.add(self.log.syncs - before);
         let bytes = self.log.bytes;
-        self.disk.keep_books(|ledger| ledger.log = bytes);
+        self.disk.update_usage(|usage| usage.log = bytes);
     }
 
     /// Leaves the disk so that the next start has nothing to repair.
@@ -298,15 +299,15 @@ pub(crate) fn for_disks(entries: &[LogEntry]) -> Vec<LogEntry> {
 }
 
 /// Only writes go to another disk; a renewal that is not done stays "not yet".
-fn bounce(job: Job, why: Bounce, left: &mut Left) {
-    if let Job::Write(write) = job {
-        left.bounced.push((write, why));
+fn reject(job: DiskJob, why: WriteRejection, left: &mut CommitLeftover) {
+    if let DiskJob::Write(write) = job {
+        left.rejected.push((write, why));
     }
 }
 
-fn bounce_all(queue: &mut VecDeque<Job>, why: Bounce, left: &mut Left) {
+fn reject_all(queue: &mut VecDeque<DiskJob>, why: WriteRejection, left: &mut CommitLeftover) {
     for job in mem::take(queue) {
-        bounce(job, why, left);
+        reject(job, why, left);
     }
 }
 

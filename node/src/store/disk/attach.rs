@@ -12,7 +12,7 @@ use fsdfs_proto::record::{DiskList, KnownDisk, Superblock};
 
 use crate::store::config::{DiskConfig, IfMissing, StoreConfig};
 use crate::store::error::StoreError;
-use crate::store::fs::{Medium, create_dir, publish, read_small};
+use crate::store::fs::{FileSystem, create_dir, publish, read_small};
 
 const SUPERBLOCK: &str = "superblock";
 const DISKS: &str = "disks";
@@ -20,69 +20,69 @@ const DISKS: &str = "disks";
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Held while the process uses a folder.
-pub(crate) type Lock = Box<dyn Any + Send + Sync>;
+pub(crate) type FolderLock = Box<dyn Any + Send + Sync>;
 
 /// What came of attaching a disk.
-pub(crate) enum Attached {
+pub(crate) enum AttachOutcome {
     /// It is this node's.
-    Here(Superblock, Lock),
+    Attached(Superblock, FolderLock),
     /// The node goes on without it.
-    Away(io::Error),
+    Offline(io::Error),
 }
 
 /// Excludes other processes.
-pub(crate) fn lock(medium: &dyn Medium, dir: &Path) -> Result<io::Result<Lock>, StoreError> {
-    match medium.lock(&dir.join("lock")) {
+pub(crate) fn lock(file_system: &dyn FileSystem, dir: &Path) -> Result<io::Result<FolderLock>, StoreError> {
+    match file_system.lock(&dir.join("lock")) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(StoreError::InUse { path: dir.into() }),
         other => Ok(other),
     }
 }
 
 /// The disks this home folder has known.
-pub(crate) fn known_disks(medium: &dyn Medium, home: &Path) -> Result<DiskList, StoreError> {
+pub(crate) fn known_disks(file_system: &dyn FileSystem, home: &Path) -> Result<DiskList, StoreError> {
     let path = home.join(DISKS);
-    let bytes = read_small(medium, &path, FILE_BYTES_MAX).map_err(|error| home_error(home, error))?;
+    let bytes = read_small(file_system, &path, FILE_BYTES_MAX).map_err(|error| home_error(home, error))?;
     bytes.map_or_else(|| Ok(DiskList::default()), |bytes| DiskList::decode(&bytes).map_err(format_error(&path)))
 }
 
 /// Remembers them.
-pub(crate) fn remember(medium: &dyn Medium, home: &Path, known: &DiskList) -> Result<(), StoreError> {
-    publish(medium, home, DISKS, &known.encode()).map_err(|error| home_error(home, error))
+pub(crate) fn remember(file_system: &dyn FileSystem, home: &Path, known: &DiskList) -> Result<(), StoreError> {
+    publish(file_system, home, DISKS, &known.encode()).map_err(|error| home_error(home, error))
 }
 
 /// Attaches one disk and notes it in `known`. A foreign disk is the owner's mistake and an error, as is a copy of one that
 /// is `attached`; a disk that does not answer is not.
 pub(crate) fn attach(
-    medium: &dyn Medium,
+    file_system: &dyn FileSystem,
     config: &StoreConfig,
     disk: &DiskConfig,
     known: &mut DiskList,
     attached: &[(DiskId, PathBuf)],
-) -> Result<Attached, StoreError> {
+) -> Result<AttachOutcome, StoreError> {
     let path = &disk.path;
-    let superblock = match read_small(medium, &path.join(SUPERBLOCK), FILE_BYTES_MAX) {
+    let superblock = match read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX) {
         Ok(Some(bytes)) => Some(Superblock::decode(&bytes).map_err(format_error(&path.join(SUPERBLOCK)))?),
         Ok(None) => None,
-        Err(error) => return Ok(Attached::Away(error)),
+        Err(error) => return Ok(AttachOutcome::Offline(error)),
     };
     match &superblock {
         Some(found) => check_found(config, path, found, attached)?,
         None => {
-            if let Err(error) = check_bare(medium, disk, known)? {
-                return Ok(Attached::Away(error));
+            if let Err(error) = check_bare(file_system, disk, known)? {
+                return Ok(AttachOutcome::Offline(error));
             }
         }
     }
-    if let Err(error) = create_dir(medium, path) {
-        return Ok(Attached::Away(error));
+    if let Err(error) = create_dir(file_system, path) {
+        return Ok(AttachOutcome::Offline(error));
     }
-    let lock = match lock(medium, path)? {
+    let lock = match lock(file_system, path)? {
         Ok(lock) => lock,
-        Err(error) => return Ok(Attached::Away(error)),
+        Err(error) => return Ok(AttachOutcome::Offline(error)),
     };
-    match take_over(medium, config, path, superblock, known)? {
-        Ok(superblock) => Ok(Attached::Here(superblock, lock)),
-        Err(error) => Ok(Attached::Away(error)),
+    match take_over(file_system, config, path, superblock, known)? {
+        Ok(superblock) => Ok(AttachOutcome::Attached(superblock, lock)),
+        Err(error) => Ok(AttachOutcome::Offline(error)),
     }
 }
 
@@ -106,9 +106,9 @@ fn check_found(
 }
 
 /// Whether a superblock may be made in a folder without one; the inner error is for a disk the node goes on without.
-fn check_bare(medium: &dyn Medium, disk: &DiskConfig, known: &DiskList) -> Result<io::Result<()>, StoreError> {
+fn check_bare(file_system: &dyn FileSystem, disk: &DiskConfig, known: &DiskList) -> Result<io::Result<()>, StoreError> {
     let path = &disk.path;
-    let lost = match medium.list(&segments(path)) {
+    let lost = match file_system.list(&segments(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(Err(error)),
         Ok(files) if !files.is_empty() => StoreError::NoSuperblock { path: path.clone(), segments: files.len() },
         _ => match known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
@@ -124,7 +124,7 @@ fn check_bare(medium: &dyn Medium, disk: &DiskConfig, known: &DiskList) -> Resul
 /// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from
 /// another machine, or an old image of one, must not pass for the disk that was here.
 fn take_over(
-    medium: &dyn Medium,
+    file_system: &dyn FileSystem,
     config: &StoreConfig,
     path: &Path,
     found: Option<Superblock>,
@@ -143,7 +143,7 @@ fn take_over(
         None => new_superblock(config)?,
     };
     if found != Some(superblock)
-        && let Err(error) = publish(medium, path, SUPERBLOCK, &superblock.encode())
+        && let Err(error) = publish(file_system, path, SUPERBLOCK, &superblock.encode())
     {
         return Ok(Err(error));
     }
@@ -174,8 +174,8 @@ fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
 }
 
 /// Whether the disk still answers as what it was.
-pub(crate) fn answers(medium: &dyn Medium, path: &Path, superblock: &Superblock) -> io::Result<()> {
-    match read_small(medium, &path.join(SUPERBLOCK), FILE_BYTES_MAX)? {
+pub(crate) fn answers(file_system: &dyn FileSystem, path: &Path, superblock: &Superblock) -> io::Result<()> {
+    match read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX)? {
         Some(bytes) if bytes == superblock.encode() => Ok(()),
         Some(_) => Err(io::Error::other("another disk is in its place")),
         None => Err(io::ErrorKind::NotFound.into()),

@@ -14,11 +14,11 @@ use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
 use rustix::io::Errno;
 
 use crate::metrics::StoreCounters;
-use crate::store::disk::attach::{self, Lock};
-use crate::store::disk::job::Job;
-use crate::store::error::Notice;
-use crate::store::fs::{File, Medium, read_range};
-use crate::store::index::{Entry, Index, IndexError, Indexes};
+use crate::store::disk::attach::{self, FolderLock};
+use crate::store::disk::job::DiskJob;
+use crate::store::error::StoreNotice;
+use crate::store::fs::{FileHandle, FileSystem, read_range};
+use crate::store::index::{BlockIndex, IndexEntry, IndexError, IndexFactory};
 use crate::store::segment;
 
 /// Open segments kept for reading, a disk. A disk of 10 TB has 40,000 segments and a process often 1,024 descriptors.
@@ -29,21 +29,21 @@ const RESERVE_SEGMENTS: u64 = 2;
 const RESERVE_SEGMENTS_RENEWAL: u64 = 1;
 
 /// Tells whoever opened the store what happens to it.
-pub(crate) type Notices = Arc<dyn Fn(Notice) + Send + Sync>;
+pub(crate) type NoticeSink = Arc<dyn Fn(StoreNotice) + Send + Sync>;
 
 /// How a disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Health {
+pub(crate) enum DiskHealth {
     Good,
     /// A write, a sync or a read failed: it takes nothing new, reads are tried.
     Failing,
     /// It does not answer, or answers as another disk.
-    Gone,
+    Offline,
 }
 
 /// Where the bytes of a disk are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
+pub struct DiskUsage {
     /// What the owner gives.
     pub quota: u64,
     /// Segment files.
@@ -62,7 +62,7 @@ pub struct Ledger {
     pub blocks: u64,
 }
 
-impl Ledger {
+impl DiskUsage {
     /// Everything on the disk.
     pub fn used(&self) -> u64 {
         self.segments + self.index + self.log + self.other
@@ -75,33 +75,33 @@ impl Ledger {
 }
 
 /// One disk.
-pub(crate) struct Disk {
+pub(crate) struct DiskHandle {
     pub path: PathBuf,
     pub superblock: Superblock,
     pub quota_bytes: u64,
     pub segment_bytes: u64,
-    pub medium: Arc<dyn Medium>,
-    pub indexes: Arc<dyn Indexes>,
+    pub file_system: Arc<dyn FileSystem>,
+    pub indexes: Arc<dyn IndexFactory>,
     pub counters: Arc<StoreCounters>,
-    pub notices: Notices,
+    pub notices: NoticeSink,
     /// To its writer.
-    pub queue: Sender<Job>,
-    index: RwLock<Option<Arc<dyn Index>>>,
+    pub queue: Sender<DiskJob>,
+    index: RwLock<Option<Arc<dyn BlockIndex>>>,
     files: Mutex<OpenFiles>,
-    books: Mutex<Books>,
-    _lock: Lock,
+    status: Mutex<DiskStatus>,
+    _lock: FolderLock,
 }
 
-struct Books {
-    health: Health,
+struct DiskStatus {
+    health: DiskHealth,
     /// A segment was left out of the index: what the index does not know may be here all the same.
     incomplete: bool,
-    ledger: Ledger,
+    usage: DiskUsage,
 }
 
 #[derive(Default)]
 struct OpenFiles {
-    files: BTreeMap<u64, (Arc<dyn File>, u64)>,
+    files: BTreeMap<u64, (Arc<dyn FileHandle>, u64)>,
     uses: u64,
 }
 
@@ -111,34 +111,44 @@ pub(crate) struct DiskParts {
     pub superblock: Superblock,
     pub quota_bytes: u64,
     pub segment_bytes: u64,
-    pub medium: Arc<dyn Medium>,
-    pub indexes: Arc<dyn Indexes>,
+    pub file_system: Arc<dyn FileSystem>,
+    pub indexes: Arc<dyn IndexFactory>,
     pub counters: Arc<StoreCounters>,
-    pub notices: Notices,
-    pub queue: Sender<Job>,
-    pub lock: Lock,
+    pub notices: NoticeSink,
+    pub queue: Sender<DiskJob>,
+    pub lock: FolderLock,
 }
 
-impl Disk {
+impl DiskHandle {
     /// Without an index yet.
     pub fn new(parts: DiskParts) -> Self {
-        let DiskParts { path, superblock, quota_bytes, segment_bytes, medium, indexes, counters, notices, queue, lock } =
-            parts;
+        let DiskParts {
+            path,
+            superblock,
+            quota_bytes,
+            segment_bytes,
+            file_system,
+            indexes,
+            counters,
+            notices,
+            queue,
+            lock,
+        } = parts;
         let reserve = RESERVE_SEGMENTS * segment_bytes;
-        let ledger = Ledger { quota: quota_bytes, reserve, ..Ledger::default() };
+        let usage = DiskUsage { quota: quota_bytes, reserve, ..DiskUsage::default() };
         Self {
             path,
             superblock,
             quota_bytes,
             segment_bytes,
-            medium,
+            file_system,
             indexes,
             counters,
             notices,
             queue,
             index: RwLock::new(None),
             files: Mutex::default(),
-            books: Mutex::new(Books { health: Health::Good, incomplete: false, ledger }),
+            status: Mutex::new(DiskStatus { health: DiskHealth::Good, incomplete: false, usage }),
             _lock: lock,
         }
     }
@@ -166,13 +176,15 @@ impl Disk {
     }
 
     /// The entry, or what to answer as long as that is not known. What a disk that is out held is not here.
-    pub fn look_up(&self, id: &BlockId) -> Result<Option<Entry>, ReadDone> {
-        let Some(index) = self.index().filter(|_| self.health() != Health::Gone) else { return Err(self.unknown()) };
+    pub fn look_up(&self, id: &BlockId) -> Result<Option<IndexEntry>, ReadDone> {
+        let Some(index) = self.index().filter(|_| self.health() != DiskHealth::Offline) else {
+            return Err(self.unknown());
+        };
         match index.get(id) {
             Ok(None) if self.is_incomplete() => Err(self.unknown()),
             Ok(entry) => Ok(entry),
             Err(error) => {
-                self.distrust_index(&error);
+                self.invalidate_index(&error);
                 Err(self.unknown())
             }
         }
@@ -180,49 +192,49 @@ impl Disk {
 
     /// What to answer without an index.
     pub fn unknown(&self) -> ReadDone {
-        if self.health() == Health::Gone { ReadDone::Failed } else { ReadDone::NotYet }
+        if self.health() == DiskHealth::Offline { ReadDone::Failed } else { ReadDone::NotYet }
     }
 
     /// The index, unless it is being made.
-    pub fn index(&self) -> Option<Arc<dyn Index>> {
+    pub fn index(&self) -> Option<Arc<dyn BlockIndex>> {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// For the writer, when the index knows all records, or no longer.
-    pub fn set_index(&self, index: Option<Arc<dyn Index>>) {
+    pub fn set_index(&self, index: Option<Arc<dyn BlockIndex>>) {
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
     }
 
     /// Stops using the index; the writer makes it anew.
-    pub fn distrust_index(&self, error: &IndexError) {
+    pub fn invalidate_index(&self, error: &IndexError) {
         tracing::warn!(disk = %self.path.display(), %error, "the index failed");
         self.set_index(None);
-        let _ = self.queue.send(Job::Rebuild);
+        let _ = self.queue.send(DiskJob::Rebuild);
     }
 
-    fn read_payload(&self, entry: &Entry) -> io::Result<Bytes> {
+    fn read_payload(&self, entry: &IndexEntry) -> io::Result<Bytes> {
         let file = self.segment(entry.segment)?;
         let payload_at = entry.offset + u64::from(entry.head_len);
         Ok(read_range(&*file, payload_at, u64::from(entry.len))?.into())
     }
 
     /// The hash does not fit. If another record stands there, it is the index that is wrong.
-    fn damaged(&self, id: &BlockId, entry: &Entry) -> ReadDone {
+    fn damaged(&self, id: &BlockId, entry: &IndexEntry) -> ReadDone {
         match self.record_at(entry) {
             Some(header) if header.id != *id => {
-                self.distrust_index(&IndexError(format!("it leads from block {id} to block {}", header.id)));
+                self.invalidate_index(&IndexError(format!("it leads from block {id} to block {}", header.id)));
                 self.unknown()
             }
             _ => {
-                let Entry { segment, offset, .. } = *entry;
-                (self.notices)(Notice::Damaged { path: self.path.clone(), id: *id, segment, offset });
-                let _ = self.queue.send(Job::SetAside { id: *id, segment, offset });
+                let IndexEntry { segment, offset, .. } = *entry;
+                (self.notices)(StoreNotice::Damaged { path: self.path.clone(), id: *id, segment, offset });
+                let _ = self.queue.send(DiskJob::Quarantine { id: *id, segment, offset });
                 ReadDone::Damaged
             }
         }
     }
 
-    fn record_at(&self, entry: &Entry) -> Option<RecordHeader> {
+    fn record_at(&self, entry: &IndexEntry) -> Option<RecordHeader> {
         let file = self.segment(entry.segment).ok()?;
         let mut head = vec![0; RECORD_HEAD_BYTES_MAX];
         let read = file.read_at(&mut head, entry.offset).ok()?;
@@ -230,7 +242,7 @@ impl Disk {
         RecordHeader::decode(&head[..read], &marker).ok().map(|(header, _)| header)
     }
 
-    fn segment(&self, number: u64) -> io::Result<Arc<dyn File>> {
+    fn segment(&self, number: u64) -> io::Result<Arc<dyn FileHandle>> {
         let mut open = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         open.uses += 1;
         let uses = open.uses;
@@ -238,7 +250,7 @@ impl Disk {
             *used = uses;
             return Ok(file.clone());
         }
-        let file = self.medium.open(&attach::segments(&self.path).join(segment::file_name(number)))?;
+        let file = self.file_system.open(&attach::segments(&self.path).join(segment::file_name(number)))?;
         if open.files.len() >= OPEN_FILES_MAX
             && let Some(oldest) = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(number, _)| *number)
         {
@@ -254,10 +266,10 @@ impl Disk {
         if is_shortage(error) {
             return tracing::warn!(disk = %self.path.display(), %error, "the disk could not be used");
         }
-        let health = match attach::answers(&*self.medium, &self.path, &self.superblock) {
-            Ok(()) => Health::Failing,
-            Err(unknown) if is_shortage(&unknown) => Health::Failing,
-            Err(_) => Health::Gone,
+        let health = match attach::answers(&*self.file_system, &self.path, &self.superblock) {
+            Ok(()) => DiskHealth::Failing,
+            Err(unknown) if is_shortage(&unknown) => DiskHealth::Failing,
+            Err(_) => DiskHealth::Offline,
         };
         self.set_health(health, error);
     }
@@ -265,77 +277,78 @@ impl Disk {
     /// A segment cannot be read. The disk takes nothing new until the next start, because nobody knows which sequence
     /// numbers that segment holds.
     pub fn leave_out(&self, error: &io::Error) {
-        self.books().incomplete = true;
+        self.status().incomplete = true;
         self.fail(error);
-        self.set_health(Health::Failing, error);
+        self.set_health(DiskHealth::Failing, error);
     }
 
     /// All segments are about to be read again.
     pub fn leave_out_none(&self) {
-        self.books().incomplete = false;
+        self.status().incomplete = false;
     }
 
     /// Whether a segment was left out.
     pub fn is_incomplete(&self) -> bool {
-        self.books().incomplete
+        self.status().incomplete
     }
 
     /// Takes it out.
     pub fn give_up(&self, error: &io::Error) {
-        self.set_health(Health::Gone, error);
+        self.set_health(DiskHealth::Offline, error);
     }
 
-    fn set_health(&self, health: Health, error: &io::Error) {
+    fn set_health(&self, health: DiskHealth, error: &io::Error) {
         let worse = {
-            let mut books = self.books();
-            let worse = health > books.health;
-            books.health = books.health.max(health);
+            let mut status = self.status();
+            let worse = health > status.health;
+            status.health = status.health.max(health);
             worse
         };
         let (path, error) = (self.path.clone(), error.to_string());
         match health {
-            Health::Failing if worse => (self.notices)(Notice::Failing { path, error }),
-            Health::Gone if worse => (self.notices)(Notice::Gone { path, error }),
+            DiskHealth::Failing if worse => (self.notices)(StoreNotice::Failing { path, error }),
+            DiskHealth::Offline if worse => (self.notices)(StoreNotice::Offline { path, error }),
             _ => {}
         }
     }
 
     /// How it is.
-    pub fn health(&self) -> Health {
-        self.books().health
+    pub fn health(&self) -> DiskHealth {
+        self.status().health
     }
 
     /// Where its bytes are.
-    pub fn ledger(&self) -> Ledger {
-        self.books().ledger
+    pub fn usage(&self) -> DiskUsage {
+        self.status().usage
     }
 
     /// For the writer.
-    pub fn keep_books(&self, change: impl FnOnce(&mut Ledger)) {
-        change(&mut self.books().ledger);
+    pub fn update_usage(&self, change: impl FnOnce(&mut DiskUsage)) {
+        change(&mut self.status().usage);
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn status(&self) -> MutexGuard<'_, DiskStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes that blocks (or only renewals) may still take.
     pub fn room(&self, for_blocks: bool) -> u64 {
-        let free = self.medium.free_bytes(&self.path).unwrap_or(0);
-        let ledger = self.ledger();
+        let free = self.file_system.free_bytes(&self.path).unwrap_or(0);
+        let usage = self.usage();
         let kept = if for_blocks { RESERVE_SEGMENTS } else { RESERVE_SEGMENTS_RENEWAL } * self.segment_bytes;
-        ledger.quota.saturating_sub(ledger.used()).min(free).saturating_sub(kept)
+        usage.quota.saturating_sub(usage.used()).min(free).saturating_sub(kept)
     }
 
     /// What the engine is told; `None` if the disk is out.
     pub fn state(&self) -> Option<DiskState> {
         let health = self.health();
-        let read_only = health != Health::Good || self.room(true) < (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
-        (health != Health::Gone).then(|| DiskState {
+        let read_only =
+            health != DiskHealth::Good || self.room(true) < (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
+        (health != DiskHealth::Offline).then(|| DiskState {
             id: self.superblock.disk,
             attach_generation: self.superblock.attach_generation,
             quota_bytes: self.quota_bytes,
-            used_bytes: self.ledger().used(),
+            used_bytes: self.usage().used(),
             read_only,
         })
     }

@@ -10,24 +10,24 @@ use fsdfs_proto::record::LogEntry;
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
 /// promised.
-pub(crate) struct Answer {
+pub(crate) struct DiskReply {
     done: Option<Box<dyn FnOnce(DiskDone) + Send>>,
     otherwise: Option<DiskDone>,
 }
 
-impl Answer {
+impl DiskReply {
     /// `otherwise` is said when nothing else is.
     pub fn new(done: impl FnOnce(DiskDone) + Send + 'static, otherwise: DiskDone) -> Self {
         Self { done: Some(Box::new(done)), otherwise: Some(otherwise) }
     }
 
     /// Says it.
-    pub fn give(mut self, answer: DiskDone) {
+    pub fn send(mut self, answer: DiskDone) {
         self.otherwise = Some(answer);
     }
 }
 
-impl Drop for Answer {
+impl Drop for DiskReply {
     fn drop(&mut self) {
         if let (Some(done), Some(answer)) = (self.done.take(), self.otherwise.take()) {
             done(answer);
@@ -36,13 +36,13 @@ impl Drop for Answer {
 }
 
 /// For the writer thread of one disk.
-pub(crate) enum Job {
+pub(crate) enum DiskJob {
     /// Keep a block.
     Write(WriteJob),
     /// Renew blocks that are on this disk.
     Renew(RenewJob),
     /// The copy at this place is damaged.
-    SetAside { id: BlockId, segment: u64, offset: u64 },
+    Quarantine { id: BlockId, segment: u64, offset: u64 },
     /// Copy entries of the log to this disk.
     Log(Arc<Vec<LogEntry>>),
     /// Replace the copies of earlier starts.
@@ -59,19 +59,19 @@ pub(crate) struct WriteJob {
     pub redundancy: Redundancy,
     pub first_seen: u64,
     pub charged_to: NodeId,
-    pub answer: Answer,
+    pub answer: DiskReply,
     /// Disks that could not take it.
     pub tried: Vec<DiskId>,
     /// One of them was merely full.
     pub full: bool,
     /// It was sent here because the block is here: it is not sent on for that reason again.
-    pub settled: bool,
+    pub routed: bool,
 }
 
 impl WriteJob {
     /// Says what became of it.
-    pub fn give(self, done: WriteDone) {
-        self.answer.give(DiskDone::Written(done));
+    pub fn send(self, done: WriteDone) {
+        self.answer.send(DiskDone::Written(done));
     }
 }
 
@@ -80,18 +80,18 @@ pub(crate) struct RenewJob {
     /// Ids on this disk and their places in the question.
     pub ids: Vec<(usize, BlockId)>,
     pub redundancy: Redundancy,
-    pub gather: Arc<Gather>,
+    pub gather: Arc<ReplyCollector>,
 }
 
 /// Answers of several disks to one question; given when the last disk is done with it.
-pub(crate) struct Gather {
+pub(crate) struct ReplyCollector {
     answers: Mutex<Vec<Possession>>,
-    answer: Mutex<Option<Answer>>,
+    answer: Mutex<Option<DiskReply>>,
 }
 
-impl Gather {
+impl ReplyCollector {
     /// Begins with what is known already.
-    pub fn new(answers: Vec<Possession>, answer: Answer) -> Arc<Self> {
+    pub fn new(answers: Vec<Possession>, answer: DiskReply) -> Arc<Self> {
         Arc::new(Self { answers: Mutex::new(answers), answer: Mutex::new(Some(answer)) })
     }
 
@@ -101,11 +101,11 @@ impl Gather {
     }
 }
 
-impl Drop for Gather {
+impl Drop for ReplyCollector {
     fn drop(&mut self) {
         let answers = std::mem::take(self.answers.get_mut().unwrap_or_else(PoisonError::into_inner));
         if let Some(answer) = self.answer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            answer.give(DiskDone::Have(answers));
+            answer.send(DiskDone::Have(answers));
         }
     }
 }

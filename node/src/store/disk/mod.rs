@@ -2,6 +2,7 @@
 //!
 //! Only the writer thread of a disk changes what lies on it; everything else here reads, or asks that thread with a job.
 
+pub(super) mod append_batch;
 pub(super) mod appender;
 pub(super) mod attach;
 pub(super) mod handle;

@@ -11,12 +11,12 @@ use fsdfs_proto::record::Superblock;
 use crate::metrics::StoreCounters;
 use crate::store::config::{DiskConfig, StoreConfig};
 use crate::store::disk::appender::Appender;
-use crate::store::disk::attach::{self, Attached, Lock};
-use crate::store::disk::handle::{Disk, DiskParts, Notices};
-use crate::store::disk::job::Job;
-use crate::store::error::{Notice, StoreError};
-use crate::store::fs::{Medium, create_dir};
-use crate::store::index::Indexes;
+use crate::store::disk::attach::{self, AttachOutcome, FolderLock};
+use crate::store::disk::handle::{DiskHandle, DiskParts, NoticeSink};
+use crate::store::disk::job::DiskJob;
+use crate::store::error::{StoreError, StoreNotice};
+use crate::store::fs::{FileSystem, create_dir};
+use crate::store::index::IndexFactory;
 use crate::store::log::{self, LogFolder};
 
 /// Segments of a disk are at most this part of its quota, so that the reserve of two is not half of a small disk.
@@ -25,22 +25,22 @@ const SEGMENT_PART: u64 = 32;
 const SEGMENT_BYTES_MIN: u64 = 4 << 20;
 
 /// A disk's writer before its thread runs, and what the log on the disk holds.
-pub(crate) type OpenedDisk = (Appender, Receiver<Job>, Vec<Bytes>);
+pub(crate) type OpenedDisk = (Appender, Receiver<DiskJob>, Vec<Bytes>);
 
 /// Opens disks.
-pub(crate) struct Opener<'a> {
-    pub medium: Arc<dyn Medium>,
-    pub indexes: Arc<dyn Indexes>,
+pub(crate) struct DiskOpener<'a> {
+    pub file_system: Arc<dyn FileSystem>,
+    pub indexes: Arc<dyn IndexFactory>,
     pub config: &'a StoreConfig,
-    pub notices: Notices,
+    pub notices: NoticeSink,
     pub counters: Arc<StoreCounters>,
 }
 
-impl Opener<'_> {
+impl DiskOpener<'_> {
     /// The writer of each disk that answers, and what the log on it holds.
     pub fn disks(&self) -> Result<Vec<OpenedDisk>, StoreError> {
-        let (medium, home) = (&*self.medium, &self.config.home);
-        let before = attach::known_disks(medium, home)?;
+        let (file_system, home) = (&*self.file_system, &self.config.home);
+        let before = attach::known_disks(file_system, home)?;
         let mut known = before.clone();
         let (mut opened, mut attached) = (Vec::new(), Vec::new());
         for (place, disk) in self.config.disks.iter().enumerate() {
@@ -48,10 +48,10 @@ impl Opener<'_> {
                 return Err(StoreError::Twice { path: disk.path.clone() });
             }
             let path = disk.path.clone();
-            let away = |error: io::Error| (self.notices)(Notice::Gone { path, error: error.to_string() });
-            match attach::attach(medium, self.config, disk, &mut known, &attached)? {
-                Attached::Away(error) => away(error),
-                Attached::Here(superblock, lock) => {
+            let away = |error: io::Error| (self.notices)(StoreNotice::Offline { path, error: error.to_string() });
+            match attach::attach(file_system, self.config, disk, &mut known, &attached)? {
+                AttachOutcome::Offline(error) => away(error),
+                AttachOutcome::Attached(superblock, lock) => {
                     attached.push((superblock.disk, disk.path.clone()));
                     match self.disk(disk, superblock, lock) {
                         Ok(parts) => opened.push(parts),
@@ -61,14 +61,14 @@ impl Opener<'_> {
             }
         }
         if known != before {
-            attach::remember(medium, home, &known)?;
+            attach::remember(file_system, home, &known)?;
         }
         Ok(opened)
     }
 
-    fn disk(&self, disk: &DiskConfig, superblock: Superblock, lock: Lock) -> io::Result<OpenedDisk> {
+    fn disk(&self, disk: &DiskConfig, superblock: Superblock, lock: FolderLock) -> io::Result<OpenedDisk> {
         let segments = attach::segments(&disk.path);
-        create_dir(&*self.medium, &segments)?;
+        create_dir(&*self.file_system, &segments)?;
         let (log, entries) = self.log(&log::folder(&disk.path))?;
         let (queue, jobs) = mpsc::channel();
         let parts = DiskParts {
@@ -76,28 +76,28 @@ impl Opener<'_> {
             superblock,
             quota_bytes: disk.quota_bytes,
             segment_bytes: segment_bytes(self.config.segment_bytes, disk.quota_bytes),
-            medium: self.medium.clone(),
+            file_system: self.file_system.clone(),
             indexes: self.indexes.clone(),
             counters: self.counters.clone(),
             notices: self.notices.clone(),
             queue,
             lock,
         };
-        let disk = Disk::new(parts);
-        let used: u64 = self.medium.list(&segments)?.iter().map(|(_, len)| len).sum();
-        disk.keep_books(|ledger| ledger.segments = used);
+        let disk = DiskHandle::new(parts);
+        let used: u64 = self.file_system.list(&segments)?.iter().map(|(_, len)| len).sum();
+        disk.update_usage(|usage| usage.segments = used);
         Ok((Appender::new(Arc::new(disk), log), jobs, entries))
     }
 }
 
-impl Opener<'_> {
+impl DiskOpener<'_> {
     /// The copy of the log on a disk. The home folder has what cannot be read of it; a newer fsdfs's it may not have.
     fn log(&self, dir: &Path) -> io::Result<(LogFolder, Vec<Bytes>)> {
-        LogFolder::open_with(self.medium.clone(), dir.to_owned(), |error| {
+        LogFolder::open_with(self.file_system.clone(), dir.to_owned(), |error| {
             if error.kind() == io::ErrorKind::InvalidData {
                 return Err(error);
             }
-            (self.notices)(Notice::LogFailed { path: dir.to_owned(), error: error.to_string() });
+            (self.notices)(StoreNotice::LogFailed { path: dir.to_owned(), error: error.to_string() });
             Ok(())
         })
     }

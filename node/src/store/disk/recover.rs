@@ -10,13 +10,13 @@ use fsdfs_proto::record::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentFoot
 
 use crate::store::disk::appender::Appender;
 use crate::store::disk::attach;
-use crate::store::disk::handle::{Disk, Health};
-use crate::store::error::Notice;
-use crate::store::fs::{File, publish, read_small, remove_if_there};
+use crate::store::disk::handle::{DiskHandle, DiskHealth};
+use crate::store::error::StoreNotice;
+use crate::store::fs::{FileHandle, publish, read_small, remove_if_there};
 use crate::store::index::memory_index::MemoryIndex;
-use crate::store::index::{Batch, Index, IndexError, Watermark};
-use crate::store::segment::scan::{Walk, Walked};
-use crate::store::segment::{self, Active};
+use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark};
+use crate::store::segment::scan::{ScanResult, SegmentScan};
+use crate::store::segment::{self, ActiveSegment};
 
 /// While the index is open: the session in which it was opened. When it was closed: up to where it went.
 const SESSION: &str = "index.session";
@@ -31,7 +31,7 @@ const PROGRESS_STEPS: u64 = 20;
 
 /// Which index to use.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Choice {
+enum IndexChoice {
     /// The one on the disk.
     Kept,
     /// A new one on the disk.
@@ -40,24 +40,24 @@ enum Choice {
     InMemory,
 }
 
-enum Setback {
+enum RecoveryError {
     Disk(io::Error),
     Index(IndexError),
 }
 
-impl From<io::Error> for Setback {
+impl From<io::Error> for RecoveryError {
     fn from(error: io::Error) -> Self {
         Self::Disk(error)
     }
 }
 
-impl From<IndexError> for Setback {
+impl From<IndexError> for RecoveryError {
     fn from(error: IndexError) -> Self {
         Self::Index(error)
     }
 }
 
-fn index_dir(disk: &Disk) -> PathBuf {
+fn index_dir(disk: &DiskHandle) -> PathBuf {
     disk.path.join("index")
 }
 
@@ -66,21 +66,21 @@ impl Appender {
     /// `distrust` says why the index on the disk must not be used. Afterwards the disk has an index or is out.
     pub fn recover(&mut self, distrust: Option<String>) {
         self.active = None;
-        self.distrusted += u32::from(distrust.is_some());
+        self.index_rebuilds += u32::from(distrust.is_some());
         let mut distrust = distrust.or_else(|| self.broken_session());
-        for choice in [Choice::Kept, Choice::Fresh, Choice::InMemory] {
+        for choice in [IndexChoice::Kept, IndexChoice::Fresh, IndexChoice::InMemory] {
             let skip = match choice {
-                Choice::Kept => distrust.is_some(),
-                Choice::Fresh => self.distrusted > REBUILDS_MAX,
-                Choice::InMemory => false,
+                IndexChoice::Kept => distrust.is_some(),
+                IndexChoice::Fresh => self.index_rebuilds > REBUILDS_MAX,
+                IndexChoice::InMemory => false,
             };
             if skip {
                 continue;
             }
             match self.load(choice, distrust.as_deref()) {
                 Ok(()) => return,
-                Err(Setback::Index(error)) => distrust = Some(error.to_string()),
-                Err(Setback::Disk(error)) => return self.disk.give_up(&error),
+                Err(RecoveryError::Index(error)) => distrust = Some(error.to_string()),
+                Err(RecoveryError::Disk(error)) => return self.disk.give_up(&error),
             }
         }
         self.disk.give_up(&io::Error::other(distrust.unwrap_or_default()));
@@ -92,36 +92,36 @@ impl Appender {
             return Ok(());
         }
         let closed = [CLOSED, &encode(&self.watermark)].concat();
-        publish(&*self.disk.medium, &self.disk.path, SESSION, &closed)
+        publish(&*self.disk.file_system, &self.disk.path, SESSION, &closed)
     }
 
     /// After a crash of the machine sled may have lost anything: its `flush` does not reach the platter. After one of the
     /// process alone it has not, because the page cache lives on.
     fn broken_session(&self) -> Option<String> {
         let disk = &self.disk;
-        let noted = read_small(&*disk.medium, &disk.path.join(SESSION), 4096).ok()??;
-        let session = disk.medium.session(&disk.path);
+        let noted = read_small(&*disk.file_system, &disk.path.join(SESSION), 4096).ok()??;
+        let session = disk.file_system.session(&disk.path);
         let trusted = noted.starts_with(CLOSED) || session.is_some_and(|now| now.as_bytes() == noted);
         (!trusted).then(|| "the machine stopped without closing it".into())
     }
 
-    fn load(&mut self, choice: Choice, why: Option<&str>) -> Result<(), Setback> {
+    fn load(&mut self, choice: IndexChoice, why: Option<&str>) -> Result<(), RecoveryError> {
         let disk = self.disk.clone();
         let segments = self.segments()?;
         // The last start may have been killed before it made the name of its last segment durable.
-        if let Err(error) = disk.medium.sync_dir(&attach::segments(&disk.path)) {
+        if let Err(error) = disk.file_system.sync_dir(&attach::segments(&disk.path)) {
             // Nothing may be appended to it then, whatever the reason.
             disk.fail(&io::Error::other(error));
         }
         let (index, start) = open_index(&disk, choice, &segments)?;
-        let rebuilt = choice != Choice::Kept && !segments.is_empty();
+        let rebuilt = choice != IndexChoice::Kept && !segments.is_empty();
         if rebuilt {
             let why = why.unwrap_or("it is missing").to_string();
-            (disk.notices)(Notice::RebuildStarted { path: disk.path.clone(), why });
+            (disk.notices)(StoreNotice::RebuildStarted { path: disk.path.clone(), why });
         }
         disk.leave_out_none();
         self.watermark = start;
-        self.index_kept = choice != Choice::InMemory;
+        self.index_kept = choice != IndexChoice::InMemory;
         let last = segments.last().map_or(0, |(number, _)| *number);
         self.next_segment = self.next_segment.max(last + 1);
         let total = segments.len() as u64;
@@ -129,47 +129,47 @@ impl Appender {
             self.take_in(&*index, *number, *number == last)?;
             let done = done as u64 + 1;
             if rebuilt && done * PROGRESS_STEPS / total != (done - 1) * PROGRESS_STEPS / total {
-                (disk.notices)(Notice::RebuildProgress { path: disk.path.clone(), done, total });
+                (disk.notices)(StoreNotice::RebuildProgress { path: disk.path.clone(), done, total });
             }
         }
         self.next_sequence = self.next_sequence.max(self.watermark.sequence + 1);
         if rebuilt {
             disk.indexes.drop_aside(&index_dir(&disk));
         }
-        self.open_books(&*index)?;
+        self.count_usage(&*index)?;
         disk.set_index(Some(index));
-        (disk.notices)(Notice::Ready { path: disk.path.clone(), blocks: self.watermark.blocks, rebuilt });
+        (disk.notices)(StoreNotice::Ready { path: disk.path.clone(), blocks: self.watermark.blocks, rebuilt });
         Ok(())
     }
 
     /// Numbers and lengths, ascending.
     fn segments(&self) -> io::Result<Vec<(u64, u64)>> {
-        let files = self.disk.medium.list(&attach::segments(&self.disk.path))?;
+        let files = self.disk.file_system.list(&attach::segments(&self.disk.path))?;
         Ok(files.into_iter().filter_map(|(name, len)| Some((segment::number_of(&name)?, len))).collect())
     }
 
     /// One segment. If it cannot be read it is left out, as long as the disk answers at all: the next start tries again.
-    fn take_in(&mut self, index: &dyn Index, number: u64, last: bool) -> Result<(), Setback> {
+    fn take_in(&mut self, index: &dyn BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
         match self.walk(index, number, last) {
-            Err(Setback::Disk(error)) => {
+            Err(RecoveryError::Disk(error)) => {
                 self.disk.leave_out(&error);
-                if self.disk.health() == Health::Gone { Err(Setback::Disk(error)) } else { Ok(()) }
+                if self.disk.health() == DiskHealth::Offline { Err(RecoveryError::Disk(error)) } else { Ok(()) }
             }
             other => other,
         }
     }
 
-    fn walk(&mut self, index: &dyn Index, number: u64, last: bool) -> Result<(), Setback> {
+    fn walk(&mut self, index: &dyn BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
         let disk = self.disk.clone();
-        let file = disk.medium.open(&attach::segments(&disk.path).join(segment::file_name(number)))?;
+        let file = disk.file_system.open(&attach::segments(&disk.path).join(segment::file_name(number)))?;
         // What a killed process had written but not synced counts only once it is durable.
-        file.settle()?;
+        file.sync_or_discard()?;
         let (walked, footer) = self.index_records(index, &*file, number, last)?;
         if walked.skipped > 0 {
-            (disk.notices)(Notice::Skipped { path: disk.path.clone(), segment: number, bytes: walked.skipped });
+            (disk.notices)(StoreNotice::Skipped { path: disk.path.clone(), segment: number, bytes: walked.skipped });
         }
         if last
-            && disk.health() == Health::Good
+            && disk.health() == DiskHealth::Good
             && let Err(error) = self.go_on_with(number, &walked, footer)
         {
             disk.fail(&error);
@@ -181,20 +181,20 @@ impl Appender {
     /// footer is for the last segment only.
     fn index_records(
         &mut self,
-        index: &dyn Index,
-        file: &dyn File,
+        index: &dyn BlockIndex,
+        file: &dyn FileHandle,
         number: u64,
         last: bool,
-    ) -> Result<(Walked, SegmentFooter), Setback> {
+    ) -> Result<(ScanResult, SegmentFooter), RecoveryError> {
         let disk = self.disk.clone();
         if disk.is_incomplete() {
-            self.watermark.segment = Watermark::NOWHERE;
+            self.watermark.segment = IndexWatermark::NOWHERE;
         }
         let start = self.watermark;
         let check_from = if number == start.segment { start.offset } else { 0 };
         let mut footer = SegmentFooter::default();
-        let mut batch = Batch::new(index, start);
-        let walk = Walk { file, disk: disk.superblock.disk, number, check_from };
+        let mut batch = IndexBatch::new(index, start);
+        let walk = SegmentScan { file, disk: disk.superblock.disk, number, check_from };
         let walked = walk.run(|placed, head| {
             if last {
                 footer.push(placed.offset, head);
@@ -204,14 +204,14 @@ impl Appender {
             }
             if !placed.whole {
                 let (id, segment, offset) = (placed.header.id, placed.segment, placed.offset);
-                (disk.notices)(Notice::Damaged { path: disk.path.clone(), id, segment, offset });
+                (disk.notices)(StoreNotice::Damaged { path: disk.path.clone(), id, segment, offset });
             }
             batch.record(placed)?;
             if batch.len() >= BATCH_ENTRIES {
-                let next = Batch::new(index, batch.watermark);
+                let next = IndexBatch::new(index, batch.watermark);
                 self.watermark = std::mem::replace(&mut batch, next).apply()?;
             }
-            Ok::<(), Setback>(())
+            Ok::<(), RecoveryError>(())
         });
         self.watermark = batch.apply()?;
         let walked = walked?;
@@ -223,57 +223,61 @@ impl Appender {
     }
 
     /// Cuts off what a power cut left of unacknowledged records, and appends behind the rest.
-    fn go_on_with(&mut self, number: u64, walked: &Walked, footer: SegmentFooter) -> io::Result<()> {
+    fn go_on_with(&mut self, number: u64, walked: &ScanResult, footer: SegmentFooter) -> io::Result<()> {
         let disk = &self.disk;
         let path = attach::segments(&disk.path).join(segment::file_name(number));
         let Some(marker) = walked.marker.filter(|_| walked.open) else {
             // Not even its header: made, but cut before anything in it was promised.
             if walked.marker.is_none() && walked.skipped < (SEGMENT_HEADER_BYTES + RECORD_HEADER_BYTES) as u64 {
-                remove_if_there(&*disk.medium, &path)?;
+                remove_if_there(&*disk.file_system, &path)?;
             }
             return Ok(());
         };
-        let file = disk.medium.open_writable(&path)?;
+        let file = disk.file_system.open_writable(&path)?;
         if walked.torn > 0 {
             file.truncate(walked.end)?;
-            file.settle()?;
-            (disk.notices)(Notice::TornTail { path: disk.path.clone(), segment: number, bytes: walked.torn });
+            file.sync_or_discard()?;
+            (disk.notices)(StoreNotice::TornTail { path: disk.path.clone(), segment: number, bytes: walked.torn });
         }
-        self.active = Some(Active { number, file, marker, end: walked.end, footer, named: true });
+        self.active = Some(ActiveSegment { number, file, marker, end: walked.end, footer, named: true });
         Ok(())
     }
 
     /// Counts everything that lies on the disk.
-    fn open_books(&self, index: &dyn Index) -> io::Result<()> {
+    fn count_usage(&self, index: &dyn BlockIndex) -> io::Result<()> {
         let disk = &self.disk;
         let segments = self.segments()?.iter().map(|(_, len)| len).sum();
-        let other = disk.medium.list(&disk.path)?.iter().map(|(_, len)| len).sum();
-        let Watermark { blocks, live_bytes, .. } = self.watermark;
+        let other = disk.file_system.list(&disk.path)?.iter().map(|(_, len)| len).sum();
+        let IndexWatermark { blocks, live_bytes, .. } = self.watermark;
         let (log, index) = (self.log.bytes, index.bytes());
-        disk.keep_books(|ledger| {
-            (ledger.segments, ledger.log, ledger.index, ledger.other) = (segments, log, index, other);
-            (ledger.blocks, ledger.live) = (blocks, live_bytes);
+        disk.update_usage(|usage| {
+            (usage.segments, usage.log, usage.index, usage.other) = (segments, log, index, other);
+            (usage.blocks, usage.live) = (blocks, live_bytes);
         });
         Ok(())
     }
 }
 
 /// The index and up to where it knows the segments.
-fn open_index(disk: &Disk, choice: Choice, segments: &[(u64, u64)]) -> Result<(Arc<dyn Index>, Watermark), Setback> {
+fn open_index(
+    disk: &DiskHandle,
+    choice: IndexChoice,
+    segments: &[(u64, u64)],
+) -> Result<(Arc<dyn BlockIndex>, IndexWatermark), RecoveryError> {
     let id = disk.superblock.disk;
-    if choice == Choice::InMemory {
+    if choice == IndexChoice::InMemory {
         // Names no session, so no later start trusts what lies there. A disk too full for this note keeps the old one.
-        let _ = publish(&*disk.medium, &disk.path, SESSION, b"not used");
-        return Ok((Arc::new(MemoryIndex::default()), Watermark::empty(id)));
+        let _ = publish(&*disk.file_system, &disk.path, SESSION, b"not used");
+        return Ok((Arc::new(MemoryIndex::default()), IndexWatermark::empty(id)));
     }
     let unusable = |error: io::Error| IndexError(error.to_string());
-    let noted = read_small(&*disk.medium, &disk.path.join(SESSION), 4096).map_err(unusable)?;
+    let noted = read_small(&*disk.file_system, &disk.path.join(SESSION), 4096).map_err(unusable)?;
     // Before the first change: should the machine stop now, the next start must not trust the index.
-    let session = disk.medium.session(&disk.path).unwrap_or_else(|| "unknown".into());
-    publish(&*disk.medium, &disk.path, SESSION, session.as_bytes()).map_err(unusable)?;
-    let index = disk.indexes.open(&index_dir(disk), choice == Choice::Fresh)?;
+    let session = disk.file_system.session(&disk.path).unwrap_or_else(|| "unknown".into());
+    publish(&*disk.file_system, &disk.path, SESSION, session.as_bytes()).map_err(unusable)?;
+    let index = disk.indexes.open(&index_dir(disk), choice == IndexChoice::Fresh)?;
     let watermark = index.watermark()?;
-    if choice == Choice::Kept && !segments.is_empty() {
+    if choice == IndexChoice::Kept && !segments.is_empty() {
         check_closed(watermark.as_ref(), noted.as_deref())?;
     }
     match watermark {
@@ -281,13 +285,13 @@ fn open_index(disk: &Disk, choice: Choice, segments: &[(u64, u64)]) -> Result<(A
             check_watermark(&watermark, id, segments)?;
             Ok((index, watermark))
         }
-        None if segments.is_empty() || choice == Choice::Fresh => Ok((index, Watermark::empty(id))),
+        None if segments.is_empty() || choice == IndexChoice::Fresh => Ok((index, IndexWatermark::empty(id))),
         None => Err(IndexError("it is missing".into()).into()),
     }
 }
 
 /// An index that was closed must be as it was then. Whether one that was not is trusted is decided by its session.
-fn check_closed(watermark: Option<&Watermark>, noted: Option<&[u8]>) -> Result<(), IndexError> {
+fn check_closed(watermark: Option<&IndexWatermark>, noted: Option<&[u8]>) -> Result<(), IndexError> {
     let noted = noted.ok_or_else(|| IndexError("nothing says how it was closed".into()))?;
     let same = |closed| watermark.is_some_and(|watermark| encode(watermark) == closed);
     match noted.strip_prefix(CLOSED) {
@@ -297,8 +301,8 @@ fn check_closed(watermark: Option<&Watermark>, noted: Option<&[u8]>) -> Result<(
 }
 
 /// An index that is ahead of the segments belongs to another state of the disk.
-fn check_watermark(watermark: &Watermark, disk: DiskId, segments: &[(u64, u64)]) -> Result<(), IndexError> {
-    if watermark.segment == Watermark::NOWHERE {
+fn check_watermark(watermark: &IndexWatermark, disk: DiskId, segments: &[(u64, u64)]) -> Result<(), IndexError> {
+    if watermark.segment == IndexWatermark::NOWHERE {
         return Err(IndexError("a segment could not be read when it was made".into()));
     }
     let len = segments.iter().find(|(number, _)| *number == watermark.segment).map(|(_, len)| *len);

@@ -5,9 +5,11 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
 
-use crate::store::disk::appender::{Appender, Run};
-use crate::store::disk::job::{Job, RenewJob, WriteJob};
-use crate::store::index::{Batch, Entry, IndexError};
+use crate::store::disk::append_batch::AppendBatch;
+use crate::store::disk::handle::DiskHandle;
+use crate::store::disk::job::{DiskJob, RenewJob, WriteJob};
+use crate::store::index::{IndexBatch, IndexEntry, IndexError};
+use crate::store::segment::ActiveSegment;
 
 /// A lease renewed less than this ago is not written again. The shortest lease is days long, and whoever puts the same
 /// folder twice in a row, or asks again after a broken connection, should cost no disk write.
@@ -18,7 +20,7 @@ const FOOTER_PART: u64 = 16;
 const FOOTER_BYTES_MIN: u64 = 64 * 1024;
 
 /// What a job means for a disk.
-pub(crate) enum Plan {
+pub(crate) enum StagingPlan {
     /// These records; then it is answered.
     Append(Vec<(RecordHeader, Bytes)>),
     /// There is no room for them.
@@ -27,42 +29,46 @@ pub(crate) enum Plan {
     NextSegment,
 }
 
-impl Appender {
-    /// The records of one job, given what is staged before it.
-    pub fn plan(&self, job: &Job, run: &Run, batch: &Batch<'_>, now: u64) -> Result<Plan, IndexError> {
-        let records = match job {
-            Job::Write(write) => plan_write(write, batch, now)?.into_iter().collect(),
-            Job::Renew(renew) => plan_renewal(renew, batch, now)?,
-            Job::SetAside { id, segment, offset } => match batch.get(id)? {
-                Some(entry) if entry.is_whole() && (entry.segment, entry.offset) == (*segment, *offset) => {
-                    vec![(header(RecordKind::SetAside, *id, &entry), Bytes::new())]
-                }
-                _ => Vec::new(),
-            },
-            Job::Log(_) | Job::Compact(_) | Job::Rebuild | Job::Stop => Vec::new(),
-        };
-        if records.is_empty() {
-            return Ok(Plan::Append(records));
-        }
-        let heads: u64 = records.iter().map(|(header, _)| header.encode(&[0; 8]).len() as u64).sum();
-        let payloads: u64 = records.iter().map(|(_, payload)| payload.len() as u64).sum();
-        let footer = run.footer_bytes + heads;
-        let bytes = run.bytes + heads + payloads;
-        let active = self.active.as_ref().expect("a run begins with an open segment");
-        let footer = active.footer.bytes() + footer;
-        if self.disk.room(payloads > 0) < bytes + footer {
-            return Ok(Plan::NoRoom);
-        }
-        let segment_bytes = self.disk.segment_bytes;
-        let full =
-            active.end + bytes + footer > segment_bytes || footer > (segment_bytes / FOOTER_PART).max(FOOTER_BYTES_MIN);
-        let empty = active.footer.count() == 0 && run.records.is_empty();
-        Ok(if full && !empty { Plan::NextSegment } else { Plan::Append(records) })
+/// The records of one job, given what is staged before it.
+pub(crate) fn plan(
+    disk: &DiskHandle,
+    active: &ActiveSegment,
+    job: &DiskJob,
+    run: &AppendBatch,
+    batch: &IndexBatch<'_>,
+    now: u64,
+) -> Result<StagingPlan, IndexError> {
+    let records = match job {
+        DiskJob::Write(write) => plan_write(write, batch, now)?.into_iter().collect(),
+        DiskJob::Renew(renew) => plan_renewal(renew, batch, now)?,
+        DiskJob::Quarantine { id, segment, offset } => match batch.get(id)? {
+            Some(entry) if entry.is_whole() && (entry.segment, entry.offset) == (*segment, *offset) => {
+                vec![(header(RecordKind::SetAside, *id, &entry), Bytes::new())]
+            }
+            _ => Vec::new(),
+        },
+        DiskJob::Log(_) | DiskJob::Compact(_) | DiskJob::Rebuild | DiskJob::Stop => Vec::new(),
+    };
+    if records.is_empty() {
+        return Ok(StagingPlan::Append(records));
     }
+    let heads: u64 = records.iter().map(|(header, _)| header.encode(&[0; 8]).len() as u64).sum();
+    let payloads: u64 = records.iter().map(|(_, payload)| payload.len() as u64).sum();
+    let footer = run.footer_bytes + heads;
+    let bytes = run.bytes + heads + payloads;
+    let footer = active.footer.bytes() + footer;
+    if disk.room(payloads > 0) < bytes + footer {
+        return Ok(StagingPlan::NoRoom);
+    }
+    let segment_bytes = disk.segment_bytes;
+    let full =
+        active.end + bytes + footer > segment_bytes || footer > (segment_bytes / FOOTER_PART).max(FOOTER_BYTES_MIN);
+    let empty = active.footer.count() == 0 && run.records.is_empty();
+    Ok(if full && !empty { StagingPlan::NextSegment } else { StagingPlan::Append(records) })
 }
 
 /// A block that is here already is renewed, one that is damaged here is written anew.
-fn plan_write(write: &WriteJob, batch: &Batch<'_>, now: u64) -> Result<Option<(RecordHeader, Bytes)>, IndexError> {
+fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Option<(RecordHeader, Bytes)>, IndexError> {
     let id = write.block.id();
     let known = batch.get(&id)?;
     if let Some(entry) = &known
@@ -88,7 +94,7 @@ fn plan_write(write: &WriteJob, batch: &Batch<'_>, now: u64) -> Result<Option<(R
     Ok(Some((header, payload)))
 }
 
-fn plan_renewal(renew: &RenewJob, batch: &Batch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
+fn plan_renewal(renew: &RenewJob, batch: &IndexBatch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
     let mut records = Vec::new();
     for (_, id) in &renew.ids {
         if let Some(entry) = batch.get(id)?
@@ -102,7 +108,7 @@ fn plan_renewal(renew: &RenewJob, batch: &Batch<'_>, now: u64) -> Result<Vec<(Re
 }
 
 /// Places of those that are here; the others are not, or not whole, by now.
-pub(crate) fn present(renew: &RenewJob, batch: &Batch<'_>) -> Result<Vec<usize>, IndexError> {
+pub(crate) fn present(renew: &RenewJob, batch: &IndexBatch<'_>) -> Result<Vec<usize>, IndexError> {
     let mut places = Vec::new();
     for (place, id) in &renew.ids {
         match batch.get(id)? {
@@ -114,7 +120,7 @@ pub(crate) fn present(renew: &RenewJob, batch: &Batch<'_>) -> Result<Vec<usize>,
 }
 
 /// The record that renews, unless it would say what the last one says.
-fn renewal(id: BlockId, entry: &Entry, redundancy: Redundancy, first_seen: u64, now: u64) -> Option<RecordHeader> {
+fn renewal(id: BlockId, entry: &IndexEntry, redundancy: Redundancy, first_seen: u64, now: u64) -> Option<RecordHeader> {
     let mut redundancies = entry.redundancies.clone();
     let is_added = add_redundancy(&mut redundancies, redundancy);
     // A stamp of the future is no sign of freshness: the clock may have been set back since.
@@ -127,7 +133,7 @@ fn renewal(id: BlockId, entry: &Entry, redundancy: Redundancy, first_seen: u64, 
 }
 
 /// A record without payload that repeats what is known.
-fn header(kind: RecordKind, id: BlockId, entry: &Entry) -> RecordHeader {
+fn header(kind: RecordKind, id: BlockId, entry: &IndexEntry) -> RecordHeader {
     RecordHeader {
         kind,
         flags: 0,

@@ -11,13 +11,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::store::fs::{File, Medium};
-pub(crate) use data::{Cut, SECTOR};
-use data::{Data, Update};
+use crate::store::fs::{FileHandle, FileSystem};
+use data::{FileData, FileUpdate};
+pub(crate) use data::{PowerCut, SECTOR};
 
 /// Which operations fail.
 #[derive(Clone, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct DiskFault {
     /// Operations that change or sync something, or only reads.
     pub reads: bool,
     /// The first that fails, counted from 1.
@@ -34,41 +34,41 @@ pub(crate) const EIO: i32 = 5;
 pub(crate) const ENOSPC: i32 = 28;
 
 #[derive(Clone, Default)]
-pub(crate) struct FakeDisk(Arc<Mutex<State>>);
+pub(crate) struct FakeFileSystem(Arc<Mutex<FakeState>>);
 
 #[derive(Clone, Default)]
-struct State {
-    files: Vec<Data>,
-    live: BTreeMap<PathBuf, Node>,
-    durable: BTreeMap<PathBuf, Node>,
-    pending: Vec<Change>,
+struct FakeState {
+    files: Vec<FileData>,
+    live: BTreeMap<PathBuf, FakeNode>,
+    durable: BTreeMap<PathBuf, FakeNode>,
+    pending: Vec<NameChange>,
     locks: BTreeSet<PathBuf>,
     session: u64,
     changes: u64,
     reads: u64,
     cut_at: Option<u64>,
     off: bool,
-    fault: Option<Fault>,
+    fault: Option<DiskFault>,
     free: Option<u64>,
     /// Files that were written or synced again after a sync of them had failed.
     retried: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Node {
+enum FakeNode {
     Dir,
     File(usize),
 }
 
 /// A change of the entries of one folder that is not durable yet.
 #[derive(Clone)]
-struct Change {
+struct NameChange {
     dir: PathBuf,
-    entries: Vec<(PathBuf, Option<Node>)>,
+    entries: Vec<(PathBuf, Option<FakeNode>)>,
 }
 
-impl FakeDisk {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl FakeFileSystem {
+    fn state(&self) -> MutexGuard<'_, FakeState> {
         self.0.lock().unwrap()
     }
 
@@ -88,11 +88,11 @@ impl FakeDisk {
     }
 
     /// From now on operations fail as said; `at` counts from now.
-    pub fn break_with(&self, fault: Option<Fault>) {
+    pub fn break_with(&self, fault: Option<DiskFault>) {
         let mut state = self.state();
         state.fault = fault.map(|fault| {
             let so_far = if fault.reads { state.reads } else { state.changes };
-            Fault { at: so_far + fault.at, ..fault }
+            DiskFault { at: so_far + fault.at, ..fault }
         });
     }
 
@@ -115,7 +115,7 @@ impl FakeDisk {
 
     /// Bytes written to one file and not synced, at most.
     pub fn unsynced_bytes(&self) -> usize {
-        let bytes = |data: &Data| data.unsynced.iter().map(Update::len).sum();
+        let bytes = |data: &FileData| data.unsynced.iter().map(FileUpdate::len).sum();
         self.state().files.iter().map(bytes).max().unwrap_or(0)
     }
 
@@ -125,17 +125,21 @@ impl FakeDisk {
     }
 
     /// Power comes back.
-    pub fn restart(&self, cut: Cut) {
+    pub fn restart(&self, cut: PowerCut) {
         let mut state = self.state();
-        let mut rng = fastrand::Rng::with_seed(if let Cut::Tear(seed) = cut { seed } else { 0 });
+        let mut rng = fastrand::Rng::with_seed(if let PowerCut::Tear(seed) = cut { seed } else { 0 });
         state.files.iter_mut().for_each(|data| data.cut(cut, &mut rng));
         let pending = std::mem::take(&mut state.pending);
         let mut stopped = BTreeSet::new();
         for change in pending {
             let kept = match cut {
-                Cut::Lose => false,
-                Cut::Keep | Cut::Prefix(_) | Cut::Zeroed(_) | Cut::Without(_) | Cut::Only(_) => true,
-                Cut::Tear(_) => !stopped.contains(&change.dir) && rng.bool(),
+                PowerCut::Lose => false,
+                PowerCut::Keep
+                | PowerCut::Prefix(_)
+                | PowerCut::Zeroed(_)
+                | PowerCut::Without(_)
+                | PowerCut::Only(_) => true,
+                PowerCut::Tear(_) => !stopped.contains(&change.dir) && rng.bool(),
             };
             if kept {
                 apply(&mut state.durable, change.entries);
@@ -155,7 +159,7 @@ impl FakeDisk {
     /// Changes a file behind the store's back.
     pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
-        let Some(Node::File(file)) = state.live.get(path).copied() else { panic!("no file {}", path.display()) };
+        let Some(FakeNode::File(file)) = state.live.get(path).copied() else { panic!("no file {}", path.display()) };
         let data = &mut state.files[file];
         change(&mut data.live);
         data.durable.clone_from(&data.live);
@@ -175,13 +179,13 @@ impl FakeDisk {
         state
             .live
             .iter()
-            .filter(|(path, node)| path.starts_with(dir) && **node != Node::Dir)
+            .filter(|(path, node)| path.starts_with(dir) && **node != FakeNode::Dir)
             .map(|(path, _)| path.clone())
             .collect()
     }
 }
 
-impl State {
+impl FakeState {
     /// Counts a change. `Ok(true)`: the power goes in the middle of it.
     fn change(&mut self, path: &Path) -> io::Result<bool> {
         if self.off {
@@ -213,15 +217,15 @@ impl State {
         }
     }
 
-    fn entries(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<Node>)>) -> io::Result<()> {
+    fn entries(&mut self, dir: &Path, entries: Vec<(PathBuf, Option<FakeNode>)>) -> io::Result<()> {
         let cut = self.change(dir)?;
         apply(&mut self.live, entries.clone());
-        self.pending.push(Change { dir: dir.into(), entries });
+        self.pending.push(NameChange { dir: dir.into(), entries });
         if cut { Err(io::Error::other("the power went")) } else { Ok(()) }
     }
 }
 
-fn apply(names: &mut BTreeMap<PathBuf, Node>, entries: Vec<(PathBuf, Option<Node>)>) {
+fn apply(names: &mut BTreeMap<PathBuf, FakeNode>, entries: Vec<(PathBuf, Option<FakeNode>)>) {
     for (path, node) in entries {
         match node {
             Some(node) => names.insert(path, node),
@@ -230,8 +234,8 @@ fn apply(names: &mut BTreeMap<PathBuf, Node>, entries: Vec<(PathBuf, Option<Node
     }
 }
 
-fn is_dir(names: &BTreeMap<PathBuf, Node>, path: &Path) -> bool {
-    path == Path::new("/") || names.get(path) == Some(&Node::Dir)
+fn is_dir(names: &BTreeMap<PathBuf, FakeNode>, path: &Path) -> bool {
+    path == Path::new("/") || names.get(path) == Some(&FakeNode::Dir)
 }
 
 fn parent(path: &Path) -> PathBuf {
@@ -242,8 +246,8 @@ fn not_found() -> io::Error {
     io::Error::from_raw_os_error(2)
 }
 
-impl Medium for FakeDisk {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+impl FileSystem for FakeFileSystem {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         let mut state = self.state();
         if !is_dir(&state.live, &parent(path)) {
             return Err(not_found());
@@ -252,21 +256,21 @@ impl Medium for FakeDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let file = state.files.len();
-        state.files.push(Data::default());
-        state.entries(&parent(path), vec![(path.into(), Some(Node::File(file)))])?;
+        state.files.push(FileData::default());
+        state.entries(&parent(path), vec![(path.into(), Some(FakeNode::File(file)))])?;
         Ok(Arc::new(FakeFile { disk: self.clone(), path: path.into(), file }))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         let mut state = self.state();
         state.read(path)?;
         match state.live.get(path) {
-            Some(Node::File(file)) => Ok(Arc::new(FakeFile { disk: self.clone(), path: path.into(), file: *file })),
+            Some(FakeNode::File(file)) => Ok(Arc::new(FakeFile { disk: self.clone(), path: path.into(), file: *file })),
             _ => Err(not_found()),
         }
     }
 
-    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         self.open(path)
     }
 
@@ -278,7 +282,7 @@ impl Medium for FakeDisk {
         }
         let mut names = Vec::new();
         for (path, node) in &state.live {
-            if let Node::File(file) = node
+            if let FakeNode::File(file) = node
                 && path.parent() == Some(dir)
             {
                 let name = path.file_name().unwrap().to_str().unwrap().to_string();
@@ -297,7 +301,7 @@ impl Medium for FakeDisk {
         if is_dir(&state.live, dir) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        state.entries(&parent(dir), vec![(dir.into(), Some(Node::Dir))])
+        state.entries(&parent(dir), vec![(dir.into(), Some(FakeNode::Dir))])
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -342,7 +346,7 @@ impl Medium for FakeDisk {
         if !state.locks.insert(path.into()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(Box::new(Held { disk: self.clone(), path: path.into() }))
+        Ok(Box::new(FakeLock { disk: self.clone(), path: path.into() }))
     }
 
     fn session(&self, _: &Path) -> Option<String> {
@@ -350,31 +354,31 @@ impl Medium for FakeDisk {
     }
 }
 
-struct Held {
-    disk: FakeDisk,
+struct FakeLock {
+    disk: FakeFileSystem,
     path: PathBuf,
 }
 
-impl Drop for Held {
+impl Drop for FakeLock {
     fn drop(&mut self) {
         self.disk.state().locks.remove(&self.path);
     }
 }
 
 struct FakeFile {
-    disk: FakeDisk,
+    disk: FakeFileSystem,
     path: PathBuf,
     file: usize,
 }
 
 impl FakeFile {
-    fn update(&self, update: Update) -> io::Result<()> {
+    fn update(&self, update: FileUpdate) -> io::Result<()> {
         let mut state = self.disk.state();
         let cut = match state.change(&self.path) {
             Ok(cut) => cut,
             Err(error) => {
                 // A disk that fills up, or fails, has often taken a part.
-                if let (Update::Write(..), false) = (&update, state.off) {
+                if let (FileUpdate::Write(..), false) = (&update, state.off) {
                     let part = update.begin(update.len() / 2);
                     part.apply(&mut state.files[self.file].live);
                     state.files[self.file].unsynced.push(part);
@@ -382,7 +386,7 @@ impl FakeFile {
                 return Err(error);
             }
         };
-        if matches!(update, Update::Write(..)) {
+        if matches!(update, FileUpdate::Write(..)) {
             self.note_retry(&mut state);
         }
         let data = &mut state.files[self.file];
@@ -393,13 +397,13 @@ impl FakeFile {
 }
 
 impl FakeFile {
-    fn note_retry(&self, state: &mut State) {
+    fn note_retry(&self, state: &mut FakeState) {
         if state.files[self.file].given_up {
             state.retried.push(self.path.clone());
         }
     }
 
-    fn sync(&self, state: &mut State) -> io::Result<()> {
+    fn sync(&self, state: &mut FakeState) -> io::Result<()> {
         let done = state.change(&self.path);
         let off = state.off;
         let data = &mut state.files[self.file];
@@ -421,9 +425,9 @@ impl FakeFile {
     }
 }
 
-impl File for FakeFile {
+impl FileHandle for FakeFile {
     fn write_at(&self, parts: &[&[u8]], offset: u64) -> io::Result<()> {
-        self.update(Update::Write(usize::try_from(offset).unwrap(), parts.concat()))
+        self.update(FileUpdate::Write(usize::try_from(offset).unwrap(), parts.concat()))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -457,10 +461,10 @@ impl File for FakeFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.update(Update::Truncate(usize::try_from(len).unwrap()))
+        self.update(FileUpdate::Truncate(usize::try_from(len).unwrap()))
     }
 
-    fn settle(&self) -> io::Result<()> {
+    fn sync_or_discard(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         self.sync(&mut state)?;
         let data = &mut state.files[self.file];

@@ -9,26 +9,26 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, AtFlags, FlockOperation, StatxFlags};
 
-use crate::store::fs::{File, Medium};
+use crate::store::fs::{FileHandle, FileSystem};
 
 /// Files under the operating system.
-pub(crate) struct RealFiles;
+pub(crate) struct OsFileSystem;
 
 /// Slices that one `pwritev` takes; more is `EINVAL`.
 const IOV_MAX: usize = 1024;
 /// `STATX_MNT_ID_UNIQUE` (Linux 6.8): never used again within a boot, unlike `STATX_MNT_ID`.
 const MNT_ID_UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 
-impl Medium for RealFiles {
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+impl FileSystem for OsFileSystem {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?))
     }
 
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         Ok(Arc::new(fs::File::open(path)?))
     }
 
-    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
         Ok(Arc::new(OpenOptions::new().read(true).write(true).open(path)?))
     }
 
@@ -88,7 +88,7 @@ impl Medium for RealFiles {
     }
 }
 
-impl File for fs::File {
+impl FileHandle for fs::File {
     fn write_at(&self, parts: &[&[u8]], mut offset: u64) -> io::Result<()> {
         for parts in parts.chunks(IOV_MAX) {
             let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
@@ -147,7 +147,7 @@ impl File for fs::File {
         self.set_len(len)
     }
 
-    fn settle(&self) -> io::Result<()> {
+    fn sync_or_discard(&self) -> io::Result<()> {
         fs::File::sync_data(self)?;
         // Only clean pages go, and after a failed sync the bad ones count as clean.
         Ok(rustix::fs::fadvise(self, 0, None, Advice::DontNeed)?)
@@ -164,7 +164,7 @@ mod tests {
     fn a_block_is_read_into_one_buffer() {
         const LEN: usize = 1 << 20;
         let dir = tempfile::tempdir().unwrap();
-        let file = RealFiles.create(&dir.path().join("file")).unwrap();
+        let file = OsFileSystem.create(&dir.path().join("file")).unwrap();
         let content: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
         file.write_at(&[b"head", &content], 0).unwrap();
         let mut read = Vec::new();

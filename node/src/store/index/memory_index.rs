@@ -6,33 +6,33 @@ use std::sync::{Mutex, MutexGuard};
 
 use fsdfs_proto::ids::BlockId;
 
-use crate::store::index::{Changes, Entry, Index, IndexError, Watermark};
+use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexWatermark};
 
 /// Gone with the process.
 #[derive(Default)]
-pub(crate) struct MemoryIndex(Mutex<Held>);
+pub(crate) struct MemoryIndex(Mutex<MemoryState>);
 
-type Held = (BTreeMap<BlockId, Entry>, Option<Watermark>);
+type MemoryState = (BTreeMap<BlockId, IndexEntry>, Option<IndexWatermark>);
 
 impl MemoryIndex {
-    fn lock(&self) -> Result<MutexGuard<'_, Held>, IndexError> {
+    fn lock(&self) -> Result<MutexGuard<'_, MemoryState>, IndexError> {
         self.0.lock().map_err(|_| IndexError("a thread panicked in the index".into()))
     }
 }
 
-impl Index for MemoryIndex {
-    fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
+impl BlockIndex for MemoryIndex {
+    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
         Ok(self.lock()?.0.get(id).cloned())
     }
 
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError> {
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let entries = self.lock()?;
         let range = entries.0.range::<BlockId, _>((from, Bound::Unbounded));
         Ok(range.take(max).map(|(id, entry)| (*id, entry.clone())).collect())
     }
 
-    fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError> {
+    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError> {
         let mut entries = self.lock()?;
         for (id, change) in changes {
             match change {
@@ -44,7 +44,7 @@ impl Index for MemoryIndex {
         Ok(())
     }
 
-    fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError> {
         Ok(self.lock()?.1)
     }
 

@@ -21,15 +21,15 @@ pub(crate) struct IndexError(pub String);
 
 /// An ordered map on the disk, from block ids to entries. A trait because the engine must stay exchangeable (sled is in
 /// its last release) and because sled cannot run on the tests' fake disk.
-pub(crate) trait Index: Send + Sync {
+pub(crate) trait BlockIndex: Send + Sync {
     /// One entry.
-    fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError>;
+    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError>;
     /// At most `max` entries with ids after this one, ascending.
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError>;
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError>;
     /// All changes and the watermark, or nothing.
-    fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError>;
+    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError>;
     /// The last one applied.
-    fn watermark(&self) -> Result<Option<Watermark>, IndexError>;
+    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError>;
     /// Bytes on the disk.
     fn bytes(&self) -> u64;
     /// Makes everything durable. Afterwards every call is an error.
@@ -37,19 +37,19 @@ pub(crate) trait Index: Send + Sync {
 }
 
 /// Where indexes come from.
-pub(crate) trait Indexes: Send + Sync {
+pub(crate) trait IndexFactory: Send + Sync {
     /// The index in this folder; with `fresh` an empty one, and what was there is put aside.
-    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn Index>, IndexError>;
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn BlockIndex>, IndexError>;
     /// Removes what was put aside.
     fn drop_aside(&self, dir: &Path);
 }
 
 /// What changes; `None` removes.
-pub(crate) type Changes = BTreeMap<BlockId, Option<Entry>>;
+pub(crate) type IndexChanges = BTreeMap<BlockId, Option<IndexEntry>>;
 
 /// How far the segments are indexed, and what the index adds up to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Watermark {
+pub(crate) struct IndexWatermark {
     /// The disk: an index copied from another one is noticed.
     pub disk: DiskId,
     /// Records before this place are indexed.
@@ -64,9 +64,9 @@ pub(crate) struct Watermark {
     pub live_bytes: u64,
 }
 
-impl CanonicalCodec for Watermark {}
+impl CanonicalCodec for IndexWatermark {}
 
-impl Watermark {
+impl IndexWatermark {
     /// As the segment: a segment was left out and later ones were not, so the index cannot be completed, only made anew.
     /// Read belatedly, a good copy in that segment would be taken for an old one if its block was renewed since.
     pub const NOWHERE: u64 = u64::MAX;
@@ -79,7 +79,7 @@ impl Watermark {
 
 /// What the index knows of a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry {
+pub(crate) struct IndexEntry {
     /// Where its record begins.
     pub segment: u64,
     /// Where its record begins.
@@ -88,7 +88,7 @@ pub(crate) struct Entry {
     pub head_len: u16,
     /// The block.
     pub len: u32,
-    /// [`Entry::DAMAGED`], [`Entry::CONDEMNED`].
+    /// [`IndexEntry::DAMAGED`], [`IndexEntry::CONDEMNED`].
     pub flags: u8,
     /// Of the last record about the block.
     pub sequence: u64,
@@ -102,9 +102,9 @@ pub(crate) struct Entry {
     pub redundancies: Vec<Redundancy>,
 }
 
-impl CanonicalCodec for Entry {}
+impl CanonicalCodec for IndexEntry {}
 
-impl Entry {
+impl IndexEntry {
     /// Its bytes do not fit its id.
     pub const DAMAGED: u8 = 1;
     /// About to be deleted.
@@ -139,7 +139,7 @@ impl Entry {
         value
     }
 
-    /// Reads [`Entry::to_value`].
+    /// Reads [`IndexEntry::to_value`].
     pub fn from_value(id: &BlockId, value: &[u8]) -> Result<Self, FormatError> {
         let (body, crc) = value.split_last_chunk::<4>().ok_or_else(|| FormatError::Malformed("too short".into()))?;
         if value_crc(id, body).to_be_bytes() != *crc {
@@ -158,7 +158,7 @@ fn value_crc(id: &BlockId, body: &[u8]) -> u32 {
 
 /// A record as it lies in a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Placed {
+pub(crate) struct PlacedRecord {
     /// Which segment.
     pub segment: u64,
     /// Where in it.
@@ -172,21 +172,21 @@ pub(crate) struct Placed {
 }
 
 /// Changes gathered on top of an index before they are applied at once.
-pub(crate) struct Batch<'a> {
-    index: &'a dyn Index,
-    changes: Changes,
+pub(crate) struct IndexBatch<'a> {
+    index: &'a dyn BlockIndex,
+    changes: IndexChanges,
     /// As it will be.
-    pub watermark: Watermark,
+    pub watermark: IndexWatermark,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> IndexBatch<'a> {
     /// Begins with the index as it is.
-    pub fn new(index: &'a dyn Index, watermark: Watermark) -> Self {
-        Self { index, changes: Changes::new(), watermark }
+    pub fn new(index: &'a dyn BlockIndex, watermark: IndexWatermark) -> Self {
+        Self { index, changes: IndexChanges::new(), watermark }
     }
 
     /// The entry, as the changes so far leave it.
-    pub fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
+    pub fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
         match self.changes.get(id) {
             Some(changed) => Ok(changed.clone()),
             None => self.index.get(id),
@@ -199,13 +199,13 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes in the next record of the disk.
-    pub fn record(&mut self, placed: &Placed) -> Result<(), IndexError> {
+    pub fn record(&mut self, placed: &PlacedRecord) -> Result<(), IndexError> {
         let id = placed.header.id;
         let before = self.get(&id)?;
         let after = follow(before.as_ref(), placed);
         let end = placed.offset + u64::from(placed.head_len) + u64::from(placed.header.payload_len);
         let watermark = &mut self.watermark;
-        if watermark.segment != Watermark::NOWHERE {
+        if watermark.segment != IndexWatermark::NOWHERE {
             (watermark.segment, watermark.offset) = (placed.segment, end);
         }
         watermark.sequence = watermark.sequence.max(placed.header.sequence);
@@ -224,7 +224,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Hands all changes to the index. Call it only when the records are durable.
-    pub fn apply(self) -> Result<Watermark, IndexError> {
+    pub fn apply(self) -> Result<IndexWatermark, IndexError> {
         self.index.apply(&self.changes, &self.watermark)?;
         Ok(self.watermark)
     }
@@ -232,7 +232,7 @@ impl<'a> Batch<'a> {
 
 /// What is known of a block after one more record about it. Records are taken in in the order of their sequence; one
 /// that was taken in before changes nothing.
-fn follow(before: Option<&Entry>, placed: &Placed) -> Option<Entry> {
+fn follow(before: Option<&IndexEntry>, placed: &PlacedRecord) -> Option<IndexEntry> {
     let header = &placed.header;
     let Some(known) = before else {
         return (header.kind == RecordKind::Block).then(|| fresh(placed));
@@ -240,33 +240,33 @@ fn follow(before: Option<&Entry>, placed: &Placed) -> Option<Entry> {
     if header.sequence <= known.sequence {
         return Some(known.clone());
     }
-    let known = Entry { sequence: header.sequence, ..known.clone() };
+    let known = IndexEntry { sequence: header.sequence, ..known.clone() };
     match header.kind {
         // A damaged copy does not displace a good one.
         RecordKind::Block if placed.whole || !known.is_whole() => Some(fresh(placed)),
-        RecordKind::Renewal => Some(Entry {
-            flags: known.flags & !Entry::CONDEMNED,
+        RecordKind::Renewal => Some(IndexEntry {
+            flags: known.flags & !IndexEntry::CONDEMNED,
             first_seen: header.first_seen,
             renewed: header.renewed,
             charged_to: header.charged_to,
             redundancies: header.redundancies.clone(),
             ..known
         }),
-        RecordKind::Condemn => Some(Entry { flags: known.flags | Entry::CONDEMNED, ..known }),
-        RecordKind::SetAside => Some(Entry { flags: known.flags | Entry::DAMAGED, ..known }),
+        RecordKind::Condemn => Some(IndexEntry { flags: known.flags | IndexEntry::CONDEMNED, ..known }),
+        RecordKind::SetAside => Some(IndexEntry { flags: known.flags | IndexEntry::DAMAGED, ..known }),
         RecordKind::Delete => None,
         RecordKind::Block | RecordKind::Fact | RecordKind::Unknown(_) => Some(known),
     }
 }
 
-fn fresh(placed: &Placed) -> Entry {
+fn fresh(placed: &PlacedRecord) -> IndexEntry {
     let header = &placed.header;
-    Entry {
+    IndexEntry {
         segment: placed.segment,
         offset: placed.offset,
         head_len: placed.head_len,
         len: header.payload_len,
-        flags: if placed.whole { 0 } else { Entry::DAMAGED },
+        flags: if placed.whole { 0 } else { IndexEntry::DAMAGED },
         sequence: header.sequence,
         first_seen: header.first_seen,
         renewed: header.renewed,

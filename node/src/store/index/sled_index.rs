@@ -14,7 +14,7 @@ use std::sync::{Arc, RwLock};
 use fsdfs_proto::codec::{decode, encode};
 use fsdfs_proto::ids::BlockId;
 
-use crate::store::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
+use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexFactory, IndexWatermark};
 
 /// Memory for cached pages, a disk. sled goes well past it; its default of 1 GiB would eat a small server.
 const CACHE_BYTES: u64 = 16 << 20;
@@ -32,8 +32,8 @@ struct SledIndex {
     db: RwLock<Option<sled::Db>>,
 }
 
-impl Indexes for SledIndexes {
-    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn Index>, IndexError> {
+impl IndexFactory for SledIndexes {
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn BlockIndex>, IndexError> {
         if fresh {
             put_aside(dir).map_err(|error| IndexError(error.to_string()))?;
         }
@@ -85,12 +85,12 @@ impl SledIndex {
     }
 }
 
-impl Index for SledIndex {
-    fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
-        self.with(|db| Ok(db.get(id.0)?.map(|value| Entry::from_value(id, &value)).transpose()?))
+impl BlockIndex for SledIndex {
+    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
+        self.with(|db| Ok(db.get(id.0)?.map(|value| IndexEntry::from_value(id, &value)).transpose()?))
     }
 
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError> {
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError> {
         let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0.as_slice()));
         self.with(|db| {
             let mut found = Vec::new();
@@ -103,13 +103,13 @@ impl Index for SledIndex {
                     break;
                 }
                 let id = BlockId::try_from(&key[..])?;
-                found.push((id, Entry::from_value(&id, &value)?));
+                found.push((id, IndexEntry::from_value(&id, &value)?));
             }
             Ok(found)
         })
     }
 
-    fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError> {
+    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError> {
         let mut batch = sled::Batch::default();
         for (id, change) in changes {
             match change {
@@ -121,7 +121,7 @@ impl Index for SledIndex {
         self.with(|db| Ok(db.apply_batch(batch)?))
     }
 
-    fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError> {
         self.with(|db| Ok(db.get(WATERMARK_KEY)?.map(|value| decode(&value)).transpose()?))
     }
 

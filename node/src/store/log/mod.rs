@@ -16,19 +16,19 @@ use fsdfs_proto::record::{
     frame_payload,
 };
 
-use crate::store::fs::{File, Medium, create_dir, publish, remove_if_there};
+use crate::store::fs::{FileHandle, FileSystem, create_dir, publish, remove_if_there};
 use crate::store::segment;
 use crate::store::segment::scan::find;
 
 /// A folder of log files.
 pub(crate) struct LogFolder {
-    medium: Arc<dyn Medium>,
+    file_system: Arc<dyn FileSystem>,
     dir: PathBuf,
     /// Files of earlier starts.
     old: Vec<u64>,
     /// What the only old file holds, by which a compaction that would change nothing is noticed.
     loaded: Option<Vec<Bytes>>,
-    current: Option<Current>,
+    current: Option<CurrentFile>,
     next: u64,
     /// Bytes of all files.
     pub bytes: u64,
@@ -36,8 +36,8 @@ pub(crate) struct LogFolder {
     pub syncs: u64,
 }
 
-struct Current {
-    file: Arc<dyn File>,
+struct CurrentFile {
+    file: Arc<dyn FileHandle>,
     marker: SegmentMarker,
     end: u64,
     named: bool,
@@ -45,24 +45,24 @@ struct Current {
 
 impl LogFolder {
     /// Opens the folder, made if need be, and reads every entry in it.
-    pub fn open(medium: Arc<dyn Medium>, dir: PathBuf) -> io::Result<(Self, Vec<Bytes>)> {
-        Self::open_with(medium, dir, Err)
+    pub fn open(file_system: Arc<dyn FileSystem>, dir: PathBuf) -> io::Result<(Self, Vec<Bytes>)> {
+        Self::open_with(file_system, dir, Err)
     }
 
     /// The same; a file that cannot be read is left out and left alone, compaction included, if `unreadable` says so.
     pub fn open_with(
-        medium: Arc<dyn Medium>,
+        file_system: Arc<dyn FileSystem>,
         dir: PathBuf,
         unreadable: impl Fn(io::Error) -> io::Result<()>,
     ) -> io::Result<(Self, Vec<Bytes>)> {
-        create_dir(&*medium, &dir)?;
+        create_dir(&*file_system, &dir)?;
         let mut entries = Vec::new();
         let (mut old, mut bytes, mut next, mut complete) = (Vec::new(), 0, 1, true);
-        for (name, len) in medium.list(&dir)? {
+        for (name, len) in file_system.list(&dir)? {
             let Some(number) = number_of(&name) else { continue };
             bytes += len;
             next = number + 1;
-            match medium.open(&dir.join(&name)).and_then(|file| read_file(&*file, &mut entries)) {
+            match file_system.open(&dir.join(&name)).and_then(|file| read_file(&*file, &mut entries)) {
                 Ok(()) => old.push(number),
                 Err(error) => {
                     unreadable(error)?;
@@ -72,10 +72,10 @@ impl LogFolder {
         }
         if !old.is_empty() {
             // The last start may have been killed before it made the name of its file durable.
-            medium.sync_dir(&dir)?;
+            file_system.sync_dir(&dir)?;
         }
         let loaded = (complete && old.len() == 1).then(|| entries.clone());
-        Ok((Self { medium, dir, old, loaded, current: None, next, bytes, syncs: 0 }, entries))
+        Ok((Self { file_system, dir, old, loaded, current: None, next, bytes, syncs: 0 }, entries))
     }
 
     /// Appends; the entries are durable when it returns `Ok`. After an error none of them is promised and the next call
@@ -97,7 +97,7 @@ impl LogFolder {
         current.file.sync_data()?;
         self.syncs += 1;
         if !current.named {
-            self.medium.sync_dir(&self.dir)?;
+            self.file_system.sync_dir(&self.dir)?;
             self.syncs += 1;
             current.named = true;
         }
@@ -121,14 +121,14 @@ impl LogFolder {
         let header = LogHeader { marker }.encode();
         let file: Vec<u8> =
             [&header[..]].into_iter().chain(frames.iter().map(Vec::as_slice)).collect::<Vec<_>>().concat();
-        publish(&*self.medium, &self.dir, &file_name(number), &file)?;
+        publish(&*self.file_system, &self.dir, &file_name(number), &file)?;
         // The file and its name.
         self.syncs += 2;
         for old in self.old.drain(..).filter(|old| *old != number) {
-            remove_if_there(&*self.medium, &self.dir.join(file_name(old)))?;
+            remove_if_there(&*self.file_system, &self.dir.join(file_name(old)))?;
         }
         self.old.push(number);
-        self.bytes = self.medium.list(&self.dir)?.iter().map(|(_, len)| len).sum();
+        self.bytes = self.file_system.list(&self.dir)?.iter().map(|(_, len)| len).sum();
         Ok(())
     }
 
@@ -137,13 +137,13 @@ impl LogFolder {
         &self.dir
     }
 
-    fn create(&mut self) -> io::Result<Current> {
+    fn create(&mut self) -> io::Result<CurrentFile> {
         let marker = segment::marker()?;
         let number = self.take_number();
-        let file = self.medium.create(&self.dir.join(file_name(number)))?;
+        let file = self.file_system.create(&self.dir.join(file_name(number)))?;
         file.write_at(&[&LogHeader { marker }.encode()], 0)?;
         self.bytes += LOG_HEADER_BYTES as u64;
-        Ok(Current { file, marker, end: LOG_HEADER_BYTES as u64, named: false })
+        Ok(CurrentFile { file, marker, end: LOG_HEADER_BYTES as u64, named: false })
     }
 
     fn take_number(&mut self) -> u64 {
@@ -164,8 +164,8 @@ fn frames(entries: &[LogEntry], marker: &SegmentMarker) -> io::Result<Vec<Vec<u8
 }
 
 /// Whole frames; damage between them is skipped, a torn tail ends the file.
-fn read_file(file: &dyn File, entries: &mut Vec<Bytes>) -> io::Result<()> {
-    file.settle()?;
+fn read_file(file: &dyn FileHandle, entries: &mut Vec<Bytes>) -> io::Result<()> {
+    file.sync_or_discard()?;
     let len = file.len()?;
     let Some(marker) = read_marker(file)? else { return Ok(()) };
     let mut at = LOG_HEADER_BYTES as u64;
@@ -186,7 +186,7 @@ fn read_file(file: &dyn File, entries: &mut Vec<Bytes>) -> io::Result<()> {
 
 /// The header's marker. If the header is damaged, what stands at the place of the first frame, if it is one. Of a file
 /// without either no entry was promised, or the other copies have them.
-fn read_marker(file: &dyn File) -> io::Result<Option<SegmentMarker>> {
+fn read_marker(file: &dyn FileHandle) -> io::Result<Option<SegmentMarker>> {
     let mut begin = [0; LOG_HEADER_BYTES + 8];
     let read = file.read_at(&mut begin, 0)?;
     match LogHeader::decode(&begin[..read]) {
@@ -201,7 +201,7 @@ fn read_marker(file: &dyn File) -> io::Result<Option<SegmentMarker>> {
     }
 }
 
-fn read_frame(file: &dyn File, at: u64, marker: &SegmentMarker) -> io::Result<Option<Bytes>> {
+fn read_frame(file: &dyn FileHandle, at: u64, marker: &SegmentMarker) -> io::Result<Option<Bytes>> {
     let mut head = [0; FRAME_HEAD_BYTES];
     if file.read_at(&mut head, at)? < FRAME_HEAD_BYTES || head[..8] != marker[..] {
         return Ok(None);

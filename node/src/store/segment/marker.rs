@@ -9,13 +9,13 @@ use fsdfs_proto::record::{
     SEGMENT_HEADER_BYTES, SegmentMarker,
 };
 
-use crate::store::fs::{File, read_range};
+use crate::store::fs::{FileHandle, read_range};
 
 /// Bytes looked through at once.
 pub(super) const WINDOW_BYTES: usize = 256 * 1024;
 /// Bytes of a head that [`may_be_head`] looks at.
 const HEAD_BEGIN_BYTES: usize = 20;
-/// Distance of the places up to which [`Sums`] knows a file's checksum; greater in a file that would need too many.
+/// Distance of the places up to which [`PrefixChecksums`] knows a file's checksum; greater in a file that would need too many.
 const SUM_STEP_BYTES: u64 = 4096;
 /// Such places at most.
 const SUMS_MAX: u64 = 65_536;
@@ -33,14 +33,14 @@ const _: () = assert!(RECORD_PAYLOAD_BYTES_MAX < 1 << 24);
 /// have to end in bytes whose checksum the stranger cannot know, because their marker is in them. The trailer of a
 /// sealed segment is not asked: the end of an unsealed one is some block's payload.
 ///
-/// Costs: the file is read once for [`Sums`] and about once more for heads and the places between whole records. Such
+/// Costs: the file is read once for [`PrefixChecksums`] and about once more for heads and the places between whole records. Such
 /// a place costs the few comparisons of [`may_be_head`], which one in 10^11 places of random bytes passes, and at most
 /// every second one of chosen bytes. One that passes costs a checksum over [`RECORD_HEAD_BYTES_MAX`] at most, one that
 /// is a whole head two reads of less than [`SUM_STEP_BYTES`] in addition, whatever payload it claims.
-pub(super) fn heaviest_marker(file: &dyn File, len: u64) -> io::Result<Option<SegmentMarker>> {
-    let sums = Sums::new(file, len)?;
-    let mut window = Window { file, begin: 0, bytes: Vec::new() };
-    let mut weights = Weights::default();
+pub(super) fn heaviest_marker(file: &dyn FileHandle, len: u64) -> io::Result<Option<SegmentMarker>> {
+    let sums = PrefixChecksums::new(file, len)?;
+    let mut window = FileWindow { file, begin: 0, bytes: Vec::new() };
+    let mut weights = MarkerWeights::default();
     let mut from = SEGMENT_HEADER_BYTES as u64;
     while let Some((at, marker, header, head_len)) = next_head(&mut window, from)? {
         let payload_at = at + head_len as u64;
@@ -56,7 +56,10 @@ pub(super) fn heaviest_marker(file: &dyn File, len: u64) -> io::Result<Option<Se
 }
 
 /// The next place at or after `from` where a whole head with any marker begins, and how long it is.
-fn next_head(window: &mut Window<'_>, mut from: u64) -> io::Result<Option<(u64, SegmentMarker, RecordHeader, usize)>> {
+fn next_head(
+    window: &mut FileWindow<'_>,
+    mut from: u64,
+) -> io::Result<Option<(u64, SegmentMarker, RecordHeader, usize)>> {
     loop {
         let bytes = window.show(from)?;
         if bytes.len() < RECORD_HEADER_BYTES {
@@ -84,13 +87,13 @@ fn may_be_head(begin: &[u8]) -> bool {
 }
 
 /// A piece of a file that moves along it, so that neighbouring places share a read.
-struct Window<'a> {
-    file: &'a dyn File,
+struct FileWindow<'a> {
+    file: &'a dyn FileHandle,
     begin: u64,
     bytes: Vec<u8>,
 }
 
-impl Window<'_> {
+impl FileWindow<'_> {
     /// What stands from here on: enough for any head, or all up to the end of the file.
     fn show(&mut self, from: u64) -> io::Result<&[u8]> {
         let end = self.begin + self.bytes.len() as u64;
@@ -107,14 +110,14 @@ impl Window<'_> {
 
 /// Checksums of a file up to places in equal distances, from which that of any part follows. Reading the payload of
 /// each head instead would let a stranger cause 2 MiB of work with each of the thousands of heads in one block.
-struct Sums<'a> {
-    file: &'a dyn File,
+struct PrefixChecksums<'a> {
+    file: &'a dyn FileHandle,
     step: u64,
     sums: Vec<u32>,
 }
 
-impl<'a> Sums<'a> {
-    fn new(file: &'a dyn File, len: u64) -> io::Result<Self> {
+impl<'a> PrefixChecksums<'a> {
+    fn new(file: &'a dyn FileHandle, len: u64) -> io::Result<Self> {
         let step = SUM_STEP_BYTES.max(len.div_ceil(SUMS_MAX));
         let mut sum = crc32fast::Hasher::new();
         let mut sums = vec![0];
@@ -145,9 +148,9 @@ impl<'a> Sums<'a> {
 
 /// Bytes of whole records by the marker that begins them, and where the first of them lies.
 #[derive(Default)]
-struct Weights(BTreeMap<SegmentMarker, (u64, Reverse<u64>)>);
+struct MarkerWeights(BTreeMap<SegmentMarker, (u64, Reverse<u64>)>);
 
-impl Weights {
+impl MarkerWeights {
     /// If there are too many markers, the lighter half is forgotten: memory is bounded. As many weigh at least as much
     /// as each of those, so none of them had more than 8 KiB of the 256 MiB of a segment: no flood of planted markers
     /// washes the segment's own away.

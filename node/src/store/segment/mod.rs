@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::{SEGMENT_HEADER_BYTES, SegmentFooter, SegmentHeader, SegmentMarker};
 
-use crate::store::fs::{File, Medium};
+use crate::store::fs::{FileHandle, FileSystem};
 
 /// Name of a segment's file: sixteen hexadecimal digits, so that names sort as numbers do.
 pub(crate) fn file_name(number: u64) -> String {
@@ -31,9 +31,9 @@ pub(crate) fn marker() -> io::Result<SegmentMarker> {
 }
 
 /// An open segment. Everything before `end` is durable and acknowledged; `end` moves only after a sync.
-pub(crate) struct Active {
+pub(crate) struct ActiveSegment {
     pub number: u64,
-    pub file: Arc<dyn File>,
+    pub file: Arc<dyn FileHandle>,
     pub marker: SegmentMarker,
     pub end: u64,
     pub footer: SegmentFooter,
@@ -41,15 +41,15 @@ pub(crate) struct Active {
     pub named: bool,
 }
 
-impl Active {
+impl ActiveSegment {
     /// A new segment. Its header is durable with the first records.
-    pub fn create(medium: &dyn Medium, dir: &Path, disk: DiskId, number: u64) -> io::Result<Self> {
+    pub fn create(file_system: &dyn FileSystem, dir: &Path, disk: DiskId, number: u64) -> io::Result<Self> {
         let marker = marker()?;
         let path = dir.join(file_name(number));
-        let file = medium.create(&path)?;
+        let file = file_system.create(&path)?;
         if let Err(error) = file.write_at(&[&SegmentHeader { disk, number, marker }.encode()], 0) {
             // An empty segment harms nobody, but a full disk would gather them.
-            let _ = medium.remove(&path);
+            let _ = file_system.remove(&path);
             return Err(error);
         }
         Ok(Self {

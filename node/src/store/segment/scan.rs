@@ -9,16 +9,16 @@ use fsdfs_proto::record::{
     TRAILER_BYTES, footer_records,
 };
 
-use crate::store::fs::{File, read_range};
-use crate::store::index::Placed;
+use crate::store::fs::{FileHandle, read_range};
+use crate::store::index::PlacedRecord;
 use crate::store::segment::marker::{WINDOW_BYTES, heaviest_marker};
 
 /// Records of a footer with their offsets, and where they end.
-type Listed = (Vec<(u64, RecordHeader)>, u64);
+type FooterRecords = (Vec<(u64, RecordHeader)>, u64);
 
 /// What a walk over a segment found.
 #[derive(Debug, Default)]
-pub(crate) struct Walked {
+pub(crate) struct ScanResult {
     /// Its marker; without one nothing in it can be read.
     pub marker: Option<SegmentMarker>,
     /// Its header is whole and it has no footer: it may be appended to.
@@ -32,29 +32,32 @@ pub(crate) struct Walked {
 }
 
 /// Which segment, and from where its records' payloads are checked; before that they are known to be durable.
-pub(crate) struct Walk<'a> {
-    pub file: &'a dyn File,
+pub(crate) struct SegmentScan<'a> {
+    pub file: &'a dyn FileHandle,
     pub disk: DiskId,
     pub number: u64,
     pub check_from: u64,
 }
 
-impl Walk<'_> {
+impl SegmentScan<'_> {
     /// Shows each record, in order.
-    pub fn run<E: From<io::Error>>(&self, mut visit: impl FnMut(&Placed, &[u8]) -> Result<(), E>) -> Result<Walked, E> {
+    pub fn run<E: From<io::Error>>(
+        &self,
+        mut visit: impl FnMut(&PlacedRecord, &[u8]) -> Result<(), E>,
+    ) -> Result<ScanResult, E> {
         let len = self.file.len()?;
         let Some((marker, whole_header)) = self.marker(len)? else {
-            return Ok(Walked { skipped: len, ..Walked::default() });
+            return Ok(ScanResult { skipped: len, ..ScanResult::default() });
         };
         if let Some((records, end)) = self.footer(len, &marker)? {
             for (offset, header) in records {
                 let head = header.encode(&marker);
                 visit(&self.placed(offset, header, head.len(), true), &head)?;
             }
-            return Ok(Walked { marker: Some(marker), end, ..Walked::default() });
+            return Ok(ScanResult { marker: Some(marker), end, ..ScanResult::default() });
         }
         let walked = self.records(len, &marker, &mut visit)?;
-        Ok(Walked { marker: Some(marker), open: whole_header, ..walked })
+        Ok(ScanResult { marker: Some(marker), open: whole_header, ..walked })
     }
 
     /// The header's marker. If the header is damaged, what stands at the place of the first record, if it is one. One
@@ -79,7 +82,7 @@ impl Walk<'_> {
         Ok(marker.map(|marker| (marker, false)))
     }
 
-    fn footer(&self, len: u64, marker: &SegmentMarker) -> io::Result<Option<Listed>> {
+    fn footer(&self, len: u64, marker: &SegmentMarker) -> io::Result<Option<FooterRecords>> {
         let Some(at) = len.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
         let trailer = read_range(self.file, at, TRAILER_BYTES as u64)?;
         let Ok(trailer) = SegmentTrailer::decode(&trailer, len, marker) else { return Ok(None) };
@@ -93,11 +96,11 @@ impl Walk<'_> {
         &self,
         len: u64,
         marker: &SegmentMarker,
-        visit: &mut impl FnMut(&Placed, &[u8]) -> Result<(), E>,
-    ) -> Result<Walked, E> {
+        visit: &mut impl FnMut(&PlacedRecord, &[u8]) -> Result<(), E>,
+    ) -> Result<ScanResult, E> {
         let mut at = SEGMENT_HEADER_BYTES as u64;
-        let mut walked = Walked { end: at.min(len), ..Walked::default() };
-        let mut damaged: Vec<(Placed, Vec<u8>)> = Vec::new();
+        let mut walked = ScanResult { end: at.min(len), ..ScanResult::default() };
+        let mut damaged: Vec<(PlacedRecord, Vec<u8>)> = Vec::new();
         let mut gap = 0;
         while at < len {
             let Some((placed, head)) = self.record(at, len, marker)? else {
@@ -123,7 +126,7 @@ impl Walk<'_> {
     }
 
     /// The record at this offset, if its header is one and the file does not end before its payload does.
-    fn record(&self, at: u64, len: u64, marker: &SegmentMarker) -> io::Result<Option<(Placed, Vec<u8>)>> {
+    fn record(&self, at: u64, len: u64, marker: &SegmentMarker) -> io::Result<Option<(PlacedRecord, Vec<u8>)>> {
         let mut head = vec![0; RECORD_HEAD_BYTES_MAX];
         let read = self.file.read_at(&mut head, at)?;
         let Ok((header, head_len)) = RecordHeader::decode(&head[..read], marker) else { return Ok(None) };
@@ -137,14 +140,14 @@ impl Walk<'_> {
         Ok(Some((self.placed(at, header, head_len, whole), head)))
     }
 
-    fn placed(&self, offset: u64, header: RecordHeader, head_len: usize, whole: bool) -> Placed {
+    fn placed(&self, offset: u64, header: RecordHeader, head_len: usize, whole: bool) -> PlacedRecord {
         let head_len = u16::try_from(head_len).expect("a header is at most RECORD_HEAD_BYTES_MAX long");
-        Placed { segment: self.number, offset, head_len, header, whole }
+        PlacedRecord { segment: self.number, offset, head_len, header, whole }
     }
 }
 
 /// The next place at or after `from` where the marker stands.
-pub(crate) fn find(file: &dyn File, mut from: u64, len: u64, marker: &SegmentMarker) -> io::Result<Option<u64>> {
+pub(crate) fn find(file: &dyn FileHandle, mut from: u64, len: u64, marker: &SegmentMarker) -> io::Result<Option<u64>> {
     let mut window = vec![0; WINDOW_BYTES];
     while from + marker.len() as u64 <= len {
         let read = file.read_at(&mut window, from)?;

@@ -7,9 +7,9 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::log_entry;
 
-use super::rig::{DAY, Rig, block, own};
-use crate::store::disk::job::Job;
-use crate::store::fs::fake_fs::{Cut, FakeDisk, SECTOR};
+use super::rig::{DAY, StoreRig, block, own};
+use crate::store::disk::job::DiskJob;
+use crate::store::fs::fake_fs::{FakeFileSystem, PowerCut, SECTOR};
 use crate::store::log::LogFolder;
 
 const R2: Redundancy = Redundancy::Replicas(2);
@@ -17,7 +17,7 @@ const R3: Redundancy = Redundancy::Replicas(3);
 
 /// Starts, group commits, a block twice, several segments with their footers, renewals, the log and its compaction, an
 /// index that is made anew, a clean stop and another start. Ends early when the power goes.
-pub fn workload(rig: &mut Rig) {
+pub fn workload(rig: &mut StoreRig) {
     if rig.start().is_err() {
         return;
     }
@@ -33,7 +33,7 @@ pub fn workload(rig: &mut Rig) {
     }
     rig.appender().recover(Some("it failed".into()));
     rig.write(&[(block(8, 9000), R2)]);
-    if rig.medium.is_off() {
+    if rig.file_system.is_off() {
         return;
     }
     rig.appender().close();
@@ -44,7 +44,7 @@ pub fn workload(rig: &mut Rig) {
     rig.promised.log.retain(|entry| keep.contains(entry));
     if rig.entries().len() == 3 {
         let _ = rig.home().compact(&keep);
-        rig.commit(vec![Job::Compact(Arc::new(keep.to_vec()))]);
+        rig.commit(vec![DiskJob::Compact(Arc::new(keep.to_vec()))]);
     }
     rig.log(&[own(4)]);
     rig.write(&[(block(9, 2000), R2), (block(3, 50), R3)]);
@@ -58,7 +58,7 @@ fn workload_blocks() -> Vec<Block> {
 }
 
 /// Small enough that every byte of it can be the last one that reached the disk.
-fn small_workload(rig: &mut Rig) {
+fn small_workload(rig: &mut StoreRig) {
     if rig.start().is_err() {
         return;
     }
@@ -69,39 +69,39 @@ fn small_workload(rig: &mut Rig) {
 }
 
 /// A workload that was cut at this operation; the power is off.
-fn cut_at(at: u64, workload: impl Fn(&mut Rig)) -> Rig {
-    let mut rig = Rig::new();
-    rig.medium.cut_after(at);
+fn cut_at(at: u64, workload: impl Fn(&mut StoreRig)) -> StoreRig {
+    let mut rig = StoreRig::new();
+    rig.file_system.cut_after(at);
     workload(&mut rig);
     rig.kill();
     rig
 }
 
-fn operations(workload: impl Fn(&mut Rig), blocks: usize) -> u64 {
-    let mut rig = Rig::new();
+fn operations(workload: impl Fn(&mut StoreRig), blocks: usize) -> u64 {
+    let mut rig = StoreRig::new();
     workload(&mut rig);
     assert_eq!(rig.promised.blocks.len(), blocks);
     rig.start().unwrap();
     rig.check_started("without a cut");
-    rig.medium.changes()
+    rig.file_system.changes()
 }
 
 /// What a cut may leave: torn at every `step` bytes, the rest lost or zeros; each sector lost or alone; a random rest.
-fn leftovers(rig: &Rig, at: u64, step: usize) -> Vec<Cut> {
-    let bytes = rig.medium.unsynced_bytes();
-    let torn = (0..=bytes).step_by(step).flat_map(|bytes| [Cut::Prefix(bytes), Cut::Zeroed(bytes)]);
-    let sectors = (0..bytes.div_ceil(SECTOR)).flat_map(|sector| [Cut::Without(sector), Cut::Only(sector)]);
-    let random = [0, 1000, 2000].map(|more| Cut::Tear(at + more));
-    [Cut::Lose, Cut::Keep].into_iter().chain(random).chain(torn).chain(sectors).collect()
+fn leftovers(rig: &StoreRig, at: u64, step: usize) -> Vec<PowerCut> {
+    let bytes = rig.file_system.unsynced_bytes();
+    let torn = (0..=bytes).step_by(step).flat_map(|bytes| [PowerCut::Prefix(bytes), PowerCut::Zeroed(bytes)]);
+    let sectors = (0..bytes.div_ceil(SECTOR)).flat_map(|sector| [PowerCut::Without(sector), PowerCut::Only(sector)]);
+    let random = [0, 1000, 2000].map(|more| PowerCut::Tear(at + more));
+    [PowerCut::Lose, PowerCut::Keep].into_iter().chain(random).chain(torn).chain(sectors).collect()
 }
 
-fn check_after(rig: &mut Rig, cut: Cut, context: &str) {
-    rig.medium.restart(cut);
+fn check_after(rig: &mut StoreRig, cut: PowerCut, context: &str) {
+    rig.file_system.restart(cut);
     check_and_go_on(rig, context);
 }
 
 /// What was promised is there, and the disk works on.
-fn check_and_go_on(rig: &mut Rig, context: &str) {
+fn check_and_go_on(rig: &mut StoreRig, context: &str) {
     rig.start().unwrap_or_else(|error| panic!("{context}: {error}"));
     rig.check_started(context);
     assert_eq!(rig.write(&[(block(50, 3000), R2)]), [WriteDone::New], "{context}");
@@ -112,7 +112,7 @@ fn check_and_go_on(rig: &mut Rig, context: &str) {
 }
 
 /// Cuts everywhere, and tells how often nothing was lost.
-fn cut_everywhere(name: &str, workload: impl Fn(&mut Rig) + Copy, operations: u64, step: usize) {
+fn cut_everywhere(name: &str, workload: impl Fn(&mut StoreRig) + Copy, operations: u64, step: usize) {
     let (mut cuts, mut records) = (0, 0);
     for at in 1..=operations {
         let rig = cut_at(at, workload);
@@ -144,12 +144,12 @@ fn a_second_cut_while_the_first_is_repaired_loses_nothing_either() {
         let first = cut_at(at, workload);
         for again in 1..25 {
             let mut rig = first.fork();
-            rig.medium.restart(Cut::Tear(at));
-            rig.medium.cut_after(again);
+            rig.file_system.restart(PowerCut::Tear(at));
+            rig.file_system.cut_after(again);
             let _ = rig.start();
-            let recovered = !rig.medium.is_off();
+            let recovered = !rig.file_system.is_off();
             rig.kill();
-            check_after(&mut rig, Cut::Tear(again), &format!("cut at {at}, then at {again}"));
+            check_after(&mut rig, PowerCut::Tear(again), &format!("cut at {at}, then at {again}"));
             if recovered {
                 break;
             }
@@ -166,10 +166,10 @@ fn a_kill_at_any_operation_loses_nothing_even_if_the_index_lags() {
             let context = format!("killed at {at}, the index {lag} changes behind");
             let mut killed = rig.fork();
             killed.indexes = Arc::new(rig.indexes.rewound(lag));
-            killed.medium.power_without_loss();
+            killed.file_system.power_without_loss();
             check_and_go_on(&mut killed, &context);
             killed.kill();
-            killed.medium.restart(Cut::Lose);
+            killed.file_system.restart(PowerCut::Lose);
             killed.start().unwrap_or_else(|error| panic!("{context}, then cut: {error}"));
             killed.check_started(&format!("{context}, then cut"));
         }
@@ -182,7 +182,7 @@ fn what_a_start_after_a_kill_shows_survives_a_power_cut() {
     for at in 1..=operations(workload, 10) {
         let context = format!("killed at {at}, started, cut");
         let mut rig = cut_at(at, workload);
-        rig.medium.power_without_loss();
+        rig.file_system.power_without_loss();
         rig.start().unwrap();
         rig.promised.log = rig.entries().to_vec();
         for known in workload_blocks() {
@@ -191,13 +191,13 @@ fn what_a_start_after_a_kill_shows_survives_a_power_cut() {
             }
         }
         rig.kill();
-        check_after(&mut rig, Cut::Lose, &context);
+        check_after(&mut rig, PowerCut::Lose, &context);
     }
 }
 
 #[test]
 fn a_killed_process_loses_nothing_acknowledged_and_needs_no_rebuild() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     workload(&mut rig);
     let before = *rig.indexes.opened_fresh.lock().unwrap();
     rig.kill();
@@ -208,11 +208,11 @@ fn a_killed_process_loses_nothing_acknowledged_and_needs_no_rebuild() {
 
 #[test]
 fn after_a_power_cut_the_index_is_not_trusted() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     workload(&mut rig);
     let before = *rig.indexes.opened_fresh.lock().unwrap();
     rig.kill();
-    rig.medium.restart(Cut::Keep);
+    rig.file_system.restart(PowerCut::Keep);
     rig.start().unwrap();
     rig.check_started("after a cut");
     assert_eq!(*rig.indexes.opened_fresh.lock().unwrap(), before + 1);
@@ -220,12 +220,12 @@ fn after_a_power_cut_the_index_is_not_trusted() {
 
 #[test]
 fn a_stopped_store_starts_from_its_index() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     workload(&mut rig);
     let before = *rig.indexes.opened_fresh.lock().unwrap();
     rig.appender().close();
     rig.kill();
-    rig.medium.restart(Cut::Lose);
+    rig.file_system.restart(PowerCut::Lose);
     rig.start().unwrap();
     rig.check_started("after a clean stop");
     assert_eq!(*rig.indexes.opened_fresh.lock().unwrap(), before);
@@ -233,31 +233,31 @@ fn a_stopped_store_starts_from_its_index() {
 
 #[test]
 fn a_group_shares_one_sync() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 10), R2)]);
-    let before = rig.medium.changes();
+    let before = rig.file_system.changes();
     let blocks: Vec<_> = (10..40).map(|number| (block(number, 10), R2)).collect();
     rig.write(&blocks);
-    assert_eq!(rig.medium.changes() - before, 2, "one write, one sync");
+    assert_eq!(rig.file_system.changes() - before, 2, "one write, one sync");
 }
 
 #[test]
 fn what_is_here_is_renewed_not_stored_again() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     let twice = block(1, 2000);
     assert_eq!(rig.write(&[(twice.clone(), R2), (twice.clone(), R2)]), [WriteDone::New, WriteDone::Already]);
-    let before = rig.medium.changes();
+    let before = rig.file_system.changes();
     assert_eq!(rig.write(&[(twice.clone(), R2)]), [WriteDone::Already]);
-    assert_eq!(rig.medium.changes(), before, "a fresh lease costs nothing");
+    assert_eq!(rig.file_system.changes(), before, "a fresh lease costs nothing");
     assert_eq!(rig.write(&[(twice.clone(), R3)]), [WriteDone::Already]);
-    assert_eq!(rig.medium.changes(), before + 2, "a new redundancy is durable before it is acknowledged");
+    assert_eq!(rig.file_system.changes(), before + 2, "a new redundancy is durable before it is acknowledged");
     rig.now += DAY;
     assert_eq!(rig.write(&[(twice.clone(), R2)]), [WriteDone::Already]);
-    assert_eq!(rig.medium.changes(), before + 4, "an old lease is renewed");
+    assert_eq!(rig.file_system.changes(), before + 4, "an old lease is renewed");
     rig.kill();
-    rig.medium.restart(Cut::Lose);
+    rig.file_system.restart(PowerCut::Lose);
     rig.start().unwrap();
     rig.check_started("after renewals");
     let entry = rig.appender().disk.look_up(&twice.id()).unwrap().unwrap();
@@ -267,10 +267,10 @@ fn what_is_here_is_renewed_not_stored_again() {
 
 #[test]
 fn a_cut_while_the_log_is_compacted_loses_nothing_that_is_kept() {
-    let open = |disk: &FakeDisk| LogFolder::open(Arc::new(disk.clone()), "/log".into());
+    let open = |disk: &FakeFileSystem| LogFolder::open(Arc::new(disk.clone()), "/log".into());
     for at in 1..12 {
-        for cut in [Cut::Lose, Cut::Keep, Cut::Tear(at), Cut::Tear(at + 100)] {
-            let disk = FakeDisk::default();
+        for cut in [PowerCut::Lose, PowerCut::Keep, PowerCut::Tear(at), PowerCut::Tear(at + 100)] {
+            let disk = FakeFileSystem::default();
             for seq in 1..4 {
                 open(&disk).unwrap().0.append(&[own(seq)]).unwrap();
             }
@@ -289,7 +289,7 @@ fn a_cut_while_the_log_is_compacted_loses_nothing_that_is_kept() {
 
 #[test]
 fn only_what_was_made_durable_counts_as_a_sync() {
-    let (mut log, _) = LogFolder::open(Arc::new(FakeDisk::default()), "/log".into()).unwrap();
+    let (mut log, _) = LogFolder::open(Arc::new(FakeFileSystem::default()), "/log".into()).unwrap();
     for (entries, syncs) in [(vec![own(1)], 2), (vec![own(2)], 3), (vec![], 3)] {
         log.append(&entries).unwrap();
         assert_eq!(log.syncs, syncs, "the first entries bring the file's name with them");

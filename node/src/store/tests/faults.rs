@@ -8,11 +8,11 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::log_entry;
 
 use super::cuts::workload;
-use super::rig::{DAY, Rig, block, own};
-use crate::store::disk::handle::Health;
-use crate::store::disk::job::Job;
-use crate::store::error::Notice;
-use crate::store::fs::fake_fs::{Cut, EIO, ENOSPC, Fault};
+use super::rig::{DAY, StoreRig, block, own};
+use crate::store::disk::handle::DiskHealth;
+use crate::store::disk::job::DiskJob;
+use crate::store::error::StoreNotice;
+use crate::store::fs::fake_fs::{DiskFault, EIO, ENOSPC, PowerCut};
 use crate::store::log::LogFolder;
 use crate::store::segment;
 
@@ -20,11 +20,11 @@ const R2: Redundancy = Redundancy::Replicas(2);
 const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 
-fn fault(at: u64, error: i32, lasting: bool, reads: bool) -> Option<Fault> {
-    Some(Fault { reads, at, lasting, below: PathBuf::from("/"), error })
+fn fault(at: u64, error: i32, lasting: bool, reads: bool) -> Option<DiskFault> {
+    Some(DiskFault { reads, at, lasting, below: PathBuf::from("/"), error })
 }
 
-fn steps(rig: &mut Rig) -> Vec<WriteDone> {
+fn steps(rig: &mut StoreRig) -> Vec<WriteDone> {
     let mut done = Vec::new();
     for round in 0..6 {
         done.extend(rig.write(&[(block(round * 10, 900), R2), (block(round * 10 + 1, 2500), R2)]));
@@ -33,24 +33,28 @@ fn steps(rig: &mut Rig) -> Vec<WriteDone> {
     done
 }
 
-fn after_every_fault(error: i32, lasting: bool, check: impl Fn(&mut Rig, &[WriteDone], &str)) {
-    let mut rig = Rig::new();
+fn after_every_fault(error: i32, lasting: bool, check: impl Fn(&mut StoreRig, &[WriteDone], &str)) {
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
-    let before = rig.medium.changes();
+    let before = rig.file_system.changes();
     steps(&mut rig);
-    for at in 1..=rig.medium.changes() - before {
-        for cut in [Cut::Lose, Cut::Keep, Cut::Tear(at)] {
-            let mut rig = Rig::new();
+    for at in 1..=rig.file_system.changes() - before {
+        for cut in [PowerCut::Lose, PowerCut::Keep, PowerCut::Tear(at)] {
+            let mut rig = StoreRig::new();
             rig.start().unwrap();
-            rig.medium.break_with(fault(at, error, lasting, false));
+            rig.file_system.break_with(fault(at, error, lasting, false));
             let done = steps(&mut rig);
             let context = format!("fault {error} at {at}, lasting {lasting}, then {cut:?}");
             check(&mut rig, &done, &context);
-            rig.medium.break_with(None);
+            rig.file_system.break_with(None);
             rig.check(&context);
-            assert_eq!(rig.medium.retried(), Vec::<PathBuf>::new(), "{context}: written again after a failed sync");
+            assert_eq!(
+                rig.file_system.retried(),
+                Vec::<PathBuf>::new(),
+                "{context}: written again after a failed sync"
+            );
             rig.kill();
-            rig.medium.restart(cut);
+            rig.file_system.restart(cut);
             rig.start().unwrap();
             rig.check_started(&context);
         }
@@ -62,24 +66,28 @@ fn after_every_fault(error: i32, lasting: bool, check: impl Fn(&mut Rig, &[Write
 #[test]
 fn a_full_or_failing_disk_at_any_operation_loses_nothing_acknowledged() {
     let operations = {
-        let mut rig = Rig::new();
+        let mut rig = StoreRig::new();
         workload(&mut rig);
-        rig.medium.changes()
+        rig.file_system.changes()
     };
     let (mut faults, mut records) = (0, 0);
     for at in 1..=operations {
         for (error, lasting) in
             [(ENOSPC, false), (ENOSPC, true), (EIO, false), (EIO, true), (EMFILE, false), (EMFILE, true)]
         {
-            let mut rig = Rig::new();
-            rig.medium.break_with(fault(at, error, lasting, false));
+            let mut rig = StoreRig::new();
+            rig.file_system.break_with(fault(at, error, lasting, false));
             workload(&mut rig);
             let context = format!("fault {error} at {at}, lasting {lasting}");
-            assert_eq!(rig.medium.retried(), Vec::<PathBuf>::new(), "{context}: written again after a failed sync");
+            assert_eq!(
+                rig.file_system.retried(),
+                Vec::<PathBuf>::new(),
+                "{context}: written again after a failed sync"
+            );
             rig.kill();
-            for cut in [Cut::Lose, Cut::Keep, Cut::Tear(at)] {
+            for cut in [PowerCut::Lose, PowerCut::Keep, PowerCut::Tear(at)] {
                 let mut rig = rig.fork();
-                rig.medium.restart(cut);
+                rig.file_system.restart(cut);
                 rig.start().unwrap_or_else(|error| panic!("{context}, then {cut:?}: {error}"));
                 rig.check_started(&format!("{context}, then {cut:?}"));
                 records += rig.promised.records();
@@ -95,7 +103,7 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
     after_every_fault(ENOSPC, false, |rig, done, context| {
         assert!(!done.contains(&WriteDone::Failed), "{context}: {done:?}");
         assert!(done.iter().filter(|done| **done == WriteDone::Full).count() <= 4, "{context}: {done:?}");
-        assert_eq!(rig.appender().disk.health(), Health::Good, "{context}");
+        assert_eq!(rig.appender().disk.health(), DiskHealth::Good, "{context}");
         assert_eq!(rig.write(&[(block(500, 900), R2)]), [WriteDone::New], "{context}");
     });
 }
@@ -104,14 +112,14 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_room() {
 fn a_disk_that_stays_full_refuses_everything() {
     after_every_fault(ENOSPC, true, |rig, _, context| {
         assert_eq!(rig.write(&[(block(500, 900), R2)]), [WriteDone::Full], "{context}");
-        assert_eq!(rig.appender().disk.health(), Health::Good, "{context}");
+        assert_eq!(rig.appender().disk.health(), DiskHealth::Good, "{context}");
     });
 }
 
 #[test]
 fn a_failing_disk_takes_nothing_more_but_is_read() {
     after_every_fault(EIO, false, |rig, done, context| {
-        let failing = rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Failing { .. }));
+        let failing = rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, StoreNotice::Failing { .. }));
         let home_only = done.iter().all(|done| *done == WriteDone::New);
         assert!(failing || home_only, "{context}: {done:?}");
         if failing {
@@ -131,24 +139,25 @@ fn a_dead_disk_fails_everything_without_a_panic() {
 
 #[test]
 fn a_bad_sector_is_no_dead_disk() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2), (block(2, 900), R2)]);
-    rig.medium.break_with(Some(Fault { below: "/disk/segments".into(), ..fault(2, EIO, false, true).unwrap() }));
+    rig.file_system
+        .break_with(Some(DiskFault { below: "/disk/segments".into(), ..fault(2, EIO, false, true).unwrap() }));
     assert_eq!(rig.read(&block(1, 900).id()), ReadDone::Failed);
-    assert_eq!(rig.appender().disk.health(), Health::Failing);
+    assert_eq!(rig.appender().disk.health(), DiskHealth::Failing);
     assert!(matches!(rig.read(&block(2, 900).id()), ReadDone::Found(_)));
 }
 
 #[test]
 fn an_unmounted_disk_is_taken_out() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
-    rig.medium.unmount("/disk".as_ref());
+    rig.file_system.unmount("/disk".as_ref());
     assert_eq!(rig.read(&block(1, 900).id()), ReadDone::Failed);
     assert_eq!(rig.appender().disk.state(), None);
-    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::Gone { .. })));
+    assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, StoreNotice::Offline { .. })));
 }
 
 #[test]
@@ -157,14 +166,14 @@ fn read_errors_at_the_start_lose_nothing_and_never_serve_wrong() {
         for lasting in [false, true] {
             for end in ["cut", "killed", "closed"] {
                 let context = format!("read error at {at}, lasting {lasting}, then {end}");
-                let mut rig = Rig::new();
+                let mut rig = StoreRig::new();
                 rig.start().unwrap();
                 steps(&mut rig);
                 rig.kill();
-                rig.medium.restart(Cut::Lose);
-                rig.medium.break_with(fault(at, EIO, lasting, true));
+                rig.file_system.restart(PowerCut::Lose);
+                rig.file_system.break_with(fault(at, EIO, lasting, true));
                 let started = rig.start().is_ok();
-                rig.medium.break_with(None);
+                rig.file_system.break_with(None);
                 if started {
                     for (id, (bytes, _)) in rig.promised.blocks.clone() {
                         match rig.read(&id) {
@@ -178,7 +187,7 @@ fn read_errors_at_the_start_lose_nothing_and_never_serve_wrong() {
                 }
                 rig.kill();
                 if end == "cut" {
-                    rig.medium.restart(Cut::Lose);
+                    rig.file_system.restart(PowerCut::Lose);
                 }
                 rig.start().unwrap();
                 rig.check_started(&context);
@@ -189,14 +198,14 @@ fn read_errors_at_the_start_lose_nothing_and_never_serve_wrong() {
 
 #[test]
 fn a_good_copy_in_a_segment_that_could_not_be_read_once_is_found_later() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     let id = block(1, 900).id();
     rig.write(&[(block(1, 900), R2)]);
     let (_, segment, offset) = place(&mut rig, 1);
-    rig.commit(vec![Job::SetAside { id, segment, offset }]);
+    rig.commit(vec![DiskJob::Quarantine { id, segment, offset }]);
     rig.write(&[(block(2, 7000), R2)]);
-    assert_eq!(rig.write(&[(block(1, 900), R2)]), [WriteDone::New], "the first copy is set aside");
+    assert_eq!(rig.write(&[(block(1, 900), R2)]), [WriteDone::New], "the first copy is quarantined");
     let (path, segment, _) = place(&mut rig, 1);
     rig.write(&[(block(3, 7000), R2)]);
     rig.now += DAY;
@@ -204,10 +213,10 @@ fn a_good_copy_in_a_segment_that_could_not_be_read_once_is_found_later() {
     assert!(rig.appender().active.as_ref().unwrap().number > segment, "the workload changed");
     rig.kill();
 
-    rig.medium.restart(Cut::Lose);
-    rig.medium.break_with(Some(Fault { below: path, ..fault(1, EIO, true, true).unwrap() }));
+    rig.file_system.restart(PowerCut::Lose);
+    rig.file_system.break_with(Some(DiskFault { below: path, ..fault(1, EIO, true, true).unwrap() }));
     rig.start().unwrap();
-    rig.medium.break_with(None);
+    rig.file_system.break_with(None);
     assert_eq!(rig.read(&block(99, 900).id()), ReadDone::NotYet, "it may be in that segment");
     rig.kill();
     rig.start().unwrap();
@@ -216,7 +225,7 @@ fn a_good_copy_in_a_segment_that_could_not_be_read_once_is_found_later() {
 }
 
 /// The segment in which a block lies, its number, and where in it.
-fn place(rig: &mut Rig, number: u64) -> (PathBuf, u64, u64) {
+fn place(rig: &mut StoreRig, number: u64) -> (PathBuf, u64, u64) {
     let entry = rig.appender().disk.look_up(&block(number, 900).id()).unwrap().unwrap();
     let name = segment::file_name(entry.segment);
     (PathBuf::from("/disk/segments").join(name), entry.segment, entry.offset)
@@ -224,46 +233,46 @@ fn place(rig: &mut Rig, number: u64) -> (PathBuf, u64, u64) {
 
 #[test]
 fn a_process_without_free_descriptors_keeps_its_disk() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
-    rig.medium.break_with(fault(1, EMFILE, true, true));
+    rig.file_system.break_with(fault(1, EMFILE, true, true));
     assert_eq!(rig.read(&block(1, 900).id()), ReadDone::Failed);
-    rig.medium.break_with(fault(1, EMFILE, true, false));
+    rig.file_system.break_with(fault(1, EMFILE, true, false));
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Failed]);
-    rig.medium.break_with(None);
-    assert_eq!(rig.appender().disk.health(), Health::Good);
+    rig.file_system.break_with(None);
+    assert_eq!(rig.appender().disk.health(), DiskHealth::Good);
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::New]);
     rig.check("there are descriptors again");
     // A sync that fails is another matter, whatever the reason. It is the second change.
-    rig.medium.break_with(fault(2, ENOMEM, false, false));
+    rig.file_system.break_with(fault(2, ENOMEM, false, false));
     assert_eq!(rig.write(&[(block(3, 900), R2)]), [WriteDone::Failed]);
-    assert_eq!(rig.appender().disk.health(), Health::Failing);
+    assert_eq!(rig.appender().disk.health(), DiskHealth::Failing);
 }
 
 #[test]
 fn a_start_without_free_descriptors_promises_nothing_it_does_not_keep() {
     let mut failing = 0;
     for at in 1..30 {
-        let mut rig = Rig::new();
+        let mut rig = StoreRig::new();
         rig.start().unwrap();
         rig.write(&[(block(1, 7000), R2)]);
         // Killed before the name of the second segment is durable: the first one is sealed with two changes, this is the
         // fifth of the second.
-        rig.medium.cut_after(7);
+        rig.file_system.cut_after(7);
         rig.write(&[(block(2, 900), R2)]);
         rig.kill();
-        assert_eq!(rig.medium.files("/disk/segments".as_ref()).len(), 2, "the workload changed");
-        rig.medium.power_without_loss();
-        rig.medium.break_with(fault(at, EMFILE, false, false));
+        assert_eq!(rig.file_system.files("/disk/segments".as_ref()).len(), 2, "the workload changed");
+        rig.file_system.power_without_loss();
+        rig.file_system.break_with(fault(at, EMFILE, false, false));
         let started = rig.start().is_ok();
-        rig.medium.break_with(None);
+        rig.file_system.break_with(None);
         if started {
-            failing += u32::from(rig.appender().disk.health() == Health::Failing);
+            failing += u32::from(rig.appender().disk.health() == DiskHealth::Failing);
             rig.write(&[(block(3, 900), R2)]);
         }
         rig.kill();
-        rig.medium.restart(Cut::Lose);
+        rig.file_system.restart(PowerCut::Lose);
         rig.start().unwrap();
         rig.check_started(&format!("no descriptor at {at}"));
     }
@@ -272,42 +281,42 @@ fn a_start_without_free_descriptors_promises_nothing_it_does_not_keep() {
 
 #[test]
 fn a_copy_of_the_log_that_cannot_be_read_is_left_alone_and_the_disk_serves() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
     rig.log(&[own(1)]);
     rig.kill();
-    let copy = rig.medium.files("/disk/log".as_ref());
+    let copy = rig.file_system.files("/disk/log".as_ref());
     for round in 2..5 {
-        rig.medium.break_with(Some(Fault { below: copy[0].clone(), ..fault(1, EIO, true, true).unwrap() }));
+        rig.file_system.break_with(Some(DiskFault { below: copy[0].clone(), ..fault(1, EIO, true, true).unwrap() }));
         rig.start().unwrap();
         rig.check_started("the log in the home folder is whole");
-        assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, Notice::LogFailed { .. })));
-        rig.commit(vec![Job::Compact(Arc::new(rig.promised.log.clone()))]);
+        assert!(rig.notices.lock().unwrap().iter().any(|notice| matches!(notice, StoreNotice::LogFailed { .. })));
+        rig.commit(vec![DiskJob::Compact(Arc::new(rig.promised.log.clone()))]);
         rig.log(&[own(round)]);
-        rig.medium.break_with(None);
-        assert_eq!(rig.appender().disk.health(), Health::Good);
+        rig.file_system.break_with(None);
+        assert_eq!(rig.appender().disk.health(), DiskHealth::Good);
         rig.kill();
-        let files = rig.medium.files("/disk/log".as_ref());
+        let files = rig.file_system.files("/disk/log".as_ref());
         assert!(files.contains(&copy[0]) && files.len() <= 3, "{files:?}");
     }
-    let (_, entries) = LogFolder::open(Arc::new(rig.medium.clone()), "/disk/log".into()).unwrap();
+    let (_, entries) = LogFolder::open(Arc::new(rig.file_system.clone()), "/disk/log".into()).unwrap();
     let entries: Vec<_> = entries.iter().map(|entry| log_entry(entry)).collect();
     assert!(rig.promised.log.iter().all(|entry| entries.contains(entry)), "{entries:?}");
 }
 
 #[test]
 fn the_quota_is_never_exceeded_and_renewals_fit_when_blocks_do_not() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.quota = 200_000;
     rig.start().unwrap();
     let mut full = 0;
     for number in 0..200 {
         let done = rig.write(&[(block(number, 1500), R2)]);
         full += usize::from(done == [WriteDone::Full]);
-        let used: usize = rig.medium.files("/disk".as_ref()).iter().map(|path| file_len(&rig, path)).sum();
+        let used: usize = rig.file_system.files("/disk".as_ref()).iter().map(|path| file_len(&rig, path)).sum();
         assert!(used <= 200_000, "{used} bytes used");
-        assert_eq!(rig.appender().disk.ledger().used(), used as u64);
+        assert_eq!(rig.appender().disk.usage().used(), used as u64);
     }
     assert!(full > 50, "{full} of 200 refused");
     for number in 1000.. {
@@ -322,21 +331,21 @@ fn the_quota_is_never_exceeded_and_renewals_fit_when_blocks_do_not() {
     rig.check("a full disk");
 }
 
-fn file_len(rig: &Rig, path: &std::path::Path) -> usize {
+fn file_len(rig: &StoreRig, path: &std::path::Path) -> usize {
     let mut len = 0;
-    rig.medium.tamper(path, |bytes| len = bytes.len());
+    rig.file_system.tamper(path, |bytes| len = bytes.len());
     len
 }
 
 #[test]
 fn a_file_system_without_room_counts_as_full() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
-    rig.medium.set_free(10_000);
+    rig.file_system.set_free(10_000);
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Full]);
     assert!(rig.appender().disk.state().unwrap().read_only);
-    rig.medium.set_free(1 << 30);
+    rig.file_system.set_free(1 << 30);
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::New]);
 }
 
@@ -344,7 +353,7 @@ fn a_file_system_without_room_counts_as_full() {
 fn an_index_that_fails_is_made_anew() {
     for fail_after in 0..12 {
         for times in [1, 2, 5, 40] {
-            let mut rig = Rig::new();
+            let mut rig = StoreRig::new();
             rig.start().unwrap();
             rig.write(&[(block(1, 900), R2)]);
             *rig.indexes.fail_after.lock().unwrap() = Some((fail_after, times));
@@ -367,18 +376,18 @@ fn an_index_that_fails_is_made_anew() {
 
 #[test]
 fn a_failed_sync_is_not_mistaken_for_durable() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
     // The second change is the sync. What was written can still be read, but the kernel has given it up.
-    rig.medium.break_with(fault(2, EIO, false, false));
+    rig.file_system.break_with(fault(2, EIO, false, false));
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Failed]);
-    rig.medium.break_with(None);
+    rig.file_system.break_with(None);
     rig.kill();
     rig.start().unwrap();
     rig.write(&[(block(2, 900), R2)]);
     rig.kill();
-    rig.medium.restart(Cut::Lose);
+    rig.file_system.restart(PowerCut::Lose);
     rig.start().unwrap();
     rig.check_started("after a failed sync");
     assert_eq!(rig.promised.blocks.len(), 2);
@@ -386,44 +395,44 @@ fn a_failed_sync_is_not_mistaken_for_durable() {
 
 #[test]
 fn what_a_killed_process_wrote_counts_only_once_it_is_durable() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
     // Killed between the write and the sync.
-    rig.medium.cut_after(2);
+    rig.file_system.cut_after(2);
     rig.write(&[(block(2, 900), R2)]);
     rig.kill();
-    rig.medium.power_without_loss();
+    rig.file_system.power_without_loss();
     rig.start().unwrap();
     assert!(matches!(rig.read(&block(2, 900).id()), ReadDone::Found(_)));
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Already]);
     rig.kill();
-    rig.medium.restart(Cut::Lose);
+    rig.file_system.restart(PowerCut::Lose);
     rig.start().unwrap();
     rig.check_started("after the cut");
 }
 
 #[test]
 fn a_tail_that_could_not_be_made_durable_is_not_believed() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(1, 900), R2)]);
     let (path, ..) = place(&mut rig, 1);
     // Killed between the write and the sync.
-    rig.medium.cut_after(2);
+    rig.file_system.cut_after(2);
     rig.write(&[(block(2, 900), R2)]);
     rig.kill();
-    rig.medium.power_without_loss();
-    rig.medium.break_with(Some(Fault { below: path, ..fault(1, EIO, true, false).unwrap() }));
+    rig.file_system.power_without_loss();
+    rig.file_system.break_with(Some(DiskFault { below: path, ..fault(1, EIO, true, false).unwrap() }));
     rig.start().unwrap();
-    rig.medium.break_with(None);
+    rig.file_system.break_with(None);
     assert_eq!(rig.read(&block(2, 900).id()), ReadDone::NotYet);
     rig.check("what was promised is served");
     rig.kill();
     rig.start().unwrap();
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::New]);
     rig.kill();
-    rig.medium.restart(Cut::Lose);
+    rig.file_system.restart(PowerCut::Lose);
     rig.start().unwrap();
     rig.check_started("after the cut");
     assert_eq!(rig.promised.blocks.len(), 2);
@@ -431,18 +440,18 @@ fn a_tail_that_could_not_be_made_durable_is_not_believed() {
 
 #[test]
 fn an_index_that_knows_more_than_its_segment_holds_is_made_anew() {
-    let mut rig = Rig::new();
+    let mut rig = StoreRig::new();
     rig.start().unwrap();
     rig.write(&[(block(2, 900), R2), (block(1, 900), R2)]);
     let (path, _, offset) = place(&mut rig, 1);
     rig.kill();
     let offset = usize::try_from(offset).unwrap();
-    rig.medium.tamper(&path, |bytes| bytes[offset..].fill(0));
+    rig.file_system.tamper(&path, |bytes| bytes[offset..].fill(0));
     rig.start().unwrap();
     assert_eq!(rig.read(&block(1, 900).id()), ReadDone::No);
     assert_eq!(rig.write(&[(block(1, 900), R2)]), [WriteDone::New]);
     rig.kill();
-    rig.medium.restart(Cut::Lose);
+    rig.file_system.restart(PowerCut::Lose);
     rig.start().unwrap();
     rig.check_started("written again");
     assert_eq!(rig.promised.blocks.len(), 2);

@@ -10,19 +10,19 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::message::Redundancy;
 
 use super::rig::{ME, POOL, block, own};
-use crate::store::error::{Notice, StoreError};
-use crate::store::{DiskConfig, IfMissing, Opened, Store, StoreConfig};
+use crate::store::error::{StoreError, StoreNotice};
+use crate::store::{DiskConfig, IfMissing, OpenedStore, Store, StoreConfig};
 
 const R2: Redundancy = Redundancy::Replicas(2);
 const SOON: Duration = Duration::from_secs(60);
 const BLOCKS: u64 = 60;
 
-struct Place {
+struct DamagePlace {
     dir: tempfile::TempDir,
-    notices: Arc<Mutex<Vec<Notice>>>,
+    notices: Arc<Mutex<Vec<StoreNotice>>>,
 }
 
-impl Place {
+impl DamagePlace {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), notices: Arc::default() }
     }
@@ -31,7 +31,7 @@ impl Place {
         self.dir.path().join("deep/below/disk")
     }
 
-    fn open(&self) -> Result<(Store, Opened), StoreError> {
+    fn open(&self) -> Result<(Store, OpenedStore), StoreError> {
         let config = StoreConfig {
             pool: POOL,
             owner: ME,
@@ -48,7 +48,7 @@ impl Place {
     fn rebuilt(&self) -> bool {
         std::mem::take(&mut *self.notices.lock().unwrap())
             .iter()
-            .any(|notice| matches!(notice, Notice::RebuildStarted { .. }))
+            .any(|notice| matches!(notice, StoreNotice::RebuildStarted { .. }))
     }
 }
 
@@ -92,7 +92,7 @@ fn du(dir: &Path) -> u64 {
 
 #[test]
 fn blocks_and_facts_survive_a_stop_and_a_start() {
-    let place = Place::new();
+    let place = DamagePlace::new();
     let (store, _) = place.open().unwrap();
     fill(&store);
     check(&store, "before");
@@ -103,16 +103,16 @@ fn blocks_and_facts_survive_a_stop_and_a_start() {
     assert_eq!(opened.entries, [own(1)]);
     check(&store, "after");
     assert!(!place.rebuilt(), "a clean stop leaves a good index");
-    let (_, _, ledger) = store.df().remove(0);
-    assert_eq!(ledger.blocks, BLOCKS);
-    assert_eq!(ledger.segments, du(&place.disk().join("segments")));
-    assert_eq!(ledger.log, du(&place.disk().join("log")));
+    let (_, _, usage) = store.df().remove(0);
+    assert_eq!(usage.blocks, BLOCKS);
+    assert_eq!(usage.segments, du(&place.disk().join("segments")));
+    assert_eq!(usage.log, du(&place.disk().join("log")));
 }
 
 #[test]
 fn a_damaged_index_is_rebuilt() {
-    type Damage = fn(&Path);
-    let damages: [(&str, Damage); 6] = [
+    type FileDamage = fn(&Path);
+    let damages: [(&str, FileDamage); 6] = [
         ("deleted", |dir| fs::remove_dir_all(dir).unwrap()),
         ("emptied", |dir| files(dir).iter().for_each(|file| fs::write(file, b"").unwrap())),
         ("halved", |dir| files(dir).iter().for_each(|file| cut(file, 2))),
@@ -124,7 +124,7 @@ fn a_damaged_index_is_rebuilt() {
         }),
     ];
     for (damage, act) in damages {
-        let place = Place::new();
+        let place = DamagePlace::new();
         let (store, _) = place.open().unwrap();
         fill(&store);
         store.close();
@@ -147,7 +147,7 @@ fn cut(file: &Path, part: u64) {
 
 #[test]
 fn flipped_bytes_in_the_index_never_make_it_serve_wrong() {
-    let place = Place::new();
+    let place = DamagePlace::new();
     let (store, _) = place.open().unwrap();
     fill(&store);
     store.close();
@@ -180,7 +180,7 @@ fn flipped_bytes_in_the_index_never_make_it_serve_wrong() {
 
 #[test]
 fn an_index_of_another_state_of_the_disk_is_rebuilt() {
-    let place = Place::new();
+    let place = DamagePlace::new();
     let (store, _) = place.open().unwrap();
     fill(&store);
     store.close();
@@ -195,7 +195,7 @@ fn an_index_of_another_state_of_the_disk_is_rebuilt() {
 #[test]
 fn everything_is_for_the_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
-    let place = Place::new();
+    let place = DamagePlace::new();
     let (store, _) = place.open().unwrap();
     fill(&store);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

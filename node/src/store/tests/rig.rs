@@ -12,15 +12,15 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, OwnSequence, log_entry};
 
 use crate::metrics::StoreCounters;
-use crate::store::disk::appender::{Appender, Left};
-use crate::store::disk::job::{Answer, Gather, Job, RenewJob, WriteJob};
-use crate::store::disk::open::Opener;
+use crate::store::disk::appender::{Appender, CommitLeftover};
+use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::disk::open::DiskOpener;
 use crate::store::disk::staging::RENEWAL_FRESH_MS;
-use crate::store::error::{Notice, StoreError};
-use crate::store::fs::fake_fs::FakeDisk;
-use crate::store::fs::{Medium, create_dir};
+use crate::store::error::{StoreError, StoreNotice};
+use crate::store::fs::fake_fs::FakeFileSystem;
+use crate::store::fs::{FileSystem, create_dir};
 use crate::store::index::memory_index::MemoryIndex;
-use crate::store::index::{Changes, Entry, Index, IndexError, Indexes, Watermark};
+use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexFactory, IndexWatermark};
 use crate::store::log::{self, LogFolder};
 use crate::store::{DiskConfig, IfMissing, StoreConfig};
 
@@ -50,7 +50,7 @@ pub fn own(seq: u64) -> LogEntry {
 /// Indexes that outlive a restart, as files do, and fail when they are told to.
 #[derive(Default)]
 pub struct MemoryIndexes {
-    kept: Mutex<BTreeMap<PathBuf, Kept>>,
+    kept: Mutex<BTreeMap<PathBuf, KeptIndexes>>,
     /// Calls of `get` and `apply` until each fails, and how many do.
     pub fail_after: Arc<Mutex<Option<(u32, u32)>>>,
     pub opened_fresh: Mutex<u32>,
@@ -58,12 +58,12 @@ pub struct MemoryIndexes {
 
 /// An index and how it came to be.
 #[derive(Clone, Default)]
-struct Kept {
+struct KeptIndexes {
     index: Arc<MemoryIndex>,
-    applied: Arc<Mutex<Vec<(Changes, Watermark)>>>,
+    applied: Arc<Mutex<Vec<(IndexChanges, IndexWatermark)>>>,
 }
 
-impl Kept {
+impl KeptIndexes {
     /// As it was before the last so many changes.
     fn rewound(&self, changes: usize) -> Self {
         let applied = self.applied.lock().unwrap();
@@ -82,23 +82,23 @@ impl MemoryIndexes {
     }
 }
 
-struct Failing(Kept, Arc<Mutex<Option<(u32, u32)>>>);
+struct FailingIndex(KeptIndexes, Arc<Mutex<Option<(u32, u32)>>>);
 
-impl Indexes for MemoryIndexes {
-    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn Index>, IndexError> {
+impl IndexFactory for MemoryIndexes {
+    fn open(&self, dir: &Path, fresh: bool) -> Result<Arc<dyn BlockIndex>, IndexError> {
         let mut kept = self.kept.lock().unwrap();
         if fresh {
             *self.opened_fresh.lock().unwrap() += 1;
             kept.remove(dir);
         }
         let index = kept.entry(dir.into()).or_default().clone();
-        Ok(Arc::new(Failing(index, self.fail_after.clone())))
+        Ok(Arc::new(FailingIndex(index, self.fail_after.clone())))
     }
 
     fn drop_aside(&self, _: &Path) {}
 }
 
-impl Failing {
+impl FailingIndex {
     fn step(&self) -> Result<(), IndexError> {
         match self.1.lock().unwrap().as_mut() {
             Some((0, 0)) | None => Ok(()),
@@ -114,21 +114,21 @@ impl Failing {
     }
 }
 
-impl Index for Failing {
-    fn get(&self, id: &BlockId) -> Result<Option<Entry>, IndexError> {
+impl BlockIndex for FailingIndex {
+    fn get(&self, id: &BlockId) -> Result<Option<IndexEntry>, IndexError> {
         self.step()?;
         self.0.index.get(id)
     }
-    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, Entry)>, IndexError> {
+    fn list(&self, after: Option<&BlockId>, max: usize) -> Result<Vec<(BlockId, IndexEntry)>, IndexError> {
         self.0.index.list(after, max)
     }
-    fn apply(&self, changes: &Changes, watermark: &Watermark) -> Result<(), IndexError> {
+    fn apply(&self, changes: &IndexChanges, watermark: &IndexWatermark) -> Result<(), IndexError> {
         self.step()?;
         self.0.index.apply(changes, watermark)?;
         self.0.applied.lock().unwrap().push((changes.clone(), *watermark));
         Ok(())
     }
-    fn watermark(&self) -> Result<Option<Watermark>, IndexError> {
+    fn watermark(&self) -> Result<Option<IndexWatermark>, IndexError> {
         self.0.index.watermark()
     }
     fn bytes(&self) -> u64 {
@@ -141,14 +141,14 @@ impl Index for Failing {
 
 /// What was acknowledged.
 #[derive(Clone, Default)]
-pub struct Promised {
+pub struct PromisedBlock {
     pub blocks: BTreeMap<BlockId, (Bytes, BTreeSet<Redundancy>)>,
     /// When the lease of each was last renewed.
     pub renewed: BTreeMap<BlockId, u64>,
     pub log: Vec<LogEntry>,
 }
 
-impl Promised {
+impl PromisedBlock {
     /// Records: blocks, their leases, entries of the log.
     pub fn records(&self) -> usize {
         self.blocks.len() + self.renewed.len() + self.log.len()
@@ -156,23 +156,23 @@ impl Promised {
 }
 
 /// The writing half of one disk and the log of the home folder.
-pub struct Rig {
-    pub medium: FakeDisk,
+pub struct StoreRig {
+    pub file_system: FakeFileSystem,
     pub indexes: Arc<MemoryIndexes>,
-    pub notices: Arc<Mutex<Vec<Notice>>>,
-    pub promised: Promised,
+    pub notices: Arc<Mutex<Vec<StoreNotice>>>,
+    pub promised: PromisedBlock,
     pub now: u64,
     pub quota: u64,
     open: Option<(Appender, LogFolder, Vec<LogEntry>)>,
 }
 
-impl Rig {
+impl StoreRig {
     pub fn new() -> Self {
         Self {
-            medium: FakeDisk::default(),
+            file_system: FakeFileSystem::default(),
             indexes: Arc::default(),
             notices: Arc::default(),
-            promised: Promised::default(),
+            promised: PromisedBlock::default(),
             now: 1_000 * DAY,
             quota: 1 << 30,
             open: None,
@@ -182,7 +182,7 @@ impl Rig {
     /// The same disk, index and promises once more, with the power off.
     pub fn fork(&self) -> Self {
         Self {
-            medium: self.medium.fork(),
+            file_system: self.file_system.fork(),
             indexes: Arc::new(self.indexes.rewound(0)),
             promised: self.promised.clone(),
             now: self.now,
@@ -195,13 +195,13 @@ impl Rig {
     pub fn start(&mut self) -> Result<(), StoreError> {
         self.open = None;
         let config = config(&[("/disk", self.quota)]);
-        let medium: Arc<dyn Medium> = Arc::new(self.medium.clone());
+        let file_system: Arc<dyn FileSystem> = Arc::new(self.file_system.clone());
         let home_error = |error| StoreError::Home { path: "/home".into(), error };
-        create_dir(&*medium, &config.home).map_err(home_error)?;
-        let (home, mut entries) = LogFolder::open(medium.clone(), "/home/log".into()).map_err(home_error)?;
+        create_dir(&*file_system, &config.home).map_err(home_error)?;
+        let (home, mut entries) = LogFolder::open(file_system.clone(), "/home/log".into()).map_err(home_error)?;
         let notices = self.notices.clone();
-        let opener = Opener {
-            medium,
+        let opener = DiskOpener {
+            file_system,
             indexes: self.indexes.clone(),
             config: &config,
             notices: Arc::new(move |notice| notices.lock().unwrap().push(notice)),
@@ -233,9 +233,9 @@ impl Rig {
         self.open = None;
     }
 
-    pub fn commit(&mut self, jobs: Vec<Job>) -> Left {
+    pub fn commit(&mut self, jobs: Vec<DiskJob>) -> CommitLeftover {
         let now = self.now;
-        let Some((appender, ..)) = &mut self.open else { return Left::default() };
+        let Some((appender, ..)) = &mut self.open else { return CommitLeftover::default() };
         let left = appender.commit(jobs, now);
         if appender.disk.index().is_none() && !left.waiting.is_empty() {
             appender.recover(Some("it failed".into()));
@@ -250,12 +250,12 @@ impl Rig {
         let jobs = blocks.iter().enumerate().map(|(place, (block, redundancy))| {
             let done = done.clone();
             let note = move |answer| done.lock().unwrap().push((place, answer));
-            Job::Write(write_job(block.clone(), *redundancy, self.now, note))
+            DiskJob::Write(write_job(block.clone(), *redundancy, self.now, note))
         });
         let left = self.commit(jobs.collect());
-        for (write, why) in left.bounced {
-            let full = why == crate::store::disk::appender::Bounce::Full;
-            write.give(if full { WriteDone::Full } else { WriteDone::Failed });
+        for (write, why) in left.rejected {
+            let full = why == crate::store::disk::appender::WriteRejection::Full;
+            write.send(if full { WriteDone::Full } else { WriteDone::Failed });
         }
         let mut done = std::mem::take(&mut *done.lock().unwrap());
         done.sort_by_key(|(place, _)| *place);
@@ -280,10 +280,10 @@ impl Rig {
     pub fn renew(&mut self, ids: &[BlockId], redundancy: Redundancy) -> Vec<Possession> {
         let done = Arc::new(Mutex::new(None));
         let note = done.clone();
-        let answer = Answer::new(move |answer| *note.lock().unwrap() = Some(answer), DiskDone::Have(Vec::new()));
-        let gather = Gather::new(vec![Possession::NotYet; ids.len()], answer);
+        let answer = DiskReply::new(move |answer| *note.lock().unwrap() = Some(answer), DiskDone::Have(Vec::new()));
+        let gather = ReplyCollector::new(vec![Possession::NotYet; ids.len()], answer);
         let ids_at = ids.iter().copied().enumerate().collect();
-        self.commit(vec![Job::Renew(RenewJob { ids: ids_at, redundancy, gather })]);
+        self.commit(vec![DiskJob::Renew(RenewJob { ids: ids_at, redundancy, gather })]);
         let Some(DiskDone::Have(answers)) = done.lock().unwrap().take() else { panic!("no answer") };
         for (id, answer) in ids.iter().zip(&answers) {
             if *answer == Possession::Yes {
@@ -299,7 +299,7 @@ impl Rig {
         let durable = home.append(entries).is_ok();
         if durable {
             self.promised.log.extend_from_slice(entries);
-            self.commit(vec![Job::Log(Arc::new(entries.to_vec()))]);
+            self.commit(vec![DiskJob::Log(Arc::new(entries.to_vec()))]);
         }
         durable
     }
@@ -311,7 +311,7 @@ impl Rig {
     /// Everything that was promised is there, and nothing is served that is wrong.
     #[track_caller]
     pub fn check(&mut self, context: &str) {
-        let Promised { blocks, renewed, .. } = self.promised.clone();
+        let PromisedBlock { blocks, renewed, .. } = self.promised.clone();
         for (id, (bytes, redundancies)) in &blocks {
             match self.read(id) {
                 ReadDone::Found(block) => assert_eq!(block.bytes(), bytes, "{context}"),
@@ -329,7 +329,7 @@ impl Rig {
     }
 }
 
-impl Rig {
+impl StoreRig {
     /// After a start: the same, and the log.
     #[track_caller]
     pub fn check_started(&mut self, context: &str) {
@@ -351,9 +351,9 @@ pub fn write_job(
         redundancy,
         first_seen: now,
         charged_to: ME,
-        answer: Answer::new(done, DiskDone::Written(WriteDone::Failed)),
+        answer: DiskReply::new(done, DiskDone::Written(WriteDone::Failed)),
         tried: Vec::new(),
         full: false,
-        settled: false,
+        routed: false,
     }
 }

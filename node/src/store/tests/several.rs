@@ -12,33 +12,33 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
 
 use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
-use crate::store::error::{Notice, StoreError};
-use crate::store::fs::Medium;
-use crate::store::fs::fake_fs::{Cut, EIO, FakeDisk, Fault};
-use crate::store::{IfMissing, Opened, Store, StoreConfig};
+use crate::store::error::{StoreError, StoreNotice};
+use crate::store::fs::FileSystem;
+use crate::store::fs::fake_fs::{DiskFault, EIO, FakeFileSystem, PowerCut};
+use crate::store::{IfMissing, OpenedStore, Store, StoreConfig};
 
 const R2: Redundancy = Redundancy::Replicas(2);
 const SOON: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
-struct World {
-    medium: FakeDisk,
+struct SeveralDisks {
+    file_system: FakeFileSystem,
     indexes: Arc<MemoryIndexes>,
-    notices: Arc<Mutex<Vec<Notice>>>,
+    notices: Arc<Mutex<Vec<StoreNotice>>>,
 }
 
-impl World {
+impl SeveralDisks {
     #[allow(clippy::needless_pass_by_value)]
-    fn open(&self, config: StoreConfig) -> Result<(Store, Opened), StoreError> {
+    fn open(&self, config: StoreConfig) -> Result<(Store, OpenedStore), StoreError> {
         let notices = self.notices.clone();
         let note = Arc::new(move |notice| notices.lock().unwrap().push(notice));
-        let opened = Store::open_on(Arc::new(self.medium.clone()), self.indexes.clone(), &config, note)?;
+        let opened = Store::open_on(Arc::new(self.file_system.clone()), self.indexes.clone(), &config, note)?;
         assert!(opened.0.wait_ready(SOON));
         Ok(opened)
     }
 
     /// Whether it is told soon: whoever finds out may answer before it tells.
-    fn noticed(&self, what: impl Fn(&Notice) -> bool) -> bool {
+    fn noticed(&self, what: impl Fn(&StoreNotice) -> bool) -> bool {
         let begun = Instant::now();
         while !self.notices.lock().unwrap().iter().any(&what) {
             if begun.elapsed() > SOON {
@@ -83,7 +83,7 @@ fn two() -> StoreConfig {
 
 #[test]
 fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     let disks: Vec<DiskId> = opened.disks.iter().map(|disk| disk.id).collect();
     assert_eq!(disks.len(), 2);
@@ -91,7 +91,7 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     for (number, block) in blocks.iter().enumerate() {
         assert_eq!(write(&store, block, Some(disks[number % 2])), WriteDone::New);
     }
-    let spread: Vec<u64> = store.df().iter().map(|(_, _, ledger)| ledger.blocks).collect();
+    let spread: Vec<u64> = store.df().iter().map(|(_, _, usage)| usage.blocks).collect();
     assert_eq!(spread, [20, 20]);
     for block in &blocks {
         assert_eq!(read(&store, block.id()), ReadDone::Found(block.clone()));
@@ -99,7 +99,7 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     }
     // Sent to the other disk, it is not stored a second time.
     assert_eq!(write(&store, &blocks[0], Some(disks[1])), WriteDone::Already);
-    assert_eq!(store.df().iter().map(|(_, _, ledger)| ledger.blocks).sum::<u64>(), 40);
+    assert_eq!(store.df().iter().map(|(_, _, usage)| usage.blocks).sum::<u64>(), 40);
 
     let ids: Vec<BlockId> = blocks.iter().map(Block::id).chain([block(99, 1).id()]).collect();
     for renew in [None, Some(Redundancy::Replicas(5))] {
@@ -128,31 +128,31 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
 
 #[test]
 fn a_full_disk_hands_over_to_the_next_and_the_last_says_so() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(config(&[("/one", 60_000), ("/two", 120_000)])).unwrap();
     let small = opened.disks.iter().find(|disk| disk.quota_bytes == 60_000).unwrap().id;
     let done: Vec<WriteDone> = (0..120).map(|number| write(&store, &block(number, 1500), Some(small))).collect();
     let stored = done.iter().filter(|done| **done == WriteDone::New).count();
     assert!(stored > 50 && done.last() == Some(&WriteDone::Full), "{stored} stored, then {:?}", done.last());
-    for (_, _, ledger) in store.df() {
-        assert!(ledger.used() <= ledger.quota && ledger.blocks > 10, "{ledger:?}");
+    for (_, _, usage) in store.df() {
+        assert!(usage.used() <= usage.quota && usage.blocks > 10, "{usage:?}");
     }
     assert!(store.disks().iter().all(|disk| disk.read_only));
 }
 
 #[test]
 fn a_disk_that_dies_is_taken_out_and_the_node_serves_on() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     let one = opened.disks[0].id;
     let other = opened.disks[1].id;
     write(&store, &block(1, 800), Some(one));
     write(&store, &block(2, 800), Some(other));
-    let fault = |reads| Fault { reads, at: 1, lasting: true, below: "/one".into(), error: EIO };
-    world.medium.break_with(Some(fault(true)));
+    let fault = |reads| DiskFault { reads, at: 1, lasting: true, below: "/one".into(), error: EIO };
+    world.file_system.break_with(Some(fault(true)));
     assert_eq!(read(&store, block(1, 800).id()), ReadDone::Failed);
     assert_eq!(store.disks().iter().map(|disk| disk.id).collect::<Vec<_>>(), [other]);
-    assert!(world.noticed(|notice| matches!(notice, Notice::Disks(states) if states.len() == 1)));
+    assert!(world.noticed(|notice| matches!(notice, StoreNotice::Disks(states) if states.len() == 1)));
     assert!(matches!(read(&store, block(2, 800).id()), ReadDone::Found(_)));
     assert_eq!(write(&store, &block(3, 800), Some(one)), WriteDone::New, "another disk takes it");
     assert_eq!(have(&store, &[block(3, 800).id()], Some(R2)), [Possession::Yes]);
@@ -166,7 +166,7 @@ fn a_disk_that_dies_is_taken_out_and_the_node_serves_on() {
     let opened = world.open(two()).unwrap();
     assert_eq!(opened.1.disks.len(), 1);
     drop(opened);
-    world.medium.break_with(None);
+    world.file_system.break_with(None);
     let (store, opened) = world.open(two()).unwrap();
     assert_eq!(opened.disks.len(), 2);
     assert!(matches!(read(&store, block(1, 800).id()), ReadDone::Found(_)));
@@ -174,10 +174,16 @@ fn a_disk_that_dies_is_taken_out_and_the_node_serves_on() {
 
 #[test]
 fn a_failed_write_is_taken_by_the_other_disk() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     let one = opened.disks[0].id;
-    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
+    world.file_system.break_with(Some(DiskFault {
+        reads: false,
+        at: 1,
+        lasting: true,
+        below: "/one".into(),
+        error: EIO,
+    }));
     assert_eq!(write(&store, &block(1, 800), Some(one)), WriteDone::New);
     let failing = store.disks().into_iter().find(|disk| disk.id == one).unwrap();
     assert!(failing.read_only);
@@ -185,7 +191,7 @@ fn a_failed_write_is_taken_by_the_other_disk() {
 
 #[test]
 fn the_log_is_the_union_of_all_copies_without_capabilities_on_disks() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, _) = world.open(two()).unwrap();
     let secret = LogEntry::Capability(CapabilityEntry { volume: POOL.volume(), text: "fsdfs-cap-1:secret".into() });
     let entries = vec![own(1), secret.clone(), own(2)];
@@ -198,36 +204,42 @@ fn the_log_is_the_union_of_all_copies_without_capabilities_on_disks() {
     store.close();
 
     for disk in ["/one/log", "/two/log"] {
-        for path in world.medium.files(disk.as_ref()) {
-            world.medium.tamper(&path, |bytes| assert!(!bytes.windows(6).any(|window| window == b"secret")));
+        for path in world.file_system.files(disk.as_ref()) {
+            world.file_system.tamper(&path, |bytes| assert!(!bytes.windows(6).any(|window| window == b"secret")));
         }
     }
     let (store, opened) = world.open(two()).unwrap();
     assert_eq!(opened.entries, [secret, own(2), own(3)]);
     store.close();
-    world.medium.files("/home/log".as_ref()).iter().for_each(|path| world.medium.tamper(path, Vec::clear));
+    world.file_system.files("/home/log".as_ref()).iter().for_each(|path| world.file_system.tamper(path, Vec::clear));
     let (_, opened) = world.open(two()).unwrap();
     assert_eq!(opened.entries, [own(2), own(3)], "the disks have what is not secret");
 }
 
 #[test]
 fn a_home_folder_that_fails_confirms_nothing_and_recovers() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, _) = world.open(config(&[])).unwrap();
-    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/home".into(), error: EIO }));
+    world.file_system.break_with(Some(DiskFault {
+        reads: false,
+        at: 1,
+        lasting: true,
+        below: "/home".into(),
+        error: EIO,
+    }));
     assert_eq!(ask(&store, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(false));
-    assert!(world.noticed(|notice| matches!(notice, Notice::LogFailed { .. })));
-    world.medium.break_with(None);
+    assert!(world.noticed(|notice| matches!(notice, StoreNotice::LogFailed { .. })));
+    world.file_system.break_with(None);
     assert_eq!(ask(&store, DiskRequest::Log { entries: vec![own(2)] }), DiskDone::Logged(true));
     drop(store);
-    world.medium.restart(Cut::Lose);
+    world.file_system.restart(PowerCut::Lose);
     let (_, opened) = world.open(config(&[])).unwrap();
     assert!(opened.entries.contains(&own(2)));
 }
 
 #[test]
 fn a_node_without_disks_answers() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(config(&[])).unwrap();
     assert!(opened.disks.is_empty());
     assert_eq!(write(&store, &block(1, 10), None), WriteDone::Full);
@@ -242,7 +254,7 @@ fn a_node_without_disks_answers() {
 
 #[test]
 fn disks_of_others_and_missing_disks_are_refused() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     world.open(two()).unwrap();
     let mut other_pool = two();
     other_pool.pool = fsdfs_proto::ids::PoolId([8; 32]);
@@ -258,7 +270,7 @@ fn disks_of_others_and_missing_disks_are_refused() {
     assert!(matches!(world.open(two()), Err(StoreError::InUse { .. })));
     drop(running);
 
-    world.medium.unmount("/one".as_ref());
+    world.file_system.unmount("/one".as_ref());
     assert!(matches!(world.open(two()), Err(StoreError::Missing { .. })));
     let mut without = two();
     without.disks[0].if_missing = IfMissing::Skip;
@@ -272,34 +284,39 @@ fn disks_of_others_and_missing_disks_are_refused() {
 #[test]
 fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place() {
     for if_missing in [IfMissing::Refuse, IfMissing::Skip] {
-        let world = World::default();
+        let world = SeveralDisks::default();
         world.open(two()).unwrap();
         let superblock = |path: &str, bytes: Option<&[u8]>| {
             let mut found = Vec::new();
-            world.medium.tamper(&Path::new(path).join("superblock"), |there| {
+            world.file_system.tamper(&Path::new(path).join("superblock"), |there| {
                 found.clone_from(there);
                 bytes.into_iter().for_each(|bytes| *there = bytes.to_vec());
             });
             found
         };
         let (one, other) = (superblock("/one", None), superblock("/two", None));
-        let generations = |opened: &Opened| opened.disks.iter().map(|disk| disk.attach_generation).collect::<Vec<_>>();
+        let generations =
+            |opened: &OpenedStore| opened.disks.iter().map(|disk| disk.attach_generation).collect::<Vec<_>>();
         let mut config = two();
         config.disks[1].if_missing = if_missing;
 
         // The disk of `/two` is in `/one`, the other is not mounted.
         superblock("/one", Some(&other));
-        world.medium.unmount("/two".as_ref());
+        world.file_system.unmount("/two".as_ref());
         for start in 1..3 {
             match world.open(config.clone()) {
                 Err(StoreError::Missing { .. }) => assert_eq!(if_missing, IfMissing::Refuse),
                 opened => assert_eq!(generations(&opened.unwrap().1), [1], "start {start}, {if_missing:?}"),
             }
-            assert_eq!(world.medium.files("/two".as_ref()), Vec::<PathBuf>::new(), "start {start}, {if_missing:?}");
+            assert_eq!(
+                world.file_system.files("/two".as_ref()),
+                Vec::<PathBuf>::new(),
+                "start {start}, {if_missing:?}"
+            );
         }
 
         // It comes back: the two have changed places, which is nobody's business.
-        let bare = world.medium.create("/two/superblock".as_ref()).unwrap();
+        let bare = world.file_system.create("/two/superblock".as_ref()).unwrap();
         bare.write_at(&[&one], 0).unwrap();
         assert_eq!(generations(&world.open(config.clone()).unwrap().1), [1, 1], "{if_missing:?}");
         assert_eq!((superblock("/one", Some(&one)), superblock("/two", Some(&other))), (other, one));
@@ -309,31 +326,31 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
 
 #[test]
 fn a_copy_of_a_disk_beside_it_is_refused_untouched() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     world.open(config(&[("/one", 1 << 30)])).unwrap();
     let mut superblock = Vec::new();
-    world.medium.tamper("/one/superblock".as_ref(), |bytes| superblock.clone_from(bytes));
-    world.medium.make_dir("/two".as_ref()).unwrap();
-    world.medium.create("/two/superblock".as_ref()).unwrap().write_at(&[&superblock], 0).unwrap();
+    world.file_system.tamper("/one/superblock".as_ref(), |bytes| superblock.clone_from(bytes));
+    world.file_system.make_dir("/two".as_ref()).unwrap();
+    world.file_system.create("/two/superblock".as_ref()).unwrap().write_at(&[&superblock], 0).unwrap();
     for _ in 0..2 {
         let Err(refused) = world.open(two()) else { panic!("both are attached") };
         assert!(matches!(refused, StoreError::Cloned { .. }), "{refused}");
         for path in ["/one/superblock", "/two/superblock"] {
-            world.medium.tamper(path.as_ref(), |bytes| assert_eq!(*bytes, superblock, "{path}"));
+            world.file_system.tamper(path.as_ref(), |bytes| assert_eq!(*bytes, superblock, "{path}"));
         }
     }
-    assert_eq!(world.medium.files("/two".as_ref()).len(), 1);
+    assert_eq!(world.file_system.files("/two".as_ref()).len(), 1);
     assert_eq!(world.open(config(&[("/one", 1 << 30)])).unwrap().1.disks[0].attach_generation, 1);
 }
 
 #[test]
 fn a_disk_that_lost_its_superblock_is_not_begun_anew() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     write(&store, &block(1, 800), Some(opened.disks[0].id));
     store.close();
-    world.medium.remove("/one/superblock".as_ref()).unwrap();
-    let before = world.medium.files("/one".as_ref());
+    world.file_system.remove("/one/superblock".as_ref()).unwrap();
+    let before = world.file_system.files("/one".as_ref());
     for if_missing in [IfMissing::Refuse, IfMissing::Reinitialize] {
         let mut config = two();
         config.disks[0].if_missing = if_missing;
@@ -343,17 +360,23 @@ fn a_disk_that_lost_its_superblock_is_not_begun_anew() {
     let mut without = two();
     without.disks[0].if_missing = IfMissing::Skip;
     assert_eq!(world.open(without).unwrap().1.disks.len(), 1);
-    assert_eq!(world.medium.files("/one".as_ref()), before);
+    assert_eq!(world.file_system.files("/one".as_ref()), before);
 }
 
 #[test]
 fn a_block_on_two_disks_is_renewed_on_the_good_one() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     let (one, other) = (opened.disks[0].id, opened.disks[1].id);
     write(&store, &block(1, 800), Some(one));
     // The first fails to take a renewal, so the second copy goes to the other disk.
-    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
+    world.file_system.break_with(Some(DiskFault {
+        reads: false,
+        at: 1,
+        lasting: true,
+        below: "/one".into(),
+        error: EIO,
+    }));
     let more = Some(Redundancy::Replicas(7));
     assert_eq!(have(&store, &[block(1, 800).id()], more), [Possession::NotYet]);
     assert_eq!(write(&store, &block(1, 800), Some(other)), WriteDone::New);
@@ -362,8 +385,8 @@ fn a_block_on_two_disks_is_renewed_on_the_good_one() {
 
 #[test]
 fn a_disk_that_was_elsewhere_gets_a_new_generation() {
-    let world = World::default();
-    let generations = |world: &World, config: StoreConfig| -> Vec<u64> {
+    let world = SeveralDisks::default();
+    let generations = |world: &SeveralDisks, config: StoreConfig| -> Vec<u64> {
         world.open(config).unwrap().1.disks.iter().map(|disk| disk.attach_generation).collect()
     };
     assert_eq!(generations(&world, two()), [1, 1]);
@@ -377,7 +400,7 @@ fn a_disk_that_was_elsewhere_gets_a_new_generation() {
 
 #[test]
 fn many_writers_share_syncs() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, _) = world.open(StoreConfig { segment_bytes: 4 << 20, ..config(&[("/one", 1 << 30)]) }).unwrap();
     let before = store.counters();
     let (done, answers) = mpsc::channel();
@@ -397,11 +420,17 @@ fn many_writers_share_syncs() {
 
 #[test]
 fn a_renewal_that_is_not_durable_is_no_yes() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     write(&store, &block(1, 800), Some(opened.disks[0].id));
     write(&store, &block(2, 800), Some(opened.disks[1].id));
-    world.medium.break_with(Some(Fault { reads: false, at: 1, lasting: true, below: "/one".into(), error: EIO }));
+    world.file_system.break_with(Some(DiskFault {
+        reads: false,
+        at: 1,
+        lasting: true,
+        below: "/one".into(),
+        error: EIO,
+    }));
     let ids = [block(1, 800).id(), block(2, 800).id(), block(3, 800).id()];
     let more = Some(Redundancy::Replicas(7));
     assert_eq!(have(&store, &ids, more), [Possession::NotYet, Possession::Yes, Possession::No]);
@@ -410,7 +439,7 @@ fn a_renewal_that_is_not_durable_is_no_yes() {
 
 #[test]
 fn what_is_no_block_is_refused() {
-    let world = World::default();
+    let world = SeveralDisks::default();
     let (store, _) = world.open(two()).unwrap();
     assert_eq!(write(&store, &block(1, 0), None), WriteDone::Failed);
     assert_eq!(write(&store, &block(1, fsdfs_proto::block::BLOCK_BYTES_MAX + 1), None), WriteDone::Failed);

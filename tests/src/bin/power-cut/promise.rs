@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone};
-use fsdfs_node::store::{DiskConfig, IfMissing, Opened, Store, StoreConfig};
+use fsdfs_node::store::{DiskConfig, IfMissing, OpenedStore, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
 use fsdfs_proto::message::Redundancy;
@@ -111,7 +111,7 @@ impl Promised {
 }
 
 /// The store on this disk, home folder included.
-pub fn open(place: &Path) -> Result<(Store, Opened)> {
+pub fn open(place: &Path) -> Result<(Store, OpenedStore)> {
     let disk = DiskConfig { path: place.join("disk"), quota_bytes: 3 << 30, if_missing: IfMissing::Refuse };
     let config = StoreConfig {
         pool: PoolId([1; 32]),

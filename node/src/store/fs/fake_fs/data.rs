@@ -4,7 +4,7 @@ pub(crate) const SECTOR: usize = 512;
 
 /// What the power cut leaves of what was not synced. Except with the first and the last, names are left as they were.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Cut {
+pub(crate) enum PowerCut {
     /// Nothing.
     Lose,
     /// Everything.
@@ -22,24 +22,24 @@ pub(crate) enum Cut {
 }
 
 #[derive(Clone, Default)]
-pub(super) struct Data {
+pub(super) struct FileData {
     /// What is read.
     pub live: Vec<u8>,
     /// What a power cut leaves for sure.
     pub durable: Vec<u8>,
     /// What leads from the one to the other, in order.
-    pub unsynced: Vec<Update>,
+    pub unsynced: Vec<FileUpdate>,
     /// A sync failed: nobody knows what of it is durable.
     pub given_up: bool,
 }
 
 #[derive(Clone)]
-pub(super) enum Update {
+pub(super) enum FileUpdate {
     Write(usize, Vec<u8>),
     Truncate(usize),
 }
 
-impl Update {
+impl FileUpdate {
     pub fn apply(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::Write(at, new) => {
@@ -78,20 +78,20 @@ impl Update {
     }
 }
 
-impl Data {
+impl FileData {
     /// The power goes.
-    pub fn cut(&mut self, cut: Cut, rng: &mut fastrand::Rng) {
+    pub fn cut(&mut self, cut: PowerCut, rng: &mut fastrand::Rng) {
         match cut {
-            Cut::Lose => {}
-            Cut::Keep => self.keep(|_| true),
-            Cut::Prefix(bytes) => self.keep_prefix(bytes),
-            Cut::Zeroed(bytes) => {
+            PowerCut::Lose => {}
+            PowerCut::Keep => self.keep(|_| true),
+            PowerCut::Prefix(bytes) => self.keep_prefix(bytes),
+            PowerCut::Zeroed(bytes) => {
                 self.keep_prefix(bytes);
                 self.durable.resize(self.durable.len().max(self.live.len()), 0);
             }
-            Cut::Without(sector) => self.keep(|at| at != sector),
-            Cut::Only(sector) => self.keep(|at| at == sector),
-            Cut::Tear(_) => self.keep(|_| rng.bool()),
+            PowerCut::Without(sector) => self.keep(|at| at != sector),
+            PowerCut::Only(sector) => self.keep(|at| at == sector),
+            PowerCut::Tear(_) => self.keep(|_| rng.bool()),
         }
         self.live.clone_from(&self.durable);
         self.unsynced.clear();
@@ -100,7 +100,7 @@ impl Data {
 
     /// Sectors, counted over all that was not synced.
     fn keep(&mut self, mut kept: impl FnMut(usize) -> bool) {
-        let sectors = self.unsynced.iter().flat_map(Update::sectors).enumerate();
+        let sectors = self.unsynced.iter().flat_map(FileUpdate::sectors).enumerate();
         sectors.filter(|(at, _)| kept(*at)).for_each(|(_, sector)| sector.apply(&mut self.durable));
     }
 
