@@ -9,7 +9,7 @@ use crate::facts::tests::pool::{TestPool, card, epoch, key, keys, node, pool_id,
 use crate::seam::{DiskRequest, DiskState, Effect, Now, Token, Waiter};
 use crate::tree::TreeParams;
 
-pub(super) use crate::facts::tests::pool;
+pub(crate) use crate::facts::tests::pool;
 
 /// Small enough for tests to fill.
 pub const PARAMS: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
@@ -51,6 +51,15 @@ pub fn connect(cx: &mut Context, number: u8) -> NodeId {
 pub fn pass(cx: &mut Context, ms: u64) {
     cx.now.mono += ms;
     cx.now.wall += ms;
+}
+
+/// The founder throws node `number` out.
+pub fn revoke(cx: &mut Context, number: u8) {
+    let mut pool = TestPool { facts: cx.facts.clone(), said: Vec::new(), tickets: Vec::new() };
+    pool.revoke(0, node(number).into(), Vec::new());
+    cx.facts = pool.facts;
+    cx.facts.drain_new();
+    cx.refresh_map();
 }
 
 /// The effects since the last call.

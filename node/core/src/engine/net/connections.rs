@@ -29,16 +29,19 @@ struct Dialling {
 /// See the module.
 #[derive(Default)]
 pub(in crate::engine) struct Connections {
+    /// Of nodes that are not connected; a connection that comes up ends the entry and with it the back-off.
     dialling: BTreeMap<NodeId, Dialling>,
 }
 
 impl Connections {
     /// A connection came up. If it replaced another, what was asked on the old one may be lost.
     pub fn on_up(&mut self, cx: &mut Context, node: NodeId) {
+        // Picked before the table forgets the old connection, told after the new one stands: who asks again may ask this peer.
         let lost = questions(cx, node, |_, _| true);
         cx.peers.on_up(node, cx.now.mono);
         self.dialling.remove(&node);
         lose(cx, lost, node);
+        debug_assert!(cx.requests.of(node).next().is_none(), "a new connection begins without open questions");
     }
 
     /// The connection is gone. Whether the node was known; then it is to be dialled again.
@@ -47,6 +50,7 @@ impl Connections {
         if known {
             self.dialling.insert(node, Dialling::default());
             lose(cx, questions(cx, node, |_, _| true), node);
+            debug_assert!(cx.requests.of(node).next().is_none(), "nobody waits for a node that is gone");
         }
         known
     }
@@ -75,10 +79,12 @@ impl Connections {
     pub fn on_peer_due(&mut self, cx: &mut Context, node: NodeId, moves_block: impl Fn(&Waiter) -> bool) {
         let now = cx.now.mono;
         let Some(peer) = cx.peers.get(node).filter(|peer| peer.up && (peer.owed > 0 || peer.silent)) else { return };
+        // Quiet before it was asked anything is no sign: a peer that nobody talks to is silent with good reason.
         let quiet = now - peer.heard.max(peer.owes_since.unwrap_or(0)).min(now);
         let pause = if peer.silent { SILENT_MS } else { PING_AFTER_MS };
         let ping_due = quiet >= PING_AFTER_MS && peer.ping.is_none_or(|(_, at)| now - at >= pause);
         let falls_silent = !peer.silent && quiet >= SILENT_MS;
+        // First of all, so that whatever follows finds the peer watched for as long as it owes something.
         cx.wake_in(PEER_TICK_MS, Timer::Peer(node));
         if ping_due {
             self.ping(cx, node);
@@ -133,6 +139,8 @@ impl Connections {
         cx.wake_in(DIAL_MS_MIN, Timer::Dial(node));
     }
 
+    /// Tries all known addresses of a node: its card's, then the ticket's. One attempt a node is under way; whoever was revoked
+    /// is not tried.
     pub fn on_dial_due(&mut self, cx: &mut Context, node: NodeId) {
         let from_ticket = cx.bootstrap.contains_key(&node) && !cx.facts.members().contains_key(&node);
         let dialling = self.dialling.get(&node).is_some_and(|dialling| dialling.running);
@@ -168,6 +176,7 @@ fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -
     cx.now.mono.saturating_sub(asked.at.max(excused)) >= STALL_MS
 }
 
+/// Of the open questions to a peer, those that `which` picks; in the order of asking, which is that of their numbers.
 fn questions(
     cx: &Context,
     node: NodeId,
@@ -185,3 +194,6 @@ fn lose(cx: &mut Context, questions: BTreeMap<RequestId, Waiter>, node: NodeId) 
         cx.raise(Event::RequestLost { node, waiter });
     }
 }
+
+#[cfg(test)]
+mod tests;

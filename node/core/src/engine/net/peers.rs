@@ -24,6 +24,7 @@ pub(in crate::engine) struct PeerState {
     pub owed: u32,
     /// Number and time of the ping that is under way.
     pub ping: Option<(u64, u64)>,
+    /// Round trip of the last ping that came back, in this connection.
     pub rtt_ms: Option<u32>,
     /// Its clock minus ours, as of its last digests.
     pub clock_off_ms: Option<i64>,
@@ -31,6 +32,7 @@ pub(in crate::engine) struct PeerState {
     pub wants_due: usize,
     /// It asked, and was answered: its empty [`fsdfs_proto::message::WantFacts`] ends the comparison.
     pub sync_ends: bool,
+    /// When digests went to it last, in this connection; 0 if never.
     pub digests_sent: u64,
     /// Blocks it sent whose bytes were not what their id says, since the start.
     pub wrong_blocks: u64,
@@ -106,6 +108,7 @@ impl Peers {
     /// Something came from the peer. Whether it was silent until now.
     pub fn note_alive(&mut self, node: NodeId, now: u64) -> bool {
         let Some(peer) = self.0.get_mut(&node) else { return false };
+        debug_assert!(peer.up || !peer.silent, "whoever is not connected is down, not silent");
         peer.heard = now;
         std::mem::take(&mut peer.silent)
     }
@@ -126,7 +129,8 @@ impl Peers {
     pub fn owes(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
         peer.owed += 1;
-        peer.owes_since.get_or_insert(now);
+        let since = *peer.owes_since.get_or_insert(now);
+        debug_assert!(since <= now, "asked in the future");
     }
 
     /// One answer less is owed. What is still owed starts to count again: the peer does make progress.
@@ -134,6 +138,7 @@ impl Peers {
         if let Some(peer) = self.0.get_mut(&node) {
             peer.owed = peer.owed.saturating_sub(1);
             peer.owes_since = (peer.owed > 0).then_some(now);
+            debug_assert_eq!(peer.owed > 0, peer.owes_since.is_some(), "it is watched as long as it owes something");
         }
     }
 
@@ -158,3 +163,6 @@ impl Peers {
         self.0.values().filter(|peer| peer.up).filter_map(|peer| peer.clock_off_ms).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

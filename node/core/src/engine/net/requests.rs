@@ -35,6 +35,7 @@ impl Requests {
 
     /// Who waits for this answer; none if nobody asked that peer.
     pub fn close(&mut self, from: NodeId, request: RequestId) -> Option<Waiter> {
+        // A wrong sender does not close it: the one who was asked may still answer.
         if self.open.get(&request)?.to != from {
             return None;
         }
