@@ -22,6 +22,7 @@ const CARD_DISKS_MAX: usize = 64;
 
 /// This node as the others see it.
 pub(in crate::engine) struct OwnCard {
+    /// As the owner set it; its addresses are replaced by those found to work.
     profile: Profile,
     /// Bytes of one unit of weight; never 0.
     unit_bytes: u64,
@@ -43,6 +44,7 @@ impl OwnCard {
         let me = cx.facts.members().get(&cx.me);
         let last = me.and_then(|me| me.heartbeat.as_ref()).map_or(0, |beat| beat.value().boot);
         self.boot = cx.now.wall.max(last + 1);
+        debug_assert!(self.boot > last && self.counter == 0, "a boot begins once, before it beats");
     }
 
     /// A newcomer is a member from the moment it learns of its admission; then it introduces itself.
@@ -50,11 +52,13 @@ impl OwnCard {
         self.counter == 0 && cx.facts.members().contains_key(&cx.me)
     }
 
+    /// The next heartbeat of this boot. Before this node is a member nobody would take it in; the timer runs on.
     pub fn heartbeat(&mut self, cx: &mut Context, gossip: &mut Gossip) {
         cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
         if !cx.facts.members().contains_key(&cx.me) {
             return;
         }
+        debug_assert!(self.boot > 0, "a boot begins before it beats");
         self.counter += 1;
         let beat = Heartbeat { version: 1, node: cx.me, boot: self.boot, counter: self.counter };
         let beat = Fact::from(Signed::sign(cx.pool, &cx.key, beat));
@@ -72,6 +76,7 @@ impl OwnCard {
             return false;
         }
         self.overtaken += 1;
+        debug_assert!(self.overtaken <= 2, "a twin is noticed once");
         self.boot = beat.boot + 1;
         if self.overtaken >= 2 {
             cx.duplicate_identity = true;
@@ -80,6 +85,7 @@ impl OwnCard {
         true
     }
 
+    /// What the network says where this node can be reached. It reaches the others with the next card.
     pub fn readdress(&mut self, addrs: Vec<String>) {
         self.profile.addrs = addrs;
     }
@@ -98,6 +104,7 @@ impl OwnCard {
         cx.raise(Event::FactMade(card));
     }
 
+    /// The card as it would be now. Its number is one above the last one's, whether it is issued or not.
     fn card_now(&self, cx: &Context, last: Option<&Card>) -> Card {
         let weight_before =
             |id: DiskId| last.and_then(|card| card.disks.iter().find(|disk| disk.id == id)).map(|disk| disk.gib);
@@ -107,8 +114,10 @@ impl OwnCard {
             CardDisk { id: disk.id, gib, attach_generation: disk.attach_generation }
         };
         let mut disks: Vec<CardDisk> = cx.disks.iter().filter(|disk| disk.quota_bytes > 0).map(on_card).collect();
+        // In one order, so that disks that were found in another order make no new card.
         disks.sort_by_key(|disk| disk.id);
         disks.truncate(CARD_DISKS_MAX);
+        // Without any disk a node is not full: there is nothing that could fill up again.
         let full = !disks.is_empty() && cx.disks.iter().all(|disk| disk.read_only);
         let flags = if full { card_flag::READ_ONLY } else { 0 };
         let Profile { name, site, addrs, uplink, instance } = self.profile.clone();
@@ -126,17 +135,4 @@ fn weight_to_publish(last: Option<u32>, now: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn small_growth_does_not_move_data() {
-        assert_eq!(weight_to_publish(None, 100), 100);
-        assert_eq!(weight_to_publish(Some(100), 115), 100, "less than 16 units");
-        assert_eq!(weight_to_publish(Some(100), 116), 116);
-        assert_eq!(weight_to_publish(Some(1_000), 1_049), 1_000, "less than 5 %");
-        assert_eq!(weight_to_publish(Some(1_000), 1_050), 1_050);
-        assert_eq!(weight_to_publish(Some(1_000), 999), 999, "downward at once");
-        assert_eq!(weight_to_publish(Some(0), 1), 1, "a drained disk comes back");
-    }
-}
+mod tests;

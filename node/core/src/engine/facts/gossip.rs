@@ -43,7 +43,9 @@ impl Gossip {
                 continue;
             }
             match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
+                // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
+                // One that waits may become valid, but it is not in the log: the sender must not count on it.
                 Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
             }
         }
@@ -78,6 +80,7 @@ impl Gossip {
         }
         let beats: Vec<RawFact> =
             news.iter().filter(|fact| matches!(fact, Fact::Heartbeat(_))).map(Fact::raw).collect();
+        // Of this node's own heartbeat everybody hears directly, by the announcement.
         if from.is_some() && !beats.is_empty() {
             for to in some_of(cx, peers, HEARTBEAT_FAN_OUT) {
                 self.send(cx, to, &beats);
@@ -118,9 +121,11 @@ impl Gossip {
         if !durable && !std::mem::replace(&mut self.log_behind, true) {
             cx.notice(Notice::LogFailed);
         }
+        debug_assert!(durable || self.log_behind, "a failed write is remembered until all is written again");
     }
 }
 
+/// The only way into the fact set while running, so that its version never lags behind.
 fn insert(cx: &mut Context, fact: Fact) -> InsertOutcome {
     let inserted = cx.facts.insert(fact);
     if inserted == InsertOutcome::New {
@@ -136,6 +141,7 @@ pub(super) fn some_of(cx: &mut Context, mut peers: Vec<NodeId>, count: usize) ->
     peers
 }
 
+/// Rare and of lasting effect, unlike what a member says again and again.
 fn is_statement(fact: &Fact) -> bool {
     !matches!(fact, Fact::Heartbeat(_) | Fact::Head(_) | Fact::Card(_))
 }
@@ -147,3 +153,6 @@ pub(in crate::engine) fn worth_logging(fact: &Fact) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

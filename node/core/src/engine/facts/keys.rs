@@ -32,6 +32,7 @@ impl KeyRing {
         }
     }
 
+    /// A peer handed out a capability, or has none to give. Keys in use are never replaced by what a peer says.
     pub fn on_reply(&mut self, cx: &mut Context, volume: VolumeId, reply: &CapabilityReply) {
         let Some(text) = &reply.capability else { return };
         if cx.keys.contains_key(&volume) {
@@ -72,13 +73,15 @@ impl KeyRing {
             let Some(epoch) = cx.facts.epoch(*volume) else { continue };
             let keys = text.parse::<Capability>().ok().map(|capability| keys_of(&capability));
             if let Some(keys) = keys.filter(|keys| confirms(epoch.value(), keys)) {
-                debug_assert_eq!(keys.volume, *volume);
+                debug_assert_eq!(keys.volume, *volume, "the epoch was looked up by this volume");
                 cx.keys.insert(*volume, keys);
                 confirmed.push(CapabilityEntry { volume: *volume, text: text.clone() });
             }
         }
         // What no epoch confirms although one is known is not worth keeping.
         self.capabilities.retain(|volume, _| cx.keys.contains_key(volume) || cx.facts.epoch(*volume).is_none());
+        let kept = |entry: &CapabilityEntry| self.capabilities.contains_key(&entry.volume);
+        debug_assert!(confirmed.iter().all(kept), "what is in use stays on the ring, to be served and logged again");
         confirmed
     }
 
@@ -89,11 +92,13 @@ impl KeyRing {
     }
 }
 
+/// Guests and those who serve without reading are not entitled to keys.
 fn is_full_member(cx: &Context, node: NodeId) -> bool {
     let member = cx.facts.members().get(&node);
     member.is_some_and(|member| member.role == Role::Full && member.status == MemberStatus::Member)
 }
 
+/// A capability to read yields no write secret; the higher levels contain the lower ones.
 fn keys_of(capability: &Capability) -> VolumeKeys {
     let (volume, epoch, secret) = (capability.volume, capability.epoch, *capability.secret.key());
     match capability.level {
@@ -107,3 +112,6 @@ fn confirms(epoch: &VolEpoch, keys: &VolumeKeys) -> bool {
     let writes = keys.writer().is_none_or(|writer| writer.write_pk() == epoch.write_pk);
     (epoch.volume, epoch.epoch, epoch.read_check) == (keys.volume, keys.epoch, keys.read_check()) && writes
 }
+
+#[cfg(test)]
+mod tests;

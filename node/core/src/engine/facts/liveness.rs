@@ -47,3 +47,6 @@ impl Liveness {
         beat.max(direct).map(|at| cx.now.mono.saturating_sub(at))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,7 @@ impl FactSync {
         cx.send(to, Message::Digests(digests));
     }
 
+    /// A peer's digests and clock. Equal ones end the comparison; of unequal ones the smaller id makes a summary.
     pub fn on_digests(&self, cx: &mut Context, from: NodeId, theirs: &FactDigests) {
         let off = i64::try_from(theirs.clock.ms).unwrap_or(i64::MAX).saturating_sub_unsigned(cx.now.wall);
         let equal = theirs.gossip == cx.facts.gossip_digest();
@@ -74,6 +75,7 @@ impl FactSync {
         }
     }
 
+    /// All ids of this node, in parts that cover the whole range of ids. As many wants have to come back.
     fn send_summary(&self, cx: &mut Context, to: NodeId) {
         let (first, last) = (FactId([0; 32]), FactId([255; 32]));
         let ids = cx.facts.ids_in(first, last);
@@ -89,17 +91,20 @@ impl FactSync {
             cx.send(to, Message::Summary(summary));
             from = next_id(end);
         }
+        debug_assert_eq!(from, first, "the parts cover every id once, and the ids wrap after the last");
     }
 
     /// Sends what the asker lacks in that range, then asks for what is lacking here.
     pub fn on_summary(&self, cx: &mut Context, gossip: &Gossip, from: NodeId, summary: &FactSummary) {
         let mine = cx.facts.ids_in(summary.from, summary.to);
+        debug_assert!(mine.is_sorted(), "the set gives ids in order, which the search below needs");
         let lacking = |has: &[FactId], ids: &[FactId]| -> Vec<FactId> {
             ids.iter().filter(|id| has.binary_search(id).is_err()).copied().collect()
         };
         let theirs = lacking(&summary.ids, &mine);
         self.send_by_id(cx, gossip, from, &theirs);
         let ids = lacking(&mine, &summary.ids);
+        // Nothing was asked of the asker after its last part but this want: its empty one comes when all is answered.
         if summary.last
             && let Some(peer) = cx.peers.get_mut(from)
         {
@@ -108,6 +113,8 @@ impl FactSync {
         cx.send(from, Message::Want(WantFacts { ids }));
     }
 
+    /// Sends what the peer lacks. For the one that asked it counts the parts that are answered; for the one that was asked an
+    /// end was announced by the last part.
     pub fn on_want(&self, cx: &mut Context, gossip: &Gossip, from: NodeId, ids: &[FactId]) {
         self.send_by_id(cx, gossip, from, ids);
         let Some(peer) = cx.peers.get_mut(from) else { return };
@@ -134,6 +141,7 @@ impl FactSync {
         gossip.send(cx, to, &facts);
     }
 
+    /// A comparison has ended. The first one lets this node say "none"; later ones change nothing.
     fn ended(&self, cx: &mut Context) {
         if !std::mem::replace(&mut cx.synced, true) {
             cx.raise(Event::SyncEnded);
@@ -141,6 +149,7 @@ impl FactSync {
     }
 }
 
+/// The id after this one, as a number of 256 bits; after the last one comes the first.
 fn next_id(id: FactId) -> FactId {
     let mut bytes = id.0;
     for byte in bytes.iter_mut().rev() {
@@ -154,14 +163,4 @@ fn next_id(id: FactId) -> FactId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_id_carries() {
-        let id = |end: [u8; 2]| FactId([[0; 30].as_slice(), &end].concat().try_into().expect("32 bytes"));
-        assert_eq!(next_id(id([0, 7])), id([0, 8]));
-        assert_eq!(next_id(id([1, 255])), id([2, 0]));
-        assert_eq!(next_id(FactId([255; 32])), FactId([0; 32]), "nothing comes after the last one");
-    }
-}
+mod tests;

@@ -1,0 +1,146 @@
+use fsdfs_proto::ids::{NodeId, Writer};
+
+use super::*;
+use crate::engine::test_kit::pool::beat;
+use crate::engine::test_kit::{context, disk, effects, events};
+use crate::seam::Effect;
+
+#[test]
+fn small_growth_does_not_move_data() {
+    assert_eq!(weight_to_publish(None, 100), 100);
+    assert_eq!(weight_to_publish(Some(100), 115), 100, "less than 16 units");
+    assert_eq!(weight_to_publish(Some(100), 116), 116);
+    assert_eq!(weight_to_publish(Some(1_000), 1_049), 1_000, "less than 5 %");
+    assert_eq!(weight_to_publish(Some(1_000), 1_050), 1_050);
+    assert_eq!(weight_to_publish(Some(1_000), 999), 999, "downward at once");
+    assert_eq!(weight_to_publish(Some(0), 1), 1, "a drained disk comes back");
+}
+
+fn own_card() -> OwnCard {
+    let addrs = vec!["192.0.2.0:4001".to_owned()];
+    let instance = Writer([0; 8]);
+    OwnCard::new(Profile { name: "attic".into(), site: "home".into(), addrs, uplink: None, instance }, 1 << 30)
+}
+
+/// The card that is issued now, if any is.
+fn issued(cx: &mut Context, card: &OwnCard) -> Option<Card> {
+    card.issue(cx, &mut Gossip::default());
+    let made = events(cx).into_iter().find_map(|event| match event {
+        Event::FactMade(Fact::Card(card)) => Some(card.value().clone()),
+        _ => None,
+    });
+    effects(cx);
+    made
+}
+
+/// The heartbeat that is made now, if one is.
+fn beaten(cx: &mut Context, card: &mut OwnCard) -> Option<(u64, u64)> {
+    card.heartbeat(cx, &mut Gossip::default());
+    events(cx).into_iter().find_map(|event| match event {
+        Event::FactMade(Fact::Heartbeat(beat)) => Some((beat.value().boot, beat.value().counter)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_card_is_issued_only_if_it_says_something_new() {
+    let (mut cx, mut card) = (context(0, 3), own_card());
+    let first = issued(&mut cx, &card).expect("the pool knows a card with another name");
+    assert_eq!((first.seq, &first.name[..], first.node), (2, "attic", cx.me));
+    assert_eq!(issued(&mut cx, &card), None);
+    card.readdress(vec!["198.51.100.7:4001".to_owned()]);
+    let second = issued(&mut cx, &card).expect("its address changed");
+    assert_eq!((second.seq, &second.addrs[..]), (3, &["198.51.100.7:4001".to_owned()][..]));
+    assert_eq!(issued(&mut cx, &card), None);
+    let held = cx.facts.members()[&cx.me].card.as_ref().map(|card| card.value().clone());
+    assert_eq!(held, Some(second), "it stands in the facts");
+}
+
+#[test]
+fn a_card_says_read_only_when_no_disk_takes_blocks() {
+    let read_only = |number, read_only| DiskState { read_only, ..disk(number) };
+    for (disks, flags) in [
+        (vec![read_only(0, false), read_only(1, false)], 0),
+        (vec![read_only(0, true), read_only(1, false)], 0),
+        (vec![read_only(0, true), read_only(1, true)], card_flag::READ_ONLY),
+        (vec![], 0),
+    ] {
+        let mut cx = context(0, 3);
+        cx.disks = disks;
+        let card = issued(&mut cx, &own_card()).expect("another name");
+        assert_eq!((card.flags, card.disks.len()), (flags, cx.disks.len()));
+    }
+}
+
+#[test]
+fn a_card_names_disks_with_a_quota_in_the_order_of_their_ids() {
+    let mut cx = context(0, 3);
+    cx.disks = vec![disk(7), disk(3), DiskState { quota_bytes: 0, ..disk(5) }];
+    let card = issued(&mut cx, &own_card()).expect("another name");
+    let disks: Vec<(DiskId, u32)> = card.disks.iter().map(|disk| (disk.id, disk.gib)).collect();
+    assert_eq!(disks, [(DiskId([3; 16]), 100), (DiskId([7; 16]), 100)]);
+}
+
+#[test]
+fn a_quota_that_grows_a_little_makes_no_new_card() {
+    let (mut cx, card) = (context(0, 3), own_card());
+    issued(&mut cx, &card).expect("another name");
+    for (gib, weight) in [(110, None), (116, Some(116)), (110, Some(110)), (125, None)] {
+        cx.disks[0].quota_bytes = gib << 30;
+        assert_eq!(issued(&mut cx, &card).map(|card| card.disks[0].gib), weight, "{gib} GiB");
+    }
+}
+
+#[test]
+fn a_boot_is_later_than_every_boot_the_facts_remember() {
+    for (remembered, boot) in [(None, 1_000_000), (Some(7), 1_000_000), (Some(2_000_000), 2_000_001)] {
+        let (mut cx, mut card) = (context(0, 3), own_card());
+        if let Some(remembered) = remembered {
+            cx.facts.insert(beat(0, remembered, 3).into());
+            cx.facts.drain_new();
+        }
+        card.begin_boot(&cx);
+        assert_eq!(beaten(&mut cx, &mut card), Some((boot, 1)));
+        assert_eq!(beaten(&mut cx, &mut card), Some((boot, 2)));
+    }
+}
+
+#[test]
+fn a_node_that_is_no_member_yet_says_nothing_but_goes_on_trying() {
+    let (mut cx, mut card) = (context(7, 3), own_card());
+    card.begin_boot(&cx);
+    assert!(!card.is_to_introduce_itself(&cx));
+    assert_eq!(beaten(&mut cx, &mut card), None);
+    assert_eq!(issued(&mut cx, &card), None);
+    assert_eq!(cx.timers.next(), Some(cx.now.mono + HEARTBEAT_MS));
+}
+
+#[test]
+fn a_member_introduces_itself_once() {
+    let (mut cx, mut card) = (context(0, 3), own_card());
+    card.begin_boot(&cx);
+    assert!(card.is_to_introduce_itself(&cx));
+    beaten(&mut cx, &mut card);
+    assert!(!card.is_to_introduce_itself(&cx));
+}
+
+#[test]
+fn a_twin_is_noticed_when_it_overtakes_a_second_time() {
+    let (mut cx, mut card) = (context(0, 3), own_card());
+    let me: NodeId = cx.me;
+    let beat = |boot, counter| Heartbeat { version: 1, node: me, boot, counter };
+    card.begin_boot(&cx);
+    let (boot, counter) = beaten(&mut cx, &mut card).expect("a member");
+    assert!(!card.on_own_heartbeat(&mut cx, &beat(boot, counter)), "its own, come back");
+    assert!(card.on_own_heartbeat(&mut cx, &beat(boot + 50, 1)), "this node has to show that it is alive");
+    assert!(!cx.duplicate_identity, "it may be an earlier boot under a wrong clock");
+    effects(&mut cx);
+    assert_eq!(beaten(&mut cx, &mut card).map(|(boot, _)| boot), Some(boot + 51), "ahead of the other one");
+    effects(&mut cx);
+    assert!(card.on_own_heartbeat(&mut cx, &beat(boot + 52, 1)));
+    assert!(cx.duplicate_identity);
+    let out = effects(&mut cx);
+    assert!(matches!(out[..], [Effect::Notice(Notice::DuplicateIdentity)]), "{out:?}");
+    assert!(!card.on_own_heartbeat(&mut cx, &beat(boot + 99, 1)), "it is known already");
+    assert!(effects(&mut cx).is_empty());
+}

@@ -1,0 +1,177 @@
+use fsdfs_proto::identity::{Card, Heartbeat};
+use fsdfs_proto::signed::Signed;
+
+use super::*;
+use crate::engine::test_kit::pool::{beat, card, features, gone, node};
+use crate::engine::test_kit::{asked_of_disk, connect, context, effects, events, sent};
+use crate::seam::Effect;
+
+/// Node 0 of six, connected to all others.
+fn connected() -> Context {
+    let mut cx = context(0, 6);
+    (1..6).for_each(|number| {
+        connect(&mut cx, number);
+    });
+    cx
+}
+
+fn new_card() -> Signed<Card> {
+    card(1, 2, &[(1, 100, 1)], 0)
+}
+
+fn new_beat(counter: u64) -> Signed<Heartbeat> {
+    beat(1, 1, counter)
+}
+
+/// Node 1 sends a fact and waits for request 7: how the log's token rates it.
+fn rated(fact: impl Into<Fact>) -> bool {
+    let mut cx = context(0, 3);
+    Gossip::default().on_facts(&mut cx, node(1), 7, &[fact.into().raw()]);
+    match asked_of_disk(&mut cx)[..] {
+        [(_, Waiter::Gossip(GossipToken::Ack { valid, .. }))] => valid,
+        ref other => panic!("an answer passes through the log: {other:?}"),
+    }
+}
+
+/// Whether node 1's facts are acknowledged as durable if the log's write ends so.
+fn acked(cx: &mut Context, gossip: &mut Gossip, valid: bool, durable: bool) -> bool {
+    gossip.on_logged(cx, &GossipToken::Ack { to: node(1), request: 7, valid }, durable);
+    let acks: Vec<FactsAck> = effects(cx).into_iter().filter_map(ack).collect();
+    assert_eq!((acks.len(), acks[0].request), (1, 7), "every request is answered");
+    acks[0].durable
+}
+
+fn ack(effect: Effect) -> Option<FactsAck> {
+    match effect {
+        Effect::Send { message: Message::FactsAck(ack), .. } => Some(ack),
+        _ => None,
+    }
+}
+
+/// Who is told of a fact that came from node 1, or that is this node's own.
+fn told(fact: impl Into<Fact>, from: Option<u8>) -> Vec<NodeId> {
+    let mut cx = connected();
+    Gossip::default().insert_facts(&mut cx, vec![fact.into()], from.map(node));
+    sent(&mut cx).into_iter().map(|(to, _)| to).collect()
+}
+
+#[test]
+fn facts_are_logged_before_they_are_acknowledged() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    connect(&mut cx, 1);
+    let raw = Fact::from(new_card()).raw();
+    gossip.on_facts(&mut cx, node(1), 7, std::slice::from_ref(&raw));
+    let out = effects(&mut cx);
+    let [Effect::Disk { request: DiskRequest::Log { entries }, token }] = &out[..] else {
+        panic!("nothing but the log is asked: {out:?}")
+    };
+    assert_eq!(entries[..], [LogEntry::Fact(raw)]);
+    assert_eq!(token.0, Waiter::Gossip(GossipToken::Ack { to: node(1), request: 7, valid: true }));
+    assert!(acked(&mut cx, &mut gossip, true, true));
+}
+
+#[test]
+fn what_cannot_be_used_here_is_not_acknowledged_as_durable() {
+    assert!(rated(new_card()));
+    assert!(rated(card(1, 1, &[(1, 100, 1)], 0)), "known");
+    assert!(rated(card(1, 0, &[(1, 50, 1)], 0)), "superseded by a later one");
+    assert!(!rated(gone(1, 1, (1, 1))), "nobody says that of itself");
+    assert!(!rated(card(9, 1, &[], 0)), "a stranger's: it may become valid later");
+}
+
+#[test]
+fn one_bad_fact_spoils_the_answer_but_not_the_others() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let facts = [Fact::from(gone(1, 1, (1, 1))).raw(), Fact::from(new_card()).raw()];
+    gossip.on_facts(&mut cx, node(1), 7, &facts);
+    let asked = asked_of_disk(&mut cx);
+    let [(DiskRequest::Log { entries }, Waiter::Gossip(token))] = &asked[..] else { panic!("one write: {asked:?}") };
+    assert_eq!(entries.len(), 1);
+    assert_eq!(*token, GossipToken::Ack { to: node(1), request: 7, valid: false });
+    assert!(!acked(&mut cx, &mut gossip, false, true));
+}
+
+#[test]
+fn known_facts_are_not_logged_again_but_their_answer_waits_for_the_log() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let known = [Fact::from(card(1, 1, &[(1, 100, 1)], 0)).raw()];
+    gossip.on_facts(&mut cx, node(1), 0, &known);
+    assert!(effects(&mut cx).is_empty(), "nobody waits");
+    gossip.on_facts(&mut cx, node(1), 7, &known);
+    let asked = asked_of_disk(&mut cx);
+    assert!(matches!(&asked[..], [(DiskRequest::Log { entries }, _)] if entries.is_empty()), "{asked:?}");
+    assert!(events(&mut cx).is_empty());
+}
+
+#[test]
+fn of_a_boot_only_the_first_heartbeat_is_logged() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    for (counter, writes) in [(1, 1), (2, 0), (3, 0)] {
+        gossip.insert_facts(&mut cx, vec![new_beat(counter).into()], Some(node(1)));
+        assert_eq!(asked_of_disk(&mut cx).len(), writes, "heartbeat {counter}");
+        assert_eq!(events(&mut cx).len(), 1);
+    }
+}
+
+#[test]
+fn new_facts_are_told_to_the_machines_above_once() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let before = cx.facts_version;
+    gossip.insert_facts(&mut cx, vec![new_card().into(), new_beat(1).into()], None);
+    let raised = events(&mut cx);
+    assert!(matches!(&raised[..], [Event::FactsInserted(facts)] if facts.len() == 2), "{raised:?}");
+    assert!(cx.facts_version > before);
+    let after = cx.facts_version;
+    gossip.insert_facts(&mut cx, vec![new_card().into()], None);
+    assert!(events(&mut cx).is_empty());
+    assert_eq!(cx.facts_version, after);
+}
+
+#[test]
+fn statements_go_to_everyone_but_whom_they_came_from() {
+    assert_eq!(told(features(0, 2), Some(1)).len(), 4);
+    assert!(!told(features(0, 2), Some(1)).contains(&node(1)));
+    assert_eq!(told(features(0, 2), None).len(), 5);
+}
+
+#[test]
+fn heartbeats_go_on_to_a_few_and_cards_to_nobody() {
+    let few = told(new_beat(1), Some(1));
+    assert_eq!(few.len(), HEARTBEAT_FAN_OUT);
+    assert!(!few.contains(&node(1)) && few[0] != few[1]);
+    assert!(told(new_card(), Some(1)).is_empty(), "its maker sent it to everyone");
+    assert!(told(beat(0, 1, 1), None).is_empty(), "one's own is announced");
+}
+
+#[test]
+fn a_fact_of_this_node_is_announced_to_all_who_are_connected() {
+    let mut cx = connected();
+    cx.peers.on_down(node(3));
+    Gossip::default().announce(&mut cx, &beat(0, 1, 1).into());
+    let to: Vec<NodeId> = sent(&mut cx).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, cx.peers.up());
+    assert_eq!(to.len(), 4);
+}
+
+#[test]
+fn nothing_is_confirmed_while_the_log_is_behind() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    gossip.on_logged(&mut cx, &GossipToken::Log, false);
+    let out = effects(&mut cx);
+    assert!(matches!(out[..], [Effect::Notice(Notice::LogFailed)]), "{out:?}");
+    assert!(!acked(&mut cx, &mut gossip, true, true), "something earlier is missing");
+    gossip.on_logged(&mut cx, &GossipToken::Log, false);
+    assert!(effects(&mut cx).is_empty(), "said once");
+    gossip.on_logged(&mut cx, &GossipToken::Relog, false);
+    assert!(!acked(&mut cx, &mut gossip, true, true));
+    gossip.on_logged(&mut cx, &GossipToken::Relog, true);
+    assert!(acked(&mut cx, &mut gossip, true, true), "all is written again");
+    assert!(!acked(&mut cx, &mut gossip, true, false));
+}
+
+#[test]
+fn a_node_whose_identity_runs_twice_confirms_nothing() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    cx.duplicate_identity = true;
+    assert!(!acked(&mut cx, &mut gossip, true, true));
+}
