@@ -29,6 +29,7 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     let Some(mut chain) = cx.facts.chain_of(cx.me) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
+    // The last link is this node's own certificate: what it allows, the ticket may pass on.
     let me = chain.last().map(|cert| cert.value().clone());
     let Some(me) = me.filter(|me| me.may_invite && me.depth >= 2) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
@@ -41,11 +42,14 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     let cert = Signed::sign(cx.pool, &cx.key, ticket(cx, &me, &terms));
     chain.push(cert.clone());
     gossip.insert_facts(cx, vec![Fact::from(cert)], None);
+    // Raised behind the fact: whoever gets the answer finds the ticket known here.
     cx.raise(Event::Reply { op, reply: Reply::Invited(chain) });
 }
 
 /// Two links follow: the ticket's and the newcomer's.
 fn ticket(cx: &Context, me: &Cert, terms: &TicketTerms) -> Cert {
+    debug_assert!(me.may_invite && me.depth >= 2, "a ticket needs a link for itself and one for the newcomer");
+    debug_assert_eq!(me.subject, cx.me.into(), "this node signs under its own certificate");
     Cert {
         version: 1,
         kind: CertKind::Ticket,
@@ -66,6 +70,7 @@ pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     if !cx.facts.may_revoke(signer, subject) {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     }
+    // Ascending and without repetition, as the format demands.
     let mut keep = cx.facts.signed_by(subject);
     keep.sort_unstable();
     keep.dedup();
@@ -83,18 +88,9 @@ fn cut(mut reason: String) -> String {
         end -= 1;
     }
     reason.truncate(end);
+    debug_assert!(reason.len() <= REASON_BYTES_MAX, "cut downward");
     reason
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        assert_eq!(cut("lost laptop".into()), "lost laptop");
-        assert_eq!(cut("x".repeat(300)).len(), REASON_BYTES_MAX);
-        let umlauts = cut("x".to_owned() + &"ä".repeat(150));
-        assert_eq!((umlauts.len(), umlauts.chars().count()), (199, 100));
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use crate::engine::facts::Liveness;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::report::{MemberList, MemberReport, Presence};
 
+/// In the order of their names, and of their ids where two have the same name.
 pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberList {
     let mut members: Vec<MemberReport> =
         cx.facts.members().iter().map(|(node, info)| member(cx, liveness, *node, info)).collect();
@@ -16,6 +17,7 @@ pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberLis
     MemberList { members, tickets: cx.facts.tickets() }
 }
 
+/// A member as the facts and this node's own connections show it. Before its card is heard, it has an id and a role alone.
 fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) -> MemberReport {
     let card = info.card.as_ref().map(Signed::value);
     let peer = cx.peers.get(node);
@@ -51,3 +53,6 @@ pub(in crate::engine) fn presence_of(
         MemberStatus::Revoked => Presence::Revoked,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,17 +12,24 @@ use super::presence_of;
 
 /// The machines whose state is reported.
 pub(in crate::engine) struct StatusParts<'a> {
+    /// Facts, connections, clocks, disks.
     pub cx: &'a Context,
+    /// Who is away.
     pub liveness: &'a Liveness,
+    /// Changes that only this node knows of.
     pub heads: &'a LocalHeads,
+    /// What is still to be copied.
     pub repair: &'a Repair,
+    /// Copies that are known to be missing.
     pub replication: &'a ReplicationLog,
 }
 
+/// What placement reads now, with the digest by which two nodes see whether they agree.
 pub(in crate::engine) fn cluster_map(cx: &Context) -> MapReport {
     MapReport { digest: cx.map_digest, copies: cx.copies(), view: cx.map.clone() }
 }
 
+/// Counts are of others: this node is neither connected to itself nor one of the members it tells of.
 pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
     let StatusParts { cx, repair, replication, .. } = parts;
     let counts = |member: &&MemberInfo| matches!(member.status, MemberStatus::Member | MemberStatus::Guest);
@@ -57,6 +64,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
         Some(MemberStatus::Guest) => Some(Attention::Guest),
         _ => None,
     });
+    // The same bound that makes invitations and stamps refuse.
     let off = cx.clock_off_ms();
     if off.unsigned_abs() > CLOCK_OFF_MS_MAX {
         said.push(Attention::ClockOff { minutes: off / 60_000 });
@@ -67,6 +75,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if cx.disks.iter().any(|disk| disk.read_only) {
         said.push(Attention::DiskReadOnly);
     }
+    // Departed, removed and revoked members are known to be gone; whoever is away may come back, or need help.
     let members = cx.facts.members().iter();
     let away = members.filter(|(node, info)| presence_of(cx, liveness, **node, info.status) == Presence::Away);
     let names: Vec<String> = away.map(|(node, _)| cx.name_of(*node)).collect();
@@ -75,6 +84,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     }
     let copies = cx.copies();
     let short = cx.map.capacity(copies).copies_short;
+    debug_assert!(short <= copies, "no more copies can be missing than are wanted");
     if short > 0 {
         said.push(Attention::TooFewServers { possible: copies - short, copies });
     }
@@ -83,3 +93,6 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     }
     said
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use super::*;
+use crate::engine::test_kit::pool::{TestPool, key, node, public};
+use crate::engine::test_kit::{connect, context, effects, events};
+use crate::facts::MemberStatus;
+use crate::seam::Effect;
+
+#[test]
+fn a_reason_is_cut_between_characters() {
+    assert_eq!(cut("lost laptop".into()), "lost laptop");
+    assert_eq!(cut("x".repeat(300)).len(), REASON_BYTES_MAX);
+    let umlauts = cut("x".to_owned() + &"ä".repeat(150));
+    assert_eq!((umlauts.len(), umlauts.chars().count()), (199, 100));
+}
+
+const OP: OpId = 6;
+
+/// The throw-away key of a ticket.
+fn ticket_key() -> PublicKey {
+    public(&key(150))
+}
+
+fn terms(role: Role, uses: u32) -> TicketTerms {
+    TicketTerms { subject: ticket_key(), role, redeem_by: 7, uses }
+}
+
+/// The answer to the command: refused at once, or raised so that it comes after all that follows from the statement.
+fn refused(cx: &mut Context) -> Option<Refusal> {
+    let refusal = |effect| match effect {
+        Effect::Reply { op: OP, reply: Reply::Refused(refusal) } => Some(refusal),
+        other => panic!("a refusal has no other effect: {other:?}"),
+    };
+    let mut refusals: Vec<Refusal> = effects(cx).into_iter().filter_map(refusal).collect();
+    assert!(refusals.len() <= 1 && events(cx).is_empty());
+    refusals.pop()
+}
+
+fn invited(cx: &mut Context, terms: TicketTerms) -> Vec<Signed<Cert>> {
+    invite(cx, &mut Gossip::default(), OP, terms);
+    match events(cx).pop() {
+        Some(Event::Reply { op: OP, reply: Reply::Invited(chain) }) => chain,
+        other => panic!("a chain: {other:?}"),
+    }
+}
+
+#[test]
+fn a_ticket_is_certified_by_this_node_and_known_before_the_answer() {
+    let mut cx = context(1, 3);
+    let own = cx.facts.chain_of(cx.me).expect("a member");
+    invite(&mut cx, &mut Gossip::default(), OP, terms(Role::Full, 2));
+    let raised = events(&mut cx);
+    let [Event::FactsInserted(facts), Event::Reply { op: OP, reply: Reply::Invited(chain) }] = &raised[..] else {
+        panic!("first the fact, then the answer: {raised:?}")
+    };
+    let ticket = chain.last().expect("not empty");
+    assert_eq!(facts[..], [Fact::from(ticket.clone())]);
+    assert_eq!(chain[..own.len()], own[..], "the chain shows why this node may");
+    let (cert, me) = (ticket.value(), own.last().expect("not empty").value());
+    assert_eq!((cert.kind, cert.issuer, cert.subject), (CertKind::Ticket, cx.me.into(), ticket_key()));
+    assert_eq!((cert.uses, cert.redeem_by, cert.depth), (2, 7, me.depth - 1));
+    assert!(cert.may_invite);
+    let logged = effects(&mut cx);
+    assert!(matches!(logged[..], [Effect::Disk { .. }]), "logged, and nobody is answered yet: {logged:?}");
+}
+
+#[test]
+fn a_ticket_admits_one_at_least_and_grants_no_more_than_its_maker_has() {
+    let mut cx = context(1, 3);
+    let ticket = invited(&mut cx, terms(Role::Full, 0)).pop().expect("not empty");
+    assert_eq!(ticket.value().uses, 1);
+    assert!(ticket.value().role >= cx.facts.members()[&cx.me].role);
+}
+
+#[test]
+fn whoever_has_no_certificate_or_came_too_many_cannot_invite() {
+    let mut stranger = context(9, 3);
+    invite(&mut stranger, &mut Gossip::default(), OP, terms(Role::Full, 1));
+    assert_eq!(refused(&mut stranger), Some(Refusal::NotAllowed));
+}
+
+#[test]
+fn a_clock_that_is_far_off_makes_no_tickets() {
+    for (off_ms, minutes) in [(CLOCK_OFF_MS_MAX, None), (CLOCK_OFF_MS_MAX + 60_000, Some(11))] {
+        for sign in [1, -1] {
+            let mut cx = context(1, 3);
+            let peer = connect(&mut cx, 0);
+            let off = sign * i64::try_from(off_ms).expect("minutes");
+            cx.peers.get_mut(peer).expect("connected").clock_off_ms = Some(off);
+            invite(&mut cx, &mut Gossip::default(), OP, terms(Role::Full, 1));
+            let Some(minutes) = minutes else {
+                assert!(matches!(events(&mut cx).last(), Some(Event::Reply { reply: Reply::Invited(_), .. })));
+                continue;
+            };
+            assert_eq!(refused(&mut cx), Some(Refusal::ClockOff(minutes)));
+        }
+    }
+}
+
+#[test]
+fn a_member_is_revoked_by_those_above_it_and_by_nobody_else() {
+    for (me, subject, allowed) in [(0, 1, true), (1, 0, false), (1, 2, false), (0, 9, false)] {
+        let mut cx = context(me, 3);
+        revoke(&mut cx, &mut Gossip::default(), OP, node(subject).into(), "left".into());
+        if allowed {
+            let raised = events(&mut cx);
+            let [Event::FactsInserted(facts), Event::Reply { op: OP, reply: Reply::Revoked(id) }] = &raised[..] else {
+                panic!("first the fact, then the answer: {raised:?}")
+            };
+            assert_eq!(facts[0].id(), *id);
+            assert_eq!(cx.facts.members()[&node(subject)].status, MemberStatus::Revoked);
+        } else {
+            assert_eq!(refused(&mut cx), Some(Refusal::NotAllowed), "{me} revokes {subject}");
+        }
+    }
+}
+
+#[test]
+fn those_whom_a_revoked_member_invited_stay() {
+    let mut cx = context(0, 1);
+    let mut pool = TestPool::of(2);
+    let ticket = pool.ticket(1, 1, 0);
+    pool.join(1, ticket, 2, 9);
+    cx.facts = pool.facts;
+    cx.facts.drain_new();
+    revoke(&mut cx, &mut Gossip::default(), OP, node(1).into(), String::new());
+    let status = |number: u8| cx.facts.members()[&node(number)].status;
+    assert_eq!((status(1), status(2)), (MemberStatus::Revoked, MemberStatus::Member));
+}
+
+#[test]
+fn a_ticket_can_be_revoked() {
+    let mut cx = context(0, 3);
+    invited(&mut cx, terms(Role::Full, 1));
+    effects(&mut cx);
+    revoke(&mut cx, &mut Gossip::default(), OP, ticket_key(), String::new());
+    assert!(matches!(events(&mut cx).last(), Some(Event::Reply { reply: Reply::Revoked(_), .. })));
+    let ticket = cx.facts.tickets().into_iter().find(|ticket| ticket.subject == ticket_key());
+    assert_eq!(ticket.map(|ticket| ticket.revoked), Some(true));
+}

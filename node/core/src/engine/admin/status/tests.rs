@@ -1,0 +1,143 @@
+use super::*;
+use crate::engine::test_kit::pool::{TestPool, head, node, pool_id, remove, rules};
+use crate::engine::test_kit::{connect, context, revoke};
+
+fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
+    let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
+    status(&StatusParts { cx, liveness: &liveness, heads, repair: &repair, replication: &replication })
+}
+
+fn report(cx: &Context) -> StatusReport {
+    report_with(cx, &LocalHeads::default())
+}
+
+/// Node 0 of `nodes`, connected to all others: nothing is wrong.
+fn healthy(nodes: u8) -> Context {
+    let mut cx = context(0, nodes);
+    (1..nodes).for_each(|number| {
+        connect(&mut cx, number);
+    });
+    cx
+}
+
+/// All connected peers' clocks differ from ours by so much.
+fn set_clocks(cx: &mut Context, off_ms: i64) {
+    for node in cx.peers.up() {
+        cx.peers.get_mut(node).expect("connected").clock_off_ms = Some(off_ms);
+    }
+}
+
+#[test]
+fn in_a_healthy_pool_nothing_needs_attention() {
+    let report = report(&healthy(4));
+    assert_eq!(report.attention, []);
+    assert_eq!((report.connected, report.members, report.copies), (3, 3, 3));
+    assert!(report.ready && report.has_key && !report.repair_running);
+    assert_eq!((report.clock_off_min, report.repair_pending, report.repair_sent), (0, 0, 0));
+}
+
+#[test]
+fn a_silent_peer_is_not_counted_as_connected_and_a_removed_one_not_as_a_member() {
+    let mut cx = healthy(5);
+    cx.peers.get_mut(node(1)).expect("connected").silent = true;
+    cx.facts.insert(remove(0, 2).into());
+    revoke(&mut cx, 3);
+    let report = report(&cx);
+    assert_eq!((report.connected, report.members), (3, 2));
+}
+
+#[test]
+fn a_node_that_compared_nothing_is_ready_only_if_it_is_alone() {
+    for (nodes, ready) in [(3, false), (1, true)] {
+        let mut cx = context(0, nodes);
+        cx.synced = false;
+        cx.keys.clear();
+        let report = report(&cx);
+        assert_eq!((report.ready, report.has_key), (ready, false));
+    }
+}
+
+/// A healthy node 0 of four, but for this.
+#[track_caller]
+fn check(change: impl FnOnce(&mut Context), expected: &[Attention]) {
+    let mut cx = healthy(4);
+    change(&mut cx);
+    assert_eq!(report(&cx).attention, expected);
+}
+
+#[test]
+fn each_trouble_is_named() {
+    let names = || vec!["node2".to_owned()];
+    check(|cx| cx.duplicate_identity = true, &[Attention::DuplicateIdentity]);
+    check(|cx| cx.disks[0].read_only = true, &[Attention::DiskReadOnly]);
+    check(|cx| assert!(cx.peers.on_down(node(2))), &[Attention::Away { names: names() }]);
+    check(|cx| set_clocks(cx, -11 * 60_000), &[Attention::ClockOff { minutes: 11 }]);
+    check(|cx| set_clocks(cx, 11 * 60_000), &[Attention::ClockOff { minutes: -11 }]);
+    check(|cx| set_clocks(cx, 10 * 60_000), &[]);
+    check(|cx| cx.peers.note_wrong_block(node(2)), &[Attention::WrongBlocks { name: "node2".into(), blocks: 1 }]);
+}
+
+#[test]
+fn one_wrong_clock_among_the_others_is_not_ours() {
+    let mut cx = healthy(4);
+    set_clocks(&mut cx, 0);
+    cx.peers.get_mut(node(1)).expect("connected").clock_off_ms = Some(3_600_000);
+    assert_eq!(report(&cx).attention, []);
+}
+
+#[test]
+fn fewer_servers_than_copies_are_told() {
+    let too_few = Attention::TooFewServers { possible: 2, copies: 3 };
+    assert_eq!(report(&healthy(2)).attention, [too_few]);
+    let mut cx = healthy(2);
+    cx.facts.insert(rules(0, 1, None, 2).into());
+    cx.refresh_map();
+    assert_eq!(report(&cx).attention, [], "two copies are all that the rules ask for");
+}
+
+#[test]
+fn a_node_hears_what_the_pool_made_of_it() {
+    let mut revoked = context(1, 4);
+    revoke(&mut revoked, 1);
+    assert_eq!(report(&revoked).attention.first(), Some(&Attention::Revoked));
+    let mut removed = context(1, 4);
+    removed.facts.insert(remove(0, 1).into());
+    assert_eq!(report(&removed).attention.first(), Some(&Attention::Removed));
+    let mut pool = TestPool::new();
+    let ticket = pool.ticket(0, 1, 0);
+    pool.join(0, ticket, 1, 1);
+    pool.join(0, ticket, 2, 2);
+    let guest = (1..3).find(|number| pool.standing(*number) == Some(MemberStatus::Guest)).expect("one too many");
+    let mut cx = context(guest, 1);
+    cx.facts = pool.facts;
+    assert_eq!(report(&cx).attention.first(), Some(&Attention::Guest));
+}
+
+#[test]
+fn the_most_important_comes_first() {
+    let (mut cx, mut heads) = (healthy(2), LocalHeads::default());
+    set_clocks(&mut cx, 3_600_000);
+    cx.peers.note_wrong_block(node(1));
+    cx.peers.on_down(node(1));
+    connect(&mut cx, 1);
+    cx.peers.get_mut(node(1)).expect("connected").clock_off_ms = Some(3_600_000);
+    cx.duplicate_identity = true;
+    cx.disks[0].read_only = true;
+    heads.keep(pool_id().volume(), head(1, &[(0, 1)]), std::collections::BTreeSet::new());
+    let expected = [
+        Attention::DuplicateIdentity,
+        Attention::ClockOff { minutes: -60 },
+        Attention::Unpublished,
+        Attention::DiskReadOnly,
+        Attention::TooFewServers { possible: 2, copies: 3 },
+        Attention::WrongBlocks { name: "node1".into(), blocks: 1 },
+    ];
+    assert_eq!(report_with(&cx, &heads).attention, expected);
+}
+
+#[test]
+fn the_map_is_told_with_its_digest() {
+    let cx = context(0, 3);
+    let map = cluster_map(&cx);
+    assert_eq!((map.digest, map.copies, map.view), (cx.map_digest, 3, cx.map.clone()));
+}
