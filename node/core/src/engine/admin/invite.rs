@@ -11,6 +11,7 @@ use crate::limits::CLOCK_OFF_MS_MAX;
 use crate::seam::{OpId, Refusal, Reply};
 
 /// What a ticket grants.
+#[derive(Clone, Copy)]
 pub(in crate::engine) struct TicketTerms {
     /// Its throw-away key.
     pub subject: PublicKey,

@@ -63,15 +63,16 @@ fn a_ticket_is_certified_by_this_node_and_known_before_the_answer() {
 }
 
 #[test]
-fn a_ticket_admits_one_at_least_and_grants_no_more_than_its_maker_has() {
-    let mut cx = context(1, 3);
-    let ticket = invited(&mut cx, terms(Role::Full, 0)).pop().expect("not empty");
-    assert_eq!(ticket.value().uses, 1);
-    assert!(ticket.value().role >= cx.facts.members()[&cx.me].role);
+fn a_ticket_admits_one_at_least_and_passes_on_inviting_to_full_members_only() {
+    for (role, may_invite) in [(Role::Full, true), (Role::Reader, false), (Role::StorageOnly, false)] {
+        let ticket = invited(&mut context(1, 3), terms(role, 0)).pop().expect("not empty");
+        let cert = ticket.value();
+        assert_eq!((cert.role, cert.may_invite, cert.uses), (role, may_invite, 1));
+    }
 }
 
 #[test]
-fn whoever_has_no_certificate_or_came_too_many_cannot_invite() {
+fn a_stranger_cannot_invite() {
     let mut stranger = context(9, 3);
     invite(&mut stranger, &mut Gossip::default(), OP, terms(Role::Full, 1));
     assert_eq!(refused(&mut stranger), Some(Refusal::NotAllowed));
