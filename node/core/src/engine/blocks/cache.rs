@@ -45,3 +45,45 @@ impl BlockCache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Eight of them fill the cache.
+    fn block(number: u8) -> Block {
+        Block::new(Bytes::from(vec![number; CACHE_BYTES_MAX / 8]))
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let blocks: Vec<Block> = (0..10).map(block).collect();
+        let mut cache = BlockCache::default();
+        blocks[..8].iter().for_each(|block| cache.put(block));
+        assert_eq!(cache.get(&blocks[0].id()), Some(blocks[0].clone()));
+        cache.put(&blocks[2]);
+        blocks[8..].iter().for_each(|block| cache.put(block));
+        let kept: Vec<usize> = (0..10).filter(|number| cache.blocks.contains_key(&blocks[*number].id())).collect();
+        assert_eq!(kept, [0, 2, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_counted_once() {
+        let mut cache = BlockCache::default();
+        for number in (0..20).chain(0..20).flat_map(|number| [number, number]) {
+            cache.put(&block(number));
+            let held: usize = cache.blocks.values().map(|(_, block)| block.bytes().len()).sum();
+            assert!(cache.bytes == held && held <= CACHE_BYTES_MAX);
+            assert_eq!(cache.blocks.len(), cache.used.len());
+        }
+    }
+
+    #[test]
+    fn what_is_not_kept_is_not_found() {
+        let mut cache = BlockCache::default();
+        assert_eq!(cache.get(&block(1).id()), None);
+        assert!(cache.used.is_empty(), "a miss is no use");
+    }
+}

@@ -245,3 +245,6 @@ fn read_repair_later(cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
     log.note(id, Some(1));
     cx.wake_in(READ_REPAIR_RETRY_MS, Timer::ReadRepair(id));
 }
+
+#[cfg(test)]
+mod tests;

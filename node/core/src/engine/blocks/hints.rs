@@ -111,3 +111,6 @@ impl Hints {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

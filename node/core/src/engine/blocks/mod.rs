@@ -4,6 +4,8 @@ mod cache;
 mod get;
 mod hints;
 mod inventory;
+#[cfg(test)]
+mod kit;
 mod put;
 mod repair;
 mod replication;

@@ -317,3 +317,6 @@ fn site_of(cx: &Context, node: NodeId) -> Option<&str> {
     let member = cx.facts.members().get(&node)?;
     member.card.as_ref().map(|card| card.value().site.as_str())
 }
+
+#[cfg(test)]
+mod tests;

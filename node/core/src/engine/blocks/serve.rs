@@ -107,3 +107,6 @@ fn fetched(done: ReadDone) -> (FetchOutcome, Option<fsdfs_proto::block::Block>) 
         ReadDone::Damaged | ReadDone::Failed => (FetchOutcome::Damaged, None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! A put, driven by hand.
+
+use super::*;
+use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
+use crate::engine::test_kit::{context, events, pool};
+use crate::seam::DiskState;
+
+const CLIENT: Waiter = Waiter::Client(7);
+/// The first put of a machine.
+const PUT: u64 = 1;
+
+struct Case {
+    cx: Context,
+    puts: Puts,
+    order: Vec<NodeId>,
+}
+
+impl Case {
+    /// Node 0 of six, connected to all, and a block in whose order it has that place. `before` may change the pool.
+    fn begin(place: usize, probe: bool, before: impl FnOnce(&mut Context, &[NodeId])) -> Self {
+        let mut cx = context(0, 6);
+        connect_all(&mut cx);
+        let block = block_at(&cx, place);
+        let order = order(&cx, block.id());
+        before(&mut cx, &order);
+        let mut puts = Puts::default();
+        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe };
+        puts.start(&mut cx, item, CLIENT);
+        Self { cx, puts, order }
+    }
+
+    /// With this node last in the order.
+    fn new() -> Self {
+        Self::begin(5, false, |_, _| {})
+    }
+
+    fn answer(&mut self, place: usize, outcome: StoreOutcome) {
+        self.puts.on_store_reply(&mut self.cx, PUT, self.order[place], outcome);
+    }
+
+    fn store(&mut self, places: &[usize]) {
+        places.iter().for_each(|place| self.answer(*place, StoreOutcome::Stored));
+    }
+
+    /// It falls silent, and whoever asked it is told.
+    fn silence(&mut self, place: usize) {
+        silence(&mut self.cx, self.order[place]);
+        self.puts.advance(&mut self.cx, PUT);
+    }
+
+    fn report(&mut self) -> Option<PutReport> {
+        let mut events = events(&mut self.cx).into_iter();
+        let report = events.next().map(|event| match event {
+            Event::PutEnded(report) => report,
+            other => panic!("{other:?}"),
+        });
+        assert!(events.next().is_none(), "a put ends once");
+        report
+    }
+
+    fn places(&self, places: &[usize]) -> Vec<NodeId> {
+        places.iter().map(|place| self.order[*place]).collect()
+    }
+
+    #[track_caller]
+    fn check_asked(&mut self, places: &[usize], what: &'static str) {
+        assert_eq!(asked(&mut self.cx), each(&self.places(places), what));
+    }
+
+    #[track_caller]
+    fn check_stored(&mut self, places: &[usize]) {
+        let report = self.report().expect("it ended");
+        let PutOutcome::Stored(copies) = report.outcome else { panic!("{:?}", report.outcome) };
+        let mut expected = self.places(places);
+        expected.sort_unstable();
+        assert_eq!((copies.servers, report.durable), (expected, places.len()));
+    }
+}
+
+#[test]
+fn a_put_asks_the_first_n_servers_at_once_and_ends_when_all_have_it() {
+    let mut case = Case::new();
+    case.check_asked(&[0, 1, 2], "store");
+    case.store(&[2, 0]);
+    assert!(case.report().is_none(), "two of three");
+    case.store(&[1]);
+    case.check_stored(&[0, 1, 2]);
+    case.check_asked(&[], "store");
+}
+
+#[test]
+fn whoever_is_silent_full_or_down_is_passed_over() {
+    let silent = |cx: &mut Context, order: &[NodeId]| silence(cx, order[1]);
+    Case::begin(5, false, silent).check_asked(&[0, 2, 3], "store");
+    let full = |cx: &mut Context, order: &[NodeId]| fill(cx, order[0]);
+    Case::begin(5, false, full).check_asked(&[1, 2, 3], "store");
+    let down = |cx: &mut Context, order: &[NodeId]| assert!(cx.peers.on_down(order[2]));
+    Case::begin(5, false, down).check_asked(&[0, 1, 3], "store");
+}
+
+#[test]
+fn whoever_refuses_is_replaced_by_the_next_in_order() {
+    for outcome in [StoreOutcome::Full, StoreOutcome::Failed, StoreOutcome::WrongBytes] {
+        let mut case = Case::new();
+        case.check_asked(&[0, 1, 2], "store");
+        case.answer(1, outcome);
+        case.check_asked(&[3], "store");
+        case.store(&[0, 2, 3]);
+        case.check_stored(&[0, 2, 3]);
+    }
+}
+
+#[test]
+fn whoever_got_lost_is_replaced_by_the_next_in_order() {
+    let mut case = Case::new();
+    case.check_asked(&[0, 1, 2], "store");
+    case.puts.on_failed(&mut case.cx, PUT, case.order[0], None);
+    case.check_asked(&[3], "store");
+}
+
+#[test]
+fn a_late_confirmation_counts() {
+    let mut case = Case::new();
+    case.check_asked(&[0, 1, 2], "store");
+    case.silence(0);
+    case.check_asked(&[3], "store");
+    case.store(&[1, 2, 0]);
+    case.check_stored(&[0, 1, 2]);
+}
+
+#[test]
+fn a_late_confirmation_counts_after_a_loss_too() {
+    let mut case = Case::new();
+    case.puts.on_failed(&mut case.cx, PUT, case.order[0], None);
+    case.store(&[0, 1, 2]);
+    case.check_stored(&[0, 1, 2]);
+}
+
+#[test]
+fn a_server_is_never_counted_twice() {
+    let mut case = Case::new();
+    case.store(&[0, 0, 0, 1, 1]);
+    assert!(case.report().is_none(), "two servers said it five times");
+    case.store(&[2]);
+    case.check_stored(&[0, 1, 2]);
+}
+
+#[test]
+fn a_server_is_never_asked_twice() {
+    let mut case = Case::new();
+    case.check_asked(&[0, 1, 2], "store");
+    case.silence(0);
+    case.check_asked(&[3], "store");
+    case.cx.peers.note_alive(case.order[0], case.cx.now.mono);
+    case.answer(1, StoreOutcome::Full);
+    case.check_asked(&[], "store");
+    case.answer(2, StoreOutcome::Full);
+    case.check_asked(&[4], "store");
+}
+
+#[test]
+fn this_node_takes_a_copy_when_it_is_its_turn() {
+    let mut case = Case::new();
+    asked(&mut case.cx);
+    for place in 0..3 {
+        case.answer(place, StoreOutcome::Failed);
+    }
+    assert_eq!(asked(&mut case.cx).pop(), Some((case.cx.me, "write")));
+    case.puts.on_own_write(&mut case.cx, PUT, WriteDone::New);
+    case.store(&[3, 4]);
+    let report = case.report().expect("it ended");
+    assert!(report.mine && matches!(report.outcome, PutOutcome::Stored(_)), "{report:?}");
+}
+
+#[test]
+fn with_nobody_left_it_ends_degraded() {
+    let mut case = Case::new();
+    case.store(&[0]);
+    (1..5).for_each(|place| case.answer(place, StoreOutcome::Full));
+    assert!(case.report().is_none(), "the own disk may take it yet");
+    case.puts.on_own_write(&mut case.cx, PUT, WriteDone::Full);
+    let report = case.report().expect("it ended");
+    let PutOutcome::Degraded(copies) = &report.outcome else { panic!("{report:?}") };
+    assert_eq!((copies.servers.clone(), copies.sites, copies.target), (case.places(&[0]), 1, 3));
+    assert_eq!(report.missed, [(case.order[1], true), (case.order[2], true)]);
+}
+
+#[test]
+fn only_distinct_sites_are_counted_as_sites() {
+    let mut case = Case::new();
+    case.store(&[0, 1, 2]);
+    let Some(PutReport { outcome: PutOutcome::Stored(copies), .. }) = case.report() else { panic!("it ended") };
+    assert_eq!((copies.sites, copies.present), (3, false));
+}
+
+#[test]
+fn nothing_durable_is_a_refusal_that_says_why() {
+    let no_quorum = Refusal::NoQuorum { got: 0, needed: 1 };
+    for (own, refusal) in [(WriteDone::Failed, no_quorum), (WriteDone::Full, Refusal::NoSpace)] {
+        let mut case = Case::new();
+        (0..5).for_each(|place| case.answer(place, StoreOutcome::Failed));
+        case.puts.on_own_write(&mut case.cx, PUT, own);
+        assert_eq!(case.report().map(|report| report.outcome), Some(PutOutcome::Refused(refusal)));
+    }
+}
+
+#[test]
+fn with_nobody_to_ask_there_is_no_space() {
+    let mut case = Case::begin(5, false, |cx, order| {
+        cx.disks.iter_mut().for_each(|disk: &mut DiskState| disk.read_only = true);
+        order[..5].iter().for_each(|node| silence(cx, *node));
+    });
+    assert!(asked(&mut case.cx).is_empty());
+    assert_eq!(case.report().map(|report| report.outcome), Some(PutOutcome::Refused(Refusal::NoSpace)));
+}
+
+#[test]
+fn a_block_that_is_new_here_is_sent_without_asking() {
+    let mut case = Case::begin(0, true, |_, _| {});
+    case.check_asked(&[0], "have");
+    case.puts.on_own_probe(&mut case.cx, PUT, &[Possession::No]);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "write"), (case.order[1], "store"), (case.order[2], "store")]);
+}
+
+#[test]
+fn a_block_that_is_here_is_asked_for_before_it_is_sent() {
+    let mut case = Case::begin(0, true, |_, _| {});
+    asked(&mut case.cx);
+    case.puts.on_own_probe(&mut case.cx, PUT, &[Possession::Yes]);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "write"), (case.order[1], "have"), (case.order[2], "have")]);
+    case.puts.on_own_write(&mut case.cx, PUT, WriteDone::Already);
+    case.puts.on_probe_reply(&mut case.cx, PUT, case.order[1], &[Possession::Yes]);
+    case.puts.on_probe_reply(&mut case.cx, PUT, case.order[2], &[Possession::Yes]);
+    let Some(PutReport { outcome: PutOutcome::Stored(copies), .. }) = case.report() else { panic!("it ended") };
+    assert!(copies.present, "nothing was sent");
+}
+
+#[test]
+fn whoever_lacks_what_others_have_is_sent_it() {
+    for answers in [&[Possession::No][..], &[Possession::NotYet], &[]] {
+        let mut case = Case::begin(5, true, |_, _| {});
+        case.check_asked(&[0, 1, 2], "have");
+        case.puts.on_probe_reply(&mut case.cx, PUT, case.order[0], answers);
+        case.check_asked(&[0], "store");
+        for place in 1..3 {
+            case.puts.on_probe_reply(&mut case.cx, PUT, case.order[place], &[Possession::Yes]);
+        }
+        case.store(&[0]);
+        let Some(PutReport { outcome: PutOutcome::Stored(copies), .. }) = case.report() else { panic!("it ended") };
+        assert!(!copies.present);
+    }
+}
+
+#[test]
+fn a_head_counts_the_own_log_and_goes_to_two_more() {
+    let mut cx = context(0, 6);
+    connect_all(&mut cx);
+    let volume = pool::pool_id().volume();
+    let others: Vec<NodeId> = order(&cx, BlockId(volume.0)).into_iter().filter(|node| *node != cx.me).take(2).collect();
+    let fact = fsdfs_proto::identity::Fact::from(pool::head(1, &[(9, 1)])).raw();
+    let mut puts = Puts::default();
+    puts.start(&mut cx, PutItem::Head { fact, volume }, CLIENT);
+    assert_eq!(asked(&mut cx), each(&others, "facts"));
+    assert!(!puts.moves_block(PutToken::Store(PUT)), "facts are small");
+    others.iter().for_each(|node| puts.on_store_reply(&mut cx, PUT, *node, StoreOutcome::Stored));
+    let events = events(&mut cx);
+    let [Event::PutEnded(report)] = &events[..] else { panic!("{events:?}") };
+    assert!(report.mine && report.block.is_none() && report.durable == 3, "{report:?}");
+}
+
+#[test]
+fn a_cancelled_put_goes_on_for_nobody() {
+    let mut case = Case::new();
+    case.puts.cancel(8);
+    assert_eq!(case.puts.open[&PUT].waiter, CLIENT, "another command was cancelled");
+    case.puts.cancel(7);
+    case.store(&[0, 1, 2]);
+    assert_eq!(case.report().map(|report| report.waiter), Some(Waiter::Nobody));
+}
+
+#[test]
+fn an_answer_after_the_end_meets_nothing() {
+    let mut case = Case::new();
+    case.store(&[0, 1, 2]);
+    asked(&mut case.cx);
+    assert!(case.report().is_some() && case.puts.open.is_empty());
+    case.store(&[0]);
+    case.answer(1, StoreOutcome::Failed);
+    case.puts.on_probe_reply(&mut case.cx, PUT, case.order[2], &[Possession::No]);
+    case.puts.on_own_write(&mut case.cx, PUT, WriteDone::New);
+    assert!(case.report().is_none() && asked(&mut case.cx).is_empty());
+}
+
+#[test]
+fn an_assigned_holder_that_was_silent_is_reported_as_missed_without_a_refusal() {
+    let mut case = Case::begin(5, false, |cx, order| silence(cx, order[1]));
+    case.store(&[0, 2, 3]);
+    assert_eq!(case.report().map(|report| report.missed), Some(vec![(case.order[1], false)]));
+}
+
+#[test]
+fn an_assigned_holder_that_is_full_is_not_missed() {
+    let mut case = Case::begin(5, false, |cx, order| fill(cx, order[1]));
+    case.store(&[0, 2, 3]);
+    assert_eq!(case.report().map(|report| report.missed), Some(Vec::new()));
+}
+
+#[test]
+fn only_the_answer_to_bytes_takes_as_long_as_bytes_move() {
+    let case = Case::new();
+    assert!(case.puts.moves_block(PutToken::Store(PUT)));
+    assert!(!case.puts.moves_block(PutToken::Probe(PUT)) && !case.puts.moves_block(PutToken::Store(PUT + 1)));
+}
