@@ -132,7 +132,12 @@ fn lists_blocks(cx: &Context, node: NodeId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use fsdfs_proto::signed::Signed;
+
     use super::*;
+    use crate::engine::blocks::kit::asked;
+    use crate::engine::test_kit::{connect, context, effects, pool};
+    use crate::seam::Effect;
 
     fn page(first: u8, count: usize) -> Vec<HeldBlock> {
         let id = |number: usize| {
@@ -149,5 +154,70 @@ mod tests {
         assert!(heard.add(&page(2, 3)) && heard.all);
         assert_eq!(heard.blocks.len(), IDS_MAX + 3);
         assert!(BlockList::default().add(&[]), "nothing is a list, too");
+    }
+
+    /// Lists of this node and of one other member, both due.
+    fn begun() -> (Context, Inventories) {
+        let mut cx = context(0, 3);
+        connect(&mut cx, 1);
+        let mut card = pool::card(1, 2, &[(1, 100, 1)], 0).value().clone();
+        card.features = FEATURES_LIST_BLOCKS;
+        cx.facts.insert(Signed::sign(cx.pool, &pool::key(1), card).into());
+        let mut inventories = Inventories::default();
+        inventories.start(&mut cx, 7);
+        (cx, inventories)
+    }
+
+    fn answered(cx: &mut Context) -> Option<Inventory> {
+        effects(cx).into_iter().find_map(|effect| match effect {
+            Effect::Reply { op: 7, reply: Reply::Inventory(inventory) } => Some(*inventory),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn it_ends_when_everybody_was_listed_and_names_the_silent() {
+        let (mut cx, mut inventories) = begun();
+        inventories.on_own_page(&mut cx, 7, &[]);
+        assert!(answered(&mut cx).is_none());
+        inventories.on_page(&mut cx, 7, pool::node(1), &page(1, IDS_MAX));
+        assert_eq!(asked(&mut cx).last(), Some(&(pool::node(1), "list")), "the next page");
+        inventories.on_page(&mut cx, 7, pool::node(1), &page(2, 1));
+        let inventory = answered(&mut cx).expect("all are in");
+        assert_eq!((inventory.holdings.len(), inventory.silent), (2, vec![pool::node(2)]));
+        assert!(inventory.holdings.iter().all(|holding| holding.all));
+    }
+
+    #[test]
+    fn a_list_that_goes_backwards_is_none() {
+        let (mut cx, mut inventories) = begun();
+        inventories.on_own_page(&mut cx, 7, &[]);
+        (0..2).for_each(|_| inventories.on_page(&mut cx, 7, pool::node(1), &page(1, IDS_MAX)));
+        let silent = answered(&mut cx).expect("nobody else is due").silent;
+        assert!(silent.contains(&pool::node(1)));
+    }
+
+    #[test]
+    fn when_the_time_is_over_it_ends_with_what_it_has() {
+        let (mut cx, mut inventories) = begun();
+        inventories.on_page(&mut cx, 7, pool::node(1), &page(1, 3));
+        inventories.on_due(&mut cx, 7);
+        let inventory = answered(&mut cx).expect("the time is over");
+        assert_eq!(inventory.holdings.iter().map(|holding| holding.blocks.len()).collect::<Vec<_>>(), [3]);
+        inventories.on_own_page(&mut cx, 7, &[]);
+        assert!(answered(&mut cx).is_none(), "once");
+    }
+
+    #[test]
+    fn a_cancelled_one_answers_nobody_and_a_newcomer_none_yet() {
+        let (mut cx, mut inventories) = begun();
+        inventories.cancel(7);
+        inventories.on_due(&mut cx, 7);
+        cx.synced = false;
+        inventories.start(&mut cx, 8);
+        let out = effects(&mut cx);
+        let refused =
+            |effect: &Effect| matches!(effect, Effect::Reply { op: 8, reply: Reply::Refused(Refusal::NotYet) });
+        assert!(out.iter().any(refused) && inventories.0.is_empty());
     }
 }

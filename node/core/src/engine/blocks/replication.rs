@@ -120,4 +120,18 @@ mod tests {
         log.note(ONE, None);
         assert!(!log.is_under_replicated(ONE));
     }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_known_blocks_are_updated_at_the_bound() {
+        let id =
+            |number: usize| BlockId([&[7; 24][..], &(number as u64).to_be_bytes()].concat().try_into().expect("32"));
+        let mut log = ReplicationLog::default();
+        (0..UNDER_REPLICATED_MAX + 5).for_each(|number| log.note(id(number), Some(1)));
+        assert_eq!(log.pending(), UNDER_REPLICATED_MAX as u64);
+        log.note(id(0), Some(2));
+        assert_eq!(log.margin(), Some((-2, -1)));
+        log.note(id(0), None);
+        log.note(ONE, Some(3));
+        assert!(log.is_under_replicated(ONE), "there is room again");
+    }
 }

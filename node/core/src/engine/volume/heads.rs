@@ -159,3 +159,6 @@ pub(super) fn entries_of(head: &Signed<Head>, under_replicated: &BTreeSet<BlockI
         .into_iter()
         .map(move |under_replicated| LogEntry::Unpublished(UnpublishedEntry { head: head.clone(), under_replicated }))
 }
+
+#[cfg(test)]
+mod tests;

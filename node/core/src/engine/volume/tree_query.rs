@@ -116,3 +116,6 @@ impl TreeQueries {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,3 +103,6 @@ fn seq_seen(cx: &Context, heads: &LocalHeads, writer: WriterId) -> u64 {
     let seen = heads.flat_map(|head| FactSet::version_vector_of(&head));
     seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ impl Repair {
         self.sent
     }
 }
+
+#[cfg(test)]
+mod tests;

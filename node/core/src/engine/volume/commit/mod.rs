@@ -256,3 +256,6 @@ fn may_not_write(cx: &Context, volume: VolumeId) -> Option<Refusal> {
     let off = cx.clock_off_ms().unsigned_abs();
     (off > CLOCK_OFF_MS_MAX).then_some(Refusal::ClockOff(off / 60_000))
 }
+
+#[cfg(test)]
+mod tests;

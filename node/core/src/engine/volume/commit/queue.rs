@@ -77,3 +77,62 @@ fn inline_bytes(edit: &TreeEdit) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::tree::{FileAttributes, FileNode};
+
+    fn edits(count: usize, bytes: usize) -> Vec<TreeEdit> {
+        let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
+        let content = FileContent::Inline(Bytes::from(vec![0; bytes]));
+        let file = FileNode { attrs, size: bytes as u64, content };
+        vec![TreeEdit::Put { path: vec![Bytes::from_static(b"a")], file }; count]
+    }
+
+    /// How many edits of which commands each batch has.
+    fn batches(queue: &mut EditQueue) -> Vec<Vec<(Option<OpId>, usize)>> {
+        std::iter::from_fn(|| queue.take_batch()).map(|(ops, _)| ops).collect()
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_commands_stay_whole_and_in_order() {
+        let mut queue = EditQueue::default();
+        for (op, count) in [(1, 600), (2, 400), (3, 1), (4, EDITS_PER_COMMIT_MAX + 1), (5, 1)] {
+            assert!(queue.push(op, edits(count, 0)));
+        }
+        let expected = [
+            vec![(Some(1), 600), (Some(2), 400)],
+            vec![(Some(3), 1)],
+            vec![(Some(4), EDITS_PER_COMMIT_MAX + 1)],
+            vec![(Some(5), 1)],
+        ];
+        assert_eq!(batches(&mut queue), expected);
+        assert!(queue.is_empty() && queue.edits == 0);
+    }
+
+    #[test]
+    fn bytes_in_a_batch_are_bounded_too() {
+        let mut queue = EditQueue::default();
+        (1..4).for_each(|op| assert!(queue.push(op, edits(1, INLINE_PER_COMMIT_MAX / 2))));
+        assert_eq!(batches(&mut queue), [vec![(Some(1), 1), (Some(2), 1)], vec![(Some(3), 1)]]);
+    }
+
+    #[test]
+    fn a_cancelled_command_leaves_its_room_to_others() {
+        let mut queue = EditQueue::default();
+        assert!(queue.push(1, edits(EDITS_QUEUED_MAX, 0)) && !queue.push(2, edits(1, 0)));
+        queue.cancel(1);
+        assert!(queue.is_empty() && queue.push(2, edits(1, 0)));
+    }
+
+    #[test]
+    fn a_merge_is_a_batch_without_edits() {
+        let mut queue = EditQueue::default();
+        assert!(queue.take_batch().is_none());
+        queue.push_merge();
+        assert_eq!(batches(&mut queue), [vec![(None, 0)]]);
+    }
+}

@@ -1,0 +1,185 @@
+//! A query, with jobs that really run.
+
+use bytes::Bytes;
+use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::Writer;
+use fsdfs_proto::signed::Signed;
+use fsdfs_proto::time::Hlc;
+
+use super::*;
+use crate::engine::test_kit::{PARAMS, context, effects, pool};
+use crate::seam::{Effect, Token};
+use crate::tree::{EditJob, QueryResult, TreeEdit};
+
+const HEARD: HeardHeads = HeardHeads { majority: true, own_past: true };
+const QUERY: u64 = 1;
+
+fn volume() -> VolumeId {
+    pool::pool_id().volume()
+}
+
+/// A head of a tree with the folder `a`, and its blocks.
+fn tree() -> (Signed<Head>, Vec<Block>) {
+    let job = EditJob {
+        keys: pool::keys(1),
+        pool: pool::pool_id(),
+        heads: Vec::new(),
+        edits: vec![TreeEdit::MakeDir { path: vec![Bytes::from_static(b"a")], attrs: None, fresh: false }],
+        dot: (Writer([9; 8]), 1),
+        hlc: Hlc { ms: 5, count: 0 },
+        copies: 3,
+        params: PARAMS,
+        blocks: BlockMap::new(),
+    };
+    match job.run() {
+        JobDone::Edited { blocks, head: Some(head), .. } => (head, blocks),
+        other => panic!("{other:?}"),
+    }
+}
+
+struct Case {
+    cx: Context,
+    queries: TreeQueries,
+    heads: HeadQueries,
+    gets: Gets,
+}
+
+impl Case {
+    /// Command 4 lists the root.
+    fn new() -> Self {
+        let mut cx = context(0, 3);
+        let (mut queries, mut heads) = (TreeQueries::default(), HeadQueries::default());
+        let list = TreeQuery::List { path: Vec::new(), after: None, max: 10 };
+        queries.start(&mut cx, &mut heads, 4, (volume(), list));
+        effects(&mut cx);
+        Self { cx, queries, heads, gets: Gets::default() }
+    }
+
+    fn on_heads(&mut self, heard: HeardHeads, blocks: BlockMap) {
+        self.queries.on_heads(&mut self.cx, &LocalHeads::default(), (QUERY, volume()), heard, blocks);
+    }
+
+    /// Runs the job that is due, and brings it home.
+    fn run_job(&mut self) {
+        let job = |effect| match effect {
+            Effect::Work { job, token: Token(Waiter::Query(QueryToken::Job(QUERY))) } => Some(job),
+            _ => None,
+        };
+        let job = effects(&mut self.cx).into_iter().find_map(job).expect("a job is due");
+        let done = job.run();
+        self.queries.on_job_done(&mut self.cx, &mut self.gets, QUERY, job, done);
+    }
+
+    fn replies(&mut self) -> Vec<Reply> {
+        let reply = |effect| match effect {
+            Effect::Reply { op: 4, reply } => Some(reply),
+            _ => None,
+        };
+        effects(&mut self.cx).into_iter().filter_map(reply).collect()
+    }
+
+    /// The only reply lists one folder; whether it may be stale.
+    fn listed(&mut self) -> bool {
+        let replies = self.replies();
+        match &replies[..] {
+            [Reply::Query(QueryReply { found: Ok(QueryResult::List { entries, .. }), maybe_stale })] => {
+                assert_eq!(entries.len(), 1);
+                *maybe_stale
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn by_id(blocks: Vec<Block>) -> BlockMap {
+    blocks.into_iter().map(|block| (block.id(), block)).collect()
+}
+
+#[test]
+fn a_query_is_stale_at_most_when_no_majority_was_heard() {
+    for majority in [true, false] {
+        let mut case = Case::new();
+        let (head, blocks) = tree();
+        case.cx.facts.insert(head.into());
+        case.on_heads(HeardHeads { majority, own_past: true }, by_id(blocks));
+        case.run_job();
+        assert_eq!(case.listed(), !majority);
+        assert!(case.queries.open.is_empty());
+    }
+}
+
+#[test]
+fn blocks_that_a_job_lacks_are_fetched_and_it_goes_on() {
+    let mut case = Case::new();
+    let (head, blocks) = tree();
+    let blocks = by_id(blocks);
+    case.cx.facts.insert(head.into());
+    case.on_heads(HEARD, BlockMap::new());
+    case.run_job();
+    let mut rounds = 0;
+    while let Some(pending) = case.queries.open.get(&QUERY) {
+        rounds += 1;
+        assert!(!pending.missing.is_empty() && rounds < 10);
+        for id in pending.missing.clone() {
+            let found = GetOutcome::Found(blocks[&id].clone());
+            case.queries.on_block(&mut case.cx, &mut case.gets, QUERY, id, found);
+        }
+        case.run_job();
+    }
+    assert!(!case.listed());
+}
+
+#[test]
+fn a_block_that_cannot_be_reached_ends_the_query_with_its_holders() {
+    let mut case = Case::new();
+    let (head, _) = tree();
+    case.cx.facts.insert(head.into());
+    case.on_heads(HEARD, BlockMap::new());
+    case.run_job();
+    let block = *case.queries.open[&QUERY].missing.first().expect("a block is due");
+    let away = vec![pool::node(1)];
+    let none = GetOutcome::NotFound { away: away.clone() };
+    case.queries.on_block(&mut case.cx, &mut case.gets, QUERY, block, none.clone());
+    assert_eq!(case.replies(), [Reply::Refused(Refusal::Unreachable { block, away })]);
+    case.queries.on_block(&mut case.cx, &mut case.gets, QUERY, block, none);
+    assert!(case.replies().is_empty(), "it ends once");
+}
+
+#[test]
+fn without_heads_it_is_too_early_and_without_keys_there_is_nothing_to_read() {
+    let mut case = Case::new();
+    case.on_heads(HEARD, BlockMap::new());
+    assert_eq!(case.replies(), [Reply::Refused(Refusal::NotYet)]);
+    let mut case = Case::new();
+    case.cx.facts.insert(tree().0.into());
+    case.cx.keys.clear();
+    case.on_heads(HEARD, BlockMap::new());
+    assert_eq!(case.replies(), [Reply::Refused(Refusal::NoKey)]);
+}
+
+#[test]
+fn a_cancelled_query_answers_nobody() {
+    let mut case = Case::new();
+    let (head, blocks) = tree();
+    case.cx.facts.insert(head.into());
+    case.queries.cancel(3);
+    case.on_heads(HEARD, by_id(blocks));
+    case.queries.cancel(4);
+    case.run_job();
+    assert!(case.replies().is_empty());
+}
+
+#[test]
+fn holders_of_heads_are_asked_first() {
+    let mut case = Case::new();
+    let peer = crate::engine::test_kit::connect(&mut case.cx, 1);
+    let query = TreeQuery::Entry { path: Vec::new() };
+    case.queries.start(&mut case.cx, &mut case.heads, 5, (volume(), query));
+    let out = effects(&mut case.cx);
+    let asks = |effect: &Effect| match effect {
+        Effect::Send { to, message: fsdfs_proto::message::Message::Heads(asked), .. } => Some((*to, asked.volume)),
+        _ => None,
+    };
+    assert_eq!(out.iter().filter_map(asks).collect::<Vec<_>>(), [(peer, volume())]);
+}
