@@ -7,22 +7,30 @@ use fsdfs_proto::ids::BlockId;
 
 use crate::limits::CACHE_BYTES_MAX;
 
+/// See the module. Both maps have the same blocks.
 #[derive(Default)]
 pub(super) struct BlockCache {
+    /// With the number of their last use.
     blocks: BTreeMap<BlockId, (u64, Block)>,
+    /// The same by last use, the oldest first.
     used: BTreeSet<(u64, BlockId)>,
+    /// Of all blocks together, at most [`CACHE_BYTES_MAX`] between two calls.
     bytes: usize,
+    /// Grows with each use, so no two uses have the same number.
     uses: u64,
 }
 
 impl BlockCache {
+    /// A hit is a use.
     pub fn get(&mut self, id: &BlockId) -> Option<Block> {
         let block = self.blocks.get(id)?.1.clone();
         self.touch(*id);
         Some(block)
     }
 
+    /// Takes it in, or notes that it was used; then makes room.
     pub fn put(&mut self, block: &Block) {
+        // A block of this id has these bytes already: nothing is ever replaced.
         if !self.blocks.contains_key(&block.id()) {
             self.bytes += block.bytes().len();
             self.blocks.insert(block.id(), (self.uses, block.clone()));
@@ -34,8 +42,10 @@ impl BlockCache {
                 self.bytes -= block.bytes().len();
             }
         }
+        debug_assert_eq!(self.blocks.len(), self.used.len(), "each block has one last use");
     }
 
+    /// It was used just now.
     fn touch(&mut self, id: BlockId) {
         self.uses += 1;
         if let Some((use_, _)) = self.blocks.get_mut(&id) {

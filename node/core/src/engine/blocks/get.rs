@@ -21,16 +21,20 @@ use crate::seam::{BlockPayload, DiskRequest, GetOutcome, GetToken, OpId, ReadDon
 /// Reads under way, and the tree blocks that need none.
 #[derive(Default)]
 pub(in crate::engine) struct Gets {
+    /// One read a block: whoever else wants it joins.
     open: BTreeMap<BlockId, OpenGet>,
+    /// Tree blocks only; see [`Gets::remember`].
     cache: BlockCache,
 }
 
 /// A read under way; all who want the block share it. With no waiter it replaces this node's damaged copy.
 #[derive(Default)]
 struct OpenGet {
+    /// Each is told once; cancelled ones are gone from here.
     waiters: Vec<Waiter>,
     /// Monotonic milliseconds when it began.
     since: u64,
+    /// Decides whether peers may be asked, and whether what is found is written here.
     own: OwnCopy,
     /// Everyone asked so far, each at most once unless its answer was "not yet" or got lost.
     asked: BTreeMap<NodeId, HolderAnswer>,
@@ -40,7 +44,9 @@ struct OpenGet {
 #[derive(Default, PartialEq, Eq)]
 enum OwnCopy {
     #[default]
+    /// The store was asked.
     Reading,
+    /// It has none, or its disk failed.
     Absent,
     /// The index is being rebuilt.
     NotYet,
@@ -48,10 +54,14 @@ enum OwnCopy {
     Damaged,
 }
 
+/// What a server that was asked has said.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HolderAnswer {
+    /// Nothing yet; asked then.
     Open { since: u64 },
+    /// It has none, or sent something else: it is not asked again by this read.
     No,
+    /// It could not say then. Forgotten after [`NOT_YET_RETRY_MS`], so that it is asked again.
     NotYet { at: u64 },
 }
 
@@ -61,6 +71,7 @@ impl Gets {
         if let Some(block) = self.cache.get(&id) {
             return cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::Found(block) });
         }
+        // Only the first one asks the store; whoever joins waits for the same answers.
         let fresh = !self.open.contains_key(&id);
         let get = self.open.entry(id).or_insert_with(|| OpenGet { since: cx.now.mono, ..OpenGet::default() });
         get.waiters.push(waiter);
@@ -78,12 +89,14 @@ impl Gets {
         self.cache.put(block);
     }
 
+    /// The read goes on: whoever else waits shares it, and a damaged copy may hang on it.
     pub fn cancel(&mut self, op: OpId) {
         for get in self.open.values_mut() {
             get.waiters.retain(|waiter| *waiter != Waiter::Client(op));
         }
     }
 
+    /// The store said what it has; now peers may be asked.
     pub fn on_own_read(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId, done: ReadDone) {
         let Some(get) = self.open.get_mut(&id) else { return };
         get.own = match done {
@@ -120,6 +133,7 @@ impl Gets {
         let Some(get) = self.open.get_mut(&id).filter(|get| get.own != OwnCopy::Reading) else { return };
         let waits_for =
             |node: &NodeId, since: u64| cx.responsive(*node) && now < since.max(cx.peers.moved(*node)) + HEDGE_MS;
+        // One question at a time as long as somebody is making progress: uplinks are slow.
         let busy = get
             .asked
             .iter()
@@ -129,7 +143,8 @@ impl Gets {
         }
         match next_server(cx, get, id) {
             Some(node) => {
-                get.asked.insert(node, HolderAnswer::Open { since: now });
+                let before = get.asked.insert(node, HolderAnswer::Open { since: now });
+                debug_assert!(before.is_none(), "a holder is asked once until its answer is forgotten");
                 let fetch = |request| Message::Fetch(FetchRequest { request, id });
                 cx.ask(node, Waiter::Get(GetToken::Fetch(id)), fetch, None);
                 cx.wake_in(HEDGE_MS, Timer::Get(id));
@@ -138,6 +153,8 @@ impl Gets {
         }
     }
 
+    /// Nobody is left to ask now. "Not found" is said only when no answer can come any more, or those who cannot say yet have
+    /// had [`GET_MS_MAX`].
     fn wait_or_end(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
         let Some(get) = self.open.get(&id) else { return };
         let open =
@@ -149,9 +166,11 @@ impl Gets {
             return cx.wake_in(HEDGE_MS, Timer::Get(id));
         }
         let get = self.open.remove(&id).expect("looked up above");
+        debug_assert!(get.own != OwnCopy::Reading, "the own store answers before anybody gives up");
         if get.own == OwnCopy::Damaged {
             read_repair_later(cx, log, id);
         }
+        // Those who may have it and could not be asked: whoever reads this knows whom to wake.
         let assigned = cx.map.holders(id, cx.copies());
         let away: Vec<NodeId> =
             assigned.iter().map(|holder| holder.node).filter(|node| !cx.responsive(*node)).collect();
@@ -160,6 +179,7 @@ impl Gets {
         }
     }
 
+    /// Time went on: whoever said "not yet" may be asked again, and whoever is slow gets company.
     pub fn on_due(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
         let now = cx.now.mono;
         let Some(get) = self.open.get_mut(&id) else { return };
@@ -172,6 +192,7 @@ impl Gets {
         self.ask_next(cx, log, id);
     }
 
+    /// A peer answered. Bytes that are not the block count as "no", and against the peer.
     pub fn on_fetch_reply(
         &mut self,
         cx: &mut Context,
@@ -208,6 +229,7 @@ impl Gets {
         self.open.keys().copied().collect()
     }
 
+    /// The only end with a block. It replaces this node's damaged copy, if that is why, or also why, it was looked for.
     fn found(&mut self, cx: &mut Context, id: BlockId, block: &Block) {
         assert_eq!(block.id(), id, "no block leaves a read but the one it was asked for");
         let Some(get) = self.open.remove(&id) else { return };

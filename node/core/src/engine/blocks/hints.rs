@@ -44,8 +44,10 @@ impl Hints {
         }
     }
 
+    /// At the bound the hint is left out: repair finds the block in its own time.
     fn add(&mut self, to: NodeId, id: BlockId, redundancy: Redundancy) {
         let all: usize = self.0.values().map(|hints| hints.unasked.len()).sum();
+        debug_assert!(all <= HINTS_MAX, "hints are bounded");
         if all < HINTS_MAX {
             self.0.entry(to).or_default().unasked.insert(id, redundancy);
         }
@@ -64,8 +66,10 @@ impl Hints {
             self.0.remove(&to);
             return;
         };
+        // A yes records the redundancy it was asked with, so one question has one.
         let same = hints.unasked.iter().filter(|(_, other)| **other == redundancy);
         let ids: Vec<BlockId> = same.map(|(id, _)| *id).take(IDS_MAX).collect();
+        // Ids of a map are ascending. What is asked is no hint any more; if the question is lost it becomes one again.
         hints.unasked.retain(|id, _| ids.binary_search(id).is_err());
         let map = cx.map_digest;
         let waiter = Waiter::Hints(HintToken::Have { redundancy, ids: ids.clone() });
@@ -73,6 +77,7 @@ impl Hints {
         cx.ask(to, waiter, have, None);
     }
 
+    /// What it has by now is done; what it cannot say yet is left to repair.
     pub fn on_have_reply(
         &mut self,
         cx: &mut Context,
@@ -93,6 +98,7 @@ impl Hints {
         }
     }
 
+    /// A block that the holder lacks was read: it is put again, as if it were new, and the next follows when that ends.
     pub fn on_block(
         &mut self,
         cx: &mut Context,

@@ -19,7 +19,9 @@ use crate::seam::{DiskRequest, OpId, Refusal, Reply, Waiter};
 #[derive(Default)]
 pub(in crate::engine) struct Inventories(BTreeMap<OpId, OpenInventory>);
 
+/// Invariant: `waiting` is never empty between two calls; when the last one is done it is answered.
 struct OpenInventory {
+    /// Of those that sent a page at least, none with a fault.
     lists: BTreeMap<NodeId, BlockList>,
     /// Members with a page due.
     waiting: BTreeSet<NodeId>,
@@ -30,12 +32,14 @@ struct OpenInventory {
 /// What one member listed so far, ascending.
 #[derive(Default)]
 struct BlockList {
+    /// Ids only grow, within a page and from page to page.
     blocks: Vec<HeldBlock>,
     /// There are no more.
     all: bool,
 }
 
 impl BlockList {
+    /// Where the next page begins.
     fn last(&self) -> Option<BlockId> {
         self.blocks.last().map(|held| held.id)
     }
@@ -53,6 +57,7 @@ impl BlockList {
 }
 
 impl Inventories {
+    /// Asks this node and every member that can list for a first page.
     pub fn start(&mut self, cx: &mut Context, op: OpId) {
         if !cx.ready() {
             return cx.reply(op, Reply::Refused(Refusal::NotYet));
@@ -60,6 +65,7 @@ impl Inventories {
         let up = cx.peers.up();
         let members: Vec<NodeId> =
             up.into_iter().filter(|node| cx.responsive(*node) && lists_blocks(cx, *node)).collect();
+        // Shared evenly, so that the sample has the same bounds at each member.
         let most = (INVENTORY_RECORDS / (members.len() + 1)).clamp(IDS_MAX, INVENTORY_RECORDS_OF_ONE);
         let waiting = members.iter().copied().chain([cx.me]).collect();
         self.0.insert(op, OpenInventory { lists: BTreeMap::new(), waiting, most });
@@ -70,10 +76,12 @@ impl Inventories {
         }
     }
 
+    /// Late pages meet nothing.
     pub fn cancel(&mut self, op: OpId) {
         self.0.remove(&op);
     }
 
+    /// This node's own store is listed like any member.
     pub fn on_own_page(&mut self, cx: &mut Context, op: OpId, records: &[RecordInfo]) {
         let records: Vec<HeldBlock> = records.iter().map(|info| HeldBlock { id: info.id, len: info.len }).collect();
         self.on_page(cx, op, cx.me, &records);
@@ -109,6 +117,7 @@ impl Inventories {
         let of_node = |(node, BlockList { blocks, all })| NodeInventory { node, blocks, all };
         let holdings: Vec<NodeInventory> = inventory.lists.into_iter().map(of_node).collect();
         let is_silent = |node: &NodeId| holdings.iter().all(|holding| holding.node != *node);
+        // A member without disks keeps nothing, so its silence says nothing.
         let stores = cx.map.servers().iter().filter(|server| !server.disks.is_empty()).map(|server| server.id);
         let silent = stores.filter(is_silent).collect();
         let rules = cx.facts.rules();
@@ -117,6 +126,7 @@ impl Inventories {
     }
 }
 
+/// At most one page of a member is under way, so a list comes in order.
 fn ask_page(cx: &mut Context, op: OpId, of: NodeId, after: Option<BlockId>) {
     if of == cx.me {
         return cx.disk(DiskRequest::List { after, max: IDS_MAX }, Waiter::Inventory(op));
@@ -125,6 +135,7 @@ fn ask_page(cx: &mut Context, op: OpId, of: NodeId, after: Option<BlockId>) {
     cx.ask(of, Waiter::Inventory(op), list, None);
 }
 
+/// Older versions would not answer.
 fn lists_blocks(cx: &Context, node: NodeId) -> bool {
     let card = cx.facts.members().get(&node).and_then(|member| member.card.as_ref());
     !cx.revoked(node) && card.is_some_and(|card| card.value().features >= FEATURES_LIST_BLOCKS)

@@ -22,6 +22,7 @@ use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, Wait
 /// Puts under way.
 #[derive(Default)]
 pub(in crate::engine) struct Puts {
+    /// By number. Each ends in exactly one [`Event::PutEnded`]; a cancelled one does, too, for nobody.
     open: BTreeMap<u64, OpenPut>,
     /// Numbers are never used twice, so a late answer cannot meet another put.
     last: u64,
@@ -52,8 +53,12 @@ pub(in crate::engine) struct PutReport {
     pub missed: Vec<(NodeId, bool)>,
 }
 
+/// A put that waits for answers.
+///
+/// Invariant: some slot is `Asked`, or this node's own probe is under way; otherwise it would have ended.
 struct OpenPut {
     item: PutItem,
+    /// N: so many durable slots end the put.
     target: u8,
     /// All servers, the assigned holders first.
     order: Vec<BlockHolder>,
@@ -61,18 +66,24 @@ struct OpenPut {
     slots: BTreeMap<NodeId, PutSlot>,
     /// Bytes were sent, or written here: it was not there before.
     sent: bool,
+    /// Who is told in the end.
     waiter: Waiter,
 }
 
+/// What is known of a server that was asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PutSlot {
+    /// A question or bytes are on their way to it.
     Asked,
+    /// It said that the block is on its disk, or the head in its log. Late answers lead here, too.
     Durable,
+    /// Nothing is expected of it any more, but its late confirmation counts.
     /// It said why, or no answer will come.
     Failed(Option<StoreOutcome>),
 }
 
 impl OpenPut {
+    /// Distinct servers by construction: a node has one slot.
     fn durable(&self) -> usize {
         self.slots.values().filter(|slot| **slot == PutSlot::Durable).count()
     }
@@ -83,6 +94,7 @@ impl OpenPut {
 }
 
 impl PutItem {
+    /// What placement is asked for: heads lie where a block with their volume's id would.
     fn place(&self) -> BlockId {
         match self {
             Self::Block { block, .. } => block.id(),
@@ -102,6 +114,7 @@ impl Puts {
         let order = cx.map.order(place, target);
         self.last += 1;
         let id = self.last;
+        // Only an assigned holder's index says anything: elsewhere the block would not lie here even if it were old.
         let mine = order.iter().take(target.into()).any(|holder| holder.node == cx.me);
         let logged = matches!(item, PutItem::Head { .. }) && order.iter().any(|holder| holder.node == cx.me);
         let slots = logged.then_some((cx.me, PutSlot::Durable)).into_iter().collect();
@@ -131,6 +144,7 @@ impl Puts {
         self.open.get(&id).is_some_and(|put| matches!(put.item, PutItem::Block { .. }))
     }
 
+    /// What this node has, others may have from the same earlier put, so they are asked before a megabyte is sent to each.
     pub fn on_own_probe(&mut self, cx: &mut Context, id: u64, answers: &[Possession]) {
         if let Some(OpenPut { item: PutItem::Block { probe, .. }, .. }) = self.open.get_mut(&id) {
             *probe = answers.first() == Some(&Possession::Yes);
@@ -138,6 +152,8 @@ impl Puts {
         self.advance(cx, id);
     }
 
+    /// A yes is as good as stored: the peer renewed its lease durably before it said so. Anything else gets the bytes, "not
+    /// yet" too: its store tells an old block from a new one.
     pub fn on_probe_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, answers: &[Possession]) {
         if answers.first() == Some(&Possession::Yes) {
             self.on_durable(cx, id, from);
@@ -146,6 +162,7 @@ impl Puts {
         }
     }
 
+    /// A peer says what became of the bytes, or of the head.
     pub fn on_store_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, outcome: StoreOutcome) {
         match outcome {
             StoreOutcome::Stored => self.on_durable(cx, id, from),
@@ -153,6 +170,7 @@ impl Puts {
         }
     }
 
+    /// This node's own store counts like any other server, however many disks it has.
     pub fn on_own_write(&mut self, cx: &mut Context, id: u64, done: WriteDone) {
         let me = cx.me;
         match done {
@@ -168,24 +186,29 @@ impl Puts {
         }
     }
 
+    /// From now on this server counts, whatever was thought of it before.
     fn on_durable(&mut self, cx: &mut Context, id: u64, node: NodeId) {
         let Some(put) = self.open.get_mut(&id) else { return };
-        put.slots.insert(node, PutSlot::Durable);
+        let before = put.slots.insert(node, PutSlot::Durable);
+        debug_assert!(before.is_some(), "durable on none but those asked");
         self.advance(cx, id);
     }
 
     /// It refused, or no answer will come (`why` is none).
     pub fn on_failed(&mut self, cx: &mut Context, id: u64, node: NodeId, why: Option<StoreOutcome>) {
         let Some(put) = self.open.get_mut(&id) else { return };
-        put.slots.insert(node, PutSlot::Failed(why));
+        let before = put.slots.insert(node, PutSlot::Failed(why));
+        debug_assert!(before.is_some_and(|slot| slot != PutSlot::Durable), "what was confirmed stays confirmed");
         self.advance(cx, id);
     }
 
     /// Asks as many further servers as are needed for N; ends the put when there is nothing to wait for.
     pub fn advance(&mut self, cx: &mut Context, id: u64) {
+        // It may have ended by what was told before this.
         let Some(put) = self.open.get(&id) else { return };
         let target = usize::from(put.target);
         let durable = put.durable();
+        // Confirmed, or likely to be: never more are asked than are needed for N.
         let mut hopeful = durable;
         let mut next = Vec::new();
         for holder in &put.order {
@@ -211,6 +234,7 @@ impl Puts {
         }
     }
 
+    /// The one place where a slot begins.
     fn ask_holder(&mut self, cx: &mut Context, id: u64, holder: BlockHolder) {
         let Some(put) = self.open.get_mut(&id) else { return };
         let before = put.slots.insert(holder.node, PutSlot::Asked);
@@ -240,6 +264,7 @@ impl Puts {
         }
     }
 
+    /// Bytes go out once a server: after its no, or at once if nobody is asked.
     fn send_block(&mut self, cx: &mut Context, id: u64, to: NodeId) {
         let (map, charged_to) = (cx.map_digest, cx.me);
         let Some(put) = self.open.get_mut(&id) else { return };
@@ -252,6 +277,7 @@ impl Puts {
         cx.ask(to, Waiter::Put(PutToken::Store(id)), store, Some(block));
     }
 
+    /// The only way out of `open`.
     fn finish(&mut self, cx: &mut Context, id: u64) {
         let put = self.open.remove(&id).expect("only puts under way are finished");
         let report = put.report(cx);
@@ -261,6 +287,7 @@ impl Puts {
 }
 
 impl OpenPut {
+    /// What is told to those who complete copies later: repair and hints.
     fn report(&self, cx: &Context) -> PutReport {
         let did_not = |node: &NodeId| match self.slots.get(node) {
             Some(slot) => *slot != PutSlot::Durable,
@@ -285,6 +312,7 @@ impl OpenPut {
         }
     }
 
+    /// One durable copy is a promise; none is a refusal that says whether room or answers were missing.
     fn outcome(&self, cx: &Context) -> PutOutcome {
         let on = |wanted: PutSlot| self.slots.iter().filter(move |(_, slot)| **slot == wanted).map(|(node, _)| *node);
         let servers: Vec<NodeId> = on(PutSlot::Durable).collect();
@@ -313,6 +341,7 @@ fn takes_blocks(cx: &Context, node: NodeId) -> bool {
     cx.responsive(node) && cx.has_room(node)
 }
 
+/// As its card says; none before its card was heard, so it adds no site.
 fn site_of(cx: &Context, node: NodeId) -> Option<&str> {
     let member = cx.facts.members().get(&node)?;
     member.card.as_ref().map(|card| card.value().site.as_str())

@@ -32,6 +32,7 @@ impl ReplicationLog {
     pub fn note(&mut self, id: BlockId, missing: Option<usize>) {
         match missing {
             Some(missing) => {
+                // At the bound the number is "at least"; what is known already is kept up to date.
                 let known = self.under_replicated.contains_key(&id);
                 if known || self.under_replicated.len() < UNDER_REPLICATED_MAX {
                     self.under_replicated.insert(id, missing);

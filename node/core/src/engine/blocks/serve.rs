@@ -17,12 +17,15 @@ use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, Wai
 pub(in crate::engine) struct BlockServer;
 
 impl BlockServer {
+    /// Which of these are here. A yes that renews is said after the renewal is durable.
     pub fn on_have(&self, cx: &mut Context, from: NodeId, have: HaveRequest) {
         let renew = have.renew.then_some(have.redundancy);
         let token = ServeToken::Have { to: from, request: have.request };
         cx.disk(DiskRequest::Have { ids: have.ids, renew }, Waiter::Serve(token));
     }
 
+    /// Bytes whose hash is not the announced id reach no disk. An age, not a date, came with the block, so that clocks that
+    /// differ make no block younger.
     pub fn on_store(&self, cx: &mut Context, from: NodeId, store: &StoreRequest, payload: BlockPayload) {
         let request = store.request;
         let block = match payload {
@@ -38,16 +41,19 @@ impl BlockServer {
             redundancy: store.redundancy,
             first_seen: cx.now.wall.saturating_sub(store.age_ms),
             charged_to: store.charged_to,
+            // None: this node is a fallback of a map that it does not know; any of its disks will do.
             disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),
         };
         cx.disk(write, Waiter::Serve(ServeToken::Store { to: from, request }));
     }
 
+    /// The store checks the hash of what it reads, so nothing damaged leaves this node.
     pub fn on_fetch(&self, cx: &mut Context, from: NodeId, fetch: &FetchRequest) {
         let token = ServeToken::Fetch { to: from, request: fetch.request, id: fetch.id };
         cx.disk(DiskRequest::Read { id: fetch.id }, Waiter::Serve(token));
     }
 
+    /// One page; the asker goes on behind its last id.
     pub fn on_list_blocks(&self, cx: &mut Context, from: NodeId, list: &ListBlocksRequest) {
         let token = ServeToken::ListBlocks { to: from, request: list.request };
         cx.disk(DiskRequest::List { after: list.after, max: IDS_MAX }, Waiter::Serve(token));
@@ -76,6 +82,7 @@ impl BlockServer {
                 }
                 let (outcome, block) = fetched(done);
                 debug_assert!(block.as_ref().is_none_or(|block| block.id() == id), "the store reads what was asked");
+                // The receiver hashes what follows and compares it with this id.
                 let attached = block.as_ref().map(AttachedBlock::from);
                 let reply = FetchReply { request, outcome, block: attached };
                 cx.send_block(to, Message::FetchReply(reply), block);
@@ -89,6 +96,7 @@ impl BlockServer {
     }
 }
 
+/// "Stored" is a promise of a copy that no other node promises, too.
 fn stored(cx: &Context, done: WriteDone) -> StoreOutcome {
     match done {
         // Two live nodes of one identity would count as one server while being none of them for sure.
@@ -99,6 +107,7 @@ fn stored(cx: &Context, done: WriteDone) -> StoreOutcome {
     }
 }
 
+/// "Not yet" is never "no": an index that is being rebuilt knows less than the disk has.
 fn fetched(done: ReadDone) -> (FetchOutcome, Option<fsdfs_proto::block::Block>) {
     match done {
         ReadDone::Found(block) => (FetchOutcome::Found, Some(block)),

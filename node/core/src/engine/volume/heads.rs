@@ -42,10 +42,12 @@ impl LocalHeads {
         }
     }
 
+    /// What only this node knows of a volume.
     pub fn unpublished(&self, volume: VolumeId) -> Option<&UnpublishedHead> {
         self.0.get(&volume)
     }
 
+    /// Those with an unpublished head.
     pub fn volumes(&self) -> impl Iterator<Item = VolumeId> {
         self.0.keys().copied()
     }

@@ -18,13 +18,16 @@ use crate::seam::Waiter;
 /// Questions under way, and answers to others' questions.
 #[derive(Default)]
 pub(in crate::engine) struct HeadQueries {
+    /// By number. Each ends in exactly one [`Event::HeadsHeard`].
     open: BTreeMap<u64, OpenQuery>,
+    /// Numbers are never used twice, so a late answer cannot meet another question.
     last: u64,
 }
 
 /// A question about heads to several holders.
 struct OpenQuery {
     volume: VolumeId,
+    /// Asked and not answered; empty only at the end. Fallback holders are among them, but are not counted as heard.
     waiting: BTreeSet<NodeId>,
     /// Assigned holders other than this node.
     holders: BTreeSet<NodeId>,
@@ -45,6 +48,7 @@ pub(in crate::engine) struct HeardHeads {
 }
 
 impl OpenQuery {
+    /// The one place where answers are counted. `ready`: this node itself knows what it is asked for.
     fn heard(&self, ready: bool) -> HeardHeads {
         debug_assert!(self.heard <= self.holders.len(), "each holder is heard once");
         let target = self.holders.len() + usize::from(self.mine);
@@ -63,6 +67,7 @@ impl HeadQueries {
         let copies = cx.copies();
         let order: Vec<NodeId> = cx.map.order(BlockId(volume.0), copies).iter().map(|holder| holder.node).collect();
         let target = usize::from(copies).min(order.len());
+        // In placement order, as a writer asks them: both meet in a holder.
         let live = order.iter().filter(|node| cx.responsive(**node)).take(target);
         let mut waiting: BTreeSet<NodeId> = live.filter(|node| **node != cx.me).copied().collect();
         // A newcomer that knows no map yet, or whose holders are all away, asks whoever is there.
@@ -103,11 +108,13 @@ impl HeadQueries {
         self.end_if_heard(cx, query);
     }
 
+    /// Also when nobody could be asked at all.
     fn end_if_heard(&mut self, cx: &mut Context, query: u64) {
         if self.open.get(&query).is_none_or(|open| !open.waiting.is_empty()) {
             return;
         }
         let open = self.open.remove(&query).expect("looked up above");
+        debug_assert!(!open.holders.contains(&cx.me), "this node does not ask itself");
         let heard = open.heard(cx.ready());
         cx.raise(Event::HeadsHeard { waiter: open.waiter, volume: open.volume, heard });
     }

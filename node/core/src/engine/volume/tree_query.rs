@@ -13,12 +13,17 @@ use crate::tree::{BlockMap, JobDone, QueryJob, TreeError, TreeJob, TreeQuery};
 /// Queries under way, by number.
 #[derive(Default)]
 pub(in crate::engine) struct TreeQueries {
+    /// Each is answered once, or cancelled; then late blocks and jobs meet nothing.
     open: BTreeMap<u64, PendingQuery>,
+    /// Numbers are never used twice.
     last: u64,
 }
 
+/// A query that hears heads, runs, or waits for blocks: in this order, the last two in turns.
 struct PendingQuery {
+    /// Who is answered.
     op: OpId,
+    /// Kept until the heads are known.
     query: TreeQuery,
     /// Fewer than a majority of the holders of heads were heard.
     maybe_stale: bool,
@@ -29,6 +34,7 @@ struct PendingQuery {
 }
 
 impl TreeQueries {
+    /// Begins with the question which heads stand, so that a reader sees what a writer elsewhere was told is durable.
     pub fn start(
         &mut self,
         cx: &mut Context,
@@ -42,6 +48,7 @@ impl TreeQueries {
         heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
     }
 
+    /// A job that is away is not called back; its result meets nothing.
     pub fn cancel(&mut self, op: OpId) {
         self.open.retain(|_, pending| pending.op != op);
     }
@@ -61,12 +68,14 @@ impl TreeQueries {
             return self.refuse(cx, number, Refusal::NotYet);
         }
         let Some(pending) = self.open.get_mut(&number) else { return };
+        // A fallback holder of one part of a cut pool does not know what the other part was told.
         pending.maybe_stale = !heard.majority;
         let query = pending.query.clone();
         let job = TreeJob::Query(QueryJob { keys, heads, query, params: cx.params, blocks });
         cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
     }
 
+    /// The job has its answer, or says which blocks it lacks.
     pub fn on_job_done(&mut self, cx: &mut Context, gets: &mut Gets, number: u64, job: Box<TreeJob>, done: JobDone) {
         match done {
             JobDone::Missing(ids) => {
@@ -86,6 +95,7 @@ impl TreeQueries {
         }
     }
 
+    /// A block that the job lacks. It runs again when it has all of them, not after each.
     pub fn on_block(&mut self, cx: &mut Context, gets: &mut Gets, number: u64, id: BlockId, outcome: GetOutcome) {
         let block = match outcome {
             GetOutcome::Found(block) => block,
@@ -93,6 +103,8 @@ impl TreeQueries {
                 return self.refuse(cx, number, Refusal::Unreachable { block: id, away });
             }
         };
+        debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
+        // The next query most likely goes through the same folders.
         gets.remember(&block);
         let Some(pending) = self.open.get_mut(&number) else { return };
         let Some(job) = &mut pending.job else { return };
@@ -105,11 +117,13 @@ impl TreeQueries {
         }
     }
 
+    /// Ends a query with what its job found.
     fn answer(&mut self, cx: &mut Context, number: u64, found: Result<crate::tree::QueryResult, TreeError>) {
         let Some(pending) = self.open.remove(&number) else { return };
         cx.reply(pending.op, Reply::Query(QueryReply { found, maybe_stale: pending.maybe_stale }));
     }
 
+    /// Ends a query without a result.
     fn refuse(&mut self, cx: &mut Context, number: u64, refusal: Refusal) {
         if let Some(pending) = self.open.remove(&number) {
             cx.reply(pending.op, Reply::Refused(refusal));

@@ -30,6 +30,7 @@ pub(in crate::engine) struct Writer {
 }
 
 impl Writer {
+    /// For a log that is written again.
     pub fn entry(&self) -> Option<LogEntry> {
         self.own.map(LogEntry::Own)
     }

@@ -23,7 +23,9 @@ use crate::limits::{REPAIR_DELAY_MS, REPAIR_PERIOD_MS, REPAIR_RETRY_MS};
 /// The scan, if one is under way, and what is due after it.
 #[derive(Default)]
 pub(in crate::engine) struct Repair {
+    /// For the next scan; what comes up during one is added here.
     due: DueHolders,
+    /// At most one at a time.
     scan: Option<RepairScan>,
     /// Blocks sent since the start.
     sent: u64,
@@ -37,8 +39,11 @@ pub(in crate::engine) struct Repair {
 #[derive(Default)]
 enum DueHolders {
     #[default]
+    /// Nothing happened since the last scan.
     Nobody,
+    /// What these are assigned, and what this node keeps for others. Never empty.
     Some(BTreeSet<NodeId>),
+    /// All records.
     Everybody,
 }
 
@@ -59,7 +64,9 @@ impl DueHolders {
 struct RepairScan {
     /// Only records these peers are assigned to, or that this node is not assigned to; none = all.
     peers: Option<BTreeSet<NodeId>>,
+    /// The last id listed; the next batch begins behind it.
     after: Option<BlockId>,
+    /// The store has no records behind `after`.
     at_end: bool,
     /// The next records are being read: nothing is complete before they are here.
     listing: bool,

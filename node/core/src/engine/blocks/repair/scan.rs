@@ -18,6 +18,7 @@ use crate::seam::{DiskRequest, RepairToken, Waiter};
 type Questions = BTreeMap<(NodeId, Redundancy), Vec<BlockId>>;
 
 impl Repair {
+    /// The timer of scans. It is also what wakes one that pauses for the rate limit.
     pub fn on_due(&mut self, cx: &mut Context, log: &mut ReplicationLog) {
         cx.wake_in(REPAIR_PERIOD_MS, Timer::Repair);
         if self.scan.is_some() {
@@ -38,6 +39,7 @@ impl Repair {
         self.list(cx);
     }
 
+    /// The next batch; only when the one before is done, so memory is bounded by a batch.
     pub(super) fn list(&mut self, cx: &mut Context) {
         let Some(scan) = &mut self.scan else { return };
         debug_assert!(!scan.listing && scan.records.is_empty(), "one batch at a time");
@@ -46,6 +48,7 @@ impl Repair {
         cx.disk(list, Waiter::Repair(RepairToken::List));
     }
 
+    /// A batch came: each live holder is asked once for all that concerns it.
     pub fn on_listed(&mut self, cx: &mut Context, infos: Vec<RecordInfo>) {
         let Some(scan) = &mut self.scan else { return };
         debug_assert!(scan.listing, "records come when they were asked for");
@@ -57,6 +60,7 @@ impl Repair {
             scan.add_record(cx, info, &mut questions);
         }
         for ((node, redundancy), ids) in questions {
+            // Remembered beside the request: an answer counts for what this scan asked, and no earlier one.
             scan.asking.entry(node).or_default().extend(&ids);
             let waiter = Waiter::Repair(RepairToken::Have { ids: ids.clone() });
             let map = cx.map_digest;
@@ -66,6 +70,7 @@ impl Repair {
         self.go_on(cx);
     }
 
+    /// A holder said which of these it has. Only ids it was asked for count, each once.
     pub fn on_have_reply(
         &mut self,
         cx: &mut Context,
@@ -78,6 +83,7 @@ impl Repair {
         for (index, id) in ids.iter().enumerate() {
             let asked = scan.asking.get_mut(&from).is_some_and(|asked| asked.remove(id));
             let Some(record) = scan.records.get_mut(id).filter(|_| asked) else { continue };
+            debug_assert!(record.open > 0, "one answer a question");
             record.open -= 1;
             match answers.get(index) {
                 Some(Possession::Yes) => {
@@ -98,9 +104,11 @@ impl Repair {
         for id in ids {
             let Some(record) = scan.records.get_mut(id).filter(|record| record.open == 0) else { continue };
             record.choose(cx.me);
+            // A better-placed holder without a copy cannot send any, so it has no turn.
             let before_me =
                 record.assigned.iter().take_while(|node| **node != cx.me).filter(|node| record.have.contains(node));
             let my_turn = before_me.count() <= self.turn;
+            // Counted for the owner's eyes, whoever is going to send it.
             log.note_count(*id, record.count(cx.me));
             if record.lack.is_empty() {
                 scan.records.remove(id);
@@ -116,6 +124,7 @@ impl Repair {
 }
 
 impl RepairScan {
+    /// Begins with a record, if somebody who is there is to be asked about it. Records nobody asked to keep are skipped.
     fn add_record(&mut self, cx: &Context, info: RecordInfo, questions: &mut Questions) {
         let Some(redundancy) = greatest(&info) else { return };
         let copies = redundancy.copies();
@@ -128,6 +137,7 @@ impl RepairScan {
         if chosen.is_some_and(|peers| mine && !assigned.iter().any(|node| peers.contains(node))) {
             return;
         }
+        // Full ones are asked, too: they may have it since before they were full.
         let others = assigned.iter().chain(&fallbacks).filter(|node| **node != cx.me && cx.responsive(**node));
         let ask: Vec<NodeId> = others.copied().collect();
         if ask.is_empty() {

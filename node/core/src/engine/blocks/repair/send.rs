@@ -23,6 +23,7 @@ impl Repair {
             }
         }
         let lost = scan.sending.values_mut().filter_map(|sent| sent.to.take(&node)).count();
+        // What others have to confirm yet stays.
         scan.sending.retain(|_, sent| !sent.to.is_empty());
         scan.unfinished |= !open.is_empty() || lost > 0;
         self.decide(cx, log, &open);
@@ -40,6 +41,7 @@ impl Repair {
             scan.reading += 1;
             if let Some(record) = scan.records.get(&id) {
                 let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / REPAIR_BYTES_PER_S_MAX;
+                // Counted when it is read, not when it is sent: what is in flight has been paid for.
                 scan.pause_until = scan.pause_until.max(now) + ms;
             }
             cx.disk(DiskRequest::Read { id }, Waiter::Repair(RepairToken::Read(id)));
@@ -49,6 +51,7 @@ impl Repair {
         if !idle || asking || scan.listing {
             return;
         }
+        // Everything of this batch was decided, sent or left to others.
         scan.records.clear();
         if !scan.at_end {
             return self.list(cx);
@@ -60,6 +63,7 @@ impl Repair {
     fn end(&mut self, cx: &mut Context) {
         let Some(scan) = self.scan.take() else { return };
         debug_assert!(scan.sending.is_empty() && scan.reading == 0, "what was begun has ended");
+        // Turns go on from scan to scan until nothing is left to others any more.
         self.turn = if scan.left_to_others.is_empty() { 0 } else { self.turn + 1 };
         for node in scan.left_to_others {
             self.due.add(node);
@@ -78,6 +82,7 @@ impl Repair {
         }
     }
 
+    /// A block was read: it goes to those that were chosen and are still there.
     pub fn on_read(
         &mut self,
         cx: &mut Context,
@@ -89,6 +94,7 @@ impl Repair {
         let Some(scan) = &mut self.scan else { return };
         scan.reading = scan.reading.saturating_sub(1);
         let record = scan.records.remove(&id);
+        // A record that is gone by now needs no copies; one that cannot be read may be readable later.
         scan.unfinished |= !matches!(done, ReadDone::Found(_) | ReadDone::No);
         if done == ReadDone::Damaged {
             gets.read_repair(cx, log, id);
@@ -102,7 +108,9 @@ impl Repair {
         let age_ms = cx.now.wall.saturating_sub(record.info.first_seen);
         let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
             record.lack.iter().partition(|node| cx.responsive(**node));
+        // They come back, or the map changes.
         scan.unfinished |= !away.is_empty();
+        debug_assert!(record.have.is_disjoint(&to), "nobody is sent what it has");
         if !to.is_empty() {
             scan.sending.insert(id, SentBlock { to: to.clone(), record });
         }
@@ -116,6 +124,7 @@ impl Repair {
         self.go_on(cx);
     }
 
+    /// A holder answered. Its copy counts even if the scan that sent it is over.
     pub fn on_store_reply(
         &mut self,
         cx: &mut Context,

@@ -18,14 +18,17 @@ impl Commits {
         if heads.is_empty() && !(parts.cx.ready() && (heard.majority || parts.cx.alone())) {
             return self.refuse(parts.cx, volume, &Refusal::NotYet);
         }
+        // Before the dot is drawn: an incarnation that others saw more of must not go on.
         parts.writer.confirm(parts.cx, parts.heads, heard);
         let Some(keys) = parts.cx.keys.get(&volume).cloned() else {
             return self.refuse(parts.cx, volume, &Refusal::NoKey);
         };
+        // Drawn also for a merge, which does not use it up.
         let own = parts.writer.next_dot(parts.cx);
         let hlc = parts.writer.stamp(parts.cx);
         let is_published = parts.heads.unpublished(volume).is_none();
         let Some(commits) = self.0.get_mut(&volume) else { return };
+        // Blocks are immutable: at worst some are not needed.
         let blocks = commits.recent.clone();
         let Some(CommitStep::Asking { edits }) = commits.running.as_mut().map(|running| &mut running.step) else {
             return;
@@ -45,6 +48,8 @@ impl Commits {
         self.run_job(parts.cx, volume, Box::new(job));
     }
 
+    /// From [`CommitStep::Asking`] or [`CommitStep::Fetching`]. The job is away until it comes home, and nobody else touches the
+    /// heads it works on.
     fn run_job(&mut self, cx: &mut Context, volume: VolumeId, job: Box<TreeJob>) {
         if let Some(step) = self.step(volume) {
             *step = CommitStep::Editing;
@@ -67,6 +72,7 @@ impl Commits {
                 self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
                 self.store(parts, volume, NewHead::new(head), CommitProgress::default(), blocks);
             }
+            // Nobody can write here until somebody has looked at it, so the owner is told.
             JobDone::Failed(error) => {
                 parts.cx.notice(Notice::BadTree { volume, error: error.clone() });
                 self.refuse(parts.cx, volume, &Refusal::BadTree(error));
@@ -75,6 +81,7 @@ impl Commits {
         }
     }
 
+    /// The job came home for blocks.
     fn fetch(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, job: Box<TreeJob>, ids: &[BlockId]) {
         let Some(step) = self.step(volume) else { return };
         debug_assert!(!ids.is_empty(), "a job that lacks nothing ends");
@@ -96,6 +103,7 @@ impl Commits {
                 return self.refuse(parts.cx, volume, &Refusal::Unreachable { block: id, away });
             }
         };
+        debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
         parts.gets.remember(&block);
         job.give([block]);
         missing.remove(&id);
@@ -107,6 +115,7 @@ impl Commits {
         }
     }
 
+    /// What the next job most likely needs: all that this one used, as long as that is little, and what it made.
     fn keep_recent(&mut self, volume: VolumeId, used: BlockMap, made: &[Block]) {
         let Some(commits) = self.0.get_mut(&volume) else { return };
         commits.recent = used;

@@ -31,7 +31,9 @@ pub(in crate::engine) struct Commits(BTreeMap<VolumeId, VolumeCommits>);
 /// Commits of one volume.
 #[derive(Default)]
 struct VolumeCommits {
+    /// For the next commit.
     queue: EditQueue,
+    /// One at a time: the next one goes on from the heads this one leaves.
     running: Option<RunningCommit>,
     /// Blocks the last job used or made: the next one most likely needs them. At most
     /// [`crate::limits::WORKING_SET_MAX`] and what one job made.
@@ -42,6 +44,7 @@ struct VolumeCommits {
 struct RunningCommit {
     /// Who waits, and for how many of the edits; nobody, for a merge or a cancelled command.
     ops: Vec<(Option<OpId>, usize)>,
+    /// Where it is. A step is left before the next one begins, so nothing is done twice.
     step: CommitStep,
 }
 
@@ -94,6 +97,7 @@ pub(in crate::engine) struct CommitParts<'a> {
 impl Commits {
     /// Edits of a user. They are answered together with whatever shares their commit.
     pub fn edit(&mut self, cx: &mut Context, op: OpId, volume: VolumeId, edits: Vec<TreeEdit>) {
+        // Refused here, nothing was kept; whoever asked may try again.
         let commits = self.0.entry(volume).or_default();
         if !commits.queue.push(op, edits) {
             return cx.reply(op, Reply::Refused(Refusal::Busy));
@@ -132,6 +136,7 @@ impl Commits {
         }
     }
 
+    /// Waits a moment for others that may share the commit. A running one calls [`Commits::next`] when it ends.
     fn soon(&self, cx: &mut Context, volume: VolumeId) {
         if self.0.get(&volume).is_some_and(|commits| commits.running.is_none()) {
             cx.wake_in(GROUP_COMMIT_MS, Timer::Commit(volume));
@@ -226,10 +231,12 @@ impl Commits {
         }
     }
 
+    /// After this nothing of that commit is reached any more: what comes late meets no step, or another step.
     fn take_running(&mut self, volume: VolumeId) -> Option<RunningCommit> {
         self.0.get_mut(&volume)?.running.take()
     }
 
+    /// Of the running commit; none if there is none.
     fn step(&mut self, volume: VolumeId) -> Option<&mut CommitStep> {
         Some(&mut self.0.get_mut(&volume)?.running.as_mut()?.step)
     }
@@ -246,6 +253,7 @@ impl VolumeCommits {
     }
 }
 
+/// Reasons that hold for every edit of a volume on this node, whatever stands in it.
 fn may_not_write(cx: &Context, volume: VolumeId) -> Option<Refusal> {
     if cx.duplicate_identity {
         return Some(Refusal::DuplicateIdentity);

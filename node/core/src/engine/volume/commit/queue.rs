@@ -30,18 +30,22 @@ impl EditQueue {
             return false;
         }
         self.edits += edits.len();
+        debug_assert!(self.edits <= EDITS_QUEUED_MAX, "the queue is bounded");
         self.entries.push_back(QueuedEdits { op: Some(op), edits });
         true
     }
 
+    /// Counts as an entry, not as an edit, so it is never refused.
     pub fn push_merge(&mut self) {
         self.entries.push_back(QueuedEdits { op: None, edits: Vec::new() });
     }
 
+    /// A merge that waits is something, too.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
+    /// Its room is free at once.
     pub fn cancel(&mut self, op: OpId) {
         self.entries.retain(|queued| queued.op != Some(op));
         self.edits = self.entries.iter().map(|queued| queued.edits.len()).sum();
@@ -54,6 +58,7 @@ impl EditQueue {
             let bytes: usize = queued.edits.iter().map(inline_bytes).sum();
             let full =
                 edits.len() + queued.edits.len() > EDITS_PER_COMMIT_MAX || inline + bytes > INLINE_PER_COMMIT_MAX;
+            // One command is never cut in two: alone it may be larger than the bound.
             if full && !ops.is_empty() {
                 break;
             }
@@ -68,6 +73,7 @@ impl EditQueue {
     }
 }
 
+/// What a job holds in memory for it beside the tree; content in blocks is stored already.
 fn inline_bytes(edit: &TreeEdit) -> usize {
     match edit {
         TreeEdit::Put { file, .. } => match &file.content {

@@ -28,8 +28,10 @@ impl Commits {
         mut progress: CommitProgress,
         blocks: Vec<Block>,
     ) {
+        // Their copies are worth as much to readers as those of the new ones: all of them stand below the head.
         let earlier = parts.heads.to_replicate(parts.cx, volume);
         progress.parts = blocks.len() + earlier.len();
+        // Set before the first put: a put may end at once, and be counted down.
         let nothing_to_put = progress.parts == 0;
         let Some(step) = self.step(volume) else { return };
         *step = CommitStep::Storing { head, progress };
@@ -91,12 +93,14 @@ impl Commits {
         self.part_ended(parts, volume);
     }
 
+    /// Counts down; whoever is last takes the commit to its next step.
     fn part_ended(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) {
         let (progress, is_storing) = match self.step(volume) {
             Some(CommitStep::Storing { progress, .. }) => (progress, true),
             Some(CommitStep::Publishing { progress }) => (progress, false),
             _ => return,
         };
+        // Both steps count down the same number, one after the other.
         debug_assert!(progress.parts > 0, "more parts ended than were begun");
         progress.parts = progress.parts.saturating_sub(1);
         if progress.parts > 0 {
@@ -137,6 +141,7 @@ impl Commits {
         parts.cx.disk(DiskRequest::Log { entries }, Waiter::Commit(CommitToken::Logged(volume)));
     }
 
+    /// Number and head are durable here; or it is not known whether they are, and then the head is shown to nobody.
     pub fn on_logged(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, durable: bool) {
         parts.gossip.note_logged(parts.cx, durable);
         if !durable {
@@ -148,6 +153,7 @@ impl Commits {
         };
         let under_replicated = is_under_replicated(parts, volume, &head);
         let NewHead { head, under_replicated: mut blocks } = head;
+        // The new head includes the one before, so there is one at most.
         let before = parts.heads.take(volume);
         if under_replicated {
             blocks.extend(before.into_iter().flat_map(|before| before.under_replicated));
@@ -158,12 +164,15 @@ impl Commits {
         }
     }
 
+    /// From here on everybody may see the head: its blocks have a quorum, and its number is in the log.
     fn publish(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, head: Signed<Head>, progress: CommitProgress) {
+        debug_assert!(parts.heads.unpublished(volume).is_none(), "what is told is kept back no longer");
         let fact = Fact::from(head);
         if matches!(parts.cx.facts.insert(fact.clone()), InsertOutcome::Invalid(_)) {
             // Nobody else would keep it either.
             return self.refuse(parts.cx, volume, &Refusal::Busy);
         }
+        // Logged already: it must not be logged and passed on a second time.
         parts.cx.facts.drain_new();
         parts.cx.facts_version += 1;
         let heads = match found_all_as_wanted(&progress.outcomes) {
@@ -175,7 +184,7 @@ impl Commits {
         parts.gossip.announce(parts.cx, &fact, &holders);
     }
 
-    /// The servers that were asked to keep them.
+    /// Heads are small and their holders are asked at once; the answer waits for all of them. The servers that were asked.
     fn put_heads(
         &mut self,
         parts: &mut CommitParts<'_>,
