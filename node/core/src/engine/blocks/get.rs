@@ -3,6 +3,7 @@
 //! No quorum: one copy anywhere is enough. Bytes are checked against the id before anybody here sees them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId};
@@ -113,8 +114,8 @@ impl Gets {
 
     /// This node's copy was found damaged while nobody here waited for it: another is fetched and written.
     pub fn read_repair(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
-        if !self.open.contains_key(&id) {
-            self.open.insert(id, OpenGet { since: cx.now.mono, ..OpenGet::default() });
+        if let Entry::Vacant(vacant) = self.open.entry(id) {
+            vacant.insert(OpenGet { since: cx.now.mono, ..OpenGet::default() });
             self.on_own_read(cx, log, id, ReadDone::Damaged);
         }
     }

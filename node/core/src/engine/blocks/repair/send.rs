@@ -124,7 +124,7 @@ impl Repair {
         self.go_on(cx);
     }
 
-    /// A holder answered. Its copy counts even if the scan that sent it is over.
+    /// A holder answered. What it stored counts as sent even if the scan that sent it is over.
     pub fn on_store_reply(
         &mut self,
         cx: &mut Context,

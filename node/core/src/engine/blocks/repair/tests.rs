@@ -1,5 +1,6 @@
 //! A scan, driven by hand.
 
+use fsdfs_proto::block::Block;
 use fsdfs_proto::message::{Message, Possession, Redundancy, StoreOutcome};
 use fsdfs_proto::record::RecordInfo;
 
@@ -9,7 +10,6 @@ use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order
 use crate::engine::test_kit::{context, pass};
 use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_TURN_MS};
 use crate::seam::ReadDone;
-use fsdfs_proto::block::Block;
 
 struct Case {
     cx: Context,

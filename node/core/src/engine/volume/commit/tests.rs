@@ -127,7 +127,7 @@ impl Bench {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::HeadsHeard { volume, heard, .. } => {
-                self.commit(|commits, parts| commits.on_heads(parts, volume, heard))
+                self.commit(|commits, parts| commits.on_heads(parts, volume, heard));
             }
             Event::PutEnded(put) => {
                 let id = put.block.map(|(id, _)| id);
