@@ -56,7 +56,7 @@ struct CommandLine {
 #[derive(Subcommand)]
 enum StudyCommand {
     /// Measure placement, growth and durability; write pages, plots and data.
-    Study(study::Options),
+    Study(study::StudyOptions),
 }
 
 fn main() -> ExitCode {
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn study(options: &study::Options) -> ExitCode {
+fn study(options: &study::StudyOptions) -> ExitCode {
     match study::run(options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -21,13 +21,13 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// How to start the command under test.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct TestProgram {
     path: PathBuf,
     acts: bool,
     unit: Option<&'static str>,
 }
 
-impl Program {
+impl TestProgram {
     /// A binary that is the command.
     pub fn binary(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), acts: false, unit: None }
@@ -57,16 +57,16 @@ impl Program {
 }
 
 /// Several nodes in one temporary folder. Dropping it kills them and removes everything.
-pub struct Cluster {
-    program: Program,
+pub struct TestCluster {
+    program: TestProgram,
     /// The nodes, in order of creation.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<ClusterNode>,
     folder: tempfile::TempDir,
 }
 
 /// One node: a home folder and, when it runs, a process.
-pub struct Node {
-    program: Program,
+pub struct ClusterNode {
+    program: TestProgram,
     /// Its name on its card.
     pub name: String,
     /// Its home folder.
@@ -76,15 +76,15 @@ pub struct Node {
     daemon: Option<Child>,
 }
 
-impl Cluster {
+impl TestCluster {
     /// No nodes yet.
-    pub fn new(program: Program) -> Result<Self> {
+    pub fn new(program: TestProgram) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("fsdfs-test-").tempdir().context("a temporary folder")?;
         Ok(Self { program, nodes: Vec::new(), folder })
     }
 
     /// A founder and `others` joined nodes, all running and connected.
-    pub fn of(program: Program, count: usize) -> Result<Self> {
+    pub fn of(program: TestProgram, count: usize) -> Result<Self> {
         let mut cluster = Self::new(program)?;
         cluster.found()?;
         for _ in 1..count {
@@ -106,17 +106,17 @@ impl Cluster {
     }
 
     /// The program under test.
-    pub fn program(&self) -> &Program {
+    pub fn program(&self) -> &TestProgram {
         &self.program
     }
 
     /// Founds the pool on a new node and starts it.
-    pub fn found(&mut self) -> Result<&mut Node> {
+    pub fn found(&mut self) -> Result<&mut ClusterNode> {
         self.found_with("8GiB")
     }
 
     /// The same with so much storage.
-    pub fn found_with(&mut self, storage: &str) -> Result<&mut Node> {
+    pub fn found_with(&mut self, storage: &str) -> Result<&mut ClusterNode> {
         let mut node = self.new_node()?;
         node.storage = storage.to_owned();
         node.init()?;
@@ -132,7 +132,7 @@ impl Cluster {
     }
 
     /// The same with a node that was made before.
-    pub fn join_as(&mut self, mut node: Node) -> Result<Duration> {
+    pub fn join_as(&mut self, mut node: ClusterNode) -> Result<Duration> {
         let ticket = self.nodes.first().context("found first")?.ticket()?;
         let begun = Instant::now();
         node.join(&ticket)?;
@@ -142,11 +142,11 @@ impl Cluster {
     }
 
     /// A node with a home folder and nothing in it.
-    pub fn new_node(&self) -> Result<Node> {
+    pub fn new_node(&self) -> Result<ClusterNode> {
         let name = format!("node{}", self.nodes.len());
         let home = self.folder.path().join(&name);
         fs::create_dir_all(&home)?;
-        Ok(Node { program: self.program.clone(), name, home, storage: "8GiB".into(), daemon: None })
+        Ok(ClusterNode { program: self.program.clone(), name, home, storage: "8GiB".into(), daemon: None })
     }
 
     /// Waits until every running node is connected to every other and holds the pool's key.
@@ -163,7 +163,7 @@ impl Cluster {
     }
 }
 
-impl Node {
+impl ClusterNode {
     /// A command of the CLI for this node.
     pub fn command<I: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
         let mut command = self.program.command(&self.home);
@@ -371,7 +371,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for ClusterNode {
     fn drop(&mut self) {
         // A frozen process takes SIGKILL too; nothing else can be done with an error here.
         let _ = self.kill();

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
+use crate::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
 use crate::tree;
 
 /// How much is moved.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
+pub struct ScenarioScale {
     /// Bytes of the large file.
     pub big_bytes: u64,
     /// Small files, 0 B to 64 KiB.
@@ -23,7 +23,7 @@ pub struct Scale {
     pub promised: Duration,
 }
 
-impl Scale {
+impl ScenarioScale {
     /// For `cargo test`.
     pub const REDUCED: Self = Self { big_bytes: 64 << 20, small_files: 500, promised: PATIENCE };
     /// For the `acceptance` binary.
@@ -31,7 +31,7 @@ impl Scale {
 }
 
 /// A scenario: its name, what it shows, and how.
-pub type Scenario = (&'static str, fn(Program, Scale) -> Result<String>);
+pub type Scenario = (&'static str, fn(TestProgram, ScenarioScale) -> Result<String>);
 
 /// All of them, in the order of a pool's life.
 pub const ALL: &[Scenario] = &[
@@ -47,8 +47,8 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// `up` on an empty home founds a pool that can be used at once, and says what comes next.
-pub fn first_start(program: Program, _: Scale) -> Result<String> {
-    let cluster = Cluster::new(program)?;
+pub fn first_start(program: TestProgram, _: ScenarioScale) -> Result<String> {
+    let cluster = TestCluster::new(program)?;
     let mut node = cluster.new_node()?;
     let begun = Instant::now();
     node.up()?;
@@ -66,8 +66,8 @@ pub fn first_start(program: Program, _: Scale) -> Result<String> {
 }
 
 /// Put on node 1, get on node 3: identical. Put again: nothing uploaded.
-pub fn round_trip(program: Program, scale: Scale) -> Result<String> {
-    let cluster = Cluster::of(program, 3)?;
+pub fn round_trip(program: TestProgram, scale: ScenarioScale) -> Result<String> {
+    let cluster = TestCluster::of(program, 3)?;
     let source = cluster.scratch("source");
     fs::create_dir_all(&source)?;
     tree::hard_tree(&source, scale.small_files, 1)?;
@@ -94,8 +94,8 @@ pub fn round_trip(program: Program, scale: Scale) -> Result<String> {
 }
 
 /// One node stores alone, says so, and two friends make it three copies without a command.
-pub fn friends_join_later(program: Program, scale: Scale) -> Result<String> {
-    let mut cluster = Cluster::new(program)?;
+pub fn friends_join_later(program: TestProgram, scale: ScenarioScale) -> Result<String> {
+    let mut cluster = TestCluster::new(program)?;
     cluster.found()?;
     let source = cluster.scratch("alone");
     fs::create_dir_all(&source)?;
@@ -117,8 +117,8 @@ pub fn friends_join_later(program: Program, scale: Scale) -> Result<String> {
 }
 
 /// One of three is killed in the middle of a put: it ends within 10 s, and what was acknowledged is read from one node alone.
-pub fn killed_during_put(program: Program, scale: Scale) -> Result<String> {
-    let mut cluster = Cluster::of(program, 3)?;
+pub fn killed_during_put(program: TestProgram, scale: ScenarioScale) -> Result<String> {
+    let mut cluster = TestCluster::of(program, 3)?;
     let source = cluster.scratch("source");
     tree::random_file(&source, scale.big_bytes / 2, 4)?;
     let mut putting = cluster.nodes[0]
@@ -149,8 +149,8 @@ pub fn killed_during_put(program: Program, scale: Scale) -> Result<String> {
 }
 
 /// All nodes restarted: everything readable within 10 s. An index deleted: rebuilt, and the user is told.
-pub fn restart_and_lost_index(program: Program, scale: Scale) -> Result<String> {
-    let mut cluster = Cluster::of(program, 3)?;
+pub fn restart_and_lost_index(program: TestProgram, scale: ScenarioScale) -> Result<String> {
+    let mut cluster = TestCluster::of(program, 3)?;
     let source = cluster.scratch("source");
     fs::create_dir_all(&source)?;
     tree::hard_tree(&source, scale.small_files / 5, 5)?;
@@ -177,8 +177,8 @@ pub fn restart_and_lost_index(program: Program, scale: Scale) -> Result<String> 
 }
 
 /// Two nodes change the same folder while apart; then both list the same tree, and nothing that no one removed is gone.
-pub fn changes_while_apart(program: Program, _: Scale) -> Result<String> {
-    let mut cluster = Cluster::of(program, 2)?;
+pub fn changes_while_apart(program: TestProgram, _: ScenarioScale) -> Result<String> {
+    let mut cluster = TestCluster::of(program, 2)?;
     let source = cluster.scratch("docs");
     fs::create_dir_all(source.join("inner"))?;
     for name in ["edited by both", "removed by one", "inner/moved"] {
@@ -186,7 +186,7 @@ pub fn changes_while_apart(program: Program, _: Scale) -> Result<String> {
     }
     put(&cluster.nodes[0], &source, "/")?;
     let text_file = cluster.scratch("text");
-    let write = |node: &Node, name: &str, text: &str| -> Result<()> {
+    let write = |node: &ClusterNode, name: &str, text: &str| -> Result<()> {
         let file = &text_file;
         fs::write(file, text)?;
         node.expect(&[0, 1], ["put".as_ref(), file.as_os_str(), name.as_ref()]).map(drop)
@@ -204,7 +204,7 @@ pub fn changes_while_apart(program: Program, _: Scale) -> Result<String> {
     cluster.nodes[left].up()?;
     cluster.wait_connected()?;
 
-    let list = |node: &Node| node.ok(["ls", "/docs", "/docs/inner", "/docs/outer"]);
+    let list = |node: &ClusterNode| node.ok(["ls", "/docs", "/docs/inner", "/docs/outer"]);
     wait_for(PATIENCE, "both to list the same tree", || {
         let (one, other) = (list(&cluster.nodes[left]), list(&cluster.nodes[right]));
         Ok(matches!((one, other), (Ok(one), Ok(other)) if one == other))
@@ -219,8 +219,8 @@ pub fn changes_while_apart(program: Program, _: Scale) -> Result<String> {
 }
 
 /// A new machine holds blocks within 10 s of `fsdfs join`.
-pub fn newcomer_is_usable(program: Program, scale: Scale) -> Result<String> {
-    let mut cluster = Cluster::new(program)?;
+pub fn newcomer_is_usable(program: TestProgram, scale: ScenarioScale) -> Result<String> {
+    let mut cluster = TestCluster::new(program)?;
     cluster.found()?;
     let file = cluster.scratch("file");
     tree::random_file(&file, scale.big_bytes / 16, 6)?;
@@ -234,11 +234,11 @@ pub fn newcomer_is_usable(program: Program, scale: Scale) -> Result<String> {
 }
 
 /// A control request from another Unix user is refused.
-pub fn other_user_is_refused(program: Program, _: Scale) -> Result<String> {
+pub fn other_user_is_refused(program: TestProgram, _: ScenarioScale) -> Result<String> {
     if !rustix::process::geteuid().is_root() {
         return Ok("skipped: only root can run a command as another user".into());
     }
-    let mut cluster = Cluster::new(program)?;
+    let mut cluster = TestCluster::new(program)?;
     let node = cluster.found()?;
     // Even with every folder open to it, the other user is known by its socket credentials.
     let output = match node.command(["status"]).uid(65_534).gid(65_534).output() {
@@ -255,8 +255,8 @@ pub fn other_user_is_refused(program: Program, _: Scale) -> Result<String> {
 }
 
 /// Tickets cut in half, wrong names, absurd sizes: a clear error, exit code 2, and nothing changed.
-pub fn bad_input_changes_nothing(program: Program, _: Scale) -> Result<String> {
-    let mut cluster = Cluster::new(program)?;
+pub fn bad_input_changes_nothing(program: TestProgram, _: ScenarioScale) -> Result<String> {
+    let mut cluster = TestCluster::new(program)?;
     cluster.found()?;
     let ticket = cluster.nodes[0].ticket()?;
     let half = &ticket[..ticket.len() / 2];
@@ -286,7 +286,7 @@ pub fn bad_input_changes_nothing(program: Program, _: Scale) -> Result<String> {
     Ok(format!("{} kinds of bad input refused", bad.len()))
 }
 
-fn put(node: &Node, source: &Path, dest: &str) -> Result<serde_json::Value> {
+fn put(node: &ClusterNode, source: &Path, dest: &str) -> Result<serde_json::Value> {
     node.json(["put".as_ref(), source.as_os_str(), dest.as_ref()])
 }
 
@@ -297,12 +297,12 @@ fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, f64)> {
 }
 
 /// Whether every block of a file or folder has that many copies, as `stat` says.
-fn copies_are(node: &Node, path: &str, copies: u64) -> Result<bool> {
+fn copies_are(node: &ClusterNode, path: &str, copies: u64) -> Result<bool> {
     let Ok(stat) = node.json(["stat", path]) else { return Ok(false) };
     Ok(stat["placement"]["copies_min"].as_u64() >= Some(copies))
 }
 
-fn used_bytes(node: &Node) -> Result<u64> {
+fn used_bytes(node: &ClusterNode) -> Result<u64> {
     let status = node.status()?;
     let disks = status["disks"].as_array().context("no disks in the status")?;
     Ok(disks.iter().filter_map(|disk| disk["used_bytes"].as_u64()).sum())

@@ -99,7 +99,7 @@ fn set_mtime(path: &Path, tv_sec: i64, tv_nsec: i64) -> Result<()> {
 
 /// What a comparison looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
+struct SeenFile {
     kind: &'static str,
     mode: u32,
     mtime: (i64, i64),
@@ -122,7 +122,7 @@ pub fn assert_equal(one: &Path, other: &Path) -> Result<()> {
     Ok(())
 }
 
-fn survey(root: &Path) -> Result<BTreeMap<PathBuf, Seen>> {
+fn survey(root: &Path) -> Result<BTreeMap<PathBuf, SeenFile>> {
     let mut seen = BTreeMap::new();
     let mut todo = vec![PathBuf::new()];
     while let Some(path) = todo.pop() {
@@ -146,7 +146,7 @@ fn survey(root: &Path) -> Result<BTreeMap<PathBuf, Seen>> {
         let size = if kind == "file" { meta.len() } else { 0 };
         let mtime = if is_link { (0, 0) } else { (meta.mtime(), meta.mtime_nsec()) };
         let target = if is_link { Some(fs::read_link(&full)?) } else { None };
-        seen.insert(path, Seen { kind, mode, mtime, size, target });
+        seen.insert(path, SeenFile { kind, mode, mtime, size, target });
     }
     Ok(seen)
 }

@@ -1,13 +1,13 @@
 //! The scenarios of `fsdfs_tests::scenario` at reduced sizes.
 
-use fsdfs_tests::cluster::Program;
-use fsdfs_tests::scenario::{self, Scale};
+use fsdfs_tests::cluster::TestProgram;
+use fsdfs_tests::scenario::{self, ScenarioScale};
 
 macro_rules! scenarios {
     ($($name:ident)+) => {
         $(#[test]
         fn $name() -> anyhow::Result<()> {
-            let line = scenario::$name(Program::binary(env!("CARGO_BIN_EXE_fsdfs-under-test")), Scale::REDUCED)?;
+            let line = scenario::$name(TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test")), ScenarioScale::REDUCED)?;
             println!("{}: {line}", stringify!($name));
             Ok(())
         })+

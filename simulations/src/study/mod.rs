@@ -1,6 +1,6 @@
 //! Studies of placement: how evenly disks fill, what moves, what differing views and growth cost, what is lost.
 //!
-//! A study is a function of its seed that returns a [`page::Page`]. Everything printed, plotted or written comes from the same numbers.
+//! A study is a function of its seed that returns a [`page::StudyPage`]. Everything printed, plotted or written comes from the same numbers.
 
 pub mod balance;
 pub mod closeness;
@@ -21,15 +21,15 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use page::Page;
-use work::Work;
+use page::StudyPage;
+use work::StudyWork;
 
 /// What to study, and where to write it.
 #[derive(Args, Debug)]
-pub struct Options {
+pub struct StudyOptions {
     /// Which one.
     #[arg(value_enum)]
-    name: Name,
+    name: StudyName,
     /// Decides all samples: the same seed writes the same files, byte for byte (what is timed apart: `*-timings.csv`).
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -40,7 +40,7 @@ pub struct Options {
 
 /// The studies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Name {
+enum StudyName {
     /// How evenly disks fill, and how much fits until the first one is full.
     Balance,
     /// What moves when servers join, leave or change.
@@ -57,9 +57,9 @@ enum Name {
     All,
 }
 
-impl Name {
+impl StudyName {
     /// `None` for all of them.
-    fn study(self) -> Option<fn(&Work) -> Page> {
+    fn study(self) -> Option<fn(&StudyWork) -> StudyPage> {
         match self {
             Self::Balance => Some(balance::study),
             Self::Movement => Some(movement::study),
@@ -72,23 +72,23 @@ impl Name {
     }
 
     /// Those that this name stands for, with what they are called.
-    fn studies(self) -> impl Iterator<Item = (String, fn(&Work) -> Page)> {
+    fn studies(self) -> impl Iterator<Item = (String, fn(&StudyWork) -> StudyPage)> {
         let meant = Self::value_variants().iter().filter(move |name| self == Self::All || self == **name);
         meant.filter_map(|name| Some((name.to_possible_value()?.get_name().to_owned(), name.study()?)))
     }
 }
 
 /// Runs what was asked for.
-pub fn run(options: &Options) -> anyhow::Result<()> {
+pub fn run(options: &StudyOptions) -> anyhow::Result<()> {
     std::fs::create_dir_all(&options.out)?;
     let mut pages = Vec::new();
     for (name, study) in options.name.studies() {
-        let page = study(&Work::new(options.seed, &name));
+        let page = study(&StudyWork::new(options.seed, &name));
         page.write(&options.out, options.seed)?;
         println!("{}: {}\n  {}", page.name, page.answer, options.out.join(format!("{}.md", page.name)).display());
         pages.push(page);
     }
-    if options.name == Name::All {
+    if options.name == StudyName::All {
         let file = options.out.join("report.html");
         std::fs::write(&file, report::html(&pages, options.seed))?;
         println!("report: {}", file.display());

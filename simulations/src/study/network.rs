@@ -7,11 +7,11 @@ use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 pub const TB: u32 = 1_000_000;
 
 /// A member's number in its network; kept for ever, also by those that left.
-pub type Id = usize;
+pub type MemberIndex = usize;
 
 /// A server. One that left stays in the list without disks: functions with a history still need to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct NetworkMember {
     /// The house it stands in.
     pub site: usize,
     /// Sizes of its disks in units; equal in a batch.
@@ -22,28 +22,28 @@ pub struct Member {
 
 /// Members in the order in which they joined.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct OverlayNetwork {
     /// Makes the pseudo-random numbers of two networks different.
     pub salt: u64,
-    /// By [`Id`].
-    pub members: Vec<Member>,
+    /// By [`MemberIndex`].
+    pub members: Vec<NetworkMember>,
 }
 
-impl Member {
+impl NetworkMember {
     /// What it gives, in units.
     pub fn weight(&self) -> u64 {
         self.disks.iter().copied().map(u64::from).sum()
     }
 }
 
-impl Network {
+impl OverlayNetwork {
     /// Houses with one server with one disk each, of these sizes. Neighbours of equal size are a batch.
     pub fn houses(salt: u64, sizes: &[u32]) -> Self {
         let mut network = Self { salt, members: Vec::new() };
         for (site, size) in sizes.iter().enumerate() {
             let last = network.members.last();
             let batch = last.map_or(0, |last| last.batch + usize::from(last.disks != [*size]));
-            network.members.push(Member { site, disks: vec![*size], batch });
+            network.members.push(NetworkMember { site, disks: vec![*size], batch });
         }
         network
     }
@@ -61,7 +61,7 @@ impl Network {
     /// A server with one disk joins, a batch of its own.
     pub fn join(&mut self, site: usize, size: u32) {
         let batch = self.members.last().map_or(0, |last| last.batch + 1);
-        self.members.push(Member { site, disks: vec![size], batch });
+        self.members.push(NetworkMember { site, disks: vec![size], batch });
     }
 
     /// A house of its own for whoever comes next.
@@ -70,12 +70,12 @@ impl Network {
     }
 
     /// A server leaves for good.
-    pub fn leave(&mut self, id: Id) {
+    pub fn leave(&mut self, id: MemberIndex) {
         self.members[id].disks.clear();
     }
 
     /// Those that are there, in order of joining.
-    pub fn live(&self) -> impl Iterator<Item = (Id, &Member)> {
+    pub fn live(&self) -> impl Iterator<Item = (MemberIndex, &NetworkMember)> {
         self.members.iter().enumerate().filter(|(_, member)| member.weight() > 0)
     }
 
@@ -98,11 +98,11 @@ impl Network {
     }
 
     /// Only these members, as the production code sees them.
-    pub fn view_of(&self, ids: impl IntoIterator<Item = Id>) -> ClusterMap {
+    pub fn view_of(&self, ids: impl IntoIterator<Item = MemberIndex>) -> ClusterMap {
         ClusterMap::new(ids.into_iter().map(|id| self.server(id, &self.members[id])).collect())
     }
 
-    fn server(&self, id: Id, member: &Member) -> placement::MapServer {
+    fn server(&self, id: MemberIndex, member: &NetworkMember) -> placement::MapServer {
         let disk = |(number, weight): (usize, &u32)| placement::MapDisk {
             id: DiskId(join(self.salt, (id as u64) << 8 | number as u64)),
             weight: *weight,
@@ -114,17 +114,17 @@ impl Network {
         }
     }
 
-    /// A member's node id. [`Network::member`] is the way back.
-    pub fn node(&self, id: Id) -> NodeId {
+    /// A member's node id. [`OverlayNetwork::member`] is the way back.
+    pub fn node(&self, id: MemberIndex) -> NodeId {
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&join(self.salt, id as u64));
         NodeId(bytes)
     }
 
     /// Whose node id this is.
-    pub fn member(node: NodeId) -> Id {
+    pub fn member(node: NodeId) -> MemberIndex {
         let bytes = node.0[8..16].try_into().expect("eight bytes");
-        u64::from_be_bytes(bytes) as Id
+        u64::from_be_bytes(bytes) as MemberIndex
     }
 }
 
@@ -157,15 +157,15 @@ mod tests {
 
     #[test]
     fn neighbours_of_equal_size_are_a_batch() {
-        let network = Network::houses(1, &[4, 2, 2, 1, 1, 4]);
+        let network = OverlayNetwork::houses(1, &[4, 2, 2, 1, 1, 4]);
         let batches: Vec<usize> = network.members.iter().map(|member| member.batch).collect();
         assert_eq!(batches, [0, 1, 1, 2, 2, 3]);
     }
 
     #[test]
     fn node_ids_lead_back_to_members() {
-        let network = Network::random(7, 5, 2, 1.0);
-        assert!((0..5).all(|id| Network::member(network.node(id)) == id));
+        let network = OverlayNetwork::random(7, 5, 2, 1.0);
+        assert!((0..5).all(|id| OverlayNetwork::member(network.node(id)) == id));
         assert_eq!(network.sites(), [0, 1]);
     }
 }

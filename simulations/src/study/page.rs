@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 /// The result of a study.
-pub struct Page {
+pub struct StudyPage {
     /// Its name on the command line.
     pub name: &'static str,
     /// What it asks.
@@ -15,33 +15,33 @@ pub struct Page {
     /// What it rests on, a few sentences.
     pub findings: Vec<String>,
     /// The rest, in order.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PagePart>,
     /// Everything that was measured, one file each.
-    pub data: Vec<Data>,
+    pub data: Vec<PageData>,
 }
 
 /// A piece of a page.
-pub enum Part {
+pub enum PagePart {
     /// A heading.
     Heading(String),
     /// A paragraph in Markdown.
     Text(String),
     /// A few numbers.
-    Table(Data),
+    Table(PageData),
     /// A plot: the name of its file, its SVG, what to see in it.
     Figure(&'static str, String, String),
 }
 
 /// A table. Its cells are text already, so that file and page cannot differ.
 #[derive(Clone)]
-pub struct Data {
+pub struct PageData {
     /// Of its file.
     pub name: &'static str,
     head: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
-impl Data {
+impl PageData {
     /// Without rows.
     pub fn new<S: Into<String>>(name: &'static str, head: impl IntoIterator<Item = S>) -> Self {
         Self { name, head: head.into_iter().map(Into::into).collect(), rows: Vec::new() }
@@ -72,7 +72,7 @@ impl Data {
     }
 }
 
-impl Page {
+impl StudyPage {
     /// The line that makes this page again.
     pub fn command(&self, seed: u64) -> String {
         format!("cargo run --release -p simulations -- study {} --seed {seed}", self.name)
@@ -89,12 +89,12 @@ impl Page {
         text
     }
 
-    fn part(&self, part: &Part, seed: u64) -> String {
+    fn part(&self, part: &PagePart, seed: u64) -> String {
         match part {
-            Part::Heading(heading) => format!("## {heading}\n\n"),
-            Part::Text(text) => format!("{text}\n\n"),
-            Part::Table(data) => format!("{}\n", data.markdown()),
-            Part::Figure(name, _, caption) => {
+            PagePart::Heading(heading) => format!("## {heading}\n\n"),
+            PagePart::Text(text) => format!("{text}\n\n"),
+            PagePart::Table(data) => format!("{}\n", data.markdown()),
+            PagePart::Figure(name, _, caption) => {
                 let file = self.file(name, "svg");
                 format!("![{caption}]({file})\n\n*{caption}* (`{}`)\n\n", self.command(seed))
             }
@@ -104,7 +104,7 @@ impl Page {
     /// The figures: addresses in the Markdown, and what lies there.
     pub fn figures(&self) -> impl Iterator<Item = (String, &str)> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Figure(name, svg, _) => Some((self.file(name, "svg"), svg.as_str())),
+            PagePart::Figure(name, svg, _) => Some((self.file(name, "svg"), svg.as_str())),
             _ => None,
         })
     }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_table_is_the_same_in_file_and_page() {
-        let mut data = Data::new("loads", ["pool", "load"]);
+        let mut data = PageData::new("loads", ["pool", "load"]);
         data.row(&[&"16, 8, 4 TB", &1.25]);
         assert_eq!(data.csv().expect("in memory"), b"pool,load\n\"16, 8, 4 TB\",1.25\n");
         assert_eq!(data.markdown(), "| pool | load |\n| --- | --- |\n| 16, 8, 4 TB | 1.25 |\n");

@@ -10,9 +10,9 @@ use plotters::prelude::SVGBackend;
 use plotters::series::LineSeries;
 use plotters::style::{Color, IntoTextStyle, RGBColor, WHITE};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Plane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+type PlotArea<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type PlotPlane<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<PlotAxis, PlotAxis>>;
+type DrawResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Okabe and Ito's colours, which people who see few colours can tell apart.
 const COLOURS: [RGBColor; 6] = [
@@ -34,20 +34,20 @@ pub struct Plot {
     /// What it shows.
     pub title: String,
     /// From left to right.
-    pub x: Axis,
+    pub x: PlotAxis,
     /// From bottom to top.
-    pub y: Axis,
+    pub y: PlotAxis,
     /// What is drawn, in the order of the legend.
-    pub series: Vec<Series>,
+    pub series: Vec<PlotSeries>,
     /// Pixels.
     pub height: u32,
     /// A thin line across at this value of x or y, to compare with.
-    pub mark: Option<Mark>,
+    pub mark: Option<PlotMark>,
 }
 
 /// A line to compare with.
 #[derive(Clone, Copy)]
-pub enum Mark {
+pub enum PlotMark {
     /// Vertical.
     X(f64),
     /// Horizontal.
@@ -56,7 +56,7 @@ pub enum Mark {
 
 /// An axis. Its ticks are given, so that they fall on values that mean something.
 #[derive(Clone)]
-pub struct Axis {
+pub struct PlotAxis {
     /// With its unit.
     pub title: String,
     /// Each decade has the same length.
@@ -68,18 +68,18 @@ pub struct Axis {
 }
 
 /// Points that belong together.
-pub struct Series {
+pub struct PlotSeries {
     /// In the legend.
     pub name: String,
     /// In order of x, if joined.
-    pub points: Vec<Point>,
+    pub points: Vec<PlotPoint>,
     /// Joined by a line.
     pub line: bool,
 }
 
 /// A point with, perhaps, an interval in x that it may as well lie at.
 #[derive(Clone, Copy)]
-pub struct Point {
+pub struct PlotPoint {
     /// Where.
     pub x: f64,
     /// Where.
@@ -88,14 +88,14 @@ pub struct Point {
     pub interval: Option<(f64, f64)>,
 }
 
-impl Point {
+impl PlotPoint {
     /// Without interval.
     pub fn new(x: f64, y: f64) -> Self {
         Self { x, y, interval: None }
     }
 }
 
-impl Axis {
+impl PlotAxis {
     /// Equal steps from `from` to `to`.
     pub fn linear(title: &str, (from, to): (f64, f64), step: f64) -> Self {
         let steps = ((to - from) / step + 1e-9) as usize;
@@ -128,7 +128,7 @@ impl Axis {
     }
 }
 
-impl Ranged for Axis {
+impl Ranged for PlotAxis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
 
@@ -148,7 +148,7 @@ impl Ranged for Axis {
     }
 }
 
-impl ValueFormatter<f64> for Axis {
+impl ValueFormatter<f64> for PlotAxis {
     fn format_ext(&self, value: &f64) -> String {
         self.ticks.iter().find(|(tick, _)| tick == value).map(|(_, label)| label.clone()).unwrap_or_default()
     }
@@ -165,7 +165,7 @@ impl Plot {
         svg
     }
 
-    fn draw(&self, area: &Area) -> Drawn {
+    fn draw(&self, area: &PlotArea) -> DrawResult {
         area.fill(&WHITE)?;
         area.draw_text(&self.title, &("sans-serif", FONT + 3).into_text_style(area), (12, 10))?;
         self.draw_legend(area)?;
@@ -183,7 +183,7 @@ impl Plot {
     }
 
     /// Names and markers in a row, each as wide as its name.
-    fn draw_legend(&self, area: &Area) -> Drawn {
+    fn draw_legend(&self, area: &PlotArea) -> DrawResult {
         let mut left = 24;
         for (nr, series) in self.series.iter().enumerate().filter(|_| self.series.len() > 1) {
             let middle = (TITLE + LEGEND / 2) as i32;
@@ -195,18 +195,18 @@ impl Plot {
         Ok(())
     }
 
-    fn draw_mark(&self, plane: &mut Plane) -> Drawn {
+    fn draw_mark(&self, plane: &mut PlotPlane) -> DrawResult {
         let ends = match self.mark {
             None => return Ok(()),
-            Some(Mark::X(x)) => [(x, self.y.range.0), (x, self.y.range.1)],
-            Some(Mark::Y(y)) => [(self.x.range.0, y), (self.x.range.1, y)],
+            Some(PlotMark::X(x)) => [(x, self.y.range.0), (x, self.y.range.1)],
+            Some(PlotMark::Y(y)) => [(self.x.range.0, y), (self.x.range.1, y)],
         };
         plane.draw_series([PathElement::new(ends, GREY.stroke_width(2))])?;
         Ok(())
     }
 }
 
-fn draw_series(plane: &mut Plane, nr: usize, series: &Series) -> Drawn {
+fn draw_series(plane: &mut PlotPlane, nr: usize, series: &PlotSeries) -> DrawResult {
     let colour = COLOURS[nr % COLOURS.len()];
     let places = || series.points.iter().map(|point| (point.x, point.y));
     if series.line {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, TagEnd, html};
 
-use super::page::Page;
+use super::page::StudyPage;
 
 /// Everything around the pages.
 const SHELL: &str = include_str!("report.html");
 
 /// One file: the answers first, then the pages with their figures in place.
-pub fn html(pages: &[Page], seed: u64) -> String {
-    let figures: BTreeMap<String, &str> = pages.iter().flat_map(Page::figures).collect();
+pub fn html(pages: &[StudyPage], seed: u64) -> String {
+    let figures: BTreeMap<String, &str> = pages.iter().flat_map(StudyPage::figures).collect();
     let mut body = render(&summary(pages, seed), &figures);
     for page in pages {
         body += &format!("<section id=\"{}\">\n{}</section>\n", page.name, render(&page.markdown(seed), &figures));
@@ -19,8 +19,8 @@ pub fn html(pages: &[Page], seed: u64) -> String {
     SHELL.replace("{body}", &body)
 }
 
-fn summary(pages: &[Page], seed: u64) -> String {
-    let answer = |page: &Page| format!("* **[{}](#{})** {}\n", page.title, page.name, page.answer);
+fn summary(pages: &[StudyPage], seed: u64) -> String {
+    let answer = |page: &StudyPage| format!("* **[{}](#{})** {}\n", page.title, page.name, page.answer);
     let answers: String = pages.iter().map(answer).collect();
     format!(
         "{}\n{answers}\n{}`cargo run --release -p simulations -- study all --seed {seed}`.\n",
@@ -64,16 +64,16 @@ fn render(markdown: &str, figures: &BTreeMap<String, &str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::page::Part;
+    use crate::study::page::PagePart;
 
     #[test]
     fn figures_and_tables_stand_in_the_report_itself() {
-        let page = Page {
+        let page = StudyPage {
             name: "balance",
             title: "Even?",
             answer: "Yes, < 1 % off.".into(),
             findings: Vec::new(),
-            parts: vec![Part::Figure("loads", "<svg>here</svg>".into(), "Loads.".into())],
+            parts: vec![PagePart::Figure("loads", "<svg>here</svg>".into(), "Loads.".into())],
             data: Vec::new(),
         };
         let report = html(&[page], 7);

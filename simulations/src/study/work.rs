@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How a study works: from which seed, how thoroughly, and who watches.
-pub struct Work {
+pub struct StudyWork {
     /// Decides every figure.
     pub seed: u64,
     /// Samples are divided by this. 1 but in tests.
@@ -14,7 +14,7 @@ pub struct Work {
     bar: ProgressBar,
 }
 
-impl Work {
+impl StudyWork {
     /// In full, with a bar on the terminal.
     pub fn new(seed: u64, name: &str) -> Self {
         let style = ProgressStyle::with_template("{prefix:12} {bar:40} {pos}/{len} {msg}").expect("a fixed template");
@@ -57,7 +57,7 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for StudyWork {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
@@ -71,7 +71,7 @@ mod tests {
     fn results_keep_the_order_of_their_items() {
         let items: Vec<u64> = (0..200).collect();
         assert_eq!(
-            Work::tiny(1).map("", &items, |item| item * 2),
+            StudyWork::tiny(1).map("", &items, |item| item * 2),
             items.iter().map(|item| item * 2).collect::<Vec<_>>()
         );
     }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::command::Caller;
-use super::content::{self, Token};
-use crate::cluster::{Cluster, wait_for};
+use super::command::CommandCaller;
+use super::content::{self, ContentToken};
+use crate::cluster::{TestCluster, wait_for};
 
 /// A file as a node lists it.
 #[derive(Debug, PartialEq)]
-struct File {
+struct ShownFile {
     path: String,
     size: Value,
     mtime_ns: Value,
@@ -22,7 +22,12 @@ struct File {
 }
 
 /// Waits until all nodes are connected, list the same tree, and every block has all its copies. Returns the names of all files.
-pub fn converge(cluster: &Cluster, callers: &[Caller], scratch: &Path, most: Duration) -> Result<Vec<String>> {
+pub fn converge(
+    cluster: &TestCluster,
+    callers: &[CommandCaller],
+    scratch: &Path,
+    most: Duration,
+) -> Result<Vec<String>> {
     let wanted = cluster.nodes.len().min(3) as u64;
     let mut names = Vec::new();
     let mut last = String::new();
@@ -42,7 +47,7 @@ pub fn converge(cluster: &Cluster, callers: &[Caller], scratch: &Path, most: Dur
 }
 
 /// The names of all files, or what is missing.
-fn converged(callers: &[Caller], scratch: &Path, wanted: u64) -> Result<Result<Vec<String>, String>> {
+fn converged(callers: &[CommandCaller], scratch: &Path, wanted: u64) -> Result<Result<Vec<String>, String>> {
     let mut trees = Vec::new();
     for caller in callers {
         if let Some(missing) = unrest(caller, scratch, callers.len() as u64 - 1)? {
@@ -64,7 +69,7 @@ fn converged(callers: &[Caller], scratch: &Path, wanted: u64) -> Result<Result<V
 }
 
 /// What a node still has to do before it is at rest.
-fn unrest(caller: &Caller, scratch: &Path, others: u64) -> Result<Option<String>> {
+fn unrest(caller: &CommandCaller, scratch: &Path, others: u64) -> Result<Option<String>> {
     let ended = caller.call(scratch, ["status"])?;
     let status: Value = serde_json::from_slice(&ended.out).unwrap_or_default();
     let (node, repair) = (caller.node, &status["repair"]);
@@ -85,7 +90,7 @@ fn difference<T: Debug + PartialEq>(one: &[T], other: &[T]) -> String {
 }
 
 /// All files that a node lists, two levels deep, each with when it was written.
-fn tree(caller: &Caller, scratch: &Path) -> Result<Option<Vec<File>>> {
+fn tree(caller: &CommandCaller, scratch: &Path) -> Result<Option<Vec<ShownFile>>> {
     let mut files = Vec::new();
     let Some(roots) = list(caller, scratch, "/")? else { return Ok(None) };
     for root in roots {
@@ -96,20 +101,20 @@ fn tree(caller: &Caller, scratch: &Path) -> Result<Option<Vec<File>>> {
     Ok(Some(files))
 }
 
-fn file(folder: &str, entry: &Value) -> File {
+fn file(folder: &str, entry: &Value) -> ShownFile {
     let path = format!("/{folder}/{}", entry["name"].as_str().unwrap_or_default());
     let [size, mtime_ns, written_ms] = ["size", "mtime_ns", "written_ms"].map(|key| entry[key].clone());
-    File { path, size, mtime_ns, written_ms }
+    ShownFile { path, size, mtime_ns, written_ms }
 }
 
-fn list(caller: &Caller, scratch: &Path, folder: &str) -> Result<Option<Vec<Value>>> {
+fn list(caller: &CommandCaller, scratch: &Path, folder: &str) -> Result<Option<Vec<Value>>> {
     let ended = caller.call(scratch, ["ls", folder])?;
     let entries: Result<Vec<Value>, _> = serde_json::Deserializer::from_slice(&ended.out).into_iter().collect();
     Ok(if ended.is_fine() { Some(entries?) } else { None })
 }
 
 /// A file that has fewer copies than it should.
-fn few_copies(caller: &Caller, scratch: &Path, names: &[String], wanted: u64) -> Result<Option<String>> {
+fn few_copies(caller: &CommandCaller, scratch: &Path, names: &[String], wanted: u64) -> Result<Option<String>> {
     if names.is_empty() {
         return Ok(None);
     }
@@ -125,7 +130,7 @@ fn few_copies(caller: &Caller, scratch: &Path, names: &[String], wanted: u64) ->
 }
 
 /// Every file as one node reads it: its name and which write its content is. Each must be whole.
-pub fn read_all(caller: &Caller, scratch: &Path, most: Duration) -> Result<Vec<(String, Token)>> {
+pub fn read_all(caller: &CommandCaller, scratch: &Path, most: Duration) -> Result<Vec<(String, ContentToken)>> {
     let folder = scratch.with_extension("all");
     let mut said = String::new();
     let whole = wait_for(most, "everything to be read", || {
@@ -152,7 +157,12 @@ pub fn read_all(caller: &Caller, scratch: &Path, most: Duration) -> Result<Vec<(
 }
 
 /// Fails unless a node reads exactly these. One that has just come back shows what it knows until it has heard of the rest.
-pub fn expect_all(caller: &Caller, scratch: &Path, wanted: &[(String, Token)], most: Duration) -> Result<()> {
+pub fn expect_all(
+    caller: &CommandCaller,
+    scratch: &Path,
+    wanted: &[(String, ContentToken)],
+    most: Duration,
+) -> Result<()> {
     let mut last = String::new();
     let equal = wait_for(most, "what was promised to be read", || {
         let found = read_all(caller, scratch, most)?;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::log::Log;
-use crate::cluster::{Node, Program};
+use super::log::ChaosLog;
+use crate::cluster::{ClusterNode, TestProgram};
 
 /// No command may take longer. (What a user is promised; commands that have much to move may take as long as bytes move.)
 pub const PROMISED: Duration = Duration::from_secs(10);
@@ -19,30 +19,30 @@ const HANGS: Duration = Duration::from_secs(120);
 
 /// Gives commands to one node; clones belong to the same node.
 #[derive(Clone)]
-pub struct Caller {
+pub struct CommandCaller {
     /// Its place in the cluster.
     pub node: usize,
-    program: Program,
+    program: TestProgram,
     home: PathBuf,
-    frozen: Arc<Mutex<Frozen>>,
-    log: Arc<Log>,
+    frozen: Arc<Mutex<FrozenCommand>>,
+    log: Arc<ChaosLog>,
 }
 
 /// How long a node was stopped by the test. A command cannot end while its own daemon's process does not run.
 #[derive(Default)]
-struct Frozen {
+struct FrozenCommand {
     since: Option<Instant>,
     total: Duration,
 }
 
-impl Frozen {
+impl FrozenCommand {
     fn until_now(&self) -> Duration {
         self.total + self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 }
 
 /// How a command ended.
-pub struct Ended {
+pub struct CommandResult {
     status: ExitStatus,
     /// What it printed.
     pub out: Vec<u8>,
@@ -50,7 +50,7 @@ pub struct Ended {
     pub errors: String,
 }
 
-impl Ended {
+impl CommandResult {
     /// Fine, or fine with fewer copies.
     pub fn is_fine(&self) -> bool {
         matches!(self.status.code(), Some(0 | 1))
@@ -71,9 +71,9 @@ impl Ended {
     }
 }
 
-impl Caller {
+impl CommandCaller {
     /// For a node of a cluster.
-    pub fn new(at: usize, program: &Program, node: &Node, log: &Arc<Log>) -> Self {
+    pub fn new(at: usize, program: &TestProgram, node: &ClusterNode, log: &Arc<ChaosLog>) -> Self {
         let (program, home) = (program.clone(), node.home.clone());
         Self { node: at, program, home, frozen: Arc::default(), log: Arc::clone(log) }
     }
@@ -88,7 +88,7 @@ impl Caller {
     }
 
     /// Runs a command with `--json` to its end. `scratch` names files of the caller's own.
-    pub fn call<I: AsRef<OsStr>>(&self, scratch: &Path, args: impl IntoIterator<Item = I>) -> Result<Ended> {
+    pub fn call<I: AsRef<OsStr>>(&self, scratch: &Path, args: impl IntoIterator<Item = I>) -> Result<CommandResult> {
         let (out, errors) = (scratch.with_extension("out"), scratch.with_extension("err"));
         let mut command = self.program.command(&self.home);
         command.arg("--json").args(args);
@@ -97,7 +97,7 @@ impl Caller {
         let status = wait(&mut command.spawn()?)?;
         let frozen = self.frozen_until_now().saturating_sub(frozen);
         let words: Vec<_> = command.get_args().skip(1).map(OsStr::to_string_lossy).collect();
-        let ended = Ended { status, out: fs::read(out)?, errors: fs::read_to_string(errors)? };
+        let ended = CommandResult { status, out: fs::read(out)?, errors: fs::read_to_string(errors)? };
         self.note(&words.join(" "), begun.elapsed().saturating_sub(frozen), &ended);
         Ok(ended)
     }
@@ -106,7 +106,7 @@ impl Caller {
         self.frozen.lock().unwrap_or_else(PoisonError::into_inner).until_now()
     }
 
-    fn note(&self, words: &str, took: Duration, ended: &Ended) {
+    fn note(&self, words: &str, took: Duration, ended: &CommandResult) {
         let name = format!("node{}: {words}", self.node);
         self.log.timed(words.split(' ').next().unwrap_or_default(), &name, took, ended.is_fine());
         let code = ended.status.code();

@@ -3,13 +3,13 @@
 use anyhow::{Result, ensure};
 
 /// Names one write.
-pub type Token = u64;
+pub type ContentToken = u64;
 
 /// Token and length stand at the beginning.
 const HEAD_BYTES: usize = 16;
 
 /// What the write of that name stores: `len` bytes, at least as many as say so.
-pub fn make(token: Token, len: usize) -> Vec<u8> {
+pub fn make(token: ContentToken, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len.max(HEAD_BYTES)];
     fastrand::Rng::with_seed(token).fill(&mut bytes);
     let len = bytes.len() as u64;
@@ -19,9 +19,9 @@ pub fn make(token: Token, len: usize) -> Vec<u8> {
 }
 
 /// Which write these bytes are from; an error unless they are it to the last bit.
-pub fn token_of(bytes: &[u8]) -> Result<Token> {
+pub fn token_of(bytes: &[u8]) -> Result<ContentToken> {
     ensure!(bytes.len() >= HEAD_BYTES, "only {} bytes", bytes.len());
-    let token = Token::from_be_bytes(bytes[..8].try_into()?);
+    let token = ContentToken::from_be_bytes(bytes[..8].try_into()?);
     let is_whole = make(token, bytes.len()) == bytes;
     ensure!(is_whole, "{} bytes that nobody stored, beginning as write {token}", bytes.len());
     Ok(token)

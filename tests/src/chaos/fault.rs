@@ -11,14 +11,14 @@ use anyhow::{Context, Result, ensure};
 use fsdfs_proto::record::SEGMENT_HEADER_BYTES;
 
 use super::clock;
-use super::command::Caller;
-use super::log::Log;
-use super::model::Model;
-use crate::cluster::{Cluster, Node};
+use super::command::CommandCaller;
+use super::log::ChaosLog;
+use super::model::ChaosModel;
+use crate::cluster::{ClusterNode, TestCluster};
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FaultKind {
     /// The process is killed with SIGKILL and started again later.
     Kill,
     /// The process is asked to end, and started again.
@@ -47,7 +47,7 @@ pub enum Kind {
     Clock,
 }
 
-impl Kind {
+impl FaultKind {
     /// Those that need nothing but the right to kill one's own processes.
     pub const PLAIN: [Self; 10] = [
         Self::Kill,
@@ -69,48 +69,53 @@ impl Kind {
 }
 
 /// Breaks and mends the nodes of a cluster.
-pub struct Faults<'a> {
-    cluster: &'a mut Cluster,
-    callers: &'a [Caller],
-    log: &'a Log,
+pub struct FaultInjector<'a> {
+    cluster: &'a mut TestCluster,
+    callers: &'a [CommandCaller],
+    log: &'a ChaosLog,
     rng: fastrand::Rng,
-    kinds: Vec<Kind>,
-    troubles: Vec<Option<Trouble>>,
+    kinds: Vec<FaultKind>,
+    troubles: Vec<Option<ActiveFault>>,
     /// Bytes of each segment when all copies were complete last: only these may be damaged.
-    victim: Option<Victim>,
+    victim: Option<FaultTarget>,
     mount: Option<PathBuf>,
     /// SIGKILLs so far.
     pub kills: usize,
 }
 
-struct Trouble {
-    kind: Kind,
+struct ActiveFault {
+    kind: FaultKind,
     until: Instant,
 }
 
 /// The node whose copies may be destroyed until the next time that all copies are complete.
-struct Victim {
+struct FaultTarget {
     node: usize,
     segments: Vec<(PathBuf, u64)>,
     /// Something was destroyed.
     is_hit: bool,
 }
 
-impl<'a> Faults<'a> {
+impl<'a> FaultInjector<'a> {
     /// None yet. `mount` = the storage folder that is a file system of its own, if there is one.
-    pub fn new(cluster: &'a mut Cluster, callers: &'a [Caller], log: &'a Log, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        cluster: &'a mut TestCluster,
+        callers: &'a [CommandCaller],
+        log: &'a ChaosLog,
+        rng: fastrand::Rng,
+    ) -> Self {
         let troubles = cluster.nodes.iter().map(|_| None).collect();
         Self { cluster, callers, log, rng, kinds: Vec::new(), troubles, victim: None, mount: None, kills: 0 }
     }
 
     /// What may happen.
-    pub fn allow(&mut self, kinds: &[Kind], mount: Option<&Path>) {
+    pub fn allow(&mut self, kinds: &[FaultKind], mount: Option<&Path>) {
         self.kinds = kinds.to_vec();
         self.mount = mount.map(Path::to_owned);
     }
 
     /// The nodes.
-    pub fn cluster(&mut self) -> &mut Cluster {
+    pub fn cluster(&mut self) -> &mut TestCluster {
         self.cluster
     }
 
@@ -119,7 +124,7 @@ impl<'a> Faults<'a> {
         let node = self.rng.usize(..self.cluster.nodes.len());
         let segments = segments(&self.cluster.nodes[node])?;
         self.log.say(format!("node{node} may lose copies in this round"));
-        self.victim = Some(Victim { node, segments, is_hit: false });
+        self.victim = Some(FaultTarget { node, segments, is_hit: false });
         Ok(())
     }
 
@@ -129,7 +134,7 @@ impl<'a> Faults<'a> {
     }
 
     /// Ends what is over, looks after the processes, and lets something happen.
-    pub fn step(&mut self, model: &Mutex<Model>) -> Result<()> {
+    pub fn step(&mut self, model: &Mutex<ChaosModel>) -> Result<()> {
         let now = Instant::now();
         for at in 0..self.troubles.len() {
             if self.troubles[at].as_ref().is_some_and(|trouble| trouble.until <= now) {
@@ -142,7 +147,7 @@ impl<'a> Faults<'a> {
         if self.troubles[at].is_some() || fine < 2 || !self.may(at, kind) {
             return Ok(());
         }
-        if kind != Kind::Lose {
+        if kind != FaultKind::Lose {
             return self.strike(at, kind);
         }
         // Held until the disk is empty, so that no change begins after this look at those under way.
@@ -154,23 +159,23 @@ impl<'a> Faults<'a> {
         self.strike(at, kind)
     }
 
-    fn strike(&mut self, at: usize, kind: Kind) -> Result<()> {
+    fn strike(&mut self, at: usize, kind: FaultKind) -> Result<()> {
         let lasts = Duration::from_millis(self.rng.u64(100..6_000));
         let until = Instant::now() + lasts;
         self.log.say(format!("node{at}: {kind:?} for {:.1} s", lasts.as_secs_f64()));
         self.break_node(at, kind).with_context(|| format!("{kind:?} of node{at}"))?;
-        self.troubles[at] = Some(Trouble { kind, until });
+        self.troubles[at] = Some(ActiveFault { kind, until });
         Ok(())
     }
 
-    fn may(&self, at: usize, kind: Kind) -> bool {
+    fn may(&self, at: usize, kind: FaultKind) -> bool {
         let is_victim = self.victim.as_ref().is_some_and(|victim| victim.node == at);
         let has_mount = self.mount.as_ref().is_some_and(|mount| mount.starts_with(&self.cluster.nodes[at].home));
         match kind {
             kind if kind.destroys() => is_victim,
-            Kind::Full => has_mount,
+            FaultKind::Full => has_mount,
             // That one is a link.
-            Kind::Away => !has_mount,
+            FaultKind::Away => !has_mount,
             _ => true,
         }
     }
@@ -192,37 +197,37 @@ impl<'a> Faults<'a> {
         Ok(())
     }
 
-    fn break_node(&mut self, at: usize, kind: Kind) -> Result<()> {
+    fn break_node(&mut self, at: usize, kind: FaultKind) -> Result<()> {
         let node = &mut self.cluster.nodes[at];
         let blocks = blocks(node);
         match kind {
-            Kind::Freeze => {
+            FaultKind::Freeze => {
                 self.callers[at].set_frozen(true);
                 return node.freeze();
             }
-            Kind::Stop => return node.stop(),
-            Kind::Clock => {
+            FaultKind::Stop => return node.stop(),
+            FaultKind::Clock => {
                 node.stop()?;
                 return node.spawn_with(["up"], clock::wrong(&mut self.rng).context("libfaketime is gone")?);
             }
-            Kind::Away => {
+            FaultKind::Away => {
                 fs::rename(&blocks, away(&blocks))?;
                 return Ok(fs::write(&blocks, b"not a folder")?);
             }
-            Kind::ReadOnly => return immutable(&blocks, true),
-            Kind::Full => return fill(&blocks),
-            Kind::FlipLive => return self.flip(at),
+            FaultKind::ReadOnly => return immutable(&blocks, true),
+            FaultKind::Full => return fill(&blocks),
+            FaultKind::FlipLive => return self.flip(at),
             _ => {}
         }
         node.kill()?;
         self.kills += 1;
         let index = blocks.join("index");
         match kind {
-            Kind::IndexDeleted => fs::remove_dir_all(index).or_else(gone_is_fine)?,
-            Kind::IndexTruncated => self.damage_index(&index, true)?,
-            Kind::IndexGarbage => self.damage_index(&index, false)?,
-            Kind::Flip => self.flip(at)?,
-            Kind::Lose => self.lose(at)?,
+            FaultKind::IndexDeleted => fs::remove_dir_all(index).or_else(gone_is_fine)?,
+            FaultKind::IndexTruncated => self.damage_index(&index, true)?,
+            FaultKind::IndexGarbage => self.damage_index(&index, false)?,
+            FaultKind::Flip => self.flip(at)?,
+            FaultKind::Lose => self.lose(at)?,
             _ => {}
         }
         Ok(())
@@ -283,28 +288,28 @@ impl<'a> Faults<'a> {
 
     /// Undoes what can be undone, so that the node runs on a disk that works.
     fn mend(&mut self, at: usize) -> Result<()> {
-        let Some(Trouble { kind, .. }) = self.troubles[at].take() else { return Ok(()) };
+        let Some(ActiveFault { kind, .. }) = self.troubles[at].take() else { return Ok(()) };
         let node = &mut self.cluster.nodes[at];
         let blocks = blocks(node);
         self.log.say(format!("node{at}: {kind:?} is over"));
         match kind {
-            Kind::Freeze => {
+            FaultKind::Freeze => {
                 self.callers[at].set_frozen(false);
                 return node.thaw();
             }
-            Kind::FlipLive => return Ok(()),
-            Kind::Full => return Ok(fs::remove_file(balloon(&blocks)).or_else(gone_is_fine)?),
-            Kind::Away => {
+            FaultKind::FlipLive => return Ok(()),
+            FaultKind::Full => return Ok(fs::remove_file(balloon(&blocks)).or_else(gone_is_fine)?),
+            FaultKind::Away => {
                 fs::remove_file(&blocks)?;
                 fs::rename(away(&blocks), &blocks)?;
                 // A disk that failed is used again from the next start on.
                 node.stop()?;
             }
-            Kind::ReadOnly => {
+            FaultKind::ReadOnly => {
                 immutable(&blocks, false)?;
                 node.stop()?;
             }
-            Kind::Clock => node.stop()?,
+            FaultKind::Clock => node.stop()?,
             _ => {}
         }
         node.spawn(["up"])
@@ -319,7 +324,7 @@ impl<'a> Faults<'a> {
     }
 }
 
-fn blocks(node: &Node) -> PathBuf {
+fn blocks(node: &ClusterNode) -> PathBuf {
     node.home.join("blocks")
 }
 
@@ -332,7 +337,7 @@ fn balloon(blocks: &Path) -> PathBuf {
     blocks.with_extension("mount").join("balloon")
 }
 
-fn segments(node: &Node) -> Result<Vec<(PathBuf, u64)>> {
+fn segments(node: &ClusterNode) -> Result<Vec<(PathBuf, u64)>> {
     let files = files_below(&blocks(node).join("segments"))?;
     files.into_iter().map(|path| Ok((path.clone(), fs::metadata(&path)?.len()))).collect()
 }
@@ -378,7 +383,7 @@ fn fill(blocks: &Path) -> Result<()> {
 }
 
 /// Tells the node that its disk is lost.
-fn start_over(node: &Node) -> Result<()> {
+fn start_over(node: &ClusterNode) -> Result<()> {
     let path = node.home.join("config.toml");
     let config = fs::read_to_string(&path)?;
     let is_told = |config: &str| config.contains("\nif_missing");

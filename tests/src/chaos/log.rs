@@ -7,30 +7,30 @@ use std::time::{Duration, Instant};
 use super::command::PROMISED;
 
 /// Shared by everybody who takes part.
-pub struct Log {
+pub struct ChaosLog {
     begun: Instant,
     /// Lines are printed as they come.
     echo: bool,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
 }
 
 #[derive(Default)]
-struct State {
+struct LogState {
     lines: Vec<String>,
     wrong: Vec<String>,
-    verbs: BTreeMap<String, Verb>,
+    verbs: BTreeMap<String, VerbTimes>,
     late: Vec<(Duration, String)>,
 }
 
 #[derive(Default)]
-struct Verb {
+struct VerbTimes {
     fine: usize,
     failed: usize,
     worst: Duration,
     worst_name: String,
 }
 
-impl Log {
+impl ChaosLog {
     /// An empty one.
     pub fn new(echo: bool) -> Self {
         Self { begun: Instant::now(), echo, state: Mutex::default() }
@@ -77,7 +77,7 @@ impl Log {
     /// Commands by verb: how many, and the slowest.
     pub fn figures(&self) -> String {
         let state = self.state();
-        let one = |(name, verb): (&String, &Verb)| {
+        let one = |(name, verb): (&String, &VerbTimes)| {
             format!("{name} {} fine, {} failed, worst {:.2} s", verb.fine, verb.failed, verb.worst.as_secs_f64())
         };
         let verbs: Vec<String> = state.verbs.iter().map(one).collect();
@@ -86,7 +86,7 @@ impl Log {
         format!("{}; {} took longer than {PROMISED:?}{}", verbs.join("; "), late.len(), late.concat())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

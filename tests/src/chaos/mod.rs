@@ -14,7 +14,7 @@ mod model;
 mod mount;
 mod work;
 
-pub use fault::Kind;
+pub use fault::FaultKind;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,17 +23,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cluster::{Cluster, Program};
-use command::Caller;
-use fault::Faults;
-use log::Log;
-use model::Model;
-use mount::Mount;
-use work::{Work, Worker};
+use crate::cluster::{TestCluster, TestProgram};
+use command::CommandCaller;
+use fault::FaultInjector;
+use log::ChaosLog;
+use model::ChaosModel;
+use mount::MountedPool;
+use work::{ChaosWork, ChaosWorker};
 
 /// What is done.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct ChaosPlan {
     /// Everything is drawn from it.
     pub seed: u64,
     /// Nodes in the pool.
@@ -45,7 +45,7 @@ pub struct Plan {
     /// Faults and load in a round.
     pub round: Duration,
     /// What may happen.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<FaultKind>,
     /// Between two faults at most.
     pub gap_ms_max: u64,
     /// Between two commands of a caller at most.
@@ -62,7 +62,7 @@ pub struct Plan {
     pub patience: Duration,
 }
 
-impl Plan {
+impl ChaosPlan {
     /// For `cargo test`: one short round without anything that needs root.
     pub fn short(seed: u64) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Plan {
             callers: 2,
             lasts: Duration::ZERO,
             round: Duration::from_secs(10),
-            kinds: Kind::PLAIN.to_vec(),
+            kinds: FaultKind::PLAIN.to_vec(),
             gap_ms_max: 800,
             pause_ms_max: 50,
             kills: 0,
@@ -84,8 +84,8 @@ impl Plan {
 }
 
 /// Carries a plan out. The result is a few lines of figures; an error if anything was wrong.
-pub fn run(program: Program, plan: &Plan) -> Result<String> {
-    let log = Arc::new(Log::new(plan.echo));
+pub fn run(program: TestProgram, plan: &ChaosPlan) -> Result<String> {
+    let log = Arc::new(ChaosLog::new(plan.echo));
     log.say(format!("seed {}: {plan:?}", plan.seed));
     let mut rng = fastrand::Rng::with_seed(plan.seed);
     let mut mount = None;
@@ -109,14 +109,14 @@ pub fn run(program: Program, plan: &Plan) -> Result<String> {
     Ok(format!("seed {}: {}\n{}", plan.seed, outcome?, log.figures()))
 }
 
-fn build(program: Program, plan: &Plan, mount: &mut Option<Mount>) -> Result<Cluster> {
-    let mut cluster = Cluster::new(program)?;
+fn build(program: TestProgram, plan: &ChaosPlan, mount: &mut Option<MountedPool>) -> Result<TestCluster> {
+    let mut cluster = TestCluster::new(program)?;
     cluster.found()?;
     for at in 1..plan.nodes {
         let ticket = cluster.nodes[0].ticket()?;
         let mut node = cluster.new_node()?;
         if plan.mounts && at == plan.nodes - 1 {
-            *mount = Some(Mount::new(&node.home.join("blocks"))?);
+            *mount = Some(MountedPool::new(&node.home.join("blocks"))?);
         }
         node.join(&ticket)?;
         cluster.nodes.push(node);
@@ -126,34 +126,34 @@ fn build(program: Program, plan: &Plan, mount: &mut Option<Mount>) -> Result<Clu
 }
 
 /// Everything of a run that outlives its rounds.
-struct Run<'a> {
-    plan: &'a Plan,
-    callers: &'a [Caller],
-    log: &'a Log,
-    model: Mutex<Model>,
+struct ChaosRun<'a> {
+    plan: &'a ChaosPlan,
+    callers: &'a [CommandCaller],
+    log: &'a ChaosLog,
+    model: Mutex<ChaosModel>,
     folders: Mutex<Vec<String>>,
     scratch: PathBuf,
     checks: usize,
 }
 
 fn rounds(
-    cluster: &mut Cluster,
-    plan: &Plan,
+    cluster: &mut TestCluster,
+    plan: &ChaosPlan,
     rng: &mut fastrand::Rng,
-    mount: Option<&Mount>,
-    log: &Arc<Log>,
+    mount: Option<&MountedPool>,
+    log: &Arc<ChaosLog>,
 ) -> Result<String> {
     let program = cluster.program().clone();
     let nodes = cluster.nodes.iter().enumerate();
-    let callers: Vec<Caller> = nodes.map(|(at, node)| Caller::new(at, &program, node, log)).collect();
+    let callers: Vec<CommandCaller> = nodes.map(|(at, node)| CommandCaller::new(at, &program, node, log)).collect();
     let scratch = cluster.scratch("scratch");
     std::fs::create_dir_all(&scratch)?;
     let mut model = work::model(plan.seed);
-    model.clocks_lie = plan.kinds.contains(&Kind::Clock);
+    model.clocks_lie = plan.kinds.contains(&FaultKind::Clock);
     let (model, folders) = (Mutex::new(model), Mutex::new(work::folders()));
-    let mut run = Run { plan, callers: &callers, log, model, folders, scratch, checks: 0 };
-    let mut faults = Faults::new(cluster, &callers, log, rng.fork());
-    faults.allow(&plan.kinds, mount.map(Mount::path));
+    let mut run = ChaosRun { plan, callers: &callers, log, model, folders, scratch, checks: 0 };
+    let mut faults = FaultInjector::new(cluster, &callers, log, rng.fork());
+    faults.allow(&plan.kinds, mount.map(MountedPool::path));
     let begun = Instant::now();
     let mut count = 0;
     while count == 0 || begun.elapsed() < plan.lasts || faults.kills < plan.kills {
@@ -166,13 +166,13 @@ fn rounds(
     Ok(format!("{count} rounds, {} kills, {} comparisons of everything, all as promised", faults.kills, run.checks))
 }
 
-impl Run<'_> {
+impl ChaosRun<'_> {
     /// Load and faults.
-    fn storm(&self, faults: &mut Faults, rng: &mut fastrand::Rng) -> Result<()> {
+    fn storm(&self, faults: &mut FaultInjector, rng: &mut fastrand::Rng) -> Result<()> {
         let stop = AtomicBool::new(false);
-        let Plan { bytes_max, pause_ms_max, .. } = *self.plan;
+        let ChaosPlan { bytes_max, pause_ms_max, .. } = *self.plan;
         let (model, folders, scratch) = (&self.model, &self.folders, self.scratch.as_path());
-        let work = Work {
+        let work = ChaosWork {
             callers: self.callers,
             model,
             folders,
@@ -188,7 +188,7 @@ impl Run<'_> {
                 .into_iter()
                 .enumerate()
                 .map(|(name, seed)| (name, seed, &work))
-                .map(|(name, seed, work)| scope.spawn(move || Worker::new(work, name, seed).run()))
+                .map(|(name, seed, work)| scope.spawn(move || ChaosWorker::new(work, name, seed).run()))
                 .collect();
             let done = self.disturb(faults, rng);
             // Commands that wait for a frozen or dead node end when it is mended.
@@ -201,7 +201,7 @@ impl Run<'_> {
         })
     }
 
-    fn disturb(&self, faults: &mut Faults, rng: &mut fastrand::Rng) -> Result<()> {
+    fn disturb(&self, faults: &mut FaultInjector, rng: &mut fastrand::Rng) -> Result<()> {
         let until = Instant::now() + self.plan.round;
         while Instant::now() < until {
             std::thread::sleep(Duration::from_millis(rng.u64(20..=self.plan.gap_ms_max)));
@@ -211,7 +211,7 @@ impl Run<'_> {
     }
 
     /// Everything mended; then everything compared.
-    fn calm(&mut self, faults: &mut Faults, rng: &mut fastrand::Rng) -> Result<()> {
+    fn calm(&mut self, faults: &mut FaultInjector, rng: &mut fastrand::Rng) -> Result<()> {
         let patience = self.plan.patience;
         self.log.say("calm");
         if let Some(hit) = faults.hit() {
@@ -225,7 +225,7 @@ impl Run<'_> {
     }
 
     /// Waits until all agree, and compares with what was promised.
-    fn compare(&mut self, faults: &mut Faults) -> Result<Vec<(String, content::Token)>> {
+    fn compare(&mut self, faults: &mut FaultInjector) -> Result<Vec<(String, content::ContentToken)>> {
         let patience = self.plan.patience;
         let begun = Instant::now();
         let names = calm::converge(faults.cluster(), self.callers, &self.scratch("calm"), patience)?;
@@ -246,9 +246,9 @@ impl Run<'_> {
     /// Two nodes are dead, or frozen: every other one reads everything.
     fn with_one_alone(
         &mut self,
-        faults: &mut Faults,
+        faults: &mut FaultInjector,
         rng: &mut fastrand::Rng,
-        found: &[(String, content::Token)],
+        found: &[(String, content::ContentToken)],
     ) -> Result<()> {
         let mut order: Vec<usize> = (0..self.callers.len()).collect();
         rng.shuffle(&mut order);
@@ -270,7 +270,7 @@ impl Run<'_> {
     }
 
     /// All processes killed and started again: everything is read from each node.
-    fn full_restart(&mut self, faults: &mut Faults) -> Result<()> {
+    fn full_restart(&mut self, faults: &mut FaultInjector) -> Result<()> {
         let patience = self.plan.patience;
         let found = calm::read_all(&self.callers[0], &self.scratch("calm"), patience)?;
         let all: Vec<usize> = (0..self.callers.len()).collect();
@@ -283,7 +283,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn restart(faults: &mut Faults, nodes: &[usize]) -> Result<()> {
+    fn restart(faults: &mut FaultInjector, nodes: &[usize]) -> Result<()> {
         for at in nodes {
             faults.cluster().nodes[*at].kill()?;
         }

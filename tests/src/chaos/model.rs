@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::content::Token;
+use super::content::ContentToken;
 
 /// Counts beginnings and ends of operations.
-pub type Tick = u64;
+pub type ModelTick = u64;
 
 /// How a change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum OperationEnd {
     /// With so many copies.
     Acknowledged(u64),
     /// It may have been made or not, or may become visible later.
@@ -25,9 +25,9 @@ pub enum End {
 
 /// One write, wherever its content went since.
 #[derive(Clone, Debug, Default)]
-struct Item {
+struct ModelItem {
     len: usize,
-    begun: Tick,
+    begun: ModelTick,
     /// With how many copies.
     acknowledged: Option<u64>,
     /// Names under one of which it stands.
@@ -44,7 +44,7 @@ struct Item {
     known_by: BTreeSet<usize>,
 }
 
-impl Item {
+impl ModelItem {
     /// It stands at this name and nothing takes it away.
     fn is_sure(&self, path: &str) -> bool {
         self.is_sure_anywhere() && self.places.contains(path)
@@ -64,40 +64,40 @@ impl Item {
 
 /// Names that several callers write at the same time: what one write may take from another is open, but not all may be gone.
 #[derive(Clone, Debug, Default)]
-struct Shared {
+struct SharedFolder {
     removing: usize,
-    removed: Tick,
+    removed: ModelTick,
     is_filled: bool,
 }
 
 /// A change under way.
 #[derive(Clone, Debug)]
-pub struct Change {
-    begun: Tick,
+pub struct ModelChange {
+    begun: ModelTick,
     node: usize,
     /// What it writes, if it writes.
-    pub token: Option<Token>,
+    pub token: Option<ContentToken>,
     /// Takes away what stands there.
     covers: Option<String>,
     /// What stood there when it began; it may stand elsewhere when it ends.
-    covered: BTreeSet<Token>,
-    moves: Option<Move>,
+    covered: BTreeSet<ContentToken>,
+    moves: Option<ModelMove>,
     /// What its node surely knows to stand at the name: if it is acknowledged, this is gone.
-    replaces: Option<Token>,
+    replaces: Option<ContentToken>,
 }
 
 /// What stands at a name, or below it, is to get another one.
 #[derive(Clone, Debug)]
-struct Move {
+struct ModelMove {
     from: String,
     to: String,
     /// What may have stood there when it began, with the new names: while it is made they may be seen, and moved on.
-    taken: Vec<(Token, BTreeSet<String>)>,
+    taken: Vec<(ContentToken, BTreeSet<String>)>,
     /// Of these, what surely stood there and its node knew: it does not stay where it was.
-    known: BTreeSet<Token>,
+    known: BTreeSet<ContentToken>,
 }
 
-impl Change {
+impl ModelChange {
     /// The node that was asked.
     pub fn node(&self) -> usize {
         self.node
@@ -106,15 +106,15 @@ impl Change {
 
 /// See the module.
 #[derive(Default)]
-pub struct Model {
-    tick: Tick,
-    next_token: Token,
-    items: BTreeMap<Token, Item>,
+pub struct ChaosModel {
+    tick: ModelTick,
+    next_token: ContentToken,
+    items: BTreeMap<ContentToken, ModelItem>,
     /// Everything that may ever have stood at a name, with its length.
-    ever: BTreeMap<String, BTreeMap<Token, usize>>,
+    ever: BTreeMap<String, BTreeMap<ContentToken, usize>>,
     /// Was nowhere when all nodes agreed: must not come back.
-    dropped: BTreeSet<Token>,
-    shared: BTreeMap<String, Shared>,
+    dropped: BTreeSet<ContentToken>,
+    shared: BTreeMap<String, SharedFolder>,
     locked: BTreeSet<String>,
     /// Changes under way through each node.
     under_way: BTreeMap<usize, usize>,
@@ -125,7 +125,7 @@ pub struct Model {
     pub clocks_lie: bool,
 }
 
-impl Model {
+impl ChaosModel {
     /// Contents of this run are told from those of others by the seed.
     pub fn new(seed: u64) -> Self {
         Self { next_token: seed << 32, ..Self::default() }
@@ -133,7 +133,7 @@ impl Model {
 
     /// A name that callers do not wait for each other at.
     pub fn share(&mut self, path: &str) {
-        self.shared.insert(path.to_owned(), Shared::default());
+        self.shared.insert(path.to_owned(), SharedFolder::default());
     }
 
     /// Excludes other changes of these names; none if there is one under way.
@@ -154,43 +154,43 @@ impl Model {
         }
     }
 
-    fn next_tick(&mut self) -> Tick {
+    fn next_tick(&mut self) -> ModelTick {
         self.tick += 1;
         self.tick
     }
 
     /// A change begins through this node. Returns when.
-    fn begin(&mut self, node: usize) -> Tick {
+    fn begin(&mut self, node: usize) -> ModelTick {
         *self.under_way.entry(node).or_default() += 1;
         self.next_tick()
     }
 
     /// A node is asked to write `len` new bytes.
-    pub fn begin_put(&mut self, node: usize, path: &str, len: usize) -> Change {
+    pub fn begin_put(&mut self, node: usize, path: &str, len: usize) -> ModelChange {
         let replaces = self.shown_to(node, path);
         let begun = self.begin(node);
         let covered = self.cover(path);
         self.next_token += 1;
         let token = self.next_token;
-        let item = Item { len, begun, places: [path.to_owned()].into(), ..Item::default() };
+        let item = ModelItem { len, begun, places: [path.to_owned()].into(), ..ModelItem::default() };
         self.items.insert(token, item);
         self.ever.entry(path.to_owned()).or_default().insert(token, len);
-        Change { begun, node, token: Some(token), covers: Some(path.to_owned()), covered, moves: None, replaces }
+        ModelChange { begun, node, token: Some(token), covers: Some(path.to_owned()), covered, moves: None, replaces }
     }
 
     /// A node is asked to remove a file.
-    pub fn begin_remove(&mut self, node: usize, path: &str) -> Change {
+    pub fn begin_remove(&mut self, node: usize, path: &str) -> ModelChange {
         let replaces = self.shown_to(node, path);
         let begun = self.begin(node);
         let covered = self.cover(path);
         if let Some(shared) = self.shared.get_mut(path) {
             (shared.removing, shared.is_filled) = (shared.removing + 1, false);
         }
-        Change { begun, node, token: None, covers: Some(path.to_owned()), covered, moves: None, replaces }
+        ModelChange { begun, node, token: None, covers: Some(path.to_owned()), covered, moves: None, replaces }
     }
 
     /// A node is asked to give a file, or a folder with everything in it, another name.
-    pub fn begin_move(&mut self, node: usize, from: &str, to: &str) -> Change {
+    pub fn begin_move(&mut self, node: usize, from: &str, to: &str) -> ModelChange {
         let begun = self.begin(node);
         let covered = self.cover(to);
         let (mut taken, mut known) = (Vec::new(), BTreeSet::new());
@@ -209,30 +209,30 @@ impl Model {
             taken.push((*token, added));
         }
         self.may_move(from, to);
-        let moves = Some(Move { from: from.to_owned(), to: to.to_owned(), taken, known });
-        Change { begun, node, token: None, covers: Some(to.to_owned()), covered, moves, replaces: None }
+        let moves = Some(ModelMove { from: from.to_owned(), to: to.to_owned(), taken, known });
+        ModelChange { begun, node, token: None, covers: Some(to.to_owned()), covered, moves, replaces: None }
     }
 
-    fn cover(&mut self, path: &str) -> BTreeSet<Token> {
+    fn cover(&mut self, path: &str) -> BTreeSet<ContentToken> {
         let there = self.items.iter_mut().filter(|(_, item)| item.places.contains(path));
         there.map(|(token, item)| (item.covering += 1, *token).1).collect()
     }
 
     /// The content that this node acknowledged or showed and that nothing took away since.
-    fn shown_to(&self, node: usize, path: &str) -> Option<Token> {
+    fn shown_to(&self, node: usize, path: &str) -> Option<ContentToken> {
         let sure = self.items.iter().filter(|(_, item)| item.is_sure(path) && item.known_by.contains(&node));
         let (newest, shown) = sure.max_by_key(|(_, item)| item.begun)?;
         // One with a later time takes the name as soon as this node hears of it, and leaves this one as a conflict copy: with
         // wrong clocks any may, with right ones what was written after this one, which was moved here and kept its time.
-        let is_later = |item: &Item| self.clocks_lie || item.begun > shown.begun;
-        let is_rival = |(token, item): (&Token, &Item)| {
+        let is_later = |item: &ModelItem| self.clocks_lie || item.begun > shown.begun;
+        let is_rival = |(token, item): (&ContentToken, &ModelItem)| {
             token != newest && item.places.contains(path) && !item.must_be_gone && is_later(item)
         };
         (!self.items.iter().any(is_rival)).then_some(*newest)
     }
 
     /// A change ended.
-    pub fn end(&mut self, change: &Change, end: End) {
+    pub fn end(&mut self, change: &ModelChange, end: OperationEnd) {
         let now = self.next_tick();
         if let Some(path) = &change.covers {
             self.end_cover(path, change, end);
@@ -245,7 +245,7 @@ impl Model {
         if let Some(count) = self.under_way.get_mut(&change.node) {
             *count = count.saturating_sub(1);
         }
-        self.is_single |= matches!(end, End::Unknown | End::Acknowledged(0..2));
+        self.is_single |= matches!(end, OperationEnd::Unknown | OperationEnd::Acknowledged(0..2));
     }
 
     /// Whether a change may be on this node's disk only: one that has ended, or one that it makes at this moment.
@@ -253,53 +253,54 @@ impl Model {
         self.is_single || self.under_way.get(&node).is_some_and(|count| *count > 0)
     }
 
-    fn end_cover(&mut self, path: &str, change: &Change, end: End) {
-        let brings = |token: &Token| match &change.moves {
+    fn end_cover(&mut self, path: &str, change: &ModelChange, end: OperationEnd) {
+        let brings = |token: &ContentToken| match &change.moves {
             Some(moving) => moving.taken.iter().any(|(taken, _)| taken == token),
             None => change.token == Some(*token),
         };
-        let hit =
-            |token: &Token, item: &Item| change.covered.contains(token) || item.places.contains(path) && !brings(token);
+        let hit = |token: &ContentToken, item: &ModelItem| {
+            change.covered.contains(token) || item.places.contains(path) && !brings(token)
+        };
         for (token, item) in self.items.iter_mut().filter(|(token, item)| hit(token, item)) {
             if change.covered.contains(token) {
                 item.covering = item.covering.saturating_sub(1);
             }
-            item.may_be_gone |= end != End::Refused;
+            item.may_be_gone |= end != OperationEnd::Refused;
             // Two copies at least: one may have been lost with its disk, and the change with it.
-            let is_safe = matches!(end, End::Acknowledged(copies) if copies >= 2);
+            let is_safe = matches!(end, OperationEnd::Acknowledged(copies) if copies >= 2);
             // Neither is it moved now, nor was it meanwhile.
             let is_here = item.covering == 0 && item.places.len() == 1 && item.places.contains(path);
             item.must_be_gone |= is_safe && is_here && change.replaces == Some(*token);
         }
     }
 
-    fn end_write(&mut self, token: Token, change: &Change, end: End) {
-        if end == End::Refused {
+    fn end_write(&mut self, token: ContentToken, change: &ModelChange, end: OperationEnd) {
+        if end == OperationEnd::Refused {
             self.items.remove(&token);
             return;
         }
         let item = self.items.get_mut(&token).expect("inserted when it began");
-        if let End::Acknowledged(copies) = end {
+        if let OperationEnd::Acknowledged(copies) = end {
             item.acknowledged = Some(copies);
             item.known_by.insert(change.node);
         }
     }
 
-    fn end_move(&mut self, change: &Change, end: End) {
+    fn end_move(&mut self, change: &ModelChange, end: OperationEnd) {
         let Some(moving) = &change.moves else { return };
-        let Move { from, to, .. } = moving;
+        let ModelMove { from, to, .. } = moving;
         for (token, added) in &moving.taken {
             let Some(item) = self.items.get_mut(token) else { continue };
             item.covering = item.covering.saturating_sub(1);
-            if end == End::Refused {
+            if end == OperationEnd::Refused {
                 item.places.retain(|place| !added.contains(place));
             }
         }
-        if end == End::Refused {
+        if end == OperationEnd::Refused {
             return;
         }
         self.may_move(from, to);
-        let is_safe = matches!(end, End::Acknowledged(copies) if copies >= 2);
+        let is_safe = matches!(end, OperationEnd::Acknowledged(copies) if copies >= 2);
         for (token, item) in &mut self.items {
             let new = item.new_places(from, to);
             if new.is_empty() {
@@ -328,17 +329,18 @@ impl Model {
         }
     }
 
-    fn end_shared(&mut self, change: &Change, end: End, now: Tick) {
+    fn end_shared(&mut self, change: &ModelChange, end: OperationEnd, now: ModelTick) {
         let Some(shared) = change.covers.as_ref().and_then(|path| self.shared.get_mut(path)) else { return };
         if change.token.is_none() {
             (shared.removing, shared.removed) = (shared.removing - 1, now);
-        } else if matches!(end, End::Acknowledged(_)) && shared.removing == 0 && shared.removed < change.begun {
+        } else if matches!(end, OperationEnd::Acknowledged(_)) && shared.removing == 0 && shared.removed < change.begun
+        {
             shared.is_filled = true;
         }
     }
 
     /// What a read of this name by this node must show at least.
-    pub fn begin_read(&self, node: usize, path: &str) -> Option<Token> {
+    pub fn begin_read(&self, node: usize, path: &str) -> Option<ContentToken> {
         self.shown_to(node, path)
     }
 
@@ -347,8 +349,8 @@ impl Model {
         &mut self,
         node: usize,
         path: &str,
-        least: Option<Token>,
-        got: Option<Token>,
+        least: Option<ContentToken>,
+        got: Option<ContentToken>,
     ) -> Result<(), String> {
         let least = least.filter(|token| self.items.get(token).is_some_and(|item| item.is_sure(path)));
         let Some(got) = got else {
@@ -376,7 +378,7 @@ impl Model {
     }
 
     /// Writes that may stand at a name, newest first, with their lengths.
-    pub fn candidates(&self, path: &str) -> Vec<(Token, usize)> {
+    pub fn candidates(&self, path: &str) -> Vec<(ContentToken, usize)> {
         let ever = self.ever.get(path).into_iter().flatten();
         ever.rev().map(|(token, len)| (*token, *len)).collect()
     }
@@ -389,9 +391,9 @@ impl Model {
     }
 
     /// Compares with what all nodes agree on, given as (name, content), and goes on from there. Returns what is wrong.
-    pub fn settle(&mut self, found: &[(String, Token)], nodes: usize) -> Vec<String> {
+    pub fn settle(&mut self, found: &[(String, ContentToken)], nodes: usize) -> Vec<String> {
         let mut wrong: Vec<String> = found.iter().filter_map(|(path, token)| self.intruder(path, *token)).collect();
-        let mut stands: BTreeMap<Token, BTreeSet<String>> = BTreeMap::new();
+        let mut stands: BTreeMap<ContentToken, BTreeSet<String>> = BTreeMap::new();
         for (path, token) in found {
             stands.entry(*token).or_default().insert(base(path).to_owned());
         }
@@ -410,7 +412,7 @@ impl Model {
         wrong
     }
 
-    fn intruder(&self, path: &str, token: Token) -> Option<String> {
+    fn intruder(&self, path: &str, token: ContentToken) -> Option<String> {
         if !self.ever.get(base(path)).is_some_and(|ever| ever.contains_key(&token)) {
             return Some(format!("write {token} stands at {path}, where it never was"));
         }
@@ -421,7 +423,12 @@ impl Model {
         item.must_be_gone.then(|| format!("write {token} at {path} was replaced or removed and is back: {item:?}"))
     }
 
-    fn rest(&mut self, stands: &BTreeMap<Token, BTreeSet<String>>, found: &[(String, Token)], nodes: usize) {
+    fn rest(
+        &mut self,
+        stands: &BTreeMap<ContentToken, BTreeSet<String>>,
+        found: &[(String, ContentToken)],
+        nodes: usize,
+    ) {
         for token in std::mem::take(&mut self.items).into_keys().filter(|token| !stands.contains_key(token)) {
             self.dropped.insert(token);
         }
@@ -429,8 +436,8 @@ impl Model {
             let aside = !found.iter().any(|(path, there)| there == token && base(path) == path);
             let len = self.ever.values().find_map(|ever| ever.get(token)).copied().unwrap_or(0);
             let (acknowledged, known_by) = (Some(u64::MAX), (0..nodes).collect());
-            let item = Item { len, acknowledged, places: places.clone(), aside, known_by, ..Item::default() };
-            self.items.insert(*token, Item { begun: *token, ..item });
+            let item = ModelItem { len, acknowledged, places: places.clone(), aside, known_by, ..ModelItem::default() };
+            self.items.insert(*token, ModelItem { begun: *token, ..item });
         }
         self.tick = self.tick.max(self.next_token);
         self.is_single = false;

@@ -11,11 +11,11 @@ use anyhow::{Context, Result, ensure};
 const BYTES: u64 = 10 << 30;
 
 /// Mounted until it is dropped.
-pub struct Mount {
+pub struct MountedPool {
     path: PathBuf,
 }
 
-impl Mount {
+impl MountedPool {
     /// Makes a file system in a file, mounts it, and puts the storage folder `blocks` onto it.
     pub fn new(blocks: &Path) -> Result<Self> {
         let (image, path) = (blocks.with_extension("image"), blocks.with_extension("mount"));
@@ -35,7 +35,7 @@ impl Mount {
     }
 }
 
-impl Drop for Mount {
+impl Drop for MountedPool {
     fn drop(&mut self) {
         // Lazily: processes that still use it may go on. Nothing else can be done with an error here.
         let _ = command(Command::new("umount").arg("-l").arg(&self.path));

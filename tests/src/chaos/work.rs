@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::command::{Caller, Ended};
+use super::command::{CommandCaller, CommandResult};
 use super::content;
-use super::log::Log;
-use super::model::{Change, End, Model};
+use super::log::ChaosLog;
+use super::model::{ChaosModel, ModelChange, OperationEnd};
 
 /// Folders, each with [`FILES`] names that callers take turns at.
 const FOLDERS: usize = 4;
@@ -22,15 +22,15 @@ const REFUSED: [&str; 9] =
     ["bad_request", "not_found", "exists", "not_a_folder", "is_a_folder", "not_empty", "not_yet", "busy", "forbidden"];
 
 /// What all callers share.
-pub struct Work<'a> {
+pub struct ChaosWork<'a> {
     /// One for each node.
-    pub callers: &'a [Caller],
+    pub callers: &'a [CommandCaller],
     /// What was promised.
-    pub model: &'a Mutex<Model>,
+    pub model: &'a Mutex<ChaosModel>,
     /// The names of the folders as they are now.
     pub folders: &'a Mutex<Vec<String>>,
     /// Where to tell.
-    pub log: &'a Log,
+    pub log: &'a ChaosLog,
     /// Set when they should end.
     pub stop: &'a AtomicBool,
     /// Bytes of a file at most.
@@ -47,8 +47,8 @@ pub fn folders() -> Vec<String> {
 }
 
 /// A model that knows which names are shared.
-pub fn model(seed: u64) -> Model {
-    let mut model = Model::new(seed);
+pub fn model(seed: u64) -> ChaosModel {
+    let mut model = ChaosModel::new(seed);
     for at in 0..SHARED {
         model.share(&format!("/shared/s{at}"));
     }
@@ -56,17 +56,17 @@ pub fn model(seed: u64) -> Model {
 }
 
 /// One caller: what it does next is drawn from its own seed.
-pub struct Worker<'a> {
-    work: &'a Work<'a>,
+pub struct ChaosWorker<'a> {
+    work: &'a ChaosWork<'a>,
     rng: fastrand::Rng,
     scratch: PathBuf,
     moves: usize,
     name: usize,
 }
 
-impl<'a> Worker<'a> {
+impl<'a> ChaosWorker<'a> {
     /// `name` tells it from the others.
-    pub fn new(work: &'a Work<'a>, name: usize, seed: u64) -> Self {
+    pub fn new(work: &'a ChaosWork<'a>, name: usize, seed: u64) -> Self {
         let scratch = work.scratch.join(format!("caller{name}"));
         Self { work, rng: fastrand::Rng::with_seed(seed), scratch, moves: 0, name }
     }
@@ -89,7 +89,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn model(&self) -> MutexGuard<'a, Model> {
+    fn model(&self) -> MutexGuard<'a, ChaosModel> {
         self.work.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,7 +118,7 @@ impl<'a> Worker<'a> {
         self.rng.usize(16..most.clamp(17, self.work.bytes_max))
     }
 
-    fn put(&mut self, caller: &Caller) -> Result<()> {
+    fn put(&mut self, caller: &CommandCaller) -> Result<()> {
         let (path, len) = (self.path(), self.len());
         let Some(locked) = self.model().lock(&[&path]) else { return Ok(()) };
         let change = self.model().begin_put(caller.node, &path, len);
@@ -130,7 +130,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn remove(&mut self, caller: &Caller) -> Result<()> {
+    fn remove(&mut self, caller: &CommandCaller) -> Result<()> {
         let path = self.path();
         let Some(locked) = self.model().lock(&[&path]) else { return Ok(()) };
         let change = self.model().begin_remove(caller.node, &path);
@@ -139,7 +139,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn rename(&mut self, caller: &Caller) -> Result<()> {
+    fn rename(&mut self, caller: &CommandCaller) -> Result<()> {
         let (from, to) = (self.path(), self.path());
         if from == to || from.starts_with("/shared") || to.starts_with("/shared") {
             return Ok(());
@@ -152,7 +152,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Without regard to who works in it.
-    fn move_folder(&mut self, caller: &Caller) -> Result<()> {
+    fn move_folder(&mut self, caller: &CommandCaller) -> Result<()> {
         let (at, from) = self.folder();
         let Some(locked) = self.model().lock(&[&from]) else { return Ok(()) };
         self.moves += 1;
@@ -166,17 +166,17 @@ impl<'a> Worker<'a> {
     }
 
     /// Tells the model; whether it was acknowledged.
-    fn end(&self, change: &Change, ended: &Ended, locked: &[String], what: &str) -> bool {
+    fn end(&self, change: &ModelChange, ended: &CommandResult, locked: &[String], what: &str) -> bool {
         let end = end_of(ended);
         self.model().end(change, end);
         self.model().unlock(locked);
-        if end != End::Refused {
+        if end != OperationEnd::Refused {
             self.work.log.say(format!("node{} {what}: {end:?}", change.node()));
         }
-        matches!(end, End::Acknowledged(_))
+        matches!(end, OperationEnd::Acknowledged(_))
     }
 
-    fn read(&mut self, caller: &Caller) -> Result<()> {
+    fn read(&mut self, caller: &CommandCaller) -> Result<()> {
         let path = self.path();
         let least = self.model().begin_read(caller.node, &path);
         let ended = caller.call(&self.scratch, ["cat", &path])?;
@@ -197,7 +197,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    fn read_range(&mut self, caller: &Caller) -> Result<()> {
+    fn read_range(&mut self, caller: &CommandCaller) -> Result<()> {
         let path = self.path();
         let magnitude = self.rng.u32(4..20);
         let from = self.rng.usize(..1 << magnitude);
@@ -217,13 +217,13 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn end_of(ended: &Ended) -> End {
+fn end_of(ended: &CommandResult) -> OperationEnd {
     let answer: serde_json::Value = serde_json::from_slice(&ended.out).unwrap_or_default();
     match answer["copies"].as_u64() {
-        Some(copies) if ended.is_fine() => End::Acknowledged(copies),
+        Some(copies) if ended.is_fine() => OperationEnd::Acknowledged(copies),
         // Nothing was wrong and nothing changed.
-        None if ended.is_fine() => End::Refused,
-        _ if ended.found_nobody() || ended.has_code(&REFUSED) => End::Refused,
-        _ => End::Unknown,
+        None if ended.is_fine() => OperationEnd::Refused,
+        _ if ended.found_nobody() || ended.has_code(&REFUSED) => OperationEnd::Refused,
+        _ => OperationEnd::Unknown,
     }
 }

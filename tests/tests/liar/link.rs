@@ -93,7 +93,7 @@ impl Liar {
         let (heard, inbox) = mpsc::unbounded_channel();
         let (more, wanted) = mpsc::unbounded_channel();
         let (takes_blocks, takes) = tokio::sync::watch::channel(true);
-        tokio::spawn(serve(muxer, Hearer { heard, takes_blocks: takes }, wanted));
+        tokio::spawn(serve(muxer, MessageHearer { heard, takes_blocks: takes }, wanted));
         Link { lanes, inbox, takes_blocks, more }
     }
 
@@ -174,7 +174,7 @@ impl Link {
 
 /// Takes in what the member says, as long as it goes on.
 #[derive(Clone)]
-struct Hearer {
+struct MessageHearer {
     heard: mpsc::UnboundedSender<Message>,
     takes_blocks: tokio::sync::watch::Receiver<bool>,
 }
@@ -193,7 +193,7 @@ fn node_of(key: &SigningKey) -> NodeId {
 /// Answers the member's streams until the connection ends.
 async fn serve(
     mut muxer: StreamMuxerBox,
-    hearer: Hearer,
+    hearer: MessageHearer,
     mut wanted: mpsc::UnboundedReceiver<tokio::sync::oneshot::Sender<SubstreamBox>>,
 ) {
     loop {
@@ -213,7 +213,7 @@ async fn serve(
 }
 
 /// Takes part in lanes only; other protocols wait for an answer in vain.
-async fn listen(mut stream: SubstreamBox, mut hearer: Hearer) -> Option<()> {
+async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<()> {
     let (version, protocol) = (line(&mut stream).await, line(&mut stream).await);
     if protocol != [LANES.as_bytes(), b"\n"].concat() {
         return None;

@@ -10,7 +10,7 @@ use fsdfs_proto::message::{
     AttachedBlock, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, Message,
     Possession, Redundancy, StoreOutcome, StoreReply, StoreRequest,
 };
-use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
+use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
 use fsdfs_tests::tree;
 
 use link::{Liar, Link, frame_of};
@@ -18,12 +18,12 @@ use link::{Liar, Link, frame_of};
 /// No daemon may need more, whatever a member sends.
 const RESIDENT_KIB_MAX: u64 = 200 << 10;
 
-fn program() -> Program {
-    Program::binary(env!("CARGO_BIN_EXE_fsdfs-under-test"))
+fn program() -> TestProgram {
+    TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test"))
 }
 
 /// Kilobytes that a process has, or had at most, in memory.
-fn resident_kib(node: &Node, key: &str) -> Result<u64> {
+fn resident_kib(node: &ClusterNode, key: &str) -> Result<u64> {
     let pid = node.pid().context("it runs")?;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(key)).context("a line of that name")?;
@@ -129,7 +129,7 @@ async fn many_pings(link: &mut Link) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rude_member_harms_only_itself() -> Result<()> {
-    let cluster = Cluster::of(program(), 2)?;
+    let cluster = TestCluster::of(program(), 2)?;
     let node = &cluster.nodes[0];
     let source = cluster.scratch("source");
     tree::random_file(&source, 3 << 20, 1)?;
@@ -147,7 +147,7 @@ async fn a_rude_member_harms_only_itself() -> Result<()> {
 }
 
 /// A put through one node and a get through the other.
-fn serves(cluster: &Cluster, source: &Path, path: &str) -> Result<()> {
+fn serves(cluster: &TestCluster, source: &Path, path: &str) -> Result<()> {
     let back = cluster.scratch("back");
     cluster.nodes[0].expect(&[0, 1], ["put".as_ref(), source.as_os_str(), path.as_ref()])?;
     cluster.nodes[1].get(path, &back, PATIENCE)?;
@@ -158,7 +158,7 @@ fn serves(cluster: &Cluster, source: &Path, path: &str) -> Result<()> {
 /// Asks for the same large block again and again and takes nothing of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_asks_for_everything_fills_no_memory() -> Result<()> {
-    let cluster = Cluster::of(program(), 2)?;
+    let cluster = TestCluster::of(program(), 2)?;
     let node = &cluster.nodes[0];
     let source = cluster.scratch("source");
     tree::random_file(&source, 3 << 20, 1)?;
@@ -186,7 +186,7 @@ async fn a_member_that_asks_for_everything_fills_no_memory() -> Result<()> {
 /// Says that it stores everything, stores nothing, and sends other bytes when it is asked for them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lying_holder_is_never_believed() -> Result<()> {
-    let mut cluster = Cluster::of(program(), 2)?;
+    let mut cluster = TestCluster::of(program(), 2)?;
     let ticket = cluster.nodes[0].ticket()?;
     let mut reader = cluster.new_node()?;
     reader.storage = "none".into();

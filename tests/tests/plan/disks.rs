@@ -12,7 +12,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest};
 use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId};
 use fsdfs_proto::record::LogEntry;
-use fsdfs_tests::cluster::{Cluster, Node};
+use fsdfs_tests::cluster::{ClusterNode, TestCluster};
 
 /// Indexes are small here.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub struct Disks {
 
 impl Disks {
     /// Stops all nodes and opens their stores.
-    pub fn of(cluster: &mut Cluster) -> Result<Self> {
+    pub fn of(cluster: &mut TestCluster) -> Result<Self> {
         let pool = PoolId(bytes(&cluster.nodes[0], "pool")?);
         let mut disks = Self { blocks: BTreeMap::new(), facts: FactSet::new(pool) };
         for node in &mut cluster.nodes {
@@ -72,11 +72,11 @@ impl Disks {
 }
 
 /// A running node's id.
-pub fn id_of(node: &Node) -> Result<NodeId> {
+pub fn id_of(node: &ClusterNode) -> Result<NodeId> {
     Ok(NodeId(bytes(node, "node")?))
 }
 
-fn bytes(node: &Node, key: &str) -> Result<[u8; 32]> {
+fn bytes(node: &ClusterNode, key: &str) -> Result<[u8; 32]> {
     let status = node.status()?;
     let hex = status[key].as_str().context("an id")?;
     let mut bytes = [0; 32];

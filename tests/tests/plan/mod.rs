@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use fsdfs_core::placement::{ClusterMap, DataMovement, MapChange, MapDisk, MapServer, PlacementRule};
 use fsdfs_proto::ids::{DiskId, NodeId};
-use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program, wait_for};
+use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
 use fsdfs_tests::tree::random_file;
 use serde_json::{Value, json};
 
@@ -23,9 +23,9 @@ const NEW: u32 = 200;
 /// So far may a plan be off.
 const PERMILLE: u64 = 50;
 
-fn pool() -> Result<Cluster> {
-    let program = Program::binary(env!("CARGO_BIN_EXE_fsdfs-under-test")).with_unit(UNIT);
-    let mut cluster = Cluster::new(program)?;
+fn pool() -> Result<TestCluster> {
+    let program = TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test")).with_unit(UNIT);
+    let mut cluster = TestCluster::new(program)?;
     for units in GIVEN {
         let storage = format!("{units}MiB");
         if cluster.nodes.is_empty() {
@@ -41,7 +41,7 @@ fn pool() -> Result<Cluster> {
 }
 
 /// Some hundred blocks of different sizes, all with their copies.
-fn fill(cluster: &Cluster) -> Result<()> {
+fn fill(cluster: &TestCluster) -> Result<()> {
     let source = cluster.scratch("album");
     fs::create_dir_all(&source)?;
     for number in 0..300u64 {
@@ -49,11 +49,11 @@ fn fill(cluster: &Cluster) -> Result<()> {
     }
     let put = cluster.nodes[0].json(["put".as_ref(), source.as_os_str(), "/".as_ref()])?;
     ensure!(put["failed"]["count"] == 0, "not everything was put: {put}");
-    cluster.nodes.iter().try_for_each(Node::wait_complete)
+    cluster.nodes.iter().try_for_each(ClusterNode::wait_complete)
 }
 
 /// A plan over everything that everybody holds. On a busy machine a member may not answer in time; then it is asked again.
-fn plan(cluster: &Cluster, args: &[&str]) -> Result<Value> {
+fn plan(cluster: &TestCluster, args: &[&str]) -> Result<Value> {
     let mut plan = Value::Null;
     let asked = wait_for(PATIENCE, "a plan that all members were heard for", || {
         let answer = cluster.nodes[1].json(["plan"].iter().chain(args));

@@ -28,7 +28,7 @@ const DIALS: usize = 5;
 
 /// What a stranger got.
 #[derive(Default)]
-pub struct Haul {
+pub struct AttackHaul {
     /// On the gate's stream.
     pub gate: Vec<u8>,
     /// On all other streams.
@@ -67,7 +67,7 @@ impl Attacker {
         self.addr
     }
 
-    pub async fn dial(&mut self, to: SocketAddr, member: NodeId, gate: Option<Vec<u8>>) -> Haul {
+    pub async fn dial(&mut self, to: SocketAddr, member: NodeId, gate: Option<Vec<u8>>) -> AttackHaul {
         for _ in 0..DIALS {
             let dial = self.start_dial(to);
             if let Ok((_, muxer)) = self.drive(dial).await {
@@ -78,7 +78,7 @@ impl Attacker {
     }
 
     /// To be dialled; none if that takes longer.
-    pub async fn wait(&mut self, most: Duration, member: NodeId, gate: Option<Vec<u8>>) -> Option<Haul> {
+    pub async fn wait(&mut self, most: Duration, member: NodeId, gate: Option<Vec<u8>>) -> Option<AttackHaul> {
         let muxer = timeout(most, self.dialled()).await.ok()?;
         Some(attack(muxer, leads(self.own, member), gate).await)
     }
@@ -119,8 +119,8 @@ impl Attacker {
 }
 
 /// Says what it has to say on the gate's stream and asks for every protocol there is on others.
-async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8>>) -> Haul {
-    let (mut haul, mut reads) = (Haul::default(), JoinSet::new());
+async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8>>) -> AttackHaul {
+    let (mut haul, mut reads) = (AttackHaul::default(), JoinSet::new());
     let mut frame = gate;
     let protocols = ["/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/fsdfs/2/lanes", &kademlia_protocol(&SECRET)];
     let mut first_words: Vec<Vec<u8>> = protocols.into_iter().map(multistream).collect();

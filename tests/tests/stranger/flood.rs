@@ -24,12 +24,12 @@ const QUIET: Duration = Duration::from_secs(5);
 const HOLD: Duration = Duration::from_secs(3);
 
 /// A founder who is attacked, and friends who then come in one after the other.
-struct Siege {
+struct PoolSiege {
     pool: Pool,
     member: Member,
 }
 
-impl Siege {
+impl PoolSiege {
     async fn begin() -> Self {
         let mut pool = Pool::new();
         FRIENDS.iter().for_each(|seed| pool.add(*seed));
@@ -53,7 +53,7 @@ impl Siege {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_silent_connections() {
-    let siege = Siege::begin().await;
+    let siege = PoolSiege::begin().await;
     let held = Arc::new(AtomicUsize::new(0));
     let to = siege.member.addr();
     let strangers: Vec<_> = (0..STRANGERS).map(|at| tokio::spawn(hold(Arc::clone(&held), at, to))).collect();
@@ -75,7 +75,7 @@ async fn hold(held: Arc<AtomicUsize>, at: u8, to: SocketAddr) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_half_open_handshakes() {
-    let siege = Siege::begin().await;
+    let siege = PoolSiege::begin().await;
     let first_words = Arc::new(first_words(200).await);
     let to = siege.member.addr();
     let flood = Flood::start(move |at| {
@@ -120,7 +120,7 @@ async fn first_words(count: usize) -> Vec<Vec<Vec<u8>>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_garbage() {
-    let siege = Siege::begin().await;
+    let siege = PoolSiege::begin().await;
     let to = siege.member.addr();
     let socket = UdpSocket::bind("127.0.5.1:0").expect("loopback");
     let mut rng = fastrand::Rng::with_seed(1);

@@ -21,7 +21,7 @@ use fsdfs_proto::ids::{Digest, Key, NodeId};
 use fsdfs_proto::signed::Signed;
 use futures::future::join_all;
 
-use attacker::{Attacker, Haul};
+use attacker::{AttackHaul, Attacker};
 use pool::{FOUNDER, Member, PATIENCE, Pool, SECRET, key, node, pool_id};
 
 /// Attacks at the same time. The gate gives up after 3 s, so more would be too many for a busy machine.
@@ -32,7 +32,7 @@ const ATTEMPTS: usize = 5;
 const SEARCH: Duration = Duration::from_secs(10);
 
 /// How a stranger tries to get in.
-struct Trick {
+struct AttackTrick {
     name: &'static str,
     /// None: it does not know the gate at all and speaks libp2p's protocols at once.
     secret: Option<Key>,
@@ -42,9 +42,9 @@ struct Trick {
     answer: Option<GateVerdict>,
 }
 
-fn tricks() -> Vec<Trick> {
+fn tricks() -> Vec<AttackTrick> {
     let refused = |refusal| Some(GateVerdict::Refused(refusal));
-    let trick = |name, secret, proof, answer| Trick { name, secret, proof, answer };
+    let trick = |name, secret, proof, answer| AttackTrick { name, secret, proof, answer };
     let other = Some(Key([8; 32]));
     vec![
         trick("no gate", None, |_, _| None, None),
@@ -111,7 +111,7 @@ async fn opens_no_protocol_and_learns_nothing() {
     let strangers = strangers(4 * tricks.len());
     let attempts =
         strangers.iter().enumerate().map(|(at, own)| (&tricks[at % tricks.len()], *own, at / tricks.len() % 2 == 0));
-    let attempts: Vec<(&Trick, u8, bool)> = attempts.collect();
+    let attempts: Vec<(&AttackTrick, u8, bool)> = attempts.collect();
     for (trick, own, _) in &attempts {
         if trick.answer == Some(GateVerdict::Refused(GateRefusal::Revoked)) {
             pool.add_and_revoke(*own);
@@ -131,7 +131,7 @@ async fn opens_no_protocol_and_learns_nothing() {
 }
 
 /// By dialling the member or by being dialled.
-async fn attack(pool: &Pool, member: &Member, trick: &Trick, own: u8, dials: bool) {
+async fn attack(pool: &Pool, member: &Member, trick: &AttackTrick, own: u8, dials: bool) {
     let name = format!("{}, {} id, {}", trick.name, side(own), if dials { "dialling" } else { "dialled" });
     // An address for each, because a node lets only a few from one address to its gate at a time.
     let mut attacker = Attacker::listen(own, [127, 0, 1, own]).await;
@@ -146,7 +146,7 @@ async fn attack(pool: &Pool, member: &Member, trick: &Trick, own: u8, dials: boo
     check(&name, trick, own, pool, &haul);
 }
 
-async fn attempt(member: &Member, attacker: &mut Attacker, own: u8, dials: bool, bytes: Option<Vec<u8>>) -> Haul {
+async fn attempt(member: &Member, attacker: &mut Attacker, own: u8, dials: bool, bytes: Option<Vec<u8>>) -> AttackHaul {
     if dials {
         return attacker.dial(member.addr(), member.node, bytes).await;
     }
@@ -172,7 +172,7 @@ fn gate_bytes(secret: &Key, own: u8, proof: Option<GateProof>) -> Vec<u8> {
     [hello, verdict].concat()
 }
 
-fn check(name: &str, trick: &Trick, own: u8, pool: &Pool, haul: &Haul) {
+fn check(name: &str, trick: &AttackTrick, own: u8, pool: &Pool, haul: &AttackHaul) {
     assert!(haul.closed, "{name}: the connection stays open");
     assert_eq!(haul.streams_opened, usize::from(haul.gate_was_opened_for_us), "{name}: the member opened a protocol");
     assert!(haul.elsewhere.is_empty(), "{name}: a protocol was answered: {:?}", haul.elsewhere);
@@ -184,7 +184,7 @@ fn check(name: &str, trick: &Trick, own: u8, pool: &Pool, haul: &Haul) {
 }
 
 /// Whoever knows the secret can read the frames. They say only why it is refused.
-fn check_told(name: &str, own: u8, haul: &Haul, answer: &GateVerdict) {
+fn check_told(name: &str, own: u8, haul: &AttackHaul, answer: &GateVerdict) {
     let way = GateDirection { secret: &SECRET, sender: node(FOUNDER), receiver: node(own) };
     let (hello, _) = frame(&haul.gate).unwrap_or_else(|| panic!("{name}: the member did not say hello"));
     let (verdict, rest) = verdict(&haul.gate).unwrap_or_else(|| panic!("{name}: no verdict"));

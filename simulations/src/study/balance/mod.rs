@@ -2,11 +2,11 @@
 
 mod page;
 
-use super::family::Kind;
-use super::network::{Network, TB, block};
-use super::page::Page;
+use super::family::PlacementKind;
+use super::network::{OverlayNetwork, TB, block};
+use super::page::StudyPage;
 use super::share::{best_volume, shares};
-use super::work::Work;
+use super::work::StudyWork;
 
 /// Copies that are tried.
 const COPIES: [u8; 5] = [1, 2, 3, 5, 14];
@@ -21,15 +21,15 @@ const SIGMA: f64 = 1.0;
 const BLOCKS: u64 = 120_000;
 
 /// What one function makes of one pool.
-struct Case {
+struct BalanceCase {
     pool: String,
-    kind: Kind,
+    kind: PlacementKind,
     copies: u8,
-    network: Network,
+    network: OverlayNetwork,
 }
 
 /// Its balance.
-struct Balance {
+struct LoadBalance {
     /// Load of each disk / its exact share; 1 is perfect.
     loads: Vec<f64>,
     /// Root of the mean square of the deviations from 1, weighted with the shares.
@@ -45,10 +45,10 @@ struct Balance {
 }
 
 /// The study.
-pub fn study(work: &Work) -> Page {
+pub fn study(work: &StudyWork) -> StudyPage {
     let cases = cases(work.seed);
     let balances = work.map("filling pools", &cases, |case| balance(case, work));
-    page::page(&Measured(cases.iter().zip(&balances).collect()))
+    page::page(&BalanceTable(cases.iter().zip(&balances).collect()))
 }
 
 fn households() -> Vec<(&'static str, Vec<u32>)> {
@@ -69,36 +69,41 @@ fn shared(servers: usize, sites: usize) -> String {
     format!("{servers} random servers in {sites} houses")
 }
 
-fn cases(seed: u64) -> Vec<Case> {
+fn cases(seed: u64) -> Vec<BalanceCase> {
     let mut cases = separate(seed);
     for (servers, sites) in SHARED {
-        let network = |nr| Network::random(seed << 16 | nr << 8 | servers as u64, servers, sites, SIGMA);
+        let network = |nr| OverlayNetwork::random(seed << 16 | nr << 8 | servers as u64, servers, sites, SIGMA);
         // The others know nothing of houses.
-        let case = |nr| Case { pool: shared(servers, sites), kind: Kind::Ours, copies: 3, network: network(nr) };
+        let case = |nr| BalanceCase {
+            pool: shared(servers, sites),
+            kind: PlacementKind::Ours,
+            copies: 3,
+            network: network(nr),
+        };
         cases.extend((0..DRAWN).map(case));
     }
     cases
 }
 
 /// Each server in a house of its own.
-fn separate(seed: u64) -> Vec<Case> {
-    let mut pools: Vec<(String, Network)> =
-        households().into_iter().map(|(name, sizes)| (name.to_owned(), Network::houses(seed, &sizes))).collect();
+fn separate(seed: u64) -> Vec<BalanceCase> {
+    let mut pools: Vec<(String, OverlayNetwork)> =
+        households().into_iter().map(|(name, sizes)| (name.to_owned(), OverlayNetwork::houses(seed, &sizes))).collect();
     for servers in SERVERS {
-        let network = |nr| Network::random(seed << 16 | nr << 8 | servers as u64, servers, servers, SIGMA);
+        let network = |nr| OverlayNetwork::random(seed << 16 | nr << 8 | servers as u64, servers, servers, SIGMA);
         pools.extend((0..DRAWN).map(|nr| (drawn(servers), network(nr))));
     }
     let mut cases = Vec::new();
     for (pool, network) in pools {
         for copies in COPIES.into_iter().filter(|copies| usize::from(*copies) <= network.members.len()) {
-            let case = |kind| Case { pool: pool.clone(), kind, copies, network: network.clone() };
-            cases.extend(Kind::ALL.map(case));
+            let case = |kind| BalanceCase { pool: pool.clone(), kind, copies, network: network.clone() };
+            cases.extend(PlacementKind::ALL.map(case));
         }
     }
     cases
 }
 
-fn balance(case: &Case, work: &Work) -> Balance {
+fn balance(case: &BalanceCase, work: &StudyWork) -> LoadBalance {
     let (network, copies) = (&case.network, usize::from(case.copies));
     let function = case.kind.prepare(network);
     let blocks = work.samples(BLOCKS);
@@ -116,11 +121,12 @@ fn balance(case: &Case, work: &Work) -> Balance {
         counts.iter().zip(&shares).map(|(count, share)| *count as f64 / (share * blocks as f64)).collect();
     let square = |(load, share): (&f64, &f64)| share * (load - 1.0) * (load - 1.0);
     let rms = (loads.iter().zip(&shares).map(square).sum::<f64>() / case.copies as f64).sqrt();
-    let full =
-        |(member, count): (&super::network::Member, &u64)| member.weight() as f64 * blocks as f64 / *count as f64;
+    let full = |(member, count): (&super::network::NetworkMember, &u64)| {
+        member.weight() as f64 * blocks as f64 / *count as f64
+    };
     let volume = network.members.iter().zip(&counts).map(full).fold(f64::INFINITY, f64::min);
     let best = best_volume(network, case.copies);
-    Balance {
+    LoadBalance {
         chi2_per_disk: chi2_per_disk(&loads, &shares, blocks),
         loads,
         rms,
@@ -142,16 +148,21 @@ fn chi2_per_disk(loads: &[f64], shares: &[f64], blocks: u64) -> f64 {
 }
 
 /// All cases with what became of them.
-struct Measured<'a>(Vec<(&'a Case, &'a Balance)>);
+struct BalanceTable<'a>(Vec<(&'a BalanceCase, &'a LoadBalance)>);
 
-impl<'a> Measured<'a> {
-    fn of(&self, kind: Kind, pool: &str, copies: u8) -> impl Iterator<Item = (&'a Case, &'a Balance)> {
-        let wanted = move |case: &Case| case.kind == kind && case.pool == pool && case.copies == copies;
+impl<'a> BalanceTable<'a> {
+    fn of(
+        &self,
+        kind: PlacementKind,
+        pool: &str,
+        copies: u8,
+    ) -> impl Iterator<Item = (&'a BalanceCase, &'a LoadBalance)> {
+        let wanted = move |case: &BalanceCase| case.kind == kind && case.pool == pool && case.copies == copies;
         self.0.iter().copied().filter(move |(case, _)| wanted(case))
     }
 
     /// Over all pools of that name.
-    fn usable(&self, kind: Kind, pool: &str, copies: u8) -> f64 {
+    fn usable(&self, kind: PlacementKind, pool: &str, copies: u8) -> f64 {
         mean(self.of(kind, pool, copies).map(|(_, balance)| balance.usable))
     }
 }
@@ -167,16 +178,16 @@ mod tests {
 
     #[test]
     fn the_study_runs_and_repeats_itself() {
-        let pages = [study(&Work::tiny(1)), study(&Work::tiny(1))];
+        let pages = [study(&StudyWork::tiny(1)), study(&StudyWork::tiny(1))];
         assert_eq!(pages[0].markdown(1), pages[1].markdown(1));
     }
 
     #[test]
     fn our_loads_are_exact_where_straw2_is_not() {
-        let network = Network::houses(1, &[16, 8, 4, 2, 2, 1, 1].map(|size| size * TB));
-        let case = |kind| Case { pool: String::new(), kind, copies: 3, network: network.clone() };
-        let work = Work::new(1, "");
-        let balances = [Kind::Ours, Kind::Straw2].map(|kind| balance(&case(kind), &work).rms);
+        let network = OverlayNetwork::houses(1, &[16, 8, 4, 2, 2, 1, 1].map(|size| size * TB));
+        let case = |kind| BalanceCase { pool: String::new(), kind, copies: 3, network: network.clone() };
+        let work = StudyWork::new(1, "");
+        let balances = [PlacementKind::Ours, PlacementKind::Straw2].map(|kind| balance(&case(kind), &work).rms);
         assert!(balances[0] < 0.02 && balances[1] > 0.1, "{balances:?}");
     }
 }

@@ -1,20 +1,20 @@
 //! What the study of balance says.
 
-use super::{COPIES, Case, DRAWN, Measured, SERVERS, SHARED, SIGMA, TB, drawn, households, mean, shared};
-use crate::study::family::Kind;
-use crate::study::page::{Data, Page, Part};
-use crate::study::plot::{Axis, Mark, Plot, Point, Series};
+use super::{BalanceCase, BalanceTable, COPIES, DRAWN, SERVERS, SHARED, SIGMA, TB, drawn, households, mean, shared};
+use crate::study::family::PlacementKind;
+use crate::study::page::{PageData, PagePart, StudyPage};
+use crate::study::plot::{Plot, PlotAxis, PlotMark, PlotPoint, PlotSeries};
 
 /// Functions that give every block its copies in pools where each server has a size of its own. The others are in the data
 /// only: what a pool can hold means nothing while copies are missing.
-const WHOLE: [Kind; 3] = [Kind::Ours, Kind::Straw2, Kind::RushR];
+const WHOLE: [PlacementKind; 3] = [PlacementKind::Ours, PlacementKind::Straw2, PlacementKind::RushR];
 /// The household that is shown disk by disk.
 const SHOWN: usize = 0;
 
-pub fn page(all: &Measured) -> Page {
+pub fn page(all: &BalanceTable) -> StudyPage {
     let among_friends = |kind| 100.0 * mean([4, 6, 10].map(|servers| all.usable(kind, &drawn(servers), 3)));
     let [ours, straw, rush] = WHOLE.map(among_friends);
-    Page {
+    StudyPage {
         name: "balance",
         title: "Does every disk fill to the same percentage?",
         answer: format!(
@@ -27,14 +27,14 @@ pub fn page(all: &Measured) -> Page {
     }
 }
 
-fn findings(all: &Measured) -> Vec<String> {
-    let ours = || all.0.iter().filter(|(case, _)| case.kind == Kind::Ours).map(|(_, balance)| balance);
+fn findings(all: &BalanceTable) -> Vec<String> {
+    let ours = || all.0.iter().filter(|(case, _)| case.kind == PlacementKind::Ours).map(|(_, balance)| balance);
     let chi2 = mean(ours().map(|balance| balance.chi2_per_disk).filter(|chi2| *chi2 > 0.0));
-    let enough_houses = |case: &Case| case.network.sites().len() >= case.copies.into();
-    let in_houses = all.0.iter().filter(|(case, _)| case.kind == Kind::Ours && enough_houses(case));
+    let enough_houses = |case: &BalanceCase| case.network.sites().len() >= case.copies.into();
+    let in_houses = all.0.iter().filter(|(case, _)| case.kind == PlacementKind::Ours && enough_houses(case));
     let exact = 100.0 * in_houses.map(|(_, balance)| balance.exact).fold(1.0, f64::min);
     let two_houses = SHARED.iter().filter(|(_, sites)| *sites < 3).map(|(servers, sites)| {
-        100.0 * mean(all.of(Kind::Ours, &shared(*servers, *sites), 3).map(|(_, balance)| balance.exact))
+        100.0 * mean(all.of(PlacementKind::Ours, &shared(*servers, *sites), 3).map(|(_, balance)| balance.exact))
     });
     let two_houses: Vec<String> = two_houses.map(|exact| format!("{exact:.0} %")).collect();
     let thin = |kind| 100.0 * mean(all.of(kind, &drawn(10), 3).map(|(_, balance)| balance.thin));
@@ -56,13 +56,13 @@ fn findings(all: &Measured) -> Vec<String> {
         format!(
             "RUSH_P leaves {:.0} % of the blocks of ten such servers with a copy too few and RUSH_T {:.0} %: they were made for batches \
              of equal servers, at least as many as there are copies. They are in the data (`thin_percent`), not in the plots.",
-            thin(Kind::RushP),
-            thin(Kind::RushT)
+            thin(PlacementKind::RushP),
+            thin(PlacementKind::RushT)
         ),
     ]
 }
 
-fn parts(all: &Measured) -> Vec<Part> {
+fn parts(all: &BalanceTable) -> Vec<PagePart> {
     let household = households()[SHOWN].0;
     let usable = format!(
         "Volume of data when the first disk is full, three copies, in % of the best possible. Mean of {DRAWN} pools with sizes drawn \
@@ -72,57 +72,57 @@ fn parts(all: &Measured) -> Vec<Part> {
     let disks =
         format!("Load of each disk / its exact share, three copies, in the household {household}. 1 is perfect.");
     vec![
-        Part::Heading("How much fits".into()),
-        Part::Figure("usable", usable_plot(all), usable),
-        Part::Text("Usable volume in % of the best possible:".into()),
-        Part::Table(usable_table(all)),
-        Part::Heading("Disk by disk".into()),
-        Part::Figure("disks", disks_plot(all), disks),
-        Part::Table(household_table(all)),
+        PagePart::Heading("How much fits".into()),
+        PagePart::Figure("usable", usable_plot(all), usable),
+        PagePart::Text("Usable volume in % of the best possible:".into()),
+        PagePart::Table(usable_table(all)),
+        PagePart::Heading("Disk by disk".into()),
+        PagePart::Figure("disks", disks_plot(all), disks),
+        PagePart::Table(household_table(all)),
     ]
 }
 
-fn usable_plot(all: &Measured) -> String {
-    let point = |kind, servers: usize| Point::new(servers as f64, 100.0 * all.usable(kind, &drawn(servers), 3));
-    let line = |kind: Kind| {
+fn usable_plot(all: &BalanceTable) -> String {
+    let point = |kind, servers: usize| PlotPoint::new(servers as f64, 100.0 * all.usable(kind, &drawn(servers), 3));
+    let line = |kind: PlacementKind| {
         let points = SERVERS.map(|servers| point(kind, servers)).into();
-        Series { name: kind.name().into(), points, line: true }
+        PlotSeries { name: kind.name().into(), points, line: true }
     };
     let ticks = SERVERS.map(|servers| (servers as f64, servers.to_string()));
     Plot {
         title: "Usable volume, three copies".into(),
-        x: Axis::log("servers in the pool", (2.8, 110.0), ticks),
-        y: Axis::linear("% of the best possible", (50.0, 102.0), 10.0),
+        x: PlotAxis::log("servers in the pool", (2.8, 110.0), ticks),
+        y: PlotAxis::linear("% of the best possible", (50.0, 102.0), 10.0),
         series: WHOLE.map(line).into(),
         height: 460,
-        mark: Some(Mark::Y(100.0)),
+        mark: Some(PlotMark::Y(100.0)),
     }
     .svg()
 }
 
-fn disks_plot(all: &Measured) -> String {
+fn disks_plot(all: &BalanceTable) -> String {
     let pool = households()[SHOWN].0;
-    let names = |(case, _): (&Case, _)| (0..case.network.members.len()).map(|id| disk_name(case, id)).collect();
-    let disks: Vec<String> = all.of(Kind::Ours, pool, 3).next().map(names).unwrap_or_default();
-    let series = |(nr, kind): (usize, Kind)| {
+    let names = |(case, _): (&BalanceCase, _)| (0..case.network.members.len()).map(|id| disk_name(case, id)).collect();
+    let disks: Vec<String> = all.of(PlacementKind::Ours, pool, 3).next().map(names).unwrap_or_default();
+    let series = |(nr, kind): (usize, PlacementKind)| {
         let height = 0.2 - 0.2 * nr as f64;
         let loads = all.of(kind, pool, 3).flat_map(|(_, balance)| balance.loads.iter().enumerate());
-        let points = loads.map(|(id, load)| Point::new(*load, height - id as f64)).collect();
-        Series { name: kind.name().into(), points, line: false }
+        let points = loads.map(|(id, load)| PlotPoint::new(*load, height - id as f64)).collect();
+        PlotSeries { name: kind.name().into(), points, line: false }
     };
     Plot {
         title: format!("Load of each disk of the household {pool}"),
-        x: Axis::linear("load / exact share", (0.6, 1.6), 0.1),
-        y: Axis::names(&disks),
+        x: PlotAxis::linear("load / exact share", (0.6, 1.6), 0.1),
+        y: PlotAxis::names(&disks),
         series: WHOLE.into_iter().enumerate().map(series).collect(),
         height: 480,
-        mark: Some(Mark::X(1.0)),
+        mark: Some(PlotMark::X(1.0)),
     }
     .svg()
 }
 
-fn usable_table(all: &Measured) -> Data {
-    let mut table = Data::new("usable", with_functions(&["pool", "copies"]));
+fn usable_table(all: &BalanceTable) -> PageData {
+    let mut table = PageData::new("usable", with_functions(&["pool", "copies"]));
     let mut row = |pool: &str, copies: u8| {
         let known = |kind| all.of(kind, pool, copies).next().is_some();
         let usable = WHOLE.map(|kind| if known(kind) { percent(all.usable(kind, pool, copies)) } else { "-".into() });
@@ -135,10 +135,10 @@ fn usable_table(all: &Measured) -> Data {
     table
 }
 
-fn household_table(all: &Measured) -> Data {
+fn household_table(all: &BalanceTable) -> PageData {
     let pool = households()[SHOWN].0;
-    let mut table = Data::new("household", with_functions(&["disk"]));
-    let Some((case, _)) = all.of(Kind::Ours, pool, 3).next() else { return table };
+    let mut table = PageData::new("household", with_functions(&["disk"]));
+    let Some((case, _)) = all.of(PlacementKind::Ours, pool, 3).next() else { return table };
     for id in 0..case.network.members.len() {
         let load =
             |kind| all.of(kind, pool, 3).map(|(_, balance)| format!("{:.3}", balance.loads[id])).collect::<String>();
@@ -148,12 +148,12 @@ fn household_table(all: &Measured) -> Data {
 }
 
 /// Every pool, one row for each function and number of copies.
-fn pools_data(all: &Measured) -> Data {
+fn pools_data(all: &BalanceTable) -> PageData {
     let head =
         ["pool", "nr", "servers", "copies", "function", "usable_percent", "exact_percent", "max_load", "rms_percent"];
-    let mut data = Data::new("pools", head.into_iter().chain(["chi2_per_disk", "thin_percent"]));
+    let mut data = PageData::new("pools", head.into_iter().chain(["chi2_per_disk", "thin_percent"]));
     for (case, balance) in &all.0 {
-        let exact = if case.kind == Kind::Ours { percent(balance.exact) } else { String::new() };
+        let exact = if case.kind == PlacementKind::Ours { percent(balance.exact) } else { String::new() };
         let max = balance.loads.iter().copied().fold(0.0, f64::max);
         data.row(&[
             &case.pool,
@@ -173,8 +173,8 @@ fn pools_data(all: &Measured) -> Data {
 }
 
 /// The households, disk by disk.
-fn disks_data(all: &Measured) -> Data {
-    let mut data = Data::new("disks", ["pool", "copies", "function", "disk", "terabytes", "load_per_share"]);
+fn disks_data(all: &BalanceTable) -> PageData {
+    let mut data = PageData::new("disks", ["pool", "copies", "function", "disk", "terabytes", "load_per_share"]);
     let households = households();
     for (case, balance) in all.0.iter().filter(|(case, _)| households.iter().any(|(name, _)| *name == case.pool)) {
         for (id, load) in balance.loads.iter().enumerate() {
@@ -191,9 +191,9 @@ fn percent(part: f64) -> String {
 }
 
 fn with_functions(first: &[&str]) -> Vec<String> {
-    first.iter().copied().chain(WHOLE.map(Kind::name)).map(str::to_owned).collect()
+    first.iter().copied().chain(WHOLE.map(PlacementKind::name)).map(str::to_owned).collect()
 }
 
-fn disk_name(case: &Case, id: usize) -> String {
+fn disk_name(case: &BalanceCase, id: usize) -> String {
     format!("{}. {} TB", id + 1, case.network.members[id].weight() / u64::from(TB))
 }

@@ -7,9 +7,9 @@ mod page;
 
 use fsdfs_core::placement::ClusterMap;
 
-use super::network::{Network, block};
-use super::page::Page;
-use super::work::Work;
+use super::network::{OverlayNetwork, block};
+use super::page::StudyPage;
+use super::work::StudyWork;
 use candidates::Candidates;
 
 const COPIES: u8 = 3;
@@ -27,7 +27,7 @@ const PLACED: u64 = 400;
 const UNKNOWN: usize = 20;
 
 /// What one bound does in one pool.
-struct Cut {
+struct ClosenessCut {
     servers: usize,
     nearest: usize,
     /// Standard deviation of load / share, weighted with the shares.
@@ -39,21 +39,21 @@ struct Cut {
 }
 
 /// The study.
-pub fn study(work: &Work) -> Page {
+pub fn study(work: &StudyWork) -> StudyPage {
     let cases: Vec<(usize, usize)> =
         SERVERS.into_iter().flat_map(|servers| NEAREST.map(|nearest| (servers, nearest))).collect();
     let cuts = work.map("nearest servers", &cases, |(servers, nearest)| {
-        let network = Network::random(work.seed << 32 | *servers as u64, *servers, *servers, SIGMA);
+        let network = OverlayNetwork::random(work.seed << 32 | *servers as u64, *servers, *servers, SIGMA);
         cut(&network, *nearest, work)
     });
     page::page(&cuts)
 }
 
-fn cut(network: &Network, nearest: usize, work: &Work) -> Cut {
+fn cut(network: &OverlayNetwork, nearest: usize, work: &StudyWork) -> ClosenessCut {
     let weights: Vec<f64> = network.members.iter().map(|member| member.weight() as f64).collect();
     let all = Candidates::new(network, |_| true);
     let (movement, disagreement) = changes(network, &all, &weights, nearest, work);
-    Cut {
+    ClosenessCut {
         servers: network.members.len(),
         nearest,
         spread: spread(&loads(&all, &weights, nearest, work), &weights, work.samples(BLOCKS)),
@@ -63,7 +63,7 @@ fn cut(network: &Network, nearest: usize, work: &Work) -> Cut {
 }
 
 /// Expected copies on each server: of the even blocks, of the odd ones.
-fn loads(all: &Candidates, weights: &[f64], nearest: usize, work: &Work) -> [Vec<f64>; 2] {
+fn loads(all: &Candidates, weights: &[f64], nearest: usize, work: &StudyWork) -> [Vec<f64>; 2] {
     let mut loads = [vec![0.0; weights.len()], vec![0.0; weights.len()]];
     for nr in 0..work.samples(BLOCKS) {
         let near = all.nearest(block(work.seed, nr), nearest);
@@ -74,7 +74,13 @@ fn loads(all: &Candidates, weights: &[f64], nearest: usize, work: &Work) -> [Vec
 
 /// Movement and disagreement. A server is drawn with its share in the circle and leaves; what moves, divided by that share, is
 /// the mean over all servers of what their departures move / the least. A join is a departure backwards.
-fn changes(network: &Network, all: &Candidates, weights: &[f64], nearest: usize, work: &Work) -> (f64, f64) {
+fn changes(
+    network: &OverlayNetwork,
+    all: &Candidates,
+    weights: &[f64],
+    nearest: usize,
+    work: &StudyWork,
+) -> (f64, f64) {
     let known = Candidates::new(network, |id| id % UNKNOWN != 0);
     let mut dice = fastrand::Rng::with_seed(network.salt);
     let (circles, mut moved, mut misplaced) = (work.samples(CIRCLES), 0.0, 0.0);
@@ -94,7 +100,7 @@ fn changes(network: &Network, all: &Candidates, weights: &[f64], nearest: usize,
 
 /// Copies of a block that `after` puts where `before` does not, on average. Inside one circle any block will do: where a block lies among the
 /// ids does not say who of its candidates wins.
-fn differing(before: &ClusterMap, after: &ClusterMap, circle: u64, work: &Work) -> f64 {
+fn differing(before: &ClusterMap, after: &ClusterMap, circle: u64, work: &StudyWork) -> f64 {
     let blocks = work.samples(PLACED);
     let fresh = |nr| {
         let id = block(work.seed, circle * blocks + nr);
@@ -143,12 +149,12 @@ fn spread(halves: &[Vec<f64>; 2], weights: &[f64], blocks: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::family::Kind;
+    use crate::study::family::PlacementKind;
 
     #[test]
     fn without_a_bound_nothing_is_lost() {
-        let network = Network::random(3, 60, 60, 0.5);
-        let cut = cut(&network, 60, &Work::tiny(1));
+        let network = OverlayNetwork::random(3, 60, 60, 0.5);
+        let cut = cut(&network, 60, &StudyWork::tiny(1));
         assert!(cut.spread < 1e-6, "{}", cut.spread);
         assert!((0.5..1.5).contains(&cut.disagreement), "{}", cut.disagreement);
     }
@@ -163,10 +169,10 @@ mod tests {
 
     #[test]
     fn expected_copies_are_those_of_the_production_function() {
-        let network = Network::random(5, 12, 12, 1.0);
+        let network = OverlayNetwork::random(5, 12, 12, 1.0);
         let weights: Vec<f64> = network.members.iter().map(|member| member.weight() as f64).collect();
         let expected = shares(&(0..12).collect::<Vec<usize>>(), &weights);
-        let function = Kind::Ours.prepare(&network);
+        let function = PlacementKind::Ours.prepare(&network);
         let mut counts = [0.0; 12];
         (0..4_000).flat_map(|nr| function.holders(block(1, nr), 3)).for_each(|server| counts[server] += 1.0 / 4_000.0);
         assert!(
@@ -177,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_study_runs_and_repeats_itself() {
-        let cut = || cut(&Network::random(1, 200, 200, SIGMA), 16, &Work::tiny(1));
+        let cut = || cut(&OverlayNetwork::random(1, 200, 200, SIGMA), 16, &StudyWork::tiny(1));
         let (one, other) = (cut(), cut());
         assert_eq!((one.spread, one.movement), (other.spread, other.movement));
         assert!(page::page(&[one, other]).markdown(1).contains("200"));

@@ -2,17 +2,17 @@
 
 use fsdfs_core::placement::CANDIDATES_MAX;
 
-use super::{COPIES, Cut, NEAREST, SIGMA, UNKNOWN};
-use crate::study::page::{Data, Page, Part};
-use crate::study::plot::{Axis, Mark, Plot, Point, Series};
+use super::{COPIES, ClosenessCut, NEAREST, SIGMA, UNKNOWN};
+use crate::study::page::{PageData, PagePart, StudyPage};
+use crate::study::plot::{Plot, PlotAxis, PlotMark, PlotPoint, PlotSeries};
 use crate::study::text::grouped;
 
-pub fn page(cuts: &[Cut]) -> Page {
+pub fn page(cuts: &[ClosenessCut]) -> StudyPage {
     let bounded = || cuts.iter().filter(|cut| cut.nearest < cut.servers);
     let (movement, disagreement) =
         (range(bounded().map(|cut| cut.movement)), range(bounded().map(|cut| cut.disagreement)));
     let most = CANDIDATES_MAX as u64;
-    Page {
+    StudyPage {
         name: "closeness",
         title: "Should only the nearest servers hold a block?",
         answer: format!(
@@ -28,12 +28,12 @@ pub fn page(cuts: &[Cut]) -> Page {
             ),
         ],
         parts: vec![
-            Part::Figure("spread", plot(cuts, "How unevenly a bound loads servers", "standard deviation of load / share", (0.0, 0.5), 0.1, |cut| cut.spread), format!(
+            PagePart::Figure("spread", plot(cuts, "How unevenly a bound loads servers", "standard deviation of load / share", (0.0, 0.5), 0.1, |cut| cut.spread), format!(
                 "Standard deviation of load / share between servers when only the nearest C by XOR are candidates; sizes log-normal (sigma {SIGMA}), {COPIES} copies."
             )),
-            Part::Figure("movement", plot(cuts, "What a join or departure moves", "copies moved / least possible", (0.8, 3.0), 0.2, |cut| cut.movement), "Copies that must move when one server joins or leaves, in units of the least possible without a bound.".into()),
-            Part::Table(table(cuts)),
-            Part::Text(format!(
+            PagePart::Figure("movement", plot(cuts, "What a join or departure moves", "copies moved / least possible", (0.8, 3.0), 0.2, |cut| cut.movement), "Copies that must move when one server joins or leaves, in units of the least possible without a bound.".into()),
+            PagePart::Table(table(cuts)),
+            PagePart::Text(format!(
                 "Nearness is Kademlia's: the XOR of the block's id and the SHA-256 of the server's id. Disagreement: one member of {UNKNOWN} is unknown to the reader; copies looked for in the wrong \
                  place / weight of the unknown. Where there are not more servers than C, everyone is a candidate: what then differs from 1 is chance, and what the placement function itself adds."
             )),
@@ -48,9 +48,9 @@ fn range(values: impl Iterator<Item = f64>) -> String {
     format!("{least:.1} to {most:.1}")
 }
 
-fn above(cuts: &[Cut]) -> String {
+fn above(cuts: &[ClosenessCut]) -> String {
     let at_bound = cuts.iter().filter(|cut| cut.nearest == CANDIDATES_MAX && cut.servers > cut.nearest);
-    let one = |cut: &Cut| {
+    let one = |cut: &ClosenessCut| {
         format!(
             "{} servers are loaded {:.0} % unevenly and move {:.1} times the least",
             grouped(cut.servers as u64),
@@ -61,30 +61,37 @@ fn above(cuts: &[Cut]) -> String {
     at_bound.map(one).collect::<Vec<String>>().join("; ") + "."
 }
 
-fn plot(cuts: &[Cut], title: &str, y: &str, range: (f64, f64), step: f64, value: fn(&Cut) -> f64) -> String {
+fn plot(
+    cuts: &[ClosenessCut],
+    title: &str,
+    y: &str,
+    range: (f64, f64),
+    step: f64,
+    value: fn(&ClosenessCut) -> f64,
+) -> String {
     let mut servers: Vec<usize> = cuts.iter().map(|cut| cut.servers).collect();
     servers.dedup();
     let line = |servers: usize| {
         let of = cuts.iter().filter(|cut| cut.servers == servers);
-        let points = of.map(|cut| Point::new(cut.nearest as f64, value(cut))).collect();
-        Series { name: format!("{} servers", grouped(servers as u64)), points, line: true }
+        let points = of.map(|cut| PlotPoint::new(cut.nearest as f64, value(cut))).collect();
+        PlotSeries { name: format!("{} servers", grouped(servers as u64)), points, line: true }
     };
     Plot {
         title: title.into(),
-        x: Axis::log("candidates C", (14.0, 1_200.0), NEAREST.map(|nearest| (nearest as f64, nearest.to_string()))),
-        y: Axis::linear(y, range, step),
+        x: PlotAxis::log("candidates C", (14.0, 1_200.0), NEAREST.map(|nearest| (nearest as f64, nearest.to_string()))),
+        y: PlotAxis::linear(y, range, step),
         series: servers.into_iter().map(line).collect(),
         height: 420,
-        mark: Some(Mark::Y(if range.0 > 0.0 { 1.0 } else { 0.0 })),
+        mark: Some(PlotMark::Y(if range.0 > 0.0 { 1.0 } else { 0.0 })),
     }
     .svg()
 }
 
-fn table(cuts: &[Cut]) -> Data {
+fn table(cuts: &[ClosenessCut]) -> PageData {
     let mut table =
-        Data::new("bounds", ["servers", "candidates", "spread of load / share", "moved / least", "disagreement"]);
+        PageData::new("bounds", ["servers", "candidates", "spread of load / share", "moved / least", "disagreement"]);
     // Of bounds that bound nothing, one is enough.
-    let bounds = |cut: &&Cut| !NEAREST.iter().any(|nearest| cut.servers <= *nearest && *nearest < cut.nearest);
+    let bounds = |cut: &&ClosenessCut| !NEAREST.iter().any(|nearest| cut.servers <= *nearest && *nearest < cut.nearest);
     for cut in cuts.iter().filter(bounds) {
         let candidates = if cut.nearest < cut.servers { cut.nearest.to_string() } else { "all".into() };
         let figures = [cut.spread, cut.movement, cut.disagreement].map(|value| format!("{value:.3}"));

@@ -1,6 +1,6 @@
 //! The houses: who gives what, when they are on, and how fast they send.
 
-use crate::study::network::{Member, Network, TB};
+use crate::study::network::{NetworkMember, OverlayNetwork, TB};
 
 /// Hours in a year.
 pub const YEAR_H: f64 = 8_760.0;
@@ -9,7 +9,7 @@ const HOLIDAY_H: f64 = 336.0;
 
 /// When the servers of a house run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Habit {
+pub enum OwnerHabit {
     /// Always.
     On,
     /// Always, but for two weeks a year.
@@ -20,50 +20,50 @@ pub enum Habit {
 
 /// A house.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct House {
-    pub habit: Habit,
+pub struct SiteModel {
+    pub habit: OwnerHabit,
     /// What it sends.
     pub uplink_mbit_s: f64,
     /// Sizes of its servers.
     pub servers_tb: &'static [u32],
 }
 
-impl House {
+impl SiteModel {
     /// Whether it is on, at this hour of a year in which its holidays begin at that hour.
     pub fn is_on(&self, hour: f64, holidays: f64) -> bool {
         let away = (hour - holidays).rem_euclid(YEAR_H) < HOLIDAY_H;
         let asleep = !(7.0..23.0).contains(&(hour % 24.0));
         match self.habit {
-            Habit::On => true,
-            Habit::HolidaysOff => !away,
-            Habit::NightsOff => !away && !asleep,
+            OwnerHabit::On => true,
+            OwnerHabit::HolidaysOff => !away,
+            OwnerHabit::NightsOff => !away && !asleep,
         }
     }
 }
 
 /// Six houses with nine servers, as friends have them.
-pub const FRIENDS: [House; 6] = [
-    House { habit: Habit::On, uplink_mbit_s: 40.0, servers_tb: &[8, 4] },
-    House { habit: Habit::HolidaysOff, uplink_mbit_s: 20.0, servers_tb: &[4, 4] },
-    House { habit: Habit::On, uplink_mbit_s: 10.0, servers_tb: &[4, 2] },
-    House { habit: Habit::NightsOff, uplink_mbit_s: 40.0, servers_tb: &[6] },
-    House { habit: Habit::NightsOff, uplink_mbit_s: 20.0, servers_tb: &[4] },
-    House { habit: Habit::On, uplink_mbit_s: 50.0, servers_tb: &[4] },
+pub const FRIENDS: [SiteModel; 6] = [
+    SiteModel { habit: OwnerHabit::On, uplink_mbit_s: 40.0, servers_tb: &[8, 4] },
+    SiteModel { habit: OwnerHabit::HolidaysOff, uplink_mbit_s: 20.0, servers_tb: &[4, 4] },
+    SiteModel { habit: OwnerHabit::On, uplink_mbit_s: 10.0, servers_tb: &[4, 2] },
+    SiteModel { habit: OwnerHabit::NightsOff, uplink_mbit_s: 40.0, servers_tb: &[6] },
+    SiteModel { habit: OwnerHabit::NightsOff, uplink_mbit_s: 20.0, servers_tb: &[4] },
+    SiteModel { habit: OwnerHabit::On, uplink_mbit_s: 50.0, servers_tb: &[4] },
 ];
 
 /// Nine equal servers, always on, that send at once: a case that can be calculated.
-pub const SIMPLE: [House; 9] = [House { habit: Habit::On, uplink_mbit_s: 1e9, servers_tb: &[4] }; 9];
+pub const SIMPLE: [SiteModel; 9] = [SiteModel { habit: OwnerHabit::On, uplink_mbit_s: 1e9, servers_tb: &[4] }; 9];
 
 /// The houses as a network, with the house of each server. If `blind`, placement takes each server for a house of its own.
-pub fn network(houses: &[House], blind: bool, salt: u64) -> (Network, Vec<usize>) {
+pub fn network(houses: &[SiteModel], blind: bool, salt: u64) -> (OverlayNetwork, Vec<usize>) {
     let servers =
         || houses.iter().enumerate().flat_map(|(house, is)| is.servers_tb.iter().map(move |size| (house, size)));
-    let member = |(id, (house, size)): (usize, (usize, &u32))| Member {
+    let member = |(id, (house, size)): (usize, (usize, &u32))| NetworkMember {
         site: if blind { id } else { house },
         disks: vec![size * TB],
         batch: id,
     };
-    let network = Network { salt, members: servers().enumerate().map(member).collect() };
+    let network = OverlayNetwork { salt, members: servers().enumerate().map(member).collect() };
     (network, servers().map(|(house, _)| house).collect())
 }
 

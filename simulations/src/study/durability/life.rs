@@ -3,15 +3,15 @@
 //! Loss is rare, so while copies are missing disks die faster than they do (importance sampling): each year carries the weight
 //! by which it is too likely. The mean of the weights of the years with loss is the probability of loss, without bias.
 
-use super::house::{House, YEAR_H};
-use super::plan::{Plan, Set};
+use super::house::{SiteModel, YEAR_H};
+use super::plan::{MemberSet, PlacementPlan};
 
 /// What a year is like.
-pub struct Life<'a> {
-    pub houses: &'a [House],
+pub struct LifetimeModel<'a> {
+    pub houses: &'a [SiteModel],
     /// Of each server.
     pub house_of: &'a [usize],
-    pub plan: &'a Plan,
+    pub plan: &'a PlacementPlan,
     /// Deaths per disk and hour.
     pub rate: f64,
     /// Hours until a dead disk is known as such and replaced.
@@ -26,8 +26,8 @@ pub struct Life<'a> {
 }
 
 /// A year under way.
-struct Year<'a> {
-    life: &'a Life<'a>,
+struct YearModel<'a> {
+    life: &'a LifetimeModel<'a>,
     dice: fastrand::Rng,
     hour: f64,
     fire: Option<f64>,
@@ -35,7 +35,7 @@ struct Year<'a> {
     /// Servers that died, and when that is known.
     dead: Vec<(usize, f64)>,
     /// Living holders of each block.
-    holders: Vec<Set>,
+    holders: Vec<MemberSet>,
     /// Blocks that lack copies.
     thin: Vec<usize>,
     /// Blocks that each house may still send in this step.
@@ -43,7 +43,7 @@ struct Year<'a> {
     weight: f64,
 }
 
-impl Life<'_> {
+impl LifetimeModel<'_> {
     /// The weight of this year if something was lost in it, otherwise 0.
     pub fn loss(&self, seed: u64) -> f64 {
         let mut dice = fastrand::Rng::with_seed(seed);
@@ -51,11 +51,11 @@ impl Life<'_> {
         let holidays = self.houses.iter().map(|_| dice.f64() * YEAR_H).collect();
         let credit = vec![0.0; self.houses.len()];
         let (dead, holders, thin) = (Vec::new(), Vec::new(), Vec::new());
-        Year { life: self, dice, hour: 0.0, fire, holidays, dead, holders, thin, credit, weight: 1.0 }.live()
+        YearModel { life: self, dice, hour: 0.0, fire, holidays, dead, holders, thin, credit, weight: 1.0 }.live()
     }
 }
 
-impl Year<'_> {
+impl YearModel<'_> {
     fn live(mut self) -> f64 {
         while self.hour < YEAR_H {
             let whole = self.dead.is_empty();
@@ -148,7 +148,7 @@ impl Year<'_> {
             return;
         }
         self.earn(step_h);
-        let on: Set = (0..self.life.house_of.len()).filter(|id| self.is_on(*id)).fold(0, |set, id| set | 1 << id);
+        let on: MemberSet = (0..self.life.house_of.len()).filter(|id| self.is_on(*id)).fold(0, |set, id| set | 1 << id);
         let (plan, wanted) = (self.life.plan, self.life.plan.holders(known));
         let mut thin = std::mem::take(&mut self.thin);
         // Those with the fewest copies come first; most of the time nobody can send any more after a few of them.
@@ -168,7 +168,7 @@ impl Year<'_> {
     }
 
     /// Brings a block to wanted servers that are on, as far as somebody can send it.
-    fn send_block(&mut self, nr: usize, wanted: Set, on: Set) {
+    fn send_block(&mut self, nr: usize, wanted: MemberSet, on: MemberSet) {
         while let Some(to) = first(wanted & !self.holders[nr] & on) {
             let Some(house) = self.sender(self.holders[nr] & on) else { return };
             self.credit[house] -= 1.0;
@@ -196,14 +196,14 @@ impl Year<'_> {
     }
 
     /// The house of a holder that can still send most.
-    fn sender(&self, holders: Set) -> Option<usize> {
+    fn sender(&self, holders: MemberSet) -> Option<usize> {
         let houses = (0..self.life.house_of.len()).filter(|id| holders >> id & 1 == 1).map(|id| self.life.house_of[id]);
         let best = houses.max_by(|one, other| self.credit[*one].total_cmp(&self.credit[*other]))?;
         (self.credit[best] >= 1.0).then_some(best)
     }
 }
 
-fn first(set: Set) -> Option<u32> {
+fn first(set: MemberSet) -> Option<u32> {
     (set != 0).then(|| set.trailing_zeros())
 }
 

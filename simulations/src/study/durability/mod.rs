@@ -5,11 +5,11 @@ mod life;
 mod page;
 mod plan;
 
-use super::page::Page;
-use super::work::Work;
-use house::{FRIENDS, House, SIMPLE, YEAR_H};
-use life::Life;
-use plan::Plan;
+use super::page::StudyPage;
+use super::work::StudyWork;
+use house::{FRIENDS, SIMPLE, SiteModel, YEAR_H};
+use life::LifetimeModel;
+use plan::PlacementPlan;
 
 /// Hours that friends need, about, to make the copies of a disk anew.
 const REPAIR_H: f64 = 100.0;
@@ -31,8 +31,8 @@ const SILENT_H: f64 = 14.0 * 24.0;
 
 /// A kind of year.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Case {
-    houses: &'static [House],
+struct DurabilityCase {
+    houses: &'static [SiteModel],
     copies: u8,
     /// Placement takes each server for a house of its own.
     blind: bool,
@@ -43,7 +43,7 @@ struct Case {
 
 /// Probability of loss in such a year.
 #[derive(Clone, Copy, Debug)]
-struct Risk {
+struct LossRisk {
     probability: f64,
     /// Half of the interval in which it lies with 95 % confidence.
     confidence: f64,
@@ -52,27 +52,27 @@ struct Risk {
 }
 
 /// The study.
-pub fn study(work: &Work) -> Page {
+pub fn study(work: &StudyWork) -> StudyPage {
     let cases = cases();
-    let risks = cases.iter().map(|case| risk(case, work)).collect::<Vec<Risk>>();
-    page::page(&cases.into_iter().zip(risks).collect::<Vec<(Case, Risk)>>())
+    let risks = cases.iter().map(|case| risk(case, work)).collect::<Vec<LossRisk>>();
+    page::page(&cases.into_iter().zip(risks).collect::<Vec<(DurabilityCase, LossRisk)>>())
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> Vec<DurabilityCase> {
     let mut cases = Vec::new();
     for copies in [2, 3, 4] {
         for (blind, fire) in [(false, false), (false, true), (true, false), (true, true)] {
-            cases.push(Case { houses: &FRIENDS, copies, blind, fire, notice_h: NOTICE_H });
+            cases.push(DurabilityCase { houses: &FRIENDS, copies, blind, fire, notice_h: NOTICE_H });
         }
     }
     for fire in [false, true] {
-        cases.push(Case { houses: &FRIENDS, copies: 3, blind: false, fire, notice_h: SILENT_H });
+        cases.push(DurabilityCase { houses: &FRIENDS, copies: 3, blind: false, fire, notice_h: SILENT_H });
     }
-    cases.extend([2, 3].map(Case::simple));
+    cases.extend([2, 3].map(DurabilityCase::simple));
     cases
 }
 
-impl Case {
+impl DurabilityCase {
     /// A case that [`formula`] knows.
     fn simple(copies: u8) -> Self {
         Self { houses: &SIMPLE, copies, blind: false, fire: false, notice_h: NOTICE_H }
@@ -80,11 +80,11 @@ impl Case {
 }
 
 /// Monte Carlo over many years, in pieces.
-fn risk(case: &Case, work: &Work) -> Risk {
+fn risk(case: &DurabilityCase, work: &StudyWork) -> LossRisk {
     let (network, house_of) = house::network(case.houses, case.blind, work.seed);
-    let plan = Plan::new(network, case.copies, work.samples(BLOCKS), work.seed);
+    let plan = PlacementPlan::new(network, case.copies, work.samples(BLOCKS), work.seed);
     let megabytes_per_block = DATA_TB * 1e6 / work.samples(BLOCKS) as f64;
-    let life = Life {
+    let life = LifetimeModel {
         houses: case.houses,
         house_of: &house_of,
         plan: &plan,
@@ -107,7 +107,7 @@ fn risk(case: &Case, work: &Work) -> Risk {
         sums.into_iter().fold((0.0, 0.0, 0), |all: (f64, f64, u64), one| (all.0 + one.0, all.1 + one.1, all.2 + one.2));
     let (mean, count) = (sum / years as f64, years as f64);
     let variance = f64::max(squares / count - mean * mean, 0.0) / count;
-    Risk { probability: mean, confidence: 1.96 * variance.sqrt(), seen }
+    LossRisk { probability: mean, confidence: 1.96 * variance.sqrt(), seen }
 }
 
 /// The same in closed form, for equal servers that repair at once when a death is known: after a first death, all further copies of
@@ -124,14 +124,14 @@ mod tests {
 
     #[test]
     fn the_study_runs_and_repeats_itself() {
-        let pages = [study(&Work::tiny(1)), study(&Work::tiny(1))];
+        let pages = [study(&StudyWork::tiny(1)), study(&StudyWork::tiny(1))];
         assert_eq!(pages[0].markdown(1), pages[1].markdown(1));
     }
 
     #[test]
     fn the_simulation_agrees_with_the_formula_in_the_simple_case() {
         for copies in [2, 3] {
-            let risk = risk(&Case::simple(copies), &Work::new(7, ""));
+            let risk = risk(&DurabilityCase::simple(copies), &StudyWork::new(7, ""));
             let expected = formula(9.0, copies, DEATHS / YEAR_H, NOTICE_H, YEAR_H);
             assert!(risk.confidence < 0.1 * expected, "{copies} copies: {risk:?} is no measurement");
             assert!(

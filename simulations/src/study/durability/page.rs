@@ -1,16 +1,18 @@
 //! What the study of durability says.
 
-use super::house::{FRIENDS, Habit, House};
-use super::{BLOCKS, Case, DATA_TB, DEATHS, NOTICE_H, Risk, SILENT_H, YEAR_H, YEARS, YEARS_WITH_FIRE, formula};
-use crate::study::page::{Data, Page, Part};
-use crate::study::plot::{Axis, Plot, Point, Series};
+use super::house::{FRIENDS, OwnerHabit, SiteModel};
+use super::{
+    BLOCKS, DATA_TB, DEATHS, DurabilityCase, LossRisk, NOTICE_H, SILENT_H, YEAR_H, YEARS, YEARS_WITH_FIRE, formula,
+};
+use crate::study::page::{PageData, PagePart, StudyPage};
+use crate::study::plot::{Plot, PlotAxis, PlotPoint, PlotSeries};
 use crate::study::text::{grouped, odds};
 
-type Risks = [(Case, Risk)];
+type RiskTable = [(DurabilityCase, LossRisk)];
 
-pub fn page(risks: &Risks) -> Page {
+pub fn page(risks: &RiskTable) -> StudyPage {
     let of = |copies, blind, fire| odds(friends(risks, copies, blind, fire, NOTICE_H).probability);
-    Page {
+    StudyPage {
         name: "durability",
         title: "How likely is it that something is lost?",
         answer: format!(
@@ -26,12 +28,12 @@ pub fn page(risks: &Risks) -> Page {
     }
 }
 
-fn friends(risks: &Risks, copies: u8, blind: bool, fire: bool, notice_h: f64) -> Risk {
-    let wanted = Case { houses: &FRIENDS, copies, blind, fire, notice_h };
+fn friends(risks: &RiskTable, copies: u8, blind: bool, fire: bool, notice_h: f64) -> LossRisk {
+    let wanted = DurabilityCase { houses: &FRIENDS, copies, blind, fire, notice_h };
     risks.iter().find(|(case, _)| *case == wanted).expect("all of these are studied").1
 }
 
-fn findings(risks: &Risks) -> Vec<String> {
+fn findings(risks: &RiskTable) -> Vec<String> {
     let of = |copies, fire| odds(friends(risks, copies, false, fire, NOTICE_H).probability);
     let silent = |fire| odds(friends(risks, 3, false, fire, SILENT_H).probability);
     vec![
@@ -54,8 +56,8 @@ fn findings(risks: &Risks) -> Vec<String> {
 }
 
 /// The simple case beside its formula.
-fn check(risks: &Risks) -> String {
-    let one = |(case, risk): &(Case, Risk)| {
+fn check(risks: &RiskTable) -> String {
+    let one = |(case, risk): &(DurabilityCase, LossRisk)| {
         let expected = formula(case.houses.len() as f64, case.copies, DEATHS / YEAR_H, case.notice_h, YEAR_H);
         format!(
             "{} copies: simulated {:.3e} ± {:.1e}, calculated {expected:.3e}",
@@ -69,25 +71,25 @@ fn check(risks: &Risks) -> String {
     )
 }
 
-fn parts(risks: &Risks) -> Vec<Part> {
+fn parts(risks: &RiskTable) -> Vec<PagePart> {
     let caption = format!(
         "Probability that at least one block is lost within a year, with 95 % confidence intervals. {} years each, {} with a fire, weighted (see below).",
         grouped(YEARS),
         grouped(YEARS_WITH_FIRE)
     );
     vec![
-        Part::Figure("risk", plot(risks), caption),
-        Part::Table(table(risks)),
-        Part::Heading("The model".into()),
-        Part::Text(format!(
+        PagePart::Figure("risk", plot(risks), caption),
+        PagePart::Table(table(risks)),
+        PagePart::Heading("The model".into()),
+        PagePart::Text(format!(
             "Six houses with nine servers of one disk each, {DATA_TB} TB of data in {} groups of blocks placed by the production function. A disk dies with {:.0} % a year, \
              independently of the others. Its death is known after {NOTICE_H} hours; then the houses that hold copies and are on send them at their uplinks to the servers that \
              placement names without the dead one, blocks with the fewest copies first. When all copies are there, a new disk takes the old one's place. A fire takes all servers of \
              one house, each house as likely, at any time of the year. Lost is what has no copy on any disk that works, whether on or off.",
             grouped(BLOCKS), 100.0 * DEATHS
         )),
-        Part::Table(houses()),
-        Part::Text(
+        PagePart::Table(houses()),
+        PagePart::Text(
             "Loss is too rare to wait for. While copies are missing, the simulated disks die faster than real ones, and each year gets the weight by which it became too \
              likely (importance sampling), which keeps the mean exact. Not in the model: rot that nobody reads, bugs, thieves, floods over a whole town, and people."
                 .into(),
@@ -95,14 +97,14 @@ fn parts(risks: &Risks) -> Vec<Part> {
     ]
 }
 
-fn houses() -> Data {
-    let mut table = Data::new("houses", ["house", "servers", "uplink", "off"]);
+fn houses() -> PageData {
+    let mut table = PageData::new("houses", ["house", "servers", "uplink", "off"]);
     for (nr, house) in FRIENDS.iter().enumerate() {
         let servers: Vec<String> = house.servers_tb.iter().map(|size| format!("{size} TB")).collect();
         let off = match house.habit {
-            Habit::On => "never",
-            Habit::HolidaysOff => "two weeks a year",
-            Habit::NightsOff => "23 to 7 o'clock, and two weeks a year",
+            OwnerHabit::On => "never",
+            OwnerHabit::HolidaysOff => "two weeks a year",
+            OwnerHabit::NightsOff => "23 to 7 o'clock, and two weeks a year",
         };
         table.row(&[&(nr + 1), &servers.join(", "), &format!("{} Mbit/s", house.uplink_mbit_s), &off]);
     }
@@ -110,7 +112,7 @@ fn houses() -> Data {
 }
 
 /// Cases of the pool of friends by name, with an ordinary year and one with a fire.
-fn rows(risks: &Risks) -> Vec<(String, [Risk; 2])> {
+fn rows(risks: &RiskTable) -> Vec<(String, [LossRisk; 2])> {
     let row = |copies, blind, notice_h| {
         let placement = if blind { "blind to houses" } else { "in different houses" };
         let notice =
@@ -122,23 +124,23 @@ fn rows(risks: &Risks) -> Vec<(String, [Risk; 2])> {
     pairs.chain([row(3, false, SILENT_H)]).collect()
 }
 
-fn plot(risks: &Risks) -> String {
+fn plot(risks: &RiskTable) -> String {
     let rows = rows(risks);
     let names: Vec<String> = rows.iter().map(|(name, _)| name.clone()).collect();
     let series = |(nr, name): (usize, &str)| {
-        let point = |(row, (_, risks)): (usize, &(String, [Risk; 2]))| {
-            let Risk { probability, confidence, .. } = risks[nr];
+        let point = |(row, (_, risks)): (usize, &(String, [LossRisk; 2]))| {
+            let LossRisk { probability, confidence, .. } = risks[nr];
             let interval = (f64::max(probability - confidence, probability / 100.0), probability + confidence);
-            Point { x: probability, y: 0.15 - 0.3 * nr as f64 - row as f64, interval: Some(interval) }
+            PlotPoint { x: probability, y: 0.15 - 0.3 * nr as f64 - row as f64, interval: Some(interval) }
         };
-        Series { name: name.into(), points: rows.iter().enumerate().map(point).collect(), line: false }
+        PlotSeries { name: name.into(), points: rows.iter().enumerate().map(point).collect(), line: false }
     };
     let ticks = ["1 in a trillion", "1 in a billion", "1 in a million", "1 in a thousand", "always"];
     let ticks = ticks.into_iter().zip([1e-12, 1e-9, 1e-6, 1e-3, 1.0]).map(|(name, chance)| (chance, name.to_owned()));
     Plot {
         title: "Probability of losing anything within a year".into(),
-        x: Axis::log("chance per year", (1e-13, 2.0), ticks),
-        y: Axis::names(&names),
+        x: PlotAxis::log("chance per year", (1e-13, 2.0), ticks),
+        y: PlotAxis::names(&names),
         series: ["ordinary year", "a house burns down"].into_iter().enumerate().map(series).collect(),
         height: 480,
         mark: None,
@@ -146,10 +148,10 @@ fn plot(risks: &Risks) -> String {
     .svg()
 }
 
-fn table(risks: &Risks) -> Data {
-    let mut table = Data::new("risk", ["placement", "ordinary year", "95 %", "a house burns down", "95 %"]);
+fn table(risks: &RiskTable) -> PageData {
+    let mut table = PageData::new("risk", ["placement", "ordinary year", "95 %", "a house burns down", "95 %"]);
     let relative =
-        |risk: &Risk| format!("± {:.0} %", 100.0 * risk.confidence / f64::max(risk.probability, f64::MIN_POSITIVE));
+        |risk: &LossRisk| format!("± {:.0} %", 100.0 * risk.confidence / f64::max(risk.probability, f64::MIN_POSITIVE));
     for (name, [ordinary, fire]) in rows(risks) {
         let (of_ordinary, of_fire) = (relative(&ordinary), relative(&fire));
         table.row(&[&name, &odds(ordinary.probability), &of_ordinary, &odds(fire.probability), &of_fire]);
@@ -157,7 +159,7 @@ fn table(risks: &Risks) -> Data {
     table
 }
 
-fn data(risks: &Risks) -> Data {
+fn data(risks: &RiskTable) -> PageData {
     let head = [
         "houses",
         "copies",
@@ -168,10 +170,10 @@ fn data(risks: &Risks) -> Data {
         "confidence_95",
         "years_with_loss_seen",
     ];
-    let mut data = Data::new("risk", head);
+    let mut data = PageData::new("risk", head);
     for (case, risk) in risks {
         let (probability, confidence) = (format!("{:.4e}", risk.probability), format!("{:.2e}", risk.confidence));
-        let houses = |houses: &[House]| houses.len();
+        let houses = |houses: &[SiteModel]| houses.len();
         data.row(&[
             &houses(case.houses),
             &case.copies,

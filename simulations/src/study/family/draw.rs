@@ -4,7 +4,7 @@ use fsdfs_proto::ids::BlockId;
 
 /// A block's source of numbers.
 #[derive(Clone, Copy)]
-pub(super) struct Draw(u64);
+pub(super) struct WeightedDraw(u64);
 
 /// Larger than any sub-cluster, so that steps of one of them never meet within it.
 const PRIMES: [u64; 16] = [
@@ -12,7 +12,7 @@ const PRIMES: [u64; 16] = [
     10_139, 10_141,
 ];
 
-impl Draw {
+impl WeightedDraw {
     pub fn new(salt: u64, block: BlockId) -> Self {
         let (first, _) = block.0.split_first_chunk().expect("32 bytes begin with 16");
         let both = u128::from_be_bytes(*first);

@@ -12,22 +12,22 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::BlockId;
 
-use super::network::{Id, Network};
+use super::network::{MemberIndex, OverlayNetwork};
 
 /// A placement function, prepared for one state of a pool.
 pub trait Placement: Sync {
     /// The members that hold a block. Fewer than `copies`, or one of them twice, where the pool breaks the function's constraints.
-    fn holders(&self, block: BlockId, copies: u8) -> Vec<Id>;
+    fn holders(&self, block: BlockId, copies: u8) -> Vec<MemberIndex>;
 
     /// The members in the order in which a reader asks them; only the holders if the function knows no further.
-    fn order(&self, block: BlockId, copies: u8) -> Vec<Id> {
+    fn order(&self, block: BlockId, copies: u8) -> Vec<MemberIndex> {
         self.holders(block, copies)
     }
 }
 
 /// Who is in the album.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum PlacementKind {
     /// The production function of fsdfs.
     Ours,
     /// Ceph's.
@@ -40,7 +40,7 @@ pub enum Kind {
     RushT,
 }
 
-impl Kind {
+impl PlacementKind {
     /// All of them, ours first.
     pub const ALL: [Self; 5] = [Self::Ours, Self::Straw2, Self::RushP, Self::RushR, Self::RushT];
 
@@ -56,9 +56,9 @@ impl Kind {
     }
 
     /// The function for this state of a pool.
-    pub fn prepare(self, network: &Network) -> Box<dyn Placement> {
+    pub fn prepare(self, network: &OverlayNetwork) -> Box<dyn Placement> {
         match self {
-            Self::Ours => Box::new(ours::Ours::new(network)),
+            Self::Ours => Box::new(ours::CurrentPlacement::new(network)),
             Self::Straw2 => Box::new(straw::Straw2::new(network)),
             Self::RushP => Box::new(rush_p::RushP::new(network)),
             Self::RushR => Box::new(rush_r::RushR::new(network)),
@@ -69,18 +69,18 @@ impl Kind {
 
 /// Servers of one size that came together. The unit in which the RUSH papers think.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Cluster {
+struct FamilyCluster {
     /// Its first server's number: its own, in whatever order clusters are heard of.
     label: u64,
     /// Empty if all have left.
-    nodes: Vec<Id>,
+    nodes: Vec<MemberIndex>,
     /// Of each of them: the mean, should they differ.
     weight: u64,
 }
 
-impl Cluster {
+impl FamilyCluster {
     /// In order of joining, those that have been left by all included.
-    fn all(network: &Network) -> Vec<Self> {
+    fn all(network: &OverlayNetwork) -> Vec<Self> {
         let mut by_batch: BTreeMap<usize, Self> = BTreeMap::new();
         for (id, member) in network.members.iter().enumerate() {
             let new = || Self { label: id as u64, nodes: Vec::new(), weight: 0 };
@@ -98,7 +98,7 @@ impl Cluster {
     }
 
     /// Those that somebody is still in.
-    fn live(network: &Network) -> Vec<Self> {
+    fn live(network: &OverlayNetwork) -> Vec<Self> {
         let mut clusters = Self::all(network);
         clusters.retain(|cluster| !cluster.nodes.is_empty());
         clusters

@@ -3,26 +3,26 @@
 use fsdfs_core::placement::{BlockHolder, ClusterMap};
 use fsdfs_proto::ids::BlockId;
 
-use super::{Id, Network, Placement};
+use super::{MemberIndex, OverlayNetwork, Placement};
 
-pub(super) struct Ours(ClusterMap);
+pub(super) struct CurrentPlacement(ClusterMap);
 
-impl Ours {
-    pub fn new(network: &Network) -> Self {
+impl CurrentPlacement {
+    pub fn new(network: &OverlayNetwork) -> Self {
         Self(network.view())
     }
 }
 
-impl Placement for Ours {
-    fn holders(&self, block: BlockId, copies: u8) -> Vec<Id> {
+impl Placement for CurrentPlacement {
+    fn holders(&self, block: BlockId, copies: u8) -> Vec<MemberIndex> {
         ids(&self.0.holders(block, copies))
     }
 
-    fn order(&self, block: BlockId, copies: u8) -> Vec<Id> {
+    fn order(&self, block: BlockId, copies: u8) -> Vec<MemberIndex> {
         ids(&self.0.order(block, copies))
     }
 }
 
-fn ids(holders: &[BlockHolder]) -> Vec<Id> {
-    holders.iter().map(|holder| Network::member(holder.node)).collect()
+fn ids(holders: &[BlockHolder]) -> Vec<MemberIndex> {
+    holders.iter().map(|holder| OverlayNetwork::member(holder.node)).collect()
 }

@@ -5,29 +5,29 @@
 
 use fsdfs_proto::ids::BlockId;
 
-use super::draw::Draw;
-use super::{Cluster, Id, Network, Placement};
+use super::draw::WeightedDraw;
+use super::{FamilyCluster, MemberIndex, OverlayNetwork, Placement};
 
 pub(super) struct RushP {
     salt: u64,
     /// Each with the total weight up to it.
-    clusters: Vec<(Cluster, u64)>,
+    clusters: Vec<(FamilyCluster, u64)>,
 }
 
 impl RushP {
-    pub fn new(network: &Network) -> Self {
+    pub fn new(network: &OverlayNetwork) -> Self {
         let mut sum = 0;
-        let add = |cluster: Cluster| {
+        let add = |cluster: FamilyCluster| {
             sum += cluster.total();
             (cluster, sum)
         };
-        Self { salt: network.salt, clusters: Cluster::live(network).into_iter().map(add).collect() }
+        Self { salt: network.salt, clusters: FamilyCluster::live(network).into_iter().map(add).collect() }
     }
 }
 
 impl Placement for RushP {
-    fn holders(&self, block: BlockId, copies: u8) -> Vec<Id> {
-        let draw = Draw::new(self.salt, block);
+    fn holders(&self, block: BlockId, copies: u8) -> Vec<MemberIndex> {
+        let draw = WeightedDraw::new(self.salt, block);
         let place = |replica| {
             let mut newest_first = self.clusters.iter().rev();
             newest_first.find_map(|(cluster, sum)| take(cluster, *sum, draw, replica, copies.into()))
@@ -38,7 +38,7 @@ impl Placement for RushP {
 
 /// The node of this sub-cluster that takes the replica, if one does. A sub-cluster with fewer nodes than copies pretends to have as
 /// many; what falls to the pretended ones goes on.
-fn take(cluster: &Cluster, sum: u64, draw: Draw, replica: u64, copies: u64) -> Option<Id> {
+fn take(cluster: &FamilyCluster, sum: u64, draw: WeightedDraw, replica: u64, copies: u64) -> Option<MemberIndex> {
     let draw = draw.of(cluster.label);
     let prime = draw.of(3).prime();
     let nodes = (cluster.nodes.len() as u64).max(copies);

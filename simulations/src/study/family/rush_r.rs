@@ -4,31 +4,31 @@
 
 use fsdfs_proto::ids::BlockId;
 
-use super::draw::Draw;
-use super::{Cluster, Id, Network, Placement};
+use super::draw::WeightedDraw;
+use super::{FamilyCluster, MemberIndex, OverlayNetwork, Placement};
 
 pub(super) struct RushR {
     salt: u64,
     /// Each with weight and nodes of the older ones.
-    clusters: Vec<(Cluster, u64, usize)>,
+    clusters: Vec<(FamilyCluster, u64, usize)>,
 }
 
 impl RushR {
-    pub fn new(network: &Network) -> Self {
+    pub fn new(network: &OverlayNetwork) -> Self {
         let (mut weight, mut nodes) = (0, 0);
-        let add = |cluster: Cluster| {
+        let add = |cluster: FamilyCluster| {
             let older = (weight, nodes);
             weight += cluster.total();
             nodes += cluster.nodes.len();
             (cluster, older.0, older.1)
         };
-        Self { salt: network.salt, clusters: Cluster::live(network).into_iter().map(add).collect() }
+        Self { salt: network.salt, clusters: FamilyCluster::live(network).into_iter().map(add).collect() }
     }
 }
 
 impl Placement for RushR {
-    fn holders(&self, block: BlockId, copies: u8) -> Vec<Id> {
-        let draw = Draw::new(self.salt, block);
+    fn holders(&self, block: BlockId, copies: u8) -> Vec<MemberIndex> {
+        let draw = WeightedDraw::new(self.salt, block);
         let mut left = usize::from(copies);
         let mut holders = Vec::with_capacity(left);
         for (cluster, older_weight, older_nodes) in self.clusters.iter().rev() {
@@ -46,7 +46,7 @@ impl Placement for RushR {
 }
 
 /// How many of `left` draws without putting back are this sub-cluster's.
-fn hits(cluster: &Cluster, older: u64, draw: Draw, left: usize) -> usize {
+fn hits(cluster: &FamilyCluster, older: u64, draw: WeightedDraw, left: usize) -> usize {
     let (mut own, mut whole) = (cluster.total(), cluster.total() + older);
     let mut hits = 0;
     for ball in 0..left as u64 {
@@ -60,7 +60,7 @@ fn hits(cluster: &Cluster, older: u64, draw: Draw, left: usize) -> usize {
 }
 
 /// Distinct nodes by a keyed shuffle.
-fn pick(cluster: &Cluster, draw: Draw, count: usize) -> Vec<Id> {
+fn pick(cluster: &FamilyCluster, draw: WeightedDraw, count: usize) -> Vec<MemberIndex> {
     let mut nodes = cluster.nodes.clone();
     for place in 0..count {
         let rest = (nodes.len() - place) as u64;

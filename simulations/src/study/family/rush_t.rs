@@ -5,20 +5,20 @@
 
 use fsdfs_proto::ids::BlockId;
 
-use super::draw::Draw;
-use super::{Cluster, Id, Network, Placement};
+use super::draw::WeightedDraw;
+use super::{FamilyCluster, MemberIndex, OverlayNetwork, Placement};
 
 pub(super) struct RushT {
     salt: u64,
-    clusters: Vec<Cluster>,
+    clusters: Vec<FamilyCluster>,
     /// Weights of the nodes, level by level; leaves first. The node i of a level is above 2i and 2i + 1 of the one below.
     levels: Vec<Vec<u64>>,
 }
 
 impl RushT {
-    pub fn new(network: &Network) -> Self {
-        let clusters = Cluster::all(network);
-        let mut levels = vec![clusters.iter().map(Cluster::total).collect::<Vec<u64>>()];
+    pub fn new(network: &OverlayNetwork) -> Self {
+        let clusters = FamilyCluster::all(network);
+        let mut levels = vec![clusters.iter().map(FamilyCluster::total).collect::<Vec<u64>>()];
         while let Some(below) = levels.last().filter(|level| level.len() > 1) {
             let above = below.chunks(2).map(|pair| pair.iter().sum()).collect();
             levels.push(above);
@@ -27,7 +27,7 @@ impl RushT {
     }
 
     /// The leaf that a replica comes to. A node's label is its level and place, which never change as the tree grows.
-    fn leaf(&self, draw: Draw, replica: u64) -> &Cluster {
+    fn leaf(&self, draw: WeightedDraw, replica: u64) -> &FamilyCluster {
         let mut at = 0;
         for (level, below) in self.levels.iter().enumerate().rev().skip(1).map(|(level, below)| (level + 1, below)) {
             let (left, right) = (below[2 * at], below.get(2 * at + 1).copied().unwrap_or(0));
@@ -39,8 +39,8 @@ impl RushT {
 }
 
 impl Placement for RushT {
-    fn holders(&self, block: BlockId, copies: u8) -> Vec<Id> {
-        let draw = Draw::new(self.salt, block);
+    fn holders(&self, block: BlockId, copies: u8) -> Vec<MemberIndex> {
+        let draw = WeightedDraw::new(self.salt, block);
         let place = |replica| {
             let cluster = self.leaf(draw, replica);
             let (draw, nodes) = (draw.of(cluster.label).of(u64::MAX), cluster.nodes.len() as u64);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_core::tree::TreePath;
 
-use crate::study::work::Work;
+use crate::study::work::StudyWork;
 use crate::users::{OperationEnd, UserOperation};
 use crate::world::World;
 use crate::world::queue::{MS, S};
@@ -40,7 +40,7 @@ pub struct ReadFigures {
 }
 
 /// Watches a quiet pool.
-pub fn measure(members: usize, work: &Work) -> PoolFigures {
+pub fn measure(members: usize, work: &StudyWork) -> PoolFigures {
     let (mut world, allocated) = settled(members, work.seed);
     let path: TreePath = vec![b"holiday.jpg".to_vec().into()];
     let put = world.wait(0, UserOperation::Put { path: path.clone(), bytes: 3_000 });

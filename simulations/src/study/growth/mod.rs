@@ -4,8 +4,8 @@ mod engines;
 mod lookup;
 mod page;
 
-use super::page::Page;
-use super::work::Work;
+use super::page::StudyPage;
+use super::work::StudyWork;
 
 /// Members of the simulated pools.
 const SIMULATED: [usize; 4] = [10, 30, 100, 200];
@@ -13,7 +13,7 @@ const SIMULATED: [usize; 4] = [10, 30, 100, 200];
 const MODELLED: [usize; 2] = [1_000, 10_000];
 
 /// The study.
-pub fn study(work: &Work) -> Page {
+pub fn study(work: &StudyWork) -> StudyPage {
     let pools = work.map("pools of engines", &SIMULATED, |members| engines::measure(*members, work));
     let lookups = lookup::timings(work);
     page::page(&pools, &lookups)
@@ -30,8 +30,8 @@ mod tests {
 
     #[test]
     fn the_study_runs() {
-        let pool = engines::measure(3, &Work::tiny(1));
-        assert_eq!(pool.facts, engines::measure(3, &Work::tiny(1)).facts);
+        let pool = engines::measure(3, &StudyWork::tiny(1));
+        assert_eq!(pool.facts, engines::measure(3, &StudyWork::tiny(1)).facts);
         assert!(pool.gossip_bytes_per_day > 0.0 && pool.read.messages > 0);
         assert_eq!(line((1.0, 10.0), (2.0, 20.0), 5.0), 50.0);
     }

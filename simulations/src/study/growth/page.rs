@@ -4,18 +4,18 @@ use fsdfs_core::limits::{HEARTBEAT_MS, MEMBERS_MAX};
 use fsdfs_core::placement::CANDIDATES_MAX;
 
 use super::engines::PoolFigures;
-use super::lookup::Times;
+use super::lookup::LookupTimes;
 use super::{MODELLED, line};
-use crate::study::page::{Data, Page, Part};
-use crate::study::plot::{Axis, Plot, Point, Series};
+use crate::study::page::{PageData, PagePart, StudyPage};
+use crate::study::plot::{Plot, PlotAxis, PlotPoint, PlotSeries};
 use crate::study::text::{grouped, rounded};
 
 const MB: f64 = 1e6;
 
-pub fn page(pools: &[PoolFigures], lookups: &[Times]) -> Page {
+pub fn page(pools: &[PoolFigures], lookups: &[LookupTimes]) -> StudyPage {
     let largest = &pools[pools.len() - 1];
     let read = &largest.read;
-    Page {
+    StudyPage {
         name: "growth",
         title: "What does a larger pool cost each member?",
         answer: format!(
@@ -72,32 +72,32 @@ fn findings(pools: &[PoolFigures]) -> Vec<String> {
     ]
 }
 
-fn parts(pools: &[PoolFigures], lookups: &[Times]) -> Vec<Part> {
+fn parts(pools: &[PoolFigures], lookups: &[LookupTimes]) -> Vec<PagePart> {
     vec![
-        Part::Figure("gossip", plot(pools), "Bytes that each member sends in a day while nobody does anything; real engines in a simulated world, and the model.".into()),
-        Part::Table(table(pools)),
-        Part::Text("Memory is what engines hold allocated, with their part of the simulated links and disks. What is modelled lies on the straight line through the two largest pools that were measured.".into()),
-        Part::Heading("Measured on one machine".into()),
-        Part::Text("What follows are times of the machine that made this page. They differ from run to run and are in a file of their own (`growth-lookup-timings.csv`).".into()),
-        Part::Table(timings(lookups)),
-        Part::Text(format!(
+        PagePart::Figure("gossip", plot(pools), "Bytes that each member sends in a day while nobody does anything; real engines in a simulated world, and the model.".into()),
+        PagePart::Table(table(pools)),
+        PagePart::Text("Memory is what engines hold allocated, with their part of the simulated links and disks. What is modelled lies on the straight line through the two largest pools that were measured.".into()),
+        PagePart::Heading("Measured on one machine".into()),
+        PagePart::Text("What follows are times of the machine that made this page. They differ from run to run and are in a file of their own (`growth-lookup-timings.csv`).".into()),
+        PagePart::Table(timings(lookups)),
+        PagePart::Text(format!(
             "The map is prepared once after each change of it, a lookup happens for each block. Above {} servers a lookup first picks the nearest candidates.", grouped(CANDIDATES_MAX as u64)
         )),
     ]
 }
 
 fn plot(pools: &[PoolFigures]) -> String {
-    let measured = pools.iter().map(|pool| Point::new(pool.members as f64, pool.gossip_bytes_per_day / MB));
-    let modelled = MODELLED.map(|members| Point::new(members as f64, gossip(pools, members) / MB));
+    let measured = pools.iter().map(|pool| PlotPoint::new(pool.members as f64, pool.gossip_bytes_per_day / MB));
+    let modelled = MODELLED.map(|members| PlotPoint::new(members as f64, gossip(pools, members) / MB));
     let powers =
         |from: i32, to: i32| (from..=to).map(|power| 10f64.powi(power)).map(|value| (value, grouped(value as u64)));
     Plot {
         title: "Gossip of a quiet pool".into(),
-        x: Axis::log("members", (8.0, 12_000.0), powers(1, 4)),
-        y: Axis::log("MB per member and day", (10.0, 100_000.0), powers(1, 5)),
+        x: PlotAxis::log("members", (8.0, 12_000.0), powers(1, 4)),
+        y: PlotAxis::log("MB per member and day", (10.0, 100_000.0), powers(1, 5)),
         series: vec![
-            Series { name: "measured".into(), points: measured.collect(), line: true },
-            Series { name: "model".into(), points: modelled.into(), line: true },
+            PlotSeries { name: "measured".into(), points: measured.collect(), line: true },
+            PlotSeries { name: "model".into(), points: modelled.into(), line: true },
         ],
         height: 420,
         mark: None,
@@ -105,7 +105,7 @@ fn plot(pools: &[PoolFigures]) -> String {
     .svg()
 }
 
-fn table(pools: &[PoolFigures]) -> Data {
+fn table(pools: &[PoolFigures]) -> PageData {
     let head = [
         "members",
         "how",
@@ -116,7 +116,7 @@ fn table(pools: &[PoolFigures]) -> Data {
         "messages per read",
         "ms per read",
     ];
-    let mut table = Data::new("pools", head);
+    let mut table = PageData::new("pools", head);
     for pool in pools {
         let megabytes = format!("{:.2}", pool.gossip_bytes_per_day / MB);
         let memory = format!("{:.2}", pool.memory_bytes / MB);
@@ -140,8 +140,8 @@ fn table(pools: &[PoolFigures]) -> Data {
     table
 }
 
-fn timings(lookups: &[Times]) -> Data {
-    let mut table = Data::new("lookup-timings", ["members", "prepare the map, µs", "find three holders, µs"]);
+fn timings(lookups: &[LookupTimes]) -> PageData {
+    let mut table = PageData::new("lookup-timings", ["members", "prepare the map, µs", "find three holders, µs"]);
     for times in lookups {
         table.row(&[&times.members, &format!("{:.0}", times.map_us), &format!("{:.1}", times.lookup_us)]);
     }

@@ -1,11 +1,11 @@
 //! Changes of a pool.
 
-use super::{Network, Pool, TB};
-use crate::study::network::{Member, random_size};
+use super::{OverlayNetwork, PoolLayout, TB};
+use crate::study::network::{NetworkMember, random_size};
 
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
+pub enum PoolChange {
     JoinNewHouse,
     JoinOldHouse,
     AddDisk,
@@ -22,7 +22,7 @@ pub enum Change {
     HalveMiddleBatch,
 }
 
-impl Change {
+impl PoolChange {
     const FAMILY: [Self; 9] = [
         Self::JoinNewHouse,
         Self::JoinOldHouse,
@@ -44,8 +44,8 @@ impl Change {
     ];
 
     /// Those that a pool goes through.
-    pub fn of(pool: Pool) -> &'static [Self] {
-        if pool == Pool::Batches { &Self::BATCHES } else { &Self::FAMILY }
+    pub fn of(pool: PoolLayout) -> &'static [Self] {
+        if pool == PoolLayout::Batches { &Self::BATCHES } else { &Self::FAMILY }
     }
 
     pub fn name(self) -> &'static str {
@@ -67,7 +67,7 @@ impl Change {
         }
     }
 
-    pub fn apply(self, before: &Network) -> Network {
+    pub fn apply(self, before: &OverlayNetwork) -> OverlayNetwork {
         let mut network = before.clone();
         let (middle, newest) = (network.members.len() / 2, network.members.len() - 1);
         match self {
@@ -91,7 +91,7 @@ impl Change {
 }
 
 /// Join, departure, a quarter less or a third more, each as likely. Never fewer than ten servers.
-pub fn random(network: &mut Network, dice: &mut fastrand::Rng, sigma: f64) {
+pub fn random(network: &mut OverlayNetwork, dice: &mut fastrand::Rng, sigma: f64) {
     let live: Vec<usize> = network.live().map(|(id, _)| id).collect();
     let one = live[dice.usize(..live.len())];
     match dice.u8(..4) {
@@ -102,17 +102,17 @@ pub fn random(network: &mut Network, dice: &mut fastrand::Rng, sigma: f64) {
     }
 }
 
-fn remove_house(network: &mut Network, site: usize) {
+fn remove_house(network: &mut OverlayNetwork, site: usize) {
     for member in network.members.iter_mut().filter(|member| member.site == site) {
         member.disks.clear();
     }
 }
 
 /// Five more, a quarter larger than the newest.
-fn add_batch(network: &mut Network) {
+fn add_batch(network: &mut OverlayNetwork) {
     let newest = network.members[network.members.len() - 1].clone();
     for _ in 0..5 {
         let (site, batch) = (network.new_site(), newest.batch + 1);
-        network.members.push(Member { site, disks: vec![newest.disks[0] / 4 * 5], batch });
+        network.members.push(NetworkMember { site, disks: vec![newest.disks[0] / 4 * 5], batch });
     }
 }

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::BlockId;
 
-use super::family::Kind;
-use super::network::{Id, Network, TB, block};
-use super::page::Page;
+use super::family::PlacementKind;
+use super::network::{MemberIndex, OverlayNetwork, TB, block};
+use super::page::StudyPage;
 use super::share::shares;
-use super::work::Work;
-use change::Change;
+use super::work::StudyWork;
+use change::PoolChange;
 
 const COPIES: u8 = 3;
 const SIGMA: f64 = 1.0;
@@ -25,45 +25,49 @@ const ROW_BLOCKS: u64 = 4_000;
 
 /// The pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Pool {
+enum PoolLayout {
     /// Random servers, houses.
     Random(usize, usize),
     /// Eight batches of five equal servers: the world of the RUSH papers.
     Batches,
 }
 
-const POOLS: [Pool; 4] = [Pool::Random(10, 10), Pool::Random(30, 30), Pool::Random(30, 12), Pool::Batches];
+const POOLS: [PoolLayout; 4] =
+    [PoolLayout::Random(10, 10), PoolLayout::Random(30, 30), PoolLayout::Random(30, 12), PoolLayout::Batches];
 
 /// Copies, in blocks: those that were made, and the least possible.
 #[derive(Clone, Copy, Debug, Default)]
-struct Moves {
+struct BlockMoves {
     made: f64,
     least: f64,
 }
 
 /// One function, one pool.
-struct Case {
-    pool: Pool,
-    kind: Kind,
-    network: Network,
+struct MovementCase {
+    pool: PoolLayout,
+    kind: PlacementKind,
+    network: OverlayNetwork,
 }
 
 /// What moved, by pool, function and change.
-struct Measured {
-    moves: BTreeMap<(Pool, Kind, Change), Moves>,
+struct MovementMeasure {
+    moves: BTreeMap<(PoolLayout, PlacementKind, PoolChange), BlockMoves>,
     /// The single server whose removal moved most for what it had to.
-    worst: BTreeMap<(Pool, Kind), f64>,
+    worst: BTreeMap<(PoolLayout, PlacementKind), f64>,
     /// All changes in a row.
-    row: BTreeMap<Kind, Moves>,
+    row: BTreeMap<PlacementKind, BlockMoves>,
 }
 
 /// The study.
-pub fn study(work: &Work) -> Page {
+pub fn study(work: &StudyWork) -> StudyPage {
     let cases = cases(work.seed);
     let one_by_one = work.map("single changes", &cases, |case| single_changes(case, work));
-    let rows = work.map("changes in a row", &Kind::ALL, |kind| in_a_row(*kind, work));
-    let mut measured =
-        Measured { moves: BTreeMap::new(), worst: BTreeMap::new(), row: Kind::ALL.into_iter().zip(rows).collect() };
+    let rows = work.map("changes in a row", &PlacementKind::ALL, |kind| in_a_row(*kind, work));
+    let mut measured = MovementMeasure {
+        moves: BTreeMap::new(),
+        worst: BTreeMap::new(),
+        row: PlacementKind::ALL.into_iter().zip(rows).collect(),
+    };
     for (case, (changes, worst)) in cases.iter().zip(one_by_one) {
         for (change, moves) in changes {
             measured.moves.entry((case.pool, case.kind, change)).or_default().add(moves);
@@ -74,21 +78,21 @@ pub fn study(work: &Work) -> Page {
     page::page(&measured)
 }
 
-fn cases(seed: u64) -> Vec<Case> {
-    let case = |pool, nr| move |kind| Case { pool, kind, network: network(pool, seed << 16 | nr) };
-    let draw = |pool: Pool| {
-        let draws = if pool == Pool::Batches { 1 } else { DRAWN };
+fn cases(seed: u64) -> Vec<MovementCase> {
+    let case = |pool, nr| move |kind| MovementCase { pool, kind, network: network(pool, seed << 16 | nr) };
+    let draw = |pool: PoolLayout| {
+        let draws = if pool == PoolLayout::Batches { 1 } else { DRAWN };
         (0..draws).flat_map(move |nr| pool.functions().iter().copied().map(case(pool, nr)))
     };
     POOLS.into_iter().flat_map(draw).collect()
 }
 
-impl Pool {
+impl PoolLayout {
     /// Only ours knows of houses.
-    fn functions(self) -> &'static [Kind] {
+    fn functions(self) -> &'static [PlacementKind] {
         match self {
-            Self::Random(servers, sites) if sites < servers => &[Kind::Ours],
-            _ => &Kind::ALL,
+            Self::Random(servers, sites) if sites < servers => &[PlacementKind::Ours],
+            _ => &PlacementKind::ALL,
         }
     }
 
@@ -101,40 +105,45 @@ impl Pool {
     }
 }
 
-fn network(pool: Pool, salt: u64) -> Network {
+fn network(pool: PoolLayout, salt: u64) -> OverlayNetwork {
     match pool {
-        Pool::Random(servers, sites) => Network::random(salt, servers, sites, SIGMA),
-        Pool::Batches => {
+        PoolLayout::Random(servers, sites) => OverlayNetwork::random(salt, servers, sites, SIGMA),
+        PoolLayout::Batches => {
             let sizes: Vec<u32> = (0..40).map(|id| (f64::from(TB) * 1.25f64.powi(id / 5)) as u32).collect();
-            Network::houses(salt, &sizes)
+            OverlayNetwork::houses(salt, &sizes)
         }
     }
 }
 
 /// Each change by itself, and the worst removal of a single server.
-fn single_changes(case: &Case, work: &Work) -> (Vec<(Change, Moves)>, f64) {
-    let before = State::of(case.kind, &case.network, work.samples(BLOCKS), work.seed);
-    let moves = |after: &Network| before.moves_to(&State::of(case.kind, after, work.samples(BLOCKS), work.seed));
-    let changes = Change::of(case.pool).iter().map(|change| (*change, moves(&change.apply(&case.network)))).collect();
+fn single_changes(case: &MovementCase, work: &StudyWork) -> (Vec<(PoolChange, BlockMoves)>, f64) {
+    let before = MovementState::of(case.kind, &case.network, work.samples(BLOCKS), work.seed);
+    let moves =
+        |after: &OverlayNetwork| before.moves_to(&MovementState::of(case.kind, after, work.samples(BLOCKS), work.seed));
+    let changes =
+        PoolChange::of(case.pool).iter().map(|change| (*change, moves(&change.apply(&case.network)))).collect();
     let removal = |id| {
         let mut after = case.network.clone();
         after.leave(id);
         moves(&after).ratio()
     };
-    let worst =
-        if case.pool == Pool::Batches { 0.0 } else { (0..case.network.members.len()).map(removal).fold(0.0, f64::max) };
+    let worst = if case.pool == PoolLayout::Batches {
+        0.0
+    } else {
+        (0..case.network.members.len()).map(removal).fold(0.0, f64::max)
+    };
     (changes, worst)
 }
 
 /// Random joins, departures and changes of size, one after the other; 30 servers at the start.
-fn in_a_row(kind: Kind, work: &Work) -> Moves {
+fn in_a_row(kind: PlacementKind, work: &StudyWork) -> BlockMoves {
     let mut dice = fastrand::Rng::with_seed(work.seed);
-    let mut network = network(Pool::Random(30, 30), work.seed << 16);
-    let (blocks, mut moves) = (work.samples(ROW_BLOCKS), Moves::default());
-    let mut before = State::of(kind, &network, blocks, work.seed);
+    let mut network = network(PoolLayout::Random(30, 30), work.seed << 16);
+    let (blocks, mut moves) = (work.samples(ROW_BLOCKS), BlockMoves::default());
+    let mut before = MovementState::of(kind, &network, blocks, work.seed);
     for _ in 0..work.samples(ROW) {
         change::random(&mut network, &mut dice, SIGMA);
-        let after = State::of(kind, &network, blocks, work.seed);
+        let after = MovementState::of(kind, &network, blocks, work.seed);
         moves.add(before.moves_to(&after));
         before = after;
     }
@@ -142,29 +151,30 @@ fn in_a_row(kind: Kind, work: &Work) -> Moves {
 }
 
 /// Where blocks are, and how much of them everyone should have.
-struct State {
-    holders: Vec<Vec<Id>>,
+struct MovementState {
+    holders: Vec<Vec<MemberIndex>>,
     shares: Vec<f64>,
 }
 
-impl State {
-    fn of(kind: Kind, network: &Network, blocks: u64, seed: u64) -> Self {
+impl MovementState {
+    fn of(kind: PlacementKind, network: &OverlayNetwork, blocks: u64, seed: u64) -> Self {
         let function = kind.prepare(network);
         let holders = |id: BlockId| function.holders(id, COPIES);
         Self { holders: (0..blocks).map(|nr| holders(block(seed, nr))).collect(), shares: shares(network, COPIES) }
     }
 
     /// A copy is made for each holder that was none before; whoever gains must at least be sent its gain.
-    fn moves_to(&self, after: &Self) -> Moves {
-        let fresh = |(old, new): (&Vec<Id>, &Vec<Id>)| new.iter().filter(|id| !old.contains(id)).count();
+    fn moves_to(&self, after: &Self) -> BlockMoves {
+        let fresh =
+            |(old, new): (&Vec<MemberIndex>, &Vec<MemberIndex>)| new.iter().filter(|id| !old.contains(id)).count();
         let made: usize = self.holders.iter().zip(&after.holders).map(fresh).sum();
         let old = |id| self.shares.get(id).copied().unwrap_or(0.0);
         let least: f64 = after.shares.iter().enumerate().map(|(id, share)| f64::max(0.0, share - old(id))).sum();
-        Moves { made: made as f64, least: least * self.holders.len() as f64 }
+        BlockMoves { made: made as f64, least: least * self.holders.len() as f64 }
     }
 }
 
-impl Moves {
+impl BlockMoves {
     fn add(&mut self, other: Self) {
         self.made += other.made;
         self.least += other.least;
@@ -182,15 +192,15 @@ mod tests {
 
     #[test]
     fn the_study_runs_and_repeats_itself() {
-        let pages = [study(&Work::tiny(1)), study(&Work::tiny(1))];
+        let pages = [study(&StudyWork::tiny(1)), study(&StudyWork::tiny(1))];
         assert_eq!(pages[0].markdown(1), pages[1].markdown(1));
     }
 
     #[test]
     fn removals_cost_us_little_more_than_they_must() {
-        let network = network(Pool::Random(10, 10), 5);
-        let state = |network: &Network| State::of(Kind::Ours, network, 2_000, 1);
-        let (before, mut all) = (state(&network), Moves::default());
+        let network = network(PoolLayout::Random(10, 10), 5);
+        let state = |network: &OverlayNetwork| MovementState::of(PlacementKind::Ours, network, 2_000, 1);
+        let (before, mut all) = (state(&network), BlockMoves::default());
         for id in 0..10 {
             let mut after = network.clone();
             after.leave(id);

@@ -1,18 +1,19 @@
 //! What the study of movement says.
 
-use super::{BLOCKS, Change, DRAWN, Measured, Moves, POOLS, Pool, ROW};
-use crate::study::family::Kind;
-use crate::study::page::{Data, Page, Part};
-use crate::study::plot::{Axis, Mark, Plot, Point, Series};
+use super::{BLOCKS, BlockMoves, DRAWN, MovementMeasure, POOLS, PoolChange, PoolLayout, ROW};
+use crate::study::family::PlacementKind;
+use crate::study::page::{PageData, PagePart, StudyPage};
+use crate::study::plot::{Plot, PlotAxis, PlotMark, PlotPoint, PlotSeries};
 
 /// The pool whose figures are shown first.
-const SHOWN: Pool = Pool::Random(30, 30);
+const SHOWN: PoolLayout = PoolLayout::Random(30, 30);
 
-pub fn page(all: &Measured) -> Page {
-    let ours = all.of(SHOWN, Kind::Ours);
-    let ratios = || Change::of(SHOWN).iter().map(|change| all.moves[&(SHOWN, Kind::Ours, *change)].ratio());
+pub fn page(all: &MovementMeasure) -> StudyPage {
+    let ours = all.of(SHOWN, PlacementKind::Ours);
+    let ratios =
+        || PoolChange::of(SHOWN).iter().map(|change| all.moves[&(SHOWN, PlacementKind::Ours, *change)].ratio());
     let (least, most) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
-    Page {
+    StudyPage {
         name: "movement",
         title: "What moves when somebody joins or leaves?",
         answer: format!(
@@ -26,38 +27,38 @@ pub fn page(all: &Measured) -> Page {
     }
 }
 
-impl Measured {
+impl MovementMeasure {
     /// All changes of a pool together.
-    fn of(&self, pool: Pool, kind: Kind) -> Moves {
-        let mut sum = Moves::default();
+    fn of(&self, pool: PoolLayout, kind: PlacementKind) -> BlockMoves {
+        let mut sum = BlockMoves::default();
         self.moves.iter().filter(|(case, _)| (case.0, case.1) == (pool, kind)).for_each(|(_, moves)| sum.add(*moves));
         sum
     }
 }
 
-fn findings(all: &Measured) -> Vec<String> {
+fn findings(all: &MovementMeasure) -> Vec<String> {
     let ratio = |kind, change| all.moves[&(SHOWN, kind, change)].ratio();
-    let houses = Pool::Random(30, 12);
+    let houses = PoolLayout::Random(30, 12);
     vec![
         format!(
             "{ROW} random changes in a row copy {:.2} times the least in total (straw2 {:.2}, RUSH_R {:.2}): nothing accumulates, and there is no \
              history to keep.",
-            all.row[&Kind::Ours].ratio(),
-            all.row[&Kind::Straw2].ratio(),
-            all.row[&Kind::RushR].ratio()
+            all.row[&PlacementKind::Ours].ratio(),
+            all.row[&PlacementKind::Straw2].ratio(),
+            all.row[&PlacementKind::RushR].ratio()
         ),
         format!(
             "The old RUSH functions move least when something is added, and a lot when something old goes: the oldest of 30 servers costs RUSH_R \
              {:.1} times the least, RUSH_P {:.0} times; fsdfs {:.2} times.",
-            ratio(Kind::RushR, Change::RemoveOldest),
-            ratio(Kind::RushP, Change::RemoveOldest),
-            ratio(Kind::Ours, Change::RemoveOldest)
+            ratio(PlacementKind::RushR, PoolChange::RemoveOldest),
+            ratio(PlacementKind::RushP, PoolChange::RemoveOldest),
+            ratio(PlacementKind::Ours, PoolChange::RemoveOldest)
         ),
         format!(
             "Where 30 servers share 12 houses it is {:.2} times the least; the worst single removal {:.2} (each in its own house: {:.2}).",
-            all.of(houses, Kind::Ours).ratio(),
-            all.worst[&(houses, Kind::Ours)],
-            all.worst[&(SHOWN, Kind::Ours)]
+            all.of(houses, PlacementKind::Ours).ratio(),
+            all.worst[&(houses, PlacementKind::Ours)],
+            all.worst[&(SHOWN, PlacementKind::Ours)]
         ),
         "A figure below 1 is no merit: the function does not reach the exact shares, so it moves less than they need. RUSH_P leaves copies out \
          and RUSH_T puts two on one server where batches are single servers (see balance)."
@@ -65,51 +66,51 @@ fn findings(all: &Measured) -> Vec<String> {
     ]
 }
 
-fn parts(all: &Measured) -> Vec<Part> {
+fn parts(all: &MovementMeasure) -> Vec<PagePart> {
     let caption = format!(
         "Copies made / least possible, {}, three copies, mean of {DRAWN} pools, {BLOCKS} blocks each. 1 is perfect.",
         SHOWN.name()
     );
-    let mut parts = vec![Part::Figure("changes", plot(all), caption)];
+    let mut parts = vec![PagePart::Figure("changes", plot(all), caption)];
     for pool in POOLS {
-        parts.push(Part::Heading(format!("Copies made / least possible: {}", pool.name())));
-        parts.push(Part::Table(table(all, pool)));
+        parts.push(PagePart::Heading(format!("Copies made / least possible: {}", pool.name())));
+        parts.push(PagePart::Table(table(all, pool)));
     }
     parts
 }
 
-fn plot(all: &Measured) -> String {
-    let changes = Change::of(SHOWN);
+fn plot(all: &MovementMeasure) -> String {
+    let changes = PoolChange::of(SHOWN);
     let names: Vec<String> = changes.iter().map(|change| change.name().to_owned()).collect();
-    let series = |(nr, kind): (usize, Kind)| {
+    let series = |(nr, kind): (usize, PlacementKind)| {
         let height = 0.3 - 0.15 * nr as f64;
-        let ratio = |change: &Change| all.moves[&(SHOWN, kind, *change)].ratio();
-        let points = changes.iter().enumerate().map(|(row, change)| Point::new(ratio(change), height - row as f64));
-        Series { name: kind.name().into(), points: points.collect(), line: false }
+        let ratio = |change: &PoolChange| all.moves[&(SHOWN, kind, *change)].ratio();
+        let points = changes.iter().enumerate().map(|(row, change)| PlotPoint::new(ratio(change), height - row as f64));
+        PlotSeries { name: kind.name().into(), points: points.collect(), line: false }
     };
     let ticks = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0].map(|ratio| (ratio, ratio.to_string()));
     Plot {
         title: format!("What a change moves: {}", SHOWN.name()),
-        x: Axis::log("copies made / least possible", (0.5, 50.0), ticks),
-        y: Axis::names(&names),
-        series: Kind::ALL.into_iter().enumerate().map(series).collect(),
+        x: PlotAxis::log("copies made / least possible", (0.5, 50.0), ticks),
+        y: PlotAxis::names(&names),
+        series: PlacementKind::ALL.into_iter().enumerate().map(series).collect(),
         height: 560,
-        mark: Some(Mark::X(1.0)),
+        mark: Some(PlotMark::X(1.0)),
     }
     .svg()
 }
 
-fn table(all: &Measured, pool: Pool) -> Data {
+fn table(all: &MovementMeasure, pool: PoolLayout) -> PageData {
     let kinds = pool.functions();
-    let mut table = Data::new("changes", ["change"].into_iter().chain(kinds.iter().map(|kind| kind.name())));
-    let mut row = |name: &str, ratio: &dyn Fn(Kind) -> f64| {
+    let mut table = PageData::new("changes", ["change"].into_iter().chain(kinds.iter().map(|kind| kind.name())));
+    let mut row = |name: &str, ratio: &dyn Fn(PlacementKind) -> f64| {
         let ratios = kinds.iter().map(|kind| format!("{:.2}", ratio(*kind)));
         table.push([name.to_owned()].into_iter().chain(ratios).collect());
     };
-    for change in Change::of(pool) {
+    for change in PoolChange::of(pool) {
         row(change.name(), &|kind| all.moves[&(pool, kind, *change)].ratio());
     }
-    if pool != Pool::Batches {
+    if pool != PoolLayout::Batches {
         row("the worst server to leave", &|kind| all.worst[&(pool, kind)]);
     }
     if pool == SHOWN {
@@ -118,9 +119,9 @@ fn table(all: &Measured, pool: Pool) -> Data {
     table
 }
 
-fn data(all: &Measured) -> Data {
-    let mut data = Data::new("changes", ["pool", "change", "function", "made", "least", "ratio"]);
-    let mut row = |pool: String, change: &str, kind: Kind, moves: Moves| {
+fn data(all: &MovementMeasure) -> PageData {
+    let mut data = PageData::new("changes", ["pool", "change", "function", "made", "least", "ratio"]);
+    let mut row = |pool: String, change: &str, kind: PlacementKind, moves: BlockMoves| {
         let (least, ratio) = (format!("{:.1}", moves.least), format!("{:.4}", moves.ratio()));
         data.row(&[&pool, &change, &kind.name(), &moves.made, &least, &ratio]);
     };

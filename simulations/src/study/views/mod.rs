@@ -5,11 +5,11 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use super::family::Kind;
-use super::network::{Id, Network, block};
-use super::page::Page;
-use super::work::Work;
-use view::View;
+use super::family::PlacementKind;
+use super::network::{MemberIndex, OverlayNetwork, block};
+use super::page::StudyPage;
+use super::work::StudyWork;
+use view::ViewError;
 
 const COPIES: u8 = 3;
 const SIGMA: f64 = 1.0;
@@ -18,24 +18,24 @@ const SERVERS: [usize; 2] = [20, 100];
 const DRAWN: u64 = 6;
 const BLOCKS: u64 = 30_000;
 /// Those that have an order in which to go on asking, and one that has none.
-const KINDS: [Kind; 3] = [Kind::Ours, Kind::Straw2, Kind::RushR];
+const KINDS: [PlacementKind; 3] = [PlacementKind::Ours, PlacementKind::Straw2, PlacementKind::RushR];
 /// Further servers that are asked at most.
 const FURTHER: usize = 8;
 
 /// One function, one pool, one way to be mistaken.
-struct Case {
+struct ViewCase {
     servers: usize,
-    view: View,
-    kind: Kind,
+    view: ViewError,
+    kind: PlacementKind,
     /// What the pool is.
-    truth: Network,
+    truth: OverlayNetwork,
     /// What the reader knows.
-    known: Network,
+    known: OverlayNetwork,
 }
 
 /// What the reader finds.
 #[derive(Clone, Debug, Default)]
-struct Found {
+struct ViewFindings {
     copies: u64,
     /// Copies that do not lie on the first N servers that the reader asks.
     misplaced: u64,
@@ -49,53 +49,53 @@ struct Found {
     pools: f64,
 }
 
-type Results = BTreeMap<(usize, View, Kind), Found>;
+type ViewResults = BTreeMap<(usize, ViewError, PlacementKind), ViewFindings>;
 
 /// The study.
-pub fn study(work: &Work) -> Page {
+pub fn study(work: &StudyWork) -> StudyPage {
     let cases = cases(work.seed);
     let found = work.map("looking for copies", &cases, |case| look(case, work));
-    let mut results = Results::new();
+    let mut results = ViewResults::new();
     for (case, found) in cases.iter().zip(found) {
         results.entry((case.servers, case.view, case.kind)).or_default().add(&found);
     }
     page::page(&results)
 }
 
-fn cases(seed: u64) -> Vec<Case> {
+fn cases(seed: u64) -> Vec<ViewCase> {
     let mut cases = Vec::new();
     for servers in SERVERS {
-        for (view, nr) in View::ALL.into_iter().flat_map(|view| (0..DRAWN).map(move |nr| (view, nr))) {
+        for (view, nr) in ViewError::ALL.into_iter().flat_map(|view| (0..DRAWN).map(move |nr| (view, nr))) {
             let salt = seed << 16 | (servers as u64) << 8 | nr;
-            let network = Network::random(salt, servers, servers, SIGMA);
+            let network = OverlayNetwork::random(salt, servers, servers, SIGMA);
             let (truth, known) = view.of(network, &mut fastrand::Rng::with_seed(salt), SIGMA);
-            let case = |kind| Case { servers, view, kind, truth: truth.clone(), known: known.clone() };
+            let case = |kind| ViewCase { servers, view, kind, truth: truth.clone(), known: known.clone() };
             cases.extend(KINDS.map(case));
         }
     }
     cases
 }
 
-fn look(case: &Case, work: &Work) -> Found {
+fn look(case: &ViewCase, work: &StudyWork) -> ViewFindings {
     let (truth, known) = (case.kind.prepare(&case.truth), case.kind.prepare(&case.known));
     let (all, seen) = (case.truth.total() as f64, case.truth.live().filter(|(id, _)| is_known(&case.known, *id)));
     let seen: u64 = seen.map(|(_, member)| member.weight()).sum();
-    let mut found = Found { unknown: 1.0 - seen as f64 / all, pools: 1.0, ..Found::default() };
+    let mut found = ViewFindings { unknown: 1.0 - seen as f64 / all, pools: 1.0, ..ViewFindings::default() };
     for nr in 0..work.samples(BLOCKS) {
         let id = block(work.seed, nr);
-        let asked = if case.kind == Kind::RushR { known.holders(id, COPIES) } else { known.order(id, COPIES) };
+        let asked = if case.kind == PlacementKind::RushR { known.holders(id, COPIES) } else { known.order(id, COPIES) };
         found.block(&truth.holders(id, COPIES), &asked);
     }
     found
 }
 
-fn is_known(network: &Network, id: Id) -> bool {
+fn is_known(network: &OverlayNetwork, id: MemberIndex) -> bool {
     network.members.get(id).is_some_and(|member| member.weight() > 0)
 }
 
-impl Found {
+impl ViewFindings {
     /// A block that lies on `holders` and is looked for on `asked`, in that order.
-    fn block(&mut self, holders: &[Id], asked: &[Id]) {
+    fn block(&mut self, holders: &[MemberIndex], asked: &[MemberIndex]) {
         let wanted = usize::from(COPIES).min(asked.len());
         self.blocks += 1;
         self.copies += holders.len() as u64;
@@ -137,13 +137,13 @@ mod tests {
 
     #[test]
     fn the_study_runs_and_repeats_itself() {
-        let pages = [study(&Work::tiny(1)), study(&Work::tiny(1))];
+        let pages = [study(&StudyWork::tiny(1)), study(&StudyWork::tiny(1))];
         assert_eq!(pages[0].markdown(1), pages[1].markdown(1));
     }
 
     #[test]
     fn what_is_asked_further_is_counted_where_it_is_found() {
-        let mut found = Found::default();
+        let mut found = ViewFindings::default();
         found.block(&[1, 2, 9], &[1, 2, 3, 4, 9]);
         assert_eq!((found.misplaced, found.after[..3].to_vec(), found.missed), (1, vec![0, 1, 0], 0));
         found.block(&[6, 7, 8], &[1, 2, 3, 4, 9]);

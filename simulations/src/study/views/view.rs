@@ -1,11 +1,11 @@
 //! Ways in which what a node knows differs from what is.
 
-use super::Network;
+use super::OverlayNetwork;
 use crate::study::network::random_size;
 
 /// A way to be mistaken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum View {
+pub enum ViewError {
     /// One member of twenty is not known.
     Unknown,
     /// The last two joins were heard of in the other order.
@@ -18,7 +18,7 @@ pub enum View {
     Joined,
 }
 
-impl View {
+impl ViewError {
     pub const ALL: [Self; 5] = [Self::Unknown, Self::OtherOrder, Self::Stale, Self::Older, Self::Joined];
 
     pub fn name(self) -> &'static str {
@@ -32,7 +32,7 @@ impl View {
     }
 
     /// What placed the data, and what the reader knows.
-    pub fn of(self, network: Network, dice: &mut fastrand::Rng, sigma: f64) -> (Network, Network) {
+    pub fn of(self, network: OverlayNetwork, dice: &mut fastrand::Rng, sigma: f64) -> (OverlayNetwork, OverlayNetwork) {
         let mut known = network.clone();
         let servers = known.members.len();
         match self {
@@ -51,7 +51,7 @@ impl View {
 }
 
 /// Only the order in which they were heard of differs; ids and sizes stay.
-fn swap_joins(network: &mut Network) {
+fn swap_joins(network: &mut OverlayNetwork) {
     if let [.., last_but_one, last] = network.members.as_mut_slice() {
         std::mem::swap(&mut last_but_one.batch, &mut last.batch);
     }

@@ -18,8 +18,8 @@ use bytesize::ByteSize;
 use clap::Parser;
 use fsdfs_tests::cluster::ACT_AS_FSDFS;
 
-use figures::{ALL, Scale};
-use floor::Floors;
+use figures::{ALL, BenchScale};
+use floor::FloorTable;
 use markdown::Conditions;
 use report::Row;
 
@@ -66,14 +66,14 @@ fn run(args: &Args) -> Result<()> {
     let known = |name: &String| ALL.iter().any(|(group, _)| group == name);
     ensure!(args.only.iter().all(known), "--only takes {}", ALL.map(|(name, _)| name).join(", "));
     let folder = tempfile::Builder::new().prefix("fsdfs-bench-").tempdir()?;
-    let scale = Scale {
+    let scale = BenchScale {
         bytes: args.size.as_u64(),
         files: args.files,
         names: 10_000,
         memory_bytes: args.memory_size.as_u64(),
         idle_s: args.idle_seconds,
     };
-    let floors = Floors::new(folder.path(), scale.bytes)?;
+    let floors = FloorTable::new(folder.path(), scale.bytes)?;
     let mut rows = Vec::new();
     let lines = !args.json && !args.markdown;
     if lines {

@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 use fsdfs_node::control_client::ControlClient;
 use fsdfs_node::home::socket_path;
 use fsdfs_proto::control::{EntryAttributes, NodeCounters, POOL_VOLUME};
-use fsdfs_tests::cluster::{Cluster, Node, Program, wait_for};
+use fsdfs_tests::cluster::{ClusterNode, TestCluster, TestProgram, wait_for};
 use futures::{Stream, TryStreamExt as _};
 use tokio::runtime::Runtime;
 
-use crate::source::Source;
+use crate::source::DataSource;
 use crate::usage::{self, Memory, Work};
 
 const MIB: f64 = (1 << 20) as f64;
@@ -19,14 +19,14 @@ const ATTRS: EntryAttributes = EntryAttributes { mode: 0o644, mtime_ns: 0 };
 /// A running pool.
 pub struct Pool {
     pub runtime: Runtime,
-    pub cluster: Cluster,
+    pub cluster: TestCluster,
     pub clients: Vec<ControlClient>,
 }
 
 impl Pool {
     /// So many nodes that store, and one more, the last, that does not if `guest` is set; all connected.
     pub fn start(nodes: usize, guest: bool, bytes: u64) -> Result<Self> {
-        let mut cluster = Cluster::new(Program::myself()?)?;
+        let mut cluster = TestCluster::new(TestProgram::myself()?)?;
         // Two segments stay free on every disk, and what is measured comes on top.
         let quota = format!("{}GiB", 2 + bytes.div_ceil(1 << 30));
         cluster.found_with(&quota)?;
@@ -56,7 +56,7 @@ impl Pool {
     }
 
     pub fn pids(&self) -> Vec<u32> {
-        self.cluster.nodes.iter().filter_map(Node::pid).collect()
+        self.cluster.nodes.iter().filter_map(ClusterNode::pid).collect()
     }
 
     /// What all daemons, and this process, did so far.
@@ -97,7 +97,7 @@ impl Pool {
     }
 
     /// Stores the source's bytes; all copies have to be made.
-    pub async fn put(&self, node: usize, name: &str, source: &Source, bytes: u64) -> Result<()> {
+    pub async fn put(&self, node: usize, name: &str, source: &DataSource, bytes: u64) -> Result<()> {
         let body = reqwest::Body::wrap_stream(source.stream(bytes));
         let written = self.clients[node].put(POOL_VOLUME, name.as_bytes(), ATTRS, body).await?;
         ensure!(written.bytes == bytes && written.copies == written.target_copies, "{name}: {written:?}");
@@ -105,7 +105,7 @@ impl Pool {
     }
 
     /// Reads a file back and compares every byte.
-    pub async fn get(&self, node: usize, name: &str, source: &Source, bytes: u64) -> Result<()> {
+    pub async fn get(&self, node: usize, name: &str, source: &DataSource, bytes: u64) -> Result<()> {
         let content = self.clients[node].download(POOL_VOLUME, name.as_bytes(), None).await?.content();
         let got = compared(content, source, 0).await?;
         ensure!(got == bytes, "{name}: {got} bytes of {bytes}");
@@ -113,7 +113,14 @@ impl Pool {
     }
 
     /// Milliseconds to the first byte of a range, which is then read and compared.
-    pub async fn first_byte_ms(&self, node: usize, name: &str, source: &Source, from: u64, len: u64) -> Result<f64> {
+    pub async fn first_byte_ms(
+        &self,
+        node: usize,
+        name: &str,
+        source: &DataSource,
+        from: u64,
+        len: u64,
+    ) -> Result<f64> {
         let begun = Instant::now();
         let range = Some((from, Some(from + len)));
         let mut content = self.clients[node].download(POOL_VOLUME, name.as_bytes(), range).await?.content();
@@ -127,13 +134,13 @@ impl Pool {
 }
 
 /// A client for a node's daemon.
-pub fn client(node: &Node) -> Result<ControlClient> {
+pub fn client(node: &ClusterNode) -> Result<ControlClient> {
     Ok(ControlClient::new(&socket_path(&node.home))?)
 }
 
 async fn compared<E>(
     content: impl Stream<Item = Result<bytes::Bytes, E>>,
-    source: &Source,
+    source: &DataSource,
     mut offset: u64,
 ) -> Result<u64>
 where

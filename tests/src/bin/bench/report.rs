@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What is to be reached.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Goal {
+pub enum FigureGoal {
     AtLeast(f64),
     AtMost(f64),
     /// Of the ratio to the floor.
@@ -29,7 +29,7 @@ pub struct Row {
     pub value: f64,
     pub unit: &'static str,
     pub floor: Option<Floor>,
-    pub goal: Option<Goal>,
+    pub goal: Option<FigureGoal>,
 }
 
 impl Row {
@@ -45,7 +45,7 @@ impl Row {
         Self { unit, ..self }
     }
 
-    pub fn goal(self, goal: Goal) -> Self {
+    pub fn goal(self, goal: FigureGoal) -> Self {
         Self { goal: Some(goal), ..self }
     }
 
@@ -57,20 +57,20 @@ impl Row {
     fn reached(&self) -> Option<bool> {
         let ratio = self.ratio().unwrap_or(f64::NAN);
         Some(match self.goal? {
-            Goal::AtLeast(least) => self.value >= least,
-            Goal::AtMost(most) => self.value <= most,
-            Goal::RatioAtLeast(least) => ratio >= least,
-            Goal::RatioAtMost(most) => ratio <= most,
+            FigureGoal::AtLeast(least) => self.value >= least,
+            FigureGoal::AtMost(most) => self.value <= most,
+            FigureGoal::RatioAtLeast(least) => ratio >= least,
+            FigureGoal::RatioAtMost(most) => ratio <= most,
         })
     }
 
     pub fn goal_text(&self) -> String {
         let Some(goal) = self.goal else { return String::new() };
         let (sign, value, of) = match goal {
-            Goal::AtLeast(value) => (">=", value, ""),
-            Goal::AtMost(value) => ("<=", value, ""),
-            Goal::RatioAtLeast(value) => (">=", value, " x"),
-            Goal::RatioAtMost(value) => ("<=", value, " x"),
+            FigureGoal::AtLeast(value) => (">=", value, ""),
+            FigureGoal::AtMost(value) => ("<=", value, ""),
+            FigureGoal::RatioAtLeast(value) => (">=", value, " x"),
+            FigureGoal::RatioAtMost(value) => ("<=", value, " x"),
         };
         let verdict = if self.reached() == Some(true) { "reached" } else { "MISSED" };
         format!("{sign} {}{of} {verdict}", number(value))

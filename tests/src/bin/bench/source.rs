@@ -11,12 +11,12 @@ pub const PIECE: usize = 1 << 20;
 
 /// Some content, a function of its seed.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct DataSource {
     seed: u64,
     base: Bytes,
 }
 
-impl Source {
+impl DataSource {
     pub fn new(seed: u64) -> Self {
         let mut base = vec![0; PIECE];
         fastrand::Rng::with_seed(seed).fill(&mut base);

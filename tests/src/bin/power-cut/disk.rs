@@ -21,15 +21,15 @@ if sys.stdin.readline():
 
 /// The machine lacks something. Nothing was changed.
 #[derive(Debug)]
-pub struct Unable(String);
+pub struct DiskUnavailable(String);
 
-impl std::fmt::Display for Unable {
+impl std::fmt::Display for DiskUnavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Unable {}
+impl std::error::Error for DiskUnavailable {}
 
 /// What still reaches the disk when the power goes.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +41,9 @@ pub enum Flush {
 }
 
 /// A process that holds the file system open and waits for a word.
-pub struct Cutter(Child);
+pub struct PowerCutter(Child);
 
-impl Cutter {
+impl PowerCutter {
     /// Once this has begun every write and every sync fails, and what is not durable never will be.
     pub fn cut(mut self) -> Result<()> {
         // Whether the word arrives shows in how the process ends.
@@ -61,14 +61,14 @@ pub struct CutDisk {
 impl CutDisk {
     /// Makes the file system, and sees whether it can be mounted and cut here.
     pub fn make() -> Result<Self> {
-        let unable = |error: anyhow::Error| Unable(format!("{error:#}"));
+        let unable = |error: anyhow::Error| DiskUnavailable(format!("{error:#}"));
         let folder = tempfile::tempdir()?;
         let disk = Self { mount_point: folder.path().join("mnt"), folder };
         fs::create_dir(&disk.mount_point)?;
         fs::File::create(disk.image())?.set_len(IMAGE_BYTES)?;
         tool("mkfs.ext4", [OsStr::new("-q"), disk.image().as_ref()]).map_err(unable)?;
         disk.mount().map_err(unable)?;
-        disk.cutter(Flush::Nothing).and_then(Cutter::cut).map_err(unable)?;
+        disk.cutter(Flush::Nothing).and_then(PowerCutter::cut).map_err(unable)?;
         disk.unmount().map_err(unable)?;
         Ok(disk)
     }
@@ -99,7 +99,7 @@ impl CutDisk {
     }
 
     /// Gets everything ready for a cut.
-    pub fn cutter(&self, flush: Flush) -> Result<Cutter> {
+    pub fn cutter(&self, flush: Flush) -> Result<PowerCutter> {
         let mut helper = Command::new("python3")
             .args([OsStr::new("-c"), SHUTDOWN.as_ref(), self.mount_point.as_ref()])
             .arg((flush as u32).to_string())
@@ -110,7 +110,7 @@ impl CutDisk {
             .context("python3 does not run")?;
         let mut ready = String::new();
         BufReader::new(helper.stdout.take().context("its output is piped")?).read_line(&mut ready)?;
-        Ok(Cutter(helper))
+        Ok(PowerCutter(helper))
     }
 
     fn image(&self) -> PathBuf {

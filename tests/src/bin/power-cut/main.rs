@@ -15,8 +15,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use disk::{CutDisk, Flush, Unable};
-use promise::{Ack, Promised};
+use disk::{CutDisk, DiskUnavailable, Flush};
+use promise::{Ack, PromisedWrites};
 
 /// Ends the program when this machine cannot run it: no root, no loop devices, no tools. As automake has it.
 const CANNOT: u8 = 77;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             println!("{cuts} cuts, {acknowledged} acknowledged, {lost} lost");
             if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        Err(error) if error.is::<Unable>() => {
+        Err(error) if error.is::<DiskUnavailable>() => {
             eprintln!("this machine cannot cut a file system: {error:#}");
             CANNOT.into()
         }
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 fn run(cuts: u64, seed: u64) -> Result<(usize, usize)> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let disk = CutDisk::make()?;
-    let mut promised = Promised::default();
+    let mut promised = PromisedWrites::default();
     for cut in 1..=cuts {
         disk.mount()?;
         let flush = if rng.bool() { Flush::Journal } else { Flush::Nothing };

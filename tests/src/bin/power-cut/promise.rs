@@ -56,13 +56,13 @@ impl FromStr for Ack {
 
 /// Everything acknowledged since the disk was made.
 #[derive(Default)]
-pub struct Promised {
+pub struct PromisedWrites {
     blocks: BTreeSet<u64>,
     renewed: BTreeMap<u64, u8>,
     log: BTreeSet<u64>,
 }
 
-impl Promised {
+impl PromisedWrites {
     /// One more.
     pub fn add(&mut self, ack: &Ack) {
         match *ack {

@@ -21,14 +21,14 @@ const COPIES: u8 = 2;
 pub fn run(place: &Path, seed: u64) -> ExitCode {
     say("starting");
     let failed = match open(place) {
-        Ok((store, _)) => Writing::new(&store, seed).until_it_fails(),
+        Ok((store, _)) => WriterState::new(&store, seed).until_it_fails(),
         Err(error) => format!("{error:#}"),
     };
     say(&format!("failed: {failed}"));
     ExitCode::FAILURE
 }
 
-struct Writing<'a> {
+struct WriterState<'a> {
     store: &'a Store,
     rng: fastrand::Rng,
     done: Sender<Result<Ack, String>>,
@@ -37,7 +37,7 @@ struct Writing<'a> {
     durable: Vec<(u64, u8)>,
 }
 
-impl<'a> Writing<'a> {
+impl<'a> WriterState<'a> {
     fn new(store: &'a Store, seed: u64) -> Self {
         let (done, answers) = mpsc::channel();
         Self { store, rng: fastrand::Rng::with_seed(seed), done, answers, durable: Vec::new() }

@@ -5,14 +5,14 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use fsdfs_proto::control::{EditRequest, EditsRequest, EntryAttributes, POOL_VOLUME};
 
-use super::{Scale, median};
-use crate::floor::Floors;
+use super::{BenchScale, median};
+use crate::floor::FloorTable;
 use crate::pool::Pool;
 use crate::report::Row;
 
 const LISTINGS: usize = 20;
 
-pub fn measure(floors: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
     let pool = Pool::start(3, false, 1 << 30)?;
     let begun = Instant::now();
     let attrs = Some(EntryAttributes { mode: 0o755, mtime_ns: 0 });

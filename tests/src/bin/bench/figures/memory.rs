@@ -4,25 +4,25 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Scale;
-use crate::floor::Floors;
+use super::BenchScale;
+use crate::floor::FloorTable;
 use crate::pool::Pool;
-use crate::report::{Goal, Row};
-use crate::source::Source;
+use crate::report::{FigureGoal, Row};
+use crate::source::DataSource;
 
 const GUEST: usize = 3;
 /// Rest before a daemon counts as idle.
 const REST: Duration = Duration::from_secs(10);
 
-pub fn measure(_: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
-    let (pool, source) = (Pool::start(3, true, scale.memory_bytes)?, Source::new(fastrand::u64(..)));
+pub fn measure(_: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
+    let (pool, source) = (Pool::start(3, true, scale.memory_bytes)?, DataSource::new(fastrand::u64(..)));
     let bytes = scale.memory_bytes;
     let mut watch = |peak: &'static str, after: &'static str, work: &mut dyn FnMut() -> Result<()>| {
         pool.forget_peaks()?;
         work()?;
-        row(Row::new(peak, pool.memory()?.peak, "MiB").goal(Goal::AtMost(200.0)));
+        row(Row::new(peak, pool.memory()?.peak, "MiB").goal(FigureGoal::AtMost(200.0)));
         std::thread::sleep(REST);
-        row(Row::new(after, pool.memory()?.now, "MiB").goal(Goal::AtMost(80.0)));
+        row(Row::new(after, pool.memory()?.now, "MiB").goal(FigureGoal::AtMost(80.0)));
         anyhow::Ok(())
     };
     watch("memory, peak while 5 GiB are put", "memory, idle after it", &mut || {

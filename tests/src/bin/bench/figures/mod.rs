@@ -10,7 +10,7 @@ mod start;
 
 use anyhow::Result;
 
-use crate::floor::Floors;
+use crate::floor::FloorTable;
 use crate::report::Row;
 
 /// Who asks for small files at once.
@@ -18,7 +18,7 @@ pub const CALLERS: usize = 8;
 
 /// What was asked for on the command line.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
+pub struct BenchScale {
     /// Of a large file.
     pub bytes: u64,
     /// Small files.
@@ -32,7 +32,7 @@ pub struct Scale {
 }
 
 /// A group of figures that share a pool.
-pub type Group = fn(&Floors, Scale, &mut dyn FnMut(Row)) -> Result<()>;
+pub type Group = fn(&FloorTable, BenchScale, &mut dyn FnMut(Row)) -> Result<()>;
 
 /// All groups by name, in the order of the table.
 pub const ALL: [(&str, Group); 7] = [

@@ -2,38 +2,38 @@
 
 use anyhow::Result;
 
-use super::{Scale, percentile};
-use crate::floor::Floors;
+use super::{BenchScale, percentile};
+use crate::floor::FloorTable;
 use crate::pool::Pool;
-use crate::report::{Goal, Row};
-use crate::source::Source;
+use crate::report::{FigureGoal, Row};
+use crate::source::DataSource;
 
 const NAME: &str = "/large";
 const RANGE_BYTES: u64 = 64 << 10;
 const READS: usize = 200;
 const GUEST: usize = 3;
 
-pub fn measure(floors: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
-    let (pool, source) = (Pool::start(3, true, scale.bytes)?, Source::new(fastrand::u64(..)));
+pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
+    let (pool, source) = (Pool::start(3, true, scale.bytes)?, DataSource::new(fastrand::u64(..)));
     pool.runtime.block_on(pool.put(0, NAME, &source, scale.bytes))?;
 
     let mut own = first_bytes(&pool, 0, &source, scale.bytes)?;
     let request_ms = floors.requests()?.median_ms;
     row(Row::new("first byte of a range, own copy, p50", percentile(&mut own, 50), "ms")
         .floor("small HTTP request", request_ms)
-        .goal(Goal::AtMost(2.0)));
+        .goal(FigureGoal::AtMost(2.0)));
     row(Row::new("first byte of a range, own copy, p99", percentile(&mut own, 99), "ms"));
 
     let mut remote = first_bytes(&pool, GUEST, &source, scale.bytes)?;
     row(Row::new("first byte of a range, no own copy, p50", percentile(&mut remote, 50), "ms")
         .floor("HTTP + 1 MiB by raw QUIC", request_ms + floors.fetch_ms()?)
-        .goal(Goal::AtMost(5.0)));
+        .goal(FigureGoal::AtMost(5.0)));
     row(Row::new("first byte of a range, no own copy, p99", percentile(&mut remote, 99), "ms"));
     Ok(())
 }
 
 /// Anywhere in the middle half, so that no cache of a block helps.
-fn first_bytes(pool: &Pool, node: usize, source: &Source, bytes: u64) -> Result<Vec<f64>> {
+fn first_bytes(pool: &Pool, node: usize, source: &DataSource, bytes: u64) -> Result<Vec<f64>> {
     let mut took_ms = Vec::new();
     for _ in 0..READS {
         let from = fastrand::u64(bytes / 4..bytes / 4 * 3 - RANGE_BYTES);

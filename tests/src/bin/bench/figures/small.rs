@@ -5,17 +5,17 @@ use std::time::Instant;
 use anyhow::Result;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{CALLERS, Scale, percentile};
-use crate::floor::Floors;
+use super::{BenchScale, CALLERS, percentile};
+use crate::floor::FloorTable;
 use crate::pool::Pool;
-use crate::report::{Goal, Row};
-use crate::source::Source;
+use crate::report::{FigureGoal, Row};
+use crate::source::DataSource;
 use crate::usage::Work;
 
 const FILE_BYTES: u64 = 4 << 10;
 
-pub fn measure(floors: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
-    let (pool, source) = (Pool::start(3, false, 1 << 30)?, Source::new(fastrand::u64(..)));
+pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
+    let (pool, source) = (Pool::start(3, false, 1 << 30)?, DataSource::new(fastrand::u64(..)));
     let source = |number: usize| source.variant(number as u64);
     let name = |number: usize| format!("/folder {}/file {number}", number % CALLERS);
     let files = scale.files as f64;
@@ -24,7 +24,7 @@ pub fn measure(floors: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Resul
     let (s, mut took_ms, work) = by_callers(&pool, scale.files, put)?;
     row(Row::new("put of 4 KiB, 8 callers", files / s, "per s")
         .floor("appends + fdatasync", floors.syncs_per_s()?)
-        .goal(Goal::AtLeast(500.0)));
+        .goal(FigureGoal::AtLeast(500.0)));
     row(Row::new("put of 4 KiB, p50", percentile(&mut took_ms, 50), "ms"));
     row(Row::new("put of 4 KiB, p99", percentile(&mut took_ms, 99), "ms"));
     row(Row::new("put of 4 KiB, CPU of all daemons", work.cpu_s / files * 1e3, "ms each"));
@@ -36,7 +36,7 @@ pub fn measure(floors: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Resul
     let (s, mut took_ms, work) = by_callers(&pool, scale.files, get)?;
     row(Row::new("get of 4 KiB, 8 callers", files / s, "per s")
         .floor("small HTTP requests", floors.requests()?.per_s)
-        .goal(Goal::AtLeast(3_000.0)));
+        .goal(FigureGoal::AtLeast(3_000.0)));
     row(Row::new("get of 4 KiB, p50", percentile(&mut took_ms, 50), "ms"));
     row(Row::new("get of 4 KiB, CPU of all daemons", work.cpu_s / files * 1e3, "ms each"));
     row(Row::new("get of 4 KiB, messages between nodes", work.messages_mib * 1024.0 * 1024.0 / files, "B each"));

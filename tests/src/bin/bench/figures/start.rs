@@ -4,25 +4,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use fsdfs_proto::control::POOL_VOLUME;
-use fsdfs_tests::cluster::{Cluster, Node, PATIENCE, Program};
+use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram};
 
-use super::{Scale, median};
-use crate::floor::Floors;
+use super::{BenchScale, median};
+use crate::floor::FloorTable;
 use crate::pool::{Pool, client};
-use crate::report::{Goal, Row};
-use crate::source::Source;
+use crate::report::{FigureGoal, Row};
+use crate::source::DataSource;
 
 const STARTS: usize = 5;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-pub fn measure(_: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()> {
+pub fn measure(_: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
     let mut fresh = (0..STARTS).map(|_| fresh_s()).collect::<Result<Vec<_>>>()?;
     let command = command_s()?;
     row(Row::new("fresh start to usable", median(&mut fresh), "s")
         .floor("fsdfs --version", command)
-        .goal(Goal::AtMost(1.0)));
+        .goal(FigureGoal::AtMost(1.0)));
 
-    let (mut pool, source) = (Pool::start(3, false, scale.bytes)?, Source::new(fastrand::u64(..)));
+    let (mut pool, source) = (Pool::start(3, false, scale.bytes)?, DataSource::new(fastrand::u64(..)));
     pool.runtime.block_on(pool.put(0, "/large", &source, scale.bytes))?;
     let mut after_stop = Vec::new();
     let mut after_kill = Vec::new();
@@ -33,14 +33,14 @@ pub fn measure(_: &Floors, scale: Scale, row: &mut dyn FnMut(Row)) -> Result<()>
         after_kill.push(usable_s(&mut pool.cluster.nodes[0])?);
     }
     for (name, mut took) in [("restart to usable", after_stop), ("restart after kill -9 to usable", after_kill)] {
-        row(Row::new(name, median(&mut took), "s").floor("fsdfs --version", command).goal(Goal::AtMost(1.0)));
+        row(Row::new(name, median(&mut took), "s").floor("fsdfs --version", command).goal(FigureGoal::AtMost(1.0)));
     }
     Ok(())
 }
 
 /// A pool that did not exist before.
 fn fresh_s() -> Result<f64> {
-    let cluster = Cluster::new(Program::myself()?)?;
+    let cluster = TestCluster::new(TestProgram::myself()?)?;
     let mut node = cluster.new_node()?;
     let begun = Instant::now();
     node.init()?;
@@ -49,7 +49,7 @@ fn fresh_s() -> Result<f64> {
 }
 
 fn command_s() -> Result<f64> {
-    let cluster = Cluster::new(Program::myself()?)?;
+    let cluster = TestCluster::new(TestProgram::myself()?)?;
     let node = cluster.new_node()?;
     let begun = Instant::now();
     node.ok(["--version"])?;
@@ -57,7 +57,7 @@ fn command_s() -> Result<f64> {
 }
 
 /// Starts the daemon and asks until it is ready and lists the root folder.
-fn usable_s(node: &mut Node) -> Result<f64> {
+fn usable_s(node: &mut ClusterNode) -> Result<f64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let begun = Instant::now();
     node.spawn(["up"])?;

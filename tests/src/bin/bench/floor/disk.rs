@@ -9,7 +9,7 @@ use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
 use super::Moved;
-use crate::source::{PIECE, Source};
+use crate::source::{DataSource, PIECE};
 use crate::usage;
 
 /// The store commits at most this many pieces at once.
@@ -46,7 +46,7 @@ pub fn copy(folder: &Path, bytes: u64) -> Result<Moved> {
 /// [`FILES`] of them.
 pub fn write(folder: &Path, bytes: u64) -> Result<()> {
     let paths = [0; FILES].map(|_| folder.join(format!("written {}", fastrand::u64(..))));
-    let source = Source::new(5);
+    let source = DataSource::new(5);
     for path in &paths {
         let mut file = File::create(path)?;
         for number in 0..bytes / PIECE as u64 {
@@ -75,7 +75,7 @@ pub fn syncs_per_s(folder: &Path) -> Result<f64> {
 
 /// Times `work` on a file that exists before.
 fn with_file(folder: &Path, bytes: u64, work: impl FnOnce(&PathBuf) -> Result<()>) -> Result<Moved> {
-    let (path, source) = (folder.join("source"), Source::new(4));
+    let (path, source) = (folder.join("source"), DataSource::new(4));
     let mut file = File::create(&path)?;
     (0..bytes / PIECE as u64).try_for_each(|number| file.write_all(&source.piece(number)))?;
     file.sync_data()?;

@@ -14,7 +14,7 @@ use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::figures::{CALLERS, median};
-use crate::source::Source;
+use crate::source::DataSource;
 use crate::usage;
 
 const THREADS: &str = "http-floor";
@@ -63,7 +63,7 @@ impl Server {
     }
 
     pub async fn up(&self, bytes: u64) -> Result<()> {
-        let body = reqwest::Body::wrap_stream(Source::new(8).stream(bytes));
+        let body = reqwest::Body::wrap_stream(DataSource::new(8).stream(bytes));
         self.client()?.put("http://localhost/").body(body).send().await?.error_for_status()?;
         Ok(())
     }
@@ -101,5 +101,5 @@ async fn sink(body: Body) -> Result<StatusCode, StatusCode> {
 async fn source(RawQuery(query): RawQuery) -> Result<Body, StatusCode> {
     let bytes = query.context("no length").and_then(|text| Ok(text.parse::<u64>()?));
     let bytes = bytes.map_err(|_| StatusCode::BAD_REQUEST)?;
-    Ok(Body::from_stream(Source::new(9).stream(bytes).map_ok(Bytes::from)))
+    Ok(Body::from_stream(DataSource::new(9).stream(bytes).map_ok(Bytes::from)))
 }

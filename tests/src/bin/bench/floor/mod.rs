@@ -14,7 +14,7 @@ use fsdfs_proto::volume::{VolumeKeys, seal_data};
 use tokio::runtime::Runtime;
 
 use super::report::Row;
-use super::source::{PIECE, Source};
+use super::source::{DataSource, PIECE};
 use super::usage;
 
 /// Some mebibytes moved.
@@ -37,7 +37,7 @@ impl Moved {
 
 /// Measured once each.
 #[derive(Default)]
-struct Cells {
+struct FloorCells {
     hash: OnceCell<Moved>,
     seal: OnceCell<Moved>,
     write: OnceCell<Moved>,
@@ -51,19 +51,19 @@ struct Cells {
 }
 
 /// All floors.
-pub struct Floors {
+pub struct FloorTable {
     runtime: Runtime,
     folder: PathBuf,
     bytes: u64,
-    cells: Cells,
+    cells: FloorCells,
 }
 
-impl Floors {
+impl FloorTable {
     /// For figures of this many bytes; files go into `folder`.
     pub fn new(folder: &Path, bytes: u64) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         std::fs::create_dir_all(folder)?;
-        Ok(Self { runtime, folder: folder.to_owned(), bytes, cells: Cells::default() })
+        Ok(Self { runtime, folder: folder.to_owned(), bytes, cells: FloorCells::default() })
     }
 
     /// Reading a file and hashing it with SHA-256, one thread.
@@ -75,7 +75,7 @@ impl Floors {
     pub fn seal(&self) -> Result<Moved> {
         once(&self.cells.seal, || {
             let keys = VolumeKeys::from_write_secret(VolumeId([1; 32]), 1, Key([2; 32]));
-            let source = Source::new(3);
+            let source = DataSource::new(3);
             self.timed(usage::own_cpu_s, || {
                 for piece in 0..self.bytes / PIECE as u64 {
                     seal_data(keys.writer().expect("made with a write secret"), &source.piece(piece));
@@ -140,7 +140,7 @@ impl Floors {
 
     /// Those that were measured.
     pub fn rows(&self) -> impl Iterator<Item = Row> {
-        let Cells { hash, seal, write, copy, quic, http_up, http_down, .. } = &self.cells;
+        let FloorCells { hash, seal, write, copy, quic, http_up, http_down, .. } = &self.cells;
         let named = [
             (hash, "floor: read + SHA-256", "floor: read + SHA-256, CPU"),
             (seal, "floor: seal, which hashes", "floor: seal, which hashes, CPU"),

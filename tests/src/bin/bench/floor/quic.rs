@@ -11,7 +11,7 @@ use quinn::{Connection, Endpoint, RecvStream, TransportConfig};
 use sha2::{Digest as _, Sha256};
 
 use crate::figures::median;
-use crate::source::{PIECE, Source};
+use crate::source::{DataSource, PIECE};
 
 /// Of libp2p-quic 0.14 (`Config::new`).
 const STREAM_WINDOW: u32 = 10_000_000;
@@ -20,13 +20,13 @@ const CONNECTION_WINDOW: u32 = 15_000_000;
 const FETCHES: usize = 200;
 
 /// Two ends on loopback.
-struct Pair {
+struct QuicPair {
     dialler: Connection,
     listener: Connection,
     _endpoints: [Endpoint; 2],
 }
 
-impl Pair {
+impl QuicPair {
     async fn connect() -> Result<Self> {
         let (own, other) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
         let transport = transport();
@@ -56,14 +56,14 @@ fn transport() -> Arc<TransportConfig> {
 
 /// Sends so many bytes over one stream; the receiver hashes them.
 pub async fn bulk(bytes: u64) -> Result<()> {
-    let pair = Pair::connect().await?;
+    let pair = QuicPair::connect().await?;
     let listener = pair.listener.clone();
     let receive = tokio::spawn(async move {
         let mut stream = listener.accept_uni().await?;
         drain(&mut stream).await
     });
     let mut stream = pair.dialler.open_uni().await?;
-    let source = Source::new(6);
+    let source = DataSource::new(6);
     for number in 0..bytes / PIECE as u64 {
         stream.write_all(&source.piece(number)).await?;
     }
@@ -82,10 +82,10 @@ async fn drain(stream: &mut RecvStream) -> Result<()> {
 
 /// Median of asking for a piece, getting and hashing it.
 pub async fn fetch_ms() -> Result<f64> {
-    let pair = Pair::connect().await?;
+    let pair = QuicPair::connect().await?;
     let listener = pair.listener.clone();
     let serve = tokio::spawn(async move {
-        let source = Source::new(7);
+        let source = DataSource::new(7);
         while let Ok((mut answer, mut question)) = listener.accept_bi().await {
             question.read_to_end(1).await?;
             answer.write_all(&source.piece(1)).await?;
