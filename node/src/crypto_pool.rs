@@ -108,7 +108,7 @@ mod tests {
         for number in 0..100u64 {
             let done = done.clone();
             let job = move || if number == 50 { panic!("on purpose") } else { number };
-            pool.start_now(job, move |result| drop(done.send(result)));
+            pool.start_now(job, move |result| done.send(result).expect("the test listens"));
         }
         let mut sum = 0;
         let mut panicked = 0;

@@ -11,6 +11,7 @@ use crate::net::handshake::gatekeeper::HandshakeRejected;
 
 /// What happens in the network.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most events are messages; a box would be an allocation for each")]
 pub enum NetEvent {
     /// A member is connected. It and this node have let each other in.
     Up {

@@ -169,7 +169,7 @@ impl CommitExtra {
             links.iter().filter(|link| link.class == LinkClass::Parent).map(|link| link.id).collect();
         match self.writer {
             Some(writer) => {
-                bound(self.seq >= 1 && self.version_vector.get(writer) == self.seq, "the operation of a commit")?
+                bound(self.seq >= 1 && self.version_vector.get(writer) == self.seq, "the operation of a commit")?;
             }
             None => bound(self.seq == 0 && parents.len() >= 2, "the parents of a merge")?,
         }

@@ -55,15 +55,18 @@ impl LivenessChecker {
     /// Commands that have waited for too long, each with the complaint. They count as ended.
     pub fn take_late(&mut self, at: Micros) -> Vec<(OpId, String)> {
         let (frozen, thawed) = (&self.frozen, &self.thawed);
-        let late = self.waiting.extract_if(.., |_, command| {
+        let is_late = |command: &WaitingCommand| {
             let from = command.since.max(thawed.get(&command.machine).copied().unwrap_or(0));
             !frozen.contains(&command.machine) && at > from + ANSWER_WITHIN
-        });
-        let complaint = |(op, command): (OpId, WaitingCommand)| {
+        };
+        let complaint = |op: OpId, command: &WaitingCommand| {
             let WaitingCommand { machine, since, operation } = command;
             (op, format!("node {machine} has not answered {op} ({operation}) since {} s", since / S))
         };
-        late.map(complaint).collect()
+        let late = self.waiting.iter().filter(|(_, command)| is_late(command));
+        let late: Vec<(OpId, String)> = late.map(|(op, command)| complaint(*op, command)).collect();
+        late.iter().for_each(|(op, _)| drop(self.waiting.remove(op)));
+        late
     }
 }
 

@@ -146,7 +146,7 @@ impl World {
         match operation {
             UserOperation::Put { bytes, .. } => self.begin_put(id, bytes),
             UserOperation::MakeDir { path } => {
-                self.send_edit(id, TreeEdit::MakeDir { path, attrs: None, fresh: false })
+                self.send_edit(id, TreeEdit::MakeDir { path, attrs: None, fresh: false });
             }
             UserOperation::Remove { path } => self.send_edit(id, TreeEdit::Remove { path, recursive: true }),
             UserOperation::Move { from, to } => self.send_edit(id, TreeEdit::Move { from, to }),
@@ -299,10 +299,10 @@ impl World {
         match found {
             QueryResult::List { entries, .. } => self.end(id, OperationEnd::Listed(entries)),
             QueryResult::Entry(TreeItem { kind: TreeItemKind::Dir { .. }, .. }) => {
-                self.end(id, OperationEnd::Failed("a folder".into()))
+                self.end(id, OperationEnd::Failed("a folder".into()));
             }
             QueryResult::Entry(TreeItem { kind: TreeItemKind::File { content, .. }, .. }) => {
-                self.read_content(id, content)
+                self.read_content(id, content);
             }
         }
     }
@@ -377,9 +377,10 @@ impl World {
         for id in hit {
             self.end(id, OperationEnd::Crashed);
         }
-        let aborted: Vec<OpId> =
-            self.operations.ops.extract_if(.., |_, (_, on)| *on == machine).map(|(op, _)| op).collect();
+        let there = self.operations.ops.iter().filter(|(_, (_, on))| *on == machine);
+        let aborted: Vec<OpId> = there.map(|(op, _)| *op).collect();
         for op in aborted {
+            self.operations.ops.remove(&op);
             self.observe(Observed::CommandAborted { op });
         }
     }

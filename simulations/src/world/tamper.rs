@@ -69,7 +69,7 @@ impl World {
     }
 
     /// What an engine with the bug would have wanted done.
-    pub(super) fn tamper(&mut self, machine: MachineId, effects: &mut Vec<Effect>) {
+    pub(super) fn tamper(&mut self, machine: MachineId, effects: &mut [Effect]) {
         match self.tampering.bug {
             Some(SeededBug::HashOrder) => in_hash_order(effects),
             Some(SeededBug::OlderHeads | SeededBug::MajorityRead | SeededBug::NoRenewal) => {
@@ -82,7 +82,7 @@ impl World {
     fn tamper_one(&mut self, machine: MachineId, effect: &mut Effect) {
         match (self.tampering.bug, effect) {
             (Some(SeededBug::NoRenewal), Effect::Disk { request: DiskRequest::Have { renew, .. }, .. }) => {
-                *renew = None
+                *renew = None;
             }
             (Some(SeededBug::OlderHeads), Effect::Work { job, .. }) => {
                 if let TreeJob::Query(job) = &mut **job {

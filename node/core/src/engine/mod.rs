@@ -22,7 +22,7 @@ mod volume;
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{Fact, card_flag};
-use fsdfs_proto::ids::{NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::{Message, StoreOutcome};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
@@ -129,7 +129,7 @@ impl Engine {
             Input::Message { from, message, payload } => self.on_message(from, message, payload),
             Input::Peer { node, event } => self.on_peer(node, event),
             Input::Disk { token, done } => self.on_disk_done(token.0, done),
-            Input::Work { token, job, done } => self.on_job_done(token.0, job, done),
+            Input::Work { token, job, done } => self.on_job_done(&token.0, job, done),
             Input::Addresses(addrs) => {
                 self.card.readdress(addrs);
                 self.introduce();
@@ -226,7 +226,7 @@ impl Engine {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::PeerSilent { node, waiter } => self.on_silent(node, waiter),
+            Event::PeerSilent { node, waiter } => self.on_silent(node, &waiter),
             Event::RequestLost { node, waiter } => self.on_lost(node, waiter),
             Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
             Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact, &[]),
@@ -236,7 +236,7 @@ impl Engine {
             }
             Event::KeysArrived => self.commits.begin_volumes(&mut self.cx, &self.heads),
             Event::PutEnded(report) => self.on_put_ended(report),
-            Event::GetEnded { waiter, id, outcome } => self.on_get_ended(waiter, id, outcome),
+            Event::GetEnded { waiter, id, outcome } => self.on_get_ended(&waiter, id, outcome),
             Event::HeadsHeard { waiter, volume, heard } => match waiter {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
                 Waiter::Query(QueryToken::Heads(query)) => {
@@ -445,15 +445,15 @@ impl Engine {
     }
 
     /// Whoever asked this peer goes on without it, but takes a late answer.
-    fn on_silent(&mut self, node: NodeId, waiter: Waiter) {
+    fn on_silent(&mut self, node: NodeId, waiter: &Waiter) {
         let cx = &mut self.cx;
         match waiter {
-            Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.advance(cx, put),
-            Waiter::Get(GetToken::Fetch(id)) => self.gets.ask_next(cx, &mut self.replication, id),
+            Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.advance(cx, *put),
+            Waiter::Get(GetToken::Fetch(id)) => self.gets.ask_next(cx, &mut self.replication, *id),
             Waiter::Repair(_) => self.repair.on_peer_lost(cx, &mut self.replication, node),
-            Waiter::Heads(query) => self.queries.on_silent(cx, query, node),
-            Waiter::Inventory(op) => self.inventories.on_silent(cx, op, node),
-            Waiter::Locate(LocateToken::Peer { op, .. }) => self.locates.on_have(cx, op, node, &[], &[]),
+            Waiter::Heads(query) => self.queries.on_silent(cx, *query, node),
+            Waiter::Inventory(op) => self.inventories.on_silent(cx, *op, node),
+            Waiter::Locate(LocateToken::Peer { op, .. }) => self.locates.on_have(cx, *op, node, &[], &[]),
             _ => {}
         }
     }
@@ -465,7 +465,7 @@ impl Engine {
             Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.on_failed(cx, put, node, None),
             Waiter::Get(GetToken::Fetch(id)) => self.gets.on_lost(cx, &mut self.replication, id, node),
             Waiter::Hints(HintToken::Have { redundancy, ids }) => self.hints.on_have_lost(node, redundancy, &ids),
-            other => self.on_silent(node, other),
+            other => self.on_silent(node, &other),
         }
     }
 
@@ -496,7 +496,8 @@ impl Engine {
                 }
             }
             Fact::Heartbeat(beat) if beat.value().node == self.cx.me => {
-                if self.card.on_own_heartbeat(&mut self.cx, beat.value()) {
+                let must_answer = self.card.on_own_heartbeat(&mut self.cx, beat.value());
+                if must_answer {
                     self.heartbeat();
                 }
             }
@@ -559,8 +560,8 @@ impl Engine {
         }
     }
 
-    fn on_get_ended(&mut self, waiter: Waiter, id: fsdfs_proto::ids::BlockId, outcome: GetOutcome) {
-        match waiter {
+    fn on_get_ended(&mut self, waiter: &Waiter, id: BlockId, outcome: GetOutcome) {
+        match *waiter {
             Waiter::Client(op) => self.cx.reply(op, Reply::GetBlock(outcome)),
             Waiter::Commit(CommitToken::Block(volume)) => {
                 self.commit(|commits, parts| commits.on_block(parts, volume, id, outcome));
@@ -583,12 +584,12 @@ impl Engine {
         match (waiter, done) {
             (Waiter::Nobody, DiskDone::Disks(disks)) => self.on_disks(disks),
             (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
-                self.puts.on_own_probe(cx, put, &answers)
+                self.puts.on_own_probe(cx, put, &answers);
             }
             (Waiter::Put(PutToken::OwnWrite(put)), DiskDone::Written(done)) => self.puts.on_own_write(cx, put, done),
             (Waiter::Get(GetToken::Own(id)), DiskDone::Read(done)) => self.gets.on_own_read(cx, log, id, done),
             (Waiter::Get(GetToken::ReadRepair(id)), DiskDone::Written(done)) => {
-                self.gets.on_repaired(cx, log, id, done)
+                self.gets.on_repaired(cx, log, id, done);
             }
             (Waiter::Serve(token), done) => self.server.on_disk_done(cx, &mut self.gets, log, token, done),
             (Waiter::Gossip(token), DiskDone::Logged(durable)) => self.gossip.on_logged(cx, &token, durable),
@@ -596,7 +597,7 @@ impl Engine {
                 self.commit(|commits, parts| commits.on_logged(parts, volume, durable));
             }
             (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
-                self.locates.on_own_have(cx, op, &answers)
+                self.locates.on_own_have(cx, op, &answers);
             }
             (Waiter::Inventory(op), DiskDone::List(records)) => self.inventories.on_own_page(cx, op, &records),
             (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => self.repair.on_listed(cx, records),
@@ -623,8 +624,8 @@ impl Engine {
         }
     }
 
-    fn on_job_done(&mut self, waiter: Waiter, job: Box<TreeJob>, done: JobDone) {
-        match waiter {
+    fn on_job_done(&mut self, waiter: &Waiter, job: Box<TreeJob>, done: JobDone) {
+        match *waiter {
             Waiter::Commit(CommitToken::Job(volume)) => {
                 self.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
             }

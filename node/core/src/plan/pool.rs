@@ -44,7 +44,7 @@ pub struct PoolCapacity {
 impl PoolSnapshot {
     /// From an inventory. Members whose lists cannot be true count as silent.
     pub fn new(inventory: Inventory, unit_bytes: u64, uplinks: BTreeMap<NodeId, u64>) -> Self {
-        let mut pool = Self { inventory: inventory, blocks: BlockSample::of(&[]), unit_bytes, uplinks };
+        let mut pool = Self { inventory, blocks: BlockSample::of(&[]), unit_bytes, uplinks };
         let holdings = std::mem::take(&mut pool.inventory.holdings);
         let (credible, incredible): (Vec<NodeInventory>, Vec<NodeInventory>) =
             holdings.into_iter().partition(|holding| pool.is_credible(holding));

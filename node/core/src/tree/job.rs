@@ -26,6 +26,12 @@ impl BlockMap {
     }
 }
 
+impl FromIterator<(BlockId, Block)> for BlockMap {
+    fn from_iter<I: IntoIterator<Item = (BlockId, Block)>>(blocks: I) -> Self {
+        Self(Arc::new(blocks.into_iter().collect()))
+    }
+}
+
 impl Deref for BlockMap {
     type Target = BTreeMap<BlockId, Block>;
 

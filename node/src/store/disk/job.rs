@@ -36,6 +36,7 @@ impl Drop for DiskReply {
 }
 
 /// For the writer thread of one disk.
+#[allow(clippy::large_enum_variant, reason = "most jobs are writes; a box would be an allocation for each")]
 pub(crate) enum DiskJob {
     /// Keep a block.
     Write(WriteJob),

@@ -36,7 +36,7 @@ fn is_named(file: &str, named: &BTreeSet<String>) -> bool {
     ["lib", "main", "src", "tests"].contains(name)
         || named.contains(*name)
         || folders.contains(&"tests")
-        || folders.iter().any(|folder| grouped(&folder))
+        || folders.iter().any(grouped)
 }
 
 /// Words of code: spans between backticks, and diagrams. `net/{peers,requests}` names three.

@@ -147,9 +147,13 @@ fn heartbeats_go_on_to_a_few_and_cards_to_nobody() {
 fn a_fact_of_this_node_is_announced_to_all_who_are_connected() {
     let mut cx = connected();
     cx.peers.on_down(node(3));
-    Gossip::default().announce(&mut cx, &beat(0, 1, 1).into());
+    Gossip::default().announce(&mut cx, &beat(0, 1, 1).into(), &[]);
     let to: Vec<NodeId> = sent(&mut cx).into_iter().map(|(to, _)| to).collect();
     assert_eq!(to, cx.peers.up());
+    let [got_it, others @ ..] = to.as_slice() else { panic!("nobody listens") };
+    Gossip::default().announce(&mut cx, &beat(0, 1, 2).into(), &[*got_it]);
+    let to: Vec<NodeId> = sent(&mut cx).into_iter().map(|(to, _)| to).collect();
+    assert_eq!(to, others, "who got it already is left out");
     assert_eq!(to.len(), 4);
 }
 

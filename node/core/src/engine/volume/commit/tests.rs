@@ -244,7 +244,7 @@ impl Bench {
         }
         self.cx.facts.drain_new();
         if blocks {
-            self.store.extend(other.store.clone());
+            self.store.extend(other.store.iter().map(|(id, block)| (*id, block.clone())));
         }
     }
 }
@@ -473,7 +473,7 @@ fn a_refused_commit_receives_nothing_late() {
     one.release();
     let reply = one.reply(1);
     assert!(matches!(reply.outcome, PutOutcome::Refused(Refusal::Unreachable { .. })), "{reply:?}");
-    for (id, block) in other.store.clone() {
+    for (id, block) in other.store.iter().map(|(id, block)| (*id, block.clone())) {
         one.commit(|commits, parts| commits.on_block(parts, volume(), id, GetOutcome::Found(block)));
     }
     one.commit(|commits, parts| commits.on_part_put(parts, volume(), None, PutOutcome::Refused(Refusal::Busy)));
