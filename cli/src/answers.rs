@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use fsdfs_node::config::Config;
-use fsdfs_node::daemon::Ready;
+use fsdfs_node::daemon::DaemonReady;
 use fsdfs_node::home::{Home, Made};
 use fsdfs_proto::control::{ErrorCode, EscapedText};
 use serde::Serialize;
@@ -75,7 +75,7 @@ pub struct NodeUp {
 
 impl NodeUp {
     /// This node.
-    pub fn new(ready: &Ready) -> Self {
+    pub fn new(ready: &DaemonReady) -> Self {
         Self { up: ready.node.to_string(), pool: ready.pool.to_string(), port: ready.port }
     }
 }

@@ -1,7 +1,11 @@
 //! Counters of what store and network did since the start. They count; gateways read and show.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use fsdfs_core::seam::DiskState;
+use fsdfs_proto::ids::DiskId;
 
 /// A number that only grows. Readers may see one counter of a group before another.
 #[derive(Debug, Default)]
@@ -44,6 +48,49 @@ pub struct StoreMetrics {
     pub bytes: u64,
     /// Blocks read.
     pub reads: u64,
+}
+
+/// Where the bytes of a disk are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// What the owner gives.
+    pub quota: u64,
+    /// Segment files.
+    pub segments: u64,
+    /// Of them, records that are the current copy of a block.
+    pub live: u64,
+    /// The index, and what was put aside of it.
+    pub index: u64,
+    /// The copy of the log.
+    pub log: u64,
+    /// Superblock, lock, markers.
+    pub other: u64,
+    /// Blocks never take this much: kept for renewals and compaction.
+    pub reserve: u64,
+    /// Blocks.
+    pub blocks: u64,
+}
+
+impl DiskUsage {
+    /// Everything on the disk.
+    pub fn used(&self) -> u64 {
+        self.segments + self.index + self.log + self.other
+    }
+
+    /// Bytes of segments that are no current copy of a block: renewals, footers, superseded records.
+    pub fn dead(&self) -> u64 {
+        self.segments.saturating_sub(self.live)
+    }
+}
+
+/// What can be read off a store while it runs.
+pub trait StoreGauges: Send + Sync {
+    /// Counts since the store was opened.
+    fn counters(&self) -> StoreMetrics;
+    /// Disks that serve.
+    fn disks(&self) -> Vec<DiskState>;
+    /// Where the bytes of each disk are.
+    fn usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)>;
 }
 
 /// What the streams of all connections count, in bytes.

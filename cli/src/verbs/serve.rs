@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fsdfs_node::config::{self, Config};
-use fsdfs_node::daemon::{self, DaemonError, Ready};
+use fsdfs_node::daemon::{self, DaemonError, DaemonReady};
 use fsdfs_node::home::LockedHome;
 use fsdfs_proto::control::NodeStatus;
 use tokio::sync::mpsc;
@@ -74,7 +74,7 @@ struct StartupReporter {
     api: DaemonApi,
     begun: Instant,
     /// Comes when the daemon answers; again when it has changed pools. Closed when it has ended.
-    ready: mpsc::UnboundedReceiver<Ready>,
+    ready: mpsc::UnboundedReceiver<DaemonReady>,
 }
 
 impl StartupReporter {
@@ -98,7 +98,7 @@ impl StartupReporter {
         Ok(())
     }
 
-    fn is_up(&self, ready: &Ready, is_new: bool) -> CliResult<()> {
+    fn is_up(&self, ready: &DaemonReady, is_new: bool) -> CliResult<()> {
         let pool = escape::name(ready.pool_name.as_bytes());
         let mut text = format!("The node of {pool} is up on UDP port {}; Ctrl-C stops it.", ready.port);
         if is_new {
@@ -107,7 +107,7 @@ impl StartupReporter {
         self.app.output.done(&NodeUp::new(ready), text)
     }
 
-    async fn joins(&self, ready: &Ready) -> CliResult<()> {
+    async fn joins(&self, ready: &DaemonReady) -> CliResult<()> {
         let mut is_patient = true;
         let status = loop {
             if let Ok(status) = self.api.client().status().await
@@ -136,7 +136,7 @@ impl StartupReporter {
         self.app.output.done(&value, self.joined(ready, &status))
     }
 
-    fn joined(&self, ready: &Ready, status: &NodeStatus) -> String {
+    fn joined(&self, ready: &DaemonReady, status: &NodeStatus) -> String {
         format!(
             "A member of {} after {:.1} s, connected to {}; UDP port {}; Ctrl-C stops it.\n{}",
             escape::name(ready.pool_name.as_bytes()),

@@ -11,8 +11,9 @@ use futures::future::{BoxFuture, ready};
 use futures::stream::FuturesOrdered;
 use futures::{Stream, StreamExt as _};
 
+use super::error::ClientError;
+use super::handle::Client;
 use super::memory::Permit;
-use super::{Client, ClientError};
 
 /// Blocks of one get under way at once, if memory allows: several houses answer at once, and each block passes through disk,
 /// line and two checks. With 8, a quarter of two cores stood idle while a node without a copy read.
@@ -53,7 +54,7 @@ impl Client {
         range: Range<u64>,
     ) -> impl Stream<Item = Result<Bytes, ClientError>> + Send + use<> {
         let pieces = FileReader::new(file.volume, &file.content, file.size, range);
-        let window = Window { client: self.clone(), pieces, under_way: FuturesOrdered::new() };
+        let window = ReadWindow { client: self.clone(), pieces, under_way: FuturesOrdered::new() };
         futures::stream::try_unfold(window, |mut window| async move {
             Ok(window.next().await?.map(|bytes| (bytes, window)))
         })
@@ -93,16 +94,16 @@ impl Client {
     async fn part(self, part: FilePart, permit: Option<Permit>) -> Result<Bytes, ClientError> {
         let block = self.get_block(part.chunk.id).await?;
         let plaintext = self.pool.run(move || part.open(block)).await??;
-        Ok(Bytes::from_owner(Held { plaintext, _permit: permit }))
+        Ok(Bytes::from_owner(PermittedBytes { plaintext, _permit: permit }))
     }
 }
 
-struct Held {
+struct PermittedBytes {
     plaintext: Bytes,
     _permit: Option<Permit>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for PermittedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.plaintext
     }
@@ -111,13 +112,13 @@ impl AsRef<[u8]> for Held {
 type Fetch = BoxFuture<'static, Result<Bytes, ClientError>>;
 
 /// Keeps some parts of a file under way, in order.
-struct Window {
+struct ReadWindow {
     client: Client,
     pieces: FileReader,
     under_way: FuturesOrdered<Fetch>,
 }
 
-impl Window {
+impl ReadWindow {
     async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
         self.fill().await?;
         self.under_way.next().await.transpose()

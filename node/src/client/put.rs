@@ -13,22 +13,18 @@ use fsdfs_proto::volume::{ChunkBuffer, WriteKeys};
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use tokio::sync::oneshot;
 
+use super::error::{BodyError, ClientError};
+use super::handle::{Client, answer};
 use super::memory::{Memory, Permit, SMALL_BYTES};
-use super::{Client, ClientError, answer};
 use crate::crypto_pool::JobPanicked;
 
 /// Blocks of one put under way at once: sealing, sending and the others' disks overlap, and a holder syncs several at a time.
 /// Measured for 1 GiB on three nodes: 8 cost 1,760 syncs, 16 cost 1,400 and 25 MiB of memory more, 32 cost 1,000 and 45 MiB.
 const IN_FLIGHT: usize = 16;
 
-/// The sender of some content went away, or sent something that is not HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct BodyError(pub String);
-
 /// What the blocks of one file came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct UploadSummary {
     /// The outcome of the block that is worst off; none if the file has no block of its own.
     pub worst: Option<PutOutcome>,
     /// Bytes of blocks that were not there before.
@@ -36,7 +32,7 @@ pub struct Tally {
 }
 
 /// Plaintext, and the right to hold it.
-struct Chunk {
+struct PlainChunk {
     bytes: ChunkBuffer,
     permit: Permit,
 }
@@ -47,19 +43,19 @@ impl Client {
         &self,
         volume: VolumeId,
         body: impl Stream<Item = Result<Bytes, BodyError>> + Send,
-    ) -> Result<(u64, FileContent, Tally), ClientError> {
+    ) -> Result<(u64, FileContent, UploadSummary), ClientError> {
         let params = TreeParams::DEFAULT;
         let mut chunks = std::pin::pin!(cut(&self.memory, body, params.chunk_bytes));
         let first = chunks.try_next().await?;
-        let Some(first) = first else { return Ok((0, FileContent::Inline(Bytes::new()), Tally::default())) };
+        let Some(first) = first else { return Ok((0, FileContent::Inline(Bytes::new()), UploadSummary::default())) };
         if first.bytes.len() <= params.inline_bytes {
             // The chunk is not full, so it is the only one.
             let content = FileContent::Inline(Bytes::copy_from_slice(first.bytes.plaintext()));
-            return Ok((first.bytes.len() as u64, content, Tally::default()));
+            return Ok((first.bytes.len() as u64, content, UploadSummary::default()));
         }
         let (keys, copies) = self.writing(volume)?;
         let mut writer = FileWriter::new(keys.clone(), params, copies);
-        let mut tally = Tally::default();
+        let mut tally = UploadSummary::default();
         let sealed = futures::stream::once(future::ready(Ok(first)))
             .chain(chunks)
             .map_ok(|chunk| self.store_chunk(keys.clone(), copies, chunk))
@@ -84,9 +80,9 @@ impl Client {
         &self,
         keys: WriteKeys,
         copies: u8,
-        chunk: Chunk,
+        chunk: PlainChunk,
     ) -> Result<(BlockRef, usize, Stored), ClientError> {
-        let Chunk { bytes, permit } = chunk;
+        let PlainChunk { bytes, permit } = chunk;
         let len = bytes.len();
         let (prepared, pending) = self.prepare();
         let (sealed, at) = oneshot::channel();
@@ -108,7 +104,12 @@ impl Client {
     }
 
     /// One in a thousand chunks, and small: their sealing needs no thread of its own.
-    async fn store_manifests(&self, blocks: Vec<Block>, copies: u8, tally: &mut Tally) -> Result<(), ClientError> {
+    async fn store_manifests(
+        &self,
+        blocks: Vec<Block>,
+        copies: u8,
+        tally: &mut UploadSummary,
+    ) -> Result<(), ClientError> {
         for block in blocks {
             tally.add(self.store_block(block, copies).await?);
         }
@@ -135,7 +136,7 @@ impl Stored {
     }
 }
 
-impl Tally {
+impl UploadSummary {
     fn add(&mut self, Stored { outcome, len }: Stored) {
         let copies = copies_of(&outcome);
         if !copies.present {
@@ -159,7 +160,7 @@ fn copies_of(outcome: &PutOutcome) -> Copies {
 }
 
 /// Pieces of exactly `chunk_bytes`, the last one shorter. Memory is taken before bytes are.
-fn cut<S>(memory: &Memory, body: S, chunk_bytes: usize) -> impl Stream<Item = Result<Chunk, ClientError>>
+fn cut<S>(memory: &Memory, body: S, chunk_bytes: usize) -> impl Stream<Item = Result<PlainChunk, ClientError>>
 where
     S: Stream<Item = Result<Bytes, BodyError>>,
 {
@@ -183,7 +184,7 @@ where
             }
             chunk.extend_from_slice(&piece);
         }
-        let chunk = (!chunk.is_empty()).then(|| Chunk { bytes: chunk, permit });
+        let chunk = (!chunk.is_empty()).then(|| PlainChunk { bytes: chunk, permit });
         Ok(chunk.map(|chunk| (chunk, (body, rest, memory, false))))
     })
 }

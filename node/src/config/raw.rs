@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::checked::{Config, ConfigError, Log, LogFormat, Storage};
 use super::values::{self, BadValue};
-use super::{Config, ConfigError, Log, LogFormat, Storage};
 use crate::store::IfMissing;
 
 /// `config.toml` as it was typed. What is not said takes its default.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::facts::FactSet;
-use fsdfs_core::seam::{DiskState, Effect, Input, Token};
+use fsdfs_core::seam::{DiskState, Input, Token};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::record::LogEntry;
@@ -15,8 +15,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::node::{Hands, Node, NodeParts};
-use super::{DaemonError, Ready};
+use super::addresses::addresses;
+use super::effect_runner::EffectRunner;
+use super::error::{DaemonError, DaemonReady};
+use super::node_loop::{NodeLoop, NodeParts};
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -39,15 +41,15 @@ const INTERFACES_WAIT: Duration = Duration::from_millis(150);
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A node and the task of its control API.
-pub(super) struct Running {
-    pub ready: Ready,
-    pub node: Node,
+pub(super) struct RunningNode {
+    pub ready: DaemonReady,
+    pub node: NodeLoop,
     server: JoinHandle<std::io::Result<()>>,
     stop_server: oneshot::Sender<()>,
     _allocator: AbortOnDropHandle<()>,
 }
 
-pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
+pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError> {
     let config = Config::load(home.dir()).map_err(HomeError::from)?;
     let identity = home.identity()?;
     let instance = home.instance()?;
@@ -67,17 +69,16 @@ pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
 
     let clock = Clock::start();
     let mut effects = Vec::new();
-    let about = About { identity: &identity, config: &config, instance: &instance };
+    let about = HomeRecords { identity: &identity, config: &config, instance: &instance };
     let start = about.engine_start(entries, opened.disks, addresses(&config, &net));
     let engine = Engine::new(clock.now(), start, &mut effects);
     // Superseded cards, heads and heartbeats go.
     store.compact_log(engine.log_entries());
 
-    let (shared_in, shared) = watch::channel(Hands::shared(&engine));
+    let (shared_in, shared) = watch::channel(EffectRunner::shared(&engine));
     let pool = CryptoPool::new()?;
     let (requests_in, requests) = mpsc::unbounded_channel();
-    let (wishes_in, wishes) = mpsc::unbounded_channel();
-    let ready = Ready {
+    let ready = DaemonReady {
         socket: PathBuf::new(),
         pool: identity.pool,
         pool_name: identity.pool_name.clone(),
@@ -90,22 +91,21 @@ pub(super) async fn start(home: &LockedHome) -> Result<Running, DaemonError> {
         pool: identity.pool,
         pool_name: identity.pool_name,
         gate_secret: identity.gate_secret,
-        store: store.clone(),
+        store: Arc::new(store.clone()),
         traffic: net.traffic(),
         started: Instant::now(),
-        wishes: wishes_in,
         config: config.clone(),
     };
-    let hands = Hands::new(net, keeper, store, pool, done_in, shared_in);
-    let mut node = Node::new(NodeParts { engine, clock, hands, config, instance, requests, events, done, wishes });
-    node.carry_out(effects);
+    let runner = EffectRunner::new(net, keeper, store, pool, done_in, shared_in);
+    let mut node = NodeLoop::new(NodeParts { engine, clock, runner, config, instance, requests, events, done });
+    node.run_effects(effects);
     node.take_all(early);
     serve(home, node, context, ready)
 }
 
-fn serve(home: &LockedHome, node: Node, context: Context, ready: Ready) -> Result<Running, DaemonError> {
+fn serve(home: &LockedHome, node: NodeLoop, context: Context, ready: DaemonReady) -> Result<RunningNode, DaemonError> {
     let socket = ControlSocket::open(home.dir(), context.config.control_group.as_deref())?;
-    let ready = Ready { socket: socket.path().to_owned(), ..ready };
+    let ready = DaemonReady { socket: socket.path().to_owned(), ..ready };
     let (store, traffic) = (context.store.clone(), context.traffic.clone());
     let moved = move || {
         let (disks, net) = (store.counters(), traffic.read());
@@ -116,17 +116,17 @@ fn serve(home: &LockedHome, node: Node, context: Context, ready: Ready) -> Resul
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
     let server = tokio::spawn(socket.serve(control::router(context), stopped));
-    Ok(Running { ready, node, server, stop_server, _allocator: allocator })
+    Ok(RunningNode { ready, node, server, stop_server, _allocator: allocator })
 }
 
 /// What the home folder says about this node.
-struct About<'a> {
+struct HomeRecords<'a> {
     identity: &'a Identity,
     config: &'a Config,
     instance: &'a Instance,
 }
 
-impl About<'_> {
+impl HomeRecords<'_> {
     fn engine_start(&self, entries: Vec<LogEntry>, disks: Vec<DiskState>, addrs: Vec<String>) -> Start {
         let Self { identity, config, instance } = self;
         let profile = Profile {
@@ -152,7 +152,7 @@ impl About<'_> {
     }
 }
 
-impl Running {
+impl RunningNode {
     /// Takes no new requests, lets those under way end, says goodbye, makes everything durable.
     pub async fn stop(self) {
         let Self { mut node, mut server, stop_server, .. } = self;
@@ -254,23 +254,6 @@ async fn interfaces(config: &Config, events: &mut mpsc::Receiver<NetEvent>) -> V
     }
     early
 }
-
-/// What this node's card says: what the owner named, then what the system names, public addresses first.
-pub(super) fn addresses(config: &Config, net: &Net) -> Vec<String> {
-    let mut found: Vec<String> = net.listen_addrs().iter().map(ToString::to_string).collect();
-    let others = found.iter().any(|addr| crate::addresses::scope(addr) != fsdfs_proto::control::AddressScope::Loopback);
-    found.retain(|addr| !others || crate::addresses::scope(addr) != fsdfs_proto::control::AddressScope::Loopback);
-    // Of one scope IPv4 goes first: a link-local IPv6 address needs an interface's name that no other machine knows.
-    found.retain(|addr| !addr.starts_with("[fe80"));
-    found.sort_by_key(|addr| (crate::addresses::scope(addr), addr.starts_with('['), addr.clone()));
-    let mut all: Vec<String> = config.addresses.clone();
-    all.extend(found.into_iter().filter(|addr| !config.addresses.contains(addr)));
-    all.truncate(8);
-    all
-}
-
-/// Effects of the start, until the loop runs.
-pub(super) type Effects = Vec<Effect>;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::{DaemonError, Ready, run};
+use super::{DaemonError, DaemonReady, run};
 use crate::config::StorageArg;
 use crate::control_client::{ControlClient, ControlError};
 use crate::home::{Home, Setup};
@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct TestNode {
     home: Home,
     client: ControlClient,
-    ready: Ready,
-    readies: mpsc::UnboundedReceiver<Ready>,
+    ready: DaemonReady,
+    readies: mpsc::UnboundedReceiver<DaemonReady>,
     task: JoinHandle<Result<(), DaemonError>>,
     folder: TempDir,
 }

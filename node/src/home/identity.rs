@@ -15,7 +15,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 use serde::{Deserialize, Serialize};
 
-use super::HomeError;
+use super::error::HomeError;
 use crate::files::{self, FileError, SECRET};
 use crate::random;
 

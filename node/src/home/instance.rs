@@ -10,7 +10,7 @@ use fsdfs_proto::ids::Writer;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::HomeError;
+use super::error::HomeError;
 use crate::files::{self, FileError, SECRET, at};
 use crate::random;
 
@@ -35,7 +35,7 @@ struct InstanceFile {
 impl Instance {
     /// A new one, for a folder that is being made.
     pub(super) fn make(folder: &Path) -> Result<(), FileError> {
-        Self { id: Writer(random::bytes()), is_copy: false, folder: folder.to_owned() }.settle()
+        Self { id: Writer(random::bytes()), is_copy: false, folder: folder.to_owned() }.remember_place()
     }
 
     pub(super) fn load(folder: &Path) -> Result<Self, HomeError> {
@@ -50,7 +50,7 @@ impl Instance {
     }
 
     /// Remembers that the folder is used here. To be done once the new incarnation is durable.
-    pub fn settle(&self) -> Result<(), FileError> {
+    pub fn remember_place(&self) -> Result<(), FileError> {
         let file = InstanceFile { instance: self.id, place: place(&self.folder)? };
         let text = toml::to_string(&file).expect("two texts");
         files::publish(&self.folder.join("instance.toml"), text.as_bytes(), SECRET)

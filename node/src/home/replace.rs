@@ -11,8 +11,10 @@ use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 use fsdfs_proto::record::Superblock;
 
+use super::error::HomeError;
+use super::folder::{LockedHome, REPLACED};
 use super::identity::{self, Identity};
-use super::{HomeError, Instance, LockedHome};
+use super::instance::Instance;
 use crate::config::Config;
 use crate::files::{self, FileError, at};
 
@@ -22,7 +24,6 @@ const OF_THE_STORE: [&str; 8] =
     ["segments", "log", "index", "index.aside", "index.session", "lock", "superblock.tmp", "superblock"];
 
 const STAGED: &str = "pool.new";
-pub(super) const REPLACED: &str = "pool.replaced";
 
 impl LockedHome {
     pub(super) fn stage(&self, identity: &Identity, root: Option<&SecretKey>) -> Result<(), FileError> {

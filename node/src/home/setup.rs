@@ -34,7 +34,7 @@ pub struct Setup {
 
 impl Setup {
     /// Completes the configuration, checks it, and writes it into the home folder.
-    pub(super) fn settle(&self, home: &Path) -> Result<Config, ConfigError> {
+    pub(super) fn write_config(&self, home: &Path) -> Result<Config, ConfigError> {
         let file = Config::file(home);
         let text = if file.exists() { files::read_text(&file)? } else { String::new() };
         let unit_bytes = config::unit_bytes()?;

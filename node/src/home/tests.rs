@@ -8,13 +8,14 @@ use fsdfs_proto::ids::PublicKey;
 use tempfile::TempDir;
 
 use super::*;
+use fsdfs_proto::identity::Ticket;
 
 fn setup() -> Setup {
     Setup { name: Some("zoe".into()), storage: Some(Vec::new()), ..Setup::default() }
 }
 
 fn home_in(folder: &TempDir) -> Home {
-    Home { dir: folder.path().join("home") }
+    Home::locate(Some(&folder.path().join("home"))).expect("a folder")
 }
 
 fn ticket_of(founder: &Identity) -> Ticket {
@@ -61,21 +62,21 @@ fn a_second_process_is_refused_and_told_who_has_the_folder() {
 }
 
 #[test]
-fn a_copy_of_a_home_draws_a_new_instance_until_it_is_settled() {
+fn a_copy_of_a_home_draws_a_new_instance_until_its_place_is_remembered() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = home_in(&folder).lock().expect("free");
     home.found(&setup()).expect("founded");
-    let copied = Home { dir: folder.path().join("copied") };
-    fs::create_dir_all(copied.dir.join("pool")).expect("a folder");
+    let copied = Home::locate(Some(&folder.path().join("copied"))).expect("a folder");
+    fs::create_dir_all(copied.dir().join("pool")).expect("a folder");
     for name in ["pool.toml", "node.key", "instance.toml"] {
-        fs::copy(home.dir().join("pool").join(name), copied.dir.join("pool").join(name)).expect(name);
+        fs::copy(home.dir().join("pool").join(name), copied.dir().join("pool").join(name)).expect(name);
     }
     let copied = copied.lock().expect("free");
     let instance = copied.instance().expect("readable");
     assert!(instance.is_copy && instance.id != home.instance().expect("readable").id);
-    instance.settle().expect("written");
-    let settled = copied.instance().expect("readable");
-    assert!(!settled.is_copy && settled.id == instance.id);
+    instance.remember_place().expect("written");
+    let remembered = copied.instance().expect("readable");
+    assert!(!remembered.is_copy && remembered.id == instance.id);
 }
 
 #[test]

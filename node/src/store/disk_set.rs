@@ -10,9 +10,9 @@ use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
-use crate::metrics::StoreCounters;
+use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::appender::WriteRejection;
-use crate::store::disk::handle::{DiskHandle, DiskHealth, DiskUsage, NoticeSink};
+use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
 use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::error::StoreNotice;
 

@@ -32,7 +32,6 @@ use fsdfs_proto::record::{LogEntry, log_entry};
 pub use config::{DiskConfig, IfMissing, SEGMENT_BYTES, StoreConfig};
 use disk::appender::Appender;
 use disk::attach::{self, FolderLock};
-pub use disk::handle::DiskUsage;
 use disk::handle::{DiskHandle, NoticeSink};
 use disk::job::{DiskJob, DiskReply, WriteJob};
 use disk::open::DiskOpener;
@@ -43,7 +42,7 @@ use index::IndexFactory;
 use log::LogFolder;
 use threads::HomeJob;
 
-use crate::metrics::{StoreCounters, StoreMetrics};
+use crate::metrics::{DiskUsage, StoreCounters, StoreGauges, StoreMetrics};
 
 /// Threads that read: enough to keep a hard disk's queue busy, few enough not to bury it.
 const READERS: usize = 4;
@@ -127,21 +126,6 @@ impl Store {
         let _ = self.0.home.send(HomeJob::Compact(keep));
     }
 
-    /// Disks that serve.
-    pub fn disks(&self) -> Vec<DiskState> {
-        self.0.shared.states()
-    }
-
-    /// Where the bytes of each disk are.
-    pub fn df(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
-        self.0.shared.usages()
-    }
-
-    /// Counts since the store was opened.
-    pub fn counters(&self) -> StoreMetrics {
-        self.0.shared.counters.read()
-    }
-
     /// Waits until every disk has its index or is out; false if that takes longer.
     pub fn wait_ready(&self, at_most: Duration) -> bool {
         self.0.shared.wait_ready(at_most)
@@ -175,6 +159,20 @@ impl Store {
         let handle = StoreThreads::start(shared.clone(), writers, home_log, home_lock).map_err(StoreError::System)?;
         let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
         Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states() }))
+    }
+}
+
+impl StoreGauges for Store {
+    fn disks(&self) -> Vec<DiskState> {
+        self.0.shared.states()
+    }
+
+    fn usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
+        self.0.shared.usages()
+    }
+
+    fn counters(&self) -> StoreMetrics {
+        self.0.shared.counters.read()
     }
 }
 

@@ -9,7 +9,7 @@ use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::Context;
 use crate::addresses;
-use crate::store::DiskUsage;
+use crate::metrics::DiskUsage;
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
     let (name, name_bytes) = text_and_bytes(&shown.name);
@@ -82,7 +82,7 @@ pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
         // One that the store no longer lists is out of service.
         read_only: states.iter().find(|state| state.id == id).is_none_or(|state| state.read_only),
     };
-    context.store.df().into_iter().map(disk).collect()
+    context.store.usage().into_iter().map(disk).collect()
 }
 
 pub(super) fn member(

@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::query::RequestQuery;
 use super::tree::single;
 use super::{Answer, Json, Shared, convert};
-use crate::client::{BodyError, OpenFile, Tally};
+use crate::client::{BodyError, OpenFile, UploadSummary};
 
 /// Stores one file. Atomic: a body that breaks off changes nothing.
 #[utoipa::path(put, path = control::route::FILES, params(
@@ -39,7 +39,7 @@ pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, bod
     Ok(Json(WriteReply { bytes: size, ..with_blocks(&commit, &tally) }))
 }
 
-fn with_blocks(commit: &WriteReply, tally: &Tally) -> WriteReply {
+fn with_blocks(commit: &WriteReply, tally: &UploadSummary) -> WriteReply {
     let blocks = tally.worst.as_ref().map(|worst| convert::written(worst, true));
     let all = blocks.map_or_else(|| commit.clone(), |blocks| convert::worse(commit, &blocks));
     WriteReply { uploaded_bytes: tally.uploaded_bytes, unchanged: commit.unchanged, ..all }

@@ -25,16 +25,14 @@ use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use fsdfs_proto::control::{ErrorCode, REQUEST_BYTES_MAX, route};
-use fsdfs_proto::identity::{SecretKey, Ticket};
+use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 
 use self::failure::Failure;
 use crate::client::Client;
 use crate::config::Config;
-use crate::metrics::TrafficMeter;
-use crate::store::Store;
+use crate::metrics::{StoreGauges, TrafficMeter};
 
 /// What the handlers know besides what the engine answers.
 pub(crate) struct Context {
@@ -44,20 +42,9 @@ pub(crate) struct Context {
     pub pool: PoolId,
     pub pool_name: String,
     pub gate_secret: SecretKey,
-    pub store: Store,
+    pub store: Arc<dyn StoreGauges>,
     pub traffic: TrafficMeter,
     pub started: Instant,
-    /// Asks the daemon to end or to change pools.
-    pub wishes: mpsc::UnboundedSender<Wish>,
-}
-
-/// What a request asks of the daemon as a whole.
-#[derive(Debug)]
-pub(crate) enum Wish {
-    /// End gracefully.
-    Stop,
-    /// Leave the pool, which was found to be empty, and join with this ticket.
-    Join(Box<Ticket>),
 }
 
 type Shared = axum::extract::State<Arc<Context>>;

@@ -10,7 +10,7 @@ use fsdfs_proto::control::{
 use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
-use super::{Answer, Context, Json, Shared, Wish, convert, reachability};
+use super::{Answer, Context, Json, Shared, convert, reachability};
 use crate::addresses;
 use crate::words::attention;
 
@@ -72,7 +72,7 @@ fn attention(
     members: &report::MemberList,
 ) -> Vec<control::AttentionItem> {
     let of_engine = status.attention.iter().map(attention::of_engine);
-    let open = context.store.df();
+    let open = context.store.usage();
     let unusable = context.config.storage.iter().filter(|storage| !open.iter().any(|(path, ..)| *path == storage.path));
     let unusable = unusable
         .map(|storage| attention::item(AttentionReason::StorageUnusable { path: storage.path.display().to_string() }));
@@ -114,8 +114,7 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
 /// Ends the daemon gracefully.
 #[utoipa::path(post, path = control::route::SHUTDOWN, responses((status = 202)))]
 pub(super) async fn shutdown(State(context): Shared) -> StatusCode {
-    // Without a receiver the daemon is ending already.
-    drop(context.wishes.send(Wish::Stop));
+    context.client.stop_daemon();
     StatusCode::ACCEPTED
 }
 
@@ -137,11 +136,11 @@ pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest
             "see 'fsdfs status'",
         ));
     }
-    crate::daemon::pool_is_empty(&context.client).await?.map_err(|reason| {
+    context.client.pool_is_empty().await?.map_err(|reason| {
         let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
         Failure::new(ErrorCode::PoolInUse, format!("this node's pool is in use and is not replaced: {reason}"), hint)
     })?;
     let joined = JoinReply { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone() };
-    drop(context.wishes.send(Wish::Join(Box::new(ticket))));
+    context.client.change_pool(ticket);
     Ok(Json(joined))
 }

@@ -13,7 +13,7 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
 use rustix::io::Errno;
 
-use crate::metrics::StoreCounters;
+use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::attach::{self, FolderLock};
 use crate::store::disk::job::DiskJob;
 use crate::store::error::StoreNotice;
@@ -39,39 +39,6 @@ pub(crate) enum DiskHealth {
     Failing,
     /// It does not answer, or answers as another disk.
     Offline,
-}
-
-/// Where the bytes of a disk are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DiskUsage {
-    /// What the owner gives.
-    pub quota: u64,
-    /// Segment files.
-    pub segments: u64,
-    /// Of them, records that are the current copy of a block.
-    pub live: u64,
-    /// The index, and what was put aside of it.
-    pub index: u64,
-    /// The copy of the log.
-    pub log: u64,
-    /// Superblock, lock, markers.
-    pub other: u64,
-    /// Blocks never take this much: kept for renewals and compaction.
-    pub reserve: u64,
-    /// Blocks.
-    pub blocks: u64,
-}
-
-impl DiskUsage {
-    /// Everything on the disk.
-    pub fn used(&self) -> u64 {
-        self.segments + self.index + self.log + self.other
-    }
-
-    /// Bytes of segments that are no current copy of a block: renewals, footers, superseded records.
-    pub fn dead(&self) -> u64 {
-        self.segments.saturating_sub(self.live)
-    }
 }
 
 /// One disk.

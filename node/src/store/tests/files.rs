@@ -10,6 +10,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::message::Redundancy;
 
 use super::rig::{ME, POOL, block, own};
+use crate::metrics::StoreGauges as _;
 use crate::store::error::{StoreError, StoreNotice};
 use crate::store::{DiskConfig, IfMissing, OpenedStore, Store, StoreConfig};
 
@@ -103,7 +104,7 @@ fn blocks_and_facts_survive_a_stop_and_a_start() {
     assert_eq!(opened.entries, [own(1)]);
     check(&store, "after");
     assert!(!place.rebuilt(), "a clean stop leaves a good index");
-    let (_, _, usage) = store.df().remove(0);
+    let (_, _, usage) = store.usage().remove(0);
     assert_eq!(usage.blocks, BLOCKS);
     assert_eq!(usage.segments, du(&place.disk().join("segments")));
     assert_eq!(usage.log, du(&place.disk().join("log")));

@@ -12,6 +12,7 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
 
 use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
+use crate::metrics::StoreGauges as _;
 use crate::store::error::{StoreError, StoreNotice};
 use crate::store::fs::FileSystem;
 use crate::store::fs::fake_fs::{DiskFault, EIO, FakeFileSystem, PowerCut};
@@ -91,7 +92,7 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     for (number, block) in blocks.iter().enumerate() {
         assert_eq!(write(&store, block, Some(disks[number % 2])), WriteDone::New);
     }
-    let spread: Vec<u64> = store.df().iter().map(|(_, _, usage)| usage.blocks).collect();
+    let spread: Vec<u64> = store.usage().iter().map(|(_, _, usage)| usage.blocks).collect();
     assert_eq!(spread, [20, 20]);
     for block in &blocks {
         assert_eq!(read(&store, block.id()), ReadDone::Found(block.clone()));
@@ -99,7 +100,7 @@ fn blocks_go_where_they_are_sent_and_are_found_wherever_they_are() {
     }
     // Sent to the other disk, it is not stored a second time.
     assert_eq!(write(&store, &blocks[0], Some(disks[1])), WriteDone::Already);
-    assert_eq!(store.df().iter().map(|(_, _, usage)| usage.blocks).sum::<u64>(), 40);
+    assert_eq!(store.usage().iter().map(|(_, _, usage)| usage.blocks).sum::<u64>(), 40);
 
     let ids: Vec<BlockId> = blocks.iter().map(Block::id).chain([block(99, 1).id()]).collect();
     for renew in [None, Some(Redundancy::Replicas(5))] {
@@ -134,7 +135,7 @@ fn a_full_disk_hands_over_to_the_next_and_the_last_says_so() {
     let done: Vec<WriteDone> = (0..120).map(|number| write(&store, &block(number, 1500), Some(small))).collect();
     let stored = done.iter().filter(|done| **done == WriteDone::New).count();
     assert!(stored > 50 && done.last() == Some(&WriteDone::Full), "{stored} stored, then {:?}", done.last());
-    for (_, _, usage) in store.df() {
+    for (_, _, usage) in store.usage() {
         assert!(usage.used() <= usage.quota && usage.blocks > 10, "{usage:?}");
     }
     assert!(store.disks().iter().all(|disk| disk.read_only));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone};
+use fsdfs_node::metrics::StoreGauges as _;
 use fsdfs_node::store::{DiskConfig, IfMissing, OpenedStore, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};

@@ -1,104 +1,33 @@
-//! The handle through which gateways use the node: commands to the engine, and files as streams of bytes.
-//!
-//! Nothing here decides where a block lies or what a tree becomes; it cuts, seals, opens and counts.
-
-mod get;
-mod manifests;
-mod memory;
-mod put;
-
-pub use get::OpenFile;
-pub use put::{BodyError, Tally};
+//! The handle itself, and commands to the engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
-use fsdfs_core::tree::{EditError, QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
+use fsdfs_core::tree::{QueryResult, TreeEdit, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Cert, Role};
-use fsdfs_proto::ids::{BlockId, FactId, NodeId, PoolId, PublicKey, VolumeId};
+use fsdfs_proto::identity::{Cert, Role, Ticket};
+use fsdfs_proto::ids::{BlockId, FactId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::VolumeKeys;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::manifests::Manifests;
-use self::memory::Memory;
-use crate::crypto_pool::{CryptoPool, JobPanicked};
-
-/// What the daemon's loop is asked by the gateways of its own process.
-#[derive(Debug)]
-pub(crate) enum Request {
-    /// Carry out a command.
-    Command { op: OpId, command: Command, answer: oneshot::Sender<Reply> },
-    /// Nobody waits for it any more.
-    Cancel(OpId),
-}
-
-/// What gateways must know of the engine's state before they can seal. Published when it changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shared {
-    /// The pool, and thereby its shared volume.
-    pub pool: PoolId,
-    /// Keys of the shared volume, once this node has them.
-    pub keys: Option<VolumeKeys>,
-    /// N for new blocks.
-    pub copies: u8,
-}
-
-/// Why a user's request was not carried out. Gateways put it into words.
-#[derive(Debug)]
-pub enum ClientError {
-    /// The daemon is stopping. Whether a change was made is not known.
-    Stopping,
-    /// The engine refused. Nothing durable was promised.
-    Refused(Refusal),
-    /// The change does not fit the tree. Nothing was changed.
-    Edit(EditError),
-    /// The tree could not be read.
-    Tree(TreeError),
-    /// It is a folder or a link, not a file.
-    NotAFile(&'static str),
-    /// A block of the file is on no server that is up.
-    Lost {
-        /// Members that may have it.
-        away: Vec<NodeId>,
-    },
-    /// The sender went away. Nothing was changed.
-    Body(BodyError),
-    /// A bug.
-    Panicked(JobPanicked),
-}
-
-impl From<Refusal> for ClientError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<TreeError> for ClientError {
-    fn from(error: TreeError) -> Self {
-        Self::Tree(error)
-    }
-}
-
-impl From<JobPanicked> for ClientError {
-    fn from(panicked: JobPanicked) -> Self {
-        Self::Panicked(panicked)
-    }
-}
+use super::error::ClientError;
+use super::manifests::Manifests;
+use super::memory::Memory;
+use super::request::{ClientRequest, Lifecycle, VolumeState};
+use crate::crypto_pool::CryptoPool;
 
 /// Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Client {
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<ClientRequest>,
     next_op: Arc<AtomicU64>,
-    shared: watch::Receiver<Shared>,
-    pool: CryptoPool,
-    memory: Memory,
-    manifests: Manifests,
+    pub(super) shared: watch::Receiver<VolumeState>,
+    pub(super) pool: CryptoPool,
+    pub(super) memory: Memory,
+    pub(super) manifests: Manifests,
 }
 
 macro_rules! answer {
@@ -110,7 +39,7 @@ macro_rules! answer {
         }
     };
 }
-use answer;
+pub(super) use answer;
 
 macro_rules! ask {
     ($client:expr, $command:expr => $reply:ident) => {
@@ -120,8 +49,8 @@ macro_rules! ask {
 
 impl Client {
     pub(crate) fn new(
-        requests: mpsc::UnboundedSender<Request>,
-        shared: watch::Receiver<Shared>,
+        requests: mpsc::UnboundedSender<ClientRequest>,
+        shared: watch::Receiver<VolumeState>,
         pool: CryptoPool,
     ) -> Self {
         let (memory, manifests) = (Memory::default(), Manifests::default());
@@ -221,15 +150,46 @@ impl Client {
         Ok(found)
     }
 
-    async fn put_block(&self, block: Block, redundancy: Redundancy) -> Result<PutOutcome, ClientError> {
+    pub(super) async fn put_block(&self, block: Block, redundancy: Redundancy) -> Result<PutOutcome, ClientError> {
         ask!(self, Command::PutBlock { block, redundancy } => PutBlock)
     }
 
-    async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {
+    pub(super) async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {
         match ask!(self, Command::GetBlock { id } => GetBlock)? {
             GetOutcome::Found(block) => Ok(block),
             GetOutcome::NotFound { away } => Err(ClientError::Lost { away }),
         }
+    }
+
+    /// Whether nothing would be lost if this node left its pool: it is alone in it and the shared volume is empty. If not,
+    /// why.
+    pub(crate) async fn pool_is_empty(&self) -> Result<Result<(), String>, ClientError> {
+        let members = self.members().await?.members.len();
+        if members > 1 {
+            return Ok(Err(format!("it has {} other members", members - 1)));
+        }
+        let is_empty = match self.list(self.pool_volume(), Vec::new(), None, 1).await {
+            Ok((entries, _, _)) => entries.is_empty(),
+            // Alone and without a head: nothing was ever written, be it for want of storage.
+            Err(ClientError::Refused(Refusal::NotYet)) => true,
+            Err(other) => return Err(other),
+        };
+        Ok(if is_empty { Ok(()) } else { Err("it holds files".into()) })
+    }
+
+    /// Ends the daemon gracefully. Requests under way are answered first.
+    pub(crate) fn stop_daemon(&self) {
+        self.change_lifecycle(Lifecycle::Stop);
+    }
+
+    /// Leaves the pool, which was found to be empty, and starts again in that of the ticket.
+    pub(crate) fn change_pool(&self, ticket: Ticket) {
+        self.change_lifecycle(Lifecycle::Join(Box::new(ticket)));
+    }
+
+    fn change_lifecycle(&self, change: Lifecycle) {
+        // Without a receiver the daemon is ending already.
+        drop(self.requests.send(ClientRequest::Lifecycle(change)));
     }
 
     /// Gives a command to the engine and waits. Whoever stops waiting cancels it.
@@ -240,42 +200,42 @@ impl Client {
     }
 
     /// For a command that another thread gives when it has made what the command carries.
-    fn prepare(&self) -> (PreparedCommand, PendingReply<'_>) {
+    pub(super) fn prepare(&self) -> (PreparedCommand, PendingReply<'_>) {
         let op = self.next_op.fetch_add(1, Ordering::Relaxed);
         let (answer, reply) = oneshot::channel();
-        let waiting = Waiting { op, requests: Some(&self.requests) };
+        let waiting = WaitingReply { op, requests: Some(&self.requests) };
         (PreparedCommand { op, answer, requests: self.requests.clone() }, PendingReply { waiting, reply })
     }
 }
 
 /// A command that is still to be given.
-struct PreparedCommand {
+pub(super) struct PreparedCommand {
     op: OpId,
     answer: oneshot::Sender<Reply>,
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<ClientRequest>,
 }
 
 impl PreparedCommand {
     /// Nobody waits for its answer any more.
-    fn is_abandoned(&self) -> bool {
+    pub(super) fn is_abandoned(&self) -> bool {
         self.answer.is_closed()
     }
 
     /// To the engine. A stopped daemon drops the answer, and with that says so.
-    fn give(self, command: Command) {
+    pub(super) fn give(self, command: Command) {
         let Self { op, answer, requests } = self;
-        drop(requests.send(Request::Command { op, command, answer }));
+        drop(requests.send(ClientRequest::Command { op, command, answer }));
     }
 }
 
 /// The wait for the answer to a [`PreparedCommand`]. Dropped, it cancels the command.
-struct PendingReply<'a> {
-    waiting: Waiting<'a>,
+pub(super) struct PendingReply<'a> {
+    waiting: WaitingReply<'a>,
     reply: oneshot::Receiver<Reply>,
 }
 
 impl PendingReply<'_> {
-    async fn wait(mut self) -> Result<Reply, ClientError> {
+    pub(super) async fn wait(mut self) -> Result<Reply, ClientError> {
         let reply = self.reply.await.map_err(|_| ClientError::Stopping);
         self.waiting.requests = None;
         reply
@@ -283,16 +243,16 @@ impl PendingReply<'_> {
 }
 
 /// Somebody waits for the answer to `op`. Dropped before it came, the engine is told.
-struct Waiting<'a> {
+struct WaitingReply<'a> {
     op: OpId,
-    requests: Option<&'a mpsc::UnboundedSender<Request>>,
+    requests: Option<&'a mpsc::UnboundedSender<ClientRequest>>,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingReply<'_> {
     fn drop(&mut self) {
         if let Some(requests) = self.requests {
             // A stopped daemon needs no cancelling.
-            drop(requests.send(Request::Cancel(self.op)));
+            drop(requests.send(ClientRequest::Cancel(self.op)));
         }
     }
 }

@@ -1,16 +1,9 @@
-//! `config.toml` of a home folder: what the owner decided about this node. Raw as typed, then checked; the rest of the
-//! program never parses again.
-
-mod raw;
-mod values;
-
-pub use raw::RawConfig;
-pub(crate) use raw::RawStorage;
-pub use values::{BadValue, StorageArg, listen, size, storage_arg};
+//! The configuration after the check, and what is taken when nothing was said.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::values::{BadValue, size};
 use crate::files::{self, FileError};
 use crate::store::IfMissing;
 
@@ -126,13 +119,6 @@ impl Config {
     /// Where it lies in a home folder.
     pub fn file(home: &Path) -> PathBuf {
         home.join("config.toml")
-    }
-
-    /// Reads and checks the file of a home folder.
-    pub fn load(home: &Path) -> Result<Self, ConfigError> {
-        let file = Self::file(home);
-        let text = files::read_text(&file)?;
-        RawConfig::parse(&file, &text)?.check(home, &file, &text, unit_bytes()?)
     }
 }
 

@@ -1,29 +1,4 @@
-//! The home folder: keys, identity, log and configuration of one node.
-//!
-//! ```text
-//! config.toml               what the owner decides
-//! lock                      held by whoever works on this folder
-//! run/control.sock          the control API
-//! pool/node.key             seed of the node's key
-//! pool/pool-root.key        seed of the pool's root key, only where the pool was founded: to be moved to a safe place
-//! pool/pool.toml            pool, gate secret, certificates, where to turn to first
-//! pool/instance.toml        which folder on which machine this is: tells a copy from the original
-//! pool/facts/               the fact log, and which disks there are
-//! blocks/                   the default storage folder
-//! ```
-//!
-//! `pool/` appears by one rename, so a node that was killed while it was made has either no pool or a whole one.
-
-mod identity;
-mod instance;
-mod replace;
-mod setup;
-pub(crate) mod socket_path;
-
-pub use identity::Identity;
-pub use instance::Instance;
-pub use setup::Setup;
-pub use socket_path::socket_path;
+//! The folder itself: where it is, who holds it, and the pool in it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -32,53 +7,16 @@ use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PoolId};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::config::{Config, ConfigError};
-use crate::files::{self, FileError, at};
+use super::error::{HOME_ENV, HomeError};
+use super::identity::Identity;
+use super::instance::Instance;
+use super::setup::Setup;
+use super::socket_path::socket_path;
+use crate::config::Config;
+use crate::files::{self, at};
 
-/// Where the home folder is, unless a flag says.
-pub const HOME_ENV: &str = "FSDFS_HOME";
-
-/// Why a home folder cannot be used. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum HomeError {
-    /// A file or folder of it.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// Its configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// The system does not say where users keep their data.
-    #[error("this user has no home directory: give a folder with '--home DIR' or {HOME_ENV}")]
-    NoPlace,
-    /// Somebody works on it: the daemon, or another command.
-    #[error("{dir} is in use by process {by}: a node runs with it already (stop it with 'fsdfs down', or choose another '--home DIR')", dir = .dir.display())]
-    InUse {
-        /// Which folder.
-        dir: PathBuf,
-        /// Its process id, as it wrote it down.
-        by: String,
-    },
-    /// A pool was to be made where one is.
-    #[error("this node is in the pool {name:?} already; use '--home DIR' for another node")]
-    HasPool {
-        /// Its name.
-        name: String,
-    },
-    /// There is none yet.
-    #[error("{dir} holds no pool yet: create one with 'fsdfs init' or join one with 'fsdfs join TICKET'", dir = .0.display())]
-    NoPool(PathBuf),
-    /// A file does not hold what it should.
-    #[error("{file} is damaged ({problem}); restore it from a backup, or join again with another '--home DIR'", file = .file.display())]
-    Damaged {
-        /// Which.
-        file: PathBuf,
-        /// In which way.
-        problem: String,
-    },
-    /// The ticket cannot be redeemed.
-    #[error("this ticket cannot be used: {}; ask for a new one", crate::words::refusal::gate_text(*.0))]
-    Ticket(fsdfs_proto::identity::GateRefusal),
-}
+/// The name of a pool that another one takes the place of; see `replace`.
+pub(super) const REPLACED: &str = "pool.replaced";
 
 /// A home folder, which need not exist yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +65,7 @@ impl Home {
 
     /// Whether a pool was founded or entered here.
     pub fn has_pool(&self) -> bool {
-        self.pool_file("pool.toml").exists() || self.dir.join(replace::REPLACED).exists()
+        self.pool_file("pool.toml").exists() || self.dir.join(REPLACED).exists()
     }
 
     /// The folder of the store's own files: the fact log, and which disks there are.
@@ -196,7 +134,7 @@ impl LockedHome {
     /// Founds a pool: its root key, this node's key and certificate, the keys of the shared volume.
     pub fn found(&self, setup: &Setup) -> Result<Made, HomeError> {
         self.no_pool_yet()?;
-        let config = setup.settle(self.dir())?;
+        let config = setup.write_config(self.dir())?;
         let (identity, root) = Identity::found(&setup.pool_name(&config));
         self.stage(&identity, Some(&root))?;
         self.publish_stage()?;
@@ -207,7 +145,7 @@ impl LockedHome {
     pub fn join(&self, setup: &Setup, ticket: &Ticket) -> Result<Made, HomeError> {
         self.no_pool_yet()?;
         let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
-        let config = setup.settle(self.dir())?;
+        let config = setup.write_config(self.dir())?;
         self.stage(&identity, None)?;
         self.publish_stage()?;
         Ok(self.made(identity, config))
@@ -253,6 +191,3 @@ impl LockedHome {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,17 @@
+//! The handle through which gateways use the node: commands to the engine, and files as streams of bytes.
+//!
+//! Nothing here decides where a block lies or what a tree becomes; it cuts, seals, opens and counts.
+
+mod error;
+mod get;
+mod handle;
+mod manifests;
+mod memory;
+mod put;
+mod request;
+
+pub use error::{BodyError, ClientError};
+pub use get::OpenFile;
+pub use handle::Client;
+pub use put::UploadSummary;
+pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

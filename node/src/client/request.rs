@@ -1,0 +1,38 @@
+//! What passes between gateways and the daemon's loop.
+
+use fsdfs_core::seam::{Command, OpId, Reply};
+use fsdfs_proto::identity::Ticket;
+use fsdfs_proto::ids::PoolId;
+use fsdfs_proto::volume::VolumeKeys;
+use tokio::sync::oneshot;
+
+/// What the daemon's loop is asked by the gateways of its own process.
+#[derive(Debug)]
+pub(crate) enum ClientRequest {
+    /// Carry out a command.
+    Command { op: OpId, command: Command, answer: oneshot::Sender<Reply> },
+    /// Nobody waits for it any more.
+    Cancel(OpId),
+    /// End, or change pools.
+    Lifecycle(Lifecycle),
+}
+
+/// What becomes of the daemon as a whole.
+#[derive(Debug)]
+pub(crate) enum Lifecycle {
+    /// End gracefully.
+    Stop,
+    /// Leave the pool, which was found to be empty, and join with this ticket.
+    Join(Box<Ticket>),
+}
+
+/// What gateways must know of the engine's state before they can seal. Published when it changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VolumeState {
+    /// The pool, and thereby its shared volume.
+    pub pool: PoolId,
+    /// Keys of the shared volume, once this node has them.
+    pub keys: Option<VolumeKeys>,
+    /// N for new blocks.
+    pub copies: u8,
+}

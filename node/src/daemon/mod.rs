@@ -1,0 +1,13 @@
+//! The running node: one task owns the engine; waiting happens in one place, deciding in another (see [`node_loop`]).
+
+mod addresses;
+mod effect_runner;
+mod error;
+mod lifecycle;
+mod node_loop;
+mod start;
+#[cfg(test)]
+mod tests;
+
+pub use error::{DaemonError, DaemonReady};
+pub use lifecycle::run;

@@ -1,0 +1,161 @@
+//! The loop. [`NodeLoop::wait`] only waits: cancelling it loses nothing, for nothing was decided. [`NodeLoop::take`] lets the engine
+//! decide and carries out what it says; that waits for nothing.
+
+use fsdfs_core::engine::Engine;
+use fsdfs_core::seam::{DiskDone, Effect, Input, PeerEvent};
+use tokio::sync::mpsc;
+
+use super::addresses::addresses;
+use super::effect_runner::EffectRunner;
+use super::error::DaemonError;
+use crate::client::{ClientRequest, Lifecycle};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::home::Instance;
+use crate::net::NetEvent;
+
+pub(super) struct NodeParts {
+    pub engine: Engine,
+    pub clock: Clock,
+    pub runner: EffectRunner,
+    pub config: Config,
+    pub instance: Instance,
+    pub requests: mpsc::UnboundedReceiver<ClientRequest>,
+    pub events: mpsc::Receiver<NetEvent>,
+    pub done: mpsc::UnboundedReceiver<Input>,
+}
+
+/// One node: decisions and runner.
+pub(super) struct NodeLoop {
+    parts: NodeParts,
+    effects: Vec<Effect>,
+    addrs: Vec<String>,
+    /// The new incarnation of a copied home is not durable yet.
+    is_new_instance: bool,
+}
+
+/// What the loop woke up for.
+enum Wakeup {
+    Request(ClientRequest),
+    Event(NetEvent),
+    Input(Input),
+}
+
+impl NodeLoop {
+    pub fn new(parts: NodeParts) -> Self {
+        let (addrs, is_new_instance) = (addresses(&parts.config, parts.runner.net()), parts.instance.is_copy);
+        Self { parts, effects: Vec::new(), addrs, is_new_instance }
+    }
+
+    /// Runs until somebody asks for an end.
+    pub async fn run(&mut self) -> Result<Lifecycle, DaemonError> {
+        loop {
+            match self.wait().await? {
+                Wakeup::Request(ClientRequest::Lifecycle(change)) => return Ok(change),
+                Wakeup::Request(request) => self.take_request(request),
+                Wakeup::Event(event) => self.take_event(event),
+                Wakeup::Input(input) => self.take(input),
+            }
+        }
+    }
+
+    /// Says goodbye and makes everything durable.
+    pub async fn stop(self) {
+        self.parts.runner.stop().await;
+    }
+
+    async fn wait(&mut self) -> Result<Wakeup, DaemonError> {
+        let NodeParts { engine, clock, requests, events, done, .. } = &mut self.parts;
+        let deadline = engine.deadline().map(|mono| clock.instant(mono));
+        let timeout = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        Ok(tokio::select! {
+            Some(request) = requests.recv() => Wakeup::Request(request),
+            Some(input) = done.recv() => Wakeup::Input(input),
+            event = events.recv() => Wakeup::Event(event.ok_or(DaemonError::Ended)?),
+            () = timeout => Wakeup::Input(Input::Timeout),
+        })
+    }
+
+    /// Events that came before the loop ran.
+    pub fn take_all(&mut self, events: Vec<NetEvent>) {
+        events.into_iter().for_each(|event| self.take_event(event));
+    }
+
+    fn take_request(&mut self, request: ClientRequest) {
+        match request {
+            ClientRequest::Command { op, command, answer } => {
+                self.parts.runner.expect_reply(op, answer);
+                self.take(Input::Command { op, command });
+            }
+            ClientRequest::Lifecycle(_) => unreachable!("the loop ends with it"),
+            ClientRequest::Cancel(op) => {
+                if self.parts.runner.forget_reply(op) {
+                    self.take(Input::Command { op, command: fsdfs_core::seam::Command::Cancel { op } });
+                }
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: NetEvent) {
+        let peer = |node, event| Input::Peer { node, event };
+        self.take(match event {
+            NetEvent::Message { from, message, payload } => Input::Message { from, message, payload },
+            NetEvent::Up { node, facts } => peer(node, PeerEvent::Up { facts }),
+            NetEvent::Down { node } => peer(node, PeerEvent::Down),
+            NetEvent::Progress { node } => peer(node, PeerEvent::Progress),
+            NetEvent::Unreachable { node, refused } => {
+                if let Some(verdict) = refused {
+                    tracing::warn!(node = %node.short(), ?verdict, "a member was reached, but does not let this node in");
+                }
+                peer(node, PeerEvent::Unreachable)
+            }
+            NetEvent::Listening(_) => return self.addresses_may_have_changed(),
+        });
+    }
+
+    fn addresses_may_have_changed(&mut self) {
+        let addrs = addresses(&self.parts.config, self.parts.runner.net());
+        if addrs != self.addrs {
+            self.addrs.clone_from(&addrs);
+            self.take(Input::Addresses(addrs));
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        if self.is_new_instance && matches!(input, Input::Disk { done: DiskDone::Logged(true), .. }) {
+            self.remember_instance();
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        self.parts.engine.handle(self.parts.clock.now(), input, &mut effects);
+        self.run_all(&mut effects);
+        self.effects = effects;
+    }
+
+    /// Carries out the effects of the start.
+    pub fn run_effects(&mut self, mut effects: Vec<Effect>) {
+        self.run_all(&mut effects);
+    }
+
+    fn run_all(&mut self, effects: &mut Vec<Effect>) {
+        // The gate goes first: a peer that is dropped now must not come in again by older facts.
+        self.parts.runner.publish(&self.parts.engine);
+        for effect in effects.drain(..) {
+            self.parts.runner.run_effect(effect);
+        }
+    }
+
+    fn remember_instance(&mut self) {
+        self.is_new_instance = false;
+        let instance = self.parts.instance.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = instance.remember_place() {
+                tracing::warn!("{error}: the node will take its home folder for a copy again at its next start");
+            }
+        });
+    }
+}
