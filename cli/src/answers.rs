@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use fsdfs_node::config::Config;
 use fsdfs_node::daemon::DaemonReady;
-use fsdfs_node::home::{Home, Made};
+use fsdfs_node::home::{CreatedPool, Home};
 use fsdfs_proto::control::{ErrorCode, EscapedText};
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ pub struct NodeCreated {
 
 impl NodeCreated {
     /// What was created in this home folder.
-    pub fn new(home: &Home, made: &Made) -> Self {
+    pub fn new(home: &Home, made: &CreatedPool) -> Self {
         Self {
             pool: made.pool.to_string(),
             pool_name: made.pool_name.clone(),

@@ -1,7 +1,7 @@
 //! `fsdfs init`: a new pool.
 
 use clap::Args;
-use fsdfs_node::home::{Home, Made};
+use fsdfs_node::home::{CreatedPool, Home};
 
 use crate::answers::NodeCreated;
 use crate::app::AppContext;
@@ -34,7 +34,7 @@ impl InitCommand {
 }
 
 /// The heading and the six lines.
-pub fn created(home: &Home, made: &Made) -> String {
+pub fn created(home: &Home, made: &CreatedPool) -> String {
     format!(
         "Created {}, with this node, {}, as its first member.\n{}",
         shown(&made.pool_name),

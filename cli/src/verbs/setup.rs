@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 use fsdfs_node::config::{self, StorageArg};
-use fsdfs_node::home::{Home, Made, Setup};
+use fsdfs_node::home::{CreatedPool, Home, Setup};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, problem};
@@ -95,7 +95,7 @@ impl StorageChoice {
 }
 
 /// What the owner of a new node has to know, six lines; five if there is no root key to keep.
-pub fn facts(home: &Home, made: &Made) -> String {
+pub fn facts(home: &Home, made: &CreatedPool) -> String {
     let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("data and keys", format!("blocks in {}; keys in {}", places(made), shown(&home.dir().join("pool"))));
@@ -125,12 +125,12 @@ fn shown(path: &Path) -> String {
     escape::name(path.as_os_str().as_encoded_bytes())
 }
 
-fn places(made: &Made) -> String {
+fn places(made: &CreatedPool) -> String {
     let places: Vec<String> = made.config.storage.iter().map(|storage| shown(&storage.path)).collect();
     if places.is_empty() { "no folder (storage: none)".into() } else { human::list(&places) }
 }
 
-fn quota(made: &Made) -> String {
+fn quota(made: &CreatedPool) -> String {
     match made.config.storage.as_slice() {
         [] => "none: this node stores no blocks; its files are on other members only".into(),
         storage => {

@@ -81,7 +81,7 @@ impl Client {
         keys: WriteKeys,
         copies: u8,
         chunk: PlainChunk,
-    ) -> Result<(BlockRef, usize, Stored), ClientError> {
+    ) -> Result<(BlockRef, usize, StoredBlock), ClientError> {
         let PlainChunk { bytes, permit } = chunk;
         let len = bytes.len();
         let (prepared, pending) = self.prepare();
@@ -99,7 +99,7 @@ impl Client {
         self.pool.start(seal).await?;
         let reply = pending.wait().await;
         let (at, block_len) = at.await.map_err(|_| JobPanicked)?;
-        let stored = Stored::by(answer!(reply? => PutBlock)?, block_len)?;
+        let stored = StoredBlock::by(answer!(reply? => PutBlock)?, block_len)?;
         Ok((at, len, stored))
     }
 
@@ -116,18 +116,18 @@ impl Client {
         Ok(())
     }
 
-    async fn store_block(&self, block: Block, copies: u8) -> Result<Stored, ClientError> {
+    async fn store_block(&self, block: Block, copies: u8) -> Result<StoredBlock, ClientError> {
         let len = block.bytes().len() as u64;
-        Stored::by(self.put_block(block, Redundancy::Replicas(copies)).await?, len)
+        StoredBlock::by(self.put_block(block, Redundancy::Replicas(copies)).await?, len)
     }
 }
 
-struct Stored {
+struct StoredBlock {
     outcome: PutOutcome,
     len: u64,
 }
 
-impl Stored {
+impl StoredBlock {
     fn by(outcome: PutOutcome, len: u64) -> Result<Self, ClientError> {
         match outcome {
             PutOutcome::Refused(refusal) => Err(refusal.into()),
@@ -137,7 +137,7 @@ impl Stored {
 }
 
 impl UploadSummary {
-    fn add(&mut self, Stored { outcome, len }: Stored) {
+    fn add(&mut self, StoredBlock { outcome, len }: StoredBlock) {
         let copies = copies_of(&outcome);
         if !copies.present {
             self.uploaded_bytes += len;

@@ -88,7 +88,7 @@ impl RawConfig {
 
     /// Checks every value. `text` is what was parsed, so that errors can name the line.
     pub fn check(self, home: &Path, file: &Path, text: &str, unit_bytes: u64) -> Result<Config, ConfigError> {
-        let at = Places { file, text };
+        let at = ValuePlaces { file, text };
         let listen = at.value("listen", self.listen.as_ref(), |text| values::listen(text))?;
         Ok(Config {
             name: at.value("name", self.name.as_ref(), |text| values::label(text))?,
@@ -113,12 +113,12 @@ fn uplink_kib(text: &str) -> Result<u32, BadValue> {
 }
 
 /// Turns positions into lines for error messages.
-struct Places<'a> {
+struct ValuePlaces<'a> {
     file: &'a Path,
     text: &'a str,
 }
 
-impl Places<'_> {
+impl ValuePlaces<'_> {
     fn error(&self, key: &'static str, line: usize, problem: impl Into<String>) -> ConfigError {
         ConfigError::Value { file: self.file.to_owned(), line, key, problem: problem.into() }
     }

@@ -26,7 +26,7 @@ pub struct Home {
 
 /// A pool that was founded or entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
+pub struct CreatedPool {
     /// The pool.
     pub pool: PoolId,
     /// Its name.
@@ -132,7 +132,7 @@ impl std::ops::Deref for LockedHome {
 
 impl LockedHome {
     /// Founds a pool: its root key, this node's key and certificate, the keys of the shared volume.
-    pub fn found(&self, setup: &Setup) -> Result<Made, HomeError> {
+    pub fn found(&self, setup: &Setup) -> Result<CreatedPool, HomeError> {
         self.no_pool_yet()?;
         let config = setup.write_config(self.dir())?;
         let (identity, root) = Identity::found(&setup.pool_name(&config));
@@ -142,7 +142,7 @@ impl LockedHome {
     }
 
     /// Enters the pool of a ticket. Whether it admits this node is for the first member that is reached to say.
-    pub fn join(&self, setup: &Setup, ticket: &Ticket) -> Result<Made, HomeError> {
+    pub fn join(&self, setup: &Setup, ticket: &Ticket) -> Result<CreatedPool, HomeError> {
         self.no_pool_yet()?;
         let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
         let config = setup.write_config(self.dir())?;
@@ -152,7 +152,7 @@ impl LockedHome {
     }
 
     /// Leaves the pool for that of a ticket, and deletes it with its blocks. The caller made sure that it is empty.
-    pub fn replace(&self, ticket: &Ticket) -> Result<Made, HomeError> {
+    pub fn replace(&self, ticket: &Ticket) -> Result<CreatedPool, HomeError> {
         let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
         let config = Config::load(self.dir())?;
         self.stage(&identity, None)?;
@@ -180,9 +180,9 @@ impl LockedHome {
         }
     }
 
-    fn made(&self, identity: Identity, config: Config) -> Made {
+    fn made(&self, identity: Identity, config: Config) -> CreatedPool {
         let root_key = self.pool_file("pool-root.key");
-        Made {
+        CreatedPool {
             pool: identity.pool,
             node: identity.node(),
             pool_name: identity.pool_name,

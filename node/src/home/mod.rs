@@ -25,7 +25,7 @@ pub(crate) mod socket_path;
 mod tests;
 
 pub use error::{HOME_ENV, HomeError};
-pub use folder::{Home, LockedHome, Made};
+pub use folder::{CreatedPool, Home, LockedHome};
 pub use identity::Identity;
 pub use instance::Instance;
 pub use setup::Setup;

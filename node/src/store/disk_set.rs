@@ -111,7 +111,10 @@ impl DiskSet {
                 self.report_changes();
             }
             match done {
-                ReadDone::Found(_) => return done,
+                ReadDone::Found(ref block) => {
+                    assert_eq!(block.id(), *id, "a disk gives out a block under its own id only");
+                    return done;
+                }
                 // A disk that is out is out: what it held is not on this node.
                 ReadDone::Failed if before == DiskHealth::Offline => {}
                 other => worst = worse(worst, other),

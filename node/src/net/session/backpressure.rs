@@ -29,6 +29,8 @@ pub(crate) struct PeerBackpressure {
     ids: Semaphore,
 }
 
+/// Questions wait only while `under_way` is at its bound. An answer to a question of the peer's last connection leaves on this
+/// one too, so more may leave than came: the count stops at zero.
 #[derive(Default)]
 struct FetchQueue {
     under_way: usize,

@@ -9,6 +9,9 @@ use crate::store::disk::job::{ReplyCollector, WriteJob};
 use crate::store::index::PlacedRecord;
 
 /// Records that are appended together, and who waits for them.
+///
+/// The records lie one behind the other from the end of the open segment: `bytes` is the sum of their heads and payloads,
+/// `footer_bytes` that of their heads. Nobody in `writes` or `renewed` was answered yet.
 #[derive(Default)]
 pub(crate) struct AppendBatch {
     pub records: Vec<(PlacedRecord, Vec<u8>, Bytes)>,
@@ -16,4 +19,11 @@ pub(crate) struct AppendBatch {
     pub footer_bytes: u64,
     pub writes: Vec<(WriteJob, WriteDone)>,
     pub renewed: Vec<(Arc<ReplyCollector>, Vec<usize>)>,
+}
+
+impl AppendBatch {
+    /// Bytes of all records, counted anew.
+    pub fn lengths(&self) -> u64 {
+        self.records.iter().map(|(_, head, payload)| (head.len() + payload.len()) as u64).sum()
+    }
 }

@@ -23,6 +23,10 @@ use crate::store::log::LogFolder;
 use crate::store::segment::ActiveSegment;
 
 /// Owned by the writer thread of a disk.
+///
+/// `next_sequence` is above every sequence number on the disk, `next_segment` above every segment's number; neither is used
+/// twice, not even after an error. `watermark` is what the index was told last. While `active` is none, a batch begins a
+/// new segment.
 pub(crate) struct Appender {
     pub disk: Arc<DiskHandle>,
     pub log: LogFolder,
@@ -91,6 +95,7 @@ impl Appender {
                 break;
             }
         }
+        debug_assert!(left.waiting.is_empty() || self.disk.index().is_none(), "only a missing index makes jobs wait");
         left
     }
 
@@ -217,6 +222,7 @@ impl Appender {
     }
 
     fn append(&mut self, run: &AppendBatch) -> io::Result<()> {
+        debug_assert_eq!(run.bytes, run.lengths(), "what is written is what was planned");
         let mut active = self.active.take().expect("a run begins with an open segment");
         let parts: Vec<&[u8]> = run
             .records
@@ -245,6 +251,10 @@ impl Appender {
             active.named = true;
         }
         for (placed, head, _) in &run.records {
+            debug_assert!(
+                placed.segment == active.number && placed.offset >= active.end,
+                "records stand where the index says"
+            );
             active.footer.push(placed.offset, head);
         }
         active.end += run.bytes;

@@ -211,6 +211,10 @@ impl<'a> IndexBatch<'a> {
         watermark.sequence = watermark.sequence.max(placed.header.sequence);
         if after != before {
             if let Some(gone) = &before {
+                debug_assert!(
+                    watermark.blocks > 0 && watermark.live_bytes >= gone.record_bytes(),
+                    "what goes was counted when it came"
+                );
                 watermark.blocks = watermark.blocks.saturating_sub(1);
                 watermark.live_bytes = watermark.live_bytes.saturating_sub(gone.record_bytes());
             }
