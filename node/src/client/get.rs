@@ -15,7 +15,7 @@ use super::error::ClientError;
 use super::handle::Client;
 use super::memory::Permit;
 
-/// Blocks of one get under way at once, if memory allows: several houses answer at once, and each block passes through disk,
+/// Blocks of one get under way at once, if memory allows: several sites answer at once, and each block passes through disk,
 /// line and two checks. With 8, a quarter of two cores stood idle while a node without a copy read.
 const WINDOW: usize = 40;
 

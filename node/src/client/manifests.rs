@@ -1,5 +1,5 @@
 //! Manifests lately read. A reader of many ranges of one file would otherwise fetch and hash its manifest for each of them:
-//! from another house one more round trip, and up to 200 KiB.
+//! from another site one more round trip, and up to 200 KiB.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -19,7 +19,7 @@ const DEFAULT_QUOTA_BYTES_MAX: u64 = 100 << 30;
 pub struct Config {
     /// Shown to other members.
     pub name: String,
-    /// The house: what burns together. None = an id of this node's own.
+    /// The site: what fails together. None = an id of this node's own.
     pub site: Option<String>,
     /// Folders for blocks; empty = this node stores none.
     pub storage: Vec<Storage>,

@@ -18,7 +18,7 @@ const PORT_TRIES: usize = 100;
 pub struct Setup {
     /// The node's name; default: the machine's.
     pub name: Option<String>,
-    /// Its house.
+    /// Its site.
     pub site: Option<String>,
     /// Storage folders; Some of an empty list = none. Relative paths are taken from the working directory.
     pub storage: Option<Vec<StorageArg>>,

@@ -18,7 +18,7 @@ use libp2p::swarm::{
 
 use super::address;
 
-/// Inbound connections of one IPv4 address, or one IPv6 /64, that may be in TLS or at the gate at once. A house of eight
+/// Inbound connections of one IPv4 address, or one IPv6 /64, that may be in TLS or at the gate at once. A site of eight
 /// servers that all come back after a power cut still gets in at the first attempt.
 pub(super) const PENDING_PER_SOURCE_MAX: usize = 8;
 
