@@ -47,7 +47,10 @@ fn settle(engine: &mut Engine, mut effects: Vec<Effect>) -> Option<PutOutcome> {
     while let Some(effect) = effects.pop() {
         let done = match effect {
             Effect::Disk { request, token } => Input::Disk { token, done: disk(request) },
-            Effect::Work { job, token } => Input::Work { token, done: job.run() },
+            Effect::Work { job, token } => {
+                let done = job.run();
+                Input::Work { token, job, done }
+            }
             Effect::Reply { reply: Reply::PutBlock(outcome), .. } => {
                 ended = Some(outcome);
                 continue;

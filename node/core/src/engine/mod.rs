@@ -9,6 +9,7 @@
 //! to it; to those above it raises an event. Nothing but this file knows all of them.
 
 mod admin;
+mod answers;
 mod blocks;
 mod context;
 mod event;
@@ -22,13 +23,13 @@ mod volume;
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{Fact, card_flag};
-use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
-use fsdfs_proto::message::{Message, StoreOutcome};
+use fsdfs_proto::ids::{NodeId, VolumeId};
+use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
 use self::admin::{Locates, StatusParts, TicketTerms};
-use self::blocks::{BlockServer, Gets, Hints, Inventories, PutItem, PutReport, Puts, Repair, ReplicationLog};
+use self::blocks::{BlockServer, Gets, Hints, Inventories, PutItem, Puts, Repair, ReplicationLog};
 use self::context::{Context, Identity};
 use self::event::Event;
 use self::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
@@ -39,10 +40,9 @@ use crate::facts::FactSet;
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
-    BlockPayload, Command, CommitToken, DiskDone, DiskRequest, DiskState, Effect, GetOutcome, GetToken, GossipToken,
-    HintToken, Input, LocateToken, Now, OpId, PeerEvent, PutToken, QueryToken, RepairToken, Reply, Waiter,
+    BlockPayload, Command, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId, PeerEvent,
+    QueryToken, RepairToken, Reply, Waiter,
 };
-use crate::tree::{JobDone, TreeJob};
 
 pub use self::start::{Profile, Start};
 
@@ -128,8 +128,8 @@ impl Engine {
             Input::Command { op, command } => self.on_command(op, command),
             Input::Message { from, message, payload } => self.on_message(from, message, payload),
             Input::Peer { node, event } => self.on_peer(node, event),
-            Input::Disk { token, done } => self.on_disk_done(token.0, done),
-            Input::Work { token, job, done } => self.on_job_done(&token.0, job, done),
+            Input::Disk { token, done } => answers::on_disk_done(self, token.0, done),
+            Input::Work { token, job, done } => answers::on_job_done(self, &token.0, job, done),
             Input::Addresses(addrs) => {
                 self.card.readdress(addrs);
                 self.introduce();
@@ -226,8 +226,8 @@ impl Engine {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::PeerSilent { node, waiter } => self.on_silent(node, &waiter),
-            Event::RequestLost { node, waiter } => self.on_lost(node, waiter),
+            Event::PeerSilent { node, waiter } => answers::on_silent(self, node, &waiter),
+            Event::RequestLost { node, waiter } => answers::on_lost(self, node, waiter),
             Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
             Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact, &[]),
             Event::SyncEnded => {
@@ -235,8 +235,8 @@ impl Engine {
                 self.commits.go_on(&mut self.cx);
             }
             Event::KeysArrived => self.commits.begin_volumes(&mut self.cx, &self.heads),
-            Event::PutEnded(report) => self.on_put_ended(report),
-            Event::GetEnded { waiter, id, outcome } => self.on_get_ended(&waiter, id, outcome),
+            Event::PutEnded(report) => answers::on_put_ended(self, report),
+            Event::GetEnded { waiter, id, outcome } => answers::on_get_ended(self, &waiter, id, outcome),
             Event::HeadsHeard { waiter, volume, heard } => match waiter {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
                 Waiter::Query(QueryToken::Heads(query)) => {
@@ -342,56 +342,10 @@ impl Engine {
             | Message::FetchReply(_)
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
-            | Message::ListBlocksReply(_) => self.on_reply(from, message, payload),
+            | Message::ListBlocksReply(_) => answers::on_reply(self, from, message, payload),
             // Asked only by versions that repair and collect; this one has nothing to say to them yet.
             Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
             Message::Audit(_) | Message::AuditReply(_) => {}
-        }
-    }
-
-    /// The answer to something this node asked.
-    fn on_reply(&mut self, from: NodeId, message: Message, payload: BlockPayload) {
-        if let Message::HeadsReply(reply) = &message {
-            self.gossip.on_facts(&mut self.cx, from, 0, &reply.facts);
-            self.drain();
-        }
-        let cx = &mut self.cx;
-        let Some(waiter) = message.answers().and_then(|request| cx.answered(from, request)) else { return };
-        match (waiter, message) {
-            (Waiter::Put(PutToken::Probe(put)), Message::HaveReply(reply)) => {
-                self.puts.on_probe_reply(cx, put, from, &reply.answers);
-            }
-            (Waiter::Put(PutToken::Store(put)), Message::StoreReply(reply)) => {
-                self.puts.on_store_reply(cx, put, from, reply.outcome);
-            }
-            (Waiter::Put(PutToken::Store(put)), Message::FactsAck(ack)) => {
-                let outcome = if ack.durable { StoreOutcome::Stored } else { StoreOutcome::Failed };
-                self.puts.on_store_reply(cx, put, from, outcome);
-            }
-            (Waiter::Get(GetToken::Fetch(id)), Message::FetchReply(reply)) => {
-                self.gets.on_fetch_reply(cx, &mut self.replication, (id, from), &reply, payload);
-            }
-            (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
-                self.repair.on_have_reply(cx, &mut self.replication, from, &ids, &reply.answers);
-            }
-            (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
-                self.repair.on_store_reply(cx, &mut self.replication, (id, from), reply.outcome);
-            }
-            (Waiter::Hints(HintToken::Have { redundancy, ids }), Message::HaveReply(reply)) => {
-                self.hints.on_have_reply(cx, &mut self.gets, from, (redundancy, &ids), &reply.answers);
-            }
-            (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
-                self.locates.on_have(cx, op, from, &ids, &reply.answers);
-            }
-            (Waiter::Inventory(op), Message::ListBlocksReply(reply)) => {
-                self.inventories.on_page(cx, op, from, &reply.records);
-            }
-            (Waiter::Heads(query), Message::HeadsReply(reply)) => {
-                self.queries.on_reply(cx, query, from, reply.finished);
-            }
-            (Waiter::Keys(volume), Message::CapabilityReply(reply)) => self.key_ring.on_reply(cx, volume, &reply),
-            // A peer answered something else than it was asked; nobody waits for that.
-            _ => {}
         }
     }
 
@@ -442,31 +396,6 @@ impl Engine {
         self.hints.hand_over(&mut self.cx, &mut self.gets, node);
         self.drain();
         self.heads.publish_soon(&mut self.cx);
-    }
-
-    /// Whoever asked this peer goes on without it, but takes a late answer.
-    fn on_silent(&mut self, node: NodeId, waiter: &Waiter) {
-        let cx = &mut self.cx;
-        match waiter {
-            Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.advance(cx, *put),
-            Waiter::Get(GetToken::Fetch(id)) => self.gets.ask_next(cx, &mut self.replication, *id),
-            Waiter::Repair(_) => self.repair.on_peer_lost(cx, &mut self.replication, node),
-            Waiter::Heads(query) => self.queries.on_silent(cx, *query, node),
-            Waiter::Inventory(op) => self.inventories.on_silent(cx, *op, node),
-            Waiter::Locate(LocateToken::Peer { op, .. }) => self.locates.on_have(cx, *op, node, &[], &[]),
-            _ => {}
-        }
-    }
-
-    /// No answer will come.
-    fn on_lost(&mut self, node: NodeId, waiter: Waiter) {
-        let cx = &mut self.cx;
-        match waiter {
-            Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => self.puts.on_failed(cx, put, node, None),
-            Waiter::Get(GetToken::Fetch(id)) => self.gets.on_lost(cx, &mut self.replication, id, node),
-            Waiter::Hints(HintToken::Have { redundancy, ids }) => self.hints.on_have_lost(node, redundancy, &ids),
-            other => self.on_silent(node, &other),
-        }
     }
 
     fn on_facts_inserted(&mut self, facts: &[Fact]) {
@@ -538,76 +467,6 @@ impl Engine {
         self.drain();
     }
 
-    fn on_put_ended(&mut self, put: PutReport) {
-        if let Some((id, _)) = put.block.filter(|_| put.mine) {
-            self.replication.note_put(id, put.durable, put.target);
-        }
-        self.repair.on_put_ended(&mut self.cx, &put);
-        self.hints.on_put_ended(&mut self.cx, &mut self.gets, &put);
-        self.drain();
-        let id = put.block.map(|(id, _)| id);
-        match (put.waiter, id) {
-            (Waiter::Client(op), _) => self.cx.reply(op, Reply::PutBlock(put.outcome)),
-            (Waiter::Commit(CommitToken::Part(volume)), id) => {
-                self.commit(|commits, parts| commits.on_part_put(parts, volume, id, put.outcome));
-            }
-            (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
-                self.commit(|commits, parts| commits.on_replicated(parts, volume, id, &put.outcome));
-            }
-            (Waiter::Hints(HintToken::Put { to }), _) => self.hints.hand_over(&mut self.cx, &mut self.gets, to),
-            (Waiter::Nobody, _) => {}
-            _ => debug_assert!(false, "puts are started by clients, commits and hints"),
-        }
-    }
-
-    fn on_get_ended(&mut self, waiter: &Waiter, id: BlockId, outcome: GetOutcome) {
-        match *waiter {
-            Waiter::Client(op) => self.cx.reply(op, Reply::GetBlock(outcome)),
-            Waiter::Commit(CommitToken::Block(volume)) => {
-                self.commit(|commits, parts| commits.on_block(parts, volume, id, outcome));
-            }
-            Waiter::Commit(CommitToken::Unreplicated(volume)) => {
-                self.commit(|commits, parts| commits.on_unreplicated_block(parts, volume, outcome));
-            }
-            Waiter::Query(QueryToken::Block(query)) => {
-                self.tree_queries.on_block(&mut self.cx, &mut self.gets, query, id, outcome);
-            }
-            Waiter::Hints(HintToken::Get { to, redundancy }) => {
-                self.hints.on_block(&mut self.cx, &mut self.gets, &mut self.puts, (to, redundancy), outcome);
-            }
-            _ => debug_assert!(false, "blocks are asked for by clients, commits, queries and hints"),
-        }
-    }
-
-    fn on_disk_done(&mut self, waiter: Waiter, done: DiskDone) {
-        let (cx, log) = (&mut self.cx, &mut self.replication);
-        match (waiter, done) {
-            (Waiter::Nobody, DiskDone::Disks(disks)) => self.on_disks(disks),
-            (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
-                self.puts.on_own_probe(cx, put, &answers);
-            }
-            (Waiter::Put(PutToken::OwnWrite(put)), DiskDone::Written(done)) => self.puts.on_own_write(cx, put, done),
-            (Waiter::Get(GetToken::Own(id)), DiskDone::Read(done)) => self.gets.on_own_read(cx, log, id, done),
-            (Waiter::Get(GetToken::ReadRepair(id)), DiskDone::Written(done)) => {
-                self.gets.on_repaired(cx, log, id, done);
-            }
-            (Waiter::Serve(token), done) => self.server.on_disk_done(cx, &mut self.gets, log, token, done),
-            (Waiter::Gossip(token), DiskDone::Logged(durable)) => self.gossip.on_logged(cx, &token, durable),
-            (Waiter::Commit(CommitToken::Logged(volume)), DiskDone::Logged(durable)) => {
-                self.commit(|commits, parts| commits.on_logged(parts, volume, durable));
-            }
-            (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
-                self.locates.on_own_have(cx, op, &answers);
-            }
-            (Waiter::Inventory(op), DiskDone::List(records)) => self.inventories.on_own_page(cx, op, &records),
-            (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => self.repair.on_listed(cx, records),
-            (Waiter::Repair(RepairToken::Read(id)), DiskDone::Read(done)) => {
-                self.repair.on_read(cx, &mut self.gets, log, id, done);
-            }
-            _ => debug_assert!(false, "the store answered another question than it was asked"),
-        }
-    }
-
     /// Disks came, went, filled up, or started over.
     fn on_disks(&mut self, disks: Vec<DiskState>) {
         let before = std::mem::take(&mut self.cx.disks);
@@ -621,18 +480,6 @@ impl Engine {
         self.issue_card();
         if lost {
             self.cx.notice(Notice::DiskLost);
-        }
-    }
-
-    fn on_job_done(&mut self, waiter: &Waiter, job: Box<TreeJob>, done: JobDone) {
-        match *waiter {
-            Waiter::Commit(CommitToken::Job(volume)) => {
-                self.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
-            }
-            Waiter::Query(QueryToken::Job(query)) => {
-                self.tree_queries.on_job_done(&mut self.cx, &mut self.gets, query, job, done);
-            }
-            _ => debug_assert!(false, "a job came back with a token no job was given"),
         }
     }
 

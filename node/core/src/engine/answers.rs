@@ -1,0 +1,165 @@
+//! Whom an answer is handed to: the only place that knows which machine stands behind which [`Waiter`].
+
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::{Message, StoreOutcome};
+
+use super::Engine;
+use super::blocks::PutReport;
+use crate::seam::{
+    BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, HintToken, LocateToken, PutToken, QueryToken,
+    RepairToken, Reply, Waiter,
+};
+use crate::tree::{JobDone, TreeJob};
+
+/// The answer to something this node asked.
+pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payload: BlockPayload) {
+    if let Message::HeadsReply(reply) = &message {
+        engine.gossip.on_facts(&mut engine.cx, from, 0, &reply.facts);
+        engine.drain();
+    }
+    let cx = &mut engine.cx;
+    let Some(waiter) = message.answers().and_then(|request| cx.answered(from, request)) else { return };
+    match (waiter, message) {
+        (Waiter::Put(PutToken::Probe(put)), Message::HaveReply(reply)) => {
+            engine.puts.on_probe_reply(cx, put, from, &reply.answers);
+        }
+        (Waiter::Put(PutToken::Store(put)), Message::StoreReply(reply)) => {
+            engine.puts.on_store_reply(cx, put, from, reply.outcome);
+        }
+        (Waiter::Put(PutToken::Store(put)), Message::FactsAck(ack)) => {
+            let outcome = if ack.durable { StoreOutcome::Stored } else { StoreOutcome::Failed };
+            engine.puts.on_store_reply(cx, put, from, outcome);
+        }
+        (Waiter::Get(GetToken::Fetch(id)), Message::FetchReply(reply)) => {
+            engine.gets.on_fetch_reply(cx, &mut engine.replication, (id, from), &reply, payload);
+        }
+        (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
+            engine.repair.on_have_reply(cx, &mut engine.replication, from, &ids, &reply.answers);
+        }
+        (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
+            engine.repair.on_store_reply(cx, &mut engine.replication, (id, from), reply.outcome);
+        }
+        (Waiter::Hints(HintToken::Have { redundancy, ids }), Message::HaveReply(reply)) => {
+            engine.hints.on_have_reply(cx, &mut engine.gets, from, (redundancy, &ids), &reply.answers);
+        }
+        (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
+            engine.locates.on_have(cx, op, from, &ids, &reply.answers);
+        }
+        (Waiter::Inventory(op), Message::ListBlocksReply(reply)) => {
+            engine.inventories.on_page(cx, op, from, &reply.records);
+        }
+        (Waiter::Heads(query), Message::HeadsReply(reply)) => {
+            engine.queries.on_reply(cx, query, from, reply.finished);
+        }
+        (Waiter::Keys(volume), Message::CapabilityReply(reply)) => engine.key_ring.on_reply(cx, volume, &reply),
+        // A peer answered something else than it was asked; nobody waits for that.
+        _ => {}
+    }
+}
+
+/// Whoever asked this peer goes on without it, but takes a late answer.
+pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
+    let cx = &mut engine.cx;
+    match waiter {
+        Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.advance(cx, *put),
+        Waiter::Get(GetToken::Fetch(id)) => engine.gets.ask_next(cx, &mut engine.replication, *id),
+        Waiter::Repair(_) => engine.repair.on_peer_lost(cx, &mut engine.replication, node),
+        Waiter::Heads(query) => engine.queries.on_silent(cx, *query, node),
+        Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
+        Waiter::Locate(LocateToken::Peer { op, .. }) => engine.locates.on_have(cx, *op, node, &[], &[]),
+        _ => {}
+    }
+}
+
+/// No answer will come.
+pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
+    let cx = &mut engine.cx;
+    match waiter {
+        Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.on_failed(cx, put, node, None),
+        Waiter::Get(GetToken::Fetch(id)) => engine.gets.on_lost(cx, &mut engine.replication, id, node),
+        Waiter::Hints(HintToken::Have { redundancy, ids }) => engine.hints.on_have_lost(node, redundancy, &ids),
+        other => on_silent(engine, node, &other),
+    }
+}
+
+pub(super) fn on_put_ended(engine: &mut Engine, put: PutReport) {
+    if let Some((id, _)) = put.block.filter(|_| put.mine) {
+        engine.replication.note_put(id, put.durable, put.target);
+    }
+    engine.repair.on_put_ended(&mut engine.cx, &put);
+    engine.hints.on_put_ended(&mut engine.cx, &mut engine.gets, &put);
+    engine.drain();
+    let id = put.block.map(|(id, _)| id);
+    match (put.waiter, id) {
+        (Waiter::Client(op), _) => engine.cx.reply(op, Reply::PutBlock(put.outcome)),
+        (Waiter::Commit(CommitToken::Part(volume)), id) => {
+            engine.commit(|commits, parts| commits.on_part_put(parts, volume, id, put.outcome));
+        }
+        (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
+            engine.commit(|commits, parts| commits.on_replicated(parts, volume, id, &put.outcome));
+        }
+        (Waiter::Hints(HintToken::Put { to }), _) => engine.hints.hand_over(&mut engine.cx, &mut engine.gets, to),
+        (Waiter::Nobody, _) => {}
+        _ => debug_assert!(false, "puts are started by clients, commits and hints"),
+    }
+}
+
+pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, outcome: GetOutcome) {
+    match *waiter {
+        Waiter::Client(op) => engine.cx.reply(op, Reply::GetBlock(outcome)),
+        Waiter::Commit(CommitToken::Block(volume)) => {
+            engine.commit(|commits, parts| commits.on_block(parts, volume, id, outcome));
+        }
+        Waiter::Commit(CommitToken::Unreplicated(volume)) => {
+            engine.commit(|commits, parts| commits.on_unreplicated_block(parts, volume, outcome));
+        }
+        Waiter::Query(QueryToken::Block(query)) => {
+            engine.tree_queries.on_block(&mut engine.cx, &mut engine.gets, query, id, outcome);
+        }
+        Waiter::Hints(HintToken::Get { to, redundancy }) => {
+            engine.hints.on_block(&mut engine.cx, &mut engine.gets, &mut engine.puts, (to, redundancy), outcome);
+        }
+        _ => debug_assert!(false, "blocks are asked for by clients, commits, queries and hints"),
+    }
+}
+
+pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) {
+    let (cx, log) = (&mut engine.cx, &mut engine.replication);
+    match (waiter, done) {
+        (Waiter::Nobody, DiskDone::Disks(disks)) => engine.on_disks(disks),
+        (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
+            engine.puts.on_own_probe(cx, put, &answers);
+        }
+        (Waiter::Put(PutToken::OwnWrite(put)), DiskDone::Written(done)) => engine.puts.on_own_write(cx, put, done),
+        (Waiter::Get(GetToken::Own(id)), DiskDone::Read(done)) => engine.gets.on_own_read(cx, log, id, done),
+        (Waiter::Get(GetToken::ReadRepair(id)), DiskDone::Written(done)) => {
+            engine.gets.on_repaired(cx, log, id, done);
+        }
+        (Waiter::Serve(token), done) => engine.server.on_disk_done(cx, &mut engine.gets, log, token, done),
+        (Waiter::Gossip(token), DiskDone::Logged(durable)) => engine.gossip.on_logged(cx, &token, durable),
+        (Waiter::Commit(CommitToken::Logged(volume)), DiskDone::Logged(durable)) => {
+            engine.commit(|commits, parts| commits.on_logged(parts, volume, durable));
+        }
+        (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
+            engine.locates.on_own_have(cx, op, &answers);
+        }
+        (Waiter::Inventory(op), DiskDone::List(records)) => engine.inventories.on_own_page(cx, op, &records),
+        (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => engine.repair.on_listed(cx, records),
+        (Waiter::Repair(RepairToken::Read(id)), DiskDone::Read(done)) => {
+            engine.repair.on_read(cx, &mut engine.gets, log, id, done);
+        }
+        _ => debug_assert!(false, "the store answered another question than it was asked"),
+    }
+}
+
+pub(super) fn on_job_done(engine: &mut Engine, waiter: &Waiter, job: Box<TreeJob>, done: JobDone) {
+    match *waiter {
+        Waiter::Commit(CommitToken::Job(volume)) => {
+            engine.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
+        }
+        Waiter::Query(QueryToken::Job(query)) => {
+            engine.tree_queries.on_job_done(&mut engine.cx, &mut engine.gets, query, job, done);
+        }
+        _ => debug_assert!(false, "a job came back with a token no job was given"),
+    }
+}
