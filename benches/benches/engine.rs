@@ -9,13 +9,13 @@ use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{DiskId, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
-use simulations::pool::Pool;
+use simulations::world::pool::PoolKeys;
 
 /// Inputs of one put: the command, what the index knows, what became of the write.
 const INPUTS: u64 = 3;
 
 fn founder() -> (Engine, Vec<Effect>) {
-    let mut pool = Pool::found(1);
+    let mut pool = PoolKeys::found(1);
     let (key, _, chain) = pool.enrol();
     let instance = Writer([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
