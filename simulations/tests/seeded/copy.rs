@@ -71,6 +71,8 @@ pub fn build<'a>(names: impl IntoIterator<Item = &'a str>) -> PathBuf {
     write(&copy.join("Cargo.lock"), &read(&root().join("Cargo.lock")));
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--package", "simulations", "--bin", "simulations", "--target-dir"]).arg(copy.join("target"));
+    // Built as a whole: what an incremental build keeps of optimized crates has not always linked.
+    cargo.env("CARGO_INCREMENTAL", "0");
     // No library may become another one meanwhile: all are in the lock file.
     let built = cargo.arg("--offline").current_dir(&copy).status().expect("cargo runs, for it runs this test");
     assert!(built.success(), "the engine with seeded bugs does not compile");
