@@ -77,6 +77,15 @@ pub fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
 }
 
 /// Reads a value; anything [`encode`] would not have written is refused.
+/// ```
+/// use fsdfs_proto::codec::{decode, encode};
+/// use fsdfs_proto::message::Message;
+///
+/// let mut bytes = encode(&Message::Ping(7));
+/// assert_eq!(decode(&bytes), Ok(Message::Ping(7)));
+/// bytes.push(0);
+/// assert!(decode::<Message>(&bytes).is_err(), "one value has one encoding");
+/// ```
 pub fn decode<T: CanonicalCodec>(bytes: &[u8]) -> Result<T, FormatError> {
     let value: T = parse(bytes)?;
     value.check()?;

@@ -20,6 +20,21 @@ pub trait Signable: CanonicalCodec {
 /// A value whose signature was checked, with the very bytes that were signed.
 ///
 /// Only [`Signed::sign`] and [`Signed::open`] build one, so holding it is the proof.
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use fsdfs_proto::identity::{Cert, founder_cert, pool_of};
+/// use fsdfs_proto::ids::NodeId;
+/// use fsdfs_proto::signed::Signed;
+///
+/// let (root, node) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+/// let cert = founder_cert(&root, NodeId(node.verifying_key().to_bytes()));
+///
+/// // What travels is the envelope; whoever opens it checks the signature for this pool.
+/// let opened: Signed<Cert> = Signed::open(pool_of(&root), &cert.envelope(), None)?;
+/// assert_eq!(opened.id(), cert.id());
+/// assert!(Signed::<Cert>::open(pool_of(&node), &cert.envelope(), None).is_err());
+/// # Ok::<(), fsdfs_proto::codec::FormatError>(())
+/// ```
 #[derive(Debug)]
 pub struct Signed<T>(std::sync::Arc<SignedParts<T>>);
 

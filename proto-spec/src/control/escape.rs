@@ -9,6 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Bytes as text: UTF-8 as it is, `%XX` for `%` itself, control characters and bytes that are not UTF-8.
 ///
 /// A `%` that two hexadecimal digits do not follow stands for itself.
+/// ```
+/// use fsdfs_proto::control::EscapedText;
+///
+/// let name: EscapedText = "100%25 caf%E9".parse().expect("any text is read");
+/// assert_eq!(name.0, b"100% caf\xe9");
+/// assert_eq!(name.to_string(), "100%25 caf%E9");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EscapedText(pub Vec<u8>);
 

@@ -83,6 +83,18 @@ impl From<&[u8]> for ChunkBuffer {
 }
 
 /// Seals a piece of a file that lies elsewhere: copies it into a [`ChunkBuffer`] first.
+/// ```
+/// use fsdfs_proto::ids::{Key, VolumeId};
+/// use fsdfs_proto::volume::{VolumeKeys, open_data, seal_data};
+///
+/// let volume = VolumeId([3; 32]);
+/// let keys = VolumeKeys::from_write_secret(volume, 1, Key([9; 32]));
+/// let writer = keys.writer().expect("it was made from the write secret");
+/// let (block, at) = seal_data(writer, b"a piece of a file");
+/// assert_eq!(open_data(volume, at, &block)?, &b"a piece of a file"[..]);
+/// assert_eq!(seal_data(writer, b"a piece of a file").0, block, "equal pieces are stored once");
+/// # Ok::<(), fsdfs_proto::codec::FormatError>(())
+/// ```
 ///
 /// # Panics
 /// If it is longer than [`PAYLOAD_BYTES_MAX`].

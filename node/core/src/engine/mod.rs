@@ -7,6 +7,36 @@
 //! It is a router over *machines*: structs with fields of their own that promise one thing each. They stand on floors,
 //! `net` < `facts` < `blocks` < `volume` < `admin`. A machine may call machines of its own or lower floors that are handed
 //! to it; to those above it raises an event. Nothing but this file knows all of them.
+//! ```
+//! use ed25519_dalek::SigningKey;
+//! use fsdfs_core::engine::{Engine, Profile, Start};
+//! use fsdfs_core::seam::{Command, Effect, Input, Now, Reply};
+//! use fsdfs_core::tree::TreeParams;
+//! use fsdfs_proto::identity::{founder_cert, pool_of};
+//! use fsdfs_proto::ids::{NodeId, Writer};
+//!
+//! let (root, key) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+//! let me = NodeId(key.verifying_key().to_bytes());
+//! let start = Start {
+//!     pool: pool_of(&root),
+//!     key: key.to_bytes(),
+//!     chain: vec![founder_cert(&root, me)],
+//!     bootstrap: Vec::new(),
+//!     entries: Vec::new(),
+//!     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Writer([1; 8]) },
+//!     disks: Vec::new(),
+//!     unit_bytes: 1 << 30,
+//!     seed: 1,
+//!     may_be_restored_copy: false,
+//!     params: TreeParams::DEFAULT,
+//! };
+//! let now = Now { mono: 0, wall: 1_800_000_000_000 };
+//! let mut effects = Vec::new();
+//! let mut engine = Engine::new(now, start, &mut effects);
+//! engine.handle(now, Input::Command { op: 1, command: Command::Members }, &mut effects);
+//! assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply { op: 1, reply: Reply::Members(_) })));
+//! assert!(engine.deadline().is_some(), "it wants to be called again, for its heartbeat");
+//! ```
 
 mod admin;
 mod answers;

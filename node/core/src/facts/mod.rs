@@ -4,6 +4,18 @@
 //! is revoked, which rules hold - is computed from the whole set whenever it is asked for, so it depends neither on the order
 //! in which facts came nor on a clock. Whether a statement is *kept* depends only on things that never become untrue again
 //! (its signer is, or was, certified); whether it *counts* is computed from the whole set by `DerivedState`.
+//! ```
+//! use ed25519_dalek::SigningKey;
+//! use fsdfs_core::facts::FactSet;
+//! use fsdfs_proto::identity::{Fact, founder_cert, pool_of};
+//! use fsdfs_proto::ids::NodeId;
+//!
+//! let root = SigningKey::from_bytes(&[1; 32]);
+//! let founder = NodeId(SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes());
+//! let mut facts = FactSet::new(pool_of(&root));
+//! facts.insert(Fact::from(founder_cert(&root, founder)));
+//! assert!(facts.members().contains_key(&founder));
+//! ```
 
 mod authority;
 mod derived;

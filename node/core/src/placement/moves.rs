@@ -17,6 +17,20 @@ pub struct PlacementRule<'a> {
 }
 
 /// What a change moves, in bytes of the blocks that were counted.
+/// ```
+/// use fsdfs_core::placement::{ClusterMap, DataMovement, MapChange, MapServer, PlacementRule};
+/// use fsdfs_proto::ids::BlockId;
+///
+/// let server = |name: &str| MapServer::imagined(name, name, 100);
+/// let before = ClusterMap::new(vec![server("a"), server("b"), server("c")]);
+/// let after = before.with(MapChange::Join(server("d")))?;
+/// let blocks = (0..1_000u32).map(|nr| (BlockId::of(&nr.to_be_bytes()), 1));
+/// let rule = |view| PlacementRule { view, copies: 2 };
+/// let moved = DataMovement::between(rule(&before), rule(&after), blocks);
+/// // A newcomer with a quarter of the space takes about a quarter of the 2,000 copies, and nothing is lost.
+/// assert!((400..600).contains(&moved.copied) && moved.lost == 0);
+/// # Ok::<(), fsdfs_core::placement::MapChangeError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DataMovement {
     /// By server of either map; servers that nothing concerns are left out.
