@@ -16,6 +16,7 @@ pub const OVERHEAD_BYTES_MAX: usize = 128 * 1024;
 pub const BLOCK_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + OVERHEAD_BYTES_MAX;
 
 /// Bytes whose id was computed from them. There is no other constructor, so holding one is the proof.
+///
 /// ```
 /// use bytes::Bytes;
 /// use fsdfs_proto::{block::Block, ids::BlockId};

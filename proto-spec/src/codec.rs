@@ -77,6 +77,7 @@ pub fn encode_onto<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
 }
 
 /// Reads a value; anything [`encode`] would not have written is refused.
+///
 /// ```
 /// use fsdfs_proto::codec::{decode, encode};
 /// use fsdfs_proto::message::Message;

@@ -20,6 +20,7 @@ pub trait Signable: CanonicalCodec {
 /// A value whose signature was checked, with the very bytes that were signed.
 ///
 /// Only [`Signed::sign`] and [`Signed::open`] build one, so holding it is the proof.
+///
 /// ```
 /// use ed25519_dalek::SigningKey;
 /// use fsdfs_proto::identity::{Cert, founder_cert, pool_of};

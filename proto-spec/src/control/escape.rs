@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Bytes as text: UTF-8 as it is, `%XX` for `%` itself, control characters and bytes that are not UTF-8.
 ///
 /// A `%` that two hexadecimal digits do not follow stands for itself.
+///
 /// ```
 /// use fsdfs_proto::control::EscapedText;
 ///

@@ -83,6 +83,7 @@ impl From<&[u8]> for ChunkBuffer {
 }
 
 /// Seals a piece of a file that lies elsewhere: copies it into a [`ChunkBuffer`] first.
+///
 /// ```
 /// use fsdfs_proto::ids::{Key, VolumeId};
 /// use fsdfs_proto::volume::{VolumeKeys, open_data, seal_data};

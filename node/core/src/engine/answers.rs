@@ -3,8 +3,8 @@
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{Message, StoreOutcome};
 
-use super::Engine;
-use super::blocks::PutReport;
+use super::event::PutReport;
+use super::machines::Engine;
 use crate::seam::{
     BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, HintToken, LocateToken, PutToken, QueryToken,
     RepairToken, Reply, Waiter,
@@ -13,10 +13,6 @@ use crate::tree::{JobDone, TreeJob};
 
 /// The answer to something this node asked.
 pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payload: BlockPayload) {
-    if let Message::HeadsReply(reply) = &message {
-        engine.gossip.on_facts(&mut engine.cx, from, 0, &reply.facts);
-        engine.drain();
-    }
     let cx = &mut engine.cx;
     let Some(waiter) = message.answers().and_then(|request| cx.answered(from, request)) else { return };
     match (waiter, message) {
@@ -82,13 +78,17 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
     }
 }
 
-pub(super) fn on_put_ended(engine: &mut Engine, put: PutReport) {
+/// Who keeps the books of copies hears of every put, whoever asked for it.
+pub(super) fn note_put(engine: &mut Engine, put: &PutReport) {
     if let Some((id, _)) = put.block.filter(|_| put.mine) {
         engine.replication.note_put(id, put.durable, put.target);
     }
-    engine.repair.on_put_ended(&mut engine.cx, &put);
-    engine.hints.on_put_ended(&mut engine.cx, &mut engine.gets, &put);
-    engine.drain();
+    engine.repair.on_put_ended(&mut engine.cx, put);
+    engine.hints.on_put_ended(&mut engine.cx, &mut engine.gets, put);
+}
+
+/// Then the one who asked is answered, when all that followed from it is done.
+pub(super) fn answer_put(engine: &mut Engine, put: PutReport) {
     let id = put.block.map(|(id, _)| id);
     match (put.waiter, id) {
         (Waiter::Client(op), _) => engine.cx.reply(op, Reply::PutBlock(put.outcome)),
@@ -104,6 +104,7 @@ pub(super) fn on_put_ended(engine: &mut Engine, put: PutReport) {
     }
 }
 
+/// A block came, or is nowhere, for one of those who asked for it.
 pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, outcome: GetOutcome) {
     match *waiter {
         Waiter::Client(op) => engine.cx.reply(op, Reply::GetBlock(outcome)),
@@ -123,10 +124,10 @@ pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, ou
     }
 }
 
+/// The store answered. Each question has one kind of answer; another one would be a mistake of this program.
 pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) {
     let (cx, log) = (&mut engine.cx, &mut engine.replication);
     match (waiter, done) {
-        (Waiter::Nobody, DiskDone::Disks(disks)) => engine.on_disks(disks),
         (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
             engine.puts.on_own_probe(cx, put, &answers);
         }
@@ -152,6 +153,7 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
     }
 }
 
+/// A job came home, with the blocks it used, the blocks it made, or the names of those it lacks.
 pub(super) fn on_job_done(engine: &mut Engine, waiter: &Waiter, job: Box<TreeJob>, done: JobDone) {
     match *waiter {
         Waiter::Commit(CommitToken::Job(volume)) => {

@@ -5,10 +5,9 @@
 
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::message::Redundancy;
 
-use super::blocks::PutReport;
-use super::volume::HeardHeads;
-use crate::seam::{GetOutcome, OpId, Reply, Waiter};
+use crate::seam::{GetOutcome, OpId, PutOutcome, Reply, Waiter};
 
 /// Something that happened on one floor and that others act upon.
 #[derive(Debug)]
@@ -33,4 +32,30 @@ pub(super) enum Event {
     HeadsHeard { waiter: Waiter, volume: VolumeId, heard: HeardHeads },
     /// A command is answered when everything raised before is done.
     Reply { op: OpId, reply: Reply },
+}
+
+/// What came of a put.
+#[derive(Debug)]
+pub(super) struct PutReport {
+    pub waiter: Waiter,
+    /// None of a head.
+    pub block: Option<(BlockId, Redundancy)>,
+    pub outcome: PutOutcome,
+    /// Distinct servers that confirmed it.
+    pub durable: usize,
+    /// N.
+    pub target: usize,
+    /// This node is one of those that confirmed it.
+    pub mine: bool,
+    /// Assigned holders, other than this node, that did not confirm it; whether they refused it.
+    pub missed: Vec<(NodeId, bool)>,
+}
+
+/// What the holders of heads said.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeardHeads {
+    /// A majority of them, this node among them if it is one.
+    pub majority: bool,
+    /// So many of the others that at least one of them was in every quorum that confirmed a head to this node.
+    pub own_past: bool,
 }

@@ -7,6 +7,7 @@
 //! It is a router over *machines*: structs with fields of their own that promise one thing each. They stand on floors,
 //! `net` < `facts` < `blocks` < `volume` < `admin`. A machine may call machines of its own or lower floors that are handed
 //! to it; to those above it raises an event. Nothing but this file knows all of them.
+//!
 //! ```
 //! use ed25519_dalek::SigningKey;
 //! use fsdfs_core::engine::{Engine, Profile, Start};
@@ -44,6 +45,7 @@ mod blocks;
 mod context;
 mod event;
 mod facts;
+mod machines;
 mod net;
 mod start;
 #[cfg(test)]
@@ -51,98 +53,33 @@ mod test_kit;
 mod timers;
 mod volume;
 
-use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{Fact, card_flag};
 use fsdfs_proto::ids::{NodeId, VolumeId};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
-use self::admin::{Locates, StatusParts, TicketTerms};
-use self::blocks::{BlockServer, Gets, Hints, Inventories, PutItem, Puts, Repair, ReplicationLog};
-use self::context::{Context, Identity};
+use self::admin::{StatusParts, TicketTerms};
+use self::blocks::PutItem;
 use self::event::Event;
-use self::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
-use self::net::Connections;
 use self::timers::Timer;
-use self::volume::{CommitParts, Commits, HeadQueries, LocalHeads, TreeQueries, Writer};
 use crate::facts::FactSet;
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
-    BlockPayload, Command, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId, PeerEvent,
-    QueryToken, RepairToken, Reply, Waiter,
+    BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId,
+    PeerEvent, QueryToken, RepairToken, Reply, Token, Waiter,
 };
 
+pub use self::machines::Engine;
 pub use self::start::{Profile, Start};
-
-/// One node's decisions.
-pub struct Engine {
-    cx: Context,
-    connections: Connections,
-
-    gossip: Gossip,
-    sync: FactSync,
-    liveness: Liveness,
-    card: OwnCard,
-    key_ring: KeyRing,
-
-    puts: Puts,
-    gets: Gets,
-    server: BlockServer,
-    replication: ReplicationLog,
-    repair: Repair,
-    hints: Hints,
-    inventories: Inventories,
-
-    heads: LocalHeads,
-    queries: HeadQueries,
-    tree_queries: TreeQueries,
-    writer: Writer,
-    commits: Commits,
-
-    locates: Locates,
-}
 
 impl Engine {
     /// Starts a node. The effects begin its connections.
-    pub fn new(now: Now, start: Start, out: &mut Vec<Effect>) -> Self {
-        let Start {
-            pool,
-            key,
-            chain,
-            bootstrap,
-            entries,
-            profile,
-            disks,
-            unit_bytes,
-            seed,
-            may_be_restored_copy,
-            params,
-        } = start;
-        let key = SigningKey::from_bytes(&key);
-        let mut engine = Self {
-            cx: Context::new(Identity { now, key, pool, params, bootstrap, seed, disks }),
-            connections: Connections::default(),
-            gossip: Gossip::default(),
-            sync: FactSync,
-            liveness: Liveness::default(),
-            card: OwnCard::new(profile, unit_bytes),
-            key_ring: KeyRing::default(),
-            puts: Puts::default(),
-            gets: Gets::default(),
-            server: BlockServer,
-            replication: ReplicationLog::default(),
-            repair: Repair::default(),
-            hints: Hints::default(),
-            inventories: Inventories::default(),
-            heads: LocalHeads::default(),
-            queries: HeadQueries::default(),
-            tree_queries: TreeQueries::default(),
-            writer: Writer::default(),
-            commits: Commits::default(),
-            locates: Locates::default(),
-        };
+    pub fn new(now: Now, mut start: Start, out: &mut Vec<Effect>) -> Self {
+        let (entries, chain) = (std::mem::take(&mut start.entries), std::mem::take(&mut start.chain));
+        let may_be_restored_copy = start.may_be_restored_copy;
+        let mut engine = Self::without_past(now, start);
         engine.cx.swap_effects(out);
         engine.replay(entries, chain.into_iter().map(Fact::from).collect(), may_be_restored_copy);
         engine.cx.swap_effects(out);
@@ -158,6 +95,7 @@ impl Engine {
             Input::Command { op, command } => self.on_command(op, command),
             Input::Message { from, message, payload } => self.on_message(from, message, payload),
             Input::Peer { node, event } => self.on_peer(node, event),
+            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => self.on_disks(disks),
             Input::Disk { token, done } => answers::on_disk_done(self, token.0, done),
             Input::Work { token, job, done } => answers::on_job_done(self, &token.0, job, done),
             Input::Addresses(addrs) => {
@@ -265,7 +203,11 @@ impl Engine {
                 self.commits.go_on(&mut self.cx);
             }
             Event::KeysArrived => self.commits.begin_volumes(&mut self.cx, &self.heads),
-            Event::PutEnded(report) => answers::on_put_ended(self, report),
+            Event::PutEnded(report) => {
+                answers::note_put(self, &report);
+                self.drain();
+                answers::answer_put(self, report);
+            }
             Event::GetEnded { waiter, id, outcome } => answers::on_get_ended(self, &waiter, id, outcome),
             Event::HeadsHeard { waiter, volume, heard } => match waiter {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
@@ -277,21 +219,6 @@ impl Engine {
             },
             Event::Reply { op, reply } => self.cx.reply(op, reply),
         }
-    }
-
-    /// A call to the commits, with all that they work with.
-    fn commit<T>(&mut self, call: impl FnOnce(&mut Commits, &mut CommitParts<'_>) -> T) -> T {
-        let mut parts = CommitParts {
-            cx: &mut self.cx,
-            gossip: &mut self.gossip,
-            liveness: &self.liveness,
-            gets: &mut self.gets,
-            puts: &mut self.puts,
-            heads: &mut self.heads,
-            queries: &mut self.queries,
-            writer: &mut self.writer,
-        };
-        call(&mut self.commits, &mut parts)
     }
 
     fn on_command(&mut self, op: OpId, command: Command) {
@@ -372,7 +299,13 @@ impl Engine {
             | Message::FetchReply(_)
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
-            | Message::ListBlocksReply(_) => answers::on_reply(self, from, message, payload),
+            | Message::ListBlocksReply(_) => {
+                if let Message::HeadsReply(reply) = &message {
+                    self.gossip.on_facts(&mut self.cx, from, 0, &reply.facts);
+                    self.drain();
+                }
+                answers::on_reply(self, from, message, payload);
+            }
             // Asked only by versions that repair and collect; this one has nothing to say to them yet.
             Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
             Message::Audit(_) | Message::AuditReply(_) => {}

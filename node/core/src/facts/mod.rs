@@ -4,6 +4,7 @@
 //! is revoked, which rules hold - is computed from the whole set whenever it is asked for, so it depends neither on the order
 //! in which facts came nor on a clock. Whether a statement is *kept* depends only on things that never become untrue again
 //! (its signer is, or was, certified); whether it *counts* is computed from the whole set by `DerivedState`.
+//!
 //! ```
 //! use ed25519_dalek::SigningKey;
 //! use fsdfs_core::facts::FactSet;

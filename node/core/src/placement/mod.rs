@@ -1,6 +1,7 @@
 //! Which servers hold a block: exact-share weighted RUSH (spec 03-placement).
 //!
 //! A pure function of block id, map and number of copies. Knows nothing of who is up, who has what, or how the map came about.
+//!
 //! ```
 //! use fsdfs_core::placement::{ClusterMap, MapServer};
 //! use fsdfs_proto::ids::BlockId;

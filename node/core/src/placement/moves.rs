@@ -17,6 +17,7 @@ pub struct PlacementRule<'a> {
 }
 
 /// What a change moves, in bytes of the blocks that were counted.
+///
 /// ```
 /// use fsdfs_core::placement::{ClusterMap, DataMovement, MapChange, MapServer, PlacementRule};
 /// use fsdfs_proto::ids::BlockId;

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{HaveRequest, IDS_MAX, Message, Possession, Redundancy};
 
-use super::{Gets, PutItem, PutReport, Puts};
+use super::{Gets, PutItem, Puts};
 use crate::engine::context::Context;
+use crate::engine::event::PutReport;
 use crate::limits::HINTS_MAX;
 use crate::seam::{GetOutcome, HintToken, Waiter};
 

@@ -14,7 +14,7 @@ mod serve;
 pub(super) use get::Gets;
 pub(super) use hints::Hints;
 pub(super) use inventory::Inventories;
-pub(super) use put::{PutItem, PutReport, Puts};
+pub(super) use put::{PutItem, Puts};
 pub(super) use repair::Repair;
 pub(super) use replication::ReplicationLog;
 pub(super) use serve::BlockServer;

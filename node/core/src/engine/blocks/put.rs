@@ -15,7 +15,7 @@ use fsdfs_proto::message::{
 };
 
 use crate::engine::context::Context;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, PutReport};
 use crate::placement::BlockHolder;
 use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, Waiter, WriteDone};
 
@@ -34,23 +34,6 @@ pub(in crate::engine) enum PutItem {
     Block { block: Block, redundancy: Redundancy, probe: bool },
     /// A head of this volume, durable in this node's log already; its holders are those of the volume's id.
     Head { fact: RawFact, volume: VolumeId },
-}
-
-/// What came of a put.
-#[derive(Debug)]
-pub(in crate::engine) struct PutReport {
-    pub waiter: Waiter,
-    /// None of a head.
-    pub block: Option<(BlockId, Redundancy)>,
-    pub outcome: PutOutcome,
-    /// Distinct servers that confirmed it.
-    pub durable: usize,
-    /// N.
-    pub target: usize,
-    /// This node is one of those that confirmed it.
-    pub mine: bool,
-    /// Assigned holders, other than this node, that did not confirm it; whether they refused it.
-    pub missed: Vec<(NodeId, bool)>,
 }
 
 /// A put that waits for answers.

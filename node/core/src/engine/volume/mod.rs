@@ -8,6 +8,6 @@ mod writer;
 
 pub(super) use commit::{CommitParts, Commits};
 pub(super) use heads::LocalHeads;
-pub(super) use query::{HeadQueries, HeardHeads};
+pub(super) use query::HeadQueries;
 pub(super) use tree_query::TreeQueries;
 pub(super) use writer::Writer;

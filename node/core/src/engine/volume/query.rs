@@ -12,7 +12,7 @@ use fsdfs_proto::message::{FACTS_MAX, HeadsReply, HeadsRequest, Message, fact_pa
 use fsdfs_proto::signed::Signed;
 
 use crate::engine::context::Context;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, HeardHeads};
 use crate::seam::Waiter;
 
 /// Questions under way, and answers to others' questions.
@@ -36,15 +36,6 @@ struct OpenQuery {
     /// Of the others, how many told all they know. At most `holders`.
     heard: usize,
     waiter: Waiter,
-}
-
-/// What the holders of heads told.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct HeardHeads {
-    /// A majority of them, this node among them if it is one.
-    pub majority: bool,
-    /// So many of the others that at least one of them was in every quorum that confirmed a head to this node.
-    pub own_past: bool,
 }
 
 impl OpenQuery {

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, VolumeId};
 
-use super::{HeadQueries, HeardHeads, LocalHeads};
+use super::{HeadQueries, LocalHeads};
 use crate::engine::blocks::Gets;
 use crate::engine::context::Context;
+use crate::engine::event::HeardHeads;
 use crate::seam::{GetOutcome, OpId, QueryReply, QueryToken, Refusal, Reply, Waiter};
 use crate::tree::{BlockMap, JobDone, QueryJob, TreeError, TreeJob, TreeQuery};
 

@@ -11,8 +11,9 @@ use fsdfs_proto::record::{LogEntry, OwnSequence};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 
-use super::{HeardHeads, LocalHeads};
+use super::LocalHeads;
 use crate::engine::context::Context;
+use crate::engine::event::HeardHeads;
 use crate::facts::FactSet;
 use crate::limits::CLOCK_OFF_MS_MAX;
 

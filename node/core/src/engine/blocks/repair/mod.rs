@@ -15,10 +15,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use fsdfs_proto::ids::{BlockId, NodeId};
 
 use self::record::RecordCopies;
-use super::{PutReport, ReplicationLog};
+use super::ReplicationLog;
 use crate::engine::context::Context;
+use crate::engine::event::PutReport;
 use crate::engine::timers::Timer;
-use crate::limits::{REPAIR_DELAY_MS, REPAIR_PERIOD_MS, REPAIR_RETRY_MS};
+use crate::limits::{
+    REPAIR_BATCH, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, REPAIR_IN_FLIGHT, REPAIR_PERIOD_MS, REPAIR_RETRY_MS,
+    REPAIR_TURN_MS,
+};
+use crate::seam::{DiskRequest, RepairToken, Waiter};
 
 /// The scan, if one is under way, and what is due after it.
 #[derive(Default)]
@@ -123,6 +128,68 @@ impl Repair {
                 self.due.add(*node);
                 cx.wake_in(self.retry_ms.max(REPAIR_RETRY_MS), Timer::Repair);
             }
+        }
+    }
+
+    /// Reads and sends as much as may be under way, lists on when all is done, ends at the end.
+    fn go_on(&mut self, cx: &mut Context) {
+        let now = cx.now.mono;
+        let Some(scan) = &mut self.scan else { return };
+        while scan.reading + scan.sending.len() < REPAIR_IN_FLIGHT && !scan.sends.is_empty() {
+            if now < scan.pause_until {
+                return cx.timers.set(scan.pause_until, Timer::Repair);
+            }
+            let Some(id) = scan.sends.pop_front() else { break };
+            scan.reading += 1;
+            if let Some(record) = scan.records.get(&id) {
+                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / REPAIR_BYTES_PER_S_MAX;
+                // Counted when it is read, not when it is sent: what is in flight has been paid for.
+                scan.pause_until = scan.pause_until.max(now) + ms;
+            }
+            cx.disk(DiskRequest::Read { id }, Waiter::Repair(RepairToken::Read(id)));
+        }
+        let idle = scan.sends.is_empty() && scan.reading == 0 && scan.sending.is_empty();
+        let asking = scan.asking.values().any(|ids| !ids.is_empty());
+        if !idle || asking || scan.listing {
+            return;
+        }
+        // Everything of this batch was decided, sent or left to others.
+        scan.records.clear();
+        if !scan.at_end {
+            return self.list(cx);
+        }
+        self.end(cx);
+    }
+
+    /// The next batch; only when the one before is done, so memory is bounded by a batch.
+    fn list(&mut self, cx: &mut Context) {
+        let Some(scan) = &mut self.scan else { return };
+        debug_assert!(!scan.listing && scan.records.is_empty(), "one batch at a time");
+        scan.listing = true;
+        let list = DiskRequest::List { after: scan.after, max: REPAIR_BATCH };
+        cx.disk(list, Waiter::Repair(RepairToken::List));
+    }
+
+    /// The scan is done; says when the next one is due.
+    fn end(&mut self, cx: &mut Context) {
+        let Some(scan) = self.scan.take() else { return };
+        debug_assert!(scan.sending.is_empty() && scan.reading == 0, "what was begun has ended");
+        // Turns go on from scan to scan until nothing is left to others any more.
+        self.turn = if scan.left_to_others.is_empty() { 0 } else { self.turn + 1 };
+        for node in scan.left_to_others {
+            self.due.add(node);
+            cx.wake_in(REPAIR_TURN_MS, Timer::Repair);
+        }
+        match &self.due {
+            _ if scan.unfinished => {
+                self.due = DueHolders::Everybody;
+                self.again(cx);
+            }
+            DueHolders::Nobody => self.retry_ms = 0,
+            DueHolders::Some(_) | DueHolders::Everybody if self.turn == 0 => {
+                cx.wake_in(REPAIR_DELAY_MS, Timer::Repair);
+            }
+            DueHolders::Some(_) | DueHolders::Everybody => {}
         }
     }
 

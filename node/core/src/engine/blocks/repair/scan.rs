@@ -12,7 +12,7 @@ use crate::engine::blocks::ReplicationLog;
 use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::limits::{REPAIR_BATCH, REPAIR_PERIOD_MS};
-use crate::seam::{DiskRequest, RepairToken, Waiter};
+use crate::seam::{RepairToken, Waiter};
 
 /// What each holder is to be asked, by the redundancy that a yes records.
 type Questions = BTreeMap<(NodeId, Redundancy), Vec<BlockId>>;
@@ -37,15 +37,6 @@ impl Repair {
         }
         self.scan = Some(RepairScan { peers, ..RepairScan::default() });
         self.list(cx);
-    }
-
-    /// The next batch; only when the one before is done, so memory is bounded by a batch.
-    pub(super) fn list(&mut self, cx: &mut Context) {
-        let Some(scan) = &mut self.scan else { return };
-        debug_assert!(!scan.listing && scan.records.is_empty(), "one batch at a time");
-        scan.listing = true;
-        let list = DiskRequest::List { after: scan.after, max: REPAIR_BATCH };
-        cx.disk(list, Waiter::Repair(RepairToken::List));
     }
 
     /// A batch came: each live holder is asked once for all that concerns it.

@@ -5,7 +5,7 @@ use fsdfs_proto::ids::{BlockId, VolumeId};
 
 use super::{CommitParts, CommitProgress, CommitStep, Commits, NewHead};
 use crate::engine::context::Context;
-use crate::engine::volume::HeardHeads;
+use crate::engine::event::HeardHeads;
 use crate::limits::WORKING_SET_MAX;
 use crate::report::Notice;
 use crate::seam::{CommitToken, GetOutcome, Refusal, Waiter};

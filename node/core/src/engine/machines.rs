@@ -1,0 +1,92 @@
+//! The machines of one node, side by side. What they are handed, the router and the answers decide.
+
+use ed25519_dalek::SigningKey;
+
+use super::admin::Locates;
+use super::blocks::{BlockServer, Gets, Hints, Inventories, Puts, Repair, ReplicationLog};
+use super::context::{Context, Identity};
+use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
+use super::net::Connections;
+use super::start::Start;
+use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, TreeQueries, Writer};
+use crate::seam::Now;
+
+/// One node's decisions.
+pub struct Engine {
+    /// What all of them read, and the only way out.
+    pub(super) cx: Context,
+
+    // Net: who is connected.
+    pub(super) connections: Connections,
+
+    // Facts: what everybody knows.
+    pub(super) gossip: Gossip,
+    pub(super) sync: FactSync,
+    pub(super) liveness: Liveness,
+    pub(super) card: OwnCard,
+    pub(super) key_ring: KeyRing,
+
+    // Blocks: one block, N copies.
+    pub(super) puts: Puts,
+    pub(super) gets: Gets,
+    pub(super) server: BlockServer,
+    pub(super) replication: ReplicationLog,
+    pub(super) repair: Repair,
+    pub(super) hints: Hints,
+    pub(super) inventories: Inventories,
+
+    // Volume: trees that change.
+    pub(super) heads: LocalHeads,
+    pub(super) queries: HeadQueries,
+    pub(super) tree_queries: TreeQueries,
+    pub(super) writer: Writer,
+    pub(super) commits: Commits,
+
+    // Admin: what owners ask. The others of this floor are functions; they keep nothing.
+    pub(super) locates: Locates,
+}
+
+impl Engine {
+    /// All machines at their beginning, none of which knows anything yet.
+    pub(super) fn without_past(now: Now, start: Start) -> Self {
+        let Start { pool, key, bootstrap, profile, disks, unit_bytes, seed, params, .. } = start;
+        let key = SigningKey::from_bytes(&key);
+        Self {
+            cx: Context::new(Identity { now, key, pool, params, bootstrap, seed, disks }),
+            connections: Connections::default(),
+            gossip: Gossip::default(),
+            sync: FactSync,
+            liveness: Liveness::default(),
+            card: OwnCard::new(profile, unit_bytes),
+            key_ring: KeyRing::default(),
+            puts: Puts::default(),
+            gets: Gets::default(),
+            server: BlockServer,
+            replication: ReplicationLog::default(),
+            repair: Repair::default(),
+            hints: Hints::default(),
+            inventories: Inventories::default(),
+            heads: LocalHeads::default(),
+            queries: HeadQueries::default(),
+            tree_queries: TreeQueries::default(),
+            writer: Writer::default(),
+            commits: Commits::default(),
+            locates: Locates::default(),
+        }
+    }
+
+    /// A call to the commits, with all that they work with.
+    pub(super) fn commit<T>(&mut self, call: impl FnOnce(&mut Commits, &mut CommitParts<'_>) -> T) -> T {
+        let mut parts = CommitParts {
+            cx: &mut self.cx,
+            gossip: &mut self.gossip,
+            liveness: &self.liveness,
+            gets: &mut self.gets,
+            puts: &mut self.puts,
+            heads: &mut self.heads,
+            queries: &mut self.queries,
+            writer: &mut self.writer,
+        };
+        call(&mut self.commits, &mut parts)
+    }
+}
