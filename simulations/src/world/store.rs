@@ -149,10 +149,10 @@ impl MachineStore {
         }
     }
 
-    /// What each log got last was not durable after all.
+    /// What each log got last was not durable after all: as much as stands in the page cache between two syncs.
     pub fn forget_last(&mut self) {
         for log in self.disks.iter_mut().map(|disk| &mut disk.log).chain([&mut self.home]) {
-            log.truncate(log.len().saturating_sub(4));
+            log.truncate(log.len().saturating_sub(32));
         }
     }
 

@@ -9,6 +9,8 @@ use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
 
 /// What the simulator is made of.
 const CRATES: [&str; 3] = ["proto-spec", "node/core", "simulations"];
+/// The program of the copy. It has a name of its own because it is built beside the real one, with the same libraries.
+const PROGRAM: &str = "seeded-simulations";
 /// The patch that brings the switch; the others ask it.
 const SWITCH: &str = "switch";
 
@@ -68,26 +70,45 @@ pub fn build<'a>(names: impl IntoIterator<Item = &'a str>) -> PathBuf {
     CRATES.iter().for_each(|folder| copy_folder(Path::new(folder), &copy, &files));
     files.iter().for_each(|(path, text)| write(&copy.join(path), text.as_bytes()));
     write(&copy.join("Cargo.toml"), workspace().as_bytes());
+    write(&copy.join("simulations/Cargo.toml"), simulator().as_bytes());
     write(&copy.join("Cargo.lock"), &read(&root().join("Cargo.lock")));
+    let target =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo's folder for tests is in its target folder");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--package", "simulations", "--bin", "simulations", "--target-dir"]).arg(copy.join("target"));
+    cargo.args(["build", "--package", "simulations", "--bin", PROGRAM, "--target-dir"]).arg(target);
     // Built as a whole: what an incremental build keeps of optimized crates has not always linked.
     cargo.env("CARGO_INCREMENTAL", "0");
     // No library may become another one meanwhile: all are in the lock file.
     let built = cargo.arg("--offline").current_dir(&copy).status().expect("cargo runs, for it runs this test");
     assert!(built.success(), "the engine with seeded bugs does not compile");
-    copy.join("target/debug/simulations")
+    target.join("debug").join(PROGRAM)
 }
 
 /// The workspace's settings for these crates alone.
 fn workspace() -> String {
-    let text = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace has a manifest");
-    let mut manifest: toml::Table = text.parse().expect("cargo reads it, too");
+    let mut manifest = manifest("Cargo.toml");
     let workspace = manifest["workspace"].as_table_mut().expect("it is a workspace");
     workspace.insert("members".into(), CRATES.to_vec().into());
     workspace.remove("default-members");
     workspace.remove("exclude");
     manifest.to_string()
+}
+
+/// The simulator's manifest, with the other name for its program.
+fn simulator() -> String {
+    let mut manifest = manifest("simulations/Cargo.toml");
+    manifest["package"].as_table_mut().expect("it is a package").insert("autobins".into(), false.into());
+    let program: toml::Table = [("name", PROGRAM), ("path", "src/main.rs")]
+        .map(|(key, value)| (key.into(), value.into()))
+        .into_iter()
+        .collect();
+    manifest.insert("bin".into(), vec![program].into());
+    manifest.to_string()
+}
+
+fn manifest(path: &str) -> toml::Table {
+    let text = fs::read_to_string(root().join(path)).expect("a manifest of this repository");
+    text.parse().expect("cargo reads it, too")
 }
 
 /// Copies what has changed since the last time, but for what is patched.
