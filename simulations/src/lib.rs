@@ -3,6 +3,7 @@
 //! A run is a function of its seed. A pool goes through a random scenario full of faults ([`faults`]), then faults end and it
 //! has to converge; all the while what was promised is held against what is ([`checkers`]). Each step of it is written down, so
 //! that a run that fails can be replayed in part, and shrunk ([`mod@shrink`]).
+//!
 //! ```
 //! use simulations::{RunShape, run};
 //!
