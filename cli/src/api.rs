@@ -122,13 +122,23 @@ impl DaemonApi {
         }
     }
 
+    /// Whether a command that looks at several paths has nothing more to ask.
+    pub fn ends_all(error: &ControlError) -> bool {
+        Self::is_final(error) || matches!(error, ControlError::Broken(_))
+    }
+
     /// What is wrong in a sentence, and what to do.
     pub fn problem(&self, error: &ControlError) -> CliError {
+        self.problem_of(error, None)
+    }
+
+    fn problem_of(&self, error: &ControlError, path: Option<&RemotePath>) -> CliError {
         match error {
             ControlError::NotRunning { .. } => self.not_running(),
             ControlError::Refused(error) => {
-                let (what, next) = (self.program.in_hint(&error.error), self.program.in_hint(&error.hint));
-                CliError { what, next, code: Some(error.code) }
+                let path = path.map(RemotePath::to_os_string);
+                let text = |text: &str| self.program.in_hint_about(text, path.as_deref());
+                CliError { what: text(&error.error), next: text(&error.hint), code: Some(error.code) }
             }
             ControlError::Broken(_) if self.is_down() => CliError::new(
                 "the daemon stopped during this request",
@@ -152,6 +162,21 @@ impl DaemonApi {
     /// The same, ready to end a verb with.
     pub fn stop(&self, error: &ControlError) -> Exit {
         self.problem(error).into()
+    }
+
+    /// What is wrong with this path.
+    pub fn problem_at(&self, path: &RemotePath, error: &ControlError) -> CliError {
+        let mut problem = self.problem_of(error, Some(path));
+        // What is wrong with the daemon is not wrong with a path.
+        if matches!(error, ControlError::Refused(_)) {
+            problem.what = format!("{path}: {}", problem.what);
+        }
+        problem
+    }
+
+    /// The same, ready to end a verb with.
+    pub fn stop_at(&self, path: &RemotePath, error: &ControlError) -> Exit {
+        self.problem_at(path, error).into()
     }
 
     fn is_down(&self) -> bool {

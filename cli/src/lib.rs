@@ -8,6 +8,7 @@ pub mod answers;
 pub mod api;
 pub mod app;
 pub mod args;
+pub mod claims;
 pub mod local;
 pub mod logs;
 pub mod options;

@@ -62,6 +62,13 @@ impl fmt::Display for CliError {
     }
 }
 
+/// Without a way out.
+impl From<String> for CliError {
+    fn from(what: String) -> Self {
+        Self::new(what, "")
+    }
+}
+
 impl From<CliError> for Exit {
     fn from(problem: CliError) -> Self {
         Self::Problem(problem)
@@ -71,11 +78,17 @@ impl From<CliError> for Exit {
 impl Exit {
     /// Adds what was done before, and the command that goes on from there.
     pub fn before_that(self, done: &str, again: &str) -> Self {
-        let Self::Problem(mut problem) = self else { return self };
-        problem.what = format!("{}\n  {done}", problem.what);
+        let Self::Problem(mut problem) = self.after(done) else { return Self::PipeClosed };
         if !problem.next.contains(again) {
             problem.next = format!("{}\n  then continue with: {again}", problem.next);
         }
+        problem.into()
+    }
+
+    /// Adds what was done before.
+    pub fn after(self, done: &str) -> Self {
+        let Self::Problem(mut problem) = self else { return self };
+        problem.what = format!("{}\n  {done}", problem.what);
         problem.into()
     }
 
@@ -104,14 +117,22 @@ pub fn finish(program: &ProgramName, json: bool, outcome: CliResult) -> ExitCode
 
 /// One problem to the standard error, as text or as one line of JSON.
 pub fn report(program: &ProgramName, json: bool, problem: &CliError) {
-    let text = if json {
-        let CliError { what, next, code } = problem.clone();
-        serde_json::to_string(&FailedCommand { error: what, hint: next, code }).unwrap_or_default()
+    if json {
+        report_part(true, problem);
     } else {
-        crate::text::escape::line(&format!("{}: {problem}", program.name())).into_owned()
-    };
+        crate::output::warn(&format!("{}: {problem}", program.name()));
+    }
+}
+
+/// The same of one of several things that a command was to do: as text it begins with what it is about.
+pub fn report_part(json: bool, problem: &CliError) {
+    if !json {
+        return crate::output::warn(&problem.to_string());
+    }
+    let CliError { what, next, code } = problem.clone();
+    let line = serde_json::to_string(&FailedCommand { error: what, hint: next, code }).unwrap_or_default();
     // There is no other place to report to if this fails.
-    let _ = io::Write::write_all(&mut io::stderr(), (text + "\n").as_bytes());
+    let _ = io::Write::write_all(&mut io::stderr(), (line + "\n").as_bytes());
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::outcome::{CliResult, Exit};
+use crate::outcome::{CliError, CliResult, Exit, report_part};
 use crate::text::escape;
 
 /// How much is said, and in which form.
@@ -43,6 +43,11 @@ impl OutputMode {
         if !self.quiet && !self.json {
             warn(text);
         }
+    }
+
+    /// One of several things that was not done: said even when quiet.
+    pub fn failed(self, problem: &CliError) {
+        report_part(self.json, problem);
     }
 
     /// Whether progress is worth drawing.

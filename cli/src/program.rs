@@ -38,7 +38,28 @@ impl ProgramName {
 
     /// A text of the node, which does not know how its user calls the program and says 'fsdfs VERB' in quotes.
     pub fn in_hint(&self, text: &str) -> String {
-        text.replace("'fsdfs ", &format!("'{} ", self.words.join(" ")))
+        self.in_hint_about(text, None)
+    }
+
+    /// The same, where the node says PATH for what was asked about.
+    pub fn in_hint_about(&self, text: &str, path: Option<&OsStr>) -> String {
+        let mut shown = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("'fsdfs ") {
+            let Some((words, later)) = after.split_once('\'') else { break };
+            let words = words.split(' ').map(|word| match path {
+                Some(path) if word == "PATH" => quote(path),
+                _ => word.to_owned(),
+            });
+            let words = words.collect::<Vec<_>>().join(" ");
+            // A home that the text names stands for the one that was typed.
+            let is_whole = words.starts_with("--home ");
+            let command = if is_whole { format!("{} {words}", self.name()) } else { self.command(&words) };
+            shown += before;
+            shown += &enclosed(&command);
+            rest = later;
+        }
+        shown + rest
     }
 
     /// For unit tests.
@@ -46,6 +67,14 @@ impl ProgramName {
     pub fn for_tests() -> Self {
         Self::new(OsStr::new("fsdfs"), None)
     }
+}
+
+/// A command inside a sentence, between signs that do not occur in it.
+fn enclosed(command: &str) -> String {
+    let signs = [('\'', '\''), ('`', '`'), ('"', '"'), ('\u{201c}', '\u{201d}')];
+    let fits = |(open, close): &(char, char)| !command.contains([*open, *close]);
+    let (open, close) = signs.into_iter().find(fits).unwrap_or(('\u{ab}', '\u{bb}'));
+    format!("{open}{command}{close}")
 }
 
 /// A word as a POSIX shell reads it back; bytes that cannot be shown need `$'...'`, as bash, zsh and ksh have it.
@@ -91,6 +120,21 @@ mod tests {
         let program = ProgramName::new(OsStr::new("target/release/fsdfs"), Some(Path::new("/tmp/a b")));
         assert_eq!(program.command("up"), "target/release/fsdfs --home '/tmp/a b' up");
         assert_eq!(program.command_of(["put", "x y", "/"]), "target/release/fsdfs --home '/tmp/a b' put 'x y' /");
-        assert_eq!(program.in_hint("see 'fsdfs df'"), "see 'target/release/fsdfs --home '/tmp/a b' df'");
+    }
+
+    #[test]
+    fn a_command_in_a_text_of_the_node_can_be_copied() {
+        let text = "see 'fsdfs df', or 'fsdfs --home DIR join TICKET'; don't 'fsdfs rm -r PATH'";
+        let program = |home: &str| ProgramName::new(OsStr::new("fsdfs"), Some(Path::new(home)));
+        let plain = ProgramName::for_tests();
+        assert_eq!(plain.in_hint(text), text);
+        assert_eq!(
+            program("/a").in_hint_about(text, Some(OsStr::new("/x"))),
+            "see 'fsdfs --home /a df', or 'fsdfs --home DIR join TICKET'; don't 'fsdfs --home /a rm -r /x'"
+        );
+        assert_eq!(program("/a b").in_hint("see 'fsdfs df'."), "see `fsdfs --home '/a b' df`.");
+        assert_eq!(program("/a`b c").in_hint("'fsdfs df'"), "\"fsdfs --home '/a`b c' df\"");
+        assert_eq!(plain.in_hint_about("'fsdfs stat PATH'", Some(OsStr::new("/a b"))), "`fsdfs stat '/a b'`");
+        assert_eq!(plain.in_hint("it's 'fsdfs without an end"), "it's 'fsdfs without an end");
     }
 }

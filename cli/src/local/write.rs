@@ -55,6 +55,31 @@ impl WriteError {
             _ => false,
         }
     }
+
+    /// What helps when nothing else can be written either.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::Io(error) => way_out(error.kind()),
+            Self::HostileName | Self::InTheWay(_) | Self::Kept => "",
+        }
+    }
+}
+
+/// What helps where nothing can be written.
+fn way_out(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull => "free space on that disk, or name a folder on another one",
+        io::ErrorKind::QuotaExceeded => "remove files of this user there, or name a folder on another disk",
+        io::ErrorKind::ReadOnlyFilesystem => "that file system is read-only: name a folder on another one",
+        io::ErrorKind::PermissionDenied => "name a folder that this user may write into",
+        io::ErrorKind::NotADirectory => "part of that path is a file: name another folder",
+        _ => "the disk may be failing, see the system's log; name a folder on another one",
+    }
+}
+
+/// What helps where this folder cannot be made or opened.
+pub fn folder_way_out(error: &io::Error) -> &'static str {
+    way_out(error.kind())
 }
 
 type WriteResult<T> = Result<T, WriteError>;
@@ -437,7 +462,15 @@ mod tests {
 
     #[test]
     fn a_full_disk_ends_everything() {
-        assert!(WriteError::from(Errno::NOSPC).is_final());
+        for (errno, way_out) in [
+            (Errno::NOSPC, "free space"),
+            (Errno::DQUOT, "remove files of this user"),
+            (Errno::ROFS, "read-only"),
+            (Errno::IO, "failing"),
+        ] {
+            let error = WriteError::from(errno);
+            assert!(error.is_final() && error.way_out().contains(way_out), "{error}: {}", error.way_out());
+        }
         assert!(!WriteError::from(Errno::ACCESS).is_final());
         assert!(!WriteError::Kept.is_final());
     }

@@ -271,7 +271,10 @@ fn of_the_tree() -> Vec<(String, String)> {
         uploaded_bytes: 5,
         unchanged: false,
     });
-    let failed = FailureList { count: 1, first: vec![FailedEntry { path: "/a".into(), why: "cannot be read".into() }] };
+    let failed = FailureList {
+        count: 1,
+        first: vec![FailedEntry { path: "/a".into(), why: "cannot be read".into(), code: None }],
+    };
     let edit = FailedEdit { path: "/a".into(), error: "it exists already".into(), code: ErrorCode::Exists };
     let put =
         UploadSummary { files: 1, failed: failed.clone(), durability: durability.clone(), ..UploadSummary::default() };

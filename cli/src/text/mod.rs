@@ -4,3 +4,4 @@ pub mod escape;
 pub mod human;
 pub mod parse;
 pub mod table;
+pub mod transfer_line;

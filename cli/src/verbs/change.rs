@@ -1,14 +1,15 @@
 //! `fsdfs mkdir`, `mv`, `rm`: small changes, several in one commit.
 
 use clap::Args;
-use fsdfs_proto::control::{EditRequest, EditResult, EditsReply, EntryKind, EscapedText};
+use fsdfs_node::control_client::ControlError;
+use fsdfs_proto::control::{EditRequest, EditResult, EditsReply, EntryKind, ErrorCode, EscapedText};
 use serde::Serialize;
 
 use crate::answers::FailedEdit;
 use crate::api::DaemonApi;
 use crate::app::AppContext;
-use crate::outcome::{CliResult, ExitStatus, problem};
-use crate::output::warn;
+use crate::claims::{ClaimOutcome, NameClaims, without_repeats};
+use crate::outcome::{CliError, CliResult, ExitStatus, problem};
 use crate::remote::RemotePath;
 use crate::text::human;
 use crate::verbs::durability::Durability;
@@ -33,7 +34,7 @@ impl MkdirCommand {
             fresh: !self.parents,
         };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
-        change(app, edits, "created", "folder", "folders").await
+        change(app, edits, Vec::new(), ("created", "folder", "folders")).await
     }
 }
 
@@ -53,15 +54,13 @@ impl MvCommand {
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
         let Some((dest, sources)) = self.paths.split_last() else { return Ok(ExitStatus::Fine) };
-        if let Some(other) = sources.iter().find(|source| source.volume != dest.volume) {
-            let (get, put) = (app.program.command("get"), app.program.command("put"));
-            return problem(
-                format!("{other} and {dest} are in different volumes"),
-                format!("copy it: {get} ..., then {put} ..."),
-            );
-        }
         let api = app.api()?;
-        let standing = api.find(dest).await.map_err(|error| api.stop(&error))?;
+        let standing = api.find(dest).await.map_err(|error| api.stop_at(dest, &error))?;
+        if let Some(other) = sources.iter().find(|source| source.volume != dest.volume) {
+            // One of them may not exist.
+            api.find(other).await.map_err(|error| api.stop_at(other, &error))?;
+            return problem(format!("{other} and {dest} are in different volumes"), "get it, then put it there");
+        }
         let into = dest.slash || standing.is_some_and(|entry| entry.kind == EntryKind::Folder);
         if sources.len() > 1 && !into {
             let mkdir = app.program.command_of(["mkdir".into(), dest.to_os_string()]);
@@ -74,13 +73,40 @@ impl MvCommand {
             Some(name) if into => dest.join(name),
             _ => dest.clone(),
         };
-        let edit = |source: &RemotePath| EditRequest::Move {
-            from: EscapedText(source.bytes()),
-            to: EscapedText(target(source).bytes()),
+        let moves = sources.iter().map(|source| (source.clone(), target(source))).collect();
+        let (moves, repeats) = without_repeats(moves, |planned: &(RemotePath, RemotePath)| planned.clone());
+        for (source, _) in repeats {
+            app.output.note(&format!("{source} was named more than once; it is moved once"));
+        }
+        let (moves, refused) = one_source_a_name(moves);
+        let edit = |(from, to): (RemotePath, RemotePath)| {
+            let edit = EditRequest::Move { from: EscapedText(from.bytes()), to: EscapedText(to.bytes()) };
+            (from, edit)
         };
-        let edits = sources.iter().map(|source| (source.clone(), edit(source))).collect();
-        change(app, edits, "moved", "entry", "entries").await
+        change(app, moves.into_iter().map(edit).collect(), refused, ("moved", "entry", "entries")).await
     }
+}
+
+/// Moves, each from a path to another.
+type Moves = Vec<(RemotePath, RemotePath)>;
+
+/// Of moves to one name the first; and why the others are not made. What has its name already keeps it.
+fn one_source_a_name(moves: Moves) -> (Moves, Vec<(RemotePath, CliError)>) {
+    let mut claims = NameClaims::new(moves.iter().map(|(_, to)| to.names.clone()).collect());
+    for (from, to) in moves.iter().filter(|(from, to)| from.names == to.names) {
+        claims.claim(&to.names, &from.to_string(), false);
+    }
+    let (mut made, mut refused) = (Moves::new(), Vec::new());
+    for (from, to) in moves {
+        match claims.claim(&to.names, &from.to_string(), false) {
+            ClaimOutcome::Granted | ClaimOutcome::Repeated => made.push((from, to)),
+            ClaimOutcome::Taken(taken) => {
+                let code = Some(ErrorCode::Exists);
+                refused.push((from, CliError { code, ..taken.sentence(&to.to_string()).into() }));
+            }
+        }
+    }
+    (made, refused)
 }
 
 /// Remove files, links and folders.
@@ -102,21 +128,22 @@ impl RmCommand {
         let edit =
             |path: &RemotePath| EditRequest::Remove { path: EscapedText(path.bytes()), recursive: self.recursive };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();
-        change(app, edits, "removed", "entry", "entries").await
+        change(app, edits, Vec::new(), ("removed", "entry", "entries")).await
     }
 }
 
-/// Makes the changes, one commit a volume, and says what became of each.
+/// Makes the changes, one commit a volume, and says what became of each. `refused` are not even tried; `words` say what
+/// is done to one and to many.
 async fn change(
     app: &AppContext,
     edits: Vec<(RemotePath, EditRequest)>,
-    done: &str,
-    one: &str,
-    many: &str,
+    refused: Vec<(RemotePath, CliError)>,
+    words: (&str, &str, &str),
 ) -> CliResult {
+    let (done, one, many) = words;
     let api = app.api()?;
     let mut durability = Durability::default();
-    let mut failed = Vec::new();
+    let mut failed: Vec<FailedEdit> = refused.iter().map(|(path, problem)| not_made(app, path, problem)).collect();
     let mut made = 0u64;
     let mut rest = edits.as_slice();
     while let [(first, _), ..] = rest {
@@ -124,10 +151,17 @@ async fn change(
             rest.iter().take(fsdfs_proto::control::EDITS_MAX).take_while(|(path, _)| path.volume == first.volume);
         let (batch, later) = rest.split_at(same.count());
         let wanted = batch.iter().map(|(_, edit)| edit.clone()).collect();
-        let edited = api.edit(&first.volume, wanted).await.map_err(|error| api.stop(&error))?;
-        durability.add(&edited.written);
-        failed.extend(failures(&api, batch, &edited));
-        made += edited.edits.iter().filter(|edit| !matches!(edit, EditResult::Failed(_))).count() as u64;
+        let edited = api.edit(&first.volume, wanted).await.map_err(|error| match made {
+            0 => api.stop(&error),
+            _ => api.stop(&error).after(&format!("{} {done} before that", human::count(made, one, many))),
+        })?;
+        failed.extend(failures(app, &api, batch, &edited));
+        let of_batch = edited.edits.iter().filter(|edit| !matches!(edit, EditResult::Failed(_))).count() as u64;
+        // Where nothing was done nothing was stored either.
+        if of_batch > 0 {
+            durability.add(&edited.written);
+        }
+        made += of_batch;
         rest = later;
     }
     let (text, verdict) = durability.sentence(&app.program);
@@ -152,8 +186,20 @@ pub struct ChangeSummary<'a> {
     pub durability: Durability,
 }
 
-/// Says why edits were not made.
-fn failures(api: &DaemonApi, batch: &[(RemotePath, EditRequest)], edited: &EditsReply) -> Vec<FailedEdit> {
+/// Says why an edit was not made.
+fn not_made(app: &AppContext, path: &RemotePath, problem: &CliError) -> FailedEdit {
+    let CliError { what, next, code } = problem.clone();
+    app.output.failed(&CliError { what: format!("{path}: {what}"), next, code });
+    FailedEdit { path: EscapedText(path.bytes()), error: what, code: code.unwrap_or(ErrorCode::Other) }
+}
+
+/// The same of those that the daemon refused.
+fn failures(
+    app: &AppContext,
+    api: &DaemonApi,
+    batch: &[(RemotePath, EditRequest)],
+    edited: &EditsReply,
+) -> Vec<FailedEdit> {
     let results = batch.iter().zip(&edited.edits);
     let failed = results.filter_map(|((path, _), result)| match result {
         EditResult::Failed(error) => Some((path, error)),
@@ -161,9 +207,38 @@ fn failures(api: &DaemonApi, batch: &[(RemotePath, EditRequest)], edited: &Edits
     });
     failed
         .map(|(path, error)| {
-            let refused = fsdfs_node::control_client::ControlError::Refused(error.clone());
-            warn(&format!("{path}: {}", api.problem(&refused)));
-            FailedEdit { path: EscapedText(path.bytes()), error: error.error.clone(), code: error.code }
+            let refused = ControlError::Refused(error.clone());
+            let CliError { next, code, .. } = api.problem_at(path, &refused);
+            not_made(app, path, &CliError { what: error.error.clone(), next, code })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    fn path(text: &str) -> RemotePath {
+        RemotePath::parse(OsStr::new(text)).expect("a path")
+    }
+
+    #[track_caller]
+    fn check(moves: &[(&str, &str)], made: &[&str], refused: &[&str]) {
+        let moves = moves.iter().map(|(from, to)| (path(from), path(to))).collect();
+        let (kept, left) = one_source_a_name(moves);
+        assert_eq!(kept.iter().map(|(from, _)| from.to_string()).collect::<Vec<_>>(), made);
+        let texts: Vec<String> = left.iter().map(|(from, problem)| format!("{from}: {}", problem.what)).collect();
+        assert_eq!(texts.len(), refused.len(), "{texts:?}");
+        assert!(texts.iter().zip(refused).all(|(text, start)| text.starts_with(start)), "{texts:?}");
+        assert!(left.iter().all(|(_, problem)| problem.code == Some(ErrorCode::Exists)));
+    }
+
+    #[test]
+    fn of_moves_to_one_name_the_first_is_made() {
+        check(&[("/a/f", "/c/f"), ("/b/g", "/c/g")], &["/a/f", "/b/g"], &[]);
+        check(&[("/a/f", "/c/f"), ("/b/f", "/c/f")], &["/a/f"], &["/b/f: /a/f becomes /c/f already"]);
+        // What stands there is a source itself: it keeps its name.
+        check(&[("/a/f", "/c/f"), ("/c/f", "/c/f")], &["/c/f"], &["/a/f: /c/f becomes /c/f already"]);
+    }
 }

@@ -7,7 +7,7 @@ use fsdfs_proto::control::{EntryKind, ErrorCode, ListingEntry};
 use crate::api::DaemonApi;
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
-use crate::output::{OutputMode, warn};
+use crate::output::OutputMode;
 use crate::remote::RemotePath;
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
@@ -39,11 +39,11 @@ impl LsCommand {
             }
             match self.list(&api, app.output, path).await? {
                 Ok(stale) => maybe_stale |= stale,
-                Err(error) if DaemonApi::is_final(&error) || matches!(error, ControlError::Broken(_)) => {
-                    return Err(api.stop(&error));
+                Err(error) if DaemonApi::ends_all(&error) => {
+                    return Err(api.stop_at(path, &error));
                 }
                 Err(error) => {
-                    warn(&format!("{path}: {}", api.problem(&error)));
+                    app.output.failed(&api.problem_at(path, &error));
                     verdict = ExitStatus::Failed;
                 }
             }

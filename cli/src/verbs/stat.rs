@@ -3,6 +3,7 @@
 use clap::Args;
 use fsdfs_proto::control::{BlockPlacement, EntryKind, ListingEntry, StatReply as Answer};
 
+use crate::api::DaemonApi;
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
 use crate::remote::RemotePath;
@@ -26,7 +27,15 @@ impl StatCommand {
         let api = app.api()?;
         let mut verdict = ExitStatus::Fine;
         for path in &self.paths {
-            let stat = api.stat(path, true).await.map_err(|error| api.stop(&error))?;
+            let stat = match api.stat(path, true).await {
+                Ok(stat) => stat,
+                Err(error) if DaemonApi::ends_all(&error) => return Err(api.stop_at(path, &error)),
+                Err(error) => {
+                    app.output.failed(&api.problem_at(path, &error));
+                    verdict = ExitStatus::Failed;
+                    continue;
+                }
+            };
             app.output.result(&stat, shown(path, &stat))?;
             let is_short =
                 stat.placement.as_ref().is_some_and(|placement| placement.copies_min < placement.target_copies);

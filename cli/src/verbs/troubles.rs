@@ -1,7 +1,9 @@
 //! What went wrong among thousands of files: the first ones are printed at once, all are counted.
 
+use fsdfs_proto::control::ErrorCode;
 use serde::Serialize;
 
+use crate::outcome::CliError;
 use crate::progress::TransferProgress;
 
 /// Printed one by one before only counting: enough to see the pattern, too few to flood a terminal.
@@ -25,19 +27,27 @@ pub struct FailedEntry {
     pub path: String,
     /// Why.
     pub why: String,
+    /// For programs, if the daemon gave one.
+    pub code: Option<ErrorCode>,
 }
 
 impl FailureList {
     /// Counts one more and prints it if there were few.
-    pub fn add(&mut self, progress: &TransferProgress, path: String, why: String) {
+    pub fn add(&mut self, progress: &TransferProgress, path: String, why: impl Into<CliError>) {
+        let why = why.into();
         self.count += 1;
         match self.count {
-            0..=PRINTED_MAX => progress.warn(&format!("{path}: {why}")),
-            count if count == PRINTED_MAX + 1 => progress.warn("... more like this; only counted from here on"),
+            0..=PRINTED_MAX => {
+                let what = format!("{path}: {}", why.what);
+                progress.failed(&CliError { what, ..why.clone() });
+            }
+            count if count == PRINTED_MAX + 1 => {
+                progress.failed(&"... more like this; only counted from here on".to_owned().into());
+            }
             _ => {}
         }
         if self.first.len() < KEPT_MAX {
-            self.first.push(FailedEntry { path, why });
+            self.first.push(FailedEntry { path, why: why.to_string(), code: why.code });
         }
     }
 
@@ -63,7 +73,7 @@ mod tests {
         let mut troubles = FailureList::default();
         let progress = TransferProgress::new(OutputMode { json: true, quiet: true });
         for number in 0..2_000 {
-            troubles.add(&progress, format!("/{number}"), "no".into());
+            troubles.add(&progress, format!("/{number}"), "no".to_owned());
         }
         assert_eq!((troubles.count, troubles.first.len()), (2_000, KEPT_MAX));
         assert_eq!(troubles.sentence("stored"), "2000 entries were not stored; see above");

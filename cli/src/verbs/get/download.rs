@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::api::DaemonApi;
 use crate::local::LocalAttributes;
 use crate::local::write::{IncomingFile, LocalFolder, OverwritePolicy, WriteError};
-use crate::progress::TransferProgress;
+use crate::progress::{FileProgress, TransferProgress};
 use crate::remote::RemotePath;
 
 /// Pieces between network and disk; a piece is at most a block.
@@ -54,20 +54,23 @@ pub async fn file(
     let download = api.download(from, None).await?;
     let incoming = folder.begin(name)?;
     let (pieces, writer) = writer(incoming, existing);
-    let sent = receive(download, &pieces, progress).await;
+    let mut shown = progress.file();
+    let sent = receive(download, &pieces, &mut shown).await;
     drop(pieces);
     // If the writer failed, that is why sending to it did.
     match writer.await {
         Ok(written) => written?,
         Err(error) => return Err(WriteError::Io(io::Error::other(error)).into()),
     }
-    sent
+    let got = sent?;
+    shown.keep();
+    Ok(got)
 }
 
 async fn receive(
     download: fsdfs_node::control_client::Download,
     pieces: &mpsc::Sender<FilePiece>,
-    progress: &TransferProgress,
+    progress: &mut FileProgress,
 ) -> Result<u64, DownloadError> {
     let (size, attrs) = (download.size, LocalAttributes { mode: download.mode, mtime_ns: download.mtime_ns });
     let mut content = download.content();

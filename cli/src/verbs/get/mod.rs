@@ -11,12 +11,13 @@ use clap::Args;
 
 use crate::api::DaemonApi;
 use crate::app::AppContext;
+use crate::claims::without_repeats;
 use crate::local::write::OverwritePolicy;
 use crate::outcome::{CliResult, problem};
 use crate::remote::RemotePath;
 use crate::text::escape;
 
-use place::GetSource;
+use place::{GetSource, GetTarget};
 pub use summary::DownloadSummary;
 
 /// Fetch files and folders.
@@ -61,6 +62,11 @@ impl GetCommand {
             Ok(plan) => plan,
             Err(what) => return problem(what, format!("what goes where: {}", app.program.command("get --help"))),
         };
+        let key = |planned: &GetTarget| (planned.source.path.names.clone(), planned.place.path());
+        let (plan, repeats) = without_repeats(plan, key);
+        for repeat in repeats {
+            app.output.note(&format!("{} was named more than once; it is fetched once", repeat.source.path));
+        }
         let again = app.program.command_of(place::repeatable(&plan, &dest, self.force));
         transfer::run(app, &api, plan, existing, &again).await
     }

@@ -2,10 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fsdfs_proto::control::{EntryKind, ListingEntry};
 
+use crate::claims::NamePath;
 use crate::remote::RemotePath;
 
 /// What is fetched.
@@ -43,6 +44,18 @@ pub enum LocalPlace {
         /// The folder.
         folder: PathBuf,
     },
+}
+
+impl LocalPlace {
+    /// The names of the folder, and the name in it.
+    pub fn path(&self) -> NamePath {
+        let (folder, name) = match self {
+            Self::As { folder, name } => (folder, Some(name.clone())),
+            Self::Into { folder } => (folder, None),
+        };
+        let names = folder.components().filter(|part| *part != Component::CurDir);
+        names.map(|part| part.as_os_str().as_bytes().to_vec()).chain(name).collect()
+    }
 }
 
 /// Decides where each source goes.

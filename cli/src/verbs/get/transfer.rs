@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::api::DaemonApi;
 use crate::app::{AppContext, or_interrupted};
+use crate::claims::{ClaimOutcome, NameClaims, NamePath};
 use crate::local::LocalAttributes;
-use crate::local::write::{ExistingEntry, LocalFolder, OverwritePolicy, WriteError};
+use crate::local::write::{self, ExistingEntry, LocalFolder, OverwritePolicy, WriteError};
 use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
@@ -38,7 +39,7 @@ pub async fn run(
     again: &str,
 ) -> CliResult {
     let progress = TransferProgress::new(app.output);
-    let mut transfer = DownloadRun::new(api.clone(), progress.clone(), existing);
+    let mut transfer = DownloadRun::new(api.clone(), progress.clone(), existing, &plan);
     let work = transfer.fetch(&plan);
     let ended = or_interrupted(work, &format!("what was fetched stays; continue with: {again}")).await;
     progress.finish();
@@ -101,13 +102,18 @@ struct DownloadRun {
     slots: Arc<Semaphore>,
     downloads: JoinSet<(RemotePath, Result<u64, DownloadError>)>,
     last: Vec<FinalStep>,
+    claims: NameClaims,
+    /// The names of the source that is being walked, and its place: what lies below it gets a place below.
+    walked: (usize, NamePath),
     summary: DownloadSummary,
 }
 
 impl DownloadRun {
-    fn new(api: DaemonApi, progress: TransferProgress, existing: OverwritePolicy) -> Self {
+    fn new(api: DaemonApi, progress: TransferProgress, existing: OverwritePolicy, plan: &[GetTarget]) -> Self {
         Self {
             api,
+            claims: NameClaims::new(plan.iter().map(|planned| planned.place.path()).collect()),
+            walked: (0, NamePath::new()),
             progress,
             existing,
             slots: Arc::new(Semaphore::new(SLOTS)),
@@ -122,6 +128,7 @@ impl DownloadRun {
             self.summary.maybe_stale |= planned.source.maybe_stale;
             self.begin(planned).await?;
         }
+        self.progress.counted();
         while let Some(done) = self.downloads.join_next().await {
             self.joined(done).await?;
         }
@@ -130,6 +137,8 @@ impl DownloadRun {
 
     async fn begin(&mut self, planned: &GetTarget) -> CliResult<()> {
         let (from, entry) = (&planned.source.path, &planned.source.entry);
+        self.walked = (from.names.len(), planned.place.path());
+        self.expect(entry);
         let (folder, name) = match &planned.place {
             LocalPlace::As { folder, name } => (folder, Some(name.clone())),
             LocalPlace::Into { folder } => (folder, None),
@@ -150,12 +159,34 @@ impl DownloadRun {
         let mut pending = vec![top];
         while let Some(folder) = pending.pop() {
             let from = folder.from.clone();
+            if !self.claim(&from, true) {
+                continue;
+            }
             match self.enter(folder) {
                 Ok(entered) => self.list(entered, &mut pending).await?,
                 Err(error) => self.failed(&from, &DownloadError::Write(error)).await?,
             }
         }
         Ok(())
+    }
+
+    /// Whether the place of this entry is free of other sources of this command; if not, that is said.
+    fn claim(&mut self, from: &RemotePath, is_folder: bool) -> bool {
+        if !self.claims.are_needed() {
+            return true;
+        }
+        let (depth, place) = &self.walked;
+        let below = from.names.iter().skip(*depth).cloned();
+        let place: NamePath = place.iter().cloned().chain(below).collect();
+        match self.claims.claim(&place, &from.to_string(), is_folder) {
+            ClaimOutcome::Granted => true,
+            ClaimOutcome::Repeated => is_folder,
+            ClaimOutcome::Taken(taken) => {
+                let name = place.iter().map(|name| escape::name(name)).collect::<Vec<_>>().join("/");
+                self.summary.failed.add(&self.progress, from.to_string(), taken.sentence(&name));
+                false
+            }
+        }
     }
 
     fn enter(&mut self, pending: PendingFolder) -> Result<PendingFolder, WriteError> {
@@ -202,6 +233,13 @@ impl DownloadRun {
         }
     }
 
+    /// It does not come.
+    fn forget(&self, entry: &ListingEntry) {
+        if entry.kind == EntryKind::File {
+            self.progress.unexpect(entry.size);
+        }
+    }
+
     async fn child(
         &mut self,
         folder: &PendingFolder,
@@ -239,6 +277,10 @@ impl DownloadRun {
         name: Vec<u8>,
         entry: &ListingEntry,
     ) -> CliResult<()> {
+        if !self.claim(&from, false) {
+            self.forget(entry);
+            return Ok(());
+        }
         if entry.kind == EntryKind::Link {
             let target = entry.raw_target().unwrap_or_default();
             let what = FinalAction::Link { name, target, mtime_ns: entry.mtime_ns };
@@ -252,11 +294,18 @@ impl DownloadRun {
                 Ok(())
             }
             Ok(ExistingEntry::Other) if self.existing == OverwritePolicy::Keep => {
+                self.forget(entry);
                 self.failed(&from, &WriteError::Kept.into()).await
             }
-            Ok(ExistingEntry::Blocked(what)) => self.failed(&from, &WriteError::InTheWay(what).into()).await,
+            Ok(ExistingEntry::Blocked(what)) => {
+                self.forget(entry);
+                self.failed(&from, &WriteError::InTheWay(what).into()).await
+            }
             Ok(ExistingEntry::Free | ExistingEntry::Other) => self.download(from, at.clone(), name, entry.size).await,
-            Err(error) => self.failed(&from, &error.into()).await,
+            Err(error) => {
+                self.forget(entry);
+                self.failed(&from, &error.into()).await
+            }
         }
     }
 
@@ -271,6 +320,7 @@ impl DownloadRun {
         self.downloads.spawn(async move {
             let _permit = permit;
             let got = download::file(&api, &from, &at, &name, existing, &progress).await;
+            progress.correct(size, got.as_ref().map_or(0, |got| *got));
             (from, got)
         });
         Ok(())
@@ -297,13 +347,13 @@ impl DownloadRun {
     async fn failed(&mut self, from: &RemotePath, error: &DownloadError) -> CliResult<()> {
         let why = match error {
             DownloadError::Write(write) if write.is_final() => {
-                return Err(CliError::new(format!("cannot write here: {write}"), "free space on that disk").into());
+                return Err(CliError::new(format!("cannot write here: {write}"), write.way_out()).into());
             }
             DownloadError::Control(control) => {
                 self.check_daemon(control).await?;
-                self.api.problem(control).to_string()
+                self.api.problem(control)
             }
-            other => other.to_string(),
+            other => other.to_string().into(),
         };
         self.summary.failed.add(&self.progress, from.to_string(), why);
         Ok(())
@@ -330,7 +380,7 @@ impl DownloadRun {
         for last in links.iter().chain(folders.iter().rev()) {
             if let Err(error) = self.finish_one(last) {
                 if error.is_final() {
-                    return Err(CliError::new(format!("cannot write here: {error}"), "free space on that disk").into());
+                    return Err(CliError::new(format!("cannot write here: {error}"), error.way_out()).into());
                 }
                 self.summary.failed.add(&self.progress, last.from.to_string(), error.to_string());
             }
@@ -358,7 +408,8 @@ impl DownloadRun {
         if self.summary.failed.is_empty() {
             return Ok(ExitStatus::Fine);
         }
-        crate::output::warn(&format!("{}\n  once that is resolved: {again}", self.summary.failed.sentence("fetched")));
+        let again = format!("once that is resolved: {again}");
+        app.output.failed(&CliError::new(self.summary.failed.sentence("fetched"), again));
         Ok(ExitStatus::Failed)
     }
 }
@@ -372,6 +423,6 @@ fn open(folder: &Path) -> Result<LocalFolder, Exit> {
     let opened = std::fs::create_dir_all(folder).and_then(|()| LocalFolder::open(folder));
     opened.map_err(|error| {
         let shown = escape::name(folder.as_os_str().as_encoded_bytes());
-        CliError::new(format!("cannot write into {shown}: {error}"), "name another folder").into()
+        CliError::new(format!("cannot write into {shown}: {error}"), write::folder_way_out(&error)).into()
     })
 }
