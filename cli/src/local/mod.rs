@@ -6,6 +6,18 @@ pub mod write;
 
 use rustix::fs::Stat;
 
+/// Which symlinks stand for what they point at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FollowLinks {
+    /// None: links stay links.
+    #[default]
+    Never,
+    /// Those that were named as sources.
+    Sources,
+    /// All.
+    All,
+}
+
 /// Permission bits and modification time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalAttributes {

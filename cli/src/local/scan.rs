@@ -8,8 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
+use rustix::io::Errno;
 
-use super::{LocalAttributes, special};
+use super::{FollowLinks, LocalAttributes, special};
 
 /// What a scan finds, parents before their content.
 #[derive(Debug)]
@@ -47,9 +48,15 @@ pub struct SkippedEntry {
 /// Why something was not taken along.
 #[derive(Debug, thiserror::Error)]
 pub enum SkipReason {
-    /// Pipes, sockets and devices have no content. Not a failure.
+    /// Pipes, sockets and devices have no content. Not a failure in a folder; as a source of its own it is one.
     #[error("skipped: it is {0}, not a file")]
     Special(&'static str),
+    /// A symlink that was to be followed points at nothing.
+    #[error("it is a symlink to something that does not exist")]
+    Dangling,
+    /// A symlink that was to be followed points at a folder that it lies in.
+    #[error("it is a symlink to a folder above it, so following it would not end")]
+    Loop,
     /// The store must not be put into itself. Not a failure.
     #[error("skipped: fsdfs itself keeps its data there")]
     OwnData,
@@ -58,8 +65,8 @@ pub enum SkipReason {
     Unreadable(#[from] io::Error),
 }
 
-impl From<rustix::io::Errno> for SkipReason {
-    fn from(errno: rustix::io::Errno) -> Self {
+impl From<Errno> for SkipReason {
+    fn from(errno: Errno) -> Self {
         Self::Unreadable(errno.into())
     }
 }
@@ -75,10 +82,26 @@ pub struct SourceFile {
 }
 
 /// What changes when content changes: size, modification time, status time.
-type FileStamp = (i64, (i64, u64), (i64, u64));
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileStamp {
+    size: i64,
+    times: [(i64, u64); 2],
+}
 
 fn stamp(stat: &Stat) -> FileStamp {
-    (stat.st_size, (stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec))
+    let times = [(stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)];
+    FileStamp { size: stat.st_size, times }
+}
+
+/// What became of a file since it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileChange {
+    /// Nothing: whatever size it tells, what can be read is its content. (Files of /proc tell 0, those of /sys a page.)
+    Unchanged,
+    /// It is longer than it was.
+    Grown,
+    /// Anything else.
+    Changed,
 }
 
 impl SourceFile {
@@ -100,9 +123,12 @@ pub struct ChangeWatch {
 }
 
 impl ChangeWatch {
-    /// Whether size and times are what they were.
-    pub fn is_unchanged(&self) -> bool {
-        fstat(&self.file).is_ok_and(|stat| stamp(&stat) == self.stamp)
+    /// Compares size and times with what they were.
+    pub fn change(&self) -> FileChange {
+        match fstat(&self.file) {
+            Ok(stat) => since(self.stamp, stamp(&stat)),
+            Err(_) => FileChange::Changed,
+        }
     }
 
     /// The same file as it is now.
@@ -110,6 +136,16 @@ impl ChangeWatch {
         let file = self.file.try_clone()?;
         let stat = fstat(&file)?;
         Ok((SourceFile::new(file.into(), &stat), LocalAttributes::of(&stat)))
+    }
+}
+
+fn since(before: FileStamp, now: FileStamp) -> FileChange {
+    match now {
+        _ if now == before => FileChange::Unchanged,
+        // A file that tells no size has no times that mean anything either.
+        _ if now.size == 0 && before.size == 0 => FileChange::Unchanged,
+        _ if now.size > before.size => FileChange::Grown,
+        _ => FileChange::Changed,
     }
 }
 
@@ -125,24 +161,32 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
+/// A folder that is being read.
+struct OpenLevel {
+    dir: Dir,
+    identity: (u64, u64),
+}
+
 /// A walk through one source.
 pub struct TreeScan {
     source: Vec<u8>,
     own: OwnFolders,
+    follow: FollowLinks,
     /// What the next call hands out: the source itself.
     first: Option<Result<FoundEntry, SkippedEntry>>,
     /// Open folders from the source down; the last is being read.
-    levels: Vec<Dir>,
+    levels: Vec<OpenLevel>,
     /// Names that lead to the last of `levels`.
     path: Vec<Vec<u8>>,
 }
 
 impl TreeScan {
-    /// Starts at `source`. A symlink is taken as a link, unless a slash is written behind it.
-    pub fn new(source: &Path, own: OwnFolders) -> Result<Self, SkippedEntry> {
+    /// Starts at `source`. A symlink is taken as a link, unless links are to be followed or a slash is written behind it.
+    pub fn new(source: &Path, own: OwnFolders, follow: FollowLinks) -> Result<Self, SkippedEntry> {
         let mut scan = Self {
             source: source.as_os_str().as_bytes().to_vec(),
             own,
+            follow,
             first: None,
             levels: Vec::new(),
             path: Vec::new(),
@@ -154,16 +198,32 @@ impl TreeScan {
 
     /// Looks at `name` in the open folder `at`; a folder becomes the last of `levels`.
     fn look(&mut self, at: Option<&OwnedFd>, name: &[u8]) -> Result<FoundEntry, SkipReason> {
+        let follows = match self.follow {
+            FollowLinks::Never => false,
+            FollowLinks::Sources => at.is_none(),
+            FollowLinks::All => true,
+        };
         let at = at.map_or(CWD, OwnedFd::as_fd);
         // Looked at before it is opened: opening a device or pipe can do things.
-        let stat = statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = match statat(at, name, if follows { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }) {
+            Err(Errno::NOENT) if statat(at, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() => {
+                return Err(SkipReason::Dangling);
+            }
+            other => other?,
+        };
         let attrs = LocalAttributes::of(&stat);
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let nofollow = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | nofollow;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory if self.own.contains(&identity(&stat)) => Err(SkipReason::OwnData),
             FileType::Directory => {
                 let open = openat(at, name, flags | OFlags::DIRECTORY, Mode::empty())?;
-                self.levels.push(Dir::new(open)?);
+                let identity = identity(&fstat(&open)?);
+                // Without links to follow no folder lies in itself.
+                if self.levels.iter().any(|level| level.identity == identity) {
+                    return Err(SkipReason::Loop);
+                }
+                self.levels.push(OpenLevel { dir: Dir::new(open)?, identity });
                 Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Folder })
             }
             FileType::RegularFile => {
@@ -191,7 +251,7 @@ impl TreeScan {
 
     fn next_below(&mut self) -> Option<Result<FoundEntry, SkippedEntry>> {
         loop {
-            let name = match self.levels.last_mut()?.read() {
+            let name = match self.levels.last_mut()?.dir.read() {
                 Some(Ok(entry)) => entry.file_name().to_bytes().to_vec(),
                 Some(Err(errno)) => {
                     let skipped = self.skipped(None, errno.into());
@@ -212,7 +272,7 @@ impl TreeScan {
 
     fn enter(&mut self, name: Vec<u8>) -> Result<FoundEntry, SkippedEntry> {
         let depth = self.levels.len();
-        let fd = self.levels.last().map(|dir| dir.fd().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)));
+        let fd = self.levels.last().map(|level| level.dir.fd().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)));
         let taken = match fd {
             Some(Ok(fd)) => self.look(Some(&fd), &name),
             Some(Err(errno)) => Err(errno.into()),
@@ -292,7 +352,7 @@ mod tests {
         symlink("gone", root.join("a/b/dangling")).expect("link");
         rustix::fs::mknodat(CWD, root.join("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("fifo");
 
-        let (found, skipped) = names(TreeScan::new(&root, OwnFolders::new()).expect("readable"));
+        let (found, skipped) = names(TreeScan::new(&root, OwnFolders::new(), FollowLinks::Never).expect("readable"));
         let expected = [
             "/",
             "a/",
@@ -314,12 +374,15 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         fs::create_dir(temp.path().join("real")).expect("dir");
         symlink("real", temp.path().join("link")).expect("link");
-        let (found, _) = names(TreeScan::new(&temp.path().join("link"), OwnFolders::new()).expect("readable"));
+        let (found, _) =
+            names(TreeScan::new(&temp.path().join("link"), OwnFolders::new(), FollowLinks::Never).expect("readable"));
         assert_eq!(found.into_iter().collect::<Vec<_>>(), [" -> real"]);
         let slash = temp.path().join("link").into_os_string();
         let slash = [slash.as_bytes(), b"/"].concat();
-        let (found, _) =
-            names(TreeScan::new(Path::new(OsStr::from_bytes(&slash)), OwnFolders::new()).expect("readable"));
+        let (found, _) = names(
+            TreeScan::new(Path::new(OsStr::from_bytes(&slash)), OwnFolders::new(), FollowLinks::Never)
+                .expect("readable"),
+        );
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["/"]);
     }
 
@@ -328,7 +391,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         fs::create_dir_all(temp.path().join("store/segments")).expect("dir");
         let own = own_folder(&temp.path().join("store")).into_iter().collect();
-        let (found, skipped) = names(TreeScan::new(temp.path(), own).expect("readable"));
+        let (found, skipped) = names(TreeScan::new(temp.path(), own, FollowLinks::Never).expect("readable"));
         assert_eq!(found.len(), 1);
         assert!(skipped[0].ends_with("store: skipped: fsdfs itself keeps its data there"), "{skipped:?}");
     }
@@ -339,7 +402,8 @@ mod tests {
         fs::create_dir(temp.path().join("locked")).expect("dir");
         fs::write(temp.path().join("open"), b"1").expect("file");
         fs::set_permissions(temp.path().join("locked"), fs::Permissions::from_mode(0o000)).expect("mode");
-        let (found, skipped) = names(TreeScan::new(temp.path(), OwnFolders::new()).expect("readable"));
+        let (found, skipped) =
+            names(TreeScan::new(temp.path(), OwnFolders::new(), FollowLinks::Never).expect("readable"));
         assert!(found.contains("open 1"));
         // Root reads everything.
         assert_eq!(skipped.len(), usize::from(!rustix::process::geteuid().is_root()));
@@ -355,7 +419,13 @@ mod tests {
             rustix::fs::mkdirat(&fd, &name, Mode::RWXU).expect("mkdir");
             fd = openat(&fd, &name, OFlags::DIRECTORY, Mode::empty()).expect("open");
         }
-        assert_eq!(TreeScan::new(temp.path(), OwnFolders::new()).expect("readable").filter(Result::is_ok).count(), 41);
+        assert_eq!(
+            TreeScan::new(temp.path(), OwnFolders::new(), FollowLinks::Never)
+                .expect("readable")
+                .filter(Result::is_ok)
+                .count(),
+            41
+        );
         // The standard library removes such a tree, too: it also goes by handles.
     }
 
@@ -364,18 +434,89 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         let path = temp.path().join("file");
         fs::write(&path, b"before").expect("file");
-        let found = TreeScan::new(&path, OwnFolders::new()).expect("readable").next().expect("one").expect("readable");
+        let found = TreeScan::new(&path, OwnFolders::new(), FollowLinks::Never)
+            .expect("readable")
+            .next()
+            .expect("one")
+            .expect("readable");
         let FoundKind::File(open) = found.what else { panic!("a file") };
         let watch = open.watch().expect("dup");
-        assert!(watch.is_unchanged());
+        assert_eq!(watch.change(), FileChange::Unchanged);
         fs::write(&path, b"changed").expect("file");
-        assert!(!watch.is_unchanged());
+        assert_eq!(watch.change(), FileChange::Grown);
         assert_eq!(watch.reopen().expect("seek").0.size, 7);
+        fs::write(&path, b"less").expect("file");
+        assert_eq!(watch.change(), FileChange::Changed);
+    }
+
+    #[test]
+    fn what_a_change_is() {
+        let stamp = |size, time| FileStamp { size, times: [(time, 0), (time, 0)] };
+        for (before, now, expected) in [
+            (stamp(7, 1), stamp(7, 1), FileChange::Unchanged),
+            (stamp(7, 1), stamp(8, 2), FileChange::Grown),
+            (stamp(7, 1), stamp(7, 2), FileChange::Changed),
+            (stamp(7, 1), stamp(6, 2), FileChange::Changed),
+            (stamp(0, 1), stamp(0, 2), FileChange::Unchanged),
+            (stamp(0, 1), stamp(1, 2), FileChange::Grown),
+        ] {
+            assert_eq!(since(before, now), expected, "{before:?} {now:?}");
+        }
+    }
+
+    /// A link to a folder, one to a file, one to nothing, and one to the folder above.
+    fn linked() -> tempfile::TempDir {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::create_dir_all(temp.path().join("real/inner")).expect("dirs");
+        fs::write(temp.path().join("real/file"), b"12345").expect("file");
+        symlink("file", temp.path().join("real/to-file")).expect("link");
+        symlink("gone", temp.path().join("real/to-nothing")).expect("link");
+        symlink("..", temp.path().join("real/inner/up")).expect("link");
+        symlink("real", temp.path().join("link")).expect("link");
+        temp
+    }
+
+    #[track_caller]
+    fn check_followed(follow: FollowLinks, found: &[&str], skipped: &[&str]) {
+        let temp = linked();
+        let link = temp.path().join("link");
+        let (names, skips) = names(TreeScan::new(&link, OwnFolders::new(), follow).expect("readable"));
+        assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), found);
+        let mut skips: Vec<String> = skips.into_iter().map(|skip| skip.replace(&*link.to_string_lossy(), "")).collect();
+        skips.sort();
+        assert_eq!(skips, skipped);
+    }
+
+    #[test]
+    fn links_are_followed_as_asked() {
+        check_followed(FollowLinks::Never, &[" -> real"], &[]);
+        let of_source = ["/", "file 5", "inner/", "inner/up -> ..", "to-file -> file", "to-nothing -> gone"];
+        check_followed(FollowLinks::Sources, &of_source, &[]);
+        let skipped = [
+            "/inner/up: it is a symlink to a folder above it, so following it would not end",
+            "/to-nothing: it is a symlink to something that does not exist",
+        ];
+        check_followed(FollowLinks::All, &["/", "file 5", "inner/", "to-file 5"], &skipped);
+    }
+
+    #[test]
+    fn a_followed_link_to_a_pipe_or_to_nothing_is_reported() {
+        let temp = tempfile::tempdir().expect("temp");
+        rustix::fs::mknodat(CWD, temp.path().join("pipe"), FileType::Fifo, Mode::RUSR, 0).expect("fifo");
+        symlink("pipe", temp.path().join("link")).expect("link");
+        symlink("gone", temp.path().join("dangling")).expect("link");
+        let why = |name: &str| {
+            TreeScan::new(&temp.path().join(name), OwnFolders::new(), FollowLinks::Sources).err().map(|skip| skip.why)
+        };
+        assert!(matches!(why("link"), Some(SkipReason::Special("a pipe"))), "{:?}", why("link"));
+        assert!(matches!(why("dangling"), Some(SkipReason::Dangling)), "{:?}", why("dangling"));
     }
 
     #[test]
     fn a_source_that_is_not_there_is_told() {
-        let Err(skipped) = TreeScan::new(Path::new("/nowhere/at/all"), OwnFolders::new()) else { panic!("must fail") };
+        let Err(skipped) = TreeScan::new(Path::new("/nowhere/at/all"), OwnFolders::new(), FollowLinks::Never) else {
+            panic!("must fail")
+        };
         assert!(skipped.to_string().starts_with("/nowhere/at/all: cannot be read: No such file"), "{skipped}");
     }
 }

@@ -1,6 +1,7 @@
 //! `fsdfs put`: local files and folders into the store.
 
 mod source;
+mod special;
 mod stdin;
 mod summary;
 mod transfer;
@@ -9,11 +10,13 @@ mod walk;
 
 use std::ffi::{OsStr, OsString};
 
-use clap::Args;
 use clap::builder::OsStringValueParser;
+use clap::{Args, ValueEnum};
 use fsdfs_proto::control::EntryKind;
 
 use crate::app::AppContext;
+use crate::claims::without_repeats;
+use crate::local::FollowLinks;
 use crate::outcome::{CliError, CliResult, Exit, ExitStatus, problem};
 use crate::remote::RemotePath;
 
@@ -22,17 +25,37 @@ pub use summary::UploadSummary;
 
 /// Store files and folders.
 ///
-/// Folders go with everything in them: empty folders, symbolic links (as links), permission bits and times. Pipes,
-/// sockets and devices are skipped. Content that the pool has already is not sent again, so repeating an interrupted
+/// Folders go with everything in them: empty folders, symbolic links (as links, unless they are followed), permission
+/// bits and times. Pipes, sockets and devices in them are skipped. A file that grows meanwhile, such as a log, is stored
+/// as it was when reading began. Content that the pool has already is not sent again, so repeating an interrupted
 /// put resumes it. Each file appears whole or not at all.
 ///
 /// Existing files are replaced; nothing is removed.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs put [OPTIONS] SRC... DEST", after_long_help = WHERE)]
 pub struct PutCommand {
+    /// Store what symbolic links point at, of all links or (--follow=sources) of those named as SRC, instead of the links.
+    #[arg(
+        short = 'L',
+        long,
+        value_enum,
+        value_name = "WHICH",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "all"
+    )]
+    follow: Option<FollowArg>,
     /// Files and folders, or - for the standard input; the last one is where to: [VOLUME:]/PATH.
     #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = OsStringValueParser::new())]
     paths: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FollowArg {
+    /// All links.
+    All,
+    /// Links that are named as SRC.
+    Sources,
 }
 
 const WHERE: &str = "\
@@ -53,13 +76,27 @@ impl PutCommand {
     pub async fn run(self, app: &AppContext) -> CliResult {
         let Some((dest, sources)) = self.paths.split_last() else { return Ok(ExitStatus::Fine) };
         let dest = dest_of(app, sources, dest)?;
-        let sources: Vec<PutSource> = sources.iter().map(|source| PutSource::new(source)).collect();
+        let follow = self.follow.map_or(FollowLinks::Never, FollowLinks::from);
+        let sources: Vec<PutSource> = sources.iter().map(|source| PutSource::new(source, follow)).collect();
         let api = app.api()?;
-        let standing = api.find(&dest).await.map_err(|error| api.stop(&error))?.map(|entry| entry.kind);
+        let standing = api.find(&dest).await.map_err(|error| api.stop_at(&dest, &error))?.map(|entry| entry.kind);
         let standing = if dest.names.is_empty() { Some(EntryKind::Folder) } else { standing };
         let plan = source::plan(&sources, &dest, standing).map_err(|what| CliError::new(what, help(app)))?;
-        let again = app.program.command_of(source::repeatable(&sources, &dest, &plan));
-        transfer::run(app, &api, plan, &again).await
+        let (plan, repeats) = without_repeats(plan, |(source, to)| (source.clone(), to.clone()));
+        for (source, _) in repeats {
+            app.output.note(&format!("{source} was named more than once; it is stored once"));
+        }
+        let again = app.program.command_of(source::repeatable(&dest, &plan, follow));
+        transfer::run(app, &api, plan, follow, &again).await
+    }
+}
+
+impl From<FollowArg> for FollowLinks {
+    fn from(arg: FollowArg) -> Self {
+        match arg {
+            FollowArg::All => Self::All,
+            FollowArg::Sources => Self::Sources,
+        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! Which source goes where.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use fsdfs_proto::control::EntryKind;
 
+use crate::local::FollowLinks;
 use crate::remote::RemotePath;
 use crate::text::escape;
 
 /// A source as typed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PutSource {
     /// `-`.
     Stdin,
@@ -20,6 +22,8 @@ pub enum PutSource {
         path: PathBuf,
         /// Its last name.
         name: Vec<u8>,
+        /// Whether it is a folder; of a link that is followed, what it points at.
+        is_folder: bool,
     },
     /// What is in a folder: written with a slash at its end, or `.`, `..`.
     Content {
@@ -28,15 +32,32 @@ pub enum PutSource {
     },
 }
 
+/// For people.
+impl fmt::Display for PutSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("the standard input"),
+            Self::Named { path, .. } | Self::Content { path } => {
+                f.write_str(&escape::name(path.as_os_str().as_bytes()))
+            }
+        }
+    }
+}
+
 impl PutSource {
     /// Reads what a person typed.
-    pub fn new(typed: &OsStr) -> Self {
-        let path = PathBuf::from(typed);
+    pub fn new(typed: &OsStr, follow: FollowLinks) -> Self {
         let bytes = typed.as_bytes();
+        // In a command that is printed it must not look like an option.
+        let path = if bytes.starts_with(b"-") { Path::new(".").join(typed) } else { PathBuf::from(typed) };
         let is_dots = bytes == b"." || bytes.ends_with(b"/.");
         match path.file_name() {
             _ if bytes == b"-" => Self::Stdin,
-            Some(name) if !bytes.ends_with(b"/") && !is_dots => Self::Named { name: name.as_bytes().to_vec(), path },
+            Some(name) if !bytes.ends_with(b"/") && !is_dots => {
+                let look = if follow == FollowLinks::Never { std::fs::symlink_metadata } else { std::fs::metadata };
+                let is_folder = look(&path).is_ok_and(|meta| meta.is_dir());
+                Self::Named { name: name.as_bytes().to_vec(), path, is_folder }
+            }
             _ => Self::Content { path },
         }
     }
@@ -44,7 +65,7 @@ impl PutSource {
     fn is_folder(&self) -> bool {
         match self {
             Self::Stdin => false,
-            Self::Named { path, .. } => std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()),
+            Self::Named { is_folder, .. } => *is_folder,
             Self::Content { .. } => true,
         }
     }
@@ -87,14 +108,18 @@ pub fn plan(sources: &[PutSource], dest: &RemotePath, standing: Option<EntryKind
 
 /// The words of a command that does the same once more, wherever the first one stopped: a folder that became `dest` is
 /// named with a slash, so that it does not become `dest/name` the next time.
-pub fn repeatable(sources: &[PutSource], dest: &RemotePath, plan: &[PutTarget]) -> Vec<OsString> {
+pub fn repeatable(dest: &RemotePath, plan: &[PutTarget], follow: FollowLinks) -> Vec<OsString> {
     let again = |(source, target): &PutTarget| match source {
         PutSource::Stdin => OsString::from("-"),
         PutSource::Named { path, .. } if source.is_folder() && target.names == dest.names => with_slash(path),
         PutSource::Named { path, .. } | PutSource::Content { path } => path.clone().into_os_string(),
     };
-    debug_assert_eq!(sources.len(), plan.len(), "each source was planned");
     let mut words = vec![OsString::from("put")];
+    match follow {
+        FollowLinks::Never => {}
+        FollowLinks::Sources => words.push("--follow=sources".into()),
+        FollowLinks::All => words.push("-L".into()),
+    }
     words.extend(plan.iter().map(again));
     let mut to = dest.to_os_string();
     if dest.slash && !dest.names.is_empty() {
@@ -139,7 +164,10 @@ mod tests {
                     if *name == "-" {
                         PutSource::Stdin
                     } else {
-                        PutSource::new(OsStr::new(&format!("{}/{name}", self.temp.path().display())))
+                        PutSource::new(
+                            OsStr::new(&format!("{}/{name}", self.temp.path().display())),
+                            FollowLinks::Never,
+                        )
                     }
                 })
                 .collect();
@@ -198,10 +226,35 @@ mod tests {
     fn the_repeated_command_does_not_nest() {
         let case = PutCase::new();
         let path = case.temp.path().join("photos");
-        let sources = [PutSource::new(path.as_os_str())];
+        let sources = [PutSource::new(path.as_os_str(), FollowLinks::Never)];
         let dest = RemotePath::parse(OsStr::new("/x")).expect("a path");
-        let words = |standing| repeatable(&sources, &dest, &plan(&sources, &dest, standing).expect("a plan"));
+        let words = |standing| repeatable(&dest, &plan(&sources, &dest, standing).expect("a plan"), FollowLinks::Never);
         assert_eq!(words(None), [OsString::from("put"), with_slash(&path), "/x".into()]);
         assert_eq!(words(FOLDER), [OsString::from("put"), path.clone().into(), "/x".into()]);
+    }
+
+    #[test]
+    fn a_followed_link_to_a_folder_is_a_folder_also_when_repeated() {
+        let case = PutCase::new();
+        let link = case.temp.path().join("link");
+        std::os::unix::fs::symlink("photos", &link).expect("link");
+        let dest = RemotePath::parse(OsStr::new("/x")).expect("a path");
+        for (follow, is_folder, again) in [
+            (FollowLinks::Never, false, vec!["put".into(), link.clone().into_os_string(), "/x".into()]),
+            (FollowLinks::All, true, vec!["put".into(), "-L".into(), with_slash(&link), "/x".into()]),
+            (FollowLinks::Sources, true, vec!["put".into(), "--follow=sources".into(), with_slash(&link), "/x".into()]),
+        ] {
+            let source = PutSource::new(link.as_os_str(), follow);
+            assert_eq!(source.is_folder(), is_folder);
+            let plan = plan(&[source], &dest, None).expect("a plan");
+            assert_eq!(repeatable(&dest, &plan, follow), again);
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_an_option_is_a_path() {
+        let source = PutSource::new(OsStr::new("-x"), FollowLinks::Never);
+        let expected = PutSource::Named { path: "./-x".into(), name: b"-x".to_vec(), is_folder: false };
+        assert_eq!(source, expected);
     }
 }

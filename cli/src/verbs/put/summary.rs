@@ -18,6 +18,8 @@ pub struct UploadSummary {
     pub folders: u64,
     /// The same of symbolic links.
     pub links: u64,
+    /// Those of them that were named as sources, and point at something else.
+    pub source_links: u64,
     /// Of the files.
     pub bytes: u64,
     /// New to the pool.

@@ -4,21 +4,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{self, EditRequest, EditResult, EscapedText, WriteReply};
+use fsdfs_proto::control::{self, EditRequest, EditResult, EscapedText};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::api::DaemonApi;
 use crate::app::{AppContext, or_interrupted};
-use crate::local::LocalAttributes;
+use crate::claims::{ClaimOutcome, NameClaims};
 use crate::local::scan::{FoundEntry, FoundKind, OwnFolders, SkipReason, SkippedEntry, SourceFile, own_folder};
+use crate::local::{FollowLinks, LocalAttributes};
 use crate::outcome::{CliError, CliResult, ExitStatus};
+use crate::program::ProgramName;
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
 use crate::verbs::put::source::{PutSource, PutTarget};
+use crate::verbs::put::special::{self, LinkedKind};
 use crate::verbs::put::summary::{UploadSummary, place};
-use crate::verbs::put::upload::{self, UploadError};
+use crate::verbs::put::upload::{self, StoredFile, UploadError};
+use crate::verbs::put::walk::ScanItem;
 use crate::verbs::put::{stdin, walk};
 
 /// Slots for files on their way: eight large files, or 32 middling, or 128 small ones. Small ones wait for the commit that
@@ -40,13 +44,19 @@ const BATCH_EDITS: usize = 500;
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Stores everything that was planned and says how it went. `again` is the command that does it once more.
-pub async fn run(app: &AppContext, api: &DaemonApi, plan: Vec<PutTarget>, again: &str) -> CliResult {
+pub async fn run(
+    app: &AppContext,
+    api: &DaemonApi,
+    plan: Vec<PutTarget>,
+    follow: FollowLinks,
+    again: &str,
+) -> CliResult {
     let status = api.patiently(|| api.client().status()).await.map_err(|error| api.stop(&error))?;
     let disks = status.disks.iter().filter_map(|disk| disk.path.as_deref()).map(Path::new);
     let own: OwnFolders = disks.chain([app.home.dir()]).filter_map(own_folder).collect();
     let progress = TransferProgress::new(app.output);
-    let mut transfer = UploadRun::new(api.clone(), progress.clone());
-    let work = transfer.store(&plan, own);
+    let mut transfer = UploadRun::new(app, api.clone(), progress.clone(), &plan);
+    let work = transfer.store(&plan, own, follow);
     let ended = or_interrupted(work, &format!("what was stored stays; continue with: {again}")).await;
     progress.finish();
     match ended {
@@ -60,19 +70,23 @@ pub async fn run(app: &AppContext, api: &DaemonApi, plan: Vec<PutTarget>, again:
 
 struct UploadRun {
     api: DaemonApi,
+    program: ProgramName,
     progress: TransferProgress,
+    claims: NameClaims,
     slots: Arc<Semaphore>,
-    uploads: JoinSet<(PathBuf, Result<WriteReply, UploadError>)>,
+    uploads: JoinSet<(PathBuf, Result<StoredFile, UploadError>)>,
     batch: Vec<(PathBuf, EditRequest)>,
     batch_bytes: usize,
     summary: UploadSummary,
 }
 
 impl UploadRun {
-    fn new(api: DaemonApi, progress: TransferProgress) -> Self {
+    fn new(app: &AppContext, api: DaemonApi, progress: TransferProgress, plan: &[PutTarget]) -> Self {
         Self {
             api,
+            program: app.program.clone(),
             progress,
+            claims: NameClaims::new(plan.iter().map(|(_, to)| to.names.clone()).collect()),
             slots: Arc::new(Semaphore::new(SLOTS)),
             uploads: JoinSet::new(),
             batch: Vec::new(),
@@ -81,13 +95,13 @@ impl UploadRun {
         }
     }
 
-    async fn store(&mut self, plan: &[PutTarget], own: OwnFolders) -> CliResult<()> {
+    async fn store(&mut self, plan: &[PutTarget], own: OwnFolders, follow: FollowLinks) -> CliResult<()> {
         if self.progress.is_shown() {
-            walk::count(plan, own.clone(), self.progress.clone());
+            walk::count(plan, own.clone(), follow, self.progress.clone());
         }
-        let mut found = walk::walk(plan, own);
-        while let Some((from, to, item)) = found.recv().await {
-            self.take(from, &to, item).await?;
+        let mut found = walk::walk(plan, own, follow);
+        while let Some(item) = found.recv().await {
+            self.take(item).await?;
         }
         for (_, to) in plan.iter().filter(|(source, _)| *source == PutSource::Stdin) {
             let sent = stdin::store(&self.api, to, &self.progress).await;
@@ -100,14 +114,26 @@ impl UploadRun {
         Ok(())
     }
 
-    async fn take(&mut self, from: PathBuf, to: &RemotePath, item: Result<FoundEntry, SkippedEntry>) -> CliResult<()> {
-        let found = match item {
+    async fn take(&mut self, item: ScanItem) -> CliResult<()> {
+        let ScanItem { from, to, is_source, found } = item;
+        let found = match found {
             Ok(found) => found,
+            Err(SkippedEntry { why: SkipReason::Special(kind), .. }) if is_source => {
+                self.special(&from, &to, kind);
+                return Ok(());
+            }
             Err(skipped) => {
                 self.skipped(&skipped);
                 return Ok(());
             }
         };
+        if !self.claim(&from, &to, &found) {
+            return Ok(());
+        }
+        if is_source && matches!(found.what, FoundKind::Link(_)) && !self.keeps_link(&from, &to) {
+            return Ok(());
+        }
+        let to = &to;
         let path = EscapedText(to.bytes());
         match found.what {
             FoundKind::File(open) => self.upload(from, to.clone(), open, found.attrs).await,
@@ -127,13 +153,54 @@ impl UploadRun {
         }
     }
 
+    /// Whether the name is free of other sources of this command; if not, that is said.
+    fn claim(&mut self, from: &Path, to: &RemotePath, found: &FoundEntry) -> bool {
+        if !self.claims.are_needed() {
+            return true;
+        }
+        let is_folder = matches!(found.what, FoundKind::Folder);
+        let outcome = self.claims.claim(&to.names, &shown(from), is_folder);
+        if outcome != ClaimOutcome::Granted
+            && let FoundKind::File(open) = &found.what
+        {
+            self.progress.unexpect(open.size);
+        }
+        match outcome {
+            ClaimOutcome::Granted => true,
+            ClaimOutcome::Repeated => is_folder,
+            ClaimOutcome::Taken(taken) => {
+                self.summary.failed.add(&self.progress, shown(from), taken.sentence(&to.to_string()));
+                false
+            }
+        }
+    }
+
+    /// A pipe, socket or device that was named as a source.
+    fn special(&mut self, from: &Path, to: &RemotePath, kind: &str) {
+        let why = special::problem(&self.program, from, to, kind);
+        self.summary.failed.add(&self.progress, shown(from), why);
+    }
+
+    /// A symlink that was named as a source and is not followed: what its owner may not expect is said. Whether it is stored.
+    fn keeps_link(&mut self, from: &Path, to: &RemotePath) -> bool {
+        match special::linked(from) {
+            LinkedKind::Special(kind) => {
+                self.special(from, to, kind);
+                return false;
+            }
+            kind => self.progress.note(&special::link_note(&self.program, from, to, kind)),
+        }
+        self.summary.source_links += 1;
+        true
+    }
+
     fn skipped(&mut self, skipped: &SkippedEntry) {
         match &skipped.why {
             SkipReason::Special(_) | SkipReason::OwnData => {
                 self.summary.skipped += 1;
                 self.progress.note(&skipped.to_string());
             }
-            SkipReason::Unreadable(_) => {
+            SkipReason::Unreadable(_) | SkipReason::Dangling | SkipReason::Loop => {
                 self.summary.failed.add(&self.progress, escape::name(&skipped.shown), skipped.why.to_string());
             }
         }
@@ -163,7 +230,7 @@ impl UploadRun {
 
     fn joined(
         &mut self,
-        done: Result<(PathBuf, Result<WriteReply, UploadError>), tokio::task::JoinError>,
+        done: Result<(PathBuf, Result<StoredFile, UploadError>), tokio::task::JoinError>,
     ) -> CliResult<()> {
         match done {
             Ok((from, sent)) => self.uploaded(&from, sent),
@@ -173,9 +240,15 @@ impl UploadRun {
         }
     }
 
-    fn uploaded(&mut self, from: &Path, sent: Result<WriteReply, UploadError>) -> CliResult<()> {
+    fn uploaded(&mut self, from: &Path, sent: Result<StoredFile, UploadError>) -> CliResult<()> {
         match sent {
-            Ok(written) => {
+            Ok(StoredFile { written, grew }) => {
+                if grew {
+                    let size = human::size(written.bytes);
+                    let note =
+                        format!("{} grew meanwhile: its first {size} were stored, as it was before", shown(from));
+                    self.progress.note(&note);
+                }
                 self.summary.files += 1;
                 self.summary.bytes += written.bytes;
                 self.summary.add(&written);
@@ -191,8 +264,7 @@ impl UploadRun {
         if DaemonApi::is_final(error) {
             return Err(self.api.stop(error));
         }
-        let problem = self.api.problem(error);
-        self.summary.failed.add(&self.progress, shown(from), problem.to_string());
+        self.summary.failed.add(&self.progress, shown(from), self.api.problem(error));
         Ok(())
     }
 
@@ -214,7 +286,10 @@ impl UploadRun {
         }
         let are_links: Vec<bool> = edits.iter().map(|edit| matches!(edit, EditRequest::Link { .. })).collect();
         let edited = self.api.edit(volume, edits).await.map_err(|error| self.api.stop(&error))?;
-        self.summary.add(&edited.written);
+        // Where nothing was done nothing was stored either.
+        if edited.edits.iter().any(|result| !matches!(result, EditResult::Failed(_))) {
+            self.summary.add(&edited.written);
+        }
         for ((from, is_link), result) in sources.iter().zip(are_links).zip(edited.edits) {
             match result {
                 EditResult::Failed(error) => self.refused(from, &ControlError::Refused(error))?,
@@ -235,7 +310,8 @@ impl UploadRun {
         if summary.failed.is_empty() {
             return Ok(verdict);
         }
-        crate::output::warn(&format!("{}\n  once that is resolved: {again}", summary.failed.sentence("stored")));
+        let again = format!("once that is resolved: {again}");
+        app.output.failed(&CliError::new(summary.failed.sentence("stored"), again));
         Ok(ExitStatus::Failed)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use fsdfs_node::control_client::ControlError;
@@ -12,12 +12,14 @@ use futures::Stream;
 
 use crate::api::DaemonApi;
 use crate::local::LocalAttributes;
-use crate::local::scan::{ChangeWatch, SourceFile};
+use crate::local::scan::{ChangeWatch, FileChange, SourceFile};
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 
-/// Read at once: few system calls for large files, little memory for many in flight.
-const PIECE_BYTES: u64 = 256 << 10;
+/// Read at once: few system calls for large files, little memory for many in flight. A file up to this is sent in one piece.
+const PIECE_BYTES: usize = 256 << 10;
+/// Read where a file should have ended: that there is nothing more is what is expected.
+const PROBE_BYTES: usize = 4 << 10;
 
 /// How often a file that changes while it is read is begun again.
 const TRIES: u32 = 3;
@@ -36,6 +38,15 @@ pub enum UploadError {
     ChangedWhileReading,
 }
 
+/// A file that was stored.
+#[derive(Debug)]
+pub struct StoredFile {
+    /// How.
+    pub written: WriteReply,
+    /// It grew meanwhile, and was stored as it was when reading began.
+    pub grew: bool,
+}
+
 /// Stores a file as it is at one moment; begins again if it changes meanwhile.
 pub async fn file(
     api: &DaemonApi,
@@ -43,37 +54,40 @@ pub async fn file(
     attrs: LocalAttributes,
     to: &RemotePath,
     progress: &TransferProgress,
-) -> Result<WriteReply, UploadError> {
+) -> Result<StoredFile, UploadError> {
+    let expected = open.size;
     let (mut open, mut attrs) = (open, attrs);
     for _ in 0..TRIES {
         let watch = open.watch()?;
         let reading = Arc::new(ReadState::default());
-        let sent = send(api, open, attrs, to, progress, &reading).await;
-        match sent {
-            Ok(written) => return Ok(written),
-            Err(_) if reading.changed.load(Ordering::Acquire) || !watch.is_unchanged() => {
-                progress.take_back(reading.bytes.load(Ordering::Acquire));
-                (open, attrs) = watch.reopen()?;
+        let error = match send(api, open, attrs, to, progress, &reading).await {
+            Ok(written) => {
+                progress.correct(expected, written.bytes);
+                return Ok(StoredFile { written, grew: reading.grew.load(Ordering::Acquire) });
             }
-            Err(error) => {
-                return Err(reading
-                    .error
-                    .lock()
-                    .ok()
-                    .and_then(|mut error| error.take())
-                    .map_or(error, UploadError::Read));
-            }
+            Err(error) => error,
+        };
+        progress.take_back(reading.bytes.load(Ordering::Acquire));
+        if !reading.changed.load(Ordering::Acquire) {
+            progress.unexpect(expected);
+            let read = reading.error.lock().ok().and_then(|mut error| error.take());
+            return Err(read.map_or(error, UploadError::Read));
         }
+        (open, attrs) = watch.reopen()?;
     }
+    progress.unexpect(expected);
     Err(UploadError::ChangedWhileReading)
 }
 
 /// What the reader of a body leaves for the caller that sees the request fail.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct ReadState {
     changed: AtomicBool,
+    grew: AtomicBool,
     bytes: AtomicU64,
-    error: std::sync::Mutex<Option<io::Error>>,
+    /// Over all that was read, so that it can be told from what stands there afterwards.
+    checksum: Mutex<crc32fast::Hasher>,
+    error: Mutex<Option<io::Error>>,
 }
 
 async fn send(
@@ -85,13 +99,11 @@ async fn send(
     reading: &Arc<ReadState>,
 ) -> Result<WriteReply, UploadError> {
     let attrs = control::EntryAttributes { mode: attrs.mode, mtime_ns: attrs.mtime_ns };
-    let size = open.size;
+    let is_small = open.size <= PIECE_BYTES as u64;
     let source =
         Arc::new(SourceReader { watch: open.watch()?, open, progress: progress.clone(), reading: Arc::clone(reading) });
-    if size <= PIECE_BYTES {
-        // Small files are read whole first: a change is noticed before anything is sent.
-        let bytes = source.piece(0).await.map_err(UploadError::Read)?;
-        source.check_end(bytes.len() as u64).await.map_err(UploadError::Read)?;
+    // Small files are read whole first: a change is noticed before anything is sent.
+    if is_small && let Some(bytes) = source.whole().await? {
         return Ok(api.put_bytes(to, attrs, bytes).await?);
     }
     let path = to.bytes();
@@ -104,13 +116,9 @@ fn content(source: Arc<SourceReader>) -> impl Stream<Item = io::Result<Bytes>> {
     futures::stream::try_unfold(0, move |offset| {
         let source = Arc::clone(&source);
         async move {
-            let piece = source.piece(offset).await?;
-            let offset = offset + piece.len() as u64;
-            if piece.is_empty() {
-                source.check_end(offset).await?;
-                return Ok(None);
-            }
-            Ok(Some((piece, offset)))
+            let piece = source.in_background(move |source| source.piece(offset)).await?;
+            let next = offset + piece.len() as u64;
+            Ok((!piece.is_empty()).then_some((piece, next)))
         }
     })
 }
@@ -124,42 +132,104 @@ struct SourceReader {
 }
 
 impl SourceReader {
-    async fn piece(self: &Arc<Self>, offset: u64) -> io::Result<Bytes> {
+    async fn in_background<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let reader = Arc::clone(self);
+        tokio::task::spawn_blocking(move || read(&reader)).await.map_err(io::Error::other)?
+    }
+
+    /// All of it, unless it is too much for one piece.
+    async fn whole(self: &Arc<Self>) -> io::Result<Option<Bytes>> {
+        self.in_background(|source| {
+            let mut pieces = source.piece(0)?;
+            loop {
+                let piece = source.piece(pieces.len() as u64)?;
+                match piece.len() {
+                    0 => return Ok(Some(pieces)),
+                    more if pieces.len() + more > PIECE_BYTES => return Ok(None),
+                    _ => pieces = [pieces, piece].concat().into(),
+                }
+            }
+        })
+        .await
+    }
+
+    /// The piece at `offset`; empty at the end, if the file is still what it was.
+    fn piece(&self, offset: u64) -> io::Result<Bytes> {
         if offset == 0 {
             // The request is tried again from the start when the daemon is busy.
             self.progress.take_back(self.reading.bytes.swap(0, Ordering::AcqRel));
+            self.checksum(|checksum| checksum.reset());
         }
-        let reader = Arc::clone(self);
-        let piece = tokio::task::spawn_blocking(move || read(&reader.open, offset)).await.map_err(io::Error::other)?;
-        match piece {
-            Ok(piece) => {
-                self.reading.bytes.fetch_add(piece.len() as u64, Ordering::AcqRel);
-                self.progress.advance(piece.len() as u64);
-                Ok(piece)
+        let piece = self.read(offset).inspect_err(|error| {
+            if let Ok(mut slot) = self.reading.error.lock() {
+                *slot = Some(io::Error::new(error.kind(), error.to_string()));
             }
-            Err(error) => {
-                let shown = io::Error::new(error.kind(), error.to_string());
-                if let Ok(mut slot) = self.reading.error.lock() {
-                    *slot = Some(error);
-                }
-                Err(shown)
-            }
+        })?;
+        if piece.is_empty() {
+            self.check_end(offset)?;
+            return Ok(piece);
         }
+        self.checksum(|checksum| checksum.update(&piece));
+        self.reading.bytes.fetch_add(piece.len() as u64, Ordering::AcqRel);
+        self.progress.advance(piece.len() as u64);
+        Ok(piece)
     }
 
-    async fn check_end(&self, offset: u64) -> io::Result<()> {
-        if offset == self.open.size && self.watch.is_unchanged() {
+    fn checksum<T>(&self, use_it: impl FnOnce(&mut crc32fast::Hasher) -> T) -> T {
+        use_it(&mut self.reading.checksum.lock().expect("no holder of this lock panics"))
+    }
+
+    /// Up to the size that was seen when the file was opened. Beyond it only if the file has not grown: then its size is not
+    /// what it tells, as in /proc, and it ends where nothing more comes.
+    fn read(&self, offset: u64) -> io::Result<Bytes> {
+        let wanted = match self.open.size.saturating_sub(offset) {
+            0 if self.watch.change() == FileChange::Grown => 0,
+            0 if offset > self.open.size => PIECE_BYTES,
+            0 => PROBE_BYTES,
+            left => usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES),
+        };
+        read(&self.open, offset, wanted)
+    }
+
+    /// At the end of what was read: the file is what it was, or it is that and more.
+    fn check_end(&self, offset: u64) -> io::Result<()> {
+        let is_same = match self.watch.change() {
+            FileChange::Unchanged => true,
+            // Of an empty file that has content now the content is meant.
+            FileChange::Grown if offset == self.open.size && offset > 0 => self.begins_as_read(offset)?,
+            FileChange::Grown | FileChange::Changed => false,
+        };
+        if is_same {
             return Ok(());
         }
         self.reading.changed.store(true, Ordering::Release);
         Err(io::Error::other("the file changed while it was read"))
     }
+
+    /// A file that only grew, such as a log, still begins with what was read. One that was rewritten does not.
+    fn begins_as_read(&self, bytes: u64) -> io::Result<bool> {
+        let mut now = crc32fast::Hasher::new();
+        let mut offset = 0;
+        while offset < bytes {
+            let left = usize::try_from(bytes - offset).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            let piece = read(&self.open, offset, left)?;
+            if piece.is_empty() {
+                return Ok(false);
+            }
+            now.update(&piece);
+            offset += piece.len() as u64;
+        }
+        self.reading.grew.store(true, Ordering::Release);
+        Ok(self.checksum(|checksum| checksum.clone().finalize()) == now.finalize())
+    }
 }
 
-/// Up to one piece, but not beyond the size that was seen when the file was opened.
-fn read(open: &SourceFile, offset: u64) -> io::Result<Bytes> {
-    let wanted = open.size.saturating_sub(offset).min(PIECE_BYTES);
-    let mut piece = vec![0; usize::try_from(wanted).expect("a piece fits in memory")];
+/// So many bytes from `offset` on; fewer only at the end.
+fn read(open: &SourceFile, offset: u64, wanted: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; wanted];
     let mut filled = 0;
     while filled < piece.len() {
         match open.file.read_at(&mut piece[filled..], offset + filled as u64) {
@@ -171,4 +241,97 @@ fn read(open: &SourceFile, offset: u64) -> io::Result<Bytes> {
     }
     piece.truncate(filled);
     Ok(Bytes::from(piece))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::FollowLinks;
+    use crate::local::scan::{FoundKind, OwnFolders, TreeScan};
+    use crate::output::OutputMode;
+    use futures::{StreamExt, TryStreamExt};
+    use std::fs::File;
+    use std::io::Write;
+    use std::path::{Path, PathBuf};
+
+    fn reader(path: &Path) -> Arc<SourceReader> {
+        let found = TreeScan::new(path, OwnFolders::new(), FollowLinks::Never).expect("readable").next();
+        let FoundKind::File(open) = found.expect("one").expect("readable").what else { panic!("{path:?} is a file") };
+        let progress = TransferProgress::new(OutputMode { json: true, quiet: true });
+        Arc::new(SourceReader { watch: open.watch().expect("dup"), open, progress, reading: Arc::default() })
+    }
+
+    fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let temp = tempfile::tempdir().expect("temp");
+        let path = temp.path().join("file");
+        std::fs::write(&path, content).expect("written");
+        (temp, path)
+    }
+
+    async fn all(source: Arc<SourceReader>) -> io::Result<Vec<u8>> {
+        content(source).map_ok(|piece| piece.to_vec()).try_concat().await
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_to_its_end_whatever_size_it_tells() {
+        for path in ["/proc/version", "/proc/self/maps", "/sys/kernel/mm/transparent_hugepage/enabled"] {
+            let Ok(expected) = std::fs::read(path) else { continue };
+            let first_line = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
+            let whole = reader(Path::new(path)).whole().await.expect("read").expect("small");
+            assert_eq!(first_line(&whole), first_line(&expected), "{path}");
+            assert_eq!(first_line(&all(reader(Path::new(path))).await.expect("read")), first_line(&expected), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_size_about_one_piece_is_read_whole() {
+        for size in [0, 1, PROBE_BYTES, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 2 * PIECE_BYTES] {
+            let content: Vec<u8> = (0..size).map(|number| number.to_le_bytes()[0]).collect();
+            let (_temp, path) = file(&content);
+            assert_eq!(all(reader(&path)).await.expect("read"), content, "{size}");
+            if size <= PIECE_BYTES {
+                assert_eq!(reader(&path).whole().await.expect("read").as_deref(), Some(&content[..]), "{size}");
+            }
+        }
+    }
+
+    /// Reads the first piece, lets the file change, and reads on.
+    async fn read_across(content: &[u8], change: impl FnOnce(&mut File)) -> (io::Result<Vec<u8>>, Arc<SourceReader>) {
+        let (_temp, path) = file(content);
+        let source = reader(&path);
+        let mut pieces = Box::pin(super::content(Arc::clone(&source)));
+        let first = pieces.next().await.expect("a piece").expect("readable");
+        change(&mut File::options().write(true).open(&path).expect("open"));
+        let rest = pieces.map_ok(|piece| piece.to_vec()).try_concat().await;
+        (rest.map(|rest| [first.to_vec(), rest].concat()), source)
+    }
+
+    const LARGE: [u8; 2 * PIECE_BYTES] = [7; 2 * PIECE_BYTES];
+
+    #[tokio::test]
+    async fn a_log_that_grows_is_stored_as_it_was_when_reading_began() {
+        let grow = |file: &mut File| {
+            use std::io::Seek;
+            file.seek(io::SeekFrom::End(0)).expect("seek");
+            file.write_all(b"one more line\n").expect("written");
+        };
+        let (read, source) = read_across(&LARGE, grow).await;
+        assert_eq!(read.expect("whole").len(), LARGE.len());
+        assert!(source.reading.grew.load(Ordering::Acquire));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_otherwise_is_an_error() {
+        let shrink = |file: &mut File| file.set_len(10).expect("cut");
+        let rewrite = |file: &mut File| file.write_all(b"new").expect("written");
+        let both = |file: &mut File| {
+            file.write_all(b"new").expect("written");
+            file.set_len(LARGE.len() as u64 + 5).expect("longer");
+        };
+        let changes: [fn(&mut File); 3] = [shrink, rewrite, both];
+        for change in changes {
+            let (read, source) = read_across(&LARGE, change).await;
+            assert!(read.is_err() && source.reading.changed.load(Ordering::Acquire));
+        }
+    }
 }

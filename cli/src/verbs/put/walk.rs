@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
+use crate::local::FollowLinks;
 use crate::local::scan::{FoundEntry, FoundKind, OwnFolders, SkippedEntry, TreeScan};
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
@@ -12,23 +13,36 @@ use crate::verbs::put::source::{PutSource, PutTarget};
 /// Open files that wait for a slot.
 const QUEUE: usize = 16;
 
-/// Something found, where it is and where it goes.
-pub type ScanItem = (PathBuf, RemotePath, Result<FoundEntry, SkippedEntry>);
+/// Something found where it is, and where it goes.
+#[derive(Debug)]
+pub struct ScanItem {
+    /// Where it is.
+    pub from: PathBuf,
+    /// Where it goes.
+    pub to: RemotePath,
+    /// It was named as a source itself.
+    pub is_source: bool,
+    /// What it is.
+    pub found: Result<FoundEntry, SkippedEntry>,
+}
 
 /// Walks the sources on a thread of its own. It stops when the receiver is dropped.
-pub fn walk(plan: &[PutTarget], own: OwnFolders) -> mpsc::Receiver<ScanItem> {
+pub fn walk(plan: &[PutTarget], own: OwnFolders, follow: FollowLinks) -> mpsc::Receiver<ScanItem> {
     let (send, found) = mpsc::channel(QUEUE);
     let plan = plan.to_vec();
     tokio::task::spawn_blocking(move || {
         for (path, to) in named(&plan) {
-            let send_one = |item: Result<FoundEntry, SkippedEntry>| {
-                let names = item.as_ref().map(|found| found.path.as_slice()).unwrap_or_default();
+            let send_one = |found: Result<FoundEntry, SkippedEntry>, is_source: bool| {
+                let names = found.as_ref().map(|found| found.path.as_slice()).unwrap_or_default();
                 let to = to.join_all(names.iter().map(Vec::as_slice));
-                send.blocking_send((join(path, names), to, item)).is_ok()
+                send.blocking_send(ScanItem { from: join(path, names), to, is_source, found }).is_ok()
             };
-            match TreeScan::new(path, own.clone()) {
-                Ok(mut scan) => scan.all(send_one),
-                Err(skipped) => send_one(Err(skipped)),
+            match TreeScan::new(path, own.clone(), follow) {
+                Ok(mut scan) => scan.all(|found| {
+                    let is_source = found.as_ref().is_ok_and(|found| found.path.is_empty());
+                    send_one(found, is_source)
+                }),
+                Err(skipped) => send_one(Err(skipped), true),
             };
         }
     });
@@ -36,16 +50,17 @@ pub fn walk(plan: &[PutTarget], own: OwnFolders) -> mpsc::Receiver<ScanItem> {
 }
 
 /// Adds up sizes for the bar, ahead of the transfer.
-pub fn count(plan: &[PutTarget], own: OwnFolders, progress: TransferProgress) {
+pub fn count(plan: &[PutTarget], own: OwnFolders, follow: FollowLinks, progress: TransferProgress) {
     let plan = plan.to_vec();
     tokio::task::spawn_blocking(move || {
-        for scan in named(&plan).filter_map(|(path, _)| TreeScan::new(path, own.clone()).ok()) {
+        for scan in named(&plan).filter_map(|(path, _)| TreeScan::new(path, own.clone(), follow).ok()) {
             for found in scan.flatten().take_while(|_| !progress.is_finished()) {
                 if let FoundKind::File(open) = found.what {
                     progress.expect(open.size);
                 }
             }
         }
+        progress.counted();
     });
 }
 
