@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use fsdfs_proto::ids::{NodeId, PoolId};
 
 use crate::clock::ClockTooEarly;
-use crate::gateway::control::SocketError;
-use crate::home::HomeError;
+use crate::home::{HomeError, SocketError};
 use crate::net::NetError;
 use crate::store::StoreError;
 

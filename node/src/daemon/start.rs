@@ -24,8 +24,8 @@ use crate::client::Client;
 use crate::clock::Clock;
 use crate::config::{Config, Storage};
 use crate::crypto_pool::CryptoPool;
-use crate::gateway::control::{self, Context, ControlSocket};
-use crate::home::{HomeError, Identity, Instance, LockedHome};
+use crate::gateway::control::{self, Context};
+use crate::home::{ControlSocket, HomeError, Identity, Instance, LockedHome};
 use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use crate::random;
 use crate::store::{DiskConfig, OpenedStore, SEGMENT_BYTES, Store, StoreConfig, StoreNotice};
@@ -115,7 +115,7 @@ fn serve(home: &LockedHome, node: NodeLoop, context: Context, ready: DaemonReady
     let (stop_server, stopped) = oneshot::channel();
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
-    let server = tokio::spawn(socket.serve(control::router(context), stopped));
+    let server = tokio::spawn(control::serve(socket, control::router(context), stopped));
     Ok(RunningNode { ready, node, server, stop_server, _allocator: allocator })
 }
 

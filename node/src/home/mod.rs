@@ -14,6 +14,7 @@
 //!
 //! `pool/` appears by one rename, so a node that was killed while it was made has either no pool or a whole one.
 
+mod control_socket;
 mod error;
 mod folder;
 mod identity;
@@ -24,6 +25,7 @@ pub(crate) mod socket_path;
 #[cfg(test)]
 mod tests;
 
+pub use control_socket::{ControlSocket, SocketError};
 pub use error::{HOME_ENV, HomeError};
 pub use folder::{CreatedPool, Home, LockedHome};
 pub use identity::Identity;

@@ -14,7 +14,7 @@ mod socket;
 mod tree;
 
 pub use openapi::document;
-pub use socket::{ControlSocket, SocketError};
+pub(crate) use socket::serve;
 
 use std::path::PathBuf;
 use std::sync::Arc;
