@@ -1,6 +1,5 @@
 //! The fsdfs node: carries out what the engine decides, with sockets, disks and threads.
 
-pub mod addresses;
 pub mod allocator;
 pub mod client;
 pub mod clock;

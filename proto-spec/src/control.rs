@@ -3,6 +3,7 @@
 //! Requests refuse fields they do not know, so that a misspelt one is noticed; readers of answers ignore them, so that
 //! answers can grow. Times ending in `_ms` are wall milliseconds since 1970; `mtime_ns` is a 64-bit integer of nanoseconds.
 
+mod address;
 mod attention;
 mod escape;
 mod members;
@@ -10,6 +11,7 @@ mod plan;
 mod status;
 mod tree;
 
+pub use address::*;
 pub use attention::*;
 pub use escape::{EscapedText, parameters, query, raw_bytes, text_and_bytes};
 pub use members::*;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::MemberShare;
+use super::{MemberShare, ReplicationMargin};
 
 /// The pool as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -140,15 +140,6 @@ pub struct InventorySample {
     pub replication_margin: Option<ReplicationMargin>,
     /// Names of members with storage that did not answer; their copies are not counted.
     pub unresponsive: Vec<String>,
-}
-
-/// Copies that exist less those required: negative = short, positive = spare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ReplicationMargin {
-    /// Of the block with the fewest.
-    pub min: i64,
-    /// Of the block with the most.
-    pub max: i64,
 }
 
 /// What fits.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AttentionItem, ReplicationMargin};
+use super::{AttentionItem, NodeAddress};
 
 /// State of this node and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -67,6 +67,15 @@ pub struct RepairStatus {
     pub running: bool,
 }
 
+/// Copies that exist less those required: negative = short, positive = spare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplicationMargin {
+    /// Of the block with the fewest.
+    pub min: i64,
+    /// Of the block with the most.
+    pub max: i64,
+}
+
 /// What a node did since its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NodeCounters {
@@ -109,29 +118,6 @@ pub struct DiskStatus {
     pub blocks: u64,
     /// Takes no new blocks: full, failing or out of service.
     pub read_only: bool,
-}
-
-/// An address and from where it works.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NodeAddress {
-    /// `HOST:PORT`, UDP.
-    pub address: String,
-    /// From where it works.
-    pub scope: AddressScope,
-}
-
-/// From where an address works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AddressScope {
-    /// From anywhere, if the router forwards the port.
-    Public,
-    /// A DNS name: from wherever it leads to.
-    Name,
-    /// From the same local network or behind the same provider only.
-    Private,
-    /// From the same machine only.
-    Loopback,
 }
 
 /// Space, of the pool and of this node.

@@ -8,7 +8,6 @@ use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::Context;
-use crate::addresses;
 use crate::metrics::DiskUsage;
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
@@ -104,7 +103,7 @@ pub(super) fn member(
         invited_by: name_of(all, member.invited_by),
         offered_bytes: weight.saturating_mul(context.config.unit_bytes),
         disks: member.disks.len(),
-        addresses: addresses::described(&member.addrs),
+        addresses: control::NodeAddress::described(&member.addrs),
     }
 }
 

@@ -12,8 +12,8 @@ use fsdfs_proto::ids::{NodeId, PublicKey};
 use super::failure::Failure;
 use super::query::RequestQuery;
 use super::{Answer, Context, Json, Shared, convert, reachability};
+use crate::clock;
 use crate::words::attention;
-use crate::{addresses, clock};
 
 /// An invitation expires after this long unless told otherwise.
 const EXPIRES_S_DEFAULT: u64 = 3 * 24 * 3600;
@@ -148,7 +148,7 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
         bootstrap: bootstrap.clone(),
         pool_name: context.pool_name.clone(),
     };
-    let addresses = addresses::described(&bootstrap.into_iter().flat_map(|(_, addrs)| addrs).collect::<Vec<_>>());
+    let addresses = NodeAddress::described(&bootstrap.into_iter().flat_map(|(_, addrs)| addrs).collect::<Vec<_>>());
     let warnings = invite_warnings(&context, &addresses);
     Ok(Json(InviteReply {
         ticket: ticket.text().as_str().to_owned(),

@@ -11,7 +11,6 @@ use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
 use super::{Answer, Context, Json, Shared, convert, reachability};
-use crate::addresses;
 use crate::words::attention;
 
 /// State of this node and its pool.
@@ -32,7 +31,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         pool: status.pool.to_string(),
         pool_name: context.pool_name.clone(),
         port: context.config.listen.port(),
-        addresses: addresses::described(&addrs),
+        addresses: control::NodeAddress::described(&addrs),
         copies: status.copies,
         ready: status.ready,
         has_key: status.has_key,

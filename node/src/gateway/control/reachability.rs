@@ -3,12 +3,11 @@
 use fsdfs_core::report::{MemberReport, Presence};
 use fsdfs_proto::control::{AddressScope, AttentionItem, AttentionReason};
 
-use crate::addresses::scope;
 use crate::words::attention;
 
 /// Whether other sites can try to reach any of these.
 pub(super) fn is_reachable_from_outside(addresses: &[String]) -> bool {
-    addresses.iter().any(|address| matches!(scope(address), AddressScope::Public | AddressScope::Name))
+    addresses.iter().any(|address| matches!(AddressScope::of(address), AddressScope::Public | AddressScope::Name))
 }
 
 /// Why no other site can reach a member with these addresses.
@@ -16,7 +15,7 @@ pub(super) fn closed_in(name: &str, addresses: &[String]) -> AttentionReason {
     let name = name.to_owned();
     match addresses.first().cloned() {
         None => AttentionReason::NoAddress { name },
-        Some(address) if addresses.iter().all(|address| scope(address) == AddressScope::Loopback) => {
+        Some(address) if addresses.iter().all(|address| AddressScope::of(address) == AddressScope::Loopback) => {
             AttentionReason::LoopbackAddressOnly { name, address }
         }
         Some(address) => AttentionReason::PrivateAddressOnly { name, address },
@@ -38,7 +37,7 @@ pub(super) fn warnings(members: &[MemberReport]) -> Vec<AttentionItem> {
 
 /// A pool for trying things out: all members publish loopback addresses only, and all of them can be reached.
 fn is_on_one_machine(members: &[MemberReport]) -> bool {
-    members.iter().flat_map(|member| &member.addrs).all(|address| scope(address) == AddressScope::Loopback)
+    members.iter().flat_map(|member| &member.addrs).all(|address| AddressScope::of(address) == AddressScope::Loopback)
 }
 
 fn cannot_meet(closed: &[&MemberReport]) -> Option<AttentionReason> {
