@@ -14,4 +14,6 @@ pub mod metrics;
 pub mod net;
 mod random;
 pub mod store;
-mod words;
+
+// The sentences are the gateways'; the rest of the crate may still ask for them by their old path.
+pub(crate) use gateway::words;

@@ -133,7 +133,7 @@ impl EffectRunner {
             }
             Effect::Connect { node, addrs } => self.net.find(node, addrs),
             Effect::Disconnect { node, reason } => self.net.drop_peer(node, reason),
-            Effect::Notice(notice) => tracing::warn!("{}", crate::words::notice(&notice)),
+            Effect::Notice(notice) => tracing::warn!("{}", crate::gateway::words::notice(&notice)),
         }
     }
 }

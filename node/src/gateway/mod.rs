@@ -2,3 +2,4 @@
 //! was configured with; blocks, peers and disks they never see.
 
 pub mod control;
+pub(crate) mod words;

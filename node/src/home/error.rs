@@ -46,6 +46,6 @@ pub enum HomeError {
         problem: String,
     },
     /// The ticket cannot be redeemed.
-    #[error("this ticket cannot be used: {}; ask for a new one", crate::words::refusal::gate_text(*.0))]
+    #[error("this ticket cannot be used: {}; ask for a new one", crate::gateway::words::refusal::gate_text(*.0))]
     Ticket(fsdfs_proto::identity::GateRefusal),
 }

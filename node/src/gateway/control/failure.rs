@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use fsdfs_proto::control::{ApiError, ErrorCode};
 
 use crate::client::ClientError;
-use crate::words::refusal::{edit_error, refused, tree_error};
+use crate::gateway::words::refusal::{edit_error, refused, tree_error};
 
 /// A failed request.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::query::RequestQuery;
 use super::{Answer, Context, Json, Shared, convert, reachability};
 use crate::clock;
-use crate::words::attention;
+use crate::gateway::words::attention;
 
 /// An invitation expires after this long unless told otherwise.
 const EXPIRES_S_DEFAULT: u64 = 3 * 24 * 3600;

@@ -11,7 +11,7 @@ use fsdfs_proto::identity::Ticket;
 
 use super::failure::Failure;
 use super::{Answer, Context, Json, Shared, convert, reachability};
-use crate::words::attention;
+use crate::gateway::words::attention;
 
 /// State of this node and its pool.
 #[utoipa::path(get, path = control::route::STATUS,

@@ -3,7 +3,7 @@
 use fsdfs_core::report::{MemberReport, Presence};
 use fsdfs_proto::control::{AddressScope, AttentionItem, AttentionReason};
 
-use crate::words::attention;
+use crate::gateway::words::attention;
 
 /// Whether other sites can try to reach any of these.
 pub(super) fn is_reachable_from_outside(addresses: &[String]) -> bool {

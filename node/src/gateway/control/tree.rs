@@ -13,7 +13,7 @@ use fsdfs_proto::control::{
 use super::failure::Failure;
 use super::query::{self, RequestQuery};
 use super::{Answer, Context, Json, Shared, convert, placement};
-use crate::words::refusal::edit_error;
+use crate::gateway::words::refusal::edit_error;
 
 /// Permission bits of links: they have none of their own.
 const LINK_MODE: u32 = 0o777;

@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::members::the_member;
 use super::query::{ChangeRequest, RequestQuery};
 use super::{Answer, Context, Json, Shared};
-use crate::words::size;
+use crate::gateway::words::size;
 
 mod render;
 use render::PlanRenderer;

@@ -12,8 +12,8 @@ use fsdfs_proto::ids::NodeId;
 
 use super::super::members::the_member;
 use super::super::query::ChangeRequest;
-use crate::words::advice::{AdviceContext, advice};
-use crate::words::size;
+use crate::gateway::words::advice::{AdviceContext, advice};
+use crate::gateway::words::size;
 
 /// Numbers with names.
 pub(super) struct PlanRenderer<'a> {

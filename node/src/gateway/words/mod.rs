@@ -1,6 +1,7 @@
 //! Every sentence that this node says about what the engine decided: to users, with a code beside it, and to the log.
 //!
-//! The core says what happened as values; here they become English. The module imports nothing of this crate.
+//! The core says what happened as values; on the way to people, which is through a gateway or the log, they become English.
+//! The module imports nothing of this crate.
 
 pub(crate) mod advice;
 pub(crate) mod attention;
