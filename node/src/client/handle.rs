@@ -7,7 +7,7 @@ use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, Status
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Cert, Role, Ticket};
+use fsdfs_proto::identity::{Cert, Role, SecretKey, Ticket};
 use fsdfs_proto::ids::{BlockId, FactId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use fsdfs_proto::signed::Signed;
@@ -18,6 +18,7 @@ use super::manifests::Manifests;
 use super::memory::Memory;
 use super::request::{ClientRequest, Lifecycle, VolumeState};
 use crate::crypto_pool::CryptoPool;
+use crate::{clock, random};
 
 /// Clones share everything.
 #[derive(Clone, Debug)]
@@ -90,15 +91,22 @@ impl Client {
         Ok(self.pool.run(job).await?)
     }
 
-    /// Certifies a ticket's key. The chain from the root to it.
+    /// Makes a ticket's key and certifies it: the key, and the chain from the root to it.
     pub async fn invite(
         &self,
-        subject: PublicKey,
         role: Role,
         redeem_by: u64,
         uses: u32,
-    ) -> Result<Vec<Signed<Cert>>, ClientError> {
-        ask!(self, Command::Invite { subject, role, redeem_by, uses } => Invited)
+    ) -> Result<(SecretKey, Vec<Signed<Cert>>), ClientError> {
+        let seed = SecretKey::new(random::bytes());
+        let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
+        let chain = ask!(self, Command::Invite { subject, role, redeem_by, uses } => Invited)?;
+        Ok((seed, chain))
+    }
+
+    /// Wall milliseconds since 1970, by the clock that the engine is given.
+    pub fn wall_ms(&self) -> u64 {
+        clock::wall_ms()
     }
 
     /// Revokes a member or a ticket.

@@ -6,13 +6,12 @@ use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite,
     NodeAddress, RevokeReply,
 };
-use fsdfs_proto::identity::{SecretKey, Ticket};
+use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PublicKey};
 
 use super::failure::Failure;
 use super::query::RequestQuery;
 use super::{Answer, Context, Json, Shared, convert, reachability};
-use crate::clock;
 use crate::gateway::words::attention;
 
 /// An invitation expires after this long unless told otherwise.
@@ -79,7 +78,7 @@ fn is_id(wanted: &str, id: &str) -> bool {
     responses((status = 200, body = InviteListing), (status = "default", body = control::ApiError)))]
 pub(super) async fn invites(State(context): Shared) -> Answer<InviteListing> {
     let found = context.client.members().await?;
-    let now = clock::wall_ms();
+    let now = context.client.wall_ms();
     let mut invites: Vec<InviteState> = found.tickets.iter().map(|ticket| invite_state(&found, ticket, now)).collect();
     let last_first = |invite: &InviteState| std::cmp::Reverse((invite.expires_at_ms == 0, invite.expires_at_ms));
     invites.sort_by_key(|invite| (last_first(invite), invite.id.clone()));
@@ -132,13 +131,11 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     }
     let redeem_by = match new.expires_s.unwrap_or(EXPIRES_S_DEFAULT) {
         0 => 0,
-        seconds => clock::wall_ms().saturating_add(seconds.saturating_mul(1000)),
+        seconds => context.client.wall_ms().saturating_add(seconds.saturating_mul(1000)),
     };
     let found = context.client.members().await?;
     let bootstrap = bootstrap(&found);
-    let seed = SecretKey::new(crate::random::bytes());
-    let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
-    let chain = context.client.invite(subject, convert::role_wanted(new.role), redeem_by, uses).await?;
+    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses).await?;
     let id = chain.last().map(|cert| cert.id().to_string()).unwrap_or_default();
     let ticket = Ticket {
         pool: context.pool,
