@@ -1,8 +1,10 @@
 //! The control API (spec 07-control): HTTP on a Unix socket, as thin as possible over [`crate::client::Client`].
 
+mod context;
 mod convert;
 mod failure;
 mod files;
+mod json;
 mod members;
 mod node;
 mod openapi;
@@ -13,42 +15,20 @@ mod reachability;
 mod socket;
 mod tree;
 
+pub(crate) use context::Context;
 pub use openapi::document;
 pub(crate) use socket::serve;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::response::IntoResponse;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use fsdfs_proto::control::{ErrorCode, REQUEST_BYTES_MAX, route};
-use fsdfs_proto::identity::SecretKey;
-use fsdfs_proto::ids::PoolId;
-use serde::de::DeserializeOwned;
 
+use self::context::Shared;
 use self::failure::Failure;
-use crate::client::Client;
-use crate::config::Config;
-use crate::metrics::{StoreGauges, TrafficMeter};
-
-/// What the handlers know besides what the engine answers.
-pub(crate) struct Context {
-    pub client: Client,
-    pub home: PathBuf,
-    pub config: Config,
-    pub pool: PoolId,
-    pub pool_name: String,
-    pub gate_secret: SecretKey,
-    pub store: Arc<dyn StoreGauges>,
-    pub traffic: TrafficMeter,
-    pub started: Instant,
-}
-
-type Shared = axum::extract::State<Arc<Context>>;
-type Answer<T> = Result<Json<T>, Failure>;
+use self::json::{Answer, Json};
 
 /// All routes.
 pub(crate) fn router(context: Context) -> Router {
@@ -75,26 +55,4 @@ pub(crate) fn router(context: Context) -> Router {
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(guard)
         .with_state(context)
-}
-
-/// JSON in and out. A body that does not fit is answered in the API's own form of errors.
-struct Json<T>(T);
-
-impl<T: serde::Serialize> IntoResponse for Json<T> {
-    fn into_response(self) -> axum::response::Response {
-        axum::Json(self.0).into_response()
-    }
-}
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Failure;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        // Scripts forget the content type; nothing else than JSON can be meant.
-        let body = axum::body::Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| Failure::bad_request(rejection.body_text()))?;
-        let value = serde_json::from_slice(&body);
-        value.map(Self).map_err(|error| Failure::bad_request(format!("the body does not fit this request: {error}")))
-    }
 }

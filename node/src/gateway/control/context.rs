@@ -1,0 +1,29 @@
+//! What the handlers know besides what the engine answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use fsdfs_proto::identity::SecretKey;
+use fsdfs_proto::ids::PoolId;
+
+use crate::client::Client;
+use crate::config::Config;
+use crate::metrics::{StoreGauges, TrafficMeter};
+
+/// One for all requests.
+pub(crate) struct Context {
+    pub client: Client,
+    pub home: PathBuf,
+    pub config: Config,
+    pub pool: PoolId,
+    pub pool_name: String,
+    pub gate_secret: SecretKey,
+    pub store: Arc<dyn StoreGauges>,
+    pub traffic: TrafficMeter,
+    pub started: Instant,
+}
+
+/// As handlers are given it.
+pub(super) type Shared = State<Arc<Context>>;
