@@ -8,11 +8,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::COMMIT_BYTES_MAX;
 use super::entry::FolderNode;
 use super::flags::EntryFlags;
 use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LinkClass, header};
 use super::keys::{VolumeKeys, WriteKeys, expand};
+use super::limits::{COMMIT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
 use super::seal::{self, UnsealedBlock};
 use super::version_vector::{Dot, VersionVector};
@@ -23,9 +23,6 @@ use crate::ids::{BlockId, Key, PoolId, PublicKey, Signature};
 use crate::label::key::COMMIT_KEY;
 use crate::signed::Signed;
 use crate::time::Hlc;
-
-/// Bytes of a commit's message at most.
-pub const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// A state of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::PARENTS_MAX;
 use super::flags::EntryFlags;
+use super::limits::PARENTS_MAX;
 use super::version_vector::VersionVector;
 use crate::block::{OVERHEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
