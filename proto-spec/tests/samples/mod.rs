@@ -1,5 +1,7 @@
 //! Sample statements and strings, from fixed seeds, and ways to spoil them.
 
+mod vector;
+
 use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
@@ -14,7 +16,9 @@ use fsdfs_proto::signed::{Envelope, Signable, Signed, message};
 use fsdfs_proto::time::Hlc;
 use proptest::test_runner::TestCaseError;
 
-use super::{RefusedText, StringVector, same};
+pub use vector::{RefusedText, StringVector};
+
+use vector::same;
 
 pub const ROOT: u8 = 1;
 pub const FOUNDER: u8 = 2;

@@ -12,8 +12,6 @@ use anyhow::{Context, Result};
 use super::log::ChaosLog;
 use crate::cluster::{ClusterNode, TestProgram};
 
-/// No command may take longer. (What a user is promised; commands that have much to move may take as long as bytes move.)
-pub const PROMISED: Duration = Duration::from_secs(10);
 /// A command that has not ended by then hangs.
 const HANGS: Duration = Duration::from_secs(120);
 

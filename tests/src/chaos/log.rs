@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::command::PROMISED;
+/// No command may take longer. (What a user is promised; commands that have much to move may take as long as bytes move.)
+const PROMISED: Duration = Duration::from_secs(10);
 
 /// Shared by everybody who takes part.
 pub struct ChaosLog {

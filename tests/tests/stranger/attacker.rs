@@ -16,7 +16,6 @@ use libp2p::{PeerId, quic};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::leads;
 use super::pool::{SECRET, key, node};
 use crate::muxer::{inbound, open};
 
@@ -181,4 +180,9 @@ fn socket_addr(addr: &Multiaddr) -> SocketAddr {
         (Some(Protocol::Ip4(ip)), Some(Protocol::Udp(port))) => SocketAddr::from((ip, port)),
         _ => unreachable!("an IPv4 listener has an IPv4 address"),
     }
+}
+
+/// Ids are ordered as bytes, as the gate orders them.
+fn leads(own: NodeId, other: NodeId) -> bool {
+    own < other
 }

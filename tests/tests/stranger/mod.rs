@@ -8,7 +8,6 @@ mod flood;
 mod pool;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fsdfs_core::facts::GateRefusal;
@@ -17,7 +16,7 @@ use fsdfs_proto::gate::{
     GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, ProtocolMismatch, VERSIONS, frame_len,
 };
 use fsdfs_proto::identity::{Cert, founder_cert};
-use fsdfs_proto::ids::{Digest, Key, NodeId};
+use fsdfs_proto::ids::{Digest, Key};
 use fsdfs_proto::signed::Signed;
 use futures::future::join_all;
 
@@ -242,14 +241,4 @@ async fn a_ticket_that_expired_after_use_does_not_lock_its_user_out() {
     let mut user = Member::start(&pool.keeper_with(newcomer, admission)).await;
     assert!(user.comes_to(&forgetful).await, "its user was locked out");
     forgetful.until(|event| matches!(event, NetEvent::Up { node, .. } if *node == user.node)).await;
-}
-
-/// Where a node listens on loopback.
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
-}
-
-/// Ids are ordered as bytes, as the gate orders them.
-fn leads(own: NodeId, other: NodeId) -> bool {
-    own < other
 }

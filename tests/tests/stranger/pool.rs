@@ -16,8 +16,6 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use tokio::sync::mpsc;
 
-use super::loopback;
-
 /// Seed of the founder's key.
 pub const FOUNDER: u8 = 2;
 pub const SECRET: Key = Key([7; 32]);
@@ -35,6 +33,11 @@ pub fn node(seed: u8) -> NodeId {
 
 pub fn pool_id() -> PoolId {
     pool_of(&key(255))
+}
+
+/// Where a node listens on loopback.
+pub fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 /// What is known of the pool.

@@ -6,8 +6,10 @@
 mod figures;
 mod floor;
 mod markdown;
+mod percentile;
 mod pool;
 mod report;
+mod scale;
 mod source;
 mod usage;
 
@@ -18,10 +20,11 @@ use bytesize::ByteSize;
 use clap::Parser;
 use fsdfs_tests::cluster::ACT_AS_FSDFS;
 
-use figures::{ALL, BenchScale};
+use figures::ALL;
 use floor::FloorTable;
 use markdown::Conditions;
 use report::Row;
+use scale::BenchScale;
 
 /// Measures fsdfs beside the floors of this machine.
 #[derive(Parser)]

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::BenchScale;
 use crate::floor::FloorTable;
 use crate::pool::Pool;
 use crate::report::{FigureGoal, Row};
+use crate::scale::BenchScale;
 use crate::source::DataSource;
 use crate::usage::Work;
 

@@ -5,10 +5,11 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use fsdfs_proto::control::{EditRequest, EditsRequest, EntryAttributes, POOL_VOLUME};
 
-use super::{BenchScale, median};
 use crate::floor::FloorTable;
+use crate::percentile::median;
 use crate::pool::Pool;
 use crate::report::Row;
+use crate::scale::BenchScale;
 
 const LISTINGS: usize = 20;
 

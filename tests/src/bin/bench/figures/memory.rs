@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::BenchScale;
 use crate::floor::FloorTable;
 use crate::pool::Pool;
 use crate::report::{FigureGoal, Row};
+use crate::scale::BenchScale;
 use crate::source::DataSource;
 
 const GUEST: usize = 3;

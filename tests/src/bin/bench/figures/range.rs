@@ -2,10 +2,11 @@
 
 use anyhow::Result;
 
-use super::{BenchScale, percentile};
 use crate::floor::FloorTable;
+use crate::percentile::percentile;
 use crate::pool::Pool;
 use crate::report::{FigureGoal, Row};
+use crate::scale::BenchScale;
 use crate::source::DataSource;
 
 const NAME: &str = "/large";

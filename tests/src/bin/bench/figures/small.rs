@@ -5,10 +5,11 @@ use std::time::Instant;
 use anyhow::Result;
 use futures::{StreamExt as _, TryStreamExt as _};
 
-use super::{BenchScale, CALLERS, percentile};
 use crate::floor::FloorTable;
+use crate::percentile::percentile;
 use crate::pool::Pool;
 use crate::report::{FigureGoal, Row};
+use crate::scale::{BenchScale, CALLERS};
 use crate::source::DataSource;
 use crate::usage::Work;
 

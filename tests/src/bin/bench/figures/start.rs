@@ -6,10 +6,11 @@ use anyhow::{Result, ensure};
 use fsdfs_proto::control::POOL_VOLUME;
 use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram};
 
-use super::{BenchScale, median};
 use crate::floor::FloorTable;
+use crate::percentile::median;
 use crate::pool::{Pool, client};
 use crate::report::{FigureGoal, Row};
+use crate::scale::BenchScale;
 use crate::source::DataSource;
 
 const STARTS: usize = 5;

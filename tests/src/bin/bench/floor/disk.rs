@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use super::Moved;
+use super::moved::Moved;
 use crate::source::{DataSource, PIECE};
 use crate::usage;
 

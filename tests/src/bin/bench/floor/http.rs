@@ -13,7 +13,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::figures::{CALLERS, median};
+use crate::percentile::median;
+use crate::scale::CALLERS;
 use crate::source::DataSource;
 use crate::usage;
 

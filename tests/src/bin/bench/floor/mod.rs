@@ -2,6 +2,7 @@
 
 mod disk;
 mod http;
+mod moved;
 mod quic;
 
 use std::cell::OnceCell;
@@ -13,27 +14,10 @@ use fsdfs_proto::ids::{Key, VolumeId};
 use fsdfs_proto::volume::{VolumeKeys, seal_data};
 use tokio::runtime::Runtime;
 
+use self::moved::Moved;
 use super::report::Row;
 use super::source::{DataSource, PIECE};
 use super::usage;
-
-/// Some mebibytes moved.
-#[derive(Clone, Copy, Debug)]
-pub struct Moved {
-    pub mib: f64,
-    pub s: f64,
-    pub cpu_s: f64,
-}
-
-impl Moved {
-    pub fn mib_per_s(self) -> f64 {
-        self.mib / self.s
-    }
-
-    pub fn cpu_s_per_gib(self) -> f64 {
-        self.cpu_s / self.mib * 1024.0
-    }
-}
 
 /// Measured once each.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, Endpoint, RecvStream, TransportConfig};
 use sha2::{Digest as _, Sha256};
 
-use crate::figures::median;
+use crate::percentile::median;
 use crate::source::{DataSource, PIECE};
 
 /// Of libp2p-quic 0.14 (`Config::new`).

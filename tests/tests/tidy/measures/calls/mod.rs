@@ -5,21 +5,15 @@
 
 mod index;
 mod infer;
+mod result;
 mod samples;
 
-use super::graph::ArrowGraph;
+pub use result::CallGraph;
+
 use super::modules::ModuleTree;
 
 use self::index::MethodIndex;
 use self::infer::BodyReader;
-
-/// Calls between the files of one folder.
-#[derive(Default)]
-pub struct CallGraph {
-    pub graph: ArrowGraph,
-    /// Calls of a name that several files define, on something of unknown type.
-    pub unresolved: Vec<String>,
-}
 
 /// The calls among production files below `folder`.
 pub fn call_graph(tree: &ModuleTree, folder: &str) -> CallGraph {
