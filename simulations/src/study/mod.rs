@@ -51,7 +51,7 @@ enum StudyName {
     Closeness,
     /// What a larger pool costs each member: memory, messages, time.
     Growth,
-    /// How likely something is lost: disks die, houses burn, repair takes its time.
+    /// How likely something is lost: disks die, sites fail, repair takes its time.
     Durability,
     /// All of them, and one page that tells about them.
     All,

@@ -12,7 +12,7 @@ pub type MemberIndex = usize;
 /// A server. One that left stays in the list without disks: functions with a history still need to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkMember {
-    /// The house it stands in.
+    /// The site it stands in.
     pub site: usize,
     /// Sizes of its disks in units; equal in a batch.
     pub disks: Vec<u32>,
@@ -37,8 +37,8 @@ impl NetworkMember {
 }
 
 impl OverlayNetwork {
-    /// Houses with one server with one disk each, of these sizes. Neighbours of equal size are a batch.
-    pub fn houses(salt: u64, sizes: &[u32]) -> Self {
+    /// Sites with one server with one disk each, of these sizes. Neighbours of equal size are a batch.
+    pub fn separate(salt: u64, sizes: &[u32]) -> Self {
         let mut network = Self { salt, members: Vec::new() };
         for (site, size) in sizes.iter().enumerate() {
             let last = network.members.last();
@@ -64,7 +64,7 @@ impl OverlayNetwork {
         self.members.push(NetworkMember { site, disks: vec![size], batch });
     }
 
-    /// A house of its own for whoever comes next.
+    /// A site of its own for whoever comes next.
     pub fn new_site(&self) -> usize {
         self.members.iter().map(|member| member.site + 1).max().unwrap_or(0)
     }
@@ -109,6 +109,7 @@ impl OverlayNetwork {
         };
         placement::MapServer {
             id: self.node(id),
+            // Placement draws with the name: another text would be another pool.
             site: format!("house {} of {:x}", member.site, self.salt),
             disks: member.disks.iter().enumerate().map(disk).collect(),
         }
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn neighbours_of_equal_size_are_a_batch() {
-        let network = OverlayNetwork::houses(1, &[4, 2, 2, 1, 1, 4]);
+        let network = OverlayNetwork::separate(1, &[4, 2, 2, 1, 1, 4]);
         let batches: Vec<usize> = network.members.iter().map(|member| member.batch).collect();
         assert_eq!(batches, [0, 1, 1, 2, 2, 3]);
     }

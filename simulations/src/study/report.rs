@@ -30,9 +30,9 @@ fn summary(pages: &[StudyPage], seed: u64) -> String {
 
 const INTRODUCTION: &str = "# Where fsdfs keeps your data
 
-Friends put a disk each into a pool. Every file is cut into blocks, every block lies on several servers in different houses, and each node
+Friends put a disk each into a pool. Every file is cut into blocks, every block lies on several servers at different sites, and each node
 *computes* which ones: there is no list to lose and nobody to ask. Three sentences must then be true: every disk fills to the same
-percentage; adding or removing a house moves next to nothing; and you know how much fits and what it survives. This is what we measured.
+percentage; adding or removing a site moves next to nothing; and you know how much fits and what it survives. This is what we measured.
 ";
 
 const CLOSING: &str = "Nothing here was typed in: text, tables and figures are printed from the same numbers, and each page names the command that makes it

@@ -13,8 +13,8 @@ pub fn shares(network: &OverlayNetwork, copies: u8) -> Vec<f64> {
     shares.iter().map(|used| used / capacity.usable.max(1) as f64).collect()
 }
 
-/// The largest volume of data of which every unit can have its copies on distinct servers, in distinct houses as far as there are enough, and
-/// in every house otherwise. No placement can do better, and none of the code under study is used to find it.
+/// The largest volume of data of which every unit can have its copies on distinct servers, in distinct sites as far as there are enough, and
+/// at every site otherwise. No placement can do better, and none of the code under study is used to find it.
 pub fn best_volume(network: &OverlayNetwork, copies: u8) -> f64 {
     let (mut fits, mut over) = (0.0, network.total() as f64);
     // Fifty halvings: a millionth of a millionth.
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn the_best_volume_of_small_pools() {
-        let best = |sizes: &[u32], copies| best_volume(&OverlayNetwork::houses(1, sizes), copies).round();
+        let best = |sizes: &[u32], copies| best_volume(&OverlayNetwork::separate(1, sizes), copies).round();
         assert_eq!(best(&[10, 10, 10], 3), 10.0);
         assert_eq!(best(&[100, 10, 10], 2), 20.0, "the giant has no match");
         assert_eq!(best(&[16, 8, 4, 2, 2, 1, 1], 3), 9.0, "everything but the giant must hold two copies");
@@ -55,18 +55,18 @@ mod tests {
     }
 
     #[test]
-    fn houses_count_once() {
-        let mut network = OverlayNetwork::houses(1, &[10, 10, 10, 10]);
+    fn sites_count_once() {
+        let mut network = OverlayNetwork::separate(1, &[10, 10, 10, 10]);
         network.members[3].site = 2;
         assert_eq!(best_volume(&network, 3).round(), 10.0);
         network.members[2].site = 0;
         network.members[3].site = 0;
-        assert_eq!(best_volume(&network, 3).round(), 10.0, "the house with one server must hold a copy of everything");
+        assert_eq!(best_volume(&network, 3).round(), 10.0, "the site with one server must hold a copy of everything");
     }
 
     #[test]
     fn shares_follow_sizes_up_to_one_copy() {
-        let shares = shares(&OverlayNetwork::houses(1, &[1_000_000, 100_000, 100_000, 200_000]), 2);
+        let shares = shares(&OverlayNetwork::separate(1, &[1_000_000, 100_000, 100_000, 200_000]), 2);
         let expected = [1.0, 0.25, 0.25, 0.5];
         assert!(shares.iter().zip(expected).all(|(share, expected)| (share - expected).abs() < 1e-4), "{shares:?}");
     }

@@ -1,127 +1,24 @@
 //! What users do: each operation is a few commands to one node, one after the other or several at once.
 
 pub mod file;
+mod operation;
+
+pub use operation::{OperationEnd, OperationId, OperationTable, PendingOperation, UserOperation};
 
 use std::collections::BTreeMap;
 
-use fsdfs_core::report::{Inventory, StatusReport};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
-use fsdfs_core::tree::{
-    BlockRef, FileContent, FileNode, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery,
-};
-use fsdfs_proto::ids::BlockId;
+use fsdfs_core::tree::{BlockRef, FileContent, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeQuery};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, open_data};
 
-use crate::users::file::{WriteNumber, bytes_of, seal};
+use self::file::{bytes_of, seal};
+use self::operation::PendingCommand;
 use crate::world::observed::{Observed, WorkingStore};
-use crate::world::queue::Micros;
 use crate::world::{MachineId, World};
 
 /// Copies that users ask for.
 pub const COPIES: u8 = 3;
-
-/// What a user wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs, reason = "named like the edits and looks they lead to")]
-pub enum UserOperation {
-    Put { path: TreePath, bytes: usize },
-    MakeDir { path: TreePath },
-    Remove { path: TreePath },
-    Move { from: TreePath, to: TreePath },
-    Read { path: TreePath },
-    List { path: TreePath },
-    Inventory,
-    Status,
-}
-
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OperationEnd {
-    /// The edit's outcome.
-    Edited(EditReply),
-    /// Which write's content lies there.
-    Read(WriteNumber),
-    /// What a folder shows.
-    Listed(Vec<TreeItem>),
-    /// Who holds what.
-    Inventoried(Box<Inventory>),
-    /// How the node is.
-    Status(Box<StatusReport>),
-    /// Refused, not there, or not readable: why.
-    Failed(String),
-    /// The node crashed meanwhile. Whether it happened nobody knows.
-    Crashed,
-}
-
-/// Names an operation.
-pub type OperationId = u64;
-
-/// A operation under way.
-pub struct PendingOperation {
-    /// On which machine.
-    pub machine: MachineId,
-    /// What.
-    pub operation: UserOperation,
-    /// Since when.
-    pub since: Micros,
-    /// What a put writes.
-    pub number: WriteNumber,
-    file: Option<FileNode>,
-    waiting: BTreeMap<OpId, PendingCommand>,
-    read: BTreeMap<u64, Vec<u8>>,
-}
-
-/// A command that was not answered yet.
-#[derive(Clone, Copy)]
-enum PendingCommand {
-    Put(BlockId),
-    Edit,
-    Look,
-    Report,
-    /// A block of a file, where its content begins, and how many levels of manifests lie below it.
-    Get {
-        at: BlockRef,
-        from: u64,
-        depth: u8,
-    },
-}
-
-/// All operations.
-#[derive(Default)]
-pub struct OperationTable {
-    /// Under way.
-    pub open: BTreeMap<OperationId, PendingOperation>,
-    /// Ended.
-    pub ended: BTreeMap<OperationId, OperationEnd>,
-    /// Which operation a command belongs to, and on which machine.
-    ops: BTreeMap<OpId, (OperationId, MachineId)>,
-    /// Whether the last tree shown may not have been the newest, as its node said.
-    pub maybe_stale: bool,
-    /// Counts of ends, for the summary.
-    pub counts: BTreeMap<&'static str, u64>,
-    last_op: OpId,
-    last_task: OperationId,
-    last_number: WriteNumber,
-    /// Length of each write.
-    lengths: BTreeMap<WriteNumber, usize>,
-}
-
-impl OperationTable {
-    /// Which write these bytes come from, if they are exactly what it wrote.
-    fn writer_of(&self, bytes: &[u8]) -> Option<WriteNumber> {
-        let number = WriteNumber::from_be_bytes(*bytes.first_chunk()?);
-        let len = *self.lengths.get(&number)?;
-        (bytes_of(number, len) == bytes).then_some(number)
-    }
-
-    /// This answer is not waited for any more, nor is the operation that it is part of.
-    pub fn give_up(&mut self, op: OpId) {
-        if let Some((task, _)) = self.ops.remove(&op) {
-            self.open.remove(&task);
-        }
-    }
-}
 
 impl World {
     /// A user at a machine begins an operation.

@@ -4,7 +4,7 @@ use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskId, Writer};
 
-use super::tamper::Tampering;
+use super::seeded_bug::Tampering;
 use super::{MachineId, World};
 use crate::trace::EventTrace;
 use crate::users::OperationTable;

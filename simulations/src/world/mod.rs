@@ -17,6 +17,7 @@ pub mod net;
 pub mod observed;
 pub mod pool;
 pub mod queue;
+mod seeded_bug;
 mod size;
 mod snapshot;
 pub mod store;
@@ -31,8 +32,8 @@ use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::volume::VersionVector;
 
 pub use self::build::{SMALL, UNIT_BYTES};
-pub use self::tamper::SeededBug;
-use self::tamper::Tampering;
+pub use self::seeded_bug::SeededBug;
+use self::seeded_bug::Tampering;
 pub use crate::world::net::MachineId;
 
 use crate::trace::EventTrace;

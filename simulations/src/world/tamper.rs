@@ -1,62 +1,17 @@
-//! Bugs on purpose, done by changing what goes into an engine and what comes out of it. A checker that never found a bug may
-//! be asleep, so each of these is switched on in turn, and has to be found.
+//! What a world with a seeded bug changes of what goes into an engine and what comes out of it.
 
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
 use fsdfs_core::placement::ClusterMap;
 use fsdfs_core::seam::{DiskRequest, Effect, GetOutcome, ReadDone, Reply};
-use fsdfs_core::tree::{QueryJob, TreeJob};
+use fsdfs_core::tree::TreeJob;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Possession;
-use fsdfs_proto::signed::Signed;
 
-use super::{MachineId, World};
-
-/// A bug that systems of this kind have had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeededBug {
-    /// A store confirms a block when it is asked to write it.
-    AckBeforeDurable,
-    /// Messages to several peers go out in the order of a hash map.
-    HashOrder,
-    /// A read goes by heads that have been replaced.
-    OlderHeads,
-    /// A holder whose index is being rebuilt says that it has nothing.
-    NoneForNotYet,
-    /// A block is not given out unless a majority of its holders is connected.
-    MajorityRead,
-    /// A store hands out bytes without a look at their checksum.
-    NoHashCheck,
-    /// `have?` is answered without the durable renewal.
-    NoRenewal,
-    /// A crash takes what was appended and confirmed last.
-    ForgetAppended,
-}
-
-impl SeededBug {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::AckBeforeDurable,
-        Self::HashOrder,
-        Self::OlderHeads,
-        Self::NoneForNotYet,
-        Self::MajorityRead,
-        Self::NoHashCheck,
-        Self::NoRenewal,
-        Self::ForgetAppended,
-    ];
-}
-
-/// The bug of a world, and what it needs.
-#[derive(Debug, Default)]
-pub(super) struct Tampering {
-    pub bug: Option<SeededBug>,
-    /// Heads that the last query on each machine went by, and those that it went by before they changed.
-    heads: BTreeMap<MachineId, [Vec<Signed<Head>>; 2]>,
-}
+use super::World;
+use super::net::MachineId;
+use super::seeded_bug::SeededBug;
 
 impl World {
     /// From now on every node of this world has a bug.
@@ -121,23 +76,6 @@ impl World {
     /// What a store says about blocks while its index is being rebuilt.
     pub(super) fn unknown_yet(&self) -> Possession {
         if self.has_bug(SeededBug::NoneForNotYet) { Possession::No } else { Possession::NotYet }
-    }
-}
-
-impl Tampering {
-    fn take_older_heads(&mut self, machine: MachineId, job: &mut QueryJob) {
-        let [current, before] = self.heads.entry(machine).or_default();
-        if *current != job.heads {
-            *before = std::mem::replace(current, job.heads.clone());
-        }
-        if !before.is_empty() {
-            job.heads.clone_from(before);
-        }
-    }
-
-    /// A process knows nothing of the queries before its start.
-    pub fn started(&mut self, machine: MachineId) {
-        self.heads.remove(&machine);
     }
 }
 

@@ -1,5 +1,6 @@
 //! How evenly disks fill, and how much fits until the first one is full.
 
+mod cases;
 mod page;
 
 use super::family::PlacementKind;
@@ -7,42 +8,12 @@ use super::network::{OverlayNetwork, TB, block};
 use super::page::StudyPage;
 use super::share::{best_volume, shares};
 use super::work::StudyWork;
+use cases::{
+    BalanceCase, BalanceTable, COPIES, DRAWN, LoadBalance, SERVERS, SHARED, SIGMA, drawn, home_pools, mean, shared,
+};
 
-/// Copies that are tried.
-const COPIES: [u8; 5] = [1, 2, 3, 5, 14];
-/// Servers of the random pools.
-const SERVERS: [usize; 7] = [3, 4, 6, 10, 20, 30, 100];
-/// Servers and houses of random pools in which houses have several servers.
-const SHARED: [(usize, usize); 4] = [(8, 4), (30, 12), (8, 2), (12, 2)];
-/// Random pools of each size.
-const DRAWN: u64 = 4;
-/// Spread of the random sizes: a sixth of the servers have more than 2.7 times the middle one.
-const SIGMA: f64 = 1.0;
+/// Blocks in each pool.
 const BLOCKS: u64 = 120_000;
-
-/// What one function makes of one pool.
-struct BalanceCase {
-    pool: String,
-    kind: PlacementKind,
-    copies: u8,
-    network: OverlayNetwork,
-}
-
-/// Its balance.
-struct LoadBalance {
-    /// Load of each disk / its exact share; 1 is perfect.
-    loads: Vec<f64>,
-    /// Root of the mean square of the deviations from 1, weighted with the shares.
-    rms: f64,
-    /// Squared deviations in units of what chance alone would make; 1 is perfect.
-    chi2_per_disk: f64,
-    /// Blocks with fewer servers than they should have.
-    thin: f64,
-    /// Volume when the first disk is full / best possible.
-    usable: f64,
-    /// The same as the exact shares have it: with so many blocks that chance plays no part.
-    exact: f64,
-}
 
 /// The study.
 pub fn study(work: &StudyWork) -> StudyPage {
@@ -51,29 +22,11 @@ pub fn study(work: &StudyWork) -> StudyPage {
     page::page(&BalanceTable(cases.iter().zip(&balances).collect()))
 }
 
-fn households() -> Vec<(&'static str, Vec<u32>)> {
-    let tb = |sizes: &[u32]| sizes.iter().map(|size| size * TB).collect();
-    vec![
-        ("16/8/4/2/2/1/1 TB", tb(&[16, 8, 4, 2, 2, 1, 1])),
-        ("8/4/4/2/2 TB", tb(&[8, 4, 4, 2, 2])),
-        ("five of 4 TB", tb(&[4; 5])),
-        ("one of 20, nine of 2 TB", tb(&[20, 2, 2, 2, 2, 2, 2, 2, 2, 2])),
-    ]
-}
-
-fn drawn(servers: usize) -> String {
-    format!("{servers} random servers")
-}
-
-fn shared(servers: usize, sites: usize) -> String {
-    format!("{servers} random servers in {sites} houses")
-}
-
 fn cases(seed: u64) -> Vec<BalanceCase> {
     let mut cases = separate(seed);
     for (servers, sites) in SHARED {
         let network = |nr| OverlayNetwork::random(seed << 16 | nr << 8 | servers as u64, servers, sites, SIGMA);
-        // The others know nothing of houses.
+        // The others know nothing of sites.
         let case = |nr| BalanceCase {
             pool: shared(servers, sites),
             kind: PlacementKind::Ours,
@@ -85,10 +38,12 @@ fn cases(seed: u64) -> Vec<BalanceCase> {
     cases
 }
 
-/// Each server in a house of its own.
+/// Each server at a site of its own.
 fn separate(seed: u64) -> Vec<BalanceCase> {
-    let mut pools: Vec<(String, OverlayNetwork)> =
-        households().into_iter().map(|(name, sizes)| (name.to_owned(), OverlayNetwork::houses(seed, &sizes))).collect();
+    let mut pools: Vec<(String, OverlayNetwork)> = home_pools()
+        .into_iter()
+        .map(|(name, sizes)| (name.to_owned(), OverlayNetwork::separate(seed, &sizes)))
+        .collect();
     for servers in SERVERS {
         let network = |nr| OverlayNetwork::random(seed << 16 | nr << 8 | servers as u64, servers, servers, SIGMA);
         pools.extend((0..DRAWN).map(|nr| (drawn(servers), network(nr))));
@@ -147,31 +102,6 @@ fn chi2_per_disk(loads: &[f64], shares: &[f64], blocks: u64) -> f64 {
     mean(free)
 }
 
-/// All cases with what became of them.
-struct BalanceTable<'a>(Vec<(&'a BalanceCase, &'a LoadBalance)>);
-
-impl<'a> BalanceTable<'a> {
-    fn of(
-        &self,
-        kind: PlacementKind,
-        pool: &str,
-        copies: u8,
-    ) -> impl Iterator<Item = (&'a BalanceCase, &'a LoadBalance)> {
-        let wanted = move |case: &BalanceCase| case.kind == kind && case.pool == pool && case.copies == copies;
-        self.0.iter().copied().filter(move |(case, _)| wanted(case))
-    }
-
-    /// Over all pools of that name.
-    fn usable(&self, kind: PlacementKind, pool: &str, copies: u8) -> f64 {
-        mean(self.of(kind, pool, copies).map(|(_, balance)| balance.usable))
-    }
-}
-
-fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
-    let (sum, count) = values.into_iter().fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    sum / f64::max(count, 1.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +114,7 @@ mod tests {
 
     #[test]
     fn our_loads_are_exact_where_straw2_is_not() {
-        let network = OverlayNetwork::houses(1, &[16, 8, 4, 2, 2, 1, 1].map(|size| size * TB));
+        let network = OverlayNetwork::separate(1, &[16, 8, 4, 2, 2, 1, 1].map(|size| size * TB));
         let case = |kind| BalanceCase { pool: String::new(), kind, copies: 3, network: network.clone() };
         let work = StudyWork::new(1, "");
         let balances = [PlacementKind::Ours, PlacementKind::Straw2].map(|kind| balance(&case(kind), &work).rms);

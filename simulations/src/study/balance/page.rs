@@ -1,14 +1,15 @@
 //! What the study of balance says.
 
-use super::{BalanceCase, BalanceTable, COPIES, DRAWN, SERVERS, SHARED, SIGMA, TB, drawn, households, mean, shared};
+use super::cases::{BalanceCase, BalanceTable, COPIES, DRAWN, SERVERS, SHARED, SIGMA, drawn, home_pools, mean, shared};
 use crate::study::family::PlacementKind;
+use crate::study::network::TB;
 use crate::study::page::{PageData, PagePart, StudyPage};
 use crate::study::plot::{Plot, PlotAxis, PlotMark, PlotPoint, PlotSeries};
 
 /// Functions that give every block its copies in pools where each server has a size of its own. The others are in the data
 /// only: what a pool can hold means nothing while copies are missing.
 const WHOLE: [PlacementKind; 3] = [PlacementKind::Ours, PlacementKind::Straw2, PlacementKind::RushR];
-/// The household that is shown disk by disk.
+/// The home pool that is shown disk by disk.
 const SHOWN: usize = 0;
 
 pub fn page(all: &BalanceTable) -> StudyPage {
@@ -30,13 +31,13 @@ pub fn page(all: &BalanceTable) -> StudyPage {
 fn findings(all: &BalanceTable) -> Vec<String> {
     let ours = || all.0.iter().filter(|(case, _)| case.kind == PlacementKind::Ours).map(|(_, balance)| balance);
     let chi2 = mean(ours().map(|balance| balance.chi2_per_disk).filter(|chi2| *chi2 > 0.0));
-    let enough_houses = |case: &BalanceCase| case.network.sites().len() >= case.copies.into();
-    let in_houses = all.0.iter().filter(|(case, _)| case.kind == PlacementKind::Ours && enough_houses(case));
-    let exact = 100.0 * in_houses.map(|(_, balance)| balance.exact).fold(1.0, f64::min);
-    let two_houses = SHARED.iter().filter(|(_, sites)| *sites < 3).map(|(servers, sites)| {
+    let enough_sites = |case: &BalanceCase| case.network.sites().len() >= case.copies.into();
+    let in_sites = all.0.iter().filter(|(case, _)| case.kind == PlacementKind::Ours && enough_sites(case));
+    let exact = 100.0 * in_sites.map(|(_, balance)| balance.exact).fold(1.0, f64::min);
+    let two_sites = SHARED.iter().filter(|(_, sites)| *sites < 3).map(|(servers, sites)| {
         100.0 * mean(all.of(PlacementKind::Ours, &shared(*servers, *sites), 3).map(|(_, balance)| balance.exact))
     });
-    let two_houses: Vec<String> = two_houses.map(|exact| format!("{exact:.0} %")).collect();
+    let two_sites: Vec<String> = two_sites.map(|exact| format!("{exact:.0} %")).collect();
     let thin = |kind| 100.0 * mean(all.of(kind, &drawn(10), 3).map(|(_, balance)| balance.thin));
     vec![
         format!(
@@ -49,9 +50,9 @@ fn findings(all: &BalanceTable) -> Vec<String> {
              in the figures is chance: small disks have few blocks. It gets less as pools fill."
         ),
         format!(
-            "Pools with fewer houses than copies are the exception: there the exact shares reach {} (means of {DRAWN} pools of 8 and 12 servers \
-             in two houses). A third house mends it.",
-            two_houses.join(" and ")
+            "Pools with fewer sites than copies are the exception: there the exact shares reach {} (means of {DRAWN} pools of 8 and 12 servers \
+             at two sites). A third site mends it.",
+            two_sites.join(" and ")
         ),
         format!(
             "RUSH_P leaves {:.0} % of the blocks of ten such servers with a copy too few and RUSH_T {:.0} %: they were made for batches \
@@ -63,14 +64,14 @@ fn findings(all: &BalanceTable) -> Vec<String> {
 }
 
 fn parts(all: &BalanceTable) -> Vec<PagePart> {
-    let household = households()[SHOWN].0;
+    let home_pool = home_pools()[SHOWN].0;
     let usable = format!(
         "Volume of data when the first disk is full, three copies, in % of the best possible. Mean of {DRAWN} pools with sizes drawn \
-         log-normally (sigma {SIGMA}), each server in a house of its own. What fsdfs lacks in large pools is chance: the smallest of many disks \
+         log-normally (sigma {SIGMA}), each server at a site of its own. What fsdfs lacks in large pools is chance: the smallest of many disks \
          gets few blocks."
     );
     let disks =
-        format!("Load of each disk / its exact share, three copies, in the household {household}. 1 is perfect.");
+        format!("Load of each disk / its exact share, three copies, in the home pool {home_pool}. 1 is perfect.");
     vec![
         PagePart::Heading("How much fits".into()),
         PagePart::Figure("usable", usable_plot(all), usable),
@@ -78,7 +79,7 @@ fn parts(all: &BalanceTable) -> Vec<PagePart> {
         PagePart::Table(usable_table(all)),
         PagePart::Heading("Disk by disk".into()),
         PagePart::Figure("disks", disks_plot(all), disks),
-        PagePart::Table(household_table(all)),
+        PagePart::Table(home_pool_table(all)),
     ]
 }
 
@@ -101,7 +102,7 @@ fn usable_plot(all: &BalanceTable) -> String {
 }
 
 fn disks_plot(all: &BalanceTable) -> String {
-    let pool = households()[SHOWN].0;
+    let pool = home_pools()[SHOWN].0;
     let names = |(case, _): (&BalanceCase, _)| (0..case.network.members.len()).map(|id| disk_name(case, id)).collect();
     let disks: Vec<String> = all.of(PlacementKind::Ours, pool, 3).next().map(names).unwrap_or_default();
     let series = |(nr, kind): (usize, PlacementKind)| {
@@ -111,7 +112,7 @@ fn disks_plot(all: &BalanceTable) -> String {
         PlotSeries { name: kind.name().into(), points, line: false }
     };
     Plot {
-        title: format!("Load of each disk of the household {pool}"),
+        title: format!("Load of each disk of the home pool {pool}"),
         x: PlotAxis::linear("load / exact share", (0.6, 1.6), 0.1),
         y: PlotAxis::names(&disks),
         series: WHOLE.into_iter().enumerate().map(series).collect(),
@@ -128,16 +129,16 @@ fn usable_table(all: &BalanceTable) -> PageData {
         let usable = WHOLE.map(|kind| if known(kind) { percent(all.usable(kind, pool, copies)) } else { "-".into() });
         table.push([vec![pool.to_owned(), copies.to_string()], usable.into()].concat());
     };
-    households().iter().for_each(|(pool, _)| row(pool, 3));
+    home_pools().iter().for_each(|(pool, _)| row(pool, 3));
     SERVERS.into_iter().for_each(|servers| row(&drawn(servers), 3));
     SHARED.into_iter().for_each(|(servers, sites)| row(&shared(servers, sites), 3));
     COPIES.into_iter().filter(|copies| *copies != 3).for_each(|copies| row(&drawn(30), copies));
     table
 }
 
-fn household_table(all: &BalanceTable) -> PageData {
-    let pool = households()[SHOWN].0;
-    let mut table = PageData::new("household", with_functions(&["disk"]));
+fn home_pool_table(all: &BalanceTable) -> PageData {
+    let pool = home_pools()[SHOWN].0;
+    let mut table = PageData::new("home_pool", with_functions(&["disk"]));
     let Some((case, _)) = all.of(PlacementKind::Ours, pool, 3).next() else { return table };
     for id in 0..case.network.members.len() {
         let load =
@@ -172,11 +173,11 @@ fn pools_data(all: &BalanceTable) -> PageData {
     data
 }
 
-/// The households, disk by disk.
+/// The home_pools, disk by disk.
 fn disks_data(all: &BalanceTable) -> PageData {
     let mut data = PageData::new("disks", ["pool", "copies", "function", "disk", "terabytes", "load_per_share"]);
-    let households = households();
-    for (case, balance) in all.0.iter().filter(|(case, _)| households.iter().any(|(name, _)| *name == case.pool)) {
+    let home_pools = home_pools();
+    for (case, balance) in all.0.iter().filter(|(case, _)| home_pools.iter().any(|(name, _)| *name == case.pool)) {
         for (id, load) in balance.loads.iter().enumerate() {
             let terabytes = case.network.members[id].weight() / u64::from(TB);
             let load = format!("{load:.4}");

@@ -3,6 +3,7 @@
 //! Balance is measured in expected copies, which have no noise; what moves and what is misplaced by the production function.
 
 mod candidates;
+mod cut;
 mod page;
 
 use fsdfs_core::placement::ClusterMap;
@@ -11,32 +12,15 @@ use super::network::{OverlayNetwork, block};
 use super::page::StudyPage;
 use super::work::StudyWork;
 use candidates::Candidates;
+use cut::{COPIES, ClosenessCut, NEAREST, SIGMA, UNKNOWN};
 
-const COPIES: u8 = 3;
-const SIGMA: f64 = 1.0;
 /// Servers of the pools.
 const SERVERS: [usize; 4] = [200, 1_000, 10_000, 100_000];
-/// Candidates.
-const NEAREST: [usize; 4] = [16, 64, 256, 1_024];
 /// Blocks whose candidates are looked at, for balance.
 const BLOCKS: u64 = 200_000;
 /// Circles of candidates that are changed, and blocks placed in each of them.
 const CIRCLES: u64 = 300;
 const PLACED: u64 = 400;
-/// One member of so many is unknown to the reader.
-const UNKNOWN: usize = 20;
-
-/// What one bound does in one pool.
-struct ClosenessCut {
-    servers: usize,
-    nearest: usize,
-    /// Standard deviation of load / share, weighted with the shares.
-    spread: f64,
-    /// Copies that move when one server leaves (or joins) / least possible without a bound.
-    movement: f64,
-    /// Copies looked for in the wrong place / weight that is unknown.
-    disagreement: f64,
-}
 
 /// The study.
 pub fn study(work: &StudyWork) -> StudyPage {

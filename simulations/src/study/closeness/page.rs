@@ -2,7 +2,7 @@
 
 use fsdfs_core::placement::CANDIDATES_MAX;
 
-use super::{COPIES, ClosenessCut, NEAREST, SIGMA, UNKNOWN};
+use super::cut::{COPIES, ClosenessCut, NEAREST, SIGMA, UNKNOWN};
 use crate::study::page::{PageData, PagePart, StudyPage};
 use crate::study::plot::{Plot, PlotAxis, PlotMark, PlotPoint, PlotSeries};
 use crate::study::text::grouped;

@@ -3,14 +3,14 @@
 //! Loss is rare, so while copies are missing disks die faster than they do (importance sampling): each year carries the weight
 //! by which it is too likely. The mean of the weights of the years with loss is the probability of loss, without bias.
 
-use super::house::{SiteModel, YEAR_H};
 use super::plan::{MemberSet, PlacementPlan};
+use super::site::{SiteModel, YEAR_H};
 
 /// What a year is like.
 pub struct LifetimeModel<'a> {
-    pub houses: &'a [SiteModel],
+    pub sites: &'a [SiteModel],
     /// Of each server.
-    pub house_of: &'a [usize],
+    pub site_of: &'a [usize],
     pub plan: &'a PlacementPlan,
     /// Deaths per disk and hour.
     pub rate: f64,
@@ -18,8 +18,8 @@ pub struct LifetimeModel<'a> {
     pub notice_h: f64,
     /// How many blocks of the sample an uplink of 1 Mbit/s sends in an hour.
     pub blocks_per_mbit_h: f64,
-    /// A house burns down this year.
-    pub fire: bool,
+    /// A site fails this year.
+    pub site_fails: bool,
     /// Mean hours to the next death while copies are missing. About as long as they are missing: shorter, and the weights
     /// spread; longer, and losses are rarely seen.
     pub hurry_h: f64,
@@ -30,7 +30,7 @@ struct YearModel<'a> {
     life: &'a LifetimeModel<'a>,
     dice: fastrand::Rng,
     hour: f64,
-    fire: Option<f64>,
+    site_fails_at: Option<f64>,
     holidays: Vec<f64>,
     /// Servers that died, and when that is known.
     dead: Vec<(usize, f64)>,
@@ -38,7 +38,7 @@ struct YearModel<'a> {
     holders: Vec<MemberSet>,
     /// Blocks that lack copies.
     thin: Vec<usize>,
-    /// Blocks that each house may still send in this step.
+    /// Blocks that each site may still send in this step.
     credit: Vec<f64>,
     weight: f64,
 }
@@ -47,11 +47,12 @@ impl LifetimeModel<'_> {
     /// The weight of this year if something was lost in it, otherwise 0.
     pub fn loss(&self, seed: u64) -> f64 {
         let mut dice = fastrand::Rng::with_seed(seed);
-        let fire = self.fire.then(|| dice.f64() * YEAR_H);
-        let holidays = self.houses.iter().map(|_| dice.f64() * YEAR_H).collect();
-        let credit = vec![0.0; self.houses.len()];
+        let site_fails_at = self.site_fails.then(|| dice.f64() * YEAR_H);
+        let holidays = self.sites.iter().map(|_| dice.f64() * YEAR_H).collect();
+        let credit = vec![0.0; self.sites.len()];
         let (dead, holders, thin) = (Vec::new(), Vec::new(), Vec::new());
-        YearModel { life: self, dice, hour: 0.0, fire, holidays, dead, holders, thin, credit, weight: 1.0 }.live()
+        YearModel { life: self, dice, hour: 0.0, site_fails_at, holidays, dead, holders, thin, credit, weight: 1.0 }
+            .live()
     }
 }
 
@@ -69,10 +70,10 @@ impl YearModel<'_> {
 
     /// Nothing is missing: the next failure. Whether it comes this year.
     fn quiet(&mut self) -> bool {
-        let alone = self.life.rate * self.life.house_of.len() as f64;
+        let alone = self.life.rate * self.life.site_of.len() as f64;
         let at = self.hour + exponential(&mut self.dice) / alone;
-        if self.fire.is_some_and(|fire| fire <= at) {
-            return self.burn();
+        if self.site_fails_at.is_some_and(|hour| hour <= at) {
+            return self.fail_site();
         }
         self.hour = at;
         at < YEAR_H && self.die()
@@ -87,7 +88,7 @@ impl YearModel<'_> {
             self.dead.clear();
             return false;
         }
-        let alive = (self.life.house_of.len() - self.dead.len()) as f64;
+        let alive = (self.life.site_of.len() - self.dead.len()) as f64;
         let (true_rate, rate) = (self.life.rate * alive, 1.0 / self.life.hurry_h);
         let failure = exponential(&mut self.dice) / rate;
         let past = failure.min(step);
@@ -97,27 +98,27 @@ impl YearModel<'_> {
             self.weight *= true_rate / rate;
             return self.die();
         }
-        self.fire.is_some_and(|fire| fire <= self.hour) && self.burn()
+        self.site_fails_at.is_some_and(|hour| hour <= self.hour) && self.fail_site()
     }
 
     /// To the next known event, an hour at most.
     fn step(&self) -> f64 {
         let notices = self.dead.iter().map(|(_, known)| *known);
-        notices.chain(self.fire).map(|at| at - self.hour).filter(|left| *left > 0.0).fold(1.0, f64::min)
+        notices.chain(self.site_fails_at).map(|at| at - self.hour).filter(|left| *left > 0.0).fold(1.0, f64::min)
     }
 
     /// A living disk dies, each as likely.
     fn die(&mut self) -> bool {
         let alive: Vec<usize> =
-            (0..self.life.house_of.len()).filter(|id| self.dead.iter().all(|(dead, _)| dead != id)).collect();
+            (0..self.life.site_of.len()).filter(|id| self.dead.iter().all(|(dead, _)| dead != id)).collect();
         self.dice.choice(&alive).is_some_and(|id| self.kill(&[*id]))
     }
 
-    /// A house burns, each as likely.
-    fn burn(&mut self) -> bool {
-        self.hour = self.fire.take().unwrap_or(self.hour);
-        let house = self.dice.usize(..self.life.houses.len());
-        let servers: Vec<usize> = (0..self.life.house_of.len()).filter(|id| self.life.house_of[*id] == house).collect();
+    /// A site fails, each as likely.
+    fn fail_site(&mut self) -> bool {
+        self.hour = self.site_fails_at.take().unwrap_or(self.hour);
+        let site = self.dice.usize(..self.life.sites.len());
+        let servers: Vec<usize> = (0..self.life.site_of.len()).filter(|id| self.life.site_of[*id] == site).collect();
         self.kill(&servers)
     }
 
@@ -141,14 +142,14 @@ impl YearModel<'_> {
         self.thin.first().is_some_and(|nr| self.holders[*nr] == 0)
     }
 
-    /// What the houses that are on send in the step that begins. A dead server whose death is not known yet is still waited for.
+    /// What the sites that are on send in the step that begins. A dead server whose death is not known yet is still waited for.
     fn send(&mut self, step_h: f64) {
         let known = self.dead.iter().filter(|(_, known)| *known <= self.hour).fold(0, |set, (id, _)| set | 1 << id);
         if known == 0 {
             return;
         }
         self.earn(step_h);
-        let on: MemberSet = (0..self.life.house_of.len()).filter(|id| self.is_on(*id)).fold(0, |set, id| set | 1 << id);
+        let on: MemberSet = (0..self.life.site_of.len()).filter(|id| self.is_on(*id)).fold(0, |set, id| set | 1 << id);
         let (plan, wanted) = (self.life.plan, self.life.plan.holders(known));
         let mut thin = std::mem::take(&mut self.thin);
         // Those with the fewest copies come first; most of the time nobody can send any more after a few of them.
@@ -170,18 +171,18 @@ impl YearModel<'_> {
     /// Brings a block to wanted servers that are on, as far as somebody can send it.
     fn send_block(&mut self, nr: usize, wanted: MemberSet, on: MemberSet) {
         while let Some(to) = first(wanted & !self.holders[nr] & on) {
-            let Some(house) = self.sender(self.holders[nr] & on) else { return };
-            self.credit[house] -= 1.0;
+            let Some(site) = self.sender(self.holders[nr] & on) else { return };
+            self.credit[site] -= 1.0;
             self.holders[nr] |= 1 << to;
         }
     }
 
-    /// Each house that is on may send for so long. What it did not use before is gone, but for a part of a block.
+    /// Each site that is on may send for so long. What it did not use before is gone, but for a part of a block.
     fn earn(&mut self, step_h: f64) {
         let blocks_per_mbit = self.life.blocks_per_mbit_h * step_h;
-        for ((house, holidays), credit) in self.life.houses.iter().zip(&self.holidays).zip(&mut self.credit) {
-            let on = house.is_on(self.hour, *holidays);
-            *credit = if on { credit.min(1.0) + house.uplink_mbit_s * blocks_per_mbit } else { 0.0 };
+        for ((site, holidays), credit) in self.life.sites.iter().zip(&self.holidays).zip(&mut self.credit) {
+            let on = site.is_on(self.hour, *holidays);
+            *credit = if on { credit.min(1.0) + site.uplink_mbit_s * blocks_per_mbit } else { 0.0 };
         }
     }
 
@@ -190,15 +191,14 @@ impl YearModel<'_> {
     }
 
     fn is_on(&self, server: usize) -> bool {
-        let house = self.life.house_of[server];
-        self.dead.iter().all(|(dead, _)| *dead != server)
-            && self.life.houses[house].is_on(self.hour, self.holidays[house])
+        let site = self.life.site_of[server];
+        self.dead.iter().all(|(dead, _)| *dead != server) && self.life.sites[site].is_on(self.hour, self.holidays[site])
     }
 
-    /// The house of a holder that can still send most.
+    /// The site of a holder that can still send most.
     fn sender(&self, holders: MemberSet) -> Option<usize> {
-        let houses = (0..self.life.house_of.len()).filter(|id| holders >> id & 1 == 1).map(|id| self.life.house_of[id]);
-        let best = houses.max_by(|one, other| self.credit[*one].total_cmp(&self.credit[*other]))?;
+        let sites = (0..self.life.site_of.len()).filter(|id| holders >> id & 1 == 1).map(|id| self.life.site_of[id]);
+        let best = sites.max_by(|one, other| self.credit[*one].total_cmp(&self.credit[*other]))?;
         (self.credit[best] >= 1.0).then_some(best)
     }
 }

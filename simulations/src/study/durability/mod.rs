@@ -1,55 +1,22 @@
 //! How likely a pool loses something within a year.
 
-mod house;
+mod case;
 mod life;
 mod page;
 mod plan;
+mod site;
 
 use super::page::StudyPage;
 use super::work::StudyWork;
-use house::{FRIENDS, SIMPLE, SiteModel, YEAR_H};
+use case::{BLOCKS, DATA_TB, DEATHS, DurabilityCase, LossRisk, NOTICE_H, SILENT_H, YEARS, YEARS_WITH_SITE_FAILURE};
 use life::LifetimeModel;
 use plan::PlacementPlan;
+use site::{FRIENDS, YEAR_H};
 
 /// Hours that friends need, about, to make the copies of a disk anew.
 const REPAIR_H: f64 = 100.0;
-/// Deaths of a disk per year.
-const DEATHS: f64 = 0.02;
-/// Data in the pool of friends.
-const DATA_TB: f64 = 6.0;
-/// Blocks that stand for it: many more than there are sets of holders.
-const BLOCKS: u64 = 2_000;
-/// Years lived per case: many without a fire, for in most of them nothing dies.
-const YEARS: u64 = 50_000;
-const YEARS_WITH_FIRE: u64 = 30_000;
 /// Years in one piece of work.
 const PIECE: u64 = 1_000;
-/// Hours until a dead disk is known as such: somebody looks at the status once a day.
-const NOTICE_H: f64 = 24.0;
-/// The same if nobody says a word: the rule by which a silent member counts as gone.
-const SILENT_H: f64 = 14.0 * 24.0;
-
-/// A kind of year.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct DurabilityCase {
-    houses: &'static [SiteModel],
-    copies: u8,
-    /// Placement takes each server for a house of its own.
-    blind: bool,
-    /// A house burns down.
-    fire: bool,
-    notice_h: f64,
-}
-
-/// Probability of loss in such a year.
-#[derive(Clone, Copy, Debug)]
-struct LossRisk {
-    probability: f64,
-    /// Half of the interval in which it lies with 95 % confidence.
-    confidence: f64,
-    /// Years in which something was lost, of those that were lived in a hurry.
-    seen: u64,
-}
 
 /// The study.
 pub fn study(work: &StudyWork) -> StudyPage {
@@ -61,40 +28,33 @@ pub fn study(work: &StudyWork) -> StudyPage {
 fn cases() -> Vec<DurabilityCase> {
     let mut cases = Vec::new();
     for copies in [2, 3, 4] {
-        for (blind, fire) in [(false, false), (false, true), (true, false), (true, true)] {
-            cases.push(DurabilityCase { houses: &FRIENDS, copies, blind, fire, notice_h: NOTICE_H });
+        for (blind, site_fails) in [(false, false), (false, true), (true, false), (true, true)] {
+            cases.push(DurabilityCase { sites: &FRIENDS, copies, blind, site_fails, notice_h: NOTICE_H });
         }
     }
-    for fire in [false, true] {
-        cases.push(DurabilityCase { houses: &FRIENDS, copies: 3, blind: false, fire, notice_h: SILENT_H });
+    for site_fails in [false, true] {
+        cases.push(DurabilityCase { sites: &FRIENDS, copies: 3, blind: false, site_fails, notice_h: SILENT_H });
     }
     cases.extend([2, 3].map(DurabilityCase::simple));
     cases
 }
 
-impl DurabilityCase {
-    /// A case that [`formula`] knows.
-    fn simple(copies: u8) -> Self {
-        Self { houses: &SIMPLE, copies, blind: false, fire: false, notice_h: NOTICE_H }
-    }
-}
-
 /// Monte Carlo over many years, in pieces.
 fn risk(case: &DurabilityCase, work: &StudyWork) -> LossRisk {
-    let (network, house_of) = house::network(case.houses, case.blind, work.seed);
+    let (network, site_of) = site::network(case.sites, case.blind, work.seed);
     let plan = PlacementPlan::new(network, case.copies, work.samples(BLOCKS), work.seed);
     let megabytes_per_block = DATA_TB * 1e6 / work.samples(BLOCKS) as f64;
     let life = LifetimeModel {
-        houses: case.houses,
-        house_of: &house_of,
+        sites: case.sites,
+        site_of: &site_of,
         plan: &plan,
         rate: DEATHS / YEAR_H,
         notice_h: case.notice_h,
         blocks_per_mbit_h: 3_600.0 / 8.0 / megabytes_per_block,
-        fire: case.fire,
-        hurry_h: case.notice_h + if case.houses.len() == FRIENDS.len() { REPAIR_H } else { 0.0 },
+        site_fails: case.site_fails,
+        hurry_h: case.notice_h + if case.sites.len() == FRIENDS.len() { REPAIR_H } else { 0.0 },
     };
-    let years = work.samples(if case.fire { YEARS_WITH_FIRE } else { YEARS });
+    let years = work.samples(if case.site_fails { YEARS_WITH_SITE_FAILURE } else { YEARS });
     let pieces: Vec<u64> = (0..years.div_ceil(PIECE)).collect();
     let sums = work.map("living years", &pieces, |piece| {
         let years = piece * PIECE..((piece + 1) * PIECE).min(years);
@@ -110,16 +70,9 @@ fn risk(case: &DurabilityCase, work: &StudyWork) -> LossRisk {
     LossRisk { probability: mean, confidence: 1.96 * variance.sqrt(), seen }
 }
 
-/// The same in closed form, for equal servers that repair at once when a death is known: after a first death, all further copies of
-/// some block must die before it is known. Exact but for terms of the order of `rate * notice`.
-fn formula(servers: f64, copies: u8, rate: f64, notice_h: f64, hours: f64) -> f64 {
-    let others =
-        (1..copies).fold(1.0, |chance, nr| chance * (servers - f64::from(nr)) * rate * notice_h / f64::from(nr));
-    1.0 - libm::exp(-servers * rate * hours * others)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::case::formula;
     use super::*;
 
     #[test]

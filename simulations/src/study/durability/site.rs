@@ -1,4 +1,4 @@
-//! The houses: who gives what, when they are on, and how fast they send.
+//! The sites: who gives what, when they are on, and how fast they send.
 
 use crate::study::network::{NetworkMember, OverlayNetwork, TB};
 
@@ -7,7 +7,7 @@ pub const YEAR_H: f64 = 8_760.0;
 /// Two weeks.
 const HOLIDAY_H: f64 = 336.0;
 
-/// When the servers of a house run.
+/// When the servers of a site run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnerHabit {
     /// Always.
@@ -18,7 +18,7 @@ pub enum OwnerHabit {
     NightsOff,
 }
 
-/// A house.
+/// A site.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SiteModel {
     pub habit: OwnerHabit,
@@ -41,7 +41,7 @@ impl SiteModel {
     }
 }
 
-/// Six houses with nine servers, as friends have them.
+/// Six sites with nine servers, as friends have them.
 pub const FRIENDS: [SiteModel; 6] = [
     SiteModel { habit: OwnerHabit::On, uplink_mbit_s: 40.0, servers_tb: &[8, 4] },
     SiteModel { habit: OwnerHabit::HolidaysOff, uplink_mbit_s: 20.0, servers_tb: &[4, 4] },
@@ -54,17 +54,16 @@ pub const FRIENDS: [SiteModel; 6] = [
 /// Nine equal servers, always on, that send at once: a case that can be calculated.
 pub const SIMPLE: [SiteModel; 9] = [SiteModel { habit: OwnerHabit::On, uplink_mbit_s: 1e9, servers_tb: &[4] }; 9];
 
-/// The houses as a network, with the house of each server. If `blind`, placement takes each server for a house of its own.
-pub fn network(houses: &[SiteModel], blind: bool, salt: u64) -> (OverlayNetwork, Vec<usize>) {
-    let servers =
-        || houses.iter().enumerate().flat_map(|(house, is)| is.servers_tb.iter().map(move |size| (house, size)));
-    let member = |(id, (house, size)): (usize, (usize, &u32))| NetworkMember {
-        site: if blind { id } else { house },
+/// The sites as a network, with the site of each server. If `blind`, placement takes each server for a site of its own.
+pub fn network(sites: &[SiteModel], blind: bool, salt: u64) -> (OverlayNetwork, Vec<usize>) {
+    let servers = || sites.iter().enumerate().flat_map(|(site, is)| is.servers_tb.iter().map(move |size| (site, size)));
+    let member = |(id, (site, size)): (usize, (usize, &u32))| NetworkMember {
+        site: if blind { id } else { site },
         disks: vec![size * TB],
         batch: id,
     };
     let network = OverlayNetwork { salt, members: servers().enumerate().map(member).collect() };
-    (network, servers().map(|(house, _)| house).collect())
+    (network, servers().map(|(site, _)| site).collect())
 }
 
 #[cfg(test)]
@@ -73,9 +72,9 @@ mod tests {
 
     #[test]
     fn nights_and_holidays_are_off() {
-        let house = FRIENDS[3];
-        assert!(house.is_on(12.0, 1_000.0) && !house.is_on(3.0, 1_000.0) && !house.is_on(23.5, 1_000.0));
-        assert!(!house.is_on(1_000.0 + 15.0 * 24.0 - 25.0, 1_000.0));
+        let site = FRIENDS[3];
+        assert!(site.is_on(12.0, 1_000.0) && !site.is_on(3.0, 1_000.0) && !site.is_on(23.5, 1_000.0));
+        assert!(!site.is_on(1_000.0 + 15.0 * 24.0 - 25.0, 1_000.0));
         assert!(!FRIENDS[1].is_on(10.0, YEAR_H - 100.0), "holidays go on over New Year");
         assert!(FRIENDS[0].is_on(3.0, 0.0));
     }

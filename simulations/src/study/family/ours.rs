@@ -3,7 +3,8 @@
 use fsdfs_core::placement::{BlockHolder, ClusterMap};
 use fsdfs_proto::ids::BlockId;
 
-use super::{MemberIndex, OverlayNetwork, Placement};
+use super::placement::Placement;
+use crate::study::network::{MemberIndex, OverlayNetwork};
 
 pub(super) struct CurrentPlacement(ClusterMap);
 

@@ -5,8 +5,10 @@
 
 use fsdfs_proto::ids::BlockId;
 
+use super::cluster::FamilyCluster;
 use super::draw::WeightedDraw;
-use super::{FamilyCluster, MemberIndex, OverlayNetwork, Placement};
+use super::placement::Placement;
+use crate::study::network::{MemberIndex, OverlayNetwork};
 
 pub(super) struct RushT {
     salt: u64,

@@ -3,7 +3,8 @@
 use fsdfs_proto::ids::BlockId;
 
 use super::draw::WeightedDraw;
-use super::{MemberIndex, OverlayNetwork, Placement};
+use super::placement::Placement;
+use crate::study::network::{MemberIndex, OverlayNetwork};
 
 pub(super) struct Straw2 {
     salt: u64,

@@ -10,7 +10,7 @@ const BLOCKS: u64 = 10_000;
 /// Eight batches of five servers, each batch a quarter larger: what the RUSH papers have in mind.
 fn data_centre() -> OverlayNetwork {
     let sizes: Vec<u32> = (0..40).map(|id| (1_000.0 * 1.25f64.powi(id / 5)) as u32).collect();
-    OverlayNetwork::houses(3, &sizes)
+    OverlayNetwork::separate(3, &sizes)
 }
 
 fn home_servers() -> OverlayNetwork {
@@ -76,7 +76,7 @@ fn rush_p_needs_an_oldest_batch_that_can_take_all_copies() {
 fn rush_r_needs_only_as_many_servers_as_copies() {
     assert_eq!(broken(&placed(PlacementKind::RushR, &home_servers(), 3), 3), (0, 0));
     assert_eq!(broken(&placed(PlacementKind::RushR, &home_servers(), 12), 12), (0, 0));
-    let (short, _) = broken(&placed(PlacementKind::RushR, &OverlayNetwork::houses(1, &[5, 6]), 3), 3);
+    let (short, _) = broken(&placed(PlacementKind::RushR, &OverlayNetwork::separate(1, &[5, 6]), 3), 3);
     assert_eq!(short, BLOCKS as usize);
 }
 
@@ -84,7 +84,7 @@ fn rush_r_needs_only_as_many_servers_as_copies() {
 fn rush_t_needs_as_many_servers_as_copies_in_each_batch() {
     let (short, twice) = broken(&placed(PlacementKind::RushT, &home_servers(), 3), 3);
     assert!(short == 0 && twice > 0, "batches of one make copies meet: {twice}");
-    assert_eq!(broken(&placed(PlacementKind::RushT, &OverlayNetwork::houses(1, &[7; 5]), 5), 5), (0, 0));
+    assert_eq!(broken(&placed(PlacementKind::RushT, &OverlayNetwork::separate(1, &[7; 5]), 5), 5), (0, 0));
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn straw2_and_ours_move_nothing_between_those_that_stay() {
 
 #[test]
 fn ours_keeps_the_familys_promises_in_every_pool() {
-    for network in [home_servers(), data_centre(), OverlayNetwork::houses(2, &[16, 8, 4, 2, 2, 1, 1])] {
+    for network in [home_servers(), data_centre(), OverlayNetwork::separate(2, &[16, 8, 4, 2, 2, 1, 1])] {
         assert_eq!(broken(&placed(PlacementKind::Ours, &network, 3), 3), (0, 0));
         assert_eq!(placed(PlacementKind::Ours, &network, 3), placed(PlacementKind::Ours, &network.clone(), 3));
     }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use super::{MODELLED, SIMULATED};
+use super::sizes::{MODELLED, SIMULATED};
 use crate::study::network::{OverlayNetwork, block};
 use crate::study::work::StudyWork;
 

@@ -5,7 +5,7 @@ use fsdfs_core::placement::CANDIDATES_MAX;
 
 use super::engines::PoolFigures;
 use super::lookup::LookupTimes;
-use super::{MODELLED, line};
+use super::sizes::MODELLED;
 use crate::study::page::{PageData, PagePart, StudyPage};
 use crate::study::plot::{Plot, PlotAxis, PlotPoint, PlotSeries};
 use crate::study::text::{grouped, rounded};
@@ -31,6 +31,11 @@ pub fn page(pools: &[PoolFigures], lookups: &[LookupTimes]) -> StudyPage {
         parts: parts(pools, lookups),
         data: vec![table(pools), timings(lookups)],
     }
+}
+
+/// A figure that was measured at two sizes, continued as a straight line through them.
+fn line((x1, y1): (f64, f64), (x2, y2): (f64, f64), x: f64) -> f64 {
+    y1 + (y2 - y1) / (x2 - x1) * (x - x1)
 }
 
 /// Bytes a day that each member sends, by the model.
@@ -146,4 +151,9 @@ fn timings(lookups: &[LookupTimes]) -> PageData {
         table.row(&[&times.members, &format!("{:.0}", times.map_us), &format!("{:.1}", times.lookup_us)]);
     }
     table
+}
+
+#[test]
+fn lines_go_on_straight() {
+    assert_eq!(line((1.0, 10.0), (2.0, 20.0), 5.0), 50.0);
 }

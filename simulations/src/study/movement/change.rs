@@ -1,18 +1,18 @@
 //! Changes of a pool.
 
-use super::{OverlayNetwork, PoolLayout, TB};
-use crate::study::network::{NetworkMember, random_size};
+use super::layout::PoolLayout;
+use crate::study::network::{NetworkMember, OverlayNetwork, TB, random_size};
 
 /// One change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PoolChange {
-    JoinNewHouse,
-    JoinOldHouse,
+    JoinNewSite,
+    JoinOldSite,
     AddDisk,
     RemoveOldest,
     RemoveMiddle,
     RemoveNewest,
-    RemoveHouse,
+    RemoveSite,
     Halve,
     Double,
     AddBatch,
@@ -24,13 +24,13 @@ pub enum PoolChange {
 
 impl PoolChange {
     const FAMILY: [Self; 9] = [
-        Self::JoinNewHouse,
-        Self::JoinOldHouse,
+        Self::JoinNewSite,
+        Self::JoinOldSite,
         Self::AddDisk,
         Self::RemoveOldest,
         Self::RemoveMiddle,
         Self::RemoveNewest,
-        Self::RemoveHouse,
+        Self::RemoveSite,
         Self::Halve,
         Self::Double,
     ];
@@ -50,13 +50,13 @@ impl PoolChange {
 
     pub fn name(self) -> &'static str {
         match self {
-            Self::JoinNewHouse => "a server joins in a new house",
-            Self::JoinOldHouse => "a server joins in an old house",
+            Self::JoinNewSite => "a server joins at a new site",
+            Self::JoinOldSite => "a server joins at an old site",
             Self::AddDisk => "a server gets a second disk",
             Self::RemoveOldest => "the oldest server leaves",
             Self::RemoveMiddle => "a middle server leaves",
             Self::RemoveNewest => "the newest server leaves",
-            Self::RemoveHouse => "a house leaves",
+            Self::RemoveSite => "a site leaves",
             Self::Halve => "a server gives half",
             Self::Double => "a server gives double",
             Self::AddBatch => "a batch joins",
@@ -71,13 +71,13 @@ impl PoolChange {
         let mut network = before.clone();
         let (middle, newest) = (network.members.len() / 2, network.members.len() - 1);
         match self {
-            Self::JoinNewHouse => network.join(network.new_site(), 2 * TB),
-            Self::JoinOldHouse => network.join(network.members[1].site, 2 * TB),
+            Self::JoinNewSite => network.join(network.new_site(), 2 * TB),
+            Self::JoinOldSite => network.join(network.members[1].site, 2 * TB),
             Self::AddDisk => network.members[middle].disks.extend_from_within(..),
             Self::RemoveOldest => network.leave(0),
             Self::RemoveMiddle => network.leave(middle),
             Self::RemoveNewest => network.leave(newest),
-            Self::RemoveHouse => remove_house(&mut network, before.members[middle].site),
+            Self::RemoveSite => remove_site(&mut network, before.members[middle].site),
             Self::Halve => network.members[middle].disks[0] /= 2,
             Self::Double => network.members[middle].disks[0] *= 2,
             Self::AddBatch => add_batch(&mut network),
@@ -102,7 +102,7 @@ pub fn random(network: &mut OverlayNetwork, dice: &mut fastrand::Rng, sigma: f64
     }
 }
 
-fn remove_house(network: &mut OverlayNetwork, site: usize) {
+fn remove_site(network: &mut OverlayNetwork, site: usize) {
     for member in network.members.iter_mut().filter(|member| member.site == site) {
         member.disks.clear();
     }

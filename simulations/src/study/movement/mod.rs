@@ -1,6 +1,8 @@
 //! What a change of the pool moves, in units of the least that any placement would have to move.
 
 mod change;
+mod layout;
+mod moves;
 mod page;
 
 use std::collections::BTreeMap;
@@ -13,49 +15,19 @@ use super::page::StudyPage;
 use super::share::shares;
 use super::work::StudyWork;
 use change::PoolChange;
+use layout::{DRAWN, POOLS, PoolLayout};
+use moves::{BLOCKS, BlockMoves, MovementMeasure, ROW};
 
 const COPIES: u8 = 3;
 const SIGMA: f64 = 1.0;
-/// Random pools of each kind.
-const DRAWN: u64 = 3;
-const BLOCKS: u64 = 50_000;
-/// Changes in a row, and the blocks followed through them.
-const ROW: u64 = 200;
+/// Blocks followed through the changes in a row.
 const ROW_BLOCKS: u64 = 4_000;
-
-/// The pools.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum PoolLayout {
-    /// Random servers, houses.
-    Random(usize, usize),
-    /// Eight batches of five equal servers: the world of the RUSH papers.
-    Batches,
-}
-
-const POOLS: [PoolLayout; 4] =
-    [PoolLayout::Random(10, 10), PoolLayout::Random(30, 30), PoolLayout::Random(30, 12), PoolLayout::Batches];
-
-/// Copies, in blocks: those that were made, and the least possible.
-#[derive(Clone, Copy, Debug, Default)]
-struct BlockMoves {
-    made: f64,
-    least: f64,
-}
 
 /// One function, one pool.
 struct MovementCase {
     pool: PoolLayout,
     kind: PlacementKind,
     network: OverlayNetwork,
-}
-
-/// What moved, by pool, function and change.
-struct MovementMeasure {
-    moves: BTreeMap<(PoolLayout, PlacementKind, PoolChange), BlockMoves>,
-    /// The single server whose removal moved most for what it had to.
-    worst: BTreeMap<(PoolLayout, PlacementKind), f64>,
-    /// All changes in a row.
-    row: BTreeMap<PlacementKind, BlockMoves>,
 }
 
 /// The study.
@@ -87,30 +59,12 @@ fn cases(seed: u64) -> Vec<MovementCase> {
     POOLS.into_iter().flat_map(draw).collect()
 }
 
-impl PoolLayout {
-    /// Only ours knows of houses.
-    fn functions(self) -> &'static [PlacementKind] {
-        match self {
-            Self::Random(servers, sites) if sites < servers => &[PlacementKind::Ours],
-            _ => &PlacementKind::ALL,
-        }
-    }
-
-    fn name(self) -> String {
-        match self {
-            Self::Random(servers, sites) if servers == sites => format!("{servers} servers, each in its own house"),
-            Self::Random(servers, sites) => format!("{servers} servers in {sites} houses"),
-            Self::Batches => "eight batches of five equal servers".into(),
-        }
-    }
-}
-
 fn network(pool: PoolLayout, salt: u64) -> OverlayNetwork {
     match pool {
         PoolLayout::Random(servers, sites) => OverlayNetwork::random(salt, servers, sites, SIGMA),
         PoolLayout::Batches => {
             let sizes: Vec<u32> = (0..40).map(|id| (f64::from(TB) * 1.25f64.powi(id / 5)) as u32).collect();
-            OverlayNetwork::houses(salt, &sizes)
+            OverlayNetwork::separate(salt, &sizes)
         }
     }
 }
@@ -171,18 +125,6 @@ impl MovementState {
         let old = |id| self.shares.get(id).copied().unwrap_or(0.0);
         let least: f64 = after.shares.iter().enumerate().map(|(id, share)| f64::max(0.0, share - old(id))).sum();
         BlockMoves { made: made as f64, least: least * self.holders.len() as f64 }
-    }
-}
-
-impl BlockMoves {
-    fn add(&mut self, other: Self) {
-        self.made += other.made;
-        self.least += other.least;
-    }
-
-    /// How many times the least.
-    fn ratio(self) -> f64 {
-        self.made / self.least
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the study of movement says.
 
-use super::{BLOCKS, BlockMoves, DRAWN, MovementMeasure, POOLS, PoolChange, PoolLayout, ROW};
+use super::change::PoolChange;
+use super::layout::{DRAWN, POOLS, PoolLayout};
+use super::moves::{BLOCKS, BlockMoves, MovementMeasure, ROW};
 use crate::study::family::PlacementKind;
 use crate::study::page::{PageData, PagePart, StudyPage};
 use crate::study::plot::{Plot, PlotAxis, PlotMark, PlotPoint, PlotSeries};
@@ -38,7 +40,7 @@ impl MovementMeasure {
 
 fn findings(all: &MovementMeasure) -> Vec<String> {
     let ratio = |kind, change| all.moves[&(SHOWN, kind, change)].ratio();
-    let houses = PoolLayout::Random(30, 12);
+    let sites = PoolLayout::Random(30, 12);
     vec![
         format!(
             "{ROW} random changes in a row copy {:.2} times the least in total (straw2 {:.2}, RUSH_R {:.2}): nothing accumulates, and there is no \
@@ -55,9 +57,9 @@ fn findings(all: &MovementMeasure) -> Vec<String> {
             ratio(PlacementKind::Ours, PoolChange::RemoveOldest)
         ),
         format!(
-            "Where 30 servers share 12 houses it is {:.2} times the least; the worst single removal {:.2} (each in its own house: {:.2}).",
-            all.of(houses, PlacementKind::Ours).ratio(),
-            all.worst[&(houses, PlacementKind::Ours)],
+            "Where 30 servers share 12 sites, it is {:.2} times the least; the worst single removal {:.2} (each at its own site: {:.2}).",
+            all.of(sites, PlacementKind::Ours).ratio(),
+            all.worst[&(sites, PlacementKind::Ours)],
             all.worst[&(SHOWN, PlacementKind::Ours)]
         ),
         "A figure below 1 is no merit: the function does not reach the exact shares, so it moves less than they need. RUSH_P leaves copies out \

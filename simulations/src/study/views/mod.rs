@@ -1,26 +1,20 @@
 //! What it costs when nodes do not know the same: copies looked for in the wrong place, and how soon they are found.
 
+mod findings;
 mod page;
 mod view;
-
-use std::collections::BTreeMap;
 
 use super::family::PlacementKind;
 use super::network::{MemberIndex, OverlayNetwork, block};
 use super::page::StudyPage;
 use super::work::StudyWork;
+use findings::{COPIES, KINDS, SERVERS, ViewFindings, ViewResults};
 use view::ViewError;
 
-const COPIES: u8 = 3;
 const SIGMA: f64 = 1.0;
-const SERVERS: [usize; 2] = [20, 100];
 /// Random pools of each size, each with its own ignorance.
 const DRAWN: u64 = 6;
 const BLOCKS: u64 = 30_000;
-/// Those that have an order in which to go on asking, and one that has none.
-const KINDS: [PlacementKind; 3] = [PlacementKind::Ours, PlacementKind::Straw2, PlacementKind::RushR];
-/// Further servers that are asked at most.
-const FURTHER: usize = 8;
 
 /// One function, one pool, one way to be mistaken.
 struct ViewCase {
@@ -32,24 +26,6 @@ struct ViewCase {
     /// What the reader knows.
     known: OverlayNetwork,
 }
-
-/// What the reader finds.
-#[derive(Clone, Debug, Default)]
-struct ViewFindings {
-    copies: u64,
-    /// Copies that do not lie on the first N servers that the reader asks.
-    misplaced: u64,
-    /// Of these, by how many servers more had to be asked; the rest lies on servers that the reader does not know.
-    after: [u64; FURTHER],
-    /// Blocks of which the reader finds no copy among the first N.
-    missed: u64,
-    blocks: u64,
-    /// Share of the weight that the reader does not know of, summed over pools.
-    unknown: f64,
-    pools: f64,
-}
-
-type ViewResults = BTreeMap<(usize, ViewError, PlacementKind), ViewFindings>;
 
 /// The study.
 pub fn study(work: &StudyWork) -> StudyPage {
@@ -91,44 +67,6 @@ fn look(case: &ViewCase, work: &StudyWork) -> ViewFindings {
 
 fn is_known(network: &OverlayNetwork, id: MemberIndex) -> bool {
     network.members.get(id).is_some_and(|member| member.weight() > 0)
-}
-
-impl ViewFindings {
-    /// A block that lies on `holders` and is looked for on `asked`, in that order.
-    fn block(&mut self, holders: &[MemberIndex], asked: &[MemberIndex]) {
-        let wanted = usize::from(COPIES).min(asked.len());
-        self.blocks += 1;
-        self.copies += holders.len() as u64;
-        let far = holders.iter().filter(|id| !asked[..wanted].contains(id));
-        for id in far.clone() {
-            self.misplaced += 1;
-            let further = asked[wanted..].iter().position(|asked| asked == id);
-            if let Some(count) = further.and_then(|further| self.after.get_mut(further)) {
-                *count += 1;
-            }
-        }
-        self.missed += u64::from(far.count() == holders.len());
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.copies += other.copies;
-        self.misplaced += other.misplaced;
-        self.missed += other.missed;
-        self.blocks += other.blocks;
-        self.unknown += other.unknown;
-        self.pools += other.pools;
-        self.after.iter_mut().zip(other.after).for_each(|(sum, one)| *sum += one);
-    }
-
-    /// Misplaced copies, as a part of all.
-    fn misplaced(&self) -> f64 {
-        self.misplaced as f64 / self.copies as f64
-    }
-
-    /// Misplaced copies that are found when so many servers more than N are asked, as a part of all misplaced ones.
-    fn found_within(&self, further: usize) -> f64 {
-        self.after[..further].iter().sum::<u64>() as f64 / (self.misplaced as f64).max(1.0)
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! What the study of views says.
 
-use super::{COPIES, FURTHER, KINDS, PlacementKind, SERVERS, ViewError, ViewResults};
+use super::findings::{COPIES, FURTHER, KINDS, SERVERS, ViewResults};
+use super::view::ViewError;
+use crate::study::family::PlacementKind;
 use crate::study::page::{PageData, PagePart, StudyPage};
 use crate::study::plot::{Plot, PlotAxis, PlotPoint, PlotSeries};
 use crate::study::text::grouped;

@@ -1,7 +1,6 @@
 //! Ways in which what a node knows differs from what is.
 
-use super::OverlayNetwork;
-use crate::study::network::random_size;
+use crate::study::network::{OverlayNetwork, random_size};
 
 /// A way to be mistaken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
