@@ -47,7 +47,8 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::DiskReadOnly => "a disk of this node is read-only: it is full or failing".into(),
         AttentionReason::MembersAway { names } => format!("away: {}", names.join(", ")),
         AttentionReason::TooFewServers { possible_copies, copies } => format!(
-            "only {possible_copies} of {copies} copies are possible, for lack of servers: invite {} more",
+            "only {possible_copies} of {copies} copies {} possible, for lack of servers: invite {} more",
+            if *possible_copies == 1 { "is" } else { "are" },
             copies.saturating_sub(*possible_copies)
         ),
         AttentionReason::DamagedBlocks { name, blocks } => {
@@ -86,4 +87,13 @@ fn reachability(reason: &AttentionReason) -> String {
         ),
         _ => "no member's address is known: the newcomer cannot find the pool; set addresses in config.toml".into(),
     }
+}
+
+#[test]
+fn one_copy_is_possible_and_two_are() {
+    let text = |possible_copies| text(&AttentionReason::TooFewServers { possible_copies, copies: 3 });
+    assert!(
+        text(1).starts_with("only 1 of 3 copies is possible, ")
+            && text(2).starts_with("only 2 of 3 copies are possible, ")
+    );
 }
