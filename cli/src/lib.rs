@@ -1,8 +1,15 @@
 //! The `fsdfs` command: what people and scripts use. It also runs the daemon.
 //!
-//! `args` says what can be typed, `verbs` what each verb does; all of them ask the user's own daemon through `api`, and
-//! end in `outcome`. `local` reads and writes this machine's files, `text` is what passes between people and program. A verb knows
-//! the options of all verbs (`options`), but not the list of verbs (`args`).
+//! The order in which to read it:
+//!
+//! 1. [`args`] and [`options`]: what can be typed. A verb knows the options of all verbs, but not the list of verbs.
+//! 2. [`app`]: what every verb is given, with [`program`], [`output`] and [`progress`]: how the program is called, and how it speaks.
+//! 3. [`verbs`]: one file for each verb; begin with `ls`, then `put` and `get`.
+//! 4. [`api`]: the user's own daemon, which nearly all verbs ask; [`remote`] says which file in the store is meant.
+//! 5. [`local`]: this machine's files, read for `put` and written for `get`.
+//! 6. [`outcome`]: how a command ends, the only place that knows exit codes; [`answers`]: what it prints as JSON.
+//!
+//! [`text`] is what passes between people and program, [`logs`] where the daemon writes.
 
 pub mod answers;
 pub mod api;

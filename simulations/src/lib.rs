@@ -10,6 +10,16 @@
 //! let report = run(RunShape { minutes: 1, ..RunShape::of(1) });
 //! assert!(report.violations.is_empty());
 //! ```
+//!
+//! The order in which to read it:
+//!
+//! 1. [`world`]: machines with real engines, and the links, disks and clocks around them, moved by one queue of events.
+//! 2. [`users`]: what people do on these machines, as commands to their engines.
+//! 3. [`faults`]: what befalls the world, and the scenario that draws it from the seed.
+//! 4. [`checkers`]: what must hold; each is told what was observed ([`world::observed`]) and never sees the world.
+//! 5. [`Simulation`] and [`fn@run`]: a world with its checkers, from the first event to the last check; [`RunReport`] says what became of it.
+//! 6. [`trace`] and [`mod@shrink`]: the hash of a run, and the smallest part of a failing one that still fails.
+//! 7. [`study`]: placement measured without engines, written as pages with plots.
 
 pub mod checkers;
 pub mod faults;
