@@ -46,7 +46,7 @@ pub const ALL: &[Scenario] = &[
     ("bad_input_changes_nothing", bad_input_changes_nothing),
 ];
 
-/// `up` on an empty home founds a pool that can be used at once, and says what comes next.
+/// `up` on an empty home creates a pool that can be used at once, and says what comes next.
 pub fn first_start(program: TestProgram, _: ScenarioScale) -> Result<String> {
     let cluster = TestCluster::new(program)?;
     let mut node = cluster.new_node()?;

@@ -26,7 +26,7 @@ impl World {
         self.operations.last_task += 1;
         let id = self.operations.last_task;
         let (at, since) = (self.at, self.at);
-        self.trace.note(at, &("wish", id, machine), || format!("node {machine}: operation {id} {operation:?}"));
+        self.trace.note(at, &("operation", id, machine), || format!("node {machine}: operation {id} {operation:?}"));
         let (waiting, read) = (BTreeMap::new(), BTreeMap::new());
         let task =
             PendingOperation { machine, operation: operation.clone(), since, number: 0, file: None, waiting, read };

@@ -14,7 +14,7 @@ use crate::world::size::kind;
 use crate::world::wording;
 
 impl World {
-    pub(super) fn carry_out(&mut self, machine: MachineId, mut effects: Vec<Effect>) {
+    pub(super) fn run_effects(&mut self, machine: MachineId, mut effects: Vec<Effect>) {
         let at = self.at;
         self.tamper(machine, &mut effects);
         for effect in effects {

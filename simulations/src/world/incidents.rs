@@ -34,7 +34,7 @@ impl World {
         let engine = Engine::new(here.clock.now(at), start, &mut out);
         here.process = Some(RunningNode::new(engine));
         self.observe(Observed::NodeStarted { machine: id });
-        self.carry_out(id, out);
+        self.run_effects(id, out);
         self.plan_wake(id);
     }
 
@@ -203,7 +203,7 @@ impl World {
         let node = self.machines[duplicate].node;
         self.observe(Observed::MachineAdded { machine: duplicate, node, duplicate: true });
         self.observe_durable(duplicate);
-        self.trace.note(self.at, &("twin", id), || format!("node {duplicate} is a copy of node {id}"));
+        self.trace.note(self.at, &("duplicate", id), || format!("node {duplicate} is a copy of node {id}"));
         duplicate
     }
 

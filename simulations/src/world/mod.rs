@@ -204,7 +204,7 @@ impl World {
         let mut out = Vec::new();
         process.engine.handle(here.clock.now(at), input, &mut out);
         self.looked = looked;
-        self.carry_out(machine, out);
+        self.run_effects(machine, out);
         self.looked = None;
         self.plan_wake(machine);
     }

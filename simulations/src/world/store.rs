@@ -42,8 +42,8 @@ pub struct SimulatedDisk {
     pub log: Vec<LogEntry>,
     /// Every access fails.
     pub fails: bool,
-    /// A record was read, found damaged and set aside.
-    pub set_aside: u64,
+    /// A record was read, found damaged and quarantined.
+    pub quarantined: u64,
 }
 
 /// A block on a disk.
@@ -72,7 +72,7 @@ impl SimulatedDisk {
             records: BTreeMap::new(),
             log: Vec::new(),
             fails: false,
-            set_aside: 0,
+            quarantined: 0,
         }
     }
 
@@ -194,7 +194,7 @@ impl MachineStore {
                 Some(_) if disk.fails => worst = ReadDone::Failed,
                 Some(record) if record.damaged => {
                     disk.records.remove(&id);
-                    disk.set_aside += 1;
+                    disk.quarantined += 1;
                     worst = ReadDone::Damaged;
                 }
                 Some(record) => return ReadDone::Found(record.block.clone()),

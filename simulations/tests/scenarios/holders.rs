@@ -90,7 +90,11 @@ fn a_pool_lives_on_without_a_node_that_never_comes_back() {
     world.run(60);
     for nr in 0..5 {
         assert!(readable(&mut world, nr % 3, &format!("before{nr}")));
-        assert_eq!(copies(&put(&mut world, nr % 3, &format!("after{nr}"), 3_000)), 3, "a stand-in takes its place");
+        assert_eq!(
+            copies(&put(&mut world, nr % 3, &format!("after{nr}"), 3_000)),
+            3,
+            "a fallback holder takes its place"
+        );
     }
     fine(&mut world);
 }
@@ -151,7 +155,7 @@ fn a_node_says_that_all_is_copied_when_it_is() {
         let copied = |world: &World, copies| tree.iter().filter(|id| world.holders(**id).len() >= copies).count();
         assert!(world.run_while(60, |world| copied(world, 3) == 0), "the other friend gets copies");
         let owes = |world: &World| world.machines[0].process.as_ref().expect("it runs").engine.owes_copies();
-        assert!(world.run_while(60, owes), "top-up ends");
+        assert!(world.run_while(60, owes), "repair ends");
         assert_eq!(copied(&world, 3), tree.len(), "it came {late} ms after the first");
         fine(&mut world);
     }

@@ -237,7 +237,7 @@ impl ChaosRun<'_> {
         self.checks += self.callers.len();
         self.log.say(format!("agreed on {} files after {took:.1} s", names.len()));
         let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-        for wrong in model.settle(&found, self.callers.len()) {
+        for wrong in model.compare_with(&found, self.callers.len()) {
             self.log.wrong(wrong);
         }
         Ok(found)

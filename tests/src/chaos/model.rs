@@ -391,7 +391,7 @@ impl ChaosModel {
     }
 
     /// Compares with what all nodes agree on, given as (name, content), and goes on from there. Returns what is wrong.
-    pub fn settle(&mut self, found: &[(String, ContentToken)], nodes: usize) -> Vec<String> {
+    pub fn compare_with(&mut self, found: &[(String, ContentToken)], nodes: usize) -> Vec<String> {
         let mut wrong: Vec<String> = found.iter().filter_map(|(path, token)| self.intruder(path, *token)).collect();
         let mut stands: BTreeMap<ContentToken, BTreeSet<String>> = BTreeMap::new();
         for (path, token) in found {

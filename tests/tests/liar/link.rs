@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::muxer::{inbound, open};
 
-const LANES: &str = "/fsdfs/2/lanes";
+const STREAMS: &str = "/fsdfs/2/lanes";
 
 /// Who lies.
 pub struct Liar {
@@ -36,8 +36,8 @@ pub struct Liar {
 
 /// A connection behind the gate.
 pub struct Link {
-    /// Lanes to write on; the first is for messages.
-    pub lanes: Vec<SubstreamBox>,
+    /// Streams to write on; the first is for messages.
+    pub streams: Vec<SubstreamBox>,
     /// What the member says: each message, without the blocks.
     pub inbox: mpsc::UnboundedReceiver<Message>,
     takes_blocks: tokio::sync::watch::Sender<bool>,
@@ -46,7 +46,7 @@ pub struct Link {
 }
 
 impl Liar {
-    /// Reads a ticket. Its key is chosen so that it leads: it opens the gate's stream and its lanes first.
+    /// Reads a ticket. Its key is chosen so that it leads: it opens the gate's stream and its streams first.
     pub fn new(ticket: &str) -> Self {
         let ticket: Ticket = ticket.parse().expect("a ticket");
         let (member, addrs) = ticket.bootstrap.first().cloned().expect("a member to turn to");
@@ -63,7 +63,7 @@ impl Liar {
         Self { node: node_of(&key), key, ticket, admission: None, member, addr, transport, connections: 0 }
     }
 
-    /// Dials, passes the gate, opens its lanes.
+    /// Dials, passes the gate, opens its streams.
     pub async fn connect(&mut self) -> Link {
         let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let to = Multiaddr::from(self.addr.ip()).with(Protocol::Udp(self.addr.port())).with(Protocol::QuicV1);
@@ -76,17 +76,17 @@ impl Liar {
         };
         self.pass_gate(&mut muxer).await;
         self.connections += 1;
-        let mut lanes = Vec::new();
+        let mut streams = Vec::new();
         for _ in 0..4 {
-            let mut lane = open(&mut muxer).await.expect("a stream");
-            let words = [proposal(LANES), self.connections.to_be_bytes().to_vec()].concat();
-            lane.write_all(&words).await.expect("it is open");
-            lane.flush().await.expect("it is open");
-            lanes.push(lane);
+            let mut stream = open(&mut muxer).await.expect("a stream");
+            let words = [proposal(STREAMS), self.connections.to_be_bytes().to_vec()].concat();
+            stream.write_all(&words).await.expect("it is open");
+            stream.flush().await.expect("it is open");
+            streams.push(stream);
         }
-        for lane in &mut lanes {
+        for stream in &mut streams {
             assert_eq!(
-                (line(lane).await, line(lane).await),
+                (line(stream).await, line(stream).await),
                 (b"/multistream/1.0.0\n".to_vec(), b"/fsdfs/2/lanes\n".to_vec())
             );
         }
@@ -94,7 +94,7 @@ impl Liar {
         let (more, wanted) = mpsc::unbounded_channel();
         let (takes_blocks, takes) = tokio::sync::watch::channel(true);
         tokio::spawn(serve(muxer, MessageHearer { heard, takes_blocks: takes }, wanted));
-        Link { lanes, inbox, takes_blocks, more }
+        Link { streams, inbox, takes_blocks, more }
     }
 
     async fn pass_gate(&mut self, muxer: &mut StreamMuxerBox) {
@@ -142,15 +142,15 @@ impl Liar {
 }
 
 impl Link {
-    /// Says something on the message lane; whether the connection still took it.
+    /// Says something on the message stream; whether the connection still took it.
     pub async fn say(&mut self, message: &Message) -> bool {
         self.write(0, &frame_of(message)).await
     }
 
-    /// Writes anything on a lane.
-    pub async fn write(&mut self, lane: usize, bytes: &[u8]) -> bool {
-        let lane = &mut self.lanes[lane];
-        lane.write_all(bytes).await.is_ok() && lane.flush().await.is_ok()
+    /// Writes anything on a stream.
+    pub async fn write(&mut self, stream: usize, bytes: &[u8]) -> bool {
+        let stream = &mut self.streams[stream];
+        stream.write_all(bytes).await.is_ok() && stream.flush().await.is_ok()
     }
 
     /// One more stream; none if the connection is closed, or the member allows no more.
@@ -179,7 +179,7 @@ struct MessageHearer {
     takes_blocks: tokio::sync::watch::Receiver<bool>,
 }
 
-/// A message as it crosses a lane.
+/// A message as it crosses a stream.
 pub fn frame_of(message: &Message) -> Vec<u8> {
     let bytes = codec::encode(message);
     let len = u32::try_from(bytes.len()).expect("messages are short");
@@ -212,10 +212,10 @@ async fn serve(
     }
 }
 
-/// Takes part in lanes only; other protocols wait for an answer in vain.
+/// Takes part in streams only; other protocols wait for an answer in vain.
 async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<()> {
     let (version, protocol) = (line(&mut stream).await, line(&mut stream).await);
-    if protocol != [LANES.as_bytes(), b"\n"].concat() {
+    if protocol != [STREAMS.as_bytes(), b"\n"].concat() {
         return None;
     }
     stream.write_all(&[lined(&version), lined(&protocol)].concat()).await.ok()?;

@@ -33,12 +33,12 @@ impl RunShape {
 
     /// When faults end.
     pub fn end(&self) -> Micros {
-        SETTLE + self.minutes * 60 * S
+        WARM_UP + self.minutes * 60 * S
     }
 }
 
-/// Pool and first members settle before anything happens.
-const SETTLE: Micros = 20 * S;
+/// The first members connect before anything happens.
+const WARM_UP: Micros = 20 * S;
 /// Pause between two operations of users, on average.
 const OPERATION_EVERY: Micros = 4 * S;
 /// Pause between two faults, on average.
@@ -90,9 +90,9 @@ impl RandomScenario {
         let late = shape.nodes.saturating_sub(early);
         let (steps, agenda, end) = (Vec::new(), EventQueue::default(), shape.end());
         let mut scenario = Self { steps, rng, agenda, nr: 0, numbers: 0, end, late, gone: 0, cut: false };
-        scenario.agenda.plan(SETTLE, (0, PlannedStep::Operation));
-        scenario.agenda.plan(SETTLE + 5 * S, (0, PlannedStep::Fault));
-        scenario.agenda.plan(SETTLE, (0, PlannedStep::Sweep));
+        scenario.agenda.plan(WARM_UP, (0, PlannedStep::Operation));
+        scenario.agenda.plan(WARM_UP + 5 * S, (0, PlannedStep::Fault));
+        scenario.agenda.plan(WARM_UP, (0, PlannedStep::Sweep));
         (world, scenario)
     }
 

@@ -4,7 +4,7 @@ mod cases;
 mod page;
 
 use super::family::PlacementKind;
-use super::network::{OverlayNetwork, TB, block};
+use super::network::{OverlayNetwork, block};
 use super::page::StudyPage;
 use super::share::{best_volume, shares};
 use super::work::StudyWork;
@@ -105,6 +105,7 @@ fn chi2_per_disk(loads: &[f64], shares: &[f64], blocks: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study::network::TB;
 
     #[test]
     fn the_study_runs_and_repeats_itself() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::study::network::{NetworkMember, block};
+use crate::study::network::{MemberIndex, NetworkMember, block};
 
 const BLOCKS: u64 = 10_000;
 

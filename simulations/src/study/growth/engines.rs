@@ -10,7 +10,7 @@ use crate::world::World;
 use crate::world::queue::{MS, S};
 
 /// Seconds in which a pool comes to rest, and seconds for which it is then watched.
-const SETTLE_S: u64 = 180;
+const UNTIL_REST_S: u64 = 180;
 const WATCHED_S: u64 = 600;
 const DAY_S: f64 = 86_400.0;
 /// Messages of a look at the tree and of fetching blocks.
@@ -41,11 +41,11 @@ pub struct ReadFigures {
 
 /// Watches a quiet pool.
 pub fn measure(members: usize, work: &StudyWork) -> PoolFigures {
-    let (mut world, allocated) = settled(members, work.seed);
+    let (mut world, allocated) = pool_at_rest(members, work.seed);
     let path: TreePath = vec![b"holiday.jpg".to_vec().into()];
     let put = world.wait(0, UserOperation::Put { path: path.clone(), bytes: 3_000 });
     assert!(matches!(put, OperationEnd::Edited(_)), "a quiet pool takes a file: {put:?}");
-    world.run(SETTLE_S);
+    world.run(UNTIL_REST_S);
     let read = read(&mut world, &path);
     let (messages, bytes) = sent(&mut world, WATCHED_S, |_| true);
     let per_day = DAY_S / WATCHED_S as f64 / members as f64;
@@ -62,9 +62,9 @@ pub fn measure(members: usize, work: &StudyWork) -> PoolFigures {
 
 /// A pool at rest, and the bytes that it holds allocated. Counted rather than asked of the kernel: what a process got back from
 /// earlier pools would make later ones look small.
-fn settled(members: usize, seed: u64) -> (World, f64) {
+fn pool_at_rest(members: usize, seed: u64) -> (World, f64) {
     let mut world = None;
-    let counted = allocation_counter::measure(|| world.insert(World::calm(seed, members)).run(SETTLE_S));
+    let counted = allocation_counter::measure(|| world.insert(World::calm(seed, members)).run(UNTIL_REST_S));
     (world.expect("it was made just now"), counted.bytes_current as f64)
 }
 

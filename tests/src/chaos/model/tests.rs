@@ -18,12 +18,12 @@ fn put(model: &mut ChaosModel, node: usize, path: &str, end: OperationEnd) -> Co
 #[test]
 fn what_was_acknowledged_must_be_there_until_something_may_have_taken_it() {
     let (mut model, token) = with_one("/d/f");
-    assert_eq!(model.settle(&[("/d/f".into(), token)], 2), Vec::<String>::new());
-    assert!(model.settle(&[], 2)[0].contains("is lost"));
+    assert_eq!(model.compare_with(&[("/d/f".into(), token)], 2), Vec::<String>::new());
+    assert!(model.compare_with(&[], 2)[0].contains("is lost"));
 
     let (mut model, _) = with_one("/d/f");
     let newer = put(&mut model, 1, "/d/f", OperationEnd::Unknown);
-    assert_eq!(model.settle(&[("/d/f (conflict 1 now)".into(), newer)], 2), Vec::<String>::new());
+    assert_eq!(model.compare_with(&[("/d/f (conflict 1 now)".into(), newer)], 2), Vec::<String>::new());
 }
 
 #[test]
@@ -31,13 +31,13 @@ fn what_a_node_replaced_knowing_it_must_not_come_back() {
     let (mut model, old) = with_one("/d/f");
     let new = put(&mut model, 0, "/d/f", OperationEnd::Acknowledged(2));
     let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
-    assert!(model.settle(&both, 2)[0].contains("is back"));
+    assert!(model.compare_with(&both, 2)[0].contains("is back"));
 
     let (mut model, old) = with_one("/d/f");
     // Node 1 never saw the old one: both may stand.
     let new = put(&mut model, 1, "/d/f", OperationEnd::Acknowledged(2));
     let both = [("/d/f".to_owned(), new), ("/d/f (conflict 1 now)".to_owned(), old)];
-    assert_eq!(model.settle(&both, 2), Vec::<String>::new());
+    assert_eq!(model.compare_with(&both, 2), Vec::<String>::new());
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn with_wrong_clocks_a_node_may_remove_the_other_of_two_versions() {
         let newer = put(&mut model, 0, "/d/f", OperationEnd::Acknowledged(1));
         let removal = model.begin_remove(0, "/d/f");
         model.end(&removal, OperationEnd::Acknowledged(2));
-        let wrong = model.settle(&[("/d/f (conflict 1 now)".into(), newer)], 2);
+        let wrong = model.compare_with(&[("/d/f (conflict 1 now)".into(), newer)], 2);
         assert_eq!(wrong.is_empty(), clocks_lie, "{wrong:?}");
     }
 }
@@ -64,7 +64,7 @@ fn a_moved_file_gives_way_to_what_was_written_after_it() {
         let removal = model.begin_remove(0, "/d/f");
         model.end(&removal, OperationEnd::Acknowledged(2));
         let aside = [("/d/f (conflict 1 now)".to_owned(), old)];
-        assert_eq!(model.settle(&aside, 3), Vec::<String>::new());
+        assert_eq!(model.compare_with(&aside, 3), Vec::<String>::new());
     }
 }
 
@@ -80,7 +80,7 @@ fn a_change_may_be_on_one_disk_while_it_is_made_and_when_it_ended_so() {
         assert_eq!(holders(&model), [true, false], "one of two is still under way");
         model.end(&one, end);
         assert_eq!(holders(&model), [after; 2], "{end:?}: the only copy may be on any disk");
-        model.settle(&[], 2);
+        model.compare_with(&[], 2);
         assert_eq!(holders(&model), [false; 2]);
     }
 }
@@ -103,7 +103,7 @@ fn a_folder_takes_its_content_along() {
     let (mut model, token) = with_one("/d/f");
     let change = model.begin_move(0, "/d", "/e");
     model.end(&change, OperationEnd::Acknowledged(3));
-    assert!(model.settle(&[("/d/f".into(), token)], 2)[0].contains("is lost"), "node 0 knew it and moved it");
+    assert!(model.compare_with(&[("/d/f".into(), token)], 2)[0].contains("is lost"), "node 0 knew it and moved it");
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_move_may_come_before_or_after_what_is_done_meanwhile() {
         let moving = model.begin_move(0, "/d", "/e");
         let token = put(&mut model, 0, "/d/f", OperationEnd::Acknowledged(2));
         model.end(&moving, OperationEnd::Acknowledged(2));
-        assert_eq!(model.settle(&place(path, token), 2), Vec::<String>::new());
+        assert_eq!(model.compare_with(&place(path, token), 2), Vec::<String>::new());
     }
     let (mut model, old) = with_one("/d/f");
     let putting = model.begin_put(0, "/d/f", 16);
@@ -123,7 +123,7 @@ fn a_move_may_come_before_or_after_what_is_done_meanwhile() {
     model.end(&moving, OperationEnd::Acknowledged(2));
     model.end(&putting, OperationEnd::Acknowledged(2));
     let new = putting.token.expect("a put writes");
-    assert_eq!(model.settle(&place("/e/f", new), 2), Vec::<String>::new(), "it was replaced, then moved");
+    assert_eq!(model.compare_with(&place("/e/f", new), 2), Vec::<String>::new(), "it was replaced, then moved");
 }
 
 #[test]
@@ -137,7 +137,11 @@ fn a_file_may_be_moved_before_or_after_its_folder() {
             let (first, last) = if file_first { (file, folder) } else { (folder, file) };
             model.end(&first, OperationEnd::Acknowledged(2));
             model.end(&last, OperationEnd::Acknowledged(2));
-            assert_eq!(model.settle(&[((*place).to_owned(), token)], 2), Vec::<String>::new(), "{from} is at {place}");
+            assert_eq!(
+                model.compare_with(&[((*place).to_owned(), token)], 2),
+                Vec::<String>::new(),
+                "{from} is at {place}"
+            );
         }
     }
 }
@@ -151,7 +155,7 @@ fn what_was_moved_away_meanwhile_was_not_replaced() {
     model.end(&putting, OperationEnd::Acknowledged(2));
     let new = putting.token.expect("a put writes");
     let both = [("/x/f".to_owned(), old), ("/d/f".to_owned(), new)];
-    assert_eq!(model.settle(&both, 2), Vec::<String>::new());
+    assert_eq!(model.compare_with(&both, 2), Vec::<String>::new());
 }
 
 #[test]
@@ -159,7 +163,7 @@ fn what_was_not_moved_stays() {
     let (mut model, token) = with_one("/d/f");
     let change = model.begin_move(0, "/d", "/x");
     model.end(&change, OperationEnd::Refused);
-    assert!(model.settle(&[("/x/f".into(), token)], 2)[0].contains("is lost"));
+    assert!(model.compare_with(&[("/x/f".into(), token)], 2)[0].contains("is lost"));
 }
 
 #[test]
@@ -169,5 +173,5 @@ fn shared_names_are_not_emptied_by_writes() {
     let (one, other) = (model.begin_put(0, "/s", 16), model.begin_put(1, "/s", 16));
     model.end(&one, OperationEnd::Acknowledged(3));
     model.end(&other, OperationEnd::Acknowledged(3));
-    assert!(model.settle(&[], 2)[0].contains("nothing is left"));
+    assert!(model.compare_with(&[], 2)[0].contains("nothing is left"));
 }

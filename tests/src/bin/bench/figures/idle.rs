@@ -13,13 +13,13 @@ use crate::usage;
 
 const NODES: usize = 5;
 const PAIRS: f64 = (NODES * (NODES - 1) / 2) as f64;
-/// Until connections, cards and top-up have settled.
-const SETTLE: Duration = Duration::from_secs(20);
+/// Until members are connected, have exchanged their cards and have repaired what there is to repair.
+const WARM_UP: Duration = Duration::from_secs(20);
 
 pub fn measure(_: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
     let (pool, source) = (Pool::start(NODES, false, 1 << 30)?, DataSource::new(fastrand::u64(..)));
     pool.runtime.block_on(pool.put(0, "/file", &source, 16 << 20))?;
-    std::thread::sleep(SETTLE);
+    std::thread::sleep(WARM_UP);
     pool.wait_still()?;
 
     let cpu = || pool.pids().into_iter().map(usage::cpu_s).collect::<Result<Vec<f64>>>();
