@@ -30,13 +30,36 @@ pub const INLINE_PER_COMMIT_MAX: usize = 4 << 20;
 pub const EDITS_QUEUED_MAX: usize = 20_000;
 /// Several heads are merged after this long, plus jitter up to the same again, if nobody writes.
 pub const MERGE_AFTER_MS: u64 = 3_000;
+/// What a node acknowledged and did not publish is told to the others again at most this often while it grows: a reader is to
+/// know within one gossip round, and a thousand writes are no thousand messages.
+pub const UNPUBLISHED_EVERY_MS: u64 = 250;
 /// A head that only its writer knows is told this long after somebody came up: several may come at once, and facts first.
 pub const PUBLISH_AFTER_MS: u64 = 300;
 /// Blocks that one commit brings to more servers beside its own at most: they share its 10 s.
 pub const REPLICATE_AT_ONCE: usize = 512;
+/// Blocks of one commit on their way to disks and holders at once; the rest waits with the commit. Twice what may be under way
+/// to one peer, so that no holder waits for another.
+pub const COMMIT_PUTS_UNDER_WAY_MAX: usize = 2 * STORES_UNDER_WAY_MAX;
+/// Questions which heads of a volume stand, under way at once. Whoever asks meanwhile shares the next one: with two, the next one
+/// begins after half a round trip on average.
+pub const HEAD_QUERIES_UNDER_WAY_MAX: usize = 2;
 /// A server that was not heard of for this long is not waited for before a head is told: the grace after which repair, too,
 /// replaces it.
 pub const LONG_AWAY_MS: u64 = 3_600_000;
+
+/// Blocks sent to a peer and not confirmed by it at most. A holder confirms some ten at a time with one sync, so over 50 ms of
+/// line 2,500 small ones a second still go to each. A connection's queue holds twice as many (see `node`'s sessions).
+pub const STORES_UNDER_WAY_MAX: usize = 128;
+/// Bytes of these: a quarter of a second of a gigabit line, and more than a line of 100 ms holds.
+pub const STORE_BYTES_UNDER_WAY_MAX: usize = 32 << 20;
+/// Blocks asked of a peer and not come at most: it reads sixteen at a time, the rest covers the way there and back.
+pub const FETCHES_UNDER_WAY_MAX: usize = 256;
+/// Other questions to a peer that it has not answered at most, each at most 64 KiB and most of them 100 bytes.
+pub const QUESTIONS_UNDER_WAY_MAX: usize = 512;
+
+/// Messages with facts that were passed on to a peer and may not have arrived at most: each has 256 KiB at most, most have one
+/// head of a kilobyte. At half of them the peer is asked whether they have come.
+pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;
@@ -113,4 +136,5 @@ pub const GARBAGE_GRACE_HOURS_MIN: u32 = 24;
 pub const RETAIN_DAYS_MIN: u32 = 1;
 
 const _: () = assert!(SILENT_MS >= 3 * PING_AFTER_MS, "three pings must fit before a peer is silent");
+const _: () = assert!(UNPUBLISHED_EVERY_MS < GOSSIP_MS, "readers know within a gossip round what they cannot see");
 const _: () = assert!(AWAY_MS >= 3 * HEARTBEAT_MS, "three heartbeats must fit before a member is away");

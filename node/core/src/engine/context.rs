@@ -10,7 +10,7 @@ use fsdfs_proto::message::{Message, RequestId};
 use fsdfs_proto::volume::VolumeKeys;
 
 use super::event::Event;
-use super::net::{Peers, Requests};
+use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::timers::{Timer, Timers};
 use crate::facts::{FactSet, MemberStatus};
 use crate::limits::PEER_TICK_MS;
@@ -42,6 +42,7 @@ pub(super) struct Context {
     pub timers: Timers,
     pub peers: Peers,
     pub requests: Requests,
+    outboxes: Outboxes,
     /// What all members keep. It only grows, but for facts that newer ones supersede.
     pub facts: FactSet,
     /// Grows whenever the facts change.
@@ -89,6 +90,7 @@ impl Context {
             timers: Timers::default(),
             peers: Peers::default(),
             requests: Requests::default(),
+            outboxes: Outboxes::default(),
             facts: FactSet::new(pool),
             facts_version: 0,
             map: ClusterMap::new(Vec::new()),
@@ -132,7 +134,7 @@ impl Context {
         self.push(Effect::Send { to, message, block });
     }
 
-    /// Asks a peer; the answer, or its loss, finds its way by `waiter`.
+    /// Asks a peer, as soon as not too much is asked of it already; the answer, or its loss, finds its way by `waiter`.
     pub fn ask(
         &mut self,
         to: NodeId,
@@ -143,14 +145,54 @@ impl Context {
         let request = self.requests.open(to, waiter, self.now.mono);
         self.peers.owes(to, self.now.mono);
         self.wake_in(PEER_TICK_MS, Timer::Peer(to));
-        self.send_block(to, message(request), block);
+        self.outboxes.push(to, PendingQuestion { request, message: message(request), block });
+        self.send_waiting(to);
     }
 
-    /// Who waits for this answer; none if nobody asked that peer, or it was answered before.
+    /// Sends what waits for a peer, as far as may be.
+    fn send_waiting(&mut self, to: NodeId) {
+        let now = self.now.mono;
+        while let Some(question) = self.outboxes.next(to, now, |request| self.requests.is_open(request)) {
+            let PendingQuestion { request, message, block } = question;
+            // Bytes take as long as the line is slow, and that counts from when they leave; a short question has to be answered
+            // in time, wherever it waits.
+            let moves_block = matches!(message, Message::Store(_) | Message::Fetch(_));
+            self.requests.note_sent(request, moves_block.then_some(now));
+            self.send_block(to, message, block);
+        }
+    }
+
+    /// A peer answered. Who waits for this answer; none if nobody asked that peer, or nobody waits any more.
     pub fn answered(&mut self, from: NodeId, request: RequestId) -> Option<Waiter> {
+        if !self.outboxes.answered(from, request, self.now.mono) {
+            return None;
+        }
+        let waiter = self.close_answered(from, request);
+        self.send_waiting(from);
+        waiter
+    }
+
+    fn close_answered(&mut self, from: NodeId, request: RequestId) -> Option<Waiter> {
         let waiter = self.requests.close(from, request)?;
         self.peers.answered(from, self.now.mono);
         Some(waiter)
+    }
+
+    /// Nobody waits for this answer any more. It may be under way still, so it makes no room for others.
+    pub fn give_up(&mut self, node: NodeId, request: RequestId) -> Option<Waiter> {
+        let waiter = self.requests.close(node, request)?;
+        self.peers.gave_up(node);
+        Some(waiter)
+    }
+
+    /// A connection began or ended: nothing is under way on it, and nothing waits.
+    pub fn clear_outbox(&mut self, node: NodeId) {
+        self.outboxes.clear(node);
+    }
+
+    /// Connected, not silent, and not known to have a disk that hangs; or this node.
+    pub fn takes_blocks_now(&self, node: NodeId) -> bool {
+        self.responsive(node) && !self.outboxes.is_stuck(node, self.peers.moved(node), self.now.mono)
     }
 
     pub fn disk(&mut self, request: DiskRequest, waiter: Waiter) {

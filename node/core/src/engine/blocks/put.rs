@@ -321,7 +321,7 @@ fn takes_blocks(cx: &Context, node: NodeId) -> bool {
     if node == cx.me {
         return cx.disks.iter().any(|disk| !disk.read_only);
     }
-    cx.responsive(node) && cx.has_room(node)
+    cx.takes_blocks_now(node) && cx.has_room(node)
 }
 
 /// As its card says; none before its card was heard, so it adds no site.

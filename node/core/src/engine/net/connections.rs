@@ -40,6 +40,7 @@ impl Connections {
         let lost = questions(cx, node, |_, _| true);
         cx.peers.on_up(node, cx.now.mono);
         self.dialling.remove(&node);
+        cx.clear_outbox(node);
         lose(cx, lost, node);
         debug_assert!(cx.requests.of(node).next().is_none(), "a new connection begins without open questions");
     }
@@ -49,6 +50,7 @@ impl Connections {
         let known = cx.peers.on_down(node);
         if known {
             self.dialling.insert(node, Dialling::default());
+            cx.clear_outbox(node);
             lose(cx, questions(cx, node, |_, _| true), node);
             debug_assert!(cx.requests.of(node).next().is_none(), "nobody waits for a node that is gone");
         }
@@ -170,8 +172,10 @@ impl Connections {
 }
 
 /// Blocks take as long as their bytes move. Behind them a short answer comes late, which is no excuse for ever.
+/// What waits behind others of its kind is excused by answers to those, too.
 fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -> bool) -> bool {
-    let moved = cx.peers.moved(asked.to);
+    let answered = if asked.sent { 0 } else { cx.peers.get(asked.to).and_then(|peer| peer.owes_since).unwrap_or(0) };
+    let moved = cx.peers.moved(asked.to).max(answered);
     let excused = if moves_block(&asked.waiter) { moved } else { moved.min(asked.at + TRANSFER_GRACE_MS_MAX) };
     cx.now.mono.saturating_sub(asked.at.max(excused)) >= STALL_MS
 }
@@ -189,7 +193,7 @@ fn questions(
 /// Nobody answers these any more. All are closed before what waited for them asks again, perhaps the same peer.
 fn lose(cx: &mut Context, questions: BTreeMap<RequestId, Waiter>, node: NodeId) {
     for (request, waiter) in questions {
-        let closed = cx.answered(node, request);
+        let closed = cx.give_up(node, request);
         debug_assert_eq!(closed.as_ref(), Some(&waiter), "an open question is closed once");
         cx.raise(Event::RequestLost { node, waiter });
     }

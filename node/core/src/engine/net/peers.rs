@@ -142,6 +142,16 @@ impl Peers {
         }
     }
 
+    /// One answer less is waited for, though none came: no sign of progress.
+    pub fn gave_up(&mut self, node: NodeId) {
+        if let Some(peer) = self.0.get_mut(&node) {
+            peer.owed = peer.owed.saturating_sub(1);
+            if peer.owed == 0 {
+                peer.owes_since = None;
+            }
+        }
+    }
+
     /// A pong came back.
     pub fn ponged(&mut self, node: NodeId, number: u64, now: u64) {
         let Some(peer) = self.0.get_mut(&node) else { return };

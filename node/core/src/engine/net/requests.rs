@@ -11,8 +11,10 @@ use crate::seam::Waiter;
 #[derive(Debug)]
 pub(in crate::engine) struct OpenRequest {
     pub to: NodeId,
-    /// Monotonic milliseconds when it was asked.
+    /// Monotonic milliseconds when it was asked; of a block that moves, when it was sent.
     pub at: u64,
+    /// False while it waits for others of its kind (see [`super::Outboxes`]).
+    pub sent: bool,
     pub waiter: Waiter,
 }
 
@@ -28,9 +30,23 @@ impl Requests {
     /// The number of a new question.
     pub fn open(&mut self, to: NodeId, waiter: Waiter, at: u64) -> RequestId {
         self.last += 1;
-        let before = self.open.insert(self.last, OpenRequest { to, at, waiter });
+        let before = self.open.insert(self.last, OpenRequest { to, at, sent: false, waiter });
         debug_assert!(before.is_none(), "request numbers only grow");
         self.last
+    }
+
+    /// Somebody waits for its answer.
+    pub fn is_open(&self, request: RequestId) -> bool {
+        self.open.contains_key(&request)
+    }
+
+    /// It is on its way. `at`: from when on it counts as asked, if that is not when it began to wait.
+    pub fn note_sent(&mut self, request: RequestId, at: Option<u64>) {
+        if let Some(asked) = self.open.get_mut(&request) {
+            debug_assert!(!asked.sent, "a question is sent once");
+            asked.sent = true;
+            asked.at = at.unwrap_or(asked.at);
+        }
     }
 
     /// Who waits for this answer; none if nobody asked that peer.

@@ -7,8 +7,9 @@ mod edit;
 mod queue;
 mod store;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::signed::Signed;
@@ -56,12 +57,20 @@ enum CommitStep {
     Editing,
     /// The job came home for blocks, which are fetched. `missing` is never empty.
     Fetching { job: Box<TreeJob>, missing: BTreeSet<BlockId> },
-    /// The blocks that the new head needs become durable on their holders.
-    Storing { head: NewHead, progress: CommitProgress },
+    /// The blocks that the new head needs become durable on their holders. `waiting`: those that are not begun yet.
+    Storing { head: NewHead, progress: CommitProgress, waiting: VecDeque<CommitPart> },
     /// Sequence number and head become durable in the own log.
     Logging { head: NewHead, progress: CommitProgress },
     /// The head, or those that say already what the edits want, becomes durable at the holders of the volume's id.
     Publishing { progress: CommitProgress },
+}
+
+/// A block that a commit makes durable.
+enum CommitPart {
+    /// It made this one itself.
+    New(Block),
+    /// An earlier commit made it, and too few servers have it.
+    Earlier(BlockId),
 }
 
 /// A head that a commit made, or that an earlier one made and did not publish.
@@ -76,8 +85,10 @@ struct NewHead {
 struct CommitProgress {
     /// One an edit, in order.
     outcomes: Vec<Result<EditOutcome, EditError>>,
-    /// Puts and reads of this step that have not ended. Counted down to zero exactly once a step.
+    /// Puts and reads of this step that have not ended, those that wait too. Counted down to zero exactly once a step.
     parts: usize,
+    /// Some block of an earlier commit has enough copies by now.
+    replicated: bool,
     /// The least durable of what was put so far.
     worst: Option<PutOutcome>,
 }

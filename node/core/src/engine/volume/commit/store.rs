@@ -1,6 +1,6 @@
 //! What a commit made becomes durable, is published, and is answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Fact, Head};
@@ -9,12 +9,12 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 
-use super::{CommitParts, CommitProgress, CommitStep, Commits, NewHead};
+use super::{CommitPart, CommitParts, CommitProgress, CommitStep, Commits, NewHead};
 use crate::engine::blocks::PutItem;
 use crate::engine::timers::Timer;
 use crate::engine::volume::heads::{copies_in, entries_of, local_only};
 use crate::facts::InsertOutcome;
-use crate::limits::MERGE_AFTER_MS;
+use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, MERGE_AFTER_MS, PUBLISH_AFTER_MS};
 use crate::seam::{CommitToken, DiskRequest, GetOutcome, PutOutcome, Refusal, Waiter};
 use crate::tree::{EditError, EditOutcome};
 
@@ -30,23 +30,37 @@ impl Commits {
     ) {
         // Their copies are worth as much to readers as those of the new ones: all of them stand below the head.
         let earlier = parts.heads.to_replicate(parts.cx, volume);
-        progress.parts = blocks.len() + earlier.len();
+        let new = blocks.into_iter().map(CommitPart::New);
+        let waiting: VecDeque<CommitPart> = new.chain(earlier.into_iter().map(CommitPart::Earlier)).collect();
+        progress.parts = waiting.len();
         // Set before the first put: a put may end at once, and be counted down.
         let nothing_to_put = progress.parts == 0;
         let Some(step) = self.step(volume) else { return };
-        *step = CommitStep::Storing { head, progress };
+        *step = CommitStep::Storing { head, progress, waiting };
         if nothing_to_put {
             return self.log(parts, volume);
         }
+        self.store_waiting(parts, volume);
+    }
+
+    /// Begins as many of the parts that wait as may be under way at once: a thousand edits of deep paths make ten thousand blocks.
+    fn store_waiting(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) {
         let redundancy = Redundancy::Replicas(parts.cx.copies());
-        for block in blocks {
-            parts.gets.remember(&block);
-            // New by construction, so nobody is asked whether it is there.
-            let item = PutItem::Block { block, redundancy, probe: false };
-            parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Part(volume)));
-        }
-        for id in earlier {
-            parts.gets.get(parts.cx, id, Waiter::Commit(CommitToken::Unreplicated(volume)));
+        while let Some(CommitStep::Storing { progress, waiting, .. }) = self.step(volume)
+            && progress.parts - waiting.len() < COMMIT_PUTS_UNDER_WAY_MAX
+            && let Some(part) = waiting.pop_front()
+        {
+            match part {
+                CommitPart::New(block) => {
+                    parts.gets.remember(&block);
+                    // New by construction, so nobody is asked whether it is there.
+                    let item = PutItem::Block { block, redundancy, probe: false };
+                    parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Part(volume)));
+                }
+                CommitPart::Earlier(id) => {
+                    parts.gets.get(parts.cx, id, Waiter::Commit(CommitToken::Unreplicated(volume)));
+                }
+            }
         }
     }
 
@@ -61,11 +75,16 @@ impl Commits {
     ) {
         let enough = parts.heads.publish_quorum(parts.cx, parts.liveness);
         match self.step(volume) {
-            Some(CommitStep::Storing { head, progress }) => {
+            Some(CommitStep::Storing { head, progress, waiting }) => {
                 if let Some(id) = block.filter(|_| copies_in(&outcome) < enough) {
                     head.under_replicated.insert(id);
                 }
                 progress.is_as_durable_as(outcome);
+                if matches!(progress.worst, Some(PutOutcome::Refused(_))) {
+                    // Nothing comes of this commit, so nothing more of it is begun.
+                    progress.parts -= waiting.len();
+                    waiting.clear();
+                }
             }
             Some(CommitStep::Publishing { progress }) => progress.is_as_durable_as(outcome),
             _ => return,
@@ -89,6 +108,9 @@ impl Commits {
     pub fn on_replicated(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, id: BlockId, outcome: &PutOutcome) {
         if copies_in(outcome) >= parts.heads.publish_quorum(parts.cx, parts.liveness) {
             parts.heads.note_replicated(volume, id);
+            if let Some(CommitStep::Storing { progress, .. }) = self.step(volume) {
+                progress.replicated = true;
+            }
         }
         self.part_ended(parts, volume);
     }
@@ -104,7 +126,7 @@ impl Commits {
         debug_assert!(progress.parts > 0, "more parts ended than were begun");
         progress.parts = progress.parts.saturating_sub(1);
         if progress.parts > 0 {
-            return;
+            return self.store_waiting(parts, volume);
         }
         match &progress.worst {
             Some(PutOutcome::Refused(refusal)) => {
@@ -122,9 +144,10 @@ impl Commits {
     /// All blocks are durable: now sequence number and head, in one write.
     fn log(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) {
         let Some(step) = self.step(volume) else { return };
-        let CommitStep::Storing { head, progress } = std::mem::replace(step, CommitStep::Editing) else {
+        let CommitStep::Storing { head, progress, waiting } = std::mem::replace(step, CommitStep::Editing) else {
             return debug_assert!(false, "only what was stored is logged");
         };
+        debug_assert!(waiting.is_empty(), "what waits is a part that has not ended");
         let under_replicated = is_under_replicated(parts, volume, &head);
         let is_logged = parts.heads.unpublished(volume).is_some_and(|own| own.head.id() == head.head.id());
         if under_replicated && is_logged {
@@ -209,7 +232,9 @@ impl Commits {
         // Also if its blocks are on one other server, and not here: without this node nobody knows of them.
         progress.worst = Some(local_only(parts.cx));
         if parts.cx.peers.any_up() {
-            parts.cx.wake_in(MERGE_AFTER_MS, Timer::Merge(volume));
+            // As long as blocks get their copies the next ones follow; if none did, somebody is to come first.
+            let pause_ms = if progress.replicated { PUBLISH_AFTER_MS } else { MERGE_AFTER_MS };
+            parts.cx.wake_in(pause_ms, Timer::Merge(volume));
         }
         self.end(parts.cx, volume, progress);
     }

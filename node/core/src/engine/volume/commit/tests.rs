@@ -9,8 +9,9 @@ use super::*;
 use crate::engine::blocks::ReplicationLog;
 use crate::engine::event::Event;
 use crate::engine::test_kit::{connect, context, effects, events, pass, pool};
-use crate::limits::EDITS_QUEUED_MAX;
+use crate::limits::{EDITS_QUEUED_MAX, STORES_UNDER_WAY_MAX};
 use crate::seam::{DiskRequest, Effect, GetOutcome, GetToken, PutToken, QueryToken, ReadDone, Token, WriteDone};
+use crate::tree::{FileAttributes, FileContent, FileNode};
 
 /// Node `me` of three, connected to the others.
 struct Bench {
@@ -265,8 +266,8 @@ fn volume() -> VolumeId {
     pool::pool_id().volume()
 }
 
-fn folder(name: &'static str) -> TreeEdit {
-    TreeEdit::MakeDir { path: vec![Bytes::from_static(name.as_bytes())], attrs: None, fresh: false }
+fn folder(name: &str) -> TreeEdit {
+    TreeEdit::MakeDir { path: vec![Bytes::copy_from_slice(name.as_bytes())], attrs: None, fresh: false }
 }
 
 #[track_caller]
@@ -377,6 +378,51 @@ fn the_next_commit_publishes_what_those_before_could_not() {
     assert_eq!(reply.edits, [Ok(EditOutcome::Unchanged)], "the writer reads its own head");
     bench.edited(4, "c");
     assert_eq!((bench.published(), bench.heads.is_empty()), (1, true));
+}
+
+/// The ten folders of each of sixty paths are a block each: all at once they were more than a connection holds, which closed it.
+#[test]
+fn a_commit_of_many_deep_paths_sends_no_more_at_once_than_may_be_under_way() {
+    let mut bench = Bench::new(0);
+    let deep = |number: usize| {
+        let mut path = vec![Bytes::from(format!("b{number}"))];
+        path.resize(11, Bytes::from_static(b"x"));
+        // Folders with equal contents would be one block.
+        let content = Bytes::from(format!("run-{number}"));
+        let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
+        let file = FileNode { attrs, size: content.len() as u64, content: FileContent::Inline(content) };
+        path.push(Bytes::from_static(b"f"));
+        TreeEdit::Put { path, file }
+    };
+    bench.commits.edit(&mut bench.cx, 1, volume(), (0..60).map(deep).collect());
+    bench.hold = "store";
+    bench.begin();
+    let (mut sent, mut most) = (0, 0);
+    while bench.step() == "storing" {
+        most = most.max(bench.held.len());
+        sent += 1;
+        // One answer, and whatever it lets go; then the next.
+        let next = bench.held.remove(0);
+        bench.hold = "";
+        bench.carry_out(next);
+        bench.hold = "store";
+        bench.run();
+    }
+    assert!(sent > 2 * 600 && most <= 2 * STORES_UNDER_WAY_MAX, "{most} of {sent} at once");
+    bench.release();
+    assert!(matches!(&bench.reply(1).outcome, PutOutcome::Stored(copies) if copies.servers.len() == 3));
+}
+
+#[test]
+fn a_refused_commit_begins_nothing_more() {
+    let mut bench = Bench::new(0);
+    bench.cx.disks.clear();
+    (1..3).for_each(|number| bench.cx.peers.get_mut(pool::node(number)).expect("up").silent = true);
+    let edits = (0..300).map(|number| folder(&number.to_string())).collect();
+    bench.commits.edit(&mut bench.cx, 1, volume(), edits);
+    bench.begin();
+    assert!(matches!(bench.reply(1).outcome, PutOutcome::Refused(_)));
+    assert_eq!(bench.step(), "none");
 }
 
 #[test]
