@@ -114,13 +114,14 @@ impl LocalHeads {
         self.0.values().flat_map(|own| entries_of(&own.head, &own.under_replicated))
     }
 
-    /// What others made of our heads includes all of them.
+    /// What others made of our heads includes all of them; and what everybody knows is published, although a log has both the
+    /// head that was kept back and, later, the fact that it became.
     pub fn drop_superseded(&mut self, cx: &Context) {
         self.0.retain(|volume, own| {
-            let id = own.head.id();
-            current_heads(cx.facts.heads(*volume).into_iter().chain([own.head.clone()]))
-                .iter()
-                .any(|head| head.id() == id)
+            let (id, published) = (own.head.id(), cx.facts.heads(*volume));
+            let is_published = published.iter().any(|head| head.id() == id);
+            !is_published
+                && current_heads(published.into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id)
         });
     }
 

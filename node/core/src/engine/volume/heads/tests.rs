@@ -66,6 +66,20 @@ fn a_log_brings_back_what_was_kept() {
     assert_eq!((own.head.clone(), own.under_replicated.clone()), (pool::head(1, &[(9, 1)]), ids(&[1, 2])));
 }
 
+/// It was kept back, and told when its blocks had copies: the log has both. Taken for unpublished after a restart, it made every
+/// write durable in one place until each of those blocks had been asked for again.
+#[test]
+fn what_was_told_later_is_not_kept_back_again_after_a_restart() {
+    let mut heads = LocalHeads::default();
+    heads.keep(volume(), pool::head(1, &[(9, 1)]), ids(&[1, 2]));
+    let mut cx = context(0, 3);
+    cx.facts.insert(pool::head(1, &[(9, 1)]).into());
+    let mut again = LocalHeads::default();
+    again.replay(&mut cx, entries(&heads));
+    assert!(again.is_empty());
+    assert_eq!(current(&again, &cx), [pool::head(1, &[(9, 1)])]);
+}
+
 #[test]
 fn of_several_log_entries_the_newest_head_counts_and_no_block_is_forgotten() {
     let (mut one, mut other) = (LocalHeads::default(), LocalHeads::default());
