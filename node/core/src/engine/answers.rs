@@ -98,7 +98,7 @@ pub(super) fn answer_put(engine: &mut Engine, put: PutReport) {
         (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
             engine.commit(|commits, parts| commits.on_replicated(parts, volume, id, &put.outcome));
         }
-        (Waiter::Hints(HintToken::Put { to }), _) => engine.hints.hand_over(&mut engine.cx, &mut engine.gets, to),
+        (Waiter::Hints(HintToken::Put { to }), _) => engine.hints.go_on(&mut engine.cx, &mut engine.gets, to),
         (Waiter::Nobody, _) => {}
         _ => debug_assert!(false, "puts are started by clients, commits and hints"),
     }

@@ -26,6 +26,8 @@ struct HolderHints {
     unasked: BTreeMap<BlockId, Redundancy>,
     /// It says that it does not have them.
     lacking: Vec<(BlockId, Redundancy)>,
+    /// A question to it, or a block for it, is under way: the next follows when that ends.
+    busy: bool,
 }
 
 impl Hints {
@@ -54,12 +56,21 @@ impl Hints {
         }
     }
 
-    /// Hands over one block, and then the next: hints never fill the memory or the line.
+    /// What was under way to a holder has ended; the next block follows.
+    pub fn go_on(&mut self, cx: &mut Context, gets: &mut Gets, to: NodeId) {
+        if let Some(hints) = self.0.get_mut(&to) {
+            hints.busy = false;
+        }
+        self.hand_over(cx, gets, to);
+    }
+
+    /// Hands over one block, and then the next: hints never fill the memory or the line, however often this is asked.
     pub fn hand_over(&mut self, cx: &mut Context, gets: &mut Gets, to: NodeId) {
         if !cx.responsive(to) {
             return;
         }
-        let Some(hints) = self.0.get_mut(&to) else { return };
+        let Some(hints) = self.0.get_mut(&to).filter(|hints| !hints.busy) else { return };
+        hints.busy = true;
         if let Some((id, redundancy)) = hints.lacking.pop() {
             return gets.get(cx, id, Waiter::Hints(HintToken::Get { to, redundancy }));
         }
@@ -89,11 +100,14 @@ impl Hints {
     ) {
         let lacking = ids.iter().zip(answers).filter(|(_, answer)| **answer == Possession::No);
         self.0.entry(from).or_default().lacking.extend(lacking.map(|(id, _)| (*id, redundancy)));
-        self.hand_over(cx, gets, from);
+        self.go_on(cx, gets, from);
     }
 
     /// The question got lost: it is asked again when the holder speaks.
     pub fn on_have_lost(&mut self, to: NodeId, redundancy: Redundancy, ids: &[BlockId]) {
+        if let Some(hints) = self.0.get_mut(&to) {
+            hints.busy = false;
+        }
         for id in ids {
             self.add(to, *id, redundancy);
         }
@@ -114,7 +128,7 @@ impl Hints {
                 puts.start(cx, item, Waiter::Hints(HintToken::Put { to }));
             }
             // Its holders are away. When they come up, their repair takes care of it.
-            GetOutcome::NotFound { .. } => self.hand_over(cx, gets, to),
+            GetOutcome::NotFound { .. } => self.go_on(cx, gets, to),
         }
     }
 }

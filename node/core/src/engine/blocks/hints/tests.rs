@@ -96,12 +96,27 @@ fn what_it_lacks_is_read_and_put_one_after_the_other() {
     let of = (case.away, REDUNDANCY);
     case.hints.on_block(&mut case.cx, &mut case.gets, &mut case.puts, of, GetOutcome::Found(block));
     asked(&mut case.cx);
-    // Its put ended.
     case.back();
+    assert!(asked(&mut case.cx).is_empty(), "nothing more while that is put");
+    case.hints.go_on(&mut case.cx, &mut case.gets, case.away);
     assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
     let gone = GetOutcome::NotFound { away: Vec::new() };
     case.hints.on_block(&mut case.cx, &mut case.gets, &mut case.puts, of, gone);
     assert!(asked(&mut case.cx).is_empty() && case.hints.0.is_empty(), "all is done");
+}
+
+#[test]
+fn a_thousand_puts_that_missed_a_holder_make_one_question_at_a_time() {
+    let mut case = Case::new();
+    case.cx.peers.note_alive(case.away, case.cx.now.mono);
+    let ids: Vec<BlockId> = (0..1_000).map(|number| block(number).id()).collect();
+    ids.iter().for_each(|id| case.put_ended(&case.missed(*id)));
+    let first = case.asked_for();
+    assert_eq!(first, [vec![ids[0]]], "the others wait for its answer");
+    case.answer(&first[0], &[Possession::No]);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
+    case.put_ended(&case.missed(block(5_000).id()));
+    assert!(asked(&mut case.cx).is_empty());
 }
 
 #[test]
@@ -161,13 +176,17 @@ fn one_question_has_as_many_ids_as_a_message_and_one_redundancy() {
     }
     let other = (block(u32::MAX).id(), Redundancy::Replicas(2));
     case.put_ended(&PutReport { block: Some(other), ..case.missed(other.0) });
+    case.back();
     let mut asked = 0;
-    while case.hinted() > 0 {
-        case.back();
+    loop {
         let ids = case.asked_for().concat();
-        assert!(!ids.is_empty() && ids.len() <= IDS_MAX);
+        if ids.is_empty() {
+            break;
+        }
+        assert!(ids.len() <= IDS_MAX);
         assert!(ids == [other.0] || !ids.contains(&other.0), "a yes records the redundancy that was asked for");
         asked += ids.len();
+        case.answer(&ids, &vec![Possession::Yes; ids.len()]);
     }
-    assert_eq!(asked, IDS_MAX + 11);
+    assert_eq!((asked, case.hinted()), (IDS_MAX + 11, 0));
 }
