@@ -276,10 +276,13 @@ impl Engine {
         let cx = &mut self.cx;
         match message {
             Message::Ping(number) => cx.send(from, Message::Pong(number)),
-            Message::Pong(number) => cx.peers.ponged(from, number, cx.now.mono),
+            Message::Pong(number) => {
+                cx.peers.ponged(from, number, cx.now.mono);
+                self.gossip.on_pong(cx, from, number);
+            }
             Message::Digests(digests) => self.sync.on_digests(cx, from, &digests),
-            Message::Summary(summary) => self.sync.on_summary(cx, &self.gossip, from, &summary),
-            Message::Want(want) => self.sync.on_want(cx, &self.gossip, from, &want.ids),
+            Message::Summary(summary) => self.sync.on_summary(cx, &mut self.gossip, from, &summary),
+            Message::Want(want) => self.sync.on_want(cx, &mut self.gossip, from, &want.ids),
             Message::Facts(facts) => self.gossip.on_facts(cx, from, facts.request, &facts.facts),
             Message::Have(have) => {
                 self.sync.compare_maps(cx, from, have.map);
@@ -316,6 +319,7 @@ impl Engine {
         match event {
             PeerEvent::Up { facts } => {
                 self.connections.on_up(&mut self.cx, node);
+                self.gossip.forget(node);
                 self.drain();
                 self.gossip.insert_facts(&mut self.cx, facts, Some(node));
                 self.drain();
@@ -324,11 +328,12 @@ impl Engine {
                 }
                 self.sync.send_digests(&mut self.cx, node);
                 self.connections.ping(&mut self.cx, node);
-                self.sync.show_heartbeats(&mut self.cx, &self.gossip, node);
+                self.sync.show_heartbeats(&mut self.cx, &mut self.gossip, node);
                 self.key_ring.request(&mut self.cx, node);
                 self.on_back(node);
             }
             PeerEvent::Down => {
+                self.gossip.forget(node);
                 if self.connections.on_down(&mut self.cx, node) {
                     self.drain();
                     self.connections.dial_later(&mut self.cx, node);

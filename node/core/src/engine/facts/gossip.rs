@@ -4,10 +4,11 @@
 //! acts on it. What was missed is found by comparing (see [`super::FactSync`]).
 
 use fsdfs_proto::identity::{Fact, RawFact};
-use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{FactBatch, FactsAck, Message, RequestId, fact_parts};
+use fsdfs_proto::ids::{FactId, NodeId};
+use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::facts::InsertOutcome;
@@ -21,6 +22,7 @@ pub(in crate::engine) struct Gossip {
     /// A write of the log failed, so something that is known here may not be durable: nothing is confirmed until all is
     /// written again.
     pub log_behind: bool,
+    outbox: FactOutbox,
 }
 
 impl Gossip {
@@ -72,7 +74,7 @@ impl Gossip {
 
     /// Statements go to everyone: they are rare and must arrive. Heartbeats go on to a few. Heads and cards were sent to
     /// everyone by their maker; whoever had no link to it finds them by digests.
-    fn pass_on(&self, cx: &mut Context, news: &[Fact], from: Option<NodeId>) {
+    fn pass_on(&mut self, cx: &mut Context, news: &[Fact], from: Option<NodeId>) {
         let peers: Vec<NodeId> = cx.peers.up().into_iter().filter(|node| Some(*node) != from).collect();
         let statements: Vec<RawFact> = news.iter().filter(|fact| is_statement(fact)).map(Fact::raw).collect();
         for to in &peers {
@@ -89,14 +91,34 @@ impl Gossip {
     }
 
     /// Facts that nobody has to acknowledge.
-    pub fn send(&self, cx: &mut Context, to: NodeId, facts: &[RawFact]) {
-        for facts in fact_parts(facts) {
-            cx.send(to, Message::Facts(FactBatch { request: 0, facts }));
+    pub fn send(&mut self, cx: &mut Context, to: NodeId, facts: &[RawFact]) {
+        if !facts.is_empty() {
+            self.outbox.tell(cx, to, facts);
         }
     }
 
+    /// Facts of the set, and behind them what is said about them.
+    pub fn send_by_id(&mut self, cx: &mut Context, to: NodeId, ids: &[FactId], then: Option<Message>) {
+        if !ids.is_empty() {
+            self.outbox.tell_by_id(cx, to, ids);
+        }
+        if let Some(message) = then {
+            self.outbox.then(cx, to, message);
+        }
+    }
+
+    /// What was sent before a ping has arrived.
+    pub fn on_pong(&mut self, cx: &mut Context, from: NodeId, number: u64) {
+        self.outbox.on_pong(cx, from, number);
+    }
+
+    /// A connection begins or ends.
+    pub fn forget(&mut self, node: NodeId) {
+        self.outbox.clear(node);
+    }
+
     /// A fact of this node's own goes to all who listen, but for those who got it already.
-    pub fn announce(&self, cx: &mut Context, fact: &Fact, but: &[NodeId]) {
+    pub fn announce(&mut self, cx: &mut Context, fact: &Fact, but: &[NodeId]) {
         let raw = [fact.raw()];
         for to in cx.peers.up().into_iter().filter(|node| !but.contains(node)) {
             self.send(cx, to, &raw);

@@ -4,6 +4,7 @@ mod card;
 mod gossip;
 mod keys;
 mod liveness;
+mod outbox;
 mod sync;
 
 pub(super) use card::OwnCard;

@@ -4,7 +4,7 @@
 //! wanted → an empty `Want`. It has ended for the asker with the last part's `Want`, for the other with the empty one; from
 //! then on a node may say "none" instead of "not yet".
 
-use fsdfs_proto::identity::{Fact, RawFact};
+use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{Digest, FactId, NodeId};
 use fsdfs_proto::message::{FactDigests, FactSummary, Message, SUMMARY_IDS_MAX, WantFacts};
 
@@ -22,7 +22,7 @@ pub(in crate::engine) struct FactSync;
 impl FactSync {
     /// This node's last heartbeat, and the peer's own as it was last heard here: should it not be the peer's, another node has
     /// its identity.
-    pub fn show_heartbeats(&self, cx: &mut Context, gossip: &Gossip, node: NodeId) {
+    pub fn show_heartbeats(&self, cx: &mut Context, gossip: &mut Gossip, node: NodeId) {
         for whose in [cx.me, node] {
             let beat = cx.facts.members().get(&whose).and_then(|member| member.heartbeat.clone());
             if let Some(beat) = beat {
@@ -95,14 +95,13 @@ impl FactSync {
     }
 
     /// Sends what the asker lacks in that range, then asks for what is lacking here.
-    pub fn on_summary(&self, cx: &mut Context, gossip: &Gossip, from: NodeId, summary: &FactSummary) {
+    pub fn on_summary(&self, cx: &mut Context, gossip: &mut Gossip, from: NodeId, summary: &FactSummary) {
         let mine = cx.facts.ids_in(summary.from, summary.to);
         debug_assert!(mine.is_sorted(), "the set gives ids in order, which the search below needs");
         let lacking = |has: &[FactId], ids: &[FactId]| -> Vec<FactId> {
             ids.iter().filter(|id| has.binary_search(id).is_err()).copied().collect()
         };
         let theirs = lacking(&summary.ids, &mine);
-        self.send_by_id(cx, gossip, from, &theirs);
         let ids = lacking(&mine, &summary.ids);
         // Nothing was asked of the asker after its last part but this want: its empty one comes when all is answered.
         if summary.last
@@ -110,35 +109,23 @@ impl FactSync {
         {
             peer.sync_ends = true;
         }
-        cx.send(from, Message::Want(WantFacts { ids }));
+        gossip.send_by_id(cx, from, &theirs, Some(Message::Want(WantFacts { ids })));
     }
 
     /// Sends what the peer lacks. For the one that asked it counts the parts that are answered; for the one that was asked an
     /// end was announced by the last part.
-    pub fn on_want(&self, cx: &mut Context, gossip: &Gossip, from: NodeId, ids: &[FactId]) {
-        self.send_by_id(cx, gossip, from, ids);
+    pub fn on_want(&self, cx: &mut Context, gossip: &mut Gossip, from: NodeId, ids: &[FactId]) {
+        gossip.send_by_id(cx, from, ids, None);
         let Some(peer) = cx.peers.get_mut(from) else { return };
         if peer.wants_due > 0 {
             peer.wants_due -= 1;
             if peer.wants_due == 0 {
-                cx.send(from, Message::Want(WantFacts { ids: Vec::new() }));
+                gossip.send_by_id(cx, from, &[], Some(Message::Want(WantFacts { ids: Vec::new() })));
                 self.ended(cx);
             }
         } else if std::mem::take(&mut peer.sync_ends) {
             self.ended(cx);
         }
-    }
-
-    /// Parents first, as the set keeps them.
-    fn send_by_id(&self, cx: &mut Context, gossip: &Gossip, to: NodeId, ids: &[FactId]) {
-        if ids.is_empty() {
-            return;
-        }
-        let mut ids: Vec<FactId> = ids.to_vec();
-        ids.sort_unstable();
-        let facts: Vec<RawFact> =
-            cx.facts.all().filter(|fact| ids.binary_search(&fact.id()).is_ok()).map(Fact::raw).collect();
-        gossip.send(cx, to, &facts);
     }
 
     /// A comparison has ended. The first one lets this node say "none"; later ones change nothing.

@@ -49,8 +49,8 @@ fn take_in(cx: &mut Context, from: NodeId, message: &Message) -> &'static str {
     let (sync, mut gossip) = (FactSync, Gossip::default());
     match message {
         Message::Digests(digests) => sync.on_digests(cx, from, digests),
-        Message::Summary(summary) => sync.on_summary(cx, &gossip, from, summary),
-        Message::Want(want) => sync.on_want(cx, &gossip, from, &want.ids),
+        Message::Summary(summary) => sync.on_summary(cx, &mut gossip, from, summary),
+        Message::Want(want) => sync.on_want(cx, &mut gossip, from, &want.ids),
         Message::Facts(facts) => gossip.on_facts(cx, from, facts.request, &facts.facts),
         other => panic!("not of a comparison: {other:?}"),
     }
@@ -196,10 +196,10 @@ fn a_peer_is_shown_both_heartbeats_so_that_a_twin_is_noticed() {
     let mut cx = context(0, 3);
     learn(&mut cx, beat(0, 5, 2));
     let peer = connect(&mut cx, 1);
-    FactSync.show_heartbeats(&mut cx, &Gossip::default(), peer);
+    FactSync.show_heartbeats(&mut cx, &mut Gossip::default(), peer);
     assert_eq!(sent(&mut cx).len(), 1, "of the peer none was heard yet");
     learn(&mut cx, beat(1, 7, 1));
-    FactSync.show_heartbeats(&mut cx, &Gossip::default(), peer);
+    FactSync.show_heartbeats(&mut cx, &mut Gossip::default(), peer);
     let shown: Vec<Message> = sent(&mut cx).into_iter().map(|(_, message)| message).collect();
     let facts = |fact: Fact| Message::Facts(fsdfs_proto::message::FactBatch { request: 0, facts: vec![fact.raw()] });
     assert_eq!(shown, [facts(beat(0, 5, 2).into()), facts(beat(1, 7, 1).into())]);
