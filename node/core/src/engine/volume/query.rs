@@ -13,13 +13,17 @@ use fsdfs_proto::signed::Signed;
 
 use crate::engine::context::Context;
 use crate::engine::event::{Event, HeardHeads};
+use crate::limits::HEAD_QUERIES_UNDER_WAY_MAX;
 use crate::seam::Waiter;
 
 /// Questions under way, and answers to others' questions.
 #[derive(Default)]
 pub(in crate::engine) struct HeadQueries {
-    /// By number. Each ends in exactly one [`Event::HeadsHeard`].
+    /// By number. Each ends in exactly one [`Event::HeadsHeard`] for each of those who wait for it.
     open: BTreeMap<u64, OpenQuery>,
+    /// Those who asked while [`HEAD_QUERIES_UNDER_WAY_MAX`] were under way share the next one. They cannot share one that has
+    /// begun: a holder may have answered it before that was acknowledged which they have to see.
+    next: BTreeMap<VolumeId, Vec<Waiter>>,
     /// Numbers are never used twice, so a late answer cannot meet another question.
     last: u64,
 }
@@ -35,7 +39,8 @@ struct OpenQuery {
     mine: bool,
     /// Of the others, how many told all they know. At most `holders`.
     heard: usize,
-    waiter: Waiter,
+    /// At least one.
+    waiters: Vec<Waiter>,
 }
 
 impl OpenQuery {
@@ -55,6 +60,15 @@ impl OpenQuery {
 impl HeadQueries {
     /// Ends in one [`Event::HeadsHeard`]; the heads themselves are in the facts by then.
     pub fn start(&mut self, cx: &mut Context, volume: VolumeId, waiter: Waiter) {
+        let under_way = self.open.values().filter(|open| open.volume == volume).count();
+        if under_way < HEAD_QUERIES_UNDER_WAY_MAX {
+            self.ask(cx, volume, vec![waiter]);
+        } else {
+            self.next.entry(volume).or_default().push(waiter);
+        }
+    }
+
+    fn ask(&mut self, cx: &mut Context, volume: VolumeId, waiters: Vec<Waiter>) {
         let copies = cx.copies();
         let order: Vec<NodeId> = cx.map.order(BlockId(volume.0), copies).iter().map(|holder| holder.node).collect();
         let target = usize::from(copies).min(order.len());
@@ -69,7 +83,7 @@ impl HeadQueries {
         let mine = holders.remove(&cx.me);
         self.last += 1;
         let query = self.last;
-        self.open.insert(query, OpenQuery { volume, waiting: waiting.clone(), holders, mine, heard: 0, waiter });
+        self.open.insert(query, OpenQuery { volume, waiting: waiting.clone(), holders, mine, heard: 0, waiters });
         let mut known: Vec<FactId> = cx.facts.heads(volume).iter().map(Signed::id).collect();
         known.sort_unstable();
         known.truncate(FACTS_MAX);
@@ -107,7 +121,12 @@ impl HeadQueries {
         let open = self.open.remove(&query).expect("looked up above");
         debug_assert!(!open.holders.contains(&cx.me), "this node does not ask itself");
         let heard = open.heard(cx.ready());
-        cx.raise(Event::HeadsHeard { waiter: open.waiter, volume: open.volume, heard });
+        for waiter in open.waiters {
+            cx.raise(Event::HeadsHeard { waiter, volume: open.volume, heard });
+        }
+        if let Some(waiters) = self.next.remove(&open.volume) {
+            self.ask(cx, open.volume, waiters);
+        }
     }
 
     /// Another node asks.
@@ -115,9 +134,10 @@ impl HeadQueries {
         let current = cx.facts.heads(heads.volume);
         let unknown = current.iter().filter(|head| heads.known.binary_search(&head.id()).is_err());
         let facts: Vec<_> = unknown.map(|head| fsdfs_proto::identity::Fact::from(head.clone()).raw()).collect();
-        // More than one message holds is left to the comparison of facts.
-        let facts = fact_parts(&facts).into_iter().next().unwrap_or_default();
-        let reply = HeadsReply { request: heads.request, finished: cx.ready(), facts };
+        // More than one message holds is left to the comparison of facts, and is not all that is known here.
+        let mut parts = fact_parts(&facts).into_iter();
+        let (facts, more) = (parts.next().unwrap_or_default(), parts.next().is_some());
+        let reply = HeadsReply { request: heads.request, finished: cx.ready() && !more, facts };
         cx.send(from, Message::HeadsReply(reply));
     }
 }
@@ -125,6 +145,7 @@ impl HeadQueries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::test_kit::{connect, context, events, pool, sent};
 
     /// What is heard when `heard` of `holders` other holders answered.
     fn heard(holders: u8, mine: bool, heard: usize, ready: bool) -> (bool, bool) {
@@ -134,7 +155,7 @@ mod tests {
             holders: (1..=holders).map(|number| NodeId([number; 32])).collect(),
             mine,
             heard,
-            waiter: Waiter::Nobody,
+            waiters: vec![Waiter::Nobody],
         };
         let HeardHeads { majority, own_past } = query.heard(ready);
         (majority, own_past)
@@ -152,6 +173,29 @@ mod tests {
     fn a_majority_of_three_without_this_node() {
         assert_eq!(heard(3, false, 1, true), (false, false));
         assert_eq!(heard(3, false, 2, true), (true, true), "two quorums of two of three share a holder");
+    }
+
+    #[test]
+    fn whoever_asks_meanwhile_shares_the_next_question_and_none_that_has_begun() {
+        let (mut cx, mut queries) = (context(0, 3), HeadQueries::default());
+        let volume = cx.pool.volume();
+        (1..3).for_each(|number| {
+            connect(&mut cx, number);
+        });
+        (0..100).for_each(|op| queries.start(&mut cx, volume, Waiter::Client(op)));
+        let asked = sent(&mut cx);
+        assert_eq!(asked.len(), 2 * HEAD_QUERIES_UNDER_WAY_MAX);
+        let answer = |queries: &mut HeadQueries, cx: &mut Context, query| {
+            (1..3).for_each(|number| queries.on_reply(cx, query, pool::node(number), true));
+            events(cx).len()
+        };
+        assert_eq!(answer(&mut queries, &mut cx, 1), 1);
+        assert_eq!(sent(&mut cx).len(), 2, "all others share one");
+        queries.start(&mut cx, volume, Waiter::Client(100));
+        assert_eq!(answer(&mut queries, &mut cx, 3), 100 - HEAD_QUERIES_UNDER_WAY_MAX);
+        assert_eq!(answer(&mut queries, &mut cx, 2), 1);
+        assert_eq!(answer(&mut queries, &mut cx, 4), 1, "who came later was not answered with what was asked before");
+        assert!(queries.open.is_empty() && queries.next.is_empty());
     }
 
     #[test]
