@@ -60,6 +60,8 @@ pub struct Download {
     pub mtime_ns: i64,
     /// Newer changes may exist.
     pub maybe_stale: bool,
+    /// A member acknowledged changes that this version of the file may lack.
+    pub maybe_incomplete: bool,
     response: Response,
 }
 
@@ -154,6 +156,7 @@ impl ControlClient {
             mode: parsed(&response, header::MODE, |text| u32::from_str_radix(text, 8).ok())?,
             mtime_ns: parsed(&response, header::MTIME_NS, |text| text.parse().ok())?,
             maybe_stale: response.headers().get(header::MAYBE_STALE).is_some(),
+            maybe_incomplete: response.headers().get(header::MAYBE_INCOMPLETE).is_some(),
             response,
         })
     }

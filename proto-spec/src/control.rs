@@ -68,6 +68,8 @@ pub mod header {
     pub const SIZE: &str = "fsdfs-size";
     /// `true` if newer changes may exist that could not be heard of.
     pub const MAYBE_STALE: &str = "fsdfs-maybe-stale";
+    /// `true` if a connected member acknowledged changes that it could not publish yet.
+    pub const MAYBE_INCOMPLETE: &str = "fsdfs-maybe-incomplete";
 }
 
 /// Entries of one page at most, and when `max` is not given.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
-use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId};
+use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId, Writer};
 use crate::time::Hlc;
 use crate::{tagged_enum, u8_enum};
 
@@ -21,6 +21,11 @@ pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// The feature level from which on a program answers [`ListBlocksRequest`]. An earlier one ends the connection at a message it does not know.
 pub const FEATURES_LIST_BLOCKS: u32 = 2;
+
+/// The feature level from which on a program understands [`UnpublishedOperations`].
+pub const FEATURES_UNPUBLISHED: u32 = 3;
+/// Operations named by one of them at most: one for each volume and incarnation of a writer that has something unpublished.
+pub const UNPUBLISHED_MAX: usize = 256;
 
 /// Bytes of facts in one message, unless a single fact is longer. Small enough that a ping behind it waits little.
 const FACT_BYTES_MAX: usize = 256 * 1024;
@@ -83,6 +88,9 @@ tagged_enum! {
         22 => Capability(CapabilityRequest),
         /// The capability string, if the asker may have it.
         23 => CapabilityReply(CapabilityReply),
+        /// "These operations I have acknowledged, and nobody else was told of them yet." Sent only to nodes whose card names
+        /// [`FEATURES_UNPUBLISHED`].
+        24 => Unpublished(UnpublishedOperations),
         /// Anti-entropy over a range of block ids.
         30 => Ranges(RangesRequest),
         /// Ranges that differ, split, or their ids.
@@ -333,6 +341,25 @@ pub struct HeadsReply {
     pub facts: Vec<RawFact>,
 }
 
+/// The last operations that the sender acknowledged in heads of its own which it has not published: all of them. It replaces
+/// what the sender said before on this connection; an empty one says that there are none any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnpublishedOperations {
+    /// Ascending; at most [`UNPUBLISHED_MAX`].
+    pub operations: Vec<UnpublishedOperation>,
+}
+
+/// An operation that a reader elsewhere cannot see yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnpublishedOperation {
+    /// Of which volume.
+    pub volume: VolumeId,
+    /// Under which incarnation.
+    pub writer: Writer,
+    /// The last one of it.
+    pub seq: u64,
+}
+
 /// Asks for the read or write capability of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapabilityRequest {
@@ -508,6 +535,7 @@ impl CanonicalCodec for Message {
             Self::CapabilityReply(reply) => {
                 bound(reply.capability.as_ref().is_none_or(|text| text.len() <= 1024), "a capability string")
             }
+            Self::Unpublished(said) => unpublished(&said.operations),
             Self::Ranges(ranges) => bound(ranges.ranges.len() <= IDS_MAX, "the ranges"),
             Self::RangesReply(reply) => {
                 bound(reply.ranges.len() <= IDS_MAX && reply.ids.len() <= IDS_MAX, "the ranges")
@@ -518,6 +546,11 @@ impl CanonicalCodec for Message {
             _ => Ok(()),
         }
     }
+}
+
+fn unpublished(operations: &[UnpublishedOperation]) -> Result<(), FormatError> {
+    bound(operations.len() <= UNPUBLISHED_MAX, "the operations")?;
+    ascending(operations, |operation| (operation.volume, operation.writer))
 }
 
 fn records(records: &[HeldBlock]) -> Result<(), FormatError> {

@@ -6,12 +6,13 @@ use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::BLOCK_BYTES_MAX;
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
-use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, hex};
+use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, Writer, hex};
 use fsdfs_proto::message::{
     self, AttachedBlock, AuditReply, AuditRequest, CapabilityReply, CapabilityRequest, FactBatch, FactDigests,
     FactSummary, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeadsReply, HeadsRequest,
     HeldBlock, IDS_MAX, ListBlocksReply, ListBlocksRequest, Message, Possession, ProveReply, ProveRequest, RangePrint,
-    RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest, StripeShard, WantFacts,
+    RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest, StripeShard, UnpublishedOperation,
+    UnpublishedOperations, WantFacts,
 };
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -78,6 +79,8 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("records, from the first", Message::ListBlocks(ListBlocksRequest { request: 10, after: None })),
         ("records", Message::ListBlocks(ListBlocksRequest { request: 10, after: Some(BLOCK) })),
         ("records reply", Message::ListBlocksReply(held(&[(BLOCK, 70_000), (OTHER, 1)]))),
+        ("unpublished", unpublished(&[(1, 70_000), (2, 1)])),
+        ("unpublished, nothing any more", unpublished(&[])),
     ]
 }
 
@@ -111,6 +114,13 @@ fn held(records: &[(BlockId, u32)]) -> ListBlocksReply {
     ListBlocksReply { request: 10, records }
 }
 
+/// Each `(writer, seq)`.
+fn unpublished(operations: &[(u8, u64)]) -> Message {
+    let operation =
+        |(writer, seq): &(u8, u64)| UnpublishedOperation { volume: VOLUME, writer: Writer([*writer; 8]), seq: *seq };
+    Message::Unpublished(UnpublishedOperations { operations: operations.iter().map(operation).collect() })
+}
+
 /// Bytes that no honest implementation sends.
 fn forged() -> Vec<(&'static str, Vec<u8>)> {
     let encode = |message: &Message| codec::encode(message);
@@ -133,6 +143,7 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         }),
         ("a capability string too long", encode(&Message::CapabilityReply(capability(&"x".repeat(1025))))),
         ("records in another order", encode(&Message::ListBlocksReply(held(&[(OTHER, 1), (BLOCK, 1)])))),
+        ("unpublished operations of one writer twice", encode(&unpublished(&[(1, 2), (1, 3)]))),
         ("a record of no bytes", encode(&Message::ListBlocksReply(held(&[(BLOCK, 0)])))),
     ]
 }

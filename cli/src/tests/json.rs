@@ -298,7 +298,10 @@ fn of_the_tree() -> Vec<(String, String)> {
         answer("get", &DownloadSummary { files: 1, failed, ..DownloadSummary::default() }),
         answer("change", &ChangeSummary { done: 1, failed: &[edit], durability }),
         answer("ls", &entry()),
-        answer("stat", &StatReply { entry: entry(), maybe_stale: false, placement: Some(placement) }),
+        answer(
+            "stat",
+            &StatReply { entry: entry(), maybe_stale: false, unpublished_on: Vec::new(), placement: Some(placement) },
+        ),
     ]
 }
 

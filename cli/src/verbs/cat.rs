@@ -1,5 +1,6 @@
 //! `fsdfs cat`: contents to the standard output.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
@@ -31,9 +32,9 @@ impl CatCommand {
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
-        let mut maybe_stale = false;
+        let (mut maybe_stale, mut maybe_incomplete) = (false, false);
         for path in &self.paths {
-            maybe_stale |= if io::stdout().is_terminal() {
+            let (stale, incomplete) = if io::stdout().is_terminal() {
                 let mut out = TerminalWriter::new(io::stdout());
                 let stale = self.copy(&api, path, &mut out).await?;
                 out.finish().map_err(|error| Exit::of_output(&error))?;
@@ -41,29 +42,37 @@ impl CatCommand {
             } else {
                 self.copy(&api, path, &mut io::stdout()).await?
             };
+            maybe_stale |= stale;
+            maybe_incomplete |= incomplete;
         }
         if maybe_stale {
             app.output.note(super::MAYBE_STALE);
         }
+        if maybe_incomplete {
+            crate::output::warn(&super::incomplete(&BTreeSet::new()));
+            return Ok(ExitStatus::Attention);
+        }
         Ok(ExitStatus::Fine)
     }
 
-    async fn copy(&self, api: &DaemonApi, path: &RemotePath, out: &mut (impl Write + Send)) -> CliResult<bool> {
+    async fn copy(&self, api: &DaemonApi, path: &RemotePath, out: &mut (impl Write + Send)) -> CliResult<(bool, bool)> {
         let failed = |error: &ControlError| {
             let CliError { what, next, code } = api.problem(error);
             let next = if code == Some(ErrorCode::BadRange) { "bytes are counted from 0".into() } else { next };
             Exit::from(CliError { what: format!("{path}: {what}"), next, code })
         };
-        let Some(range) = self.range_of(api, path).await.map_err(|error| failed(&error))? else { return Ok(false) };
+        let Some(range) = self.range_of(api, path).await.map_err(|error| failed(&error))? else {
+            return Ok((false, false));
+        };
         let download = api.download(path, range).await.map_err(|error| failed(&error))?;
-        let maybe_stale = download.maybe_stale;
+        let (maybe_stale, maybe_incomplete) = (download.maybe_stale, download.maybe_incomplete);
         let mut content = download.content();
         while let Some(piece) = content.next().await {
             let piece = piece.map_err(|error| failed(&error))?;
             out.write_all(&piece).map_err(|error| Exit::of_output(&error))?;
         }
         out.flush().map_err(|error| Exit::of_output(&error))?;
-        Ok(maybe_stale)
+        Ok((maybe_stale, maybe_incomplete))
     }
 
     /// The range as first byte and the byte after the last; none = there is nothing to print.

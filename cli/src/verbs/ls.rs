@@ -1,5 +1,7 @@
 //! `fsdfs ls`: what is in a folder.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 use fsdfs_node::control_client::ControlError;
 use fsdfs_proto::control::{EntryKind, ErrorCode, ListingEntry};
@@ -17,6 +19,8 @@ use crate::text::{escape, human};
 /// Folders end with a slash. Names are shown so that they cannot harm a terminal: control characters and bytes that are
 /// not UTF-8 appear as \n, \x1b, \xff. With --json each entry is one line; a name that is not UTF-8 comes in base64 as
 /// `name_bytes`, too.
+///
+/// The exit code is 1 if a connected member has acknowledged changes that cannot be seen here yet.
 #[derive(Args, Clone, Debug)]
 pub struct LsCommand {
     /// Show mode, size, time of last change, and where links point.
@@ -32,13 +36,16 @@ impl LsCommand {
     pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         let mut verdict = ExitStatus::Fine;
-        let mut maybe_stale = false;
+        let (mut maybe_stale, mut unpublished_on) = (false, BTreeSet::new());
         for path in &self.paths {
             if self.paths.len() > 1 && !app.output.json {
                 app.output.result(&(), format!("{path}:\n"))?;
             }
             match self.list(&api, app.output, path).await? {
-                Ok(stale) => maybe_stale |= stale,
+                Ok((stale, unseen)) => {
+                    maybe_stale |= stale;
+                    unpublished_on.extend(unseen);
+                }
                 Err(error) if DaemonApi::ends_all(&error) => {
                     return Err(api.stop_at(path, &error));
                 }
@@ -51,16 +58,20 @@ impl LsCommand {
         if maybe_stale {
             app.output.note(super::MAYBE_STALE);
         }
+        if !unpublished_on.is_empty() {
+            warn(&super::incomplete(&unpublished_on));
+            verdict = verdict.max(ExitStatus::Attention);
+        }
         Ok(verdict)
     }
 
-    /// Prints a folder page by page, or a file; tells whether newer changes may exist.
+    /// Prints a folder page by page, or a file; tells whether newer changes may exist, and who has some that are not shown.
     async fn list(
         &self,
         api: &DaemonApi,
         output: OutputMode,
         path: &RemotePath,
-    ) -> CliResult<Result<bool, ControlError>> {
+    ) -> CliResult<Result<(bool, Vec<String>), ControlError>> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = match api.list(path, after.as_deref()).await {
@@ -73,7 +84,7 @@ impl LsCommand {
             self.print(output, &page.entries)?;
             match page.entries.last() {
                 Some(last) if page.more => after = Some(last.raw_name()),
-                _ => return Ok(Ok(page.maybe_stale)),
+                _ => return Ok(Ok((page.maybe_stale, page.unpublished_on))),
             }
         }
     }
@@ -83,9 +94,9 @@ impl LsCommand {
         api: &DaemonApi,
         output: OutputMode,
         path: &RemotePath,
-    ) -> CliResult<Result<bool, ControlError>> {
+    ) -> CliResult<Result<(bool, Vec<String>), ControlError>> {
         match api.stat(path, false).await {
-            Ok(stat) => self.print(output, &[stat.entry]).map(|()| Ok(stat.maybe_stale)),
+            Ok(stat) => self.print(output, &[stat.entry]).map(|()| Ok((stat.maybe_stale, stat.unpublished_on))),
             Err(error) => Ok(Err(error)),
         }
     }

@@ -43,6 +43,10 @@ impl StatCommand {
             if stat.maybe_stale {
                 app.output.note(super::MAYBE_STALE);
             }
+            if !stat.unpublished_on.is_empty() {
+                crate::output::warn(&super::incomplete(&stat.unpublished_on.iter().cloned().collect()));
+                verdict = verdict.max(ExitStatus::Attention);
+            }
         }
         Ok(verdict)
     }

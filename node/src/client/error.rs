@@ -17,6 +17,11 @@ pub enum ClientError {
     Edit(EditError),
     /// The tree could not be read.
     Tree(TreeError),
+    /// There is no such entry in what this node can see; these members acknowledged changes that it cannot.
+    NotShown {
+        /// Their names.
+        unpublished_on: Vec<String>,
+    },
     /// It is a folder or a link, not a file.
     NotAFile(&'static str),
     /// A block of the file is on no server that is up.

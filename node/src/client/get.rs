@@ -12,7 +12,7 @@ use futures::stream::FuturesOrdered;
 use futures::{Stream, StreamExt as _};
 
 use super::error::ClientError;
-use super::handle::Client;
+use super::handle::{Client, Freshness};
 use super::memory::Permit;
 
 /// Blocks of one get under way at once, if memory allows: several sites answer at once, and each block passes through disk,
@@ -30,19 +30,19 @@ pub struct OpenFile {
     pub attrs: FileAttributes,
     /// Where its bytes are.
     pub content: FileContent,
-    /// Newer changes may exist.
-    pub maybe_stale: bool,
+    /// What may be newer than this version of it.
+    pub freshness: Freshness,
 }
 
 impl Client {
     /// Finds a file.
     pub async fn open(&self, volume: VolumeId, path: TreePath) -> Result<OpenFile, ClientError> {
-        let (shown, maybe_stale) = self.entry(volume, path).await?;
+        let (shown, freshness) = self.entry(volume, path).await?;
         match shown.kind {
             TreeItemKind::Dir { .. } => Err(ClientError::NotAFile("a folder")),
             TreeItemKind::File { content: FileContent::Symlink(_), .. } => Err(ClientError::NotAFile("a link")),
             TreeItemKind::File { size, content } => {
-                Ok(OpenFile { volume, size, attrs: shown.attrs, content, maybe_stale })
+                Ok(OpenFile { volume, size, attrs: shown.attrs, content, freshness })
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
-use fsdfs_core::tree::{QueryResult, TreeEdit, TreeItem, TreePath, TreeQuery};
+use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role, SecretKey, Ticket};
 use fsdfs_proto::ids::{BlockId, FactId, PublicKey, VolumeId};
@@ -19,6 +19,15 @@ use super::memory::Memory;
 use super::request::{ClientRequest, Lifecycle, VolumeState};
 use crate::crypto_pool::CryptoPool;
 use crate::{clock, random};
+
+/// How much less than what was acknowledged an answer may show.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// Too few members could be asked: newer changes may exist.
+    pub maybe_stale: bool,
+    /// Members that are connected and acknowledged changes which are not shown.
+    pub unpublished_on: Vec<String>,
+}
 
 /// Clones share everything.
 #[derive(Clone, Debug)]
@@ -123,29 +132,39 @@ impl Client {
         }
     }
 
-    /// One entry, and whether newer changes may exist.
-    pub async fn entry(&self, volume: VolumeId, path: TreePath) -> Result<(TreeItem, bool), ClientError> {
-        let query = TreeQuery::Entry { path };
-        let QueryReply { found, maybe_stale } = ask!(self, Command::Query { volume, query } => Query)?;
-        match found? {
-            QueryResult::Entry(shown) => Ok((shown, maybe_stale)),
+    /// One entry, and what may be missing.
+    pub async fn entry(&self, volume: VolumeId, path: TreePath) -> Result<(TreeItem, Freshness), ClientError> {
+        let (found, freshness) = self.query(volume, TreeQuery::Entry { path }).await?;
+        match found {
+            QueryResult::Entry(shown) => Ok((shown, freshness)),
             QueryResult::List { .. } => unreachable!("a query for an entry finds an entry"),
         }
     }
 
-    /// A page of a folder: entries, whether more follow, whether newer changes may exist.
+    /// A page of a folder: entries, whether more follow, what may be missing.
     pub async fn list(
         &self,
         volume: VolumeId,
         path: TreePath,
         after: Option<bytes::Bytes>,
         max: usize,
-    ) -> Result<(Vec<TreeItem>, bool, bool), ClientError> {
-        let query = TreeQuery::List { path, after, max };
-        let QueryReply { found, maybe_stale } = ask!(self, Command::Query { volume, query } => Query)?;
-        match found? {
-            QueryResult::List { entries, more } => Ok((entries, more, maybe_stale)),
+    ) -> Result<(Vec<TreeItem>, bool, Freshness), ClientError> {
+        let (found, freshness) = self.query(volume, TreeQuery::List { path, after, max }).await?;
+        match found {
+            QueryResult::List { entries, more } => Ok((entries, more, freshness)),
             QueryResult::Entry(_) => unreachable!("a query for a list finds a list"),
+        }
+    }
+
+    async fn query(&self, volume: VolumeId, query: TreeQuery) -> Result<(QueryResult, Freshness), ClientError> {
+        let QueryReply { found, maybe_stale, unpublished_on } = ask!(self, Command::Query { volume, query } => Query)?;
+        match found {
+            Ok(found) => Ok((found, Freshness { maybe_stale, unpublished_on })),
+            // It may be among what cannot be seen.
+            Err(TreeError::NotFound | TreeError::NotAFolder) if !unpublished_on.is_empty() => {
+                Err(ClientError::NotShown { unpublished_on })
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -12,6 +12,6 @@ mod request;
 
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
-pub use handle::Client;
+pub use handle::{Client, Freshness};
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

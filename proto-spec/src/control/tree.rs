@@ -137,6 +137,10 @@ pub struct ListingPage {
     pub more: bool,
     /// Newer changes may exist: too few members could be asked.
     pub maybe_stale: bool,
+    /// Names of connected members that acknowledged changes which are not shown, because they could not publish them yet: what is
+    /// shown may be incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpublished_on: Vec<String>,
 }
 
 /// One entry of a folder.
@@ -187,6 +191,10 @@ pub struct StatReply {
     pub entry: ListingEntry,
     /// Newer changes may exist: too few members could be asked.
     pub maybe_stale: bool,
+    /// Names of connected members that acknowledged changes which are not shown, because they could not publish them yet: what is
+    /// shown may be incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpublished_on: Vec<String>,
     /// Where its blocks are, if that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placement: Option<BlockPlacement>,

@@ -8,6 +8,7 @@ mod transfer;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fsdfs_proto::control::StatReply;
 
 use crate::api::DaemonApi;
 use crate::app::AppContext;
@@ -28,6 +29,9 @@ pub use summary::DownloadSummary;
 ///
 /// Files that exist already are kept: quietly if size and time are the same (so repeating an interrupted get
 /// resumes it), else with a message, and the exit code is 2. --force replaces them.
+///
+/// If a member that is connected has acknowledged changes that nobody else can see yet, what comes may be incomplete: that
+/// is said, and the exit code is 1.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs get [OPTIONS] SRC... [DEST]", after_long_help = WHERE)]
 pub struct GetCommand {
@@ -92,7 +96,10 @@ async fn look_up(api: &DaemonApi, paths: Vec<RemotePath>) -> CliResult<Vec<GetSo
     let mut sources = Vec::new();
     for path in paths {
         match api.stat(&path, false).await {
-            Ok(stat) => sources.push(GetSource { path, entry: stat.entry, maybe_stale: stat.maybe_stale }),
+            Ok(stat) => {
+                let StatReply { entry, maybe_stale, unpublished_on, .. } = stat;
+                sources.push(GetSource { path, entry, maybe_stale, unpublished_on });
+            }
             Err(error) => {
                 let mut problem = api.problem(&error);
                 problem.what = format!("{path}: {}", problem.what);

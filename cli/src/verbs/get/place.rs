@@ -18,6 +18,8 @@ pub struct GetSource {
     pub entry: ListingEntry,
     /// Newer changes may exist.
     pub maybe_stale: bool,
+    /// Members that acknowledged changes which are not shown.
+    pub unpublished_on: Vec<String>,
 }
 
 /// A source and its place.
@@ -131,7 +133,12 @@ mod tests {
             conflict_of: None,
             written_ms: 0,
         };
-        GetSource { path: RemotePath::parse(OsStr::new(path)).expect("a path"), entry, maybe_stale: false }
+        GetSource {
+            path: RemotePath::parse(OsStr::new(path)).expect("a path"),
+            entry,
+            maybe_stale: false,
+            unpublished_on: Vec::new(),
+        }
     }
 
     struct GetCase {

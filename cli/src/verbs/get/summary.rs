@@ -1,5 +1,7 @@
 //! What a get did.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::text::human;
@@ -20,6 +22,9 @@ pub struct DownloadSummary {
     pub same: u64,
     /// Newer changes may exist.
     pub maybe_stale: bool,
+    /// Members that are connected and acknowledged changes which did not come: this may be incomplete.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub unpublished_on: BTreeSet<String>,
     /// Did not come.
     pub failed: FailureList,
 }

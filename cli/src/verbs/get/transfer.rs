@@ -126,6 +126,7 @@ impl DownloadRun {
     async fn fetch(&mut self, plan: &[GetTarget]) -> CliResult<()> {
         for planned in plan {
             self.summary.maybe_stale |= planned.source.maybe_stale;
+            self.summary.unpublished_on.extend(planned.source.unpublished_on.iter().cloned());
             self.begin(planned).await?;
         }
         self.progress.counted();
@@ -214,6 +215,7 @@ impl DownloadRun {
                 Err(error) => return self.failed(&folder.from, &error.into()).await,
             };
             self.summary.maybe_stale |= page.maybe_stale;
+            self.summary.unpublished_on.extend(page.unpublished_on.iter().cloned());
             for entry in &page.entries {
                 self.expect(entry);
             }
@@ -405,8 +407,12 @@ impl DownloadRun {
             app.output.note(crate::verbs::MAYBE_STALE);
         }
         app.output.done(&self.summary, self.summary.sentence())?;
+        let is_complete = self.summary.unpublished_on.is_empty();
+        if !is_complete {
+            crate::output::warn(&crate::verbs::incomplete(&self.summary.unpublished_on));
+        }
         if self.summary.failed.is_empty() {
-            return Ok(ExitStatus::Fine);
+            return Ok(if is_complete { ExitStatus::Fine } else { ExitStatus::Attention });
         }
         let again = format!("once that is resolved: {again}");
         app.output.failed(&CliError::new(self.summary.failed.sentence("fetched"), again));

@@ -8,7 +8,7 @@ use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
 use super::net::Connections;
 use super::start::Start;
-use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, TreeQueries, Writer};
+use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, TreeQueries, Unpublished, Writer};
 use crate::seam::Now;
 
 /// One node's decisions.
@@ -37,6 +37,7 @@ pub struct Engine {
 
     // Volume: trees that change.
     pub(super) heads: LocalHeads,
+    pub(super) unpublished: Unpublished,
     pub(super) queries: HeadQueries,
     pub(super) tree_queries: TreeQueries,
     pub(super) writer: Writer,
@@ -67,6 +68,7 @@ impl Engine {
             hints: Hints::default(),
             inventories: Inventories::default(),
             heads: LocalHeads::default(),
+            unpublished: Unpublished::default(),
             queries: HeadQueries::default(),
             tree_queries: TreeQueries::default(),
             writer: Writer::default(),

@@ -63,6 +63,7 @@ use self::admin::{StatusParts, TicketTerms};
 use self::blocks::PutItem;
 use self::event::Event;
 use self::timers::Timer;
+use self::volume::ReadBasis;
 use crate::facts::FactSet;
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
@@ -110,6 +111,7 @@ impl Engine {
             self.on_timer(timer);
             self.drain();
         }
+        self.unpublished.tell_changes(&mut self.cx, &self.heads);
         self.cx.swap_effects(out);
     }
 
@@ -213,7 +215,13 @@ impl Engine {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
                 Waiter::Query(QueryToken::Heads(query)) => {
                     let recent = self.commits.recent(volume);
-                    self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), heard, recent);
+                    let heads = self.heads.current(&self.cx, volume);
+                    let withheld_by = self.unpublished.withheld_by(volume, &heads);
+                    self.tree_queries.on_heads(
+                        &mut self.cx,
+                        (query, volume),
+                        ReadBasis { heads, heard, withheld_by, recent },
+                    );
                 }
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
@@ -295,6 +303,7 @@ impl Engine {
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
+            Message::Unpublished(said) => self.unpublished.on_told(from, said),
             Message::Capability(request) => self.key_ring.serve(cx, from, &request),
             Message::FactsAck(_)
             | Message::HaveReply(_)
@@ -327,6 +336,7 @@ impl Engine {
                     return self.cx.push(Effect::Disconnect { node, reason: "revoked" });
                 }
                 self.sync.send_digests(&mut self.cx, node);
+                self.unpublished.on_up(&mut self.cx, node);
                 self.connections.ping(&mut self.cx, node);
                 self.sync.show_heartbeats(&mut self.cx, &mut self.gossip, node);
                 self.key_ring.request(&mut self.cx, node);
@@ -334,6 +344,7 @@ impl Engine {
             }
             PeerEvent::Down => {
                 self.gossip.forget(node);
+                self.unpublished.on_down(node);
                 if self.connections.on_down(&mut self.cx, node) {
                     self.drain();
                     self.connections.dial_later(&mut self.cx, node);
@@ -463,7 +474,10 @@ impl Engine {
                 });
             }
             Timer::Dial(node) => self.connections.on_dial_due(cx, node),
+            // The end of the input tells what is new.
+            Timer::Unpublished => {}
             Timer::Gossip => {
+                self.unpublished.repeat(cx);
                 if let Some(node) = self.sync.on_gossip_due(cx) {
                     // Whoever was asked before may have been frozen, or lied.
                     self.key_ring.request(cx, node);

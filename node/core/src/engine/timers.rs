@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Commit(VolumeId),
     /// Several heads stand, or one is not published.
     Merge(VolumeId),
+    /// What is not published is told again.
+    Unpublished,
     /// A repair scan is due, or may go on.
     Repair,
     /// An inventory ends with what it has.

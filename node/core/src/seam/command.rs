@@ -190,4 +190,6 @@ pub struct QueryReply {
     pub found: Result<QueryResult, TreeError>,
     /// A majority of the holders of heads could not be heard: there may be newer changes.
     pub maybe_stale: bool,
+    /// Names of connected members that acknowledged changes which are not shown, because they could not publish them yet.
+    pub unpublished_on: Vec<String>,
 }

@@ -7,6 +7,7 @@ use fsdfs_proto::control::{ApiError, ErrorCode};
 
 use crate::client::ClientError;
 use crate::gateway::words::refusal::{edit_error, refused, tree_error};
+use crate::gateway::words::unpublished;
 
 /// A failed request.
 #[derive(Debug)]
@@ -61,6 +62,11 @@ impl From<ClientError> for Failure {
             ClientError::Refused(refusal) => Self(refused(&refusal)),
             ClientError::Edit(edit) => Self(edit_error(&edit)),
             ClientError::Tree(tree) => Self(tree_error(&tree)),
+            ClientError::NotShown { unpublished_on } => Self::new(
+                ErrorCode::NotFound,
+                "no such file or folder",
+                format!("this may be incomplete: {}; look again in a moment", unpublished(&unpublished_on)),
+            ),
             ClientError::NotAFile(kind) => Self::new(
                 ErrorCode::IsAFolder,
                 format!("it is {kind}, not a file"),

@@ -82,8 +82,11 @@ fn describe(file: &OpenFile, range: &Range<u64>, is_part: bool) -> HeaderMap {
     if is_part {
         set(http::CONTENT_RANGE.as_str(), format!("bytes {}-{}/{}", range.start, range.end - 1, file.size));
     }
-    if file.maybe_stale {
+    if file.freshness.maybe_stale {
         set(header::MAYBE_STALE, "true".into());
+    }
+    if !file.freshness.unpublished_on.is_empty() {
+        set(header::MAYBE_INCOMPLETE, "true".into());
     }
     headers
 }

@@ -13,6 +13,7 @@ use fsdfs_proto::control::{
 use super::failure::Failure;
 use super::query::{self, RequestQuery};
 use super::{Answer, Context, Json, Shared, convert, placement};
+use crate::client::Freshness;
 use crate::gateway::words::refusal::edit_error;
 
 /// Permission bits of links: they have none of their own.
@@ -27,8 +28,10 @@ const LINK_MODE: u32 = 0o777;
 pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ListingPage> {
     let query = RequestQuery::read(query.as_deref(), &["path", "after", "max", "volume"])?;
     let (volume, path, after) = (query.volume(&context.client)?, query.path()?, query.after()?);
-    let (entries, more, maybe_stale) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
-    Ok(Json(ListingPage { entries: entries.iter().map(convert::entry).collect(), more, maybe_stale }))
+    let (entries, more, freshness) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
+    let Freshness { maybe_stale, unpublished_on } = freshness;
+    let entries = entries.iter().map(convert::entry).collect();
+    Ok(Json(ListingPage { entries, more, maybe_stale, unpublished_on }))
 }
 
 /// Everything about one entry; with blocks=true also where its blocks are.
@@ -38,12 +41,12 @@ pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> A
 pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> Answer<StatReply> {
     let query = RequestQuery::read(query.as_deref(), &["path", "blocks", "volume"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
-    let (shown, maybe_stale) = context.client.entry(volume, path.clone()).await?;
+    let (shown, Freshness { maybe_stale, unpublished_on }) = context.client.entry(volume, path.clone()).await?;
     let placement = match query.blocks()? {
         true => Some(placement::of(&context.client, volume, path, &shown).await?),
         false => None,
     };
-    Ok(Json(StatReply { entry: convert::entry(&shown), maybe_stale, placement }))
+    Ok(Json(StatReply { entry: convert::entry(&shown), maybe_stale, unpublished_on, placement }))
 }
 
 /// Removes a file, link or folder.

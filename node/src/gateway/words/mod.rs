@@ -19,6 +19,13 @@ pub(crate) fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }
 
+/// Whose changes are not shown. Names are as members chose them: whoever prints this escapes it.
+pub(crate) fn unpublished(names: &[String]) -> String {
+    let (last, others) = names.split_last().map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
+    let names = if others.is_empty() { last.to_owned() } else { format!("{} and {last}", others.join(", ")) };
+    format!("{names} acknowledged changes that could not be published yet")
+}
+
 /// A line for the log.
 pub(crate) fn notice(notice: &Notice) -> String {
     match notice {

@@ -16,7 +16,7 @@ use crate::report::Notice;
 use crate::seam::DiskState;
 
 /// Features this version supports.
-const FEATURES: u32 = fsdfs_proto::message::FEATURES_LIST_BLOCKS;
+const FEATURES: u32 = fsdfs_proto::message::FEATURES_UNPUBLISHED;
 /// Disks on a card at most (spec 01-identity).
 const CARD_DISKS_MAX: usize = 64;
 

@@ -4,10 +4,12 @@ mod commit;
 mod heads;
 mod query;
 mod tree_query;
+mod unpublished;
 mod writer;
 
 pub(super) use commit::{CommitParts, Commits};
 pub(super) use heads::LocalHeads;
 pub(super) use query::HeadQueries;
-pub(super) use tree_query::TreeQueries;
+pub(super) use tree_query::{ReadBasis, TreeQueries};
+pub(super) use unpublished::Unpublished;
 pub(super) use writer::Writer;

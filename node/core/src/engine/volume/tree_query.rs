@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::signed::Signed;
 
-use super::{HeadQueries, LocalHeads};
+use super::HeadQueries;
 use crate::engine::blocks::Gets;
 use crate::engine::context::Context;
 use crate::engine::event::HeardHeads;
@@ -28,10 +30,24 @@ struct PendingQuery {
     query: TreeQuery,
     /// Fewer than a majority of the holders of heads were heard.
     maybe_stale: bool,
+    /// Connected members that acknowledged what the heads do not include.
+    withheld_by: BTreeSet<NodeId>,
     /// While blocks are fetched for it; otherwise it is away, or not made yet.
     job: Option<Box<TreeJob>>,
     /// Blocks the job lacks. Empty while the job is away.
     missing: BTreeSet<BlockId>,
+}
+
+/// What a query is answered from, when the heads were heard.
+pub(in crate::engine) struct ReadBasis {
+    /// Those that this node goes by.
+    pub heads: Vec<Signed<Head>>,
+    /// Who was asked for them.
+    pub heard: HeardHeads,
+    /// See [`super::Unpublished::withheld_by`].
+    pub withheld_by: BTreeSet<NodeId>,
+    /// Blocks of the volume that were used lately.
+    pub recent: BlockMap,
 }
 
 impl TreeQueries {
@@ -44,7 +60,8 @@ impl TreeQueries {
         (volume, query): (VolumeId, TreeQuery),
     ) {
         self.last += 1;
-        let pending = PendingQuery { op, query, maybe_stale: true, job: None, missing: BTreeSet::new() };
+        let (withheld_by, missing) = (BTreeSet::new(), BTreeSet::new());
+        let pending = PendingQuery { op, query, maybe_stale: true, withheld_by, job: None, missing };
         self.open.insert(self.last, pending);
         heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
     }
@@ -54,16 +71,9 @@ impl TreeQueries {
         self.open.retain(|_, pending| pending.op != op);
     }
 
-    /// `recent`: blocks of the volume that were used lately.
-    pub fn on_heads(
-        &mut self,
-        cx: &mut Context,
-        heads: &LocalHeads,
-        (number, volume): (u64, VolumeId),
-        heard: HeardHeads,
-        blocks: BlockMap,
-    ) {
-        let heads = heads.current(cx, volume);
+    /// The heads are known: the job reads their merged view.
+    pub fn on_heads(&mut self, cx: &mut Context, (number, volume): (u64, VolumeId), basis: ReadBasis) {
+        let ReadBasis { heads, heard, withheld_by, recent: blocks } = basis;
         let Some(keys) = cx.keys.get(&volume).cloned() else { return self.refuse(cx, number, Refusal::NoKey) };
         if heads.is_empty() {
             return self.refuse(cx, number, Refusal::NotYet);
@@ -71,6 +81,7 @@ impl TreeQueries {
         let Some(pending) = self.open.get_mut(&number) else { return };
         // A fallback holder of one part of a cut pool does not know what the other part was told.
         pending.maybe_stale = !heard.majority;
+        pending.withheld_by = withheld_by;
         let query = pending.query.clone();
         let job = TreeJob::Query(QueryJob { keys, heads, query, params: cx.params, blocks });
         cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
@@ -121,7 +132,8 @@ impl TreeQueries {
     /// Ends a query with what its job found.
     fn answer(&mut self, cx: &mut Context, number: u64, found: Result<crate::tree::QueryResult, TreeError>) {
         let Some(pending) = self.open.remove(&number) else { return };
-        cx.reply(pending.op, Reply::Query(QueryReply { found, maybe_stale: pending.maybe_stale }));
+        let unpublished_on = pending.withheld_by.into_iter().map(|node| cx.name_of(node)).collect();
+        cx.reply(pending.op, Reply::Query(QueryReply { found, maybe_stale: pending.maybe_stale, unpublished_on }));
     }
 
     /// Ends a query without a result.

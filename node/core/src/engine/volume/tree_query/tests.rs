@@ -43,6 +43,7 @@ struct Case {
     queries: TreeQueries,
     heads: HeadQueries,
     gets: Gets,
+    withheld_by: BTreeSet<NodeId>,
 }
 
 impl Case {
@@ -53,11 +54,12 @@ impl Case {
         let list = TreeQuery::List { path: Vec::new(), after: None, max: 10 };
         queries.start(&mut cx, &mut heads, 4, (volume(), list));
         effects(&mut cx);
-        Self { cx, queries, heads, gets: Gets::default() }
+        Self { cx, queries, heads, gets: Gets::default(), withheld_by: BTreeSet::new() }
     }
 
-    fn on_heads(&mut self, heard: HeardHeads, blocks: BlockMap) {
-        self.queries.on_heads(&mut self.cx, &LocalHeads::default(), (QUERY, volume()), heard, blocks);
+    fn on_heads(&mut self, heard: HeardHeads, recent: BlockMap) {
+        let (heads, withheld_by) = (self.cx.facts.heads(volume()), self.withheld_by.clone());
+        self.queries.on_heads(&mut self.cx, (QUERY, volume()), ReadBasis { heads, heard, withheld_by, recent });
     }
 
     /// Runs the job that is due, and brings it home.
@@ -83,7 +85,7 @@ impl Case {
     fn listed(&mut self) -> bool {
         let replies = self.replies();
         match &replies[..] {
-            [Reply::Query(QueryReply { found: Ok(QueryResult::List { entries, .. }), maybe_stale })] => {
+            [Reply::Query(QueryReply { found: Ok(QueryResult::List { entries, .. }), maybe_stale, .. })] => {
                 assert_eq!(entries.len(), 1);
                 *maybe_stale
             }
@@ -107,6 +109,19 @@ fn a_query_is_stale_at_most_when_no_majority_was_heard() {
         assert_eq!(case.listed(), !majority);
         assert!(case.queries.open.is_empty());
     }
+}
+
+#[test]
+fn a_query_names_who_acknowledged_what_it_does_not_show() {
+    let mut case = Case::new();
+    let (head, blocks) = tree();
+    case.cx.facts.insert(head.into());
+    case.withheld_by.insert(pool::node(1));
+    case.on_heads(HEARD, by_id(blocks));
+    case.run_job();
+    let name = case.cx.name_of(pool::node(1));
+    let replies = case.replies();
+    assert!(matches!(&replies[..], [Reply::Query(QueryReply { unpublished_on, .. })] if *unpublished_on == [name]));
 }
 
 #[test]

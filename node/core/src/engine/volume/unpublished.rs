@@ -1,0 +1,238 @@
+//! What members acknowledged and did not publish: this node tells others of its own, and remembers what others told.
+//!
+//! Promise: whoever reads on this node is told when a connected member has acknowledged a change that it cannot see; at the
+//! latest one gossip round after that member's user was told that the change is durable.
+//!
+//! A head whose tree lies on too few servers stays with its writer (see [`super::LocalHeads`]). Without this a reader elsewhere
+//! sees less than was acknowledged, and nothing says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::{FactId, NodeId, VolumeId, Writer};
+use fsdfs_proto::message::{
+    FEATURES_UNPUBLISHED, Message, UNPUBLISHED_MAX, UnpublishedOperation, UnpublishedOperations,
+};
+use fsdfs_proto::signed::Signed;
+
+use super::LocalHeads;
+use crate::engine::context::Context;
+use crate::engine::timers::Timer;
+use crate::facts::FactSet;
+use crate::limits::UNPUBLISHED_EVERY_MS;
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::engine) struct Unpublished {
+    /// What this node has, ascending, as of the heads and the version of the facts beside it.
+    own: Vec<UnpublishedOperation>,
+    own_as_of: (Vec<FactId>, u64),
+    /// What the others were told last.
+    told: Vec<UnpublishedOperation>,
+    /// When.
+    told_at: u64,
+    /// What connected members said of themselves; never empty lists.
+    others: BTreeMap<NodeId, Vec<UnpublishedOperation>>,
+}
+
+impl Unpublished {
+    /// Tells all who are connected, if there is anything new to tell. What grows from write to write is told now and then only.
+    pub fn tell_changes(&mut self, cx: &mut Context, heads: &LocalHeads) {
+        if self.told.is_empty() && heads.is_empty() {
+            return;
+        }
+        let kept = heads.volumes().filter_map(|volume| heads.unpublished(volume));
+        let as_of = (kept.map(|own| own.head.id()).collect(), cx.facts_version);
+        if as_of != self.own_as_of {
+            (self.own, self.own_as_of) = (operations_of(cx, heads), as_of);
+        }
+        if self.own == self.told {
+            return;
+        }
+        let due = self.told_at + UNPUBLISHED_EVERY_MS;
+        if !self.own.is_empty() && !self.told.is_empty() && cx.now.mono < due {
+            return cx.timers.set(due, Timer::Unpublished);
+        }
+        (self.told, self.told_at) = (self.own.clone(), cx.now.mono);
+        self.tell_all(cx);
+    }
+
+    /// Once a gossip round, for those of whom it was not known that they understand it.
+    pub fn repeat(&self, cx: &mut Context) {
+        if !self.told.is_empty() {
+            self.tell_all(cx);
+        }
+    }
+
+    fn tell_all(&self, cx: &mut Context) {
+        cx.peers.up().into_iter().for_each(|to| self.tell(cx, to));
+    }
+
+    fn tell(&self, cx: &mut Context, to: NodeId) {
+        if understands(cx, to) {
+            let operations = self.told.clone();
+            cx.send(to, Message::Unpublished(UnpublishedOperations { operations }));
+        }
+    }
+
+    /// A connection begins: neither side remembers what was said on an earlier one.
+    pub fn on_up(&mut self, cx: &mut Context, node: NodeId) {
+        self.on_down(node);
+        if !self.told.is_empty() {
+            self.tell(cx, node);
+        }
+    }
+
+    /// What cannot be reached cannot be told of.
+    pub fn on_down(&mut self, node: NodeId) {
+        self.others.remove(&node);
+    }
+
+    /// A member said what it has.
+    pub fn on_told(&mut self, from: NodeId, said: UnpublishedOperations) {
+        if said.operations.is_empty() {
+            self.others.remove(&from);
+        } else {
+            self.others.insert(from, said.operations);
+        }
+    }
+
+    /// Connected members that acknowledged operations of a volume which these heads do not include.
+    pub fn withheld_by(&self, volume: VolumeId, heads: &[Signed<Head>]) -> BTreeSet<NodeId> {
+        if self.others.is_empty() {
+            return BTreeSet::new();
+        }
+        let seen = seen_by(heads);
+        let is_missing = |operation: &UnpublishedOperation| {
+            operation.volume == volume && seen.get(&operation.writer).is_none_or(|seq| *seq < operation.seq)
+        };
+        self.others.iter().filter(|(_, said)| said.iter().any(is_missing)).map(|(node, _)| *node).collect()
+    }
+}
+
+/// Of all volumes: what the heads that are kept back include, and no head that everybody knows.
+fn operations_of(cx: &Context, heads: &LocalHeads) -> Vec<UnpublishedOperation> {
+    let mut operations = Vec::new();
+    for volume in heads.volumes() {
+        let Some(own) = heads.unpublished(volume) else { continue };
+        let published = seen_by(&cx.facts.heads(volume));
+        let missing = |(writer, seq): &(Writer, u64)| published.get(writer).is_none_or(|known| known < seq);
+        let dots = FactSet::version_vector_of(&own.head);
+        let missing = dots.into_iter().filter(missing);
+        operations.extend(missing.map(|(writer, seq)| UnpublishedOperation { volume, writer, seq }));
+    }
+    debug_assert!(operations.is_sorted(), "volumes and writers come ascending");
+    // Beyond the bound a reader is told by those that are named.
+    operations.truncate(UNPUBLISHED_MAX);
+    operations
+}
+
+/// The last operation of each writer that these heads include together.
+fn seen_by(heads: &[Signed<Head>]) -> BTreeMap<Writer, u64> {
+    let mut seen = BTreeMap::new();
+    for (writer, seq) in heads.iter().flat_map(FactSet::version_vector_of) {
+        let last = seen.entry(writer).or_default();
+        *last = seq.max(*last);
+    }
+    seen
+}
+
+/// An older program would end the connection.
+fn understands(cx: &Context, node: NodeId) -> bool {
+    let card = cx.facts.members().get(&node).and_then(|member| member.card.as_ref());
+    card.is_some_and(|card| card.value().features >= FEATURES_UNPUBLISHED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::test_kit::{connect, context, pass, pool, sent};
+
+    fn volume() -> VolumeId {
+        pool::pool_id().volume()
+    }
+
+    /// Node 0 of three, connected to both others, of which only node 1 understands.
+    fn connected() -> Context {
+        let mut cx = context(0, 3);
+        let mut card = pool::card(1, 2, &[(1, 100, 1)], 0).value().clone();
+        card.features = FEATURES_UNPUBLISHED;
+        cx.facts.insert(Signed::sign(cx.pool, &pool::key(1), card).into());
+        (1..3).for_each(|number| {
+            connect(&mut cx, number);
+        });
+        cx
+    }
+
+    fn keep(heads: &mut LocalHeads, writer: u8, seq: u64) {
+        heads.keep(volume(), pool::head(1, &[(writer, seq)]), BTreeSet::new());
+    }
+
+    /// Sequence numbers that were told since the last call, and to whom.
+    fn told(cx: &mut Context) -> Vec<(NodeId, Vec<u64>)> {
+        let seqs = |(to, message)| match message {
+            Message::Unpublished(said) => Some((to, said.operations.iter().map(|operation| operation.seq).collect())),
+            _ => None,
+        };
+        sent(cx).into_iter().filter_map(seqs).collect()
+    }
+
+    #[test]
+    fn what_is_kept_back_is_told_at_once_and_what_follows_now_and_then() {
+        let (mut cx, mut heads, mut unpublished) = (connected(), LocalHeads::default(), Unpublished::default());
+        unpublished.tell_changes(&mut cx, &heads);
+        assert!(told(&mut cx).is_empty(), "nothing is kept back");
+        keep(&mut heads, 9, 1);
+        unpublished.tell_changes(&mut cx, &heads);
+        assert_eq!(told(&mut cx), [(pool::node(1), vec![1])]);
+        (2..6).for_each(|seq| {
+            keep(&mut heads, 9, seq);
+            unpublished.tell_changes(&mut cx, &heads);
+        });
+        assert!(told(&mut cx).is_empty());
+        assert_eq!(cx.timers.due(cx.now.mono + UNPUBLISHED_EVERY_MS), Some(Timer::Unpublished));
+        pass(&mut cx, UNPUBLISHED_EVERY_MS);
+        unpublished.tell_changes(&mut cx, &heads);
+        assert_eq!(told(&mut cx), [(pool::node(1), vec![5])]);
+        heads.take(volume());
+        unpublished.tell_changes(&mut cx, &heads);
+        assert_eq!(told(&mut cx), [(pool::node(1), vec![])], "published: told at once");
+        unpublished.repeat(&mut cx);
+        assert!(told(&mut cx).is_empty());
+    }
+
+    #[test]
+    fn whoever_connects_or_did_not_say_what_it_understands_is_told_later() {
+        let (mut cx, mut heads, mut unpublished) = (connected(), LocalHeads::default(), Unpublished::default());
+        cx.peers.on_down(pool::node(1));
+        keep(&mut heads, 9, 1);
+        unpublished.tell_changes(&mut cx, &heads);
+        assert!(told(&mut cx).is_empty());
+        connect(&mut cx, 1);
+        unpublished.on_up(&mut cx, pool::node(1));
+        unpublished.repeat(&mut cx);
+        assert_eq!(told(&mut cx).len(), 2);
+    }
+
+    #[test]
+    fn a_reader_is_told_whose_changes_it_cannot_see() {
+        let mut unpublished = Unpublished::default();
+        let said = |seq| {
+            let writer = FactSet::version_vector_of(&pool::head(1, &[(9, 1)]))[0].0;
+            UnpublishedOperations { operations: vec![UnpublishedOperation { volume: volume(), writer, seq }] }
+        };
+        let heads = [pool::head(1, &[(9, 3)]), pool::head(1, &[(5, 8)])];
+        let other = VolumeId([7; 32]);
+        for (seq, withheld) in [(3, false), (4, true)] {
+            unpublished.on_told(pool::node(1), said(seq));
+            let by = unpublished.withheld_by(volume(), &heads);
+            assert_eq!(by.contains(&pool::node(1)), withheld, "{seq}");
+            assert!(unpublished.withheld_by(other, &heads).is_empty());
+        }
+        unpublished.on_down(pool::node(1));
+        assert!(unpublished.withheld_by(volume(), &heads).is_empty(), "it cannot be reached");
+        unpublished.on_told(pool::node(1), said(4));
+        unpublished.on_told(pool::node(1), UnpublishedOperations::default());
+        assert!(unpublished.withheld_by(volume(), &heads).is_empty());
+    }
+}
