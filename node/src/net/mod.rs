@@ -71,8 +71,9 @@ impl Net {
         self.listen.port()
     }
 
-    /// Queues a message, with the block it announces. Dropped if the peer is not connected. If more waits for a peer than
-    /// its queue holds, its connection is closed: a stream with gaps would be worse than a broken one.
+    /// Queues a message, with the block it announces. Dropped if the peer is not connected. The engine sees to it that no more
+    /// waits for a peer than its queue holds; should more do so all the same, the connection is closed: a stream with gaps would
+    /// be worse than a broken one.
     pub fn send(&self, to: NodeId, message: Message, block: Option<Block>) {
         self.hub.send(to, message, block);
     }

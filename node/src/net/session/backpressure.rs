@@ -1,5 +1,6 @@
 //! Bounds what one peer can make this node hold in memory by asking: while so many blocks are on their way to it, its further
-//! questions for blocks wait here, and the blocks on the disk; who asks about too many ids is read no further.
+//! questions for blocks wait here, and the blocks on the disk; from whoever asks about too many ids, or does not take the
+//! answers that are owed, nothing more is read until some have left.
 //!
 //! The questions are not left in the connection, for other messages would wait behind them. They are not refused, for a line
 //! that is only slow would then fail reads that it can serve.
@@ -8,13 +9,13 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use fsdfs_proto::message::Message;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::net::session::frame::StreamError;
 
 /// Blocks being read for one peer, or on their way to it: with the largest ones 18 MiB, a sixth of a second of a gigabit line,
 /// more than a read of a gateway has under way with each of three holders.
-const UNDER_WAY_MAX: usize = 16;
+pub(super) const FETCHED_UNDER_WAY_MAX: usize = 16;
 /// Questions that wait at most. A gateway's reads ask for some hundred blocks at once; whoever asks for thousands means harm.
 const WAITING_MAX: usize = 4096;
 
@@ -22,11 +23,18 @@ const WAITING_MAX: usize = 4096;
 /// whoever asks faster than the disk answers.
 const IDS_UNDER_WAY_MAX: usize = 131_072;
 
+/// Answers owed to one peer at most before nothing more is read from it: more than twice what may be under way by the protocol
+/// (spec 04-wire, "How much may be under way"), so it stops nobody who keeps to that.
+pub(super) const ANSWERS_OWED_MAX: usize = 2048;
+
 /// What one connection asks of this node's disks.
 pub(crate) struct PeerBackpressure {
     blocks: Mutex<FetchQueue>,
     /// Ids that may still be asked about.
     ids: Semaphore,
+    /// Questions, other than for blocks, that have not been answered. Answers to an earlier connection's leave on this one too,
+    /// so the count stops at zero.
+    owed: watch::Sender<usize>,
 }
 
 /// Questions wait only while `under_way` is at its bound. An answer to a question of the peer's last connection leaves on this
@@ -39,13 +47,18 @@ struct FetchQueue {
 
 impl Default for PeerBackpressure {
     fn default() -> Self {
-        Self { blocks: Mutex::default(), ids: Semaphore::new(IDS_UNDER_WAY_MAX) }
+        Self { blocks: Mutex::default(), ids: Semaphore::new(IDS_UNDER_WAY_MAX), owed: watch::Sender::new(0) }
     }
 }
 
 impl PeerBackpressure {
-    /// Waits until so many ids may be asked about.
-    pub(crate) async fn reserve_ids(&self, message: &Message) {
+    /// Waits until this may be asked.
+    pub(crate) async fn reserve(&self, message: &Message) {
+        if wants_answer(message) {
+            // The sender is this struct's, so waiting never fails.
+            drop(self.owed.subscribe().wait_for(|owed| *owed < ANSWERS_OWED_MAX).await);
+            self.owed.send_modify(|owed| *owed += 1);
+        }
         let Message::Have(have) = message else { return };
         let count = u32::try_from(have.ids.len()).expect("the decoder bounds the list");
         if let Ok(permit) = self.ids.acquire_many(count).await {
@@ -60,7 +73,7 @@ impl PeerBackpressure {
             return Ok(Some(message));
         }
         let mut state = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.under_way < UNDER_WAY_MAX {
+        if state.under_way < FETCHED_UNDER_WAY_MAX {
             state.under_way += 1;
             return Ok(Some(message));
         }
@@ -73,6 +86,9 @@ impl PeerBackpressure {
 
     /// A message has left this node. If it answers a question, the next one that waited is returned.
     pub(crate) fn on_sent(&self, sent: &Message) -> Option<Message> {
+        if is_answer(sent) {
+            self.owed.send_modify(|owed| *owed = owed.saturating_sub(1));
+        }
         if let Message::HaveReply(reply) = sent {
             self.ids.add_permits(reply.answers.len());
         }
@@ -88,6 +104,34 @@ impl PeerBackpressure {
     }
 }
 
+/// What the engine answers with one message, whatever it is. Questions for blocks are counted by themselves.
+fn wants_answer(message: &Message) -> bool {
+    match message {
+        Message::Ping(_)
+        | Message::Have(_)
+        | Message::Store(_)
+        | Message::Heads(_)
+        | Message::Capability(_)
+        | Message::ListBlocks(_) => true,
+        Message::Facts(facts) => facts.request != 0,
+        _ => false,
+    }
+}
+
+/// The other side of [`wants_answer`].
+fn is_answer(message: &Message) -> bool {
+    matches!(
+        message,
+        Message::Pong(_)
+            | Message::HaveReply(_)
+            | Message::StoreReply(_)
+            | Message::HeadsReply(_)
+            | Message::CapabilityReply(_)
+            | Message::ListBlocksReply(_)
+            | Message::FactsAck(_)
+    )
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
@@ -98,7 +142,7 @@ mod tests {
     use futures::FutureExt as _;
     use tokio::task::unconstrained;
 
-    use super::{IDS_UNDER_WAY_MAX, PeerBackpressure, UNDER_WAY_MAX, WAITING_MAX};
+    use super::{ANSWERS_OWED_MAX, FETCHED_UNDER_WAY_MAX, IDS_UNDER_WAY_MAX, PeerBackpressure, WAITING_MAX};
 
     #[test]
     fn more_ids_are_asked_about_when_an_answer_has_left() {
@@ -111,7 +155,7 @@ mod tests {
             redundancy: Redundancy::Replicas(3),
             ids,
         });
-        let is_read = |message| unconstrained(backpressure.reserve_ids(message)).now_or_never().is_some();
+        let is_read = |message| unconstrained(backpressure.reserve(message)).now_or_never().is_some();
         assert!((0..IDS_UNDER_WAY_MAX / IDS_MAX).all(|_| is_read(&have)));
         assert!(!is_read(&have) && is_read(&Message::Ping(1)));
         let answers = vec![Possession::No; IDS_MAX];
@@ -120,11 +164,24 @@ mod tests {
     }
 
     #[test]
+    fn who_takes_no_answers_is_read_no_further() {
+        let backpressure = PeerBackpressure::default();
+        let is_read = |message: &Message| unconstrained(backpressure.reserve(message)).now_or_never().is_some();
+        assert!((0..ANSWERS_OWED_MAX).all(|_| is_read(&Message::Ping(1))));
+        assert!(!is_read(&Message::Ping(1)) && is_read(&Message::Pong(1)), "an answer is always taken in");
+        assert_eq!(backpressure.on_sent(&Message::Pong(1)), None);
+        assert!(is_read(&Message::Ping(1)) && !is_read(&Message::Ping(1)));
+        (0..2 * ANSWERS_OWED_MAX).for_each(|_| drop(backpressure.on_sent(&Message::Pong(1))));
+        assert!((0..ANSWERS_OWED_MAX).all(|_| is_read(&Message::Ping(1))));
+        assert!(!is_read(&Message::Ping(1)), "answers to others' questions make no more room");
+    }
+
+    #[test]
     fn questions_beyond_the_bound_wait_for_answers_to_leave() {
         let backpressure = PeerBackpressure::default();
         let fetch = |request| Message::Fetch(FetchRequest { request, id: BlockId([1; 32]) });
         let reply = Message::FetchReply(FetchReply { request: 0, outcome: FetchOutcome::No, block: None });
-        for request in 0..UNDER_WAY_MAX as u64 {
+        for request in 0..FETCHED_UNDER_WAY_MAX as u64 {
             assert!(backpressure.on_received(fetch(request)).unwrap().is_some());
         }
         assert_eq!(backpressure.on_received(fetch(100)).unwrap(), None);
@@ -138,7 +195,7 @@ mod tests {
             "somebody who reads nothing fills no memory with questions either"
         );
         (0..WAITING_MAX).for_each(|_| drop(backpressure.on_sent(&reply).unwrap()));
-        (0..UNDER_WAY_MAX).for_each(|_| assert_eq!(backpressure.on_sent(&reply), None));
+        (0..FETCHED_UNDER_WAY_MAX).for_each(|_| assert_eq!(backpressure.on_sent(&reply), None));
         assert!(backpressure.on_received(fetch(0)).unwrap().is_some());
     }
 }

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fsdfs_core::limits::{
+    FACT_MESSAGES_UNDER_WAY_MAX, FETCHES_UNDER_WAY_MAX, QUESTIONS_UNDER_WAY_MAX, STORES_UNDER_WAY_MAX,
+};
 use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
@@ -21,7 +24,7 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use backpressure::PeerBackpressure;
+use backpressure::{ANSWERS_OWED_MAX, FETCHED_UNDER_WAY_MAX, PeerBackpressure};
 pub(super) use frame::InboundBudget;
 use frame::StreamError;
 use streams::PeerStreams;
@@ -29,10 +32,23 @@ use streams::PeerStreams;
 use super::event::NetEvent;
 use crate::metrics::NetCounters;
 
-/// Messages that wait for one peer at most. More are not dropped one by one, which nobody would notice: the session breaks.
+/// Messages that wait for one peer at most. The engine keeps back what it wants to say beyond its own bounds, and nothing more is
+/// read from a peer to which too many answers are owed, so this is never reached; were it all the same, messages would not be
+/// dropped one by one, which nobody would notice: the session breaks.
 const MESSAGES_QUEUED_MAX: usize = 4096;
-/// Blocks that wait for one peer at most. Their memory is bounded by whoever hands them in.
+/// Blocks that wait for one peer at most; never reached either. Their memory is bounded by whoever hands them in.
 const BLOCKS_QUEUED_MAX: usize = 256;
+
+const _: () = assert!(
+    QUESTIONS_UNDER_WAY_MAX + FETCHES_UNDER_WAY_MAX + FACT_MESSAGES_UNDER_WAY_MAX + ANSWERS_OWED_MAX
+        < MESSAGES_QUEUED_MAX - 1024,
+    "own questions, facts and answers fit, and a thousand of what comes now and then"
+);
+// Answers to an earlier connection's questions leave on this one, too.
+const _: () = assert!(
+    STORES_UNDER_WAY_MAX + 2 * FETCHED_UNDER_WAY_MAX <= BLOCKS_QUEUED_MAX - 64,
+    "own blocks and those asked for fit"
+);
 /// `Progress` is reported at most this often for each peer: on an uplink of 3 Mbit/s it still comes before the engine asks
 /// somebody else for the same block.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -171,7 +187,9 @@ async fn run<S: SessionStream>(
     let mut tasks = start_streams(hub, node, streams, queues);
     tokio::select! {
         () = stop.cancelled() => {}
-        () = overflow.cancelled() => tracing::warn!(?node, "too many messages wait for this peer; its connection is closed"),
+        () = overflow.cancelled() => {
+            tracing::error!(?node, "more waits for this peer than may; its connection is closed. This is a bug in fsdfs; report it");
+        }
         ended = tasks.join_next() => report(node, ended),
     }
     hub.close_outbox(node);
@@ -224,7 +242,7 @@ async fn read(
     while let Some((message, bytes)) = frame::read_message(&mut stream).await? {
         hub.counters.message_in.add(bytes as u64);
         let Some(message) = backpressure.on_received(message)? else { continue };
-        backpressure.reserve_ids(&message).await;
+        backpressure.reserve(&message).await;
         let payload = match message.attached() {
             None => BlockPayload::None,
             Some(announced) => {
