@@ -8,3 +8,4 @@ mod scenarios;
 mod second_implementation;
 mod stranger;
 mod tidy;
+mod unseen;

@@ -19,7 +19,7 @@ use fsdfs_proto::volume::VolumeKeys;
 
 use self::history::VolumeHistory;
 use self::liveness::LivenessChecker;
-use self::promise::{AnsweredEdit, PromiseChecker, wrong_lease};
+use self::promise::{AnsweredEdit, AnsweredQuery, PromiseChecker, wrong_lease};
 use self::safety::{HeadOrigins, SafetyView};
 use self::storage::StorageModel;
 use crate::world::MachineId;
@@ -35,7 +35,7 @@ const VIOLATIONS_MAX: usize = 20;
 pub struct Violation {
     /// When it was noticed.
     pub at: Micros,
-    /// Which checker noticed it: promise, convergence, liveness, tree, replay, assertion.
+    /// Which checker noticed it: promise, convergence, liveness, bounds, tree, replay, assertion.
     pub checker: &'static str,
     /// What.
     pub what: String,
@@ -129,6 +129,10 @@ impl Checkers {
             Observed::FileSealed { number, root } => self.history.file_sealed(number, root),
             Observed::BlockSealed { block } => self.history.made(at, &block),
             Observed::JobRan { machine, job, done } => self.job_ran(at, machine, &job, &done),
+            Observed::ConnectionOverflows { machine, to, waiting } => {
+                let to = to.short();
+                self.fail(at, "bounds", format!("{waiting:?} messages and blocks of node {machine} wait for {to}"));
+            }
             Observed::NodeSpins { machine } => {
                 let what = format!("node {machine} asks for a time that has passed, again and again");
                 self.fail(at, "liveness", what);
@@ -156,12 +160,14 @@ impl Checkers {
             Observed::EditAnswered { machine, op, number, reply, all_connected } => {
                 self.liveness.command_ended(op);
                 let edit = AnsweredEdit { machine, op, number, reply: &reply, all_connected };
-                let wrong = self.promises.edit_answered(edit, &self.storage, &self.history);
+                let wrong = self.promises.edit_answered(at, edit, &self.storage, &self.history);
                 self.fail_all(at, "promise", wrong);
             }
-            Observed::QueryAnswered { machine, op, shown, maybe_stale } => {
+            Observed::QueryAnswered { machine, op, shown, maybe_stale, maybe_incomplete, connected } => {
                 self.liveness.command_ended(op);
-                let wrong = self.promises.query_answered(machine, op, shown.as_ref(), maybe_stale);
+                let (shown, connected) = (shown.as_ref(), &connected[..]);
+                let query = AnsweredQuery { machine, op, shown, maybe_stale, maybe_incomplete, connected };
+                let wrong = self.promises.query_answered(query);
                 self.fail_all(at, "promise", wrong);
             }
             Observed::GetAnswered { machine, op, block, found, in_reach } => {
@@ -185,6 +191,7 @@ impl Checkers {
     fn job_ran(&mut self, at: Micros, machine: MachineId, job: &TreeJob, done: &JobDone) {
         let checked = match (job, done) {
             (TreeJob::Edit(job), JobDone::Edited { blocks, head: Some(head), outcomes }) => {
+                self.promises.writes_as(machine, job.dot.0);
                 self.head_made(machine, head);
                 self.history.edited(at, job, blocks, head, outcomes)
             }

@@ -3,12 +3,15 @@
 //! * A confirmed copy is durable on the server named, at the moment of the answer.
 //! * Acknowledged content is part of what the node shows from then on, also after its restart.
 //! * While every node is connected to every other, none shows less than what was acknowledged before.
+//! * A node that is connected to one that acknowledged a write shows it, or says that what it shows may be incomplete; a
+//!   gossip round after the writer was told at the latest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
+use fsdfs_core::limits::GOSSIP_MS;
 use fsdfs_core::seam::{Copies, EditReply, OpId, PutOutcome};
-use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::ids::{BlockId, NodeId, Writer};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::volume::VersionVector;
 
@@ -17,7 +20,7 @@ use crate::checkers::storage::StorageModel;
 use crate::users::file::WriteNumber;
 use crate::world::MachineId;
 use crate::world::observed::{LeaseAnswer, WorkingStore};
-use crate::world::queue::Micros;
+use crate::world::queue::{MS, Micros, S};
 
 /// What was promised so far.
 #[derive(Debug, Default)]
@@ -36,7 +39,18 @@ pub struct PromiseChecker {
     begun: BTreeMap<OpId, CommandStart>,
     /// Writes that one machine confirmed, and no other.
     alone: BTreeMap<WriteNumber, MachineId>,
+    /// Under which incarnations each machine writes.
+    writers: BTreeMap<MachineId, BTreeSet<Writer>>,
+    /// What each machine acknowledged of its own writes, and when, the oldest first.
+    own: BTreeMap<MachineId, VecDeque<(Micros, VersionVector)>>,
 }
+
+/// A gossip round.
+const ROUND: Micros = GOSSIP_MS * MS;
+/// After a change of connections nodes learn from each other's cards what they understand.
+const INTRODUCED: Micros = 3 * ROUND;
+/// Acknowledgements further back are kept as one: no query takes longer.
+const REMEMBERED: Micros = 100 * S;
 
 /// What held when a command was given. What is confirmed while it runs it may or may not see.
 #[derive(Clone, Debug)]
@@ -61,7 +75,29 @@ pub struct AnsweredEdit<'a> {
     pub all_connected: bool,
 }
 
+/// A tree that was shown.
+#[derive(Clone, Copy, Debug)]
+pub struct AnsweredQuery<'a> {
+    /// By which machine.
+    pub machine: MachineId,
+    /// To which command.
+    pub op: OpId,
+    /// What it was read from.
+    pub shown: Option<&'a VersionVector>,
+    /// It says that there may be newer changes.
+    pub maybe_stale: bool,
+    /// It says that a member acknowledged what it does not show.
+    pub maybe_incomplete: bool,
+    /// Machines that run and that it is connected to.
+    pub connected: &'a [MachineId],
+}
+
 impl PromiseChecker {
+    /// A machine's job made a commit under this incarnation.
+    pub fn writes_as(&mut self, machine: MachineId, writer: Writer) {
+        self.writers.entry(machine).or_default().insert(writer);
+    }
+
     /// Connections, processes or the network change.
     pub fn disturbed(&mut self, at: Micros) {
         self.disturbed = at;
@@ -76,6 +112,7 @@ impl PromiseChecker {
     /// Its memory is what it was some time ago.
     pub fn image_restored(&mut self, machine: MachineId) {
         self.floor.remove(&machine);
+        self.own.remove(&machine);
     }
 
     /// Writes that were confirmed by this machine alone, and that no other heard of, are not promised any more.
@@ -119,6 +156,7 @@ impl PromiseChecker {
     /// An edit was confirmed.
     pub fn edit_answered(
         &mut self,
+        at: Micros,
         edit: AnsweredEdit<'_>,
         storage: &StorageModel,
         history: &VolumeHistory,
@@ -143,8 +181,25 @@ impl PromiseChecker {
         if since > self.disturbed && all_connected {
             self.calm.add_all(&seen);
         }
+        self.note_own(at, machine, &seen);
         self.floor.entry(machine).or_default().add_all(&seen);
         wrong
+    }
+
+    /// Of what its heads include: what it wrote itself.
+    fn note_own(&mut self, at: Micros, machine: MachineId, seen: &VersionVector) {
+        let Some(writers) = self.writers.get(&machine) else { return };
+        let mut own = VersionVector::default();
+        seen.dots().iter().filter(|dot| writers.contains(&dot.writer)).for_each(|dot| own.add(*dot));
+        let acked = self.own.entry(machine).or_default();
+        acked.push_back((at, own));
+        while let [(_, oldest), (next, _), ..] = acked.make_contiguous()
+            && *next + REMEMBERED < at
+        {
+            let oldest = oldest.clone();
+            acked.pop_front();
+            acked.front_mut().expect("there were two").1.add_all(&oldest);
+        }
     }
 
     /// The node that answers, and as many servers as were counted, have a head that includes the write. The answer names
@@ -190,25 +245,38 @@ impl PromiseChecker {
         first.made.iter().filter_map(too_few).collect()
     }
 
-    /// A tree was shown: never less than before, and while all are connected never less than was acknowledged.
-    pub fn query_answered(
-        &mut self,
-        machine: MachineId,
-        op: OpId,
-        shown: Option<&VersionVector>,
-        maybe_stale: bool,
-    ) -> Option<String> {
+    /// A tree was shown: never less than before, while all are connected never less than was acknowledged, and never without
+    /// a word less than a connected node acknowledged.
+    pub fn query_answered(&mut self, query: AnsweredQuery<'_>) -> Option<String> {
+        let AnsweredQuery { machine, op, shown, maybe_stale, maybe_incomplete, connected } = query;
         let begun = self.begun.remove(&op)?;
         let Some(shown) = shown else { return Some(format!("node {machine} showed a tree without reading one")) };
         self.floor.entry(machine).or_default().add_all(shown);
         if !shown.covers_all(&begun.floor) {
             return Some(format!("node {machine} shows less than it acknowledged or showed before"));
         }
-        let less_than_acked = self.disturbed < begun.since && !shown.covers_all(&begun.calm);
-        less_than_acked.then(|| {
+        if maybe_incomplete {
+            return None;
+        }
+        if self.disturbed < begun.since && !shown.covers_all(&begun.calm) {
             let stale = if maybe_stale { " (and says maybe)" } else { "" };
-            format!("node {machine} shows less than was acknowledged, and all are connected{stale}")
-        })
+            return Some(format!("node {machine} shows less than was acknowledged, and all are connected{stale}"));
+        }
+        let withheld =
+            |writer: &&MachineId| !shown.covers_all(&self.own_until(**writer, begun.since.saturating_sub(ROUND)));
+        let calm = self.disturbed + INTRODUCED < begun.since;
+        let writer = connected.iter().filter(|_| calm).find(withheld)?;
+        Some(format!(
+            "node {machine} shows less than node {writer}, to which it is connected, acknowledged, and says nothing"
+        ))
+    }
+
+    /// What a machine had acknowledged of its own writes by then.
+    fn own_until(&self, machine: MachineId, at: Micros) -> VersionVector {
+        let mut seen = VersionVector::default();
+        let acked = self.own.get(&machine).into_iter().flatten().take_while(|(acked, _)| *acked <= at);
+        acked.for_each(|(_, own)| seen.add_all(own));
+        seen
     }
 
     /// A block was not found: then no machine within reach has it.
@@ -302,7 +370,7 @@ mod tests {
 
     fn seen(seq: u64) -> VersionVector {
         let mut seen = VersionVector::default();
-        seen.add(Dot { writer: fsdfs_proto::ids::Writer([1; 8]), seq });
+        seen.add(Dot { writer: Writer([1; 8]), seq });
         seen
     }
 
@@ -336,10 +404,30 @@ mod tests {
         let mut checker = PromiseChecker::default();
         let mut show = |op, seq| {
             checker.command_sent(op, 0, op);
-            checker.query_answered(0, op, Some(&seen(seq)), false)
+            checker.query_answered(shown(0, op, &seen(seq)))
         };
         assert_eq!((show(1, 1), show(2, 1)), (None, None));
         assert!(show(3, 0).is_some_and(|what| what.contains("less than it acknowledged")));
+    }
+
+    fn shown(machine: MachineId, op: OpId, shown: &VersionVector) -> AnsweredQuery<'_> {
+        let (maybe_stale, maybe_incomplete, connected) = (false, false, &[1][..]);
+        AnsweredQuery { machine, op, shown: Some(shown), maybe_stale, maybe_incomplete, connected }
+    }
+
+    #[test]
+    fn what_a_connected_node_acknowledged_is_shown_or_said_to_be_missing_after_a_round() {
+        let acked_at = 100 * S;
+        let show = |since, seq, maybe_incomplete| {
+            let mut checker = PromiseChecker::default();
+            checker.writes_as(1, Writer([1; 8]));
+            checker.note_own(acked_at, 1, &seen(2));
+            checker.command_sent(since, 0, 1);
+            checker.query_answered(AnsweredQuery { maybe_incomplete, ..shown(0, 1, &seen(seq)) })
+        };
+        assert_eq!(show(acked_at + ROUND - 1, 1, false), None, "it need not know yet");
+        assert!(show(acked_at + ROUND, 1, false).is_some_and(|what| what.contains("says nothing")));
+        assert_eq!((show(acked_at + ROUND, 1, true), show(acked_at + ROUND, 2, false)), (None, None));
     }
 
     #[test]

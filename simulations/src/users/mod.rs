@@ -139,9 +139,10 @@ impl World {
                 self.end(id, OperationEnd::Edited(reply));
             }
             (PendingCommand::Look, Reply::Query(reply)) => {
-                self.operations.maybe_stale = reply.maybe_stale;
-                let (shown, maybe_stale) = (self.looked.take(), reply.maybe_stale);
-                self.observe(Observed::QueryAnswered { machine, op, shown, maybe_stale });
+                let (maybe_stale, maybe_incomplete) = (reply.maybe_stale, !reply.unpublished_on.is_empty());
+                (self.operations.maybe_stale, self.operations.maybe_incomplete) = (maybe_stale, maybe_incomplete);
+                let (shown, connected) = (self.looked.take(), self.connected_to(machine));
+                self.observe(Observed::QueryAnswered { machine, op, shown, maybe_stale, maybe_incomplete, connected });
                 match reply.found {
                     Ok(found) => self.found(id, found),
                     Err(error) => self.end(id, OperationEnd::Failed(format!("{error:?}"))),

@@ -88,6 +88,8 @@ pub struct OperationTable {
     pub(super) ops: BTreeMap<OpId, (OperationId, MachineId)>,
     /// Whether the last tree shown may not have been the newest, as its node said.
     pub maybe_stale: bool,
+    /// Whether its node said that a member acknowledged what it does not show.
+    pub maybe_incomplete: bool,
     /// Counts of ends, for the summary.
     pub counts: BTreeMap<&'static str, u64>,
     pub(super) last_op: OpId,

@@ -41,6 +41,11 @@ impl World {
         if let Some((trip, parcel)) = self.net.send(self.at, conn, side, parcel) {
             self.plan_trip(conn, side, trip, parcel);
         }
+        if let Some(waiting) = self.net.overflow(self.at, conn, side) {
+            self.observe(Observed::ConnectionOverflows { machine, to, waiting });
+            // As a daemon does.
+            self.queue.plan(self.at + 1, QueuedEvent::Lost { conn, side });
+        }
     }
 
     fn disk(&mut self, machine: MachineId, request: DiskRequest, token: Token) {

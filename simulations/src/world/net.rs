@@ -46,12 +46,32 @@ pub struct Connection {
     lanes: [StreamQueue; 2],
 }
 
+/// Messages, and blocks, that one direction of a connection may hold: the bounds of a daemon's queues.
+pub const WAITING_MAX: [usize; 2] = [4096, 256];
+
 /// One direction, named by its sending side.
 #[derive(Debug, Default)]
 struct StreamQueue {
     last_message: Micros,
     last_block: Micros,
     held: VecDeque<Parcel>,
+    /// When each parcel that is not on the line whole yet will be: messages, and blocks.
+    leaving: [VecDeque<Micros>; 2],
+}
+
+impl StreamQueue {
+    /// What waits now: messages, and blocks.
+    fn waiting(&mut self, now: Micros) -> [usize; 2] {
+        let held = self.held.iter().filter(|parcel| parcel.block.is_some()).count();
+        let held = [self.held.len() - held, held];
+        [0, 1].map(|kind| {
+            let leaving = &mut self.leaving[kind];
+            while leaving.front().is_some_and(|sent| *sent <= now) {
+                leaving.pop_front();
+            }
+            held[kind] + leaving.len()
+        })
+    }
 }
 
 /// The network.
@@ -152,7 +172,7 @@ impl SimulatedNetwork {
     /// Opens a connection on which nothing arrives before `up`.
     pub fn connect(&mut self, machines: [MachineId; 2], up: Micros) -> ConnId {
         self.dialled += 1;
-        let lane = || StreamQueue { last_message: up, last_block: up, held: VecDeque::new() };
+        let lane = || StreamQueue { last_message: up, last_block: up, ..StreamQueue::default() };
         self.conns.insert(self.dialled, Connection { machines, open: [true; 2], lanes: [lane(), lane()] });
         self.dialled
     }
@@ -206,6 +226,12 @@ impl SimulatedNetwork {
         released
     }
 
+    /// What waits on one side of a connection, if it is more than that may be.
+    pub fn overflow(&mut self, now: Micros, id: ConnId, side: usize) -> Option<[usize; 2]> {
+        let waiting = self.conns.get_mut(&id)?.lanes[side].waiting(now);
+        (waiting[0] > WAITING_MAX[0] || waiting[1] > WAITING_MAX[1]).then_some(waiting)
+    }
+
     fn ends(&self, id: ConnId, side: usize) -> Option<[MachineId; 2]> {
         let machines = self.conns.get(&id)?.machines;
         Some([machines[side], machines[1 - side]])
@@ -233,6 +259,7 @@ impl SimulatedNetwork {
         }
         let sent = starts + took;
         let lane = &mut self.conns.get_mut(&id).expect("looked up above").lanes[side];
+        lane.leaving[usize::from(parcel.block.is_some())].push_back(sent);
         let last = if parcel.block.is_some() { &mut lane.last_block } else { &mut lane.last_message };
         // Streams keep their order; two parcels never arrive in the same microsecond.
         *last = (sent + delay).max(*last + 1);

@@ -105,12 +105,14 @@ pub enum Observed {
         reply: EditReply,
         all_connected: bool,
     },
-    /// A tree was shown; `shown` is what the job that read it was based on.
+    /// A tree was shown; `shown` is what the job that read it was based on. `connected`: to whom the machine is.
     QueryAnswered {
         machine: MachineId,
         op: OpId,
         shown: Option<VersionVector>,
         maybe_stale: bool,
+        maybe_incomplete: bool,
+        connected: Vec<MachineId>,
     },
     GetAnswered {
         machine: MachineId,
@@ -136,6 +138,12 @@ pub enum Observed {
     ReplyUnusable {
         checker: &'static str,
         what: String,
+    },
+    /// More waits for a peer than a connection may hold: messages without blocks, and with them.
+    ConnectionOverflows {
+        machine: MachineId,
+        to: NodeId,
+        waiting: [usize; 2],
     },
     /// A node asked for the same wake-up time again and again.
     NodeSpins {

@@ -53,6 +53,7 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::HeadsReply(_) => ("heads-reply", 21),
         Message::Capability(_) => ("capability", 22),
         Message::CapabilityReply(_) => ("capability-reply", 23),
+        Message::Unpublished(_) => ("unpublished", 24),
         Message::Ranges(_) => ("ranges", 30),
         Message::RangesReply(_) => ("ranges-reply", 31),
         Message::Prove(_) => ("prove", 32),

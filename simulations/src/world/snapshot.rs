@@ -45,6 +45,12 @@ impl World {
         conn.is_some() && conn == self.machines[other].conn(nodes.0) && self.net.reaches(one, other)
     }
 
+    /// Machines that run and that this one is connected to.
+    pub(crate) fn connected_to(&self, machine: MachineId) -> Vec<MachineId> {
+        let others = (0..self.machines.len()).filter(|other| *other != machine && self.machines[*other].runs());
+        others.filter(|other| self.connected(machine, *other)).collect()
+    }
+
     /// Whether all that run are connected to all, and none is frozen.
     pub(crate) fn all_connected(&self) -> bool {
         let on: Vec<MachineId> = (0..self.machines.len()).filter(|id| self.machines[*id].process.is_some()).collect();

@@ -7,7 +7,7 @@ use fsdfs_proto::ids::BlockId;
 use simulations::Simulation;
 use simulations::users::{OperationEnd, UserOperation};
 
-use crate::{blocks, copies, fine, path, pool, put, readable};
+use crate::{blocks, copies, fine, list, path, pool, put, readable};
 
 /// Three nodes with folders `a`, `b` and `c`, of which the blocks that only `a` and `b` need are damaged everywhere.
 fn two_damaged_folders(seed: u64) -> Simulation {
@@ -54,6 +54,23 @@ fn what_one_commit_could_not_fetch_refuses_no_other() {
             );
         }
     }
+}
+
+/// Sixty chains of eleven folders, put at once, are a commit of some seven hundred blocks. All on their way at the same time
+/// closed the connections, and the tree stayed on one server.
+#[test]
+fn many_deep_paths_at_once_are_stored_on_all_holders() {
+    let mut world = pool(84, 3);
+    let deep = |number: usize| path(&format!("b{number}/x/x/x/x/x/x/x/x/x/x/f"));
+    let puts: Vec<_> =
+        (0..60).map(|number| world.begin(0, UserOperation::Put { path: deep(number), bytes: 40 })).collect();
+    for put in puts {
+        let end = world.finish(put);
+        let OperationEnd::Edited(EditReply { outcome, .. }) = &end else { panic!("{end:?}") };
+        assert_eq!(copies(outcome), 3);
+    }
+    assert_eq!(list(&mut world, 2, "").len(), 60);
+    fine(&mut world);
 }
 
 #[test]

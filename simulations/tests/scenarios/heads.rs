@@ -1,9 +1,10 @@
 //! When a change is told to others.
 
 use fsdfs_proto::ids::BlockId;
-use simulations::world::MachineId;
+use simulations::world::clock::MachineClock;
 use simulations::world::queue::MS;
-use simulations::{Simulation, World};
+use simulations::world::{MachineId, SMALL};
+use simulations::{EventTrace, Simulation, World};
 
 use crate::{copies, fine, list, pool, put, readable};
 
@@ -50,6 +51,53 @@ fn a_writer_that_dies_before_its_head_is_told_hides_nothing() {
     assert!(readable(&mut world, 0, "d/old"));
     put(&mut world, 1, "d/newer", 300);
     assert_eq!(list(&mut world, 1, "d"), ["newer", "old"]);
+}
+
+/// Three servers, of which the last is cut off from the others, and a guest without disks that is connected to all: what the
+/// last one acknowledges lies on it alone, and the guest asks the others.
+#[test]
+fn a_reader_is_told_that_a_connected_writer_has_what_it_cannot_see() {
+    let mut world = Simulation::empty(24, SMALL, EventTrace::default());
+    for number in 0..4 {
+        let site = world.add_site(12_500_000, |_| 10);
+        let disks: &[u64] = if number < 3 { &[256] } else { &[] };
+        world.add_machine(site, disks, MachineClock::new(0, 0));
+    }
+    (0..4).for_each(|id| world.restart(id));
+    world.run(10);
+    put(&mut world, 0, "d/old", 300);
+    for other in [0, 1] {
+        world.stall(2, other);
+        world.stall(other, 2);
+    }
+    world.run(60);
+    assert_eq!(copies(&put(&mut world, 2, "d/new", 300)), 1);
+    world.run_ms(fsdfs_core::limits::GOSSIP_MS);
+    assert_eq!(list(&mut world, 3, "d"), ["old"]);
+    assert!(world.operations.maybe_incomplete, "and says so");
+    assert_eq!(list(&mut world, 0, "d"), ["old"]);
+    assert!(!world.operations.maybe_incomplete, "it cannot reach the writer");
+    put(&mut world, 0, "d/other", 300);
+    list(&mut world, 3, "d");
+    assert!(world.operations.maybe_incomplete, "other changes are no help");
+    world.heal();
+    world.run(60);
+    assert_eq!(list(&mut world, 3, "d"), ["new", "old", "other"]);
+    assert!(!world.operations.maybe_incomplete);
+    fine(&mut world);
+}
+
+/// The log had both the head that was kept back and the fact that it became, and the first was believed after a restart.
+#[test]
+fn a_writer_that_told_what_it_kept_back_writes_for_all_after_a_restart() {
+    let mut world = a_writer_comes_back(22);
+    world.run(60);
+    assert_eq!(list(&mut world, 0, "d"), ["new", "old"]);
+    world.crash(2);
+    world.restart(2);
+    world.run(10);
+    assert_eq!(copies(&put(&mut world, 2, "d/newer", 300)), 3);
+    fine(&mut world);
 }
 
 #[test]
