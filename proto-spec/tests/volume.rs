@@ -13,7 +13,7 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     BlockHeader, BlockKind, BlockLink, BlockRef, Commit, CommitExtra, CommitView, DirectoryChild, DirectoryEntry,
     DirectoryNode, Dot, DotSpan, EntryFlags, EntryVersion, FileAttributes, FileContent, FolderNode, FolderVectors,
-    IndexedLink, LinkClass, Manifest, VersionVector, Xattr, check_name, header, is_boundary, weight,
+    IndexedLink, LinkClass, Manifest, NodeTarget, VersionVector, Xattr, check_name, header, weight,
 };
 use proptest::prelude::*;
 use sealed::{BlockVector, EPOCH, VOLUME, keys};
@@ -427,16 +427,16 @@ fn newer_features_are_for_newer_programs() {
 }
 
 #[test]
-fn boundaries_come_with_the_weight() {
-    let count =
-        |weight| (0..4000).filter(|number| is_boundary(0, format!("{number}").as_bytes(), weight, 1000)).count();
-    assert_eq!(count(0), 0);
-    assert_eq!(count(1000), 4000, "an item of the mean size always ends a node");
-    assert!((330..470).contains(&count(100)), "{}", count(100));
-    let levels = (0..4000).filter(|number| {
-        let name = format!("{number}");
-        is_boundary(0, name.as_bytes(), 500, 1000) == is_boundary(1, name.as_bytes(), 500, 1000)
-    });
+fn nodes_end_by_the_weight_of_their_items() {
+    let target = NodeTarget { leaf_bytes: 2000, interior_bytes: 1000 };
+    let ends =
+        |level, number: usize, weight, filled| target.ends_node(level, format!("{number}").as_bytes(), weight, filled);
+    let count = |level, weight, filled| (0..4000).filter(|number| ends(level, *number, weight, filled)).count();
+    assert_eq!(count(0, 0, 1000), 0);
+    assert_eq!((count(0, 1000, 999), count(0, 1000, 1000)), (0, 4000), "half of the target is certain");
+    assert_eq!((count(1, 500, 499), count(1, 500, 500)), (0, 4000), "nodes above have another target");
+    assert!((330..470).contains(&count(0, 100, 1000)), "{}", count(0, 100, 1000));
+    let levels = (0..4000).filter(|number| ends(0, *number, 500, 1000) == ends(1, *number, 250, 1000));
     assert!((1850..2150).contains(&levels.count()), "levels are independent");
     assert_eq!(weight(&entry::<BlockRef>("a", inline("b"))), codec::encode(&entry::<BlockRef>("a", inline("b"))).len());
 }

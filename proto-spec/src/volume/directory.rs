@@ -142,17 +142,43 @@ pub fn weight<T: Serialize>(item: &T) -> usize {
     codec::encode(item).len()
 }
 
-/// Whether a node of `level` ends after the item with this name and weight. spec 05-volume §4: "is a boundary iff
-/// `h * directory_bytes < weight * 2^64`".
-///
-/// The chance grows with the weight, so nodes have about `directory_bytes` whatever the entries are like, and where they
-/// end depends on the entries alone, not on the order in which they came.
-pub fn is_boundary(level: u8, name: &[u8], weight: usize, directory_bytes: usize) -> bool {
+/// What nodes of a directory weigh: they are closed behind a boundary from half of the target on, so that about half of
+/// it is certain and the other half is chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeTarget {
+    /// Of leaves.
+    pub leaf_bytes: usize,
+    /// Of the nodes above them. An item there is a tenth of a file's, and all of a node is written for one of them.
+    pub interior_bytes: usize,
+}
+
+impl NodeTarget {
+    /// What every pool uses; `study nodes` of the simulations measures others.
+    pub const DEFAULT: Self = Self { leaf_bytes: 8 << 10, interior_bytes: 4 << 10 };
+
+    /// Weights of a node of this level before it may be closed, and the mean of those that follow.
+    fn half(self, level: u8) -> usize {
+        (if level == 0 { self.leaf_bytes } else { self.interior_bytes }) / 2
+    }
+
+    /// Whether a node of `level` whose items weigh `filled`, is closed behind its last one, which has this name and weight.
+    /// spec 05-volume §4: "is a boundary iff `h * half < weight * 2^64`".
+    ///
+    /// Nothing but the node's own items counts, so where nodes end does not depend on the order in which names came. The
+    /// chance grows with the weight, so nodes weigh about the same whatever the entries are like; without the certain
+    /// half, a change would meet a node of twice the mean.
+    pub fn ends_node(self, level: u8, name: &[u8], weight: usize, filled: usize) -> bool {
+        let half = self.half(level);
+        filled >= half && is_boundary(level, name, weight, half)
+    }
+}
+
+fn is_boundary(level: u8, name: &[u8], weight: usize, half: usize) -> bool {
     let hash = sha2::Sha256::new()
         .chain_update(label::digest::DIRECTORY_SPLIT)
         .chain_update([0, level])
         .chain_update(name)
         .finalize();
     let head = u64::from_be_bytes(*hash.first_chunk().expect("SHA-256 has 32 bytes"));
-    u128::from(head) * (directory_bytes as u128) < (weight as u128) << 64
+    u128::from(head) * (half as u128) < (weight as u128) << 64
 }

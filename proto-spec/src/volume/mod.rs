@@ -13,7 +13,7 @@ mod seal;
 mod version_vector;
 
 pub use commit::{Commit, CommitView};
-pub use directory::{DirectoryChild, DirectoryNode, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, is_boundary, weight};
+pub use directory::{DirectoryChild, DirectoryNode, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, NodeTarget, weight};
 pub use entry::{
     BIRTHS_MAX, DirectoryEntry, EntryName, EntryVersion, FILE_DEPTH_MAX, FileAttributes, FileContent, FileNode,
     FolderNode, INLINE_BYTES_MAX, NAME_BYTES_MAX, SYMLINK_BYTES_MAX, VERSIONS_MAX, XATTR_BYTES_MAX, Xattr, check_name,

@@ -3,6 +3,7 @@
 use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskId, Writer};
+use fsdfs_proto::volume::NodeTarget;
 
 use super::seeded_bug::Tampering;
 use super::{MachineId, World};
@@ -19,7 +20,12 @@ use crate::world::store::{MachineStore, SimulatedDisk};
 /// Bytes of one unit of weight: data is small in here, disks are, too.
 pub const UNIT_BYTES: u64 = 64 << 10;
 /// Trees get deep from few files.
-pub const SMALL: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
+pub const SMALL: TreeParams = TreeParams {
+    chunk_bytes: 1 << 10,
+    inline_bytes: 100,
+    fan_out: 4,
+    nodes: NodeTarget { leaf_bytes: 512, interior_bytes: 512 },
+};
 
 impl World {
     /// A world without machines.

@@ -2,6 +2,7 @@
 
 use fsdfs_proto::ids::{DiskId, NodeId};
 use fsdfs_proto::message::Message;
+use fsdfs_proto::volume::NodeTarget;
 
 use super::context::{Context, Identity};
 use super::event::Event;
@@ -12,7 +13,12 @@ use crate::tree::TreeParams;
 pub(crate) use crate::facts::tests::pool;
 
 /// Small enough for tests to fill.
-pub const PARAMS: TreeParams = TreeParams { chunk_bytes: 1 << 10, inline_bytes: 100, fan_out: 4, directory_bytes: 512 };
+pub const PARAMS: TreeParams = TreeParams {
+    chunk_bytes: 1 << 10,
+    inline_bytes: 100,
+    fan_out: 4,
+    nodes: NodeTarget { leaf_bytes: 512, interior_bytes: 512 },
+};
 
 /// Node `me` of a pool of `nodes`, each with one disk of 100 GiB at a site of its own, at 1,000 s on both clocks. It has
 /// compared facts, holds the keys of the shared volume, and is connected to nobody.

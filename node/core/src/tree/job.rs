@@ -10,7 +10,7 @@ use fsdfs_proto::ids::{BlockId, PoolId, Writer};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::VolumeKeys;
+use fsdfs_proto::volume::{NodeTarget, VolumeKeys};
 
 use super::error::{EditError, TreeError};
 use super::operation::{EditOutcome, QueryResult, TreeEdit, TreeQuery};
@@ -132,14 +132,14 @@ pub struct TreeParams {
     pub inline_bytes: usize,
     /// Chunks or manifests under one manifest.
     pub fan_out: usize,
-    /// Mean encoded bytes of one block of a large directory.
-    pub directory_bytes: usize,
+    /// Encoded bytes of the blocks of a large directory.
+    pub nodes: NodeTarget,
 }
 
 impl TreeParams {
     /// What every real pool uses.
     pub const DEFAULT: Self =
-        Self { chunk_bytes: 1 << 20, inline_bytes: 16 << 10, fan_out: 1024, directory_bytes: 32 << 10 };
+        Self { chunk_bytes: 1 << 20, inline_bytes: 4 << 10, fan_out: 1024, nodes: NodeTarget::DEFAULT };
 }
 
 /// What became of a job.

@@ -11,7 +11,7 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::{
     BlockRef, DirectoryChild, DirectoryEntry, DirectoryNode, FolderNode, FolderVectors, NODE_BYTES_MAX, NODE_REFS_MAX,
-    WriteKeys, is_boundary, weight,
+    WriteKeys, weight,
 };
 
 use super::dir::{MergedDirectory, NameSlot};
@@ -202,12 +202,13 @@ impl PageCut<'_, '_> {
 
     fn add(&mut self, at: u8, item: PageItem) {
         let (bytes, refs) = (item.weight(), item.refs());
-        let ends = is_boundary(at, item.name(), bytes, self.pages.params.directory_bytes);
         let level = self.level(at);
         if !level.items.is_empty() && (level.bytes + bytes > NODE_BYTES_MAX || level.refs + refs > NODE_REFS_MAX) {
             self.close(at);
         }
+        let target = self.pages.params.nodes;
         let level = self.level(at);
+        let ends = target.ends_node(at, item.name(), bytes, level.bytes + bytes);
         level.items.push(item);
         level.bytes += bytes;
         level.refs += refs;

@@ -121,7 +121,7 @@ fn moving() {
 #[test]
 fn a_large_folder_is_a_tree_of_small_blocks() {
     let mut peer = TestWriter::new(1);
-    peer.params = TreeParams { directory_bytes: 1024, ..super::TINY };
+    peer.params = TreeParams { nodes: super::nodes(1024, 1024), ..super::TINY };
     let edits: Vec<_> = (0..3000).map(|number| put(&format!("/d/file {number:04}"), &number.to_string())).collect();
     for batch in edits.chunks(500) {
         assert!(peer.edit(batch).iter().all(Result::is_ok));

@@ -160,7 +160,7 @@ fn a_folder_left_by_its_content_does_not_vanish_with_the_last_name() {
 #[test]
 fn merges_read_only_what_differs() {
     let mut one = TestWriter::new(b'A');
-    one.params = TreeParams { directory_bytes: 2048, ..super::TINY };
+    one.params = TreeParams { nodes: super::nodes(2048, 2048), ..super::TINY };
     let puts: Vec<_> =
         (0..2000).map(|file| TreeEdit::Put { path: path(&format!("/d/f{file:04}")), file: inline("x") }).collect();
     one.edit(&puts);

@@ -17,7 +17,7 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{CommitView, VolumeKeys};
+use fsdfs_proto::volume::{CommitView, NodeTarget, VolumeKeys};
 
 use super::{
     BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, JobDone, MergeJob,
@@ -26,8 +26,12 @@ use super::{
 };
 
 /// Small enough for several levels of nodes from a few dozen names.
-pub const TINY: TreeParams = TreeParams { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, directory_bytes: 300 };
+pub const TINY: TreeParams = TreeParams { chunk_bytes: 64, inline_bytes: 16, fan_out: 3, nodes: nodes(300, 300) };
 pub const POOL: PoolId = PoolId([7; 32]);
+
+pub const fn nodes(leaf_bytes: usize, interior_bytes: usize) -> NodeTarget {
+    NodeTarget { leaf_bytes, interior_bytes }
+}
 
 pub fn keys() -> VolumeKeys {
     VolumeKeys::from_write_secret(VolumeId([9; 32]), 1, Key([3; 32]))

@@ -11,7 +11,7 @@ use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, Tr
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
 /// Small nodes, so that the folder is a tree.
-const PARAMS: TreeParams = TreeParams { directory_bytes: 1000, ..super::TINY };
+const PARAMS: TreeParams = TreeParams { nodes: super::nodes(400, 200), ..super::TINY };
 
 /// Blocks of both sides, and the two heads.
 fn sides() -> (TestWriter, TestWriter) {
@@ -61,7 +61,8 @@ fn vector() -> Value {
         "volume": keys().volume.to_string(),
         "epoch": keys().epoch,
         "write_secret": keys().writer().unwrap().secret().to_string(),
-        "directory_bytes": PARAMS.directory_bytes,
+        "leaf_bytes": PARAMS.nodes.leaf_bytes,
+        "interior_bytes": PARAMS.nodes.interior_bytes,
         "copies": 3,
         "heads": heads.iter().map(head_out).collect::<Vec<_>>(),
         "blocks": blocks_out(&used),
