@@ -12,8 +12,9 @@ fn messages(criterion: &mut Criterion) {
     let map = Digest([4; 32]);
     let redundancy = Redundancy::Replicas(3);
     let block = AttachedBlock { id: BlockId([1; 32]), len: 1 << 20 };
+    let charged_to = NodeId([2; 32]);
     let store =
-        Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, charged_to: NodeId([2; 32]), block });
+        Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, charged_to, more: false, block });
     let ids = (0..IDS_MAX).map(|number| BlockId([number as u8; 32])).collect();
     let have = Message::Have(HaveRequest { request: 7, renew: true, map, redundancy, ids });
     for (name, message) in [("store", store), ("have", have)] {

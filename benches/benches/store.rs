@@ -43,7 +43,7 @@ fn append(store: &Store, blocks: Vec<Block>) {
     let count = blocks.len();
     for block in blocks {
         let (redundancy, charged_to) = (Redundancy::Replicas(3), NodeId([2; 32]));
-        let write = DiskRequest::Write { block, redundancy, first_seen: 1, charged_to, disk: None };
+        let write = DiskRequest::Write { block, redundancy, first_seen: 1, charged_to, disk: None, more: false };
         let done_in = done_in.clone();
         store.submit(write, move |done| drop(done_in.send(done)));
     }

@@ -258,6 +258,8 @@ pub struct StoreRequest {
     pub age_ms: u64,
     /// Whose quota it counts against.
     pub charged_to: NodeId,
+    /// The sender sends further blocks at once: they may be made durable together.
+    pub more: bool,
     /// What follows.
     pub block: AttachedBlock,
 }

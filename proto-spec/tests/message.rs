@@ -98,7 +98,8 @@ fn answers() -> Vec<Possession> {
 
 fn store(block: AttachedBlock) -> StoreRequest {
     let charged_to = NodeId([0x22; 32]);
-    StoreRequest { request: 3, map: MAP, redundancy: Redundancy::Replicas(3), age_ms: 86_400_000, charged_to, block }
+    let redundancy = Redundancy::Replicas(3);
+    StoreRequest { request: 3, map: MAP, redundancy, age_ms: 86_400_000, charged_to, more: true, block }
 }
 
 fn found(block: Option<AttachedBlock>) -> FetchReply {

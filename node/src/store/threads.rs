@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fsdfs_core::seam::DiskDone;
 use fsdfs_proto::record::LogEntry;
@@ -19,13 +19,17 @@ use crate::store::log::LogFolder;
 const COMMIT_BYTES_MAX: usize = 32 << 20;
 /// Jobs committed at once at most.
 const COMMIT_JOBS_MAX: usize = 4096;
+/// A block behind which others were said to come waits so long for the next one. A commit of a thousand small blocks takes some
+/// fifty milliseconds to arrive, and would cost as many syncs as happen to fit in there; the writer waits for its last
+/// block anyway. Longer pauses are those of a slow line, or of a sender that died.
+const MORE_WAIT: Duration = Duration::from_millis(10);
 
 /// The writer of a disk; runs until it is told to stop.
 pub(crate) fn run(mut appender: Appender, jobs: &Receiver<DiskJob>, shared: &DiskSet) {
     appender.recover(None);
     shared.report_changes();
     while let Ok(first) = jobs.recv() {
-        let batch = gather(first, jobs);
+        let batch = gather(first, jobs, MORE_WAIT);
         let stop = batch.iter().any(|job| matches!(job, DiskJob::Stop));
         let mut waiting: VecDeque<DiskJob> =
             batch.into_iter().filter_map(|job| shared.route_known(&appender.disk, job)).collect();
@@ -47,17 +51,24 @@ pub(crate) fn run(mut appender: Appender, jobs: &Receiver<DiskJob>, shared: &Dis
     }
 }
 
-/// What is queued by now, up to a bound: the group of a group commit.
-fn gather(first: DiskJob, jobs: &Receiver<DiskJob>) -> Vec<DiskJob> {
+/// What is queued by now, up to a bound: the group of a group commit. If all of it are blocks behind which others come at
+/// once, those too.
+fn gather(first: DiskJob, jobs: &Receiver<DiskJob>, more_wait: Duration) -> Vec<DiskJob> {
     let mut batch = vec![first];
-    let mut bytes = 0;
+    let (mut bytes, mut more) = (0, true);
     while bytes < COMMIT_BYTES_MAX && batch.len() < COMMIT_JOBS_MAX {
-        bytes += match batch.last() {
-            Some(DiskJob::Write(write)) => write.block.bytes().len(),
+        match batch.last() {
+            Some(DiskJob::Write(write)) => {
+                bytes += write.block.bytes().len();
+                more &= write.more;
+            }
             Some(DiskJob::Stop) => break,
-            _ => 0,
-        };
-        let Ok(next) = jobs.try_recv() else { break };
+            // Nobody waits for these.
+            Some(DiskJob::Log(_) | DiskJob::Compact(_)) => {}
+            _ => more = false,
+        }
+        let next = jobs.try_recv().ok();
+        let Some(next) = next.or_else(|| if more { jobs.recv_timeout(more_wait).ok() } else { None }) else { break };
         batch.push(next);
     }
     batch
@@ -128,4 +139,45 @@ fn report_home(log: &LogFolder, error: &std::io::Error, shared: &DiskSet) {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use fsdfs_proto::block::Block;
+    use fsdfs_proto::message::Redundancy;
+
+    use super::*;
+    use crate::store::disk::job::WriteJob;
+    use crate::store::tests::rig::write_job;
+
+    fn write(number: u8, more: bool) -> DiskJob {
+        let block = Block::new(vec![number; 100].into());
+        DiskJob::Write(WriteJob { more, ..write_job(block, Redundancy::Replicas(2), 1, |_| ()) })
+    }
+
+    #[test]
+    fn blocks_of_one_commit_are_made_durable_together() {
+        let (send, jobs) = mpsc::channel();
+        let sender = std::thread::spawn(move || {
+            for number in 1..100 {
+                std::thread::yield_now();
+                send.send(write(number, number < 99)).expect("somebody listens");
+            }
+            send
+        });
+        assert_eq!(gather(write(0, true), &jobs, Duration::from_secs(60)).len(), 100);
+        drop(sender.join());
+    }
+
+    #[test]
+    fn nothing_waits_for_a_sender_that_died_or_for_what_others_wait_for() {
+        let (send, jobs) = mpsc::channel();
+        assert_eq!(gather(write(0, true), &jobs, Duration::ZERO).len(), 1);
+        send.send(write(1, false)).expect("somebody listens");
+        let hour = Duration::from_secs(3600);
+        assert_eq!(gather(write(0, true), &jobs, hour).len(), 2);
+        assert_eq!(gather(write(2, false), &jobs, hour).len(), 1);
+    }
 }

@@ -137,7 +137,7 @@ impl MachineStore {
     /// Carries a request out. To be called when it completes: from then on it is durable. `wall` is the machine's wall clock.
     pub fn perform(&mut self, request: DiskRequest, wall: u64) -> DiskDone {
         match request {
-            DiskRequest::Write { block, redundancy, first_seen, charged_to, disk } => {
+            DiskRequest::Write { block, redundancy, first_seen, charged_to, disk, more: _ } => {
                 DiskDone::Written(self.write(&block, redundancy, (first_seen, wall), charged_to, disk))
             }
             DiskRequest::Read { id } => DiskDone::Read(self.read(id)),

@@ -38,6 +38,7 @@ fn store(request: u64, node: NodeId, id: BlockId, len: u32) -> Message {
         redundancy,
         age_ms: 0,
         charged_to: node,
+        more: false,
         block: AttachedBlock { id, len },
     })
 }

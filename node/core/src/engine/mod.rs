@@ -237,7 +237,7 @@ impl Engine {
                 cx.reply(op, Reply::PutBlock(refused));
             }
             Command::PutBlock { block, redundancy } => {
-                self.puts.start(cx, PutItem::Block { block, redundancy, probe: true }, Waiter::Client(op));
+                self.puts.start(cx, PutItem::Block { block, redundancy, probe: true, more: false }, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
             Command::Edit { volume, edits } => self.commits.edit(cx, op, volume, edits),

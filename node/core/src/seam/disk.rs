@@ -22,6 +22,8 @@ pub enum DiskRequest {
         charged_to: NodeId,
         /// The disk placement chose; another of this node's disks takes it if that one cannot.
         disk: Option<DiskId>,
+        /// Further blocks come at once: they may share a sync, for which this one waits a moment.
+        more: bool,
     },
     /// Read a block; the store checks its hash.
     Read {

@@ -22,7 +22,7 @@ fn block(fill: u8) -> Block {
 
 pub(super) fn store(from: NodeId, block: AttachedBlock) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
-    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, charged_to: from, block })
+    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, charged_to: from, more: false, block })
 }
 
 #[tokio::test]

@@ -60,6 +60,8 @@ pub(crate) struct WriteJob {
     pub redundancy: Redundancy,
     pub first_seen: u64,
     pub charged_to: NodeId,
+    /// Others come right behind it.
+    pub more: bool,
     pub answer: DiskReply,
     /// Disks that could not take it.
     pub tried: Vec<DiskId>,

@@ -62,7 +62,8 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 fn fill(store: &Store) {
     for number in 0..BLOCKS {
         let block = block(number, 3000);
-        let request = DiskRequest::Write { block, redundancy: R2, first_seen: 1, charged_to: ME, disk: None };
+        let request =
+            DiskRequest::Write { block, redundancy: R2, first_seen: 1, charged_to: ME, disk: None, more: false };
         assert_eq!(ask(store, request), DiskDone::Written(WriteDone::New));
     }
     assert_eq!(ask(store, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(true));

@@ -4,5 +4,5 @@ mod cuts;
 mod damage;
 mod faults;
 mod files;
-mod rig;
+pub(super) mod rig;
 mod several;

@@ -351,6 +351,7 @@ pub fn write_job(
         redundancy,
         first_seen: now,
         charged_to: ME,
+        more: false,
         answer: DiskReply::new(done, DiskDone::Written(WriteDone::Failed)),
         tried: Vec::new(),
         full: false,

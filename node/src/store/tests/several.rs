@@ -58,7 +58,8 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 }
 
 fn write(store: &Store, block: &Block, disk: Option<DiskId>) -> WriteDone {
-    let request = DiskRequest::Write { block: block.clone(), redundancy: R2, first_seen: 1, charged_to: ME, disk };
+    let request =
+        DiskRequest::Write { block: block.clone(), redundancy: R2, first_seen: 1, charged_to: ME, disk, more: false };
     let DiskDone::Written(done) = ask(store, request) else { panic!() };
     done
 }
@@ -407,8 +408,9 @@ fn many_writers_share_syncs() {
     let (done, answers) = mpsc::channel();
     for number in 0..500 {
         let done = done.clone();
+        let block = block(number, 100);
         let request =
-            DiskRequest::Write { block: block(number, 100), redundancy: R2, first_seen: 1, charged_to: ME, disk: None };
+            DiskRequest::Write { block, redundancy: R2, first_seen: 1, charged_to: ME, disk: None, more: false };
         store.submit(request, move |answer| done.send(answer).unwrap());
     }
     for _ in 0..500 {

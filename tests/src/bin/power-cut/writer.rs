@@ -68,8 +68,8 @@ impl<'a> WriterState<'a> {
             1 | 2 if !self.durable.is_empty() => self.renewal(),
             _ => {
                 let (redundancy, charged_to) = (Redundancy::Replicas(COPIES), NodeId([2; 32]));
-                let write =
-                    DiskRequest::Write { block: block(number), redundancy, first_seen: 1, charged_to, disk: None };
+                let (block, disk, more) = (block(number), None, self.rng.bool());
+                let write = DiskRequest::Write { block, redundancy, first_seen: 1, charged_to, disk, more };
                 (Ack::Block(number), write)
             }
         };

@@ -241,6 +241,7 @@ impl Gets {
                 first_seen: cx.now.wall,
                 charged_to: cx.me,
                 disk: None,
+                more: false,
             };
             cx.disk(request, Waiter::Get(GetToken::ReadRepair(id)));
         }

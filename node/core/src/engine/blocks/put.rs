@@ -30,8 +30,9 @@ pub(in crate::engine) struct Puts {
 
 /// What is put.
 pub(in crate::engine) enum PutItem {
-    /// With `probe`, holders are asked before bytes are sent: the block may be there from an earlier put.
-    Block { block: Block, redundancy: Redundancy, probe: bool },
+    /// With `probe`, holders are asked before bytes are sent: the block may be there from an earlier put. With `more`, others
+    /// are put right behind it, and holders may make them durable together.
+    Block { block: Block, redundancy: Redundancy, probe: bool, more: bool },
     /// A head of this volume, durable in this node's log already; its holders are those of the volume's id.
     Head { fact: RawFact, volume: VolumeId },
 }
@@ -228,17 +229,18 @@ impl Puts {
                 let message = |request| Message::Facts(FactBatch { request, facts });
                 cx.ask(holder.node, Waiter::Put(PutToken::Store(id)), message, None);
             }
-            PutItem::Block { block, redundancy, .. } if holder.node == cx.me => {
+            PutItem::Block { block, redundancy, more, .. } if holder.node == cx.me => {
                 let request = DiskRequest::Write {
                     block: block.clone(),
                     redundancy: *redundancy,
                     first_seen: cx.now.wall,
                     charged_to: cx.me,
                     disk: Some(holder.disk),
+                    more: *more,
                 };
                 cx.disk(request, Waiter::Put(PutToken::OwnWrite(id)));
             }
-            PutItem::Block { block, redundancy, probe: true } => {
+            PutItem::Block { block, redundancy, probe: true, .. } => {
                 let (redundancy, ids, map) = (*redundancy, vec![block.id()], cx.map_digest);
                 let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
                 cx.ask(holder.node, Waiter::Put(PutToken::Probe(id)), have, None);
@@ -251,12 +253,13 @@ impl Puts {
     fn send_block(&mut self, cx: &mut Context, id: u64, to: NodeId) {
         let (map, charged_to) = (cx.map_digest, cx.me);
         let Some(put) = self.open.get_mut(&id) else { return };
-        let PutItem::Block { block, redundancy, .. } = &put.item else { return };
+        let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
         put.sent = true;
-        let (block, redundancy) = (block.clone(), *redundancy);
+        let (block, redundancy, more) = (block.clone(), *redundancy, *more);
         let attached = AttachedBlock::from(&block);
-        let store =
-            |request| Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, block: attached });
+        let store = |request| {
+            Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, more, block: attached })
+        };
         cx.ask(to, Waiter::Put(PutToken::Store(id)), store, Some(block));
     }
 

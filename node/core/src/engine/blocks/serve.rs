@@ -43,6 +43,7 @@ impl BlockServer {
             charged_to: store.charged_to,
             // None: this node is a fallback of a map that it does not know; any of its disks will do.
             disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),
+            more: store.more,
         };
         cx.disk(write, Waiter::Serve(ServeToken::Store { to: from, request }));
     }

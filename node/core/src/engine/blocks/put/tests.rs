@@ -24,7 +24,7 @@ impl Case {
         let order = order(&cx, block.id());
         before(&mut cx, &order);
         let mut puts = Puts::default();
-        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe };
+        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe, more: false };
         puts.start(&mut cx, item, CLIENT);
         Self { cx, puts, order }
     }

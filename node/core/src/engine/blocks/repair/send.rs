@@ -62,7 +62,8 @@ impl Repair {
         for to in to {
             let block_info = AttachedBlock::from(&block);
             let store = |request| {
-                Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, block: block_info })
+                let (block, more) = (block_info, false);
+                Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, more, block })
             };
             cx.ask(to, Waiter::Repair(RepairToken::Store(id)), store, Some(block.clone()));
         }

@@ -22,6 +22,7 @@ fn store_request(cx: &Context, block: &fsdfs_proto::block::Block) -> StoreReques
         redundancy: REDUNDANCY,
         age_ms: 400,
         charged_to: NodeId([8; 32]),
+        more: true,
         block: AttachedBlock::from(block),
     }
 }
@@ -34,7 +35,8 @@ fn a_block_is_kept_as_old_as_it_came_on_the_disk_that_placement_chose() {
     let request = store_request(&cx, &block);
     BlockServer.on_store(&mut cx, peer, &request, BlockPayload::Block(block.clone()));
     let asked = asked_of_disk(&mut cx);
-    let [(DiskRequest::Write { block: kept, first_seen, charged_to, disk, .. }, waiter)] = &asked[..] else {
+    let [(DiskRequest::Write { block: kept, first_seen, charged_to, disk, more: true, .. }, waiter)] = &asked[..]
+    else {
         panic!("{asked:?}")
     };
     assert_eq!((kept, *first_seen, *charged_to), (&block, cx.now.wall - 400, NodeId([8; 32])));

@@ -50,11 +50,13 @@ impl Commits {
             && progress.parts - waiting.len() < COMMIT_PUTS_UNDER_WAY_MAX
             && let Some(part) = waiting.pop_front()
         {
+            // The last one ends the holders' wait for more.
+            let more = !waiting.is_empty();
             match part {
                 CommitPart::New(block) => {
                     parts.gets.remember(&block);
                     // New by construction, so nobody is asked whether it is there.
-                    let item = PutItem::Block { block, redundancy, probe: false };
+                    let item = PutItem::Block { block, redundancy, probe: false, more };
                     parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Part(volume)));
                 }
                 CommitPart::Earlier(id) => {
@@ -97,7 +99,7 @@ impl Commits {
         match outcome {
             GetOutcome::Found(block) => {
                 let redundancy = Redundancy::Replicas(parts.cx.copies());
-                let item = PutItem::Block { block, redundancy, probe: true };
+                let item = PutItem::Block { block, redundancy, probe: true, more: false };
                 parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Replicated(volume)));
             }
             GetOutcome::NotFound { .. } => self.part_ended(parts, volume),
