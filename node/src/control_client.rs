@@ -175,6 +175,21 @@ impl ControlClient {
         self.get(route::ENTRIES, &parameters).await
     }
 
+    /// One page of a folder, with the contents of files of at most `contents` bytes; it ends early when they are many.
+    pub async fn list_with_contents(
+        &self,
+        volume: &str,
+        path: &[u8],
+        after: Option<&[u8]>,
+        (max, contents): (usize, usize),
+    ) -> Outcome<control::ListingPage> {
+        let (max, contents) = (max.to_string(), contents.to_string());
+        let mut parameters = vec![("path", path), ("volume", volume.as_bytes()), ("max", max.as_bytes())];
+        parameters.push(("contents", contents.as_bytes()));
+        parameters.extend(after.map(|name| ("after", name)));
+        self.get(route::ENTRIES, &parameters).await
+    }
+
     /// One entry; with `blocks` also where its blocks are.
     pub async fn stat(&self, volume: &str, path: &[u8], blocks: bool) -> Outcome<control::StatReply> {
         let blocks = blocks.to_string();

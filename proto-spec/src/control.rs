@@ -13,7 +13,7 @@ mod tree;
 
 pub use address::*;
 pub use attention::*;
-pub use escape::{EscapedText, parameters, query, raw_bytes, text_and_bytes};
+pub use escape::{EscapedText, SmallContent, parameters, query, raw_bytes, text_and_bytes};
 pub use members::*;
 pub use plan::*;
 pub use status::*;
@@ -43,7 +43,8 @@ pub mod route {
     /// `PUT ?path=&mode=&mtime_ns=&volume=` (mode in octal) with the content as body: [`super::WriteReply`].
     /// `GET ?path=&volume=`, with or without `Range`: the content; attributes in [`super::header`].
     pub const FILES: &str = "/v1/files";
-    /// `GET ?path=&after=&max=&volume=`: [`super::ListingPage`], a page of a folder.
+    /// `GET ?path=&after=&max=&contents=&volume=`: [`super::ListingPage`], a page of a folder; with the contents of files of at
+    /// most so many bytes, at most [`super::CONTENTS_MAX`].
     /// `DELETE ?path=&recursive=&volume=`: [`super::WriteReply`].
     pub const ENTRIES: &str = "/v1/entries";
     /// `GET ?path=&blocks=&volume=`: [`super::StatReply`].
@@ -76,6 +77,11 @@ pub mod header {
 pub const PAGE_MAX: usize = 10_000;
 /// Edits of one request at most.
 pub const EDITS_MAX: usize = 10_000;
+/// Bytes of a file whose content goes along with others, in a page of a folder or in an edit, at most. Larger ones have a
+/// request of their own, which costs less than they do.
+pub const CONTENTS_MAX: usize = 64 << 10;
+/// Bytes of contents in one page of a folder at most, and so many and one more file's; the page ends there.
+pub const PAGE_CONTENTS_MAX: usize = 4 << 20;
 /// Bytes of a JSON request at most: the most edits with long paths.
 pub const REQUEST_BYTES_MAX: usize = 32 << 20;
 /// Bytes of a path at most: 100 levels of the longest names and some.

@@ -1,4 +1,5 @@
-//! Reads a local tree for `put`: one open folder a level, one entry at a time, so that memory does not grow with the tree.
+//! Reads a local tree for `put`: one open folder a level, in the order in which a volume keeps names, so that what shares a block
+//! there comes together. Memory grows with the names of the folders that are open, not with the tree.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -161,10 +162,30 @@ fn identity(stat: &Stat) -> (u64, u64) {
     (stat.st_dev, stat.st_ino)
 }
 
-/// A folder that is being read.
-struct OpenLevel {
-    dir: Dir,
+/// A folder that is being walked.
+struct OpenFolder {
+    fd: OwnedFd,
     identity: (u64, u64),
+    /// Those that are still to come, ascending by their bytes.
+    names: std::vec::IntoIter<Vec<u8>>,
+    /// Why there are no more of them.
+    broken: Option<Errno>,
+}
+
+impl OpenFolder {
+    fn read(fd: OwnedFd, identity: (u64, u64)) -> Result<Self, Errno> {
+        let mut names = Vec::new();
+        let mut broken = None;
+        for entry in Dir::read_from(&fd)? {
+            match entry {
+                Ok(entry) => names.push(entry.file_name().to_bytes().to_vec()),
+                Err(errno) => broken = Some(errno),
+            }
+        }
+        names.retain(|name| name != b"." && name != b"..");
+        names.sort_unstable();
+        Ok(Self { fd, identity, names: names.into_iter(), broken })
+    }
 }
 
 /// A walk through one source.
@@ -174,8 +195,8 @@ pub struct TreeScan {
     follow: FollowLinks,
     /// What the next call hands out: the source itself.
     first: Option<Result<FoundEntry, SkippedEntry>>,
-    /// Open folders from the source down; the last is being read.
-    levels: Vec<OpenLevel>,
+    /// Open folders from the source down; the last is being walked.
+    levels: Vec<OpenFolder>,
     /// Names that lead to the last of `levels`.
     path: Vec<Vec<u8>>,
 }
@@ -223,7 +244,7 @@ impl TreeScan {
                 if self.levels.iter().any(|level| level.identity == identity) {
                     return Err(SkipReason::Loop);
                 }
-                self.levels.push(OpenLevel { dir: Dir::new(open)?, identity });
+                self.levels.push(OpenFolder::read(open, identity)?);
                 Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Folder })
             }
             FileType::RegularFile => {
@@ -251,28 +272,21 @@ impl TreeScan {
 
     fn next_below(&mut self) -> Option<Result<FoundEntry, SkippedEntry>> {
         loop {
-            let name = match self.levels.last_mut()?.dir.read() {
-                Some(Ok(entry)) => entry.file_name().to_bytes().to_vec(),
-                Some(Err(errno)) => {
-                    let skipped = self.skipped(None, errno.into());
-                    self.leave();
-                    return Some(Err(skipped));
-                }
-                None => {
-                    self.leave();
-                    continue;
-                }
-            };
-            if name == b"." || name == b".." {
-                continue;
+            let folder = self.levels.last_mut()?;
+            if let Some(name) = folder.names.next() {
+                return Some(self.enter(name));
             }
-            return Some(self.enter(name));
+            let broken = folder.broken.map(|errno| self.skipped(None, errno.into()));
+            self.leave();
+            if let Some(skipped) = broken {
+                return Some(Err(skipped));
+            }
         }
     }
 
     fn enter(&mut self, name: Vec<u8>) -> Result<FoundEntry, SkippedEntry> {
         let depth = self.levels.len();
-        let fd = self.levels.last().map(|level| level.dir.fd().and_then(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)));
+        let fd = self.levels.last().map(|folder| rustix::io::fcntl_dupfd_cloexec(&folder.fd, 3));
         let taken = match fd {
             Some(Ok(fd)) => self.look(Some(&fd), &name),
             Some(Err(errno)) => Err(errno.into()),
@@ -367,6 +381,22 @@ mod tests {
         ];
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), expected);
         assert_eq!(skipped, [format!("{}/pipe: skipped: it is a pipe, not a file", root.display())]);
+    }
+
+    /// As a volume keeps them: by the bytes of each name, a folder with all in it at its own name's place.
+    #[test]
+    fn names_come_in_the_order_in_which_a_volume_keeps_them() {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::create_dir_all(temp.path().join("b/x")).expect("dirs");
+        for name in ["c", "a", "b.txt", "B", "b/z", "b/y", "b/x/1", "10", "9"] {
+            fs::write(temp.path().join(name), b"").expect("file");
+        }
+        fs::write(temp.path().join(OsStr::from_bytes(b"\xff")), b"").expect("file");
+        let found = TreeScan::new(temp.path(), OwnFolders::new(), FollowLinks::Never).expect("readable").flatten();
+        let paths: Vec<Vec<u8>> = found.map(|entry| entry.path.join(&b'/')).collect();
+        let expected: [&[u8]; 13] =
+            [b"", b"10", b"9", b"B", b"a", b"b", b"b/x", b"b/x/1", b"b/y", b"b/z", b"b.txt", b"c", b"\xff"];
+        assert_eq!(paths, expected);
     }
 
     #[test]

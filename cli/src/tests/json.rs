@@ -317,6 +317,7 @@ fn entry() -> ListingEntry {
         target_bytes: None,
         conflict_of: Some("caf".into()),
         written_ms: 3,
+        content: None,
     }
 }
 

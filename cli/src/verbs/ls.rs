@@ -150,6 +150,7 @@ mod tests {
             target_bytes: None,
             conflict_of: None,
             written_ms: 0,
+            content: None,
         }
     }
 

@@ -138,10 +138,19 @@ impl StoredBlock {
 
 impl UploadSummary {
     fn add(&mut self, StoredBlock { outcome, len }: StoredBlock) {
-        let copies = copies_of(&outcome);
-        if !copies.present {
+        if !copies_of(&outcome).present {
             self.uploaded_bytes += len;
         }
+        self.is_as_durable_as(outcome);
+    }
+
+    /// Takes in what the blocks of another file came to.
+    pub fn merge(&mut self, other: Self) {
+        self.uploaded_bytes += other.uploaded_bytes;
+        other.worst.into_iter().for_each(|outcome| self.is_as_durable_as(outcome));
+    }
+
+    fn is_as_durable_as(&mut self, outcome: PutOutcome) {
         let rank = |outcome: &PutOutcome| {
             let copies = copies_of(outcome);
             (matches!(outcome, PutOutcome::Stored(_)), copies.servers.len(), copies.sites)

@@ -1,8 +1,12 @@
 //! Paths in requests: bytes as text. A name need not be UTF-8, JSON and query strings are.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -71,6 +75,24 @@ impl<'de> Deserialize<'de> for EscapedText {
     }
 }
 
+/// Content of a small file, in base64.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SmallContent(pub Bytes);
+
+impl Serialize for SmallContent {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for SmallContent {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(from)?;
+        let bytes = STANDARD.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
+        Ok(Self(bytes.into()))
+    }
+}
+
 /// A query string of these parameters, every byte that is not a letter or digit escaped.
 pub fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
     let pairs: Vec<String> = parameters
@@ -93,22 +115,18 @@ pub fn parameters(query: &str) -> impl Iterator<Item = (String, Vec<u8>)> {
 
 /// A name or link target as text, and in base64 if it is not UTF-8.
 pub fn text_and_bytes(bytes: &[u8]) -> (String, Option<String>) {
-    use base64::Engine as _;
     match std::str::from_utf8(bytes) {
         Ok(text) => (text.to_owned(), None),
         Err(_) => {
             let text = String::from_utf8_lossy(bytes).into_owned();
-            (text, Some(base64::engine::general_purpose::STANDARD.encode(bytes)))
+            (text, Some(STANDARD.encode(bytes)))
         }
     }
 }
 
 /// The bytes behind text and base64 of an answer.
 pub fn raw_bytes(text: &str, bytes: Option<&str>) -> Vec<u8> {
-    use base64::Engine as _;
-    bytes
-        .and_then(|encoded| base64::engine::general_purpose::STANDARD.decode(encoded).ok())
-        .unwrap_or_else(|| text.as_bytes().to_vec())
+    bytes.and_then(|encoded| STANDARD.decode(encoded).ok()).unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
 #[cfg(test)]
@@ -128,5 +146,17 @@ mod tests {
             assert_eq!(back, [("path".into(), name.to_vec()), ("max".into(), b"3".to_vec())]);
         }
         assert_eq!(EscapedText::from("/ä 1%").to_string(), "/ä 1%25");
+    }
+
+    #[test]
+    fn any_content_survives_json() {
+        let all: Vec<u8> = (0..=255).collect();
+        for content in [&b""[..], b"a", b"ab", &all] {
+            let content = SmallContent(Bytes::copy_from_slice(content));
+            let json = serde_json::to_string(&content).expect("text");
+            assert_eq!(serde_json::from_str::<SmallContent>(&json).expect("base64"), content);
+            assert_eq!(serde_json::from_slice::<SmallContent>(json.as_bytes()).expect("base64"), content);
+        }
+        assert!(serde_json::from_str::<SmallContent>("\"a\"").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{ApiError, EscapedText, POOL_VOLUME, raw_bytes};
+use super::{ApiError, EscapedText, POOL_VOLUME, SmallContent, raw_bytes};
 
 /// How durable a change became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -64,6 +64,17 @@ pub enum EditRequest {
         /// Fail if it exists.
         #[serde(default)]
         fresh: bool,
+    },
+    /// Writes a small file; its parents are made.
+    File {
+        /// Where.
+        #[schema(value_type = String)]
+        path: EscapedText,
+        /// Its attributes.
+        attrs: EntryAttributes,
+        /// At most [`super::CONTENTS_MAX`] bytes, in base64.
+        #[schema(value_type = String)]
+        content: SmallContent,
     },
     /// Writes a symbolic link.
     Link {
@@ -170,6 +181,10 @@ pub struct ListingEntry {
     pub conflict_of: Option<String>,
     /// When it was written into the volume.
     pub written_ms: u64,
+    /// Of a small file, in base64, if it was asked for and can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub content: Option<SmallContent>,
 }
 
 /// What an entry is.

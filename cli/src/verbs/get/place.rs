@@ -132,6 +132,7 @@ mod tests {
             target_bytes: None,
             conflict_of: None,
             written_ms: 0,
+            content: None,
         };
         GetSource {
             path: RemotePath::parse(OsStr::new(path)).expect("a path"),

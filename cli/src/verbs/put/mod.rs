@@ -1,5 +1,6 @@
 //! `fsdfs put`: local files and folders into the store.
 
+mod batch;
 mod source;
 mod special;
 mod stdin;

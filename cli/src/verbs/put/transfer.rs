@@ -2,22 +2,25 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{self, EditRequest, EditResult, EscapedText};
+use fsdfs_proto::control::{self, EditRequest, EditResult, EditsReply, EscapedText, SmallContent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout_at;
 
 use crate::api::DaemonApi;
 use crate::app::{AppContext, or_interrupted};
 use crate::claims::{ClaimOutcome, NameClaims};
 use crate::local::scan::{FoundEntry, FoundKind, OwnFolders, SkipReason, SkippedEntry, SourceFile, own_folder};
 use crate::local::{FollowLinks, LocalAttributes};
-use crate::outcome::{CliError, CliResult, ExitStatus};
+use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::program::ProgramName;
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
+use crate::verbs::put::batch::EditBatch;
 use crate::verbs::put::source::{PutSource, PutTarget};
 use crate::verbs::put::special::{self, LinkedKind};
 use crate::verbs::put::summary::{UploadSummary, place};
@@ -25,23 +28,13 @@ use crate::verbs::put::upload::{self, StoredFile, UploadError};
 use crate::verbs::put::walk::ScanItem;
 use crate::verbs::put::{stdin, walk};
 
-/// Slots for files on their way: eight large files, or 32 middling, or 128 small ones. Small ones wait for the commit that
-/// they share, and every commit costs a round trip and a sync on several machines: the more share one the better.
-const SLOTS: usize = 128;
+/// Slots for files that have a request of their own: eight large ones or 32 middling ones. (Small ones go in batches.)
+const SLOTS: usize = 32;
 
 /// Slots of one file.
 fn slots(bytes: u64) -> u32 {
-    match bytes {
-        0..=0xffff => 1,
-        0x1_0000..=0xf_ffff => 4,
-        _ => 16,
-    }
+    if bytes < 1 << 20 { 1 } else { 4 }
 }
-
-/// Folders and links of one request: few enough that none waits long for the commit.
-const BATCH_EDITS: usize = 500;
-/// Bytes of paths of one request; escaped they may triple, which must stay under the API's 32 MiB.
-const BATCH_BYTES: usize = 4 << 20;
 
 /// Stores everything that was planned and says how it went. `again` is the command that does it once more.
 pub async fn run(
@@ -75,9 +68,38 @@ struct UploadRun {
     claims: NameClaims,
     slots: Arc<Semaphore>,
     uploads: JoinSet<(PathBuf, Result<StoredFile, UploadError>)>,
-    batch: Vec<(PathBuf, EditRequest)>,
-    batch_bytes: usize,
+    /// Waits for its request.
+    batch: EditBatch,
+    /// On its way, one at a time: the next one goes on from the commit that this one becomes.
+    committing: JoinSet<CommittedBatch>,
     summary: UploadSummary,
+}
+
+/// A request that is over.
+struct CommittedBatch {
+    sources: Vec<PathBuf>,
+    kinds: Vec<ItemKind>,
+    edited: Result<EditsReply, ControlError>,
+    took: Duration,
+}
+
+/// What the summary counts.
+#[derive(Clone, Copy)]
+enum ItemKind {
+    /// With its bytes.
+    File(u64),
+    Folder,
+    Link,
+}
+
+impl ItemKind {
+    fn of(edit: &EditRequest) -> Self {
+        match edit {
+            EditRequest::File { content, .. } => Self::File(content.0.len() as u64),
+            EditRequest::Link { .. } => Self::Link,
+            _ => Self::Folder,
+        }
+    }
 }
 
 impl UploadRun {
@@ -89,8 +111,8 @@ impl UploadRun {
             claims: NameClaims::new(plan.iter().map(|(_, to)| to.names.clone()).collect()),
             slots: Arc::new(Semaphore::new(SLOTS)),
             uploads: JoinSet::new(),
-            batch: Vec::new(),
-            batch_bytes: 0,
+            batch: EditBatch::default(),
+            committing: JoinSet::new(),
             summary: UploadSummary::default(),
         }
     }
@@ -99,15 +121,29 @@ impl UploadRun {
         if self.progress.is_shown() {
             walk::count(plan, own.clone(), follow, self.progress.clone());
         }
+        let volume = to_volume(plan);
         let mut found = walk::walk(plan, own, follow);
-        while let Some(item) = found.recv().await {
-            self.take(item).await?;
+        loop {
+            let next = match self.batch.deadline() {
+                Some(deadline) => timeout_at(deadline.into(), found.recv()).await,
+                None => Ok(found.recv().await),
+            };
+            match next {
+                Ok(Some(item)) => self.take(item).await?,
+                Ok(None) => break,
+                // Nothing was found for a while.
+                Err(_) => {}
+            }
+            if self.batch.is_full() || self.batch.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+                self.flush(&volume).await?;
+            }
         }
         for (_, to) in plan.iter().filter(|(source, _)| *source == PutSource::Stdin) {
             let sent = stdin::store(&self.api, to, &self.progress).await;
             self.uploaded(Path::new("-"), sent)?;
         }
-        self.flush(&to_volume(plan)).await?;
+        self.flush(&volume).await?;
+        self.committed().await?;
         while let Some(done) = self.uploads.join_next().await {
             self.joined(done)?;
         }
@@ -115,7 +151,7 @@ impl UploadRun {
     }
 
     async fn take(&mut self, item: ScanItem) -> CliResult<()> {
-        let ScanItem { from, to, is_source, found } = item;
+        let ScanItem { from, to, is_source, found, content } = item;
         let found = match found {
             Ok(found) => found,
             Err(SkippedEntry { why: SkipReason::Special(kind), .. }) if is_source => {
@@ -133,24 +169,23 @@ impl UploadRun {
         if is_source && matches!(found.what, FoundKind::Link(_)) && !self.keeps_link(&from, &to) {
             return Ok(());
         }
-        let to = &to;
         let path = EscapedText(to.bytes());
-        match found.what {
-            FoundKind::File(open) => self.upload(from, to.clone(), open, found.attrs).await,
-            FoundKind::Folder => {
-                let attrs = Some(control::EntryAttributes { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns });
-                // The root of a volume has no attributes of its own.
-                if to.names.is_empty() {
-                    Ok(())
-                } else {
-                    self.edit(to, from, EditRequest::Folder { path, attrs, fresh: false }).await
-                }
+        let attrs = control::EntryAttributes { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns };
+        let edit = match (found.what, content) {
+            (FoundKind::File(open), None) => return self.upload(from, to, open, found.attrs).await,
+            (FoundKind::File(_), Some(content)) => {
+                self.progress.show(shown(&from));
+                EditRequest::File { path, attrs, content: SmallContent(content) }
             }
-            FoundKind::Link(target) => {
-                let edit = EditRequest::Link { path, target: EscapedText(target), mtime_ns: found.attrs.mtime_ns };
-                self.edit(to, from, edit).await
+            // The root of a volume has no attributes of its own.
+            (FoundKind::Folder, _) if to.names.is_empty() => return Ok(()),
+            (FoundKind::Folder, _) => EditRequest::Folder { path, attrs: Some(attrs), fresh: false },
+            (FoundKind::Link(target), _) => {
+                EditRequest::Link { path, target: EscapedText(target), mtime_ns: attrs.mtime_ns }
             }
-        }
+        };
+        self.batch.push(from, edit, Instant::now());
+        Ok(())
     }
 
     /// Whether the name is free of other sources of this command; if not, that is said.
@@ -230,13 +265,11 @@ impl UploadRun {
 
     fn joined(
         &mut self,
-        done: Result<(PathBuf, Result<StoredFile, UploadError>), tokio::task::JoinError>,
+        done: Result<(PathBuf, Result<StoredFile, UploadError>), JoinError>,
     ) -> CliResult<()> {
         match done {
             Ok((from, sent)) => self.uploaded(&from, sent),
-            Err(error) => {
-                Err(CliError::new(format!("an upload failed: {error}"), "this is a bug in fsdfs; report it").into())
-            }
+            Err(error) => Err(bug(&error)),
         }
     }
 
@@ -268,33 +301,50 @@ impl UploadRun {
         Ok(())
     }
 
-    async fn edit(&mut self, to: &RemotePath, from: PathBuf, edit: EditRequest) -> CliResult<()> {
-        self.batch_bytes += to.names.iter().map(|name| name.len() + 1).sum::<usize>() + link_bytes(&edit);
-        self.batch.push((from, edit));
-        if self.batch.len() >= BATCH_EDITS || self.batch_bytes >= BATCH_BYTES {
-            self.flush(&to.volume).await
-        } else {
-            Ok(())
-        }
-    }
-
+    /// Sends the batch when the one before it is committed. Meanwhile the next one is filled.
     async fn flush(&mut self, volume: &str) -> CliResult<()> {
-        let (sources, edits): (Vec<PathBuf>, Vec<EditRequest>) = std::mem::take(&mut self.batch).into_iter().unzip();
-        self.batch_bytes = 0;
-        if edits.is_empty() {
+        self.committed().await?;
+        let items = self.batch.take();
+        if items.is_empty() {
             return Ok(());
         }
-        let are_links: Vec<bool> = edits.iter().map(|edit| matches!(edit, EditRequest::Link { .. })).collect();
-        let edited = self.api.edit(volume, edits).await.map_err(|error| self.api.stop(&error))?;
+        let (api, volume) = (self.api.clone(), volume.to_owned());
+        self.committing.spawn(async move {
+            let begun = Instant::now();
+            let kinds = items.iter().map(|item| ItemKind::of(&item.edit)).collect();
+            let (sources, edits): (Vec<PathBuf>, Vec<EditRequest>) =
+                items.into_iter().map(|item| (item.from, item.edit)).unzip();
+            let edited = api.edit(&volume, edits).await;
+            CommittedBatch { sources, kinds, edited, took: begun.elapsed() }
+        });
+        Ok(())
+    }
+
+    /// Waits for the batch that is on its way, if there is one.
+    async fn committed(&mut self) -> CliResult<()> {
+        let Some(committed) = self.committing.join_next().await else { return Ok(()) };
+        let CommittedBatch { sources, kinds, edited, took } = committed.map_err(|error| bug(&error))?;
+        let edited = edited.map_err(|error| self.api.stop(&error))?;
+        self.batch.committed(took);
         // Where nothing was done nothing was stored either.
         if edited.edits.iter().any(|result| !matches!(result, EditResult::Failed(_))) {
             self.summary.add(&edited.written);
         }
-        for ((from, is_link), result) in sources.iter().zip(are_links).zip(edited.edits) {
-            match result {
-                EditResult::Failed(error) => self.refused(from, &ControlError::Refused(error))?,
-                EditResult::Changed | EditResult::Unchanged if is_link => self.summary.links += 1,
-                EditResult::Changed | EditResult::Unchanged => self.summary.folders += 1,
+        for ((from, kind), result) in sources.iter().zip(kinds).zip(edited.edits) {
+            match (result, kind) {
+                (EditResult::Failed(error), kind) => {
+                    if let ItemKind::File(bytes) = kind {
+                        self.progress.unexpect(bytes);
+                    }
+                    self.refused(from, &ControlError::Refused(error))?;
+                }
+                (_, ItemKind::File(bytes)) => {
+                    self.summary.files += 1;
+                    self.summary.bytes += bytes;
+                    self.progress.advance(bytes);
+                }
+                (_, ItemKind::Link) => self.summary.links += 1,
+                (_, ItemKind::Folder) => self.summary.folders += 1,
             }
         }
         Ok(())
@@ -320,8 +370,8 @@ fn to_volume(plan: &[PutTarget]) -> String {
     plan.first().map_or_else(|| control::POOL_VOLUME.to_owned(), |(_, to)| to.volume.clone())
 }
 
-fn link_bytes(edit: &EditRequest) -> usize {
-    if let EditRequest::Link { target, .. } = edit { target.0.len() } else { 0 }
+fn bug(error: &JoinError) -> Exit {
+    CliError::new(format!("an upload failed: {error}"), "this is a bug in fsdfs; report it").into()
 }
 
 fn shown(path: &Path) -> String {

@@ -79,6 +79,16 @@ pub async fn file(
     Err(UploadError::ChangedWhileReading)
 }
 
+/// The content of a file of at most `max` bytes, if it is what its size says and does not change. What is not so simple has a
+/// request of its own.
+pub fn small_content(open: &SourceFile, max: usize) -> Option<Bytes> {
+    let size = usize::try_from(open.size).ok().filter(|size| *size <= max)?;
+    let watch = open.watch().ok()?;
+    // One byte more, for a file that is longer than it tells.
+    let content = read(open, 0, size + 1).ok()?;
+    (content.len() == size && watch.change() == FileChange::Unchanged).then_some(content)
+}
+
 /// What the reader of a body leaves for the caller that sees the request fail.
 #[derive(Debug, Default)]
 struct ReadState {
@@ -281,6 +291,20 @@ mod tests {
             assert_eq!(first_line(&whole), first_line(&expected), "{path}");
             assert_eq!(first_line(&all(reader(Path::new(path))).await.expect("read")), first_line(&expected), "{path}");
         }
+    }
+
+    #[test]
+    fn small_files_are_read_at_once_unless_they_tell_another_size() {
+        for size in [0, 1, 10] {
+            let (_temp, path) = file(&vec![7; size]);
+            assert_eq!(small_content(&reader(&path).open, 10).as_deref(), Some(&vec![7; size][..]));
+            assert_eq!(small_content(&reader(&path).open, 9).is_some(), size < 10);
+        }
+        assert_eq!(small_content(&reader(Path::new("/proc/version")).open, 10_000), None);
+        let (_temp, path) = file(b"content");
+        let source = reader(&path);
+        std::fs::write(&path, b"other and longer").expect("written");
+        assert_eq!(small_content(&source.open, 100), None);
     }
 
     #[tokio::test]

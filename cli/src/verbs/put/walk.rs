@@ -1,7 +1,10 @@
-//! Walks the sources on threads of their own: once to send what is found, and ahead of that to add up sizes for the bar.
+//! Walks the sources on threads of their own: once to send what is found, small files with their content, and ahead of that to
+//! add up sizes for the bar.
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use fsdfs_proto::control::CONTENTS_MAX;
 use tokio::sync::mpsc;
 
 use crate::local::FollowLinks;
@@ -9,9 +12,10 @@ use crate::local::scan::{FoundEntry, FoundKind, OwnFolders, SkippedEntry, TreeSc
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::verbs::put::source::{PutSource, PutTarget};
+use crate::verbs::put::upload;
 
-/// Open files that wait for a slot.
-const QUEUE: usize = 16;
+/// Open files that wait for a slot, or small ones for their batch.
+const QUEUE: usize = 32;
 
 /// Something found where it is, and where it goes.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub struct ScanItem {
     pub is_source: bool,
     /// What it is.
     pub found: Result<FoundEntry, SkippedEntry>,
+    /// Of a small file, read already: a hand-over for each of a hundred thousand would take longer than reading it.
+    pub content: Option<Bytes>,
 }
 
 /// Walks the sources on a thread of its own. It stops when the receiver is dropped.
@@ -33,9 +39,10 @@ pub fn walk(plan: &[PutTarget], own: OwnFolders, follow: FollowLinks) -> mpsc::R
     tokio::task::spawn_blocking(move || {
         for (path, to) in named(&plan) {
             let send_one = |found: Result<FoundEntry, SkippedEntry>, is_source: bool| {
+                let content = found.as_ref().ok().and_then(small_content);
                 let names = found.as_ref().map(|found| found.path.as_slice()).unwrap_or_default();
                 let to = to.join_all(names.iter().map(Vec::as_slice));
-                send.blocking_send(ScanItem { from: join(path, names), to, is_source, found }).is_ok()
+                send.blocking_send(ScanItem { from: join(path, names), to, is_source, found, content }).is_ok()
             };
             match TreeScan::new(path, own.clone(), follow) {
                 Ok(mut scan) => scan.all(|found| {
@@ -47,6 +54,11 @@ pub fn walk(plan: &[PutTarget], own: OwnFolders, follow: FollowLinks) -> mpsc::R
         }
     });
     found
+}
+
+fn small_content(found: &FoundEntry) -> Option<Bytes> {
+    let FoundKind::File(open) = &found.what else { return None };
+    upload::small_content(open, CONTENTS_MAX)
 }
 
 /// Adds up sizes for the bar, ahead of the transfer.

@@ -31,6 +31,7 @@ pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
         target_bytes,
         conflict_of: shown.conflict_of.as_ref().map(|name| text_and_bytes(name).0),
         written_ms: shown.time.ms,
+        content: None,
     }
 }
 

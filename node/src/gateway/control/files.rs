@@ -12,11 +12,12 @@ use fsdfs_core::tree::{self, EditOutcome};
 use fsdfs_proto::control::{self, ErrorCode, WriteReply, header};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use super::contents::with_blocks;
 use super::failure::Failure;
 use super::query::RequestQuery;
 use super::tree::single;
 use super::{Answer, Json, Shared, convert};
-use crate::client::{BodyError, OpenFile, UploadSummary};
+use crate::client::{BodyError, OpenFile};
 
 /// Stores one file. Atomic: a body that breaks off changes nothing.
 #[utoipa::path(put, path = control::route::FILES, params(
@@ -37,12 +38,6 @@ pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, bod
     let unchanged = single(edits)? == EditOutcome::Unchanged;
     let commit = convert::written(&outcome, unchanged);
     Ok(Json(WriteReply { bytes: size, ..with_blocks(&commit, &tally) }))
-}
-
-fn with_blocks(commit: &WriteReply, tally: &UploadSummary) -> WriteReply {
-    let blocks = tally.worst.as_ref().map(|worst| convert::written(worst, true));
-    let all = blocks.map_or_else(|| commit.clone(), |blocks| convert::worse(commit, &blocks));
-    WriteReply { uploaded_bytes: tally.uploaded_bytes, unchanged: commit.unchanged, ..all }
 }
 
 /// The content of a file, or a range of it.

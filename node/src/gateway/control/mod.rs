@@ -1,5 +1,6 @@
 //! The control API (spec 07-control): HTTP on a Unix socket, as thin as possible over [`crate::client::Client`].
 
+mod contents;
 mod context;
 mod convert;
 mod failure;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fsdfs_core::tree::{EntryName, FileAttributes, TreePath};
-use fsdfs_proto::control::{ErrorCode, EscapedText, PATH_BYTES_MAX, POOL_VOLUME, parameters};
+use fsdfs_proto::control::{CONTENTS_MAX, ErrorCode, EscapedText, PATH_BYTES_MAX, POOL_VOLUME, parameters};
 use fsdfs_proto::ids::VolumeId;
 
 use super::failure::Failure;
@@ -18,6 +18,7 @@ pub(super) struct RequestQuery {
     volume: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
     max: Option<Vec<u8>>,
+    contents: Option<Vec<u8>>,
     mode: Option<Vec<u8>>,
     mtime_ns: Option<Vec<u8>>,
     recursive: Option<Vec<u8>>,
@@ -54,6 +55,7 @@ impl RequestQuery {
                 "volume" => &mut found.volume,
                 "after" => &mut found.after,
                 "max" => &mut found.max,
+                "contents" => &mut found.contents,
                 "mode" => &mut found.mode,
                 "mtime_ns" => &mut found.mtime_ns,
                 "recursive" => &mut found.recursive,
@@ -88,6 +90,12 @@ impl RequestQuery {
     pub fn max(&self, most: usize) -> Result<usize, Failure> {
         let max = number("max", self.max.as_deref(), |text| text.parse().ok())?.unwrap_or(most);
         if max == 0 { Err(Failure::bad_request("max is at least 1")) } else { Ok(max.min(most)) }
+    }
+
+    /// Files of so many bytes at most go along with their entries; without the parameter, none.
+    pub fn contents(&self) -> Result<Option<u64>, Failure> {
+        let contents = self.contents.as_deref().map(|text| number("contents", Some(text), |text| text.parse().ok()));
+        Ok(contents.transpose()?.flatten().map(|bytes: u64| bytes.min(CONTENTS_MAX as u64)))
     }
 
     /// Mode (octal) and time of a file; the time is `now_ns` unless given.

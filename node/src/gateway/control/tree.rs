@@ -7,15 +7,20 @@ use bytes::Bytes;
 use fsdfs_core::seam::EditReply;
 use fsdfs_core::tree::{self, EditOutcome, FileContent, FileNode};
 use fsdfs_proto::control::{
-    self, EDITS_MAX, EditResult, EditsReply, EditsRequest, ListingPage, PAGE_MAX, StatReply, WriteReply,
+    self, CONTENTS_MAX, EDITS_MAX, EditResult, EditsReply, EditsRequest, ListingPage, PAGE_MAX, StatReply, WriteReply,
 };
+use fsdfs_proto::ids::VolumeId;
+use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::contents::{self, with_blocks};
 use super::failure::Failure;
 use super::query::{self, RequestQuery};
 use super::{Answer, Context, Json, Shared, convert, placement};
-use crate::client::Freshness;
+use crate::client::{BodyError, Client, Freshness, UploadSummary};
 use crate::gateway::words::refusal::edit_error;
 
+/// Contents of one request that are stored at once: their blocks share syncs.
+const STORES_UNDER_WAY: usize = 64;
 /// Permission bits of links: they have none of their own.
 const LINK_MODE: u32 = 0o777;
 
@@ -24,14 +29,23 @@ const LINK_MODE: u32 = 0o777;
     ("path" = String, Query, description = "percent-encoded bytes, begins with /"),
     ("after" = Option<String>, Query, description = "last name of the page before"),
     ("max" = Option<usize>, Query, description = "entries at most"),
+    ("contents" = Option<u64>, Query, description = "with the contents of files up to this size"),
     ("volume" = Option<String>, Query)), responses((status = 200, body = ListingPage), (status = "default", body = control::ApiError)))]
 pub(super) async fn list(State(context): Shared, RawQuery(query): RawQuery) -> Answer<ListingPage> {
-    let query = RequestQuery::read(query.as_deref(), &["path", "after", "max", "volume"])?;
+    let query = RequestQuery::read(query.as_deref(), &["path", "after", "max", "contents", "volume"])?;
     let (volume, path, after) = (query.volume(&context.client)?, query.path()?, query.after()?);
-    let (entries, more, freshness) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
+    let (items, more, freshness) = context.client.list(volume, path, after, query.max(PAGE_MAX)?).await?;
     let Freshness { maybe_stale, unpublished_on } = freshness;
-    let entries = entries.iter().map(convert::entry).collect();
-    Ok(Json(ListingPage { entries, more, maybe_stale, unpublished_on }))
+    Ok(Json(match query.contents()? {
+        None => {
+            let entries = items.iter().map(convert::entry).collect();
+            ListingPage { entries, more, maybe_stale, unpublished_on }
+        }
+        Some(max) => {
+            let (entries, is_cut) = contents::entries(&context.client, volume, items, max).await;
+            ListingPage { entries, more: more || is_cut, maybe_stale, unpublished_on }
+        }
+    }))
 }
 
 /// Everything about one entry; with blocks=true also where its blocks are.
@@ -69,7 +83,22 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
         return Err(Failure::bad_request(format!("at most {EDITS_MAX} edits in one request; send several")));
     }
     let volume = query::volume(&context.client, &request.volume)?;
-    let edits = request.edits.into_iter().map(checked).collect::<Result<Vec<_>, _>>()?;
+    // Contents become durable before the commit that names them; one that does not fails alone.
+    let stored = futures::stream::iter(request.edits).map(|edit| stored(&context.client, volume, edit));
+    let stored: Vec<_> = stored.buffered(STORES_UNDER_WAY).try_collect().await?;
+    let mut summary = UploadSummary::default();
+    let mut bytes = 0;
+    let (mut edits, mut failed) = (Vec::with_capacity(stored.len()), Vec::new());
+    for (place, edit) in stored.into_iter().enumerate() {
+        match edit {
+            Ok((edit, uploaded)) => {
+                bytes += content_bytes(&edit);
+                summary.merge(uploaded);
+                edits.push(edit);
+            }
+            Err(failure) => failed.push((place, failure)),
+        }
+    }
     let EditReply { outcome, edits } = context.client.edit(volume, edits).await?;
     let unchanged = !edits.contains(&Ok(EditOutcome::Changed));
     let results = edits.into_iter().map(|result| match result {
@@ -77,7 +106,47 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
         Ok(EditOutcome::Unchanged) => EditResult::Unchanged,
         Err(error) => EditResult::Failed(edit_error(&error)),
     });
-    Ok(Json(EditsReply { edits: results.collect(), written: convert::written(&outcome, unchanged) }))
+    let mut results: Vec<EditResult> = results.collect();
+    // In ascending order, so each comes to stand where it was asked for.
+    failed.into_iter().for_each(|(place, Failure(error))| results.insert(place, EditResult::Failed(error)));
+    let written = with_blocks(&convert::written(&outcome, unchanged), &summary);
+    Ok(Json(EditsReply { edits: results, written: WriteReply { bytes, ..written } }))
+}
+
+/// The change that an edit stands for. What is wrong with the request itself is a failure of all of it; a file that
+/// cannot be stored is one of its own.
+async fn stored(
+    client: &Client,
+    volume: VolumeId,
+    edit: control::EditRequest,
+) -> Result<Result<(tree::TreeEdit, UploadSummary), Failure>, Failure> {
+    let control::EditRequest::File { path, attrs, content } = edit else {
+        return checked(edit).map(|edit| Ok((edit, UploadSummary::default())));
+    };
+    if content.0.len() > CONTENTS_MAX {
+        return Err(Failure::bad_request(format!("a file in an edit has at most {CONTENTS_MAX} bytes; put it alone")));
+    }
+    let attrs = checked_attrs(attrs)?;
+    let path = match query::path(&path.0) {
+        Ok(path) => path,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let body = futures::stream::iter([Ok::<_, BodyError>(content.0)]);
+    Ok(match client.store(volume, body).await {
+        Ok((size, content, uploaded)) => {
+            Ok((tree::TreeEdit::Put { path, file: FileNode { attrs, size, content } }, uploaded))
+        }
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Of files; links have none.
+fn content_bytes(edit: &tree::TreeEdit) -> u64 {
+    match edit {
+        tree::TreeEdit::Put { file: FileNode { content: FileContent::Symlink(_), .. }, .. } => 0,
+        tree::TreeEdit::Put { file, .. } => file.size,
+        _ => 0,
+    }
 }
 
 /// The outcome of the only edit of a commit.
@@ -91,6 +160,7 @@ fn checked(edit: control::EditRequest) -> Result<tree::TreeEdit, Failure> {
         control::EditRequest::Folder { path, attrs, fresh } => {
             tree::TreeEdit::MakeDir { path: query::path(&path.0)?, attrs: attrs.map(checked_attrs).transpose()?, fresh }
         }
+        control::EditRequest::File { .. } => unreachable!("a file's content is stored first"),
         control::EditRequest::Link { path, target, mtime_ns } => {
             let target = Bytes::from(target.0);
             if !(1..=4095).contains(&target.len()) || target.contains(&0) {
