@@ -1,4 +1,5 @@
-//! Studies of placement: how evenly disks fill, what moves, what differing views and growth cost, what is lost.
+//! Studies: of placement, how evenly disks fill, what moves, what differing views and growth cost, what is lost; and of folders,
+//! what small files cost.
 //!
 //! A study is a function of its seed that returns a [`page::StudyPage`]. Everything printed, plotted or written comes from the same numbers.
 
@@ -6,6 +7,7 @@ pub mod balance;
 pub mod closeness;
 pub mod durability;
 pub mod family;
+pub mod folders;
 pub mod growth;
 pub mod movement;
 pub mod network;
@@ -53,6 +55,8 @@ enum StudyName {
     Growth,
     /// How likely something is lost: disks die, sites fail, repair takes its time.
     Durability,
+    /// What small files cost: how large the nodes of folders should be.
+    Folders,
     /// All of them, and one page that tells about them.
     All,
 }
@@ -67,6 +71,7 @@ impl StudyName {
             Self::Closeness => Some(closeness::study),
             Self::Growth => Some(growth::study),
             Self::Durability => Some(durability::study),
+            Self::Folders => Some(folders::study),
             Self::All => None,
         }
     }
