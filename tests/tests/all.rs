@@ -6,6 +6,7 @@ mod muxer;
 mod plan;
 mod scenarios;
 mod second_implementation;
+mod small_files;
 mod stranger;
 mod tidy;
 mod unseen;

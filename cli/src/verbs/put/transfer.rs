@@ -263,10 +263,7 @@ impl UploadRun {
         Ok(())
     }
 
-    fn joined(
-        &mut self,
-        done: Result<(PathBuf, Result<StoredFile, UploadError>), JoinError>,
-    ) -> CliResult<()> {
+    fn joined(&mut self, done: Result<(PathBuf, Result<StoredFile, UploadError>), JoinError>) -> CliResult<()> {
         match done {
             Ok((from, sent)) => self.uploaded(&from, sent),
             Err(error) => Err(bug(&error)),

@@ -29,7 +29,7 @@ use scale::BenchScale;
 /// Measures fsdfs beside the floors of this machine.
 #[derive(Parser)]
 struct Args {
-    /// Only these groups: large, range, small, list, start, memory, idle.
+    /// Only these groups: large, range, small, many, list, start, memory, idle.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Length of a large file.
@@ -38,6 +38,9 @@ struct Args {
     /// Small files.
     #[arg(long, default_value_t = 2_000)]
     files: usize,
+    /// Small files in one folder.
+    #[arg(long, default_value_t = 20_000)]
+    small_files: usize,
     /// Bytes through the nodes in each direction while memory is watched.
     #[arg(long, default_value = "5GiB")]
     memory_size: ByteSize,
@@ -72,6 +75,7 @@ fn run(args: &Args) -> Result<()> {
     let scale = BenchScale {
         bytes: args.size.as_u64(),
         files: args.files,
+        small_files: args.small_files,
         names: 10_000,
         memory_bytes: args.memory_size.as_u64(),
         idle_s: args.idle_seconds,

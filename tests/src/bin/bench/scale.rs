@@ -10,6 +10,8 @@ pub struct BenchScale {
     pub bytes: u64,
     /// Small files.
     pub files: usize,
+    /// Small files in one folder.
+    pub small_files: usize,
     /// Names in a folder.
     pub names: usize,
     /// Through the nodes in each direction, while memory is watched.

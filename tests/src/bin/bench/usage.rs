@@ -22,6 +22,14 @@ pub fn own_cpu_s() -> Result<f64> {
     cpu_s(std::process::id())
 }
 
+/// CPU seconds of processes that this one started and that ended.
+pub fn ended_children_cpu_s() -> Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).context("/proc/PID/stat");
+    Ok((ticks(13)? + ticks(14)?) / TICKS_PER_S)
+}
+
 /// CPU seconds of this process's living threads of a name.
 pub fn threads_cpu_s(name: &str) -> Result<f64> {
     let mut nanos = 0.0;

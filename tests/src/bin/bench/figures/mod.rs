@@ -3,6 +3,7 @@
 mod idle;
 mod large;
 mod list;
+mod many;
 mod memory;
 mod range;
 mod small;
@@ -18,10 +19,11 @@ use crate::scale::BenchScale;
 pub type Group = fn(&FloorTable, BenchScale, &mut dyn FnMut(Row)) -> Result<()>;
 
 /// All groups by name, in the order of the table.
-pub const ALL: [(&str, Group); 7] = [
+pub const ALL: [(&str, Group); 8] = [
     ("large", large::measure),
     ("range", range::measure),
     ("small", small::measure),
+    ("many", many::measure),
     ("list", list::measure),
     ("start", start::measure),
     ("memory", memory::measure),

@@ -15,6 +15,7 @@ use crate::usage;
 /// The store commits at most this many pieces at once.
 const PIECES_PER_SYNC: u64 = 32;
 const SYNCS: u32 = 500;
+const SMALL_FILES: u32 = 20_000;
 /// As many as a put has copies.
 pub const FILES: usize = 3;
 
@@ -70,6 +71,21 @@ pub fn syncs_per_s(folder: &Path) -> Result<f64> {
     }
     let per_s = f64::from(SYNCS) / begun.elapsed().as_secs_f64();
     fs::remove_file(path)?;
+    Ok(per_s)
+}
+
+/// Files of a few KiB that get their name when they are written, one after the other.
+pub fn files_per_s(folder: &Path) -> Result<f64> {
+    let dir = folder.join("many files");
+    fs::create_dir(&dir)?;
+    let begun = Instant::now();
+    for number in 0..SMALL_FILES {
+        let temporary = dir.join(format!(".new {number}"));
+        File::create_new(&temporary)?.write_all(&[7; 1_500])?;
+        fs::rename(temporary, dir.join(number.to_string()))?;
+    }
+    let per_s = f64::from(SMALL_FILES) / begun.elapsed().as_secs_f64();
+    fs::remove_dir_all(dir)?;
     Ok(per_s)
 }
 

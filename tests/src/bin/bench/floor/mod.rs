@@ -32,6 +32,7 @@ struct FloorCells {
     http_down: OnceCell<Moved>,
     requests: OnceCell<http::Requests>,
     syncs_per_s: OnceCell<f64>,
+    files_per_s: OnceCell<f64>,
 }
 
 /// All floors.
@@ -120,6 +121,11 @@ impl FloorTable {
     /// Appending 4 KiB and `fdatasync`, one after the other.
     pub fn syncs_per_s(&self) -> Result<f64> {
         once(&self.cells.syncs_per_s, || disk::syncs_per_s(&self.folder))
+    }
+
+    /// Small files, each written under a temporary name and renamed, without a sync.
+    pub fn files_per_s(&self) -> Result<f64> {
+        once(&self.cells.files_per_s, || disk::files_per_s(&self.folder))
     }
 
     /// Those that were measured.
