@@ -361,7 +361,8 @@ impl VolumeHistory {
     fn look(&self, heads: &[Signed<Head>], path: &TreePath, used: &mut BlockMap) -> Result<Vec<TreeItem>, String> {
         let query = TreeQuery::List { path: path.clone(), after: None, max: usize::MAX };
         let (keys, params) = (self.keys.clone(), self.params);
-        let mut job = QueryJob { keys, heads: heads.to_vec(), query, params, blocks: std::mem::take(used) };
+        let mut job =
+            QueryJob { keys, heads: heads.to_vec(), query, known: None, params, blocks: std::mem::take(used) };
         let found = loop {
             match job.run() {
                 JobDone::Missing(ids) => {
@@ -371,7 +372,7 @@ impl VolumeHistory {
                     }
                     job.blocks.extend(found.into_iter().map(|block| (block.id(), block)));
                 }
-                JobDone::Queried(Ok(QueryResult::List { entries, .. })) => break entries,
+                JobDone::Queried { found: Ok(QueryResult::List { entries, .. }), .. } => break entries,
                 other => return Err(format!("{path:?} cannot be listed: {other:?}")),
             }
         };

@@ -134,7 +134,7 @@ impl World {
         let done = job.run();
         let at = self.at;
         let looked = match (&*job, &done) {
-            (TreeJob::Query(job), JobDone::Queried(_)) => Some(seen_of(&job.heads)),
+            (TreeJob::Query(job), JobDone::Queried { .. }) => Some(seen_of(&job.heads)),
             _ => None,
         };
         if matches!(done, JobDone::Edited { .. } | JobDone::Merged { .. } | JobDone::Failed(_)) {

@@ -13,6 +13,7 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{NodeTarget, VolumeKeys};
 
 use super::error::{EditError, TreeError};
+use super::known::KnownFolder;
 use super::operation::{EditOutcome, QueryResult, TreeEdit, TreeQuery};
 
 /// Blocks a job may use. A clone shares them until one side changes: several hundred go along with every commit and query.
@@ -108,6 +109,8 @@ pub struct QueryJob {
     pub heads: Vec<Signed<Head>>,
     /// What to read.
     pub query: TreeQuery,
+    /// A folder of the same heads on the way to it, to begin there; none = at the root.
+    pub known: Option<KnownFolder>,
     /// Sizes.
     pub params: TreeParams,
     /// What was fetched.
@@ -164,7 +167,12 @@ pub enum JobDone {
         head: Signed<Head>,
     },
     /// Of a query.
-    Queried(Result<QueryResult, TreeError>),
+    Queried {
+        /// The answer.
+        found: Result<QueryResult, TreeError>,
+        /// The folder that it was found in: the next query of the same heads may begin there.
+        folder: Option<KnownFolder>,
+    },
     /// Of a walk: every block reached, with the greatest redundancy that reached it, ascending.
     Walked(Vec<(BlockId, Redundancy)>),
     /// The tree itself is not readable. Nothing was changed.

@@ -8,6 +8,7 @@ mod dir;
 mod edit;
 mod error;
 mod job;
+mod known;
 mod merge;
 mod operation;
 mod pages;
@@ -23,4 +24,5 @@ pub use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, 
 
 pub use error::{EditError, TreeError};
 pub use job::{BlockMap, EditJob, JobDone, MergeJob, QueryJob, TreeJob, TreeParams, WalkJob};
+pub use known::{KnownFolder, KnownFolders};
 pub use operation::{EditOutcome, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery};

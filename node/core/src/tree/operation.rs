@@ -70,6 +70,16 @@ pub enum TreeQuery {
     },
 }
 
+impl TreeQuery {
+    /// The folder in which the answer is found; the root is found in itself.
+    pub fn folder(&self) -> &[EntryName] {
+        match self {
+            Self::Entry { path } => path.split_last().map_or(&[], |(_, parents)| parents),
+            Self::List { path, .. } => path,
+        }
+    }
+}
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryResult {

@@ -1,52 +1,53 @@
 //! Reading a tree as people see it.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::alias::{self, BlockAlias};
 use super::dir::{MergedDirectory, NameSlot};
+use super::known::KnownFolder;
 use super::source::{BlockSource, MissingOrError, StepResult};
 use super::{EntryName, QueryResult, TreeError, TreeItem, TreeItemKind, TreeQuery};
 
-/// Finds what is asked for below a root.
-pub(super) fn query(source: &mut BlockSource, root: &MergedDirectory, query: &TreeQuery) -> StepResult<QueryResult> {
-    match query {
-        TreeQuery::Entry { path } => entry(source, root, path).map(QueryResult::Entry),
-        TreeQuery::List { path, after, max } => {
-            let dir = folder(source, root, path)?;
-            list(source, &dir, after.as_ref(), *max)
-        }
-    }
+/// Finds what is asked for, beginning at a folder on the way to it, and says in which folder it was found.
+pub(super) fn query(
+    source: &mut BlockSource,
+    from: &KnownFolder,
+    query: &TreeQuery,
+) -> StepResult<(QueryResult, KnownFolder)> {
+    let folder = folder(source, from, query.folder())?;
+    let found = match query {
+        TreeQuery::Entry { path } => QueryResult::Entry(entry(source, &folder.dir, path.last())?),
+        TreeQuery::List { after, max, .. } => list(source, &folder.dir, after.as_ref(), *max)?,
+    };
+    Ok((found, folder))
 }
 
-fn entry(source: &mut BlockSource, root: &MergedDirectory, path: &[EntryName]) -> StepResult<TreeItem> {
-    let Some((name, parents)) = path.split_last() else { return Ok(shown_dir(EntryName::new(), root)) };
-    let dir = folder(source, root, parents)?;
+/// The entry of that name, or the folder itself.
+fn entry(source: &mut BlockSource, dir: &MergedDirectory, name: Option<&EntryName>) -> StepResult<TreeItem> {
+    let Some(name) = name else { return Ok(shown_dir(EntryName::new(), dir)) };
     let slot = dir.get(source, name)?;
     if let Some(sub) = &slot.dir {
         return Ok(shown_dir(name.clone(), sub));
     }
     let (base, found) = match slot.is_empty() {
-        true => alias::find(&dir, source, name)?.ok_or_else(not_found)?,
-        false => (name.clone(), alias::shown(&dir, source, name, &slot)?.swap_remove(0)),
+        true => alias::find(dir, source, name)?.ok_or_else(not_found)?,
+        false => (name.clone(), alias::shown(dir, source, name, &slot)?.swap_remove(0)),
     };
     Ok(shown_file(&base, found))
 }
 
-fn folder<'d>(
-    source: &mut BlockSource,
-    root: &'d MergedDirectory,
-    path: &[EntryName],
-) -> StepResult<Cow<'d, MergedDirectory>> {
-    let mut dir = Cow::Borrowed(root);
-    for name in path {
+fn folder(source: &mut BlockSource, from: &KnownFolder, path: &[EntryName]) -> StepResult<KnownFolder> {
+    debug_assert!(path.starts_with(&from.path), "a known folder lies on the way");
+    let mut dir = Arc::clone(&from.dir);
+    for name in &path[from.path.len()..] {
         let slot = dir.get(source, name)?.into_owned();
         dir = match slot.dir {
-            Some(sub) => Cow::Owned(*sub),
+            Some(sub) => Arc::from(sub),
             None if slot.is_empty() && alias::find(&dir, source, name)?.is_none() => return Err(not_found()),
             None => return Err(MissingOrError::Failed(TreeError::NotAFolder)),
         };
     }
-    Ok(dir)
+    Ok(KnownFolder { path: path.to_vec(), dir })
 }
 
 /// All shown names of an entry stand on the same page, behind its own: so the last of them tells where to go on.

@@ -15,6 +15,7 @@ use super::dir::{EntryOrigin, MergedDirectory};
 use super::edit::TreeEditor;
 use super::error::TreeError;
 use super::job::{BlockMap, EditJob, JobDone, MergeJob, QueryJob, TreeJob, WalkJob};
+use super::known::KnownFolder;
 use super::merge::{MergeState, merge};
 use super::pages::DirectoryPages;
 use super::query::query;
@@ -113,12 +114,16 @@ impl QueryJob {
     pub fn run(&self) -> JobDone {
         let mut source = BlockSource::new(self.keys.volume, &self.blocks);
         let done = self.step(&mut source);
-        finish(source, done, |error| JobDone::Queried(Err(error)))
+        finish(source, done, |error| JobDone::Queried { found: Err(error), folder: None })
     }
 
     fn step(&self, source: &mut BlockSource) -> StepResult<JobDone> {
-        let state = HeadTrees::open(&self.keys, &self.heads)?.merged(source)?;
-        Ok(JobDone::Queried(Ok(query(source, &state.root, &self.query)?)))
+        let from = match &self.known {
+            Some(known) => known.clone(),
+            None => KnownFolder::root(HeadTrees::open(&self.keys, &self.heads)?.merged(source)?.root),
+        };
+        let (found, folder) = query(source, &from, &self.query)?;
+        Ok(JobDone::Queried { found: Ok(found), folder: Some(folder) })
     }
 }
 

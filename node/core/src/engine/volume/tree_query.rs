@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::signed::Signed;
 
 use super::HeadQueries;
@@ -11,7 +11,7 @@ use crate::engine::blocks::Gets;
 use crate::engine::context::Context;
 use crate::engine::event::HeardHeads;
 use crate::seam::{GetOutcome, OpId, QueryReply, QueryToken, Refusal, Reply, Waiter};
-use crate::tree::{BlockMap, JobDone, QueryJob, TreeError, TreeJob, TreeQuery};
+use crate::tree::{BlockMap, JobDone, KnownFolders, QueryJob, TreeError, TreeJob, TreeQuery};
 
 /// Queries under way, by number.
 #[derive(Default)]
@@ -20,18 +20,23 @@ pub(in crate::engine) struct TreeQueries {
     open: BTreeMap<u64, PendingQuery>,
     /// Numbers are never used twice.
     last: u64,
+    /// Where the next query may begin.
+    known: KnownFolders,
 }
 
 /// A query that hears heads, runs, or waits for blocks: in this order, the last two in turns.
 struct PendingQuery {
     /// Who is answered.
     op: OpId,
+    volume: VolumeId,
     /// Kept until the heads are known.
     query: TreeQuery,
     /// Fewer than a majority of the holders of heads were heard.
     maybe_stale: bool,
     /// Connected members that acknowledged what the heads do not include.
     withheld_by: BTreeSet<NodeId>,
+    /// The heads that it reads, once they are known.
+    heads: Vec<FactId>,
     /// While blocks are fetched for it; otherwise it is away, or not made yet.
     job: Option<Box<TreeJob>>,
     /// Blocks the job lacks. Empty while the job is away.
@@ -60,8 +65,16 @@ impl TreeQueries {
         (volume, query): (VolumeId, TreeQuery),
     ) {
         self.last += 1;
-        let (withheld_by, missing) = (BTreeSet::new(), BTreeSet::new());
-        let pending = PendingQuery { op, query, maybe_stale: true, withheld_by, job: None, missing };
+        let pending = PendingQuery {
+            op,
+            volume,
+            query,
+            maybe_stale: true,
+            withheld_by: BTreeSet::new(),
+            heads: Vec::new(),
+            job: None,
+            missing: BTreeSet::new(),
+        };
         self.open.insert(self.last, pending);
         heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
     }
@@ -82,8 +95,10 @@ impl TreeQueries {
         // A fallback holder of one part of a cut pool does not know what the other part was told.
         pending.maybe_stale = !heard.majority;
         pending.withheld_by = withheld_by;
+        pending.heads = heads.iter().map(Signed::id).collect();
         let query = pending.query.clone();
-        let job = TreeJob::Query(QueryJob { keys, heads, query, params: cx.params, blocks });
+        let known = self.known.nearest(volume, &pending.heads, query.folder());
+        let job = TreeJob::Query(QueryJob { keys, heads, query, known, params: cx.params, blocks });
         cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
     }
 
@@ -99,7 +114,12 @@ impl TreeQueries {
                     gets.get(cx, id, Waiter::Query(QueryToken::Block(number)));
                 }
             }
-            JobDone::Queried(found) => self.answer(cx, number, found),
+            JobDone::Queried { found, folder } => {
+                if let (Some(pending), Some(folder)) = (self.open.get(&number), folder) {
+                    self.known.keep(pending.volume, &pending.heads, folder);
+                }
+                self.answer(cx, number, found);
+            }
             JobDone::Failed(error) => self.answer(cx, number, Err(error)),
             JobDone::Edited { .. } | JobDone::Merged { .. } | JobDone::Walked(_) => {
                 debug_assert!(false, "a query's job did something else");

@@ -250,8 +250,15 @@ fn blocks_of_another_volume_are_refused() {
     let mut keys = super::keys();
     keys.volume = fsdfs_proto::ids::VolumeId([1; 32]);
     let query = super::TreeQuery::Entry { path: path("/a") };
-    let job = super::QueryJob { keys, heads: peer.heads.clone(), query, params: super::TINY, blocks: BlockMap::new() };
-    assert!(matches!(job.run(), JobDone::Queried(Err(TreeError::Damaged(_)))));
+    let job = super::QueryJob {
+        keys,
+        heads: peer.heads.clone(),
+        query,
+        known: None,
+        params: super::TINY,
+        blocks: BlockMap::new(),
+    };
+    assert!(matches!(job.run(), JobDone::Queried { found: Err(TreeError::Damaged(_)), .. }));
 }
 
 #[test]

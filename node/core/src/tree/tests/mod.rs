@@ -178,9 +178,16 @@ impl TestWriter {
 
     pub fn query(&mut self, query: TreeQuery) -> Result<QueryResult, TreeError> {
         let keys = VolumeKeys::from_read_key(keys().volume, 1, keys().read_key());
-        let job = QueryJob { keys, heads: self.heads.clone(), query, params: self.params, blocks: BlockMap::new() };
+        let job = QueryJob {
+            keys,
+            heads: self.heads.clone(),
+            query,
+            known: None,
+            params: self.params,
+            blocks: BlockMap::new(),
+        };
         match self.run(TreeJob::Query(job)) {
-            JobDone::Queried(found) => found,
+            JobDone::Queried { found, .. } => found,
             other => panic!("{other:?}"),
         }
     }

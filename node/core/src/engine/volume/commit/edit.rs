@@ -77,7 +77,7 @@ impl Commits {
                 parts.cx.notice(Notice::BadTree { volume, error: error.clone() });
                 self.refuse(parts.cx, volume, &Refusal::BadTree(error));
             }
-            JobDone::Queried(_) | JobDone::Walked(_) => debug_assert!(false, "a commit's job queried or walked"),
+            JobDone::Queried { .. } | JobDone::Walked(_) => debug_assert!(false, "a commit's job queried or walked"),
         }
     }
 
