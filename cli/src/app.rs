@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use fsdfs_node::control_client::ControlClient;
 use fsdfs_node::home::{Home, HomeError};
+use fsdfs_node::signals::{EndSignal, EndSignals};
 
 use crate::api::DaemonApi;
 use crate::logs::LogOptions;
@@ -67,14 +68,17 @@ impl AppContext {
     }
 }
 
-/// Does the work, or ends it when SIGINT or SIGTERM comes. What was being written is taken back by being dropped.
+/// Does the work, or ends it when a signal asks for it. What was being written is taken back, or kept for the next time, by
+/// being dropped.
 pub async fn or_interrupted<T>(work: impl Future<Output = CliResult<T>>, next: &str) -> CliResult<T> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).map_err(|error| CliError::new(format!("cannot listen to signals: {error}"), ""));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let listening = EndSignals::listen();
+    let mut signals = listening.map_err(|error| CliError::new(format!("cannot listen to signals: {error}"), ""))?;
     tokio::select! {
         ended = work => ended,
-        _ = terminate.recv() => Err(CliError::new("terminated", next).into()),
-        _ = interrupt.recv() => Err(CliError::new("interrupted", next).into()),
+        signal = signals.recv() => Err(CliError::new(match signal {
+            EndSignal::Terminate => "terminated",
+            EndSignal::Interrupt => "interrupted",
+            EndSignal::Hangup => "the terminal was closed",
+        }, next).into()),
     }
 }

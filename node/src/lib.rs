@@ -25,6 +25,7 @@ pub mod home;
 pub mod metrics;
 pub mod net;
 mod random;
+pub mod signals;
 pub mod store;
 
 // The sentences are the gateways'; the rest of the crate may still ask for them by their old path.

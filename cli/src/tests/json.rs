@@ -2,10 +2,10 @@
 
 use fsdfs_proto::control::{
     AddressScope, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement, ChangePlan, DiskStatus,
-    EntryKind, ErrorCode, FailureLoss, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState,
-    JoinReply, ListingEntry, MemberEntry, MemberListing, MemberPresence, MemberRole, MemberShare, MemberTraffic,
-    MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, RepairStatus,
-    ReplicationMargin, RevokeReply, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
+    EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply,
+    InviteState, JoinReply, ListingEntry, MemberEntry, MemberListing, MemberPresence, MemberRole, MemberShare,
+    MemberTraffic, MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
+    RepairStatus, ReplicationMargin, RevokeReply, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -57,7 +57,17 @@ fn of_the_node() -> Vec<(String, String)> {
         answer("init", &created),
         answer("up", &NodeUp { up: "11".into(), pool: "22".into(), port: 24_007 }),
         answer("join", &joined),
-        answer("join-running", &JoinReply { pool: "22".into(), pool_name: "friends".into() }),
+        answer(
+            "join-running",
+            &JoinReply {
+                pool: "22".into(),
+                pool_name: "friends".into(),
+                former: Some(FormerMembership {
+                    why: "this node, or the member that invited it, was revoked".into(),
+                    kept_in: vec!["/home/anna/blocks/former-member-11111111".into()],
+                }),
+            },
+        ),
         answer("down", &NodeStopped { stopped: true }),
         answer("status", &status()),
         answer("config-check", &config),

@@ -1,11 +1,12 @@
 //! `fsdfs join`: into an existing pool.
 
 use std::io::{self, IsTerminal, Read};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use fsdfs_node::control_client::ControlError;
 use fsdfs_node::home::LockedHome;
-use fsdfs_proto::control::ErrorCode;
+use fsdfs_proto::control::{AttentionReason, ErrorCode, JoinReply};
 use fsdfs_proto::identity::Ticket;
 
 use crate::answers::NodeCreated;
@@ -16,13 +17,19 @@ use crate::text::escape;
 use crate::verbs::serve::{self, StartupGoal};
 use crate::verbs::setup::{self, SetupArgs};
 
+/// A newcomer that is refused can be asked why for a second.
+const POLL: Duration = Duration::from_millis(50);
+
 /// Characters of a pasted ticket at most, with line breaks: the longest has about 12,000.
 const TICKET_BYTES_MAX: u64 = 64 << 10;
 
 /// Join a pool with a ticket, then run like `up`.
 ///
 /// A node that is running with this home folder takes the ticket over and continues in the new pool. A pool that was
-/// created here by mistake is replaced if it is empty; one with files or other members never is.
+/// created here by mistake is replaced if it is empty; one with files or other members never is. A node that was revoked
+/// joins its pool again as a new member.
+///
+/// If the members refuse the ticket, the command says why and ends, and nothing that it made is left.
 #[derive(Args, Clone, Debug)]
 pub struct JoinCommand {
     /// The ticket, or - to read it from the standard input (so that it is not seen in the list of processes).
@@ -43,9 +50,14 @@ impl JoinCommand {
             Err(error) => return Err(api.stop(&error)),
             Ok(_) => return self.hand_over(app, &api, &text).await,
         }
+        let before = app.home.before();
         let home = app.home.lock().map_err(|error| app.of_home(&error))?;
         let begin = self.enter(app, &home, &ticket, text)?;
-        serve::run(app, home, begin).await
+        let ended = serve::run(app, &home, begin).await;
+        if !home.has_pool() {
+            home.restore(before);
+        }
+        ended
     }
 
     fn enter(&self, app: &AppContext, home: &LockedHome, ticket: &Ticket, text: String) -> CliResult<StartupGoal> {
@@ -58,12 +70,11 @@ impl JoinCommand {
         }
         self.refuse_options(app)?;
         let identity = home.identity().map_err(|error| app.of_home(&error))?;
-        if identity.pool == ticket.pool {
-            app.output.note("this node is a member of that pool already");
-            return Ok(StartupGoal::Up { is_new: false });
+        // Whether it is a member still is for the others to say.
+        if identity.pool != ticket.pool {
+            let old = escape::name(identity.pool_name.as_bytes());
+            app.output.note(&format!("this node is in {old}; it is left if it is empty"));
         }
-        let old = escape::name(identity.pool_name.as_bytes());
-        app.output.note(&format!("this node is in {old}; it is left if it is empty"));
         Ok(StartupGoal::HandOver(text))
     }
 
@@ -71,13 +82,21 @@ impl JoinCommand {
         self.refuse_options(app)?;
         match api.patiently(|| api.client().join(text)).await {
             Ok(joined) => {
+                if let Some(former) = &joined.former {
+                    serve::note_former(app, &joined.pool_name, former);
+                }
+                let is_in = let_in(app, api, &joined).await?;
                 let (name, status) = (escape::name(joined.pool_name.as_bytes()), app.program.command("status"));
-                let text =
-                    format!("the running node leaves its empty pool and continues in {name}; its state: {status}");
+                let text = match is_in {
+                    true => format!("the running node is a member of {name} now; its state: {status}"),
+                    false => format!(
+                        "the running node continues in {name} as soon as it reaches a member; its state: {status}"
+                    ),
+                };
                 app.output.done(&joined, text).map(|()| ExitStatus::Fine)
             }
-            Err(error) if error.code() == Some(ErrorCode::Exists) => {
-                app.output.note("this node is a member of that pool already, and runs");
+            Err(ControlError::Refused(error)) if error.code == ErrorCode::Exists => {
+                app.output.note(&format!("{}; it runs", error.error));
                 Ok(ExitStatus::Fine)
             }
             Err(error) => Err(api.stop(&error)),
@@ -95,6 +114,38 @@ impl JoinCommand {
             "this node exists already: its options are in its configuration",
             format!("change them in {shown}, and join without options"),
         )
+    }
+}
+
+/// Waits until the node that goes on in the ticket's pool is let in. False if it has not reached anybody for a while; an error
+/// if it is refused.
+async fn let_in(app: &AppContext, api: &DaemonApi, joined: &JoinReply) -> CliResult<bool> {
+    let begun = Instant::now();
+    let mut refused = None;
+    while begun.elapsed() < serve::JOIN_PATIENCE {
+        tokio::time::sleep(POLL).await;
+        match api.client().status().await {
+            Ok(status) if status.pool == joined.pool => {
+                if status.ready && status.has_key && status.connected > 0 {
+                    return Ok(true);
+                }
+                let refusal = status.attention.into_iter().find_map(|item| match item.reason {
+                    AttentionReason::NodeRefused { why } => Some(why),
+                    _ => None,
+                });
+                refused = refusal.or(refused);
+            }
+            Err(ControlError::NotRunning { .. }) if refused.is_some() => break,
+            // It is changing pools.
+            _ => {}
+        }
+    }
+    match refused {
+        Some(why) => {
+            let what = format!("{} does not admit this node: {why}", escape::name(joined.pool_name.as_bytes()));
+            Err(serve::not_admitted(app, &what).into())
+        }
+        None => Ok(false),
     }
 }
 

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use fsdfs_node::config::{self, Config};
+use fsdfs_node::control_client::ControlError;
 use fsdfs_node::daemon::{self, DaemonError, DaemonReady};
 use fsdfs_node::home::LockedHome;
-use fsdfs_proto::control::NodeStatus;
+use fsdfs_proto::control::{ErrorCode, FormerMembership, NodeStatus};
 use tokio::sync::mpsc;
 
 use crate::answers::{NodeJoined, NodeUp};
@@ -26,15 +27,30 @@ pub enum StartupGoal {
     },
     /// A node that has to meet the members of its pool.
     Joining,
-    /// A node whose pool is to be left for that of this ticket, if it is empty.
+    /// A node whose pool is to be left for that of this ticket: if it is empty, or if this node is no member of it.
     HandOver(String),
 }
 
+/// What a node that is no member any more must know when it begins anew.
+pub fn note_former(app: &AppContext, pool_name: &str, former: &FormerMembership) {
+    let mut text = format!(
+        "this node was a member of {}, but {}: it joins as a new member with a new key, and what it stored counts no more.\n\
+         Changes that only this node had are not in the pool.",
+        escape::name(pool_name.as_bytes()),
+        former.why
+    );
+    for folder in &former.kept_in {
+        let folder = escape::name(folder.as_bytes());
+        text += &format!("\nIts old blocks are kept in {folder}; delete them when nothing is missing in the pool.");
+    }
+    app.output.note(&text);
+}
+
 /// A newcomer on a network that lets it through has met somebody long before.
-const JOIN_PATIENCE: Duration = Duration::from_secs(10);
+pub const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until a signal or a request ends it.
-pub async fn run(app: &AppContext, home: LockedHome, begin: StartupGoal) -> CliResult {
+pub async fn run(app: &AppContext, home: &LockedHome, begin: StartupGoal) -> CliResult {
     start_log(app)?;
     let (ready_in, ready) = mpsc::unbounded_channel();
     let reporter = StartupReporter { app: app.clone(), api: app.api()?, begun: Instant::now(), ready };
@@ -58,8 +74,10 @@ fn start_log(app: &AppContext) -> CliResult<()> {
 }
 
 fn of_daemon(app: &AppContext, error: &DaemonError) -> Exit {
-    if let DaemonError::Home(error) = error {
-        return app.of_home(error);
+    match error {
+        DaemonError::Home(error) => return app.of_home(error),
+        DaemonError::NotAdmitted { .. } => return not_admitted(app, &error.to_string()).into(),
+        _ => {}
     }
     let check = app.program.command("config check");
     CliError::new(
@@ -67,6 +85,12 @@ fn of_daemon(app: &AppContext, error: &DaemonError) -> Exit {
         format!("resolve that, then start again; check the configuration: {check}"),
     )
     .into()
+}
+
+/// A ticket that admits nobody.
+pub fn not_admitted(app: &AppContext, what: &str) -> CliError {
+    let next = format!("ask a member for a new ticket; then, here: {}", app.program.command("join TICKET"));
+    CliError { code: Some(ErrorCode::Forbidden), ..CliError::new(what, next) }
 }
 
 struct StartupReporter {
@@ -90,8 +114,12 @@ impl StartupReporter {
                     StartupGoal::Up { is_new: false }
                 }
                 StartupGoal::HandOver(ticket) => {
-                    self.hand_over(&ticket).await?;
-                    StartupGoal::Joining
+                    if self.hand_over(&ticket).await? {
+                        StartupGoal::Joining
+                    } else {
+                        self.is_up(&ready, false)?;
+                        StartupGoal::Up { is_new: false }
+                    }
                 }
             };
         }
@@ -150,17 +178,27 @@ impl StartupReporter {
     fn no_member_reached(&self) -> String {
         format!(
             "No member was reached within {} s; retrying. Are members up? Does UDP pass the routers and firewalls at both\n\
-             ends? Is the ticket used up or revoked? See: {}",
+             ends? See: {}",
             JOIN_PATIENCE.as_secs(),
             self.app.program.command("status")
         )
     }
 
-    /// If the pool is not left, this command has failed, and the daemon that it started ends with it.
-    async fn hand_over(&self, ticket: &str) -> CliResult<()> {
+    /// Whether the pool is left. If it should be and is not, this command has failed, and the daemon that it started ends
+    /// with it.
+    async fn hand_over(&self, ticket: &str) -> CliResult<bool> {
         match self.api.patiently(|| self.api.client().join(ticket)).await {
-            Ok(_) => Ok(()),
-            Err(_) if self.ready.is_closed() => Ok(()),
+            Ok(joined) => {
+                if let Some(former) = &joined.former {
+                    note_former(&self.app, &joined.pool_name, former);
+                }
+                Ok(true)
+            }
+            Err(_) if self.ready.is_closed() => Ok(true),
+            Err(ControlError::Refused(error)) if error.code == ErrorCode::Exists => {
+                self.app.output.note(&error.error);
+                Ok(false)
+            }
             Err(error) => {
                 let stop = self.api.stop(&error);
                 let _ = self.api.client().shutdown().await;

@@ -25,6 +25,6 @@ impl UpCommand {
             let made = home.found(&Setup::default()).map_err(|error| app.of_home(&error))?;
             app.output.done(&NodeCreated::new(&app.home, &made), init::created(&app.home, &made).trim_end())?;
         }
-        serve::run(app, home, StartupGoal::Up { is_new }).await
+        serve::run(app, &home, StartupGoal::Up { is_new }).await
     }
 }

@@ -209,7 +209,7 @@ impl Client {
         self.change_lifecycle(Lifecycle::Stop);
     }
 
-    /// Leaves the pool, which was found to be empty, and starts again in that of the ticket.
+    /// Leaves the pool, which was found to be empty or to have no place for this node, and starts again with the ticket.
     pub(crate) fn change_pool(&self, ticket: Ticket) {
         self.change_lifecycle(Lifecycle::Join(Box::new(ticket)));
     }

@@ -14,4 +14,5 @@ pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness};
 pub use put::UploadSummary;
+pub use crate::net::GateAnswersWatch;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

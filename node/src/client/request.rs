@@ -22,7 +22,7 @@ pub(crate) enum ClientRequest {
 pub(crate) enum Lifecycle {
     /// End gracefully.
     Stop,
-    /// Leave the pool, which was found to be empty, and join with this ticket.
+    /// Leave the pool, which was found to be empty or to have no place for this node, and join with this ticket.
     Join(Box<Ticket>),
 }
 

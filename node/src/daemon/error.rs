@@ -30,6 +30,14 @@ pub enum DaemonError {
     /// The system gives no threads, signals or the like.
     #[error("the operating system refuses what fsdfs needs: {0}")]
     System(#[from] std::io::Error),
+    /// The pool does not admit this node. What was made of it was removed; a new ticket begins from nothing.
+    #[error("{pool} does not admit this node: {why}")]
+    NotAdmitted {
+        /// The pool's name.
+        pool: String,
+        /// Why, in words.
+        why: String,
+    },
     /// A task or thread that lives as long as the daemon ended: a bug.
     #[error("a part of the daemon ended by itself; see the log and report it")]
     Ended,

@@ -4,6 +4,7 @@ mod addresses;
 mod effect_runner;
 mod error;
 mod lifecycle;
+mod newcomer;
 mod node_loop;
 mod start;
 #[cfg(test)]

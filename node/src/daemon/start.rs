@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::addresses::addresses;
 use super::effect_runner::EffectRunner;
 use super::error::{DaemonError, DaemonReady};
+use super::newcomer::PendingAdmission;
 use super::node_loop::{NodeLoop, NodeParts};
 use crate::allocator;
 use crate::client::Client;
@@ -44,6 +45,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(super) struct RunningNode {
     pub ready: DaemonReady,
     pub node: NodeLoop,
+    pub admission: PendingAdmission,
     server: JoinHandle<std::io::Result<()>>,
     stop_server: oneshot::Sender<()>,
     _allocator: AbortOnDropHandle<()>,
@@ -85,7 +87,14 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
         node: identity.node(),
         port: net.port(),
     };
+    let admission = PendingAdmission {
+        is_newcomer: !engine.facts().members().contains_key(&identity.node()),
+        members: identity.bootstrap.len(),
+        answers: keeper.answers(),
+    };
     let context = Context {
+        answers: keeper.answers(),
+        is_newcomer: admission.is_newcomer,
         client: Client::new(requests_in, shared, pool.clone()),
         home: home.dir().to_owned(),
         pool: identity.pool,
@@ -100,10 +109,15 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let mut node = NodeLoop::new(NodeParts { engine, clock, runner, config, instance, requests, events, done });
     node.run_effects(effects);
     node.take_all(early);
-    serve(home, node, context, ready)
+    serve(home, (node, admission), context, ready)
 }
 
-fn serve(home: &LockedHome, node: NodeLoop, context: Context, ready: DaemonReady) -> Result<RunningNode, DaemonError> {
+fn serve(
+    home: &LockedHome,
+    (node, admission): (NodeLoop, PendingAdmission),
+    context: Context,
+    ready: DaemonReady,
+) -> Result<RunningNode, DaemonError> {
     let socket = ControlSocket::open(home.dir(), context.config.control_group.as_deref())?;
     let ready = DaemonReady { socket: socket.path().to_owned(), ..ready };
     let (store, traffic) = (context.store.clone(), context.traffic.clone());
@@ -116,7 +130,7 @@ fn serve(home: &LockedHome, node: NodeLoop, context: Context, ready: DaemonReady
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
     let server = tokio::spawn(control::serve(socket, control::router(context), stopped));
-    Ok(RunningNode { ready, node, server, stop_server, _allocator: allocator })
+    Ok(RunningNode { ready, node, admission, server, stop_server, _allocator: allocator })
 }
 
 /// What the home folder says about this node.

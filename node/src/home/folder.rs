@@ -39,7 +39,19 @@ pub struct CreatedPool {
     pub config: Config,
 }
 
+/// What there was before a command began.
+#[derive(Clone, Copy, Debug)]
+pub struct HomeBefore {
+    dir: bool,
+    config: bool,
+}
+
 impl Home {
+    /// What there is now, to be restored if what follows fails.
+    pub fn before(&self) -> HomeBefore {
+        HomeBefore { dir: self.dir.exists(), config: Config::file(&self.dir).exists() }
+    }
+
     /// The folder that was named, else that of the environment, else `fsdfs` in the user's data directory.
     pub fn locate(named: Option<&Path>) -> Result<Self, HomeError> {
         let named = named.map(Path::to_path_buf).or_else(|| std::env::var_os(HOME_ENV).map(PathBuf::from));
@@ -151,13 +163,31 @@ impl LockedHome {
         Ok(self.made(identity, config))
     }
 
-    /// Leaves the pool for that of a ticket, and deletes it with its blocks. The caller made sure that it is empty.
+    /// Leaves the pool for that of a ticket, and deletes it with its blocks. The caller made sure that it is empty, or that
+    /// this node is no member of it: then its blocks are kept aside.
     pub fn replace(&self, ticket: &Ticket) -> Result<CreatedPool, HomeError> {
         let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
         let config = Config::load(self.dir())?;
-        self.stage(&identity, None)?;
+        // The root key of the same pool is worth more than any membership.
+        let key = self.pool_file("pool-root.key");
+        let is_same = self.identity().is_ok_and(|old| old.pool == ticket.pool);
+        let root = (is_same && key.exists()).then(|| super::identity::read_key(&key)).transpose()?;
+        self.stage(&identity, root.as_ref())?;
         self.exchange()?;
         Ok(self.made(identity, config))
+    }
+
+    /// Removes what a command made that failed, but for what was there before. [`LockedHome::withdraw`] comes first.
+    pub fn restore(self, before: HomeBefore) {
+        if !before.config {
+            let _ = fs::remove_file(Config::file(self.dir()));
+        }
+        let _ = fs::remove_dir(self.dir().join("run"));
+        if !before.dir {
+            let _ = fs::remove_file(self.dir().join("lock"));
+            // Only if nothing else is in it.
+            let _ = fs::remove_dir(self.dir());
+        }
     }
 
     /// Who this node is.

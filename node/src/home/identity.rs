@@ -200,7 +200,7 @@ fn write_key(path: &Path, key: &SecretKey) -> Result<(), FileError> {
     files::publish(path, format!("{}\n", hex(key.as_bytes())).as_bytes(), SECRET)
 }
 
-fn read_key(path: &Path) -> Result<SecretKey, HomeError> {
+pub(super) fn read_key(path: &Path) -> Result<SecretKey, HomeError> {
     let text = files::read_text(path)?;
     let bytes = unhex(text.trim()).ok_or_else(|| HomeError::Damaged {
         file: path.to_owned(),

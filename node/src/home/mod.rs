@@ -27,8 +27,9 @@ mod tests;
 
 pub use control_socket::{ControlSocket, SocketError};
 pub use error::{HOME_ENV, HomeError};
-pub use folder::{CreatedPool, Home, LockedHome};
+pub use folder::{CreatedPool, Home, HomeBefore, LockedHome};
 pub use identity::Identity;
 pub use instance::Instance;
+pub use replace::kept_aside_in;
 pub use setup::Setup;
 pub use socket_path::socket_path;

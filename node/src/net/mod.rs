@@ -29,6 +29,7 @@ use tokio::task::JoinHandle;
 use command::{NetCommand, OwnAddresses};
 pub use config::{NetConfig, NetError};
 pub use event::NetEvent;
+pub use handshake::answers::{GateAnswers, GateAnswersWatch};
 pub use handshake::gatekeeper::{GateIdentity, Gatekeeper, HandshakeRejected};
 use session::{InboundBudget, SessionHub};
 

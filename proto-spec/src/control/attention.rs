@@ -23,6 +23,11 @@ pub enum AttentionReason {
     NodeRevoked,
     /// This node was removed from the pool: it only hands over its blocks.
     NodeRemoved,
+    /// The members that were reached do not let this node in.
+    NodeRefused {
+        /// Why, in words.
+        why: String,
+    },
     /// The ticket had been used up when this node came: it gets no key.
     GuestOnly,
     /// This machine's clock is wrong.

@@ -167,4 +167,16 @@ pub struct JoinReply {
     pub pool: String,
     /// Its name.
     pub pool_name: String,
+    /// If this node was a member of that pool before: what becomes of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<FormerMembership>,
+}
+
+/// A membership that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FormerMembership {
+    /// Why it is over.
+    pub why: String,
+    /// The folders where its blocks are kept, which nothing uses any more.
+    pub kept_in: Vec<String>,
 }

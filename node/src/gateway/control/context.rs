@@ -8,7 +8,7 @@ use axum::extract::State;
 use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 
-use crate::client::Client;
+use crate::client::{Client, GateAnswersWatch};
 use crate::config::Config;
 use crate::metrics::{StoreGauges, TrafficMeter};
 
@@ -20,6 +20,10 @@ pub(crate) struct Context {
     pub pool: PoolId,
     pub pool_name: String,
     pub gate_secret: SecretKey,
+    /// What other members said at their gates.
+    pub answers: GateAnswersWatch,
+    /// When it started, no member had let it in yet.
+    pub is_newcomer: bool,
     pub store: Arc<dyn StoreGauges>,
     pub traffic: TrafficMeter,
     pub started: Instant,

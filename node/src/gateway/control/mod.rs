@@ -12,6 +12,7 @@ mod openapi;
 mod placement;
 mod plan;
 mod query;
+mod range;
 mod reachability;
 mod socket;
 mod tree;

@@ -1,17 +1,25 @@
 //! The node itself: status, space, shutdown, and a change of pools.
 
+use std::time::{Duration, Instant};
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use fsdfs_core::report;
 use fsdfs_proto::control::{
-    self, AttentionReason, ErrorCode, JoinReply, JoinRequest, MemberShare, NodeCounters, NodeStatus, RepairStatus,
-    ReplicationMargin, SpaceReport,
+    self, AttentionReason, ErrorCode, FormerMembership, JoinReply, JoinRequest, MemberShare, NodeCounters, NodeStatus,
+    RepairStatus, ReplicationMargin, SpaceReport,
 };
-use fsdfs_proto::identity::Ticket;
+use fsdfs_proto::identity::{GateRefusal, Ticket};
+use fsdfs_proto::ids::NodeId;
 
 use super::failure::Failure;
 use super::{Answer, Context, Json, Shared, convert, reachability};
 use crate::gateway::words::attention;
+use crate::gateway::words::refusal::{gate_text, rejected_text};
+
+/// Members have so long to say whether this node is still one of them: a dial takes a second, a lossy line some more.
+const ASK_MEMBERS: Duration = Duration::from_secs(8);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// State of this node and its pool.
 #[utoipa::path(get, path = control::route::STATUS,
@@ -75,7 +83,8 @@ fn attention(
     let unusable = context.config.storage.iter().filter(|storage| !open.iter().any(|(path, ..)| *path == storage.path));
     let unusable = unusable
         .map(|storage| attention::item(AttentionReason::StorageUnusable { path: storage.path.display().to_string() }));
-    of_engine.chain(unusable).chain(reachability::warnings(&members.members)).collect()
+    let refused = refusal_now(context, status).map(|why| attention::item(AttentionReason::NodeRefused { why }));
+    of_engine.chain(refused).chain(unusable).chain(reachability::warnings(&members.members)).collect()
 }
 
 /// Space, of the pool and of this node.
@@ -128,18 +137,57 @@ pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest
             "copy all of it, from fsdfs-ticket-1: on",
         )
     })?;
+    let mut joined = JoinReply { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone(), former: None };
     if ticket.pool == context.pool {
-        return Err(Failure::new(
-            ErrorCode::Exists,
-            "this node is a member of that pool already",
-            "see 'fsdfs status'",
-        ));
+        joined.former = former_membership(&context).await?;
+    } else {
+        context.client.pool_is_empty().await?.map_err(|reason| {
+            let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
+            let error = format!("this node's pool is in use and is not replaced: {reason}");
+            Failure::new(ErrorCode::PoolInUse, error, hint)
+        })?;
     }
-    context.client.pool_is_empty().await?.map_err(|reason| {
-        let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
-        Failure::new(ErrorCode::PoolInUse, format!("this node's pool is in use and is not replaced: {reason}"), hint)
-    })?;
-    let joined = JoinReply { pool: ticket.pool.to_string(), pool_name: ticket.pool_name.clone() };
     context.client.change_pool(ticket);
     Ok(Json(joined))
+}
+
+/// Why no member talks to this node, if it was told.
+fn refusal_now(context: &Context, status: &report::StatusReport) -> Option<String> {
+    let is_revoked = status.attention.contains(&report::Attention::Revoked);
+    let refusal = context.answers.borrow().refusal().filter(|_| status.connected == 0 && !is_revoked);
+    refusal.map(rejected_text)
+}
+
+/// What this node was in its pool, if it is no member of it any more; none if it never was one. Then it may begin anew there.
+async fn former_membership(context: &Context) -> Result<Option<FormerMembership>, Failure> {
+    let is_newcomer = context.is_newcomer && !context.answers.borrow().let_in;
+    if is_newcomer {
+        return Ok(None);
+    }
+    let (why, node) = told_to_leave(context).await?;
+    let why = why.map_err(|error| Failure::new(ErrorCode::Exists, error, "see 'fsdfs status' and 'fsdfs members'"))?;
+    Ok(Some(FormerMembership { why, kept_in: crate::home::kept_aside_in(&context.config.storage, node) }))
+}
+
+/// Why this node is no member any more, or why it is taken for one. Others are given time to say.
+async fn told_to_leave(context: &Context) -> Result<(Result<String, &'static str>, NodeId), Failure> {
+    let begun = Instant::now();
+    loop {
+        let status = context.client.status().await?;
+        if status.attention.contains(&report::Attention::Revoked) {
+            return Ok((Ok(gate_text(GateRefusal::Revoked).to_owned()), status.node));
+        }
+        if let Some(why) = refusal_now(context, &status) {
+            return Ok((Ok(why), status.node));
+        }
+        if status.connected > 0 || status.members == 0 {
+            return Ok((Err("this node is a member of that pool already"), status.node));
+        }
+        if begun.elapsed() >= ASK_MEMBERS {
+            let unknown =
+                "this node was a member of that pool when it was last connected; no member could be asked since";
+            return Ok((Err(unknown), status.node));
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }

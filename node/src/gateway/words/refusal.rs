@@ -5,6 +5,8 @@ use fsdfs_core::tree::{EditError, TreeError};
 use fsdfs_proto::control::{ApiError, ErrorCode};
 use fsdfs_proto::identity::GateRefusal;
 
+use crate::net::HandshakeRejected;
+
 /// What to do about a certificate that does not suffice.
 const MORE_RIGHTS: &str = "ask a full member for a new invitation";
 
@@ -127,6 +129,14 @@ pub(crate) fn tree_text(tree: &TreeError) -> String {
         TreeError::Damaged(damage) => format!("a block of the volume's tree is not valid: {damage}"),
         TreeError::TooNew => "the volume was written by a later version of fsdfs".into(),
         TreeError::ReadOnly => "this node's key for the volume allows reading only".into(),
+    }
+}
+
+/// Why another member does not let this node in.
+pub(crate) fn rejected_text(why: HandshakeRejected) -> String {
+    match why {
+        HandshakeRejected::Refused(refusal) => gate_text(refusal).to_owned(),
+        HandshakeRejected::Mismatch(mismatch) => mismatch.to_string(),
     }
 }
 

@@ -14,6 +14,9 @@ use fsdfs_proto::identity::{Admission, Cert, Fact};
 use fsdfs_proto::ids::{Key, NodeId, PoolId};
 use fsdfs_proto::signed::{Signable, Signed};
 use fsdfs_proto::time::Hlc;
+use tokio::sync::watch;
+
+use super::answers::{GateAnswers, GateAnswersWatch};
 
 /// Who this node is in its pool.
 pub struct GateIdentity {
@@ -31,7 +34,7 @@ pub struct GateIdentity {
 }
 
 /// Why one node does not let another in. Whoever is refused is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum HandshakeRejected {
     /// It does not belong to the pool.
     #[error("{0:?}")]
@@ -56,6 +59,7 @@ pub struct Gatekeeper {
     node: NodeId,
     facts: RwLock<Arc<FactSet>>,
     admitted: Mutex<BTreeMap<NodeId, AdmittedPeer>>,
+    answers: watch::Sender<GateAnswers>,
 }
 
 /// What was learned of a peer at the gate and is not reported yet.
@@ -79,7 +83,13 @@ impl Gatekeeper {
     /// The facts may be none but those that came with a ticket.
     pub fn new(identity: GateIdentity, facts: FactSet) -> Self {
         let node = NodeId(identity.key.verifying_key().to_bytes());
-        Self { identity, node, facts: RwLock::new(Arc::new(facts)), admitted: Mutex::default() }
+        let (facts, answers) = (RwLock::new(Arc::new(facts)), watch::Sender::default());
+        Self { identity, node, facts, admitted: Mutex::default(), answers }
+    }
+
+    /// What other members say to this node, from now on.
+    pub fn answers(&self) -> GateAnswersWatch {
+        self.answers.subscribe()
     }
 
     /// This node.
@@ -159,10 +169,17 @@ impl Gatekeeper {
         entry.refused = None;
         // Several connections may pass before one is in use; the last one's facts include the others'.
         entry.facts = facts;
+        self.answers.send_modify(|answers| {
+            answers.let_in = true;
+            answers.refused.remove(&peer);
+        });
     }
 
     pub(crate) fn note_rejected(&self, peer: NodeId, why: HandshakeRejected) {
         self.admitted_peers().entry(peer).or_default().refused = Some(why);
+        self.answers.send_modify(|answers| {
+            answers.refused.insert(peer, why);
+        });
     }
 
     pub(crate) fn take_facts(&self, peer: NodeId) -> Vec<Fact> {

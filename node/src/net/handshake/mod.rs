@@ -2,6 +2,7 @@
 //!
 //! Runs before anything else may use the connection: whoever does not know the gate secret is told nothing.
 
+pub(super) mod answers;
 pub(super) mod gatekeeper;
 
 use std::io;
