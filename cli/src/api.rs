@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
-use fsdfs_node::control_client::{ControlClient, ControlError, Download};
+use fsdfs_node::control_client::{ControlClient, ControlError, Download, DownloadRange};
 use fsdfs_node::home::Home;
 use fsdfs_proto::control::{
     self, EditRequest, EditsReply, ErrorCode, ListingEntry, ListingPage, StatReply, WriteReply,
@@ -99,7 +99,7 @@ impl DaemonApi {
     }
 
     /// Opens a file for reading.
-    pub async fn download(&self, path: &RemotePath, range: Option<(u64, Option<u64>)>) -> ApiResult<Download> {
+    pub async fn download(&self, path: &RemotePath, range: &DownloadRange) -> ApiResult<Download> {
         let bytes = path.bytes();
         self.patiently(|| self.client.download(&path.volume, &bytes, range)).await
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use fsdfs_proto::control::{self, ErrorCode, header, query, route};
 use futures::{Stream, TryStreamExt as _};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -49,9 +49,40 @@ pub struct ControlClient {
     socket: PathBuf,
 }
 
+/// Which bytes of a file are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DownloadRange {
+    /// All.
+    #[default]
+    Whole,
+    /// From the first of these bytes to before the second, or to the end.
+    From(u64, Option<u64>),
+    /// This number of bytes at the end, or all if there are fewer.
+    Last(u64),
+    /// What follows this number of bytes of the content of that tag; all if the file has another content now.
+    Rest(u64, String),
+}
+
+impl DownloadRange {
+    /// Values of the headers `range` and `if-range`.
+    fn headers(&self) -> (Option<String>, Option<&str>) {
+        match self {
+            Self::Whole => (None, None),
+            Self::From(first, Some(end)) => (Some(format!("bytes={first}-{}", end.saturating_sub(1))), None),
+            Self::From(first, None) => (Some(format!("bytes={first}-")), None),
+            Self::Last(count) => (Some(format!("bytes=-{count}")), None),
+            Self::Rest(first, tag) => (Some(format!("bytes={first}-")), Some(tag)),
+        }
+    }
+}
+
 /// A file on its way out of the pool.
 #[derive(Debug)]
 pub struct Download {
+    /// Equal for equal contents only.
+    pub tag: String,
+    /// Whether a part comes, as it was asked for; otherwise the whole file does.
+    pub is_part: bool,
     /// Size of the whole file.
     pub size: u64,
     /// Permission bits.
@@ -142,16 +173,17 @@ impl ControlClient {
         answer(self.send(self.http.put(url).body(body)).await?).await
     }
 
-    /// Opens a file for reading; `range` = first byte and, unless up to the end, the byte after the last.
-    pub async fn download(&self, volume: &str, path: &[u8], range: Option<(u64, Option<u64>)>) -> Outcome<Download> {
+    /// Opens a file for reading.
+    pub async fn download(&self, volume: &str, path: &[u8], range: &DownloadRange) -> Outcome<Download> {
         let url = self.url(route::FILES, &[("path", path), ("volume", volume.as_bytes())]);
+        let (range, if_range) = range.headers();
         let mut request = self.http.get(url);
-        if let Some((from, to)) = range {
-            let last = to.map_or(String::new(), |to| to.saturating_sub(1).to_string());
-            request = request.header("range", format!("bytes={from}-{last}"));
-        }
+        request = range.into_iter().fold(request, |request, range| request.header("range", range));
+        request = if_range.into_iter().fold(request, |request, tag| request.header("if-range", tag));
         let response = fine(self.send(request).await?).await?;
         Ok(Download {
+            tag: parsed(&response, "etag", |text| Some(text.to_owned()))?,
+            is_part: response.status() == StatusCode::PARTIAL_CONTENT,
             size: parsed(&response, header::SIZE, |text| text.parse().ok())?,
             mode: parsed(&response, header::MODE, |text| u32::from_str_radix(text, 8).ok())?,
             mtime_ns: parsed(&response, header::MTIME_NS, |text| text.parse().ok())?,

@@ -1,6 +1,8 @@
 //! Everything that is tested from outside, in one binary: linking the whole program once is what takes the time.
 
 mod chaos;
+mod getting;
+mod joining;
 mod liar;
 mod muxer;
 mod plan;

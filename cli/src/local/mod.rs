@@ -1,7 +1,10 @@
 //! This machine's files: read for `put`, written for `get`. Both go folder by folder through open handles, so that
 //! neither a path longer than the system allows nor a symlink slipped in between leads anywhere else.
 
+pub mod incoming;
+pub mod journal;
 pub mod scan;
+pub mod unfinished;
 pub mod write;
 
 use rustix::fs::Stat;

@@ -11,6 +11,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::unfinished::is_unfinished;
 use super::{FollowLinks, LocalAttributes, special};
 
 /// What a scan finds, parents before their content.
@@ -58,6 +59,9 @@ pub enum SkipReason {
     /// A symlink that was to be followed points at a folder that it lies in.
     #[error("it is a symlink to a folder above it, so following it would not end")]
     Loop,
+    /// What an interrupted `get` left behind is no content. Not a failure.
+    #[error("skipped: an interrupted get left it behind; repeat that get to complete it")]
+    Unfinished,
     /// The store must not be put into itself. Not a failure.
     #[error("skipped: fsdfs itself keeps its data there")]
     OwnData,
@@ -247,6 +251,9 @@ impl TreeScan {
                 self.levels.push(OpenFolder::read(open, identity)?);
                 Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Folder })
             }
+            FileType::RegularFile if is_unfinished(name.rsplit(|byte| *byte == b'/').next().unwrap_or(name)) => {
+                Err(SkipReason::Unfinished)
+            }
             FileType::RegularFile => {
                 let open = openat(at, name, flags, Mode::empty())?;
                 let stat = fstat(&open)?;
@@ -424,6 +431,22 @@ mod tests {
         let (found, skipped) = names(TreeScan::new(temp.path(), own, FollowLinks::Never).expect("readable"));
         assert_eq!(found.len(), 1);
         assert!(skipped[0].ends_with("store: skipped: fsdfs itself keeps its data there"), "{skipped:?}");
+    }
+
+    #[test]
+    fn what_an_interrupted_get_left_is_no_content() {
+        let temp = tempfile::tempdir().expect("temp");
+        for name in [".fsdfs-get-0123456789abcdef", ".fsdfs-get-0123456789abcdef.blocks", ".fsdfs-get-mine"] {
+            fs::write(temp.path().join(name), b"half").expect("file");
+        }
+        let (found, skipped) = names(TreeScan::new(temp.path(), OwnFolders::new()).expect("readable"));
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["/", ".fsdfs-get-mine 4"]);
+        assert_eq!(skipped.len(), 2);
+        let one = temp.path().join(".fsdfs-get-0123456789abcdef");
+        assert!(matches!(
+            TreeScan::new(&one, OwnFolders::new()),
+            Err(SkippedEntry { why: SkipReason::Unfinished, .. })
+        ));
     }
 
     #[test]

@@ -3,22 +3,23 @@
 //! Names come from other people. Every step goes from an open folder to a single name in it and never through a symlink
 //! (`O_NOFOLLOW`), no matter by whom and when; so there is no path to check and no moment to miss.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, linkat,
-    mkdirat, openat, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, mkdirat, openat,
+    readlinkat, statat, symlinkat, utimensat,
 };
 use rustix::io::Errno;
 
+use super::incoming::{IncomingFile, LARGE_BYTES};
+use super::unfinished::{self, TemporaryName};
 use super::{LocalAttributes, special};
 
 /// Set-user-id, set-group-id and sticky bits are somebody else's idea of who may do what here.
-const MODE_KEPT: u32 = 0o777;
+pub(super) const MODE_KEPT: u32 = 0o777;
 
 /// Why something was not written. What stood there before still stands.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +83,7 @@ pub fn folder_way_out(error: &io::Error) -> &'static str {
     way_out(error.kind())
 }
 
-type WriteResult<T> = Result<T, WriteError>;
+pub(super) type WriteResult<T> = Result<T, WriteError>;
 
 /// What becomes of a file that has the name already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,21 +160,15 @@ impl LocalFolder {
         })
     }
 
-    /// Begins a new file that does not appear under its name before [`IncomingFile::publish`].
-    pub fn begin(&self, name: &[u8]) -> WriteResult<IncomingFile> {
+    /// Begins a file of about `size` bytes that does not appear under its name before [`IncomingFile::publish`].
+    pub fn begin(&self, name: &[u8], size: u64) -> WriteResult<IncomingFile> {
         check(name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        loop {
-            let temporary = temporary_name();
-            match openat(&self.0, &temporary, flags, Mode::RUSR | Mode::WUSR) {
-                Ok(fd) => {
-                    let named = TemporaryName { folder: self.clone(), name: temporary };
-                    return Ok(IncomingFile { file: fd.into(), temporary: named, name: name.to_vec() });
-                }
-                Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
+        if size < LARGE_BYTES { IncomingFile::small(self, name) } else { IncomingFile::large(self, name) }
+    }
+
+    /// Removes what earlier gets that were killed left here.
+    pub fn sweep(&self) {
+        unfinished::sweep(self);
     }
 
     /// Makes a symlink. One with the same target counts as made.
@@ -189,10 +184,10 @@ impl LocalFolder {
                 _ => return Err(WriteError::InTheWay(special(stat.st_mode))),
             }
         }
-        let temporary = TemporaryName { folder: self.clone(), name: temporary_name() };
-        symlinkat(target, &self.0, &temporary.name)?;
+        let temporary = TemporaryName::random(self);
+        symlinkat(target, &self.0, temporary.as_str())?;
         // A file system without times of symlinks is no reason to fail.
-        let _ = utimensat(&self.0, &temporary.name, &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW);
+        let _ = utimensat(&self.0, temporary.as_str(), &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW);
         temporary.rename(name, existing).map(|()| true)
     }
 
@@ -223,59 +218,10 @@ impl LocalFolder {
     }
 }
 
-/// A file being written. Dropped without [`IncomingFile::publish`] it leaves nothing behind.
-#[derive(Debug)]
-pub struct IncomingFile {
-    /// Where its bytes go.
-    pub file: File,
-    temporary: TemporaryName,
-    name: Vec<u8>,
-}
-
-impl IncomingFile {
-    /// Gives the file its attributes and its name.
-    pub fn publish(self, attrs: LocalAttributes, existing: OverwritePolicy) -> WriteResult<()> {
-        fchmod(&self.file, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
-        futimens(&self.file, &times(attrs.mtime_ns))?;
-        self.temporary.rename(&self.name, existing)
+impl AsFd for LocalFolder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
-}
-
-/// A name that is removed again unless it was renamed.
-#[derive(Debug)]
-struct TemporaryName {
-    folder: LocalFolder,
-    name: String,
-}
-
-impl TemporaryName {
-    fn rename(self, to: &[u8], existing: OverwritePolicy) -> WriteResult<()> {
-        let fd = self.folder.0.as_fd();
-        let renamed = match existing {
-            OverwritePolicy::Replace => renameat(fd, &self.name, fd, to),
-            OverwritePolicy::Keep => match renameat_with(fd, &self.name, fd, to, RenameFlags::NOREPLACE) {
-                // Old and network file systems do not know the flag; a hard link never replaces either.
-                Err(Errno::INVAL | Errno::NOSYS) => linkat(fd, &self.name, fd, to, AtFlags::empty()),
-                other => other,
-            },
-        };
-        match renamed {
-            Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err(WriteError::Kept),
-            Err(Errno::ISDIR | Errno::NOTEMPTY) => Err(WriteError::InTheWay("a folder")),
-            Err(errno) => Err(errno.into()),
-        }
-    }
-}
-
-impl Drop for TemporaryName {
-    fn drop(&mut self) {
-        let _ = unlinkat(&self.folder.0, &self.name, AtFlags::empty());
-    }
-}
-
-fn temporary_name() -> String {
-    format!(".fsdfs-get-{:016x}", fastrand::u64(..))
 }
 
 /// A single name, which cannot lead out of its folder.
@@ -289,7 +235,7 @@ fn is_same(stat: &Stat, size: u64, attrs: LocalAttributes) -> bool {
 }
 
 /// The modification time, and now as the time of the last access.
-fn times(mtime_ns: i64) -> Timestamps {
+pub(super) fn times(mtime_ns: i64) -> Timestamps {
     let last_modification =
         Timespec { tv_sec: mtime_ns.div_euclid(1_000_000_000), tv_nsec: mtime_ns.rem_euclid(1_000_000_000) };
     Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW }, last_modification }
@@ -299,7 +245,6 @@ fn times(mtime_ns: i64) -> Timestamps {
 mod tests {
     use super::*;
     use std::fs;
-    use std::io::Write as _;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     const ATTRS: LocalAttributes = LocalAttributes { mode: 0o6640, mtime_ns: -1_500_000_001 };
@@ -323,8 +268,8 @@ mod tests {
         }
 
         fn write(&self, name: &[u8], content: &[u8], existing: OverwritePolicy) -> WriteResult<()> {
-            let mut incoming = self.dest.begin(name)?;
-            incoming.file.write_all(content)?;
+            let mut incoming = self.dest.begin(name, content.len() as u64)?;
+            incoming.write(content)?;
             incoming.publish(ATTRS, existing)
         }
 
@@ -417,8 +362,8 @@ mod tests {
     #[test]
     fn what_is_not_published_leaves_nothing() {
         let place = ScratchFolder::new();
-        let mut incoming = place.dest.begin(b"a").expect("begun");
-        incoming.file.write_all(b"half").expect("written");
+        let mut incoming = place.dest.begin(b"a", 8).expect("begun");
+        incoming.write(b"half").expect("written");
         assert_eq!(place.names().len(), 1);
         drop(incoming);
         assert!(place.names().is_empty());
@@ -441,8 +386,8 @@ mod tests {
         let place = ScratchFolder::new();
         let (inner, made) = place.dest.make(b"inner").expect("made");
         assert!(made);
-        let mut incoming = inner.begin(b"file").expect("begun");
-        incoming.file.write_all(b"x").expect("written");
+        let mut incoming = inner.begin(b"file", 1).expect("begun");
+        incoming.write(b"x").expect("written");
         incoming.publish(ATTRS, OverwritePolicy::Keep).expect("published");
         inner.finish(LocalAttributes { mode: 0o555, mtime_ns: 5 }).expect("finished");
         let meta = fs::metadata(place.path("inner")).expect("there");

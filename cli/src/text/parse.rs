@@ -60,7 +60,10 @@ pub fn range(text: &str) -> Result<ByteRangeArg, String> {
     let wrong = || "a range is FIRST-LAST (0-1023 is the first KiB), FIRST-, or -COUNT for the end".to_owned();
     let number = |text: &str| text.parse::<u64>().map_err(|_| wrong());
     match text.split_once('-').ok_or_else(wrong)? {
-        ("", count) => Ok(ByteRangeArg::Last(number(count)?)),
+        ("", count) => match number(count)? {
+            0 => Err("a range has at least one byte".into()),
+            count => Ok(ByteRangeArg::Last(count)),
+        },
         (first, "") => Ok(ByteRangeArg::From(number(first)?, None)),
         (first, last) => match (number(first)?, number(last)?) {
             (first, last) if first <= last => Ok(ByteRangeArg::From(first, Some(last))),
@@ -96,7 +99,7 @@ mod tests {
         assert_eq!(range("0-1023"), Ok(ByteRangeArg::From(0, Some(1023))));
         assert_eq!(range("7-"), Ok(ByteRangeArg::From(7, None)));
         assert_eq!(range("-5"), Ok(ByteRangeArg::Last(5)));
-        for bad in ["", "-", "5", "5-2", "a-b", "--5", "1-2-3", "99999999999999999999-"] {
+        for bad in ["", "-", "-0", "5", "5-2", "a-b", "--5", "1-2-3", "99999999999999999999-"] {
             assert!(range(bad).is_err(), "{bad:?}");
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
-use fsdfs_node::control_client::ControlError;
+use fsdfs_node::control_client::{ControlError, DownloadRange};
 use fsdfs_proto::control::ErrorCode;
 use futures::StreamExt;
 
@@ -61,10 +61,8 @@ impl CatCommand {
             let next = if code == Some(ErrorCode::BadRange) { "bytes are counted from 0".into() } else { next };
             Exit::from(CliError { what: format!("{path}: {what}"), next, code })
         };
-        let Some(range) = self.range_of(api, path).await.map_err(|error| failed(&error))? else {
-            return Ok((false, false));
-        };
-        let download = api.download(path, range).await.map_err(|error| failed(&error))?;
+        let range = self.range.map_or(DownloadRange::Whole, wanted);
+        let download = api.download(path, &range).await.map_err(|error| failed(&error))?;
         let (maybe_stale, maybe_incomplete) = (download.maybe_stale, download.maybe_incomplete);
         let mut content = download.content();
         while let Some(piece) = content.next().await {
@@ -74,20 +72,11 @@ impl CatCommand {
         out.flush().map_err(|error| Exit::of_output(&error))?;
         Ok((maybe_stale, maybe_incomplete))
     }
+}
 
-    /// The range as first byte and the byte after the last; none = there is nothing to print.
-    async fn range_of(
-        &self,
-        api: &DaemonApi,
-        path: &RemotePath,
-    ) -> Result<Option<Option<(u64, Option<u64>)>>, ControlError> {
-        Ok(match self.range {
-            None => Some(None),
-            Some(ByteRangeArg::From(first, last)) => Some(Some((first, last.map(|last| last.saturating_add(1))))),
-            Some(ByteRangeArg::Last(count)) => {
-                let size = api.stat(path, false).await?.entry.size;
-                (count.min(size) > 0).then(|| Some((size - count.min(size), None)))
-            }
-        })
+fn wanted(typed: ByteRangeArg) -> DownloadRange {
+    match typed {
+        ByteRangeArg::From(first, last) => DownloadRange::From(first, last.map(|last| last.saturating_add(1))),
+        ByteRangeArg::Last(count) => DownloadRange::Last(count),
     }
 }

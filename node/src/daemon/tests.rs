@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::{DaemonError, DaemonReady, run};
 use crate::config::StorageArg;
-use crate::control_client::{ControlClient, ControlError};
+use crate::control_client::{ControlClient, ControlError, DownloadRange};
 use crate::home::{Home, Setup};
 
 /// Far more than anything here takes on a loaded machine.
@@ -61,7 +61,7 @@ impl TestNode {
     async fn up(home: Home, folder: TempDir) -> Self {
         let (ready_in, mut readies) = mpsc::unbounded_channel();
         let locked = home.lock().expect("free");
-        let task = tokio::spawn(run(locked, move |ready| drop(ready_in.send(ready.clone()))));
+        let task = tokio::spawn(async move { run(&locked, move |ready| drop(ready_in.send(ready.clone()))).await });
         let ready = tokio::time::timeout(PATIENCE, readies.recv()).await.expect("in time");
         let Some(ready) = ready else { panic!("the daemon did not start: {:?}", task.await) };
         let client = ControlClient::new(&ready.socket).expect("a client");
@@ -80,8 +80,8 @@ impl TestNode {
         self.client.put(POOL_VOLUME, path.as_bytes(), attrs, body).await.expect("stored")
     }
 
-    async fn get(&self, path: &str, range: Option<(u64, Option<u64>)>) -> Result<Vec<u8>, ControlError> {
-        let download = self.client.download(POOL_VOLUME, path.as_bytes(), range).await?;
+    async fn get(&self, path: &str, range: DownloadRange) -> Result<Vec<u8>, ControlError> {
+        let download = self.client.download(POOL_VOLUME, path.as_bytes(), &range).await?;
         let pieces: Vec<Bytes> = download.content().try_collect().await?;
         Ok(pieces.concat())
     }
@@ -101,7 +101,7 @@ impl TestNode {
     /// block may not come in time; other bytes may never come.
     async fn gives_back(&self, path: &str, content: &[u8]) {
         let is_there = || async {
-            let got = self.get(path, None).await;
+            let got = self.get(path, DownloadRange::Whole).await;
             if let Ok(got) = &got {
                 assert!(got == content, "other bytes of {path}");
             }
@@ -148,17 +148,17 @@ async fn one_node_stores_lists_gives_back_and_removes() {
         let written = node.put(path, content).await;
         assert_eq!((written.outcome, written.copies, written.target_copies), (WriteOutcome::Degraded, 1, 3), "{path}");
         assert_eq!((written.bytes, written.unchanged), (content.len() as u64, false));
-        assert_eq!(node.get(path, None).await.expect("there"), content, "{path}");
+        assert_eq!(node.get(path, DownloadRange::Whole).await.expect("there"), content, "{path}");
     }
     assert_eq!(node.names("/").await, ["a", "empty"]);
     let again = node.put("/a/large", &large).await;
     assert_eq!((again.uploaded_bytes, again.unchanged), (0, true), "nothing is uploaded twice");
 
-    let part = node.get("/a/large", Some((1_000_000, Some(2_100_000)))).await.expect("there");
+    let part = node.get("/a/large", DownloadRange::From(1_000_000, Some(2_100_000))).await.expect("there");
     assert_eq!(part, large[1_000_000..2_100_000]);
-    let tail = node.get("/a/large", Some((large.len() as u64 - 3, None))).await.expect("there");
+    let tail = node.get("/a/large", DownloadRange::Last(3)).await.expect("there");
     assert_eq!(tail, large[large.len() - 3..]);
-    let outside = node.get("/a/large", Some((large.len() as u64, None))).await.expect_err("outside");
+    let outside = node.get("/a/large", DownloadRange::From(large.len() as u64, None)).await.expect_err("outside");
     assert_eq!(outside.code(), Some(ErrorCode::BadRange));
 
     let stat = node.client.stat(POOL_VOLUME, b"/a/large", true).await.expect("there");
@@ -169,7 +169,7 @@ async fn one_node_stores_lists_gives_back_and_removes() {
     let removed = node.client.remove(POOL_VOLUME, b"/a", false).await.expect_err("it has content");
     assert_eq!(removed.code(), Some(ErrorCode::NotEmpty));
     node.client.remove(POOL_VOLUME, b"/a", true).await.expect("removed");
-    assert_eq!(node.get("/a/large", None).await.expect_err("gone").code(), Some(ErrorCode::NotFound));
+    assert_eq!(node.get("/a/large", DownloadRange::Whole).await.expect_err("gone").code(), Some(ErrorCode::NotFound));
     node.stop().await;
 }
 
@@ -180,7 +180,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     node.put("/kept", &content).await;
     let (home, folder) = node.stop().await;
     let node = TestNode::up(home, folder).await;
-    assert_eq!(node.get("/kept", None).await.expect("there"), content);
+    assert_eq!(node.get("/kept", DownloadRange::Whole).await.expect("there"), content);
     node.stop().await;
 }
 

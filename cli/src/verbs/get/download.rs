@@ -1,16 +1,18 @@
 //! One file on its way out of the store: the network side feeds a thread that owns the file.
 
-use std::io::{self, Write};
+use std::io;
 
 use bytes::Bytes;
-use fsdfs_node::control_client::ControlError;
+use fsdfs_node::control_client::{ControlError, Download, DownloadRange};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::api::DaemonApi;
 use crate::local::LocalAttributes;
-use crate::local::write::{IncomingFile, LocalFolder, OverwritePolicy, WriteError};
+use crate::local::incoming::{IncomingFile, LARGE_BYTES};
+use crate::local::journal::{STRETCH_BYTES, VerifiedPart};
+use crate::local::write::{LocalFolder, OverwritePolicy, WriteError};
 use crate::progress::{FileProgress, TransferProgress};
 use crate::remote::RemotePath;
 
@@ -42,20 +44,25 @@ enum FilePiece {
     End(LocalAttributes),
 }
 
-/// Fetches `from` into `folder` as `name`.
+/// Fetches `from`, of about `size` bytes, into `folder` as `name`. A large file goes on where an earlier get of the same
+/// content stopped.
 pub async fn file(
     api: &DaemonApi,
     from: &RemotePath,
-    folder: &LocalFolder,
-    name: &[u8],
+    size: u64,
+    target: (&LocalFolder, &[u8]),
     existing: OverwritePolicy,
     progress: &TransferProgress,
 ) -> Result<u64, DownloadError> {
-    let download = api.download(from, None).await?;
-    let incoming = folder.begin(name)?;
+    let (mut incoming, found) = begin(target.0.clone(), target.1.to_vec(), size).await?;
+    let range = found.map_or(DownloadRange::Whole, |found| rest_of(&found, size));
+    let download = api.download(from, &range).await?;
+    let start = if let (true, DownloadRange::Rest(start, _)) = (download.is_part, &range) { *start } else { 0 };
+    incoming.go_on(&download.tag, start).map_err(WriteError::from)?;
     let (pieces, writer) = writer(incoming, existing);
     let mut shown = progress.file();
-    let sent = receive(download, &pieces, &mut shown).await;
+    shown.advance(start);
+    let sent = receive(download, start, &pieces, &mut shown).await;
     drop(pieces);
     // If the writer failed, that is why sending to it did.
     match writer.await {
@@ -67,14 +74,42 @@ pub async fn file(
     Ok(got)
 }
 
+async fn begin(
+    folder: LocalFolder,
+    name: Vec<u8>,
+    size: u64,
+) -> Result<(IncomingFile, Option<VerifiedPart>), DownloadError> {
+    if size < LARGE_BYTES {
+        return Ok((folder.begin(&name, size)?, None));
+    }
+    // What is there is read and compared, which takes its time.
+    let begun = tokio::task::spawn_blocking(move || {
+        let mut incoming = folder.begin(&name, size)?;
+        let found = incoming.found()?;
+        Ok::<_, WriteError>((incoming, found))
+    });
+    Ok(begun.await.map_err(|error| WriteError::Io(io::Error::other(error)))??)
+}
+
+/// At least one byte is asked for, even if all of them are here: the answer says whether they are still the right ones.
+fn rest_of(found: &VerifiedPart, size: u64) -> DownloadRange {
+    let whole_stretches = size.saturating_sub(1) / STRETCH_BYTES * STRETCH_BYTES;
+    match found.bytes.min(whole_stretches) {
+        0 => DownloadRange::Whole,
+        here => DownloadRange::Rest(here, found.tag.clone()),
+    }
+}
+
+/// The bytes of the file that are here at the end.
 async fn receive(
-    download: fsdfs_node::control_client::Download,
+    download: Download,
+    start: u64,
     pieces: &mpsc::Sender<FilePiece>,
     progress: &mut FileProgress,
 ) -> Result<u64, DownloadError> {
     let (size, attrs) = (download.size, LocalAttributes { mode: download.mode, mtime_ns: download.mtime_ns });
     let mut content = download.content();
-    let mut got = 0;
+    let mut got = start;
     while let Some(bytes) = content.next().await {
         let bytes = bytes?;
         got += bytes.len() as u64;
@@ -90,7 +125,8 @@ async fn receive(
     Ok(got)
 }
 
-/// Without an end the file is dropped, and its temporary name with it: also when the whole program is interrupted.
+/// Without an end the file is dropped, and its temporary name with it unless it can be gone on with: also when the whole
+/// program is interrupted.
 fn writer(
     mut incoming: IncomingFile,
     existing: OverwritePolicy,
@@ -99,11 +135,27 @@ fn writer(
     let task = tokio::task::spawn_blocking(move || {
         while let Some(piece) = pieces.blocking_recv() {
             match piece {
-                FilePiece::Bytes(bytes) => incoming.file.write_all(&bytes)?,
+                FilePiece::Bytes(bytes) => incoming.write(&bytes)?,
                 FilePiece::End(attrs) => return incoming.publish(attrs, existing),
             }
         }
         Ok(())
     });
     (send, task)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_has_at_least_one_byte() {
+        let rest = |bytes, size| rest_of(&VerifiedPart { tag: "t".into(), bytes: bytes * STRETCH_BYTES }, size);
+        let from = |bytes| DownloadRange::Rest(bytes * STRETCH_BYTES, "t".into());
+        assert_eq!(rest(2, 5 * STRETCH_BYTES), from(2));
+        assert_eq!(rest(5, 5 * STRETCH_BYTES), from(4));
+        assert_eq!(rest(5, 5 * STRETCH_BYTES + 1), from(5));
+        assert_eq!(rest(9, 5 * STRETCH_BYTES), from(4), "the file became shorter");
+        assert_eq!(rest(9, 0), DownloadRange::Whole);
+    }
 }

@@ -3,6 +3,7 @@
 mod download;
 mod place;
 mod summary;
+mod trail;
 mod transfer;
 
 use std::path::{Path, PathBuf};
@@ -27,8 +28,10 @@ pub use summary::DownloadSummary;
 /// come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
 /// Nothing outside of DEST is ever written, whatever names and links the store or DEST contain.
 ///
-/// Files that exist already are kept: quietly if size and time are the same (so repeating an interrupted get
-/// resumes it), else with a message, and the exit code is 2. --force replaces them.
+/// Files that exist already are kept: quietly if size and time are the same, else with a message, and the exit code is 2.
+/// --force replaces them. Repeating an interrupted get continues it, also inside a large file, of which it checks what is
+/// there. Until then the part of a large file stays in its folder as .fsdfs-get-...; unless it is continued, a later get
+/// into that folder removes it after a week. What is smaller than 8 MiB is removed by the next get.
 ///
 /// If a member that is connected has acknowledged changes that nobody else can see yet, what comes may be incomplete: that
 /// is said, and the exit code is 1.

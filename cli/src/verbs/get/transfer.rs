@@ -13,6 +13,7 @@ use crate::api::DaemonApi;
 use crate::app::{AppContext, or_interrupted};
 use crate::claims::{ClaimOutcome, NameClaims, NamePath};
 use crate::local::LocalAttributes;
+use crate::local::unfinished::is_unfinished;
 use crate::local::write::{self, ExistingEntry, LocalFolder, OverwritePolicy, WriteError};
 use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::progress::TransferProgress;
@@ -21,6 +22,7 @@ use crate::text::{escape, human};
 use crate::verbs::get::download::{self, DownloadError};
 use crate::verbs::get::place::{GetTarget, LocalPlace};
 use crate::verbs::get::summary::DownloadSummary;
+use crate::verbs::get::trail::{FolderTrail, OpenTrail};
 
 /// Slots for files on their way: eight large ones or 32 small ones, of which each is little more than a round trip.
 const SLOTS: usize = 32;
@@ -48,22 +50,6 @@ pub async fn run(
         Err(stop) => {
             let came = human::count(transfer.summary.files, "file was", "files were");
             Err(stop.before_that(&format!("{came} fetched before that"), again))
-        }
-    }
-}
-
-/// How to come to a folder again: an open handle for each of a million folders would be too many.
-#[derive(Debug)]
-enum FolderTrail {
-    Root(LocalFolder),
-    Below(Arc<FolderTrail>, Vec<u8>),
-}
-
-impl FolderTrail {
-    fn open(&self) -> Result<LocalFolder, WriteError> {
-        match self {
-            Self::Root(folder) => Ok(folder.clone()),
-            Self::Below(above, name) => above.open()?.enter(name),
         }
     }
 }
@@ -146,7 +132,10 @@ impl DownloadRun {
         };
         let is_new = !folder.exists();
         let at = open(folder)?;
-        let trail = Arc::new(FolderTrail::Root(at.clone()));
+        if !is_new {
+            at.sweep();
+        }
+        let trail = FolderTrail::root(at.clone());
         match (name, entry.kind) {
             (Some(name), EntryKind::File | EntryKind::Link) => self.take(from.clone(), &at, &trail, name, entry).await,
             (name, _) => {
@@ -194,7 +183,13 @@ impl DownloadRun {
         let PendingFolder { from, at, name, trail, attrs, depth } = pending;
         let (at, trail) = match name {
             None => (at, trail),
-            Some(name) => (at.make(&name)?.0, Arc::new(FolderTrail::Below(trail, name))),
+            Some(name) => {
+                let (at, is_new) = at.make(&name)?;
+                if !is_new {
+                    at.sweep();
+                }
+                (at, FolderTrail::below(&trail, name))
+            }
         };
         self.summary.folders += 1;
         if let Some(attrs) = attrs {
@@ -250,6 +245,10 @@ impl DownloadRun {
     ) -> CliResult<()> {
         let name = entry.raw_name();
         let from = folder.from.join(&name);
+        if is_unfinished(&name) {
+            self.progress.note(&format!("{from}: left out: a file that an interrupted get left behind was stored"));
+            return Ok(());
+        }
         if entry.kind != EntryKind::Folder {
             return self.take(from, &folder.at, &folder.trail, name, entry).await;
         }
@@ -321,7 +320,7 @@ impl DownloadRun {
         let (api, progress, existing) = (self.api.clone(), self.progress.clone(), self.existing);
         self.downloads.spawn(async move {
             let _permit = permit;
-            let got = download::file(&api, &from, &at, &name, existing, &progress).await;
+            let got = download::file(&api, &from, size, (&at, &name), existing, &progress).await;
             progress.correct(size, got.as_ref().map_or(0, |got| *got));
             (from, got)
         });
@@ -379,8 +378,9 @@ impl DownloadRun {
     fn finish(&mut self) -> CliResult<()> {
         let (links, folders): (Vec<FinalStep>, Vec<FinalStep>) =
             std::mem::take(&mut self.last).into_iter().partition(|last| matches!(last.what, FinalAction::Link { .. }));
+        let mut way = OpenTrail::default();
         for last in links.iter().chain(folders.iter().rev()) {
-            if let Err(error) = self.finish_one(last) {
+            if let Err(error) = self.finish_one(&mut way, last) {
                 if error.is_final() {
                     return Err(CliError::new(format!("cannot write here: {error}"), error.way_out()).into());
                 }
@@ -390,8 +390,8 @@ impl DownloadRun {
         Ok(())
     }
 
-    fn finish_one(&mut self, last: &FinalStep) -> Result<(), WriteError> {
-        let folder = last.trail.open()?;
+    fn finish_one(&mut self, way: &mut OpenTrail, last: &FinalStep) -> Result<(), WriteError> {
+        let folder = way.to(&last.trail)?;
         match &last.what {
             FinalAction::LocalAttributes(attrs) => folder.finish(*attrs),
             FinalAction::Link { name, target, mtime_ns } => {

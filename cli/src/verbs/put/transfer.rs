@@ -231,7 +231,7 @@ impl UploadRun {
 
     fn skipped(&mut self, skipped: &SkippedEntry) {
         match &skipped.why {
-            SkipReason::Special(_) | SkipReason::OwnData => {
+            SkipReason::Special(_) | SkipReason::OwnData | SkipReason::Unfinished => {
                 self.summary.skipped += 1;
                 self.progress.note(&skipped.to_string());
             }

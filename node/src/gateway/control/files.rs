@@ -15,6 +15,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use super::contents::with_blocks;
 use super::failure::Failure;
 use super::query::RequestQuery;
+use super::range::{entity_tag, wanted};
 use super::tree::single;
 use super::{Answer, Json, Shared, convert};
 use crate::client::{BodyError, OpenFile};
@@ -42,7 +43,8 @@ pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, bod
 
 /// The content of a file, or a range of it.
 #[utoipa::path(get, path = control::route::FILES, params(
-    ("path" = String, Query), ("volume" = Option<String>, Query), ("Range" = Option<String>, Header)),
+    ("path" = String, Query), ("volume" = Option<String>, Query), ("Range" = Option<String>, Header),
+    ("If-Range" = Option<String>, Header, description = "the tag of the content that the range is of")),
     responses((status = 200, description = "the content"), (status = 206, description = "the range"),
         (status = "default", body = control::ApiError)))]
 pub(super) async fn read(
@@ -52,7 +54,8 @@ pub(super) async fn read(
 ) -> Result<Response, Failure> {
     let query = RequestQuery::read(query.as_deref(), &["path", "volume"])?;
     let file = context.client.open(query.volume(&context.client)?, query.path()?).await?;
-    let wanted = wanted(&headers, file.size)?;
+    let tag = entity_tag(&file.content);
+    let Ok(wanted) = wanted(&headers, file.size, &tag) else { return Ok(outside(file.size)) };
     let range = wanted.clone().unwrap_or(0..file.size);
     let mut content = Box::pin(context.client.read(&file, range.clone()));
     // The first piece is fetched before anything is promised, so that a lost file is an error and not a broken answer.
@@ -60,7 +63,15 @@ pub(super) async fn read(
     let rest = content.map_err(|error| io::Error::other(Failure::from(error).0));
     let body = Body::from_stream(stream::iter(first.map(Ok)).chain(rest));
     let status = if wanted.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    Ok((status, describe(&file, &range, wanted.is_some()), body).into_response())
+    let mut headers = describe(&file, &range, wanted.is_some());
+    headers.insert(http::ETAG, HeaderValue::from_str(&tag).expect("digits and a few signs"));
+    Ok((status, headers, body).into_response())
+}
+
+fn outside(size: u64) -> Response {
+    let error = format!("the range lies outside of the file, which has {size} bytes");
+    let failure = Failure::new(ErrorCode::BadRange, error, "ask for bytes=FIRST-LAST, counted from 0");
+    ([(http::CONTENT_RANGE, format!("bytes */{size}"))], failure).into_response()
 }
 
 fn describe(file: &OpenFile, range: &Range<u64>, is_part: bool) -> HeaderMap {
@@ -84,20 +95,4 @@ fn describe(file: &OpenFile, range: &Range<u64>, is_part: bool) -> HeaderMap {
         set(header::MAYBE_INCOMPLETE, "true".into());
     }
     headers
-}
-
-/// The one range that is asked for. Several ranges, or none, mean the whole file, as HTTP allows.
-fn wanted(headers: &HeaderMap, size: u64) -> Result<Option<Range<u64>>, Failure> {
-    let Some(range) = headers.get(http::RANGE) else { return Ok(None) };
-    let outside = || {
-        let error = format!("the range {range:?} lies outside of the file, which has {size} bytes");
-        Failure::new(ErrorCode::BadRange, error, "ask for bytes=FIRST-LAST, counted from 0")
-    };
-    let text = range.to_str().map_err(|_| outside())?;
-    let parsed = http_range_header::parse_range_header(text).map_err(|_| outside())?;
-    let ranges = parsed.validate(size).map_err(|_| outside())?;
-    match ranges.as_slice() {
-        [only] => Ok(Some(*only.start()..*only.end() + 1)),
-        _ => Ok(None),
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use fsdfs_node::control_client::ControlClient;
+use fsdfs_node::control_client::{ControlClient, DownloadRange};
 use fsdfs_node::home::socket_path;
 use fsdfs_proto::control::{EntryAttributes, NodeCounters, POOL_VOLUME};
 use fsdfs_tests::cluster::{ClusterNode, TestCluster, TestProgram, wait_for};
@@ -106,7 +106,7 @@ impl Pool {
 
     /// Reads a file back and compares every byte.
     pub async fn get(&self, node: usize, name: &str, source: &DataSource, bytes: u64) -> Result<()> {
-        let content = self.clients[node].download(POOL_VOLUME, name.as_bytes(), None).await?.content();
+        let content = self.clients[node].download(POOL_VOLUME, name.as_bytes(), &DownloadRange::Whole).await?.content();
         let got = compared(content, source, 0).await?;
         ensure!(got == bytes, "{name}: {got} bytes of {bytes}");
         Ok(())
@@ -122,8 +122,8 @@ impl Pool {
         len: u64,
     ) -> Result<f64> {
         let begun = Instant::now();
-        let range = Some((from, Some(from + len)));
-        let mut content = self.clients[node].download(POOL_VOLUME, name.as_bytes(), range).await?.content();
+        let range = DownloadRange::From(from, Some(from + len));
+        let mut content = self.clients[node].download(POOL_VOLUME, name.as_bytes(), &range).await?.content();
         let first = content.try_next().await?.context("an empty range")?;
         let took_ms = begun.elapsed().as_secs_f64() * 1e3;
         ensure!(source.is_at(from, &first), "{name}: other bytes at {from}");
