@@ -3,7 +3,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::seam::{
-    Command, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply, WriteDone,
+    Command, DiskCondition, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply, WriteDone,
 };
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
@@ -20,7 +20,14 @@ fn founder() -> (Engine, Vec<Effect>) {
     let instance = Writer([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
     let disk =
-        DiskState { id: DiskId([4; 16]), attach_generation: 1, quota_bytes: 1 << 40, used_bytes: 0, read_only: false };
+        DiskState {
+            id: DiskId([4; 16]),
+            attach_generation: 1,
+            quota_bytes: 1 << 40,
+            used_bytes: 0,
+            room_bytes: 1 << 40,
+            condition: DiskCondition::Good,
+        };
     let start = Start {
         pool: pool.id,
         key,

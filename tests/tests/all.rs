@@ -9,6 +9,7 @@ mod plan;
 mod scenarios;
 mod second_implementation;
 mod small_files;
+mod space;
 mod stranger;
 mod tidy;
 mod unseen;

@@ -121,6 +121,7 @@ fn disk() -> DiskStatus {
         id: "33".into(),
         path: Some("/home/anna/blocks".into()),
         quota_bytes: 1 << 30,
+        free_bytes: 1 << 29,
         ..DiskStatus::default()
     }
 }
@@ -143,10 +144,12 @@ fn of_the_pool() -> Vec<(String, String)> {
         copies: 3,
         offered_bytes: 3 << 30,
         usable_bytes: 1 << 30,
+        free_bytes: 1 << 29,
         copies_short: 0,
         sites_short: 1,
         stranded: vec![share.clone()],
-        offers: vec![share],
+        offers: vec![share.clone()],
+        free: vec![MemberShare { bytes: 1 << 29, ..share }],
         disks: vec![disk()],
     };
     let invite = InviteReply {

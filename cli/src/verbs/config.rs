@@ -1,7 +1,8 @@
 //! `fsdfs config`: is the configuration right.
 
 use clap::{Args, Subcommand};
-use fsdfs_node::config::Config as Checked;
+use fsdfs_node::config::{Config as Checked, Storage};
+use fsdfs_node::store::{DiskConfig, Store};
 
 use crate::answers::ConfigChecked;
 use crate::app::AppContext;
@@ -41,6 +42,7 @@ impl ConfigCommand {
                 format!("correct {shown}, then check again: {}", app.program.command("config check")),
             )
         })?;
+        self.check_folders(app, &config)?;
         let storage: Vec<String> = config.storage.iter().map(described).collect();
         let value = ConfigChecked::new(&file, &config);
         let stored = if storage.is_empty() { "no storage".to_owned() } else { human::list(&storage) };
@@ -49,6 +51,21 @@ impl ConfigCommand {
     }
 }
 
-fn described(storage: &fsdfs_node::config::Storage) -> String {
+impl ConfigCommand {
+    /// A path that is valid and wrong: what was stored is elsewhere, or the disk is not mounted.
+    fn check_folders(&self, app: &AppContext, config: &Checked) -> Result<(), CliError> {
+        let disk = |storage: &Storage| DiskConfig {
+            path: storage.path.clone(),
+            quota_bytes: storage.quota_bytes,
+            if_missing: storage.if_missing,
+        };
+        let disks: Vec<DiskConfig> = config.storage.iter().map(disk).collect();
+        Store::check_folders(&app.home.facts_dir(), &disks).map_err(|error| {
+            CliError::new(error.to_string(), format!("then check again: {}", app.program.command("config check")))
+        })
+    }
+}
+
+fn described(storage: &Storage) -> String {
     format!("{} in {}", human::size(storage.quota_bytes), escape::name(storage.path.as_os_str().as_encoded_bytes()))
 }

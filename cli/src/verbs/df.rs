@@ -1,7 +1,7 @@
 //! `fsdfs df`: how much fits.
 
 use clap::Args;
-use fsdfs_proto::control::{MemberShare, SpaceReport as Answer};
+use fsdfs_proto::control::{DiskStatus, MemberShare, SpaceReport as Answer};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
@@ -28,8 +28,9 @@ fn shown(df: &Answer) -> String {
 fn pool(df: &Answer) -> String {
     let copies = human::count(df.copies.saturating_sub(df.copies_short).into(), "copy", "copies");
     format!(
-        "Capacity of the pool: {} of files in {copies}. Its members offer {}.",
+        "Capacity of the pool: {} of files in {copies}, {} left. Its members offer {}.",
         human::size(df.usable_bytes),
+        if df.free_bytes == 0 { "none".into() } else { human::size(df.free_bytes) },
         human::size(df.offered_bytes)
     )
 }
@@ -38,12 +39,14 @@ fn shares(df: &Answer) -> String {
     let mut table = TextTable::new(&[
         ("MEMBER", ColumnAlign::Left),
         ("OFFERED", ColumnAlign::Right),
+        ("LEFT", ColumnAlign::Right),
         ("STRANDED", ColumnAlign::Right),
     ]);
     for share in &df.offers {
         let stranded = df.stranded.iter().find(|other| other.id == share.id).map_or(0, |other| other.bytes);
         let stranded = if stranded == 0 { String::new() } else { human::size(stranded) };
-        table.row([name(share), human::size(share.bytes), stranded]);
+        let left = df.free.iter().find(|other| other.id == share.id).map_or(0, |other| other.bytes);
+        table.row([name(share), human::size(share.bytes), human::size(left), stranded]);
     }
     table.to_string()
 }
@@ -55,13 +58,12 @@ fn name(share: &MemberShare) -> String {
 fn disks(df: &Answer) -> String {
     let right = ColumnAlign::Right;
     let columns =
-        [("QUOTA", right), ("USED", right), ("LIVE", right), ("INDEX", right), ("RESERVE", right), ("FREE", right)];
+        [("QUOTA", right), ("USED", right), ("LIVE", right), ("INDEX", right), ("RESERVE", right), ("LEFT", right)];
     let mut table = TextTable::new(&[&[("DISK OF THIS NODE", ColumnAlign::Left)], columns.as_slice()].concat());
     for disk in &df.disks {
         let path = escape::name(disk.path.as_deref().unwrap_or(&disk.id).as_bytes());
-        let free = disk.quota_bytes.saturating_sub(disk.used_bytes).saturating_sub(disk.reserve_bytes);
-        let free = if disk.read_only { 0 } else { free };
-        let sizes = [disk.quota_bytes, disk.used_bytes, disk.live_bytes, disk.index_bytes, disk.reserve_bytes, free];
+        let DiskStatus { quota_bytes, used_bytes, live_bytes, index_bytes, reserve_bytes, free_bytes, .. } = *disk;
+        let sizes = [quota_bytes, used_bytes, live_bytes, index_bytes, reserve_bytes, free_bytes];
         table.row(std::iter::once(path).chain(sizes.map(human::size)));
     }
     if df.disks.is_empty() { "This node stores no blocks.\n".into() } else { table.to_string() }
@@ -77,6 +79,16 @@ fn caveats(df: &Answer) -> String {
         let missing = human::count(df.sites_short.into(), "more site", "more sites");
         text += &format!("! some copies share a site and can fail together; {missing} would prevent that\n");
     }
+    let with_room = df.free.iter().filter(|share| share.bytes > 0).count();
+    let copies = df.copies.saturating_sub(df.copies_short);
+    if with_room < copies.into() && !df.offers.is_empty() {
+        text += &match with_room {
+            0 => "! no member has room: new files are refused; names can still be removed\n".to_owned(),
+            _ => format!("! new files get {with_room} of {copies} copies: the other members have no room\n"),
+        };
+        text += "  Give a larger size in config.toml and restart the node, add a storage folder, or invite a member with \
+                 storage.\n";
+    }
     if !df.stranded.is_empty() {
         text +=
             "  Stranded space cannot be used: no other member offers as much, and two copies never share a server.\n";
@@ -87,19 +99,19 @@ fn caveats(df: &Answer) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fsdfs_proto::control::DiskStatus;
 
-    #[test]
-    fn space_and_what_is_missing() {
+    fn report(left_gib: [u64; 2]) -> Answer {
         let share = |name: &str, gib: u64| MemberShare { id: name.into(), name: name.into(), bytes: gib << 30 };
-        let df = Answer {
+        Answer {
             copies: 3,
             offered_bytes: 12 << 30,
             usable_bytes: 2 << 30,
+            free_bytes: left_gib[1] << 30,
             copies_short: 1,
             sites_short: 0,
             stranded: vec![share("anna", 8)],
             offers: vec![share("anna", 10), share("bob", 2)],
+            free: vec![share("anna", left_gib[0]), share("bob", left_gib[1])],
             disks: vec![DiskStatus {
                 id: "d".into(),
                 path: Some("/blocks".into()),
@@ -107,21 +119,38 @@ mod tests {
                 used_bytes: 3 << 30,
                 live_bytes: 2 << 30,
                 reserve_bytes: 1 << 30,
+                free_bytes: left_gib[0] << 30,
                 read_only: false,
                 ..DiskStatus::default()
             }],
-        };
+        }
+    }
+
+    #[test]
+    fn space_and_what_is_missing() {
         assert_eq!(
-            shown(&df),
-            "Capacity of the pool: 2.0 GiB of files in 2 copies. Its members offer 12.0 GiB.\n\
-             MEMBER   OFFERED  STRANDED\n\
-             anna    10.0 GiB   8.0 GiB\n\
-             bob      2.0 GiB\n\
-             DISK OF THIS NODE     QUOTA     USED     LIVE  INDEX  RESERVE     FREE\n\
+            shown(&report([6, 1])),
+            "Capacity of the pool: 2.0 GiB of files in 2 copies, 1.0 GiB left. Its members offer 12.0 GiB.\n\
+             MEMBER   OFFERED     LEFT  STRANDED\n\
+             anna    10.0 GiB  6.0 GiB   8.0 GiB\n\
+             bob      2.0 GiB  1.0 GiB\n\
+             DISK OF THIS NODE     QUOTA     USED     LIVE  INDEX  RESERVE     LEFT\n\
              /blocks            10.0 GiB  3.0 GiB  2.0 GiB    0 B  1.0 GiB  6.0 GiB\n\
              ! 3 copies of each file are required, which takes 1 more server with free space\n\
              \x20 Stranded space cannot be used: no other member offers as much, and two copies never share a server.\n\
              \x20 Removing files frees no space yet.\n"
+        );
+    }
+
+    #[test]
+    fn a_full_pool_says_so_and_what_helps() {
+        let some = shown(&report([6, 0]));
+        assert!(some.contains(" in 2 copies, none left."), "{some}");
+        assert!(some.contains("\n! new files get 1 of 2 copies: the other members have no room\n"), "{some}");
+        let none = shown(&report([0, 0]));
+        assert!(
+            none.contains("\n! no member has room: new files are refused; names can still be removed\n  Give a "),
+            "{none}"
         );
     }
 }

@@ -1,7 +1,7 @@
 //! `fsdfs status`: is the node healthy, and if not, what to do.
 
 use clap::Args;
-use fsdfs_proto::control::NodeStatus as Answer;
+use fsdfs_proto::control::{DiskCondition, DiskStatus, NodeStatus as Answer};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
@@ -48,7 +48,7 @@ fn shown(status: &Answer) -> String {
     row("reachable at", reachable_at(status));
     row("members", format!("{} of {} others connected", status.connected, status.members));
     for disk in &status.disks {
-        let full = if disk.read_only { ", read-only" } else { "" };
+        let full = condition(disk);
         let path = text(disk.path.as_deref().unwrap_or(&disk.id));
         row(
             "storage",
@@ -61,6 +61,18 @@ fn shown(status: &Answer) -> String {
     row("repair", repair(status));
     row("replication", format!("{} (blocks of this node)", plan::replication(status.replication_margin)));
     format!("{table}{}", attention(status))
+}
+
+/// What a reader should know beside the sizes; what to do about it follows below.
+fn condition(disk: &DiskStatus) -> &'static str {
+    match disk.condition {
+        DiskCondition::QuotaFull | DiskCondition::DiskFull => ", full",
+        DiskCondition::Failing => ", failing",
+        DiskCondition::Offline => ", offline",
+        DiskCondition::ReadOnly => ", read-only",
+        DiskCondition::Good | DiskCondition::Other if disk.read_only => ", read-only",
+        DiskCondition::Good | DiskCondition::Other => "",
+    }
 }
 
 fn short(id: &str) -> &str {
@@ -103,8 +115,7 @@ fn attention(status: &Answer) -> String {
 mod tests {
     use super::*;
     use fsdfs_proto::control::{
-        AddressScope, AttentionItem, AttentionReason, DiskStatus, NodeAddress, NodeCounters, RepairStatus,
-        ReplicationMargin,
+        AddressScope, AttentionItem, AttentionReason, NodeAddress, NodeCounters, RepairStatus, ReplicationMargin,
     };
 
     fn status() -> Answer {

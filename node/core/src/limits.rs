@@ -101,6 +101,10 @@ pub const REPAIR_IN_FLIGHT: usize = 4;
 pub const REPAIR_BYTES_PER_S_MAX: u64 = 64 << 20;
 /// Blocks owed to holders that were silent at most. More, and the walks find them in their own time.
 pub const HINTS_MAX: usize = 4_096;
+/// From here on owners are told that a disk, or the pool, is nearly full: time to add some before writes are refused.
+pub const NEARLY_FULL_PERCENT: u8 = 90;
+/// How full a node is reaches the others when it changed by so much.
+pub const FULL_PERCENT_STEP: u8 = 5;
 /// Up to this many members everybody keeps every head (beyond, the holders of a volume's id do).
 pub const HEADS_EVERYWHERE_MEMBERS_MAX: usize = 64;
 /// Records that a survey of the pool asks for in total, shared evenly by its members; a member is asked for

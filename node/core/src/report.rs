@@ -51,6 +51,8 @@ pub struct MemberReport {
     pub addrs: Vec<String>,
     /// Disks and weights from its card.
     pub disks: Vec<(DiskId, u32)>,
+    /// From its card: how much of that blocks cannot take any more.
+    pub full_percent: u8,
     /// From its certificate.
     pub role: Role,
     /// As this node sees it now.
@@ -152,10 +154,36 @@ pub enum Attention {
         /// Positive: this clock is ahead.
         minutes: i64,
     },
+    /// The log in the home folder cannot be written, or was not written again yet: nothing is acknowledged.
+    HomeFailed,
     /// Changes that only this node has: they are published when a second server has their folders.
     Unpublished,
-    /// A disk of this node takes no new blocks: it is full or failing.
-    DiskReadOnly,
+    /// A disk of this node takes no new blocks.
+    DiskTakesNothing {
+        /// Which.
+        disk: DiskId,
+        /// Why; never good.
+        condition: DiskCondition,
+    },
+    /// A disk of this node is nearly full.
+    DiskNearlyFull {
+        /// Which.
+        disk: DiskId,
+        /// How full, from 90 on.
+        percent: u8,
+    },
+    /// New files get fewer copies than the rules ask for, or are refused: too few servers have room.
+    PoolFull {
+        /// Servers that take blocks.
+        with_room: usize,
+        /// N, or as many as there are servers.
+        copies: u8,
+    },
+    /// What all servers have left together is little.
+    PoolNearlyFull {
+        /// How full, from 90 on.
+        percent: u8,
+    },
     /// Members that were not heard of for a minute.
     Away {
         /// Their names.
@@ -255,6 +283,52 @@ pub struct DiskState {
     pub quota_bytes: u64,
     /// Everything on the disk: segments, index, temporary.
     pub used_bytes: u64,
-    /// Takes no new blocks: full, failing or read-only.
-    pub read_only: bool,
+    /// Bytes that blocks of files may still take.
+    pub room_bytes: u64,
+    /// Whether it takes blocks, and if not, why.
+    pub condition: DiskCondition,
+}
+
+/// How a disk of this node is. All but the first come and go: the store looks again at what it cannot use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskCondition {
+    /// It takes blocks.
+    #[default]
+    Good,
+    /// Its quota is used up.
+    QuotaFull,
+    /// Its file system has no room, though its quota is not used up.
+    DiskFull,
+    /// It can be read, but nothing may be written to it.
+    ReadOnly,
+    /// A write, a sync or a read failed.
+    Failing,
+}
+
+impl DiskState {
+    /// New blocks of files find a place.
+    pub fn takes_blocks(&self) -> bool {
+        self.condition == DiskCondition::Good
+    }
+
+    /// It works, but has room for nothing more than what keeps names and leases in order.
+    pub fn is_full(&self) -> bool {
+        matches!(self.condition, DiskCondition::QuotaFull | DiskCondition::DiskFull)
+    }
+
+    /// How much of its quota blocks cannot take any more, rounded up: at 100 they can take nothing.
+    pub fn full_percent(&self) -> u8 {
+        full_percent([*self])
+    }
+}
+
+/// The same of several disks together.
+pub fn full_percent(disks: impl IntoIterator<Item = DiskState>) -> u8 {
+    let (mut quota, mut room) = (0u128, 0u128);
+    for disk in disks {
+        quota += u128::from(disk.quota_bytes);
+        room += if disk.takes_blocks() { u128::from(disk.room_bytes.min(disk.quota_bytes)) } else { 0 };
+    }
+    let free_percent = (100 * room).checked_div(quota).unwrap_or(0);
+    u8::try_from(100 - free_percent).expect("the room of a disk is part of its quota")
 }

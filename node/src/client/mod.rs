@@ -10,9 +10,9 @@ mod memory;
 mod put;
 mod request;
 
+pub use crate::net::GateAnswersWatch;
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness};
 pub use put::UploadSummary;
-pub use crate::net::GateAnswersWatch;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

@@ -3,10 +3,10 @@
 use super::error::{DaemonError, DaemonReady};
 use super::start;
 use crate::client::Lifecycle;
+use crate::gateway::words::refusal::rejected_text;
 use crate::home::LockedHome;
 use crate::net::HandshakeRejected;
 use crate::signals::EndSignals;
-use crate::gateway::words::refusal::rejected_text;
 
 /// Runs the node of a home folder until it is told to stop: by a request, SIGTERM, SIGINT or SIGHUP. `ready` is called when it
 /// answers requests; once more if it starts again in another pool. A newcomer that the pool does not admit leaves nothing.

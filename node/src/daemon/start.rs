@@ -72,7 +72,8 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let clock = Clock::start();
     let mut effects = Vec::new();
     let about = HomeRecords { identity: &identity, config: &config, instance: &instance };
-    let start = about.engine_start(entries, opened.disks, addresses(&config, &net));
+    let mut start = about.engine_start(entries, opened.disks, addresses(&config, &net));
+    start.may_be_restored_copy |= opened.log_damaged;
     let engine = Engine::new(clock.now(), start, &mut effects);
     // Superseded cards, heads and heartbeats go.
     store.compact_log(engine.log_entries());
@@ -211,7 +212,12 @@ async fn open_store(
             // The loop ended before the store: it will not miss this.
             drop(inputs.send(Input::Disk { token: Token::UNASKED, done }));
         }
-        StoreNotice::Ready { .. } | StoreNotice::RebuildProgress { .. } => tracing::info!("{notice}"),
+        StoreNotice::Ready { .. }
+        | StoreNotice::RebuildProgress { .. }
+        | StoreNotice::Back { .. }
+        | StoreNotice::HasRoom { .. }
+        | StoreNotice::ShortNoMore { .. }
+        | StoreNotice::LogBack { .. } => tracing::info!("{notice}"),
         _ => tracing::warn!("{notice}"),
     };
     // Opening reads superblocks and logs: too slow for the runtime's threads.

@@ -2,17 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use fsdfs_core::seam::{DiskDone, DiskState, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskCondition, DiskDone, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::appender::WriteRejection;
-use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
+use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink, RoomFor};
 use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::error::StoreNotice;
 
@@ -26,7 +26,8 @@ pub(crate) enum ReaderJob {
 
 /// One store.
 pub(crate) struct DiskSet {
-    pub disks: Vec<Arc<DiskHandle>>,
+    /// Only grows, so a place in it stays what it is.
+    disks: RwLock<Vec<Arc<DiskHandle>>>,
     pub notices: NoticeSink,
     pub counters: Arc<StoreCounters>,
     wait: Mutex<WaitingLists>,
@@ -44,17 +45,27 @@ impl DiskSet {
     pub fn new(disks: Vec<Arc<DiskHandle>>, notices: NoticeSink, counters: Arc<StoreCounters>) -> Self {
         let told = disks.iter().filter_map(|disk| disk.state()).collect();
         let wait = Mutex::new(WaitingLists { lists: Vec::new(), told });
-        Self { disks, notices, counters, wait, changed: Condvar::new() }
+        Self { disks: RwLock::new(disks), notices, counters, wait, changed: Condvar::new() }
+    }
+
+    /// All of them, also those that are out.
+    pub fn disks(&self) -> Vec<Arc<DiskHandle>> {
+        self.disks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One that could not be attached at the start.
+    pub fn add(&self, disk: Arc<DiskHandle>) {
+        self.disks.write().unwrap_or_else(PoisonError::into_inner).push(disk);
     }
 
     /// Disks that serve.
     pub fn states(&self) -> Vec<DiskState> {
-        self.disks.iter().filter_map(|disk| disk.state()).collect()
+        self.disks().iter().filter_map(|disk| disk.state()).collect()
     }
 
     /// Where the bytes are, by disk.
     pub fn usages(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
-        self.disks.iter().map(|disk| (disk.path.clone(), disk.superblock.disk, disk.usage())).collect()
+        self.disks().iter().map(|disk| (disk.path.clone(), disk.superblock.disk, disk.usage())).collect()
     }
 
     fn wait(&self) -> MutexGuard<'_, WaitingLists> {
@@ -63,7 +74,7 @@ impl DiskSet {
 
     /// Every disk has an index or is out.
     fn is_ready(&self) -> bool {
-        self.disks.iter().all(|disk| disk.index().is_some() || disk.health() == DiskHealth::Offline)
+        self.disks().iter().all(|disk| disk.index().is_some() || disk.health() == DiskHealth::Offline)
     }
 
     /// Waits until every disk has an index or is out; false if that takes longer.
@@ -104,7 +115,7 @@ impl DiskSet {
     /// From the first disk that has it whole.
     pub fn read(&self, id: &BlockId) -> ReadDone {
         let mut worst = ReadDone::No;
-        for disk in &self.disks {
+        for disk in &self.disks() {
             let before = disk.health();
             let done = disk.read(id);
             if disk.health() != before {
@@ -138,9 +149,10 @@ impl DiskSet {
         }
         let gather = ReplyCollector::new(answers, answer);
         let Some(redundancy) = renew else { return };
+        let disks = self.disks();
         for (disk, ids) in renewals {
             // If its thread has ended the job is dropped, and with it goes the answer "not yet".
-            let _ = self.disks[disk].queue.send(DiskJob::Renew(RenewJob { ids, redundancy, gather: gather.clone() }));
+            let _ = disks[disk].queue.send(DiskJob::Renew(RenewJob { ids, redundancy, gather: gather.clone() }));
         }
     }
 
@@ -148,7 +160,7 @@ impl DiskSet {
     fn possession(&self, id: &BlockId, renewing: bool) -> Result<usize, Possession> {
         let mut otherwise = Possession::No;
         let mut failing = None;
-        for (place, disk) in self.disks.iter().enumerate() {
+        for (place, disk) in self.disks().iter().enumerate() {
             match disk.look_up(id) {
                 Ok(Some(entry)) if entry.is_held() || renewing && entry.is_whole() => {
                     if !renewing || disk.health() == DiskHealth::Good {
@@ -178,7 +190,7 @@ impl DiskSet {
     fn list(&self, after: Option<&BlockId>, max: usize) -> Option<Vec<RecordInfo>> {
         let mut merged: BTreeMap<BlockId, RecordInfo> = BTreeMap::new();
         let mut complete_to: Option<BlockId> = None;
-        for disk in &self.disks {
+        for disk in &self.disks() {
             if disk.health() == DiskHealth::Offline {
                 continue;
             }
@@ -197,14 +209,15 @@ impl DiskSet {
     /// A block that another disk of this node holds already is renewed there instead of being stored twice.
     pub fn route_known(&self, here: &DiskHandle, job: DiskJob) -> Option<DiskJob> {
         let DiskJob::Write(mut write) = job else { return Some(job) };
-        if write.routed || self.disks.len() < 2 {
+        if write.routed || self.disks().len() < 2 {
             return Some(DiskJob::Write(write));
         }
         let id = write.block.id();
         let holds = |disk: &DiskHandle| {
             disk.health() == DiskHealth::Good && matches!(disk.look_up(&id), Ok(Some(entry)) if entry.is_whole())
         };
-        let holder = (!holds(here)).then(|| self.disks.iter().find(|disk| holds(disk))).flatten();
+        let disks = self.disks();
+        let holder = (!holds(here)).then(|| disks.iter().find(|disk| holds(disk))).flatten();
         match holder {
             Some(holder) => {
                 write.routed = true;
@@ -228,15 +241,16 @@ impl DiskSet {
         let tried: BTreeSet<DiskId> = write.tried.iter().copied().collect();
         let open =
             |disk: &&Arc<DiskHandle>| disk.health() == DiskHealth::Good && !tried.contains(&disk.superblock.disk);
-        let candidates = || self.disks.iter().filter(open);
+        let disks = self.disks();
+        let candidates = || disks.iter().filter(open);
         let chosen = candidates().find(|disk| Some(disk.superblock.disk) == chosen);
         // A disk whose index is being made would take it, but minutes later.
-        let roomiest = || candidates().max_by_key(|disk| (disk.index().is_some(), disk.room(true)));
+        let roomiest = || candidates().max_by_key(|disk| (disk.index().is_some(), disk.room(RoomFor::Blocks)));
         match chosen.filter(|disk| disk.index().is_some()).or_else(roomiest) {
             Some(disk) => {
                 let _ = disk.queue.send(DiskJob::Write(write));
             }
-            None if write.full || self.disks.is_empty() => write.send(WriteDone::Full),
+            None if write.full || disks.is_empty() => write.send(WriteDone::Full),
             None => write.send(WriteDone::Failed),
         }
     }
@@ -244,7 +258,7 @@ impl DiskSet {
     /// The same for every disk.
     pub fn to_disks(&self, entries: Vec<LogEntry>, job: impl Fn(Arc<Vec<LogEntry>>) -> DiskJob) {
         let entries = Arc::new(entries);
-        for disk in &self.disks {
+        for disk in &self.disks() {
             let _ = disk.queue.send(job(entries.clone()));
         }
     }
@@ -278,8 +292,8 @@ fn unite(known: &mut RecordInfo, other: &RecordInfo) {
 }
 
 /// What is worth telling the engine unasked.
-fn essence(state: &DiskState) -> (DiskId, u64, u64, bool) {
-    (state.id, state.attach_generation, state.quota_bytes, state.read_only)
+fn essence(state: &DiskState) -> (DiskId, u64, u64, DiskCondition, u8) {
+    (state.id, state.attach_generation, state.quota_bytes, state.condition, state.full_percent())
 }
 
 /// Of two answers without a block, the one that promises less.

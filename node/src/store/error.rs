@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use fsdfs_core::seam::DiskState;
+use fsdfs_core::seam::{DiskCondition, DiskState};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId};
 
@@ -25,10 +25,18 @@ pub enum StoreError {
     ForeignOwner { path: PathBuf, found: NodeId },
     /// Most likely the disk is not mounted.
     #[error(
-        "{path} held this node's blocks and is empty now: its disk is probably not mounted. \
-         Mount it and start again, or say in the configuration that it is lost"
+        "{path} held this node's blocks and is empty now: its disk is probably not mounted. Mount it and start again; or, if it \
+         is lost, write if_missing = \"reinitialize\" below its path in the configuration, or \"skip\" to go on without it"
     )]
     Missing { path: PathBuf, disk: DiskId },
+    /// Most likely the owner's slip: a path was changed, and nothing is there.
+    #[error(
+        "{path} is empty, while {known}, which holds {} of this node's blocks, is no longer in the configuration. If that is a \
+         slip, correct the path; if that disk is mounted elsewhere now, name that place; to use both, name both. To give up \
+         what is in {known} and begin an empty disk in {path}, write if_missing = \"reinitialize\" below its path",
+        if *bytes == 0 { "some".to_owned() } else { bytesize::ByteSize(*bytes).display().iec().to_string() }
+    )]
+    Elsewhere { path: PathBuf, known: PathBuf, bytes: u64 },
     /// The one file that says whose the disk is was lost, the blocks were not.
     #[error(
         "{path} holds {segments} segments with blocks, but its file \"superblock\" is gone. Nothing there was touched. \
@@ -60,7 +68,7 @@ pub enum StoreNotice {
     #[error("{} of this node's disks serve", .0.len())]
     Disks(Vec<DiskState>),
     /// The index of a disk is made anew from its segments. Until it is done, answers about its blocks are "not yet".
-    #[error("rebuilding the index of {path} because {why}; nothing is lost, blocks are served again when it is done")]
+    #[error("rebuilding the index of {path} because {why}; blocks are served again when it is done")]
     RebuildStarted { path: PathBuf, why: String },
     /// It goes on.
     #[error("rebuilding the index of {path}: {done} of {total} segments read")]
@@ -79,13 +87,62 @@ pub enum StoreNotice {
     /// What a power cut left of records that were never acknowledged.
     #[error("{bytes} unfinished bytes at the end of segment {segment:016x} of {path} were cut off")]
     TornTail { path: PathBuf, segment: u64, bytes: u64 },
-    /// Takes no more writes until the next start; reads are still tried.
-    #[error("the disk at {path} is failing ({error}); it takes no new blocks. Copy or replace it soon")]
+    /// What of a segment the disk does not give back. The records around it are used.
+    #[error(
+        "{bytes} bytes in segment {segment:016x} of {path} cannot be read; the blocks there are repaired from other members"
+    )]
+    Unreadable { path: PathBuf, segment: u64, bytes: u64 },
+    /// A disk or its file system did not keep what it said was durable.
+    #[error(
+        "segment {segment:016x} of {path} ends {bytes} bytes before what was acknowledged: its disk or file system lost \
+         them; the copies of other members are used"
+    )]
+    Shortened { path: PathBuf, segment: u64, bytes: u64 },
+    /// Takes no more writes until it was found to work again; reads are still tried.
+    #[error(
+        "the disk at {path} is failing ({error}); it takes no new blocks until it works again, which is tried every \
+         20 seconds. If this comes back, replace it"
+    )]
     Failing { path: PathBuf, error: String },
+    /// The same, because nothing may be written.
+    #[error("nothing can be written to {path} ({error}); it is only read until that is possible again")]
+    ReadOnly { path: PathBuf, error: String },
     /// Taken out.
-    #[error("the disk at {path} cannot be used ({error}); this node goes on without it")]
+    #[error(
+        "the disk at {path} cannot be used ({error}); this node goes on without it, and tries again every 20 seconds"
+    )]
     Offline { path: PathBuf, error: String },
+    /// Not taken in at the start.
+    #[error("the disk at {path} cannot be used ({error}); this node goes on without it")]
+    NotAttached { path: PathBuf, error: String },
+    /// Failing, read-only or offline no more.
+    #[error("the disk at {path} works again; it takes blocks as before")]
+    Back { path: PathBuf },
+    /// No room for blocks.
+    #[error(
+        "{path} is full ({}); it takes no new blocks until it has room",
+        if *condition == DiskCondition::QuotaFull { "the size given to it is used up" } else { "its file system has no free space" }
+    )]
+    Full { path: PathBuf, condition: DiskCondition },
+    /// Full no more.
+    #[error("{path} has room again; it takes blocks as before")]
+    HasRoom { path: PathBuf },
+    /// The process, or the machine, ran out of descriptors or memory.
+    #[error("{path} could not be used for lack of file descriptors or memory ({error}); it is tried again")]
+    Short { path: PathBuf, error: String },
+    /// It has some again.
+    #[error("{path} can be used again: there are file descriptors and memory")]
+    ShortNoMore { path: PathBuf },
     /// The log in the home folder or its copy on a disk.
     #[error("the log in {path} could not be read or written: {error}")]
     LogFailed { path: PathBuf, error: String },
+    /// It is written again.
+    #[error("the log in {path} is written again")]
+    LogBack { path: PathBuf },
+    /// Parts of the log in the home folder are lost. The copies on the disks have what others need to be told.
+    #[error(
+        "the log in {path} is damaged; what can be read of it and of its copies is used, and this node writes under a new \
+         name of its own from now on"
+    )]
+    LogDamaged { path: PathBuf },
 }

@@ -10,6 +10,7 @@ mod disk_set;
 mod error;
 mod fs;
 mod index;
+mod late;
 mod log;
 mod segment;
 #[cfg(test)]
@@ -17,7 +18,7 @@ mod tests;
 mod threads;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -39,6 +40,7 @@ use disk_set::{DiskSet, ReaderJob};
 pub use error::{StoreError, StoreNotice};
 use fs::FileSystem;
 use index::IndexFactory;
+use late::{DiskWriters, LateDisks};
 use log::LogFolder;
 use threads::HomeJob;
 
@@ -53,6 +55,9 @@ pub struct OpenedStore {
     pub entries: Vec<LogEntry>,
     /// Disks that serve. Their indexes may still be loading, see [`Store::wait_ready`].
     pub disks: Vec<DiskState>,
+    /// Not all that was logged in the home folder is there. The disks' copies have it, unless there is none: sequence
+    /// numbers may have been used that nobody knows of.
+    pub log_damaged: bool,
 }
 
 /// Handle to the store; clones are the same store. It is closed with the last of them.
@@ -63,7 +68,10 @@ struct StoreThreads {
     shared: Arc<DiskSet>,
     home: Sender<HomeJob>,
     readers: Sender<ReaderJob>,
+    /// Ends the thread that looks for disks which were not there at the start.
+    attach: Sender<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    writers: DiskWriters,
     _home_lock: FolderLock,
 }
 
@@ -80,6 +88,11 @@ impl Store {
             config,
             Arc::new(notices),
         )
+    }
+
+    /// Whether [`Store::open`] would use these folders. Changes nothing, and may be asked while a store is open.
+    pub fn check_folders(home: &Path, disks: &[DiskConfig]) -> Result<(), StoreError> {
+        attach::check_folders(&fs::os_fs::OsFileSystem, home, disks)
     }
 
     /// Never blocks. `done` is called once, from a thread of the store, and must not block either.
@@ -146,7 +159,18 @@ impl Store {
         fs::create_dir(&*file_system, home).map_err(home_error)?;
         let home_lock = attach::lock(&*file_system, home)?.map_err(home_error)?;
         let (home_log, mut logged) = LogFolder::open(file_system.clone(), log::folder(home)).map_err(home_error)?;
+        let log_damaged = home_log.damaged;
+        if log_damaged {
+            notices(StoreNotice::LogDamaged { path: log::folder(home) });
+        }
         let counters = Arc::new(StoreCounters::default());
+        let late = LateDisks {
+            file_system: file_system.clone(),
+            indexes: indexes.clone(),
+            config: config.clone(),
+            notices: notices.clone(),
+            counters: counters.clone(),
+        };
         let opener = DiskOpener { file_system, indexes, config, notices: notices.clone(), counters: counters.clone() };
         let mut writers = Vec::new();
         for (appender, jobs, entries) in opener.disks()? {
@@ -155,9 +179,10 @@ impl Store {
         }
         let disks: Vec<Arc<DiskHandle>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
         let shared = Arc::new(DiskSet::new(disks, notices, counters));
-        let handle = StoreThreads::start(shared.clone(), writers, home_log, home_lock).map_err(StoreError::System)?;
+        let handle =
+            StoreThreads::start(shared.clone(), writers, late, (home_log, home_lock)).map_err(StoreError::System)?;
         let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
-        Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states() }))
+        Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states(), log_damaged }))
     }
 }
 
@@ -179,18 +204,26 @@ impl StoreThreads {
     fn start(
         shared: Arc<DiskSet>,
         writers: Vec<(Appender, Receiver<DiskJob>)>,
-        home_log: LogFolder,
-        home_lock: FolderLock,
+        late: LateDisks,
+        (home_log, home_lock): (LogFolder, FolderLock),
     ) -> io::Result<Self> {
         let (home, home_jobs) = mpsc::channel();
         let (readers, questions) = mpsc::channel();
-        let handle = Self { shared: shared.clone(), home, readers, threads: Mutex::default(), _home_lock: home_lock };
+        let (attach, stopped) = mpsc::channel();
+        let handle = Self {
+            shared: shared.clone(),
+            home,
+            readers,
+            attach,
+            threads: Mutex::default(),
+            writers: DiskWriters::default(),
+            _home_lock: home_lock,
+        };
         for (appender, jobs) in writers {
-            let shared = shared.clone();
-            handle.spawn(&format!("disk-{}", appender.disk.superblock.disk.short()), move || {
-                threads::run(appender, &jobs, &shared);
-            })?;
+            handle.writers.start(appender, jobs, &shared)?;
         }
+        let (disks, started) = (shared.clone(), handle.writers.clone());
+        handle.spawn("attach", move || late.run(&stopped, &disks, &started))?;
         let questions = Arc::new(Mutex::new(questions));
         for number in 0..READERS {
             let (shared, questions) = (shared.clone(), questions.clone());
@@ -208,17 +241,17 @@ impl StoreThreads {
 
     /// Readers and the log feed the writers, so they end first.
     fn stop(&self) {
-        let mut threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let writers: Vec<JoinHandle<()>> = threads.drain(..self.shared.disks.len().min(threads.len())).collect();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let _ = self.attach.send(());
         let _ = self.home.send(HomeJob::Stop);
         for _ in 0..READERS {
             let _ = self.readers.send(ReaderJob::Stop);
         }
         join(threads);
-        for disk in &self.shared.disks {
+        for disk in self.shared.disks() {
             let _ = disk.queue.send(DiskJob::Stop);
         }
-        join(writers);
+        join(self.writers.take());
     }
 }
 

@@ -1,8 +1,9 @@
 //! The threads: one writer a disk, one for the log in the home folder, a few readers.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::Receiver;
-use std::time::{Duration, SystemTime};
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
 
 use fsdfs_core::seam::DiskDone;
 use fsdfs_proto::record::LogEntry;
@@ -24,12 +25,24 @@ const COMMIT_JOBS_MAX: usize = 4096;
 /// block anyway. Longer pauses are those of a slow line, or of a sender that died.
 const MORE_WAIT: Duration = Duration::from_millis(10);
 
+/// How often a disk that is full, failing or gone is looked at again: within a minute, whatever it was.
+pub(crate) const LOOK_AGAIN: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(20) };
+
 /// The writer of a disk; runs until it is told to stop.
 pub(crate) fn run(mut appender: Appender, jobs: &Receiver<DiskJob>, shared: &DiskSet) {
     appender.recover(None);
     shared.report_changes();
-    while let Ok(first) = jobs.recv() {
-        let batch = gather(first, jobs, MORE_WAIT);
+    let mut looked = Instant::now();
+    loop {
+        let batch = match jobs.recv_timeout(LOOK_AGAIN.saturating_sub(looked.elapsed())) {
+            Ok(first) => gather(first, jobs, MORE_WAIT),
+            Err(RecvTimeoutError::Timeout) => Vec::new(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if looked.elapsed() >= LOOK_AGAIN {
+            appender.look_again();
+            looked = Instant::now();
+        }
         let stop = batch.iter().any(|job| matches!(job, DiskJob::Stop));
         let mut waiting: VecDeque<DiskJob> =
             batch.into_iter().filter_map(|job| shared.route_known(&appender.disk, job)).collect();
@@ -81,8 +94,15 @@ pub(crate) enum HomeJob {
     Stop,
 }
 
+/// The log in the home folder, and whether its last write failed.
+struct HomeLog {
+    log: LogFolder,
+    failed: bool,
+}
+
 /// The writer of the log in the home folder.
-pub(crate) fn run_log(mut log: LogFolder, jobs: &Receiver<HomeJob>, shared: &DiskSet) {
+pub(crate) fn run_log(log: LogFolder, jobs: &Receiver<HomeJob>, shared: &DiskSet) {
+    let mut log = HomeLog { log, failed: false };
     while let Ok(first) = jobs.recv() {
         let (mut entries, mut answers, mut stop) = (Vec::new(), Vec::new(), false);
         let mut next = Some(first);
@@ -106,33 +126,37 @@ pub(crate) fn run_log(mut log: LogFolder, jobs: &Receiver<HomeJob>, shared: &Dis
     }
 }
 
-fn append_home(log: &mut LogFolder, entries: &[LogEntry], answers: Vec<DiskReply>, shared: &DiskSet) {
-    let before = log.syncs;
-    let done = log.append(entries);
-    shared.counters.syncs.add(log.syncs - before);
-    if let Err(error) = &done {
-        report_home(log, error, shared);
-    }
+fn append_home(home: &mut HomeLog, entries: &[LogEntry], answers: Vec<DiskReply>, shared: &DiskSet) {
+    let done = home.tried(shared, |log| log.append(entries));
     for answer in answers {
-        answer.send(DiskDone::Logged(done.is_ok()));
+        answer.send(DiskDone::Logged(done));
     }
     // The copies come after the answer: they are insurance against the loss of the home folder, not part of the promise.
-    if done.is_ok() {
+    if done {
         shared.to_disks(for_disks(entries), DiskJob::Log);
     }
 }
 
-fn compact_home(log: &mut LogFolder, keep: &[LogEntry], shared: &DiskSet) {
-    let before = log.syncs;
-    if let Err(error) = log.compact(keep) {
-        report_home(log, &error, shared);
-    }
-    shared.counters.syncs.add(log.syncs - before);
+fn compact_home(home: &mut HomeLog, keep: &[LogEntry], shared: &DiskSet) {
+    home.tried(shared, |log| log.compact(keep));
     shared.to_disks(for_disks(keep), DiskJob::Compact);
 }
 
-fn report_home(log: &LogFolder, error: &std::io::Error, shared: &DiskSet) {
-    (shared.notices)(StoreNotice::LogFailed { path: log.dir().into(), error: error.to_string() });
+impl HomeLog {
+    /// Whether it was done. That it fails, and that it no longer does, is said once: everything that is written asks for it.
+    fn tried(&mut self, shared: &DiskSet, act: impl FnOnce(&mut LogFolder) -> io::Result<()>) -> bool {
+        let before = self.log.syncs;
+        let done = act(&mut self.log);
+        shared.counters.syncs.add(self.log.syncs - before);
+        let failed_before = std::mem::replace(&mut self.failed, done.is_err());
+        let path = self.log.dir().into();
+        match &done {
+            Err(error) if !failed_before => (shared.notices)(StoreNotice::LogFailed { path, error: error.to_string() }),
+            Ok(()) if failed_before => (shared.notices)(StoreNotice::LogBack { path }),
+            _ => {}
+        }
+        done.is_ok()
+    }
 }
 
 /// Milliseconds since 1970; a clock before that counts as 1970.

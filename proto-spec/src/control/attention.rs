@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::DiskCondition;
+
 /// One thing that needs attention: `{"code": ..., fields of the code, "text": ...}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttentionItem {
@@ -35,10 +37,38 @@ pub enum AttentionReason {
         /// Minutes off the other members' median; positive = ahead.
         minutes: i64,
     },
+    /// The home folder cannot be written: nothing is acknowledged.
+    HomeNotWritable,
     /// Changes that only this node has; published when a second server stores their folders.
     UnpublishedChanges,
-    /// A disk of this node takes no new blocks: full or failing.
-    DiskReadOnly,
+    /// A disk of this node takes no new blocks: full, read-only or failing.
+    DiskReadOnly {
+        /// Its folder.
+        #[serde(default)]
+        path: String,
+        /// Why.
+        #[serde(default)]
+        condition: DiskCondition,
+    },
+    /// A disk of this node is nearly full.
+    DiskNearlyFull {
+        /// Its folder.
+        path: String,
+        /// How full.
+        percent: u8,
+    },
+    /// Too few members have room for all copies of new files.
+    PoolFull {
+        /// Members that have room.
+        members_with_room: usize,
+        /// Copies required, as far as there are members for them.
+        copies: u8,
+    },
+    /// The members have little room left together.
+    PoolNearlyFull {
+        /// How full.
+        percent: u8,
+    },
     /// Members that were not seen for a minute.
     MembersAway {
         /// Their names.

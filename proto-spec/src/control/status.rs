@@ -116,8 +116,36 @@ pub struct DiskStatus {
     pub reserve_bytes: u64,
     /// Blocks on it.
     pub blocks: u64,
+    /// Bytes that blocks of files may still take.
+    #[serde(default)]
+    pub free_bytes: u64,
     /// Takes no new blocks: full, failing or out of service.
     pub read_only: bool,
+    /// Why.
+    #[serde(default)]
+    pub condition: DiskCondition,
+}
+
+/// How a disk is. The node looks again every 20 seconds at what it cannot use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskCondition {
+    /// It takes blocks.
+    #[default]
+    Good,
+    /// Its quota is used up.
+    QuotaFull,
+    /// Its file system has no room, though the quota is not used up.
+    DiskFull,
+    /// It can be read, but nothing may be written to it.
+    ReadOnly,
+    /// A write, a sync or a read failed.
+    Failing,
+    /// It does not answer.
+    Offline,
+    /// A condition of a later version.
+    #[serde(other)]
+    Other,
 }
 
 /// Space, of the pool and of this node.
@@ -129,6 +157,9 @@ pub struct SpaceReport {
     pub offered_bytes: u64,
     /// What fits at N copies on different servers.
     pub usable_bytes: u64,
+    /// Of that, what is left: so much more fits, as far as this node knows.
+    #[serde(default)]
+    pub free_bytes: u64,
     /// Copies fewer than N, because there are fewer servers.
     pub copies_short: u8,
     /// Sites fewer than copies: so many copies of a block share a site and can fail together.
@@ -137,6 +168,9 @@ pub struct SpaceReport {
     pub stranded: Vec<MemberShare>,
     /// What each member offers.
     pub offers: Vec<MemberShare>,
+    /// What each member has left of that, as it last told.
+    #[serde(default)]
+    pub free: Vec<MemberShare>,
     /// This node's disks.
     pub disks: Vec<DiskStatus>,
 }

@@ -113,8 +113,23 @@ pub struct Card {
 
 /// Bits of [`Card::flags`].
 pub mod card_flag {
-    /// Its disks are full: it takes no new blocks, but keeps its weight, and with it what it holds.
+    /// It takes no new blocks of files, but keeps its weight, and with it what it holds.
     pub const READ_ONLY: u32 = 1;
+    /// Bits that hold how full it is.
+    const FULL_SHIFT: u32 = 8;
+
+    /// The bits that say so; percent of what its disks give that blocks cannot take any more.
+    pub fn of_full_percent(percent: u8) -> u32 {
+        u32::from(percent.min(100)) << FULL_SHIFT
+    }
+
+    /// What they say: at most 100, which a node that takes nothing always is.
+    pub fn full_percent(flags: u32) -> u8 {
+        match flags & READ_ONLY {
+            0 => (flags >> FULL_SHIFT).to_le_bytes()[0].min(100),
+            _ => 100,
+        }
+    }
 }
 
 /// "I am alive": `[1, node, boot, counter]`, signed by the node. Heartbeats are gossiped, times never.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskCondition, DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
@@ -83,7 +83,8 @@ impl SimulatedDisk {
             attach_generation: self.attach_generation,
             quota_bytes: self.quota,
             used_bytes: self.used(),
-            read_only: self.fails,
+            room_bytes: self.room_bytes().unwrap_or(0),
+            condition: if self.fails { DiskCondition::Failing } else { DiskCondition::Good },
         }
     }
 

@@ -237,7 +237,8 @@ impl Engine {
                 cx.reply(op, Reply::PutBlock(refused));
             }
             Command::PutBlock { block, redundancy } => {
-                self.puts.start(cx, PutItem::Block { block, redundancy, probe: true, more: false }, Waiter::Client(op));
+                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: false };
+                self.puts.start(cx, item, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
             Command::Edit { volume, edits } => self.commits.edit(cx, op, volume, edits),
@@ -258,7 +259,8 @@ impl Engine {
             }
             Command::Status => {
                 let (repair, replication) = (&self.repair, &self.replication);
-                let parts = StatusParts { cx, liveness: &self.liveness, heads: &self.heads, repair, replication };
+                let (liveness, heads, gossip) = (&self.liveness, &self.heads, &self.gossip);
+                let parts = StatusParts { cx, liveness, heads, repair, replication, gossip };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }
@@ -450,8 +452,8 @@ impl Engine {
     fn on_disks(&mut self, disks: Vec<DiskState>) {
         let before = std::mem::take(&mut self.cx.disks);
         let lost = before.iter().any(|before| disks.iter().all(|now| now.id != before.id));
-        let could = |disk: &DiskState| before.iter().any(|before| before.id == disk.id && !before.read_only);
-        if disks.iter().any(|disk| !disk.read_only && !could(disk)) {
+        let could = |disk: &DiskState| before.iter().any(|before| before.id == disk.id && before.takes_blocks());
+        if disks.iter().any(|disk| disk.takes_blocks() && !could(disk)) {
             // A scan may have missed what lies there, and there is room for what was refused.
             self.repair.check_all(&mut self.cx);
         }

@@ -7,7 +7,7 @@ use fsdfs_proto::volume::NodeTarget;
 use super::context::{Context, Identity};
 use super::event::Event;
 use crate::facts::tests::pool::{TestPool, card, epoch, key, keys, node, pool_id, root};
-use crate::seam::{DiskRequest, DiskState, Effect, Now, Token, Waiter};
+use crate::seam::{DiskCondition, DiskRequest, DiskState, Effect, Now, Token, Waiter};
 use crate::tree::TreeParams;
 
 pub(crate) use crate::facts::tests::pool;
@@ -44,7 +44,8 @@ pub fn context(me: u8, nodes: u8) -> Context {
 /// The disk of [`context`].
 pub fn disk(number: u8) -> DiskState {
     let (id, quota_bytes) = (DiskId([number; 16]), 100 << 30);
-    DiskState { id, attach_generation: 1, quota_bytes, used_bytes: 0, read_only: false }
+    let condition = DiskCondition::Good;
+    DiskState { id, attach_generation: 1, quota_bytes, used_bytes: 0, room_bytes: quota_bytes, condition }
 }
 
 /// A connection to node `number` came up.

@@ -80,6 +80,25 @@ impl ServerLoad {
     }
 }
 
+/// How much different data servers with so much room each can still take, in `copies` copies on different servers. A full
+/// server's place is taken by the next in the order, so the shares of placement do not matter, only that no server holds
+/// two copies of one block.
+pub fn room_left(rooms: impl IntoIterator<Item = u64>, copies: u8) -> u64 {
+    let mut rooms: Vec<u64> = rooms.into_iter().collect();
+    rooms.sort_unstable();
+    let mut sum: u128 = rooms.iter().map(|room| u128::from(*room)).sum();
+    // A server with more room than there is data gets one copy of everything; the others share the rest.
+    for copies in (1..=u128::from(copies)).rev() {
+        let Some(greatest) = rooms.pop() else { return 0 };
+        let each = sum / copies;
+        if u128::from(greatest) <= each {
+            return u64::try_from(each).unwrap_or(u64::MAX);
+        }
+        sum -= u128::from(greatest);
+    }
+    0
+}
+
 /// In id order.
 pub(super) fn loads(sites: &LiveSites, targets: &CopyTargets) -> Vec<ServerLoad> {
     let mut loads = Vec::with_capacity(sites.servers.len());
@@ -99,4 +118,26 @@ pub(super) fn loads(sites: &LiveSites, targets: &CopyTargets) -> Vec<ServerLoad>
     }
     loads.sort_by_key(|load| load.node);
     loads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room_left;
+
+    #[test]
+    fn what_is_left_is_bounded_by_what_the_others_can_match() {
+        for (rooms, copies, left) in [
+            (&[10, 10, 10][..], 3, 10),
+            (&[10, 10, 10], 1, 30),
+            (&[10, 10, 0], 3, 0),
+            (&[10, 10], 3, 0),
+            (&[], 1, 0),
+            (&[100, 4, 3], 2, 7),
+            (&[100, 50, 4, 3], 3, 7),
+            (&[5, 5, 5, 5], 3, 6),
+            (&[u64::MAX, u64::MAX], 1, u64::MAX),
+        ] {
+            assert_eq!(room_left(rooms.iter().copied(), copies), left, "{rooms:?} in {copies} copies");
+        }
+    }
 }

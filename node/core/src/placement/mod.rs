@@ -30,7 +30,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
-pub use capacity::{CERTAIN, MapCapacity, ServerLoad};
+pub use capacity::{CERTAIN, MapCapacity, ServerLoad, room_left};
 pub use change::{MapChange, MapChangeError};
 pub use cluster_map::{CANDIDATES_MAX, COPIES_MAX, ClusterMap};
 pub use math::PlacementKey;

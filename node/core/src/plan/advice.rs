@@ -7,6 +7,7 @@ use fsdfs_proto::ids::NodeId;
 use super::change::PlannedChange;
 use super::pool::{PoolCapacity, PoolSnapshot, weights};
 use super::sole_copies::only_on;
+use crate::limits::NEARLY_FULL_PERCENT;
 use crate::placement::{ClusterMap, PlacementRule};
 
 /// What follows from a plan; of several things the most pressing one.
@@ -50,8 +51,6 @@ pub enum PlanAdvice {
     Nothing,
 }
 
-/// From which part used on more space is advised, in percent: what is left is what one larger put may need.
-const NEARLY_FULL: u64 = 90;
 /// Space stranded that is not worth a word: one part in this many.
 const STRANDED_PART: u64 = 100;
 
@@ -97,7 +96,7 @@ impl PlanAdvice {
             _ if room.copies_short > 0 => Self::MoreServers(room.copies_short),
             _ if room.sites_short > 0 => Self::MoreSites(room.sites_short),
             _ if room.copies == 1 => Self::OneCopy,
-            _ if filled >= NEARLY_FULL => Self::NearlyFull(filled),
+            _ if filled >= NEARLY_FULL_PERCENT.into() => Self::NearlyFull(filled),
             Some((node, _)) if stranded > room.given / STRANDED_PART && missing(rule) > 0 => {
                 Self::Match { node: *node, stranded, missing: missing(rule).saturating_mul(pool.unit_bytes) }
             }

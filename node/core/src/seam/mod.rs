@@ -9,7 +9,7 @@ mod effect;
 mod input;
 mod token;
 
-pub use crate::report::DiskState;
+pub use crate::report::{DiskCondition, DiskState};
 pub use command::{Command, Copies, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
 pub use disk::{DiskDone, DiskRequest, ReadDone, WriteDone};
 pub use effect::Effect;

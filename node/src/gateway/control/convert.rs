@@ -3,12 +3,15 @@
 use fsdfs_core::report;
 use fsdfs_core::seam::{Copies, PutOutcome};
 use fsdfs_core::tree::{FileContent, TreeItem, TreeItemKind};
-use fsdfs_proto::control::{self, DiskStatus, EntryKind, ListingEntry, WriteOutcome, WriteReply, text_and_bytes};
+use fsdfs_proto::control::{
+    self, DiskCondition, DiskStatus, EntryKind, ListingEntry, WriteOutcome, WriteReply, text_and_bytes,
+};
 use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::Context;
 use crate::metrics::DiskUsage;
+use crate::words::attention;
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
     let (name, name_bytes) = text_and_bytes(&shown.name);
@@ -70,6 +73,7 @@ pub(super) fn worse(one: &WriteReply, other: &WriteReply) -> WriteReply {
 /// This node's disks, from the store itself: the engine hears of them only when something happens to one.
 pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
     let states = context.store.disks();
+    let state = |id: DiskId| states.iter().find(|state| state.id == id);
     let disk = |(path, id, ledger): (std::path::PathBuf, DiskId, DiskUsage)| DiskStatus {
         id: id.to_string(),
         path: Some(path.display().to_string()),
@@ -79,8 +83,10 @@ pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
         index_bytes: ledger.index,
         reserve_bytes: ledger.reserve,
         blocks: ledger.blocks,
+        free_bytes: state(id).filter(|state| state.takes_blocks()).map_or(0, |state| state.room_bytes),
         // One that the store no longer lists is out of service.
-        read_only: states.iter().find(|state| state.id == id).is_none_or(|state| state.read_only),
+        read_only: state(id).is_none_or(|state| !state.takes_blocks()),
+        condition: state(id).map_or(DiskCondition::Offline, |state| attention::condition_of(state.condition)),
     };
     context.store.usage().into_iter().map(disk).collect()
 }

@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use fsdfs_core::placement::room_left;
 use fsdfs_core::report;
 use fsdfs_proto::control::{
-    self, AttentionReason, ErrorCode, FormerMembership, JoinReply, JoinRequest, MemberShare, NodeCounters, NodeStatus,
-    RepairStatus, ReplicationMargin, SpaceReport,
+    self, AttentionReason, DiskCondition, ErrorCode, FormerMembership, JoinReply, JoinRequest, MemberShare,
+    NodeCounters, NodeStatus, RepairStatus, ReplicationMargin, SpaceReport,
 };
 use fsdfs_proto::identity::{GateRefusal, Ticket};
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{DiskId, NodeId};
 
 use super::failure::Failure;
 use super::{Answer, Context, Json, Shared, convert, reachability};
@@ -78,13 +79,23 @@ fn attention(
     status: &report::StatusReport,
     members: &report::MemberList,
 ) -> Vec<control::AttentionItem> {
-    let of_engine = status.attention.iter().map(attention::of_engine);
     let open = context.store.usage();
+    let path_of = |disk: DiskId| {
+        let found = open.iter().find(|(_, id, _)| *id == disk);
+        found.map_or_else(|| disk.to_string(), |(path, ..)| path.display().to_string())
+    };
+    let of_engine = status.attention.iter().map(|attention| attention::of_engine(attention, path_of));
     let unusable = context.config.storage.iter().filter(|storage| !open.iter().any(|(path, ..)| *path == storage.path));
     let unusable = unusable
         .map(|storage| attention::item(AttentionReason::StorageUnusable { path: storage.path.display().to_string() }));
     let refused = refusal_now(context, status).map(|why| attention::item(AttentionReason::NodeRefused { why }));
-    of_engine.chain(refused).chain(unusable).chain(reachability::warnings(&members.members)).collect()
+    // One that is out the engine does not know any more.
+    let offline = convert::disks(context).into_iter().filter(|disk| disk.condition == DiskCondition::Offline);
+    let offline = offline.map(|disk| {
+        let path = disk.path.unwrap_or(disk.id);
+        attention::item(AttentionReason::DiskReadOnly { path, condition: DiskCondition::Offline })
+    });
+    of_engine.chain(refused).chain(unusable).chain(offline).chain(reachability::warnings(&members.members)).collect()
 }
 
 /// Space, of the pool and of this node.
@@ -103,7 +114,17 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
         |member: &&report::MemberReport| matches!(member.presence, report::Presence::Up | report::Presence::Away);
     let offers: Vec<MemberShare> =
         members.members.iter().filter(giving).map(|member| share(member, given(member))).collect();
+    let disks = convert::disks(&context);
+    // This node knows its own disks to the byte.
+    let left = |member: &report::MemberReport| match member.me {
+        true => disks.iter().map(|disk| disk.free_bytes).sum::<u64>().min(given(member)),
+        false => given(member) / 100 * u64::from(100 - member.full_percent.min(100)),
+    };
+    let free: Vec<MemberShare> =
+        members.members.iter().filter(giving).map(|member| share(member, left(member))).collect();
     let capacity = map.view.capacity_bytes(map.copies, context.config.unit_bytes);
+    let rooms = members.members.iter().filter(giving).map(left);
+    let free_bytes = room_left(rooms, map.copies.saturating_sub(capacity.copies_short)).min(capacity.usable);
     let stranded = capacity.stranded.iter().filter_map(|(node, bytes)| {
         members.members.iter().find(|member| member.node == *node).map(|member| share(member, *bytes))
     });
@@ -111,11 +132,13 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
         copies: status.copies,
         offered_bytes: offers.iter().map(|share| share.bytes).sum(),
         usable_bytes: capacity.usable,
+        free_bytes,
         copies_short: capacity.copies_short,
         sites_short: capacity.sites_short,
         stranded: stranded.collect(),
         offers,
-        disks: convert::disks(&context),
+        free,
+        disks,
     }))
 }
 

@@ -1,18 +1,33 @@
 //! What needs the owner's attention.
 
-use fsdfs_core::report::Attention;
-use fsdfs_proto::control::{AttentionItem, AttentionReason};
+use fsdfs_core::report::{self, Attention};
+use fsdfs_proto::control::{AttentionItem, AttentionReason, DiskCondition};
+use fsdfs_proto::ids::DiskId;
 
-/// What the engine reports, with its sentence.
-pub(crate) fn of_engine(attention: &Attention) -> AttentionItem {
+/// What helps where space is short. Removing files does not, as long as nothing is collected.
+const MORE_SPACE: &str =
+    "give it a larger size in config.toml and restart the node, add a storage folder, or invite a member with storage";
+
+/// What the engine reports, with its sentence. `path_of` names the folder of a disk.
+pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> String) -> AttentionItem {
     item(match attention {
         Attention::DuplicateIdentity => AttentionReason::DuplicateIdentity,
         Attention::Revoked => AttentionReason::NodeRevoked,
         Attention::Removed => AttentionReason::NodeRemoved,
         Attention::Guest => AttentionReason::GuestOnly,
         Attention::ClockOff { minutes } => AttentionReason::ClockOff { minutes: *minutes },
+        Attention::HomeFailed => AttentionReason::HomeNotWritable,
         Attention::Unpublished => AttentionReason::UnpublishedChanges,
-        Attention::DiskReadOnly => AttentionReason::DiskReadOnly,
+        Attention::DiskTakesNothing { disk, condition } => {
+            AttentionReason::DiskReadOnly { path: path_of(*disk), condition: condition_of(*condition) }
+        }
+        Attention::DiskNearlyFull { disk, percent } => {
+            AttentionReason::DiskNearlyFull { path: path_of(*disk), percent: *percent }
+        }
+        Attention::PoolFull { with_room, copies } => {
+            AttentionReason::PoolFull { members_with_room: *with_room, copies: *copies }
+        }
+        Attention::PoolNearlyFull { percent } => AttentionReason::PoolNearlyFull { percent: *percent },
         Attention::Away { names } => AttentionReason::MembersAway { names: names.clone() },
         Attention::TooFewServers { possible, copies } => {
             AttentionReason::TooFewServers { possible_copies: *possible, copies: *copies }
@@ -44,10 +59,24 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::ClockOff { minutes } => {
             format!("this machine's clock is {minutes} minutes off the other members'; correct it")
         }
+        AttentionReason::HomeNotWritable => {
+            "this node cannot write to its home folder and acknowledges nothing: free space on that file system, or make it \
+             writable; that is noticed within a minute"
+                .into()
+        }
         AttentionReason::UnpublishedChanges => {
             "some changes are on this node only: they are published when a second server stores their folders".into()
         }
-        AttentionReason::DiskReadOnly => "a disk of this node is read-only: it is full or failing".into(),
+        AttentionReason::DiskReadOnly { path, condition } => disk(path, *condition),
+        AttentionReason::DiskNearlyFull { path, percent } => format!("{path} is {percent} % full: {MORE_SPACE}"),
+        AttentionReason::PoolFull { members_with_room: 0, .. } => {
+            format!("the pool is full, new files are refused: {MORE_SPACE}; names can still be removed, which frees no space yet")
+        }
+        AttentionReason::PoolFull { members_with_room, copies } => format!(
+            "the pool is nearly full: new files get {members_with_room} of {copies} copies, since the other members have no \
+             room: {MORE_SPACE}"
+        ),
+        AttentionReason::PoolNearlyFull { percent } => format!("the pool is {percent} % full: {MORE_SPACE}"),
         AttentionReason::MembersAway { names } => format!("away: {}", names.join(", ")),
         AttentionReason::TooFewServers { possible_copies, copies } => format!(
             "only {possible_copies} of {copies} copies {} possible, for lack of servers: invite {} more",
@@ -64,6 +93,39 @@ fn text(reason: &AttentionReason) -> String {
         | AttentionReason::MembersUnreachable { .. }
         | AttentionReason::NoAddressInTicket => reachability(reason),
         AttentionReason::Other => String::new(),
+    }
+}
+
+/// Why a disk takes nothing, and what helps.
+fn disk(path: &str, condition: DiskCondition) -> String {
+    match condition {
+        DiskCondition::QuotaFull => format!("{path} is full, its size is used up: {MORE_SPACE}"),
+        DiskCondition::DiskFull => format!(
+            "the file system of {path} is full, although the size given to it is not used up: free space there, or {MORE_SPACE}"
+        ),
+        DiskCondition::ReadOnly => format!(
+            "nothing can be written to {path}, it is only read: make its file system writable again; that is noticed within a \
+             minute"
+        ),
+        DiskCondition::Failing => format!(
+            "the disk of {path} reports errors and takes no new blocks: see the log; what it holds is on other members, too, \
+             unless 'fsdfs plan' says otherwise"
+        ),
+        DiskCondition::Offline => {
+            format!("the disk of {path} does not answer: see the log; it is used again when it does")
+        }
+        DiskCondition::Good | DiskCondition::Other => format!("{path} takes no new blocks"),
+    }
+}
+
+/// The same in the API's terms.
+pub(crate) fn condition_of(condition: report::DiskCondition) -> DiskCondition {
+    match condition {
+        report::DiskCondition::Good => DiskCondition::Good,
+        report::DiskCondition::QuotaFull => DiskCondition::QuotaFull,
+        report::DiskCondition::DiskFull => DiskCondition::DiskFull,
+        report::DiskCondition::ReadOnly => DiskCondition::ReadOnly,
+        report::DiskCondition::Failing => DiskCondition::Failing,
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
         Refusal::HomeFailed => error(
             ErrorCode::Disk,
             "this node cannot write to its home folder",
-            "see its log; free space on that file system or replace the disk, then restart the node",
+            "free space on that file system, or make it writable ('fsdfs status' names it), then try again",
         ),
         Refusal::ClockOff(minutes) => error(
             ErrorCode::Clock,

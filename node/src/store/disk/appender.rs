@@ -38,6 +38,8 @@ pub(crate) struct Appender {
     pub index_rebuilds: u32,
     /// The index lies on the disk and will be whole when it is closed.
     pub index_kept: bool,
+    /// The copy of the log could not be written.
+    pub log_failed: bool,
 }
 
 /// Why a disk does not take a block.
@@ -69,6 +71,7 @@ impl Appender {
             watermark,
             index_rebuilds: 0,
             index_kept: false,
+            log_failed: false,
         }
     }
 
@@ -95,6 +98,7 @@ impl Appender {
                 break;
             }
         }
+        self.disk.note_room();
         debug_assert!(left.waiting.is_empty() || self.disk.index().is_none(), "only a missing index makes jobs wait");
         left
     }
@@ -281,10 +285,14 @@ impl Appender {
         let before = self.log.syncs;
         if let Err(error) = act(&mut self.log) {
             let path = self.disk.path.clone();
-            (self.disk.notices)(StoreNotice::LogFailed { path, error: error.to_string() });
+            if !mem::replace(&mut self.log_failed, true) {
+                (self.disk.notices)(StoreNotice::LogFailed { path, error: error.to_string() });
+            }
             if !is_full(&error) {
                 self.disk.fail(&error);
             }
+        } else if mem::take(&mut self.log_failed) {
+            (self.disk.notices)(StoreNotice::LogBack { path: self.disk.path.clone() });
         }
         self.disk.counters.syncs.add(self.log.syncs - before);
         let bytes = self.log.bytes;

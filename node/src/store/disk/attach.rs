@@ -1,6 +1,7 @@
 //! Taking possession of a home folder and of disks: locks, superblocks, attach generations.
 
 use std::any::Any;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ const SUPERBLOCK: &str = "superblock";
 const DISKS: &str = "disks";
 /// A superblock or a list of disks at most.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// A segment in which nothing was written yet.
+const EMPTY_BYTES_MAX: u64 = fsdfs_proto::record::SEGMENT_HEADER_BYTES as u64;
 
 /// Held while the process uses a folder.
 pub(crate) type FolderLock = Box<dyn Any + Send + Sync>;
@@ -48,6 +52,19 @@ pub(crate) fn known_disks(file_system: &dyn FileSystem, home: &Path) -> Result<D
 /// Remembers them.
 pub(crate) fn remember(file_system: &dyn FileSystem, home: &Path, known: &DiskList) -> Result<(), StoreError> {
     publish(file_system, home, DISKS, &known.encode()).map_err(|error| home_error(home, error))
+}
+
+/// What attaching would say of these folders, without changing anything.
+pub(crate) fn check_folders(file_system: &dyn FileSystem, home: &Path, disks: &[DiskConfig]) -> Result<(), StoreError> {
+    let mut known = known_disks(file_system, home)?;
+    check_paths(file_system, disks, &mut known)?;
+    for disk in disks {
+        if matches!(read_small(file_system, &disk.path.join(SUPERBLOCK), FILE_BYTES_MAX), Ok(None)) {
+            // A disk that the node would go on without is for its log.
+            drop(check_bare(file_system, disk, &known)?);
+        }
+    }
+    Ok(())
 }
 
 /// Attaches one disk and notes it in `known`. A foreign disk is the owner's mistake and an error, as is a copy of one that
@@ -121,6 +138,53 @@ fn check_bare(file_system: &dyn FileSystem, disk: &DiskConfig, known: &DiskList)
     if disk.if_missing == IfMissing::Skip { Ok(Err(io::Error::other(lost))) } else { Err(lost) }
 }
 
+/// Whether an empty disk would be begun while one that this home folder knows is named no more: a slip in a path, most
+/// likely, after which everything would be copied anew. The paths that are to be skipped then; disks that the owner gives up
+/// are dropped from `known`.
+pub(crate) fn check_paths(
+    file_system: &dyn FileSystem,
+    disks: &[DiskConfig],
+    known: &mut DiskList,
+) -> Result<Vec<(PathBuf, StoreError)>, StoreError> {
+    let superblock = |path: &Path| read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX);
+    let found: Vec<(&DiskConfig, io::Result<Option<Vec<u8>>>)> =
+        disks.iter().map(|disk| (disk, superblock(&disk.path))).collect();
+    let is_named = |known: &KnownDisk| {
+        found.iter().any(|(disk, found)| {
+            let there = found.as_ref().ok().and_then(Option::as_ref).and_then(|bytes| Superblock::decode(bytes).ok());
+            known.path == disk.path.as_os_str().as_bytes() || there.is_some_and(|there| there.disk == known.disk)
+        })
+    };
+    let left: Vec<KnownDisk> = known.0.iter().filter(|known| !is_named(known)).cloned().collect();
+    let is_new = |path: &Path| known.0.iter().all(|known| known.path != path.as_os_str().as_bytes());
+    let begun = found.iter().filter(|(disk, found)| matches!(found, Ok(None)) && is_new(&disk.path));
+    let (mut given_up, mut skipped) = (false, Vec::new());
+    for (disk, _) in begun {
+        let held = |left: &KnownDisk| held_bytes(file_system, Path::new(OsStr::from_bytes(&left.path)));
+        let Some((left, bytes)) = left.iter().find_map(|left| Some((left, held(left)?))) else { break };
+        let (path, known) = (disk.path.clone(), OsStr::from_bytes(&left.path).into());
+        let elsewhere = StoreError::Elsewhere { path: path.clone(), known, bytes };
+        match disk.if_missing {
+            IfMissing::Refuse => return Err(elsewhere),
+            IfMissing::Skip => skipped.push((path, elsewhere)),
+            IfMissing::Reinitialize => given_up = true,
+        }
+    }
+    if given_up {
+        known.0.retain(|known| !left.contains(known));
+    }
+    Ok(skipped)
+}
+
+/// Bytes of the segments in a folder; none if it is there and has no block in it.
+fn held_bytes(file_system: &dyn FileSystem, disk: &Path) -> Option<u64> {
+    match file_system.list(&segments(disk)) {
+        Ok(files) => Some(files.iter().map(|(_, len)| len).sum()).filter(|bytes| *bytes > EMPTY_BYTES_MAX),
+        // Not mounted, or not to be read: whatever it held.
+        Err(_) => Some(0),
+    }
+}
+
 /// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from
 /// another machine, or an old image of one, must not pass for the disk that was here.
 fn take_over(
@@ -173,13 +237,20 @@ fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
     Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, attach_generation: 1 })
 }
 
-/// Whether the disk still answers as what it was.
+/// Whether the disk still answers as what it was: itself, not a page cache that outlives it.
 pub(crate) fn answers(file_system: &dyn FileSystem, path: &Path, superblock: &Superblock) -> io::Result<()> {
+    // A sync that fails says nothing about what can be read.
+    let _ = file_system.open(&path.join(SUPERBLOCK)).and_then(|file| file.sync_or_discard());
     match read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX)? {
         Some(bytes) if bytes == superblock.encode() => Ok(()),
         Some(_) => Err(io::Error::other("another disk is in its place")),
         None => Err(io::ErrorKind::NotFound.into()),
     }
+}
+
+/// Whether a folder says that it is a disk.
+pub(crate) fn is_there(file_system: &dyn FileSystem, path: &Path) -> bool {
+    matches!(read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX), Ok(Some(_)))
 }
 
 /// The folder of a disk's segments.

@@ -1,13 +1,13 @@
 //! One disk as every thread sees it: its index, its open files, its books. Only its writer thread changes what is on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use fsdfs_core::seam::{DiskState, ReadDone};
+use fsdfs_core::seam::{DiskCondition, DiskState, ReadDone};
 use fsdfs_proto::block::{BLOCK_BYTES_MAX, Block};
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
@@ -23,22 +23,52 @@ use crate::store::segment;
 
 /// Open segments kept for reading, a disk. A disk of 10 TB has 40,000 segments and a process often 1,024 descriptors.
 const OPEN_FILES_MAX: usize = 64;
-/// Segments' worth of space that blocks never take: compaction needs room to make room.
-const RESERVE_SEGMENTS: u64 = 2;
-/// Renewals may use half of it: a full disk must still be able to promise that it keeps what it has.
-const RESERVE_SEGMENTS_RENEWAL: u64 = 1;
+/// Quarters of a segment's worth of space that blocks of files never take: compaction needs room to make room.
+const RESERVE_QUARTERS: u64 = 8;
+/// Blocks of trees may use a part of it: whoever has no room left must be able to remove, which makes new trees.
+const RESERVE_QUARTERS_TREES: u64 = 5;
+/// Renewals may use a little more: a full disk must still be able to promise that it keeps what it has.
+const RESERVE_QUARTERS_RENEWALS: u64 = 4;
+/// With less room than this a disk is full: the greatest block does not fit.
+const ROOM_BYTES_MIN: u64 = (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
+/// A full disk has room again with this many times as much, so that it does not say so at every file that comes and goes.
+const ROOM_AGAIN: u64 = 4;
+/// Places that could not be read and are remembered until the disk is looked at again.
+const UNREADABLE_MAX: usize = 64;
 
 /// Tells whoever opened the store what happens to it.
 pub(crate) type NoticeSink = Arc<dyn Fn(StoreNotice) + Send + Sync>;
 
 /// How a disk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DiskHealth {
+    #[default]
     Good,
     /// A write, a sync or a read failed: it takes nothing new, reads are tried.
     Failing,
     /// It does not answer, or answers as another disk.
     Offline,
+}
+
+/// What space is wanted for, from what must give way first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoomFor {
+    /// Blocks of files.
+    Blocks,
+    /// Blocks of folder trees and commits.
+    Trees,
+    /// Records without a block.
+    Renewals,
+}
+
+impl RoomFor {
+    fn reserve_quarters(self) -> u64 {
+        match self {
+            Self::Blocks => RESERVE_QUARTERS,
+            Self::Trees => RESERVE_QUARTERS_TREES,
+            Self::Renewals => RESERVE_QUARTERS_RENEWALS,
+        }
+    }
 }
 
 /// One disk.
@@ -56,13 +86,22 @@ pub(crate) struct DiskHandle {
     index: RwLock<Option<Arc<dyn BlockIndex>>>,
     files: Mutex<OpenFiles>,
     status: Mutex<DiskStatus>,
-    _lock: FolderLock,
+    lock: Mutex<Option<FolderLock>>,
 }
 
+#[derive(Default)]
 struct DiskStatus {
     health: DiskHealth,
-    /// A segment was left out of the index: what the index does not know may be here all the same.
-    incomplete: bool,
+    /// It is failing because nothing may be written to it.
+    read_only: bool,
+    /// Set while there is no room for blocks.
+    full: Option<DiskCondition>,
+    /// The process lacks descriptors or memory.
+    short: bool,
+    /// Segments that were left out of the index: what the index does not know may be here all the same.
+    left_out: BTreeSet<u64>,
+    /// Copies that could not be read since the disk was looked at; at most [`UNREADABLE_MAX`].
+    unreadable: BTreeMap<BlockId, IndexEntry>,
     usage: DiskUsage,
 }
 
@@ -101,7 +140,7 @@ impl DiskHandle {
             queue,
             lock,
         } = parts;
-        let reserve = RESERVE_SEGMENTS * segment_bytes;
+        let reserve = RESERVE_QUARTERS * segment_bytes / 4;
         let usage = DiskUsage { quota: quota_bytes, reserve, ..DiskUsage::default() };
         Self {
             path,
@@ -115,8 +154,8 @@ impl DiskHandle {
             queue,
             index: RwLock::new(None),
             files: Mutex::default(),
-            status: Mutex::new(DiskStatus { health: DiskHealth::Good, incomplete: false, usage }),
-            _lock: lock,
+            status: Mutex::new(DiskStatus { usage, ..DiskStatus::default() }),
+            lock: Mutex::new(Some(lock)),
         }
     }
 
@@ -136,8 +175,31 @@ impl DiskHandle {
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.damaged(id, &entry),
             Err(error) => {
+                self.note_unreadable(id, entry);
                 self.fail(&error);
                 ReadDone::Failed
+            }
+        }
+    }
+
+    /// Whether it is one bad place or the whole disk is found out when the disk is looked at again.
+    fn note_unreadable(&self, id: &BlockId, entry: IndexEntry) {
+        let mut status = self.status();
+        if status.unreadable.len() < UNREADABLE_MAX {
+            status.unreadable.insert(*id, entry);
+        }
+    }
+
+    /// If the disk answers again: a copy that still cannot be read is damaged, and others have to replace it.
+    pub fn quarantine_unreadable_if_good(&self) {
+        if self.health() != DiskHealth::Good {
+            return;
+        }
+        let unreadable = std::mem::take(&mut self.status().unreadable);
+        for (id, entry) in unreadable {
+            match self.read_payload(&entry) {
+                Err(error) if !is_shortage(&error) => self.quarantine(&id, &entry),
+                _ => {}
             }
         }
     }
@@ -193,12 +255,16 @@ impl DiskHandle {
                 self.unknown()
             }
             _ => {
-                let IndexEntry { segment, offset, .. } = *entry;
-                (self.notices)(StoreNotice::Damaged { path: self.path.clone(), id: *id, segment, offset });
-                let _ = self.queue.send(DiskJob::Quarantine { id: *id, segment, offset });
+                self.quarantine(id, entry);
                 ReadDone::Damaged
             }
         }
+    }
+
+    fn quarantine(&self, id: &BlockId, entry: &IndexEntry) {
+        let IndexEntry { segment, offset, .. } = *entry;
+        (self.notices)(StoreNotice::Damaged { path: self.path.clone(), id: *id, segment, offset });
+        let _ = self.queue.send(DiskJob::Quarantine { id: *id, segment, offset });
     }
 
     fn record_at(&self, entry: &IndexEntry) -> Option<RecordHeader> {
@@ -227,11 +293,30 @@ impl DiskHandle {
         Ok(file)
     }
 
+    /// Files that were opened lead to what was there then.
+    pub fn forget_files(&self) {
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = OpenFiles::default();
+    }
+
+    /// Takes the folder for this process once more: what was mounted there meanwhile may have another lock.
+    pub fn lock_again(&self) -> io::Result<()> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        // This process's own lock would be in the way.
+        *lock = None;
+        *lock = Some(attach::lock(&*self.file_system, &self.path).map_err(io::Error::other)??);
+        Ok(())
+    }
+
+    /// Holds the folder no more.
+    pub fn unlock(&self) {
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Something on the disk failed. It is out if it no longer answers, else it is only read. If it was the process that
     /// ran out of something, the disk is as good as before.
     pub fn fail(&self, error: &io::Error) {
         if is_shortage(error) {
-            return tracing::warn!(disk = %self.path.display(), %error, "the disk could not be used");
+            return self.note_shortage(Some(error));
         }
         let health = match attach::answers(&*self.file_system, &self.path, &self.superblock) {
             Ok(()) => DiskHealth::Failing,
@@ -241,22 +326,83 @@ impl DiskHandle {
         self.set_health(health, error);
     }
 
-    /// A segment cannot be read. The disk takes nothing new until the next start, because nobody knows which sequence
-    /// numbers that segment holds.
-    pub fn leave_out(&self, error: &io::Error) {
-        self.status().incomplete = true;
+    /// The process ran out of descriptors or memory, or it has some again. Said once each.
+    pub fn note_shortage(&self, error: Option<&io::Error>) {
+        let before = std::mem::replace(&mut self.status().short, error.is_some());
+        let path = self.path.clone();
+        match error {
+            Some(error) if !before => (self.notices)(StoreNotice::Short { path, error: error.to_string() }),
+            None if before => (self.notices)(StoreNotice::ShortNoMore { path }),
+            _ => {}
+        }
+    }
+
+    /// Whether the process lacked something when the disk was last used.
+    pub fn is_short(&self) -> bool {
+        self.status().short
+    }
+
+    /// A segment cannot be read. The disk takes nothing new until it can, because nobody knows which sequence numbers that
+    /// segment holds.
+    pub fn leave_out(&self, segment: u64, error: &io::Error) {
+        self.status().left_out.insert(segment);
         self.fail(error);
         self.set_health(DiskHealth::Failing, error);
     }
 
     /// All segments are about to be read again.
     pub fn leave_out_none(&self) {
-        self.status().incomplete = false;
+        self.status().left_out.clear();
+    }
+
+    /// Segments that were left out.
+    pub fn left_out(&self) -> BTreeSet<u64> {
+        self.status().left_out.clone()
     }
 
     /// Whether a segment was left out.
     pub fn is_incomplete(&self) -> bool {
-        self.status().incomplete
+        !self.status().left_out.is_empty()
+    }
+
+    /// What was wrong with it is over.
+    pub fn revive(&self) {
+        let mut status = self.status();
+        let before = std::mem::take(&mut status.health);
+        status.read_only = false;
+        drop(status);
+        if before != DiskHealth::Good {
+            (self.notices)(StoreNotice::Back { path: self.path.clone() });
+        }
+    }
+
+    /// Looks whether there is room, and says so when that changes.
+    pub fn note_room(&self) {
+        let (room, full) = (self.room(RoomFor::Blocks), self.full_of());
+        let mut status = self.status();
+        let before = status.full;
+        let needed = if before.is_some() { ROOM_AGAIN * ROOM_BYTES_MIN } else { ROOM_BYTES_MIN };
+        status.full = (room < needed).then_some(full);
+        let (health, now) = (status.health, status.full);
+        drop(status);
+        let path = self.path.clone();
+        match (before, now) {
+            _ if health != DiskHealth::Good => {}
+            (None, Some(condition)) => (self.notices)(StoreNotice::Full { path, condition }),
+            (Some(_), None) => (self.notices)(StoreNotice::HasRoom { path }),
+            _ => {}
+        }
+    }
+
+    /// Which of the two bounds it is. A disk that gives all it has is full by its quota: other files are not to blame.
+    fn full_of(&self) -> DiskCondition {
+        let usage = self.usage();
+        let left = usage.quota.saturating_sub(usage.used()).saturating_sub(usage.reserve);
+        if left < ROOM_AGAIN * ROOM_BYTES_MIN { DiskCondition::QuotaFull } else { DiskCondition::DiskFull }
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.file_system.free_bytes(&self.path).unwrap_or(0)
     }
 
     /// Takes it out.
@@ -269,10 +415,14 @@ impl DiskHandle {
             let mut status = self.status();
             let worse = health > status.health;
             status.health = status.health.max(health);
+            if worse {
+                status.read_only = health == DiskHealth::Failing && is_read_only(error);
+            }
             worse
         };
-        let (path, error) = (self.path.clone(), error.to_string());
+        let (path, read_only, error) = (self.path.clone(), is_read_only(error), error.to_string());
         match health {
+            DiskHealth::Failing if worse && read_only => (self.notices)(StoreNotice::ReadOnly { path, error }),
             DiskHealth::Failing if worse => (self.notices)(StoreNotice::Failing { path, error }),
             DiskHealth::Offline if worse => (self.notices)(StoreNotice::Offline { path, error }),
             _ => {}
@@ -298,31 +448,46 @@ impl DiskHandle {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes that blocks (or only renewals) may still take.
-    pub fn room(&self, for_blocks: bool) -> u64 {
-        let free = self.file_system.free_bytes(&self.path).unwrap_or(0);
+    /// Bytes that may still be taken for this.
+    pub fn room(&self, wanted: RoomFor) -> u64 {
         let usage = self.usage();
-        let kept = if for_blocks { RESERVE_SEGMENTS } else { RESERVE_SEGMENTS_RENEWAL } * self.segment_bytes;
-        usage.quota.saturating_sub(usage.used()).min(free).saturating_sub(kept)
+        let kept = wanted.reserve_quarters() * self.segment_bytes / 4;
+        usage.quota.saturating_sub(usage.used()).min(self.free_bytes()).saturating_sub(kept)
     }
 
     /// What the engine is told; `None` if the disk is out.
     pub fn state(&self) -> Option<DiskState> {
-        let health = self.health();
-        let read_only =
-            health != DiskHealth::Good || self.room(true) < (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
-        (health != DiskHealth::Offline).then(|| DiskState {
+        let (health, room_bytes) = (self.health(), self.room(RoomFor::Blocks));
+        let (full, read_only) = {
+            let status = self.status();
+            (status.full, status.read_only)
+        };
+        let condition = match (health, full) {
+            (DiskHealth::Offline, _) => return None,
+            (DiskHealth::Failing, _) if read_only => DiskCondition::ReadOnly,
+            (DiskHealth::Failing, _) => DiskCondition::Failing,
+            (DiskHealth::Good, Some(full)) => full,
+            (DiskHealth::Good, None) if room_bytes < ROOM_BYTES_MIN => self.full_of(),
+            (DiskHealth::Good, None) => DiskCondition::Good,
+        };
+        Some(DiskState {
             id: self.superblock.disk,
             attach_generation: self.superblock.attach_generation,
             quota_bytes: self.quota_bytes,
             used_bytes: self.usage().used(),
-            read_only,
+            room_bytes,
+            condition,
         })
     }
 }
 
+/// Nothing may be written: the file system is mounted so, or the folder is not ours any more.
+fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
 /// Descriptors or memory, of the process or the machine.
-fn is_shortage(error: &io::Error) -> bool {
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
     let shortages = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     shortages.iter().any(|shortage| error.raw_os_error() == Some(shortage.raw_os_error()))
 }

@@ -9,4 +9,5 @@ pub(super) mod handle;
 pub(super) mod job;
 pub(super) mod open;
 pub(super) mod recover;
+pub(super) mod revive;
 pub(super) mod staging;

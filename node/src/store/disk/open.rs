@@ -1,11 +1,12 @@
 //! Opening the disks of a store, before any thread runs.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use bytes::Bytes;
+use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::record::Superblock;
 
 use crate::metrics::StoreCounters;
@@ -42,13 +43,18 @@ impl DiskOpener<'_> {
         let (file_system, home) = (&*self.file_system, &self.config.home);
         let before = attach::known_disks(file_system, home)?;
         let mut known = before.clone();
+        let skipped = attach::check_paths(file_system, &self.config.disks, &mut known)?;
         let (mut opened, mut attached) = (Vec::new(), Vec::new());
         for (place, disk) in self.config.disks.iter().enumerate() {
             if self.config.disks[..place].iter().any(|other| other.path == disk.path) {
                 return Err(StoreError::Twice { path: disk.path.clone() });
             }
             let path = disk.path.clone();
-            let away = |error: io::Error| (self.notices)(StoreNotice::Offline { path, error: error.to_string() });
+            let away = |error: io::Error| (self.notices)(StoreNotice::NotAttached { path, error: error.to_string() });
+            if let Some((_, why)) = skipped.iter().find(|(path, _)| *path == disk.path) {
+                away(io::Error::other(why.to_string()));
+                continue;
+            }
             match attach::attach(file_system, self.config, disk, &mut known, &attached)? {
                 AttachOutcome::Offline(error) => away(error),
                 AttachOutcome::Attached(superblock, lock) => {
@@ -91,6 +97,35 @@ impl DiskOpener<'_> {
 }
 
 impl DiskOpener<'_> {
+    /// A disk that could not be attached at the start, if it is there by now. None is begun: a folder that is still empty may
+    /// be one on which nothing is mounted yet.
+    pub fn late(&self, disk: &DiskConfig, attached: &[(DiskId, PathBuf)]) -> Option<OpenedDisk> {
+        let (file_system, home) = (&*self.file_system, &self.config.home);
+        if !attach::is_there(file_system, &disk.path) {
+            return None;
+        }
+        let opened = || -> Result<io::Result<OpenedDisk>, StoreError> {
+            let before = attach::known_disks(file_system, home)?;
+            let mut known = before.clone();
+            Ok(match attach::attach(file_system, self.config, disk, &mut known, attached)? {
+                AttachOutcome::Offline(error) => Err(error),
+                AttachOutcome::Attached(superblock, lock) => {
+                    if known != before {
+                        attach::remember(file_system, home, &known)?;
+                    }
+                    self.disk(disk, superblock, lock)
+                }
+            })
+        };
+        match opened().and_then(|opened| opened.map_err(StoreError::System)) {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                tracing::debug!(disk = %disk.path.display(), %error, "the disk cannot be used yet");
+                None
+            }
+        }
+    }
+
     /// The copy of the log on a disk. The home folder has what cannot be read of it; a newer fsdfs's it may not have.
     fn log(&self, dir: &Path) -> io::Result<(LogFolder, Vec<Bytes>)> {
         LogFolder::open_with(self.file_system.clone(), dir.to_owned(), |error| {

@@ -12,7 +12,8 @@ use crate::store::disk::appender::Appender;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
 use crate::store::error::StoreNotice;
-use crate::store::fs::{FileHandle, publish, read_small, remove_if_there};
+use crate::store::fs::around::ReadAround;
+use crate::store::fs::{publish, read_small, remove_if_there};
 use crate::store::index::memory_index::MemoryIndex;
 use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark};
 use crate::store::segment::scan::{ScanResult, SegmentScan};
@@ -138,6 +139,7 @@ impl Appender {
         }
         self.count_usage(&*index)?;
         disk.set_index(Some(index));
+        disk.note_room();
         (disk.notices)(StoreNotice::Ready { path: disk.path.clone(), blocks: self.watermark.blocks, rebuilt });
         Ok(())
     }
@@ -152,7 +154,7 @@ impl Appender {
     fn take_in(&mut self, index: &dyn BlockIndex, number: u64, last: bool) -> Result<(), RecoveryError> {
         match self.walk(index, number, last) {
             Err(RecoveryError::Disk(error)) => {
-                self.disk.leave_out(&error);
+                self.disk.leave_out(number, &error);
                 if self.disk.health() == DiskHealth::Offline { Err(RecoveryError::Disk(error)) } else { Ok(()) }
             }
             other => other,
@@ -164,11 +166,23 @@ impl Appender {
         let file = disk.file_system.open(&attach::segments(&disk.path).join(segment::file_name(number)))?;
         // What a killed process had written but not synced counts only once it is durable.
         file.sync_or_discard()?;
-        let (walked, footer) = self.index_records(index, &*file, number, last)?;
-        if walked.skipped > 0 {
-            (disk.notices)(StoreNotice::Skipped { path: disk.path.clone(), segment: number, bytes: walked.skipped });
+        // Asked for each stretch that cannot be read: what a disk that is gone does not give back is not lost.
+        let works = || attach::answers(&*disk.file_system, &disk.path, &disk.superblock).is_ok();
+        let around = ReadAround::new(&*file, &works);
+        let (walked, footer) = self.index_records(index, &around, number, last)?;
+        let lost = around.lost_bytes();
+        let (path, segment) = (disk.path.clone(), number);
+        if lost > 0 {
+            (disk.notices)(StoreNotice::Unreadable { path, segment, bytes: lost });
+        } else if walked.skipped > 0 {
+            (disk.notices)(StoreNotice::Skipped { path, segment, bytes: walked.skipped });
         }
-        if last
+        if last && lost > 0 {
+            // Nothing is cut off or written behind what may have been acknowledged; and the sequence numbers in it, of which
+            // nobody knows, are not used again.
+            let records = lost / RECORD_HEADER_BYTES as u64 + 1;
+            self.next_sequence = self.next_sequence.max(self.watermark.sequence + records + 1);
+        } else if last
             && disk.health() == DiskHealth::Good
             && let Err(error) = self.go_on_with(number, &walked, footer)
         {
@@ -182,7 +196,7 @@ impl Appender {
     fn index_records(
         &mut self,
         index: &dyn BlockIndex,
-        file: &dyn FileHandle,
+        file: &ReadAround<'_>,
         number: u64,
         last: bool,
     ) -> Result<(ScanResult, SegmentFooter), RecoveryError> {
@@ -193,6 +207,7 @@ impl Appender {
         let start = self.watermark;
         let check_from = if number == start.segment { start.offset } else { 0 };
         let mut footer = SegmentFooter::default();
+        let mut damaged = Vec::new();
         let mut batch = IndexBatch::new(index, start);
         let walk = SegmentScan { file, disk: disk.superblock.disk, number, check_from };
         let walked = walk.run(|placed, head| {
@@ -204,7 +219,7 @@ impl Appender {
             }
             if !placed.whole {
                 let (id, segment, offset) = (placed.header.id, placed.segment, placed.offset);
-                (disk.notices)(StoreNotice::Damaged { path: disk.path.clone(), id, segment, offset });
+                damaged.push(StoreNotice::Damaged { path: disk.path.clone(), id, segment, offset });
             }
             batch.record(placed)?;
             if batch.len() >= BATCH_ENTRIES {
@@ -217,8 +232,14 @@ impl Appender {
         let walked = walked?;
         // The rest would be cut off, but the index would go on saying that it is there.
         if walked.marker.is_some() && walked.end < check_from {
+            let bytes = check_from - walked.end;
+            if file.lost_bytes() == 0 {
+                (disk.notices)(StoreNotice::Shortened { path: disk.path.clone(), segment: number, bytes });
+            }
             return Err(IndexError("it knows more than the segment holds".into()).into());
         }
+        // Only now: otherwise the segment is walked once more, and all of it would be said twice.
+        damaged.into_iter().for_each(|notice| (disk.notices)(notice));
         Ok((walked, footer))
     }
 

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
+use fsdfs_proto::volume::{self, BlockKind};
 
 use crate::store::disk::append_batch::AppendBatch;
-use crate::store::disk::handle::DiskHandle;
+use crate::store::disk::handle::{DiskHandle, RoomFor};
 use crate::store::disk::job::{DiskJob, RenewJob, WriteJob};
 use crate::store::index::{IndexBatch, IndexEntry, IndexError};
 use crate::store::segment::ActiveSegment;
@@ -57,7 +58,7 @@ pub(crate) fn plan(
     let footer = run.footer_bytes + heads;
     let bytes = run.bytes + heads + payloads;
     let footer = active.footer.bytes() + footer;
-    if disk.room(payloads > 0) < bytes + footer {
+    if disk.room(RoomFor::Blocks) < bytes + footer && disk.room(room_for(&records)) < bytes + footer {
         return Ok(StagingPlan::NoRoom);
     }
     let segment_bytes = disk.segment_bytes;
@@ -65,6 +66,21 @@ pub(crate) fn plan(
         active.end + bytes + footer > segment_bytes || footer > (segment_bytes / FOOTER_PART).max(FOOTER_BYTES_MIN);
     let empty = active.footer.count() == 0 && run.records.is_empty();
     Ok(if full && !empty { StagingPlan::NextSegment } else { StagingPlan::Append(records) })
+}
+
+/// Which part of the reserve these records may use.
+fn room_for(records: &[(RecordHeader, Bytes)]) -> RoomFor {
+    let blocks = || records.iter().map(|(_, payload)| payload).filter(|payload| !payload.is_empty());
+    match blocks().count() {
+        0 => RoomFor::Renewals,
+        _ if blocks().all(|block| is_of_a_tree(block)) => RoomFor::Trees,
+        _ => RoomFor::Blocks,
+    }
+}
+
+/// As the block itself says. A member that says so of anything else gets as much as a few hundred removals would have.
+fn is_of_a_tree(block: &[u8]) -> bool {
+    volume::header(block).is_ok_and(|header| matches!(header.kind, BlockKind::Directory | BlockKind::Commit))
 }
 
 /// A block that is here already is renewed, one that is damaged here is written anew.

@@ -8,6 +8,7 @@ mod data;
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -31,6 +32,7 @@ pub(crate) struct DiskFault {
 }
 
 pub(crate) const EIO: i32 = 5;
+pub(crate) const EROFS: i32 = 30;
 pub(crate) const ENOSPC: i32 = 28;
 
 #[derive(Clone, Default)]
@@ -49,6 +51,8 @@ struct FakeState {
     cut_at: Option<u64>,
     off: bool,
     fault: Option<DiskFault>,
+    /// Bytes of files that cannot be read.
+    bad: Vec<(PathBuf, Range<usize>)>,
     free: Option<u64>,
     /// Files that were written or synced again after a sync of them had failed.
     retried: Vec<PathBuf>,
@@ -94,6 +98,16 @@ impl FakeFileSystem {
             let so_far = if fault.reads { state.reads } else { state.changes };
             DiskFault { at: so_far + fault.at, ..fault }
         });
+    }
+
+    /// From now on these bytes of a file cannot be read, as on a bad sector.
+    pub fn spoil(&self, path: &Path, bytes: Range<usize>) {
+        self.state().bad.push((path.into(), bytes));
+    }
+
+    /// Everything can be read again.
+    pub fn unspoil(&self) {
+        self.state().bad.clear();
     }
 
     /// What the file system says is free.
@@ -171,6 +185,17 @@ impl FakeFileSystem {
         state.live.retain(|path, _| !path.starts_with(dir) || path == dir);
         state.durable.retain(|path, _| !path.starts_with(dir) || path == dir);
         state.pending.retain(|change| !change.dir.starts_with(dir));
+    }
+
+    /// Brings back what [`FakeFileSystem::unmount`] took away, as it was in a fork that was made before.
+    pub fn mount_again(&self, before: &Self, dir: &Path) {
+        let before = before.state();
+        let mut state = self.state();
+        for (path, node) in before.live.range(dir.to_owned()..).filter(|(path, _)| path.starts_with(dir)) {
+            state.live.insert(path.clone(), *node);
+            state.durable.insert(path.clone(), *node);
+        }
+        state.session += 1;
     }
 
     /// Files below a folder.
@@ -436,6 +461,11 @@ impl FileHandle for FakeFile {
         let bytes = &state.files[self.file].live;
         let from = usize::try_from(offset).unwrap().min(bytes.len());
         let len = buffer.len().min(bytes.len() - from);
+        let is_bad =
+            |(path, bad): &(PathBuf, Range<usize>)| *path == self.path && bad.start < from + len && from < bad.end;
+        if state.bad.iter().any(is_bad) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         buffer[..len].copy_from_slice(&bytes[from..from + len]);
         Ok(len)
     }

@@ -2,6 +2,7 @@
 //! what is durable apart from what is merely written and can be cut at every operation. A killed process cannot show a
 //! missing sync; only that can.
 
+pub(super) mod around;
 #[cfg(test)]
 pub(super) mod fake_fs;
 pub(super) mod os_fs;

@@ -72,7 +72,12 @@ impl FileSystem for OsFileSystem {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        // A disk that is mounted read-only is used for reading; its lock is there from before.
+        let file = match made {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => fs::File::open(path)?,
+            other => other?,
+        };
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Box::new(file))
     }

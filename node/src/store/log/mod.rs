@@ -16,6 +16,8 @@ use fsdfs_proto::record::{
     frame_payload,
 };
 
+use crate::store::disk::appender::is_full;
+use crate::store::fs::around::{ReadAround, is_of_the_medium};
 use crate::store::fs::{FileHandle, FileSystem, create_dir, publish, remove_if_there};
 use crate::store::segment;
 use crate::store::segment::scan::find;
@@ -34,6 +36,19 @@ pub(crate) struct LogFolder {
     pub bytes: u64,
     /// Times something was made durable since the folder was opened.
     pub syncs: u64,
+    /// When it was opened, entries were missing that had been written: damage, with entries behind it, or a part that the
+    /// disk did not give back.
+    pub damaged: bool,
+}
+
+/// What reading a file found.
+enum FileState {
+    /// All that was promised; a torn tail never was.
+    Whole,
+    /// Something in it is no frame, and frames follow.
+    Damaged,
+    /// The disk did not give back some of it. It is left alone: it may be readable another time.
+    Unreadable,
 }
 
 struct CurrentFile {
@@ -44,9 +59,9 @@ struct CurrentFile {
 }
 
 impl LogFolder {
-    /// Opens the folder, made if need be, and reads every entry in it.
+    /// Opens the folder, made if need be, and reads every entry in it that the disk gives back.
     pub fn open(file_system: Arc<dyn FileSystem>, dir: PathBuf) -> io::Result<(Self, Vec<Bytes>)> {
-        Self::open_with(file_system, dir, Err)
+        Self::open_with(file_system, dir, |error| if is_of_the_medium(&error) { Ok(()) } else { Err(error) })
     }
 
     /// The same; a file that cannot be read is left out and left alone, compaction included, if `unreadable` says so.
@@ -57,16 +72,21 @@ impl LogFolder {
     ) -> io::Result<(Self, Vec<Bytes>)> {
         create_dir(&*file_system, &dir)?;
         let mut entries = Vec::new();
-        let (mut old, mut bytes, mut next, mut complete) = (Vec::new(), 0, 1, true);
+        let (mut old, mut bytes, mut next, mut complete, mut damaged) = (Vec::new(), 0, 1, true, false);
         for (name, len) in file_system.list(&dir)? {
             let Some(number) = number_of(&name) else { continue };
             bytes += len;
             next = number + 1;
             match file_system.open(&dir.join(&name)).and_then(|file| read_file(&*file, &mut entries)) {
-                Ok(()) => old.push(number),
+                Ok(FileState::Whole) => old.push(number),
+                Ok(FileState::Damaged) => {
+                    damaged = true;
+                    old.push(number);
+                }
+                Ok(FileState::Unreadable) => (damaged, complete) = (true, false),
                 Err(error) => {
                     unreadable(error)?;
-                    complete = false;
+                    (damaged, complete) = (true, false);
                 }
             }
         }
@@ -75,11 +95,16 @@ impl LogFolder {
             file_system.sync_dir(&dir)?;
         }
         let loaded = (complete && old.len() == 1).then(|| entries.clone());
-        Ok((Self { file_system, dir, old, loaded, current: None, next, bytes, syncs: 0 }, entries))
+        Ok((Self { file_system, dir, old, loaded, current: None, next, bytes, syncs: 0, damaged }, entries))
     }
 
-    /// Appends; the entries are durable when it returns `Ok`. After an error none of them is promised and the next call
-    /// begins a new file.
+    /// The next append begins a new file.
+    pub fn start_over(&mut self) {
+        self.current = None;
+    }
+
+    /// Appends; the entries are durable when it returns `Ok`. After an error none of them is promised. If the disk was
+    /// merely full the next call goes on, else it begins a new file.
     pub fn append(&mut self, entries: &[LogEntry]) -> io::Result<()> {
         if entries.is_empty() {
             return Ok(());
@@ -91,9 +116,15 @@ impl LogFolder {
         let frames = frames(entries, &current.marker)?;
         let parts: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
         let len: usize = frames.iter().map(Vec::len).sum();
-        // A file whose write or sync failed is dropped here and never touched again: the kernel may have forgotten the
-        // pages, so a second sync that succeeds would prove nothing.
-        current.file.write_at(&parts, current.end)?;
+        if let Err(error) = current.file.write_at(&parts, current.end) {
+            // A disk that stays full would gather one file for each time it was tried.
+            if current.file.truncate(current.end).is_ok() && is_full(&error) {
+                self.current = Some(current);
+            }
+            return Err(error);
+        }
+        // A file whose sync failed is dropped here and never touched again: the kernel may have forgotten the pages, so a
+        // second sync that succeeds would prove nothing.
         current.file.sync_data()?;
         self.syncs += 1;
         if !current.named {
@@ -140,8 +171,13 @@ impl LogFolder {
     fn create(&mut self) -> io::Result<CurrentFile> {
         let marker = segment::marker()?;
         let number = self.take_number();
-        let file = self.file_system.create(&self.dir.join(file_name(number)))?;
-        file.write_at(&[&LogHeader { marker }.encode()], 0)?;
+        let path = self.dir.join(file_name(number));
+        let file = self.file_system.create(&path)?;
+        if let Err(error) = file.write_at(&[&LogHeader { marker }.encode()], 0) {
+            // An empty file harms nobody, but a full disk would gather them.
+            let _ = self.file_system.remove(&path);
+            return Err(error);
+        }
         self.bytes += LOG_HEADER_BYTES as u64;
         Ok(CurrentFile { file, marker, end: LOG_HEADER_BYTES as u64, named: false })
     }
@@ -164,24 +200,34 @@ fn frames(entries: &[LogEntry], marker: &SegmentMarker) -> io::Result<Vec<Vec<u8
 }
 
 /// Whole frames; damage between them is skipped, a torn tail ends the file.
-fn read_file(file: &dyn FileHandle, entries: &mut Vec<Bytes>) -> io::Result<()> {
-    file.sync_or_discard()?;
+fn read_file(file: &dyn FileHandle, entries: &mut Vec<Bytes>) -> io::Result<FileState> {
+    // What cannot be made durable is believed, but not relied on: it is written anew, like what comes after it.
+    let is_durable = match file.sync_or_discard() {
+        Err(error) if !is_of_the_medium(&error) => return Err(error),
+        synced => synced.is_ok(),
+    };
+    let file = ReadAround::new(file, &|| true);
     let len = file.len()?;
-    let Some(marker) = read_marker(file)? else { return Ok(()) };
-    let mut at = LOG_HEADER_BYTES as u64;
-    while at < len {
-        match read_frame(file, at, &marker)? {
-            Some(payload) => {
-                at += (FRAME_HEAD_BYTES + payload.len()) as u64;
-                entries.push(payload);
+    let mut state = FileState::Whole;
+    if let Some(marker) = read_marker(&file)? {
+        let (mut at, mut gap) = (LOG_HEADER_BYTES as u64, false);
+        while at < len {
+            match read_frame(&file, at, &marker)? {
+                Some(payload) => {
+                    at += (FRAME_HEAD_BYTES + payload.len()) as u64;
+                    entries.push(payload);
+                    if gap {
+                        state = FileState::Damaged;
+                    }
+                }
+                None => match find(&file, at + 1, len, &marker)? {
+                    Some(next) => (at, gap) = (next, true),
+                    None => break,
+                },
             }
-            None => match find(file, at + 1, len, &marker)? {
-                Some(next) => at = next,
-                None => break,
-            },
         }
     }
-    Ok(())
+    Ok(if is_durable && file.lost_bytes() == 0 { state } else { FileState::Unreadable })
 }
 
 /// The header's marker. If the header is damaged, what stands at the place of the first frame, if it is one. Of a file

@@ -20,7 +20,7 @@ const R2: Redundancy = Redundancy::Replicas(2);
 const ENOMEM: i32 = 12;
 const EMFILE: i32 = 24;
 
-fn fault(at: u64, error: i32, lasting: bool, reads: bool) -> Option<DiskFault> {
+pub(super) fn fault(at: u64, error: i32, lasting: bool, reads: bool) -> Option<DiskFault> {
     Some(DiskFault { reads, at, lasting, below: PathBuf::from("/"), error })
 }
 
@@ -33,7 +33,7 @@ fn steps(rig: &mut StoreRig) -> Vec<WriteDone> {
     done
 }
 
-fn after_every_fault(error: i32, lasting: bool, check: impl Fn(&mut StoreRig, &[WriteDone], &str)) {
+pub(super) fn after_every_fault(error: i32, lasting: bool, check: impl Fn(&mut StoreRig, &[WriteDone], &str)) {
     let mut rig = StoreRig::new();
     rig.start().unwrap();
     let before = rig.file_system.changes();
@@ -123,7 +123,7 @@ fn a_failing_disk_takes_nothing_more_but_is_read() {
         let home_only = done.iter().all(|done| *done == WriteDone::New);
         assert!(failing || home_only, "{context}: {done:?}");
         if failing {
-            assert!(rig.appender().disk.state().unwrap().read_only, "{context}");
+            assert!(!rig.appender().disk.state().unwrap().takes_blocks(), "{context}");
             assert_eq!(rig.write(&[(block(500, 900), R2)]), [WriteDone::Failed], "{context}");
         }
     });
@@ -324,7 +324,7 @@ fn the_quota_is_never_exceeded_and_renewals_fit_when_blocks_do_not() {
             break;
         }
     }
-    assert!(rig.appender().disk.state().unwrap().read_only);
+    assert!(!rig.appender().disk.state().unwrap().takes_blocks());
     rig.now += DAY;
     let ids: Vec<_> = rig.promised.blocks.keys().copied().take(20).collect();
     assert!(rig.renew(&ids, R2).iter().all(|answer| *answer == Possession::Yes));
@@ -344,7 +344,7 @@ fn a_file_system_without_room_counts_as_full() {
     rig.write(&[(block(1, 900), R2)]);
     rig.file_system.set_free(10_000);
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::Full]);
-    assert!(rig.appender().disk.state().unwrap().read_only);
+    assert!(!rig.appender().disk.state().unwrap().takes_blocks());
     rig.file_system.set_free(1 << 30);
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::New]);
 }

@@ -4,5 +4,6 @@ mod cuts;
 mod damage;
 mod faults;
 mod files;
+mod revival;
 pub(super) mod rig;
 mod several;

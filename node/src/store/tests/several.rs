@@ -139,7 +139,7 @@ fn a_full_disk_hands_over_to_the_next_and_the_last_says_so() {
     for (_, _, usage) in store.usage() {
         assert!(usage.used() <= usage.quota && usage.blocks > 10, "{usage:?}");
     }
-    assert!(store.disks().iter().all(|disk| disk.read_only));
+    assert!(store.disks().iter().all(|disk| !disk.takes_blocks()));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_failed_write_is_taken_by_the_other_disk() {
     }));
     assert_eq!(write(&store, &block(1, 800), Some(one)), WriteDone::New);
     let failing = store.disks().into_iter().find(|disk| disk.id == one).unwrap();
-    assert!(failing.read_only);
+    assert!(!failing.takes_blocks());
 }
 
 #[test]
@@ -448,4 +448,93 @@ fn what_is_no_block_is_refused() {
     assert_eq!(write(&store, &block(1, fsdfs_proto::block::BLOCK_BYTES_MAX + 1), None), WriteDone::Failed);
     assert_eq!(write(&store, &block(1, fsdfs_proto::block::BLOCK_BYTES_MAX), None), WriteDone::New);
     assert!(matches!(read(&store, block(1, fsdfs_proto::block::BLOCK_BYTES_MAX).id()), ReadDone::Found(_)));
+}
+
+#[test]
+fn a_slip_in_a_path_begins_no_empty_disk() {
+    let world = SeveralDisks::default();
+    let one = || config(&[("/one", 1 << 30)]);
+    let slip = |if_missing| {
+        let mut config = config(&[("/onne", 1 << 30)]);
+        config.disks[0].if_missing = if_missing;
+        config
+    };
+    // Nothing was stored yet: nobody loses anything.
+    world.open(one()).unwrap();
+    world.open(config(&[("/other", 1 << 30)])).unwrap();
+    let (store, opened) = world.open(one()).unwrap();
+    write(&store, &block(1, 800), Some(opened.disks[0].id));
+    store.close();
+
+    let file_system: &dyn FileSystem = &world.file_system;
+    let check =
+        |config: &StoreConfig| crate::store::disk::attach::check_folders(file_system, &config.home, &config.disks);
+    let refused = check(&slip(IfMissing::Refuse)).unwrap_err();
+    assert!(matches!(refused, StoreError::Elsewhere { bytes: 801.., .. }), "{refused}");
+    let Err(refused) = world.open(slip(IfMissing::Refuse)) else { panic!("it was begun") };
+    let text = refused.to_string();
+    assert!(text.contains("/onne is empty, while /one, which holds ") && text.contains("reinitialize"), "{text}");
+    assert_eq!(world.open(slip(IfMissing::Skip)).unwrap().1.disks.len(), 0);
+    assert!(world.file_system.files("/onne".as_ref()).is_empty());
+
+    // Another disk beside it, or the same one elsewhere, is no slip.
+    check(&two()).unwrap();
+    assert_eq!(world.open(two()).unwrap().1.disks.len(), 2);
+    // Not mounted is not given up.
+    world.file_system.unmount("/one".as_ref());
+    assert!(matches!(world.open(config(&[("/third", 1 << 30)])), Err(StoreError::Elsewhere { .. })));
+    assert_eq!(world.open(slip(IfMissing::Reinitialize)).unwrap().1.disks.len(), 1);
+    assert_eq!(world.open(slip(IfMissing::Refuse)).unwrap().1.disks.len(), 1, "it is known now");
+}
+
+#[test]
+fn a_disk_that_has_room_again_says_so_unasked() {
+    let world = SeveralDisks::default();
+    let (store, _) = world.open(config(&[("/one", 1 << 30)])).unwrap();
+    world.file_system.set_free(10_000);
+    let takes = |takes: bool| move |notice: &StoreNotice| matches!(notice, StoreNotice::Disks(disks) if disks[0].takes_blocks() == takes);
+    assert!(world.noticed(takes(false)), "nobody wrote anything");
+    assert_eq!(write(&store, &block(1, 800), None), WriteDone::Full);
+    world.notices.lock().unwrap().clear();
+    world.file_system.set_free(1 << 30);
+    assert!(world.noticed(takes(true)));
+    assert_eq!(write(&store, &block(1, 800), None), WriteDone::New);
+}
+
+#[test]
+fn a_copy_that_cannot_be_read_is_replaced_when_the_disk_works_otherwise() {
+    let world = SeveralDisks::default();
+    let (store, _) = world.open(config(&[("/one", 1 << 30)])).unwrap();
+    write(&store, &block(1, 800), None);
+    write(&store, &block(2, 800), None);
+    let segment = world.file_system.files("/one/segments".as_ref()).remove(0);
+    world.file_system.spoil(&segment, 300..301);
+    assert_eq!(read(&store, block(1, 800).id()), ReadDone::Failed);
+    assert!(world.noticed(|notice| matches!(notice, StoreNotice::Back { .. })));
+    assert!(world.noticed(|notice| matches!(notice, StoreNotice::Damaged { .. })));
+    assert!(matches!(read(&store, block(2, 800).id()), ReadDone::Found(_)));
+    assert_eq!(write(&store, &block(1, 800), None), WriteDone::New);
+    assert!(matches!(read(&store, block(1, 800).id()), ReadDone::Found(_)));
+}
+
+#[test]
+fn a_disk_that_is_not_there_at_the_start_is_taken_in_when_it_is() {
+    let world = SeveralDisks::default();
+    let (store, opened) = world.open(two()).unwrap();
+    write(&store, &block(1, 800), Some(opened.disks[0].id));
+    store.close();
+    let before = world.file_system.fork();
+    world.file_system.unmount("/one".as_ref());
+    let mut without = two();
+    without.disks[0].if_missing = IfMissing::Skip;
+    let (store, opened) = world.open(without).unwrap();
+    assert_eq!(opened.disks.len(), 1);
+    assert_eq!(read(&store, block(1, 800).id()), ReadDone::No);
+    world.file_system.mount_again(&before, "/one".as_ref());
+    assert!(world.noticed(|notice| matches!(notice, StoreNotice::Disks(disks) if disks.len() == 2)));
+    assert!(store.wait_ready(SOON));
+    assert!(matches!(read(&store, block(1, 800).id()), ReadDone::Found(_)));
+    assert_eq!(write(&store, &block(2, 800), None), WriteDone::New);
+    store.close();
+    assert_eq!(world.open(two()).unwrap().1.disks.len(), 2);
 }

@@ -1,5 +1,6 @@
 //! Everyone the facts know, as this node sees them now.
 
+use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::signed::Signed;
 
@@ -26,6 +27,7 @@ fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) ->
         name: cx.name_of(node),
         site: card.map(|card| card.site.clone()).unwrap_or_default(),
         addrs: card.map(|card| card.addrs.clone()).unwrap_or_default(),
+        full_percent: card.map_or(0, |card| card_flag::full_percent(card.flags)),
         disks: card.map(|card| card.disks.iter().map(|disk| (disk.id, disk.gib)).collect()).unwrap_or_default(),
         role: info.role,
         presence: presence_of(cx, liveness, node, info.status),

@@ -1,12 +1,16 @@
 //! State of node and pool, and what needs the owner's attention.
 
+use fsdfs_proto::identity::card_flag;
+
 use crate::engine::blocks::{Repair, ReplicationLog};
 use crate::engine::context::Context;
-use crate::engine::facts::Liveness;
+use crate::engine::facts::{Gossip, Liveness};
 use crate::engine::volume::LocalHeads;
 use crate::facts::{MemberInfo, MemberStatus};
-use crate::limits::CLOCK_OFF_MS_MAX;
-use crate::report::{Attention, MapReport, Presence, StatusReport};
+use crate::limits::{CLOCK_OFF_MS_MAX, NEARLY_FULL_PERCENT};
+use crate::placement::{MapServer, room_left};
+use crate::report::{Attention, MapReport, Presence, StatusReport, full_percent};
+use crate::seam::{DiskCondition, DiskState};
 
 use super::presence_of;
 
@@ -22,6 +26,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub repair: &'a Repair,
     /// Copies that are known to be missing.
     pub replication: &'a ReplicationLog,
+    /// The log in the home folder.
+    pub gossip: &'a Gossip,
 }
 
 /// What placement reads now, with the digest by which two nodes see whether they agree.
@@ -53,7 +59,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
 
 /// What the owner should do something about, the most important first.
 fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
-    let StatusParts { cx, liveness, heads, .. } = parts;
+    let StatusParts { cx, liveness, heads, gossip, .. } = parts;
     let mut said = Vec::new();
     if cx.duplicate_identity {
         said.push(Attention::DuplicateIdentity);
@@ -69,12 +75,13 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if off.unsigned_abs() > CLOCK_OFF_MS_MAX {
         said.push(Attention::ClockOff { minutes: off / 60_000 });
     }
+    if gossip.log_behind {
+        said.push(Attention::HomeFailed);
+    }
     if !heads.is_empty() {
         said.push(Attention::Unpublished);
     }
-    if cx.disks.iter().any(|disk| disk.read_only) {
-        said.push(Attention::DiskReadOnly);
-    }
+    said.extend(cx.disks.iter().filter_map(disk_attention));
     // Departed, removed and revoked members are known to be gone; whoever is away may come back, or need help.
     let members = cx.facts.members().iter();
     let away = members.filter(|(node, info)| presence_of(cx, liveness, **node, info.status) == Presence::Away);
@@ -88,10 +95,48 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if short > 0 {
         said.push(Attention::TooFewServers { possible: copies - short, copies });
     }
+    said.extend(pool_attention(&rooms(cx), copies - short));
     for (node, peer) in cx.peers.iter().filter(|(_, peer)| peer.wrong_blocks > 0) {
         said.push(Attention::WrongBlocks { name: cx.name_of(node), blocks: peer.wrong_blocks });
     }
     said
+}
+
+fn disk_attention(disk: &DiskState) -> Option<Attention> {
+    let (percent, condition, disk) = (disk.full_percent(), disk.condition, disk.id);
+    if condition != DiskCondition::Good {
+        return Some(Attention::DiskTakesNothing { disk, condition });
+    }
+    (percent >= NEARLY_FULL_PERCENT).then_some(Attention::DiskNearlyFull { disk, percent })
+}
+
+/// What each server gives, and what it has left of it, both in hundredths of a unit of weight. As the cards say; this node
+/// knows its own disks better.
+fn rooms(cx: &Context) -> Vec<(u64, u64)> {
+    let room = |server: &MapServer| {
+        let weight: u64 = server.disks.iter().map(|disk| u64::from(disk.weight)).sum();
+        let card = cx.facts.members().get(&server.id).and_then(|member| member.card.as_ref());
+        let full = match card {
+            _ if server.id == cx.me => full_percent(cx.disks.iter().copied()),
+            Some(card) => card_flag::full_percent(card.value().flags),
+            None => 0,
+        };
+        (weight * 100, weight * u64::from(100 - full))
+    };
+    cx.map.servers().iter().map(room).collect()
+}
+
+/// Whether new files find room for all the copies that are possible, and how much of the pool is used up.
+fn pool_attention(rooms: &[(u64, u64)], copies: u8) -> Option<Attention> {
+    let with_room = rooms.iter().filter(|(_, left)| *left > 0).count();
+    if with_room < copies.into() {
+        return Some(Attention::PoolFull { with_room, copies });
+    }
+    let whole = room_left(rooms.iter().map(|(given, _)| *given), copies);
+    let left = room_left(rooms.iter().map(|(_, left)| *left), copies);
+    let free_percent = (u128::from(left) * 100).checked_div(whole.into())?;
+    let percent = 100u8.saturating_sub(u8::try_from(free_percent).unwrap_or(100));
+    (percent >= NEARLY_FULL_PERCENT).then_some(Attention::PoolNearlyFull { percent })
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ impl Hints {
     ) {
         match outcome {
             GetOutcome::Found(block) => {
-                let item = PutItem::Block { block, redundancy, probe: true, more: false };
+                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: false };
                 puts.start(cx, item, Waiter::Hints(HintToken::Put { to }));
             }
             // Its holders are away. When they come up, their repair takes care of it.

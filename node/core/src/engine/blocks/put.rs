@@ -31,8 +31,9 @@ pub(in crate::engine) struct Puts {
 /// What is put.
 pub(in crate::engine) enum PutItem {
     /// With `probe`, holders are asked before bytes are sent: the block may be there from an earlier put. With `more`, others
-    /// are put right behind it, and holders may make them durable together.
-    Block { block: Block, redundancy: Redundancy, probe: bool, more: bool },
+    /// are put right behind it, and holders may make them durable together. With `reserve`, full servers are asked, too: they
+    /// keep some room for the trees that removals and merges make.
+    Block { block: Block, redundancy: Redundancy, probe: bool, more: bool, reserve: bool },
     /// A head of this volume, durable in this node's log already; its holders are those of the volume's id.
     Head { fact: RawFact, volume: VolumeId },
 }
@@ -85,17 +86,37 @@ impl PutItem {
             Self::Head { volume, .. } => BlockId(volume.0),
         }
     }
+
+    /// The reserve of full servers is for when there are not enough others.
+    fn spare_reserve(&mut self, cx: &Context, order: &[BlockHolder]) {
+        if let Self::Block { redundancy, reserve, .. } = self
+            && *reserve
+        {
+            let with_room = order.iter().filter(|holder| takes_blocks(cx, holder.node, false)).count();
+            *reserve = with_room < redundancy.copies().into();
+        }
+    }
+
+    /// Whether a server can be asked to keep it. Heads go to logs, which are not where blocks are.
+    fn is_taken_by(&self, cx: &Context, node: NodeId) -> bool {
+        let needs_no_room = match self {
+            Self::Block { reserve, .. } => *reserve,
+            Self::Head { .. } => true,
+        };
+        takes_blocks(cx, node, needs_no_room)
+    }
 }
 
 impl Puts {
     /// Ends in one [`Event::PutEnded`] for `waiter`. The servers that are asked at once.
-    pub fn start(&mut self, cx: &mut Context, item: PutItem, waiter: Waiter) -> Vec<NodeId> {
+    pub fn start(&mut self, cx: &mut Context, mut item: PutItem, waiter: Waiter) -> Vec<NodeId> {
         let target = match &item {
             PutItem::Block { redundancy, .. } => redundancy.copies(),
             PutItem::Head { .. } => cx.copies(),
         };
         let place = item.place();
         let order = cx.map.order(place, target);
+        item.spare_reserve(cx, &order);
         self.last += 1;
         let id = self.last;
         // Only an assigned holder's index says anything: elsewhere the block would not lie here even if it were old.
@@ -203,7 +224,7 @@ impl Puts {
             let counts = match slot {
                 Some(PutSlot::Durable | PutSlot::Failed(_)) => false,
                 Some(PutSlot::Asked) => cx.responsive(holder.node),
-                None => takes_blocks(cx, holder.node),
+                None => put.item.is_taken_by(cx, holder.node),
             };
             hopeful += usize::from(counts);
             if counts && slot.is_none() {
@@ -319,12 +340,12 @@ impl OpenPut {
     }
 }
 
-/// Whether a server can be asked to keep something new.
-fn takes_blocks(cx: &Context, node: NodeId) -> bool {
+/// Whether a server can be asked to keep something new; one that is full, too, with its reserve.
+fn takes_blocks(cx: &Context, node: NodeId, reserve: bool) -> bool {
     if node == cx.me {
-        return cx.disks.iter().any(|disk| !disk.read_only);
+        return cx.disks.iter().any(|disk| disk.takes_blocks() || reserve && disk.is_full());
     }
-    cx.takes_blocks_now(node) && cx.has_room(node)
+    cx.takes_blocks_now(node) && (reserve || cx.has_room(node))
 }
 
 /// As its card says; none before its card was heard, so it adds no site.

@@ -11,8 +11,8 @@ use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::start::Profile;
 use crate::engine::timers::Timer;
-use crate::limits::HEARTBEAT_MS;
-use crate::report::Notice;
+use crate::limits::{FULL_PERCENT_STEP, HEARTBEAT_MS, NEARLY_FULL_PERCENT};
+use crate::report::{Notice, full_percent};
 use crate::seam::DiskState;
 
 /// Features this version supports.
@@ -118,8 +118,14 @@ impl OwnCard {
         disks.sort_by_key(|disk| disk.id);
         disks.truncate(CARD_DISKS_MAX);
         // Without any disk a node is not full: there is nothing that could fill up again.
-        let full = !disks.is_empty() && cx.disks.iter().all(|disk| disk.read_only);
-        let flags = if full { card_flag::READ_ONLY } else { 0 };
+        let full = !disks.is_empty() && !cx.disks.iter().any(DiskState::takes_blocks);
+        let before = last.map_or(0, |last| card_flag::full_percent(last.flags));
+        let percent = full_percent_to_publish(before, full_percent(cx.disks.iter().copied()));
+        let flags = match full {
+            true => card_flag::READ_ONLY | card_flag::of_full_percent(100),
+            false if disks.is_empty() => 0,
+            false => card_flag::of_full_percent(percent),
+        };
         let Profile { name, site, addrs, uplink, instance } = self.profile.clone();
         let seq = last.map_or(1, |card| card.seq + 1);
         Card { version: 1, node: cx.me, seq, instance, name, site, disks, addrs, uplink, flags, features: FEATURES }
@@ -132,6 +138,14 @@ fn weight_to_publish(last: Option<u32>, now: u32) -> u32 {
         Some(last) if now > last && now - last < (last / 20).max(16) && last > 0 => last,
         _ => now,
     }
+}
+
+/// What the others are told moves in steps, so that a disk that fills up makes some twenty cards and not one a block. What
+/// they warn of is told at once.
+fn full_percent_to_publish(last: u8, now: u8) -> u8 {
+    let is_news =
+        last.abs_diff(now) >= FULL_PERCENT_STEP || (now >= NEARLY_FULL_PERCENT) != (last >= NEARLY_FULL_PERCENT);
+    if is_news || now == 100 { now } else { last }
 }
 
 #[cfg(test)]

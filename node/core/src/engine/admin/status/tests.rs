@@ -1,10 +1,13 @@
+use fsdfs_proto::ids::DiskId;
+
 use super::*;
-use crate::engine::test_kit::pool::{TestPool, head, node, pool_id, remove, rules};
+use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules};
 use crate::engine::test_kit::{connect, context, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
-    status(&StatusParts { cx, liveness: &liveness, heads, repair: &repair, replication: &replication })
+    let gossip = Gossip::default();
+    status(&StatusParts { cx, liveness: &liveness, heads, repair: &repair, replication: &replication, gossip: &gossip })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -69,12 +72,54 @@ fn check(change: impl FnOnce(&mut Context), expected: &[Attention]) {
 fn each_trouble_is_named() {
     let names = || vec!["node2".to_owned()];
     check(|cx| cx.duplicate_identity = true, &[Attention::DuplicateIdentity]);
-    check(|cx| cx.disks[0].read_only = true, &[Attention::DiskReadOnly]);
+    let (disk, condition) = (DiskId([0; 16]), DiskCondition::Failing);
+    check(|cx| cx.disks[0].condition = condition, &[Attention::DiskTakesNothing { disk, condition }]);
+    let nearly = Attention::DiskNearlyFull { disk, percent: 90 };
+    check(|cx| cx.disks[0].room_bytes = 10 << 30, &[nearly]);
+    check(|cx| cx.disks[0].room_bytes = 11 << 30, &[]);
     check(|cx| assert!(cx.peers.on_down(node(2))), &[Attention::Away { names: names() }]);
     check(|cx| set_clocks(cx, -11 * 60_000), &[Attention::ClockOff { minutes: 11 }]);
     check(|cx| set_clocks(cx, 11 * 60_000), &[Attention::ClockOff { minutes: -11 }]);
     check(|cx| set_clocks(cx, 10 * 60_000), &[]);
     check(|cx| cx.peers.note_wrong_block(node(2)), &[Attention::WrongBlocks { name: "node2".into(), blocks: 1 }]);
+}
+
+/// Their cards say from now on how full these nodes are.
+fn fill(cx: &mut Context, percents: &[(u8, u8)]) {
+    for (number, percent) in percents {
+        let flags = card_flag::of_full_percent(*percent) | u32::from(*percent == 100) * card_flag::READ_ONLY;
+        cx.facts.insert(card(*number, 2, &[(*number, 100, 1)], flags).into());
+    }
+}
+
+#[test]
+fn a_pool_that_fills_up_is_told_before_writes_are_refused() {
+    let told = |percents: &[(u8, u8)]| {
+        let mut cx = healthy(4);
+        fill(&mut cx, percents);
+        report(&cx).attention
+    };
+    assert_eq!(told(&[(1, 89), (2, 50), (3, 80)]), []);
+    // 100 + 10 + 10 + 5 in three copies: the last three bound it.
+    assert_eq!(told(&[(1, 90), (2, 90), (3, 95)]), [Attention::PoolNearlyFull { percent: 91 }]);
+    assert_eq!(told(&[(1, 100)]), [], "three have room");
+    assert_eq!(told(&[(1, 100), (2, 100)]), [Attention::PoolFull { with_room: 2, copies: 3 }]);
+}
+
+#[test]
+fn a_home_folder_that_cannot_be_written_is_told() {
+    let cx = healthy(4);
+    let (liveness, heads, repair) = (Liveness::default(), LocalHeads::default(), Repair::default());
+    let (replication, gossip) = (ReplicationLog::default(), Gossip { log_behind: true });
+    let parts = StatusParts {
+        cx: &cx,
+        liveness: &liveness,
+        heads: &heads,
+        repair: &repair,
+        replication: &replication,
+        gossip: &gossip,
+    };
+    assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }
 
 #[test]
@@ -122,14 +167,15 @@ fn the_most_important_comes_first() {
     connect(&mut cx, 1);
     cx.peers.get_mut(node(1)).expect("connected").clock_off_ms = Some(3_600_000);
     cx.duplicate_identity = true;
-    cx.disks[0].read_only = true;
+    cx.disks[0].condition = DiskCondition::QuotaFull;
     heads.keep(pool_id().volume(), head(1, &[(0, 1)]), std::collections::BTreeSet::new());
     let expected = [
         Attention::DuplicateIdentity,
         Attention::ClockOff { minutes: -60 },
         Attention::Unpublished,
-        Attention::DiskReadOnly,
+        Attention::DiskTakesNothing { disk: DiskId([0; 16]), condition: DiskCondition::QuotaFull },
         Attention::TooFewServers { possible: 2, copies: 3 },
+        Attention::PoolFull { with_room: 1, copies: 2 },
         Attention::WrongBlocks { name: "node1".into(), blocks: 1 },
     ];
     assert_eq!(report_with(&cx, &heads).attention, expected);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
 use crate::engine::test_kit::{context, events, pool};
-use crate::seam::DiskState;
+use crate::seam::DiskCondition;
 
 const CLIENT: Waiter = Waiter::Client(7);
 /// The first put of a machine.
@@ -24,7 +24,24 @@ impl Case {
         let order = order(&cx, block.id());
         before(&mut cx, &order);
         let mut puts = Puts::default();
-        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe, more: false };
+        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe, more: false, reserve: false };
+        puts.start(&mut cx, item, CLIENT);
+        Self { cx, puts, order }
+    }
+
+    /// A block of a tree that removes something; the servers at these places are full, this node is last in the order.
+    fn removal(full: &[usize]) -> Self {
+        let mut cx = context(0, 6);
+        connect_all(&mut cx);
+        let block = block_at(&cx, 5);
+        let order = order(&cx, block.id());
+        full.iter().filter(|place| **place < 5).for_each(|place| fill(&mut cx, order[*place]));
+        if full.contains(&5) {
+            cx.disks[0].condition = DiskCondition::QuotaFull;
+        }
+        let mut puts = Puts::default();
+        let item =
+            PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe: false, more: false, reserve: true };
         puts.start(&mut cx, item, CLIENT);
         Self { cx, puts, order }
     }
@@ -96,6 +113,40 @@ fn whoever_is_silent_full_or_down_is_passed_over() {
     Case::begin(5, false, full).check_asked(&[1, 2, 3], "store");
     let down = |cx: &mut Context, order: &[NodeId]| assert!(cx.peers.on_down(order[2]));
     Case::begin(5, false, down).check_asked(&[0, 1, 3], "store");
+}
+
+#[test]
+fn what_removes_goes_to_full_servers_when_the_others_are_too_few() {
+    Case::removal(&[0, 1]).check_asked(&[2, 3, 4], "store");
+    Case::removal(&[0, 1, 3, 4]).check_asked(&[0, 1, 2], "store");
+    let mut case = Case::removal(&[0, 1, 2, 3, 4, 5]);
+    case.check_asked(&[0, 1, 2], "store");
+    case.answer(1, StoreOutcome::Full);
+    case.check_asked(&[3], "store");
+    case.store(&[0, 2, 3]);
+    case.check_stored(&[0, 2, 3]);
+}
+
+#[test]
+fn a_failing_disk_of_its_own_keeps_nothing_in_reserve() {
+    let mut case = Case::removal(&[0, 1, 2, 3, 4, 5]);
+    case.cx.disks[0].condition = DiskCondition::Failing;
+    case.check_asked(&[0, 1, 2], "store");
+    (0..5).for_each(|place| case.answer(place, StoreOutcome::Full));
+    assert_eq!(case.report().map(|report| report.outcome), Some(PutOutcome::Refused(Refusal::NoSpace)));
+}
+
+#[test]
+fn a_head_goes_to_its_holders_even_if_they_are_full() {
+    let mut cx = context(0, 6);
+    connect_all(&mut cx);
+    let volume = pool::pool_id().volume();
+    let order = order(&cx, BlockId(volume.0));
+    let others: Vec<NodeId> = order[..3].iter().copied().filter(|node| *node != cx.me).collect();
+    others.iter().for_each(|node| fill(&mut cx, *node));
+    let fact = fsdfs_proto::identity::Fact::from(pool::head(1, &[(0, 1)])).raw();
+    let told = Puts::default().start(&mut cx, PutItem::Head { fact, volume }, CLIENT);
+    assert!(others.iter().all(|node| told.contains(node)), "{told:?}");
 }
 
 #[test]
@@ -207,7 +258,7 @@ fn nothing_durable_is_a_refusal_that_says_why() {
 #[test]
 fn with_nobody_to_ask_there_is_no_space() {
     let mut case = Case::begin(5, false, |cx, order| {
-        cx.disks.iter_mut().for_each(|disk: &mut DiskState| disk.read_only = true);
+        cx.disks.iter_mut().for_each(|disk| disk.condition = DiskCondition::QuotaFull);
         order[..5].iter().for_each(|node| silence(cx, *node));
     });
     assert!(asked(&mut case.cx).is_empty());

@@ -3,7 +3,7 @@ use fsdfs_proto::ids::{NodeId, Writer};
 use super::*;
 use crate::engine::test_kit::pool::beat;
 use crate::engine::test_kit::{context, disk, effects, events};
-use crate::seam::Effect;
+use crate::seam::{DiskCondition, Effect};
 
 #[test]
 fn small_growth_does_not_move_data() {
@@ -58,11 +58,12 @@ fn a_card_is_issued_only_if_it_says_something_new() {
 
 #[test]
 fn a_card_says_read_only_when_no_disk_takes_blocks() {
-    let read_only = |number, read_only| DiskState { read_only, ..disk(number) };
+    let of = |number, condition| DiskState { condition, ..disk(number) };
+    let (good, full) = (DiskCondition::Good, DiskCondition::DiskFull);
     for (disks, flags) in [
-        (vec![read_only(0, false), read_only(1, false)], 0),
-        (vec![read_only(0, true), read_only(1, false)], 0),
-        (vec![read_only(0, true), read_only(1, true)], card_flag::READ_ONLY),
+        (vec![of(0, good), of(1, good)], 0),
+        (vec![of(0, full), of(1, good)], card_flag::of_full_percent(50)),
+        (vec![of(0, full), of(1, DiskCondition::Failing)], card_flag::READ_ONLY | card_flag::of_full_percent(100)),
         (vec![], 0),
     ] {
         let mut cx = context(0, 3);
@@ -70,6 +71,21 @@ fn a_card_says_read_only_when_no_disk_takes_blocks() {
         let card = issued(&mut cx, &own_card()).expect("another name");
         assert_eq!((card.flags, card.disks.len()), (flags, cx.disks.len()));
     }
+}
+
+#[test]
+fn a_card_says_how_full_in_steps_and_at_once_what_others_warn_of() {
+    let (mut cx, card) = (context(0, 3), own_card());
+    issued(&mut cx, &card).expect("another name");
+    for (room_gib, percent) in [(97, None), (95, Some(5)), (91, None), (90, Some(10)), (11, Some(89)), (10, Some(90))] {
+        cx.disks[0].room_bytes = room_gib << 30;
+        let told = issued(&mut cx, &card).map(|card| card_flag::full_percent(card.flags));
+        assert_eq!(told, percent, "room for {room_gib} of 100 GiB");
+    }
+    cx.disks[0].room_bytes = 1 << 30;
+    assert_eq!(issued(&mut cx, &card).map(|card| card_flag::full_percent(card.flags)), Some(99));
+    cx.disks[0].condition = DiskCondition::QuotaFull;
+    assert_eq!(issued(&mut cx, &card).map(|card| card_flag::full_percent(card.flags)), Some(100));
 }
 
 #[test]

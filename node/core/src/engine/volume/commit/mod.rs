@@ -15,7 +15,7 @@ use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
-use self::queue::EditQueue;
+use self::queue::{EditQueue, adds};
 use super::{HeadQueries, LocalHeads, Writer};
 use crate::engine::blocks::{Gets, Puts};
 use crate::engine::context::Context;
@@ -47,6 +47,8 @@ struct RunningCommit {
     ops: Vec<(Option<OpId>, usize)>,
     /// Where it is. A step is left before the next one begins, so nothing is done twice.
     step: CommitStep,
+    /// It adds nothing, so that it may have the room which full servers keep: who has no room left must be able to remove.
+    reserve: bool,
 }
 
 /// What a commit is doing, in this order.
@@ -164,7 +166,8 @@ impl Commits {
         let Some((ops, edits)) = commits.queue.take_batch() else { return };
         // To publish what was acknowledged before is to write nothing.
         let publishes = edits.is_empty() && parts.heads.unpublished(volume).is_some();
-        commits.running = Some(RunningCommit { ops, step: CommitStep::Asking { edits } });
+        let reserve = !edits.iter().any(adds);
+        commits.running = Some(RunningCommit { ops, step: CommitStep::Asking { edits }, reserve });
         if let Some(refusal) = may_not_write(parts.cx, volume).filter(|_| !publishes) {
             return self.refuse(parts.cx, volume, &refusal);
         }

@@ -51,10 +51,12 @@ impl EditQueue {
         self.edits = self.entries.iter().map(|queued| queued.edits.len()).sum();
     }
 
-    /// As many entries as one commit may have, at least one; none if nothing waits.
+    /// As many entries as one commit may have, at least one; none if nothing waits. What only removes shares no commit with
+    /// what adds, or it would be refused with it when there is no room.
     pub fn take_batch(&mut self) -> Option<EditBatch> {
         let (mut ops, mut edits, mut inline) = (Vec::new(), Vec::new(), 0);
-        while let Some(queued) = self.entries.front() {
+        let adding = self.entries.front().is_some_and(QueuedEdits::adds);
+        while let Some(queued) = self.entries.front().filter(|queued| queued.adds() == adding) {
             let bytes: usize = queued.edits.iter().map(inline_bytes).sum();
             let full =
                 edits.len() + queued.edits.len() > EDITS_PER_COMMIT_MAX || inline + bytes > INLINE_PER_COMMIT_MAX;
@@ -71,6 +73,17 @@ impl EditQueue {
         debug_assert!(!self.entries.is_empty() || self.edits == 0, "an empty queue has no edits");
         (!ops.is_empty()).then_some((ops, edits))
     }
+}
+
+impl QueuedEdits {
+    fn adds(&self) -> bool {
+        self.edits.iter().any(adds)
+    }
+}
+
+/// Whether there may be more to store afterwards than before.
+pub(super) fn adds(edit: &TreeEdit) -> bool {
+    !matches!(edit, TreeEdit::Remove { .. })
 }
 
 /// What a job holds in memory for it beside the tree; content in blocks is stored already.
@@ -124,6 +137,21 @@ mod tests {
         let mut queue = EditQueue::default();
         (1..4).for_each(|op| assert!(queue.push(op, edits(1, INLINE_PER_COMMIT_MAX / 2))));
         assert_eq!(batches(&mut queue), [vec![(Some(1), 1), (Some(2), 1)], vec![(Some(3), 1)]]);
+    }
+
+    #[test]
+    fn what_only_removes_waits_for_no_room_with_what_adds() {
+        let remove = || vec![TreeEdit::Remove { path: vec![Bytes::from_static(b"a")], recursive: true }];
+        let mut queue = EditQueue::default();
+        queue.push_merge();
+        for (op, edits) in
+            [(1, remove()), (2, remove()), (3, edits(1, 0)), (4, [remove(), edits(1, 0)].concat()), (5, remove())]
+        {
+            assert!(queue.push(op, edits));
+        }
+        let expected =
+            [vec![(None, 0), (Some(1), 1), (Some(2), 1)], vec![(Some(3), 1), (Some(4), 2)], vec![(Some(5), 1)]];
+        assert_eq!(batches(&mut queue), expected);
     }
 
     #[test]

@@ -46,6 +46,7 @@ impl Commits {
     /// Begins as many of the parts that wait as may be under way at once: a thousand edits of deep paths make ten thousand blocks.
     fn store_waiting(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) {
         let redundancy = Redundancy::Replicas(parts.cx.copies());
+        let reserve = self.may_use_reserve(volume);
         while let Some(CommitStep::Storing { progress, waiting, .. }) = self.step(volume)
             && progress.parts - waiting.len() < COMMIT_PUTS_UNDER_WAY_MAX
             && let Some(part) = waiting.pop_front()
@@ -56,7 +57,7 @@ impl Commits {
                 CommitPart::New(block) => {
                     parts.gets.remember(&block);
                     // New by construction, so nobody is asked whether it is there.
-                    let item = PutItem::Block { block, redundancy, probe: false, more };
+                    let item = PutItem::Block { block, redundancy, probe: false, more, reserve };
                     parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Part(volume)));
                 }
                 CommitPart::Earlier(id) => {
@@ -64,6 +65,10 @@ impl Commits {
                 }
             }
         }
+    }
+
+    fn may_use_reserve(&self, volume: VolumeId) -> bool {
+        self.0.get(&volume).and_then(|commits| commits.running.as_ref()).is_some_and(|running| running.reserve)
     }
 
     /// A block or a head of the commit was put: the commit is as durable as that. If fewer servers have a block than it takes,
@@ -99,7 +104,8 @@ impl Commits {
         match outcome {
             GetOutcome::Found(block) => {
                 let redundancy = Redundancy::Replicas(parts.cx.copies());
-                let item = PutItem::Block { block, redundancy, probe: true, more: false };
+                // Of a tree that was acknowledged: it must get out, however full the others are.
+                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: true };
                 parts.puts.start(parts.cx, item, Waiter::Commit(CommitToken::Replicated(volume)));
             }
             GetOutcome::NotFound { .. } => self.part_ended(parts, volume),

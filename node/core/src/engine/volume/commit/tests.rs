@@ -1,6 +1,7 @@
 //! Commits with the machines they work with, on a store and peers that answer as a test wants.
 
 use bytes::Bytes;
+use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{Message, Possession, StoreOutcome};
 use fsdfs_proto::record::LogEntry;
@@ -10,7 +11,9 @@ use crate::engine::blocks::ReplicationLog;
 use crate::engine::event::Event;
 use crate::engine::test_kit::{connect, context, effects, events, pass, pool};
 use crate::limits::{EDITS_QUEUED_MAX, STORES_UNDER_WAY_MAX};
-use crate::seam::{DiskRequest, Effect, GetOutcome, GetToken, PutToken, QueryToken, ReadDone, Token, WriteDone};
+use crate::seam::{
+    DiskCondition, DiskRequest, Effect, GetOutcome, GetToken, PutToken, QueryToken, ReadDone, Token, WriteDone,
+};
 use crate::tree::{FileAttributes, FileContent, FileNode};
 
 /// Node `me` of three, connected to the others.
@@ -549,4 +552,24 @@ fn a_query_of_heads_is_no_commits_business() {
     let events = events(&mut bench.cx);
     let [Event::HeadsHeard { waiter: of, heard, .. }] = &events[..] else { panic!("{events:?}") };
     assert!(*of == waiter && !heard.majority, "this node alone is no majority of three");
+}
+
+#[test]
+fn a_full_pool_refuses_what_adds_and_takes_what_removes() {
+    let mut bench = Bench::new(0);
+    bench.edited(1, "a");
+    bench.cx.disks[0].condition = DiskCondition::QuotaFull;
+    for number in 1..3 {
+        let full = pool::card(number, 2, &[(number, 100, 1)], card_flag::READ_ONLY);
+        bench.cx.facts.insert(full.into());
+    }
+    let remove = TreeEdit::Remove { path: vec![Bytes::from_static(b"a")], recursive: false };
+    bench.edit(2, &["b"]);
+    bench.commits.edit(&mut bench.cx, 3, volume(), vec![remove]);
+    bench.begin();
+    assert_eq!(bench.reply(2).outcome, PutOutcome::Refused(Refusal::NoSpace));
+    bench.begin();
+    let removed = bench.reply(3);
+    assert!(matches!(&removed.outcome, PutOutcome::Stored(copies) if copies.servers.len() == 3), "{removed:?}");
+    assert_eq!(removed.edits, [Ok(EditOutcome::Changed)]);
 }

@@ -1,0 +1,107 @@
+//! Pools that run out of space, and paths that lead nowhere, as users see them.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use fsdfs_tests::cluster::{TestCluster, TestProgram};
+use fsdfs_tests::tree::random_file;
+use serde_json::Value;
+
+const MIB: u64 = 1 << 20;
+
+fn pool_of(count: usize, storage: &str) -> Result<TestCluster> {
+    let program = TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test")).with_unit("1MiB");
+    let mut cluster = TestCluster::new(program)?;
+    cluster.found_with(storage)?;
+    for _ in 1..count {
+        let mut node = cluster.new_node()?;
+        storage.clone_into(&mut node.storage);
+        cluster.join_as(node)?;
+    }
+    cluster.wait_connected()?;
+    Ok(cluster)
+}
+
+fn codes(status: &Value) -> Vec<&str> {
+    status["attention"].as_array().into_iter().flatten().filter_map(|item| item["code"].as_str()).collect()
+}
+
+/// Puts files until there is room for no more; how many.
+fn fill(cluster: &TestCluster) -> Result<u64> {
+    let source = cluster.scratch("photo");
+    for number in 0..40 {
+        random_file(&source, 700_000, number)?;
+        let put = cluster.nodes[0].run(["put".as_ref(), source.as_os_str(), format!("/photo{number}").as_ref()])?;
+        if put.status.code() == Some(2) {
+            let said = String::from_utf8_lossy(&put.stderr).into_owned();
+            ensure!(said.contains("no reachable server has free space"), "{said}");
+            return Ok(number);
+        }
+    }
+    anyhow::bail!("forty files fit into a pool for some twelve")
+}
+
+#[test]
+fn a_full_pool_says_so_and_names_can_be_removed() -> Result<()> {
+    let cluster = pool_of(3, "20MiB")?;
+    let before = cluster.nodes[0].json(["df"])?;
+    let left = before["free_bytes"].as_u64().context("what is left")?;
+    ensure!((8 * MIB..20 * MIB).contains(&left), "{before}");
+    let put = fill(&cluster)?;
+    ensure!(put >= 8, "only {put} files found room");
+    for node in &cluster.nodes {
+        node.wait("the pool to be told full", |status| codes(status).contains(&"pool_full"))?;
+        let status = node.status()?;
+        ensure!(
+            status["disks"][0]["condition"] == "quota_full" && codes(&status).contains(&"disk_read_only"),
+            "{status}"
+        );
+        ensure!(node.json(["df"])?["free_bytes"] == 0);
+        node.expect(&[1], ["status"])?;
+    }
+    // A file that lies in the folder tree itself needs room, too.
+    let small = cluster.scratch("small");
+    random_file(&small, 500, 1)?;
+    cluster.nodes[1].expect(&[2], ["put".as_ref(), small.as_os_str(), "/small".as_ref()])?;
+    // Each name by itself, through different nodes, with all copies.
+    for number in 0..put {
+        let removed = cluster.nodes[usize::try_from(number)? % 3].json(["rm", &format!("/photo{number}")])?;
+        ensure!(removed["copies"] == 3 || removed["outcome"] == "degraded", "{removed}");
+    }
+    for node in &cluster.nodes {
+        fsdfs_tests::cluster::wait_for(fsdfs_tests::cluster::PATIENCE, "an empty folder", || {
+            Ok(!node.ok(["ls", "/"])?.contains("photo"))
+        })?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_slip_in_a_storage_path_is_refused_before_anything_is_copied_anew() -> Result<()> {
+    let mut cluster = pool_of(1, "64MiB")?;
+    let source = cluster.scratch("photo");
+    random_file(&source, 2 * MIB, 1)?;
+    let node = &mut cluster.nodes[0];
+    node.expect(&[0, 1], ["put".as_ref(), source.as_os_str(), "/photo".as_ref()])?;
+    node.stop()?;
+    let file = node.home.join("config.toml");
+    let config = fs::read_to_string(&file)?;
+    let slip = config.replace("blocks\"", "blcoks\"");
+    ensure!(slip != config, "{config}");
+    fs::write(&file, &slip)?;
+    for verb in [&["config", "check"][..], &["up"]] {
+        let refused = node.run(verb)?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        ensure!(refused.status.code() == Some(2), "{verb:?}: {said}");
+        ensure!(said.contains("blcoks is empty, while") && said.contains("if_missing = \"reinitialize\""), "{said}");
+    }
+    ensure!(!node.home.join("blcoks").exists(), "nothing was begun");
+    fs::write(&file, slip.replace("blcoks\"", "blcoks\"\nif_missing = \"reinitialize\""))?;
+    node.ok(["config", "check"])?;
+    node.up()?;
+    node.stop()?;
+    fs::write(&file, config)?;
+    node.up()?;
+    node.expect(&[0], ["get".as_ref(), "/photo".as_ref(), cluster.scratch("back").as_os_str()])?;
+    Ok(())
+}
