@@ -10,8 +10,8 @@ use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::Context;
+use crate::gateway::words::attention;
 use crate::metrics::DiskUsage;
-use crate::words::attention;
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
     let (name, name_bytes) = text_and_bytes(&shown.name);
