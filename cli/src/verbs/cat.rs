@@ -49,7 +49,7 @@ impl CatCommand {
             app.output.note(super::MAYBE_STALE);
         }
         if maybe_incomplete {
-            crate::output::warn(&super::incomplete(&BTreeSet::new()));
+            app.output.failed(&super::incomplete(&BTreeSet::new()));
             return Ok(ExitStatus::Attention);
         }
         Ok(ExitStatus::Fine)

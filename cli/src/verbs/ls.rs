@@ -59,7 +59,7 @@ impl LsCommand {
             app.output.note(super::MAYBE_STALE);
         }
         if !unpublished_on.is_empty() {
-            warn(&super::incomplete(&unpublished_on));
+            app.output.failed(&super::incomplete(&unpublished_on));
             verdict = verdict.max(ExitStatus::Attention);
         }
         Ok(verdict)

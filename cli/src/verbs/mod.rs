@@ -24,11 +24,14 @@ pub mod status;
 pub mod troubles;
 pub mod up;
 
-/// Printed after a read that shows less than these members, which are connected, acknowledged: no full success.
-fn incomplete(members: &std::collections::BTreeSet<String>) -> String {
+/// Said after a read that shows less than these members, which are connected, acknowledged: no full success.
+fn incomplete(members: &std::collections::BTreeSet<String>) -> crate::outcome::CliError {
     let names: Vec<String> = members.iter().map(|name| crate::text::escape::name(name.as_bytes())).collect();
     let who = if names.is_empty() { "a member".to_owned() } else { crate::text::human::list(&names) };
-    format!("may be incomplete: {who} acknowledged changes that could not be published yet; look again in a moment")
+    crate::outcome::CliError::new(
+        format!("may be incomplete: {who} acknowledged changes that could not be published yet"),
+        "look again in a moment",
+    )
 }
 
 /// Printed after a read that could not ask a majority of the members.

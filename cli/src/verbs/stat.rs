@@ -44,7 +44,7 @@ impl StatCommand {
                 app.output.note(super::MAYBE_STALE);
             }
             if !stat.unpublished_on.is_empty() {
-                crate::output::warn(&super::incomplete(&stat.unpublished_on.iter().cloned().collect()));
+                app.output.failed(&super::incomplete(&stat.unpublished_on.iter().cloned().collect()));
                 verdict = verdict.max(ExitStatus::Attention);
             }
         }

@@ -33,8 +33,8 @@ pub use summary::DownloadSummary;
 /// there. Until then the part of a large file stays in its folder as .fsdfs-get-...; unless it is continued, a later get
 /// into that folder removes it after a week. What is smaller than 8 MiB is removed by the next get.
 ///
-/// If a member that is connected has acknowledged changes that nobody else can see yet, what comes may be incomplete: that
-/// is said, and the exit code is 1.
+/// If a connected member has acknowledged changes that cannot be seen here yet, what comes may be incomplete: that is said,
+/// and the exit code is 1.
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs get [OPTIONS] SRC... [DEST]", after_long_help = WHERE)]
 pub struct GetCommand {

@@ -409,7 +409,7 @@ impl DownloadRun {
         app.output.done(&self.summary, self.summary.sentence())?;
         let is_complete = self.summary.unpublished_on.is_empty();
         if !is_complete {
-            crate::output::warn(&crate::verbs::incomplete(&self.summary.unpublished_on));
+            app.output.failed(&crate::verbs::incomplete(&self.summary.unpublished_on));
         }
         if self.summary.failed.is_empty() {
             return Ok(if is_complete { ExitStatus::Fine } else { ExitStatus::Attention });
