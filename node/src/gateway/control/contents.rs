@@ -6,7 +6,7 @@ use fsdfs_proto::ids::VolumeId;
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::convert;
-use crate::client::{Client, ClientError, OpenFile, UploadSummary};
+use crate::client::{Client, ClientError, Freshness, OpenFile, UploadSummary};
 
 /// Files of one page that are read at once, where they have blocks of their own.
 const READS_UNDER_WAY: usize = 40;
@@ -32,7 +32,7 @@ async fn entry(client: &Client, volume: VolumeId, item: TreeItem, max: u64) -> L
     let content = match item.kind {
         TreeItemKind::File { content: FileContent::Inline(bytes), size } if size <= max => Some(bytes),
         TreeItemKind::File { content: content @ FileContent::Tree { .. }, size } if size <= max => {
-            let file = OpenFile { volume, size, attrs: item.attrs, content, maybe_stale: false };
+            let file = OpenFile { volume, size, attrs: item.attrs, content, freshness: Freshness::default() };
             whole(client, &file).await.ok()
         }
         _ => None,
