@@ -28,6 +28,7 @@ pub mod remote;
 mod tests;
 pub mod text;
 pub mod verbs;
+mod warning;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ use fsdfs_proto::control::ErrorCode;
 
 use crate::answers::FailedCommand;
 use crate::program::ProgramName;
+use crate::warning::warn;
 
 /// How a command that ran to its end ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,14 +121,14 @@ pub fn report(program: &ProgramName, json: bool, problem: &CliError) {
     if json {
         report_part(true, problem);
     } else {
-        crate::output::warn(&format!("{}: {problem}", program.name()));
+        warn(&format!("{}: {problem}", program.name()));
     }
 }
 
 /// The same of one of several things that a command was to do: as text it begins with what it is about.
 pub fn report_part(json: bool, problem: &CliError) {
     if !json {
-        return crate::output::warn(&problem.to_string());
+        return warn(&problem.to_string());
     }
     let CliError { what, next, code } = problem.clone();
     let line = serde_json::to_string(&FailedCommand { error: what, hint: next, code }).unwrap_or_default();

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use crate::outcome::{CliError, CliResult, Exit, report_part};
-use crate::text::escape;
+pub use crate::warning::warn;
 
 /// How much is said, and in which form.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,10 +59,4 @@ impl OutputMode {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Exit::of_output(&error))
     }
-}
-
-/// Something that was not done: said even when quiet.
-pub fn warn(text: &str) {
-    // There is no other place to report to if this fails.
-    let _ = io::stderr().lock().write_all(format!("{}\n", escape::line(text)).as_bytes());
 }
