@@ -27,7 +27,7 @@ pub struct Measured {
 
 /// Share of the engine's functions that are methods of its largest type.
 pub static LARGEST_TYPE: Budget =
-    Budget { name: "engine: methods of the largest type", unit: "%", bound: Bound::AtMost, goal: 15.0, allowed: 85.0 };
+    Budget { name: "engine: methods of the largest type", unit: "%", bound: Bound::AtMost, goal: 15.0, allowed: 15.0 };
 
 /// Files in which that type has methods.
 pub static LARGEST_TYPE_FILES: Budget =
@@ -48,15 +48,15 @@ pub static FLOORS: Budget =
 
 /// Rings of imports in all crates of the workspace.
 pub static IMPORT_RINGS: Budget =
-    Budget { name: "rings of imports", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 40.0 };
+    Budget { name: "rings of imports", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 /// The same, where a part may name what stands in the head of its own folder (`super::Thing`).
 pub static PART_RINGS: Budget =
-    Budget { name: "rings of imports, not counting super::", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 15.0 };
+    Budget { name: "rings of imports, not counting super::", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 /// Names of the node in gateways beyond those they may know.
 pub static GATEWAY_WALL: Budget =
-    Budget { name: "gateways: names beyond the client", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 20.0 };
+    Budget { name: "gateways: names beyond the client", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 /// Files of the node that name libp2p outside its folder.
 pub static LIBP2P_WALL: Budget = Budget {
@@ -64,24 +64,24 @@ pub static LIBP2P_WALL: Budget = Budget {
     unit: "",
     bound: Bound::AtMost,
     goal: 0.0,
-    allowed: 20.0,
+    allowed: 0.0,
 };
 
 /// Files of the core that know of seeded bugs.
 pub static SEEDED_BUGS: Budget =
-    Budget { name: "core: files that know of seeded bugs", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 20.0 };
+    Budget { name: "core: files that know of seeded bugs", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 /// Test lines per production line of the engine.
 pub static ENGINE_TESTS: Budget =
-    Budget { name: "engine: test lines per production line", unit: "", bound: Bound::AtLeast, goal: 0.5, allowed: 0.0 };
+    Budget { name: "engine: test lines per production line", unit: "", bound: Bound::AtLeast, goal: 0.5, allowed: 0.5 };
 
 /// Share of types whose name is one word.
 pub static ONE_WORD_TYPES: Budget =
-    Budget { name: "types named by one word", unit: "%", bound: Bound::AtMost, goal: 40.0, allowed: 70.0 };
+    Budget { name: "types named by one word", unit: "%", bound: Bound::AtMost, goal: 40.0, allowed: 40.0 };
 
 /// Share of type definitions whose name is defined elsewhere, too.
 pub static HOMONYMS: Budget =
-    Budget { name: "types whose name is defined twice", unit: "%", bound: Bound::AtMost, goal: 10.0, allowed: 30.0 };
+    Budget { name: "types whose name is defined twice", unit: "%", bound: Bound::AtMost, goal: 10.0, allowed: 10.0 };
 
 /// Comment lines per line of production code of the engine.
 pub static ENGINE_COMMENTS: Budget =
@@ -89,19 +89,19 @@ pub static ENGINE_COMMENTS: Budget =
 
 /// Assertions per production function of the engine.
 pub static ENGINE_ASSERTIONS: Budget =
-    Budget { name: "engine: assertions per function", unit: "", bound: Bound::AtLeast, goal: 0.15, allowed: 0.0 };
+    Budget { name: "engine: assertions per function", unit: "", bound: Bound::AtLeast, goal: 0.15, allowed: 0.15 };
 
 /// Words in documents that users must not meet.
 pub static BANNED_WORDS: Budget =
-    Budget { name: "banned words in documents", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 400.0 };
+    Budget { name: "banned words in documents", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 /// Words of ARCHITECTURE.md.
 pub static ARCHITECTURE_WORDS: Budget =
-    Budget { name: "ARCHITECTURE.md: words", unit: "", bound: Bound::AtMost, goal: 1800.0, allowed: 6000.0 };
+    Budget { name: "ARCHITECTURE.md: words", unit: "", bound: Bound::AtMost, goal: 1800.0, allowed: 1800.0 };
 
 /// Modules that its code map does not name.
 pub static UNNAMED_MODULES: Budget =
-    Budget { name: "ARCHITECTURE.md: modules not named", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 400.0 };
+    Budget { name: "ARCHITECTURE.md: modules not named", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 impl Budget {
     pub fn measured(&'static self, value: f64, worst: Vec<String>) -> Measured {
