@@ -2,6 +2,7 @@
 //!
 //! Real trees of the engine, whose blocks are counted with what record and message add to each.
 
+mod costs;
 mod page;
 mod volume;
 
@@ -11,16 +12,13 @@ use fsdfs_proto::volume::NodeTarget;
 
 use super::page::StudyPage;
 use super::work::StudyWork;
+use costs::{CALLERS, FOLDERS, FolderCosts};
 use volume::{CountedVolume, WriteCost};
 
 /// Bytes of contents in a commit of a bulk put, as `fsdfs put` fills its batches.
 const BATCH_BYTES: usize = 4 << 20;
 /// Single writes that are averaged.
 const SINGLES: u64 = 200;
-/// Who write to folders of their own at once, and share commits.
-const CALLERS: u64 = 8;
-/// Names in the folders that get one more.
-const FOLDERS: [u64; 3] = [100, 10_000, 1_000_000];
 
 /// Sizes to choose from: bytes of leaves, of the nodes above them, and of a file that lies in its entry.
 const CHOICES: [(usize, usize, usize); 12] = [
@@ -37,23 +35,6 @@ const CHOICES: [(usize, usize, usize); 12] = [
     (16 << 10, 16 << 10, 16 << 10),
     (32 << 10, 32 << 10, 16 << 10),
 ];
-
-/// What one choice costs.
-struct FolderCosts {
-    params: TreeParams,
-    /// 20,000 files of 10 to 3,000 bytes in one folder; with the bytes of their contents.
-    bulk: (WriteCost, u64),
-    /// One such file into folders of [`FOLDERS`] names, each.
-    singles: Vec<WriteCost>,
-    /// Another content for one of 10,000 files.
-    overwrite: WriteCost,
-    /// 4 KiB into each of [`CALLERS`] folders in one commit: of all.
-    callers: WriteCost,
-    /// A home folder: small and middling files in many folders.
-    home: (WriteCost, u64),
-    /// One file of it changes.
-    home_change: WriteCost,
-}
 
 /// Runs the study.
 pub fn study(work: &StudyWork) -> StudyPage {

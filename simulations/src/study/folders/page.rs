@@ -2,7 +2,8 @@
 
 use fsdfs_core::tree::TreeParams;
 
-use super::{CALLERS, FOLDERS, FolderCosts, WriteCost};
+use super::costs::{CALLERS, FOLDERS, FolderCosts};
+use super::volume::WriteCost;
 use crate::study::page::{PageData, PagePart, StudyPage};
 use crate::study::text::grouped;
 
