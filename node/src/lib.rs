@@ -27,6 +27,3 @@ pub mod net;
 mod random;
 pub mod signals;
 pub mod store;
-
-// The sentences are the gateways'; the rest of the crate may still ask for them by their old path.
-pub(crate) use gateway::words;

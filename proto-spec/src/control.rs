@@ -5,6 +5,7 @@
 
 mod address;
 mod attention;
+mod disk;
 mod escape;
 mod members;
 mod plan;
@@ -13,6 +14,7 @@ mod tree;
 
 pub use address::*;
 pub use attention::*;
+pub use disk::*;
 pub use escape::{EscapedText, SmallContent, parameters, query, raw_bytes, text_and_bytes};
 pub use members::*;
 pub use plan::*;

@@ -3,6 +3,7 @@
 
 pub mod incoming;
 pub mod journal;
+mod place;
 pub mod scan;
 pub mod unfinished;
 pub mod write;

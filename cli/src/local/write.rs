@@ -9,13 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, mkdirat, openat,
-    readlinkat, statat, symlinkat, utimensat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, mkdirat, openat, statat,
 };
 use rustix::io::Errno;
 
-use super::incoming::{IncomingFile, LARGE_BYTES};
-use super::unfinished::{self, TemporaryName};
 use super::{LocalAttributes, special};
 
 /// Set-user-id, set-group-id and sticky bits are somebody else's idea of who may do what here.
@@ -160,38 +157,7 @@ impl LocalFolder {
         })
     }
 
-    /// Begins a file of about `size` bytes that does not appear under its name before [`IncomingFile::publish`].
-    pub fn begin(&self, name: &[u8], size: u64) -> WriteResult<IncomingFile> {
-        check(name)?;
-        if size < LARGE_BYTES { IncomingFile::small(self, name) } else { IncomingFile::large(self, name) }
-    }
-
-    /// Removes what earlier gets that were killed left here.
-    pub fn sweep(&self) {
-        unfinished::sweep(self);
-    }
-
-    /// Makes a symlink. One with the same target counts as made.
-    pub fn link(&self, name: &[u8], target: &[u8], mtime_ns: i64, existing: OverwritePolicy) -> WriteResult<bool> {
-        check(name)?;
-        if let Some(stat) = self.stat(name)? {
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Symlink if readlinkat(&self.0, name, Vec::new())?.as_bytes() == target => return Ok(false),
-                FileType::RegularFile | FileType::Symlink if existing == OverwritePolicy::Keep => {
-                    return Err(WriteError::Kept);
-                }
-                FileType::RegularFile | FileType::Symlink => {}
-                _ => return Err(WriteError::InTheWay(special(stat.st_mode))),
-            }
-        }
-        let temporary = TemporaryName::random(self);
-        symlinkat(target, &self.0, temporary.as_str())?;
-        // A file system without times of symlinks is no reason to fail.
-        let _ = utimensat(&self.0, temporary.as_str(), &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW);
-        temporary.rename(name, existing).map(|()| true)
-    }
-
-    fn stat(&self, name: &[u8]) -> WriteResult<Option<Stat>> {
+    pub(super) fn stat(&self, name: &[u8]) -> WriteResult<Option<Stat>> {
         check(name)?;
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -225,7 +191,7 @@ impl AsFd for LocalFolder {
 }
 
 /// A single name, which cannot lead out of its folder.
-fn check(name: &[u8]) -> WriteResult<()> {
+pub(super) fn check(name: &[u8]) -> WriteResult<()> {
     let bad = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
     if bad { Err(WriteError::HostileName) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ mod memory;
 mod put;
 mod request;
 
-pub use crate::net::GateAnswersWatch;
+pub use crate::net::{GateAnswersWatch, HandshakeRejected};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness};

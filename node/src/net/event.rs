@@ -7,7 +7,7 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 
-use crate::net::handshake::gatekeeper::HandshakeRejected;
+use crate::net::handshake::rejection::HandshakeRejected;
 
 /// What happens in the network.
 #[derive(Debug)]

@@ -30,7 +30,8 @@ use command::{NetCommand, OwnAddresses};
 pub use config::{NetConfig, NetError};
 pub use event::NetEvent;
 pub use handshake::answers::{GateAnswers, GateAnswersWatch};
-pub use handshake::gatekeeper::{GateIdentity, Gatekeeper, HandshakeRejected};
+pub use handshake::gatekeeper::{GateIdentity, Gatekeeper};
+pub use handshake::rejection::HandshakeRejected;
 use session::{InboundBudget, SessionHub};
 
 use crate::metrics::TrafficMeter;

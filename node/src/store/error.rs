@@ -146,3 +146,9 @@ pub enum StoreNotice {
     )]
     LogDamaged { path: PathBuf },
 }
+
+/// No space, no quota of the file system, or a file as long as it allows.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AttentionItem, NodeAddress};
+use super::{AttentionItem, DiskStatus, NodeAddress};
 
 /// State of this node and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -95,57 +95,6 @@ pub struct NodeCounters {
     pub block_bytes_in: u64,
     /// Bytes of blocks that went to other members.
     pub block_bytes_out: u64,
-}
-
-/// A disk of this node.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DiskStatus {
-    /// From its superblock, in hexadecimal.
-    pub id: String,
-    /// Its folder.
-    pub path: Option<String>,
-    /// Its quota.
-    pub quota_bytes: u64,
-    /// Everything in its folder.
-    pub used_bytes: u64,
-    /// Of it, current copies of blocks.
-    pub live_bytes: u64,
-    /// Of it, the index.
-    pub index_bytes: u64,
-    /// Kept free for the store's own needs.
-    pub reserve_bytes: u64,
-    /// Blocks on it.
-    pub blocks: u64,
-    /// Bytes that blocks of files may still take.
-    #[serde(default)]
-    pub free_bytes: u64,
-    /// Takes no new blocks: full, failing or out of service.
-    pub read_only: bool,
-    /// Why.
-    #[serde(default)]
-    pub condition: DiskCondition,
-}
-
-/// How a disk is. The node looks again every 20 seconds at what it cannot use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DiskCondition {
-    /// It takes blocks.
-    #[default]
-    Good,
-    /// Its quota is used up.
-    QuotaFull,
-    /// Its file system has no room, though the quota is not used up.
-    DiskFull,
-    /// It can be read, but nothing may be written to it.
-    ReadOnly,
-    /// A write, a sync or a read failed.
-    Failing,
-    /// It does not answer.
-    Offline,
-    /// A condition of a later version.
-    #[serde(other)]
-    Other,
 }
 
 /// Space, of the pool and of this node.

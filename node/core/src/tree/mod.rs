@@ -3,6 +3,7 @@
 //! A job that lacks blocks answers [`JobDone::Missing`]; the engine fetches them and runs it again with more.
 
 mod alias;
+mod block_map;
 pub mod content;
 mod dir;
 mod edit;
@@ -22,7 +23,8 @@ mod tests;
 
 pub use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode};
 
+pub use block_map::BlockMap;
 pub use error::{EditError, TreeError};
-pub use job::{BlockMap, EditJob, JobDone, MergeJob, QueryJob, TreeJob, TreeParams, WalkJob};
+pub use job::{EditJob, JobDone, MergeJob, QueryJob, TreeJob, TreeParams, WalkJob};
 pub use known::{KnownFolder, KnownFolders};
 pub use operation::{EditOutcome, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery};

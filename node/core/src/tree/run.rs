@@ -11,10 +11,11 @@ use fsdfs_proto::volume::{
     VolumeKeys, WriteKeys,
 };
 
+use super::block_map::BlockMap;
 use super::dir::{EntryOrigin, MergedDirectory};
 use super::edit::TreeEditor;
 use super::error::TreeError;
-use super::job::{BlockMap, EditJob, JobDone, MergeJob, QueryJob, TreeJob, WalkJob};
+use super::job::{EditJob, JobDone, MergeJob, QueryJob, TreeJob, WalkJob};
 use super::known::KnownFolder;
 use super::merge::{MergeState, merge};
 use super::pages::DirectoryPages;

@@ -5,7 +5,7 @@ use fsdfs_core::tree::{EditError, TreeError};
 use fsdfs_proto::control::{ApiError, ErrorCode};
 use fsdfs_proto::identity::GateRefusal;
 
-use crate::net::HandshakeRejected;
+use crate::client::HandshakeRejected;
 
 /// What to do about a certificate that does not suffice.
 const MORE_RIGHTS: &str = "ask a full member for a new invitation";

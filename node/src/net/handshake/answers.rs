@@ -7,7 +7,7 @@ use fsdfs_proto::identity::GateRefusal;
 use fsdfs_proto::ids::NodeId;
 use tokio::sync::watch;
 
-use super::gatekeeper::HandshakeRejected;
+use super::rejection::HandshakeRejected;
 
 /// Since this node started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

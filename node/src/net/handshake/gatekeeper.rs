@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use fsdfs_core::facts::{AdmissionVerdict, FactSet, GateRefusal, MemberStatus};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::gate::{
-    GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, ProtocolMismatch, VERSIONS, kademlia_protocol,
+    GateDirection, GateHello, GateProof, GateWelcome, ProtocolMismatch, VERSIONS, kademlia_protocol,
 };
 use fsdfs_proto::identity::{Admission, Cert, Fact};
 use fsdfs_proto::ids::{Key, NodeId, PoolId};
@@ -17,6 +17,7 @@ use fsdfs_proto::time::Hlc;
 use tokio::sync::watch;
 
 use super::answers::{GateAnswers, GateAnswersWatch};
+use super::rejection::HandshakeRejected;
 
 /// Who this node is in its pool.
 pub struct GateIdentity {
@@ -31,26 +32,6 @@ pub struct GateIdentity {
     pub chain: Vec<Signed<Cert>>,
     /// Nodes that a ticket names: they are shown this node's chain although nothing is known of them yet.
     pub bootstraps: BTreeSet<NodeId>,
-}
-
-/// Why one node does not let another in. Whoever is refused is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum HandshakeRejected {
-    /// It does not belong to the pool.
-    #[error("{0:?}")]
-    Refused(GateRefusal),
-    /// It could not be judged.
-    #[error("{0}")]
-    Mismatch(ProtocolMismatch),
-}
-
-impl From<HandshakeRejected> for GateVerdict {
-    fn from(why: HandshakeRejected) -> Self {
-        match why {
-            HandshakeRejected::Refused(refusal) => Self::Refused(refusal),
-            HandshakeRejected::Mismatch(mismatch) => Self::Unsuited(mismatch),
-        }
-    }
 }
 
 /// Judges peers by a snapshot of the facts, which the daemon renews whenever statements change.

@@ -4,6 +4,7 @@
 
 pub(super) mod answers;
 pub(super) mod gatekeeper;
+pub(super) mod rejection;
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use futures::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use gatekeeper::{GateDecision, Gatekeeper, HandshakeRejected};
+use gatekeeper::{GateDecision, Gatekeeper};
+use rejection::HandshakeRejected;
 
 /// All of it. Short, because a stranger that says nothing holds a place meanwhile; long enough for three round trips
 /// around the world on a lossy line.

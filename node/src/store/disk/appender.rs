@@ -17,7 +17,7 @@ use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
 use crate::store::disk::job::{DiskJob, WriteJob};
 use crate::store::disk::staging::{StagingPlan, plan, present};
-use crate::store::error::StoreNotice;
+use crate::store::error::{StoreNotice, is_full};
 use crate::store::index::{BlockIndex, IndexBatch, IndexError, IndexWatermark, PlacedRecord};
 use crate::store::log::LogFolder;
 use crate::store::segment::ActiveSegment;
@@ -327,10 +327,4 @@ fn reject_all(queue: &mut VecDeque<DiskJob>, why: WriteRejection, left: &mut Com
     for job in mem::take(queue) {
         reject(job, why, left);
     }
-}
-
-/// No space, no quota of the file system, or a file as long as it allows.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use crate::store::disk::appender::{Appender, is_full};
+use crate::store::disk::appender::Appender;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
+use crate::store::error::is_full;
 use crate::store::fs::{read_small, remove_if_there};
 use crate::store::segment;
 

@@ -16,7 +16,7 @@ use fsdfs_proto::record::{
     frame_payload,
 };
 
-use crate::store::disk::appender::is_full;
+use crate::store::error::is_full;
 use crate::store::fs::around::{ReadAround, is_of_the_medium};
 use crate::store::fs::{FileHandle, FileSystem, create_dir, publish, remove_if_there};
 use crate::store::segment;
