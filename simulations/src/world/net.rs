@@ -43,7 +43,7 @@ pub struct Connection {
     pub machines: [MachineId; 2],
     /// Whether that side still believes in it.
     pub open: [bool; 2],
-    lanes: [StreamQueue; 2],
+    streams: [StreamQueue; 2],
 }
 
 /// Messages, and blocks, that one direction of a connection may hold: the bounds of a daemon's queues.
@@ -172,8 +172,8 @@ impl SimulatedNetwork {
     /// Opens a connection on which nothing arrives before `up`.
     pub fn connect(&mut self, machines: [MachineId; 2], up: Micros) -> ConnId {
         self.dialled += 1;
-        let lane = || StreamQueue { last_message: up, last_block: up, ..StreamQueue::default() };
-        self.conns.insert(self.dialled, Connection { machines, open: [true; 2], lanes: [lane(), lane()] });
+        let stream = || StreamQueue { last_message: up, last_block: up, ..StreamQueue::default() };
+        self.conns.insert(self.dialled, Connection { machines, open: [true; 2], streams: [stream(), stream()] });
         self.dialled
     }
 
@@ -191,7 +191,7 @@ impl SimulatedNetwork {
     pub fn close(&mut self, id: ConnId, side: usize) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else { return false };
         let was_open = std::mem::replace(&mut conn.open[side], false);
-        conn.lanes[side].held.clear();
+        conn.streams[side].held.clear();
         if conn.open == [false; 2] {
             self.conns.remove(&id);
         }
@@ -202,9 +202,9 @@ impl SimulatedNetwork {
     pub fn send(&mut self, now: Micros, id: ConnId, side: usize, parcel: Parcel) -> Option<(Trip, Parcel)> {
         let [from, to] = self.ends(id, side)?;
         let passes = self.passes(from, to);
-        let lane = &mut self.conns.get_mut(&id)?.lanes[side];
-        if !passes || !lane.held.is_empty() {
-            lane.held.push_back(parcel);
+        let stream = &mut self.conns.get_mut(&id)?.streams[side];
+        if !passes || !stream.held.is_empty() {
+            stream.held.push_back(parcel);
             return None;
         }
         Some((self.carry(now, id, side, &parcel), parcel))
@@ -218,7 +218,7 @@ impl SimulatedNetwork {
             if self.ends(id, side).is_none_or(|[from, to]| !self.passes(from, to)) {
                 continue;
             }
-            let held = self.conns.get_mut(&id).map(|conn| std::mem::take(&mut conn.lanes[side].held));
+            let held = self.conns.get_mut(&id).map(|conn| std::mem::take(&mut conn.streams[side].held));
             for parcel in held.unwrap_or_default() {
                 released.push((id, side, self.carry(now, id, side, &parcel), parcel));
             }
@@ -228,7 +228,7 @@ impl SimulatedNetwork {
 
     /// What waits on one side of a connection, if it is more than that may be.
     pub fn overflow(&mut self, now: Micros, id: ConnId, side: usize) -> Option<[usize; 2]> {
-        let waiting = self.conns.get_mut(&id)?.lanes[side].waiting(now);
+        let waiting = self.conns.get_mut(&id)?.streams[side].waiting(now);
         (waiting[0] > WAITING_MAX[0] || waiting[1] > WAITING_MAX[1]).then_some(waiting)
     }
 
@@ -258,9 +258,9 @@ impl SimulatedNetwork {
             uplink.free = uplink.free.max(now) + took;
         }
         let sent = starts + took;
-        let lane = &mut self.conns.get_mut(&id).expect("looked up above").lanes[side];
-        lane.leaving[usize::from(parcel.block.is_some())].push_back(sent);
-        let last = if parcel.block.is_some() { &mut lane.last_block } else { &mut lane.last_message };
+        let stream = &mut self.conns.get_mut(&id).expect("looked up above").streams[side];
+        stream.leaving[usize::from(parcel.block.is_some())].push_back(sent);
+        let last = if parcel.block.is_some() { &mut stream.last_block } else { &mut stream.last_message };
         // Streams keep their order; two parcels never arrive in the same microsecond.
         *last = (sent + delay).max(*last + 1);
         Trip { starts, sent, arrives: *last }
