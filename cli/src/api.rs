@@ -81,6 +81,12 @@ impl DaemonApi {
         self.patiently(|| self.client.list(&path.volume, &bytes, after, PAGE)).await
     }
 
+    /// The same, with the contents of small files as far as they can be read and the page has room for them.
+    pub async fn list_with_contents(&self, path: &RemotePath, after: Option<&[u8]>) -> ApiResult<ListingPage> {
+        let (bytes, bounds) = (path.bytes(), (PAGE, control::CONTENTS_MAX));
+        self.patiently(|| self.client.list_with_contents(&path.volume, &bytes, after, bounds)).await
+    }
+
     /// Many small changes in one commit.
     pub async fn edit(&self, volume: &str, edits: Vec<EditRequest>) -> ApiResult<EditsReply> {
         let edits = control::EditsRequest { volume: volume.to_owned(), edits };

@@ -2,6 +2,7 @@
 
 mod download;
 mod place;
+mod small;
 mod summary;
 mod trail;
 mod transfer;

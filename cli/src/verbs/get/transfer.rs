@@ -1,13 +1,13 @@
-//! The whole get: folders are walked depth first, a bounded number of files is on its way; links come after all files,
-//! folders get their attributes last.
+//! The whole get: folders are walked depth first, a bounded number of files is on its way, small files come with the pages of
+//! their folders; links come after all files, folders get their attributes last.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{EntryKind, ListingEntry};
+use fsdfs_proto::control::{EntryKind, ListingEntry, ListingPage, SmallContent};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 
 use crate::api::DaemonApi;
 use crate::app::{AppContext, or_interrupted};
@@ -21,12 +21,15 @@ use crate::remote::RemotePath;
 use crate::text::{escape, human};
 use crate::verbs::get::download::{self, DownloadError};
 use crate::verbs::get::place::{GetTarget, LocalPlace};
+use crate::verbs::get::small::{self, SmallFile, SmallFiles, Written};
 use crate::verbs::get::summary::DownloadSummary;
 use crate::verbs::get::trail::{FolderTrail, OpenTrail};
 
 /// Slots for files on their way: eight large ones or 32 small ones, of which each is little more than a round trip.
 const SLOTS: usize = 32;
 const SLOTS_LARGE: u32 = 4;
+/// Threads that write small files.
+const WRITERS: usize = 4;
 /// From here on a file is large.
 const LARGE_BYTES: u64 = 1 << 20;
 /// Deeper folders are left out: each level costs an open handle.
@@ -87,6 +90,10 @@ struct DownloadRun {
     existing: OverwritePolicy,
     slots: Arc<Semaphore>,
     downloads: JoinSet<(RemotePath, Result<u64, DownloadError>)>,
+    /// Came with the page of their folder.
+    small: SmallFiles,
+    /// Those of them that are being written.
+    writing: JoinSet<Vec<Written>>,
     last: Vec<FinalStep>,
     claims: NameClaims,
     /// The names of the source that is being walked, and its place: what lies below it gets a place below.
@@ -104,6 +111,8 @@ impl DownloadRun {
             existing,
             slots: Arc::new(Semaphore::new(SLOTS)),
             downloads: JoinSet::new(),
+            small: SmallFiles::default(),
+            writing: JoinSet::new(),
             last: Vec::new(),
             summary: DownloadSummary::default(),
         }
@@ -116,6 +125,11 @@ impl DownloadRun {
             self.begin(planned).await?;
         }
         self.progress.counted();
+        let left = self.small.take();
+        self.write(left).await?;
+        while let Some(done) = self.writing.join_next().await {
+            self.written(done).await?;
+        }
         while let Some(done) = self.downloads.join_next().await {
             self.joined(done).await?;
         }
@@ -203,12 +217,14 @@ impl DownloadRun {
     }
 
     async fn list(&mut self, folder: PendingFolder, pending: &mut Vec<PendingFolder>) -> CliResult<()> {
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let page = match self.api.list(&folder.from, after.as_deref()).await {
+        let mut next = Some(self.page(&folder.from, None));
+        while let Some(page) = next.take() {
+            let page = match page.await.map_err(|error| bug(&error))? {
                 Ok(page) => page,
                 Err(error) => return self.failed(&folder.from, &error.into()).await,
             };
+            // On its way while this one is written.
+            next = page.entries.last().filter(|_| page.more).map(|last| self.page(&folder.from, Some(last.raw_name())));
             self.summary.maybe_stale |= page.maybe_stale;
             self.summary.unpublished_on.extend(page.unpublished_on.iter().cloned());
             for entry in &page.entries {
@@ -217,11 +233,13 @@ impl DownloadRun {
             for entry in &page.entries {
                 self.child(&folder, entry, pending).await?;
             }
-            match page.entries.last() {
-                Some(last) if page.more => after = Some(last.raw_name()),
-                _ => return Ok(()),
-            }
         }
+        Ok(())
+    }
+
+    fn page(&self, from: &RemotePath, after: Option<Vec<u8>>) -> JoinHandle<Result<ListingPage, ControlError>> {
+        let (api, from) = (self.api.clone(), from.clone());
+        tokio::spawn(async move { api.list_with_contents(&from, after.as_deref()).await })
     }
 
     fn expect(&self, entry: &ListingEntry) {
@@ -302,7 +320,16 @@ impl DownloadRun {
                 self.forget(entry);
                 self.failed(&from, &WriteError::InTheWay(what).into()).await
             }
-            Ok(ExistingEntry::Free | ExistingEntry::Other) => self.download(from, at.clone(), name, entry.size).await,
+            Ok(ExistingEntry::Free | ExistingEntry::Other) => match &entry.content {
+                None => self.download(from, at.clone(), name, entry.size).await,
+                Some(SmallContent(content)) => {
+                    let (folder, content, attrs) = (at.clone(), content.clone(), attrs_of(entry));
+                    match self.small.push(SmallFile { from, folder, name, content, attrs }) {
+                        Some(group) => self.write(group).await,
+                        None => Ok(()),
+                    }
+                }
+            },
             Err(error) => {
                 self.forget(entry);
                 self.failed(&from, &error.into()).await
@@ -327,10 +354,39 @@ impl DownloadRun {
         Ok(())
     }
 
-    async fn joined(
-        &mut self,
-        done: Result<(RemotePath, Result<u64, DownloadError>), tokio::task::JoinError>,
-    ) -> CliResult<()> {
+    /// Gives some small files to a thread; waits for one if all are busy.
+    async fn write(&mut self, group: Vec<SmallFile>) -> CliResult<()> {
+        while self.writing.len() >= WRITERS
+            && let Some(done) = self.writing.join_next().await
+        {
+            self.written(done).await?;
+        }
+        if let Some(last) = group.last() {
+            self.progress.show(last.from.to_string());
+            let existing = self.existing;
+            self.writing.spawn_blocking(move || small::write_all(group, existing));
+        }
+        Ok(())
+    }
+
+    async fn written(&mut self, done: Result<Vec<Written>, JoinError>) -> CliResult<()> {
+        for Written { from, bytes, outcome } in done.map_err(|error| bug(&error))? {
+            match outcome {
+                Ok(()) => {
+                    self.summary.files += 1;
+                    self.summary.bytes += bytes;
+                    self.progress.advance(bytes);
+                }
+                Err(error) => {
+                    self.progress.unexpect(bytes);
+                    self.failed(&from, &error.into()).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn joined(&mut self, done: Result<(RemotePath, Result<u64, DownloadError>), JoinError>) -> CliResult<()> {
         match done {
             Ok((_, Ok(bytes))) => {
                 self.summary.files += 1;
@@ -338,9 +394,7 @@ impl DownloadRun {
                 Ok(())
             }
             Ok((from, Err(error))) => self.failed(&from, &error).await,
-            Err(error) => {
-                Err(CliError::new(format!("a download failed: {error}"), "this is a bug in fsdfs; report it").into())
-            }
+            Err(error) => Err(bug(&error)),
         }
     }
 
@@ -418,6 +472,10 @@ impl DownloadRun {
         app.output.failed(&CliError::new(self.summary.failed.sentence("fetched"), again));
         Ok(ExitStatus::Failed)
     }
+}
+
+fn bug(error: &JoinError) -> Exit {
+    CliError::new(format!("a download failed: {error}"), "this is a bug in fsdfs; report it").into()
 }
 
 fn attrs_of(entry: &ListingEntry) -> LocalAttributes {
