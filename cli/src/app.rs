@@ -39,6 +39,8 @@ impl AppContext {
         let home = Home::locate(global.home.as_deref())
             .map_err(|error| (program.clone(), CliError::new(program.in_hint(&error.to_string()), "")))?;
         let GlobalOptions { json, quiet, verbose, log, log_format, .. } = global;
+        // Who sets the variable to nothing wants what is logged without it.
+        let log = log.filter(|filter| !filter.is_empty());
         let log = LogOptions { filter: log, verbose, quiet, format: log_format };
         Ok(Self { program, output: OutputMode { json, quiet }, home, log })
     }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use fsdfs_node::config::log_filter;
 use tracing_subscriber::EnvFilter;
 
 use crate::outcome::{CliError, CliResult};
@@ -32,12 +33,9 @@ pub struct LogOptions {
 /// Starts logging. A daemon tells what happens, a command only what goes wrong.
 pub fn start(wish: &LogOptions, daemon: bool) -> CliResult<()> {
     let text = wish.filter.clone().unwrap_or_else(|| default_filter(wish, daemon).to_owned());
-    let filter = EnvFilter::try_new(&text).map_err(|error| {
-        CliError::new(
-            format!("the log filter '{text}' is not valid: {error}"),
-            "use a level (info, debug) or TARGET=LEVEL,...",
-        )
-    })?;
+    let not_valid = |problem: String| CliError::new(format!("the log filter {problem}"), "see --log and FSDFS_LOG");
+    let text = log_filter(&text).map_err(|bad| not_valid(bad.to_string()))?;
+    let filter = EnvFilter::try_new(&text).map_err(|error| not_valid(format!("{text:?} is not valid: {error}")))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first.
     let _ = match wish.format.unwrap_or_default() {
@@ -69,10 +67,15 @@ mod tests {
             for verbose in 0..4 {
                 for daemon in [false, true] {
                     let wish = LogOptions { quiet, verbose, ..LogOptions::default() };
-                    assert!(EnvFilter::try_new(default_filter(&wish, daemon)).is_ok());
+                    assert!(log_filter(default_filter(&wish, daemon)).is_ok());
                 }
             }
         }
-        assert!(start(&LogOptions { filter: Some("a=b=c".into()), ..LogOptions::default() }, true).is_err());
+        for wrong in ["a=b=c", "inof", "fsdfs_nod=debug"] {
+            assert!(
+                start(&LogOptions { filter: Some(wrong.into()), ..LogOptions::default() }, true).is_err(),
+                "{wrong}"
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! program never parses again.
 
 mod checked;
+mod filter;
 mod load;
 mod raw;
 mod values;
@@ -9,6 +10,7 @@ mod values;
 pub use checked::{
     Config, ConfigError, Log, LogFormat, Storage, TEST_UNIT_ENV, UNIT_BYTES, default_quota, default_storage, unit_bytes,
 };
+pub use filter::log_filter;
 pub use raw::RawConfig;
 pub(crate) use raw::RawStorage;
 pub use values::{BadValue, StorageArg, listen, size, storage_arg};

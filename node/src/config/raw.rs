@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::checked::{Config, ConfigError, Log, LogFormat, Storage};
+use super::filter::log_filter;
 use super::values::{self, BadValue};
 use crate::store::IfMissing;
 
@@ -37,7 +38,7 @@ pub struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawLog {
     #[serde(skip_serializing_if = "Option::is_none")]
-    filter: Option<String>,
+    filter: Option<Spanned<String>>,
     #[serde(default)]
     format: LogFormat,
 }
@@ -99,7 +100,7 @@ impl RawConfig {
             mdns: self.mdns.unwrap_or(true),
             uplink_kib: at.optional("uplink", self.uplink.as_ref(), |text| uplink_kib(text))?,
             control_group: self.control_group.map(Spanned::into_inner),
-            log: self.log.map(|log| Log { filter: log.filter, format: log.format }).unwrap_or_default(),
+            log: at.log(self.log)?,
             unit_bytes,
         })
     }
@@ -158,6 +159,12 @@ impl ValuePlaces<'_> {
                 "is missing; the file is written by 'fsdfs init', 'join' or 'up', with a name and a port",
             )
         })
+    }
+
+    fn log(&self, raw: Option<RawLog>) -> Result<Log, ConfigError> {
+        let raw = raw.unwrap_or_default();
+        let filter = self.optional("filter", raw.filter.as_ref(), |text| log_filter(text))?;
+        Ok(Log { filter, format: raw.format })
     }
 
     fn addresses(&self, addresses: &[Spanned<String>]) -> Result<Vec<String>, ConfigError> {
@@ -255,6 +262,7 @@ mod tests {
             ("name = \"\"\nlisten = \"0\"\n".to_owned(), "line 1: name \"\" is not 1 to 64 bytes"),
             ("name = \"z\"\nlisten = \"0\"\nstorage = []\n".to_owned(), "listen needs a port"),
             (HEAD.to_owned() + "storage = []\nuplink = \"1\"\n", "line 4: uplink \"1\" is not a speed"),
+            (HEAD.to_owned() + "storage = []\n[log]\nfilter = \"inof\"\n", "line 5: filter \"inof\" names \"inof\""),
         ];
         for (text, expected) in cases {
             let error = check(&text).expect_err(&text);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[error("{0}")]
 pub struct BadValue(pub String);
 
-fn bad<T>(problem: impl Into<String>) -> Result<T, BadValue> {
+pub(super) fn bad<T>(problem: impl Into<String>) -> Result<T, BadValue> {
     Err(BadValue(problem.into()))
 }
 

@@ -1,0 +1,134 @@
+//! Filters of log lines. A misspelt one is valid, matches nothing, and silences everything; so its words are looked at.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+
+use super::values::{BadValue, bad};
+
+/// Where log lines come from: this program's crates, and the libraries that log. A test holds them against the lock file.
+const SOURCES: &[&str] = &[
+    "fsdfs",
+    "fsdfs_core",
+    "fsdfs_node",
+    "fsdfs_proto",
+    "attohttpc",
+    "axum",
+    "h2",
+    "hickory_net",
+    "hickory_proto",
+    "hickory_resolver",
+    "hyper",
+    "hyper_util",
+    "if_watch",
+    "igd_next",
+    "jiff",
+    "libp2p",
+    "libp2p_core",
+    "libp2p_dns",
+    "libp2p_identify",
+    "libp2p_identity",
+    "libp2p_kad",
+    "libp2p_mdns",
+    "libp2p_ping",
+    "libp2p_quic",
+    "libp2p_swarm",
+    "libp2p_tcp",
+    "libp2p_upnp",
+    "multistream_select",
+    "netlink_packet_route",
+    "netlink_proto",
+    "netlink_sys",
+    "quinn",
+    "quinn_proto",
+    "quinn_udp",
+    "reqwest",
+    "rtnetlink",
+    "rustls",
+    "sled",
+];
+
+/// Reads a filter: levels, and sources with levels, such as `info,fsdfs_node::net=debug`.
+pub fn log_filter(text: &str) -> Result<String, BadValue> {
+    let levels = "a level is off, error, warn, info, debug or trace";
+    if text.trim().is_empty() {
+        return bad(format!("{text:?} is empty; {levels}"));
+    }
+    EnvFilter::try_new(text).map_err(|error| {
+        BadValue(format!("{text:?} is not a filter ({error}); write such as \"info\" or \"warn,fsdfs_node=debug\""))
+    })?;
+    // What has spans or fields is a filter for experts, and is taken as it is.
+    let Ok(targets) = text.parse::<Targets>() else { return Ok(text.to_owned()) };
+    match targets.iter().map(|(source, _)| source).find(|source| !is_source(source)) {
+        None => Ok(text.to_owned()),
+        Some(other) => bad(format!(
+            "{text:?} names {other:?}, which is no level and nothing that logs; {levels}, and a source begins with such as \
+             fsdfs_node or libp2p"
+        )),
+    }
+}
+
+/// A source is a crate, or a module of one; the beginning of a crate's name means all crates that begin so.
+fn is_source(name: &str) -> bool {
+    let (crate_name, is_module) = name.split_once("::").map_or((name, false), |(crate_name, _)| (crate_name, true));
+    SOURCES.iter().any(|source| *source == crate_name || (!is_module && source.starts_with(crate_name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_that_log_something() {
+        for fine in [
+            "info",
+            "INFO",
+            "off",
+            "warn,libp2p_kad=error,fsdfs=info,fsdfs_node=info,fsdfs_core=info",
+            "fsdfs_node::net=debug",
+            "libp2p=debug",
+            "fsdfs_node",
+            "3",
+        ] {
+            assert_eq!(log_filter(fine), Ok(fine.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_filter_with_a_typo_is_refused_and_says_what_would_be_right() {
+        for (wrong, named) in [
+            ("inof", "\"inof\""),
+            ("infos", "\"infos\""),
+            ("info,fsdfs_nod::net=debug", "\"fsdfs_nod\""),
+            ("fsfds=debug", "\"fsfds\""),
+            ("warn,debg", "\"debg\""),
+            ("fsdfs_node=inof", "not a filter"),
+            ("fsdfs_node=debug=trace", "not a filter"),
+            ("", "empty"),
+            (" ", "empty"),
+        ] {
+            let BadValue(problem) = log_filter(wrong).expect_err(wrong);
+            assert!(problem.contains(named) && problem.contains("info"), "{wrong:?}: {problem}");
+        }
+    }
+
+    /// What depends on `log` or `tracing` logs.
+    #[test]
+    fn every_library_that_logs_is_a_source() {
+        let lock = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.lock");
+        let lock: toml::Table = toml::from_str(&std::fs::read_to_string(lock).expect("committed")).expect("TOML");
+        let mut missing = Vec::new();
+        for package in lock["package"].as_array().expect("packages") {
+            let name = package["name"].as_str().expect("a name").replace('-', "_");
+            let dependencies = package.get("dependencies").and_then(toml::Value::as_array);
+            let logs = dependencies
+                .into_iter()
+                .flatten()
+                .filter_map(toml::Value::as_str)
+                .any(|dependency| matches!(dependency.split(' ').next(), Some("log" | "tracing")));
+            if logs && !name.starts_with("tracing") && !is_source(&name) {
+                missing.push(name);
+            }
+        }
+        assert!(missing.is_empty(), "add to the list: {missing:?}");
+    }
+}
