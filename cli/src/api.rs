@@ -138,6 +138,11 @@ impl DaemonApi {
         self.problem_of(error, None)
     }
 
+    /// The same, with the path in commands that are to be typed.
+    pub fn problem_about(&self, path: &RemotePath, error: &ControlError) -> CliError {
+        self.problem_of(error, Some(path))
+    }
+
     fn problem_of(&self, error: &ControlError, path: Option<&RemotePath>) -> CliError {
         match error {
             ControlError::NotRunning { .. } => self.not_running(),
@@ -172,7 +177,7 @@ impl DaemonApi {
 
     /// What is wrong with this path.
     pub fn problem_at(&self, path: &RemotePath, error: &ControlError) -> CliError {
-        let mut problem = self.problem_of(error, Some(path));
+        let mut problem = self.problem_about(path, error);
         // What is wrong with the daemon is not wrong with a path.
         if matches!(error, ControlError::Refused(_)) {
             problem.what = format!("{path}: {}", problem.what);
@@ -202,11 +207,9 @@ impl DaemonApi {
         }
         let up = self.program.command("up");
         if self.home.has_pool() {
-            let service = "installed as a service: systemctl --user start fsdfs";
-            CliError::new(
-                format!("fsdfs is not running with the home folder {home}"),
-                format!("start it: {up}   ({service})"),
-            )
+            let service = crate::verbs::service::start_command(self.home.dir());
+            let start = service.map_or_else(|| up.clone(), |service| format!("{service}   or in a terminal: {up}"));
+            CliError::new(format!("fsdfs is not running with the home folder {home}"), format!("start it: {start}"))
         } else {
             let join = self.program.command("join TICKET");
             let next = format!("create a new pool: {up}\n  or join an existing one: {join}");

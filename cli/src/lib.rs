@@ -27,6 +27,7 @@ pub mod remote;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod usage;
 pub mod verbs;
 mod warning;
 
@@ -40,12 +41,18 @@ use crate::app::AppContext;
 pub use crate::args::command;
 use crate::args::{CommandLine, CommandVerb};
 use crate::outcome::{CliError, CliResult, finish, report};
+use crate::program::ProgramName;
 
 /// Runs the program with these arguments, the first being its own name.
 pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let matches = match command().try_get_matches_from(&args) {
         Ok(matches) => matches,
+        Err(error) if error.use_stderr() && usage::wants_json(&args) => {
+            let program = ProgramName::new(args.first().map(OsString::as_os_str).unwrap_or_default(), None);
+            report(&program, true, &usage::problem(&program, &command(), &args, &error));
+            return ExitCode::from(2);
+        }
         // Help and version are no failures; clap knows where each goes.
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };

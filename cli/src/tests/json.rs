@@ -287,6 +287,7 @@ fn of_the_tree() -> Vec<(String, String)> {
     let failed = FailureList {
         count: 1,
         first: vec![FailedEntry { path: "/a".into(), why: "cannot be read".into(), code: None }],
+        lasting: 0,
     };
     let edit = FailedEdit { path: "/a".into(), error: "it exists already".into(), code: ErrorCode::Exists };
     let put =

@@ -68,12 +68,12 @@ fn amount(state: TransferState<'_>, columns: usize) -> String {
             format!("{done} of {}", human::size(total)),
             format!("{} %", permille(state).unwrap_or(0) / 10),
         ],
-        TransferTotal::AtLeast(total) => vec![
+        TransferTotal::AtLeast(total @ 1..) => vec![
             format!("{done:>11} of {:<11}", human::size(total) + "+"),
             format!("{done} of {}+", human::size(total)),
             done,
         ],
-        TransferTotal::Unknown => vec![format!("{done:>11}"), done],
+        TransferTotal::AtLeast(0) | TransferTotal::Unknown => vec![format!("{done:>11}"), done],
     };
     // The padded form keeps the columns in place, where that costs nothing else.
     let wide = usize::from(columns < 60 && forms.len() > 1);

@@ -23,7 +23,7 @@ pub struct CatCommand {
     /// Only these bytes: FIRST-LAST (both included), FIRST-, or -COUNT for the end.
     #[arg(long, value_name = "RANGE", value_parser = parse::range, allow_hyphen_values = true)]
     range: Option<ByteRangeArg>,
-    /// Files, [VOLUME:]/PATH.
+    /// Files, /PATH.
     #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
@@ -33,45 +33,68 @@ impl CatCommand {
     pub async fn run(self, app: &AppContext) -> CliResult {
         let api = app.api()?;
         let (mut maybe_stale, mut maybe_incomplete) = (false, false);
+        let mut verdict = ExitStatus::Fine;
         for path in &self.paths {
-            let (stale, incomplete) = if io::stdout().is_terminal() {
+            let printed = if io::stdout().is_terminal() {
                 let mut out = TerminalWriter::new(io::stdout());
-                let stale = self.copy(&api, path, &mut out).await?;
+                let printed = self.copy(&api, path, &mut out).await?;
                 out.finish().map_err(|error| Exit::of_output(&error))?;
-                stale
+                printed
             } else {
                 self.copy(&api, path, &mut io::stdout()).await?
             };
-            maybe_stale |= stale;
-            maybe_incomplete |= incomplete;
+            match printed {
+                Ok((stale, incomplete)) => {
+                    maybe_stale |= stale;
+                    maybe_incomplete |= incomplete;
+                }
+                Err(error) if DaemonApi::ends_all(&error) => return Err(api.stop_at(path, &error)),
+                Err(error) => {
+                    app.output.failed(&problem(&api, path, &error));
+                    verdict = ExitStatus::Failed;
+                }
+            }
         }
         if maybe_stale {
             app.output.note(super::MAYBE_STALE);
         }
         if maybe_incomplete {
             app.output.failed(&super::incomplete(&BTreeSet::new()));
-            return Ok(ExitStatus::Attention);
+            return Ok(verdict.max(ExitStatus::Attention));
         }
-        Ok(ExitStatus::Fine)
+        Ok(verdict)
     }
 
-    async fn copy(&self, api: &DaemonApi, path: &RemotePath, out: &mut (impl Write + Send)) -> CliResult<(bool, bool)> {
-        let failed = |error: &ControlError| {
-            let CliError { what, next, code } = api.problem(error);
-            let next = if code == Some(ErrorCode::BadRange) { "bytes are counted from 0".into() } else { next };
-            Exit::from(CliError { what: format!("{path}: {what}"), next, code })
-        };
+    /// Writes one file; tells whether newer changes may exist, and whether what was read may lack some.
+    async fn copy(
+        &self,
+        api: &DaemonApi,
+        path: &RemotePath,
+        out: &mut (impl Write + Send),
+    ) -> CliResult<Result<(bool, bool), ControlError>> {
         let range = self.range.map_or(DownloadRange::Whole, wanted);
-        let download = api.download(path, &range).await.map_err(|error| failed(&error))?;
+        let download = match api.download(path, &range).await {
+            Ok(download) => download,
+            Err(error) => return Ok(Err(error)),
+        };
         let (maybe_stale, maybe_incomplete) = (download.maybe_stale, download.maybe_incomplete);
         let mut content = download.content();
         while let Some(piece) = content.next().await {
-            let piece = piece.map_err(|error| failed(&error))?;
+            let piece = match piece {
+                Ok(piece) => piece,
+                Err(error) => return Ok(Err(error)),
+            };
             out.write_all(&piece).map_err(|error| Exit::of_output(&error))?;
         }
         out.flush().map_err(|error| Exit::of_output(&error))?;
-        Ok((maybe_stale, maybe_incomplete))
+        Ok(Ok((maybe_stale, maybe_incomplete)))
     }
+}
+
+fn problem(api: &DaemonApi, path: &RemotePath, error: &ControlError) -> CliError {
+    let CliError { what, next, code } = api.problem_at(path, error);
+    let next = if code == Some(ErrorCode::BadRange) { "bytes are counted from 0".into() } else { next };
+    CliError { what, next, code }
 }
 
 fn wanted(typed: ByteRangeArg) -> DownloadRange {

@@ -18,6 +18,9 @@ pub struct FailureList {
     pub count: u64,
     /// The first of them.
     pub first: Vec<FailedEntry>,
+    /// Those that the same command would meet again.
+    #[serde(skip)]
+    pub lasting: u64,
 }
 
 /// One of them.
@@ -51,13 +54,25 @@ impl FailureList {
         }
     }
 
+    /// The same of one that the same command would meet again: repeating it does not help.
+    pub fn add_lasting(&mut self, progress: &TransferProgress, path: String, why: impl Into<CliError>) {
+        self.lasting += 1;
+        self.add(progress, path, why);
+    }
+
+    /// What is said at the end; `again` is the command once more.
+    pub fn end(&self, done: &str, again: &str) -> CliError {
+        let next = if self.count > self.lasting { format!("once that is resolved: {again}") } else { String::new() };
+        CliError::new(self.sentence(done), next)
+    }
+
     /// Whether everything went well.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// `3 files were not stored`.
-    pub fn sentence(&self, done: &str) -> String {
+    fn sentence(&self, done: &str) -> String {
         let were = if self.count == 1 { "entry was" } else { "entries were" };
         format!("{} {were} not {done}; see above", self.count)
     }
@@ -76,6 +91,17 @@ mod tests {
             troubles.add(&progress, format!("/{number}"), "no".to_owned());
         }
         assert_eq!((troubles.count, troubles.first.len()), (2_000, KEPT_MAX));
-        assert_eq!(troubles.sentence("stored"), "2000 entries were not stored; see above");
+        let end = troubles.end("stored", "put a /");
+        assert_eq!(end.to_string(), "2000 entries were not stored; see above\n  once that is resolved: put a /");
+    }
+
+    #[test]
+    fn what_would_be_met_again_is_not_to_be_repeated() {
+        let mut troubles = FailureList::default();
+        let progress = TransferProgress::new(OutputMode { json: true, quiet: true });
+        troubles.add_lasting(&progress, "/a".into(), "b becomes /a already".to_owned());
+        assert_eq!(troubles.end("stored", "put a /").to_string(), "1 entry was not stored; see above");
+        troubles.add(&progress, "/c".into(), "no".to_owned());
+        assert!(troubles.end("stored", "put a /").next.ends_with(": put a /"));
     }
 }

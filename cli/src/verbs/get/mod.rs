@@ -42,7 +42,7 @@ pub struct GetCommand {
     /// Replace files that exist and differ.
     #[arg(short, long)]
     force: bool,
-    /// Files and folders to fetch, [VOLUME:]/PATH; then the local DEST, which may be left out for the current folder.
+    /// Files and folders to fetch, /PATH; then the local DEST, which may be left out for the current folder.
     #[arg(value_name = "PATH", required = true, value_parser = clap::builder::OsStringValueParser::new())]
     paths: Vec<std::ffi::OsString>,
 }
@@ -104,11 +104,7 @@ async fn look_up(api: &DaemonApi, paths: Vec<RemotePath>) -> CliResult<Vec<GetSo
                 let StatReply { entry, maybe_stale, unpublished_on, .. } = stat;
                 sources.push(GetSource { path, entry, maybe_stale, unpublished_on });
             }
-            Err(error) => {
-                let mut problem = api.problem(&error);
-                problem.what = format!("{path}: {}", problem.what);
-                return Err(problem.into());
-            }
+            Err(error) => return Err(api.stop_at(&path, &error)),
         }
     }
     Ok(sources)

@@ -187,7 +187,7 @@ impl DownloadRun {
             ClaimOutcome::Repeated => is_folder,
             ClaimOutcome::Taken(taken) => {
                 let name = place.iter().map(|name| escape::name(name)).collect::<Vec<_>>().join("/");
-                self.summary.failed.add(&self.progress, from.to_string(), taken.sentence(&name));
+                self.summary.failed.add_lasting(&self.progress, from.to_string(), taken.sentence(&name));
                 false
             }
         }
@@ -406,7 +406,7 @@ impl DownloadRun {
             }
             DownloadError::Control(control) => {
                 self.check_daemon(control).await?;
-                self.api.problem(control)
+                self.api.problem_about(from, control)
             }
             other => other.to_string().into(),
         };
@@ -468,8 +468,7 @@ impl DownloadRun {
         if self.summary.failed.is_empty() {
             return Ok(if is_complete { ExitStatus::Fine } else { ExitStatus::Attention });
         }
-        let again = format!("once that is resolved: {again}");
-        app.output.failed(&CliError::new(self.summary.failed.sentence("fetched"), again));
+        app.output.failed(&self.summary.failed.end("fetched", again));
         Ok(ExitStatus::Failed)
     }
 }

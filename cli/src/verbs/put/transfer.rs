@@ -204,7 +204,7 @@ impl UploadRun {
             ClaimOutcome::Granted => true,
             ClaimOutcome::Repeated => is_folder,
             ClaimOutcome::Taken(taken) => {
-                self.summary.failed.add(&self.progress, shown(from), taken.sentence(&to.to_string()));
+                self.summary.failed.add_lasting(&self.progress, shown(from), taken.sentence(&to.to_string()));
                 false
             }
         }
@@ -213,7 +213,7 @@ impl UploadRun {
     /// A pipe, socket or device that was named as a source.
     fn special(&mut self, from: &Path, to: &RemotePath, kind: &str) {
         let why = special::problem(&self.program, from, to, kind);
-        self.summary.failed.add(&self.progress, shown(from), why);
+        self.summary.failed.add_lasting(&self.progress, shown(from), why);
     }
 
     /// A symlink that was named as a source and is not followed: what its owner may not expect is said. Whether it is stored.
@@ -357,8 +357,7 @@ impl UploadRun {
         if summary.failed.is_empty() {
             return Ok(verdict);
         }
-        let again = format!("once that is resolved: {again}");
-        app.output.failed(&CliError::new(summary.failed.sentence("stored"), again));
+        app.output.failed(&summary.failed.end("stored", again));
         Ok(ExitStatus::Failed)
     }
 }
