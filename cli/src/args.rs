@@ -13,7 +13,7 @@ use crate::verbs;
     version,
     about = "A private, encrypted, self-healing store pooled over friends' home servers",
     max_term_width = 110,
-    after_help = "Paths in the pool begin with a slash: /photos/2026. Another volume than `pool` stands before it: mine:/photos.",
+    after_help = "Paths in the pool begin with a slash: /photos/2026.",
     after_long_help = AFTER_LONG_HELP
 )]
 pub struct CommandLine {
@@ -26,7 +26,7 @@ pub struct CommandLine {
 }
 
 const AFTER_LONG_HELP: &str = "\
-Paths in the pool begin with a slash: /photos/2026. Another volume than `pool` stands before it: mine:/photos.
+Paths in the pool begin with a slash: /photos/2026.
 
 The first minutes:
   fsdfs up                    create a pool on this machine and run its first node (or run its node)

@@ -3,6 +3,7 @@
 //! `UPDATE=1 cargo test --workspace snapshot` writes the files anew; look at the difference before committing it.
 
 mod help;
+mod hints;
 mod json;
 mod words;
 

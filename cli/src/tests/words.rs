@@ -8,7 +8,7 @@ use proc_macro2::{TokenStream, TokenTree};
 
 use super::{help, json};
 
-fn workspace() -> PathBuf {
+pub(super) fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the command lies in the workspace").to_owned()
 }
 
@@ -64,7 +64,7 @@ fn no_string_of_the_program_has_a_banned_word() {
 }
 
 /// Without those that hold tests only.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).expect("a source folder").map(|entry| entry.expect("an entry").path());
     let of_tests = |path: &PathBuf| path.file_stem().is_some_and(|name| name == "tests" || name == "fake");
     let listed = entries.filter(|path| !of_tests(path)).flat_map(|path| {
@@ -75,7 +75,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// String literals outside of doc comments and of modules of tests.
-fn literals(tokens: TokenStream) -> Vec<String> {
+pub(super) fn literals(tokens: TokenStream) -> Vec<String> {
     let mut strings = Vec::new();
     let mut words: Vec<String> = Vec::new();
     for token in tokens {

@@ -20,7 +20,7 @@ pub struct MkdirCommand {
     /// Accept folders that exist already.
     #[arg(short, long)]
     parents: bool,
-    /// Folders to create, [VOLUME:]/PATH.
+    /// Folders to create, /PATH.
     #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
@@ -45,7 +45,7 @@ impl MkdirCommand {
 #[derive(Args, Clone, Debug)]
 #[command(override_usage = "fsdfs mv [OPTIONS] SRC... DEST")]
 pub struct MvCommand {
-    /// What to move, [VOLUME:]/PATH; the last one is where to.
+    /// What to move, /PATH; the last one is where to.
     #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }
@@ -58,7 +58,10 @@ impl MvCommand {
         let standing = api.find(dest).await.map_err(|error| api.stop_at(dest, &error))?;
         if let Some(other) = sources.iter().find(|source| source.volume != dest.volume) {
             // One of them may not exist.
-            api.find(other).await.map_err(|error| api.stop_at(other, &error))?;
+            for path in [dest, other] {
+                let root = RemotePath { names: Vec::new(), slash: true, ..path.clone() };
+                api.stat(&root, false).await.map_err(|error| api.stop_at(path, &error))?;
+            }
             return problem(format!("{other} and {dest} are in different volumes"), "get it, then put it there");
         }
         let into = dest.slash || standing.is_some_and(|entry| entry.kind == EntryKind::Folder);
@@ -117,7 +120,7 @@ pub struct RmCommand {
     /// Folders with everything in them; without it only empty ones.
     #[arg(short, long)]
     recursive: bool,
-    /// What to remove, [VOLUME:]/PATH.
+    /// What to remove, /PATH.
     #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }

@@ -97,7 +97,7 @@ fn explained(invite: &New, program: &crate::program::ProgramName) -> String {
          It admits {machines}, {until}. List all: {list}   Revoke it: {revoke}\n\
          Addresses in it: {}\n{}",
         members::addresses(&invite.addresses),
-        members::warnings(&invite.warnings)
+        program.in_hint(&members::warnings(&invite.warnings))
     )
     .trim_end()
     .to_owned()

@@ -153,7 +153,7 @@ fn parse(text: &str) -> Result<Ticket, CliError> {
     text.trim().parse().map_err(|error| {
         CliError::new(
             format!("this ticket cannot be used: {error}"),
-            "tickets are created with 'invite' on a member; copy the whole line",
+            "copy the whole line that a member was given when it created the ticket (fsdfs invite)",
         )
     })
 }

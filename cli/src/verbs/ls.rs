@@ -26,7 +26,7 @@ pub struct LsCommand {
     /// Show mode, size, time of last change, and where links point.
     #[arg(short, long)]
     long: bool,
-    /// Folders or files, [VOLUME:]/PATH.
+    /// Folders or files, /PATH.
     #[arg(value_name = "PATH", default_value = "/", value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }

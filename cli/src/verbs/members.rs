@@ -48,7 +48,7 @@ impl MembersCommand {
         match self.action {
             None => {
                 let members = api.client().members().await.map_err(|error| api.stop(&error))?;
-                app.output.result(&members, shown(&members)).map(|()| ExitStatus::Fine)
+                app.output.result(&members, app.program.in_hint(&shown(&members))).map(|()| ExitStatus::Fine)
             }
             Some(MembersAction::Revoke { member, yes, reason }) => revoke(app, &api, &member, yes, &reason).await,
         }

@@ -63,12 +63,10 @@ impl ServiceCommand {
 
     fn folder(&self) -> CliResult<PathBuf> {
         if self.system {
-            return Ok(PathBuf::from("/etc/systemd/system"));
+            return Ok(PathBuf::from(SYSTEM_UNITS));
         }
-        let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = || std::env::home_dir().map(|home| home.join(".config"));
-        match config.or_else(home) {
-            Some(config) => Ok(config.join("systemd/user")),
+        match user_units() {
+            Some(folder) => Ok(folder),
             None => problem("there is no home folder to install a user's unit in", "set HOME, or use --system"),
         }
     }
@@ -96,6 +94,25 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CliError {
     CliError::new(format!("cannot {what} {}: {error}", escape::name(path.as_os_str().as_bytes())), hint)
 }
 
+/// Where units of the machine lie.
+const SYSTEM_UNITS: &str = "/etc/systemd/system";
+
+/// Where units of this user lie.
+fn user_units() -> Option<PathBuf> {
+    let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::home_dir().map(|home| home.join(".config"));
+    config.or_else(home).map(|config| config.join("systemd/user"))
+}
+
+/// The command that starts the node of this home folder as the service that it is installed as, if it is.
+pub fn start_command(home: &Path) -> Option<String> {
+    let name = unit_name(home);
+    let of_user = user_units().map(|folder| (folder, "systemctl --user start"));
+    let of_system = Some((PathBuf::from(SYSTEM_UNITS), "systemctl start"));
+    let installed = of_user.into_iter().chain(of_system).find(|(folder, _)| folder.join(&name).is_file());
+    installed.map(|(_, start)| format!("{start} {name}"))
+}
+
 /// `fsdfs.service`; for another home than the default, named after it, so that several nodes can be installed.
 pub fn unit_name(home: &Path) -> String {
     let is_safe = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
@@ -119,7 +136,7 @@ fn unit(program: &Path, home: &Path, user: Option<u32>) -> String {
         "[Unit]\n\
          Description=fsdfs: a private store pooled with friends\n\
          {network}\n\
-         [ServiceCommand]\n\
+         [Service]\n\
          {user_line}\
          Type=exec\n\
          ExecStart={} --home {} up\n\
@@ -161,6 +178,8 @@ mod tests {
             unit.contains("ExecStart=\"/usr/bin/fsdfs\" --home \"/home/anna/100%% \\\"mine\\\"/$$x\" up\n"),
             "{unit}"
         );
+        let sections: Vec<&str> = unit.lines().filter(|line| line.starts_with('[')).collect();
+        assert_eq!(sections, ["[Unit]", "[Service]", "[Install]"], "what systemd knows");
         assert!(unit.contains("WantedBy=default.target") && !unit.contains("User="), "{unit}");
     }
 

@@ -16,7 +16,7 @@ use crate::text::{escape, human};
 /// than required.
 #[derive(Args, Clone, Debug)]
 pub struct StatCommand {
-    /// What to look at, [VOLUME:]/PATH.
+    /// What to look at, /PATH.
     #[arg(value_name = "PATH", required = true, value_parser = crate::remote::remote())]
     paths: Vec<RemotePath>,
 }

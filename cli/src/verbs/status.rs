@@ -21,7 +21,7 @@ impl StatusCommand {
         let api = app.api()?;
         let status = api.client().status().await.map_err(|error| api.stop(&error))?;
         let verdict = if status.attention.is_empty() { ExitStatus::Fine } else { ExitStatus::Attention };
-        app.output.result(&status, shown(&status))?;
+        app.output.result(&status, app.program.in_hint(&shown(&status)))?;
         Ok(verdict)
     }
 }

@@ -63,12 +63,12 @@ impl PlanCommand {
         let api = app.api()?;
         let Some(change) = self.change else {
             let plan = api.patiently(|| api.client().plan()).await.map_err(|error| api.stop(&error))?;
-            return app.output.result(&plan, outlook::shown(&plan)).map(|()| ExitStatus::Fine);
+            return app.output.result(&plan, app.program.in_hint(&outlook::shown(&plan))).map(|()| ExitStatus::Fine);
         };
         let change = change.parameters();
         let change: Vec<(&str, &[u8])> = change.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let planned = api.patiently(|| api.client().what_if(&change)).await.map_err(|error| api.stop(&error))?;
-        app.output.result(&planned, change::shown(&planned)).map(|()| ExitStatus::Fine)
+        app.output.result(&planned, app.program.in_hint(&change::shown(&planned))).map(|()| ExitStatus::Fine)
     }
 }
 

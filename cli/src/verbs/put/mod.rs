@@ -10,6 +10,8 @@ mod upload;
 mod walk;
 
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use clap::builder::OsStringValueParser;
 use clap::{Args, ValueEnum};
@@ -46,7 +48,7 @@ pub struct PutCommand {
         default_missing_value = "all"
     )]
     follow: Option<FollowArg>,
-    /// Files and folders, or - for the standard input; the last one is where to: [VOLUME:]/PATH.
+    /// Files and folders, or - for the standard input; the last one is where to: /PATH.
     #[arg(value_names = ["SRC", "DEST"], num_args = 2.., required = true, value_parser = OsStringValueParser::new())]
     paths: Vec<OsString>,
 }
@@ -76,8 +78,8 @@ impl PutCommand {
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
         let Some((dest, sources)) = self.paths.split_last() else { return Ok(ExitStatus::Fine) };
-        let dest = dest_of(app, sources, dest)?;
         let follow = self.follow.map_or(FollowLinks::Never, FollowLinks::from);
+        let dest = dest_of(app, sources, dest, follow)?;
         let sources: Vec<PutSource> = sources.iter().map(|source| PutSource::new(source, follow)).collect();
         let api = app.api()?;
         let standing = api.find(&dest).await.map_err(|error| api.stop_at(&dest, &error))?.map(|entry| entry.kind);
@@ -101,16 +103,22 @@ impl From<FollowArg> for FollowLinks {
     }
 }
 
-fn dest_of(app: &AppContext, sources: &[OsString], dest: &OsStr) -> Result<RemotePath, Exit> {
+fn dest_of(app: &AppContext, sources: &[OsString], dest: &OsStr, follow: FollowLinks) -> Result<RemotePath, Exit> {
     RemotePath::parse(dest).or_else(|wrong| {
-        let sources: Vec<&OsStr> = sources.iter().map(OsString::as_os_str).collect();
-        let root =
-            app.program.command_of([&[OsStr::new("put")], sources.as_slice(), &[dest, OsStr::new("/")]].concat());
         let shown = crate::text::escape::name(dest.as_encoded_bytes());
-        problem(
-            format!("the last path, {shown}, must be a path in the store: {wrong}"),
-            format!("into the root: {root}"),
-        )
+        let put = std::iter::once(OsString::from("put")).chain(source::option(follow)).chain(sources.iter().cloned());
+        // What is a file here was meant as a source; anything else as a place.
+        let is_here = !dest.as_bytes().starts_with(b"/") && Path::new(dest).symlink_metadata().is_ok();
+        let next = if is_here {
+            let all = put.chain([dest.to_owned(), "/".into()]);
+            format!("into the root: {}", app.program.command_of(all))
+        } else {
+            let name = dest.as_bytes().iter().copied().skip_while(|byte| *byte == b'/');
+            let place = OsString::from_vec(std::iter::once(b'/').chain(name).collect());
+            let place = if RemotePath::parse(&place).is_ok() { place } else { "/".into() };
+            format!("such as: {}", app.program.command_of(put.chain([place])))
+        };
+        problem(format!("the last path, {shown}, must be a path in the store: {wrong}"), next)
     })
 }
 

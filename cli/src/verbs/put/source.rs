@@ -106,6 +106,15 @@ pub fn plan(sources: &[PutSource], dest: &RemotePath, standing: Option<EntryKind
         .collect()
 }
 
+/// How it is typed which links are followed.
+pub fn option(follow: FollowLinks) -> Option<OsString> {
+    match follow {
+        FollowLinks::Never => None,
+        FollowLinks::Sources => Some("--follow=sources".into()),
+        FollowLinks::All => Some("-L".into()),
+    }
+}
+
 /// The words of a command that does the same once more, wherever the first one stopped: a folder that became `dest` is
 /// named with a slash, so that it does not become `dest/name` the next time.
 pub fn repeatable(dest: &RemotePath, plan: &[PutTarget], follow: FollowLinks) -> Vec<OsString> {
@@ -115,11 +124,7 @@ pub fn repeatable(dest: &RemotePath, plan: &[PutTarget], follow: FollowLinks) ->
         PutSource::Named { path, .. } | PutSource::Content { path } => path.clone().into_os_string(),
     };
     let mut words = vec![OsString::from("put")];
-    match follow {
-        FollowLinks::Never => {}
-        FollowLinks::Sources => words.push("--follow=sources".into()),
-        FollowLinks::All => words.push("-L".into()),
-    }
+    words.extend(option(follow));
     words.extend(plan.iter().map(again));
     let mut to = dest.to_os_string();
     if dest.slash && !dest.names.is_empty() {

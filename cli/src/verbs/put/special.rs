@@ -41,6 +41,10 @@ pub fn problem(program: &ProgramName, from: &Path, to: &RemotePath, kind: &str) 
         return format!("{what}, and has no content").into();
     }
     let put = program.command_of(["put".into(), "-".into(), to.to_os_string()]);
+    // What a shell opened for this one command is gone afterwards.
+    if from.starts_with("/dev/fd") || from.starts_with("/proc/self/fd") {
+        return CliError::new(what, format!("store what a command prints: COMMAND | {put}"));
+    }
     CliError::new(what, format!("store what comes from it: {put} < {}", quote(from.as_os_str())))
 }
 
@@ -98,6 +102,10 @@ mod tests {
         assert_eq!(
             problem(&program, Path::new("a b"), &to, "a pipe").to_string(),
             "it is a pipe, not a file\n  store what comes from it: fsdfs put - '/x/a b' < 'a b'"
+        );
+        assert_eq!(
+            problem(&program, Path::new("/dev/fd/63"), &to, "a pipe").next,
+            "store what a command prints: COMMAND | fsdfs put - '/x/a b'"
         );
         assert!(
             link_note(&program, Path::new("a b"), &to, LinkedKind::Folder)

@@ -70,7 +70,7 @@ impl From<ClientError> for Failure {
             ClientError::NotAFile(kind) => Self::new(
                 ErrorCode::IsAFolder,
                 format!("it is {kind}, not a file"),
-                "list it with 'fsdfs ls', or get it as a folder",
+                "list it with 'fsdfs ls PATH', or get it with 'fsdfs get PATH'",
             ),
             ClientError::Lost { away } => Self::new(
                 ErrorCode::Unavailable,

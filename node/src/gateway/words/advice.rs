@@ -20,7 +20,7 @@ pub(crate) fn advice(reason: AdviceReason, context: AdviceContext) -> AdviceItem
 fn text(reason: &AdviceReason, context: AdviceContext) -> String {
     match reason {
         AdviceReason::OnlyCopies { can_hand_over: true } => {
-            "It holds the only copies of some blocks: keep it running until 'fsdfs plan remove' no longer says so."
+            "It holds the only copies of some blocks: keep it running until 'fsdfs plan remove NAME' no longer says so."
                 .into()
         }
         AdviceReason::OnlyCopies { can_hand_over: false } => {

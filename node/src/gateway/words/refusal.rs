@@ -86,7 +86,7 @@ pub(crate) fn edit_error(edit: &EditError) -> ApiError {
         }
         EditError::Exists => error(ErrorCode::Exists, "it exists already", "choose another name, or remove it first"),
         EditError::NotEmpty => {
-            error(ErrorCode::NotEmpty, "the folder is not empty", "remove its content too: 'fsdfs rm -r'")
+            error(ErrorCode::NotEmpty, "the folder is not empty", "remove its content too: 'fsdfs rm -r PATH'")
         }
         EditError::IntoItself => error(
             ErrorCode::BadRequest,
