@@ -1,5 +1,6 @@
 //! Everything that is tested from outside, in one binary: linking the whole program once is what takes the time.
 
+mod answers;
 mod chaos;
 mod getting;
 mod joining;
