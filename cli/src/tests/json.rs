@@ -353,6 +353,7 @@ fn codes() -> (String, String) {
         "MemberPresence",
         "MemberRole",
         "AddressScope",
+        "DiskCondition",
     ];
     answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())
 }

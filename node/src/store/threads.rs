@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fsdfs_core::seam::DiskDone;
 use fsdfs_proto::record::LogEntry;
 
-use crate::store::disk::appender::{Appender, for_disks};
+use crate::store::disk::appender::{Appender, for_disks, is_full};
 use crate::store::disk::handle::DiskHealth;
 use crate::store::disk::job::{DiskJob, DiskReply};
 use crate::store::disk_set::DiskSet;
@@ -94,15 +94,19 @@ pub(crate) enum HomeJob {
     Stop,
 }
 
-/// The log in the home folder, and whether its last write failed.
+/// The log in the home folder.
 struct HomeLog {
     log: LogFolder,
+    /// The last write failed.
     failed: bool,
+    /// When its reserve was last looked after.
+    looked: Option<Instant>,
 }
 
 /// The writer of the log in the home folder.
 pub(crate) fn run_log(log: LogFolder, jobs: &Receiver<HomeJob>, shared: &DiskSet) {
-    let mut log = HomeLog { log, failed: false };
+    let mut log = HomeLog { log, failed: false, looked: None };
+    log.look_after_reserve();
     while let Ok(first) = jobs.recv() {
         let (mut entries, mut answers, mut stop) = (Vec::new(), Vec::new(), false);
         let mut next = Some(first);
@@ -127,7 +131,10 @@ pub(crate) fn run_log(log: LogFolder, jobs: &Receiver<HomeJob>, shared: &DiskSet
 }
 
 fn append_home(home: &mut HomeLog, entries: &[LogEntry], answers: Vec<DiskReply>, shared: &DiskSet) {
-    let done = home.tried(shared, |log| log.append(entries));
+    let done = home.tried(shared, |log| match log.append(entries) {
+        Err(error) if is_full(&error) && log.use_reserve() => log.append(entries),
+        done => done,
+    });
     for answer in answers {
         answer.send(DiskDone::Logged(done));
     }
@@ -143,10 +150,19 @@ fn compact_home(home: &mut HomeLog, keep: &[LogEntry], shared: &DiskSet) {
 }
 
 impl HomeLog {
+    /// Makes the reserve, at the start and when it was used and there is room again.
+    fn look_after_reserve(&mut self) {
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) {
+            self.log.keep_reserve();
+            self.looked = Some(Instant::now());
+        }
+    }
+
     /// Whether it was done. That it fails, and that it no longer does, is said once: everything that is written asks for it.
     fn tried(&mut self, shared: &DiskSet, act: impl FnOnce(&mut LogFolder) -> io::Result<()>) -> bool {
         let before = self.log.syncs;
         let done = act(&mut self.log);
+        self.look_after_reserve();
         shared.counters.syncs.add(self.log.syncs - before);
         let failed_before = std::mem::replace(&mut self.failed, done.is_err());
         let path = self.log.dir().into();

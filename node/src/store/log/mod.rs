@@ -4,6 +4,8 @@
 //! a torn tail. Compaction replaces the old files by one. The order of entries means nothing, and an entry may be there
 //! twice; so every crash in between leaves at worst too much.
 
+mod reserve;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,6 +98,16 @@ impl LogFolder {
         }
         let loaded = (complete && old.len() == 1).then(|| entries.clone());
         Ok((Self { file_system, dir, old, loaded, current: None, next, bytes, syncs: 0, damaged }, entries))
+    }
+
+    /// Keeps some space for when the file system is full. Whether it has.
+    pub fn keep_reserve(&self) -> bool {
+        reserve::keep(&*self.file_system, &self.dir).unwrap_or(false)
+    }
+
+    /// Gives that space to whatever is written next. Whether there was any.
+    pub fn use_reserve(&self) -> bool {
+        reserve::give_way(&*self.file_system, &self.dir)
     }
 
     /// The next append begins a new file.

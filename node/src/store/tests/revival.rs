@@ -336,3 +336,21 @@ fn a_disk_that_is_full_of_files_still_takes_some_of_trees() {
     rig.check("a full disk");
     assert_eq!(rig.appender().disk.health(), DiskHealth::Good);
 }
+
+#[test]
+fn the_log_in_the_home_folder_keeps_some_room_for_when_there_is_none() {
+    let mut rig = StoreRig::new();
+    rig.start().unwrap();
+    let reserve = PathBuf::from("/home/log/reserve");
+    rig.file_system.set_free(1 << 20);
+    assert!(!rig.home().keep_reserve(), "not of the last that is left");
+    rig.file_system.set_free(1 << 30);
+    assert!(rig.home().keep_reserve() && rig.home().keep_reserve());
+    assert_eq!(file_len(&rig, &reserve), 1 << 20);
+    rig.log(&[own(1)]);
+    rig.kill();
+    rig.start().unwrap();
+    rig.check_started("it is no log");
+    assert!(rig.home().use_reserve() && !rig.home().use_reserve());
+    assert!(!rig.file_system.files("/home/log".as_ref()).contains(&reserve));
+}
