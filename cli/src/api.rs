@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
-use fsdfs_node::control_client::{ControlClient, ControlError, Download, DownloadRange};
+use fsdfs_node::control_client::{ControlClient, ControlError, Download, DownloadRange, FurtherAttributes};
 use fsdfs_node::home::Home;
 use fsdfs_proto::control::{
     self, EditRequest, EditsReply, ErrorCode, ListingEntry, ListingPage, StatReply, WriteReply,
@@ -97,11 +97,11 @@ impl DaemonApi {
     pub async fn put_bytes(
         &self,
         path: &RemotePath,
-        attrs: control::EntryAttributes,
+        attrs: (control::EntryAttributes, &FurtherAttributes),
         bytes: Bytes,
     ) -> ApiResult<WriteReply> {
         let to = path.bytes();
-        self.patiently(|| self.client.put(&path.volume, &to, attrs, bytes.clone())).await
+        self.patiently(|| self.client.put_with(&path.volume, &to, attrs, bytes.clone())).await
     }
 
     /// Opens a file for reading.

@@ -76,6 +76,15 @@ impl DownloadRange {
     }
 }
 
+/// What a file may have beside mode and time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FurtherAttributes {
+    /// Extended attributes.
+    pub xattrs: Vec<control::ExtendedAttribute>,
+    /// What the names of one file have in common, 32 hexadecimal digits.
+    pub hard_link: Option<String>,
+}
+
 /// A file on its way out of the pool.
 #[derive(Debug)]
 pub struct Download {
@@ -89,6 +98,8 @@ pub struct Download {
     pub mode: u32,
     /// Modification time.
     pub mtime_ns: i64,
+    /// Extended attributes.
+    pub xattrs: Vec<control::ExtendedAttribute>,
     /// Newer changes may exist.
     pub maybe_stale: bool,
     /// A member acknowledged changes that this version of the file may lack.
@@ -167,10 +178,26 @@ impl ControlClient {
         attrs: control::EntryAttributes,
         body: impl Into<reqwest::Body>,
     ) -> Outcome<control::WriteReply> {
+        self.put_with(volume, path, (attrs, &FurtherAttributes::default()), body).await
+    }
+
+    /// The same with all that a file system may know of a file.
+    pub async fn put_with(
+        &self,
+        volume: &str,
+        path: &[u8],
+        (attrs, further): (control::EntryAttributes, &FurtherAttributes),
+        body: impl Into<reqwest::Body>,
+    ) -> Outcome<control::WriteReply> {
         let (mode, mtime_ns) = (format!("{:o}", attrs.mode), attrs.mtime_ns.to_string());
         let parameters = [("path", path), ("volume", volume.as_bytes()), ("mode", mode.as_bytes())];
         let url = self.url(route::FILES, &[&parameters[..], &[("mtime_ns", mtime_ns.as_bytes())]].concat());
-        answer(self.send(self.http.put(url).body(body)).await?).await
+        let mut request = self.http.put(url);
+        if !further.xattrs.is_empty() {
+            request = request.header(header::XATTRS, control::xattrs_text(&further.xattrs));
+        }
+        request = further.hard_link.iter().fold(request, |request, id| request.header(header::HARD_LINK, id));
+        answer(self.send(request.body(body)).await?).await
     }
 
     /// Opens a file for reading.
@@ -187,6 +214,7 @@ impl ControlClient {
             size: parsed(&response, header::SIZE, |text| text.parse().ok())?,
             mode: parsed(&response, header::MODE, |text| u32::from_str_radix(text, 8).ok())?,
             mtime_ns: parsed(&response, header::MTIME_NS, |text| text.parse().ok())?,
+            xattrs: xattrs(&response),
             maybe_stale: response.headers().get(header::MAYBE_STALE).is_some(),
             maybe_incomplete: response.headers().get(header::MAYBE_INCOMPLETE).is_some(),
             response,
@@ -294,6 +322,15 @@ async fn fine(response: Response) -> Outcome<Response> {
         Ok(error) => ControlError::Refused(error),
         Err(_) => ControlError::BadAnswer(status.to_string()),
     })
+}
+
+fn xattrs(response: &Response) -> Vec<control::ExtendedAttribute> {
+    let text = response.headers().get(header::XATTRS).and_then(|value| value.to_str().ok());
+    let xattr = |(name, value)| control::ExtendedAttribute {
+        name: control::EscapedText(name),
+        value: control::EscapedText(value),
+    };
+    control::pairs(text.unwrap_or_default()).map(xattr).collect()
 }
 
 fn parsed<T>(response: &Response, name: &str, parse: impl Fn(&str) -> Option<T>) -> Outcome<T> {

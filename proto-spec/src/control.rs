@@ -15,7 +15,7 @@ mod tree;
 pub use address::*;
 pub use attention::*;
 pub use disk::*;
-pub use escape::{EscapedText, SmallContent, parameters, query, raw_bytes, text_and_bytes};
+pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes, xattrs_text};
 pub use members::*;
 pub use plan::*;
 pub use status::*;
@@ -69,6 +69,10 @@ pub mod header {
     pub const MTIME_NS: &str = "fsdfs-mtime-ns";
     /// Size of the whole file, also when a range is sent.
     pub const SIZE: &str = "fsdfs-size";
+    /// Extended attributes of users, `name=value` in the form of a query string; of requests and answers.
+    pub const XATTRS: &str = "fsdfs-xattrs";
+    /// 32 hexadecimal digits that the names of one file have in common; of requests.
+    pub const HARD_LINK: &str = "fsdfs-hard-link";
     /// `true` if newer changes may exist that could not be heard of.
     pub const MAYBE_STALE: &str = "fsdfs-maybe-stale";
     /// `true` if a connected member acknowledged changes that it could not publish yet.
@@ -163,7 +167,8 @@ mod tests {
                                   {"op": "remove", "path": "/b"}]}"#;
         let edits: EditsRequest = serde_json::from_str(edits).expect("as the chapter says");
         let attrs = Some(EntryAttributes { mode: 0o755, mtime_ns: 7 });
-        let folder = EditRequest::Folder { path: EscapedText(b"/a\xff".to_vec()), attrs, fresh: false };
+        let folder =
+            EditRequest::Folder { path: EscapedText(b"/a\xff".to_vec()), attrs, xattrs: Vec::new(), fresh: false };
         let remove = EditRequest::Remove { path: "/b".into(), recursive: false };
         assert_eq!(edits, EditsRequest { volume: "pool".into(), edits: vec![folder, remove] });
         for wrong in [r#"{"op": "remove", "path": "/b", "recursiv": true}"#, r#"{"op": "chmod", "path": "/b"}"#] {

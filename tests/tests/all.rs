@@ -4,6 +4,7 @@ mod answers;
 mod chaos;
 mod getting;
 mod joining;
+mod keeping;
 mod liar;
 mod muxer;
 mod plan;

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use fsdfs_proto::control::ExtendedAttribute;
 use rustix::fs::{Mode, fchmod, futimens};
 use rustix::io::Errno;
 
@@ -12,6 +13,7 @@ use super::LocalAttributes;
 use super::journal::{BlockJournal, STRETCH_BYTES, VerifiedPart};
 use super::unfinished::TemporaryName;
 use super::write::{LocalFolder, MODE_KEPT, OverwritePolicy, WriteResult, times};
+use super::xattrs;
 
 /// What file systems allocate at once, so that zeros within are no hole.
 const HOLE_BYTES: u64 = 4096;
@@ -96,6 +98,11 @@ impl IncomingFile {
             self.temporary.keep();
         }
         Ok(())
+    }
+
+    /// Gives the file extended attributes. False if some cannot be had here.
+    pub fn set_xattrs(&self, xattrs: &[ExtendedAttribute]) -> bool {
+        xattrs::write(&self.file, xattrs)
     }
 
     /// Gives the file its attributes and its name.

@@ -7,6 +7,7 @@ mod place;
 pub mod scan;
 pub mod unfinished;
 pub mod write;
+pub mod xattrs;
 
 use rustix::fs::Stat;
 

@@ -1,6 +1,6 @@
 //! What is put into a folder on this machine: files that appear when they are whole, and symlinks.
 
-use rustix::fs::{AtFlags, FileType, readlinkat, symlinkat, utimensat};
+use rustix::fs::{AtFlags, FileType, Stat, linkat, readlinkat, symlinkat, utimensat};
 
 use super::incoming::{IncomingFile, LARGE_BYTES};
 use super::special;
@@ -37,5 +37,30 @@ impl LocalFolder {
         // A file system without times of symlinks is no reason to fail.
         let _ = utimensat(self, temporary.as_str(), &times(mtime_ns), AtFlags::SYMLINK_NOFOLLOW);
         temporary.rename(name, existing).map(|()| true)
+    }
+
+    /// Makes `name` another name of the file `of` in the folder `in_`. False if it has to be written for itself: this file
+    /// system has no hard links, or the file is not there.
+    pub fn link_again(&self, name: &[u8], (in_, of): (&Self, &[u8]), existing: OverwritePolicy) -> WriteResult<bool> {
+        check(name)?;
+        check(of)?;
+        let is_file = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let Some(file) = in_.stat(of)?.filter(is_file) else { return Ok(false) };
+        if let Some(standing) = self.stat(name)? {
+            if (standing.st_dev, standing.st_ino) == (file.st_dev, file.st_ino) {
+                return Ok(true);
+            }
+            if existing == OverwritePolicy::Keep {
+                return Err(WriteError::Kept);
+            }
+            if FileType::from_raw_mode(standing.st_mode) == FileType::Directory {
+                return Err(WriteError::InTheWay("a folder"));
+            }
+        }
+        let temporary = TemporaryName::random(self);
+        match linkat(in_, of, self, temporary.as_str(), AtFlags::empty()) {
+            Ok(()) => temporary.rename(name, existing).map(|()| true),
+            Err(_) => Ok(false),
+        }
     }
 }

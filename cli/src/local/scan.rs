@@ -8,10 +8,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use fsdfs_proto::control::ExtendedAttribute;
+use fsdfs_proto::volume::PATH_NAMES_MAX;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::unfinished::is_unfinished;
+use super::xattrs::{self, NotKept};
 use super::{FollowLinks, LocalAttributes, special};
 
 /// What a scan finds, parents before their content.
@@ -21,6 +24,10 @@ pub struct FoundEntry {
     pub path: Vec<Vec<u8>>,
     /// As they were when it was found.
     pub attrs: LocalAttributes,
+    /// Extended attributes of users.
+    pub xattrs: Vec<ExtendedAttribute>,
+    /// What else it has that is not kept.
+    pub not_kept: NotKept,
     /// What it is.
     pub what: FoundKind,
 }
@@ -34,6 +41,14 @@ pub enum FoundKind {
     File(SourceFile),
     /// With its target.
     Link(Vec<u8>),
+}
+
+impl FoundEntry {
+    fn of(stat: &Stat, (xattrs, not_kept): (Vec<ExtendedAttribute>, NotKept), what: FoundKind) -> Self {
+        let is_others = stat.st_uid != rustix::process::geteuid().as_raw();
+        let not_kept = NotKept { owners: is_others.into(), ..not_kept };
+        Self { path: Vec::new(), attrs: LocalAttributes::of(stat), xattrs, not_kept, what }
+    }
 }
 
 /// What a scan could not take along. It goes on with the rest.
@@ -65,6 +80,9 @@ pub enum SkipReason {
     /// The store must not be put into itself. Not a failure.
     #[error("skipped: fsdfs itself keeps its data there")]
     OwnData,
+    /// No path in the store has so many names.
+    #[error("left out with all that is below: a path in the store has at most {PATH_NAMES_MAX} names")]
+    TooDeep,
     /// The system refused.
     #[error("cannot be read: {0}")]
     Unreadable(#[from] io::Error),
@@ -83,6 +101,8 @@ pub struct SourceFile {
     pub file: File,
     /// When it was opened.
     pub size: u64,
+    /// Its number on its file system, if it has several names.
+    pub shared_inode: Option<u64>,
     stamp: FileStamp,
 }
 
@@ -111,7 +131,9 @@ pub enum FileChange {
 
 impl SourceFile {
     fn new(fd: OwnedFd, stat: &Stat) -> Self {
-        Self { file: fd.into(), size: u64::try_from(stat.st_size).unwrap_or(0), stamp: stamp(stat) }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let shared_inode = (stat.st_nlink > 1).then_some(stat.st_ino);
+        Self { file: fd.into(), size, shared_inode, stamp: stamp(stat) }
     }
 
     /// A second handle to the same file that can tell whether it changed since it was opened.
@@ -196,6 +218,8 @@ impl OpenFolder {
 pub struct TreeScan {
     source: Vec<u8>,
     own: OwnFolders,
+    /// Names below the source at most.
+    names_max: usize,
     follow: FollowLinks,
     /// What the next call hands out: the source itself.
     first: Option<Result<FoundEntry, SkippedEntry>>,
@@ -212,6 +236,7 @@ impl TreeScan {
             source: source.as_os_str().as_bytes().to_vec(),
             own,
             follow,
+            names_max: PATH_NAMES_MAX,
             first: None,
             levels: Vec::new(),
             path: Vec::new(),
@@ -219,6 +244,12 @@ impl TreeScan {
         let found = scan.look(None, source.as_os_str().as_bytes());
         scan.first = Some(Ok(found.map_err(|why| scan.skipped(None, why))?));
         Ok(scan)
+    }
+
+    /// Its content is to lie below a path of so many names.
+    pub fn below(mut self, names: usize) -> Self {
+        self.names_max = PATH_NAMES_MAX.saturating_sub(names);
+        self
     }
 
     /// Looks at `name` in the open folder `at`; a folder becomes the last of `levels`.
@@ -236,7 +267,6 @@ impl TreeScan {
             }
             other => other?,
         };
-        let attrs = LocalAttributes::of(&stat);
         let nofollow = if follows { OFlags::empty() } else { OFlags::NOFOLLOW };
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | nofollow;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -248,8 +278,9 @@ impl TreeScan {
                 if self.levels.iter().any(|level| level.identity == identity) {
                     return Err(SkipReason::Loop);
                 }
+                let found = FoundEntry::of(&stat, xattrs::read(&open), FoundKind::Folder);
                 self.levels.push(OpenFolder::read(open, identity)?);
-                Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Folder })
+                Ok(found)
             }
             FileType::RegularFile if is_unfinished(name.rsplit(|byte| *byte == b'/').next().unwrap_or(name)) => {
                 Err(SkipReason::Unfinished)
@@ -259,19 +290,15 @@ impl TreeScan {
                 let stat = fstat(&open)?;
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::RegularFile => {
-                        let file = SourceFile::new(open, &stat);
-                        Ok(FoundEntry {
-                            path: Vec::new(),
-                            attrs: LocalAttributes::of(&stat),
-                            what: FoundKind::File(file),
-                        })
+                        let xattrs = xattrs::read(&open);
+                        Ok(FoundEntry::of(&stat, xattrs, FoundKind::File(SourceFile::new(open, &stat))))
                     }
                     _ => Err(SkipReason::Special(special(stat.st_mode))),
                 }
             }
             FileType::Symlink => {
                 let target = readlinkat(at, name, Vec::new())?.into_bytes();
-                Ok(FoundEntry { path: Vec::new(), attrs, what: FoundKind::Link(target) })
+                Ok(FoundEntry::of(&stat, (Vec::new(), NotKept::default()), FoundKind::Link(target)))
             }
             _ => Err(SkipReason::Special(special(stat.st_mode))),
         }
@@ -292,6 +319,9 @@ impl TreeScan {
     }
 
     fn enter(&mut self, name: Vec<u8>) -> Result<FoundEntry, SkippedEntry> {
+        if self.path.len() >= self.names_max {
+            return Err(self.skipped(Some(&name), SkipReason::TooDeep));
+        }
         let depth = self.levels.len();
         let fd = self.levels.last().map(|folder| rustix::io::fcntl_dupfd_cloexec(&folder.fd, 3));
         let taken = match fd {
@@ -439,12 +469,13 @@ mod tests {
         for name in [".fsdfs-get-0123456789abcdef", ".fsdfs-get-0123456789abcdef.blocks", ".fsdfs-get-mine"] {
             fs::write(temp.path().join(name), b"half").expect("file");
         }
-        let (found, skipped) = names(TreeScan::new(temp.path(), OwnFolders::new()).expect("readable"));
+        let (found, skipped) =
+            names(TreeScan::new(temp.path(), OwnFolders::new(), FollowLinks::Never).expect("readable"));
         assert_eq!(found.into_iter().collect::<Vec<_>>(), ["/", ".fsdfs-get-mine 4"]);
         assert_eq!(skipped.len(), 2);
         let one = temp.path().join(".fsdfs-get-0123456789abcdef");
         assert!(matches!(
-            TreeScan::new(&one, OwnFolders::new()),
+            TreeScan::new(&one, OwnFolders::new(), FollowLinks::Never),
             Err(SkippedEntry { why: SkipReason::Unfinished, .. })
         ));
     }
@@ -480,6 +511,34 @@ mod tests {
             41
         );
         // The standard library removes such a tree, too: it also goes by handles.
+    }
+
+    #[test]
+    fn what_lies_too_deep_for_the_store_is_not_entered() {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::create_dir_all(temp.path().join("a/b/c/d/e")).expect("dirs");
+        fs::write(temp.path().join("a/b/file"), b"1").expect("file");
+        let scan = TreeScan::new(temp.path(), OwnFolders::new(), FollowLinks::Never).expect("readable");
+        let scan = scan.below(PATH_NAMES_MAX - 2);
+        let (found, skipped) = names(scan);
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["/", "a/", "a/b/"]);
+        assert_eq!(skipped.len(), 2, "the folder and the file: {skipped:?}");
+        assert!(skipped.iter().all(|skipped| skipped.contains("at most 256 names")));
+    }
+
+    #[test]
+    fn names_of_one_file_are_known_by_their_number() {
+        let temp = tempfile::tempdir().expect("temp");
+        fs::write(temp.path().join("a"), b"1").expect("file");
+        fs::write(temp.path().join("alone"), b"1").expect("file");
+        fs::hard_link(temp.path().join("a"), temp.path().join("b")).expect("linked");
+        let mut inodes = Vec::new();
+        for found in TreeScan::new(temp.path(), OwnFolders::new(), FollowLinks::Never).expect("readable").flatten() {
+            if let FoundKind::File(file) = found.what {
+                inodes.extend(file.shared_inode);
+            }
+        }
+        assert!(inodes.len() == 2 && inodes[0] == inodes[1], "{inodes:?}");
     }
 
     #[test]

@@ -8,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use fsdfs_proto::control::ExtendedAttribute;
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, Stat, Timespec, Timestamps, fchmod, fstat, futimens, mkdirat, openat, statat,
 };
 use rustix::io::Errno;
 
-use super::{LocalAttributes, special};
+use super::{LocalAttributes, special, xattrs};
 
 /// Set-user-id, set-group-id and sticky bits are somebody else's idea of who may do what here.
 pub(super) const MODE_KEPT: u32 = 0o777;
@@ -142,6 +143,17 @@ impl LocalFolder {
     pub fn finish(&self, attrs: LocalAttributes) -> WriteResult<()> {
         fchmod(&self.0, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
         Ok(futimens(&self.0, &times(attrs.mtime_ns))?)
+    }
+
+    /// Gives this folder extended attributes. False if some cannot be had here.
+    pub fn set_xattrs(&self, xattrs: &[ExtendedAttribute]) -> bool {
+        xattrs::write(self, xattrs)
+    }
+
+    /// Gives a file that is here already extended attributes.
+    pub fn set_xattrs_of(&self, name: &[u8], xattrs: &[ExtendedAttribute]) -> bool {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        xattrs.is_empty() || openat(&self.0, name, flags, Mode::empty()).is_ok_and(|fd| xattrs::write(fd, xattrs))
     }
 
     /// What stands under `name`, compared with a file of `size` and `attrs`. A file that is the same gets the wanted mode.

@@ -329,6 +329,8 @@ fn entry() -> ListingEntry {
         mtime_ns: -1,
         target: Some("there".into()),
         target_bytes: None,
+        xattrs: Vec::new(),
+        hard_link: None,
         conflict_of: Some("caf".into()),
         written_ms: 3,
         content: None,

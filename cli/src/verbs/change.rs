@@ -31,6 +31,7 @@ impl MkdirCommand {
         let edit = |path: &RemotePath| EditRequest::Folder {
             path: EscapedText(path.bytes()),
             attrs: None,
+            xattrs: Vec::new(),
             fresh: !self.parents,
         };
         let edits = self.paths.iter().map(|path| (path.clone(), edit(path))).collect();

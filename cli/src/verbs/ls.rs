@@ -148,6 +148,8 @@ mod tests {
             mtime_ns: 0,
             target: (kind == EntryKind::Link).then(|| "there".into()),
             target_bytes: None,
+            xattrs: Vec::new(),
+            hard_link: None,
             conflict_of: None,
             written_ms: 0,
             content: None,

@@ -60,6 +60,15 @@ impl FailureList {
         self.add(progress, path, why);
     }
 
+    /// The same of one that is like `before` others, of which only the first is told.
+    pub fn add_alike(&mut self, progress: &TransferProgress, before: u64, path: String, why: String) {
+        if before == 0 {
+            self.add(progress, path, why);
+        } else {
+            self.count += 1;
+        }
+    }
+
     /// What is said at the end; `again` is the command once more.
     pub fn end(&self, done: &str, again: &str) -> CliError {
         let next = if self.count > self.lasting { format!("once that is resolved: {again}") } else { String::new() };

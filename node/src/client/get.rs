@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use fsdfs_core::tree::content::{FilePart, FileReader, NextPart};
-use fsdfs_core::tree::{FileAttributes, FileContent, TreeItemKind, TreePath};
+use fsdfs_core::tree::{FileAttributes, FileContent, TreeItemKind, TreePath, Xattr};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use futures::future::{BoxFuture, ready};
@@ -28,6 +28,8 @@ pub struct OpenFile {
     pub size: u64,
     /// Mode and time.
     pub attrs: FileAttributes,
+    /// Extended attributes.
+    pub xattrs: Vec<Xattr>,
     /// Where its bytes are.
     pub content: FileContent,
     /// What may be newer than this version of it.
@@ -42,7 +44,7 @@ impl Client {
             TreeItemKind::Dir { .. } => Err(ClientError::NotAFile("a folder")),
             TreeItemKind::File { content: FileContent::Symlink(_), .. } => Err(ClientError::NotAFile("a link")),
             TreeItemKind::File { size, content } => {
-                Ok(OpenFile { volume, size, attrs: shown.attrs, content, freshness })
+                Ok(OpenFile { volume, size, attrs: shown.attrs, xattrs: shown.xattrs, content, freshness })
             }
         }
     }

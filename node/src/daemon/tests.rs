@@ -190,9 +190,9 @@ async fn small_edits_in_one_request_succeed_or_fail_by_themselves() {
     let name = [b"/f/not utf-8 \xff\n".as_slice(), &[b'x'; 200]].concat();
     let attrs = Some(EntryAttributes { mode: 0o750, mtime_ns: -5 });
     let edits = vec![
-        EditRequest::Folder { path: EscapedText(b"/f".to_vec()), attrs, fresh: true },
+        EditRequest::Folder { path: EscapedText(b"/f".to_vec()), attrs, xattrs: Vec::new(), fresh: true },
         EditRequest::Link { path: EscapedText(name.clone()), target: EscapedText(b"../\xfe".to_vec()), mtime_ns: 7 },
-        EditRequest::Folder { path: EscapedText(b"/f".to_vec()), attrs: None, fresh: true },
+        EditRequest::Folder { path: EscapedText(b"/f".to_vec()), attrs: None, xattrs: Vec::new(), fresh: true },
         EditRequest::Move { from: EscapedText(name.clone()), to: EscapedText(b"/g".to_vec()) },
         EditRequest::Remove { path: EscapedText(b"/nothing".to_vec()), recursive: false },
     ];

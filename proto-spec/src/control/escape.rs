@@ -106,11 +106,24 @@ pub fn query<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> S
 ///
 /// Values are bytes: the usual form decoders replace what is not UTF-8, which would make two names one.
 pub fn parameters(query: &str) -> impl Iterator<Item = (String, Vec<u8>)> {
+    pairs(query).map(|(name, value)| (String::from_utf8_lossy(&name).into_owned(), value))
+}
+
+/// The same, whatever bytes the names have.
+pub fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let bytes = |text: &str| percent_decode_str(&text.replace('+', " ")).collect::<Vec<u8>>();
-        (String::from_utf8_lossy(&bytes(name)).into_owned(), bytes(value))
+        (bytes(name), bytes(value))
     })
+}
+
+/// Extended attributes in the form of a query string, for [`super::header::XATTRS`].
+pub fn xattrs_text(xattrs: &[super::ExtendedAttribute]) -> String {
+    let text = |bytes: &EscapedText| percent_encode(&bytes.0, NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<String> =
+        xattrs.iter().map(|xattr| format!("{}={}", text(&xattr.name), text(&xattr.value))).collect();
+    pairs.join("&")
 }
 
 /// A name or link target as text, and in base64 if it is not UTF-8.

@@ -61,6 +61,9 @@ pub enum EditRequest {
         /// Its attributes; none = leave as they are, or default.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         attrs: Option<EntryAttributes>,
+        /// Its extended attributes; they count only if `attrs` are given.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        xattrs: Vec<ExtendedAttribute>,
         /// Fail if it exists.
         #[serde(default)]
         fresh: bool,
@@ -72,6 +75,12 @@ pub enum EditRequest {
         path: EscapedText,
         /// Its attributes.
         attrs: EntryAttributes,
+        /// Its extended attributes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        xattrs: Vec<ExtendedAttribute>,
+        /// 32 hexadecimal digits that the names of one file have in common.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hard_link: Option<String>,
         /// At most [`super::CONTENTS_MAX`] bytes, in base64.
         #[schema(value_type = String)]
         content: SmallContent,
@@ -116,6 +125,18 @@ pub struct EntryAttributes {
     pub mode: u32,
     /// Modification time.
     pub mtime_ns: i64,
+}
+
+/// An extended attribute. Its name begins with `user.`, but not with `user.fsdfs.`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendedAttribute {
+    /// [`EscapedText`], as paths are.
+    #[schema(value_type = String)]
+    pub name: EscapedText,
+    /// [`EscapedText`], too.
+    #[schema(value_type = String)]
+    pub value: EscapedText,
 }
 
 /// What became of many small changes.
@@ -176,6 +197,12 @@ pub struct ListingEntry {
     /// The target in base64, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_bytes: Option<String>,
+    /// Its extended attributes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<ExtendedAttribute>,
+    /// Entries in which this is equal were names of one file when they were put, and nobody wrote one of them since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard_link: Option<String>,
     /// The name it is a conflicting version of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict_of: Option<String>,

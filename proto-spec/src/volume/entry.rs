@@ -22,6 +22,14 @@ pub const INLINE_BYTES_MAX: usize = 16 << 10;
 pub const SYMLINK_BYTES_MAX: usize = 4095;
 /// Bytes of all extended attributes of a version at most.
 pub const XATTR_BYTES_MAX: usize = 4 << 10;
+/// What each of them takes beside its name and value.
+pub const XATTR_OVERHEAD_BYTES: usize = 8;
+/// Attributes whose names begin so are the store's own: no user sets or sees them.
+pub const XATTR_RESERVED: &[u8] = b"user.fsdfs.";
+/// 16 bytes that the names of one file have in common: they were hard links when they were put.
+pub const XATTR_HARD_LINK: &[u8] = b"user.fsdfs.hardlink";
+/// Names in the path of a change at most: well below the depth that work on a tree bears, for moves make trees deeper.
+pub const PATH_NAMES_MAX: usize = 256;
 /// Versions of one name at most. A merge keeps the newest; 32 of 21 KiB fit into one block.
 pub const VERSIONS_MAX: usize = 32;
 /// Births of a folder at most. A merge keeps the greatest; 1,024 take 20 KiB.
@@ -186,12 +194,17 @@ impl<T> EntryVersion<T> {
         self.dot.check()?;
         value(&self.value)?;
         bound(self.copies != Some(0), "the redundancy of a version")?;
-        ascending(&self.xattrs, |xattr| xattr.name.clone())?;
-        let named = |xattr: &Xattr| xattr.name.starts_with(b"user.") && xattr.name.len() <= NAME_BYTES_MAX;
-        bound(self.xattrs.iter().all(named), "the name of an extended attribute")?;
-        let bytes: usize = self.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len() + 8).sum();
-        bound(bytes <= XATTR_BYTES_MAX, "the extended attributes of a version")
+        check_xattrs(&self.xattrs)
     }
+}
+
+/// The bounds of the attributes of a version, and their order.
+pub fn check_xattrs(xattrs: &[Xattr]) -> Result<(), FormatError> {
+    ascending(xattrs, |xattr| xattr.name.clone())?;
+    let named = |xattr: &Xattr| xattr.name.starts_with(b"user.") && xattr.name.len() <= NAME_BYTES_MAX;
+    bound(xattrs.iter().all(named), "the name of an extended attribute")?;
+    let bytes: usize = xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len() + XATTR_OVERHEAD_BYTES).sum();
+    bound(bytes <= XATTR_BYTES_MAX, "the extended attributes of a version")
 }
 
 impl<R> EntryVersion<FileNode<R>> {

@@ -260,7 +260,7 @@ impl VolumeHistory {
         let several = |path: &TreePath| tree.files.get(path).is_some_and(|numbers| numbers.len() > 1);
         let exact = !matches!(edit, TreeEdit::Remove { path, .. } if several(path));
         match edit {
-            TreeEdit::Put { path, file } => {
+            TreeEdit::Put { path, file, .. } => {
                 make_parents(tree, path);
                 let number = self.number_of(&file.content);
                 let old = tree.files.insert(path.clone(), number.into_iter().collect());

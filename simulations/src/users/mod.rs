@@ -43,7 +43,7 @@ impl World {
         match operation {
             UserOperation::Put { bytes, .. } => self.begin_put(id, bytes),
             UserOperation::MakeDir { path } => {
-                self.send_edit(id, TreeEdit::MakeDir { path, attrs: None, fresh: false });
+                self.send_edit(id, TreeEdit::MakeDir { path, attrs: None, xattrs: Vec::new(), fresh: false });
             }
             UserOperation::Remove { path } => self.send_edit(id, TreeEdit::Remove { path, recursive: true }),
             UserOperation::Move { from, to } => self.send_edit(id, TreeEdit::Move { from, to }),
@@ -98,7 +98,7 @@ impl World {
     fn put_edit(&mut self, id: OperationId) {
         let Some(task) = self.operations.open.get(&id) else { return };
         let (UserOperation::Put { path, .. }, Some(file)) = (&task.operation, &task.file) else { return };
-        self.send_edit(id, TreeEdit::Put { path: path.clone(), file: file.clone() });
+        self.send_edit(id, TreeEdit::Put { path: path.clone(), file: file.clone(), xattrs: Vec::new() });
     }
 
     fn send_edit(&mut self, id: OperationId, edit: TreeEdit) {

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use fsdfs_node::control_client::{ControlError, Download, DownloadRange};
+use fsdfs_proto::control::ExtendedAttribute;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -38,10 +39,19 @@ pub enum DownloadError {
     },
 }
 
+/// What came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DownloadedFile {
+    /// Of the file, those included that were here.
+    pub bytes: u64,
+    /// All its extended attributes could be set.
+    pub has_xattrs: bool,
+}
+
 enum FilePiece {
     Bytes(Bytes),
     /// All of it came; only now may the file get its name.
-    End(LocalAttributes),
+    End(LocalAttributes, Vec<ExtendedAttribute>),
 }
 
 /// Fetches `from`, of about `size` bytes, into `folder` as `name`. A large file goes on where an earlier get of the same
@@ -53,7 +63,7 @@ pub async fn file(
     target: (&LocalFolder, &[u8]),
     existing: OverwritePolicy,
     progress: &TransferProgress,
-) -> Result<u64, DownloadError> {
+) -> Result<DownloadedFile, DownloadError> {
     let (mut incoming, found) = begin(target.0.clone(), target.1.to_vec(), size).await?;
     let range = found.map_or(DownloadRange::Whole, |found| rest_of(&found, size));
     let download = api.download(from, &range).await?;
@@ -65,13 +75,13 @@ pub async fn file(
     let sent = receive(download, start, &pieces, &mut shown).await;
     drop(pieces);
     // If the writer failed, that is why sending to it did.
-    match writer.await {
+    let has_xattrs = match writer.await {
         Ok(written) => written?,
         Err(error) => return Err(WriteError::Io(io::Error::other(error)).into()),
-    }
-    let got = sent?;
+    };
+    let bytes = sent?;
     shown.keep();
-    Ok(got)
+    Ok(DownloadedFile { bytes, has_xattrs })
 }
 
 async fn begin(
@@ -102,12 +112,13 @@ fn rest_of(found: &VerifiedPart, size: u64) -> DownloadRange {
 
 /// The bytes of the file that are here at the end.
 async fn receive(
-    download: Download,
+    mut download: Download,
     start: u64,
     pieces: &mpsc::Sender<FilePiece>,
     progress: &mut FileProgress,
 ) -> Result<u64, DownloadError> {
     let (size, attrs) = (download.size, LocalAttributes { mode: download.mode, mtime_ns: download.mtime_ns });
+    let xattrs = std::mem::take(&mut download.xattrs);
     let mut content = download.content();
     let mut got = start;
     while let Some(bytes) = content.next().await {
@@ -121,7 +132,7 @@ async fn receive(
     if got != size {
         return Err(DownloadError::Short { got, size });
     }
-    let _ = pieces.send(FilePiece::End(attrs)).await;
+    let _ = pieces.send(FilePiece::End(attrs, xattrs)).await;
     Ok(got)
 }
 
@@ -130,16 +141,19 @@ async fn receive(
 fn writer(
     mut incoming: IncomingFile,
     existing: OverwritePolicy,
-) -> (mpsc::Sender<FilePiece>, JoinHandle<Result<(), WriteError>>) {
+) -> (mpsc::Sender<FilePiece>, JoinHandle<Result<bool, WriteError>>) {
     let (send, mut pieces) = mpsc::channel(PIECES);
     let task = tokio::task::spawn_blocking(move || {
         while let Some(piece) = pieces.blocking_recv() {
             match piece {
                 FilePiece::Bytes(bytes) => incoming.write(&bytes)?,
-                FilePiece::End(attrs) => return incoming.publish(attrs, existing),
+                FilePiece::End(attrs, xattrs) => {
+                    let has_xattrs = incoming.set_xattrs(&xattrs);
+                    return incoming.publish(attrs, existing).map(|()| has_xattrs);
+                }
             }
         }
-        Ok(())
+        Ok(true)
     });
     (send, task)
 }

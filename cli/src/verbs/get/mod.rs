@@ -25,8 +25,8 @@ pub use summary::DownloadSummary;
 
 /// Fetch files and folders.
 ///
-/// Contents are verified; permission bits (without setuid, setgid and sticky), times, symbolic links and empty folders
-/// come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
+/// Contents are verified; permission bits (without setuid, setgid and sticky), times, extended attributes of users, links of
+/// both kinds, holes and empty folders come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
 /// Nothing outside of DEST is ever written, whatever names and links the store or DEST contain.
 ///
 /// Files that exist already are kept: quietly if size and time are the same, else with a message, and the exit code is 2.

@@ -130,6 +130,8 @@ mod tests {
             mtime_ns: 0,
             target: None,
             target_bytes: None,
+            xattrs: Vec::new(),
+            hard_link: None,
             conflict_of: None,
             written_ms: 0,
             content: None,

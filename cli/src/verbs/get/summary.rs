@@ -25,6 +25,8 @@ pub struct DownloadSummary {
     /// Members that are connected and acknowledged changes which did not come: this may be incomplete.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unpublished_on: BTreeSet<String>,
+    /// Came without some of their extended attributes, which this file system does not take.
+    pub without_xattrs: u64,
     /// Did not come.
     pub failed: FailureList,
 }

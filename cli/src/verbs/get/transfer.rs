@@ -1,11 +1,12 @@
 //! The whole get: folders are walked depth first, a bounded number of files is on its way, small files come with the pages of
 //! their folders; links come after all files, folders get their attributes last.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use fsdfs_node::control_client::ControlError;
-use fsdfs_proto::control::{EntryKind, ListingEntry, ListingPage, SmallContent};
+use fsdfs_proto::control::{EntryKind, ExtendedAttribute, ListingEntry, ListingPage, SmallContent};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 
@@ -19,7 +20,7 @@ use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
-use crate::verbs::get::download::{self, DownloadError};
+use crate::verbs::get::download::{self, DownloadError, DownloadedFile};
 use crate::verbs::get::place::{GetTarget, LocalPlace};
 use crate::verbs::get::small::{self, SmallFile, SmallFiles, Written};
 use crate::verbs::get::summary::DownloadSummary;
@@ -67,7 +68,7 @@ struct PendingFolder {
     /// The way to `at`.
     trail: Arc<FolderTrail>,
     /// What it gets when everything in it is written; none = it is left as it is.
-    attrs: Option<LocalAttributes>,
+    attrs: Option<FolderAttributes>,
     depth: usize,
 }
 
@@ -79,9 +80,20 @@ struct FinalStep {
     what: FinalAction,
 }
 
+/// One more name of a file.
+struct FurtherName {
+    from: RemotePath,
+    /// Where.
+    trail: Arc<FolderTrail>,
+    name: Vec<u8>,
+    /// Its first name, and where that is.
+    first: (Arc<FolderTrail>, Vec<u8>),
+    size: u64,
+}
+
 enum FinalAction {
     Link { name: Vec<u8>, target: Vec<u8>, mtime_ns: i64 },
-    LocalAttributes(LocalAttributes),
+    LocalAttributes(LocalAttributes, Vec<ExtendedAttribute>),
 }
 
 struct DownloadRun {
@@ -89,11 +101,15 @@ struct DownloadRun {
     progress: TransferProgress,
     existing: OverwritePolicy,
     slots: Arc<Semaphore>,
-    downloads: JoinSet<(RemotePath, Result<u64, DownloadError>)>,
+    downloads: JoinSet<(RemotePath, Result<DownloadedFile, DownloadError>)>,
     /// Came with the page of their folder.
     small: SmallFiles,
     /// Those of them that are being written.
     writing: JoinSet<Vec<Written>>,
+    /// The first names of files with several.
+    first_names: BTreeMap<String, (Arc<FolderTrail>, Vec<u8>)>,
+    /// Further names, which are linked when all files are here.
+    further_names: Vec<FurtherName>,
     last: Vec<FinalStep>,
     claims: NameClaims,
     /// The names of the source that is being walked, and its place: what lies below it gets a place below.
@@ -113,6 +129,8 @@ impl DownloadRun {
             downloads: JoinSet::new(),
             small: SmallFiles::default(),
             writing: JoinSet::new(),
+            first_names: BTreeMap::new(),
+            further_names: Vec::new(),
             last: Vec::new(),
             summary: DownloadSummary::default(),
         }
@@ -125,6 +143,13 @@ impl DownloadRun {
             self.begin(planned).await?;
         }
         self.progress.counted();
+        self.join_all().await?;
+        self.link_names().await?;
+        self.join_all().await?;
+        self.finish()
+    }
+
+    async fn join_all(&mut self) -> CliResult<()> {
         let left = self.small.take();
         self.write(left).await?;
         while let Some(done) = self.writing.join_next().await {
@@ -133,7 +158,29 @@ impl DownloadRun {
         while let Some(done) = self.downloads.join_next().await {
             self.joined(done).await?;
         }
-        self.finish()
+        Ok(())
+    }
+
+    /// Gives files their further names. What cannot be linked is fetched like any other file.
+    async fn link_names(&mut self) -> CliResult<()> {
+        let (mut way, mut first_way) = (OpenTrail::default(), OpenTrail::default());
+        for FurtherName { from, trail, name, first, size } in std::mem::take(&mut self.further_names) {
+            let open = |way: &mut OpenTrail, first_way: &mut OpenTrail| Ok((way.to(&trail)?, first_way.to(&first.0)?));
+            let opened: Result<_, WriteError> = open(&mut way, &mut first_way);
+            let linked = match &opened {
+                Ok((at, first_at)) => at.link_again(&name, (first_at, &first.1), self.existing),
+                Err(_) => Ok(false),
+            };
+            match (linked, opened) {
+                (Ok(true), _) => {
+                    self.summary.files += 1;
+                    self.progress.advance(size);
+                }
+                (Ok(false), Ok((at, _))) => self.download(from, at, name, size).await?,
+                (Ok(false), Err(error)) | (Err(error), _) => self.failed(&from, &error.into()).await?,
+            }
+        }
+        Ok(())
     }
 
     async fn begin(&mut self, planned: &GetTarget) -> CliResult<()> {
@@ -153,7 +200,9 @@ impl DownloadRun {
         match (name, entry.kind) {
             (Some(name), EntryKind::File | EntryKind::Link) => self.take(from.clone(), &at, &trail, name, entry).await,
             (name, _) => {
-                let attrs = (name.is_some() || is_new).then(|| attrs_of(entry)).filter(|_| from.name().is_some());
+                let attrs = (name.is_some() || is_new)
+                    .then(|| (attrs_of(entry), entry.xattrs.clone()))
+                    .filter(|_| from.name().is_some());
                 self.walk(PendingFolder { from: from.clone(), at, name, trail, attrs, depth: 0 }).await
             }
         }
@@ -206,14 +255,14 @@ impl DownloadRun {
             }
         };
         self.summary.folders += 1;
-        if let Some(attrs) = attrs {
+        if let Some((attrs, xattrs)) = attrs {
             self.last.push(FinalStep {
                 from: from.clone(),
                 trail: Arc::clone(&trail),
-                what: FinalAction::LocalAttributes(attrs),
+                what: FinalAction::LocalAttributes(attrs, xattrs),
             });
         }
-        Ok(PendingFolder { from, at, name: None, trail, attrs, depth })
+        Ok(PendingFolder { from, at, name: None, trail, attrs: None, depth })
     }
 
     async fn list(&mut self, folder: PendingFolder, pending: &mut Vec<PendingFolder>) -> CliResult<()> {
@@ -264,6 +313,7 @@ impl DownloadRun {
         let name = entry.raw_name();
         let from = folder.from.join(&name);
         if is_unfinished(&name) {
+            self.forget(entry);
             self.progress.note(&format!("{from}: left out: a file that an interrupted get left behind was stored"));
             return Ok(());
         }
@@ -281,7 +331,7 @@ impl DownloadRun {
             at,
             name: Some(name),
             trail,
-            attrs: Some(attrs_of(entry)),
+            attrs: Some((attrs_of(entry), entry.xattrs.clone())),
             depth: folder.depth + 1,
         });
         Ok(())
@@ -309,6 +359,8 @@ impl DownloadRun {
         match at.standing(&name, entry.size, attrs_of(entry)) {
             Ok(ExistingEntry::Same) => {
                 self.summary.same += 1;
+                self.summary.without_xattrs += u64::from(!at.set_xattrs_of(&name, &entry.xattrs));
+                self.note_first(entry, trail, &name);
                 self.progress.advance(entry.size);
                 Ok(())
             }
@@ -320,20 +372,36 @@ impl DownloadRun {
                 self.forget(entry);
                 self.failed(&from, &WriteError::InTheWay(what).into()).await
             }
-            Ok(ExistingEntry::Free | ExistingEntry::Other) => match &entry.content {
-                None => self.download(from, at.clone(), name, entry.size).await,
-                Some(SmallContent(content)) => {
-                    let (folder, content, attrs) = (at.clone(), content.clone(), attrs_of(entry));
-                    match self.small.push(SmallFile { from, folder, name, content, attrs }) {
-                        Some(group) => self.write(group).await,
-                        None => Ok(()),
-                    }
+            Ok(ExistingEntry::Free | ExistingEntry::Other) => {
+                if let Some(first) = entry.hard_link.as_ref().and_then(|id| self.first_names.get(id)).cloned() {
+                    let trail = Arc::clone(trail);
+                    self.further_names.push(FurtherName { from, trail, name, first, size: entry.size });
+                    return Ok(());
                 }
-            },
+                self.note_first(entry, trail, &name);
+                match &entry.content {
+                    // Extended attributes stand with the file itself.
+                    Some(SmallContent(content)) if entry.xattrs.is_empty() => {
+                        let (folder, content, attrs) = (at.clone(), content.clone(), attrs_of(entry));
+                        match self.small.push(SmallFile { from, folder, name, content, attrs }) {
+                            Some(group) => self.write(group).await,
+                            None => Ok(()),
+                        }
+                    }
+                    _ => self.download(from, at.clone(), name, entry.size).await,
+                }
+            }
             Err(error) => {
                 self.forget(entry);
                 self.failed(&from, &error.into()).await
             }
+        }
+    }
+
+    /// Files with several names are remembered by their first one.
+    fn note_first(&mut self, entry: &ListingEntry, trail: &Arc<FolderTrail>, name: &[u8]) {
+        if let Some(id) = &entry.hard_link {
+            self.first_names.entry(id.clone()).or_insert_with(|| (Arc::clone(trail), name.to_vec()));
         }
     }
 
@@ -348,7 +416,7 @@ impl DownloadRun {
         self.downloads.spawn(async move {
             let _permit = permit;
             let got = download::file(&api, &from, size, (&at, &name), existing, &progress).await;
-            progress.correct(size, got.as_ref().map_or(0, |got| *got));
+            progress.correct(size, got.as_ref().map_or(0, |got| got.bytes));
             (from, got)
         });
         Ok(())
@@ -386,11 +454,15 @@ impl DownloadRun {
         Ok(())
     }
 
-    async fn joined(&mut self, done: Result<(RemotePath, Result<u64, DownloadError>), JoinError>) -> CliResult<()> {
+    async fn joined(
+        &mut self,
+        done: Result<(RemotePath, Result<DownloadedFile, DownloadError>), JoinError>,
+    ) -> CliResult<()> {
         match done {
-            Ok((_, Ok(bytes))) => {
+            Ok((_, Ok(file))) => {
                 self.summary.files += 1;
-                self.summary.bytes += bytes;
+                self.summary.bytes += file.bytes;
+                self.summary.without_xattrs += u64::from(!file.has_xattrs);
                 Ok(())
             }
             Ok((from, Err(error))) => self.failed(&from, &error).await,
@@ -447,7 +519,10 @@ impl DownloadRun {
     fn finish_one(&mut self, way: &mut OpenTrail, last: &FinalStep) -> Result<(), WriteError> {
         let folder = way.to(&last.trail)?;
         match &last.what {
-            FinalAction::LocalAttributes(attrs) => folder.finish(*attrs),
+            FinalAction::LocalAttributes(attrs, xattrs) => {
+                self.summary.without_xattrs += u64::from(!folder.set_xattrs(xattrs));
+                folder.finish(*attrs)
+            }
             FinalAction::Link { name, target, mtime_ns } => {
                 let made = folder.link(name, target, *mtime_ns, self.existing)?;
                 *if made { &mut self.summary.links } else { &mut self.summary.same } += 1;
@@ -459,6 +534,12 @@ impl DownloadRun {
     fn report(self, app: &AppContext, again: &str) -> CliResult {
         if self.summary.maybe_stale {
             app.output.note(crate::verbs::MAYBE_STALE);
+        }
+        if self.summary.without_xattrs > 0 {
+            let entries = human::count(self.summary.without_xattrs, "entry", "entries");
+            app.output.note(&format!(
+                "{entries} came without some extended attributes, which this file system does not take"
+            ));
         }
         app.output.done(&self.summary, self.summary.sentence())?;
         let is_complete = self.summary.unpublished_on.is_empty();
@@ -476,6 +557,9 @@ impl DownloadRun {
 fn bug(error: &JoinError) -> Exit {
     CliError::new(format!("a download failed: {error}"), "this is a bug in fsdfs; report it").into()
 }
+
+/// Of a folder, for when everything in it is written.
+type FolderAttributes = (LocalAttributes, Vec<ExtendedAttribute>);
 
 fn attrs_of(entry: &ListingEntry) -> LocalAttributes {
     LocalAttributes { mode: entry.mode, mtime_ns: entry.mtime_ns }

@@ -114,11 +114,17 @@ mod tests {
 
     fn file(bytes: usize) -> EditRequest {
         let content = SmallContent(vec![0; bytes].into());
-        EditRequest::File { path: "/a".into(), attrs: EntryAttributes::default(), content }
+        EditRequest::File {
+            path: "/a".into(),
+            attrs: EntryAttributes::default(),
+            xattrs: Vec::new(),
+            hard_link: None,
+            content,
+        }
     }
 
     fn folder(path: &str) -> EditRequest {
-        EditRequest::Folder { path: path.into(), attrs: None, fresh: false }
+        EditRequest::Folder { path: path.into(), attrs: None, xattrs: Vec::new(), fresh: false }
     }
 
     /// How many of these are in a batch that is just full.

@@ -3,6 +3,7 @@
 use fsdfs_proto::control::WriteReply;
 use serde::Serialize;
 
+use crate::local::xattrs::NotKept;
 use crate::remote::RemotePath;
 use crate::text::human;
 use crate::verbs::durability::Durability;
@@ -28,6 +29,10 @@ pub struct UploadSummary {
     pub changed: bool,
     /// Pipes, sockets, devices, fsdfs's own folders.
     pub skipped: u64,
+    /// What the entries that were stored had beside, and how many of them.
+    pub not_kept: NotKept,
+    /// Of what failed: lies deeper than the store has room for names.
+    pub too_deep: u64,
     /// Not stored.
     pub failed: FailureList,
     /// How safe it is.

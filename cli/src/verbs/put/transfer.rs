@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fsdfs_node::control_client::ControlError;
+use fsdfs_node::control_client::{ControlError, FurtherAttributes};
 use fsdfs_proto::control::{self, EditRequest, EditResult, EditsReply, EscapedText, SmallContent};
+use fsdfs_proto::ids::BlockId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout_at;
@@ -48,7 +49,7 @@ pub async fn run(
     let disks = status.disks.iter().filter_map(|disk| disk.path.as_deref()).map(Path::new);
     let own: OwnFolders = disks.chain([app.home.dir()]).filter_map(own_folder).collect();
     let progress = TransferProgress::new(app.output);
-    let mut transfer = UploadRun::new(app, api.clone(), progress.clone(), &plan);
+    let mut transfer = UploadRun::new(app, api.clone(), status.node.clone(), progress.clone(), &plan);
     let work = transfer.store(&plan, own, follow);
     let ended = or_interrupted(work, &format!("what was stored stays; continue with: {again}")).await;
     progress.finish();
@@ -63,6 +64,8 @@ pub async fn run(
 
 struct UploadRun {
     api: DaemonApi,
+    /// Whose numbers of files these are.
+    machine: String,
     program: ProgramName,
     progress: TransferProgress,
     claims: NameClaims,
@@ -103,9 +106,10 @@ impl ItemKind {
 }
 
 impl UploadRun {
-    fn new(app: &AppContext, api: DaemonApi, progress: TransferProgress, plan: &[PutTarget]) -> Self {
+    fn new(app: &AppContext, api: DaemonApi, machine: String, progress: TransferProgress, plan: &[PutTarget]) -> Self {
         Self {
             api,
+            machine,
             program: app.program.clone(),
             progress,
             claims: NameClaims::new(plan.iter().map(|(_, to)| to.names.clone()).collect()),
@@ -170,16 +174,22 @@ impl UploadRun {
             return Ok(());
         }
         let path = EscapedText(to.bytes());
+        self.summary.not_kept.add(found.not_kept);
         let attrs = control::EntryAttributes { mode: found.attrs.mode, mtime_ns: found.attrs.mtime_ns };
+        let xattrs = found.xattrs;
         let edit = match (found.what, content) {
-            (FoundKind::File(open), None) => return self.upload(from, to, open, found.attrs).await,
-            (FoundKind::File(_), Some(content)) => {
+            (FoundKind::File(open), content) => {
+                let hard_link = open.shared_inode.map(|inode| self.link_id(inode));
+                let Some(content) = content else {
+                    let further = FurtherAttributes { xattrs, hard_link };
+                    return self.upload(from, to, open, (found.attrs, further)).await;
+                };
                 self.progress.show(shown(&from));
-                EditRequest::File { path, attrs, content: SmallContent(content) }
+                EditRequest::File { path, attrs, xattrs, hard_link, content: SmallContent(content) }
             }
             // The root of a volume has no attributes of its own.
             (FoundKind::Folder, _) if to.names.is_empty() => return Ok(()),
-            (FoundKind::Folder, _) => EditRequest::Folder { path, attrs: Some(attrs), fresh: false },
+            (FoundKind::Folder, _) => EditRequest::Folder { path, attrs: Some(attrs), xattrs, fresh: false },
             (FoundKind::Link(target), _) => {
                 EditRequest::Link { path, target: EscapedText(target), mtime_ns: attrs.mtime_ns }
             }
@@ -235,10 +245,22 @@ impl UploadRun {
                 self.summary.skipped += 1;
                 self.progress.note(&skipped.to_string());
             }
+            SkipReason::TooDeep => {
+                let path = shortened(&escape::name(&skipped.shown));
+                let before = self.summary.too_deep;
+                self.summary.too_deep += 1;
+                self.summary.failed.add_alike(&self.progress, before, path, skipped.why.to_string());
+            }
             SkipReason::Unreadable(_) | SkipReason::Dangling | SkipReason::Loop => {
                 self.summary.failed.add(&self.progress, escape::name(&skipped.shown), skipped.why.to_string());
             }
         }
+    }
+
+    /// The same for all names of a file, in every put from this machine: so putting them again changes nothing.
+    fn link_id(&self, inode: u64) -> String {
+        let id = BlockId::of(&[self.machine.as_bytes(), &inode.to_be_bytes()].concat());
+        id.to_string()[..32].to_owned()
     }
 
     async fn upload(
@@ -246,7 +268,7 @@ impl UploadRun {
         from: PathBuf,
         to: RemotePath,
         open: SourceFile,
-        attrs: LocalAttributes,
+        attrs: (LocalAttributes, FurtherAttributes),
     ) -> CliResult<()> {
         let permit =
             Arc::clone(&self.slots).acquire_many_owned(slots(open.size)).await.expect("the semaphore is never closed");
@@ -354,6 +376,9 @@ impl UploadRun {
         if summary.files + summary.folders + summary.links > 0 || app.output.json {
             app.output.done(summary, format!("{} {}: {safety}", summary.sentence(), place(plan)))?;
         }
+        if let Some(not_kept) = summary.not_kept.sentence() {
+            app.output.note(&not_kept);
+        }
         if summary.failed.is_empty() {
             return Ok(verdict);
         }
@@ -368,6 +393,17 @@ fn to_volume(plan: &[PutTarget]) -> String {
 
 fn bug(error: &JoinError) -> Exit {
     CliError::new(format!("an upload failed: {error}"), "this is a bug in fsdfs; report it").into()
+}
+
+/// A path of hundreds of names says no more than its ends do.
+fn shortened(path: &str) -> String {
+    let (ends, characters) = (40, path.chars().count());
+    if characters <= 3 * ends {
+        return path.to_owned();
+    }
+    let (head, tail): (String, String) =
+        (path.chars().take(ends).collect(), path.chars().skip(characters - ends).collect());
+    format!("{head}...{tail}")
 }
 
 fn shown(path: &Path) -> String {

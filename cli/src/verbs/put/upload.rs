@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use fsdfs_node::control_client::ControlError;
+use fsdfs_node::control_client::{ControlError, FurtherAttributes};
 use fsdfs_proto::control::{self, WriteReply};
 use futures::Stream;
 
@@ -51,7 +51,7 @@ pub struct StoredFile {
 pub async fn file(
     api: &DaemonApi,
     open: SourceFile,
-    attrs: LocalAttributes,
+    (attrs, further): (LocalAttributes, FurtherAttributes),
     to: &RemotePath,
     progress: &TransferProgress,
 ) -> Result<StoredFile, UploadError> {
@@ -60,7 +60,7 @@ pub async fn file(
     for _ in 0..TRIES {
         let watch = open.watch()?;
         let reading = Arc::new(ReadState::default());
-        let error = match send(api, open, attrs, to, progress, &reading).await {
+        let error = match send(api, open, (attrs, &further), to, progress, &reading).await {
             Ok(written) => {
                 progress.correct(expected, written.bytes);
                 return Ok(StoredFile { written, grew: reading.grew.load(Ordering::Acquire) });
@@ -103,7 +103,7 @@ struct ReadState {
 async fn send(
     api: &DaemonApi,
     open: SourceFile,
-    attrs: LocalAttributes,
+    (attrs, further): (LocalAttributes, &FurtherAttributes),
     to: &RemotePath,
     progress: &TransferProgress,
     reading: &Arc<ReadState>,
@@ -114,10 +114,17 @@ async fn send(
         Arc::new(SourceReader { watch: open.watch()?, open, progress: progress.clone(), reading: Arc::clone(reading) });
     // Small files are read whole first: a change is noticed before anything is sent.
     if is_small && let Some(bytes) = source.whole().await? {
-        return Ok(api.put_bytes(to, attrs, bytes).await?);
+        return Ok(api.put_bytes(to, (attrs, further), bytes).await?);
     }
     let path = to.bytes();
-    let ask = || api.client().put(&to.volume, &path, attrs, reqwest::Body::wrap_stream(content(Arc::clone(&source))));
+    let ask = || {
+        api.client().put_with(
+            &to.volume,
+            &path,
+            (attrs, further),
+            reqwest::Body::wrap_stream(content(Arc::clone(&source))),
+        )
+    };
     Ok(api.patiently(ask).await?)
 }
 

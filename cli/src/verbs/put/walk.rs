@@ -45,7 +45,7 @@ pub fn walk(plan: &[PutTarget], own: OwnFolders, follow: FollowLinks) -> mpsc::R
                 send.blocking_send(ScanItem { from: join(path, names), to, is_source, found, content }).is_ok()
             };
             match TreeScan::new(path, own.clone(), follow) {
-                Ok(mut scan) => scan.all(|found| {
+                Ok(scan) => scan.below(to.names.len()).all(|found| {
                     let is_source = found.as_ref().is_ok_and(|found| found.path.is_empty());
                     send_one(found, is_source)
                 }),
@@ -65,8 +65,9 @@ fn small_content(found: &FoundEntry) -> Option<Bytes> {
 pub fn count(plan: &[PutTarget], own: OwnFolders, follow: FollowLinks, progress: TransferProgress) {
     let plan = plan.to_vec();
     tokio::task::spawn_blocking(move || {
-        for scan in named(&plan).filter_map(|(path, _)| TreeScan::new(path, own.clone(), follow).ok()) {
-            for found in scan.flatten().take_while(|_| !progress.is_finished()) {
+        for (path, to) in named(&plan) {
+            let Ok(scan) = TreeScan::new(path, own.clone(), follow) else { continue };
+            for found in scan.below(to.names.len()).flatten().take_while(|_| !progress.is_finished()) {
                 if let FoundKind::File(open) = found.what {
                     progress.expect(open.size);
                 }

@@ -8,6 +8,7 @@ use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     BlockRef, DirectoryEntry, DirectoryNode, Dot, EntryVersion, FileNode, FolderNode, FolderVectors, VersionVector,
+    Xattr,
 };
 
 use super::source::{BlockSource, MissingOrError, StepResult, each};
@@ -37,9 +38,9 @@ pub(super) struct EntryOrigin {
 }
 
 impl EntryOrigin {
-    pub fn version<T>(self, value: T) -> EntryVersion<T> {
+    pub fn version<T>(self, value: T, xattrs: &[Xattr]) -> EntryVersion<T> {
         let Self { dot, time } = self;
-        EntryVersion { time, writer: dot.writer, value, xattrs: Vec::new(), copies: None, dot }
+        EntryVersion { time, writer: dot.writer, value, xattrs: xattrs.to_vec(), copies: None, dot }
     }
 }
 
@@ -63,15 +64,15 @@ impl MergedDirectory {
     /// A new, empty folder.
     pub fn born(origin: EntryOrigin, attrs: FileAttributes) -> Self {
         let folder =
-            FolderNode { births: vec![origin.dot], attrs: vec![origin.version(attrs)], ..FolderNode::default() };
+            FolderNode { births: vec![origin.dot], attrs: vec![origin.version(attrs, &[])], ..FolderNode::default() };
         Self::stored(folder)
     }
 
     /// A folder without attributes of its own is shown with these.
-    pub fn attrs(&self) -> (FileAttributes, Hlc, Writer) {
+    pub fn attrs(&self) -> (FileAttributes, &[Xattr], Hlc, Writer) {
         match self.folder.attrs.last() {
-            Some(version) => (version.value, version.time, version.writer),
-            None => (FileAttributes { mode: 0o755, mtime_ns: 0 }, Hlc::default(), Writer([0; 8])),
+            Some(version) => (version.value, &version.xattrs, version.time, version.writer),
+            None => (FileAttributes { mode: 0o755, mtime_ns: 0 }, &[], Hlc::default(), Writer([0; 8])),
         }
     }
 

@@ -1,18 +1,15 @@
 //! Changes to a tree. Each is made whole or not at all: everything is looked up before anything is changed.
 
-use fsdfs_proto::volume::{EntryVersion, VersionVector, check_name};
+use fsdfs_proto::volume::{EntryVersion, PATH_NAMES_MAX, VersionVector, check_name, check_xattrs};
 
 use super::alias::{self, BlockAlias};
 use super::dir::{EntryOrigin, MergedDirectory, NameSlot};
 use super::merge::MergeState;
 use super::source::{BlockSource, MissingOrError, StepResult, each};
-use super::{EditError, EditOutcome, EntryName, FileAttributes, FileNode, TreeEdit};
+use super::{EditError, EditOutcome, EntryName, FileAttributes, FileNode, TreeEdit, Xattr};
 
 /// Permissions of a folder that was made without saying which.
 const FOLDER_MODE: u32 = 0o755;
-
-/// Names in the path of a change at most: well below the depth that work on a tree bears, for moves make trees deeper.
-const PATH_NAMES_MAX: usize = 256;
 
 /// Makes changes, all under one dot.
 pub(super) struct TreeEditor<'a, 'b> {
@@ -43,8 +40,10 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
 
     fn edit(&mut self, edit: &TreeEdit) -> StepResult<EditOutcome> {
         match edit {
-            TreeEdit::Put { path, file } => self.put(path, file),
-            TreeEdit::MakeDir { path, attrs, fresh } => self.make_dir(path, *attrs, *fresh),
+            TreeEdit::Put { path, file, xattrs } => self.put(path, file, xattrs),
+            TreeEdit::MakeDir { path, attrs, xattrs, fresh } => {
+                self.make_dir(path, attrs.map(|attrs| (attrs, &xattrs[..])), *fresh)
+            }
             TreeEdit::Remove { path, recursive } => self.remove(path, *recursive),
             TreeEdit::Move { from, to } => self.rename(from, to),
         }
@@ -52,9 +51,9 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
 
     /// A write supersedes all versions of its name. Written to the shown name of another version, it takes that version out
     /// and makes the name a real one.
-    fn put(&mut self, path: &[EntryName], file: &FileNode) -> StepResult<EditOutcome> {
+    fn put(&mut self, path: &[EntryName], file: &FileNode, xattrs: &[Xattr]) -> StepResult<EditOutcome> {
         check_path(path)?;
-        file.check().map_err(|_| EditError::BadFile)?;
+        file.check().and_then(|()| check_xattrs(xattrs)).map_err(|_| EditError::BadFile)?;
         let (name, parents) = path.split_last().ok_or(EditError::IsAFolder)?;
         let origin = self.origin;
         if let Some((source, dir)) = self.folder(parents)? {
@@ -62,7 +61,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
             if slot.dir.is_some() {
                 return Err(EditError::IsAFolder.into());
             }
-            if matches!(&slot.versions[..], [version] if version.value == *file) {
+            if matches!(&slot.versions[..], [version] if version.value == *file && version.xattrs == xattrs) {
                 return Ok(EditOutcome::Unchanged);
             }
             if slot.is_empty() {
@@ -70,13 +69,19 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
             }
         }
         let (source, dir) = self.folder_made(parents)?;
-        dir.slot(source, name)?.versions = vec![origin.version(file.clone())];
+        dir.slot(source, name)?.versions = vec![origin.version(file.clone(), xattrs)];
         Ok(EditOutcome::Changed)
     }
 
-    fn make_dir(&mut self, path: &[EntryName], attrs: Option<FileAttributes>, fresh: bool) -> StepResult<EditOutcome> {
+    fn make_dir(
+        &mut self,
+        path: &[EntryName],
+        attrs: Option<(FileAttributes, &[Xattr])>,
+        fresh: bool,
+    ) -> StepResult<EditOutcome> {
         check_path(path)?;
-        attrs.iter().try_for_each(FileAttributes::check).map_err(|_| EditError::BadFile)?;
+        let check = |(attrs, xattrs): &(FileAttributes, &[Xattr])| attrs.check().and_then(|()| check_xattrs(xattrs));
+        attrs.iter().try_for_each(check).map_err(|_| EditError::BadFile)?;
         let origin = self.origin;
         let is_there = self.folder(path).map(|folder| folder.is_some());
         let is_file = is_there == Err(EditError::NotAFolder.into());
@@ -86,8 +91,9 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         let is_there = is_there?;
         let (_, dir) = self.folder_made(path)?;
         match attrs {
-            Some(attrs) if !matches!(&dir.folder.attrs[..], [version] if version.value == attrs) => {
-                dir.folder.attrs = vec![origin.version(attrs)];
+            Some((attrs, xattrs)) if !matches!(&dir.folder.attrs[..], [version] if version.value == attrs && version.xattrs == xattrs) =>
+            {
+                dir.folder.attrs = vec![origin.version(attrs, xattrs)];
                 Ok(EditOutcome::Changed)
             }
             _ if is_there => Ok(EditOutcome::Unchanged),

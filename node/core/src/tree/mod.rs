@@ -21,7 +21,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode};
+pub use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode, Xattr};
 
 pub use block_map::BlockMap;
 pub use error::{EditError, TreeError};

@@ -2,7 +2,7 @@
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode};
+use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode, Xattr};
 
 /// Names from the root of the volume; empty = the root itself.
 pub type TreePath = Vec<EntryName>;
@@ -16,6 +16,8 @@ pub enum TreeEdit {
         path: TreePath,
         /// What.
         file: FileNode,
+        /// Its extended attributes, ascending.
+        xattrs: Vec<Xattr>,
     },
     /// Make a folder; parents too. An existing folder keeps its content and takes the new attributes, if any are given.
     MakeDir {
@@ -23,6 +25,8 @@ pub enum TreeEdit {
         path: TreePath,
         /// Its attributes; none = leave or default.
         attrs: Option<FileAttributes>,
+        /// Its extended attributes, ascending; they count only if attributes are given.
+        xattrs: Vec<Xattr>,
         /// Fail if it exists.
         fresh: bool,
     },
@@ -101,6 +105,8 @@ pub struct TreeItem {
     pub name: EntryName,
     /// Mode and time.
     pub attrs: FileAttributes,
+    /// Extended attributes, ascending.
+    pub xattrs: Vec<Xattr>,
     /// What it is.
     pub kind: TreeItemKind,
     /// The name it is a conflicting version of.

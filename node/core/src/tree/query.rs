@@ -84,17 +84,25 @@ fn shown(
 }
 
 fn shown_dir(name: EntryName, dir: &MergedDirectory) -> TreeItem {
-    let (attrs, time, writer) = dir.attrs();
+    let (attrs, xattrs, time, writer) = dir.attrs();
     // A folder with changes of a merge that nobody has written yet has no block of its own.
     let root = dir.folder.tree.filter(|_| dir.changes.is_empty());
-    TreeItem { name, attrs, kind: TreeItemKind::Dir { root }, conflict_of: None, time, writer }
+    TreeItem { name, attrs, xattrs: xattrs.to_vec(), kind: TreeItemKind::Dir { root }, conflict_of: None, time, writer }
 }
 
 fn shown_file(base: &EntryName, BlockAlias { name, version }: BlockAlias) -> TreeItem {
     let conflict_of = (name != *base).then(|| base.clone());
     let file = version.value;
     let kind = TreeItemKind::File { size: file.size, content: file.content };
-    TreeItem { name, attrs: file.attrs, kind, conflict_of, time: version.time, writer: version.writer }
+    TreeItem {
+        name,
+        attrs: file.attrs,
+        xattrs: version.xattrs,
+        kind,
+        conflict_of,
+        time: version.time,
+        writer: version.writer,
+    }
 }
 
 fn not_found() -> MissingOrError {

@@ -32,7 +32,8 @@ async fn entry(client: &Client, volume: VolumeId, item: TreeItem, max: u64) -> L
     let content = match item.kind {
         TreeItemKind::File { content: FileContent::Inline(bytes), size } if size <= max => Some(bytes),
         TreeItemKind::File { content: content @ FileContent::Tree { .. }, size } if size <= max => {
-            let file = OpenFile { volume, size, attrs: item.attrs, content, freshness: Freshness::default() };
+            let (xattrs, freshness) = (Vec::new(), Freshness::default());
+            let file = OpenFile { volume, size, attrs: item.attrs, xattrs, content, freshness };
             whole(client, &file).await.ok()
         }
         _ => None,

@@ -9,7 +9,7 @@ use fsdfs_proto::control::{
 use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
-use super::Context;
+use super::{Context, xattrs};
 use crate::gateway::words::attention;
 use crate::metrics::DiskUsage;
 
@@ -23,6 +23,10 @@ pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
         TreeItemKind::File { size, .. } => (EntryKind::File, *size, None),
     };
     let (target, target_bytes) = target.map_or((None, None), |(text, bytes)| (Some(text), bytes));
+    let hard_link = match &shown.kind {
+        TreeItemKind::File { content, .. } => xattrs::hard_link(&shown.xattrs, content, shown.attrs),
+        TreeItemKind::Dir { .. } => None,
+    };
     ListingEntry {
         name,
         name_bytes,
@@ -32,6 +36,8 @@ pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
         mtime_ns: shown.attrs.mtime_ns,
         target,
         target_bytes,
+        xattrs: xattrs::shown(&shown.xattrs),
+        hard_link,
         conflict_of: shown.conflict_of.as_ref().map(|name| text_and_bytes(name).0),
         written_ms: shown.time.ms,
         content: None,

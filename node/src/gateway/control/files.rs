@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::query::RequestQuery;
 use super::range::{entity_tag, wanted};
 use super::tree::single;
-use super::{Answer, Json, Shared, convert};
+use super::{Answer, Json, Shared, convert, xattrs};
 use crate::client::{BodyError, OpenFile};
 
 /// Stores one file. Atomic: a body that breaks off changes nothing.
@@ -25,16 +25,24 @@ use crate::client::{BodyError, OpenFile};
     ("path" = String, Query, description = "percent-encoded bytes, begins with /"),
     ("mode" = Option<String>, Query, description = "permission bits in octal"),
     ("mtime_ns" = Option<i64>, Query, description = "default: now"),
-    ("volume" = Option<String>, Query)),
+    ("volume" = Option<String>, Query),
+    ("fsdfs-xattrs" = Option<String>, Header, description = "extended attributes, in the form of a query string"),
+    ("fsdfs-hard-link" = Option<String>, Header, description = "32 hexadecimal digits that the names of one file share")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = WriteReply), (status = "default", body = control::ApiError)))]
-pub(super) async fn write(State(context): Shared, RawQuery(query): RawQuery, body: Body) -> Answer<WriteReply> {
+pub(super) async fn write(
+    State(context): Shared,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<WriteReply> {
     let query = RequestQuery::read(query.as_deref(), &["path", "mode", "mtime_ns", "volume"])?;
     let (volume, path) = (query.volume(&context.client)?, query.path()?);
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
+    let xattrs = xattrs::of_headers(&headers)?;
     let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
     let (size, content, tally) = context.client.store(volume, body).await?;
-    let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content } };
+    let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content }, xattrs };
     let EditReply { outcome, edits } = context.client.edit(volume, vec![put]).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;
     let commit = convert::written(&outcome, unchanged);
@@ -85,6 +93,9 @@ fn describe(file: &OpenFile, range: &Range<u64>, is_part: bool) -> HeaderMap {
     set(header::SIZE, file.size.to_string());
     set(header::MODE, format!("{:o}", file.attrs.mode));
     set(header::MTIME_NS, file.attrs.mtime_ns.to_string());
+    if !file.xattrs.is_empty() {
+        set(header::XATTRS, control::xattrs_text(&xattrs::shown(&file.xattrs)));
+    }
     if is_part {
         set(http::CONTENT_RANGE.as_str(), format!("bytes {}-{}/{}", range.start, range.end - 1, file.size));
     }

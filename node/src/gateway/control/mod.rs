@@ -16,6 +16,7 @@ mod range;
 mod reachability;
 mod socket;
 mod tree;
+mod xattrs;
 
 pub(crate) use context::Context;
 pub use openapi::document;

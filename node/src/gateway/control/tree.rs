@@ -15,7 +15,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::contents::{self, with_blocks};
 use super::failure::Failure;
 use super::query::{self, RequestQuery};
-use super::{Answer, Context, Json, Shared, convert, placement};
+use super::{Answer, Context, Json, Shared, convert, placement, xattrs};
 use crate::client::{BodyError, Client, Freshness, UploadSummary};
 use crate::gateway::words::refusal::edit_error;
 
@@ -120,13 +120,14 @@ async fn stored(
     volume: VolumeId,
     edit: control::EditRequest,
 ) -> Result<Result<(tree::TreeEdit, UploadSummary), Failure>, Failure> {
-    let control::EditRequest::File { path, attrs, content } = edit else {
+    let control::EditRequest::File { path, attrs, xattrs, hard_link, content } = edit else {
         return checked(edit).map(|edit| Ok((edit, UploadSummary::default())));
     };
     if content.0.len() > CONTENTS_MAX {
         return Err(Failure::bad_request(format!("a file in an edit has at most {CONTENTS_MAX} bytes; put it alone")));
     }
     let attrs = checked_attrs(attrs)?;
+    let xattrs = xattrs::of_file(xattrs, hard_link.as_deref())?;
     let path = match query::path(&path.0) {
         Ok(path) => path,
         Err(failure) => return Ok(Err(failure)),
@@ -134,7 +135,7 @@ async fn stored(
     let body = futures::stream::iter([Ok::<_, BodyError>(content.0)]);
     Ok(match client.store(volume, body).await {
         Ok((size, content, uploaded)) => {
-            Ok((tree::TreeEdit::Put { path, file: FileNode { attrs, size, content } }, uploaded))
+            Ok((tree::TreeEdit::Put { path, file: FileNode { attrs, size, content }, xattrs }, uploaded))
         }
         Err(error) => Err(error.into()),
     })
@@ -157,9 +158,12 @@ pub(super) fn single(edits: Vec<Result<EditOutcome, tree::EditError>>) -> Result
 
 fn checked(edit: control::EditRequest) -> Result<tree::TreeEdit, Failure> {
     Ok(match edit {
-        control::EditRequest::Folder { path, attrs, fresh } => {
-            tree::TreeEdit::MakeDir { path: query::path(&path.0)?, attrs: attrs.map(checked_attrs).transpose()?, fresh }
-        }
+        control::EditRequest::Folder { path, attrs, xattrs, fresh } => tree::TreeEdit::MakeDir {
+            path: query::path(&path.0)?,
+            attrs: attrs.map(checked_attrs).transpose()?,
+            xattrs: xattrs::checked(xattrs)?,
+            fresh,
+        },
         control::EditRequest::File { .. } => unreachable!("a file's content is stored first"),
         control::EditRequest::Link { path, target, mtime_ns } => {
             let target = Bytes::from(target.0);
@@ -168,7 +172,7 @@ fn checked(edit: control::EditRequest) -> Result<tree::TreeEdit, Failure> {
             }
             let attrs = tree::FileAttributes { mode: LINK_MODE, mtime_ns };
             let file = FileNode { attrs, size: target.len() as u64, content: FileContent::Symlink(target) };
-            tree::TreeEdit::Put { path: query::path(&path.0)?, file }
+            tree::TreeEdit::Put { path: query::path(&path.0)?, file, xattrs: Vec::new() }
         }
         control::EditRequest::Remove { path, recursive } => {
             tree::TreeEdit::Remove { path: query::path(&path.0)?, recursive }

@@ -81,7 +81,7 @@ impl CountedVolume {
         for (path, content) in files {
             let (file, blocks) = seal(&writer, self.params, COPIES, &content);
             blocks.iter().for_each(|block| self.cost.add(block));
-            edits.push(TreeEdit::Put { path, file });
+            edits.push(TreeEdit::Put { path, file, xattrs: Vec::new() });
         }
         self.commit(edits);
     }

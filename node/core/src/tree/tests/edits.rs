@@ -4,11 +4,11 @@ use super::{
 };
 
 fn put(at: &str, content: &str) -> TreeEdit {
-    TreeEdit::Put { path: path(at), file: inline(content) }
+    TreeEdit::Put { path: path(at), file: inline(content), xattrs: Vec::new() }
 }
 
 fn make(at: &str) -> TreeEdit {
-    TreeEdit::MakeDir { path: path(at), attrs: None, fresh: false }
+    TreeEdit::MakeDir { path: path(at), attrs: None, xattrs: Vec::new(), fresh: false }
 }
 
 #[test]
@@ -44,25 +44,33 @@ fn each_edit_of_a_batch_stands_alone() {
 #[test]
 fn bad_names_and_files_are_refused() {
     let mut peer = TestWriter::new(1);
-    let bad = |at: &[u8]| TreeEdit::Put { path: vec![bytes::Bytes::copy_from_slice(at)], file: inline("") };
+    let bad = |at: &[u8]| TreeEdit::Put {
+        path: vec![bytes::Bytes::copy_from_slice(at)],
+        file: inline(""),
+        xattrs: Vec::new(),
+    };
     for at in [&b""[..], b".", b"..", b"a/b", b"a\0b", &[b'x'; 256]] {
         assert_eq!(peer.edit(&[bad(at)]), [Err(EditError::BadName)], "{at:?}");
     }
     for at in [&b"\xff\n\"' "[..], &[b'x'; 255], b"..."] {
         assert_eq!(peer.edit(&[bad(at)]), [Ok(EditOutcome::Changed)], "{at:?}");
     }
-    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/"), file: inline("") }]), [Err(EditError::IsAFolder)]);
+    assert_eq!(
+        peer.edit(&[TreeEdit::Put { path: path("/"), file: inline(""), xattrs: Vec::new() }]),
+        [Err(EditError::IsAFolder)]
+    );
     let file = FileNode { attrs: FileAttributes { mode: 0o10000, mtime_ns: 0 }, ..inline("") };
-    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/m"), file }]), [Err(EditError::BadFile)]);
+    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/m"), file, xattrs: Vec::new() }]), [Err(EditError::BadFile)]);
     let file = FileNode { content: FileContent::Symlink(name("")), ..inline("") };
-    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/l"), file }]), [Err(EditError::BadFile)]);
+    assert_eq!(peer.edit(&[TreeEdit::Put { path: path("/l"), file, xattrs: Vec::new() }]), [Err(EditError::BadFile)]);
 }
 
 #[test]
 fn folders_have_attributes() {
     let mut peer = TestWriter::new(1);
     let attrs = |mode| Some(FileAttributes { mode, mtime_ns: 77 });
-    let make = |at: &str, mode, fresh| TreeEdit::MakeDir { path: path(at), attrs: attrs(mode), fresh };
+    let make =
+        |at: &str, mode, fresh| TreeEdit::MakeDir { path: path(at), attrs: attrs(mode), xattrs: Vec::new(), fresh };
     assert_eq!(peer.one(make("/a/b", 0o700, true)), EditOutcome::Changed);
     assert_eq!(peer.entry("/a").unwrap().attrs.mode, 0o755);
     assert_eq!(peer.entry("/a/b").unwrap().attrs, attrs(0o700).unwrap());

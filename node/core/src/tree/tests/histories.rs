@@ -46,14 +46,15 @@ fn edit(random: &mut fastrand::Rng, places: &NamePlaces, content: u32) -> TreeEd
     };
     let kind = random.u8(..100);
     if kind < 40 || places.entries.is_empty() {
-        return TreeEdit::Put { path: into(random, 3), file: inline(&content.to_string()) };
+        return TreeEdit::Put { path: into(random, 3), file: inline(&content.to_string()), xattrs: Vec::new() };
     }
     let entry = places.entries[random.usize(..places.entries.len())].clone();
     match kind {
-        40..50 => TreeEdit::MakeDir { path: into(random, 2), attrs: None, fresh: false },
+        40..50 => TreeEdit::MakeDir { path: into(random, 2), attrs: None, xattrs: Vec::new(), fresh: false },
         50..53 => TreeEdit::MakeDir {
             path: entry,
             attrs: Some(FileAttributes { mode: u32::from(kind), mtime_ns: 0 }),
+            xattrs: Vec::new(),
             fresh: false,
         },
         53..70 => TreeEdit::Remove { path: entry, recursive: true },

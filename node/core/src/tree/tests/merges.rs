@@ -109,7 +109,10 @@ fn a_file_beside_a_folder_is_shown_under_a_name_of_its_own() {
     two.put("/a.d/f", "1");
     let expected = ["/a.d/", "/a.d/f=1", "/a (file).d=file"];
     assert_eq!(meet(&mut one, &mut two), expected);
-    assert_eq!(one.edit(&[TreeEdit::Put { path: path("/a.d"), file: inline("") }]), [Err(EditError::IsAFolder)]);
+    assert_eq!(
+        one.edit(&[TreeEdit::Put { path: path("/a.d"), file: inline(""), xattrs: Vec::new() }]),
+        [Err(EditError::IsAFolder)]
+    );
     let mut other = one.clone();
     other.remove("/a.d").unwrap();
     assert_eq!(other.tree(), ["/a.d=file"]);
@@ -139,6 +142,7 @@ fn changed_attributes_keep_a_folder() {
     one.one(TreeEdit::MakeDir {
         path: path("/d"),
         attrs: Some(FileAttributes { mode: 0o700, mtime_ns: 1 }),
+        xattrs: Vec::new(),
         fresh: false,
     });
     two.remove("/d").unwrap();
@@ -161,8 +165,9 @@ fn a_folder_left_by_its_content_does_not_vanish_with_the_last_name() {
 fn merges_read_only_what_differs() {
     let mut one = TestWriter::new(b'A');
     one.params = TreeParams { nodes: super::nodes(2048, 2048), ..super::TINY };
-    let puts: Vec<_> =
-        (0..2000).map(|file| TreeEdit::Put { path: path(&format!("/d/f{file:04}")), file: inline("x") }).collect();
+    let puts: Vec<_> = (0..2000)
+        .map(|file| TreeEdit::Put { path: path(&format!("/d/f{file:04}")), file: inline("x"), xattrs: Vec::new() })
+        .collect();
     one.edit(&puts);
     let mut two = one.fork(b'B');
     type MergeCase = (&'static str, fn(&mut TestWriter));
@@ -171,8 +176,11 @@ fn merges_read_only_what_differs() {
         ("a folder moved", |peer| assert_eq!(peer.rename("/d", "/e"), Ok(EditOutcome::Changed))),
         ("a folder removed", |peer| assert_eq!(peer.remove("/d"), Ok(EditOutcome::Changed))),
         ("a folder made", |peer| {
-            let puts =
-                (0..2000).map(|file| TreeEdit::Put { path: path(&format!("/new/f{file:04}")), file: inline("x") });
+            let puts = (0..2000).map(|file| TreeEdit::Put {
+                path: path(&format!("/new/f{file:04}")),
+                file: inline("x"),
+                xattrs: Vec::new(),
+            });
             peer.edit(&puts.collect::<Vec<_>>());
         }),
     ];
@@ -205,7 +213,11 @@ fn random_histories_through_blocks() {
             let (here, there) = (place(), place());
             let folder = |path: &str| path[..2].to_owned();
             match random.u8(..10) {
-                0..5 => drop(peers[at].edit(&[TreeEdit::Put { path: path(&here), file: inline(&step.to_string()) }])),
+                0..5 => drop(peers[at].edit(&[TreeEdit::Put {
+                    path: path(&here),
+                    file: inline(&step.to_string()),
+                    xattrs: Vec::new(),
+                }])),
                 5 => {
                     let _ = peers[at].rename(&folder(&here), &format!("{}x", folder(&there)));
                 }

@@ -134,7 +134,7 @@ impl TestWriter {
     }
 
     pub fn put(&mut self, at: &str, content: &str) -> EditOutcome {
-        self.one(TreeEdit::Put { path: path(at), file: inline(content) })
+        self.one(TreeEdit::Put { path: path(at), file: inline(content), xattrs: Vec::new() })
     }
 
     pub fn remove(&mut self, at: &str) -> Result<EditOutcome, EditError> {

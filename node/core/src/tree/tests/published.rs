@@ -17,7 +17,7 @@ const PARAMS: TreeParams = TreeParams { nodes: super::nodes(400, 200), ..super::
 fn sides() -> (TestWriter, TestWriter) {
     let mut one = TestWriter::new(b'A');
     one.params = PARAMS;
-    let put = |at: String| TreeEdit::Put { path: path(&at), file: inline(&at) };
+    let put = |at: String| TreeEdit::Put { path: path(&at), file: inline(&at), xattrs: Vec::new() };
     one.edit(&(0..40).map(|file| put(format!("/d/f{file:02}"))).collect::<Vec<_>>());
     let mut two = one.fork(b'B');
     one.rename("/d", "/moved").unwrap();

@@ -19,7 +19,7 @@ pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row))
     let attrs = Some(EntryAttributes { mode: 0o755, mtime_ns: 0 });
     let edit = |number: usize| {
         let path = format!("/folder/a name of usual length {number}");
-        EditRequest::Folder { path: path.as_str().into(), attrs, fresh: false }
+        EditRequest::Folder { path: path.as_str().into(), attrs, xattrs: Vec::new(), fresh: false }
     };
     let edits = EditsRequest { volume: POOL_VOLUME.into(), edits: (0..scale.names).map(edit).collect() };
     let edited = pool.runtime.block_on(pool.clients[0].edit(&edits))?;

@@ -89,10 +89,13 @@ pub(super) fn adds(edit: &TreeEdit) -> bool {
 /// What a job holds in memory for it beside the tree; content in blocks is stored already.
 fn inline_bytes(edit: &TreeEdit) -> usize {
     match edit {
-        TreeEdit::Put { file, .. } => match &file.content {
-            FileContent::Inline(bytes) | FileContent::Symlink(bytes) => bytes.len(),
-            FileContent::Tree { .. } => 0,
-        },
+        TreeEdit::Put { file, xattrs, .. } => {
+            let content = match &file.content {
+                FileContent::Inline(bytes) | FileContent::Symlink(bytes) => bytes.len(),
+                FileContent::Tree { .. } => 0,
+            };
+            content + xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum::<usize>()
+        }
         _ => 0,
     }
 }
@@ -108,7 +111,7 @@ mod tests {
         let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
         let content = FileContent::Inline(Bytes::from(vec![0; bytes]));
         let file = FileNode { attrs, size: bytes as u64, content };
-        vec![TreeEdit::Put { path: vec![Bytes::from_static(b"a")], file }; count]
+        vec![TreeEdit::Put { path: vec![Bytes::from_static(b"a")], file, xattrs: Vec::new() }; count]
     }
 
     /// How many edits of which commands each batch has.

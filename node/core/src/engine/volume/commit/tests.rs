@@ -270,7 +270,12 @@ fn volume() -> VolumeId {
 }
 
 fn folder(name: &str) -> TreeEdit {
-    TreeEdit::MakeDir { path: vec![Bytes::copy_from_slice(name.as_bytes())], attrs: None, fresh: false }
+    TreeEdit::MakeDir {
+        path: vec![Bytes::copy_from_slice(name.as_bytes())],
+        attrs: None,
+        xattrs: Vec::new(),
+        fresh: false,
+    }
 }
 
 #[track_caller]
@@ -395,7 +400,7 @@ fn a_commit_of_many_deep_paths_sends_no_more_at_once_than_may_be_under_way() {
         let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
         let file = FileNode { attrs, size: content.len() as u64, content: FileContent::Inline(content) };
         path.push(Bytes::from_static(b"f"));
-        TreeEdit::Put { path, file }
+        TreeEdit::Put { path, file, xattrs: Vec::new() }
     };
     bench.commits.edit(&mut bench.cx, 1, volume(), (0..60).map(deep).collect());
     bench.hold = "store";

@@ -25,7 +25,12 @@ fn tree() -> (Signed<Head>, Vec<Block>) {
         keys: pool::keys(1),
         pool: pool::pool_id(),
         heads: Vec::new(),
-        edits: vec![TreeEdit::MakeDir { path: vec![Bytes::from_static(b"a")], attrs: None, fresh: false }],
+        edits: vec![TreeEdit::MakeDir {
+            path: vec![Bytes::from_static(b"a")],
+            attrs: None,
+            xattrs: Vec::new(),
+            fresh: false,
+        }],
         dot: (Writer([9; 8]), 1),
         hlc: Hlc { ms: 5, count: 0 },
         copies: 3,
