@@ -47,9 +47,10 @@ pub const HEAD_QUERIES_UNDER_WAY_MAX: usize = 2;
 /// replaces it.
 pub const LONG_AWAY_MS: u64 = 3_600_000;
 
-/// Blocks sent to a peer and not confirmed by it at most. A holder confirms some ten at a time with one sync, so over 50 ms of
-/// line 2,500 small ones a second still go to each. A connection's queue holds twice as many (see `node`'s sessions).
-pub const STORES_UNDER_WAY_MAX: usize = 128;
+/// Blocks sent to a peer and not confirmed by it at most. Those of a commit share a sync as far as they are under way together,
+/// and a commit of small files has some six hundred: with 128 it would take five syncs. A connection's queue holds twice as
+/// many (see `node`'s sessions).
+pub const STORES_UNDER_WAY_MAX: usize = 512;
 /// Bytes of these: a quarter of a second of a gigabit line, and more than a line of 100 ms holds.
 pub const STORE_BYTES_UNDER_WAY_MAX: usize = 32 << 20;
 /// Blocks asked of a peer and not come at most: it reads sixteen at a time, the rest covers the way there and back.
