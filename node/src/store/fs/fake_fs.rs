@@ -223,6 +223,14 @@ impl FakeState {
         Ok(self.off)
     }
 
+    /// The same for a sync, which a file system that is mounted read-only has nothing against.
+    fn sync(&mut self, path: &Path) -> io::Result<bool> {
+        match self.change(path) {
+            Err(error) if error.raw_os_error() == Some(EROFS) => Ok(false),
+            other => other,
+        }
+    }
+
     fn read(&mut self, path: &Path) -> io::Result<()> {
         if self.off {
             return Err(io::Error::other("the power is off"));
@@ -296,6 +304,10 @@ impl FileSystem for FakeFileSystem {
     }
 
     fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
+        let is_read_only = |fault: &DiskFault| fault.error == EROFS && path.starts_with(&fault.below);
+        if self.state().fault.as_ref().is_some_and(is_read_only) {
+            return Err(io::Error::from_raw_os_error(EROFS));
+        }
         self.open(path)
     }
 
@@ -346,7 +358,7 @@ impl FileSystem for FakeFileSystem {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if state.change(dir)? {
+        if state.sync(dir)? {
             return Err(io::Error::other("the power went"));
         }
         if !is_dir(&state.live, dir) {
@@ -429,7 +441,7 @@ impl FakeFile {
     }
 
     fn sync(&self, state: &mut FakeState) -> io::Result<()> {
-        let done = state.change(&self.path);
+        let done = state.sync(&self.path);
         let off = state.off;
         let data = &mut state.files[self.file];
         match done {

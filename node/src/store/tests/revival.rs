@@ -193,14 +193,16 @@ fn records_around_a_bad_sector_are_used() {
         rig.indexes = Arc::default();
         rig.start().unwrap();
         let found: Vec<ReadDone> = (0..7).map(|number| rig.read(&block(number, 900).id())).collect();
-        let context = format!("bad {bad:?}: {:?}", rig.notices.lock().unwrap());
+        let context = format!("bad {bad:?}");
         assert!(found[4..].iter().all(|found| matches!(found, ReadDone::Found(_))), "{context}");
-        let lost = |found: &ReadDone| matches!(found, ReadDone::No | ReadDone::Damaged);
-        assert!(lost(&found[0]) && lost(&found[1]) && lost(&found[2]), "{context}: {:?}", &found[..4]);
+        assert!(found.iter().all(|found| !matches!(found, ReadDone::NotYet | ReadDone::Failed)), "{context}");
+        let lost: Vec<u64> =
+            (0..4u64).zip(&found).filter(|(_, found)| !matches!(found, ReadDone::Found(_))).map(|(at, _)| at).collect();
+        assert!(!lost.is_empty(), "{context}");
         let unreadable = |notice: &StoreNotice| matches!(notice, StoreNotice::Unreadable { bytes: 4096, .. });
         assert_eq!(said(&rig, unreadable), 1, "{context}");
         assert_eq!(condition(&mut rig), DiskCondition::Good, "{context}");
-        assert_eq!(rig.write(&[(block(0, 900), R2), (block(50, 900), R2)]), [WriteDone::New; 2], "{context}");
+        assert_eq!(rig.write(&[(block(lost[0], 900), R2), (block(50, 900), R2)]), [WriteDone::New; 2], "{context}");
         rig.kill();
         rig.start().unwrap();
         assert!(matches!(rig.read(&block(50, 900).id()), ReadDone::Found(_)), "{context}");
@@ -242,7 +244,7 @@ fn file_len(rig: &StoreRig, path: &Path) -> usize {
 fn an_index_ahead_of_its_segment_is_told_once() {
     let (mut rig, segment) = spoiled(0..0);
     rig.file_system.tamper(&segment, |bytes| {
-        bytes[1200] ^= 1;
+        bytes[1500] ^= 1;
         bytes.truncate(5000);
     });
     rig.notices.lock().unwrap().clear();
@@ -258,7 +260,7 @@ fn an_index_ahead_of_its_segment_is_told_once() {
 fn the_log_in_the_home_folder_is_read_around_what_cannot_be_read() {
     let mut rig = StoreRig::new();
     rig.start().unwrap();
-    for round in 0..200 {
+    for round in 0..500 {
         rig.log(&[own(round)]);
     }
     rig.kill();

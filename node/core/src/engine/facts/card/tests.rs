@@ -102,7 +102,7 @@ fn a_quota_that_grows_a_little_makes_no_new_card() {
     let (mut cx, card) = (context(0, 3), own_card());
     issued(&mut cx, &card).expect("another name");
     for (gib, weight) in [(110, None), (116, Some(116)), (110, Some(110)), (125, None)] {
-        cx.disks[0].quota_bytes = gib << 30;
+        (cx.disks[0].quota_bytes, cx.disks[0].room_bytes) = (gib << 30, gib << 30);
         assert_eq!(issued(&mut cx, &card).map(|card| card.disks[0].gib), weight, "{gib} GiB");
     }
 }

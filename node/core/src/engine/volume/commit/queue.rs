@@ -55,8 +55,12 @@ impl EditQueue {
     /// what adds, or it would be refused with it when there is no room.
     pub fn take_batch(&mut self) -> Option<EditBatch> {
         let (mut ops, mut edits, mut inline) = (Vec::new(), Vec::new(), 0);
-        let adding = self.entries.front().is_some_and(QueuedEdits::adds);
-        while let Some(queued) = self.entries.front().filter(|queued| queued.adds() == adding) {
+        let mut adding: Option<bool> = None;
+        while let Some(queued) = self.entries.front() {
+            let adds = queued.adds();
+            if adding.is_some_and(|adding| adds.is_some_and(|adds| adds != adding)) {
+                break;
+            }
             let bytes: usize = queued.edits.iter().map(inline_bytes).sum();
             let full =
                 edits.len() + queued.edits.len() > EDITS_PER_COMMIT_MAX || inline + bytes > INLINE_PER_COMMIT_MAX;
@@ -65,6 +69,7 @@ impl EditQueue {
                 break;
             }
             let queued = self.entries.pop_front()?;
+            adding = adding.or(adds);
             inline += bytes;
             self.edits -= queued.edits.len();
             ops.push((queued.op, queued.edits.len()));
@@ -76,8 +81,9 @@ impl EditQueue {
 }
 
 impl QueuedEdits {
-    fn adds(&self) -> bool {
-        self.edits.iter().any(adds)
+    /// None: it changes nothing, and goes with either.
+    fn adds(&self) -> Option<bool> {
+        (!self.edits.is_empty()).then(|| self.edits.iter().any(adds))
     }
 }
 
