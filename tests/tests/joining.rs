@@ -79,7 +79,6 @@ fn a_revoked_member_joins_again_with_a_new_ticket() -> Result<()> {
     let file = cluster.scratch("file");
     std::fs::write(&file, vec![7; 100_000])?;
     cluster.nodes[0].json(["put".as_ref(), file.as_os_str(), "/".as_ref()])?;
-    cluster.nodes[0].wait_complete()?;
     // One that hears of its revocation, and one that does not.
     for is_told in [true, false] {
         let mut node = cluster.nodes.pop().context("two nodes")?;
