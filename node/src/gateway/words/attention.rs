@@ -73,8 +73,8 @@ fn text(reason: &AttentionReason) -> String {
             format!("the pool is full, new files are refused: {MORE_SPACE}; names can still be removed, which frees no space yet")
         }
         AttentionReason::PoolFull { members_with_room, copies } => format!(
-            "the pool is nearly full: new files get {members_with_room} of {copies} copies, since the other members have no \
-             room: {MORE_SPACE}"
+            "new files get {members_with_room} of {copies} copies, since the disks of the other members are full or take no \
+             blocks now: {MORE_SPACE}"
         ),
         AttentionReason::PoolNearlyFull { percent } => format!("the pool is {percent} % full: {MORE_SPACE}"),
         AttentionReason::MembersAway { names } => format!("away: {}", names.join(", ")),
