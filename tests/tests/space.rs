@@ -79,7 +79,7 @@ fn a_full_pool_says_so_and_names_can_be_removed() -> Result<()> {
 #[test]
 fn a_slip_in_a_storage_path_is_refused_before_anything_is_copied_anew() -> Result<()> {
     let mut cluster = pool_of(1, "64MiB")?;
-    let source = cluster.scratch("photo");
+    let (source, back) = (cluster.scratch("photo"), cluster.scratch("back"));
     random_file(&source, 2 * MIB, 1)?;
     let node = &mut cluster.nodes[0];
     node.expect(&[0, 1], ["put".as_ref(), source.as_os_str(), "/photo".as_ref()])?;
@@ -102,6 +102,6 @@ fn a_slip_in_a_storage_path_is_refused_before_anything_is_copied_anew() -> Resul
     node.stop()?;
     fs::write(&file, config)?;
     node.up()?;
-    node.expect(&[0], ["get".as_ref(), "/photo".as_ref(), cluster.scratch("back").as_os_str()])?;
+    node.expect(&[0], ["get".as_ref(), "/photo".as_ref(), back.as_os_str()])?;
     Ok(())
 }
