@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 use fsdfs_core::seam::DiskDone;
 use fsdfs_proto::record::LogEntry;
 
-use crate::store::disk::appender::{Appender, for_disks, is_full};
+use crate::store::disk::appender::{Appender, for_disks};
 use crate::store::disk::handle::DiskHealth;
 use crate::store::disk::job::{DiskJob, DiskReply};
 use crate::store::disk_set::DiskSet;
-use crate::store::error::StoreNotice;
+use crate::store::error::{StoreNotice, is_full};
 use crate::store::log::LogFolder;
 
 /// Payload committed at once at most: a few hundred milliseconds of a hard disk, so that the first of a long queue does
