@@ -40,6 +40,9 @@ pub const REPLICATE_AT_ONCE: usize = 512;
 /// Blocks of one commit on their way to disks and holders at once; the rest waits with the commit. Twice what may be under way
 /// to one peer, so that no holder waits for another.
 pub const COMMIT_PUTS_UNDER_WAY_MAX: usize = 2 * STORES_UNDER_WAY_MAX;
+/// A commit with so many blocks or more tells their holders that more follow, which then wait a moment for the next one. Those of
+/// a single write are made durable at once, each by whoever gets it.
+pub const SHARED_SYNC_BLOCKS_MIN: usize = 32;
 /// Questions which heads of a volume stand, under way at once. Whoever asks meanwhile shares the next one: with two, the next one
 /// begins after half a round trip on average.
 pub const HEAD_QUERIES_UNDER_WAY_MAX: usize = 2;
@@ -50,7 +53,7 @@ pub const LONG_AWAY_MS: u64 = 3_600_000;
 /// Blocks sent to a peer and not confirmed by it at most. Those of a commit share a sync as far as they are under way together,
 /// and a commit of small files has some six hundred: with 128 it would take five syncs. A connection's queue holds twice as
 /// many (see `node`'s sessions).
-pub const STORES_UNDER_WAY_MAX: usize = 512;
+pub const STORES_UNDER_WAY_MAX: usize = 1024;
 /// Bytes of these: a quarter of a second of a gigabit line, and more than a line of 100 ms holds.
 pub const STORE_BYTES_UNDER_WAY_MAX: usize = 32 << 20;
 /// Blocks asked of a peer and not come at most: it reads sixteen at a time, the rest covers the way there and back.

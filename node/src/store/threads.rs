@@ -23,7 +23,7 @@ const COMMIT_JOBS_MAX: usize = 4096;
 /// A block behind which others were said to come waits so long for the next one. A commit of a thousand small blocks takes some
 /// fifty milliseconds to arrive, and would cost as many syncs as happen to fit in there; the writer waits for its last
 /// block anyway. Longer pauses are those of a slow line, or of a sender that died.
-const MORE_WAIT: Duration = Duration::from_millis(10);
+const MORE_WAIT: Duration = Duration::from_millis(40);
 
 /// How often a disk that is full, failing or gone is looked at again: within a minute, whatever it was.
 pub(crate) const LOOK_AGAIN: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(20) };

@@ -37,7 +37,7 @@ use crate::metrics::NetCounters;
 /// dropped one by one, which nobody would notice: the session breaks.
 const MESSAGES_QUEUED_MAX: usize = 4096;
 /// Blocks that wait for one peer at most; never reached either. Their memory is bounded by whoever hands them in.
-const BLOCKS_QUEUED_MAX: usize = 1024;
+const BLOCKS_QUEUED_MAX: usize = 2048;
 
 const _: () = assert!(
     QUESTIONS_UNDER_WAY_MAX + FETCHES_UNDER_WAY_MAX + FACT_MESSAGES_UNDER_WAY_MAX + ANSWERS_OWED_MAX

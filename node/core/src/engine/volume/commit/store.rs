@@ -14,7 +14,7 @@ use crate::engine::blocks::PutItem;
 use crate::engine::timers::Timer;
 use crate::engine::volume::heads::{copies_in, entries_of, local_only};
 use crate::facts::InsertOutcome;
-use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, MERGE_AFTER_MS, PUBLISH_AFTER_MS};
+use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, MERGE_AFTER_MS, PUBLISH_AFTER_MS, SHARED_SYNC_BLOCKS_MIN};
 use crate::seam::{CommitToken, DiskRequest, GetOutcome, PutOutcome, Refusal, Waiter};
 use crate::tree::{EditError, EditOutcome};
 
@@ -51,8 +51,8 @@ impl Commits {
             && progress.parts - waiting.len() < COMMIT_PUTS_UNDER_WAY_MAX
             && let Some(part) = waiting.pop_front()
         {
-            // The last one ends the holders' wait for more.
-            let more = !waiting.is_empty();
+            // The last one ends the holders' wait for more. Of a few blocks most holders would wait for one that others get.
+            let more = !waiting.is_empty() && progress.parts >= SHARED_SYNC_BLOCKS_MIN;
             match part {
                 CommitPart::New(block) => {
                     parts.gets.remember(&block);
