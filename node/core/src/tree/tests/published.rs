@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, TreeParams, inline, keys, path};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
-/// Small nodes, so that the folder is a tree.
-const PARAMS: TreeParams = TreeParams { nodes: super::nodes(400, 200), ..super::TINY };
+/// Smaller than those of pools.
+const PARAMS: TreeParams = TreeParams { nodes: super::nodes(1000, 500), ..super::TINY };
 
 /// Blocks of both sides, and the two heads.
 fn sides() -> (TestWriter, TestWriter) {
