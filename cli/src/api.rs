@@ -207,7 +207,7 @@ impl DaemonApi {
         }
         let up = self.program.command("up");
         if self.home.has_pool() {
-            let service = crate::verbs::service::start_command(self.home.dir());
+            let service = crate::service_unit::start_command(self.home.dir());
             let start = service.map_or_else(|| up.clone(), |service| format!("{service}   or in a terminal: {up}"));
             CliError::new(format!("fsdfs is not running with the home folder {home}"), format!("start it: {start}"))
         } else {

@@ -24,6 +24,7 @@ pub mod output;
 pub mod program;
 pub mod progress;
 pub mod remote;
+pub mod service_unit;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -71,7 +71,7 @@ mod tests {
                 }
             }
         }
-        for wrong in ["a=b=c", "inof", "fsdfs_nod=debug"] {
+        for wrong in ["a=b=c", "inof", "fsdfs_ndoe=debug"] {
             assert!(
                 start(&LogOptions { filter: Some(wrong.into()), ..LogOptions::default() }, true).is_err(),
                 "{wrong}"

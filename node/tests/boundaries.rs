@@ -6,8 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What gateways use besides themselves. Not the store, not the network, not the daemon.
-const GATEWAYS_SEE: [&str; 9] =
-    ["addresses", "client", "clock", "config", "files", "gateway", "home::socket_path", "metrics", "words"];
+const GATEWAYS_SEE: [&str; 5] = ["client", "config", "gateway", "home", "metrics"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -41,6 +40,8 @@ fn libp2p_is_named_in_its_own_folder_only() {
     let elsewhere: Vec<_> = lines("")
         .into_iter()
         .filter(|(file, line)| !file.starts_with("net/libp2p/") && file != "net/mod.rs" && line.contains("libp2p"))
+        // A log filter may name where log lines come from.
+        .filter(|(file, _)| file != "config/filter.rs")
         .collect();
     assert!(elsewhere.is_empty(), "{elsewhere:#?}");
     let imported = lines("net").into_iter().filter(|(file, line)| file == "net/mod.rs" && line.contains("use libp2p"));

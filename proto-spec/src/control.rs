@@ -15,7 +15,7 @@ mod tree;
 pub use address::*;
 pub use attention::*;
 pub use disk::*;
-pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes, xattrs_text};
+pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
 pub use members::*;
 pub use plan::*;
 pub use status::*;

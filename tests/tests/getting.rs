@@ -196,7 +196,7 @@ fn a_daemon_whose_terminal_is_closed_says_goodbye() -> Result<()> {
 #[test]
 fn a_daemon_under_nohup_outlives_its_terminal() -> Result<()> {
     let cluster = TestCluster::new(program())?;
-    let mut node = cluster.new_node()?;
+    let node = cluster.new_node()?;
     node.init()?;
     let mut up = std::process::Command::new("sh");
     let command = node.command(["up"]);

@@ -83,6 +83,8 @@ fn a_revoked_member_joins_again_with_a_new_ticket() -> Result<()> {
     for is_told in [true, false] {
         let mut node = cluster.nodes.pop().context("two nodes")?;
         let id = node.status()?["node"].as_str().context("an id")?.to_owned();
+        let segments = node.home.join("blocks/segments");
+        wait_for(PATIENCE, "it to keep blocks", || Ok(std::fs::read_dir(&segments)?.next().is_some()))?;
         if !is_told {
             node.stop()?;
         }

@@ -167,9 +167,9 @@ mod tests {
         assert!(stretches(0, &zeros).is_empty() && stretches(5, &zeros).is_empty());
         let mut one = zeros.clone();
         one[BLOCK + 1] = 1;
-        assert_eq!(stretches(0, &one), [BLOCK..2 * BLOCK]);
-        assert_eq!(stretches(8, &one), [BLOCK - 8..2 * BLOCK - 8]);
-        assert_eq!(stretches(7, &[1; 3 * BLOCK]), [0..3 * BLOCK]);
+        assert_eq!(stretches(0, &one), vec![BLOCK..2 * BLOCK]);
+        assert_eq!(stretches(8, &one), vec![BLOCK - 8..2 * BLOCK - 8]);
+        assert_eq!(stretches(7, &[1; 3 * BLOCK]), vec![0..3 * BLOCK]);
     }
 
     #[test]

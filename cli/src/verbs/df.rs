@@ -84,7 +84,7 @@ fn caveats(df: &Answer) -> String {
     if with_room < copies.into() && !df.offers.is_empty() {
         text += &match with_room {
             0 => "! no member has room: new files are refused; names can still be removed\n".to_owned(),
-            _ => format!("! new files get {with_room} of {copies} copies: the other members have no room\n"),
+            _ => format!("! new files get {with_room} of {copies} copies: the other members have no capacity left\n"),
         };
         text += "  Give a larger size in config.toml and restart the node, add a storage folder, or invite a member with \
                  storage.\n";
@@ -146,7 +146,7 @@ mod tests {
     fn a_full_pool_says_so_and_what_helps() {
         let some = shown(&report([6, 0]));
         assert!(some.contains(" in 2 copies, none left."), "{some}");
-        assert!(some.contains("\n! new files get 1 of 2 copies: the other members have no room\n"), "{some}");
+        assert!(some.contains("\n! new files get 1 of 2 copies: the other members have no capacity left\n"), "{some}");
         let none = shown(&report([0, 0]));
         assert!(
             none.contains("\n! no member has room: new files are refused; names can still be removed\n  Give a "),

@@ -22,6 +22,8 @@ const SOURCES: &[&str] = &[
     "if_watch",
     "igd_next",
     "jiff",
+    "jiff_core",
+    "jni",
     "libp2p",
     "libp2p_core",
     "libp2p_dns",
@@ -98,7 +100,7 @@ mod tests {
         for (wrong, named) in [
             ("inof", "\"inof\""),
             ("infos", "\"infos\""),
-            ("info,fsdfs_nod::net=debug", "\"fsdfs_nod\""),
+            ("info,fsdfs_nod::net=debug", "\"fsdfs_nod::net\""),
             ("fsfds=debug", "\"fsfds\""),
             ("warn,debg", "\"debg\""),
             ("fsdfs_node=inof", "not a filter"),

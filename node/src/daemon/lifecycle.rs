@@ -8,7 +8,7 @@ use crate::home::LockedHome;
 use crate::net::HandshakeRejected;
 use crate::signals::EndSignals;
 
-/// Runs the node of a home folder until it is told to stop: by a request, SIGTERM, SIGINT or SIGHUP. `ready` is called when it
+/// Runs the node of a home folder until it is asked to stop: by a request, SIGTERM, SIGINT or SIGHUP. `ready` is called when it
 /// answers requests; once more if it starts again in another pool. A newcomer that the pool does not admit leaves nothing.
 pub async fn run(home: &LockedHome, mut ready: impl FnMut(&DaemonReady)) -> Result<(), DaemonError> {
     crate::clock::check_wall_clock()?;
@@ -20,7 +20,7 @@ pub async fn run(home: &LockedHome, mut ready: impl FnMut(&DaemonReady)) -> Resu
         let end = tokio::select! {
             end = running.node.run() => RunEnd::Asked(end?),
             signal = signals.recv() => {
-                tracing::info!(?signal, "told to stop");
+                tracing::info!(?signal, "asked to stop");
                 RunEnd::Asked(Lifecycle::Stop)
             }
             why = running.admission.turned_away() => RunEnd::TurnedAway(why),

@@ -118,14 +118,6 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     })
 }
 
-/// Extended attributes in the form of a query string, for [`super::header::XATTRS`].
-pub fn xattrs_text(xattrs: &[super::ExtendedAttribute]) -> String {
-    let text = |bytes: &EscapedText| percent_encode(&bytes.0, NON_ALPHANUMERIC).to_string();
-    let pairs: Vec<String> =
-        xattrs.iter().map(|xattr| format!("{}={}", text(&xattr.name), text(&xattr.value))).collect();
-    pairs.join("&")
-}
-
 /// A name or link target as text, and in base64 if it is not UTF-8.
 pub fn text_and_bytes(bytes: &[u8]) -> (String, Option<String>) {
     match std::str::from_utf8(bytes) {

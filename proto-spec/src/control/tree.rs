@@ -1,5 +1,6 @@
 //! Files and folders.
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -137,6 +138,14 @@ pub struct ExtendedAttribute {
     /// [`EscapedText`], too.
     #[schema(value_type = String)]
     pub value: EscapedText,
+}
+
+/// Extended attributes in the form of a query string, for [`super::header::XATTRS`].
+pub fn xattrs_text(xattrs: &[ExtendedAttribute]) -> String {
+    let text = |bytes: &EscapedText| percent_encode(&bytes.0, NON_ALPHANUMERIC).to_string();
+    let pairs: Vec<String> =
+        xattrs.iter().map(|xattr| format!("{}={}", text(&xattr.name), text(&xattr.value))).collect();
+    pairs.join("&")
 }
 
 /// What became of many small changes.

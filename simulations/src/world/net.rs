@@ -47,7 +47,7 @@ pub struct Connection {
 }
 
 /// Messages, and blocks, that one direction of a connection may hold: the bounds of a daemon's queues.
-pub const WAITING_MAX: [usize; 2] = [4096, 256];
+pub const WAITING_MAX: [usize; 2] = [4096, 2048];
 
 /// One direction, named by its sending side.
 #[derive(Debug, Default)]

@@ -15,7 +15,10 @@ pub fn commands(text: &str) -> Vec<String> {
             let sign = rest[..at].chars().next_back().filter(|sign| "'`\"".contains(*sign));
             let begun = &rest[at..];
             let end = sign.and_then(|sign| begun.find(sign)).or_else(|| begun.find("   ")).unwrap_or(begun.len());
-            commands.push(begun[..end].trim_end().to_owned());
+            // Who speaks stands in front of errors.
+            if !begun[name.len()..].starts_with(':') {
+                commands.push(begun[..end].trim_end().to_owned());
+            }
             rest = &begun[end..];
         }
     }

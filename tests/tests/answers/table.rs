@@ -89,7 +89,7 @@ const ROWS: &[(&str, Ends)] = &[
     // Refused.
     ("put #/a nope", Failed(&["nope"])),
     ("put - @/", Failed(&["standard input"])),
-    ("put #/a @/made/a #/b", Failed(&["#/b"])),
+    ("put #/a @/made/a #/b", Failed(&["/made/a", "not stored"])),
     ("mv @/made @/made/in-itself", Failed(&["/made"])),
     ("mv @/new @/several @/nowhere", Failed(&["nowhere"])),
     ("mv @/new mine:/x", Failed(&["mine"])),

@@ -63,7 +63,8 @@ pub fn link_note(program: &ProgramName, link: &Path, to: &RemotePath, kind: Link
         // A folder does not take the place of a link.
         LinkedKind::Folder => {
             let rm = program.command_of(["rm".into(), to.to_os_string()]);
-            format!("note: {shown} is a symbolic link, and stored as one; store the folder itself: {rm} && {put}")
+            // Not `&&`: fewer copies than wanted are an exit code other than 0.
+            format!("note: {shown} is a symbolic link, and stored as one; store the folder itself: {rm}; {put}")
         }
     }
 }
@@ -109,7 +110,7 @@ mod tests {
         );
         assert!(
             link_note(&program, Path::new("a b"), &to, LinkedKind::Folder)
-                .ends_with(": fsdfs rm '/x/a b' && fsdfs put -L 'a b' '/x/a b'")
+                .ends_with(": fsdfs rm '/x/a b'; fsdfs put -L 'a b' '/x/a b'")
         );
         assert!(link_note(&program, Path::new("a"), &to, LinkedKind::File).ends_with(": fsdfs put -L a '/x/a b'"));
     }

@@ -178,7 +178,7 @@ impl SourceReader {
         if offset == 0 {
             // The request is tried again from the start when the daemon is busy.
             self.progress.take_back(self.reading.bytes.swap(0, Ordering::AcqRel));
-            self.checksum(|checksum| checksum.reset());
+            self.checksum(crc32fast::Hasher::reset);
         }
         let piece = self.read(offset).inspect_err(|error| {
             if let Ok(mut slot) = self.reading.error.lock() {
@@ -294,7 +294,7 @@ mod tests {
         for path in ["/proc/version", "/proc/self/maps", "/sys/kernel/mm/transparent_hugepage/enabled"] {
             let Ok(expected) = std::fs::read(path) else { continue };
             let first_line = |bytes: &[u8]| bytes.split(|byte| *byte == b'\n').next().map(<[u8]>::to_vec);
-            let whole = reader(Path::new(path)).whole().await.expect("read").expect("small");
+            let whole = reader(Path::new(path)).whole().await.expect(path).expect("small");
             assert_eq!(first_line(&whole), first_line(&expected), "{path}");
             assert_eq!(first_line(&all(reader(Path::new(path))).await.expect("read")), first_line(&expected), "{path}");
         }
@@ -337,7 +337,7 @@ mod tests {
         (rest.map(|rest| [first.to_vec(), rest].concat()), source)
     }
 
-    const LARGE: [u8; 2 * PIECE_BYTES] = [7; 2 * PIECE_BYTES];
+    static LARGE: [u8; 2 * PIECE_BYTES] = [7; 2 * PIECE_BYTES];
 
     #[tokio::test]
     async fn a_log_that_grows_is_stored_as_it_was_when_reading_began() {

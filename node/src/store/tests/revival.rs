@@ -245,11 +245,10 @@ fn an_index_ahead_of_its_segment_is_told_once() {
     let (mut rig, segment) = spoiled(0..0);
     rig.file_system.tamper(&segment, |bytes| {
         bytes[1500] ^= 1;
-        bytes.truncate(5000);
+        bytes[5000..].fill(0);
     });
     rig.notices.lock().unwrap().clear();
-    // The first walk takes in what lies behind the mark, the second one all of it.
-    rig.indexes = Arc::new(rig.indexes.rewound(0));
+    // The first walk begins at the mark, the second one takes in all of it.
     rig.start().unwrap();
     assert_eq!(said(&rig, |notice| matches!(notice, StoreNotice::Shortened { .. })), 1);
     assert_eq!(said(&rig, |notice| matches!(notice, StoreNotice::Damaged { .. })), 1);

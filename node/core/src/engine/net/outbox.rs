@@ -165,6 +165,7 @@ mod tests {
             redundancy: Redundancy::Replicas(3),
             age_ms: 0,
             charged_to: BOB,
+            more: false,
             block: AttachedBlock::from(&block),
         });
         PendingQuestion { request, message, block: Some(block) }

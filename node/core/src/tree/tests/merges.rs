@@ -302,7 +302,7 @@ fn a_bottomless_tree_is_refused() {
         let dot = Dot { writer: Writer([content.as_bytes()[0]; 8]), seq };
         let origin = EntryOrigin { dot, time: Hlc::default() };
         let mut dir = MergedDirectory::born(origin, FileAttributes::default());
-        dir.changes.insert(name("f"), NameSlot { versions: vec![origin.version(inline(content))], dir: None });
+        dir.changes.insert(name("f"), NameSlot { versions: vec![origin.version(inline(content), &[])], dir: None });
         for _ in 0..depth {
             let slot = NameSlot { versions: vec![], dir: Some(Box::new(dir)) };
             dir = MergedDirectory { changes: [(name("d"), slot)].into(), ..MergedDirectory::default() };

@@ -87,7 +87,7 @@ fn each_trouble_is_named() {
 /// Their cards say from now on how full these nodes are.
 fn fill(cx: &mut Context, percents: &[(u8, u8)]) {
     for (number, percent) in percents {
-        let flags = card_flag::of_full_percent(*percent) | u32::from(*percent == 100) * card_flag::READ_ONLY;
+        let flags = card_flag::of_full_percent(*percent) | (u32::from(*percent == 100) * card_flag::READ_ONLY);
         cx.facts.insert(card(*number, 2, &[(*number, 100, 1)], flags).into());
     }
 }
@@ -110,7 +110,8 @@ fn a_pool_that_fills_up_is_told_before_writes_are_refused() {
 fn a_home_folder_that_cannot_be_written_is_told() {
     let cx = healthy(4);
     let (liveness, heads, repair) = (Liveness::default(), LocalHeads::default(), Repair::default());
-    let (replication, gossip) = (ReplicationLog::default(), Gossip { log_behind: true });
+    let (replication, mut gossip) = (ReplicationLog::default(), Gossip::default());
+    gossip.log_behind = true;
     let parts = StatusParts {
         cx: &cx,
         liveness: &liveness,
