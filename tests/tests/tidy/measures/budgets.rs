@@ -29,9 +29,10 @@ pub struct Measured {
 pub static LARGEST_TYPE: Budget =
     Budget { name: "engine: methods of the largest type", unit: "%", bound: Bound::AtMost, goal: 15.0, allowed: 15.0 };
 
-/// Files in which that type has methods.
+/// Files in which that type has methods. Commits have three, of a third of the lines that one file would have: asking and
+/// answering, editing, storing and publishing.
 pub static LARGEST_TYPE_FILES: Budget =
-    Budget { name: "engine: files with methods of it", unit: "", bound: Bound::AtMost, goal: 1.0, allowed: 40.0 };
+    Budget { name: "engine: files with methods of it", unit: "", bound: Bound::AtMost, goal: 1.0, allowed: 3.0 };
 
 /// Files of the engine that call each other in a ring.
 pub static CALL_RINGS: Budget = Budget {
@@ -39,12 +40,12 @@ pub static CALL_RINGS: Budget = Budget {
     unit: "",
     bound: Bound::AtMost,
     goal: 0.0,
-    allowed: 22.0,
+    allowed: 0.0,
 };
 
 /// Calls from a floor of the engine to a higher one.
 pub static FLOORS: Budget =
-    Budget { name: "engine: calls to a higher floor", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 300.0 };
+    Budget { name: "engine: calls to a higher floor", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
 /// Rings of imports in all crates of the workspace.
 pub static IMPORT_RINGS: Budget =
@@ -85,7 +86,7 @@ pub static HOMONYMS: Budget =
 
 /// Comment lines per line of production code of the engine.
 pub static ENGINE_COMMENTS: Budget =
-    Budget { name: "engine: comment lines per code line", unit: "", bound: Bound::AtLeast, goal: 0.2, allowed: 0.05 };
+    Budget { name: "engine: comment lines per code line", unit: "", bound: Bound::AtLeast, goal: 0.2, allowed: 0.18 };
 
 /// Assertions per production function of the engine.
 pub static ENGINE_ASSERTIONS: Budget =
