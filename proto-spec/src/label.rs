@@ -33,6 +33,8 @@ pub mod sign {
     pub const VOL_EPOCH: &str = "vol-epoch";
     /// A head of a volume.
     pub const HEAD: &str = "head";
+    /// "This member stands for itself."
+    pub const VOUCH: &str = "vouch";
     /// The author's signature inside a commit.
     pub const AUTHOR: &str = "author";
 }

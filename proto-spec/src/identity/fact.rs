@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AdminList, Admission, Card, Cert, Departure, FeatureLevel, Head, Heartbeat, PoolRules, Removal, Revocation,
-    VolEpoch,
+    VolEpoch, Vouch,
 };
 use crate::codec::{CanonicalCodec, FormatError};
 use crate::ids::{FactId, PoolId, PublicKey, Signature};
@@ -29,6 +29,7 @@ pub enum Fact {
     FeatureLevel(Signed<FeatureLevel>),
     VolEpoch(Signed<VolEpoch>),
     Head(Signed<Head>),
+    Vouch(Signed<Vouch>),
 }
 
 /// A fact as it travels and as it lies in the fact log: `[kind, payload, signature, key?]`; the key only with a head.
@@ -73,6 +74,7 @@ u8_enum! {
         10 => FeatureLevel,
         11 => VolEpoch,
         12 => Head,
+        13 => Vouch,
     }
 }
 
@@ -147,5 +149,6 @@ each_fact!(
     Removal,
     FeatureLevel,
     VolEpoch,
-    Head
+    Head,
+    Vouch
 );

@@ -229,6 +229,18 @@ pub struct Removal {
     pub node: NodeId,
 }
 
+/// "This member stands for itself": what hangs on it is a branch of its own from now on, whoever invited it.
+/// `[1, signer, node]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouch {
+    /// 1.
+    pub version: u8,
+    /// Root or an admin.
+    pub signer: PublicKey,
+    /// Who is vouched for.
+    pub node: NodeId,
+}
+
 /// The pool's feature level; monotone, raised when all members not gone support it. `[1, signer, level]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureLevel {
@@ -354,6 +366,12 @@ impl CanonicalCodec for Removal {
     }
 }
 
+impl CanonicalCodec for Vouch {
+    fn check(&self) -> Result<(), FormatError> {
+        first_version("a vouch", self.version)
+    }
+}
+
 impl CanonicalCodec for FeatureLevel {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a feature level", self.version)
@@ -403,4 +421,5 @@ signable! {
     FeatureLevel: sign::FEATURES, |features| Some(features.signer);
     VolEpoch: sign::VOL_EPOCH, |epoch| Some(epoch.signer);
     Head: sign::HEAD, |_| None;
+    Vouch: sign::VOUCH, |vouch| Some(vouch.signer);
 }

@@ -7,8 +7,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
     AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, Departure, Fact, FactKind, FeatureLevel,
-    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, founder_cert,
-    newcomer_cert, ticket_cert,
+    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, Vouch,
+    founder_cert, newcomer_cert, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
@@ -64,6 +64,7 @@ pub fn parts(fact: &Fact) -> Envelope {
         Fact::FeatureLevel(signed) => signed.envelope(),
         Fact::VolEpoch(signed) => signed.envelope(),
         Fact::Head(signed) => signed.envelope(),
+        Fact::Vouch(signed) => signed.envelope(),
     }
 }
 
@@ -81,6 +82,7 @@ pub fn reencode(fact: &Fact, payload: &[u8]) -> Result<(), TestCaseError> {
         FactKind::FeatureLevel => same::<FeatureLevel>(payload),
         FactKind::VolEpoch => same::<VolEpoch>(payload),
         FactKind::Head => same::<Head>(payload),
+        FactKind::Vouch => same::<Vouch>(payload),
     }
 }
 
@@ -224,6 +226,7 @@ pub fn statements() -> Vec<MessageSample> {
             VolEpoch { epoch: 1, signer: public(ROOT), frozen_heads: vec![], prev_sealed: None, ..epoch() },
         ),
         sample("a head", WRITER, head()),
+        sample("a vouch", FOUNDER, Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) }),
     ]
 }
 

@@ -8,6 +8,7 @@ use fsdfs_proto::ids::{NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
 use super::authority::{RevocationAuthority, chained};
+use super::branches::Branches;
 use super::graph::{FactGraph, FactParents, redeems};
 use super::kept::KeptFacts;
 use super::member::{MemberInfo, MemberStatus};
@@ -24,6 +25,8 @@ pub(super) struct DerivedState {
     pub valid: FactGraph,
     /// Chains of the valid graph that avoid surplus users of tickets, then those that do not.
     parents: [FactParents; 2],
+    /// By certificate.
+    branches: Branches,
     pub members: BTreeMap<NodeId, MemberInfo>,
     pub rules: PoolRules,
     pub features: u32,
@@ -36,7 +39,9 @@ impl DerivedState {
         let facts = || kept.facts.values().filter(|fact| !authority.is_void(fact.signer(), fact.id()));
         let mut valid = FactGraph::new(kept.pool);
         facts().for_each(|fact| valid.add(fact));
-        let parents = [valid.parents(false), valid.parents(true)];
+        let late = valid.surplus_users();
+        let parents = [valid.parents(&late), valid.parents(&BTreeSet::new())];
+        let branches = Branches::new(&valid, &parents, &late, &authority, facts());
         let mut derived = Self {
             members: BTreeMap::new(),
             rules: rules(kept, &authority),
@@ -45,6 +50,7 @@ impl DerivedState {
             authority: authority.clone(),
             valid,
             parents,
+            branches,
         };
         derived.members = kept.known.members().keys().map(|key| ((*key).into(), derived.member(kept, *key))).collect();
         derived.remove(kept, facts());
@@ -97,6 +103,7 @@ impl DerivedState {
             may_invite: cert.value().may_invite,
             depth: cert.value().depth,
             invited_by: inviter(kept, cert),
+            branch: best.and_then(|(cert, _)| self.branches.of(cert.id())),
             status,
             card: kept.cards.get(&node).cloned(),
             heartbeat: kept.heartbeats.get(&node).and_then(|fact| match fact {

@@ -28,6 +28,9 @@ pub(super) struct FactGraph {
 /// Parent of each certificate in the tree of shortest chains; none below the root key.
 pub(super) type FactParents = BTreeMap<FactId, Option<FactId>>;
 
+/// `(ticket, user)`.
+pub(super) type SurplusUsers = BTreeSet<(FactId, PublicKey)>;
+
 type OpenCertificates = BinaryHeap<Reverse<(Hlc, FactId)>>;
 
 impl FactGraph {
@@ -122,10 +125,9 @@ impl FactGraph {
         users.into_iter().map(|(_, user)| user.into()).collect()
     }
 
-    /// The shortest chains; where several are equally short, through the smaller ids. Without `surplus` they avoid users of a
+    /// The shortest chains; where several are equally short, through the smaller ids. They avoid what `late` names: users of a
     /// ticket beyond its uses.
-    pub fn parents(&self, surplus: bool) -> FactParents {
-        let late = if surplus { BTreeSet::new() } else { self.surplus_users() };
+    pub fn parents(&self, late: &SurplusUsers) -> FactParents {
         let mut parents = FactParents::new();
         let mut level: BTreeSet<FactId> = self.roots().map(Signed::id).collect();
         parents.extend(level.iter().map(|id| (*id, None)));
@@ -170,12 +172,13 @@ impl FactGraph {
         self.by_issuer.get(&self.root).into_iter().flatten().map(|id| &self.certs[id])
     }
 
-    fn passes(&self, parent: &Signed<Cert>, child: &Signed<Cert>) -> bool {
+    /// Whether the chain may go on from `parent` to a certificate that it may have issued.
+    pub fn passes(&self, parent: &Signed<Cert>, child: &Signed<Cert>) -> bool {
         parent.value().kind == CertKind::Member || self.winning(parent.id(), child.id()).is_some()
     }
 
-    /// `(ticket, user)` of all users beyond the uses of their ticket.
-    fn surplus_users(&self) -> BTreeSet<(FactId, PublicKey)> {
+    /// All users beyond the uses of their ticket.
+    pub fn surplus_users(&self) -> SurplusUsers {
         let tickets = self.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
         tickets
             .flat_map(|ticket| {

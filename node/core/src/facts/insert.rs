@@ -82,7 +82,7 @@ impl FactSet {
                 InsertOutcome::Invalid("only the root key names admins")
             }
             Fact::AdminList(_) => InsertOutcome::New,
-            Fact::PoolRules(_) => self.check_ranked(fact.signer()),
+            Fact::PoolRules(_) | Fact::Vouch(_) => self.check_ranked(fact.signer()),
             Fact::VolEpoch(epoch) => self.check_epoch(epoch.value()),
             Fact::Head(head) => self.check_head(head),
             Fact::Revocation(_) | Fact::Removal(_) | Fact::FeatureLevel(_) => self.check_signer(fact.signer()),

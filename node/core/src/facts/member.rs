@@ -4,6 +4,8 @@ use fsdfs_proto::identity::{Card, Fact, Heartbeat, Role};
 use fsdfs_proto::ids::{FactId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
+use super::branches::BranchId;
+
 /// Where a member stands in the pool, by its facts alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemberStatus {
@@ -30,6 +32,8 @@ pub struct MemberInfo {
     pub depth: u8,
     /// The member (or the root key) that invited it: for a ticket, who made the ticket.
     pub invited_by: PublicKey,
+    /// The branch it belongs to; none for somebody without a valid chain.
+    pub branch: Option<BranchId>,
     /// Where it stands.
     pub status: MemberStatus,
     /// Its last card.

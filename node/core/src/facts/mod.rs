@@ -19,6 +19,7 @@
 //! ```
 
 mod authority;
+mod branches;
 mod derived;
 mod digest;
 mod graph;
@@ -34,6 +35,7 @@ mod waiting;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use branches::BranchId;
 pub use fsdfs_proto::identity::GateRefusal;
 pub use heads::current_heads;
 pub use insert::InsertOutcome;

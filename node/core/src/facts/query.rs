@@ -9,6 +9,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
 
+use super::branches::BranchId;
 use super::member::{MemberInfo, MemberStatus, TicketRedemption};
 use super::set::FactSet;
 use crate::placement::{MapDisk, MapServer};
@@ -18,6 +19,26 @@ impl FactSet {
     /// Everyone who is or was a member.
     pub fn members(&self) -> &BTreeMap<NodeId, MemberInfo> {
         &self.derived().members
+    }
+
+    /// The branch to which a node belongs: the member directly below the root key or an admin, or vouched for by one, from
+    /// which it hangs. None for somebody without a valid chain.
+    ///
+    /// Whatever a member can make others believe or keep is counted by branch: a member can invite itself any number of
+    /// times, and all of these belong to the one branch.
+    pub fn branch_of(&self, node: NodeId) -> Option<BranchId> {
+        self.members().get(&node)?.branch
+    }
+
+    /// The members of status *member*, by branch.
+    pub fn branches(&self) -> BTreeMap<BranchId, Vec<NodeId>> {
+        let mut branches = BTreeMap::<BranchId, Vec<NodeId>>::new();
+        for (node, member) in self.members() {
+            if let (MemberStatus::Member, Some(branch)) = (member.status, member.branch) {
+                branches.entry(branch).or_default().push(*node);
+            }
+        }
+        branches
     }
 
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.

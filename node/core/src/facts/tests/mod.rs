@@ -1,5 +1,6 @@
 //! The fact set, told as what happens in a pool.
 
+mod branches;
 mod members;
 mod order;
 pub(crate) mod pool;

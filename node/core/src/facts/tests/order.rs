@@ -7,6 +7,7 @@ use fsdfs_proto::signed::Signed;
 use super::super::{FactSet, InsertOutcome};
 use super::pool::{
     TestPool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, remove, root, rules, ticket_key,
+    vouch,
 };
 
 /// Everything a fact set can be asked.
@@ -77,6 +78,9 @@ fn eventful() -> Vec<Fact> {
     for seen in [&[(1, 1)][..], &[(1, 2)], &[(2, 1), (1, 1)], &[(2, 2)], &[(3, 1), (1, 2), (2, 1)]] {
         pool.say(head(1, seen));
     }
+    pool.say(vouch(0, 7));
+    pool.say(vouch(2, 4));
+    pool.say(vouch(6, 6));
     pool.say(remove(5, 5));
     pool.say(remove(1, 6));
     pool.revoke(1, node(7).into(), pool.facts.signed_by(node(7).into()));

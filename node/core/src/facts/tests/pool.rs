@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
     AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
-    Revocation, Role, VolEpoch, founder_cert, newcomer_cert, pool_of, ticket_cert,
+    Revocation, Role, VolEpoch, Vouch, founder_cert, newcomer_cert, pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
@@ -153,6 +153,10 @@ pub fn gone(issuer: u8, member: u8, last: (u64, u64)) -> Signed<Departure> {
 
 pub fn remove(signer: u8, subject: u8) -> Signed<Removal> {
     Signed::sign(pool_id(), &key(signer), Removal { version: 1, signer: node(signer).into(), node: node(subject) })
+}
+
+pub fn vouch(signer: u8, subject: u8) -> Signed<Vouch> {
+    Signed::sign(pool_id(), &key(signer), Vouch { version: 1, signer: node(signer).into(), node: node(subject) })
 }
 
 pub fn features(signer: u8, level: u32) -> Signed<FeatureLevel> {
