@@ -37,8 +37,10 @@ struct OpenGet {
     since: u64,
     /// Decides whether peers may be asked, and whether what is found is written here.
     own: OwnCopy,
-    /// Everyone asked so far, each at most once unless its answer was "not yet" or got lost.
+    /// Everyone asked so far, each at most once unless its answer was "not yet", "damaged" or got lost.
     asked: BTreeMap<NodeId, HolderAnswer>,
+    /// Those whose copy was damaged were asked once more.
+    last_round: bool,
 }
 
 /// This node's own copy. No peer is asked while it is being read.
@@ -64,6 +66,9 @@ enum HolderAnswer {
     No,
     /// It could not say then. Forgotten after [`NOT_YET_RETRY_MS`], so that it is asked again.
     NotYet { at: u64 },
+    /// Its copy was damaged then. It looks for an intact one itself and may have it long before this read ends: asked once
+    /// more when nobody else is left.
+    Damaged { at: u64 },
 }
 
 impl Gets {
@@ -166,6 +171,12 @@ impl Gets {
         if open || (not_yet && still_time) {
             return cx.wake_in(HEDGE_MS, Timer::Get(id));
         }
+        if let Some(due) = get.last_round_due() {
+            return match due.saturating_sub(cx.now.mono) {
+                0 => self.ask_damaged_again(cx, log, id),
+                wait => cx.wake_in(wait, Timer::Get(id)),
+            };
+        }
         let get = self.open.remove(&id).expect("looked up above");
         debug_assert!(get.own != OwnCopy::Reading, "the own store answers before anybody gives up");
         if get.own == OwnCopy::Damaged {
@@ -178,6 +189,14 @@ impl Gets {
         for waiter in get.waiters {
             cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::NotFound { away: away.clone() } });
         }
+    }
+
+    fn ask_damaged_again(&mut self, cx: &mut Context, log: &mut ReplicationLog, id: BlockId) {
+        if let Some(get) = self.open.get_mut(&id) {
+            get.last_round = true;
+            get.asked.retain(|_, answer| !matches!(answer, HolderAnswer::Damaged { .. }));
+        }
+        self.ask_next(cx, log, id);
     }
 
     /// Time went on: whoever said "not yet" may be asked again, and whoever is slow gets company.
@@ -212,8 +231,12 @@ impl Gets {
         }
         let at = cx.now.mono;
         let Some(get) = self.open.get_mut(&id) else { return };
-        let not_yet = reply.outcome == FetchOutcome::NotYet;
-        get.asked.insert(from, if not_yet { HolderAnswer::NotYet { at } } else { HolderAnswer::No });
+        let answer = match reply.outcome {
+            FetchOutcome::NotYet => HolderAnswer::NotYet { at },
+            FetchOutcome::Damaged if !get.last_round => HolderAnswer::Damaged { at },
+            _ => HolderAnswer::No,
+        };
+        get.asked.insert(from, answer);
         self.ask_next(cx, log, id);
     }
 
@@ -248,6 +271,17 @@ impl Gets {
         for waiter in get.waiters {
             cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::Found(block.clone()) });
         }
+    }
+}
+
+impl OpenGet {
+    /// When those whose copy was damaged are asked once more, in monotonic milliseconds; `None` if nobody is.
+    fn last_round_due(&self) -> Option<u64> {
+        let damaged = self.asked.values().filter_map(|answer| match answer {
+            HolderAnswer::Damaged { at } => Some(at + NOT_YET_RETRY_MS),
+            _ => None,
+        });
+        damaged.max()
     }
 }
 

@@ -254,9 +254,36 @@ fn not_found_names_the_assigned_holders_that_are_away() {
     case.own(ReadDone::Failed);
     case.check_fetches(&[1]);
     case.answer(1, FetchOutcome::No, BlockPayload::None);
-    case.answer(3, FetchOutcome::Damaged, BlockPayload::None);
+    case.answer(3, FetchOutcome::No, BlockPayload::None);
     let away = vec![case.order[0], case.order[2]];
     assert_eq!(case.ended(), [(Waiter::Client(1), GetOutcome::NotFound { away })]);
+}
+
+#[test]
+fn whoever_had_a_damaged_copy_is_asked_once_more_before_the_end() {
+    let mut case = Case::begun();
+    case.answer(0, FetchOutcome::Damaged, BlockPayload::None);
+    case.none(1..3, FetchOutcome::No);
+    // The last of the others takes its time, in which the first has fetched an intact copy.
+    case.pass(NOT_YET_RETRY_MS + 1);
+    case.answer(3, FetchOutcome::Damaged, BlockPayload::None);
+    case.check_fetches(&[0, 1, 2, 3]);
+    case.pass(NOT_YET_RETRY_MS - 1);
+    case.check_fetches(&[]);
+    case.pass(1);
+    case.check_fetches(&[0]);
+    case.answer(0, FetchOutcome::Found, BlockPayload::Block(case.block.clone()));
+    assert_eq!(case.ended(), [case.found(1)]);
+}
+
+#[test]
+fn a_read_ends_when_all_copies_stay_damaged() {
+    let mut case = Case::begun();
+    case.none(0..4, FetchOutcome::Damaged);
+    assert!(case.ended().is_empty());
+    case.pass(NOT_YET_RETRY_MS);
+    case.none(0..4, FetchOutcome::Damaged);
+    assert_eq!(case.ended(), [(Waiter::Client(1), GetOutcome::NotFound { away: vec![] })]);
 }
 
 #[test]
