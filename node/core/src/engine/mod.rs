@@ -53,7 +53,7 @@ mod test_kit;
 mod timers;
 mod volume;
 
-use fsdfs_proto::identity::{Fact, card_flag};
+use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{NodeId, VolumeId};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
@@ -182,7 +182,7 @@ impl Engine {
         self.cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
         self.connections.dial_members(&mut self.cx);
         self.cx.wake_in(GOSSIP_MS, Timer::Gossip);
-        self.repair.check_all(&mut self.cx);
+        self.repair.begin(&mut self.cx);
         self.commits.begin_volumes(&mut self.cx, &self.heads);
     }
 
@@ -400,10 +400,7 @@ impl Engine {
             Fact::Card(card) => {
                 let card = card.value();
                 self.connections.dial_soon(&mut self.cx, card.node);
-                // It may have taken nothing until now.
-                if card.flags & card_flag::READ_ONLY == 0 {
-                    self.repair.check_holder(&mut self.cx, card.node);
-                }
+                self.repair.on_card(&mut self.cx, card);
             }
             Fact::Heartbeat(beat) if beat.value().node == self.cx.me => {
                 let must_answer = self.card.on_own_heartbeat(&mut self.cx, beat.value());

@@ -12,6 +12,7 @@ mod send;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use fsdfs_proto::identity::{Card, card_flag};
 use fsdfs_proto::ids::{BlockId, NodeId};
 
 use self::record::RecordCopies;
@@ -38,6 +39,8 @@ pub(in crate::engine) struct Repair {
     retry_ms: u64,
     /// How many better-placed holders have had their turn before this node's next scan.
     turn: usize,
+    /// Members that took no new blocks, as their last cards say.
+    read_only: BTreeSet<NodeId>,
 }
 
 /// Which peers' holdings are to be checked by the next scan.
@@ -99,7 +102,15 @@ struct SentBlock {
 }
 
 impl Repair {
-    /// Everything is to be checked: start, another map, or time.
+    /// A start: everything is to be checked, and who takes nothing is known from the cards that the log kept.
+    pub fn begin(&mut self, cx: &mut Context) {
+        let cards = cx.facts.members().values().filter_map(|member| member.card.as_ref());
+        let read_only = cards.map(|card| card.value()).filter(|card| card.flags & card_flag::READ_ONLY != 0);
+        self.read_only = read_only.map(|card| card.node).collect();
+        self.check_all(cx);
+    }
+
+    /// Everything is to be checked: another map, or time.
     pub fn check_all(&mut self, cx: &mut Context) {
         self.due = DueHolders::Everybody;
         self.soon(cx);
@@ -109,6 +120,17 @@ impl Repair {
     pub fn check_holder(&mut self, cx: &mut Context, node: NodeId) {
         self.due.add(node);
         self.soon(cx);
+    }
+
+    /// A peer that took nothing until now is checked, for it may lack what it was assigned meanwhile. Any other card changes
+    /// nothing that is missing: a disk that fills up makes one every few per cent, and a scan in the middle of a put asks
+    /// about blocks that are on their way, and sends them twice.
+    pub fn on_card(&mut self, cx: &mut Context, card: &Card) {
+        if card.flags & card_flag::READ_ONLY != 0 {
+            self.read_only.insert(card.node);
+        } else if self.read_only.remove(&card.node) {
+            self.check_holder(cx, card.node);
+        }
     }
 
     /// What failed before may succeed now.

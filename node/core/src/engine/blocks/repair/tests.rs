@@ -7,7 +7,7 @@ use fsdfs_proto::record::RecordInfo;
 use super::*;
 use crate::engine::blocks::Gets;
 use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
-use crate::engine::test_kit::{context, pass};
+use crate::engine::test_kit::{context, pass, pool};
 use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_TURN_MS};
 use crate::seam::ReadDone;
 
@@ -255,6 +255,18 @@ fn a_check_of_one_holder_asks_only_about_what_it_is_assigned() {
         case.list(4);
         assert_eq!(!asked(&mut case.cx).is_empty(), expected, "place {place}");
     }
+}
+
+#[test]
+fn only_the_card_of_a_peer_that_took_nothing_before_has_it_checked() {
+    let mut case = Case::new(0);
+    let card = |flags| pool::card(1, 2, &[(1, 100, 1)], flags).value().clone();
+    case.repair.on_card(&mut case.cx, &card(0));
+    case.repair.on_card(&mut case.cx, &card(card_flag::of_full_percent(40)));
+    case.repair.on_card(&mut case.cx, &card(card_flag::READ_ONLY));
+    assert!(matches!(case.repair.due, DueHolders::Nobody));
+    case.repair.on_card(&mut case.cx, &card(card_flag::of_full_percent(80)));
+    assert!(matches!(&case.repair.due, DueHolders::Some(peers) if peers.len() == 1));
 }
 
 #[test]
