@@ -2,7 +2,7 @@
 
 use fsdfs_proto::control::{
     ApiError, EditsReply, EditsRequest, EscapedText, InviteListing, InviteReply, JoinReply, JoinRequest, ListingPage,
-    MemberListing, NewInvite, NodeStatus, RevokeReply, SpaceReport, StatReply, WriteReply, parameters, query,
+    MemberListing, MemberRevokeReply, NewInvite, NodeStatus, RevokeReply, SpaceReport, StatReply, WriteReply, parameters, query,
 };
 use serde_json::from_slice;
 
@@ -19,6 +19,7 @@ pub fn control(data: &[u8]) {
     let _ = from_slice::<InviteListing>(data);
     let _ = from_slice::<JoinReply>(data);
     let _ = from_slice::<RevokeReply>(data);
+    let _ = from_slice::<MemberRevokeReply>(data);
     let _ = from_slice::<EditsReply>(data);
     let _ = from_slice::<ListingPage>(data);
     let _ = from_slice::<StatReply>(data);

@@ -133,9 +133,16 @@ impl ControlClient {
         self.get(route::MEMBERS, &[]).await
     }
 
-    /// Revokes a member, by name or id.
-    pub async fn revoke_member(&self, member: &str, reason: &str) -> Outcome<control::RevokeReply> {
-        let path = self.url(&route::MEMBER.replace("{member}", &segment(member)), &[("reason", reason.as_bytes())]);
+    /// Revokes a member, by name or id; on request those whom it invited, too.
+    pub async fn revoke_member(
+        &self,
+        member: &str,
+        with_invited: bool,
+        reason: &str,
+    ) -> Outcome<control::MemberRevokeReply> {
+        let with_invited: &[u8] = if with_invited { b"true" } else { b"false" };
+        let query = [("reason", reason.as_bytes()), ("with_invited", with_invited)];
+        let path = self.url(&route::MEMBER.replace("{member}", &segment(member)), &query);
         answer(self.send(self.http.delete(path)).await?).await
     }
 

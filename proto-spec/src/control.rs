@@ -30,7 +30,7 @@ pub mod route {
     pub const STATUS: &str = "/v1/status";
     /// `GET`: [`super::MemberListing`].
     pub const MEMBERS: &str = "/v1/members";
-    /// `DELETE`, member by name or id, `?reason=`: revokes it. [`super::RevokeReply`].
+    /// `DELETE`, member by name or id, `?reason=&with_invited=`: revokes it. [`super::MemberRevokeReply`].
     pub const MEMBER: &str = "/v1/members/{member}";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";

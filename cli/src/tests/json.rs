@@ -3,9 +3,10 @@
 use fsdfs_proto::control::{
     AddressScope, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement, ChangePlan, DiskStatus,
     EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply,
-    InviteState, JoinReply, ListingEntry, MemberEntry, MemberListing, MemberPresence, MemberRole, MemberShare,
-    MemberTraffic, MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
-    RepairStatus, ReplicationMargin, RevokeReply, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
+    InviteState, JoinReply, ListingEntry, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole,
+    MemberShare, MemberTraffic, MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
+    PoolCapacity, PoolPlan, RepairStatus, ReplicationMargin, RevokeReply, SitePair, SpaceReport, StatReply,
+    WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -100,6 +101,7 @@ fn status() -> NodeStatus {
         addresses: vec![address()],
         copies: 3,
         ready: true,
+        role: MemberRole::Reader,
         has_key: true,
         connected: 1,
         members: 2,
@@ -172,13 +174,25 @@ fn of_the_pool() -> Vec<(String, String)> {
     vec![
         answer("df", &space),
         answer("members", &MemberListing { members: vec![member()], warnings: vec![away()] }),
-        answer("members-revoke", &RevokeReply { id: "11".into(), name: "anna".into() }),
+        answer("members-revoke", &revoked()),
         answer("invite", &invite),
         answer("invite-list", &InviteListing { invites: vec![state] }),
         answer("invite-revoke", &RevokeReply { id: "44".into(), name: "44".into() }),
         answer("plan", &plan(&capacity)),
         answer("plan-change", &change_plan(&capacity)),
     ]
+}
+
+fn revoked() -> MemberRevokeReply {
+    MemberRevokeReply {
+        id: "11".into(),
+        name: "anna".into(),
+        also_revoked: vec!["carol".into()],
+        invited_and_staying: vec!["dave".into()],
+        tickets_ended: 2,
+        told: vec!["bob".into()],
+        not_told_yet: vec!["erin".into()],
+    }
 }
 
 fn member() -> MemberEntry {

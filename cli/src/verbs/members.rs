@@ -4,7 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
 use fsdfs_proto::control::{
-    AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRole, NodeAddress,
+    AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRevokeReply, MemberRole,
+    NodeAddress,
 };
 
 use crate::api::DaemonApi;
@@ -24,10 +25,11 @@ pub struct MembersCommand {
 enum MembersAction {
     /// Revoke a member: it can no longer connect, read or write.
     ///
-    /// Every node refuses it and closes connections to it as soon as it learns of the revocation. What the member signed
-    /// before stays valid: its files stay, and so do the members that it invited. Its copies are lost to the pool and are
-    /// re-replicated to other members. What it has already read or copied cannot be taken back. To come back it needs a
-    /// new home folder and a new invitation.
+    /// Every node refuses it and closes connections to it as soon as it learns of the revocation. Its tickets end: nobody
+    /// can come in by them any more, and neither can it. Its files stay, and so do the members that have joined by its
+    /// tickets, unless --with-invited is given. Its copies are lost to the pool and are re-replicated to other members.
+    /// What it has already read or copied cannot be taken back. To come back it needs a new home folder and a new
+    /// invitation.
     Revoke {
         /// Its name, or its id as `members --json` shows it.
         #[arg(value_name = "NAME")]
@@ -35,6 +37,9 @@ enum MembersAction {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+        /// Revoke all members, too, that it invited, and those that these invited.
+        #[arg(long)]
+        with_invited: bool,
         /// Why; shown to the other members.
         #[arg(long, default_value = "revoked by a member")]
         reason: String,
@@ -50,12 +55,22 @@ impl MembersCommand {
                 let members = api.client().members().await.map_err(|error| api.stop(&error))?;
                 app.output.result(&members, app.program.in_hint(&shown(&members))).map(|()| ExitStatus::Fine)
             }
-            Some(MembersAction::Revoke { member, yes, reason }) => revoke(app, &api, &member, yes, &reason).await,
+            Some(MembersAction::Revoke { member, yes, with_invited, reason }) => {
+                let order = RevocationOrder { yes, with_invited, reason };
+                revoke(app, &api, &member, order).await
+            }
         }
     }
 }
 
-async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, yes: bool, reason: &str) -> CliResult {
+/// How a member is to be revoked.
+struct RevocationOrder {
+    yes: bool,
+    with_invited: bool,
+    reason: String,
+}
+
+async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, order: RevocationOrder) -> CliResult {
     let members = api.client().members().await.map_err(|error| api.stop(&error))?;
     let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
     let list = app.program.command("members");
@@ -70,15 +85,48 @@ async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, yes: bool, reas
             );
         }
     };
-    if !yes && !agrees(app, member)? {
+    if !order.yes && !agrees(app, member, &invited_by(&members, member), order.with_invited)? {
         app.output.note("nothing was changed");
         return Ok(ExitStatus::Failed);
     }
-    let revoked = api.client().revoke_member(&member.id, reason).await.map_err(|error| api.stop(&error))?;
+    let revoked = api.client().revoke_member(&member.id, order.with_invited, &order.reason).await;
+    let revoked = revoked.map_err(|error| api.stop(&error))?;
+    app.output.done(&revoked, achieved(&revoked)).map(|()| ExitStatus::Fine)
+}
+
+/// What was done, and what was not.
+fn achieved(revoked: &MemberRevokeReply) -> String {
+    let names =
+        |names: &[String]| human::list(&names.iter().map(|name| escape::name(name.as_bytes())).collect::<Vec<_>>());
     let name = escape::name(revoked.name.as_bytes());
-    app.output
-        .done(&revoked, format!("{name} is revoked; the other members refuse it as soon as they learn of it"))
-        .map(|()| ExitStatus::Fine)
+    let mut text = format!("{name} is revoked");
+    if !revoked.also_revoked.is_empty() {
+        text += &format!(", and with it {}, invited by it", names(&revoked.also_revoked));
+    }
+    if revoked.tickets_ended > 0 {
+        text += &format!("\nopen tickets that ended: {}", revoked.tickets_ended);
+    }
+    if !revoked.invited_and_staying.is_empty() {
+        text += &format!(
+            "\nmembers that it invited stay: {}; to revoke one: fsdfs members revoke NAME",
+            names(&revoked.invited_and_staying)
+        );
+    }
+    if !revoked.told.is_empty() {
+        text += &format!("\ntold, and refuse it from now on: {}", names(&revoked.told));
+    }
+    if !revoked.not_told_yet.is_empty() {
+        text += &format!("\nnot told yet, as they cannot be reached from here: {}", names(&revoked.not_told_yet));
+    }
+    text
+}
+
+/// Names of those that it invited, as far as names tell.
+fn invited_by(members: &Answer, inviter: &MemberEntry) -> Vec<String> {
+    let invited = members.members.iter().filter(|member| {
+        member.invited_by == inviter.name && member.id != inviter.id && member.presence != MemberPresence::Revoked
+    });
+    invited.map(|member| escape::name(member.name.as_bytes())).collect()
 }
 
 /// By name, or by at least eight digits of the id.
@@ -87,7 +135,7 @@ fn is_meant(member: &MemberEntry, wanted: &str) -> bool {
         && (member.name == wanted || (wanted.len() >= 8 && member.id.starts_with(wanted)))
 }
 
-fn agrees(app: &AppContext, member: &MemberEntry) -> CliResult<bool> {
+fn agrees(app: &AppContext, member: &MemberEntry, invited: &[String], with_invited: bool) -> CliResult<bool> {
     let name = escape::name(member.name.as_bytes());
     if !io::stdin().is_terminal() {
         let again = app.program.command_of(["members", "revoke", &member.id, "--yes"]);
@@ -98,10 +146,17 @@ fn agrees(app: &AppContext, member: &MemberEntry) -> CliResult<bool> {
     }
     let me = if member.me { " THIS IS THE NODE YOU ARE TALKING TO." } else { "" };
     let offered = human::size(member.offered_bytes);
+    let below = match (invited, with_invited) {
+        ([], _) => String::new(),
+        (invited, true) => {
+            format!("It invited {}: they, and whom they invited, are revoked, too.\n", human::list(invited))
+        }
+        (invited, false) => format!("It invited {}: they stay (else: --with-invited).\n", human::list(invited)),
+    };
     let text = format!(
         "Revoke {name} (site {}, {offered} offered)?{me}\n\
-         It can no longer read or write here, and its copies are lost to the pool. Its files and the members that it\n\
-         invited stay. This cannot be undone: it could only come back as a new member. Type the name to continue: ",
+         It can no longer read or write here, its tickets end, and its copies are lost to the pool. Its files stay.\n\
+         {below}This cannot be undone: it could only come back as a new member. Type the name to continue: ",
         escape::name(member.site.as_bytes())
     );
     let mut answer = String::new();
@@ -219,6 +274,31 @@ mod tests {
              anna        cellar  up, 12 ms                               10.0 GiB  full  192.168.1.7:4433 (private: same network only)\n\
              eve\\x1b[1m  cellar  away, not seen since this node started  10.0 GiB  full\n\
              ! anna and eve cannot meet\n"
+        );
+    }
+
+    #[test]
+    fn the_answer_says_what_was_achieved_and_what_was_not() {
+        let mut revoked = MemberRevokeReply {
+            id: "11".into(),
+            name: "bob".into(),
+            also_revoked: vec![],
+            invited_and_staying: vec![],
+            tickets_ended: 0,
+            told: vec![],
+            not_told_yet: vec![],
+        };
+        assert_eq!(achieved(&revoked), "bob is revoked");
+        revoked.also_revoked = vec!["carol".into(), "dave".into()];
+        revoked.tickets_ended = 1;
+        revoked.told = vec!["erin".into()];
+        revoked.not_told_yet = vec!["frank".into()];
+        assert_eq!(
+            achieved(&revoked),
+            "bob is revoked, and with it carol and dave, invited by it\n\
+             open tickets that ended: 1\n\
+             told, and refuse it from now on: erin\n\
+             not told yet, as they cannot be reached from here: frank"
         );
     }
 

@@ -105,6 +105,23 @@ pub struct TicketReport {
     pub revoked: bool,
 }
 
+/// What a revocation achieved, and what it did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevocationReport {
+    /// The statement's id.
+    pub id: FactId,
+    /// Members that are revoked by it, the one that was named first. None for a ticket.
+    pub revoked: Vec<NodeId>,
+    /// Tickets that admit nobody any more.
+    pub tickets_ended: usize,
+    /// Whom they invited and who stay, because nobody said that they are to go, or because this node may not say so.
+    pub staying: Vec<NodeId>,
+    /// Members that are connected and were told at once.
+    pub told: Vec<NodeId>,
+    /// The others: they hear of it from any member that knows, when they are back.
+    pub unaware: Vec<NodeId>,
+}
+
 /// State of node and pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusReport {

@@ -231,7 +231,7 @@ async fn bad_requests_are_told_what_is_wrong_and_change_nothing() {
     let error = client.join("fsdfs-ticket-1:AAAA").await.expect_err("cut in half");
     assert_eq!(error.code(), Some(ErrorCode::BadRequest), "{error}");
     for member in ["nobody", "zoe"] {
-        assert!(client.revoke_member(member, "").await.is_err(), "{member}");
+        assert!(client.revoke_member(member, false, "").await.is_err(), "{member}");
     }
     assert!(client.revoke_invite("12345678").await.is_err());
     assert!(node.names("/").await.is_empty());

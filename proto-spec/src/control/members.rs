@@ -135,7 +135,26 @@ pub struct InviteState {
     pub revoked: bool,
 }
 
-/// A member or an invitation was revoked.
+/// What the revocation of a member achieved, and what it did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberRevokeReply {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Names of members that were revoked with it, because it had invited them.
+    pub also_revoked: Vec<String>,
+    /// Names of members that it had invited and that stay.
+    pub invited_and_staying: Vec<String>,
+    /// Tickets of all these that admit nobody any more.
+    pub tickets_ended: usize,
+    /// Names of connected members: they were told, and have ended their connections to it.
+    pub told: Vec<String>,
+    /// Names of members that could not be told yet: they let it in until they hear of it.
+    pub not_told_yet: Vec<String>,
+}
+
+/// An invitation was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RevokeReply {
     /// Its id.

@@ -73,6 +73,11 @@ impl FactGraph {
         self.by_subject.get(&subject).into_iter().flatten().map(|id| &self.certs[id])
     }
 
+    /// All certificates that a key issued, connected or not.
+    pub fn issued_by(&self, issuer: PublicKey) -> impl Iterator<Item = &Signed<Cert>> {
+        self.by_issuer.get(&issuer).into_iter().flatten().map(|id| &self.certs[id])
+    }
+
     /// Subjects of member certificates, connected or not.
     pub fn member_count(&self) -> usize {
         let member = |ids: &&Vec<FactId>| ids.iter().any(|id| self.certs[id].value().kind == CertKind::Member);

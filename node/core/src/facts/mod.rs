@@ -29,6 +29,7 @@ mod judge;
 mod kept;
 mod member;
 mod query;
+mod revocation;
 mod set;
 mod waiting;
 
@@ -40,4 +41,5 @@ pub use fsdfs_proto::identity::GateRefusal;
 pub use heads::current_heads;
 pub use insert::InsertOutcome;
 pub use member::{AdmissionVerdict, MemberInfo, MemberStatus, TicketRedemption};
+pub use revocation::RevocationPlan;
 pub use set::FactSet;

@@ -3,8 +3,8 @@
 use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
-    self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite,
-    NodeAddress, RevokeReply,
+    self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing,
+    MemberRevokeReply, NewInvite, NodeAddress, RevokeReply,
 };
 use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PublicKey};
@@ -28,24 +28,34 @@ pub(super) async fn members(State(context): Shared) -> Answer<MemberListing> {
     Ok(Json(MemberListing { members, warnings: reachability::warnings(&found.members) }))
 }
 
-/// Revokes a member, given by name or id. What it signed before stays valid.
+/// Revokes a member, given by name or id, and ends its tickets. Whoever joined by them stays, unless `with_invited`.
 #[utoipa::path(delete, path = control::route::MEMBER,
-    params(("member" = String, Path), ("reason" = Option<String>, Query)),
-    responses((status = 200, body = RevokeReply), (status = "default", body = control::ApiError)))]
+    params(("member" = String, Path), ("reason" = Option<String>, Query), ("with_invited" = Option<bool>, Query)),
+    responses((status = 200, body = MemberRevokeReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn revoke(
     State(context): Shared,
     Path(wanted): Path<String>,
     RawQuery(query): RawQuery,
-) -> Answer<RevokeReply> {
-    let reason = RequestQuery::read(query.as_deref(), &["reason"])?.reason()?;
+) -> Answer<MemberRevokeReply> {
+    let query = RequestQuery::read(query.as_deref(), &["reason", "with_invited"])?;
+    let (reason, with_invited) = (query.reason()?, query.with_invited()?);
     let found = context.client.members().await?;
     let member = the_member(&found, &wanted)?;
     if member.me {
         let hint = "stop this node with 'fsdfs down', and revoke it on another member";
         return Err(Failure::new(ErrorCode::Forbidden, "this node cannot revoke itself", hint));
     }
-    context.client.revoke(PublicKey::from(member.node), reason).await?;
-    Ok(Json(RevokeReply { id: member.node.to_string(), name: member.name.clone() }))
+    let achieved = context.client.revoke(PublicKey::from(member.node), with_invited, reason).await?;
+    let names = |nodes: &[NodeId]| nodes.iter().map(|node| convert::name_of(&found, (*node).into())).collect();
+    Ok(Json(MemberRevokeReply {
+        id: member.node.to_string(),
+        name: member.name.clone(),
+        also_revoked: names(achieved.revoked.get(1..).unwrap_or_default()),
+        invited_and_staying: names(&achieved.staying),
+        tickets_ended: achieved.tickets_ended,
+        told: names(&achieved.told),
+        not_told_yet: names(&achieved.unaware),
+    }))
 }
 
 /// The one member of that name, or with an id that begins so.
@@ -116,7 +126,7 @@ pub(super) async fn revoke_invite(State(context): Shared, Path(wanted): Path<Str
             "give at least 8 digits of an id from 'fsdfs invite --list'",
         ));
     };
-    context.client.revoke(ticket.subject, String::new()).await?;
+    context.client.revoke(ticket.subject, false, String::new()).await?;
     let id = ticket.id.to_string();
     Ok(Json(RevokeReply { name: id.clone(), id }))
 }

@@ -24,6 +24,7 @@ pub(super) struct RequestQuery {
     recursive: Option<Vec<u8>>,
     blocks: Option<Vec<u8>>,
     reason: Option<Vec<u8>>,
+    with_invited: Option<Vec<u8>>,
     add: Option<Vec<u8>>,
     bytes: Option<Vec<u8>>,
     site: Option<Vec<u8>>,
@@ -66,6 +67,7 @@ impl RequestQuery {
                 "remove" => &mut found.remove,
                 "drain" => &mut found.drain,
                 "copies" => &mut found.copies,
+                "with_invited" => &mut found.with_invited,
                 _ => &mut found.reason,
             };
             if place.replace(value).is_some() {
@@ -132,6 +134,10 @@ impl RequestQuery {
                 "one of add (with bytes and perhaps site), remove, drain and copies is needed",
             )),
         }
+    }
+
+    pub fn with_invited(&self) -> Result<bool, Failure> {
+        Ok(number("with_invited", self.with_invited.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
     }
 
     pub fn reason(&self) -> Result<String, Failure> {

@@ -1,12 +1,13 @@
-//! Invitations and revocations: statements that this node signs for its owner.
+//! Invitations: certificates that this node signs for its owner.
 
-use fsdfs_proto::identity::{Cert, CertKind, Fact, Revocation, Role};
+use fsdfs_proto::identity::{Cert, CertKind, Fact, Role};
 use fsdfs_proto::ids::PublicKey;
 use fsdfs_proto::signed::Signed;
 
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::facts::Gossip;
+use crate::facts::MemberStatus;
 use crate::limits::CLOCK_OFF_MS_MAX;
 use crate::seam::{OpId, Refusal, Reply};
 
@@ -22,11 +23,12 @@ pub(in crate::engine) struct TicketTerms {
     pub uses: u32,
 }
 
-/// A reason is cut at so many bytes: revocations are kept by everybody for ever.
-const REASON_BYTES_MAX: usize = 200;
-
 /// Certifies a ticket's key, if this node may.
 pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId, terms: TicketTerms) {
+    // A surplus user of a ticket has a chain, too; whoever came in by a ticket of its would be a guest like it.
+    if cx.facts.members().get(&cx.me).is_some_and(|me| me.status == MemberStatus::Guest) {
+        return cx.reply(op, Reply::Refused(Refusal::Guest));
+    }
     let Some(mut chain) = cx.facts.chain_of(cx.me) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
@@ -42,7 +44,9 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     }
     let cert = Signed::sign(cx.pool, &cx.key, ticket(cx, &me, &terms));
     chain.push(cert.clone());
-    gossip.insert_facts(cx, vec![Fact::from(cert)], None);
+    if let Err(why) = gossip.insert_own(cx, vec![Fact::from(cert)]) {
+        return cx.reply(op, Reply::Refused(Refusal::NotKept(why)));
+    }
     // Raised behind the fact: whoever gets the answer finds the ticket known here.
     cx.raise(Event::Reply { op, reply: Reply::Invited(chain) });
 }
@@ -63,34 +67,6 @@ fn ticket(cx: &Context, me: &Cert, terms: &TicketTerms) -> Cert {
         redeem_by: terms.redeem_by,
         uses: terms.uses.max(1),
     }
-}
-
-/// Revokes a member or a ticket. What it signed before stays: other members came in by it.
-pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId, subject: PublicKey, reason: String) {
-    let signer = PublicKey(cx.me.0);
-    if !cx.facts.may_revoke(signer, subject) {
-        return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
-    }
-    // Ascending and without repetition, as the format demands.
-    let mut keep = cx.facts.signed_by(subject);
-    keep.sort_unstable();
-    keep.dedup();
-    let revoke = Revocation { version: 1, signer, subject, reason: cut(reason), keep };
-    let revoke = Signed::sign(cx.pool, &cx.key, revoke);
-    let id = revoke.id();
-    gossip.insert_facts(cx, vec![Fact::from(revoke)], None);
-    cx.raise(Event::Reply { op, reply: Reply::Revoked(id) });
-}
-
-/// At a boundary of characters.
-fn cut(mut reason: String) -> String {
-    let mut end = reason.len().min(REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.truncate(end);
-    debug_assert!(reason.len() <= REASON_BYTES_MAX, "cut downward");
-    reason
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 mod invite;
 mod locate;
 mod members;
+mod revoke;
 mod status;
 
-pub(super) use invite::{TicketTerms, invite, revoke};
+pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;
 pub(super) use members::{members, presence_of};
+pub(super) use revoke::{RevocationOrder, revoke};
 pub(super) use status::{StatusParts, cluster_map, status};
