@@ -55,6 +55,10 @@ pub mod key {
     pub const VOL_COMMIT_OPEN: &str = "vol-commit-open";
     /// Public check value of a read capability.
     pub const VOL_READ_CHECK: &str = "vol-read-check";
+    /// Key that seals the read capability of the epoch before.
+    pub const VOL_PREVIOUS: &str = "vol-previous";
+    /// Key material of an epoch that a node begins.
+    pub const VOL_EPOCH_SECRET: &str = "vol-epoch-secret";
     /// Info of a commit's own key.
     pub const COMMIT_KEY: &str = "fsdfs/2/commit-key";
     /// Prefix of an audit answer.

@@ -91,6 +91,10 @@ tagged_enum! {
         /// "These operations I have acknowledged, and nobody else was told of them yet." Sent only to nodes whose card names
         /// [`FEATURES_UNPUBLISHED`].
         24 => Unpublished(UnpublishedOperations),
+        /// "Do you know this node as a member that is entitled to the keys of the pool's volume?"
+        25 => Entitled(EntitledRequest),
+        /// Whether it does.
+        26 => EntitledReply(EntitledReply),
         /// Anti-entropy over a range of block ids.
         30 => Ranges(RangesRequest),
         /// Ranges that differ, split, or their ids.
@@ -369,6 +373,8 @@ pub struct CapabilityRequest {
     pub request: RequestId,
     /// Which volume.
     pub volume: VolumeId,
+    /// The statement that began the epoch whose key is asked for; none = the current one.
+    pub epoch: Option<FactId>,
 }
 
 /// Answer to [`CapabilityRequest`].
@@ -378,6 +384,25 @@ pub struct CapabilityReply {
     pub request: RequestId,
     /// A capability string (spec 05-volume); none if the asker may not have it or the node does not hold it.
     pub capability: Option<String>,
+}
+
+/// Asked of the holders of the volume's id before a key is given to a member: what one node alone believes of a newcomer, others
+/// may know better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitledRequest {
+    /// Repeated in the answer.
+    pub request: RequestId,
+    /// Who wants a key.
+    pub node: NodeId,
+}
+
+/// Answer to [`EntitledRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitledReply {
+    /// Of the question.
+    pub request: RequestId,
+    /// It is a member in good standing, full or reader, by the facts that are kept here.
+    pub entitled: bool,
 }
 
 /// A range of block ids with a fingerprint over (id, redundancies).
@@ -500,6 +525,7 @@ impl Message {
             Self::FetchReply(reply) => Some(reply.request),
             Self::HeadsReply(reply) => Some(reply.request),
             Self::CapabilityReply(reply) => Some(reply.request),
+            Self::EntitledReply(reply) => Some(reply.request),
             Self::RangesReply(reply) => Some(reply.request),
             Self::ProveReply(reply) => Some(reply.request),
             Self::AuditReply(reply) => Some(reply.request),

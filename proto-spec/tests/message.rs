@@ -8,11 +8,11 @@ use fsdfs_proto::codec;
 use fsdfs_proto::identity::{Fact, Head, Heartbeat, RawFact};
 use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, VolumeId, Writer, hex};
 use fsdfs_proto::message::{
-    self, AttachedBlock, AuditReply, AuditRequest, CapabilityReply, CapabilityRequest, FactBatch, FactDigests,
-    FactSummary, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeadsReply, HeadsRequest,
-    HeldBlock, IDS_MAX, ListBlocksReply, ListBlocksRequest, Message, Possession, ProveReply, ProveRequest, RangePrint,
-    RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest, StripeShard, UnpublishedOperation,
-    UnpublishedOperations, WantFacts,
+    self, AttachedBlock, AuditReply, AuditRequest, CapabilityReply, CapabilityRequest, EntitledReply, EntitledRequest,
+    FactBatch, FactDigests, FactSummary, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest,
+    HeadsReply, HeadsRequest, HeldBlock, IDS_MAX, ListBlocksReply, ListBlocksRequest, Message, Possession, ProveReply,
+    ProveRequest, RangePrint, RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest,
+    StripeShard, UnpublishedOperation, UnpublishedOperations, WantFacts,
 };
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -64,7 +64,13 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("fetch reply, damaged", Message::FetchReply(FetchReply { outcome: FetchOutcome::Damaged, ..found(None) })),
         ("heads", Message::Heads(HeadsRequest { request: 5, volume: VOLUME, known: vec![FACT] })),
         ("heads reply", Message::HeadsReply(HeadsReply { request: 5, finished: false, facts: vec![] })),
-        ("capability", Message::Capability(CapabilityRequest { request: 6, volume: VOLUME })),
+        ("capability", Message::Capability(CapabilityRequest { request: 6, volume: VOLUME, epoch: None })),
+        (
+            "capability of an epoch",
+            Message::Capability(CapabilityRequest { request: 6, volume: VOLUME, epoch: Some(FACT) }),
+        ),
+        ("entitled", Message::Entitled(EntitledRequest { request: 7, node: NodeId([4; 32]) })),
+        ("entitled, no", Message::EntitledReply(EntitledReply { request: 7, entitled: false })),
         ("capability reply, none", Message::CapabilityReply(CapabilityReply { request: 6, capability: None })),
         ("capability reply", Message::CapabilityReply(capability("fsdfs-cap-1:example"))),
         ("ranges", Message::Ranges(RangesRequest { request: 7, map: MAP, ranges: vec![range.clone()] })),

@@ -126,7 +126,7 @@ async fn let_in(app: &AppContext, api: &DaemonApi, joined: &JoinReply) -> CliRes
         tokio::time::sleep(POLL).await;
         match api.client().status().await {
             Ok(status) if status.pool == joined.pool => {
-                if status.ready && status.has_key && status.connected > 0 {
+                if serve::is_in(&status) {
                     return Ok(true);
                 }
                 let refusal = status.attention.into_iter().find_map(|item| match item.reason {

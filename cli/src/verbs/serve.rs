@@ -6,7 +6,7 @@ use fsdfs_node::config::{self, Config};
 use fsdfs_node::control_client::ControlError;
 use fsdfs_node::daemon::{self, DaemonError, DaemonReady};
 use fsdfs_node::home::LockedHome;
-use fsdfs_proto::control::{ErrorCode, FormerMembership, NodeStatus};
+use fsdfs_proto::control::{ErrorCode, FormerMembership, MemberRole, NodeStatus};
 use tokio::sync::mpsc;
 
 use crate::answers::{NodeJoined, NodeUp};
@@ -87,6 +87,11 @@ fn of_daemon(app: &AppContext, error: &DaemonError) -> Exit {
     .into()
 }
 
+/// Whether a newcomer has what a member of its role has. One that only stores gets no key.
+pub fn is_in(status: &NodeStatus) -> bool {
+    status.ready && status.connected > 0 && (status.has_key || status.role == MemberRole::StorageOnly)
+}
+
 /// A ticket that admits nobody.
 pub fn not_admitted(app: &AppContext, what: &str) -> CliError {
     let next = format!("ask a member for a new ticket; then, here: {}", app.program.command("join TICKET"));
@@ -139,9 +144,7 @@ impl StartupReporter {
         let mut is_patient = true;
         let status = loop {
             if let Ok(status) = self.api.client().status().await
-                && status.ready
-                && status.has_key
-                && status.connected > 0
+                && is_in(&status)
             {
                 break status;
             }

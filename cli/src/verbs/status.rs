@@ -115,7 +115,8 @@ fn attention(status: &Answer) -> String {
 mod tests {
     use super::*;
     use fsdfs_proto::control::{
-        AddressScope, AttentionItem, AttentionReason, NodeAddress, NodeCounters, RepairStatus, ReplicationMargin,
+        AddressScope, AttentionItem, AttentionReason, MemberRole, NodeAddress, NodeCounters, RepairStatus,
+        ReplicationMargin,
     };
 
     fn status() -> Answer {
@@ -133,6 +134,7 @@ mod tests {
             addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
             copies: 3,
             ready: true,
+            role: MemberRole::Full,
             has_key: true,
             connected: 1,
             members: 2,

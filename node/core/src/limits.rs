@@ -65,6 +65,15 @@ pub const QUESTIONS_UNDER_WAY_MAX: usize = 512;
 /// head of a kilobyte. At half of them the peer is asked whether they have come.
 pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 
+/// A node that lacks keys to which it is entitled asks again after this long: those who may give them may not have heard of its
+/// admission yet, and a newcomer is to be of use within 10 s.
+pub const KEYS_RETRY_MS: u64 = 1_000;
+/// Members about whom holders are asked at once before they get keys, and questions of one of them. A member that comes in asks
+/// one thing; a whole pool that gets a new epoch's key comes one after the other.
+pub const GRANTS_OPEN_MAX: usize = 64;
+/// Capabilities of which no epoch is known yet, a volume: the one asked for, and some that were made up.
+pub const CAPABILITIES_UNCONFIRMED_MAX: usize = 4;
+
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;
 /// Without a heartbeat for this long a member is away.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
+use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, RevocationReport, StatusReport};
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role, SecretKey, Ticket};
-use fsdfs_proto::ids::{BlockId, FactId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use fsdfs_proto::signed::Signed;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -118,9 +118,14 @@ impl Client {
         clock::wall_ms()
     }
 
-    /// Revokes a member or a ticket.
-    pub async fn revoke(&self, subject: PublicKey, reason: String) -> Result<FactId, ClientError> {
-        ask!(self, Command::Revoke { subject, reason } => Revoked)
+    /// Revokes a member or a ticket; on request those whom it invited, too.
+    pub async fn revoke(
+        &self,
+        subject: PublicKey,
+        with_invited: bool,
+        reason: String,
+    ) -> Result<RevocationReport, ClientError> {
+        ask!(self, Command::Revoke { subject, with_invited, reason } => Revoked).map(|report| *report)
     }
 
     /// Makes changes to a volume in one commit. A refused commit is an error.

@@ -3,7 +3,7 @@
 use std::future;
 
 use bytes::Bytes;
-use fsdfs_core::seam::{Command, Copies, PutOutcome, Refusal, Reply};
+use fsdfs_core::seam::{Command, Copies, PutOutcome, Reply};
 use fsdfs_core::tree::content::FileWriter;
 use fsdfs_core::tree::{BlockRef, FileContent, TreeParams};
 use fsdfs_proto::block::Block;
@@ -72,8 +72,9 @@ impl Client {
 
     fn writing(&self, volume: VolumeId) -> Result<(WriteKeys, u8), ClientError> {
         let shared = self.shared.borrow();
-        let keys = shared.keys.as_ref().filter(|keys| keys.volume == volume).ok_or(Refusal::NoKey)?;
-        Ok((keys.writer().ok_or(Refusal::NotAllowed)?.clone(), shared.copies))
+        let keys = shared.keys.as_ref().filter(|keys| keys.volume == volume);
+        let keys = keys.and_then(|keys| keys.writer()).ok_or_else(|| shared.lacks_write_key.clone())?;
+        Ok((keys.clone(), shared.copies))
     }
 
     async fn store_chunk(

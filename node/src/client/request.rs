@@ -1,6 +1,6 @@
 //! What passes between gateways and the daemon's loop.
 
-use fsdfs_core::seam::{Command, OpId, Reply};
+use fsdfs_core::seam::{Command, OpId, Refusal, Reply};
 use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::PoolId;
 use fsdfs_proto::volume::VolumeKeys;
@@ -33,6 +33,8 @@ pub(crate) struct VolumeState {
     pub pool: PoolId,
     /// Keys of the shared volume, once this node has them.
     pub keys: Option<VolumeKeys>,
+    /// Why it has none to write with, if it has none.
+    pub lacks_write_key: Refusal,
     /// N for new blocks.
     pub copies: u8,
 }

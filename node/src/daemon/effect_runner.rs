@@ -73,7 +73,12 @@ impl EffectRunner {
     /// What gateways must know before they can seal.
     pub fn shared(engine: &Engine) -> VolumeState {
         let pool = engine.facts().pool();
-        VolumeState { pool, keys: engine.keys(pool.volume()).cloned(), copies: engine.facts().rules().copies }
+        VolumeState {
+            pool,
+            keys: engine.keys(pool.volume()).cloned(),
+            lacks_write_key: engine.lacks_write_key(),
+            copies: engine.facts().rules().copies,
+        }
     }
 
     /// Tells gate, Kademlia and gateways what the facts say now, if they changed.

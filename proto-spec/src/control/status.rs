@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AttentionItem, DiskStatus, NodeAddress};
+use super::{AttentionItem, DiskStatus, MemberRole, NodeAddress};
 
 /// State of this node and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -34,7 +34,10 @@ pub struct NodeStatus {
     pub copies: u8,
     /// Facts were synchronized since the start, or there is no other member.
     pub ready: bool,
-    /// This node holds the key of the shared volume.
+    /// What this node may do.
+    #[serde(default)]
+    pub role: MemberRole,
+    /// This node holds the current key of the shared volume. One that only stores never does.
     pub has_key: bool,
     /// Members connected, without this node.
     pub connected: usize,

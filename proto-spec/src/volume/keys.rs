@@ -6,13 +6,16 @@
 //! R           = D(W, "vol-read")            sign seed = D(W, "vol-write-sign")
 //! K_seal      = D(W, "vol-seal")            K_salt    = D(W, "vol-commit-salt")
 //! K_commit    = D(R, "vol-commit-open")     read check = D(R, "vol-read-check")
+//! K_previous  = D(R, "vol-previous")        seals R of the epoch before, for those who were not there
 //! ```
 
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 
+use super::seal::{open_key, seal_key};
 use crate::ids::{Key, PublicKey, VolumeId};
 use crate::label::key as label;
 
@@ -25,9 +28,11 @@ pub struct VolumeKeys {
     pub epoch: u32,
     read: ReadKeys,
     write: Option<WriteKeys>,
+    /// Of other epochs, ascending, to open what was written in them. Several of one number, if several were begun at once.
+    others: Arc<[(u32, ReadKeys)]>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct ReadKeys {
     read: Key,
     commit: Key,
@@ -67,7 +72,39 @@ impl VolumeKeys {
     /// The readers' keys of an epoch.
     pub fn from_read_key(volume: VolumeId, epoch: u32, read: Key) -> Self {
         let commit = derive(volume, epoch, read, label::VOL_COMMIT_OPEN);
-        Self { volume, epoch, read: ReadKeys { read, commit }, write: None }
+        Self { volume, epoch, read: ReadKeys { read, commit }, write: None, others: Arc::default() }
+    }
+
+    /// The same, which open what was written in the epochs of `others`, too.
+    #[must_use]
+    pub fn with_others<'a>(self, others: impl IntoIterator<Item = &'a Self>) -> Self {
+        let all = others.into_iter().filter(|other| other.volume == self.volume);
+        let mut keys: Vec<(u32, ReadKeys)> = all.map(|other| (other.epoch, other.read)).collect();
+        keys.retain(|(_, read)| *read != self.read);
+        keys.sort_unstable();
+        keys.dedup();
+        Self { others: keys.into(), ..self }
+    }
+
+    /// The same without what it takes to write.
+    #[must_use]
+    pub fn reading(self) -> Self {
+        Self { write: None, ..self }
+    }
+
+    /// The read key of the epoch before, sealed for whoever has this epoch's: 48 bytes.
+    pub fn seal_previous(&self, previous: &Self) -> Bytes {
+        seal_key(self.previous_key(), previous.read.read)
+    }
+
+    /// What [`VolumeKeys::seal_previous`] sealed, as keys of the epoch before this one. None if it was not sealed so.
+    pub fn open_previous(&self, sealed: &[u8]) -> Option<Self> {
+        let read = open_key(self.previous_key(), sealed)?;
+        Some(Self::from_read_key(self.volume, self.epoch.checked_sub(1)?, read))
+    }
+
+    fn previous_key(&self) -> Key {
+        derive(self.volume, self.epoch, self.read.read, label::VOL_PREVIOUS)
     }
 
     /// What a writer needs; none if only a read key was given.
@@ -85,8 +122,11 @@ impl VolumeKeys {
         derive(self.volume, self.epoch, self.read.read, label::VOL_READ_CHECK)
     }
 
-    pub(super) fn commit_key(&self) -> Key {
-        self.read.commit
+    /// Keys that open the commits of an epoch, as far as they are here.
+    pub(super) fn commit_keys(&self, epoch: u32) -> impl Iterator<Item = Key> {
+        let own = (epoch == self.epoch).then_some(self.read.commit);
+        let others = self.others.iter().filter(move |(number, _)| *number == epoch);
+        own.into_iter().chain(others.map(|(_, read)| read.commit))
     }
 }
 
@@ -132,8 +172,8 @@ impl WriteKeys {
 impl PartialEq for VolumeKeys {
     fn eq(&self, other: &Self) -> bool {
         let secret = |keys: &Self| keys.write.as_ref().map(|write| write.0.secret);
-        (self.volume, self.epoch, self.read.read, secret(self))
-            == (other.volume, other.epoch, other.read.read, secret(other))
+        (self.volume, self.epoch, self.read.read, secret(self), &self.others)
+            == (other.volume, other.epoch, other.read.read, secret(other), &other.others)
     }
 }
 

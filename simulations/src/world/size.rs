@@ -54,6 +54,8 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::Capability(_) => ("capability", 22),
         Message::CapabilityReply(_) => ("capability-reply", 23),
         Message::Unpublished(_) => ("unpublished", 24),
+        Message::Entitled(_) => ("entitled", 25),
+        Message::EntitledReply(_) => ("entitled-reply", 26),
         Message::Ranges(_) => ("ranges", 30),
         Message::RangesReply(_) => ("ranges-reply", 31),
         Message::Prove(_) => ("prove", 32),

@@ -48,6 +48,9 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             engine.queries.on_reply(cx, query, from, reply.finished);
         }
         (Waiter::Keys(volume), Message::CapabilityReply(reply)) => engine.key_ring.on_reply(cx, volume, &reply),
+        (Waiter::Entitled(node), Message::EntitledReply(reply)) => {
+            engine.key_ring.on_entitled(cx, from, node, reply.entitled);
+        }
         // A peer answered something else than it was asked; nobody waits for that.
         _ => {}
     }
@@ -61,6 +64,7 @@ pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.ask_next(cx, &mut engine.replication, *id),
         Waiter::Repair(_) => engine.repair.on_peer_lost(cx, &mut engine.replication, node),
         Waiter::Heads(query) => engine.queries.on_silent(cx, *query, node),
+        Waiter::Entitled(member) => engine.key_ring.on_entitled(cx, node, *member, false),
         Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
         Waiter::Locate(LocateToken::Peer { op, .. }) => engine.locates.on_have(cx, *op, node, &[], &[]),
         _ => {}

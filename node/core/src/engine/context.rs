@@ -1,11 +1,11 @@
 //! What every machine works with.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::card_flag;
-use fsdfs_proto::ids::{Digest, NodeId, PoolId, VolumeId};
+use fsdfs_proto::identity::{Role, card_flag};
+use fsdfs_proto::ids::{Digest, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::{Message, RequestId};
 use fsdfs_proto::volume::VolumeKeys;
 
@@ -16,7 +16,7 @@ use crate::facts::{FactSet, MemberStatus};
 use crate::limits::PEER_TICK_MS;
 use crate::placement::ClusterMap;
 use crate::report::Notice;
-use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Reply, Token, Waiter};
+use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Refusal, Reply, Token, Waiter};
 use crate::tree::{TreeJob, TreeParams};
 
 /// The state that all machines read, and the only ways out: effects, events, timers.
@@ -51,8 +51,10 @@ pub(super) struct Context {
     pub map: ClusterMap,
     /// Digest of the facts that `map` was made from.
     pub map_digest: Digest,
-    /// Keys that an epoch's facts confirm.
+    /// Keys that an epoch's facts confirm. They write only if they are the current epoch's.
     pub keys: BTreeMap<VolumeId, VolumeKeys>,
+    /// Write keys of the epochs of which this node can open the heads.
+    pub readable: BTreeSet<PublicKey>,
     /// This node's disks.
     pub disks: Vec<DiskState>,
     /// Facts were compared with a member since the start.
@@ -96,6 +98,7 @@ impl Context {
             map: ClusterMap::new(Vec::new()),
             map_digest: Digest([0; 32]),
             keys: BTreeMap::new(),
+            readable: BTreeSet::new(),
             disks,
             synced: false,
             duplicate_identity: false,
@@ -225,6 +228,30 @@ impl Context {
     pub fn has_room(&self, node: NodeId) -> bool {
         let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
         card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
+    }
+
+    /// Whether this node has the key of the current epoch of a volume, to read at least.
+    pub fn has_current_key(&self, volume: VolumeId) -> bool {
+        let held = self.keys.get(&volume).map(VolumeKeys::read_check);
+        held.is_some() && held == self.facts.epoch(volume).map(|epoch| epoch.value().read_check)
+    }
+
+    /// Why this node cannot write to the shared volume: it may not, or it has not got the current key yet.
+    pub fn lacks_write_key(&self) -> Refusal {
+        match self.facts.members().get(&self.me) {
+            Some(me) if me.status == MemberStatus::Guest => Refusal::Guest,
+            Some(me) if me.role == Role::Reader => Refusal::ReadsOnly,
+            Some(me) if me.role == Role::StorageOnly => Refusal::StoresOnly,
+            _ => Refusal::NoKey,
+        }
+    }
+
+    /// The same of reading.
+    pub fn lacks_read_key(&self) -> Refusal {
+        match self.lacks_write_key() {
+            Refusal::ReadsOnly => Refusal::NoKey,
+            other => other,
+        }
     }
 
     /// A member's name for people.

@@ -59,7 +59,7 @@ use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
-use self::admin::{StatusParts, TicketTerms};
+use self::admin::{RevocationOrder, StatusParts, TicketTerms};
 use self::blocks::PutItem;
 use self::event::Event;
 use self::timers::Timer;
@@ -69,7 +69,7 @@ use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
     BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId,
-    PeerEvent, QueryToken, RepairToken, Reply, Token, Waiter,
+    PeerEvent, QueryToken, Refusal, RepairToken, Reply, Token, Waiter,
 };
 
 pub use self::machines::Engine;
@@ -150,6 +150,11 @@ impl Engine {
     /// This node's keys of a volume, if it has any.
     pub fn keys(&self, volume: VolumeId) -> Option<&VolumeKeys> {
         self.cx.keys.get(&volume)
+    }
+
+    /// Why this node cannot write to the shared volume, if it has no key to do so.
+    pub fn lacks_write_key(&self) -> Refusal {
+        self.cx.lacks_write_key()
     }
 
     /// This node.
@@ -233,7 +238,7 @@ impl Engine {
         let cx = &mut self.cx;
         match command {
             Command::PutBlock { .. } if cx.duplicate_identity => {
-                let refused = crate::seam::PutOutcome::Refused(crate::seam::Refusal::DuplicateIdentity);
+                let refused = crate::seam::PutOutcome::Refused(Refusal::DuplicateIdentity);
                 cx.reply(op, Reply::PutBlock(refused));
             }
             Command::PutBlock { block, redundancy } => {
@@ -271,7 +276,9 @@ impl Engine {
             Command::Invite { subject, role, redeem_by, uses } => {
                 admin::invite(cx, &mut self.gossip, op, TicketTerms { subject, role, redeem_by, uses });
             }
-            Command::Revoke { subject, reason } => admin::revoke(cx, &mut self.gossip, op, subject, reason),
+            Command::Revoke { subject, with_invited, reason } => {
+                admin::revoke(cx, &mut self.gossip, op, RevocationOrder { subject, with_invited, reason });
+            }
         }
     }
 
@@ -306,13 +313,15 @@ impl Engine {
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
             Message::Unpublished(said) => self.unpublished.on_told(from, said),
-            Message::Capability(request) => self.key_ring.serve(cx, from, &request),
+            Message::Capability(request) => self.key_ring.serve(cx, &self.liveness, from, &request),
+            Message::Entitled(request) => self.key_ring.serve_entitled(cx, from, &request),
             Message::FactsAck(_)
             | Message::HaveReply(_)
             | Message::StoreReply(_)
             | Message::FetchReply(_)
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
+            | Message::EntitledReply(_)
             | Message::ListBlocksReply(_) => {
                 if let Message::HeadsReply(reply) = &message {
                     self.gossip.on_facts(&mut self.cx, from, 0, &reply.facts);
@@ -483,6 +492,7 @@ impl Engine {
                 }
             }
             Timer::Heartbeat => self.heartbeat(),
+            Timer::Keys => self.key_ring.request_of_any(cx),
             Timer::Get(id) => self.gets.on_due(cx, log, id),
             Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),
             Timer::Commit(volume) => self.commit(|commits, parts| commits.begin(parts, volume)),

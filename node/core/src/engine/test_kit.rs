@@ -36,6 +36,7 @@ pub fn context(me: u8, nodes: u8) -> Context {
     cx.facts = pool.facts;
     cx.facts.drain_new();
     cx.keys.insert(pool_id().volume(), keys(1));
+    cx.readable.extend(keys(1).writer().map(fsdfs_proto::volume::WriteKeys::write_pk));
     cx.refresh_map();
     cx.synced = true;
     cx

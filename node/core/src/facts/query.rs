@@ -61,6 +61,16 @@ impl FactSet {
         self.derived().epochs.get(&volume)?.values().next_back()
     }
 
+    /// All valid statements about epochs of a volume, ascending by number, then id. Several of one number, if several keys
+    /// with a rank began one at once.
+    pub fn epochs(&self, volume: VolumeId) -> Vec<&Signed<VolEpoch>> {
+        let authority = &self.derived().authority;
+        let all = self.kept.epochs.get(&volume).into_iter().flat_map(BTreeMap::values).flatten();
+        let mut valid: Vec<_> = all.filter(|epoch| !authority.is_void(epoch.signer(), epoch.id())).collect();
+        valid.sort_by_key(|epoch| (epoch.value().epoch, epoch.id()));
+        valid
+    }
+
     /// The current heads of a volume, ordered by commit id: of its current epoch, and those at which an earlier one ended.
     pub fn heads(&self, volume: VolumeId) -> Vec<Signed<Head>> {
         let (Some(heads), Some(epochs)) = (self.kept.heads.get(&volume), self.derived().epochs.get(&volume)) else {

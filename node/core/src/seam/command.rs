@@ -2,11 +2,11 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role};
-use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
-use crate::report::{BlockLocation, Inventory, MapReport, MemberList, StatusReport};
+use crate::report::{BlockLocation, Inventory, MapReport, MemberList, RevocationReport, StatusReport};
 use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
 
 /// Names a command; chosen by whoever gives it, unique among those not yet answered.
@@ -65,10 +65,12 @@ pub enum Command {
         /// Newcomers at most.
         uses: u32,
     },
-    /// Revoke a member or a ticket; with `keep` set, what a member signed before stays valid.
+    /// Revoke a member or a ticket. Its tickets end with it; those who have joined by them stay.
     Revoke {
         /// Its key.
         subject: fsdfs_proto::ids::PublicKey,
+        /// Those whom it invited are revoked, too.
+        with_invited: bool,
         /// For people.
         reason: String,
     },
@@ -94,7 +96,7 @@ pub enum Reply {
     Inventory(Box<Inventory>),
     /// The chain from the root to the ticket's certificate.
     Invited(Vec<Signed<Cert>>),
-    Revoked(FactId),
+    Revoked(Box<RevocationReport>),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
 }
@@ -137,12 +139,20 @@ pub enum Refusal {
     },
     /// This node holds no key that writes to, or reads, the volume.
     NoKey,
+    /// This node is a reader.
+    ReadsOnly,
+    /// This node only stores.
+    StoresOnly,
     /// This node's own disk cannot keep facts.
     HomeFailed,
     /// The wall clock is too far off the other members'.
     ClockOff(u64),
     /// Not allowed by this node's certificate.
     NotAllowed,
+    /// This node is a guest: it came in by a ticket that was used up.
+    Guest,
+    /// The statement that this takes would count nowhere.
+    NotKept(&'static str),
     /// No such member or ticket.
     NoSuchMember,
     /// Another live node runs with the same identity.

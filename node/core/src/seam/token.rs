@@ -28,6 +28,8 @@ pub(crate) enum Waiter {
     Gossip(GossipToken),
     /// The keys of this volume.
     Keys(VolumeId),
+    /// Whether a holder of the shared volume's id knows that this node may have keys.
+    Entitled(NodeId),
     Put(PutToken),
     Get(GetToken),
     Serve(ServeToken),

@@ -43,6 +43,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         addresses: control::NodeAddress::described(&addrs),
         copies: status.copies,
         ready: status.ready,
+        role: me.map(|me| convert::role(me.role)).unwrap_or_default(),
         has_key: status.has_key,
         connected: status.connected,
         members: status.members,

@@ -30,7 +30,15 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
         Refusal::NoKey => error(
             ErrorCode::NotYet,
             "this node has no key for that volume yet",
-            "it gets the key from the first member it reaches; see 'fsdfs members' for who is up",
+            "it gets the key as soon as enough members know that it is one; see 'fsdfs members' for who is up",
+        ),
+        Refusal::ReadsOnly => {
+            error(ErrorCode::Forbidden, "this node is a reader: it reads and stores, and changes nothing", MORE_RIGHTS)
+        }
+        Refusal::StoresOnly => error(
+            ErrorCode::Forbidden,
+            "this node stores only: it has no key, so it reads and writes no files",
+            MORE_RIGHTS,
         ),
         Refusal::HomeFailed => error(
             ErrorCode::Disk,
@@ -43,6 +51,16 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             "correct it ('timedatectl set-ntp true'), then try again",
         ),
         Refusal::NotAllowed => error(ErrorCode::Forbidden, "this node's certificate does not allow that", MORE_RIGHTS),
+        Refusal::Guest => error(
+            ErrorCode::Forbidden,
+            "this node is a guest: the ticket by which it came was used up, so it gets no key and cannot invite",
+            MORE_RIGHTS,
+        ),
+        Refusal::NotKept(why) => error(
+            ErrorCode::Forbidden,
+            format!("nothing was changed: the other members would not keep the statement that this takes: {why}"),
+            "do it on the node of an admin, or with the pool's root key (--root-key FILE)",
+        ),
         Refusal::NoSuchMember => error(
             ErrorCode::NotFound,
             "no such member or ticket",
@@ -157,10 +175,10 @@ pub(crate) fn gate_text(refusal: GateRefusal) -> &'static str {
         GateRefusal::Wider => "a certificate gives more rights than its issuer has",
         GateRefusal::NotAdmitted => "the member that issued the ticket has not been admitted itself yet",
         GateRefusal::TicketExpired => "the ticket has expired",
-        GateRefusal::TicketUsedUp => "the ticket is used up",
+        GateRefusal::TicketUsedUp => "the ticket is used up: as many machines as it admits have joined with it",
         GateRefusal::GrantEnded => "the membership has expired",
         GateRefusal::Revoked => "this node, or the member that invited it, was revoked",
         GateRefusal::WrongPeer => "the certificate chain belongs to another node",
-        GateRefusal::PoolFull => "the pool has as many members as possible",
+        GateRefusal::PoolFull => "the pool has as many members as it can; no ticket helps until a member is revoked",
     }
 }

@@ -44,7 +44,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         node: cx.me,
         copies: cx.copies(),
         ready: cx.ready(),
-        has_key: cx.keys.contains_key(&cx.pool.volume()),
+        has_key: cx.has_current_key(cx.pool.volume()),
         connected: cx.peers.up().into_iter().filter(|node| cx.responsive(*node)).count(),
         members: cx.facts.members().values().filter(counts).count().saturating_sub(1),
         disks: cx.disks.clone(),

@@ -37,6 +37,21 @@ impl Gossip {
         }
     }
 
+    /// Statements that this node signs for its owner. Why one of them counts nowhere, if that is so: the owner must not be
+    /// told that something was done which nobody will keep.
+    pub fn insert_own(&mut self, cx: &mut Context, facts: Vec<Fact>) -> Result<(), &'static str> {
+        let mut kept = Ok(());
+        for fact in facts {
+            match insert(cx, fact) {
+                InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale => {}
+                InsertOutcome::Waiting => kept = Err("what it hangs on is not known here"),
+                InsertOutcome::Invalid(why) => kept = Err(why),
+            }
+        }
+        self.apply_new_facts(cx, None, GossipToken::Log);
+        kept
+    }
+
     /// Facts of a peer, which wants to know when they are durable unless `request` is 0.
     pub fn on_facts(&mut self, cx: &mut Context, from: NodeId, request: RequestId, raws: &[RawFact]) {
         let mut valid = true;

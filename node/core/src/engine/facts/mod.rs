@@ -2,6 +2,7 @@
 
 mod card;
 mod gossip;
+mod grants;
 mod keys;
 mod liveness;
 mod outbox;

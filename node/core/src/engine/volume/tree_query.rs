@@ -87,7 +87,10 @@ impl TreeQueries {
     /// The heads are known: the job reads their merged view.
     pub fn on_heads(&mut self, cx: &mut Context, (number, volume): (u64, VolumeId), basis: ReadBasis) {
         let ReadBasis { heads, heard, withheld_by, recent: blocks } = basis;
-        let Some(keys) = cx.keys.get(&volume).cloned() else { return self.refuse(cx, number, Refusal::NoKey) };
+        let Some(keys) = cx.keys.get(&volume).cloned() else {
+            let refusal = cx.lacks_read_key();
+            return self.refuse(cx, number, refusal);
+        };
         if heads.is_empty() {
             return self.refuse(cx, number, Refusal::NotYet);
         }

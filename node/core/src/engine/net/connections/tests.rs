@@ -18,7 +18,7 @@ fn ask(cx: &mut Context, peer: NodeId, op: u64) -> RequestId {
     let mut number = 0;
     let message = |request| {
         number = request;
-        Message::Capability(CapabilityRequest { request, volume })
+        Message::Capability(CapabilityRequest { request, volume, epoch: None })
     };
     cx.ask(peer, Waiter::Client(op), message, None);
     number

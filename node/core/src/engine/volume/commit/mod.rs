@@ -132,7 +132,8 @@ impl Commits {
 
     /// The founder's volume gets its genesis commit as soon as it can be made.
     pub fn begin_volumes(&mut self, cx: &mut Context, heads: &LocalHeads) {
-        let volumes: Vec<VolumeId> = cx.keys.keys().copied().collect();
+        let writes = cx.keys.iter().filter(|(_, keys)| keys.writer().is_some());
+        let volumes: Vec<VolumeId> = writes.map(|(volume, _)| *volume).collect();
         for volume in volumes {
             if cx.ready() && heads.current(cx, volume).is_empty() {
                 self.0.entry(volume).or_default().queue_merge();
@@ -273,7 +274,7 @@ fn may_not_write(cx: &Context, volume: VolumeId) -> Option<Refusal> {
         return Some(Refusal::DuplicateIdentity);
     }
     if cx.keys.get(&volume).is_none_or(|keys| keys.writer().is_none()) {
-        return Some(Refusal::NoKey);
+        return Some(cx.lacks_write_key());
     }
     let off = cx.clock_off_ms().unsigned_abs();
     (off > CLOCK_OFF_MS_MAX).then_some(Refusal::ClockOff(off / 60_000))

@@ -1,0 +1,147 @@
+//! Who may have keys, by more than this node's own opinion.
+//!
+//! Promise: nobody gets a key here of whom fewer than a majority of the holders of the volume's id know that it is a member in
+//! good standing. Two parts of a cut pool that each let somebody in with the same ticket cannot both do that: they have a
+//! holder in common, and it knows which of the two came too late.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_proto::identity::{CapabilityLevel, Role};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId};
+use fsdfs_proto::message::{EntitledReply, EntitledRequest, Message, RequestId};
+
+use super::Liveness;
+use crate::engine::context::Context;
+use crate::facts::MemberStatus;
+use crate::limits::{GRANTS_OPEN_MAX, LONG_AWAY_MS};
+use crate::seam::Waiter;
+
+/// Questions under way, and who was confirmed since the start.
+#[derive(Default)]
+pub(super) struct KeyGrants {
+    open: BTreeMap<NodeId, OpenGrant>,
+    known: BTreeSet<NodeId>,
+}
+
+/// A question for keys and the epoch that was asked for.
+pub(super) type KeyQuestion = (RequestId, Option<FactId>);
+
+/// A member that asked for keys, while the holders are asked about it.
+struct OpenGrant {
+    questions: Vec<KeyQuestion>,
+    /// Holders that have not answered. Empty only at the end.
+    waiting: BTreeSet<NodeId>,
+    /// How many more have to say yes. Not 0 while it is open.
+    needed: usize,
+}
+
+/// Whether a member gets the keys it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GrantVerdict {
+    /// Enough others know it.
+    Known,
+    /// Too few of them can be asked.
+    NotNow,
+    /// They are asked.
+    Asking,
+}
+
+impl KeyGrants {
+    /// The member is entitled by the facts that are kept here; now the others count.
+    pub fn check(
+        &mut self,
+        cx: &mut Context,
+        liveness: &Liveness,
+        node: NodeId,
+        question: KeyQuestion,
+    ) -> GrantVerdict {
+        if self.known.contains(&node) {
+            return GrantVerdict::Known;
+        }
+        if let Some(open) = self.open.get_mut(&node) {
+            // It asks one thing at a time; whoever asks more waits for the next answer.
+            if open.questions.len() < GRANTS_OPEN_MAX {
+                open.questions.push(question);
+                return GrantVerdict::Asking;
+            }
+            return GrantVerdict::NotNow;
+        }
+        let holders = holders(cx, liveness, node);
+        let needed = majority(holders.len()).saturating_sub(holders.contains(&cx.me).into());
+        if needed == 0 {
+            self.known.insert(node);
+            return GrantVerdict::Known;
+        }
+        let waiting: BTreeSet<NodeId> =
+            holders.into_iter().filter(|holder| *holder != cx.me && cx.responsive(*holder)).collect();
+        if waiting.len() < needed || self.open.len() >= GRANTS_OPEN_MAX {
+            return GrantVerdict::NotNow;
+        }
+        for holder in &waiting {
+            let ask = |request| Message::Entitled(EntitledRequest { request, node });
+            cx.ask(*holder, Waiter::Entitled(node), ask, None);
+        }
+        self.open.insert(node, OpenGrant { questions: vec![question], waiting, needed });
+        GrantVerdict::Asking
+    }
+
+    /// A holder answered, or will not. What the member asked, and whether it may have it, once that is decided.
+    pub fn on_answer(&mut self, holder: NodeId, node: NodeId, entitled: bool) -> Option<(Vec<KeyQuestion>, bool)> {
+        let open = self.open.get_mut(&node)?;
+        if !open.waiting.remove(&holder) {
+            return None;
+        }
+        open.needed -= usize::from(entitled);
+        if open.needed > 0 && open.waiting.len() >= open.needed {
+            return None;
+        }
+        let open = self.open.remove(&node)?;
+        if open.needed == 0 {
+            self.known.insert(node);
+        }
+        Some((open.questions, open.needed == 0))
+    }
+
+    /// This node is a holder, and says what its facts say.
+    pub fn serve(cx: &mut Context, from: NodeId, request: &EntitledRequest) {
+        let entitled = level_of(cx, request.node).is_some();
+        cx.send(from, Message::EntitledReply(EntitledReply { request: request.request, entitled }));
+    }
+}
+
+/// What a node may have by the facts. Guests and those who store only are entitled to nothing.
+pub(super) fn level_of(cx: &Context, node: NodeId) -> Option<CapabilityLevel> {
+    let member = cx.facts.members().get(&node).filter(|member| member.status == MemberStatus::Member)?;
+    match member.role {
+        Role::Full => Some(CapabilityLevel::Write),
+        Role::Reader => Some(CapabilityLevel::Read),
+        Role::StorageOnly => None,
+    }
+}
+
+/// The holders of the shared volume's id but the one in question, which would speak for itself. One that was silent for an hour
+/// is not waited for: a pool of which half sleeps takes in newcomers all the same.
+fn holders(cx: &Context, liveness: &Liveness, but: NodeId) -> Vec<NodeId> {
+    let copies = cx.copies();
+    let order = cx.map.order(BlockId(cx.pool.volume().0), copies);
+    let is_there =
+        |node: NodeId| node == cx.me || liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started) < LONG_AWAY_MS;
+    let others = order.iter().map(|holder| holder.node).filter(|node| *node != but && is_there(*node));
+    others.take(copies.into()).collect()
+}
+
+/// Of one or two holders one is enough: a pool of three is in use while one of them sleeps.
+fn majority(holders: usize) -> usize {
+    if holders <= 2 { holders.min(1) } else { holders / 2 + 1 }
+}
+
+#[cfg(test)]
+impl KeyGrants {
+    /// A member of whom the others know.
+    pub fn confirm(&mut self, node: NodeId) {
+        self.known.insert(node);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+use super::*;
+use crate::engine::test_kit::pool::{TestPool, card, node};
+use crate::engine::test_kit::{connect, context, pass, revoke, sent};
+
+const QUESTION: KeyQuestion = (5, None);
+
+/// Node 0 of so many, each a holder of the volume's id, connected to `up` of them; the last one is the newcomer.
+fn pool(nodes: u8, up: &[u8]) -> Context {
+    let mut cx = context(0, nodes);
+    up.iter().for_each(|number| {
+        connect(&mut cx, *number);
+    });
+    cx
+}
+
+fn check(cx: &mut Context, grants: &mut KeyGrants, newcomer: u8) -> GrantVerdict {
+    grants.check(cx, &Liveness::default(), node(newcomer), QUESTION)
+}
+
+/// Who is asked about whom.
+fn asked(cx: &mut Context) -> Vec<(NodeId, NodeId)> {
+    let about = |(to, message)| match message {
+        Message::Entitled(request) => Some((to, request.node)),
+        _ => None,
+    };
+    sent(cx).into_iter().filter_map(about).collect()
+}
+
+#[test]
+fn in_a_pool_of_two_or_three_one_that_knows_is_enough() {
+    for (nodes, up) in [(2, vec![]), (3, vec![])] {
+        let mut cx = pool(nodes, &up);
+        assert_eq!(check(&mut cx, &mut KeyGrants::default(), nodes - 1), GrantVerdict::Known, "{nodes}");
+        assert!(asked(&mut cx).is_empty());
+    }
+}
+
+#[test]
+fn of_three_holders_two_have_to_know() {
+    let mut cx = pool(4, &[1, 2]);
+    let mut grants = KeyGrants::default();
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Asking);
+    assert_eq!(asked(&mut cx), [(node(1), node(3)), (node(2), node(3))]);
+    assert_eq!(grants.on_answer(node(1), node(3), false), None, "the other one may know");
+    assert_eq!(grants.on_answer(node(1), node(3), true), None, "who said no has answered");
+    assert_eq!(grants.on_answer(node(2), node(3), true), Some((vec![QUESTION], true)));
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Known, "from now on");
+}
+
+#[test]
+fn whoever_is_known_to_too_few_gets_nothing_now() {
+    let mut cx = pool(4, &[1, 2]);
+    let mut grants = KeyGrants::default();
+    check(&mut cx, &mut grants, 3);
+    assert_eq!(grants.on_answer(node(1), node(3), false), None);
+    assert_eq!(grants.on_answer(node(2), node(3), false), Some((vec![QUESTION], false)));
+    assert_eq!(grants.on_answer(node(2), node(3), true), None, "too late");
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Asking, "another time");
+}
+
+#[test]
+fn a_part_of_the_pool_that_is_cut_off_hands_out_nothing() {
+    let mut cx = pool(4, &[]);
+    assert_eq!(check(&mut cx, &mut KeyGrants::default(), 3), GrantVerdict::NotNow);
+    // A pool whose others sleep for long takes in newcomers all the same.
+    pass(&mut cx, LONG_AWAY_MS);
+    assert_eq!(check(&mut cx, &mut KeyGrants::default(), 3), GrantVerdict::Known);
+}
+
+#[test]
+fn a_holder_says_what_its_facts_say() {
+    let mut cx = context(0, 3);
+    let mut race = TestPool::new();
+    let ticket = race.ticket(0, 1, 0);
+    race.join(0, ticket, 1, 1);
+    race.join(0, ticket, 2, 2);
+    race.say(card(1, 1, &[], 0));
+    let says = |cx: &mut Context, number| {
+        KeyGrants::serve(cx, node(1), &EntitledRequest { request: 9, node: node(number) });
+        match sent(cx).pop() {
+            Some((_, Message::EntitledReply(EntitledReply { request: 9, entitled }))) => entitled,
+            other => panic!("an answer: {other:?}"),
+        }
+    };
+    assert!(says(&mut cx, 1) && !says(&mut cx, 9));
+    revoke(&mut cx, 1);
+    assert!(!says(&mut cx, 1));
+    cx.facts = race.facts;
+    assert_eq!((says(&mut cx, 1), says(&mut cx, 2)), (true, false), "one of the two came too late");
+}
