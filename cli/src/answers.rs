@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use fsdfs_node::config::Config;
 use fsdfs_node::daemon::DaemonReady;
-use fsdfs_node::home::{CreatedPool, Home};
+use fsdfs_node::home::{CreatedPool, Home, root_key_words};
 use fsdfs_proto::control::{ErrorCode, EscapedText};
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ pub struct NodeCreated {
     pub home: String,
     /// The file with the pool's root key, where the pool was created.
     pub root_key: Option<String>,
+    /// The pool's root key as 24 words, if it was stored nowhere.
+    pub root_key_words: Option<String>,
     /// Its UDP port.
     pub port: u16,
     /// Its folders for blocks.
@@ -48,6 +50,7 @@ impl NodeCreated {
             name: made.config.name.clone(),
             home: home.dir().to_string_lossy().into_owned(),
             root_key: made.root_key.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            root_key_words: made.root_words.as_ref().map(|key| root_key_words(key).as_str().to_owned()),
             port: made.config.listen.port(),
             storage: storage(&made.config),
         }

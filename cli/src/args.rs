@@ -58,6 +58,7 @@ pub enum CommandVerb {
     Rm(verbs::change::RmCommand),
     Stat(verbs::stat::StatCommand),
     Members(verbs::members::MembersCommand),
+    Admins(verbs::admins::AdminsCommand),
     Status(verbs::status::StatusCommand),
     Df(verbs::df::DfCommand),
     Plan(verbs::plan::PlanCommand),
@@ -118,6 +119,12 @@ mod tests {
         check("fsdfs invite --revoke 0123", true);
         check("fsdfs members", true);
         check("fsdfs members revoke anna --yes", true);
+        check("fsdfs members revoke anna --with-invited --root-key /mnt/key", true);
+        check("fsdfs admins", true);
+        check("fsdfs admins add anna --root-key -", true);
+        check("fsdfs admins add anna", false);
+        check("fsdfs init --root-key /mnt/key", true);
+        check("fsdfs init --root-key /mnt/key --root-key-words", false);
         check("fsdfs plan", true);
         check("fsdfs plan add erin 4TB --site hill", true);
         check("fsdfs plan add erin 4T", true);

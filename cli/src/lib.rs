@@ -106,6 +106,7 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Rm(verb) => verb.run(app).await,
         CommandVerb::Stat(verb) => verb.run(app).await,
         CommandVerb::Members(verb) => verb.run(app).await,
+        CommandVerb::Admins(verb) => verb.run(app).await,
         CommandVerb::Status(verb) => verb.run(app).await,
         CommandVerb::Df(verb) => verb.run(app).await,
         CommandVerb::Plan(verb) => verb.run(app).await,

@@ -4,6 +4,7 @@
 //! answers can grow. Times ending in `_ms` are wall milliseconds since 1970; `mtime_ns` is a 64-bit integer of nanoseconds.
 
 mod address;
+mod admins;
 mod attention;
 mod disk;
 mod escape;
@@ -13,6 +14,7 @@ mod status;
 mod tree;
 
 pub use address::*;
+pub use admins::*;
 pub use attention::*;
 pub use disk::*;
 pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
@@ -31,7 +33,10 @@ pub mod route {
     /// `GET`: [`super::MemberListing`].
     pub const MEMBERS: &str = "/v1/members";
     /// `DELETE`, member by name or id, `?reason=&with_invited=`: revokes it. [`super::MemberRevokeReply`].
+    /// `POST` [`super::RootRevocation`]: the same with the pool's root key.
     pub const MEMBER: &str = "/v1/members/{member}";
+    /// `GET`: [`super::AdminListing`]. `POST` [`super::AdminChange`]: the new [`super::AdminListing`].
+    pub const ADMINS: &str = "/v1/admins";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";
     /// `DELETE`, invitation by id or an unambiguous beginning of it: revokes it. [`super::RevokeReply`].

@@ -1,7 +1,9 @@
 //! `fsdfs init`: a new pool.
 
+use std::path::PathBuf;
+
 use clap::Args;
-use fsdfs_node::home::{CreatedPool, Home};
+use fsdfs_node::home::{CreatedPool, Home, RootKeyPlace, Setup};
 
 use crate::answers::NodeCreated;
 use crate::app::AppContext;
@@ -20,15 +22,28 @@ pub struct InitCommand {
     /// The pool's name, shown to those who join; default: after the node.
     #[arg(long, value_name = "NAME", value_parser = parse::label)]
     pool_name: Option<String>,
+    /// Write the pool's root key to this file, which must not exist, such as one on a USB stick; default: into the home
+    /// folder. The root key names admins and revokes anyone; nodes do not need it to run.
+    #[arg(long, value_name = "FILE")]
+    root_key: Option<PathBuf>,
+    /// Show the root key as 24 words to be written on paper, and store it nowhere.
+    #[arg(long, conflicts_with = "root_key")]
+    root_key_words: bool,
 }
 
 impl InitCommand {
     /// Runs the verb.
     pub fn run(self, app: &AppContext) -> CliResult {
-        let setup = self.setup.checked(self.pool_name)?;
+        let root_key = match self.root_key {
+            Some(file) => RootKeyPlace::File(file),
+            None if self.root_key_words => RootKeyPlace::Words,
+            None => RootKeyPlace::Home,
+        };
+        let setup = Setup { pool_name: self.pool_name, root_key, ..self.setup.checked()? };
         let home = &app.home;
         let made = home.lock().and_then(|locked| locked.found(&setup)).map_err(|error| app.of_home(&error))?;
-        let text = format!("{}next: {}", created(home, &made), app.program.command("up"));
+        let words = setup::root_words(&made);
+        let text = format!("{}{words}next: {}", created(home, &made), app.program.command("up"));
         app.output.done(&NodeCreated::new(home, &made), text).map(|()| ExitStatus::Fine)
     }
 }

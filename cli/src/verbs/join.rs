@@ -62,7 +62,7 @@ impl JoinCommand {
 
     fn enter(&self, app: &AppContext, home: &LockedHome, ticket: &Ticket, text: String) -> CliResult<StartupGoal> {
         if !home.has_pool() {
-            let made = home.join(&self.setup.checked(None)?, ticket).map_err(|error| app.of_home(&error))?;
+            let made = home.join(&self.setup.checked()?, ticket).map_err(|error| app.of_home(&error))?;
             let name = escape::name(made.pool_name.as_bytes());
             let head = format!("Joining {name}, as {}.\n", escape::name(made.config.name.as_bytes()));
             app.output.done(&NodeCreated::new(&app.home, &made), head + setup::facts(&app.home, &made).trim_end())?;

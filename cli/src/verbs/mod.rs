@@ -1,5 +1,6 @@
 //! The verbs: each file holds what a verb takes and what it does.
 
+pub mod admins;
 pub mod cat;
 pub mod change;
 pub mod config;

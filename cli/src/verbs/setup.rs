@@ -68,7 +68,7 @@ impl SetupArgs {
     }
 
     /// Checked against each other.
-    pub fn checked(&self, pool_name: Option<String>) -> CliResult<Setup> {
+    pub fn checked(&self) -> CliResult<Setup> {
         let folders: Vec<StorageArg> = self.storage.iter().filter_map(StorageChoice::folder).collect();
         if !folders.is_empty() && folders.len() < self.storage.len() {
             return problem("--storage none and a storage folder contradict each other", "leave one of them out");
@@ -80,7 +80,7 @@ impl SetupArgs {
             listen: self.listen,
             addresses: self.address.clone(),
             mdns: self.no_mdns.then_some(false),
-            pool_name,
+            ..Setup::default()
         })
     }
 }
@@ -92,6 +92,18 @@ impl StorageChoice {
             Self::Folder(folder) => Some(folder.clone()),
         }
     }
+}
+
+/// The root key as words, eight a line.
+pub fn root_words(made: &CreatedPool) -> String {
+    let Some(key) = &made.root_words else { return String::new() };
+    let words = fsdfs_node::home::root_key_words(key);
+    let words: Vec<&str> = words.split(' ').collect();
+    let numbered = |(line, words): (usize, &[&str])| {
+        let words = words.iter().enumerate().map(|(at, word)| format!("{:>2} {word}", 8 * line + at + 1));
+        words.collect::<Vec<_>>().join("  ") + "\n"
+    };
+    words.chunks(8).enumerate().map(numbered).collect()
 }
 
 /// What the owner of a new node has to know, six lines; five if there is no root key to keep.
@@ -107,11 +119,22 @@ pub fn facts(home: &Home, made: &CreatedPool) -> String {
             made.config.listen.port()
         ),
     );
-    if let Some(root) = &made.root_key {
-        row(
+    match &made.root_key {
+        Some(root) if root.starts_with(home.dir()) => row(
             "back up",
-            format!("{}: the key of the pool; move it to a safe place, it cannot be recreated", shown(root)),
-        );
+            format!("{}: the root key of the pool; move it to a safe place, it cannot be recreated", shown(root)),
+        ),
+        Some(root) => row(
+            "root key",
+            format!("{}: whoever has it owns the pool; keep it safe, it cannot be recreated", shown(root)),
+        ),
+        None if made.root_words.is_some() => {
+            row(
+                "root key",
+                "the words below: whoever has them owns the pool; write them down, they are stored nowhere".into(),
+            );
+        }
+        None => {}
     }
     row(
         "access",

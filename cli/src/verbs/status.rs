@@ -59,6 +59,10 @@ fn shown(status: &Answer) -> String {
         row("storage", "none: this node stores no blocks".into());
     }
     row("repair", repair(status));
+    if let Some(file) = &status.root_key_at {
+        // Not a fault of the node, so it does not end with code 1.
+        row("root key", format!("still at {}: move it to a safe place, the node runs without it", text(file)));
+    }
     row("replication", format!("{} (blocks of this node)", plan::replication(status.replication_margin)));
     format!("{table}{}", attention(status))
 }
@@ -131,6 +135,7 @@ mod tests {
             pool: "22".repeat(32),
             pool_name: "friends".into(),
             port: 4433,
+            root_key_at: None,
             addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
             copies: 3,
             ready: true,

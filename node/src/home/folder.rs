@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use fsdfs_proto::identity::Ticket;
+use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PoolId};
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::{HOME_ENV, HomeError};
 use super::identity::Identity;
 use super::instance::Instance;
-use super::setup::Setup;
+use super::root_key;
+use super::setup::{RootKeyPlace, Setup};
 use super::socket_path::socket_path;
 use crate::config::Config;
 use crate::files::{self, at};
@@ -35,6 +36,8 @@ pub struct CreatedPool {
     pub node: NodeId,
     /// The file with the root key, where the pool was founded.
     pub root_key: Option<PathBuf>,
+    /// The root key itself, to be shown once, if it goes to no file.
+    pub root_words: Option<SecretKey>,
     /// As it was completed and written.
     pub config: Config,
 }
@@ -148,9 +151,18 @@ impl LockedHome {
         self.no_pool_yet()?;
         let config = setup.write_config(self.dir())?;
         let (identity, root) = Identity::found(&setup.pool_name(&config));
-        self.stage(&identity, Some(&root))?;
+        if let RootKeyPlace::File(path) = &setup.root_key {
+            // Before anything else: a pool without its root key cannot be mended.
+            root_key::write_new(path, &root)?;
+        }
+        self.stage(&identity, Some(&root).filter(|_| setup.root_key == RootKeyPlace::Home))?;
         self.publish_stage()?;
-        Ok(self.made(identity, config))
+        let made = self.made(identity, config);
+        Ok(match &setup.root_key {
+            RootKeyPlace::Home => made,
+            RootKeyPlace::File(path) => CreatedPool { root_key: Some(path.clone()), ..made },
+            RootKeyPlace::Words => CreatedPool { root_words: Some(root), ..made },
+        })
     }
 
     /// Enters the pool of a ticket. Whether it admits this node is for the first member that is reached to say.
@@ -217,6 +229,7 @@ impl LockedHome {
             node: identity.node(),
             pool_name: identity.pool_name,
             root_key: root_key.exists().then_some(root_key),
+            root_words: None,
             config,
         }
     }

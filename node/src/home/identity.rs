@@ -80,6 +80,7 @@ impl Identity {
             read_check: keys.read_check(),
             frozen_heads: Vec::new(),
             prev_sealed: None,
+            without: Vec::new(),
         };
         let capability = Capability {
             pool,

@@ -20,6 +20,7 @@ mod folder;
 mod identity;
 mod instance;
 mod replace;
+mod root_key;
 mod setup;
 pub(crate) mod socket_path;
 #[cfg(test)]
@@ -31,5 +32,6 @@ pub use folder::{CreatedPool, Home, HomeBefore, LockedHome};
 pub use identity::Identity;
 pub use instance::Instance;
 pub use replace::kept_aside_in;
-pub use setup::Setup;
+pub use root_key::{ROOT_KEY_FILE, parse as parse_root_key, words as root_key_words};
+pub use setup::{RootKeyPlace, Setup};
 pub use socket_path::socket_path;

@@ -1,7 +1,7 @@
 //! The first configuration: what the command line says, what a file says already, and defaults for the rest.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
@@ -30,6 +30,20 @@ pub struct Setup {
     pub mdns: Option<bool>,
     /// Name of a pool that is founded.
     pub pool_name: Option<String>,
+    /// Where the root key of a pool that is founded goes.
+    pub root_key: RootKeyPlace,
+}
+
+/// Where a new pool's root key goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RootKeyPlace {
+    /// Into the home folder, to be moved away.
+    #[default]
+    Home,
+    /// Into this file, which must not exist.
+    File(PathBuf),
+    /// On paper: it is shown once and written nowhere.
+    Words,
 }
 
 impl Setup {

@@ -28,6 +28,9 @@ pub struct NodeStatus {
     pub pool_name: String,
     /// The UDP port.
     pub port: u16,
+    /// The file with the pool's root key, as long as it lies in this node's home folder: it is to be moved to a safe place.
+    #[serde(default)]
+    pub root_key_at: Option<String>,
     /// Where other members may reach this node.
     pub addresses: Vec<NodeAddress>,
     /// N: copies of new files.

@@ -1,5 +1,6 @@
 //! The control API (spec 07-control): HTTP on a Unix socket, as thin as possible over [`crate::client::Client`].
 
+mod admins;
 mod contents;
 mod context;
 mod convert;
@@ -46,7 +47,8 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::JOIN, post(node::join))
         .route(route::OPENAPI, get(openapi::serve))
         .route(route::MEMBERS, get(members::members))
-        .route(route::MEMBER, delete(members::revoke))
+        .route(route::MEMBER, delete(members::revoke).post(members::revoke_with_root_key))
+        .route(route::ADMINS, get(admins::admins).post(admins::change))
         .route(route::INVITES, get(members::invites).post(members::invite))
         .route(route::INVITE, delete(members::revoke_invite))
         .route(route::FILES, get(files::read).put(files::write))

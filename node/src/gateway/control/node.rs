@@ -40,6 +40,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         pool: status.pool.to_string(),
         pool_name: context.pool_name.clone(),
         port: context.config.listen.port(),
+        root_key_at: root_key_in(&context.home),
         addresses: control::NodeAddress::described(&addrs),
         copies: status.copies,
         ready: status.ready,
@@ -58,6 +59,12 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),
     }))
+}
+
+/// Whoever takes this machine, or a backup of it, has the pool with it.
+fn root_key_in(home: &std::path::Path) -> Option<String> {
+    let file = home.join(crate::home::ROOT_KEY_FILE);
+    file.exists().then(|| file.display().to_string())
 }
 
 fn counters(context: &Context) -> NodeCounters {

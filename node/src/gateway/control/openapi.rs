@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{files, members, node, plan, tree};
+use super::{admins, files, members, node, plan, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,9 @@ use super::{files, members, node, plan, tree};
         node::join,
         members::members,
         members::revoke,
+        members::revoke_with_root_key,
+        admins::admins,
+        admins::change,
         members::invites,
         members::invite,
         members::revoke_invite,

@@ -15,7 +15,8 @@ pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberLis
         cx.facts.members().iter().map(|(node, info)| member(cx, liveness, *node, info)).collect();
     members.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
     debug_assert!(members.iter().filter(|member| member.me).count() <= 1, "a node is a member once");
-    MemberList { members, tickets: cx.facts.tickets() }
+    let admins = cx.facts.admin_list().map(|list| list.value().admins.clone()).unwrap_or_default();
+    MemberList { members, tickets: cx.facts.tickets(), admins }
 }
 
 /// A member as the facts and this node's own connections show it. Before its card is heard, it has an id and a role alone.

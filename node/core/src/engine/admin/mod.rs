@@ -1,11 +1,13 @@
 //! Floor 5, what owners ask: members, status, invitations, where blocks are.
 
+mod admins;
 mod invite;
 mod locate;
 mod members;
 mod revoke;
 mod status;
 
+pub(super) use admins::name_admins;
 pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;
 pub(super) use members::{members, presence_of};
