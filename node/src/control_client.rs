@@ -146,6 +146,25 @@ impl ControlClient {
         answer(self.send(self.http.delete(path)).await?).await
     }
 
+    /// Revokes a member with the pool's root key.
+    pub async fn revoke_with_root_key(
+        &self,
+        member: &str,
+        order: &control::RootRevocation,
+    ) -> Outcome<control::MemberRevokeReply> {
+        self.post(&route::MEMBER.replace("{member}", &segment(member)), order).await
+    }
+
+    /// The admins.
+    pub async fn admins(&self) -> Outcome<control::AdminListing> {
+        self.get(route::ADMINS, &[]).await
+    }
+
+    /// Adds an admin, or takes one off the list.
+    pub async fn change_admins(&self, change: &control::AdminChange) -> Outcome<control::AdminListing> {
+        self.post(route::ADMINS, change).await
+    }
+
     /// Makes an invitation.
     pub async fn invite(&self, new: &control::NewInvite) -> Outcome<control::InviteReply> {
         self.post(route::INVITES, new).await

@@ -8,6 +8,7 @@ mod keeping;
 mod liar;
 mod muxer;
 mod plan;
+mod removal;
 mod scenarios;
 mod second_implementation;
 mod small_files;

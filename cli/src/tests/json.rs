@@ -1,12 +1,12 @@
 //! Every answer in JSON, with sample values.
 
 use fsdfs_proto::control::{
-    AddressScope, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement, ChangePlan, DiskStatus,
-    EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply,
-    InviteState, JoinReply, ListingEntry, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole,
-    MemberShare, MemberTraffic, MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
-    PoolCapacity, PoolPlan, RepairStatus, ReplicationMargin, RevokeReply, SitePair, SpaceReport, StatReply,
-    WriteOutcome, WriteReply,
+    AddressScope, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement,
+    ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample,
+    InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, ListingEntry, MemberEntry, MemberListing,
+    MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, NodeAddress, NodeCounters,
+    NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, RepairStatus, ReplicationMargin, RevokeReply, SitePair,
+    SpaceReport, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -42,6 +42,7 @@ fn of_the_node() -> Vec<(String, String)> {
         name: "anna".into(),
         home: "/home/anna".into(),
         root_key: Some("/home/anna/pool/pool-root.key".into()),
+        root_key_words: Some("abandon ability".into()),
         port: 24_007,
         storage: storage.clone(),
     };
@@ -98,6 +99,7 @@ fn status() -> NodeStatus {
         pool: "22".into(),
         pool_name: "friends".into(),
         port: 24_007,
+        root_key_at: Some("/home/anna/.local/share/fsdfs/pool/pool-root.key".into()),
         addresses: vec![address()],
         copies: 3,
         ready: true,
@@ -175,6 +177,7 @@ fn of_the_pool() -> Vec<(String, String)> {
         answer("df", &space),
         answer("members", &MemberListing { members: vec![member()], warnings: vec![away()] }),
         answer("members-revoke", &revoked()),
+        answer("admins", &AdminListing { admins: vec![AdminEntry { id: "11".into(), name: "anna".into() }] }),
         answer("invite", &invite),
         answer("invite-list", &InviteListing { invites: vec![state] }),
         answer("invite-revoke", &RevokeReply { id: "44".into(), name: "44".into() }),
@@ -192,6 +195,8 @@ fn revoked() -> MemberRevokeReply {
         tickets_ended: 2,
         told: vec!["bob".into()],
         not_told_yet: vec!["erin".into()],
+        keys: KeyOutcome::ChangedLater,
+        keys_left_to: vec!["bob".into()],
     }
 }
 

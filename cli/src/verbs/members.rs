@@ -1,11 +1,12 @@
 //! `fsdfs members`: the members of the pool and how they reach each other; and revoking one.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fsdfs_proto::control::{
-    AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRevokeReply, MemberRole,
-    NodeAddress,
+    AddressScope, AttentionItem, KeyOutcome, MemberEntry, MemberListing as Answer, MemberPresence, MemberRevokeReply,
+    MemberRole, NodeAddress, RootRevocation,
 };
 
 use crate::api::DaemonApi;
@@ -13,6 +14,7 @@ use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus, problem};
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
+use crate::verbs::admins;
 
 /// Show the members of the pool: state, offered space, role, and the addresses where they are reachable.
 #[derive(Args, Clone, Debug)]
@@ -28,8 +30,8 @@ enum MembersAction {
     /// Every node refuses it and closes connections to it as soon as it learns of the revocation. Its tickets end: nobody
     /// can come in by them any more, and neither can it. Its files stay, and so do the members that have joined by its
     /// tickets, unless --with-invited is given. Its copies are lost to the pool and are re-replicated to other members.
-    /// What it has already read or copied cannot be taken back. To come back it needs a new home folder and a new
-    /// invitation.
+    /// The keys of `pool` change: what is written from then on it cannot read, whatever it gets hold of. What it has
+    /// already read or copied cannot be taken back. To come back it needs a new home folder and a new invitation.
     Revoke {
         /// Its name, or its id as `members --json` shows it.
         #[arg(value_name = "NAME")]
@@ -40,6 +42,10 @@ enum MembersAction {
         /// Revoke all members, too, that it invited, and those that these invited.
         #[arg(long)]
         with_invited: bool,
+        /// Sign it with the pool's root key from this file (- reads it, or its 24 words, from the standard input): needed
+        /// to revoke an admin of higher rank, or if no admin's node is left.
+        #[arg(long, value_name = "FILE")]
+        root_key: Option<PathBuf>,
         /// Why; shown to the other members.
         #[arg(long, default_value = "revoked by a member")]
         reason: String,
@@ -55,8 +61,8 @@ impl MembersCommand {
                 let members = api.client().members().await.map_err(|error| api.stop(&error))?;
                 app.output.result(&members, app.program.in_hint(&shown(&members))).map(|()| ExitStatus::Fine)
             }
-            Some(MembersAction::Revoke { member, yes, with_invited, reason }) => {
-                let order = RevocationOrder { yes, with_invited, reason };
+            Some(MembersAction::Revoke { member, yes, with_invited, root_key, reason }) => {
+                let order = RevocationOrder { yes, with_invited, root_key, reason };
                 revoke(app, &api, &member, order).await
             }
         }
@@ -67,6 +73,7 @@ impl MembersCommand {
 struct RevocationOrder {
     yes: bool,
     with_invited: bool,
+    root_key: Option<PathBuf>,
     reason: String,
 }
 
@@ -89,7 +96,14 @@ async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, order: Revocati
         app.output.note("nothing was changed");
         return Ok(ExitStatus::Failed);
     }
-    let revoked = api.client().revoke_member(&member.id, order.with_invited, &order.reason).await;
+    let RevocationOrder { with_invited, reason, .. } = order;
+    let revoked = match &order.root_key {
+        None => api.client().revoke_member(&member.id, with_invited, &reason).await,
+        Some(file) => {
+            let order = RootRevocation { root_key: admins::read_root_key(file)?, with_invited, reason };
+            api.client().revoke_with_root_key(&member.id, &order).await
+        }
+    };
     let revoked = revoked.map_err(|error| api.stop(&error))?;
     app.output.done(&revoked, achieved(&revoked)).map(|()| ExitStatus::Fine)
 }
@@ -111,6 +125,20 @@ fn achieved(revoked: &MemberRevokeReply) -> String {
             "\nmembers that it invited stay: {}; to revoke one: fsdfs members revoke NAME",
             names(&revoked.invited_and_staying)
         );
+    }
+    match revoked.keys {
+        KeyOutcome::Unneeded => {}
+        KeyOutcome::Changed => text += "\nnew keys: what is written from now on it cannot read",
+        KeyOutcome::ChangedLater => {
+            text += &format!(
+                "\nnew keys come when the node of an admin hears of it ({}); until then it can read what it gets hold of",
+                names(&revoked.keys_left_to)
+            );
+        }
+        KeyOutcome::NotChanged => {
+            text +=
+                "\nno new keys: no admin's node is left to make them; name one: fsdfs admins add NAME --root-key FILE";
+        }
     }
     if !revoked.told.is_empty() {
         text += &format!("\ntold, and refuse it from now on: {}", names(&revoked.told));
@@ -287,8 +315,11 @@ mod tests {
             tickets_ended: 0,
             told: vec![],
             not_told_yet: vec![],
+            keys: KeyOutcome::Unneeded,
+            keys_left_to: vec![],
         };
         assert_eq!(achieved(&revoked), "bob is revoked");
+        revoked.keys = KeyOutcome::Changed;
         revoked.also_revoked = vec!["carol".into(), "dave".into()];
         revoked.tickets_ended = 1;
         revoked.told = vec!["erin".into()];
@@ -297,6 +328,7 @@ mod tests {
             achieved(&revoked),
             "bob is revoked, and with it carol and dave, invited by it\n\
              open tickets that ended: 1\n\
+             new keys: what is written from now on it cannot read\n\
              told, and refuse it from now on: erin\n\
              not told yet, as they cannot be reached from here: frank"
         );

@@ -68,6 +68,18 @@ pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 /// A node that lacks keys to which it is entitled asks again after this long: those who may give them may not have heard of its
 /// admission yet, and a newcomer is to be of use within 10 s.
 pub const KEYS_RETRY_MS: u64 = 1_000;
+/// What is written while the key of a new epoch is on its way waits for it so long at most: commands end within 10 s.
+pub const KEY_AWAITED_MS_MAX: u64 = 6_000;
+/// And is looked at so often.
+pub const KEY_POLL_MS: u64 = 200;
+/// An admin's node begins a new epoch so long after it learnt that somebody is out who has the key...
+pub const ROTATE_AFTER_MS: u64 = 200;
+/// ... and so much later for each admin of higher rank, so that not all of them do it.
+pub const ROTATE_STAGGER_MS: u64 = 5_000;
+/// Between two epochs that one node begins: whoever has others thrown out one by one makes no epoch for each.
+pub const ROTATE_EVERY_MS: u64 = 60_000;
+/// An admin's node that could not get the key of the current epoch for so long begins the next one: whoever had it may be gone.
+pub const ROTATE_STUCK_MS: u64 = 600_000;
 /// Members about whom holders are asked at once before they get keys, and questions of one of them. A member that comes in asks
 /// one thing; a whole pool that gets a new epoch's key comes one after the other.
 pub const GRANTS_OPEN_MAX: usize = 64;

@@ -36,6 +36,8 @@ pub struct MemberList {
     pub members: Vec<MemberReport>,
     /// Tickets that still admit somebody, or did.
     pub tickets: Vec<TicketReport>,
+    /// Admins of the last list, by rank.
+    pub admins: Vec<NodeId>,
 }
 
 /// A member.
@@ -120,6 +122,19 @@ pub struct RevocationReport {
     pub told: Vec<NodeId>,
     /// The others: they hear of it from any member that knows, when they are back.
     pub unaware: Vec<NodeId>,
+    /// What becomes of the keys that it has.
+    pub keys: KeyChange,
+}
+
+/// What becomes of the keys of the shared volume when somebody is thrown out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChange {
+    /// It never had any.
+    Unneeded,
+    /// This node begins a new epoch now.
+    Begun,
+    /// Nodes of admins, one of which does so when it hears of the removal. None: nobody does until the root key names one.
+    LeftTo(Vec<NodeId>),
 }
 
 /// State of node and pool.

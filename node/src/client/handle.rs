@@ -8,7 +8,7 @@ use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryRe
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role, SecretKey, Ticket};
-use fsdfs_proto::ids::{BlockId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use fsdfs_proto::signed::Signed;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -124,8 +124,14 @@ impl Client {
         subject: PublicKey,
         with_invited: bool,
         reason: String,
+        root: Option<SecretKey>,
     ) -> Result<RevocationReport, ClientError> {
-        ask!(self, Command::Revoke { subject, with_invited, reason } => Revoked).map(|report| *report)
+        ask!(self, Command::Revoke { subject, with_invited, reason, root } => Revoked).map(|report| *report)
+    }
+
+    /// Adds an admin, or takes one off the list, with the pool's root key. The new list.
+    pub async fn name_admins(&self, root: SecretKey, member: NodeId, add: bool) -> Result<Vec<NodeId>, ClientError> {
+        ask!(self, Command::NameAdmins { root, member, add } => Admins)
     }
 
     /// Makes changes to a volume in one commit. A refused commit is an error.

@@ -152,6 +152,24 @@ pub struct MemberRevokeReply {
     pub told: Vec<String>,
     /// Names of members that could not be told yet: they let it in until they hear of it.
     pub not_told_yet: Vec<String>,
+    /// What becomes of the keys that it had.
+    pub keys: KeyOutcome,
+    /// Names of admins, one of whose nodes begins the new keys, if it is not this one.
+    pub keys_left_to: Vec<String>,
+}
+
+/// What becomes of the keys of `pool` when a member is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOutcome {
+    /// It never had any.
+    Unneeded,
+    /// This node begins new ones now: what is written from now on it cannot read.
+    Changed,
+    /// The node of an admin does so when it hears of the revocation.
+    ChangedLater,
+    /// No member may: the root key has to name an admin first.
+    NotChanged,
 }
 
 /// An invitation was revoked.

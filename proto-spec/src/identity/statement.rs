@@ -269,9 +269,16 @@ pub struct VolEpoch {
     pub read_check: Key,
     /// Commit ids at which the previous epoch ended, ascending.
     pub frozen_heads: Vec<crate::ids::BlockId>,
-    /// Previous read key, sealed under this one.
+    /// Read key of the epoch before, sealed for whoever has this one's (`VolumeKeys::seal_previous`).
     pub prev_sealed: Option<Bytes>,
+    /// Nodes that may have had the key of the epoch before and get none of this one, ascending: for whose removal it began.
+    pub without: Vec<NodeId>,
 }
+
+/// Heads from which an epoch begins, at most.
+pub const HEADS_FROZEN_MAX: usize = 1_024;
+/// Nodes for whose removal one epoch begins, at most: as many as a pool can have members.
+pub const WITHOUT_MAX: usize = 4_096;
 
 /// Where a writer's view of a volume stands: `[1, volume, epoch, commit block]`, signed with the epoch's write key.
 /// It carries the small commit block whole, so it never points at nothing.
@@ -382,9 +389,11 @@ impl CanonicalCodec for VolEpoch {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a volume epoch", self.version)?;
         bound(self.epoch >= 1, "epoch")?;
-        bound(self.frozen_heads.len() <= 1024, "frozen heads")?;
+        bound(self.frozen_heads.len() <= HEADS_FROZEN_MAX, "frozen heads")?;
         bound(self.prev_sealed.as_ref().is_none_or(|sealed| sealed.len() <= 256), "the sealed previous key")?;
-        ascending(&self.frozen_heads, |id| *id)
+        ascending(&self.frozen_heads, |id| *id)?;
+        bound(self.without.len() <= WITHOUT_MAX, "the nodes without a key")?;
+        ascending(&self.without, |node| *node)
     }
 }
 

@@ -69,6 +69,13 @@ impl VolumeKeys {
         keys
     }
 
+    /// The write secret of an epoch that a node begins. Nobody can tell it who has not the node's key; the nonce makes it
+    /// another one if the epoch is begun again.
+    pub fn new_secret(node: &SigningKey, volume: VolumeId, epoch: u32, nonce: [u8; 16]) -> Key {
+        let info = [label::DERIVE_PREFIX.as_bytes(), label::VOL_EPOCH_SECRET.as_bytes(), &[0], &volume.0].concat();
+        expand(Key(node.to_bytes()), &[&info[..], &epoch.to_be_bytes(), &nonce].concat())
+    }
+
     /// The readers' keys of an epoch.
     pub fn from_read_key(volume: VolumeId, epoch: u32, read: Key) -> Self {
         let commit = derive(volume, epoch, read, label::VOL_COMMIT_OPEN);

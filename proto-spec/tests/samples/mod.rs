@@ -177,6 +177,7 @@ fn epoch() -> VolEpoch {
         read_check: Key([8; 32]),
         frozen_heads: vec![BlockId([1; 32]), BlockId([2; 32])],
         prev_sealed: Some(Bytes::from_static(&[9; 48])),
+        without: vec![NodeId([3; 32])],
     }
 }
 
@@ -223,7 +224,14 @@ pub fn statements() -> Vec<MessageSample> {
         sample(
             "the first epoch",
             ROOT,
-            VolEpoch { epoch: 1, signer: public(ROOT), frozen_heads: vec![], prev_sealed: None, ..epoch() },
+            VolEpoch {
+                epoch: 1,
+                signer: public(ROOT),
+                frozen_heads: vec![],
+                prev_sealed: None,
+                without: vec![],
+                ..epoch()
+            },
         ),
         sample("a head", WRITER, head()),
         sample("a vouch", FOUNDER, Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) }),

@@ -77,6 +77,7 @@ impl PoolKeys {
             read_check: self.keys.read_check(),
             frozen_heads: Vec::new(),
             prev_sealed: None,
+            without: Vec::new(),
         };
         let epoch = Fact::from(Signed::sign(self.id, &self.root, epoch));
         let capability = Capability {

@@ -74,6 +74,8 @@ const ROWS: &[(&str, Ends)] = &[
     ("plan remove nope", Failed(&["nope"])),
     ("plan drain nope", Failed(&["nope"])),
     ("members revoke nope --yes", Failed(&["nope"])),
+    ("admins", Fine),
+    ("admins add node0 --root-key #/nope", Failed(&["nope"])),
     ("invite --revoke 01234567", Failed(&["01234567"])),
     // Partly.
     ("put #/a #/nope @/partly", Failed(&["nope", "not stored"])),

@@ -141,6 +141,9 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
             engine.gets.on_repaired(cx, log, id, done);
         }
         (Waiter::Serve(token), done) => engine.server.on_disk_done(cx, &mut engine.gets, log, token, done),
+        (Waiter::Rotation, DiskDone::Logged(durable)) => {
+            engine.rotation.on_logged(cx, &mut engine.gossip, &mut engine.key_ring, durable);
+        }
         (Waiter::Gossip(token), DiskDone::Logged(durable)) => engine.gossip.on_logged(cx, &token, durable),
         (Waiter::Commit(CommitToken::Logged(volume)), DiskDone::Logged(durable)) => {
             engine.commit(|commits, parts| commits.on_logged(parts, volume, durable));

@@ -254,6 +254,12 @@ impl Context {
         }
     }
 
+    /// Whether this node is entitled to write and waits for the key of an epoch that began after the one it has.
+    pub fn awaits_key(&self, volume: VolumeId) -> bool {
+        let lacks = self.keys.get(&volume).is_some_and(|keys| keys.writer().is_none());
+        lacks && self.lacks_write_key() == Refusal::NoKey
+    }
+
     /// A member's name for people.
     pub fn name_of(&self, node: NodeId) -> String {
         let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());

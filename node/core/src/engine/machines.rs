@@ -8,7 +8,7 @@ use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
 use super::net::Connections;
 use super::start::Start;
-use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, TreeQueries, Unpublished, Writer};
+use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, Rotation, TreeQueries, Unpublished, Writer};
 use crate::seam::Now;
 
 /// One node's decisions.
@@ -42,6 +42,7 @@ pub struct Engine {
     pub(super) tree_queries: TreeQueries,
     pub(super) writer: Writer,
     pub(super) commits: Commits,
+    pub(super) rotation: Rotation,
 
     // Admin: what owners ask. The others of this floor are functions; they keep nothing.
     pub(super) locates: Locates,
@@ -73,6 +74,7 @@ impl Engine {
             tree_queries: TreeQueries::default(),
             writer: Writer::default(),
             commits: Commits::default(),
+            rotation: Rotation::default(),
             locates: Locates::default(),
         }
     }

@@ -61,7 +61,7 @@ use fsdfs_proto::volume::VolumeKeys;
 
 use self::admin::{RevocationOrder, StatusParts, TicketTerms};
 use self::blocks::PutItem;
-use self::event::Event;
+use self::event::{Event, HeardHeads};
 use self::timers::Timer;
 use self::volume::ReadBasis;
 use crate::facts::FactSet;
@@ -180,6 +180,10 @@ impl Engine {
         self.heads.replay(&mut self.cx, unpublished);
         self.cx.facts.drain_new();
         self.writer.on_start(may_be_restored_copy);
+        self.heads.note_writers(self.writer.incarnations());
+        for volume in self.cx.facts.volumes() {
+            self.heads.note_published(&self.cx, volume);
+        }
         self.key_ring.confirm(&mut self.cx);
         self.refresh_map();
         self.card.begin_boot(&self.cx);
@@ -189,6 +193,8 @@ impl Engine {
         self.cx.wake_in(GOSSIP_MS, Timer::Gossip);
         self.repair.begin(&mut self.cx);
         self.commits.begin_volumes(&mut self.cx, &self.heads);
+        self.commits.recommit_soon(&mut self.cx, &self.heads);
+        self.rotation.check(&mut self.cx);
     }
 
     /// Hands on what was raised: each event with all that follows from it, before the next one.
@@ -209,7 +215,11 @@ impl Engine {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);
                 self.commits.go_on(&mut self.cx);
             }
-            Event::KeysArrived => self.commits.begin_volumes(&mut self.cx, &self.heads),
+            Event::KeysArrived => {
+                self.commits.begin_volumes(&mut self.cx, &self.heads);
+                self.commits.recommit_soon(&mut self.cx, &self.heads);
+                self.rotation.check(&mut self.cx);
+            }
             Event::PutEnded(report) => {
                 answers::note_put(self, &report);
                 self.drain();
@@ -220,8 +230,12 @@ impl Engine {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
                 Waiter::Query(QueryToken::Heads(query)) => {
                     let recent = self.commits.recent(volume);
-                    let heads = self.heads.current(&self.cx, volume);
+                    let mut heads = self.heads.current(&self.cx, volume);
                     let withheld_by = self.unpublished.withheld_by(volume, &heads);
+                    // What was written in an epoch of which the key is still on its way is not shown, and that is said.
+                    let all = heads.len();
+                    heads.retain(|head| self.cx.readable.contains(&head.signer()));
+                    let heard = HeardHeads { majority: heard.majority && heads.len() == all, ..heard };
                     self.tree_queries.on_heads(
                         &mut self.cx,
                         (query, volume),
@@ -276,8 +290,11 @@ impl Engine {
             Command::Invite { subject, role, redeem_by, uses } => {
                 admin::invite(cx, &mut self.gossip, op, TicketTerms { subject, role, redeem_by, uses });
             }
-            Command::Revoke { subject, with_invited, reason } => {
-                admin::revoke(cx, &mut self.gossip, op, RevocationOrder { subject, with_invited, reason });
+            Command::Revoke { subject, with_invited, reason, root } => {
+                admin::revoke(cx, &mut self.gossip, op, RevocationOrder { subject, with_invited, reason, root });
+            }
+            Command::NameAdmins { root, member, add } => {
+                admin::name_admins(cx, &mut self.gossip, op, (&root, member, add));
             }
         }
     }
@@ -398,6 +415,10 @@ impl Engine {
             self.connections.disconnect_revoked(&mut self.cx);
             self.key_ring.take_up(&mut self.cx);
             self.drain();
+            self.rotation.check(&mut self.cx);
+            if facts.iter().any(|fact| matches!(fact, Fact::VolEpoch(_))) {
+                self.commits.recommit_soon(&mut self.cx, &self.heads);
+            }
             self.introduce();
             self.connections.dial_members(&mut self.cx);
         }
@@ -493,6 +514,7 @@ impl Engine {
             }
             Timer::Heartbeat => self.heartbeat(),
             Timer::Keys => self.key_ring.request_of_any(cx),
+            Timer::Rotate => self.rotation.on_due(cx, &self.key_ring),
             Timer::Get(id) => self.gets.on_due(cx, log, id),
             Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),
             Timer::Commit(volume) => self.commit(|commits, parts| commits.begin(parts, volume)),

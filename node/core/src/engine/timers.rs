@@ -16,6 +16,8 @@ pub(super) enum Timer {
     /// Digests go to a random peer.
     Gossip,
     Heartbeat,
+    /// Somebody is out who has the key of the shared volume.
+    Rotate,
     /// Keys are lacking still.
     Keys,
     /// A read may need another holder.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::Head;
+use fsdfs_proto::identity::{Head, VolEpoch};
 use fsdfs_proto::ids::{BlockId, FactId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
+
+/// All statements about the epochs of a volume, by number.
+pub(super) type Epochs = BTreeMap<u32, Vec<Signed<VolEpoch>>>;
 
 /// By commit id. No head here supersedes another.
 #[derive(Clone, Debug, Default)]
@@ -23,24 +26,24 @@ impl HeadSet {
         self.0.iter().map(|(commit, entry)| (*commit, &entry.head))
     }
 
-    /// How many.
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// How many of an epoch.
+    pub fn of_epoch(&self, epoch: u32) -> usize {
+        self.0.values().filter(|entry| entry.head.value().epoch == epoch).count()
     }
 
     /// Whether one that is here supersedes this one.
-    pub fn supersede(&self, head: &Head, commit: &CommitView) -> bool {
-        self.0.values().any(|old| supersedes((old.head.value(), &old.commit), (head, commit)))
+    pub fn supersede(&self, head: &Signed<Head>, commit: &CommitView, epochs: &Epochs) -> bool {
+        self.0.values().any(|old| supersedes((&old.head, &old.commit), (head, commit), epochs))
     }
 
     /// Whether this one supersedes any that is here.
-    pub fn are_superseded_by(&self, head: &Head, commit: &CommitView) -> bool {
-        self.0.values().any(|old| supersedes((head, commit), (old.head.value(), &old.commit)))
+    pub fn are_superseded_by(&self, head: &Signed<Head>, commit: &CommitView, epochs: &Epochs) -> bool {
+        self.0.values().any(|old| supersedes((head, commit), (&old.head, &old.commit), epochs))
     }
 
     /// Takes in a head that nothing here supersedes; returns the ids of those that it supersedes.
-    pub fn insert(&mut self, head: &Signed<Head>, commit: CommitView) -> Vec<FactId> {
-        let over = |old: &HeadEntry| supersedes((head.value(), &commit), (old.head.value(), &old.commit));
+    pub fn insert(&mut self, head: &Signed<Head>, commit: CommitView, epochs: &Epochs) -> Vec<FactId> {
+        let over = |old: &HeadEntry| supersedes((head, &commit), (&old.head, &old.commit), epochs);
         let gone: Vec<BlockId> = self.0.iter().filter(|(_, old)| over(old)).map(|(id, _)| *id).collect();
         let gone = gone.iter().filter_map(|id| self.0.remove(id)).map(|old| old.head.id()).collect();
         self.0.insert(commit.id, HeadEntry { head: head.clone(), commit });
@@ -50,23 +53,31 @@ impl HeadSet {
 
 /// Those of these heads that no other of them supersedes, ordered by commit id. Malformed ones do not count.
 pub fn current_heads(heads: impl IntoIterator<Item = Signed<Head>>) -> Vec<Signed<Head>> {
-    let mut current_heads = HeadSet::default();
+    let (mut current_heads, none) = (HeadSet::default(), Epochs::new());
     for head in heads {
         if let Ok(commit) = CommitView::of_head(head.value())
-            && !current_heads.supersede(head.value(), &commit)
+            && !current_heads.supersede(&head, &commit, &none)
         {
-            current_heads.insert(&head, commit);
+            current_heads.insert(&head, commit, &none);
         }
     }
     current_heads.iter().map(|(_, head)| head.clone()).collect()
 }
 
 /// A strict partial order, so what is left does not depend on the order of arrival. A head of an ended epoch supersedes
-/// nothing of a later one: whoever still holds the old key must not be able to hide what was written since.
-fn supersedes(new: (&Head, &CommitView), old: (&Head, &CommitView)) -> bool {
-    match new.0.epoch.cmp(&old.0.epoch) {
+/// nothing of a later one: whoever still holds the old key must not be able to hide what was written since. Nor does one of an
+/// epoch that was begun elsewhere at the same time: those whom the other side threw out have its key. What an epoch began from
+/// is superseded only by what was signed in that epoch, or later.
+fn supersedes(new: (&Signed<Head>, &CommitView), old: (&Signed<Head>, &CommitView), epochs: &Epochs) -> bool {
+    let (new_epoch, old_epoch) = (new.0.value().epoch, old.0.value().epoch);
+    let next = epochs.get(&old_epoch.saturating_add(1)).into_iter().flatten().map(Signed::value);
+    let began_from = |epoch: &&VolEpoch| epoch.frozen_heads.binary_search(&old.1.id).is_ok();
+    if next.filter(began_from).any(|epoch| epoch.write_pk != new.0.signer() && new_epoch <= epoch.epoch) {
+        return false;
+    }
+    match new_epoch.cmp(&old_epoch) {
         std::cmp::Ordering::Less => false,
-        std::cmp::Ordering::Equal => old.1.is_superseded_by(new.1),
+        std::cmp::Ordering::Equal => new.0.signer() == old.0.signer() && old.1.is_superseded_by(new.1),
         std::cmp::Ordering::Greater => new.1.extra.version_vector.covers_all(&old.1.extra.version_vector),
     }
 }

@@ -10,6 +10,7 @@ use fsdfs_proto::volume::CommitView;
 
 use super::authority::chained;
 use super::graph::redeems;
+use super::heads::Epochs;
 use super::set::FactSet;
 use crate::limits::{HEADS_PER_VOLUME_MAX, MEMBERS_MAX, STATEMENTS_PER_SIGNER_MAX, VOLUMES_MAX};
 
@@ -151,6 +152,11 @@ impl FactSet {
     }
 
     fn check_epoch(&self, epoch: &VolEpoch) -> InsertOutcome {
+        // One after the other: a number far ahead would leave no number for those who come after it.
+        let known = self.kept.epochs.get(&epoch.volume);
+        if epoch.epoch > 1 && !known.is_some_and(|known| known.contains_key(&(epoch.epoch - 1))) {
+            return InsertOutcome::Waiting;
+        }
         // The shared volume has its place, whoever fills the others.
         if epoch.volume == self.kept.pool.volume() {
             return self.check_ranked(epoch.signer);
@@ -167,19 +173,24 @@ impl FactSet {
 
     fn check_head(&self, head: &Signed<Head>) -> InsertOutcome {
         let Head { volume, epoch, .. } = head.value();
-        let Some(epochs) = self.kept.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
+        let Some(of_number) = self.kept.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
             return InsertOutcome::Waiting;
         };
-        if !epochs.iter().any(|epoch| epoch.value().write_pk == head.signer()) {
+        if !of_number.iter().any(|epoch| epoch.value().write_pk == head.signer()) {
             return InsertOutcome::Invalid("a head that its epoch's write key did not sign");
         }
         let Ok(commit) = CommitView::of_head(head.value()) else {
             return InsertOutcome::Invalid("a head whose commit is malformed");
         };
+        let epochs = &self.kept.epochs[volume];
         match self.kept.heads.get(volume) {
-            Some(heads) if heads.supersede(head.value(), &commit) => InsertOutcome::Stale,
-            // Who merges some of them is let in, or they would stay too many.
-            Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX && !heads.are_superseded_by(head.value(), &commit) => {
+            Some(heads) if heads.supersede(head, &commit, epochs) => InsertOutcome::Stale,
+            // Who merges some of them is let in, or they would stay too many. Counted by epoch: whoever has an old key only
+            // must not be able to fill the place of others.
+            Some(heads)
+                if heads.of_epoch(*epoch) >= HEADS_PER_VOLUME_MAX
+                    && !heads.are_superseded_by(head, &commit, epochs) =>
+            {
                 InsertOutcome::Invalid("too many unmerged heads")
             }
             _ => InsertOutcome::New,
@@ -264,7 +275,9 @@ impl FactSet {
 
     fn take_head(&mut self, head: &Signed<Head>) -> Vec<FactId> {
         let commit = CommitView::of_head(head.value()).expect("classified before");
-        self.kept.heads.entry(head.value().volume).or_default().insert(head, commit)
+        let (volume, none) = (head.value().volume, Epochs::new());
+        let epochs = self.kept.epochs.get(&volume).unwrap_or(&none);
+        self.kept.heads.entry(volume).or_default().insert(head, commit, epochs)
     }
 
     fn take_heartbeat(&mut self, beat: &Signed<Heartbeat>, fact: &Fact) {

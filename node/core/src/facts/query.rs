@@ -1,15 +1,17 @@
 //! What others ask of the set.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, PoolRules, VolEpoch};
+use fsdfs_proto::identity::{AdminList, Admission, Card, Cert, CertKind, Fact, Head, PoolRules, Role, VolEpoch};
 use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
 
+use super::authority::chained;
 use super::branches::BranchId;
+use super::heads::{HeadSet, current_heads};
 use super::member::{MemberInfo, MemberStatus, TicketRedemption};
 use super::set::FactSet;
 use crate::placement::{MapDisk, MapServer};
@@ -80,15 +82,58 @@ impl FactSet {
         let frozen = |epoch: u32, commit| {
             epochs.get(&(epoch + 1)).is_some_and(|next| next.value().frozen_heads.binary_search(&commit).is_ok())
         };
-        heads
-            .iter()
-            .filter(|(commit, head)| {
-                let epoch = head.value().epoch;
-                let signed = epochs.get(&epoch).is_some_and(|epoch| epoch.value().write_pk == head.signer());
-                signed && (epoch == *current || frozen(epoch, *commit))
-            })
-            .map(|(_, head)| head.clone())
-            .collect()
+        let stands = heads.iter().filter(|(commit, head)| {
+            let epoch = head.value().epoch;
+            let signed = epochs.get(&epoch).is_some_and(|epoch| epoch.value().write_pk == head.signer());
+            signed && (epoch == *current || frozen(epoch, *commit))
+        });
+        let stands = stands.map(|(_, head)| head.clone());
+        // What another statement began from is kept, although the epoch that counts has gone on from it.
+        if epochs.len() > 1 { current_heads(stands) } else { stands.collect() }
+    }
+
+    /// Heads that are kept and do not stand: of an epoch that ended without them, or of one that was begun at the same time as
+    /// the one that counts. They are lost to readers unless somebody makes a commit of the current epoch from them.
+    pub fn heads_left_out(&self, volume: VolumeId) -> Vec<Signed<Head>> {
+        let standing: BTreeSet<FactId> = self.heads(volume).iter().map(Signed::id).collect();
+        let valid: BTreeSet<PublicKey> = self.epochs(volume).iter().map(|epoch| epoch.value().write_pk).collect();
+        let kept = self.kept.heads.get(&volume).into_iter().flat_map(HeadSet::iter).map(|(_, head)| head);
+        kept.filter(|head| !standing.contains(&head.id()) && valid.contains(&head.signer())).cloned().collect()
+    }
+
+    /// Whether this key may begin epochs of the shared volume, and how many stand above it.
+    pub fn rank(&self, key: PublicKey) -> Option<usize> {
+        let authority = &self.derived().authority;
+        authority.rank(key).filter(|_| !authority.is_revoked(key))
+    }
+
+    /// The last list of admins that leads back to the first.
+    pub fn admin_list(&self) -> Option<Signed<AdminList>> {
+        let lists = self.kept.facts.values().filter_map(|fact| match fact {
+            Fact::AdminList(list) => Some((list.value().number, list.value().previous, list)),
+            _ => None,
+        });
+        chained(lists).pop().cloned()
+    }
+
+    /// Members whose nodes may begin epochs, by id.
+    pub fn admins(&self) -> Vec<NodeId> {
+        let members = self.members().iter().filter(|(_, member)| member.status == MemberStatus::Member);
+        members.map(|(node, _)| *node).filter(|node| self.rank((*node).into()).is_some()).collect()
+    }
+
+    /// Nodes that may have had a key of the shared volume, are in good standing no more, and for whose sake no epoch has begun:
+    /// what is written now they could read still. Ascending.
+    pub fn still_with_key(&self) -> Vec<NodeId> {
+        let Some(epochs) = self.derived().epochs.get(&self.kept.pool.volume()) else { return Vec::new() };
+        let without: BTreeSet<NodeId> =
+            epochs.values().flat_map(|epoch| epoch.value().without.iter().copied()).collect();
+        let is_out = |member: &MemberInfo| {
+            member.role != Role::StorageOnly
+                && matches!(member.status, MemberStatus::Revoked | MemberStatus::Removed | MemberStatus::Guest)
+        };
+        let members = self.members().iter();
+        members.filter(|(node, member)| is_out(member) && !without.contains(node)).map(|(node, _)| *node).collect()
     }
 
     /// What a head includes, ascending by writer; nothing for a head that no set would take in.

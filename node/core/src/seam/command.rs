@@ -1,7 +1,7 @@
 //! What users of a node ask of it, and the answers.
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Cert, Role};
+use fsdfs_proto::identity::{Cert, Role, SecretKey};
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
@@ -73,6 +73,17 @@ pub enum Command {
         with_invited: bool,
         /// For people.
         reason: String,
+        /// Signs it instead of this node's key.
+        root: Option<SecretKey>,
+    },
+    /// Name another list of admins, with the pool's root key.
+    NameAdmins {
+        /// The root key.
+        root: SecretKey,
+        /// Whom it is about.
+        member: NodeId,
+        /// Whether it is added to the list, or taken from it.
+        add: bool,
     },
     /// Give up an earlier command: nobody waits for its answer any more.
     Cancel {
@@ -97,6 +108,8 @@ pub enum Reply {
     /// The chain from the root to the ticket's certificate.
     Invited(Vec<Signed<Cert>>),
     Revoked(Box<RevocationReport>),
+    /// The new list, by rank.
+    Admins(Vec<NodeId>),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
 }
@@ -153,6 +166,8 @@ pub enum Refusal {
     Guest,
     /// The statement that this takes would count nowhere.
     NotKept(&'static str),
+    /// The key that was given is not the root key of this pool.
+    WrongRootKey,
     /// No such member or ticket.
     NoSuchMember,
     /// Another live node runs with the same identity.

@@ -40,6 +40,8 @@ pub(crate) enum Waiter {
     /// Heads of a volume, for the question with this number.
     Heads(u64),
     Query(QueryToken),
+    /// The key of a new epoch is in the log.
+    Rotation,
     Commit(CommitToken),
 }
 

@@ -137,6 +137,15 @@ pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {
     }
 }
 
+pub(super) fn keys(keys: &report::KeyChange) -> control::KeyOutcome {
+    match keys {
+        report::KeyChange::Unneeded => control::KeyOutcome::Unneeded,
+        report::KeyChange::Begun => control::KeyOutcome::Changed,
+        report::KeyChange::LeftTo(admins) if admins.is_empty() => control::KeyOutcome::NotChanged,
+        report::KeyChange::LeftTo(_) => control::KeyOutcome::ChangedLater,
+    }
+}
+
 pub(super) fn role(role: identity::Role) -> control::MemberRole {
     match role {
         identity::Role::Full => control::MemberRole::Full,

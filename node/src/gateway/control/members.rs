@@ -4,11 +4,12 @@ use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing,
-    MemberRevokeReply, NewInvite, NodeAddress, RevokeReply,
+    MemberRevokeReply, NewInvite, NodeAddress, RevokeReply, RootRevocation,
 };
-use fsdfs_proto::identity::Ticket;
+use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey};
 
+use super::admins::root_key;
 use super::failure::Failure;
 use super::query::RequestQuery;
 use super::{Answer, Context, Json, Shared, convert, reachability};
@@ -39,15 +40,37 @@ pub(super) async fn revoke(
 ) -> Answer<MemberRevokeReply> {
     let query = RequestQuery::read(query.as_deref(), &["reason", "with_invited"])?;
     let (reason, with_invited) = (query.reason()?, query.with_invited()?);
+    revoke_member(&context, &wanted, with_invited, reason, None).await.map(Json)
+}
+
+/// The same, signed by the pool's root key: an admin can be revoked, and the founder's node, too.
+#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)), request_body = RootRevocation,
+    responses((status = 200, body = MemberRevokeReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn revoke_with_root_key(
+    State(context): Shared,
+    Path(wanted): Path<String>,
+    Json(order): Json<RootRevocation>,
+) -> Answer<MemberRevokeReply> {
+    let root = root_key(&order.root_key)?;
+    revoke_member(&context, &wanted, order.with_invited, order.reason, Some(root)).await.map(Json)
+}
+
+async fn revoke_member(
+    context: &Context,
+    wanted: &str,
+    with_invited: bool,
+    reason: String,
+    root: Option<SecretKey>,
+) -> Result<MemberRevokeReply, Failure> {
     let found = context.client.members().await?;
-    let member = the_member(&found, &wanted)?;
+    let member = the_member(&found, wanted)?;
     if member.me {
         let hint = "stop this node with 'fsdfs down', and revoke it on another member";
         return Err(Failure::new(ErrorCode::Forbidden, "this node cannot revoke itself", hint));
     }
-    let achieved = context.client.revoke(PublicKey::from(member.node), with_invited, reason).await?;
+    let achieved = context.client.revoke(PublicKey::from(member.node), with_invited, reason, root).await?;
     let names = |nodes: &[NodeId]| nodes.iter().map(|node| convert::name_of(&found, (*node).into())).collect();
-    Ok(Json(MemberRevokeReply {
+    Ok(MemberRevokeReply {
         id: member.node.to_string(),
         name: member.name.clone(),
         also_revoked: names(achieved.revoked.get(1..).unwrap_or_default()),
@@ -55,7 +78,12 @@ pub(super) async fn revoke(
         tickets_ended: achieved.tickets_ended,
         told: names(&achieved.told),
         not_told_yet: names(&achieved.unaware),
-    }))
+        keys: convert::keys(&achieved.keys),
+        keys_left_to: match &achieved.keys {
+            report::KeyChange::LeftTo(admins) => names(admins),
+            _ => Vec::new(),
+        },
+    })
 }
 
 /// The one member of that name, or with an id that begins so.
@@ -126,7 +154,7 @@ pub(super) async fn revoke_invite(State(context): Shared, Path(wanted): Path<Str
             "give at least 8 digits of an id from 'fsdfs invite --list'",
         ));
     };
-    context.client.revoke(ticket.subject, false, String::new()).await?;
+    context.client.revoke(ticket.subject, false, String::new(), None).await?;
     let id = ticket.id.to_string();
     Ok(Json(RevokeReply { name: id.clone(), id }))
 }

@@ -61,6 +61,11 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             format!("nothing was changed: the other members would not keep the statement that this takes: {why}"),
             "do it on the node of an admin, or with the pool's root key (--root-key FILE)",
         ),
+        Refusal::WrongRootKey => error(
+            ErrorCode::Forbidden,
+            "this is not the root key of this pool",
+            "use the key that was made when the pool was created ('fsdfs init' said where it is)",
+        ),
         Refusal::NoSuchMember => error(
             ErrorCode::NotFound,
             "no such member or ticket",

@@ -1,14 +1,16 @@
 //! Revocations: who is thrown out, what ends with it, and what the owner is told of it.
 
-use fsdfs_proto::identity::{Fact, Revocation};
+use fsdfs_proto::identity::{Fact, Revocation, SecretKey};
 use fsdfs_proto::ids::{NodeId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::facts::Gossip;
+use crate::engine::timers::Timer;
 use crate::facts::MemberStatus;
-use crate::report::RevocationReport;
+use crate::limits::ROTATE_AFTER_MS;
+use crate::report::{KeyChange, RevocationReport};
 use crate::seam::{OpId, Refusal, Reply};
 
 /// A reason is cut at so many bytes: revocations are kept by everybody for ever.
@@ -22,12 +24,18 @@ pub(in crate::engine) struct RevocationOrder {
     pub with_invited: bool,
     /// For people.
     pub reason: String,
+    /// The pool's root key, if it is to sign instead of this node.
+    pub root: Option<SecretKey>,
 }
 
 /// Revokes a member or a ticket. Whoever has joined stays, unless it was said otherwise; who has not joined yet does not.
 pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId, order: RevocationOrder) {
-    let RevocationOrder { subject, with_invited, reason } = order;
-    let signer = PublicKey(cx.me.0);
+    let RevocationOrder { subject, with_invited, reason, root } = order;
+    let key = root.map_or_else(|| cx.key.clone(), |root| root.signing_key());
+    let signer = PublicKey(key.verifying_key().to_bytes());
+    if signer != cx.me.into() && signer != cx.pool.into() {
+        return cx.reply(op, Reply::Refused(Refusal::WrongRootKey));
+    }
     if !cx.facts.may_revoke(signer, subject) {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     }
@@ -39,9 +47,9 @@ pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     for subject in std::iter::once(subject).chain(going.iter().copied().map(PublicKey::from)) {
         let plan = cx.facts.revocation_plan(subject);
         tickets_ended += plan.tickets_ended;
-        for (key, keep) in std::iter::once((subject, plan.keep)).chain(plan.tickets) {
-            let revocation = Revocation { version: 1, signer, subject: key, reason: reason.clone(), keep };
-            facts.push(Signed::sign(cx.pool, &cx.key, revocation));
+        for (subject, keep) in std::iter::once((subject, plan.keep)).chain(plan.tickets) {
+            let revocation = Revocation { version: 1, signer, subject, reason: reason.clone(), keep };
+            facts.push(Signed::sign(cx.pool, &key, revocation));
         }
     }
     let id = facts[0].id();
@@ -55,7 +63,8 @@ pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     // Who had been let in and was never heard of is out, too.
     staying.retain(|node| cx.facts.members().get(node).is_some_and(|member| member.status != MemberStatus::Revoked));
     let (told, unaware) = others(cx);
-    let report = RevocationReport { id, revoked, tickets_ended, staying, told, unaware };
+    let keys = key_change(cx);
+    let report = RevocationReport { id, revoked, tickets_ended, staying, told, unaware, keys };
     cx.raise(Event::Reply { op, reply: Reply::Revoked(Box::new(report)) });
 }
 
@@ -66,6 +75,19 @@ fn holds(cx: &Context, subject: PublicKey) -> Result<(), &'static str> {
         None => cx.facts.tickets().iter().any(|ticket| ticket.subject == subject && ticket.revoked),
     };
     if is_out { Ok(()) } else { Err("a key of higher rank says otherwise") }
+}
+
+/// Whoever orders a removal begins the new epoch, too, if it may; others wait for it a while.
+fn key_change(cx: &mut Context) -> KeyChange {
+    if cx.facts.still_with_key().is_empty() {
+        return KeyChange::Unneeded;
+    }
+    let admins = cx.facts.admins();
+    if admins.contains(&cx.me) && cx.has_current_key(cx.pool.volume()) {
+        cx.wake_in(ROTATE_AFTER_MS, Timer::Rotate);
+        return KeyChange::Begun;
+    }
+    KeyChange::LeftTo(admins.into_iter().filter(|node| *node != cx.me).collect())
 }
 
 /// Members that have to know: those that were told just now, and those that cannot be reached.

@@ -67,6 +67,11 @@ impl KeyRing {
         lacking
     }
 
+    /// Keys of the epoch that this statement began.
+    pub fn held(&self, epoch: FactId) -> Option<&VolumeKeys> {
+        self.held.get(&epoch)
+    }
+
     fn has(&self, epoch: FactId, level: CapabilityLevel) -> bool {
         self.held.get(&epoch).is_some_and(|keys| level == CapabilityLevel::Read || keys.writer().is_some())
     }

@@ -8,20 +8,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{Fact, Head};
-use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::ids::{BlockId, VolumeId, Writer as WriterId};
 use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry};
 use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::CommitView;
 
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
-use crate::facts::current_heads;
+use crate::facts::{FactSet, MemberStatus, current_heads};
 use crate::limits::{LONG_AWAY_MS, PUBLISH_AFTER_MS, REPLICATE_AT_ONCE};
 use crate::seam::{Copies, PutOutcome};
 
-/// See the module. At most one unpublished head a volume: the newest, which includes those before it.
+/// See the module.
 #[derive(Default)]
-pub(in crate::engine) struct LocalHeads(BTreeMap<VolumeId, UnpublishedHead>);
+pub(in crate::engine) struct LocalHeads {
+    /// At most one a volume: the newest, which includes those before it.
+    unpublished: BTreeMap<VolumeId, UnpublishedHead>,
+    /// The published heads that this node went by last, and those of them that an epoch began without.
+    went_by: BTreeMap<VolumeId, Vec<Signed<Head>>>,
+    /// Incarnations under which this node wrote before, with their last numbers.
+    mine: BTreeMap<WriterId, u64>,
+}
 
 /// The newest head of this node's own, and why it is not published.
 #[derive(Debug)]
@@ -36,24 +44,86 @@ impl LocalHeads {
     /// The heads this node goes by, ordered by commit id.
     pub fn current(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
         let published = cx.facts.heads(volume);
-        match self.0.get(&volume) {
-            None => published,
-            Some(own) => current_heads(published.into_iter().chain([own.head.clone()])),
+        let left_out = self.left_out(cx, volume, &published);
+        let own = self.unpublished.get(&volume).map(|own| own.head.clone());
+        if own.is_none() && left_out.is_empty() {
+            return published;
         }
+        current_heads(published.into_iter().chain(own).chain(left_out))
+    }
+
+    /// Heads that a new epoch began without, although this node went by them before it heard of the epoch: in another part of a
+    /// cut pool they were acknowledged, and a node never shows less than it did. They are brought into the new epoch. What
+    /// comes later under the old key is not, whoever signed it: those for whose sake the epoch began have that key.
+    fn left_out(&self, cx: &Context, volume: VolumeId, published: &[Signed<Head>]) -> Vec<Signed<Head>> {
+        if cx.facts.epochs(volume).len() < 2 || !is_in_good_standing(cx) {
+            return Vec::new();
+        }
+        let mut known = BTreeMap::<WriterId, u64>::new();
+        for (writer, seq) in published.iter().flat_map(FactSet::version_vector_of) {
+            let last = known.entry(writer).or_default();
+            *last = seq.max(*last);
+        }
+        let is_missing = |(writer, seq): &(WriterId, u64)| known.get(writer).is_none_or(|known| known < seq);
+        let mut before = self.went_by.get(&volume).cloned().unwrap_or_default();
+        before.extend(cx.facts.heads_left_out(volume).into_iter().filter(|head| self.is_mine(head)));
+        before.retain(|head| is_of_ended_epoch(cx, head) && !published.contains(head));
+        before.retain(|head| FactSet::version_vector_of(head).iter().any(is_missing));
+        current_heads(before)
+    }
+
+    /// As far as can be told after a start: the operation that it is was one of this node's.
+    fn is_mine(&self, head: &Signed<Head>) -> bool {
+        let Ok(commit) = CommitView::of_head(head.value()) else { return false };
+        let writer = commit.extra.writer;
+        writer.and_then(|writer| self.mine.get(&writer)).is_some_and(|last| commit.extra.seq <= *last)
+    }
+
+    /// Whether changes of this node lie in heads of an epoch that has ended, and are to be committed under the current one.
+    pub fn is_to_recommit(&self, cx: &Context, volume: VolumeId) -> bool {
+        self.is_outdated(cx, volume) || !self.left_out(cx, volume, &cx.facts.heads(volume)).is_empty()
+    }
+
+    /// Whether the unpublished head is of an epoch that has ended: nobody else would go by it.
+    pub fn is_outdated(&self, cx: &Context, volume: VolumeId) -> bool {
+        self.unpublished.get(&volume).is_some_and(|own| is_of_ended_epoch(cx, &own.head))
+    }
+
+    /// The heads that a commit is made from, as far as this node can open them. One that is brought into a new epoch comes with
+    /// what it supersedes: a merge has two parents.
+    pub fn to_commit(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
+        let mut heads = self.current(cx, volume);
+        if heads.len() < 2 && self.is_to_recommit(cx, volume) {
+            heads.extend(cx.facts.heads(volume).into_iter().filter(|head| !heads.contains(head)).collect::<Vec<_>>());
+        }
+        heads.retain(|head| cx.readable.contains(&head.signer()));
+        heads
+    }
+
+    /// From the log: writers under whose names this node wrote, and their last numbers.
+    pub fn note_writers(&mut self, writers: impl IntoIterator<Item = (WriterId, u64)>) {
+        self.mine.extend(writers);
+    }
+
+    /// The published heads changed: these are what this node goes by from now on, with those that an epoch began without.
+    pub fn note_published(&mut self, cx: &Context, volume: VolumeId) {
+        let mut heads = cx.facts.heads(volume);
+        heads.extend(self.left_out(cx, volume, &heads));
+        self.went_by.insert(volume, heads);
     }
 
     /// What only this node knows of a volume.
     pub fn unpublished(&self, volume: VolumeId) -> Option<&UnpublishedHead> {
-        self.0.get(&volume)
+        self.unpublished.get(&volume)
     }
 
     /// Those with an unpublished head.
     pub fn volumes(&self) -> impl Iterator<Item = VolumeId> {
-        self.0.keys().copied()
+        self.unpublished.keys().copied()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.unpublished.is_empty()
     }
 
     /// How many servers must have a block before a head that needs it is published: a majority of N, as far as there are
@@ -72,17 +142,17 @@ impl LocalHeads {
     /// A head goes to the log, and not to the others.
     pub fn keep(&mut self, volume: VolumeId, head: Signed<Head>, under_replicated: BTreeSet<BlockId>) {
         debug_assert_eq!(head.value().volume, volume);
-        self.0.insert(volume, UnpublishedHead { head, under_replicated });
+        self.unpublished.insert(volume, UnpublishedHead { head, under_replicated });
     }
 
     /// The head that is kept, to be published or replaced.
     pub fn take(&mut self, volume: VolumeId) -> Option<UnpublishedHead> {
-        self.0.remove(&volume)
+        self.unpublished.remove(&volume)
     }
 
     /// Enough servers have this block by now.
     pub fn note_replicated(&mut self, volume: VolumeId, id: BlockId) {
-        if let Some(own) = self.0.get_mut(&volume) {
+        if let Some(own) = self.unpublished.get_mut(&volume) {
             own.under_replicated.remove(&id);
         }
     }
@@ -93,7 +163,7 @@ impl LocalHeads {
             let Ok(Fact::Head(head)) = entry.head.open(cx.pool) else { continue };
             let volume = head.value().volume;
             let mut under_replicated: BTreeSet<BlockId> = entry.under_replicated.into_iter().collect();
-            let Some(before) = self.0.remove(&volume) else {
+            let Some(before) = self.unpublished.remove(&volume) else {
                 self.keep(volume, head, under_replicated);
                 continue;
             };
@@ -111,13 +181,13 @@ impl LocalHeads {
 
     /// For a log that is written again.
     pub fn entries(&self) -> impl Iterator<Item = LogEntry> {
-        self.0.values().flat_map(|own| entries_of(&own.head, &own.under_replicated))
+        self.unpublished.values().flat_map(|own| entries_of(&own.head, &own.under_replicated))
     }
 
     /// What others made of our heads includes all of them; and what everybody knows is published, although a log has both the
     /// head that was kept back and, later, the fact that it became.
     pub fn drop_superseded(&mut self, cx: &Context) {
-        self.0.retain(|volume, own| {
+        self.unpublished.retain(|volume, own| {
             let (id, published) = (own.head.id(), cx.facts.heads(*volume));
             let is_published = published.iter().any(|head| head.id() == id);
             !is_published
@@ -127,16 +197,26 @@ impl LocalHeads {
 
     /// Somebody is there who may take copies, and hear of heads.
     pub fn publish_soon(&self, cx: &mut Context) {
-        for volume in self.0.keys() {
+        for volume in self.unpublished.keys() {
             cx.wake_in(PUBLISH_AFTER_MS, Timer::Merge(*volume));
         }
     }
 
     /// Blocks that the running commit brings to more servers beside its own.
     pub fn to_replicate(&self, cx: &Context, volume: VolumeId) -> Vec<BlockId> {
-        let own = self.0.get(&volume).filter(|_| cx.peers.any_up());
+        let own = self.unpublished.get(&volume).filter(|_| cx.peers.any_up());
         own.map(|own| own.under_replicated.iter().copied().take(REPLICATE_AT_ONCE).collect()).unwrap_or_default()
     }
+}
+
+/// Signed with a key that is not the current epoch's.
+pub(super) fn is_of_ended_epoch(cx: &Context, head: &Signed<Head>) -> bool {
+    let current = cx.facts.epoch(head.value().volume).map(|epoch| epoch.value().write_pk);
+    current.is_some_and(|current| current != head.signer())
+}
+
+fn is_in_good_standing(cx: &Context) -> bool {
+    cx.facts.members().get(&cx.me).is_some_and(|me| me.status == MemberStatus::Member)
 }
 
 /// A write in a head that is not published is durable on this node and nowhere else.

@@ -3,6 +3,7 @@
 mod commit;
 mod heads;
 mod query;
+mod rotation;
 mod tree_query;
 mod unpublished;
 mod writer;
@@ -10,6 +11,7 @@ mod writer;
 pub(super) use commit::{CommitParts, Commits};
 pub(super) use heads::LocalHeads;
 pub(super) use query::HeadQueries;
+pub(super) use rotation::Rotation;
 pub(super) use tree_query::{ReadBasis, TreeQueries};
 pub(super) use unpublished::Unpublished;
 pub(super) use writer::Writer;

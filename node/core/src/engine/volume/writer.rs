@@ -22,7 +22,7 @@ use crate::limits::CLOCK_OFF_MS_MAX;
 pub(in crate::engine) struct Writer {
     /// Incarnation and last number; none: the next commit begins an incarnation.
     own: Option<OwnSequence>,
-    /// From the logs, in no order: the greatest number of each incarnation. Empty after the start.
+    /// From the logs, in no order: the greatest number of each incarnation.
     replayed: BTreeMap<WriterId, u64>,
     /// No majority has confirmed the last sequence number since the start.
     unconfirmed: bool,
@@ -42,10 +42,15 @@ impl Writer {
         *seq = own.seq.max(*seq);
     }
 
+    /// Incarnations of the logs, with their last numbers.
+    pub fn incarnations(&self) -> impl Iterator<Item = (WriterId, u64)> {
+        self.replayed.iter().map(|(writer, seq)| (*writer, *seq))
+    }
+
     /// All entries are in.
     pub fn on_start(&mut self, may_be_restored_copy: bool) {
         self.unconfirmed = true;
-        let longest = std::mem::take(&mut self.replayed).into_iter().max_by_key(|(_, seq)| *seq);
+        let longest = self.replayed.iter().max_by_key(|(_, seq)| **seq).map(|(writer, seq)| (*writer, *seq));
         self.own = longest.filter(|_| !may_be_restored_copy).map(|(writer, seq)| OwnSequence { writer, seq });
     }
 

@@ -201,6 +201,7 @@ pub fn epoch(signer: &SigningKey, epoch: u32, frozen_heads: Vec<BlockId>) -> Sig
         read_check: keys.read_check(),
         frozen_heads,
         prev_sealed: None,
+        without: Vec::new(),
     };
     Signed::sign(pool_id(), signer, statement)
 }

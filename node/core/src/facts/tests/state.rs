@@ -2,6 +2,7 @@
 
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::signed::Signed;
 
 use super::super::{FactSet, InsertOutcome};
 use super::pool::{TestPool, admins, card, epoch, head, key, node, pool_id, root, rules};
@@ -121,4 +122,83 @@ fn the_key_of_an_ended_epoch_hides_nothing() {
     pool.say(head(1, &[(1, 9), (9, 9)]));
     assert_eq!(pool.facts.heads(volume), [new]);
     assert_eq!(pool.facts.epoch(volume).expect("known").value().epoch, 2);
+}
+
+#[test]
+fn what_an_epoch_began_from_is_not_hidden_with_an_older_key_or_that_of_an_epoch_begun_elsewhere() {
+    let mut pool = TestPool::of(2);
+    let volume = pool_id().volume();
+    pool.say(epoch(&root(), 1, Vec::new()));
+    let last = head(1, &[(1, 1)]);
+    let frozen = fsdfs_proto::ids::BlockId::of(&last.value().commit);
+    pool.say(last.clone());
+    pool.say(epoch(&root(), 2, vec![frozen]));
+    // Somebody who is out and has the old key covers everything with it.
+    let late = head(1, &[(9, 9), (1, 1)]);
+    assert_eq!(pool.say(late.clone()), InsertOutcome::New);
+    assert_eq!(pool.facts.heads(volume), std::slice::from_ref(&last));
+    assert_eq!(pool.facts.heads_left_out(volume), std::slice::from_ref(&late), "kept, and not shown");
+    // The same with the key of an epoch that a lower rank began at the same time.
+    let other = fsdfs_proto::volume::VolumeKeys::from_write_secret(volume, 2, fsdfs_proto::ids::Key([9; 32]));
+    let writer = other.writer().expect("writes");
+    let elsewhere = fsdfs_proto::identity::VolEpoch {
+        signer: node(0).into(),
+        write_pk: writer.write_pk(),
+        read_check: other.read_check(),
+        ..epoch(&root(), 2, vec![frozen]).value().clone()
+    };
+    assert_eq!(pool.say(Signed::sign(pool_id(), &key(0), elsewhere)), InsertOutcome::New);
+    let commit = fsdfs_proto::volume::Commit {
+        parents: Vec::new(),
+        time: fsdfs_proto::time::Hlc { ms: 1, count: 0 },
+        dot: Some(fsdfs_proto::volume::Dot { writer: fsdfs_proto::ids::Writer([9; 8]), seq: 9 }),
+        version_vector: [(1, 1), (9, 9)]
+            .map(|(writer, seq)| fsdfs_proto::volume::Dot { writer: fsdfs_proto::ids::Writer([writer; 8]), seq })
+            .into_iter()
+            .collect(),
+        flags: fsdfs_proto::volume::EntryFlags::NONE,
+        root: fsdfs_proto::volume::FolderNode {
+            births: Vec::new(),
+            since: fsdfs_proto::volume::VersionVector::default(),
+            attrs: Vec::new(),
+            tree: None,
+            within: fsdfs_proto::volume::FolderVectors::default(),
+        },
+        message: None,
+    };
+    pool.say(fsdfs_proto::volume::Commit::head(writer, pool_id(), &commit.seal(writer, 3)));
+    assert_eq!(pool.facts.heads(volume), [last]);
+    let new = head(2, &[(1, 2)]);
+    pool.say(new.clone());
+    assert_eq!(pool.facts.heads(volume), [new]);
+}
+
+#[test]
+fn epochs_follow_each_other() {
+    let mut pool = TestPool::of(1);
+    pool.say(epoch(&root(), 1, Vec::new()));
+    assert_eq!(pool.say(epoch(&root(), 3, Vec::new())), InsertOutcome::Waiting);
+    assert_eq!(pool.facts.epoch(pool_id().volume()).map(|epoch| epoch.value().epoch), Some(1));
+    pool.say(epoch(&root(), 2, Vec::new()));
+    assert_eq!(pool.facts.epoch(pool_id().volume()).map(|epoch| epoch.value().epoch), Some(3));
+}
+
+#[test]
+fn whoever_is_out_has_the_key_until_an_epoch_began_for_its_sake() {
+    let mut pool = TestPool::of(3);
+    pool.say(epoch(&root(), 1, Vec::new()));
+    assert!(pool.facts.still_with_key().is_empty());
+    pool.revoke(0, node(1).into(), Vec::new());
+    assert_eq!(pool.facts.still_with_key(), [node(1)]);
+    let without = |number, nodes: Vec<fsdfs_proto::ids::NodeId>| {
+        let mut statement = epoch(&key(0), number, Vec::new()).value().clone();
+        statement.without = nodes;
+        Signed::sign(pool_id(), &key(0), statement)
+    };
+    pool.say(without(2, vec![node(1)]));
+    assert!(pool.facts.still_with_key().is_empty());
+    pool.revoke(0, node(2).into(), Vec::new());
+    assert_eq!(pool.facts.still_with_key(), [node(2)]);
+    pool.say(without(3, vec![node(2)]));
+    assert!(pool.facts.still_with_key().is_empty(), "each epoch counts");
 }

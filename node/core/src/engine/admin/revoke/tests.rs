@@ -2,7 +2,7 @@ use fsdfs_proto::identity::{Cert, CertKind, FOUNDER_DEPTH, Role, newcomer_cert};
 use fsdfs_proto::time::Hlc;
 
 use super::*;
-use crate::engine::test_kit::pool::{TestPool, card, key, node, pool_id, public, ticket_key};
+use crate::engine::test_kit::pool::{TestPool, card, key, node, pool_id, public, root, ticket_key};
 use crate::engine::test_kit::{connect, context, effects, events};
 use crate::facts::{GateRefusal, TicketRedemption};
 use crate::seam::Effect;
@@ -27,7 +27,12 @@ fn founder(pool: TestPool) -> Context {
 
 /// The report, and the statements that were made for it.
 fn revoked(cx: &mut Context, subject: PublicKey, with_invited: bool) -> RevocationReport {
-    revoke(cx, &mut Gossip::default(), OP, RevocationOrder { subject, with_invited, reason: "left".into() });
+    revoke(
+        cx,
+        &mut Gossip::default(),
+        OP,
+        RevocationOrder { subject, with_invited, reason: "left".into(), root: None },
+    );
     match events(cx).pop() {
         Some(Event::Reply { op: OP, reply: Reply::Revoked(report) }) => *report,
         other => panic!("a report: {other:?}"),
@@ -35,7 +40,12 @@ fn revoked(cx: &mut Context, subject: PublicKey, with_invited: bool) -> Revocati
 }
 
 fn refused(cx: &mut Context, subject: PublicKey) -> Refusal {
-    revoke(cx, &mut Gossip::default(), OP, RevocationOrder { subject, with_invited: false, reason: String::new() });
+    revoke(
+        cx,
+        &mut Gossip::default(),
+        OP,
+        RevocationOrder { subject, with_invited: false, reason: String::new(), root: None },
+    );
     match effects(cx).pop() {
         Some(Effect::Reply { op: OP, reply: Reply::Refused(refusal) }) => refusal,
         other => panic!("a refusal: {other:?}"),
@@ -202,4 +212,24 @@ fn a_ticket_can_be_revoked_and_those_who_came_by_it_stay() {
     assert_eq!(status(&cx, 1), MemberStatus::Member);
     assert_eq!(at_the_gate(&cx, &pool, 0, ticket, 9), Err(GateRefusal::Revoked));
     assert!(cx.facts.tickets()[ticket].revoked);
+}
+
+#[test]
+fn the_root_key_revokes_the_founder_from_any_members_node() {
+    let mut cx = context(1, 3);
+    assert_eq!(refused(&mut cx, node(0).into()), Refusal::NotAllowed);
+    let order = |seed: [u8; 32]| RevocationOrder {
+        subject: node(0).into(),
+        with_invited: false,
+        reason: "burnt".into(),
+        root: Some(SecretKey::new(seed)),
+    };
+    revoke(&mut cx, &mut Gossip::default(), OP, order([9; 32]));
+    assert!(matches!(effects(&mut cx).pop(), Some(Effect::Reply { reply: Reply::Refused(Refusal::WrongRootKey), .. })));
+    revoke(&mut cx, &mut Gossip::default(), OP, order(root().to_bytes()));
+    assert!(matches!(events(&mut cx).pop(), Some(Event::Reply { reply: Reply::Revoked(_), .. })));
+    assert_eq!(
+        [status(&cx, 0), status(&cx, 1), status(&cx, 2)],
+        [MemberStatus::Revoked, MemberStatus::Member, MemberStatus::Member]
+    );
 }

@@ -14,7 +14,11 @@ use crate::tree::{BlockMap, EditJob, JobDone, MergeJob, TreeJob};
 impl Commits {
     /// The heads of a majority, or of all that can be heard, are known: edit them.
     pub fn on_heads(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, heard: HeardHeads) {
-        let heads = parts.heads.current(parts.cx, volume);
+        let heads = parts.heads.to_commit(parts.cx, volume);
+        // What cannot be opened yet must not be covered; the next commit has it.
+        if heads.is_empty() && !parts.heads.current(parts.cx, volume).is_empty() {
+            return self.refuse(parts.cx, volume, &Refusal::NoKey);
+        }
         if heads.is_empty() && !(parts.cx.ready() && (heard.majority || parts.cx.alone())) {
             return self.refuse(parts.cx, volume, &Refusal::NotYet);
         }
@@ -23,10 +27,15 @@ impl Commits {
         let Some(keys) = parts.cx.keys.get(&volume).cloned() else {
             return self.refuse(parts.cx, volume, &Refusal::NoKey);
         };
+        let is_outdated = parts.heads.is_outdated(parts.cx, volume);
+        let publishes = parts.heads.unpublished(volume).is_some() && !is_outdated;
+        if keys.writer().is_none() && !publishes {
+            let refusal = parts.cx.lacks_write_key();
+            return self.refuse(parts.cx, volume, &refusal);
+        }
         // Drawn also for a merge, which does not use it up.
         let own = parts.writer.next_dot(parts.cx);
         let hlc = parts.writer.stamp(parts.cx);
-        let is_published = parts.heads.unpublished(volume).is_none();
         let Some(commits) = self.0.get_mut(&volume) else { return };
         // Blocks are immutable: at worst some are not needed.
         let blocks = commits.recent.clone();
@@ -36,7 +45,7 @@ impl Commits {
         let edits = std::mem::take(edits);
         let merge_only = edits.is_empty() && !heads.is_empty();
         // What is not published yet is published as it is; whoever hears of it may merge.
-        if merge_only && (heads.len() < 2 || !is_published) {
+        if merge_only && (heads.len() < 2 || publishes) {
             return self.unchanged(parts, volume, Vec::new());
         }
         let (pool, copies, params) = (parts.cx.pool, parts.cx.copies(), parts.cx.params);

@@ -21,7 +21,9 @@ use crate::engine::blocks::{Gets, Puts};
 use crate::engine::context::Context;
 use crate::engine::facts::{Gossip, Liveness};
 use crate::engine::timers::Timer;
-use crate::limits::{ALONE_MS, CLOCK_OFF_MS_MAX, GROUP_COMMIT_MS, MERGE_AFTER_MS};
+use crate::limits::{
+    ALONE_MS, CLOCK_OFF_MS_MAX, GROUP_COMMIT_MS, KEY_AWAITED_MS_MAX, KEY_POLL_MS, MERGE_AFTER_MS, PUBLISH_AFTER_MS,
+};
 use crate::seam::{CommitToken, EditReply, OpId, PutOutcome, Refusal, Reply, Waiter};
 use crate::tree::{BlockMap, EditError, EditOutcome, TreeEdit, TreeJob};
 
@@ -36,6 +38,8 @@ struct VolumeCommits {
     queue: EditQueue,
     /// One at a time: the next one goes on from the heads this one leaves.
     running: Option<RunningCommit>,
+    /// What is queued waits for the key of a new epoch since then.
+    key_awaited_since: Option<u64>,
     /// Blocks the last job used or made: the next one most likely needs them. At most
     /// [`crate::limits::WORKING_SET_MAX`] and what one job made.
     recent: BlockMap,
@@ -164,9 +168,17 @@ impl Commits {
             return parts.cx.timers.set(alone_at, Timer::Commit(volume));
         }
         let Some(commits) = self.0.get_mut(&volume).filter(|commits| commits.running.is_none()) else { return };
+        // A new epoch began, and its key is on its way: nobody is to notice.
+        let is_to_wait = parts.cx.awaits_key(volume) && !commits.queue.is_empty();
+        let begun = commits.key_awaited_since.get_or_insert(parts.cx.now.mono);
+        if is_to_wait && parts.cx.now.mono < *begun + KEY_AWAITED_MS_MAX {
+            return parts.cx.wake_in(KEY_POLL_MS, Timer::Commit(volume));
+        }
+        commits.key_awaited_since = None;
         let Some((ops, edits)) = commits.queue.take_batch() else { return };
-        // To publish what was acknowledged before is to write nothing.
-        let publishes = edits.is_empty() && parts.heads.unpublished(volume).is_some();
+        // To publish what was acknowledged before is to write nothing, unless it is to be brought into a new epoch.
+        let is_unpublished = parts.heads.unpublished(volume).is_some() && !parts.heads.is_outdated(parts.cx, volume);
+        let publishes = edits.is_empty() && is_unpublished;
         let reserve = !edits.iter().any(adds);
         commits.running = Some(RunningCommit { ops, step: CommitStep::Asking { edits }, reserve });
         if let Some(refusal) = may_not_write(parts.cx, volume).filter(|_| !publishes) {
@@ -182,9 +194,19 @@ impl Commits {
         }
         heads.drop_superseded(cx);
         let volume = head.value().volume;
+        heads.note_published(cx, volume);
         if heads.current(cx, volume).len() > 1 {
             let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);
             cx.wake_in(MERGE_AFTER_MS + jitter, Timer::Merge(volume));
+        }
+    }
+
+    /// A new epoch began, or its key came: what this node wrote before is brought into it.
+    pub fn recommit_soon(&self, cx: &mut Context, heads: &LocalHeads) {
+        for volume in cx.facts.volumes() {
+            if heads.is_to_recommit(cx, volume) {
+                cx.wake_in(PUBLISH_AFTER_MS, Timer::Merge(volume));
+            }
         }
     }
 
@@ -192,10 +214,13 @@ impl Commits {
     pub fn on_merge_due(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) -> bool {
         let unpublished = parts.heads.unpublished(volume).is_some();
         let nobody_to_tell = unpublished && !parts.cx.peers.any_up();
-        if nobody_to_tell || (!unpublished && parts.heads.current(parts.cx, volume).len() < 2) {
+        let is_to_recommit = parts.heads.is_to_recommit(parts.cx, volume);
+        let is_one = !unpublished && !is_to_recommit && parts.heads.current(parts.cx, volume).len() < 2;
+        if nobody_to_tell || is_one {
             return false;
         }
-        let may = unpublished || may_not_write(parts.cx, volume).is_none();
+        let publishes = unpublished && !parts.heads.is_outdated(parts.cx, volume);
+        let may = publishes || may_not_write(parts.cx, volume).is_none();
         let commits = self.0.entry(volume).or_default();
         if may && commits.queue_merge() {
             self.begin(parts, volume);

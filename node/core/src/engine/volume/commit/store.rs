@@ -12,7 +12,7 @@ use fsdfs_proto::signed::Signed;
 use super::{CommitPart, CommitParts, CommitProgress, CommitStep, Commits, NewHead};
 use crate::engine::blocks::PutItem;
 use crate::engine::timers::Timer;
-use crate::engine::volume::heads::{copies_in, entries_of, local_only};
+use crate::engine::volume::heads::{copies_in, entries_of, is_of_ended_epoch, local_only};
 use crate::facts::InsertOutcome;
 use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, MERGE_AFTER_MS, PUBLISH_AFTER_MS, SHARED_SYNC_BLOCKS_MIN};
 use crate::seam::{CommitToken, DiskRequest, GetOutcome, PutOutcome, Refusal, Waiter};
@@ -186,7 +186,8 @@ impl Commits {
         let NewHead { head, under_replicated: mut blocks } = head;
         // The new head includes the one before, so there is one at most.
         let before = parts.heads.take(volume);
-        if under_replicated {
+        // A new epoch began meanwhile: nobody else would go by it. It is brought into the new one, and is here only until then.
+        if under_replicated || is_of_ended_epoch(parts.cx, &head) {
             blocks.extend(before.into_iter().flat_map(|before| before.under_replicated));
             parts.heads.keep(volume, head, blocks);
             self.keep_local(parts, volume, progress);
@@ -206,6 +207,7 @@ impl Commits {
         // Logged already: it must not be logged and passed on a second time.
         parts.cx.facts.drain_new();
         parts.cx.facts_version += 1;
+        parts.heads.note_published(parts.cx, volume);
         let heads = match found_all_as_wanted(&progress.outcomes) {
             true => parts.cx.facts.heads(volume).into_iter().map(Fact::from).collect(),
             false => vec![fact.clone()],
@@ -255,6 +257,9 @@ impl Commits {
         outcomes: Vec<Result<EditOutcome, EditError>>,
     ) {
         let progress = CommitProgress { outcomes, ..CommitProgress::default() };
+        if parts.heads.is_outdated(parts.cx, volume) {
+            return self.keep_local(parts, volume, progress);
+        }
         if let Some(own) = parts.heads.unpublished(volume) {
             let head = NewHead::new(own.head.clone());
             return self.store(parts, volume, head, progress, Vec::new());
