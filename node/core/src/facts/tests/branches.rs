@@ -72,9 +72,9 @@ fn an_admins_ticket_makes_no_more_branches_than_it_has_uses() {
     let own = pool.facts.chain_of(node(1)).expect("in").pop().expect("not empty");
     let subject = public(&ticket_key(ticket));
     let more = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 99 };
-    let more = ticket_cert(pool_id(), &key(1), own.value(), more).expect("may invite");
+    let more = ticket_cert(pool_id(), &key(1), &own, more).expect("may invite");
     pool.say(more.clone());
-    let sybil = newcomer_cert(pool_id(), &ticket_key(ticket), more.value(), node(9)).expect("has room");
+    let sybil = newcomer_cert(pool_id(), &ticket_key(ticket), &more, &key(9)).expect("has room");
     pool.say(sybil.clone());
     for by in [pool.tickets[ticket].id(), more.id()] {
         let redeem = TicketRedemption { ticket: by, member: sybil.id() };
