@@ -123,6 +123,11 @@ impl Client {
         ask!(self, Command::Revoke { subject, reason } => Revoked)
     }
 
+    /// States that a member stands for itself.
+    pub async fn vouch(&self, node: NodeId) -> Result<FactId, ClientError> {
+        ask!(self, Command::Vouch { node } => Vouched)
+    }
+
     /// Makes changes to a volume in one commit. A refused commit is an error.
     pub async fn edit(&self, volume: VolumeId, edits: Vec<TreeEdit>) -> Result<EditReply, ClientError> {
         let reply: EditReply = ask!(self, Command::Edit { volume, edits } => Edit)?;

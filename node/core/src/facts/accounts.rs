@@ -67,8 +67,8 @@ impl Accounts {
 
     /// Whether it comes after all that is in an account without room: then it would not be kept, whatever gave way to it.
     pub fn is_last(&self, charge: &Charge) -> bool {
-        let full = self.touched(charge).filter(|(account, limits)| !account.has_room(charge, *limits));
-        full.into_iter().any(|(account, _)| account.last.is_none_or(|last| last < charge.precedence))
+        let mut full = self.touched(charge).filter(|(account, limits)| !account.has_room(charge, *limits));
+        full.any(|(account, _)| account.last.is_none_or(|last| last < charge.precedence))
     }
 
     /// Books it, whether or not there is room.

@@ -99,7 +99,7 @@ impl FactGraph {
 
     /// A certificate and all above it.
     pub fn up(&self, id: FactId) -> impl Iterator<Item = &CertLink> {
-        let parent = |link: &&CertLink| self.links.get(&link.cert.value().parent?);
+        let parent = move |link: &&CertLink| self.links.get(&link.cert.value().parent?);
         std::iter::successors(self.links.get(&id), parent)
     }
 
@@ -146,7 +146,8 @@ impl FactGraph {
         let Some(link) = self.links.get(&member) else { return (Vec::new(), Some(admission)) };
         let mut admissions = link.admissions.clone();
         admissions.push(admission);
-        let out = trim(&mut admissions, &self.heights(&admissions));
+        let heights = self.heights(&admissions);
+        let out = trim(&mut admissions, &heights);
         self.links.entry(member).and_modify(|link| link.admissions = admissions);
         (self.pull_forward(member), out)
     }
@@ -156,7 +157,8 @@ impl FactGraph {
         let Some(link) = self.links.get(&admission.value().member) else { return true };
         let mut admissions = link.admissions.clone();
         admissions.push(admission.clone());
-        trim(&mut admissions, &self.heights(&admissions)).is_none_or(|out| out.id() != admission.id())
+        let heights = self.heights(&admissions);
+        trim(&mut admissions, &heights).is_none_or(|out| out.id() != admission.id())
     }
 
     /// The earliest admission by which this certificate came in.

@@ -41,6 +41,12 @@ impl FactSet {
         branches
     }
 
+    /// Whether a vouch by `signer` for this member would count: the signer has a rank, and nobody revoked it.
+    pub fn may_vouch(&self, signer: PublicKey) -> bool {
+        let authority = &self.derived().authority;
+        authority.rank(signer).is_some() && !authority.is_revoked(signer)
+    }
+
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
     pub fn rules(&self) -> PoolRules {
         self.derived().rules.clone()

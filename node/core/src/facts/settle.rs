@@ -23,7 +23,8 @@ use super::waiting::Awaited;
 impl FactSet {
     /// Weighs all that is kept, and more, anew.
     pub(super) fn settle(&mut self, more: Vec<Fact>) {
-        let old = std::mem::replace(&mut self.kept, KeptFacts::new(self.kept.pool));
+        let pool = self.kept.pool;
+        let old = std::mem::replace(&mut self.kept, KeptFacts::new(pool));
         self.derived = OnceLock::new();
         self.map = OnceLock::new();
         self.gossip = OnceLock::new();
