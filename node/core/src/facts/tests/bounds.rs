@@ -39,6 +39,12 @@ fn bytes_of(set: &FactSet, signer: u8) -> u64 {
     set.all().filter(|fact| fact.signer() == node(signer).into()).map(cost).sum()
 }
 
+fn tell(set: &mut FactSet, facts: &[Fact]) {
+    for fact in facts {
+        set.insert(fact.clone());
+    }
+}
+
 /// Both tell each other what they know until that changes nothing.
 fn exchange(one: &mut FactSet, other: &mut FactSet) {
     for _ in 0..8 {
@@ -63,7 +69,7 @@ fn nodes_keep_the_same_whatever_came_first_however_much_was_said() {
             let mut some: Vec<Fact> = facts.iter().filter(|_| rng.u8(..) < share).cloned().collect();
             rng.shuffle(&mut some);
             let mut set = FactSet::new(pool_id());
-            some.into_iter().for_each(|fact| drop(set.insert(fact)));
+            tell(&mut set, &some);
             set
         };
         let (mut one, mut other) = (told(180), told(180));
@@ -71,7 +77,7 @@ fn nodes_keep_the_same_whatever_came_first_however_much_was_said() {
         assert_eq!(one.gossip_digest(), other.gossip_digest(), "round {round}");
         let (mut one, mut other) = (told(255), told(255));
         let mut rest = FactSet::new(pool_id());
-        facts.iter().for_each(|fact| drop(rest.insert(fact.clone())));
+        tell(&mut rest, &facts);
         exchange(&mut one, &mut rest);
         exchange(&mut other, &mut rest);
         exchange(&mut one, &mut other);
@@ -131,7 +137,7 @@ fn nobody_comes_in_without_admission_and_guests_are_few() {
         "the first by its admission, though the last to be told of"
     );
     let mut other = FactSet::new(pool_id());
-    pool.said.iter().for_each(|fact| drop(other.insert(fact.clone())));
+    tell(&mut other, &pool.said);
     exchange(&mut other, &mut pool.facts);
     assert_eq!(other.gossip_digest(), pool.facts.gossip_digest());
 }
