@@ -103,6 +103,14 @@ impl RevocationAuthority {
         self.law.revocations.contains_key(&key) || self.revocations.contains_key(&key)
     }
 
+    /// Whether nobody comes in by a ticket any more. One by somebody who only certified its key once more changes nothing.
+    pub fn ends_ticket(&self, known: &FactGraph, ticket: &Signed<Cert>) -> bool {
+        let subject = ticket.value().subject;
+        let mut by_members = self.revocations.get(&subject).into_iter().flatten();
+        self.law.revocations.contains_key(&subject)
+            || by_members.any(|revoke| known.hangs_on(ticket.id(), revoke.value().signer))
+    }
+
     /// Whether an effective revocation of its signer does not retain this statement. `above` says whether a key is a subject
     /// on the chain above it, which matters to what a ticket's key signed: anybody may certify that key once more, and must
     /// not get a hold of those who came in by another's certificate of it.

@@ -73,6 +73,9 @@ impl FactSet {
         if parent.value().subject != cert.issuer || may_issue(parent.value(), cert).is_err() {
             return Verdict::Invalid("a certificate that its parent does not allow");
         }
+        if self.kept.known.up(parent.id()).any(|link| link.cert.value().subject == cert.subject) {
+            return Verdict::Invalid("a certificate below its own subject");
+        }
         match parent.value().kind {
             CertKind::Member => Verdict::Keep,
             CertKind::Ticket => Verdict::Wait(Awaited::Admission(id)),

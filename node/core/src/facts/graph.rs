@@ -161,11 +161,6 @@ impl FactGraph {
         trim(&mut admissions, &heights).is_none_or(|out| out.id() != admission.id())
     }
 
-    /// The earliest admission by which this certificate came in.
-    pub fn winning(&self, member: FactId) -> Option<&Signed<Admission>> {
-        self.links.get(&member)?.admissions.first()
-    }
-
     /// Who came in with a ticket, in the order of their admissions. Those beyond its uses are guests.
     pub fn users(&self, ticket: FactId) -> Vec<PublicKey> {
         self.users_by(ticket, |admissions| admissions.first())

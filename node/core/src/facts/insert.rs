@@ -7,7 +7,9 @@ use fsdfs_proto::ids::FactId;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
+use super::accounts::Charge;
 use super::classify::Verdict;
+use super::graph::{Place, place};
 use super::set::FactSet;
 use super::waiting::Awaited;
 use crate::limits::TICKET_GUESTS_MAX;
@@ -119,49 +121,57 @@ impl FactSet {
             }
             _ => self.kept.charge(&fact),
         };
-        let crowded = unadmitted.as_ref().is_some_and(|cert| self.has_many_guests(cert.value()));
-        if !crowded && charge.as_ref().is_none_or(|charge| self.kept.accounts.fits(charge)) {
+        let guests = unadmitted.as_ref().and_then(|cert| self.last_guest(cert.value()));
+        if guests.is_none() && charge.as_ref().is_none_or(|charge| self.kept.accounts.fits(charge)) {
             let mut settle = false;
             if let Some(cert) = unadmitted {
                 self.waiting.take(Awaited::Admission(cert.id()));
-                settle |= self.keep(cert.into());
+                settle |= self.keep(cert.into(), charge);
+                settle |= self.keep(fact.clone(), None);
+            } else {
+                settle |= self.keep(fact.clone(), charge);
             }
-            settle |= self.keep(fact.clone());
             if settle {
                 self.settle(Vec::new());
             }
             return if self.kept.contains(&fact) { InsertOutcome::New } else { InsertOutcome::Stale };
         }
-        if !crowded && charge.is_some_and(|charge| self.kept.accounts.is_last(&charge)) {
+        let is_last = charge.is_some_and(|charge| {
+            let (_, entry, above, _, id) = charge.precedence;
+            self.kept.accounts.is_last(&charge) || guests.is_some_and(|last| last < (entry, above, id))
+        });
+        if is_last {
             return InsertOutcome::Crowded;
         }
         self.settle(unadmitted.map(Fact::from).into_iter().chain([fact.clone()]).collect());
         if self.kept.contains(&fact) { InsertOutcome::New } else { InsertOutcome::Crowded }
     }
 
-    /// Whether a ticket has as many users as are kept of one, guests included.
-    fn has_many_guests(&self, cert: &Cert) -> bool {
-        let ticket = cert.parent.and_then(|ticket| self.kept.known.link(ticket));
-        ticket.is_some_and(|ticket| ticket.children.len() >= users_max(ticket.cert.value()))
+    /// If a ticket has as many users as are kept of one, guests included: the place of the last.
+    fn last_guest(&self, cert: &Cert) -> Option<Place> {
+        let ticket = cert.parent.and_then(|ticket| self.kept.known.link(ticket))?;
+        if ticket.children.len() < users_max(ticket.cert.value()) {
+            return None;
+        }
+        ticket.children.iter().filter_map(|id| self.kept.known.link(*id)).map(place).max()
     }
 
     /// Takes in what comes behind all that is kept, and for which there is room.
     pub(super) fn keep_if_room(&mut self, fact: Fact) {
-        let fits =
-            |charge: Option<super::accounts::Charge>| charge.is_none_or(|charge| self.kept.accounts.fits(&charge));
-        if self.classify(&fact) == Verdict::Keep && fits(self.kept.charge(&fact)) {
-            self.keep(fact);
+        let charge = self.kept.charge(&fact);
+        let fits = charge.as_ref().is_none_or(|charge| self.kept.accounts.fits(charge));
+        if fits && self.classify(&fact) == Verdict::Keep {
+            self.keep(fact, charge);
         }
     }
 
-    /// Takes in what there is room for. Whether all has to be weighed anew.
-    pub(super) fn keep(&mut self, fact: Fact) -> bool {
+    /// Takes in what there is room for, and books it. Whether all has to be weighed anew.
+    fn keep(&mut self, fact: Fact, charge: Option<Charge>) -> bool {
         if let Fact::Heartbeat(beat) = &fact {
             self.take_heartbeat(beat, &fact);
             self.news.push(fact);
             return false;
         }
-        let charge = self.kept.charge(&fact);
         let superseded = match &fact {
             Fact::Card(card) => {
                 self.kept.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
@@ -199,9 +209,9 @@ impl FactSet {
     fn note_kept(&mut self, fact: &Fact) -> bool {
         match fact {
             Fact::Cert(cert) => {
+                // Its key may hang on others from now on, too: whoever stood above it may stand above it no more.
                 let others = self.kept.known.certs_of(cert.value().subject).next().is_some();
                 self.add_cert(cert);
-                // Its key hangs on others, too, from now on: who stood above it may stand above it no more.
                 others && (self.kept.accounts.are_tight() || self.revocations_lapsed(cert.value()))
             }
             Fact::Vouch(vouch) => {

@@ -119,11 +119,6 @@ impl KeptFacts {
         }
     }
 
-    /// What a key signed of which others may have to speak: everything but cards and heads.
-    pub fn statements_of(&self, signer: PublicKey) -> impl Iterator<Item = &Fact> {
-        self.by_signer.get(&signer).into_iter().flatten().filter_map(|id| self.facts.get(id))
-    }
-
     /// Whether all that is known of a key is that it is a ticket's.
     pub fn is_ticket_key(&self, key: PublicKey) -> bool {
         let mut certs = self.known.certs_of(key).peekable();

@@ -161,7 +161,7 @@ impl FactSet {
     fn ticket(&self, ticket: &Signed<Cert>) -> report::TicketReport {
         let view = self.derived();
         let cert = ticket.value();
-        let void = view.chains.get(ticket.id()).is_none() || view.authority.is_revoked(cert.subject);
+        let void = view.chains.get(ticket.id()).is_none() || view.authority.ends_ticket(&self.kept.known, ticket);
         report::TicketReport {
             id: ticket.id(),
             subject: cert.subject,
