@@ -100,8 +100,8 @@ pub fn newcomer_cert(
 }
 
 /// A member's certificate with its subject's agreement.
-pub fn consented(cert: Cert, subject: &SigningKey) -> Cert {
-    let cert = Cert { consent: None, ..cert };
-    let consent = Signature(subject.sign(&cert.consent_message()).to_bytes());
-    Cert { consent: Some(consent), ..cert }
+pub fn consented(mut cert: Cert, subject: &SigningKey) -> Cert {
+    cert.consent = None;
+    cert.consent = Some(Signature(subject.sign(&cert.consent_message()).to_bytes()));
+    cert
 }
