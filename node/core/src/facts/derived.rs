@@ -78,8 +78,8 @@ impl DerivedState {
 
     /// The earliest valid admission by which a certificate came in.
     pub fn winning<'a>(&self, kept: &'a KeptFacts, member: FactId) -> Option<&'a Signed<Admission>> {
-        let admissions = kept.known.link(member).into_iter().flat_map(|link| &link.admissions);
-        admissions.into_iter().find(|admission| counts(&kept.known, &self.authority, admission))
+        let mut admissions = kept.known.link(member).into_iter().flat_map(|link| &link.admissions);
+        admissions.find(|admission| counts(&kept.known, &self.authority, admission))
     }
 
     /// The widest of a member's certificates, of those without a surplus user above them if there are any.

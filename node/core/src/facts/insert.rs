@@ -96,7 +96,7 @@ impl FactSet {
 
     fn insert_one(&mut self, fact: Fact) -> InsertOutcome {
         match self.classify(&fact) {
-            Verdict::Keep => self.take_in(fact),
+            Verdict::Keep => self.take_in(&fact),
             Verdict::Wait(awaited) => {
                 self.waiting.push(fact, awaited);
                 InsertOutcome::Waiting
@@ -108,18 +108,18 @@ impl FactSet {
     }
 
     /// Keeps what may be kept, if there is room; what comes later in the order of precedence gives way.
-    fn take_in(&mut self, fact: Fact) -> InsertOutcome {
+    fn take_in(&mut self, fact: &Fact) -> InsertOutcome {
         // A newcomer's certificate and its first admission are one.
-        let unadmitted = match &fact {
+        let unadmitted = match fact {
             Fact::Admission(admission) => self.waiting.unadmitted(admission.value().member).cloned(),
             _ => None,
         };
-        let charge = match (&unadmitted, &fact) {
+        let charge = match (&unadmitted, fact) {
             (Some(cert), Fact::Admission(admission)) => {
                 let entry = self.kept.known.entry_by(cert.value(), Some(admission.value())).unwrap_or_default();
                 Some(self.kept.ledger().charge_cert(cert, entry))
             }
-            _ => self.kept.charge(&fact),
+            _ => self.kept.charge(fact),
         };
         let guests = unadmitted.as_ref().and_then(|cert| self.last_guest(cert.value()));
         if guests.is_none() && charge.as_ref().is_none_or(|charge| self.kept.accounts.fits(charge)) {
@@ -134,7 +134,7 @@ impl FactSet {
             if settle {
                 self.settle(Vec::new());
             }
-            return if self.kept.contains(&fact) { InsertOutcome::New } else { InsertOutcome::Stale };
+            return if self.kept.contains(fact) { InsertOutcome::New } else { InsertOutcome::Stale };
         }
         let is_last = charge.is_some_and(|charge| {
             let (_, entry, above, _, id) = charge.precedence;
@@ -144,7 +144,7 @@ impl FactSet {
             return InsertOutcome::Crowded;
         }
         self.settle(unadmitted.map(Fact::from).into_iter().chain([fact.clone()]).collect());
-        if self.kept.contains(&fact) { InsertOutcome::New } else { InsertOutcome::Crowded }
+        if self.kept.contains(fact) { InsertOutcome::New } else { InsertOutcome::Crowded }
     }
 
     /// If a ticket has as many users as are kept of one, guests included: the place of the last.
