@@ -111,9 +111,10 @@ impl FactSet {
     fn take_in(&mut self, fact: &Fact) -> InsertOutcome {
         // A newcomer's certificate and its first admission are one.
         let unadmitted = match fact {
-            Fact::Admission(admission) => self.waiting.unadmitted(admission.value().member).cloned(),
+            Fact::Admission(admission) => self.waiting.unadmitted(admission.value().member),
             _ => None,
         };
+        let unadmitted = unadmitted.filter(|cert| self.kept.known.cert(cert.id()).is_none()).cloned();
         let charge = match (&unadmitted, fact) {
             (Some(cert), Fact::Admission(admission)) => {
                 let entry = self.kept.known.entry_by(cert.value(), Some(admission.value())).unwrap_or_default();
