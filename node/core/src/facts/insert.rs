@@ -8,6 +8,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
 use super::accounts::Charge;
+use super::authority::RankedLaw;
 use super::classify::Verdict;
 use super::graph::{Place, place};
 use super::set::FactSet;
@@ -226,9 +227,14 @@ impl FactSet {
                     link.is_some_and(|link| link.admissions.len() > 1 && link.admissions[0].id() == admission.id());
                 again && self.kept.accounts.are_tight()
             }
-            // What those who have a rank say comes first.
+            // Who has a rank pays otherwise, and may revoke others.
             Fact::AdminList(_) => true,
-            Fact::Revocation(revoke) => self.kept.law.rank(revoke.signer()).is_some(),
+            Fact::Revocation(revoke) if self.kept.law.rank(revoke.signer()).is_some() => {
+                let subject = revoke.value().subject;
+                self.kept.law = RankedLaw::new(self.kept.pool, self.kept.facts.values());
+                let mut signed = self.kept.by_signer.get(&subject).into_iter().flatten();
+                signed.any(|id| self.kept.law.voids(subject, *id))
+            }
             _ => false,
         }
     }
