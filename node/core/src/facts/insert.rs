@@ -54,7 +54,8 @@ impl FactSet {
             _ => std::mem::take(&mut self.came),
         };
         self.promote(came);
-        if self.kept.contains(&fact) { InsertOutcome::New } else { outcome }
+        let came_in = outcome == InsertOutcome::Waiting && self.kept.contains(&fact);
+        if came_in { InsertOutcome::New } else { outcome }
     }
 
     /// Tries what waited for something that came, and what waited for that.

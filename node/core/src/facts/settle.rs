@@ -64,8 +64,16 @@ impl FactSet {
         self.kept.law = RankedLaw::new(self.kept.pool, facts.values());
         for fact in facts.values() {
             let lawful = matches!(fact, Fact::AdminList(_) | Fact::Revocation(_) | Fact::Vouch(_));
-            if lawful && self.kept.law.rank(fact.signer()).is_some() {
-                self.keep_if_room(fact.clone());
+            let (signer, law) = (fact.signer(), &self.kept.law);
+            let charge = self.kept.charge(fact).filter(|charge| self.kept.accounts.fits(charge));
+            if let (true, Some(charge)) =
+                (lawful && law.rank(signer).is_some() && !law.voids(signer, fact.id()), charge)
+            {
+                self.kept.accounts.book(&charge);
+                self.keep_bare(fact.clone());
+                if let Fact::Vouch(vouch) = fact {
+                    self.kept.vouched.insert(vouch.value().node.into());
+                }
             }
         }
     }
@@ -99,7 +107,7 @@ impl FactSet {
         self.kept.accounts = accounts;
     }
 
-    /// With nothing that follows from it: the forest is made already.
+    /// With nothing that follows from it: law and forest are made already.
     fn keep_bare(&mut self, fact: Fact) {
         self.kept.by_signer.entry(fact.signer()).or_default().insert(fact.id());
         self.news.push(fact.clone());
