@@ -35,6 +35,10 @@ pub mod sign {
     pub const HEAD: &str = "head";
     /// "This member stands for itself."
     pub const VOUCH: &str = "vouch";
+    /// A member's word that a volume is kept at its expense.
+    pub const SPONSOR: &str = "sponsor";
+    /// A member's agreement to a certificate of its key.
+    pub const CONSENT: &str = "consent";
     /// The author's signature inside a commit.
     pub const AUTHOR: &str = "author";
 }

@@ -135,6 +135,15 @@ pub struct InviteState {
     pub revoked: bool,
 }
 
+/// An admin vouches for a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VouchReply {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// A member or an invitation was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RevokeReply {

@@ -23,7 +23,7 @@ u8_enum! {
         1 => ChainLength,
         /// The first certificate is not signed by this pool's root key.
         2 => OtherPool,
-        /// A certificate is not signed by the subject of the one before.
+        /// A certificate is not signed by the subject of the one before, or names another one as its parent.
         3 => Broken,
         /// A subject appears twice, or is a weak key.
         4 => BadSubject,
@@ -82,8 +82,10 @@ pub fn check_known(
 pub fn check_links(pool: PoolId, chain: &[Signed<Cert>]) -> Result<(), GateRefusal> {
     refuse(chain.is_empty() || chain.len() > CHAIN_CERTS_MAX, GateRefusal::ChainLength)?;
     refuse(chain[0].value().issuer != pool.into(), GateRefusal::OtherPool)?;
-    let linked = |pair: &[Signed<Cert>]| pair[1].value().issuer == pair[0].value().subject;
-    refuse(!chain.windows(2).all(linked), GateRefusal::Broken)?;
+    let linked = |pair: &[Signed<Cert>]| {
+        pair[1].value().issuer == pair[0].value().subject && pair[1].value().parent == Some(pair[0].id())
+    };
+    refuse(chain[0].value().parent.is_some() || !chain.windows(2).all(linked), GateRefusal::Broken)?;
     let mut subjects = BTreeSet::from([PublicKey::from(pool)]);
     let fresh = chain.iter().all(|cert| subjects.insert(cert.value().subject) && is_strong(cert.value().subject));
     refuse(!fresh, GateRefusal::BadSubject)?;

@@ -7,8 +7,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
     AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, Departure, Fact, FactKind, FeatureLevel,
-    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, Vouch,
-    founder_cert, newcomer_cert, ticket_cert,
+    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Sponsor, Ticket, VolEpoch, Vouch,
+    consented, founder_cert, newcomer_cert, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
@@ -100,11 +100,11 @@ pub fn founder() -> Signed<Cert> {
 
 pub fn ticket_certificate() -> Signed<Cert> {
     let invitation = Invitation { subject: public(TICKET), role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1 };
-    ticket_cert(pool(), &key(FOUNDER), founder().value(), invitation).unwrap()
+    ticket_cert(pool(), &key(FOUNDER), &founder(), invitation).unwrap()
 }
 
 pub fn newcomer() -> Signed<Cert> {
-    newcomer_cert(pool(), &key(TICKET), ticket_certificate().value(), node(NEWCOMER)).unwrap()
+    newcomer_cert(pool(), &key(TICKET), &ticket_certificate(), &key(NEWCOMER)).unwrap()
 }
 
 fn admission() -> Admission {
@@ -177,7 +177,22 @@ fn epoch() -> VolEpoch {
         read_check: Key([8; 32]),
         frozen_heads: vec![BlockId([1; 32]), BlockId([2; 32])],
         prev_sealed: Some(Bytes::from_static(&[9; 48])),
+        sponsor: None,
     }
+}
+
+/// Of a volume of its own: the volume's id is its owner's key.
+fn sponsored() -> VolEpoch {
+    let volume = VolumeId(public(WRITER).0);
+    let signature = key(FOUNDER).sign(&message(sign::SPONSOR, pool(), &volume.0));
+    let sponsor = Some(Sponsor { member: node(FOUNDER), signature: Signature(signature.to_bytes()) });
+    VolEpoch { volume, epoch: 1, signer: public(WRITER), frozen_heads: vec![], prev_sealed: None, sponsor, ..epoch() }
+}
+
+fn gone(boot: u64) -> Departure {
+    let last = Heartbeat { version: 1, node: node(NEWCOMER), boot, counter: 200 };
+    let proof = Signed::sign(pool(), &key(NEWCOMER), last).envelope().signature;
+    Departure { version: 1, member: node(NEWCOMER), last: (boot, 200), proof: Some(proof), issuer: node(FOUNDER) }
 }
 
 fn head() -> Head {
@@ -193,6 +208,7 @@ pub fn statements() -> Vec<MessageSample> {
         grant_until: 1_900_000_000_000,
         ..newcomer().value().clone()
     };
+    let reader = consented(reader, &key(NEWCOMER));
     let boot = 1_700_000_000_000;
     vec![
         sample("the founder's certificate", ROOT, founder().value().clone()),
@@ -203,11 +219,8 @@ pub fn statements() -> Vec<MessageSample> {
         sample("a card", NEWCOMER, card()),
         sample("the shortest card", NEWCOMER, bare_card()),
         sample("a heartbeat", NEWCOMER, Heartbeat { version: 1, node: node(NEWCOMER), boot, counter: 200 }),
-        sample(
-            "gone",
-            FOUNDER,
-            Departure { version: 1, member: node(NEWCOMER), last: (boot, 200), issuer: node(FOUNDER) },
-        ),
+        sample("gone", FOUNDER, gone(boot)),
+        sample("gone, and never heard of", FOUNDER, Departure { last: (0, 0), proof: None, ..gone(boot) }),
         sample("the first admins", ROOT, first_admins()),
         sample("the next admins", ROOT, next_admins()),
         sample("rules", FOUNDER, rules()),
@@ -225,6 +238,7 @@ pub fn statements() -> Vec<MessageSample> {
             ROOT,
             VolEpoch { epoch: 1, signer: public(ROOT), frozen_heads: vec![], prev_sealed: None, ..epoch() },
         ),
+        sample("an epoch of a volume that a member answers for", WRITER, sponsored()),
         sample("a head", WRITER, head()),
         sample("a vouch", FOUNDER, Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) }),
     ]
@@ -289,6 +303,8 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
     let mut bit = good;
     bit.0[5] ^= 1;
     let cert = |of: PoolId, label: &str, seed: u8| signed(FactKind::Cert, label, of, seed, &payload);
+    let silent = Cert { consent: None, ..newcomer().value().clone() };
+    let agreeing = consented(ticket_certificate().value().clone(), &key(TICKET));
     let weak = Removal { version: 1, signer: WEAK, node: node(NEWCOMER) };
     let head = codec::encode(&head());
     let write = Signature(key(WRITER).sign(&message(sign::HEAD, pool(), &head)).to_bytes());
@@ -296,6 +312,10 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
         ("signed under another label", cert(pool(), sign::ADMISSION, ROOT)),
         ("signed for another pool", cert(PoolId(public(9).0), sign::CERT, ROOT)),
         ("signed by another key", cert(pool(), sign::CERT, FOUNDER)),
+        ("a certificate without its subject's consent", spoilt(FactKind::Cert, TICKET, &silent)),
+        ("another's consent", spoilt(FactKind::Cert, TICKET, &consented(silent.clone(), &key(FOUNDER)))),
+        ("consent to other rights", spoilt(FactKind::Cert, TICKET, &Cert { depth: 1, ..newcomer().value().clone() })),
+        ("a ticket's consent", spoilt(FactKind::Cert, FOUNDER, &agreeing)),
         ("a bit of the signature is wrong", raw(FactKind::Cert, &payload, bit, None)),
         ("the signature's number is not reduced", raw(FactKind::Cert, &payload, unreduced(good), None)),
         ("the signer is a weak key", raw(FactKind::Removal, &codec::encode(&weak), Signature(weak_signature()), None)),

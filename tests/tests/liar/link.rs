@@ -104,7 +104,7 @@ impl Liar {
             GateDirection { secret, sender: self.node, receiver: self.member },
             GateDirection { secret, sender: self.member, receiver: self.node },
         );
-        let certs = self.ticket.redeem(self.node).expect("a ticket").iter().map(Signed::envelope).collect();
+        let certs = self.ticket.redeem(&self.key).expect("a ticket").iter().map(Signed::envelope).collect();
         let admissions = self.admission.iter().cloned().collect();
         let proof = Some(GateProof { certs, admissions, gossip: Digest([0; 32]) });
         let hello = GateHello { versions: VERSIONS.to_vec(), proof };

@@ -272,6 +272,7 @@ impl Engine {
                 admin::invite(cx, &mut self.gossip, op, TicketTerms { subject, role, redeem_by, uses });
             }
             Command::Revoke { subject, reason } => admin::revoke(cx, &mut self.gossip, op, subject, reason),
+            Command::Vouch { node } => admin::vouch(cx, &mut self.gossip, op, node),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, PoolRules, VolEpoch};
+use fsdfs_proto::identity::{Admission, Card, Cert, Head, PoolRules, VolEpoch};
 use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -39,6 +39,12 @@ impl FactSet {
             }
         }
         branches
+    }
+
+    /// Whether a vouch by `signer` for this member would count: the signer has a rank, and nobody revoked it.
+    pub fn may_vouch(&self, signer: PublicKey) -> bool {
+        let authority = &self.derived().authority;
+        authority.rank(signer).is_some() && !authority.is_revoked(signer)
     }
 
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
@@ -119,27 +125,22 @@ impl FactSet {
 
     /// The admissions that a node's chain needs.
     pub fn admissions_of(&self, node: NodeId) -> Vec<Signed<Admission>> {
-        let ids = self.chain_of(node).map(|chain| self.winning_along(&chain)).unwrap_or_default();
-        ids.iter()
-            .filter_map(|id| match self.kept.facts.get(id) {
-                Some(Fact::Admission(admission)) => Some(admission.clone()),
-                _ => None,
-            })
-            .collect()
+        let chain = self.chain_of(node).unwrap_or_default();
+        chain.iter().filter_map(|cert| self.derived().winning(&self.kept, cert.id())).cloned().collect()
     }
 
     /// The admission that `witness` has to sign for a newcomer. Its stamp is later than the witness's own admission, even if
     /// the witness's clock is behind: an earlier one would not count.
     pub fn admission(&self, witness: NodeId, now: Hlc, redeem: TicketRedemption) -> Admission {
-        let since = self.derived().valid.members().get(&witness.into()).copied().unwrap_or_default();
+        let since = self.kept.known.members().get(&witness.into()).copied().unwrap_or_default();
         let after = Hlc { ms: since.ms, count: since.count.saturating_add(1) };
         Admission { version: 1, ticket: redeem.ticket, member: redeem.member, witness, hlc: now.max(after) }
     }
 
     /// All tickets ever made by members, in the order of their ids.
     pub fn tickets(&self) -> Vec<report::TicketReport> {
-        let tickets = self.kept.known.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
-        tickets.map(|ticket| self.ticket(ticket)).collect()
+        let tickets = self.kept.known.links().filter(|link| link.is_ticket());
+        tickets.map(|link| self.ticket(&link.cert)).collect()
     }
 
     /// Whether a revocation or removal of `subject`, a known member or ticket, by `signer` would hold.
@@ -157,23 +158,17 @@ impl FactSet {
         self.kept.by_signer.get(&subject).into_iter().flatten().copied().collect()
     }
 
-    /// Ids of the winning admissions along a chain.
-    fn winning_along(&self, chain: &[Signed<Cert>]) -> Vec<FactId> {
-        let pairs = chain.windows(2).filter(|pair| pair[0].value().kind == CertKind::Ticket);
-        pairs.filter_map(|pair| self.derived().valid.winning(pair[0].id(), pair[1].id())).map(Signed::id).collect()
-    }
-
     fn ticket(&self, ticket: &Signed<Cert>) -> report::TicketReport {
         let view = self.derived();
         let cert = ticket.value();
-        let void = view.valid.cert(ticket.id()).is_none() || view.authority.is_revoked(cert.subject);
+        let void = view.chains.get(ticket.id()).is_none() || view.authority.ends_ticket(&self.kept.known, ticket);
         report::TicketReport {
             id: ticket.id(),
             subject: cert.subject,
             issuer: cert.issuer,
             redeem_by: cert.redeem_by,
             uses: cert.uses,
-            used: u32::try_from(self.kept.known.users(ticket).len()).unwrap_or(u32::MAX),
+            used: u32::try_from(self.kept.known.users(ticket.id()).len()).unwrap_or(u32::MAX),
             revoked: void,
         }
     }

@@ -72,6 +72,11 @@ pub enum Command {
         /// For people.
         reason: String,
     },
+    /// State that a member stands for itself, whoever invited it: an admin's word, which makes a branch of it.
+    Vouch {
+        /// Who.
+        node: NodeId,
+    },
     /// Give up an earlier command: nobody waits for its answer any more.
     Cancel {
         /// Which.
@@ -95,6 +100,7 @@ pub enum Reply {
     /// The chain from the root to the ticket's certificate.
     Invited(Vec<Signed<Cert>>),
     Revoked(FactId),
+    Vouched(FactId),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
 }

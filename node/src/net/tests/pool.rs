@@ -57,8 +57,8 @@ impl TestPool {
         let mut chain = self.facts.chain_of(node(issuer)).unwrap();
         let subject = PublicKey(ticket_key.verifying_key().to_bytes());
         let invitation = Invitation { subject, role: Role::Full, redeem_by, uses: 1 };
-        let ticket = ticket_cert(pool, &key(issuer), chain.last().unwrap().value(), invitation).unwrap();
-        let own = newcomer_cert(pool, &ticket_key, ticket.value(), node(newcomer)).unwrap();
+        let ticket = ticket_cert(pool, &key(issuer), chain.last().unwrap(), invitation).unwrap();
+        let own = newcomer_cert(pool, &ticket_key, &ticket, &key(newcomer)).unwrap();
         chain.push(ticket);
         (chain, own)
     }

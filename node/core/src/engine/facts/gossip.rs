@@ -26,20 +26,20 @@ pub(in crate::engine) struct Gossip {
 }
 
 impl Gossip {
-    /// Inserts facts; what is new is logged and told to those who may not know it.
-    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) {
-        let mut any = false;
-        for fact in facts {
-            any |= insert(cx, fact) == InsertOutcome::New;
-        }
-        if any {
+    /// Inserts facts; what is new is logged and told to those who may not know it. Returns what became of each: whoever
+    /// answers a person with a statement of its own has to look whether it is kept ([`InsertOutcome::is_kept`]), for one that
+    /// is refused or finds no room has no effect anywhere.
+    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) -> Vec<InsertOutcome> {
+        let outcomes: Vec<InsertOutcome> = facts.into_iter().map(|fact| insert(cx, fact)).collect();
+        if outcomes.contains(&InsertOutcome::New) {
             self.apply_new_facts(cx, from, GossipToken::Log);
         }
+        outcomes
     }
 
     /// Facts of a peer, which wants to know when they are durable unless `request` is 0.
     pub fn on_facts(&mut self, cx: &mut Context, from: NodeId, request: RequestId, raws: &[RawFact]) {
-        let mut valid = true;
+        let (mut valid, mut waiting) = (true, Vec::new());
         for raw in raws {
             if cx.facts.knows(raw) {
                 continue;
@@ -47,10 +47,12 @@ impl Gossip {
             match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
                 // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
-                // One that waits may become valid, but it is not in the log: the sender must not count on it.
-                Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
+                Ok(InsertOutcome::Waiting) => waiting.push(raw.id(cx.pool)),
+                Ok(InsertOutcome::Crowded | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
             }
         }
+        // One that still waits may become valid, but it is not in the log: the sender must not count on it.
+        valid &= waiting.iter().all(|id| cx.facts.get(id).is_some());
         // Logs are written in order: what was logged before is durable when this, perhaps empty, request is.
         let token = if request == 0 { GossipToken::Log } else { GossipToken::Ack { to: from, request, valid } };
         self.apply_new_facts(cx, Some(from), token);

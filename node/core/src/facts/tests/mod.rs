@@ -1,6 +1,8 @@
 //! The fact set, told as what happens in a pool.
 
+mod bounds;
 mod branches;
+mod linear;
 mod members;
 mod order;
 pub(crate) mod pool;

@@ -83,9 +83,11 @@ fn a_clock_that_is_far_off_makes_no_tickets() {
     for (off_ms, minutes) in [(CLOCK_OFF_MS_MAX, None), (CLOCK_OFF_MS_MAX + 60_000, Some(11))] {
         for sign in [1, -1] {
             let mut cx = context(1, 3);
-            let peer = connect(&mut cx, 0);
             let off = sign * i64::try_from(off_ms).expect("minutes");
-            cx.peers.get_mut(peer).expect("connected").clock_off_ms = Some(off);
+            for number in [0, 2] {
+                let peer = connect(&mut cx, number);
+                cx.peers.get_mut(peer).expect("connected").clock_off_ms = Some(off);
+            }
             invite(&mut cx, &mut Gossip::default(), OP, terms(Role::Full, 1));
             let Some(minutes) = minutes else {
                 assert!(matches!(events(&mut cx).last(), Some(Event::Reply { reply: Reply::Invited(_), .. })));
