@@ -1,7 +1,7 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
 use fsdfs_proto::identity::Role;
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
@@ -275,10 +275,10 @@ pub struct NodeInventory {
 /// A disk of this node as the store sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskState {
-    /// From its superblock.
+    /// Which disk.
     pub id: DiskId,
-    /// From its superblock.
-    pub attach_generation: u64,
+    /// From its superblock; with the node's id it makes the disk's.
+    pub nonce: DiskNonce,
     /// Its quota.
     pub quota_bytes: u64,
     /// Everything on the disk: segments, index, temporary.

@@ -102,9 +102,8 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
         let old = home.found(&Setup { storage: Some(vec![storage]), ..setup() }).expect("founded");
         let superblock = fsdfs_proto::record::Superblock {
             pool: old.pool,
-            disk: fsdfs_proto::ids::DiskId([1; 16]),
+            nonce: fsdfs_proto::ids::DiskNonce([1; 16]),
             owner: old.node,
-            attach_generation: 1,
         };
         fs::create_dir(&blocks).expect("a folder");
         fs::write(blocks.join("superblock"), superblock.encode()).expect("written");

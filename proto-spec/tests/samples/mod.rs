@@ -10,7 +10,7 @@ use fsdfs_proto::identity::{
     Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, Vouch,
     founder_cert, newcomer_cert, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
 use fsdfs_proto::signed::{Envelope, Signable, Signed, message};
 use fsdfs_proto::time::Hlc;
@@ -112,8 +112,8 @@ fn admission() -> Admission {
     Admission { version: 1, ticket: ticket_certificate().id(), member: newcomer().id(), witness: node(FOUNDER), hlc }
 }
 
-fn disk(id: u8, gib: u32, attach_generation: u64) -> CardDisk {
-    CardDisk { id: DiskId([id; 16]), gib, attach_generation }
+fn disk(nonce: u8, gib: u32) -> CardDisk {
+    CardDisk { nonce: DiskNonce([nonce; 16]), gib }
 }
 
 fn card() -> Card {
@@ -124,7 +124,7 @@ fn card() -> Card {
         instance: Writer([6; 8]),
         name: "büro".into(),
         site: "Haus am Hang".into(),
-        disks: vec![disk(1, 100, 1), disk(2, 4000, 2)],
+        disks: vec![disk(1, 100), disk(2, 4000)],
         addrs: vec!["home.example.org:4001".into(), "[2001:db8::7]:4001".into()],
         uplink: Some(1250),
         flags: 1,

@@ -1,10 +1,9 @@
 //! What others ask of the set.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, PoolRules, VolEpoch};
-use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
+use fsdfs_proto::identity::{Admission, Card, CardDisk, Cert, CertKind, Fact, Head, PoolRules, VolEpoch};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
@@ -96,18 +95,16 @@ impl FactSet {
             .filter(|(_, member)| member.status == MemberStatus::Member)
             .filter_map(|(node, member)| Some((*node, member.card.as_ref()?.value())))
             .collect();
-        let owners = owners(&cards);
         let cap = self.rules().weight_gib_max;
         cards
             .iter()
             .map(|(node, card)| {
                 let total: u64 = card.disks.iter().map(|disk| u64::from(disk.gib)).sum();
-                let disk = |disk: &fsdfs_proto::identity::CardDisk| {
-                    // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
-                    let takes = owners.get(&disk.id) == Some(node);
-                    MapDisk { id: disk.id, weight: if takes { capped(disk.gib, total, cap) } else { 0 } }
-                };
-                MapServer { id: *node, site: card.site.clone(), disks: card.disks.iter().map(disk).collect() }
+                // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
+                let disk = |disk: &CardDisk| MapDisk { id: card.disk_id(disk), weight: capped(disk.gib, total, cap) };
+                let mut disks: Vec<MapDisk> = card.disks.iter().map(disk).collect();
+                disks.sort_by_key(|disk| disk.id);
+                MapServer { id: *node, site: card.site.clone(), disks }
             })
             .collect()
     }
@@ -177,18 +174,6 @@ impl FactSet {
             revoked: void,
         }
     }
-}
-
-/// Whose a disk is: the highest attach generation owns it. A disk that moved to another machine is still on its old owner's last card.
-fn owners(cards: &BTreeMap<NodeId, &Card>) -> BTreeMap<DiskId, NodeId> {
-    let mut best = BTreeMap::<DiskId, (u64, Reverse<NodeId>)>::new();
-    for (node, card) in cards {
-        for disk in &card.disks {
-            let generation = (disk.attach_generation, Reverse(*node));
-            best.entry(disk.id).and_modify(|old| *old = generation.max(*old)).or_insert(generation);
-        }
-    }
-    best.into_iter().map(|(disk, (_, Reverse(node)))| (disk, node)).collect()
 }
 
 /// A disk's share of its server's weight, if the pool's rules cap what a server may claim.

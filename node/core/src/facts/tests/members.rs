@@ -227,7 +227,7 @@ fn a_guest_may_come_in_but_weighs_nothing() {
     let ticket = pool.ticket(0, 1, 1000);
     pool.join(0, ticket, 1, 10);
     pool.join(0, ticket, 2, 20);
-    pool.say(card(2, 1, &[(1, 10, 1)], 0));
+    pool.say(card(2, 1, &[(1, 10)], 0));
     let chain = pool.facts.chain_of(node(2)).expect("certified");
     let judged = pool.facts.judge(9999, node(2), &chain, &[]).expect("a guest comes in");
     assert_eq!(judged.redeem, None);

@@ -5,7 +5,7 @@ use fsdfs_proto::identity::{
     AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
     Revocation, Role, VolEpoch, Vouch, founder_cert, newcomer_cert, pool_of, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector, VolumeKeys};
@@ -121,12 +121,8 @@ pub fn ticket_key(number: usize) -> SigningKey {
     key(100 + u8::try_from(number).expect("few tickets"))
 }
 
-pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signed<Card> {
-    let disk = |(id, gib, generation): &(u8, u32, u64)| CardDisk {
-        id: DiskId([*id; 16]),
-        gib: *gib,
-        attach_generation: *generation,
-    };
+pub fn card(number: u8, seq: u64, disks: &[(u8, u32)], flags: u32) -> Signed<Card> {
+    let disk = |(nonce, gib): &(u8, u32)| CardDisk { nonce: DiskNonce([*nonce; 16]), gib: *gib };
     let card = Card {
         version: 1,
         node: node(number),

@@ -1,8 +1,6 @@
-use fsdfs_proto::ids::DiskId;
-
 use super::*;
 use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules};
-use crate::engine::test_kit::{connect, context, revoke};
+use crate::engine::test_kit::{connect, context, disk, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
@@ -72,7 +70,7 @@ fn check(change: impl FnOnce(&mut Context), expected: &[Attention]) {
 fn each_trouble_is_named() {
     let names = || vec!["node2".to_owned()];
     check(|cx| cx.duplicate_identity = true, &[Attention::DuplicateIdentity]);
-    let (disk, condition) = (DiskId([0; 16]), DiskCondition::Failing);
+    let (disk, condition) = (disk(0).id, DiskCondition::Failing);
     check(|cx| cx.disks[0].condition = condition, &[Attention::DiskTakesNothing { disk, condition }]);
     let nearly = Attention::DiskNearlyFull { disk, percent: 90 };
     check(|cx| cx.disks[0].room_bytes = 10 << 30, &[nearly]);
@@ -88,7 +86,7 @@ fn each_trouble_is_named() {
 fn fill(cx: &mut Context, percents: &[(u8, u8)]) {
     for (number, percent) in percents {
         let flags = card_flag::of_full_percent(*percent) | (u32::from(*percent == 100) * card_flag::READ_ONLY);
-        cx.facts.insert(card(*number, 2, &[(*number, 100, 1)], flags).into());
+        cx.facts.insert(card(*number, 2, &[(*number, 100)], flags).into());
     }
 }
 
@@ -174,7 +172,7 @@ fn the_most_important_comes_first() {
         Attention::DuplicateIdentity,
         Attention::ClockOff { minutes: -60 },
         Attention::Unpublished,
-        Attention::DiskTakesNothing { disk: DiskId([0; 16]), condition: DiskCondition::QuotaFull },
+        Attention::DiskTakesNothing { disk: disk(0).id, condition: DiskCondition::QuotaFull },
         Attention::TooFewServers { possible: 2, copies: 3 },
         Attention::PoolFull { with_room: 1, copies: 2 },
         Attention::WrongBlocks { name: "node1".into(), blocks: 1 },

@@ -16,7 +16,7 @@ fn connected() -> Context {
 }
 
 fn new_card() -> Signed<Card> {
-    card(1, 2, &[(1, 100, 1)], 0)
+    card(1, 2, &[(1, 100)], 0)
 }
 
 fn new_beat(counter: u64) -> Signed<Heartbeat> {
@@ -73,8 +73,8 @@ fn facts_are_logged_before_they_are_acknowledged() {
 #[test]
 fn what_cannot_be_used_here_is_not_acknowledged_as_durable() {
     assert!(rated(new_card()));
-    assert!(rated(card(1, 1, &[(1, 100, 1)], 0)), "known");
-    assert!(rated(card(1, 0, &[(1, 50, 1)], 0)), "superseded by a later one");
+    assert!(rated(card(1, 1, &[(1, 100)], 0)), "known");
+    assert!(rated(card(1, 0, &[(1, 50)], 0)), "superseded by a later one");
     assert!(!rated(gone(1, 1, (1, 1))), "nobody says that of itself");
     assert!(!rated(card(9, 1, &[], 0)), "a stranger's: it may become valid later");
 }
@@ -94,7 +94,7 @@ fn one_bad_fact_spoils_the_answer_but_not_the_others() {
 #[test]
 fn known_facts_are_not_logged_again_but_their_answer_waits_for_the_log() {
     let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
-    let known = [Fact::from(card(1, 1, &[(1, 100, 1)], 0)).raw()];
+    let known = [Fact::from(card(1, 1, &[(1, 100)], 0)).raw()];
     gossip.on_facts(&mut cx, node(1), 0, &known);
     assert!(effects(&mut cx).is_empty(), "nobody waits");
     gossip.on_facts(&mut cx, node(1), 7, &known);
