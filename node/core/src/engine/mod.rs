@@ -483,6 +483,7 @@ impl Engine {
                 }
             }
             Timer::Heartbeat => self.heartbeat(),
+            Timer::Cards => self.gossip.on_cards_due(cx),
             Timer::Get(id) => self.gets.on_due(cx, log, id),
             Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),
             Timer::Commit(volume) => self.commit(|commits, parts| commits.begin(parts, volume)),

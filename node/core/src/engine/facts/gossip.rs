@@ -8,6 +8,7 @@ use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::card_pace::CardPace;
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
@@ -23,6 +24,7 @@ pub(in crate::engine) struct Gossip {
     /// written again.
     pub log_behind: bool,
     outbox: FactOutbox,
+    cards: CardPace,
 }
 
 impl Gossip {
@@ -30,7 +32,7 @@ impl Gossip {
     pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) {
         let mut any = false;
         for fact in facts {
-            any |= insert(cx, fact) == InsertOutcome::New;
+            any |= self.insert(cx, fact) == InsertOutcome::New;
         }
         if any {
             self.apply_new_facts(cx, from, GossipToken::Log);
@@ -44,7 +46,7 @@ impl Gossip {
             if cx.facts.knows(raw) {
                 continue;
             }
-            match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
+            match raw.open(cx.pool).map(|fact| self.insert(cx, fact)) {
                 // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
                 // One that waits may become valid, but it is not in the log: the sender must not count on it.
@@ -138,6 +140,26 @@ impl Gossip {
         }
     }
 
+    /// Cards that came too soon and have waited long enough.
+    pub fn on_cards_due(&mut self, cx: &mut Context) {
+        let due = self.cards.due(cx);
+        self.insert_facts(cx, due, None);
+    }
+
+    /// The only way into the fact set while running, so that its version never lags behind.
+    fn insert(&mut self, cx: &mut Context, fact: Fact) -> InsertOutcome {
+        if self.cards.holds_back(cx, &fact) {
+            return InsertOutcome::Waiting;
+        }
+        let card_of = if let Fact::Card(card) = &fact { Some(card.value().node) } else { None };
+        let inserted = cx.facts.insert(fact);
+        if inserted == InsertOutcome::New {
+            cx.facts_version += 1;
+            card_of.into_iter().for_each(|node| self.cards.note(cx, node));
+        }
+        inserted
+    }
+
     /// Whether a write of the log became durable. Said once.
     pub fn note_logged(&mut self, cx: &mut Context, durable: bool) {
         if !durable && !std::mem::replace(&mut self.log_behind, true) {
@@ -145,15 +167,6 @@ impl Gossip {
         }
         debug_assert!(durable || self.log_behind, "a failed write is remembered until all is written again");
     }
-}
-
-/// The only way into the fact set while running, so that its version never lags behind.
-fn insert(cx: &mut Context, fact: Fact) -> InsertOutcome {
-    let inserted = cx.facts.insert(fact);
-    if inserted == InsertOutcome::New {
-        cx.facts_version += 1;
-    }
-    inserted
 }
 
 /// As many of these peers, drawn at random.
