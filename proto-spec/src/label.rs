@@ -75,6 +75,8 @@ pub mod place {
     pub const DISK: &str = "fsdfs/place/disk/1";
     /// Seed of a site.
     pub const SITE: &str = "fsdfs/place/site/1";
+    /// Seed of an invitation branch.
+    pub const BRANCH: &str = "fsdfs/place/branch/1";
 }
 
 /// Tags of digests over sets of facts (spec 04-wire).

@@ -51,6 +51,8 @@ pub struct MemberReport {
     pub addrs: Vec<String>,
     /// Disks and weights from its card.
     pub disks: Vec<(DiskId, u32)>,
+    /// Of the sum of these weights, as much as placement uses: what its certificate and the pool's rules allow.
+    pub believed: u64,
     /// From its card: how much of that blocks cannot take any more.
     pub full_percent: u8,
     /// From its certificate.
@@ -195,6 +197,18 @@ pub enum Attention {
         possible: u8,
         /// N.
         copies: u8,
+    },
+    /// Of what these members offer only a part is used: their certificates, or the rules, allow no more.
+    OfferCapped {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members that one of them invited, and for whom no admin vouches, would hold more than their part of the copies.
+    BranchBound {
+        /// Their names.
+        names: Vec<String>,
+        /// What their being bound costs the pool of what fits, in percent.
+        percent: u8,
     },
     /// A member sent bytes that were not the block it announced.
     WrongBlocks {

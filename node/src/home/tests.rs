@@ -21,7 +21,7 @@ fn home_in(folder: &TempDir) -> Home {
 fn ticket_of(founder: &Identity) -> Ticket {
     let seed = SecretKey::new(crate::random::bytes());
     let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
-    let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1 };
+    let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1, weight_gib_max: 0 };
     let own = founder.chain.last().expect("a founder has a certificate").value();
     let cert = ticket_cert(founder.pool, &founder.key.signing_key(), own, invitation).expect("a founder may invite");
     let chain = founder.chain.iter().cloned().chain([cert]).collect();

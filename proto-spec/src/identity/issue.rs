@@ -24,6 +24,7 @@ pub fn founder_cert(root: &SigningKey, founder: NodeId) -> Signed<Cert> {
         grant_until: 0,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: 0,
     };
     Signed::sign(pool_of(root), root, cert)
 }
@@ -39,6 +40,8 @@ pub struct Invitation {
     pub redeem_by: u64,
     /// Newcomers at most.
     pub uses: u32,
+    /// Units of weight that each is believed at most; 0 = any, as far as the issuer may.
+    pub weight_gib_max: u32,
 }
 
 /// A ticket's certificate. Its newcomers may invite in turn as long as the depth of the chain allows.
@@ -56,6 +59,7 @@ pub fn ticket_cert(pool: PoolId, issuer: &SigningKey, own: &Cert, invitation: In
         grant_until: own.grant_until,
         redeem_by: invitation.redeem_by,
         uses: invitation.uses,
+        weight_gib_max: invitation.weight_gib_max,
     };
     // Below depth 1 there is no room for the newcomer's own certificate.
     let fits = depth >= 1 && invitation.uses >= 1 && super::may_issue(own, &cert).is_ok();
@@ -77,6 +81,7 @@ pub fn newcomer_cert(pool: PoolId, ticket_key: &SigningKey, ticket: &Cert, newco
         grant_until: ticket.grant_until,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: ticket.weight_gib_max,
     };
     Some(Signed::sign(pool, ticket_key, cert))
 }

@@ -33,7 +33,7 @@ u8_enum! {
     }
 }
 
-/// One link of a membership chain: `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses]`.
+/// One link of a membership chain: `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses, weight_gib_max]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cert {
     /// 1.
@@ -56,6 +56,8 @@ pub struct Cert {
     pub redeem_by: u64,
     /// Tickets: how many newcomers it admits, at least 1. Members: 0.
     pub uses: u32,
+    /// Units of weight that the subject's card is believed at most; 0 = any. Never more than the issuer's.
+    pub weight_gib_max: u32,
 }
 
 /// "This newcomer came in with this ticket": `[1, ticket cert id, member cert id, witness, hlc]`, signed by the witness.

@@ -99,7 +99,13 @@ pub fn founder() -> Signed<Cert> {
 }
 
 pub fn ticket_certificate() -> Signed<Cert> {
-    let invitation = Invitation { subject: public(TICKET), role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1 };
+    let invitation = Invitation {
+        subject: public(TICKET),
+        role: Role::Full,
+        redeem_by: 1_800_000_000_000,
+        uses: 1,
+        weight_gib_max: 16_384,
+    };
     ticket_cert(pool(), &key(FOUNDER), founder().value(), invitation).unwrap()
 }
 
@@ -354,9 +360,9 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
         ("a name of 65 bytes", cards(Card { name: "n".repeat(65), ..card() })),
         ("a name that moves the cursor", cards(Card { name: "\u{1b}[2J".into(), ..card() })),
         ("a card without site", cards(Card { site: String::new(), ..card() })),
-        ("65 disks", cards(Card { disks: (0..65).map(|id| disk(id, 1, 1)).collect(), ..card() })),
-        ("disks out of order", cards(Card { disks: vec![disk(2, 1, 1), disk(1, 1, 1)], ..card() })),
-        ("a disk twice", cards(Card { disks: vec![disk(1, 1, 1), disk(1, 2, 2)], ..card() })),
+        ("65 disks", cards(Card { disks: (0..65).map(|id| disk(id, 1)).collect(), ..card() })),
+        ("disks out of order", cards(Card { disks: vec![disk(2, 1), disk(1, 1)], ..card() })),
+        ("a disk twice", cards(Card { disks: vec![disk(1, 1), disk(1, 2)], ..card() })),
         ("nine addresses", cards(Card { addrs: vec!["192.0.2.1:1".into(); 9], ..card() })),
         ("an empty address", cards(Card { addrs: vec![String::new()], ..card() })),
         ("admins number 0", admin(AdminList { number: 0, ..first_admins() })),

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch};
+use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch, weight_limit};
 use fsdfs_proto::ids::{NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
@@ -102,6 +102,7 @@ impl DerivedState {
             role: cert.value().role,
             may_invite: cert.value().may_invite,
             depth: cert.value().depth,
+            weight_gib_max: if self.authority.rank(key).is_some() { 0 } else { cert.value().weight_gib_max },
             invited_by: inviter(kept, cert),
             branch: best.and_then(|(cert, _)| self.branches.of(cert.id())),
             status,
@@ -173,7 +174,7 @@ fn width(cert: &Signed<Cert>) -> impl Ord + use<> {
     let cert_id = cert.id();
     let cert = cert.value();
     let until = if cert.grant_until == 0 { u64::MAX } else { cert.grant_until };
-    (cert.role, Reverse((cert.may_invite, cert.depth, until)), cert_id)
+    (cert.role, Reverse((cert.may_invite, cert.depth, until, weight_limit(cert.weight_gib_max))), cert_id)
 }
 
 fn is_member(cert: &Signed<Cert>) -> bool {

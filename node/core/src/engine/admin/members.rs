@@ -31,6 +31,7 @@ fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) ->
         disks: card
             .map(|card| card.disks.iter().map(|disk| (card.disk_id(disk), disk.gib)).collect())
             .unwrap_or_default(),
+        believed: cx.facts.weights_of(node).map_or(0, |(_, believed)| believed),
         role: info.role,
         presence: presence_of(cx, liveness, node, info.status),
         connected: cx.responsive(node),

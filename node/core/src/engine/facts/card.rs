@@ -38,6 +38,11 @@ impl OwnCard {
         Self { profile, unit_bytes: unit_bytes.max(1), boot: 0, counter: 0, overtaken: 0 }
     }
 
+    /// Units of weight for so many bytes, rounded up: at least one.
+    pub fn units(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.div_ceil(self.unit_bytes).max(1)).unwrap_or(u32::MAX)
+    }
+
     /// The boot number of this start, later than any this node's log remembers.
     pub fn begin_boot(&mut self, cx: &Context) {
         let me = cx.facts.members().get(&cx.me);

@@ -4,5 +4,6 @@ mod branches;
 mod members;
 mod order;
 pub(crate) mod pool;
+mod servers;
 mod state;
 mod vectors;

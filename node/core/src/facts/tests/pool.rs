@@ -73,11 +73,16 @@ impl TestPool {
 
     /// Makes a ticket; its number names it.
     pub fn ticket(&mut self, issuer: u8, uses: u32, redeem_by: u64) -> usize {
+        self.ticket_up_to(issuer, uses, redeem_by, 0)
+    }
+
+    /// The same, with a limit to what newcomers are believed to store.
+    pub fn ticket_up_to(&mut self, issuer: u8, uses: u32, redeem_by: u64, weight_gib_max: u32) -> usize {
         let number = self.tickets.len();
         let chain = self.facts.chain_of(node(issuer)).expect("the issuer is a member");
         let own = chain.last().expect("not empty").value();
         let subject = public(&ticket_key(number));
-        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses };
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses, weight_gib_max };
         let ticket = ticket_cert(pool_id(), &key(issuer), own, invitation).expect("may invite");
         self.say(ticket.clone());
         self.tickets.push(ticket);

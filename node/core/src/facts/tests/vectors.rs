@@ -119,6 +119,7 @@ fn cert(issuer: &ed25519_dalek::SigningKey, change: impl FnOnce(&mut Cert)) -> S
         grant_until: 0,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: 0,
     };
     change(&mut cert);
     Signed::sign(pool_id(), issuer, cert)
