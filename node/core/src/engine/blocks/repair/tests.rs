@@ -282,7 +282,7 @@ fn a_check_of_one_holder_asks_only_about_what_it_is_assigned() {
 #[test]
 fn only_the_card_of_a_peer_that_took_nothing_before_has_it_checked() {
     let mut case = Case::new(0);
-    let card = |flags| pool::card(1, 2, &[(1, 100, 1)], flags).value().clone();
+    let card = |flags| pool::card(1, 2, &[(1, 100)], flags).value().clone();
     case.repair.on_card(&mut case.cx, &card(0));
     case.repair.on_card(&mut case.cx, &card(card_flag::of_full_percent(40)));
     case.repair.on_card(&mut case.cx, &card(card_flag::READ_ONLY));
