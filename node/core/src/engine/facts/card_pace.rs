@@ -1,11 +1,11 @@
-//! How often another member's card is taken in.
+//! How often another member's card is taken in that has others look for blocks to send.
 //!
 //! Promise: a member that changes its card all the time changes the map once a minute; its newest card is in force within a
 //! minute of the last change. A newcomer, which says several things of itself within seconds, waits for nothing.
 
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::{Card, Fact};
+use fsdfs_proto::identity::{Card, Fact, card_flag};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::signed::Signed;
 
@@ -33,10 +33,9 @@ impl MemberPace {
 }
 
 impl CardPace {
-    /// Whether this card has to wait; then it is kept, if no newer one waits.
-    pub fn holds_back(&mut self, cx: &mut Context, fact: &Fact) -> bool {
-        let Fact::Card(card) = fact else { return false };
-        let Some(pace) = self.0.get_mut(&card.value().node) else { return false };
+    /// Whether this card of `node` has to wait; then it is kept, if no newer one waits.
+    pub fn holds_back(&mut self, cx: &mut Context, node: NodeId, fact: &Fact) -> bool {
+        let (Fact::Card(card), Some(pace)) = (fact, self.0.get_mut(&node)) else { return false };
         let next = pace.next();
         if cx.now.mono >= next {
             return false;
@@ -49,12 +48,8 @@ impl CardPace {
         true
     }
 
-    /// A card of this node was taken in, and is news.
+    /// Such a card of this node was taken in, and is news.
     pub fn note(&mut self, cx: &Context, node: NodeId) {
-        // Of itself a node knows best.
-        if node == cx.me {
-            return;
-        }
         let pace = self.0.entry(node).or_default();
         pace.from = pace.from.max(cx.now.mono) + CARD_APART_MS;
         debug_assert!(self.0.len() <= cx.facts.members().len(), "only members' cards are taken in");
@@ -73,4 +68,16 @@ impl CardPace {
         }
         due
     }
+}
+
+/// Whose card this is, if it is another member's that changes the map, or has its blocks looked for because it takes some
+/// again. How full it is, and where it can be reached, may come as often as it likes.
+pub(super) fn moves_blocks(cx: &Context, fact: &Fact) -> Option<NodeId> {
+    let Fact::Card(card) = fact else { return None };
+    let new = card.value();
+    let last = cx.facts.members().get(&new.node)?.card.as_ref().map(Signed::value);
+    let takes = |card: &Card| card.flags & card_flag::READ_ONLY == 0;
+    let same =
+        last.is_some_and(|last| last.site == new.site && last.disks == new.disks && (takes(last) || !takes(new)));
+    (new.node != cx.me && !same).then_some(new.node)
 }

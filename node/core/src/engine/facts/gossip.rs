@@ -8,7 +8,7 @@ use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
-use super::card_pace::CardPace;
+use super::card_pace::{CardPace, moves_blocks};
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
@@ -148,14 +148,14 @@ impl Gossip {
 
     /// The only way into the fact set while running, so that its version never lags behind.
     fn insert(&mut self, cx: &mut Context, fact: Fact) -> InsertOutcome {
-        if self.cards.holds_back(cx, &fact) {
+        let moves = moves_blocks(cx, &fact);
+        if moves.is_some_and(|node| self.cards.holds_back(cx, node, &fact)) {
             return InsertOutcome::Waiting;
         }
-        let card_of = if let Fact::Card(card) = &fact { Some(card.value().node) } else { None };
         let inserted = cx.facts.insert(fact);
         if inserted == InsertOutcome::New {
             cx.facts_version += 1;
-            card_of.into_iter().for_each(|node| self.cards.note(cx, node));
+            moves.into_iter().for_each(|node| self.cards.note(cx, node));
         }
         inserted
     }

@@ -182,7 +182,8 @@ fn a_node_whose_identity_runs_twice_confirms_nothing() {
 
 /// Node 1's card number `seq` comes: whether it is in force now.
 fn takes(cx: &mut Context, gossip: &mut Gossip, seq: u64) -> bool {
-    gossip.on_facts(cx, node(1), 0, &[Fact::from(card(1, seq, &[(1, 100)], 0)).raw()]);
+    let weight = u32::try_from(seq).expect("few cards");
+    gossip.on_facts(cx, node(1), 0, &[Fact::from(card(1, seq, &[(1, weight)], 0)).raw()]);
     is_in_force(cx, seq)
 }
 
@@ -212,11 +213,23 @@ fn a_card_that_changes_all_the_time_is_taken_in_once_a_minute() {
 }
 
 #[test]
+fn a_card_that_moves_nothing_never_waits() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    (2..10).for_each(|seq| assert!(takes(&mut cx, &mut gossip, seq)));
+    for (seq, flags) in (10..60).zip(0..) {
+        let card = card(1, seq, &[(1, 9)], fsdfs_proto::identity::card_flag::of_full_percent(flags));
+        gossip.on_facts(&mut cx, node(1), 0, &[Fact::from(card).raw()]);
+        assert!(is_in_force(&cx, seq), "how full it is");
+    }
+    assert!(!takes(&mut cx, &mut gossip, 60), "another weight");
+}
+
+#[test]
 fn a_card_that_has_to_wait_is_not_acknowledged_as_durable() {
     let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
     (2..10).for_each(|seq| assert!(takes(&mut cx, &mut gossip, seq)));
     asked_of_disk(&mut cx);
-    gossip.on_facts(&mut cx, node(1), 7, &[Fact::from(card(1, 10, &[(1, 100)], 0)).raw()]);
+    gossip.on_facts(&mut cx, node(1), 7, &[Fact::from(card(1, 10, &[(1, 10)], 0)).raw()]);
     let asked = asked_of_disk(&mut cx);
     let [(_, Waiter::Gossip(GossipToken::Ack { valid, .. }))] = &asked[..] else { panic!("an answer: {asked:?}") };
     assert!(!valid);
