@@ -59,6 +59,7 @@ fn proof() -> GateProof {
         grant_until: 0,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: 0,
         parent: None,
         consent: None,
     };

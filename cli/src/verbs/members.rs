@@ -142,12 +142,21 @@ fn shown(members: &Answer) -> String {
             escape::name(member.name.as_bytes()) + me,
             escape::name(member.site.as_bytes()),
             state(member),
-            human::size(member.offered_bytes),
+            offered(member),
             role(member.role).into(),
             addresses(&member.addresses),
         ]);
     }
     format!("{table}{}", warnings(&members.warnings))
+}
+
+/// What a member offers, and how much of it is used if that is less.
+fn offered(member: &MemberEntry) -> String {
+    let offered = human::size(member.offered_bytes);
+    match member.counted_bytes {
+        counted if counted < member.offered_bytes => format!("{offered} ({} used)", human::size(counted)),
+        _ => offered,
+    }
 }
 
 fn state(member: &MemberEntry) -> String {
@@ -214,6 +223,7 @@ mod tests {
             last_seen_s: Some(3),
             invited_by: "me".into(),
             offered_bytes: 10 << 30,
+            counted_bytes: 10 << 30,
             disks: 1,
             addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }

@@ -65,6 +65,12 @@ pub const QUESTIONS_UNDER_WAY_MAX: usize = 512;
 /// head of a kilobyte. At half of them the peer is asked whether they have come.
 pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 
+/// Cards of another member that change the map are taken in so far apart, over a longer time: each has everybody go through all
+/// records. The newest of those that came sooner is taken in then.
+pub const CARD_APART_MS: u64 = 60_000;
+/// So many may come at once before that: a newcomer, or a node that restarts, finds its addresses and disks one by one.
+pub const CARDS_AT_ONCE: u64 = 8;
+
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;
 /// Without a heartbeat for this long a member is away.

@@ -106,10 +106,11 @@ impl Client {
         role: Role,
         redeem_by: u64,
         uses: u32,
+        up_to_bytes: Option<u64>,
     ) -> Result<(SecretKey, Vec<Signed<Cert>>), ClientError> {
         let seed = SecretKey::new(random::bytes());
         let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
-        let chain = ask!(self, Command::Invite { subject, role, redeem_by, uses } => Invited)?;
+        let chain = ask!(self, Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => Invited)?;
         Ok((seed, chain))
     }
 

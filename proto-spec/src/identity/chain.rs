@@ -103,7 +103,8 @@ pub fn may_issue(parent: &Cert, child: &Cert) -> Result<(), GateRefusal> {
     refuse(child.depth >= parent.depth, GateRefusal::TooDeep)?;
     let wider = child.role < parent.role
         || child.may_invite && !parent.may_invite
-        || grant(child.grant_until) > grant(parent.grant_until);
+        || grant(child.grant_until) > grant(parent.grant_until)
+        || weight_limit(child.weight_gib_max) > weight_limit(parent.weight_gib_max);
     refuse(wider, GateRefusal::Wider)
 }
 
@@ -114,6 +115,11 @@ pub fn ended(until_ms: u64, wall_ms: u64) -> bool {
 
 fn grant(until_ms: u64) -> u64 {
     if until_ms == 0 { u64::MAX } else { until_ms }
+}
+
+/// A greatest weight, 0 = any, as a number to compare by.
+pub fn weight_limit(weight_gib_max: u32) -> u32 {
+    if weight_gib_max == 0 { u32::MAX } else { weight_gib_max }
 }
 
 fn is_ticket(cert: &Signed<Cert>) -> bool {

@@ -24,6 +24,7 @@ pub fn founder_cert(root: &SigningKey, founder: NodeId) -> Signed<Cert> {
         grant_until: 0,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: 0,
         parent: None,
         consent: None,
     };
@@ -41,6 +42,8 @@ pub struct Invitation {
     pub redeem_by: u64,
     /// Newcomers at most.
     pub uses: u32,
+    /// Units of weight that each is believed at most; 0 = any, as far as the issuer may.
+    pub weight_gib_max: u32,
 }
 
 /// A ticket's certificate. Its newcomers may invite in turn as long as the depth of the chain allows.
@@ -64,6 +67,7 @@ pub fn ticket_cert(
         grant_until: own.grant_until,
         redeem_by: invitation.redeem_by,
         uses: invitation.uses,
+        weight_gib_max: invitation.weight_gib_max,
         parent: Some(parent),
         consent: None,
     };
@@ -93,6 +97,7 @@ pub fn newcomer_cert(
         grant_until: ticket.grant_until,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: ticket.weight_gib_max,
         parent: Some(parent),
         consent: None,
     };

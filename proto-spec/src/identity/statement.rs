@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{DiskId, FactId, Key, NodeId, PublicKey, Signature, VolumeId, Writer};
+use crate::ids::{DiskId, DiskNonce, FactId, Key, NodeId, PublicKey, Signature, VolumeId, Writer};
 use crate::label::sign;
 use crate::signed::Signable;
 use crate::time::Hlc;
@@ -34,7 +34,7 @@ u8_enum! {
 }
 
 /// One link of a membership chain:
-/// `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses, parent, consent]`.
+/// `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses, weight_gib_max, parent, consent]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cert {
     /// 1.
@@ -57,6 +57,8 @@ pub struct Cert {
     pub redeem_by: u64,
     /// Tickets: how many newcomers it admits, at least 1. Members: 0.
     pub uses: u32,
+    /// Units of weight that the subject's card is believed at most; 0 = any. Never more than the issuer's.
+    pub weight_gib_max: u32,
     /// Id of the issuer's certificate by which it issued this one; none if the root key did. So every certificate has one
     /// chain, and what a chain costs to walk does not depend on how many certificates a key has.
     pub parent: Option<FactId>,
@@ -100,15 +102,14 @@ pub struct Admission {
     pub hlc: Hlc,
 }
 
-/// A disk on a card: `[id16, gib, attach generation]`.
+/// A disk on a card: `[nonce16, gib]`. Its id follows from the card's node and the nonce ([`Card::disk_id`]), so no card can
+/// name another node's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardDisk {
     /// From its superblock.
-    pub id: DiskId,
+    pub nonce: DiskNonce,
     /// Its weight, whole GiB (test pools may declare a smaller unit); 0 = takes nothing new.
     pub gib: u32,
-    /// Generation of its superblock; the highest one in the pool owns the disk.
-    pub attach_generation: u64,
 }
 
 /// What a node says of itself: `[1, node, seq, instance, name, site, disks, addrs, uplink?, flags, features]`, signed by the node.
@@ -126,7 +127,7 @@ pub struct Card {
     pub name: String,
     /// Its site, 1 to 64 bytes: nodes with equal sites are expected to fail together, by one fire or flood.
     pub site: String,
-    /// At most 64, ascending by id.
+    /// At most 64, ascending by nonce.
     pub disks: Vec<CardDisk>,
     /// At most 8 of `HOST:PORT` (UDP), the best first. HOST may be a DNS name.
     pub addrs: Vec<String>,
@@ -136,6 +137,13 @@ pub struct Card {
     pub flags: u32,
     /// Highest feature level the program supports.
     pub features: u32,
+}
+
+impl Card {
+    /// The id of one of this card's disks.
+    pub fn disk_id(&self, disk: &CardDisk) -> DiskId {
+        DiskId::of(self.node, disk.nonce)
+    }
 }
 
 /// Bits of [`Card::flags`].
@@ -358,7 +366,7 @@ impl CanonicalCodec for Card {
         text(&self.name, 64, "the name on a card")?;
         text(&self.site, 64, "the site on a card")?;
         bound(self.disks.len() <= 64, "the disks on a card")?;
-        ascending(&self.disks, |disk| disk.id)?;
+        ascending(&self.disks, |disk| disk.nonce)?;
         bound(self.addrs.len() <= 8, "the addresses on a card")?;
         self.addrs.iter().try_for_each(|addr| text(addr, 255, "an address on a card"))
     }

@@ -10,7 +10,7 @@ use fsdfs_proto::identity::{
     Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Sponsor, Ticket, VolEpoch, Vouch,
     consented, founder_cert, newcomer_cert, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
 use fsdfs_proto::signed::{Envelope, Signable, Signed, message};
 use fsdfs_proto::time::Hlc;
@@ -99,7 +99,13 @@ pub fn founder() -> Signed<Cert> {
 }
 
 pub fn ticket_certificate() -> Signed<Cert> {
-    let invitation = Invitation { subject: public(TICKET), role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1 };
+    let invitation = Invitation {
+        subject: public(TICKET),
+        role: Role::Full,
+        redeem_by: 1_800_000_000_000,
+        uses: 1,
+        weight_gib_max: 16_384,
+    };
     ticket_cert(pool(), &key(FOUNDER), &founder(), invitation).unwrap()
 }
 
@@ -112,8 +118,8 @@ fn admission() -> Admission {
     Admission { version: 1, ticket: ticket_certificate().id(), member: newcomer().id(), witness: node(FOUNDER), hlc }
 }
 
-fn disk(id: u8, gib: u32, attach_generation: u64) -> CardDisk {
-    CardDisk { id: DiskId([id; 16]), gib, attach_generation }
+fn disk(nonce: u8, gib: u32) -> CardDisk {
+    CardDisk { nonce: DiskNonce([nonce; 16]), gib }
 }
 
 fn card() -> Card {
@@ -124,7 +130,7 @@ fn card() -> Card {
         instance: Writer([6; 8]),
         name: "büro".into(),
         site: "Haus am Hang".into(),
-        disks: vec![disk(1, 100, 1), disk(2, 4000, 2)],
+        disks: vec![disk(1, 100), disk(2, 4000)],
         addrs: vec!["home.example.org:4001".into(), "[2001:db8::7]:4001".into()],
         uplink: Some(1250),
         flags: 1,
@@ -374,9 +380,9 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
         ("a name of 65 bytes", cards(Card { name: "n".repeat(65), ..card() })),
         ("a name that moves the cursor", cards(Card { name: "\u{1b}[2J".into(), ..card() })),
         ("a card without site", cards(Card { site: String::new(), ..card() })),
-        ("65 disks", cards(Card { disks: (0..65).map(|id| disk(id, 1, 1)).collect(), ..card() })),
-        ("disks out of order", cards(Card { disks: vec![disk(2, 1, 1), disk(1, 1, 1)], ..card() })),
-        ("a disk twice", cards(Card { disks: vec![disk(1, 1, 1), disk(1, 2, 2)], ..card() })),
+        ("65 disks", cards(Card { disks: (0..65).map(|id| disk(id, 1)).collect(), ..card() })),
+        ("disks out of order", cards(Card { disks: vec![disk(2, 1), disk(1, 1)], ..card() })),
+        ("a disk twice", cards(Card { disks: vec![disk(1, 1), disk(1, 2)], ..card() })),
         ("nine addresses", cards(Card { addrs: vec!["192.0.2.1:1".into(); 9], ..card() })),
         ("an empty address", cards(Card { addrs: vec![String::new()], ..card() })),
         ("admins number 0", admin(AdminList { number: 0, ..first_admins() })),

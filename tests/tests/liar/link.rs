@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
 use fsdfs_proto::gate::{GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, VERSIONS, frame_len};
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
-use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
+use fsdfs_proto::ids::{Digest, DiskNonce, NodeId, Writer};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
@@ -122,7 +122,7 @@ impl Liar {
 
     /// A card that promises much room.
     pub fn boast(&self) -> Message {
-        let disks = vec![CardDisk { id: DiskId([9; 16]), gib: 8, attach_generation: 1 }];
+        let disks = vec![CardDisk { nonce: DiskNonce([9; 16]), gib: 8 }];
         let card = Card {
             version: 1,
             node: self.node,

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch};
+use fsdfs_proto::identity::{
+    Admission, Card, Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch, weight_limit,
+};
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
@@ -104,6 +106,7 @@ impl DerivedState {
             role: cert.value().role,
             may_invite: cert.value().may_invite,
             depth: cert.value().depth,
+            weight_gib_max: if self.authority.rank(key).is_some() { 0 } else { cert.value().weight_gib_max },
             invited_by: inviter(kept, cert),
             branch: best.and_then(|(_, chain)| chain.branch),
             status,
@@ -190,7 +193,7 @@ fn width(cert: &Signed<Cert>) -> impl Ord + use<> {
     let cert_id = cert.id();
     let cert = cert.value();
     let until = if cert.grant_until == 0 { u64::MAX } else { cert.grant_until };
-    (cert.role, Reverse((cert.may_invite, cert.depth, until)), cert_id)
+    (cert.role, Reverse((cert.may_invite, cert.depth, until, weight_limit(cert.weight_gib_max))), cert_id)
 }
 
 /// Whether more than half of the branches with somebody beside `node` in them say that it is gone. The head of a branch

@@ -1,10 +1,9 @@
 //! What others ask of the set.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, Head, PoolRules, VolEpoch};
-use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
+use fsdfs_proto::identity::{Admission, CardDisk, Cert, Head, PoolRules, VolEpoch};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
@@ -94,28 +93,38 @@ impl FactSet {
         version_vector.dots().iter().map(|dot| (dot.writer, dot.seq)).collect()
     }
 
-    /// Members with cards, as placement sees them.
+    /// Members with cards, as placement sees them: each with as much of its weight as is believed, and with its branch if it
+    /// shares that with another server.
     pub fn servers(&self) -> Vec<MapServer> {
-        let cards: BTreeMap<NodeId, &Card> = self
-            .members()
-            .iter()
-            .filter(|(_, member)| member.status == MemberStatus::Member)
-            .filter_map(|(node, member)| Some((*node, member.card.as_ref()?.value())))
-            .collect();
-        let owners = owners(&cards);
-        let cap = self.rules().weight_gib_max;
-        cards
-            .iter()
-            .map(|(node, card)| {
-                let total: u64 = card.disks.iter().map(|disk| u64::from(disk.gib)).sum();
-                let disk = |disk: &fsdfs_proto::identity::CardDisk| {
-                    // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
-                    let takes = owners.get(&disk.id) == Some(node);
-                    MapDisk { id: disk.id, weight: if takes { capped(disk.gib, total, cap) } else { 0 } }
-                };
-                MapServer { id: *node, site: card.site.clone(), disks: card.disks.iter().map(disk).collect() }
-            })
-            .collect()
+        let is_server = |node: &&NodeId| self.weights_of(**node).is_some_and(|(_, believed)| believed > 0);
+        let count = |members: Vec<NodeId>| members.iter().filter(is_server).count();
+        let shared: BTreeMap<BranchId, usize> =
+            self.branches().into_iter().map(|(branch, members)| (branch, count(members))).collect();
+        let mut servers = Vec::new();
+        for (node, member) in self.members().iter().filter(|(_, member)| member.status == MemberStatus::Member) {
+            let (Some(card), Some((offered, believed))) = (&member.card, self.weights_of(*node)) else { continue };
+            // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
+            let disk = |disk: &CardDisk| {
+                let weight = if believed == offered { disk.gib } else { part(disk.gib, believed, offered) };
+                MapDisk { id: card.value().disk_id(disk), weight }
+            };
+            let mut disks: Vec<MapDisk> = card.value().disks.iter().map(disk).collect();
+            disks.sort_by_key(|disk| disk.id);
+            let branch = member.branch.filter(|branch| shared.get(branch).is_some_and(|count| *count > 1));
+            let site = card.value().site.clone();
+            servers.push(MapServer { id: *node, site, branch: branch.map(|branch| branch.0), disks });
+        }
+        servers
+    }
+
+    /// The weight that a member's card offers, and how much of it is believed: no more than its certificate and the pool's
+    /// rules allow. None without a card.
+    pub fn weights_of(&self, node: NodeId) -> Option<(u64, u64)> {
+        let member = self.members().get(&node)?;
+        let offered: u64 = member.card.as_ref()?.value().disks.iter().map(|disk| u64::from(disk.gib)).sum();
+        let limits = [member.weight_gib_max, self.derived().rules.weight_gib_max];
+        let believed = limits.into_iter().filter(|limit| *limit > 0).map(u64::from).fold(offered, u64::min);
+        Some((offered, believed))
     }
 
     /// The chain that makes a node what it is, from the root key's certificate to its own.
@@ -174,22 +183,8 @@ impl FactSet {
     }
 }
 
-/// Whose a disk is: the highest attach generation owns it. A disk that moved to another machine is still on its old owner's last card.
-fn owners(cards: &BTreeMap<NodeId, &Card>) -> BTreeMap<DiskId, NodeId> {
-    let mut best = BTreeMap::<DiskId, (u64, Reverse<NodeId>)>::new();
-    for (node, card) in cards {
-        for disk in &card.disks {
-            let generation = (disk.attach_generation, Reverse(*node));
-            best.entry(disk.id).and_modify(|old| *old = generation.max(*old)).or_insert(generation);
-        }
-    }
-    best.into_iter().map(|(disk, (_, Reverse(node)))| (disk, node)).collect()
-}
-
-/// A disk's share of its server's weight, if the pool's rules cap what a server may claim.
-fn capped(gib: u32, total: u64, cap: u32) -> u32 {
-    if cap == 0 || total <= u64::from(cap) {
-        return gib;
-    }
-    u32::try_from(u64::from(gib) * u64::from(cap) / total).unwrap_or(cap)
+/// A disk's part of what its server is believed of more that it offers. Limits are u32, so the product fits.
+fn part(gib: u32, believed: u64, offered: u64) -> u32 {
+    let part = (u64::from(gib) * believed).checked_div(offered).unwrap_or(0);
+    u32::try_from(part).unwrap_or(gib)
 }

@@ -64,6 +64,8 @@ pub enum Command {
         redeem_by: u64,
         /// Newcomers at most.
         uses: u32,
+        /// Bytes of storage that each newcomer is believed at most; none = as many as this node.
+        up_to_bytes: Option<u64>,
     },
     /// Revoke a member or a ticket; with `keep` set, what a member signed before stays valid.
     Revoke {

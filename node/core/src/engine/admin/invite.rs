@@ -20,6 +20,8 @@ pub(in crate::engine) struct TicketTerms {
     pub redeem_by: u64,
     /// Newcomers at most.
     pub uses: u32,
+    /// Units of weight that each is believed at most; 0 = as many as this node.
+    pub weight_max: u32,
 }
 
 /// A reason is cut at so many bytes: revocations are kept by everybody for ever.
@@ -65,6 +67,8 @@ fn ticket(cx: &Context, own: &Signed<Cert>, terms: &TicketTerms) -> Cert {
         grant_until: me.grant_until,
         redeem_by: terms.redeem_by,
         uses: terms.uses.max(1),
+        // A limit that is wider than its issuer's would make the ticket void.
+        weight_gib_max: [terms.weight_max, me.weight_gib_max].into_iter().filter(|max| *max > 0).min().unwrap_or(0),
         parent: Some(own.id()),
         consent: None,
     }

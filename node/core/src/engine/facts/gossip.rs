@@ -8,6 +8,7 @@ use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::card_pace::{CardPace, moves_blocks};
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
@@ -23,6 +24,7 @@ pub(in crate::engine) struct Gossip {
     /// written again.
     pub log_behind: bool,
     outbox: FactOutbox,
+    cards: CardPace,
 }
 
 impl Gossip {
@@ -44,7 +46,7 @@ impl Gossip {
             if cx.facts.knows(raw) {
                 continue;
             }
-            match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
+            match raw.open(cx.pool).map(|fact| self.insert(cx, fact)) {
                 // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
                 Ok(InsertOutcome::Waiting) => waiting.push(raw.id(cx.pool)),
@@ -140,6 +142,26 @@ impl Gossip {
         }
     }
 
+    /// Cards that came too soon and have waited long enough.
+    pub fn on_cards_due(&mut self, cx: &mut Context) {
+        let due = self.cards.due(cx);
+        self.insert_facts(cx, due, None);
+    }
+
+    /// The only way into the fact set while running, so that its version never lags behind.
+    fn insert(&mut self, cx: &mut Context, fact: Fact) -> InsertOutcome {
+        let moves = moves_blocks(cx, &fact);
+        if moves.is_some_and(|node| self.cards.holds_back(cx, node, &fact)) {
+            return InsertOutcome::Waiting;
+        }
+        let inserted = cx.facts.insert(fact);
+        if inserted == InsertOutcome::New {
+            cx.facts_version += 1;
+            moves.into_iter().for_each(|node| self.cards.note(cx, node));
+        }
+        inserted
+    }
+
     /// Whether a write of the log became durable. Said once.
     pub fn note_logged(&mut self, cx: &mut Context, durable: bool) {
         if !durable && !std::mem::replace(&mut self.log_behind, true) {
@@ -147,15 +169,6 @@ impl Gossip {
         }
         debug_assert!(durable || self.log_behind, "a failed write is remembered until all is written again");
     }
-}
-
-/// The only way into the fact set while running, so that its version never lags behind.
-fn insert(cx: &mut Context, fact: Fact) -> InsertOutcome {
-    let inserted = cx.facts.insert(fact);
-    if inserted == InsertOutcome::New {
-        cx.facts_version += 1;
-    }
-    inserted
 }
 
 /// As many of these peers, drawn at random.

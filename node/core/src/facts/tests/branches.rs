@@ -71,7 +71,7 @@ fn an_admins_ticket_makes_no_more_branches_than_it_has_uses() {
     // Its holder certifies the ticket's key again, for more, and witnesses admissions by both certificates.
     let own = pool.facts.chain_of(node(1)).expect("in").pop().expect("not empty");
     let subject = public(&ticket_key(ticket));
-    let more = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 99 };
+    let more = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 99, weight_gib_max: 0 };
     let more = ticket_cert(pool_id(), &key(1), &own, more).expect("may invite");
     // Its key would stand on its own chain.
     assert!(matches!(pool.say(more.clone()), InsertOutcome::Invalid(_)));

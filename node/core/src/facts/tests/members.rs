@@ -231,7 +231,7 @@ fn a_foreign_certificate_of_a_tickets_key_changes_nothing_for_those_who_came_by_
     pool.join(1, ticket, 3, 10);
     let subject = public(&ticket_key(ticket));
     let own = pool.facts.chain_of(node(2)).expect("in").pop().expect("not empty");
-    let copy = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 9 };
+    let copy = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 9, weight_gib_max: 0 };
     assert_eq!(pool.say(ticket_cert(pool_id(), &key(2), &own, copy).expect("may")), InsertOutcome::New);
     assert!(pool.facts.may_revoke(node(1).into(), subject), "it is still its ticket");
     pool.revoke(2, subject, Vec::new());
@@ -358,7 +358,7 @@ fn a_guest_may_come_in_but_weighs_nothing() {
     let ticket = pool.ticket(0, 1, 1000);
     pool.join(0, ticket, 1, 10);
     pool.join(0, ticket, 2, 20);
-    pool.say(card(2, 1, &[(1, 10, 1)], 0));
+    pool.say(card(2, 1, &[(1, 10)], 0));
     let chain = pool.facts.chain_of(node(2)).expect("certified");
     let judged = pool.facts.judge(9999, node(2), &chain, &[]).expect("a guest comes in");
     assert_eq!(judged.redeem, None);

@@ -6,5 +6,6 @@ mod linear;
 mod members;
 mod order;
 pub(crate) mod pool;
+mod servers;
 mod state;
 mod vectors;

@@ -61,9 +61,9 @@ fn eventful() -> Vec<Fact> {
         pool.say(rules);
     }
     for number in 0..10 {
-        pool.say(card(number, 1, &[(number, 50, 1), (number + 1, 20, u64::from(number % 3))], u32::from(number == 3)));
-        pool.say(card(number, 2, &[(number, 60, 1)], 0));
-        pool.say(card(number, 2, &[(number, 61, 1)], 0));
+        pool.say(card(number, 1, &[(number, 50), (number + 1, 20)], u32::from(number == 3)));
+        pool.say(card(number, 2, &[(number, 60)], 0));
+        pool.say(card(number, 2, &[(number, 61)], 0));
         pool.say(beat(number, 1, 4));
         pool.say(beat(number, 2, 1));
         pool.say(features(number, u32::from(number)));

@@ -5,7 +5,7 @@ use fsdfs_proto::identity::{
     AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
     Revocation, Role, VolEpoch, Vouch, founder_cert, newcomer_cert, pool_of, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector, VolumeKeys};
@@ -73,11 +73,16 @@ impl TestPool {
 
     /// Makes a ticket; its number names it.
     pub fn ticket(&mut self, issuer: u8, uses: u32, redeem_by: u64) -> usize {
+        self.ticket_up_to(issuer, uses, redeem_by, 0)
+    }
+
+    /// The same, with a limit to what newcomers are believed to store.
+    pub fn ticket_up_to(&mut self, issuer: u8, uses: u32, redeem_by: u64, weight_gib_max: u32) -> usize {
         let number = self.tickets.len();
         let chain = self.facts.chain_of(node(issuer)).expect("the issuer is a member");
         let own = chain.last().expect("not empty");
         let subject = public(&ticket_key(number));
-        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses };
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses, weight_gib_max };
         let ticket = ticket_cert(pool_id(), &key(issuer), own, invitation).expect("may invite");
         self.say(ticket.clone());
         self.tickets.push(ticket);
@@ -88,7 +93,8 @@ impl TestPool {
     pub fn ticket_for(&mut self, issuer: u8, role: Role) -> usize {
         let number = self.tickets.len();
         let own = self.facts.chain_of(node(issuer)).and_then(|mut chain| chain.pop()).expect("the issuer is a member");
-        let invitation = Invitation { subject: public(&ticket_key(number)), role, redeem_by: 0, uses: 1 };
+        let invitation =
+            Invitation { subject: public(&ticket_key(number)), role, redeem_by: 0, uses: 1, weight_gib_max: 0 };
         let ticket = ticket_cert(pool_id(), &key(issuer), &own, invitation).expect("may invite");
         self.say(ticket.clone());
         self.tickets.push(ticket);
@@ -132,12 +138,8 @@ pub fn ticket_key(number: usize) -> SigningKey {
     key(100 + u8::try_from(number).expect("few tickets"))
 }
 
-pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signed<Card> {
-    let disk = |(id, gib, generation): &(u8, u32, u64)| CardDisk {
-        id: DiskId([*id; 16]),
-        gib: *gib,
-        attach_generation: *generation,
-    };
+pub fn card(number: u8, seq: u64, disks: &[(u8, u32)], flags: u32) -> Signed<Card> {
+    let disk = |(nonce, gib): &(u8, u32)| CardDisk { nonce: DiskNonce([*nonce; 16]), gib: *gib };
     let card = Card {
         version: 1,
         node: node(number),

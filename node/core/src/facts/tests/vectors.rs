@@ -123,6 +123,7 @@ fn cert(issuer: &SigningKey, change: impl FnOnce(&mut Cert)) -> (SigningKey, Cer
         uses: 0,
         parent: None,
         consent: None,
+        weight_gib_max: 0,
     };
     change(&mut cert);
     (issuer.clone(), cert)
@@ -290,15 +291,13 @@ fn states() -> Vec<Value> {
     let late = pool.ticket(4, 1, 0);
     pool.join(0, late, 6, 70);
     states.push(state("two users of a ticket for one; the later one's friend is a guest as well", &pool.said));
-    let rival = card(0, 2, &[(1, 60, 1)], 0);
-    for card in
-        [card(0, 1, &[(9, 10, 1)], 0), card(0, 2, &[(1, 50, 1)], 0), rival, card(1, 1, &[(1, 70, 2), (2, 30, 1)], 0)]
-    {
+    let rival = card(0, 2, &[(1, 60)], 0);
+    for card in [card(0, 1, &[(9, 10)], 0), card(0, 2, &[(1, 50)], 0), rival, card(1, 1, &[(1, 70), (2, 30)], 0)] {
         pool.say(card);
     }
-    pool.say(card(2, 1, &[(3, 40, 1)], 1));
-    pool.say(card(4, 1, &[(4, 40, 1)], 0));
-    states.push(state("cards: a rival of equal number, a disk on two, a full node, a guest", &pool.said));
+    pool.say(card(2, 1, &[(3, 40)], 1));
+    pool.say(card(4, 1, &[(4, 40)], 0));
+    states.push(state("cards: a rival of equal number, one nonce on two, a full node, a guest", &pool.said));
     let first = rules(0, 1, None, 2);
     pool.say(rules(0, 2, Some(first.id()), 5));
     pool.say(first);

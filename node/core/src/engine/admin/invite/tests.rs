@@ -20,7 +20,7 @@ fn ticket_key() -> PublicKey {
 }
 
 fn terms(role: Role, uses: u32) -> TicketTerms {
-    TicketTerms { subject: ticket_key(), role, redeem_by: 7, uses }
+    TicketTerms { subject: ticket_key(), role, redeem_by: 7, uses, weight_max: 0 }
 }
 
 /// The answer to the command: refused at once, or raised so that it comes after all that follows from the statement.
@@ -68,6 +68,14 @@ fn a_ticket_admits_one_at_least_and_passes_on_inviting_to_full_members_only() {
         let ticket = invited(&mut context(1, 3), terms(role, 0)).pop().expect("not empty");
         let cert = ticket.value();
         assert_eq!((cert.role, cert.may_invite, cert.uses), (role, may_invite, 1));
+    }
+}
+
+#[test]
+fn a_ticket_says_how_much_storage_is_believed() {
+    for (weight_max, stated) in [(0, 0), (500, 500)] {
+        let ticket = invited(&mut context(1, 3), TicketTerms { weight_max, ..terms(Role::Full, 1) });
+        assert_eq!(ticket.last().expect("not empty").value().weight_gib_max, stated);
     }
 }
 

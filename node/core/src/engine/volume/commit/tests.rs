@@ -567,7 +567,7 @@ fn a_full_pool_refuses_what_adds_and_takes_what_removes() {
     bench.edited(1, "a");
     bench.cx.disks[0].condition = DiskCondition::QuotaFull;
     for number in 1..3 {
-        let full = pool::card(number, 2, &[(number, 100, 1)], card_flag::READ_ONLY);
+        let full = pool::card(number, 2, &[(number, 100)], card_flag::READ_ONLY);
         bench.cx.facts.insert(full.into());
     }
     let remove = TreeEdit::Remove { path: vec![Bytes::from_static(b"a")], recursive: false };
