@@ -32,7 +32,7 @@ impl Gossip {
     /// answers a person with a statement of its own has to look whether it is kept ([`InsertOutcome::is_kept`]), for one that
     /// is refused or finds no room has no effect anywhere.
     pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) -> Vec<InsertOutcome> {
-        let outcomes: Vec<InsertOutcome> = facts.into_iter().map(|fact| insert(cx, fact)).collect();
+        let outcomes: Vec<InsertOutcome> = facts.into_iter().map(|fact| self.insert(cx, fact)).collect();
         if outcomes.contains(&InsertOutcome::New) {
             self.apply_new_facts(cx, from, GossipToken::Log);
         }
