@@ -5,7 +5,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey, Volum
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
-use crate::tree::TreeError;
+use crate::tree::{HeadFault, TreeError};
 
 /// Where one block should be and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +196,13 @@ pub enum Attention {
         /// N.
         copies: u8,
     },
+    /// A state of the shared volume that cannot be used: the others are shown and written on without it.
+    QuarantinedHead {
+        /// Its commit.
+        commit: BlockId,
+        /// Why.
+        fault: HeadFault,
+    },
     /// A member sent bytes that were not the block it announced.
     WrongBlocks {
         /// Its name.
@@ -216,6 +223,15 @@ pub enum Notice {
         volume: VolumeId,
         /// Why.
         error: TreeError,
+    },
+    /// A state of a volume cannot be used; the others are shown and written on without it.
+    HeadQuarantined {
+        /// Which volume.
+        volume: VolumeId,
+        /// Its commit.
+        commit: BlockId,
+        /// Why.
+        fault: HeadFault,
     },
     /// Another running node has this node's identity; nothing is confirmed any more.
     DuplicateIdentity,

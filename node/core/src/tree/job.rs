@@ -9,9 +9,10 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{NodeTarget, VolumeKeys};
 
 use super::block_map::BlockMap;
-use super::error::{EditError, TreeError};
+use super::error::{EditError, HeadFault, TreeError};
 use super::known::KnownFolder;
 use super::operation::{EditOutcome, QueryResult, TreeEdit, TreeQuery};
+use super::terms::JobTerms;
 
 /// CPU-bound, pure work. The daemon runs it on the crypto pool, the simulator inline.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct EditJob {
     pub copies: u8,
     /// Sizes.
     pub params: TreeParams,
+    /// What it may cost, and what is known of the heads.
+    pub terms: JobTerms,
     /// What was fetched.
     pub blocks: BlockMap,
 }
@@ -62,6 +65,8 @@ pub struct MergeJob {
     pub copies: u8,
     /// Sizes.
     pub params: TreeParams,
+    /// What it may cost, and what is known of the heads.
+    pub terms: JobTerms,
     /// What was fetched.
     pub blocks: BlockMap,
 }
@@ -79,6 +84,8 @@ pub struct QueryJob {
     pub known: Option<KnownFolder>,
     /// Sizes.
     pub params: TreeParams,
+    /// What it may cost, and what is known of the heads.
+    pub terms: JobTerms,
     /// What was fetched.
     pub blocks: BlockMap,
 }
@@ -116,6 +123,8 @@ impl TreeParams {
 pub enum JobDone {
     /// Run it again with these too. Ascending, none was given before.
     Missing(Vec<BlockId>),
+    /// Run it again without these heads, by commit id: the job is not to fail for them.
+    BadHeads(Vec<(BlockId, HeadFault)>),
     /// Of an edit.
     Edited {
         /// New blocks, children before parents; the commit, which the head carries too, is the last.

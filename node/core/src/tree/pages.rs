@@ -4,14 +4,14 @@
 //! ends with the old one, whose blocks are not even read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::{
     BlockRef, DirectoryChild, DirectoryEntry, DirectoryNode, FolderNode, FolderVectors, NODE_BYTES_MAX, NODE_REFS_MAX,
-    WriteKeys, weight,
+    NodeClaim, WriteKeys, weight,
 };
 
 use super::dir::{MergedDirectory, NameSlot};
@@ -28,11 +28,14 @@ pub(super) struct DirectoryPages<'a> {
     /// New blocks, children before parents.
     pub blocks: Vec<Block>,
     sealed: BTreeSet<BlockId>,
+    /// Changed folders that were written, by where they lie in memory: one that lies at many places is written once. All of
+    /// them live as long as the tree that is being written.
+    written: BTreeMap<*const MergedDirectory, FolderNode>,
 }
 
 impl<'a> DirectoryPages<'a> {
     pub fn new(keys: &'a WriteKeys, copies: u8, params: TreeParams) -> Self {
-        Self { keys, copies, params, blocks: Vec::new(), sealed: BTreeSet::new() }
+        Self { keys, copies, params, blocks: Vec::new(), sealed: BTreeSet::new(), written: BTreeMap::new() }
     }
 
     /// Seals the changes of a folder and of all folders below it.
@@ -40,13 +43,27 @@ impl<'a> DirectoryPages<'a> {
         let mut changes = PageChanges::new();
         each(&dir.changes, |(name, slot)| {
             let folder = match &slot.dir {
-                Some(sub) => source.deeper(|source| self.write(source, sub)).map(Some)?,
+                Some(sub) => Some(self.write_shared(source, sub)?),
                 None => None,
             };
             changes.insert(name.clone(), entry(name, slot, folder));
             Ok(())
         })?;
         self.rewrite(source, &dir.folder, changes)
+    }
+
+    fn write_shared(&mut self, source: &mut BlockSource, dir: &Arc<MergedDirectory>) -> StepResult<FolderNode> {
+        if dir.changes.is_empty() {
+            return Ok(dir.folder.clone());
+        }
+        let place = Arc::as_ptr(dir);
+        if let Some(written) = self.written.get(&place) {
+            return Ok(written.clone());
+        }
+        source.charge(dir.changes.len())?;
+        let folder = source.deeper(|source| self.write(source, dir))?;
+        self.written.insert(place, folder.clone());
+        Ok(folder)
     }
 
     /// Apart from [`Self::write`], whose recursion then costs little stack.
@@ -61,8 +78,8 @@ impl<'a> DirectoryPages<'a> {
             return Ok(folder.clone());
         }
         let mut cut = PageCut { pages: self, levels: Vec::new() };
-        match folder.tree {
-            Some(tree) => cut.rewrite_root(source, tree, &changes)?,
+        match NodeClaim::of_folder(folder) {
+            Some(root) => cut.rewrite_root(source, &root, &changes)?,
             None => changes.into_values().flatten().for_each(|entry| cut.push(PageItem::Entry(entry))),
         }
         let root = cut.finish(source)?;
@@ -132,21 +149,20 @@ struct PageCut<'a, 'b> {
 
 impl PageCut<'_, '_> {
     /// The root of the old tree has no parent that tells its range, so it is always read.
-    fn rewrite_root(&mut self, source: &mut BlockSource, root: BlockRef, changes: &PageChanges) -> StepResult<()> {
-        let node = source.node(root, None)?;
-        self.rewrite(source, &node, changes, Bound::Unbounded, Bound::Unbounded)
+    fn rewrite_root(&mut self, source: &mut BlockSource, root: &NodeClaim, changes: &PageChanges) -> StepResult<()> {
+        let node = source.node(root)?;
+        self.rewrite(source, (root, &node), changes, Bound::Unbounded, Bound::Unbounded)
     }
 
     /// Feeds what lies between two names, old entries and changes, into the cut.
     fn rewrite(
         &mut self,
         source: &mut BlockSource,
-        node: &DirectoryNode,
+        (claim, node): (&NodeClaim, &DirectoryNode),
         changes: &PageChanges,
         from: Bound<&EntryName>,
         to: Bound<&EntryName>,
     ) -> StepResult<()> {
-        check_range(node, from, to)?;
         let (level, children) = match node {
             DirectoryNode::Leaf(entries) => {
                 self.overlay(entries, changes, from, to);
@@ -163,8 +179,9 @@ impl PageCut<'_, '_> {
                 self.reuse(level, child.clone());
                 return Ok(());
             }
-            let node = source.node(child.node, Some(level))?;
-            self.rewrite(source, &node, changes, range.0, range.1)
+            let Some(below) = claim.child(node, at) else { return Ok(()) };
+            let node = source.node(&below)?;
+            self.rewrite(source, (&below, &node), changes, range.0, range.1)
         })
     }
 
@@ -279,8 +296,8 @@ impl PageCut<'_, '_> {
         let Some(PageItem::Child(mut root)) = self.level(level + 1).items.pop() else { return Ok(None) };
         let mut level = level;
         while level > 0 && !self.pages.sealed.contains(&root.node.id) {
-            let node = source.node(root.node, Some(level))?;
-            match &*node {
+            let node = source.node(&NodeClaim::of_child(&root, level))?;
+            match &**node {
                 DirectoryNode::Interior { children, .. } if children.len() == 1 => root = children[0].clone(),
                 _ => break,
             }
@@ -288,22 +305,4 @@ impl PageCut<'_, '_> {
         }
         Ok(Some(root))
     }
-}
-
-/// Refuses a node with names outside the range its parent gave it: the cut relies on the order.
-fn check_range(node: &DirectoryNode, from: Bound<&EntryName>, to: Bound<&EntryName>) -> StepResult<()> {
-    let (first, last) = match node {
-        DirectoryNode::Leaf(entries) => {
-            (entries.first().map(|entry| &entry.name), entries.last().map(|entry| &entry.name))
-        }
-        DirectoryNode::Interior { children, .. } => {
-            (children.first().map(|child| &child.last), children.last().map(|child| &child.last))
-        }
-    };
-    let range = (from, to);
-    let inside = |name: Option<&EntryName>| name.is_some_and(|name| RangeBounds::<EntryName>::contains(&range, name));
-    if inside(first) && inside(last) {
-        return Ok(());
-    }
-    Err(FormatError::OutOfBounds { what: "the names in a directory's node" }.into())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use fsdfs_core::tree::{BlockMap, EditJob, JobDone, TreeEdit, TreeJob, TreeParams, TreePath};
+use fsdfs_core::tree::{BlockMap, EditJob, JobDone, JobTerms, TreeEdit, TreeJob, TreeParams, TreePath};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
@@ -97,6 +97,8 @@ impl CountedVolume {
             hlc: Hlc { ms: 1_700_000_000_000 + self.seq, count: 0 },
             copies: COPIES,
             params: self.params,
+            // As a node that made them.
+            terms: JobTerms { good: self.heads.clone(), ..JobTerms::default() },
             blocks: BlockMap::new(),
         });
         let (blocks, head) = loop {

@@ -1,6 +1,7 @@
 //! State of node and pool, and what needs the owner's attention.
 
 use fsdfs_proto::identity::card_flag;
+use fsdfs_proto::ids::BlockId;
 
 use crate::engine::blocks::{Repair, ReplicationLog};
 use crate::engine::context::Context;
@@ -81,6 +82,11 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if !heads.is_empty() {
         said.push(Attention::Unpublished);
     }
+    let quarantined = heads.quarantine.standing(cx);
+    said.extend(quarantined.map(|(_, bad)| Attention::QuarantinedHead {
+        commit: BlockId::of(&bad.head.value().commit),
+        fault: bad.fault.clone(),
+    }));
     said.extend(cx.disks.iter().filter_map(disk_attention));
     // Departed, removed and revoked members are known to be gone; whoever is away may come back, or need help.
     let members = cx.facts.members().iter();

@@ -5,6 +5,7 @@
 mod contents;
 mod edits;
 mod histories;
+mod hostile;
 mod merges;
 mod model;
 mod published;
@@ -20,9 +21,9 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, NodeTarget, VolumeKeys};
 
 use super::{
-    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, JobDone, MergeJob,
-    QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeJob, TreeParams, TreePath, TreeQuery,
-    WalkJob,
+    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, HeadFault, JobDone,
+    JobTerms, MergeJob, QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeJob, TreeParams,
+    TreePath, TreeQuery, WalkJob,
 };
 
 /// Small enough for several levels of nodes from a few dozen names.
@@ -98,6 +99,11 @@ impl TestWriter {
         self.heads = vec![head];
     }
 
+    /// As a node that used these heads before.
+    pub fn terms(&self) -> JobTerms {
+        JobTerms { good: self.heads.clone(), ..JobTerms::default() }
+    }
+
     pub fn edit_job(&mut self, edits: &[TreeEdit]) -> EditJob {
         self.clock += 1000;
         EditJob {
@@ -109,6 +115,7 @@ impl TestWriter {
             hlc: Hlc { ms: self.clock, count: 0 },
             copies: 3,
             params: self.params,
+            terms: self.terms(),
             blocks: BlockMap::new(),
         }
     }
@@ -168,6 +175,7 @@ impl TestWriter {
             heads: self.heads.clone(),
             copies: 3,
             params: self.params,
+            terms: self.terms(),
             blocks: BlockMap::new(),
         };
         match self.run(TreeJob::Merge(job)) {
@@ -184,6 +192,7 @@ impl TestWriter {
             query,
             known: None,
             params: self.params,
+            terms: self.terms(),
             blocks: BlockMap::new(),
         };
         match self.run(TreeJob::Query(job)) {

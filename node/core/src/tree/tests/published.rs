@@ -37,8 +37,16 @@ fn vector() -> Value {
     let heads: Vec<_> = one.heads.iter().chain(&two.heads).cloned().collect();
     let mut store: BTreeMap<BlockId, Block> = one.store.clone();
     store.extend(two.store.clone());
-    let job =
-        MergeJob { keys: keys(), pool: POOL, heads: heads.clone(), copies: 3, params: PARAMS, blocks: BlockMap::new() };
+    let terms = super::JobTerms::default();
+    let job = MergeJob {
+        keys: keys(),
+        pool: POOL,
+        heads: heads.clone(),
+        copies: 3,
+        params: PARAMS,
+        terms,
+        blocks: BlockMap::new(),
+    };
     let (mut job, mut used) = (TreeJob::Merge(job), Vec::new());
     let (blocks, head) = loop {
         match job.run() {
