@@ -136,7 +136,7 @@ fn good() -> Vec<BlockVector> {
     let keys = keys();
     let writer = keys.writer().unwrap();
     let node = |name: &str, node: DirectoryNode| {
-        let (block, at) = node.clone().seal(writer, 3);
+        let (block, at) = node.clone().seal(writer, 3).unwrap();
         assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
         BlockVector::new(name, &block, at.key, None)
     };

@@ -80,19 +80,19 @@ impl<'a> DirectoryPages<'a> {
         let mut cut = PageCut { pages: self, levels: Vec::new() };
         match NodeClaim::of_folder(folder) {
             Some(root) => cut.rewrite_root(source, &root, &changes)?,
-            None => changes.into_values().flatten().for_each(|entry| cut.push(PageItem::Entry(entry))),
+            None => changes.into_values().flatten().try_for_each(|entry| cut.push(PageItem::Entry(entry)))?,
         }
         let root = cut.finish(source)?;
         let (tree, within) = root.map(|child| (child.node, child.within)).unzip();
         Ok(FolderNode { tree, within: within.unwrap_or_default(), ..folder.clone() })
     }
 
-    fn seal(&mut self, node: DirectoryNode) -> BlockRef {
-        let (block, at) = node.seal(self.keys, self.copies);
+    fn seal(&mut self, node: DirectoryNode) -> StepResult<BlockRef> {
+        let (block, at) = node.seal(self.keys, self.copies)?;
         if self.sealed.insert(at.id) {
             self.blocks.push(block);
         }
-        at
+        Ok(at)
     }
 }
 
@@ -165,8 +165,7 @@ impl PageCut<'_, '_> {
     ) -> StepResult<()> {
         let (level, children) = match node {
             DirectoryNode::Leaf(entries) => {
-                self.overlay(entries, changes, from, to);
-                return Ok(());
+                return self.overlay(entries, changes, from, to);
             }
             DirectoryNode::Interior { level, children } => (level - 1, children),
         };
@@ -176,8 +175,7 @@ impl PageCut<'_, '_> {
             let to = if at + 1 == children.len() { to } else { Bound::Included(&child.last) };
             let range = (std::mem::replace(&mut from, Bound::Excluded(&child.last)), to);
             if changes.range::<EntryName, _>(range).next().is_none() && self.is_between_nodes(level) {
-                self.reuse(level, child.clone());
-                return Ok(());
+                return self.reuse(level, child.clone());
             }
             let Some(below) = claim.child(node, at) else { return Ok(()) };
             let node = source.node(&below)?;
@@ -191,7 +189,7 @@ impl PageCut<'_, '_> {
         changes: &PageChanges,
         from: Bound<&EntryName>,
         to: Bound<&EntryName>,
-    ) {
+    ) -> StepResult<()> {
         let mut merged: BTreeMap<&EntryName, &DirectoryEntry> =
             entries.iter().map(|entry| (&entry.name, entry)).collect();
         for (name, change) in changes.range::<EntryName, _>((from, to)) {
@@ -200,7 +198,7 @@ impl PageCut<'_, '_> {
                 None => merged.remove(name),
             };
         }
-        merged.into_values().for_each(|entry| self.push(PageItem::Entry(entry.clone())));
+        merged.into_values().try_for_each(|entry| self.push(PageItem::Entry(entry.clone())))
     }
 
     /// Whether nodes up to this level begin here, so that an old one that begins here too can be taken over whole.
@@ -208,20 +206,20 @@ impl PageCut<'_, '_> {
         self.levels.iter().take(usize::from(level) + 1).all(|level| level.items.is_empty())
     }
 
-    fn reuse(&mut self, level: u8, child: DirectoryChild) {
+    fn reuse(&mut self, level: u8, child: DirectoryChild) -> StepResult<()> {
         self.level(level).closed += 1;
-        self.add(level + 1, PageItem::Child(child));
+        self.add(level + 1, PageItem::Child(child))
     }
 
-    fn push(&mut self, item: PageItem) {
-        self.add(0, item);
+    fn push(&mut self, item: PageItem) -> StepResult<()> {
+        self.add(0, item)
     }
 
-    fn add(&mut self, at: u8, item: PageItem) {
+    fn add(&mut self, at: u8, item: PageItem) -> StepResult<()> {
         let (bytes, refs) = (item.weight(), item.refs());
         let level = self.level(at);
         if !level.items.is_empty() && (level.bytes + bytes > NODE_BYTES_MAX || level.refs + refs > NODE_REFS_MAX) {
-            self.close(at);
+            self.close(at)?;
         }
         let target = self.pages.params.nodes;
         let level = self.level(at);
@@ -231,16 +229,17 @@ impl PageCut<'_, '_> {
         level.refs += refs;
         // A node above others has at least two children, else a tree of tiny nodes would never come to an end.
         if ends && (at == 0 || level.items.len() >= 2) {
-            self.close(at);
+            self.close(at)?;
         }
+        Ok(())
     }
 
-    fn close(&mut self, at: u8) {
+    fn close(&mut self, at: u8) -> StepResult<()> {
         let level = self.level(at);
         let (items, closed) = (std::mem::take(&mut level.items), level.closed + 1);
         *level = PageLevel { closed, ..PageLevel::default() };
-        let child = self.seal(at, items);
-        self.add(at + 1, PageItem::Child(child));
+        let child = self.seal(at, items)?;
+        self.add(at + 1, PageItem::Child(child))
     }
 
     fn level(&mut self, at: u8) -> &mut PageLevel {
@@ -253,7 +252,7 @@ impl PageCut<'_, '_> {
 }
 
 impl PageCut<'_, '_> {
-    fn seal(&mut self, level: u8, items: Vec<PageItem>) -> DirectoryChild {
+    fn seal(&mut self, level: u8, items: Vec<PageItem>) -> StepResult<DirectoryChild> {
         let last = items.last().expect("only a node with items is closed").name().clone();
         let (mut entries, mut children) = (Vec::new(), Vec::new());
         let (mut count, mut within) = (0u64, FolderVectors::default());
@@ -272,7 +271,7 @@ impl PageCut<'_, '_> {
             }
         }
         let node = if level == 0 { DirectoryNode::Leaf(entries) } else { DirectoryNode::Interior { level, children } };
-        DirectoryChild { last, node: self.pages.seal(node), count, within }
+        Ok(DirectoryChild { last, node: self.pages.seal(node)?, count, within })
     }
 
     /// Closes what is open, level by level, until one node is left.
@@ -284,7 +283,7 @@ impl PageCut<'_, '_> {
                 (true, 0) => return Ok(None),
                 (true, 1) if at > 0 => return self.narrowed(source, at - 1),
                 (_, 0) => {}
-                _ => self.close(at),
+                _ => self.close(at)?,
             }
         }
         unreachable!("each level has at most half as many nodes as the one below")

@@ -37,7 +37,7 @@ struct Forger(BTreeMap<BlockId, Block>);
 
 impl Forger {
     fn seal(&mut self, node: DirectoryNode) -> BlockRef {
-        let (block, at) = node.seal(keys().writer().unwrap(), 3);
+        let (block, at) = node.seal(keys().writer().unwrap(), 3).unwrap();
         self.0.insert(block.id(), block);
         at
     }
