@@ -35,7 +35,7 @@ pub mod sign {
     pub const HEAD: &str = "head";
     /// "This member stands for itself."
     pub const VOUCH: &str = "vouch";
-    /// The author's signature inside a commit.
+    /// The author's signature inside a head.
     pub const AUTHOR: &str = "author";
 }
 

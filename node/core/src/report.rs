@@ -198,6 +198,8 @@ pub enum Attention {
     },
     /// A state of the shared volume that cannot be used: the others are shown and written on without it.
     QuarantinedHead {
+        /// Name of the member that published it.
+        author: String,
         /// Its commit.
         commit: BlockId,
         /// Why.
@@ -228,6 +230,8 @@ pub enum Notice {
     HeadQuarantined {
         /// Which volume.
         volume: VolumeId,
+        /// Name of the member that published it.
+        author: String,
         /// Its commit.
         commit: BlockId,
         /// Why.

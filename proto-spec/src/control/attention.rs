@@ -43,6 +43,8 @@ pub enum AttentionReason {
     UnpublishedChanges,
     /// A change that some member published cannot be used; everything else is shown and written on without it.
     QuarantinedChange {
+        /// Name of the member.
+        name: String,
         /// The block that describes the change.
         commit: String,
         /// Why, in words.

@@ -166,7 +166,7 @@ impl FactSet {
     }
 
     fn check_head(&self, head: &Signed<Head>) -> InsertOutcome {
-        let Head { volume, epoch, .. } = head.value();
+        let Head { volume, epoch, author, .. } = head.value();
         let Some(epochs) = self.kept.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
             return InsertOutcome::Waiting;
         };
@@ -176,6 +176,10 @@ impl FactSet {
         let Ok(commit) = CommitView::of_head(head.value()) else {
             return InsertOutcome::Invalid("a head whose commit is malformed");
         };
+        match self.check_member(*author) {
+            InsertOutcome::New => {}
+            other => return other,
+        }
         match self.kept.heads.get(volume) {
             Some(heads) if heads.supersede(head.value(), &commit) => InsertOutcome::Stale,
             // Who merges some of them is let in, or they would stay too many.

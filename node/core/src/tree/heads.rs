@@ -103,16 +103,40 @@ impl HeadTrees {
 
     /// What they show together.
     pub fn merged(&self, source: &mut BlockSource) -> StepResult<MergeState> {
-        let mut states = self.commits.iter().map(|(_, commit)| state(commit));
+        let shared = self.shared_numbers();
+        let mut states = self.commits.iter().map(|(_, commit)| state(commit, &shared));
         let first = states.next().unwrap_or_default();
         let merged = states.try_fold(first, |merged, state| {
             source.begin_part();
             merge(source, &merged, &state)
         });
+        let merged = merged.map(|merged| MergeState { version_vector: self.version_vector(), ..merged });
         match merged {
             Err(MissingOrError::Failed(error)) if self.commits.len() > 1 => Err(self.blame(source, error)),
             other => other,
         }
+    }
+
+    /// Numbers under which two of the heads made different changes: somebody used another's, or a machine was copied.
+    fn shared_numbers(&self) -> BTreeSet<Dot> {
+        let operations = || self.commits.iter().filter_map(|(id, commit)| Some((id, commit, commit.dot?)));
+        let mut shared = BTreeSet::new();
+        for (id, commit, dot) in operations() {
+            let is_shared = |(other, twin, _): (&BlockId, &Commit, Dot)| {
+                other != id && twin.version_vector == commit.version_vector
+            };
+            if operations().any(is_shared) {
+                shared.insert(dot);
+            }
+        }
+        shared
+    }
+
+    /// What they include together.
+    fn version_vector(&self) -> VersionVector {
+        let mut all = VersionVector::default();
+        self.commits.iter().for_each(|(_, commit)| all.add_all(&commit.version_vector));
+        all
     }
 
     /// Which heads a merge is to do without.
@@ -141,10 +165,11 @@ impl HeadTrees {
     /// last is not to decide which others are shown.
     fn too_costly(&self, source: &mut BlockSource) -> Option<BlockId> {
         let (known, new): (Vec<_>, Vec<_>) = self.commits.iter().partition(|(id, _)| self.good.contains(id));
+        let shared = self.shared_numbers();
         let mut merged: Option<MergeState> = None;
         source.begin_again();
         for (id, commit) in known.into_iter().chain(new) {
-            let next = state(commit);
+            let next = state(commit, &shared);
             source.begin_part();
             merged = Some(match merged {
                 None => next,
@@ -209,8 +234,14 @@ pub fn coverable(heads: &[Signed<Head>], lost: Vec<Signed<Head>>) -> Vec<Signed<
     chosen
 }
 
-fn state(commit: &Commit) -> MergeState {
-    MergeState { version_vector: commit.version_vector.clone(), root: MergedDirectory::stored(commit.root.clone()) }
+/// A head's state. What has a number that two of the heads used counts as seen by neither: both changes are kept.
+fn state(commit: &Commit, shared: &BTreeSet<Dot>) -> MergeState {
+    let before = |dot: &Dot| match shared.contains(dot) {
+        true => (dot.seq > 1).then(|| Dot { seq: dot.seq - 1, ..*dot }),
+        false => Some(*dot),
+    };
+    let version_vector = commit.version_vector.dots().iter().filter_map(before).collect();
+    MergeState { version_vector, root: MergedDirectory::stored(commit.root.clone()) }
 }
 
 fn open(keys: &VolumeKeys, head: &Head, kind: JobKind) -> Result<(BlockId, Commit), FormatError> {

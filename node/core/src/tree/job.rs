@@ -1,5 +1,6 @@
 //! Jobs: what they are given and what becomes of them.
 
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, PoolId, Writer};
@@ -34,6 +35,8 @@ pub struct EditJob {
     pub keys: VolumeKeys,
     /// The pool, for signing.
     pub pool: PoolId,
+    /// In whose name the head is published.
+    pub author: SigningKey,
     /// Current heads, none superseded; empty only for the genesis commit.
     pub heads: Vec<Signed<Head>>,
     /// In order; each succeeds or fails by itself.
@@ -59,6 +62,8 @@ pub struct MergeJob {
     pub keys: VolumeKeys,
     /// The pool, for signing.
     pub pool: PoolId,
+    /// In whose name the head is published.
+    pub author: SigningKey,
     /// At least two heads, none superseded.
     pub heads: Vec<Signed<Head>>,
     /// Replication factor of tree blocks.

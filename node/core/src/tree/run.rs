@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::bound;
 use fsdfs_proto::identity::Head;
@@ -116,7 +117,7 @@ impl EditJob {
         }
         let stamp = OperationStamp { dot, time: self.hlc };
         let commit = heads.next(folder, version_vector, Some(stamp), &self.terms.covered)?;
-        let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
+        let (blocks, head) = publish(keys, (self.pool, &self.author), &commit, self.copies, new_blocks(pages, source));
         Ok(JobDone::Edited { blocks, head: Some(head), outcomes })
     }
 }
@@ -185,7 +186,7 @@ impl MergeJob {
         source.begin_part();
         let folder = pages.write(source, &state.root)?;
         let commit = heads.next(folder, state.version_vector, None, &[])?;
-        let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
+        let (blocks, head) = publish(keys, (self.pool, &self.author), &commit, self.copies, new_blocks(pages, source));
         Ok(JobDone::Merged { blocks, head })
     }
 }
@@ -248,13 +249,13 @@ fn new_blocks(pages: DirectoryPages, source: &BlockSource) -> Vec<Block> {
 
 fn publish(
     keys: &WriteKeys,
-    pool: PoolId,
+    (pool, author): (PoolId, &SigningKey),
     commit: &Commit,
     copies: u8,
     mut blocks: Vec<Block>,
 ) -> (Vec<Block>, Signed<Head>) {
     let commit = commit.seal(keys, copies);
-    let head = Commit::head(keys, pool, &commit);
+    let head = Commit::head(keys, author, pool, &commit);
     // Also as a block of its own, for the next commit links to it.
     blocks.push(commit);
     (blocks, head)

@@ -33,7 +33,8 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::TooFewServers { possible, copies } => {
             AttentionReason::TooFewServers { possible_copies: *possible, copies: *copies }
         }
-        Attention::QuarantinedHead { commit, fault } => AttentionReason::QuarantinedChange {
+        Attention::QuarantinedHead { author, commit, fault } => AttentionReason::QuarantinedChange {
+            name: author.clone(),
             commit: commit.to_string(),
             why: head_fault(fault),
             may_pass: !fault.is_final(),
@@ -73,13 +74,13 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::UnpublishedChanges => {
             "some changes are on this node only: they are published when a second server stores their folders".into()
         }
-        AttentionReason::QuarantinedChange { commit, why, may_pass } => {
+        AttentionReason::QuarantinedChange { name, commit, why, may_pass } => {
             let next = match may_pass {
                 true => "it is tried again when more members are up",
                 false => "the next change makes an end of it",
             };
             let commit = commit.get(..8).unwrap_or(commit);
-            format!("a change that a member published is quarantined ({commit}): {why}; all other files are as they were, {next}")
+            format!("a change that {name} published is quarantined ({commit}): {why}; all other files are as they were, {next}")
         }
         AttentionReason::DiskReadOnly { path, condition } => disk(path, *condition),
         AttentionReason::DiskNearlyFull { path, percent } => format!("{path} is {percent} % full: {MORE_SPACE}"),

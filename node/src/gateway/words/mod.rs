@@ -35,8 +35,9 @@ pub(crate) fn notice(notice: &Notice) -> String {
         Notice::BadTree { volume, error } => {
             format!("the tree of volume {volume} cannot be changed: {}", refusal::tree_text(error))
         }
-        Notice::HeadQuarantined { volume, commit, fault } => format!(
-            "a change of volume {volume} is quarantined (commit {commit}): {}; all else is shown and written on without it",
+        Notice::HeadQuarantined { volume, author, commit, fault } => format!(
+            "a change of volume {volume} that {author} published is quarantined (commit {commit}): {}; all else is shown and \
+             written on without it",
             attention::head_fault(fault)
         ),
         Notice::DuplicateIdentity => {

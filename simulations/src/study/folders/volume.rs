@@ -91,6 +91,7 @@ impl CountedVolume {
         let mut job = TreeJob::Edit(EditJob {
             keys: self.keys.clone(),
             pool: POOL,
+            author: ed25519_dalek::SigningKey::from_bytes(&[2; 32]),
             heads: self.heads.clone(),
             edits,
             dot: (Writer([1; 8]), self.seq),

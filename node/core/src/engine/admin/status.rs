@@ -84,6 +84,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     }
     let quarantined = heads.quarantine.standing(cx);
     said.extend(quarantined.map(|(_, bad)| Attention::QuarantinedHead {
+        author: cx.name_of(bad.head.value().author),
         commit: BlockId::of(&bad.head.value().commit),
         fault: bad.fault.clone(),
     }));

@@ -107,7 +107,8 @@ impl Quarantine {
             let since = Some(cx.now.mono);
             let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since });
             if before.is_none_or(|before| before.fault != fault) {
-                cx.notice(Notice::HeadQuarantined { volume, commit: id, fault });
+                let author = cx.name_of(head.value().author);
+                cx.notice(Notice::HeadQuarantined { volume, author, commit: id, fault });
             }
         }
         let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);

@@ -68,7 +68,7 @@ impl Forger {
         let keys = keys();
         let block = commit.seal(keys.writer().unwrap(), 3);
         self.0.insert(block.id(), block.clone());
-        Commit::head(keys.writer().unwrap(), POOL, &block)
+        Commit::head(keys.writer().unwrap(), &author(), POOL, &block)
     }
 }
 
@@ -249,7 +249,7 @@ fn a_head_that_does_not_open_is_named_and_the_next_operation_covers_it() {
     version_vector.add_all(&CommitView::of_head(honest.heads[0].value()).unwrap().extra.version_vector);
     version_vector.add(own);
     let commit = Commit { version_vector, dot: Some(own), ..commit() };
-    let bad = Commit::head(other.writer().unwrap(), POOL, &commit.seal(other.writer().unwrap(), 3));
+    let bad = Commit::head(other.writer().unwrap(), &author(), POOL, &commit.seal(other.writer().unwrap(), 3));
 
     let mut both = honest.clone();
     both.heads.push(bad.clone());
@@ -416,6 +416,7 @@ fn what_makes_a_merge_too_costly_is_the_head_that_came_last() {
     let job = MergeJob {
         keys: keys(),
         pool: POOL,
+        author: author(),
         heads: known.heads.clone(),
         copies: 3,
         params: TINY,
@@ -471,4 +472,26 @@ fn no_user_writes_below_the_reserved_name() {
     assert_eq!(honest.edit(&[put("/.fsdfs/x"), put("/.fsdfs"), make]), [refused, refused, refused]);
     assert_eq!(honest.rename("/f", "/.fsdfs"), refused);
     assert_eq!(honest.put("/d/.fsdfs", "1"), EditOutcome::Changed, "in the root only");
+}
+
+/// Whoever holds the volume's key can use another's number. Of the two changes the one with the smaller commit id was left.
+#[test]
+fn two_changes_under_one_number_are_both_there() {
+    let mut honest = TestWriter::new(b'A');
+    honest.put("/f", "old");
+    let mut twin = honest.clone();
+    let one = |at: &str, text: &str| TreeEdit::Put { path: path(at), file: inline(text), xattrs: Vec::new() };
+    honest.edit(&[one("/f", "mine"), one("/g", "mine")]);
+    twin.edit(&[one("/f", "other"), one("/h", "other")]);
+    assert_eq!(honest.seq, twin.seq);
+    let alone = honest.tree();
+    honest.hear(&twin);
+    assert_eq!(honest.heads.len(), 2, "neither gives way");
+    let shown = honest.tree();
+    for line in alone {
+        assert!(shown.iter().any(|other| other.ends_with(line.split_once('=').unwrap().1)), "{line} in {shown:?}");
+    }
+    assert!(shown.contains(&"/g=mine".into()) && shown.contains(&"/h=other".into()), "{shown:?}");
+    honest.merge();
+    assert_eq!(honest.tree(), shown, "and stay when they are merged");
 }

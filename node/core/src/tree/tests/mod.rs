@@ -13,6 +13,7 @@ mod published;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
@@ -32,6 +33,11 @@ pub const POOL: PoolId = PoolId([7; 32]);
 
 pub const fn nodes(leaf_bytes: usize, interior_bytes: usize) -> NodeTarget {
     NodeTarget { leaf_bytes, interior_bytes }
+}
+
+/// In whose name all heads are published here.
+pub fn author() -> SigningKey {
+    SigningKey::from_bytes(&[4; 32])
 }
 
 pub fn keys() -> VolumeKeys {
@@ -109,6 +115,7 @@ impl TestWriter {
         EditJob {
             keys: keys(),
             pool: POOL,
+            author: author(),
             heads: self.heads.clone(),
             edits: edits.to_vec(),
             dot: (self.writer, self.seq + 1),
@@ -172,6 +179,7 @@ impl TestWriter {
         let job = MergeJob {
             keys: keys(),
             pool: POOL,
+            author: author(),
             heads: self.heads.clone(),
             copies: 3,
             params: self.params,

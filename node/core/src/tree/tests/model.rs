@@ -12,7 +12,7 @@ use super::super::dir::{MergedDirectory, NameSlot};
 use super::super::merge::{MergeState, merge};
 use super::super::pages::DirectoryPages;
 use super::super::source::BlockSource;
-use super::{BlockMap, JobDone, JobTerms, MergeJob, POOL, TINY, TreeJob, inline, keys, name, text};
+use super::{BlockMap, JobDone, JobTerms, MergeJob, POOL, TINY, TreeJob, author, inline, keys, name, text};
 
 const VECTORS: &str = include_str!("../../../../../proto-spec/vectors/merge.json");
 
@@ -103,11 +103,12 @@ fn merges_of_heads_are_those_of_the_model() {
             let dot = version_vector.dots().last().copied();
             let commit = Commit { parents: vec![], time: Hlc::default(), dot, version_vector, root, ..commit() };
             store.extend(pages.blocks.into_iter().map(|block| (block.id(), block)));
-            Commit::head(keys.writer().unwrap(), POOL, &commit.seal(keys.writer().unwrap(), 3))
+            Commit::head(keys.writer().unwrap(), &author(), POOL, &commit.seal(keys.writer().unwrap(), 3))
         });
         let mut job = TreeJob::Merge(MergeJob {
             keys: keys.clone(),
             pool: POOL,
+            author: author(),
             heads: heads.to_vec(),
             copies: 3,
             params: TINY,

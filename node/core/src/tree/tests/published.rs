@@ -7,7 +7,7 @@ use fsdfs_proto::ids::{BlockId, hex};
 use fsdfs_proto::volume::Commit;
 use serde_json::{Value, json};
 
-use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, TreeParams, inline, keys, path};
+use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, TreeParams, author, inline, keys, path};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
 /// Smaller than those of pools.
@@ -41,6 +41,7 @@ fn vector() -> Value {
     let job = MergeJob {
         keys: keys(),
         pool: POOL,
+        author: author(),
         heads: heads.clone(),
         copies: 3,
         params: PARAMS,

@@ -46,12 +46,13 @@ impl Commits {
             return self.unchanged(parts, volume, Vec::new());
         }
         let (pool, copies, params) = (parts.cx.pool, parts.cx.copies(), parts.cx.params);
+        let author = parts.cx.key.clone();
         // To make an end of a head that nobody can read is an operation: no merge of what can be read includes it.
         let job = if merge_only && terms.covered.is_empty() {
-            TreeJob::Merge(MergeJob { keys, pool, heads, copies, params, terms, blocks })
+            TreeJob::Merge(MergeJob { keys, pool, author, heads, copies, params, terms, blocks })
         } else {
             let dot = (own.writer, own.seq);
-            TreeJob::Edit(EditJob { keys, pool, heads, edits, dot, hlc, copies, params, terms, blocks })
+            TreeJob::Edit(EditJob { keys, pool, author, heads, edits, dot, hlc, copies, params, terms, blocks })
         };
         self.run_job(parts.cx, volume, Box::new(job));
     }

@@ -598,7 +598,7 @@ fn poison(seen: &[Signed<Head>]) -> Signed<Head> {
     let commit = Commit { parents: Vec::new(), time, dot: Some(own), version_vector, flags, root, message: None };
     let keys = pool::keys(1);
     let writer = keys.writer().expect("made from the write secret");
-    Commit::head(writer, pool::pool_id(), &commit.seal(writer, 3))
+    Commit::head(writer, &pool::key(1), pool::pool_id(), &commit.seal(writer, 3))
 }
 
 #[test]

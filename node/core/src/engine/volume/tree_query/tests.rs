@@ -24,6 +24,7 @@ fn tree() -> (Signed<Head>, Vec<Block>) {
     let job = EditJob {
         keys: pool::keys(1),
         pool: pool::pool_id(),
+        author: pool::key(0),
         heads: Vec::new(),
         edits: vec![TreeEdit::MakeDir {
             path: vec![Bytes::from_static(b"a")],
