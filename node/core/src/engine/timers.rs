@@ -16,6 +16,8 @@ pub(super) enum Timer {
     /// Digests go to a random peer.
     Gossip,
     Heartbeat,
+    /// A card of another member that came too soon is taken in.
+    Cards,
     /// A read may need another holder.
     Get(BlockId),
     /// This node's damaged copy is to be replaced.

@@ -8,6 +8,7 @@ use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::card_pace::{CardPace, moves_blocks};
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
@@ -23,34 +24,37 @@ pub(in crate::engine) struct Gossip {
     /// written again.
     pub log_behind: bool,
     outbox: FactOutbox,
+    cards: CardPace,
 }
 
 impl Gossip {
-    /// Inserts facts; what is new is logged and told to those who may not know it.
-    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) {
-        let mut any = false;
-        for fact in facts {
-            any |= insert(cx, fact) == InsertOutcome::New;
-        }
-        if any {
+    /// Inserts facts; what is new is logged and told to those who may not know it. Returns what became of each: whoever
+    /// answers a person with a statement of its own has to look whether it is kept ([`InsertOutcome::is_kept`]), for one that
+    /// is refused or finds no room has no effect anywhere.
+    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) -> Vec<InsertOutcome> {
+        let outcomes: Vec<InsertOutcome> = facts.into_iter().map(|fact| self.insert(cx, fact)).collect();
+        if outcomes.contains(&InsertOutcome::New) {
             self.apply_new_facts(cx, from, GossipToken::Log);
         }
+        outcomes
     }
 
     /// Facts of a peer, which wants to know when they are durable unless `request` is 0.
     pub fn on_facts(&mut self, cx: &mut Context, from: NodeId, request: RequestId, raws: &[RawFact]) {
-        let mut valid = true;
+        let (mut valid, mut waiting) = (true, Vec::new());
         for raw in raws {
             if cx.facts.knows(raw) {
                 continue;
             }
-            match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
+            match raw.open(cx.pool).map(|fact| self.insert(cx, fact)) {
                 // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
-                // One that waits may become valid, but it is not in the log: the sender must not count on it.
-                Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
+                Ok(InsertOutcome::Waiting) => waiting.push(raw.id(cx.pool)),
+                Ok(InsertOutcome::Crowded | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
             }
         }
+        // One that still waits may become valid, but it is not in the log: the sender must not count on it.
+        valid &= waiting.iter().all(|id| cx.facts.get(id).is_some());
         // Logs are written in order: what was logged before is durable when this, perhaps empty, request is.
         let token = if request == 0 { GossipToken::Log } else { GossipToken::Ack { to: from, request, valid } };
         self.apply_new_facts(cx, Some(from), token);
@@ -138,6 +142,26 @@ impl Gossip {
         }
     }
 
+    /// Cards that came too soon and have waited long enough.
+    pub fn on_cards_due(&mut self, cx: &mut Context) {
+        let due = self.cards.due(cx);
+        self.insert_facts(cx, due, None);
+    }
+
+    /// The only way into the fact set while running, so that its version never lags behind.
+    fn insert(&mut self, cx: &mut Context, fact: Fact) -> InsertOutcome {
+        let moves = moves_blocks(cx, &fact);
+        if moves.is_some_and(|node| self.cards.holds_back(cx, node, &fact)) {
+            return InsertOutcome::Waiting;
+        }
+        let inserted = cx.facts.insert(fact);
+        if inserted == InsertOutcome::New {
+            cx.facts_version += 1;
+            moves.into_iter().for_each(|node| self.cards.note(cx, node));
+        }
+        inserted
+    }
+
     /// Whether a write of the log became durable. Said once.
     pub fn note_logged(&mut self, cx: &mut Context, durable: bool) {
         if !durable && !std::mem::replace(&mut self.log_behind, true) {
@@ -145,15 +169,6 @@ impl Gossip {
         }
         debug_assert!(durable || self.log_behind, "a failed write is remembered until all is written again");
     }
-}
-
-/// The only way into the fact set while running, so that its version never lags behind.
-fn insert(cx: &mut Context, fact: Fact) -> InsertOutcome {
-    let inserted = cx.facts.insert(fact);
-    if inserted == InsertOutcome::New {
-        cx.facts_version += 1;
-    }
-    inserted
 }
 
 /// As many of these peers, drawn at random.
