@@ -163,7 +163,7 @@ impl FactGraph {
 
     /// Who came in with a ticket, in the order of their admissions. Those beyond its uses are guests.
     pub fn users(&self, ticket: FactId) -> Vec<PublicKey> {
-        self.users_by(ticket, |admissions| admissions.first())
+        self.users_by(ticket, <[_]>::first)
     }
 
     /// The same, where not all admissions count.
@@ -310,7 +310,7 @@ pub(super) fn build(
             match cert.value().kind {
                 CertKind::Member => open.push(Reverse((entry, step.0, step.1))),
                 CertKind::Ticket => {
-                    open.extend(candidates.of(&graph, &child).map(|hlc| Reverse((entry.max(hlc), step.0, step.1))))
+                    open.extend(candidates.of(&graph, &child).map(|hlc| Reverse((entry.max(hlc), step.0, step.1))));
                 }
             }
             ready.insert(child.id(), child);

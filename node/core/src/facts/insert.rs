@@ -45,6 +45,7 @@ impl FactSet {
     ///
     /// Whoever makes a statement of its own has to look at the answer: anything but [`InsertOutcome::New`] and
     /// [`InsertOutcome::Known`] means that it has no effect here, nor will it anywhere else.
+    #[expect(clippy::needless_pass_by_value, reason = "callers have no use for what they made for the set")]
     pub fn insert(&mut self, fact: Fact) -> InsertOutcome {
         let outcome = self.insert_one(fact.clone());
         let came = match (&outcome, &fact) {

@@ -87,7 +87,7 @@ impl<'a> GateJudge<'a> {
         let valid = |it: &&Signed<Admission>| {
             !self.set.derived().authority.is_void(&self.set.kept.known, it.signer(), it.id(), |_| true)
         };
-        let admitted = fits && all.iter().any(|it| valid(it));
+        let admitted = fits && all.iter().any(valid);
         self.admitted.insert(member.id(), admitted);
         all.iter().map(|admission| admission.value().hlc).min()
     }
