@@ -203,7 +203,9 @@ impl Commits {
         let is_change = progress.outcomes.contains(&Ok(EditOutcome::Changed));
         match parts.cx.facts.insert(fact.clone()) {
             // Nobody else would keep it either.
-            InsertOutcome::Invalid(_) => return self.refuse(parts.cx, volume, &Refusal::Busy),
+            InsertOutcome::Invalid(_) | InsertOutcome::Crowded => {
+                return self.refuse(parts.cx, volume, &Refusal::Busy);
+            }
             // Another head says that it includes this operation, which nobody had seen: what was changed would not be shown.
             // The next try is made by another incarnation.
             InsertOutcome::Stale if is_change => return self.refuse(parts.cx, volume, &Refusal::Busy),
