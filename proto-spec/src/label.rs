@@ -41,7 +41,7 @@ pub mod sign {
     pub const SPONSOR: &str = "sponsor";
     /// A member's agreement to a certificate of its key.
     pub const CONSENT: &str = "consent";
-    /// The author's signature inside a commit.
+    /// The author's signature inside a head.
     pub const AUTHOR: &str = "author";
 }
 

@@ -26,6 +26,29 @@ pub const GROUP_COMMIT_MS: u64 = 3;
 pub const EDITS_PER_COMMIT_MAX: usize = 1_000;
 /// Bytes of inline content in one commit at most, for the same reason.
 pub const INLINE_PER_COMMIT_MAX: usize = 4 << 20;
+/// Names that one part of a job on a tree may visit: twice a folder of a million, seconds of a thread. What costs more was most
+/// likely made to: it ends the job, not the node.
+pub const JOB_NAMES_MAX: u64 = 1 << 21;
+/// Bytes of tree blocks that a job may open, which are in memory meanwhile: a folder of a million names has some 150 MiB.
+pub const JOB_BYTES_MAX: u64 = 256 << 20;
+/// Nodes of a root folder that are read before the first head of a volume is used, when there is none to compare it with:
+/// some 400,000 names.
+pub const ROOT_NODES_MAX: usize = 4_096;
+/// Times a query or commit may come home for blocks: a tree can be made so deep that every block has to be waited for. The
+/// deepest path that a change may name has 256 folders of two levels each.
+pub const JOB_ROUNDS_MAX: usize = 1_024;
+/// Quarantined heads that one operation covers at most: half of the parents that a commit can have.
+pub const COVERED_HEADS_MAX: usize = 128;
+/// Writers that no other head knows, in a head that is covered, at most: an honest one that nobody can read names its own. More
+/// would use up the writers of a volume.
+pub const COVERED_WRITERS_MAX: usize = 8;
+/// A head is left out for so long when a block of it cannot be had: time for a member to come back. It is looked at again before
+/// if somebody comes up.
+pub const QUARANTINE_AWAY_MS: u64 = 15_000;
+/// And so long when it costs too much: seconds of a thread, an hour has 3,600 of them.
+pub const QUARANTINE_COSTLY_MS: u64 = 10 * 60_000;
+/// Heads of one volume that are kept in case all later ones are of no use.
+pub const KEPT_HEADS_MAX: usize = 32;
 /// Edits waiting for a commit at most; more are refused as busy.
 pub const EDITS_QUEUED_MAX: usize = 20_000;
 /// Several heads are merged after this long, plus jitter up to the same again, if nobody writes.

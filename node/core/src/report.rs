@@ -5,7 +5,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, Publi
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
-use crate::tree::TreeError;
+use crate::tree::{HeadFault, TreeError};
 
 /// Where one block should be and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -198,6 +198,15 @@ pub enum Attention {
         /// N.
         copies: u8,
     },
+    /// A state of the shared volume that cannot be used: the others are shown and written on without it.
+    QuarantinedHead {
+        /// Name of the member that published it.
+        author: String,
+        /// Its commit.
+        commit: BlockId,
+        /// Why.
+        fault: HeadFault,
+    },
     /// Of what these members offer only a part is used: their certificates, or the rules, allow no more.
     OfferCapped {
         /// Their names.
@@ -230,6 +239,17 @@ pub enum Notice {
         volume: VolumeId,
         /// Why.
         error: TreeError,
+    },
+    /// A state of a volume cannot be used; the others are shown and written on without it.
+    HeadQuarantined {
+        /// Which volume.
+        volume: VolumeId,
+        /// Name of the member that published it.
+        author: String,
+        /// Its commit.
+        commit: BlockId,
+        /// Why.
+        fault: HeadFault,
     },
     /// Another running node has this node's identity; nothing is confirmed any more.
     DuplicateIdentity,

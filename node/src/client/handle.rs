@@ -190,7 +190,7 @@ impl Client {
     pub(super) async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {
         match ask!(self, Command::GetBlock { id } => GetBlock)? {
             GetOutcome::Found(block) => Ok(block),
-            GetOutcome::NotFound { away } => Err(ClientError::Lost { away }),
+            GetOutcome::NotFound { away, .. } => Err(ClientError::Lost { away }),
         }
     }
 

@@ -41,6 +41,17 @@ pub enum AttentionReason {
     HomeNotWritable,
     /// Changes that only this node has; published when a second server stores their folders.
     UnpublishedChanges,
+    /// A change that some member published cannot be used; everything else is shown and written on without it.
+    QuarantinedChange {
+        /// Name of the member.
+        name: String,
+        /// The block that describes the change.
+        commit: String,
+        /// Why, in words.
+        why: String,
+        /// It is looked at again when more members are up.
+        may_pass: bool,
+    },
     /// A disk of this node takes no new blocks: full, read-only or failing.
     DiskReadOnly {
         /// Its folder.

@@ -1,13 +1,14 @@
 //! The structures that members sign.
 
 use bytes::Bytes;
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{DiskId, DiskNonce, FactId, Key, NodeId, PublicKey, Signature, VolumeId, Writer};
+use crate::ids::{BlockId, DiskId, DiskNonce, FactId, Key, NodeId, PublicKey, Signature, VolumeId, Writer};
 use crate::label::sign;
-use crate::signed::Signable;
+use crate::signed::{Signable, verify};
 use crate::time::Hlc;
 use crate::u8_enum;
 
@@ -322,8 +323,9 @@ pub struct Sponsor {
     pub signature: Signature,
 }
 
-/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block]`, signed with the epoch's write key.
-/// It carries the small commit block whole, so it never points at nothing.
+/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block, author, proof]`, signed with the epoch's write key.
+/// It carries the small commit block whole, so it never points at nothing. All full members have the write key: the author's
+/// own signature says which of them it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// 1.
@@ -334,6 +336,25 @@ pub struct Head {
     pub epoch: u32,
     /// The commit block, at most [`crate::volume::COMMIT_BYTES_MAX`].
     pub commit: Bytes,
+    /// The member that published it.
+    pub author: NodeId,
+    /// The author's signature over volume and commit.
+    pub proof: Signature,
+}
+
+impl Head {
+    /// A head as its author makes it.
+    pub fn by(author: &SigningKey, volume: VolumeId, epoch: u32, commit: Bytes) -> Self {
+        let proof = Signature(author.sign(&authored(volume, &commit)).to_bytes());
+        let author = NodeId(author.verifying_key().to_bytes());
+        Self { version: 1, volume, epoch, commit, author, proof }
+    }
+}
+
+/// What the author of a head signs: `"fsdfs/2/author" 00 volume32 commit-id32`.
+fn authored(volume: VolumeId, commit: &[u8]) -> Vec<u8> {
+    let id = BlockId::of(commit);
+    [crate::label::SIGN_PREFIX.as_bytes(), sign::AUTHOR.as_bytes(), &[0], &volume.0, &id.0].concat()
 }
 
 fn first_version(what: &'static str, version: u8) -> Result<(), FormatError> {
@@ -443,7 +464,9 @@ impl CanonicalCodec for Head {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a head", self.version)?;
         bound(self.epoch >= 1, "epoch")?;
-        bound(self.commit.len() <= crate::volume::COMMIT_BYTES_MAX, "the commit in a head")
+        bound(self.commit.len() <= crate::volume::COMMIT_BYTES_MAX, "the commit in a head")?;
+        let is_authors = verify(self.author.into(), &authored(self.volume, &self.commit), &self.proof);
+        if is_authors { Ok(()) } else { Err(FormatError::BadSignature { what: sign::AUTHOR }) }
     }
 }
 

@@ -203,7 +203,7 @@ fn gone(boot: u64) -> Departure {
 
 fn head() -> Head {
     // What a head says of its commit is 05-volume's; here it is bytes.
-    Head { version: 1, volume: VolumeId(pool().0), epoch: 2, commit: Bytes::from_static(b"a commit block") }
+    Head::by(&key(FOUNDER), VolumeId(pool().0), 2, Bytes::from_static(b"a commit block"))
 }
 
 pub fn statements() -> Vec<MessageSample> {

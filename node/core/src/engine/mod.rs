@@ -134,7 +134,7 @@ impl Engine {
     pub fn log_entries(&self) -> Vec<LogEntry> {
         let facts = self.cx.facts.all().filter(|fact| facts::worth_logging(fact));
         let facts = facts.map(|fact| LogEntry::Fact(fact.raw()));
-        facts.chain(self.writer.entry()).chain(self.heads.entries()).chain(self.key_ring.entries()).collect()
+        facts.chain(self.writer.entry()).chain(self.heads.entries(&self.cx)).chain(self.key_ring.entries()).collect()
     }
 
     /// Volumes with changes that only this node knows of yet.
@@ -170,6 +170,9 @@ impl Engine {
             }
         }
         for fact in facts {
+            if let Fact::Head(head) = &fact {
+                self.heads.quarantine.remember(head);
+            }
             self.cx.facts.insert(fact);
         }
         self.heads.replay(&mut self.cx, unpublished);
@@ -217,11 +220,8 @@ impl Engine {
                     let recent = self.commits.recent(volume);
                     let heads = self.heads.current(&self.cx, volume);
                     let withheld_by = self.unpublished.withheld_by(volume, &heads);
-                    self.tree_queries.on_heads(
-                        &mut self.cx,
-                        (query, volume),
-                        ReadBasis { heads, heard, withheld_by, recent },
-                    );
+                    let basis = ReadBasis { heads, heard, withheld_by, recent };
+                    self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
                 }
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
@@ -379,6 +379,7 @@ impl Engine {
         }
         self.hints.hand_over(&mut self.cx, &mut self.gets, node);
         self.drain();
+        self.heads.quarantine.try_again();
         self.heads.publish_soon(&mut self.cx);
     }
 

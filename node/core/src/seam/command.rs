@@ -179,6 +179,8 @@ pub enum GetOutcome {
     NotFound {
         /// Wanted holders that could not be asked.
         away: Vec<NodeId>,
+        /// All servers of the pool were asked and said that they do not have it.
+        nowhere: bool,
     },
 }
 

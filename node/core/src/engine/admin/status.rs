@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::card_flag;
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{BlockId, NodeId};
 
 use crate::engine::blocks::{Repair, ReplicationLog};
 use crate::engine::context::Context;
@@ -84,6 +84,12 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if !heads.is_empty() {
         said.push(Attention::Unpublished);
     }
+    let quarantined = heads.quarantine.standing(cx);
+    said.extend(quarantined.map(|(_, bad)| Attention::QuarantinedHead {
+        author: cx.name_of(bad.head.value().author),
+        commit: BlockId::of(&bad.head.value().commit),
+        fault: bad.fault.clone(),
+    }));
     said.extend(cx.disks.iter().filter_map(disk_attention));
     // Departed, removed and revoked members are known to be gone; whoever is away may come back, or need help.
     let members = cx.facts.members().iter();

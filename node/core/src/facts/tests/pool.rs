@@ -226,8 +226,13 @@ pub fn epoch(signer: &SigningKey, epoch: u32, frozen_heads: Vec<BlockId>) -> Sig
     Signed::sign(pool_id(), signer, statement)
 }
 
-/// A head by the first writer of `version_vector`, whose operations are numbered so.
+/// A head by the first writer of `version_vector`, whose operations are numbered so. The founder published it.
 pub fn head(epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
+    head_by(0, epoch, version_vector)
+}
+
+/// A head that node `author` published.
+pub fn head_by(author: u8, epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
     let dots = version_vector.iter().map(|(writer, seq)| Dot { writer: Writer([*writer; 8]), seq: *seq });
     let commit = Commit {
         parents: Vec::new(),
@@ -246,5 +251,5 @@ pub fn head(epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
     };
     let keys = keys(epoch);
     let writer = keys.writer().expect("made from the write secret");
-    Commit::head(writer, pool_id(), &commit.seal(writer, 3))
+    Commit::head(writer, &key(author), pool_id(), &commit.seal(writer, 3))
 }

@@ -110,8 +110,23 @@ fn a_head_under_another_key_is_refused() {
     let stranger =
         fsdfs_proto::volume::VolumeKeys::from_write_secret(pool_id().volume(), 1, fsdfs_proto::ids::Key([9; 32]));
     let commit = fsdfs_proto::block::Block::new(head(1, &[(1, 1)]).value().commit.clone());
-    let forged = fsdfs_proto::volume::Commit::head(stranger.writer().expect("writes"), pool_id(), &commit);
+    let forged = fsdfs_proto::volume::Commit::head(stranger.writer().expect("writes"), &key(0), pool_id(), &commit);
     assert!(matches!(pool.say(forged), InsertOutcome::Invalid(_)));
+}
+
+/// Nodes that merge the same heads make the same commit, each in its own name.
+#[test]
+fn of_one_commit_published_by_several_one_head_stands_in_any_order() {
+    let volume = pool_id().volume();
+    let heads = [head_by(0, 1, &[(1, 1)]), head_by(1, 1, &[(1, 1)])];
+    let stands = |order: [usize; 2]| {
+        let mut pool = TestPool::of(2);
+        pool.say(epoch(&key(0), 1, Vec::new()));
+        order.map(|at| pool.say(heads[at].clone()));
+        pool.facts.heads(volume)
+    };
+    assert_eq!(stands([0, 1]), stands([1, 0]));
+    assert_eq!(stands([0, 1]).len(), 1);
 }
 
 #[test]
