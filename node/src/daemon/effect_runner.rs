@@ -26,7 +26,7 @@ pub(super) struct EffectRunner {
     shared: watch::Sender<VolumeState>,
     replies: BTreeMap<OpId, oneshot::Sender<Reply>>,
     /// What the gate and Kademlia were told last.
-    facts_version: u64,
+    gate_version: Option<u64>,
     told: BTreeMap<NodeId, Vec<String>>,
 }
 
@@ -40,7 +40,7 @@ impl EffectRunner {
         shared: watch::Sender<VolumeState>,
     ) -> Self {
         let (replies, told) = (BTreeMap::new(), BTreeMap::new());
-        Self { net, keeper, store, pool, done, shared, replies, facts_version: 0, told }
+        Self { net, keeper, store, pool, done, shared, replies, gate_version: None, told }
     }
 
     /// The network.
@@ -76,10 +76,11 @@ impl EffectRunner {
         VolumeState { pool, keys: engine.keys(pool.volume()).cloned(), copies: engine.facts().rules().copies }
     }
 
-    /// Tells gate, Kademlia and gateways what the facts say now, if they changed.
+    /// Tells gate, Kademlia and gateways what the facts say now, if they changed in a way that matters to these: the copy takes
+    /// milliseconds in a large pool.
     pub fn publish(&mut self, engine: &Engine) {
-        if self.facts_version != engine.facts_version() {
-            self.facts_version = engine.facts_version();
+        if self.gate_version != Some(engine.gate_version()) {
+            self.gate_version = Some(engine.gate_version());
             self.keeper.update(engine.facts().clone());
             self.tell_addresses(engine);
         }

@@ -34,8 +34,10 @@ use crate::store::{DiskConfig, OpenedStore, SEGMENT_BYTES, Store, StoreConfig, S
 /// Blocks that arrive from all peers in memory at most. Apart from the budget of puts: two nodes waiting for each other's
 /// permits would wait for ever.
 const INBOUND_BYTES_MAX: usize = 64 << 20;
-/// Events of the network waiting for the loop. While it is full nothing is read from any peer.
-const NET_EVENTS_MAX: usize = 256;
+/// Events of the network that have left the order of turns and wait for the loop: one is handled, the next one is at hand.
+const NET_EVENTS_MAX: usize = 2;
+/// Events that may come before the loop runs.
+const EARLY_EVENTS_MAX: usize = 256;
 /// The system names all interfaces of a socket within this time; what comes later makes a new card.
 const INTERFACES_WAIT: Duration = Duration::from_millis(150);
 /// Requests under way may take this long to end when the daemon stops.
@@ -268,7 +270,7 @@ async fn interfaces(config: &Config, events: &mut mpsc::Receiver<NetEvent>) -> V
     let until = tokio::time::Instant::now() + INTERFACES_WAIT;
     while let Ok(Some(event)) = tokio::time::timeout_at(until, events.recv()).await {
         early.push(event);
-        if early.len() == NET_EVENTS_MAX {
+        if early.len() == EARLY_EVENTS_MAX {
             break;
         }
     }
