@@ -18,6 +18,7 @@
 //! assert!(facts.members().contains_key(&founder));
 //! ```
 
+mod allowance;
 mod authority;
 mod branches;
 mod derived;
@@ -30,14 +31,17 @@ mod kept;
 mod member;
 mod query;
 mod set;
+mod verify;
 mod waiting;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use allowance::FactAllowance;
 pub use branches::BranchId;
 pub use fsdfs_proto::identity::GateRefusal;
 pub use heads::current_heads;
 pub use insert::InsertOutcome;
 pub use member::{AdmissionVerdict, MemberInfo, MemberStatus, TicketRedemption};
 pub use set::FactSet;
+pub use verify::WrongSignature;

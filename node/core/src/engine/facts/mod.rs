@@ -4,6 +4,7 @@ mod card;
 mod gossip;
 mod keys;
 mod liveness;
+mod log_pace;
 mod outbox;
 mod sync;
 
