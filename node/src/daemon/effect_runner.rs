@@ -10,6 +10,7 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::node_loop::Completion;
 use crate::client::VolumeState;
 use crate::crypto_pool::CryptoPool;
 use crate::net::{Gatekeeper, Net};
@@ -22,7 +23,7 @@ pub(super) struct EffectRunner {
     store: Store,
     pool: CryptoPool,
     /// Where the store's threads and the crypto pool's jobs report.
-    done: mpsc::UnboundedSender<Input>,
+    done: mpsc::UnboundedSender<Completion>,
     shared: watch::Sender<VolumeState>,
     replies: BTreeMap<OpId, oneshot::Sender<Reply>>,
     /// What the gate and Kademlia were told last.
@@ -36,7 +37,7 @@ impl EffectRunner {
         keeper: Arc<Gatekeeper>,
         store: Store,
         pool: CryptoPool,
-        done: mpsc::UnboundedSender<Input>,
+        done: mpsc::UnboundedSender<Completion>,
         shared: watch::Sender<VolumeState>,
     ) -> Self {
         let (replies, told) = (BTreeMap::new(), BTreeMap::new());
@@ -94,6 +95,11 @@ impl EffectRunner {
         });
     }
 
+    /// Gives the logs what they have to hold, in place of all that was sealed.
+    pub fn compact_log(&self, engine: &Engine) {
+        self.store.compact_log(engine.log_entries());
+    }
+
     fn tell_addresses(&mut self, engine: &Engine) {
         for (node, member) in engine.facts().members() {
             let Some(card) = &member.card else { continue };
@@ -111,7 +117,8 @@ impl EffectRunner {
             Effect::Disk { request, token } => {
                 let inputs = self.done.clone();
                 // After the loop's end nobody needs the answer.
-                self.store.submit(request, move |done| drop(inputs.send(Input::Disk { token, done })));
+                self.store
+                    .submit(request, move |done| drop(inputs.send(Completion::Input(Input::Disk { token, done }))));
             }
             Effect::Work { job, token } => {
                 let inputs = self.done.clone();
@@ -122,7 +129,8 @@ impl EffectRunner {
                     move |done| {
                         let done = done.unwrap_or_else(|panicked| broken(&panicked));
                         let job = Arc::into_inner(job).expect("a job that ended, even by a panic, is let go of");
-                        drop(inputs.send(Input::Work { token, job: Box::new(job), done }));
+                        let input = Input::Work { token, job: Box::new(job), done };
+                        drop(inputs.send(Completion::Input(input)));
                     },
                 );
             }

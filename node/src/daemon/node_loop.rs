@@ -22,7 +22,17 @@ pub(super) struct NodeParts {
     pub instance: Instance,
     pub requests: mpsc::UnboundedReceiver<ClientRequest>,
     pub events: mpsc::Receiver<NetEvent>,
-    pub done: mpsc::UnboundedReceiver<Input>,
+    pub done: mpsc::UnboundedReceiver<Completion>,
+}
+
+/// What the store's threads and the crypto pool report.
+#[allow(clippy::large_enum_variant, reason = "nearly all are inputs; a box would be an allocation for each")]
+pub(super) enum Completion {
+    /// To the engine.
+    Input(Input),
+    /// The logs hold much that is outdated. It comes behind the ends of all writes that a compaction may replace, so what the
+    /// engine knows by then is all that has to stay.
+    LogLong,
 }
 
 /// One node: decisions and runner.
@@ -44,6 +54,7 @@ enum Wakeup {
     Request(ClientRequest),
     Event(NetEvent),
     Input(Input),
+    LogLong,
 }
 
 impl NodeLoop {
@@ -60,6 +71,7 @@ impl NodeLoop {
                 Wakeup::Request(request) => self.take_request(request),
                 Wakeup::Event(event) => self.take_event(event),
                 Wakeup::Input(input) => self.take(input),
+                Wakeup::LogLong => self.parts.runner.compact_log(&self.parts.engine),
             }
         }
     }
@@ -88,7 +100,10 @@ impl NodeLoop {
         // each of the twenty steps of a write wait for one of its messages. What is due is looked at with every input.
         let wakeup = tokio::select! {
             biased;
-            Some(input) = done.recv() => Wakeup::Input(input),
+            Some(completion) = done.recv() => match completion {
+                Completion::Input(input) => Wakeup::Input(input),
+                Completion::LogLong => Wakeup::LogLong,
+            },
             Some(request) = requests.recv() => Wakeup::Request(request),
             event = events.recv() => Wakeup::Event(event.ok_or(DaemonError::Ended)?),
             () = timeout => Wakeup::Input(Input::Timeout),

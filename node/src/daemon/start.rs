@@ -19,7 +19,7 @@ use super::addresses::addresses;
 use super::effect_runner::EffectRunner;
 use super::error::{DaemonError, DaemonReady};
 use super::newcomer::PendingAdmission;
-use super::node_loop::{NodeLoop, NodeParts};
+use super::node_loop::{Completion, NodeLoop, NodeParts};
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -128,7 +128,7 @@ fn serve(
         let (disks, net) = (store.counters(), traffic.read());
         disks.records + disks.reads + net.block_bytes_in + net.block_bytes_out
     };
-    let allocator = AbortOnDropHandle::new(tokio::spawn(allocator::give_back_at_rest(moved)));
+    let allocator = AbortOnDropHandle::new(tokio::spawn(allocator::give_back(moved)));
     let (stop_server, stopped) = oneshot::channel();
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
@@ -194,7 +194,7 @@ async fn open_store(
     home: &LockedHome,
     config: &Config,
     identity: &Identity,
-    inputs: mpsc::UnboundedSender<Input>,
+    inputs: mpsc::UnboundedSender<Completion>,
 ) -> Result<(Store, OpenedStore), DaemonError> {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
@@ -212,7 +212,11 @@ async fn open_store(
         StoreNotice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
             // The loop ended before the store: it will not miss this.
-            drop(inputs.send(Input::Disk { token: Token::UNASKED, done }));
+            drop(inputs.send(Completion::Input(Input::Disk { token: Token::UNASKED, done })));
+        }
+        StoreNotice::LogLong { .. } => {
+            tracing::info!("{notice}");
+            drop(inputs.send(Completion::LogLong));
         }
         StoreNotice::Ready { .. }
         | StoreNotice::RebuildProgress { .. }

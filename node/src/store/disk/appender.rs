@@ -82,6 +82,7 @@ impl Appender {
         for job in jobs {
             match job {
                 DiskJob::Log(entries) => self.log(|log| log.append(&entries)),
+                DiskJob::SealLog => self.log.seal(),
                 DiskJob::Compact(keep) => self.log(|log| log.compact(&keep)),
                 DiskJob::Rebuild | DiskJob::Stop => {}
                 other => queue.push_back(other),
