@@ -10,7 +10,7 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::node_loop::Completion;
+use super::node_loop::TaskCompletion;
 use crate::client::VolumeState;
 use crate::crypto_pool::CryptoPool;
 use crate::net::{Gatekeeper, Net};
@@ -23,7 +23,7 @@ pub(super) struct EffectRunner {
     store: Store,
     pool: CryptoPool,
     /// Where the store's threads and the crypto pool's jobs report.
-    done: mpsc::UnboundedSender<Completion>,
+    done: mpsc::UnboundedSender<TaskCompletion>,
     shared: watch::Sender<VolumeState>,
     replies: BTreeMap<OpId, oneshot::Sender<Reply>>,
     /// What the gate and Kademlia were told last.
@@ -37,7 +37,7 @@ impl EffectRunner {
         keeper: Arc<Gatekeeper>,
         store: Store,
         pool: CryptoPool,
-        done: mpsc::UnboundedSender<Completion>,
+        done: mpsc::UnboundedSender<TaskCompletion>,
         shared: watch::Sender<VolumeState>,
     ) -> Self {
         let (replies, told) = (BTreeMap::new(), BTreeMap::new());
@@ -118,7 +118,7 @@ impl EffectRunner {
                 let inputs = self.done.clone();
                 // After the loop's end nobody needs the answer.
                 self.store
-                    .submit(request, move |done| drop(inputs.send(Completion::Input(Input::Disk { token, done }))));
+                    .submit(request, move |done| drop(inputs.send(TaskCompletion::Input(Input::Disk { token, done }))));
             }
             Effect::Work { job, token } => {
                 let inputs = self.done.clone();
@@ -130,7 +130,7 @@ impl EffectRunner {
                         let done = done.unwrap_or_else(|panicked| broken(&panicked));
                         let job = Arc::into_inner(job).expect("a job that ended, even by a panic, is let go of");
                         let input = Input::Work { token, job: Box::new(job), done };
-                        drop(inputs.send(Completion::Input(input)));
+                        drop(inputs.send(TaskCompletion::Input(input)));
                     },
                 );
             }

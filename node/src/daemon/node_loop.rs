@@ -22,12 +22,12 @@ pub(super) struct NodeParts {
     pub instance: Instance,
     pub requests: mpsc::UnboundedReceiver<ClientRequest>,
     pub events: mpsc::Receiver<NetEvent>,
-    pub done: mpsc::UnboundedReceiver<Completion>,
+    pub done: mpsc::UnboundedReceiver<TaskCompletion>,
 }
 
 /// What the store's threads and the crypto pool report.
 #[allow(clippy::large_enum_variant, reason = "nearly all are inputs; a box would be an allocation for each")]
-pub(super) enum Completion {
+pub(super) enum TaskCompletion {
     /// To the engine.
     Input(Input),
     /// The logs hold much that is outdated. It comes behind the ends of all writes that a compaction may replace, so what the
@@ -101,8 +101,8 @@ impl NodeLoop {
         let wakeup = tokio::select! {
             biased;
             Some(completion) = done.recv() => match completion {
-                Completion::Input(input) => Wakeup::Input(input),
-                Completion::LogLong => Wakeup::LogLong,
+                TaskCompletion::Input(input) => Wakeup::Input(input),
+                TaskCompletion::LogLong => Wakeup::LogLong,
             },
             Some(request) = requests.recv() => Wakeup::Request(request),
             event = events.recv() => Wakeup::Event(event.ok_or(DaemonError::Ended)?),

@@ -19,7 +19,7 @@ use super::addresses::addresses;
 use super::effect_runner::EffectRunner;
 use super::error::{DaemonError, DaemonReady};
 use super::newcomer::PendingAdmission;
-use super::node_loop::{Completion, NodeLoop, NodeParts};
+use super::node_loop::{NodeLoop, NodeParts, TaskCompletion};
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -194,7 +194,7 @@ async fn open_store(
     home: &LockedHome,
     config: &Config,
     identity: &Identity,
-    inputs: mpsc::UnboundedSender<Completion>,
+    inputs: mpsc::UnboundedSender<TaskCompletion>,
 ) -> Result<(Store, OpenedStore), DaemonError> {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
@@ -212,11 +212,11 @@ async fn open_store(
         StoreNotice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
             // The loop ended before the store: it will not miss this.
-            drop(inputs.send(Completion::Input(Input::Disk { token: Token::UNASKED, done })));
+            drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
         }
         StoreNotice::LogLong { .. } => {
             tracing::info!("{notice}");
-            drop(inputs.send(Completion::LogLong));
+            drop(inputs.send(TaskCompletion::LogLong));
         }
         StoreNotice::Ready { .. }
         | StoreNotice::RebuildProgress { .. }

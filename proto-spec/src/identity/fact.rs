@@ -110,6 +110,11 @@ macro_rules! each_fact {
         }
 
         impl RawFact {
+            /// What it says it is.
+            pub fn kind(&self) -> FactKind {
+                self.kind
+            }
+
             /// Bytes of its payload.
             pub fn payload_len(&self) -> usize {
                 self.payload.len()

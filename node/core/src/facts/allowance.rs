@@ -8,16 +8,16 @@ use crate::limits::{FACT_BYTES_AT_ONCE, FACT_BYTES_PER_S, FACTS_AT_ONCE, FACTS_P
 /// What one member may send, or may be sent, before it has to wait. Times are monotonic milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct FactAllowance {
-    facts: Credit,
-    bytes: Credit,
+    facts: RateCredit,
+    bytes: RateCredit,
 }
 
 impl FactAllowance {
     /// All of it.
     pub fn full(now: u64) -> Self {
         Self {
-            facts: Credit::full(FACTS_AT_ONCE, FACTS_PER_S, now),
-            bytes: Credit::full(FACT_BYTES_AT_ONCE, FACT_BYTES_PER_S, now),
+            facts: RateCredit::full(FACTS_AT_ONCE, FACTS_PER_S, now),
+            bytes: RateCredit::full(FACT_BYTES_AT_ONCE, FACT_BYTES_PER_S, now),
         }
     }
 
@@ -37,7 +37,7 @@ impl FactAllowance {
 /// One kind of credit, in thousandths, so that every millisecond earns its share. It may be overdrawn by one message, which
 /// then has to be waited for.
 #[derive(Clone, Copy, Debug)]
-struct Credit {
+struct RateCredit {
     /// At most `most`.
     left: i64,
     most: i64,
@@ -45,7 +45,7 @@ struct Credit {
     at: u64,
 }
 
-impl Credit {
+impl RateCredit {
     fn full(most: i64, per_s: i64, now: u64) -> Self {
         Self { left: most * 1000, most: most * 1000, per_s, at: now }
     }

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use fsdfs_proto::identity::{FactKind, RawFact};
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::Message;
+use fsdfs_proto::message::{FactBatch, HeadsReply, Message};
 
 /// What a peer may cost in one turn, in microseconds of the loop: some ten usual messages.
 const QUANTUM: u32 = 500;
@@ -73,8 +74,11 @@ impl<T> FairQueue<T> {
 /// peer can make it worse. Only their proportions matter.
 pub(super) fn cost(message: &Message) -> u32 {
     let (each, count) = match message {
-        Message::Facts(facts) => (20, facts.facts.len()),
-        Message::HeadsReply(reply) => (20, reply.facts.len()),
+        // One statement or card, and who is a member and who holds what is computed anew.
+        Message::Facts(FactBatch { facts, .. }) | Message::HeadsReply(HeadsReply { facts, .. }) => {
+            let seldom = if facts.iter().any(is_said_seldom) { 50 } else { 0 };
+            (20, facts.len() + seldom)
+        }
         // What they lead to is paid by the facts that are sent, which are bounded for themselves.
         Message::Summary(summary) => (1, summary.ids.len()),
         Message::Want(want) => (1, want.ids.len()),
@@ -86,6 +90,10 @@ pub(super) fn cost(message: &Message) -> u32 {
         _ => (20, 1),
     };
     10 + each * u32::try_from(count).unwrap_or(u32::MAX / 64)
+}
+
+fn is_said_seldom(fact: &RawFact) -> bool {
+    !matches!(fact.kind(), FactKind::Head | FactKind::Heartbeat)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const WAITING_MAX: usize = 32;
 const EVENT_COST: u32 = 10;
 
 /// See the module.
-pub(super) struct Inbox {
+pub(super) struct PeerInbox {
     queue: Mutex<FairQueue<(NetEvent, Option<OwnedSemaphorePermit>)>>,
     filled: Notify,
     /// To the loop. It should hold few, for what is in it has left the order of turns behind.
@@ -35,7 +35,7 @@ impl Default for WaitingPlaces {
     }
 }
 
-impl Inbox {
+impl PeerInbox {
     pub fn new(events: mpsc::Sender<NetEvent>) -> Self {
         Self { queue: Mutex::default(), filled: Notify::new(), events }
     }
@@ -120,9 +120,9 @@ mod tests {
     }
 
     /// A loop that has room for this many, and somebody who hands on to it.
-    fn inbox(room: usize) -> (Arc<Inbox>, mpsc::Receiver<NetEvent>, AbortOnDropHandle<()>) {
+    fn inbox(room: usize) -> (Arc<PeerInbox>, mpsc::Receiver<NetEvent>, AbortOnDropHandle<()>) {
         let (events, taken) = mpsc::channel(room);
-        let inbox = Arc::new(Inbox::new(events));
+        let inbox = Arc::new(PeerInbox::new(events));
         let forwarding = Arc::clone(&inbox);
         let task = tokio::spawn(async move { forwarding.forward().await });
         (inbox, taken, AbortOnDropHandle::new(task))

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use backpressure::{ANSWERS_OWED_MAX, FETCHED_UNDER_WAY_MAX, PeerBackpressure};
 pub(super) use frame::InboundBudget;
 use frame::StreamError;
-use inbox::{Inbox, WaitingPlaces};
+use inbox::{PeerInbox, WaitingPlaces};
 use streams::PeerStreams;
 
 use super::event::NetEvent;
@@ -74,7 +74,7 @@ pub(crate) struct SessionHub {
     pub budget: InboundBudget,
     /// Knows the facts that need no second check.
     keeper: Arc<Gatekeeper>,
-    inbox: Inbox,
+    inbox: PeerInbox,
     outboxes: Mutex<BTreeMap<NodeId, PeerOutbox>>,
     /// How fast each may send facts. Stays when its connection ends: a new one would be a way around it.
     allowances: Mutex<BTreeMap<NodeId, FactAllowance>>,
@@ -116,7 +116,7 @@ pub(crate) struct Session {
 impl SessionHub {
     pub(crate) fn new(events: mpsc::Sender<NetEvent>, budget: InboundBudget, keeper: Arc<Gatekeeper>) -> Self {
         Self {
-            inbox: Inbox::new(events.clone()),
+            inbox: PeerInbox::new(events.clone()),
             events,
             counters: Arc::default(),
             budget,
@@ -411,7 +411,7 @@ impl ProgressReporter {
     }
 
     /// May be lost when the receiver is behind: the next slice reports again.
-    fn made(&self, inbox: &Inbox) {
+    fn made(&self, inbox: &PeerInbox) {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now.duration_since(last) >= PROGRESS_EVERY)

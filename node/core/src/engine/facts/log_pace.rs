@@ -17,8 +17,8 @@ use crate::limits::OTHERS_LOGGED_MS;
 /// What waits, and what was logged when.
 #[derive(Default)]
 pub(super) struct LogPace {
-    cards: Pace,
-    beats: Pace,
+    cards: MemberPace,
+    beats: MemberPace,
 }
 
 impl LogPace {
@@ -52,13 +52,13 @@ impl LogPace {
 
 /// One kind of fact, of which each member has one. Monotonic milliseconds.
 #[derive(Default)]
-struct Pace {
+struct MemberPace {
     logged: BTreeMap<NodeId, u64>,
     /// Came too soon: when they are to be logged.
     waiting: BTreeMap<NodeId, u64>,
 }
 
-impl Pace {
+impl MemberPace {
     fn is_due(&mut self, cx: &mut Context, node: NodeId) -> bool {
         let now = cx.now.mono;
         let next = self.logged.get(&node).map_or(now, |at| at + OTHERS_LOGGED_MS);

@@ -41,11 +41,11 @@ pub(in crate::engine) struct PeerState {
     /// Blocks it sent whose bytes were not what their id says, since the start.
     pub wrong_blocks: u64,
     /// What it did that no honest node does, since the start; and until when it is not talked to.
-    shunned: Shunned,
+    shunned: ShunState,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Shunned {
+struct ShunState {
     times: u32,
     until: u64,
 }
@@ -185,7 +185,7 @@ impl Peers {
     pub fn shun(&mut self, node: NodeId, now: u64) {
         let shunned = &mut self.0.entry(node).or_default().shunned;
         let ms = SHUN_MS_MIN.saturating_mul(1 << shunned.times.min(16)).min(SHUN_MS_MAX);
-        *shunned = Shunned { times: shunned.times.saturating_add(1), until: now + ms };
+        *shunned = ShunState { times: shunned.times.saturating_add(1), until: now + ms };
     }
 
     /// Until when nothing is exchanged with it; none if it is talked to.
