@@ -5,6 +5,7 @@ mod citations;
 mod docs;
 mod files;
 mod measures;
+mod supply;
 
 use std::fs;
 use std::path::{Path, PathBuf};
