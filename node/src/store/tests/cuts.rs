@@ -7,7 +7,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::record::{LogEntry, log_entry};
 
-use super::rig::{DAY, StoreRig, block, own};
+use super::rig::{DAY, StoreRig, block, own, write_job};
 use crate::store::disk::job::DiskJob;
 use crate::store::fs::fake_fs::{FakeFileSystem, PowerCut, SECTOR};
 use crate::store::log::LogFolder;
@@ -242,6 +242,25 @@ fn a_group_shares_one_sync() {
     let blocks: Vec<_> = (10..40).map(|number| (block(number, 10), R2)).collect();
     rig.write(&blocks);
     assert_eq!(rig.file_system.changes() - before, 2, "one write, one sync");
+}
+
+#[test]
+fn copies_of_the_log_share_one_sync_and_no_block_waits_for_it() {
+    let mut rig = StoreRig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 10), R2)]);
+    rig.commit(vec![DiskJob::Log(Arc::new(vec![own(1)]))]);
+    let before = rig.file_system.changes();
+    let copies = (2..200).map(|seq| DiskJob::Log(Arc::new(vec![own(seq)])));
+    rig.commit(copies.collect());
+    assert_eq!(rig.file_system.changes() - before, 2, "one write, one sync");
+    let answered = Arc::new(std::sync::Mutex::new(None));
+    let (note, disk) = (answered.clone(), rig.file_system.clone());
+    let write = write_job(block(2, 10), R2, rig.now, move |_| *note.lock().unwrap() = Some(disk.changes()));
+    let before = rig.file_system.changes();
+    rig.commit(vec![DiskJob::Log(Arc::new(vec![own(200)])), DiskJob::Write(write)]);
+    assert_eq!(*answered.lock().unwrap(), Some(before + 2), "the block's write and sync, and nothing else");
+    assert_eq!(rig.file_system.changes(), before + 4);
 }
 
 #[test]
