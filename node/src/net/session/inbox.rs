@@ -14,8 +14,10 @@ use crate::net::event::NetEvent;
 
 /// Messages of one connection that wait at most: enough to keep the loop busy while its reader sleeps, and 32 MiB at worst.
 const WAITING_MAX: usize = 32;
-/// Of what is no message.
-const EVENT_COST: u32 = 10;
+/// In microseconds of the loop, as [`cost`]: that bytes move.
+const PROGRESS_COST: u32 = 10;
+/// That a connection begins or ends: all that waits for the member is looked at. Whoever connects again and again pays for it.
+const CONNECTION_COST: u32 = 1_000;
 
 /// See the module.
 pub(super) struct PeerInbox {
@@ -89,7 +91,8 @@ impl PeerInbox {
         };
         let cost = match &event {
             NetEvent::Message { message, .. } => cost(message),
-            _ => EVENT_COST,
+            NetEvent::Progress { .. } => PROGRESS_COST,
+            _ => CONNECTION_COST,
         };
         queue.push(from, (event, place), cost);
         drop(queue);
