@@ -139,6 +139,11 @@ impl ControlClient {
         answer(self.send(self.http.delete(path)).await?).await
     }
 
+    /// States that a member, given by name or id, stands for itself.
+    pub async fn vouch_for_member(&self, member: &str) -> Outcome<control::VouchReply> {
+        self.post(&route::MEMBER.replace("{member}", &segment(member)), &()).await
+    }
+
     /// Makes an invitation.
     pub async fn invite(&self, new: &control::NewInvite) -> Outcome<control::InviteReply> {
         self.post(route::INVITES, new).await

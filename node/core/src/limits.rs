@@ -94,6 +94,11 @@ pub const HEARTBEAT_APART_MS: u64 = 1_000;
 /// A card or heartbeat of another member is logged at most this often; what came meanwhile is logged then. Lost in between, it
 /// comes again with the next comparison.
 pub const OTHERS_LOGGED_MS: u64 = 60_000;
+/// Cards of another member that change the map are taken in so far apart, over a longer time: each has everybody go through all
+/// records. The newest of those that came sooner is taken in then.
+pub const CARD_APART_MS: u64 = 60_000;
+/// So many may come at once before that: a newcomer, or a node that restarts, finds its addresses and disks one by one.
+pub const CARDS_AT_ONCE: u64 = 8;
 
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;
@@ -113,6 +118,8 @@ pub const DIAL_TIEBREAK_MS: u64 = 700;
 pub const ALONE_MS: u64 = 3_000;
 /// A node does not make stamps when its clock is further than this off the median of its peers.
 pub const CLOCK_OFF_MS_MAX: u64 = 10 * 60_000;
+/// Branches that have to speak of a clock before it counts as off, if the pool has so many.
+pub const CLOCK_BRANCHES_MIN: usize = 2;
 /// Bytes of tree blocks kept in memory: a few hundred directory blocks, the working set of a busy folder tree.
 pub const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Tree blocks carried over from one job of a volume to the next.
@@ -152,20 +159,40 @@ pub const INVENTORY_MS: u64 = 5_000;
 
 // Bounds of the fact set: they protect memory against a misbehaving member; no honest pool comes near them.
 
-/// Keys with a member certificate at most. Every member keeps every fact and dials every member.
+/// Members at most. Every member keeps every fact and dials every member.
 pub const MEMBERS_MAX: usize = 4096;
-/// Statements one key may sign, cards, heartbeats and heads aside. A founder who invites a whole pool of [`MEMBERS_MAX`]
-/// signs a ticket and an admission each. A revocation can keep them all.
-pub const STATEMENTS_PER_SIGNER_MAX: usize = fsdfs_proto::identity::KEEP_MAX;
+/// Members in one branch at most. Whoever invites so many is asked to have an admin vouch for some.
+pub const MEMBERS_PER_BRANCH_MAX: u64 = 512;
+/// What a fact costs its signer beside its payload: signature and indices. Small facts take some 400 bytes here in all, so
+/// that bytes charged are bytes of memory, or nearly.
+pub const FACT_OVERHEAD_BYTES: u64 = 320;
+/// Statements of a member without rank at most, with what comes in by its tickets: it invites some 75 others. Cards,
+/// heartbeats and heads of `pool` are not counted.
+pub const STATEMENT_BYTES_PER_SIGNER_MAX: u64 = 256 << 10;
+/// Statements of an admin, who may have invited a whole pool of [`MEMBERS_MAX`]. The root key has no bound.
+pub const STATEMENT_BYTES_PER_ADMIN_MAX: u64 = 16 << 20;
+/// Statements of a branch: of one of the admins' friends, and of all who hang on its invitations, however many they are.
+pub const STATEMENT_BYTES_PER_BRANCH_MAX: u64 = 8 << 20;
+/// Statements of a pool, those of the root key aside: a node with little memory must bear it.
+pub const STATEMENT_BYTES_PER_POOL_MAX: u64 = 64 << 20;
+/// Each step away from the head of a branch leaves a quarter for a member and all below it, but so much at least.
+pub const DESCENT_BYTES_MIN: u64 = 128 << 10;
+/// The same of its members.
+pub const DESCENT_MEMBERS_MIN: u64 = 16;
+/// Certificates beyond a ticket's uses that are kept: two members that do not hear of each other may both let somebody in.
+pub const TICKET_GUESTS_MAX: usize = 16;
+/// Admissions of one certificate that are kept beside the winning one, for the day on which its witness is revoked.
+pub const ADMISSIONS_IN_RESERVE_MAX: usize = 4;
 /// Volumes at most: a private one for each member.
 pub const VOLUMES_MAX: usize = 4096;
 /// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
 /// the writer is told so; one that was taken in is never dropped for a bound.
 pub const HEADS_PER_VOLUME_MAX: usize = 1024;
-/// Facts kept aside until what they hang on comes: more than come in one exchange in the wrong order.
-pub const FACTS_WAITING_MAX: usize = 1024;
-/// Bytes of their payloads: heads may be 64 KiB.
-pub const FACTS_WAITING_BYTES_MAX: usize = 16 << 20;
+/// Facts kept aside until what they hang on comes: in the order of their ids the certificates of a large pool come before
+/// their admissions.
+pub const FACTS_WAITING_MAX: usize = 8192;
+/// Bytes of these: heads may be 64 KiB.
+pub const FACTS_WAITING_BYTES_MAX: u64 = 16 << 20;
 /// Compiled-in floors of the rules: no admin, and nobody with an admin's key, can make data or members vanish faster.
 pub const GONE_DAYS_MIN: u32 = 1;
 /// See [`GONE_DAYS_MIN`].
@@ -173,6 +200,11 @@ pub const GARBAGE_GRACE_HOURS_MIN: u32 = 24;
 /// See [`GONE_DAYS_MIN`].
 pub const RETAIN_DAYS_MIN: u32 = 1;
 
+const _: () = assert!(STATEMENT_BYTES_PER_SIGNER_MAX <= STATEMENT_BYTES_PER_BRANCH_MAX, "a signer is part of a branch");
+const _: () = assert!(
+    STATEMENT_BYTES_PER_ADMIN_MAX >= MEMBERS_MAX as u64 * (4 << 10),
+    "a ticket, a certificate and its admissions for each member"
+);
 const _: () = assert!(SILENT_MS >= 3 * PING_AFTER_MS, "three pings must fit before a peer is silent");
 const _: () = assert!(UNPUBLISHED_EVERY_MS < GOSSIP_MS, "readers know within a gossip round what they cannot see");
 const _: () = assert!(HEARTBEAT_MS >= 10 * HEARTBEAT_APART_MS, "an honest heartbeat is never too early");

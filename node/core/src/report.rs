@@ -1,7 +1,7 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
 use fsdfs_proto::identity::Role;
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
@@ -51,6 +51,8 @@ pub struct MemberReport {
     pub addrs: Vec<String>,
     /// Disks and weights from its card.
     pub disks: Vec<(DiskId, u32)>,
+    /// Of the sum of these weights, as much as placement uses: what its certificate and the pool's rules allow.
+    pub believed: u64,
     /// From its card: how much of that blocks cannot take any more.
     pub full_percent: u8,
     /// From its certificate.
@@ -196,6 +198,18 @@ pub enum Attention {
         /// N.
         copies: u8,
     },
+    /// Of what these members offer only a part is used: their certificates, or the rules, allow no more.
+    OfferCapped {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members that one of them invited, and for whom no admin vouches, would hold more than their part of the copies.
+    BranchBound {
+        /// Their names.
+        names: Vec<String>,
+        /// What their being bound costs the pool of what fits, in percent.
+        percent: u8,
+    },
     /// A member sent bytes that were not the block it announced.
     WrongBlocks {
         /// Its name.
@@ -275,10 +289,10 @@ pub struct NodeInventory {
 /// A disk of this node as the store sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskState {
-    /// From its superblock.
+    /// Which disk.
     pub id: DiskId,
-    /// From its superblock.
-    pub attach_generation: u64,
+    /// From its superblock; with the node's id it makes the disk's.
+    pub nonce: DiskNonce,
     /// Its quota.
     pub quota_bytes: u64,
     /// Everything on the disk: segments, index, temporary.

@@ -21,7 +21,11 @@ pub enum StoreError {
     #[error("{path} belongs to another pool ({found}); name an empty folder, or start this node in that pool")]
     ForeignPool { path: PathBuf, found: PoolId },
     /// The owner's mistake: another node's disk was named.
-    #[error("{path} belongs to another node ({found}); name an empty folder, or use that node's home folder")]
+    #[error(
+        "{path} is the disk of another node ({found}), and was left as it is. To serve what lies there, run that node: use \
+         its home folder. To use the space for this node, name an empty folder beside it; what this pool stored there is \
+         found on its other servers"
+    )]
     ForeignOwner { path: PathBuf, found: NodeId },
     /// Most likely the disk is not mounted.
     #[error(

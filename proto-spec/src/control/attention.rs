@@ -81,6 +81,18 @@ pub enum AttentionReason {
         /// Copies required.
         copies: u8,
     },
+    /// Of what members offer only a part is used: their invitations allow no more.
+    OfferCapped {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members invited by a member that is no admin are bound in what they hold together.
+    BranchBound {
+        /// Their names.
+        names: Vec<String>,
+        /// What that costs of the pool's capacity, in percent.
+        percent: u8,
+    },
     /// A member sent damaged blocks.
     DamagedBlocks {
         /// Its name.

@@ -269,10 +269,13 @@ impl Engine {
                 let map = admin::cluster_map(cx);
                 cx.reply(op, Reply::ClusterMap(Box::new(map)));
             }
-            Command::Invite { subject, role, redeem_by, uses } => {
-                admin::invite(cx, &mut self.gossip, op, TicketTerms { subject, role, redeem_by, uses });
+            Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => {
+                let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));
+                let terms = TicketTerms { subject, role, redeem_by, uses, weight_max };
+                admin::invite(cx, &mut self.gossip, op, terms);
             }
             Command::Revoke { subject, reason } => admin::revoke(cx, &mut self.gossip, op, subject, reason),
+            Command::Vouch { node } => admin::vouch(cx, &mut self.gossip, op, node),
         }
     }
 
@@ -494,6 +497,7 @@ impl Engine {
             Timer::Heartbeat => self.heartbeat(),
             Timer::Facts(node) => self.gossip.go_on(cx, node),
             Timer::LogOthers => self.gossip.log_others(cx),
+            Timer::Cards => self.gossip.on_cards_due(cx),
             Timer::Get(id) => self.gets.on_due(cx, log, id),
             Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),
             Timer::Commit(volume) => self.commit(|commits, parts| commits.begin(parts, volume)),

@@ -4,7 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite,
-    NodeAddress, RevokeReply,
+    NodeAddress, RevokeReply, UP_TO_BYTES_DEFAULT, VouchReply,
 };
 use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PublicKey};
@@ -46,6 +46,16 @@ pub(super) async fn revoke(
     }
     context.client.revoke(PublicKey::from(member.node), reason).await?;
     Ok(Json(RevokeReply { id: member.node.to_string(), name: member.name.clone() }))
+}
+
+/// States that a member, given by name or id, stands for itself, whoever invited it. An admin's node alone may.
+#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)),
+    responses((status = 200, body = VouchReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn vouch(State(context): Shared, Path(wanted): Path<String>) -> Answer<VouchReply> {
+    let found = context.client.members().await?;
+    let member = the_member(&found, &wanted)?;
+    context.client.vouch(member.node).await?;
+    Ok(Json(VouchReply { id: member.node.to_string(), name: member.name.clone() }))
 }
 
 /// The one member of that name, or with an id that begins so.
@@ -135,7 +145,8 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     };
     let found = context.client.members().await?;
     let bootstrap = bootstrap(&found);
-    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses).await?;
+    let up_to = Some(new.up_to_bytes.unwrap_or(UP_TO_BYTES_DEFAULT)).filter(|bytes| *bytes > 0);
+    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses, up_to).await?;
     let id = chain.last().map(|cert| cert.id().to_string()).unwrap_or_default();
     let ticket = Ticket {
         pool: context.pool,

@@ -32,6 +32,10 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::TooFewServers { possible, copies } => {
             AttentionReason::TooFewServers { possible_copies: *possible, copies: *copies }
         }
+        Attention::OfferCapped { names } => AttentionReason::OfferCapped { names: names.clone() },
+        Attention::BranchBound { names, percent } => {
+            AttentionReason::BranchBound { names: names.clone(), percent: *percent }
+        }
         Attention::WrongBlocks { name, blocks } => {
             AttentionReason::DamagedBlocks { name: name.clone(), blocks: *blocks }
         }
@@ -82,6 +86,16 @@ fn text(reason: &AttentionReason) -> String {
             "only {possible_copies} of {copies} copies {} possible, for lack of servers: invite {} more",
             if *possible_copies == 1 { "is" } else { "are" },
             copies.saturating_sub(*possible_copies)
+        ),
+        AttentionReason::OfferCapped { names } => format!(
+            "{}: of the space offered only a part is used, for the invitation allows no more ('fsdfs members' shows how much); \
+             whoever makes the next invitation can say so: 'fsdfs invite --up-to SIZE'",
+            names.join(", ")
+        ),
+        AttentionReason::BranchBound { names, percent } => format!(
+            "{}: invited by a member that is no admin, so they never hold all copies of anything with it, which costs {percent} % \
+             of the pool's capacity; an admin who knows them can vouch for them",
+            names.join(", ")
         ),
         AttentionReason::DamagedBlocks { name, blocks } => {
             format!("{name} sent {}: its disk or memory may be failing", super::count(*blocks, "damaged block"))

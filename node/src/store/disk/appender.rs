@@ -61,7 +61,7 @@ pub(crate) struct CommitLeftover {
 impl Appender {
     /// Before [`Appender::recover`].
     pub fn new(disk: Arc<DiskHandle>, log: LogFolder) -> Self {
-        let watermark = IndexWatermark::empty(disk.superblock.disk);
+        let watermark = IndexWatermark::empty(disk.id);
         Self {
             disk,
             log,
@@ -175,7 +175,7 @@ impl Appender {
             let number = self.next_segment;
             let dir = attach::segments(&self.disk.path);
             self.next_segment += 1;
-            let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.superblock.disk, number)?;
+            let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.id, number)?;
             self.disk.update_usage(|usage| usage.segments += active.end);
             self.active = Some(active);
         }

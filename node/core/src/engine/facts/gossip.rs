@@ -11,6 +11,7 @@ use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::card_pace::{CardPace, moves_blocks};
 use super::log_pace::LogPace;
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
@@ -31,26 +32,27 @@ pub(in crate::engine) struct Gossip {
     pace: LogPace,
     /// Of each other member: from when on, in monotonic milliseconds, its heartbeats keep their distance again.
     beats: BTreeMap<NodeId, u64>,
+    cards: CardPace,
 }
 
 /// So many heartbeats of a member may come at once: it starts again, or several members pass on what they heard.
 const HEARTBEATS_AT_ONCE: u64 = 8;
 
 impl Gossip {
-    /// Inserts facts; what is new is logged and told to those who may not know it.
-    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) {
-        let mut any = false;
-        for fact in facts {
-            any |= self.insert(cx, fact) == InsertOutcome::New;
-        }
-        if any {
+    /// Inserts facts; what is new is logged and told to those who may not know it. Returns what became of each: whoever
+    /// answers a person with a statement of its own has to look whether it is kept ([`InsertOutcome::is_kept`]), for one that
+    /// is refused or finds no room has no effect anywhere.
+    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) -> Vec<InsertOutcome> {
+        let outcomes: Vec<InsertOutcome> = facts.into_iter().map(|fact| self.insert(cx, fact)).collect();
+        if outcomes.contains(&InsertOutcome::New) {
             self.apply_new_facts(cx, from, GossipToken::Log);
         }
+        outcomes
     }
 
     /// Facts of a peer, which wants to know when they are durable unless `request` is 0.
     pub fn on_facts(&mut self, cx: &mut Context, from: NodeId, request: RequestId, raws: &[RawFact]) {
-        let mut valid = true;
+        let (mut valid, mut waiting) = (true, Vec::new());
         for raw in raws {
             if cx.facts.knows(raw) {
                 valid &= request == 0 || !self.is_held_back(cx, raw);
@@ -59,8 +61,8 @@ impl Gossip {
             match raw.open(cx.pool).map(|fact| self.insert(cx, fact)) {
                 // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
-                // One that waits may become valid, but it is not in the log: the sender must not count on it.
-                Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) => valid = false,
+                Ok(InsertOutcome::Waiting) => waiting.push(raw.id(cx.pool)),
+                Ok(InsertOutcome::Crowded | InsertOutcome::Invalid(_)) => valid = false,
                 // Whoever reads the connection has noticed before; this is what stands behind it.
                 Err(FormatError::BadSignature { .. }) => {
                     net::shun(cx, from);
@@ -70,6 +72,8 @@ impl Gossip {
                 Err(_) => valid = false,
             }
         }
+        // One that still waits may become valid, but it is not in the log: the sender must not count on it.
+        valid &= waiting.iter().all(|id| cx.facts.get(id).is_some());
         // Logs are written in order: what was logged before is durable when this, perhaps empty, request is.
         let token = if request == 0 { GossipToken::Log } else { GossipToken::Ack { to: from, request, valid } };
         self.apply_new_facts(cx, Some(from), token);
@@ -180,8 +184,18 @@ impl Gossip {
         }
     }
 
+    /// Cards that came too soon and have waited long enough.
+    pub fn on_cards_due(&mut self, cx: &mut Context) {
+        let due = self.cards.due(cx);
+        self.insert_facts(cx, due, None);
+    }
+
     /// The only way into the fact set while running, so that its version never lags behind.
     fn insert(&mut self, cx: &mut Context, fact: Fact) -> InsertOutcome {
+        let moves = moves_blocks(cx, &fact);
+        if moves.is_some_and(|node| self.cards.holds_back(cx, node, &fact)) {
+            return InsertOutcome::Waiting;
+        }
         let beats = match &fact {
             Fact::Heartbeat(beat) if beat.value().node != cx.me => Some(beat.value().node),
             _ => None,
@@ -195,6 +209,7 @@ impl Gossip {
         if inserted == InsertOutcome::New {
             cx.facts_version += 1;
             cx.gate_version += u64::from(for_gate);
+            moves.into_iter().for_each(|node| self.cards.note(cx, node));
             if let Some(node) = beats {
                 let from = self.beats.entry(node).or_default();
                 *from = (*from).max(cx.now.mono) + HEARTBEAT_APART_MS;

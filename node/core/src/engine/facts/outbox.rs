@@ -161,7 +161,7 @@ mod tests {
         let (mut cx, mut outbox) = (context(0, 3), FactOutbox::default());
         connect(&mut cx, 1);
         for seq in 2..2 + count {
-            let fact = Fact::from(card(2, seq, &[(2, 100, 1)], 0));
+            let fact = Fact::from(card(2, seq, &[(2, 100)], 0));
             cx.facts.insert(fact.clone());
             outbox.tell(&mut cx, node(1), &[fact.raw()]);
         }
@@ -239,7 +239,7 @@ mod tests {
         let (mut cx, mut outbox) = told(100);
         said(&mut cx);
         outbox.clear(node(1));
-        let fact = Fact::from(card(2, 500, &[(2, 100, 1)], 0));
+        let fact = Fact::from(card(2, 500, &[(2, 100)], 0));
         outbox.tell(&mut cx, node(1), &[fact.raw()]);
         assert_eq!(said(&mut cx), (1, vec![]));
     }

@@ -194,8 +194,9 @@ impl Peers {
     }
 
     /// Of the connected ones: their clocks minus ours.
-    pub fn clocks_off_ms(&self) -> Vec<i64> {
-        self.0.values().filter(|peer| peer.up).filter_map(|peer| peer.clock_off_ms).collect()
+    pub fn clocks_off_ms(&self) -> impl Iterator<Item = (NodeId, i64)> {
+        let up = self.0.iter().filter(|(_, peer)| peer.up);
+        up.filter_map(|(node, peer)| Some((*node, peer.clock_off_ms?)))
     }
 }
 
