@@ -292,7 +292,7 @@ fn disks_of_others_and_missing_disks_are_refused() {
     other_pool.home = "/elsewhere".into();
     assert!(matches!(world.open(other_pool), Err(StoreError::ForeignPool { .. })));
     let mut other_node = two();
-    other_node.owner = fsdfs_proto::ids::NodeId([8; 32]);
+    other_node.owner = NodeId([8; 32]);
     other_node.home = "/elsewhere".into();
     assert!(matches!(world.open(other_node), Err(StoreError::ForeignOwner { .. })));
     let twice = config(&[("/one", 1 << 30), ("/one", 1 << 30)]);
