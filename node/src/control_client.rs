@@ -152,7 +152,7 @@ impl ControlClient {
         member: &str,
         order: &control::RootRevocation,
     ) -> Outcome<control::MemberRevokeReply> {
-        self.post(&route::MEMBER.replace("{member}", &segment(member)), order).await
+        self.post(&route::MEMBER_REVOCATION.replace("{member}", &segment(member)), order).await
     }
 
     /// The admins.
@@ -163,6 +163,11 @@ impl ControlClient {
     /// Adds an admin, or takes one off the list.
     pub async fn change_admins(&self, change: &control::AdminChange) -> Outcome<control::AdminListing> {
         self.post(route::ADMINS, change).await
+    }
+
+    /// States that a member, given by name or id, stands for itself.
+    pub async fn vouch_for_member(&self, member: &str) -> Outcome<control::VouchReply> {
+        self.post(&route::MEMBER.replace("{member}", &segment(member)), &()).await
     }
 
     /// Makes an invitation.

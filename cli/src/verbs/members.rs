@@ -25,6 +25,16 @@ pub struct MembersCommand {
 
 #[derive(Subcommand, Clone, Debug)]
 enum MembersAction {
+    /// Vouch for a member whom somebody else invited: it stands for itself.
+    ///
+    /// Whoever may invite can come in many times. So those who were invited by a member that is no admin share its voice and
+    /// its share of what members may make others keep, and count as one site with it. Say this of people you know, once:
+    /// from then on the member, with those whom it invites, counts by itself. Only an admin's node can do it.
+    Vouch {
+        /// Its name, or its id as `members --json` shows it.
+        #[arg(value_name = "NAME")]
+        member: String,
+    },
     /// Revoke a member: it can no longer connect, read or write.
     ///
     /// Every node refuses it and closes connections to it as soon as it learns of the revocation. Its tickets end: nobody
@@ -64,6 +74,12 @@ impl MembersCommand {
             Some(MembersAction::Revoke { member, yes, with_invited, root_key, reason }) => {
                 let order = RevocationOrder { yes, with_invited, root_key, reason };
                 revoke(app, &api, &member, order).await
+            }
+            Some(MembersAction::Vouch { member }) => {
+                let vouched = api.client().vouch_for_member(&member).await.map_err(|error| api.stop(&error))?;
+                let name = escape::name(vouched.name.as_bytes());
+                let said = format!("{name} stands for itself, with those whom it invites");
+                app.output.done(&vouched, said).map(|()| ExitStatus::Fine)
             }
         }
     }
@@ -209,12 +225,21 @@ fn shown(members: &Answer) -> String {
             escape::name(member.name.as_bytes()) + me,
             escape::name(member.site.as_bytes()),
             state(member),
-            human::size(member.offered_bytes),
+            offered(member),
             role(member.role).into(),
             addresses(&member.addresses),
         ]);
     }
     format!("{table}{}", warnings(&members.warnings))
+}
+
+/// What a member offers, and how much of it is used if that is less.
+fn offered(member: &MemberEntry) -> String {
+    let offered = human::size(member.offered_bytes);
+    match member.counted_bytes {
+        counted if counted < member.offered_bytes => format!("{offered} ({} used)", human::size(counted)),
+        _ => offered,
+    }
 }
 
 fn state(member: &MemberEntry) -> String {
@@ -281,6 +306,7 @@ mod tests {
             last_seen_s: Some(3),
             invited_by: "me".into(),
             offered_bytes: 10 << 30,
+            counted_bytes: 10 << 30,
             disks: 1,
             addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fsdfs_core::tree::{
-    BlockMap, BlockRef, EditError, EditJob, EditOutcome, FileContent, JobDone, MergeJob, QueryJob, QueryResult,
-    TreeEdit, TreeItem, TreeItemKind, TreeParams, TreePath, TreeQuery,
+    BlockMap, BlockRef, EditError, EditJob, EditOutcome, FileContent, JobDone, JobTerms, MergeJob, QueryJob,
+    QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeParams, TreePath, TreeQuery,
 };
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
@@ -167,6 +167,7 @@ impl VolumeHistory {
         }
         let (writer, seq) = job.dot;
         state.seen.add(Dot { writer, seq });
+        seen_of(&job.terms.covered).dots().iter().for_each(|dot| state.seen.add(*dot));
         let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
         if !exact {
             let shown = state.tree.numbers();
@@ -360,9 +361,9 @@ impl VolumeHistory {
 
     fn look(&self, heads: &[Signed<Head>], path: &TreePath, used: &mut BlockMap) -> Result<Vec<TreeItem>, String> {
         let query = TreeQuery::List { path: path.clone(), after: None, max: usize::MAX };
-        let (keys, params) = (self.keys.clone(), self.params);
+        let (keys, params, terms) = (self.keys.clone(), self.params, JobTerms::default());
         let mut job =
-            QueryJob { keys, heads: heads.to_vec(), query, known: None, params, blocks: std::mem::take(used) };
+            QueryJob { keys, heads: heads.to_vec(), query, known: None, params, terms, blocks: std::mem::take(used) };
         let found = loop {
             match job.run() {
                 JobDone::Missing(ids) => {

@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
 use fsdfs_proto::gate::{GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, VERSIONS, frame_len};
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
-use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
+use fsdfs_proto::ids::{Digest, DiskNonce, NodeId, Writer};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
@@ -104,7 +104,7 @@ impl Liar {
             GateDirection { secret, sender: self.node, receiver: self.member },
             GateDirection { secret, sender: self.member, receiver: self.node },
         );
-        let certs = self.ticket.redeem(self.node).expect("a ticket").iter().map(Signed::envelope).collect();
+        let certs = self.ticket.redeem(&self.key).expect("a ticket").iter().map(Signed::envelope).collect();
         let admissions = self.admission.iter().cloned().collect();
         let proof = Some(GateProof { certs, admissions, gossip: Digest([0; 32]) });
         let hello = GateHello { versions: VERSIONS.to_vec(), proof };
@@ -122,7 +122,7 @@ impl Liar {
 
     /// A card that promises much room.
     pub fn boast(&self) -> Message {
-        let disks = vec![CardDisk { id: DiskId([9; 16]), gib: 8, attach_generation: 1 }];
+        let disks = vec![CardDisk { nonce: DiskNonce([9; 16]), gib: 8 }];
         let card = Card {
             version: 1,
             node: self.node,

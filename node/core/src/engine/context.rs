@@ -12,8 +12,8 @@ use fsdfs_proto::volume::VolumeKeys;
 use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::timers::{Timer, Timers};
-use crate::facts::{FactSet, MemberStatus};
-use crate::limits::PEER_TICK_MS;
+use crate::facts::{BranchId, FactSet, MemberStatus};
+use crate::limits::{CLOCK_BRANCHES_MIN, PEER_TICK_MS};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
 use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Refusal, Reply, Token, Waiter};
@@ -47,6 +47,8 @@ pub(super) struct Context {
     pub facts: FactSet,
     /// Grows whenever the facts change.
     pub facts_version: u64,
+    /// Grows whenever facts change by which the gate judges.
+    pub gate_version: u64,
     /// Of the facts; see [`Context::refresh_map`].
     pub map: ClusterMap,
     /// Digest of the facts that `map` was made from.
@@ -95,6 +97,7 @@ impl Context {
             outboxes: Outboxes::default(),
             facts: FactSet::new(pool),
             facts_version: 0,
+            gate_version: 0,
             map: ClusterMap::new(Vec::new()),
             map_digest: Digest([0; 32]),
             keys: BTreeMap::new(),
@@ -283,14 +286,23 @@ impl Context {
         self.synced || self.alone()
     }
 
-    /// How far this node's clock is from the median of its connected peers'.
+    /// How far this node's clock is from its connected peers': the median of what the branches say, each with the median of
+    /// its members. Two branches have to speak, if the pool has so many beside this node: one member, as however many
+    /// members, can be wrong or lie. In a pool of two nobody else can tell, and the friend's clock is believed.
     pub fn clock_off_ms(&self) -> i64 {
-        let mut offs = self.peers.clocks_off_ms();
-        offs.sort_unstable();
-        // Of an even number the two in the middle cannot outvote each other: the smaller difference counts.
-        let middle = [offs.len().saturating_sub(1) / 2, offs.len() / 2];
-        let off = middle.iter().filter_map(|at| offs.get(*at)).min_by_key(|off| off.unsigned_abs());
-        off.map_or(0, |off| off.saturating_neg())
+        let mut said = BTreeMap::<BranchId, Vec<i64>>::new();
+        for (node, off) in self.peers.clocks_off_ms() {
+            let member = self.facts.members().get(&node).filter(|member| member.status == MemberStatus::Member);
+            if let Some(branch) = member.and_then(|member| member.branch) {
+                said.entry(branch).or_default().push(off);
+            }
+        }
+        let voices: Vec<i64> = said.into_values().map(median).collect();
+        let others = self.facts.branches().into_values().filter(|nodes| nodes.iter().any(|node| *node != self.me));
+        if voices.len() < others.count().min(CLOCK_BRANCHES_MIN) {
+            return 0;
+        }
+        median(voices).saturating_neg()
     }
 
     /// Makes the map anew if the facts that it follows from changed. Whether they did.
@@ -303,4 +315,11 @@ impl Context {
         }
         changed
     }
+}
+
+/// Of an even number the two in the middle cannot outvote each other: the smaller difference counts.
+fn median(mut offs: Vec<i64>) -> i64 {
+    offs.sort_unstable();
+    let middle = [offs.len().saturating_sub(1) / 2, offs.len() / 2];
+    middle.iter().filter_map(|at| offs.get(*at)).copied().min_by_key(|off| off.unsigned_abs()).unwrap_or_default()
 }

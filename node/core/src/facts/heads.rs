@@ -77,6 +77,8 @@ fn supersedes(new: (&Signed<Head>, &CommitView), old: (&Signed<Head>, &CommitVie
     }
     match new_epoch.cmp(&old_epoch) {
         std::cmp::Ordering::Less => false,
+        // Several nodes make the same merge: one of them publishes it for all.
+        std::cmp::Ordering::Equal if old.1.id == new.1.id => new.0.value().author < old.0.value().author,
         std::cmp::Ordering::Equal => new.0.signer() == old.0.signer() && old.1.is_superseded_by(new.1),
         std::cmp::Ordering::Greater => new.1.extra.version_vector.covers_all(&old.1.extra.version_vector),
     }

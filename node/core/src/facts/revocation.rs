@@ -10,7 +10,7 @@ use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact};
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
-use super::graph::redeems;
+use super::graph::CertLink;
 use super::member::MemberStatus;
 use super::set::FactSet;
 
@@ -65,22 +65,19 @@ impl FactSet {
 
     /// Whether the ticket itself stays valid, for those who came in by it.
     fn plan_ticket(&self, ticket: &Signed<Cert>, plan: &mut RevocationPlan) -> bool {
-        let key = ticket.value().subject;
-        let used = u32::try_from(self.kept.known.users(ticket).len()).unwrap_or(u32::MAX);
+        let (key, known) = (ticket.value().subject, &self.kept.known);
+        let used = u32::try_from(known.users(ticket.id()).len()).unwrap_or(u32::MAX);
         plan.tickets_ended += usize::from(!self.derived().authority.is_revoked(key) && used < ticket.value().uses);
         // Anybody can certify the key of somebody else's ticket. To revoke it for that would end the other's ticket, too.
-        let is_own = self.kept.known.certs_of(key).all(|cert| cert.value().issuer == ticket.value().issuer);
-        let signed: Vec<&Signed<Cert>> =
-            self.kept.known.issued_by(key).filter(|member| redeems(ticket.value(), member.value())).collect();
-        let is_in = |member: &Signed<Cert>| {
-            self.kept.known.winning(ticket.id(), member.id()).is_some() && self.has_joined(member.value().subject)
-        };
-        let mut newcomers: Vec<FactId> = signed.into_iter().filter(|member| is_in(member)).map(Signed::id).collect();
+        let is_own = known.certs_of(key).all(|cert| cert.value().issuer == ticket.value().issuer);
+        let children = known.link(ticket.id()).into_iter().flat_map(|link| &link.children);
+        let is_in = |link: &&CertLink| !link.admissions.is_empty() && self.has_joined(link.cert.value().subject);
+        let members = children.filter_map(|id| known.link(*id)).filter(is_in);
+        let newcomers: Vec<FactId> = members.map(|link| link.cert.id()).collect();
         if newcomers.is_empty() || !is_own {
             return false;
         }
         if !self.derived().authority.is_revoked(key) {
-            newcomers.sort_unstable();
             plan.tickets.push((key, newcomers));
         }
         true
@@ -91,17 +88,17 @@ impl FactSet {
         self.kept.known.members().contains_key(&key) && self.kept.cards.contains_key(&key.into())
     }
 
-    /// Somebody let it in with a ticket for the key that signed its certificate.
+    /// Somebody let it in with the ticket that it comes from.
     fn was_admitted(&self, member: &Signed<Cert>) -> bool {
-        let tickets = self.kept.known.certs_of(member.value().issuer);
-        tickets.into_iter().any(|ticket| self.kept.known.winning(ticket.id(), member.id()).is_some())
+        self.kept.known.link(member.id()).is_some_and(|link| !link.admissions.is_empty())
     }
 
     /// Whether somebody is in by this admission. One for somebody else's ticket stays in any case: were it void, that ticket
     /// would have a use left again.
     fn counts(&self, admission: &Signed<Admission>, witness: PublicKey) -> bool {
         let Admission { ticket, member, .. } = admission.value();
-        let wins = self.derived().valid.winning(*ticket, *member).is_some_and(|winning| winning.id() == admission.id());
+        let winning = self.derived().winning(&self.kept, *member);
+        let wins = winning.is_some_and(|winning| winning.id() == admission.id());
         let cert = |id| self.kept.known.cert(id).map(Signed::value);
         let is_others = cert(*ticket).is_some_and(|ticket| ticket.issuer != witness);
         wins && (is_others || cert(*member).is_some_and(|member| self.has_joined(member.subject)))

@@ -2,7 +2,7 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role, SecretKey};
-use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
@@ -64,6 +64,8 @@ pub enum Command {
         redeem_by: u64,
         /// Newcomers at most.
         uses: u32,
+        /// Bytes of storage that each newcomer is believed at most; none = as many as this node.
+        up_to_bytes: Option<u64>,
     },
     /// Revoke a member or a ticket. Its tickets end with it; those who have joined by them stay.
     Revoke {
@@ -84,6 +86,11 @@ pub enum Command {
         member: NodeId,
         /// Whether it is added to the list, or taken from it.
         add: bool,
+    },
+    /// State that a member stands for itself, whoever invited it: an admin's word, which makes a branch of it.
+    Vouch {
+        /// Who.
+        node: NodeId,
     },
     /// Give up an earlier command: nobody waits for its answer any more.
     Cancel {
@@ -110,6 +117,7 @@ pub enum Reply {
     Revoked(Box<RevocationReport>),
     /// The new list, by rank.
     Admins(Vec<NodeId>),
+    Vouched(FactId),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
 }
@@ -196,6 +204,8 @@ pub enum GetOutcome {
     NotFound {
         /// Wanted holders that could not be asked.
         away: Vec<NodeId>,
+        /// All servers of the pool were asked and said that they do not have it.
+        nowhere: bool,
     },
 }
 

@@ -115,6 +115,7 @@ pub(super) fn member(
         last_seen_s: member.heard_s,
         invited_by: name_of(all, member.invited_by),
         offered_bytes: weight.saturating_mul(context.config.unit_bytes),
+        counted_bytes: member.believed.saturating_mul(context.config.unit_bytes),
         disks: member.disks.len(),
         addresses: control::NodeAddress::described(&member.addrs),
     }

@@ -4,7 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing,
-    MemberRevokeReply, NewInvite, NodeAddress, RevokeReply, RootRevocation,
+    MemberRevokeReply, NewInvite, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
 };
 use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey};
@@ -44,7 +44,7 @@ pub(super) async fn revoke(
 }
 
 /// The same, signed by the pool's root key: an admin can be revoked, and the founder's node, too.
-#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)), request_body = RootRevocation,
+#[utoipa::path(post, path = control::route::MEMBER_REVOCATION, params(("member" = String, Path)), request_body = RootRevocation,
     responses((status = 200, body = MemberRevokeReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn revoke_with_root_key(
     State(context): Shared,
@@ -84,6 +84,16 @@ async fn revoke_member(
             _ => Vec::new(),
         },
     })
+}
+
+/// States that a member, given by name or id, stands for itself, whoever invited it. An admin's node alone may.
+#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)),
+    responses((status = 200, body = VouchReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn vouch(State(context): Shared, Path(wanted): Path<String>) -> Answer<VouchReply> {
+    let found = context.client.members().await?;
+    let member = the_member(&found, &wanted)?;
+    context.client.vouch(member.node).await?;
+    Ok(Json(VouchReply { id: member.node.to_string(), name: member.name.clone() }))
 }
 
 /// The one member of that name, or with an id that begins so.
@@ -173,7 +183,8 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     };
     let found = context.client.members().await?;
     let bootstrap = bootstrap(&found);
-    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses).await?;
+    let up_to = Some(new.up_to_bytes.unwrap_or(UP_TO_BYTES_DEFAULT)).filter(|bytes| *bytes > 0);
+    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses, up_to).await?;
     let id = chain.last().map(|cert| cert.id().to_string()).unwrap_or_default();
     let ticket = Ticket {
         pool: context.pool,

@@ -116,8 +116,8 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
         name: member.name.clone(),
         bytes,
     };
-    let weight = |member: &report::MemberReport| member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
-    let given = |member: &report::MemberReport| weight(member).saturating_mul(context.config.unit_bytes);
+    // What a member offers beyond that is not used.
+    let given = |member: &report::MemberReport| member.believed.saturating_mul(context.config.unit_bytes);
     let giving =
         |member: &&report::MemberReport| matches!(member.presence, report::Presence::Up | report::Presence::Away);
     let offers: Vec<MemberShare> =

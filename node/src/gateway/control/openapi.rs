@@ -25,6 +25,7 @@ use super::{admins, files, members, node, plan, tree};
         members::revoke_with_root_key,
         admins::admins,
         admins::change,
+        members::vouch,
         members::invites,
         members::invite,
         members::revoke_invite,

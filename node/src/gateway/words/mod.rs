@@ -35,6 +35,11 @@ pub(crate) fn notice(notice: &Notice) -> String {
         Notice::BadTree { volume, error } => {
             format!("the tree of volume {volume} cannot be changed: {}", refusal::tree_text(error))
         }
+        Notice::HeadQuarantined { volume, author, commit, fault } => format!(
+            "a change of volume {volume} that {author} published is quarantined (commit {commit}): {}; all else is shown and \
+             written on without it",
+            attention::head_fault(fault)
+        ),
         Notice::DuplicateIdentity => {
             "another running node has this node's identity (a copied home folder?); nothing is acknowledged until one \
              of them is stopped and this one restarted"

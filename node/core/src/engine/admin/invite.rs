@@ -21,6 +21,8 @@ pub(in crate::engine) struct TicketTerms {
     pub redeem_by: u64,
     /// Newcomers at most.
     pub uses: u32,
+    /// Units of weight that each is believed at most; 0 = as many as this node.
+    pub weight_max: u32,
 }
 
 /// Certifies a ticket's key, if this node may.
@@ -33,8 +35,8 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
     // The last link is this node's own certificate: what it allows, the ticket may pass on.
-    let me = chain.last().map(|cert| cert.value().clone());
-    let Some(me) = me.filter(|me| me.may_invite && me.depth >= 2) else {
+    let me = chain.last().cloned();
+    let Some(me) = me.filter(|me| me.value().may_invite && me.value().depth >= 2) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
     let off = cx.clock_off_ms().unsigned_abs();
@@ -52,7 +54,8 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
 }
 
 /// Two links follow: the ticket's and the newcomer's.
-fn ticket(cx: &Context, me: &Cert, terms: &TicketTerms) -> Cert {
+fn ticket(cx: &Context, own: &Signed<Cert>, terms: &TicketTerms) -> Cert {
+    let me = own.value();
     debug_assert!(me.may_invite && me.depth >= 2, "a ticket needs a link for itself and one for the newcomer");
     debug_assert_eq!(me.subject, cx.me.into(), "this node signs under its own certificate");
     Cert {
@@ -66,6 +69,10 @@ fn ticket(cx: &Context, me: &Cert, terms: &TicketTerms) -> Cert {
         grant_until: me.grant_until,
         redeem_by: terms.redeem_by,
         uses: terms.uses.max(1),
+        // A limit that is wider than its issuer's would make the ticket void.
+        weight_gib_max: [terms.weight_max, me.weight_gib_max].into_iter().filter(|max| *max > 0).min().unwrap_or(0),
+        parent: Some(own.id()),
+        consent: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod locate;
 mod members;
 mod revoke;
 mod status;
+mod vouch;
 
 pub(super) use admins::name_admins;
 pub(super) use invite::{TicketTerms, invite};
@@ -13,3 +14,4 @@ pub(super) use locate::Locates;
 pub(super) use members::{members, presence_of};
 pub(super) use revoke::{RevocationOrder, revoke};
 pub(super) use status::{StatusParts, cluster_map, status};
+pub(super) use vouch::vouch;

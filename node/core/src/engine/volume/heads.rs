@@ -11,8 +11,8 @@ use fsdfs_proto::identity::{Fact, Head};
 use fsdfs_proto::ids::{BlockId, VolumeId, Writer as WriterId};
 use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry};
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::CommitView;
 
+use super::quarantine::Quarantine;
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
@@ -23,12 +23,12 @@ use crate::seam::{Copies, PutOutcome};
 /// See the module.
 #[derive(Default)]
 pub(in crate::engine) struct LocalHeads {
-    /// At most one a volume: the newest, which includes those before it.
-    unpublished: BTreeMap<VolumeId, UnpublishedHead>,
+    /// Unpublished: at most one a volume, the newest, which includes those before it.
+    own: BTreeMap<VolumeId, UnpublishedHead>,
+    /// Those that cannot be used.
+    pub quarantine: Quarantine,
     /// The published heads that this node went by last, and those of them that an epoch began without.
     went_by: BTreeMap<VolumeId, Vec<Signed<Head>>>,
-    /// Incarnations under which this node wrote before, with their last numbers.
-    mine: BTreeMap<WriterId, u64>,
 }
 
 /// The newest head of this node's own, and why it is not published.
@@ -43,9 +43,14 @@ pub(in crate::engine) struct UnpublishedHead {
 impl LocalHeads {
     /// The heads this node goes by, ordered by commit id.
     pub fn current(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
+        self.quarantine.usable(cx, volume, self.standing(cx, volume))
+    }
+
+    /// The heads that stand, whether or not they can be used.
+    pub fn standing(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
         let published = cx.facts.heads(volume);
         let left_out = self.left_out(cx, volume, &published);
-        let own = self.unpublished.get(&volume).map(|own| own.head.clone());
+        let own = self.own.get(&volume).map(|own| own.head.clone());
         if own.is_none() && left_out.is_empty() {
             return published;
         }
@@ -66,17 +71,10 @@ impl LocalHeads {
         }
         let is_missing = |(writer, seq): &(WriterId, u64)| known.get(writer).is_none_or(|known| known < seq);
         let mut before = self.went_by.get(&volume).cloned().unwrap_or_default();
-        before.extend(cx.facts.heads_left_out(volume).into_iter().filter(|head| self.is_mine(head)));
+        before.extend(cx.facts.heads_left_out(volume).into_iter().filter(|head| head.value().author == cx.me));
         before.retain(|head| is_of_ended_epoch(cx, head) && !published.contains(head));
         before.retain(|head| FactSet::version_vector_of(head).iter().any(is_missing));
         current_heads(before)
-    }
-
-    /// As far as can be told after a start: the operation that it is was one of this node's.
-    fn is_mine(&self, head: &Signed<Head>) -> bool {
-        let Ok(commit) = CommitView::of_head(head.value()) else { return false };
-        let writer = commit.extra.writer;
-        writer.and_then(|writer| self.mine.get(&writer)).is_some_and(|last| commit.extra.seq <= *last)
     }
 
     /// Whether changes of this node lie in heads of an epoch that has ended, and are to be committed under the current one.
@@ -86,7 +84,7 @@ impl LocalHeads {
 
     /// Whether the unpublished head is of an epoch that has ended: nobody else would go by it.
     pub fn is_outdated(&self, cx: &Context, volume: VolumeId) -> bool {
-        self.unpublished.get(&volume).is_some_and(|own| is_of_ended_epoch(cx, &own.head))
+        self.own.get(&volume).is_some_and(|own| is_of_ended_epoch(cx, &own.head))
     }
 
     /// The heads that a commit is made from, as far as this node can open them. One that is brought into a new epoch comes with
@@ -100,9 +98,11 @@ impl LocalHeads {
         heads
     }
 
-    /// From the log: writers under whose names this node wrote, and their last numbers.
-    pub fn note_writers(&mut self, writers: impl IntoIterator<Item = (WriterId, u64)>) {
-        self.mine.extend(writers);
+    /// The heads that are shown: of some the key may be still on its way.
+    pub fn readable(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
+        let mut heads = self.current(cx, volume);
+        heads.retain(|head| cx.readable.contains(&head.signer()));
+        heads
     }
 
     /// The published heads changed: these are what this node goes by from now on, with those that an epoch began without.
@@ -114,16 +114,16 @@ impl LocalHeads {
 
     /// What only this node knows of a volume.
     pub fn unpublished(&self, volume: VolumeId) -> Option<&UnpublishedHead> {
-        self.unpublished.get(&volume)
+        self.own.get(&volume)
     }
 
     /// Those with an unpublished head.
     pub fn volumes(&self) -> impl Iterator<Item = VolumeId> {
-        self.unpublished.keys().copied()
+        self.own.keys().copied()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.unpublished.is_empty()
+        self.own.is_empty()
     }
 
     /// How many servers must have a block before a head that needs it is published: a majority of N, as far as there are
@@ -142,17 +142,17 @@ impl LocalHeads {
     /// A head goes to the log, and not to the others.
     pub fn keep(&mut self, volume: VolumeId, head: Signed<Head>, under_replicated: BTreeSet<BlockId>) {
         debug_assert_eq!(head.value().volume, volume);
-        self.unpublished.insert(volume, UnpublishedHead { head, under_replicated });
+        self.own.insert(volume, UnpublishedHead { head, under_replicated });
     }
 
     /// The head that is kept, to be published or replaced.
     pub fn take(&mut self, volume: VolumeId) -> Option<UnpublishedHead> {
-        self.unpublished.remove(&volume)
+        self.own.remove(&volume)
     }
 
     /// Enough servers have this block by now.
     pub fn note_replicated(&mut self, volume: VolumeId, id: BlockId) {
-        if let Some(own) = self.unpublished.get_mut(&volume) {
+        if let Some(own) = self.own.get_mut(&volume) {
             own.under_replicated.remove(&id);
         }
     }
@@ -163,7 +163,7 @@ impl LocalHeads {
             let Ok(Fact::Head(head)) = entry.head.open(cx.pool) else { continue };
             let volume = head.value().volume;
             let mut under_replicated: BTreeSet<BlockId> = entry.under_replicated.into_iter().collect();
-            let Some(before) = self.unpublished.remove(&volume) else {
+            let Some(before) = self.own.remove(&volume) else {
                 self.keep(volume, head, under_replicated);
                 continue;
             };
@@ -180,31 +180,38 @@ impl LocalHeads {
     }
 
     /// For a log that is written again.
-    pub fn entries(&self) -> impl Iterator<Item = LogEntry> {
-        self.unpublished.values().flat_map(|own| entries_of(&own.head, &own.under_replicated))
+    pub fn entries<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = LogEntry> + 'a {
+        let before = self.quarantine.heads_before(cx).map(|head| LogEntry::Fact(Fact::from(head.clone()).raw()));
+        before.chain(self.own.values().flat_map(|own| entries_of(&own.head, &own.under_replicated)))
     }
 
     /// What others made of our heads includes all of them; and what everybody knows is published, although a log has both the
     /// head that was kept back and, later, the fact that it became.
     pub fn drop_superseded(&mut self, cx: &Context) {
-        self.unpublished.retain(|volume, own| {
+        let Self { own, quarantine } = self;
+        own.retain(|volume, own| {
             let (id, published) = (own.head.id(), cx.facts.heads(*volume));
             let is_published = published.iter().any(|head| head.id() == id);
-            !is_published
-                && current_heads(published.into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id)
+            let stands =
+                current_heads(published.into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id);
+            if !is_published && !stands {
+                // Whether what covers it can be used is not known yet.
+                quarantine.remember(&own.head);
+            }
+            !is_published && stands
         });
     }
 
     /// Somebody is there who may take copies, and hear of heads.
     pub fn publish_soon(&self, cx: &mut Context) {
-        for volume in self.unpublished.keys() {
+        for volume in self.own.keys() {
             cx.wake_in(PUBLISH_AFTER_MS, Timer::Merge(*volume));
         }
     }
 
     /// Blocks that the running commit brings to more servers beside its own.
     pub fn to_replicate(&self, cx: &Context, volume: VolumeId) -> Vec<BlockId> {
-        let own = self.unpublished.get(&volume).filter(|_| cx.peers.any_up());
+        let own = self.own.get(&volume).filter(|_| cx.peers.any_up());
         own.map(|own| own.under_replicated.iter().copied().take(REPLICATE_AT_ONCE).collect()).unwrap_or_default()
     }
 }

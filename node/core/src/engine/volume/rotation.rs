@@ -122,6 +122,7 @@ fn new_epoch(cx: &mut Context, ring: &KeyRing, volume: VolumeId) -> Option<NewEp
         frozen_heads,
         prev_sealed: ring.held(id).map(|previous| keys.seal_previous(previous)),
         without: cx.facts.still_with_key(),
+        sponsor: None,
     };
     let (level, secret) = (CapabilityLevel::Write, SecretKey::new(secret.0));
     let capability = Capability { pool: cx.pool, volume, level, epoch, secret, owner_seed: None };

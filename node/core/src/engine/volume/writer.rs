@@ -22,7 +22,7 @@ use crate::limits::CLOCK_OFF_MS_MAX;
 pub(in crate::engine) struct Writer {
     /// Incarnation and last number; none: the next commit begins an incarnation.
     own: Option<OwnSequence>,
-    /// From the logs, in no order: the greatest number of each incarnation.
+    /// From the logs, in no order: the greatest number of each incarnation. Empty after the start.
     replayed: BTreeMap<WriterId, u64>,
     /// No majority has confirmed the last sequence number since the start.
     unconfirmed: bool,
@@ -42,15 +42,10 @@ impl Writer {
         *seq = own.seq.max(*seq);
     }
 
-    /// Incarnations of the logs, with their last numbers.
-    pub fn incarnations(&self) -> impl Iterator<Item = (WriterId, u64)> {
-        self.replayed.iter().map(|(writer, seq)| (*writer, *seq))
-    }
-
     /// All entries are in.
     pub fn on_start(&mut self, may_be_restored_copy: bool) {
         self.unconfirmed = true;
-        let longest = self.replayed.iter().max_by_key(|(_, seq)| **seq).map(|(writer, seq)| (*writer, *seq));
+        let longest = std::mem::take(&mut self.replayed).into_iter().max_by_key(|(_, seq)| *seq);
         self.own = longest.filter(|_| !may_be_restored_copy).map(|(writer, seq)| OwnSequence { writer, seq });
     }
 
@@ -106,7 +101,8 @@ impl Writer {
 /// The greatest number of this incarnation that any head includes.
 fn seq_seen(cx: &Context, heads: &LocalHeads, writer: WriterId) -> u64 {
     let volumes = cx.facts.volumes();
-    let heads = volumes.iter().flat_map(|volume| heads.current(cx, *volume));
+    // A head that nobody can read may have used the number all the same.
+    let heads = volumes.iter().flat_map(|volume| heads.standing(cx, *volume));
     let seen = heads.flat_map(|head| FactSet::version_vector_of(&head));
     seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
 }

@@ -91,6 +91,6 @@ fn how_long_a_member_was_not_heard_of_is_told_in_seconds() {
 #[test]
 fn the_last_card_counts() {
     let mut cx = context(0, 3);
-    cx.facts.insert(card(1, 2, &[(1, 7, 1)], 0).into());
+    cx.facts.insert(card(1, 2, &[(1, 7)], 0).into());
     assert_eq!(report(&cx, &Liveness::default(), 1).disks[0].1, 7);
 }

@@ -1,4 +1,4 @@
-use fsdfs_proto::identity::{Cert, CertKind, FOUNDER_DEPTH, Role, newcomer_cert};
+use fsdfs_proto::identity::{Cert, consented, newcomer_cert};
 use fsdfs_proto::time::Hlc;
 
 use super::*;
@@ -132,19 +132,15 @@ fn who_was_let_in_and_never_spoke_does_not_stay() {
 #[test]
 fn a_certificate_that_was_signed_in_advance_is_void() {
     let (mut pool, _) = inviter();
+    let own = pool.facts.chain_of(node(1)).and_then(|mut chain| chain.pop()).expect("a member");
     let sleeper = Cert {
-        version: 1,
-        kind: CertKind::Member,
-        issuer: node(1).into(),
         subject: node(8).into(),
-        role: Role::Full,
-        may_invite: true,
-        depth: FOUNDER_DEPTH - 5,
-        grant_until: 0,
-        redeem_by: 0,
-        uses: 0,
+        issuer: node(1).into(),
+        depth: own.value().depth - 1,
+        parent: Some(own.id()),
+        ..own.value().clone()
     };
-    pool.say(Signed::sign(pool_id(), &key(1), sleeper));
+    pool.say(Signed::sign(pool_id(), &key(1), consented(sleeper, &key(8))));
     assert_eq!(pool.standing(8), Some(MemberStatus::Member));
     let mut cx = founder(pool);
     revoked(&mut cx, node(1).into(), false);
@@ -187,10 +183,13 @@ fn a_use_of_somebody_elses_ticket_does_not_come_back() {
 fn the_ticket_of_another_member_is_not_ended_by_a_second_certificate_for_its_key() {
     let mut pool = TestPool::of(3);
     let ticket = pool.ticket(2, 5, 0);
-    let forged = Cert { issuer: node(1).into(), ..pool.tickets[ticket].value().clone() };
+    let own = pool.facts.chain_of(node(1)).and_then(|mut chain| chain.pop()).expect("a member");
+    let (issuer, parent) = (node(1).into(), Some(own.id()));
+    let forged = Cert { issuer, parent, ..pool.tickets[ticket].value().clone() };
     let forged = Signed::sign(pool_id(), &key(1), forged);
     pool.say(forged.clone());
-    let member = newcomer_cert(pool_id(), &ticket_key(ticket), forged.value(), node(3)).expect("has room");
+    pool.tickets.push(forged.clone());
+    let member = newcomer_cert(pool_id(), &ticket_key(ticket), &forged, &key(3)).expect("has room");
     pool.say(member.clone());
     let redeem = TicketRedemption { ticket: forged.id(), member: member.id() };
     let admission = pool.facts.admission(node(1), Hlc { ms: 9, count: 0 }, redeem);
@@ -211,7 +210,7 @@ fn a_ticket_can_be_revoked_and_those_who_came_by_it_stay() {
     assert!(report.revoked.is_empty());
     assert_eq!(status(&cx, 1), MemberStatus::Member);
     assert_eq!(at_the_gate(&cx, &pool, 0, ticket, 9), Err(GateRefusal::Revoked));
-    assert!(cx.facts.tickets()[ticket].revoked);
+    assert!(cx.facts.tickets().iter().all(|ticket| ticket.revoked));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! second's turn, and so on. Nothing is deleted. A scan is cheap where nothing is missing: ids only.
 
 mod record;
+mod resent;
 mod scan;
 mod send;
 
@@ -17,6 +18,7 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::signed::Signed;
 
 use self::record::RecordCopies;
+use self::resent::ResentCopies;
 use super::ReplicationLog;
 use crate::engine::context::Context;
 use crate::engine::event::PutReport;
@@ -36,6 +38,8 @@ pub(in crate::engine) struct Repair {
     scan: Option<RepairScan>,
     /// Blocks sent since the start.
     sent: u64,
+    /// To whom, lately.
+    resent: ResentCopies,
     /// Pause before an unfinished scan is repeated; doubles, up to [`REPAIR_PERIOD_MS`].
     retry_ms: u64,
     /// How many better-placed holders have had their turn before this node's next scan.

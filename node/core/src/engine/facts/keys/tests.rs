@@ -1,8 +1,7 @@
-use fsdfs_proto::identity::{Invitation, Role, ticket_cert};
+use fsdfs_proto::identity::Role;
 
 use super::*;
-use crate::engine::test_kit::pool::ticket_key;
-use crate::engine::test_kit::pool::{TestPool, epoch, key, keys, node, pool_id, public, root};
+use crate::engine::test_kit::pool::{TestPool, epoch, keys, node, pool_id, root};
 use crate::engine::test_kit::{asked_of_disk, connect, context, effects, events, sent};
 use crate::facts::MemberStatus;
 
@@ -143,13 +142,8 @@ fn with_roles(me: u8) -> Context {
     let mut cx = context(me, 1);
     let mut pool = TestPool::new();
     for (number, role) in [(1, Role::Reader), (2, Role::StorageOnly)] {
-        let chain = pool.facts.chain_of(node(0)).expect("the founder");
-        let subject = public(&ticket_key(pool.tickets.len()));
-        let invitation = Invitation { subject, role, redeem_by: 0, uses: 1 };
-        let ticket = ticket_cert(pool_id(), &key(0), chain[0].value(), invitation).expect("may invite");
-        pool.say(ticket.clone());
-        pool.tickets.push(ticket);
-        pool.join(0, pool.tickets.len() - 1, number, u64::from(number));
+        let ticket = pool.ticket_for(0, role);
+        pool.join(0, ticket, number, u64::from(number));
     }
     pool.say(epoch(&root(), 1, Vec::new()));
     cx.facts = pool.facts;

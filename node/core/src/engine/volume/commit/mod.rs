@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
@@ -53,6 +53,10 @@ struct RunningCommit {
     step: CommitStep,
     /// It adds nothing, so that it may have the room which full servers keep: who has no room left must be able to remove.
     reserve: bool,
+    /// Times its job came home for blocks.
+    rounds: usize,
+    /// Holders that could not be asked for blocks which the job lacks.
+    away: BTreeSet<NodeId>,
 }
 
 /// What a commit is doing, in this order.
@@ -139,7 +143,7 @@ impl Commits {
         let writes = cx.keys.iter().filter(|(_, keys)| keys.writer().is_some());
         let volumes: Vec<VolumeId> = writes.map(|(volume, _)| *volume).collect();
         for volume in volumes {
-            if cx.ready() && heads.current(cx, volume).is_empty() {
+            if cx.ready() && heads.standing(cx, volume).is_empty() {
                 self.0.entry(volume).or_default().queue_merge();
                 self.soon(cx, volume);
             }
@@ -180,7 +184,8 @@ impl Commits {
         let is_unpublished = parts.heads.unpublished(volume).is_some() && !parts.heads.is_outdated(parts.cx, volume);
         let publishes = edits.is_empty() && is_unpublished;
         let reserve = !edits.iter().any(adds);
-        commits.running = Some(RunningCommit { ops, step: CommitStep::Asking { edits }, reserve });
+        let step = CommitStep::Asking { edits };
+        commits.running = Some(RunningCommit { ops, step, reserve, rounds: 0, away: BTreeSet::new() });
         if let Some(refusal) = may_not_write(parts.cx, volume).filter(|_| !publishes) {
             return self.refuse(parts.cx, volume, &refusal);
         }
@@ -192,6 +197,7 @@ impl Commits {
         if let Ok(commit) = CommitView::of(&head.value().commit) {
             writer.saw_stamp(cx, commit.extra.time);
         }
+        heads.quarantine.remember(head);
         heads.drop_superseded(cx);
         let volume = head.value().volume;
         heads.note_published(cx, volume);
@@ -215,9 +221,12 @@ impl Commits {
         let unpublished = parts.heads.unpublished(volume).is_some();
         let nobody_to_tell = unpublished && !parts.cx.peers.any_up();
         let is_to_recommit = parts.heads.is_to_recommit(parts.cx, volume);
-        let is_one = !unpublished && !is_to_recommit && parts.heads.current(parts.cx, volume).len() < 2;
-        if nobody_to_tell || is_one {
-            return false;
+        let current = parts.heads.current(parts.cx, volume);
+        let to_cover = parts.heads.quarantine.has_to_cover(parts.cx, volume, &current);
+        let is_one = current.len() < 2 && !is_to_recommit && (!to_cover || current.is_empty());
+        if nobody_to_tell || (!unpublished && is_one) {
+            // What is away comes back: then there is something to merge.
+            return parts.heads.quarantine.withholds(parts.cx, volume);
         }
         let publishes = unpublished && !parts.heads.is_outdated(parts.cx, volume);
         let may = publishes || may_not_write(parts.cx, volume).is_none();
