@@ -81,7 +81,7 @@ impl Cert {
             Some(consent) => {
                 self.kind == CertKind::Member
                     && self.parent.is_some()
-                    && crate::signed::verify(self.subject, &self.consent_message(), consent)
+                    && verify(self.subject, &self.consent_message(), consent)
             }
             None => self.kind == CertKind::Ticket || self.parent.is_none(),
         }
