@@ -306,7 +306,7 @@ pub struct VolEpoch {
     /// Lets a receiver check a read capability it was given.
     pub read_check: Key,
     /// Commit ids at which the previous epoch ended, ascending.
-    pub frozen_heads: Vec<crate::ids::BlockId>,
+    pub frozen_heads: Vec<BlockId>,
     /// Previous read key, sealed under this one.
     pub prev_sealed: Option<Bytes>,
     /// The member who answers for a volume other than `pool`: anybody can make a key for a volume.
