@@ -6,7 +6,6 @@ mod getting;
 mod joining;
 mod keeping;
 mod liar;
-mod muxer;
 mod plan;
 mod scenarios;
 mod second_implementation;
