@@ -1,7 +1,6 @@
 //! Whose a home folder is: whoever may write to it decides what this node is, whom it talks to and who may control it. So it has
 //! to be its user's alone, and nothing in it may lead elsewhere.
 
-use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -78,9 +77,10 @@ pub(super) fn check(dir: &Path) -> Result<(), HomeError> {
     }
     let found: Entry = (&fs::metadata(dir).map_err(at("examine", dir))?).into();
     check_folder(dir, found, me)?;
-    for above in folders_above(dir)? {
-        let found: Entry = (&fs::metadata(&above).map_err(at("examine", &above))?).into();
-        check_above(&above, found)?;
+    // As named, and where links lead.
+    let real = fs::canonicalize(dir).map_err(at("examine", dir))?;
+    for way in [dir, &real] {
+        check_way(&way_to(way)?, me)?;
     }
     let inside = InsideCheck { me, is_closed: found.mode & 0o077 == 0 };
     OWN_NAMES.iter().try_for_each(|name| inside.check(&dir.join(name), DEPTH_MAX))
@@ -101,18 +101,46 @@ fn check_mode(path: &Path, found: Entry) -> Result<(), HomeFault> {
     }
 }
 
-/// Whose the folders above are is the administrator's decision; but that everybody may exchange what is in them is none.
-fn check_above(path: &Path, found: Entry) -> Result<(), HomeFault> {
-    match found.mode & WRITABLE_BY_ALL != 0 && found.mode & STICKY == 0 {
-        true => Err(HomeFault::InPublic { path: path.to_owned(), mode: found.mode }),
-        false => Ok(()),
-    }
+/// A folder above the home folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FolderAbove {
+    path: PathBuf,
+    /// The name itself, which may be a link.
+    named: Entry,
+    /// The folder.
+    found: Entry,
 }
 
-/// As named, and where links lead.
-fn folders_above(dir: &Path) -> Result<BTreeSet<PathBuf>, FileError> {
-    let real = fs::canonicalize(dir).map_err(at("examine", dir))?;
-    Ok([dir, &real].into_iter().flat_map(|path| path.ancestors().skip(1).map(Path::to_path_buf)).collect())
+/// From the root on.
+fn way_to(dir: &Path) -> Result<Vec<FolderAbove>, FileError> {
+    let mut above: Vec<&Path> = dir.ancestors().skip(1).collect();
+    above.reverse();
+    let one = |path: &Path| {
+        let named = fs::symlink_metadata(path).map_err(at("examine", path))?;
+        let found = fs::metadata(path).map_err(at("examine", path))?;
+        Ok(FolderAbove { path: path.to_owned(), named: (&named).into(), found: (&found).into() })
+    };
+    above.into_iter().map(one).collect()
+}
+
+/// Whose the folders above are is the administrator's decision. But that everybody may exchange what is in them is none, and what
+/// lies in one as `/tmp`, where everybody may make folders, was not decided by anybody: it has to be this user's or root's.
+fn check_way(way: &[FolderAbove], me: u32) -> Result<(), HomeFault> {
+    let mut is_public = false;
+    for FolderAbove { path, named, found } in way {
+        let stranger = [named.owner, found.owner].into_iter().find(|owner| *owner != me && *owner != 0);
+        match stranger {
+            Some(owner) if is_public => return Err(HomeFault::Foreign { path: path.clone(), owner }),
+            _ => {}
+        }
+        if found.mode & WRITABLE_BY_ALL != 0 {
+            if found.mode & STICKY == 0 {
+                return Err(HomeFault::InPublic { path: path.clone(), mode: found.mode });
+            }
+            is_public = true;
+        }
+    }
+    Ok(())
 }
 
 /// Looks at what lies in a home folder.

@@ -40,11 +40,31 @@ fn a_home_is_its_users_alone() {
 
 #[test]
 fn nobody_can_exchange_the_folder_as_a_whole() {
-    let above = Path::new("/a");
-    for (owner, mode) in [(0, 0o755), (0, 0o1777), (ME, 0o775), (65_534, 0o755)] {
-        assert_eq!(check_above(above, entry(owner, mode)), Ok(()), "{mode:o}");
+    let way = |above: &[Entry]| {
+        let folder = |(depth, found): (usize, &Entry)| FolderAbove {
+            path: PathBuf::from(depth.to_string()),
+            named: *found,
+            found: *found,
+        };
+        above.iter().enumerate().map(folder).collect::<Vec<_>>()
+    };
+    let (root, tmp, stranger) = (entry(0, 0o755), entry(0, 0o1777), entry(65_534, 0o755));
+    for above in [&[root, entry(ME, 0o775)][..], &[root, stranger], &[root, tmp], &[root, tmp, entry(ME, 0o755), root]]
+    {
+        assert_eq!(check_way(&way(above), ME), Ok(()), "{above:?}");
     }
-    assert!(matches!(check_above(above, entry(0, 0o777)), Err(HomeFault::InPublic { .. })));
+    for above in [&[root, entry(0, 0o777)][..], &[root, entry(ME, 0o702), entry(ME, 0o700)]] {
+        assert!(matches!(check_way(&way(above), ME), Err(HomeFault::InPublic { .. })), "{above:?}");
+    }
+    // Everybody can make a folder, or a link to one, in `/tmp`.
+    for depth in [2, 3] {
+        let mut above = vec![root, tmp, entry(ME, 0o700)];
+        above.insert(depth, stranger);
+        assert!(matches!(check_way(&way(&above), ME), Err(HomeFault::Foreign { owner: 65_534, .. })), "{above:?}");
+    }
+    let mut by_link = way(&[root, tmp, entry(ME, 0o700)]);
+    by_link[2].named = Entry { is_link: true, ..stranger };
+    assert!(check_way(&by_link, ME).is_err());
 }
 
 #[test]
@@ -126,7 +146,13 @@ fn another_users_folder_and_files_are_refused() {
     chown(dir.join("config.toml"), Some(65_534), None).expect("root");
     assert_eq!(fault(&dir), HomeFault::Foreign { path: dir.join("config.toml"), owner: 65_534 });
     fs::remove_file(dir.join("config.toml")).expect("removed");
-    // A name that another user laid in `/tmp` and that leads to a home of one's own.
+    // A folder that another user made in one that everybody can write to, and one's own in it.
+    let public = folder.path().join("public");
+    fs::create_dir_all(public.join("theirs/mine")).expect("made");
+    set_mode(&public, 0o1777);
+    chown(public.join("theirs"), Some(65_534), None).expect("root");
+    assert_eq!(fault(&public.join("theirs/mine")), HomeFault::Foreign { path: public.join("theirs"), owner: 65_534 });
+    // A name that another user laid there and that leads to a home of one's own.
     let by_link = folder.path().join("by-link");
     symlink(&dir, &by_link).expect("linked");
     std::os::unix::fs::lchown(&by_link, Some(65_534), None).expect("root");
