@@ -28,11 +28,11 @@ pub(super) enum NotServed {
 #[derive(Debug)]
 pub(super) struct PinnedSocket {
     path: PathBuf,
-    pinned: Mutex<Pinned>,
+    pinned: Mutex<PinnedInode>,
 }
 
 #[derive(Debug)]
-struct Pinned {
+struct PinnedInode {
     /// Of the socket that was checked; before that of a file that nobody listens at.
     handle: OwnedFd,
     inode: Option<(u64, u64)>,
@@ -41,7 +41,7 @@ struct Pinned {
 impl PinnedSocket {
     pub fn new(path: &Path) -> io::Result<Self> {
         let handle = File::open("/dev/null")?.into();
-        Ok(Self { path: path.to_owned(), pinned: Mutex::new(Pinned { handle, inode: None }) })
+        Ok(Self { path: path.to_owned(), pinned: Mutex::new(PinnedInode { handle, inode: None }) })
     }
 
     /// Where connections go. It stays the same, whatever is pinned.
@@ -71,7 +71,7 @@ impl PinnedSocket {
         Ok(())
     }
 
-    fn pinned(&self) -> MutexGuard<'_, Pinned> {
+    fn pinned(&self) -> MutexGuard<'_, PinnedInode> {
         self.pinned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -55,13 +55,13 @@ pub enum HomeFault {
 
 /// What counts of a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct EntryRights {
     owner: u32,
     mode: u32,
     is_link: bool,
 }
 
-impl From<&Metadata> for Entry {
+impl From<&Metadata> for EntryRights {
     fn from(found: &Metadata) -> Self {
         Self { owner: found.uid(), mode: found.mode() & 0o7777, is_link: found.is_symlink() }
     }
@@ -70,12 +70,12 @@ impl From<&Metadata> for Entry {
 /// Whether `dir`, which exists, can be the home of this user's node.
 pub(super) fn check(dir: &Path) -> Result<(), HomeError> {
     let me = rustix::process::geteuid().as_raw();
-    let named: Entry = (&fs::symlink_metadata(dir).map_err(at("examine", dir))?).into();
+    let named: EntryRights = (&fs::symlink_metadata(dir).map_err(at("examine", dir))?).into();
     // The folder itself may stand elsewhere, if it was its user or root who laid the link.
     if named.is_link && named.owner != me && named.owner != 0 {
         return Err(HomeFault::Foreign { path: dir.to_owned(), owner: named.owner }.into());
     }
-    let found: Entry = (&fs::metadata(dir).map_err(at("examine", dir))?).into();
+    let found: EntryRights = (&fs::metadata(dir).map_err(at("examine", dir))?).into();
     check_folder(dir, found, me)?;
     // As named, and where links lead.
     let real = fs::canonicalize(dir).map_err(at("examine", dir))?;
@@ -87,14 +87,14 @@ pub(super) fn check(dir: &Path) -> Result<(), HomeError> {
 }
 
 /// The home folder belongs to this user; also root's node is not run from a folder that somebody else can change.
-fn check_folder(path: &Path, found: Entry, me: u32) -> Result<(), HomeFault> {
+fn check_folder(path: &Path, found: EntryRights, me: u32) -> Result<(), HomeFault> {
     if found.owner != me {
         return Err(HomeFault::Foreign { path: path.to_owned(), owner: found.owner });
     }
     check_mode(path, found)
 }
 
-fn check_mode(path: &Path, found: Entry) -> Result<(), HomeFault> {
+fn check_mode(path: &Path, found: EntryRights) -> Result<(), HomeFault> {
     match found.mode & WRITABLE_BY_OTHERS {
         0 => Ok(()),
         _ => Err(HomeFault::Shared { path: path.to_owned(), mode: found.mode & 0o777 }),
@@ -106,9 +106,9 @@ fn check_mode(path: &Path, found: Entry) -> Result<(), HomeFault> {
 struct FolderAbove {
     path: PathBuf,
     /// The name itself, which may be a link.
-    named: Entry,
+    named: EntryRights,
     /// The folder.
-    found: Entry,
+    found: EntryRights,
 }
 
 /// From the root on.
@@ -168,7 +168,7 @@ impl InsideCheck {
     }
 
     /// What root wrote there is as good as its user's.
-    fn check_entry(self, path: &Path, found: Entry) -> Result<(), HomeFault> {
+    fn check_entry(self, path: &Path, found: EntryRights) -> Result<(), HomeFault> {
         if found.is_link {
             return Err(HomeFault::Link { path: path.to_owned() });
         }

@@ -5,8 +5,8 @@ use crate::home::{Home, Setup};
 
 const ME: u32 = 1000;
 
-fn entry(owner: u32, mode: u32) -> Entry {
-    Entry { owner, mode, is_link: false }
+fn entry(owner: u32, mode: u32) -> EntryRights {
+    EntryRights { owner, mode, is_link: false }
 }
 
 fn set_mode(path: &Path, mode: u32) {
@@ -40,8 +40,8 @@ fn a_home_is_its_users_alone() {
 
 #[test]
 fn nobody_can_exchange_the_folder_as_a_whole() {
-    let way = |above: &[Entry]| {
-        let folder = |(depth, found): (usize, &Entry)| FolderAbove {
+    let way = |above: &[EntryRights]| {
+        let folder = |(depth, found): (usize, &EntryRights)| FolderAbove {
             path: PathBuf::from(depth.to_string()),
             named: *found,
             found: *found,
@@ -63,14 +63,14 @@ fn nobody_can_exchange_the_folder_as_a_whole() {
         assert!(matches!(check_way(&way(&above), ME), Err(HomeFault::Foreign { owner: 65_534, .. })), "{above:?}");
     }
     let mut by_link = way(&[root, tmp, entry(ME, 0o700)]);
-    by_link[2].named = Entry { is_link: true, ..stranger };
+    by_link[2].named = EntryRights { is_link: true, ..stranger };
     assert!(check_way(&by_link, ME).is_err());
 }
 
 #[test]
 fn what_lies_in_it_is_its_users_or_roots_and_no_link() {
     let file = Path::new("/h/config.toml");
-    let link = Entry { is_link: true, ..entry(ME, 0o777) };
+    let link = EntryRights { is_link: true, ..entry(ME, 0o777) };
     for is_closed in [false, true] {
         let inside = InsideCheck { me: ME, is_closed };
         assert_eq!(inside.check_entry(file, entry(ME, 0o644)), Ok(()));
