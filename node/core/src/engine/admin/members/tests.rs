@@ -45,7 +45,7 @@ fn before_its_card_is_heard_a_member_has_its_short_id_for_a_name() {
 fn sentences_tell_a_member_from_those_that_borrow_its_name() {
     let mut cx = context(0, 4);
     for (number, name) in [(1, "anna"), (2, "Anna\u{3164}"), (3, "deadbeef")] {
-        let named = Card { name: name.into(), ..card(number, 2, &[(number, 100, 1)], 0).value().clone() };
+        let named = Card { name: name.into(), ..card(number, 2, &[(number, 100)], 0).value().clone() };
         cx.facts.insert(Signed::sign(pool_id(), &key(number), named).into());
     }
     let label = |cx: &Context, number: u8| (report(cx, &Liveness::default(), number).label, cx.name_of(node(number)));
