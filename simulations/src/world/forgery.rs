@@ -310,7 +310,7 @@ impl Forger {
             root: FolderNode { tree, within, ..FolderNode::default() },
             message: None,
         };
-        commit.seal(&self.write, COPIES).expect("what is forged fits into a block")
+        commit.seal(&self.write, COPIES)
     }
 
     /// A folder of 61 blocks with 2^60 names: each node names its child twice.
