@@ -104,7 +104,7 @@ fn text(reason: &AttentionReason) -> String {
         ),
         AttentionReason::OfferCapped { names } => format!(
             "{}: of the space offered only a part is used, for the invitation allows no more ('fsdfs members' shows how much); \
-             whoever makes the next invitation can say so: 'fsdfs invite --up-to SIZE'",
+             for the next invitation: 'fsdfs invite --up-to SIZE'",
             names.join(", ")
         ),
         AttentionReason::BranchBound { names, percent } => format!(
