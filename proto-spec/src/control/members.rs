@@ -99,7 +99,7 @@ pub struct NewInvite {
 }
 
 /// How much storage a newcomer is believed if its inviter says nothing: 16 TiB, one large disk.
-/// Whoever offers more is worth a word of the inviter.
+/// More than that takes a word of the inviter.
 pub const UP_TO_BYTES_DEFAULT: u64 = 16 << 40;
 
 /// A new invitation.

@@ -190,7 +190,8 @@ impl Ledger<'_> {
         }
     }
 
-    fn payer_of(&self, fact: &Fact) -> Option<PublicKey> {
+    /// Who has to answer for a statement.
+    pub fn payer_of(&self, fact: &Fact) -> Option<PublicKey> {
         match fact {
             Fact::Card(_) | Fact::Heartbeat(_) | Fact::Admission(_) => None,
             Fact::VolEpoch(epoch) => Some(payer_of_epoch(epoch)),

@@ -56,11 +56,6 @@ impl RankedLaw {
     pub fn voids(&self, signer: PublicKey, statement: FactId) -> bool {
         self.revocations.get(&signer).into_iter().flatten().any(|revoke| !retains(revoke, statement))
     }
-
-    /// Whether a key with a rank revoked the signer and retains this: then it stands on the word of the one who revoked.
-    pub fn retains(&self, signer: PublicKey, statement: FactId) -> bool {
-        self.revocations.contains_key(&signer) && !self.voids(signer, statement)
-    }
 }
 
 /// The law, and the revocations by members of those below them.

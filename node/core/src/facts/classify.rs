@@ -34,8 +34,7 @@ impl FactSet {
         if self.kept.contains(fact) {
             return Verdict::Known;
         }
-        let said_once = matches!(fact, Fact::Card(_) | Fact::Heartbeat(_) | Fact::Head(_));
-        if !said_once && self.kept.law.voids(fact.signer(), fact.id()) {
+        if self.is_voided(fact) {
             return Verdict::Stale;
         }
         let root = PublicKey::from(self.kept.pool);
@@ -54,6 +53,27 @@ impl FactSet {
             Fact::Removal(remove) => self.check_removal(remove.value()),
             Fact::FeatureLevel(_) => self.check_signer(fact.signer()),
         }
+    }
+
+    /// Whether a key with a rank voided a statement, or all chains of whoever has to answer for it: then it need not be kept.
+    /// Certificates and admissions stay, or others would lose their chains with those who invited or admitted them, and there
+    /// would be no way back if whoever revoked is revoked in turn. So do cards, of which there is one a member.
+    pub(super) fn is_voided(&self, fact: &Fact) -> bool {
+        let stays = matches!(
+            fact,
+            Fact::Cert(_)
+                | Fact::Admission(_)
+                | Fact::Card(_)
+                | Fact::Heartbeat(_)
+                | Fact::Head(_)
+                | Fact::AdminList(_)
+        );
+        let law = &self.kept.law;
+        if stays {
+            return false;
+        }
+        let key = self.kept.ledger().payer_of(fact).unwrap_or(fact.signer());
+        law.voids(fact.signer(), fact.id()) || law.rank(key).is_none() && !self.kept.has_lawful_chain(key)
     }
 
     fn check_cert(&self, cert: &Signed<Cert>) -> Verdict {
@@ -91,15 +111,10 @@ impl FactSet {
         if cert.value().parent != Some(ticket) || !redeems(ticket_cert.value(), cert.value()) {
             return Verdict::Invalid("an admission whose newcomer does not come from its ticket");
         }
-        if !self.is_effective(admission) {
+        if !self.kept.known.has_witness(admission.value()) {
             return self.wait_for(witness.into());
         }
         if self.kept.known.wants(admission) { Verdict::Keep } else { Verdict::Stale }
-    }
-
-    /// Whether an admission counts: its witness was a member before, or whoever revoked the witness stands by it.
-    pub(super) fn is_effective(&self, admission: &Signed<Admission>) -> bool {
-        self.kept.known.has_witness(admission.value()) || self.kept.law.retains(admission.signer(), admission.id())
     }
 
     fn check_card(&self, card: &Signed<Card>) -> Verdict {

@@ -272,7 +272,6 @@ pub(super) fn build(
     pool: PoolId,
     certs: impl Iterator<Item = Signed<Cert>>,
     admissions: impl Iterator<Item = Signed<Admission>>,
-    retained: impl Fn(&Signed<Admission>) -> bool,
     mut accept: impl FnMut(&FactGraph, &Signed<Cert>, Place) -> bool,
 ) -> FactGraph {
     let mut graph = FactGraph::new(pool);
@@ -280,9 +279,6 @@ pub(super) fn build(
     certs.for_each(|cert| below.entry(cert.value().parent).or_default().push(cert));
     let mut candidates = AdmissionIndex::default();
     for admission in admissions {
-        if retained(&admission) {
-            candidates.retained.entry(admission.value().member).or_default().push(admission.clone());
-        }
         candidates.by_member.entry(admission.value().member).or_default().push(admission.clone());
         candidates.by_witness.entry(admission.value().witness.into()).or_default().push(admission);
     }
@@ -328,7 +324,7 @@ pub(super) fn build(
     for admission in candidates.by_member.into_values().flatten() {
         let cert = graph.cert(admission.value().member);
         let fits = cert.is_some_and(|cert| cert.value().parent == Some(admission.value().ticket));
-        if fits && (retained(&admission) || graph.has_witness(admission.value())) {
+        if fits && graph.has_witness(admission.value()) {
             graph.add_admission(admission);
         }
     }
@@ -340,16 +336,13 @@ pub(super) fn build(
 struct AdmissionIndex {
     by_member: BTreeMap<FactId, Vec<Signed<Admission>>>,
     by_witness: BTreeMap<PublicKey, Vec<Signed<Admission>>>,
-    retained: BTreeMap<FactId, Vec<Signed<Admission>>>,
 }
 
 impl AdmissionIndex {
     /// When a certificate is admitted, by those whose witnesses are members.
     fn of<'a>(&'a self, graph: &'a FactGraph, cert: &'a Signed<Cert>) -> impl Iterator<Item = Hlc> + 'a {
-        let witnessed = self.by_member.get(&cert.id()).into_iter().flatten();
-        let witnessed = witnessed.filter(|admission| graph.has_witness(admission.value()));
-        let retained = self.retained.get(&cert.id()).into_iter().flatten();
-        let all = witnessed.chain(retained).map(Signed::value);
+        let all = self.by_member.get(&cert.id()).into_iter().flatten().map(Signed::value);
+        let all = all.filter(|admission| graph.has_witness(admission));
         all.filter(|admission| Some(admission.ticket) == cert.value().parent).map(|admission| admission.hlc)
     }
 }

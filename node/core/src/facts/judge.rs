@@ -94,7 +94,7 @@ impl<'a> GateJudge<'a> {
 
     fn is_effective(&self, admission: &Signed<Admission>) -> bool {
         let since = self.since.get(&admission.value().witness.into());
-        since.is_some_and(|since| *since < admission.value().hlc) || self.set.is_effective(admission)
+        since.is_some_and(|since| *since < admission.value().hlc) || self.set.kept.known.has_witness(admission.value())
     }
 
     /// The last two links, if nobody has admitted the last yet.

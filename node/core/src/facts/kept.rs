@@ -12,7 +12,8 @@ use super::authority::RankedLaw;
 use super::graph::FactGraph;
 use super::heads::HeadSet;
 
-/// Everything that was taken in, that nothing newer supersedes, that no key with a rank voided, and for which there is room.
+/// Everything that was taken in, that nothing newer supersedes, and for which there is room; of what a key with a rank voided
+/// certificates and admissions alone.
 #[derive(Clone, Debug)]
 pub(super) struct KeptFacts {
     /// Which pool. Never changes.
@@ -21,7 +22,7 @@ pub(super) struct KeptFacts {
     pub law: RankedLaw,
     /// Whom a key with a rank vouches for.
     pub vouched: BTreeSet<PublicKey>,
-    /// All certificates and admissions that are kept: no revocation applied but those of the law.
+    /// All certificates and admissions that are kept: no revocation applied.
     pub known: FactGraph,
     /// Everything but heartbeats. The indices below name facts that are in here, and no others.
     pub facts: BTreeMap<FactId, Fact>,
@@ -117,6 +118,13 @@ impl KeptFacts {
             Fact::VolEpoch(_) => at(3),
             _ => at(4),
         }
+    }
+
+    /// Whether a key has no chains at all, or one of which no key with a rank voided a certificate.
+    pub fn has_lawful_chain(&self, key: PublicKey) -> bool {
+        let mut own = self.known.member_certs(key).peekable();
+        let lawful = |id| self.known.up(id).all(|link| !self.law.voids(link.cert.signer(), link.cert.id()));
+        own.peek().is_none() || own.any(|cert| lawful(cert.id()))
     }
 
     /// Whether all that is known of a key is that it is a ticket's.

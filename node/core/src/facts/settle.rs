@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use fsdfs_proto::identity::{Admission, Cert, Fact};
+use fsdfs_proto::identity::{Cert, Fact};
 use fsdfs_proto::ids::FactId;
 use fsdfs_proto::signed::Signed;
 
@@ -84,13 +84,14 @@ impl FactSet {
 
     fn keep_certs(&mut self, facts: &BTreeMap<FactId, Fact>) {
         let KeptFacts { pool, ref law, ref vouched, ref epochs, .. } = self.kept;
-        let valid = || facts.values().filter(|fact| !law.voids(fact.signer(), fact.id()));
-        let certs = valid().filter_map(|fact| if let Fact::Cert(cert) = fact { Some(cert.clone()) } else { None });
-        let admissions = valid().filter_map(|fact| match fact {
+        let certs = facts.values().filter_map(|fact| match fact {
+            Fact::Cert(cert) => Some(cert.clone()),
+            _ => None,
+        });
+        let admissions = facts.values().filter_map(|fact| match fact {
             Fact::Admission(admission) => Some(admission.clone()),
             _ => None,
         });
-        let retained = |admission: &Signed<Admission>| law.retains(admission.signer(), admission.id());
         let mut accounts = self.kept.accounts.clone();
         let accept = |known: &FactGraph, cert: &Signed<Cert>, place: Place| {
             let ticket = cert.value().parent.and_then(|ticket| known.link(ticket)).filter(|link| link.is_ticket());
@@ -102,7 +103,7 @@ impl FactSet {
             }
             fits
         };
-        let known = build(pool, certs, admissions, retained, accept);
+        let known = build(pool, certs, admissions, accept);
         for link in known.links() {
             self.keep_bare(link.cert.clone().into());
             link.admissions.iter().for_each(|admission| self.keep_bare(admission.clone().into()));

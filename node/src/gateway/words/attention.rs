@@ -62,7 +62,7 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::NodeRevoked => "this node was revoked: the other members refuse it".into(),
         AttentionReason::NodeRemoved => "this node was removed from the pool: it only hands over its blocks".into(),
         AttentionReason::NodeRefused { why } => {
-            format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join TICKET'")
+            format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join -'")
         }
         AttentionReason::GuestOnly => {
             "this node's ticket had been used up when it joined: it gets no key; ask for a new ticket".into()
@@ -104,7 +104,7 @@ fn text(reason: &AttentionReason) -> String {
         ),
         AttentionReason::OfferCapped { names } => format!(
             "{}: of the space offered only a part is used, for the invitation allows no more ('fsdfs members' shows how much); \
-             whoever makes the next invitation can say so: 'fsdfs invite --up-to SIZE'",
+             for the next invitation: 'fsdfs invite --up-to SIZE'",
             names.join(", ")
         ),
         AttentionReason::BranchBound { names, percent } => format!(

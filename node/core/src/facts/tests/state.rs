@@ -5,7 +5,7 @@ use fsdfs_proto::ids::{DiskId, DiskNonce};
 use fsdfs_proto::signed::Signed;
 
 use super::super::{FactSet, InsertOutcome};
-use super::pool::{TestPool, admins, card, epoch, head, key, node, pool_id, root, rules};
+use super::pool::{TestPool, admins, card, epoch, head, head_by, key, node, pool_id, root, rules};
 use crate::placement::MapDisk;
 
 #[test]
