@@ -183,6 +183,7 @@ impl Forger {
             read_check: Key(self.random()),
             frozen_heads,
             prev_sealed: None,
+            without: Vec::new(),
             sponsor: None,
         };
         Fact::from(Signed::sign(self.pool, &owner, epoch))

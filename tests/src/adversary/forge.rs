@@ -198,6 +198,7 @@ impl ForgingMember {
             read_check: Key(random_seed()),
             frozen_heads: Vec::new(),
             prev_sealed: None,
+            without: Vec::new(),
             sponsor: None,
         }));
         facts
@@ -227,6 +228,7 @@ impl ForgingMember {
             read_check: Key(random_seed()),
             frozen_heads,
             prev_sealed: None,
+            without: Vec::new(),
             sponsor: None,
         })
     }
