@@ -220,8 +220,8 @@ impl FactSet {
         self.check_member(signer.into()).and(|| match () {
             () if !certified => Verdict::Wait(Awaited::Key(subject)),
             () if is_below(&self.kept.known, signer, subject) => Verdict::Keep,
-            // Unless it gets a rank one day.
-            () => Verdict::Wait(Awaited::Key(signer)),
+            // Until it gets a rank, or another certificate of the subject's comes.
+            () => Verdict::Wait(Awaited::Key(subject)),
         })
     }
 
