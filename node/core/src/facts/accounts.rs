@@ -19,8 +19,8 @@ use crate::limits::{
     STATEMENT_BYTES_PER_POOL_MAX, STATEMENT_BYTES_PER_SIGNER_MAX,
 };
 
-/// What is kept first where not all can be: certificates in the order in which their subjects came in, then what else was
-/// said, by the same order of those who said it. Nobody can come in before those who were there.
+/// What is kept first where not all can be: certificates in the order in which their subjects came in, epochs of volumes, then
+/// what else was said, by the same order of those who said it, then heads. Nobody can come in before those who were there.
 pub(super) type Precedence = (u8, Hlc, u16, PublicKey, FactId);
 
 /// Who pays, and what limits it.
@@ -166,12 +166,13 @@ impl Ledger<'_> {
         }
         let key = self.payer_of(fact)?;
         let since = self.known.members().get(&key).copied().unwrap_or_default();
-        let class = match fact {
-            Fact::VolEpoch(_) => 0,
-            Fact::Head(_) => 2,
-            _ => 1,
+        let (class, at) = match fact {
+            // One may hang on the one before it, and heads hang on theirs.
+            Fact::VolEpoch(epoch) => (1, Hlc { ms: epoch.value().epoch.into(), count: 0 }),
+            Fact::Head(_) => (3, since),
+            _ => (2, since),
         };
-        let precedence = (1, since, class, key, fact.id());
+        let precedence = (class, at, 0, key, fact.id());
         Some(Charge { payer: self.payer(key), bytes: cost(fact), newcomer: false, precedence })
     }
 
