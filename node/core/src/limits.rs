@@ -209,8 +209,6 @@ pub const DESCENT_MEMBERS_MIN: u64 = 16;
 pub const TICKET_GUESTS_MAX: usize = 16;
 /// Admissions of one certificate that are kept beside the winning one, for the day on which its witness is revoked.
 pub const ADMISSIONS_IN_RESERVE_MAX: usize = 4;
-/// Volumes at most: a private one for each member.
-pub const VOLUMES_MAX: usize = 4096;
 /// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
 /// the writer is told so; one that was taken in is never dropped for a bound.
 pub const HEADS_PER_VOLUME_MAX: usize = 1024;
