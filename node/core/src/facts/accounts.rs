@@ -19,7 +19,8 @@ use crate::limits::{
     STATEMENT_BYTES_PER_GUEST_MAX, STATEMENT_BYTES_PER_POOL_MAX, STATEMENT_BYTES_PER_SIGNER_MAX,
 };
 
-/// What is kept first where not all can be: certificates in the order in which their subjects came in, epochs of volumes, then
+/// What is kept first where not all can be: lists of admins and what those with a rank say of others, certificates in the order
+/// in which their subjects came in, epochs of volumes, then
 /// what else was said, by the same order of those who said it, then heads. Nobody can come in before those who were there.
 pub(super) type Precedence = (u8, Hlc, u16, PublicKey, FactId);
 
@@ -175,10 +176,14 @@ impl Ledger<'_> {
         let key = self.payer_of(fact)?;
         let since = self.known.members().get(&key).copied().unwrap_or_default();
         let (class, at) = match fact {
+            // Who has a rank can always revoke, whatever else it said.
+            Fact::AdminList(_) | Fact::Revocation(_) | Fact::Vouch(_) if self.law.rank(key).is_some() => {
+                (0, Hlc::default())
+            }
             // One may hang on the one before it, and heads hang on theirs.
-            Fact::VolEpoch(epoch) => (1, Hlc { ms: epoch.value().epoch.into(), count: 0 }),
-            Fact::Head(_) => (3, since),
-            _ => (2, since),
+            Fact::VolEpoch(epoch) => (2, Hlc { ms: epoch.value().epoch.into(), count: 0 }),
+            Fact::Head(_) => (4, since),
+            _ => (3, since),
         };
         let precedence = (class, at, 0, key, fact.id());
         Some(Charge { payer: self.payer(key), bytes: cost(fact), newcomer: false, precedence })
@@ -195,7 +200,7 @@ impl Ledger<'_> {
             payer: self.payer(ticket.map_or(cert.issuer, |ticket| ticket.issuer)),
             bytes: CERT_BYTES + FACT_OVERHEAD_BYTES + admissions * (ADMISSION_BYTES + FACT_OVERHEAD_BYTES),
             newcomer: cert.kind == CertKind::Member && !self.known.members().contains_key(&cert.subject),
-            precedence: (0, entry, above, PublicKey([0; 32]), id),
+            precedence: (1, entry, above, PublicKey([0; 32]), id),
         }
     }
 

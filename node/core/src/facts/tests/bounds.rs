@@ -147,6 +147,28 @@ fn nobody_comes_in_without_admission_and_guests_are_few() {
 }
 
 #[test]
+fn an_admin_that_said_too_much_can_still_revoke() {
+    let mut pool = TestPool::of(3);
+    let first = pool.said[1].id();
+    pool.say(super::pool::admins(2, Some(first), &[0, 1]));
+    let mut accounts = pool.facts.kept.accounts.clone();
+    let revoke = Revocation {
+        version: 1,
+        signer: node(1).into(),
+        subject: node(2).into(),
+        reason: String::new(),
+        keep: Vec::new(),
+    };
+    let revoke = Fact::from(Signed::sign(pool_id(), &key(1), revoke));
+    let charge = pool.facts.kept.charge(&revoke).expect("charged");
+    let other = pool.facts.kept.charge(&rules(1, 1, None, 3).into()).expect("charged");
+    while accounts.fits(&other) || accounts.fits(&charge) {
+        accounts.book(&other);
+    }
+    assert!(!accounts.is_last(&charge), "rules give way to it");
+}
+
+#[test]
 fn guests_of_a_ticket_that_was_used_up_say_little() {
     let mut pool = TestPool::of(1);
     let ticket = pool.ticket(0, 1, 0);
