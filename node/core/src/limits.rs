@@ -212,6 +212,9 @@ pub const FACT_OVERHEAD_BYTES: u64 = 320;
 /// Statements of a member without rank at most, with what comes in by its tickets: it invites some 75 others. Cards,
 /// heartbeats and heads of `pool` are not counted.
 pub const STATEMENT_BYTES_PER_SIGNER_MAX: u64 = 256 << 10;
+/// Statements of a guest, and of those who hang on one: it may say that it leaves, and little else. A ticket for one would make
+/// sixteen members of its holder otherwise, each with an account of its own.
+pub const STATEMENT_BYTES_PER_GUEST_MAX: u64 = 4 << 10;
 /// Statements of an admin, who may have invited a whole pool of [`MEMBERS_MAX`]. The root key has no bound.
 pub const STATEMENT_BYTES_PER_ADMIN_MAX: u64 = 16 << 20;
 /// Statements of a branch: of one of the admins' friends, and of all who hang on its invitations, however many they are.
@@ -226,8 +229,6 @@ pub const DESCENT_MEMBERS_MIN: u64 = 16;
 pub const TICKET_GUESTS_MAX: usize = 16;
 /// Admissions of one certificate that are kept beside the winning one, for the day on which its witness is revoked.
 pub const ADMISSIONS_IN_RESERVE_MAX: usize = 4;
-/// Volumes at most: a private one for each member.
-pub const VOLUMES_MAX: usize = 4096;
 /// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
 /// the writer is told so; one that was taken in is never dropped for a bound.
 pub const HEADS_PER_VOLUME_MAX: usize = 1024;

@@ -32,6 +32,18 @@ pub enum Fact {
     Vouch(Signed<Vouch>),
 }
 
+impl Fact {
+    /// Checks the signatures that a statement quotes, where they need the pool's id.
+    fn check_within(&self, pool: PoolId) -> Result<(), FormatError> {
+        let (fits, what) = match self {
+            Self::Departure(gone) => (gone.value().is_proven(pool), "the heartbeat in a departure"),
+            Self::VolEpoch(epoch) => (epoch.value().is_sponsored(pool), "the sponsor of a volume"),
+            _ => return Ok(()),
+        };
+        if fits { Ok(()) } else { Err(FormatError::BadSignature { what }) }
+    }
+}
+
 /// A fact as it travels and as it lies in the fact log: `[kind, payload, signature, key?]`; the key only with a head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawFact {
@@ -142,7 +154,11 @@ macro_rules! each_fact {
                 if self.key.is_some() != (self.kind == FactKind::Head) {
                     return Err(FormatError::NotCanonical);
                 }
-                match self.kind { $(FactKind::$variant => Signed::open(pool, &envelope, self.key).map(Fact::$variant),)+ }
+                let fact = match self.kind {
+                    $(FactKind::$variant => Signed::open(pool, &envelope, self.key).map(Fact::$variant)?,)+
+                };
+                fact.check_within(pool)?;
+                Ok(fact)
             }
         }
 

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{BlockId, DiskId, DiskNonce, FactId, Key, NodeId, PublicKey, Signature, VolumeId, Writer};
+use crate::ids::{BlockId, DiskId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use crate::label::sign;
-use crate::signed::{Signable, verify};
+use crate::signed::{Signable, message, verify};
 use crate::time::Hlc;
 use crate::u8_enum;
 
@@ -197,6 +197,15 @@ pub struct Departure {
     pub issuer: NodeId,
 }
 
+impl Departure {
+    /// Whether the heartbeat that it names, if any, is one that its member signed.
+    pub fn is_proven(&self, pool: PoolId) -> bool {
+        let beat = Heartbeat { version: 1, node: self.member, boot: self.last.0, counter: self.last.1 };
+        let said = message(sign::HEARTBEAT, pool, &crate::codec::encode(&beat));
+        self.proof.as_ref().map_or(self.last == (0, 0), |proof| verify(self.member.into(), &said, proof))
+    }
+}
+
 /// The pool's admins: version n+1 names the id of n. Signed by root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdminList {
@@ -319,6 +328,14 @@ pub struct VolEpoch {
 pub const HEADS_FROZEN_MAX: usize = 1_024;
 /// Nodes for whose removal one epoch begins, at most: as many as a pool can have members.
 pub const WITHOUT_MAX: usize = 4_096;
+
+impl VolEpoch {
+    /// Whether the sponsor that it names, if any, signed for the volume.
+    pub fn is_sponsored(&self, pool: PoolId) -> bool {
+        let said = message(sign::SPONSOR, pool, &self.volume.0);
+        self.sponsor.as_ref().is_none_or(|sponsor| verify(sponsor.member.into(), &said, &sponsor.signature))
+    }
+}
 
 /// "This volume is kept at my expense": `[member, signature]`, the signature over the volume's id under
 /// [`sign::SPONSOR`].

@@ -318,6 +318,8 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
     bit.0[5] ^= 1;
     let cert = |of: PoolId, label: &str, seed: u8| signed(FactKind::Cert, label, of, seed, &payload);
     let silent = Cert { consent: None, ..newcomer().value().clone() };
+    let later = Departure { last: (1_700_000_000_000, 201), ..gone(1_700_000_000_000) };
+    let elsewhere = VolEpoch { volume: VolumeId([7; 32]), ..sponsored() };
     let agreeing = consented(ticket_certificate().value().clone(), &key(TICKET));
     let weak = Removal { version: 1, signer: WEAK, node: node(NEWCOMER) };
     let head = codec::encode(&head());
@@ -330,6 +332,8 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
         ("another's consent", spoilt(FactKind::Cert, TICKET, &consented(silent.clone(), &key(FOUNDER)))),
         ("consent to other rights", spoilt(FactKind::Cert, TICKET, &Cert { depth: 1, ..newcomer().value().clone() })),
         ("a ticket's consent", spoilt(FactKind::Cert, FOUNDER, &agreeing)),
+        ("a last heartbeat that was not the last", spoilt(FactKind::Departure, FOUNDER, &later)),
+        ("a sponsor of another volume", spoilt(FactKind::VolEpoch, WRITER, &elsewhere)),
         ("a bit of the signature is wrong", raw(FactKind::Cert, &payload, bit, None)),
         ("the signature's number is not reduced", raw(FactKind::Cert, &payload, unreduced(good), None)),
         ("the signer is a weak key", raw(FactKind::Removal, &codec::encode(&weak), Signature(weak_signature()), None)),

@@ -16,11 +16,12 @@ use super::graph::{CertLink, FactGraph};
 use crate::limits::{
     ADMISSIONS_IN_RESERVE_MAX, DESCENT_BYTES_MIN, DESCENT_MEMBERS_MIN, FACT_OVERHEAD_BYTES, MEMBERS_MAX,
     MEMBERS_PER_BRANCH_MAX, STATEMENT_BYTES_PER_ADMIN_MAX, STATEMENT_BYTES_PER_BRANCH_MAX,
-    STATEMENT_BYTES_PER_POOL_MAX, STATEMENT_BYTES_PER_SIGNER_MAX,
+    STATEMENT_BYTES_PER_GUEST_MAX, STATEMENT_BYTES_PER_POOL_MAX, STATEMENT_BYTES_PER_SIGNER_MAX,
 };
 
-/// What is kept first where not all can be: certificates in the order in which their subjects came in, then what else was
-/// said, by the same order of those who said it. Nobody can come in before those who were there.
+/// What is kept first where not all can be: lists of admins and what those with a rank say of others, certificates in the order
+/// in which their subjects came in, epochs of volumes, then
+/// what else was said, by the same order of those who said it, then heads. Nobody can come in before those who were there.
 pub(super) type Precedence = (u8, Hlc, u16, PublicKey, FactId);
 
 /// Who pays, and what limits it.
@@ -28,6 +29,8 @@ pub(super) type Precedence = (u8, Hlc, u16, PublicKey, FactId);
 pub(super) struct Payer {
     key: PublicKey,
     rank: Option<usize>,
+    /// Came in, or somebody above it did, by a ticket that was used up.
+    guest: bool,
     /// From the head of its branch down to itself. Empty for a key with a rank.
     way: Vec<PublicKey>,
 }
@@ -99,6 +102,11 @@ impl Accounts {
         refund(&mut self.pool);
     }
 
+    /// Whether a member made others keep more than guests may.
+    pub fn is_above_guests(&self, key: PublicKey) -> bool {
+        self.signers.get(&key).is_some_and(|account| account.bytes > STATEMENT_BYTES_PER_GUEST_MAX)
+    }
+
     /// Whether the order of what is kept may matter: somewhere half of an account is used.
     pub fn are_tight(&self) -> bool {
         let half =
@@ -111,6 +119,7 @@ impl Accounts {
     fn touched<'a>(&'a self, charge: &'a Charge) -> impl Iterator<Item = (Account, Limits)> + 'a {
         let of = |accounts: &BTreeMap<PublicKey, Account>, key| accounts.get(key).copied().unwrap_or_default();
         let own = match charge.payer.rank {
+            None if charge.payer.guest => Some(STATEMENT_BYTES_PER_GUEST_MAX),
             None => Some(STATEMENT_BYTES_PER_SIGNER_MAX),
             Some(0) => None,
             Some(_) => Some(STATEMENT_BYTES_PER_ADMIN_MAX),
@@ -166,12 +175,17 @@ impl Ledger<'_> {
         }
         let key = self.payer_of(fact)?;
         let since = self.known.members().get(&key).copied().unwrap_or_default();
-        let class = match fact {
-            Fact::VolEpoch(_) => 0,
-            Fact::Head(_) => 2,
-            _ => 1,
+        let (class, at) = match fact {
+            // Who has a rank can always revoke, whatever else it said.
+            Fact::AdminList(_) | Fact::Revocation(_) | Fact::Vouch(_) if self.law.rank(key).is_some() => {
+                (0, Hlc::default())
+            }
+            // One may hang on the one before it, and heads hang on theirs.
+            Fact::VolEpoch(epoch) => (2, Hlc { ms: epoch.value().epoch.into(), count: 0 }),
+            Fact::Head(_) => (4, since),
+            _ => (3, since),
         };
-        let precedence = (1, since, class, key, fact.id());
+        let precedence = (class, at, 0, key, fact.id());
         Some(Charge { payer: self.payer(key), bytes: cost(fact), newcomer: false, precedence })
     }
 
@@ -186,7 +200,7 @@ impl Ledger<'_> {
             payer: self.payer(ticket.map_or(cert.issuer, |ticket| ticket.issuer)),
             bytes: CERT_BYTES + FACT_OVERHEAD_BYTES + admissions * (ADMISSION_BYTES + FACT_OVERHEAD_BYTES),
             newcomer: cert.kind == CertKind::Member && !self.known.members().contains_key(&cert.subject),
-            precedence: (0, entry, above, PublicKey([0; 32]), id),
+            precedence: (1, entry, above, PublicKey([0; 32]), id),
         }
     }
 
@@ -205,17 +219,18 @@ impl Ledger<'_> {
 
     fn payer(&self, key: PublicKey) -> Payer {
         let rank = self.law.rank(key);
-        let mut way = Vec::new();
+        let (mut way, mut guest) = (Vec::new(), false);
         if let (None, Some(first)) = (rank, self.known.first_cert(key)) {
             for link in self.known.up(first.cert.id()).filter(|link| link.cert.value().kind == CertKind::Member) {
                 way.push(link.cert.value().subject);
+                guest |= self.known.is_surplus(link);
                 if self.is_branch_head(link) {
                     break;
                 }
             }
             way.reverse();
         }
-        Payer { key, rank, way }
+        Payer { key, rank, guest, way }
     }
 
     /// By what is kept, whether or not it is valid: nothing may depend on members' revocations here.

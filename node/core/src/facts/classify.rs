@@ -3,20 +3,18 @@
 //! The answer depends on nothing but what comes before the fact in the order of precedence, so that nodes that know the same
 //! keep the same, whatever came first.
 
-use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
     Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, Removal, Revocation, VolEpoch, may_issue,
 };
 use fsdfs_proto::ids::{NodeId, PublicKey};
-use fsdfs_proto::label::sign;
-use fsdfs_proto::signed::{Signed, is_strong, message, verify};
+use fsdfs_proto::signed::{Signed, is_strong};
 use fsdfs_proto::volume::CommitView;
 
 use super::authority::is_below;
 use super::graph::redeems;
 use super::set::FactSet;
 use super::waiting::Awaited;
-use crate::limits::{HEADS_PER_VOLUME_MAX, VOLUMES_MAX};
+use crate::limits::HEADS_PER_VOLUME_MAX;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +135,7 @@ impl FactSet {
     }
 
     fn check_gone(&self, gone: &Signed<Departure>) -> Verdict {
-        let Departure { member, issuer, last, ref proof, .. } = *gone.value();
+        let Departure { member, issuer, last, .. } = *gone.value();
         if member == issuer {
             return Verdict::Invalid("a member that calls itself gone");
         }
@@ -145,14 +143,12 @@ impl FactSet {
         if self.kept.departures.get(&(member, issuer)).is_some_and(stale) {
             return Verdict::Stale;
         }
-        let heard = |proof| {
-            let beat = codec::encode(&Heartbeat { version: 1, node: member, boot: last.0, counter: last.1 });
-            verify(member.into(), &message(sign::HEARTBEAT, self.kept.pool, &beat), proof)
-        };
-        if proof.as_ref().map_or(last != (0, 0), |proof| !heard(proof)) {
-            return Verdict::Invalid("a last heartbeat that its member never signed");
-        }
-        self.check_member(member).and(|| self.check_member(issuer))
+        let known = self.check_member(member).and(|| self.check_member(issuer));
+        // The last question, as it is the dearest, and is not asked of what waits.
+        known.and(|| match gone.value().is_proven(self.kept.pool) {
+            true => Verdict::Keep,
+            false => Verdict::Invalid("a last heartbeat that its member never signed"),
+        })
     }
 
     fn check_epoch(&self, epoch: &VolEpoch) -> Verdict {
@@ -173,14 +169,10 @@ impl FactSet {
         if epoch.signer.0 != epoch.volume.0 {
             return Verdict::Invalid("a volume's epoch that its owner did not sign");
         }
-        let said = message(sign::SPONSOR, self.kept.pool, &epoch.volume.0);
-        if !verify(sponsor.member.into(), &said, &sponsor.signature) {
-            return Verdict::Invalid("a sponsor that did not sign");
-        }
-        if !self.kept.epochs.contains_key(&epoch.volume) && self.kept.epochs.len() >= VOLUMES_MAX {
-            return Verdict::Invalid("the pool has as many volumes as it can");
-        }
-        self.check_member(sponsor.member)
+        self.check_member(sponsor.member).and(|| match epoch.is_sponsored(self.kept.pool) {
+            true => Verdict::Keep,
+            false => Verdict::Invalid("a sponsor that did not sign"),
+        })
     }
 
     fn check_head(&self, head: &Signed<Head>) -> Verdict {
@@ -231,8 +223,8 @@ impl FactSet {
         self.check_member(signer.into()).and(|| match () {
             () if !certified => Verdict::Wait(Awaited::Key(subject)),
             () if is_below(&self.kept.known, signer, subject) => Verdict::Keep,
-            // Unless it gets a rank one day.
-            () => Verdict::Wait(Awaited::Key(signer)),
+            // Until it gets a rank, or another certificate of the subject's comes.
+            () => Verdict::Wait(Awaited::Key(subject)),
         })
     }
 

@@ -161,6 +161,21 @@ impl FactGraph {
         trim(&mut admissions, &heights).is_none_or(|out| out.id() != admission.id())
     }
 
+    /// Whether so many came in by the ticket of this certificate before it as the ticket has uses.
+    pub fn is_surplus(&self, link: &CertLink) -> bool {
+        let ticket =
+            link.cert.value().parent.and_then(|ticket| self.links.get(&ticket)).filter(|link| link.is_ticket());
+        let Some(ticket) = ticket else { return false };
+        let uses = usize::try_from(ticket.cert.value().uses).unwrap_or(usize::MAX);
+        if ticket.children.len() <= uses {
+            return false;
+        }
+        let others = ticket.children.iter().map(|child| &self.links[child]);
+        let earlier = others.filter(|other| place(other) < place(link)).map(|other| other.cert.value().subject);
+        let earlier: BTreeSet<PublicKey> = earlier.filter(|subject| *subject != link.cert.value().subject).collect();
+        earlier.len() >= uses
+    }
+
     /// Who came in with a ticket, in the order of their admissions. Those beyond its uses are guests.
     pub fn users(&self, ticket: FactId) -> Vec<PublicKey> {
         self.users_by(ticket, <[_]>::first)

@@ -223,12 +223,16 @@ impl FactSet {
                 self.kept.vouched.insert(vouch.value().node.into());
                 self.kept.accounts.are_tight()
             }
-            // Whoever came in earlier than was known goes before others.
+            // Whoever came in earlier than was known goes before others, and may make guests of them.
             Fact::Admission(admission) => {
-                let link = self.kept.known.link(admission.value().member);
-                let again =
-                    link.is_some_and(|link| link.admissions.len() > 1 && link.admissions[0].id() == admission.id());
+                let (known, member) = (&self.kept.known, admission.value().member);
+                let again = known
+                    .link(member)
+                    .is_some_and(|link| link.admissions.len() > 1 && link.admissions[0].id() == admission.id());
+                let users = known.link(admission.value().ticket).into_iter().flat_map(|ticket| &ticket.children);
+                let mut guests = users.filter_map(|id| known.link(*id)).filter(|link| known.is_surplus(link));
                 again && self.kept.accounts.are_tight()
+                    || guests.any(|link| self.kept.accounts.is_above_guests(link.cert.value().subject))
             }
             // Who has a rank pays otherwise, and may revoke others.
             Fact::AdminList(_) => true,

@@ -115,7 +115,7 @@ impl KeptFacts {
                 (2, entry, above, admission.value().member, 1)
             }
             Fact::Head(_) => at(5),
-            Fact::VolEpoch(_) => at(3),
+            Fact::VolEpoch(epoch) => (3, Hlc { ms: epoch.value().epoch.into(), count: 0 }, 0, nothing.2, 0),
             _ => at(4),
         }
     }

@@ -1,5 +1,6 @@
 //! The set of facts: what is kept, what waits, and what was computed from it.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use fsdfs_proto::identity::{Fact, RawFact};
@@ -50,7 +51,12 @@ impl FactSet {
     /// Facts that became known since the last call and still stand, what they hang on first.
     pub fn drain_new(&mut self) -> Vec<Fact> {
         let news = std::mem::take(&mut self.news);
-        news.into_iter().filter(|fact| self.kept.contains(fact)).collect()
+        // One that was dropped and came back is new once, behind what it came back with.
+        let mut seen = BTreeSet::new();
+        let still = news.into_iter().rev().filter(|fact| self.kept.contains(fact) && seen.insert(fact.id()));
+        let mut news: Vec<Fact> = still.collect();
+        news.reverse();
+        news
     }
 
     /// One fact; heartbeats are not found by id.

@@ -36,12 +36,9 @@ impl FactSet {
         self.keep_certs(&facts);
         let structure = |fact: &&Fact| matches!(fact, Fact::Cert(_) | Fact::Admission(_));
         let mut rest: Vec<&Fact> = facts.values().filter(|fact| !structure(fact)).collect();
-        rest.sort_by_cached_key(|fact| self.kept.charge(fact).map(|charge| charge.precedence));
-        // Epochs follow each other; what heads cost depends on their epochs, and who pays for those.
-        rest.sort_by_key(|fact| match fact {
-            Fact::VolEpoch(epoch) => (0, epoch.value().epoch),
-            Fact::Head(_) => (2, 0),
-            _ => (1, 0),
+        // Heads are the last in any case: who pays for them is known when their epochs are.
+        rest.sort_by_cached_key(|fact| {
+            (matches!(fact, Fact::Head(_)), self.kept.charge(fact).map(|charge| charge.precedence))
         });
         for fact in rest {
             self.keep_if_room(fact.clone());
@@ -61,6 +58,8 @@ impl FactSet {
         let new = |fact: &Fact| !known_before.contains(&fact.id()) && !matches!(fact, Fact::Heartbeat(_));
         self.news.extend(again.into_iter().filter(new));
         self.came.extend(self.kept.known.members().keys().copied().map(Awaited::Key));
+        let epochs = self.kept.epochs.iter().flat_map(|(volume, epochs)| epochs.keys().map(|epoch| (*volume, *epoch)));
+        self.came.extend(epochs.map(|(volume, epoch)| Awaited::Epoch(volume, epoch)));
     }
 
     /// What those with a rank say of each other and of others needs nothing else.

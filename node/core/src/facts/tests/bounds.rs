@@ -147,6 +147,52 @@ fn nobody_comes_in_without_admission_and_guests_are_few() {
 }
 
 #[test]
+fn an_admin_that_said_too_much_can_still_revoke() {
+    let mut pool = TestPool::of(3);
+    let first = pool.said[1].id();
+    pool.say(super::pool::admins(2, Some(first), &[0, 1]));
+    let mut accounts = pool.facts.kept.accounts.clone();
+    let revoke = Revocation {
+        version: 1,
+        signer: node(1).into(),
+        subject: node(2).into(),
+        reason: String::new(),
+        keep: Vec::new(),
+    };
+    let revoke = Fact::from(Signed::sign(pool_id(), &key(1), revoke));
+    let charge = pool.facts.kept.charge(&revoke).expect("charged");
+    let other = pool.facts.kept.charge(&rules(1, 1, None, 3).into()).expect("charged");
+    while accounts.fits(&other) || accounts.fits(&charge) {
+        accounts.book(&other);
+    }
+    assert!(!accounts.is_last(&charge), "rules give way to it");
+}
+
+#[test]
+fn guests_of_a_ticket_that_was_used_up_say_little() {
+    let mut pool = TestPool::of(1);
+    let ticket = pool.ticket(0, 1, 0);
+    (1..4).for_each(|number| {
+        pool.join(0, ticket, number, 100 - u64::from(number));
+    });
+    assert_eq!(pool.standing(1), Some(MemberStatus::Guest));
+    let inner = pool.ticket(1, 1, 0);
+    assert_eq!(pool.join(1, inner, 5, 200), InsertOutcome::New, "there is room for one below it");
+    let second = pool.ticket(1, 1, 0);
+    assert_eq!(pool.join(1, second, 6, 300), InsertOutcome::Crowded);
+    assert_eq!(pool.say(bulky(3, 5, 1, 5_000)), InsertOutcome::Waiting, "not below it");
+    // Who was the first until somebody was told of that had come in earlier.
+    let mut pool = TestPool::of(1);
+    let ticket = pool.ticket(0, 1, 0);
+    pool.join(0, ticket, 1, 50);
+    let inner = pool.ticket(1, 1, 0);
+    pool.join(1, inner, 5, 60);
+    assert_eq!(pool.say(bulky(1, 5, 1, 20_000)), InsertOutcome::New);
+    pool.join(0, ticket, 2, 40);
+    assert!(bytes_of(&pool.facts, 1) < 5_000, "a guest now");
+}
+
+#[test]
 fn a_member_answers_for_every_volume_but_the_shared_one() {
     let mut pool = TestPool::of(2);
     let volume = VolumeId(public(&ticket_key(9)).0);
