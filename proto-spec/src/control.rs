@@ -35,7 +35,7 @@ pub mod route {
     /// `GET`: [`super::MemberListing`].
     pub const MEMBERS: &str = "/v1/members";
     /// `DELETE`, member by name or id, `?reason=`: revokes it. [`super::RevokeReply`].
-    /// `POST`: an admin states that it stands for itself. [`super::VouchReply`].
+    /// `POST` [`super::NewVouch`]: an admin states that it stands for itself. [`super::VouchReply`].
     pub const MEMBER: &str = "/v1/members/{member}";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";

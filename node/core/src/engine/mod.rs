@@ -275,7 +275,10 @@ impl Engine {
                 admin::invite(cx, &mut self.gossip, op, terms);
             }
             Command::Revoke { subject, reason } => admin::revoke(cx, &mut self.gossip, op, subject, reason),
-            Command::Vouch { node } => admin::vouch(cx, &mut self.gossip, op, node),
+            Command::Vouch { node, up_to_bytes } => {
+                let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));
+                admin::vouch(cx, &mut self.gossip, op, node, weight_max);
+            }
         }
     }
 
