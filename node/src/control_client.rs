@@ -185,8 +185,8 @@ impl ControlClient {
     }
 
     /// States that a member, given by name or id, stands for itself.
-    pub async fn vouch_for_member(&self, member: &str) -> Outcome<control::VouchReply> {
-        self.post(&route::MEMBER.replace("{member}", &segment(member)), &()).await
+    pub async fn vouch_for_member(&self, member: &str, vouch: &control::NewVouch) -> Outcome<control::VouchReply> {
+        self.post(&route::MEMBER.replace("{member}", &segment(member)), vouch).await
     }
 
     /// Makes an invitation.

@@ -37,7 +37,7 @@ pub mod route {
     /// `GET`: [`super::MemberListing`].
     pub const MEMBERS: &str = "/v1/members";
     /// `DELETE`, member by name or id, `?reason=&with_invited=`: revokes it. [`super::MemberRevokeReply`].
-    /// `POST`: an admin states that it stands for itself. [`super::VouchReply`].
+    /// `POST` [`super::NewVouch`]: an admin states that it stands for itself. [`super::VouchReply`].
     pub const MEMBER: &str = "/v1/members/{member}";
     /// `POST` [`super::RootRevocation`]: revokes it with the pool's root key. [`super::MemberRevokeReply`].
     pub const MEMBER_REVOCATION: &str = "/v1/members/{member}/revocation";

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use fsdfs_proto::control::{
     AddressScope, AttentionItem, KeyOutcome, MemberEntry, MemberListing as Answer, MemberPresence, MemberRef,
-    MemberRevokeReply, MemberRole, NodeAddress, RootRevocation, look_alike,
+    MemberRevokeReply, MemberRole, NewVouch, NodeAddress, RootRevocation, look_alike,
 };
 
 use crate::api::DaemonApi;
@@ -28,12 +28,16 @@ enum MembersAction {
     /// Vouch for a member whom somebody else invited: it stands for itself.
     ///
     /// Whoever may invite can come in many times. So those who were invited by a member that is no admin share its voice and
-    /// its share of what members may make others keep, and count as one site with it. Say this of people you know, once:
-    /// from then on the member, with those whom it invites, counts by itself. Only an admin's node can do it.
+    /// its share of what members may make others keep, and never hold all copies of anything together with it. Say this of
+    /// people you know, once: from then on the member, with those whom it invites, counts by itself. Only an admin's node
+    /// can do it.
     Vouch {
         /// Its name, or its id as `members --json` shows it.
         #[arg(value_name = "NAME")]
         member: String,
+        /// Believe it that much storage from now on, such as 40TB, if its invitation says less.
+        #[arg(long, value_name = "SIZE", value_parser = fsdfs_node::config::size)]
+        up_to: Option<u64>,
     },
     /// Revoke a member: it can no longer connect, read or write.
     ///
@@ -76,8 +80,9 @@ impl MembersCommand {
                 let order = RevocationOrder { yes, with_invited, root_key, reason };
                 revoke(app, &api, &member, order).await
             }
-            Some(MembersAction::Vouch { member }) => {
-                let vouched = api.client().vouch_for_member(&member).await.map_err(|error| api.stop(&error))?;
+            Some(MembersAction::Vouch { member, up_to }) => {
+                let vouch = NewVouch { up_to_bytes: up_to };
+                let vouched = api.client().vouch_for_member(&member, &vouch).await.map_err(|error| api.stop(&error))?;
                 let name = escape::name(vouched.name.as_bytes());
                 let said = format!("{name} stands for itself, with those whom it invites");
                 app.output.done(&vouched, said).map(|()| ExitStatus::Fine)

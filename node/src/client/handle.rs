@@ -136,8 +136,8 @@ impl Client {
     }
 
     /// States that a member stands for itself.
-    pub async fn vouch(&self, node: NodeId) -> Result<FactId, ClientError> {
-        ask!(self, Command::Vouch { node } => Vouched)
+    pub async fn vouch(&self, node: NodeId, up_to_bytes: Option<u64>) -> Result<FactId, ClientError> {
+        ask!(self, Command::Vouch { node, up_to_bytes } => Vouched)
     }
 
     /// Makes changes to a volume in one commit. A refused commit is an error.

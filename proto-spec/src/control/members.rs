@@ -182,6 +182,15 @@ pub enum KeyOutcome {
     NotChanged,
 }
 
+/// Asks an admin's node to vouch for a member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewVouch {
+    /// Bytes of storage that it is believed from now on, if its invitation says fewer; none = as the invitation says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to_bytes: Option<u64>,
+}
+
 /// An admin vouches for a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct VouchReply {

@@ -277,7 +277,7 @@ pub struct Removal {
 }
 
 /// "This member stands for itself": what hangs on it is a branch of its own from now on, whoever invited it.
-/// `[1, signer, node]`.
+/// `[1, signer, node, weight_gib_max]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vouch {
     /// 1.
@@ -286,6 +286,8 @@ pub struct Vouch {
     pub signer: PublicKey,
     /// Who is vouched for.
     pub node: NodeId,
+    /// Units of weight that it is believed from now on, if its certificate says fewer; 0 = as the certificate says.
+    pub weight_gib_max: u32,
 }
 
 /// The pool's feature level; monotone, raised when all members not gone support it. `[1, signer, level]`.

@@ -254,7 +254,11 @@ pub fn statements() -> Vec<MessageSample> {
         ),
         sample("an epoch of a volume that a member answers for", WRITER, sponsored()),
         sample("a head", WRITER, head()),
-        sample("a vouch", FOUNDER, Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) }),
+        sample(
+            "a vouch",
+            FOUNDER,
+            Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER), weight_gib_max: 40_000 },
+        ),
     ]
 }
 

@@ -297,7 +297,10 @@ impl Engine {
             Command::NameAdmins { root, member, add } => {
                 admin::name_admins(cx, &mut self.gossip, op, (&root, member, add));
             }
-            Command::Vouch { node } => admin::vouch(cx, &mut self.gossip, op, node),
+            Command::Vouch { node, up_to_bytes } => {
+                let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));
+                admin::vouch(cx, &mut self.gossip, op, node, weight_max);
+            }
         }
     }
 

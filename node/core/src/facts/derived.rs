@@ -50,6 +50,7 @@ impl DerivedState {
             authority,
         };
         derived.members = kept.known.members().keys().map(|key| ((*key).into(), derived.member(kept, *key))).collect();
+        derived.believe(facts());
         derived.remove(kept, facts());
         derived.declare_gone(kept, facts());
         derived.features_stated = derived.feature_level(facts());
@@ -115,6 +116,21 @@ impl DerivedState {
                 Fact::Heartbeat(beat) => Some(beat.clone()),
                 _ => None,
             }),
+        }
+    }
+
+    /// Keys with a rank may believe a member more than its certificate says; the greatest such word counts.
+    fn believe<'a>(&mut self, facts: impl Iterator<Item = &'a Fact>) {
+        for fact in facts {
+            let Fact::Vouch(vouch) = fact else { continue };
+            let (node, most) = (vouch.value().node, vouch.value().weight_gib_max);
+            // Without a limit there is nothing to lift, and a vouch without a number lifts none.
+            if let Some(member) = self.members.get_mut(&node)
+                && member.weight_gib_max > 0
+                && self.authority.rank(vouch.signer()).is_some()
+            {
+                member.weight_gib_max = member.weight_gib_max.max(most);
+            }
         }
     }
 

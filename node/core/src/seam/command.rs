@@ -91,6 +91,8 @@ pub enum Command {
     Vouch {
         /// Who.
         node: NodeId,
+        /// Bytes of storage that it is believed from now on; none = as its certificate says.
+        up_to_bytes: Option<u64>,
     },
     /// Give up an earlier command: nobody waits for its answer any more.
     Cancel {

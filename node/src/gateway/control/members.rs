@@ -4,7 +4,7 @@ use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, MemberRef,
-    MemberRevokeReply, NewInvite, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
+    MemberRevokeReply, NewInvite, NewVouch, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
 };
 use fsdfs_proto::identity::{SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey};
@@ -87,12 +87,16 @@ async fn revoke_member(
 }
 
 /// States that a member, given by name or id, stands for itself, whoever invited it. An admin's node alone may.
-#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)),
+#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)), request_body = NewVouch,
     responses((status = 200, body = VouchReply), (status = "default", body = control::ApiError)))]
-pub(super) async fn vouch(State(context): Shared, Path(wanted): Path<String>) -> Answer<VouchReply> {
+pub(super) async fn vouch(
+    State(context): Shared,
+    Path(wanted): Path<String>,
+    Json(new): Json<NewVouch>,
+) -> Answer<VouchReply> {
     let found = context.client.members().await?;
     let member = the_member(&found, &wanted)?;
-    context.client.vouch(member.node).await?;
+    context.client.vouch(member.node, new.up_to_bytes).await?;
     Ok(Json(VouchReply { id: member.node.to_string(), name: member.label.clone() }))
 }
 

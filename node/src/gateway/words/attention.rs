@@ -104,12 +104,12 @@ fn text(reason: &AttentionReason) -> String {
         ),
         AttentionReason::OfferCapped { names } => format!(
             "{}: of the space offered only a part is used, for the invitation allows no more ('fsdfs members' shows how much); \
-             for the next invitation: 'fsdfs invite --up-to SIZE'",
+             an admin can believe more: 'fsdfs members vouch NAME --up-to SIZE'",
             names.join(", ")
         ),
         AttentionReason::BranchBound { names, percent } => format!(
             "{}: invited by a member that is no admin, so they never hold all copies of anything with it, which costs {percent} % \
-             of the pool's capacity; an admin who knows them can vouch for them",
+             of the pool's capacity; an admin who knows them can vouch for them: 'fsdfs members vouch NAME'",
             names.join(", ")
         ),
         AttentionReason::DamagedBlocks { name, blocks } => {

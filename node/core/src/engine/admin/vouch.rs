@@ -12,14 +12,15 @@ use crate::seam::{OpId, Refusal, Reply};
 
 /// Makes a branch of a member. Never done but for a person who asks for it: a program that was met over the network may be
 /// one of a thousand of one owner.
-pub(in crate::engine) fn vouch(cx: &mut Context, gossip: &mut Gossip, op: OpId, node: NodeId) {
+pub(in crate::engine) fn vouch(cx: &mut Context, gossip: &mut Gossip, op: OpId, node: NodeId, weight_max: u32) {
     let Some(branch) = cx.facts.branch_of(node).filter(|_| cx.facts.may_vouch(cx.me.into())) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
-    let vouch = Signed::sign(cx.pool, &cx.key, Vouch { version: 1, signer: cx.me.into(), node });
+    let vouch =
+        Signed::sign(cx.pool, &cx.key, Vouch { version: 1, signer: cx.me.into(), node, weight_gib_max: weight_max });
     let id = vouch.id();
-    // Whoever is the head of a branch needs none.
-    if branch != BranchId(node) {
+    // Whoever is the head of a branch needs none, unless it is to be believed more.
+    if branch != BranchId(node) || weight_max > 0 {
         let outcomes = gossip.insert_facts(cx, vec![Fact::from(vouch)], None);
         if !outcomes.iter().all(|outcome| outcome.is_kept()) {
             return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
@@ -53,20 +54,23 @@ mod tests {
     #[test]
     fn an_admins_word_makes_a_branch() {
         let mut cx = pool(0);
-        vouch(&mut cx, &mut Gossip::default(), OP, node(3));
+        vouch(&mut cx, &mut Gossip::default(), OP, node(3), 0);
         let raised = events(&mut cx);
         assert!(matches!(raised[..], [Event::FactsInserted(_), Event::Reply { op: OP, reply: Reply::Vouched(_) }]));
         assert_eq!(cx.facts.branch_of(node(3)), Some(BranchId(node(3))));
-        vouch(&mut cx, &mut Gossip::default(), OP, node(3));
+        vouch(&mut cx, &mut Gossip::default(), OP, node(3), 0);
         let raised = events(&mut cx);
         assert!(matches!(raised[..], [Event::Reply { .. }]), "said once");
+        vouch(&mut cx, &mut Gossip::default(), OP, node(3), 500);
+        let raised = events(&mut cx);
+        assert!(matches!(raised[..], [Event::FactsInserted(_), Event::Reply { .. }]), "it is believed more");
     }
 
     #[test]
     fn nobody_elses_does() {
         for (me, subject) in [(1, 3), (3, 3), (0, 9)] {
             let mut cx = pool(me);
-            vouch(&mut cx, &mut Gossip::default(), OP, node(subject));
+            vouch(&mut cx, &mut Gossip::default(), OP, node(subject), 0);
             let said = effects(&mut cx);
             assert!(matches!(said[..], [Effect::Reply { reply: Reply::Refused(Refusal::NotAllowed), .. }]), "{said:?}");
         }

@@ -176,7 +176,13 @@ pub fn remove(signer: u8, subject: u8) -> Signed<Removal> {
 }
 
 pub fn vouch(signer: u8, subject: u8) -> Signed<Vouch> {
-    Signed::sign(pool_id(), &key(signer), Vouch { version: 1, signer: node(signer).into(), node: node(subject) })
+    vouch_up_to(signer, subject, 0)
+}
+
+/// The same, with a weight that the subject is believed.
+pub fn vouch_up_to(signer: u8, subject: u8, weight_gib_max: u32) -> Signed<Vouch> {
+    let vouch = Vouch { version: 1, signer: node(signer).into(), node: node(subject), weight_gib_max };
+    Signed::sign(pool_id(), &key(signer), vouch)
 }
 
 pub fn features(signer: u8, level: u32) -> Signed<FeatureLevel> {

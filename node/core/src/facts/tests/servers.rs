@@ -6,7 +6,7 @@ use fsdfs_proto::identity::may_issue;
 use fsdfs_proto::ids::BlockId;
 
 use super::super::FactSet;
-use super::pool::{TestPool, card, node, vouch};
+use super::pool::{TestPool, card, node, vouch, vouch_up_to};
 use crate::placement::{ClusterMap, MapServer};
 
 fn weight(facts: &FactSet, number: u8) -> Option<u64> {
@@ -27,6 +27,20 @@ fn what_an_invitation_does_not_cover_is_not_believed() {
         assert_eq!(weight(&pool.facts, 0), Some(10), "others keep what they have");
     }
     assert_eq!(pool.facts.weights_of(node(1)), Some((u64::from(u32::MAX), 100)));
+}
+
+#[test]
+fn an_admin_may_believe_a_member_more() {
+    let mut pool = TestPool::of(2);
+    let ticket = pool.ticket_up_to(0, 1, 0, 100);
+    pool.join(0, ticket, 2, 10);
+    pool.say(card(2, 1, &[(1, 500)], 0));
+    pool.say(vouch_up_to(1, 2, 400));
+    assert_eq!(weight(&pool.facts, 2), Some(100), "not an admin");
+    for (most, believed) in [(0, 100), (50, 100), (300, 300), (200, 300), (900, 500)] {
+        pool.say(vouch_up_to(0, 2, most));
+        assert_eq!(weight(&pool.facts, 2), Some(believed), "up to {most}");
+    }
 }
 
 #[test]
