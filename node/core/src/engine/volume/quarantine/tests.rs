@@ -1,7 +1,5 @@
 //! What stands in place of a head that cannot be used, and for how long.
 
-use fsdfs_proto::codec::FormatError;
-
 use super::*;
 use crate::engine::test_kit::{context, pass, pool};
 
@@ -90,4 +88,18 @@ fn what_is_remembered_is_bounded() {
     let (cx, mut quarantine) = (context(0, 3), Quarantine::default());
     (0..200).for_each(|number| quarantine.remember(&pool::head(1, &[(number, 1)])));
     assert_eq!(quarantine.heads_before(&cx).count(), KEPT_HEADS_MAX);
+}
+
+/// It may be that everybody else reads it.
+#[test]
+fn what_does_not_open_for_want_of_a_key_is_not_covered() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (good, other) = (pool::head(1, &[(4, 2)]), pool::head(1, &[(9, 1)]));
+    for head in [&good, &other] {
+        cx.facts.insert(head.clone().into());
+    }
+    cx.keys.insert(volume(), pool::keys(2));
+    quarantine.note_bad(&mut cx, volume(), &[good.clone(), other.clone()], vec![(commit_of(&other), DAMAGED)]);
+    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
+    assert!(!quarantine.has_to_cover(&cx, volume(), &[good]) && quarantine.withholds(&cx, volume()));
 }
