@@ -88,6 +88,35 @@ pub const QUESTIONS_UNDER_WAY_MAX: usize = 512;
 /// head of a kilobyte. At half of them the peer is asked whether they have come.
 pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 
+/// Facts that one member may send, or is sent by asking for them, in a second, over a longer time. A writer that commits two
+/// hundred times a second stays below it; what is beyond waits in its connection. Each is worth checking a signature, some 60
+/// microseconds: a member that sends as many as it may takes 6 % of one processor.
+pub const FACTS_PER_S: i64 = 1_024;
+/// Facts that may come at once before that: all of a pool of 20,000, and half as many again.
+pub const FACTS_AT_ONCE: i64 = 32_768;
+/// A message costs as much as so many facts, so that facts one by one are no way around the bound.
+pub const FACTS_PER_MESSAGE_COST: i64 = 4;
+/// Bytes of facts in a second, over a longer time: heads have 1 to 3 KiB, the longest 64 KiB.
+pub const FACT_BYTES_PER_S: i64 = 1 << 20;
+/// Bytes of facts that may come at once before that; those of 20,000 facts are 7 MB.
+pub const FACT_BYTES_AT_ONCE: i64 = 16 << 20;
+/// Messages with facts that are made in one go for a peer that asked for many: 1 MiB or so, a few milliseconds.
+pub const FACT_MESSAGES_PER_TURN_MAX: usize = 16;
+/// Questions for facts that wait behind facts, of one peer. A comparison of 20,000 facts has five.
+pub const WANTS_WAITING_MAX: usize = 64;
+/// The ids of all facts go to one peer at most this often.
+pub const SUMMARY_MS: u64 = 1_000;
+/// A member that sent a fact whose signature is wrong is not talked to for so long; doubles with each such fact, up to
+/// [`SHUN_MS_MAX`]. No honest program does so, but memory that fails may: so it is a pause and not the end.
+pub const SHUN_MS_MIN: u64 = 60_000;
+/// See [`SHUN_MS_MIN`]: sixteen minutes.
+pub const SHUN_MS_MAX: u64 = 16 * SHUN_MS_MIN;
+/// Of the heartbeats of another member at most one in this time is taken in: they come every [`HEARTBEAT_MS`], and each goes on
+/// to others.
+pub const HEARTBEAT_APART_MS: u64 = 1_000;
+/// A card or heartbeat of another member is logged at most this often; what came meanwhile is logged then. Lost in between, it
+/// comes again with the next comparison.
+pub const OTHERS_LOGGED_MS: u64 = 60_000;
 /// Cards of another member that change the map are taken in so far apart, over a longer time: each has everybody go through all
 /// records. The newest of those that came sooner is taken in then.
 pub const CARD_APART_MS: u64 = 60_000;
@@ -201,4 +230,6 @@ const _: () = assert!(
 );
 const _: () = assert!(SILENT_MS >= 3 * PING_AFTER_MS, "three pings must fit before a peer is silent");
 const _: () = assert!(UNPUBLISHED_EVERY_MS < GOSSIP_MS, "readers know within a gossip round what they cannot see");
+const _: () = assert!(HEARTBEAT_MS >= 10 * HEARTBEAT_APART_MS, "an honest heartbeat is never too early");
+const _: () = assert!(FACTS_AT_ONCE >= 20_000 + 20_000 / 64, "a newcomer gets a large pool at once");
 const _: () = assert!(AWAY_MS >= 3 * HEARTBEAT_MS, "three heartbeats must fit before a member is away");

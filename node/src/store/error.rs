@@ -140,6 +140,9 @@ pub enum StoreNotice {
     /// The log in the home folder or its copy on a disk.
     #[error("the log in {path} could not be read or written: {error}")]
     LogFailed { path: PathBuf, error: String },
+    /// It is twice as long as it has to be: for whoever knows what it has to hold, see [`super::Store::compact_log`].
+    #[error("the log in {path} is written anew, without what is outdated")]
+    LogLong { path: PathBuf },
     /// It is written again.
     #[error("the log in {path} is written again")]
     LogBack { path: PathBuf },

@@ -81,7 +81,7 @@ impl Cert {
             Some(consent) => {
                 self.kind == CertKind::Member
                     && self.parent.is_some()
-                    && crate::signed::verify(self.subject, &self.consent_message(), consent)
+                    && verify(self.subject, &self.consent_message(), consent)
             }
             None => self.kind == CertKind::Ticket || self.parent.is_none(),
         }
@@ -306,7 +306,7 @@ pub struct VolEpoch {
     /// Lets a receiver check a read capability it was given.
     pub read_check: Key,
     /// Commit ids at which the previous epoch ended, ascending.
-    pub frozen_heads: Vec<crate::ids::BlockId>,
+    pub frozen_heads: Vec<BlockId>,
     /// Previous read key, sealed under this one.
     pub prev_sealed: Option<Bytes>,
     /// The member who answers for a volume other than `pool`: anybody can make a key for a volume.

@@ -47,6 +47,8 @@ pub(super) struct Context {
     pub facts: FactSet,
     /// Grows whenever the facts change.
     pub facts_version: u64,
+    /// Grows whenever facts change by which the gate judges.
+    pub gate_version: u64,
     /// Of the facts; see [`Context::refresh_map`].
     pub map: ClusterMap,
     /// Digest of the facts that `map` was made from.
@@ -93,6 +95,7 @@ impl Context {
             outboxes: Outboxes::default(),
             facts: FactSet::new(pool),
             facts_version: 0,
+            gate_version: 0,
             map: ClusterMap::new(Vec::new()),
             map_digest: Digest([0; 32]),
             keys: BTreeMap::new(),

@@ -125,9 +125,10 @@ impl Engine {
         &self.cx.facts
     }
 
-    /// Grows whenever the facts change, so that a copy handed to the gate can be renewed.
-    pub fn facts_version(&self) -> u64 {
-        self.cx.facts_version
+    /// Grows whenever facts change by which the gate judges, so that the copy handed to it can be renewed. Heads and heartbeats
+    /// do not count: they come by the second.
+    pub fn gate_version(&self) -> u64 {
+        self.cx.gate_version
     }
 
     /// Everything the logs have to hold: what a start may replace them by.
@@ -279,7 +280,8 @@ impl Engine {
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, payload: BlockPayload) {
-        if self.cx.revoked(from) || !self.cx.peers.is_up(from) {
+        let shunned = self.cx.peers.shunned_until(from, self.cx.now.mono).is_some();
+        if shunned || self.cx.revoked(from) || !self.cx.peers.is_up(from) {
             return;
         }
         if payload != BlockPayload::None {
@@ -331,6 +333,12 @@ impl Engine {
 
     fn on_peer(&mut self, node: NodeId, event: PeerEvent) {
         match event {
+            PeerEvent::Up { .. } if self.cx.peers.shunned_until(node, self.cx.now.mono).is_some() => {
+                self.cx.push(Effect::Disconnect {
+                    node,
+                    reason: "it sent a fact whose signature is wrong a short time ago",
+                });
+            }
             PeerEvent::Up { facts } => {
                 self.connections.on_up(&mut self.cx, node);
                 self.gossip.forget(node);
@@ -355,6 +363,7 @@ impl Engine {
                     self.connections.dial_later(&mut self.cx, node);
                 }
             }
+            PeerEvent::Misbehaved => net::shun(&mut self.cx, node),
             PeerEvent::Progress => {
                 self.cx.peers.note_moved(node, self.cx.now.mono);
                 self.on_alive(node);
@@ -487,6 +496,8 @@ impl Engine {
                 }
             }
             Timer::Heartbeat => self.heartbeat(),
+            Timer::Facts(node) => self.gossip.go_on(cx, node),
+            Timer::LogOthers => self.gossip.log_others(cx),
             Timer::Cards => self.gossip.on_cards_due(cx),
             Timer::Get(id) => self.gets.on_due(cx, log, id),
             Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),

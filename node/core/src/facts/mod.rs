@@ -19,6 +19,7 @@
 //! ```
 
 mod accounts;
+mod allowance;
 mod authority;
 mod branches;
 mod classify;
@@ -33,14 +34,17 @@ mod member;
 mod query;
 mod set;
 mod settle;
+mod verify;
 mod waiting;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use allowance::FactAllowance;
 pub use branches::BranchId;
 pub use fsdfs_proto::identity::GateRefusal;
 pub use heads::current_heads;
 pub use insert::InsertOutcome;
 pub use member::{AdmissionVerdict, MemberInfo, MemberStatus, TicketRedemption};
 pub use set::FactSet;
+pub use verify::WrongSignature;

@@ -113,7 +113,11 @@ impl DiskOpener<'_> {
                     if known != before {
                         attach::remember(file_system, home, &known)?;
                     }
-                    self.disk(disk, superblock, lock)
+                    let mut opened = self.disk(disk, superblock, lock);
+                    if let Ok((appender, ..)) = &mut opened {
+                        appender.log.leave_old_files();
+                    }
+                    opened
                 }
             })
         };

@@ -219,6 +219,35 @@ fn the_log_is_the_union_of_all_copies_without_capabilities_on_disks() {
 }
 
 #[test]
+fn logs_that_are_twice_as_long_as_they_have_to_be_are_compacted_while_they_are_written() {
+    let world = SeveralDisks::default();
+    let (store, _) = world.open(two()).unwrap();
+    let log = |entries: Vec<LogEntry>| assert_eq!(ask(&store, DiskRequest::Log { entries }), DiskDone::Logged(true));
+    let live: Vec<LogEntry> = (0..100).map(own).collect();
+    log(live.clone());
+    let mut outdated = 1_000;
+    let is_told = |notice: &StoreNotice| matches!(notice, StoreNotice::LogLong { .. });
+    while !world.notices.lock().unwrap().iter().any(is_told) {
+        log(vec![own(outdated)]);
+        outdated += 1;
+        assert!(outdated < 20_000, "it is long by now");
+    }
+    log(vec![own(50_000)]);
+    store.compact_log(live.clone());
+    log(vec![own(50_001)]);
+    store.close();
+    for folder in ["/home/log", "/one/log", "/two/log"] {
+        let files = world.file_system.list(folder.as_ref()).unwrap();
+        let bytes: u64 = files.iter().filter(|(name, _)| name.ends_with(".log")).map(|(_, len)| len).sum();
+        assert!(bytes < 16 << 10, "{folder} has {bytes} bytes: {files:?}");
+    }
+    let (_, opened) = world.open(two()).unwrap();
+    let kept = |entry: &LogEntry| opened.entries.contains(entry);
+    assert!(live.iter().all(kept) && kept(&own(50_000)) && kept(&own(50_001)), "what came meanwhile stays");
+    assert!(!kept(&own(1_000)) && !kept(&own(outdated - 1)));
+}
+
+#[test]
 fn a_home_folder_that_fails_confirms_nothing_and_recovers() {
     let world = SeveralDisks::default();
     let (store, _) = world.open(config(&[])).unwrap();
@@ -263,7 +292,7 @@ fn disks_of_others_and_missing_disks_are_refused() {
     other_pool.home = "/elsewhere".into();
     assert!(matches!(world.open(other_pool), Err(StoreError::ForeignPool { .. })));
     let mut other_node = two();
-    other_node.owner = fsdfs_proto::ids::NodeId([8; 32]);
+    other_node.owner = NodeId([8; 32]);
     other_node.home = "/elsewhere".into();
     assert!(matches!(world.open(other_node), Err(StoreError::ForeignOwner { .. })));
     let twice = config(&[("/one", 1 << 30), ("/one", 1 << 30)]);

@@ -5,6 +5,7 @@ mod card_pace;
 mod gossip;
 mod keys;
 mod liveness;
+mod log_pace;
 mod outbox;
 mod sync;
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
+use crate::limits::{SHUN_MS_MAX, SHUN_MS_MIN};
+
 /// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct PeerState {
@@ -34,8 +36,18 @@ pub(in crate::engine) struct PeerState {
     pub sync_ends: bool,
     /// When digests went to it last, in this connection; 0 if never.
     pub digests_sent: u64,
+    /// When the ids of all facts went to it last, in this connection; 0 if never.
+    pub summary_sent: u64,
     /// Blocks it sent whose bytes were not what their id says, since the start.
     pub wrong_blocks: u64,
+    /// What it did that no honest node does, since the start; and until when it is not talked to.
+    shunned: ShunState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ShunState {
+    times: u32,
+    until: u64,
 }
 
 impl PeerState {
@@ -74,7 +86,8 @@ impl Peers {
     /// A connection came up. What was known of an earlier one is forgotten, but for the wrong blocks.
     pub fn on_up(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
-        *peer = PeerState { up: true, heard: now, moved: now, wrong_blocks: peer.wrong_blocks, ..PeerState::default() };
+        let (wrong_blocks, shunned) = (peer.wrong_blocks, peer.shunned);
+        *peer = PeerState { up: true, heard: now, moved: now, wrong_blocks, shunned, ..PeerState::default() };
     }
 
     /// The connection is gone. Whether there was an entry.
@@ -166,6 +179,18 @@ impl Peers {
         if let Some(peer) = self.0.get_mut(&node) {
             peer.wrong_blocks += 1;
         }
+    }
+
+    /// It did what no honest node does: nothing is exchanged with it for a while, longer each time.
+    pub fn shun(&mut self, node: NodeId, now: u64) {
+        let shunned = &mut self.0.entry(node).or_default().shunned;
+        let ms = SHUN_MS_MIN.saturating_mul(1 << shunned.times.min(16)).min(SHUN_MS_MAX);
+        *shunned = ShunState { times: shunned.times.saturating_add(1), until: now + ms };
+    }
+
+    /// Until when nothing is exchanged with it; none if it is talked to.
+    pub fn shunned_until(&self, node: NodeId, now: u64) -> Option<u64> {
+        self.0.get(&node).map(|peer| peer.shunned.until).filter(|until| now < *until)
     }
 
     /// Of the connected ones: their clocks minus ours.

@@ -26,6 +26,7 @@ fn dense(count: u64) -> FactSet {
             grant_until: until,
             redeem_by: 0,
             uses: 0,
+            weight_gib_max: 0,
             parent: Some(first.id()),
             consent: None,
         };

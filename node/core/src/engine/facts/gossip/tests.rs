@@ -180,6 +180,70 @@ fn a_node_whose_identity_runs_twice_confirms_nothing() {
     assert!(!acked(&mut cx, &mut gossip, true, true));
 }
 
+/// The same fact with a bit of its signature changed, as it comes from a peer.
+fn spoilt(fact: impl Into<Fact>) -> RawFact {
+    let mut bytes = fsdfs_proto::codec::encode(&fact.into().raw());
+    let end = bytes.len() - 2;
+    bytes[end] ^= 1;
+    fsdfs_proto::codec::decode(&bytes).expect("the form is right")
+}
+
+#[test]
+fn a_fact_whose_signature_is_wrong_ends_the_connection_and_nothing_behind_it_is_looked_at() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let peer = connect(&mut cx, 1);
+    let facts = [Fact::from(features(1, 2)).raw(), spoilt(new_card()), Fact::from(features(1, 3)).raw()];
+    gossip.on_facts(&mut cx, peer, 0, &facts);
+    let ended = |effect: &Effect| matches!(effect, Effect::Disconnect { node, .. } if *node == peer);
+    assert_eq!(effects(&mut cx).iter().filter(|effect| ended(effect)).count(), 1);
+    assert!(cx.peers.shunned_until(peer, cx.now.mono).is_some());
+    assert!(cx.facts.knows(&facts[0]) && !cx.facts.knows(&facts[2]));
+}
+
+#[test]
+fn of_a_flood_of_heartbeats_few_are_taken_in_and_passed_on() {
+    let (mut cx, mut gossip) = (connected(), Gossip::default());
+    for counter in 1..1_000 {
+        gossip.on_facts(&mut cx, node(1), 0, &[Fact::from(new_beat(counter)).raw()]);
+    }
+    let told = sent(&mut cx).len();
+    assert_eq!(told as u64, HEARTBEATS_AT_ONCE * HEARTBEAT_FAN_OUT as u64);
+    pass(&mut cx, crate::limits::HEARTBEAT_MS);
+    gossip.on_facts(&mut cx, node(1), 0, &[Fact::from(new_beat(1_000)).raw()]);
+    assert_eq!(sent(&mut cx).len(), HEARTBEAT_FAN_OUT, "the next one in its time is");
+}
+
+#[test]
+fn heads_and_heartbeats_are_no_news_for_the_gate() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let before = (cx.gate_version, cx.facts_version);
+    gossip.insert_facts(&mut cx, vec![new_beat(1).into()], Some(node(1)));
+    assert!(cx.gate_version == before.0 && cx.facts_version > before.1);
+    gossip.insert_facts(&mut cx, vec![features(0, 2).into()], Some(node(1)));
+    assert!(cx.gate_version > before.0);
+}
+
+#[test]
+fn a_card_that_comes_too_soon_is_logged_later_and_not_confirmed_until_then() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let cards = [2, 3].map(|seq| Fact::from(card(1, seq, &[(1, 100)], 0)).raw());
+    let logged = |cx: &mut Context| match &asked_of_disk(cx)[..] {
+        [(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Ack { valid, .. }))] => (entries.len(), *valid),
+        other => panic!("an answer passes through the log: {other:?}"),
+    };
+    for (raw, expected) in [(&cards[0], (1, true)), (&cards[1], (0, false)), (&cards[1], (0, false))] {
+        gossip.on_facts(&mut cx, node(1), 7, std::slice::from_ref(raw));
+        assert_eq!(logged(&mut cx), expected);
+    }
+    pass(&mut cx, crate::limits::OTHERS_LOGGED_MS);
+    gossip.log_others(&mut cx);
+    let asked = asked_of_disk(&mut cx);
+    let entries = vec![LogEntry::Fact(cards[1].clone())];
+    assert_eq!(asked, [(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Log))]);
+    gossip.on_facts(&mut cx, node(1), 7, &cards[1..]);
+    assert_eq!(logged(&mut cx), (0, true));
+}
+
 /// Node 1's card number `seq` comes: whether it is in force now.
 fn takes(cx: &mut Context, gossip: &mut Gossip, seq: u64) -> bool {
     let weight = u32::try_from(seq).expect("few cards");
