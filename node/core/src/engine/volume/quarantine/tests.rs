@@ -103,3 +103,13 @@ fn what_does_not_open_for_want_of_a_key_is_not_covered() {
     assert_eq!(usable(&cx, &quarantine), [good.clone()]);
     assert!(!quarantine.has_to_cover(&cx, volume(), &[good]) && quarantine.withholds(&cx, volume()));
 }
+
+#[test]
+fn what_the_head_covered_that_an_epoch_began_from_is_shown_although_its_epoch_ended() {
+    let nowhere = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Nowhere);
+    let (mut cx, quarantine, good, bad) = poisoned(nowhere);
+    cx.facts.insert(pool::epoch(&pool::root(), 2, vec![commit_of(&bad)]).into());
+    assert_eq!(cx.facts.heads(volume()), std::slice::from_ref(&bad));
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
+    assert_eq!(quarantine.terms(&cx, volume(), &[good]).covered, [bad]);
+}
