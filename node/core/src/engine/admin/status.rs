@@ -84,9 +84,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if !heads.is_empty() {
         said.push(Attention::Unpublished);
     }
-    // Of those who are out nothing more is to be done: what they published last stops nobody.
-    let quarantined = heads.quarantine.standing(cx);
-    let quarantined = quarantined.filter(|(_, bad)| !(bad.fault.is_final() && cx.revoked(bad.head.value().author)));
+    let quarantined = heads.quarantine.reported(cx);
     said.extend(quarantined.map(|(_, bad)| Attention::QuarantinedHead {
         author: cx.name_of(bad.head.value().author),
         commit: BlockId::of(&bad.head.value().commit),

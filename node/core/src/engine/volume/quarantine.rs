@@ -172,7 +172,14 @@ impl Quarantine {
 
     /// Some head is not shown that may be one day.
     pub fn withholds(&self, cx: &Context, volume: VolumeId) -> bool {
-        self.standing(cx).any(|(of, bad)| of == volume && !matches!(bad.fault, HeadFault::Damaged(_)))
+        self.reported(cx).any(|(of, bad)| of == volume && !matches!(bad.fault, HeadFault::Damaged(_)))
+    }
+
+    /// Those of [`Quarantine::standing`] of which people are to hear. What somebody published who is out by now stops nobody, and
+    /// nothing is to be done about it; only what is away may still be worth waiting for.
+    pub fn reported<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = (VolumeId, &'a QuarantinedHead)> {
+        let waits = |fault: &HeadFault| matches!(fault, HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey);
+        self.standing(cx).filter(move |(_, bad)| !cx.revoked(bad.head.value().author) || waits(&bad.fault))
     }
 
     /// For a log that is written again: what the facts do not have any more.

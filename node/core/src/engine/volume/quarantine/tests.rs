@@ -1,7 +1,7 @@
 //! What stands in place of a head that cannot be used, and for how long.
 
 use super::*;
-use crate::engine::test_kit::{context, pass, pool};
+use crate::engine::test_kit::{context, pass, pool, revoke};
 
 fn volume() -> VolumeId {
     pool::pool_id().volume()
@@ -112,4 +112,19 @@ fn what_the_head_covered_that_an_epoch_began_from_is_shown_although_its_epoch_en
     assert_eq!(cx.facts.heads(volume()), std::slice::from_ref(&bad));
     assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
     assert_eq!(quarantine.terms(&cx, volume(), &[good]).covered, [bad]);
+}
+
+#[test]
+fn a_head_whose_author_is_out_troubles_nobody() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (good, bad) = (pool::head(1, &[(4, 2)]), pool::head_by(2, 1, &[(9, 1)]));
+    for head in [&good, &bad] {
+        cx.facts.insert(head.clone().into());
+    }
+    let stands = cx.facts.heads(volume());
+    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), HeadFault::TooManyWriters)]);
+    assert!(quarantine.reported(&cx).count() == 1 && quarantine.withholds(&cx, volume()));
+    revoke(&mut cx, 2);
+    assert_eq!(usable(&cx, &quarantine), [good], "it stands as before, and stops nobody");
+    assert!(quarantine.reported(&cx).count() == 0 && !quarantine.withholds(&cx, volume()));
 }
