@@ -521,14 +521,14 @@ proptest! {
 
     #[test]
     fn directories_read_back(node in any_leaf()) {
-        let (block, at) = node.clone().seal(keys().writer().unwrap(), 3);
+        let (block, at) = node.clone().seal(keys().writer().unwrap(), 3).unwrap();
         prop_assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
     }
 
     /// Whatever a writer seals, a reader gets a value or an error.
     #[test]
     fn any_payload_is_a_value_or_an_error(node in any_leaf(), at in any::<usize>(), flip in 1u8.., cut in any::<bool>()) {
-        let (block, reference) = node.seal(keys().writer().unwrap(), 3);
+        let (block, reference) = node.seal(keys().writer().unwrap(), 3).unwrap();
         let header = header(block.bytes()).unwrap();
         let mut payload = sealed::decrypt(reference.key, block.bytes());
         let at = at % payload.len();

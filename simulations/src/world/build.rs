@@ -1,5 +1,7 @@
 //! How worlds begin.
 
+use std::collections::BTreeMap;
+
 use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::{DiskNonce, Writer};
@@ -59,6 +61,7 @@ impl World {
             pool,
             operations: OperationTable::default(),
             tampering: Tampering::default(),
+            hostile: BTreeMap::new(),
             observed: None,
             trace,
             looked: None,
