@@ -108,7 +108,7 @@ fn explained(invite: &New, program: &crate::program::ProgramName) -> String {
     let list = program.command("invite --list");
     let revoke = program.command_of(["invite", "--revoke", invite.id.get(..8).unwrap_or(&invite.id)]);
     format!(
-        "\nOn the other machine: fsdfs join TICKET     (the line above; it is a secret)\n\
+        "\nOn the other machine: fsdfs join -     (then paste the line above; it is a secret)\n\
          It admits {machines}, {until}. List all: {list}   Revoke it: {revoke}\n\
          Addresses in it: {}\n{}",
         members::addresses(&invite.addresses),

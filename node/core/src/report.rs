@@ -45,6 +45,8 @@ pub struct MemberReport {
     pub node: NodeId,
     /// From its card; its short id before a card was heard.
     pub name: String,
+    /// The same as sentences have it: told from an id, and from the like names of other members.
+    pub label: String,
     /// From its card.
     pub site: String,
     /// From its card.

@@ -321,19 +321,23 @@ impl Forger {
         let version = EntryVersion { time, writer: dot.writer, value, xattrs: Vec::new(), copies: None, dot };
         let name = bytes::Bytes::from_static(b"a");
         let entry = DirectoryEntry { name: name.clone(), versions: vec![version], folder: None };
-        let (block, mut at) = DirectoryNode::Leaf(vec![entry]).seal(&self.write, COPIES);
+        let (block, mut at) =
+            DirectoryNode::Leaf(vec![entry]).seal(&self.write, COPIES).expect("what is forged fits into a block");
         let mut blocks = vec![block];
         for level in 1..=LEVEL_MAX {
             let child = |last| DirectoryChild { last, node: at, count: 1, within: within(dot) };
             let children = vec![child(name.clone()), child(bytes::Bytes::from_static(b"b"))];
-            let (block, above) = DirectoryNode::Interior { level, children }.seal(&self.write, COPIES);
+            let (block, above) = DirectoryNode::Interior { level, children }
+                .seal(&self.write, COPIES)
+                .expect("what is forged fits into a block");
             blocks.push(block);
             at = above;
         }
         let folder = FolderNode { births: vec![dot], tree: Some(at), within: within(dot), ..FolderNode::default() };
         let name = bytes::Bytes::from_static(b"evil");
         let evil = DirectoryEntry { name, versions: Vec::new(), folder: Some(folder) };
-        let (block, root) = DirectoryNode::Leaf(vec![evil]).seal(&self.write, COPIES);
+        let (block, root) =
+            DirectoryNode::Leaf(vec![evil]).seal(&self.write, COPIES).expect("what is forged fits into a block");
         blocks.push(block);
         (blocks, root)
     }

@@ -315,7 +315,7 @@ impl TreeForger {
             root: FolderNode { tree, within, ..FolderNode::default() },
             message: None,
         };
-        commit.seal(self.write(), COPIES)
+        commit.seal(self.write(), COPIES).expect("what is forged fits into a block")
     }
 
     fn head_of(&self, commit: &Block) -> Fact {
@@ -379,7 +379,7 @@ impl TreeForger {
     }
 
     fn leaf(&self, entries: Vec<DirectoryEntry>) -> (Block, BlockRef) {
-        DirectoryNode::Leaf(entries).seal(self.write(), COPIES)
+        DirectoryNode::Leaf(entries).seal(self.write(), COPIES).expect("what is forged fits into a block")
     }
 
     /// A root folder with one entry, behind what it needs.
@@ -397,7 +397,7 @@ impl TreeForger {
             let child =
                 |last: &str| DirectoryChild { last: last.to_owned().into(), node: at, count: 1, within: self.within() };
             let node = DirectoryNode::Interior { level, children: vec![child("a"), child("b")] };
-            let (block, above) = node.seal(self.write(), COPIES);
+            let (block, above) = node.seal(self.write(), COPIES).expect("what is forged fits into a block");
             blocks.push(block);
             at = above;
         }
@@ -428,7 +428,7 @@ impl TreeForger {
             size *= u64::from(fan_out);
             let children = vec![at; fan_out as usize];
             let manifest = Manifest { level, chunk_bytes, fan_out, size, children };
-            let (block, above) = manifest.seal(self.write(), COPIES);
+            let (block, above) = manifest.seal(self.write(), COPIES).expect("what is forged fits into a block");
             blocks.push(block);
             at = above;
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
+use fsdfs_proto::control::{look_alike, typed_name};
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::{Digest, NodeId, PoolId, VolumeId};
 use fsdfs_proto::message::{Message, RequestId};
@@ -230,10 +231,27 @@ impl Context {
         card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
     }
 
-    /// A member's name for people.
+    /// The name that a member chose; its short id before its card was heard.
+    pub fn chosen_name_of(&self, node: NodeId) -> String {
+        self.card_name(node).map_or_else(|| node.short(), str::to_owned)
+    }
+
+    /// A member as sentences name it. Names are the members' own choice: one that looks like an id, or like another member's
+    /// name, is told from it, so that nobody is blamed for what another one does.
     pub fn name_of(&self, node: NodeId) -> String {
-        let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
-        card.map_or_else(|| node.short(), |card| card.value().name.clone())
+        let Some(name) = self.card_name(node) else { return node.short() };
+        let others = self
+            .facts
+            .members()
+            .iter()
+            .filter(|(other, member)| **other != node && member.status != MemberStatus::Revoked);
+        let is_shared = others.filter_map(|(other, _)| self.card_name(*other)).any(|other| look_alike(name, other));
+        let typed = typed_name(name);
+        if is_shared { format!("{typed} ({})", node.short()) } else { typed.into_owned() }
+    }
+
+    fn card_name(&self, node: NodeId) -> Option<&str> {
+        Some(self.facts.members().get(&node)?.card.as_ref()?.value().name.as_str())
     }
 
     /// Whether the facts say that nothing is to be exchanged with this node.

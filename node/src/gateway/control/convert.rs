@@ -125,7 +125,7 @@ pub(super) fn member(
 pub(super) fn name_of(all: &report::MemberList, key: PublicKey) -> String {
     let inviter = all.tickets.iter().find(|ticket| ticket.subject == key).map_or(key, |ticket| ticket.issuer);
     let member = all.members.iter().find(|member| member.node == NodeId::from(inviter));
-    member.map_or_else(|| inviter.short(), |member| member.name.clone())
+    member.map_or_else(|| inviter.short(), |member| member.label.clone())
 }
 
 pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {

@@ -105,7 +105,7 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
         (context.client.status().await?, context.client.members().await?, context.client.map().await?);
     let share = |member: &report::MemberReport, bytes: u64| MemberShare {
         id: member.node.to_string(),
-        name: member.name.clone(),
+        name: member.label.clone(),
         bytes,
     };
     // What a member offers beyond that is not used.
@@ -165,7 +165,7 @@ pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest
         joined.former = former_membership(&context).await?;
     } else {
         context.client.pool_is_empty().await?.map_err(|reason| {
-            let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
+            let hint = "join with another home folder: 'fsdfs --home DIR join -'";
             let error = format!("this node's pool is in use and is not replaced: {reason}");
             Failure::new(ErrorCode::PoolInUse, error, hint)
         })?;

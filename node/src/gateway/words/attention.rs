@@ -62,7 +62,7 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::NodeRevoked => "this node was revoked: the other members refuse it".into(),
         AttentionReason::NodeRemoved => "this node was removed from the pool: it only hands over its blocks".into(),
         AttentionReason::NodeRefused { why } => {
-            format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join TICKET'")
+            format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join -'")
         }
         AttentionReason::GuestOnly => {
             "this node's ticket had been used up when it joined: it gets no key; ask for a new ticket".into()

@@ -8,6 +8,7 @@ pub(crate) mod attention;
 pub(crate) mod refusal;
 
 use fsdfs_core::report::Notice;
+use fsdfs_proto::control::legible;
 
 /// `10.0 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
@@ -53,7 +54,8 @@ pub(crate) fn notice(notice: &Notice) -> String {
             format!("this node's copy of block {id} is damaged; it is fetched from another member")
         }
         Notice::WrongBlock { name, id } => {
-            format!("{name} sent bytes that are not block {id}; another holder is asked")
+            // Nobody else escapes what goes to the log.
+            format!("{} sent bytes that are not block {id}; another holder is asked", legible(name.as_bytes()))
         }
     }
 }

@@ -123,8 +123,8 @@ pub(crate) fn tree_error(tree: &TreeError) -> ApiError {
         TreeError::NotAFolder => (ErrorCode::NotAFolder, "ask for the file itself"),
         TreeError::Damaged(_) => (
             ErrorCode::Damaged,
-            "it was stored so by its writer; remove the folder that it lies in, 'fsdfs rm -r PATH', and put it again from \
-             another copy",
+            "find where the damage begins with 'fsdfs ls', folder by folder from / on; remove the first that cannot be listed \
+             ('fsdfs rm -r PATH' if it is this one) and put it again from another copy; if it is / itself, see 'fsdfs status'",
         ),
         TreeError::ReadOnly => (ErrorCode::Forbidden, MORE_RIGHTS),
         TreeError::Absent(..) => {

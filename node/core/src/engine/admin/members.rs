@@ -24,7 +24,8 @@ fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) ->
     let peer = cx.peers.get(node);
     MemberReport {
         node,
-        name: cx.name_of(node),
+        name: cx.chosen_name_of(node),
+        label: cx.name_of(node),
         site: card.map(|card| card.site.clone()).unwrap_or_default(),
         addrs: card.map(|card| card.addrs.clone()).unwrap_or_default(),
         full_percent: card.map_or(0, |card| card_flag::full_percent(card.flags)),

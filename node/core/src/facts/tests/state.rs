@@ -4,7 +4,7 @@ use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::{DiskId, DiskNonce};
 
 use super::super::{FactSet, InsertOutcome};
-use super::pool::{TestPool, admins, card, epoch, head, key, node, pool_id, root, rules};
+use super::pool::{TestPool, admins, card, epoch, head, head_by, key, node, pool_id, root, rules};
 use crate::placement::MapDisk;
 
 #[test]

@@ -212,7 +212,7 @@ fn equal_folders_at_many_places_cost_a_merge_as_much_as_one() {
 #[test]
 fn a_merge_leaves_a_folder_that_breaks_the_rules_to_the_side_that_has_it_whole() {
     let mut honest = TestWriter::new(b'A');
-    honest.params.nodes = super::nodes(4096, 4096);
+    honest.params.nodes = nodes(4096, 4096);
     honest.put("/d/f", "1");
     honest.put("/e", "1");
     let mut forger = Forger::default();
