@@ -325,7 +325,7 @@ impl Forger {
             DirectoryNode::Leaf(vec![entry]).seal(&self.write, COPIES).expect("what is forged fits into a block");
         let mut blocks = vec![block];
         for level in 1..=LEVEL_MAX {
-            let child = |last| DirectoryChild { last, node: at, count: 1, within: within(dot) };
+            let child = |last| DirectoryChild { last, node: at, count: 1 << (level - 1), within: within(dot) };
             let children = vec![child(name.clone()), child(bytes::Bytes::from_static(b"b"))];
             let (block, above) = DirectoryNode::Interior { level, children }
                 .seal(&self.write, COPIES)
