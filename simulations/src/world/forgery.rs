@@ -164,7 +164,7 @@ impl Forger {
         let revocation = Revocation { version: 1, signer, subject, reason: "none".into(), keep };
         let level = FeatureLevel { version: 1, signer, level: u32::MAX };
         let volume = self.unknown_volume();
-        let members = (0..8).filter_map(|_| self.sybil(facts));
+        let members = (0..40).filter_map(|_| self.sybil(facts));
         let members: Vec<Fact> = members.collect();
         [vec![self.sign(revocation), self.sign(level), volume], members].concat()
     }
@@ -284,7 +284,9 @@ impl Forger {
                 (vec![self.head(&commit)], Vec::new())
             }
             7 => {
-                let (blocks, root) = self.doubling(dot, wall);
+                // Sometimes it is a folder that users have, too.
+                let name = *self.rng.choice(&["evil", "d0", "d1"]).expect("there are some");
+                let (blocks, root) = self.doubling(dot, wall, name);
                 let commit = self.commit(dot, Some(root), wall, []);
                 let parcels = blocks.into_iter().map(|block| self.store(block)).collect();
                 (vec![self.head(&commit)], parcels)
@@ -314,7 +316,7 @@ impl Forger {
     }
 
     /// A folder of 61 blocks with 2^60 names: each node names its child twice.
-    fn doubling(&self, dot: Dot, ms: u64) -> (Vec<Block>, BlockRef) {
+    fn doubling(&self, dot: Dot, ms: u64, name: &'static str) -> (Vec<Block>, BlockRef) {
         let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
         let value = FileNode { attrs, size: 1, content: FileContent::Inline(bytes::Bytes::from_static(b"x")) };
         let time = Hlc { ms, count: 0 };
@@ -334,7 +336,7 @@ impl Forger {
             at = above;
         }
         let folder = FolderNode { births: vec![dot], tree: Some(at), within: within(dot), ..FolderNode::default() };
-        let name = bytes::Bytes::from_static(b"evil");
+        let name = bytes::Bytes::from_static(name.as_bytes());
         let evil = DirectoryEntry { name, versions: Vec::new(), folder: Some(folder) };
         let (block, root) =
             DirectoryNode::Leaf(vec![evil]).seal(&self.write, COPIES).expect("what is forged fits into a block");
