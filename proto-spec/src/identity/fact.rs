@@ -59,8 +59,10 @@ impl CanonicalCodec for RawFact {}
 
 /// The fact that a [`RawFact`] was made from or checked as in this process: its signature needs no second check. It never
 /// travels, so what a peer sent or a disk kept has none at first. In the simulator everything has, which is half of its speed.
+///
+/// That it does not open is remembered likewise: looking at its signatures again would cost as much as the first time.
 #[derive(Clone, Debug, Default)]
-struct CheckedFact(Option<Fact>);
+struct CheckedFact(Option<Result<Fact, FormatError>>);
 
 impl PartialEq for CheckedFact {
     fn eq(&self, _: &Self) -> bool {
@@ -117,7 +119,7 @@ macro_rules! each_fact {
             pub fn raw(&self) -> RawFact {
                 let Envelope { payload, signature } = match self { $(Self::$variant(signed) => signed.envelope(),)+ };
                 let key = matches!(self, Self::Head(_)).then(|| self.signer());
-                RawFact { kind: self.kind(), payload, signature, key, checked: CheckedFact(Some(self.clone())) }
+                RawFact { kind: self.kind(), payload, signature, key, checked: CheckedFact(Some(Ok(self.clone()))) }
             }
         }
 
@@ -137,18 +139,22 @@ macro_rules! each_fact {
                 match self.kind { $(FactKind::$variant => statement_id($variant::LABEL, pool, &self.payload),)+ }
             }
 
-            /// Checks form and signature, and remembers that: [`RawFact::open`] need not do it again. So the work can be
-            /// done elsewhere than where the fact is acted on.
+            /// Checks form and signatures, and remembers what was found: [`RawFact::open`] need not do it again. So the work
+            /// can be done elsewhere than where the fact is acted on.
             pub fn check(&mut self, pool: PoolId) -> Result<(), FormatError> {
-                self.checked = CheckedFact(Some(self.open(pool)?));
-                Ok(())
+                let opened = self.open(pool);
+                let found = opened.as_ref().map(|_| ()).map_err(Clone::clone);
+                self.checked = CheckedFact(Some(opened));
+                found
             }
 
             /// Checks form and signature.
             pub fn open(&self, pool: PoolId) -> Result<Fact, FormatError> {
                 // The id covers the pool's id: a statement of another pool is another statement.
-                if let Some(fact) = self.checked.0.as_ref().filter(|fact| fact.id() == self.id(pool)) {
-                    return Ok(fact.clone());
+                match &self.checked.0 {
+                    Some(Ok(fact)) if fact.id() == self.id(pool) => return Ok(fact.clone()),
+                    Some(Err(error)) => return Err(error.clone()),
+                    _ => {}
                 }
                 let envelope = Envelope { payload: self.payload.clone(), signature: self.signature };
                 if self.key.is_some() != (self.kind == FactKind::Head) {

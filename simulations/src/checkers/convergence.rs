@@ -69,7 +69,8 @@ fn missing_copy(
     history: &VolumeHistory,
 ) -> Option<String> {
     let map = ClusterMap::new(knowledge.servers.clone());
-    for (block, copies) in history.tree_of(*knowledge.heads.first()?) {
+    let expected = history.tree_of(*knowledge.heads.first()?).into_iter();
+    for (block, copies) in expected.filter(|(block, _)| !history.is_forged(*block)) {
         for holder in map.holders(block, copies) {
             if let Some(lacks) = lacks(pool, holder.node, block, storage, history) {
                 return Some(format!("{} is assigned to node {lacks}, which does not have it", block.short()));

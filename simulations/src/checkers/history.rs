@@ -57,6 +57,8 @@ pub struct VolumeHistory {
     roots: BTreeMap<BlockId, WriteNumber>,
     /// What heads include that were made by members that lie. Nothing that they show is expected anywhere.
     forged: BTreeMap<BlockId, VersionVector>,
+    /// Blocks below them.
+    forged_blocks: BTreeSet<BlockId>,
     /// Written and removed again by the same batch of edits.
     vanished: BTreeSet<WriteNumber>,
 }
@@ -88,8 +90,8 @@ impl TreeModel {
 impl VolumeHistory {
     /// Of a volume that has no head yet.
     pub fn new(keys: VolumeKeys, params: TreeParams) -> Self {
-        let (blocks, made, heads, below, roots, forged, vanished) = Default::default();
-        Self { keys, params, blocks, made, heads, below, roots, forged, vanished }
+        let (blocks, made, heads, below, roots, forged, forged_blocks, vanished) = Default::default();
+        Self { keys, params, blocks, made, heads, below, roots, forged, forged_blocks, vanished }
     }
 
     /// A user sealed a file; its root block, if it has one, carries this content.
@@ -109,8 +111,15 @@ impl VolumeHistory {
     }
 
     /// A member that lies made this head.
-    pub fn forged(&mut self, head: &Signed<Head>) {
+    pub fn forged(&mut self, head: &Signed<Head>, blocks: &[Block]) {
         self.forged.insert(commit_of(head), seen_of(std::slice::from_ref(head)));
+        self.forged_blocks.extend(blocks.iter().map(Block::id));
+        self.blocks.extend(blocks.iter().map(|block| (block.id(), block.clone())));
+    }
+
+    /// Whether a block is of a tree that a member that lies made.
+    pub fn is_forged(&self, block: BlockId) -> bool {
+        self.forged_blocks.contains(&block)
     }
 
     /// Without what only those did who lie.
@@ -342,8 +351,13 @@ impl VolumeHistory {
                     tree.files.entry(child).or_default().insert(number);
                 }
                 TreeItemKind::Dir { root } => {
-                    self.list_subtree(heads, &child, *root, tree, used)?;
-                    tree.dirs.insert(child);
+                    let listed = self.list_subtree(heads, &child, *root, tree, used);
+                    // A folder that cannot be listed may be one that a member that lies made: nobody expects it.
+                    match listed {
+                        Err(why) if self.forged.is_empty() => return Err(why),
+                        Err(_) => {}
+                        Ok(()) => drop(tree.dirs.insert(child)),
+                    }
                 }
             }
         }

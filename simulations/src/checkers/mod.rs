@@ -113,7 +113,7 @@ impl Checkers {
                 self.promises.disturbed(at);
             }
             Observed::MemberRevoked { .. } => self.promises.disturbed(at),
-            Observed::HeadForged { head } => self.history.forged(&head),
+            Observed::HeadForged { head, blocks } => self.history.forged(&head, &blocks),
             Observed::MachineLost { machine } => {
                 self.storage.machine_gone(machine);
                 self.promises.machine_lost(machine, &self.storage, &self.history);

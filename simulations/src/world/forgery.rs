@@ -164,7 +164,7 @@ impl Forger {
         let revocation = Revocation { version: 1, signer, subject, reason: "none".into(), keep };
         let level = FeatureLevel { version: 1, signer, level: u32::MAX };
         let volume = self.unknown_volume();
-        let members = (0..8).filter_map(|_| self.sybil(facts));
+        let members = (0..40).filter_map(|_| self.sybil(facts));
         let members: Vec<Fact> = members.collect();
         [vec![self.sign(revocation), self.sign(level), volume], members].concat()
     }
@@ -285,7 +285,9 @@ impl Forger {
                 (vec![self.head(&commit)], Vec::new())
             }
             7 => {
-                let (blocks, root) = self.doubling(dot, wall);
+                // Sometimes it is a folder that users have, too.
+                let name = *self.rng.choice(&["evil", "d0", "d1"]).expect("there are some");
+                let (blocks, root) = self.doubling(dot, wall, name);
                 let commit = self.commit(dot, Some(root), wall, []);
                 let parcels = blocks.into_iter().map(|block| self.store(block)).collect();
                 (vec![self.head(&commit)], parcels)
@@ -315,7 +317,7 @@ impl Forger {
     }
 
     /// A folder of 61 blocks with 2^60 names: each node names its child twice.
-    fn doubling(&self, dot: Dot, ms: u64) -> (Vec<Block>, BlockRef) {
+    fn doubling(&self, dot: Dot, ms: u64, name: &'static str) -> (Vec<Block>, BlockRef) {
         let attrs = FileAttributes { mode: 0o644, mtime_ns: 0 };
         let value = FileNode { attrs, size: 1, content: FileContent::Inline(bytes::Bytes::from_static(b"x")) };
         let time = Hlc { ms, count: 0 };
@@ -326,7 +328,7 @@ impl Forger {
             DirectoryNode::Leaf(vec![entry]).seal(&self.write, COPIES).expect("what is forged fits into a block");
         let mut blocks = vec![block];
         for level in 1..=LEVEL_MAX {
-            let child = |last| DirectoryChild { last, node: at, count: 1, within: within(dot) };
+            let child = |last| DirectoryChild { last, node: at, count: 1 << (level - 1), within: within(dot) };
             let children = vec![child(name.clone()), child(bytes::Bytes::from_static(b"b"))];
             let (block, above) = DirectoryNode::Interior { level, children }
                 .seal(&self.write, COPIES)
@@ -335,7 +337,7 @@ impl Forger {
             at = above;
         }
         let folder = FolderNode { births: vec![dot], tree: Some(at), within: within(dot), ..FolderNode::default() };
-        let name = bytes::Bytes::from_static(b"evil");
+        let name = bytes::Bytes::from_static(name.as_bytes());
         let evil = DirectoryEntry { name, versions: Vec::new(), folder: Some(folder) };
         let (block, root) =
             DirectoryNode::Leaf(vec![evil]).seal(&self.write, COPIES).expect("what is forged fits into a block");

@@ -4,6 +4,7 @@
 //! what its key and the keys of the shared volume let it do, and goes on after it was revoked.
 
 use fsdfs_core::seam::Effect;
+use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{FetchOutcome, Message, Possession, StoreOutcome};
 
@@ -59,8 +60,9 @@ impl World {
         let blocks = here.store.ids().take(256).collect();
         let Some(member) = self.hostile.get_mut(&machine) else { return };
         let (heads, parcels) = member.forger.round(member.way, known, blocks);
+        let blocks: Vec<Block> = parcels.iter().filter_map(|parcel| parcel.block.clone()).collect();
         for head in heads {
-            self.observe(Observed::HeadForged { head });
+            self.observe(Observed::HeadForged { head, blocks: blocks.clone() });
         }
         for to in peers {
             for parcel in parcels.clone() {

@@ -43,6 +43,7 @@ pub enum Observed {
     /// A member that lies made a state of the volume that no job made.
     HeadForged {
         head: Signed<Head>,
+        blocks: Vec<Block>,
     },
     /// A machine and its disks are gone for good.
     MachineLost {

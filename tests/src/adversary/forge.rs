@@ -396,8 +396,12 @@ impl TreeForger {
         let (block, mut at) = self.leaf(vec![self.file("a")]);
         let mut blocks = vec![block];
         for level in 1..=fsdfs_proto::volume::LEVEL_MAX {
-            let child =
-                |last: &str| DirectoryChild { last: last.to_owned().into(), node: at, count: 1, within: self.within() };
+            let child = |last: &str| DirectoryChild {
+                last: last.to_owned().into(),
+                node: at,
+                count: 1 << (level - 1),
+                within: self.within(),
+            };
             let node = DirectoryNode::Interior { level, children: vec![child("a"), child("b")] };
             let (block, above) = node.seal(self.write(), COPIES).expect("what is forged fits into a block");
             blocks.push(block);

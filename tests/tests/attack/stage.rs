@@ -139,12 +139,18 @@ impl AttackStage {
         let to = format!("/kept/{name}");
         let node = &self.cluster.nodes[node];
         if self.files.is_empty() {
-            node.expect(&[0, 1], ["mkdir", "/kept"])?;
+            // It may be there: then this fails, and the put shows whether it matters.
+            node.run(["mkdir", "/kept"])?;
         }
         let answer = node.json(["put".as_ref(), file.as_os_str(), to.as_ref()])?;
         ensure!(answer["failed"]["count"] == 0, "{to} was not put: {answer}");
         self.files.push(name.to_owned());
         Ok(answer)
+    }
+
+    /// Somebody who may has removed everything; what is put from now on has to stay.
+    pub fn was_emptied(&mut self) {
+        self.files.clear();
     }
 
     /// A put through each node, a get through another one, a list through the third.

@@ -16,7 +16,7 @@ pub struct WrongSignature;
 impl FactSet {
     /// Checks those facts that are not known yet; [`RawFact::open`] does not repeat that. Stops at the first wrong signature.
     ///
-    /// What cannot be decoded, or is of a later version, is left as it is: that costs nothing, and is no offence.
+    /// What cannot be decoded, or is of a later version, is no offence; it stays what it is, and nobody looks at it again.
     pub fn check_signatures(&self, raws: &mut [RawFact]) -> Result<(), WrongSignature> {
         for raw in raws {
             if !self.knows(raw)
@@ -32,7 +32,7 @@ impl FactSet {
 #[cfg(test)]
 mod tests {
     use fsdfs_proto::codec;
-    use fsdfs_proto::identity::Fact;
+    use fsdfs_proto::identity::{Fact, FactKind};
 
     use super::*;
     use crate::facts::tests::pool::{TestPool, card, features, pool_id};
@@ -68,6 +68,18 @@ mod tests {
         // Its id is that of the known card, so its signature is not looked at: the one that came first is kept.
         assert_eq!(pool.facts.check_signatures(&mut [forged(card(1, 5, &[], 0))]), Ok(()));
         assert_eq!(pool.facts.check_signatures(&mut [forged(card(1, 6, &[], 0))]), Err(WrongSignature));
+    }
+
+    #[test]
+    fn what_does_not_open_is_no_offence_and_is_looked_at_once() {
+        let pool = TestPool::of(3);
+        let mut bytes = codec::encode(&Fact::from(card(1, 5, &[], 0)).raw());
+        assert_eq!(bytes[1], FactKind::Card as u8, "behind the head of the array");
+        bytes[1] = FactKind::Heartbeat as u8;
+        let mut raws = [codec::decode(&bytes).expect("the form is right")];
+        assert_eq!(pool.facts.check_signatures(&mut raws), Ok(()));
+        let found = raws[0].open(pool_id());
+        assert!(matches!(&found, Err(error) if !matches!(error, FormatError::BadSignature { .. })), "{found:?}");
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub enum HeadFault {
     Damaged(FormatError),
     /// It needs features that this program does not know.
     TooNew,
+    /// This node does not have the key of its epoch.
+    NoKey,
     /// A block of its tree cannot be had.
     Absent(BlockId, BlockAbsence),
     /// To read it beside the others costs more than a job may.
@@ -92,6 +94,7 @@ impl HeadFault {
         match self {
             Self::Damaged(error) => TreeError::Damaged(error.clone()),
             Self::TooNew => TreeError::TooNew,
+            Self::NoKey => TreeError::Damaged(FormatError::DoesNotOpen { what: "a commit" }),
             Self::Absent(id, absence) => TreeError::Absent(*id, *absence),
             Self::TooCostly | Self::TooManyWriters => TreeError::TooCostly,
         }
@@ -105,6 +108,6 @@ impl HeadFault {
 
     /// Whether it is to be looked at again when somebody comes up: what is away comes back.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Absent(..))
+        matches!(self, Self::Absent(..) | Self::NoKey)
     }
 }

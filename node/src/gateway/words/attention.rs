@@ -130,6 +130,7 @@ pub(crate) fn head_fault(fault: &HeadFault) -> String {
     match fault {
         HeadFault::Damaged(error) => format!("it is not valid: {error}"),
         HeadFault::TooNew => "it was made by a later version of fsdfs".into(),
+        HeadFault::NoKey => "this node has not got the key that opens it".into(),
         HeadFault::Absent(_, BlockAbsence::Away) => "part of it is on members that cannot be reached".into(),
         HeadFault::Absent(_, BlockAbsence::Nowhere) => "no member has the blocks of its folders".into(),
         HeadFault::TooCostly => "to read it takes more time or memory than a change may".into(),

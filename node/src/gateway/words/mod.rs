@@ -37,8 +37,9 @@ pub(crate) fn notice(notice: &Notice) -> String {
             format!("the tree of volume {volume} cannot be changed: {}", refusal::tree_text(error))
         }
         Notice::HeadQuarantined { volume, author, commit, fault } => format!(
-            "a change of volume {volume} that {author} published is quarantined (commit {commit}): {}; all else is shown and \
+            "a change of volume {volume} that {} published is quarantined (commit {commit}): {}; all else is shown and \
              written on without it",
+            legible(author.as_bytes()),
             attention::head_fault(fault)
         ),
         Notice::DuplicateIdentity => {

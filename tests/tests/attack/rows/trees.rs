@@ -137,6 +137,9 @@ async fn foreign_seen(stage: &mut AttackStage, role: AttackRole) -> Result<Attac
     for puppet in &party.puppets {
         puppet.state([head.clone()]).await;
     }
+    // An empty tree that includes all that there is removes it, which a full member may. What comes later is another matter.
+    stage.was_emptied();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     Ok(party)
 }
 

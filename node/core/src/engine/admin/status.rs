@@ -84,7 +84,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if !heads.is_empty() {
         said.push(Attention::Unpublished);
     }
-    let quarantined = heads.quarantine.standing(cx);
+    let quarantined = heads.quarantine.reported(cx);
     said.extend(quarantined.map(|(_, bad)| Attention::QuarantinedHead {
         author: cx.name_of(bad.head.value().author),
         commit: BlockId::of(&bad.head.value().commit),

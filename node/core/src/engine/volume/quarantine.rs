@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::signed::Signed;
@@ -44,7 +45,7 @@ impl QuarantinedHead {
     fn holds(&self, now: u64) -> bool {
         let pause = match self.fault {
             HeadFault::Damaged(_) | HeadFault::TooNew => return true,
-            HeadFault::Absent(..) => QUARANTINE_AWAY_MS,
+            HeadFault::Absent(..) | HeadFault::NoKey => QUARANTINE_AWAY_MS,
             HeadFault::TooCostly | HeadFault::TooManyWriters => QUARANTINE_COSTLY_MS,
         };
         self.since.is_some_and(|since| now < since + pause)
@@ -71,10 +72,11 @@ impl Quarantine {
         let is_away = |fault: &HeadFault| matches!(fault, HeadFault::Absent(_, BlockAbsence::Away));
         let all_away = bad.iter().all(|head| own.bad.get(&commit_of(head)).is_some_and(|bad| is_away(&bad.fault)));
         let recent = own.recent.iter().filter(|_| !all_away);
-        // What an earlier epoch ended with is for the facts to say.
-        let epoch = cx.facts.epoch(volume).map(|epoch| epoch.value().epoch);
+        // What an earlier epoch ended with is for the facts to say; unless that is what cannot be used.
+        let current = cx.facts.epoch(volume).map(|epoch| epoch.value().epoch);
+        let epochs: Vec<u32> = current.into_iter().chain(bad.iter().map(|head| head.value().epoch)).collect();
         let before = own.good.iter().chain(recent);
-        let before = before.filter(|head| Some(head.value().epoch) == epoch && !own.is_bad(cx, head)).cloned();
+        let before = before.filter(|head| epochs.contains(&head.value().epoch) && !own.is_bad(cx, head)).cloned();
         current_heads(usable.into_iter().chain(before.collect::<Vec<_>>()))
     }
 
@@ -105,6 +107,7 @@ impl Quarantine {
         for (id, fault) in faults {
             let Some(head) = heads.iter().find(|head| commit_of(head) == id) else { continue };
             let since = Some(cx.now.mono);
+            let fault = if may_lack_key(cx, head, &fault) { HeadFault::NoKey } else { fault };
             let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since });
             if before.is_none_or(|before| before.fault != fault) {
                 let author = cx.name_of(head.value().author);
@@ -169,7 +172,14 @@ impl Quarantine {
 
     /// Some head is not shown that may be one day.
     pub fn withholds(&self, cx: &Context, volume: VolumeId) -> bool {
-        self.standing(cx).any(|(of, bad)| of == volume && !matches!(bad.fault, HeadFault::Damaged(_)))
+        self.reported(cx).any(|(of, bad)| of == volume && !matches!(bad.fault, HeadFault::Damaged(_)))
+    }
+
+    /// Those of [`Quarantine::standing`] of which people are to hear. What somebody published who is out by now stops nobody, and
+    /// nothing is to be done about it; only what is away may still be worth waiting for.
+    pub fn reported<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = (VolumeId, &'a QuarantinedHead)> {
+        let waits = |fault: &HeadFault| matches!(fault, HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey);
+        self.standing(cx).filter(move |(_, bad)| !cx.revoked(bad.head.value().author) || waits(&bad.fault))
     }
 
     /// For a log that is written again: what the facts do not have any more.
@@ -180,6 +190,25 @@ impl Quarantine {
             before.filter(move |head| stands.iter().all(|other| other.id() != head.id()))
         })
     }
+}
+
+/// Whether a head does not open because this node has another epoch's key, and not because of what it is. Then others can read
+/// it, and it must not be covered.
+fn may_lack_key(cx: &Context, head: &Signed<Head>, fault: &HeadFault) -> bool {
+    let volume = head.value().volume;
+    let epoch = cx.facts.epoch(volume).map(fsdfs_proto::signed::Signed::value);
+    let has_key = epoch.is_some_and(|epoch| {
+        let held = cx.keys.get(&volume).map(fsdfs_proto::volume::VolumeKeys::read_check);
+        epoch.write_pk == head.signer() && held == Some(epoch.read_check)
+    });
+    let is_closed = matches!(
+        fault,
+        HeadFault::Damaged(
+            FormatError::DoesNotOpen { what: "a commit" }
+                | FormatError::OutOfBounds { what: "the volume and epoch of a commit" }
+        )
+    );
+    is_closed && !has_key
 }
 
 fn commit_of(head: &Signed<Head>) -> BlockId {

@@ -1,9 +1,7 @@
 //! What stands in place of a head that cannot be used, and for how long.
 
-use fsdfs_proto::codec::FormatError;
-
 use super::*;
-use crate::engine::test_kit::{context, pass, pool};
+use crate::engine::test_kit::{context, pass, pool, revoke};
 
 fn volume() -> VolumeId {
     pool::pool_id().volume()
@@ -90,4 +88,43 @@ fn what_is_remembered_is_bounded() {
     let (cx, mut quarantine) = (context(0, 3), Quarantine::default());
     (0..200).for_each(|number| quarantine.remember(&pool::head(1, &[(number, 1)])));
     assert_eq!(quarantine.heads_before(&cx).count(), KEPT_HEADS_MAX);
+}
+
+/// It may be that everybody else reads it.
+#[test]
+fn what_does_not_open_for_want_of_a_key_is_not_covered() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (good, other) = (pool::head(1, &[(4, 2)]), pool::head(1, &[(9, 1)]));
+    for head in [&good, &other] {
+        cx.facts.insert(head.clone().into());
+    }
+    cx.keys.insert(volume(), pool::keys(2));
+    quarantine.note_bad(&mut cx, volume(), &[good.clone(), other.clone()], vec![(commit_of(&other), DAMAGED)]);
+    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
+    assert!(!quarantine.has_to_cover(&cx, volume(), &[good]) && quarantine.withholds(&cx, volume()));
+}
+
+#[test]
+fn what_the_head_covered_that_an_epoch_began_from_is_shown_although_its_epoch_ended() {
+    let nowhere = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Nowhere);
+    let (mut cx, quarantine, good, bad) = poisoned(nowhere);
+    cx.facts.insert(pool::epoch(&pool::root(), 2, vec![commit_of(&bad)]).into());
+    assert_eq!(cx.facts.heads(volume()), std::slice::from_ref(&bad));
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
+    assert_eq!(quarantine.terms(&cx, volume(), &[good]).covered, [bad]);
+}
+
+#[test]
+fn a_head_whose_author_is_out_troubles_nobody() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (good, bad) = (pool::head(1, &[(4, 2)]), pool::head_by(2, 1, &[(9, 1)]));
+    for head in [&good, &bad] {
+        cx.facts.insert(head.clone().into());
+    }
+    let stands = cx.facts.heads(volume());
+    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), HeadFault::TooManyWriters)]);
+    assert!(quarantine.reported(&cx).count() == 1 && quarantine.withholds(&cx, volume()));
+    revoke(&mut cx, 2);
+    assert_eq!(usable(&cx, &quarantine), [good], "it stands as before, and stops nobody");
+    assert!(quarantine.reported(&cx).count() == 0 && !quarantine.withholds(&cx, volume()));
 }
