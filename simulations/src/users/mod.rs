@@ -52,7 +52,8 @@ impl World {
             UserOperation::Inventory => self.ask(id, PendingCommand::Report, Command::Inventory),
             UserOperation::Status => self.ask(id, PendingCommand::Report, Command::Status),
             UserOperation::Revoke { subject } => {
-                let command = Command::Revoke { subject: subject.into(), with_invited: true, reason: "it lies".into() };
+                let reason = "it lies".into();
+                let command = Command::Revoke { subject: subject.into(), with_invited: true, reason, root: None };
                 self.ask(id, PendingCommand::Revoke(subject), command);
             }
         }
