@@ -35,6 +35,8 @@ pub mod sign {
     pub const HEAD: &str = "head";
     /// "This member stands for itself."
     pub const VOUCH: &str = "vouch";
+    /// Whose block it is.
+    pub const RECEIPT: &str = "receipt";
     /// The author's signature inside a commit.
     pub const AUTHOR: &str = "author";
 }

@@ -1,5 +1,6 @@
 //! Floor 3, one block and its N copies: put, get, serving others, and whatever completes copies later.
 
+mod accept;
 mod cache;
 mod get;
 mod hints;

@@ -13,6 +13,7 @@ use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::{
     AttachedBlock, FactBatch, HaveRequest, Message, Possession, Redundancy, StoreOutcome, StoreRequest,
 };
+use fsdfs_proto::receipt::BlockReceipt;
 
 use crate::engine::context::Context;
 use crate::engine::event::{Event, PutReport};
@@ -51,6 +52,8 @@ struct OpenPut {
     slots: BTreeMap<NodeId, PutSlot>,
     /// Bytes were sent, or written here: it was not there before.
     sent: bool,
+    /// This node's, signed when the first server gets the bytes: a block that is there already needs none.
+    receipt: Option<BlockReceipt>,
     /// Who is told in the end.
     waiter: Waiter,
 }
@@ -125,7 +128,7 @@ impl Puts {
         let slots = logged.then_some((cx.me, PutSlot::Durable)).into_iter().collect();
         // This node's own index tells for nothing whether the block is new to the pool: then no peer needs asking.
         let probes_own = mine && matches!(item, PutItem::Block { probe: true, .. });
-        self.open.insert(id, OpenPut { item, target, order, slots, sent: false, waiter });
+        self.open.insert(id, OpenPut { item, target, order, slots, sent: false, receipt: None, waiter });
         if probes_own {
             let request = DiskRequest::Have { ids: vec![place], renew: None };
             cx.disk(request, Waiter::Put(PutToken::OwnProbe(id)));
@@ -255,7 +258,7 @@ impl Puts {
                     block: block.clone(),
                     redundancy: *redundancy,
                     first_seen: cx.now.wall,
-                    charged_to: cx.me,
+                    receipt: sign_once(cx, &mut put.receipt, block.id()),
                     disk: Some(holder.disk),
                     more: *more,
                 };
@@ -272,14 +275,15 @@ impl Puts {
 
     /// Bytes go out once a server: after its no, or at once if nobody is asked.
     fn send_block(&mut self, cx: &mut Context, id: u64, to: NodeId) {
-        let (map, charged_to) = (cx.map_digest, cx.me);
+        let map = cx.map_digest;
         let Some(put) = self.open.get_mut(&id) else { return };
         let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
         put.sent = true;
         let (block, redundancy, more) = (block.clone(), *redundancy, *more);
+        let receipt = sign_once(cx, &mut put.receipt, block.id());
         let attached = AttachedBlock::from(&block);
         let store = |request| {
-            Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, more, block: attached })
+            Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, receipt, more, block: attached })
         };
         cx.ask(to, Waiter::Put(PutToken::Store(id)), store, Some(block));
     }
@@ -338,6 +342,11 @@ impl OpenPut {
         let copies = Copies { servers, sites, target: self.target, present: !self.sent };
         if durable >= usize::from(self.target) { PutOutcome::Stored(copies) } else { PutOutcome::Degraded(copies) }
     }
+}
+
+/// This node's receipt for a block.
+fn sign_once(cx: &Context, receipt: &mut Option<BlockReceipt>, id: BlockId) -> BlockReceipt {
+    *receipt.get_or_insert_with(|| BlockReceipt::sign(cx.pool, &cx.key, id))
 }
 
 /// Whether a server can be asked to keep something new; one that is full, too, with its reserve.

@@ -2,6 +2,7 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::message::{Message, Possession, Redundancy, StoreOutcome};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
 
 use super::*;
@@ -39,8 +40,13 @@ impl Case {
     fn list(&mut self, len: u32) {
         let redundancies = vec![Redundancy::Replicas(3)];
         let (id, first_seen) = (self.block.id(), self.cx.now.wall - 700);
-        let info = RecordInfo { id, len, redundancies, first_seen, renewed: 0, charged_to: self.cx.me };
+        let info = RecordInfo { id, len, redundancies, first_seen, renewed: 0, receipt: self.receipt() };
         self.repair.on_listed(&mut self.cx, vec![info]);
+    }
+
+    /// Of node 1, which put the block.
+    fn receipt(&self) -> BlockReceipt {
+        BlockReceipt::sign(self.cx.pool, &pool::key(1), self.block.id())
     }
 
     fn say(&mut self, place: usize, answer: Possession) {
@@ -281,5 +287,5 @@ fn an_age_travels_with_its_block() {
         Message::Store(store) => Some(store),
         _ => None,
     });
-    assert_eq!(store.map(|store| (store.age_ms, store.charged_to)), Some((700, case.cx.me)));
+    assert_eq!(store.map(|store| (store.age_ms, store.receipt)), Some((700, case.receipt())));
 }
