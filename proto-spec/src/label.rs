@@ -61,6 +61,8 @@ pub mod key {
     pub const COMMIT_KEY: &str = "fsdfs/2/commit-key";
     /// Prefix of an audit answer.
     pub const AUDIT: &str = "fsdfs/2/audit";
+    /// Prefix of the secret from which audits' nonces are made.
+    pub const AUDIT_NONCE: &str = "fsdfs/2/audit-nonce";
     /// Info and associated data of a gate frame.
     pub const GATE: &str = "fsdfs/2/gate";
     /// Info and associated data of a gate verdict.

@@ -14,6 +14,7 @@
 //! 6. [`mod@record`]: segments, log and superblock of a disk (06-store).
 //! 7. [`control`]: what a node's owner asks of it (07-control).
 
+pub mod audit;
 pub mod block;
 pub mod codec;
 pub mod control;

@@ -106,6 +106,7 @@ fn status() -> NodeStatus {
         disks: vec![disk()],
         repair: RepairStatus { pending: 1, sent: 4, running: true },
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
+        unverified: vec!["bob".into()],
         counters: NodeCounters::default(),
         clock_off_min: 0,
         attention: vec![away()],

@@ -132,6 +132,8 @@ pub struct StatusReport {
     pub repair_running: bool,
     /// Copies that are known less those wanted, the fewest and the most over the blocks on this node, as far as compared.
     pub replication_margin: Option<(i64, i64)>,
+    /// Names of connected members that say that they keep copies and have not proved any lately.
+    pub unverified: Vec<String>,
     /// Minutes this clock is off the median of the connected members.
     pub clock_off_min: i64,
     /// What needs the owner's attention, most important first.
@@ -196,6 +198,11 @@ pub enum Attention {
         /// N.
         copies: u8,
     },
+    /// A member says that it keeps blocks, and audits found that it does not have them: its copies are made elsewhere.
+    FailsAudits {
+        /// Its name.
+        name: String,
+    },
     /// A member sent bytes that were not the block it announced.
     WrongBlocks {
         /// Its name.
@@ -223,6 +230,13 @@ pub enum Notice {
     DiskLost,
     /// This node's copy of a block is damaged; it is fetched from another member.
     DamagedCopy {
+        /// Which block.
+        id: BlockId,
+    },
+    /// A member does not have a block that it said to have.
+    AuditFailed {
+        /// Its name.
+        name: String,
         /// Which block.
         id: BlockId,
     },

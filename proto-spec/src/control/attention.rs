@@ -81,6 +81,11 @@ pub enum AttentionReason {
         /// Copies required.
         copies: u8,
     },
+    /// A member says that it keeps blocks and failed audits: its copies do not count.
+    FailsAudits {
+        /// Its name.
+        name: String,
+    },
     /// A member sent damaged blocks.
     DamagedBlocks {
         /// Its name.

@@ -47,6 +47,10 @@ pub struct NodeStatus {
     /// Of the blocks on this node, as far as it has compared them since its start.
     #[serde(default)]
     pub replication_margin: Option<ReplicationMargin>,
+    /// Connected members that say that they keep copies and have not proved any lately: these copies do not count in
+    /// `replication_margin`.
+    #[serde(default)]
+    pub unverified: Vec<String>,
     /// What it did since its start.
     #[serde(default)]
     pub counters: NodeCounters,

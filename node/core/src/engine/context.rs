@@ -227,6 +227,11 @@ impl Context {
         card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
     }
 
+    /// Is to have new copies, and what it says about those it has counts.
+    pub fn is_holder(&self, node: NodeId) -> bool {
+        self.has_room(node) && self.peers.is_believed(node)
+    }
+
     /// A member's name for people.
     pub fn name_of(&self, node: NodeId) -> String {
         let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());

@@ -53,6 +53,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
             running: status.repair_running,
         },
         replication_margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
+        unverified: status.unverified.clone(),
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),

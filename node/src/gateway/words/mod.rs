@@ -47,6 +47,9 @@ pub(crate) fn notice(notice: &Notice) -> String {
         Notice::DamagedCopy { id } => {
             format!("this node's copy of block {id} is damaged; it is fetched from another member")
         }
+        Notice::AuditFailed { name, id } => {
+            format!("{name} does not have block {id}, which it said that it keeps; it is audited further")
+        }
         Notice::WrongBlock { name, id } => {
             format!("{name} sent bytes that are not block {id}; another holder is asked")
         }

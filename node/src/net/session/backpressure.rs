@@ -112,6 +112,7 @@ fn wants_answer(message: &Message) -> bool {
         | Message::Store(_)
         | Message::Heads(_)
         | Message::Capability(_)
+        | Message::Audit(_)
         | Message::ListBlocks(_) => true,
         Message::Facts(facts) => facts.request != 0,
         _ => false,
@@ -127,6 +128,7 @@ fn is_answer(message: &Message) -> bool {
             | Message::StoreReply(_)
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
+            | Message::AuditReply(_)
             | Message::ListBlocksReply(_)
             | Message::FactsAck(_)
     )

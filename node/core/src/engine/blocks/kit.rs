@@ -40,10 +40,18 @@ pub fn sealed_at(cx: &Context, place: usize) -> Block {
 /// Whatever a test does not look at.
 pub const RECEIPT: BlockReceipt = BlockReceipt { member: NodeId([1; 32]), signature: Signature([0; 64]) };
 
-/// Connects every server of the map.
+/// Connects every server of the map; all proved what they have.
 pub fn connect_all(cx: &mut Context) {
     let servers: Vec<NodeId> = cx.map.servers().iter().map(|server| server.id).collect();
-    servers.into_iter().filter(|node| *node != cx.me).for_each(|node| cx.peers.on_up(node, cx.now.mono));
+    for node in servers.into_iter().filter(|node| *node != cx.me) {
+        cx.peers.on_up(node, cx.now.mono);
+        set_proven(cx, node, true);
+    }
+}
+
+/// What audits found of a peer.
+pub fn set_proven(cx: &mut Context, node: NodeId, proven: bool) {
+    cx.peers.get_mut(node).expect("connected before").proven = proven;
 }
 
 pub fn silence(cx: &mut Context, node: NodeId) {

@@ -6,8 +6,9 @@ use crate::engine::test_kit::{connect, context, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
-    let gossip = Gossip::default();
-    status(&StatusParts { cx, liveness: &liveness, heads, repair: &repair, replication: &replication, gossip: &gossip })
+    let (gossip, audits) = (Gossip::default(), Audits::default());
+    let (liveness, repair, replication) = (&liveness, &repair, &replication);
+    status(&StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -81,6 +82,8 @@ fn each_trouble_is_named() {
     check(|cx| set_clocks(cx, -11 * 60_000), &[Attention::ClockOff { minutes: 11 }]);
     check(|cx| set_clocks(cx, 11 * 60_000), &[Attention::ClockOff { minutes: -11 }]);
     check(|cx| set_clocks(cx, 10 * 60_000), &[]);
+    let distrust = |cx: &mut Context| cx.peers.get_mut(node(2)).expect("connected").distrusted = true;
+    check(distrust, &[Attention::FailsAudits { name: "node2".into() }]);
     check(|cx| cx.peers.note_wrong_block(node(2)), &[Attention::WrongBlocks { name: "node2".into(), blocks: 1 }]);
 }
 

@@ -13,7 +13,7 @@ pub(super) struct RecordCopies {
     pub info: RecordInfo,
     /// The first N in placement order.
     pub assigned: Vec<NodeId>,
-    /// Assigned ones without room, as their cards say. They may have it all the same.
+    /// Assigned ones without room, as their cards say, which may have it all the same; and those that failed their audits.
     pub full: Vec<NodeId>,
     /// Next in order, as many as are full.
     pub fallbacks: Vec<NodeId>,

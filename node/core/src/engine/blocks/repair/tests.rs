@@ -289,3 +289,20 @@ fn an_age_travels_with_its_block() {
     });
     assert_eq!(store.map(|store| (store.age_ms, store.receipt)), Some((700, case.receipt())));
 }
+
+#[test]
+fn copies_of_whoever_failed_its_audits_do_not_count_and_are_made_elsewhere() {
+    let mut case = Case::new(0);
+    let liar = case.order[1];
+    case.cx.peers.get_mut(liar).expect("connected").distrusted = true;
+    case.scan();
+    case.check_asked(&[1, 2, 3], "have");
+    case.say(1, Possession::Yes);
+    case.say(2, Possession::Yes);
+    case.say(3, Possession::No);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
+    case.read(ReadDone::Found(case.block.clone()));
+    case.check_asked(&[3], "store");
+    case.stored(3, StoreOutcome::Stored);
+    case.check_ended(false);
+}
