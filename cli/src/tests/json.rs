@@ -152,6 +152,7 @@ fn of_the_pool() -> Vec<(String, String)> {
         offers: vec![share.clone()],
         free: vec![MemberShare { bytes: 1 << 29, ..share }],
         disks: vec![disk()],
+        stored_by: vec![MemberShare { id: "55".into(), name: "eve".into(), bytes: 1 << 28 }],
     };
     let invite = InviteReply {
         ticket: "fsdfs-ticket-1:AAAA".into(),
@@ -284,6 +285,7 @@ fn of_the_tree() -> Vec<(String, String)> {
         bytes: 5,
         uploaded_bytes: 5,
         unchanged: false,
+        verified: true,
     });
     let failed = FailureList {
         count: 1,

@@ -130,6 +130,8 @@ pub struct StatusReport {
     pub repair_sent: u64,
     /// Top-up is going through the records, or about to: what is pending is not all known.
     pub repair_running: bool,
+    /// Bytes of the blocks on this node, by the member that put them; as of the last time that all records were compared.
+    pub charged: Vec<(NodeId, u64)>,
     /// Copies that are known less those wanted, the fewest and the most over the blocks on this node, as far as compared.
     pub replication_margin: Option<(i64, i64)>,
     /// Names of connected members that say that they keep copies and have not proved any lately.

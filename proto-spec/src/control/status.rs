@@ -126,6 +126,10 @@ pub struct SpaceReport {
     pub free: Vec<MemberShare>,
     /// This node's disks.
     pub disks: Vec<DiskStatus>,
+    /// Bytes of the blocks on these disks by the member that put them, most first; as of the last time that this node compared its
+    /// records with others, once an hour at least.
+    #[serde(default)]
+    pub stored_by: Vec<MemberShare>,
 }
 
 /// A member's part of the space.

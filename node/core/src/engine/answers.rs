@@ -33,9 +33,8 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             engine.gets.on_fetch_reply(cx, &mut engine.replication, (id, from), &reply, payload);
         }
         (Waiter::Audit(AuditToken::Asked { id, expected }), Message::AuditReply(reply)) => {
-            if engine.audits.on_reply(cx, from, (id, expected), &reply) {
-                engine.repair.check_holder(cx, from);
-            }
+            let compare = engine.audits.on_reply(cx, from, (id, expected), &reply);
+            compare_again(engine, from, compare);
         }
         (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
             let said = ids.iter().zip(&reply.answers).filter(|(_, answer)| **answer == Possession::Yes);
@@ -43,6 +42,8 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             engine.repair.on_have_reply(cx, &mut engine.replication, from, &ids, &reply.answers);
         }
         (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
+            let stored = (reply.outcome == StoreOutcome::Stored).then_some(id);
+            engine.audits.on_claims(cx, from, stored.into_iter());
             engine.repair.on_store_reply(cx, &mut engine.replication, (id, from), reply.outcome);
         }
         (Waiter::Hints(HintToken::Have { redundancy, ids }), Message::HaveReply(reply)) => {
@@ -85,11 +86,17 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.on_lost(cx, &mut engine.replication, id, node),
         Waiter::Hints(HintToken::Have { redundancy, ids }) => engine.hints.on_have_lost(node, redundancy, &ids),
         Waiter::Audit(AuditToken::Asked { .. }) => {
-            if engine.audits.on_lost(cx, node) {
-                engine.repair.check_holder(cx, node);
-            }
+            let compare = engine.audits.on_lost(cx, node);
+            compare_again(engine, node, compare);
         }
         other => on_silent(engine, node, &other),
+    }
+}
+
+/// An audit found that what is thought of a holder's copies is wrong.
+fn compare_again(engine: &mut Engine, holder: NodeId, compare: bool) {
+    if compare {
+        engine.repair.check_holder(&mut engine.cx, holder);
     }
 }
 
@@ -147,7 +154,7 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
             engine.puts.on_own_probe(cx, put, &answers);
         }
-        (Waiter::Put(PutToken::Keep(put)), DiskDone::Written(_)) => engine.puts.on_kept(cx, put),
+        (Waiter::Put(PutToken::Keep(put)), DiskDone::Written(done)) => engine.puts.on_kept(cx, put, done),
         (Waiter::Put(PutToken::OwnWrite(put)), DiskDone::Written(done)) => engine.puts.on_own_write(cx, put, done),
         (Waiter::Get(GetToken::Own(id)), DiskDone::Read(done)) => engine.gets.on_own_read(cx, log, id, done),
         (Waiter::Get(GetToken::ReadRepair(id)), DiskDone::Written(done)) => {

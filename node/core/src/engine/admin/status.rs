@@ -54,6 +54,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         repair_pending: repair.pending(replication),
         repair_sent: repair.sent(),
         repair_running: repair.is_running(),
+        charged: repair.charged().iter().map(|(node, bytes)| (*node, *bytes)).collect(),
         replication_margin: replication.margin().map(|margin| proven_margin(margin, unproven.len(), cx.copies())),
         unverified: unproven.into_iter().map(|node| cx.name_of(node)).collect(),
         clock_off_min: cx.clock_off_ms() / 60_000,
@@ -61,10 +62,12 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
     }
 }
 
-/// A copy counts when its holder has proved what it says; of a block whose copies all lie on members that have not, none does.
+/// A copy counts when its holder has proved what it says, and this node's own does; so the block with the fewest may have as many fewer
+/// as there are members that have proved nothing.
 fn proven_margin((min, max): (i64, i64), unproven: usize, copies: u8) -> (i64, i64) {
-    let not_counted = i64::try_from(unproven).unwrap_or(i64::MAX).min(copies.into());
-    (min - not_counted, max)
+    let own_only = 1 - i64::from(copies);
+    let proven = min.saturating_sub(i64::try_from(unproven).unwrap_or(i64::MAX));
+    (proven.max(own_only.min(min)), max)
 }
 
 /// What the owner should do something about, the most important first.

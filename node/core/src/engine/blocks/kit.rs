@@ -43,7 +43,8 @@ pub const RECEIPT: BlockReceipt = BlockReceipt { member: NodeId([1; 32]), signat
 /// Connects every server of the map; all proved what they have.
 pub fn connect_all(cx: &mut Context) {
     let servers: Vec<NodeId> = cx.map.servers().iter().map(|server| server.id).collect();
-    for node in servers.into_iter().filter(|node| *node != cx.me) {
+    let me = cx.me;
+    for node in servers.into_iter().filter(|node| *node != me) {
         cx.peers.on_up(node, cx.now.mono);
         set_proven(cx, node, true);
     }

@@ -55,6 +55,8 @@ struct OpenPut {
     sent: bool,
     /// This node's own copy is being written, beside those of the holders; see [`keeps_copy`].
     keeping: bool,
+    /// That copy is durable.
+    kept: bool,
     /// This node's, signed when the first server gets the bytes: a block that is there already needs none.
     receipt: Option<BlockReceipt>,
     /// Who is told in the end.
@@ -131,7 +133,8 @@ impl Puts {
         let slots = logged.then_some((cx.me, PutSlot::Durable)).into_iter().collect();
         // This node's own index tells for nothing whether the block is new to the pool: then no peer needs asking.
         let probes_own = mine && matches!(item, PutItem::Block { probe: true, .. });
-        let put = OpenPut { item, target, order, slots, sent: false, keeping: false, receipt: None, waiter };
+        let put =
+            OpenPut { item, target, order, slots, sent: false, keeping: false, kept: false, receipt: None, waiter };
         self.open.insert(id, put);
         self.keep_copy(cx, id);
         if probes_own {
@@ -161,10 +164,10 @@ impl Puts {
     }
 
     /// That copy is durable, or there will be none: it is not one of the N, so its failure fails nothing.
-    pub fn on_kept(&mut self, cx: &mut Context, id: u64) {
+    pub fn on_kept(&mut self, cx: &mut Context, id: u64, done: WriteDone) {
         if let Some(put) = self.open.get_mut(&id) {
             debug_assert!(put.keeping, "written once");
-            put.keeping = false;
+            (put.keeping, put.kept) = (false, matches!(done, WriteDone::New | WriteDone::Already));
         }
         self.advance(cx, id);
     }
@@ -376,7 +379,8 @@ impl OpenPut {
         let durable = servers.len();
         let sites: BTreeSet<&str> = servers.iter().filter_map(|node| site_of(cx, *node)).collect();
         let sites = u8::try_from(sites.len()).unwrap_or(u8::MAX);
-        let copies = Copies { servers, sites, target: self.target, present: !self.sent };
+        let verified = self.kept || servers.iter().any(|node| *node == cx.me || cx.peers.is_proven(*node));
+        let copies = Copies { servers, sites, target: self.target, present: !self.sent, verified };
         if durable >= usize::from(self.target) { PutOutcome::Stored(copies) } else { PutOutcome::Degraded(copies) }
     }
 }

@@ -141,7 +141,7 @@ impl LocalHeads {
 
 /// A write in a head that is not published is durable on this node and nowhere else.
 pub(super) fn local_only(cx: &Context) -> PutOutcome {
-    PutOutcome::Degraded(Copies { servers: vec![cx.me], sites: 1, target: cx.copies(), present: false })
+    PutOutcome::Degraded(Copies { servers: vec![cx.me], sites: 1, target: cx.copies(), present: false, verified: true })
 }
 
 /// Servers that have it for certain.

@@ -121,9 +121,17 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         heads: &heads,
         repair: &repair,
         replication: &replication,
+        audits: &Audits::default(),
         gossip: &gossip,
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
+}
+
+#[test]
+fn copies_of_members_that_proved_nothing_do_not_count_and_the_own_one_does() {
+    assert_eq!(proven_margin((0, 1), 0, 3), (0, 1));
+    assert_eq!(proven_margin((0, 1), 1, 3), (-1, 1));
+    assert_eq!(proven_margin((-1, 0), 9, 3), (-2, 0));
 }
 
 #[test]

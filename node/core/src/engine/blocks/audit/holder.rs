@@ -3,7 +3,8 @@
 use fsdfs_proto::ids::{BlockId, Digest, Key};
 
 use crate::limits::{
-    AUDIT_AGAIN_MS, AUDIT_PERIOD_MS, AUDIT_SAMPLE_MS, AUDIT_SUBJECTS_MAX, AUDIT_UNANSWERED_MS, AUDIT_VALID_MS,
+    AUDIT_AGAIN_MS, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_SAMPLE_MS, AUDIT_SUBJECTS_MAX, AUDIT_UNANSWERED_MS,
+    AUDIT_VALID_MS,
 };
 
 /// Failures among the last eight audits from which on a holder is not believed. One bad sector is one failure; whoever keeps nothing
@@ -52,6 +53,11 @@ pub(super) enum AuditVerdict {
 }
 
 impl AuditedHolder {
+    /// First heard of now.
+    pub fn new(now: u64) -> Self {
+        Self { next_at: now + AUDIT_FIRST_MS, ..Self::default() }
+    }
+
     /// One more block of which it said that it has it. Which place of the sample it is to take, if any; `draw` draws below a bound.
     pub fn place_of_claim(&mut self, now: u64, draw: impl FnOnce(u64) -> u64) -> Option<usize> {
         if now >= self.sampled_since + AUDIT_SAMPLE_MS {
@@ -111,7 +117,7 @@ impl AuditedHolder {
 
     /// Counts an outcome, and says when the next audit is due. What a holder said before it turned out to lack a block is no claim any
     /// more: a disk may have been replaced, and that is one failure, not as many as there were blocks. Whether it is to be
-    /// asked anew what it has, which is not done for whoever is not believed anyway.
+    /// asked anew what it has; of whoever is not believed anyway that is done only when nothing is left to audit.
     pub fn judge(&mut self, now: u64, verdict: AuditVerdict) -> bool {
         self.under_way = false;
         let believed = !self.is_distrusted();
@@ -135,7 +141,7 @@ impl AuditedHolder {
                 _ if self.failures != 0 => AUDIT_AGAIN_MS,
                 _ => AUDIT_PERIOD_MS,
             };
-        failed && believed || believed == self.is_distrusted()
+        failed && self.subjects.is_empty() || believed == self.is_distrusted()
     }
 }
 
@@ -177,8 +183,12 @@ mod tests {
     #[test]
     fn whoever_is_not_believed_is_not_compared_with_after_each_failure() {
         let mut holder = after(&[]);
-        let compared: Vec<bool> = (0..5).map(|_| holder.judge(10, Failed)).collect();
-        assert_eq!(compared, [true, true, true, false, false]);
+        let compared: Vec<bool> = (0..3).map(|_| holder.judge(10, Failed)).collect();
+        assert_eq!(compared, [true, true, true]);
+        holder.put(0, subject(1));
+        assert!(!holder.judge(10, Failed) && holder.has_subjects());
+        holder.drop_subject(subject(1).id);
+        assert!(holder.judge(10, Failed), "there is nothing left to ask it");
         assert_eq!(holder.next_at, 10 + AUDIT_UNANSWERED_MS);
         let compared: Vec<bool> = (0..7).map(|_| holder.judge(10, Proven)).collect();
         assert_eq!(compared, [false, false, false, false, false, true, false]);

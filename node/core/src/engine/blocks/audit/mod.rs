@@ -25,7 +25,6 @@ use super::{Gets, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::event::PutReport;
 use crate::engine::timers::Timer;
-use crate::limits::AUDIT_FIRST_MS;
 use crate::report::Notice;
 use crate::seam::{AuditToken, DiskRequest, ReadDone, Waiter};
 
@@ -64,7 +63,7 @@ impl Audits {
         }
         let now = cx.now.mono;
         let rng = &mut cx.rng;
-        let holder = self.holders.entry(node).or_insert_with(|| AuditedHolder::from(now));
+        let holder = self.holders.entry(node).or_insert_with(|| AuditedHolder::new(now));
         let Some(place) = holder.place_of_claim(now, |bound| rng.u64(..bound)) else { return };
         let prepared = bytes.map(|block| prepare(&mut self.nonces, cx, node, block));
         holder.put(place, AuditSubject { id, prepared });
@@ -132,6 +131,9 @@ impl Audits {
         };
         if verdict == AuditVerdict::Failed {
             cx.notice(Notice::AuditFailed { name: cx.name_of(from), id });
+            if let Some(holder) = self.holders.get_mut(&from) {
+                holder.drop_subject(id);
+            }
         }
         self.judge(cx, from, verdict)
     }
@@ -193,13 +195,6 @@ impl Audits {
     /// A holder is there again.
     pub fn on_back(&self, cx: &mut Context) {
         self.wake(cx);
-    }
-}
-
-impl From<u64> for AuditedHolder {
-    /// First heard of now.
-    fn from(now: u64) -> Self {
-        Self { next_at: now + AUDIT_FIRST_MS, ..Self::default() }
     }
 }
 

@@ -5,7 +5,7 @@ use fsdfs_proto::message::RequestId;
 use super::*;
 use crate::engine::blocks::kit::{block, connect_all, set_proven};
 use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pass, pool, sent};
-use crate::limits::{AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_PERIOD_MS, AUDIT_VALID_MS};
+use crate::limits::{AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_VALID_MS};
 use crate::seam::{Copies, Effect, PutOutcome};
 
 struct Case {

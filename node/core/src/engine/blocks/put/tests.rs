@@ -386,10 +386,10 @@ fn what_is_acknowledged_is_durable_here_first_and_not_counted() {
     let mut case = Case::begin(5, false, unproven(&[0, 1, 2]));
     case.store(&[0, 1, 2]);
     assert!(case.report().is_none(), "the own copy is not durable yet");
-    case.puts.on_kept(&mut case.cx, PUT);
+    case.puts.on_kept(&mut case.cx, PUT, WriteDone::New);
     case.check_stored(&[0, 1, 2]);
     let mut case = Case::begin(5, false, unproven(&[0, 1, 2]));
-    case.puts.on_kept(&mut case.cx, PUT);
+    case.puts.on_kept(&mut case.cx, PUT, WriteDone::New);
     case.store(&[0, 1]);
     assert!(case.report().is_none(), "it takes no holder's place");
 }
@@ -410,4 +410,19 @@ fn whoever_failed_its_audits_gets_no_copies() {
         cx.peers.get_mut(order[1]).expect("connected").distrusted = true;
     };
     Case::begin(5, false, distrust).check_asked(&[0, 2, 3], "store");
+}
+
+#[test]
+fn the_answer_says_whether_it_is_more_than_the_word_of_holders() {
+    let verified = |places: &[usize], kept| {
+        let mut case = Case::begin(5, false, unproven(places));
+        if case.puts.open[&PUT].keeping {
+            case.puts.on_kept(&mut case.cx, PUT, kept);
+        }
+        case.store(&[0, 1, 2]);
+        let Some(PutReport { outcome: PutOutcome::Stored(copies), .. }) = case.report() else { panic!("it ended") };
+        copies.verified
+    };
+    assert!(verified(&[], WriteDone::Failed) && verified(&[0, 1], WriteDone::Failed));
+    assert!(verified(&[0, 1, 2], WriteDone::New) && !verified(&[0, 1, 2], WriteDone::Full));
 }

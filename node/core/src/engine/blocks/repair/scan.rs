@@ -48,6 +48,7 @@ impl Repair {
         scan.at_end = infos.len() < REPAIR_BATCH;
         let mut questions = Questions::new();
         for info in infos {
+            *scan.charged.entry(info.receipt.member).or_default() += u64::from(info.len);
             scan.add_record(cx, info, &mut questions);
         }
         for ((node, redundancy), ids) in questions {

@@ -306,3 +306,14 @@ fn copies_of_whoever_failed_its_audits_do_not_count_and_are_made_elsewhere() {
     case.stored(3, StoreOutcome::Stored);
     case.check_ended(false);
 }
+
+#[test]
+fn a_scan_adds_up_who_put_what_lies_here() {
+    let mut case = Case::new(0);
+    assert!(case.repair.charged().is_empty());
+    case.scan();
+    assert!(case.repair.charged().is_empty(), "not before it is through");
+    case.say(1, Possession::Yes);
+    case.say(2, Possession::Yes);
+    assert_eq!(case.repair.charged(), &BTreeMap::from([(pool::node(1), 4)]));
+}
