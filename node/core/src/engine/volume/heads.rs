@@ -63,7 +63,7 @@ impl LocalHeads {
         let somebody = cx.peers.any_up();
         let counts = |node| {
             let away_ms = || liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started);
-            node == cx.me || (cx.has_room(node) && !(somebody && away_ms() >= LONG_AWAY_MS))
+            node == cx.me || (cx.is_holder(node) && !(somebody && away_ms() >= LONG_AWAY_MS))
         };
         let servers = cx.map.servers().iter().filter(|server| counts(server.id)).count();
         servers.min(usize::from(cx.copies()) / 2 + 1).max(1)
