@@ -27,19 +27,24 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             engine.puts.on_store_reply(cx, put, from, outcome);
         }
         (Waiter::Get(GetToken::Fetch(id)), Message::FetchReply(reply)) => {
-            if matches!(&payload, BlockPayload::Block(block) if block.id() == id) {
-                engine.audits.on_bytes(cx, from);
-            }
+            let compare = match &payload {
+                BlockPayload::Block(block) if block.id() == id => engine.audits.on_bytes(cx, from),
+                BlockPayload::None => false,
+                BlockPayload::Wrong | BlockPayload::Block(_) => engine.audits.on_wrong_bytes(cx, from, id),
+            };
             engine.gets.on_fetch_reply(cx, &mut engine.replication, (id, from), &reply, payload);
+            compare_again(engine, from, compare);
         }
         (Waiter::Audit(AuditToken::Asked { id, expected }), Message::AuditReply(reply)) => {
             let compare = engine.audits.on_reply(cx, from, (id, expected), &reply);
             compare_again(engine, from, compare);
         }
         (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
-            let said = ids.iter().zip(&reply.answers).filter(|(_, answer)| **answer == Possession::Yes);
-            engine.audits.on_claims(cx, from, said.map(|(id, _)| *id));
+            let said = |which| ids.iter().zip(&reply.answers).filter(move |(_, answer)| **answer == which);
+            let compare = engine.audits.on_denied(cx, from, said(Possession::No).map(|(id, _)| *id));
+            engine.audits.on_claims(cx, from, said(Possession::Yes).map(|(id, _)| *id));
             engine.repair.on_have_reply(cx, &mut engine.replication, from, &ids, &reply.answers);
+            compare_again(engine, from, compare);
         }
         (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
             let stored = (reply.outcome == StoreOutcome::Stored).then_some(id);

@@ -2,12 +2,12 @@
 //!
 //! Promise: a member's word moves only what is its own. A claim beyond the pool's rule is cut to the rule. A block is kept if it is
 //! one of the pool's volumes and somebody who may put blocks signed for it: whoever puts one, for itself; whoever only passes
-//! one on, with the receipt that came with it. So members that may only store bring no blocks of their own, and nobody fills
-//! a disk in the name of another.
+//! one on, with the receipt that came with it, and only where placement wants it. So members that may only store bring no blocks
+//! of their own, nobody fills a disk in the name of another, and nobody makes copies that nobody needs.
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Role;
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{Redundancy, StoreRequest};
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
@@ -15,6 +15,7 @@ use fsdfs_proto::volume;
 
 use crate::engine::context::Context;
 use crate::facts::{MemberInfo, MemberStatus};
+use crate::placement::BlockHolder;
 
 /// What a claim counts for here; none if it is not taken at all. Nothing makes stripes yet, so nobody has a reason to claim one; and
 /// a greater number of copies than the pool's rule has a reason only in a link, which this node would have to hold.
@@ -33,7 +34,21 @@ pub(super) fn may_renew(cx: &Context, node: NodeId) -> bool {
 /// The redundancy with which a block is kept for whoever sent it; none: it is not.
 pub(super) fn accepted_block(cx: &Context, from: NodeId, store: &StoreRequest, block: &Block) -> Option<Redundancy> {
     let redundancy = accepted_claim(cx, store.redundancy)?;
-    (may_renew(cx, from) && is_of_the_pool(cx, block) && is_signed_for(cx, from, store)).then_some(redundancy)
+    let is_new = store.receipt.member == from;
+    let holds = may_renew(cx, from)
+        && (is_new || is_wanted_here(cx, block.id(), redundancy.copies()))
+        && is_of_the_pool(cx, block)
+        && is_signed_for(cx, from, store);
+    holds.then_some(redundancy)
+}
+
+/// An assigned holder, or the next in order as far as those before it have no room, are out of reach, or failed their audits. By this
+/// node's own map: whoever sends with another one sends again when both have the same facts.
+fn is_wanted_here(cx: &Context, id: BlockId, copies: u8) -> bool {
+    let order = cx.map.order(id, copies);
+    let Some(place) = order.iter().position(|holder| holder.node == cx.me) else { return !cx.ready() };
+    let takes_none = |holder: &&BlockHolder| !cx.is_holder(holder.node) || !cx.responsive(holder.node);
+    place < usize::from(copies) + order.iter().take(place).filter(takes_none).count()
 }
 
 /// The receipt that goes with a copy of this record: the one that is kept; if others would refuse that one, this node's own, for

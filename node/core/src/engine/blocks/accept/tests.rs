@@ -5,7 +5,7 @@ use fsdfs_proto::message::{AttachedBlock, StripeShard};
 use fsdfs_proto::volume::{VolumeKeys, seal_data};
 
 use super::*;
-use crate::engine::blocks::kit::{block, sealed};
+use crate::engine::blocks::kit::{block, connect_all, fill, order, sealed, sealed_at, silence};
 use crate::engine::test_kit::{context, pool, revoke};
 
 /// The full members 1 to 4, and these.
@@ -22,9 +22,12 @@ fn pool_of_roles(me: u8) -> Context {
         let ticket = pool.ticket_for(0, role, 1, 0);
         pool.join(0, ticket, number, 9);
     }
-    pool.said.into_iter().for_each(|fact| drop(cx.facts.insert(fact)));
+    for fact in pool.said {
+        cx.facts.insert(fact);
+    }
     cx.facts.drain_new();
     cx.refresh_map();
+    connect_all(&mut cx);
     cx
 }
 
@@ -69,13 +72,13 @@ fn a_full_member_puts_blocks_and_nobody_else_does() {
 #[test]
 fn whoever_passes_a_block_on_shows_the_receipt_of_the_one_who_put_it() {
     let cx = pool_of_roles(0);
-    let block = sealed(1);
+    let block = sealed_at(&cx, 2);
     let good = receipt(&cx, 2, block.id());
     let forged = BlockReceipt { member: pool::node(2), ..receipt(&cx, STORER, block.id()) };
     for from in [1, STORER, READER] {
         check(&cx, from, good, &block, true);
         check(&cx, from, forged, &block, false);
-        check(&cx, from, receipt(&cx, 2, sealed(2).id()), &block, false);
+        check(&cx, from, receipt(&cx, 2, sealed_at(&cx, 0).id()), &block, false);
     }
 }
 
@@ -96,7 +99,7 @@ fn what_is_of_no_volume_of_the_pool_reaches_no_disk() {
 #[test]
 fn what_a_member_put_before_it_was_thrown_out_goes_on_being_copied() {
     let mut cx = pool_of_roles(0);
-    let block = sealed(1);
+    let block = sealed_at(&cx, 2);
     let put = receipt(&cx, 2, block.id());
     revoke(&mut cx, 2);
     check(&cx, 2, put, &block, false);
@@ -106,7 +109,7 @@ fn what_a_member_put_before_it_was_thrown_out_goes_on_being_copied() {
 #[test]
 fn a_node_that_cannot_sign_for_others_blocks_checks_each_signature() {
     let mut cx = pool_of_roles(0);
-    let block = sealed(1);
+    let block = sealed_at(&cx, 2);
     let unsigned = BlockReceipt { signature: fsdfs_proto::ids::Signature([0; 64]), ..receipt(&cx, 1, block.id()) };
     check(&cx, 1, unsigned, &block, true);
     cx.me = pool::node(STORER);
@@ -127,4 +130,20 @@ fn a_copy_goes_on_with_its_receipt_or_with_one_that_others_take() {
     for bad in [receipt(&cx, 2, sealed(2).id()), receipt(&cx, STORER, id)] {
         assert_eq!(receipt_of(&cx, &record(bad)), receipt(&cx, 0, id));
     }
+}
+
+#[test]
+fn a_block_is_passed_on_only_to_where_placement_wants_it() {
+    let mut cx = pool_of_roles(0);
+    let block = sealed_at(&cx, 4);
+    let put = receipt(&cx, 2, block.id());
+    for from in [1, STORER] {
+        check(&cx, from, put, &block, false);
+    }
+    check(&cx, 2, put, &block, true);
+    let order = order(&cx, block.id());
+    fill(&mut cx, order[1]);
+    check(&cx, STORER, put, &block, false);
+    silence(&mut cx, order[3]);
+    check(&cx, STORER, put, &block, true);
 }

@@ -89,6 +89,10 @@ impl AuditedHolder {
         if last { self.subjects.get(place).cloned() } else { Some(self.subjects.swap_remove(place)) }
     }
 
+    pub fn is_subject(&self, id: BlockId) -> bool {
+        self.subjects.iter().any(|subject| subject.id == id)
+    }
+
     /// This node has no copy of it any more: it cannot ask about it.
     pub fn drop_subject(&mut self, id: BlockId) {
         self.subjects.retain(|subject| subject.id != id);

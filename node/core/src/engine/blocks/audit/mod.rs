@@ -47,6 +47,27 @@ impl Audits {
         }
     }
 
+    /// A holder says that it does not have these. If it said that it keeps one of them, that is as good as an audit that failed: whoever
+    /// says "stored" and then "no" would be sent everything again and again. Whether it is to be compared with again.
+    pub fn on_denied(&mut self, cx: &mut Context, node: NodeId, mut ids: impl Iterator<Item = BlockId>) -> bool {
+        let Some(holder) = self.holders.get(&node) else { return false };
+        let broken = ids.find(|id| holder.is_subject(*id));
+        broken.is_some_and(|id| self.on_failed(cx, node, id))
+    }
+
+    /// It sent bytes that are not the block which it announced. As for [`Audits::on_denied`].
+    pub fn on_wrong_bytes(&mut self, cx: &mut Context, node: NodeId, id: BlockId) -> bool {
+        self.on_failed(cx, node, id)
+    }
+
+    fn on_failed(&mut self, cx: &mut Context, node: NodeId, id: BlockId) -> bool {
+        cx.notice(Notice::AuditFailed { name: cx.name_of(node), id });
+        if let Some(holder) = self.holders.get_mut(&node) {
+            holder.drop_subject(id);
+        }
+        self.judge(cx, node, AuditVerdict::Failed)
+    }
+
     /// Holders confirmed a block that was put. Of one that this node does not keep, the question is prepared now.
     pub fn on_put_ended(&mut self, cx: &mut Context, put: &PutReport) {
         let Some((id, _)) = put.block else { return };
@@ -129,13 +150,10 @@ impl Audits {
             (FetchOutcome::NotYet | FetchOutcome::Damaged, _) => AuditVerdict::Unclear,
             _ => AuditVerdict::Failed,
         };
-        if verdict == AuditVerdict::Failed {
-            cx.notice(Notice::AuditFailed { name: cx.name_of(from), id });
-            if let Some(holder) = self.holders.get_mut(&from) {
-                holder.drop_subject(id);
-            }
+        match verdict {
+            AuditVerdict::Failed => self.on_failed(cx, from, id),
+            _ => self.judge(cx, from, verdict),
         }
-        self.judge(cx, from, verdict)
     }
 
     /// No answer will come. As for [`Audits::on_reply`].
@@ -150,12 +168,13 @@ impl Audits {
         self.judge(cx, node, AuditVerdict::Unclear)
     }
 
-    /// Bytes that are the block which was asked for came from this member.
-    pub fn on_bytes(&mut self, cx: &mut Context, from: NodeId) {
+    /// Bytes that are the block which was asked for came from this member. Nothing is to be compared.
+    pub fn on_bytes(&mut self, cx: &mut Context, from: NodeId) -> bool {
         if let Some(holder) = self.holders.get_mut(&from) {
             holder.note_bytes(cx.now.mono);
             self.note_opinion(cx, from);
         }
+        false
     }
 
     fn judge(&mut self, cx: &mut Context, node: NodeId, verdict: AuditVerdict) -> bool {

@@ -103,7 +103,7 @@ fn whoever_says_yes_and_has_nothing_is_believed_no_more() {
         pass(&mut case.cx, AUDIT_AGAIN_MS);
     }
     assert!(!case.is_proven() && case.audits.unproven(&case.cx).is_empty());
-    case.audits.on_bytes(&mut case.cx, case.holder);
+    assert!(!case.audits.on_bytes(&mut case.cx, case.holder));
     assert!(!case.is_proven(), "one block that it has does not make up for it");
     case.cx.peers.on_down(case.holder);
     case.cx.peers.on_up(case.holder, case.cx.now.mono);
@@ -214,4 +214,26 @@ fn one_audit_a_holder_is_under_way_and_others_do_not_wait_for_it() {
         })
         .collect();
     assert_eq!(readers, BTreeSet::from([case.holder, pool::node(2)]));
+}
+
+#[test]
+fn whoever_says_stored_and_then_no_again_and_again_is_sent_nothing_more() {
+    let mut case = Case::idle();
+    let id = case.block.id();
+    assert!(!case.audits.on_denied(&mut case.cx, case.holder, [id].into_iter()), "it never said to have it");
+    for _ in 0..3 {
+        assert!(case.cx.peers.is_believed(case.holder));
+        case.audits.on_claims(&mut case.cx, case.holder, [id].into_iter());
+        assert!(case.audits.on_denied(&mut case.cx, case.holder, [block(2).id(), id].into_iter()));
+    }
+    assert!(!case.cx.peers.is_believed(case.holder));
+}
+
+#[test]
+fn wrong_bytes_count_as_an_audit_that_failed() {
+    let mut case = Case::new();
+    for _ in 0..3 {
+        assert!(case.audits.on_wrong_bytes(&mut case.cx, case.holder, case.block.id()), "it is compared with");
+    }
+    assert!(!case.cx.peers.is_believed(case.holder));
 }
