@@ -109,7 +109,8 @@ impl Repair {
     /// A start: everything is to be checked, and who takes nothing is known from the cards that the log kept.
     pub fn begin(&mut self, cx: &mut Context) {
         let cards = cx.facts.members().values().filter_map(|member| member.card.as_ref());
-        let read_only = cards.map(|card| card.value()).filter(|card| card.flags & card_flag::READ_ONLY != 0);
+        let read_only =
+            cards.map(fsdfs_proto::signed::Signed::value).filter(|card| card.flags & card_flag::READ_ONLY != 0);
         self.read_only = read_only.map(|card| card.node).collect();
         self.check_all(cx);
     }
