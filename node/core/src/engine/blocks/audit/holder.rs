@@ -3,8 +3,8 @@
 use fsdfs_proto::ids::{BlockId, Digest, Key};
 
 use crate::limits::{
-    AUDIT_AGAIN_MS, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_SAMPLE_MS, AUDIT_SUBJECTS_MAX, AUDIT_UNANSWERED_MS,
-    AUDIT_VALID_MS,
+    AUDIT_AGAIN_MS, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_PROMISE_MS, AUDIT_SAMPLE_MS, AUDIT_SUBJECTS_MAX,
+    AUDIT_UNANSWERED_MS, AUDIT_VALID_MS,
 };
 
 /// Failures among the last eight audits from which on a holder is not believed. One bad sector is one failure; whoever keeps nothing
@@ -37,6 +37,8 @@ pub(super) struct AuditedHolder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AuditSubject {
     pub id: BlockId,
+    /// When it said so.
+    pub since: u64,
     /// Question and answer, made while the bytes were at hand; none: this node has a copy to make them from.
     pub prepared: Option<(Key, Digest)>,
 }
@@ -89,8 +91,10 @@ impl AuditedHolder {
         if last { self.subjects.get(place).cloned() } else { Some(self.subjects.swap_remove(place)) }
     }
 
-    pub fn is_subject(&self, id: BlockId) -> bool {
-        self.subjects.iter().any(|subject| subject.id == id)
+    /// It said some time ago that it has this. A no that was on its way already is no broken word: a question and an answer may
+    /// cross each other, and no question is open for longer than this.
+    pub fn has_promised(&self, id: BlockId, now: u64) -> bool {
+        self.subjects.iter().any(|subject| subject.id == id && now >= subject.since + AUDIT_PROMISE_MS)
     }
 
     /// This node has no copy of it any more: it cannot ask about it.
@@ -155,7 +159,7 @@ mod tests {
     use AuditVerdict::{Failed, Proven, Unclear};
 
     fn subject(number: u8) -> AuditSubject {
-        AuditSubject { id: BlockId([number; 32]), prepared: None }
+        AuditSubject { id: BlockId([number; 32]), since: 0, prepared: None }
     }
 
     fn after(verdicts: &[AuditVerdict]) -> AuditedHolder {

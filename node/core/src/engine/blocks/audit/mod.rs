@@ -51,7 +51,7 @@ impl Audits {
     /// says "stored" and then "no" would be sent everything again and again. Whether it is to be compared with again.
     pub fn on_denied(&mut self, cx: &mut Context, node: NodeId, mut ids: impl Iterator<Item = BlockId>) -> bool {
         let Some(holder) = self.holders.get(&node) else { return false };
-        let broken = ids.find(|id| holder.is_subject(*id));
+        let broken = ids.find(|id| holder.has_promised(*id, cx.now.mono));
         broken.is_some_and(|id| self.on_failed(cx, node, id))
     }
 
@@ -87,7 +87,7 @@ impl Audits {
         let holder = self.holders.entry(node).or_insert_with(|| AuditedHolder::new(now));
         let Some(place) = holder.place_of_claim(now, |bound| rng.u64(..bound)) else { return };
         let prepared = bytes.map(|block| prepare(&mut self.nonces, cx, node, block));
-        holder.put(place, AuditSubject { id, prepared });
+        holder.put(place, AuditSubject { id, since: now, prepared });
         self.wake(cx);
     }
 
@@ -107,7 +107,7 @@ impl Audits {
     fn begin(&mut self, cx: &mut Context, node: NodeId) {
         let Some(holder) = self.holders.get_mut(&node) else { return };
         let rng = &mut cx.rng;
-        let Some(AuditSubject { id, prepared }) = holder.take_subject(|len| rng.usize(..len)) else { return };
+        let Some(AuditSubject { id, prepared, .. }) = holder.take_subject(|len| rng.usize(..len)) else { return };
         holder.under_way = true;
         match prepared {
             Some((nonce, expected)) => ask(cx, node, id, nonce, expected),

@@ -5,7 +5,9 @@ use fsdfs_proto::message::RequestId;
 use super::*;
 use crate::engine::blocks::kit::{block, connect_all, set_proven};
 use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pass, pool, sent};
-use crate::limits::{AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_VALID_MS};
+use crate::limits::{
+    AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_PROMISE_MS, AUDIT_VALID_MS,
+};
 use crate::seam::{Copies, Effect, PutOutcome};
 
 struct Case {
@@ -224,7 +226,10 @@ fn whoever_says_stored_and_then_no_again_and_again_is_sent_nothing_more() {
     for _ in 0..3 {
         assert!(case.cx.peers.is_believed(case.holder));
         case.audits.on_claims(&mut case.cx, case.holder, [id].into_iter());
-        assert!(case.audits.on_denied(&mut case.cx, case.holder, [block(2).id(), id].into_iter()));
+        let denied = [block(2).id(), id];
+        assert!(!case.audits.on_denied(&mut case.cx, case.holder, denied.into_iter()), "the two may have crossed");
+        pass(&mut case.cx, AUDIT_PROMISE_MS);
+        assert!(case.audits.on_denied(&mut case.cx, case.holder, denied.into_iter()));
     }
     assert!(!case.cx.peers.is_believed(case.holder));
 }
