@@ -36,19 +36,21 @@ pub(super) fn accepted_block(cx: &Context, from: NodeId, store: &StoreRequest, b
     let redundancy = accepted_claim(cx, store.redundancy)?;
     let is_new = store.receipt.member == from;
     let holds = may_renew(cx, from)
-        && (is_new || is_wanted_here(cx, block.id(), redundancy.copies()))
+        && (is_new || is_wanted_here(cx, from, block.id(), redundancy.copies()))
         && is_of_the_pool(cx, block)
         && is_signed_for(cx, from, store);
     holds.then_some(redundancy)
 }
 
 /// An assigned holder, or the next in order as far as those before it have no room, are out of reach, or failed their audits. By this
-/// node's own map: whoever sends with another one sends again when both have the same facts.
-fn is_wanted_here(cx: &Context, id: BlockId, copies: u8) -> bool {
+/// node's own map: whoever sends with another one sends again when both have the same facts. A full member may have audited one
+/// of those before this node that this node knows nothing of, so it gets one place more.
+fn is_wanted_here(cx: &Context, from: NodeId, id: BlockId, copies: u8) -> bool {
     let order = cx.map.order(id, copies);
     let Some(place) = order.iter().position(|holder| holder.node == cx.me) else { return !cx.ready() };
     let takes_none = |holder: &&BlockHolder| !cx.is_holder(holder.node) || !cx.responsive(holder.node);
-    place < usize::from(copies) + order.iter().take(place).filter(takes_none).count()
+    let replaced = order.iter().take(place).filter(takes_none).count().max(usize::from(puts_blocks(cx, from)));
+    place < usize::from(copies) + replaced
 }
 
 /// The receipt that goes with a copy of this record: the one that is kept; if others would refuse that one, this node's own, for

@@ -135,15 +135,17 @@ fn a_copy_goes_on_with_its_receipt_or_with_one_that_others_take() {
 #[test]
 fn a_block_is_passed_on_only_to_where_placement_wants_it() {
     let mut cx = pool_of_roles(0);
-    let block = sealed_at(&cx, 4);
-    let put = receipt(&cx, 2, block.id());
+    let (next, last) = (sealed_at(&cx, 3), sealed_at(&cx, 4));
+    let put = |cx: &Context, block: &Block| receipt(cx, 2, block.id());
+    check(&cx, STORER, put(&cx, &next), &next, false);
+    check(&cx, 1, put(&cx, &next), &next, true);
     for from in [1, STORER] {
-        check(&cx, from, put, &block, false);
+        check(&cx, from, put(&cx, &last), &last, false);
     }
-    check(&cx, 2, put, &block, true);
-    let order = order(&cx, block.id());
+    check(&cx, 2, put(&cx, &last), &last, true);
+    let order = order(&cx, last.id());
     fill(&mut cx, order[1]);
-    check(&cx, STORER, put, &block, false);
+    check(&cx, STORER, put(&cx, &last), &last, false);
     silence(&mut cx, order[3]);
-    check(&cx, STORER, put, &block, true);
+    check(&cx, STORER, put(&cx, &last), &last, true);
 }
