@@ -73,15 +73,11 @@ impl TestPool {
 
     /// Makes a ticket; its number names it.
     pub fn ticket(&mut self, issuer: u8, uses: u32, redeem_by: u64) -> usize {
-        self.ticket_for(issuer, Role::Full, uses, redeem_by)
-    }
-
-    pub fn ticket_for(&mut self, issuer: u8, role: Role, uses: u32, redeem_by: u64) -> usize {
         let number = self.tickets.len();
         let chain = self.facts.chain_of(node(issuer)).expect("the issuer is a member");
         let own = chain.last().expect("not empty").value();
         let subject = public(&ticket_key(number));
-        let invitation = Invitation { subject, role, redeem_by, uses };
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses };
         let ticket = ticket_cert(pool_id(), &key(issuer), own, invitation).expect("may invite");
         self.say(ticket.clone());
         self.tickets.push(ticket);

@@ -19,7 +19,7 @@ fn pool_of_roles(me: u8) -> Context {
     let mut cx = context(me, 5);
     let mut pool = pool::TestPool::of(5);
     for (number, role) in [(STORER, Role::StorageOnly), (READER, Role::Reader)] {
-        let ticket = pool.ticket_for(0, role, 1, 0);
+        let ticket = pool.ticket_for(0, role);
         pool.join(0, ticket, number, 9);
     }
     for fact in pool.said {
