@@ -7,7 +7,7 @@ use fsdfs_core::seam::{
 };
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{DiskId, Writer};
+use fsdfs_proto::ids::{DiskId, DiskNonce, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
 use simulations::world::pool::PoolKeys;
 
@@ -16,13 +16,14 @@ const INPUTS: u64 = 3;
 
 fn founder() -> (Engine, Vec<Effect>) {
     let mut pool = PoolKeys::found(1);
-    let (key, _, chain) = pool.enrol();
+    let (key, node, chain) = pool.enrol();
+    let nonce = DiskNonce([4; 16]);
     let instance = Writer([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
     let disk =
         DiskState {
-            id: DiskId([4; 16]),
-            attach_generation: 1,
+            id: DiskId::of(node, nonce),
+            nonce,
             quota_bytes: 1 << 40,
             used_bytes: 0,
             room_bytes: 1 << 40,

@@ -12,6 +12,7 @@ pub fn view(disks: usize, disks_each: usize) -> ClusterMap {
         MapServer {
             id: NodeId(numbered(2, number)),
             site: format!("house {number}"),
+            branch: None,
             disks: (0..disks_each).map(disk).collect(),
         }
     };

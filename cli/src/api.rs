@@ -113,7 +113,11 @@ impl DaemonApi {
     /// Whether everything else would fail, too, or would have to be undone: there is no point in going on.
     pub fn is_final(error: &ControlError) -> bool {
         match error {
-            ControlError::NotRunning { .. } | ControlError::Client(_) | ControlError::BadAnswer(_) => true,
+            ControlError::NotRunning { .. }
+            | ControlError::ForeignServer { .. }
+            | ControlError::Client(_)
+            | ControlError::Handle(_)
+            | ControlError::BadAnswer(_) => true,
             ControlError::Broken(_) => false,
             ControlError::Refused(refused) => matches!(
                 refused.code,
@@ -166,7 +170,12 @@ impl DaemonApi {
                 error.to_string(),
                 format!("stop it: {}   then start it: {}", self.program.command("down"), self.program.command("up")),
             ),
-            ControlError::Client(_) => CliError::new(format!("{error}{}", causes(error)), ""),
+            ControlError::ForeignServer { .. } => CliError::new(
+                error.to_string(),
+                "choose a home folder of this user with --home DIR; to use another user's node, that user sets control_group \
+                 in its config.toml, and its home folder lies in no folder that everybody can write to",
+            ),
+            ControlError::Client(_) | ControlError::Handle(_) => CliError::new(format!("{error}{}", causes(error)), ""),
         }
     }
 
@@ -211,7 +220,7 @@ impl DaemonApi {
             let start = service.map_or_else(|| up.clone(), |service| format!("{service}   or in a terminal: {up}"));
             CliError::new(format!("fsdfs is not running with the home folder {home}"), format!("start it: {start}"))
         } else {
-            let join = self.program.command("join TICKET");
+            let join = self.program.command("join -");
             let next = format!("create a new pool: {up}\n  or join an existing one: {join}");
             CliError::new(format!("there is no pool in {home} yet"), next)
         }

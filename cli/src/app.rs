@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::parser::ValueSource;
 use fsdfs_node::control_client::ControlClient;
-use fsdfs_node::home::{Home, HomeError};
+use fsdfs_node::home::{Home, HomeError, HomeFault};
 use fsdfs_node::signals::{EndSignal, EndSignals};
 
 use crate::api::DaemonApi;
@@ -12,7 +12,7 @@ use crate::logs::LogOptions;
 use crate::options::GlobalOptions;
 use crate::outcome::{CliError, CliResult, Exit};
 use crate::output::OutputMode;
-use crate::program::ProgramName;
+use crate::program::{ProgramName, quote};
 
 /// The global options, checked.
 #[derive(Clone, Debug)]
@@ -63,6 +63,13 @@ impl AppContext {
             }
             HomeError::HasPool { .. } => format!("start it: {}", self.program.command("up")),
             HomeError::NoPool(_) => String::new(),
+            HomeError::Fault(HomeFault::Shared { path, .. }) => {
+                format!("make it so: chmod go-w {}   or choose another one with --home DIR", quote(path.as_os_str()))
+            }
+            HomeError::Fault(HomeFault::InPublic { path, .. }) => {
+                let path = quote(path.as_os_str());
+                format!("let owners alone rename theirs: chmod +t {path}   or choose another home with --home DIR")
+            }
             HomeError::Config(_) => format!("when it is corrected, check it: {}", self.program.command("config check")),
             _ => String::new(),
         };

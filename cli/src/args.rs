@@ -31,7 +31,7 @@ Paths in the pool begin with a slash: /photos/2026.
 The first minutes:
   fsdfs up                    create a pool on this machine and run its first node (or run its node)
   fsdfs invite                print a ticket for another machine
-  fsdfs join TICKET           there: join, and run
+  fsdfs join -                there: paste the ticket, join, and run
   fsdfs put photos /          store a folder
   fsdfs get /photos restored  fetch it, on any of the machines
 
@@ -97,6 +97,9 @@ mod tests {
             "fsdfs init --name anna --site cellar --storage /mnt:10GiB --storage /b --listen 24007 --address a.example:24007",
             true,
         );
+        check("fsdfs join --ticket-file t --name bob", true);
+        check("fsdfs join", false);
+        check("fsdfs join - --ticket-file t", false);
         check("fsdfs init --storage none", true);
         check("fsdfs put a b /c", true);
         check("fsdfs put - /c", true);

@@ -65,7 +65,7 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let json = cli.global.json;
     match AppContext::new(&args.first().cloned().unwrap_or_default(), cli.global, home_from) {
-        Ok(app) => finish(&app.program, json, run(&app, cli.verb)),
+        Ok(app) => finish(&app.program, json, run(&app, cli.verb, &args)),
         Err((program, problem)) => {
             report(&program, json, &problem);
             ExitCode::from(2)
@@ -73,7 +73,10 @@ pub fn main_with_args(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(app: &AppContext, verb: CommandVerb) -> CliResult {
+fn run(app: &AppContext, verb: CommandVerb, args: &[OsString]) -> CliResult {
+    if let CommandVerb::Join(join) = &verb {
+        join.hide_ticket(args)?;
+    }
     // A daemon's log is also a matter of its configuration.
     match verb {
         CommandVerb::Up(_) | CommandVerb::Join(_) => fsdfs_node::allocator::keep_freed(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use fsdfs_proto::control::ErrorCode;
+use fsdfs_proto::control::{ErrorCode, legible_json};
 
 use crate::answers::FailedCommand;
 use crate::program::ProgramName;
@@ -133,7 +133,7 @@ pub fn report_part(json: bool, problem: &CliError) {
     let CliError { what, next, code } = problem.clone();
     let line = serde_json::to_string(&FailedCommand { error: what, hint: next, code }).unwrap_or_default();
     // There is no other place to report to if this fails.
-    let _ = io::Write::write_all(&mut io::stderr(), (line + "\n").as_bytes());
+    let _ = io::Write::write_all(&mut io::stderr(), (legible_json(&line) + "\n").as_bytes());
 }
 
 #[cfg(test)]

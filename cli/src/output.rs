@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
+use fsdfs_proto::control::legible_json;
 use serde::Serialize;
 
 use crate::outcome::{CliError, CliResult, Exit, report_part};
@@ -32,10 +33,10 @@ impl OutputMode {
         }
     }
 
-    /// A value as one line of JSON.
+    /// A value as one line of JSON: what would steer a terminal, or cannot be seen, is escaped in it.
     pub fn json_line(self, value: &impl Serialize) -> CliResult<()> {
         let line = serde_json::to_string(value).map_err(|error| Exit::of_output(&error.into()))?;
-        Self::print(&(line + "\n"))
+        Self::print(&(legible_json(&line) + "\n"))
     }
 
     /// Said on the way.

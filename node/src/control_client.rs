@@ -1,6 +1,9 @@
 //! Talks to a running daemon over its control socket (spec 07-control). Used by the command line and by tests.
 
+mod pinned_socket;
+
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fsdfs_proto::control::{self, ErrorCode, header, query, route};
@@ -8,6 +11,8 @@ use futures::{Stream, TryStreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use self::pinned_socket::{NotServed, PinnedSocket};
 
 /// What can go wrong between a program and its own daemon.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +22,14 @@ pub enum ControlError {
     NotRunning {
         /// Where it should listen.
         socket: PathBuf,
+    },
+    /// Another user listens there, whom nothing was told.
+    #[error("the daemon at {} is another user's (number {user}); nothing was sent to it", .socket.display())]
+    ForeignServer {
+        /// Where.
+        socket: PathBuf,
+        /// Whose it is.
+        user: u32,
     },
     /// The daemon said no, why, and what to do.
     #[error("{0}")]
@@ -30,6 +43,9 @@ pub enum ControlError {
     /// The HTTP client could not be made; a fault of this machine.
     #[error("cannot make an HTTP client: {0}")]
     Client(#[source] reqwest::Error),
+    /// Not even an empty file could be opened; a fault of this machine.
+    #[error("cannot open /dev/null: {0}")]
+    Handle(#[source] std::io::Error),
 }
 
 impl ControlError {
@@ -47,6 +63,7 @@ impl ControlError {
 pub struct ControlClient {
     http: reqwest::Client,
     socket: PathBuf,
+    pinned: Arc<PinnedSocket>,
 }
 
 /// Which bytes of a file are wanted.
@@ -119,8 +136,10 @@ type Outcome<T> = Result<T, ControlError>;
 impl ControlClient {
     /// A client for the daemon that listens at `socket`. Does not connect yet.
     pub fn new(socket: &Path) -> Outcome<Self> {
-        let builder = reqwest::Client::builder().no_proxy().unix_socket(socket);
-        Ok(Self { http: builder.build().map_err(ControlError::Client)?, socket: socket.to_owned() })
+        let pinned = PinnedSocket::new(socket).map_err(ControlError::Handle)?;
+        let builder = reqwest::Client::builder().no_proxy().unix_socket(pinned.way());
+        let http = builder.build().map_err(ControlError::Client)?;
+        Ok(Self { http, socket: socket.to_owned(), pinned: Arc::new(pinned) })
     }
 
     /// State of node and pool.
@@ -137,6 +156,11 @@ impl ControlClient {
     pub async fn revoke_member(&self, member: &str, reason: &str) -> Outcome<control::RevokeReply> {
         let path = self.url(&route::MEMBER.replace("{member}", &segment(member)), &[("reason", reason.as_bytes())]);
         answer(self.send(self.http.delete(path)).await?).await
+    }
+
+    /// States that a member, given by name or id, stands for itself.
+    pub async fn vouch_for_member(&self, member: &str) -> Outcome<control::VouchReply> {
+        self.post(&route::MEMBER.replace("{member}", &segment(member)), &()).await
     }
 
     /// Makes an invitation.
@@ -294,7 +318,13 @@ impl ControlClient {
         format!("http://localhost{route}{mark}{}", query(parameters.iter().copied()))
     }
 
+    /// Nothing leaves this process before it is known who listens.
     async fn send(&self, request: RequestBuilder) -> Outcome<Response> {
+        match self.pinned.check().await {
+            Ok(()) => {}
+            Err(NotServed::Unreachable) => return Err(ControlError::NotRunning { socket: self.socket.clone() }),
+            Err(NotServed::By(user)) => return Err(ControlError::ForeignServer { socket: self.socket.clone(), user }),
+        }
         request.send().await.map_err(|error| match error.is_connect() {
             true => ControlError::NotRunning { socket: self.socket.clone() },
             false => ControlError::Broken(error),

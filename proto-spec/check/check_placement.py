@@ -111,12 +111,13 @@ def race(e, p, n):
 
 
 # --- sections 1, 3, 4, 5: placement ----------------------------------------------------------------------------------
-# A server is (id, site, [(disk id, weight), ...]); ids are bytes, the site is text.
+# A server is (id, site, [(disk id, weight), ...]) or has its branch as a fourth; ids are bytes, the site is text.
 
 
 class Live:
     def __init__(self, server):
-        self.id, self.site, disks = server
+        self.id, self.site, disks = server[:3]
+        self.branch = server[3] if len(server) > 3 else b""
         self.disks = sorted((disk, weight) for disk, weight in disks if weight > 0)
         self.weight = sum(weight for _, weight in self.disks)
 
@@ -144,16 +145,49 @@ def candidates(servers, block):
 def by_site(servers):
     sites = {}
     for server in sorted(servers, key=lambda server: server.id):
-        sites.setdefault(server.site.encode(), []).append(server)
+        sites.setdefault((server.branch, server.site.encode()), []).append(server)
     return [sites[site] for site in sorted(sites)]
+
+
+def branches_of(sites):
+    """For each branch of several sites, their places."""
+    branches = {}
+    for s, site in enumerate(sites):
+        if site[0].branch:
+            branches.setdefault(site[0].branch, []).append(s)
+    return [places for places in branches.values() if len(places) > 1]
+
+
+def bounded(sites, weights, target, t):
+    """Step 2: no branch has more than one replica less than all."""
+    for branch in branches_of(sites):
+        if target >= 2 and len(branch) < len(sites) and sum(t[s] for s in branch) > (target - 1) * ONE:
+            outside = [s for s in range(len(sites)) if s not in branch]
+            for places, n in ((branch, target - 1), (outside, 1)):
+                shares_ = fill([weights[s] for s in places], [0] * len(places), [ONE] * len(places), n)
+                for s, share in zip(places, shares_):
+                    t[s] = share
+            break
+    return t
 
 
 def site_targets(sites, copies):
     target = min(copies, sum(map(len, sites)))
     if len(sites) >= target:
         weights = [sum(server.weight for server in site) for site in sites]
-        return target, fill(weights, [0] * len(sites), [ONE] * len(sites), target)
+        t = fill(weights, [0] * len(sites), [ONE] * len(sites), target)
+        return target, bounded(sites, weights, target, t)
     return target, sitefill([[server.weight for server in site] for site in sites], target)
+
+
+def mixed(t, f):
+    """The shares of a branch's sites with its base, and with one replica more."""
+    if f == 0:
+        return [t]
+    most = [min((ONE - x) * ONE // (ONE - f), x * ONE // f, ONE) for x in t]
+    d = fill(t, [0] * len(t), most, 1)
+    low = [x - -(-f * y // ONE) for x, y in zip(t, d)]
+    return [low, [x + (ONE - f) * y // ONE for x, y in zip(t, d)]]
 
 
 def in_site(site, q):
@@ -174,21 +208,51 @@ def place(servers, block, copies):
     if not sites:
         return []
     target, targets = site_targets(sites, copies)
-    q = [t // ONE for t in targets]
-    want = target - sum(q)
-    racing = [s for s, t in enumerate(targets) if t % ONE > 0]
+    branches = branches_of(sites) if len(sites) >= target else []
+    grouped = {s for branch in branches for s in branch}
+    groups = [[s] for s in range(len(sites)) if s not in grouped] + branches
+    sums = [sum(targets[s] for s in group) for group in groups]
+    counts = [t // ONE for t in sums]
+    want = target - sum(counts)
+    racing = [g for g, t in enumerate(sums) if t % ONE > 0]
+
+    def unit_time(servers_):
+        first = min(servers_, key=lambda server: server.best)
+        return first.e * sum(server.weight for server in servers_) // first.best_weight
+
     e = []
-    for s in racing:
-        first = min(sites[s], key=lambda server: server.best)
-        if q[s] == 0:
-            e.append(first.e * sum(server.weight for server in sites[s]) // first.best_weight)
+    for g in racing:
+        first = sites[groups[g][0]][0]
+        if counts[g] == 0:
+            e.append(unit_time([server for s in groups[g] for server in sites[s]]))
+        elif len(groups[g]) > 1:
+            e.append(exponential(draw(a, b, seed("fsdfs/place/branch/1", first.branch))))
         else:
-            e.append(exponential(draw(a, b, seed("fsdfs/place/site/1", sites[s][0].site.encode()))))
-    for winner in race(e, [targets[s] % ONE for s in racing], want) if want > 0 else []:
-        q[racing[winner]] += 1
+            e.append(exponential(draw(a, b, seed("fsdfs/place/site/1", first.branch + first.site.encode()))))
+    bases = list(counts)
+    for winner in race(e, [sums[g] % ONE for g in racing], want) if want > 0 else []:
+        counts[racing[winner]] += 1
+    q = [0] * len(sites)
+    for group, base, count, t in zip(groups, bases, counts, sums):
+        if len(group) == 1:
+            q[group[0]] = count
+        elif base == 0:
+            if count:
+                q[min(group, key=lambda s: min(server.best for server in sites[s]))] = 1
+        else:
+            p = mixed([targets[s] for s in group], t % ONE)[count - base]
+            whole = [s for s, share in zip(group, p) if share == ONE]
+            rest = [(s, share) for s, share in zip(group, p) if 0 < share < ONE]
+            winners = race([unit_time(sites[s]) for s, _ in rest], [share for _, share in rest], count - len(whole))
+            for s in whole + [rest[i][0] for i in winners]:
+                q[s] = 1
     holders = [server for site, count in zip(sites, q) for server in in_site(site, count)]
     assert len(holders) == len({server.id for server in holders}) == target
-    assert len({server.site for server in holders}) == min(target, len(sites))
+    assert len({(server.branch, server.site) for server in holders}) == min(target, len(sites))
+    for branch in {server.branch for site in sites for server in site if server.branch}:
+        inside = sum(server.branch == branch for server in holders)
+        outside = any(server.branch != branch for site in sites for server in site)
+        assert inside < target or target == 1 or not outside
     return sorted(holders, key=lambda server: server.best)
 
 
@@ -315,9 +379,34 @@ def answer_rule(rule, servers):
 
 def servers_of(case):
     return [
-        (bytes.fromhex(i), site, [(bytes.fromhex(disk), weight) for disk, weight in disks])
-        for i, site, disks in case["servers"]
+        (bytes.fromhex(i), site, [(bytes.fromhex(disk), weight) for disk, weight in disks], *map(bytes.fromhex, branch))
+        for i, site, disks, *branch in case["servers"]
     ]
+
+
+def disk_id(owner, nonce):
+    """Chapter 01-identity, section 1."""
+    return hashlib.sha256(b"fsdfs/2/disk" + bytes(1) + owner + nonce).digest()[:16]
+
+
+def answer_3(vectors):
+    """Branches, and ids of disks."""
+    vectors["disk_ids"] = [
+        [owner, nonce, disk_id(bytes.fromhex(owner), bytes.fromhex(nonce)).hex()]
+        for owner, nonce, *_ in vectors["disk_ids"]
+    ]
+    vectors["seeds"] = [
+        [branch, site, hexa(seed("fsdfs/place/branch/1", bytes.fromhex(branch))),
+         hexa(seed("fsdfs/place/site/1", bytes.fromhex(branch) + site.encode()))]
+        for branch, site, *_ in vectors["seeds"]
+    ]
+    for case in vectors["splits"]:
+        case["shares"] = mixed(case["t"], sum(case["t"]) % ONE)
+    for case in vectors["maps"]:
+        servers = servers_of(case)
+        for rule in case["copies"]:
+            answer_rule(rule, servers)
+    return vectors
 
 
 def hexa(number):
@@ -445,6 +534,39 @@ def questions_2():
     }
 
 
+def branched_map(dice):
+    """Servers of which some share a branch: few or many sites, equal or very unequal weights."""
+    count = dice.pick([2, 3, 4, 4, 5, 6, 7, 8, 10, 12, 16, 20])
+    houses, branches = dice.pick([2, 4, count, count]), [dice.bytes(32).hex() for _ in range(dice.pick([1, 1, 2, 3]))]
+    equal, inside = dice.below(3) == 0, dice.pick([2, 5, 8, 9])
+    servers = []
+    for _ in range(count):
+        disks = [[dice.bytes(16).hex(), 1000 if equal else dice.weight()] for _ in range(dice.pick([1, 1, 2]))]
+        branch = [dice.pick(branches)] if dice.below(10) < inside else []
+        servers.append([dice.bytes(32).hex(), f"house {dice.below(houses)}", disks, *branch])
+    copies = sorted({dice.pick([1, 2, 4, 5, 9, 14]), 3})
+    return {
+        "servers": servers,
+        "copies": [{"n": n, "places": [[dice.bytes(32).hex()] for _ in range(8)]} for n in copies],
+    }
+
+
+def random_split(dice):
+    count = 2 + dice.below(7)
+    return {"t": [dice.pick([0, 1, ONE, ONE - 1, dice.below(ONE), dice.below(ONE)]) for _ in range(count)]}
+
+
+def questions_3():
+    dice = Dice("fsdfs placement vectors 3")
+    return {
+        "chapter": "03-placement",
+        "disk_ids": [[dice.bytes(32).hex(), dice.bytes(16).hex()] for _ in range(8)],
+        "seeds": [[dice.bytes(32).hex(), site] for site in ["home", "Grüße", "x" * 64]],
+        "splits": [random_split(dice) for _ in range(60)],
+        "maps": [branched_map(dice) for _ in range(120)],
+    }
+
+
 def text_of(vectors):
     """One case a line, so that a difference can be read."""
     lines = []
@@ -457,7 +579,11 @@ def text_of(vectors):
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-FILES = {"placement.json": (questions, answer), "placement-2.json": (questions_2, answer_2)}
+FILES = {
+    "placement.json": (questions, answer),
+    "placement-2.json": (questions_2, answer_2),
+    "placement-3.json": (questions_3, answer_3),
+}
 
 
 def check(path, answer_):

@@ -7,6 +7,8 @@ mod address;
 mod attention;
 mod disk;
 mod escape;
+mod legible;
+mod member_ref;
 mod members;
 mod plan;
 mod status;
@@ -16,6 +18,8 @@ pub use address::*;
 pub use attention::*;
 pub use disk::*;
 pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
+pub use legible::*;
+pub use member_ref::*;
 pub use members::*;
 pub use plan::*;
 pub use status::*;
@@ -31,6 +35,7 @@ pub mod route {
     /// `GET`: [`super::MemberListing`].
     pub const MEMBERS: &str = "/v1/members";
     /// `DELETE`, member by name or id, `?reason=`: revokes it. [`super::RevokeReply`].
+    /// `POST`: an admin states that it stands for itself. [`super::VouchReply`].
     pub const MEMBER: &str = "/v1/members/{member}";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";

@@ -114,8 +114,11 @@ byte_id!(
     /// A digest over facts or over the map.
     Digest, 32);
 byte_id!(
-    /// A disk: random, written into its superblock once.
+    /// A disk of a node, see [`DiskId::of`].
     DiskId, 16);
+byte_id!(
+    /// What tells a node's disks apart: random, written into a disk's superblock once.
+    DiskNonce, 16);
 byte_id!(
     /// One incarnation of a writer: random, never a node id, so that a restored backup cannot reuse its sequence numbers.
     Writer, 8);
@@ -156,6 +159,16 @@ impl Digest {
     pub fn of(tag: &str, bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::new().chain_update(tag).chain_update([0]).chain_update(bytes).finalize().into())
+    }
+}
+
+impl DiskId {
+    /// The first bytes of `SHA-256("fsdfs/2/disk" 00 owner nonce)`: nobody can name a disk of another node.
+    pub fn of(owner: NodeId, nonce: DiskNonce) -> Self {
+        use sha2::Digest as _;
+        let hash = sha2::Sha256::new().chain_update(label::DISK).chain_update([0]);
+        let hash: [u8; 32] = hash.chain_update(owner.0).chain_update(nonce.0).finalize().into();
+        Self(*hash.first_chunk().expect("32 bytes begin with 16"))
     }
 }
 

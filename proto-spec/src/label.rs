@@ -4,6 +4,8 @@
 
 /// Hash tag of a block id (spec 02-block).
 pub const BLOCK: &str = "fsdfs/2/block";
+/// Hash tag of a disk id (spec 01-identity).
+pub const DISK: &str = "fsdfs/2/disk";
 /// Prefix of everything that is signed: `"fsdfs/2/" label 00 pool_id payload` (spec 01-identity).
 pub const SIGN_PREFIX: &str = "fsdfs/2/";
 
@@ -37,7 +39,11 @@ pub mod sign {
     pub const VOUCH: &str = "vouch";
     /// Whose block it is.
     pub const RECEIPT: &str = "receipt";
-    /// The author's signature inside a commit.
+    /// A member's word that a volume is kept at its expense.
+    pub const SPONSOR: &str = "sponsor";
+    /// A member's agreement to a certificate of its key.
+    pub const CONSENT: &str = "consent";
+    /// The author's signature inside a head.
     pub const AUTHOR: &str = "author";
 }
 
@@ -77,6 +83,8 @@ pub mod place {
     pub const DISK: &str = "fsdfs/place/disk/1";
     /// Seed of a site.
     pub const SITE: &str = "fsdfs/place/site/1";
+    /// Seed of an invitation branch.
+    pub const BRANCH: &str = "fsdfs/place/branch/1";
 }
 
 /// Tags of digests over sets of facts (spec 04-wire).

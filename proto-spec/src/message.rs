@@ -15,6 +15,8 @@ use crate::{tagged_enum, u8_enum};
 pub const IDS_MAX: usize = 512;
 /// Facts in one message at most.
 pub const FACTS_MAX: usize = 256;
+/// Facts in one message at most whose sender waits for an answer: they are taken in at one go. A writer sends its head alone.
+pub const FACTS_ANSWERED_MAX: usize = 16;
 /// Fact ids in one summary at most; longer summaries come in parts.
 pub const SUMMARY_IDS_MAX: usize = 4096;
 /// Replicas, or shards of a stripe, at most: as many holders as placement names for one block.
@@ -142,7 +144,7 @@ pub struct FactSummary {
 pub struct FactBatch {
     /// 0 = no answer wanted, else answered by [`FactsAck`] when durable.
     pub request: RequestId,
-    /// At most [`FACTS_MAX`].
+    /// At most [`FACTS_MAX`]; with a request at most [`FACTS_ANSWERED_MAX`].
     pub facts: Vec<RawFact>,
 }
 
@@ -544,7 +546,10 @@ impl CanonicalCodec for Message {
         }
         match self {
             Self::Summary(summary) => bound(summary.ids.len() <= SUMMARY_IDS_MAX, "the ids of a summary"),
-            Self::Facts(facts) => bound(facts.facts.len() <= FACTS_MAX, "the facts of a message"),
+            Self::Facts(facts) => {
+                let most = if facts.request == 0 { FACTS_MAX } else { FACTS_ANSWERED_MAX };
+                bound(facts.facts.len() <= most, "the facts of a message")
+            }
             Self::Want(want) => bound(want.ids.len() <= SUMMARY_IDS_MAX, "the facts asked for"),
             Self::Have(have) => {
                 have.redundancy.check()?;

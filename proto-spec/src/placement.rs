@@ -10,9 +10,15 @@ pub fn disk_seed(disk: DiskId) -> u64 {
     seed(place::DISK, disk.as_bytes())
 }
 
-/// Where a site's pseudo-random numbers start.
-pub fn site_seed(site: &str) -> u64 {
-    seed(place::SITE, site.as_bytes())
+/// Where a site's pseudo-random numbers start. The sites of a branch are its own, whatever they are called.
+pub fn site_seed(branch: Option<NodeId>, site: &str) -> u64 {
+    let branch = branch.map(|branch| branch.0);
+    seed(place::SITE, &[branch.as_ref().map_or(&[][..], |id| &id[..]), site.as_bytes()].concat())
+}
+
+/// Where a branch's pseudo-random numbers start.
+pub fn branch_seed(branch: NodeId) -> u64 {
+    seed(place::BRANCH, branch.as_bytes())
 }
 
 /// The position of a server among the block ids: blocks look for candidates by XOR distance to it.

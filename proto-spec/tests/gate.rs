@@ -59,6 +59,9 @@ fn proof() -> GateProof {
         grant_until: 0,
         redeem_by: 0,
         uses: 0,
+        weight_gib_max: 0,
+        parent: None,
+        consent: None,
     };
     let cert = Signed::sign(pool, &key(1), cert);
     GateProof { certs: vec![cert.envelope()], admissions: vec![], gossip: Digest([5; 32]) }

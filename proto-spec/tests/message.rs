@@ -228,7 +228,7 @@ fn any_number_of_facts_fits_into_messages() {
 /// A head with a commit of that many bytes.
 fn large_fact(byte: u8, bytes: usize) -> RawFact {
     let commit = vec![byte; bytes].into();
-    let head = Head { version: 1, volume: VOLUME, epoch: 1, commit };
+    let head = Head::by(&SigningKey::from_bytes(&[4; 32]), VOLUME, 1, commit);
     Fact::from(Signed::sign(PoolId([1; 32]), &SigningKey::from_bytes(&[3; 32]), head)).raw()
 }
 

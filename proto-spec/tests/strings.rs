@@ -20,8 +20,8 @@ fn node(seed: u8) -> NodeId {
 fn ticket() -> Ticket {
     let founder = founder_cert(&key(1), node(2));
     let subject = PublicKey(key(3).verifying_key().to_bytes());
-    let invitation = Invitation { subject, role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1 };
-    let cert = ticket_cert(pool_of(&key(1)), &key(2), founder.value(), invitation).unwrap();
+    let invitation = Invitation { subject, role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1, weight_gib_max: 0 };
+    let cert = ticket_cert(pool_of(&key(1)), &key(2), &founder, invitation).unwrap();
     Ticket {
         pool: pool_of(&key(1)),
         gate_secret: SecretKey::new([4; 32]),

@@ -136,7 +136,7 @@ fn good() -> Vec<BlockVector> {
     let keys = keys();
     let writer = keys.writer().unwrap();
     let node = |name: &str, node: DirectoryNode| {
-        let (block, at) = node.clone().seal(writer, 3);
+        let (block, at) = node.clone().seal(writer, 3).unwrap();
         assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
         BlockVector::new(name, &block, at.key, None)
     };
@@ -398,7 +398,8 @@ fn a_head_carries_its_commit() {
     let pool = PoolId([1; 32]);
     let keys = keys();
     let block = with_tree().seal(keys.writer().unwrap(), 3);
-    let head = Commit::head(keys.writer().unwrap(), pool, &block);
+    let author = ed25519_dalek::SigningKey::from_bytes(&[4; 32]);
+    let head = Commit::head(keys.writer().unwrap(), &author, pool, &block);
     let view = CommitView::of_head(head.value()).unwrap();
     assert_eq!((view.id, view.extra.seq), (block.id(), 2));
     assert_eq!(view.links, [link(4, LinkClass::Tree), link(5, LinkClass::Parent)]);
@@ -406,6 +407,12 @@ fn a_head_carries_its_commit() {
     assert_eq!(Commit::open(&reader, &head.value().commit), Ok(with_tree()));
     let foreign = fsdfs_proto::identity::Head { epoch: EPOCH + 1, ..head.value().clone() };
     assert!(CommitView::of_head(&foreign).is_err());
+    // Whose it is, nobody else can say.
+    let other = fsdfs_proto::ids::NodeId([5; 32]);
+    let borrowed = fsdfs_proto::identity::Head { author: other, ..head.value().clone() };
+    let borrowed = fsdfs_proto::signed::Signed::sign(pool, keys.writer().unwrap().signing_key(), borrowed);
+    let key = Some(borrowed.signer());
+    assert!(fsdfs_proto::signed::Signed::<fsdfs_proto::identity::Head>::open(pool, &borrowed.envelope(), key).is_err());
 }
 
 #[test]
@@ -416,6 +423,8 @@ fn a_head_gives_way_to_what_includes_it() {
     assert!(first.is_superseded_by(&second) && !second.is_superseded_by(&first));
     assert!(!first.is_superseded_by(&first), "nothing replaces itself");
     assert_ne!(second.is_superseded_by(&merged), merged.is_superseded_by(&second), "equal seen: the smaller id stays");
+    let twin = view(&Commit { message: Some("under the same number".into()), ..with_tree() });
+    assert!(!second.is_superseded_by(&twin) && !twin.is_superseded_by(&second), "two changes are two heads");
     let other = view(&Commit { dot: Some(dot(B, 1)), version_vector: [dot(B, 1)].into_iter().collect(), ..commit() });
     assert!(!first.is_superseded_by(&other) && !other.is_superseded_by(&first));
 }
@@ -513,14 +522,14 @@ proptest! {
 
     #[test]
     fn directories_read_back(node in any_leaf()) {
-        let (block, at) = node.clone().seal(keys().writer().unwrap(), 3);
+        let (block, at) = node.clone().seal(keys().writer().unwrap(), 3).unwrap();
         prop_assert_eq!(DirectoryNode::open(VOLUME, at, &block), Ok(node));
     }
 
     /// Whatever a writer seals, a reader gets a value or an error.
     #[test]
     fn any_payload_is_a_value_or_an_error(node in any_leaf(), at in any::<usize>(), flip in 1u8.., cut in any::<bool>()) {
-        let (block, reference) = node.seal(keys().writer().unwrap(), 3);
+        let (block, reference) = node.seal(keys().writer().unwrap(), 3).unwrap();
         let header = header(block.bytes()).unwrap();
         let mut payload = sealed::decrypt(reference.key, block.bytes());
         let at = at % payload.len();

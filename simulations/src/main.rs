@@ -33,6 +33,9 @@ struct CommandLine {
     /// Simulated minutes with faults.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
+    /// Members that begin to lie, and are revoked some time later; without a number: one in each odd run, two in each even one.
+    #[arg(long, value_name = "MEMBERS", num_args = 0..=1)]
+    hostile: Option<Option<usize>>,
     /// End faults and operations after so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "seed")]
     until: Option<u64>,
@@ -132,7 +135,8 @@ fn many(options: &CommandLine) -> std::io::Result<u64> {
 
 impl CommandLine {
     fn shape(&self, seed: u64) -> RunShape {
-        RunShape { seed, nodes: self.nodes, minutes: self.minutes, bug: None }
+        let hostile = self.hostile.map_or(0, |members| members.unwrap_or(if seed % 2 == 1 { 1 } else { 2 }));
+        RunShape { seed, nodes: self.nodes, minutes: self.minutes, hostile, bug: None }
     }
 
     fn cut(&self) -> RunCut {

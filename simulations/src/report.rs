@@ -126,9 +126,10 @@ impl RunReport {
     }
 
     fn replay(&self) -> String {
-        let RunShape { seed, nodes, minutes, .. } = self.shape;
+        let RunShape { seed, nodes, minutes, hostile, .. } = self.shape;
         let cut = self.cut.options();
-        format!("cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{cut}")
+        let lying = if hostile > 0 { format!(" --hostile {hostile}") } else { String::new() };
+        format!("cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{lying}{cut}")
     }
 }
 

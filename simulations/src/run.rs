@@ -137,6 +137,7 @@ impl Simulation {
     fn ends_well(&mut self) {
         let spared = self.part_with_duplicate(DUPLICATE_PATIENCE_S);
         self.freeze_faults();
+        self.outlives_liars();
         if spared {
             self.must_converge();
         }

@@ -6,16 +6,19 @@ use fsdfs_core::limits::REPAIR_PERIOD_MS;
 use fsdfs_core::tree::TreeParams;
 
 use crate::checkers::convergence::{OpenDifference, open_difference};
+use crate::checkers::harm::HEALED_WITHIN;
 use crate::checkers::history::{HeadState, path_text};
 use crate::checkers::safety::SafetyView;
 use crate::checkers::{Checkers, Violation};
 use crate::trace::EventTrace;
-use crate::users::{OperationEnd, UserOperation};
+use crate::users::{COPIES, OperationEnd, UserOperation};
 use crate::world::queue::{Micros, S};
 use crate::world::{MachineId, SMALL, World};
 
 /// Seconds within which a pool without faults converges.
 const WITHIN_S: u64 = 300;
+/// Attempts to revoke: the founder's node may have to hear of the pool first.
+const REVOCATIONS_MAX: usize = 20;
 /// Seconds within which a node that was frozen hears of everyone again.
 const SILENCE_ENDS_S: u64 = 10;
 
@@ -96,6 +99,44 @@ impl Simulation {
         }
     }
 
+    /// What those who lie make others keep is looked at when they have had their time.
+    pub fn weigh_burden(&mut self) {
+        let views = self.world.honest_views();
+        let harm = self.checkers().harm.burden(&views);
+        harm.into_iter().for_each(|what| self.fail("harm", what));
+    }
+
+    /// Those who lie are revoked; then nothing of what they did may be felt any more.
+    pub fn outlives_liars(&mut self) {
+        if !self.checkers().harm.somebody_lies() {
+            return;
+        }
+        self.weigh_burden();
+        for attempt in 0.. {
+            let Some(node) = self.world.at_large().first().map(|id| self.world.machines[*id].node) else { break };
+            if attempt == REVOCATIONS_MAX {
+                return self.fail("harm", format!("{} cannot be revoked", node.short()));
+            }
+            self.world.wait(0, UserOperation::Revoke { subject: node });
+            self.world.run(1);
+        }
+        self.advance(self.world.at + HEALED_WITHIN);
+        self.sweep();
+        for id in (0..self.world.machines.len()).filter(|id| self.world.serves(*id)).collect::<Vec<MachineId>>() {
+            let path = vec![format!("after-{id}").into_bytes().into()];
+            for operation in [UserOperation::Put { path, bytes: 300 }, UserOperation::List { path: Vec::new() }] {
+                let end = self.world.wait(id, operation);
+                let harm = self.checkers().harm.answered(id, &end);
+                harm.into_iter().for_each(|what| self.fail("harm", what));
+            }
+        }
+        let views = self.world.honest_views();
+        let checkers = self.checkers();
+        let history = &checkers.history;
+        let harm = checkers.harm.judge(&views, COPIES, |block| history.block(block).is_some());
+        harm.into_iter().for_each(|what| self.fail("harm", what));
+    }
+
     /// Runs until the pool has converged, then looks whether everything acknowledged is there.
     pub fn must_converge(&mut self) {
         let mut within_s = WITHIN_S;
@@ -146,7 +187,7 @@ impl Simulation {
     /// Reads every file, each on another node.
     fn all_is_readable(&mut self, state: &HeadState) {
         let machines = &self.world.machines;
-        let on: Vec<MachineId> = (0..machines.len()).filter(|id| machines[*id].runs()).collect();
+        let on: Vec<MachineId> = (0..machines.len()).filter(|id| self.world.serves(*id)).collect();
         for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
             let id = on[nr % on.len()];
             let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));

@@ -6,7 +6,7 @@ mod getting;
 mod joining;
 mod keeping;
 mod liar;
-mod muxer;
+mod machine;
 mod plan;
 mod scenarios;
 mod second_implementation;

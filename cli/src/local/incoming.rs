@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use fsdfs_proto::control::ExtendedAttribute;
-use rustix::fs::{Mode, fchmod, futimens};
+use rustix::fs::{fchmod, futimens};
 use rustix::io::Errno;
 
 use super::LocalAttributes;
 use super::journal::{BlockJournal, STRETCH_BYTES, VerifiedPart};
 use super::unfinished::TemporaryName;
-use super::write::{LocalFolder, MODE_KEPT, OverwritePolicy, WriteResult, times};
+use super::write::{LocalFolder, OverwritePolicy, WriteResult, times};
 use super::xattrs;
 
 /// What file systems allocate at once, so that zeros within are no hole.
@@ -110,7 +110,7 @@ impl IncomingFile {
         if self.end < self.at {
             self.file.set_len(self.at)?;
         }
-        fchmod(&self.file, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
+        fchmod(&self.file, self.temporary.folder().mode(attrs))?;
         futimens(&self.file, &times(attrs.mtime_ns))?;
         self.temporary.rename(&self.name, existing)
     }
@@ -147,7 +147,7 @@ mod tests {
 
     fn folder() -> (tempfile::TempDir, LocalFolder) {
         let temp = tempfile::tempdir().expect("temp");
-        let folder = LocalFolder::open(temp.path()).expect("open");
+        let folder = LocalFolder::open(temp.path(), crate::local::write::ModeMask::EXACT).expect("open");
         (temp, folder)
     }
 

@@ -14,6 +14,11 @@ impl LocalFolder {
         if size < LARGE_BYTES { IncomingFile::small(self, name) } else { IncomingFile::large(self, name) }
     }
 
+    /// What is here already of a file that an earlier get began.
+    pub fn begun_bytes(&self, name: &[u8]) -> u64 {
+        unfinished::begun_bytes(self, name)
+    }
+
     /// Removes what earlier gets that were killed left here.
     pub fn sweep(&self) {
         unfinished::sweep(self);

@@ -64,6 +64,11 @@ impl TemporaryName {
         Self { folder: folder.clone(), name, has_journal: false, on_drop: OnDrop::Remove }
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &LocalFolder {
+        &self.folder
+    }
+
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.name
@@ -175,6 +180,14 @@ fn is_own_file(stat: &Stat) -> bool {
         && stat.st_uid == rustix::process::geteuid().as_raw()
 }
 
+/// What the part of this file that an earlier get left takes up.
+pub(super) fn begun_bytes(folder: &LocalFolder, name: &[u8]) -> u64 {
+    let mut begun = TemporaryName::of(folder, name);
+    begun.keep();
+    let found = statat(folder, begun.as_str(), AtFlags::SYMLINK_NOFOLLOW).ok().filter(is_own_file);
+    found.and_then(|stat| u64::try_from(stat.st_blocks).ok()).map_or(0, |sectors| sectors.saturating_mul(512))
+}
+
 /// Removes what gets that were killed left in a folder. What cannot be removed stays.
 pub(super) fn sweep(folder: &LocalFolder) {
     let Ok(listing) = Dir::read_from(folder) else { return };
@@ -220,7 +233,7 @@ mod tests {
     impl Rest {
         fn new() -> Self {
             let temp = tempfile::tempdir().expect("temp");
-            let folder = LocalFolder::open(temp.path()).expect("open");
+            let folder = LocalFolder::open(temp.path(), crate::local::write::ModeMask::EXACT).expect("open");
             Self { temp, folder }
         }
 

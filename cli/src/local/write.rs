@@ -17,7 +17,29 @@ use rustix::io::Errno;
 use super::{LocalAttributes, special, xattrs};
 
 /// Set-user-id, set-group-id and sticky bits are somebody else's idea of who may do what here.
-pub(super) const MODE_KEPT: u32 = 0o777;
+const MODE_KEPT: u32 = 0o777;
+
+/// Permission bits that what comes from elsewhere never gets: as `tar` without `-p` and `cp` do, what this user takes from all
+/// new files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModeMask(u32);
+
+impl ModeMask {
+    /// Nothing but what nobody should get: every other bit comes as it was put.
+    pub const EXACT: Self = Self(0);
+
+    /// The umask of this process. To be asked for before other threads make files: it cannot be read without being set.
+    pub fn of_process() -> Self {
+        let mask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        rustix::process::umask(mask);
+        Self(mask.bits() & MODE_KEPT)
+    }
+
+    /// What a file or folder gets of a mode.
+    pub(super) fn apply(self, mode: u32) -> Mode {
+        Mode::from_raw_mode(mode & MODE_KEPT & !self.0)
+    }
+}
 
 /// Why something was not written. What stood there before still stands.
 #[derive(Debug, thiserror::Error)]
@@ -107,21 +129,30 @@ pub enum ExistingEntry {
 
 /// An open folder at or below the destination. Clones share the handle.
 #[derive(Clone, Debug)]
-pub struct LocalFolder(Arc<OwnedFd>);
+pub struct LocalFolder {
+    fd: Arc<OwnedFd>,
+    /// For all that is written into it.
+    mask: ModeMask,
+}
 
 impl LocalFolder {
     /// Opens the destination itself. Its path is the user's own word, so symlinks in it are followed.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path, mask: ModeMask) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(Arc::new(openat(CWD, path, flags, Mode::empty())?)))
+        Ok(Self { fd: Arc::new(openat(CWD, path, flags, Mode::empty())?), mask })
+    }
+
+    /// The mode that something gets here.
+    pub(super) fn mode(&self, attrs: LocalAttributes) -> Mode {
+        self.mask.apply(attrs.mode)
     }
 
     /// The folder `name` in this one, which must be a real folder.
     pub fn enter(&self, name: &[u8]) -> WriteResult<Self> {
         check(name)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat(&self.0, name, flags, Mode::empty()) {
-            Ok(fd) => Ok(Self(Arc::new(fd))),
+        match openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(Self { fd: Arc::new(fd), mask: self.mask }),
             // Which of the two a symlink gives depends on the kernel.
             Err(Errno::NOTDIR | Errno::LOOP) => Err(WriteError::InTheWay(self.kind(name)?)),
             Err(errno) => Err(errno.into()),
@@ -131,7 +162,7 @@ impl LocalFolder {
     /// Like [`LocalFolder::enter`], making it first if there is nothing. It is private until its attributes are set.
     pub fn make(&self, name: &[u8]) -> WriteResult<(Self, bool)> {
         check(name)?;
-        let made = match mkdirat(&self.0, name, Mode::RWXU) {
+        let made = match mkdirat(&self.fd, name, Mode::RWXU) {
             Ok(()) => true,
             Err(Errno::EXIST) => false,
             Err(errno) => return Err(errno.into()),
@@ -141,8 +172,8 @@ impl LocalFolder {
 
     /// Gives this folder its final attributes; call it after everything in it is written.
     pub fn finish(&self, attrs: LocalAttributes) -> WriteResult<()> {
-        fchmod(&self.0, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
-        Ok(futimens(&self.0, &times(attrs.mtime_ns))?)
+        fchmod(&self.fd, self.mode(attrs))?;
+        Ok(futimens(&self.fd, &times(attrs.mtime_ns))?)
     }
 
     /// Gives this folder extended attributes. False if some cannot be had here.
@@ -153,7 +184,7 @@ impl LocalFolder {
     /// Gives a file that is here already extended attributes.
     pub fn set_xattrs_of(&self, name: &[u8], xattrs: &[ExtendedAttribute]) -> bool {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        xattrs.is_empty() || openat(&self.0, name, flags, Mode::empty()).is_ok_and(|fd| xattrs::write(fd, xattrs))
+        xattrs.is_empty() || openat(&self.fd, name, flags, Mode::empty()).is_ok_and(|fd| xattrs::write(fd, xattrs))
     }
 
     /// What stands under `name`, compared with a file of `size` and `attrs`. A file that is the same gets the wanted mode.
@@ -171,7 +202,7 @@ impl LocalFolder {
 
     pub(super) fn stat(&self, name: &[u8]) -> WriteResult<Option<Stat>> {
         check(name)?;
-        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -183,14 +214,15 @@ impl LocalFolder {
     }
 
     fn correct_mode(&self, name: &[u8], stat: &Stat, attrs: LocalAttributes) -> WriteResult<()> {
-        if stat.st_mode & 0o7777 == attrs.mode & MODE_KEPT {
+        let mode = self.mode(attrs);
+        if stat.st_mode & 0o7777 == mode.bits() {
             return Ok(());
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = openat(&self.0, name, flags, Mode::empty())?;
+        let fd = openat(&self.fd, name, flags, Mode::empty())?;
         let now = fstat(&fd)?;
         if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
-            fchmod(&fd, Mode::from_raw_mode(attrs.mode & MODE_KEPT))?;
+            fchmod(&fd, mode)?;
         }
         Ok(())
     }
@@ -198,7 +230,7 @@ impl LocalFolder {
 
 impl AsFd for LocalFolder {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -237,8 +269,13 @@ mod tests {
             let temp = tempfile::tempdir().expect("temp");
             fs::create_dir(temp.path().join("dest")).expect("dir");
             fs::create_dir(temp.path().join("outside")).expect("dir");
-            let dest = LocalFolder::open(&temp.path().join("dest")).expect("open");
+            let dest = LocalFolder::open(&temp.path().join("dest"), ModeMask(0o022)).expect("open");
             Self { temp, dest }
+        }
+
+        /// The same folder under another umask.
+        fn under(&self, mask: ModeMask) -> LocalFolder {
+            LocalFolder::open(&self.temp.path().join("dest"), mask).expect("open")
         }
 
         fn path(&self, name: &str) -> std::path::PathBuf {
@@ -274,6 +311,24 @@ mod tests {
         assert_eq!((meta.mtime(), meta.mtime_nsec()), (-2, 499_999_999));
         assert_eq!(place.dest.standing(b"a", 7, ATTRS).expect("stat"), ExistingEntry::Same);
         assert_eq!(place.dest.standing(b"a", 8, ATTRS).expect("stat"), ExistingEntry::Other);
+    }
+
+    #[test]
+    fn the_umask_holds_for_files_and_folders_also_for_those_that_are_here() {
+        let place = ScratchFolder::new();
+        let mode = |name: &str| fs::metadata(place.path(name)).expect("there").mode() & 0o7777;
+        let open = LocalAttributes { mode: 0o7777, mtime_ns: 5 };
+        for (mask, expected) in [(ModeMask(0o022), 0o755), (ModeMask(0o077), 0o700), (ModeMask::EXACT, 0o777)] {
+            let dest = place.under(mask);
+            let mut incoming = dest.begin(b"file", 1).expect("begun");
+            incoming.write(b"x").expect("written");
+            incoming.publish(open, OverwritePolicy::Replace).expect("published");
+            dest.make(b"folder").expect("made").0.finish(open).expect("finished");
+            assert_eq!((mode("file"), mode("folder")), (expected, expected), "{mask:?}");
+        }
+        // Whoever gets again what is here already gets the mode that a new file would have.
+        assert_eq!(place.dest.standing(b"file", 1, open).expect("stat"), ExistingEntry::Same);
+        assert_eq!(mode("file"), 0o755);
     }
 
     #[test]

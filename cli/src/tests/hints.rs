@@ -9,8 +9,14 @@ use super::words::{literals, sources, workspace};
 use crate::args::CommandLine;
 
 /// Words in a text that stand for what its reader fills in.
-const FILLED_IN: &[(&str, &str)] =
-    &[("TICKET", "fsdfs-ticket-1:x"), ("DIR", "/tmp/x"), ("PATH", "/x"), ("NAME", "anna"), ("FILE", "x")];
+const FILLED_IN: &[(&str, &str)] = &[
+    ("TICKET", "fsdfs-ticket-1:x"),
+    ("DIR", "/tmp/x"),
+    ("PATH", "/x"),
+    ("NAME", "anna"),
+    ("FILE", "x"),
+    ("SIZE", "20TB"),
+];
 
 /// The commands in a text that names them as 'fsdfs VERB ...'.
 fn quoted(text: &str) -> Vec<String> {

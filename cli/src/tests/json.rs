@@ -196,6 +196,7 @@ fn member() -> MemberEntry {
         last_seen_s: Some(90),
         invited_by: "bob".into(),
         offered_bytes: 1 << 30,
+        counted_bytes: 1 << 30,
         disks: 1,
         addresses: vec![address()],
     }

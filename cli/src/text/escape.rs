@@ -5,52 +5,27 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use fsdfs_proto::control::{is_deceptive, is_steering, legible, push_legible, typed_name};
+
 /// A name as shown: one line, unambiguous, harmless. What cannot be shown appears as `\n`, `\x1b`, `\u{202e}`; a
 /// backslash doubles.
 pub fn name(bytes: &[u8]) -> String {
-    let mut shown = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for char in chunk.valid().chars() {
-            push_escaped(&mut shown, char);
-        }
-        for byte in chunk.invalid() {
-            let _ = write!(shown, "\\x{byte:02x}");
-        }
-    }
-    shown
+    legible(bytes)
+}
+
+/// The name of a member, as it can be typed again: one that looks like an id stands behind `name:`.
+pub fn member(chosen: &str) -> String {
+    legible(typed_name(chosen).as_bytes())
 }
 
 /// A sentence that may quote foreign text, such as an error from another program.
 pub fn line(text: &str) -> Cow<'_, str> {
-    if text.chars().any(|char| char != '\n' && is_harmful(char)) {
-        Cow::Owned(text.chars().map(|char| if is_harmful(char) && char != '\n' { '\u{fffd}' } else { char }).collect())
+    if text.chars().any(|char| char != '\n' && is_deceptive(char)) {
+        let shown = |char| if is_deceptive(char) && char != '\n' { '\u{fffd}' } else { char };
+        Cow::Owned(text.chars().map(shown).collect())
     } else {
         Cow::Borrowed(text)
     }
-}
-
-fn push_escaped(shown: &mut String, char: char) {
-    match char {
-        '\\' => shown.push_str("\\\\"),
-        '\n' => shown.push_str("\\n"),
-        '\t' => shown.push_str("\\t"),
-        '\r' => shown.push_str("\\r"),
-        char if !is_harmful(char) => shown.push(char),
-        char if char.is_ascii() => {
-            let _ = write!(shown, "\\x{:02x}", u32::from(char));
-        }
-        char => {
-            let _ = write!(shown, "\\u{{{:x}}}", u32::from(char));
-        }
-    }
-}
-
-/// Control characters, and the format characters that reorder text or cannot be seen (so that two names look alike).
-fn is_harmful(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Writes file contents to a terminal: lines and tabs pass, everything that could steer the terminal is escaped.
@@ -96,7 +71,7 @@ impl<W: Write> TerminalWriter<W> {
 
 /// In contents a backslash is just a backslash.
 fn push_shown(shown: &mut String, char: char) {
-    if char == '\\' { shown.push(char) } else { push_escaped(shown, char) }
+    if char == '\\' { shown.push(char) } else { push_legible(shown, char, is_steering(char)) }
 }
 
 fn is_cut_character(bytes: &[u8]) -> bool {
@@ -131,22 +106,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    #[track_caller]
-    fn check(bytes: &[u8], shown: &str) {
-        assert_eq!(name(bytes), shown);
+    #[test]
+    fn a_member_that_calls_itself_like_an_id_is_told_from_one() {
+        assert_eq!(member("anna"), "anna");
+        assert_eq!(member("deadbeef"), "name:deadbeef");
+        assert_eq!(member("name:x"), "name:name:x");
+        assert_eq!(member("anna\u{3164}"), "anna\\u{3164}");
     }
 
     #[test]
-    fn names() {
-        check(b"holiday.jpg", "holiday.jpg");
-        check("Gr\u{fc}\u{df}e \u{1f600}".as_bytes(), "Gr\u{fc}\u{df}e \u{1f600}");
-        check(b"a\nb\tc\rd", "a\\nb\\tc\\rd");
-        check(b"\x1b]0;pwned\x07", "\\x1b]0;pwned\\x07");
-        check("a\u{202e}gpj.exe".as_bytes(), "a\\u{202e}gpj.exe");
-        check("a\u{9b}31m".as_bytes(), "a\\u{9b}31m");
-        check(b"caf\xe9", "caf\\xe9");
-        check(b"back\\slash", "back\\\\slash");
-        check("zero\u{200b}width".as_bytes(), "zero\\u{200b}width");
+    fn a_sentence_passes_for_no_other() {
+        assert_eq!(line("two\nlines \u{fc}"), "two\nlines \u{fc}");
+        assert_eq!(line("a\u{a0}b\u{202e}\x1b"), "a\u{fffd}b\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn contents_keep_what_does_not_steer_a_terminal() {
+        let mut out = Vec::new();
+        let mut writer = TerminalWriter::new(&mut out);
+        writer.write_all("\u{65e5}\u{3000}\u{672c} 5\u{a0}km \u{2764}\u{fe0f}\u{202e}\x1b".as_bytes()).expect("memory");
+        writer.finish().expect("memory");
+        let text = String::from_utf8(out).expect("text");
+        assert_eq!(text, "\u{65e5}\u{3000}\u{672c} 5\u{a0}km \u{2764}\u{fe0f}\\u{202e}\\x1b");
     }
 
     #[test]
@@ -162,7 +143,6 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_harmful_survives(bytes: Vec<u8>) {
-            prop_assert!(!name(&bytes).chars().any(is_harmful));
             let mut out = Vec::new();
             let mut writer = TerminalWriter::new(&mut out);
             for piece in bytes.chunks(3) {
@@ -170,12 +150,7 @@ mod tests {
             }
             writer.finish().expect("memory");
             let text = String::from_utf8(out).expect("escaped text is UTF-8");
-            prop_assert!(!text.chars().any(|char| is_harmful(char) && char != '\n' && char != '\t'));
-        }
-
-        #[test]
-        fn different_names_look_different(a: Vec<u8>, b: Vec<u8>) {
-            prop_assert_eq!(a == b, name(&a) == name(&b));
+            prop_assert!(!text.chars().any(|char| is_steering(char) && char != '\n' && char != '\t'));
         }
     }
 }

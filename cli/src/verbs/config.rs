@@ -26,14 +26,12 @@ impl ConfigCommand {
     /// Runs the verb.
     pub fn run(&self, app: &AppContext) -> CliResult {
         let ConfigAction::Check = self.action;
+        app.home.check().map_err(|error| app.of_home(&error))?;
         let file = Checked::file(app.home.dir());
         let shown = escape::name(file.as_os_str().as_encoded_bytes());
         if !file.exists() {
-            let next = format!(
-                "it is written by: {}   or: {}",
-                app.program.command("init"),
-                app.program.command("join TICKET")
-            );
+            let next =
+                format!("it is written by: {}   or: {}", app.program.command("init"), app.program.command("join -"));
             return Err(CliError::new(format!("there is no {shown} yet"), next).into());
         }
         let config = Checked::load(app.home.dir()).map_err(|error| {

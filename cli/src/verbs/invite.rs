@@ -28,11 +28,14 @@ pub struct InviteCommand {
     /// What a new member may do.
     #[arg(long, value_enum, default_value_t = RoleArg::Full)]
     role: RoleArg,
+    /// How much storage each new member is believed at most: 20TB, or any. What it offers beyond that draws no copies.
+    #[arg(long, value_name = "SIZE", default_value = "16TiB", value_parser = up_to)]
+    up_to: StorageLimit,
     /// List all tickets and their state.
-    #[arg(long, conflicts_with_all = ["revoke", "expires", "uses", "role"])]
+    #[arg(long, conflicts_with_all = ["revoke", "expires", "uses", "role", "up_to"])]
     list: bool,
     /// Revoke a ticket: it can no longer be used. Members that have joined with it stay.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["expires", "uses", "role"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["expires", "uses", "role", "up_to"])]
     revoke: Option<String>,
 }
 
@@ -41,6 +44,17 @@ struct TicketExpiry(Option<Duration>);
 
 fn expiry(text: &str) -> Result<TicketExpiry, String> {
     if text == "never" { Ok(TicketExpiry(None)) } else { parse::span(text).map(|span| TicketExpiry(Some(span))) }
+}
+
+/// Bytes; none for any size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StorageLimit(Option<u64>);
+
+fn up_to(text: &str) -> Result<StorageLimit, String> {
+    match text {
+        "any" => Ok(StorageLimit(None)),
+        _ => fsdfs_node::config::size(text).map(|bytes| StorageLimit(Some(bytes))).map_err(|error| error.to_string()),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -79,6 +93,7 @@ impl InviteCommand {
                 RoleArg::Reader => MemberRole::Reader,
                 RoleArg::StorageOnly => MemberRole::StorageOnly,
             },
+            up_to_bytes: Some(self.up_to.0.unwrap_or(0)),
         };
         let invite = api.patiently(|| api.client().invite(&new)).await.map_err(|error| api.stop(&error))?;
         app.output.result(&invite, format!("{}\n", invite.ticket))?;
@@ -93,7 +108,7 @@ fn explained(invite: &New, program: &crate::program::ProgramName) -> String {
     let list = program.command("invite --list");
     let revoke = program.command_of(["invite", "--revoke", invite.id.get(..8).unwrap_or(&invite.id)]);
     format!(
-        "\nOn the other machine: fsdfs join TICKET     (the line above; it is a secret)\n\
+        "\nOn the other machine: fsdfs join -     (then paste the line above; it is a secret)\n\
          It admits {machines}, {until}. List all: {list}   Revoke it: {revoke}\n\
          Addresses in it: {}\n{}",
         members::addresses(&invite.addresses),
@@ -135,6 +150,15 @@ fn listed(invites: &InviteListing) -> String {
 mod tests {
     use super::*;
     use fsdfs_proto::control::InviteState;
+
+    #[test]
+    fn a_storage_limit_is_a_size_or_any() {
+        assert_eq!(up_to("any"), Ok(StorageLimit(None)));
+        assert_eq!(up_to("20TB"), Ok(StorageLimit(Some(20_000_000_000_000))));
+        let default = StorageLimit(Some(fsdfs_proto::control::UP_TO_BYTES_DEFAULT));
+        assert_eq!(up_to("16TiB"), Ok(default), "what the API assumes");
+        assert!(up_to("0GB").is_err() && up_to("much").is_err());
+    }
 
     #[test]
     fn tickets_are_listed_with_their_state() {

@@ -1,6 +1,9 @@
 //! `fsdfs join`: into an existing pool.
 
-use std::io::{self, IsTerminal, Read};
+mod secret;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -12,16 +15,14 @@ use fsdfs_proto::identity::Ticket;
 use crate::answers::NodeCreated;
 use crate::api::DaemonApi;
 use crate::app::AppContext;
-use crate::outcome::{CliError, CliResult, ExitStatus, problem};
+use crate::outcome::{CliResult, ExitStatus, problem};
 use crate::text::escape;
 use crate::verbs::serve::{self, StartupGoal};
 use crate::verbs::setup::{self, SetupArgs};
+use secret::TicketSource;
 
 /// A newcomer that is refused can be asked why for a second.
 const POLL: Duration = Duration::from_millis(50);
-
-/// Characters of a pasted ticket at most, with line breaks: the longest has about 12,000.
-const TICKET_BYTES_MAX: u64 = 64 << 10;
 
 /// Join a pool with a ticket, then run like `up`.
 ///
@@ -30,20 +31,43 @@ const TICKET_BYTES_MAX: u64 = 64 << 10;
 /// joins its pool again as a new member.
 ///
 /// If the members refuse the ticket, the command says why and ends, and nothing that it made is left.
+///
+/// A ticket is a secret. Typed as an argument it stays in the shell's history; the list of processes shows it for a moment,
+/// until the command has handed it to itself in another way.
 #[derive(Args, Clone, Debug)]
 pub struct JoinCommand {
-    /// The ticket, or - to read it from the standard input (so that it is not seen in the list of processes).
-    #[arg(value_name = "TICKET")]
-    ticket: String,
+    /// The ticket, or - to read it from the standard input.
+    #[arg(value_name = "TICKET", required_unless_present = "ticket_file")]
+    ticket: Option<String>,
+    /// Read the ticket from this file.
+    #[arg(long, value_name = "FILE", conflicts_with = "ticket")]
+    ticket_file: Option<PathBuf>,
     #[command(flatten)]
     setup: SetupArgs,
 }
 
 impl JoinCommand {
+    fn source(&self) -> TicketSource<'_> {
+        match (&self.ticket_file, self.ticket.as_deref()) {
+            (Some(file), _) => TicketSource::File(file),
+            (None, None | Some("-")) => TicketSource::Input,
+            (None, Some(ticket)) => TicketSource::Argument(ticket),
+        }
+    }
+
+    /// Everybody on this machine can read the arguments of a process, and this one may run for years. A ticket among them is
+    /// handed over by a file without a name, and the program begins again without it. Comes back if that is not necessary.
+    pub fn hide_ticket(&self, args: &[OsString]) -> CliResult<()> {
+        let TicketSource::Argument(ticket) = self.source() else { return Ok(()) };
+        // What is no ticket is said to be none at once.
+        secret::parse(ticket)?;
+        Err(secret::begin_again(args, ticket).into())
+    }
+
     /// Runs the verb.
     pub async fn run(self, app: &AppContext) -> CliResult {
-        let text = if self.ticket == "-" { read_ticket()? } else { self.ticket.clone() };
-        let ticket = parse(&text)?;
+        let text = secret::read(self.source(), app.output)?;
+        let ticket = secret::parse(&text)?;
         let api = app.api()?;
         match api.client().status().await {
             Err(ControlError::NotRunning { .. }) => {}
@@ -146,43 +170,5 @@ async fn let_in(app: &AppContext, api: &DaemonApi, joined: &JoinReply) -> CliRes
             Err(serve::not_admitted(app, &what).into())
         }
         None => Ok(false),
-    }
-}
-
-fn parse(text: &str) -> Result<Ticket, CliError> {
-    text.trim().parse().map_err(|error| {
-        CliError::new(
-            format!("this ticket cannot be used: {error}"),
-            "copy the whole line that a member was given when it created the ticket (fsdfs invite)",
-        )
-    })
-}
-
-fn read_ticket() -> CliResult<String> {
-    if io::stdin().is_terminal() {
-        crate::output::warn("Paste the ticket, then press Enter:");
-        let mut line = String::new();
-        let read = io::BufRead::read_line(&mut Read::take(io::stdin().lock(), TICKET_BYTES_MAX), &mut line);
-        return read.map(|_| line).map_err(|error| unreadable(&error).into());
-    }
-    let mut text = String::new();
-    io::stdin().take(TICKET_BYTES_MAX).read_to_string(&mut text).map_err(|error| unreadable(&error))?;
-    Ok(text)
-}
-
-fn unreadable(error: &io::Error) -> CliError {
-    CliError::new(format!("cannot read the ticket from the standard input: {error}"), "give it as an argument instead")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_no_ticket_is_refused() {
-        for text in ["", "hello", "fsdfs-ticket-1:", "fsdfs-ticket-1:AAAA", "fsdfs-cap-1:AAAA"] {
-            let problem = parse(text).expect_err(text);
-            assert!(problem.what.starts_with("this ticket cannot be used: ") && !problem.next.is_empty(), "{problem}");
-        }
     }
 }

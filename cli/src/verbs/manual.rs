@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command};
 use clap_complete::Shell;
 use clap_mangen::Man as Page;
+use fsdfs_node::files;
 
 use crate::answers::ManualPages;
 use crate::app::AppContext;
@@ -73,8 +74,33 @@ fn page(command: &Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// Writes a page for the program and one for each verb.
+/// Writes a page for the program and one for each verb. In a folder that all may write to, no link that somebody laid there is
+/// followed: pages are made elsewhere, and take their names by renaming.
 pub fn write_all(command: &Command, dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(command.clone(), dir)
+    let made = tempfile::tempdir()?;
+    clap_mangen::generate_to(command.clone(), made.path())?;
+    for page in std::fs::read_dir(made.path())? {
+        let page = page?;
+        let written = files::publish(&dir.join(page.file_name()), &std::fs::read(page.path())?, 0o644);
+        written.map_err(|error| error.source)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_not_written_through_links() {
+        let temp = tempfile::tempdir().expect("temp");
+        let (elsewhere, pages) = (temp.path().join("elsewhere"), temp.path().join("pages"));
+        std::fs::create_dir(&pages).expect("made");
+        std::fs::write(&elsewhere, "mine").expect("written");
+        std::os::unix::fs::symlink(&elsewhere, pages.join("fsdfs.1")).expect("linked");
+        write_all(&crate::args::command(), &pages).expect("written");
+        assert_eq!(std::fs::read(&elsewhere).expect("there"), b"mine");
+        assert!(std::fs::symlink_metadata(pages.join("fsdfs.1")).expect("there").is_file());
+    }
 }

@@ -4,7 +4,8 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use clap::{Args, Subcommand};
 use fsdfs_proto::control::{
-    AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRole, NodeAddress,
+    AddressScope, AttentionItem, MemberEntry, MemberListing as Answer, MemberPresence, MemberRef, MemberRole,
+    NodeAddress, look_alike,
 };
 
 use crate::api::DaemonApi;
@@ -22,6 +23,16 @@ pub struct MembersCommand {
 
 #[derive(Subcommand, Clone, Debug)]
 enum MembersAction {
+    /// Vouch for a member whom somebody else invited: it stands for itself.
+    ///
+    /// Whoever may invite can come in many times. So those who were invited by a member that is no admin share its voice and
+    /// its share of what members may make others keep, and count as one site with it. Say this of people you know, once:
+    /// from then on the member, with those whom it invites, counts by itself. Only an admin's node can do it.
+    Vouch {
+        /// Its name, or its id as `members --json` shows it.
+        #[arg(value_name = "NAME")]
+        member: String,
+    },
     /// Revoke a member: it can no longer connect, read or write.
     ///
     /// Every node refuses it and closes connections to it as soon as it learns of the revocation. What the member signed
@@ -29,7 +40,8 @@ enum MembersAction {
     /// re-replicated to other members. What it has already read or copied cannot be taken back. To come back it needs a
     /// new home folder and a new invitation.
     Revoke {
-        /// Its name, or its id as `members --json` shows it.
+        /// Its name as `members` shows it, or at least 8 digits of its id as `members --json` does. What looks like an id
+        /// is one; a name of that form is typed as name:NAME.
         #[arg(value_name = "NAME")]
         member: String,
         /// Do not ask.
@@ -50,6 +62,12 @@ impl MembersCommand {
                 let members = api.client().members().await.map_err(|error| api.stop(&error))?;
                 app.output.result(&members, app.program.in_hint(&shown(&members))).map(|()| ExitStatus::Fine)
             }
+            Some(MembersAction::Vouch { member }) => {
+                let vouched = api.client().vouch_for_member(&member).await.map_err(|error| api.stop(&error))?;
+                let name = escape::name(vouched.name.as_bytes());
+                let said = format!("{name} stands for itself, with those whom it invites");
+                app.output.done(&vouched, said).map(|()| ExitStatus::Fine)
+            }
             Some(MembersAction::Revoke { member, yes, reason }) => revoke(app, &api, &member, yes, &reason).await,
         }
     }
@@ -57,20 +75,23 @@ impl MembersCommand {
 
 async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, yes: bool, reason: &str) -> CliResult {
     let members = api.client().members().await.map_err(|error| api.stop(&error))?;
-    let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, wanted)).collect();
+    let named: MemberRef = wanted.parse().expect("any text names somebody");
+    let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, &named)).collect();
+    let shown = escape::name(wanted.as_bytes());
     let list = app.program.command("members");
     let member = match named.as_slice() {
         [member] => *member,
-        [] => return problem(format!("no member is called '{wanted}'"), format!("list the members: {list}")),
+        [] => return problem(format!("no member is called '{shown}'"), format!("list the members: {list}")),
         _ => {
-            let ids: Vec<String> = named.iter().map(|member| member.id.clone()).collect();
+            let one = |member: &&MemberEntry| format!("{} (invited by {})", member.id, inviter(member));
+            let those: Vec<String> = named.iter().map(one).collect();
             return problem(
-                format!("several members are called '{wanted}'"),
-                format!("name it by its id: {}", human::list(&ids)),
+                format!("several members are called '{shown}'"),
+                format!("name it by its id: {}", human::list(&those)),
             );
         }
     };
-    if !yes && !agrees(app, member)? {
+    if !yes && !agrees(app, member, &members)? {
         app.output.note("nothing was changed");
         return Ok(ExitStatus::Failed);
     }
@@ -81,14 +102,34 @@ async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, yes: bool, reas
         .map(|()| ExitStatus::Fine)
 }
 
-/// By name, or by at least eight digits of the id.
-fn is_meant(member: &MemberEntry, wanted: &str) -> bool {
-    member.presence != MemberPresence::Revoked
-        && (member.name == wanted || (wanted.len() >= 8 && member.id.starts_with(wanted)))
+/// By name, or by at least eight digits of the id; a revoked member is revoked already.
+fn is_meant(member: &MemberEntry, wanted: &MemberRef) -> bool {
+    member.presence != MemberPresence::Revoked && wanted.means(&member.id, &member.name)
 }
 
-fn agrees(app: &AppContext, member: &MemberEntry) -> CliResult<bool> {
-    let name = escape::name(member.name.as_bytes());
+/// As it can be typed: with its id and who invited it, if another member's name looks the same.
+fn name_among(member: &MemberEntry, members: &[MemberEntry]) -> String {
+    let name = escape::member(&member.name);
+    match has_double(member, members) {
+        true => format!("{name} (id {}, invited by {})", short(&member.id), inviter(member)),
+        false => name,
+    }
+}
+
+fn has_double(member: &MemberEntry, members: &[MemberEntry]) -> bool {
+    members.iter().any(|other| other.id != member.id && look_alike(&other.name, &member.name))
+}
+
+fn inviter(member: &MemberEntry) -> String {
+    escape::name(member.invited_by.as_bytes())
+}
+
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+fn agrees(app: &AppContext, member: &MemberEntry, members: &Answer) -> CliResult<bool> {
+    let name = name_among(member, &members.members);
     if !io::stdin().is_terminal() {
         let again = app.program.command_of(["members", "revoke", &member.id, "--yes"]);
         return problem(
@@ -98,15 +139,21 @@ fn agrees(app: &AppContext, member: &MemberEntry) -> CliResult<bool> {
     }
     let me = if member.me { " THIS IS THE NODE YOU ARE TALKING TO." } else { "" };
     let offered = human::size(member.offered_bytes);
+    // A name that another member has, too, or that nobody can type, does not show that this one is meant.
+    let is_clear = !has_double(member, &members.members) && escape::member(&member.name) == member.name;
+    let (what, expected) =
+        if is_clear { ("name", &member.name[..]) } else { ("first 8 digits of its id", short(&member.id)) };
     let text = format!(
-        "Revoke {name} (site {}, {offered} offered)?{me}\n\
+        "Revoke {name} (id {}, invited by {}, site {}, {offered} offered)?{me}\n\
          It can no longer read or write here, and its copies are lost to the pool. Its files and the members that it\n\
-         invited stay. This cannot be undone: it could only come back as a new member. Type the name to continue: ",
+         invited stay. This cannot be undone: it could only come back as a new member. Type the {what} to continue: ",
+        short(&member.id),
+        inviter(member),
         escape::name(member.site.as_bytes())
     );
     let mut answer = String::new();
     let asked = io::stderr().write_all(text.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));
-    Ok(asked.is_ok() && answer.trim() == member.name)
+    Ok(asked.is_ok() && answer.trim() == expected)
 }
 
 fn shown(members: &Answer) -> String {
@@ -123,15 +170,24 @@ fn shown(members: &Answer) -> String {
     for member in &members.members {
         let me = if member.me { " (this node)" } else { "" };
         table.row([
-            escape::name(member.name.as_bytes()) + me,
+            name_among(member, &members.members) + me,
             escape::name(member.site.as_bytes()),
             state(member),
-            human::size(member.offered_bytes),
+            offered(member),
             role(member.role).into(),
             addresses(&member.addresses),
         ]);
     }
     format!("{table}{}", warnings(&members.warnings))
+}
+
+/// What a member offers, and how much of it is used if that is less.
+fn offered(member: &MemberEntry) -> String {
+    let offered = human::size(member.offered_bytes);
+    match member.counted_bytes {
+        counted if counted < member.offered_bytes => format!("{offered} ({} used)", human::size(counted)),
+        _ => offered,
+    }
 }
 
 fn state(member: &MemberEntry) -> String {
@@ -198,6 +254,7 @@ mod tests {
             last_seen_s: Some(3),
             invited_by: "me".into(),
             offered_bytes: 10 << 30,
+            counted_bytes: 10 << 30,
             disks: 1,
             addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }
@@ -224,8 +281,41 @@ mod tests {
 
     #[test]
     fn a_member_is_meant_by_name_or_by_enough_of_its_id() {
-        assert!(is_meant(&member("anna"), "anna") && is_meant(&member("anna"), "abababab"));
-        assert!(!is_meant(&member("anna"), "ab") && !is_meant(&member("anna"), "ann"));
-        assert!(!is_meant(&MemberEntry { presence: MemberPresence::Revoked, ..member("anna") }, "anna"));
+        let means = |member: &MemberEntry, text: &str| is_meant(member, &text.parse().expect("any text"));
+        assert!(means(&member("anna"), "anna") && means(&member("anna"), "abababab"));
+        assert!(!means(&member("anna"), "ab") && !means(&member("anna"), "ann"));
+        assert!(!means(&MemberEntry { presence: MemberPresence::Revoked, ..member("anna") }, "anna"));
+    }
+
+    #[test]
+    fn two_members_that_bear_each_others_id_are_told_apart() {
+        let (one, other) = ("ab".repeat(32), "cd".repeat(32));
+        let members = [
+            MemberEntry { id: one.clone(), name: other.clone(), ..member("") },
+            MemberEntry { id: other.clone(), name: one.clone(), ..member("") },
+        ];
+        for id in [&one, &other] {
+            let named: MemberRef = id.parse().expect("any text");
+            let meant: Vec<&String> =
+                members.iter().filter(|member| is_meant(member, &named)).map(|member| &member.id).collect();
+            assert_eq!(meant, [id]);
+        }
+        assert_eq!(name_among(&members[0], &members), format!("name:{other}"));
+    }
+
+    #[test]
+    fn a_borrowed_name_is_shown_with_id_and_inviter() {
+        let thief = MemberEntry {
+            id: "cd".repeat(32),
+            name: "Anna\u{3164}".into(),
+            invited_by: "mallory".into(),
+            ..member("")
+        };
+        let text = shown(&Answer { members: vec![member("anna"), thief, member("bob")], warnings: Vec::new() });
+        let names: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
+        assert_eq!(
+            names,
+            ["NAME", "anna (id abababab, invited by me)", "Anna\\u{3164} (id cdcdcdcd, invited by mallory)", "bob",]
+        );
     }
 }

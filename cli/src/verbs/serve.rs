@@ -52,6 +52,8 @@ pub const JOIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Runs until a signal or a request ends it.
 pub async fn run(app: &AppContext, home: &LockedHome, begin: StartupGoal) -> CliResult {
     start_log(app)?;
+    // Whatever a node makes is its user's alone; what others may use gets its mode by name.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let (ready_in, ready) = mpsc::unbounded_channel();
     let reporter = StartupReporter { app: app.clone(), api: app.api()?, begun: Instant::now(), ready };
     let reporter = tokio::spawn(reporter.tell(begin));
@@ -89,7 +91,7 @@ fn of_daemon(app: &AppContext, error: &DaemonError) -> Exit {
 
 /// A ticket that admits nobody.
 pub fn not_admitted(app: &AppContext, what: &str) -> CliError {
-    let next = format!("ask a member for a new ticket; then, here: {}", app.program.command("join TICKET"));
+    let next = format!("ask a member for a new ticket; then, here: {}", app.program.command("join -"));
     CliError { code: Some(ErrorCode::Forbidden), ..CliError::new(what, next) }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fsdfs_node::files;
 
 use crate::answers::ServiceUnit;
 use crate::app::AppContext;
@@ -36,7 +37,7 @@ impl ServiceCommand {
     pub fn run(&self, app: &AppContext) -> CliResult {
         let home = app.home.dir();
         let program = std::env::current_exe().map_err(|error| cannot("find", Path::new("this program"), &error))?;
-        let user = self.system.then(|| owner(home));
+        let user = if self.system { Some(owner(app, home)?) } else { None };
         let unit = unit(&program, home, user);
         if self.install {
             return self.write(app, home, &unit);
@@ -56,8 +57,8 @@ impl ServiceCommand {
             _ => {}
         }
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let written = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, unit));
-        written.map_err(|error| cannot("write", &path, &error))?;
+        std::fs::create_dir_all(folder).map_err(|error| cannot("write", &path, &error))?;
+        files::publish(&path, unit.as_bytes(), 0o644).map_err(|error| cannot("write", &path, &error.source))?;
         let value = ServiceUnit { path: Some(path.to_string_lossy().into_owned()), unit: unit.to_owned() };
         app.output.done(&value, self.installed(&path, &name)).map(|()| ExitStatus::Fine)
     }
@@ -95,10 +96,19 @@ fn cannot(what: &str, path: &Path, error: &std::io::Error) -> CliError {
     CliError::new(format!("cannot {what} {}: {error}", escape::name(path.as_os_str().as_bytes())), hint)
 }
 
-/// The user that the data belongs to, by number: systemd takes that, and it needs no look-up.
-fn owner(home: &Path) -> u32 {
-    let nearest = home.ancestors().find_map(|folder| std::fs::metadata(folder).ok());
-    nearest.map_or_else(|| rustix::process::geteuid().as_raw(), |meta| meta.uid())
+/// The user that the data belongs to, by number: systemd takes that, and it needs no look-up. Of a home that does not exist yet
+/// nobody could say; the owner of the folder above it is often root.
+fn owner(app: &AppContext, home: &Path) -> CliResult<u32> {
+    match std::fs::metadata(home) {
+        Ok(found) => Ok(found.uid()),
+        Err(_) => problem(
+            format!(
+                "there is no {} yet, which would say as which user the node runs",
+                escape::name(home.as_os_str().as_bytes())
+            ),
+            format!("create it first, as that user: {}", app.program.command("init")),
+        ),
+    }
 }
 
 fn unit(program: &Path, home: &Path, user: Option<u32>) -> String {

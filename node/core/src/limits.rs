@@ -26,6 +26,29 @@ pub const GROUP_COMMIT_MS: u64 = 3;
 pub const EDITS_PER_COMMIT_MAX: usize = 1_000;
 /// Bytes of inline content in one commit at most, for the same reason.
 pub const INLINE_PER_COMMIT_MAX: usize = 4 << 20;
+/// Names that one part of a job on a tree may visit: twice a folder of a million, seconds of a thread. What costs more was most
+/// likely made to: it ends the job, not the node.
+pub const JOB_NAMES_MAX: u64 = 1 << 21;
+/// Bytes of tree blocks that a job may open, which are in memory meanwhile: a folder of a million names has some 150 MiB.
+pub const JOB_BYTES_MAX: u64 = 256 << 20;
+/// Nodes of a root folder that are read before the first head of a volume is used, when there is none to compare it with:
+/// some 400,000 names.
+pub const ROOT_NODES_MAX: usize = 4_096;
+/// Times a query or commit may come home for blocks: a tree can be made so deep that every block has to be waited for. The
+/// deepest path that a change may name has 256 folders of two levels each.
+pub const JOB_ROUNDS_MAX: usize = 1_024;
+/// Quarantined heads that one operation covers at most: half of the parents that a commit can have.
+pub const COVERED_HEADS_MAX: usize = 128;
+/// Writers that no other head knows, in a head that is covered, at most: an honest one that nobody can read names its own. More
+/// would use up the writers of a volume.
+pub const COVERED_WRITERS_MAX: usize = 8;
+/// A head is left out for so long when a block of it cannot be had: time for a member to come back. It is looked at again before
+/// if somebody comes up.
+pub const QUARANTINE_AWAY_MS: u64 = 15_000;
+/// And so long when it costs too much: seconds of a thread, an hour has 3,600 of them.
+pub const QUARANTINE_COSTLY_MS: u64 = 10 * 60_000;
+/// Heads of one volume that are kept in case all later ones are of no use.
+pub const KEPT_HEADS_MAX: usize = 32;
 /// Edits waiting for a commit at most; more are refused as busy.
 pub const EDITS_QUEUED_MAX: usize = 20_000;
 /// Several heads are merged after this long, plus jitter up to the same again, if nobody writes.
@@ -65,6 +88,41 @@ pub const QUESTIONS_UNDER_WAY_MAX: usize = 512;
 /// head of a kilobyte. At half of them the peer is asked whether they have come.
 pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 
+/// Facts that one member may send, or is sent by asking for them, in a second, over a longer time. A writer that commits two
+/// hundred times a second stays below it; what is beyond waits in its connection. Each is worth checking a signature, some 60
+/// microseconds: a member that sends as many as it may takes 6 % of one processor.
+pub const FACTS_PER_S: i64 = 1_024;
+/// Facts that may come at once before that: all of a pool of 20,000, and half as many again.
+pub const FACTS_AT_ONCE: i64 = 32_768;
+/// A message costs as much as so many facts, so that facts one by one are no way around the bound.
+pub const FACTS_PER_MESSAGE_COST: i64 = 4;
+/// Bytes of facts in a second, over a longer time: heads have 1 to 3 KiB, the longest 64 KiB.
+pub const FACT_BYTES_PER_S: i64 = 1 << 20;
+/// Bytes of facts that may come at once before that; those of 20,000 facts are 7 MB.
+pub const FACT_BYTES_AT_ONCE: i64 = 16 << 20;
+/// Messages with facts that are made in one go for a peer that asked for many: 1 MiB or so, a few milliseconds.
+pub const FACT_MESSAGES_PER_TURN_MAX: usize = 16;
+/// Questions for facts that wait behind facts, of one peer. A comparison of 20,000 facts has five.
+pub const WANTS_WAITING_MAX: usize = 64;
+/// The ids of all facts go to one peer at most this often.
+pub const SUMMARY_MS: u64 = 1_000;
+/// A member that sent a fact whose signature is wrong is not talked to for so long; doubles with each such fact, up to
+/// [`SHUN_MS_MAX`]. No honest program does so, but memory that fails may: so it is a pause and not the end.
+pub const SHUN_MS_MIN: u64 = 60_000;
+/// See [`SHUN_MS_MIN`]: sixteen minutes.
+pub const SHUN_MS_MAX: u64 = 16 * SHUN_MS_MIN;
+/// Of the heartbeats of another member at most one in this time is taken in: they come every [`HEARTBEAT_MS`], and each goes on
+/// to others.
+pub const HEARTBEAT_APART_MS: u64 = 1_000;
+/// A card or heartbeat of another member is logged at most this often; what came meanwhile is logged then. Lost in between, it
+/// comes again with the next comparison.
+pub const OTHERS_LOGGED_MS: u64 = 60_000;
+/// Cards of another member that change the map are taken in so far apart, over a longer time: each has everybody go through all
+/// records. The newest of those that came sooner is taken in then.
+pub const CARD_APART_MS: u64 = 60_000;
+/// So many may come at once before that: a newcomer, or a node that restarts, finds its addresses and disks one by one.
+pub const CARDS_AT_ONCE: u64 = 8;
+
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;
 /// Without a heartbeat for this long a member is away.
@@ -83,6 +141,8 @@ pub const DIAL_TIEBREAK_MS: u64 = 700;
 pub const ALONE_MS: u64 = 3_000;
 /// A node does not make stamps when its clock is further than this off the median of its peers.
 pub const CLOCK_OFF_MS_MAX: u64 = 10 * 60_000;
+/// Branches that have to speak of a clock before it counts as off, if the pool has so many.
+pub const CLOCK_BRANCHES_MIN: usize = 2;
 /// Bytes of tree blocks kept in memory: a few hundred directory blocks, the working set of a busy folder tree.
 pub const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Tree blocks carried over from one job of a volume to the next.
@@ -144,20 +204,40 @@ pub const INVENTORY_MS: u64 = 5_000;
 
 // Bounds of the fact set: they protect memory against a misbehaving member; no honest pool comes near them.
 
-/// Keys with a member certificate at most. Every member keeps every fact and dials every member.
+/// Members at most. Every member keeps every fact and dials every member.
 pub const MEMBERS_MAX: usize = 4096;
-/// Statements one key may sign, cards, heartbeats and heads aside. A founder who invites a whole pool of [`MEMBERS_MAX`]
-/// signs a ticket and an admission each. A revocation can keep them all.
-pub const STATEMENTS_PER_SIGNER_MAX: usize = fsdfs_proto::identity::KEEP_MAX;
+/// Members in one branch at most. Whoever invites so many is asked to have an admin vouch for some.
+pub const MEMBERS_PER_BRANCH_MAX: u64 = 512;
+/// What a fact costs its signer beside its payload: signature and indices. Small facts take some 400 bytes here in all, so
+/// that bytes charged are bytes of memory, or nearly.
+pub const FACT_OVERHEAD_BYTES: u64 = 320;
+/// Statements of a member without rank at most, with what comes in by its tickets: it invites some 75 others. Cards,
+/// heartbeats and heads of `pool` are not counted.
+pub const STATEMENT_BYTES_PER_SIGNER_MAX: u64 = 256 << 10;
+/// Statements of an admin, who may have invited a whole pool of [`MEMBERS_MAX`]. The root key has no bound.
+pub const STATEMENT_BYTES_PER_ADMIN_MAX: u64 = 16 << 20;
+/// Statements of a branch: of one of the admins' friends, and of all who hang on its invitations, however many they are.
+pub const STATEMENT_BYTES_PER_BRANCH_MAX: u64 = 8 << 20;
+/// Statements of a pool, those of the root key aside: a node with little memory must bear it.
+pub const STATEMENT_BYTES_PER_POOL_MAX: u64 = 64 << 20;
+/// Each step away from the head of a branch leaves a quarter for a member and all below it, but so much at least.
+pub const DESCENT_BYTES_MIN: u64 = 128 << 10;
+/// The same of its members.
+pub const DESCENT_MEMBERS_MIN: u64 = 16;
+/// Certificates beyond a ticket's uses that are kept: two members that do not hear of each other may both let somebody in.
+pub const TICKET_GUESTS_MAX: usize = 16;
+/// Admissions of one certificate that are kept beside the winning one, for the day on which its witness is revoked.
+pub const ADMISSIONS_IN_RESERVE_MAX: usize = 4;
 /// Volumes at most: a private one for each member.
 pub const VOLUMES_MAX: usize = 4096;
 /// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
 /// the writer is told so; one that was taken in is never dropped for a bound.
 pub const HEADS_PER_VOLUME_MAX: usize = 1024;
-/// Facts kept aside until what they hang on comes: more than come in one exchange in the wrong order.
-pub const FACTS_WAITING_MAX: usize = 1024;
-/// Bytes of their payloads: heads may be 64 KiB.
-pub const FACTS_WAITING_BYTES_MAX: usize = 16 << 20;
+/// Facts kept aside until what they hang on comes: in the order of their ids the certificates of a large pool come before
+/// their admissions.
+pub const FACTS_WAITING_MAX: usize = 8192;
+/// Bytes of these: heads may be 64 KiB.
+pub const FACTS_WAITING_BYTES_MAX: u64 = 16 << 20;
 /// Compiled-in floors of the rules: no admin, and nobody with an admin's key, can make data or members vanish faster.
 pub const GONE_DAYS_MIN: u32 = 1;
 /// See [`GONE_DAYS_MIN`].
@@ -165,6 +245,13 @@ pub const GARBAGE_GRACE_HOURS_MIN: u32 = 24;
 /// See [`GONE_DAYS_MIN`].
 pub const RETAIN_DAYS_MIN: u32 = 1;
 
+const _: () = assert!(STATEMENT_BYTES_PER_SIGNER_MAX <= STATEMENT_BYTES_PER_BRANCH_MAX, "a signer is part of a branch");
+const _: () = assert!(
+    STATEMENT_BYTES_PER_ADMIN_MAX >= MEMBERS_MAX as u64 * (4 << 10),
+    "a ticket, a certificate and its admissions for each member"
+);
 const _: () = assert!(SILENT_MS >= 3 * PING_AFTER_MS, "three pings must fit before a peer is silent");
 const _: () = assert!(UNPUBLISHED_EVERY_MS < GOSSIP_MS, "readers know within a gossip round what they cannot see");
+const _: () = assert!(HEARTBEAT_MS >= 10 * HEARTBEAT_APART_MS, "an honest heartbeat is never too early");
+const _: () = assert!(FACTS_AT_ONCE >= 20_000 + 20_000 / 64, "a newcomer gets a large pool at once");
 const _: () = assert!(AWAY_MS >= 3 * HEARTBEAT_MS, "three heartbeats must fit before a member is away");

@@ -1,11 +1,11 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
 use fsdfs_proto::identity::Role;
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, NodeId, PoolId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
 
 use crate::placement::ClusterMap;
-use crate::tree::TreeError;
+use crate::tree::{HeadFault, TreeError};
 
 /// Where one block should be and is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,12 +45,16 @@ pub struct MemberReport {
     pub node: NodeId,
     /// From its card; its short id before a card was heard.
     pub name: String,
+    /// The same as sentences have it: told from an id, and from the like names of other members.
+    pub label: String,
     /// From its card.
     pub site: String,
     /// From its card.
     pub addrs: Vec<String>,
     /// Disks and weights from its card.
     pub disks: Vec<(DiskId, u32)>,
+    /// Of the sum of these weights, as much as placement uses: what its certificate and the pool's rules allow.
+    pub believed: u64,
     /// From its card: how much of that blocks cannot take any more.
     pub full_percent: u8,
     /// From its certificate.
@@ -205,6 +209,27 @@ pub enum Attention {
         /// Its name.
         name: String,
     },
+    /// A state of the shared volume that cannot be used: the others are shown and written on without it.
+    QuarantinedHead {
+        /// Name of the member that published it.
+        author: String,
+        /// Its commit.
+        commit: BlockId,
+        /// Why.
+        fault: HeadFault,
+    },
+    /// Of what these members offer only a part is used: their certificates, or the rules, allow no more.
+    OfferCapped {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members that one of them invited, and for whom no admin vouches, would hold more than their part of the copies.
+    BranchBound {
+        /// Their names.
+        names: Vec<String>,
+        /// What their being bound costs the pool of what fits, in percent.
+        percent: u8,
+    },
     /// A member sent bytes that were not the block it announced.
     WrongBlocks {
         /// Its name.
@@ -225,6 +250,17 @@ pub enum Notice {
         volume: VolumeId,
         /// Why.
         error: TreeError,
+    },
+    /// A state of a volume cannot be used; the others are shown and written on without it.
+    HeadQuarantined {
+        /// Which volume.
+        volume: VolumeId,
+        /// Name of the member that published it.
+        author: String,
+        /// Its commit.
+        commit: BlockId,
+        /// Why.
+        fault: HeadFault,
     },
     /// Another running node has this node's identity; nothing is confirmed any more.
     DuplicateIdentity,
@@ -291,10 +327,10 @@ pub struct NodeInventory {
 /// A disk of this node as the store sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskState {
-    /// From its superblock.
+    /// Which disk.
     pub id: DiskId,
-    /// From its superblock.
-    pub attach_generation: u64,
+    /// From its superblock; with the node's id it makes the disk's.
+    pub nonce: DiskNonce,
     /// Its quota.
     pub quota_bytes: u64,
     /// Everything on the disk: segments, index, temporary.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use fsdfs_core::tree::content::{FilePart, FileReader, NextPart};
-use fsdfs_core::tree::{FileAttributes, FileContent, TreeItemKind, TreePath, Xattr};
+use fsdfs_core::tree::{FileAttributes, FileBlocks, FileContent, NextBlock, TreeItemKind, TreePath, Xattr};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use futures::future::{BoxFuture, ready};
@@ -62,24 +62,25 @@ impl Client {
         })
     }
 
-    /// The ids of all blocks of a content, manifests before what they list.
+    /// The ids of all blocks of a content, manifests before what they list. A block that stands for many equal pieces comes once
+    /// for each manifest that lists it.
     pub fn block_ids(
         &self,
         volume: VolumeId,
         content: &FileContent,
         size: u64,
     ) -> impl Stream<Item = Result<BlockId, ClientError>> + Send + use<> {
-        let pieces = FileReader::new(volume, content, size, 0..size);
-        futures::stream::try_unfold((self.clone(), pieces), |(client, mut pieces)| async move {
-            let id = match pieces.next_piece() {
-                NextPart::Bytes(_) | NextPart::End => return Ok(None),
-                NextPart::Part(part) => part.chunk.id,
-                NextPart::Manifest(at) => {
-                    pieces.give(&client.manifest(at.id).await?)?;
+        let blocks = FileBlocks::new(volume, content, size);
+        futures::stream::try_unfold((self.clone(), blocks), |(client, mut blocks)| async move {
+            let id = match blocks.next_block() {
+                NextBlock::End => return Ok(None),
+                NextBlock::Chunk(id) => id,
+                NextBlock::Manifest(at) => {
+                    blocks.give(&client.manifest(at.id).await?)?;
                     at.id
                 }
             };
-            Ok(Some((id, (client, pieces))))
+            Ok(Some((id, (client, blocks))))
         })
     }
 

@@ -8,7 +8,7 @@ use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryRe
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Cert, Role, SecretKey, Ticket};
-use fsdfs_proto::ids::{BlockId, FactId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
 use fsdfs_proto::signed::Signed;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -106,10 +106,11 @@ impl Client {
         role: Role,
         redeem_by: u64,
         uses: u32,
+        up_to_bytes: Option<u64>,
     ) -> Result<(SecretKey, Vec<Signed<Cert>>), ClientError> {
         let seed = SecretKey::new(random::bytes());
         let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
-        let chain = ask!(self, Command::Invite { subject, role, redeem_by, uses } => Invited)?;
+        let chain = ask!(self, Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => Invited)?;
         Ok((seed, chain))
     }
 
@@ -121,6 +122,11 @@ impl Client {
     /// Revokes a member or a ticket.
     pub async fn revoke(&self, subject: PublicKey, reason: String) -> Result<FactId, ClientError> {
         ask!(self, Command::Revoke { subject, reason } => Revoked)
+    }
+
+    /// States that a member stands for itself.
+    pub async fn vouch(&self, node: NodeId) -> Result<FactId, ClientError> {
+        ask!(self, Command::Vouch { node } => Vouched)
     }
 
     /// Makes changes to a volume in one commit. A refused commit is an error.
@@ -184,7 +190,7 @@ impl Client {
     pub(super) async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {
         match ask!(self, Command::GetBlock { id } => GetBlock)? {
             GetOutcome::Found(block) => Ok(block),
-            GetOutcome::NotFound { away } => Err(ClientError::Lost { away }),
+            GetOutcome::NotFound { away, .. } => Err(ClientError::Lost { away }),
         }
     }
 

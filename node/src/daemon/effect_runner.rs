@@ -10,6 +10,7 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::node_loop::TaskCompletion;
 use crate::client::VolumeState;
 use crate::crypto_pool::CryptoPool;
 use crate::net::{Gatekeeper, Net};
@@ -22,11 +23,11 @@ pub(super) struct EffectRunner {
     store: Store,
     pool: CryptoPool,
     /// Where the store's threads and the crypto pool's jobs report.
-    done: mpsc::UnboundedSender<Input>,
+    done: mpsc::UnboundedSender<TaskCompletion>,
     shared: watch::Sender<VolumeState>,
     replies: BTreeMap<OpId, oneshot::Sender<Reply>>,
     /// What the gate and Kademlia were told last.
-    facts_version: u64,
+    gate_version: Option<u64>,
     told: BTreeMap<NodeId, Vec<String>>,
 }
 
@@ -36,11 +37,11 @@ impl EffectRunner {
         keeper: Arc<Gatekeeper>,
         store: Store,
         pool: CryptoPool,
-        done: mpsc::UnboundedSender<Input>,
+        done: mpsc::UnboundedSender<TaskCompletion>,
         shared: watch::Sender<VolumeState>,
     ) -> Self {
         let (replies, told) = (BTreeMap::new(), BTreeMap::new());
-        Self { net, keeper, store, pool, done, shared, replies, facts_version: 0, told }
+        Self { net, keeper, store, pool, done, shared, replies, gate_version: None, told }
     }
 
     /// The network.
@@ -76,10 +77,11 @@ impl EffectRunner {
         VolumeState { pool, keys: engine.keys(pool.volume()).cloned(), copies: engine.facts().rules().copies }
     }
 
-    /// Tells gate, Kademlia and gateways what the facts say now, if they changed.
+    /// Tells gate, Kademlia and gateways what the facts say now, if they changed in a way that matters to these: the copy takes
+    /// milliseconds in a large pool.
     pub fn publish(&mut self, engine: &Engine) {
-        if self.facts_version != engine.facts_version() {
-            self.facts_version = engine.facts_version();
+        if self.gate_version != Some(engine.gate_version()) {
+            self.gate_version = Some(engine.gate_version());
             self.keeper.update(engine.facts().clone());
             self.tell_addresses(engine);
         }
@@ -91,6 +93,11 @@ impl EffectRunner {
             }
             is_new
         });
+    }
+
+    /// Gives the logs what they have to hold, in place of all that was sealed.
+    pub fn compact_log(&self, engine: &Engine) {
+        self.store.compact_log(engine.log_entries());
     }
 
     fn tell_addresses(&mut self, engine: &Engine) {
@@ -110,7 +117,8 @@ impl EffectRunner {
             Effect::Disk { request, token } => {
                 let inputs = self.done.clone();
                 // After the loop's end nobody needs the answer.
-                self.store.submit(request, move |done| drop(inputs.send(Input::Disk { token, done })));
+                self.store
+                    .submit(request, move |done| drop(inputs.send(TaskCompletion::Input(Input::Disk { token, done }))));
             }
             Effect::Work { job, token } => {
                 let inputs = self.done.clone();
@@ -121,7 +129,8 @@ impl EffectRunner {
                     move |done| {
                         let done = done.unwrap_or_else(|panicked| broken(&panicked));
                         let job = Arc::into_inner(job).expect("a job that ended, even by a panic, is let go of");
-                        drop(inputs.send(Input::Work { token, job: Box::new(job), done }));
+                        let input = Input::Work { token, job: Box::new(job), done };
+                        drop(inputs.send(TaskCompletion::Input(input)));
                     },
                 );
             }

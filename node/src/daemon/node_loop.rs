@@ -22,7 +22,17 @@ pub(super) struct NodeParts {
     pub instance: Instance,
     pub requests: mpsc::UnboundedReceiver<ClientRequest>,
     pub events: mpsc::Receiver<NetEvent>,
-    pub done: mpsc::UnboundedReceiver<Input>,
+    pub done: mpsc::UnboundedReceiver<TaskCompletion>,
+}
+
+/// What the store's threads and the crypto pool report.
+#[allow(clippy::large_enum_variant, reason = "nearly all are inputs; a box would be an allocation for each")]
+pub(super) enum TaskCompletion {
+    /// To the engine.
+    Input(Input),
+    /// The logs hold much that is outdated. It comes behind the ends of all writes that a compaction may replace, so what the
+    /// engine knows by then is all that has to stay.
+    LogLong,
 }
 
 /// One node: decisions and runner.
@@ -32,19 +42,25 @@ pub(super) struct NodeLoop {
     addrs: Vec<String>,
     /// The new incarnation of a copied home is not durable yet.
     is_new_instance: bool,
+    /// Inputs since the last one of a peer.
+    own_in_a_row: u32,
 }
+
+/// So many inputs of this node's own go before one of a peer: both go on, however much there is of the other.
+const OWN_IN_A_ROW_MAX: u32 = 8;
 
 /// What the loop woke up for.
 enum Wakeup {
     Request(ClientRequest),
     Event(NetEvent),
     Input(Input),
+    LogLong,
 }
 
 impl NodeLoop {
     pub fn new(parts: NodeParts) -> Self {
         let (addrs, is_new_instance) = (addresses(&parts.config, parts.runner.net()), parts.instance.is_copy);
-        Self { parts, effects: Vec::new(), addrs, is_new_instance }
+        Self { parts, effects: Vec::new(), addrs, is_new_instance, own_in_a_row: 0 }
     }
 
     /// Runs until somebody asks for an end.
@@ -55,6 +71,7 @@ impl NodeLoop {
                 Wakeup::Request(request) => self.take_request(request),
                 Wakeup::Event(event) => self.take_event(event),
                 Wakeup::Input(input) => self.take(input),
+                Wakeup::LogLong => self.parts.runner.compact_log(&self.parts.engine),
             }
         }
     }
@@ -73,12 +90,26 @@ impl NodeLoop {
                 None => std::future::pending().await,
             }
         };
-        Ok(tokio::select! {
+        if self.own_in_a_row >= OWN_IN_A_ROW_MAX
+            && let Ok(event) = events.try_recv()
+        {
+            self.own_in_a_row = 0;
+            return Ok(Wakeup::Event(event));
+        }
+        // What this node's users wait for goes before what peers want of it: a peer that always wants something would else make
+        // each of the twenty steps of a write wait for one of its messages. What is due is looked at with every input.
+        let wakeup = tokio::select! {
+            biased;
+            Some(completion) = done.recv() => match completion {
+                TaskCompletion::Input(input) => Wakeup::Input(input),
+                TaskCompletion::LogLong => Wakeup::LogLong,
+            },
             Some(request) = requests.recv() => Wakeup::Request(request),
-            Some(input) = done.recv() => Wakeup::Input(input),
             event = events.recv() => Wakeup::Event(event.ok_or(DaemonError::Ended)?),
             () = timeout => Wakeup::Input(Input::Timeout),
-        })
+        };
+        self.own_in_a_row = if matches!(wakeup, Wakeup::Event(_)) { 0 } else { self.own_in_a_row + 1 };
+        Ok(wakeup)
     }
 
     /// Events that came before the loop ran.
@@ -107,6 +138,7 @@ impl NodeLoop {
             NetEvent::Message { from, message, payload } => Input::Message { from, message, payload },
             NetEvent::Up { node, facts } => peer(node, PeerEvent::Up { facts }),
             NetEvent::Down { node } => peer(node, PeerEvent::Down),
+            NetEvent::Misbehaved { node } => peer(node, PeerEvent::Misbehaved),
             NetEvent::Progress { node } => peer(node, PeerEvent::Progress),
             NetEvent::Unreachable { node, refused } => {
                 if let Some(verdict) = refused {

@@ -19,7 +19,7 @@ use super::addresses::addresses;
 use super::effect_runner::EffectRunner;
 use super::error::{DaemonError, DaemonReady};
 use super::newcomer::PendingAdmission;
-use super::node_loop::{NodeLoop, NodeParts};
+use super::node_loop::{NodeLoop, NodeParts, TaskCompletion};
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
@@ -34,8 +34,10 @@ use crate::store::{DiskConfig, OpenedStore, SEGMENT_BYTES, Store, StoreConfig, S
 /// Blocks that arrive from all peers in memory at most. Apart from the budget of puts: two nodes waiting for each other's
 /// permits would wait for ever.
 const INBOUND_BYTES_MAX: usize = 64 << 20;
-/// Events of the network waiting for the loop. While it is full nothing is read from any peer.
-const NET_EVENTS_MAX: usize = 256;
+/// Events of the network that have left the order of turns and wait for the loop: one is handled, the next one is at hand.
+const NET_EVENTS_MAX: usize = 2;
+/// Events that may come before the loop runs.
+const EARLY_EVENTS_MAX: usize = 256;
 /// The system names all interfaces of a socket within this time; what comes later makes a new card.
 const INTERFACES_WAIT: Duration = Duration::from_millis(150);
 /// Requests under way may take this long to end when the daemon stops.
@@ -126,7 +128,7 @@ fn serve(
         let (disks, net) = (store.counters(), traffic.read());
         disks.records + disks.reads + net.block_bytes_in + net.block_bytes_out
     };
-    let allocator = AbortOnDropHandle::new(tokio::spawn(allocator::give_back_at_rest(moved)));
+    let allocator = AbortOnDropHandle::new(tokio::spawn(allocator::give_back(moved)));
     let (stop_server, stopped) = oneshot::channel();
     // A sender that is dropped asks to stop too.
     let stopped = async move { stopped.await.unwrap_or_default() };
@@ -192,7 +194,7 @@ async fn open_store(
     home: &LockedHome,
     config: &Config,
     identity: &Identity,
-    inputs: mpsc::UnboundedSender<Input>,
+    inputs: mpsc::UnboundedSender<TaskCompletion>,
 ) -> Result<(Store, OpenedStore), DaemonError> {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
@@ -210,7 +212,11 @@ async fn open_store(
         StoreNotice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
             // The loop ended before the store: it will not miss this.
-            drop(inputs.send(Input::Disk { token: Token::UNASKED, done }));
+            drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
+        }
+        StoreNotice::LogLong { .. } => {
+            tracing::info!("{notice}");
+            drop(inputs.send(TaskCompletion::LogLong));
         }
         StoreNotice::Ready { .. }
         | StoreNotice::RebuildProgress { .. }
@@ -268,7 +274,7 @@ async fn interfaces(config: &Config, events: &mut mpsc::Receiver<NetEvent>) -> V
     let until = tokio::time::Instant::now() + INTERFACES_WAIT;
     while let Ok(Some(event)) = tokio::time::timeout_at(until, events.recv()).await {
         early.push(event);
-        if early.len() == NET_EVENTS_MAX {
+        if early.len() == EARLY_EVENTS_MAX {
             break;
         }
     }

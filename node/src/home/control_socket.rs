@@ -106,7 +106,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketError> {
 
 /// The group's number. `/etc/group` only: a system service's group is a local one.
 fn group_id(name: &str) -> Result<u32, SocketError> {
-    let groups = files::read_text(Path::new("/etc/group"))?;
+    let groups = files::read_system_text(Path::new("/etc/group"))?;
     let fields = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let id =
         fields.into_iter().find(|fields| fields.first() == Some(&name)).and_then(|fields| fields.get(2)?.parse().ok());

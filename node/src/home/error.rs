@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::ownership::HomeFault;
 use crate::config::ConfigError;
 use crate::files::FileError;
 
@@ -14,6 +15,9 @@ pub enum HomeError {
     /// A file or folder of it.
     #[error(transparent)]
     File(#[from] FileError),
+    /// It is not this user's alone.
+    #[error(transparent)]
+    Fault(#[from] HomeFault),
     /// Its configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -35,7 +39,7 @@ pub enum HomeError {
         name: String,
     },
     /// There is none yet.
-    #[error("{dir} holds no pool yet: create one with 'fsdfs init' or join one with 'fsdfs join TICKET'", dir = .0.display())]
+    #[error("{dir} holds no pool yet: create one with 'fsdfs init' or join one with 'fsdfs join -'", dir = .0.display())]
     NoPool(PathBuf),
     /// A file does not hold what it should.
     #[error("{file} is damaged ({problem}); restore it from a backup, or join again with another '--home DIR'", file = .file.display())]

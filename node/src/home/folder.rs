@@ -1,6 +1,7 @@
 //! The folder itself: where it is, who holds it, and the pool in it.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use fsdfs_proto::identity::Ticket;
@@ -10,6 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::error::{HOME_ENV, HomeError};
 use super::identity::Identity;
 use super::instance::Instance;
+use super::ownership;
 use super::setup::Setup;
 use super::socket_path::socket_path;
 use crate::config::Config;
@@ -88,20 +90,17 @@ impl Home {
     /// Takes the folder for this process, making it if necessary, and finishes what a killed process left undone.
     pub fn lock(&self) -> Result<LockedHome, HomeError> {
         files::make_private_folder(&self.dir)?;
+        self.check()?;
         let path = self.dir.join("lock");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(at("open", &path))?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        let file = files::open_own(&options, &path).map_err(at("open", &path))?;
         if !lock_soon(&file) {
             let by = files::read_text(&path).unwrap_or_default();
             let by = if by.trim().is_empty() { "unknown".to_owned() } else { by.trim().to_owned() };
             return Err(HomeError::InUse { dir: self.dir.clone(), by });
         }
-        fs::write(&path, std::process::id().to_string()).map_err(at("write", &path))?;
+        write_own_id(&file).map_err(at("write", &path))?;
         let locked = LockedHome { home: self.clone(), _lock: file };
         locked.finish_replacement()?;
         Ok(locked)
@@ -109,7 +108,13 @@ impl Home {
 
     /// Whether a process works on the folder.
     pub fn is_in_use(&self) -> bool {
-        File::open(self.dir.join("lock")).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+        let lock = files::open_own(File::options().read(true), &self.dir.join("lock"));
+        lock.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    /// Whether the folder is this user's alone, if it exists.
+    pub fn check(&self) -> Result<(), HomeError> {
+        if self.dir.exists() { ownership::check(&self.dir) } else { Ok(()) }
     }
 
     fn pool_file(&self, name: &str) -> PathBuf {
@@ -126,6 +131,12 @@ fn lock_soon(file: &File) -> bool {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     false
+}
+
+/// For whoever is refused. Written through the file that is locked: the name could be another file's by now.
+fn write_own_id(mut lock: &File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(std::process::id().to_string().as_bytes())
 }
 
 /// A home folder that nobody else changes meanwhile.

@@ -80,6 +80,7 @@ impl Identity {
             read_check: keys.read_check(),
             frozen_heads: Vec::new(),
             prev_sealed: None,
+            sponsor: None,
         };
         let capability = Capability {
             pool,
@@ -112,12 +113,11 @@ impl Identity {
     /// A newcomer with a ticket.
     pub(super) fn join(ticket: &Ticket) -> Result<Self, GateRefusal> {
         let key = SecretKey::new(random::bytes());
-        let node = NodeId(key.signing_key().verifying_key().to_bytes());
         Ok(Self {
             pool: ticket.pool,
             pool_name: ticket.pool_name.clone(),
             gate_secret: ticket.gate_secret.clone(),
-            chain: ticket.redeem(node)?,
+            chain: ticket.redeem(&key.signing_key())?,
             key,
             bootstrap: ticket.bootstrap.clone(),
             entries: Vec::new(),

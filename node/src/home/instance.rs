@@ -61,7 +61,7 @@ impl Instance {
 fn place(folder: &Path) -> Result<String, FileError> {
     let inode = std::fs::metadata(folder).map_err(at("examine", folder))?.ino();
     // Missing in some containers; then only copies within the file system's sight are noticed.
-    let machine = files::read_text(Path::new("/etc/machine-id")).unwrap_or_default();
+    let machine = files::read_system_text(Path::new("/etc/machine-id")).unwrap_or_default();
     let hash = sha2::Sha256::digest(format!("fsdfs {} {inode}", machine.trim()));
     Ok(fsdfs_proto::ids::hex(&hash[..16]))
 }

@@ -12,6 +12,8 @@
 //! blocks/                   the default storage folder
 //! ```
 //!
+//! All of it is its user's alone, and no symbolic link in it is followed: see `ownership`.
+//!
 //! `pool/` appears by one rename, so a node that was killed while it was made has either no pool or a whole one.
 
 mod control_socket;
@@ -19,6 +21,7 @@ mod error;
 mod folder;
 mod identity;
 mod instance;
+mod ownership;
 mod replace;
 mod setup;
 pub(crate) mod socket_path;
@@ -30,6 +33,7 @@ pub use error::{HOME_ENV, HomeError};
 pub use folder::{CreatedPool, Home, HomeBefore, LockedHome};
 pub use identity::Identity;
 pub use instance::Instance;
+pub use ownership::HomeFault;
 pub use replace::kept_aside_in;
 pub use setup::Setup;
 pub use socket_path::socket_path;

@@ -1,6 +1,7 @@
 //! Where the control socket of a home folder lies. Daemon and clients compute it alike, without talking to each other.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
@@ -27,9 +28,12 @@ pub(crate) fn beside_home(home: &Path) -> PathBuf {
 pub(crate) fn short(home: &Path) -> PathBuf {
     let hash = sha2::Sha256::digest(home.as_os_str().as_encoded_bytes());
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folder = match runtime.filter(|folder| folder.is_dir() && folder.as_os_str().len() < 64) {
+    // `sudo` and `su` may leave the variable of the user before.
+    let me = rustix::process::geteuid().as_raw();
+    let is_own = |folder: &PathBuf| fs::metadata(folder).is_ok_and(|found| found.is_dir() && found.uid() == me);
+    let folder = match runtime.filter(|folder| folder.as_os_str().len() < 64 && is_own(folder)) {
         Some(folder) => folder.join("fsdfs"),
-        None => PathBuf::from(format!("/tmp/fsdfs-{}", rustix::process::geteuid().as_raw())),
+        None => PathBuf::from(format!("/tmp/fsdfs-{me}")),
     };
     folder.join(format!("{}.sock", fsdfs_proto::ids::hex(&hash[..8])))
 }

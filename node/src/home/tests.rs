@@ -21,8 +21,8 @@ fn home_in(folder: &TempDir) -> Home {
 fn ticket_of(founder: &Identity) -> Ticket {
     let seed = SecretKey::new(crate::random::bytes());
     let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
-    let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1 };
-    let own = founder.chain.last().expect("a founder has a certificate").value();
+    let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1, weight_gib_max: 0 };
+    let own = founder.chain.last().expect("a founder has a certificate");
     let cert = ticket_cert(founder.pool, &founder.key.signing_key(), own, invitation).expect("a founder may invite");
     let chain = founder.chain.iter().cloned().chain([cert]).collect();
     let bootstrap = vec![(founder.node(), vec!["127.0.0.1:4".to_owned()])];
@@ -102,9 +102,8 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
         let old = home.found(&Setup { storage: Some(vec![storage]), ..setup() }).expect("founded");
         let superblock = fsdfs_proto::record::Superblock {
             pool: old.pool,
-            disk: fsdfs_proto::ids::DiskId([1; 16]),
+            nonce: fsdfs_proto::ids::DiskNonce([1; 16]),
             owner: old.node,
-            attach_generation: 1,
         };
         fs::create_dir(&blocks).expect("a folder");
         fs::write(blocks.join("superblock"), superblock.encode()).expect("written");

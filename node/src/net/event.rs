@@ -25,6 +25,11 @@ pub enum NetEvent {
         /// Whose.
         node: NodeId,
     },
+    /// It sent a fact whose signature is wrong; its connection ends.
+    Misbehaved {
+        /// Who.
+        node: NodeId,
+    },
     /// Bytes of a block moved, in either direction. At most four times a second for each peer.
     Progress {
         /// Whose.

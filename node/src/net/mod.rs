@@ -25,6 +25,7 @@ use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use command::{NetCommand, OwnAddresses};
 pub use config::{NetConfig, NetError};
@@ -41,6 +42,8 @@ pub struct Net {
     /// The address asked for, with the port it got.
     listen: SocketAddr,
     driver: JoinHandle<()>,
+    /// Hands on what peers say.
+    _forward: AbortOnDropHandle<()>,
     hub: Arc<SessionHub>,
     addresses: Arc<OwnAddresses>,
     /// Unbounded, because nothing that is asked for may be forgotten; the daemon asks rarely (once for each peer and search).
@@ -48,13 +51,17 @@ pub struct Net {
 }
 
 impl Net {
-    /// Starts listening. `events` is to be read without pause: while it is full, nothing is read from any peer.
+    /// Starts listening. `events` is to be read without pause: while it is full, what peers say waits, each of them for its turn.
+    /// It should be short, for in it there are no turns any more.
     pub async fn start(
         config: NetConfig,
         keeper: Arc<Gatekeeper>,
         events: mpsc::Sender<NetEvent>,
     ) -> Result<Self, NetError> {
-        let hub = Arc::new(SessionHub::new(events, InboundBudget::new(config.inbound_bytes_max)));
+        let budget = InboundBudget::new(config.inbound_bytes_max);
+        let hub = Arc::new(SessionHub::new(events, budget, Arc::clone(&keeper)));
+        let forwarding = Arc::clone(&hub);
+        let forward = AbortOnDropHandle::new(tokio::spawn(async move { forwarding.forward().await }));
         let addresses = Arc::new(OwnAddresses::default());
         let (commands, orders) = mpsc::unbounded_channel();
         let net = libp2p::Attachment {
@@ -65,7 +72,7 @@ impl Net {
             orders: commands.downgrade(),
         };
         let (listen, driver) = libp2p::start(&config, net).await?;
-        Ok(Self { listen, driver, hub, addresses, commands })
+        Ok(Self { listen, driver, _forward: forward, hub, addresses, commands })
     }
 
     /// The UDP port.

@@ -65,7 +65,7 @@ impl DiskSet {
 
     /// Where the bytes are, by disk.
     pub fn usages(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
-        self.disks().iter().map(|disk| (disk.path.clone(), disk.superblock.disk, disk.usage())).collect()
+        self.disks().iter().map(|disk| (disk.path.clone(), disk.id, disk.usage())).collect()
     }
 
     fn wait(&self) -> MutexGuard<'_, WaitingLists> {
@@ -230,7 +230,7 @@ impl DiskSet {
 
     /// This disk could not take it: the roomiest that was not tried yet, or the answer.
     pub fn route_rejected(&self, here: &DiskHandle, mut write: WriteJob, why: WriteRejection) {
-        write.tried.push(here.superblock.disk);
+        write.tried.push(here.id);
         write.full |= why == WriteRejection::Full;
         write.routed = true;
         self.route(None, write);
@@ -239,11 +239,10 @@ impl DiskSet {
     /// Hands a write to the disk that was chosen for it, or to another one.
     pub fn route(&self, chosen: Option<DiskId>, write: WriteJob) {
         let tried: BTreeSet<DiskId> = write.tried.iter().copied().collect();
-        let open =
-            |disk: &&Arc<DiskHandle>| disk.health() == DiskHealth::Good && !tried.contains(&disk.superblock.disk);
+        let open = |disk: &&Arc<DiskHandle>| disk.health() == DiskHealth::Good && !tried.contains(&disk.id);
         let disks = self.disks();
         let candidates = || disks.iter().filter(open);
-        let chosen = candidates().find(|disk| Some(disk.superblock.disk) == chosen);
+        let chosen = candidates().find(|disk| Some(disk.id) == chosen);
         // A disk whose index is being made would take it, but minutes later.
         let roomiest = || candidates().max_by_key(|disk| (disk.index().is_some(), disk.room(RoomFor::Blocks)));
         match chosen.filter(|disk| disk.index().is_some()).or_else(roomiest) {
@@ -292,8 +291,8 @@ fn unite(known: &mut RecordInfo, other: &RecordInfo) {
 }
 
 /// What is worth telling the engine unasked.
-fn essence(state: &DiskState) -> (DiskId, u64, u64, DiskCondition, u8) {
-    (state.id, state.attach_generation, state.quota_bytes, state.condition, state.full_percent())
+fn essence(state: &DiskState) -> (DiskId, u64, DiskCondition, u8) {
+    (state.id, state.quota_bytes, state.condition, state.full_percent())
 }
 
 /// Of two answers without a block, the one that promises less.

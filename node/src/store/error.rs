@@ -21,7 +21,11 @@ pub enum StoreError {
     #[error("{path} belongs to another pool ({found}); name an empty folder, or start this node in that pool")]
     ForeignPool { path: PathBuf, found: PoolId },
     /// The owner's mistake: another node's disk was named.
-    #[error("{path} belongs to another node ({found}); name an empty folder, or use that node's home folder")]
+    #[error(
+        "{path} is the disk of another node ({found}), and was left as it is. To serve what lies there, run that node: use \
+         its home folder. To use the space for this node, name an empty folder beside it; what this pool stored there is \
+         found on its other servers"
+    )]
     ForeignOwner { path: PathBuf, found: NodeId },
     /// Most likely the disk is not mounted.
     #[error(
@@ -136,6 +140,9 @@ pub enum StoreNotice {
     /// The log in the home folder or its copy on a disk.
     #[error("the log in {path} could not be read or written: {error}")]
     LogFailed { path: PathBuf, error: String },
+    /// It is twice as long as it has to be: for whoever knows what it has to hold, see [`super::Store::compact_log`].
+    #[error("the log in {path} is written anew, without what is outdated")]
+    LogLong { path: PathBuf },
     /// It is written again.
     #[error("the log in {path} is written again")]
     LogBack { path: PathBuf },

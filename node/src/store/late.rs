@@ -29,7 +29,7 @@ impl DiskWriters {
     /// One more.
     pub fn start(&self, appender: Appender, jobs: Receiver<DiskJob>, shared: &Arc<DiskSet>) -> io::Result<()> {
         let shared = shared.clone();
-        let name = format!("store-disk-{}", appender.disk.superblock.disk.short());
+        let name = format!("store-disk-{}", appender.disk.id.short());
         let thread = thread::Builder::new().name(name).spawn(move || threads::run(appender, &jobs, &shared))?;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
         Ok(())
@@ -71,8 +71,7 @@ impl LateDisks {
         };
         for disk in &self.config.disks {
             let known = shared.disks();
-            let attached: Vec<(DiskId, PathBuf)> =
-                known.iter().map(|disk| (disk.superblock.disk, disk.path.clone())).collect();
+            let attached: Vec<(DiskId, PathBuf)> = known.iter().map(|disk| (disk.id, disk.path.clone())).collect();
             if attached.iter().any(|(_, path)| *path == disk.path) {
                 continue;
             }

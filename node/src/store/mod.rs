@@ -133,7 +133,8 @@ impl Store {
         self.0.shared.read(id)
     }
 
-    /// Replaces what the logs held when the store was opened by `keep`. What is logged since then stays anyway.
+    /// Replaces what the logs held when the store was opened, or when [`StoreNotice::LogLong`] was said, by `keep`. What is logged
+    /// since then stays anyway.
     pub fn compact_log(&self, keep: Vec<LogEntry>) {
         let _ = self.0.home.send(HomeJob::Compact(keep));
     }

@@ -77,7 +77,7 @@ fn gather(first: DiskJob, jobs: &Receiver<DiskJob>, more_wait: Duration) -> Vec<
             }
             Some(DiskJob::Stop) => break,
             // Nobody waits for these.
-            Some(DiskJob::Log(_) | DiskJob::Compact(_)) => {}
+            Some(DiskJob::Log(_) | DiskJob::SealLog | DiskJob::Compact(_)) => {}
             _ => more = false,
         }
         let next = jobs.try_recv().ok();
@@ -101,11 +101,13 @@ struct HomeLog {
     failed: bool,
     /// When its reserve was last looked after.
     looked: Option<Instant>,
+    /// A compaction was asked for and has not come.
+    asked: bool,
 }
 
 /// The writer of the log in the home folder.
 pub(crate) fn run_log(log: LogFolder, jobs: &Receiver<HomeJob>, shared: &DiskSet) {
-    let mut log = HomeLog { log, failed: false, looked: None };
+    let mut log = HomeLog { log, failed: false, looked: None, asked: false };
     log.look_after_reserve();
     while let Ok(first) = jobs.recv() {
         let (mut entries, mut answers, mut stop) = (Vec::new(), Vec::new(), false);
@@ -142,9 +144,16 @@ fn append_home(home: &mut HomeLog, entries: &[LogEntry], answers: Vec<DiskReply>
     if done {
         shared.to_disks(for_disks(entries), DiskJob::Log);
     }
+    if home.log.is_long() && !std::mem::replace(&mut home.asked, true) {
+        // Behind the answers: whoever says what to keep knows all that is sealed now.
+        home.log.seal();
+        shared.to_disks(Vec::new(), |_| DiskJob::SealLog);
+        (shared.notices)(StoreNotice::LogLong { path: home.log.dir().into() });
+    }
 }
 
 fn compact_home(home: &mut HomeLog, keep: &[LogEntry], shared: &DiskSet) {
+    home.asked = false;
     home.tried(shared, |log| log.compact(keep));
     shared.to_disks(for_disks(keep), DiskJob::Compact);
 }

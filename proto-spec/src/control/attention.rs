@@ -41,6 +41,17 @@ pub enum AttentionReason {
     HomeNotWritable,
     /// Changes that only this node has; published when a second server stores their folders.
     UnpublishedChanges,
+    /// A change that some member published cannot be used; everything else is shown and written on without it.
+    QuarantinedChange {
+        /// Name of the member.
+        name: String,
+        /// The block that describes the change.
+        commit: String,
+        /// Why, in words.
+        why: String,
+        /// It is looked at again when more members are up.
+        may_pass: bool,
+    },
     /// A disk of this node takes no new blocks: full, read-only or failing.
     DiskReadOnly {
         /// Its folder.
@@ -85,6 +96,18 @@ pub enum AttentionReason {
     FailsAudits {
         /// Its name.
         name: String,
+    },
+    /// Of what members offer only a part is used: their invitations allow no more.
+    OfferCapped {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members invited by a member that is no admin are bound in what they hold together.
+    BranchBound {
+        /// Their names.
+        names: Vec<String>,
+        /// What that costs of the pool's capacity, in percent.
+        percent: u8,
     },
     /// A member sent damaged blocks.
     DamagedBlocks {

@@ -39,6 +39,9 @@ pub struct MemberEntry {
     pub invited_by: String,
     /// Space it offers to the pool.
     pub offered_bytes: u64,
+    /// As much of it as is used: what its invitation and the pool's rules allow.
+    #[serde(default)]
+    pub counted_bytes: u64,
     /// Number of its disks.
     pub disks: usize,
     /// Where it says that it can be reached.
@@ -90,7 +93,14 @@ pub struct NewInvite {
     /// What they may do.
     #[serde(default)]
     pub role: MemberRole,
+    /// Bytes of storage that each of them is believed at most; 0 = any; default [`UP_TO_BYTES_DEFAULT`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to_bytes: Option<u64>,
 }
+
+/// How much storage a newcomer is believed if its inviter says nothing: 16 TiB, one large disk.
+/// More than that takes a word of the inviter.
+pub const UP_TO_BYTES_DEFAULT: u64 = 16 << 40;
 
 /// A new invitation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -133,6 +143,15 @@ pub struct InviteState {
     pub open: bool,
     /// Whether it was revoked.
     pub revoked: bool,
+}
+
+/// An admin vouches for a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VouchReply {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A member or an invitation was revoked.

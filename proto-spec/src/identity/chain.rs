@@ -23,7 +23,7 @@ u8_enum! {
         1 => ChainLength,
         /// The first certificate is not signed by this pool's root key.
         2 => OtherPool,
-        /// A certificate is not signed by the subject of the one before.
+        /// A certificate is not signed by the subject of the one before, or names another one as its parent.
         3 => Broken,
         /// A subject appears twice, or is a weak key.
         4 => BadSubject,
@@ -82,8 +82,10 @@ pub fn check_known(
 pub fn check_links(pool: PoolId, chain: &[Signed<Cert>]) -> Result<(), GateRefusal> {
     refuse(chain.is_empty() || chain.len() > CHAIN_CERTS_MAX, GateRefusal::ChainLength)?;
     refuse(chain[0].value().issuer != pool.into(), GateRefusal::OtherPool)?;
-    let linked = |pair: &[Signed<Cert>]| pair[1].value().issuer == pair[0].value().subject;
-    refuse(!chain.windows(2).all(linked), GateRefusal::Broken)?;
+    let linked = |pair: &[Signed<Cert>]| {
+        pair[1].value().issuer == pair[0].value().subject && pair[1].value().parent == Some(pair[0].id())
+    };
+    refuse(chain[0].value().parent.is_some() || !chain.windows(2).all(linked), GateRefusal::Broken)?;
     let mut subjects = BTreeSet::from([PublicKey::from(pool)]);
     let fresh = chain.iter().all(|cert| subjects.insert(cert.value().subject) && is_strong(cert.value().subject));
     refuse(!fresh, GateRefusal::BadSubject)?;
@@ -101,7 +103,8 @@ pub fn may_issue(parent: &Cert, child: &Cert) -> Result<(), GateRefusal> {
     refuse(child.depth >= parent.depth, GateRefusal::TooDeep)?;
     let wider = child.role < parent.role
         || child.may_invite && !parent.may_invite
-        || grant(child.grant_until) > grant(parent.grant_until);
+        || grant(child.grant_until) > grant(parent.grant_until)
+        || weight_limit(child.weight_gib_max) > weight_limit(parent.weight_gib_max);
     refuse(wider, GateRefusal::Wider)
 }
 
@@ -112,6 +115,11 @@ pub fn ended(until_ms: u64, wall_ms: u64) -> bool {
 
 fn grant(until_ms: u64) -> u64 {
     if until_ms == 0 { u64::MAX } else { until_ms }
+}
+
+/// A greatest weight, 0 = any, as a number to compare by.
+pub fn weight_limit(weight_gib_max: u32) -> u32 {
+    if weight_gib_max == 0 { u32::MAX } else { weight_gib_max }
 }
 
 fn is_ticket(cert: &Signed<Cert>) -> bool {

@@ -45,8 +45,8 @@ pub struct RawFact {
 
 impl CanonicalCodec for RawFact {}
 
-/// The fact that a [`RawFact`] was made from in this process: its signature needs no second check. It never travels, so what
-/// a peer sent or a disk kept has none. In the simulator everything has, which is half of its speed.
+/// The fact that a [`RawFact`] was made from or checked as in this process: its signature needs no second check. It never
+/// travels, so what a peer sent or a disk kept has none at first. In the simulator everything has, which is half of its speed.
 #[derive(Clone, Debug, Default)]
 struct CheckedFact(Option<Fact>);
 
@@ -110,9 +110,26 @@ macro_rules! each_fact {
         }
 
         impl RawFact {
+            /// What it says it is.
+            pub fn kind(&self) -> FactKind {
+                self.kind
+            }
+
+            /// Bytes of its payload.
+            pub fn payload_len(&self) -> usize {
+                self.payload.len()
+            }
+
             /// The id it has if its signature fits.
             pub fn id(&self, pool: PoolId) -> FactId {
                 match self.kind { $(FactKind::$variant => statement_id($variant::LABEL, pool, &self.payload),)+ }
+            }
+
+            /// Checks form and signature, and remembers that: [`RawFact::open`] need not do it again. So the work can be
+            /// done elsewhere than where the fact is acted on.
+            pub fn check(&mut self, pool: PoolId) -> Result<(), FormatError> {
+                self.checked = CheckedFact(Some(self.open(pool)?));
+                Ok(())
             }
 
             /// Checks form and signature.

@@ -11,9 +11,9 @@ mod ticket;
 
 pub use armour::{StringKind, TextError};
 pub use capability::{Capability, CapabilityLevel};
-pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue};
+pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue, weight_limit};
 pub use fact::{Fact, FactKind, RawFact};
-pub use issue::{Invitation, founder_cert, newcomer_cert, pool_of, ticket_cert};
+pub use issue::{Invitation, consented, founder_cert, newcomer_cert, pool_of, ticket_cert};
 pub use secret::SecretKey;
 pub use statement::*;
 pub use ticket::{BOOTSTRAP_ADDRS_MAX, BOOTSTRAP_MAX, Ticket};

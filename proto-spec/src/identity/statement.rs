@@ -1,13 +1,14 @@
 //! The structures that members sign.
 
 use bytes::Bytes;
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{DiskId, FactId, Key, NodeId, PublicKey, VolumeId, Writer};
+use crate::ids::{BlockId, DiskId, DiskNonce, FactId, Key, NodeId, PublicKey, Signature, VolumeId, Writer};
 use crate::label::sign;
-use crate::signed::Signable;
+use crate::signed::{Signable, verify};
 use crate::time::Hlc;
 use crate::u8_enum;
 
@@ -33,7 +34,8 @@ u8_enum! {
     }
 }
 
-/// One link of a membership chain: `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses]`.
+/// One link of a membership chain:
+/// `[1, kind, issuer, subject, role, may_invite, depth, grant_until, redeem_by, uses, weight_gib_max, parent, consent]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cert {
     /// 1.
@@ -56,6 +58,34 @@ pub struct Cert {
     pub redeem_by: u64,
     /// Tickets: how many newcomers it admits, at least 1. Members: 0.
     pub uses: u32,
+    /// Units of weight that the subject's card is believed at most; 0 = any. Never more than the issuer's.
+    pub weight_gib_max: u32,
+    /// Id of the issuer's certificate by which it issued this one; none if the root key did. So every certificate has one
+    /// chain, and what a chain costs to walk does not depend on how many certificates a key has.
+    pub parent: Option<FactId>,
+    /// Members': the subject's signature over this very payload with nil here; none if the root key issued it. Without it
+    /// anybody could put a foreign key below itself, and with it that member's branch and its inviter's authority.
+    pub consent: Option<Signature>,
+}
+
+impl Cert {
+    /// The bytes that the subject of a member certificate signs.
+    pub fn consent_message(&self) -> Vec<u8> {
+        let payload = crate::codec::encode(&Self { consent: None, ..self.clone() });
+        [crate::label::SIGN_PREFIX.as_bytes(), sign::CONSENT.as_bytes(), &[0], &payload].concat()
+    }
+
+    /// Whether the subject agreed, where it has to.
+    fn has_consent(&self) -> bool {
+        match &self.consent {
+            Some(consent) => {
+                self.kind == CertKind::Member
+                    && self.parent.is_some()
+                    && verify(self.subject, &self.consent_message(), consent)
+            }
+            None => self.kind == CertKind::Ticket || self.parent.is_none(),
+        }
+    }
 }
 
 /// "This newcomer came in with this ticket": `[1, ticket cert id, member cert id, witness, hlc]`, signed by the witness.
@@ -73,15 +103,14 @@ pub struct Admission {
     pub hlc: Hlc,
 }
 
-/// A disk on a card: `[id16, gib, attach generation]`.
+/// A disk on a card: `[nonce16, gib]`. Its id follows from the card's node and the nonce ([`Card::disk_id`]), so no card can
+/// name another node's disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CardDisk {
     /// From its superblock.
-    pub id: DiskId,
+    pub nonce: DiskNonce,
     /// Its weight, whole GiB (test pools may declare a smaller unit); 0 = takes nothing new.
     pub gib: u32,
-    /// Generation of its superblock; the highest one in the pool owns the disk.
-    pub attach_generation: u64,
 }
 
 /// What a node says of itself: `[1, node, seq, instance, name, site, disks, addrs, uplink?, flags, features]`, signed by the node.
@@ -99,7 +128,7 @@ pub struct Card {
     pub name: String,
     /// Its site, 1 to 64 bytes: nodes with equal sites are expected to fail together, by one fire or flood.
     pub site: String,
-    /// At most 64, ascending by id.
+    /// At most 64, ascending by nonce.
     pub disks: Vec<CardDisk>,
     /// At most 8 of `HOST:PORT` (UDP), the best first. HOST may be a DNS name.
     pub addrs: Vec<String>,
@@ -109,6 +138,13 @@ pub struct Card {
     pub flags: u32,
     /// Highest feature level the program supports.
     pub features: u32,
+}
+
+impl Card {
+    /// The id of one of this card's disks.
+    pub fn disk_id(&self, disk: &CardDisk) -> DiskId {
+        DiskId::of(self.node, disk.nonce)
+    }
 }
 
 /// Bits of [`Card::flags`].
@@ -145,16 +181,18 @@ pub struct Heartbeat {
     pub counter: u64,
 }
 
-/// "I have heard nothing of this member for longer than the rule says": `[1, member, last heartbeat, issuer]`.
-/// Effective when a majority of the other members says so; void after a newer heartbeat.
+/// "I have heard nothing of this member for longer than the rule says": `[1, member, last heartbeat, proof, issuer]`.
+/// Effective when a majority of the branches says so; void after a newer heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departure {
     /// 1.
     pub version: u8,
     /// Who is gone.
     pub member: NodeId,
-    /// `(boot, counter)` of the last heartbeat heard of it.
+    /// `(boot, counter)` of the last heartbeat heard of it; `(0, 0)` if none ever was.
     pub last: (u64, u64),
+    /// The member's signature over that heartbeat, so that nobody can name a later one than was heard; none if none was.
+    pub proof: Option<Signature>,
     /// Who says so.
     pub issuer: NodeId,
 }
@@ -268,13 +306,26 @@ pub struct VolEpoch {
     /// Lets a receiver check a read capability it was given.
     pub read_check: Key,
     /// Commit ids at which the previous epoch ended, ascending.
-    pub frozen_heads: Vec<crate::ids::BlockId>,
+    pub frozen_heads: Vec<BlockId>,
     /// Previous read key, sealed under this one.
     pub prev_sealed: Option<Bytes>,
+    /// The member who answers for a volume other than `pool`: anybody can make a key for a volume.
+    pub sponsor: Option<Sponsor>,
 }
 
-/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block]`, signed with the epoch's write key.
-/// It carries the small commit block whole, so it never points at nothing.
+/// "This volume is kept at my expense": `[member, signature]`, the signature over the volume's id under
+/// [`sign::SPONSOR`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sponsor {
+    /// Who pays with its share of what members may make others keep.
+    pub member: NodeId,
+    /// Over the volume's id.
+    pub signature: Signature,
+}
+
+/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block, author, proof]`, signed with the epoch's write key.
+/// It carries the small commit block whole, so it never points at nothing. All full members have the write key: the author's
+/// own signature says which of them it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// 1.
@@ -285,6 +336,25 @@ pub struct Head {
     pub epoch: u32,
     /// The commit block, at most [`crate::volume::COMMIT_BYTES_MAX`].
     pub commit: Bytes,
+    /// The member that published it.
+    pub author: NodeId,
+    /// The author's signature over volume and commit.
+    pub proof: Signature,
+}
+
+impl Head {
+    /// A head as its author makes it.
+    pub fn by(author: &SigningKey, volume: VolumeId, epoch: u32, commit: Bytes) -> Self {
+        let proof = Signature(author.sign(&authored(volume, &commit)).to_bytes());
+        let author = NodeId(author.verifying_key().to_bytes());
+        Self { version: 1, volume, epoch, commit, author, proof }
+    }
+}
+
+/// What the author of a head signs: `"fsdfs/2/author" 00 volume32 commit-id32`.
+fn authored(volume: VolumeId, commit: &[u8]) -> Vec<u8> {
+    let id = BlockId::of(commit);
+    [crate::label::SIGN_PREFIX.as_bytes(), sign::AUTHOR.as_bytes(), &[0], &volume.0, &id.0].concat()
 }
 
 fn first_version(what: &'static str, version: u8) -> Result<(), FormatError> {
@@ -296,10 +366,12 @@ impl CanonicalCodec for Cert {
         first_version("a certificate", self.version)?;
         match self.kind {
             CertKind::Member => {
-                bound(self.redeem_by == 0 && self.uses == 0, "redeem_by or uses of a member certificate")
+                bound(self.redeem_by == 0 && self.uses == 0, "redeem_by or uses of a member certificate")?;
             }
-            CertKind::Ticket => bound(self.uses >= 1, "uses of a ticket"),
+            CertKind::Ticket => bound(self.uses >= 1, "uses of a ticket")?,
         }
+        let agreed = self.has_consent();
+        if agreed { Ok(()) } else { Err(FormatError::BadSignature { what: "the consent in a certificate" }) }
     }
 }
 
@@ -315,7 +387,7 @@ impl CanonicalCodec for Card {
         text(&self.name, 64, "the name on a card")?;
         text(&self.site, 64, "the site on a card")?;
         bound(self.disks.len() <= 64, "the disks on a card")?;
-        ascending(&self.disks, |disk| disk.id)?;
+        ascending(&self.disks, |disk| disk.nonce)?;
         bound(self.addrs.len() <= 8, "the addresses on a card")?;
         self.addrs.iter().try_for_each(|addr| text(addr, 255, "an address on a card"))
     }
@@ -392,7 +464,9 @@ impl CanonicalCodec for Head {
     fn check(&self) -> Result<(), FormatError> {
         first_version("a head", self.version)?;
         bound(self.epoch >= 1, "epoch")?;
-        bound(self.commit.len() <= crate::volume::COMMIT_BYTES_MAX, "the commit in a head")
+        bound(self.commit.len() <= crate::volume::COMMIT_BYTES_MAX, "the commit in a head")?;
+        let is_authors = verify(self.author.into(), &authored(self.volume, &self.commit), &self.proof);
+        if is_authors { Ok(()) } else { Err(FormatError::BadSignature { what: sign::AUTHOR }) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -67,9 +68,9 @@ impl Ticket {
     }
 
     /// The chain of a newcomer that redeems it.
-    pub fn redeem(&self, newcomer: NodeId) -> Result<Vec<Signed<Cert>>, GateRefusal> {
-        let own = newcomer_cert(self.pool, &self.seed.signing_key(), self.cert().value(), newcomer)
-            .ok_or(GateRefusal::TooDeep)?;
+    pub fn redeem(&self, newcomer: &SigningKey) -> Result<Vec<Signed<Cert>>, GateRefusal> {
+        let own =
+            newcomer_cert(self.pool, &self.seed.signing_key(), self.cert(), newcomer).ok_or(GateRefusal::TooDeep)?;
         let chain: Vec<_> = self.chain.iter().cloned().chain([own]).collect();
         chain::check_links(self.pool, &chain)?;
         Ok(chain)

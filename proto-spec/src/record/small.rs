@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::be32;
 use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{DiskId, NodeId, PoolId};
+use crate::ids::{DiskId, DiskNonce, NodeId, PoolId};
 
 /// A small file at most; a reader reserves no more.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -16,17 +16,15 @@ const SUPERBLOCK_MAGIC: &[u8; 8] = b"FSDFSSUP";
 const DISKS_MAGIC: &[u8; 8] = b"FSDFSDSK";
 const VERSION: u8 = 1;
 
-/// What a disk says of itself: `[pool, disk, owner, attach generation]`.
+/// What a disk says of itself: `[pool, nonce, owner]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Superblock {
     /// The pool its blocks belong to.
     pub pool: PoolId,
     /// Random, drawn once.
-    pub disk: DiskId,
+    pub nonce: DiskNonce,
     /// The node that stores on it.
     pub owner: NodeId,
-    /// Grows each time the disk is attached anew. If two nodes call one disk theirs, the higher one has it.
-    pub attach_generation: u64,
 }
 
 impl CanonicalCodec for Superblock {}
@@ -38,13 +36,11 @@ pub struct DiskList(
     pub Vec<KnownDisk>,
 );
 
-/// One of them: `[disk, attach generation, path]`.
+/// One of them: `[disk, path]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownDisk {
     /// From its superblock.
     pub disk: DiskId,
-    /// From its superblock, when it was last attached.
-    pub attach_generation: u64,
     /// Where it was: the bytes of an absolute path.
     pub path: Bytes,
 }
@@ -57,6 +53,11 @@ impl CanonicalCodec for DiskList {
 }
 
 impl Superblock {
+    /// Which disk this is.
+    pub fn disk(&self) -> DiskId {
+        DiskId::of(self.owner, self.nonce)
+    }
+
     /// The whole file.
     pub fn encode(&self) -> Vec<u8> {
         encode(SUPERBLOCK_MAGIC, self)

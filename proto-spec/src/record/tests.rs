@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::codec::FormatError;
-use crate::ids::{DiskId, NodeId, PoolId, Signature, hex};
+use crate::ids::{DiskId, DiskNonce, NodeId, PoolId, Signature, hex};
 use crate::message::StripeShard;
 
 const MARKER: SegmentMarker = *b"\x01\x02\x03\x04\x05\x06\x07\x08";
@@ -55,15 +55,14 @@ fn unpublished() -> LogEntry {
     LogEntry::Unpublished(UnpublishedEntry { head, under_replicated: vec![BlockId([1; 32]), BlockId([2; 32])] })
 }
 
+fn superblock() -> Superblock {
+    Superblock { pool: PoolId([1; 32]), nonce: DiskNonce([3; 16]), owner: NodeId([9; 32]) }
+}
+
 fn vectors() -> Value {
     let (segment, block, renewal, footer, records_end) = segment();
-    let superblock =
-        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 };
-    let disks = DiskList(vec![KnownDisk {
-        disk: DiskId([3; 16]),
-        attach_generation: 4,
-        path: Bytes::from_static(b"/srv/\xff"),
-    }]);
+    let superblock = superblock();
+    let disks = DiskList(vec![KnownDisk { disk: superblock.disk(), path: Bytes::from_static(b"/srv/\xff") }]);
     let own = LogEntry::Own(OwnSequence { writer: Writer([6; 8]), seq: 300 });
     json!({
         "note": "hexadecimal; spec 06-store. Made once, obeyed since.",
@@ -161,9 +160,7 @@ fn each_flip(bytes: &[u8], noticed: impl Fn(&[u8]) -> bool) {
 
 #[test]
 fn a_later_version_is_named() {
-    let mut bytes =
-        Superblock { pool: PoolId([1; 32]), disk: DiskId([3; 16]), owner: NodeId([9; 32]), attach_generation: 4 }
-            .encode();
+    let mut bytes = superblock().encode();
     bytes[8] = 2;
     let sealed = bytes.len() - 4;
     let crc = crc32fast::hash(&bytes[..sealed]);

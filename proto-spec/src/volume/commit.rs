@@ -6,6 +6,7 @@
 //! k       = HKDF-SHA256(K_commit, info = "fsdfs/2/commit-key" 00 salt)
 //! ```
 
+use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
 use super::entry::FolderNode;
@@ -109,9 +110,9 @@ impl Commit {
         })
     }
 
-    /// Signs a head that carries the sealed commit.
-    pub fn head(keys: &WriteKeys, pool: PoolId, commit: &Block) -> Signed<Head> {
-        let head = Head { version: 1, volume: keys.volume(), epoch: keys.epoch(), commit: commit.bytes().clone() };
+    /// Signs a head that carries the sealed commit, in the name of a member and with the volume's key.
+    pub fn head(keys: &WriteKeys, author: &SigningKey, pool: PoolId, commit: &Block) -> Signed<Head> {
+        let head = Head::by(author, keys.volume(), keys.epoch(), commit.bytes().clone());
         Signed::sign(pool, keys.signing_key(), head)
     }
 }
@@ -151,11 +152,17 @@ impl CommitView {
         Self::of(&head.commit)
     }
 
-    /// Whether `other` stands instead of this: it includes everything, or it is the same state in other bytes and has the
-    /// smaller id.
+    /// Whether it is somebody's change, and no pure merge.
+    pub fn is_operation(&self) -> bool {
+        self.extra.writer.is_some()
+    }
+
+    /// Whether `other` stands instead of this: it includes everything, or it is the same merge in other bytes and has the
+    /// smaller id. Two operations with equal version vectors are two changes under one number: somebody used another's, or a
+    /// machine was copied. Neither includes the other, whatever it says.
     pub fn is_superseded_by(&self, other: &Self) -> bool {
         if self.extra.version_vector == other.extra.version_vector {
-            return other.id < self.id;
+            return !(self.is_operation() && other.is_operation()) && other.id < self.id;
         }
         other.extra.version_vector.covers_all(&self.extra.version_vector)
     }

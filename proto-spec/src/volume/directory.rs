@@ -67,8 +67,9 @@ impl DirectoryNode {
         }
     }
 
-    /// Seals a node; `copies` is the redundancy of what it links to.
-    pub fn seal(self, keys: &WriteKeys, copies: u8) -> (Block, BlockRef) {
+    /// Seals a node; `copies` is the redundancy of what it links to. A node that no reader would take is refused: what was
+    /// sealed once can never be mended.
+    pub fn seal(self, keys: &WriteKeys, copies: u8) -> Result<(Block, BlockRef), FormatError> {
         let mut linker = LinkCollector::new(copies);
         let mut link = |at, usage| Ok(linker.add(at, usage));
         let level = self.level();
@@ -83,8 +84,8 @@ impl DirectoryNode {
             entries: entries.expect(infallible),
             children: children.expect(infallible),
         };
-        debug_assert_eq!(wire.check(), Ok(()), "a node is valid before it is sealed");
-        seal::seal(keys, BlockKind::Directory, linker.finish(), &wire)
+        wire.check()?;
+        Ok(seal::seal(keys, BlockKind::Directory, linker.finish(), &wire))
     }
 
     /// Opens a node.

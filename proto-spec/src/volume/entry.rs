@@ -16,6 +16,8 @@ use crate::time::Hlc;
 
 /// Bytes of a name at most, as in POSIX file systems.
 pub const NAME_BYTES_MAX: usize = 255;
+/// The name in the root of a volume below which gateways keep what is theirs: no user writes there.
+pub const NAME_RESERVED: &[u8] = b".fsdfs";
 /// Bytes of a file's content in its entry at most.
 pub const INLINE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of a symlink's target at most: `PATH_MAX` less the NUL.
@@ -129,7 +131,7 @@ pub enum FileContent<R = BlockRef> {
 }
 
 /// A folder, as its parent tells of it: equal contents are equal blocks, whoever made the folder and wherever it lies.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FolderNode<R = BlockRef> {
     /// The operations that made or moved it, ascending. Usually one; none if only its content keeps it alive.
     pub births: Vec<Dot>,

@@ -1,5 +1,6 @@
 //! Encrypted file trees: blocks, keys, manifests, directories, commits (spec 02-block, 05-volume).
 
+mod claim;
 mod commit;
 mod directory;
 mod entry;
@@ -12,12 +13,13 @@ mod manifest;
 mod seal;
 mod version_vector;
 
+pub use claim::{NodeClaim, NodeSummary};
 pub use commit::{Commit, CommitView};
 pub use directory::{DirectoryChild, DirectoryNode, LEVEL_MAX, NODE_BYTES_MAX, NODE_REFS_MAX, NodeTarget, weight};
 pub use entry::{
     BIRTHS_MAX, DirectoryEntry, EntryName, EntryVersion, FILE_DEPTH_MAX, FileAttributes, FileContent, FileNode,
-    FolderNode, INLINE_BYTES_MAX, NAME_BYTES_MAX, PATH_NAMES_MAX, SYMLINK_BYTES_MAX, VERSIONS_MAX, XATTR_BYTES_MAX,
-    XATTR_HARD_LINK, XATTR_OVERHEAD_BYTES, XATTR_RESERVED, Xattr, check_name, check_xattrs,
+    FolderNode, INLINE_BYTES_MAX, NAME_BYTES_MAX, NAME_RESERVED, PATH_NAMES_MAX, SYMLINK_BYTES_MAX, VERSIONS_MAX,
+    XATTR_BYTES_MAX, XATTR_HARD_LINK, XATTR_OVERHEAD_BYTES, XATTR_RESERVED, Xattr, check_name, check_xattrs,
 };
 pub use flags::EntryFlags;
 pub use header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LINKS_MAX, LinkClass, header};

@@ -7,10 +7,10 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
     AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, Departure, Fact, FactKind, FeatureLevel,
-    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, Vouch,
-    founder_cert, newcomer_cert, ticket_cert,
+    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Sponsor, Ticket, VolEpoch, Vouch,
+    consented, founder_cert, newcomer_cert, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
 use fsdfs_proto::signed::{Envelope, Signable, Signed, message};
 use fsdfs_proto::time::Hlc;
@@ -99,12 +99,18 @@ pub fn founder() -> Signed<Cert> {
 }
 
 pub fn ticket_certificate() -> Signed<Cert> {
-    let invitation = Invitation { subject: public(TICKET), role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1 };
-    ticket_cert(pool(), &key(FOUNDER), founder().value(), invitation).unwrap()
+    let invitation = Invitation {
+        subject: public(TICKET),
+        role: Role::Full,
+        redeem_by: 1_800_000_000_000,
+        uses: 1,
+        weight_gib_max: 16_384,
+    };
+    ticket_cert(pool(), &key(FOUNDER), &founder(), invitation).unwrap()
 }
 
 pub fn newcomer() -> Signed<Cert> {
-    newcomer_cert(pool(), &key(TICKET), ticket_certificate().value(), node(NEWCOMER)).unwrap()
+    newcomer_cert(pool(), &key(TICKET), &ticket_certificate(), &key(NEWCOMER)).unwrap()
 }
 
 fn admission() -> Admission {
@@ -112,8 +118,8 @@ fn admission() -> Admission {
     Admission { version: 1, ticket: ticket_certificate().id(), member: newcomer().id(), witness: node(FOUNDER), hlc }
 }
 
-fn disk(id: u8, gib: u32, attach_generation: u64) -> CardDisk {
-    CardDisk { id: DiskId([id; 16]), gib, attach_generation }
+fn disk(nonce: u8, gib: u32) -> CardDisk {
+    CardDisk { nonce: DiskNonce([nonce; 16]), gib }
 }
 
 fn card() -> Card {
@@ -124,7 +130,7 @@ fn card() -> Card {
         instance: Writer([6; 8]),
         name: "büro".into(),
         site: "Haus am Hang".into(),
-        disks: vec![disk(1, 100, 1), disk(2, 4000, 2)],
+        disks: vec![disk(1, 100), disk(2, 4000)],
         addrs: vec!["home.example.org:4001".into(), "[2001:db8::7]:4001".into()],
         uplink: Some(1250),
         flags: 1,
@@ -177,12 +183,27 @@ fn epoch() -> VolEpoch {
         read_check: Key([8; 32]),
         frozen_heads: vec![BlockId([1; 32]), BlockId([2; 32])],
         prev_sealed: Some(Bytes::from_static(&[9; 48])),
+        sponsor: None,
     }
+}
+
+/// Of a volume of its own: the volume's id is its owner's key.
+fn sponsored() -> VolEpoch {
+    let volume = VolumeId(public(WRITER).0);
+    let signature = key(FOUNDER).sign(&message(sign::SPONSOR, pool(), &volume.0));
+    let sponsor = Some(Sponsor { member: node(FOUNDER), signature: Signature(signature.to_bytes()) });
+    VolEpoch { volume, epoch: 1, signer: public(WRITER), frozen_heads: vec![], prev_sealed: None, sponsor, ..epoch() }
+}
+
+fn gone(boot: u64) -> Departure {
+    let last = Heartbeat { version: 1, node: node(NEWCOMER), boot, counter: 200 };
+    let proof = Signed::sign(pool(), &key(NEWCOMER), last).envelope().signature;
+    Departure { version: 1, member: node(NEWCOMER), last: (boot, 200), proof: Some(proof), issuer: node(FOUNDER) }
 }
 
 fn head() -> Head {
     // What a head says of its commit is 05-volume's; here it is bytes.
-    Head { version: 1, volume: VolumeId(pool().0), epoch: 2, commit: Bytes::from_static(b"a commit block") }
+    Head::by(&key(FOUNDER), VolumeId(pool().0), 2, Bytes::from_static(b"a commit block"))
 }
 
 pub fn statements() -> Vec<MessageSample> {
@@ -193,6 +214,7 @@ pub fn statements() -> Vec<MessageSample> {
         grant_until: 1_900_000_000_000,
         ..newcomer().value().clone()
     };
+    let reader = consented(reader, &key(NEWCOMER));
     let boot = 1_700_000_000_000;
     vec![
         sample("the founder's certificate", ROOT, founder().value().clone()),
@@ -203,11 +225,8 @@ pub fn statements() -> Vec<MessageSample> {
         sample("a card", NEWCOMER, card()),
         sample("the shortest card", NEWCOMER, bare_card()),
         sample("a heartbeat", NEWCOMER, Heartbeat { version: 1, node: node(NEWCOMER), boot, counter: 200 }),
-        sample(
-            "gone",
-            FOUNDER,
-            Departure { version: 1, member: node(NEWCOMER), last: (boot, 200), issuer: node(FOUNDER) },
-        ),
+        sample("gone", FOUNDER, gone(boot)),
+        sample("gone, and never heard of", FOUNDER, Departure { last: (0, 0), proof: None, ..gone(boot) }),
         sample("the first admins", ROOT, first_admins()),
         sample("the next admins", ROOT, next_admins()),
         sample("rules", FOUNDER, rules()),
@@ -225,6 +244,7 @@ pub fn statements() -> Vec<MessageSample> {
             ROOT,
             VolEpoch { epoch: 1, signer: public(ROOT), frozen_heads: vec![], prev_sealed: None, ..epoch() },
         ),
+        sample("an epoch of a volume that a member answers for", WRITER, sponsored()),
         sample("a head", WRITER, head()),
         sample("a vouch", FOUNDER, Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) }),
     ]
@@ -289,6 +309,8 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
     let mut bit = good;
     bit.0[5] ^= 1;
     let cert = |of: PoolId, label: &str, seed: u8| signed(FactKind::Cert, label, of, seed, &payload);
+    let silent = Cert { consent: None, ..newcomer().value().clone() };
+    let agreeing = consented(ticket_certificate().value().clone(), &key(TICKET));
     let weak = Removal { version: 1, signer: WEAK, node: node(NEWCOMER) };
     let head = codec::encode(&head());
     let write = Signature(key(WRITER).sign(&message(sign::HEAD, pool(), &head)).to_bytes());
@@ -296,6 +318,10 @@ fn missigned() -> Vec<(&'static str, Vec<u8>)> {
         ("signed under another label", cert(pool(), sign::ADMISSION, ROOT)),
         ("signed for another pool", cert(PoolId(public(9).0), sign::CERT, ROOT)),
         ("signed by another key", cert(pool(), sign::CERT, FOUNDER)),
+        ("a certificate without its subject's consent", spoilt(FactKind::Cert, TICKET, &silent)),
+        ("another's consent", spoilt(FactKind::Cert, TICKET, &consented(silent.clone(), &key(FOUNDER)))),
+        ("consent to other rights", spoilt(FactKind::Cert, TICKET, &Cert { depth: 1, ..newcomer().value().clone() })),
+        ("a ticket's consent", spoilt(FactKind::Cert, FOUNDER, &agreeing)),
         ("a bit of the signature is wrong", raw(FactKind::Cert, &payload, bit, None)),
         ("the signature's number is not reduced", raw(FactKind::Cert, &payload, unreduced(good), None)),
         ("the signer is a weak key", raw(FactKind::Removal, &codec::encode(&weak), Signature(weak_signature()), None)),
@@ -354,9 +380,9 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
         ("a name of 65 bytes", cards(Card { name: "n".repeat(65), ..card() })),
         ("a name that moves the cursor", cards(Card { name: "\u{1b}[2J".into(), ..card() })),
         ("a card without site", cards(Card { site: String::new(), ..card() })),
-        ("65 disks", cards(Card { disks: (0..65).map(|id| disk(id, 1, 1)).collect(), ..card() })),
-        ("disks out of order", cards(Card { disks: vec![disk(2, 1, 1), disk(1, 1, 1)], ..card() })),
-        ("a disk twice", cards(Card { disks: vec![disk(1, 1, 1), disk(1, 2, 2)], ..card() })),
+        ("65 disks", cards(Card { disks: (0..65).map(|id| disk(id, 1)).collect(), ..card() })),
+        ("disks out of order", cards(Card { disks: vec![disk(2, 1), disk(1, 1)], ..card() })),
+        ("a disk twice", cards(Card { disks: vec![disk(1, 1), disk(1, 2)], ..card() })),
         ("nine addresses", cards(Card { addrs: vec!["192.0.2.1:1".into(); 9], ..card() })),
         ("an empty address", cards(Card { addrs: vec![String::new()], ..card() })),
         ("admins number 0", admin(AdminList { number: 0, ..first_admins() })),

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fsdfs_core::tree::{
-    BlockMap, BlockRef, EditError, EditJob, EditOutcome, FileContent, JobDone, MergeJob, QueryJob, QueryResult,
-    TreeEdit, TreeItem, TreeItemKind, TreeParams, TreePath, TreeQuery,
+    BlockMap, BlockRef, EditError, EditJob, EditOutcome, FileContent, JobDone, JobTerms, MergeJob, QueryJob,
+    QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeParams, TreePath, TreeQuery,
 };
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
@@ -55,6 +55,8 @@ pub struct VolumeHistory {
     /// What lies below a folder's block never changes.
     below: BTreeMap<BlockRef, Rc<TreeModel>>,
     roots: BTreeMap<BlockId, WriteNumber>,
+    /// What heads include that were made by members that lie. Nothing that they show is expected anywhere.
+    forged: BTreeMap<BlockId, VersionVector>,
     /// Written and removed again by the same batch of edits.
     vanished: BTreeSet<WriteNumber>,
 }
@@ -86,8 +88,8 @@ impl TreeModel {
 impl VolumeHistory {
     /// Of a volume that has no head yet.
     pub fn new(keys: VolumeKeys, params: TreeParams) -> Self {
-        let (blocks, made, heads, below, roots, vanished) = Default::default();
-        Self { keys, params, blocks, made, heads, below, roots, vanished }
+        let (blocks, made, heads, below, roots, forged, vanished) = Default::default();
+        Self { keys, params, blocks, made, heads, below, roots, forged, vanished }
     }
 
     /// A user sealed a file; its root block, if it has one, carries this content.
@@ -104,6 +106,17 @@ impl VolumeHistory {
     fn made_all(&mut self, at: Micros, blocks: &[Block], head: &Signed<Head>) {
         blocks.iter().for_each(|block| self.made(at, block));
         self.made(at, &Block::new(head.value().commit.clone()));
+    }
+
+    /// A member that lies made this head.
+    pub fn forged(&mut self, head: &Signed<Head>) {
+        self.forged.insert(commit_of(head), seen_of(std::slice::from_ref(head)));
+    }
+
+    /// Without what only those did who lie.
+    fn honest(&self, seen: &VersionVector) -> VersionVector {
+        let forged = |dot: &Dot| self.forged.values().any(|seen| seen.get(dot.writer) > 0);
+        seen.dots().iter().filter(|dot| !forged(dot)).copied().collect()
     }
 
     /// Whether a block was made not before then.
@@ -167,6 +180,7 @@ impl VolumeHistory {
         }
         let (writer, seq) = job.dot;
         state.seen.add(Dot { writer, seq });
+        seen_of(&job.terms.covered).dots().iter().for_each(|dot| state.seen.add(*dot));
         let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
         if !exact {
             let shown = state.tree.numbers();
@@ -183,7 +197,7 @@ impl VolumeHistory {
     fn keep(&mut self, mut state: HeadState, blocks: &[Block], head: &Signed<Head>) -> Result<(), String> {
         state.made = blocks.iter().map(Block::id).collect();
         let said = seen_of(std::slice::from_ref(head));
-        let fits = said == state.seen;
+        let fits = self.honest(&said) == self.honest(&state.seen);
         let text = format!("a commit says it includes {said:?}, but it is {:?}", state.seen);
         self.heads.insert(commit_of(head), Rc::new(state));
         if fits { Ok(()) } else { Err(text) }
@@ -236,6 +250,10 @@ impl VolumeHistory {
         let mut all = BTreeSet::new();
         for head in heads {
             let id = commit_of(head);
+            if let Some(seen) = self.forged.get(&id) {
+                merged.seen.add_all(seen);
+                continue;
+            }
             let state = self.heads.get(&id).ok_or_else(|| format!("a head {} that nobody made", id.short()))?;
             merged.seen.add_all(&state.seen);
             merged.removed.extend(&state.removed);
@@ -360,9 +378,9 @@ impl VolumeHistory {
 
     fn look(&self, heads: &[Signed<Head>], path: &TreePath, used: &mut BlockMap) -> Result<Vec<TreeItem>, String> {
         let query = TreeQuery::List { path: path.clone(), after: None, max: usize::MAX };
-        let (keys, params) = (self.keys.clone(), self.params);
+        let (keys, params, terms) = (self.keys.clone(), self.params, JobTerms::default());
         let mut job =
-            QueryJob { keys, heads: heads.to_vec(), query, known: None, params, blocks: std::mem::take(used) };
+            QueryJob { keys, heads: heads.to_vec(), query, known: None, params, terms, blocks: std::mem::take(used) };
         let found = loop {
             match job.run() {
                 JobDone::Missing(ids) => {

@@ -4,6 +4,7 @@
 //! never sees the world.
 
 pub mod convergence;
+pub mod harm;
 pub mod history;
 pub mod liveness;
 pub mod promise;
@@ -12,11 +13,12 @@ pub mod storage;
 
 use std::fmt;
 
-use fsdfs_core::tree::{JobDone, TreeJob, TreeParams};
+use fsdfs_core::tree::{JobDone, TreeError, TreeJob, TreeParams};
 use fsdfs_proto::identity::{Fact, Head};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
+use self::harm::HarmChecker;
 use self::history::VolumeHistory;
 use self::liveness::LivenessChecker;
 use self::promise::{AnsweredEdit, AnsweredQuery, PromiseChecker, wrong_lease};
@@ -35,7 +37,7 @@ const VIOLATIONS_MAX: usize = 20;
 pub struct Violation {
     /// When it was noticed.
     pub at: Micros,
-    /// Which checker noticed it: promise, convergence, liveness, bounds, tree, replay, assertion.
+    /// Which checker noticed it: promise, convergence, liveness, bounds, tree, harm, replay, assertion.
     pub checker: &'static str,
     /// What.
     pub what: String,
@@ -59,6 +61,8 @@ pub struct Checkers {
     pub promises: PromiseChecker,
     /// Who waits for an answer.
     pub liveness: LivenessChecker,
+    /// Who lies.
+    pub harm: HarmChecker,
     origins: HeadOrigins,
 }
 
@@ -71,6 +75,7 @@ impl Checkers {
             storage: StorageModel::default(),
             promises: PromiseChecker::default(),
             liveness: LivenessChecker::default(),
+            harm: HarmChecker::default(),
             origins: HeadOrigins::default(),
         }
     }
@@ -100,6 +105,15 @@ impl Checkers {
                 self.storage.machine_added(machine, node, duplicate);
             }
             Observed::MachineLeftOut { machine } => self.storage.machine_gone(machine),
+            Observed::MemberTurned { machine, node } => {
+                self.harm.turned(machine, node);
+                self.storage.member_turned(machine);
+                self.promises.machine_lost(machine, &self.storage, &self.history);
+                self.promises.disks_changed(at, machine);
+                self.promises.disturbed(at);
+            }
+            Observed::MemberRevoked { .. } => self.promises.disturbed(at),
+            Observed::HeadForged { head } => self.history.forged(&head),
             Observed::MachineLost { machine } => {
                 self.storage.machine_gone(machine);
                 self.promises.machine_lost(machine, &self.storage, &self.history);
@@ -154,6 +168,9 @@ impl Checkers {
             }
             Observed::PutAnswered { op, block, outcome } => {
                 self.liveness.command_ended(op);
+                let disturbed = self.promises.lost_something_since(op);
+                let harm = self.harm.put_answered(block, &outcome, disturbed, &self.storage);
+                self.fail_all(at, "harm", harm);
                 let wrong = self.promises.put_answered(op, block, &outcome, &self.storage);
                 self.fail_all(at, "promise", wrong);
             }
@@ -200,17 +217,23 @@ impl Checkers {
                 self.head_made(machine, head);
                 self.history.merged_to(at, job, blocks, head)
             }
+            // Its holders are away; whoever asked is told so.
+            (_, JobDone::Failed(TreeError::Absent(..))) => Ok(()),
             (_, JobDone::Failed(error)) => Err(format!("a tree is not readable: {error:?}")),
             _ => Ok(()),
         };
-        if let Err(what) = checked {
+        if let Err(what) = checked
+            && !self.harm.lies(machine)
+        {
             self.fail(at, "tree", format!("on node {machine}: {what}"));
         }
     }
 
     fn head_made(&mut self, machine: MachineId, head: &Signed<Head>) {
         let commit = commit_of(head);
-        self.origins.head_made(machine, commit);
+        if !self.harm.lies(machine) {
+            self.origins.head_made(machine, commit);
+        }
         self.storage.head_made(Fact::from(head.clone()).raw(), commit);
     }
 }

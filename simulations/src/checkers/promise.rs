@@ -136,6 +136,12 @@ impl PromiseChecker {
         self.begun.remove(&op);
     }
 
+    /// Whether some disk lost something since this command was given.
+    pub fn lost_something_since(&self, op: OpId) -> bool {
+        let since = self.begun.get(&op).map_or(0, |begun| begun.since);
+        self.disks_changed.values().any(|at| *at >= since)
+    }
+
     /// A block was confirmed: every server named has it, each counted once.
     pub fn put_answered(
         &mut self,
@@ -238,7 +244,8 @@ impl PromiseChecker {
         }
         let counted = copies.servers.len();
         let too_few = |block: &BlockId| {
-            let held = storage.believers(*block).len();
+            // What those say who lie is nobody's fault but theirs.
+            let held = storage.believers(*block).len() + storage.liars();
             (held < counted)
                 .then(|| format!("{} of the tree of write {number} is on {held} servers, not {counted}", block.short()))
         };
@@ -300,7 +307,7 @@ impl PromiseChecker {
     /// Whether that holds for a machine of this node, or one lost data since.
     fn any_of(&self, node: NodeId, since: Micros, storage: &StorageModel, holds: impl Fn(MachineId) -> bool) -> bool {
         let lost = |id: MachineId| self.disks_changed.get(&id).is_some_and(|at| *at >= since);
-        storage.machines_of(node).any(|id| lost(id) || holds(id))
+        storage.machines_of(node).any(|id| lost(id) || storage.lies(id) || holds(id))
     }
 
     /// Writes that were acknowledged, and that a state neither shows nor removed.

@@ -23,6 +23,8 @@ struct MachineModel {
     node: NodeId,
     duplicate: bool,
     gone: bool,
+    /// Its member lies.
+    lies: bool,
     /// Whether the record is intact; blocks without a record are not listed.
     copies: BTreeMap<BlockId, bool>,
     /// Commits of the heads in its home log, in the order in which they came.
@@ -34,12 +36,28 @@ impl StorageModel {
     pub fn machine_added(&mut self, machine: MachineId, node: NodeId, duplicate: bool) {
         assert_eq!(machine, self.machines.len(), "machines are numbered in the order in which they come");
         let (copies, heads) = (BTreeMap::new(), Vec::new());
-        self.machines.push(MachineModel { node, duplicate, gone: false, copies, heads });
+        self.machines.push(MachineModel { node, duplicate, gone: false, lies: false, copies, heads });
     }
 
     /// It will never be seen again.
     pub fn machine_gone(&mut self, machine: MachineId) {
         self.machines[machine].gone = true;
+    }
+
+    /// Its member lies from now on: what is there counts as little as if it were gone.
+    pub fn member_turned(&mut self, machine: MachineId) {
+        self.machines[machine].gone = true;
+        self.machines[machine].lies = true;
+    }
+
+    /// Whether its member lies.
+    pub fn lies(&self, machine: MachineId) -> bool {
+        self.machines[machine].lies
+    }
+
+    /// How many members lie.
+    pub fn liars(&self) -> usize {
+        self.machines.iter().filter(|here| here.lies).count()
     }
 
     /// What a machine has of a block.
@@ -141,7 +159,8 @@ impl StorageModel {
 
     /// Distinct nodes with a record, rotten or not.
     pub fn believers(&self, block: BlockId) -> BTreeSet<NodeId> {
-        self.machines.iter().filter(|here| here.copies.contains_key(&block)).map(|here| here.node).collect()
+        let believes = |here: &&MachineModel| !here.lies && here.copies.contains_key(&block);
+        self.machines.iter().filter(believes).map(|here| here.node).collect()
     }
 
     /// Whether an intact copy lies on another machine that survives.

@@ -8,7 +8,7 @@ use crate::simulation::Simulation;
 use crate::users::UserOperation;
 use crate::world::clock::MachineClock;
 use crate::world::queue::{MS, Micros, S};
-use crate::world::{MachineId, World};
+use crate::world::{HostileWay, MachineId, World};
 
 /// An act at its time.
 #[derive(Clone, Debug)]
@@ -104,6 +104,16 @@ pub enum ScenarioEvent {
     Join {
         newcomer: MachineSpec,
     },
+    /// A member begins to lie.
+    Turn {
+        node: MachineId,
+        way: HostileWay,
+        seed: u64,
+    },
+    /// The founder revokes it.
+    Revoke {
+        node: MachineId,
+    },
 }
 
 /// A machine as drawn.
@@ -149,7 +159,9 @@ impl Simulation {
     /// Whether it can be done, and breaks no promise by itself.
     pub fn may(&mut self, act: &ScenarioEvent) -> bool {
         match act {
-            ScenarioEvent::Operation { node, .. } => self.machines[*node].runs(),
+            ScenarioEvent::Operation { node, .. } => self.serves(*node),
+            ScenarioEvent::Turn { node, .. } => self.may_turn(*node),
+            ScenarioEvent::Revoke { node } => self.at_large().contains(node) && self.machines[0].runs(),
             ScenarioEvent::Rot { node, block } => {
                 // What was on two machines until now counts as such: with one copy left, its writer may not be lost.
                 self.safety().storage.has_another_copy(*node, *block)
@@ -161,7 +173,9 @@ impl Simulation {
                 self.safety();
                 node.is_some_and(|node| self.can_be_lost(node))
             }
-            ScenarioEvent::Duplicate { node } => self.duplicate.is_none() && !self.machines[*node].gone,
+            ScenarioEvent::Duplicate { node } => {
+                self.duplicate.is_none() && !self.machines[*node].gone && !self.is_hostile(*node)
+            }
             ScenarioEvent::EndDuplicate => self.duplicate.is_some_and(|duplicate| self.can_spare(duplicate)),
             _ => true,
         }
@@ -187,6 +201,16 @@ impl Simulation {
             ScenarioEvent::LoseWriter { node: None } => {}
             ScenarioEvent::Clock { node, ms } => self.jump_clock(*node, *ms),
             ScenarioEvent::EndDuplicate => self.end_duplicate(),
+            ScenarioEvent::Turn { node, way, seed } => {
+                let views = self.honest_views();
+                self.checkers().harm.kept_before(&views);
+                self.turn(*node, *way, *seed);
+            }
+            ScenarioEvent::Revoke { node } => {
+                self.weigh_burden();
+                let subject = self.machines[*node].node;
+                self.begin(0, UserOperation::Revoke { subject });
+            }
             other => self.carry_steps(other),
         }
     }
@@ -243,6 +267,13 @@ impl Simulation {
     /// Whether all this machine has of value is also elsewhere, but for what it wrote that never was.
     fn can_be_lost(&mut self, id: MachineId) -> bool {
         !self.machines[id].gone && self.safety().can_be_lost(id)
+    }
+
+    /// The founder's node stays honest: it revokes the others. What only the one that turns has would be lost by its fault.
+    fn may_turn(&mut self, id: MachineId) -> bool {
+        let here = &self.machines[id];
+        let duplicated = self.duplicate.is_some_and(|duplicate| self.machines[duplicate].node == here.node);
+        id != 0 && here.runs() && !duplicated && !self.is_hostile(id) && self.can_be_lost(id)
     }
 
     fn end_duplicate(&mut self) {

@@ -111,6 +111,7 @@ impl OverlayNetwork {
             id: self.node(id),
             // Placement draws with the name: another text would be another pool.
             site: format!("house {} of {:x}", member.site, self.salt),
+            branch: None,
             disks: member.disks.iter().enumerate().map(disk).collect(),
         }
     }

@@ -51,6 +51,10 @@ impl World {
             UserOperation::List { path } => self.ask(id, PendingCommand::Look, list(path)),
             UserOperation::Inventory => self.ask(id, PendingCommand::Report, Command::Inventory),
             UserOperation::Status => self.ask(id, PendingCommand::Report, Command::Status),
+            UserOperation::Revoke { subject } => {
+                let command = Command::Revoke { subject: subject.into(), with_invited: true, reason: "it lies".into() };
+                self.ask(id, PendingCommand::Revoke(subject), command);
+            }
         }
         id
     }
@@ -163,6 +167,10 @@ impl World {
 
     fn report(&mut self, id: OperationId, asked: PendingCommand, reply: Reply) {
         match (asked, reply) {
+            (PendingCommand::Revoke(subject), Reply::Revoked(_)) => {
+                self.revoked(subject);
+                self.end(id, OperationEnd::Revoked);
+            }
             (PendingCommand::Report, Reply::Inventory(survey)) => self.end(id, OperationEnd::Inventoried(survey)),
             (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(format!("{refusal:?}"))),
@@ -177,7 +185,7 @@ impl World {
     /// Machines that run, can be reached from this one, and have no failing disk.
     fn working_stores(&self, from: MachineId) -> Vec<WorkingStore> {
         let works = |(id, machine): (MachineId, &crate::world::machine::Machine)| {
-            let able = machine.runs() && machine.store.disks.iter().all(|disk| !disk.fails);
+            let able = self.serves(id) && machine.store.disks.iter().all(|disk| !disk.fails);
             let near = id == from || self.connected(from, id);
             (able && near).then_some(WorkingStore { machine: id, index_ready: machine.index_ready })
         };
@@ -292,6 +300,7 @@ fn count(end: &OperationEnd) -> &'static str {
         OperationEnd::Read(_) => "read",
         OperationEnd::Listed(_) => "listed",
         OperationEnd::Inventoried(_) | OperationEnd::Status(_) => "told",
+        OperationEnd::Revoked => "revoked",
         OperationEnd::Failed(_) => "not",
         OperationEnd::Crashed => "crashed",
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fsdfs_core::report::{Inventory, StatusReport};
 use fsdfs_core::seam::{EditReply, OpId};
 use fsdfs_core::tree::{BlockRef, FileNode, TreeItem, TreePath};
-use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::ids::{BlockId, NodeId};
 
 use super::file::{WriteNumber, bytes_of};
 use crate::world::net::MachineId;
@@ -23,6 +23,7 @@ pub enum UserOperation {
     List { path: TreePath },
     Inventory,
     Status,
+    Revoke { subject: NodeId },
 }
 
 /// How it ended.
@@ -38,6 +39,8 @@ pub enum OperationEnd {
     Inventoried(Box<Inventory>),
     /// How the node is.
     Status(Box<StatusReport>),
+    /// A member is one no more.
+    Revoked,
     /// Refused, not there, or not readable: why.
     Failed(String),
     /// The node crashed meanwhile. Whether it happened nobody knows.
@@ -69,6 +72,7 @@ pub(super) enum PendingCommand {
     Edit,
     Look,
     Report,
+    Revoke(NodeId),
     /// A block of a file, where its content begins, and how many levels of manifests lie below it.
     Get {
         at: BlockRef,

@@ -1,8 +1,10 @@
 //! How worlds begin.
 
+use std::collections::BTreeMap;
+
 use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
-use fsdfs_proto::ids::{DiskId, Writer};
+use fsdfs_proto::ids::{DiskNonce, Writer};
 use fsdfs_proto::volume::NodeTarget;
 
 use super::seeded_bug::Tampering;
@@ -59,6 +61,7 @@ impl World {
             pool,
             operations: OperationTable::default(),
             tampering: Tampering::default(),
+            hostile: BTreeMap::new(),
             observed: None,
             trace,
             looked: None,
@@ -100,7 +103,8 @@ impl World {
     pub fn add_machine(&mut self, site: usize, disk_units: &[u64], clock: MachineClock) -> MachineId {
         let id = self.machines.len();
         let (key, node, chain) = self.pool.enrol();
-        let disk = |units: &u64| SimulatedDisk::new(DiskId(self.rng.u128(..).to_be_bytes()), units * UNIT_BYTES);
+        let disk =
+            |units: &u64| SimulatedDisk::new(node, DiskNonce(self.rng.u128(..).to_be_bytes()), units * UNIT_BYTES);
         let disks = disk_units.iter().map(disk).collect();
         let home = if id == 0 { self.pool.founding() } else { Vec::new() };
         let bootstrap = if id == 0 { Vec::new() } else { vec![(self.machines[0].node, vec![address(0)])] };

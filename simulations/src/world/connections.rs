@@ -37,14 +37,30 @@ impl World {
         self.queue.plan(trip.arrives, QueuedEvent::Arrive { conn, side, parcel });
     }
 
-    pub(super) fn arrive(&mut self, conn: ConnId, side: usize, parcel: Parcel) {
+    pub(super) fn arrive(&mut self, conn: ConnId, side: usize, mut parcel: Parcel) {
         let Some([from, to]) = self.open_at(conn, 1 - side) else { return };
         let from = self.machines[from].node;
+        if !self.has_right_signatures(to, &mut parcel.message) {
+            // As a daemon does: whoever sends such a fact is talked to no more, for a while.
+            self.peer_event(to, from, PeerEvent::Misbehaved);
+            return self.lost(conn, 1 - side);
+        }
         let payload = parcel.block.map_or(BlockPayload::None, BlockPayload::Block);
         if let Message::Have(have) = &parcel.message {
             self.lease_asked(to, from, have);
         }
         self.input(to, Input::Message { from, message: parcel.message, payload });
+    }
+
+    /// Checked before an engine sees it, by the same code as in a daemon.
+    fn has_right_signatures(&self, machine: MachineId, message: &mut Message) -> bool {
+        let Some(process) = &self.machines[machine].process else { return true };
+        let facts = match message {
+            Message::Facts(batch) => &mut batch.facts,
+            Message::HeadsReply(reply) => &mut reply.facts,
+            _ => return true,
+        };
+        process.engine.facts().check_signatures(facts).is_ok()
     }
 
     pub(super) fn progress(&mut self, conn: ConnId, side: usize) {

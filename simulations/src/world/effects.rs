@@ -17,6 +17,7 @@ impl World {
     pub(super) fn run_effects(&mut self, machine: MachineId, mut effects: Vec<Effect>) {
         let at = self.at;
         self.tamper(machine, &mut effects);
+        self.corrupt(machine, &mut effects);
         for effect in effects {
             self.trace
                 .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", wording::effect(&effect)));
@@ -32,8 +33,10 @@ impl World {
         }
     }
 
-    fn send(&mut self, machine: MachineId, to: NodeId, parcel: Parcel) {
-        if let Message::HaveReply(reply) = &parcel.message {
+    pub(super) fn send(&mut self, machine: MachineId, to: NodeId, parcel: Parcel) {
+        if let Message::HaveReply(reply) = &parcel.message
+            && !self.is_hostile(machine)
+        {
             self.lease_answered(machine, to, reply);
         }
         let Some(conn) = self.machines[machine].conn(to) else { return };
@@ -42,7 +45,9 @@ impl World {
             self.plan_trip(conn, side, trip, parcel);
         }
         if let Some(waiting) = self.net.overflow(self.at, conn, side) {
-            self.observe(Observed::ConnectionOverflows { machine, to, waiting });
+            if !self.is_hostile(machine) {
+                self.observe(Observed::ConnectionOverflows { machine, to, waiting });
+            }
             // As a daemon does.
             self.queue.plan(self.at + 1, QueuedEvent::Lost { conn, side });
         }

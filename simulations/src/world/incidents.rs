@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fsdfs_core::engine::Engine;
 use fsdfs_core::placement::ClusterMap;
 use fsdfs_core::seam::{DiskDone, DiskRequest, Input, Token};
-use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::ids::{BlockId, DiskNonce, NodeId};
 use fsdfs_proto::record::LogEntry;
 
 use super::{MachineId, SeededBug, World};
@@ -150,9 +150,9 @@ impl World {
         assert!(self.machines[id].process.is_none(), "disks are changed while the node is off");
         self.trace.note(self.at, &("wipe", id), || format!("the disks of node {id} are replaced by new ones"));
         for slot in 0..self.machines[id].store.disks.len() {
-            let fresh = DiskId(self.random_bytes());
+            let (owner, fresh) = (self.machines[id].node, DiskNonce(self.random_bytes()));
             let disk = &mut self.machines[id].store.disks[slot];
-            *disk = SimulatedDisk::new(fresh, disk.size);
+            *disk = SimulatedDisk::new(owner, fresh, disk.size);
         }
         self.observe(Observed::DisksReplaced { machine: id, copies: Vec::new() });
         self.observe(Observed::DisksDisturbed { machine: id });

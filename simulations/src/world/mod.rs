@@ -8,8 +8,10 @@ pub mod clock;
 mod connections;
 pub mod description;
 mod effects;
+mod forgery;
 mod gate;
 pub mod heads;
+mod hostile;
 mod incidents;
 mod leases;
 pub mod machine;
@@ -24,6 +26,8 @@ pub mod store;
 mod tamper;
 pub mod wording;
 
+use std::collections::BTreeMap;
+
 use fsdfs_core::engine::Start;
 use fsdfs_core::seam::Input;
 use fsdfs_core::tree::TreeParams;
@@ -32,6 +36,8 @@ use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::volume::VersionVector;
 
 pub use self::build::{SMALL, UNIT_BYTES};
+use self::forgery::HostileMember;
+pub use self::forgery::HostileWay;
 pub use self::seeded_bug::SeededBug;
 use self::seeded_bug::Tampering;
 pub use crate::world::net::MachineId;
@@ -69,6 +75,8 @@ pub struct World {
     /// The machine that is a copy of another one, if there is one at the moment.
     pub(crate) duplicate: Option<MachineId>,
     tampering: Tampering,
+    /// Members that lie.
+    hostile: BTreeMap<MachineId, HostileMember>,
     /// What was observed and not yet taken; none: nothing is recorded.
     observed: Option<Vec<(Micros, Observed)>>,
     queue: EventQueue<QueuedEvent>,
@@ -95,6 +103,8 @@ enum QueuedEvent {
     Idle { conn: ConnId, side: usize },
     /// That side learns that the other is no more.
     Lost { conn: ConnId, side: usize },
+    /// A member that lies has something to say.
+    Mischief { machine: MachineId },
 }
 
 impl World {
@@ -160,6 +170,7 @@ impl World {
             QueuedEvent::Up { conn, side, facts } => self.up(conn, side, facts),
             QueuedEvent::Idle { conn, side } => self.idle(conn, side),
             QueuedEvent::Lost { conn, side } => self.lost(conn, side),
+            QueuedEvent::Mischief { machine } => self.mischief(machine),
         }
     }
 

@@ -1,12 +1,16 @@
 //! What an observer who sees every machine writes down. Checkers learn of the world from this and from nothing else.
 
+use std::collections::BTreeMap;
+
 use fsdfs_core::placement::MapServer;
 use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::LogEntry;
+use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VersionVector;
 
 use super::MachineId;
@@ -26,6 +30,19 @@ pub enum Observed {
     /// A machine that will never run: it only keeps the numbers of the others.
     MachineLeftOut {
         machine: MachineId,
+    },
+    /// From now on the member on this machine lies, and nothing that is there counts.
+    MemberTurned {
+        machine: MachineId,
+        node: NodeId,
+    },
+    /// An honest node revoked it.
+    MemberRevoked {
+        machine: MachineId,
+    },
+    /// A member that lies made a state of the volume that no job made.
+    HeadForged {
+        head: Signed<Head>,
     },
     /// A machine and its disks are gone for good.
     MachineLost {
@@ -182,6 +199,25 @@ pub struct LeaseAnswer {
     pub lapses: bool,
     /// There was a readable record before the question.
     pub readable: bool,
+}
+
+/// What an honest node keeps and believes of the others.
+#[derive(Clone, Debug)]
+pub struct HonestView {
+    /// Its machine.
+    pub machine: MachineId,
+    /// Its identity.
+    pub node: NodeId,
+    /// Bytes of all facts that it keeps.
+    pub fact_bytes: u64,
+    /// What each server weighs in its cluster map.
+    pub weights: BTreeMap<NodeId, u64>,
+    /// Copies that it wants of a block at most.
+    pub claimed: u8,
+    /// What lies on its disks.
+    pub blocks: Vec<Block>,
+    /// It would let somebody in by a ticket of one that lies.
+    pub lets_back: bool,
 }
 
 /// How the pool is at one moment.

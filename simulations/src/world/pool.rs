@@ -56,10 +56,9 @@ impl PoolKeys {
             Some((founder, own)) => {
                 let ticket_key = signing_key(&mut self.rng);
                 let subject = PublicKey(ticket_key.verifying_key().to_bytes());
-                let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1 };
-                let ticket = ticket_cert(self.id, founder, own.value(), invitation).expect("a founder may invite");
-                let member =
-                    newcomer_cert(self.id, &ticket_key, ticket.value(), node).expect("one step below a ticket");
+                let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1, weight_gib_max: 0 };
+                let ticket = ticket_cert(self.id, founder, own, invitation).expect("a founder may invite");
+                let member = newcomer_cert(self.id, &ticket_key, &ticket, &key).expect("one step below a ticket");
                 vec![own.clone(), ticket, member]
             }
         };
@@ -77,6 +76,7 @@ impl PoolKeys {
             read_check: self.keys.read_check(),
             frozen_heads: Vec::new(),
             prev_sealed: None,
+            sponsor: None,
         };
         let epoch = Fact::from(Signed::sign(self.id, &self.root, epoch));
         let capability = Capability {

@@ -9,7 +9,8 @@ use crate::world::store::MachineStore;
 impl World {
     /// How the pool is now.
     pub fn snapshot(&self) -> PoolSnapshot {
-        let present = self.machines.iter().enumerate().filter(|(_, machine)| !machine.gone);
+        let counts = |(id, machine): &(MachineId, &Machine)| !machine.gone && !self.is_hostile(*id);
+        let present = self.machines.iter().enumerate().filter(counts);
         PoolSnapshot {
             operations_open: self.operations.open.len(),
             all_connected: self.all_connected(),
@@ -45,15 +46,21 @@ impl World {
         conn.is_some() && conn == self.machines[other].conn(nodes.0) && self.net.reaches(one, other)
     }
 
-    /// Machines that run and that this one is connected to.
+    /// Whether an honest node answers there.
+    pub(crate) fn serves(&self, id: MachineId) -> bool {
+        self.machines[id].runs() && !self.is_hostile(id)
+    }
+
+    /// Honest machines that run and that this one is connected to.
     pub(crate) fn connected_to(&self, machine: MachineId) -> Vec<MachineId> {
-        let others = (0..self.machines.len()).filter(|other| *other != machine && self.machines[*other].runs());
+        let others = (0..self.machines.len()).filter(|other| *other != machine && self.serves(*other));
         others.filter(|other| self.connected(machine, *other)).collect()
     }
 
     /// Whether all that run are connected to all, and none is frozen.
     pub(crate) fn all_connected(&self) -> bool {
-        let on: Vec<MachineId> = (0..self.machines.len()).filter(|id| self.machines[*id].process.is_some()).collect();
+        let is_on = |id: &MachineId| self.machines[*id].process.is_some() && !self.is_hostile(*id);
+        let on: Vec<MachineId> = (0..self.machines.len()).filter(is_on).collect();
         on.iter().all(|one| {
             self.machines[*one].runs()
                 && on.iter().filter(|other| *other > one).all(|other| self.connected(*one, *other))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fsdfs_core::seam::{DiskCondition, DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
-use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, RecordInfo};
@@ -29,10 +29,10 @@ pub struct MachineStore {
 /// One storage folder.
 #[derive(Clone, Debug)]
 pub struct SimulatedDisk {
-    /// From its superblock.
+    /// Which disk.
     pub id: DiskId,
     /// From its superblock.
-    pub attach_generation: u64,
+    pub nonce: DiskNonce,
     /// Bytes it has.
     pub size: u64,
     /// Bytes it may use.
@@ -66,10 +66,10 @@ pub struct DiskRecord {
 
 impl SimulatedDisk {
     /// An empty disk.
-    pub fn new(id: DiskId, size: u64) -> Self {
+    pub fn new(owner: NodeId, nonce: DiskNonce, size: u64) -> Self {
         Self {
-            id,
-            attach_generation: 1,
+            id: DiskId::of(owner, nonce),
+            nonce,
             size,
             quota: size,
             records: BTreeMap::new(),
@@ -84,7 +84,7 @@ impl SimulatedDisk {
     pub fn state(&self) -> DiskState {
         DiskState {
             id: self.id,
-            attach_generation: self.attach_generation,
+            nonce: self.nonce,
             quota_bytes: self.quota,
             used_bytes: self.used(),
             room_bytes: self.room_bytes().unwrap_or(0),

@@ -46,7 +46,7 @@ impl World {
             }
             (Some(SeededBug::MajorityRead), Effect::Reply { reply: Reply::GetBlock(outcome), .. }) => {
                 if matches!(outcome, GetOutcome::Found(block) if !self.majority_is_connected(machine, block.id())) {
-                    *outcome = GetOutcome::NotFound { away: Vec::new() };
+                    *outcome = GetOutcome::NotFound { away: Vec::new(), nowhere: false };
                 }
             }
             _ => {}

@@ -91,6 +91,8 @@ fn workspace() -> String {
     workspace.insert("members".into(), CRATES.to_vec().into());
     workspace.remove("default-members");
     workspace.remove("exclude");
+    // Of libraries that these crates do not name.
+    manifest.remove("patch");
     manifest.to_string()
 }
 

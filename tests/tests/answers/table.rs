@@ -286,7 +286,7 @@ fn without_a_daemon_every_verb_says_how_to_start_it() -> Result<()> {
     cluster.nodes[0].stop()?;
     let empty = cluster.new_node()?;
     for line in NOT_RUNNING {
-        for (node, next) in [(&cluster.nodes[0], " up"), (&empty, "join TICKET")] {
+        for (node, next) in [(&cluster.nodes[0], " up"), (&empty, "join -")] {
             let words = line.split(' ').map(|word| word.replace('#', &local.to_string_lossy()));
             let answer = Answer::ask(node, std::iter::once("--json".to_owned()).chain(words))?;
             let errors = Answer::lines(&answer.stderr)?;

@@ -1,7 +1,5 @@
 //! What a member that lies can do to honest ones: real daemons, and a program that passed the gate with a ticket.
 
-mod link;
-
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -11,10 +9,9 @@ use fsdfs_proto::message::{
     Possession, Redundancy, StoreOutcome, StoreReply, StoreRequest,
 };
 use fsdfs_proto::receipt::BlockReceipt;
+use fsdfs_tests::adversary::{Liar, Link, frame_of};
 use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
 use fsdfs_tests::tree;
-
-use link::{Liar, Link, frame_of};
 
 /// No daemon may need more, whatever a member sends.
 const RESIDENT_KIB_MAX: u64 = 200 << 10;

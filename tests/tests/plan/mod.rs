@@ -117,7 +117,8 @@ fn what_would_move_is_what_placement_says_of_the_blocks_on_the_disks() -> Result
     let newcomers = 0..40u8;
     let join = |number: u8| {
         let disk = MapDisk { id: DiskId([number; 16]), weight: NEW };
-        let server = MapServer { id: NodeId([number; 32]), site: format!("site {number}"), disks: vec![disk] };
+        let server =
+            MapServer { id: NodeId([number; 32]), site: format!("site {number}"), branch: None, disks: vec![disk] };
         Ok(moved(&with(MapChange::Join(server))?, COPIES))
     };
     let count = newcomers.len() as u64;

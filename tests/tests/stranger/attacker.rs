@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fsdfs_proto::gate::kademlia_protocol;
 use fsdfs_proto::ids::NodeId;
+use fsdfs_tests::adversary::muxer::{inbound, open};
 use futures::future::join_all;
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
 use libp2p::core::Endpoint;
@@ -17,7 +18,6 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::pool::{SECRET, key, node};
-use crate::muxer::{inbound, open};
 
 /// The gate gives up after 3 s; a connection that is still open now stays open.
 const OPEN_MAX: Duration = Duration::from_secs(15);

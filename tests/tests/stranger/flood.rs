@@ -16,6 +16,8 @@ use super::pool::{FOUNDER, Member, Pool};
 /// Each holds as many places as one address may.
 const STRANGERS: u8 = 25;
 const PLACES: usize = 8;
+/// Handshakes that may be under way before addresses have to be shown (spec 04-wire, "Connections").
+const PENDING_MAX: usize = 256;
 /// Keys of members that come in meanwhile.
 const FRIENDS: [u8; 4] = [1, 3, 4, 5];
 /// No further attempt comes when there was none for so long.
@@ -90,6 +92,41 @@ async fn flood_of_half_open_handshakes() {
     flood.wait_for(200).await;
     siege.friends_come_in("half-open handshakes").await;
     println!("{} handshakes were begun and left", flood.end());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_behind_many_half_open_handshakes_has_to_show_its_address() {
+    let siege = PoolSiege::begin().await;
+    let to = siege.member.addr();
+    let mut attempts = Vec::new();
+    while attempts.len() <= PENDING_MAX + 50 {
+        attempts.extend(first_words(200).await);
+    }
+    let mut sockets = Vec::new();
+    for (at, datagrams) in attempts.iter().enumerate() {
+        // No more from one address than it may have under way.
+        let ip = [127, 0, 6, u8::try_from(at / PLACES).unwrap_or(0) + 1];
+        let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).expect("Linux has the whole of 127/8");
+        socket.set_nonblocking(true).expect("a socket");
+        for datagram in datagrams {
+            let _ = socket.send_to(datagram, to);
+        }
+        sockets.push(socket);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let asked = async {
+        while !sockets.iter().any(was_asked_to_retry) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), asked).await.expect("nobody was asked to show its address");
+    siege.friends_come_in(&format!("{} handshakes under way", sockets.len())).await;
+}
+
+/// Whether a Retry has come: a long header of that kind (RFC 9000, 17.2.5).
+fn was_asked_to_retry(socket: &UdpSocket) -> bool {
+    let mut datagram = [0; 2048];
+    std::iter::from_fn(|| socket.recv(&mut datagram).ok().map(|_| datagram[0])).any(|first| first & 0xf0 == 0xf0)
 }
 
 /// What a program that speaks libp2p sends first, over and over from new: one item an attempt. At most so many; fewer on a

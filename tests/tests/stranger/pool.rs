@@ -70,9 +70,9 @@ impl Pool {
         let mut chain = self.facts.chain_of(node(FOUNDER)).expect("the founder has a chain");
         let ticket_key = key(newcomer ^ 0x80);
         let subject = PublicKey(ticket_key.verifying_key().to_bytes());
-        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses: 1 };
-        let ticket = ticket_cert(pool_id(), &key(FOUNDER), chain[0].value(), invitation).expect("may invite");
-        let own = newcomer_cert(pool_id(), &ticket_key, ticket.value(), node(newcomer)).expect("deep enough");
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses: 1, weight_gib_max: 0 };
+        let ticket = ticket_cert(pool_id(), &key(FOUNDER), &chain[0], invitation).expect("may invite");
+        let own = newcomer_cert(pool_id(), &ticket_key, &ticket, &key(newcomer)).expect("deep enough");
         chain.extend([ticket, own]);
         chain
     }

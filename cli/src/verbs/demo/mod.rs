@@ -98,7 +98,7 @@ impl<'a> DemoStory<'a> {
         self.say("\n2. Bob, Carol, Dave and Eve join from their homes.");
         let begun = Instant::now();
         for (who, name) in NAMES.iter().enumerate().skip(1) {
-            self.show(who, "join TICKET");
+            self.show(who, "join -");
             let arguments = arguments(&self.folder, name);
             let join: Vec<&str> = ["join", "-"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
             self.nodes[who].start(&join, &format!("{ticket}\n")).await?;

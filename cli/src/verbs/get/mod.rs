@@ -1,5 +1,6 @@
 //! `fsdfs get`: files and folders out of the store.
 
+mod budget;
 mod download;
 mod place;
 mod small;
@@ -15,24 +16,28 @@ use fsdfs_proto::control::StatReply;
 use crate::api::DaemonApi;
 use crate::app::AppContext;
 use crate::claims::without_repeats;
-use crate::local::write::OverwritePolicy;
+use crate::local::write::{ModeMask, OverwritePolicy};
 use crate::outcome::{CliResult, problem};
 use crate::remote::RemotePath;
 use crate::text::escape;
 
+use budget::GetBudget;
 use place::{GetSource, GetTarget};
 pub use summary::DownloadSummary;
 
 /// Fetch files and folders.
 ///
-/// Contents are verified; permission bits (without setuid, setgid and sticky), times, extended attributes of users, links of
-/// both kinds, holes and empty folders come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
+/// Contents are verified; permission bits (less what your umask takes from all new files, and never setuid, setgid and sticky),
+/// times, extended attributes of users, links of both kinds, holes and empty folders come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
 /// Nothing outside of DEST is ever written, whatever names and links the store or DEST contain.
 ///
 /// Files that exist already are kept: quietly if size and time are the same, else with a message, and the exit code is 2.
 /// --force replaces them. Repeating an interrupted get continues it, also inside a large file, of which it checks what is
 /// there. Until then the part of a large file stays in its folder as .fsdfs-get-...; unless it is continued, a later get
 /// into that folder removes it after a week. What is smaller than 8 MiB is removed by the next get.
+///
+/// Nothing is begun that does not fit into the free space of DEST by the size that it says it has, and no get goes beyond ten
+/// million entries: a few blocks can say that they are far more than any disk holds. --any-size fetches it all the same.
 ///
 /// If a connected member has acknowledged changes that cannot be seen here yet, what comes may be incomplete: that is said,
 /// and the exit code is 1.
@@ -42,6 +47,12 @@ pub struct GetCommand {
     /// Replace files that exist and differ.
     #[arg(short, long)]
     force: bool,
+    /// Give files and folders all permission bits that they were put with, whatever the umask; still no setuid, setgid, sticky.
+    #[arg(short, long)]
+    preserve_permissions: bool,
+    /// Fetch also what does not seem to fit, and more than ten million entries.
+    #[arg(long)]
+    any_size: bool,
     /// Files and folders to fetch, /PATH; then the local DEST, which may be left out for the current folder.
     #[arg(value_name = "PATH", required = true, value_parser = clap::builder::OsStringValueParser::new())]
     paths: Vec<std::ffi::OsString>,
@@ -64,7 +75,7 @@ impl GetCommand {
     pub async fn run(self, app: &AppContext) -> CliResult {
         let (sources, dest) = self.split(app)?;
         let api = app.api()?;
-        let existing = if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Keep };
+        let rules = self.rules();
         let sources = look_up(&api, sources).await?;
         let plan = match place::plan(sources, &dest) {
             Ok(plan) => plan,
@@ -75,8 +86,26 @@ impl GetCommand {
         for repeat in repeats {
             app.output.note(&format!("{} was named more than once; it is fetched once", repeat.source.path));
         }
-        let again = app.program.command_of(place::repeatable(&plan, &dest, self.force));
-        transfer::run(app, &api, plan, existing, &again).await
+        let again = app.program.command_of(place::repeatable(&plan, &dest, &self.options()));
+        transfer::run(app, &api, plan, rules, &again).await
+    }
+
+    fn rules(&self) -> GetRules {
+        GetRules {
+            existing: if self.force { OverwritePolicy::Replace } else { OverwritePolicy::Keep },
+            mask: if self.preserve_permissions { ModeMask::EXACT } else { ModeMask::of_process() },
+            budget: GetBudget::new(self.any_size),
+        }
+    }
+
+    /// For the command that goes on where this one ends.
+    fn options(&self) -> Vec<&'static str> {
+        let given = [
+            (self.force, "--force"),
+            (self.preserve_permissions, "--preserve-permissions"),
+            (self.any_size, "--any-size"),
+        ];
+        given.into_iter().filter_map(|(is_given, option)| is_given.then_some(option)).collect()
     }
 
     fn split(&self, app: &AppContext) -> CliResult<(Vec<RemotePath>, PathBuf)> {
@@ -93,6 +122,14 @@ impl GetCommand {
         };
         Ok((sources.iter().map(parse).collect::<Result<_, _>>()?, dest.to_owned()))
     }
+}
+
+/// What holds for all that is fetched.
+#[derive(Clone, Copy, Debug)]
+struct GetRules {
+    existing: OverwritePolicy,
+    mask: ModeMask,
+    budget: GetBudget,
 }
 
 /// Everything must exist before anything is written.

@@ -100,9 +100,9 @@ fn place(source: &GetSource, dest: &Path, into: bool, several: bool) -> Result<L
 
 /// The words of a command that does the same once more: a folder that became DEST is named with a slash, so that it does
 /// not become DEST/NAME the next time.
-pub fn repeatable(plan: &[GetTarget], dest: &Path, force: bool) -> Vec<OsString> {
+pub fn repeatable(plan: &[GetTarget], dest: &Path, options: &[&str]) -> Vec<OsString> {
     let mut words = vec![OsString::from("get")];
-    words.extend(force.then(|| "--force".into()));
+    words.extend(options.iter().map(OsString::from));
     words.extend(plan.iter().map(|planned| {
         let mut typed = planned.source.path.to_os_string();
         let became_dest = matches!(&planned.place, LocalPlace::As { folder, .. } if folder != dest);
@@ -166,7 +166,7 @@ mod tests {
                 LocalPlace::Into { folder } => format!("{}/*", folder.display()),
             };
             let places = plan.iter().map(|planned| text(&planned.place).replace(&root, ".")).collect();
-            let words = repeatable(&plan, &dest, false);
+            let words = repeatable(&plan, &dest, &[]);
             let words: Vec<String> =
                 words.into_iter().map(|word| word.into_string().expect("text").replace(&root, ".")).collect();
             Ok((places, words.join(" ")))

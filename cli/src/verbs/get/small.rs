@@ -71,7 +71,7 @@ mod tests {
     fn one_that_is_in_the_way_keeps_no_other_back() {
         let temp = tempfile::tempdir().expect("temp");
         std::fs::write(temp.path().join("b"), b"mine").expect("file");
-        let folder = LocalFolder::open(temp.path()).expect("open");
+        let folder = LocalFolder::open(temp.path(), crate::local::write::ModeMask::EXACT).expect("open");
         let file = |name: &str| SmallFile {
             from: RemotePath::parse(OsStr::new(&format!("/{name}"))).expect("a path"),
             folder: folder.clone(),

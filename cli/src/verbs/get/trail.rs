@@ -76,7 +76,8 @@ mod tests {
         let temp = tempfile::tempdir().expect("temp");
         let paths = ["", "a", "a/b", "a/b/c", "a/d", "e", "e/b"];
         paths.iter().for_each(|path| fs::create_dir_all(temp.path().join(path)).expect("dirs"));
-        let root = FolderTrail::root(LocalFolder::open(temp.path()).expect("open"));
+        let root =
+            FolderTrail::root(LocalFolder::open(temp.path(), crate::local::write::ModeMask::EXACT).expect("open"));
         let below = |above: &Arc<FolderTrail>, name: &str| FolderTrail::below(above, name.into());
         let (a, e) = (below(&root, "a"), below(&root, "e"));
         let ab = below(&a, "b");
@@ -95,7 +96,8 @@ mod tests {
     fn after_a_folder_that_is_gone_the_next_one_is_found() {
         let temp = tempfile::tempdir().expect("temp");
         fs::create_dir_all(temp.path().join("a/b")).expect("dirs");
-        let root = FolderTrail::root(LocalFolder::open(temp.path()).expect("open"));
+        let root =
+            FolderTrail::root(LocalFolder::open(temp.path(), crate::local::write::ModeMask::EXACT).expect("open"));
         let (a, gone) = (FolderTrail::below(&root, b"a".into()), FolderTrail::below(&root, b"gone".into()));
         let mut way = OpenTrail::default();
         way.to(&FolderTrail::below(&a, b"b".into())).expect("there");

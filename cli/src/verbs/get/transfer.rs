@@ -15,11 +15,13 @@ use crate::app::{AppContext, or_interrupted};
 use crate::claims::{ClaimOutcome, NameClaims, NamePath};
 use crate::local::LocalAttributes;
 use crate::local::unfinished::is_unfinished;
-use crate::local::write::{self, ExistingEntry, LocalFolder, OverwritePolicy, WriteError};
+use crate::local::write::{self, ExistingEntry, LocalFolder, ModeMask, OverwritePolicy, WriteError};
 use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 use crate::text::{escape, human};
+use crate::verbs::get::GetRules;
+use crate::verbs::get::budget::GetBudget;
 use crate::verbs::get::download::{self, DownloadError, DownloadedFile};
 use crate::verbs::get::place::{GetTarget, LocalPlace};
 use crate::verbs::get::small::{self, SmallFile, SmallFiles, Written};
@@ -37,15 +39,9 @@ const LARGE_BYTES: u64 = 1 << 20;
 const DEPTH_MAX: usize = 1_000;
 
 /// Fetches everything that was planned and says how it went. `again` is the command that does it once more.
-pub async fn run(
-    app: &AppContext,
-    api: &DaemonApi,
-    plan: Vec<GetTarget>,
-    existing: OverwritePolicy,
-    again: &str,
-) -> CliResult {
+pub async fn run(app: &AppContext, api: &DaemonApi, plan: Vec<GetTarget>, rules: GetRules, again: &str) -> CliResult {
     let progress = TransferProgress::new(app.output);
-    let mut transfer = DownloadRun::new(api.clone(), progress.clone(), existing, &plan);
+    let mut transfer = DownloadRun::new(api.clone(), progress.clone(), rules, &plan);
     let work = transfer.fetch(&plan);
     let ended = or_interrupted(work, &format!("what was fetched stays; continue with: {again}")).await;
     progress.finish();
@@ -100,6 +96,8 @@ struct DownloadRun {
     api: DaemonApi,
     progress: TransferProgress,
     existing: OverwritePolicy,
+    mask: ModeMask,
+    budget: GetBudget,
     slots: Arc<Semaphore>,
     downloads: JoinSet<(RemotePath, Result<DownloadedFile, DownloadError>)>,
     /// Came with the page of their folder.
@@ -118,13 +116,16 @@ struct DownloadRun {
 }
 
 impl DownloadRun {
-    fn new(api: DaemonApi, progress: TransferProgress, existing: OverwritePolicy, plan: &[GetTarget]) -> Self {
+    fn new(api: DaemonApi, progress: TransferProgress, rules: GetRules, plan: &[GetTarget]) -> Self {
+        let GetRules { existing, mask, budget } = rules;
         Self {
             api,
             claims: NameClaims::new(plan.iter().map(|planned| planned.place.path()).collect()),
             walked: (0, NamePath::new()),
             progress,
             existing,
+            mask,
+            budget,
             slots: Arc::new(Semaphore::new(SLOTS)),
             downloads: JoinSet::new(),
             small: SmallFiles::default(),
@@ -192,7 +193,9 @@ impl DownloadRun {
             LocalPlace::Into { folder } => (folder, None),
         };
         let is_new = !folder.exists();
-        let at = open(folder)?;
+        let at = open(folder, self.mask)?;
+        self.budget.measure(&at);
+        self.budget.add_entry()?;
         if !is_new {
             at.sweep();
         }
@@ -310,6 +313,7 @@ impl DownloadRun {
         entry: &ListingEntry,
         pending: &mut Vec<PendingFolder>,
     ) -> CliResult<()> {
+        self.budget.add_entry()?;
         let name = entry.raw_name();
         let from = folder.from.join(&name);
         if is_unfinished(&name) {
@@ -382,6 +386,7 @@ impl DownloadRun {
                 match &entry.content {
                     // Extended attributes stand with the file itself.
                     Some(SmallContent(content)) if entry.xattrs.is_empty() => {
+                        self.budget.add_file(entry.size)?;
                         let (folder, content, attrs) = (at.clone(), content.clone(), attrs_of(entry));
                         match self.small.push(SmallFile { from, folder, name, content, attrs }) {
                             Some(group) => self.write(group).await,
@@ -406,6 +411,7 @@ impl DownloadRun {
     }
 
     async fn download(&mut self, from: RemotePath, at: LocalFolder, name: Vec<u8>, size: u64) -> CliResult<()> {
+        self.budget.add_file(size.saturating_sub(at.begun_bytes(&name)))?;
         let slots = if size >= LARGE_BYTES { SLOTS_LARGE } else { 1 };
         let permit = Arc::clone(&self.slots).acquire_many_owned(slots).await.expect("the semaphore is never closed");
         while let Some(done) = self.downloads.try_join_next() {
@@ -566,8 +572,8 @@ fn attrs_of(entry: &ListingEntry) -> LocalAttributes {
 }
 
 /// The destination, made if missing.
-fn open(folder: &Path) -> Result<LocalFolder, Exit> {
-    let opened = std::fs::create_dir_all(folder).and_then(|()| LocalFolder::open(folder));
+fn open(folder: &Path, mask: ModeMask) -> Result<LocalFolder, Exit> {
+    let opened = std::fs::create_dir_all(folder).and_then(|()| LocalFolder::open(folder, mask));
     opened.map_err(|error| {
         let shown = escape::name(folder.as_os_str().as_encoded_bytes());
         CliError::new(format!("cannot write into {shown}: {error}"), write::folder_way_out(&error)).into()

@@ -41,7 +41,7 @@ enum PlanChange {
     },
     /// What if a member leaves at once, without handing over its blocks?
     Remove {
-        /// Its name, or its id as `members --json` shows it.
+        /// Its name, or at least 8 digits of its id as `members --json` shows it.
         name: String,
     },
     /// What if every file had this number of copies?
@@ -52,7 +52,7 @@ enum PlanChange {
     },
     /// What if a member hands over its blocks and takes no new ones?
     Drain {
-        /// Its name, or its id as `members --json` shows it.
+        /// Its name, or at least 8 digits of its id as `members --json` shows it.
         name: String,
     },
 }

@@ -195,7 +195,8 @@ pub(super) fn on_job_done(engine: &mut Engine, waiter: &Waiter, job: Box<TreeJob
             engine.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
         }
         Waiter::Query(QueryToken::Job(query)) => {
-            engine.tree_queries.on_job_done(&mut engine.cx, &mut engine.gets, query, job, done);
+            let (cx, gets, heads) = (&mut engine.cx, &mut engine.gets, &mut engine.heads);
+            engine.tree_queries.on_job_done(cx, gets, heads, query, (job, done));
         }
         _ => debug_assert!(false, "a job came back with a token no job was given"),
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
+use fsdfs_proto::control::{look_alike, typed_name};
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::{Digest, NodeId, PoolId, VolumeId};
 use fsdfs_proto::message::{Message, RequestId};
@@ -12,8 +13,8 @@ use fsdfs_proto::volume::VolumeKeys;
 use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::timers::{Timer, Timers};
-use crate::facts::{FactSet, MemberStatus};
-use crate::limits::PEER_TICK_MS;
+use crate::facts::{BranchId, FactSet, MemberStatus};
+use crate::limits::{CLOCK_BRANCHES_MIN, PEER_TICK_MS};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
 use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Reply, Token, Waiter};
@@ -47,6 +48,8 @@ pub(super) struct Context {
     pub facts: FactSet,
     /// Grows whenever the facts change.
     pub facts_version: u64,
+    /// Grows whenever facts change by which the gate judges.
+    pub gate_version: u64,
     /// Of the facts; see [`Context::refresh_map`].
     pub map: ClusterMap,
     /// Digest of the facts that `map` was made from.
@@ -93,6 +96,7 @@ impl Context {
             outboxes: Outboxes::default(),
             facts: FactSet::new(pool),
             facts_version: 0,
+            gate_version: 0,
             map: ClusterMap::new(Vec::new()),
             map_digest: Digest([0; 32]),
             keys: BTreeMap::new(),
@@ -232,10 +236,27 @@ impl Context {
         self.has_room(node) && self.peers.is_believed(node)
     }
 
-    /// A member's name for people.
+    /// The name that a member chose; its short id before its card was heard.
+    pub fn chosen_name_of(&self, node: NodeId) -> String {
+        self.card_name(node).map_or_else(|| node.short(), str::to_owned)
+    }
+
+    /// A member as sentences name it. Names are the members' own choice: one that looks like an id, or like another member's
+    /// name, is told from it, so that nobody is blamed for what another one does.
     pub fn name_of(&self, node: NodeId) -> String {
-        let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
-        card.map_or_else(|| node.short(), |card| card.value().name.clone())
+        let Some(name) = self.card_name(node) else { return node.short() };
+        let others = self
+            .facts
+            .members()
+            .iter()
+            .filter(|(other, member)| **other != node && member.status != MemberStatus::Revoked);
+        let is_shared = others.filter_map(|(other, _)| self.card_name(*other)).any(|other| look_alike(name, other));
+        let typed = typed_name(name);
+        if is_shared { format!("{typed} ({})", node.short()) } else { typed.into_owned() }
+    }
+
+    fn card_name(&self, node: NodeId) -> Option<&str> {
+        Some(self.facts.members().get(&node)?.card.as_ref()?.value().name.as_str())
     }
 
     /// Whether the facts say that nothing is to be exchanged with this node.
@@ -255,14 +276,23 @@ impl Context {
         self.synced || self.alone()
     }
 
-    /// How far this node's clock is from the median of its connected peers'.
+    /// How far this node's clock is from its connected peers': the median of what the branches say, each with the median of
+    /// its members. Two branches have to speak, if the pool has so many beside this node: one member, as however many
+    /// members, can be wrong or lie. In a pool of two nobody else can tell, and the friend's clock is believed.
     pub fn clock_off_ms(&self) -> i64 {
-        let mut offs = self.peers.clocks_off_ms();
-        offs.sort_unstable();
-        // Of an even number the two in the middle cannot outvote each other: the smaller difference counts.
-        let middle = [offs.len().saturating_sub(1) / 2, offs.len() / 2];
-        let off = middle.iter().filter_map(|at| offs.get(*at)).min_by_key(|off| off.unsigned_abs());
-        off.map_or(0, |off| off.saturating_neg())
+        let mut said = BTreeMap::<BranchId, Vec<i64>>::new();
+        for (node, off) in self.peers.clocks_off_ms() {
+            let member = self.facts.members().get(&node).filter(|member| member.status == MemberStatus::Member);
+            if let Some(branch) = member.and_then(|member| member.branch) {
+                said.entry(branch).or_default().push(off);
+            }
+        }
+        let voices: Vec<i64> = said.into_values().map(median).collect();
+        let others = self.facts.branches().into_values().filter(|nodes| nodes.iter().any(|node| *node != self.me));
+        if voices.len() < others.count().min(CLOCK_BRANCHES_MIN) {
+            return 0;
+        }
+        median(voices).saturating_neg()
     }
 
     /// Makes the map anew if the facts that it follows from changed. Whether they did.
@@ -275,4 +305,11 @@ impl Context {
         }
         changed
     }
+}
+
+/// Of an even number the two in the middle cannot outvote each other: the smaller difference counts.
+fn median(mut offs: Vec<i64>) -> i64 {
+    offs.sort_unstable();
+    let middle = [offs.len().saturating_sub(1) / 2, offs.len() / 2];
+    middle.iter().filter_map(|at| offs.get(*at)).copied().min_by_key(|off| off.unsigned_abs()).unwrap_or_default()
 }

@@ -125,16 +125,17 @@ impl Engine {
         &self.cx.facts
     }
 
-    /// Grows whenever the facts change, so that a copy handed to the gate can be renewed.
-    pub fn facts_version(&self) -> u64 {
-        self.cx.facts_version
+    /// Grows whenever facts change by which the gate judges, so that the copy handed to it can be renewed. Heads and heartbeats
+    /// do not count: they come by the second.
+    pub fn gate_version(&self) -> u64 {
+        self.cx.gate_version
     }
 
     /// Everything the logs have to hold: what a start may replace them by.
     pub fn log_entries(&self) -> Vec<LogEntry> {
         let facts = self.cx.facts.all().filter(|fact| facts::worth_logging(fact));
         let facts = facts.map(|fact| LogEntry::Fact(fact.raw()));
-        facts.chain(self.writer.entry()).chain(self.heads.entries()).chain(self.key_ring.entries()).collect()
+        facts.chain(self.writer.entry()).chain(self.heads.entries(&self.cx)).chain(self.key_ring.entries()).collect()
     }
 
     /// Volumes with changes that only this node knows of yet.
@@ -170,6 +171,9 @@ impl Engine {
             }
         }
         for fact in facts {
+            if let Fact::Head(head) = &fact {
+                self.heads.quarantine.remember(head);
+            }
             self.cx.facts.insert(fact);
         }
         self.heads.replay(&mut self.cx, unpublished);
@@ -217,11 +221,8 @@ impl Engine {
                     let recent = self.commits.recent(volume);
                     let heads = self.heads.current(&self.cx, volume);
                     let withheld_by = self.unpublished.withheld_by(volume, &heads);
-                    self.tree_queries.on_heads(
-                        &mut self.cx,
-                        (query, volume),
-                        ReadBasis { heads, heard, withheld_by, recent },
-                    );
+                    let basis = ReadBasis { heads, heard, withheld_by, recent };
+                    self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
                 }
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
@@ -268,15 +269,19 @@ impl Engine {
                 let map = admin::cluster_map(cx);
                 cx.reply(op, Reply::ClusterMap(Box::new(map)));
             }
-            Command::Invite { subject, role, redeem_by, uses } => {
-                admin::invite(cx, &mut self.gossip, op, TicketTerms { subject, role, redeem_by, uses });
+            Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => {
+                let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));
+                let terms = TicketTerms { subject, role, redeem_by, uses, weight_max };
+                admin::invite(cx, &mut self.gossip, op, terms);
             }
             Command::Revoke { subject, reason } => admin::revoke(cx, &mut self.gossip, op, subject, reason),
+            Command::Vouch { node } => admin::vouch(cx, &mut self.gossip, op, node),
         }
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, payload: BlockPayload) {
-        if self.cx.revoked(from) || !self.cx.peers.is_up(from) {
+        let shunned = self.cx.peers.shunned_until(from, self.cx.now.mono).is_some();
+        if shunned || self.cx.revoked(from) || !self.cx.peers.is_up(from) {
             return;
         }
         if payload != BlockPayload::None {
@@ -329,6 +334,12 @@ impl Engine {
 
     fn on_peer(&mut self, node: NodeId, event: PeerEvent) {
         match event {
+            PeerEvent::Up { .. } if self.cx.peers.shunned_until(node, self.cx.now.mono).is_some() => {
+                self.cx.push(Effect::Disconnect {
+                    node,
+                    reason: "it sent a fact whose signature is wrong a short time ago",
+                });
+            }
             PeerEvent::Up { facts } => {
                 self.connections.on_up(&mut self.cx, node);
                 self.gossip.forget(node);
@@ -353,6 +364,7 @@ impl Engine {
                     self.connections.dial_later(&mut self.cx, node);
                 }
             }
+            PeerEvent::Misbehaved => net::shun(&mut self.cx, node),
             PeerEvent::Progress => {
                 self.cx.peers.note_moved(node, self.cx.now.mono);
                 self.on_alive(node);
@@ -378,6 +390,7 @@ impl Engine {
         self.hints.hand_over(&mut self.cx, &mut self.gets, node);
         self.audits.on_back(&mut self.cx);
         self.drain();
+        self.heads.quarantine.try_again();
         self.heads.publish_soon(&mut self.cx);
     }
 
@@ -485,6 +498,9 @@ impl Engine {
                 }
             }
             Timer::Heartbeat => self.heartbeat(),
+            Timer::Facts(node) => self.gossip.go_on(cx, node),
+            Timer::LogOthers => self.gossip.log_others(cx),
+            Timer::Cards => self.gossip.on_cards_due(cx),
             Timer::Get(id) => self.gets.on_due(cx, log, id),
             Timer::ReadRepair(id) => self.gets.read_repair(cx, log, id),
             Timer::Commit(volume) => self.commit(|commits, parts| commits.begin(parts, volume)),

@@ -1,6 +1,6 @@
 //! What a machine's tests work with: the context of a node in a small pool, and what came out of a call.
 
-use fsdfs_proto::ids::{DiskId, NodeId};
+use fsdfs_proto::ids::{DiskId, DiskNonce, NodeId};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::volume::NodeTarget;
 
@@ -30,7 +30,7 @@ pub fn context(me: u8, nodes: u8) -> Context {
     let mut cx = Context::new(identity);
     let mut pool = TestPool::of(nodes);
     (0..nodes).for_each(|number| {
-        pool.say(card(number, 1, &[(number, 100, 1)], 0));
+        pool.say(card(number, 1, &[(number, 100)], 0));
     });
     pool.say(epoch(&root(), 1, Vec::new()));
     cx.facts = pool.facts;
@@ -43,9 +43,9 @@ pub fn context(me: u8, nodes: u8) -> Context {
 
 /// The disk of [`context`].
 pub fn disk(number: u8) -> DiskState {
-    let (id, quota_bytes) = (DiskId([number; 16]), 100 << 30);
-    let condition = DiskCondition::Good;
-    DiskState { id, attach_generation: 1, quota_bytes, used_bytes: 0, room_bytes: quota_bytes, condition }
+    let (nonce, quota_bytes) = (DiskNonce([number; 16]), 100 << 30);
+    let (id, condition) = (DiskId::of(node(number), nonce), DiskCondition::Good);
+    DiskState { id, nonce, quota_bytes, used_bytes: 0, room_bytes: quota_bytes, condition }
 }
 
 /// A connection to node `number` came up; it proved what it has.

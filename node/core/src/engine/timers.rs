@@ -16,6 +16,12 @@ pub(super) enum Timer {
     /// Digests go to a random peer.
     Gossip,
     Heartbeat,
+    /// Facts wait for a peer until it may be sent more.
+    Facts(NodeId),
+    /// Cards of others that came too soon are logged.
+    LogOthers,
+    /// A card of another member that came too soon is taken in.
+    Cards,
     /// A read may need another holder.
     Get(BlockId),
     /// This node's damaged copy is to be replaced.

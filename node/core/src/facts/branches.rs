@@ -8,99 +8,106 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{CertKind, Fact};
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey};
+use fsdfs_proto::signed::Signed;
 
 use super::authority::RevocationAuthority;
-use super::graph::{FactGraph, FactParents, SurplusUsers, redeems};
+use super::graph::{CertLink, FactGraph};
 
 /// A branch, named by the member at its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BranchId(pub NodeId);
 
-/// The branch of each member certificate that has a valid chain.
+/// The certificates that hang on the root key by valid statements alone.
 #[derive(Clone, Debug)]
-pub(super) struct Branches(BTreeMap<FactId, BranchId>);
+pub(super) struct ValidChains(BTreeMap<FactId, ValidChain>);
 
-impl Branches {
-    /// `parents`: chains that avoid `late` users of tickets, then those that do not. `facts` are the valid ones.
-    pub fn new<'a>(
-        valid: &FactGraph,
-        parents: &[FactParents; 2],
-        late: &SurplusUsers,
-        authority: &RevocationAuthority,
-        facts: impl Iterator<Item = &'a Fact>,
-    ) -> Self {
-        let heads = heads(valid, &parents[0], late, authority, facts);
-        let mut branches = BTreeMap::new();
-        // Who has a chain without surplus users goes by that one.
-        for parents in parents {
-            for cert in parents.keys() {
-                walk(valid, parents, &heads, &mut branches, *cert);
-            }
-        }
-        Self(branches)
+/// What a valid chain gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ValidChain {
+    /// No surplus user of a ticket is on it.
+    pub in_time: bool,
+    /// None for a ticket of the root key's.
+    pub branch: Option<BranchId>,
+}
+
+impl ValidChains {
+    /// Visits every certificate twice.
+    pub fn new<'a>(known: &FactGraph, authority: &RevocationAuthority, valid: impl Iterator<Item = &'a Fact>) -> Self {
+        let in_time = in_time(known, authority);
+        let heads = heads(known, authority, &in_time, valid);
+        let mut chains = BTreeMap::new();
+        known.walk(&None, |link, above: &Option<BranchId>| {
+            let (id, subject) = (link.cert.id(), link.cert.value().subject);
+            let in_time = *in_time.get(&id)?;
+            let is_head = link.cert.value().kind == CertKind::Member && heads.contains(&subject);
+            let branch = if is_head { Some(BranchId(subject.into())) } else { *above };
+            chains.insert(id, ValidChain { in_time, branch });
+            Some(branch)
+        });
+        Self(chains)
     }
 
-    /// Of a member certificate.
-    pub fn of(&self, cert: FactId) -> Option<BranchId> {
+    /// Of a certificate; none if it, or one above it, is void.
+    pub fn get(&self, cert: FactId) -> Option<ValidChain> {
         self.0.get(&cert).copied()
     }
 }
 
+/// Whether an admission counts.
+pub(super) fn counts(
+    known: &FactGraph,
+    authority: &RevocationAuthority,
+    admission: &Signed<fsdfs_proto::identity::Admission>,
+) -> bool {
+    !authority.is_void(known, admission.signer(), admission.id(), |_| true)
+}
+
+/// All certificates with a valid chain, and whether no surplus user of a ticket is on it.
+fn in_time(known: &FactGraph, authority: &RevocationAuthority) -> BTreeMap<FactId, bool> {
+    let mut in_time = BTreeMap::new();
+    // Of each ticket with more users than uses, those beyond.
+    let mut late = BTreeMap::<FactId, BTreeSet<PublicKey>>::new();
+    known.walk(&true, |link, above| {
+        let (id, cert) = (link.cert.id(), link.cert.value());
+        let admitted = link.admissions.is_empty() || link.admissions.iter().any(|it| counts(known, authority, it));
+        if !admitted || authority.is_void_cert(known, &link.cert) {
+            return None;
+        }
+        if cert.kind == CertKind::Ticket {
+            let uses = usize::try_from(cert.uses).unwrap_or(usize::MAX);
+            let users = known.users_by(id, |all| all.iter().find(|it| counts(known, authority, it)));
+            if users.len() > uses {
+                late.insert(id, users.into_iter().skip(uses).collect());
+            }
+        }
+        let is_late = cert.parent.and_then(|ticket| late.get(&ticket)).is_some_and(|late| late.contains(&cert.subject));
+        in_time.insert(id, *above && !is_late);
+        Some(*above && !is_late)
+    });
+    in_time
+}
+
 /// Members that are the head of a branch, whoever else certified them.
 fn heads<'a>(
-    valid: &FactGraph,
-    parents: &FactParents,
-    late: &SurplusUsers,
+    known: &FactGraph,
     authority: &RevocationAuthority,
-    facts: impl Iterator<Item = &'a Fact>,
+    in_time: &BTreeMap<FactId, bool>,
+    valid: impl Iterator<Item = &'a Fact>,
 ) -> BTreeSet<PublicKey> {
     let ranked = |key: PublicKey| authority.rank(key).is_some();
-    let vouched = facts.filter_map(|fact| match fact {
+    let vouched = valid.filter_map(|fact| match fact {
         Fact::Vouch(vouch) if ranked(vouch.signer()) => Some(vouch.value().node.into()),
         _ => None,
     });
-    let members = parents.keys().filter_map(|id| valid.cert(*id)).filter(|cert| cert.value().kind == CertKind::Member);
-    let invited = members.filter(|cert| {
-        let (issuer, subject) = (cert.value().issuer, cert.value().subject);
-        // A ticket's holder can certify its key again, with more uses: only uses of a ranked key's own certificate count.
-        let mut tickets = valid.certs_of(issuer).filter(|ticket| ranked(ticket.value().issuer));
-        ranked(issuer)
-            || tickets.any(|ticket| {
-                parents.contains_key(&ticket.id())
-                    && redeems(ticket.value(), cert.value())
-                    && valid.passes(ticket, cert)
-                    && !late.contains(&(ticket.id(), subject))
-            })
-    });
-    let invited = invited.map(|cert| cert.value().subject).collect::<BTreeSet<_>>();
-    let named = valid.members().keys().copied().filter(|key| ranked(*key));
+    // A ticket's certificate is named by those who came in by it: its holder cannot certify its key again, for more.
+    let issuer = |link: &CertLink| {
+        let parent = link.cert.value().parent.and_then(|parent| known.cert(parent)).map(Signed::value);
+        let ticket = parent.filter(|parent| parent.kind == CertKind::Ticket);
+        ticket.map_or(link.cert.value().issuer, |ticket| ticket.issuer)
+    };
+    let members = in_time.iter().filter(|(_, in_time)| **in_time).filter_map(|(id, _)| known.link(*id));
+    let members = members.filter(|link| link.cert.value().kind == CertKind::Member);
+    let invited = members.filter(|link| ranked(issuer(link))).map(|link| link.cert.value().subject);
+    let named = known.members().keys().copied().filter(|key| ranked(*key));
     vouched.chain(invited).chain(named).collect()
-}
-
-/// Up the chain to the first head; all member certificates on the way belong to its branch.
-fn walk(
-    valid: &FactGraph,
-    parents: &FactParents,
-    heads: &BTreeSet<PublicKey>,
-    branches: &mut BTreeMap<FactId, BranchId>,
-    from: FactId,
-) {
-    let mut way = Vec::new();
-    let mut at = Some(from);
-    let mut found = None;
-    while let (None, Some(id)) = (found, at) {
-        found = branches.get(&id).copied();
-        let Some(cert) = valid.cert(id).filter(|_| found.is_none()) else { break };
-        way.push(id);
-        if cert.value().kind == CertKind::Member && heads.contains(&cert.value().subject) {
-            found = Some(BranchId(cert.value().subject.into()));
-        }
-        at = parents.get(&id).copied().flatten();
-    }
-    // A ticket of the root key has no head above it; it belongs to no branch.
-    if let Some(branch) = found {
-        way.into_iter().for_each(|id| {
-            branches.insert(id, branch);
-        });
-    }
 }

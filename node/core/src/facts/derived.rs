@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch};
-use fsdfs_proto::ids::{NodeId, PublicKey, VolumeId};
+use fsdfs_proto::identity::{
+    Admission, Card, Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch, weight_limit,
+};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
 use super::authority::{RevocationAuthority, chained};
-use super::branches::Branches;
-use super::graph::{FactGraph, FactParents, redeems};
+use super::branches::{BranchId, ValidChain, ValidChains, counts};
 use super::kept::KeptFacts;
 use super::member::{MemberInfo, MemberStatus};
 use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
@@ -17,45 +18,42 @@ use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
 /// Feature level of a new pool.
 const FEATURES_FIRST: u32 = 1;
 
-/// Computed once per change of the set.
+/// Computed once per change of the set, by one visit of each fact.
 #[derive(Clone, Debug)]
 pub(super) struct DerivedState {
     pub authority: RevocationAuthority,
-    /// Without what revocations void.
-    pub valid: FactGraph,
-    /// Chains of the valid graph that avoid surplus users of tickets, then those that do not.
-    parents: [FactParents; 2],
-    /// By certificate.
-    branches: Branches,
+    /// What revocations leave of the certificates.
+    pub chains: ValidChains,
     pub members: BTreeMap<NodeId, MemberInfo>,
     pub rules: PoolRules,
     pub features: u32,
     pub epochs: BTreeMap<VolumeId, BTreeMap<u32, Signed<VolEpoch>>>,
+    /// The greatest level that somebody who may stated.
+    features_stated: u32,
 }
 
 impl DerivedState {
     pub fn new(kept: &KeptFacts) -> Self {
-        let authority = RevocationAuthority::new(kept.pool, &kept.known, kept.facts.values());
-        let facts = || kept.facts.values().filter(|fact| !authority.is_void(fact.signer(), fact.id()));
-        let mut valid = FactGraph::new(kept.pool);
-        facts().for_each(|fact| valid.add(fact));
-        let late = valid.surplus_users();
-        let parents = [valid.parents(&late), valid.parents(&BTreeSet::new())];
-        let branches = Branches::new(&valid, &parents, &late, &authority, facts());
+        let authority = RevocationAuthority::new(&kept.law, &kept.known, kept.facts.values());
+        let is_structure =
+            |fact: &Fact| matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::Card(_) | Fact::Head(_));
+        let statements = kept.facts.values().filter(|fact| !is_structure(fact));
+        let valid: Vec<&Fact> = statements.filter(|fact| !authority.is_void_fact(&kept.known, fact)).collect();
+        let facts = || valid.iter().copied();
         let mut derived = Self {
+            chains: ValidChains::new(&kept.known, &authority, facts()),
             members: BTreeMap::new(),
             rules: rules(kept, &authority),
             features: 0,
+            features_stated: 0,
             epochs: epochs(facts(), &authority),
-            authority: authority.clone(),
-            valid,
-            parents,
-            branches,
+            authority,
         };
         derived.members = kept.known.members().keys().map(|key| ((*key).into(), derived.member(kept, *key))).collect();
         derived.remove(kept, facts());
         derived.declare_gone(kept, facts());
-        derived.features = derived.feature_level(facts());
+        derived.features_stated = derived.feature_level(facts());
+        derived.features = derived.features_supported();
         derived
     }
 
@@ -66,24 +64,30 @@ impl DerivedState {
         }
     }
 
-    /// The chain by which a node is what it is, the root's certificate first.
-    pub fn chain(&self, kept: &KeptFacts, node: NodeId) -> Option<Vec<Signed<Cert>>> {
-        let (best, guest) = self.best(kept, node.into())?;
-        let mut chain = vec![best.clone()];
-        while let Some(Some(parent)) = chain.last().and_then(|cert| self.parents[usize::from(guest)].get(&cert.id())) {
-            chain.push(self.valid.cert(*parent)?.clone());
+    /// A newer card.
+    pub fn show_card(&mut self, card: &Signed<Card>) {
+        if let Some(member) = self.members.get_mut(&card.value().node) {
+            member.card = Some(card.clone());
         }
-        chain.reverse();
-        Some(chain)
+        self.features = self.features_supported();
     }
 
-    /// The widest of a member's certificates, and whether it is a guest.
-    fn best<'a>(&self, kept: &'a KeptFacts, key: PublicKey) -> Option<(&'a Signed<Cert>, bool)> {
-        let among = |parents: &FactParents| {
-            let certs = kept.known.certs_of(key);
-            certs.filter(|cert| is_member(cert) && parents.contains_key(&cert.id())).min_by_key(|cert| width(cert))
-        };
-        among(&self.parents[0]).map(|cert| (cert, false)).or_else(|| among(&self.parents[1]).map(|cert| (cert, true)))
+    /// The chain by which a node is what it is, the root's certificate first.
+    pub fn chain(&self, kept: &KeptFacts, node: NodeId) -> Option<Vec<Signed<Cert>>> {
+        let (best, _) = self.best(kept, node.into())?;
+        Some(kept.known.chain(best.id()))
+    }
+
+    /// The earliest valid admission by which a certificate came in.
+    pub fn winning<'a>(&self, kept: &'a KeptFacts, member: FactId) -> Option<&'a Signed<Admission>> {
+        let mut admissions = kept.known.link(member).into_iter().flat_map(|link| &link.admissions);
+        admissions.find(|admission| counts(&kept.known, &self.authority, admission))
+    }
+
+    /// The widest of a member's certificates, of those without a surplus user above them if there are any.
+    fn best<'a>(&self, kept: &'a KeptFacts, key: PublicKey) -> Option<(&'a Signed<Cert>, ValidChain)> {
+        let valid = kept.known.member_certs(key).filter_map(|cert| Some((cert, self.chains.get(cert.id())?)));
+        valid.min_by_key(|(cert, chain)| (!chain.in_time, width(cert)))
     }
 
     fn member(&self, kept: &KeptFacts, key: PublicKey) -> MemberInfo {
@@ -93,17 +97,18 @@ impl DerivedState {
             _ if self.authority.is_revoked(key) => MemberStatus::Revoked,
             // Its certificate, or one above it, is void.
             None => MemberStatus::Revoked,
-            Some((_, true)) => MemberStatus::Guest,
-            Some((_, false)) => MemberStatus::Member,
+            Some((_, chain)) if !chain.in_time => MemberStatus::Guest,
+            Some(_) => MemberStatus::Member,
         };
-        let any = || kept.known.certs_of(key).filter(|cert| is_member(cert)).min_by_key(|cert| width(cert));
+        let any = || kept.known.member_certs(key).min_by_key(|cert| width(cert));
         let cert = best.map(|(cert, _)| cert).or_else(any).expect("a member has a member certificate");
         MemberInfo {
             role: cert.value().role,
             may_invite: cert.value().may_invite,
             depth: cert.value().depth,
+            weight_gib_max: if self.authority.rank(key).is_some() { 0 } else { cert.value().weight_gib_max },
             invited_by: inviter(kept, cert),
-            branch: best.and_then(|(cert, _)| self.branches.of(cert.id())),
+            branch: best.and_then(|(_, chain)| chain.branch),
             status,
             card: kept.cards.get(&node).cloned(),
             heartbeat: kept.heartbeats.get(&node).and_then(|fact| match fact {
@@ -127,28 +132,34 @@ impl DerivedState {
         }
     }
 
-    /// A member is gone when most of the others say so and it has not been heard of since.
+    /// A member is gone when more than half of the branches say so, its own without it among them, and it has not been heard
+    /// of since. Heads do not count: who invites itself a dozen times has one voice.
     fn declare_gone<'a>(&mut self, kept: &KeptFacts, facts: impl Iterator<Item = &'a Fact>) {
-        let voters: BTreeSet<NodeId> = self.status(MemberStatus::Member).collect();
-        let mut votes = BTreeMap::<NodeId, usize>::new();
+        let mut said = BTreeMap::<NodeId, BTreeSet<NodeId>>::new();
         for fact in facts {
             let Fact::Departure(gone) = fact else { continue };
             let gone = gone.value();
-            let silent = kept.last_beat(gone.member).is_none_or(|last| last <= gone.last);
-            if silent && voters.contains(&gone.issuer) && voters.contains(&gone.member) {
-                *votes.entry(gone.member).or_default() += 1;
+            if kept.last_beat(gone.member).is_none_or(|last| last <= gone.last) {
+                said.entry(gone.member).or_default().insert(gone.issuer);
             }
         }
-        for (node, count) in votes {
-            if let Some(member) = self.members.get_mut(&node)
-                && 2 * count > voters.len() - 1
-            {
-                member.status = MemberStatus::Departed;
+        said.retain(|node, _| self.members.get(node).is_some_and(|member| member.status == MemberStatus::Member));
+        if said.is_empty() {
+            return;
+        }
+        let mut branches = BTreeMap::<BranchId, BTreeSet<NodeId>>::new();
+        for node in self.status(MemberStatus::Member) {
+            if let Some(branch) = self.members[&node].branch {
+                branches.entry(branch).or_default().insert(node);
             }
+        }
+        let gone = said.into_iter().filter(|(node, sayers)| is_gone(*node, sayers, &branches));
+        for node in gone.map(|(node, _)| node).collect::<Vec<_>>() {
+            self.members.entry(node).and_modify(|member| member.status = MemberStatus::Departed);
         }
     }
 
-    /// The greatest level that a full member states, at least the first. Only stated after all members support it, and never lowered.
+    /// The greatest level that a full member or a key with a rank states. Only stated after all members support it.
     fn feature_level<'a>(&self, facts: impl Iterator<Item = &'a Fact>) -> u32 {
         let full = |key: PublicKey| {
             let member = self.members.get(&key.into());
@@ -163,6 +174,15 @@ impl DerivedState {
             .fold(FEATURES_FIRST, u32::max)
     }
 
+    /// What was stated, as far as all full members in good standing support it by their cards: a level that no program has
+    /// says nothing.
+    fn features_supported(&self) -> u32 {
+        let full =
+            self.members.values().filter(|member| member.status == MemberStatus::Member && member.role == Role::Full);
+        let least = full.filter_map(|member| Some(member.card.as_ref()?.value().features)).min();
+        least.unwrap_or(FEATURES_FIRST).min(self.features_stated).max(FEATURES_FIRST)
+    }
+
     fn status(&self, status: MemberStatus) -> impl Iterator<Item = NodeId> {
         self.members.iter().filter(move |(_, member)| member.status == status).map(|(node, _)| *node)
     }
@@ -173,23 +193,29 @@ fn width(cert: &Signed<Cert>) -> impl Ord + use<> {
     let cert_id = cert.id();
     let cert = cert.value();
     let until = if cert.grant_until == 0 { u64::MAX } else { cert.grant_until };
-    (cert.role, Reverse((cert.may_invite, cert.depth, until)), cert_id)
+    (cert.role, Reverse((cert.may_invite, cert.depth, until, weight_limit(cert.weight_gib_max))), cert_id)
 }
 
-fn is_member(cert: &Signed<Cert>) -> bool {
-    cert.value().kind == CertKind::Member
+/// Whether more than half of the branches with somebody beside `node` in them say that it is gone. The head of a branch
+/// speaks for it; without it, more than half of its other members do.
+fn is_gone(node: NodeId, sayers: &BTreeSet<NodeId>, branches: &BTreeMap<BranchId, BTreeSet<NodeId>>) -> bool {
+    let voices = branches.iter().filter_map(|(BranchId(head), members)| {
+        let others = members.iter().filter(|member| **member != node);
+        let count = others.clone().count();
+        let saying = others.filter(|member| sayers.contains(member)).count();
+        let by_head = *head != node && members.contains(head);
+        let says = if by_head { sayers.contains(head) } else { 2 * saying > count };
+        (count > 0).then_some(says)
+    });
+    let voices: Vec<bool> = voices.collect();
+    2 * voices.iter().filter(|says| **says).count() > voices.len()
 }
 
 /// Who stands behind a certificate: its issuer, or the issuer of the ticket that signed it.
 fn inviter(kept: &KeptFacts, cert: &Signed<Cert>) -> PublicKey {
-    let issuer = cert.value().issuer;
-    let tickets = kept.known.certs_of(issuer);
-    let ticket = tickets.filter(|ticket| redeems(ticket.value(), cert.value())).min_by_key(|ticket| ticket.id());
-    match ticket {
-        // Anybody can make a ticket for a member's key: that does not make it the member's inviter.
-        Some(ticket) if !kept.known.members().contains_key(&issuer) => ticket.value().issuer,
-        _ => issuer,
-    }
+    let parent = cert.value().parent.and_then(|parent| kept.known.cert(parent)).map(Signed::value);
+    let ticket = parent.filter(|parent| parent.kind == CertKind::Ticket);
+    ticket.map_or(cert.value().issuer, |ticket| ticket.issuer)
 }
 
 /// The last rules that lead back to number 1, with the compiled-in floors. A void link still links: rules that were made
@@ -197,7 +223,7 @@ fn inviter(kept: &KeptFacts, cert: &Signed<Cert>) -> PublicKey {
 fn rules(kept: &KeptFacts, authority: &RevocationAuthority) -> PoolRules {
     let all = kept.facts.values().filter_map(|fact| if let Fact::PoolRules(rules) = fact { Some(rules) } else { None });
     let chained = chained(all.map(|rules| (rules.value().number, rules.value().previous, rules)));
-    let last = chained.into_iter().rfind(|rules| !authority.is_void(rules.signer(), rules.id()));
+    let last = chained.into_iter().rfind(|rules| !authority.is_void(&kept.known, rules.signer(), rules.id(), |_| true));
     let rules = last.map_or_else(|| default_rules(kept.pool.into()), |rules| rules.value().clone());
     PoolRules {
         gone_days: rules.gone_days.max(GONE_DAYS_MIN),

@@ -19,13 +19,13 @@ impl FactSet {
     /// nodes compute the same holders for every block.
     pub fn map_digest(&self) -> Digest {
         *self.map.get_or_init(|| {
-            type DigestRow = (NodeId, String, Vec<(DiskId, u32)>);
+            type DigestRow = (NodeId, String, Option<NodeId>, Vec<(DiskId, u32)>);
             let rows: Vec<DigestRow> = self
                 .servers()
                 .into_iter()
                 .map(|server| {
                     let disks = server.disks.iter().map(|disk| (disk.id, disk.weight)).collect();
-                    (server.id, server.site, disks)
+                    (server.id, server.site, server.branch, disks)
                 })
                 .collect();
             let map = (1u8, self.features(), self.rules().copies, rows);

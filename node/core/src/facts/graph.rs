@@ -1,92 +1,81 @@
-//! Certificates and admissions as a graph: who is certified, since when, by which chain, and who came too late.
+//! Certificates and admissions as a forest: who is certified, since when, by which chain, and who came too late.
+//!
+//! Every certificate names its parent, so it has one chain, and everything here costs one visit a certificate.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, may_issue};
-use fsdfs_proto::ids::{FactId, NodeId, PoolId, PublicKey};
+use fsdfs_proto::identity::{Admission, Cert, CertKind, may_issue};
+use fsdfs_proto::ids::{FactId, PoolId, PublicKey};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 
-/// What a set of certificates and admissions amounts to.
+use crate::limits::ADMISSIONS_IN_RESERVE_MAX;
+
+/// Connected certificates with their admissions.
 #[derive(Clone, Debug)]
 pub(super) struct FactGraph {
     root: PublicKey,
-    /// Connected or not.
-    certs: BTreeMap<FactId, Signed<Cert>>,
-    by_issuer: BTreeMap<PublicKey, Vec<FactId>>,
-    by_subject: BTreeMap<PublicKey, Vec<FactId>>,
-    /// By member certificate.
-    admissions: BTreeMap<FactId, Vec<Signed<Admission>>>,
-    by_witness: BTreeMap<PublicKey, Vec<Signed<Admission>>>,
-    /// Certificates that are connected to the root key, and the stamp at which: the latest admission on the way, earliest way.
-    entry: BTreeMap<FactId, Hlc>,
+    /// Each hangs on one that is here, or on the root key.
+    links: BTreeMap<FactId, CertLink>,
+    by_subject: BTreeMap<PublicKey, BTreeSet<FactId>>,
     /// The earliest entry of each member's certificates.
     member_since: BTreeMap<PublicKey, Hlc>,
 }
 
-/// Parent of each certificate in the tree of shortest chains; none below the root key.
-pub(super) type FactParents = BTreeMap<FactId, Option<FactId>>;
+/// A certificate where it hangs.
+#[derive(Clone, Debug)]
+pub(super) struct CertLink {
+    pub cert: Signed<Cert>,
+    /// The latest of the winning admissions on its chain.
+    pub entry: Hlc,
+    /// Certificates above it.
+    pub above: u16,
+    pub children: BTreeSet<FactId>,
+    /// Those that made it a member's; the winning one first, then the reserve. None but below a ticket.
+    pub admissions: Vec<Signed<Admission>>,
+}
 
-/// `(ticket, user)`.
-pub(super) type SurplusUsers = BTreeSet<(FactId, PublicKey)>;
+impl CertLink {
+    /// Whether newcomers come in by it.
+    pub fn is_ticket(&self) -> bool {
+        self.cert.value().kind == CertKind::Ticket
+    }
+}
 
-type OpenCertificates = BinaryHeap<Reverse<(Hlc, FactId)>>;
+/// Sorts parents before what hangs on them, witnesses before those whom they admitted, and early before late.
+pub(super) type Place = (Hlc, u16, FactId);
 
 impl FactGraph {
     /// Without any certificate.
     pub fn new(pool: PoolId) -> Self {
-        Self {
-            root: pool.into(),
-            certs: BTreeMap::new(),
-            by_issuer: BTreeMap::new(),
-            by_subject: BTreeMap::new(),
-            admissions: BTreeMap::new(),
-            by_witness: BTreeMap::new(),
-            entry: BTreeMap::new(),
-            member_since: BTreeMap::new(),
-        }
+        let (links, by_subject, member_since) = Default::default();
+        Self { root: pool.into(), links, by_subject, member_since }
     }
 
-    /// Adds a certificate or an admission; other facts are no business of the graph. The order does not matter: entries
-    /// only ever become earlier, and nothing that holds for a later entry fails for an earlier one.
-    pub fn add(&mut self, fact: &Fact) {
-        let open = match fact {
-            Fact::Cert(cert) => {
-                self.by_issuer.entry(cert.value().issuer).or_default().push(cert.id());
-                self.by_subject.entry(cert.value().subject).or_default().push(cert.id());
-                self.certs.insert(cert.id(), cert.clone());
-                self.ways_to(cert)
-            }
-            Fact::Admission(admission) => {
-                self.admissions.entry(admission.value().member).or_default().push(admission.clone());
-                self.by_witness.entry(admission.value().witness.into()).or_default().push(admission.clone());
-                self.arrival(admission).into_iter().collect()
-            }
-            _ => return,
-        };
-        self.propagate_entries(open);
+    /// Where a certificate and its admissions hang.
+    pub fn link(&self, id: FactId) -> Option<&CertLink> {
+        self.links.get(&id)
     }
 
-    /// All certificates of a subject, connected or not.
-    pub fn certs_of(&self, subject: PublicKey) -> impl Iterator<Item = &Signed<Cert>> {
-        self.by_subject.get(&subject).into_iter().flatten().map(|id| &self.certs[id])
-    }
-
-    /// Subjects of member certificates, connected or not.
-    pub fn member_count(&self) -> usize {
-        let member = |ids: &&Vec<FactId>| ids.iter().any(|id| self.certs[id].value().kind == CertKind::Member);
-        self.by_subject.values().filter(member).count()
-    }
-
-    /// A certificate that is connected to the root key.
+    /// A certificate that is here.
     pub fn cert(&self, id: FactId) -> Option<&Signed<Cert>> {
-        self.entry.contains_key(&id).then(|| &self.certs[&id])
+        self.links.get(&id).map(|link| &link.cert)
     }
 
-    /// All certificates that are connected to the root key.
-    pub fn certs(&self) -> impl Iterator<Item = &Signed<Cert>> {
-        self.entry.keys().map(|id| &self.certs[id])
+    /// All of them, in the order of their ids.
+    pub fn links(&self) -> impl Iterator<Item = &CertLink> {
+        self.links.values()
+    }
+
+    /// All certificates of a subject.
+    pub fn certs_of(&self, subject: PublicKey) -> impl Iterator<Item = &Signed<Cert>> {
+        self.by_subject.get(&subject).into_iter().flatten().map(|id| &self.links[id].cert)
+    }
+
+    /// A member's certificates.
+    pub fn member_certs(&self, subject: PublicKey) -> impl Iterator<Item = &Signed<Cert>> {
+        self.certs_of(subject).filter(|cert| cert.value().kind == CertKind::Member)
     }
 
     /// Every member's key, and since when: an admission that it witnesses must be later, so that nobody who came late can
@@ -95,153 +84,276 @@ impl FactGraph {
         &self.member_since
     }
 
-    /// Whether this admission is effective: ticket and newcomer fit together, and the witness was a member before.
-    pub fn is_effective(&self, admission: &Admission) -> bool {
-        let (Some(ticket), Some(member)) = (self.cert(admission.ticket), self.certs.get(&admission.member)) else {
-            return false;
-        };
-        let witness: PublicKey = admission.witness.into();
-        redeems(ticket.value(), member.value())
-            && self.member_since.get(&witness).is_some_and(|since| *since < admission.hlc)
+    /// Where a member certificate that came in first stands: what a member's bounds are counted by.
+    pub fn first_cert(&self, subject: PublicKey) -> Option<&CertLink> {
+        let links = self.by_subject.get(&subject).into_iter().flatten().map(|id| &self.links[id]);
+        links.filter(|link| link.cert.value().kind == CertKind::Member).min_by_key(|link| place(link))
     }
 
-    /// The earliest admission by which this certificate came in with this ticket.
-    pub fn winning(&self, ticket: FactId, member: FactId) -> Option<&Signed<Admission>> {
-        let all = self.admissions.get(&member).into_iter().flatten();
-        all.filter(|admission| admission.value().ticket == ticket && self.is_effective(admission.value()))
-            .min_by_key(|admission| (admission.value().hlc, admission.id()))
+    /// From the root key's certificate to this one; empty if it is not here.
+    pub fn chain(&self, id: FactId) -> Vec<Signed<Cert>> {
+        let mut chain: Vec<_> = self.up(id).map(|link| link.cert.clone()).collect();
+        chain.reverse();
+        chain
+    }
+
+    /// A certificate and all above it.
+    pub fn up(&self, id: FactId) -> impl Iterator<Item = &CertLink> {
+        let parent = move |link: &&CertLink| self.links.get(&link.cert.value().parent?);
+        std::iter::successors(self.links.get(&id), parent)
+    }
+
+    /// Whether a certificate hangs on one of this key's.
+    pub fn hangs_on(&self, id: FactId, key: PublicKey) -> bool {
+        self.up(id).skip(1).any(|link| link.cert.value().subject == key)
+    }
+
+    /// Where this certificate would enter by its parent and, below a ticket, by this admission.
+    pub fn entry_by(&self, cert: &Cert, admission: Option<&Admission>) -> Option<Hlc> {
+        let Some(parent) = cert.parent else { return (cert.issuer == self.root).then(Hlc::default) };
+        let parent = self.links.get(&parent)?;
+        match (parent.cert.value().kind, admission) {
+            (CertKind::Member, _) => Some(parent.entry),
+            (CertKind::Ticket, Some(admission)) => Some(parent.entry.max(admission.hlc)),
+            (CertKind::Ticket, None) => None,
+        }
+    }
+
+    /// Whether the witness of an admission was a member before.
+    pub fn has_witness(&self, admission: &Admission) -> bool {
+        self.member_since.get(&admission.witness.into()).is_some_and(|since| *since < admission.hlc)
+    }
+
+    /// Takes in a certificate at its entry; its parent must be here. Returns the key that is a member since then, or earlier
+    /// than before.
+    pub fn add_cert(&mut self, cert: Signed<Cert>, entry: Hlc) -> Option<PublicKey> {
+        let parent = cert.value().parent.and_then(|parent| self.links.get_mut(&parent));
+        let above = parent.map_or(0, |parent| {
+            parent.children.insert(cert.id());
+            parent.above.saturating_add(1)
+        });
+        let (id, subject, kind) = (cert.id(), cert.value().subject, cert.value().kind);
+        self.by_subject.entry(subject).or_default().insert(id);
+        let link = CertLink { cert, entry, above, children: BTreeSet::new(), admissions: Vec::new() };
+        self.links.insert(id, link);
+        (kind == CertKind::Member && self.enter(subject, entry)).then_some(subject)
+    }
+
+    /// Takes in an effective admission of a certificate that is here. Returns keys that are members earlier than before, and
+    /// the admission that it pushed out, if any: perhaps itself.
+    pub fn add_admission(&mut self, admission: Signed<Admission>) -> (Vec<PublicKey>, Option<Signed<Admission>>) {
+        let member = admission.value().member;
+        let Some(link) = self.links.get(&member) else { return (Vec::new(), Some(admission)) };
+        let mut admissions = link.admissions.clone();
+        admissions.push(admission);
+        let heights = self.heights(&admissions);
+        let out = trim(&mut admissions, &heights);
+        self.links.entry(member).and_modify(|link| link.admissions = admissions);
+        (self.pull_forward(member), out)
+    }
+
+    /// Whether this effective admission would stay beside those that are here.
+    pub fn wants(&self, admission: &Signed<Admission>) -> bool {
+        let Some(link) = self.links.get(&admission.value().member) else { return true };
+        let mut admissions = link.admissions.clone();
+        admissions.push(admission.clone());
+        let heights = self.heights(&admissions);
+        trim(&mut admissions, &heights).is_none_or(|out| out.id() != admission.id())
     }
 
     /// Who came in with a ticket, in the order of their admissions. Those beyond its uses are guests.
-    pub fn users(&self, ticket: &Signed<Cert>) -> Vec<NodeId> {
+    pub fn users(&self, ticket: FactId) -> Vec<PublicKey> {
+        self.users_by(ticket, <[_]>::first)
+    }
+
+    /// The same, where not all admissions count.
+    pub fn users_by(
+        &self,
+        ticket: FactId,
+        winning: impl Fn(&[Signed<Admission>]) -> Option<&Signed<Admission>>,
+    ) -> Vec<PublicKey> {
         let mut first = BTreeMap::<PublicKey, (Hlc, FactId)>::new();
-        for member in self.children(ticket) {
-            let Some(admission) = self.winning(ticket.id(), member.id()) else { continue };
+        for child in self.links.get(&ticket).into_iter().flat_map(|link| &link.children) {
+            let link = &self.links[child];
+            let Some(admission) = winning(&link.admissions) else { continue };
             let place = (admission.value().hlc, admission.id());
-            first.entry(member.value().subject).and_modify(|best| *best = place.min(*best)).or_insert(place);
+            first.entry(link.cert.value().subject).and_modify(|best| *best = place.min(*best)).or_insert(place);
         }
         let mut users: Vec<_> = first.into_iter().map(|(user, place)| (place, user)).collect();
         users.sort_unstable();
-        users.into_iter().map(|(_, user)| user.into()).collect()
+        users.into_iter().map(|(_, user)| user).collect()
     }
 
-    /// The shortest chains; where several are equally short, through the smaller ids. They avoid what `late` names: users of a
-    /// ticket beyond its uses.
-    pub fn parents(&self, late: &SurplusUsers) -> FactParents {
-        let mut parents = FactParents::new();
-        let mut level: BTreeSet<FactId> = self.roots().map(Signed::id).collect();
-        parents.extend(level.iter().map(|id| (*id, None)));
-        while !level.is_empty() {
-            let mut next = BTreeSet::new();
-            for parent in level.iter().map(|id| &self.certs[id]) {
-                for child in self.children(parent) {
-                    let open = self.passes(parent, child) && !late.contains(&(parent.id(), child.value().subject));
-                    if open && !parents.contains_key(&child.id()) {
-                        parents.insert(child.id(), Some(parent.id()));
-                        next.insert(child.id());
-                    }
-                }
-            }
-            level = next;
-        }
-        parents
-    }
-
-    /// Keys that hang on the root key even without what this key issued. Whoever is not among them is below it.
-    pub fn without(&self, key: PublicKey) -> BTreeSet<PublicKey> {
-        let mut reached = BTreeSet::from([self.root]);
-        let mut open = vec![self.root];
-        while let Some(issuer) = open.pop() {
-            for id in self.by_issuer.get(&issuer).into_iter().flatten().filter(|id| self.entry.contains_key(id)) {
-                let subject = self.certs[id].value().subject;
-                if subject != key && reached.insert(subject) {
-                    open.push(subject);
-                }
-            }
-        }
-        reached
-    }
-
-    /// Certificates that `parent` may have signed.
-    fn children<'a>(&'a self, parent: &'a Signed<Cert>) -> impl Iterator<Item = &'a Signed<Cert>> {
-        let ids = self.by_issuer.get(&parent.value().subject).into_iter().flatten();
-        ids.map(|id| &self.certs[id]).filter(|child| may_issue(parent.value(), child.value()).is_ok())
-    }
-
-    fn roots(&self) -> impl Iterator<Item = &Signed<Cert>> {
-        self.by_issuer.get(&self.root).into_iter().flatten().map(|id| &self.certs[id])
-    }
-
-    /// Whether the chain may go on from `parent` to a certificate that it may have issued.
-    pub fn passes(&self, parent: &Signed<Cert>, child: &Signed<Cert>) -> bool {
-        parent.value().kind == CertKind::Member || self.winning(parent.id(), child.id()).is_some()
-    }
-
-    /// All users beyond the uses of their ticket.
-    pub fn surplus_users(&self) -> SurplusUsers {
-        let tickets = self.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
-        tickets
-            .flat_map(|ticket| {
-                let uses = usize::try_from(ticket.value().uses).unwrap_or(usize::MAX);
-                self.users(ticket).into_iter().skip(uses).map(|user| (ticket.id(), user.into()))
-            })
-            .collect()
-    }
-
-    /// Where a new certificate connects to what is connected.
-    fn ways_to(&self, cert: &Signed<Cert>) -> OpenCertificates {
-        let mut open = OpenCertificates::new();
-        if cert.value().issuer == self.root {
-            open.push(Reverse((Hlc::default(), cert.id())));
-        }
-        for parent in self.certs_of(cert.value().issuer) {
-            let Some(entry) = self.entry.get(&parent.id()) else { continue };
-            if may_issue(parent.value(), cert.value()).is_ok() {
-                open.extend(self.steps(parent, *entry, cert));
-            }
-        }
-        open
-    }
-
-    /// From a connected certificate to one that it issued.
-    fn steps(&self, parent: &Signed<Cert>, entry: Hlc, child: &Signed<Cert>) -> Vec<Reverse<(Hlc, FactId)>> {
-        match parent.value().kind {
-            CertKind::Member => vec![Reverse((entry, child.id()))],
-            CertKind::Ticket => {
-                let admissions = self.admissions.get(&child.id()).into_iter().flatten();
-                admissions.filter_map(|admission| self.arrival(admission)).collect()
+    /// Every certificate once, parents first.
+    pub fn walk<S: Clone>(&self, root: &S, mut step: impl FnMut(&CertLink, &S) -> Option<S>) {
+        let roots = self.links.iter().filter(|(_, link)| link.above == 0).map(|(id, _)| (*id, root.clone()));
+        let mut open: Vec<(FactId, S)> = roots.collect();
+        while let Some((id, state)) = open.pop() {
+            let link = &self.links[&id];
+            visit();
+            if let Some(below) = step(link, &state) {
+                open.extend(link.children.iter().map(|child| (*child, below.clone())));
             }
         }
     }
 
-    /// Spreads entries, earliest first (Dijkstra), as far as they change anything.
-    fn propagate_entries(&mut self, mut open: OpenCertificates) {
-        while let Some(Reverse((stamp, id))) = open.pop() {
-            if self.entry.get(&id).is_some_and(|earlier| *earlier <= stamp) {
+    fn heights(&self, admissions: &[Signed<Admission>]) -> BTreeMap<PublicKey, u16> {
+        let witnesses = admissions.iter().map(|admission| admission.value().witness.into());
+        witnesses.map(|witness| (witness, self.height(witness))).collect()
+    }
+
+    /// Certificates between a member and the root key, by its shortest chain.
+    fn height(&self, key: PublicKey) -> u16 {
+        let links = self.by_subject.get(&key).into_iter().flatten().map(|id| &self.links[id]);
+        links.map(|link| link.above).min().unwrap_or(u16::MAX)
+    }
+
+    /// Entries only ever become earlier; so does all that hangs on them.
+    fn pull_forward(&mut self, from: FactId) -> Vec<PublicKey> {
+        let (mut open, mut earlier) = (vec![from], Vec::new());
+        while let Some(id) = open.pop() {
+            visit();
+            let Some(link) = self.links.get(&id) else { continue };
+            let admission = link.admissions.first().map(Signed::value);
+            let Some(entry) = self.entry_by(link.cert.value(), admission).filter(|entry| *entry < link.entry) else {
                 continue;
-            }
-            self.entry.insert(id, stamp);
-            let cert = self.certs[&id].clone();
-            open.extend(self.children(&cert).flat_map(|child| self.steps(&cert, stamp, child)));
-            let subject = cert.value().subject;
-            let member = cert.value().kind == CertKind::Member;
-            if member && self.member_since.get(&subject).is_none_or(|since| *since > stamp) {
-                self.member_since.insert(subject, stamp);
-                let admissions = self.by_witness.get(&subject).into_iter().flatten();
-                open.extend(admissions.filter_map(|admission| self.arrival(admission)));
+            };
+            let (subject, kind) = (link.cert.value().subject, link.cert.value().kind);
+            open.extend(link.children.iter().copied());
+            self.links.entry(id).and_modify(|link| link.entry = entry);
+            if kind == CertKind::Member && self.enter(subject, entry) {
+                earlier.push(subject);
             }
         }
+        earlier
     }
 
-    /// When the newcomer of this admission is in, if the admission is effective by the entries so far.
-    fn arrival(&self, admission: &Signed<Admission>) -> Option<Reverse<(Hlc, FactId)>> {
-        let admission = admission.value();
-        let since = self.entry.get(&admission.ticket)?;
-        self.is_effective(admission).then(|| Reverse((*since.max(&admission.hlc), admission.member)))
+    /// Whether this is earlier than what was known.
+    fn enter(&mut self, subject: PublicKey, entry: Hlc) -> bool {
+        let is_earlier = self.member_since.get(&subject).is_none_or(|since| entry < *since);
+        if is_earlier {
+            self.member_since.insert(subject, entry);
+        }
+        is_earlier
     }
+}
+
+/// Keeps the winning admission, and a reserve for the day on which its witness is revoked: those whose witnesses stand
+/// nearest to the root key, so that somebody who comes in many times cannot push out the others'.
+fn trim(admissions: &mut Vec<Signed<Admission>>, heights: &BTreeMap<PublicKey, u16>) -> Option<Signed<Admission>> {
+    admissions.sort_by_key(|admission| (admission.value().hlc, admission.id()));
+    // One a witness: its first.
+    let mut witnesses = BTreeSet::new();
+    let again = admissions.iter().position(|admission| !witnesses.insert(admission.value().witness));
+    let over = || {
+        let reserve = admissions.iter().enumerate().skip(1);
+        let last = reserve.max_by_key(|(_, admission)| {
+            let height = heights.get(&admission.value().witness.into()).copied().unwrap_or(u16::MAX);
+            (height, admission.value().hlc, admission.id())
+        });
+        last.filter(|_| admissions.len() > 1 + ADMISSIONS_IN_RESERVE_MAX).map(|(at, _)| at)
+    };
+    let out = again.or_else(over);
+    out.map(|at| admissions.remove(at))
 }
 
 /// Whether this member certificate comes from this ticket.
 pub(super) fn redeems(ticket: &Cert, member: &Cert) -> bool {
     ticket.kind == CertKind::Ticket && member.issuer == ticket.subject && may_issue(ticket, member).is_ok()
+}
+
+/// See [`Place`].
+pub(super) fn place(link: &CertLink) -> Place {
+    (link.entry, link.above, link.cert.id())
+}
+
+/// What certificates and admissions amount to if they are taken in in the order of their places, each as `accept` says.
+pub(super) fn build(
+    pool: PoolId,
+    certs: impl Iterator<Item = Signed<Cert>>,
+    admissions: impl Iterator<Item = Signed<Admission>>,
+    mut accept: impl FnMut(&FactGraph, &Signed<Cert>, Place) -> bool,
+) -> FactGraph {
+    let mut graph = FactGraph::new(pool);
+    let mut below = BTreeMap::<Option<FactId>, Vec<Signed<Cert>>>::new();
+    certs.for_each(|cert| below.entry(cert.value().parent).or_default().push(cert));
+    let mut candidates = AdmissionIndex::default();
+    for admission in admissions {
+        candidates.by_member.entry(admission.value().member).or_default().push(admission.clone());
+        candidates.by_witness.entry(admission.value().witness.into()).or_default().push(admission);
+    }
+    let mut open = BinaryHeap::new();
+    let mut ready = BTreeMap::<FactId, Signed<Cert>>::new();
+    for cert in below.remove(&None).unwrap_or_default() {
+        if cert.value().issuer == graph.root {
+            open.push(Reverse((Hlc::default(), 0, cert.id())));
+            ready.insert(cert.id(), cert);
+        }
+    }
+    while let Some(Reverse(at @ (entry, above, id))) = open.pop() {
+        visit();
+        // Taken in earlier, by an earlier admission.
+        let Some(cert) = ready.remove(&id) else { continue };
+        if !accept(&graph, &cert, at) {
+            continue;
+        }
+        let newcomer = graph.add_cert(cert.clone(), entry);
+        for child in below.remove(&Some(id)).unwrap_or_default() {
+            if child.value().issuer != cert.value().subject || may_issue(cert.value(), child.value()).is_err() {
+                continue;
+            }
+            let step = (above.saturating_add(1), child.id());
+            match cert.value().kind {
+                CertKind::Member => open.push(Reverse((entry, step.0, step.1))),
+                CertKind::Ticket => {
+                    open.extend(candidates.of(&graph, &child).map(|hlc| Reverse((entry.max(hlc), step.0, step.1))));
+                }
+            }
+            ready.insert(child.id(), child);
+        }
+        for admission in newcomer.and_then(|key| candidates.by_witness.get(&key)).into_iter().flatten() {
+            let admission = admission.value();
+            let Some(ticket) = ready.get(&admission.member).and_then(|_| graph.link(admission.ticket)) else {
+                continue;
+            };
+            if graph.has_witness(admission) && ready[&admission.member].value().parent == Some(admission.ticket) {
+                open.push(Reverse((ticket.entry.max(admission.hlc), ticket.above.saturating_add(1), admission.member)));
+            }
+        }
+    }
+    for admission in candidates.by_member.into_values().flatten() {
+        let cert = graph.cert(admission.value().member);
+        let fits = cert.is_some_and(|cert| cert.value().parent == Some(admission.value().ticket));
+        if fits && graph.has_witness(admission.value()) {
+            graph.add_admission(admission);
+        }
+    }
+    graph
+}
+
+/// Admissions that may count, by what they wait for.
+#[derive(Default)]
+struct AdmissionIndex {
+    by_member: BTreeMap<FactId, Vec<Signed<Admission>>>,
+    by_witness: BTreeMap<PublicKey, Vec<Signed<Admission>>>,
+}
+
+impl AdmissionIndex {
+    /// When a certificate is admitted, by those whose witnesses are members.
+    fn of<'a>(&'a self, graph: &'a FactGraph, cert: &'a Signed<Cert>) -> impl Iterator<Item = Hlc> + 'a {
+        let all = self.by_member.get(&cert.id()).into_iter().flatten().map(Signed::value);
+        let all = all.filter(|admission| graph.has_witness(admission));
+        all.filter(|admission| Some(admission.ticket) == cert.value().parent).map(|admission| admission.hlc)
+    }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Certificates looked at by passes over the forest.
+    pub(super) static VISITS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+fn visit() {
+    #[cfg(test)]
+    VISITS.with(|visits| visits.set(visits.get() + 1));
 }

@@ -66,6 +66,8 @@ pub fn current_heads(heads: impl IntoIterator<Item = Signed<Head>>) -> Vec<Signe
 fn supersedes(new: (&Head, &CommitView), old: (&Head, &CommitView)) -> bool {
     match new.0.epoch.cmp(&old.0.epoch) {
         std::cmp::Ordering::Less => false,
+        // Several nodes make the same merge: one of them publishes it for all.
+        std::cmp::Ordering::Equal if old.1.id == new.1.id => new.0.author < old.0.author,
         std::cmp::Ordering::Equal => old.1.is_superseded_by(new.1),
         std::cmp::Ordering::Greater => new.1.extra.version_vector.covers_all(&old.1.extra.version_vector),
     }

@@ -1,17 +1,19 @@
 //! Taking facts in.
 
-use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, VolEpoch, may_issue};
-use fsdfs_proto::ids::{FactId, NodeId, PublicKey};
-use fsdfs_proto::signed::{Signed, is_strong};
+use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, Head, Heartbeat};
+use fsdfs_proto::ids::FactId;
+use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
-use super::authority::chained;
-use super::graph::redeems;
+use super::accounts::Charge;
+use super::authority::RankedLaw;
+use super::classify::Verdict;
+use super::graph::{Place, place};
 use super::set::FactSet;
-use crate::limits::{HEADS_PER_VOLUME_MAX, MEMBERS_MAX, STATEMENTS_PER_SIGNER_MAX, VOLUMES_MAX};
+use super::waiting::Awaited;
+use crate::limits::TICKET_GUESTS_MAX;
 
 /// What became of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,221 +22,161 @@ pub enum InsertOutcome {
     New,
     /// Was here.
     Known,
-    /// Superseded by what is here.
+    /// Superseded by what is here, or void by the word of a key with a rank.
     Stale,
     /// Kept aside until what it hangs on is known.
     Waiting,
+    /// There is no room for it: those who have to answer for it made the others keep as much as they may. Whoever signed it
+    /// must know that it is of no effect.
+    Crowded,
     /// No honest node makes or passes on such a fact.
     Invalid(&'static str),
 }
 
+impl InsertOutcome {
+    /// Whether the fact is part of the set now.
+    pub fn is_kept(self) -> bool {
+        matches!(self, Self::New | Self::Known)
+    }
+}
+
 impl FactSet {
     /// Takes a fact in. It may be what others waited for: those become known too.
+    ///
+    /// Whoever makes a statement of its own has to look at the answer: anything but [`InsertOutcome::New`] and
+    /// [`InsertOutcome::Known`] means that it has no effect here, nor will it anywhere else.
+    #[expect(clippy::needless_pass_by_value, reason = "callers have no use for what they made for the set")]
     pub fn insert(&mut self, fact: Fact) -> InsertOutcome {
-        let judged = self.classify(&fact);
-        match judged {
-            InsertOutcome::New => {
-                let parent = is_parent(&fact);
-                self.keep(fact);
-                if parent {
-                    self.promote();
-                }
-            }
-            InsertOutcome::Waiting => self.waiting.push(fact),
-            _ => {}
-        }
-        judged
+        let outcome = self.insert_one(fact.clone());
+        let came = match (&outcome, &fact) {
+            (InsertOutcome::New, _) => self.comes_with(&fact),
+            // An admission may have waited for it.
+            (InsertOutcome::Waiting, Fact::Cert(cert)) => vec![Awaited::Cert(cert.id())],
+            _ => std::mem::take(&mut self.came),
+        };
+        self.promote(came);
+        let came_in = outcome == InsertOutcome::Waiting && self.kept.contains(&fact);
+        if came_in { InsertOutcome::New } else { outcome }
     }
 
-    /// Tries what waits, again and again until nothing more becomes known.
-    fn promote(&mut self) {
-        let mut progress = true;
-        while progress && !self.waiting.is_empty() {
-            progress = false;
-            for fact in self.waiting.take() {
-                match self.classify(&fact) {
-                    InsertOutcome::New => {
-                        progress |= is_parent(&fact);
-                        self.keep(fact);
-                    }
-                    InsertOutcome::Waiting => self.waiting.push(fact),
+    /// Tries what waited for something that came, and what waited for that.
+    fn promote(&mut self, mut came: Vec<Awaited>) {
+        while let Some(awaited) = came.pop() {
+            let mut waited = self.waiting.take(awaited);
+            // An admission is tried with the certificate that lacks it, not the certificate alone.
+            waited.sort_by_key(Fact::kind);
+            for fact in waited {
+                match self.insert_one(fact.clone()) {
+                    InsertOutcome::New => came.extend(self.comes_with(&fact)),
+                    InsertOutcome::Waiting if matches!(fact, Fact::Cert(_)) => came.push(Awaited::Cert(fact.id())),
                     _ => {}
                 }
             }
         }
     }
 
-    /// What [`FactSet::insert`] would answer. May only depend on things that stay true: see the head of this module.
-    fn classify(&self, fact: &Fact) -> InsertOutcome {
-        if self.kept.contains(fact) {
-            return InsertOutcome::Known;
-        }
-        if self.signer_is_at_limit(fact) {
-            return InsertOutcome::Invalid("its signer has signed too many statements");
-        }
+    /// What is known with this fact. After a list of admins anything may be.
+    fn comes_with(&mut self, fact: &Fact) -> Vec<Awaited> {
+        let mut came = std::mem::take(&mut self.came);
         match fact {
-            Fact::Cert(cert) => self.check_cert(cert.value()),
-            Fact::Admission(admission) => self.check_admission(admission.value()),
-            Fact::Card(card) => self.check_card(card),
-            Fact::Heartbeat(beat) => self.check_heartbeat(beat.value()),
-            Fact::Departure(gone) => self.check_gone(gone),
-            Fact::AdminList(_) if fact.signer() != self.kept.pool.into() => {
-                InsertOutcome::Invalid("only the root key names admins")
+            Fact::Cert(cert) => came.extend([Awaited::Cert(cert.id()), Awaited::Key(cert.value().subject)]),
+            Fact::Admission(admission) => came.push(Awaited::Cert(admission.value().member)),
+            Fact::VolEpoch(epoch) => came.push(Awaited::Epoch(epoch.value().volume, epoch.value().epoch)),
+            Fact::Revocation(revoke) => came.push(Awaited::Key(revoke.value().subject)),
+            Fact::AdminList(_) => {
+                for fact in self.waiting.take_all() {
+                    match self.insert_one(fact.clone()) {
+                        InsertOutcome::New => came.extend(self.comes_with(&fact)),
+                        InsertOutcome::Waiting if matches!(fact, Fact::Cert(_)) => came.push(Awaited::Cert(fact.id())),
+                        _ => {}
+                    }
+                }
             }
-            Fact::AdminList(_) => InsertOutcome::New,
-            Fact::PoolRules(_) | Fact::Vouch(_) => self.check_ranked(fact.signer()),
-            Fact::VolEpoch(epoch) => self.check_epoch(epoch.value()),
-            Fact::Head(head) => self.check_head(head),
-            Fact::Revocation(_) | Fact::Removal(_) | Fact::FeatureLevel(_) => self.check_signer(fact.signer()),
+            _ => {}
+        }
+        came
+    }
+
+    fn insert_one(&mut self, fact: Fact) -> InsertOutcome {
+        match self.classify(&fact) {
+            Verdict::Keep => self.take_in(&fact),
+            Verdict::Wait(awaited) => {
+                self.waiting.push(fact, awaited);
+                InsertOutcome::Waiting
+            }
+            Verdict::Known => InsertOutcome::Known,
+            Verdict::Stale => InsertOutcome::Stale,
+            Verdict::Invalid(why) => InsertOutcome::Invalid(why),
         }
     }
 
-    fn check_cert(&self, cert: &Cert) -> InsertOutcome {
-        if cert.subject == self.kept.pool.into() || cert.subject == cert.issuer || !is_strong(cert.subject) {
-            return InsertOutcome::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
-        }
-        let newcomer = cert.kind == CertKind::Member && self.kept.known.certs_of(cert.subject).next().is_none();
-        if newcomer && self.kept.known.member_count() >= MEMBERS_MAX {
-            return InsertOutcome::Invalid("the pool has as many members as it can");
-        }
-        let may = |parent: &Signed<Cert>| may_issue(parent.value(), cert).is_ok();
-        let backed = cert.issuer == self.kept.pool.into() || self.kept.known.certs_of(cert.issuer).any(may);
-        if backed { InsertOutcome::New } else { InsertOutcome::Waiting }
-    }
-
-    fn check_admission(&self, admission: &Admission) -> InsertOutcome {
-        let cert = |id: &FactId| match self.kept.facts.get(id) {
-            Some(Fact::Cert(cert)) => Some(cert),
+    /// Keeps what may be kept, if there is room; what comes later in the order of precedence gives way.
+    fn take_in(&mut self, fact: &Fact) -> InsertOutcome {
+        // A newcomer's certificate and its first admission are one.
+        let unadmitted = match fact {
+            Fact::Admission(admission) => self.waiting.unadmitted(admission.value().member),
             _ => None,
         };
-        let (Some(ticket), Some(member)) = (cert(&admission.ticket), cert(&admission.member)) else {
-            return InsertOutcome::Waiting;
-        };
-        if !redeems(ticket.value(), member.value()) {
-            return InsertOutcome::Invalid("an admission whose newcomer does not come from its ticket");
-        }
-        if self.kept.known.is_effective(admission) {
-            InsertOutcome::New
-        } else {
-            self.wait_for(admission.witness.into())
-        }
-    }
-
-    fn check_card(&self, card: &Signed<Card>) -> InsertOutcome {
-        let stale = |old: &Signed<Card>| (old.value().seq, old.id()) > (card.value().seq, card.id());
-        if self.kept.cards.get(&card.value().node).is_some_and(stale) {
-            return InsertOutcome::Stale;
-        }
-        self.check_member(card.value().node)
-    }
-
-    fn check_heartbeat(&self, beat: &Heartbeat) -> InsertOutcome {
-        if self.kept.last_beat(beat.node).is_some_and(|last| last >= (beat.boot, beat.counter)) {
-            return InsertOutcome::Stale;
-        }
-        self.check_member(beat.node)
-    }
-
-    fn check_gone(&self, gone: &Signed<Departure>) -> InsertOutcome {
-        let Departure { member, issuer, last, .. } = gone.value();
-        if member == issuer {
-            return InsertOutcome::Invalid("a member that calls itself gone");
-        }
-        let stale = |old: &Signed<Departure>| (old.value().last, old.id()) > (*last, gone.id());
-        if self.kept.departures.get(&(*member, *issuer)).is_some_and(stale) {
-            return InsertOutcome::Stale;
-        }
-        match self.check_member(*member) {
-            InsertOutcome::New => self.check_member(*issuer),
-            other => other,
-        }
-    }
-
-    fn check_epoch(&self, epoch: &VolEpoch) -> InsertOutcome {
-        // The shared volume has its place, whoever fills the others.
-        if epoch.volume == self.kept.pool.volume() {
-            return self.check_ranked(epoch.signer);
-        }
-        if !self.kept.epochs.contains_key(&epoch.volume) && self.kept.epochs.len() >= VOLUMES_MAX {
-            return InsertOutcome::Invalid("the pool has as many volumes as it can");
-        }
-        if epoch.signer.0 == epoch.volume.0 {
-            InsertOutcome::New
-        } else {
-            InsertOutcome::Invalid("a volume's epoch that its owner did not sign")
-        }
-    }
-
-    fn check_head(&self, head: &Signed<Head>) -> InsertOutcome {
-        let Head { volume, epoch, .. } = head.value();
-        let Some(epochs) = self.kept.epochs.get(volume).and_then(|epochs| epochs.get(epoch)) else {
-            return InsertOutcome::Waiting;
-        };
-        if !epochs.iter().any(|epoch| epoch.value().write_pk == head.signer()) {
-            return InsertOutcome::Invalid("a head that its epoch's write key did not sign");
-        }
-        let Ok(commit) = CommitView::of_head(head.value()) else {
-            return InsertOutcome::Invalid("a head whose commit is malformed");
-        };
-        match self.kept.heads.get(volume) {
-            Some(heads) if heads.supersede(head.value(), &commit) => InsertOutcome::Stale,
-            // Who merges some of them is let in, or they would stay too many.
-            Some(heads) if heads.len() >= HEADS_PER_VOLUME_MAX && !heads.are_superseded_by(head.value(), &commit) => {
-                InsertOutcome::Invalid("too many unmerged heads")
+        let unadmitted = unadmitted.filter(|cert| self.kept.known.cert(cert.id()).is_none()).cloned();
+        let charge = match (&unadmitted, fact) {
+            (Some(cert), Fact::Admission(admission)) => {
+                let entry = self.kept.known.entry_by(cert.value(), Some(admission.value())).unwrap_or_default();
+                Some(self.kept.ledger().charge_cert(cert, entry))
             }
-            _ => InsertOutcome::New,
+            _ => self.kept.charge(fact),
+        };
+        let guests = unadmitted.as_ref().and_then(|cert| self.last_guest(cert.value()));
+        if guests.is_none() && charge.as_ref().is_none_or(|charge| self.kept.accounts.fits(charge)) {
+            let mut settle = false;
+            if let Some(cert) = unadmitted {
+                self.waiting.take(Awaited::Admission(cert.id()));
+                settle |= self.keep(cert.into(), charge);
+                settle |= self.keep(fact.clone(), None);
+            } else {
+                settle |= self.keep(fact.clone(), charge);
+            }
+            if settle {
+                self.settle(Vec::new());
+            }
+            return if self.kept.contains(fact) { InsertOutcome::New } else { InsertOutcome::Stale };
+        }
+        let is_last = charge.is_some_and(|charge| {
+            let (_, entry, above, _, id) = charge.precedence;
+            self.kept.accounts.is_last(&charge) || guests.is_some_and(|last| last < (entry, above, id))
+        });
+        if is_last {
+            return InsertOutcome::Crowded;
+        }
+        self.settle(unadmitted.map(Fact::from).into_iter().chain([fact.clone()]).collect());
+        if self.kept.contains(fact) { InsertOutcome::New } else { InsertOutcome::Crowded }
+    }
+
+    /// If a ticket has as many users as are kept of one, guests included: the place of the last.
+    fn last_guest(&self, cert: &Cert) -> Option<Place> {
+        let ticket = cert.parent.and_then(|ticket| self.kept.known.link(ticket))?;
+        if ticket.children.len() < users_max(ticket.cert.value()) {
+            return None;
+        }
+        ticket.children.iter().filter_map(|id| self.kept.known.link(*id)).map(place).max()
+    }
+
+    /// Takes in what comes behind all that is kept, and for which there is room.
+    pub(super) fn keep_if_room(&mut self, fact: Fact) {
+        let charge = self.kept.charge(&fact);
+        let fits = charge.as_ref().is_none_or(|charge| self.kept.accounts.fits(charge));
+        if fits && self.classify(&fact) == Verdict::Keep {
+            self.keep(fact, charge);
         }
     }
 
-    /// The root key, an admin of any list, or a member.
-    fn check_signer(&self, signer: PublicKey) -> InsertOutcome {
-        match self.check_ranked(signer) {
-            InsertOutcome::New => InsertOutcome::New,
-            _ => self.check_member(signer.into()),
+    /// Takes in what there is room for, and books it. Whether all has to be weighed anew.
+    fn keep(&mut self, fact: Fact, charge: Option<Charge>) -> bool {
+        if let Fact::Heartbeat(beat) = &fact {
+            self.take_heartbeat(beat, &fact);
+            self.news.push(fact);
+            return false;
         }
-    }
-
-    fn check_ranked(&self, signer: PublicKey) -> InsertOutcome {
-        let admin = NodeId::from(signer);
-        let lists = self
-            .kept
-            .facts
-            .values()
-            .filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
-        let lists = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
-        let ranked = signer == self.kept.pool.into() || lists.iter().any(|list| list.value().admins.contains(&admin));
-        if ranked { InsertOutcome::New } else { self.wait_for(signer) }
-    }
-
-    fn check_member(&self, node: NodeId) -> InsertOutcome {
-        let key = PublicKey::from(node);
-        if self.kept.known.members().contains_key(&key) { InsertOutcome::New } else { self.wait_for(key) }
-    }
-
-    /// Not known as a member yet - unless all that is known of this key is that it is a ticket's.
-    fn wait_for(&self, key: PublicKey) -> InsertOutcome {
-        let mut certs = self.kept.known.certs_of(key).peekable();
-        let ticket = certs.peek().is_some() && certs.all(|cert| cert.value().kind == CertKind::Ticket);
-        if ticket {
-            InsertOutcome::Invalid("a ticket's key signs nothing but a member certificate")
-        } else {
-            InsertOutcome::Waiting
-        }
-    }
-
-    fn signer_is_at_limit(&self, fact: &Fact) -> bool {
-        let signed = self.kept.by_signer.get(&fact.signer()).map_or(0, std::collections::BTreeSet::len);
-        signed >= STATEMENTS_PER_SIGNER_MAX && is_statement(fact)
-    }
-
-    /// Takes in what [`FactSet::classify`] found to be new.
-    fn keep(&mut self, fact: Fact) {
         let superseded = match &fact {
-            Fact::Heartbeat(beat) => {
-                self.take_heartbeat(beat, &fact);
-                self.news.push(fact);
-                return;
-            }
             Fact::Card(card) => {
                 self.kept.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
             }
@@ -244,22 +186,73 @@ impl FactSet {
             }
             Fact::Head(head) => self.take_head(head),
             Fact::VolEpoch(epoch) => {
-                let epochs: &mut BTreeMap<_, Vec<_>> = self.kept.epochs.entry(epoch.value().volume).or_default();
+                let epochs = self.kept.epochs.entry(epoch.value().volume).or_default();
                 epochs.entry(epoch.value().epoch).or_default().push(epoch.clone());
                 Vec::new()
             }
+            Fact::Admission(admission) => self.take_admission(admission),
             _ => Vec::new(),
         };
         for id in superseded {
             self.drop_superseded(id);
         }
+        if let Some(charge) = charge {
+            self.kept.accounts.book(&charge);
+        }
         if is_statement(&fact) {
             self.kept.by_signer.entry(fact.signer()).or_default().insert(fact.id());
         }
-        self.kept.known.add(&fact);
+        self.kept.facts.insert(fact.id(), fact.clone());
+        let settle = self.note_kept(&fact);
         self.invalidate_derived(&fact);
-        self.news.push(fact.clone());
-        self.kept.facts.insert(fact.id(), fact);
+        self.news.push(fact);
+        settle
+    }
+
+    /// Brings up to date what follows from a fact that is kept. Whether all has to be weighed anew.
+    fn note_kept(&mut self, fact: &Fact) -> bool {
+        match fact {
+            Fact::Cert(cert) => {
+                // Its key may hang on others from now on, too: whoever stood above it may stand above it no more.
+                let others = self.kept.known.certs_of(cert.value().subject).next().is_some();
+                self.add_cert(cert);
+                others && (self.kept.accounts.are_tight() || self.revocations_lapsed(cert.value()))
+            }
+            Fact::Vouch(vouch) => {
+                self.kept.vouched.insert(vouch.value().node.into());
+                self.kept.accounts.are_tight()
+            }
+            // Whoever came in earlier than was known goes before others.
+            Fact::Admission(admission) => {
+                let link = self.kept.known.link(admission.value().member);
+                let again =
+                    link.is_some_and(|link| link.admissions.len() > 1 && link.admissions[0].id() == admission.id());
+                again && self.kept.accounts.are_tight()
+            }
+            // Who has a rank pays otherwise, and may revoke others.
+            Fact::AdminList(_) => true,
+            Fact::Revocation(revoke) if self.kept.law.rank(revoke.signer()).is_some() => {
+                let subject = revoke.value().subject;
+                self.kept.law = RankedLaw::new(self.kept.pool, self.kept.facts.values());
+                let mut signed = self.kept.by_signer.get(&subject).into_iter().flatten();
+                signed.any(|id| self.kept.law.voids(subject, *id))
+            }
+            _ => false,
+        }
+    }
+
+    fn add_cert(&mut self, cert: &Signed<Cert>) {
+        // Below a ticket its admission follows at once, and makes it earlier.
+        let known = &mut self.kept.known;
+        let latest = fsdfs_proto::time::Hlc { ms: u64::MAX, count: u32::MAX };
+        let entry = known.entry_by(cert.value(), None).unwrap_or(latest);
+        let _ = known.add_cert(cert.clone(), entry);
+    }
+
+    fn take_admission(&mut self, admission: &Signed<Admission>) -> Vec<FactId> {
+        let (earlier, out) = self.kept.known.add_admission(admission.clone());
+        self.came.extend(earlier.into_iter().map(Awaited::Key));
+        out.map(|out| out.id()).into_iter().collect()
     }
 
     fn take_head(&mut self, head: &Signed<Head>) -> Vec<FactId> {
@@ -281,9 +274,11 @@ impl FactSet {
     }
 
     fn drop_superseded(&mut self, id: FactId) {
-        if let Some(old) = self.kept.facts.remove(&id)
-            && let Some(signed) = self.kept.by_signer.get_mut(&old.signer())
-        {
+        let Some(old) = self.kept.facts.remove(&id) else { return };
+        if let Some(charge) = self.kept.charge(&old) {
+            self.kept.accounts.refund(&charge);
+        }
+        if let Some(signed) = self.kept.by_signer.get_mut(&old.signer()) {
             signed.remove(&id);
         }
     }
@@ -291,19 +286,29 @@ impl FactSet {
     /// Drops what was computed from the set without this fact.
     fn invalidate_derived(&mut self, fact: &Fact) {
         self.gossip = OnceLock::new();
-        if !matches!(fact, Fact::Head(_)) {
-            self.derived = OnceLock::new();
-            self.map = OnceLock::new();
+        match fact {
+            Fact::Head(_) => {}
+            Fact::Card(card) => {
+                self.map = OnceLock::new();
+                if let Some(view) = self.derived.get_mut() {
+                    view.show_card(card);
+                }
+            }
+            _ => {
+                self.derived = OnceLock::new();
+                self.map = OnceLock::new();
+            }
         }
     }
 }
 
-/// Whether other facts may wait for this one.
-fn is_parent(fact: &Fact) -> bool {
-    matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::AdminList(_) | Fact::VolEpoch(_))
+/// Certificates below a ticket that are kept: those of its uses, and some guests that came in while nobody knew better.
+pub(super) fn users_max(ticket: &Cert) -> usize {
+    debug_assert_eq!(ticket.kind, CertKind::Ticket, "only tickets have users");
+    usize::try_from(ticket.uses).unwrap_or(usize::MAX).saturating_add(TICKET_GUESTS_MAX)
 }
 
-/// What counts against its signer's bound, and what a revocation may keep.
+/// What a revocation may keep.
 fn is_statement(fact: &Fact) -> bool {
     !matches!(fact, Fact::Card(_) | Fact::Heartbeat(_) | Fact::Head(_))
 }

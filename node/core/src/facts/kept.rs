@@ -2,19 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Card, Departure, Fact, VolEpoch};
+use fsdfs_proto::identity::{Card, CertKind, Departure, Fact, VolEpoch};
 use fsdfs_proto::ids::{FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
+use fsdfs_proto::time::Hlc;
 
+use super::accounts::{Accounts, Charge, Ledger};
+use super::authority::RankedLaw;
 use super::graph::FactGraph;
 use super::heads::HeadSet;
 
-/// Everything that was taken in and that nothing newer supersedes. Only grows, apart from that.
+/// Everything that was taken in, that nothing newer supersedes, and for which there is room; of what a key with a rank voided
+/// certificates and admissions alone.
 #[derive(Clone, Debug)]
 pub(super) struct KeptFacts {
     /// Which pool. Never changes.
     pub pool: PoolId,
-    /// All certificates and admissions that were ever kept: no revocation applied. Never shrinks.
+    /// Ranks, and what those who have one revoked.
+    pub law: RankedLaw,
+    /// Whom a key with a rank vouches for.
+    pub vouched: BTreeSet<PublicKey>,
+    /// All certificates and admissions that are kept: no revocation applied.
     pub known: FactGraph,
     /// Everything but heartbeats. The indices below name facts that are in here, and no others.
     pub facts: BTreeMap<FactId, Fact>,
@@ -30,6 +38,8 @@ pub(super) struct KeptFacts {
     pub epochs: BTreeMap<VolumeId, BTreeMap<u32, Vec<Signed<VolEpoch>>>>,
     /// Heads that no other head supersedes.
     pub heads: BTreeMap<VolumeId, HeadSet>,
+    /// What each member made the others keep.
+    pub accounts: Accounts,
 }
 
 impl KeptFacts {
@@ -37,6 +47,8 @@ impl KeptFacts {
     pub fn new(pool: PoolId) -> Self {
         Self {
             pool,
+            law: RankedLaw::new(pool, std::iter::empty::<&Fact>()),
+            vouched: BTreeSet::new(),
             known: FactGraph::new(pool),
             facts: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
@@ -45,7 +57,18 @@ impl KeptFacts {
             by_signer: BTreeMap::new(),
             epochs: BTreeMap::new(),
             heads: BTreeMap::new(),
+            accounts: Accounts::default(),
         }
+    }
+
+    /// What charges follow from.
+    pub fn ledger(&self) -> Ledger<'_> {
+        Ledger { law: &self.law, vouched: &self.vouched, known: &self.known, epochs: &self.epochs }
+    }
+
+    /// See [`Ledger::charge`].
+    pub fn charge(&self, fact: &Fact) -> Option<Charge> {
+        self.ledger().charge(fact)
     }
 
     /// Whether this very fact is kept.
@@ -56,11 +79,57 @@ impl KeptFacts {
         }
     }
 
-    /// `(boot, counter)` of the last heartbeat of a node.
+    /// `(boot, counter)` of the last heartbeat of a node: heard, or proven by somebody who says that it was the last.
     pub fn last_beat(&self, node: NodeId) -> Option<(u64, u64)> {
-        match self.heartbeats.get(&node) {
+        let heard = match self.heartbeats.get(&node) {
             Some(Fact::Heartbeat(beat)) => Some((beat.value().boot, beat.value().counter)),
             _ => None,
+        };
+        let shown = self.departures.range((node, NodeId([0; 32]))..=(node, NodeId([0xff; 32])));
+        let shown = shown.filter(|(_, gone)| gone.value().proof.is_some()).map(|(_, gone)| gone.value().last).max();
+        heard.max(shown)
+    }
+
+    /// Everything but heartbeats, so that each comes behind what it hangs on: lists, certificates each with its admissions,
+    /// what else was said, and heads.
+    pub fn in_order(&self) -> Vec<&Fact> {
+        let mut facts: Vec<&Fact> = self.facts.values().collect();
+        facts.sort_by_cached_key(|fact| (self.rank(fact), fact.id()));
+        facts
+    }
+
+    fn rank(&self, fact: &Fact) -> (u8, Hlc, u16, FactId, u8) {
+        let nothing = (Hlc::default(), 0, FactId([0; 32]), 0);
+        let at = |class: u8| (class, nothing.0, nothing.1, nothing.2, nothing.3);
+        match fact {
+            Fact::AdminList(list) => (0, Hlc { ms: list.value().number, count: 0 }, 0, nothing.2, 0),
+            Fact::Revocation(_) | Fact::Vouch(_) if self.law.rank(fact.signer()).is_some() => at(1),
+            Fact::Cert(cert) => {
+                let link = self.known.link(cert.id());
+                let (entry, above) = link.map_or((Hlc::default(), 0), |link| (link.entry, link.above));
+                (2, entry, above, cert.id(), 0)
+            }
+            Fact::Admission(admission) => {
+                let link = self.known.link(admission.value().member);
+                let (entry, above) = link.map_or((Hlc::default(), 0), |link| (link.entry, link.above));
+                (2, entry, above, admission.value().member, 1)
+            }
+            Fact::Head(_) => at(5),
+            Fact::VolEpoch(_) => at(3),
+            _ => at(4),
         }
+    }
+
+    /// Whether a key has no chains at all, or one of which no key with a rank voided a certificate.
+    pub fn has_lawful_chain(&self, key: PublicKey) -> bool {
+        let mut own = self.known.member_certs(key).peekable();
+        let lawful = |id| self.known.up(id).all(|link| !self.law.voids(link.cert.signer(), link.cert.id()));
+        own.peek().is_none() || own.any(|cert| lawful(cert.id()))
+    }
+
+    /// Whether all that is known of a key is that it is a ticket's.
+    pub fn is_ticket_key(&self, key: PublicKey) -> bool {
+        let mut certs = self.known.certs_of(key).peekable();
+        certs.peek().is_some() && certs.all(|cert| cert.value().kind == CertKind::Ticket)
     }
 }

@@ -30,6 +30,8 @@ pub struct MemberInfo {
     pub may_invite: bool,
     /// From its best certificate: how many links may still follow.
     pub depth: u8,
+    /// Units of weight that its card is believed at most; 0 = any. From its best certificate; a key with a rank has no limit.
+    pub weight_gib_max: u32,
     /// The member (or the root key) that invited it: for a ticket, who made the ticket.
     pub invited_by: PublicKey,
     /// The branch it belongs to; none for somebody without a valid chain.

@@ -1,9 +1,9 @@
 //! Everything small that all members keep: statements, cards, heartbeats, heads of volumes (spec 01-identity).
 //!
-//! [`FactSet`] is a set that only grows, apart from facts that newer ones supersede. What it *means* - who is a member, who
-//! is revoked, which rules hold - is computed from the whole set whenever it is asked for, so it depends neither on the order
-//! in which facts came nor on a clock. Whether a statement is *kept* depends only on things that never become untrue again
-//! (its signer is, or was, certified); whether it *counts* is computed from the whole set by `DerivedState`.
+//! What a [`FactSet`] *means* - who is a member, who is revoked, which rules hold - is computed from the whole set whenever it
+//! is asked for, so it depends neither on the order in which facts came nor on a clock. Facts give way only to newer ones that
+//! supersede them, to the word of a key with a rank, and, where members say more than they may, to those that come before them
+//! in one order that is the same everywhere (`accounts`, `settle`). Whether a statement *counts* is for `DerivedState`.
 //!
 //! ```
 //! use ed25519_dalek::SigningKey;
@@ -18,8 +18,11 @@
 //! assert!(facts.members().contains_key(&founder));
 //! ```
 
+mod accounts;
+mod allowance;
 mod authority;
 mod branches;
+mod classify;
 mod derived;
 mod digest;
 mod graph;
@@ -30,14 +33,18 @@ mod kept;
 mod member;
 mod query;
 mod set;
+mod settle;
+mod verify;
 mod waiting;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use allowance::FactAllowance;
 pub use branches::BranchId;
 pub use fsdfs_proto::identity::GateRefusal;
 pub use heads::current_heads;
 pub use insert::InsertOutcome;
 pub use member::{AdmissionVerdict, MemberInfo, MemberStatus, TicketRedemption};
 pub use set::FactSet;
+pub use verify::WrongSignature;

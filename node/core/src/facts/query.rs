@@ -1,10 +1,9 @@
 //! What others ask of the set.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use fsdfs_proto::identity::{Admission, Card, Cert, CertKind, Fact, Head, PoolRules, VolEpoch};
-use fsdfs_proto::ids::{DiskId, FactId, NodeId, PublicKey, VolumeId, Writer};
+use fsdfs_proto::identity::{Admission, CardDisk, Cert, Head, PoolRules, VolEpoch};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::CommitView;
@@ -39,6 +38,12 @@ impl FactSet {
             }
         }
         branches
+    }
+
+    /// Whether a vouch by `signer` for this member would count: the signer has a rank, and nobody revoked it.
+    pub fn may_vouch(&self, signer: PublicKey) -> bool {
+        let authority = &self.derived().authority;
+        authority.rank(signer).is_some() && !authority.is_revoked(signer)
     }
 
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
@@ -94,28 +99,38 @@ impl FactSet {
         version_vector.dots().iter().map(|dot| (dot.writer, dot.seq)).collect()
     }
 
-    /// Members with cards, as placement sees them.
+    /// Members with cards, as placement sees them: each with as much of its weight as is believed, and with its branch if it
+    /// shares that with another server.
     pub fn servers(&self) -> Vec<MapServer> {
-        let cards: BTreeMap<NodeId, &Card> = self
-            .members()
-            .iter()
-            .filter(|(_, member)| member.status == MemberStatus::Member)
-            .filter_map(|(node, member)| Some((*node, member.card.as_ref()?.value())))
-            .collect();
-        let owners = owners(&cards);
-        let cap = self.rules().weight_gib_max;
-        cards
-            .iter()
-            .map(|(node, card)| {
-                let total: u64 = card.disks.iter().map(|disk| u64::from(disk.gib)).sum();
-                let disk = |disk: &fsdfs_proto::identity::CardDisk| {
-                    // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
-                    let takes = owners.get(&disk.id) == Some(node);
-                    MapDisk { id: disk.id, weight: if takes { capped(disk.gib, total, cap) } else { 0 } }
-                };
-                MapServer { id: *node, site: card.site.clone(), disks: card.disks.iter().map(disk).collect() }
-            })
-            .collect()
+        let is_server = |node: &&NodeId| self.weights_of(**node).is_some_and(|(_, believed)| believed > 0);
+        let count = |members: Vec<NodeId>| members.iter().filter(is_server).count();
+        let shared: BTreeMap<BranchId, usize> =
+            self.branches().into_iter().map(|(branch, members)| (branch, count(members))).collect();
+        let mut servers = Vec::new();
+        for (node, member) in self.members().iter().filter(|(_, member)| member.status == MemberStatus::Member) {
+            let (Some(card), Some((offered, believed))) = (&member.card, self.weights_of(*node)) else { continue };
+            // A full server keeps its weight: without it, all it holds would be wanted elsewhere at once.
+            let disk = |disk: &CardDisk| {
+                let weight = if believed == offered { disk.gib } else { part(disk.gib, believed, offered) };
+                MapDisk { id: card.value().disk_id(disk), weight }
+            };
+            let mut disks: Vec<MapDisk> = card.value().disks.iter().map(disk).collect();
+            disks.sort_by_key(|disk| disk.id);
+            let branch = member.branch.filter(|branch| shared.get(branch).is_some_and(|count| *count > 1));
+            let site = card.value().site.clone();
+            servers.push(MapServer { id: *node, site, branch: branch.map(|branch| branch.0), disks });
+        }
+        servers
+    }
+
+    /// The weight that a member's card offers, and how much of it is believed: no more than its certificate and the pool's
+    /// rules allow. None without a card.
+    pub fn weights_of(&self, node: NodeId) -> Option<(u64, u64)> {
+        let member = self.members().get(&node)?;
+        let offered: u64 = member.card.as_ref()?.value().disks.iter().map(|disk| u64::from(disk.gib)).sum();
+        let limits = [member.weight_gib_max, self.derived().rules.weight_gib_max];
+        let believed = limits.into_iter().filter(|limit| *limit > 0).map(u64::from).fold(offered, u64::min);
+        Some((offered, believed))
     }
 
     /// The chain that makes a node what it is, from the root key's certificate to its own.
@@ -125,27 +140,22 @@ impl FactSet {
 
     /// The admissions that a node's chain needs.
     pub fn admissions_of(&self, node: NodeId) -> Vec<Signed<Admission>> {
-        let ids = self.chain_of(node).map(|chain| self.winning_along(&chain)).unwrap_or_default();
-        ids.iter()
-            .filter_map(|id| match self.kept.facts.get(id) {
-                Some(Fact::Admission(admission)) => Some(admission.clone()),
-                _ => None,
-            })
-            .collect()
+        let chain = self.chain_of(node).unwrap_or_default();
+        chain.iter().filter_map(|cert| self.derived().winning(&self.kept, cert.id())).cloned().collect()
     }
 
     /// The admission that `witness` has to sign for a newcomer. Its stamp is later than the witness's own admission, even if
     /// the witness's clock is behind: an earlier one would not count.
     pub fn admission(&self, witness: NodeId, now: Hlc, redeem: TicketRedemption) -> Admission {
-        let since = self.derived().valid.members().get(&witness.into()).copied().unwrap_or_default();
+        let since = self.kept.known.members().get(&witness.into()).copied().unwrap_or_default();
         let after = Hlc { ms: since.ms, count: since.count.saturating_add(1) };
         Admission { version: 1, ticket: redeem.ticket, member: redeem.member, witness, hlc: now.max(after) }
     }
 
     /// All tickets ever made by members, in the order of their ids.
     pub fn tickets(&self) -> Vec<report::TicketReport> {
-        let tickets = self.kept.known.certs().filter(|cert| cert.value().kind == CertKind::Ticket);
-        tickets.map(|ticket| self.ticket(ticket)).collect()
+        let tickets = self.kept.known.links().filter(|link| link.is_ticket());
+        tickets.map(|link| self.ticket(&link.cert)).collect()
     }
 
     /// Whether a revocation or removal of `subject`, a known member or ticket, by `signer` would hold.
@@ -163,44 +173,24 @@ impl FactSet {
         self.kept.by_signer.get(&subject).into_iter().flatten().copied().collect()
     }
 
-    /// Ids of the winning admissions along a chain.
-    fn winning_along(&self, chain: &[Signed<Cert>]) -> Vec<FactId> {
-        let pairs = chain.windows(2).filter(|pair| pair[0].value().kind == CertKind::Ticket);
-        pairs.filter_map(|pair| self.derived().valid.winning(pair[0].id(), pair[1].id())).map(Signed::id).collect()
-    }
-
     fn ticket(&self, ticket: &Signed<Cert>) -> report::TicketReport {
         let view = self.derived();
         let cert = ticket.value();
-        let void = view.valid.cert(ticket.id()).is_none() || view.authority.is_revoked(cert.subject);
+        let void = view.chains.get(ticket.id()).is_none() || view.authority.ends_ticket(&self.kept.known, ticket);
         report::TicketReport {
             id: ticket.id(),
             subject: cert.subject,
             issuer: cert.issuer,
             redeem_by: cert.redeem_by,
             uses: cert.uses,
-            used: u32::try_from(self.kept.known.users(ticket).len()).unwrap_or(u32::MAX),
+            used: u32::try_from(self.kept.known.users(ticket.id()).len()).unwrap_or(u32::MAX),
             revoked: void,
         }
     }
 }
 
-/// Whose a disk is: the highest attach generation owns it. A disk that moved to another machine is still on its old owner's last card.
-fn owners(cards: &BTreeMap<NodeId, &Card>) -> BTreeMap<DiskId, NodeId> {
-    let mut best = BTreeMap::<DiskId, (u64, Reverse<NodeId>)>::new();
-    for (node, card) in cards {
-        for disk in &card.disks {
-            let generation = (disk.attach_generation, Reverse(*node));
-            best.entry(disk.id).and_modify(|old| *old = generation.max(*old)).or_insert(generation);
-        }
-    }
-    best.into_iter().map(|(disk, (_, Reverse(node)))| (disk, node)).collect()
-}
-
-/// A disk's share of its server's weight, if the pool's rules cap what a server may claim.
-fn capped(gib: u32, total: u64, cap: u32) -> u32 {
-    if cap == 0 || total <= u64::from(cap) {
-        return gib;
-    }
-    u32::try_from(u64::from(gib) * u64::from(cap) / total).unwrap_or(cap)
+/// A disk's part of what its server is believed of more that it offers. Limits are u32, so the product fits.
+fn part(gib: u32, believed: u64, offered: u64) -> u32 {
+    let part = (u64::from(gib) * believed).checked_div(offered).unwrap_or(0);
+    u32::try_from(part).unwrap_or(gib)
 }

@@ -4,11 +4,10 @@ use std::sync::OnceLock;
 
 use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::{Digest, FactId, PoolId};
-use fsdfs_proto::time::Hlc;
 
 use super::derived::DerivedState;
 use super::kept::KeptFacts;
-use super::waiting::WaitingFacts;
+use super::waiting::{Awaited, WaitingFacts};
 
 /// All facts of one pool that this node knows.
 #[derive(Clone, Debug)]
@@ -17,6 +16,8 @@ pub struct FactSet {
     pub(super) kept: KeptFacts,
     /// What cannot be kept yet. Not part of the set: neither digests nor sync see it.
     pub(super) waiting: WaitingFacts,
+    /// What became known besides, for which others may wait.
+    pub(super) came: Vec<Awaited>,
     /// What was inserted since [`FactSet::drain_new`], in the order in which it became known. May hold superseded facts.
     pub(super) news: Vec<Fact>,
     /// What the set means. Empty as soon as a fact is inserted that may change it; so are the digests.
@@ -33,6 +34,7 @@ impl FactSet {
         Self {
             kept: KeptFacts::new(pool),
             waiting: WaitingFacts::default(),
+            came: Vec::new(),
             news: Vec::new(),
             derived: OnceLock::new(),
             gossip: OnceLock::new(),
@@ -65,9 +67,7 @@ impl FactSet {
 
     /// All facts, what others hang on first, heartbeats last.
     pub fn all(&self) -> impl Iterator<Item = &Fact> {
-        let mut facts: Vec<&Fact> = self.kept.facts.values().collect();
-        facts.sort_by_key(|fact| (rank(fact), fact.id()));
-        facts.into_iter().chain(self.kept.heartbeats.values())
+        self.kept.in_order().into_iter().chain(self.kept.heartbeats.values())
     }
 
     /// Ids of all facts but heartbeats in a range, ends included, ascending.
@@ -80,14 +80,5 @@ impl FactSet {
 
     pub(super) fn derived(&self) -> &DerivedState {
         self.derived.get_or_init(|| DerivedState::new(&self.kept))
-    }
-}
-
-/// Sorts parents before what hangs on them: issuers have deeper certificates, witnesses earlier admissions.
-fn rank(fact: &Fact) -> (u8, u8, Hlc) {
-    match fact {
-        Fact::Cert(cert) => (0, u8::MAX - cert.value().depth, Hlc::default()),
-        Fact::Admission(admission) => (1, 0, admission.value().hlc),
-        other => (other.kind() as u8 + 1, 0, Hlc::default()),
     }
 }

@@ -1,42 +1,93 @@
-//! Facts whose signer is not known yet, or whose certificate or epoch has not come.
+//! Facts whose signer is not known yet, or whose certificate, admission or epoch has not come.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::FactId;
+use fsdfs_proto::identity::{Cert, Fact};
+use fsdfs_proto::ids::{FactId, PublicKey, VolumeId};
+use fsdfs_proto::signed::Signed;
 
+use super::accounts::cost;
 use crate::limits::{FACTS_WAITING_BYTES_MAX, FACTS_WAITING_MAX};
+
+/// What has to come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Awaited {
+    /// A certificate.
+    Cert(FactId),
+    /// An admission of this certificate.
+    Admission(FactId),
+    /// That this key is a member, is one since an earlier time, has a certificate, or a rank.
+    Key(PublicKey),
+    /// An epoch of a volume.
+    Epoch(VolumeId, u32),
+}
 
 /// First in, first out: what falls out comes again with the next exchange of facts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WaitingFacts {
-    queue: VecDeque<Fact>,
-    ids: BTreeSet<FactId>,
-    bytes: usize,
+    facts: BTreeMap<FactId, WaitingFact>,
+    /// By arrival.
+    queue: BTreeMap<u64, FactId>,
+    by_awaited: BTreeMap<Awaited, BTreeSet<FactId>>,
+    arrivals: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+struct WaitingFact {
+    fact: Fact,
+    awaited: Awaited,
+    arrival: u64,
 }
 
 impl WaitingFacts {
     /// Keeps a fact aside.
-    pub fn push(&mut self, fact: Fact) {
-        if !self.ids.insert(fact.id()) {
+    pub fn push(&mut self, fact: Fact, awaited: Awaited) {
+        let id = fact.id();
+        if self.facts.contains_key(&id) {
             return;
         }
-        self.bytes += fact.payload_len();
-        self.queue.push_back(fact);
-        while self.queue.len() > FACTS_WAITING_MAX || self.bytes > FACTS_WAITING_BYTES_MAX {
-            let Some(oldest) = self.queue.pop_front() else { break };
-            self.ids.remove(&oldest.id());
-            self.bytes -= oldest.payload_len();
+        self.bytes += cost(&fact);
+        self.arrivals += 1;
+        self.queue.insert(self.arrivals, id);
+        self.by_awaited.entry(awaited).or_default().insert(id);
+        self.facts.insert(id, WaitingFact { fact, awaited, arrival: self.arrivals });
+        while self.facts.len() > FACTS_WAITING_MAX || self.bytes > FACTS_WAITING_BYTES_MAX {
+            let Some((_, oldest)) = self.queue.first_key_value() else { break };
+            let oldest = *oldest;
+            self.remove(oldest);
         }
+        debug_assert_eq!(self.facts.len(), self.queue.len(), "what waits waits in the queue");
     }
 
-    /// All of them, oldest first; none is left.
-    pub fn take(&mut self) -> VecDeque<Fact> {
-        std::mem::take(self).queue
+    /// All that waits for this; it waits no longer.
+    pub fn take(&mut self, awaited: Awaited) -> Vec<Fact> {
+        let ids = self.by_awaited.remove(&awaited).unwrap_or_default();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// All of them; none is left.
+    pub fn take_all(&mut self) -> Vec<Fact> {
+        let ids: Vec<FactId> = self.queue.values().copied().collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// A certificate that lacks nothing but an admission.
+    pub fn unadmitted(&self, id: FactId) -> Option<&Signed<Cert>> {
+        let waiting = self.facts.get(&id).filter(|waiting| waiting.awaited == Awaited::Admission(id))?;
+        if let Fact::Cert(cert) = &waiting.fact { Some(cert) } else { None }
+    }
+
+    fn remove(&mut self, id: FactId) -> Option<Fact> {
+        let waiting = self.facts.remove(&id)?;
+        self.queue.remove(&waiting.arrival);
+        self.bytes -= cost(&waiting.fact);
+        if let Some(ids) = self.by_awaited.get_mut(&waiting.awaited) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_awaited.remove(&waiting.awaited);
+            }
+        }
+        Some(waiting.fact)
     }
 }

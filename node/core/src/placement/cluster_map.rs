@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::placement::{disk_seed, site_seed};
+use fsdfs_proto::placement::{branch_seed, disk_seed, site_seed};
 
 use super::capacity::{self, MapCapacity, ServerLoad};
 use super::math::PlacementKey;
@@ -47,7 +47,7 @@ impl Eq for ClusterMap {}
 impl ClusterMap {
     /// In any order; equal sets give equal views. Ids of servers and of disks are distinct.
     pub fn new(servers: Vec<MapServer>) -> Self {
-        Self::with_seeds(servers, SeedFunctions { disk: disk_seed, site: site_seed })
+        Self::with_seeds(servers, SeedFunctions { disk: disk_seed, site: site_seed, branch: branch_seed })
     }
 
     pub(super) fn with_seeds(mut servers: Vec<MapServer>, seeds: SeedFunctions) -> Self {

@@ -15,6 +15,7 @@
 //! assert_eq!(sites.len(), 3);
 //! ```
 
+mod branches;
 mod capacity;
 mod change;
 mod cluster_map;

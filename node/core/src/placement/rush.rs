@@ -17,8 +17,14 @@ pub(super) fn place(sites: &LiveSites, targets: &CopyTargets, key: PlacementKey)
             _ => holders.extend(within(sites, target.within(count), key)),
         }
     }
-    // A site that could have got nothing has raced with the disk that arrives first, and gets one replica there.
-    let single = winners.iter().filter(|winner| targets.sites[winner.who].base == 0);
+    for (branch, who) in targets.branches.iter().zip(targets.sites.len()..) {
+        let count = branch.base + usize::from(winners.iter().any(|winner| winner.who == who));
+        if branch.base > 0 {
+            holders.extend(branch.place(sites, count, key));
+        }
+    }
+    // A site or branch that could have got nothing has raced with the disk that arrives first, and gets one replica there.
+    let single = winners.iter().filter(|winner| targets.base(winner.who) == 0);
     holders.extend(single.map(|winner| winner.arrival));
     sites.sort(&mut holders);
     holders

@@ -19,6 +19,8 @@ pub struct MapServer {
     pub id: NodeId,
     /// Its site, as on its card.
     pub site: String,
+    /// The invitation branch that it shares with others, if nobody with a rank vouches for it.
+    pub branch: Option<NodeId>,
     /// Its disks.
     pub disks: Vec<MapDisk>,
 }
@@ -47,6 +49,6 @@ impl MapServer {
         }
         let disk = position(NodeId(position(id)));
         let (disk, _) = disk.split_first_chunk().expect("32 bytes begin with 16");
-        Self { id, site: site.into(), disks: vec![MapDisk { id: DiskId(*disk), weight }] }
+        Self { id, site: site.into(), branch: None, disks: vec![MapDisk { id: DiskId(*disk), weight }] }
     }
 }

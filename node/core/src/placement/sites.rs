@@ -13,7 +13,8 @@ use super::server::{BlockHolder, MapServer};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeedFunctions {
     pub disk: fn(DiskId) -> u64,
-    pub site: fn(&str) -> u64,
+    pub site: fn(Option<NodeId>, &str) -> u64,
+    pub branch: fn(NodeId) -> u64,
 }
 
 /// What is live, site by site, server by server; what draining, missing disks and weight 0 leave out is not in here.
@@ -28,11 +29,20 @@ pub(super) struct LiveSites {
 #[derive(Clone, Debug)]
 pub(super) struct LiveSite {
     pub seed: u64,
+    /// The branch that it belongs to. The sites of a branch stand together, behind those without one.
+    pub branch: Option<SiteBranch>,
     pub weight: u64,
     /// In [`LiveSites::servers`], never empty.
     pub servers: Range<usize>,
     /// In [`LiveSites::disks`], never empty.
     pub disks: Range<usize>,
+}
+
+/// An invitation branch for which nobody vouches, as its sites name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SiteBranch {
+    id: NodeId,
+    pub seed: u64,
 }
 
 /// A server with at least one live disk.
@@ -65,14 +75,15 @@ pub(super) struct DiskArrival {
 
 impl LiveSites {
     pub fn new(servers: &[MapServer], seeds: SeedFunctions) -> Self {
-        let mut by_site: BTreeMap<&str, Vec<&MapServer>> = BTreeMap::new();
+        let mut by_site: BTreeMap<(Option<NodeId>, &str), Vec<&MapServer>> = BTreeMap::new();
         for server in servers.iter().filter(|server| server.disks.iter().any(|disk| disk.weight > 0)) {
-            by_site.entry(&server.site).or_default().push(server);
+            by_site.entry((server.branch, &server.site)).or_default().push(server);
         }
         let mut sites = Self::default();
-        for (name, mut servers) in by_site {
+        for ((branch, name), mut servers) in by_site {
             servers.sort_by_key(|server| server.id);
-            sites.open((seeds.site)(name));
+            let seed = (seeds.site)(branch, name);
+            sites.open(seed, branch.map(|id| SiteBranch { id, seed: (seeds.branch)(id) }));
             for server in servers {
                 let live = server.disks.iter().filter(|disk| disk.weight > 0);
                 let spindle =
@@ -96,7 +107,7 @@ impl LiveSites {
         let mut near = Self::default();
         for site in &self.sites {
             if chosen.peek().is_some_and(|place| site.servers.contains(place)) {
-                near.open(site.seed);
+                near.open(site.seed, site.branch);
             }
             while let Some(place) = chosen.next_if(|place| site.servers.contains(place)) {
                 let LiveServer { id, position, ref disks, .. } = self.servers[place];
@@ -104,6 +115,24 @@ impl LiveSites {
             }
         }
         near
+    }
+
+    /// The branches with several live sites: one of one site cannot hold two copies of a block.
+    pub fn branches(&self) -> Vec<Range<usize>> {
+        let mut branches: Vec<Range<usize>> = Vec::new();
+        for (place, site) in self.sites.iter().enumerate().filter(|(_, site)| site.branch.is_some()) {
+            match branches.last_mut() {
+                Some(last) if self.sites[last.start].branch == site.branch => last.end = place + 1,
+                _ => branches.push(place..place + 1),
+            }
+        }
+        branches.retain(|branch| branch.len() > 1);
+        branches
+    }
+
+    /// The disks of sites that stand together.
+    pub fn disks_of(&self, sites: &Range<usize>) -> Range<usize> {
+        self.sites[sites.start].disks.start..self.sites[sites.end - 1].disks.end
     }
 
     /// The best disk of each server, in the order of [`LiveSites::servers`].
@@ -134,9 +163,9 @@ impl LiveSites {
     }
 
     /// Begins a site; the servers added next belong to it.
-    fn open(&mut self, seed: u64) {
+    fn open(&mut self, seed: u64, branch: Option<SiteBranch>) {
         let (server, disk) = (self.servers.len(), self.disks.len());
-        self.sites.push(LiveSite { seed, weight: 0, servers: server..server, disks: disk..disk });
+        self.sites.push(LiveSite { seed, branch, weight: 0, servers: server..server, disks: disk..disk });
     }
 
     fn add(&mut self, id: NodeId, position: [u8; 32], disks: impl Iterator<Item = LiveDisk>) {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::branches::{self, BranchTarget};
 use super::math::ONE;
 use super::share::{ShareBounds, fill, sitefill};
 use super::sites::{LiveSite, LiveSites};
@@ -14,9 +15,13 @@ pub(super) struct CopyTargets {
     pub copies: usize,
     /// In the order of [`LiveSites::sites`].
     pub sites: Vec<SiteTarget>,
-    /// Sites that hold a replica of every block.
+    /// Sites that hold a replica of every block; those of `branches` are not among them.
     pub sure: Vec<usize>,
-    /// Sites race for the copies beyond their bases.
+    /// Branches of several sites, if there are as many sites as copies. With fewer sites each has a replica of every block,
+    /// also those outside a branch.
+    pub branches: Vec<BranchTarget>,
+    /// Sites and branches race for the copies beyond their bases: sites under their place in [`LiveSites::sites`],
+    /// branches behind them.
     pub race: StrawRace,
 }
 
@@ -48,16 +53,39 @@ impl CopyTargets {
         let raw = site_targets(sites, copies);
         let target = |(site, raw): (&LiveSite, &u64)| SiteTarget::new(sites, site.servers.clone(), *raw);
         let targets: Vec<SiteTarget> = sites.sites.iter().zip(&raw).map(target).collect();
+        let together = if targets.len() >= copies { sites.branches() } else { Vec::new() };
+        let branches: Vec<BranchTarget> =
+            together.into_iter().map(|branch| BranchTarget::new(sites, branch, &raw)).collect();
+        let is_alone = |site: usize| !branches.iter().any(|branch| branch.sites.contains(&site));
         let candidate = |(site, target): (usize, &SiteTarget)| {
             let LiveSite { seed, ref disks, .. } = sites.sites[site];
             // With a base, the representative's arrival is spent on the first replica. Using it again, or the second one's, is biased.
             let by = if target.base == 0 { StrawSource::Disks(disks.clone()) } else { StrawSource::Seed(seed) };
             (target.frac > 0).then_some(RaceCandidate { who: site, p: target.frac, by })
         };
-        let candidates: Vec<RaceCandidate> = targets.iter().enumerate().filter_map(candidate).collect();
-        let want = copies - targets.iter().map(|target| target.base).sum::<usize>();
-        let sure = (0..targets.len()).filter(|site| targets[*site].base > 0).collect();
-        Self { copies, race: StrawRace::new(sites, &candidates, want), sites: targets, sure }
+        let alone = || targets.iter().enumerate().filter(|(site, _)| is_alone(*site));
+        let mut candidates: Vec<RaceCandidate> = alone().filter_map(candidate).collect();
+        candidates.extend(
+            branches
+                .iter()
+                .zip(targets.len()..)
+                .filter(|(branch, _)| branch.frac > 0)
+                .map(|(branch, who)| RaceCandidate { who, p: branch.frac, by: branch.straws(sites) }),
+        );
+        let bases = alone().map(|(_, target)| target.base).chain(branches.iter().map(|branch| branch.base));
+        let want = copies - bases.sum::<usize>();
+        let sure = alone().filter(|(_, target)| target.base > 0).map(|(site, _)| site).collect();
+        Self { copies, race: StrawRace::new(sites, &candidates, want), sites: targets, sure, branches }
+    }
+}
+
+impl CopyTargets {
+    /// Whole replicas of what raced under this number.
+    pub fn base(&self, who: usize) -> usize {
+        match who.checked_sub(self.sites.len()) {
+            None => self.sites[who].base,
+            Some(branch) => self.branches[branch].base,
+        }
     }
 }
 
@@ -97,7 +125,9 @@ impl SiteShares {
 pub(super) fn site_targets(sites: &LiveSites, copies: usize) -> Vec<u64> {
     if sites.sites.len() >= copies {
         let bounds: Vec<ShareBounds> = sites.sites.iter().map(|site| ShareBounds::up_to_one(site.weight)).collect();
-        return fill(&bounds, copies as u64);
+        let mut targets = fill(&bounds, copies as u64);
+        branches::bound(sites, copies, &mut targets);
+        return targets;
     }
     let weights = |site: &LiveSite| sites.servers[site.servers.clone()].iter().map(|server| server.weight).collect();
     sitefill(&sites.sites.iter().map(weights).collect::<Vec<Vec<u64>>>(), copies as u64)

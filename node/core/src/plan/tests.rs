@@ -20,7 +20,8 @@ fn node(number: u8) -> NodeId {
 }
 
 fn server(number: u8, site: &str, weight: u32) -> MapServer {
-    MapServer { id: node(number), site: site.into(), disks: vec![MapDisk { id: DiskId([number; 16]), weight }] }
+    let disks = vec![MapDisk { id: DiskId([number; 16]), weight }];
+    MapServer { id: node(number), site: site.into(), branch: None, disks }
 }
 
 /// One server a site, numbered from 1.

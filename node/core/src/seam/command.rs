@@ -64,6 +64,8 @@ pub enum Command {
         redeem_by: u64,
         /// Newcomers at most.
         uses: u32,
+        /// Bytes of storage that each newcomer is believed at most; none = as many as this node.
+        up_to_bytes: Option<u64>,
     },
     /// Revoke a member or a ticket; with `keep` set, what a member signed before stays valid.
     Revoke {
@@ -71,6 +73,11 @@ pub enum Command {
         subject: fsdfs_proto::ids::PublicKey,
         /// For people.
         reason: String,
+    },
+    /// State that a member stands for itself, whoever invited it: an admin's word, which makes a branch of it.
+    Vouch {
+        /// Who.
+        node: NodeId,
     },
     /// Give up an earlier command: nobody waits for its answer any more.
     Cancel {
@@ -95,6 +102,7 @@ pub enum Reply {
     /// The chain from the root to the ticket's certificate.
     Invited(Vec<Signed<Cert>>),
     Revoked(FactId),
+    Vouched(FactId),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
 }
@@ -174,6 +182,8 @@ pub enum GetOutcome {
     NotFound {
         /// Wanted holders that could not be asked.
         away: Vec<NodeId>,
+        /// All servers of the pool were asked and said that they do not have it.
+        nowhere: bool,
     },
 }
 

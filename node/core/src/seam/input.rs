@@ -86,6 +86,8 @@ pub enum PeerEvent {
     },
     /// The connection broke or was closed.
     Down,
+    /// It sent a fact whose signature is wrong: [`PeerEvent::Down`] follows.
+    Misbehaved,
     /// Bytes of a block went through, in either direction. Reported a few times a second at most.
     Progress,
     /// Neither the addresses of the last [`Effect::Connect`] nor Kademlia led to it.

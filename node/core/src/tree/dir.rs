@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
-    BlockRef, DirectoryEntry, DirectoryNode, Dot, EntryVersion, FileNode, FolderNode, FolderVectors, VersionVector,
+    DirectoryEntry, DirectoryNode, Dot, EntryVersion, FileNode, FolderNode, FolderVectors, NodeClaim, VersionVector,
     Xattr,
 };
 
@@ -26,8 +27,9 @@ pub(super) struct MergedDirectory {
 pub(super) struct NameSlot {
     /// Ascending: the last is the newest.
     pub versions: Vec<EntryVersion<FileNode>>,
-    /// Boxed, because work on a tree goes down by recursion: small slots keep its stack small.
-    pub dir: Option<Box<MergedDirectory>>,
+    /// Shared, for equal folders at many places are one: what a merge makes of them must not be as many as the places. And
+    /// small, because work on a tree goes down by recursion.
+    pub dir: Option<Arc<MergedDirectory>>,
 }
 
 /// The operation a change belongs to.
@@ -52,7 +54,7 @@ impl NameSlot {
 
 impl From<&DirectoryEntry> for NameSlot {
     fn from(entry: &DirectoryEntry) -> Self {
-        Self { versions: entry.versions.clone(), dir: entry.folder.clone().map(MergedDirectory::stored).map(Box::new) }
+        Self { versions: entry.versions.clone(), dir: entry.folder.clone().map(MergedDirectory::stored).map(Arc::new) }
     }
 }
 
@@ -93,17 +95,16 @@ impl MergedDirectory {
     }
 
     fn read(&self, source: &mut BlockSource, name: &EntryName) -> StepResult<NameSlot> {
-        let mut next = self.folder.tree.map(|tree| (tree, None));
-        while let Some((at, level)) = next {
-            let node = source.node(at, level)?;
-            next = match &*node {
+        let mut next = NodeClaim::of_folder(&self.folder);
+        while let Some(claim) = next {
+            let node = source.node(&claim)?;
+            next = match &**node {
                 DirectoryNode::Leaf(entries) => {
                     let found = entries.binary_search_by(|entry| entry.name.cmp(name));
                     return Ok(found.map_or_else(|_| NameSlot::default(), |found| NameSlot::from(&entries[found])));
                 }
-                DirectoryNode::Interior { level, children } => {
-                    let child = children.partition_point(|child| child.last < *name);
-                    children.get(child).map(|child| (child.node, Some(level - 1)))
+                DirectoryNode::Interior { children, .. } => {
+                    claim.child(&node, children.partition_point(|child| child.last < *name))
                 }
             };
         }
@@ -124,8 +125,8 @@ impl MergedDirectory {
         // Changes may remove as many stored names as there are changes.
         let mut found = BTreeMap::new();
         let mut range = NameRange { after, want: max.saturating_add(self.changes.len()), skip: &|_| false };
-        if let Some(tree) = self.folder.tree {
-            range.read(source, tree, None, &mut found)?;
+        if let Some(root) = NodeClaim::of_folder(&self.folder) {
+            range.read(source, &root, &mut found)?;
         }
         self.overlay(after, &mut found);
         Ok(found.into_iter().take(max).collect())
@@ -138,8 +139,8 @@ impl MergedDirectory {
         skip: &dyn Fn(&FolderVectors) -> bool,
     ) -> StepResult<BTreeMap<EntryName, NameSlot>> {
         let mut found = BTreeMap::new();
-        if let Some(tree) = self.folder.tree {
-            NameRange { after: None, want: usize::MAX, skip }.read(source, tree, None, &mut found)?;
+        if let Some(root) = NodeClaim::of_folder(&self.folder) {
+            NameRange { after: None, want: usize::MAX, skip }.read(source, &root, &mut found)?;
         }
         self.overlay(None, &mut found);
         Ok(found)
@@ -168,28 +169,29 @@ impl NameRange<'_> {
     fn read(
         &mut self,
         source: &mut BlockSource,
-        at: BlockRef,
-        level: Option<u8>,
+        claim: &NodeClaim,
         found: &mut BTreeMap<EntryName, NameSlot>,
     ) -> StepResult<()> {
-        let node = source.node(at, level)?;
-        let (level, children) = match &*node {
+        let node = source.node(claim)?;
+        let children = match &**node {
             DirectoryNode::Leaf(entries) => {
+                source.charge(entries.len())?;
                 let behind = entries.iter().filter(|entry| self.after.is_none_or(|after| entry.name > *after));
                 let before = found.len();
                 found.extend(behind.map(|entry| (entry.name.clone(), NameSlot::from(entry))));
                 self.want = self.want.saturating_sub(found.len() - before);
                 return Ok(());
             }
-            DirectoryNode::Interior { level, children } => (*level, children),
+            DirectoryNode::Interior { children, .. } => children,
         };
         let after = self.after;
-        let behind = children.iter().filter(|child| after.is_none_or(|after| child.last > *after));
-        each(behind, |child| {
+        let behind = children.iter().enumerate().filter(|(_, child)| after.is_none_or(|after| child.last > *after));
+        each(behind, |(number, child)| {
             if self.want == 0 || (self.skip)(&child.within) {
                 return Ok(());
             }
-            let read = self.read(source, child.node, Some(level - 1), found);
+            let Some(below) = claim.child(&node, number) else { return Ok(()) };
+            let read = self.read(source, &below, found);
             if read == Err(MissingOrError::Missing) {
                 // It will yield so many, so that a page asks for all it needs at once.
                 self.want = self.want.saturating_sub(usize::try_from(child.count).unwrap_or(usize::MAX));
@@ -200,7 +202,7 @@ impl NameRange<'_> {
 }
 
 /// A stamp that a moved folder puts on everything below: whatever `since` covers counts as carrying `dot`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EntryStamp {
     pub dot: Dot,
     pub since: VersionVector,

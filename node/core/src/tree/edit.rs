@@ -1,12 +1,14 @@
 //! Changes to a tree. Each is made whole or not at all: everything is looked up before anything is changed.
 
-use fsdfs_proto::volume::{EntryVersion, PATH_NAMES_MAX, VersionVector, check_name, check_xattrs};
+use std::sync::Arc;
+
+use fsdfs_proto::volume::{EntryVersion, NAME_RESERVED, PATH_NAMES_MAX, VersionVector, check_name, check_xattrs};
 
 use super::alias::{self, BlockAlias};
 use super::dir::{EntryOrigin, MergedDirectory, NameSlot};
 use super::merge::MergeState;
 use super::source::{BlockSource, MissingOrError, StepResult, each};
-use super::{EditError, EditOutcome, EntryName, FileAttributes, FileNode, TreeEdit, Xattr};
+use super::{EditError, EditOutcome, EntryName, FileAttributes, FileNode, TreeEdit, TreeError, Xattr};
 
 /// Permissions of a folder that was made without saying which.
 const FOLDER_MODE: u32 = 0o755;
@@ -25,12 +27,26 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         Self { source, root: state.root, version_vector: state.version_vector, origin }
     }
 
-    /// Makes the changes in order.
-    pub fn run(&mut self, edits: &[TreeEdit]) -> StepResult<Vec<Result<EditOutcome, EditError>>> {
+    /// Makes the changes in order, those of the numbers that `takes` says.
+    pub fn run(
+        &mut self,
+        edits: &[TreeEdit],
+        takes: &dyn Fn(usize) -> bool,
+    ) -> StepResult<Vec<Result<EditOutcome, EditError>>> {
         let mut outcomes = Vec::with_capacity(edits.len());
-        each(edits, |edit| {
+        each(edits.iter().enumerate(), |(number, edit)| {
+            if !takes(number) {
+                outcomes.push(Err(EditError::Unreadable));
+                return Ok(());
+            }
+            self.source.begin_part();
+            self.source.changing = false;
             outcomes.push(match self.edit(edit) {
                 Err(MissingOrError::Refused(error)) => Err(error),
+                // It fails alone: others' changes of this commit have nothing to do with that folder.
+                Err(MissingOrError::Failed(error)) if is_of_one_folder(&error) && !self.source.changing => {
+                    Err(EditError::Unreadable)
+                }
                 other => Ok(other?),
             });
             Ok(())
@@ -53,6 +69,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
     /// and makes the name a real one.
     fn put(&mut self, path: &[EntryName], file: &FileNode, xattrs: &[Xattr]) -> StepResult<EditOutcome> {
         check_path(path)?;
+        check_not_reserved(path)?;
         file.check().and_then(|()| check_xattrs(xattrs)).map_err(|_| EditError::BadFile)?;
         let (name, parents) = path.split_last().ok_or(EditError::IsAFolder)?;
         let origin = self.origin;
@@ -65,9 +82,11 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
                 return Ok(EditOutcome::Unchanged);
             }
             if slot.is_empty() {
+                source.changing = true;
                 take_alias(dir, source, name, origin)?;
             }
         }
+        self.source.changing = true;
         let (source, dir) = self.folder_made(parents)?;
         dir.slot(source, name)?.versions = vec![origin.version(file.clone(), xattrs)];
         Ok(EditOutcome::Changed)
@@ -80,6 +99,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         fresh: bool,
     ) -> StepResult<EditOutcome> {
         check_path(path)?;
+        check_not_reserved(path)?;
         let check = |(attrs, xattrs): &(FileAttributes, &[Xattr])| attrs.check().and_then(|()| check_xattrs(xattrs));
         attrs.iter().try_for_each(check).map_err(|_| EditError::BadFile)?;
         let origin = self.origin;
@@ -89,6 +109,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
             return Err(EditError::Exists.into());
         }
         let is_there = is_there?;
+        self.source.changing = true;
         let (_, dir) = self.folder_made(path)?;
         match attrs {
             Some((attrs, xattrs)) if !matches!(&dir.folder.attrs[..], [version] if version.value == attrs && version.xattrs == xattrs) =>
@@ -107,7 +128,9 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
         let slot = dir.get(source, name)?;
         if slot.is_empty() {
-            take_alias(dir, source, name, origin)?.ok_or(EditError::NotFound)?;
+            alias::find(dir, source, name)?.ok_or(EditError::NotFound)?;
+            source.changing = true;
+            take_alias(dir, source, name, origin)?;
             self.adopt(parents)?;
             return Ok(EditOutcome::Changed);
         }
@@ -115,10 +138,12 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
             if !recursive && !sub.is_empty(source)? {
                 return Err(EditError::NotEmpty.into());
             }
+            source.changing = true;
             dir.slot(source, name)?.dir = None;
         } else {
             // What was shown beside it stays under the names it was shown by.
             let aliases = alias::shown(dir, source, name, &slot)?;
+            source.changing = true;
             dir.changes.insert(name.clone(), NameSlot::default());
             store_aliases(dir, aliases.into_iter().skip(1), origin);
         }
@@ -140,6 +165,8 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
 
     fn rename(&mut self, from: &[EntryName], to: &[EntryName]) -> StepResult<EditOutcome> {
         check_path(to)?;
+        check_not_reserved(from)?;
+        check_not_reserved(to)?;
         let (name, parents) = from.split_last().ok_or(EditError::IntoItself)?;
         let (target, target_parents) = to.split_last().ok_or(EditError::IntoItself)?;
         let (source, dir) = self.folder(parents)?.ok_or(EditError::NotFound)?;
@@ -161,6 +188,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         }
         let (source, target_dir) = self.folder(target_parents)?.ok_or(EditError::NotFound)?;
         check_target(target_dir.get(source, target)?.as_ref(), moved.dir.is_some())?;
+        self.source.changing = true;
         self.take(parents, name, is_alias, moved.dir.is_some())?;
         self.place(target_parents, target, moved)?;
         Ok(EditOutcome::Changed)
@@ -190,8 +218,9 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         let slot = dir.slot(source, name)?;
         match moved.dir {
             Some(mut sub) => {
-                sub.folder.births = vec![dot];
-                sub.folder.since = version_vector;
+                let folder = &mut Arc::make_mut(&mut sub).folder;
+                folder.births = vec![dot];
+                folder.since = version_vector;
                 slot.dir = Some(sub);
             }
             None => slot.versions = redotted(moved.versions, dot),
@@ -207,7 +236,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
                 let is_file = !dir.get(self.source, name)?.is_empty() || alias::find(dir, self.source, name)?.is_some();
                 return if is_file { Err(EditError::NotAFolder.into()) } else { Ok(None) };
             }
-            dir = dir.slot(self.source, name)?.dir.get_or_insert_default();
+            dir = Arc::make_mut(dir.slot(self.source, name)?.dir.get_or_insert_default());
         }
         Ok(Some((self.source, dir)))
     }
@@ -220,7 +249,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         let mut dir = &mut self.root;
         for name in path {
             let slot = dir.slot(self.source, name)?;
-            dir = slot.dir.get_or_insert_with(|| Box::new(MergedDirectory::born(origin, attrs)));
+            dir = Arc::make_mut(slot.dir.get_or_insert_with(|| Arc::new(MergedDirectory::born(origin, attrs))));
         }
         Ok((self.source, dir))
     }
@@ -232,11 +261,21 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
     }
 }
 
+/// Whether an error says something of the folders on one edit's way only.
+pub(super) fn is_of_one_folder(error: &TreeError) -> bool {
+    matches!(error, TreeError::Damaged(_) | TreeError::TooNew | TreeError::TooCostly)
+}
+
 fn check_path(path: &[EntryName]) -> Result<(), EditError> {
     if path.len() > PATH_NAMES_MAX {
         return Err(EditError::BadName);
     }
     path.iter().try_for_each(|name| check_name(name)).map_err(|_| EditError::BadName)
+}
+
+/// spec 05-volume §3: what lies below this name of the root is made by gateways, not by users.
+fn check_not_reserved(path: &[EntryName]) -> Result<(), EditError> {
+    if path.first().is_some_and(|name| **name == *NAME_RESERVED) { Err(EditError::ReservedName) } else { Ok(()) }
 }
 
 fn check_target(slot: &NameSlot, moves_dir: bool) -> Result<(), EditError> {

@@ -1,6 +1,9 @@
 //! Why a tree is not read or not changed.
 
 use fsdfs_proto::codec::FormatError;
+use fsdfs_proto::ids::BlockId;
+
+use super::terms::BlockAbsence;
 
 /// Why an edit was not made. Nothing was changed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +22,12 @@ pub enum EditError {
     IntoItself,
     /// The name cannot be stored, or the path has more than 256 names.
     BadName,
+    /// The name is the store's own.
+    ReservedName,
     /// Mode, size, symlink target or inline content that cannot be stored.
     BadFile,
+    /// A folder on the way breaks the rules, or costs more than a job may. It can be removed as a whole.
+    Unreadable,
 }
 
 /// Why a tree could not be read.
@@ -36,6 +43,12 @@ pub enum TreeError {
     TooNew,
     /// A change was asked for, but only a read key is at hand.
     ReadOnly,
+    /// A block that it needs could not be had.
+    Absent(BlockId, BlockAbsence),
+    /// It would cost more than a job may.
+    TooCostly,
+    /// Nobody waits for it any more.
+    Cancelled,
 }
 
 impl From<FormatError> for TreeError {
@@ -44,5 +57,54 @@ impl From<FormatError> for TreeError {
             FormatError::TooNew { .. } => Self::TooNew,
             other => Self::Damaged(other),
         }
+    }
+}
+
+/// Why a head is quarantined: the others are shown and written on without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadFault {
+    /// Its commit or its root folder opens with no key of the volume, or does not follow the format.
+    Damaged(FormatError),
+    /// It needs features that this program does not know.
+    TooNew,
+    /// A block of its tree cannot be had.
+    Absent(BlockId, BlockAbsence),
+    /// To read it beside the others costs more than a job may.
+    TooCostly,
+    /// With it the volume would have more writers than a version vector holds.
+    TooManyWriters,
+}
+
+impl HeadFault {
+    /// What a failed step says of the head whose tree it read; none if it says nothing of it.
+    pub(super) fn of(error: &TreeError) -> Option<Self> {
+        match error {
+            TreeError::Damaged(error) => Some(Self::Damaged(error.clone())),
+            TreeError::TooNew => Some(Self::TooNew),
+            TreeError::Absent(id, absence) => Some(Self::Absent(*id, *absence)),
+            TreeError::TooCostly => Some(Self::TooCostly),
+            TreeError::NotFound | TreeError::NotAFolder | TreeError::ReadOnly | TreeError::Cancelled => None,
+        }
+    }
+
+    /// What users are told if no other head is left.
+    pub fn as_tree_error(&self) -> TreeError {
+        match self {
+            Self::Damaged(error) => TreeError::Damaged(error.clone()),
+            Self::TooNew => TreeError::TooNew,
+            Self::Absent(id, absence) => TreeError::Absent(*id, *absence),
+            Self::TooCostly | Self::TooManyWriters => TreeError::TooCostly,
+        }
+    }
+
+    /// Whether no time and no other program will make anything of it. Only such a head may be covered: what can be read one
+    /// day was written by somebody who was told that it is stored.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Absent(_, BlockAbsence::Nowhere))
+    }
+
+    /// Whether it is to be looked at again when somebody comes up: what is away comes back.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Absent(..))
     }
 }

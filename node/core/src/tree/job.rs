@@ -1,5 +1,6 @@
 //! Jobs: what they are given and what becomes of them.
 
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, PoolId, Writer};
@@ -9,9 +10,10 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{NodeTarget, VolumeKeys};
 
 use super::block_map::BlockMap;
-use super::error::{EditError, TreeError};
+use super::error::{EditError, HeadFault, TreeError};
 use super::known::KnownFolder;
 use super::operation::{EditOutcome, QueryResult, TreeEdit, TreeQuery};
+use super::terms::JobTerms;
 
 /// CPU-bound, pure work. The daemon runs it on the crypto pool, the simulator inline.
 #[derive(Clone, Debug)]
@@ -33,6 +35,8 @@ pub struct EditJob {
     pub keys: VolumeKeys,
     /// The pool, for signing.
     pub pool: PoolId,
+    /// In whose name the head is published.
+    pub author: SigningKey,
     /// Current heads, none superseded; empty only for the genesis commit.
     pub heads: Vec<Signed<Head>>,
     /// In order; each succeeds or fails by itself.
@@ -45,6 +49,8 @@ pub struct EditJob {
     pub copies: u8,
     /// Sizes.
     pub params: TreeParams,
+    /// What it may cost, and what is known of the heads.
+    pub terms: JobTerms,
     /// What was fetched.
     pub blocks: BlockMap,
 }
@@ -56,12 +62,16 @@ pub struct MergeJob {
     pub keys: VolumeKeys,
     /// The pool, for signing.
     pub pool: PoolId,
+    /// In whose name the head is published.
+    pub author: SigningKey,
     /// At least two heads, none superseded.
     pub heads: Vec<Signed<Head>>,
     /// Replication factor of tree blocks.
     pub copies: u8,
     /// Sizes.
     pub params: TreeParams,
+    /// What it may cost, and what is known of the heads.
+    pub terms: JobTerms,
     /// What was fetched.
     pub blocks: BlockMap,
 }
@@ -79,6 +89,8 @@ pub struct QueryJob {
     pub known: Option<KnownFolder>,
     /// Sizes.
     pub params: TreeParams,
+    /// What it may cost, and what is known of the heads.
+    pub terms: JobTerms,
     /// What was fetched.
     pub blocks: BlockMap,
 }
@@ -116,6 +128,8 @@ impl TreeParams {
 pub enum JobDone {
     /// Run it again with these too. Ascending, none was given before.
     Missing(Vec<BlockId>),
+    /// Run it again without these heads, by commit id: the job is not to fail for them.
+    BadHeads(Vec<(BlockId, HeadFault)>),
     /// Of an edit.
     Edited {
         /// New blocks, children before parents; the commit, which the head carries too, is the last.

@@ -5,14 +5,16 @@
 //! counts is the stamped one. `proto-spec/check/merge_model.py` is the same in a page of Python, over plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fsdfs_proto::volume::{
-    BIRTHS_MAX, BlockRef, DirectoryNode, Dot, EntryVersion, FolderNode, FolderVectors, VERSIONS_MAX, VersionVector,
+    BIRTHS_MAX, BlockRef, DirectoryNode, Dot, EntryVersion, FolderNode, FolderVectors, NodeClaim,
+    VERSION_VECTOR_WRITERS_MAX, VERSIONS_MAX, VersionVector,
 };
 
 use super::EntryName;
 use super::dir::{EntryStamp, MergedDirectory, NameSlot};
-use super::source::{BlockSource, StepResult, each};
+use super::source::{BlockSource, MissingOrError, StepResult, each, is_lost};
 
 /// A tree, and every operation that went into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,10 +23,68 @@ pub(super) struct MergeState {
     pub root: MergedDirectory,
 }
 
+/// What became of stored folders that one merge has come to. The same folder may lie at as many places as somebody likes, for
+/// equal folders are equal blocks: the work is to be as much as there are folders, not as there are places.
+#[derive(Default)]
+pub(super) struct MergeMemo(BTreeMap<Box<MemoKey>, StepResult<Option<Arc<MergedDirectory>>>>);
+
+/// A step of a merge whose outcome depends on nothing else. Boxed, for recursion is to cost little stack.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MemoKey {
+    /// What is left of a folder of one side, below these stamps. True: the side is ours.
+    Pruned(bool, Vec<EntryStamp>, FolderNode),
+    /// Both sides of a folder below these stamps.
+    Both(Vec<EntryStamp>, FolderNode, FolderNode),
+    /// A folder below one more stamp.
+    Restamped(EntryStamp, FolderNode),
+}
+
+/// Takes a step once. Also that it lacks blocks is remembered: within one run none come.
+fn once(
+    source: &mut BlockSource,
+    key: Option<Box<MemoKey>>,
+    step: impl FnOnce(&mut BlockSource) -> StepResult<Option<Arc<MergedDirectory>>>,
+) -> StepResult<Option<Arc<MergedDirectory>>> {
+    let Some(key) = key else { return step(source) };
+    if let Some(known) = source.memo.0.get(&key) {
+        return known.clone();
+    }
+    let done = step(source);
+    source.memo.0.insert(key, done.clone());
+    done
+}
+
+/// Only folders that nothing was changed in are told apart by what is stored of them.
+fn is_stored(dir: &MergedDirectory) -> bool {
+    dir.changes.is_empty() && dir.folder.tree.is_some()
+}
+
+#[inline(never)]
+fn pruned_key(side: bool, above: &[EntryStamp], dir: &MergedDirectory) -> Option<Box<MemoKey>> {
+    is_stored(dir).then(|| Box::new(MemoKey::Pruned(side, above.to_vec(), dir.folder.clone())))
+}
+
+#[inline(never)]
+fn both_key(above: &[EntryStamp], ours: &MergedDirectory, theirs: &MergedDirectory) -> Option<Box<MemoKey>> {
+    let folders = || (ours.folder.clone(), theirs.folder.clone());
+    (is_stored(ours) && is_stored(theirs))
+        .then(folders)
+        .map(|(ours, theirs)| Box::new(MemoKey::Both(above.to_vec(), ours, theirs)))
+}
+
+#[inline(never)]
+fn restamped_key(stamp: &EntryStamp, dir: &MergedDirectory) -> Option<Box<MemoKey>> {
+    is_stored(dir).then(|| Box::new(MemoKey::Restamped(stamp.clone(), dir.folder.clone())))
+}
+
 /// The state that includes both.
 pub(super) fn merge(source: &mut BlockSource, ours: &MergeState, theirs: &MergeState) -> StepResult<MergeState> {
+    // What was found holds for these two version vectors only.
+    source.memo = MergeMemo::default();
     let sides = MergeSides { ours: &ours.version_vector, theirs: &theirs.version_vector };
-    let mut root = *sides.both(source, &ours.root, &theirs.root, &[])?.unwrap_or_default();
+    let (our_root, their_root) = (Arc::new(ours.root.clone()), Arc::new(theirs.root.clone()));
+    let root = sides.either(source, Some(&our_root), Some(&their_root), &[])?.unwrap_or_default();
+    let mut root = Arc::unwrap_or_clone(root);
     // Nobody makes or removes the root, so its attributes are a plain register: the last writer wins.
     let attrs = ours.root.folder.attrs.iter().chain(&theirs.root.folder.attrs).max();
     root.folder.attrs = attrs.cloned().into_iter().collect();
@@ -41,18 +101,37 @@ struct MergeSides<'a> {
 }
 
 impl MergeSides<'_> {
+    /// A folder that cannot be read is left as it is, where both sides have it the one that can be: a merge that failed for it
+    /// would end all writing to the volume.
     fn either(
         self,
         source: &mut BlockSource,
-        ours: Option<&MergedDirectory>,
-        theirs: Option<&MergedDirectory>,
+        ours: Option<&Arc<MergedDirectory>>,
+        theirs: Option<&Arc<MergedDirectory>>,
         above: &[EntryStamp],
-    ) -> StepResult<Option<Box<MergedDirectory>>> {
+    ) -> StepResult<Option<Arc<MergedDirectory>>> {
+        match self.either_readable(source, ours, theirs, above) {
+            Err(MissingOrError::Failed(error)) if is_lost(&error) => Ok(sounder(source, ours, theirs).cloned()),
+            other => other,
+        }
+    }
+
+    fn either_readable(
+        self,
+        source: &mut BlockSource,
+        ours: Option<&Arc<MergedDirectory>>,
+        theirs: Option<&Arc<MergedDirectory>>,
+        above: &[EntryStamp],
+    ) -> StepResult<Option<Arc<MergedDirectory>>> {
         match (ours, theirs) {
             (None, None) => Ok(None),
-            (Some(ours), None) => prune(source, ours, above, self.theirs),
-            (None, Some(theirs)) => prune(source, theirs, above, self.ours),
-            (Some(ours), Some(theirs)) => self.both(source, ours, theirs, above),
+            (Some(ours), None) => prune(source, ours, above, (true, self.theirs)),
+            (None, Some(theirs)) => prune(source, theirs, above, (false, self.ours)),
+            (Some(ours), Some(theirs)) if ours == theirs => Ok(Some(Arc::clone(ours))),
+            (Some(ours), Some(theirs)) => {
+                let key = both_key(above, ours, theirs);
+                once(source, key, |source| self.both(source, ours, theirs, above))
+            }
         }
     }
 
@@ -62,10 +141,7 @@ impl MergeSides<'_> {
         ours: &MergedDirectory,
         theirs: &MergedDirectory,
         above: &[EntryStamp],
-    ) -> StepResult<Option<Box<MergedDirectory>>> {
-        if ours == theirs {
-            return Ok(Some(Box::new(ours.clone())));
-        }
+    ) -> StepResult<Option<Arc<MergedDirectory>>> {
         if births(ours) == births(theirs) {
             return self.contents(source, ours, theirs, &under(ours, above));
         }
@@ -80,7 +156,7 @@ impl MergeSides<'_> {
         ours: &MergedDirectory,
         theirs: &MergedDirectory,
         above: &[EntryStamp],
-    ) -> StepResult<Option<Box<MergedDirectory>>> {
+    ) -> StepResult<Option<Arc<MergedDirectory>>> {
         let ours = explicit(source, ours.clone(), above)?;
         let theirs = explicit(source, theirs.clone(), above)?;
         let births = self.keep(&ours.folder.births, &theirs.folder.births, |birth| *birth);
@@ -95,7 +171,7 @@ impl MergeSides<'_> {
         ours: &MergedDirectory,
         theirs: &MergedDirectory,
         stamps: &[EntryStamp],
-    ) -> StepResult<Option<Box<MergedDirectory>>> {
+    ) -> StepResult<Option<Arc<MergedDirectory>>> {
         let mut merged = ours.clone();
         merged.folder.attrs = self.versions(&ours.folder.attrs, &theirs.folder.attrs, stamps);
         each(differing(source, ours, theirs)?, |name| {
@@ -104,7 +180,7 @@ impl MergeSides<'_> {
                 return Ok(());
             }
             let versions = self.versions(&x.versions, &y.versions, stamps);
-            let dir = source.deeper(|source| self.either(source, x.dir.as_deref(), y.dir.as_deref(), stamps))?;
+            let dir = source.deeper(|source| self.either(source, x.dir.as_ref(), y.dir.as_ref(), stamps))?;
             let slot = NameSlot { versions, dir };
             if slot != *x {
                 merged.changes.insert(name, slot);
@@ -134,44 +210,69 @@ impl MergeSides<'_> {
     }
 }
 
+/// The one of two forms of a folder that can be read, as far as that is known; the first if it is as good.
+fn sounder<'a>(
+    source: &BlockSource,
+    ours: Option<&'a Arc<MergedDirectory>>,
+    theirs: Option<&'a Arc<MergedDirectory>>,
+) -> Option<&'a Arc<MergedDirectory>> {
+    match (ours, theirs) {
+        (Some(ours), Some(theirs)) if !source.is_sound(&ours.folder) && source.is_sound(&theirs.folder) => Some(theirs),
+        (ours, theirs) => ours.or(theirs),
+    }
+}
+
 /// What is left of a folder that only one side has: all that the other side has not seen.
 fn prune(
     source: &mut BlockSource,
-    dir: &MergedDirectory,
+    dir: &Arc<MergedDirectory>,
     above: &[EntryStamp],
-    version_vector: &VersionVector,
-) -> StepResult<Option<Box<MergedDirectory>>> {
+    other: (bool, &VersionVector),
+) -> StepResult<Option<Arc<MergedDirectory>>> {
+    let key = pruned_key(other.0, above, dir);
+    match once(source, key, |source| prune_once(source, dir, above, other)) {
+        Err(MissingOrError::Failed(error)) if is_lost(&error) => Ok(Some(Arc::clone(dir))),
+        done => done,
+    }
+}
+
+fn prune_once(
+    source: &mut BlockSource,
+    dir: &Arc<MergedDirectory>,
+    above: &[EntryStamp],
+    (side, version_vector): (bool, &VersionVector),
+) -> StepResult<Option<Arc<MergedDirectory>>> {
     let births = fresh(&dir.folder.births, version_vector, |birth| stamped(*birth, above));
     let stamps = under(dir, above);
     let untouched = births.len() == dir.folder.births.len();
     if untouched && dir.changes.is_empty() {
         let attrs = dir.folder.attrs.iter().all(|version| !version_vector.covers(stamped(version.dot, &stamps)));
         if attrs && stamped_within(&dir.folder.within, &stamps).none_in(version_vector) {
-            return Ok(Some(Box::new(dir.clone())));
+            return Ok(Some(Arc::clone(dir)));
         }
     }
     let slots = dir.all(source, &|within| stamped_within(within, &stamps).all_in(version_vector))?;
     let mut left = unstored(dir, slots);
     if untouched {
-        return pruned(source, left, &stamps, version_vector);
+        return pruned(source, left, &stamps, (side, version_vector));
     }
     // Its births are gone but content may stay: its stamp has to be made explicit while it is known.
     left = explicit(source, left, above)?;
     left.folder.births = fresh(&left.folder.births, version_vector, |birth| *birth);
-    pruned(source, left, &[], version_vector)
+    pruned(source, left, &[], (side, version_vector))
 }
 
 fn pruned(
     source: &mut BlockSource,
     mut dir: MergedDirectory,
     stamps: &[EntryStamp],
-    version_vector: &VersionVector,
-) -> StepResult<Option<Box<MergedDirectory>>> {
+    (side, version_vector): (bool, &VersionVector),
+) -> StepResult<Option<Arc<MergedDirectory>>> {
     dir.folder.attrs = fresh(&dir.folder.attrs, version_vector, |version| stamped(version.dot, stamps));
     each(dir.changes.values_mut(), |slot| {
         slot.versions = fresh(&slot.versions, version_vector, |version| stamped(version.dot, stamps));
         slot.dir = match &slot.dir {
-            Some(sub) => source.deeper(|source| prune(source, sub, stamps, version_vector))?,
+            Some(sub) => source.deeper(|source| prune(source, sub, stamps, (side, version_vector)))?,
             None => None,
         };
         Ok(())
@@ -181,9 +282,9 @@ fn pruned(
 }
 
 /// A folder lives by births, attributes or content.
-fn alive(source: &mut BlockSource, dir: MergedDirectory) -> StepResult<Option<Box<MergedDirectory>>> {
+fn alive(source: &mut BlockSource, dir: MergedDirectory) -> StepResult<Option<Arc<MergedDirectory>>> {
     let lives = !dir.folder.births.is_empty() || !dir.folder.attrs.is_empty() || !dir.is_empty(source)?;
-    Ok(lives.then(|| Box::new(dir)))
+    Ok(lives.then(|| Arc::new(dir)))
 }
 
 fn fresh<T: Clone>(items: &[T], version_vector: &VersionVector, dot: impl Fn(&T) -> Dot) -> Vec<T> {
@@ -202,20 +303,30 @@ fn differing(
     theirs: &MergedDirectory,
 ) -> StepResult<BTreeSet<EntryName>> {
     let mut names: BTreeSet<EntryName> = ours.changes.keys().chain(theirs.changes.keys()).cloned().collect();
-    let mut sides = [ours.folder.tree, theirs.folder.tree].map(|tree| tree.into_iter().collect::<BTreeSet<BlockRef>>());
+    differing_nodes(source, [&ours.folder, &theirs.folder], &mut names)?;
+    Ok(names)
+}
+
+/// Goes down two folders side by side and leaves out what both have: reads, and so checks, every node in which they differ.
+pub(super) fn differing_nodes(
+    source: &mut BlockSource,
+    folders: [&FolderNode; 2],
+    names: &mut BTreeSet<EntryName>,
+) -> StepResult<()> {
+    let mut sides = folders.map(|folder| claims(NodeClaim::of_folder(folder)));
     loop {
-        let common: BTreeSet<BlockRef> = sides[0].intersection(&sides[1]).copied().collect();
-        sides.iter_mut().for_each(|side| side.retain(|node| !common.contains(node)));
+        let common: Vec<BlockRef> = sides[0].keys().filter(|node| sides[1].contains_key(node)).copied().collect();
+        sides.iter_mut().for_each(|side| side.retain(|node, _| common.binary_search(node).is_err()));
         let mut level = 0;
-        each(sides.iter().flatten(), |node| {
-            level = level.max(source.node(*node, None)?.level());
+        each(sides.iter().flat_map(BTreeMap::values), |claim| {
+            level = level.max(source.node(claim)?.level());
             Ok(())
         })?;
         for side in &mut sides {
-            *side = opened(source, std::mem::take(side), level, &mut names)?;
+            *side = opened(source, std::mem::take(side), level, names)?;
         }
         if level == 0 {
-            return Ok(names);
+            return Ok(());
         }
     }
 }
@@ -223,19 +334,32 @@ fn differing(
 /// Replaces the nodes of a level by their children, or by their names.
 fn opened(
     source: &mut BlockSource,
-    side: BTreeSet<BlockRef>,
+    side: NodeClaims,
     level: u8,
     names: &mut BTreeSet<EntryName>,
-) -> StepResult<BTreeSet<BlockRef>> {
-    let mut next = BTreeSet::new();
-    for at in side {
-        match &*source.node(at, None)? {
-            node if node.level() < level => next.extend([at]),
-            DirectoryNode::Leaf(entries) => names.extend(entries.iter().map(|entry| entry.name.clone())),
-            DirectoryNode::Interior { children, .. } => next.extend(children.iter().map(|child| child.node)),
+) -> StepResult<NodeClaims> {
+    let mut next = NodeClaims::new();
+    for claim in side.into_values() {
+        let node = source.node(&claim)?;
+        match &**node {
+            node if node.level() < level => next.extend(claims(Some(claim))),
+            DirectoryNode::Leaf(entries) => {
+                source.charge(entries.len())?;
+                names.extend(entries.iter().map(|entry| entry.name.clone()));
+            }
+            DirectoryNode::Interior { .. } => {
+                next.extend(claims((0..).map_while(|number| claim.child(&node, number))));
+            }
         }
     }
     Ok(next)
+}
+
+/// Nodes of one folder. In a folder that follows the rules no node stands twice.
+type NodeClaims = BTreeMap<BlockRef, NodeClaim>;
+
+fn claims(of: impl IntoIterator<Item = NodeClaim>) -> NodeClaims {
+    of.into_iter().map(|claim| (claim.at, claim)).collect()
 }
 
 fn births(dir: &MergedDirectory) -> (&[Dot], &VersionVector) {
@@ -292,10 +416,17 @@ fn explicit(source: &mut BlockSource, dir: MergedDirectory, above: &[EntryStamp]
 
 /// The folder below one more stamp.
 fn restamped(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
-    let folder = &mut dir.folder;
-    if !folder.births.is_empty() && folder.births.iter().all(|birth| stamp.since.covers(*birth)) {
-        folder.births = vec![stamp.dot];
-        folder.since.add_all(&stamp.since);
+    let births = &dir.folder.births;
+    if !births.is_empty() && births.iter().all(|birth| stamp.since.covers(*birth)) {
+        let mut since = dir.folder.since.clone();
+        since.add_all(&stamp.since);
+        if since.dots().len() > VERSION_VECTOR_WRITERS_MAX {
+            // More writers than one stamp holds: the inner one is made explicit, which comes to the same.
+            dir = pushed(source, dir)?;
+            since = stamp.since.clone();
+        }
+        dir.folder.births = vec![stamp.dot];
+        dir.folder.since = since;
         return Ok(dir);
     }
     // Some birth is newer than the stamp, or there is none: the stamp goes one level deeper.
@@ -304,6 +435,20 @@ fn restamped(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntrySt
     dir = pushed_by(source, dir, stamp)?;
     dir.folder.births = births.into_iter().collect();
     Ok(dir)
+}
+
+fn restamped_shared(
+    source: &mut BlockSource,
+    dir: &Arc<MergedDirectory>,
+    stamp: &EntryStamp,
+) -> StepResult<Option<Arc<MergedDirectory>>> {
+    let key = restamped_key(stamp, dir);
+    match once(source, key, |source| {
+        restamped(source, MergedDirectory::clone(dir), stamp).map(|dir| Some(Arc::new(dir)))
+    }) {
+        Err(MissingOrError::Failed(error)) if is_lost(&error) => Ok(Some(Arc::clone(dir))),
+        done => done,
+    }
 }
 
 /// The same folder with its own stamp made explicit one level down.
@@ -319,8 +464,9 @@ fn pushed_by(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntrySt
     let mut dir = unstored(&dir, slots);
     each(dir.changes.values_mut(), |slot| {
         slot.versions = restamp(&slot.versions, stamp);
-        let sub = slot.dir.take();
-        slot.dir = sub.map(|sub| source.deeper(|source| restamped(source, *sub, stamp)).map(Box::new)).transpose()?;
+        if let Some(sub) = slot.dir.take() {
+            slot.dir = source.deeper(|source| restamped_shared(source, &sub, stamp))?;
+        }
         Ok(())
     })?;
     Ok(dir)

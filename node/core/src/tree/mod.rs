@@ -8,6 +8,8 @@ pub mod content;
 mod dir;
 mod edit;
 mod error;
+mod file_blocks;
+mod heads;
 mod job;
 mod known;
 mod merge;
@@ -16,6 +18,7 @@ mod pages;
 mod query;
 mod run;
 mod source;
+mod terms;
 mod walk;
 
 #[cfg(test)]
@@ -24,7 +27,10 @@ mod tests;
 pub use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode, Xattr};
 
 pub use block_map::BlockMap;
-pub use error::{EditError, TreeError};
+pub use error::{EditError, HeadFault, TreeError};
+pub use file_blocks::{FileBlocks, NextBlock};
+pub use heads::coverable;
 pub use job::{EditJob, JobDone, MergeJob, QueryJob, TreeJob, TreeParams, WalkJob};
 pub use known::{KnownFolder, KnownFolders};
 pub use operation::{EditOutcome, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreePath, TreeQuery};
+pub use terms::{BlockAbsence, CancelFlag, JobBudget, JobTerms};

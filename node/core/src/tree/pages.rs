@@ -4,14 +4,14 @@
 //! ends with the old one, whose blocks are not even read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, RangeBounds};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::volume::{
     BlockRef, DirectoryChild, DirectoryEntry, DirectoryNode, FolderNode, FolderVectors, NODE_BYTES_MAX, NODE_REFS_MAX,
-    WriteKeys, weight,
+    NodeClaim, WriteKeys, weight,
 };
 
 use super::dir::{MergedDirectory, NameSlot};
@@ -28,11 +28,14 @@ pub(super) struct DirectoryPages<'a> {
     /// New blocks, children before parents.
     pub blocks: Vec<Block>,
     sealed: BTreeSet<BlockId>,
+    /// Changed folders that were written, by where they lie in memory: one that lies at many places is written once. All of
+    /// them live as long as the tree that is being written.
+    written: BTreeMap<*const MergedDirectory, FolderNode>,
 }
 
 impl<'a> DirectoryPages<'a> {
     pub fn new(keys: &'a WriteKeys, copies: u8, params: TreeParams) -> Self {
-        Self { keys, copies, params, blocks: Vec::new(), sealed: BTreeSet::new() }
+        Self { keys, copies, params, blocks: Vec::new(), sealed: BTreeSet::new(), written: BTreeMap::new() }
     }
 
     /// Seals the changes of a folder and of all folders below it.
@@ -40,13 +43,27 @@ impl<'a> DirectoryPages<'a> {
         let mut changes = PageChanges::new();
         each(&dir.changes, |(name, slot)| {
             let folder = match &slot.dir {
-                Some(sub) => source.deeper(|source| self.write(source, sub)).map(Some)?,
+                Some(sub) => Some(self.write_shared(source, sub)?),
                 None => None,
             };
             changes.insert(name.clone(), entry(name, slot, folder));
             Ok(())
         })?;
         self.rewrite(source, &dir.folder, changes)
+    }
+
+    fn write_shared(&mut self, source: &mut BlockSource, dir: &Arc<MergedDirectory>) -> StepResult<FolderNode> {
+        if dir.changes.is_empty() {
+            return Ok(dir.folder.clone());
+        }
+        let place = Arc::as_ptr(dir);
+        if let Some(written) = self.written.get(&place) {
+            return Ok(written.clone());
+        }
+        source.charge(dir.changes.len())?;
+        let folder = source.deeper(|source| self.write(source, dir))?;
+        self.written.insert(place, folder.clone());
+        Ok(folder)
     }
 
     /// Apart from [`Self::write`], whose recursion then costs little stack.
@@ -61,21 +78,21 @@ impl<'a> DirectoryPages<'a> {
             return Ok(folder.clone());
         }
         let mut cut = PageCut { pages: self, levels: Vec::new() };
-        match folder.tree {
-            Some(tree) => cut.rewrite_root(source, tree, &changes)?,
-            None => changes.into_values().flatten().for_each(|entry| cut.push(PageItem::Entry(entry))),
+        match NodeClaim::of_folder(folder) {
+            Some(root) => cut.rewrite_root(source, &root, &changes)?,
+            None => changes.into_values().flatten().try_for_each(|entry| cut.push(PageItem::Entry(entry)))?,
         }
         let root = cut.finish(source)?;
         let (tree, within) = root.map(|child| (child.node, child.within)).unzip();
         Ok(FolderNode { tree, within: within.unwrap_or_default(), ..folder.clone() })
     }
 
-    fn seal(&mut self, node: DirectoryNode) -> BlockRef {
-        let (block, at) = node.seal(self.keys, self.copies);
+    fn seal(&mut self, node: DirectoryNode) -> StepResult<BlockRef> {
+        let (block, at) = node.seal(self.keys, self.copies)?;
         if self.sealed.insert(at.id) {
             self.blocks.push(block);
         }
-        at
+        Ok(at)
     }
 }
 
@@ -132,25 +149,23 @@ struct PageCut<'a, 'b> {
 
 impl PageCut<'_, '_> {
     /// The root of the old tree has no parent that tells its range, so it is always read.
-    fn rewrite_root(&mut self, source: &mut BlockSource, root: BlockRef, changes: &PageChanges) -> StepResult<()> {
-        let node = source.node(root, None)?;
-        self.rewrite(source, &node, changes, Bound::Unbounded, Bound::Unbounded)
+    fn rewrite_root(&mut self, source: &mut BlockSource, root: &NodeClaim, changes: &PageChanges) -> StepResult<()> {
+        let node = source.node(root)?;
+        self.rewrite(source, (root, &node), changes, Bound::Unbounded, Bound::Unbounded)
     }
 
     /// Feeds what lies between two names, old entries and changes, into the cut.
     fn rewrite(
         &mut self,
         source: &mut BlockSource,
-        node: &DirectoryNode,
+        (claim, node): (&NodeClaim, &DirectoryNode),
         changes: &PageChanges,
         from: Bound<&EntryName>,
         to: Bound<&EntryName>,
     ) -> StepResult<()> {
-        check_range(node, from, to)?;
         let (level, children) = match node {
             DirectoryNode::Leaf(entries) => {
-                self.overlay(entries, changes, from, to);
-                return Ok(());
+                return self.overlay(entries, changes, from, to);
             }
             DirectoryNode::Interior { level, children } => (level - 1, children),
         };
@@ -160,11 +175,11 @@ impl PageCut<'_, '_> {
             let to = if at + 1 == children.len() { to } else { Bound::Included(&child.last) };
             let range = (std::mem::replace(&mut from, Bound::Excluded(&child.last)), to);
             if changes.range::<EntryName, _>(range).next().is_none() && self.is_between_nodes(level) {
-                self.reuse(level, child.clone());
-                return Ok(());
+                return self.reuse(level, child.clone());
             }
-            let node = source.node(child.node, Some(level))?;
-            self.rewrite(source, &node, changes, range.0, range.1)
+            let Some(below) = claim.child(node, at) else { return Ok(()) };
+            let node = source.node(&below)?;
+            self.rewrite(source, (&below, &node), changes, range.0, range.1)
         })
     }
 
@@ -174,7 +189,7 @@ impl PageCut<'_, '_> {
         changes: &PageChanges,
         from: Bound<&EntryName>,
         to: Bound<&EntryName>,
-    ) {
+    ) -> StepResult<()> {
         let mut merged: BTreeMap<&EntryName, &DirectoryEntry> =
             entries.iter().map(|entry| (&entry.name, entry)).collect();
         for (name, change) in changes.range::<EntryName, _>((from, to)) {
@@ -183,7 +198,7 @@ impl PageCut<'_, '_> {
                 None => merged.remove(name),
             };
         }
-        merged.into_values().for_each(|entry| self.push(PageItem::Entry(entry.clone())));
+        merged.into_values().try_for_each(|entry| self.push(PageItem::Entry(entry.clone())))
     }
 
     /// Whether nodes up to this level begin here, so that an old one that begins here too can be taken over whole.
@@ -191,20 +206,20 @@ impl PageCut<'_, '_> {
         self.levels.iter().take(usize::from(level) + 1).all(|level| level.items.is_empty())
     }
 
-    fn reuse(&mut self, level: u8, child: DirectoryChild) {
+    fn reuse(&mut self, level: u8, child: DirectoryChild) -> StepResult<()> {
         self.level(level).closed += 1;
-        self.add(level + 1, PageItem::Child(child));
+        self.add(level + 1, PageItem::Child(child))
     }
 
-    fn push(&mut self, item: PageItem) {
-        self.add(0, item);
+    fn push(&mut self, item: PageItem) -> StepResult<()> {
+        self.add(0, item)
     }
 
-    fn add(&mut self, at: u8, item: PageItem) {
+    fn add(&mut self, at: u8, item: PageItem) -> StepResult<()> {
         let (bytes, refs) = (item.weight(), item.refs());
         let level = self.level(at);
         if !level.items.is_empty() && (level.bytes + bytes > NODE_BYTES_MAX || level.refs + refs > NODE_REFS_MAX) {
-            self.close(at);
+            self.close(at)?;
         }
         let target = self.pages.params.nodes;
         let level = self.level(at);
@@ -214,16 +229,17 @@ impl PageCut<'_, '_> {
         level.refs += refs;
         // A node above others has at least two children, else a tree of tiny nodes would never come to an end.
         if ends && (at == 0 || level.items.len() >= 2) {
-            self.close(at);
+            self.close(at)?;
         }
+        Ok(())
     }
 
-    fn close(&mut self, at: u8) {
+    fn close(&mut self, at: u8) -> StepResult<()> {
         let level = self.level(at);
         let (items, closed) = (std::mem::take(&mut level.items), level.closed + 1);
         *level = PageLevel { closed, ..PageLevel::default() };
-        let child = self.seal(at, items);
-        self.add(at + 1, PageItem::Child(child));
+        let child = self.seal(at, items)?;
+        self.add(at + 1, PageItem::Child(child))
     }
 
     fn level(&mut self, at: u8) -> &mut PageLevel {
@@ -236,7 +252,7 @@ impl PageCut<'_, '_> {
 }
 
 impl PageCut<'_, '_> {
-    fn seal(&mut self, level: u8, items: Vec<PageItem>) -> DirectoryChild {
+    fn seal(&mut self, level: u8, items: Vec<PageItem>) -> StepResult<DirectoryChild> {
         let last = items.last().expect("only a node with items is closed").name().clone();
         let (mut entries, mut children) = (Vec::new(), Vec::new());
         let (mut count, mut within) = (0u64, FolderVectors::default());
@@ -255,7 +271,7 @@ impl PageCut<'_, '_> {
             }
         }
         let node = if level == 0 { DirectoryNode::Leaf(entries) } else { DirectoryNode::Interior { level, children } };
-        DirectoryChild { last, node: self.pages.seal(node), count, within }
+        Ok(DirectoryChild { last, node: self.pages.seal(node)?, count, within })
     }
 
     /// Closes what is open, level by level, until one node is left.
@@ -267,7 +283,7 @@ impl PageCut<'_, '_> {
                 (true, 0) => return Ok(None),
                 (true, 1) if at > 0 => return self.narrowed(source, at - 1),
                 (_, 0) => {}
-                _ => self.close(at),
+                _ => self.close(at)?,
             }
         }
         unreachable!("each level has at most half as many nodes as the one below")
@@ -279,8 +295,8 @@ impl PageCut<'_, '_> {
         let Some(PageItem::Child(mut root)) = self.level(level + 1).items.pop() else { return Ok(None) };
         let mut level = level;
         while level > 0 && !self.pages.sealed.contains(&root.node.id) {
-            let node = source.node(root.node, Some(level))?;
-            match &*node {
+            let node = source.node(&NodeClaim::of_child(&root, level))?;
+            match &**node {
                 DirectoryNode::Interior { children, .. } if children.len() == 1 => root = children[0].clone(),
                 _ => break,
             }
@@ -288,22 +304,4 @@ impl PageCut<'_, '_> {
         }
         Ok(Some(root))
     }
-}
-
-/// Refuses a node with names outside the range its parent gave it: the cut relies on the order.
-fn check_range(node: &DirectoryNode, from: Bound<&EntryName>, to: Bound<&EntryName>) -> StepResult<()> {
-    let (first, last) = match node {
-        DirectoryNode::Leaf(entries) => {
-            (entries.first().map(|entry| &entry.name), entries.last().map(|entry| &entry.name))
-        }
-        DirectoryNode::Interior { children, .. } => {
-            (children.first().map(|child| &child.last), children.last().map(|child| &child.last))
-        }
-    };
-    let range = (from, to);
-    let inside = |name: Option<&EntryName>| name.is_some_and(|name| RangeBounds::<EntryName>::contains(&range, name));
-    if inside(first) && inside(last) {
-        return Ok(());
-    }
-    Err(FormatError::OutOfBounds { what: "the names in a directory's node" }.into())
 }

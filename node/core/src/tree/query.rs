@@ -42,7 +42,7 @@ fn folder(source: &mut BlockSource, from: &KnownFolder, path: &[EntryName]) -> S
     for name in &path[from.path.len()..] {
         let slot = dir.get(source, name)?.into_owned();
         dir = match slot.dir {
-            Some(sub) => Arc::from(sub),
+            Some(sub) => sub,
             None if slot.is_empty() && alias::find(&dir, source, name)?.is_none() => return Err(not_found()),
             None => return Err(MissingOrError::Failed(TreeError::NotAFolder)),
         };

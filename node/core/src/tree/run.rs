@@ -1,26 +1,28 @@
 //! Running jobs: heads in, blocks and a head out.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::codec::{FormatError, bound};
+use fsdfs_proto::codec::bound;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, PoolId};
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{
-    Commit, CommitView, Dot, EntryFlags, FolderNode, PARENTS_MAX, VERSION_VECTOR_WRITERS_MAX, VersionVector,
-    VolumeKeys, WriteKeys,
-};
+use fsdfs_proto::volume::{Commit, Dot, FolderNode, VolumeKeys, WriteKeys};
 
 use super::block_map::BlockMap;
 use super::dir::{EntryOrigin, MergedDirectory};
-use super::edit::TreeEditor;
-use super::error::TreeError;
+use super::edit::{TreeEditor, is_of_one_folder};
+use super::error::{EditError, TreeError};
+use super::heads::{HeadTrees, JobKind, OperationStamp};
 use super::job::{EditJob, JobDone, MergeJob, QueryJob, TreeJob, WalkJob};
 use super::known::KnownFolder;
-use super::merge::{MergeState, merge};
+use super::merge::MergeState;
+use super::operation::EditOutcome;
 use super::pages::DirectoryPages;
 use super::query::query;
 use super::source::{BlockSource, MissingOrError, StepResult};
+use super::terms::{BlockAbsence, JobTerms};
 use super::walk::walk;
 
 impl TreeJob {
@@ -39,6 +41,38 @@ impl TreeJob {
         self.blocks_mut().extend(blocks.into_iter().map(|block| (block.id(), block)));
     }
 
+    /// This block could not be had: the next run goes without it, if it can.
+    pub fn lacks(&mut self, id: BlockId, absence: BlockAbsence) {
+        let terms = match self {
+            Self::Edit(EditJob { terms, .. })
+            | Self::Merge(MergeJob { terms, .. })
+            | Self::Query(QueryJob { terms, .. }) => terms,
+            // A walk says what it lacks, and that is all.
+            Self::Walk(_) => return,
+        };
+        terms.absent.insert(id, absence);
+    }
+
+    /// What it was said to lack.
+    pub fn absent(&self) -> BTreeMap<BlockId, BlockAbsence> {
+        match self {
+            Self::Edit(EditJob { terms, .. })
+            | Self::Merge(MergeJob { terms, .. })
+            | Self::Query(QueryJob { terms, .. }) => terms.absent.clone(),
+            Self::Walk(_) => BTreeMap::new(),
+        }
+    }
+
+    /// The heads it works on.
+    pub fn heads(&self) -> &[Signed<Head>] {
+        match self {
+            Self::Edit(EditJob { heads, .. })
+            | Self::Merge(MergeJob { heads, .. })
+            | Self::Query(QueryJob { heads, .. })
+            | Self::Walk(WalkJob { heads, .. }) => heads,
+        }
+    }
+
     /// The blocks it may use.
     pub fn blocks_mut(&mut self) -> &mut BlockMap {
         match self {
@@ -53,11 +87,11 @@ impl TreeJob {
 /// Runs a job that makes blocks, which needs a writer's keys.
 fn write(
     keys: &VolumeKeys,
-    blocks: &BlockMap,
+    (blocks, terms): (&BlockMap, &JobTerms),
     step: impl FnOnce(&WriteKeys, &mut BlockSource) -> StepResult<JobDone>,
 ) -> JobDone {
     let Some(writer) = keys.writer() else { return JobDone::Failed(TreeError::ReadOnly) };
-    let mut source = BlockSource::new(keys.volume, blocks);
+    let mut source = BlockSource::under(keys.volume, blocks, terms);
     let done = step(writer, &mut source);
     finish(source, done, JobDone::Failed)
 }
@@ -65,47 +99,94 @@ fn write(
 impl EditJob {
     /// Merges the heads and makes the changes on top, as one commit.
     pub fn run(&self) -> JobDone {
-        write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
+        write(&self.keys, (&self.blocks, &self.terms), |keys, source| self.step(keys, source))
     }
 
     fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
-        let heads = HeadTrees::open(&self.keys, &self.heads)?;
-        heads.check_writable()?;
+        let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Write)?;
         let state = heads.merged(source)?;
         let dot = Dot { writer: self.dot.0, seq: self.dot.1 };
         bound(!state.version_vector.covers(dot), "the sequence number of a change: it was used before")?;
-        let base = state.root.clone();
         let mut version_vector = state.version_vector.clone();
         version_vector.add(dot);
-        let mut editor = TreeEditor::new(source, state, EntryOrigin { dot, time: self.hlc });
-        let outcomes = editor.run(&self.edits)?;
-        let root = editor.root;
-        let mut pages = DirectoryPages::new(keys, self.copies, self.params);
-        let folder = pages.write(source, &root)?;
-        if !self.heads.is_empty() && is_unchanged(&base, &root, &folder, &heads) {
+        let EditedTree { outcomes, root, pages, folder } = self.edited(keys, source, &state)?;
+        let base = &state.root;
+        let must_cover = self.heads.is_empty() || !self.terms.covered.is_empty();
+        if !must_cover && is_unchanged(base, &root, &folder, &heads) {
             return Ok(JobDone::Edited { blocks: Vec::new(), head: None, outcomes });
         }
-        let commit = heads.next(folder, version_vector, Some(dot), self.hlc)?;
-        let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
+        let stamp = OperationStamp { dot, time: self.hlc };
+        let commit = heads.next(folder, version_vector, Some(stamp), &self.terms.covered)?;
+        let (blocks, head) = publish(keys, (self.pool, &self.author), &commit, self.copies, new_blocks(pages, source));
         Ok(JobDone::Edited { blocks, head: Some(head), outcomes })
+    }
+}
+
+/// A tree with changes, and what was written of it.
+struct EditedTree<'a> {
+    outcomes: Vec<Result<EditOutcome, EditError>>,
+    root: MergedDirectory,
+    pages: DirectoryPages<'a>,
+    folder: FolderNode,
+}
+
+impl EditJob {
+    /// An edit that comes to a folder which cannot be read fails alone. That may show when the folder is written only; then
+    /// each is tried by itself.
+    fn edited<'a>(
+        &self,
+        keys: &'a WriteKeys,
+        source: &mut BlockSource,
+        state: &MergeState,
+    ) -> StepResult<EditedTree<'a>> {
+        let all = self.edited_with(keys, source, state, &|_| true);
+        if !matches!(&all, Err(MissingOrError::Failed(error)) if is_of_one_folder(error)) {
+            return all;
+        }
+        let mut bad = BTreeSet::new();
+        for number in 0..self.edits.len() {
+            match self.edited_with(keys, source, state, &|other| other == number) {
+                Err(MissingOrError::Failed(error)) if is_of_one_folder(&error) => drop(bad.insert(number)),
+                other => drop(other?),
+            }
+        }
+        self.edited_with(keys, source, state, &|number| !bad.contains(&number))
+    }
+
+    /// The edits of these numbers; the others are answered as if they had come to a folder that cannot be read.
+    fn edited_with<'a>(
+        &self,
+        keys: &'a WriteKeys,
+        source: &mut BlockSource,
+        state: &MergeState,
+        takes: &dyn Fn(usize) -> bool,
+    ) -> StepResult<EditedTree<'a>> {
+        let origin = EntryOrigin { dot: Dot { writer: self.dot.0, seq: self.dot.1 }, time: self.hlc };
+        let mut editor = TreeEditor::new(source, state.clone(), origin);
+        let outcomes = editor.run(&self.edits, takes)?;
+        let root = editor.root;
+        let mut pages = DirectoryPages::new(keys, self.copies, self.params);
+        source.begin_part();
+        let folder = pages.write(source, &root)?;
+        Ok(EditedTree { outcomes, root, pages, folder })
     }
 }
 
 impl MergeJob {
     /// Merges the heads into a commit that is nobody's operation.
     pub fn run(&self) -> JobDone {
-        write(&self.keys, &self.blocks, |keys, source| self.step(keys, source))
+        write(&self.keys, (&self.blocks, &self.terms), |keys, source| self.step(keys, source))
     }
 
     fn step(&self, keys: &WriteKeys, source: &mut BlockSource) -> StepResult<JobDone> {
-        let heads = HeadTrees::open(&self.keys, &self.heads)?;
-        heads.check_writable()?;
-        bound(heads.commits.len() >= 2, "the heads of a merge")?;
+        let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Write)?;
+        bound(heads.len() >= 2, "the heads of a merge")?;
         let state = heads.merged(source)?;
         let mut pages = DirectoryPages::new(keys, self.copies, self.params);
+        source.begin_part();
         let folder = pages.write(source, &state.root)?;
-        let commit = heads.next(folder, state.version_vector, None, Hlc::default())?;
-        let (blocks, head) = publish(keys, self.pool, &commit, self.copies, new_blocks(pages, source));
+        let commit = heads.next(folder, state.version_vector, None, &[])?;
+        let (blocks, head) = publish(keys, (self.pool, &self.author), &commit, self.copies, new_blocks(pages, source));
         Ok(JobDone::Merged { blocks, head })
     }
 }
@@ -113,7 +194,7 @@ impl MergeJob {
 impl QueryJob {
     /// Reads the heads as if they were merged.
     pub fn run(&self) -> JobDone {
-        let mut source = BlockSource::new(self.keys.volume, &self.blocks);
+        let mut source = BlockSource::under(self.keys.volume, &self.blocks, &self.terms);
         let done = self.step(&mut source);
         finish(source, done, |error| JobDone::Queried { found: Err(error), folder: None })
     }
@@ -121,8 +202,12 @@ impl QueryJob {
     fn step(&self, source: &mut BlockSource) -> StepResult<JobDone> {
         let from = match &self.known {
             Some(known) => known.clone(),
-            None => KnownFolder::root(HeadTrees::open(&self.keys, &self.heads)?.merged(source)?.root),
+            None => {
+                let heads = HeadTrees::open(source, (&self.keys, &self.heads), &self.terms, JobKind::Read)?;
+                KnownFolder::root(heads.merged(source)?.root)
+            }
         };
+        source.begin_part();
         let (found, folder) = query(source, &from, &self.query)?;
         Ok(JobDone::Queried { found: Ok(found), folder: Some(folder) })
     }
@@ -143,61 +228,16 @@ fn finish(source: BlockSource, done: StepResult<JobDone>, failed: impl Fn(TreeEr
     match done {
         Ok(done) => done,
         Err(MissingOrError::Failed(error)) => failed(error),
+        Err(MissingOrError::BadHeads(heads)) => JobDone::BadHeads(heads),
         Err(MissingOrError::Missing | MissingOrError::Refused(_)) => JobDone::Missing(source.missing()),
-    }
-}
-
-/// The commits of the heads, in the order of their ids, in which they are merged.
-struct HeadTrees {
-    commits: Vec<(BlockId, Commit)>,
-}
-
-impl HeadTrees {
-    fn open(keys: &VolumeKeys, heads: &[Signed<Head>]) -> Result<Self, FormatError> {
-        let mut commits = Vec::with_capacity(heads.len());
-        for head in heads {
-            let view = CommitView::of_head(head.value())?;
-            commits.push((view.id, Commit::open(keys, &head.value().commit)?));
-        }
-        commits.sort_by_key(|(id, _)| *id);
-        commits.dedup_by_key(|(id, _)| *id);
-        commits.truncate(PARENTS_MAX);
-        Ok(Self { commits })
-    }
-
-    fn check_writable(&self) -> Result<(), FormatError> {
-        self.commits.iter().try_for_each(|(_, commit)| commit.flags.writable("the volume"))
-    }
-
-    fn merged(&self, source: &mut BlockSource) -> StepResult<MergeState> {
-        let mut states = self.commits.iter().map(|(_, commit)| MergeState {
-            version_vector: commit.version_vector.clone(),
-            root: MergedDirectory::stored(commit.root.clone()),
-        });
-        let first = states.next().unwrap_or_default();
-        states.try_fold(first, |merged, state| merge(source, &merged, &state))
-    }
-
-    fn next(
-        &self,
-        root: FolderNode,
-        version_vector: VersionVector,
-        dot: Option<Dot>,
-        time: Hlc,
-    ) -> Result<Commit, FormatError> {
-        bound(version_vector.dots().len() <= VERSION_VECTOR_WRITERS_MAX, "the writers of a volume")?;
-        let parents = self.commits.iter().map(|(id, _)| *id).collect();
-        // Stamps never run backwards along a line of commits.
-        let time = self.commits.iter().map(|(_, commit)| commit.time).fold(time, Ord::max);
-        Ok(Commit { parents, time, dot, version_vector, flags: EntryFlags::NONE, root, message: None })
     }
 }
 
 /// Whether a change on top of one head left its tree as it was. (With several heads the merge is left to a merge job.)
 fn is_unchanged(base: &MergedDirectory, root: &MergedDirectory, written: &FolderNode, heads: &HeadTrees) -> bool {
-    match &heads.commits[..] {
-        [(_, commit)] => commit.root == *written,
-        _ => base == root,
+    match heads.only_root() {
+        Some(stored) => stored == written,
+        None => base == root,
     }
 }
 
@@ -209,13 +249,13 @@ fn new_blocks(pages: DirectoryPages, source: &BlockSource) -> Vec<Block> {
 
 fn publish(
     keys: &WriteKeys,
-    pool: PoolId,
+    (pool, author): (PoolId, &SigningKey),
     commit: &Commit,
     copies: u8,
     mut blocks: Vec<Block>,
 ) -> (Vec<Block>, Signed<Head>) {
     let commit = commit.seal(keys, copies);
-    let head = Commit::head(keys, pool, &commit);
+    let head = Commit::head(keys, author, pool, &commit);
     // Also as a block of its own, for the next commit links to it.
     blocks.push(commit);
     (blocks, head)

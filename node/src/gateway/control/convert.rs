@@ -117,6 +117,7 @@ pub(super) fn member(
         last_seen_s: member.heard_s,
         invited_by: name_of(all, member.invited_by),
         offered_bytes: weight.saturating_mul(context.config.unit_bytes),
+        counted_bytes: member.believed.saturating_mul(context.config.unit_bytes),
         disks: member.disks.len(),
         addresses: control::NodeAddress::described(&member.addrs),
     }
@@ -126,7 +127,7 @@ pub(super) fn member(
 pub(super) fn name_of(all: &report::MemberList, key: PublicKey) -> String {
     let inviter = all.tickets.iter().find(|ticket| ticket.subject == key).map_or(key, |ticket| ticket.issuer);
     let member = all.members.iter().find(|member| member.node == NodeId::from(inviter));
-    member.map_or_else(|| inviter.short(), |member| member.name.clone())
+    member.map_or_else(|| inviter.short(), |member| member.label.clone())
 }
 
 pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {

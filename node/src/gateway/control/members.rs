@@ -3,8 +3,8 @@
 use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
 use fsdfs_proto::control::{
-    self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, NewInvite,
-    NodeAddress, RevokeReply,
+    self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, MemberRef,
+    NewInvite, NodeAddress, RevokeReply, UP_TO_BYTES_DEFAULT, VouchReply,
 };
 use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::{NodeId, PublicKey};
@@ -45,12 +45,23 @@ pub(super) async fn revoke(
         return Err(Failure::new(ErrorCode::Forbidden, "this node cannot revoke itself", hint));
     }
     context.client.revoke(PublicKey::from(member.node), reason).await?;
-    Ok(Json(RevokeReply { id: member.node.to_string(), name: member.name.clone() }))
+    Ok(Json(RevokeReply { id: member.node.to_string(), name: member.label.clone() }))
 }
 
-/// The one member of that name, or with an id that begins so.
+/// States that a member, given by name or id, stands for itself, whoever invited it. An admin's node alone may.
+#[utoipa::path(post, path = control::route::MEMBER, params(("member" = String, Path)),
+    responses((status = 200, body = VouchReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn vouch(State(context): Shared, Path(wanted): Path<String>) -> Answer<VouchReply> {
+    let found = context.client.members().await?;
+    let member = the_member(&found, &wanted)?;
+    context.client.vouch(member.node).await?;
+    Ok(Json(VouchReply { id: member.node.to_string(), name: member.label.clone() }))
+}
+
+/// The one member that is meant. A whole id means one, whatever others call themselves.
 pub(super) fn the_member<'a>(found: &'a report::MemberList, wanted: &str) -> Result<&'a report::MemberReport, Failure> {
-    let is_named = |member: &&report::MemberReport| member.name == wanted || is_id(wanted, &member.node.to_string());
+    let named: MemberRef = wanted.parse().expect("any text names somebody");
+    let is_named = |member: &&report::MemberReport| named.means(&member.node.to_string(), &member.name);
     let here = |member: &&report::MemberReport| member.presence != Presence::Revoked;
     let matching: Vec<&report::MemberReport> = found.members.iter().filter(is_named).filter(here).collect();
     match matching.as_slice() {
@@ -61,8 +72,11 @@ pub(super) fn the_member<'a>(found: &'a report::MemberList, wanted: &str) -> Res
             "see 'fsdfs members' for names and ids",
         )),
         several => {
-            let ids: Vec<String> = several.iter().map(|member| member.node.short()).collect();
-            let error = format!("several members are called {wanted:?}: {}", ids.join(", "));
+            let one = |member: &&report::MemberReport| {
+                format!("{} (invited by {})", member.node.short(), convert::name_of(found, member.invited_by))
+            };
+            let those: Vec<String> = several.iter().map(one).collect();
+            let error = format!("several members are called {wanted:?}: {}", those.join(", "));
             Err(Failure::new(ErrorCode::BadRequest, error, "name it by its id, or at least 8 digits of it"))
         }
     }
@@ -135,7 +149,8 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     };
     let found = context.client.members().await?;
     let bootstrap = bootstrap(&found);
-    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses).await?;
+    let up_to = Some(new.up_to_bytes.unwrap_or(UP_TO_BYTES_DEFAULT)).filter(|bytes| *bytes > 0);
+    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses, up_to).await?;
     let id = chain.last().map(|cert| cert.id().to_string()).unwrap_or_default();
     let ticket = Ticket {
         pool: context.pool,

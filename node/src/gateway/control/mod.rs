@@ -46,7 +46,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::JOIN, post(node::join))
         .route(route::OPENAPI, get(openapi::serve))
         .route(route::MEMBERS, get(members::members))
-        .route(route::MEMBER, delete(members::revoke))
+        .route(route::MEMBER, delete(members::revoke).post(members::vouch))
         .route(route::INVITES, get(members::invites).post(members::invite))
         .route(route::INVITE, delete(members::revoke_invite))
         .route(route::FILES, get(files::read).put(files::write))

@@ -106,11 +106,11 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
         (context.client.status().await?, context.client.members().await?, context.client.map().await?);
     let share = |member: &report::MemberReport, bytes: u64| MemberShare {
         id: member.node.to_string(),
-        name: member.name.clone(),
+        name: member.label.clone(),
         bytes,
     };
-    let weight = |member: &report::MemberReport| member.disks.iter().map(|(_, weight)| u64::from(*weight)).sum::<u64>();
-    let given = |member: &report::MemberReport| weight(member).saturating_mul(context.config.unit_bytes);
+    // What a member offers beyond that is not used.
+    let given = |member: &report::MemberReport| member.believed.saturating_mul(context.config.unit_bytes);
     let giving =
         |member: &&report::MemberReport| matches!(member.presence, report::Presence::Up | report::Presence::Away);
     let offers: Vec<MemberShare> =
@@ -180,7 +180,7 @@ pub(super) async fn join(State(context): Shared, Json(request): Json<JoinRequest
         joined.former = former_membership(&context).await?;
     } else {
         context.client.pool_is_empty().await?.map_err(|reason| {
-            let hint = "join with another home folder: 'fsdfs --home DIR join TICKET'";
+            let hint = "join with another home folder: 'fsdfs --home DIR join -'";
             let error = format!("this node's pool is in use and is not replaced: {reason}");
             Failure::new(ErrorCode::PoolInUse, error, hint)
         })?;

@@ -22,6 +22,7 @@ use super::{files, members, node, plan, tree};
         node::join,
         members::members,
         members::revoke,
+        members::vouch,
         members::invites,
         members::invite,
         members::revoke_invite,

@@ -89,7 +89,7 @@ impl PlacementSum {
             let member = members.members.iter().find(|member| member.node == node);
             HolderBlocks {
                 id: node.to_string(),
-                name: member.map_or_else(|| node.short(), |member| member.name.clone()),
+                name: member.map_or_else(|| node.short(), |member| member.label.clone()),
                 site: member.map(|member| member.site.clone()).unwrap_or_default(),
                 stored_blocks,
                 expected_blocks,

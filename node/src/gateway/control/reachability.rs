@@ -31,7 +31,7 @@ pub(super) fn warnings(members: &[MemberReport]) -> Vec<AttentionItem> {
     let closed: Vec<&MemberReport> = here.filter(|member| !is_reachable_from_outside(&member.addrs)).collect();
     let has_others = |one: &MemberReport| members.iter().any(|other| other.site != one.site);
     let of_members =
-        closed.iter().filter(|member| has_others(member)).map(|member| closed_in(&member.name, &member.addrs));
+        closed.iter().filter(|member| has_others(member)).map(|member| closed_in(&member.label, &member.addrs));
     of_members.chain(cannot_meet(&closed)).map(attention::item).collect()
 }
 
@@ -42,6 +42,6 @@ fn is_on_one_machine(members: &[MemberReport]) -> bool {
 
 fn cannot_meet(closed: &[&MemberReport]) -> Option<AttentionReason> {
     let are_apart = closed.iter().any(|one| closed.iter().any(|other| one.site != other.site));
-    let names = closed.iter().map(|member| member.name.clone()).collect();
+    let names = closed.iter().map(|member| member.label.clone()).collect();
     are_apart.then_some(AttentionReason::MembersUnreachable { names })
 }

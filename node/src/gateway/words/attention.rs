@@ -1,6 +1,7 @@
 //! What needs the owner's attention.
 
 use fsdfs_core::report::{self, Attention};
+use fsdfs_core::tree::{BlockAbsence, HeadFault};
 use fsdfs_proto::control::{AttentionItem, AttentionReason, DiskCondition};
 use fsdfs_proto::ids::DiskId;
 
@@ -33,6 +34,16 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
             AttentionReason::TooFewServers { possible_copies: *possible, copies: *copies }
         }
         Attention::FailsAudits { name } => AttentionReason::FailsAudits { name: name.clone() },
+        Attention::QuarantinedHead { author, commit, fault } => AttentionReason::QuarantinedChange {
+            name: author.clone(),
+            commit: commit.to_string(),
+            why: head_fault(fault),
+            may_pass: !fault.is_final(),
+        },
+        Attention::OfferCapped { names } => AttentionReason::OfferCapped { names: names.clone() },
+        Attention::BranchBound { names, percent } => {
+            AttentionReason::BranchBound { names: names.clone(), percent: *percent }
+        }
         Attention::WrongBlocks { name, blocks } => {
             AttentionReason::DamagedBlocks { name: name.clone(), blocks: *blocks }
         }
@@ -52,7 +63,7 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::NodeRevoked => "this node was revoked: the other members refuse it".into(),
         AttentionReason::NodeRemoved => "this node was removed from the pool: it only hands over its blocks".into(),
         AttentionReason::NodeRefused { why } => {
-            format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join TICKET'")
+            format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join -'")
         }
         AttentionReason::GuestOnly => {
             "this node's ticket had been used up when it joined: it gets no key; ask for a new ticket".into()
@@ -67,6 +78,14 @@ fn text(reason: &AttentionReason) -> String {
         }
         AttentionReason::UnpublishedChanges => {
             "some changes are on this node only: they are published when a second server stores their folders".into()
+        }
+        AttentionReason::QuarantinedChange { name, commit, why, may_pass } => {
+            let next = match may_pass {
+                true => "it is tried again when more members are up",
+                false => "the next change makes an end of it",
+            };
+            let commit = commit.get(..8).unwrap_or(commit);
+            format!("a change that {name} published is quarantined ({commit}): {why}; all other files are as they were, {next}")
         }
         AttentionReason::DiskReadOnly { path, condition } => disk(path, *condition),
         AttentionReason::DiskNearlyFull { path, percent } => format!("{path} is {percent} % full: {MORE_SPACE}"),
@@ -88,6 +107,16 @@ fn text(reason: &AttentionReason) -> String {
             "{name} says that it keeps blocks and cannot prove it: none of its copies counts, and repair makes them on other \
              members; its disk may be failing, or its program lies"
         ),
+        AttentionReason::OfferCapped { names } => format!(
+            "{}: of the space offered only a part is used, for the invitation allows no more ('fsdfs members' shows how much); \
+             for the next invitation: 'fsdfs invite --up-to SIZE'",
+            names.join(", ")
+        ),
+        AttentionReason::BranchBound { names, percent } => format!(
+            "{}: invited by a member that is no admin, so they never hold all copies of anything with it, which costs {percent} % \
+             of the pool's capacity; an admin who knows them can vouch for them",
+            names.join(", ")
+        ),
         AttentionReason::DamagedBlocks { name, blocks } => {
             format!("{name} sent {}: its disk or memory may be failing", super::count(*blocks, "damaged block"))
         }
@@ -98,6 +127,18 @@ fn text(reason: &AttentionReason) -> String {
         | AttentionReason::MembersUnreachable { .. }
         | AttentionReason::NoAddressInTicket => reachability(reason),
         AttentionReason::Other => String::new(),
+    }
+}
+
+/// Why a head is quarantined.
+pub(crate) fn head_fault(fault: &HeadFault) -> String {
+    match fault {
+        HeadFault::Damaged(error) => format!("it is not valid: {error}"),
+        HeadFault::TooNew => "it was made by a later version of fsdfs".into(),
+        HeadFault::Absent(_, BlockAbsence::Away) => "part of it is on members that cannot be reached".into(),
+        HeadFault::Absent(_, BlockAbsence::Nowhere) => "no member has the blocks of its folders".into(),
+        HeadFault::TooCostly => "to read it takes more time or memory than a change may".into(),
+        HeadFault::TooManyWriters => "it names more writers than a volume can have".into(),
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod attention;
 pub(crate) mod refusal;
 
 use fsdfs_core::report::Notice;
+use fsdfs_proto::control::legible;
 
 /// `10.0 GiB`.
 pub(crate) fn size(bytes: u64) -> String {
@@ -35,6 +36,11 @@ pub(crate) fn notice(notice: &Notice) -> String {
         Notice::BadTree { volume, error } => {
             format!("the tree of volume {volume} cannot be changed: {}", refusal::tree_text(error))
         }
+        Notice::HeadQuarantined { volume, author, commit, fault } => format!(
+            "a change of volume {volume} that {author} published is quarantined (commit {commit}): {}; all else is shown and \
+             written on without it",
+            attention::head_fault(fault)
+        ),
         Notice::DuplicateIdentity => {
             "another running node has this node's identity (a copied home folder?); nothing is acknowledged until one \
              of them is stopped and this one restarted"
@@ -51,7 +57,8 @@ pub(crate) fn notice(notice: &Notice) -> String {
             format!("{name} does not have block {id}, which it said that it keeps; it is audited further")
         }
         Notice::WrongBlock { name, id } => {
-            format!("{name} sent bytes that are not block {id}; another holder is asked")
+            // Nobody else escapes what goes to the log.
+            format!("{} sent bytes that are not block {id}; another holder is asked", legible(name.as_bytes()))
         }
     }
 }

@@ -103,6 +103,16 @@ pub(crate) fn edit_error(edit: &EditError) -> ApiError {
             "a name is 1 to 255 bytes without '/' and NUL and not '.' or '..', and a path has at most 256 names",
             "rename it first",
         ),
+        EditError::ReservedName => error(
+            ErrorCode::BadName,
+            "the name .fsdfs in the root of a volume is reserved for fsdfs itself",
+            "choose another name",
+        ),
+        EditError::Unreadable => error(
+            ErrorCode::Damaged,
+            "a folder on the way cannot be read: its writer stored it wrongly, or made it too costly to read",
+            "remove that folder as a whole, 'fsdfs rm -r PATH', and put it again from another copy",
+        ),
     }
 }
 
@@ -113,9 +123,15 @@ pub(crate) fn tree_error(tree: &TreeError) -> ApiError {
         TreeError::NotAFolder => (ErrorCode::NotAFolder, "ask for the file itself"),
         TreeError::Damaged(_) => (
             ErrorCode::Damaged,
-            "it was stored so by its writer; remove that file or folder and put it again from another copy",
+            "find where the damage begins with 'fsdfs ls', folder by folder from / on; remove the first that cannot be listed \
+             ('fsdfs rm -r PATH' if it is this one) and put it again from another copy; if it is / itself, see 'fsdfs status'",
         ),
         TreeError::ReadOnly => (ErrorCode::Forbidden, MORE_RIGHTS),
+        TreeError::Absent(..) => {
+            (ErrorCode::Unavailable, "try again when more members are up; see 'fsdfs members' for who is away")
+        }
+        TreeError::TooCostly => (ErrorCode::Damaged, "its writer made it so; remove it as a whole: 'fsdfs rm -r PATH'"),
+        TreeError::Cancelled => (ErrorCode::Busy, "try again"),
         TreeError::TooNew => (ErrorCode::TooNew, "update fsdfs on this machine"),
     };
     error(code, tree_text(tree), hint)
@@ -129,6 +145,9 @@ pub(crate) fn tree_text(tree: &TreeError) -> String {
         TreeError::Damaged(damage) => format!("a block of the volume's tree is not valid: {damage}"),
         TreeError::TooNew => "the volume was written by a later version of fsdfs".into(),
         TreeError::ReadOnly => "this node's key for the volume allows reading only".into(),
+        TreeError::Absent(..) => "part of the folder tree is on members that cannot be reached now".into(),
+        TreeError::TooCostly => "to read this folder takes more time or memory than a command may".into(),
+        TreeError::Cancelled => "the request was cancelled".into(),
     }
 }
 

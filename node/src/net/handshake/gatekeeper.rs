@@ -207,7 +207,8 @@ impl Gatekeeper {
         self.facts().members().get(&peer).map(|member| member.status)
     }
 
-    fn facts(&self) -> Arc<FactSet> {
+    /// What the gate knows.
+    pub(crate) fn facts(&self) -> Arc<FactSet> {
         Arc::clone(&self.facts.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -19,9 +19,9 @@ pub(super) const FETCHED_UNDER_WAY_MAX: usize = 16;
 /// Questions that wait at most. A gateway's reads ask for some hundred blocks at once; whoever asks for thousands means harm.
 const WAITING_MAX: usize = 4096;
 
-/// Blocks that one peer may ask about ("have you?") before it is answered: their ids take 4 MiB. Nothing more is read from
-/// whoever asks faster than the disk answers.
-const IDS_UNDER_WAY_MAX: usize = 131_072;
+/// Blocks that one peer may ask about ("have you?") before it is answered. Nothing more is read from whoever asks faster than the
+/// disk answers: eight full questions take some ten milliseconds of it, and that is what others wait behind them.
+const IDS_UNDER_WAY_MAX: usize = 4_096;
 
 /// Answers owed to one peer at most before nothing more is read from it: more than twice what may be under way by the protocol
 /// (spec 04-wire, "How much may be under way"), so it stops nobody who keeps to that.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use fsdfs_core::facts::WrongSignature;
 use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::{self, FormatError};
@@ -47,6 +48,9 @@ pub(crate) enum StreamError {
     /// Nobody needs so many blocks at once.
     #[error("{0} of its questions for blocks wait, because it does not take the answers, and it asks on")]
     TooMany(usize),
+    /// No honest peer passes such a fact on.
+    #[error("it sent {0}")]
+    WrongSignature(#[from] WrongSignature),
     /// A message or block stopped in the middle.
     #[error("it stopped in the middle of a message or block")]
     Stalled,

@@ -4,19 +4,24 @@
 //! on streams of their own and may overtake messages and each other.
 
 mod backpressure;
+mod fair_queue;
 mod frame;
+mod inbox;
 pub(super) mod streams;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use fsdfs_core::facts::FactAllowance;
 
 use fsdfs_core::limits::{
     FACT_MESSAGES_UNDER_WAY_MAX, FETCHES_UNDER_WAY_MAX, QUESTIONS_UNDER_WAY_MAX, STORES_UNDER_WAY_MAX,
 };
 use fsdfs_core::seam::BlockPayload;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::Fact;
+use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{AttachedBlock, Message};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -27,9 +32,11 @@ use tokio_util::sync::CancellationToken;
 use backpressure::{ANSWERS_OWED_MAX, FETCHED_UNDER_WAY_MAX, PeerBackpressure};
 pub(super) use frame::InboundBudget;
 use frame::StreamError;
+use inbox::{PeerInbox, WaitingPlaces};
 use streams::PeerStreams;
 
 use super::event::NetEvent;
+use super::handshake::gatekeeper::Gatekeeper;
 use crate::metrics::NetCounters;
 
 /// Messages that wait for one peer at most. The engine keeps back what it wants to say beyond its own bounds, and nothing more is
@@ -38,6 +45,12 @@ use crate::metrics::NetCounters;
 const MESSAGES_QUEUED_MAX: usize = 4096;
 /// Blocks that wait for one peer at most; never reached either. Their memory is bounded by whoever hands them in.
 const BLOCKS_QUEUED_MAX: usize = 2048;
+
+/// Bytes of messages that wait for one peer at most. Its own questions and the facts it wants make 20 MiB; whoever asks for more
+/// and takes nothing fills this node's memory.
+const MESSAGE_BYTES_QUEUED_MAX: usize = 32 << 20;
+/// Facts of one message whose signatures are checked before others get the processor: a millisecond.
+const FACTS_CHECKED_AT_ONCE: usize = 16;
 
 const _: () = assert!(
     QUESTIONS_UNDER_WAY_MAX + FETCHES_UNDER_WAY_MAX + FACT_MESSAGES_UNDER_WAY_MAX + ANSWERS_OWED_MAX
@@ -55,24 +68,37 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
 /// What all sessions share.
 pub(crate) struct SessionHub {
+    /// For what concerns no session.
     pub events: mpsc::Sender<NetEvent>,
     pub counters: Arc<NetCounters>,
     pub budget: InboundBudget,
+    /// Knows the facts that need no second check.
+    keeper: Arc<Gatekeeper>,
+    inbox: PeerInbox,
     outboxes: Mutex<BTreeMap<NodeId, PeerOutbox>>,
+    /// How fast each may send facts. Stays when its connection ends: a new one would be a way around it.
+    allowances: Mutex<BTreeMap<NodeId, FactAllowance>>,
+    started: Instant,
 }
 
 /// Where messages for a peer wait for its streams.
 struct PeerOutbox {
     messages: mpsc::Sender<Message>,
     blocks: mpsc::Sender<(Message, Block)>,
+    /// Of the messages that wait.
+    bytes: Arc<AtomicUsize>,
     overflow: CancellationToken,
+    /// It takes too little of what it asked for.
+    unread: CancellationToken,
 }
 
 /// The receiving ends of an [`PeerOutbox`].
 struct OutboxQueues {
     messages: mpsc::Receiver<Message>,
     blocks: mpsc::Receiver<(Message, Block)>,
+    bytes: Arc<AtomicUsize>,
     overflow: CancellationToken,
+    unread: CancellationToken,
 }
 
 /// What a session asks of the transport's streams.
@@ -88,8 +114,22 @@ pub(crate) struct Session {
 }
 
 impl SessionHub {
-    pub(crate) fn new(events: mpsc::Sender<NetEvent>, budget: InboundBudget) -> Self {
-        Self { events, counters: Arc::default(), budget, outboxes: Mutex::default() }
+    pub(crate) fn new(events: mpsc::Sender<NetEvent>, budget: InboundBudget, keeper: Arc<Gatekeeper>) -> Self {
+        Self {
+            inbox: PeerInbox::new(events.clone()),
+            events,
+            counters: Arc::default(),
+            budget,
+            keeper,
+            outboxes: Mutex::default(),
+            allowances: Mutex::default(),
+            started: Instant::now(),
+        }
+    }
+
+    /// Hands what peers say on to the loop, each in its turn. Never ends while there is one.
+    pub(crate) async fn forward(&self) {
+        self.inbox.forward().await;
     }
 
     /// Never blocks. Without a session the message is dropped; `Down` has said, or will say, so.
@@ -102,7 +142,13 @@ impl SessionHub {
         let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = outboxes.get(&to) else { return };
         let full = match block {
-            None => matches!(outbox.messages.try_send(message), Err(mpsc::error::TrySendError::Full(_))),
+            None => {
+                let bytes = queued_bytes(&message);
+                if outbox.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MESSAGE_BYTES_QUEUED_MAX {
+                    outbox.unread.cancel();
+                }
+                matches!(outbox.messages.try_send(message), Err(mpsc::error::TrySendError::Full(_)))
+            }
             Some(block) => {
                 matches!(outbox.blocks.try_send((message, block)), Err(mpsc::error::TrySendError::Full(_)))
             }
@@ -115,10 +161,12 @@ impl SessionHub {
     fn open_outbox(&self, node: NodeId) -> OutboxQueues {
         let (messages, messages_out) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let (blocks, blocks_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
-        let overflow = CancellationToken::new();
-        let outbox = PeerOutbox { messages, blocks, overflow: overflow.clone() };
+        let (overflow, unread) = (CancellationToken::new(), CancellationToken::new());
+        let bytes = Arc::<AtomicUsize>::default();
+        let (told, asked) = (overflow.clone(), unread.clone());
+        let outbox = PeerOutbox { messages, blocks, bytes: Arc::clone(&bytes), overflow: told, unread: asked };
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(node, outbox);
-        OutboxQueues { messages: messages_out, blocks: blocks_out, overflow }
+        OutboxQueues { messages: messages_out, blocks: blocks_out, bytes, overflow, unread }
     }
 
     fn close_outbox(&self, node: NodeId) {
@@ -126,16 +174,47 @@ impl SessionHub {
     }
 
     /// A message has left; if it was an answer, a question that waited for it is next.
-    async fn take_next(&self, backpressure: &PeerBackpressure, from: NodeId, sent: &Message) {
+    fn take_next(&self, backpressure: &PeerBackpressure, from: NodeId, sent: &Message) {
         if let Some(message) = backpressure.on_sent(sent) {
-            self.tell(NetEvent::Message { from, message, payload: BlockPayload::None }).await;
+            self.inbox.push_now(from, NetEvent::Message { from, message, payload: BlockPayload::None });
         }
     }
 
-    async fn tell(&self, event: NetEvent) {
-        // Nobody listens only while the program ends.
-        let _ = self.events.send(event).await;
+    /// Facts that a peer sent: waits until it may send so many, then checks the signatures of those that are not known.
+    async fn check_facts(&self, from: NodeId, facts: &mut [RawFact]) -> Result<(), StreamError> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let bytes = facts.iter().map(RawFact::payload_len).sum();
+        let wait_ms = {
+            let mut allowances = self.allowances.lock().unwrap_or_else(PoisonError::into_inner);
+            allowances.entry(from).or_insert_with(|| FactAllowance::full(now)).spend(now, facts.len(), bytes)
+        };
+        if wait_ms > 0 {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        }
+        let known = self.keeper.facts();
+        for part in facts.chunks_mut(FACTS_CHECKED_AT_ONCE) {
+            known.check_signatures(part)?;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
+}
+
+/// About how many bytes a message takes while it waits.
+fn queued_bytes(message: &Message) -> usize {
+    const ID: usize = 32;
+    let facts = |facts: &[RawFact]| facts.iter().map(|fact| fact.payload_len() + 2 * ID).sum::<usize>();
+    let contents = match message {
+        Message::Facts(batch) => facts(&batch.facts),
+        Message::HeadsReply(reply) => facts(&reply.facts),
+        Message::Summary(summary) => summary.ids.len() * ID,
+        Message::Want(want) => want.ids.len() * ID,
+        Message::Have(have) => have.ids.len() * ID,
+        Message::Heads(heads) => heads.known.len() * ID,
+        Message::ListBlocksReply(reply) => reply.records.len() * (ID + 4),
+        _ => 0,
+    };
+    size_of::<Message>() + contents
 }
 
 impl Session {
@@ -182,20 +261,30 @@ async fn run<S: SessionStream>(
     stop: CancellationToken,
 ) {
     let queues = hub.open_outbox(node);
-    let overflow = queues.overflow.clone();
-    hub.tell(NetEvent::Up { node, facts }).await;
+    let (overflow, unread) = (queues.overflow.clone(), queues.unread.clone());
+    hub.inbox.push_now(node, NetEvent::Up { node, facts });
     let mut tasks = start_streams(hub, node, streams, queues);
+    let mut misbehaved = false;
     tokio::select! {
         () = stop.cancelled() => {}
+        () = unread.cancelled() => {
+            tracing::warn!(?node, "connection closed: it asks for more and more, and takes too little of what it is told");
+        }
         () = overflow.cancelled() => {
             tracing::error!(?node, "more waits for this peer than may; its connection is closed. This is a bug in fsdfs; report it");
         }
-        ended = tasks.join_next() => report(node, ended),
+        ended = tasks.join_next() => {
+            misbehaved = matches!(ended, Some(Ok(Err(StreamError::WrongSignature(_)))));
+            report(node, ended);
+        }
     }
     hub.close_outbox(node);
     // No message may follow `Down`, so every stream must have stopped before.
     tasks.shutdown().await;
-    hub.tell(NetEvent::Down { node }).await;
+    if misbehaved {
+        hub.inbox.push_now(node, NetEvent::Misbehaved { node });
+    }
+    hub.inbox.push_now(node, NetEvent::Down { node });
 }
 
 fn report(node: NodeId, ended: Option<Result<Result<(), StreamError>, tokio::task::JoinError>>) {
@@ -216,13 +305,15 @@ fn start_streams<S: SessionStream>(
     let mut tasks = JoinSet::new();
     let progress = Arc::new(ProgressReporter::new(node));
     let backpressure = Arc::new(PeerBackpressure::default());
+    let bytes = Arc::clone(&queues.bytes);
     for stream in streams.inbound {
         tasks.spawn(read(Arc::clone(hub), Arc::clone(&progress), Arc::clone(&backpressure), stream));
     }
     let blocks = Arc::new(AsyncMutex::new(queues.blocks));
     let mut outbound = streams.outbound.into_iter();
     if let Some(stream) = outbound.next() {
-        tasks.spawn(write_messages(Arc::clone(hub), node, Arc::clone(&backpressure), stream, queues.messages));
+        let to_write = (queues.messages, bytes);
+        tasks.spawn(write_messages(Arc::clone(hub), node, Arc::clone(&backpressure), stream, to_write));
     }
     for stream in outbound {
         let (progress, backpressure) = (Arc::clone(&progress), Arc::clone(&backpressure));
@@ -241,19 +332,24 @@ async fn read(
     let mut stream = frame::buffered(stream);
     while let Some((message, bytes)) = frame::read_message(&mut stream).await? {
         hub.counters.message_in.add(bytes as u64);
-        let Some(message) = backpressure.on_received(message)? else { continue };
+        let Some(mut message) = backpressure.on_received(message)? else { continue };
+        match &mut message {
+            Message::Facts(batch) => hub.check_facts(from, &mut batch.facts).await?,
+            Message::HeadsReply(reply) => hub.check_facts(from, &mut reply.facts).await?,
+            _ => {}
+        }
         backpressure.reserve(&message).await;
         let payload = match message.attached() {
             None => BlockPayload::None,
             Some(announced) => {
                 let moved = |bytes| {
                     hub.counters.block_in.add(bytes as u64);
-                    progress.made(&hub.events);
+                    progress.made(&hub.inbox);
                 };
                 frame::read_block(&mut stream, announced, &hub.budget, moved).await?
             }
         };
-        hub.tell(NetEvent::Message { from, message, payload }).await;
+        hub.inbox.push(from, NetEvent::Message { from, message, payload }, &progress.places).await;
     }
     Ok(())
 }
@@ -263,13 +359,14 @@ async fn write_messages(
     to: NodeId,
     backpressure: Arc<PeerBackpressure>,
     mut stream: impl SessionStream,
-    mut queue: mpsc::Receiver<Message>,
+    (mut queue, bytes): (mpsc::Receiver<Message>, Arc<AtomicUsize>),
 ) -> Result<(), StreamError> {
     while let Some(message) = queue.recv().await {
         let mut next = Some(message);
         while let Some(message) = next {
             hub.counters.message_out.add(frame::write_message(&mut stream, &message).await? as u64);
-            hub.take_next(&backpressure, to, &message).await;
+            bytes.fetch_sub(queued_bytes(&message), Ordering::Relaxed);
+            hub.take_next(&backpressure, to, &message);
             next = queue.try_recv().ok();
         }
         stream.flush().await?;
@@ -291,32 +388,34 @@ async fn write_blocks(
         hub.counters.message_out.add(frame::write_message(&mut stream, &message).await? as u64);
         let moved = |bytes| {
             hub.counters.block_out.add(bytes as u64);
-            progress.made(&hub.events);
+            progress.made(&hub.inbox);
         };
         frame::write_block(&mut stream, &block, moved).await?;
         stream.flush().await?;
         drop(block);
-        hub.take_next(&backpressure, progress.node, &message).await;
+        hub.take_next(&backpressure, progress.node, &message);
     }
 }
 
-/// Reports that bytes of blocks move, now and then.
+/// Reports what a connection's peer says, and now and then that bytes of blocks move.
 struct ProgressReporter {
     node: NodeId,
+    /// Of the messages of this connection.
+    places: WaitingPlaces,
     last: Mutex<Option<Instant>>,
 }
 
 impl ProgressReporter {
     fn new(node: NodeId) -> Self {
-        Self { node, last: Mutex::new(None) }
+        Self { node, places: WaitingPlaces::default(), last: Mutex::new(None) }
     }
 
     /// May be lost when the receiver is behind: the next slice reports again.
-    fn made(&self, events: &mpsc::Sender<NetEvent>) {
+    fn made(&self, inbox: &PeerInbox) {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| now.duration_since(last) >= PROGRESS_EVERY)
-            && events.try_send(NetEvent::Progress { node: self.node }).is_ok()
+            && inbox.try_push(self.node, NetEvent::Progress { node: self.node }, &self.places)
         {
             *last = Some(now);
         }

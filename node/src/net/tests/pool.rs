@@ -56,9 +56,9 @@ impl TestPool {
         let (pool, ticket_key) = (pool_of(&self.root), key(newcomer ^ 0x80));
         let mut chain = self.facts.chain_of(node(issuer)).unwrap();
         let subject = PublicKey(ticket_key.verifying_key().to_bytes());
-        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses: 1 };
-        let ticket = ticket_cert(pool, &key(issuer), chain.last().unwrap().value(), invitation).unwrap();
-        let own = newcomer_cert(pool, &ticket_key, ticket.value(), node(newcomer)).unwrap();
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses: 1, weight_gib_max: 0 };
+        let ticket = ticket_cert(pool, &key(issuer), chain.last().unwrap(), invitation).unwrap();
+        let own = newcomer_cert(pool, &ticket_key, &ticket, &key(newcomer)).unwrap();
         chain.push(ticket);
         (chain, own)
     }

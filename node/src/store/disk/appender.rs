@@ -61,7 +61,7 @@ pub(crate) struct CommitLeftover {
 impl Appender {
     /// Before [`Appender::recover`].
     pub fn new(disk: Arc<DiskHandle>, log: LogFolder) -> Self {
-        let watermark = IndexWatermark::empty(disk.superblock.disk);
+        let watermark = IndexWatermark::empty(disk.id);
         Self {
             disk,
             log,
@@ -78,11 +78,10 @@ impl Appender {
     /// Carries out the jobs; each is durable before it is answered. `now` is wall milliseconds.
     pub fn commit(&mut self, jobs: impl IntoIterator<Item = DiskJob>, now: u64) -> CommitLeftover {
         let mut left = CommitLeftover::default();
-        let mut queue = VecDeque::new();
+        let (mut queue, mut copies) = (VecDeque::new(), Vec::new());
         for job in jobs {
             match job {
-                DiskJob::Log(entries) => self.log(|log| log.append(&entries)),
-                DiskJob::Compact(keep) => self.log(|log| log.compact(&keep)),
+                DiskJob::Log(_) | DiskJob::SealLog | DiskJob::Compact(_) => copies.push(job),
                 DiskJob::Rebuild | DiskJob::Stop => {}
                 other => queue.push_back(other),
             }
@@ -98,9 +97,38 @@ impl Appender {
                 break;
             }
         }
+        self.copy_log(copies);
         self.disk.note_room();
         debug_assert!(left.waiting.is_empty() || self.disk.index().is_none(), "only a missing index makes jobs wait");
         left
+    }
+
+    /// Nobody waits for the copy of the log, and somebody for the blocks: it comes behind them, and shares one sync. With one for
+    /// each head of a member that writes without end, a block would wait for hundreds.
+    fn copy_log(&mut self, jobs: Vec<DiskJob>) {
+        let mut entries = Vec::new();
+        for job in jobs {
+            match job {
+                DiskJob::Log(more) => entries.extend(more.iter().cloned()),
+                DiskJob::SealLog => {
+                    self.append_copies(&mut entries);
+                    self.log.seal();
+                }
+                DiskJob::Compact(keep) => {
+                    self.append_copies(&mut entries);
+                    self.log(|log| log.compact(&keep));
+                }
+                _ => {}
+            }
+        }
+        self.append_copies(&mut entries);
+    }
+
+    fn append_copies(&mut self, entries: &mut Vec<LogEntry>) {
+        if !entries.is_empty() {
+            let entries = mem::take(entries);
+            self.log(|log| log.append(&entries));
+        }
     }
 
     /// Takes from the queue what fits into the open segment, and commits it.
@@ -147,7 +175,7 @@ impl Appender {
             let number = self.next_segment;
             let dir = attach::segments(&self.disk.path);
             self.next_segment += 1;
-            let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.superblock.disk, number)?;
+            let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.id, number)?;
             self.disk.update_usage(|usage| usage.segments += active.end);
             self.active = Some(active);
         }

@@ -1,4 +1,4 @@
-//! Taking possession of a home folder and of disks: locks, superblocks, attach generations.
+//! Taking possession of a home folder and of disks: locks and superblocks.
 
 use std::any::Any;
 use std::ffi::OsStr;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use fsdfs_proto::codec::FormatError;
-use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::ids::{DiskId, DiskNonce};
 use fsdfs_proto::record::{DiskList, KnownDisk, Superblock};
 
 use crate::store::config::{DiskConfig, IfMissing, StoreConfig};
@@ -116,7 +116,7 @@ fn check_found(
         return Err(StoreError::ForeignOwner { path: path.into(), found: found.owner });
     }
     // A card that names one disk twice is believed by no other member.
-    match attached.iter().find(|(disk, _)| *disk == found.disk) {
+    match attached.iter().find(|(disk, _)| *disk == found.disk()) {
         Some((disk, other)) => Err(StoreError::Cloned { path: path.into(), other: other.clone(), disk: *disk }),
         None => Ok(()),
     }
@@ -152,7 +152,7 @@ pub(crate) fn check_paths(
     let is_named = |known: &KnownDisk| {
         found.iter().any(|(disk, found)| {
             let there = found.as_ref().ok().and_then(Option::as_ref).and_then(|bytes| Superblock::decode(bytes).ok());
-            known.path == disk.path.as_os_str().as_bytes() || there.is_some_and(|there| there.disk == known.disk)
+            known.path == disk.path.as_os_str().as_bytes() || there.is_some_and(|there| there.disk() == known.disk)
         })
     };
     let left: Vec<KnownDisk> = known.0.iter().filter(|known| !is_named(known)).cloned().collect();
@@ -185,8 +185,7 @@ fn held_bytes(file_system: &dyn FileSystem, disk: &Path) -> Option<u64> {
     }
 }
 
-/// Writes the superblock of a new disk, or of one that this home folder does not know as it is: a disk that came from
-/// another machine, or an old image of one, must not pass for the disk that was here.
+/// Writes the superblock of a new disk, and notes where it is.
 fn take_over(
     file_system: &dyn FileSystem,
     config: &StoreConfig,
@@ -195,31 +194,24 @@ fn take_over(
     known: &mut DiskList,
 ) -> Result<io::Result<Superblock>, StoreError> {
     let superblock = match found {
-        Some(found) => {
-            let is_added = known.0.iter().find(|known| known.disk == found.disk).map(|known| known.attach_generation);
-            let attach_generation = if is_added == Some(found.attach_generation) {
-                found.attach_generation
-            } else {
-                found.attach_generation.max(is_added.unwrap_or(0)).saturating_add(1)
-            };
-            Superblock { attach_generation, ..found }
+        Some(found) => found,
+        None => {
+            let new = new_superblock(config)?;
+            if let Err(error) = publish(file_system, path, SUPERBLOCK, &new.encode()) {
+                return Ok(Err(error));
+            }
+            new
         }
-        None => new_superblock(config)?,
     };
-    if found != Some(superblock)
-        && let Err(error) = publish(file_system, path, SUPERBLOCK, &superblock.encode())
-    {
-        return Ok(Err(error));
-    }
-    note(known, &superblock, path);
+    note(known, superblock.disk(), path);
     Ok(Ok(superblock))
 }
 
 /// Notes where a disk is. The one that was there before takes its former place in the list: it is away or was swapped with
 /// this one, and that place still is one where a disk must be, not a bare folder.
-fn note(known: &mut DiskList, superblock: &Superblock, path: &Path) {
+fn note(known: &mut DiskList, disk: DiskId, path: &Path) {
     let path = Bytes::copy_from_slice(path.as_os_str().as_bytes());
-    let before = known.0.iter().position(|known| known.disk == superblock.disk).map(|at| known.0.remove(at).path);
+    let before = known.0.iter().position(|known| known.disk == disk).map(|at| known.0.remove(at).path);
     match before {
         Some(before) => {
             let displaced = known.0.iter_mut().filter(|known| known.path == path);
@@ -227,14 +219,14 @@ fn note(known: &mut DiskList, superblock: &Superblock, path: &Path) {
         }
         None => known.0.retain(|known| known.path != path),
     }
-    known.0.push(KnownDisk { disk: superblock.disk, attach_generation: superblock.attach_generation, path });
+    known.0.push(KnownDisk { disk, path });
     known.0.sort_unstable_by_key(|known| known.disk);
 }
 
 fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
-    let mut disk = [0; DiskId::LEN];
-    getrandom::fill(&mut disk).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
-    Ok(Superblock { pool: config.pool, disk: DiskId(disk), owner: config.owner, attach_generation: 1 })
+    let mut nonce = [0; DiskNonce::LEN];
+    getrandom::fill(&mut nonce).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
+    Ok(Superblock { pool: config.pool, nonce: DiskNonce(nonce), owner: config.owner })
 }
 
 /// Whether the disk still answers as what it was: itself, not a page cache that outlives it.

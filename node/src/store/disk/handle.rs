@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use fsdfs_core::seam::{DiskCondition, DiskState, ReadDone};
 use fsdfs_proto::block::{BLOCK_BYTES_MAX, Block};
-use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
 use rustix::io::Errno;
 
@@ -73,6 +73,7 @@ impl RoomFor {
 
 /// One disk.
 pub(crate) struct DiskHandle {
+    pub id: DiskId,
     pub path: PathBuf,
     pub superblock: Superblock,
     pub quota_bytes: u64,
@@ -143,6 +144,7 @@ impl DiskHandle {
         let reserve = RESERVE_QUARTERS * segment_bytes / 4;
         let usage = DiskUsage { quota: quota_bytes, reserve, ..DiskUsage::default() };
         Self {
+            id: superblock.disk(),
             path,
             superblock,
             quota_bytes,
@@ -471,8 +473,8 @@ impl DiskHandle {
             (DiskHealth::Good, None) => DiskCondition::Good,
         };
         Some(DiskState {
-            id: self.superblock.disk,
-            attach_generation: self.superblock.attach_generation,
+            id: self.id,
+            nonce: self.superblock.nonce,
             quota_bytes: self.quota_bytes,
             used_bytes: self.usage().used(),
             room_bytes,

@@ -47,7 +47,9 @@ pub(crate) enum DiskJob {
     Quarantine { id: BlockId, segment: u64, offset: u64 },
     /// Copy entries of the log to this disk.
     Log(Arc<Vec<LogEntry>>),
-    /// Replace the copies of earlier starts.
+    /// What was copied until now may be replaced by the next [`DiskJob::Compact`].
+    SealLog,
+    /// Replace the copies that may be.
     Compact(Arc<Vec<LogEntry>>),
     /// The index failed; make it anew.
     Rebuild,

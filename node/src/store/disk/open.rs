@@ -58,7 +58,7 @@ impl DiskOpener<'_> {
             match attach::attach(file_system, self.config, disk, &mut known, &attached)? {
                 AttachOutcome::Offline(error) => away(error),
                 AttachOutcome::Attached(superblock, lock) => {
-                    attached.push((superblock.disk, disk.path.clone()));
+                    attached.push((superblock.disk(), disk.path.clone()));
                     match self.disk(disk, superblock, lock) {
                         Ok(parts) => opened.push(parts),
                         Err(error) => away(error),
@@ -113,7 +113,11 @@ impl DiskOpener<'_> {
                     if known != before {
                         attach::remember(file_system, home, &known)?;
                     }
-                    self.disk(disk, superblock, lock)
+                    let mut opened = self.disk(disk, superblock, lock);
+                    if let Ok((appender, ..)) = &mut opened {
+                        appender.log.leave_old_files();
+                    }
+                    opened
                 }
             })
         };

@@ -209,7 +209,7 @@ impl Appender {
         let mut footer = SegmentFooter::default();
         let mut damaged = Vec::new();
         let mut batch = IndexBatch::new(index, start);
-        let walk = SegmentScan { file, disk: disk.superblock.disk, number, check_from };
+        let walk = SegmentScan { file, disk: disk.id, number, check_from };
         let walked = walk.run(|placed, head| {
             if last {
                 footer.push(placed.offset, head);
@@ -285,7 +285,7 @@ fn open_index(
     choice: IndexChoice,
     segments: &[(u64, u64)],
 ) -> Result<(Arc<dyn BlockIndex>, IndexWatermark), RecoveryError> {
-    let id = disk.superblock.disk;
+    let id = disk.id;
     if choice == IndexChoice::InMemory {
         // Names no session, so no later start trusts what lies there. A disk too full for this note keeps the old one.
         let _ = publish(&*disk.file_system, &disk.path, SESSION, b"not used");

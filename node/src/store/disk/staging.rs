@@ -48,7 +48,7 @@ pub(crate) fn plan(
             }
             _ => Vec::new(),
         },
-        DiskJob::Log(_) | DiskJob::Compact(_) | DiskJob::Rebuild | DiskJob::Stop => Vec::new(),
+        DiskJob::Log(_) | DiskJob::SealLog | DiskJob::Compact(_) | DiskJob::Rebuild | DiskJob::Stop => Vec::new(),
     };
     if records.is_empty() {
         return Ok(StagingPlan::Append(records));

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, AtFlags, FlockOperation, StatxFlags};
 
+use crate::files;
 use crate::store::fs::{FileHandle, FileSystem};
 
 /// Files under the operating system.
@@ -25,11 +26,11 @@ impl FileSystem for OsFileSystem {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
-        Ok(Arc::new(fs::File::open(path)?))
+        Ok(Arc::new(files::open_own(OpenOptions::new().read(true), path)?))
     }
 
     fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).open(path)?))
+        Ok(Arc::new(files::open_own(OpenOptions::new().read(true).write(true), path)?))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>> {
@@ -72,10 +73,14 @@ impl FileSystem for OsFileSystem {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
-        let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let made = files::open_own(&options, path);
         // A disk that is mounted read-only is used for reading; its lock is there from before.
         let file = match made {
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => fs::File::open(path)?,
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                files::open_own(OpenOptions::new().read(true), path)?
+            }
             other => other?,
         };
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
@@ -164,6 +169,30 @@ impl FileHandle for fs::File {
 mod tests {
     use super::*;
     use crate::store::fs::read_range;
+
+    #[test]
+    fn a_storage_folder_that_others_share_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (elsewhere, link) = (dir.path().join("elsewhere"), dir.path().join("link"));
+        fs::write(&elsewhere, b"mine").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        assert!(OsFileSystem.create(&link).is_err() && OsFileSystem.open(&link).is_err());
+        assert!(OsFileSystem.open_writable(&link).is_err() && OsFileSystem.lock(&link).is_err());
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn what_the_store_makes_is_its_users_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        OsFileSystem.make_dir(&path("folder")).unwrap();
+        drop(OsFileSystem.create(&path("file")).unwrap());
+        drop(OsFileSystem.lock(&path("lock")).unwrap());
+        for (name, mode) in [("folder", 0o700), ("file", 0o600), ("lock", 0o600)] {
+            assert_eq!(fs::metadata(path(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
+        }
+    }
 
     #[test]
     fn a_block_is_read_into_one_buffer() {

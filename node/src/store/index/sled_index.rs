@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::ops::Bound;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -37,8 +38,10 @@ impl IndexFactory for SledIndexes {
         if fresh {
             put_aside(dir).map_err(|error| IndexError(error.to_string()))?;
         }
+        make_private(dir).map_err(|error| IndexError(error.to_string()))?;
         let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_EVERY_MS));
         let db = guarded(|| Ok(config.open()?))?;
+        close_to_others(dir).map_err(|error| IndexError(error.to_string()))?;
         Ok(Arc::new(SledIndex { path: dir.into(), db: RwLock::new(Some(db)) }))
     }
 
@@ -57,6 +60,43 @@ fn put_aside(dir: &Path) -> io::Result<()> {
     match fs::rename(dir, aside(dir)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// The folder, before sled makes it with the rights that the umask leaves: block ids and their places are no others' business.
+fn make_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    set_mode(dir, 0o700)
+}
+
+/// What sled made in it. Files that it makes later lie in the same folder, which nobody else enters.
+fn close_to_others(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            set_mode(&entry.path(), 0o700)?;
+            close_to_others(&entry.path())?;
+        } else if kind.is_file() {
+            set_mode(&entry.path(), 0o600)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets a mode where it differs and can be set: a disk may be mounted read-only, or have no modes. An index is used all the same.
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    if found.is_symlink() || found.permissions().mode() & 0o777 == mode {
+        return Ok(());
+    }
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode)) {
+        Err(error) => match error.kind() {
+            // sled renames and removes files of its own while it runs.
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+            _ => Err(error),
+        },
+        Ok(()) => Ok(()),
     }
 }
 
@@ -162,4 +202,42 @@ fn sync_folder(dir: &Path) -> io::Result<()> {
         }
     }
     fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn nobody_else_reads_which_blocks_are_here() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (new, old) = (folder.path().join("new"), folder.path().join("old"));
+        // As one of before, which was open to all.
+        fs::create_dir(&old).expect("made");
+        fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).expect("set");
+        for dir in [&new, &old] {
+            let index = SledIndexes.open(dir, false).expect("opened");
+            assert_eq!(mode(dir), 0o700, "{}", dir.display());
+            index.close().expect("closed");
+        }
+    }
+
+    #[test]
+    fn what_lies_in_an_index_is_closed_but_no_link_is_followed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (index, elsewhere) = (folder.path().join("index"), folder.path().join("elsewhere"));
+        fs::create_dir_all(index.join("blobs")).expect("made");
+        for path in [&index.join("db"), &index.join("blobs/1"), &elsewhere] {
+            fs::write(path, b"").expect("written");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).expect("set");
+        }
+        std::os::unix::fs::symlink(&elsewhere, index.join("link")).expect("linked");
+        close_to_others(&index).expect("closed");
+        assert_eq!((mode(&index.join("db")), mode(&index.join("blobs"))), (0o600, 0o700));
+        assert_eq!((mode(&index.join("blobs/1")), mode(&elsewhere)), (0o600, 0o644));
+    }
 }

@@ -1,8 +1,8 @@
 //! The log of facts, in the home folder and as a copy on every disk.
 //!
 //! A folder of log files. Each start opens a new file instead of appending to an old one: nothing is ever written behind
-//! a torn tail. Compaction replaces the old files by one. The order of entries means nothing, and an entry may be there
-//! twice; so every crash in between leaves at worst too much.
+//! a torn tail. Compaction replaces the *sealed* files by one; the others go on meanwhile. The order of entries means nothing,
+//! and an entry may be there twice; so every crash in between leaves at worst too much.
 
 mod reserve;
 
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::record::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogEntry, LogHeader, SegmentMarker, frame,
-    frame_payload,
+    frame_payload, log_entry,
 };
 
 use crate::store::error::is_full;
@@ -24,18 +24,29 @@ use crate::store::fs::{FileHandle, FileSystem, create_dir, publish, remove_if_th
 use crate::store::segment;
 use crate::store::segment::scan::find;
 
+/// Below this no compaction is worth its writing: some ten thousand facts.
+const LONG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 4 << 20 };
+/// Of a file that [`publish`] has not finished.
+const UNFINISHED: &str = ".log.tmp";
+
 /// A folder of log files.
 pub(crate) struct LogFolder {
     file_system: Arc<dyn FileSystem>,
     dir: PathBuf,
-    /// Files of earlier starts.
-    old: Vec<u64>,
-    /// What the only old file holds, by which a compaction that would change nothing is noticed.
+    /// Files of which everything that counts is known to whoever says what to keep: the next compaction replaces them.
+    sealed: Vec<u64>,
+    /// Files written since; the last one may be the current one.
+    recent: Vec<u64>,
+    /// What the only sealed file holds, by which a compaction that would change nothing is noticed.
     loaded: Option<Vec<Bytes>>,
+    /// What this version does not understand of that: it is kept verbatim.
+    unknown: Vec<LogEntry>,
     current: Option<CurrentFile>,
     next: u64,
     /// Bytes of all files.
     pub bytes: u64,
+    /// Bytes that were left after the last compaction, or were there when it was opened.
+    live_bytes: u64,
     /// Times something was made durable since the folder was opened.
     pub syncs: u64,
     /// When it was opened, entries were missing that had been written: damage, with entries behind it, or a part that the
@@ -74,16 +85,20 @@ impl LogFolder {
     ) -> io::Result<(Self, Vec<Bytes>)> {
         create_dir(&*file_system, &dir)?;
         let mut entries = Vec::new();
-        let (mut old, mut bytes, mut next, mut complete, mut damaged) = (Vec::new(), 0, 1, true, false);
+        let (mut sealed, mut bytes, mut next, mut complete, mut damaged) = (Vec::new(), 0, 1, true, false);
         for (name, len) in file_system.list(&dir)? {
+            if name.ends_with(UNFINISHED) {
+                // A compaction that was killed; what it was to replace is there.
+                let _ = file_system.remove(&dir.join(&name));
+            }
             let Some(number) = number_of(&name) else { continue };
             bytes += len;
             next = number + 1;
             match file_system.open(&dir.join(&name)).and_then(|file| read_file(&*file, &mut entries)) {
-                Ok(FileState::Whole) => old.push(number),
+                Ok(FileState::Whole) => sealed.push(number),
                 Ok(FileState::Damaged) => {
                     damaged = true;
-                    old.push(number);
+                    sealed.push(number);
                 }
                 Ok(FileState::Unreadable) => (damaged, complete) = (true, false),
                 Err(error) => {
@@ -92,12 +107,47 @@ impl LogFolder {
                 }
             }
         }
-        if !old.is_empty() {
+        if !sealed.is_empty() {
             // The last start may have been killed before it made the name of its file durable.
             file_system.sync_dir(&dir)?;
         }
-        let loaded = (complete && old.len() == 1).then(|| entries.clone());
-        Ok((Self { file_system, dir, old, loaded, current: None, next, bytes, syncs: 0, damaged }, entries))
+        let loaded = (complete && sealed.len() == 1).then(|| entries.clone());
+        let unknown = entries.iter().map(|entry| log_entry(entry));
+        let unknown = unknown.filter(|entry| matches!(entry, LogEntry::Unknown(_))).collect();
+        let log = Self {
+            file_system,
+            dir,
+            sealed,
+            recent: Vec::new(),
+            loaded,
+            unknown,
+            current: None,
+            next,
+            bytes,
+            live_bytes: bytes,
+            syncs: 0,
+            damaged,
+        };
+        Ok((log, entries))
+    }
+
+    /// Nobody took in what was read when it was opened, so compaction leaves it alone.
+    pub fn leave_old_files(&mut self) {
+        (self.sealed, self.loaded, self.live_bytes) = (Vec::new(), None, 0);
+    }
+
+    /// It is twice as long as what it has to hold.
+    pub fn is_long(&self) -> bool {
+        self.bytes >= LONG_BYTES_MIN && self.bytes / 2 >= self.live_bytes
+    }
+
+    /// What was appended until now may be replaced by the next compaction; what is appended from now on is not.
+    pub fn seal(&mut self) {
+        self.current = None;
+        if !self.recent.is_empty() {
+            self.sealed.append(&mut self.recent);
+            self.loaded = None;
+        }
     }
 
     /// Keeps some space for when the file system is full. Whether it has.
@@ -150,29 +200,44 @@ impl LogFolder {
         Ok(())
     }
 
-    /// Replaces the files of earlier starts by one that holds these. What was appended since the start stays.
+    /// Replaces the sealed files by one that holds these. What was appended since stays.
     pub fn compact(&mut self, keep: &[LogEntry]) -> io::Result<()> {
+        let done = self.replace_sealed(keep);
+        if done.is_err() {
+            // Not again before it has doubled once more: a full disk would be asked with every entry.
+            self.live_bytes = self.bytes;
+        }
+        done
+    }
+
+    fn replace_sealed(&mut self, keep: &[LogEntry]) -> io::Result<()> {
         let marker = segment::marker()?;
-        let frames = frames(keep, &marker)?;
+        let mut frames = frames(keep, &marker)?;
+        frames.extend(self::frames(&self.unknown, &marker)?);
         let unchanged = self.loaded.take().is_some_and(|loaded| {
             loaded.len() == frames.len() && loaded.iter().zip(&frames).all(|(old, new)| *old == new[FRAME_HEAD_BYTES..])
         });
-        if unchanged || (keep.is_empty() && self.old.is_empty()) {
+        if unchanged || (frames.is_empty() && self.sealed.is_empty()) {
             return Ok(());
         }
-        let number = self.old.last().copied().unwrap_or_else(|| self.take_number());
+        let number = self.take_number();
         let header = LogHeader { marker }.encode();
         let file: Vec<u8> =
             [&header[..]].into_iter().chain(frames.iter().map(Vec::as_slice)).collect::<Vec<_>>().concat();
         publish(&*self.file_system, &self.dir, &file_name(number), &file)?;
-        // The file and its name.
+        // The file and its name. Only now may the others go; whatever of them stays says nothing wrong.
         self.syncs += 2;
-        for old in self.old.drain(..).filter(|old| *old != number) {
-            remove_if_there(&*self.file_system, &self.dir.join(file_name(old)))?;
+        let mut removed = Ok(());
+        for old in std::mem::replace(&mut self.sealed, vec![number]) {
+            if let Err(error) = remove_if_there(&*self.file_system, &self.dir.join(file_name(old))) {
+                self.sealed.push(old);
+                removed = Err(error);
+            }
         }
-        self.old.push(number);
-        self.bytes = self.file_system.list(&self.dir)?.iter().map(|(_, len)| len).sum();
-        Ok(())
+        self.live_bytes = file.len() as u64;
+        let files = self.file_system.list(&self.dir)?;
+        self.bytes = files.iter().filter(|(name, _)| number_of(name).is_some()).map(|(_, len)| len).sum();
+        removed
     }
 
     /// The folder.
@@ -191,6 +256,7 @@ impl LogFolder {
             return Err(error);
         }
         self.bytes += LOG_HEADER_BYTES as u64;
+        self.recent.push(number);
         Ok(CurrentFile { file, marker, end: LOG_HEADER_BYTES as u64, named: false })
     }
 

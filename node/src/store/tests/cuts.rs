@@ -5,9 +5,9 @@ use std::sync::Arc;
 use fsdfs_core::seam::{ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::message::Redundancy;
-use fsdfs_proto::record::log_entry;
+use fsdfs_proto::record::{LogEntry, log_entry};
 
-use super::rig::{DAY, StoreRig, block, own};
+use super::rig::{DAY, StoreRig, block, own, write_job};
 use crate::store::disk::job::DiskJob;
 use crate::store::fs::fake_fs::{FakeFileSystem, PowerCut, SECTOR};
 use crate::store::log::LogFolder;
@@ -47,6 +47,8 @@ pub fn workload(rig: &mut StoreRig) {
         rig.commit(vec![DiskJob::Compact(Arc::new(keep.to_vec()))]);
     }
     rig.log(&[own(4)]);
+    rig.compact_online();
+    rig.log(&[own(5)]);
     rig.write(&[(block(9, 2000), R2), (block(3, 50), R3)]);
     rig.write(&[(block(10, 5000), R2)]);
 }
@@ -243,6 +245,25 @@ fn a_group_shares_one_sync() {
 }
 
 #[test]
+fn copies_of_the_log_share_one_sync_and_no_block_waits_for_it() {
+    let mut rig = StoreRig::new();
+    rig.start().unwrap();
+    rig.write(&[(block(1, 10), R2)]);
+    rig.commit(vec![DiskJob::Log(Arc::new(vec![own(1)]))]);
+    let before = rig.file_system.changes();
+    let copies = (2..200).map(|seq| DiskJob::Log(Arc::new(vec![own(seq)])));
+    rig.commit(copies.collect());
+    assert_eq!(rig.file_system.changes() - before, 2, "one write, one sync");
+    let answered = Arc::new(std::sync::Mutex::new(None));
+    let (note, disk) = (answered.clone(), rig.file_system.clone());
+    let write = write_job(block(2, 10), R2, rig.now, move |_| *note.lock().unwrap() = Some(disk.changes()));
+    let before = rig.file_system.changes();
+    rig.commit(vec![DiskJob::Log(Arc::new(vec![own(200)])), DiskJob::Write(write)]);
+    assert_eq!(*answered.lock().unwrap(), Some(before + 2), "the block's write and sync, and nothing else");
+    assert_eq!(rig.file_system.changes(), before + 4);
+}
+
+#[test]
 fn what_is_here_is_renewed_not_stored_again() {
     let mut rig = StoreRig::new();
     rig.start().unwrap();
@@ -285,6 +306,77 @@ fn a_cut_while_the_log_is_compacted_loses_nothing_that_is_kept() {
             assert!(compacted || at < 11, "the compaction takes {at} operations and more");
         }
     }
+}
+
+#[test]
+fn a_cut_while_the_log_in_use_is_compacted_loses_nothing_that_is_kept_or_came_meanwhile() {
+    let open = |disk: &FakeFileSystem| LogFolder::open(Arc::new(disk.clone()), "/log".into());
+    let mut compactions = 0;
+    for at in 1..25 {
+        for cut in [PowerCut::Lose, PowerCut::Keep, PowerCut::Tear(at), PowerCut::Tear(at + 100)] {
+            let disk = FakeFileSystem::default();
+            open(&disk).unwrap().0.append(&[own(1)]).unwrap();
+            let (mut log, _) = open(&disk).unwrap();
+            log.append(&[own(2)]).unwrap();
+            log.append(&[own(3)]).unwrap();
+            log.seal();
+            disk.cut_after(at);
+            let mut kept = vec![own(3)];
+            kept.extend(log.append(&[own(4)]).is_ok().then(|| own(4)));
+            let compacted = log.compact(&[own(3)]).is_ok();
+            kept.extend(log.append(&[own(5)]).is_ok().then(|| own(5)));
+            compactions += usize::from(compacted);
+            drop(log);
+            disk.restart(cut);
+            let entries: Vec<_> = open(&disk).unwrap().1.iter().map(|payload| log_entry(payload)).collect();
+            assert!(kept.iter().all(|entry| entries.contains(entry)), "cut at {at}, {cut:?}: {entries:?}");
+            if kept.len() == 3 && matches!(cut, PowerCut::Keep) {
+                assert!(!entries.contains(&own(2)), "cut at {at}, {cut:?}: it was to go");
+            }
+            assert!(disk.files("/log".as_ref()).iter().all(|path| path.extension().is_some_and(|end| end == "log")));
+        }
+    }
+    assert!(compactions >= 4, "the cuts reach behind it");
+}
+
+#[test]
+fn a_log_in_use_stays_below_twice_what_it_has_to_hold() {
+    let file_system = FakeFileSystem::default();
+    let (mut log, _) = LogFolder::open(Arc::new(file_system), "/log".into()).unwrap();
+    let live: Vec<_> = (0..1_000).map(own).collect();
+    log.append(&live).unwrap();
+    let (mut longest, mut compactions) = (0, 0);
+    for round in 0..5_000 {
+        log.append(&[own(1_000 + round)]).unwrap();
+        longest = longest.max(log.bytes);
+        if log.is_long() {
+            log.seal();
+            log.compact(&live).unwrap();
+            compactions += 1;
+            assert!(!log.is_long());
+        }
+    }
+    assert!((2..40).contains(&compactions), "{compactions} compactions");
+    assert!(longest < 200 << 10, "{longest} bytes");
+}
+
+#[test]
+fn a_compaction_keeps_what_a_later_version_wrote_and_what_nobody_took_in() {
+    let disk = FakeFileSystem::default();
+    let open = || LogFolder::open(Arc::new(disk.clone()), "/log".into()).unwrap();
+    let later = LogEntry::Unknown(bytes::Bytes::from_static(b"\x92\x63\x01"));
+    open().0.append(&[own(1), later.clone()]).unwrap();
+    let (mut log, _) = open();
+    log.compact(&[own(2)]).unwrap();
+    let read = |entries: Vec<bytes::Bytes>| entries.iter().map(|payload| log_entry(payload)).collect::<Vec<_>>();
+    let (mut log, entries) = open();
+    assert_eq!(read(entries), [own(2), later.clone()]);
+    log.leave_old_files();
+    log.append(&[own(3)]).unwrap();
+    log.seal();
+    log.compact(&[own(4)]).unwrap();
+    let left = read(open().1);
+    assert!([own(2), later, own(4)].iter().all(|entry| left.contains(entry)) && !left.contains(&own(3)), "{left:?}");
 }
 
 #[test]

@@ -307,6 +307,18 @@ impl StoreRig {
         durable
     }
 
+    /// As the daemon does it while entries go on to come: all that was promised is kept.
+    pub fn compact_online(&mut self) {
+        let keep = self.promised.log.clone();
+        let Some((_, home, _)) = &mut self.open else { return };
+        home.seal();
+        self.commit(vec![DiskJob::SealLog]);
+        self.log(&[own(1_000)]);
+        let Some((_, home, _)) = &mut self.open else { return };
+        let _ = home.compact(&keep);
+        self.commit(vec![DiskJob::Compact(Arc::new(keep))]);
+    }
+
     pub fn read(&mut self, id: &BlockId) -> ReadDone {
         self.appender().disk.read(id)
     }

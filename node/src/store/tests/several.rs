@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::{Possession, Redundancy};
-use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo};
+use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo, Superblock};
 
 use super::rig::{MemoryIndexes, POOL, RECEIPT, block, config, own};
 use crate::metrics::StoreGauges as _;
@@ -219,6 +219,35 @@ fn the_log_is_the_union_of_all_copies_without_capabilities_on_disks() {
 }
 
 #[test]
+fn logs_that_are_twice_as_long_as_they_have_to_be_are_compacted_while_they_are_written() {
+    let world = SeveralDisks::default();
+    let (store, _) = world.open(two()).unwrap();
+    let log = |entries: Vec<LogEntry>| assert_eq!(ask(&store, DiskRequest::Log { entries }), DiskDone::Logged(true));
+    let live: Vec<LogEntry> = (0..100).map(own).collect();
+    log(live.clone());
+    let mut outdated = 1_000;
+    let is_told = |notice: &StoreNotice| matches!(notice, StoreNotice::LogLong { .. });
+    while !world.notices.lock().unwrap().iter().any(is_told) {
+        log(vec![own(outdated)]);
+        outdated += 1;
+        assert!(outdated < 20_000, "it is long by now");
+    }
+    log(vec![own(50_000)]);
+    store.compact_log(live.clone());
+    log(vec![own(50_001)]);
+    store.close();
+    for folder in ["/home/log", "/one/log", "/two/log"] {
+        let files = world.file_system.list(folder.as_ref()).unwrap();
+        let bytes: u64 = files.iter().filter(|(name, _)| name.ends_with(".log")).map(|(_, len)| len).sum();
+        assert!(bytes < 16 << 10, "{folder} has {bytes} bytes: {files:?}");
+    }
+    let (_, opened) = world.open(two()).unwrap();
+    let kept = |entry: &LogEntry| opened.entries.contains(entry);
+    assert!(live.iter().all(kept) && kept(&own(50_000)) && kept(&own(50_001)), "what came meanwhile stays");
+    assert!(!kept(&own(1_000)) && !kept(&own(outdated - 1)));
+}
+
+#[test]
 fn a_home_folder_that_fails_confirms_nothing_and_recovers() {
     let world = SeveralDisks::default();
     let (store, _) = world.open(config(&[])).unwrap();
@@ -263,7 +292,7 @@ fn disks_of_others_and_missing_disks_are_refused() {
     other_pool.home = "/elsewhere".into();
     assert!(matches!(world.open(other_pool), Err(StoreError::ForeignPool { .. })));
     let mut other_node = two();
-    other_node.owner = fsdfs_proto::ids::NodeId([8; 32]);
+    other_node.owner = NodeId([8; 32]);
     other_node.home = "/elsewhere".into();
     assert!(matches!(world.open(other_node), Err(StoreError::ForeignOwner { .. })));
     let twice = config(&[("/one", 1 << 30), ("/one", 1 << 30)]);
@@ -297,8 +326,8 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
             found
         };
         let (one, other) = (superblock("/one", None), superblock("/two", None));
-        let generations =
-            |opened: &OpenedStore| opened.disks.iter().map(|disk| disk.attach_generation).collect::<Vec<_>>();
+        let disk = |superblock: &[u8]| Superblock::decode(superblock).unwrap().disk();
+        let disks = |opened: &OpenedStore| opened.disks.iter().map(|disk| disk.id).collect::<Vec<_>>();
         let mut config = two();
         config.disks[1].if_missing = if_missing;
 
@@ -308,7 +337,7 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
         for start in 1..3 {
             match world.open(config.clone()) {
                 Err(StoreError::Missing { .. }) => assert_eq!(if_missing, IfMissing::Refuse),
-                opened => assert_eq!(generations(&opened.unwrap().1), [1], "start {start}, {if_missing:?}"),
+                opened => assert_eq!(disks(&opened.unwrap().1), [disk(&other)], "start {start}, {if_missing:?}"),
             }
             assert_eq!(
                 world.file_system.files("/two".as_ref()),
@@ -320,9 +349,10 @@ fn a_forgotten_mount_is_noticed_although_another_disk_was_mounted_in_its_place()
         // It comes back: the two have changed places, which is nobody's business.
         let bare = world.file_system.create("/two/superblock".as_ref()).unwrap();
         bare.write_at(&[&one], 0).unwrap();
-        assert_eq!(generations(&world.open(config.clone()).unwrap().1), [1, 1], "{if_missing:?}");
+        let swapped = [disk(&other), disk(&one)];
+        assert_eq!(disks(&world.open(config.clone()).unwrap().1), swapped, "{if_missing:?}");
         assert_eq!((superblock("/one", Some(&one)), superblock("/two", Some(&other))), (other, one));
-        assert_eq!(generations(&world.open(config).unwrap().1), [1, 1], "{if_missing:?}");
+        assert_eq!(disks(&world.open(config).unwrap().1), swapped, "{if_missing:?}");
     }
 }
 
@@ -342,7 +372,7 @@ fn a_copy_of_a_disk_beside_it_is_refused_untouched() {
         }
     }
     assert_eq!(world.file_system.files("/two".as_ref()).len(), 1);
-    assert_eq!(world.open(config(&[("/one", 1 << 30)])).unwrap().1.disks[0].attach_generation, 1);
+    assert_eq!(world.open(config(&[("/one", 1 << 30)])).unwrap().1.disks.len(), 1);
 }
 
 #[test]
@@ -386,18 +416,24 @@ fn a_block_on_two_disks_is_renewed_on_the_good_one() {
 }
 
 #[test]
-fn a_disk_that_was_elsewhere_gets_a_new_generation() {
+fn a_disk_of_another_node_is_refused_untouched_and_stays_that_nodes() {
     let world = SeveralDisks::default();
-    let generations = |world: &SeveralDisks, config: StoreConfig| -> Vec<u64> {
-        world.open(config).unwrap().1.disks.iter().map(|disk| disk.attach_generation).collect()
-    };
-    assert_eq!(generations(&world, two()), [1, 1]);
-    assert_eq!(generations(&world, two()), [1, 1]);
-    let mut other_home = two();
-    other_home.home = "/elsewhere".into();
-    assert_eq!(generations(&world, other_home), [2, 2]);
-    assert_eq!(generations(&world, two()), [3, 3], "the first home notices that they were away");
-    assert_eq!(generations(&world, two()), [3, 3]);
+    let disks = |opened: OpenedStore| opened.disks.iter().map(|disk| disk.id).collect::<Vec<_>>();
+    let (store, opened) = world.open(two()).unwrap();
+    let block = block(1, 800);
+    write(&store, &block, Some(opened.disks[0].id));
+    store.close();
+    let here = disks(opened);
+    let before = world.file_system.files("/one".as_ref());
+    let stranger = StoreConfig { owner: NodeId([7; 32]), home: "/elsewhere".into(), ..two() };
+    let Err(refused) = world.open(stranger) else { panic!("it was taken over") };
+    assert!(matches!(refused, StoreError::ForeignOwner { .. }), "{refused}");
+    assert_eq!(world.file_system.files("/one".as_ref()), before);
+    // Another home folder of the same node knows it at once: the id follows from the superblock alone.
+    let other_home = StoreConfig { home: "/elsewhere".into(), ..two() };
+    let (store, opened) = world.open(other_home).unwrap();
+    assert_eq!(disks(opened), here);
+    assert_eq!(have(&store, &[block.id()], None), [Possession::Yes]);
 }
 
 #[test]

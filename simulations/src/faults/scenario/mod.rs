@@ -10,7 +10,7 @@ use crate::trace::EventTrace;
 use crate::users::UserOperation;
 use crate::world::clock::MachineClock;
 use crate::world::queue::{EventQueue, Micros, S};
-use crate::world::{MachineId, SMALL, SeededBug, World};
+use crate::world::{HostileWay, MachineId, SMALL, SeededBug, World};
 
 /// What a run is like.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub struct RunShape {
     pub nodes: usize,
     /// Simulated minutes with faults.
     pub minutes: u64,
+    /// Members that begin to lie.
+    pub hostile: usize,
     /// A bug that all nodes have.
     pub bug: Option<SeededBug>,
 }
@@ -28,7 +30,7 @@ pub struct RunShape {
 impl RunShape {
     /// As seeds are run by default.
     pub fn of(seed: u64) -> Self {
-        Self { seed, nodes: 10, minutes: 10, bug: None }
+        Self { seed, nodes: 10, minutes: 10, hostile: 0, bug: None }
     }
 
     /// When faults end.
@@ -54,6 +56,7 @@ enum PlannedStep {
     Heal,
     LoseWriter,
     EndDuplicate,
+    Turn,
     Then(ScenarioEvent),
 }
 
@@ -93,6 +96,11 @@ impl RandomScenario {
         scenario.agenda.plan(WARM_UP, (0, PlannedStep::Operation));
         scenario.agenda.plan(WARM_UP + 5 * S, (0, PlannedStep::Fault));
         scenario.agenda.plan(WARM_UP, (0, PlannedStep::Sweep));
+        for _ in 0..shape.hostile {
+            // Late enough for there to be something to harm, early enough for it to be lived with.
+            let turn = scenario.rng.u64(WARM_UP + 20 * S..(WARM_UP + 40 * S).max(scenario.end * 2 / 3));
+            scenario.agenda.plan(turn, (0, PlannedStep::Turn));
+        }
         (world, scenario)
     }
 
@@ -132,7 +140,25 @@ impl RandomScenario {
             }
             PlannedStep::LoseWriter => self.lose_writer(world),
             PlannedStep::EndDuplicate => self.end_duplicate(world),
+            PlannedStep::Turn => {
+                self.number();
+                self.turn(world);
+            }
             PlannedStep::Then(act) => drop(self.does(world, act)),
+        }
+    }
+
+    /// Somebody begins to lie; some time later the founder finds out.
+    fn turn(&mut self, world: &mut Simulation) {
+        let node = self.rng.usize(0..world.machines.len());
+        let way = self.rng.choice(HostileWay::ALL).expect("there are some");
+        let act = ScenarioEvent::Turn { node, way, seed: self.rng.u64(..) };
+        if world.may(&act) {
+            self.does(world, act);
+            self.then(world, ScenarioEvent::Revoke { node }, 10 * S, 120 * S);
+        } else {
+            // Another one then, or this one when others have what it has.
+            self.later(world, PlannedStep::Turn, S, 10 * S);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use fsdfs_core::tree::{BlockMap, EditJob, JobDone, TreeEdit, TreeJob, TreeParams, TreePath};
+use fsdfs_core::tree::{BlockMap, EditJob, JobDone, JobTerms, TreeEdit, TreeJob, TreeParams, TreePath};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
@@ -91,12 +91,15 @@ impl CountedVolume {
         let mut job = TreeJob::Edit(EditJob {
             keys: self.keys.clone(),
             pool: POOL,
+            author: ed25519_dalek::SigningKey::from_bytes(&[2; 32]),
             heads: self.heads.clone(),
             edits,
             dot: (Writer([1; 8]), self.seq),
             hlc: Hlc { ms: 1_700_000_000_000 + self.seq, count: 0 },
             copies: COPIES,
             params: self.params,
+            // As a node that made them.
+            terms: JobTerms { good: self.heads.clone(), ..JobTerms::default() },
             blocks: BlockMap::new(),
         });
         let (blocks, head) = loop {

@@ -20,6 +20,8 @@ pub(in crate::engine) struct TicketTerms {
     pub redeem_by: u64,
     /// Newcomers at most.
     pub uses: u32,
+    /// Units of weight that each is believed at most; 0 = as many as this node.
+    pub weight_max: u32,
 }
 
 /// A reason is cut at so many bytes: revocations are kept by everybody for ever.
@@ -31,8 +33,8 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
     // The last link is this node's own certificate: what it allows, the ticket may pass on.
-    let me = chain.last().map(|cert| cert.value().clone());
-    let Some(me) = me.filter(|me| me.may_invite && me.depth >= 2) else {
+    let me = chain.last().cloned();
+    let Some(me) = me.filter(|me| me.value().may_invite && me.value().depth >= 2) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };
     let off = cx.clock_off_ms().unsigned_abs();
@@ -42,13 +44,16 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     }
     let cert = Signed::sign(cx.pool, &cx.key, ticket(cx, &me, &terms));
     chain.push(cert.clone());
-    gossip.insert_facts(cx, vec![Fact::from(cert)], None);
+    if !gossip.insert_facts(cx, vec![Fact::from(cert)], None).iter().all(|outcome| outcome.is_kept()) {
+        return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
+    }
     // Raised behind the fact: whoever gets the answer finds the ticket known here.
     cx.raise(Event::Reply { op, reply: Reply::Invited(chain) });
 }
 
 /// Two links follow: the ticket's and the newcomer's.
-fn ticket(cx: &Context, me: &Cert, terms: &TicketTerms) -> Cert {
+fn ticket(cx: &Context, own: &Signed<Cert>, terms: &TicketTerms) -> Cert {
+    let me = own.value();
     debug_assert!(me.may_invite && me.depth >= 2, "a ticket needs a link for itself and one for the newcomer");
     debug_assert_eq!(me.subject, cx.me.into(), "this node signs under its own certificate");
     Cert {
@@ -62,6 +67,10 @@ fn ticket(cx: &Context, me: &Cert, terms: &TicketTerms) -> Cert {
         grant_until: me.grant_until,
         redeem_by: terms.redeem_by,
         uses: terms.uses.max(1),
+        // A limit that is wider than its issuer's would make the ticket void.
+        weight_gib_max: [terms.weight_max, me.weight_gib_max].into_iter().filter(|max| *max > 0).min().unwrap_or(0),
+        parent: Some(own.id()),
+        consent: None,
     }
 }
 
@@ -78,7 +87,9 @@ pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     let revoke = Revocation { version: 1, signer, subject, reason: cut(reason), keep };
     let revoke = Signed::sign(cx.pool, &cx.key, revoke);
     let id = revoke.id();
-    gossip.insert_facts(cx, vec![Fact::from(revoke)], None);
+    if !gossip.insert_facts(cx, vec![Fact::from(revoke)], None).iter().all(|outcome| outcome.is_kept()) {
+        return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
+    }
     cx.raise(Event::Reply { op, reply: Reply::Revoked(id) });
 }
 

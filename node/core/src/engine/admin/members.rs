@@ -24,11 +24,15 @@ fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) ->
     let peer = cx.peers.get(node);
     MemberReport {
         node,
-        name: cx.name_of(node),
+        name: cx.chosen_name_of(node),
+        label: cx.name_of(node),
         site: card.map(|card| card.site.clone()).unwrap_or_default(),
         addrs: card.map(|card| card.addrs.clone()).unwrap_or_default(),
         full_percent: card.map_or(0, |card| card_flag::full_percent(card.flags)),
-        disks: card.map(|card| card.disks.iter().map(|disk| (disk.id, disk.gib)).collect()).unwrap_or_default(),
+        disks: card
+            .map(|card| card.disks.iter().map(|disk| (card.disk_id(disk), disk.gib)).collect())
+            .unwrap_or_default(),
+        believed: cx.facts.weights_of(node).map_or(0, |(_, believed)| believed),
         role: info.role,
         presence: presence_of(cx, liveness, node, info.status),
         connected: cx.responsive(node),

@@ -4,8 +4,10 @@ mod invite;
 mod locate;
 mod members;
 mod status;
+mod vouch;
 
 pub(super) use invite::{TicketTerms, invite, revoke};
 pub(super) use locate::Locates;
 pub(super) use members::{members, presence_of};
 pub(super) use status::{StatusParts, cluster_map, status};
+pub(super) use vouch::vouch;

@@ -1,6 +1,9 @@
 //! State of node and pool, and what needs the owner's attention.
 
+use std::collections::BTreeMap;
+
 use fsdfs_proto::identity::card_flag;
+use fsdfs_proto::ids::{BlockId, NodeId};
 
 use crate::engine::blocks::{Audits, Repair, ReplicationLog};
 use crate::engine::context::Context;
@@ -8,7 +11,7 @@ use crate::engine::facts::{Gossip, Liveness};
 use crate::engine::volume::LocalHeads;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{CLOCK_OFF_MS_MAX, NEARLY_FULL_PERCENT};
-use crate::placement::{MapServer, room_left};
+use crate::placement::{ClusterMap, MapServer, room_left};
 use crate::report::{Attention, MapReport, Presence, StatusReport, full_percent};
 use crate::seam::{DiskCondition, DiskState};
 
@@ -94,6 +97,12 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     if !heads.is_empty() {
         said.push(Attention::Unpublished);
     }
+    let quarantined = heads.quarantine.standing(cx);
+    said.extend(quarantined.map(|(_, bad)| Attention::QuarantinedHead {
+        author: cx.name_of(bad.head.value().author),
+        commit: BlockId::of(&bad.head.value().commit),
+        fault: bad.fault.clone(),
+    }));
     said.extend(cx.disks.iter().filter_map(disk_attention));
     // Departed, removed and revoked members are known to be gone; whoever is away may come back, or need help.
     let members = cx.facts.members().iter();
@@ -109,6 +118,8 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
         said.push(Attention::TooFewServers { possible: copies - short, copies });
     }
     said.extend(pool_attention(&rooms(cx), copies - short));
+    said.extend(offers_capped(cx));
+    said.extend(branch_bound(cx));
     for (node, _) in cx.peers.iter().filter(|(_, peer)| peer.distrusted) {
         said.push(Attention::FailsAudits { name: cx.name_of(node) });
     }
@@ -124,6 +135,34 @@ fn disk_attention(disk: &DiskState) -> Option<Attention> {
         return Some(Attention::DiskTakesNothing { disk, condition });
     }
     (percent >= NEARLY_FULL_PERCENT).then_some(Attention::DiskNearlyFull { disk, percent })
+}
+
+/// Members whose offer is not believed whole.
+fn offers_capped(cx: &Context) -> Option<Attention> {
+    let is_capped = |node: &NodeId| cx.facts.weights_of(*node).is_some_and(|(offered, believed)| believed < offered);
+    let servers = cx.map.servers().iter().map(|server| server.id);
+    let names: Vec<String> = servers.filter(is_capped).map(|node| cx.name_of(node)).collect();
+    (!names.is_empty()).then_some(Attention::OfferCapped { names })
+}
+
+/// The branch that is bound, if that costs something worth a word.
+fn branch_bound(cx: &Context) -> Option<Attention> {
+    let copies = cx.copies();
+    let free = cx.map.servers().iter().map(|server| MapServer { branch: None, ..server.clone() });
+    let (bound, free) = (cx.map.capacity(copies).usable, ClusterMap::new(free.collect()).capacity(copies).usable);
+    let percent = (u128::from(free.saturating_sub(bound)) * 100).checked_div(free.into())?;
+    let percent = u8::try_from(percent).unwrap_or(100);
+    // At most one branch can have more than all copies but one.
+    let mut weights = BTreeMap::<NodeId, u64>::new();
+    for server in cx.map.servers() {
+        if let Some(branch) = server.branch {
+            *weights.entry(branch).or_default() += server.weight();
+        }
+    }
+    let (branch, _) = weights.into_iter().max_by_key(|(_, weight)| *weight)?;
+    let members = cx.map.servers().iter().filter(|server| server.branch == Some(branch) && server.id != branch);
+    let names: Vec<String> = members.map(|server| cx.name_of(server.id)).collect();
+    (percent > 0 && !names.is_empty()).then_some(Attention::BranchBound { names, percent })
 }
 
 /// What each server gives, and what it has left of it, both in hundredths of a unit of weight. As the cards say; this node

@@ -16,6 +16,7 @@ use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::net::PeerState;
 use crate::engine::timers::Timer;
+use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS, READ_REPAIR_RETRY_MS};
 use crate::report::Notice;
 use crate::seam::{BlockPayload, DiskRequest, GetOutcome, GetToken, OpId, ReadDone, Waiter, WriteDone};
@@ -188,8 +189,11 @@ impl Gets {
         let assigned = cx.map.holders(id, cx.copies());
         let away: Vec<NodeId> =
             assigned.iter().map(|holder| holder.node).filter(|node| !cx.responsive(*node)).collect();
+        let said_no = |node| node == cx.me || get.asked.get(&node) == Some(&HolderAnswer::No);
+        // Where a copy is damaged there is one, which may be mended.
+        let nowhere = get.own == OwnCopy::Absent && !get.last_round && servers(cx).all(said_no);
         for waiter in get.waiters {
-            cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::NotFound { away: away.clone() } });
+            cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::NotFound { away: away.clone(), nowhere } });
         }
     }
 
@@ -285,6 +289,14 @@ impl OpenGet {
         });
         damaged.max()
     }
+}
+
+/// All that may hold a block: also guests, and members that were removed and hand over what they have.
+fn servers(cx: &Context) -> impl Iterator<Item = NodeId> {
+    let has_disks = |member: &MemberInfo| member.card.as_ref().is_some_and(|card| !card.value().disks.is_empty());
+    let serves = |status| matches!(status, MemberStatus::Member | MemberStatus::Guest | MemberStatus::Removed);
+    let members = cx.facts.members().iter();
+    members.filter(move |(_, member)| serves(member.status) && has_disks(member)).map(|(node, _)| *node)
 }
 
 /// The assigned holders by the wait that is expected, then all other servers in placement order, then whoever else is

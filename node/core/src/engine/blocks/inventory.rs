@@ -172,7 +172,7 @@ mod tests {
     fn begun() -> (Context, Inventories) {
         let mut cx = context(0, 3);
         connect(&mut cx, 1);
-        let mut card = pool::card(1, 2, &[(1, 100, 1)], 0).value().clone();
+        let mut card = pool::card(1, 2, &[(1, 100)], 0).value().clone();
         card.features = FEATURES_LIST_BLOCKS;
         cx.facts.insert(Signed::sign(cx.pool, &pool::key(1), card).into());
         let mut inventories = Inventories::default();

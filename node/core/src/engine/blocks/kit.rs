@@ -62,7 +62,7 @@ pub fn silence(cx: &mut Context, node: NodeId) {
 /// Its card says from now on that it takes nothing.
 pub fn fill(cx: &mut Context, node: NodeId) {
     let number = (0..50).find(|number| pool::node(*number) == node).expect("of the pool");
-    cx.facts.insert(pool::card(number, 2, &[(number, 100, 1)], card_flag::READ_ONLY).into());
+    cx.facts.insert(pool::card(number, 2, &[(number, 100)], card_flag::READ_ONLY).into());
     assert!(!cx.has_room(node));
 }
 

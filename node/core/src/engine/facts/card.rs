@@ -3,7 +3,6 @@
 //! Promise: the others' newest card of this node is what it offers now; two running nodes with one identity notice.
 
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
-use fsdfs_proto::ids::DiskId;
 use fsdfs_proto::signed::Signed;
 
 use super::Gossip;
@@ -37,6 +36,11 @@ pub(in crate::engine) struct OwnCard {
 impl OwnCard {
     pub fn new(profile: Profile, unit_bytes: u64) -> Self {
         Self { profile, unit_bytes: unit_bytes.max(1), boot: 0, counter: 0, overtaken: 0 }
+    }
+
+    /// Units of weight for so many bytes, rounded up: at least one.
+    pub fn units(&self, bytes: u64) -> u32 {
+        u32::try_from(bytes.div_ceil(self.unit_bytes).max(1)).unwrap_or(u32::MAX)
     }
 
     /// The boot number of this start, later than any this node's log remembers.
@@ -107,15 +111,14 @@ impl OwnCard {
     /// The card as it would be now. Its number is one above the last one's, whether it is issued or not.
     fn card_now(&self, cx: &Context, last: Option<&Card>) -> Card {
         let weight_before =
-            |id: DiskId| last.and_then(|card| card.disks.iter().find(|disk| disk.id == id)).map(|disk| disk.gib);
+            |nonce| last.and_then(|card| card.disks.iter().find(|disk| disk.nonce == nonce)).map(|disk| disk.gib);
         let on_card = |disk: &DiskState| {
             let now = u32::try_from(disk.quota_bytes / self.unit_bytes).unwrap_or(u32::MAX);
-            let gib = weight_to_publish(weight_before(disk.id), now);
-            CardDisk { id: disk.id, gib, attach_generation: disk.attach_generation }
+            CardDisk { nonce: disk.nonce, gib: weight_to_publish(weight_before(disk.nonce), now) }
         };
         let mut disks: Vec<CardDisk> = cx.disks.iter().filter(|disk| disk.quota_bytes > 0).map(on_card).collect();
         // In one order, so that disks that were found in another order make no new card.
-        disks.sort_by_key(|disk| disk.id);
+        disks.sort_by_key(|disk| disk.nonce);
         disks.truncate(CARD_DISKS_MAX);
         // Without any disk a node is not full: there is nothing that could fill up again.
         let full = !disks.is_empty() && !cx.disks.iter().any(DiskState::takes_blocks);

@@ -3,16 +3,22 @@
 //! Promise: a fact that became valid here is in the log's queue and on its way to those who may not know it, before anybody
 //! acts on it. What was missed is found by comparing (see [`super::FactSync`]).
 
+use std::collections::BTreeMap;
+
+use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::{FactId, NodeId};
 use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
+use super::card_pace::{CardPace, moves_blocks};
+use super::log_pace::LogPace;
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
+use crate::engine::net;
 use crate::facts::InsertOutcome;
-use crate::limits::HEARTBEAT_FAN_OUT;
+use crate::limits::{HEARTBEAT_APART_MS, HEARTBEAT_FAN_OUT};
 use crate::report::Notice;
 use crate::seam::{DiskRequest, GossipToken, Waiter};
 
@@ -23,44 +29,70 @@ pub(in crate::engine) struct Gossip {
     /// written again.
     pub log_behind: bool,
     outbox: FactOutbox,
+    pace: LogPace,
+    /// Of each other member: from when on, in monotonic milliseconds, its heartbeats keep their distance again.
+    beats: BTreeMap<NodeId, u64>,
+    cards: CardPace,
 }
 
+/// So many heartbeats of a member may come at once: it starts again, or several members pass on what they heard.
+const HEARTBEATS_AT_ONCE: u64 = 8;
+
 impl Gossip {
-    /// Inserts facts; what is new is logged and told to those who may not know it.
-    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) {
-        let mut any = false;
-        for fact in facts {
-            any |= insert(cx, fact) == InsertOutcome::New;
-        }
-        if any {
+    /// Inserts facts; what is new is logged and told to those who may not know it. Returns what became of each: whoever
+    /// answers a person with a statement of its own has to look whether it is kept ([`InsertOutcome::is_kept`]), for one that
+    /// is refused or finds no room has no effect anywhere.
+    pub fn insert_facts(&mut self, cx: &mut Context, facts: Vec<Fact>, from: Option<NodeId>) -> Vec<InsertOutcome> {
+        let outcomes: Vec<InsertOutcome> = facts.into_iter().map(|fact| self.insert(cx, fact)).collect();
+        if outcomes.contains(&InsertOutcome::New) {
             self.apply_new_facts(cx, from, GossipToken::Log);
         }
+        outcomes
     }
 
     /// Facts of a peer, which wants to know when they are durable unless `request` is 0.
     pub fn on_facts(&mut self, cx: &mut Context, from: NodeId, request: RequestId, raws: &[RawFact]) {
-        let mut valid = true;
+        let (mut valid, mut waiting) = (true, Vec::new());
         for raw in raws {
             if cx.facts.knows(raw) {
+                valid &= request == 0 || !self.is_held_back(cx, raw);
                 continue;
             }
-            match raw.open(cx.pool).map(|fact| insert(cx, fact)) {
+            match raw.open(cx.pool).map(|fact| self.insert(cx, fact)) {
                 // A stale fact is one that a later one superseded: what the later one says is durable here.
                 Ok(InsertOutcome::New | InsertOutcome::Known | InsertOutcome::Stale) => {}
-                // One that waits may become valid, but it is not in the log: the sender must not count on it.
-                Ok(InsertOutcome::Waiting | InsertOutcome::Invalid(_)) | Err(_) => valid = false,
+                Ok(InsertOutcome::Waiting) => waiting.push(raw.id(cx.pool)),
+                Ok(InsertOutcome::Crowded | InsertOutcome::Invalid(_)) => valid = false,
+                // Whoever reads the connection has noticed before; this is what stands behind it.
+                Err(FormatError::BadSignature { .. }) => {
+                    net::shun(cx, from);
+                    valid = false;
+                    break;
+                }
+                Err(_) => valid = false,
             }
         }
+        // One that still waits may become valid, but it is not in the log: the sender must not count on it.
+        valid &= waiting.iter().all(|id| cx.facts.get(id).is_some());
         // Logs are written in order: what was logged before is durable when this, perhaps empty, request is.
         let token = if request == 0 { GossipToken::Log } else { GossipToken::Ack { to: from, request, valid } };
         self.apply_new_facts(cx, Some(from), token);
     }
 
     /// Facts that became valid: log, pass on, tell the other machines.
-    fn apply_new_facts(&mut self, cx: &mut Context, from: Option<NodeId>, token: GossipToken) {
+    fn apply_new_facts(&mut self, cx: &mut Context, from: Option<NodeId>, mut token: GossipToken) {
         let news = cx.facts.drain_new();
-        let entries: Vec<LogEntry> =
-            news.iter().filter(|fact| worth_logging(fact)).map(|fact| LogEntry::Fact(fact.raw())).collect();
+        let mut entries = Vec::new();
+        for fact in &news {
+            if self.pace.is_due(cx, fact) {
+                entries.push(LogEntry::Fact(fact.raw()));
+            } else if worth_logging(fact)
+                && let GossipToken::Ack { valid, .. } = &mut token
+            {
+                // Logged later: the sender must not count on it yet.
+                *valid = false;
+            }
+        }
         if !entries.is_empty() || token != GossipToken::Log {
             cx.disk(DiskRequest::Log { entries }, Waiter::Gossip(token));
         }
@@ -68,6 +100,7 @@ impl Gossip {
             return;
         }
         cx.facts_version += 1;
+        cx.gate_version += u64::from(news.iter().any(is_for_gate));
         self.pass_on(cx, &news, from);
         cx.raise(Event::FactsInserted(news));
     }
@@ -107,6 +140,19 @@ impl Gossip {
         }
     }
 
+    /// Facts that wait for a peer may go on.
+    pub fn go_on(&mut self, cx: &mut Context, to: NodeId) {
+        self.outbox.go_on(cx, to);
+    }
+
+    /// Cards of others that came too soon are logged now.
+    pub fn log_others(&mut self, cx: &mut Context) {
+        let entries = self.pace.due(cx);
+        if !entries.is_empty() {
+            cx.disk(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Log));
+        }
+    }
+
     /// What was sent before a ping has arrived.
     pub fn on_pong(&mut self, cx: &mut Context, from: NodeId, number: u64) {
         self.outbox.on_pong(cx, from, number);
@@ -138,6 +184,52 @@ impl Gossip {
         }
     }
 
+    /// Cards that came too soon and have waited long enough.
+    pub fn on_cards_due(&mut self, cx: &mut Context) {
+        let due = self.cards.due(cx);
+        self.insert_facts(cx, due, None);
+    }
+
+    /// The only way into the fact set while running, so that its version never lags behind.
+    fn insert(&mut self, cx: &mut Context, fact: Fact) -> InsertOutcome {
+        let moves = moves_blocks(cx, &fact);
+        if moves.is_some_and(|node| self.cards.holds_back(cx, node, &fact)) {
+            return InsertOutcome::Waiting;
+        }
+        let beats = match &fact {
+            Fact::Heartbeat(beat) if beat.value().node != cx.me => Some(beat.value().node),
+            _ => None,
+        };
+        if beats.is_some_and(|node| self.beats_too_fast(cx, node)) {
+            // Its next one says the same and more.
+            return InsertOutcome::Stale;
+        }
+        let for_gate = is_for_gate(&fact);
+        let inserted = cx.facts.insert(fact);
+        if inserted == InsertOutcome::New {
+            cx.facts_version += 1;
+            cx.gate_version += u64::from(for_gate);
+            moves.into_iter().for_each(|node| self.cards.note(cx, node));
+            if let Some(node) = beats {
+                let from = self.beats.entry(node).or_default();
+                *from = (*from).max(cx.now.mono) + HEARTBEAT_APART_MS;
+            }
+        }
+        inserted
+    }
+
+    fn beats_too_fast(&self, cx: &Context, node: NodeId) -> bool {
+        self.beats.get(&node).is_some_and(|from| *from >= cx.now.mono + HEARTBEATS_AT_ONCE * HEARTBEAT_APART_MS)
+    }
+
+    /// Known, but not in the log's queue yet.
+    fn is_held_back(&self, cx: &Context, raw: &RawFact) -> bool {
+        match cx.facts.get(&raw.id(cx.pool)) {
+            Some(Fact::Card(card)) => self.pace.holds_back(card.value().node),
+            _ => false,
+        }
+    }
+
     /// Whether a write of the log became durable. Said once.
     pub fn note_logged(&mut self, cx: &mut Context, durable: bool) {
         if !durable && !std::mem::replace(&mut self.log_behind, true) {
@@ -147,13 +239,9 @@ impl Gossip {
     }
 }
 
-/// The only way into the fact set while running, so that its version never lags behind.
-fn insert(cx: &mut Context, fact: Fact) -> InsertOutcome {
-    let inserted = cx.facts.insert(fact);
-    if inserted == InsertOutcome::New {
-        cx.facts_version += 1;
-    }
-    inserted
+/// By these the gate judges. Heads and heartbeats come by the second, and change nothing for it.
+fn is_for_gate(fact: &Fact) -> bool {
+    !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_))
 }
 
 /// As many of these peers, drawn at random.

@@ -1,9 +1,11 @@
 //! Floor 2, what everybody knows: facts as they come, comparing them, who is there, this node's card, keys.
 
 mod card;
+mod card_pace;
 mod gossip;
 mod keys;
 mod liveness;
+mod log_pace;
 mod outbox;
 mod sync;
 

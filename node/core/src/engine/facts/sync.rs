@@ -13,7 +13,7 @@ use super::gossip::some_of;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
-use crate::limits::GOSSIP_MS;
+use crate::limits::{GOSSIP_MS, SUMMARY_MS};
 
 /// Promise: two connected members come to know the same facts, each comparison in at most three messages a part. What it
 /// remembers of a comparison stands with the peer ([`crate::engine::net::PeerState`]), and ends with its connection.
@@ -64,10 +64,13 @@ impl FactSync {
         let equal = theirs.gossip == cx.facts.gossip_digest();
         let Some(peer) = cx.peers.get_mut(from) else { return };
         peer.clock_off_ms = Some(off);
-        let (asking, sent_at) = (peer.wants_due > 0, peer.digests_sent);
+        let asking = peer.wants_due > 0;
+        let sent_at = peer.digests_sent;
+        // Whoever says "unequal" again and again is not told all ids again and again.
+        let again = peer.summary_sent > 0 && cx.now.mono < peer.summary_sent + SUMMARY_MS;
         if equal {
             self.ended(cx);
-        } else if cx.me < from && !asking {
+        } else if cx.me < from && !asking && !again {
             self.send_summary(cx, from);
         } else if cx.now.mono >= sent_at + GOSSIP_MS {
             // The other one asks; it may not know yet that there is something to ask.
@@ -83,6 +86,7 @@ impl FactSync {
         if let Some(peer) = cx.peers.get_mut(to) {
             debug_assert_eq!(peer.wants_due, 0, "one comparison at a time");
             peer.wants_due = parts.len();
+            peer.summary_sent = cx.now.mono;
         }
         let mut from = first;
         for (index, part) in parts.iter().enumerate() {

@@ -150,6 +150,9 @@ impl Connections {
         if !wanted || (!from_ticket && cx.revoked(node)) {
             return;
         }
+        if let Some(until) = cx.peers.shunned_until(node, cx.now.mono) {
+            return cx.timers.set(until, Timer::Dial(node));
+        }
         self.dialling.entry(node).or_default().running = true;
         let card = cx.facts.members().get(&node).and_then(|member| member.card.as_ref());
         let mut addrs = card.map(|card| card.value().addrs.clone()).unwrap_or_default();
@@ -169,6 +172,12 @@ impl Connections {
             }
         }
     }
+}
+
+/// It sent a fact whose signature is wrong. The connection is over, and for a while there is no other one.
+pub(in crate::engine) fn shun(cx: &mut Context, node: NodeId) {
+    cx.peers.shun(node, cx.now.mono);
+    cx.push(Effect::Disconnect { node, reason: "it sent a fact whose signature is wrong" });
 }
 
 /// Blocks take as long as their bytes move. Behind them a short answer comes late, which is no excuse for ever.

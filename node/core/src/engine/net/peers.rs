@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
+use crate::limits::{SHUN_MS_MAX, SHUN_MS_MIN};
+
 /// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
 #[derive(Clone, Debug, Default)]
 pub(in crate::engine) struct PeerState {
@@ -34,12 +36,22 @@ pub(in crate::engine) struct PeerState {
     pub sync_ends: bool,
     /// When digests went to it last, in this connection; 0 if never.
     pub digests_sent: u64,
+    /// When the ids of all facts went to it last, in this connection; 0 if never.
+    pub summary_sent: u64,
     /// Blocks it sent whose bytes were not what their id says, since the start.
     pub wrong_blocks: u64,
     /// It proved lately that it has what it says.
     pub proven: bool,
     /// It failed so many audits that what it says to have counts for nothing.
     pub distrusted: bool,
+    /// What it did that no honest node does, since the start; and until when it is not talked to.
+    shunned: ShunState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct ShunState {
+    times: u32,
+    until: u64,
 }
 
 impl PeerState {
@@ -78,9 +90,9 @@ impl Peers {
     /// A connection came up. What was known of an earlier one is forgotten, but for the wrong blocks and for what audits found.
     pub fn on_up(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
-        let PeerState { wrong_blocks, proven, distrusted, .. } = *peer;
+        let PeerState { wrong_blocks, proven, distrusted, shunned, .. } = *peer;
         let fresh = PeerState { up: true, heard: now, moved: now, ..PeerState::default() };
-        *peer = PeerState { wrong_blocks, proven, distrusted, ..fresh };
+        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, ..fresh };
     }
 
     /// The connection is gone. Whether there was an entry.
@@ -184,9 +196,22 @@ impl Peers {
         self.0.get(&node).is_some_and(|peer| peer.proven && !peer.distrusted)
     }
 
+    /// It did what no honest node does: nothing is exchanged with it for a while, longer each time.
+    pub fn shun(&mut self, node: NodeId, now: u64) {
+        let shunned = &mut self.0.entry(node).or_default().shunned;
+        let ms = SHUN_MS_MIN.saturating_mul(1 << shunned.times.min(16)).min(SHUN_MS_MAX);
+        *shunned = ShunState { times: shunned.times.saturating_add(1), until: now + ms };
+    }
+
+    /// Until when nothing is exchanged with it; none if it is talked to.
+    pub fn shunned_until(&self, node: NodeId, now: u64) -> Option<u64> {
+        self.0.get(&node).map(|peer| peer.shunned.until).filter(|until| now < *until)
+    }
+
     /// Of the connected ones: their clocks minus ours.
-    pub fn clocks_off_ms(&self) -> Vec<i64> {
-        self.0.values().filter(|peer| peer.up).filter_map(|peer| peer.clock_off_ms).collect()
+    pub fn clocks_off_ms(&self) -> impl Iterator<Item = (NodeId, i64)> {
+        let up = self.0.iter().filter(|(_, peer)| peer.up);
+        up.filter_map(|(node, peer)| Some((*node, peer.clock_off_ms?)))
     }
 }
 

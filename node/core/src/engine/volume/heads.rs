@@ -12,6 +12,7 @@ use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry};
 use fsdfs_proto::signed::Signed;
 
+use super::quarantine::Quarantine;
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
@@ -21,7 +22,11 @@ use crate::seam::{Copies, PutOutcome};
 
 /// See the module. At most one unpublished head a volume: the newest, which includes those before it.
 #[derive(Default)]
-pub(in crate::engine) struct LocalHeads(BTreeMap<VolumeId, UnpublishedHead>);
+pub(in crate::engine) struct LocalHeads {
+    own: BTreeMap<VolumeId, UnpublishedHead>,
+    /// Those that cannot be used.
+    pub quarantine: Quarantine,
+}
 
 /// The newest head of this node's own, and why it is not published.
 #[derive(Debug)]
@@ -35,8 +40,13 @@ pub(in crate::engine) struct UnpublishedHead {
 impl LocalHeads {
     /// The heads this node goes by, ordered by commit id.
     pub fn current(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
+        self.quarantine.usable(cx, volume, self.standing(cx, volume))
+    }
+
+    /// The heads that stand, whether or not they can be used.
+    pub fn standing(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
         let published = cx.facts.heads(volume);
-        match self.0.get(&volume) {
+        match self.own.get(&volume) {
             None => published,
             Some(own) => current_heads(published.into_iter().chain([own.head.clone()])),
         }
@@ -44,16 +54,16 @@ impl LocalHeads {
 
     /// What only this node knows of a volume.
     pub fn unpublished(&self, volume: VolumeId) -> Option<&UnpublishedHead> {
-        self.0.get(&volume)
+        self.own.get(&volume)
     }
 
     /// Those with an unpublished head.
     pub fn volumes(&self) -> impl Iterator<Item = VolumeId> {
-        self.0.keys().copied()
+        self.own.keys().copied()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.own.is_empty()
     }
 
     /// How many servers must have a block before a head that needs it is published: a majority of N, as far as there are
@@ -72,17 +82,17 @@ impl LocalHeads {
     /// A head goes to the log, and not to the others.
     pub fn keep(&mut self, volume: VolumeId, head: Signed<Head>, under_replicated: BTreeSet<BlockId>) {
         debug_assert_eq!(head.value().volume, volume);
-        self.0.insert(volume, UnpublishedHead { head, under_replicated });
+        self.own.insert(volume, UnpublishedHead { head, under_replicated });
     }
 
     /// The head that is kept, to be published or replaced.
     pub fn take(&mut self, volume: VolumeId) -> Option<UnpublishedHead> {
-        self.0.remove(&volume)
+        self.own.remove(&volume)
     }
 
     /// Enough servers have this block by now.
     pub fn note_replicated(&mut self, volume: VolumeId, id: BlockId) {
-        if let Some(own) = self.0.get_mut(&volume) {
+        if let Some(own) = self.own.get_mut(&volume) {
             own.under_replicated.remove(&id);
         }
     }
@@ -93,7 +103,7 @@ impl LocalHeads {
             let Ok(Fact::Head(head)) = entry.head.open(cx.pool) else { continue };
             let volume = head.value().volume;
             let mut under_replicated: BTreeSet<BlockId> = entry.under_replicated.into_iter().collect();
-            let Some(before) = self.0.remove(&volume) else {
+            let Some(before) = self.own.remove(&volume) else {
                 self.keep(volume, head, under_replicated);
                 continue;
             };
@@ -110,31 +120,38 @@ impl LocalHeads {
     }
 
     /// For a log that is written again.
-    pub fn entries(&self) -> impl Iterator<Item = LogEntry> {
-        self.0.values().flat_map(|own| entries_of(&own.head, &own.under_replicated))
+    pub fn entries<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = LogEntry> + 'a {
+        let before = self.quarantine.heads_before(cx).map(|head| LogEntry::Fact(Fact::from(head.clone()).raw()));
+        before.chain(self.own.values().flat_map(|own| entries_of(&own.head, &own.under_replicated)))
     }
 
     /// What others made of our heads includes all of them; and what everybody knows is published, although a log has both the
     /// head that was kept back and, later, the fact that it became.
     pub fn drop_superseded(&mut self, cx: &Context) {
-        self.0.retain(|volume, own| {
+        let Self { own, quarantine } = self;
+        own.retain(|volume, own| {
             let (id, published) = (own.head.id(), cx.facts.heads(*volume));
             let is_published = published.iter().any(|head| head.id() == id);
-            !is_published
-                && current_heads(published.into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id)
+            let stands =
+                current_heads(published.into_iter().chain([own.head.clone()])).iter().any(|head| head.id() == id);
+            if !is_published && !stands {
+                // Whether what covers it can be used is not known yet.
+                quarantine.remember(&own.head);
+            }
+            !is_published && stands
         });
     }
 
     /// Somebody is there who may take copies, and hear of heads.
     pub fn publish_soon(&self, cx: &mut Context) {
-        for volume in self.0.keys() {
+        for volume in self.own.keys() {
             cx.wake_in(PUBLISH_AFTER_MS, Timer::Merge(*volume));
         }
     }
 
     /// Blocks that the running commit brings to more servers beside its own.
     pub fn to_replicate(&self, cx: &Context, volume: VolumeId) -> Vec<BlockId> {
-        let own = self.0.get(&volume).filter(|_| cx.peers.any_up());
+        let own = self.own.get(&volume).filter(|_| cx.peers.any_up());
         own.map(|own| own.under_replicated.iter().copied().take(REPLICATE_AT_ONCE).collect()).unwrap_or_default()
     }
 }

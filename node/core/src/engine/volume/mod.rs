@@ -2,6 +2,7 @@
 
 mod commit;
 mod heads;
+mod quarantine;
 mod query;
 mod tree_query;
 mod unpublished;

@@ -6,12 +6,15 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::signed::Signed;
 
-use super::HeadQueries;
+use super::{HeadQueries, LocalHeads};
 use crate::engine::blocks::Gets;
 use crate::engine::context::Context;
 use crate::engine::event::HeardHeads;
+use crate::limits::JOB_ROUNDS_MAX;
 use crate::seam::{GetOutcome, OpId, QueryReply, QueryToken, Refusal, Reply, Waiter};
-use crate::tree::{BlockMap, JobDone, KnownFolders, QueryJob, TreeError, TreeJob, TreeQuery};
+use crate::tree::{
+    BlockAbsence, BlockMap, CancelFlag, JobDone, JobTerms, KnownFolders, QueryJob, TreeError, TreeJob, TreeQuery,
+};
 
 /// Queries under way, by number.
 #[derive(Default)]
@@ -41,6 +44,12 @@ struct PendingQuery {
     job: Option<Box<TreeJob>>,
     /// Blocks the job lacks. Empty while the job is away.
     missing: BTreeSet<BlockId>,
+    /// Times it came home for blocks.
+    rounds: usize,
+    /// Holders that could not be asked for blocks which it lacks.
+    away: BTreeSet<NodeId>,
+    /// Tells the job that nobody waits any more.
+    cancel: CancelFlag,
 }
 
 /// What a query is answered from, when the heads were heard.
@@ -74,53 +83,107 @@ impl TreeQueries {
             heads: Vec::new(),
             job: None,
             missing: BTreeSet::new(),
+            rounds: 0,
+            away: BTreeSet::new(),
+            cancel: CancelFlag::default(),
         };
         self.open.insert(self.last, pending);
         heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
     }
 
-    /// A job that is away is not called back; its result meets nothing.
+    /// A job that is away ends soon, and its result meets nothing.
     pub fn cancel(&mut self, op: OpId) {
-        self.open.retain(|_, pending| pending.op != op);
+        self.open.retain(|_, pending| {
+            if pending.op == op {
+                pending.cancel.cancel();
+            }
+            pending.op != op
+        });
     }
 
     /// The heads are known: the job reads their merged view.
-    pub fn on_heads(&mut self, cx: &mut Context, (number, volume): (u64, VolumeId), basis: ReadBasis) {
-        let ReadBasis { heads, heard, withheld_by, recent: blocks } = basis;
-        let Some(keys) = cx.keys.get(&volume).cloned() else { return self.refuse(cx, number, Refusal::NoKey) };
-        if heads.is_empty() {
-            return self.refuse(cx, number, Refusal::NotYet);
-        }
+    pub fn on_heads(
+        &mut self,
+        cx: &mut Context,
+        local: &LocalHeads,
+        (number, volume): (u64, VolumeId),
+        basis: ReadBasis,
+    ) {
+        let ReadBasis { heads, heard, withheld_by, recent } = basis;
         let Some(pending) = self.open.get_mut(&number) else { return };
         // A fallback holder of one part of a cut pool does not know what the other part was told.
         pending.maybe_stale = !heard.majority;
         pending.withheld_by = withheld_by;
+        self.run(cx, local, (number, volume), (heads, recent, BTreeMap::new()));
+    }
+
+    /// Begins the job, or begins it again with other heads.
+    fn run(
+        &mut self,
+        cx: &mut Context,
+        local: &LocalHeads,
+        (number, volume): (u64, VolumeId),
+        (heads, blocks, absent): (Vec<Signed<Head>>, BlockMap, BTreeMap<BlockId, BlockAbsence>),
+    ) {
+        let Some(keys) = cx.keys.get(&volume).cloned() else { return self.refuse(cx, number, Refusal::NoKey) };
+        let Some(pending) = self.open.get_mut(&number) else { return };
+        if heads.is_empty() {
+            return match local.quarantine.first_fault(volume).filter(|_| !local.standing(cx, volume).is_empty()) {
+                Some(error) => self.fail(cx, number, error),
+                None => self.refuse(cx, number, Refusal::NotYet),
+            };
+        }
+        pending.maybe_stale |= local.quarantine.withholds(cx, volume);
         pending.heads = heads.iter().map(Signed::id).collect();
         let query = pending.query.clone();
         let known = self.known.nearest(volume, &pending.heads, query.folder());
-        let job = TreeJob::Query(QueryJob { keys, heads, query, known, params: cx.params, blocks });
+        let JobTerms { good, budget, .. } = local.quarantine.terms(cx, volume, &heads);
+        let terms = JobTerms { good, covered: Vec::new(), absent, budget, cancel: pending.cancel.clone() };
+        let job = TreeJob::Query(QueryJob { keys, heads, query, known, params: cx.params, terms, blocks });
         cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
     }
 
     /// The job has its answer, or says which blocks it lacks.
-    pub fn on_job_done(&mut self, cx: &mut Context, gets: &mut Gets, number: u64, job: Box<TreeJob>, done: JobDone) {
+    pub fn on_job_done(
+        &mut self,
+        cx: &mut Context,
+        gets: &mut Gets,
+        local: &mut LocalHeads,
+        number: u64,
+        (mut job, done): (Box<TreeJob>, JobDone),
+    ) {
         match done {
             JobDone::Missing(ids) => {
                 let Some(pending) = self.open.get_mut(&number) else { return };
                 debug_assert!(!ids.is_empty() && pending.missing.is_empty(), "a job asks for blocks once");
+                pending.rounds += 1;
+                if pending.rounds > JOB_ROUNDS_MAX {
+                    return self.fail(cx, number, TreeError::TooCostly);
+                }
                 pending.job = Some(job);
                 pending.missing = ids.iter().copied().collect();
                 for id in ids {
                     gets.get(cx, id, Waiter::Query(QueryToken::Block(number)));
                 }
             }
+            JobDone::BadHeads(faults) => {
+                let Some(volume) = self.open.get(&number).map(|pending| pending.volume) else { return };
+                local.quarantine.note_bad(cx, volume, job.heads(), faults);
+                let heads = local.current(cx, volume);
+                let (blocks, absent) = (std::mem::take(job.blocks_mut()), job.absent());
+                self.run(cx, local, (number, volume), (heads, blocks, absent));
+            }
             JobDone::Queried { found, folder } => {
                 if let (Some(pending), Some(folder)) = (self.open.get(&number), folder) {
+                    local.quarantine.note_good(cx, pending.volume, job.heads());
                     self.known.keep(pending.volume, &pending.heads, folder);
                 }
-                self.answer(cx, number, found);
+                match found {
+                    Err(error) => self.fail(cx, number, error),
+                    found => self.answer(cx, number, found),
+                }
             }
-            JobDone::Failed(error) => self.answer(cx, number, Err(error)),
+            JobDone::Failed(error) => self.fail(cx, number, error),
             JobDone::Edited { .. } | JobDone::Merged { .. } | JobDone::Walked(_) => {
                 debug_assert!(false, "a query's job did something else");
             }
@@ -129,18 +192,21 @@ impl TreeQueries {
 
     /// A block that the job lacks. It runs again when it has all of them, not after each.
     pub fn on_block(&mut self, cx: &mut Context, gets: &mut Gets, number: u64, id: BlockId, outcome: GetOutcome) {
-        let block = match outcome {
-            GetOutcome::Found(block) => block,
-            GetOutcome::NotFound { away } => {
-                return self.refuse(cx, number, Refusal::Unreachable { block: id, away });
-            }
-        };
-        debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
-        // The next query most likely goes through the same folders.
-        gets.remember(&block);
         let Some(pending) = self.open.get_mut(&number) else { return };
         let Some(job) = &mut pending.job else { return };
-        job.give([block]);
+        match outcome {
+            GetOutcome::Found(block) => {
+                debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
+                // The next query most likely goes through the same folders.
+                gets.remember(&block);
+                job.give([block]);
+            }
+            // The job says whether it can do without.
+            GetOutcome::NotFound { away, nowhere } => {
+                pending.away.extend(away);
+                job.lacks(id, if nowhere { BlockAbsence::Nowhere } else { BlockAbsence::Away });
+            }
+        }
         if pending.missing.remove(&id)
             && pending.missing.is_empty()
             && let Some(job) = pending.job.take()
@@ -154,6 +220,17 @@ impl TreeQueries {
         let Some(pending) = self.open.remove(&number) else { return };
         let unpublished_on = pending.withheld_by.into_iter().map(|node| cx.name_of(node)).collect();
         cx.reply(pending.op, Reply::Query(QueryReply { found, maybe_stale: pending.maybe_stale, unpublished_on }));
+    }
+
+    /// Ends a query that found no answer, and says whom it would take if somebody is away.
+    fn fail(&mut self, cx: &mut Context, number: u64, error: TreeError) {
+        match error {
+            TreeError::Absent(block, _) => {
+                let away = self.open.get(&number).map(|pending| pending.away.iter().copied().collect());
+                self.refuse(cx, number, Refusal::Unreachable { block, away: away.unwrap_or_default() });
+            }
+            error => self.answer(cx, number, Err(error)),
+        }
     }
 
     /// Ends a query without a result.

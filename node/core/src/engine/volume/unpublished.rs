@@ -155,7 +155,7 @@ mod tests {
     /// Node 0 of three, connected to both others, of which only node 1 understands.
     fn connected() -> Context {
         let mut cx = context(0, 3);
-        let mut card = pool::card(1, 2, &[(1, 100, 1)], 0).value().clone();
+        let mut card = pool::card(1, 2, &[(1, 100)], 0).value().clone();
         card.features = FEATURES_UNPUBLISHED;
         cx.facts.insert(Signed::sign(cx.pool, &pool::key(1), card).into());
         (1..3).for_each(|number| {

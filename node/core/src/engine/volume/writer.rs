@@ -101,7 +101,8 @@ impl Writer {
 /// The greatest number of this incarnation that any head includes.
 fn seq_seen(cx: &Context, heads: &LocalHeads, writer: WriterId) -> u64 {
     let volumes = cx.facts.volumes();
-    let heads = volumes.iter().flat_map(|volume| heads.current(cx, *volume));
+    // A head that nobody can read may have used the number all the same.
+    let heads = volumes.iter().flat_map(|volume| heads.standing(cx, *volume));
     let seen = heads.flat_map(|head| FactSet::version_vector_of(&head));
     seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
 }

@@ -1,10 +1,12 @@
 //! Who is a member, and who no longer is.
 
-use fsdfs_proto::identity::Revocation;
+use fsdfs_proto::identity::{Cert, Departure, Invitation, Revocation, Role, ticket_cert};
 use fsdfs_proto::signed::Signed;
 
 use super::super::{GateRefusal, InsertOutcome, MemberStatus};
-use super::pool::{TestPool, admins, beat, card, features, gone, node, pool_id, public, remove, ticket_key};
+use super::pool::{
+    TestPool, admins, beat, card, card_of, features, gone, key, node, pool_id, public, remove, ticket_key,
+};
 
 #[test]
 fn a_ticket_that_expired_after_use_does_not_lock_out_who_used_it() {
@@ -75,6 +77,7 @@ fn a_revocation_without_keep_takes_the_subtree() {
     pool.join(1, second, 2, 20);
     let chain = pool.facts.chain_of(node(2)).expect("a member");
     pool.revoke(0, node(1).into(), Vec::new());
+    assert_eq!(pool.standing(1), Some(MemberStatus::Revoked));
     assert_eq!(pool.standing(2), Some(MemberStatus::Revoked));
     assert_eq!(pool.facts.judge(99, node(2), &chain, &[]), Err(GateRefusal::Revoked));
 }
@@ -133,8 +136,8 @@ fn a_revoked_ticket_admits_nobody_but_keeps_whom_it_admitted() {
     let mut pool = TestPool::new();
     let ticket = pool.ticket(0, 5, 0);
     pool.join(0, ticket, 1, 10);
-    let key = public(&ticket_key(ticket));
-    pool.revoke(0, key, pool.facts.signed_by(key));
+    let ticket_pk = public(&ticket_key(ticket));
+    pool.revoke(0, ticket_pk, pool.facts.signed_by(ticket_pk));
     assert_eq!(pool.standing(1), Some(MemberStatus::Member));
     assert!(pool.facts.tickets()[0].revoked);
     let chain = pool.chain_by(0, ticket, 2);
@@ -183,8 +186,121 @@ fn an_admission_is_stamped_after_its_witness_came_in() {
     let behind = fsdfs_proto::time::Hlc { ms: 70, count: 0 };
     let admission = pool.facts.admission(node(1), behind, redeem);
     pool.hear(judged.facts);
-    assert_eq!(pool.say(Signed::sign(pool_id(), &super::pool::key(1), admission)), InsertOutcome::New);
+    assert_eq!(pool.say(Signed::sign(pool_id(), &key(1), admission)), InsertOutcome::New);
     assert_eq!(pool.standing(2), Some(MemberStatus::Member));
+}
+
+#[test]
+fn a_member_that_makes_tickets_for_itself_is_admitted_once() {
+    let mut pool = TestPool::of(2);
+    let own = pool.ticket(1, 1, 0);
+    let chain = pool.chain_by(1, own, 1);
+    assert_eq!(pool.facts.judge(0, node(1), &chain, &[]), Err(GateRefusal::BadSubject), "below itself");
+    let again = pool.ticket(0, 1, 0);
+    let chain = pool.chain_by(0, again, 1);
+    let judged = pool.facts.judge(0, node(1), &chain, &[]).expect("a member comes in");
+    assert_eq!((judged.redeem, judged.facts.len()), (None, 0), "nobody signs or keeps anything for it");
+}
+
+#[test]
+fn a_ticket_of_a_wider_role_is_redeemed_by_a_member() {
+    let mut pool = TestPool::of(1);
+    let narrow = pool.ticket_for(0, Role::StorageOnly);
+    pool.join(0, narrow, 1, 5);
+    let wide = pool.ticket_for(0, Role::Full);
+    let chain = pool.chain_by(0, wide, 1);
+    let judged = pool.facts.judge(0, node(1), &chain, &[]).expect("comes in");
+    assert!(judged.redeem.is_some());
+    pool.join(0, wide, 1, 9);
+    assert_eq!(pool.facts.members()[&node(1)].role, Role::Full);
+}
+
+#[test]
+fn a_certificate_needs_its_subjects_consent() {
+    let mut pool = TestPool::of(3);
+    let trap = pool.ticket(1, 1, 0);
+    let forged = Cert { consent: None, ..pool.member_cert(trap, 2).value().clone() };
+    let said = pool.say(Signed::sign(pool_id(), &ticket_key(trap), forged));
+    assert!(matches!(said, InsertOutcome::Invalid(_)), "{said:?}");
+}
+
+#[test]
+fn a_foreign_certificate_of_a_tickets_key_changes_nothing_for_those_who_came_by_it() {
+    let mut pool = TestPool::of(3);
+    let ticket = pool.ticket(1, 2, 0);
+    pool.join(1, ticket, 3, 10);
+    let subject = public(&ticket_key(ticket));
+    let own = pool.facts.chain_of(node(2)).expect("in").pop().expect("not empty");
+    let copy = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 9, weight_gib_max: 0 };
+    assert_eq!(pool.say(ticket_cert(pool_id(), &key(2), &own, copy).expect("may")), InsertOutcome::New);
+    assert!(pool.facts.may_revoke(node(1).into(), subject), "it is still its ticket");
+    pool.revoke(2, subject, Vec::new());
+    assert!(pool.facts.tickets().iter().all(|ticket| ticket.revoked == (ticket.issuer == node(2).into())));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "not by the other one's ticket");
+    pool.revoke(1, subject, Vec::new());
+    assert_eq!(pool.standing(3), Some(MemberStatus::Revoked));
+}
+
+#[test]
+fn an_admission_that_a_revocation_retains_stands_though_its_witness_was_thrown_out() {
+    let mut pool = TestPool::of(2);
+    let first = pool.ticket(1, 1, 0);
+    pool.join(1, first, 2, 10);
+    let second = pool.ticket(0, 1, 0);
+    pool.join(2, second, 3, 20);
+    let admission = pool.facts.admissions_of(node(3)).pop().expect("admitted").id();
+    // Everything below 1 is thrown out, the admission that 2 witnessed for another's guest stays.
+    pool.revoke(0, node(2).into(), vec![admission]);
+    pool.revoke(0, node(1).into(), Vec::new());
+    assert_eq!([2, 3].map(|number| pool.standing(number)), [Some(MemberStatus::Revoked), Some(MemberStatus::Member)]);
+}
+
+#[test]
+fn gone_takes_a_majority_of_the_branches_however_many_heads_one_has() {
+    let mut pool = TestPool::of(4);
+    let ticket = pool.ticket(1, 12, 0);
+    for sybil in 10..22 {
+        pool.join(1, ticket, sybil, u64::from(sybil));
+    }
+    pool.say(beat(3, 1, 7));
+    for issuer in (10..22).chain([1]) {
+        assert_eq!(pool.say(gone(issuer, 3, (1, 7))), InsertOutcome::New);
+    }
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "one branch of three");
+    pool.say(gone(2, 3, (1, 7)));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Departed), "two of three");
+}
+
+#[test]
+fn nobody_names_a_last_heartbeat_that_was_never_sent() {
+    let mut pool = TestPool::of(3);
+    let forged = Departure { last: (u64::MAX, u64::MAX), ..gone(0, 2, (1, 7)).value().clone() };
+    let said = pool.say(Signed::sign(pool_id(), &key(0), forged));
+    assert!(matches!(said, InsertOutcome::Invalid(_)), "{said:?}");
+    let none = Departure { proof: None, ..gone(0, 2, (1, 7)).value().clone() };
+    assert!(matches!(pool.say(Signed::sign(pool_id(), &key(0), none)), InsertOutcome::Invalid(_)));
+}
+
+#[test]
+fn a_heartbeat_that_one_voter_proves_is_known_to_those_who_missed_it() {
+    let mut pool = TestPool::of(3);
+    pool.say(beat(2, 1, 7));
+    pool.say(gone(0, 2, (1, 7)));
+    pool.say(gone(1, 2, (1, 9)));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member), "0 did not hear the last one");
+    pool.say(gone(0, 2, (1, 9)));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Departed));
+    pool.say(beat(2, 2, 1));
+    assert_eq!(pool.standing(2), Some(MemberStatus::Member));
+}
+
+#[test]
+fn in_a_pool_of_two_the_other_one_decides() {
+    let mut pool = TestPool::of(2);
+    pool.say(gone(0, 1, (0, 0)));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Departed));
+    pool.say(beat(1, 1, 1));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
 }
 
 #[test]
@@ -216,9 +332,24 @@ fn a_removed_member_is_a_guest_and_others_cannot_remove_it() {
 fn the_feature_level_never_falls() {
     let mut pool = TestPool::of(2);
     assert_eq!(pool.facts.features(), 1);
+    (0..2).for_each(|number| {
+        pool.say(card_of(number, 1, 5));
+    });
     pool.say(features(1, 3));
     pool.say(features(0, 2));
     assert_eq!(pool.facts.features(), 3);
+}
+
+#[test]
+fn a_level_that_some_full_member_does_not_support_says_nothing() {
+    let mut pool = TestPool::of(3);
+    pool.say(features(1, u32::MAX));
+    assert_eq!(pool.facts.features(), 1, "nobody said what it supports");
+    pool.say(card_of(0, 1, 4));
+    pool.say(card_of(1, 1, 2));
+    assert_eq!(pool.facts.features(), 2);
+    pool.say(card_of(1, 2, 7));
+    assert_eq!(pool.facts.features(), 4, "raised in place, by a newer card");
 }
 
 #[test]
@@ -227,7 +358,7 @@ fn a_guest_may_come_in_but_weighs_nothing() {
     let ticket = pool.ticket(0, 1, 1000);
     pool.join(0, ticket, 1, 10);
     pool.join(0, ticket, 2, 20);
-    pool.say(card(2, 1, &[(1, 10, 1)], 0));
+    pool.say(card(2, 1, &[(1, 10)], 0));
     let chain = pool.facts.chain_of(node(2)).expect("certified");
     let judged = pool.facts.judge(9999, node(2), &chain, &[]).expect("a guest comes in");
     assert_eq!(judged.redeem, None);

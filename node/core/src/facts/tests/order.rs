@@ -61,9 +61,9 @@ fn eventful() -> Vec<Fact> {
         pool.say(rules);
     }
     for number in 0..10 {
-        pool.say(card(number, 1, &[(number, 50, 1), (number + 1, 20, u64::from(number % 3))], u32::from(number == 3)));
-        pool.say(card(number, 2, &[(number, 60, 1)], 0));
-        pool.say(card(number, 2, &[(number, 61, 1)], 0));
+        pool.say(card(number, 1, &[(number, 50), (number + 1, 20)], u32::from(number == 3)));
+        pool.say(card(number, 2, &[(number, 60)], 0));
+        pool.say(card(number, 2, &[(number, 61)], 0));
         pool.say(beat(number, 1, 4));
         pool.say(beat(number, 2, 1));
         pool.say(features(number, u32::from(number)));
@@ -126,7 +126,15 @@ fn the_order_of_arrival_does_not_matter() {
     };
     for round in 0..60 {
         let some: Vec<Fact> = facts.iter().filter(|_| round == 0 || rng.u8(..) > 25).cloned().collect();
-        let (one, other) = (answers(&told(some.clone(), &mut rng)), answers(&told(some, &mut rng)));
+        let mut at_rest = || {
+            let mut set = told(some.clone(), &mut rng);
+            // What was dropped on the word of somebody who was revoked in turn is told again by those who heard of that first.
+            for _ in 0..4 {
+                tell(&mut set, some.iter().cloned());
+            }
+            answers(&set)
+        };
+        let (one, other) = (at_rest(), at_rest());
         assert!(one == other, "round {round}:\n{one:#?}\n{other:#?}");
         assert!(round > 0 || one == straight, "{one:#?}\n{straight:#?}");
     }
@@ -141,7 +149,10 @@ fn news_and_listings_name_parents_first() {
         for listing in [news, set.all().cloned().collect()] {
             let mut other = FactSet::new(pool_id());
             for fact in listing {
-                assert_eq!(other.insert(fact.clone()), InsertOutcome::New, "{fact:?}");
+                let outcome = other.insert(fact.clone());
+                // A newcomer's certificate is kept with its admission, which comes next.
+                let unadmitted = outcome == InsertOutcome::Waiting && matches!(fact, Fact::Cert(_));
+                assert!(outcome == InsertOutcome::New || unadmitted, "{outcome:?}: {fact:?}");
             }
             assert!(answers(&other) == answers(&set));
         }

@@ -5,7 +5,7 @@ use fsdfs_proto::identity::{
     AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
     Revocation, Role, VolEpoch, Vouch, founder_cert, newcomer_cert, pool_of, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskId, FactId, Key, NodeId, PoolId, PublicKey, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector, VolumeKeys};
@@ -73,12 +73,29 @@ impl TestPool {
 
     /// Makes a ticket; its number names it.
     pub fn ticket(&mut self, issuer: u8, uses: u32, redeem_by: u64) -> usize {
+        self.ticket_up_to(issuer, uses, redeem_by, 0)
+    }
+
+    /// The same, with a limit to what newcomers are believed to store.
+    pub fn ticket_up_to(&mut self, issuer: u8, uses: u32, redeem_by: u64, weight_gib_max: u32) -> usize {
         let number = self.tickets.len();
         let chain = self.facts.chain_of(node(issuer)).expect("the issuer is a member");
-        let own = chain.last().expect("not empty").value();
+        let own = chain.last().expect("not empty");
         let subject = public(&ticket_key(number));
-        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses };
+        let invitation = Invitation { subject, role: Role::Full, redeem_by, uses, weight_gib_max };
         let ticket = ticket_cert(pool_id(), &key(issuer), own, invitation).expect("may invite");
+        self.say(ticket.clone());
+        self.tickets.push(ticket);
+        number
+    }
+
+    /// A ticket for one newcomer, by somebody who may give that role.
+    pub fn ticket_for(&mut self, issuer: u8, role: Role) -> usize {
+        let number = self.tickets.len();
+        let own = self.facts.chain_of(node(issuer)).and_then(|mut chain| chain.pop()).expect("the issuer is a member");
+        let invitation =
+            Invitation { subject: public(&ticket_key(number)), role, redeem_by: 0, uses: 1, weight_gib_max: 0 };
+        let ticket = ticket_cert(pool_id(), &key(issuer), &own, invitation).expect("may invite");
         self.say(ticket.clone());
         self.tickets.push(ticket);
         number
@@ -93,7 +110,7 @@ impl TestPool {
     }
 
     pub fn member_cert(&self, ticket: usize, newcomer: u8) -> Signed<Cert> {
-        newcomer_cert(pool_id(), &ticket_key(ticket), self.tickets[ticket].value(), node(newcomer)).expect("has room")
+        newcomer_cert(pool_id(), &ticket_key(ticket), &self.tickets[ticket], &key(newcomer)).expect("has room")
     }
 
     /// A newcomer's certificate and its admission by a witness at a stamp exactly so.
@@ -121,12 +138,8 @@ pub fn ticket_key(number: usize) -> SigningKey {
     key(100 + u8::try_from(number).expect("few tickets"))
 }
 
-pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signed<Card> {
-    let disk = |(id, gib, generation): &(u8, u32, u64)| CardDisk {
-        id: DiskId([*id; 16]),
-        gib: *gib,
-        attach_generation: *generation,
-    };
+pub fn card(number: u8, seq: u64, disks: &[(u8, u32)], flags: u32) -> Signed<Card> {
+    let disk = |(nonce, gib): &(u8, u32)| CardDisk { nonce: DiskNonce([*nonce; 16]), gib: *gib };
     let card = Card {
         version: 1,
         node: node(number),
@@ -143,12 +156,19 @@ pub fn card(number: u8, seq: u64, disks: &[(u8, u32, u64)], flags: u32) -> Signe
     Signed::sign(pool_id(), &key(number), card)
 }
 
+/// A card of a program that supports so much.
+pub fn card_of(number: u8, seq: u64, features: u32) -> Signed<Card> {
+    Signed::sign(pool_id(), &key(number), Card { features, ..card(number, seq, &[], 0).value().clone() })
+}
+
 pub fn beat(number: u8, boot: u64, counter: u64) -> Signed<Heartbeat> {
     Signed::sign(pool_id(), &key(number), Heartbeat { version: 1, node: node(number), boot, counter })
 }
 
 pub fn gone(issuer: u8, member: u8, last: (u64, u64)) -> Signed<Departure> {
-    Signed::sign(pool_id(), &key(issuer), Departure { version: 1, member: node(member), last, issuer: node(issuer) })
+    let proof = (last != (0, 0)).then(|| beat(member, last.0, last.1).envelope().signature);
+    let gone = Departure { version: 1, member: node(member), last, proof, issuer: node(issuer) };
+    Signed::sign(pool_id(), &key(issuer), gone)
 }
 
 pub fn remove(signer: u8, subject: u8) -> Signed<Removal> {
@@ -201,12 +221,18 @@ pub fn epoch(signer: &SigningKey, epoch: u32, frozen_heads: Vec<BlockId>) -> Sig
         read_check: keys.read_check(),
         frozen_heads,
         prev_sealed: None,
+        sponsor: None,
     };
     Signed::sign(pool_id(), signer, statement)
 }
 
-/// A head by the first writer of `version_vector`, whose operations are numbered so.
+/// A head by the first writer of `version_vector`, whose operations are numbered so. The founder published it.
 pub fn head(epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
+    head_by(0, epoch, version_vector)
+}
+
+/// A head that node `author` published.
+pub fn head_by(author: u8, epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
     let dots = version_vector.iter().map(|(writer, seq)| Dot { writer: Writer([*writer; 8]), seq: *seq });
     let commit = Commit {
         parents: Vec::new(),
@@ -225,5 +251,5 @@ pub fn head(epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
     };
     let keys = keys(epoch);
     let writer = keys.writer().expect("made from the write secret");
-    Commit::head(writer, pool_id(), &commit.seal(writer, 3))
+    Commit::head(writer, &key(author), pool_id(), &commit.seal(writer, 3))
 }

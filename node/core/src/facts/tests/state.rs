@@ -1,10 +1,10 @@
 //! Rules, servers, volumes, heads.
 
 use fsdfs_proto::identity::card_flag;
-use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::ids::{DiskId, DiskNonce};
 
 use super::super::{FactSet, InsertOutcome};
-use super::pool::{TestPool, admins, card, epoch, head, key, node, pool_id, root, rules};
+use super::pool::{TestPool, admins, card, epoch, head, head_by, key, node, pool_id, root, rules};
 use crate::placement::MapDisk;
 
 #[test]
@@ -26,7 +26,7 @@ fn rules_follow_each_other_and_keep_their_floors() {
 #[test]
 fn a_newer_card_wins_and_at_equal_numbers_the_larger_id() {
     let mut pool = TestPool::of(1);
-    let (a, b) = (card(0, 3, &[(1, 10, 1)], 0), card(0, 3, &[(1, 20, 1)], 0));
+    let (a, b) = (card(0, 3, &[(1, 10)], 0), card(0, 3, &[(1, 20)], 0));
     let (small, large) = if a.id() < b.id() { (a, b) } else { (b, a) };
     assert_eq!(pool.say(small.clone()), InsertOutcome::New);
     assert_eq!(pool.say(large.clone()), InsertOutcome::New);
@@ -36,22 +36,30 @@ fn a_newer_card_wins_and_at_equal_numbers_the_larger_id() {
 }
 
 #[test]
-fn the_highest_attach_generation_owns_a_disk_and_full_nodes_keep_their_weight() {
+fn nobody_takes_the_disk_of_another_and_full_nodes_keep_their_weight() {
     let mut pool = TestPool::of(3);
-    pool.say(card(0, 1, &[(1, 10, 1), (2, 20, 1)], 0));
-    pool.say(card(1, 1, &[(1, 10, 2)], 0));
-    pool.say(card(2, 1, &[(3, 30, 1)], card_flag::READ_ONLY));
-    let weights: Vec<Vec<u32>> = by_node(&pool.facts, &[0, 1, 2]);
-    assert_eq!(weights, [vec![0, 20], vec![10], vec![30]]);
+    pool.say(card(0, 1, &[(1, 10)], 0));
+    pool.say(card(2, 1, &[(3, 30)], card_flag::READ_ONLY));
+    let before = pool.facts.servers();
+    // The same nonce on a later card of another node: it is another disk.
+    pool.say(card(1, 9, &[(1, 1000)], 0));
+    let after = pool.facts.servers();
+    assert_eq!([&before[..], &after[..]].map(<[_]>::len), [2, 3]);
+    assert!(before.iter().all(|server| after.contains(server)), "{before:?} {after:?}");
+    let ids: std::collections::BTreeSet<DiskId> =
+        after.iter().flat_map(|server| &server.disks).map(|disk| disk.id).collect();
+    assert_eq!(ids.len(), 3);
 }
 
 #[test]
 fn rules_cap_what_a_server_may_claim() {
     let mut pool = TestPool::of(1);
-    pool.say(card(0, 1, &[(1, 300, 1), (2, 100, 1)], 0));
+    pool.say(card(0, 1, &[(1, 300), (2, 100)], 0));
     let before = pool.facts.map_digest();
     pool.say(rules(0, 1, None, 3));
-    assert_eq!(by_node(&pool.facts, &[0]), [vec![75, 25]]);
+    let mut weights = by_node(&pool.facts, &[0]);
+    weights[0].sort_unstable();
+    assert_eq!(weights, [vec![25, 75]]);
     assert_ne!(pool.facts.map_digest(), before);
 }
 
@@ -67,14 +75,14 @@ fn by_node(facts: &FactSet, nodes: &[u8]) -> Vec<Vec<u32>> {
 #[test]
 fn names_and_heartbeats_do_not_change_the_map() {
     let mut pool = TestPool::of(2);
-    pool.say(card(0, 1, &[(1, 10, 1)], 0));
+    pool.say(card(0, 1, &[(1, 10)], 0));
     let (map, gossip) = (pool.facts.map_digest(), pool.facts.gossip_digest());
     pool.say(super::pool::beat(0, 1, 1));
     assert_eq!((pool.facts.map_digest(), pool.facts.gossip_digest()), (map, gossip));
-    pool.say(card(0, 2, &[(1, 10, 1)], 0));
+    pool.say(card(0, 2, &[(1, 10)], 0));
     assert_eq!(pool.facts.map_digest(), map);
     assert_ne!(pool.facts.gossip_digest(), gossip);
-    assert_eq!(pool.facts.servers()[0].disks[0].id, DiskId([1; 16]));
+    assert_eq!(pool.facts.servers()[0].disks[0].id, DiskId::of(node(0), DiskNonce([1; 16])));
 }
 
 #[test]
@@ -102,8 +110,23 @@ fn a_head_under_another_key_is_refused() {
     let stranger =
         fsdfs_proto::volume::VolumeKeys::from_write_secret(pool_id().volume(), 1, fsdfs_proto::ids::Key([9; 32]));
     let commit = fsdfs_proto::block::Block::new(head(1, &[(1, 1)]).value().commit.clone());
-    let forged = fsdfs_proto::volume::Commit::head(stranger.writer().expect("writes"), pool_id(), &commit);
+    let forged = fsdfs_proto::volume::Commit::head(stranger.writer().expect("writes"), &key(0), pool_id(), &commit);
     assert!(matches!(pool.say(forged), InsertOutcome::Invalid(_)));
+}
+
+/// Nodes that merge the same heads make the same commit, each in its own name.
+#[test]
+fn of_one_commit_published_by_several_one_head_stands_in_any_order() {
+    let volume = pool_id().volume();
+    let heads = [head_by(0, 1, &[(1, 1)]), head_by(1, 1, &[(1, 1)])];
+    let stands = |order: [usize; 2]| {
+        let mut pool = TestPool::of(2);
+        pool.say(epoch(&key(0), 1, Vec::new()));
+        order.map(|at| pool.say(heads[at].clone()));
+        pool.facts.heads(volume)
+    };
+    assert_eq!(stands([0, 1]), stands([1, 0]));
+    assert_eq!(stands([0, 1]).len(), 1);
 }
 
 #[test]

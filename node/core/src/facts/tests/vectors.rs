@@ -1,8 +1,9 @@
 //! Published cases of the chain check and of what facts amount to (spec 01-identity): facts in, verdict or members out.
 #![allow(clippy::disallowed_methods, reason = "the vectors are written by hand-run test")]
 
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
-use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, RawFact, Revocation, Role};
+use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, RawFact, Revocation, Role, consented};
 use fsdfs_proto::ids::{PublicKey, hex};
 use fsdfs_proto::signed::Signed;
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use super::super::{FactSet, GateRefusal, InsertOutcome, MemberStatus};
 use super::pool::{
     TestPool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, public, remove, root, rules,
-    ticket_key,
+    ticket_key, vouch,
 };
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/identity-pool.json");
@@ -70,6 +71,7 @@ fn state(name: &str, facts: &[Fact]) -> Value {
                 "node": node,
                 "role": format!("{:?}", member.role),
                 "invited_by": member.invited_by,
+                "branch": member.branch.map(|branch| branch.0),
                 "status": format!("{:?}", member.status),
                 "card": member.card.as_ref().map(Signed::id),
             })
@@ -107,7 +109,7 @@ fn one(name: &str, facts: &[Fact], fact: &Fact) -> Value {
     json!({ "name": name, "facts": all_raw(facts), "fact": raw(fact), "becomes": becomes })
 }
 
-fn cert(issuer: &ed25519_dalek::SigningKey, change: impl FnOnce(&mut Cert)) -> Signed<Cert> {
+fn cert(issuer: &SigningKey, change: impl FnOnce(&mut Cert)) -> (SigningKey, Cert) {
     let mut cert = Cert {
         version: 1,
         kind: CertKind::Member,
@@ -119,9 +121,31 @@ fn cert(issuer: &ed25519_dalek::SigningKey, change: impl FnOnce(&mut Cert)) -> S
         grant_until: 0,
         redeem_by: 0,
         uses: 0,
+        parent: None,
+        consent: None,
+        weight_gib_max: 0,
     };
     change(&mut cert);
+    (issuer.clone(), cert)
+}
+
+/// Signs a certificate below another one, with its subject's consent.
+fn below(parent: Option<&Signed<Cert>>, (issuer, cert): &(SigningKey, Cert)) -> Signed<Cert> {
+    let cert = Cert { parent: parent.map(Signed::id), ..cert.clone() };
+    let subject = (0..100).map(key).find(|key| public(key) == cert.subject);
+    let cert = match subject {
+        Some(subject) if parent.is_some() && cert.kind == CertKind::Member => consented(cert, &subject),
+        _ => cert,
+    };
     Signed::sign(pool_id(), issuer, cert)
+}
+
+fn chain(links: &[&(SigningKey, Cert)]) -> Vec<Signed<Cert>> {
+    let mut chain = Vec::<Signed<Cert>>::new();
+    for link in links {
+        chain.push(below(chain.last(), link));
+    }
+    chain
 }
 
 /// Chains that are wrong in themselves.
@@ -134,17 +158,17 @@ fn links() -> Vec<Value> {
             change(cert);
         })
     };
-    let below = |change: fn(&mut Cert)| {
+    let second = |change: fn(&mut Cert)| {
         cert(&key(0), |cert| {
             cert.depth = 4;
             change(cert);
         })
     };
-    let case = |name: &str, chain: &[&Signed<Cert>]| {
-        let chain = chain.iter().map(|cert| (*cert).clone()).collect();
+    let shown = |name: &str, chain: Vec<Signed<Cert>>| {
         gate(name, GateVector { facts: &pool.said, wall_ms: 1000, peer: 1, chain, admissions: Vec::new() })
     };
-    let fine = below(|_| {});
+    let case = |name: &str, links: &[&(SigningKey, Cert)]| shown(name, chain(links));
+    let fine = second(|_| {});
     let mut long = vec![cert(&root(), |cert| (cert.subject, cert.depth) = (node(20).into(), 40))];
     long.extend(
         (20..36u8).map(|number| {
@@ -157,26 +181,28 @@ fn links() -> Vec<Value> {
     weak[0] = 1;
     let weak = cert(&root(), |cert| cert.subject = PublicKey(weak));
     let foreign = cert(&key(9), |cert| cert.subject = node(0).into());
+    let other = below(None, &cert(&root(), |cert| (cert.subject, cert.depth) = (node(0).into(), 9)));
     vec![
         case("a member certified by a member", &[&top, &fine]),
         case("no certificate", &[]),
         case("17 certificates", &long.iter().collect::<Vec<_>>()),
         case("begins below another root key", &[&foreign, &fine]),
         case("a link is missing", &[&top, &cert(&key(7), |_| {})]),
+        shown("names another certificate of its issuer", vec![below(None, &top), below(Some(&other), &fine)]),
         case("a subject twice", &[&top, &fine, &again, &third]),
         case("a weak subject", &[&weak]),
         case(
             "by somebody who may not invite",
-            &[&narrow(|cert| cert.may_invite = false), &below(|cert| cert.may_invite = false)],
+            &[&narrow(|cert| cert.may_invite = false), &second(|cert| cert.may_invite = false)],
         ),
-        case("as deep as its issuer", &[&top, &below(|cert| cert.depth = 5)]),
+        case("as deep as its issuer", &[&top, &second(|cert| cert.depth = 5)]),
         case("a wider role", &[&narrow(|cert| cert.role = Role::Reader), &fine]),
-        case("granted for longer", &[&narrow(|cert| cert.grant_until = 2000), &below(|cert| cert.grant_until = 2001)]),
+        case("granted for longer", &[&narrow(|cert| cert.grant_until = 2000), &second(|cert| cert.grant_until = 2001)]),
         case("granted for ever by somebody granted for a time", &[&narrow(|cert| cert.grant_until = 2000), &fine]),
-        case("granted until now", &[&top, &below(|cert| cert.grant_until = 1000)]),
-        case("granted until just before now", &[&top, &below(|cert| cert.grant_until = 999)]),
+        case("granted until now", &[&top, &second(|cert| cert.grant_until = 1000)]),
+        case("granted until just before now", &[&top, &second(|cert| cert.grant_until = 999)]),
         case("another node's chain", &[&top]),
-        case("ends in a ticket", &[&top, &below(|cert| (cert.kind, cert.uses) = (CertKind::Ticket, 1))]),
+        case("ends in a ticket", &[&top, &second(|cert| (cert.kind, cert.uses) = (CertKind::Ticket, 1))]),
     ]
 }
 
@@ -265,15 +291,13 @@ fn states() -> Vec<Value> {
     let late = pool.ticket(4, 1, 0);
     pool.join(0, late, 6, 70);
     states.push(state("two users of a ticket for one; the later one's friend is a guest as well", &pool.said));
-    let rival = card(0, 2, &[(1, 60, 1)], 0);
-    for card in
-        [card(0, 1, &[(9, 10, 1)], 0), card(0, 2, &[(1, 50, 1)], 0), rival, card(1, 1, &[(1, 70, 2), (2, 30, 1)], 0)]
-    {
+    let rival = card(0, 2, &[(1, 60)], 0);
+    for card in [card(0, 1, &[(9, 10)], 0), card(0, 2, &[(1, 50)], 0), rival, card(1, 1, &[(1, 70), (2, 30)], 0)] {
         pool.say(card);
     }
-    pool.say(card(2, 1, &[(3, 40, 1)], 1));
-    pool.say(card(4, 1, &[(4, 40, 1)], 0));
-    states.push(state("cards: a rival of equal number, a disk on two, a full node, a guest", &pool.said));
+    pool.say(card(2, 1, &[(3, 40)], 1));
+    pool.say(card(4, 1, &[(4, 40)], 0));
+    states.push(state("cards: a rival of equal number, one nonce on two, a full node, a guest", &pool.said));
     let first = rules(0, 1, None, 2);
     pool.say(rules(0, 2, Some(first.id()), 5));
     pool.say(first);
@@ -284,10 +308,14 @@ fn states() -> Vec<Value> {
     }
     states.push(state("rules, features, an epoch, heads", &pool.said));
     pool.say(beat(3, 1, 5));
-    for issuer in [0, 1, 2] {
+    for issuer in [0, 1, 2, 4] {
         pool.say(gone(issuer, 3, (1, 5)));
     }
-    states.push(state("a majority says that one is gone", &pool.said));
+    states.push(state("a majority of the branches says that one is gone", &pool.said));
+    let inner = pool.ticket(1, 1, 0);
+    pool.join(1, inner, 7, 80);
+    pool.say(vouch(0, 7));
+    states.push(state("an admin vouches for somebody whom a member invited", &pool.said));
     pool.say(remove(2, 2));
     let list = pool.said[1].id();
     pool.say(admins(2, Some(list), &[1, 0]));

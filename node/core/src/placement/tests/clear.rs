@@ -1,5 +1,6 @@
 //! The chapter's function word by word: everybody races in every round (spec 03-placement §2, "race"; §3, steps 3 to 6).
 
+use super::super::branches::BranchTarget;
 use super::super::math::{ONE, PlacementKey, product, scale};
 use super::super::sites::{DiskArrival, LiveSite};
 use super::super::targets::SiteTarget;
@@ -21,28 +22,79 @@ pub(super) fn holders(view: &ClusterMap, id: BlockId, copies: u8) -> Vec<BlockHo
     holders.iter().map(|arrival| sites.holder(arrival)).collect()
 }
 
-/// Step 4: replicas of each site.
+/// Step 4: replicas of each site. Sites and branches race for what is beyond the bases, then a branch's sites for its share.
 fn counts(view: &ClusterMap, copies: u8, key: PlacementKey, arrivals: &[DiskArrival]) -> Vec<usize> {
-    let targets = view.targets(copies);
+    let (targets, sites) = (view.targets(copies), &view.sites.sites);
+    let branch_of = |site: usize| targets.branches.iter().position(|branch| branch.sites.contains(&site));
     let mut counts: Vec<usize> = targets.sites.iter().map(|target| target.base).collect();
-    let want = targets.copies - counts.iter().sum::<usize>();
-    let racing: Vec<usize> = (0..counts.len()).filter(|site| targets.sites[*site].frac > 0).collect();
-    let runner = |&site: &usize| site_runner(&view.sites.sites[site], &targets.sites[site], key, arrivals);
-    for winner in race(racing.iter().map(runner).collect(), want) {
-        counts[racing[winner]] += 1;
+    let mut in_branch: Vec<usize> = targets.branches.iter().map(|branch| branch.base).collect();
+    (0..counts.len()).filter(|site| branch_of(*site).is_some()).for_each(|site| counts[site] = 0);
+    let want = targets.copies - counts.iter().chain(&in_branch).sum::<usize>();
+    let alone = (0..counts.len()).filter(|site| branch_of(*site).is_none() && targets.sites[*site].frac > 0);
+    let mut racing: Vec<(usize, PlainItem)> = alone
+        .map(|site| (site, runner(&sites[site..=site], targets.sites[site].base, sites[site].seed, key, arrivals)))
+        .map(|(site, e)| (site, PlainItem { e, p: targets.sites[site].frac }))
+        .collect();
+    for (number, branch) in targets.branches.iter().enumerate().filter(|(_, branch)| branch.frac > 0) {
+        let together = &sites[branch.sites.clone()];
+        let e = runner(together, branch.base, together[0].branch.expect("in a branch").seed, key, arrivals);
+        racing.push((counts.len() + number, PlainItem { e, p: branch.frac }));
+    }
+    for winner in race(racing.iter().map(|(_, item)| *item).collect(), want) {
+        match racing[winner].0.checked_sub(counts.len()) {
+            None => counts[racing[winner].0] += 1,
+            Some(branch) => in_branch[branch] += 1,
+        }
+    }
+    let raw = super::super::targets::site_targets(&view.sites, targets.copies);
+    for (branch, count) in targets.branches.iter().zip(in_branch) {
+        for site in within_branch(view, branch, &raw, count, arrivals) {
+            counts[site] = 1;
+        }
     }
     counts
 }
 
-fn site_runner(site: &LiveSite, target: &SiteTarget, key: PlacementKey, arrivals: &[DiskArrival]) -> PlainItem {
-    let e = if target.base == 0 {
-        let earlier = |x: DiskArrival, y: DiskArrival| if y.is_before(&x) { y } else { x };
-        let first = arrivals[site.servers.clone()].iter().copied().reduce(earlier).expect("a site has a server");
-        scale(first.e, site.weight, first.weight)
-    } else {
-        key.exponential(site.seed)
+/// When sites that stand together come up, at unit rate.
+fn runner(sites: &[LiveSite], base: usize, seed: u64, key: PlacementKey, arrivals: &[DiskArrival]) -> u64 {
+    if base > 0 {
+        return key.exponential(seed);
+    }
+    let first = first_of(sites, arrivals);
+    scale(first.e, sites.iter().map(|site| site.weight).sum(), first.weight)
+}
+
+fn first_of(sites: &[LiveSite], arrivals: &[DiskArrival]) -> DiskArrival {
+    let earlier = |x: DiskArrival, y: DiskArrival| if y.is_before(&x) { y } else { x };
+    let servers = sites.iter().flat_map(|site| arrivals[site.servers.clone()].iter().copied());
+    servers.reduce(earlier).expect("a site has a server")
+}
+
+/// Which sites of a branch get one of its replicas.
+fn within_branch(
+    view: &ClusterMap,
+    branch: &BranchTarget,
+    targets: &[u64],
+    count: usize,
+    arrivals: &[DiskArrival],
+) -> Vec<usize> {
+    let sites = &view.sites.sites;
+    if branch.base == 0 {
+        let first = first_of(&sites[branch.sites.clone()], arrivals);
+        let at = branch.sites.clone().filter(|site| sites[*site].disks.contains(&first.disk));
+        return at.take(count).collect();
+    }
+    let shares = branch.shares(targets, count);
+    let share = |site: usize| shares[site - branch.sites.start];
+    let mut chosen: Vec<usize> = branch.sites.clone().filter(|site| share(*site) == ONE).collect();
+    let racing: Vec<usize> = branch.sites.clone().filter(|site| (1..ONE).contains(&share(*site))).collect();
+    let item = |&site: &usize| {
+        let first = first_of(&sites[site..=site], arrivals);
+        PlainItem { e: scale(first.e, sites[site].weight, first.weight), p: share(site) }
     };
-    PlainItem { e, p: target.frac }
+    let winners = race(racing.iter().map(item).collect(), count - chosen.len());
+    chosen.extend(winners.into_iter().map(|winner| racing[winner]));
+    chosen
 }
 
 /// Step 5 for two or more replicas in one site.

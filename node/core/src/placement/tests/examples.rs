@@ -16,7 +16,8 @@ fn plain_seed(number: u64, tag: u64) -> u64 {
 
 const SEEDS: SeedFunctions = SeedFunctions {
     disk: |id| plain_seed(u128::from_be_bytes(id.0) as u64, 1),
-    site: |site| plain_seed(site.parse().expect("sites are numbers here"), 2),
+    site: |_, site| plain_seed(site.parse().expect("sites are numbers here"), 2),
+    branch: |_| 0,
 };
 
 /// `(site, server, [(disk, weight)])`, all numbers.
@@ -29,6 +30,7 @@ fn servers(plain: &[PlainSites<'_>]) -> Vec<MapServer> {
         .map(|(site, id, disks)| MapServer {
             id: plain_node(*id),
             site: site.to_string(),
+            branch: None,
             disks: disks.iter().map(disk).collect(),
         })
         .collect()
@@ -173,7 +175,7 @@ fn drained_disks_and_more_copies_than_servers() {
 
 #[test]
 fn ties_go_to_the_smaller_id() {
-    let same = SeedFunctions { disk: |_| 5, site: |_| 5 };
+    let same = SeedFunctions { disk: |_| 5, site: |_, _| 5, branch: |_| 5 };
     let plain: [PlainSites<'_>; 3] =
         [(3, 1, &[(12, 70), (11, 70)]), (1, 2, &[(21, 70), (22, 70)]), (2, 3, &[(31, 140)])];
     let view = ClusterMap::with_seeds(servers(&plain), same);

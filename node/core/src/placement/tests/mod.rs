@@ -1,5 +1,6 @@
 //! Placement held to the examples of the chapter, to the published vectors, and to what it promises.
 
+mod branches;
 mod clear;
 mod examples;
 mod movement;
@@ -39,7 +40,8 @@ fn disk(server: u64, number: u64, weight: u32) -> MapDisk {
 
 /// A server with one disk at a site of its own.
 fn server(number: u64, weight: u32) -> MapServer {
-    MapServer { id: node(number), site: format!("house {number}"), disks: vec![disk(number, 0, weight)] }
+    let disks = vec![disk(number, 0, weight)];
+    MapServer { id: node(number), site: format!("house {number}"), branch: None, disks }
 }
 
 /// Servers of very different sizes, the same ones for the same `salt`: weights spread over a factor of about thirty.

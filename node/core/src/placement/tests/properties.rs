@@ -26,7 +26,7 @@ fn map() -> impl Strategy<Value = Vec<MapServer>> {
 
 fn server_of(number: u64, site: u64, weights: &[u32]) -> MapServer {
     let disks = weights.iter().zip(0..).map(|(weight, place)| disk(number, place, *weight)).collect();
-    MapServer { id: node(number), site: format!("house {site}"), disks }
+    MapServer { id: node(number), site: format!("house {site}"), branch: None, disks }
 }
 
 fn is_live(server: &MapServer) -> bool {

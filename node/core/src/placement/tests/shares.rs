@@ -4,7 +4,7 @@ use super::*;
 
 /// Chi-square of the replicas that `blocks` blocks leave on each server, and its degrees of freedom, at most; exact shares make
 /// them about equal.
-fn chi_square(view: &ClusterMap, copies: u8, blocks: u64) -> (f64, f64) {
+pub(super) fn chi_square(view: &ClusterMap, copies: u8, blocks: u64) -> (f64, f64) {
     let mut counts: BTreeMap<NodeId, u64> = BTreeMap::new();
     for id in super::blocks(1).take(blocks as usize) {
         for holder in view.holders(id, copies) {

@@ -30,10 +30,11 @@ fn weight(dice: &mut fastrand::Rng, shape: u32) -> u32 {
 fn map(dice: &mut fastrand::Rng) -> Vec<MapServer> {
     let (shape, disks) = (dice.u32(0..4), *dice.choice(&[1, 1, 2, 5]).expect("some"));
     let count = *dice.choice(&[1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 40]).expect("some");
-    let sites = 1 + dice.u64(0..count);
+    let (sites, branches) = (1 + dice.u64(0..count), dice.bool());
     let server = |number| {
         let disks = (0..dice.u64(0..disks) + 1).map(|place| disk(number, place, weight(dice, shape))).collect();
-        MapServer { id: node(number), site: format!("house {}", dice.u64(0..sites)), disks }
+        let branch = branches.then(|| dice.u64(0..6)).filter(|branch| *branch < 3).map(node);
+        MapServer { id: node(number), site: format!("house {}", dice.u64(0..sites)), branch, disks }
     };
     (0..count).map(server).collect()
 }

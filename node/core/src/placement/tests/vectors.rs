@@ -1,10 +1,11 @@
 //! `proto-spec/vectors/placement.json` and `placement-2.json`, written by a second implementation that follows the chapter alone.
 
-use fsdfs_proto::ids::{hex, unhex};
-use fsdfs_proto::placement::{disk_seed, site_seed};
+use fsdfs_proto::ids::{DiskNonce, hex, unhex};
+use fsdfs_proto::placement::{branch_seed, disk_seed, site_seed};
 use serde_json::Value;
 
-use super::super::math::{PlacementKey, exponential, mix, table_entries};
+use super::super::branches::split;
+use super::super::math::{ONE, PlacementKey, exponential, mix, table_entries};
 use super::super::share::{ShareBounds, fill, sitefill};
 use super::super::targets::site_targets;
 use super::clear::{self, PlainItem};
@@ -49,6 +50,32 @@ fn small<T: TryFrom<u64>>(value: &Value) -> T {
     T::try_from(number(value)).ok().expect("a small number")
 }
 
+fn published_3() -> Value {
+    let text = include_str!("../../../../../proto-spec/vectors/placement-3.json");
+    serde_json::from_str(text).expect("the vectors are JSON")
+}
+
+#[test]
+fn branches() {
+    let published = published_3();
+    for case in list(&published["disk_ids"]) {
+        let disk = DiskId::of(NodeId(id(&case[0])), DiskNonce(id(&case[1])));
+        assert_eq!(disk, DiskId(id(&case[2])), "disk {case}");
+    }
+    for case in list(&published["seeds"]) {
+        let branch = NodeId(id(&case[0]));
+        assert_eq!(branch_seed(branch), number(&case[2]), "branch {case}");
+        assert_eq!(site_seed(Some(branch), text(&case[1])), number(&case[3]), "site {case}");
+    }
+    for case in list(&published["splits"]) {
+        let shares = numbers(&case["t"]);
+        let [base, more] = split(&shares, shares.iter().sum::<u64>() % ONE);
+        let parts = list(&case["shares"]);
+        assert_eq!(base, numbers(&parts[0]), "split {case}");
+        assert_eq!(more, parts.get(1).map_or(Vec::new(), numbers), "split {case}");
+    }
+}
+
 #[test]
 fn primitives() {
     let published = published();
@@ -76,7 +103,7 @@ fn seeds() {
             .as_bytes()
             .chunks(2)
             .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        Some(site_seed(&String::from_utf8(bytes.collect::<Option<_>>()?).ok()?))
+        Some(site_seed(None, &String::from_utf8(bytes.collect::<Option<_>>()?).ok()?))
     };
     for case in list(&published()["seeds"]) {
         let seed = disk(case).or_else(|| site(case)).expect("a tag and hexadecimal digits");
@@ -111,7 +138,7 @@ fn fills_and_races() {
 
 #[test]
 fn maps() {
-    for published in [published(), published_2()] {
+    for published in [published(), published_2(), published_3()] {
         let mut places = 0;
         for case in list(&published["maps"]) {
             let servers: Vec<MapServer> = list(&case["servers"]).iter().map(read_server).collect();
@@ -130,6 +157,7 @@ fn read_server(value: &Value) -> MapServer {
     MapServer {
         id: NodeId(id(&value[0])),
         site: text(&value[1]).into(),
+        branch: value.get(3).map(|branch| NodeId(id(branch))),
         disks: list(&value[2]).iter().map(disk).collect(),
     }
 }
@@ -144,8 +172,9 @@ fn check_rule(servers: &[MapServer], view: &ClusterMap, rule: &Value) {
         let holders = view.holders(BlockId(id(&place[0])), copies);
         assert_eq!(indices(servers, &holders), pairs(&place[1]), "place {place}");
     }
-    // The first file has one order for each rule, the second two.
-    let orders = rule.get("orders").map_or(std::slice::from_ref(&rule["order"]), list);
+    // The first file has one order for each rule, the second two, the third none.
+    let one = rule.get("order").map_or(&[][..], std::slice::from_ref);
+    let orders = rule.get("orders").map_or(one, list);
     for (order, place) in orders.iter().zip(list(&rule["places"])) {
         let block = BlockId(id(&place[0]));
         assert_eq!(indices(servers, &view.order(block, copies)), pairs(order), "order {rule}");
@@ -220,6 +249,7 @@ fn chain(count: usize, sites: usize) -> Vec<MapServer> {
     let server = |(number, id): (usize, [u8; 32])| MapServer {
         id: NodeId(id),
         site: format!("h{}", number % sites),
+        branch: None,
         disks: vec![MapDisk {
             id: DiskId(*id.first_chunk().expect("32 bytes begin with 16")),
             weight: 1 + u32::from(u16::from_be_bytes([id[16], id[17]])),

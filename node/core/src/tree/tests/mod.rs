@@ -5,6 +5,7 @@
 mod contents;
 mod edits;
 mod histories;
+mod hostile;
 mod merges;
 mod model;
 mod published;
@@ -12,6 +13,7 @@ mod published;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
@@ -20,9 +22,9 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, NodeTarget, VolumeKeys};
 
 use super::{
-    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, JobDone, MergeJob,
-    QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeJob, TreeParams, TreePath, TreeQuery,
-    WalkJob,
+    BlockMap, EditError, EditJob, EditOutcome, EntryName, FileAttributes, FileContent, FileNode, HeadFault, JobDone,
+    JobTerms, MergeJob, QueryJob, QueryResult, TreeEdit, TreeError, TreeItem, TreeItemKind, TreeJob, TreeParams,
+    TreePath, TreeQuery, WalkJob,
 };
 
 /// Small enough for several levels of nodes from a few dozen names.
@@ -31,6 +33,11 @@ pub const POOL: PoolId = PoolId([7; 32]);
 
 pub const fn nodes(leaf_bytes: usize, interior_bytes: usize) -> NodeTarget {
     NodeTarget { leaf_bytes, interior_bytes }
+}
+
+/// In whose name all heads are published here.
+pub fn author() -> SigningKey {
+    SigningKey::from_bytes(&[4; 32])
 }
 
 pub fn keys() -> VolumeKeys {
@@ -98,17 +105,24 @@ impl TestWriter {
         self.heads = vec![head];
     }
 
+    /// As a node that used these heads before.
+    pub fn terms(&self) -> JobTerms {
+        JobTerms { good: self.heads.clone(), ..JobTerms::default() }
+    }
+
     pub fn edit_job(&mut self, edits: &[TreeEdit]) -> EditJob {
         self.clock += 1000;
         EditJob {
             keys: keys(),
             pool: POOL,
+            author: author(),
             heads: self.heads.clone(),
             edits: edits.to_vec(),
             dot: (self.writer, self.seq + 1),
             hlc: Hlc { ms: self.clock, count: 0 },
             copies: 3,
             params: self.params,
+            terms: self.terms(),
             blocks: BlockMap::new(),
         }
     }
@@ -165,9 +179,11 @@ impl TestWriter {
         let job = MergeJob {
             keys: keys(),
             pool: POOL,
+            author: author(),
             heads: self.heads.clone(),
             copies: 3,
             params: self.params,
+            terms: self.terms(),
             blocks: BlockMap::new(),
         };
         match self.run(TreeJob::Merge(job)) {
@@ -184,6 +200,7 @@ impl TestWriter {
             query,
             known: None,
             params: self.params,
+            terms: self.terms(),
             blocks: BlockMap::new(),
         };
         match self.run(TreeJob::Query(job)) {

@@ -1,6 +1,7 @@
 //! The merge against its reference, `proto-spec/check/merge_model.py`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
@@ -11,7 +12,7 @@ use super::super::dir::{MergedDirectory, NameSlot};
 use super::super::merge::{MergeState, merge};
 use super::super::pages::DirectoryPages;
 use super::super::source::BlockSource;
-use super::{BlockMap, JobDone, MergeJob, POOL, TINY, TreeJob, inline, keys, name, text};
+use super::{BlockMap, JobDone, JobTerms, MergeJob, POOL, TINY, TreeJob, author, inline, keys, name, text};
 
 const VECTORS: &str = include_str!("../../../../../proto-spec/vectors/merge.json");
 
@@ -39,7 +40,7 @@ fn dir(of: &Value) -> MergedDirectory {
         let mut versions: Vec<_> = entry[1].as_array().unwrap().iter().map(version).collect();
         versions.sort();
         let sub = Some(&entry[2]).filter(|sub| !sub.is_null()).map(super::model::dir);
-        dir.changes.insert(name(entry[0].as_str().unwrap()), NameSlot { versions, dir: sub.map(Box::new) });
+        dir.changes.insert(name(entry[0].as_str().unwrap()), NameSlot { versions, dir: sub.map(Arc::new) });
     }
     dir
 }
@@ -102,14 +103,16 @@ fn merges_of_heads_are_those_of_the_model() {
             let dot = version_vector.dots().last().copied();
             let commit = Commit { parents: vec![], time: Hlc::default(), dot, version_vector, root, ..commit() };
             store.extend(pages.blocks.into_iter().map(|block| (block.id(), block)));
-            Commit::head(keys.writer().unwrap(), POOL, &commit.seal(keys.writer().unwrap(), 3))
+            Commit::head(keys.writer().unwrap(), &author(), POOL, &commit.seal(keys.writer().unwrap(), 3))
         });
         let mut job = TreeJob::Merge(MergeJob {
             keys: keys.clone(),
             pool: POOL,
+            author: author(),
             heads: heads.to_vec(),
             copies: 3,
             params: TINY,
+            terms: JobTerms::default(),
             blocks: BlockMap::new(),
         });
         let (blocks, head) = loop {

@@ -7,7 +7,7 @@ use fsdfs_proto::ids::{BlockId, hex};
 use fsdfs_proto::volume::Commit;
 use serde_json::{Value, json};
 
-use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, TreeParams, inline, keys, path};
+use super::{BlockMap, JobDone, MergeJob, POOL, TestWriter, TreeEdit, TreeJob, TreeParams, author, inline, keys, path};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/merge-blocks.json");
 /// Smaller than those of pools.
@@ -37,8 +37,17 @@ fn vector() -> Value {
     let heads: Vec<_> = one.heads.iter().chain(&two.heads).cloned().collect();
     let mut store: BTreeMap<BlockId, Block> = one.store.clone();
     store.extend(two.store.clone());
-    let job =
-        MergeJob { keys: keys(), pool: POOL, heads: heads.clone(), copies: 3, params: PARAMS, blocks: BlockMap::new() };
+    let terms = super::JobTerms::default();
+    let job = MergeJob {
+        keys: keys(),
+        pool: POOL,
+        author: author(),
+        heads: heads.clone(),
+        copies: 3,
+        params: PARAMS,
+        terms,
+        blocks: BlockMap::new(),
+    };
     let (mut job, mut used) = (TreeJob::Merge(job), Vec::new());
     let (blocks, head) = loop {
         match job.run() {

@@ -101,7 +101,7 @@ impl PlanRenderer<'_> {
     fn described(&self) -> String {
         let is_member = |name: &str| the_member(self.members, name).is_ok();
         let full =
-            |name: &str| the_member(self.members, name).map_or_else(|_| name.into(), |member| member.name.clone());
+            |name: &str| the_member(self.members, name).map_or_else(|_| name.into(), |member| member.label.clone());
         match self.change {
             Some(ChangeRequest::Add { name, bytes, .. }) if is_member(name) => {
                 format!("another disk with {} at {}", size(*bytes), full(name))
@@ -217,7 +217,7 @@ impl PlanRenderer<'_> {
     /// A newcomer has no entry among the members.
     fn name(&self, node: NodeId) -> String {
         match (self.member(node), self.change) {
-            (Some(member), _) => member.name.clone(),
+            (Some(member), _) => member.label.clone(),
             (None, Some(ChangeRequest::Add { name, .. })) => name.clone(),
             (None, _) => node.short(),
         }

@@ -5,8 +5,10 @@
 mod nearness;
 
 use fsdfs_core::seam::BlockPayload;
+use fsdfs_proto::identity::{Fact, Heartbeat};
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::AttachedBlock;
+use fsdfs_proto::message::{AttachedBlock, FactBatch, Message};
+use fsdfs_proto::signed::Signed;
 use futures::{AsyncWriteExt as _, StreamExt as _};
 use libp2p::swarm::SwarmEvent;
 
@@ -15,7 +17,7 @@ use super::behaviour::NodeBehaviourEvent;
 use super::start::swarm;
 use super::streams::StreamsEvent;
 use crate::net::NetEvent;
-use crate::net::tests::pool::{TestNode, TestPool};
+use crate::net::tests::pool::{TestNode, TestPool, key};
 use crate::net::tests::store;
 
 #[tokio::test]
@@ -27,6 +29,31 @@ async fn a_peer_that_breaks_the_framing_is_dropped() {
         node.until(|event| matches!(event, NetEvent::Up { .. })).await;
         node.until(|event| matches!(event, NetEvent::Down { .. })).await;
     }
+}
+
+#[tokio::test]
+async fn a_fact_with_a_wrong_signature_ends_the_connection_before_anybody_sees_it() {
+    let pool = TestPool::new(&[1, 2]);
+    let mut node = pool.start(1).await;
+    let beat = Heartbeat { version: 1, node: pool.node(2), boot: 1, counter: 1 };
+    let right = Fact::from(Signed::sign(pool.facts.pool(), &key(2), beat)).raw();
+    let message = Message::Facts(FactBatch { request: 0, facts: vec![right] });
+    let good = fsdfs_proto::codec::encode(&message);
+    let mut bad = good.clone();
+    let end = bad.len() - 2;
+    bad[end] ^= 1;
+    let frames = [good, bad].map(|bytes| [&(bytes.len() as u32).to_be_bytes()[..], &bytes].concat());
+    let _rude = speak_rudely(&pool, &node, frames.concat());
+    let mut heard = 0;
+    loop {
+        match node.next().await {
+            NetEvent::Message { message: Message::Facts(_), .. } => heard += 1,
+            NetEvent::Misbehaved { .. } => break,
+            _ => {}
+        }
+    }
+    assert_eq!(heard, 1, "the right one only");
+    node.until(|event| matches!(event, NetEvent::Down { .. })).await;
 }
 
 #[tokio::test]

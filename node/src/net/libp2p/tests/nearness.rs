@@ -6,7 +6,7 @@ use libp2p::kad::KBucketKey;
 
 fn server(number: u8) -> MapServer {
     let disks = vec![MapDisk { id: DiskId([number; 16]), weight: 1 }];
-    MapServer { id: NodeId([number; 32]), site: String::new(), disks }
+    MapServer { id: NodeId([number; 32]), site: String::new(), branch: None, disks }
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn ticket_key() -> PublicKey {
 }
 
 fn terms(role: Role, uses: u32) -> TicketTerms {
-    TicketTerms { subject: ticket_key(), role, redeem_by: 7, uses }
+    TicketTerms { subject: ticket_key(), role, redeem_by: 7, uses, weight_max: 0 }
 }
 
 /// The answer to the command: refused at once, or raised so that it comes after all that follows from the statement.
@@ -72,6 +72,14 @@ fn a_ticket_admits_one_at_least_and_passes_on_inviting_to_full_members_only() {
 }
 
 #[test]
+fn a_ticket_says_how_much_storage_is_believed() {
+    for (weight_max, stated) in [(0, 0), (500, 500)] {
+        let ticket = invited(&mut context(1, 3), TicketTerms { weight_max, ..terms(Role::Full, 1) });
+        assert_eq!(ticket.last().expect("not empty").value().weight_gib_max, stated);
+    }
+}
+
+#[test]
 fn a_stranger_cannot_invite() {
     let mut stranger = context(9, 3);
     invite(&mut stranger, &mut Gossip::default(), OP, terms(Role::Full, 1));
@@ -83,9 +91,11 @@ fn a_clock_that_is_far_off_makes_no_tickets() {
     for (off_ms, minutes) in [(CLOCK_OFF_MS_MAX, None), (CLOCK_OFF_MS_MAX + 60_000, Some(11))] {
         for sign in [1, -1] {
             let mut cx = context(1, 3);
-            let peer = connect(&mut cx, 0);
             let off = sign * i64::try_from(off_ms).expect("minutes");
-            cx.peers.get_mut(peer).expect("connected").clock_off_ms = Some(off);
+            for number in [0, 2] {
+                let peer = connect(&mut cx, number);
+                cx.peers.get_mut(peer).expect("connected").clock_off_ms = Some(off);
+            }
             invite(&mut cx, &mut Gossip::default(), OP, terms(Role::Full, 1));
             let Some(minutes) = minutes else {
                 assert!(matches!(events(&mut cx).last(), Some(Event::Reply { reply: Reply::Invited(_), .. })));

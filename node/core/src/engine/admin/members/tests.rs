@@ -1,5 +1,7 @@
+use fsdfs_proto::identity::Card;
+
 use super::*;
-use crate::engine::test_kit::pool::{beat, card, gone, node, remove};
+use crate::engine::test_kit::pool::{beat, card, gone, key, node, pool_id, remove};
 use crate::engine::test_kit::{connect, context, pass, revoke};
 use crate::limits::AWAY_MS;
 
@@ -37,6 +39,24 @@ fn before_its_card_is_heard_a_member_has_its_short_id_for_a_name() {
     let member = report(&cx, &Liveness::default(), 1);
     assert_eq!(member.name, node(1).short());
     assert!(member.site.is_empty() && member.addrs.is_empty() && member.disks.is_empty());
+}
+
+#[test]
+fn sentences_tell_a_member_from_those_that_borrow_its_name() {
+    let mut cx = context(0, 4);
+    for (number, name) in [(1, "anna"), (2, "Anna\u{3164}"), (3, "deadbeef")] {
+        let named = Card { name: name.into(), ..card(number, 2, &[(number, 100)], 0).value().clone() };
+        cx.facts.insert(Signed::sign(pool_id(), &key(number), named).into());
+    }
+    let label = |cx: &Context, number: u8| (report(cx, &Liveness::default(), number).label, cx.name_of(node(number)));
+    let with_id = |name: &str, number: u8| format!("{name} ({})", node(number).short());
+    assert_eq!(label(&cx, 1), (with_id("anna", 1), with_id("anna", 1)));
+    assert_eq!(label(&cx, 2).0, with_id("Anna\u{3164}", 2));
+    assert_eq!(label(&cx, 3).0, "name:deadbeef");
+    assert_eq!(label(&cx, 0).0, "node0");
+    assert_eq!(report(&cx, &Liveness::default(), 2).name, "Anna\u{3164}", "programs get what the card says");
+    revoke(&mut cx, 2);
+    assert_eq!(label(&cx, 1).0, "anna", "a revoked member's name is nobody's");
 }
 
 #[test]
@@ -91,6 +111,6 @@ fn how_long_a_member_was_not_heard_of_is_told_in_seconds() {
 #[test]
 fn the_last_card_counts() {
     let mut cx = context(0, 3);
-    cx.facts.insert(card(1, 2, &[(1, 7, 1)], 0).into());
+    cx.facts.insert(card(1, 2, &[(1, 7)], 0).into());
     assert_eq!(report(&cx, &Liveness::default(), 1).disks[0].1, 7);
 }

@@ -1,8 +1,6 @@
-use fsdfs_proto::ids::DiskId;
-
 use super::*;
 use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules};
-use crate::engine::test_kit::{connect, context, revoke};
+use crate::engine::test_kit::{connect, context, disk, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
@@ -73,7 +71,7 @@ fn check(change: impl FnOnce(&mut Context), expected: &[Attention]) {
 fn each_trouble_is_named() {
     let names = || vec!["node2".to_owned()];
     check(|cx| cx.duplicate_identity = true, &[Attention::DuplicateIdentity]);
-    let (disk, condition) = (DiskId([0; 16]), DiskCondition::Failing);
+    let (disk, condition) = (disk(0).id, DiskCondition::Failing);
     check(|cx| cx.disks[0].condition = condition, &[Attention::DiskTakesNothing { disk, condition }]);
     let nearly = Attention::DiskNearlyFull { disk, percent: 90 };
     check(|cx| cx.disks[0].room_bytes = 10 << 30, &[nearly]);
@@ -87,11 +85,44 @@ fn each_trouble_is_named() {
     check(|cx| cx.peers.note_wrong_block(node(2)), &[Attention::WrongBlocks { name: "node2".into(), blocks: 1 }]);
 }
 
+#[test]
+fn what_is_not_believed_is_said() {
+    check(
+        |cx| {
+            cx.facts.insert(rules(0, 1, None, 3).into());
+            cx.facts.insert(card(1, 2, &[(1, 101)], 0).into());
+            cx.refresh_map();
+        },
+        &[Attention::OfferCapped { names: vec!["node1".into()] }],
+    );
+}
+
+#[test]
+fn a_branch_that_is_bound_is_named_if_that_costs_space() {
+    let invited = |count: u8| {
+        let mut cx = context(0, 2);
+        let mut pool = TestPool { facts: cx.facts.clone(), said: Vec::new(), tickets: Vec::new() };
+        let ticket = pool.ticket(1, 9, 0);
+        for number in 2..2 + count {
+            pool.join(1, ticket, number, u64::from(number) * 10);
+            pool.say(card(number, 1, &[(number, 100)], 0));
+        }
+        cx.facts = pool.facts;
+        cx.refresh_map();
+        let bound = report(&cx).attention.into_iter();
+        bound.filter(|said| matches!(said, Attention::BranchBound { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(invited(1), [], "three servers hold everything");
+    let names = ["node2".to_owned(), "node3".to_owned()];
+    let [Attention::BranchBound { names: said, percent: 24 }] = &invited(2)[..] else { panic!("{:?}", invited(2)) };
+    assert_eq!(said.iter().collect::<std::collections::BTreeSet<_>>(), names.iter().collect());
+}
+
 /// Their cards say from now on how full these nodes are.
 fn fill(cx: &mut Context, percents: &[(u8, u8)]) {
     for (number, percent) in percents {
         let flags = card_flag::of_full_percent(*percent) | (u32::from(*percent == 100) * card_flag::READ_ONLY);
-        cx.facts.insert(card(*number, 2, &[(*number, 100, 1)], flags).into());
+        cx.facts.insert(card(*number, 2, &[(*number, 100)], flags).into());
     }
 }
 
@@ -185,7 +216,7 @@ fn the_most_important_comes_first() {
         Attention::DuplicateIdentity,
         Attention::ClockOff { minutes: -60 },
         Attention::Unpublished,
-        Attention::DiskTakesNothing { disk: DiskId([0; 16]), condition: DiskCondition::QuotaFull },
+        Attention::DiskTakesNothing { disk: disk(0).id, condition: DiskCondition::QuotaFull },
         Attention::TooFewServers { possible: 2, copies: 3 },
         Attention::PoolFull { with_room: 1, copies: 2 },
         Attention::WrongBlocks { name: "node1".into(), blocks: 1 },

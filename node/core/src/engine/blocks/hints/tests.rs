@@ -102,7 +102,7 @@ fn what_it_lacks_is_read_and_put_one_after_the_other() {
     assert!(asked(&mut case.cx).is_empty(), "nothing more while that is put");
     case.hints.go_on(&mut case.cx, &mut case.gets, case.away);
     assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
-    let gone = GetOutcome::NotFound { away: Vec::new() };
+    let gone = GetOutcome::NotFound { away: Vec::new(), nowhere: false };
     case.hints.on_block(&mut case.cx, &mut case.gets, &mut case.puts, of, gone);
     assert!(asked(&mut case.cx).is_empty() && case.hints.0.is_empty(), "all is done");
 }

@@ -7,6 +7,7 @@
 //! second's turn, and so on. Nothing is deleted. A scan is cheap where nothing is missing: ids only.
 
 mod record;
+mod resent;
 mod scan;
 mod send;
 
@@ -14,8 +15,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fsdfs_proto::identity::{Card, card_flag};
 use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::signed::Signed;
 
 use self::record::RecordCopies;
+use self::resent::ResentCopies;
 use super::ReplicationLog;
 use crate::engine::context::Context;
 use crate::engine::event::PutReport;
@@ -35,6 +38,8 @@ pub(in crate::engine) struct Repair {
     scan: Option<RepairScan>,
     /// Blocks sent since the start.
     sent: u64,
+    /// To whom, lately.
+    resent: ResentCopies,
     /// Pause before an unfinished scan is repeated; doubles, up to [`REPAIR_PERIOD_MS`].
     retry_ms: u64,
     /// How many better-placed holders have had their turn before this node's next scan.
@@ -109,8 +114,7 @@ impl Repair {
     /// A start: everything is to be checked, and who takes nothing is known from the cards that the log kept.
     pub fn begin(&mut self, cx: &mut Context) {
         let cards = cx.facts.members().values().filter_map(|member| member.card.as_ref());
-        let read_only =
-            cards.map(fsdfs_proto::signed::Signed::value).filter(|card| card.flags & card_flag::READ_ONLY != 0);
+        let read_only = cards.map(Signed::value).filter(|card| card.flags & card_flag::READ_ONLY != 0);
         self.read_only = read_only.map(|card| card.node).collect();
         self.check_all(cx);
     }

@@ -95,6 +95,9 @@ impl Repair {
         let Some(scan) = &mut self.scan else { return };
         for id in ids {
             let Some(record) = scan.records.get_mut(id).filter(|record| record.open == 0) else { continue };
+            let now = cx.now.mono;
+            // It confirmed them and denies them again and again: whoever counts copies on it finds them missing.
+            record.lack.retain(|node| !self.resent.is_enough(*node, *id, now));
             record.choose(cx.me);
             // A better-placed holder without a copy cannot send any, so it has no turn.
             let before_me =

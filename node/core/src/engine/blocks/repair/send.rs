@@ -81,6 +81,9 @@ impl Repair {
     ) {
         let stored = outcome == StoreOutcome::Stored;
         self.sent += u64::from(stored);
+        if stored {
+            self.resent.note(from, id, cx.now.mono);
+        }
         let Some(scan) = &mut self.scan else { return };
         scan.unfinished |= !stored;
         if let Some(sent) = scan.sending.get_mut(&id)

@@ -107,6 +107,28 @@ fn the_first_holder_sends_what_another_lacks() {
 }
 
 #[test]
+fn a_peer_that_denies_what_it_confirmed_gets_it_once_more_and_then_not_for_a_day() {
+    let mut case = Case::new(0);
+    let sends = |case: &mut Case| {
+        case.scan();
+        asked(&mut case.cx);
+        case.say(1, Possession::Yes);
+        case.say(2, Possession::No);
+        if asked(&mut case.cx).is_empty() {
+            case.check_ended(true);
+            return false;
+        }
+        case.read(ReadDone::Found(case.block.clone()));
+        asked(&mut case.cx);
+        case.stored(2, StoreOutcome::Stored);
+        true
+    };
+    assert_eq!([sends(&mut case), sends(&mut case), sends(&mut case)], [true, true, false]);
+    pass(&mut case.cx, 24 * 3_600_000);
+    assert_eq!([sends(&mut case), sends(&mut case)], [true, true], "as after the loss of another disk");
+}
+
+#[test]
 fn a_better_placed_holder_has_the_first_turn_and_this_node_the_next() {
     let mut case = Case::new(1);
     case.scan();
@@ -266,7 +288,7 @@ fn a_check_of_one_holder_asks_only_about_what_it_is_assigned() {
 #[test]
 fn only_the_card_of_a_peer_that_took_nothing_before_has_it_checked() {
     let mut case = Case::new(0);
-    let card = |flags| pool::card(1, 2, &[(1, 100, 1)], flags).value().clone();
+    let card = |flags| pool::card(1, 2, &[(1, 100)], flags).value().clone();
     case.repair.on_card(&mut case.cx, &card(0));
     case.repair.on_card(&mut case.cx, &card(card_flag::of_full_percent(40)));
     case.repair.on_card(&mut case.cx, &card(card_flag::READ_ONLY));

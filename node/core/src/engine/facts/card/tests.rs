@@ -1,4 +1,4 @@
-use fsdfs_proto::ids::{NodeId, Writer};
+use fsdfs_proto::ids::{DiskNonce, NodeId, Writer};
 
 use super::*;
 use crate::engine::test_kit::pool::beat;
@@ -89,12 +89,12 @@ fn a_card_says_how_full_in_steps_and_at_once_what_others_warn_of() {
 }
 
 #[test]
-fn a_card_names_disks_with_a_quota_in_the_order_of_their_ids() {
+fn a_card_names_disks_with_a_quota_in_the_order_of_their_nonces() {
     let mut cx = context(0, 3);
     cx.disks = vec![disk(7), disk(3), DiskState { quota_bytes: 0, ..disk(5) }];
     let card = issued(&mut cx, &own_card()).expect("another name");
-    let disks: Vec<(DiskId, u32)> = card.disks.iter().map(|disk| (disk.id, disk.gib)).collect();
-    assert_eq!(disks, [(DiskId([3; 16]), 100), (DiskId([7; 16]), 100)]);
+    let disks: Vec<(DiskNonce, u32)> = card.disks.iter().map(|disk| (disk.nonce, disk.gib)).collect();
+    assert_eq!(disks, [(DiskNonce([3; 16]), 100), (DiskNonce([7; 16]), 100)]);
 }
 
 #[test]

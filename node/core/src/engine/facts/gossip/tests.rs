@@ -3,7 +3,7 @@ use fsdfs_proto::signed::Signed;
 
 use super::*;
 use crate::engine::test_kit::pool::{beat, card, features, gone, node};
-use crate::engine::test_kit::{asked_of_disk, connect, context, effects, events, sent};
+use crate::engine::test_kit::{asked_of_disk, connect, context, effects, events, pass, sent};
 use crate::seam::Effect;
 
 /// Node 0 of six, connected to all others.
@@ -16,7 +16,7 @@ fn connected() -> Context {
 }
 
 fn new_card() -> Signed<Card> {
-    card(1, 2, &[(1, 100, 1)], 0)
+    card(1, 2, &[(1, 100)], 0)
 }
 
 fn new_beat(counter: u64) -> Signed<Heartbeat> {
@@ -73,8 +73,8 @@ fn facts_are_logged_before_they_are_acknowledged() {
 #[test]
 fn what_cannot_be_used_here_is_not_acknowledged_as_durable() {
     assert!(rated(new_card()));
-    assert!(rated(card(1, 1, &[(1, 100, 1)], 0)), "known");
-    assert!(rated(card(1, 0, &[(1, 50, 1)], 0)), "superseded by a later one");
+    assert!(rated(card(1, 1, &[(1, 100)], 0)), "known");
+    assert!(rated(card(1, 0, &[(1, 50)], 0)), "superseded by a later one");
     assert!(!rated(gone(1, 1, (1, 1))), "nobody says that of itself");
     assert!(!rated(card(9, 1, &[], 0)), "a stranger's: it may become valid later");
 }
@@ -94,7 +94,7 @@ fn one_bad_fact_spoils_the_answer_but_not_the_others() {
 #[test]
 fn known_facts_are_not_logged_again_but_their_answer_waits_for_the_log() {
     let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
-    let known = [Fact::from(card(1, 1, &[(1, 100, 1)], 0)).raw()];
+    let known = [Fact::from(card(1, 1, &[(1, 100)], 0)).raw()];
     gossip.on_facts(&mut cx, node(1), 0, &known);
     assert!(effects(&mut cx).is_empty(), "nobody waits");
     gossip.on_facts(&mut cx, node(1), 7, &known);
@@ -178,4 +178,123 @@ fn a_node_whose_identity_runs_twice_confirms_nothing() {
     let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
     cx.duplicate_identity = true;
     assert!(!acked(&mut cx, &mut gossip, true, true));
+}
+
+/// The same fact with a bit of its signature changed, as it comes from a peer.
+fn spoilt(fact: impl Into<Fact>) -> RawFact {
+    let mut bytes = fsdfs_proto::codec::encode(&fact.into().raw());
+    let end = bytes.len() - 2;
+    bytes[end] ^= 1;
+    fsdfs_proto::codec::decode(&bytes).expect("the form is right")
+}
+
+#[test]
+fn a_fact_whose_signature_is_wrong_ends_the_connection_and_nothing_behind_it_is_looked_at() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let peer = connect(&mut cx, 1);
+    let facts = [Fact::from(features(1, 2)).raw(), spoilt(new_card()), Fact::from(features(1, 3)).raw()];
+    gossip.on_facts(&mut cx, peer, 0, &facts);
+    let ended = |effect: &Effect| matches!(effect, Effect::Disconnect { node, .. } if *node == peer);
+    assert_eq!(effects(&mut cx).iter().filter(|effect| ended(effect)).count(), 1);
+    assert!(cx.peers.shunned_until(peer, cx.now.mono).is_some());
+    assert!(cx.facts.knows(&facts[0]) && !cx.facts.knows(&facts[2]));
+}
+
+#[test]
+fn of_a_flood_of_heartbeats_few_are_taken_in_and_passed_on() {
+    let (mut cx, mut gossip) = (connected(), Gossip::default());
+    for counter in 1..1_000 {
+        gossip.on_facts(&mut cx, node(1), 0, &[Fact::from(new_beat(counter)).raw()]);
+    }
+    let told = sent(&mut cx).len();
+    assert_eq!(told as u64, HEARTBEATS_AT_ONCE * HEARTBEAT_FAN_OUT as u64);
+    pass(&mut cx, crate::limits::HEARTBEAT_MS);
+    gossip.on_facts(&mut cx, node(1), 0, &[Fact::from(new_beat(1_000)).raw()]);
+    assert_eq!(sent(&mut cx).len(), HEARTBEAT_FAN_OUT, "the next one in its time is");
+}
+
+#[test]
+fn heads_and_heartbeats_are_no_news_for_the_gate() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let before = (cx.gate_version, cx.facts_version);
+    gossip.insert_facts(&mut cx, vec![new_beat(1).into()], Some(node(1)));
+    assert!(cx.gate_version == before.0 && cx.facts_version > before.1);
+    gossip.insert_facts(&mut cx, vec![features(0, 2).into()], Some(node(1)));
+    assert!(cx.gate_version > before.0);
+}
+
+#[test]
+fn a_card_that_comes_too_soon_is_logged_later_and_not_confirmed_until_then() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let cards = [2, 3].map(|seq| Fact::from(card(1, seq, &[(1, 100)], 0)).raw());
+    let logged = |cx: &mut Context| match &asked_of_disk(cx)[..] {
+        [(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Ack { valid, .. }))] => (entries.len(), *valid),
+        other => panic!("an answer passes through the log: {other:?}"),
+    };
+    for (raw, expected) in [(&cards[0], (1, true)), (&cards[1], (0, false)), (&cards[1], (0, false))] {
+        gossip.on_facts(&mut cx, node(1), 7, std::slice::from_ref(raw));
+        assert_eq!(logged(&mut cx), expected);
+    }
+    pass(&mut cx, crate::limits::OTHERS_LOGGED_MS);
+    gossip.log_others(&mut cx);
+    let asked = asked_of_disk(&mut cx);
+    let entries = vec![LogEntry::Fact(cards[1].clone())];
+    assert_eq!(asked, [(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Log))]);
+    gossip.on_facts(&mut cx, node(1), 7, &cards[1..]);
+    assert_eq!(logged(&mut cx), (0, true));
+}
+
+/// Node 1's card number `seq` comes: whether it is in force now.
+fn takes(cx: &mut Context, gossip: &mut Gossip, seq: u64) -> bool {
+    let weight = u32::try_from(seq).expect("few cards");
+    gossip.on_facts(cx, node(1), 0, &[Fact::from(card(1, seq, &[(1, weight)], 0)).raw()]);
+    is_in_force(cx, seq)
+}
+
+fn is_in_force(cx: &Context, seq: u64) -> bool {
+    cx.facts.members()[&node(1)].card.as_ref().is_some_and(|card| card.value().seq == seq)
+}
+
+#[test]
+fn a_card_that_changes_all_the_time_is_taken_in_once_a_minute() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    let at_once = (2..20).take_while(|seq| takes(&mut cx, &mut gossip, *seq)).count();
+    assert_eq!(at_once as u64, crate::limits::CARDS_AT_ONCE, "a newcomer waits for nothing");
+    let last = 1 + crate::limits::CARDS_AT_ONCE;
+    for seq in [last + 5, last + 9, last + 7] {
+        assert!(!takes(&mut cx, &mut gossip, seq));
+    }
+    pass(&mut cx, crate::limits::CARD_APART_MS - 1);
+    gossip.on_cards_due(&mut cx);
+    assert!(is_in_force(&cx, last));
+    pass(&mut cx, 1);
+    gossip.on_cards_due(&mut cx);
+    assert!(is_in_force(&cx, last + 9), "the newest of those that came");
+    assert!(!takes(&mut cx, &mut gossip, last + 10), "and the next in a minute");
+    pass(&mut cx, 60 * crate::limits::CARD_APART_MS);
+    assert!((100..108).all(|seq| takes(&mut cx, &mut gossip, seq)), "a long silence earns no more than that");
+    assert!(!takes(&mut cx, &mut gossip, 108));
+}
+
+#[test]
+fn a_card_that_moves_nothing_never_waits() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    (2..10).for_each(|seq| assert!(takes(&mut cx, &mut gossip, seq)));
+    for (seq, flags) in (10..60).zip(0..) {
+        let card = card(1, seq, &[(1, 9)], fsdfs_proto::identity::card_flag::of_full_percent(flags));
+        gossip.on_facts(&mut cx, node(1), 0, &[Fact::from(card).raw()]);
+        assert!(is_in_force(&cx, seq), "how full it is");
+    }
+    assert!(!takes(&mut cx, &mut gossip, 60), "another weight");
+}
+
+#[test]
+fn a_card_that_has_to_wait_is_not_acknowledged_as_durable() {
+    let (mut cx, mut gossip) = (context(0, 3), Gossip::default());
+    (2..10).for_each(|seq| assert!(takes(&mut cx, &mut gossip, seq)));
+    asked_of_disk(&mut cx);
+    gossip.on_facts(&mut cx, node(1), 7, &[Fact::from(card(1, 10, &[(1, 10)], 0)).raw()]);
+    let asked = asked_of_disk(&mut cx);
+    let [(_, Waiter::Gossip(GossipToken::Ack { valid, .. }))] = &asked[..] else { panic!("an answer: {asked:?}") };
+    assert!(!valid);
 }

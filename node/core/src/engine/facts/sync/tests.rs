@@ -90,7 +90,7 @@ fn whatever_either_lacks_is_known_to_both_in_the_end() {
     let asks = [(0, "summary"), (1, "facts"), (1, "want"), (0, "facts"), (0, "want nothing")];
     for begins in 0..2 {
         let mut pair = pair();
-        learn(&mut pair[0], card(2, 2, &[(2, 50, 1)], 0));
+        learn(&mut pair[0], card(2, 2, &[(2, 50)], 0));
         learn(&mut pair[1], features(0, 2));
         let to = pair[1 - begins].me;
         FactSync.send_digests(&mut pair[begins], to);

@@ -3,6 +3,7 @@ use fsdfs_proto::message::CapabilityRequest;
 use super::*;
 use crate::engine::test_kit::pool::node;
 use crate::engine::test_kit::{connect, context, effects, events, pass, revoke, sent};
+use crate::limits::SHUN_MS_MIN;
 
 /// Node 1 is connected to node 0 and owes the answer to `waiters`.
 fn asked(waiters: &[u64]) -> (Context, Vec<RequestId>) {
@@ -253,4 +254,22 @@ fn whoever_was_revoked_is_disconnected() {
     Connections::default().disconnect_revoked(&mut cx);
     let out = effects(&mut cx);
     assert!(matches!(out[..], [Effect::Disconnect { node: to, reason: "revoked" }] if to == node(2)), "{out:?}");
+}
+
+#[test]
+fn a_peer_that_is_shunned_is_dialled_when_that_is_over_and_not_before() {
+    let mut cx = context(0, 3);
+    let (peer, mut connections) = (connect(&mut cx, 1), Connections::default());
+    shun(&mut cx, peer);
+    assert!(matches!(effects(&mut cx)[..], [Effect::Disconnect { node, .. }] if node == peer));
+    connections.on_down(&mut cx, peer);
+    connections.dial_later(&mut cx, peer);
+    connections.dial_soon(&mut cx, peer);
+    cx.timers = crate::engine::timers::Timers::default();
+    connections.on_dial_due(&mut cx, peer);
+    assert!(effects(&mut cx).is_empty(), "not now");
+    assert_eq!(dials(&mut cx), [(peer, SHUN_MS_MIN)]);
+    pass(&mut cx, SHUN_MS_MIN);
+    connections.on_dial_due(&mut cx, peer);
+    assert!(matches!(effects(&mut cx)[..], [Effect::Connect { node, .. }] if node == peer));
 }

@@ -96,9 +96,9 @@ fn clocks_of_connected_peers_count_alone() {
     peers.on_up(BOB, 10);
     peers.get_mut(ALICE).expect("connected").clock_off_ms = Some(5);
     peers.get_mut(BOB).expect("connected").clock_off_ms = Some(-7);
-    assert_eq!(peers.clocks_off_ms(), [5, -7]);
+    assert_eq!(peers.clocks_off_ms().collect::<Vec<_>>(), [(ALICE, 5), (BOB, -7)]);
     peers.on_down(BOB);
-    assert_eq!(peers.clocks_off_ms(), [5]);
+    assert_eq!(peers.clocks_off_ms().collect::<Vec<_>>(), [(ALICE, 5)]);
 }
 
 #[test]
@@ -107,4 +107,19 @@ fn block_bytes_count_apart_from_messages() {
     peers.note_moved(ALICE, 50);
     peers.note_alive(ALICE, 60);
     assert_eq!((peers.moved(ALICE), peers.moved(BOB)), (50, 0));
+}
+
+#[test]
+fn whoever_did_what_no_honest_node_does_is_shunned_longer_each_time_and_across_connections() {
+    let mut peers = peers();
+    assert_eq!(peers.shunned_until(ALICE, 0), None);
+    let mut now = 100;
+    for ms in [1, 2, 4, 8, 16, 16, 16].map(|times| times * SHUN_MS_MIN) {
+        peers.shun(ALICE, now);
+        peers.on_up(ALICE, now + 1);
+        assert_eq!(peers.shunned_until(ALICE, now + ms - 1), Some(now + ms));
+        now += ms;
+        assert_eq!(peers.shunned_until(ALICE, now), None, "the time is over");
+    }
+    assert_eq!(peers.shunned_until(BOB, 0), None);
 }

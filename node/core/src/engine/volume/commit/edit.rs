@@ -1,20 +1,25 @@
 //! What a commit changes: the heads that stand, and the job that edits or merges them.
 
 use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::signed::Signed;
 
 use super::{CommitParts, CommitProgress, CommitStep, Commits, NewHead};
 use crate::engine::context::Context;
 use crate::engine::event::HeardHeads;
-use crate::limits::WORKING_SET_MAX;
+use crate::limits::{JOB_ROUNDS_MAX, WORKING_SET_MAX};
 use crate::report::Notice;
 use crate::seam::{CommitToken, GetOutcome, Refusal, Waiter};
-use crate::tree::{BlockMap, EditJob, JobDone, MergeJob, TreeJob};
+use crate::tree::{BlockAbsence, BlockMap, EditJob, HeadFault, JobDone, MergeJob, TreeError, TreeJob};
 
 impl Commits {
     /// The heads of a majority, or of all that can be heard, are known: edit them.
     pub fn on_heads(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, heard: HeardHeads) {
         let heads = parts.heads.current(parts.cx, volume);
+        if let Some(error) = unusable(parts, volume, &heads) {
+            return self.fail(parts, volume, error);
+        }
         if heads.is_empty() && !(parts.cx.ready() && (heard.majority || parts.cx.alone())) {
             return self.refuse(parts.cx, volume, &Refusal::NotYet);
         }
@@ -35,17 +40,62 @@ impl Commits {
         };
         let edits = std::mem::take(edits);
         let merge_only = edits.is_empty() && !heads.is_empty();
+        let terms = parts.heads.quarantine.terms(parts.cx, volume, &heads);
         // What is not published yet is published as it is; whoever hears of it may merge.
-        if merge_only && (heads.len() < 2 || !is_published) {
+        if merge_only && (heads.len() < 2 || !is_published) && terms.covered.is_empty() {
             return self.unchanged(parts, volume, Vec::new());
         }
         let (pool, copies, params) = (parts.cx.pool, parts.cx.copies(), parts.cx.params);
-        let job = if merge_only {
-            TreeJob::Merge(MergeJob { keys, pool, heads, copies, params, blocks })
+        let author = parts.cx.key.clone();
+        // To make an end of a head that nobody can read is an operation: no merge of what can be read includes it.
+        let job = if merge_only && terms.covered.is_empty() {
+            TreeJob::Merge(MergeJob { keys, pool, author, heads, copies, params, terms, blocks })
         } else {
-            TreeJob::Edit(EditJob { keys, pool, heads, edits, dot: (own.writer, own.seq), hlc, copies, params, blocks })
+            let dot = (own.writer, own.seq);
+            TreeJob::Edit(EditJob { keys, pool, author, heads, edits, dot, hlc, copies, params, terms, blocks })
         };
         self.run_job(parts.cx, volume, Box::new(job));
+    }
+
+    /// The job found heads that it cannot use: it is made again, with those that are left.
+    fn on_bad_heads(
+        &mut self,
+        parts: &mut CommitParts<'_>,
+        volume: VolumeId,
+        mut job: Box<TreeJob>,
+        faults: Vec<(BlockId, HeadFault)>,
+    ) {
+        parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults);
+        let left = parts.heads.current(parts.cx, volume);
+        if let Some(error) = unusable(parts, volume, &left) {
+            return self.fail(parts, volume, error);
+        }
+        let mut new_terms = parts.heads.quarantine.terms(parts.cx, volume, &left);
+        match &mut *job {
+            TreeJob::Edit(EditJob { heads, terms, .. }) => {
+                new_terms.absent = std::mem::take(&mut terms.absent);
+                (*heads, *terms) = (left, new_terms);
+            }
+            // The next one covers what can be covered.
+            TreeJob::Merge(_) if left.len() < 2 => return self.unchanged(parts, volume, Vec::new()),
+            TreeJob::Merge(MergeJob { heads, terms, .. }) => {
+                new_terms.absent = std::mem::take(&mut terms.absent);
+                (*heads, *terms) = (left, new_terms);
+            }
+            TreeJob::Query(_) | TreeJob::Walk(_) => return debug_assert!(false, "a commit's job edits or merges"),
+        }
+        self.run_job(parts.cx, volume, job);
+    }
+
+    /// Nothing can be written on top of what stands. Whoever is asked for it is told why.
+    fn fail(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, error: TreeError) {
+        if let TreeError::Absent(block, _) = error {
+            let away = self.0.get(&volume).and_then(|commits| commits.running.as_ref());
+            let away = away.map(|running| running.away.iter().copied().collect()).unwrap_or_default();
+            return self.refuse(parts.cx, volume, &Refusal::Unreachable { block, away });
+        }
+        parts.cx.notice(Notice::BadTree { volume, error: error.clone() });
+        self.refuse(parts.cx, volume, &Refusal::BadTree(error));
     }
 
     /// From [`CommitStep::Asking`] or [`CommitStep::Fetching`]. The job is away until it comes home, and nobody else touches the
@@ -62,29 +112,44 @@ impl Commits {
         debug_assert!(matches!(self.step(volume), None | Some(CommitStep::Editing)), "one job at a time");
         match done {
             JobDone::Missing(ids) => self.fetch(parts, volume, job, &ids),
-            JobDone::Edited { head: None, outcomes, .. } => self.unchanged(parts, volume, outcomes),
+            JobDone::BadHeads(faults) => self.on_bad_heads(parts, volume, job, faults),
+            JobDone::Edited { head: None, outcomes, .. } => {
+                parts.heads.quarantine.note_good(parts.cx, volume, job.heads());
+                self.unchanged(parts, volume, outcomes);
+            }
             JobDone::Edited { blocks, head: Some(head), outcomes } => {
+                parts.heads.quarantine.note_good(parts.cx, volume, job.heads());
                 self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
                 let progress = CommitProgress { outcomes, ..CommitProgress::default() };
                 self.store(parts, volume, NewHead::new(head), progress, blocks);
             }
             JobDone::Merged { blocks, head } => {
+                parts.heads.quarantine.note_good(parts.cx, volume, job.heads());
                 self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
                 self.store(parts, volume, NewHead::new(head), CommitProgress::default(), blocks);
             }
-            // Nobody can write here until somebody has looked at it, so the owner is told.
-            JobDone::Failed(error) => {
-                parts.cx.notice(Notice::BadTree { volume, error: error.clone() });
-                self.refuse(parts.cx, volume, &Refusal::BadTree(error));
-            }
+            JobDone::Failed(error) => self.fail(parts, volume, error),
             JobDone::Queried { .. } | JobDone::Walked(_) => debug_assert!(false, "a commit's job queried or walked"),
         }
     }
 
     /// The job came home for blocks.
     fn fetch(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, job: Box<TreeJob>, ids: &[BlockId]) {
-        let Some(step) = self.step(volume) else { return };
         debug_assert!(!ids.is_empty(), "a job that lacks nothing ends");
+        let Some(running) = self.0.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
+        running.rounds += 1;
+        if running.rounds > JOB_ROUNDS_MAX {
+            running.rounds = 0;
+            let quarantine = &parts.heads.quarantine;
+            let good = quarantine.terms(parts.cx, volume, &[]).good;
+            let new = job.heads().iter().filter(|head| good.iter().all(|other| other.id() != head.id()));
+            let faults: Vec<_> = new.map(|head| (BlockId::of(&head.value().commit), HeadFault::TooCostly)).collect();
+            return match faults.is_empty() {
+                true => self.fail(parts, volume, TreeError::TooCostly),
+                false => self.on_bad_heads(parts, volume, job, faults),
+            };
+        }
+        let Some(step) = self.step(volume) else { return };
         *step = CommitStep::Fetching { job, missing: ids.iter().copied().collect() };
         for id in ids {
             parts.gets.get(parts.cx, *id, Waiter::Commit(CommitToken::Block(volume)));
@@ -97,17 +162,25 @@ impl Commits {
         if !missing.contains(&id) {
             return;
         }
-        let block = match outcome {
-            GetOutcome::Found(block) => block,
-            GetOutcome::NotFound { away } => {
-                return self.refuse(parts.cx, volume, &Refusal::Unreachable { block: id, away });
+        let mut unreachable = Vec::new();
+        match outcome {
+            GetOutcome::Found(block) => {
+                debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
+                parts.gets.remember(&block);
+                job.give([block]);
             }
-        };
-        debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
-        parts.gets.remember(&block);
-        job.give([block]);
+            // The job says whether it can do without.
+            GetOutcome::NotFound { away, nowhere } => {
+                job.lacks(id, if nowhere { BlockAbsence::Nowhere } else { BlockAbsence::Away });
+                unreachable = away;
+            }
+        }
         missing.remove(&id);
-        if missing.is_empty()
+        let is_complete = missing.is_empty();
+        if let Some(running) = self.0.get_mut(&volume).and_then(|commits| commits.running.as_mut()) {
+            running.away.extend(unreachable);
+        }
+        if is_complete
             && let Some(step) = self.step(volume)
             && let CommitStep::Fetching { job, .. } = std::mem::replace(step, CommitStep::Editing)
         {
@@ -124,4 +197,11 @@ impl Commits {
         }
         commits.recent.extend(made.iter().map(|block| (block.id(), block.clone())));
     }
+}
+
+/// Why a volume in which heads stand has none that can be used. Then nothing is written: an empty tree on top of them would be
+/// the end of what they hold.
+fn unusable(parts: &CommitParts<'_>, volume: VolumeId, heads: &[Signed<Head>]) -> Option<TreeError> {
+    let is_stuck = heads.is_empty() && !parts.heads.standing(parts.cx, volume).is_empty();
+    is_stuck.then(|| parts.heads.quarantine.first_fault(volume)).flatten()
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
@@ -49,6 +49,10 @@ struct RunningCommit {
     step: CommitStep,
     /// It adds nothing, so that it may have the room which full servers keep: who has no room left must be able to remove.
     reserve: bool,
+    /// Times its job came home for blocks.
+    rounds: usize,
+    /// Holders that could not be asked for blocks which the job lacks.
+    away: BTreeSet<NodeId>,
 }
 
 /// What a commit is doing, in this order.
@@ -134,7 +138,7 @@ impl Commits {
     pub fn begin_volumes(&mut self, cx: &mut Context, heads: &LocalHeads) {
         let volumes: Vec<VolumeId> = cx.keys.keys().copied().collect();
         for volume in volumes {
-            if cx.ready() && heads.current(cx, volume).is_empty() {
+            if cx.ready() && heads.standing(cx, volume).is_empty() {
                 self.0.entry(volume).or_default().queue_merge();
                 self.soon(cx, volume);
             }
@@ -167,7 +171,8 @@ impl Commits {
         // To publish what was acknowledged before is to write nothing.
         let publishes = edits.is_empty() && parts.heads.unpublished(volume).is_some();
         let reserve = !edits.iter().any(adds);
-        commits.running = Some(RunningCommit { ops, step: CommitStep::Asking { edits }, reserve });
+        let step = CommitStep::Asking { edits };
+        commits.running = Some(RunningCommit { ops, step, reserve, rounds: 0, away: BTreeSet::new() });
         if let Some(refusal) = may_not_write(parts.cx, volume).filter(|_| !publishes) {
             return self.refuse(parts.cx, volume, &refusal);
         }
@@ -179,6 +184,7 @@ impl Commits {
         if let Ok(commit) = CommitView::of(&head.value().commit) {
             writer.saw_stamp(cx, commit.extra.time);
         }
+        heads.quarantine.remember(head);
         heads.drop_superseded(cx);
         let volume = head.value().volume;
         if heads.current(cx, volume).len() > 1 {
@@ -191,8 +197,11 @@ impl Commits {
     pub fn on_merge_due(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId) -> bool {
         let unpublished = parts.heads.unpublished(volume).is_some();
         let nobody_to_tell = unpublished && !parts.cx.peers.any_up();
-        if nobody_to_tell || (!unpublished && parts.heads.current(parts.cx, volume).len() < 2) {
-            return false;
+        let current = parts.heads.current(parts.cx, volume);
+        let to_cover = parts.heads.quarantine.has_to_cover(parts.cx, volume, &current);
+        if nobody_to_tell || (!unpublished && current.len() < 2 && (!to_cover || current.is_empty())) {
+            // What is away comes back: then there is something to merge.
+            return parts.heads.quarantine.withholds(parts.cx, volume);
         }
         let may = unpublished || may_not_write(parts.cx, volume).is_none();
         let commits = self.0.entry(volume).or_default();

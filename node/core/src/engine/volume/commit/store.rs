@@ -184,6 +184,7 @@ impl Commits {
         };
         let under_replicated = is_under_replicated(parts, volume, &head);
         let NewHead { head, under_replicated: mut blocks } = head;
+        parts.heads.quarantine.note_good(parts.cx, volume, std::slice::from_ref(&head));
         // The new head includes the one before, so there is one at most.
         let before = parts.heads.take(volume);
         if under_replicated {
@@ -199,9 +200,16 @@ impl Commits {
     fn publish(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, head: Signed<Head>, progress: CommitProgress) {
         debug_assert!(parts.heads.unpublished(volume).is_none(), "what is told is kept back no longer");
         let fact = Fact::from(head);
-        if matches!(parts.cx.facts.insert(fact.clone()), InsertOutcome::Invalid(_)) {
+        let is_change = progress.outcomes.contains(&Ok(EditOutcome::Changed));
+        match parts.cx.facts.insert(fact.clone()) {
             // Nobody else would keep it either.
-            return self.refuse(parts.cx, volume, &Refusal::Busy);
+            InsertOutcome::Invalid(_) | InsertOutcome::Crowded => {
+                return self.refuse(parts.cx, volume, &Refusal::Busy);
+            }
+            // Another head says that it includes this operation, which nobody had seen: what was changed would not be shown.
+            // The next try is made by another incarnation.
+            InsertOutcome::Stale if is_change => return self.refuse(parts.cx, volume, &Refusal::Busy),
+            _ => {}
         }
         // Logged already: it must not be logged and passed on a second time.
         parts.cx.facts.drain_new();

@@ -21,7 +21,7 @@ fn entries(heads: &LocalHeads) -> Vec<UnpublishedEntry> {
         LogEntry::Unpublished(entry) => entry,
         other => panic!("{other:?}"),
     };
-    heads.entries().map(entry).collect()
+    heads.entries(&context(0, 3)).map(entry).collect()
 }
 
 #[test]

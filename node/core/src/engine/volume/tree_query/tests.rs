@@ -24,6 +24,7 @@ fn tree() -> (Signed<Head>, Vec<Block>) {
     let job = EditJob {
         keys: pool::keys(1),
         pool: pool::pool_id(),
+        author: pool::key(0),
         heads: Vec::new(),
         edits: vec![TreeEdit::MakeDir {
             path: vec![Bytes::from_static(b"a")],
@@ -35,6 +36,7 @@ fn tree() -> (Signed<Head>, Vec<Block>) {
         hlc: Hlc { ms: 5, count: 0 },
         copies: 3,
         params: PARAMS,
+        terms: JobTerms::default(),
         blocks: BlockMap::new(),
     };
     match job.run() {
@@ -48,6 +50,7 @@ struct Case {
     queries: TreeQueries,
     heads: HeadQueries,
     gets: Gets,
+    local: LocalHeads,
     withheld_by: BTreeSet<NodeId>,
 }
 
@@ -59,12 +62,13 @@ impl Case {
         let list = TreeQuery::List { path: Vec::new(), after: None, max: 10 };
         queries.start(&mut cx, &mut heads, 4, (volume(), list));
         effects(&mut cx);
-        Self { cx, queries, heads, gets: Gets::default(), withheld_by: BTreeSet::new() }
+        Self { cx, queries, heads, gets: Gets::default(), local: LocalHeads::default(), withheld_by: BTreeSet::new() }
     }
 
     fn on_heads(&mut self, heard: HeardHeads, recent: BlockMap) {
         let (heads, withheld_by) = (self.cx.facts.heads(volume()), self.withheld_by.clone());
-        self.queries.on_heads(&mut self.cx, (QUERY, volume()), ReadBasis { heads, heard, withheld_by, recent });
+        let basis = ReadBasis { heads, heard, withheld_by, recent };
+        self.queries.on_heads(&mut self.cx, &self.local, (QUERY, volume()), basis);
     }
 
     /// Runs the job that is due, and brings it home.
@@ -75,7 +79,7 @@ impl Case {
         };
         let job = effects(&mut self.cx).into_iter().find_map(job).expect("a job is due");
         let done = job.run();
-        self.queries.on_job_done(&mut self.cx, &mut self.gets, QUERY, job, done);
+        self.queries.on_job_done(&mut self.cx, &mut self.gets, &mut self.local, QUERY, (job, done));
     }
 
     fn replies(&mut self) -> Vec<Reply> {
@@ -159,8 +163,9 @@ fn a_block_that_cannot_be_reached_ends_the_query_with_its_holders() {
     case.run_job();
     let block = *case.queries.open[&QUERY].missing.first().expect("a block is due");
     let away = vec![pool::node(1)];
-    let none = GetOutcome::NotFound { away: away.clone() };
+    let none = GetOutcome::NotFound { away: away.clone(), nowhere: false };
     case.queries.on_block(&mut case.cx, &mut case.gets, QUERY, block, none.clone());
+    case.run_job();
     assert_eq!(case.replies(), [Reply::Refused(Refusal::Unreachable { block, away })]);
     case.queries.on_block(&mut case.cx, &mut case.gets, QUERY, block, none);
     assert!(case.replies().is_empty(), "it ends once");

@@ -1,12 +1,16 @@
 //! A member's program of its own: it passes the gate honestly, and then says whatever it is told to say.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail, ensure};
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
 use fsdfs_proto::gate::{GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, VERSIONS, frame_len};
-use fsdfs_proto::identity::{Card, CardDisk, Fact, Ticket};
-use fsdfs_proto::ids::{Digest, DiskId, NodeId, Writer};
+use fsdfs_proto::identity::{Card, CardDisk, Cert, Fact, Ticket};
+use fsdfs_proto::ids::{Digest, DiskNonce, NodeId, Writer};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use fsdfs_proto::volume::{BlockHeader, BlockKind};
@@ -18,19 +22,34 @@ use libp2p::identity::Keypair;
 use libp2p::multiaddr::{Multiaddr, Protocol};
 use libp2p::{PeerId, quic};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use crate::muxer::{inbound, open};
+use super::muxer::{inbound, open};
 
 const STREAMS: &str = "/fsdfs/2/lanes";
 
+/// How long a member has for its part of the gate, on a busy machine.
+const GATE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A member to knock at.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberDoor {
+    /// Who.
+    pub node: NodeId,
+    /// Where.
+    pub addr: SocketAddr,
+}
+
 /// Who lies.
 pub struct Liar {
+    /// Its identity.
     pub node: NodeId,
-    key: SigningKey,
-    ticket: Ticket,
+    /// The secret half of it.
+    pub key: SigningKey,
+    /// What it came in with.
+    pub ticket: Ticket,
     admission: Option<Envelope>,
-    member: NodeId,
-    addr: SocketAddr,
+    doors: Vec<MemberDoor>,
     transport: Boxed<(PeerId, StreamMuxerBox)>,
     connections: u64,
 }
@@ -41,18 +60,33 @@ pub struct Link {
     pub streams: Vec<SubstreamBox>,
     /// What the member says: each message, without the blocks.
     pub inbox: mpsc::UnboundedReceiver<Message>,
+    /// Bytes of blocks that the member sent so far.
+    pub block_bytes: Arc<AtomicU64>,
     takes_blocks: tokio::sync::watch::Sender<bool>,
     /// Opens more streams, if somebody asks for them.
     more: mpsc::UnboundedSender<tokio::sync::oneshot::Sender<SubstreamBox>>,
 }
 
 impl Liar {
-    /// Reads a ticket. Its key is chosen so that it leads: it opens the gate's stream and its streams first.
+    /// Reads a ticket; the member that it names first is the only door.
     pub fn new(ticket: &str) -> Self {
+        let parsed: Ticket = ticket.parse().expect("a ticket");
+        let (node, addrs) = parsed.bootstrap.first().cloned().expect("a member to turn to");
+        let addr = addrs.first().expect("an address").parse().expect("of loopback");
+        Self::at(ticket, vec![MemberDoor { node, addr }])
+    }
+
+    /// Reads a ticket. The key is chosen so that it leads at all doors: it opens the gate's stream and its streams first.
+    pub fn at(ticket: &str, doors: Vec<MemberDoor>) -> Self {
+        let leads = |key: &SigningKey| doors.iter().all(|door| node_of(key) < door.node);
+        let mut keys = std::iter::repeat_with(|| SigningKey::from_bytes(&random_seed()));
+        let key = keys.find(leads).expect("there is no end of keys");
+        Self::with_key(key, ticket, doors)
+    }
+
+    /// With a key that is given, which has to be smaller than those at the doors.
+    pub fn with_key(key: SigningKey, ticket: &str, doors: Vec<MemberDoor>) -> Self {
         let ticket: Ticket = ticket.parse().expect("a ticket");
-        let (member, addrs) = ticket.bootstrap.first().cloned().expect("a member to turn to");
-        let keys = (1..).map(|seed| SigningKey::from_bytes(&[seed; 32]));
-        let key = keys.into_iter().find(|key| node_of(key) < member).expect("half of all ids are smaller");
         let pair = Keypair::ed25519_from_bytes(key.to_bytes()).expect("a key");
         let mut config = quic::Config::new(&pair);
         // As a member has them: blocks that nobody takes leave room for messages.
@@ -60,42 +94,56 @@ impl Liar {
         let transport = quic::tokio::Transport::new(config)
             .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
             .boxed();
-        let addr = addrs.first().expect("an address").parse().expect("of loopback");
-        Self { node: node_of(&key), key, ticket, admission: None, member, addr, transport, connections: 0 }
+        Self { node: node_of(&key), key, ticket, admission: None, doors, transport, connections: 0 }
     }
 
-    /// Dials, passes the gate, opens its streams.
+    /// Its own certificate and those above it, root first.
+    pub fn chain(&self) -> Vec<Signed<Cert>> {
+        self.ticket.redeem(&self.key).expect("a ticket that leaves a link for its newcomer")
+    }
+
+    /// Comes in at the first door.
     pub async fn connect(&mut self) -> Link {
+        self.connect_at(0).await.expect("let in")
+    }
+
+    /// Dials, passes the gate, opens its streams; or why not.
+    pub async fn connect_at(&mut self, door: usize) -> Result<Link> {
+        let door = self.doors[door];
+        timeout(GATE_PATIENCE, self.enter(door)).await.context("no answer at the gate")?
+    }
+
+    async fn enter(&mut self, door: MemberDoor) -> Result<Link> {
         let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
-        let to = Multiaddr::from(self.addr.ip()).with(Protocol::Udp(self.addr.port())).with(Protocol::QuicV1);
-        let mut dial = self.transport.dial(to, opts).expect("an address to dial").fuse();
+        let to = Multiaddr::from(door.addr.ip()).with(Protocol::Udp(door.addr.port())).with(Protocol::QuicV1);
+        let mut dial = self.transport.dial(to, opts).context("an address to dial")?.fuse();
         let (_, mut muxer) = loop {
             futures::select_biased! {
-                dialled = dial => break dialled.expect("the member's port is open"),
+                dialled = dial => break dialled.context("the member's port is open")?,
                 _ = self.transport.select_next_some() => {}
             }
         };
-        self.pass_gate(&mut muxer).await;
+        self.pass_gate(&mut muxer, door.node).await?;
         self.connections += 1;
         let mut streams = Vec::new();
         for _ in 0..4 {
-            let mut stream = open(&mut muxer).await.expect("a stream");
+            let mut stream = open(&mut muxer).await.context("a stream")?;
             let words = [proposal(STREAMS), self.connections.to_be_bytes().to_vec()].concat();
-            stream.write_all(&words).await.expect("it is open");
-            stream.flush().await.expect("it is open");
+            stream.write_all(&words).await?;
+            stream.flush().await?;
             streams.push(stream);
         }
         for stream in &mut streams {
-            assert_eq!(
-                (line(stream).await, line(stream).await),
-                (b"/multistream/1.0.0\n".to_vec(), b"/fsdfs/2/lanes\n".to_vec())
-            );
+            let said = (line(stream).await, line(stream).await);
+            ensure!(said == (lined_version(), format!("{STREAMS}\n").into_bytes()), "streams are refused");
         }
         let (heard, inbox) = mpsc::unbounded_channel();
         let (more, wanted) = mpsc::unbounded_channel();
         let (takes_blocks, takes) = tokio::sync::watch::channel(true);
-        tokio::spawn(serve(muxer, MessageHearer { heard, takes_blocks: takes }, wanted));
-        Link { streams, inbox, takes_blocks, more }
+        let block_bytes = Arc::new(AtomicU64::new(0));
+        let hearer = MessageHearer { heard, takes_blocks: takes, block_bytes: Arc::clone(&block_bytes) };
+        tokio::spawn(serve(muxer, hearer, wanted));
+        Ok(Link { streams, inbox, block_bytes, takes_blocks, more })
     }
 
     /// What passes for a block of the pool as far as one sees without keys.
@@ -108,32 +156,38 @@ impl Liar {
         [&header_len.to_be_bytes()[..], &header, &vec![7; len]].concat()
     }
 
-    async fn pass_gate(&mut self, muxer: &mut StreamMuxerBox) {
-        let mut stream = open(muxer).await.expect("a stream");
+    async fn pass_gate(&mut self, muxer: &mut StreamMuxerBox, member: NodeId) -> Result<()> {
+        let mut stream = open(muxer).await.context("a stream")?;
         let secret = self.ticket.gate_secret.key();
         let (there, back) = (
-            GateDirection { secret, sender: self.node, receiver: self.member },
-            GateDirection { secret, sender: self.member, receiver: self.node },
+            GateDirection { secret, sender: self.node, receiver: member },
+            GateDirection { secret, sender: member, receiver: self.node },
         );
-        let certs = self.ticket.redeem(self.node).expect("a ticket").iter().map(Signed::envelope).collect();
+        let certs = self.chain().iter().map(Signed::envelope).collect();
         let admissions = self.admission.iter().cloned().collect();
         let proof = Some(GateProof { certs, admissions, gossip: Digest([0; 32]) });
         let hello = GateHello { versions: VERSIONS.to_vec(), proof };
-        let nonce = [u8::try_from(self.connections).expect("few connections"); 12];
-        stream.write_all(&there.seal(nonce, &hello).expect("it fits")).await.expect("open");
-        stream.flush().await.expect("open");
-        let _: GateHello = back.open(&frame(&mut stream).await).expect("a hello");
-        let verdict: GateVerdict = back.open(&frame(&mut stream).await).expect("a verdict");
-        let GateVerdict::Accepted(welcome) = verdict else { panic!("not let in: {verdict:?}") };
+        let nonce = *random_seed().first_chunk().expect("32 bytes");
+        stream.write_all(&there.seal(nonce, &hello)?).await?;
+        stream.flush().await?;
+        let _: GateHello = back.open(&frame(&mut stream).await?)?;
+        let verdict: GateVerdict = back.open(&frame(&mut stream).await?)?;
+        let GateVerdict::Accepted(welcome) = verdict else { bail!("not let in: {verdict:?}") };
         self.admission = welcome.admission.or(self.admission.take());
-        let verdict = there.seal(nonce, &GateVerdict::Accepted(GateWelcome::default())).expect("it fits");
-        stream.write_all(&verdict).await.expect("open");
-        stream.flush().await.expect("open");
+        let nonce = *random_seed().first_chunk().expect("32 bytes");
+        stream.write_all(&there.seal(nonce, &GateVerdict::Accepted(GateWelcome::default()))?).await?;
+        stream.flush().await?;
+        Ok(())
     }
 
-    /// A card that promises much room.
+    /// The admission that it was given at the gate so far.
+    pub fn admission(&self) -> Option<&Envelope> {
+        self.admission.as_ref()
+    }
+
+    /// A card that promises much capacity.
     pub fn boast(&self) -> Message {
-        let disks = vec![CardDisk { id: DiskId([9; 16]), gib: 8, attach_generation: 1 }];
+        let disks = vec![CardDisk { nonce: DiskNonce([9; 16]), gib: 8 }];
         let card = Card {
             version: 1,
             node: self.node,
@@ -168,7 +222,7 @@ impl Link {
     pub async fn open_stream(&mut self) -> Option<SubstreamBox> {
         let (stream, opened) = tokio::sync::oneshot::channel();
         self.more.send(stream).ok()?;
-        tokio::time::timeout(std::time::Duration::from_secs(2), opened).await.ok()?.ok()
+        timeout(Duration::from_secs(2), opened).await.ok()?.ok()
     }
 
     /// From now on no block that the member sends is taken from the connection.
@@ -179,7 +233,7 @@ impl Link {
     /// Whether the member closes the connection.
     pub async fn is_dropped(&mut self) -> bool {
         let closed = async { while self.inbox.recv().await.is_some() {} };
-        tokio::time::timeout(std::time::Duration::from_secs(60), closed).await.is_ok()
+        timeout(Duration::from_secs(60), closed).await.is_ok()
     }
 }
 
@@ -188,6 +242,7 @@ impl Link {
 struct MessageHearer {
     heard: mpsc::UnboundedSender<Message>,
     takes_blocks: tokio::sync::watch::Receiver<bool>,
+    block_bytes: Arc<AtomicU64>,
 }
 
 /// A message as it crosses a stream.
@@ -197,7 +252,8 @@ pub fn frame_of(message: &Message) -> Vec<u8> {
     [&len.to_be_bytes(), &bytes[..]].concat()
 }
 
-fn node_of(key: &SigningKey) -> NodeId {
+/// The identity of a key.
+pub fn node_of(key: &SigningKey) -> NodeId {
     NodeId(key.verifying_key().to_bytes())
 }
 
@@ -214,7 +270,7 @@ async fn serve(
                 None => return,
             },
             Some(answer) = wanted.recv() => {
-                let stream = tokio::time::timeout(std::time::Duration::from_secs(1), open(&mut muxer)).await;
+                let stream = timeout(Duration::from_secs(1), open(&mut muxer)).await;
                 if let Ok(Some(stream)) = stream {
                     let _ = answer.send(stream);
                 }
@@ -241,17 +297,18 @@ async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<(
         if let Some(attached) = message.attached() {
             hearer.takes_blocks.wait_for(|takes| *takes).await.ok()?;
             stream.read_exact(&mut vec![0; attached.len as usize]).await.ok()?;
+            hearer.block_bytes.fetch_add(attached.len.into(), Ordering::Relaxed);
         }
         hearer.heard.send(message).ok()?;
     }
 }
 
-async fn frame(stream: &mut SubstreamBox) -> Vec<u8> {
+async fn frame(stream: &mut SubstreamBox) -> Result<Vec<u8>> {
     let mut head = [0; 2];
-    stream.read_exact(&mut head).await.expect("a frame");
-    let mut frame = vec![0; frame_len(head).expect("a length")];
-    stream.read_exact(&mut frame).await.expect("a frame");
-    frame
+    stream.read_exact(&mut head).await.context("a frame")?;
+    let mut frame = vec![0; frame_len(head).context("a length")?];
+    stream.read_exact(&mut frame).await.context("a frame")?;
+    Ok(frame)
 }
 
 /// One line of multistream-select; nothing if the stream ended.
@@ -265,10 +322,21 @@ async fn line(stream: &mut SubstreamBox) -> Vec<u8> {
     line
 }
 
+fn lined_version() -> Vec<u8> {
+    b"/multistream/1.0.0\n".to_vec()
+}
+
+/// Bytes of a key, or of a nonce.
+pub fn random_seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    fastrand::fill(&mut seed);
+    seed
+}
+
 fn lined(line: &[u8]) -> Vec<u8> {
     [&[u8::try_from(line.len()).expect("protocol names are short")], line].concat()
 }
 
 fn proposal(protocol: &str) -> Vec<u8> {
-    [lined(b"/multistream/1.0.0\n"), lined(format!("{protocol}\n").as_bytes())].concat()
+    [lined(&lined_version()), lined(format!("{protocol}\n").as_bytes())].concat()
 }

@@ -1,0 +1,190 @@
+//! Heads that cannot be used, and the heads that are used in their place.
+//!
+//! Promise: no head, whatever it is, keeps the others from being shown and written on; and nothing that was acknowledged goes
+//! with it. The facts know nothing of trees: there a head that covers others stands in their place, also if nobody can read
+//! it. So this machine remembers what stood before, and has the next operation cover what nothing can be made of.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::{BlockId, VolumeId};
+use fsdfs_proto::signed::Signed;
+
+use crate::engine::context::Context;
+use crate::engine::timers::Timer;
+use crate::facts::current_heads;
+use crate::limits::{KEPT_HEADS_MAX, MERGE_AFTER_MS, QUARANTINE_AWAY_MS, QUARANTINE_COSTLY_MS};
+use crate::report::Notice;
+use crate::tree::{BlockAbsence, HeadFault, JobTerms, TreeError, coverable};
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::engine) struct Quarantine(BTreeMap<VolumeId, VolumeQuarantine>);
+
+#[derive(Default)]
+struct VolumeQuarantine {
+    /// By commit id.
+    bad: BTreeMap<BlockId, QuarantinedHead>,
+    /// Those that the last job could use. None of them covers another.
+    good: Vec<Signed<Head>>,
+    /// Those that came since, the newest last, at most [`KEPT_HEADS_MAX`].
+    recent: VecDeque<Signed<Head>>,
+}
+
+/// A head that a job could not use.
+pub(in crate::engine) struct QuarantinedHead {
+    pub head: Signed<Head>,
+    pub fault: HeadFault,
+    /// Monotonic milliseconds; none if it is to be tried again.
+    since: Option<u64>,
+}
+
+impl QuarantinedHead {
+    /// Whether jobs go without it now.
+    fn holds(&self, now: u64) -> bool {
+        let pause = match self.fault {
+            HeadFault::Damaged(_) | HeadFault::TooNew => return true,
+            HeadFault::Absent(..) => QUARANTINE_AWAY_MS,
+            HeadFault::TooCostly | HeadFault::TooManyWriters => QUARANTINE_COSTLY_MS,
+        };
+        self.since.is_some_and(|since| now < since + pause)
+    }
+}
+
+impl VolumeQuarantine {
+    fn is_bad(&self, cx: &Context, head: &Signed<Head>) -> bool {
+        self.bad.get(&commit_of(head)).is_some_and(|bad| bad.holds(cx.now.mono))
+    }
+}
+
+impl Quarantine {
+    /// Of the heads that stand, those to go by; in place of each that cannot be used, what stood before it came.
+    pub fn usable(&self, cx: &Context, volume: VolumeId, standing: Vec<Signed<Head>>) -> Vec<Signed<Head>> {
+        let Some(own) = self.0.get(&volume).filter(|own| !own.bad.is_empty()) else { return standing };
+        let all = standing.len();
+        let (bad, usable): (Vec<_>, Vec<_>) = standing.into_iter().partition(|head| own.is_bad(cx, head));
+        if usable.len() == all {
+            return usable;
+        }
+        // If blocks cannot be had just now, those of heads that were never used are not to be had either: a command does not
+        // wait for each of them.
+        let is_away = |fault: &HeadFault| matches!(fault, HeadFault::Absent(_, BlockAbsence::Away));
+        let all_away = bad.iter().all(|head| own.bad.get(&commit_of(head)).is_some_and(|bad| is_away(&bad.fault)));
+        let recent = own.recent.iter().filter(|_| !all_away);
+        // What an earlier epoch ended with is for the facts to say.
+        let epoch = cx.facts.epoch(volume).map(|epoch| epoch.value().epoch);
+        let before = own.good.iter().chain(recent);
+        let before = before.filter(|head| Some(head.value().epoch) == epoch && !own.is_bad(cx, head)).cloned();
+        current_heads(usable.into_iter().chain(before.collect::<Vec<_>>()))
+    }
+
+    /// What a job on these heads goes by.
+    pub fn terms(&self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) -> JobTerms {
+        let Some(own) = self.0.get(&volume) else { return JobTerms::default() };
+        let stands = cx.facts.heads(volume);
+        let lost = own.bad.values().filter(|bad| bad.fault.is_final() && bad.holds(cx.now.mono));
+        let lost = lost.map(|bad| &bad.head).filter(|head| stands.iter().any(|other| other.id() == head.id()));
+        let covered = coverable(heads, lost.cloned().collect());
+        JobTerms { good: own.good.clone(), covered, ..JobTerms::default() }
+    }
+
+    /// Whether the next operation can make an end of a head that stands.
+    pub fn has_to_cover(&self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) -> bool {
+        self.0.get(&volume).is_some_and(|own| !own.bad.is_empty()) && !self.terms(cx, volume, heads).covered.is_empty()
+    }
+
+    /// A job could not use some of its heads. They are looked at again, and covered if nothing can be made of them.
+    pub fn note_bad(
+        &mut self,
+        cx: &mut Context,
+        volume: VolumeId,
+        heads: &[Signed<Head>],
+        faults: Vec<(BlockId, HeadFault)>,
+    ) {
+        let own = self.0.entry(volume).or_default();
+        for (id, fault) in faults {
+            let Some(head) = heads.iter().find(|head| commit_of(head) == id) else { continue };
+            let since = Some(cx.now.mono);
+            let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since });
+            if before.is_none_or(|before| before.fault != fault) {
+                let author = cx.name_of(head.value().author);
+                cx.notice(Notice::HeadQuarantined { volume, author, commit: id, fault });
+            }
+        }
+        let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);
+        cx.wake_in(MERGE_AFTER_MS + jitter, Timer::Merge(volume));
+    }
+
+    /// A job used all of these.
+    pub fn note_good(&mut self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) {
+        let own = self.0.entry(volume).or_default();
+        if own.bad.is_empty() && own.good == heads {
+            return;
+        }
+        own.good = current_heads(own.good.iter().chain(heads).cloned());
+        // What these include is not needed in their place.
+        let good = &own.good;
+        let includes = |head: &Signed<Head>| {
+            let both = current_heads(good.iter().cloned().chain([head.clone()]));
+            both.iter().all(|other| other.id() != head.id()) || good.iter().any(|other| other.id() == head.id())
+        };
+        own.recent.retain(|head| !includes(head));
+        if !own.bad.is_empty() {
+            let stands = cx.facts.heads(volume);
+            own.bad.retain(|_, bad| stands.iter().any(|head| head.id() == bad.head.id()));
+        }
+    }
+
+    /// It came, or stood here; whether it can be used is not known.
+    pub fn remember(&mut self, head: &Signed<Head>) {
+        let recent = &mut self.0.entry(head.value().volume).or_default().recent;
+        if recent.len() == KEPT_HEADS_MAX {
+            recent.pop_front();
+        }
+        recent.push_back(head.clone());
+    }
+
+    /// Somebody is there who may have what was missing.
+    pub fn try_again(&mut self) {
+        for bad in self.0.values_mut().flat_map(|own| own.bad.values_mut()) {
+            if bad.fault.may_pass() {
+                bad.since = None;
+            }
+        }
+    }
+
+    /// Why a volume has no head that can be used, although some stand.
+    pub fn first_fault(&self, volume: VolumeId) -> Option<TreeError> {
+        self.0.get(&volume)?.bad.values().next().map(|bad| bad.fault.as_tree_error())
+    }
+
+    /// Heads that stand and are not shown.
+    pub fn standing<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = (VolumeId, &'a QuarantinedHead)> {
+        self.0.iter().filter(|(_, own)| !own.bad.is_empty()).flat_map(|(volume, own)| {
+            let stands = cx.facts.heads(*volume);
+            let bad = own.bad.values().filter(move |bad| stands.iter().any(|head| head.id() == bad.head.id()));
+            bad.map(move |bad| (*volume, bad))
+        })
+    }
+
+    /// Some head is not shown that may be one day.
+    pub fn withholds(&self, cx: &Context, volume: VolumeId) -> bool {
+        self.standing(cx).any(|(of, bad)| of == volume && !matches!(bad.fault, HeadFault::Damaged(_)))
+    }
+
+    /// For a log that is written again: what the facts do not have any more.
+    pub fn heads_before<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = &'a Signed<Head>> {
+        self.0.iter().flat_map(|(volume, own)| {
+            let stands = cx.facts.heads(*volume);
+            let before = own.good.iter().chain(&own.recent);
+            before.filter(move |head| stands.iter().all(|other| other.id() != head.id()))
+        })
+    }
+}
+
+fn commit_of(head: &Signed<Head>) -> BlockId {
+    BlockId::of(&head.value().commit)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What stands in place of a head that cannot be used, and for how long.
+
+use fsdfs_proto::codec::FormatError;
+
+use super::*;
+use crate::engine::test_kit::{context, pass, pool};
+
+fn volume() -> VolumeId {
+    pool::pool_id().volume()
+}
+
+const DAMAGED: HeadFault = HeadFault::Damaged(FormatError::DoesNotOpen { what: "a commit" });
+
+/// A node that used `good`, and then heard of `bad`, which covers it.
+fn poisoned(fault: HeadFault) -> (Context, Quarantine, Signed<Head>, Signed<Head>) {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (good, bad) = (pool::head(1, &[(4, 2)]), pool::head(1, &[(9, 1), (4, 2)]));
+    cx.facts.insert(good.clone().into());
+    quarantine.note_good(&cx, volume(), &[good.clone()]);
+    quarantine.remember(&bad);
+    cx.facts.insert(bad.clone().into());
+    assert_eq!(cx.facts.heads(volume()), [bad.clone()], "the facts know it only");
+    let stands = cx.facts.heads(volume());
+    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), fault)]);
+    (cx, quarantine, good, bad)
+}
+
+fn usable(cx: &Context, quarantine: &Quarantine) -> Vec<Signed<Head>> {
+    quarantine.usable(cx, volume(), cx.facts.heads(volume()))
+}
+
+#[test]
+fn what_a_bad_head_covered_is_shown_and_written_on_and_the_head_is_covered() {
+    let (mut cx, mut quarantine, good, bad) = poisoned(DAMAGED);
+    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
+    assert_eq!(quarantine.terms(&cx, volume(), &[good.clone()]).covered, [bad]);
+    assert!(quarantine.has_to_cover(&cx, volume(), &[good]) && !quarantine.withholds(&cx, volume()));
+    assert_eq!(quarantine.standing(&cx).count(), 1);
+    // The next operation includes both.
+    let next = pool::head(1, &[(5, 1), (9, 1), (4, 2)]);
+    cx.facts.insert(next.clone().into());
+    quarantine.note_good(&cx, volume(), &[next.clone()]);
+    assert_eq!(usable(&cx, &quarantine), [next.clone()]);
+    assert!(quarantine.standing(&cx).next().is_none() && !quarantine.has_to_cover(&cx, volume(), &[next]));
+}
+
+#[test]
+fn what_is_away_is_tried_again_and_never_covered() {
+    let away = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Away);
+    let (mut cx, mut quarantine, good, bad) = poisoned(away.clone());
+    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
+    assert!(quarantine.withholds(&cx, volume()), "whoever reads is told that there is more");
+    assert!(!quarantine.has_to_cover(&cx, volume(), &[good.clone()]));
+    pass(&mut cx, QUARANTINE_AWAY_MS);
+    assert_eq!(usable(&cx, &quarantine), [bad.clone()], "its members may be back");
+    quarantine.note_bad(&mut cx, volume(), &[bad.clone()], vec![(commit_of(&bad), away)]);
+    assert_eq!(usable(&cx, &quarantine), [good]);
+    quarantine.try_again();
+    assert_eq!(usable(&cx, &quarantine), [bad]);
+}
+
+/// The facts drop what a later head covers, also what this node never came to use.
+#[test]
+fn a_head_that_came_just_before_a_bad_one_is_not_lost() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (honest, bad) = (pool::head(1, &[(4, 2)]), pool::head(1, &[(9, 1), (4, 2)]));
+    for head in [&honest, &bad] {
+        quarantine.remember(head);
+        cx.facts.insert(head.clone().into());
+    }
+    let stands = cx.facts.heads(volume());
+    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), DAMAGED)]);
+    assert_eq!(usable(&cx, &quarantine), [honest.clone()]);
+    // Also after a restart: the log has it.
+    assert_eq!(quarantine.heads_before(&cx).collect::<Vec<_>>(), [&honest]);
+}
+
+#[test]
+fn without_any_other_head_the_reason_is_known() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let bad = pool::head(1, &[(9, 1)]);
+    cx.facts.insert(bad.clone().into());
+    quarantine.note_bad(&mut cx, volume(), &[bad.clone()], vec![(commit_of(&bad), DAMAGED)]);
+    assert!(usable(&cx, &quarantine).is_empty());
+    assert_eq!(quarantine.first_fault(volume()), Some(DAMAGED.as_tree_error()));
+}
+
+#[test]
+fn what_is_remembered_is_bounded() {
+    let (cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    (0..200).for_each(|number| quarantine.remember(&pool::head(1, &[(number, 1)])));
+    assert_eq!(quarantine.heads_before(&cx).count(), KEPT_HEADS_MAX);
+}

@@ -1,0 +1,67 @@
+//! What a job is given beside its task: what it may cost, whether anybody still wants it, and what is known of the heads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fsdfs_proto::identity::Head;
+use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::signed::Signed;
+
+use crate::limits::{JOB_BYTES_MAX, JOB_NAMES_MAX};
+
+/// See the module. Without any of it a job has the budget of every job, and knows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct JobTerms {
+    /// Heads that an earlier job could use. What is new in another head is held against their trees.
+    pub good: Vec<Signed<Head>>,
+    /// Quarantined heads that the next operation names as parents and covers, so that they stand for nobody any more.
+    pub covered: Vec<Signed<Head>>,
+    /// Blocks that could not be had when an earlier run asked for them.
+    pub absent: BTreeMap<BlockId, BlockAbsence>,
+    /// What it may cost.
+    pub budget: JobBudget,
+    /// Whether it is to end.
+    pub cancel: CancelFlag,
+}
+
+/// Why a block could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BlockAbsence {
+    /// Some server that may have it could not be asked, or cannot say yet.
+    Away,
+    /// All servers of the pool were asked, and none has it.
+    Nowhere,
+}
+
+/// What one run of a job may cost: a folder tree costs what its writer made it cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobBudget {
+    /// Names it may visit.
+    pub names: u64,
+    /// Bytes of blocks it may open.
+    pub bytes: u64,
+}
+
+impl Default for JobBudget {
+    fn default() -> Self {
+        Self { names: JOB_NAMES_MAX, bytes: JOB_BYTES_MAX }
+    }
+}
+
+/// Says to a job on another thread that nobody waits for it any more. Clones are one flag.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// The job ends at the next name that it comes to.
+    pub fn cancel(&self) {
+        // Nothing else is read or written because of it, so no order is needed.
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

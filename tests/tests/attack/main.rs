@@ -1,0 +1,117 @@
+//! A member that lies, against real daemons: what honest users see of it.
+//!
+//! Each row lets somebody into a pool of three, plays an attack for some seconds, and looks whether the honest members can put,
+//! get and list all the while. Then the adversary is revoked, may try to come back, and within a minute the pool has to be as
+//! it was: healthy on all nodes, everything readable from each of them, memory and logs of the size that they had.
+//!
+//! `cargo test --workspace --test attack -- --nocapture` prints the table. `ATTACK=name` plays only that row.
+
+mod row;
+mod rows;
+mod stage;
+mod table;
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use anyhow::Result;
+use fsdfs_tests::cluster::TestProgram;
+
+use row::{AttackRole, AttackRow};
+use stage::AttackStage;
+use table::{RowOutcome, RowResult};
+
+/// Pools at a time. A machine of two cores is busy with these.
+const LANES: usize = 2;
+
+fn program() -> TestProgram {
+    TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test"))
+}
+
+/// What is played in this run: each row with one of its roles.
+fn chosen(is_long: bool) -> VecDeque<PlannedPlay> {
+    let only = std::env::var("ATTACK").ok();
+    let is_wanted = |row: &&AttackRow| only.as_ref().is_none_or(|only| only == row.name);
+    let mut plays = VecDeque::new();
+    for row in rows::ALL.iter().copied().flatten().filter(is_wanted) {
+        let roles = if is_long { row.roles } else { &row.roles[..1] };
+        let fits = is_long || !row.is_long || row.open.is_some();
+        plays.extend(roles.iter().filter(|_| fits).map(|role| (row, *role)));
+    }
+    plays
+}
+
+/// A row, and as what its adversary comes in.
+type PlannedPlay = (&'static AttackRow, AttackRole);
+
+fn next(plays: &Mutex<VecDeque<PlannedPlay>>) -> Option<PlannedPlay> {
+    plays.lock().expect("no lane panics while it looks").pop_front()
+}
+
+fn play_all(is_long: bool) {
+    let (plays, results) = (Mutex::new(chosen(is_long)), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                let mut stage = None;
+                while let Some((row, role)) = next(&plays) {
+                    let result = play(&mut stage, row, role, is_long);
+                    results.lock().expect("no lane panics while it reports").push(result);
+                }
+                if let Some(stage) = stage {
+                    let outcome = stage.ends().map_or_else(|error| RowOutcome::failed(&error), |()| RowOutcome::Held);
+                    let result = RowResult::of_restart(outcome);
+                    results.lock().expect("no lane panics while it reports").push(result);
+                }
+            });
+        }
+    });
+    let results = results.into_inner().expect("no lane panicked");
+    print!("{}", table::shown(&results));
+    let failed = results.iter().filter(|result| matches!(result.outcome, RowOutcome::Failed(_))).count();
+    assert_eq!(failed, 0, "{failed} of {} were not held", results.len());
+}
+
+/// On the pool of the last row, if that was not harmed.
+fn play(stage: &mut Option<AttackStage>, row: &AttackRow, role: AttackRole, is_long: bool) -> RowResult {
+    if let Some(reason) = row.open {
+        return RowResult::of(row, role, RowOutcome::Open(reason), None);
+    }
+    let begun = std::time::Instant::now();
+    let outcome = on_stage(stage, row, role, is_long);
+    if outcome.is_err() {
+        // What comes next is not to suffer for it.
+        *stage = None;
+    }
+    let (outcome, note) = match outcome {
+        Ok(note) => (RowOutcome::Held, note),
+        Err(error) => (RowOutcome::failed(&error), String::new()),
+    };
+    let result = RowResult::of(row, role, outcome, Some(begun.elapsed())).noting(note);
+    // So that a run that is ended from outside has said how far it came.
+    eprint!("{}", result.line());
+    result
+}
+
+fn on_stage(stage: &mut Option<AttackStage>, row: &AttackRow, role: AttackRole, is_long: bool) -> Result<String> {
+    let stage = match stage {
+        Some(stage) => stage,
+        none => none.insert(AttackStage::new(program())?),
+    };
+    let note = stage.play(row, role)?;
+    if is_long {
+        stage.restart_all()?;
+    }
+    Ok(note)
+}
+
+#[test]
+fn short_attacks_are_held() {
+    play_all(false);
+}
+
+#[test]
+#[ignore = "a quarter of an hour: all roles, floods and full caps, a restart of all nodes after each"]
+fn long_attacks_are_held() {
+    play_all(true);
+}

@@ -1,0 +1,218 @@
+//! Coming in, coming back, and staying.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use fsdfs_tests::adversary::forge::{self, ForgingMember};
+use fsdfs_tests::adversary::{Liar, MemberPuppet, PuppetManners};
+use futures::FutureExt as _;
+
+use crate::row::AttackRole::{Full, Reader, Storer};
+use crate::row::{AttackParty, AttackRole, AttackRow};
+use crate::stage::AttackStage;
+
+/// Time for the keys to be given.
+const KEYS: Duration = Duration::from_secs(20);
+
+pub const ROWS: &[AttackRow] = &[
+    AttackRow::new("comes-back", "a revoked member uses a ticket that it made before", &[Full], |stage, role| {
+        comes_back(stage, role).boxed()
+    }),
+    AttackRow::new("old-keys", "a revoked member keeps the keys that it was given", &[Full], |stage, role| {
+        old_keys(stage, role).boxed()
+    }),
+    AttackRow::new("race", "a ticket for one, used by two at two nodes at once", &[Full], |stage, role| {
+        race(stage, role).boxed()
+    }),
+    AttackRow::new("mute", "a member comes in with one more ticket each time", &[Full], |stage, role| {
+        mute(stage, role).boxed()
+    }),
+    AttackRow::new("unremovable", "two members that bear each other's id as name", &[Full, Storer], |stage, role| {
+        unremovable(stage, role).boxed()
+    }),
+    AttackRow::new(
+        "look-alike",
+        "a name with invisible letters and one that turns the line",
+        &[Storer],
+        |stage, role| look_alike(stage, role).boxed(),
+    ),
+    AttackRow::new("many-links", "one member connects forty times", &[Storer, Full], |stage, role| {
+        many_links(stage, role).boxed()
+    }),
+    AttackRow::new("no-keys", "a member that is to store only asks for the keys", &[Storer, Reader], |stage, role| {
+        no_keys(stage, role).boxed()
+    }),
+    AttackRow::new(
+        "old-build",
+        "messages that no program knows any more, or not yet",
+        &[Storer, Full],
+        |stage, role| old_build(stage, role).boxed(),
+    ),
+];
+
+async fn comes_back(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    party.puppets = stage.enter(&mut liar, 1, PuppetManners::Poor).await?;
+    let (cert, ticket) = forge::own_ticket(&liar, 5).context("a full member may invite")?;
+    party.puppets[0].state([cert]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    party.liars.push(liar);
+    stage.revoke_all()?;
+    // Nobody has heard of these keys, so nothing but the ticket's end keeps them out.
+    for door in 0..stage.doors.len() {
+        let mut again = Liar::at(&ticket, stage.doors.clone());
+        if again.connect_at(door).await.is_ok() {
+            bail!("let in at node {door} with a ticket of the member that was revoked");
+        }
+    }
+    party.note = "its ticket ended with it".into();
+    Ok(party)
+}
+
+async fn old_keys(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    party.puppets = stage.enter(&mut liar, 1, PuppetManners::Poor).await?;
+    let volume = stage.volume();
+    let old = party.puppets[0].keys(volume, KEYS).await.context("a full member is given the keys")?;
+    party.liars.push(liar);
+    stage.revoke_all()?;
+    let mut other = stage.newcomer(role)?;
+    let mut puppets = stage.enter(&mut other, 1, PuppetManners::Poor).await?;
+    let new = puppets[0].keys(volume, KEYS).await.context("a newcomer is given the keys")?;
+    ensure!(new.epoch > old.epoch, "the keys are those of epoch {} as before", new.epoch);
+    ensure!(new.read_key() != old.read_key(), "an epoch with the keys of the last one");
+    party.note = format!("epoch {} became {}", old.epoch, new.epoch);
+    party.liars.push(other);
+    party.puppets.append(&mut puppets);
+    Ok(party)
+}
+
+async fn race(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let ticket = stage.ticket(0, role)?;
+    let mut pair = [0, 1].map(|_| Liar::at(&ticket, stage.doors.clone()));
+    let [one, other] = &mut pair;
+    let entered = tokio::join!(one.connect_at(0), other.connect_at(1));
+    let volume = stage.volume();
+    let mut given = 0;
+    for link in [entered.0, entered.1].into_iter().flatten() {
+        let mut puppet = MemberPuppet::new(link, PuppetManners::Poor);
+        given += usize::from(puppet.keys(volume, Duration::from_secs(4)).await.is_some());
+        party.puppets.push(puppet);
+    }
+    party.note = format!("{given} of two were given keys");
+    ensure!(given <= 1, "{}", party.note);
+    party.liars.extend(pair);
+    Ok(party)
+}
+
+async fn mute(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut inviter = stage.newcomer(role)?;
+    party.puppets = stage.enter(&mut inviter, 1, PuppetManners::Poor).await?;
+    let mut guest = stage.newcomer(role)?;
+    party.puppets.extend(stage.enter(&mut guest, 1, PuppetManners::Poor).await?);
+    let mut admitted = 0;
+    for _ in 0..8 {
+        let (cert, ticket) = forge::own_ticket(&inviter, 1).context("a full member may invite")?;
+        party.puppets[0].state([cert]).await;
+        let mut again = Liar::with_key(guest.key.clone(), &ticket, stage.doors.clone());
+        if let Ok(link) = again.connect_at(0).await {
+            admitted += usize::from(again.admission().is_some());
+            party.puppets.push(MemberPuppet::new(link, PuppetManners::Poor));
+        }
+        party.liars.push(again);
+    }
+    party.note = format!("{admitted} admissions signed for a member that was one");
+    ensure!(admitted == 0, "{}", party.note);
+    party.liars.extend([inviter, guest]);
+    Ok(party)
+}
+
+async fn unremovable(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    for _ in 0..2 {
+        party.liars.push(stage.newcomer(role)?);
+    }
+    let names = [party.liars[1].node.to_string(), party.liars[0].node.to_string()];
+    for (liar, name) in party.liars.iter_mut().zip(names) {
+        let puppets = stage.enter(liar, 1, PuppetManners::Poor).await?;
+        let member = ForgingMember { pool: stage.pool, key: liar.key.clone() };
+        puppets[0].state([member.card(1, &name, Vec::new())]).await;
+        party.puppets.extend(puppets);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stage.revoke_all().context("one of them cannot be revoked")?;
+    party.note = "both were revoked by their ids".into();
+    Ok(party)
+}
+
+/// What a list of members shows of a name must not pass for another one.
+async fn look_alike(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    party.puppets = stage.enter(&mut liar, 1, PuppetManners::Poor).await?;
+    let member = ForgingMember { pool: stage.pool, key: liar.key.clone() };
+    party.liars.push(liar);
+    let strange = ['\u{202e}', '\u{3164}', '\u{a0}', '\u{fe0f}', '\u{200b}'];
+    let name: String = "node0".chars().chain(strange).collect();
+    party.puppets[0].state([member.card(1, &name, Vec::new())]).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let shown = stage.cluster.nodes[0].ok(["members"])?;
+    ensure!(!shown.contains(strange), "shown as it is: {shown:?}");
+    party.note = "its letters are shown escaped".into();
+    Ok(party)
+}
+
+async fn many_links(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    for _ in 0..40 {
+        // A member may refuse the next one; what it must not do is to suffer.
+        match stage.enter(&mut liar, 1, PuppetManners::Poor).await {
+            Ok(puppets) => party.puppets.extend(puppets),
+            Err(_) => break,
+        }
+    }
+    party.note = format!("{} of 40 came in", party.puppets.len());
+    party.liars.push(liar);
+    Ok(party)
+}
+
+async fn no_keys(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
+    party.liars.push(liar);
+    let volume = stage.volume();
+    for puppet in &mut party.puppets {
+        let keys = puppet.keys(volume, Duration::from_secs(1)).await;
+        match role {
+            Storer => ensure!(keys.is_none(), "keys were given"),
+            _ => ensure!(keys.is_none_or(|keys| keys.writer().is_none()), "keys that write were given"),
+        }
+    }
+    party.note = "none that are beyond its role".into();
+    Ok(party)
+}
+
+async fn old_build(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    // A tag that no program knows; a known one with fields of another time; a value that is no message.
+    let words: [&[u8]; 3] = [&[0x92, 0x7e, 0xc0], &[0x92, 0x05, 0x91, 0x90], &[0xc3]];
+    for word in words {
+        let puppets = stage.enter(&mut liar, 1, PuppetManners::Poor).await?;
+        let len = u32::try_from(word.len()).expect("short");
+        puppets[0].say_bytes([&len.to_be_bytes()[..], word].concat()).await;
+        ensure!(puppets[0].is_dropped(Duration::from_secs(10)).await, "{word:?} does not end the connection");
+    }
+    party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
+    let member = ForgingMember { pool: stage.pool, key: liar.key.clone() };
+    party.puppets[0].state([member.card(1, "old build", Vec::new())]).await;
+    party.liars.push(liar);
+    party.note = "only its own connections ended".into();
+    Ok(party)
+}
