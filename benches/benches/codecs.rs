@@ -4,17 +4,19 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fsdfs_proto::codec::{decode, encode};
-use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
 use fsdfs_proto::message::{AttachedBlock, HaveRequest, IDS_MAX, Message, Redundancy, StoreRequest};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{RecordHeader, RecordKind};
+
+const RECEIPT: BlockReceipt = BlockReceipt { member: NodeId([2; 32]), signature: Signature([3; 64]) };
 
 fn messages(criterion: &mut Criterion) {
     let map = Digest([4; 32]);
     let redundancy = Redundancy::Replicas(3);
     let block = AttachedBlock { id: BlockId([1; 32]), len: 1 << 20 };
-    let charged_to = NodeId([2; 32]);
     let store =
-        Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, charged_to, more: false, block });
+        Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, receipt: RECEIPT, more: false, block });
     let ids = (0..IDS_MAX).map(|number| BlockId([number as u8; 32])).collect();
     let have = Message::Have(HaveRequest { request: 7, renew: true, map, redundancy, ids });
     for (name, message) in [("store", store), ("have", have)] {
@@ -37,7 +39,7 @@ fn record(criterion: &mut Criterion) {
         sequence: 9,
         first_seen: 1_700_000_000_000,
         renewed: 1_700_000_000_000,
-        charged_to: NodeId([2; 32]),
+        receipt: RECEIPT,
         redundancies: vec![Redundancy::Replicas(3)],
         payload_crc: 5,
     };

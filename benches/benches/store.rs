@@ -7,8 +7,9 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
 use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{BlockId, NodeId, PoolId};
+use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 
 /// Records in the index while it is asked.
 const RECORDS: usize = 50_000;
@@ -42,8 +43,9 @@ fn append(store: &Store, blocks: Vec<Block>) {
     let (done_in, done) = mpsc::channel();
     let count = blocks.len();
     for block in blocks {
-        let (redundancy, charged_to) = (Redundancy::Replicas(3), NodeId([2; 32]));
-        let write = DiskRequest::Write { block, redundancy, first_seen: 1, charged_to, disk: None, more: false };
+        let redundancy = Redundancy::Replicas(3);
+        let receipt = BlockReceipt { member: NodeId([2; 32]), signature: Signature([3; 64]) };
+        let write = DiskRequest::Write { block, redundancy, first_seen: 1, receipt, disk: None, more: false };
         let done_in = done_in.clone();
         store.submit(write, move |done| drop(done_in.send(done)));
     }

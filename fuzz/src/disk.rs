@@ -59,8 +59,8 @@ fn repair_head(bytes: &mut [u8]) -> usize {
 fn repair_head_crc(bytes: &mut [u8]) -> usize {
     let redundancies_len = usize::from(u16::from_be_bytes([bytes[16], bytes[17]]));
     let head_len = (RECORD_HEADER_BYTES + redundancies_len).min(bytes.len());
-    let crc = crc(&[&bytes[..112], &bytes[RECORD_HEADER_BYTES..head_len]]);
-    bytes[112..116].copy_from_slice(&crc);
+    let crc = crc(&[&bytes[..176], &bytes[RECORD_HEADER_BYTES..head_len]]);
+    bytes[176..180].copy_from_slice(&crc);
     head_len
 }
 

@@ -243,6 +243,13 @@ def check_audit(audit, block, block_id):
     need(blake3.blake3(message, key=bytes.fromhex(audit["nonce"])).hexdigest() == audit["proof"], "audit")
 
 
+def check_receipt(receipt, block_id):
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(receipt["member_seed"]))
+    message = b"fsdfs/2/receipt\0" + bytes.fromhex(receipt["pool"] + block_id)
+    need(key.public_key().public_bytes_raw().hex() == receipt["member"], "the member of a receipt")
+    need(key.sign(message).hex() == receipt["signature"], "receipt")
+
+
 def check(path):
     file = json.loads(path.read_text())
     keys = check_keys(file["keys"])
@@ -255,6 +262,8 @@ def check(path):
             print(f"{path.name}: {vector['name']}: {why}")
     for audit in file.get("audits", []):
         check_audit(audit, file["blocks"][0]["block"], file["blocks"][0]["id"])
+    for receipt in file.get("receipts", []):
+        check_receipt(receipt, file["blocks"][0]["id"])
     print(f"02-block: {len(file['blocks']) - wrong} of {len(file['blocks'])} blocks in {path.name} agree")
     return not wrong
 

@@ -37,6 +37,8 @@ pub mod sign {
     pub const HEAD: &str = "head";
     /// "This member stands for itself."
     pub const VOUCH: &str = "vouch";
+    /// Whose block it is.
+    pub const RECEIPT: &str = "receipt";
     /// A member's word that a volume is kept at its expense.
     pub const SPONSOR: &str = "sponsor";
     /// A member's agreement to a certificate of its key.
@@ -69,6 +71,8 @@ pub mod key {
     pub const COMMIT_KEY: &str = "fsdfs/2/commit-key";
     /// Prefix of an audit answer.
     pub const AUDIT: &str = "fsdfs/2/audit";
+    /// Prefix of the secret from which audits' nonces are made.
+    pub const AUDIT_NONCE: &str = "fsdfs/2/audit-nonce";
     /// Info and associated data of a gate frame.
     pub const GATE: &str = "fsdfs/2/gate";
     /// Info and associated data of a gate verdict.

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
-use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId, Writer};
+use crate::ids::{BlockId, Digest, FactId, Key, VolumeId, Writer};
+use crate::receipt::BlockReceipt;
 use crate::time::Hlc;
 use crate::{tagged_enum, u8_enum};
 
@@ -18,6 +19,8 @@ pub const FACTS_MAX: usize = 256;
 pub const FACTS_ANSWERED_MAX: usize = 16;
 /// Fact ids in one summary at most; longer summaries come in parts.
 pub const SUMMARY_IDS_MAX: usize = 4096;
+/// Replicas, or shards of a stripe, at most: as many holders as placement names for one block.
+pub const COPIES_MAX: u8 = 32;
 /// Bytes of a message without its block at most.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -180,8 +183,20 @@ impl Redundancy {
     /// Servers that placement is asked for: replicas, or all shards of a stripe; at least 1.
     pub fn copies(self) -> u8 {
         match self {
-            Self::Replicas(copies) => copies.clamp(1, 32),
-            Self::Stripe(stripe) => stripe.k.saturating_add(stripe.m).clamp(1, 32),
+            Self::Replicas(copies) => copies.clamp(1, COPIES_MAX),
+            Self::Stripe(stripe) => stripe.k.saturating_add(stripe.m).clamp(1, COPIES_MAX),
+        }
+    }
+
+    /// What a claim must say to be one: a number of replicas that placement knows, or a shard of a stripe with all that places it.
+    pub fn check(self) -> Result<(), FormatError> {
+        match self {
+            Self::Replicas(copies) => bound((1..=COPIES_MAX).contains(&copies), "the replicas of a claim"),
+            Self::Stripe(StripeShard { index, k, m, .. }) => {
+                let shards = u16::from(k) + u16::from(m);
+                let complete = k >= 1 && m >= 1 && shards <= COPIES_MAX.into() && u16::from(index) < shards;
+                bound(complete, "the stripe of a claim")
+            }
         }
     }
 }
@@ -262,8 +277,8 @@ pub struct StoreRequest {
     pub redundancy: Redundancy,
     /// Milliseconds since the block was first seen by its oldest holder: ages travel with blocks, repair never renews one.
     pub age_ms: u64,
-    /// Whose quota it counts against.
-    pub charged_to: NodeId,
+    /// Whose it is.
+    pub receipt: BlockReceipt,
     /// The sender sends further blocks at once: they may be made durable together.
     pub more: bool,
     /// What follows.
@@ -281,6 +296,8 @@ u8_enum! {
         3 => Failed,
         /// The bytes did not have the id they came with.
         4 => WrongBytes,
+        /// Not kept for this sender: it is no block of the pool, or nobody who may put blocks stands behind it.
+        5 => Refused,
     }
 }
 
@@ -486,7 +503,9 @@ pub struct AuditRequest {
 pub struct AuditReply {
     /// Of the challenge.
     pub request: RequestId,
-    /// `audit` of spec 02-block; none if the block is not here.
+    /// Whether there is a proof, or why there is none.
+    pub outcome: FetchOutcome,
+    /// `audit` of spec 02-block; with [`FetchOutcome::Found`] only.
     pub proof: Option<Digest>,
 }
 
@@ -558,7 +577,11 @@ impl CanonicalCodec for Message {
                 bound(facts.facts.len() <= most, "the facts of a message")
             }
             Self::Want(want) => bound(want.ids.len() <= SUMMARY_IDS_MAX, "the facts asked for"),
-            Self::Have(have) => bound(have.ids.len() <= IDS_MAX, "the ids of a question"),
+            Self::Have(have) => {
+                have.redundancy.check()?;
+                bound(have.ids.len() <= IDS_MAX, "the ids of a question")
+            }
+            Self::Store(store) => store.redundancy.check(),
             Self::HaveReply(reply) => bound(reply.answers.len() <= IDS_MAX, "the answers"),
             Self::FetchReply(reply) => {
                 bound((reply.outcome == FetchOutcome::Found) == reply.block.is_some(), "the block of an answer")
@@ -575,6 +598,9 @@ impl CanonicalCodec for Message {
             }
             Self::Prove(prove) => bound(prove.ids.len() <= IDS_MAX, "the ids to prove"),
             Self::ProveReply(reply) => bound(reply.held.len() <= IDS_MAX, "the proofs"),
+            Self::AuditReply(reply) => {
+                bound((reply.outcome == FetchOutcome::Found) == reply.proof.is_some(), "the proof of an answer")
+            }
             Self::ListBlocksReply(reply) => records(&reply.records),
             _ => Ok(()),
         }

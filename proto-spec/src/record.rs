@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::CanonicalCodec;
 use crate::identity::RawFact;
-use crate::ids::{BlockId, NodeId, VolumeId, Writer};
+use crate::ids::{BlockId, VolumeId, Writer};
 use crate::message::Redundancy;
+use crate::receipt::BlockReceipt;
 use crate::tagged_enum;
 
 /// What a holder knows of a block besides its bytes.
@@ -42,8 +43,8 @@ pub struct RecordInfo {
     pub first_seen: u64,
     /// Wall milliseconds of the last renewal here.
     pub renewed: u64,
-    /// Whose quota it counts against.
-    pub charged_to: NodeId,
+    /// Whose it is.
+    pub receipt: BlockReceipt,
 }
 
 tagged_enum! {

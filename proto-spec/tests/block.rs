@@ -4,16 +4,18 @@
 
 mod sealed;
 
+use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::codec::FormatError;
-use fsdfs_proto::ids::{BlockId, Key, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, Key, NodeId, PoolId, VolumeId};
 use fsdfs_proto::message::{Redundancy, StripeShard};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::volume::{
     BlockHeader, BlockKind, BlockLink, BlockRef, Commit, CommitExtra, Dot, EntryFlags, FolderNode, LINKS_MAX,
     LinkClass, Manifest, VersionVector, VolumeKeys, header, open_data, seal_data,
 };
 use proptest::prelude::*;
-use sealed::{AuditVector, BlockVector, EPOCH, VOLUME, VectorFile, keys, seal};
+use sealed::{AuditVector, BlockVector, EPOCH, ReceiptVector, VOLUME, VectorFile, keys, seal};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/block.json");
 
@@ -125,9 +127,22 @@ fn audit(blocks: &[BlockVector]) -> AuditVector {
     AuditVector { nonce: nonce.to_string(), challenger: challenger.to_string(), prover: prover.to_string(), proof }
 }
 
+fn receipt(blocks: &[BlockVector]) -> ReceiptVector {
+    let (pool, seed) = (PoolId([8; 32]), Key([7; 32]));
+    let id = blocks[0].parts().0.id();
+    let BlockReceipt { member, signature } = BlockReceipt::sign(pool, &SigningKey::from_bytes(&seed.0), id);
+    ReceiptVector {
+        pool: pool.to_string(),
+        member_seed: seed.to_string(),
+        member: member.to_string(),
+        signature: signature.to_string(),
+    }
+}
+
 fn file() -> VectorFile {
     let blocks: Vec<BlockVector> = good().into_iter().chain(bad()).collect();
-    VectorFile { keys: sealed::published_keys(), audits: vec![audit(&blocks)], blocks }
+    let (audits, receipts) = (vec![audit(&blocks)], vec![receipt(&blocks)]);
+    VectorFile { keys: sealed::published_keys(), audits, receipts, blocks }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use fsdfs_proto::message::{
     ProveRequest, RangePrint, RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest,
     StripeShard, UnpublishedOperation, UnpublishedOperations, WantFacts,
 };
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use proptest::prelude::*;
@@ -43,7 +44,6 @@ const FACT: FactId = FactId([0xf1; 32]);
 const VOLUME: VolumeId = VolumeId([0x11; 32]);
 
 fn samples() -> Vec<(&'static str, Message)> {
-    let stripe = StripeShard { stripe: OTHER, index: 1, k: 4, m: 2 };
     let attached = AttachedBlock { id: BLOCK, len: 1_048_700 };
     let range = RangePrint { from: BLOCK, to: OTHER, count: 70_000, fingerprint: MAP };
     vec![
@@ -55,10 +55,11 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("facts ack", Message::FactsAck(FactsAck { request: 1, durable: true })),
         ("want", Message::Want(WantFacts { ids: vec![FACT] })),
         ("have", Message::Have(have(Redundancy::Replicas(3), vec![BLOCK, OTHER]))),
-        ("have, for a shard", Message::Have(have(Redundancy::Stripe(stripe), vec![]))),
+        ("have, for a shard", Message::Have(have(shard(1, 4, 2), vec![]))),
         ("have reply", Message::HaveReply(HaveReply { request: 2, answers: answers() })),
         ("store", Message::Store(store(attached))),
         ("store reply", Message::StoreReply(StoreReply { request: 3, outcome: StoreOutcome::Full })),
+        ("store reply, refused", Message::StoreReply(StoreReply { request: 3, outcome: StoreOutcome::Refused })),
         ("fetch", Message::Fetch(FetchRequest { request: 4, id: BLOCK })),
         ("fetch reply, found", Message::FetchReply(found(Some(attached)))),
         ("fetch reply, damaged", Message::FetchReply(FetchReply { outcome: FetchOutcome::Damaged, ..found(None) })),
@@ -81,7 +82,8 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("prove", Message::Prove(ProveRequest { request: 8, map: MAP, copies: 3, ids: vec![BLOCK] })),
         ("prove reply", Message::ProveReply(ProveReply { request: 8, map: MAP, copies: 3, held: vec![true, false] })),
         ("audit", Message::Audit(AuditRequest { request: 9, nonce: Key([0x99; 32]), id: BLOCK })),
-        ("audit reply", Message::AuditReply(AuditReply { request: 9, proof: Some(MAP) })),
+        ("audit reply", audited(FetchOutcome::Found, Some(MAP))),
+        ("audit reply, not here", audited(FetchOutcome::No, None)),
         ("records, from the first", Message::ListBlocks(ListBlocksRequest { request: 10, after: None })),
         ("records", Message::ListBlocks(ListBlocksRequest { request: 10, after: Some(BLOCK) })),
         ("records reply", Message::ListBlocksReply(held(&[(BLOCK, 70_000), (OTHER, 1)]))),
@@ -98,14 +100,22 @@ fn have(redundancy: Redundancy, ids: Vec<BlockId>) -> HaveRequest {
     HaveRequest { request: 2, renew: true, map: MAP, redundancy, ids }
 }
 
+fn shard(index: u8, k: u8, m: u8) -> Redundancy {
+    Redundancy::Stripe(StripeShard { stripe: OTHER, index, k, m })
+}
+
 fn answers() -> Vec<Possession> {
     vec![Possession::Yes, Possession::No, Possession::NotYet]
 }
 
 fn store(block: AttachedBlock) -> StoreRequest {
-    let charged_to = NodeId([0x22; 32]);
     let redundancy = Redundancy::Replicas(3);
-    StoreRequest { request: 3, map: MAP, redundancy, age_ms: 86_400_000, charged_to, more: true, block }
+    let receipt = BlockReceipt::sign(PoolId([1; 32]), &SigningKey::from_bytes(&[2; 32]), block.id);
+    StoreRequest { request: 3, map: MAP, redundancy, age_ms: 86_400_000, receipt, more: true, block }
+}
+
+fn audited(outcome: FetchOutcome, proof: Option<Digest>) -> Message {
+    Message::AuditReply(AuditReply { request: 9, outcome, proof })
 }
 
 fn found(block: Option<AttachedBlock>) -> FetchReply {
@@ -151,6 +161,14 @@ fn forged() -> Vec<(&'static str, Vec<u8>)> {
         ("a capability string too long", encode(&Message::CapabilityReply(capability(&"x".repeat(1025))))),
         ("records in another order", encode(&Message::ListBlocksReply(held(&[(OTHER, 1), (BLOCK, 1)])))),
         ("unpublished operations of one writer twice", encode(&unpublished(&[(1, 2), (1, 3)]))),
+        ("a claim of no copies", encode(&Message::Have(have(Redundancy::Replicas(0), vec![])))),
+        (
+            "a claim of more copies than holders are named",
+            encode(&Message::Have(have(Redundancy::Replicas(33), vec![]))),
+        ),
+        ("a shard behind the last of its stripe", encode(&Message::Have(have(shard(6, 4, 2), vec![])))),
+        ("a stripe of more shards than holders are named", encode(&Message::Have(have(shard(0, 30, 3), vec![])))),
+        ("not here, but a proof", encode(&audited(FetchOutcome::No, Some(MAP)))),
         ("a record of no bytes", encode(&Message::ListBlocksReply(held(&[(BLOCK, 0)])))),
     ]
 }

@@ -378,6 +378,7 @@ fn vectors() -> sealed::VectorFile {
         keys: sealed::published_keys(),
         blocks: good().into_iter().chain(bad()).collect(),
         audits: vec![],
+        receipts: vec![],
     }
 }
 

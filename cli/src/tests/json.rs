@@ -110,6 +110,7 @@ fn status() -> NodeStatus {
         disks: vec![disk()],
         repair: RepairStatus { pending: 1, sent: 4, running: true },
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
+        unverified: vec!["bob".into()],
         counters: NodeCounters::default(),
         clock_off_min: 0,
         attention: vec![away()],
@@ -155,6 +156,7 @@ fn of_the_pool() -> Vec<(String, String)> {
         offers: vec![share.clone()],
         free: vec![MemberShare { bytes: 1 << 29, ..share }],
         disks: vec![disk()],
+        stored_by: vec![MemberShare { id: "55".into(), name: "eve".into(), bytes: 1 << 28 }],
     };
     let invite = InviteReply {
         ticket: "fsdfs-ticket-1:AAAA".into(),
@@ -303,6 +305,7 @@ fn of_the_tree() -> Vec<(String, String)> {
         bytes: 5,
         uploaded_bytes: 5,
         unchanged: false,
+        verified: true,
     });
     let failed = FailureList {
         count: 1,

@@ -22,7 +22,7 @@ impl DfCommand {
 }
 
 fn shown(df: &Answer) -> String {
-    format!("{}\n{}{}{}", pool(df), shares(df), disks(df), caveats(df))
+    format!("{}\n{}{}{}{}", pool(df), shares(df), disks(df), stored_by(df), caveats(df))
 }
 
 fn pool(df: &Answer) -> String {
@@ -67,6 +67,15 @@ fn disks(df: &Answer) -> String {
         table.row(std::iter::once(path).chain(sizes.map(human::size)));
     }
     if df.disks.is_empty() { "This node stores no blocks.\n".into() } else { table.to_string() }
+}
+
+/// Who put what lies on the disks of this node: whoever fills them is seen.
+fn stored_by(df: &Answer) -> String {
+    let mut table = TextTable::new(&[("STORED HERE BY", ColumnAlign::Left), ("SIZE", ColumnAlign::Right)]);
+    for share in &df.stored_by {
+        table.row([name(share), human::size(share.bytes)]);
+    }
+    if df.stored_by.is_empty() { String::new() } else { table.to_string() }
 }
 
 fn caveats(df: &Answer) -> String {
@@ -123,6 +132,7 @@ mod tests {
                 read_only: false,
                 ..DiskStatus::default()
             }],
+            stored_by: vec![share("anna", 1), share("eve", 1)],
         }
     }
 
@@ -136,6 +146,9 @@ mod tests {
              bob      2.0 GiB  1.0 GiB\n\
              DISK OF THIS NODE     QUOTA     USED     LIVE  INDEX  RESERVE     LEFT\n\
              /blocks            10.0 GiB  3.0 GiB  2.0 GiB    0 B  1.0 GiB  6.0 GiB\n\
+             STORED HERE BY     SIZE\n\
+             anna            1.0 GiB\n\
+             eve             1.0 GiB\n\
              ! 3 copies of each file are required, which takes 1 more server with free space\n\
              \x20 Stranded space cannot be used: no other member offers as much, and two copies never share a server.\n\
              \x20 Removing files frees no space yet.\n"

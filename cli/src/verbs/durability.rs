@@ -20,6 +20,8 @@ pub struct Durability {
     pub target_copies: u8,
     /// Writes with fewer copies than required.
     pub degraded: u64,
+    /// Writes whose copies are only the word of their holders so far.
+    pub unverified: u64,
 }
 
 impl Durability {
@@ -29,6 +31,7 @@ impl Durability {
         self.copies = least(self.copies, written.copies);
         self.sites = least(self.sites, written.sites);
         self.target_copies = self.target_copies.max(written.target_copies);
+        self.unverified += u64::from(!written.verified);
         self.degraded += u64::from(written.outcome == WriteOutcome::Degraded);
         self.outcome = Some(if self.degraded > 0 { WriteOutcome::Degraded } else { WriteOutcome::Stored });
     }
@@ -44,7 +47,8 @@ impl Durability {
             human::count(sites.into(), "site", "sites")
         );
         if self.degraded == 0 {
-            return (on, ExitStatus::Fine);
+            let verified = if self.unverified == 0 { "" } else { "; not verified yet, which takes a moment" };
+            return (on + verified, ExitStatus::Fine);
         }
         let missing = self.target_copies.saturating_sub(copies);
         let completed = "completed automatically when members with free space are up";
@@ -66,7 +70,16 @@ mod tests {
     use super::*;
 
     fn written(outcome: WriteOutcome, copies: u8, sites: u8) -> WriteReply {
-        WriteReply { outcome, copies, target_copies: 3, sites, bytes: 1, uploaded_bytes: 1, unchanged: false }
+        WriteReply {
+            outcome,
+            copies,
+            target_copies: 3,
+            sites,
+            bytes: 1,
+            uploaded_bytes: 1,
+            unchanged: false,
+            verified: true,
+        }
     }
 
     #[track_caller]
@@ -82,6 +95,8 @@ mod tests {
     fn sentences() {
         check(&[], "nothing changed", ExitStatus::Fine);
         check(&[written(WriteOutcome::Stored, 3, 2)], "3 copies on 2 sites", ExitStatus::Fine);
+        let unverified = WriteReply { verified: false, ..written(WriteOutcome::Stored, 3, 2) };
+        check(&[unverified], "3 copies on 2 sites; not verified yet", ExitStatus::Fine);
         let both = [written(WriteOutcome::Stored, 3, 3), written(WriteOutcome::Degraded, 2, 1)];
         check(
             &both,

@@ -94,12 +94,19 @@ fn reachable_at(status: &Answer) -> String {
 fn repair(status: &Answer) -> String {
     let repair = &status.repair;
     match (repair.pending, repair.running) {
+        (0, false) if !status.unverified.is_empty() => format!("copies on {} are being verified", unverified(status)),
         (0, false) => "no copies are missing".into(),
         (0, true) => "comparing records with the other members".into(),
         (pending, _) => {
             format!("{} pending, {} sent since the start", human::count(pending, "block", "blocks"), repair.sent)
         }
     }
+}
+
+/// Members that say that they keep copies and have not proved any yet.
+fn unverified(status: &Answer) -> String {
+    let names: Vec<String> = status.unverified.iter().map(|name| escape::name(name.as_bytes())).collect();
+    names.join(", ")
 }
 
 fn attention(status: &Answer) -> String {
@@ -109,6 +116,9 @@ fn attention(status: &Answer) -> String {
     let (repair, away) = (&status.repair, status.members.saturating_sub(status.connected));
     let is_short = repair.pending > 0 || status.replication_margin.is_some_and(|margin| margin.min < 0);
     match (is_short, away) {
+        (true, _) if repair.pending == 0 && !status.unverified.is_empty() => {
+            format!("nothing to do: copies count when {} proved to have them\n", unverified(status))
+        }
         (true, _) => "nothing to do: repair is completing the missing copies\n".into(),
         (false, 1..) => "nothing to do; not every member is connected\n".into(),
         (false, 0) => "healthy\n".into(),
@@ -146,6 +156,7 @@ mod tests {
             disks: vec![DiskStatus { id: "d".into(), quota_bytes: 1 << 30, ..DiskStatus::default() }],
             repair: RepairStatus { pending: 1, sent: 4, running: true },
             replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
+            unverified: Vec::new(),
             counters: NodeCounters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
@@ -173,7 +184,10 @@ mod tests {
             ..status()
         };
         assert!(shown(&complete).ends_with("\nnothing to do; not every member is connected\n"));
-        assert!(shown(&Answer { connected: 2, ..complete }).ends_with("\nhealthy\n"));
+        assert!(shown(&Answer { connected: 2, ..complete.clone() }).ends_with("\nhealthy\n"));
+        let margin = Some(ReplicationMargin { min: -1, max: 0 });
+        let text = shown(&Answer { unverified: vec!["bob".into()], replication_margin: margin, ..complete });
+        assert!(text.contains("copies on bob are being verified") && text.ends_with("when bob proved to have them\n"));
     }
 
     #[test]

@@ -185,6 +185,28 @@ pub const REPAIR_IN_FLIGHT: usize = 4;
 pub const REPAIR_BYTES_PER_S_MAX: u64 = 64 << 20;
 /// Blocks owed to holders that were silent at most. More, and the walks find them in their own time.
 pub const HINTS_MAX: usize = 4_096;
+/// A holder is audited so soon after it first said that it keeps a block: what it keeps for this second only is found by later audits.
+pub const AUDIT_FIRST_MS: u64 = 500;
+/// Audits of a holder follow each other so closely while one of the last eight has failed: a liar is found out in seconds, and
+/// whoever had one bad sector is left alone soon.
+pub const AUDIT_AGAIN_MS: u64 = 2_000;
+/// Otherwise four an hour: of a holder that lacks a twentieth of what it says, a day has 96, and all of them succeed once in 140
+/// days. Each reads a block on both sides, four megabytes an hour.
+pub const AUDIT_PERIOD_MS: u64 = 15 * 60_000;
+/// What a holder proved counts for so long: three audits may go without an answer.
+pub const AUDIT_VALID_MS: u64 = 3_600_000;
+/// Pause after an audit that was not answered clearly: a disk spins up, an index is read. Also for whoever is not believed.
+pub const AUDIT_UNANSWERED_MS: u64 = 60_000;
+/// What a holder said so long ago it cannot take back with an answer that was under way: longer than any question stays open.
+pub const AUDIT_PROMISE_MS: u64 = STALL_MS + TRANSFER_GRACE_MS_MAX + SILENT_MS;
+/// Blocks of a holder that are kept in mind for audits at most: those of four hours. Some 100 bytes each.
+pub const AUDIT_SUBJECTS_MAX: usize = 16;
+/// After so long the sample of a holder's blocks begins anew, as the walks do.
+pub const AUDIT_SAMPLE_MS: u64 = REPAIR_PERIOD_MS;
+/// Audits of one peer that are answered at once at most: as many as follow a failure, and as many again.
+pub const AUDIT_ANSWERS_MAX: u64 = 16;
+/// Beyond these, one in so long: a megabyte read and hashed each.
+pub const AUDIT_ANSWER_MS: u64 = 1_000;
 /// From here on owners are told that a disk, or the pool, is nearly full: time to add some before writes are refused.
 pub const NEARLY_FULL_PERCENT: u8 = 90;
 /// How full a node is reaches the others when it changed by so much.

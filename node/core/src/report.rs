@@ -166,8 +166,12 @@ pub struct StatusReport {
     pub repair_sent: u64,
     /// Top-up is going through the records, or about to: what is pending is not all known.
     pub repair_running: bool,
+    /// Bytes of the blocks on this node, by the member that put them; as of the last time that all records were compared.
+    pub charged: Vec<(NodeId, u64)>,
     /// Copies that are known less those wanted, the fewest and the most over the blocks on this node, as far as compared.
     pub replication_margin: Option<(i64, i64)>,
+    /// Names of connected members that say that they keep copies and have not proved any lately.
+    pub unverified: Vec<String>,
     /// Minutes this clock is off the median of the connected members.
     pub clock_off_min: i64,
     /// What needs the owner's attention, most important first.
@@ -232,6 +236,11 @@ pub enum Attention {
         /// N.
         copies: u8,
     },
+    /// A member says that it keeps blocks, and audits found that it does not have them: its copies are made elsewhere.
+    FailsAudits {
+        /// Its name.
+        name: String,
+    },
     /// A state of the shared volume that cannot be used: the others are shown and written on without it.
     QuarantinedHead {
         /// Name of the member that published it.
@@ -291,6 +300,13 @@ pub enum Notice {
     DiskLost,
     /// This node's copy of a block is damaged; it is fetched from another member.
     DamagedCopy {
+        /// Which block.
+        id: BlockId,
+    },
+    /// A member does not have a block that it said to have.
+    AuditFailed {
+        /// Its name.
+        name: String,
         /// Which block.
         id: BlockId,
     },

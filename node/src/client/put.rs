@@ -167,7 +167,7 @@ impl UploadSummary {
     fn is_as_durable_as(&mut self, outcome: PutOutcome) {
         let rank = |outcome: &PutOutcome| {
             let copies = copies_of(outcome);
-            (matches!(outcome, PutOutcome::Stored(_)), copies.servers.len(), copies.sites)
+            (matches!(outcome, PutOutcome::Stored(_)), copies.servers.len(), copies.sites, copies.verified)
         };
         if self.worst.as_ref().is_none_or(|worst| rank(&outcome) < rank(worst)) {
             self.worst = Some(outcome);

@@ -92,6 +92,11 @@ pub enum AttentionReason {
         /// Copies required.
         copies: u8,
     },
+    /// A member says that it keeps blocks and failed audits: its copies do not count.
+    FailsAudits {
+        /// Its name.
+        name: String,
+    },
     /// Of what members offer only a part is used: their invitations allow no more.
     OfferCapped {
         /// Their names.

@@ -53,6 +53,10 @@ pub struct NodeStatus {
     /// Of the blocks on this node, as far as it has compared them since its start.
     #[serde(default)]
     pub replication_margin: Option<ReplicationMargin>,
+    /// Connected members that say that they keep copies and have not proved any lately: these copies do not count in
+    /// `replication_margin`.
+    #[serde(default)]
+    pub unverified: Vec<String>,
     /// What it did since its start.
     #[serde(default)]
     pub counters: NodeCounters,
@@ -128,6 +132,10 @@ pub struct SpaceReport {
     pub free: Vec<MemberShare>,
     /// This node's disks.
     pub disks: Vec<DiskStatus>,
+    /// Bytes of the blocks on these disks by the member that put them, most first; as of the last time that this node compared its
+    /// records with others, once an hour at least.
+    #[serde(default)]
+    pub stored_by: Vec<MemberShare>,
 }
 
 /// A member's part of the space.

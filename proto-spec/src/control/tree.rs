@@ -33,6 +33,15 @@ pub struct WriteReply {
     pub uploaded_bytes: u64,
     /// The entry was exactly so already.
     pub unchanged: bool,
+    /// A copy is on this node, or on a member that proved lately that it has what it says. False: so far the copies are the word of
+    /// their holders; `status` says when they were verified.
+    #[serde(default = "yes")]
+    pub verified: bool,
+}
+
+/// What nodes that say nothing of it mean.
+fn yes() -> bool {
+    true
 }
 
 /// Many small changes in one commit.

@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::{REDUNDANCIES_MAX, SegmentMarker, be32, be64, field};
 use crate::block::BLOCK_BYTES_MAX;
 use crate::codec::{self, CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{BlockId, DiskId, NodeId};
+use crate::ids::{BlockId, DiskId, NodeId, Signature};
 use crate::message::Redundancy;
+use crate::receipt::BlockReceipt;
 
 /// Length of [`SegmentHeader`].
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 /// Length of a record's header without its redundancies.
-pub const RECORD_HEADER_BYTES: usize = 116;
+pub const RECORD_HEADER_BYTES: usize = 180;
 /// The redundancies of one record at most: [`REDUNDANCIES_MAX`] stripes of 43 bytes fit.
 pub const REDUNDANCIES_BYTES_MAX: usize = 1536;
 /// Header and redundancies at most: enough to read in order to know a record.
@@ -115,7 +116,7 @@ impl From<u8> for RecordKind {
 pub struct RecordHeader {
     /// What the record says.
     pub kind: RecordKind,
-    /// None is defined yet; kept verbatim.
+    /// 0: nothing is noted. What a later version notes is kept verbatim.
     pub flags: u16,
     /// Bytes that follow the header.
     pub payload_len: u32,
@@ -127,8 +128,8 @@ pub struct RecordHeader {
     pub first_seen: u64,
     /// Wall milliseconds of its last renewal here.
     pub renewed: u64,
-    /// Whose quota it counts against.
-    pub charged_to: NodeId,
+    /// Whose it is: kept as it came, and passed on with every copy.
+    pub receipt: BlockReceipt,
     /// Redundancy asked for, ascending. At least one with a block or a renewal.
     pub redundancies: Vec<Redundancy>,
     /// CRC-32 of the payload.
@@ -149,7 +150,7 @@ impl CanonicalCodec for Redundancies {
 impl RecordHeader {
     /// The header's bytes, redundancies included:
     /// `marker8 version kind be16(flags) be32(payload) be16(redundancies) 0*2 id32 be64(sequence) be64(first seen) be64(renewed)
-    /// charged32 crc32(payload) crc32(all before, then redundancies) redundancies`.
+    /// charged32 receipt64 crc32(payload) crc32(all before, then redundancies) redundancies`.
     pub fn encode(&self, marker: &SegmentMarker) -> Vec<u8> {
         let redundancies = codec::encode(&self.redundancies);
         let redundancies_len =
@@ -165,7 +166,8 @@ impl RecordHeader {
         for number in [self.sequence, self.first_seen, self.renewed] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
-        bytes.extend_from_slice(&self.charged_to.0);
+        bytes.extend_from_slice(&self.receipt.member.0);
+        bytes.extend_from_slice(&self.receipt.signature.0);
         bytes.extend_from_slice(&self.payload_crc.to_be_bytes());
         let crc = head_crc(&[&bytes, &redundancies]);
         bytes.extend_from_slice(&crc.to_be_bytes());
@@ -192,7 +194,7 @@ impl RecordHeader {
         bound(redundancies_len <= REDUNDANCIES_BYTES_MAX, "the redundancies of a record")?;
         let len = fixed.len() + redundancies_len;
         let redundancies = bytes.get(fixed.len()..len).ok_or_else(early)?;
-        if head_crc(&[marker, &fixed[..104], redundancies]) != be32(fixed, 104) {
+        if head_crc(&[marker, &fixed[..168], redundancies]) != be32(fixed, 168) {
             return Err(malformed("the checksum of a record's header does not fit"));
         }
         version("a record", fixed[0])?;
@@ -204,9 +206,9 @@ impl RecordHeader {
             sequence: be64(fixed, 44),
             first_seen: be64(fixed, 52),
             renewed: be64(fixed, 60),
-            charged_to: NodeId(field(fixed, 68)),
+            receipt: BlockReceipt { member: NodeId(field(fixed, 68)), signature: Signature(field(fixed, 100)) },
             redundancies: codec::decode::<Redundancies>(redundancies)?.0,
-            payload_crc: be32(fixed, 100),
+            payload_crc: be32(fixed, 164),
         };
         header.check(&fixed[10..12])?;
         Ok((header, len))

@@ -6,13 +6,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::codec::FormatError;
-use crate::ids::{DiskId, DiskNonce, PoolId, hex};
+use crate::ids::{DiskId, DiskNonce, NodeId, PoolId, Signature, hex};
 use crate::message::StripeShard;
 
 const MARKER: SegmentMarker = *b"\x01\x02\x03\x04\x05\x06\x07\x08";
 
 fn stripe(byte: u8) -> Redundancy {
     Redundancy::Stripe(StripeShard { stripe: BlockId([byte; 32]), index: 1, k: 4, m: 2 })
+}
+
+fn receipt(member: [u8; 32], signed: [u8; 32]) -> BlockReceipt {
+    let signature = [signed, signed].concat().try_into().unwrap();
+    BlockReceipt { member: NodeId(member), signature: Signature(signature) }
 }
 
 fn header(kind: RecordKind, payload: &[u8]) -> RecordHeader {
@@ -24,7 +29,7 @@ fn header(kind: RecordKind, payload: &[u8]) -> RecordHeader {
         sequence: 7,
         first_seen: 1_700_000_000_000,
         renewed: 1_700_000_000_001,
-        charged_to: NodeId([9; 32]),
+        receipt: receipt([9; 32], [8; 32]),
         redundancies: vec![Redundancy::Replicas(3), stripe(5)],
         payload_crc: crc32fast::hash(payload),
     }
@@ -200,7 +205,7 @@ fn redundancy() -> impl Strategy<Value = Redundancy> {
 proptest! {
     #[test]
     fn any_header_survives(
-        kind in 7u8.., flags: u16, len in 0u32..=2 << 20, id: [u8; 32], numbers: [u64; 3], charged: [u8; 32], crc: u32,
+        kind in 7u8.., flags: u16, len in 0u32..=2 << 20, id: [u8; 32], numbers: [u64; 3], charged: [u8; 32], signed: [u8; 32], crc: u32,
         added in proptest::collection::vec(redundancy(), 0..40),
     ) {
         let mut redundancies = Vec::new();
@@ -209,7 +214,7 @@ proptest! {
         }
         let header = RecordHeader {
             kind: kind.into(), flags, payload_len: len, id: BlockId(id), sequence: numbers[0], first_seen: numbers[1],
-            renewed: numbers[2], charged_to: NodeId(charged), redundancies, payload_crc: crc,
+            renewed: numbers[2], receipt: receipt(charged, signed), redundancies, payload_crc: crc,
         };
         let bytes = header.encode(&MARKER);
         assert_eq!(RecordHeader::decode(&bytes, &MARKER), Ok((header, bytes.len())));
@@ -231,7 +236,7 @@ proptest! {
 
     #[test]
     fn any_body_behind_a_fitting_checksum_is_a_value_or_an_error(
-        head in proptest::collection::vec(any::<u8>(), RECORD_HEADER_BYTES..300),
+        head in proptest::collection::vec(any::<u8>(), RECORD_HEADER_BYTES..400),
     ) {
         let mut head = head;
         head[..8].copy_from_slice(&MARKER);
@@ -240,10 +245,10 @@ proptest! {
         let redundancies = (head.len() - RECORD_HEADER_BYTES) as u16;
         head[16..18].copy_from_slice(&redundancies.to_be_bytes());
         let mut crc = crc32fast::Hasher::new();
-        crc.update(&head[..112]);
+        crc.update(&head[..176]);
         crc.update(&head[RECORD_HEADER_BYTES..]);
         let crc = crc.finalize();
-        head[112..116].copy_from_slice(&crc.to_be_bytes());
+        head[176..180].copy_from_slice(&crc.to_be_bytes());
         let _ = RecordHeader::decode(&head, &MARKER);
     }
 }

@@ -22,6 +22,8 @@ pub struct VectorFile {
     pub blocks: Vec<BlockVector>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audits: Vec<AuditVector>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<ReceiptVector>,
 }
 
 /// The proof over the first block of the file.
@@ -31,6 +33,15 @@ pub struct AuditVector {
     pub challenger: String,
     pub prover: String,
     pub proof: String,
+}
+
+/// For the first block of the file.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptVector {
+    pub pool: String,
+    pub member_seed: String,
+    pub member: String,
+    pub signature: String,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, PublicKey, 
 use fsdfs_proto::message::{
     AttachedBlock, FactBatch, FactDigests, HaveRequest, Message, Redundancy, StoreRequest, fact_parts,
 };
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::signed::{Signable, Signed};
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
@@ -257,7 +258,7 @@ impl Forger {
             map: Digest([0; 32]),
             redundancy: Redundancy::Replicas(COPIES),
             age_ms: 0,
-            charged_to: self.node(),
+            receipt: BlockReceipt::sign(self.pool, &self.key, block.id()),
             more: false,
             block: AttachedBlock::from(&block),
         });

@@ -25,7 +25,7 @@ pub fn size_of(message: &Message, block: Option<&Block>) -> u64 {
         Message::Prove(prove) => prove.ids.len() * ID,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 5),
         Message::Ping(_) | Message::Pong(_) => 10,
-        Message::Store(_) => 4 * ID,
+        Message::Store(_) => 6 * ID,
         Message::CapabilityReply(_) => 300,
         _ => 2 * ID,
     };

@@ -7,6 +7,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
 use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 
 /// Bytes a record needs besides its block.
@@ -42,7 +43,9 @@ pub struct SimulatedDisk {
     pub log: Vec<LogEntry>,
     /// Every access fails.
     pub fails: bool,
-    /// A record was read, found damaged and quarantined.
+    /// Records that were read, found damaged and quarantined: what is known of the blocks stays.
+    set_aside: BTreeMap<BlockId, RecordInfo>,
+    /// How many.
     pub quarantined: u64,
 }
 
@@ -72,6 +75,7 @@ impl SimulatedDisk {
             records: BTreeMap::new(),
             log: Vec::new(),
             fails: false,
+            set_aside: BTreeMap::new(),
             quarantined: 0,
         }
     }
@@ -138,8 +142,8 @@ impl MachineStore {
     /// Carries a request out. To be called when it completes: from then on it is durable. `wall` is the machine's wall clock.
     pub fn perform(&mut self, request: DiskRequest, wall: u64) -> DiskDone {
         match request {
-            DiskRequest::Write { block, redundancy, first_seen, charged_to, disk, more: _ } => {
-                DiskDone::Written(self.write(&block, redundancy, (first_seen, wall), charged_to, disk))
+            DiskRequest::Write { block, redundancy, first_seen, receipt, disk, more: _ } => {
+                DiskDone::Written(self.write(&block, redundancy, (first_seen, wall), receipt, disk))
             }
             DiskRequest::Read { id } => DiskDone::Read(self.read(id)),
             DiskRequest::Have { ids, renew } => {
@@ -169,7 +173,7 @@ impl MachineStore {
         block: &Block,
         redundancy: Redundancy,
         (first_seen, wall): (u64, u64),
-        charged_to: NodeId,
+        receipt: BlockReceipt,
         disk: Option<DiskId>,
     ) -> WriteDone {
         if self.have(block.id(), Some(redundancy), wall) == Possession::Yes {
@@ -182,7 +186,8 @@ impl MachineStore {
         let chosen = self.disks.iter_mut().filter(|other| other.has_room(len.into()));
         let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
         let id = block.id();
-        let info = RecordInfo { id, len, redundancies: vec![redundancy], first_seen, renewed: wall, charged_to };
+        let receipt = target.set_aside.remove(&id).map_or(receipt, |before| before.receipt);
+        let info = RecordInfo { id, len, redundancies: vec![redundancy], first_seen, renewed: wall, receipt };
         let (written, renewal) = (self.renewed, self.renewed);
         target.records.insert(id, DiskRecord { block: block.clone(), info, written, renewal, damaged: false });
         WriteDone::New
@@ -194,7 +199,8 @@ impl MachineStore {
             match disk.records.get(&id) {
                 Some(_) if disk.fails => worst = ReadDone::Failed,
                 Some(record) if record.damaged => {
-                    disk.records.remove(&id);
+                    let record = disk.records.remove(&id).expect("looked up above");
+                    disk.set_aside.insert(id, record.info);
                     disk.quarantined += 1;
                     worst = ReadDone::Damaged;
                 }

@@ -13,6 +13,7 @@ use fsdfs_proto::ids::{
     BlockId, Digest, DiskId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer,
 };
 use fsdfs_proto::message::{AttachedBlock, FetchOutcome, FetchReply, Message, Redundancy, StoreRequest};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
@@ -33,13 +34,13 @@ pub fn now_ms() -> u64 {
 }
 
 /// A question to keep a block, as one to which the block is attached.
-pub fn store(request: u64, charged_to: NodeId, block: &Block) -> Message {
+pub fn store(request: u64, receipt: BlockReceipt, block: &Block) -> Message {
     Message::Store(StoreRequest {
         request,
         map: Digest([0; 32]),
         redundancy: Redundancy::Replicas(COPIES),
         age_ms: 0,
-        charged_to,
+        receipt,
         more: false,
         block: AttachedBlock::from(block),
     })
@@ -88,6 +89,11 @@ impl ForgingMember {
         Fact: From<Signed<T>>,
     {
         Fact::from(Signed::sign(self.pool, &self.key, value))
+    }
+
+    /// Its own word for a block.
+    pub fn receipt(&self, id: BlockId) -> BlockReceipt {
+        BlockReceipt::sign(self.pool, &self.key, id)
     }
 
     /// A card with these disks.

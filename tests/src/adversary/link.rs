@@ -13,6 +13,7 @@ use fsdfs_proto::identity::{Card, CardDisk, Cert, Fact, Ticket};
 use fsdfs_proto::ids::{Digest, DiskNonce, NodeId, Writer};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
+use fsdfs_proto::volume::{BlockHeader, BlockKind};
 use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
 use libp2p::core::Endpoint;
 use libp2p::core::muxing::{StreamMuxerBox, SubstreamBox};
@@ -143,6 +144,16 @@ impl Liar {
         let hearer = MessageHearer { heard, takes_blocks: takes, block_bytes: Arc::clone(&block_bytes) };
         tokio::spawn(serve(muxer, hearer, wanted));
         Ok(Link { streams, inbox, block_bytes, takes_blocks, more })
+    }
+
+    /// What passes for a block of the pool as far as one sees without keys.
+    pub fn pool_block(&self, len: usize) -> Vec<u8> {
+        let volume = self.ticket.pool.volume();
+        let header =
+            BlockHeader { version: 1, kind: BlockKind::Data, volume, epoch: 1, links: Vec::new(), extra: None };
+        let header = codec::encode(&header);
+        let header_len = u32::try_from(header.len()).expect("some fifty bytes");
+        [&header_len.to_be_bytes()[..], &header, &vec![7; len]].concat()
     }
 
     async fn pass_gate(&mut self, muxer: &mut StreamMuxerBox, member: NodeId) -> Result<()> {

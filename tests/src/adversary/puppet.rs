@@ -11,6 +11,7 @@ use fsdfs_proto::message::{
     CapabilityRequest, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, Message,
     Possession, StoreOutcome, StoreReply, StoreRequest, fact_parts,
 };
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::volume::VolumeKeys;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
@@ -78,9 +79,9 @@ impl MemberPuppet {
     }
 
     /// Sends a block; what became of it, if that was said.
-    pub async fn store(&mut self, charged_to: fsdfs_proto::ids::NodeId, block: &Block) -> Option<StoreOutcome> {
+    pub async fn store(&mut self, receipt: BlockReceipt, block: &Block) -> Option<StoreOutcome> {
         let request = self.request();
-        let frame = frame_of(&forge::store(request, charged_to, block));
+        let frame = frame_of(&forge::store(request, receipt, block));
         self.orders.send((1, [&frame[..], &block.bytes()[..]].concat())).await.ok()?;
         match self.answer_to(request).await? {
             Message::StoreReply(StoreReply { outcome, .. }) => Some(outcome),

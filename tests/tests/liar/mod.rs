@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
 use fsdfs_proto::message::{
     AttachedBlock, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, Message,
     Possession, Redundancy, StoreOutcome, StoreReply, StoreRequest,
 };
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_tests::adversary::{Liar, Link, frame_of};
 use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
 use fsdfs_tests::tree;
@@ -34,7 +35,7 @@ fn store(request: u64, node: NodeId, id: BlockId, len: u32) -> Message {
         map,
         redundancy,
         age_ms: 0,
-        charged_to: node,
+        receipt: BlockReceipt { member: node, signature: Signature([0; 64]) },
         more: false,
         block: AttachedBlock { id, len },
     })
@@ -163,9 +164,9 @@ async fn a_member_that_asks_for_everything_fills_no_memory() -> Result<()> {
     serves(&cluster, &source, "/file")?;
     let mut liar = Liar::new(&node.ticket()?);
     let mut link = liar.connect().await;
-    let bytes = vec![7; 1 << 20];
-    let id = BlockId::of(&bytes);
-    link.write(1, &[frame_of(&store(1, liar.node, id, 1 << 20)), bytes].concat()).await;
+    let bytes = liar.pool_block(1 << 20);
+    let (id, len) = (BlockId::of(&bytes), u32::try_from(bytes.len())?);
+    link.write(1, &[frame_of(&store(1, liar.node, id, len)), bytes].concat()).await;
     while !matches!(link.inbox.recv().await, Some(Message::StoreReply(_)) | None) {}
     link.take_no_blocks();
     for request in 0..2_000 {

@@ -94,6 +94,7 @@ mod tests {
             bytes: 5,
             uploaded_bytes: 0,
             unchanged: true,
+            verified: true,
         };
         let mut summary = UploadSummary { files: 1, folders: 2, bytes: 5, ..UploadSummary::default() };
         summary.add(&written);

@@ -1,13 +1,13 @@
 //! Whom an answer is handed to: the only place that knows which machine stands behind which [`Waiter`].
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Message, StoreOutcome};
+use fsdfs_proto::message::{Message, Possession, StoreOutcome};
 
 use super::event::PutReport;
 use super::machines::Engine;
 use crate::seam::{
-    BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, HintToken, LocateToken, PutToken, QueryToken,
-    RepairToken, Reply, Waiter,
+    AuditToken, BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, HintToken, LocateToken, PutToken,
+    QueryToken, RepairToken, Reply, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -27,12 +27,28 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             engine.puts.on_store_reply(cx, put, from, outcome);
         }
         (Waiter::Get(GetToken::Fetch(id)), Message::FetchReply(reply)) => {
+            let compare = match &payload {
+                BlockPayload::Block(block) if block.id() == id => engine.audits.on_bytes(cx, from),
+                BlockPayload::None => false,
+                BlockPayload::Wrong | BlockPayload::Block(_) => engine.audits.on_wrong_bytes(cx, from, id),
+            };
             engine.gets.on_fetch_reply(cx, &mut engine.replication, (id, from), &reply, payload);
+            compare_again(engine, from, compare);
+        }
+        (Waiter::Audit(AuditToken::Asked { id, expected }), Message::AuditReply(reply)) => {
+            let compare = engine.audits.on_reply(cx, from, (id, expected), &reply);
+            compare_again(engine, from, compare);
         }
         (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
+            let said = |which| ids.iter().zip(&reply.answers).filter(move |(_, answer)| **answer == which);
+            let compare = engine.audits.on_denied(cx, from, said(Possession::No).map(|(id, _)| *id));
+            engine.audits.on_claims(cx, from, said(Possession::Yes).map(|(id, _)| *id));
             engine.repair.on_have_reply(cx, &mut engine.replication, from, &ids, &reply.answers);
+            compare_again(engine, from, compare);
         }
         (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
+            let stored = (reply.outcome == StoreOutcome::Stored).then_some(id);
+            engine.audits.on_claims(cx, from, stored.into_iter());
             engine.repair.on_store_reply(cx, &mut engine.replication, (id, from), reply.outcome);
         }
         (Waiter::Hints(HintToken::Have { redundancy, ids }), Message::HaveReply(reply)) => {
@@ -78,7 +94,18 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
         Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.on_failed(cx, put, node, None),
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.on_lost(cx, &mut engine.replication, id, node),
         Waiter::Hints(HintToken::Have { redundancy, ids }) => engine.hints.on_have_lost(node, redundancy, &ids),
+        Waiter::Audit(AuditToken::Asked { .. }) => {
+            let compare = engine.audits.on_lost(cx, node);
+            compare_again(engine, node, compare);
+        }
         other => on_silent(engine, node, &other),
+    }
+}
+
+/// An audit found that what is thought of a holder's copies is wrong.
+fn compare_again(engine: &mut Engine, holder: NodeId, compare: bool) {
+    if compare {
+        engine.repair.check_holder(&mut engine.cx, holder);
     }
 }
 
@@ -88,6 +115,7 @@ pub(super) fn note_put(engine: &mut Engine, put: &PutReport) {
         engine.replication.note_put(id, put.durable, put.target);
     }
     engine.repair.on_put_ended(&mut engine.cx, put);
+    engine.audits.on_put_ended(&mut engine.cx, put);
     engine.hints.on_put_ended(&mut engine.cx, &mut engine.gets, put);
 }
 
@@ -135,10 +163,17 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Put(PutToken::OwnProbe(put)), DiskDone::Have(answers)) => {
             engine.puts.on_own_probe(cx, put, &answers);
         }
+        (Waiter::Put(PutToken::Keep(put)), DiskDone::Written(done)) => engine.puts.on_kept(cx, put, done),
         (Waiter::Put(PutToken::OwnWrite(put)), DiskDone::Written(done)) => engine.puts.on_own_write(cx, put, done),
         (Waiter::Get(GetToken::Own(id)), DiskDone::Read(done)) => engine.gets.on_own_read(cx, log, id, done),
         (Waiter::Get(GetToken::ReadRepair(id)), DiskDone::Written(done)) => {
             engine.gets.on_repaired(cx, log, id, done);
+        }
+        (Waiter::Audit(AuditToken::Own { of, id }), DiskDone::Read(done)) => {
+            engine.audits.on_own_read(cx, (&mut engine.gets, log), (of, id), &done);
+        }
+        (Waiter::Audit(AuditToken::Answer { to, request, nonce, id }), DiskDone::Read(done)) => {
+            engine.audits.on_read(cx, (&mut engine.gets, log), (to, request), (nonce, id), done);
         }
         (Waiter::Serve(token), done) => engine.server.on_disk_done(cx, &mut engine.gets, log, token, done),
         (Waiter::Rotation, DiskDone::Logged(durable)) => {

@@ -264,6 +264,11 @@ impl Context {
         lacks && self.lacks_write_key() == Refusal::NoKey
     }
 
+    /// Is to have new copies, and what it says about those it has counts.
+    pub fn is_holder(&self, node: NodeId) -> bool {
+        self.has_room(node) && self.peers.is_believed(node)
+    }
+
     /// The name that a member chose; its short id before its card was heard.
     pub fn chosen_name_of(&self, node: NodeId) -> String {
         self.card_name(node).map_or_else(|| node.short(), str::to_owned)

@@ -3,6 +3,7 @@
 //! A machine never calls a machine of a higher floor: it raises an event, and the router hands it on when the call has
 //! returned, before anything that was raised later.
 
+use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
@@ -41,8 +42,12 @@ pub(super) struct PutReport {
     /// None of a head.
     pub block: Option<(BlockId, Redundancy)>,
     pub outcome: PutOutcome,
+    /// The block; none of a head.
+    pub bytes: Option<Block>,
     /// Distinct servers that confirmed it.
     pub durable: usize,
+    /// Those of them that are not this node.
+    pub durable_on: Vec<NodeId>,
     /// N.
     pub target: usize,
     /// This node is one of those that confirmed it.

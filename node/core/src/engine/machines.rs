@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
-use super::blocks::{BlockServer, Gets, Hints, Inventories, Puts, Repair, ReplicationLog};
+use super::blocks::{Audits, BlockServer, Gets, Hints, Inventories, Puts, Repair, ReplicationLog};
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
 use super::net::Connections;
@@ -32,6 +32,7 @@ pub struct Engine {
     pub(super) server: BlockServer,
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
+    pub(super) audits: Audits,
     pub(super) hints: Hints,
     pub(super) inventories: Inventories,
 
@@ -66,6 +67,7 @@ impl Engine {
             server: BlockServer,
             replication: ReplicationLog::default(),
             repair: Repair::default(),
+            audits: Audits::default(),
             hints: Hints::default(),
             inventories: Inventories::default(),
             heads: LocalHeads::default(),

@@ -277,8 +277,8 @@ impl Engine {
             }
             Command::Status => {
                 let (repair, replication) = (&self.repair, &self.replication);
-                let (liveness, heads, gossip) = (&self.liveness, &self.heads, &self.gossip);
-                let parts = StatusParts { cx, liveness, heads, repair, replication, gossip };
+                let (liveness, heads, gossip, audits) = (&self.liveness, &self.heads, &self.gossip, &self.audits);
+                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }
@@ -333,6 +333,7 @@ impl Engine {
                 self.server.on_store(cx, from, &store, payload);
             }
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
+            Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
             Message::Unpublished(said) => self.unpublished.on_told(from, said),
@@ -345,7 +346,8 @@ impl Engine {
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
             | Message::EntitledReply(_)
-            | Message::ListBlocksReply(_) => {
+            | Message::ListBlocksReply(_)
+            | Message::AuditReply(_) => {
                 if let Message::HeadsReply(reply) = &message {
                     self.gossip.on_facts(&mut self.cx, from, 0, &reply.facts);
                     self.drain();
@@ -354,7 +356,6 @@ impl Engine {
             }
             // Asked only by versions that repair and collect; this one has nothing to say to them yet.
             Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
-            Message::Audit(_) | Message::AuditReply(_) => {}
         }
     }
 
@@ -414,6 +415,7 @@ impl Engine {
             self.drain();
         }
         self.hints.hand_over(&mut self.cx, &mut self.gets, node);
+        self.audits.on_back(&mut self.cx);
         self.drain();
         self.heads.quarantine.try_again();
         self.heads.publish_soon(&mut self.cx);
@@ -542,6 +544,7 @@ impl Engine {
                 }
             }
             Timer::Repair => self.repair.on_due(cx, log),
+            Timer::Audit => self.audits.on_due(cx),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }
     }

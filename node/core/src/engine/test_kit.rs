@@ -49,9 +49,10 @@ pub fn disk(number: u8) -> DiskState {
     DiskState { id, nonce, quota_bytes, used_bytes: 0, room_bytes: quota_bytes, condition }
 }
 
-/// A connection to node `number` came up.
+/// A connection to node `number` came up; it proved what it has.
 pub fn connect(cx: &mut Context, number: u8) -> NodeId {
     cx.peers.on_up(node(number), cx.now.mono);
+    cx.peers.get_mut(node(number)).expect("connected").proven = true;
     node(number)
 }
 

@@ -40,6 +40,8 @@ pub(super) enum Timer {
     Repair,
     /// An inventory ends with what it has.
     Inventory(OpId),
+    /// A holder is to be audited.
+    Audit,
 }
 
 /// At most one entry for each timer, so its size is bounded by what the machines hold.

@@ -80,6 +80,12 @@ impl FactSet {
         valid
     }
 
+    /// Whether blocks of that epoch may be put: of an earlier one, of the current one, and of the next, for a block can overtake the
+    /// statement that began its epoch.
+    pub fn takes_blocks_of(&self, volume: VolumeId, epoch: u32) -> bool {
+        self.epoch(volume).is_some_and(|current| epoch <= current.value().epoch.saturating_add(1))
+    }
+
     /// The current heads of a volume, ordered by commit id: of its current epoch, and those at which an earlier one ended.
     pub fn heads(&self, volume: VolumeId) -> Vec<Signed<Head>> {
         let (Some(heads), Some(epochs)) = (self.kept.heads.get(&volume), self.derived().epochs.get(&volume)) else {

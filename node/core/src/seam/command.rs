@@ -146,6 +146,9 @@ pub struct Copies {
     pub target: u8,
     /// Whether the block was there already and nothing was sent.
     pub present: bool,
+    /// Whether there is more than the word of members that have not proved anything lately: a copy on this node, one of the N or not,
+    /// or a holder that did.
+    pub verified: bool,
 }
 
 /// Why not. Gateways put it into words.

@@ -1,8 +1,9 @@
 //! What the store is asked, and what it answers.
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, RecordInfo};
 
 use crate::report::DiskState;
@@ -18,8 +19,8 @@ pub enum DiskRequest {
         redundancy: Redundancy,
         /// Wall milliseconds when its oldest holder first saw it.
         first_seen: u64,
-        /// Whose quota it counts against.
-        charged_to: NodeId,
+        /// Whose it is; of a block that is known here the store keeps the receipt that it has.
+        receipt: BlockReceipt,
         /// The disk placement chose; another of this node's disks takes it if that one cannot.
         disk: Option<DiskId>,
         /// Further blocks come at once: they may share a sync, for which this one waits a moment.

@@ -4,7 +4,7 @@
 //! nobody keeps a table of what was asked why. A machine that asks adds one variant of [`Waiter`]; what stands in it is its
 //! own business.
 
-use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId, VolumeId};
 use fsdfs_proto::message::{Redundancy, RequestId};
 
 use super::OpId;
@@ -34,6 +34,7 @@ pub(crate) enum Waiter {
     Get(GetToken),
     Serve(ServeToken),
     Repair(RepairToken),
+    Audit(AuditToken),
     Hints(HintToken),
     Inventory(OpId),
     Locate(LocateToken),
@@ -63,6 +64,8 @@ pub(crate) enum PutToken {
     OwnProbe(u64),
     /// This node's own copy.
     OwnWrite(u64),
+    /// A copy that this node keeps beside those of the holders, until they have proved theirs.
+    Keep(u64),
     /// Whether a peer has it already.
     Probe(u64),
     /// A peer's copy of a block, or of a head.
@@ -100,6 +103,17 @@ pub(crate) enum RepairToken {
     Read(BlockId),
     /// The copy sent to a holder.
     Store(BlockId),
+}
+
+/// Of audits, this node's and those of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AuditToken {
+    /// This node's copy of a block that a holder is to be asked about.
+    Own { of: NodeId, id: BlockId },
+    /// The holder was asked; only one answer is right.
+    Asked { id: BlockId, expected: Digest },
+    /// The copy that a member asked about.
+    Answer { to: NodeId, request: RequestId, nonce: Key, id: BlockId },
 }
 
 /// Of hinted handoff to a holder that missed a put.

@@ -59,6 +59,7 @@ pub(super) fn written(outcome: &PutOutcome, unchanged: bool) -> WriteReply {
         bytes: 0,
         uploaded_bytes: 0,
         unchanged,
+        verified: copies.verified,
     }
 }
 
@@ -73,6 +74,7 @@ pub(super) fn worse(one: &WriteReply, other: &WriteReply) -> WriteReply {
         bytes: one.bytes + other.bytes,
         uploaded_bytes: one.uploaded_bytes + other.uploaded_bytes,
         unchanged: one.unchanged && other.unchanged,
+        verified: one.verified && other.verified,
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
             running: status.repair_running,
         },
         replication_margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
+        unverified: status.unverified.clone(),
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),
@@ -147,7 +148,21 @@ pub(super) async fn df(State(context): Shared) -> Answer<SpaceReport> {
         offers,
         free,
         disks,
+        stored_by: stored_by(&status.charged, &members),
     }))
+}
+
+/// Who put what lies here, most first. Whoever is not known any more keeps its id.
+fn stored_by(charged: &[(NodeId, u64)], members: &report::MemberList) -> Vec<MemberShare> {
+    let name = |node: &NodeId| members.members.iter().find(|member| member.node == *node).map(|member| &member.name);
+    let share = |(node, bytes): &(NodeId, u64)| MemberShare {
+        id: node.to_string(),
+        name: name(node).cloned().unwrap_or_else(|| node.short()),
+        bytes: *bytes,
+    };
+    let mut shares: Vec<MemberShare> = charged.iter().map(share).collect();
+    shares.sort_by_key(|share| std::cmp::Reverse(share.bytes));
+    shares
 }
 
 /// Ends the daemon gracefully.

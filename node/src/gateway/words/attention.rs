@@ -33,6 +33,7 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::TooFewServers { possible, copies } => {
             AttentionReason::TooFewServers { possible_copies: *possible, copies: *copies }
         }
+        Attention::FailsAudits { name } => AttentionReason::FailsAudits { name: name.clone() },
         Attention::QuarantinedHead { author, commit, fault } => AttentionReason::QuarantinedChange {
             name: author.clone(),
             commit: commit.to_string(),
@@ -101,6 +102,10 @@ fn text(reason: &AttentionReason) -> String {
             "only {possible_copies} of {copies} copies {} possible, for lack of servers: invite {} more",
             if *possible_copies == 1 { "is" } else { "are" },
             copies.saturating_sub(*possible_copies)
+        ),
+        AttentionReason::FailsAudits { name } => format!(
+            "{name} says that it keeps blocks and cannot prove it: none of its copies counts, and repair makes them on other \
+             members; its disk may be failing, or its program lies"
         ),
         AttentionReason::OfferCapped { names } => format!(
             "{}: of the space offered only a part is used, for the invitation allows no more ('fsdfs members' shows how much); \

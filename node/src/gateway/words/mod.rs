@@ -54,6 +54,9 @@ pub(crate) fn notice(notice: &Notice) -> String {
         Notice::DamagedCopy { id } => {
             format!("this node's copy of block {id} is damaged; it is fetched from another member")
         }
+        Notice::AuditFailed { name, id } => {
+            format!("{name} does not have block {id}, which it said that it keeps; it is audited further")
+        }
         Notice::WrongBlock { name, id } => {
             // Nobody else escapes what goes to the log.
             format!("{} sent bytes that are not block {id}; another holder is asked", legible(name.as_bytes()))

@@ -113,6 +113,7 @@ fn wants_answer(message: &Message) -> bool {
         | Message::Heads(_)
         | Message::Capability(_)
         | Message::Entitled(_)
+        | Message::Audit(_)
         | Message::ListBlocks(_) => true,
         Message::Facts(facts) => facts.request != 0,
         _ => false,
@@ -129,6 +130,7 @@ fn is_answer(message: &Message) -> bool {
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
             | Message::EntitledReply(_)
+            | Message::AuditReply(_)
             | Message::ListBlocksReply(_)
             | Message::FactsAck(_)
     )

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use fsdfs_core::facts::GateRefusal;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
 use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
+use fsdfs_proto::receipt::BlockReceipt;
 
 use super::{HandshakeRejected, Net, NetConfig, NetError, NetEvent};
 use pool::{PATIENCE, TestPool};
@@ -22,7 +23,8 @@ fn block(fill: u8) -> Block {
 
 pub(super) fn store(from: NodeId, block: AttachedBlock) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
-    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, charged_to: from, more: false, block })
+    let receipt = BlockReceipt { member: from, signature: Signature([3; 64]) };
+    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, receipt, more: false, block })
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fsdfs_core::seam::{DiskDone, WriteDone};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::LogEntry;
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
@@ -61,7 +62,7 @@ pub(crate) struct WriteJob {
     pub block: Block,
     pub redundancy: Redundancy,
     pub first_seen: u64,
-    pub charged_to: NodeId,
+    pub receipt: BlockReceipt,
     /// Others come right behind it.
     pub more: bool,
     pub answer: DiskReply,

@@ -95,6 +95,7 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
     let payload = write.block.bytes().clone();
     let mut redundancies = known.as_ref().map(|entry| entry.redundancies.clone()).unwrap_or_default();
     add_redundancy(&mut redundancies, write.redundancy);
+    let receipt = known.as_ref().map_or(write.receipt, |entry| entry.receipt);
     let header = RecordHeader {
         kind: RecordKind::Block,
         flags: 0,
@@ -103,7 +104,8 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
         sequence: 0,
         first_seen: known.map_or(write.first_seen, |entry| entry.first_seen.min(write.first_seen)),
         renewed: now,
-        charged_to: write.charged_to,
+        // Who put it first is not changed by whoever brings another copy.
+        receipt,
         redundancies,
         payload_crc: crc32fast::hash(&payload),
     };
@@ -158,7 +160,7 @@ fn header(kind: RecordKind, id: BlockId, entry: &IndexEntry) -> RecordHeader {
         sequence: 0,
         first_seen: entry.first_seen,
         renewed: entry.renewed,
-        charged_to: entry.charged_to,
+        receipt: entry.receipt,
         redundancies: entry.redundancies.clone(),
         payload_crc: 0,
     }

@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fsdfs_proto::codec::{CanonicalCodec, FormatError, decode, encode};
-use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::Redundancy;
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{RecordHeader, RecordInfo, RecordKind};
 use serde::{Deserialize, Serialize};
 
@@ -97,7 +98,7 @@ pub(crate) struct IndexEntry {
     /// See [`RecordInfo`].
     pub renewed: u64,
     /// See [`RecordInfo`].
-    pub charged_to: NodeId,
+    pub receipt: BlockReceipt,
     /// See [`RecordInfo`].
     pub redundancies: Vec<Redundancy>,
 }
@@ -127,8 +128,8 @@ impl IndexEntry {
 
     /// What the engine is told.
     pub fn info(&self, id: BlockId) -> RecordInfo {
-        let Self { len, first_seen, renewed, charged_to, .. } = *self;
-        RecordInfo { id, len, redundancies: self.redundancies.clone(), first_seen, renewed, charged_to }
+        let Self { len, first_seen, renewed, receipt, .. } = *self;
+        RecordInfo { id, len, redundancies: self.redundancies.clone(), first_seen, renewed, receipt }
     }
 
     /// Value in the index, with a checksum over key and value: an engine that returns another key's value or flips a bit
@@ -252,7 +253,7 @@ fn follow(before: Option<&IndexEntry>, placed: &PlacedRecord) -> Option<IndexEnt
             flags: known.flags & !IndexEntry::CONDEMNED,
             first_seen: header.first_seen,
             renewed: header.renewed,
-            charged_to: header.charged_to,
+            receipt: header.receipt,
             redundancies: header.redundancies.clone(),
             ..known
         }),
@@ -274,7 +275,7 @@ fn fresh(placed: &PlacedRecord) -> IndexEntry {
         sequence: header.sequence,
         first_seen: header.first_seen,
         renewed: header.renewed,
-        charged_to: header.charged_to,
+        receipt: header.receipt,
         redundancies: header.redundancies.clone(),
     }
 }

@@ -9,7 +9,7 @@ use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordHeader, RecordKind, SegmentHeader, SegmentMarker};
 
-use super::rig::{DAY, ME, StoreRig, block, own};
+use super::rig::{DAY, RECEIPT, StoreRig, block, own};
 use crate::store::disk::job::DiskJob;
 use crate::store::error::StoreNotice;
 use crate::store::fs::fake_fs::PowerCut;
@@ -186,7 +186,7 @@ fn a_record_hidden_in_a_block_is_not_believed() {
         sequence: u64::MAX,
         first_seen: 0,
         renewed: 0,
-        charged_to: ME,
+        receipt: RECEIPT,
         redundancies: Vec::new(),
         payload_crc: 0,
     };
@@ -342,7 +342,7 @@ fn record(marker: &SegmentMarker, kind: RecordKind, id: BlockId, sequence: u64, 
         sequence,
         first_seen: 5,
         renewed: 1_000 * DAY,
-        charged_to: ME,
+        receipt: RECEIPT,
         redundancies: vec![R2],
         payload_crc: crc32fast::hash(payload),
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
 use fsdfs_proto::message::Redundancy;
 
-use super::rig::{ME, POOL, block, own};
+use super::rig::{ME, POOL, RECEIPT, block, own};
 use crate::metrics::StoreGauges as _;
 use crate::store::error::{StoreError, StoreNotice};
 use crate::store::{DiskConfig, IfMissing, OpenedStore, Store, StoreConfig};
@@ -63,7 +63,7 @@ fn fill(store: &Store) {
     for number in 0..BLOCKS {
         let block = block(number, 3000);
         let request =
-            DiskRequest::Write { block, redundancy: R2, first_seen: 1, charged_to: ME, disk: None, more: false };
+            DiskRequest::Write { block, redundancy: R2, first_seen: 1, receipt: RECEIPT, disk: None, more: false };
         assert_eq!(ask(store, request), DiskDone::Written(WriteDone::New));
     }
     assert_eq!(ask(store, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(true));

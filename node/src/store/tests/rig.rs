@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use fsdfs_core::seam::{DiskDone, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Writer};
+use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, OwnSequence, log_entry};
 
 use crate::metrics::StoreCounters;
@@ -26,6 +27,8 @@ use crate::store::{DiskConfig, IfMissing, StoreConfig};
 
 pub const POOL: PoolId = PoolId([1; 32]);
 pub const ME: NodeId = NodeId([2; 32]);
+/// The store keeps receipts and reads none.
+pub const RECEIPT: BlockReceipt = BlockReceipt { member: ME, signature: Signature([3; 64]) };
 pub const DAY: u64 = 24 * 60 * 60 * 1000;
 
 pub fn config(disks: &[(&str, u64)]) -> StoreConfig {
@@ -362,7 +365,7 @@ pub fn write_job(
         block,
         redundancy,
         first_seen: now,
-        charged_to: ME,
+        receipt: RECEIPT,
         more: false,
         answer: DiskReply::new(done, DiskDone::Written(WriteDone::Failed)),
         tried: Vec::new(),

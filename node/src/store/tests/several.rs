@@ -11,7 +11,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry, RecordInfo, Superblock};
 
-use super::rig::{ME, MemoryIndexes, POOL, block, config, own};
+use super::rig::{MemoryIndexes, POOL, RECEIPT, block, config, own};
 use crate::metrics::StoreGauges as _;
 use crate::store::error::{StoreError, StoreNotice};
 use crate::store::fs::FileSystem;
@@ -59,7 +59,7 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 
 fn write(store: &Store, block: &Block, disk: Option<DiskId>) -> WriteDone {
     let request =
-        DiskRequest::Write { block: block.clone(), redundancy: R2, first_seen: 1, charged_to: ME, disk, more: false };
+        DiskRequest::Write { block: block.clone(), redundancy: R2, first_seen: 1, receipt: RECEIPT, disk, more: false };
     let DiskDone::Written(done) = ask(store, request) else { panic!() };
     done
 }
@@ -446,7 +446,7 @@ fn many_writers_share_syncs() {
         let done = done.clone();
         let block = block(number, 100);
         let request =
-            DiskRequest::Write { block, redundancy: R2, first_seen: 1, charged_to: ME, disk: None, more: false };
+            DiskRequest::Write { block, redundancy: R2, first_seen: 1, receipt: RECEIPT, disk: None, more: false };
         store.submit(request, move |answer| done.send(answer).unwrap());
     }
     for _ in 0..500 {

@@ -7,8 +7,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 
 use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
 use fsdfs_node::store::Store;
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{NodeId, Signature};
 use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 
 use crate::promise::{Ack, block, entry, open};
 
@@ -67,9 +68,10 @@ impl<'a> WriterState<'a> {
             0 => (Ack::Log(number), DiskRequest::Log { entries: vec![entry(number)] }),
             1 | 2 if !self.durable.is_empty() => self.renewal(),
             _ => {
-                let (redundancy, charged_to) = (Redundancy::Replicas(COPIES), NodeId([2; 32]));
+                let redundancy = Redundancy::Replicas(COPIES);
+                let receipt = BlockReceipt { member: NodeId([2; 32]), signature: Signature([3; 64]) };
                 let (block, disk, more) = (block(number), None, self.rng.bool());
-                let write = DiskRequest::Write { block, redundancy, first_seen: 1, charged_to, disk, more };
+                let write = DiskRequest::Write { block, redundancy, first_seen: 1, receipt, disk, more };
                 (Ack::Block(number), write)
             }
         };

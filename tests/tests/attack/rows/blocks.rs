@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fsdfs_proto::ids::{BlockId, Digest, DiskId};
 use fsdfs_proto::message::{HaveRequest, ListBlocksRequest, Message, Redundancy, StoreOutcome};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_tests::adversary::forge::{ForgingMember, noise};
 use fsdfs_tests::adversary::{MemberPuppet, PuppetManners};
 use fsdfs_tests::cluster::ClusterNode;
@@ -125,6 +126,7 @@ async fn junk(stage: &mut AttackStage, role: AttackRole, last: Duration) -> Resu
     let mut party = AttackParty::default();
     let mut liar = stage.newcomer(role)?;
     party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
+    let member = ForgingMember { pool: stage.pool, key: liar.key.clone() };
     party.liars.push(liar);
     let honest = stage.honest();
     let begun = Instant::now();
@@ -132,8 +134,12 @@ async fn junk(stage: &mut AttackStage, role: AttackRole, last: Duration) -> Resu
     while begun.elapsed() < last {
         for (number, puppet) in party.puppets.iter_mut().enumerate() {
             let charged_to = honest[(number + 1) % honest.len()];
+            let block = noise(1 << 20);
+            // Another one's word, and its own by turns.
+            let own = member.receipt(block.id());
+            let receipt = if sent % 2 == 0 { BlockReceipt { member: charged_to, ..own } } else { own };
             sent += 1;
-            kept += usize::from(puppet.store(charged_to, &noise(1 << 20)).await == Some(StoreOutcome::Stored));
+            kept += usize::from(puppet.store(receipt, &block).await == Some(StoreOutcome::Stored));
         }
     }
     party.note = format!("{kept} of {sent} MiB of noise kept");

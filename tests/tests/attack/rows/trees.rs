@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::{NodeId, Writer};
+use fsdfs_proto::ids::Writer;
 use fsdfs_proto::message::{HeadsRequest, Message, StoreOutcome};
 use fsdfs_proto::volume::{BlockRef, Dot, VERSION_VECTOR_WRITERS_MAX};
 use fsdfs_tests::adversary::forge::{self, ForgingMember, TreeForger, now_ms};
@@ -153,11 +153,11 @@ async fn trees(
     let mut party = AttackParty::default();
     let forger = writer(stage, role, &mut party).await?;
     let (blocks, root) = make(&forger);
-    let charged_to = party.liars[0].node;
+    let member = ForgingMember { pool: stage.pool, key: party.liars[0].key.clone() };
     let mut stored = 0;
     for puppet in &mut party.puppets {
         for block in &blocks {
-            stored += usize::from(store_one(puppet, charged_to, block).await);
+            stored += usize::from(store_one(puppet, &member, block).await);
         }
     }
     let head = forger.head(Some(root), now_ms(), []);
@@ -188,6 +188,6 @@ async fn trees(
     Ok(party)
 }
 
-async fn store_one(puppet: &mut MemberPuppet, charged_to: NodeId, block: &Block) -> bool {
-    puppet.store(charged_to, block).await == Some(StoreOutcome::Stored)
+async fn store_one(puppet: &mut MemberPuppet, member: &ForgingMember, block: &Block) -> bool {
+    puppet.store(member.receipt(block.id()), block).await == Some(StoreOutcome::Stored)
 }

@@ -63,8 +63,9 @@ impl Locates {
         // A peer that answers for fewer ids has said nothing of the rest; answers for more are answers to nothing.
         for (id, answer) in ids.iter().zip(answers) {
             let held = match answer {
-                Possession::Yes => HeldState::Yes,
-                Possession::No => HeldState::No,
+                Possession::Yes if cx.peers.is_believed(from) => HeldState::Yes,
+                // Nor is it held where audits found that a yes means nothing.
+                Possession::Yes | Possession::No => HeldState::No,
                 Possession::NotYet => HeldState::Unknown,
             };
             open.said.insert((*id, from), held);

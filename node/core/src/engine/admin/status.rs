@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use crate::engine::blocks::{Repair, ReplicationLog};
+use crate::engine::blocks::{Audits, Repair, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::facts::{Gossip, Liveness};
 use crate::engine::volume::LocalHeads;
@@ -29,6 +29,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub repair: &'a Repair,
     /// Copies that are known to be missing.
     pub replication: &'a ReplicationLog,
+    /// Who proved what it says.
+    pub audits: &'a Audits,
     /// The log in the home folder.
     pub gossip: &'a Gossip,
 }
@@ -40,7 +42,8 @@ pub(in crate::engine) fn cluster_map(cx: &Context) -> MapReport {
 
 /// Counts are of others: this node is neither connected to itself nor one of the members it tells of.
 pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
-    let StatusParts { cx, repair, replication, .. } = parts;
+    let StatusParts { cx, repair, replication, audits, .. } = parts;
+    let unproven = audits.unproven(cx);
     let counts = |member: &&MemberInfo| matches!(member.status, MemberStatus::Member | MemberStatus::Guest);
     StatusReport {
         pool: cx.pool,
@@ -54,10 +57,20 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         repair_pending: repair.pending(replication),
         repair_sent: repair.sent(),
         repair_running: repair.is_running(),
-        replication_margin: replication.margin(),
+        charged: repair.charged().iter().map(|(node, bytes)| (*node, *bytes)).collect(),
+        replication_margin: replication.margin().map(|margin| proven_margin(margin, unproven.len(), cx.copies())),
+        unverified: unproven.into_iter().map(|node| cx.name_of(node)).collect(),
         clock_off_min: cx.clock_off_ms() / 60_000,
         attention: attention(parts),
     }
+}
+
+/// A copy counts when its holder has proved what it says, and this node's own does; so the block with the fewest may have as many fewer
+/// as there are members that have proved nothing.
+fn proven_margin((min, max): (i64, i64), unproven: usize, copies: u8) -> (i64, i64) {
+    let own_only = 1 - i64::from(copies);
+    let proven = min.saturating_sub(i64::try_from(unproven).unwrap_or(i64::MAX));
+    (proven.max(own_only.min(min)), max)
 }
 
 /// What the owner should do something about, the most important first.
@@ -107,6 +120,9 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
     said.extend(pool_attention(&rooms(cx), copies - short));
     said.extend(offers_capped(cx));
     said.extend(branch_bound(cx));
+    for (node, _) in cx.peers.iter().filter(|(_, peer)| peer.distrusted) {
+        said.push(Attention::FailsAudits { name: cx.name_of(node) });
+    }
     for (node, peer) in cx.peers.iter().filter(|(_, peer)| peer.wrong_blocks > 0) {
         said.push(Attention::WrongBlocks { name: cx.name_of(node), blocks: peer.wrong_blocks });
     }

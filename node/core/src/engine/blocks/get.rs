@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{FetchOutcome, FetchReply, FetchRequest, Message, Redundancy};
+use fsdfs_proto::receipt::BlockReceipt;
 
 use super::ReplicationLog;
 use super::cache::BlockCache;
@@ -91,9 +92,10 @@ impl Gets {
         }
     }
 
-    /// A tree block that will be needed again.
+    /// A tree block that will be needed again. Its memory counts for the cache from now on: a connection that waits for the permit
+    /// of a block that came in must not wait until the cache has forgotten it.
     pub fn remember(&mut self, block: &Block) {
-        self.cache.put(block);
+        self.cache.put(&block.clone().unguarded());
     }
 
     /// The read goes on: whoever else waits shares it, and a damaged copy may hang on it.
@@ -266,7 +268,7 @@ impl Gets {
                 block: block.clone(),
                 redundancy: Redundancy::Replicas(cx.copies()),
                 first_seen: cx.now.wall,
-                charged_to: cx.me,
+                receipt: BlockReceipt::sign(cx.pool, &cx.key, id),
                 disk: None,
                 more: false,
             };

@@ -22,9 +22,10 @@ pub(in crate::engine) struct Hints(BTreeMap<NodeId, HolderHints>);
 /// What one holder may lack. An entry without any ends when the holder is next looked at.
 #[derive(Default)]
 struct HolderHints {
-    /// It may have got them from others meanwhile. All holders together: at most [`HINTS_MAX`].
+    /// It may have got them from others meanwhile.
     unasked: BTreeMap<BlockId, Redundancy>,
-    /// It says that it does not have them.
+    /// It says that it does not have them. With those of all holders that were not asked about: at most [`HINTS_MAX`], and one
+    /// answer of each holder.
     lacking: Vec<(BlockId, Redundancy)>,
     /// A question to it, or a block for it, is under way: the next follows when that ends.
     busy: bool,
@@ -49,8 +50,8 @@ impl Hints {
 
     /// At the bound the hint is left out: repair finds the block in its own time.
     fn add(&mut self, to: NodeId, id: BlockId, redundancy: Redundancy) {
-        let all: usize = self.0.values().map(|hints| hints.unasked.len()).sum();
-        debug_assert!(all <= HINTS_MAX, "hints are bounded");
+        let all: usize = self.0.values().map(|hints| hints.unasked.len() + hints.lacking.len()).sum();
+        debug_assert!(all <= HINTS_MAX + self.0.len() * IDS_MAX, "hints are bounded");
         if all < HINTS_MAX {
             self.0.entry(to).or_default().unasked.insert(id, redundancy);
         }

@@ -63,8 +63,9 @@ impl Inventories {
             return cx.reply(op, Reply::Refused(Refusal::NotYet));
         }
         let up = cx.peers.up();
-        let members: Vec<NodeId> =
-            up.into_iter().filter(|node| cx.responsive(*node) && lists_blocks(cx, *node)).collect();
+        // Whoever failed its audits is not asked, and stands among the silent.
+        let can_say = |node: &NodeId| cx.responsive(*node) && cx.peers.is_believed(*node) && lists_blocks(cx, *node);
+        let members: Vec<NodeId> = up.into_iter().filter(can_say).collect();
         // Shared evenly, so that the sample has the same bounds at each member.
         let most = (INVENTORY_RECORDS / (members.len() + 1)).clamp(IDS_MAX, INVENTORY_RECORDS_OF_ONE);
         let waiting = members.iter().copied().chain([cx.me]).collect();
@@ -197,6 +198,16 @@ mod tests {
         let inventory = answered(&mut cx).expect("all are in");
         assert_eq!((inventory.holdings.len(), inventory.silent), (2, vec![pool::node(2)]));
         assert!(inventory.holdings.iter().all(|holding| holding.all));
+    }
+
+    #[test]
+    fn what_a_liar_would_list_counts_for_nothing() {
+        let mut cx = begun().0;
+        cx.peers.get_mut(pool::node(1)).expect("connected").distrusted = true;
+        let mut inventories = Inventories::default();
+        inventories.start(&mut cx, 7);
+        inventories.on_own_page(&mut cx, 7, &[]);
+        assert!(answered(&mut cx).expect("nobody else is due").silent.contains(&pool::node(1)));
     }
 
     #[test]

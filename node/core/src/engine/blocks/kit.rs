@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::card_flag;
-use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::ids::{BlockId, NodeId, Signature};
 use fsdfs_proto::message::Message;
+use fsdfs_proto::receipt::BlockReceipt;
+use fsdfs_proto::volume::seal_data;
 
 use crate::engine::context::Context;
 use crate::engine::test_kit::{effects, pool};
@@ -13,6 +15,11 @@ use crate::seam::{DiskRequest, Effect};
 /// A block of its own for each number.
 pub fn block(number: u32) -> Block {
     Block::new(Bytes::copy_from_slice(&number.to_be_bytes()))
+}
+
+/// The same, sealed as the pool's blocks are.
+pub fn sealed(number: u32) -> Block {
+    seal_data(pool::keys(1).writer().expect("made from the write secret"), &number.to_be_bytes()).0
 }
 
 /// The servers in the order in which three copies of this are put and looked for.
@@ -25,10 +32,27 @@ pub fn block_at(cx: &Context, place: usize) -> Block {
     (0..).map(block).find(|block| order(cx, block.id()).get(place) == Some(&cx.me)).expect("endless")
 }
 
-/// Connects every server of the map.
+/// The same, sealed.
+pub fn sealed_at(cx: &Context, place: usize) -> Block {
+    (0..).map(sealed).find(|block| order(cx, block.id()).get(place) == Some(&cx.me)).expect("endless")
+}
+
+/// Whatever a test does not look at.
+pub const RECEIPT: BlockReceipt = BlockReceipt { member: NodeId([1; 32]), signature: Signature([0; 64]) };
+
+/// Connects every server of the map; all proved what they have.
 pub fn connect_all(cx: &mut Context) {
     let servers: Vec<NodeId> = cx.map.servers().iter().map(|server| server.id).collect();
-    servers.into_iter().filter(|node| *node != cx.me).for_each(|node| cx.peers.on_up(node, cx.now.mono));
+    let me = cx.me;
+    for node in servers.into_iter().filter(|node| *node != me) {
+        cx.peers.on_up(node, cx.now.mono);
+        set_proven(cx, node, true);
+    }
+}
+
+/// What audits found of a peer.
+pub fn set_proven(cx: &mut Context, node: NodeId, proven: bool) {
+    cx.peers.get_mut(node).expect("connected before").proven = proven;
 }
 
 pub fn silence(cx: &mut Context, node: NodeId) {

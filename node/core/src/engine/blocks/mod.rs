@@ -1,5 +1,7 @@
 //! Floor 3, one block and its N copies: put, get, serving others, and whatever completes copies later.
 
+mod accept;
+mod audit;
 mod cache;
 mod get;
 mod hints;
@@ -11,6 +13,7 @@ mod repair;
 mod replication;
 mod serve;
 
+pub(super) use audit::Audits;
 pub(super) use get::Gets;
 pub(super) use hints::Hints;
 pub(super) use inventory::Inventories;

@@ -13,9 +13,11 @@ use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::{
     AttachedBlock, FactBatch, HaveRequest, Message, Possession, Redundancy, StoreOutcome, StoreRequest,
 };
+use fsdfs_proto::receipt::BlockReceipt;
 
 use crate::engine::context::Context;
 use crate::engine::event::{Event, PutReport};
+use crate::limits::NEARLY_FULL_PERCENT;
 use crate::placement::BlockHolder;
 use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, Waiter, WriteDone};
 
@@ -40,7 +42,7 @@ pub(in crate::engine) enum PutItem {
 
 /// A put that waits for answers.
 ///
-/// Invariant: some slot is `Asked`, or this node's own probe is under way; otherwise it would have ended.
+/// Invariant: some slot is `Asked`, or this node's own probe or kept copy is under way; otherwise it would have ended.
 struct OpenPut {
     item: PutItem,
     /// N: so many durable slots end the put.
@@ -51,6 +53,12 @@ struct OpenPut {
     slots: BTreeMap<NodeId, PutSlot>,
     /// Bytes were sent, or written here: it was not there before.
     sent: bool,
+    /// This node's own copy is being written, beside those of the holders; see [`keeps_copy`].
+    keeping: bool,
+    /// That copy is durable.
+    kept: bool,
+    /// This node's, signed when the first server gets the bytes: a block that is there already needs none.
+    receipt: Option<BlockReceipt>,
     /// Who is told in the end.
     waiter: Waiter,
 }
@@ -125,7 +133,10 @@ impl Puts {
         let slots = logged.then_some((cx.me, PutSlot::Durable)).into_iter().collect();
         // This node's own index tells for nothing whether the block is new to the pool: then no peer needs asking.
         let probes_own = mine && matches!(item, PutItem::Block { probe: true, .. });
-        self.open.insert(id, OpenPut { item, target, order, slots, sent: false, waiter });
+        let put =
+            OpenPut { item, target, order, slots, sent: false, keeping: false, kept: false, receipt: None, waiter };
+        self.open.insert(id, put);
+        self.keep_copy(cx, id);
         if probes_own {
             let request = DiskRequest::Have { ids: vec![place], renew: None };
             cx.disk(request, Waiter::Put(PutToken::OwnProbe(id)));
@@ -134,6 +145,31 @@ impl Puts {
         }
         let asked = self.open.get(&id).map(|put| put.slots.keys().copied().filter(|node| *node != cx.me).collect());
         asked.unwrap_or_default()
+    }
+
+    /// Writes a copy here, if the holders' word is all there would be.
+    fn keep_copy(&mut self, cx: &mut Context, id: u64) {
+        let Some(put) = self.open.get_mut(&id).filter(|put| keeps_copy(cx, put)) else { return };
+        let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
+        put.keeping = true;
+        let request = DiskRequest::Write {
+            block: block.clone(),
+            redundancy: *redundancy,
+            first_seen: cx.now.wall,
+            receipt: sign_once(cx, &mut put.receipt, block.id()),
+            disk: None,
+            more: *more,
+        };
+        cx.disk(request, Waiter::Put(PutToken::Keep(id)));
+    }
+
+    /// That copy is durable, or there will be none: it is not one of the N, so its failure fails nothing.
+    pub fn on_kept(&mut self, cx: &mut Context, id: u64, done: WriteDone) {
+        if let Some(put) = self.open.get_mut(&id) {
+            debug_assert!(put.keeping, "written once");
+            (put.keeping, put.kept) = (false, matches!(done, WriteDone::New | WriteDone::Already));
+        }
+        self.advance(cx, id);
     }
 
     /// Nobody waits for it any more; it goes on.
@@ -232,7 +268,11 @@ impl Puts {
             }
         }
         if durable >= target || hopeful == durable {
-            return self.finish(cx, id);
+            // What is acknowledged may depend on the own copy alone, if the holders lie.
+            if !put.keeping {
+                self.finish(cx, id);
+            }
+            return;
         }
         for holder in next {
             self.ask_holder(cx, id, holder);
@@ -255,7 +295,7 @@ impl Puts {
                     block: block.clone(),
                     redundancy: *redundancy,
                     first_seen: cx.now.wall,
-                    charged_to: cx.me,
+                    receipt: sign_once(cx, &mut put.receipt, block.id()),
                     disk: Some(holder.disk),
                     more: *more,
                 };
@@ -272,14 +312,15 @@ impl Puts {
 
     /// Bytes go out once a server: after its no, or at once if nobody is asked.
     fn send_block(&mut self, cx: &mut Context, id: u64, to: NodeId) {
-        let (map, charged_to) = (cx.map_digest, cx.me);
+        let map = cx.map_digest;
         let Some(put) = self.open.get_mut(&id) else { return };
         let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
         put.sent = true;
         let (block, redundancy, more) = (block.clone(), *redundancy, *more);
+        let receipt = sign_once(cx, &mut put.receipt, block.id());
         let attached = AttachedBlock::from(&block);
         let store = |request| {
-            Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, charged_to, more, block: attached })
+            Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, receipt, more, block: attached })
         };
         cx.ask(to, Waiter::Put(PutToken::Store(id)), store, Some(block));
     }
@@ -299,20 +340,23 @@ impl OpenPut {
         let did_not = |node: &NodeId| match self.slots.get(node) {
             Some(slot) => *slot != PutSlot::Durable,
             // Not asked: it takes nothing, or it was silent, though it may speak again by now.
-            None => cx.has_room(*node),
+            None => cx.is_holder(*node),
         };
         let assigned = self.order.iter().take(self.target.into()).map(|holder| holder.node);
         let missed = assigned.filter(|node| *node != cx.me && did_not(node));
         let refused = |node: NodeId| matches!(self.slots.get(&node), Some(PutSlot::Failed(Some(_))));
-        let block = match &self.item {
-            PutItem::Block { block, redundancy, .. } => Some((block.id(), *redundancy)),
-            PutItem::Head { .. } => None,
+        let (block, bytes) = match &self.item {
+            PutItem::Block { block, redundancy, .. } => (Some((block.id(), *redundancy)), Some(block.clone())),
+            PutItem::Head { .. } => (None, None),
         };
+        let durable_on = self.slots.keys().filter(|node| **node != cx.me && self.is_durable_on(**node));
         PutReport {
             waiter: self.waiter.clone(),
             block,
             outcome: self.outcome(cx),
+            bytes,
             durable: self.durable(),
+            durable_on: durable_on.copied().collect(),
             target: self.target.into(),
             mine: self.is_durable_on(cx.me),
             missed: missed.map(|node| (node, refused(node))).collect(),
@@ -335,9 +379,27 @@ impl OpenPut {
         let durable = servers.len();
         let sites: BTreeSet<&str> = servers.iter().filter_map(|node| site_of(cx, *node)).collect();
         let sites = u8::try_from(sites.len()).unwrap_or(u8::MAX);
-        let copies = Copies { servers, sites, target: self.target, present: !self.sent };
+        let verified = self.kept || servers.iter().any(|node| *node == cx.me || cx.peers.is_proven(*node));
+        let copies = Copies { servers, sites, target: self.target, present: !self.sent, verified };
         if durable >= usize::from(self.target) { PutOutcome::Stored(copies) } else { PutOutcome::Degraded(copies) }
     }
+}
+
+/// Whether a writer that is no holder of the block keeps a copy all the same: fewer than a majority of the holders proved lately that
+/// they have what they say, so "stored" could be their word alone. In a pool that runs for a minute all have; what was written before
+/// lies beside the copies that placement wants and is collected as they are. A disk that is nearly full keeps none.
+fn keeps_copy(cx: &Context, put: &OpenPut) -> bool {
+    let target = usize::from(put.target);
+    let holders = || put.order.iter().take(target).map(|holder| holder.node);
+    let proven = holders().filter(|node| cx.peers.is_proven(*node)).count();
+    let has_room = cx.disks.iter().any(|disk| disk.takes_blocks() && disk.full_percent() < NEARLY_FULL_PERCENT);
+    let is_block = matches!(put.item, PutItem::Block { .. });
+    is_block && has_room && proven <= target / 2 && holders().all(|node| node != cx.me)
+}
+
+/// This node's receipt for a block.
+fn sign_once(cx: &Context, receipt: &mut Option<BlockReceipt>, id: BlockId) -> BlockReceipt {
+    *receipt.get_or_insert_with(|| BlockReceipt::sign(cx.pool, &cx.key, id))
 }
 
 /// Whether a server can be asked to keep something new; one that is full, too, with its reserve.
@@ -345,7 +407,7 @@ fn takes_blocks(cx: &Context, node: NodeId, reserve: bool) -> bool {
     if node == cx.me {
         return cx.disks.iter().any(|disk| disk.takes_blocks() || reserve && disk.is_full());
     }
-    cx.takes_blocks_now(node) && (reserve || cx.has_room(node))
+    cx.takes_blocks_now(node) && cx.peers.is_believed(node) && (reserve || cx.has_room(node))
 }
 
 /// As its card says; none before its card was heard, so it adds no site.

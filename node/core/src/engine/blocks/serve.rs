@@ -6,9 +6,10 @@
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{
     AttachedBlock, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeldBlock, IDS_MAX, ListBlocksReply,
-    ListBlocksRequest, Message, StoreOutcome, StoreReply, StoreRequest,
+    ListBlocksRequest, Message, Possession, StoreOutcome, StoreReply, StoreRequest,
 };
 
+use super::accept::{accepted_block, accepted_claim, may_renew};
 use super::{Gets, ReplicationLog};
 use crate::engine::context::Context;
 use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, Waiter, WriteDone};
@@ -17,14 +18,20 @@ use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, Wai
 pub(in crate::engine) struct BlockServer;
 
 impl BlockServer {
-    /// Which of these are here. A yes that renews is said after the renewal is durable.
+    /// Which of these are here. A yes that renews is said after the renewal is durable; what is claimed for them counts as far as
+    /// the pool's rule goes.
     pub fn on_have(&self, cx: &mut Context, from: NodeId, have: HaveRequest) {
-        let renew = have.renew.then_some(have.redundancy);
+        let Some(claim) = accepted_claim(cx, have.redundancy) else {
+            // Neither yes, which would be a promise, nor no, which would be untrue.
+            let answers = vec![Possession::NotYet; have.ids.len()];
+            return cx.send(from, Message::HaveReply(HaveReply { request: have.request, answers }));
+        };
+        let renew = (have.renew && may_renew(cx, from)).then_some(claim);
         let token = ServeToken::Have { to: from, request: have.request };
         cx.disk(DiskRequest::Have { ids: have.ids, renew }, Waiter::Serve(token));
     }
 
-    /// Bytes whose hash is not the announced id reach no disk. An age, not a date, came with the block, so that clocks that
+    /// Bytes whose hash is not the announced id reach no disk, and neither does what nobody who may put blocks stands behind. An age, not a date, came with the block, so that clocks that
     /// differ make no block younger.
     pub fn on_store(&self, cx: &mut Context, from: NodeId, store: &StoreRequest, payload: BlockPayload) {
         let request = store.request;
@@ -35,12 +42,15 @@ impl BlockServer {
                 return cx.send(from, Message::StoreReply(reply));
             }
         };
-        let order = cx.map.order(block.id(), store.redundancy.copies());
+        let Some(redundancy) = accepted_block(cx, from, store, &block) else {
+            return cx.send(from, Message::StoreReply(StoreReply { request, outcome: StoreOutcome::Refused }));
+        };
+        let order = cx.map.order(block.id(), redundancy.copies());
         let write = DiskRequest::Write {
             block,
-            redundancy: store.redundancy,
+            redundancy,
             first_seen: cx.now.wall.saturating_sub(store.age_ms),
-            charged_to: store.charged_to,
+            receipt: store.receipt,
             // None: this node is a fallback of a map that it does not know; any of its disks will do.
             disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),
             more: store.more,

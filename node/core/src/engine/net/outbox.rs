@@ -150,8 +150,9 @@ impl Outboxes {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use fsdfs_proto::ids::{BlockId, Digest};
+    use fsdfs_proto::ids::{BlockId, Digest, Signature};
     use fsdfs_proto::message::{AttachedBlock, FetchRequest, Redundancy, StoreRequest};
+    use fsdfs_proto::receipt::BlockReceipt;
 
     use super::*;
 
@@ -164,7 +165,7 @@ mod tests {
             map: Digest([0; 32]),
             redundancy: Redundancy::Replicas(3),
             age_ms: 0,
-            charged_to: BOB,
+            receipt: BlockReceipt { member: BOB, signature: Signature([0; 64]) },
             more: false,
             block: AttachedBlock::from(&block),
         });

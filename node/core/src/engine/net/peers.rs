@@ -40,6 +40,10 @@ pub(in crate::engine) struct PeerState {
     pub summary_sent: u64,
     /// Blocks it sent whose bytes were not what their id says, since the start.
     pub wrong_blocks: u64,
+    /// It proved lately that it has what it says.
+    pub proven: bool,
+    /// It failed so many audits that what it says to have counts for nothing.
+    pub distrusted: bool,
     /// What it did that no honest node does, since the start; and until when it is not talked to.
     shunned: ShunState,
 }
@@ -83,11 +87,12 @@ impl Peers {
         fresh
     }
 
-    /// A connection came up. What was known of an earlier one is forgotten, but for the wrong blocks.
+    /// A connection came up. What was known of an earlier one is forgotten, but for the wrong blocks and for what audits found.
     pub fn on_up(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
-        let (wrong_blocks, shunned) = (peer.wrong_blocks, peer.shunned);
-        *peer = PeerState { up: true, heard: now, moved: now, wrong_blocks, shunned, ..PeerState::default() };
+        let PeerState { wrong_blocks, proven, distrusted, shunned, .. } = *peer;
+        let fresh = PeerState { up: true, heard: now, moved: now, ..PeerState::default() };
+        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, ..fresh };
     }
 
     /// The connection is gone. Whether there was an entry.
@@ -179,6 +184,16 @@ impl Peers {
         if let Some(peer) = self.0.get_mut(&node) {
             peer.wrong_blocks += 1;
         }
+    }
+
+    /// Whether what it says about blocks counts: it did not fail its audits.
+    pub fn is_believed(&self, node: NodeId) -> bool {
+        self.0.get(&node).is_none_or(|peer| !peer.distrusted)
+    }
+
+    /// Whether it proved lately that it has what it says.
+    pub fn is_proven(&self, node: NodeId) -> bool {
+        self.0.get(&node).is_some_and(|peer| peer.proven && !peer.distrusted)
     }
 
     /// It did what no honest node does: nothing is exchanged with it for a while, longer each time.

@@ -133,7 +133,7 @@ impl LocalHeads {
         let somebody = cx.peers.any_up();
         let counts = |node| {
             let away_ms = || liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started);
-            node == cx.me || (cx.has_room(node) && !(somebody && away_ms() >= LONG_AWAY_MS))
+            node == cx.me || (cx.is_holder(node) && !(somebody && away_ms() >= LONG_AWAY_MS))
         };
         let servers = cx.map.servers().iter().filter(|server| counts(server.id)).count();
         servers.min(usize::from(cx.copies()) / 2 + 1).max(1)
@@ -228,7 +228,7 @@ fn is_in_good_standing(cx: &Context) -> bool {
 
 /// A write in a head that is not published is durable on this node and nowhere else.
 pub(super) fn local_only(cx: &Context) -> PutOutcome {
-    PutOutcome::Degraded(Copies { servers: vec![cx.me], sites: 1, target: cx.copies(), present: false })
+    PutOutcome::Degraded(Copies { servers: vec![cx.me], sites: 1, target: cx.copies(), present: false, verified: true })
 }
 
 /// Servers that have it for certain.

@@ -125,3 +125,14 @@ fn more_ids_than_a_message_holds_are_cut() {
     let out = effects(&mut cx);
     assert!(matches!(&out[..], [Effect::Disk { request: DiskRequest::Have { ids, .. }, .. }] if ids.len() == IDS_MAX));
 }
+
+#[test]
+fn the_yes_of_whoever_failed_its_audits_is_none() {
+    let (mut cx, mut locates, _) = started(vec![id(1)]);
+    cx.peers.get_mut(node(1)).expect("connected").distrusted = true;
+    locates.on_own_have(&mut cx, OP, &[Possession::No]);
+    locates.on_have(&mut cx, OP, node(1), &[id(1)], &[Possession::Yes]);
+    locates.on_have(&mut cx, OP, node(2), &[id(1)], &[Possession::No]);
+    let found = found(&mut cx).expect("all have answered");
+    assert!(found[0].others.is_empty() && found[0].assigned.iter().all(|(_, held)| *held != HeldState::Yes));
+}

@@ -4,8 +4,9 @@ use crate::engine::test_kit::{connect, context, disk, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
-    let gossip = Gossip::default();
-    status(&StatusParts { cx, liveness: &liveness, heads, repair: &repair, replication: &replication, gossip: &gossip })
+    let (gossip, audits) = (Gossip::default(), Audits::default());
+    let (liveness, repair, replication) = (&liveness, &repair, &replication);
+    status(&StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -79,6 +80,8 @@ fn each_trouble_is_named() {
     check(|cx| set_clocks(cx, -11 * 60_000), &[Attention::ClockOff { minutes: 11 }]);
     check(|cx| set_clocks(cx, 11 * 60_000), &[Attention::ClockOff { minutes: -11 }]);
     check(|cx| set_clocks(cx, 10 * 60_000), &[]);
+    let distrust = |cx: &mut Context| cx.peers.get_mut(node(2)).expect("connected").distrusted = true;
+    check(distrust, &[Attention::FailsAudits { name: "node2".into() }]);
     check(|cx| cx.peers.note_wrong_block(node(2)), &[Attention::WrongBlocks { name: "node2".into(), blocks: 1 }]);
 }
 
@@ -149,9 +152,17 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         heads: &heads,
         repair: &repair,
         replication: &replication,
+        audits: &Audits::default(),
         gossip: &gossip,
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
+}
+
+#[test]
+fn copies_of_members_that_proved_nothing_do_not_count_and_the_own_one_does() {
+    assert_eq!(proven_margin((0, 1), 0, 3), (0, 1));
+    assert_eq!(proven_margin((0, 1), 1, 3), (-1, 1));
+    assert_eq!(proven_margin((-1, 0), 9, 3), (-2, 0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A put, driven by hand.
 
 use super::*;
-use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
+use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, set_proven, silence};
 use crate::engine::test_kit::{context, events, pool};
 use crate::seam::DiskCondition;
 
@@ -362,4 +362,67 @@ fn only_the_answer_to_bytes_takes_as_long_as_bytes_move() {
     let case = Case::new();
     assert!(case.puts.moves_block(PutToken::Store(PUT)));
     assert!(!case.puts.moves_block(PutToken::Probe(PUT)) && !case.puts.moves_block(PutToken::Store(PUT + 1)));
+}
+
+/// The holders at these places have not proved what they have.
+fn unproven(places: &[usize]) -> impl FnOnce(&mut Context, &[NodeId]) + use<> {
+    let places = places.to_vec();
+    move |cx, order| places.iter().for_each(|place| set_proven(cx, order[*place], false))
+}
+
+#[test]
+fn a_copy_is_kept_here_while_most_holders_have_proved_nothing() {
+    for (places, kept) in [(vec![0], false), (vec![0, 1], true), (vec![0, 1, 2], true), (vec![3, 4], false)] {
+        let mut case = Case::begin(5, false, unproven(&places));
+        let written = asked(&mut case.cx).contains(&(case.cx.me, "write"));
+        assert_eq!(written, kept, "{places:?}");
+    }
+    let holder = Case::begin(0, false, unproven(&[1, 2]));
+    assert!(!holder.puts.open[&PUT].keeping, "its copy is one of the three anyway");
+}
+
+#[test]
+fn what_is_acknowledged_is_durable_here_first_and_not_counted() {
+    let mut case = Case::begin(5, false, unproven(&[0, 1, 2]));
+    case.store(&[0, 1, 2]);
+    assert!(case.report().is_none(), "the own copy is not durable yet");
+    case.puts.on_kept(&mut case.cx, PUT, WriteDone::New);
+    case.check_stored(&[0, 1, 2]);
+    let mut case = Case::begin(5, false, unproven(&[0, 1, 2]));
+    case.puts.on_kept(&mut case.cx, PUT, WriteDone::New);
+    case.store(&[0, 1]);
+    assert!(case.report().is_none(), "it takes no holder's place");
+}
+
+#[test]
+fn a_nearly_full_disk_keeps_no_copies_for_others() {
+    let full = |cx: &mut Context, order: &[NodeId]| {
+        unproven(&[0, 1, 2])(cx, order);
+        cx.disks[0].room_bytes = cx.disks[0].quota_bytes / 20;
+    };
+    let mut case = Case::begin(5, false, full);
+    case.check_asked(&[0, 1, 2], "store");
+}
+
+#[test]
+fn whoever_failed_its_audits_gets_no_copies() {
+    let distrust = |cx: &mut Context, order: &[NodeId]| {
+        cx.peers.get_mut(order[1]).expect("connected").distrusted = true;
+    };
+    Case::begin(5, false, distrust).check_asked(&[0, 2, 3], "store");
+}
+
+#[test]
+fn the_answer_says_whether_it_is_more_than_the_word_of_holders() {
+    let verified = |places: &[usize], kept| {
+        let mut case = Case::begin(5, false, unproven(places));
+        if case.puts.open[&PUT].keeping {
+            case.puts.on_kept(&mut case.cx, PUT, kept);
+        }
+        case.store(&[0, 1, 2]);
+        let Some(PutReport { outcome: PutOutcome::Stored(copies), .. }) = case.report() else { panic!("it ended") };
+        copies.verified
+    };
+    assert!(verified(&[], WriteDone::Failed) && verified(&[0, 1], WriteDone::Failed));
+    assert!(verified(&[0, 1, 2], WriteDone::New) && !verified(&[0, 1, 2], WriteDone::Full));
 }

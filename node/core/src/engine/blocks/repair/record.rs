@@ -13,7 +13,7 @@ pub(super) struct RecordCopies {
     pub info: RecordInfo,
     /// The first N in placement order.
     pub assigned: Vec<NodeId>,
-    /// Assigned ones without room, as their cards say. They may have it all the same.
+    /// Assigned ones without room, as their cards say, which may have it all the same; and those that failed their audits.
     pub full: Vec<NodeId>,
     /// Next in order, as many as are full.
     pub fallbacks: Vec<NodeId>,
@@ -73,6 +73,7 @@ mod tests {
     use fsdfs_proto::ids::BlockId;
 
     use super::*;
+    use crate::engine::blocks::kit::RECEIPT;
 
     const ME: NodeId = NodeId([1; 32]);
     const BOB: NodeId = NodeId([2; 32]);
@@ -82,7 +83,8 @@ mod tests {
     /// A block of three copies that belongs on ME, BOB and CAROL; DAVE comes next.
     fn record(full: &[NodeId], have: &[NodeId], lack: &[NodeId]) -> RecordCopies {
         let redundancies = vec![Redundancy::Replicas(3)];
-        let info = RecordInfo { id: BlockId([9; 32]), len: 1, redundancies, first_seen: 0, renewed: 0, charged_to: ME };
+        let info =
+            RecordInfo { id: BlockId([9; 32]), len: 1, redundancies, first_seen: 0, renewed: 0, receipt: RECEIPT };
         RecordCopies {
             info,
             assigned: vec![ME, BOB, CAROL],

@@ -48,6 +48,7 @@ impl Repair {
         scan.at_end = infos.len() < REPAIR_BATCH;
         let mut questions = Questions::new();
         for info in infos {
+            *scan.charged.entry(info.receipt.member).or_default() += u64::from(info.len);
             scan.add_record(cx, info, &mut questions);
         }
         for ((node, redundancy), ids) in questions {
@@ -77,10 +78,10 @@ impl Repair {
             debug_assert!(record.open > 0, "one answer a question");
             record.open -= 1;
             match answers.get(index) {
-                Some(Possession::Yes) => {
+                Some(Possession::Yes) if cx.peers.is_believed(from) => {
                     record.have.insert(from);
                 }
-                Some(Possession::No) => {
+                Some(Possession::No | Possession::Yes) => {
                     record.lack.insert(from);
                 }
                 _ => scan.unfinished = true,
@@ -124,7 +125,7 @@ impl RepairScan {
         let copies = redundancy.copies();
         let assigned: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
         let full: Vec<NodeId> =
-            assigned.iter().filter(|node| **node != cx.me && !cx.has_room(**node)).copied().collect();
+            assigned.iter().filter(|node| **node != cx.me && !cx.is_holder(**node)).copied().collect();
         let fallbacks = fallbacks(cx, info.id, copies, assigned.len(), full.len());
         let mine = assigned.contains(&cx.me);
         let chosen = self.peers.as_ref();
@@ -152,5 +153,5 @@ fn fallbacks(cx: &Context, id: BlockId, copies: u8, assigned: usize, count: usiz
     }
     let order = cx.map.order(id, copies);
     let rest = order.iter().skip(assigned).map(|holder| holder.node);
-    rest.filter(|node| cx.responsive(*node) && cx.has_room(*node)).take(count).collect()
+    rest.filter(|node| cx.responsive(*node) && cx.is_holder(*node)).take(count).collect()
 }

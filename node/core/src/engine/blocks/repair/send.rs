@@ -6,6 +6,7 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{AttachedBlock, Message, StoreOutcome, StoreRequest};
 
 use super::{Repair, SentBlock};
+use crate::engine::blocks::accept::receipt_of;
 use crate::engine::blocks::{Gets, ReplicationLog};
 use crate::engine::context::Context;
 use crate::seam::{ReadDone, RepairToken, Waiter};
@@ -49,7 +50,7 @@ impl Repair {
         };
         debug_assert_eq!(block.id(), id, "the store reads what was asked");
         let Some(redundancy) = record.redundancy() else { return };
-        let (map, charged_to) = (cx.map_digest, record.info.charged_to);
+        let (map, receipt) = (cx.map_digest, receipt_of(cx, &record.info));
         let age_ms = cx.now.wall.saturating_sub(record.info.first_seen);
         let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
             record.lack.iter().partition(|node| cx.responsive(**node));
@@ -63,7 +64,7 @@ impl Repair {
             let block_info = AttachedBlock::from(&block);
             let store = |request| {
                 let (block, more) = (block_info, false);
-                Message::Store(StoreRequest { request, map, redundancy, age_ms, charged_to, more, block })
+                Message::Store(StoreRequest { request, map, redundancy, age_ms, receipt, more, block })
             };
             cx.ask(to, Waiter::Repair(RepairToken::Store(id)), store, Some(block.clone()));
         }

@@ -2,6 +2,7 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::message::{Message, Possession, Redundancy, StoreOutcome};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
 
 use super::*;
@@ -39,8 +40,13 @@ impl Case {
     fn list(&mut self, len: u32) {
         let redundancies = vec![Redundancy::Replicas(3)];
         let (id, first_seen) = (self.block.id(), self.cx.now.wall - 700);
-        let info = RecordInfo { id, len, redundancies, first_seen, renewed: 0, charged_to: self.cx.me };
+        let info = RecordInfo { id, len, redundancies, first_seen, renewed: 0, receipt: self.receipt() };
         self.repair.on_listed(&mut self.cx, vec![info]);
+    }
+
+    /// Of node 1, which put the block.
+    fn receipt(&self) -> BlockReceipt {
+        BlockReceipt::sign(self.cx.pool, &pool::key(1), self.block.id())
     }
 
     fn say(&mut self, place: usize, answer: Possession) {
@@ -303,5 +309,33 @@ fn an_age_travels_with_its_block() {
         Message::Store(store) => Some(store),
         _ => None,
     });
-    assert_eq!(store.map(|store| (store.age_ms, store.charged_to)), Some((700, case.cx.me)));
+    assert_eq!(store.map(|store| (store.age_ms, store.receipt)), Some((700, case.receipt())));
+}
+
+#[test]
+fn copies_of_whoever_failed_its_audits_do_not_count_and_are_made_elsewhere() {
+    let mut case = Case::new(0);
+    let liar = case.order[1];
+    case.cx.peers.get_mut(liar).expect("connected").distrusted = true;
+    case.scan();
+    case.check_asked(&[1, 2, 3], "have");
+    case.say(1, Possession::Yes);
+    case.say(2, Possession::Yes);
+    case.say(3, Possession::No);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
+    case.read(ReadDone::Found(case.block.clone()));
+    case.check_asked(&[3], "store");
+    case.stored(3, StoreOutcome::Stored);
+    case.check_ended(false);
+}
+
+#[test]
+fn a_scan_adds_up_who_put_what_lies_here() {
+    let mut case = Case::new(0);
+    assert!(case.repair.charged().is_empty());
+    case.scan();
+    assert!(case.repair.charged().is_empty(), "not before it is through");
+    case.say(1, Possession::Yes);
+    case.say(2, Possession::Yes);
+    assert_eq!(case.repair.charged(), &BTreeMap::from([(pool::node(1), 4)]));
 }

@@ -1,12 +1,13 @@
 //! What this node answers others.
 
 use fsdfs_proto::ids::BlockId;
-use fsdfs_proto::message::{Possession, Redundancy};
+use fsdfs_proto::message::{Redundancy, StripeShard};
+use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
 
 use super::*;
-use crate::engine::blocks::kit::{asked, block, block_at, connect_all, fill, order};
-use crate::engine::test_kit::{asked_of_disk, connect, context, effects, sent};
+use crate::engine::blocks::kit::{RECEIPT, asked, block, block_at, connect_all, fill, order, sealed, sealed_at};
+use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pool, sent};
 use crate::seam::Effect;
 
 const REDUNDANCY: Redundancy = Redundancy::Replicas(3);
@@ -21,7 +22,7 @@ fn store_request(cx: &Context, block: &fsdfs_proto::block::Block) -> StoreReques
         map: cx.map_digest,
         redundancy: REDUNDANCY,
         age_ms: 400,
-        charged_to: NodeId([8; 32]),
+        receipt: BlockReceipt::sign(cx.pool, &pool::key(1), block.id()),
         more: true,
         block: AttachedBlock::from(block),
     }
@@ -31,15 +32,14 @@ fn store_request(cx: &Context, block: &fsdfs_proto::block::Block) -> StoreReques
 fn a_block_is_kept_as_old_as_it_came_on_the_disk_that_placement_chose() {
     let mut cx = context(0, 5);
     let peer = connect(&mut cx, 1);
-    let block = block_at(&cx, 0);
+    let block = sealed_at(&cx, 0);
     let request = store_request(&cx, &block);
     BlockServer.on_store(&mut cx, peer, &request, BlockPayload::Block(block.clone()));
     let asked = asked_of_disk(&mut cx);
-    let [(DiskRequest::Write { block: kept, first_seen, charged_to, disk, more: true, .. }, waiter)] = &asked[..]
-    else {
+    let [(DiskRequest::Write { block: kept, first_seen, receipt, disk, more: true, .. }, waiter)] = &asked[..] else {
         panic!("{asked:?}")
     };
-    assert_eq!((kept, *first_seen, *charged_to), (&block, cx.now.wall - 400, NodeId([8; 32])));
+    assert_eq!((kept, *first_seen, *receipt), (&block, cx.now.wall - 400, request.receipt));
     assert_eq!(*disk, Some(cx.disks[0].id));
     assert_eq!(*waiter, Waiter::Serve(ServeToken::Store { to: peer, request: 5 }));
 }
@@ -48,7 +48,7 @@ fn a_block_is_kept_as_old_as_it_came_on_the_disk_that_placement_chose() {
 fn nothing_is_said_to_be_stored_before_the_store_said_so() {
     let mut cx = context(0, 5);
     let peer = connect(&mut cx, 1);
-    let block = block(1);
+    let block = sealed(1);
     let request = store_request(&cx, &block);
     BlockServer.on_store(&mut cx, peer, &request, BlockPayload::Block(block));
     assert!(sent(&mut cx).is_empty());
@@ -96,6 +96,32 @@ fn a_question_renews_leases_only_if_it_says_so() {
         done(&mut cx, token, DiskDone::Have(answers.clone()));
         assert_eq!(sent(&mut cx), [(peer, Message::HaveReply(HaveReply { request: 6, answers }))]);
     }
+}
+
+#[test]
+fn a_claim_beyond_the_rule_renews_with_the_rule_and_one_for_a_stripe_not_at_all() {
+    let mut cx = context(0, 5);
+    let (peer, ids) = (connect(&mut cx, 1), vec![block(1).id()]);
+    let have = |redundancy| HaveRequest { request: 6, renew: true, map: cx.map_digest, redundancy, ids: ids.clone() };
+    let greedy = have(Redundancy::Replicas(32));
+    let stripe = have(Redundancy::Stripe(StripeShard { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 }));
+    BlockServer.on_have(&mut cx, peer, greedy);
+    let renewed = asked_of_disk(&mut cx).remove(0).0;
+    assert_eq!(renewed, DiskRequest::Have { ids, renew: Some(REDUNDANCY) });
+    BlockServer.on_have(&mut cx, peer, stripe);
+    let answers = vec![Possession::NotYet];
+    assert_eq!(sent(&mut cx), [(peer, Message::HaveReply(HaveReply { request: 6, answers }))]);
+}
+
+#[test]
+fn what_nobody_who_may_put_blocks_signed_reaches_no_disk() {
+    let mut cx = context(0, 5);
+    let peer = connect(&mut cx, 1);
+    let junk = block(1);
+    let request = store_request(&cx, &junk);
+    BlockServer.on_store(&mut cx, peer, &request, BlockPayload::Block(junk));
+    let reply = StoreReply { request: 5, outcome: StoreOutcome::Refused };
+    assert_eq!(sent(&mut cx), [(peer, Message::StoreReply(reply))]);
 }
 
 #[test]
@@ -147,7 +173,7 @@ fn a_list_is_one_page_of_ids_and_lengths() {
     let token = ServeToken::ListBlocks { to: peer, request: 8 };
     assert_eq!(asked_of_disk(&mut cx), [(DiskRequest::List { after, max: IDS_MAX }, Waiter::Serve(token))]);
     let (id, redundancies) = (BlockId([4; 32]), vec![REDUNDANCY]);
-    let info = RecordInfo { id, len: 9, redundancies, first_seen: 0, renewed: 0, charged_to: cx.me };
+    let info = RecordInfo { id, len: 9, redundancies, first_seen: 0, renewed: 0, receipt: RECEIPT };
     done(&mut cx, token, DiskDone::List(vec![info]));
     let reply = ListBlocksReply { request: 8, records: vec![HeldBlock { id, len: 9 }] };
     assert_eq!(sent(&mut cx), [(peer, Message::ListBlocksReply(reply))]);
@@ -159,7 +185,7 @@ fn a_full_node_still_asks_its_store() {
     let peer = connect(&mut cx, 1);
     let me = cx.me;
     fill(&mut cx, me);
-    let block = block(1);
+    let block = sealed(1);
     let request = store_request(&cx, &block);
     BlockServer.on_store(&mut cx, peer, &request, BlockPayload::Block(block));
     assert_eq!(asked(&mut cx), [(me, "write")], "it may have the block already");
