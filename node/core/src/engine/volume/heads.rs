@@ -73,6 +73,7 @@ impl LocalHeads {
         let mut before = self.went_by.get(&volume).cloned().unwrap_or_default();
         before.extend(cx.facts.heads_left_out(volume).into_iter().filter(|head| head.value().author == cx.me));
         before.retain(|head| is_of_ended_epoch(cx, head) && !published.contains(head));
+        before.retain(|head| !self.quarantine.is_bad(cx, head));
         before.retain(|head| FactSet::version_vector_of(head).iter().any(is_missing));
         current_heads(before)
     }
@@ -92,7 +93,9 @@ impl LocalHeads {
     pub fn to_commit(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
         let mut heads = self.current(cx, volume);
         if heads.len() < 2 && self.is_to_recommit(cx, volume) {
-            heads.extend(cx.facts.heads(volume).into_iter().filter(|head| !heads.contains(head)).collect::<Vec<_>>());
+            let mut others = cx.facts.heads(volume);
+            others.retain(|head| !heads.contains(head) && !self.quarantine.is_bad(cx, head));
+            heads.extend(others);
         }
         heads.retain(|head| cx.readable.contains(&head.signer()));
         heads

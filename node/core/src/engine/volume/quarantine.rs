@@ -59,6 +59,11 @@ impl VolumeQuarantine {
 }
 
 impl Quarantine {
+    /// Whether jobs go without this head now.
+    pub fn is_bad(&self, cx: &Context, head: &Signed<Head>) -> bool {
+        self.0.get(&head.value().volume).is_some_and(|own| own.is_bad(cx, head))
+    }
+
     /// Of the heads that stand, those to go by; in place of each that cannot be used, what stood before it came.
     pub fn usable(&self, cx: &Context, volume: VolumeId, standing: Vec<Signed<Head>>) -> Vec<Signed<Head>> {
         let Some(own) = self.0.get(&volume).filter(|own| !own.bad.is_empty()) else { return standing };

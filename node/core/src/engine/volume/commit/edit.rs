@@ -74,10 +74,17 @@ impl Commits {
         mut job: Box<TreeJob>,
         faults: Vec<(BlockId, HeadFault)>,
     ) {
+        let named: Vec<BlockId> = faults.iter().map(|(id, _)| *id).collect();
         parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults);
         let left = parts.heads.to_commit(parts.cx, volume);
         if let Some(error) = unusable(parts, volume, &left) {
             return self.fail(parts, volume, error);
+        }
+        // One that is given again would be named again, for ever.
+        let is_again = left.iter().any(|head| named.contains(&BlockId::of(&head.value().commit)));
+        debug_assert!(!is_again, "a quarantined head reaches no job");
+        if is_again || left.is_empty() {
+            return self.refuse(parts.cx, volume, &Refusal::NotYet);
         }
         let mut new_terms = parts.heads.quarantine.terms(parts.cx, volume, &left);
         match &mut *job {
