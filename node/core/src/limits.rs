@@ -195,8 +195,8 @@ pub const AUDIT_AGAIN_MS: u64 = 2_000;
 pub const AUDIT_PERIOD_MS: u64 = 15 * 60_000;
 /// What a holder proved counts for so long: three audits may go without an answer.
 pub const AUDIT_VALID_MS: u64 = 3_600_000;
-/// Pause after an audit that was not answered clearly: a disk spins up, an index is read. Also for whoever is not believed.
-pub const AUDIT_UNANSWERED_MS: u64 = 60_000;
+/// Pause after an audit that was not answered clearly: a disk is busy, an index is read. Also for whoever is not believed.
+pub const AUDIT_UNCLEAR_MS: u64 = 60_000;
 /// What a holder said so long ago it cannot take back with an answer that was under way: longer than any question stays open.
 pub const AUDIT_PROMISE_MS: u64 = STALL_MS + TRANSFER_GRACE_MS_MAX + SILENT_MS;
 /// Blocks of a holder that are kept in mind for audits at most: those of four hours. Some 100 bytes each.

@@ -4,7 +4,7 @@ use fsdfs_proto::ids::{BlockId, Digest, Key};
 
 use crate::limits::{
     AUDIT_AGAIN_MS, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_PROMISE_MS, AUDIT_SAMPLE_MS, AUDIT_SUBJECTS_MAX,
-    AUDIT_UNANSWERED_MS, AUDIT_VALID_MS,
+    AUDIT_UNCLEAR_MS, AUDIT_VALID_MS,
 };
 
 /// Failures among the last eight audits from which on a holder is not believed. One bad sector is one failure; whoever keeps nothing
@@ -50,8 +50,10 @@ pub(super) enum AuditVerdict {
     Proven,
     /// It does not have what it said to have, or made an answer up.
     Failed,
-    /// It did not answer, could not say, or says itself that this copy is damaged.
+    /// It could not say, or says itself that this copy is damaged.
     Unclear,
+    /// It did not answer, though it is there.
+    Unanswered,
 }
 
 impl AuditedHolder {
@@ -129,7 +131,8 @@ impl AuditedHolder {
     pub fn judge(&mut self, now: u64, verdict: AuditVerdict) -> bool {
         self.under_way = false;
         let believed = !self.is_distrusted();
-        self.unclear = if verdict == AuditVerdict::Unclear { self.unclear + 1 } else { 0 };
+        let is_unclear = matches!(verdict, AuditVerdict::Unclear | AuditVerdict::Unanswered);
+        self.unclear = if is_unclear { self.unclear + 1 } else { 0 };
         let gives_up = self.unclear >= UNCLEAR_MAX;
         let failed = verdict == AuditVerdict::Failed || gives_up;
         if failed || verdict == AuditVerdict::Proven {
@@ -144,8 +147,10 @@ impl AuditedHolder {
         }
         self.next_at = now
             + match verdict {
-                AuditVerdict::Unclear => AUDIT_UNANSWERED_MS,
-                AuditVerdict::Failed if !believed => AUDIT_UNANSWERED_MS,
+                // A disk that is busy gets time, and who never proved anything gets less of it.
+                AuditVerdict::Unanswered if self.proven_at.is_none() => AUDIT_AGAIN_MS,
+                AuditVerdict::Unclear | AuditVerdict::Unanswered => AUDIT_UNCLEAR_MS,
+                AuditVerdict::Failed if !believed => AUDIT_UNCLEAR_MS,
                 _ if self.failures != 0 => AUDIT_AGAIN_MS,
                 _ => AUDIT_PERIOD_MS,
             };
@@ -156,7 +161,7 @@ impl AuditedHolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use AuditVerdict::{Failed, Proven, Unclear};
+    use AuditVerdict::{Failed, Proven, Unanswered, Unclear};
 
     fn subject(number: u8) -> AuditSubject {
         AuditSubject { id: BlockId([number; 32]), since: 0, prepared: None }
@@ -197,7 +202,7 @@ mod tests {
         assert!(!holder.judge(10, Failed) && holder.has_subjects());
         holder.drop_subject(subject(1).id);
         assert!(holder.judge(10, Failed), "there is nothing left to ask it");
-        assert_eq!(holder.next_at, 10 + AUDIT_UNANSWERED_MS);
+        assert_eq!(holder.next_at, 10 + AUDIT_UNCLEAR_MS);
         let compared: Vec<bool> = (0..7).map(|_| holder.judge(10, Proven)).collect();
         assert_eq!(compared, [false, false, false, false, false, true, false]);
     }
@@ -207,6 +212,13 @@ mod tests {
         assert!(!after(&[Unclear; 8]).is_distrusted());
         assert!(after(&[Unclear; 9]).is_distrusted());
         assert!(!after(&[Unclear, Unclear, Proven].repeat(9)).is_distrusted());
+    }
+
+    #[test]
+    fn whoever_never_answers_is_found_out_sooner_than_whoever_once_did() {
+        assert_eq!(after(&[Unanswered]).next_at, 10 + AUDIT_AGAIN_MS);
+        assert_eq!(after(&[Proven, Unanswered]).next_at, 10 + AUDIT_UNCLEAR_MS);
+        assert!(after(&[Unanswered; 9]).is_distrusted());
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Audits {
             }
             return false;
         }
-        self.judge(cx, node, AuditVerdict::Unclear)
+        self.judge(cx, node, AuditVerdict::Unanswered)
     }
 
     /// Bytes that are the block which was asked for came from this member. Nothing is to be compared.
