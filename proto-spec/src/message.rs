@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
-use crate::ids::{BlockId, Digest, FactId, Key, VolumeId, Writer};
+use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId, Writer};
 use crate::receipt::BlockReceipt;
 use crate::time::Hlc;
 use crate::{tagged_enum, u8_enum};
