@@ -191,7 +191,7 @@ impl LocalHeads {
     /// What others made of our heads includes all of them; and what everybody knows is published, although a log has both the
     /// head that was kept back and, later, the fact that it became.
     pub fn drop_superseded(&mut self, cx: &Context) {
-        let Self { own, quarantine } = self;
+        let Self { own, quarantine, .. } = self;
         own.retain(|volume, own| {
             let (id, published) = (own.head.id(), cx.facts.heads(*volume));
             let is_published = published.iter().any(|head| head.id() == id);

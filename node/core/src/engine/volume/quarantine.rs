@@ -201,7 +201,7 @@ impl Quarantine {
 /// it, and it must not be covered.
 fn may_lack_key(cx: &Context, head: &Signed<Head>, fault: &HeadFault) -> bool {
     let volume = head.value().volume;
-    let epoch = cx.facts.epoch(volume).map(fsdfs_proto::signed::Signed::value);
+    let epoch = cx.facts.epoch(volume).map(Signed::value);
     let has_key = epoch.is_some_and(|epoch| {
         let held = cx.keys.get(&volume).map(fsdfs_proto::volume::VolumeKeys::read_check);
         epoch.write_pk == head.signer() && held == Some(epoch.read_check)

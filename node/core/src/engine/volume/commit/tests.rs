@@ -663,7 +663,7 @@ fn what_is_written_while_a_new_key_is_on_its_way_waits_for_it() {
     bench.cx.keys.insert(volume(), pool::keys(1).reading());
     bench.edit(3, &["c"]);
     bench.begin();
-    pass(&mut bench.cx, crate::limits::KEY_AWAITED_MS_MAX);
+    pass(&mut bench.cx, KEY_AWAITED_MS_MAX);
     bench.begin();
     check_refused(&bench.reply(3), Refusal::NoKey);
 }
