@@ -323,14 +323,14 @@ impl Forger {
         let value = FileNode { attrs, size: 1, content: FileContent::Inline(bytes::Bytes::from_static(b"x")) };
         let time = Hlc { ms, count: 0 };
         let version = EntryVersion { time, writer: dot.writer, value, xattrs: Vec::new(), copies: None, dot };
-        let name = bytes::Bytes::from_static(b"a");
-        let entry = DirectoryEntry { name: name.clone(), versions: vec![version], folder: None };
+        let file = bytes::Bytes::from_static(b"a");
+        let entry = DirectoryEntry { name: file.clone(), versions: vec![version], folder: None };
         let (block, mut at) =
             DirectoryNode::Leaf(vec![entry]).seal(&self.write, COPIES).expect("what is forged fits into a block");
         let mut blocks = vec![block];
         for level in 1..=LEVEL_MAX {
             let child = |last| DirectoryChild { last, node: at, count: 1 << (level - 1), within: within(dot) };
-            let children = vec![child(name.clone()), child(bytes::Bytes::from_static(b"b"))];
+            let children = vec![child(file.clone()), child(bytes::Bytes::from_static(b"b"))];
             let (block, above) = DirectoryNode::Interior { level, children }
                 .seal(&self.write, COPIES)
                 .expect("what is forged fits into a block");

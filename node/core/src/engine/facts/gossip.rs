@@ -60,7 +60,7 @@ impl Gossip {
                 InsertOutcome::Stale => kept = Err("a key of higher rank says otherwise"),
                 InsertOutcome::Waiting => kept = Err("what it hangs on is not known here"),
                 InsertOutcome::Crowded => {
-                    kept = Err("this node, or its branch, made the others keep as much as it may")
+                    kept = Err("this node, or its branch, made the others keep as much as it may");
                 }
                 InsertOutcome::Invalid(why) => kept = Err(why),
             }

@@ -123,7 +123,9 @@ fn of_one_commit_published_by_several_one_head_stands_in_any_order() {
     let stands = |order: [usize; 2]| {
         let mut pool = TestPool::of(2);
         pool.say(epoch(&key(0), 1, Vec::new()));
-        order.map(|at| pool.say(heads[at].clone()));
+        for at in order {
+            pool.say(heads[at].clone());
+        }
         pool.facts.heads(volume)
     };
     assert_eq!(stands([0, 1]), stands([1, 0]));

@@ -56,7 +56,7 @@ impl Forger {
             version_vector.add_all(&CommitView::of_head(head.value()).unwrap().extra.version_vector);
         }
         version_vector.add(own);
-        self.commit(Commit {
+        self.commit(&Commit {
             version_vector,
             dot: Some(own),
             root: FolderNode { births: Vec::new(), ..root },
@@ -64,7 +64,7 @@ impl Forger {
         })
     }
 
-    fn commit(&mut self, commit: Commit) -> Signed<Head> {
+    fn commit(&mut self, commit: &Commit) -> Signed<Head> {
         let keys = keys();
         let block = commit.seal(keys.writer().unwrap(), 3);
         self.0.insert(block.id(), block.clone());
@@ -186,7 +186,7 @@ fn equal_folders_at_many_places_cost_a_merge_as_much_as_one() {
     many.iter().chain(&more).for_each(|dot| seen.add(*dot));
     seen.add(dot(MALLORY, 1));
     let root = FolderNode { births: Vec::new(), ..root };
-    let head = forger.commit(Commit { version_vector: seen, dot: Some(dot(MALLORY, 1)), root, ..commit() });
+    let head = forger.commit(&Commit { version_vector: seen, dot: Some(dot(MALLORY, 1)), root, ..commit() });
     // Each of them goes on from it, for nothing is wrong with it.
     let one = hears(&honest, &forger, &head);
     let changes: [fn(&mut TestWriter); 2] = [
@@ -276,14 +276,14 @@ fn a_head_that_speaks_for_others_is_not_covered() {
     let mut forger = Forger::default();
     let bad = |forger: &mut Forger, dots: &[Dot]| {
         let version_vector: VersionVector = dots.iter().copied().chain([dot(MALLORY, 1)]).collect();
-        forger.commit(Commit { version_vector, dot: Some(dot(MALLORY, 1)), ..commit() })
+        forger.commit(&Commit { version_vector, dot: Some(dot(MALLORY, 1)), ..commit() })
     };
     let covers = |head: Signed<Head>| !coverable(&honest.heads, vec![head]).is_empty();
     assert!(covers(bad(&mut forger, &[dot(honest.writer, honest.seq)])));
     assert!(!covers(bad(&mut forger, &[dot(honest.writer, u64::MAX)])));
     let unknown: Vec<Dot> = (0..100).map(|number| dot(Writer([number; 8]), 1)).collect();
     assert!(!covers(bad(&mut forger, &unknown)), "it would use up the writers of the volume");
-    let own = forger.commit(Commit {
+    let own = forger.commit(&Commit {
         version_vector: [dot(MALLORY, u64::MAX)].into_iter().collect(),
         dot: Some(dot(MALLORY, u64::MAX)),
         ..commit()
@@ -296,7 +296,7 @@ fn a_time_that_no_clock_says_is_not_handed_on() {
     let mut honest = TestWriter::new(b'A');
     honest.put("/f", "1");
     let mut forger = Forger::default();
-    let late = forger.commit(Commit {
+    let late = forger.commit(&Commit {
         time: Hlc { ms: u64::MAX, count: u32::MAX },
         version_vector: [dot(MALLORY, 1)].into_iter().collect(),
         dot: Some(dot(MALLORY, 1)),
@@ -322,7 +322,7 @@ fn many_heads_do_not_hide_those_that_were_shown() {
     };
     let many = (0..400u64).map(|number| {
         let own = dot(Writer((1_000_000 + number).to_be_bytes()), 1);
-        forger.commit(Commit { version_vector: [own].into_iter().collect(), dot: Some(own), ..commit() })
+        forger.commit(&Commit { version_vector: [own].into_iter().collect(), dot: Some(own), ..commit() })
     });
     let mut heads: Vec<Signed<Head>> = many.collect();
     heads.extend(known.clone());
@@ -344,7 +344,7 @@ fn a_head_with_more_writers_than_there_can_be_keeps_nobody_from_writing() {
     let own = dot(MALLORY, 1);
     let numbers = 1..VERSION_VECTOR_WRITERS_MAX as u64;
     let version_vector = numbers.map(|number| dot(Writer(number.to_be_bytes()), 1)).chain([own]).collect();
-    let full = forger.commit(Commit { version_vector, dot: Some(own), ..commit() });
+    let full = forger.commit(&Commit { version_vector, dot: Some(own), ..commit() });
     let known = honest.terms();
     honest.heads.push(full.clone());
     let job = EditJob { terms: known, ..honest.edit_job(&[put("/g")]) };

@@ -14,10 +14,10 @@ fn poisoned(fault: HeadFault) -> (Context, Quarantine, Signed<Head>, Signed<Head
     let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
     let (good, bad) = (pool::head(1, &[(4, 2)]), pool::head(1, &[(9, 1), (4, 2)]));
     cx.facts.insert(good.clone().into());
-    quarantine.note_good(&cx, volume(), &[good.clone()]);
+    quarantine.note_good(&cx, volume(), std::slice::from_ref(&good));
     quarantine.remember(&bad);
     cx.facts.insert(bad.clone().into());
-    assert_eq!(cx.facts.heads(volume()), [bad.clone()], "the facts know it only");
+    assert_eq!(cx.facts.heads(volume()), std::slice::from_ref(&bad), "the facts know it only");
     let stands = cx.facts.heads(volume());
     quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), fault)]);
     (cx, quarantine, good, bad)
@@ -30,15 +30,15 @@ fn usable(cx: &Context, quarantine: &Quarantine) -> Vec<Signed<Head>> {
 #[test]
 fn what_a_bad_head_covered_is_shown_and_written_on_and_the_head_is_covered() {
     let (mut cx, mut quarantine, good, bad) = poisoned(DAMAGED);
-    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
-    assert_eq!(quarantine.terms(&cx, volume(), &[good.clone()]).covered, [bad]);
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
+    assert_eq!(quarantine.terms(&cx, volume(), std::slice::from_ref(&good)).covered, [bad]);
     assert!(quarantine.has_to_cover(&cx, volume(), &[good]) && !quarantine.withholds(&cx, volume()));
     assert_eq!(quarantine.standing(&cx).count(), 1);
     // The next operation includes both.
     let next = pool::head(1, &[(5, 1), (9, 1), (4, 2)]);
     cx.facts.insert(next.clone().into());
-    quarantine.note_good(&cx, volume(), &[next.clone()]);
-    assert_eq!(usable(&cx, &quarantine), [next.clone()]);
+    quarantine.note_good(&cx, volume(), std::slice::from_ref(&next));
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&next));
     assert!(quarantine.standing(&cx).next().is_none() && !quarantine.has_to_cover(&cx, volume(), &[next]));
 }
 
@@ -46,12 +46,12 @@ fn what_a_bad_head_covered_is_shown_and_written_on_and_the_head_is_covered() {
 fn what_is_away_is_tried_again_and_never_covered() {
     let away = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Away);
     let (mut cx, mut quarantine, good, bad) = poisoned(away.clone());
-    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
     assert!(quarantine.withholds(&cx, volume()), "whoever reads is told that there is more");
-    assert!(!quarantine.has_to_cover(&cx, volume(), &[good.clone()]));
+    assert!(!quarantine.has_to_cover(&cx, volume(), std::slice::from_ref(&good)));
     pass(&mut cx, QUARANTINE_AWAY_MS);
-    assert_eq!(usable(&cx, &quarantine), [bad.clone()], "its members may be back");
-    quarantine.note_bad(&mut cx, volume(), &[bad.clone()], vec![(commit_of(&bad), away)]);
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&bad), "its members may be back");
+    quarantine.note_bad(&mut cx, volume(), std::slice::from_ref(&bad), vec![(commit_of(&bad), away)]);
     assert_eq!(usable(&cx, &quarantine), [good]);
     quarantine.try_again();
     assert_eq!(usable(&cx, &quarantine), [bad]);
@@ -68,7 +68,7 @@ fn a_head_that_came_just_before_a_bad_one_is_not_lost() {
     }
     let stands = cx.facts.heads(volume());
     quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), DAMAGED)]);
-    assert_eq!(usable(&cx, &quarantine), [honest.clone()]);
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&honest));
     // Also after a restart: the log has it.
     assert_eq!(quarantine.heads_before(&cx).collect::<Vec<_>>(), [&honest]);
 }
@@ -78,7 +78,7 @@ fn without_any_other_head_the_reason_is_known() {
     let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
     let bad = pool::head(1, &[(9, 1)]);
     cx.facts.insert(bad.clone().into());
-    quarantine.note_bad(&mut cx, volume(), &[bad.clone()], vec![(commit_of(&bad), DAMAGED)]);
+    quarantine.note_bad(&mut cx, volume(), std::slice::from_ref(&bad), vec![(commit_of(&bad), DAMAGED)]);
     assert!(usable(&cx, &quarantine).is_empty());
     assert_eq!(quarantine.first_fault(volume()), Some(DAMAGED.as_tree_error()));
 }
@@ -100,7 +100,7 @@ fn what_does_not_open_for_want_of_a_key_is_not_covered() {
     }
     cx.keys.insert(volume(), pool::keys(2));
     quarantine.note_bad(&mut cx, volume(), &[good.clone(), other.clone()], vec![(commit_of(&other), DAMAGED)]);
-    assert_eq!(usable(&cx, &quarantine), [good.clone()]);
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
     assert!(!quarantine.has_to_cover(&cx, volume(), &[good]) && quarantine.withholds(&cx, volume()));
 }
 
