@@ -323,7 +323,7 @@ impl TreeForger {
             root: FolderNode { tree, within, ..FolderNode::default() },
             message: None,
         };
-        commit.seal(self.write(), COPIES).expect("what is forged fits into a block")
+        commit.seal(self.write(), COPIES)
     }
 
     fn head_of(&self, commit: &Block) -> Fact {
@@ -440,7 +440,7 @@ impl TreeForger {
             size *= u64::from(fan_out);
             let children = vec![at; fan_out as usize];
             let manifest = Manifest { level, chunk_bytes, fan_out, size, children };
-            let (block, above) = manifest.seal(self.write(), COPIES).expect("what is forged fits into a block");
+            let (block, above) = manifest.seal(self.write(), COPIES);
             blocks.push(block);
             at = above;
         }
