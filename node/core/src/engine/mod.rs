@@ -320,9 +320,9 @@ impl Engine {
                 }
                 answers::on_reply(self, from, message, payload);
             }
-            // Asked only by versions that repair and collect; this one has nothing to say to them yet.
-            Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
-            Message::Audit(_) | Message::AuditReply(_) => {}
+            // Said only by programs that repair, relay or grant; this one has nothing to say to them yet.
+            Message::Prove(_) | Message::ProveReply(_) | Message::Audit(_) | Message::AuditReply(_) => {}
+            other => debug_assert!(other.is_of_later_programs(), "every other message has its machine"),
         }
     }
 
@@ -476,7 +476,6 @@ impl Engine {
             // The end of the input tells what is new.
             Timer::Unpublished => {}
             Timer::Gossip => {
-                self.unpublished.repeat(cx);
                 if let Some(node) = self.sync.on_gossip_due(cx) {
                     // Whoever was asked before may have been frozen, or lied.
                     self.key_ring.request(cx, node);
