@@ -532,14 +532,34 @@ impl Message {
     /// Whether its place is fixed but no program of level 1 does anything with it.
     pub fn is_of_later_programs(&self) -> bool {
         use Message as M;
-        match self {
-            M::RelayedStore(_) | M::NotRelayed(_) | M::Prints(_) | M::PrintsReply(_) | M::Holdings(_) => true,
-            M::HoldingsReply(_) | M::Offer(_) | M::OfferReply(_) | M::Pull(_) | M::PullReply(_) | M::Heard(_) => true,
-            M::Grant(_) | M::GrantReply(_) | M::SeenAt(_) | M::Meet(_) | M::MeetReply(_) | M::Introduced(_) => true,
-            M::IntroducedReply(_) | M::SessionEnded(_) | M::KnockAgain(_) | M::Probe(_) | M::ProbeReply(_) => true,
-            M::Assure(_) | M::AssureReply(_) | M::PairKey(_) => true,
-            _ => false,
-        }
+        matches!(
+            self,
+            M::RelayedStore(_)
+                | M::NotRelayed(_)
+                | M::Prints(_)
+                | M::PrintsReply(_)
+                | M::Holdings(_)
+                | M::HoldingsReply(_)
+                | M::Offer(_)
+                | M::OfferReply(_)
+                | M::Pull(_)
+                | M::PullReply(_)
+                | M::Heard(_)
+                | M::Grant(_)
+                | M::GrantReply(_)
+                | M::SeenAt(_)
+                | M::Meet(_)
+                | M::MeetReply(_)
+                | M::Introduced(_)
+                | M::IntroducedReply(_)
+                | M::SessionEnded(_)
+                | M::KnockAgain(_)
+                | M::Probe(_)
+                | M::ProbeReply(_)
+                | M::Assure(_)
+                | M::AssureReply(_)
+                | M::PairKey(_)
+        )
     }
 
     /// The block that follows the message on the wire.

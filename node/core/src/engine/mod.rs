@@ -236,8 +236,8 @@ impl Engine {
                 let refused = crate::seam::PutOutcome::Refused(crate::seam::Refusal::DuplicateIdentity);
                 cx.reply(op, Reply::PutBlock(refused));
             }
-            Command::PutBlock { block, redundancy } => {
-                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: false };
+            Command::PutBlock { block, redundancy, more } => {
+                let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false };
                 self.puts.start(cx, item, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
