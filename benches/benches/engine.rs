@@ -93,7 +93,7 @@ fn puts(criterion: &mut Criterion) {
             // Blocks of a few bytes: the decisions are measured, not the hash.
             let block = Block::new(op.to_be_bytes().to_vec().into());
             let mut effects = Vec::new();
-            let command = Command::PutBlock { block, redundancy: Redundancy::Replicas(1) };
+            let command = Command::PutBlock { block, redundancy: Redundancy::Replicas(1), more: false };
             engine.handle(NOW, Input::Command { op, command }, &mut effects);
             let ended = settle(&mut engine, effects);
             assert!(matches!(ended, Some(PutOutcome::Stored(_))), "{ended:?}");

@@ -126,6 +126,21 @@ byte_id!(
     /// A symmetric key or secret. Its `Debug` shows four bytes only; it is never displayed in messages to users.
     Key, 32);
 byte_id!(
+    /// A keyed sum over block ids, modulo 2^128, big endian.
+    IdSum, 16);
+byte_id!(
+    /// One side of a relayed session: on each of its packets.
+    SessionToken, 8);
+byte_id!(
+    /// A meeting of two nodes that a relay introduced.
+    MeetingId, 16);
+byte_id!(
+    /// What a probe carries back to the asker.
+    ProbeNonce, 16);
+byte_id!(
+    /// A UDP address: 16 bytes IPv6, or IPv4 mapped into it, then the port, big endian.
+    UdpAddress, 18);
+byte_id!(
     /// A raw Ed25519 signature.
     Signature, 64);
 

@@ -2,7 +2,18 @@
 //!
 //! A message is one MessagePack value; a message with a block ([`Message::attached`]) is followed by the block's bytes.
 
+pub mod meeting;
+pub mod repair;
+
 use serde::{Deserialize, Serialize};
+
+use self::meeting::{
+    Introduced, MeetReply, MeetRequest, MeetingCandidates, NotRelayed, ProbeRequest, RelayedStore, check_candidates,
+};
+use self::repair::{
+    AssureReply, AssureRequest, GrantReply, GrantRequest, HeardMembers, HoldingsReply, HoldingsRequest, OfferReply,
+    OfferRequest, PairKey, PrintsReply, PrintsRequest, PullReply, PullRequest, check_holdings,
+};
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
@@ -24,12 +35,7 @@ pub const COPIES_MAX: u8 = 32;
 /// Bytes of a message without its block at most.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// The feature level from which on a program answers [`ListBlocksRequest`]. An earlier one ends the connection at a message it does not know.
-pub const FEATURES_LIST_BLOCKS: u32 = 2;
-
-/// The feature level from which on a program understands [`UnpublishedOperations`].
-pub const FEATURES_UNPUBLISHED: u32 = 3;
-/// Operations named by one of them at most: one for each volume and incarnation of a writer that has something unpublished.
+/// Operations named by one [`UnpublishedOperations`] at most: one for each volume and incarnation of a writer that has something unpublished.
 pub const UNPUBLISHED_MAX: usize = 256;
 
 /// Bytes of facts in one message, unless a single fact is longer. Small enough that a ping behind it waits little.
@@ -85,6 +91,10 @@ tagged_enum! {
         14 => Fetch(FetchRequest),
         /// The block, if there is one, follows.
         15 => FetchReply(FetchReply),
+        /// "Keep this block, and send it on." The block follows.
+        16 => RelayedStore(RelayedStore),
+        /// "I did not send it on to these."
+        17 => NotRelayed(NotRelayed),
         /// "Which heads of this volume do you have?"
         20 => Heads(HeadsRequest),
         /// The heads.
@@ -93,17 +103,12 @@ tagged_enum! {
         22 => Capability(CapabilityRequest),
         /// The capability string, if the asker may have it.
         23 => CapabilityReply(CapabilityReply),
-        /// "These operations I have acknowledged, and nobody else was told of them yet." Sent only to nodes whose card names
-        /// [`FEATURES_UNPUBLISHED`].
+        /// "These operations I have acknowledged, and nobody else was told of them yet."
         24 => Unpublished(UnpublishedOperations),
         /// "Do you know this node as a member that is entitled to the keys of the pool's volume?"
         25 => Entitled(EntitledRequest),
         /// Whether it does.
         26 => EntitledReply(EntitledReply),
-        /// Anti-entropy over a range of block ids.
-        30 => Ranges(RangesRequest),
-        /// Ranges that differ, split, or their ids.
-        31 => RangesReply(RangesReply),
         /// "Prove that you hold these, wanted by this map."
         32 => Prove(ProveRequest),
         /// One proof an id.
@@ -112,10 +117,56 @@ tagged_enum! {
         34 => Audit(AuditRequest),
         /// `audit` of spec 02-block.
         35 => AuditReply(AuditReply),
-        /// "Which blocks do you hold?" Asked only of nodes whose card names [`FEATURES_LIST_BLOCKS`].
+        /// "What are your sums over the ids that we both are to hold?"
+        36 => Prints(PrintsRequest),
+        /// The sums.
+        37 => PrintsReply(PrintsReply),
+        /// "What do you hold in this range?"
+        38 => Holdings(HoldingsRequest),
+        /// A page of it.
+        39 => HoldingsReply(HoldingsReply),
+        /// "Which blocks do you hold?"
         40 => ListBlocks(ListBlocksRequest),
         /// A page of them.
         41 => ListBlocksReply(ListBlocksReply),
+        /// "These the map wants with you."
+        42 => Offer(OfferRequest),
+        /// Which of them will be pulled.
+        43 => OfferReply(OfferReply),
+        /// "Give me this block when there is time."
+        44 => Pull(PullRequest),
+        /// The block, if there is one now, follows.
+        45 => PullReply(PullReply),
+        /// Whom the sender exchanged facts with.
+        46 => Heard(HeardMembers),
+        /// "This volume is for you, too."
+        47 => Grant(GrantRequest),
+        /// Whether it is kept.
+        48 => GrantReply(GrantReply),
+        /// "This is where I see you."
+        50 => SeenAt(UdpAddress),
+        /// "Connect me with that node."
+        51 => Meet(MeetRequest),
+        /// A session, or why there is none.
+        52 => MeetReply(MeetReply),
+        /// "That node wants to meet you."
+        53 => Introduced(Introduced),
+        /// Where the node that was introduced may be reached.
+        54 => IntroducedReply(MeetingCandidates),
+        /// The session with this token is over.
+        55 => SessionEnded(SessionToken),
+        /// "Try to reach me here once more", over the relayed connection.
+        56 => KnockAgain(MeetingCandidates),
+        /// "See whether these addresses reach me."
+        57 => Probe(ProbeRequest),
+        /// The packets were sent; whether they arrived the asker sees itself.
+        58 => ProbeReply(RequestId),
+        /// "How safe are your copies of these?"
+        60 => Assure(AssureRequest),
+        /// One answer an id.
+        61 => AssureReply(AssureReply),
+        /// The key of the sums between the two.
+        62 => PairKey(PairKey),
     }
 }
 
@@ -424,43 +475,6 @@ pub struct EntitledReply {
     pub entitled: bool,
 }
 
-/// A range of block ids with a fingerprint over (id, redundancies).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RangePrint {
-    /// First id.
-    pub from: BlockId,
-    /// Last id.
-    pub to: BlockId,
-    /// How many ids lie in it.
-    pub count: u64,
-    /// XOR over SHA-256 of (id, redundancies).
-    pub fingerprint: Digest,
-}
-
-/// Anti-entropy question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RangesRequest {
-    /// Repeated in the answer.
-    pub request: RequestId,
-    /// The asker's map.
-    pub map: Digest,
-    /// At most [`IDS_MAX`].
-    pub ranges: Vec<RangePrint>,
-}
-
-/// Anti-entropy answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RangesReply {
-    /// Of the question.
-    pub request: RequestId,
-    /// The answerer's map.
-    pub map: Digest,
-    /// Ranges that differ, split further.
-    pub ranges: Vec<RangePrint>,
-    /// Ids in ranges too small to split.
-    pub ids: Vec<BlockId>,
-}
-
 /// Asks for fresh proofs before a replica is removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProveRequest {
@@ -547,12 +561,52 @@ impl Message {
             Self::HeadsReply(reply) => Some(reply.request),
             Self::CapabilityReply(reply) => Some(reply.request),
             Self::EntitledReply(reply) => Some(reply.request),
-            Self::RangesReply(reply) => Some(reply.request),
             Self::ProveReply(reply) => Some(reply.request),
             Self::AuditReply(reply) => Some(reply.request),
             Self::ListBlocksReply(reply) => Some(reply.request),
+            Self::PrintsReply(reply) => Some(reply.request),
+            Self::HoldingsReply(reply) => Some(reply.request),
+            Self::OfferReply(reply) => Some(reply.request),
+            Self::PullReply(reply) => Some(reply.request),
+            Self::GrantReply(reply) => Some(reply.request),
+            Self::AssureReply(reply) => Some(reply.request),
+            Self::MeetReply(reply) => Some(reply.request),
+            Self::ProbeReply(request) => Some(*request),
             _ => None,
         }
+    }
+
+    /// Whether its place is fixed but no program of level 1 does anything with it.
+    pub fn is_of_later_programs(&self) -> bool {
+        use Message as M;
+        matches!(
+            self,
+            M::RelayedStore(_)
+                | M::NotRelayed(_)
+                | M::Prints(_)
+                | M::PrintsReply(_)
+                | M::Holdings(_)
+                | M::HoldingsReply(_)
+                | M::Offer(_)
+                | M::OfferReply(_)
+                | M::Pull(_)
+                | M::PullReply(_)
+                | M::Heard(_)
+                | M::Grant(_)
+                | M::GrantReply(_)
+                | M::SeenAt(_)
+                | M::Meet(_)
+                | M::MeetReply(_)
+                | M::Introduced(_)
+                | M::IntroducedReply(_)
+                | M::SessionEnded(_)
+                | M::KnockAgain(_)
+                | M::Probe(_)
+                | M::ProbeReply(_)
+                | M::Assure(_)
+                | M::AssureReply(_)
+                | M::PairKey(_)
+        )
     }
 
     /// The block that follows the message on the wire.
@@ -560,6 +614,8 @@ impl Message {
         match self {
             Self::Store(store) => Some(store.block),
             Self::FetchReply(reply) => reply.block,
+            Self::RelayedStore(store) => Some(store.block),
+            Self::PullReply(reply) => reply.block,
             _ => None,
         }
     }
@@ -592,16 +648,29 @@ impl CanonicalCodec for Message {
                 bound(reply.capability.as_ref().is_none_or(|text| text.len() <= 1024), "a capability string")
             }
             Self::Unpublished(said) => unpublished(&said.operations),
-            Self::Ranges(ranges) => bound(ranges.ranges.len() <= IDS_MAX, "the ranges"),
-            Self::RangesReply(reply) => {
-                bound(reply.ranges.len() <= IDS_MAX && reply.ids.len() <= IDS_MAX, "the ranges")
-            }
             Self::Prove(prove) => bound(prove.ids.len() <= IDS_MAX, "the ids to prove"),
             Self::ProveReply(reply) => bound(reply.held.len() <= IDS_MAX, "the proofs"),
             Self::AuditReply(reply) => {
                 bound((reply.outcome == FetchOutcome::Found) == reply.proof.is_some(), "the proof of an answer")
             }
             Self::ListBlocksReply(reply) => records(&reply.records),
+            Self::RelayedStore(store) => store.check(),
+            Self::NotRelayed(not) => not.check(),
+            Self::Prints(prints) => prints.check(),
+            Self::PrintsReply(reply) => reply.check(),
+            Self::HoldingsReply(reply) => check_holdings(&reply.items),
+            Self::Offer(offer) => check_holdings(&offer.items),
+            Self::OfferReply(reply) => bound(reply.outcomes.len() <= IDS_MAX, "the answers"),
+            Self::PullReply(reply) => reply.check(),
+            Self::Heard(heard) => heard.check(),
+            Self::Grant(grant) => grant.check(),
+            Self::Assure(assure) => bound(assure.ids.len() <= IDS_MAX, "the ids of a question"),
+            Self::AssureReply(reply) => bound(reply.copies.len() <= IDS_MAX, "the answers"),
+            Self::Meet(meet) => check_candidates(&meet.candidates),
+            Self::MeetReply(reply) => reply.check(),
+            Self::Introduced(introduced) => check_candidates(&introduced.session.candidates),
+            Self::IntroducedReply(said) | Self::KnockAgain(said) => check_candidates(&said.candidates),
+            Self::Probe(probe) => probe.check(),
             _ => Ok(()),
         }
     }

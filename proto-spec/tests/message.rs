@@ -11,14 +11,16 @@ use fsdfs_proto::message::{
     self, AttachedBlock, AuditReply, AuditRequest, CapabilityReply, CapabilityRequest, EntitledReply, EntitledRequest,
     FactBatch, FactDigests, FactSummary, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest,
     HeadsReply, HeadsRequest, HeldBlock, IDS_MAX, ListBlocksReply, ListBlocksRequest, Message, Possession, ProveReply,
-    ProveRequest, RangePrint, RangesReply, RangesRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest,
-    StripeShard, UnpublishedOperation, UnpublishedOperations, WantFacts,
+    ProveRequest, Redundancy, StoreOutcome, StoreReply, StoreRequest, StripeShard, UnpublishedOperation,
+    UnpublishedOperations, WantFacts,
 };
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
+
+mod later;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/message.json");
 
@@ -45,8 +47,7 @@ const VOLUME: VolumeId = VolumeId([0x11; 32]);
 
 fn samples() -> Vec<(&'static str, Message)> {
     let attached = AttachedBlock { id: BLOCK, len: 1_048_700 };
-    let range = RangePrint { from: BLOCK, to: OTHER, count: 70_000, fingerprint: MAP };
-    vec![
+    let mut samples = vec![
         ("ping", Message::Ping(7)),
         ("pong", Message::Pong(300)),
         ("digests", Message::Digests(FactDigests { gossip: Digest([0xd2; 32]), map: MAP, clock: hlc() })),
@@ -74,11 +75,6 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("entitled, no", Message::EntitledReply(EntitledReply { request: 7, entitled: false })),
         ("capability reply, none", Message::CapabilityReply(CapabilityReply { request: 6, capability: None })),
         ("capability reply", Message::CapabilityReply(capability("fsdfs-cap-1:example"))),
-        ("ranges", Message::Ranges(RangesRequest { request: 7, map: MAP, ranges: vec![range.clone()] })),
-        (
-            "ranges reply",
-            Message::RangesReply(RangesReply { request: 7, map: MAP, ranges: vec![range], ids: vec![BLOCK] }),
-        ),
         ("prove", Message::Prove(ProveRequest { request: 8, map: MAP, copies: 3, ids: vec![BLOCK] })),
         ("prove reply", Message::ProveReply(ProveReply { request: 8, map: MAP, copies: 3, held: vec![true, false] })),
         ("audit", Message::Audit(AuditRequest { request: 9, nonce: Key([0x99; 32]), id: BLOCK })),
@@ -89,7 +85,10 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("records reply", Message::ListBlocksReply(held(&[(BLOCK, 70_000), (OTHER, 1)]))),
         ("unpublished", unpublished(&[(1, 70_000), (2, 1)])),
         ("unpublished, nothing any more", unpublished(&[])),
-    ]
+    ];
+    samples.extend(later::repair(attached));
+    samples.extend(later::meeting(attached));
+    samples
 }
 
 fn hlc() -> Hlc {

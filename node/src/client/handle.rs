@@ -195,7 +195,7 @@ impl Client {
     }
 
     pub(super) async fn put_block(&self, block: Block, redundancy: Redundancy) -> Result<PutOutcome, ClientError> {
-        ask!(self, Command::PutBlock { block, redundancy } => PutBlock)
+        ask!(self, Command::PutBlock { block, redundancy, more: false } => PutBlock)
     }
 
     pub(super) async fn get_block(&self, id: BlockId) -> Result<Block, ClientError> {

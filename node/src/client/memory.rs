@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Blocks of puts in memory at most, each up to [`fsdfs_proto::block::BLOCK_BYTES_MAX`]: four large puts at full speed.
 const PUT_BLOCKS_MAX: usize = 64;
 /// Puts that have not yet shown more than [`SMALL_BYTES`] at most: 16 MiB of small files.
-const SMALL_PUTS_MAX: usize = 256;
+pub(crate) const SMALL_PUTS_MAX: usize = 256;
 /// Blocks read ahead by all gets together at most. Each get may hold one more, so that none waits for the others.
 const READ_AHEAD_BLOCKS_MAX: usize = 64;
 

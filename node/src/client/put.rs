@@ -44,10 +44,12 @@ struct PlainChunk {
 
 impl Client {
     /// Makes the content of a file durable; it is not in any folder yet. Its size, where it is, how durable.
+    /// `more`: other files follow at once, and may share a sync with it.
     pub async fn store(
         &self,
         volume: VolumeId,
         body: impl Stream<Item = Result<Bytes, BodyError>> + Send,
+        more: bool,
     ) -> Result<(u64, FileContent, UploadSummary), ClientError> {
         let params = TreeParams::DEFAULT;
         let mut chunks = std::pin::pin!(cut(&self.memory, body, params.chunk_bytes));
@@ -63,7 +65,7 @@ impl Client {
         let mut tally = UploadSummary::default();
         let sealed = futures::stream::once(future::ready(Ok(first)))
             .chain(chunks)
-            .map_ok(|chunk| self.store_chunk(keys.clone(), copies, chunk))
+            .map_ok(|chunk| self.store_chunk(keys.clone(), copies, (chunk, more)))
             .try_buffered(IN_FLIGHT);
         let mut sealed = std::pin::pin!(sealed);
         while let Some((at, bytes, stored)) = sealed.try_next().await? {
@@ -94,7 +96,7 @@ impl Client {
         &self,
         keys: WriteKeys,
         copies: u8,
-        chunk: PlainChunk,
+        (chunk, more): (PlainChunk, bool),
     ) -> Result<(BlockRef, usize, StoredBlock), ClientError> {
         let PlainChunk { bytes, permit } = chunk;
         let len = bytes.len();
@@ -107,7 +109,7 @@ impl Client {
                 let (block, at) = bytes.seal(&keys);
                 let _ = sealed.send((at, block.bytes().len() as u64));
                 // From here on the sealed bytes hold the permit, until the last holder of a clone drops them.
-                prepared.give(Command::PutBlock { block: block.guarded(permit), redundancy });
+                prepared.give(Command::PutBlock { block: block.guarded(permit), redundancy, more });
             }
         };
         self.pool.start(seal).await?;

@@ -96,7 +96,7 @@ impl World {
         for block in blocks {
             self.observe(Observed::BlockSealed { block: block.clone() });
             let asked = PendingCommand::Put(block.id());
-            self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES) });
+            self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES), more: false });
         }
     }
 

@@ -56,13 +56,13 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::Unpublished(_) => ("unpublished", 24),
         Message::Entitled(_) => ("entitled", 25),
         Message::EntitledReply(_) => ("entitled-reply", 26),
-        Message::Ranges(_) => ("ranges", 30),
-        Message::RangesReply(_) => ("ranges-reply", 31),
         Message::Prove(_) => ("prove", 32),
         Message::ProveReply(_) => ("prove-reply", 33),
         Message::Audit(_) => ("audit", 34),
         Message::AuditReply(_) => ("audit-reply", 35),
         Message::ListBlocks(_) => ("records", 40),
         Message::ListBlocksReply(_) => ("records-reply", 41),
+        // Nobody says these yet.
+        _ => ("later", 0),
     }
 }

@@ -254,8 +254,8 @@ impl Engine {
                 let refused = crate::seam::PutOutcome::Refused(Refusal::DuplicateIdentity);
                 cx.reply(op, Reply::PutBlock(refused));
             }
-            Command::PutBlock { block, redundancy } => {
-                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: false };
+            Command::PutBlock { block, redundancy, more } => {
+                let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false };
                 self.puts.start(cx, item, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
@@ -354,8 +354,9 @@ impl Engine {
                 }
                 answers::on_reply(self, from, message, payload);
             }
-            // Asked only by versions that repair and collect; this one has nothing to say to them yet.
-            Message::Ranges(_) | Message::RangesReply(_) | Message::Prove(_) | Message::ProveReply(_) => {}
+            // Said only by programs that repair, relay or grant; this one has nothing to say to them yet.
+            Message::Prove(_) | Message::ProveReply(_) => {}
+            other => debug_assert!(other.is_of_later_programs(), "every other message has its machine"),
         }
     }
 
@@ -522,7 +523,6 @@ impl Engine {
             // The end of the input tells what is new.
             Timer::Unpublished => {}
             Timer::Gossip => {
-                self.unpublished.repeat(cx);
                 if let Some(node) = self.sync.on_gossip_due(cx) {
                     // Whoever was asked before may have been frozen, or lied.
                     self.key_ring.request(cx, node);

@@ -21,6 +21,8 @@ pub enum Command {
         block: Block,
         /// What redundancy it wants.
         redundancy: Redundancy,
+        /// Others follow at once, and may share a sync with it.
+        more: bool,
     },
     /// Get a block, from wherever it is.
     GetBlock {

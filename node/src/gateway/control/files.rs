@@ -41,7 +41,7 @@ pub(super) async fn write(
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
     let xattrs = xattrs::of_headers(&headers)?;
     let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
-    let (size, content, tally) = context.client.store(volume, body).await?;
+    let (size, content, tally) = context.client.store(volume, body, false).await?;
     let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content }, xattrs };
     let EditReply { outcome, edits } = context.client.edit(volume, vec![put]).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;

@@ -19,8 +19,8 @@ use super::{Answer, Context, Json, Shared, convert, placement, xattrs};
 use crate::client::{BodyError, Client, Freshness, UploadSummary};
 use crate::gateway::words::refusal::edit_error;
 
-/// Contents of one request that are stored at once: their blocks share syncs.
-const STORES_UNDER_WAY: usize = 64;
+/// Contents of one request that are stored at once: their blocks share syncs. As many as there is room for.
+const STORES_UNDER_WAY: usize = crate::client::SMALL_PUTS_MAX;
 /// Permission bits of links: they have none of their own.
 const LINK_MODE: u32 = 0o777;
 
@@ -84,7 +84,10 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
     }
     let volume = query::volume(&context.client, &request.volume)?;
     // Contents become durable before the commit that names them; one that does not fails alone.
-    let stored = futures::stream::iter(request.edits).map(|edit| stored(&context.client, volume, edit));
+    // Those behind it let a file wait a moment for its sync: hundreds share one.
+    let count = request.edits.len();
+    let edits = request.edits.into_iter().enumerate().map(|(place, edit)| (edit, place + 1 < count));
+    let stored = futures::stream::iter(edits).map(|edit| stored(&context.client, volume, edit));
     let stored: Vec<_> = stored.buffered(STORES_UNDER_WAY).try_collect().await?;
     let mut summary = UploadSummary::default();
     let mut bytes = 0;
@@ -118,7 +121,7 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
 async fn stored(
     client: &Client,
     volume: VolumeId,
-    edit: control::EditRequest,
+    (edit, more): (control::EditRequest, bool),
 ) -> Result<Result<(tree::TreeEdit, UploadSummary), Failure>, Failure> {
     let control::EditRequest::File { path, attrs, xattrs, hard_link, content } = edit else {
         return checked(edit).map(|edit| Ok((edit, UploadSummary::default())));
@@ -133,7 +136,7 @@ async fn stored(
         Err(failure) => return Ok(Err(failure)),
     };
     let body = futures::stream::iter([Ok::<_, BodyError>(content.0)]);
-    Ok(match client.store(volume, body).await {
+    Ok(match client.store(volume, body, more).await {
         Ok((size, content, uploaded)) => {
             Ok((tree::TreeEdit::Put { path, file: FileNode { attrs, size, content }, xattrs }, uploaded))
         }

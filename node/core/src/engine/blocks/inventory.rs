@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{FEATURES_LIST_BLOCKS, HeldBlock, IDS_MAX, ListBlocksRequest, Message};
+use fsdfs_proto::message::{HeldBlock, IDS_MAX, ListBlocksRequest, Message};
 use fsdfs_proto::record::RecordInfo;
 
 use crate::engine::context::Context;
@@ -64,7 +64,7 @@ impl Inventories {
         }
         let up = cx.peers.up();
         // Whoever failed its audits is not asked, and stands among the silent.
-        let can_say = |node: &NodeId| cx.responsive(*node) && cx.peers.is_believed(*node) && lists_blocks(cx, *node);
+        let can_say = |node: &NodeId| cx.responsive(*node) && cx.peers.is_believed(*node) && !cx.revoked(*node);
         let members: Vec<NodeId> = up.into_iter().filter(can_say).collect();
         // Shared evenly, so that the sample has the same bounds at each member.
         let most = (INVENTORY_RECORDS / (members.len() + 1)).clamp(IDS_MAX, INVENTORY_RECORDS_OF_ONE);
@@ -136,16 +136,8 @@ fn ask_page(cx: &mut Context, op: OpId, of: NodeId, after: Option<BlockId>) {
     cx.ask(of, Waiter::Inventory(op), list, None);
 }
 
-/// Older versions would not answer.
-fn lists_blocks(cx: &Context, node: NodeId) -> bool {
-    let card = cx.facts.members().get(&node).and_then(|member| member.card.as_ref());
-    !cx.revoked(node) && card.is_some_and(|card| card.value().features >= FEATURES_LIST_BLOCKS)
-}
-
 #[cfg(test)]
 mod tests {
-    use fsdfs_proto::signed::Signed;
-
     use super::*;
     use crate::engine::blocks::kit::asked;
     use crate::engine::test_kit::{connect, context, effects, pool};
@@ -172,9 +164,6 @@ mod tests {
     fn begun() -> (Context, Inventories) {
         let mut cx = context(0, 3);
         connect(&mut cx, 1);
-        let mut card = pool::card(1, 2, &[(1, 100)], 0).value().clone();
-        card.features = FEATURES_LIST_BLOCKS;
-        cx.facts.insert(Signed::sign(cx.pool, &pool::key(1), card).into());
         let mut inventories = Inventories::default();
         inventories.start(&mut cx, 7);
         (cx, inventories)

@@ -15,7 +15,7 @@ use crate::report::{Notice, full_percent};
 use crate::seam::DiskState;
 
 /// Features this version supports.
-const FEATURES: u32 = fsdfs_proto::message::FEATURES_UNPUBLISHED;
+const FEATURES: u32 = 1;
 /// Disks on a card at most (spec 01-identity).
 const CARD_DISKS_MAX: usize = 64;
 

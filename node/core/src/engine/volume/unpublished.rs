@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{FactId, NodeId, VolumeId, Writer};
-use fsdfs_proto::message::{
-    FEATURES_UNPUBLISHED, Message, UNPUBLISHED_MAX, UnpublishedOperation, UnpublishedOperations,
-};
+use fsdfs_proto::message::{Message, UNPUBLISHED_MAX, UnpublishedOperation, UnpublishedOperations};
 use fsdfs_proto::signed::Signed;
 
 use super::LocalHeads;
@@ -57,22 +55,13 @@ impl Unpublished {
         self.tell_all(cx);
     }
 
-    /// Once a gossip round, for those of whom it was not known that they understand it.
-    pub fn repeat(&self, cx: &mut Context) {
-        if !self.told.is_empty() {
-            self.tell_all(cx);
-        }
-    }
-
     fn tell_all(&self, cx: &mut Context) {
         cx.peers.up().into_iter().for_each(|to| self.tell(cx, to));
     }
 
     fn tell(&self, cx: &mut Context, to: NodeId) {
-        if understands(cx, to) {
-            let operations = self.told.clone();
-            cx.send(to, Message::Unpublished(UnpublishedOperations { operations }));
-        }
+        let operations = self.told.clone();
+        cx.send(to, Message::Unpublished(UnpublishedOperations { operations }));
     }
 
     /// A connection begins: neither side remembers what was said on an earlier one.
@@ -137,12 +126,6 @@ fn seen_by(heads: &[Signed<Head>]) -> BTreeMap<Writer, u64> {
     seen
 }
 
-/// An older program would end the connection.
-fn understands(cx: &Context, node: NodeId) -> bool {
-    let card = cx.facts.members().get(&node).and_then(|member| member.card.as_ref());
-    card.is_some_and(|card| card.value().features >= FEATURES_UNPUBLISHED)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,15 +135,10 @@ mod tests {
         pool::pool_id().volume()
     }
 
-    /// Node 0 of three, connected to both others, of which only node 1 understands.
+    /// Node 0 of two, connected to the other.
     fn connected() -> Context {
-        let mut cx = context(0, 3);
-        let mut card = pool::card(1, 2, &[(1, 100)], 0).value().clone();
-        card.features = FEATURES_UNPUBLISHED;
-        cx.facts.insert(Signed::sign(cx.pool, &pool::key(1), card).into());
-        (1..3).for_each(|number| {
-            connect(&mut cx, number);
-        });
+        let mut cx = context(0, 2);
+        connect(&mut cx, 1);
         cx
     }
 
@@ -197,12 +175,10 @@ mod tests {
         heads.take(volume());
         unpublished.tell_changes(&mut cx, &heads);
         assert_eq!(told(&mut cx), [(pool::node(1), vec![])], "published: told at once");
-        unpublished.repeat(&mut cx);
-        assert!(told(&mut cx).is_empty());
     }
 
     #[test]
-    fn whoever_connects_or_did_not_say_what_it_understands_is_told_later() {
+    fn whoever_connects_is_told() {
         let (mut cx, mut heads, mut unpublished) = (connected(), LocalHeads::default(), Unpublished::default());
         cx.peers.on_down(pool::node(1));
         keep(&mut heads, 9, 1);
@@ -210,8 +186,7 @@ mod tests {
         assert!(told(&mut cx).is_empty());
         connect(&mut cx, 1);
         unpublished.on_up(&mut cx, pool::node(1));
-        unpublished.repeat(&mut cx);
-        assert_eq!(told(&mut cx).len(), 2);
+        assert_eq!(told(&mut cx).len(), 1);
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! Messages whose places are fixed before a program says them.
+
+use fsdfs_proto::ids::{IdSum, MeetingId, ProbeNonce, SessionToken, UdpAddress};
+use fsdfs_proto::message::meeting::{
+    Candidate, CandidateKind, Introduced, MeetOutcome, MeetReply, MeetRequest, MeetingCandidates, NextHolder,
+    NotRelayed, ProbeRequest, RelaySession, RelayedStore,
+};
+use fsdfs_proto::message::repair::{
+    AssureReply, AssureRequest, AssuredCopy, AssuredState, CompareState, GrantReply, GrantRequest, HeardMember,
+    HeardMembers, Holding, HoldingsReply, HoldingsRequest, IdPrefix, IdPrint, OfferOutcome, OfferReply, OfferRequest,
+    PairKey, PrintsReply, PrintsRequest, PullOutcome, PullReply, PullRequest,
+};
+
+use super::*;
+
+const NODE: NodeId = NodeId([0x22; 32]);
+
+pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
+    let mut from = [0; 32];
+    from[0] = 0xb0;
+    let prefixes = vec![IdPrefix { bits: 4, from: BlockId(from) }];
+    let sums = vec![IdPrint { count: 70_000, sum: IdSum([0x5a; 16]) }];
+    let item = Holding {
+        id: BLOCK,
+        len: 70_000,
+        redundancy: Redundancy::Replicas(3),
+        age_ms: 86_400_000,
+        lease_ms: 3_600_000,
+        charged_to: NODE,
+        flags: 1,
+    };
+    let (map, state) = (MAP, CompareState::Here);
+    let copies = vec![
+        AssuredCopy { state: AssuredState::Held, verified_h: Some(30) },
+        AssuredCopy { state: AssuredState::No, verified_h: None },
+    ];
+    vec![
+        ("prints, of all", Message::Prints(PrintsRequest { request: 11, map, copies: 3, prefixes: vec![] })),
+        ("prints", Message::Prints(PrintsRequest { request: 11, map, copies: 3, prefixes })),
+        ("prints reply", Message::PrintsReply(PrintsReply { request: 11, map, state, sums })),
+        (
+            "prints reply, another map",
+            Message::PrintsReply(PrintsReply { request: 11, map, state: CompareState::OtherMap, sums: vec![] }),
+        ),
+        ("holdings", Message::Holdings(HoldingsRequest { request: 12, map, from: BLOCK, to: OTHER, after: None })),
+        ("holdings reply", Message::HoldingsReply(HoldingsReply { request: 12, items: vec![item], more: true })),
+        ("offer", Message::Offer(OfferRequest { request: 13, map, items: vec![item] })),
+        ("offer reply", Message::OfferReply(OfferReply { request: 13, outcomes: vec![OfferOutcome::WillPull] })),
+        ("pull", Message::Pull(PullRequest { request: 14, id: BLOCK })),
+        ("pull reply, found", Message::PullReply(pulled(PullOutcome::Found, 0, Some(attached)))),
+        ("pull reply, later", Message::PullReply(pulled(PullOutcome::Later, 1500, None))),
+        (
+            "heard",
+            Message::Heard(HeardMembers {
+                unpublished: false,
+                members: vec![HeardMember { node: NODE, age_ms: 9_000 }],
+            }),
+        ),
+        (
+            "grant",
+            Message::Grant(GrantRequest {
+                request: 15,
+                volume: VOLUME,
+                name: "photos".into(),
+                capability: "fsdfs-cap-1:example".into(),
+            }),
+        ),
+        ("grant reply", Message::GrantReply(GrantReply { request: 15, durable: true })),
+        ("assure", Message::Assure(AssureRequest { request: 16, map, ids: vec![BLOCK, OTHER] })),
+        ("assure reply", Message::AssureReply(AssureReply { request: 16, copies })),
+        ("pair key", Message::PairKey(PairKey { key: Key([0x77; 32]) })),
+    ]
+}
+
+fn pulled(outcome: PullOutcome, wait_ms: u64, block: Option<AttachedBlock>) -> PullReply {
+    PullReply { request: 14, outcome, wait_ms, block }
+}
+
+pub fn meeting(block: AttachedBlock) -> Vec<(&'static str, Message)> {
+    let mut address = [0; 18];
+    address[10..].copy_from_slice(&[0xff, 0xff, 192, 0, 2, 7, 0x5d, 0xc7]);
+    let address = UdpAddress(address);
+    let candidates = vec![Candidate { kind: CandidateKind::Seen, address }];
+    let (token, meeting) = (SessionToken([0x70; 8]), MeetingId([0x3e; 16]));
+    let session = RelaySession { token, meeting, candidates: candidates.clone() };
+    let said = MeetingCandidates { meeting, candidates: candidates.clone() };
+    let relayed = RelayedStore {
+        request: 17,
+        map: MAP,
+        redundancy: Redundancy::Replicas(3),
+        age_ms: 0,
+        charged_to: NODE,
+        origin: NODE,
+        holders: vec![NextHolder { node: NodeId([0x33; 32]), request: 18 }],
+        block,
+    };
+    let met = |outcome, session| MeetReply { request: 19, outcome, session, rtt_ms: 40 };
+    vec![
+        ("relayed store", Message::RelayedStore(relayed)),
+        ("not relayed", Message::NotRelayed(NotRelayed { requests: vec![18] })),
+        ("seen at", Message::SeenAt(address)),
+        ("meet", Message::Meet(MeetRequest { request: 19, node: NODE, candidates })),
+        ("meet reply", Message::MeetReply(met(MeetOutcome::Met, Some(session.clone())))),
+        ("meet reply, not connected", Message::MeetReply(met(MeetOutcome::NotConnected, None))),
+        ("introduced", Message::Introduced(Introduced { node: NODE, session })),
+        ("introduced reply", Message::IntroducedReply(said.clone())),
+        ("session ended", Message::SessionEnded(token)),
+        ("knock again", Message::KnockAgain(said)),
+        ("probe", Message::Probe(ProbeRequest { request: 20, nonce: ProbeNonce([9; 16]), addresses: vec![address] })),
+        ("probe reply", Message::ProbeReply(20)),
+    ]
+}
