@@ -17,7 +17,7 @@ use self::repair::{
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
-use crate::ids::{BlockId, Digest, FactId, Key, NodeId, VolumeId, Writer};
+use crate::ids::{BlockId, Digest, FactId, Key, NodeId, SessionToken, UdpAddress, VolumeId, Writer};
 use crate::receipt::BlockReceipt;
 use crate::time::Hlc;
 use crate::{tagged_enum, u8_enum};
