@@ -33,8 +33,15 @@ pub(super) struct ValidChain {
 impl ValidChains {
     /// Visits every certificate twice.
     pub fn new<'a>(known: &FactGraph, authority: &RevocationAuthority, valid: impl Iterator<Item = &'a Fact>) -> Self {
-        let in_time = in_time(known, authority);
-        let heads = heads(known, authority, &in_time, valid);
+        let TimelyChains { in_time, invited } = TimelyChains::new(known, authority);
+        let ranked = |key: &PublicKey| authority.rank(*key).is_some();
+        let vouched = valid.filter_map(|fact| match fact {
+            Fact::Vouch(vouch) if ranked(&vouch.signer()) => Some(vouch.value().node.into()),
+            _ => None,
+        });
+        let named = known.members().keys().copied().filter(ranked);
+        // Members that are the head of a branch, whoever else certified them.
+        let heads: BTreeSet<PublicKey> = vouched.chain(invited).chain(named).collect();
         let mut chains = BTreeMap::new();
         known.walk(&None, |link, above: &Option<BranchId>| {
             let (id, subject) = (link.cert.id(), link.cert.value().subject);
@@ -62,52 +69,50 @@ pub(super) fn counts(
     !authority.is_void(known, admission.signer(), admission.id(), |_| true)
 }
 
-/// All certificates with a valid chain, and whether no surplus user of a ticket is on it.
-fn in_time(known: &FactGraph, authority: &RevocationAuthority) -> BTreeMap<FactId, bool> {
-    let mut in_time = BTreeMap::new();
-    // Of each ticket with more users than uses, those beyond.
-    let mut late = BTreeMap::<FactId, BTreeSet<PublicKey>>::new();
-    known.walk(&true, |link, above| {
-        let (id, cert) = (link.cert.id(), link.cert.value());
-        let admitted = link.admissions.is_empty() || link.admissions.iter().any(|it| counts(known, authority, it));
-        if !admitted || authority.is_void_cert(known, &link.cert) {
-            return None;
-        }
-        if cert.kind == CertKind::Ticket {
-            let uses = usize::try_from(cert.uses).unwrap_or(usize::MAX);
-            let users = known.users_by(id, |all| all.iter().find(|it| counts(known, authority, it)));
-            if users.len() > uses {
-                late.insert(id, users.into_iter().skip(uses).collect());
-            }
-        }
-        let is_late = cert.parent.and_then(|ticket| late.get(&ticket)).is_some_and(|late| late.contains(&cert.subject));
-        in_time.insert(id, *above && !is_late);
-        Some(*above && !is_late)
-    });
-    in_time
+/// What one pass over the forest finds.
+struct TimelyChains {
+    /// All certificates with a valid chain, and whether no surplus user of a ticket is on it.
+    in_time: BTreeMap<FactId, bool>,
+    /// Whom a key with a rank certified, or invited.
+    invited: BTreeSet<PublicKey>,
 }
 
-/// Members that are the head of a branch, whoever else certified them.
-fn heads<'a>(
-    known: &FactGraph,
-    authority: &RevocationAuthority,
-    in_time: &BTreeMap<FactId, bool>,
-    valid: impl Iterator<Item = &'a Fact>,
-) -> BTreeSet<PublicKey> {
-    let ranked = |key: PublicKey| authority.rank(key).is_some();
-    let vouched = valid.filter_map(|fact| match fact {
-        Fact::Vouch(vouch) if ranked(vouch.signer()) => Some(vouch.value().node.into()),
-        _ => None,
-    });
-    // A ticket's certificate is named by those who came in by it: its holder cannot certify its key again, for more.
-    let issuer = |link: &CertLink| {
-        let parent = link.cert.value().parent.and_then(|parent| known.cert(parent)).map(Signed::value);
-        let ticket = parent.filter(|parent| parent.kind == CertKind::Ticket);
-        ticket.map_or(link.cert.value().issuer, |ticket| ticket.issuer)
-    };
-    let members = in_time.iter().filter(|(_, in_time)| **in_time).filter_map(|(id, _)| known.link(*id));
-    let members = members.filter(|link| link.cert.value().kind == CertKind::Member);
-    let invited = members.filter(|link| ranked(issuer(link))).map(|link| link.cert.value().subject);
-    let named = known.members().keys().copied().filter(|key| ranked(*key));
-    vouched.chain(invited).chain(named).collect()
+impl TimelyChains {
+    fn new(known: &FactGraph, authority: &RevocationAuthority) -> Self {
+        let (mut in_time, mut invited) = (BTreeMap::new(), BTreeSet::new());
+        // Of each ticket with more users than uses, those beyond.
+        let mut late = BTreeMap::<FactId, BTreeSet<PublicKey>>::new();
+        // Handed down: whether the chain is in time, and who issued the ticket right above.
+        known.walk(&(true, None), |link, (above, ticket_by): &(bool, Option<PublicKey>)| {
+            let (id, cert) = (link.cert.id(), link.cert.value());
+            let admitted = link.admissions.is_empty() || link.admissions.iter().any(|it| counts(known, authority, it));
+            if !admitted || authority.is_void_cert(known, &link.cert) {
+                return None;
+            }
+            let is_late =
+                cert.parent.and_then(|ticket| late.get(&ticket)).is_some_and(|late| late.contains(&cert.subject));
+            let timely = *above && !is_late;
+            in_time.insert(id, timely);
+            if cert.kind == CertKind::Ticket {
+                late.extend(late_users(known, authority, link).map(|users| (id, users)));
+                return Some((timely, Some(cert.issuer)));
+            }
+            // A ticket's certificate is named by those who came in by it: its holder cannot certify its key again, for more.
+            if timely && authority.rank(ticket_by.unwrap_or(cert.issuer)).is_some() {
+                invited.insert(cert.subject);
+            }
+            Some((timely, None))
+        });
+        Self { in_time, invited }
+    }
+}
+
+/// Users of a ticket beyond its uses, if there are any.
+fn late_users(known: &FactGraph, authority: &RevocationAuthority, ticket: &CertLink) -> Option<BTreeSet<PublicKey>> {
+    let uses = usize::try_from(ticket.cert.value().uses).unwrap_or(usize::MAX);
+    if ticket.children.len() <= uses {
+        return None;
+    }
+    let users = known.users_by(ticket.cert.id(), |all| all.iter().find(|it| counts(known, authority, it)));
+    Some(users.into_iter().skip(uses).collect())
 }
