@@ -254,6 +254,9 @@ pub const ADMISSIONS_IN_RESERVE_MAX: usize = 4;
 /// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
 /// the writer is told so; one that was taken in is never dropped for a bound.
 pub const HEADS_PER_VOLUME_MAX: usize = 1024;
+/// Of these, those of one author: an honest one has one, and one more for each time that it went on without what it could not
+/// reach. With commits of 64 KiB they are 4 MiB.
+pub const HEADS_PER_AUTHOR_MAX: usize = 64;
 /// Facts kept aside until what they hang on comes: in the order of their ids the certificates of a large pool come before
 /// their admissions.
 pub const FACTS_WAITING_MAX: usize = 8192;

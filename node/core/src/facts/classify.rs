@@ -189,6 +189,7 @@ impl FactSet {
         };
         match self.kept.heads.get(volume) {
             Some(heads) if heads.supersede(head, &commit, epochs) => Verdict::Stale,
+            Some(heads) if heads.are_enough(head, &commit, epochs) => Verdict::Stale,
             // Who merges some of them is let in, or they would stay too many. Counted by epoch: whoever has an old key only
             // must not be able to fill the place of others.
             Some(heads)

@@ -7,10 +7,13 @@ use fsdfs_proto::ids::{BlockId, FactId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
+use crate::limits::HEADS_PER_AUTHOR_MAX;
+
 /// All statements about the epochs of a volume, by number.
 pub(super) type Epochs = BTreeMap<u32, Vec<Signed<VolEpoch>>>;
 
-/// By commit id. No head here supersedes another.
+/// By commit id. No head here supersedes another. Of one author and epoch those with the smallest commit ids stay, as many as
+/// one author may have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HeadSet(BTreeMap<BlockId, HeadEntry>);
 
@@ -41,14 +44,32 @@ impl HeadSet {
         self.0.values().any(|old| supersedes((head, commit), (&old.head, &old.commit), epochs))
     }
 
-    /// Takes in a head that nothing here supersedes; returns the ids of those that it supersedes.
+    /// Whether its author has as many others already as stay here.
+    pub fn are_enough(&self, head: &Signed<Head>, commit: &CommitView, epochs: &Epochs) -> bool {
+        let before = self.0.range(..commit.id).filter(|(_, old)| is_of_same(&old.head, head));
+        before.filter(|(_, old)| !supersedes((head, commit), (&old.head, &old.commit), epochs)).count()
+            >= HEADS_PER_AUTHOR_MAX
+    }
+
+    /// Takes in a head that nothing here supersedes; returns the ids of those that give way to it.
     pub fn insert(&mut self, head: &Signed<Head>, commit: CommitView, epochs: &Epochs) -> Vec<FactId> {
         let over = |old: &HeadEntry| supersedes((head, &commit), (&old.head, &old.commit), epochs);
         let gone: Vec<BlockId> = self.0.iter().filter(|(_, old)| over(old)).map(|(id, _)| *id).collect();
-        let gone = gone.iter().filter_map(|id| self.0.remove(id)).map(|old| old.head.id()).collect();
+        let mut gone: Vec<FactId> = gone.iter().filter_map(|id| self.0.remove(id)).map(|old| old.head.id()).collect();
         self.0.insert(commit.id, HeadEntry { head: head.clone(), commit });
+        // What an epoch began from stays, whatever those do who have the old key.
+        let next = || epochs.get(&head.value().epoch.saturating_add(1)).into_iter().flatten();
+        let began_from = |id: &BlockId| next().any(|epoch| epoch.value().frozen_heads.binary_search(id).is_ok());
+        let of_author = self.0.iter().filter(|(id, old)| is_of_same(&old.head, head) && !began_from(id));
+        let beyond: Vec<BlockId> = of_author.map(|(id, _)| *id).skip(HEADS_PER_AUTHOR_MAX).collect();
+        gone.extend(beyond.iter().filter_map(|id| self.0.remove(id)).map(|old| old.head.id()));
         gone
     }
+}
+
+/// Of the same author and epoch.
+fn is_of_same(one: &Signed<Head>, other: &Signed<Head>) -> bool {
+    (one.value().author, one.value().epoch) == (other.value().author, other.value().epoch)
 }
 
 /// Those of these heads that no other of them supersedes, ordered by commit id. Malformed ones do not count.

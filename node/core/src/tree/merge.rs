@@ -5,6 +5,7 @@
 //! counts is the stamped one. `proto-spec/check/merge_model.py` is the same in a page of Python, over plain maps.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use fsdfs_proto::volume::{
@@ -23,10 +24,40 @@ pub(super) struct MergeState {
     pub root: MergedDirectory,
 }
 
+/// Where a merge reads, and what it found.
+struct MergeSource<'s, 'a> {
+    source: &'s mut BlockSource<'a>,
+    memo: MergeMemo,
+}
+
+impl<'a> Deref for MergeSource<'_, 'a> {
+    type Target = BlockSource<'a>;
+
+    fn deref(&self) -> &BlockSource<'a> {
+        self.source
+    }
+}
+
+impl DerefMut for MergeSource<'_, '_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.source
+    }
+}
+
+impl MergeSource<'_, '_> {
+    /// Runs a step one folder deeper.
+    fn deeper<T>(&mut self, step: impl FnOnce(&mut Self) -> StepResult<T>) -> StepResult<T> {
+        self.source.enter()?;
+        let done = step(self);
+        self.source.leave();
+        done
+    }
+}
+
 /// What became of stored folders that one merge has come to. The same folder may lie at as many places as somebody likes, for
 /// equal folders are equal blocks: the work is to be as much as there are folders, not as there are places.
 #[derive(Default)]
-pub(super) struct MergeMemo(BTreeMap<Box<MemoKey>, StepResult<Option<Arc<MergedDirectory>>>>);
+struct MergeMemo(BTreeMap<Box<MemoKey>, StepResult<Option<Arc<MergedDirectory>>>>);
 
 /// A step of a merge whose outcome depends on nothing else. Boxed, for recursion is to cost little stack.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,9 +72,9 @@ enum MemoKey {
 
 /// Takes a step once. Also that it lacks blocks is remembered: within one run none come.
 fn once(
-    source: &mut BlockSource,
+    source: &mut MergeSource,
     key: Option<Box<MemoKey>>,
-    step: impl FnOnce(&mut BlockSource) -> StepResult<Option<Arc<MergedDirectory>>>,
+    step: impl FnOnce(&mut MergeSource) -> StepResult<Option<Arc<MergedDirectory>>>,
 ) -> StepResult<Option<Arc<MergedDirectory>>> {
     let Some(key) = key else { return step(source) };
     if let Some(known) = source.memo.0.get(&key) {
@@ -79,8 +110,8 @@ fn restamped_key(stamp: &EntryStamp, dir: &MergedDirectory) -> Option<Box<MemoKe
 
 /// The state that includes both.
 pub(super) fn merge(source: &mut BlockSource, ours: &MergeState, theirs: &MergeState) -> StepResult<MergeState> {
-    // What was found holds for these two version vectors only.
-    source.memo = MergeMemo::default();
+    // What is found holds for these two version vectors only.
+    let source = &mut MergeSource { source, memo: MergeMemo::default() };
     let sides = MergeSides { ours: &ours.version_vector, theirs: &theirs.version_vector };
     let (our_root, their_root) = (Arc::new(ours.root.clone()), Arc::new(theirs.root.clone()));
     let root = sides.either(source, Some(&our_root), Some(&their_root), &[])?.unwrap_or_default();
@@ -105,7 +136,7 @@ impl MergeSides<'_> {
     /// would end all writing to the volume.
     fn either(
         self,
-        source: &mut BlockSource,
+        source: &mut MergeSource,
         ours: Option<&Arc<MergedDirectory>>,
         theirs: Option<&Arc<MergedDirectory>>,
         above: &[EntryStamp],
@@ -118,7 +149,7 @@ impl MergeSides<'_> {
 
     fn either_readable(
         self,
-        source: &mut BlockSource,
+        source: &mut MergeSource,
         ours: Option<&Arc<MergedDirectory>>,
         theirs: Option<&Arc<MergedDirectory>>,
         above: &[EntryStamp],
@@ -137,7 +168,7 @@ impl MergeSides<'_> {
 
     fn both(
         self,
-        source: &mut BlockSource,
+        source: &mut MergeSource,
         ours: &MergedDirectory,
         theirs: &MergedDirectory,
         above: &[EntryStamp],
@@ -152,7 +183,7 @@ impl MergeSides<'_> {
     #[inline(never)]
     fn with_other_births(
         self,
-        source: &mut BlockSource,
+        source: &mut MergeSource,
         ours: &MergedDirectory,
         theirs: &MergedDirectory,
         above: &[EntryStamp],
@@ -167,7 +198,7 @@ impl MergeSides<'_> {
     /// Merges what lies below two folders into the first, whose births stay.
     fn contents(
         self,
-        source: &mut BlockSource,
+        source: &mut MergeSource,
         ours: &MergedDirectory,
         theirs: &MergedDirectory,
         stamps: &[EntryStamp],
@@ -224,7 +255,7 @@ fn sounder<'a>(
 
 /// What is left of a folder that only one side has: all that the other side has not seen.
 fn prune(
-    source: &mut BlockSource,
+    source: &mut MergeSource,
     dir: &Arc<MergedDirectory>,
     above: &[EntryStamp],
     other: (bool, &VersionVector),
@@ -237,7 +268,7 @@ fn prune(
 }
 
 fn prune_once(
-    source: &mut BlockSource,
+    source: &mut MergeSource,
     dir: &Arc<MergedDirectory>,
     above: &[EntryStamp],
     (side, version_vector): (bool, &VersionVector),
@@ -263,7 +294,7 @@ fn prune_once(
 }
 
 fn pruned(
-    source: &mut BlockSource,
+    source: &mut MergeSource,
     mut dir: MergedDirectory,
     stamps: &[EntryStamp],
     (side, version_vector): (bool, &VersionVector),
@@ -282,7 +313,7 @@ fn pruned(
 }
 
 /// A folder lives by births, attributes or content.
-fn alive(source: &mut BlockSource, dir: MergedDirectory) -> StepResult<Option<Arc<MergedDirectory>>> {
+fn alive(source: &mut MergeSource, dir: MergedDirectory) -> StepResult<Option<Arc<MergedDirectory>>> {
     let lives = !dir.folder.births.is_empty() || !dir.folder.attrs.is_empty() || !dir.is_empty(source)?;
     Ok(lives.then(|| Arc::new(dir)))
 }
@@ -298,7 +329,7 @@ fn newest<T>(mut ascending: Vec<T>, max: usize) -> Vec<T> {
 
 /// Names that may differ: those in stored leaves that only one side has, and those that changed.
 fn differing(
-    source: &mut BlockSource,
+    source: &mut MergeSource,
     ours: &MergedDirectory,
     theirs: &MergedDirectory,
 ) -> StepResult<BTreeSet<EntryName>> {
@@ -406,7 +437,7 @@ fn stamped_within(within: &FolderVectors, stamps: &[EntryStamp]) -> FolderVector
 }
 
 /// The same folder with all stamps, those above it and its own, applied one level down. Deeper ones stay lazy.
-fn explicit(source: &mut BlockSource, dir: MergedDirectory, above: &[EntryStamp]) -> StepResult<MergedDirectory> {
+fn explicit(source: &mut MergeSource, dir: MergedDirectory, above: &[EntryStamp]) -> StepResult<MergedDirectory> {
     let mut dir = dir;
     for stamp in above {
         dir = restamped(source, dir, stamp)?;
@@ -415,7 +446,7 @@ fn explicit(source: &mut BlockSource, dir: MergedDirectory, above: &[EntryStamp]
 }
 
 /// The folder below one more stamp.
-fn restamped(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
+fn restamped(source: &mut MergeSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
     let births = &dir.folder.births;
     if !births.is_empty() && births.iter().all(|birth| stamp.since.covers(*birth)) {
         let mut since = dir.folder.since.clone();
@@ -438,7 +469,7 @@ fn restamped(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntrySt
 }
 
 fn restamped_shared(
-    source: &mut BlockSource,
+    source: &mut MergeSource,
     dir: &Arc<MergedDirectory>,
     stamp: &EntryStamp,
 ) -> StepResult<Option<Arc<MergedDirectory>>> {
@@ -452,13 +483,13 @@ fn restamped_shared(
 }
 
 /// The same folder with its own stamp made explicit one level down.
-fn pushed(source: &mut BlockSource, mut dir: MergedDirectory) -> StepResult<MergedDirectory> {
+fn pushed(source: &mut MergeSource, mut dir: MergedDirectory) -> StepResult<MergedDirectory> {
     let Some(stamp) = own(&dir) else { return Ok(dir) };
     dir.folder.since = VersionVector::default();
     pushed_by(source, dir, &stamp)
 }
 
-fn pushed_by(source: &mut BlockSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
+fn pushed_by(source: &mut MergeSource, mut dir: MergedDirectory, stamp: &EntryStamp) -> StepResult<MergedDirectory> {
     let slots = dir.all(source, &|_| false)?;
     dir.folder.attrs = restamp(&dir.folder.attrs, stamp);
     let mut dir = unstored(&dir, slots);

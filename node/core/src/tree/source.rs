@@ -8,7 +8,6 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, Key, VolumeId};
 use fsdfs_proto::volume::{BlockRef, DirectoryEntry, DirectoryNode, FolderNode, NodeClaim, NodeSummary};
 
-use super::merge::MergeMemo;
 use super::terms::{BlockAbsence, CancelFlag, JobBudget, JobTerms};
 use super::{BlockMap, EditError, HeadFault, TreeError};
 
@@ -68,8 +67,6 @@ impl Deref for OpenNode {
 pub(super) struct BlockSource<'a> {
     pub volume: VolumeId,
     pub blocks: &'a BlockMap,
-    /// What the merge under way found for folders that it came to.
-    pub memo: MergeMemo,
     nodes: BTreeMap<BlockRef, Arc<OpenNode>>,
     /// References to blocks that are no nodes, or cannot be had.
     unusable: BTreeSet<BlockRef>,
@@ -95,7 +92,6 @@ impl<'a> BlockSource<'a> {
         Self {
             volume,
             blocks,
-            memo: MergeMemo::default(),
             nodes: BTreeMap::new(),
             unusable: BTreeSet::new(),
             missing: BTreeSet::new(),
@@ -160,13 +156,24 @@ impl<'a> BlockSource<'a> {
 
     /// Runs a step one folder deeper.
     pub fn deeper<T>(&mut self, step: impl FnOnce(&mut Self) -> StepResult<T>) -> StepResult<T> {
+        self.enter()?;
+        let done = step(self);
+        self.leave();
+        done
+    }
+
+    /// The work goes one folder deeper.
+    pub fn enter(&mut self) -> StepResult<()> {
         if self.depth == TREE_DEPTH_MAX {
             return Err(FormatError::OutOfBounds { what: "the depth of the tree" }.into());
         }
         self.depth += 1;
-        let done = step(self);
+        Ok(())
+    }
+
+    /// And comes back.
+    pub fn leave(&mut self) {
         self.depth -= 1;
-        done
     }
 
     /// Whether the block was read as a part of the heads' trees, so that it lies in one that stands. (That a job was given it

@@ -1,7 +1,6 @@
 //! What needs the owner's attention.
 
 use fsdfs_core::report::{self, Attention};
-use fsdfs_core::tree::{BlockAbsence, HeadFault};
 use fsdfs_proto::control::{AttentionItem, AttentionReason, DiskCondition};
 use fsdfs_proto::ids::DiskId;
 
@@ -37,7 +36,7 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::QuarantinedHead { author, commit, fault } => AttentionReason::QuarantinedChange {
             name: author.clone(),
             commit: commit.to_string(),
-            why: head_fault(fault),
+            why: super::refusal::head_fault(fault),
             may_pass: !fault.is_final(),
         },
         Attention::OfferCapped { names } => AttentionReason::OfferCapped { names: names.clone() },
@@ -127,19 +126,6 @@ fn text(reason: &AttentionReason) -> String {
         | AttentionReason::MembersUnreachable { .. }
         | AttentionReason::NoAddressInTicket => reachability(reason),
         AttentionReason::Other => String::new(),
-    }
-}
-
-/// Why a head is quarantined.
-pub(crate) fn head_fault(fault: &HeadFault) -> String {
-    match fault {
-        HeadFault::Damaged(error) => format!("it is not valid: {error}"),
-        HeadFault::TooNew => "it was made by a later version of fsdfs".into(),
-        HeadFault::NoKey => "this node has not got the key that opens it".into(),
-        HeadFault::Absent(_, BlockAbsence::Away) => "part of it is on members that cannot be reached".into(),
-        HeadFault::Absent(_, BlockAbsence::Nowhere) => "no member has the blocks of its folders".into(),
-        HeadFault::TooCostly => "to read it takes more time or memory than a change may".into(),
-        HeadFault::TooManyWriters => "it names more writers than a volume can have".into(),
     }
 }
 

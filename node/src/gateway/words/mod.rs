@@ -40,7 +40,7 @@ pub(crate) fn notice(notice: &Notice) -> String {
             "a change of volume {volume} that {} published is quarantined (commit {commit}): {}; all else is shown and \
              written on without it",
             legible(author.as_bytes()),
-            attention::head_fault(fault)
+            refusal::head_fault(fault)
         ),
         Notice::DuplicateIdentity => {
             "another running node has this node's identity (a copied home folder?); nothing is acknowledged until one \

@@ -1,7 +1,7 @@
 //! Why something was not done: a code for programs, what is wrong, and what to do next.
 
 use fsdfs_core::seam::Refusal;
-use fsdfs_core::tree::{EditError, TreeError};
+use fsdfs_core::tree::{BlockAbsence, EditError, HeadFault, TreeError};
 use fsdfs_proto::control::{ApiError, ErrorCode};
 use fsdfs_proto::identity::GateRefusal;
 
@@ -171,6 +171,19 @@ pub(crate) fn tree_text(tree: &TreeError) -> String {
         TreeError::Absent(..) => "part of the folder tree is on members that cannot be reached now".into(),
         TreeError::TooCostly => "to read this folder takes more time or memory than a command may".into(),
         TreeError::Cancelled => "the request was cancelled".into(),
+    }
+}
+
+/// Why a head is quarantined.
+pub(crate) fn head_fault(fault: &HeadFault) -> String {
+    match fault {
+        HeadFault::Damaged(error) => format!("it is not valid: {error}"),
+        HeadFault::TooNew => "it was made by a later version of fsdfs".into(),
+        HeadFault::NoKey => "this node has not got the key that opens it".into(),
+        HeadFault::Absent(_, BlockAbsence::Away) => "part of it is on members that cannot be reached".into(),
+        HeadFault::Absent(_, BlockAbsence::Nowhere) => "no member has the blocks of its folders".into(),
+        HeadFault::TooCostly => "to read it takes more time or memory than a change may".into(),
+        HeadFault::TooManyWriters => "it names more writers than a volume can have".into(),
     }
 }
 

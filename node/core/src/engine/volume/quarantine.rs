@@ -14,7 +14,7 @@ use fsdfs_proto::signed::Signed;
 use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::facts::current_heads;
-use crate::limits::{KEPT_HEADS_MAX, MERGE_AFTER_MS, QUARANTINE_AWAY_MS, QUARANTINE_COSTLY_MS};
+use crate::limits::{KEPT_HEADS_MAX, LONG_AWAY_MS, MERGE_AFTER_MS, QUARANTINE_AWAY_MS, QUARANTINE_COSTLY_MS};
 use crate::report::Notice;
 use crate::tree::{BlockAbsence, HeadFault, JobTerms, TreeError, coverable};
 
@@ -30,6 +30,8 @@ struct VolumeQuarantine {
     good: Vec<Signed<Head>>,
     /// Those that came since, the newest last, at most [`KEPT_HEADS_MAX`].
     recent: VecDeque<Signed<Head>>,
+    /// Heads that are not left out although they lack a block, by commit id, and since when they do.
+    awaited: BTreeMap<BlockId, u64>,
 }
 
 /// A head that a job could not use.
@@ -55,6 +57,18 @@ impl QuarantinedHead {
 impl VolumeQuarantine {
     fn is_bad(&self, cx: &Context, head: &Signed<Head>) -> bool {
         self.bad.get(&commit_of(head)).is_some_and(|bad| bad.holds(cx.now.mono))
+    }
+
+    /// Whether a head must be waited for: without it this node may show less than it did. That is so of those that it used, and
+    /// after a start of all, for it does not remember which. What stays away for very long is not waited for.
+    fn is_to_be_awaited(&mut self, cx: &Context, id: BlockId, fault: &HeadFault) -> bool {
+        let is_used = self.good.iter().any(|head| commit_of(head) == id);
+        let waits = match fault {
+            HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey => is_used || self.good.is_empty(),
+            HeadFault::Absent(_, BlockAbsence::Nowhere) => is_used,
+            _ => false,
+        };
+        waits && cx.now.mono < *self.awaited.entry(id).or_insert(cx.now.mono) + LONG_AWAY_MS
     }
 }
 
@@ -100,19 +114,25 @@ impl Quarantine {
         self.0.get(&volume).is_some_and(|own| !own.bad.is_empty()) && !self.terms(cx, volume, heads).covered.is_empty()
     }
 
-    /// A job could not use some of its heads. They are looked at again, and covered if nothing can be made of them.
+    /// A job could not use some of its heads. They are looked at again, and covered if nothing can be made of them. The answer
+    /// says why nothing can be done without one of them.
     pub fn note_bad(
         &mut self,
         cx: &mut Context,
         volume: VolumeId,
         heads: &[Signed<Head>],
         faults: Vec<(BlockId, HeadFault)>,
-    ) {
+    ) -> Option<TreeError> {
+        let mut stuck = None;
         let own = self.0.entry(volume).or_default();
         for (id, fault) in faults {
             let Some(head) = heads.iter().find(|head| commit_of(head) == id) else { continue };
             let since = Some(cx.now.mono);
             let fault = if may_lack_key(cx, head, &fault) { HeadFault::NoKey } else { fault };
+            if own.is_to_be_awaited(cx, id, &fault) {
+                stuck = Some(fault.as_tree_error());
+                continue;
+            }
             let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since });
             if before.is_none_or(|before| before.fault != fault) {
                 let author = cx.name_of(head.value().author);
@@ -121,11 +141,13 @@ impl Quarantine {
         }
         let jitter = cx.rng.u64(0..=MERGE_AFTER_MS);
         cx.wake_in(MERGE_AFTER_MS + jitter, Timer::Merge(volume));
+        stuck
     }
 
     /// A job used all of these.
     pub fn note_good(&mut self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) {
         let own = self.0.entry(volume).or_default();
+        own.awaited.retain(|id, _| heads.iter().all(|head| commit_of(head) != *id));
         if own.bad.is_empty() && own.good == heads {
             return;
         }

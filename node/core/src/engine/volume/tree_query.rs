@@ -171,7 +171,9 @@ impl TreeQueries {
             }
             JobDone::BadHeads(faults) => {
                 let Some(volume) = self.open.get(&number).map(|pending| pending.volume) else { return };
-                local.quarantine.note_bad(cx, volume, job.heads(), faults);
+                if let Some(error) = local.quarantine.note_bad(cx, volume, job.heads(), faults) {
+                    return self.fail(cx, number, error);
+                }
                 let heads = local.readable(cx, volume);
                 let (blocks, absent) = (std::mem::take(job.blocks_mut()), job.absent());
                 self.run(cx, local, (number, volume), (heads, blocks, absent));

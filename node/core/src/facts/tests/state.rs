@@ -115,6 +115,24 @@ fn a_head_under_another_key_is_refused() {
     assert!(matches!(pool.say(forged), InsertOutcome::Invalid(_)));
 }
 
+/// Heads are not charged to anybody's account, and each may have 64 KiB.
+#[test]
+fn one_author_fills_no_volume_with_heads_in_any_order() {
+    let volume = pool_id().volume();
+    let many: Vec<_> = (0..100).map(|writer| head_by(1, 1, &[(writer, 1)])).collect();
+    let stands = |heads: Vec<&fsdfs_proto::signed::Signed<fsdfs_proto::identity::Head>>| {
+        let mut pool = TestPool::of(2);
+        pool.say(epoch(&key(0), 1, Vec::new()));
+        heads.into_iter().for_each(|head| {
+            pool.say(head.clone());
+        });
+        assert_eq!(pool.say(head_by(0, 1, &[(200, 1)])), InsertOutcome::New, "others have their place");
+        pool.facts.heads(volume)
+    };
+    let (one, other) = (stands(many.iter().collect()), stands(many.iter().rev().collect()));
+    assert_eq!((one.len(), one == other), (crate::limits::HEADS_PER_AUTHOR_MAX + 1, true));
+}
+
 /// Nodes that merge the same heads make the same commit, each in its own name.
 #[test]
 fn of_one_commit_published_by_several_one_head_stands_in_any_order() {

@@ -75,7 +75,9 @@ impl Commits {
         faults: Vec<(BlockId, HeadFault)>,
     ) {
         let named: Vec<BlockId> = faults.iter().map(|(id, _)| *id).collect();
-        parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults);
+        if let Some(error) = parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults) {
+            return self.fail(parts, volume, error);
+        }
         let left = parts.heads.to_commit(parts.cx, volume);
         if let Some(error) = unusable(parts, volume, &left) {
             return self.fail(parts, volume, error);

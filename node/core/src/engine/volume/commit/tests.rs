@@ -16,6 +16,9 @@ use crate::seam::{
 };
 use crate::tree::{FileAttributes, FileContent, FileNode};
 
+mod epochs;
+mod poison;
+
 /// Node `me` of three, connected to the others.
 struct Bench {
     cx: Context,
@@ -579,135 +582,4 @@ fn a_full_pool_refuses_what_adds_and_takes_what_removes() {
     let removed = bench.reply(3);
     assert!(matches!(&removed.outcome, PutOutcome::Stored(copies) if copies.servers.len() == 3), "{removed:?}");
     assert_eq!(removed.edits, [Ok(EditOutcome::Changed)]);
-}
-
-/// The founder's node begins epoch 2 from these heads, and this node has its key.
-fn new_epoch(bench: &mut Bench, frozen: &[Signed<Head>]) {
-    let mut frozen: Vec<BlockId> = frozen.iter().map(|head| BlockId::of(&head.value().commit)).collect();
-    frozen.sort_unstable();
-    bench.cx.facts.insert(pool::epoch(&pool::root(), 2, frozen).into());
-    bench.cx.facts.drain_new();
-    let keys = pool::keys(2).with_others([&pool::keys(1)]);
-    bench.cx.readable.extend(keys.writer().map(fsdfs_proto::volume::WriteKeys::write_pk));
-    bench.cx.keys.insert(volume(), keys);
-}
-
-#[test]
-fn what_a_new_epoch_began_without_is_brought_into_it_by_those_who_went_by_it() {
-    let mut bench = Bench::new(0);
-    bench.edited(1, "a");
-    let frozen = bench.cx.facts.heads(volume());
-    bench.edited(2, "b");
-    let late = bench.cx.facts.heads(volume());
-    new_epoch(&mut bench, &frozen);
-    // The others have it still.
-    frozen.iter().for_each(|head| {
-        bench.cx.facts.insert(head.clone().into());
-    });
-    bench.cx.facts.drain_new();
-    assert_eq!(bench.cx.facts.heads(volume()), frozen);
-    assert_eq!(bench.heads.current(&bench.cx, volume()), late, "a node never shows less than it did");
-    assert!(bench.commit(|commits, parts| commits.on_merge_due(parts, volume())));
-    bench.run();
-    let heads = bench.cx.facts.heads(volume());
-    assert_eq!(heads.iter().map(|head| head.value().epoch).collect::<Vec<_>>(), [2]);
-    let seen = |heads: &[Signed<Head>]| crate::facts::FactSet::version_vector_of(&heads[0]);
-    assert_eq!(seen(&heads), seen(&late), "nothing is lost");
-    assert!(!bench.heads.is_to_recommit(&bench.cx, volume()));
-}
-
-#[test]
-fn what_another_one_wrote_with_an_old_key_is_not_brought_into_a_new_epoch() {
-    let mut bench = Bench::new(0);
-    bench.edited(1, "a");
-    let frozen = bench.cx.facts.heads(volume());
-    new_epoch(&mut bench, &frozen);
-    bench.cx.facts.insert(pool::head_by(2, 1, &[(9, 9)]).into());
-    bench.cx.facts.drain_new();
-    assert_eq!(bench.heads.current(&bench.cx, volume()), frozen);
-    assert!(!bench.heads.is_to_recommit(&bench.cx, volume()));
-}
-
-#[test]
-fn a_head_that_was_never_published_is_brought_into_a_new_epoch() {
-    let mut bench = Bench::new(0);
-    bench.edited(1, "a");
-    let frozen = bench.cx.facts.heads(volume());
-    bench.peers = StoreOutcome::Full;
-    bench.edited(2, "b");
-    assert!(bench.heads.unpublished(volume()).is_some());
-    new_epoch(&mut bench, &frozen);
-    bench.peers = StoreOutcome::Stored;
-    bench.commit(|commits, parts| commits.on_merge_due(parts, volume()));
-    bench.run();
-    let heads = bench.cx.facts.heads(volume());
-    assert_eq!(heads.iter().map(|head| head.value().epoch).collect::<Vec<_>>(), [2]);
-    assert!(bench.heads.is_empty());
-}
-
-#[test]
-fn what_is_written_while_a_new_key_is_on_its_way_waits_for_it() {
-    let mut bench = Bench::new(0);
-    bench.edited(1, "a");
-    let frozen = bench.cx.facts.heads(volume());
-    new_epoch(&mut bench, &frozen);
-    let keys = bench.cx.keys[&volume()].clone();
-    bench.cx.keys.insert(volume(), pool::keys(1).reading());
-    bench.edit(2, &["b"]);
-    bench.begin();
-    assert!(bench.replies.is_empty(), "nobody is to notice");
-    bench.cx.keys.insert(volume(), keys);
-    bench.begin();
-    assert_eq!(bench.reply(2).edits, [Ok(EditOutcome::Changed)]);
-    // It does not wait for ever.
-    bench.cx.keys.insert(volume(), pool::keys(1).reading());
-    bench.edit(3, &["c"]);
-    bench.begin();
-    pass(&mut bench.cx, KEY_AWAITED_MS_MAX);
-    bench.begin();
-    check_refused(&bench.reply(3), Refusal::NoKey);
-}
-
-/// A head that covers what stands, and whose folders are nowhere.
-fn poison(seen: &[Signed<Head>]) -> Signed<Head> {
-    use fsdfs_proto::ids::{Key, Writer as WriterId};
-    use fsdfs_proto::volume::{BlockRef, Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector};
-
-    let own = Dot { writer: WriterId([77; 8]), seq: 1 };
-    let mut version_vector = VersionVector::default();
-    let views = seen.iter().map(|head| CommitView::of_head(head.value()).expect("a head"));
-    views.for_each(|view| version_vector.add_all(&view.extra.version_vector));
-    version_vector.add(own);
-    let mut within = FolderVectors::default();
-    within.add(own);
-    let tree = Some(BlockRef { id: BlockId([7; 32]), key: Key([7; 32]) });
-    let root = FolderNode { tree, within, ..FolderNode::default() };
-    let (flags, time) = (EntryFlags::NONE, Default::default());
-    let commit = Commit { parents: Vec::new(), time, dot: Some(own), version_vector, flags, root, message: None };
-    let keys = pool::keys(1);
-    let writer = keys.writer().expect("made from the write secret");
-    Commit::head(writer, &pool::key(1), pool::pool_id(), &commit.seal(writer, 3))
-}
-
-#[test]
-fn a_head_whose_folders_are_nowhere_stops_no_write_and_the_next_one_covers_it() {
-    let mut bench = Bench::new(0);
-    bench.edited(1, "a");
-    let bad = poison(&bench.cx.facts.heads(volume()));
-    bench.cx.facts.insert(bad.clone().into());
-    bench.commits.on_head(&mut bench.cx, &mut bench.heads, &mut bench.writer, &bad);
-    bench.cx.facts.drain_new();
-    assert_eq!(bench.cx.facts.heads(volume()), std::slice::from_ref(&bad), "the facts know nothing else");
-    let reply = bench.edited(2, "b");
-    assert_eq!(reply.edits, [Ok(EditOutcome::Changed)]);
-    // The write went on from what stood before; the next operation makes an end of the other, by itself if nobody writes.
-    bench.commit(|commits, parts| commits.on_merge_due(parts, volume()));
-    bench.run();
-    let heads = bench.cx.facts.heads(volume());
-    assert_eq!(heads.len(), 1);
-    let view = CommitView::of_head(heads[0].value()).expect("a head");
-    assert!(CommitView::of_head(bad.value()).expect("a head").is_superseded_by(&view));
-    let reply = bench.edited(3, "a");
-    assert_eq!(reply.edits, [Ok(EditOutcome::Unchanged)], "nothing is lost");
-    assert!(bench.heads.quarantine.standing(&bench.cx).next().is_none());
 }

@@ -19,7 +19,7 @@ fn poisoned(fault: HeadFault) -> (Context, Quarantine, Signed<Head>, Signed<Head
     cx.facts.insert(bad.clone().into());
     assert_eq!(cx.facts.heads(volume()), std::slice::from_ref(&bad), "the facts know it only");
     let stands = cx.facts.heads(volume());
-    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), fault)]);
+    assert_eq!(quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), fault)]), None);
     (cx, quarantine, good, bad)
 }
 
@@ -98,6 +98,7 @@ fn what_does_not_open_for_want_of_a_key_is_not_covered() {
     for head in [&good, &other] {
         cx.facts.insert(head.clone().into());
     }
+    quarantine.note_good(&cx, volume(), std::slice::from_ref(&good));
     cx.keys.insert(volume(), pool::keys(2));
     quarantine.note_bad(&mut cx, volume(), &[good.clone(), other.clone()], vec![(commit_of(&other), DAMAGED)]);
     assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
@@ -127,4 +128,29 @@ fn a_head_whose_author_is_out_troubles_nobody() {
     revoke(&mut cx, 2);
     assert_eq!(usable(&cx, &quarantine), [good], "it stands as before, and stops nobody");
     assert!(quarantine.reported(&cx).count() == 0 && !quarantine.withholds(&cx, volume()));
+}
+
+#[test]
+fn what_this_node_has_shown_is_waited_for_while_it_is_away_but_not_for_ever() {
+    let away = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Away);
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (one, two) = (pool::head(1, &[(4, 2)]), pool::head(1, &[(9, 1)]));
+    for head in [&one, &two] {
+        cx.facts.insert(head.clone().into());
+    }
+    let stands = cx.facts.heads(volume());
+    let note = |quarantine: &mut Quarantine, cx: &mut Context| {
+        quarantine.note_bad(cx, volume(), &stands, vec![(commit_of(&one), away.clone())])
+    };
+    // After a start, and when it was used: without it less would be shown than before.
+    for is_used in [false, true] {
+        if is_used {
+            quarantine.note_good(&cx, volume(), &stands);
+        }
+        assert_eq!(note(&mut quarantine, &mut cx), Some(away.as_tree_error()), "{is_used}");
+        assert_eq!(usable(&cx, &quarantine), stands, "{is_used}");
+    }
+    pass(&mut cx, LONG_AWAY_MS);
+    assert_eq!(note(&mut quarantine, &mut cx), None);
+    assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&two));
 }
