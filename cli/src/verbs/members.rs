@@ -27,7 +27,7 @@ pub struct MembersCommand {
 enum MembersAction {
     /// Vouch for a member whom somebody else invited: it stands for itself.
     ///
-    /// Whoever may invite can come in many times. So those who were invited by a member that is no admin share its voice and
+    /// A member that may invite can come in many times. So those who were invited by a member that is no admin share its voice and
     /// its share of what members may make others keep, and never hold all copies of anything together with it. Say this of
     /// people you know, once: from then on the member, with those whom it invites, counts by itself. Only an admin's node
     /// can do it.
@@ -41,8 +41,8 @@ enum MembersAction {
     },
     /// Revoke a member: it can no longer connect, read or write.
     ///
-    /// Every node refuses it and closes connections to it as soon as it learns of the revocation. Its tickets end: nobody
-    /// can come in by them any more, and neither can it. Its files stay, and so do the members that have joined by its
+    /// Every node refuses it and closes connections to it as soon as it learns of the revocation. Its tickets end: no
+    /// one can come in by them any more, and neither can it. Its files stay, and so do the members that have joined by its
     /// tickets, unless --with-invited is given. Its copies are lost to the pool and are re-replicated to other members.
     /// The keys of `pool` change: what is written from then on it cannot read, whatever it gets hold of. What it has
     /// already read or copied cannot be taken back. To come back it needs a new home folder and a new invitation.
@@ -166,10 +166,10 @@ fn achieved(revoked: &MemberRevokeReply) -> String {
         }
     }
     if !revoked.told.is_empty() {
-        text += &format!("\ntold, and refuse it from now on: {}", names(&revoked.told));
+        text += &format!("\ninformed, and refuse it from now on: {}", names(&revoked.told));
     }
     if !revoked.not_told_yet.is_empty() {
-        text += &format!("\nnot told yet, as they cannot be reached from here: {}", names(&revoked.not_told_yet));
+        text += &format!("\nnot informed yet, as they cannot be reached from here: {}", names(&revoked.not_told_yet));
     }
     text
 }
@@ -391,8 +391,8 @@ mod tests {
             "bob is revoked, and with it carol and dave, invited by it\n\
              open tickets that ended: 1\n\
              new keys: what is written from now on it cannot read\n\
-             told, and refuse it from now on: erin\n\
-             not told yet, as they cannot be reached from here: frank"
+             informed, and refuse it from now on: erin\n\
+             not informed yet, as they cannot be reached from here: frank"
         );
     }
 

@@ -124,14 +124,13 @@ pub fn facts(home: &Home, made: &CreatedPool) -> String {
             "back up",
             format!("{}: the root key of the pool; move it to a safe place, it cannot be recreated", shown(root)),
         ),
-        Some(root) => row(
-            "root key",
-            format!("{}: whoever has it owns the pool; keep it safe, it cannot be recreated", shown(root)),
-        ),
+        Some(root) => {
+            row("root key", format!("{}: its holder owns the pool; keep it safe, it cannot be recreated", shown(root)))
+        }
         None if made.root_words.is_some() => {
             row(
                 "root key",
-                "the words below: whoever has them owns the pool; write them down, they are stored nowhere".into(),
+                "the words below: their holder owns the pool; write them down, they are stored nowhere".into(),
             );
         }
         None => {}

@@ -158,7 +158,7 @@ pub struct MemberRevokeReply {
     pub invited_and_staying: Vec<String>,
     /// Tickets of all these that admit nobody any more.
     pub tickets_ended: usize,
-    /// Names of connected members: they were told, and have ended their connections to it.
+    /// Names of connected members: they know, and have ended their connections to it.
     pub told: Vec<String>,
     /// Names of members that could not be told yet: they let it in until they hear of it.
     pub not_told_yet: Vec<String>,

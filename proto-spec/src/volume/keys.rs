@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 
-use super::seal::{open_key, seal_key};
+use super::cipher::{open_key, seal_key};
 use crate::ids::{Key, PublicKey, VolumeId};
 use crate::label::key as label;
 

@@ -1,5 +1,6 @@
 //! Encrypted file trees: blocks, keys, manifests, directories, commits (spec 02-block, 05-volume).
 
+mod cipher;
 mod claim;
 mod commit;
 mod directory;

@@ -6,10 +6,11 @@
 //! C     = AES-256-GCM(k, nonce 00*12, AAD, P), tag of 16 bytes at its end
 //! ```
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::Aad;
 use bytes::{Buf as _, Bytes};
 use serde::Serialize;
 
+use super::cipher::{cipher, zero_nonce};
 use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, TAG_BYTES, header, split};
 use super::keys::WriteKeys;
 use crate::block::{Block, PAYLOAD_BYTES_MAX};
@@ -230,28 +231,4 @@ pub(super) fn decrypt(key: Key, block: &[u8], what: &'static str) -> Result<Vec<
 fn decrypt_in_place(key: Key, aad: &[u8], sealed: &mut [u8], what: &'static str) -> Result<usize, FormatError> {
     let opened = cipher(key).open_in_place(zero_nonce(), Aad::from(aad), sealed);
     opened.map(|payload| payload.len()).map_err(|_| FormatError::DoesNotOpen { what })
-}
-
-/// One key under another that seals nothing else, ever: `AES-256-GCM(with, nonce 00*12, AAD empty, key)`, 48 bytes.
-pub(super) fn seal_key(with: Key, key: Key) -> Bytes {
-    let mut sealed = key.0.to_vec();
-    cipher(with)
-        .seal_in_place_append_tag(zero_nonce(), Aad::empty(), &mut sealed)
-        .expect("32 bytes are far below GCM's limit");
-    sealed.into()
-}
-
-/// The key that [`seal_key`] sealed.
-pub(super) fn open_key(with: Key, sealed: &[u8]) -> Option<Key> {
-    let mut sealed = sealed.to_vec();
-    let key = cipher(with).open_in_place(zero_nonce(), Aad::empty(), &mut sealed).ok()?;
-    Some(Key(<[u8; 32]>::try_from(&*key).ok()?))
-}
-
-fn cipher(key: Key) -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key.0).expect("a key of AES-256 has 32 bytes"))
-}
-
-fn zero_nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; 12])
 }

@@ -2,12 +2,11 @@
 
 use axum::extract::State;
 use fsdfs_core::report::MemberList;
-use fsdfs_proto::control::{self, AdminChange, AdminEntry, AdminListing, ErrorCode};
-use fsdfs_proto::identity::SecretKey;
-use fsdfs_proto::ids::{NodeId, unhex};
+use fsdfs_proto::control::{self, AdminChange, AdminEntry, AdminListing};
+use fsdfs_proto::ids::NodeId;
 
 use super::failure::Failure;
-use super::members::the_member;
+use super::members::{root_key, the_member};
 use super::{Answer, Json, Shared, convert};
 
 /// The admins, by rank.
@@ -27,13 +26,6 @@ pub(super) async fn change(State(context): Shared, Json(change): Json<AdminChang
     let member = the_member(&found, &change.member)?.node;
     let admins = context.client.name_admins(root, member, change.add).await?;
     Ok(Json(listing(&found, &admins)))
-}
-
-/// Whether it is the pool's is for the engine to say.
-pub(super) fn root_key(text: &str) -> Result<SecretKey, Failure> {
-    let wrong =
-        || Failure::new(ErrorCode::BadRequest, "a root key is 64 hexadecimal digits", "see 'fsdfs admins --help'");
-    unhex(text).map(SecretKey::new).ok_or_else(wrong)
 }
 
 fn listing(found: &MemberList, admins: &[NodeId]) -> AdminListing {

@@ -7,9 +7,8 @@ use fsdfs_proto::control::{
     MemberRevokeReply, NewInvite, NewVouch, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
 };
 use fsdfs_proto::identity::{SecretKey, Ticket};
-use fsdfs_proto::ids::{NodeId, PublicKey};
+use fsdfs_proto::ids::{NodeId, PublicKey, unhex};
 
-use super::admins::root_key;
 use super::failure::Failure;
 use super::query::RequestQuery;
 use super::{Answer, Context, Json, Shared, convert, reachability};
@@ -98,6 +97,13 @@ pub(super) async fn vouch(
     let member = the_member(&found, &wanted)?;
     context.client.vouch(member.node, new.up_to_bytes).await?;
     Ok(Json(VouchReply { id: member.node.to_string(), name: member.label.clone() }))
+}
+
+/// Whether it is the pool's is for the engine to say.
+pub(super) fn root_key(text: &str) -> Result<SecretKey, Failure> {
+    let wrong =
+        || Failure::new(ErrorCode::BadRequest, "a root key is 64 hexadecimal digits", "see 'fsdfs admins --help'");
+    unhex(text).map(SecretKey::new).ok_or_else(wrong)
 }
 
 /// The one member that is meant. A whole id means one, whatever others call themselves.
