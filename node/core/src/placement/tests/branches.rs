@@ -25,7 +25,7 @@ fn a_branch_never_holds_all_copies() {
         (&[1_000; 8], 2, 3),
         (&[1_000; 8], 4, 2),
         (&[1, 1_000_000, 1_000_000, 1_000_000], 1, 3),
-        (&FRIENDS, 1, 3),
+        (&[1_000, 1_000, 2_000, 2_000, 4_000, 8_000, 16_000], 1, 3),
     ] {
         let view = ClusterMap::new(pool(weights, |number| number >= honest));
         let unbound = ClusterMap::new(pool(weights, |_| false));

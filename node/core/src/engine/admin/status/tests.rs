@@ -100,13 +100,15 @@ fn what_is_not_believed_is_said() {
 #[test]
 fn a_branch_that_is_bound_is_named_if_that_costs_space() {
     let invited = |count: u8| {
-        let mut cx = context(0, 2);
-        let mut pool = TestPool { facts: cx.facts.clone(), said: Vec::new(), tickets: Vec::new() };
+        let mut pool = TestPool::of(2);
         let ticket = pool.ticket(1, 9, 0);
-        for number in 2..2 + count {
+        (2..2 + count).for_each(|number| {
             pool.join(1, ticket, number, u64::from(number) * 10);
+        });
+        (0..2 + count).for_each(|number| {
             pool.say(card(number, 1, &[(number, 100)], 0));
-        }
+        });
+        let mut cx = context(0, 2);
         cx.facts = pool.facts;
         cx.refresh_map();
         let bound = report(&cx).attention.into_iter();
