@@ -239,7 +239,7 @@ fn a_group_shares_one_sync() {
     rig.start().unwrap();
     rig.write(&[(block(1, 10), R2)]);
     let before = rig.file_system.changes();
-    let blocks: Vec<_> = (10..40).map(|number| (block(number, 10), R2)).collect();
+    let blocks: Vec<_> = (10..25).map(|number| (block(number, 10), R2)).collect();
     rig.write(&blocks);
     assert_eq!(rig.file_system.changes() - before, 2, "one write, one sync");
 }

@@ -53,7 +53,13 @@ fn rebuild(rig: &mut StoreRig) {
 fn served(rig: &mut StoreRig, context: &str) -> usize {
     let mut whole = 0;
     for (id, (bytes, _)) in rig.promised.blocks.clone() {
-        match rig.read(&id) {
+        let mut done = rig.read(&id);
+        if done == ReadDone::NotYet && rig.appender().disk.index().is_none() {
+            // Another block's record stands where the index leads: it is given up, and made again.
+            rig.appender().recover(Some("it failed".into()));
+            done = rig.read(&id);
+        }
+        match done {
             ReadDone::Found(found) => {
                 assert_eq!(*found.bytes(), bytes, "{context}");
                 whole += 1;
@@ -207,7 +213,8 @@ fn filled_with_many() -> StoreRig {
     let mut rig = StoreRig::new();
     rig.start().unwrap();
     for number in 0..100 {
-        let block = block(number, 300);
+        // Of the last record that begins in the first 4096 bytes, some of the payload lies there.
+        let block = block(number, 290);
         rig.write(&[(block.clone(), R2)]);
         let entry = entry(&mut rig, &block.id());
         if entry.segment == 3 && entry.offset > 5000 {

@@ -174,11 +174,11 @@ fn a_segment_that_could_not_be_read_at_the_start_is_read_when_it_can_be() {
     assert_eq!(rig.write(&[(block(2, 900), R2)]), [WriteDone::New]);
 }
 
-/// Seven blocks in one segment, of which the first page cannot be read, and no index.
+/// Six blocks in one segment, of which the first page cannot be read, and no index.
 fn spoiled(bytes: std::ops::Range<usize>) -> (StoreRig, PathBuf) {
     let mut rig = StoreRig::new();
     rig.start().unwrap();
-    let blocks: Vec<_> = (0..7).map(|number| (block(number, 900), R2)).collect();
+    let blocks: Vec<_> = (0..6).map(|number| (block(number, 900), R2)).collect();
     rig.write(&blocks);
     rig.kill();
     let segment = rig.file_system.files("/disk/segments".as_ref()).remove(0);
@@ -192,7 +192,7 @@ fn records_around_a_bad_sector_are_used() {
         let (mut rig, _) = spoiled(bad.clone());
         rig.indexes = Arc::default();
         rig.start().unwrap();
-        let found: Vec<ReadDone> = (0..7).map(|number| rig.read(&block(number, 900).id())).collect();
+        let found: Vec<ReadDone> = (0..6).map(|number| rig.read(&block(number, 900).id())).collect();
         let context = format!("bad {bad:?}");
         assert!(found[4..].iter().all(|found| matches!(found, ReadDone::Found(_))), "{context}");
         assert!(found.iter().all(|found| !matches!(found, ReadDone::NotYet | ReadDone::Failed)), "{context}");
@@ -221,9 +221,9 @@ fn a_bad_sector_at_the_end_costs_no_more_and_nothing_is_written_behind_it() {
         for number in 0..3 {
             assert!(matches!(rig.read(&block(number, 900).id()), ReadDone::Found(_)), "block {number}, {has_index}");
         }
-        assert!(!matches!(rig.read(&block(6, 900).id()), ReadDone::Found(_)));
+        assert!(!matches!(rig.read(&block(5, 900).id()), ReadDone::Found(_)));
         assert_eq!(said(&rig, |notice| matches!(notice, StoreNotice::Shortened { .. })), 0);
-        assert_eq!(rig.write(&[(block(6, 900), R2), (block(50, 900), R2)]), [WriteDone::New; 2]);
+        assert_eq!(rig.write(&[(block(5, 900), R2), (block(50, 900), R2)]), [WriteDone::New; 2]);
         assert_eq!(file_len(&rig, &segment), len, "what may be read another time is left");
         rig.kill();
         // The sector is read after all: no sequence number was used twice.
@@ -332,7 +332,7 @@ fn a_disk_that_is_full_of_files_still_takes_some_of_trees() {
     let trees = (0..20).filter(|number| rig.write(&[(tree_block(*number, 1000), R2)]) == [WriteDone::New]).count();
     assert!((3..10).contains(&trees), "{trees}: three quarters of a segment");
     rig.now += DAY;
-    let ids: Vec<_> = rig.promised.blocks.keys().copied().take(10).collect();
+    let ids: Vec<_> = rig.promised.blocks.keys().copied().take(4).collect();
     assert!(rig.renew(&ids, R2).iter().all(|answer| *answer == Possession::Yes), "leases are renewed all the same");
     rig.check("a full disk");
     assert_eq!(rig.appender().disk.health(), DiskHealth::Good);
