@@ -268,7 +268,7 @@ async fn run<S: SessionStream>(
     tokio::select! {
         () = stop.cancelled() => {}
         () = unread.cancelled() => {
-            tracing::warn!(?node, "connection closed: it asks for more and more, and takes too little of what it is told");
+            tracing::warn!(?node, "connection closed: it asks for more and more, and takes too little of it");
         }
         () = overflow.cancelled() => {
             tracing::error!(?node, "more waits for this peer than may; its connection is closed. This is a bug in fsdfs; report it");

@@ -245,7 +245,8 @@ fn logs_that_are_twice_as_long_as_they_have_to_be_are_compacted_while_they_are_w
     let (_, opened) = world.open(two()).unwrap();
     let kept = |entry: &LogEntry| opened.entries.contains(entry);
     assert!(live.iter().all(kept) && kept(&own(50_000)) && kept(&own(50_001)), "what came meanwhile stays");
-    assert!(!kept(&own(1_000)) && !kept(&own(outdated - 1)));
+    // The last ones may have come while the files were sealed.
+    assert!(!kept(&own(1_000)) && !kept(&own(1_500)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use fsdfs_proto::message::{FactsAck, Message, RequestId};
 use fsdfs_proto::record::LogEntry;
 
 use super::card_pace::{CardPace, moves_blocks};
-use super::log_pace::LogPace;
+use super::log_pace::{LogPace, worth_logging};
 use super::outbox::FactOutbox;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
@@ -273,14 +273,6 @@ pub(super) fn some_of(cx: &mut Context, mut peers: Vec<NodeId>, count: usize) ->
 /// Rare and of lasting effect, unlike what a member says again and again.
 fn is_statement(fact: &Fact) -> bool {
     !matches!(fact, Fact::Heartbeat(_) | Fact::Head(_) | Fact::Card(_))
-}
-
-/// Heartbeats are worth keeping for one reason: a node's own last boot number. Others' are heard again.
-pub(in crate::engine) fn worth_logging(fact: &Fact) -> bool {
-    match fact {
-        Fact::Heartbeat(beat) => beat.value().counter == 1,
-        _ => true,
-    }
 }
 
 #[cfg(test)]

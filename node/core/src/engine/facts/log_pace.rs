@@ -9,7 +9,6 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::record::LogEntry;
 
-use super::gossip::worth_logging;
 use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::limits::OTHERS_LOGGED_MS;
@@ -83,6 +82,14 @@ impl MemberPace {
             cx.timers.set(*next, Timer::LogOthers);
         }
         due
+    }
+}
+
+/// Heartbeats are worth keeping for one reason: a node's own last boot number. Others' are heard again.
+pub(in crate::engine) fn worth_logging(fact: &Fact) -> bool {
+    match fact {
+        Fact::Heartbeat(beat) => beat.value().counter == 1,
+        _ => true,
     }
 }
 

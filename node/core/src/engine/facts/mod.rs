@@ -11,7 +11,8 @@ mod outbox;
 mod sync;
 
 pub(super) use card::OwnCard;
-pub(super) use gossip::{Gossip, worth_logging};
+pub(super) use gossip::Gossip;
 pub(super) use keys::KeyRing;
 pub(super) use liveness::Liveness;
+pub(super) use log_pace::worth_logging;
 pub(super) use sync::FactSync;
