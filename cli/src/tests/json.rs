@@ -214,6 +214,7 @@ fn member() -> MemberEntry {
         rtt_ms: Some(12),
         last_seen_s: Some(90),
         invited_by: "bob".into(),
+        invited_by_id: "22".into(),
         offered_bytes: 1 << 30,
         counted_bytes: 1 << 30,
         disks: 1,

@@ -9,7 +9,7 @@ use fsdfs_proto::control::{AdminChange, AdminListing};
 use fsdfs_proto::ids::hex;
 
 use crate::app::AppContext;
-use crate::outcome::{CliError, CliResult, ExitStatus};
+use crate::outcome::{CliError, CliResult, ExitStatus, problem};
 use crate::text::escape;
 
 /// Bytes of a file with a root key at most: 24 words have fewer than 250.
@@ -74,6 +74,13 @@ fn listed(admins: &AdminListing) -> String {
 
 /// The root key in a file, as digits or words; 64 hexadecimal digits.
 pub fn read_root_key(path: &Path) -> CliResult<String> {
+    // What was typed is in the shell's history and was in the list of processes; it is not repeated here.
+    if path.to_str().and_then(parse_root_key).is_some() {
+        return problem(
+            "the root key itself was given where the name of a file belongs; it is in this shell's history",
+            "remove that line from the history, and give - to type the key when asked",
+        );
+    }
     let unreadable = |error: io::Error| {
         let shown = escape::name(path.as_os_str().as_encoded_bytes());
         CliError::new(format!("cannot read the root key from {shown}: {error}"), "name the file that has it")
@@ -99,6 +106,7 @@ pub fn read_root_key(path: &Path) -> CliResult<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Exit;
     use fsdfs_proto::control::AdminEntry;
 
     #[test]
@@ -115,6 +123,8 @@ mod tests {
         let path = folder.path().join("key");
         std::fs::write(&path, format!("{}\n", "5a".repeat(32))).expect("written");
         assert_eq!(read_root_key(&path).ok(), Some("5a".repeat(32)));
+        let Err(Exit::Problem(typed)) = read_root_key(Path::new(&"5a".repeat(32))) else { panic!("it is no file") };
+        assert!(!typed.to_string().contains("5a5a"), "{typed}");
         std::fs::write(&path, "hello").expect("written");
         assert!(read_root_key(&path).is_err() && read_root_key(&folder.path().join("nope")).is_err());
     }

@@ -44,7 +44,10 @@ impl ConfigCommand {
         let storage: Vec<String> = config.storage.iter().map(described).collect();
         let value = ConfigChecked::new(&file, &config);
         let stored = if storage.is_empty() { "no storage".to_owned() } else { human::list(&storage) };
-        app.output.done(&value, format!("{shown} is valid: node {}, UDP {}, {stored}", config.name, config.listen))?;
+        app.output.done(
+            &value,
+            format!("{shown} is valid: node {}, UDP {}, {stored}", escape::name(config.name.as_bytes()), config.listen),
+        )?;
         Ok(ExitStatus::Fine)
     }
 }

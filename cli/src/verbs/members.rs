@@ -174,12 +174,12 @@ fn achieved(revoked: &MemberRevokeReply) -> String {
     text
 }
 
-/// Names of those that it invited, as far as names tell.
+/// Those that it invited, each as it can be typed.
 fn invited_by(members: &Answer, inviter: &MemberEntry) -> Vec<String> {
     let invited = members.members.iter().filter(|member| {
-        member.invited_by == inviter.name && member.id != inviter.id && member.presence != MemberPresence::Revoked
+        member.invited_by_id == inviter.id && member.id != inviter.id && member.presence != MemberPresence::Revoked
     });
-    invited.map(|member| escape::name(member.name.as_bytes())).collect()
+    invited.map(|member| name_among(member, &members.members)).collect()
 }
 
 /// By name, or by at least eight digits of the id; a revoked member is revoked already.
@@ -341,6 +341,7 @@ mod tests {
             rtt_ms: Some(12),
             last_seen_s: Some(3),
             invited_by: "me".into(),
+            invited_by_id: "ef".repeat(32),
             offered_bytes: 10 << 30,
             counted_bytes: 10 << 30,
             disks: 1,
@@ -418,6 +419,19 @@ mod tests {
             assert_eq!(meant, [id]);
         }
         assert_eq!(name_among(&members[0], &members), format!("name:{other}"));
+    }
+
+    #[test]
+    fn whom_a_member_invited_is_told_by_id_not_by_name() {
+        let (anna, mallory) = (member("anna"), MemberEntry { id: "cd".repeat(32), ..member("anna") });
+        let of = |inviter: &MemberEntry, name: &str| MemberEntry {
+            id: name.repeat(32),
+            invited_by_id: inviter.id.clone(),
+            ..member(name)
+        };
+        let members = vec![of(&anna, "b1"), of(&mallory, "c1"), anna.clone(), mallory.clone()];
+        let answer = Answer { members, warnings: Vec::new() };
+        assert_eq!((invited_by(&answer, &anna), invited_by(&answer, &mallory)), (vec!["b1".into()], vec!["c1".into()]));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::ownership::HomeFault;
 use crate::config::ConfigError;
 use crate::files::FileError;
 
@@ -52,4 +51,39 @@ pub enum HomeError {
     /// The ticket cannot be redeemed.
     #[error("this ticket cannot be used: {}; ask for a new one", crate::gateway::words::refusal::gate_text(*.0))]
     Ticket(fsdfs_proto::identity::GateRefusal),
+}
+
+/// Why a folder is no home for this user's node. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HomeFault {
+    /// Whoever owns it can exchange what is in it.
+    #[error("{path} belongs to another user (number {owner}), who could exchange what is in it; run this as that user, or choose another '--home DIR'", path = .path.display())]
+    Foreign {
+        /// The home folder, or what is in it.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
+    /// Others may write there.
+    #[error("other users may write to {path} (mode {mode:03o}), and a home folder must be its user's alone", path = .path.display())]
+    Shared {
+        /// The home folder, or a folder or file in it.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Everybody may write to a folder above it, and so exchange the home folder as a whole.
+    #[error("every user may rename what is in {path} (mode {mode:04o}), also the home folder in it", path = .path.display())]
+    InPublic {
+        /// The folder above.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A link among the node's own files.
+    #[error("{path} is a symbolic link, and nothing in a home folder is looked for elsewhere; put the file or folder itself there", path = .path.display())]
+    Link {
+        /// Which.
+        path: PathBuf,
+    },
 }

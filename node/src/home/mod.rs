@@ -30,11 +30,10 @@ pub(crate) mod socket_path;
 mod tests;
 
 pub use control_socket::{ControlSocket, SocketError};
-pub use error::{HOME_ENV, HomeError};
+pub use error::{HOME_ENV, HomeError, HomeFault};
 pub use folder::{CreatedPool, Home, HomeBefore, LockedHome};
 pub use identity::Identity;
 pub use instance::Instance;
-pub use ownership::HomeFault;
 pub use replace::kept_aside_in;
 pub use root_key::{ROOT_KEY_FILE, parse as parse_root_key, words as root_key_words};
 pub use setup::{RootKeyPlace, Setup};

@@ -5,7 +5,7 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::error::HomeError;
+use super::error::{HomeError, HomeFault};
 use crate::files::{FileError, at};
 
 /// Names in a home folder that are this node's. The default storage folder is the store's to look at.
@@ -17,41 +17,6 @@ const DEPTH_MAX: usize = 4;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const WRITABLE_BY_ALL: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-
-/// Why a folder is no home for this user's node. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HomeFault {
-    /// Whoever owns it can exchange what is in it.
-    #[error("{path} belongs to another user (number {owner}), who could exchange what is in it; run this as that user, or choose another '--home DIR'", path = .path.display())]
-    Foreign {
-        /// The home folder, or what is in it.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-    },
-    /// Others may write there.
-    #[error("other users may write to {path} (mode {mode:03o}), and a home folder must be its user's alone", path = .path.display())]
-    Shared {
-        /// The home folder, or a folder or file in it.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-    },
-    /// Everybody may write to a folder above it, and so exchange the home folder as a whole.
-    #[error("every user may rename what is in {path} (mode {mode:04o}), also the home folder in it", path = .path.display())]
-    InPublic {
-        /// The folder above.
-        path: PathBuf,
-        /// Permission bits.
-        mode: u32,
-    },
-    /// A link among the node's own files.
-    #[error("{path} is a symbolic link, and nothing in a home folder is looked for elsewhere; put the file or folder itself there", path = .path.display())]
-    Link {
-        /// Which.
-        path: PathBuf,
-    },
-}
 
 /// What counts of a file or folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

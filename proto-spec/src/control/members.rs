@@ -37,6 +37,9 @@ pub struct MemberEntry {
     pub last_seen_s: Option<u64>,
     /// Name or id of the member that invited it.
     pub invited_by: String,
+    /// The id of that member, which its name need not tell.
+    #[serde(default)]
+    pub invited_by_id: String,
     /// Space it offers to the pool.
     pub offered_bytes: u64,
     /// As much of it as is used: what its invitation and the pool's rules allow.

@@ -116,6 +116,7 @@ pub(super) fn member(
         rtt_ms: member.rtt_ms,
         last_seen_s: member.heard_s,
         invited_by: name_of(all, member.invited_by),
+        invited_by_id: NodeId::from(inviter_of(all, member.invited_by)).to_string(),
         offered_bytes: weight.saturating_mul(context.config.unit_bytes),
         counted_bytes: member.believed.saturating_mul(context.config.unit_bytes),
         disks: member.disks.len(),
@@ -125,9 +126,14 @@ pub(super) fn member(
 
 /// Name of a member, or of the issuer of a ticket; the short id of any other key.
 pub(super) fn name_of(all: &report::MemberList, key: PublicKey) -> String {
-    let inviter = all.tickets.iter().find(|ticket| ticket.subject == key).map_or(key, |ticket| ticket.issuer);
+    let inviter = inviter_of(all, key);
     let member = all.members.iter().find(|member| member.node == NodeId::from(inviter));
     member.map_or_else(|| inviter.short(), |member| member.label.clone())
+}
+
+/// Who made a ticket with this key; the key itself if it is no ticket's.
+fn inviter_of(all: &report::MemberList, key: PublicKey) -> PublicKey {
+    all.tickets.iter().find(|ticket| ticket.subject == key).map_or(key, |ticket| ticket.issuer)
 }
 
 pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {
