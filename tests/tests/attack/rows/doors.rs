@@ -1,6 +1,6 @@
 //! Coming in, coming back, and staying.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use fsdfs_tests::adversary::forge::{self, ForgingMember};
@@ -80,7 +80,15 @@ async fn old_keys(stage: &mut AttackStage, role: AttackRole) -> Result<AttackPar
     stage.revoke_all()?;
     let mut other = stage.newcomer(role)?;
     let mut puppets = stage.enter(&mut other, 1, PuppetManners::Poor).await?;
-    let new = puppets[0].keys(volume, KEYS).await.context("a newcomer is given the keys")?;
+    // The next epoch begins a moment after the revocation.
+    let until = Instant::now() + KEYS;
+    let new = loop {
+        let keys = puppets[0].keys(volume, KEYS).await.context("a newcomer is given the keys")?;
+        if keys.epoch > old.epoch || Instant::now() > until {
+            break keys;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
     ensure!(new.epoch > old.epoch, "the keys are those of epoch {} as before", new.epoch);
     ensure!(new.read_key() != old.read_key(), "an epoch with the keys of the last one");
     party.note = format!("epoch {} became {}", old.epoch, new.epoch);
