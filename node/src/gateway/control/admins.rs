@@ -5,7 +5,6 @@ use fsdfs_core::report::MemberList;
 use fsdfs_proto::control::{self, AdminChange, AdminEntry, AdminListing};
 use fsdfs_proto::ids::NodeId;
 
-use super::failure::Failure;
 use super::members::{root_key, the_member};
 use super::{Answer, Json, Shared, convert};
 
