@@ -125,7 +125,7 @@ pub fn facts(home: &Home, made: &CreatedPool) -> String {
             format!("{}: the root key of the pool; move it to a safe place, it cannot be recreated", shown(root)),
         ),
         Some(root) => {
-            row("root key", format!("{}: its holder owns the pool; keep it safe, it cannot be recreated", shown(root)))
+            row("root key", format!("{}: its holder owns the pool; keep it safe, it cannot be recreated", shown(root)));
         }
         None if made.root_words.is_some() => {
             row(
