@@ -91,6 +91,8 @@ pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;
 /// A node that lacks keys to which it is entitled asks again after this long: those who may give them may not have heard of its
 /// admission yet, and a newcomer is to be of use within 10 s.
 pub const KEYS_RETRY_MS: u64 = 1_000;
+/// It asks another one if the one that it asked says nothing for so long.
+pub const KEYS_ANOTHER_MS: u64 = 10_000;
 /// What is written while the key of a new epoch is on its way waits for it so long at most: commands end within 10 s.
 pub const KEY_AWAITED_MS_MAX: u64 = 6_000;
 /// And is looked at so often.
@@ -106,6 +108,9 @@ pub const ROTATE_STUCK_MS: u64 = 600_000;
 /// Members about whom holders are asked at once before they get keys, and questions of one of them. A member that comes in asks
 /// one thing; a whole pool that gets a new epoch's key comes one after the other.
 pub const GRANTS_OPEN_MAX: usize = 64;
+/// A connected holder that says so long that it does not know a member, or says nothing, is not asked about it any more. Facts
+/// travel between connected members in seconds.
+pub const HOLDERS_HEARD_MS: u64 = 60_000;
 /// Capabilities of which no epoch is known yet, a volume: the one asked for, and some that were made up.
 pub const CAPABILITIES_UNCONFIRMED_MAX: usize = 4;
 /// Facts that one member may send, or is sent by asking for them, in a second, over a longer time. A writer that commits two

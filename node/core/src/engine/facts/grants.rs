@@ -13,7 +13,7 @@ use fsdfs_proto::message::{EntitledReply, EntitledRequest, Message, RequestId};
 use super::Liveness;
 use crate::engine::context::Context;
 use crate::facts::MemberStatus;
-use crate::limits::{GRANTS_OPEN_MAX, LONG_AWAY_MS};
+use crate::limits::{GRANTS_OPEN_MAX, HOLDERS_HEARD_MS, LONG_AWAY_MS};
 use crate::seam::Waiter;
 
 /// Questions under way, and who was confirmed since the start.
@@ -21,6 +21,15 @@ use crate::seam::Waiter;
 pub(super) struct KeyGrants {
     open: BTreeMap<NodeId, OpenGrant>,
     known: BTreeSet<NodeId>,
+    /// Of members that asked and are not known yet.
+    denials: BTreeMap<NodeId, HolderDenials>,
+}
+
+/// Holders that said no to a member, or nothing.
+struct HolderDenials {
+    /// When it asked first.
+    since: u64,
+    by: BTreeSet<NodeId>,
 }
 
 /// A question for keys and the epoch that was asked for.
@@ -28,6 +37,7 @@ pub(super) type KeyQuestion = (RequestId, Option<FactId>);
 
 /// A member that asked for keys, while the holders are asked about it.
 struct OpenGrant {
+    asked: u64,
     questions: Vec<KeyQuestion>,
     /// Holders that have not answered. Empty only at the end.
     waiting: BTreeSet<NodeId>,
@@ -58,6 +68,13 @@ impl KeyGrants {
         if self.known.contains(&node) {
             return GrantVerdict::Known;
         }
+        let now = cx.now.mono;
+        let denials = self.denials.entry(node).or_insert_with(|| HolderDenials { since: now, by: BTreeSet::new() });
+        if self.open.get(&node).is_some_and(|open| open.asked + HOLDERS_HEARD_MS <= now) {
+            denials.by.extend(self.open.remove(&node).into_iter().flat_map(|open| open.waiting));
+        }
+        // One that was cut off meanwhile may know more when it is back.
+        denials.by.retain(|holder| cx.responsive(*holder));
         if let Some(open) = self.open.get_mut(&node) {
             // It asks one thing at a time; whoever asks more waits for the next answer.
             if open.questions.len() < GRANTS_OPEN_MAX {
@@ -66,14 +83,22 @@ impl KeyGrants {
             }
             return GrantVerdict::NotNow;
         }
-        let holders = holders(cx, liveness, node);
+        let mut holders = holders(cx, liveness, node);
+        if denials.since + HOLDERS_HEARD_MS <= now {
+            // What a holder knows that was connected all the time is known here, too, and the facts that are kept here say yes.
+            // So its no is a lie, as its silence is, and keeps nobody out. It could as well have lied the other way.
+            holders.retain(|holder| !denials.by.contains(holder));
+        }
         let needed = majority(holders.len()).saturating_sub(holders.contains(&cx.me).into());
         if needed == 0 {
-            self.known.insert(node);
+            self.note_known(node);
             return GrantVerdict::Known;
         }
         let waiting: BTreeSet<NodeId> =
             holders.into_iter().filter(|holder| *holder != cx.me && cx.responsive(*holder)).collect();
+        if self.open.len() >= GRANTS_OPEN_MAX {
+            self.open.retain(|_, open| open.asked + HOLDERS_HEARD_MS > now);
+        }
         if waiting.len() < needed || self.open.len() >= GRANTS_OPEN_MAX {
             return GrantVerdict::NotNow;
         }
@@ -81,7 +106,7 @@ impl KeyGrants {
             let ask = |request| Message::Entitled(EntitledRequest { request, node });
             cx.ask(*holder, Waiter::Entitled(node), ask, None);
         }
-        self.open.insert(node, OpenGrant { questions: vec![question], waiting, needed });
+        self.open.insert(node, OpenGrant { asked: now, questions: vec![question], waiting, needed });
         GrantVerdict::Asking
     }
 
@@ -91,15 +116,23 @@ impl KeyGrants {
         if !open.waiting.remove(&holder) {
             return None;
         }
+        if !entitled && let Some(denials) = self.denials.get_mut(&node) {
+            denials.by.insert(holder);
+        }
         open.needed -= usize::from(entitled);
         if open.needed > 0 && open.waiting.len() >= open.needed {
             return None;
         }
         let open = self.open.remove(&node)?;
         if open.needed == 0 {
-            self.known.insert(node);
+            self.note_known(node);
         }
         Some((open.questions, open.needed == 0))
+    }
+
+    fn note_known(&mut self, node: NodeId) {
+        self.denials.remove(&node);
+        self.known.insert(node);
     }
 
     /// This node is a holder, and says what its facts say.

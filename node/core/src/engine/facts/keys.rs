@@ -17,7 +17,7 @@ use super::grants::{GrantVerdict, KeyGrants, level_of};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
-use crate::limits::{CAPABILITIES_UNCONFIRMED_MAX, KEYS_RETRY_MS};
+use crate::limits::{CAPABILITIES_UNCONFIRMED_MAX, KEYS_ANOTHER_MS, KEYS_RETRY_MS};
 use crate::seam::{DiskRequest, GossipToken, Waiter};
 
 /// Capabilities as texts, and the keys of those that an epoch confirms. What this node works with is in [`Context::keys`].
@@ -47,6 +47,9 @@ impl KeyRing {
         let peers: Vec<NodeId> = cx.peers.up().into_iter().filter(|node| cx.responsive(*node)).collect();
         if let Some(from) = cx.rng.choice(peers) {
             self.request(cx, from);
+            if !self.lacking(cx).is_empty() {
+                cx.wake_in(KEYS_ANOTHER_MS, Timer::Keys);
+            }
         }
     }
 

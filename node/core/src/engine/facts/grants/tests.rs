@@ -88,3 +88,26 @@ fn a_holder_says_what_its_facts_say() {
     cx.facts = race.facts;
     assert_eq!((says(&mut cx, 1), says(&mut cx, 2)), (true, false), "one of the two came too late");
 }
+
+#[test]
+fn holders_that_deny_what_they_must_know_keep_nobody_out_for_long() {
+    let mut cx = pool(4, &[1, 2]);
+    let mut grants = KeyGrants::default();
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Asking);
+    // One says no, the other one nothing.
+    assert_eq!(grants.on_answer(node(1), node(3), false), None);
+    pass(&mut cx, HOLDERS_HEARD_MS - 1);
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Asking, "they may not have heard of it");
+    pass(&mut cx, 1);
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Known);
+    // Those that are cut off count all the same.
+    let mut cx = pool(4, &[1, 2]);
+    let mut grants = KeyGrants::default();
+    check(&mut cx, &mut grants, 3);
+    for holder in [1, 2] {
+        cx.peers.get_mut(node(holder)).expect("connected").up = false;
+        grants.on_answer(node(holder), node(3), false);
+    }
+    pass(&mut cx, HOLDERS_HEARD_MS);
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::NotNow);
+}
