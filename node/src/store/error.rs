@@ -141,7 +141,7 @@ pub enum StoreNotice {
     #[error("the log in {path} could not be read or written: {error}")]
     LogFailed { path: PathBuf, error: String },
     /// It is twice as long as it has to be: for whoever knows what it has to hold, see [`super::Store::compact_log`].
-    #[error("the log in {path} is written anew, without what is outdated")]
+    #[error("the log in {path} is compacted: what is outdated is left out")]
     LogLong { path: PathBuf },
     /// It is written again.
     #[error("the log in {path} is written again")]
