@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use fsdfs_core::limits::REPAIR_PERIOD_MS;
 use fsdfs_core::tree::TreeParams;
+use fsdfs_proto::ids::BlockId;
 
 use crate::checkers::convergence::{OpenDifference, open_difference};
 use crate::checkers::harm::HEALED_WITHIN;
@@ -173,8 +174,9 @@ impl Simulation {
     fn nothing_is_lost(&mut self) {
         let snapshot = self.world.snapshot();
         let running = snapshot.nodes.iter().find(|node| node.runs);
-        let head = running.and_then(|node| node.knowledge.as_ref()?.heads.first().copied());
         let checkers = self.checkers();
+        let is_honest = |head: &&BlockId| !checkers.history.is_forged_head(**head);
+        let head = running.and_then(|node| node.knowledge.as_ref()?.heads.iter().find(is_honest).copied());
         let Some(state) = head.and_then(|head| checkers.history.state(head)).cloned() else { return };
         let lost = checkers.promises.lost_writes(&state);
         if !lost.is_empty() {

@@ -28,13 +28,15 @@ impl fmt::Display for OpenDifference {
 
 /// What a pool still lacks.
 pub fn open_difference(pool: &PoolSnapshot, storage: &StorageModel, history: &VolumeHistory) -> Option<OpenDifference> {
-    knowledge_differs(pool).map(OpenDifference::Knowledge).or_else(|| {
+    let forged = |head: &BlockId| history.is_forged_head(*head);
+    knowledge_differs(pool, forged).map(OpenDifference::Knowledge).or_else(|| {
         let first = pool.nodes.first()?.knowledge.as_ref()?;
         missing_copy(pool, first, storage, history).map(OpenDifference::Copy)
     })
 }
 
-fn knowledge_differs(pool: &PoolSnapshot) -> Option<String> {
+/// `forged`: heads of members that lie, which nobody has to make anything of.
+fn knowledge_differs(pool: &PoolSnapshot, forged: impl Fn(&BlockId) -> bool) -> Option<String> {
     if pool.operations_open > 0 {
         return Some(format!("{} operations are open", pool.operations_open));
     }
@@ -58,7 +60,8 @@ fn knowledge_differs(pool: &PoolSnapshot) -> Option<String> {
         };
         return Some(format!("nodes {} and {id} have different {what}", first.machine));
     }
-    (heads.len() != 1).then(|| format!("there are {} heads", heads.len()))
+    let honest = heads.iter().filter(|head| !forged(head)).count();
+    (honest != 1).then(|| format!("there are {honest} heads"))
 }
 
 /// A block of the tree that an assigned holder lacks although it runs and has room.
@@ -69,7 +72,8 @@ fn missing_copy(
     history: &VolumeHistory,
 ) -> Option<String> {
     let map = ClusterMap::new(knowledge.servers.clone());
-    let expected = history.tree_of(*knowledge.heads.first()?).into_iter();
+    let head = knowledge.heads.iter().find(|head| !history.is_forged_head(**head))?;
+    let expected = history.tree_of(*head).into_iter();
     for (block, copies) in expected.filter(|(block, _)| !history.is_forged(*block)) {
         for holder in map.holders(block, copies) {
             if let Some(lacks) = lacks(pool, holder.node, block, storage, history) {
@@ -115,12 +119,14 @@ mod tests {
 
     #[test]
     fn nodes_that_know_the_same_have_converged() {
-        assert_eq!(knowledge_differs(&pool(vec![node(0, 1), node(2, 1)])), None);
+        assert_eq!(knowledge_differs(&pool(vec![node(0, 1), node(2, 1)]), |_| false), None);
+        let all_forged = knowledge_differs(&pool(vec![node(0, 1)]), |_| true);
+        assert_eq!(all_forged.as_deref(), Some("there are 0 heads"));
     }
 
     #[test]
     fn what_differs_is_named() {
-        let differs = |pool: &PoolSnapshot| knowledge_differs(pool).expect("they have not converged");
+        let differs = |pool: &PoolSnapshot| knowledge_differs(pool, |_| false).expect("they have not converged");
         assert_eq!(differs(&pool(vec![node(0, 1), node(2, 3)])), "nodes 0 and 2 have different facts");
         let mut off = node(2, 1);
         off.knowledge = None;

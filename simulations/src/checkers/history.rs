@@ -122,8 +122,13 @@ impl VolumeHistory {
         self.forged_blocks.contains(&block)
     }
 
+    /// Whether a member that lies made this head.
+    pub fn is_forged_head(&self, commit: BlockId) -> bool {
+        self.forged.contains_key(&commit)
+    }
+
     /// Without what only those did who lie.
-    fn honest(&self, seen: &VersionVector) -> VersionVector {
+    pub fn honest(&self, seen: &VersionVector) -> VersionVector {
         let forged = |dot: &Dot| self.forged.values().any(|seen| seen.get(dot.writer) > 0);
         seen.dots().iter().filter(|dot| !forged(dot)).copied().collect()
     }

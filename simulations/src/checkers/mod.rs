@@ -182,6 +182,7 @@ impl Checkers {
             }
             Observed::QueryAnswered { machine, op, shown, maybe_stale, maybe_incomplete, connected } => {
                 self.liveness.command_ended(op);
+                let shown = shown.map(|shown| self.history.honest(&shown));
                 let (shown, connected) = (shown.as_ref(), &connected[..]);
                 let query = AnsweredQuery { machine, op, shown, maybe_stale, maybe_incomplete, connected };
                 let wrong = self.promises.query_answered(query);

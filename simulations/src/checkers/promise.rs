@@ -184,6 +184,8 @@ impl PromiseChecker {
         }
         let mut seen = VersionVector::default();
         states.iter().for_each(|(_, state)| seen.add_all(&state.seen));
+        // What members that lie did may be shown for a while and then not.
+        let seen = history.honest(&seen);
         if since > self.disturbed && all_connected {
             self.calm.add_all(&seen);
         }

@@ -12,9 +12,10 @@ mod stage;
 mod table;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use fsdfs_tests::cluster::TestProgram;
 
 use row::{AttackRole, AttackRow};
@@ -35,7 +36,7 @@ fn chosen(is_long: bool) -> VecDeque<PlannedPlay> {
     let mut plays = VecDeque::new();
     for row in rows::ALL.iter().copied().flatten().filter(is_wanted) {
         let roles = if is_long { row.roles } else { &row.roles[..1] };
-        let fits = is_long || !row.is_long || row.open.is_some();
+        let fits = is_long || !row.is_long || row.open.is_some() || only.is_some();
         plays.extend(roles.iter().filter(|_| fits).map(|role| (row, *role)));
     }
     plays
@@ -78,7 +79,9 @@ fn play(stage: &mut Option<AttackStage>, row: &AttackRow, role: AttackRole, is_l
         return RowResult::of(row, role, RowOutcome::Open(reason), None);
     }
     let begun = std::time::Instant::now();
-    let outcome = on_stage(stage, row, role, is_long);
+    // A mistake in a row is a failure of that row.
+    let played = catch_unwind(AssertUnwindSafe(|| on_stage(stage, row, role, is_long)));
+    let outcome = played.unwrap_or_else(|_| Err(anyhow!("the row itself panicked")));
     if outcome.is_err() {
         // What comes next is not to suffer for it.
         *stage = None;

@@ -62,7 +62,8 @@ impl AttackRow {
         Self { name, does, roles, play, is_long: false, open: None }
     }
 
-    pub const fn long(self) -> Self {
-        Self { is_long: true, ..self }
+    /// One that is played in the long run only.
+    pub const fn long(name: &'static str, does: &'static str, roles: &'static [AttackRole], play: AttackPlay) -> Self {
+        Self { is_long: true, ..Self::new(name, does, roles, play) }
     }
 }

@@ -20,8 +20,8 @@ const HEALED_WITHIN: Duration = Duration::from_secs(60);
 const ATTACK_MAX: Duration = Duration::from_secs(180);
 /// What memory may differ from before: a fifth, or this much, for a node of an empty pool is small.
 const RESIDENT_SLACK_KIB: u64 = 16 << 10;
-/// And what logs may: honest members write heads and cards meanwhile.
-const LOG_SLACK_BYTES: u64 = 512 << 10;
+/// And what logs may: one of less than 4 MiB is not compacted, and each node here has two.
+const LOG_SLACK_BYTES: u64 = 8 << 20;
 
 /// A pool of three, and the files that were put into it.
 pub struct AttackStage {
@@ -134,17 +134,31 @@ impl AttackStage {
 
     /// Puts a file through one node; it has to be readable from then on.
     pub fn put(&mut self, node: usize, name: &str, bytes: u64) -> Result<Value> {
+        let answer = self.put_through(&self.cluster.nodes[node], name, bytes)?;
+        self.files.push(name.to_owned());
+        Ok(answer)
+    }
+
+    /// A friend comes in, whose node has never written before, and puts a file.
+    pub fn friend_writes(&mut self, name: &str) -> Result<()> {
+        let mut friend = self.cluster.new_node()?;
+        friend.storage = "none".into();
+        friend.join(&self.ticket(0, AttackRole::Full)?).context("a friend joins")?;
+        self.put_through(&friend, name, 10_000).context("a friend who has never written")?;
+        self.files.push(name.to_owned());
+        friend.stop()
+    }
+
+    fn put_through(&self, node: &ClusterNode, name: &str, bytes: u64) -> Result<Value> {
         let file = self.cluster.scratch("kept").join(name);
         tree::random_file(&file, bytes, fastrand::u64(..))?;
         let to = format!("/kept/{name}");
-        let node = &self.cluster.nodes[node];
         if self.files.is_empty() {
             // It may be there: then this fails, and the put shows whether it matters.
             node.run(["mkdir", "/kept"])?;
         }
         let answer = node.json(["put".as_ref(), file.as_os_str(), to.as_ref()])?;
         ensure!(answer["failed"]["count"] == 0, "{to} was not put: {answer}");
-        self.files.push(name.to_owned());
         Ok(answer)
     }
 

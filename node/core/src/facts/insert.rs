@@ -238,6 +238,8 @@ impl FactSet {
             Fact::AdminList(_) => true,
             Fact::Revocation(revoke) if self.kept.law.rank(revoke.signer()).is_some() => {
                 let subject = revoke.value().subject;
+                // What it said that nobody could place may be as much as all waiting facts together.
+                self.waiting.forget(subject);
                 self.kept.law = RankedLaw::new(self.kept.pool, self.kept.facts.values());
                 let mut signed = self.kept.by_signer.get(&subject).into_iter().flatten();
                 signed.any(|id| self.kept.law.voids(subject, *id))

@@ -66,6 +66,13 @@ impl WaitingFacts {
         ids.into_iter().filter_map(|id| self.remove(id)).collect()
     }
 
+    /// What this key signed will never count, and waits no longer.
+    pub fn forget(&mut self, signer: PublicKey) {
+        let signed = self.facts.iter().filter(|(_, waiting)| waiting.fact.signer() == signer);
+        let ids: Vec<FactId> = signed.map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| drop(self.remove(id)));
+    }
+
     /// All of them; none is left.
     pub fn take_all(&mut self) -> Vec<Fact> {
         let ids: Vec<FactId> = self.queue.values().copied().collect();
@@ -89,5 +96,23 @@ impl WaitingFacts {
             }
         }
         Some(waiting.fact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::tests::pool::{beat, node};
+
+    #[test]
+    fn what_a_revoked_key_signed_waits_no_longer() {
+        let mut waiting = WaitingFacts::default();
+        for number in [1, 2] {
+            waiting.push(beat(number, 1, 1).into(), Awaited::Key(node(number).into()));
+        }
+        waiting.forget(node(1).into());
+        assert!(waiting.take(Awaited::Key(node(1).into())).is_empty());
+        assert_eq!(waiting.take(Awaited::Key(node(2).into())).len(), 1);
+        assert_eq!(waiting.bytes, 0);
     }
 }

@@ -30,13 +30,13 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::new("unremovable", "two members that bear each other's id as name", &[Full, Storer], |stage, role| {
         unremovable(stage, role).boxed()
     }),
-    AttackRow::new(
+    AttackRow::long(
         "look-alike",
         "a name with invisible letters and one that turns the line",
         &[Storer],
         |stage, role| look_alike(stage, role).boxed(),
     ),
-    AttackRow::new("many-links", "one member connects forty times", &[Storer, Full], |stage, role| {
+    AttackRow::long("many-links", "one member connects forty times", &[Storer, Full], |stage, role| {
         many_links(stage, role).boxed()
     }),
     AttackRow::new("no-keys", "a member that is to store only asks for the keys", &[Storer, Reader], |stage, role| {

@@ -7,8 +7,8 @@ use fsdfs_proto::identity::{CardDisk, Fact};
 use fsdfs_proto::ids::{Digest, DiskNonce, NodeId};
 use fsdfs_proto::message::{FactDigests, Message};
 use fsdfs_proto::time::Hlc;
-use fsdfs_tests::adversary::forge::{ForgingMember, now_ms};
-use fsdfs_tests::adversary::{MemberPuppet, PuppetManners};
+use fsdfs_tests::adversary::forge::{self, ForgingMember, now_ms};
+use fsdfs_tests::adversary::{Liar, MemberPuppet, PuppetManners};
 use futures::FutureExt as _;
 
 use crate::row::AttackRole::{Full, Reader, Storer};
@@ -26,23 +26,21 @@ pub const ROWS: &[AttackRow] = &[
             flood(stage, role, Duration::from_secs(2), |member, _| vec![member.endless_revocation(16_000)]).boxed()
         },
     ),
-    AttackRow::new("volumes", "epochs of volumes of which nobody has heard", &[Storer, Full], |stage, role| {
+    AttackRow::long("volumes", "epochs of volumes of which nobody has heard", &[Storer, Full], |stage, role| {
         flood(stage, role, Duration::from_secs(2), |member, _| {
             (0..8).map(|_| ForgingMember::unknown_volume(member.pool)).collect()
         })
         .boxed()
     }),
-    AttackRow::new("revokes-long", "the same for half a minute", &[Storer, Full], |stage, role| {
+    AttackRow::long("revokes-long", "the same for half a minute", &[Storer, Full], |stage, role| {
         flood(stage, role, Duration::from_secs(30), |member, _| vec![member.endless_revocation(16_000)]).boxed()
-    })
-    .long(),
-    AttackRow::new("volumes-long", "the same for half a minute", &[Storer], |stage, role| {
+    }),
+    AttackRow::long("volumes-long", "the same for half a minute", &[Storer], |stage, role| {
         flood(stage, role, Duration::from_secs(30), |member, _| {
             (0..8).map(|_| ForgingMember::unknown_volume(member.pool)).collect()
         })
         .boxed()
-    })
-    .long(),
+    }),
     AttackRow::new(
         "cards",
         "a new card as fast as the line takes it, each another map",
@@ -55,13 +53,13 @@ pub const ROWS: &[AttackRow] = &[
             .boxed()
         },
     ),
-    AttackRow::new("beats", "signs of life as fast as the line takes them", &[Storer, Full], |stage, role| {
+    AttackRow::long("beats", "signs of life as fast as the line takes them", &[Storer, Full], |stage, role| {
         flood(stage, role, Duration::from_secs(2), |member, round| {
             (0..100).map(|beat| member.heartbeat(round * 100 + beat)).collect()
         })
         .boxed()
     }),
-    AttackRow::new(
+    AttackRow::long(
         "orphans",
         "statements of 512 KiB each by keys that nobody knows",
         &[Storer, Full],
@@ -84,10 +82,9 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::new("quad", "300 certificates for a key, and 300 by it", &[Full], |stage, role| {
         many_ways(stage, role, 300).boxed()
     }),
-    AttackRow::new("quad-long", "2,000 certificates for a key, and 2,000 by it", &[Full], |stage, role| {
+    AttackRow::long("quad-long", "2,000 certificates for a key, and 2,000 by it", &[Full], |stage, role| {
         many_ways(stage, role, 2_000).boxed()
-    })
-    .long(),
+    }),
     AttackRow::new("members", "4,200 members certified by the key of one ticket", &[Storer, Full], |stage, role| {
         many_members(stage, role).boxed()
     }),
@@ -97,10 +94,10 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::new("gone", "one member says that all others are gone", &[Storer, Full], |stage, role| {
         says_gone(stage, role).boxed()
     }),
-    AttackRow::new("clock", "three members whose clocks are an hour off", &[Storer, Full], |stage, role| {
+    AttackRow::new("clock", "a member with two of its own making, an hour off", &[Full, Storer], |stage, role| {
         clocks(stage, role).boxed()
     }),
-    AttackRow::new("level", "a level of features that no program will have", &[Full], |stage, role| {
+    AttackRow::long("level", "a level of features that no program will have", &[Full], |stage, role| {
         flood(stage, role, Duration::from_millis(200), |member, _| vec![member.highest_level()]).boxed()
     }),
 ];
@@ -246,7 +243,7 @@ async fn usurp(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty>
 
 /// As each honest node sees it, when it has heard of all.
 async fn nobody_is_gone(stage: &AttackStage) -> Result<String> {
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let honest: Vec<String> = stage.honest().iter().map(NodeId::to_string).collect();
     for node in &stage.cluster.nodes {
         let answer = node.json(["members"])?;
@@ -260,11 +257,18 @@ async fn nobody_is_gone(stage: &AttackStage) -> Result<String> {
 
 async fn clocks(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
     let mut party = AttackParty::default();
-    for _ in 0..3 {
-        let mut liar = stage.newcomer(role)?;
-        party.puppets.extend(stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?);
-        party.liars.push(liar);
+    let mut first = stage.newcomer(role)?;
+    party.puppets.extend(stage.enter(&mut first, stage.doors.len(), PuppetManners::Poor).await?);
+    // Who may not invite is alone.
+    if let Some((cert, ticket)) = forge::own_ticket(&first, 2) {
+        party.puppets[0].state([cert]).await;
+        for _ in 0..2 {
+            let mut liar = Liar::at(&ticket, stage.doors.clone());
+            party.puppets.extend(stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?);
+            party.liars.push(liar);
+        }
     }
+    party.liars.push(first);
     for _ in 0..3 {
         for puppet in &party.puppets {
             say_time(puppet, now_ms() + HOUR_MS).await;

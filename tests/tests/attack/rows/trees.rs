@@ -18,7 +18,9 @@ use crate::row::{AttackParty, AttackRole, AttackRow};
 use crate::stage::AttackStage;
 
 /// How long a node is watched for spinning after it has heard of a tree.
-const SPIN: Duration = Duration::from_secs(4);
+const SPIN: Duration = Duration::from_secs(2);
+/// Writers of a head that an honest member made: the other rows leave heads with thousands.
+const HONEST_WRITERS_MAX: usize = 100;
 
 pub const ROWS: &[AttackRow] = &[
     AttackRow::new("poison-head", "a head whose commit opens under no key", &[Full], |stage, role| {
@@ -28,13 +30,9 @@ pub const ROWS: &[AttackRow] = &[
         heads(stage, role, |forger| vec![forger.missing_root()]).boxed()
     }),
     AttackRow::new("poison-seen", "heads that name 2,048 writers, and as many others", &[Full], |stage, role| {
-        heads(stage, role, |forger| {
-            let one = forger.crowded(VERSION_VECTOR_WRITERS_MAX);
-            vec![one, forger.crowded(VERSION_VECTOR_WRITERS_MAX)]
-        })
-        .boxed()
+        crowds(stage, role).boxed()
     }),
-    AttackRow::new("many-heads", "300 concurrent heads, more than are looked at at once", &[Full], |stage, role| {
+    AttackRow::long("many-heads", "300 concurrent heads, more than are looked at at once", &[Full], |stage, role| {
         heads(stage, role, |forger| (0..300).map(|_| other_writer(forger)).collect()).boxed()
     }),
     AttackRow::new("end-of-time", "a commit of the year 584,556,019", &[Full], |stage, role| {
@@ -43,7 +41,7 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::new("framed-head", "a head in the name of another member", &[Full], |stage, role| {
         framed(stage, role).boxed()
     }),
-    AttackRow::new("head-flood", "a newer head as fast as the line takes it", &[Full], |stage, role| {
+    AttackRow::long("head-flood", "a newer head as fast as the line takes it", &[Full], |stage, role| {
         head_flood(stage, role).boxed()
     }),
     AttackRow::new("foreign-seen", "a head that includes what honest writers will do next", &[Full], |stage, role| {
@@ -52,7 +50,7 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::new("dag", "a folder of 61 small blocks with 2^60 names", &[Full], |stage, role| {
         trees(stage, role, |forger| forger.doubling("evil"), &["/evil"]).boxed()
     }),
-    AttackRow::new("laughs", "folders in folders with 10^14 files in 15 blocks", &[Full], |stage, role| {
+    AttackRow::long("laughs", "folders in folders with 10^14 files in 15 blocks", &[Full], |stage, role| {
         trees(stage, role, |forger| forger.laughs("laughs", 14), &["/laughs"]).boxed()
     }),
     AttackRow::new("bomb", "a file of an exbibyte in five blocks", &[Full], |stage, role| {
@@ -101,6 +99,23 @@ async fn framed(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty
     Ok(party)
 }
 
+/// Somebody who has never written needs a place among the writers.
+async fn crowds(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let forger = writer(stage, role, &mut party).await?;
+    // As many as a head may name, one less, and half.
+    for writers in [VERSION_VECTOR_WRITERS_MAX, VERSION_VECTOR_WRITERS_MAX - 40, VERSION_VECTOR_WRITERS_MAX / 2] {
+        let head = forger.crowded(writers);
+        for puppet in &party.puppets {
+            puppet.state([head.clone()]).await;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stage.friend_writes("written by a newcomer among crowds")?;
+    party.note = "a newcomer writes".into();
+    Ok(party)
+}
+
 /// Each takes the place of the last one.
 async fn head_flood(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
     let mut party = AttackParty::default();
@@ -129,7 +144,8 @@ async fn foreign_seen(stage: &mut AttackStage, role: AttackRole) -> Result<Attac
     let volume = stage.volume();
     let ask = |request| Message::Heads(HeadsRequest { request, volume, known: Vec::new() });
     let Some(Message::HeadsReply(heads)) = party.puppets[0].ask(ask).await else { bail!("nobody says the heads") };
-    let seen = heads.facts.iter().filter_map(|raw| forge::seen_in(stage.pool, raw)).flatten();
+    let seen = heads.facts.iter().filter_map(|raw| forge::seen_in(stage.pool, raw));
+    let seen = seen.filter(|seen| seen.len() < HONEST_WRITERS_MAX).flatten();
     let ahead: Vec<Dot> = seen.map(|dot| Dot { seq: dot.seq + 1_000, ..dot }).collect();
     ensure!(!ahead.is_empty(), "somebody has written");
     party.note = format!("{} writers were overtaken", ahead.len());

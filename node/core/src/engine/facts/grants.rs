@@ -153,13 +153,15 @@ pub(super) fn level_of(cx: &Context, node: NodeId) -> Option<CapabilityLevel> {
 }
 
 /// The holders of the shared volume's id but the one in question, which would speak for itself. One that was silent for an hour
-/// is not waited for: a pool of which half sleeps takes in newcomers all the same.
+/// is not waited for: a pool of which half sleeps takes in newcomers all the same. Nor is one that failed its audits: servers
+/// that boast of capacity would be the holders, and nobody would come in as long as they are silent.
 fn holders(cx: &Context, liveness: &Liveness, but: NodeId) -> Vec<NodeId> {
     let copies = cx.copies();
     let order = cx.map.order(BlockId(cx.pool.volume().0), copies);
     let is_there =
         |node: NodeId| node == cx.me || liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started) < LONG_AWAY_MS;
-    let others = order.iter().map(|holder| holder.node).filter(|node| *node != but && is_there(*node));
+    let counts = |node: NodeId| node != but && is_there(node) && cx.peers.is_believed(node);
+    let others = order.iter().map(|holder| holder.node).filter(|node| counts(*node));
     others.take(copies.into()).collect()
 }
 

@@ -59,6 +59,17 @@ fn whoever_is_known_to_too_few_gets_nothing_now() {
 }
 
 #[test]
+fn holders_that_failed_their_audits_are_not_asked() {
+    let mut cx = pool(5, &[1, 2, 3]);
+    let holders = holders(&cx, &Liveness::default(), node(4));
+    let liar = *holders.iter().find(|holder| **holder != cx.me).expect("three of four");
+    cx.peers.get_mut(liar).expect("connected").distrusted = true;
+    let mut grants = KeyGrants::default();
+    assert_eq!(check(&mut cx, &mut grants, 4), GrantVerdict::Asking);
+    assert!(asked(&mut cx).iter().all(|(holder, _)| *holder != liar), "another one takes its place");
+}
+
+#[test]
 fn a_part_of_the_pool_that_is_cut_off_hands_out_nothing() {
     let mut cx = pool(4, &[]);
     assert_eq!(check(&mut cx, &mut KeyGrants::default(), 3), GrantVerdict::NotNow);
