@@ -1,6 +1,6 @@
 //! Rules, servers, volumes, heads.
 
-use fsdfs_proto::identity::card_flag;
+use fsdfs_proto::identity::{Head, card_flag};
 use fsdfs_proto::ids::{DiskId, DiskNonce};
 use fsdfs_proto::signed::Signed;
 
@@ -120,7 +120,7 @@ fn a_head_under_another_key_is_refused() {
 fn one_author_fills_no_volume_with_heads_in_any_order() {
     let volume = pool_id().volume();
     let many: Vec<_> = (0..100).map(|writer| head_by(1, 1, &[(writer, 1)])).collect();
-    let stands = |heads: Vec<&fsdfs_proto::signed::Signed<fsdfs_proto::identity::Head>>| {
+    let stands = |heads: Vec<&Signed<Head>>| {
         let mut pool = TestPool::of(2);
         pool.say(epoch(&key(0), 1, Vec::new()));
         heads.into_iter().for_each(|head| {
