@@ -12,7 +12,7 @@ use fsdfs_proto::ids::{BlockId, VolumeId, Writer as WriterId};
 use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry};
 use fsdfs_proto::signed::Signed;
 
-use super::quarantine::Quarantine;
+use super::quarantine::{HeadUse, Quarantine};
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::engine::timers::Timer;
@@ -43,7 +43,7 @@ pub(in crate::engine) struct UnpublishedHead {
 impl LocalHeads {
     /// The heads this node goes by, ordered by commit id.
     pub fn current(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
-        self.quarantine.usable(cx, volume, self.standing(cx, volume))
+        self.quarantine.usable(cx, volume, self.standing(cx, volume), HeadUse::Write)
     }
 
     /// The heads that stand, whether or not they can be used.
@@ -103,7 +103,7 @@ impl LocalHeads {
 
     /// The heads that are shown: of some the key may be still on its way.
     pub fn readable(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
-        let mut heads = self.current(cx, volume);
+        let mut heads = self.quarantine.usable(cx, volume, self.standing(cx, volume), HeadUse::Read);
         heads.retain(|head| cx.readable.contains(&head.signer()));
         heads
     }

@@ -34,12 +34,23 @@ struct VolumeQuarantine {
     awaited: BTreeMap<BlockId, u64>,
 }
 
+/// What heads are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum HeadUse {
+    /// To be shown.
+    Read,
+    /// To be written on.
+    Write,
+}
+
 /// A head that a job could not use.
 pub(in crate::engine) struct QuarantinedHead {
     pub head: Signed<Head>,
     pub fault: HeadFault,
     /// Monotonic milliseconds; none if it is to be tried again.
     since: Option<u64>,
+    /// It is not shown either; otherwise only writes go on without it.
+    reads: bool,
 }
 
 impl QuarantinedHead {
@@ -55,34 +66,47 @@ impl QuarantinedHead {
 }
 
 impl VolumeQuarantine {
-    fn is_bad(&self, cx: &Context, head: &Signed<Head>) -> bool {
-        self.bad.get(&commit_of(head)).is_some_and(|bad| bad.holds(cx.now.mono))
+    fn is_bad(&self, cx: &Context, head: &Signed<Head>, wanted: HeadUse) -> bool {
+        let counts = |bad: &QuarantinedHead| bad.holds(cx.now.mono) && (bad.reads || wanted == HeadUse::Write);
+        self.bad.get(&commit_of(head)).is_some_and(counts)
     }
 
-    /// Whether a head must be waited for: without it this node may show less than it did. That is so of those that it used, and
-    /// after a start of all, for it does not remember which. What stays away for very long is not waited for.
-    fn is_to_be_awaited(&mut self, cx: &Context, id: BlockId, fault: &HeadFault) -> bool {
+    /// Whether a head must be waited for: without it a node may show less than it showed or acknowledged. Writes wait for what
+    /// was used here, and after a start for all, for it is not remembered what was. What stays away for very long is not
+    /// waited for, nor what somebody published who is out.
+    fn is_to_be_awaited(&mut self, cx: &Context, head: &Signed<Head>, fault: &HeadFault, wanted: HeadUse) -> bool {
+        let id = commit_of(head);
         let is_used = self.good.iter().any(|head| commit_of(head) == id);
         let waits = match fault {
-            HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey => is_used || self.good.is_empty(),
+            HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey => {
+                wanted == HeadUse::Read || is_used || self.good.is_empty()
+            }
             HeadFault::Absent(_, BlockAbsence::Nowhere) => is_used,
             _ => false,
         };
-        waits && cx.now.mono < *self.awaited.entry(id).or_insert(cx.now.mono) + LONG_AWAY_MS
+        waits
+            && !cx.revoked(head.value().author)
+            && cx.now.mono < *self.awaited.entry(id).or_insert(cx.now.mono) + LONG_AWAY_MS
     }
 }
 
 impl Quarantine {
-    /// Whether jobs go without this head now.
+    /// Whether writes go on without this head now.
     pub fn is_bad(&self, cx: &Context, head: &Signed<Head>) -> bool {
-        self.0.get(&head.value().volume).is_some_and(|own| own.is_bad(cx, head))
+        self.0.get(&head.value().volume).is_some_and(|own| own.is_bad(cx, head, HeadUse::Write))
     }
 
     /// Of the heads that stand, those to go by; in place of each that cannot be used, what stood before it came.
-    pub fn usable(&self, cx: &Context, volume: VolumeId, standing: Vec<Signed<Head>>) -> Vec<Signed<Head>> {
+    pub fn usable(
+        &self,
+        cx: &Context,
+        volume: VolumeId,
+        standing: Vec<Signed<Head>>,
+        wanted: HeadUse,
+    ) -> Vec<Signed<Head>> {
         let Some(own) = self.0.get(&volume).filter(|own| !own.bad.is_empty()) else { return standing };
         let all = standing.len();
-        let (bad, usable): (Vec<_>, Vec<_>) = standing.into_iter().partition(|head| own.is_bad(cx, head));
+        let (bad, usable): (Vec<_>, Vec<_>) = standing.into_iter().partition(|head| own.is_bad(cx, head, wanted));
         if usable.len() == all {
             return usable;
         }
@@ -95,7 +119,8 @@ impl Quarantine {
         let current = cx.facts.epoch(volume).map(|epoch| epoch.value().epoch);
         let epochs: Vec<u32> = current.into_iter().chain(bad.iter().map(|head| head.value().epoch)).collect();
         let before = own.good.iter().chain(recent);
-        let before = before.filter(|head| epochs.contains(&head.value().epoch) && !own.is_bad(cx, head)).cloned();
+        let before =
+            before.filter(|head| epochs.contains(&head.value().epoch) && !own.is_bad(cx, head, wanted)).cloned();
         current_heads(usable.into_iter().chain(before.collect::<Vec<_>>()))
     }
 
@@ -122,6 +147,7 @@ impl Quarantine {
         volume: VolumeId,
         heads: &[Signed<Head>],
         faults: Vec<(BlockId, HeadFault)>,
+        wanted: HeadUse,
     ) -> Option<TreeError> {
         let mut stuck = None;
         let own = self.0.entry(volume).or_default();
@@ -129,11 +155,14 @@ impl Quarantine {
             let Some(head) = heads.iter().find(|head| commit_of(head) == id) else { continue };
             let since = Some(cx.now.mono);
             let fault = if may_lack_key(cx, head, &fault) { HeadFault::NoKey } else { fault };
-            if own.is_to_be_awaited(cx, id, &fault) {
+            if own.is_to_be_awaited(cx, head, &fault, wanted) {
                 stuck = Some(fault.as_tree_error());
                 continue;
             }
-            let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since });
+            let is_away = matches!(fault, HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey);
+            let is_long = own.awaited.get(&id).is_some_and(|first| cx.now.mono >= first + LONG_AWAY_MS);
+            let reads = wanted == HeadUse::Read || !is_away || is_long || cx.revoked(head.value().author);
+            let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since, reads });
             if before.is_none_or(|before| before.fault != fault) {
                 let author = cx.name_of(head.value().author);
                 cx.notice(Notice::HeadQuarantined { volume, author, commit: id, fault });

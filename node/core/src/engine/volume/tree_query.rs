@@ -6,6 +6,7 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::signed::Signed;
 
+use super::quarantine::HeadUse;
 use super::{HeadQueries, LocalHeads};
 use crate::engine::blocks::Gets;
 use crate::engine::context::Context;
@@ -171,7 +172,7 @@ impl TreeQueries {
             }
             JobDone::BadHeads(faults) => {
                 let Some(volume) = self.open.get(&number).map(|pending| pending.volume) else { return };
-                if let Some(error) = local.quarantine.note_bad(cx, volume, job.heads(), faults) {
+                if let Some(error) = local.quarantine.note_bad(cx, volume, job.heads(), faults, HeadUse::Read) {
                     return self.fail(cx, number, error);
                 }
                 let heads = local.readable(cx, volume);

@@ -8,6 +8,7 @@ use fsdfs_proto::signed::Signed;
 use super::{CommitParts, CommitProgress, CommitStep, Commits, NewHead};
 use crate::engine::context::Context;
 use crate::engine::event::HeardHeads;
+use crate::engine::volume::quarantine::HeadUse;
 use crate::limits::{JOB_ROUNDS_MAX, WORKING_SET_MAX};
 use crate::report::Notice;
 use crate::seam::{CommitToken, GetOutcome, Refusal, Waiter};
@@ -75,7 +76,7 @@ impl Commits {
         faults: Vec<(BlockId, HeadFault)>,
     ) {
         let named: Vec<BlockId> = faults.iter().map(|(id, _)| *id).collect();
-        if let Some(error) = parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults) {
+        if let Some(error) = parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults, HeadUse::Write) {
             return self.fail(parts, volume, error);
         }
         let left = parts.heads.to_commit(parts.cx, volume);

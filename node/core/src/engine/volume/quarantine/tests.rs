@@ -19,12 +19,12 @@ fn poisoned(fault: HeadFault) -> (Context, Quarantine, Signed<Head>, Signed<Head
     cx.facts.insert(bad.clone().into());
     assert_eq!(cx.facts.heads(volume()), std::slice::from_ref(&bad), "the facts know it only");
     let stands = cx.facts.heads(volume());
-    assert_eq!(quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), fault)]), None);
+    assert_eq!(quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), fault)], HeadUse::Write), None);
     (cx, quarantine, good, bad)
 }
 
 fn usable(cx: &Context, quarantine: &Quarantine) -> Vec<Signed<Head>> {
-    quarantine.usable(cx, volume(), cx.facts.heads(volume()))
+    quarantine.usable(cx, volume(), cx.facts.heads(volume()), HeadUse::Write)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn what_is_away_is_tried_again_and_never_covered() {
     assert!(!quarantine.has_to_cover(&cx, volume(), std::slice::from_ref(&good)));
     pass(&mut cx, QUARANTINE_AWAY_MS);
     assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&bad), "its members may be back");
-    quarantine.note_bad(&mut cx, volume(), std::slice::from_ref(&bad), vec![(commit_of(&bad), away)]);
+    quarantine.note_bad(&mut cx, volume(), std::slice::from_ref(&bad), vec![(commit_of(&bad), away)], HeadUse::Write);
     assert_eq!(usable(&cx, &quarantine), [good]);
     quarantine.try_again();
     assert_eq!(usable(&cx, &quarantine), [bad]);
@@ -67,7 +67,7 @@ fn a_head_that_came_just_before_a_bad_one_is_not_lost() {
         cx.facts.insert(head.clone().into());
     }
     let stands = cx.facts.heads(volume());
-    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), DAMAGED)]);
+    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), DAMAGED)], HeadUse::Write);
     assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&honest));
     // Also after a restart: the log has it.
     assert_eq!(quarantine.heads_before(&cx).collect::<Vec<_>>(), [&honest]);
@@ -78,7 +78,13 @@ fn without_any_other_head_the_reason_is_known() {
     let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
     let bad = pool::head(1, &[(9, 1)]);
     cx.facts.insert(bad.clone().into());
-    quarantine.note_bad(&mut cx, volume(), std::slice::from_ref(&bad), vec![(commit_of(&bad), DAMAGED)]);
+    quarantine.note_bad(
+        &mut cx,
+        volume(),
+        std::slice::from_ref(&bad),
+        vec![(commit_of(&bad), DAMAGED)],
+        HeadUse::Write,
+    );
     assert!(usable(&cx, &quarantine).is_empty());
     assert_eq!(quarantine.first_fault(volume()), Some(DAMAGED.as_tree_error()));
 }
@@ -100,7 +106,13 @@ fn what_does_not_open_for_want_of_a_key_is_not_covered() {
     }
     quarantine.note_good(&cx, volume(), std::slice::from_ref(&good));
     cx.keys.insert(volume(), pool::keys(2));
-    quarantine.note_bad(&mut cx, volume(), &[good.clone(), other.clone()], vec![(commit_of(&other), DAMAGED)]);
+    quarantine.note_bad(
+        &mut cx,
+        volume(),
+        &[good.clone(), other.clone()],
+        vec![(commit_of(&other), DAMAGED)],
+        HeadUse::Write,
+    );
     assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&good));
     assert!(!quarantine.has_to_cover(&cx, volume(), &[good]) && quarantine.withholds(&cx, volume()));
 }
@@ -123,7 +135,7 @@ fn a_head_whose_author_is_out_troubles_nobody() {
         cx.facts.insert(head.clone().into());
     }
     let stands = cx.facts.heads(volume());
-    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), HeadFault::TooManyWriters)]);
+    quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), HeadFault::TooManyWriters)], HeadUse::Write);
     assert!(quarantine.reported(&cx).count() == 1 && quarantine.withholds(&cx, volume()));
     revoke(&mut cx, 2);
     assert_eq!(usable(&cx, &quarantine), [good], "it stands as before, and stops nobody");
@@ -140,7 +152,7 @@ fn what_this_node_has_shown_is_waited_for_while_it_is_away_but_not_for_ever() {
     }
     let stands = cx.facts.heads(volume());
     let note = |quarantine: &mut Quarantine, cx: &mut Context| {
-        quarantine.note_bad(cx, volume(), &stands, vec![(commit_of(&one), away.clone())])
+        quarantine.note_bad(cx, volume(), &stands, vec![(commit_of(&one), away.clone())], HeadUse::Write)
     };
     // After a start, and when it was used: without it less would be shown than before.
     for is_used in [false, true] {
@@ -153,4 +165,36 @@ fn what_this_node_has_shown_is_waited_for_while_it_is_away_but_not_for_ever() {
     pass(&mut cx, LONG_AWAY_MS);
     assert_eq!(note(&mut quarantine, &mut cx), None);
     assert_eq!(usable(&cx, &quarantine), std::slice::from_ref(&two));
+}
+
+/// What it holds was acknowledged by somebody: whoever reads waits for it, whoever writes goes on beside it.
+#[test]
+fn a_head_that_is_away_is_left_out_of_writes_and_not_of_reads() {
+    let away = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Away);
+    let (mut cx, mut quarantine, good, bad) = poisoned(away.clone());
+    let stands = cx.facts.heads(volume());
+    let read = |quarantine: &Quarantine, cx: &Context| quarantine.usable(cx, volume(), stands.clone(), HeadUse::Read);
+    let note = |quarantine: &mut Quarantine, cx: &mut Context| {
+        quarantine.note_bad(cx, volume(), &stands, vec![(commit_of(&bad), away.clone())], HeadUse::Read)
+    };
+    assert_eq!((usable(&cx, &quarantine), read(&quarantine, &cx)), (vec![good.clone()], vec![bad.clone()]));
+    assert_eq!(note(&mut quarantine, &mut cx), Some(away.as_tree_error()));
+    // Unless it stays away for very long, or its author is out.
+    pass(&mut cx, LONG_AWAY_MS);
+    assert_eq!(note(&mut quarantine, &mut cx), None);
+    assert_eq!(read(&quarantine, &cx), [good]);
+}
+
+#[test]
+fn what_is_away_and_of_somebody_who_is_out_is_not_waited_for() {
+    let away = HeadFault::Absent(BlockId([1; 32]), BlockAbsence::Away);
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let (good, bad) = (pool::head(1, &[(4, 2)]), pool::head_by(2, 1, &[(9, 1)]));
+    for head in [&good, &bad] {
+        cx.facts.insert(head.clone().into());
+    }
+    revoke(&mut cx, 2);
+    let stands = cx.facts.heads(volume());
+    let noted = quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), away)], HeadUse::Read);
+    assert_eq!((noted, quarantine.usable(&cx, volume(), stands, HeadUse::Read)), (None, vec![good]));
 }
