@@ -3,12 +3,17 @@
 //! A message is one MessagePack value; a message with a block ([`Message::attached`]) is followed by the block's bytes.
 
 pub mod meeting;
+mod parts;
 pub mod repair;
 
 use serde::{Deserialize, Serialize};
 
 use self::meeting::{
     Introduced, MeetReply, MeetRequest, MeetingCandidates, NotRelayed, ProbeRequest, RelayedStore, check_candidates,
+};
+pub use self::parts::{
+    AttachedBlock, COPIES_MAX, FetchOutcome, HeldBlock, IDS_MAX, Possession, Redundancy, RequestId, StoreOutcome,
+    StripeShard, UnpublishedOperation,
 };
 use self::repair::{
     AssureReply, AssureRequest, GrantReply, GrantRequest, HeardMembers, HoldingsReply, HoldingsRequest, OfferReply,
@@ -17,21 +22,17 @@ use self::repair::{
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
 use crate::identity::RawFact;
-use crate::ids::{BlockId, Digest, FactId, Key, NodeId, SessionToken, UdpAddress, VolumeId, Writer};
+use crate::ids::{BlockId, Digest, FactId, Key, NodeId, SessionToken, UdpAddress, VolumeId};
 use crate::receipt::BlockReceipt;
+use crate::tagged_enum;
 use crate::time::Hlc;
-use crate::{tagged_enum, u8_enum};
 
-/// Block ids in one message at most: 512 ids are 16 KiB, an eighth of a second on a 1 Mbit/s line.
-pub const IDS_MAX: usize = 512;
 /// Facts in one message at most.
 pub const FACTS_MAX: usize = 256;
 /// Facts in one message at most whose sender waits for an answer: they are taken in at one go. A writer sends its head alone.
 pub const FACTS_ANSWERED_MAX: usize = 16;
 /// Fact ids in one summary at most; longer summaries come in parts.
 pub const SUMMARY_IDS_MAX: usize = 4096;
-/// Replicas, or shards of a stripe, at most: as many holders as placement names for one block.
-pub const COPIES_MAX: u8 = 32;
 /// Bytes of a message without its block at most.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -57,9 +58,6 @@ pub fn fact_parts(facts: &[RawFact]) -> Vec<Vec<RawFact>> {
     }
     parts
 }
-
-/// Chosen by whoever asks, repeated by whoever answers.
-pub type RequestId = u64;
 
 tagged_enum! {
     /// Everything that crosses an open connection except blocks' bytes.
@@ -219,52 +217,6 @@ pub struct WantFacts {
     pub ids: Vec<FactId>,
 }
 
-tagged_enum! {
-    /// What redundancy a link asks for; the stored redundancy of a record.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-    pub enum Redundancy {
-        /// This many replicas.
-        1 => Replicas(u8),
-        /// Member of a stripe.
-        2 => Stripe(StripeShard),
-    }
-}
-
-impl Redundancy {
-    /// Servers that placement is asked for: replicas, or all shards of a stripe; at least 1.
-    pub fn copies(self) -> u8 {
-        match self {
-            Self::Replicas(copies) => copies.clamp(1, COPIES_MAX),
-            Self::Stripe(stripe) => stripe.k.saturating_add(stripe.m).clamp(1, COPIES_MAX),
-        }
-    }
-
-    /// What a claim must say to be one: a number of replicas that placement knows, or a shard of a stripe with all that places it.
-    pub fn check(self) -> Result<(), FormatError> {
-        match self {
-            Self::Replicas(copies) => bound((1..=COPIES_MAX).contains(&copies), "the replicas of a claim"),
-            Self::Stripe(StripeShard { index, k, m, .. }) => {
-                let shards = u16::from(k) + u16::from(m);
-                let complete = k >= 1 && m >= 1 && shards <= COPIES_MAX.into() && u16::from(index) < shards;
-                bound(complete, "the stripe of a claim")
-            }
-        }
-    }
-}
-
-/// `(stripe, index, k, m)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct StripeShard {
-    /// Which stripe.
-    pub stripe: BlockId,
-    /// Which shard of it.
-    pub index: u8,
-    /// Shards needed.
-    pub k: u8,
-    /// Shards to spare.
-    pub m: u8,
-}
-
 /// Possession question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HaveRequest {
@@ -280,18 +232,6 @@ pub struct HaveRequest {
     pub ids: Vec<BlockId>,
 }
 
-u8_enum! {
-    /// Answer to a possession question about one block.
-    pub enum Possession {
-        /// Not here, and this node has read its whole index.
-        0 => No,
-        /// Here; renewed if that was asked.
-        1 => Yes,
-        /// This node cannot say yet.
-        2 => NotYet,
-    }
-}
-
 /// Answers in the order of the ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HaveReply {
@@ -299,22 +239,6 @@ pub struct HaveReply {
     pub request: RequestId,
     /// One an id.
     pub answers: Vec<Possession>,
-}
-
-/// A block that follows its message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttachedBlock {
-    /// Its id; the receiver hashes what follows and compares.
-    pub id: BlockId,
-    /// How many bytes follow, at most [`crate::block::BLOCK_BYTES_MAX`].
-    pub len: u32,
-}
-
-impl From<&crate::block::Block> for AttachedBlock {
-    fn from(block: &crate::block::Block) -> Self {
-        let len = u32::try_from(block.bytes().len()).expect("a block is at most BLOCK_BYTES_MAX long");
-        Self { id: block.id(), len }
-    }
 }
 
 /// A block to keep; it follows.
@@ -334,22 +258,6 @@ pub struct StoreRequest {
     pub more: bool,
     /// What follows.
     pub block: AttachedBlock,
-}
-
-u8_enum! {
-    /// What became of a block that was sent.
-    pub enum StoreOutcome {
-        /// Durable here.
-        1 => Stored,
-        /// No room.
-        2 => Full,
-        /// The disk failed.
-        3 => Failed,
-        /// The bytes did not have the id they came with.
-        4 => WrongBytes,
-        /// Not kept for this sender: it is no block of the pool, or nobody who may put blocks stands behind it.
-        5 => Refused,
-    }
 }
 
 /// Answer to [`StoreRequest`].
@@ -381,20 +289,6 @@ pub struct FetchReply {
     pub block: Option<AttachedBlock>,
 }
 
-u8_enum! {
-    /// Whether a block follows, or why none does.
-    pub enum FetchOutcome {
-        /// It follows.
-        1 => Found,
-        /// Not here.
-        2 => No,
-        /// This node cannot say yet.
-        3 => NotYet,
-        /// It was here, but its record is damaged.
-        4 => Damaged,
-    }
-}
-
 /// Asks for the heads of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeadsRequest {
@@ -423,17 +317,6 @@ pub struct HeadsReply {
 pub struct UnpublishedOperations {
     /// Ascending; at most [`UNPUBLISHED_MAX`].
     pub operations: Vec<UnpublishedOperation>,
-}
-
-/// An operation that a reader elsewhere cannot see yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UnpublishedOperation {
-    /// Of which volume.
-    pub volume: VolumeId,
-    /// Under which incarnation.
-    pub writer: Writer,
-    /// The last one of it.
-    pub seq: u64,
 }
 
 /// Asks for the read or write capability of a volume.
@@ -539,15 +422,6 @@ pub struct ListBlocksReply {
     pub request: RequestId,
     /// The next blocks held, ascending by id.
     pub records: Vec<HeldBlock>,
-}
-
-/// A block that a node holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldBlock {
-    /// Which.
-    pub id: BlockId,
-    /// Its length in bytes.
-    pub len: u32,
 }
 
 impl Message {

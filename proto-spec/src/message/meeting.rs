@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttachedBlock, Redundancy, RequestId};
+use super::parts::{AttachedBlock, Redundancy, RequestId};
 use crate::codec::{FormatError, bound};
 use crate::ids::{Digest, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress};
 use crate::u8_enum;

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttachedBlock, IDS_MAX, Redundancy, RequestId};
+use super::parts::{AttachedBlock, IDS_MAX, Redundancy, RequestId};
 use crate::codec::{FormatError, ascending, bound};
 use crate::ids::{BlockId, Digest, IdSum, Key, NodeId, VolumeId};
 use crate::u8_enum;

@@ -1,6 +1,8 @@
 //! Messages whose places are fixed before a program says them.
 
-use fsdfs_proto::ids::{IdSum, MeetingId, ProbeNonce, SessionToken, UdpAddress};
+use fsdfs_proto::ids::{
+    BlockId, Digest, IdSum, Key, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress, VolumeId,
+};
 use fsdfs_proto::message::meeting::{
     Candidate, CandidateKind, Introduced, MeetOutcome, MeetReply, MeetRequest, MeetingCandidates, NextHolder,
     NotRelayed, ProbeRequest, RelaySession, RelayedStore,
@@ -10,9 +12,12 @@ use fsdfs_proto::message::repair::{
     HeardMembers, Holding, HoldingsReply, HoldingsRequest, IdPrefix, IdPrint, OfferOutcome, OfferReply, OfferRequest,
     PairKey, PrintsReply, PrintsRequest, PullOutcome, PullReply, PullRequest,
 };
+use fsdfs_proto::message::{AttachedBlock, Message, Redundancy};
 
-use super::*;
-
+const BLOCK: BlockId = BlockId([0xb1; 32]);
+const OTHER: BlockId = BlockId([0xb2; 32]);
+const MAP: Digest = Digest([0xd1; 32]);
+const VOLUME: VolumeId = VolumeId([0x11; 32]);
 const NODE: NodeId = NodeId([0x22; 32]);
 
 pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
