@@ -6,6 +6,7 @@
 //!
 //! `cargo test --workspace --test attack -- --nocapture` prints the table. `ATTACK=name` plays only that row.
 
+mod party;
 mod row;
 mod rows;
 mod stage;
@@ -18,7 +19,8 @@ use std::sync::Mutex;
 use anyhow::{Result, anyhow};
 use fsdfs_tests::cluster::TestProgram;
 
-use row::{AttackRole, AttackRow};
+use party::AttackRole;
+use row::AttackRow;
 use stage::AttackStage;
 use table::{RowOutcome, RowResult};
 
@@ -101,7 +103,7 @@ fn on_stage(stage: &mut Option<AttackStage>, row: &AttackRow, role: AttackRole, 
         Some(stage) => stage,
         none => none.insert(AttackStage::new(program())?),
     };
-    let note = stage.play(row, role)?;
+    let note = stage.play(row.name, |stage| (row.play)(stage, role))?;
     if is_long {
         stage.restart_all()?;
     }

@@ -8,11 +8,12 @@ use fsdfs_proto::ids::{NodeId, PoolId, VolumeId};
 use fsdfs_tests::adversary::{Liar, MemberDoor, MemberPuppet, PuppetManners};
 use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
 use fsdfs_tests::tree;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use crate::row::{AttackParty, AttackRole, AttackRow};
+use crate::party::{AttackParty, AttackRole};
 
 /// Within this time after the revocation all is as it was.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
@@ -61,12 +62,16 @@ impl AttackStage {
     }
 
     /// Lets the adversary in and play, and looks at what it did. Returns what is to be said in the table.
-    pub fn play(&mut self, row: &AttackRow, role: AttackRole) -> Result<String> {
+    pub fn play(
+        &mut self,
+        row: &str,
+        attack: impl for<'a> FnOnce(&'a mut Self) -> BoxFuture<'a, Result<AttackParty>>,
+    ) -> Result<String> {
         let before = self.usage()?;
         let runtime = self.runtime.take().context("it is given back at the end of each row")?;
         let played = runtime.block_on(async {
-            let mut party = timeout(ATTACK_MAX, (row.play)(self, role)).await.context("the attack does not end")??;
-            self.serves("while it goes on", row.name)?;
+            let mut party = timeout(ATTACK_MAX, attack(self)).await.context("the attack does not end")??;
+            self.serves("while it goes on", row)?;
             self.revoke_all()?;
             self.stays_out(&mut party).await?;
             Ok::<String, anyhow::Error>(party.note)
@@ -74,7 +79,7 @@ impl AttackStage {
         self.runtime = Some(runtime);
         let note = played?;
         self.is_healthy()?;
-        self.serves("after the revocation", row.name)?;
+        self.serves("after the revocation", row)?;
         self.all_is_readable()?;
         self.shrinks_back(&before)?;
         Ok(note)

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::row::{AttackRole, AttackRow};
+use crate::party::AttackRole;
+use crate::row::AttackRow;
 use crate::rows;
 
 pub enum RowOutcome {

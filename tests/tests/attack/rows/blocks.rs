@@ -11,8 +11,9 @@ use fsdfs_tests::adversary::{MemberPuppet, PuppetManners};
 use fsdfs_tests::cluster::ClusterNode;
 use futures::FutureExt as _;
 
-use crate::row::AttackRole::{Full, Reader, Storer};
-use crate::row::{AttackParty, AttackRole, AttackRow};
+use crate::party::AttackRole::{Full, Reader, Storer};
+use crate::party::{AttackParty, AttackRole};
+use crate::row::AttackRow;
 use crate::stage::AttackStage;
 
 pub const ROWS: &[AttackRow] = &[

@@ -7,8 +7,9 @@ use fsdfs_tests::adversary::forge::{self, ForgingMember};
 use fsdfs_tests::adversary::{Liar, MemberPuppet, PuppetManners};
 use futures::FutureExt as _;
 
-use crate::row::AttackRole::{Full, Reader, Storer};
-use crate::row::{AttackParty, AttackRole, AttackRow};
+use crate::party::AttackRole::{Full, Reader, Storer};
+use crate::party::{AttackParty, AttackRole};
+use crate::row::AttackRow;
 use crate::stage::AttackStage;
 
 /// Time for the keys to be given.

@@ -7,8 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use futures::FutureExt as _;
 
-use crate::row::AttackRole::Outsider;
-use crate::row::{AttackParty, AttackRow};
+use crate::party::AttackParty;
+use crate::party::AttackRole::Outsider;
+use crate::row::AttackRow;
 use crate::stage::AttackStage;
 
 /// A user that is not the one of the tests.

@@ -13,8 +13,9 @@ use fsdfs_tests::adversary::forge::{self, ForgingMember, TreeForger, now_ms};
 use fsdfs_tests::adversary::{MemberPuppet, PuppetManners};
 use futures::FutureExt as _;
 
-use crate::row::AttackRole::Full;
-use crate::row::{AttackParty, AttackRole, AttackRow};
+use crate::party::AttackRole::Full;
+use crate::party::{AttackParty, AttackRole};
+use crate::row::AttackRow;
 use crate::stage::AttackStage;
 
 /// How long a node is watched for spinning after it has heard of a tree.
