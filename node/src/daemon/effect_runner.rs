@@ -10,7 +10,7 @@ use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::NodeId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::node_loop::TaskCompletion;
+use super::task_completion::TaskCompletion;
 use crate::client::VolumeState;
 use crate::crypto_pool::CryptoPool;
 use crate::net::{Gatekeeper, Net};

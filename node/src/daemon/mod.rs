@@ -7,6 +7,7 @@ mod lifecycle;
 mod newcomer;
 mod node_loop;
 mod start;
+mod task_completion;
 #[cfg(test)]
 mod tests;
 

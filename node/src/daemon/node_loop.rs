@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::addresses::addresses;
 use super::effect_runner::EffectRunner;
 use super::error::DaemonError;
+use super::task_completion::TaskCompletion;
 use crate::client::{ClientRequest, Lifecycle};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -23,16 +24,6 @@ pub(super) struct NodeParts {
     pub requests: mpsc::UnboundedReceiver<ClientRequest>,
     pub events: mpsc::Receiver<NetEvent>,
     pub done: mpsc::UnboundedReceiver<TaskCompletion>,
-}
-
-/// What the store's threads and the crypto pool report.
-#[allow(clippy::large_enum_variant, reason = "nearly all are inputs; a box would be an allocation for each")]
-pub(super) enum TaskCompletion {
-    /// To the engine.
-    Input(Input),
-    /// The logs hold much that is outdated. It comes behind the ends of all writes that a compaction may replace, so what the
-    /// engine knows by then is all that has to stay.
-    LogLong,
 }
 
 /// One node: decisions and runner.
