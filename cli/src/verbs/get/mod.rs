@@ -3,6 +3,7 @@
 mod budget;
 mod download;
 mod place;
+mod rules;
 mod small;
 mod summary;
 mod trail;
@@ -23,6 +24,7 @@ use crate::text::escape;
 
 use budget::GetBudget;
 use place::{GetSource, GetTarget};
+use rules::GetRules;
 pub use summary::DownloadSummary;
 
 /// Fetch files and folders.
@@ -122,14 +124,6 @@ impl GetCommand {
         };
         Ok((sources.iter().map(parse).collect::<Result<_, _>>()?, dest.to_owned()))
     }
-}
-
-/// What holds for all that is fetched.
-#[derive(Clone, Copy, Debug)]
-struct GetRules {
-    existing: OverwritePolicy,
-    mask: ModeMask,
-    budget: GetBudget,
 }
 
 /// Everything must exist before anything is written.
