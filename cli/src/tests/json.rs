@@ -195,8 +195,8 @@ fn revoked() -> MemberRevokeReply {
         also_revoked: vec!["carol".into()],
         invited_and_staying: vec!["dave".into()],
         tickets_ended: 2,
-        told: vec!["bob".into()],
-        not_told_yet: vec!["erin".into()],
+        informed: vec!["bob".into()],
+        not_informed_yet: vec!["erin".into()],
         keys: KeyOutcome::ChangedLater,
         keys_left_to: vec!["bob".into()],
     }

@@ -165,11 +165,12 @@ fn achieved(revoked: &MemberRevokeReply) -> String {
                 "\nno new keys: no admin's node is left to make them; name one: fsdfs admins add NAME --root-key FILE";
         }
     }
-    if !revoked.told.is_empty() {
-        text += &format!("\ninformed, and refuse it from now on: {}", names(&revoked.told));
+    if !revoked.informed.is_empty() {
+        text += &format!("\ninformed, and refuse it from now on: {}", names(&revoked.informed));
     }
-    if !revoked.not_told_yet.is_empty() {
-        text += &format!("\nnot informed yet, as they cannot be reached from here: {}", names(&revoked.not_told_yet));
+    if !revoked.not_informed_yet.is_empty() {
+        text +=
+            &format!("\nnot informed yet, as they cannot be reached from here: {}", names(&revoked.not_informed_yet));
     }
     text
 }
@@ -376,8 +377,8 @@ mod tests {
             also_revoked: vec![],
             invited_and_staying: vec![],
             tickets_ended: 0,
-            told: vec![],
-            not_told_yet: vec![],
+            informed: vec![],
+            not_informed_yet: vec![],
             keys: KeyOutcome::Unneeded,
             keys_left_to: vec![],
         };
@@ -385,8 +386,8 @@ mod tests {
         revoked.keys = KeyOutcome::Changed;
         revoked.also_revoked = vec!["carol".into(), "dave".into()];
         revoked.tickets_ended = 1;
-        revoked.told = vec!["erin".into()];
-        revoked.not_told_yet = vec!["frank".into()];
+        revoked.informed = vec!["erin".into()];
+        revoked.not_informed_yet = vec!["frank".into()];
         assert_eq!(
             achieved(&revoked),
             "bob is revoked, and with it carol and dave, invited by it\n\

@@ -162,9 +162,9 @@ pub struct MemberRevokeReply {
     /// Tickets of all these that admit nobody any more.
     pub tickets_ended: usize,
     /// Names of connected members: they know, and have ended their connections to it.
-    pub told: Vec<String>,
-    /// Names of members that could not be told yet: they let it in until they hear of it.
-    pub not_told_yet: Vec<String>,
+    pub informed: Vec<String>,
+    /// Names of members that could not be informed yet: they let it in until they hear of it.
+    pub not_informed_yet: Vec<String>,
     /// What becomes of the keys that it had.
     pub keys: KeyOutcome,
     /// Names of admins, one of whose nodes begins the new keys, if it is not this one.

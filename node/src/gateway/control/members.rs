@@ -75,8 +75,8 @@ async fn revoke_member(
         also_revoked: names(achieved.revoked.get(1..).unwrap_or_default()),
         invited_and_staying: names(&achieved.staying),
         tickets_ended: achieved.tickets_ended,
-        told: names(&achieved.told),
-        not_told_yet: names(&achieved.unaware),
+        informed: names(&achieved.told),
+        not_informed_yet: names(&achieved.unaware),
         keys: convert::keys(&achieved.keys),
         keys_left_to: match &achieved.keys {
             report::KeyChange::LeftTo(admins) => names(admins),
