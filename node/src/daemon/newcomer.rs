@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use fsdfs_proto::identity::GateRefusal;
 use tokio::time::Instant;
 
 use crate::net::{GateAnswers, GateAnswersWatch, HandshakeRejected};
@@ -10,6 +11,9 @@ use crate::net::{GateAnswers, GateAnswersWatch, HandshakeRejected};
 const OTHERS_MAY_ADMIT: Duration = Duration::from_secs(3);
 /// Time to be told by whoever waits for this node, even if there are no others.
 const MAY_BE_ASKED: Duration = Duration::from_secs(1);
+/// After that nobody turns a newcomer away that was let in, for it may have something to lose. Members that are up answer within
+/// seconds.
+const MAY_BE_OUTVOTED: Duration = Duration::from_secs(10);
 
 /// What decides whether a node gets into its pool.
 pub(super) struct PendingAdmission {
@@ -28,11 +32,18 @@ impl PendingAdmission {
     }
 }
 
-/// Whoever was let in once waits for ever.
+/// Whoever was let in once waits for ever, unless others say soon that what it came with was revoked.
 async fn turned_away(answers: &mut GateAnswersWatch, members: usize) -> HandshakeRejected {
-    let mut refused_at = None;
+    let (mut let_in_at, mut refused_at) = (None, None);
     loop {
-        let hope = hope(&answers.borrow_and_update(), members);
+        let hope = {
+            let said = answers.borrow_and_update();
+            let let_in_at = (!said.let_in.is_empty()).then(|| *let_in_at.get_or_insert_with(Instant::now));
+            hope(&said, members, let_in_at.map(|at| at.elapsed()).unwrap_or_default())
+        };
+        if hope.is_none() {
+            refused_at = None;
+        }
         let due = hope.map(|(why, patience)| (why, *refused_at.get_or_insert_with(Instant::now) + patience));
         let changed = tokio::select! {
             why = ended(due) => return why,
@@ -44,9 +55,13 @@ async fn turned_away(answers: &mut GateAnswersWatch, members: usize) -> Handshak
     }
 }
 
-/// Why there is none, and how long to hope all the same; nothing as long as there is.
-fn hope(said: &GateAnswers, members: usize) -> Option<(HandshakeRejected, Duration)> {
-    let why = said.refusal().filter(|_| !said.let_in)?;
+/// Why there is none, and how long to hope all the same; nothing as long as there is. `inside`: since it was let in.
+fn hope(said: &GateAnswers, members: usize, inside: Duration) -> Option<(HandshakeRejected, Duration)> {
+    if !said.let_in.is_empty() {
+        let is_out = said.is_outvoted() && inside <= MAY_BE_OUTVOTED;
+        return is_out.then_some((HandshakeRejected::Refused(GateRefusal::Revoked), OTHERS_MAY_ADMIT));
+    }
+    let why = said.refusal()?;
     Some((why, if said.refused.len() >= members { MAY_BE_ASKED } else { OTHERS_MAY_ADMIT }))
 }
 
@@ -62,32 +77,40 @@ async fn ended(due: Option<(HandshakeRejected, Instant)>) -> HandshakeRejected {
 
 #[cfg(test)]
 mod tests {
-    use fsdfs_proto::identity::GateRefusal;
     use fsdfs_proto::ids::NodeId;
 
     use super::*;
 
     const EXPIRED: HandshakeRejected = HandshakeRejected::Refused(GateRefusal::TicketExpired);
     const LATER: HandshakeRejected = HandshakeRejected::Refused(GateRefusal::NotAdmitted);
+    const REVOKED: HandshakeRejected = HandshakeRejected::Refused(GateRefusal::Revoked);
 
     fn said(let_in: bool, refused: &[HandshakeRejected]) -> GateAnswers {
         let refused = refused.iter().zip(1..).map(|(why, number)| (NodeId([number; 32]), *why)).collect();
-        GateAnswers { let_in, refused }
+        GateAnswers { let_in: let_in.then_some(NodeId([200; 32])).into_iter().collect(), refused }
     }
 
     #[test]
     fn hope_ends_when_all_have_refused_or_the_others_had_their_time() {
-        assert_eq!(hope(&said(false, &[EXPIRED]), 1), Some((EXPIRED, MAY_BE_ASKED)));
-        assert_eq!(hope(&said(false, &[EXPIRED]), 2), Some((EXPIRED, OTHERS_MAY_ADMIT)));
-        assert_eq!(hope(&said(false, &[LATER, EXPIRED]), 2), Some((EXPIRED, MAY_BE_ASKED)));
+        assert_eq!(hope(&said(false, &[EXPIRED]), 1, Duration::ZERO), Some((EXPIRED, MAY_BE_ASKED)));
+        assert_eq!(hope(&said(false, &[EXPIRED]), 2, Duration::ZERO), Some((EXPIRED, OTHERS_MAY_ADMIT)));
+        assert_eq!(hope(&said(false, &[LATER, EXPIRED]), 2, Duration::ZERO), Some((EXPIRED, MAY_BE_ASKED)));
         assert!(OTHERS_MAY_ADMIT < Duration::from_secs(10), "the command ends within 10 s");
     }
 
     #[test]
     fn who_is_let_in_or_may_be_later_goes_on() {
-        assert_eq!(hope(&said(true, &[EXPIRED]), 1), None);
-        assert_eq!(hope(&said(false, &[LATER]), 1), None);
-        assert_eq!(hope(&said(false, &[]), 0), None);
+        assert_eq!(hope(&said(true, &[EXPIRED]), 1, Duration::ZERO), None);
+        assert_eq!(hope(&said(false, &[LATER]), 1, Duration::ZERO), None);
+        assert_eq!(hope(&said(false, &[]), 0, Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_member_that_is_out_itself_lets_nobody_in_for_long() {
+        let outvoted = said(true, &[REVOKED, REVOKED]);
+        assert_eq!(hope(&outvoted, 1, Duration::from_secs(1)), Some((REVOKED, OTHERS_MAY_ADMIT)));
+        assert_eq!(hope(&outvoted, 1, MAY_BE_OUTVOTED * 2), None, "it may have something to lose");
+        assert_eq!(hope(&said(true, &[REVOKED]), 1, Duration::ZERO), None);
     }
 
     #[tokio::test]

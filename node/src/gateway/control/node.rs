@@ -206,7 +206,7 @@ fn refusal_now(context: &Context, status: &report::StatusReport) -> Option<Strin
 
 /// What this node was in its pool, if it is no member of it any more; none if it never was one. Then it may begin anew there.
 async fn former_membership(context: &Context) -> Result<Option<FormerMembership>, Failure> {
-    let is_newcomer = context.is_newcomer && !context.answers.borrow().let_in;
+    let is_newcomer = context.is_newcomer && context.answers.borrow().let_in.is_empty();
     if is_newcomer {
         return Ok(None);
     }

@@ -1,6 +1,6 @@
 //! What the members that this node turned to said at their gates: they let it in, or why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::gate::ProtocolMismatch;
 use fsdfs_proto::identity::GateRefusal;
@@ -9,11 +9,14 @@ use tokio::sync::watch;
 
 use super::rejection::HandshakeRejected;
 
+/// Beyond that it does not matter who else did.
+const LET_IN_MAX: usize = 64;
+
 /// Since this node started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GateAnswers {
-    /// Somebody let it in.
-    pub let_in: bool,
+    /// Who let it in; the first 64.
+    pub let_in: BTreeSet<NodeId>,
     /// Who did not, when asked last, and why.
     pub refused: BTreeMap<NodeId, HandshakeRejected>,
 }
@@ -22,6 +25,20 @@ pub struct GateAnswers {
 pub type GateAnswersWatch = watch::Receiver<GateAnswers>;
 
 impl GateAnswers {
+    pub(super) fn note_let_in(&mut self, peer: NodeId) {
+        if self.let_in.len() < LET_IN_MAX {
+            self.let_in.insert(peer);
+        }
+        self.refused.remove(&peer);
+    }
+
+    /// Whether more members say that what this node came with was revoked than let it in. A member that was removed and has not
+    /// heard of it lets in whoever has its tickets.
+    pub fn is_outvoted(&self) -> bool {
+        let revoked = |why: &&HandshakeRejected| **why == HandshakeRejected::Refused(GateRefusal::Revoked);
+        self.refused.values().filter(revoked).count() > self.let_in.len()
+    }
+
     /// The reason with which this node was refused, if it is one that does not pass by itself. The smallest, so that the same
     /// answers give the same reason.
     pub fn refusal(&self) -> Option<HandshakeRejected> {
@@ -45,7 +62,7 @@ mod tests {
     fn only_lasting_reasons_count() {
         let refused = |why: &[HandshakeRejected]| {
             let refused = why.iter().zip(1..).map(|(why, number)| (NodeId([number; 32]), *why)).collect();
-            GateAnswers { let_in: false, refused }.refusal()
+            GateAnswers { refused, ..GateAnswers::default() }.refusal()
         };
         let expired = HandshakeRejected::Refused(GateRefusal::TicketExpired);
         let used_up = HandshakeRejected::Refused(GateRefusal::TicketUsedUp);
@@ -54,5 +71,21 @@ mod tests {
         assert_eq!(refused(&[HandshakeRejected::Refused(GateRefusal::NotAdmitted), unknown]), None);
         assert_eq!(refused(&[unknown, used_up, expired]), refused(&[expired, used_up]));
         assert_eq!(refused(&[used_up]), Some(used_up));
+    }
+
+    #[test]
+    fn more_must_say_that_it_was_revoked_than_let_it_in() {
+        let member = |number| NodeId([number; 32]);
+        let mut answers = GateAnswers::default();
+        answers.note_let_in(member(1));
+        let mut refused = |number, why| {
+            answers.refused.insert(member(number), HandshakeRejected::Refused(why));
+            answers.is_outvoted()
+        };
+        assert!(!refused(2, GateRefusal::Revoked), "one against one");
+        assert!(!refused(3, GateRefusal::TicketUsedUp), "others may have heard of another newcomer first");
+        assert!(refused(4, GateRefusal::Revoked));
+        answers.note_let_in(member(4));
+        assert!(!answers.is_outvoted());
     }
 }

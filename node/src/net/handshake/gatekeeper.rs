@@ -150,10 +150,7 @@ impl Gatekeeper {
         entry.refused = None;
         // Several connections may pass before one is in use; the last one's facts include the others'.
         entry.facts = facts;
-        self.answers.send_modify(|answers| {
-            answers.let_in = true;
-            answers.refused.remove(&peer);
-        });
+        self.answers.send_modify(|answers| answers.note_let_in(peer));
     }
 
     pub(crate) fn note_rejected(&self, peer: NodeId, why: HandshakeRejected) {

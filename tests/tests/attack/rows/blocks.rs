@@ -16,6 +16,9 @@ use crate::party::{AttackParty, AttackRole};
 use crate::row::AttackRow;
 use crate::stage::AttackStage;
 
+/// Servers that are silent about a newcomer keep it waiting for about a minute: then they do not count.
+const KEYS_WITH_SILENT_HOLDERS: Duration = Duration::from_secs(80);
+
 pub const ROWS: &[AttackRow] = &[
     AttackRow::new("steal", "a card that names all disks of the others", &[Storer, Full], |stage, role| {
         steal(stage, role).boxed()
@@ -71,10 +74,10 @@ async fn boast(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty>
     let name = format!("precious, while {} boasts", role.word());
     let answer = stage.put(1, &name, 3 << 20)?;
     party.note = format!("put: {}", answer["outcome"]);
-    // They weigh so much that they are asked about everything, and answer nothing.
+    // They weigh so much that they are asked about everything, and answer nothing, before an audit finds them out.
     let mut newcomer = stage.newcomer(Full)?;
     let mut puppets = stage.enter(&mut newcomer, 1, PuppetManners::Poor).await?;
-    let keys = puppets[0].keys(stage.volume(), Duration::from_secs(20)).await;
+    let keys = puppets[0].keys(stage.volume(), KEYS_WITH_SILENT_HOLDERS).await;
     ensure!(keys.is_some(), "a newcomer is given no keys while boasters are silent");
     party.liars.push(newcomer);
     // They vanish, and are members still.
