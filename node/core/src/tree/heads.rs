@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use fsdfs_proto::codec::{FormatError, bound};
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::ids::{BlockId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
@@ -62,9 +62,13 @@ impl HeadTrees {
                 Err(error) => faults.push((BlockId::of(&head.value().commit), fault_of(error))),
             }
         }
-        commits.sort_by_key(|(id, _)| (!good.contains(id), *id));
+        commits.sort_by_key(|(id, _)| *id);
         commits.dedup_by_key(|(id, _)| *id);
-        faults.extend(beyond_writers(&mut commits));
+        let is_of_these = |before: &&Signed<Head>| heads.iter().any(|head| head.value().epoch == before.value().epoch);
+        let known = writers_of(terms.good.iter().filter(is_of_these));
+        // Those that bring few writers come first: one that brings many must not take the place of what others go on writing.
+        commits.sort_by_cached_key(|(id, commit)| (!good.contains(id), beside(commit, &known).count(), *id));
+        faults.extend(beyond_writers(&mut commits, known));
         if kind == JobKind::Write {
             commits.truncate(PARENTS_MAX.saturating_sub(terms.covered.len()).max(1));
         }
@@ -261,14 +265,34 @@ fn fault_of(error: FormatError) -> HeadFault {
     }
 }
 
+/// Writers of the heads that were used before, as far as they fit together.
+fn writers_of<'a>(heads: impl Iterator<Item = &'a Signed<Head>>) -> BTreeSet<Writer> {
+    let mut writers = BTreeSet::new();
+    for view in heads.filter_map(|head| CommitView::of_head(head.value()).ok()) {
+        let dots = view.extra.version_vector.dots();
+        let all: BTreeSet<Writer> = dots.iter().map(|dot| dot.writer).chain(writers.iter().copied()).collect();
+        if all.len() < VERSION_VECTOR_WRITERS_MAX {
+            writers = all;
+        }
+    }
+    writers
+}
+
+/// Writers of a commit that are not among these.
+fn beside(commit: &Commit, writers: &BTreeSet<Writer>) -> impl Iterator<Item = Writer> {
+    commit.version_vector.dots().iter().map(|dot| dot.writer).filter(|writer| !writers.contains(writer))
+}
+
 /// Takes out heads with which there would be more writers than a commit can name. There must be one more: the next operation
 /// may begin an incarnation.
-fn beyond_writers(commits: &mut Vec<(BlockId, Commit)>) -> Vec<(BlockId, HeadFault)> {
-    let (mut writers, mut faults) = (BTreeSet::new(), Vec::new());
+///
+/// `writers`: of the heads that were used before, also if they stand no more. What goes on from those brings next to nothing;
+/// if it were measured against a crowd that happens to be looked at first, it would be left out for it.
+fn beyond_writers(commits: &mut Vec<(BlockId, Commit)>, mut writers: BTreeSet<Writer>) -> Vec<(BlockId, HeadFault)> {
+    let mut faults = Vec::new();
     let several = commits.len() > 1;
     commits.retain(|(id, commit)| {
-        let more = commit.version_vector.dots().iter().map(|dot| dot.writer).filter(|writer| !writers.contains(writer));
-        let more: Vec<_> = more.collect();
+        let more: Vec<Writer> = beside(commit, &writers).collect();
         let fits = !several || writers.len() + more.len() < VERSION_VECTOR_WRITERS_MAX;
         if fits {
             writers.extend(more);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use fsdfs_tests::adversary::forge::{self, ForgingMember};
 use fsdfs_tests::adversary::{Liar, MemberPuppet, PuppetManners};
+use fsdfs_tests::cluster::wait_for;
 use futures::FutureExt as _;
 
 use crate::party::AttackRole::{Full, Reader, Storer};
@@ -123,6 +124,13 @@ async fn mute(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> 
     party.puppets = stage.enter(&mut inviter, 1, PuppetManners::Poor).await?;
     let mut guest = stage.newcomer(role)?;
     party.puppets.extend(stage.enter(&mut guest, 1, PuppetManners::Poor).await?);
+    // The gate goes by facts, which know of the guest a moment after it was let in.
+    let id = guest.node.to_string();
+    wait_for(KEYS, "the guest to be a member", || {
+        let listing = stage.cluster.nodes[0].json(["members"])?;
+        let members = listing["members"].as_array().context("a list of members")?;
+        Ok(members.iter().any(|member| member["id"] == id.as_str()))
+    })?;
     let mut admitted = 0;
     for _ in 0..8 {
         let (cert, ticket) = forge::own_ticket(&inviter, 1).context("a full member may invite")?;

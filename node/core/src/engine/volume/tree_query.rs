@@ -132,9 +132,18 @@ impl TreeQueries {
         };
         let Some(pending) = self.open.get_mut(&number) else { return };
         if heads.is_empty() {
-            return match local.quarantine.first_fault(volume).filter(|_| !local.standing(cx, volume).is_empty()) {
+            let standing = local.standing(cx, volume);
+            if standing.is_empty() {
+                return self.refuse(cx, number, Refusal::NotYet);
+            }
+            // Nothing may be wrong with what stands but that its key is still on its way, whatever else is quarantined.
+            let lacks_key = !local.quarantine.usable(cx, volume, standing, HeadUse::Read).is_empty();
+            return match local.quarantine.first_fault(volume).filter(|_| !lacks_key) {
                 Some(error) => self.fail(cx, number, error),
-                None => self.refuse(cx, number, Refusal::NotYet),
+                None => {
+                    let refusal = cx.lacks_read_key();
+                    self.refuse(cx, number, refusal);
+                }
             };
         }
         pending.maybe_stale |= local.quarantine.withholds(cx, volume);

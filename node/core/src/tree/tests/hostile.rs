@@ -352,6 +352,26 @@ fn a_head_with_more_writers_than_there_can_be_keeps_nobody_from_writing() {
     assert_eq!(faults, [(BlockId::of(&full.value().commit), HeadFault::TooManyWriters)]);
 }
 
+/// Ids can be made to measure: of these crowds some are looked at first.
+#[test]
+fn a_crowd_does_not_take_the_place_of_what_goes_on_from_a_head_that_was_used() {
+    let mut honest = TestWriter::new(b'A');
+    let mut forger = Forger::default();
+    let mut crowd = |numbers: std::ops::Range<u64>, seq| {
+        let own = dot(MALLORY, seq);
+        let version_vector = numbers.map(|number| dot(Writer(number.to_be_bytes()), 1)).chain([own]).collect();
+        forger.commit(&Commit { version_vector, dot: Some(own), ..commit() })
+    };
+    let (used, next) = (crowd(1..2_000, 1), crowd(1..2_001, 2));
+    for number in 1..9 {
+        let other = crowd(number * 10_000..number * 10_000 + 1_000, 1);
+        honest.heads = vec![other.clone(), next.clone()];
+        let terms = JobTerms { good: vec![used.clone()], ..JobTerms::default() };
+        let faults = bad_heads(honest.run(TreeJob::Edit(EditJob { terms, ..honest.edit_job(&[put("/g")]) })));
+        assert_eq!(faults, [(BlockId::of(&other.value().commit), HeadFault::TooManyWriters)]);
+    }
+}
+
 #[test]
 fn a_root_that_is_nowhere_is_named_and_one_that_is_away_too() {
     let mut honest = TestWriter::new(b'A');

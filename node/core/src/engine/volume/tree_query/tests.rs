@@ -10,7 +10,7 @@ use fsdfs_proto::time::Hlc;
 use super::*;
 use crate::engine::test_kit::{PARAMS, context, effects, pool};
 use crate::seam::{Effect, Token};
-use crate::tree::{EditJob, QueryResult, TreeEdit};
+use crate::tree::{EditJob, HeadFault, QueryResult, TreeEdit};
 
 const HEARD: HeardHeads = HeardHeads { majority: true, own_past: true };
 const QUERY: u64 = 1;
@@ -180,6 +180,20 @@ fn without_heads_it_is_too_early_and_without_keys_there_is_nothing_to_read() {
     case.cx.facts.insert(tree().0.into());
     case.cx.keys.clear();
     case.on_heads(HEARD, BlockMap::new());
+    assert_eq!(case.replies(), [Reply::Refused(Refusal::NoKey)]);
+}
+
+/// A new epoch's head came before its key, and a head that stands no more is quarantined: that is not why nothing is shown.
+#[test]
+fn a_head_whose_key_is_on_its_way_is_not_called_what_another_one_is() {
+    let mut case = Case::new();
+    let bad = pool::head(1, &[(7, 1)]);
+    let faults = vec![(BlockId::of(&bad.value().commit), HeadFault::TooManyWriters)];
+    case.local.quarantine.note_bad(&mut case.cx, volume(), std::slice::from_ref(&bad), faults, HeadUse::Read);
+    case.cx.facts.insert(tree().0.into());
+    case.cx.readable.clear();
+    let basis = ReadBasis { heads: Vec::new(), heard: HEARD, withheld_by: BTreeSet::new(), recent: BlockMap::new() };
+    case.queries.on_heads(&mut case.cx, &case.local, (QUERY, volume()), basis);
     assert_eq!(case.replies(), [Reply::Refused(Refusal::NoKey)]);
 }
 
