@@ -189,7 +189,8 @@ impl Simulation {
     /// Reads every file, each on another node.
     fn all_is_readable(&mut self, state: &HeadState) {
         let machines = &self.world.machines;
-        let on: Vec<MachineId> = (0..machines.len()).filter(|id| self.world.serves(*id)).collect();
+        let on: Vec<MachineId> =
+            (0..machines.len()).filter(|id| self.world.serves(*id) && !self.world.may_wait_for_keys(*id)).collect();
         for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
             let id = on[nr % on.len()];
             let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));

@@ -3,7 +3,7 @@
 use super::observed::{CopyState, NodeKnowledge, NodeSnapshot, PoolSnapshot};
 use super::{MachineId, World};
 use crate::world::heads::commit_of;
-use crate::world::machine::Machine;
+use crate::world::machine::{Machine, RunningNode};
 use crate::world::store::MachineStore;
 
 impl World {
@@ -49,6 +49,14 @@ impl World {
     /// Whether an honest node answers there.
     pub(crate) fn serves(&self, id: MachineId) -> bool {
         self.machines[id].runs() && !self.is_hostile(id)
+    }
+
+    /// Whether it waits for a key, and may: some machine is gone, and so the holders that have to agree may be too few for as
+    /// long as a silent one counts.
+    pub(crate) fn may_wait_for_keys(&self, id: MachineId) -> bool {
+        let has_key = |process: &RunningNode| process.engine.keys(self.pool.volume()).is_some();
+        let keyless = !self.machines[id].process.as_ref().is_some_and(has_key);
+        keyless && self.machines.iter().any(|machine| machine.gone)
     }
 
     /// Honest machines that run and that this one is connected to.

@@ -367,7 +367,8 @@ fn a_crowd_does_not_take_the_place_of_what_goes_on_from_a_head_that_was_used() {
         let other = crowd(number * 10_000..number * 10_000 + 1_000, 1);
         honest.heads = vec![other.clone(), next.clone()];
         let terms = JobTerms { good: vec![used.clone()], ..JobTerms::default() };
-        let faults = bad_heads(honest.run(TreeJob::Edit(EditJob { terms, ..honest.edit_job(&[put("/g")]) })));
+        let job = EditJob { terms, ..honest.edit_job(&[put("/g")]) };
+        let faults = bad_heads(honest.run(TreeJob::Edit(job)));
         assert_eq!(faults, [(BlockId::of(&other.value().commit), HeadFault::TooManyWriters)]);
     }
 }
