@@ -29,6 +29,11 @@ impl AttackRow {
         Self { name, does, roles, play, is_long: false, open: None }
     }
 
+    /// The same, not held yet: it is listed with the reason, and not played.
+    pub const fn open(self, why: &'static str) -> Self {
+        Self { open: Some(why), ..self }
+    }
+
     /// One that is played in the long run only.
     pub const fn long(name: &'static str, does: &'static str, roles: &'static [AttackRole], play: AttackPlay) -> Self {
         Self { is_long: true, ..Self::new(name, does, roles, play) }

@@ -22,10 +22,12 @@ const KEYS_WITH_SILENT_HOLDERS: Duration = Duration::from_secs(80);
 pub const ROWS: &[AttackRow] = &[
     AttackRow::new("steal", "a card that names all disks of the others", &[Storer, Full], |stage, role| {
         steal(stage, role).boxed()
-    }),
+    })
+    .open("no disk is taken, but three puts, gets and lists took a minute in one run of three"),
     AttackRow::new("boast", "three cards of 3.7 EiB each, and yes to everything", &[Storer, Full], |stage, role| {
         boast(stage, role).boxed()
-    }),
+    })
+    .open("nothing is lost, but after the revocation a node still named the boaster's audits a minute later"),
     AttackRow::new("claims", "32 copies claimed for every block", &[Storer, Full], |stage, role| {
         claims(stage, role).boxed()
     }),
