@@ -1,7 +1,7 @@
 //! The contract of fsdfs: everything that crosses a wire or lands on a disk, as types and codecs.
 //!
 //! Pure: no clock, no randomness, no files, sockets or threads. The chapters beside this crate (`spec/`) say the same in
-//! prose, precisely enough for a second implementation; `vectors/` holds bytes that never change.
+//! prose, precisely enough for a second implementation; `vectors/` holds bytes that never change from 2.0.0-beta.1 on.
 //!
 //! The order in which to read it, each with its chapter:
 //!
