@@ -3,10 +3,11 @@
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::{Message, Possession, StoreOutcome};
 
+use super::blocks::Answer;
 use super::event::PutReport;
 use super::machines::Engine;
 use crate::seam::{
-    AuditToken, BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, HintToken, LocateToken, PutToken,
+    AuditToken, BackgroundToken, BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, LocateToken, PutToken,
     QueryToken, RepairToken, Reply, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
@@ -51,8 +52,8 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             engine.audits.on_claims(cx, from, stored.into_iter());
             engine.repair.on_store_reply(cx, &mut engine.replication, (id, from), reply.outcome);
         }
-        (Waiter::Hints(HintToken::Have { redundancy, ids }), Message::HaveReply(reply)) => {
-            engine.hints.on_have_reply(cx, &mut engine.gets, from, (redundancy, &ids), &reply.answers);
+        (Waiter::Background(token), Message::HaveReply(reply)) => {
+            to_background(engine, token, Answer::Have(&reply.answers));
         }
         (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
             engine.locates.on_have(cx, op, from, &ids, &reply.answers);
@@ -93,7 +94,7 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
     match waiter {
         Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.on_failed(cx, put, node, None),
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.on_lost(cx, &mut engine.replication, id, node),
-        Waiter::Hints(HintToken::Have { redundancy, ids }) => engine.hints.on_have_lost(node, redundancy, &ids),
+        Waiter::Background(token) => to_background(engine, token, Answer::Lost),
         Waiter::Audit(AuditToken::Asked { .. }) => {
             let compare = engine.audits.on_lost(cx, node);
             compare_again(engine, node, compare);
@@ -116,7 +117,11 @@ pub(super) fn note_put(engine: &mut Engine, put: &PutReport) {
     }
     engine.repair.on_put_ended(&mut engine.cx, put);
     engine.audits.on_put_ended(&mut engine.cx, put);
-    engine.hints.on_put_ended(&mut engine.cx, &mut engine.gets, put);
+    engine.background.on_put_ended((&mut engine.cx, &mut engine.gets, &mut engine.puts), put);
+}
+
+fn to_background(engine: &mut Engine, token: BackgroundToken, answer: Answer<'_>) {
+    engine.background.on_answer((&mut engine.cx, &mut engine.gets, &mut engine.puts), token, answer);
 }
 
 /// Then the one who asked is answered, when all that followed from it is done.
@@ -130,9 +135,9 @@ pub(super) fn answer_put(engine: &mut Engine, put: PutReport) {
         (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
             engine.commit(|commits, parts| commits.on_replicated(parts, volume, id, &put.outcome));
         }
-        (Waiter::Hints(HintToken::Put { to }), _) => engine.hints.go_on(&mut engine.cx, &mut engine.gets, to),
+        (Waiter::Background(token), _) => to_background(engine, token, Answer::Put),
         (Waiter::Nobody, _) => {}
-        _ => debug_assert!(false, "puts are started by clients, commits and hints"),
+        _ => debug_assert!(false, "puts are started by clients, commits and background machines"),
     }
 }
 
@@ -149,10 +154,8 @@ pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, ou
         Waiter::Query(QueryToken::Block(query)) => {
             engine.tree_queries.on_block(&mut engine.cx, &mut engine.gets, query, id, outcome);
         }
-        Waiter::Hints(HintToken::Get { to, redundancy }) => {
-            engine.hints.on_block(&mut engine.cx, &mut engine.gets, &mut engine.puts, (to, redundancy), outcome);
-        }
-        _ => debug_assert!(false, "blocks are asked for by clients, commits, queries and hints"),
+        Waiter::Background(token) => to_background(engine, token, Answer::Block(outcome)),
+        _ => debug_assert!(false, "blocks are asked for by clients, commits, queries and background machines"),
     }
 }
 

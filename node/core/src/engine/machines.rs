@@ -3,7 +3,9 @@
 use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
-use super::blocks::{Audits, BlockServer, Gets, Hints, Inventories, Puts, Repair, ReplicationLog};
+use super::blocks::{
+    Audits, BackgroundMachines, BlockServer, Gets, Inventories, Puts, Repair, ReplicationLog, background_machines,
+};
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
 use super::net::Connections;
@@ -33,7 +35,7 @@ pub struct Engine {
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
     pub(super) audits: Audits,
-    pub(super) hints: Hints,
+    pub(super) background: BackgroundMachines,
     pub(super) inventories: Inventories,
 
     // Volume: trees that change.
@@ -68,7 +70,7 @@ impl Engine {
             replication: ReplicationLog::default(),
             repair: Repair::default(),
             audits: Audits::default(),
-            hints: Hints::default(),
+            background: background_machines(),
             inventories: Inventories::default(),
             heads: LocalHeads::default(),
             unpublished: Unpublished::default(),

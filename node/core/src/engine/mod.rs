@@ -415,7 +415,7 @@ impl Engine {
             self.gets.ask_next(&mut self.cx, &mut self.replication, id);
             self.drain();
         }
-        self.hints.hand_over(&mut self.cx, &mut self.gets, node);
+        self.background.on_back((&mut self.cx, &mut self.gets, &mut self.puts), node);
         self.audits.on_back(&mut self.cx);
         self.drain();
         self.heads.quarantine.try_again();

@@ -5,7 +5,7 @@
 //! own business.
 
 use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId, VolumeId};
-use fsdfs_proto::message::{Redundancy, RequestId};
+use fsdfs_proto::message::RequestId;
 
 use super::OpId;
 
@@ -35,7 +35,7 @@ pub(crate) enum Waiter {
     Serve(ServeToken),
     Repair(RepairToken),
     Audit(AuditToken),
-    Hints(HintToken),
+    Background(BackgroundToken),
     Inventory(OpId),
     Locate(LocateToken),
     /// Heads of a volume, for the question with this number.
@@ -116,15 +116,11 @@ pub(crate) enum AuditToken {
     Answer { to: NodeId, request: RequestId, nonce: Key, id: BlockId },
 }
 
-/// Of hinted handoff to a holder that missed a put.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum HintToken {
-    /// Which of these it has.
-    Have { redundancy: Redundancy, ids: Vec<BlockId> },
-    /// A block that it lacks.
-    Get { to: NodeId, redundancy: Redundancy },
-    /// The next block is handed over after this one.
-    Put { to: NodeId },
+/// Of a background machine: which one, and its own number of what it asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BackgroundToken {
+    pub machine: usize,
+    pub number: u64,
 }
 
 /// Where blocks are, for a command.

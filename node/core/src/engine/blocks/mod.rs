@@ -2,9 +2,9 @@
 
 mod accept;
 mod audit;
+mod background;
 mod cache;
 mod get;
-mod hints;
 mod inventory;
 #[cfg(test)]
 mod kit;
@@ -14,10 +14,16 @@ mod replication;
 mod serve;
 
 pub(super) use audit::Audits;
+pub(super) use background::{Answer, BackgroundMachines};
 pub(super) use get::Gets;
-pub(super) use hints::Hints;
 pub(super) use inventory::Inventories;
 pub(super) use put::{PutItem, Puts};
 pub(super) use repair::Repair;
 pub(super) use replication::ReplicationLog;
 pub(super) use serve::BlockServer;
+
+/// All background machines, a line for each.
+pub(super) fn background_machines() -> BackgroundMachines {
+    BackgroundMachines::new(vec![
+    ])
+}
