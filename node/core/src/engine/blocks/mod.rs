@@ -5,6 +5,7 @@ mod audit;
 mod background;
 mod cache;
 mod get;
+mod hints;
 mod inventory;
 #[cfg(test)]
 mod kit;
@@ -25,5 +26,6 @@ pub(super) use serve::BlockServer;
 /// All background machines, a line for each.
 pub(super) fn background_machines() -> BackgroundMachines {
     BackgroundMachines::new(vec![
+        Box::<hints::Hints>::default(), // hinted handoff
     ])
 }
