@@ -57,7 +57,7 @@ impl BlockList {
 }
 
 impl Inventories {
-    /// Asks this node and every member that can list for a first page.
+    /// Asks this node and every member that answers for a first page.
     pub fn start(&mut self, cx: &mut Context, op: OpId) {
         if !cx.ready() {
             return cx.reply(op, Reply::Refused(Refusal::NotYet));
