@@ -130,10 +130,10 @@ pub(super) fn answer_put(engine: &mut Engine, put: PutReport) {
     match (put.waiter, id) {
         (Waiter::Client(op), _) => engine.cx.reply(op, Reply::PutBlock(put.outcome)),
         (Waiter::Commit(CommitToken::Part(volume)), id) => {
-            engine.commit(|commits, parts| commits.on_part_put(parts, volume, id, put.outcome));
+            engine.commit(|commits, parts| commits.run(parts, volume).on_part_put(id, put.outcome));
         }
         (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
-            engine.commit(|commits, parts| commits.on_replicated(parts, volume, id, &put.outcome));
+            engine.commit(|commits, parts| commits.run(parts, volume).on_replicated(id, &put.outcome));
         }
         (Waiter::Background(token), _) => to_background(engine, token, Answer::Put),
         (Waiter::Nobody, _) => {}
@@ -146,10 +146,10 @@ pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, ou
     match *waiter {
         Waiter::Client(op) => engine.cx.reply(op, Reply::GetBlock(outcome)),
         Waiter::Commit(CommitToken::Block(volume)) => {
-            engine.commit(|commits, parts| commits.on_block(parts, volume, id, outcome));
+            engine.commit(|commits, parts| commits.run(parts, volume).on_block(id, outcome));
         }
         Waiter::Commit(CommitToken::Unreplicated(volume)) => {
-            engine.commit(|commits, parts| commits.on_unreplicated_block(parts, volume, outcome));
+            engine.commit(|commits, parts| commits.run(parts, volume).on_unreplicated_block(outcome));
         }
         Waiter::Query(QueryToken::Block(query)) => {
             engine.tree_queries.on_block(&mut engine.cx, &mut engine.gets, query, id, outcome);
@@ -184,7 +184,7 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         }
         (Waiter::Gossip(token), DiskDone::Logged(durable)) => engine.gossip.on_logged(cx, &token, durable),
         (Waiter::Commit(CommitToken::Logged(volume)), DiskDone::Logged(durable)) => {
-            engine.commit(|commits, parts| commits.on_logged(parts, volume, durable));
+            engine.commit(|commits, parts| commits.run(parts, volume).on_logged(durable));
         }
         (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
             engine.locates.on_own_have(cx, op, &answers);
@@ -202,7 +202,7 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
 pub(super) fn on_job_done(engine: &mut Engine, waiter: &Waiter, job: Box<TreeJob>, done: JobDone) {
     match *waiter {
         Waiter::Commit(CommitToken::Job(volume)) => {
-            engine.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
+            engine.commit(|commits, parts| commits.run(parts, volume).on_job_done(job, done));
         }
         Waiter::Query(QueryToken::Job(query)) => {
             let (cx, gets, heads) = (&mut engine.cx, &mut engine.gets, &mut engine.heads);

@@ -230,7 +230,7 @@ impl Engine {
             }
             Event::GetEnded { waiter, id, outcome } => answers::on_get_ended(self, &waiter, id, outcome),
             Event::HeadsHeard { waiter, volume, heard } => match waiter {
-                Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
+                Waiter::Commit(_) => self.commit(|commits, parts| commits.run(parts, volume).on_heads(heard)),
                 Waiter::Query(QueryToken::Heads(query)) => {
                     let recent = self.commits.recent(volume);
                     let all = self.heads.current(&self.cx, volume);

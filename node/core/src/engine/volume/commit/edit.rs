@@ -5,8 +5,7 @@ use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::signed::Signed;
 
-use super::{CommitParts, CommitProgress, CommitStep, Commits, NewHead};
-use crate::engine::context::Context;
+use super::{CommitParts, CommitProgress, CommitRun, CommitStep, NewHead};
 use crate::engine::event::HeardHeads;
 use crate::engine::volume::quarantine::HeadUse;
 use crate::limits::{JOB_ROUNDS_MAX, WORKING_SET_MAX};
@@ -14,35 +13,35 @@ use crate::report::Notice;
 use crate::seam::{CommitToken, GetOutcome, Refusal, Waiter};
 use crate::tree::{BlockAbsence, BlockMap, EditJob, HeadFault, JobDone, MergeJob, TreeError, TreeJob};
 
-impl Commits {
+impl CommitRun<'_, '_> {
     /// The heads of a majority, or of all that can be heard, are known: edit them.
-    pub fn on_heads(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, heard: HeardHeads) {
-        let heads = parts.heads.to_commit(parts.cx, volume);
-        if let Some(error) = unusable(parts, volume, &heads) {
-            return self.fail(parts, volume, error);
+    pub fn on_heads(&mut self, heard: HeardHeads) {
+        let heads = self.parts.heads.to_commit(self.parts.cx, self.volume);
+        if let Some(error) = unusable(self.parts, self.volume, &heads) {
+            return self.fail(error);
         }
         // What cannot be opened yet must not be covered; the next commit has it.
-        if heads.is_empty() && !parts.heads.current(parts.cx, volume).is_empty() {
-            return self.refuse(parts.cx, volume, &Refusal::NoKey);
+        if heads.is_empty() && !self.parts.heads.current(self.parts.cx, self.volume).is_empty() {
+            return self.commits.refuse(self.parts.cx, self.volume, &Refusal::NoKey);
         }
-        if heads.is_empty() && !(parts.cx.ready() && (heard.majority || parts.cx.alone())) {
-            return self.refuse(parts.cx, volume, &Refusal::NotYet);
+        if heads.is_empty() && !(self.parts.cx.ready() && (heard.majority || self.parts.cx.alone())) {
+            return self.commits.refuse(self.parts.cx, self.volume, &Refusal::NotYet);
         }
         // Before the dot is drawn: an incarnation that others saw more of must not go on.
-        parts.writer.confirm(parts.cx, parts.heads, heard);
-        let Some(keys) = parts.cx.keys.get(&volume).cloned() else {
-            return self.refuse(parts.cx, volume, &Refusal::NoKey);
+        self.parts.writer.confirm(self.parts.cx, self.parts.heads, heard);
+        let Some(keys) = self.parts.cx.keys.get(&self.volume).cloned() else {
+            return self.commits.refuse(self.parts.cx, self.volume, &Refusal::NoKey);
         };
-        let is_outdated = parts.heads.is_outdated(parts.cx, volume);
-        let publishes = parts.heads.unpublished(volume).is_some() && !is_outdated;
+        let is_outdated = self.parts.heads.is_outdated(self.parts.cx, self.volume);
+        let publishes = self.parts.heads.unpublished(self.volume).is_some() && !is_outdated;
         if keys.writer().is_none() && !publishes {
-            let refusal = parts.cx.lacks_write_key();
-            return self.refuse(parts.cx, volume, &refusal);
+            let refusal = self.parts.cx.lacks_write_key();
+            return self.commits.refuse(self.parts.cx, self.volume, &refusal);
         }
         // Drawn also for a merge, which does not use it up.
-        let own = parts.writer.next_dot(parts.cx);
-        let hlc = parts.writer.stamp(parts.cx);
-        let Some(commits) = self.0.get_mut(&volume) else { return };
+        let own = self.parts.writer.next_dot(self.parts.cx);
+        let hlc = self.parts.writer.stamp(self.parts.cx);
+        let Some(commits) = self.commits.0.get_mut(&self.volume) else { return };
         // Blocks are immutable: at worst some are not needed.
         let blocks = commits.recent.clone();
         let Some(CommitStep::Asking { edits }) = commits.running.as_mut().map(|running| &mut running.step) else {
@@ -50,13 +49,13 @@ impl Commits {
         };
         let edits = std::mem::take(edits);
         let merge_only = edits.is_empty() && !heads.is_empty();
-        let terms = parts.heads.quarantine.terms(parts.cx, volume, &heads);
+        let terms = self.parts.heads.quarantine.terms(self.parts.cx, self.volume, &heads);
         // What is not published yet is published as it is; whoever hears of it may merge.
         if merge_only && (heads.len() < 2 || publishes) && terms.covered.is_empty() {
-            return self.unchanged(parts, volume, Vec::new());
+            return self.unchanged(Vec::new());
         }
-        let (pool, copies, params) = (parts.cx.pool, parts.cx.copies(), parts.cx.params);
-        let author = parts.cx.key.clone();
+        let (pool, copies, params) = (self.parts.cx.pool, self.parts.cx.copies(), self.parts.cx.params);
+        let author = self.parts.cx.key.clone();
         // To make an end of a head that nobody can read is an operation: no merge of what can be read includes it.
         let job = if merge_only && terms.covered.is_empty() {
             TreeJob::Merge(MergeJob { keys, pool, author, heads, copies, params, terms, blocks })
@@ -64,120 +63,118 @@ impl Commits {
             let dot = (own.writer, own.seq);
             TreeJob::Edit(EditJob { keys, pool, author, heads, edits, dot, hlc, copies, params, terms, blocks })
         };
-        self.run_job(parts.cx, volume, Box::new(job));
+        self.run_job(Box::new(job));
     }
 
     /// The job found heads that it cannot use: it is made again, with those that are left.
-    fn on_bad_heads(
-        &mut self,
-        parts: &mut CommitParts<'_>,
-        volume: VolumeId,
-        mut job: Box<TreeJob>,
-        faults: Vec<(BlockId, HeadFault)>,
-    ) {
+    fn on_bad_heads(&mut self, mut job: Box<TreeJob>, faults: Vec<(BlockId, HeadFault)>) {
         let named: Vec<BlockId> = faults.iter().map(|(id, _)| *id).collect();
-        if let Some(error) = parts.heads.quarantine.note_bad(parts.cx, volume, job.heads(), faults, HeadUse::Write) {
-            return self.fail(parts, volume, error);
+        if let Some(error) =
+            self.parts.heads.quarantine.note_bad(self.parts.cx, self.volume, job.heads(), faults, HeadUse::Write)
+        {
+            return self.fail(error);
         }
-        let left = parts.heads.to_commit(parts.cx, volume);
-        if let Some(error) = unusable(parts, volume, &left) {
-            return self.fail(parts, volume, error);
+        let left = self.parts.heads.to_commit(self.parts.cx, self.volume);
+        if let Some(error) = unusable(self.parts, self.volume, &left) {
+            return self.fail(error);
         }
         // One that is given again would be named again, for ever.
         let is_again = left.iter().any(|head| named.contains(&BlockId::of(&head.value().commit)));
         debug_assert!(!is_again, "a quarantined head reaches no job");
         if is_again || left.is_empty() {
-            return self.refuse(parts.cx, volume, &Refusal::NotYet);
+            return self.commits.refuse(self.parts.cx, self.volume, &Refusal::NotYet);
         }
-        let mut new_terms = parts.heads.quarantine.terms(parts.cx, volume, &left);
+        let mut new_terms = self.parts.heads.quarantine.terms(self.parts.cx, self.volume, &left);
         match &mut *job {
             TreeJob::Edit(EditJob { heads, terms, .. }) => {
                 new_terms.absent = std::mem::take(&mut terms.absent);
                 (*heads, *terms) = (left, new_terms);
             }
             // The next one covers what can be covered.
-            TreeJob::Merge(_) if left.len() < 2 => return self.unchanged(parts, volume, Vec::new()),
+            TreeJob::Merge(_) if left.len() < 2 => return self.unchanged(Vec::new()),
             TreeJob::Merge(MergeJob { heads, terms, .. }) => {
                 new_terms.absent = std::mem::take(&mut terms.absent);
                 (*heads, *terms) = (left, new_terms);
             }
             TreeJob::Query(_) | TreeJob::Walk(_) => return debug_assert!(false, "a commit's job edits or merges"),
         }
-        self.run_job(parts.cx, volume, job);
+        self.run_job(job);
     }
 
     /// Nothing can be written on top of what stands. Whoever is asked for it is told why.
-    fn fail(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, error: TreeError) {
+    fn fail(&mut self, error: TreeError) {
         if let TreeError::Absent(block, _) = error {
-            let away = self.0.get(&volume).and_then(|commits| commits.running.as_ref());
+            let away = self.commits.0.get(&self.volume).and_then(|commits| commits.running.as_ref());
             let away = away.map(|running| running.away.iter().copied().collect()).unwrap_or_default();
-            return self.refuse(parts.cx, volume, &Refusal::Unreachable { block, away });
+            return self.commits.refuse(self.parts.cx, self.volume, &Refusal::Unreachable { block, away });
         }
-        parts.cx.notice(Notice::BadTree { volume, error: error.clone() });
-        self.refuse(parts.cx, volume, &Refusal::BadTree(error));
+        self.parts.cx.notice(Notice::BadTree { volume: self.volume, error: error.clone() });
+        self.commits.refuse(self.parts.cx, self.volume, &Refusal::BadTree(error));
     }
 
     /// From [`CommitStep::Asking`] or [`CommitStep::Fetching`]. The job is away until it comes home, and nobody else touches the
     /// heads it works on.
-    fn run_job(&mut self, cx: &mut Context, volume: VolumeId, job: Box<TreeJob>) {
-        if let Some(step) = self.step(volume) {
+    fn run_job(&mut self, job: Box<TreeJob>) {
+        if let Some(step) = self.commits.step(self.volume) {
             *step = CommitStep::Editing;
-            cx.work(job, Waiter::Commit(CommitToken::Job(volume)));
+            self.parts.cx.work(job, Waiter::Commit(CommitToken::Job(self.volume)));
         }
     }
 
     /// The job came home.
-    pub fn on_job_done(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, mut job: Box<TreeJob>, done: JobDone) {
-        debug_assert!(matches!(self.step(volume), None | Some(CommitStep::Editing)), "one job at a time");
+    pub fn on_job_done(&mut self, mut job: Box<TreeJob>, done: JobDone) {
+        debug_assert!(matches!(self.commits.step(self.volume), None | Some(CommitStep::Editing)), "one job at a time");
         match done {
-            JobDone::Missing(ids) => self.fetch(parts, volume, job, &ids),
-            JobDone::BadHeads(faults) => self.on_bad_heads(parts, volume, job, faults),
+            JobDone::Missing(ids) => self.fetch(job, &ids),
+            JobDone::BadHeads(faults) => self.on_bad_heads(job, faults),
             JobDone::Edited { head: None, outcomes, .. } => {
-                parts.heads.quarantine.note_good(parts.cx, volume, job.heads());
-                self.unchanged(parts, volume, outcomes);
+                self.parts.heads.quarantine.note_good(self.parts.cx, self.volume, job.heads());
+                self.unchanged(outcomes);
             }
             JobDone::Edited { blocks, head: Some(head), outcomes } => {
-                parts.heads.quarantine.note_good(parts.cx, volume, job.heads());
-                self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
+                self.parts.heads.quarantine.note_good(self.parts.cx, self.volume, job.heads());
+                self.keep_recent(std::mem::take(job.blocks_mut()), &blocks);
                 let progress = CommitProgress { outcomes, ..CommitProgress::default() };
-                self.store(parts, volume, NewHead::new(head), progress, blocks);
+                self.store(NewHead::new(head), progress, blocks);
             }
             JobDone::Merged { blocks, head } => {
-                parts.heads.quarantine.note_good(parts.cx, volume, job.heads());
-                self.keep_recent(volume, std::mem::take(job.blocks_mut()), &blocks);
-                self.store(parts, volume, NewHead::new(head), CommitProgress::default(), blocks);
+                self.parts.heads.quarantine.note_good(self.parts.cx, self.volume, job.heads());
+                self.keep_recent(std::mem::take(job.blocks_mut()), &blocks);
+                self.store(NewHead::new(head), CommitProgress::default(), blocks);
             }
-            JobDone::Failed(error) => self.fail(parts, volume, error),
+            JobDone::Failed(error) => self.fail(error),
             JobDone::Queried { .. } | JobDone::Walked(_) => debug_assert!(false, "a commit's job queried or walked"),
         }
     }
 
     /// The job came home for blocks.
-    fn fetch(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, job: Box<TreeJob>, ids: &[BlockId]) {
+    fn fetch(&mut self, job: Box<TreeJob>, ids: &[BlockId]) {
         debug_assert!(!ids.is_empty(), "a job that lacks nothing ends");
-        let Some(running) = self.0.get_mut(&volume).and_then(|commits| commits.running.as_mut()) else { return };
+        let Some(running) = self.commits.0.get_mut(&self.volume).and_then(|commits| commits.running.as_mut()) else {
+            return;
+        };
         running.rounds += 1;
         if running.rounds > JOB_ROUNDS_MAX {
             running.rounds = 0;
-            let quarantine = &parts.heads.quarantine;
-            let good = quarantine.terms(parts.cx, volume, &[]).good;
+            let quarantine = &self.parts.heads.quarantine;
+            let good = quarantine.terms(self.parts.cx, self.volume, &[]).good;
             let new = job.heads().iter().filter(|head| good.iter().all(|other| other.id() != head.id()));
             let faults: Vec<_> = new.map(|head| (BlockId::of(&head.value().commit), HeadFault::TooCostly)).collect();
             return match faults.is_empty() {
-                true => self.fail(parts, volume, TreeError::TooCostly),
-                false => self.on_bad_heads(parts, volume, job, faults),
+                true => self.fail(TreeError::TooCostly),
+                false => self.on_bad_heads(job, faults),
             };
         }
-        let Some(step) = self.step(volume) else { return };
+        let Some(step) = self.commits.step(self.volume) else { return };
         *step = CommitStep::Fetching { job, missing: ids.iter().copied().collect() };
         for id in ids {
-            parts.gets.get(parts.cx, *id, Waiter::Commit(CommitToken::Block(volume)));
+            self.parts.gets.get(self.parts.cx, *id, Waiter::Commit(CommitToken::Block(self.volume)));
         }
     }
 
     /// A block that the job lacks; or that an earlier commit lacked, which was refused for another block that is nowhere.
-    pub fn on_block(&mut self, parts: &mut CommitParts<'_>, volume: VolumeId, id: BlockId, outcome: GetOutcome) {
-        let Some(CommitStep::Fetching { job, missing }) = self.step(volume) else { return };
+    pub fn on_block(&mut self, id: BlockId, outcome: GetOutcome) {
+        let Some(CommitStep::Fetching { job, missing }) = self.commits.step(self.volume) else { return };
         if !missing.contains(&id) {
             return;
         }
@@ -185,7 +182,7 @@ impl Commits {
         match outcome {
             GetOutcome::Found(block) => {
                 debug_assert_eq!(block.id(), id, "a read gives what it was asked for");
-                parts.gets.remember(&block);
+                self.parts.gets.remember(&block);
                 job.give([block]);
             }
             // The job says whether it can do without.
@@ -196,20 +193,20 @@ impl Commits {
         }
         missing.remove(&id);
         let is_complete = missing.is_empty();
-        if let Some(running) = self.0.get_mut(&volume).and_then(|commits| commits.running.as_mut()) {
+        if let Some(running) = self.commits.0.get_mut(&self.volume).and_then(|commits| commits.running.as_mut()) {
             running.away.extend(unreachable);
         }
         if is_complete
-            && let Some(step) = self.step(volume)
+            && let Some(step) = self.commits.step(self.volume)
             && let CommitStep::Fetching { job, .. } = std::mem::replace(step, CommitStep::Editing)
         {
-            self.run_job(parts.cx, volume, job);
+            self.run_job(job);
         }
     }
 
     /// What the next job most likely needs: all that this one used, as long as that is little, and what it made.
-    fn keep_recent(&mut self, volume: VolumeId, used: BlockMap, made: &[Block]) {
-        let Some(commits) = self.0.get_mut(&volume) else { return };
+    fn keep_recent(&mut self, used: BlockMap, made: &[Block]) {
+        let Some(commits) = self.commits.0.get_mut(&self.volume) else { return };
         commits.recent = used;
         if commits.recent.len() > WORKING_SET_MAX {
             commits.recent = BlockMap::new();

@@ -115,7 +115,20 @@ pub(in crate::engine) struct CommitParts<'a> {
     pub writer: &'a mut Writer,
 }
 
+/// One volume's commit that is under way, with all it works with: `edit` takes it from the heads to a new tree, `store` from there
+/// to the answer.
+pub(in crate::engine) struct CommitRun<'a, 'b> {
+    commits: &'a mut Commits,
+    parts: &'a mut CommitParts<'b>,
+    volume: VolumeId,
+}
+
 impl Commits {
+    /// Where what the running commit of a volume asked for comes home. There may be none any more.
+    pub fn run<'a, 'b>(&'a mut self, parts: &'a mut CommitParts<'b>, volume: VolumeId) -> CommitRun<'a, 'b> {
+        CommitRun { commits: self, parts, volume }
+    }
+
     /// Edits of a user. They are answered together with whatever shares their commit.
     pub fn edit(&mut self, cx: &mut Context, op: OpId, volume: VolumeId, edits: Vec<TreeEdit>) {
         // Refused here, nothing was kept; whoever asked may try again.

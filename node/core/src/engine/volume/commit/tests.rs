@@ -134,22 +134,24 @@ impl Bench {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::HeadsHeard { volume, heard, .. } => {
-                self.commit(|commits, parts| commits.on_heads(parts, volume, heard));
+                self.commit(|commits, parts| commits.run(parts, volume).on_heads(heard));
             }
             Event::PutEnded(put) => {
                 let id = put.block.map(|(id, _)| id);
                 self.commit(|commits, parts| match put.waiter {
-                    Waiter::Commit(CommitToken::Part(volume)) => commits.on_part_put(parts, volume, id, put.outcome),
+                    Waiter::Commit(CommitToken::Part(volume)) => {
+                        commits.run(parts, volume).on_part_put(id, put.outcome);
+                    }
                     Waiter::Commit(CommitToken::Replicated(volume)) => {
-                        commits.on_replicated(parts, volume, id.expect("a block"), &put.outcome);
+                        commits.run(parts, volume).on_replicated(id.expect("a block"), &put.outcome);
                     }
                     other => panic!("{other:?}"),
                 });
             }
             Event::GetEnded { waiter, id, outcome } => self.commit(|commits, parts| match waiter {
-                Waiter::Commit(CommitToken::Block(volume)) => commits.on_block(parts, volume, id, outcome),
+                Waiter::Commit(CommitToken::Block(volume)) => commits.run(parts, volume).on_block(id, outcome),
                 Waiter::Commit(CommitToken::Unreplicated(volume)) => {
-                    commits.on_unreplicated_block(parts, volume, outcome);
+                    commits.run(parts, volume).on_unreplicated_block(outcome);
                 }
                 other => panic!("{other:?}"),
             }),
@@ -165,7 +167,7 @@ impl Bench {
             Effect::Work { job, token: Token(Waiter::Commit(CommitToken::Job(volume))) } => {
                 self.jobs += 1;
                 let done = job.run();
-                self.commit(|commits, parts| commits.on_job_done(parts, volume, job, done));
+                self.commit(|commits, parts| commits.run(parts, volume).on_job_done(job, done));
             }
             Effect::Disk { request, token: Token(waiter) } => self.on_disk(request, waiter),
             Effect::Send { to, message, .. } => self.on_message(to, &message),
@@ -179,7 +181,7 @@ impl Bench {
             (DiskRequest::Log { entries }, Waiter::Commit(CommitToken::Logged(volume))) => {
                 let durable = self.log_works;
                 self.logged.extend(entries.into_iter().filter(|_| durable));
-                self.commit(|commits, parts| commits.on_logged(parts, volume, durable));
+                self.commit(|commits, parts| commits.run(parts, volume).on_logged(durable));
             }
             (DiskRequest::Write { block, .. }, Waiter::Put(PutToken::OwnWrite(put))) => {
                 self.store.insert(block.id(), block);
@@ -533,9 +535,9 @@ fn a_refused_commit_receives_nothing_late() {
     let reply = one.reply(1);
     assert!(matches!(reply.outcome, PutOutcome::Refused(Refusal::Unreachable { .. })), "{reply:?}");
     for (id, block) in other.store.iter().map(|(id, block)| (*id, block.clone())) {
-        one.commit(|commits, parts| commits.on_block(parts, volume(), id, GetOutcome::Found(block)));
+        one.commit(|commits, parts| commits.run(parts, volume()).on_block(id, GetOutcome::Found(block)));
     }
-    one.commit(|commits, parts| commits.on_part_put(parts, volume(), None, PutOutcome::Refused(Refusal::Busy)));
+    one.commit(|commits, parts| commits.run(parts, volume()).on_part_put(None, PutOutcome::Refused(Refusal::Busy)));
     one.run();
     assert_eq!((one.step(), one.replies.len(), one.jobs), ("none", 0, 2), "the job said that it cannot do without");
 }
