@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use simulations::{EventTrace, RunCut, RunShape, StepSelection, replay, run, run_twice};
 
 /// Runs of ten nodes and ten simulated minutes.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 150;
 /// One in so many seeds is run twice.
 const TWICE: u64 = 50;
 
