@@ -110,6 +110,12 @@ impl DaemonApi {
         self.patiently(|| self.client.download(&path.volume, &bytes, range)).await
     }
 
+    /// Where a file has holes, from a place on.
+    pub async fn holes(&self, path: &RemotePath, from: u64) -> ApiResult<control::HoleListing> {
+        let bytes = path.bytes();
+        self.patiently(|| self.client.holes(&path.volume, &bytes, from)).await
+    }
+
     /// Whether everything else would fail, too, or would have to be undone: there is no point in going on.
     pub fn is_final(error: &ControlError) -> bool {
         match error {

@@ -2,6 +2,7 @@
 
 mod pinned_socket;
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,6 +79,8 @@ pub enum DownloadRange {
     Last(u64),
     /// What follows this number of bytes of the content of that tag; all if the file has another content now.
     Rest(u64, String),
+    /// These bytes of the content of that tag, one at least; all if the file has another content now.
+    Part(Range<u64>, String),
 }
 
 impl DownloadRange {
@@ -89,6 +92,9 @@ impl DownloadRange {
             Self::From(first, None) => (Some(format!("bytes={first}-")), None),
             Self::Last(count) => (Some(format!("bytes=-{count}")), None),
             Self::Rest(first, tag) => (Some(format!("bytes={first}-")), Some(tag)),
+            Self::Part(bytes, tag) => {
+                (Some(format!("bytes={}-{}", bytes.start, bytes.end.saturating_sub(1))), Some(tag))
+            }
         }
     }
 }
@@ -100,6 +106,16 @@ pub struct FurtherAttributes {
     pub xattrs: Vec<control::ExtendedAttribute>,
     /// What the names of one file have in common, 32 hexadecimal digits.
     pub hard_link: Option<String>,
+    /// Bytes that are zeros and that the body lacks, as [`header::HOLES`] has them.
+    pub holes: Vec<Range<u64>>,
+}
+
+impl FurtherAttributes {
+    fn holes_text(&self) -> Option<String> {
+        let part = |hole: &Range<u64>| format!("{}-{}", hole.start, hole.end.saturating_sub(1));
+        let parts: Vec<String> = self.holes.iter().map(part).collect();
+        (!parts.is_empty()).then(|| format!("bytes={}", parts.join(",")))
+    }
 }
 
 /// A file on its way out of the pool.
@@ -247,6 +263,7 @@ impl ControlClient {
             request = request.header(header::XATTRS, control::xattrs_text(&further.xattrs));
         }
         request = further.hard_link.iter().fold(request, |request, id| request.header(header::HARD_LINK, id));
+        request = further.holes_text().into_iter().fold(request, |request, holes| request.header(header::HOLES, holes));
         answer(self.send(request.body(body)).await?).await
     }
 
@@ -269,6 +286,13 @@ impl ControlClient {
             maybe_incomplete: response.headers().get(header::MAYBE_INCOMPLETE).is_some(),
             response,
         })
+    }
+
+    /// Where a file has holes, from a place on.
+    pub async fn holes(&self, volume: &str, path: &[u8], from: u64) -> Outcome<control::HoleListing> {
+        let from = from.to_string();
+        let parameters = [("path", path), ("volume", volume.as_bytes()), ("from", from.as_bytes())];
+        self.get(route::HOLES, &parameters).await
     }
 
     /// One page of a folder.

@@ -56,6 +56,8 @@ pub mod route {
     /// `PUT ?path=&mode=&mtime_ns=&volume=` (mode in octal) with the content as body: [`super::WriteReply`].
     /// `GET ?path=&volume=`, with or without `Range`: the content; attributes in [`super::header`].
     pub const FILES: &str = "/v1/files";
+    /// `GET ?path=&from=&volume=`: [`super::HoleListing`], where a file has holes.
+    pub const HOLES: &str = "/v1/holes";
     /// `GET ?path=&after=&max=&contents=&volume=`: [`super::ListingPage`], a page of a folder; with the contents of files of at
     /// most so many bytes, at most [`super::CONTENTS_MAX`].
     /// `DELETE ?path=&recursive=&volume=`: [`super::WriteReply`].
@@ -84,6 +86,8 @@ pub mod header {
     pub const XATTRS: &str = "fsdfs-xattrs";
     /// 32 hexadecimal digits that the names of one file have in common; of requests.
     pub const HARD_LINK: &str = "fsdfs-hard-link";
+    /// Holes of a file, `bytes=FIRST-LAST,...` as a `Range` has them: the body lacks these bytes, which are zeros; of requests.
+    pub const HOLES: &str = "fsdfs-holes";
     /// `true` if newer changes may exist that could not be heard of.
     pub const MAYBE_STALE: &str = "fsdfs-maybe-stale";
     /// `true` if a connected member acknowledged changes that it could not publish yet.
@@ -99,6 +103,12 @@ pub const EDITS_MAX: usize = 10_000;
 pub const CONTENTS_MAX: usize = 64 << 10;
 /// Bytes of contents in one page of a folder at most, and so many and one more file's; the page ends there.
 pub const PAGE_CONTENTS_MAX: usize = 4 << 20;
+/// A hole is a multiple of this long, from a multiple of it on: the bytes of a block.
+pub const HOLE_BYTES: u64 = 1 << 20;
+/// Holes of one request or answer at most: they stand in one header.
+pub const HOLES_MAX: usize = 1_024;
+/// Bytes of a file with holes at most: more than any file system has.
+pub const SPARSE_BYTES_MAX: u64 = 1 << 62;
 /// Bytes of a JSON request at most: the most edits with long paths.
 pub const REQUEST_BYTES_MAX: usize = 32 << 20;
 /// Bytes of a path at most: 100 levels of the longest names and some.

@@ -59,7 +59,8 @@ fn good() -> Vec<BlockVector> {
         assert_eq!((block.clone(), at), seal(&plain(BlockKind::Data, vec![]), plaintext), "sealed by hand");
         BlockVector::new(name, &block, at.key, None)
     };
-    let manifest = Manifest { level: 1, chunk_bytes: 4, fan_out: 3, size: 11, children: [1, 2, 1].map(child).into() };
+    let children = [1, 2, 1].map(|number| Some(child(number))).into();
+    let manifest = Manifest { level: 1, chunk_bytes: 4, fan_out: 3, size: 11, children };
     let (block, at) = manifest.seal(writer, 3);
     let commit = commit();
     vec![

@@ -150,7 +150,7 @@ fn good() -> Vec<BlockVector> {
         assert_eq!(Commit::open(&keys, block.bytes()), Ok(commit));
         BlockVector::new(name, &block, commit_key(&block), None)
     };
-    let children = |count: u8| (1..=count).map(at).collect();
+    let children = |count: u8| (1..=count).map(|number| Some(at(number))).collect();
     vec![
         node("a leaf: versions, folders, symlinks, trees", leaf()),
         node("an interior node", interior()),
@@ -162,6 +162,11 @@ fn good() -> Vec<BlockVector> {
             "two manifests",
             Manifest { level: 2, chunk_bytes: 100, fan_out: 3, size: 301, children: children(2) },
         ),
+        manifest(
+            "a chunk between two holes",
+            Manifest { level: 1, chunk_bytes: 100, fan_out: 3, size: 250, children: vec![None, Some(at(1)), None] },
+        ),
+        manifest("a hole", Manifest { level: 1, chunk_bytes: 100, fan_out: 3, size: 7, children: vec![None] }),
         sealed("the first commit of an empty volume", commit()),
         sealed("a commit", with_tree()),
         sealed("a merge", merge()),

@@ -181,6 +181,44 @@ fn holes_come_back() -> Result<()> {
 }
 
 #[test]
+fn a_hundred_gigabytes_of_holes_cost_what_their_data_do() -> Result<()> {
+    use std::os::unix::fs::FileExt as _;
+
+    let mut cluster = TestCluster::new(program())?;
+    cluster.found()?;
+    let node = &cluster.nodes[0];
+    let folder = cluster.scratch("images");
+    fs::create_dir(&folder)?;
+    let (size, at, mut data) = ((100 << 30) + 5, (70 << 30) + 3, vec![0; CHUNK]);
+    fastrand::Rng::with_seed(3).fill(&mut data);
+    for name in ["image", "empty"] {
+        fs::File::create(folder.join(name))?.set_len(size)?;
+    }
+    fs::File::options().write(true).open(folder.join("image"))?.write_all_at(&data, at)?;
+    let put = node.json(["put".as_ref(), folder.as_os_str(), "/".as_ref()])?;
+    ensure!(put["files"] == 2 && put["bytes"] == 2 * size, "{put}");
+    let uploaded = put["uploaded_bytes"].as_u64().context("a number")?;
+    ensure!((1 << 20..3 << 20).contains(&uploaded), "two chunks with data and some manifests: {put}");
+    let again = node.json(["put".as_ref(), folder.as_os_str(), "/".as_ref()])?;
+    ensure!(again["changed"] == false && again["uploaded_bytes"] == 0, "{again}");
+
+    let (back, single) = (cluster.scratch("back"), cluster.scratch("single"));
+    node.ok(["get".as_ref(), "/images".as_ref(), back.as_os_str()])?;
+    node.ok(["get".as_ref(), "/images/image".as_ref(), single.as_os_str()])?;
+    for file in [back.join("image"), single] {
+        ensure!(fs::metadata(&file)?.len() == size && fs::metadata(&file)?.blocks() < 8 << 11, "{}", file.display());
+        let mut there = vec![7; CHUNK + 20];
+        fs::File::open(&file)?.read_exact_at(&mut there, at - 10)?;
+        ensure!(there[10..CHUNK + 10] == data && there[..10] == [0; 10] && there[CHUNK + 10..] == [0; 10]);
+    }
+    ensure!(fs::metadata(back.join("empty"))?.len() == size);
+    let range = format!("--range={}-{}", at - 2, at + 1);
+    let part = node.run(["cat", &range, "/images/image"])?.stdout;
+    ensure!(part == [&[0, 0], &data[..2]].concat(), "{part:?}");
+    Ok(())
+}
+
+#[test]
 fn a_daemon_whose_terminal_is_closed_says_goodbye() -> Result<()> {
     let mut cluster = TestCluster::of(program(), 2)?;
     let pid = cluster.nodes[1].pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)).context("a pid")?;

@@ -100,6 +100,15 @@ impl IncomingFile {
         Ok(())
     }
 
+    /// Leaves out what comes next: whole stretches of zeros.
+    pub fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        self.at += bytes;
+        match &mut self.journal {
+            Some(journal) => journal.add_hole(bytes),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the file extended attributes. False if some cannot be had here.
     pub fn set_xattrs(&self, xattrs: &[ExtendedAttribute]) -> bool {
         xattrs::write(&self.file, xattrs)

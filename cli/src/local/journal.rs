@@ -1,5 +1,5 @@
 //! What was verified of a large file that is still coming: a line of text for its content's tag, then a digest for each
-//! stretch. Whoever goes on compares the stretches with it: after a power cut a file may have its length without its bytes.
+//! stretch, or how many of them are a hole. Whoever goes on compares the stretches with it: after a power cut a file may have its length without its bytes.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 pub const STRETCH_BYTES: u64 = 1 << 20;
 
 const MAGIC: &str = "fsdfs-get 1 ";
+const HOLE: &str = "hole ";
 
 /// What an earlier get left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +27,38 @@ pub(super) struct BlockJournal {
     hasher: blake3::Hasher,
     /// Bytes in the hasher.
     filled: u64,
+    /// What an earlier get left, compared.
+    verified: Vec<JournalLine>,
+}
+
+#[derive(Debug)]
+enum JournalLine {
+    /// Of one stretch.
+    Digest(String),
+    /// So many stretches that no byte was written to.
+    Hole(u64),
+}
+
+impl JournalLine {
+    fn read(line: &str) -> Option<Self> {
+        match line.strip_prefix(HOLE) {
+            Some(count) => count.parse().ok().map(Self::Hole),
+            None => Some(Self::Digest(line.to_owned())),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Digest(digest) => format!("{digest}\n"),
+            Self::Hole(count) => format!("{HOLE}{count}\n"),
+        }
+    }
 }
 
 impl BlockJournal {
     /// An empty one, or that of an earlier get.
     pub fn new(fd: OwnedFd) -> Self {
-        Self { file: fd.into(), hasher: blake3::Hasher::new(), filled: 0 }
+        Self { file: fd.into(), hasher: blake3::Hasher::new(), filled: 0, verified: Vec::new() }
     }
 
     /// Compares what it says with the bytes that are there.
@@ -45,26 +72,56 @@ impl BlockJournal {
         // A line without its end was cut short.
         let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
         let Some(tag) = lines.next().and_then(|line| line.strip_prefix(MAGIC)) else { return Ok(None) };
-        content.seek(SeekFrom::Start(0))?;
-        let mut bytes = 0;
-        for line in lines {
-            let mut hasher = blake3::Hasher::new();
-            if io::copy(&mut content.take(STRETCH_BYTES), &mut hasher)? != STRETCH_BYTES || line != digest(&hasher) {
+        let mut bytes: u64 = 0;
+        for line in lines.map_while(JournalLine::read) {
+            let stretches = match &line {
+                // The file was cut before it, and nothing was written there since.
+                JournalLine::Hole(count) => *count,
+                JournalLine::Digest(expected) => {
+                    let mut hasher = blake3::Hasher::new();
+                    content.seek(SeekFrom::Start(bytes))?;
+                    let read = io::copy(&mut content.take(STRETCH_BYTES), &mut hasher)?;
+                    if read != STRETCH_BYTES || *expected != digest(&hasher) {
+                        break;
+                    }
+                    1
+                }
+            };
+            let Some(end) = stretches.checked_mul(STRETCH_BYTES).and_then(|more| bytes.checked_add(more)) else {
                 break;
-            }
-            bytes += STRETCH_BYTES;
+            };
+            bytes = end;
+            self.verified.push(line);
         }
         Ok((bytes > 0).then(|| VerifiedPart { tag: tag.to_owned(), bytes }))
     }
 
     /// Goes on behind so many bytes, which were verified, of the content of this tag.
     pub fn go_on(&mut self, tag: &str, bytes: u64) -> io::Result<()> {
-        let head = format!("{MAGIC}{tag}\n");
-        let line = digest(&self.hasher).len() as u64 + 1;
-        self.file.set_len(head.len() as u64 + bytes / STRETCH_BYTES * line)?;
+        let mut text = format!("{MAGIC}{tag}\n");
+        let mut left = bytes / STRETCH_BYTES;
+        for line in std::mem::take(&mut self.verified) {
+            let line = match line {
+                JournalLine::Hole(count) => JournalLine::Hole(count.min(left)),
+                digest @ JournalLine::Digest(_) => digest,
+            };
+            if left == 0 {
+                break;
+            }
+            left -= if let JournalLine::Hole(count) = line { count } else { 1 };
+            text.push_str(&line.text());
+        }
+        debug_assert_eq!(left, 0, "no more was verified than is gone on behind");
+        // It is cut first: digests of another content must not stand behind this tag.
+        self.file.set_len(text.len() as u64)?;
         self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(head.as_bytes())?;
-        self.file.seek(SeekFrom::End(0)).map(drop)
+        self.file.write_all(text.as_bytes())
+    }
+
+    /// Whole stretches follow that are a hole.
+    pub fn add_hole(&mut self, bytes: u64) -> io::Result<()> {
+        debug_assert!(self.filled == 0 && bytes.is_multiple_of(STRETCH_BYTES), "a hole is whole stretches");
+        self.file.write_all(JournalLine::Hole(bytes / STRETCH_BYTES).text().as_bytes())
     }
 
     /// Takes in bytes that were written. Whether a stretch became complete.
@@ -139,9 +196,29 @@ mod tests {
         let (mut first, mut file) = journal(&bytes[..2 * STRETCH + 7], &bytes);
         assert_eq!(verified(&mut first, &mut file), 2 * STRETCH_BYTES);
         let mut second = BlockJournal::new(first.file.into());
+        assert_eq!(verified(&mut second, &mut file), 2 * STRETCH_BYTES);
         second.go_on("\"a-1\"", 2 * STRETCH_BYTES).expect("begun");
         assert!(second.add(&bytes[2 * STRETCH..]).expect("written"));
         assert_eq!(verified(&mut second, &mut file), 4 * STRETCH_BYTES);
+    }
+
+    #[test]
+    fn holes_are_a_line_of_any_length() {
+        let bytes = noise(STRETCH);
+        let (mut first, mut file) = journal(&bytes, &bytes);
+        first.add_hole(1 << 40).expect("written");
+        first.add(&bytes).expect("written");
+        file.set_len((1 << 40) + STRETCH_BYTES).expect("long");
+        file.seek(SeekFrom::End(0)).expect("end");
+        file.write_all(&bytes).expect("written");
+        assert_eq!(verified(&mut first, &mut file), (1 << 40) + 2 * STRETCH_BYTES);
+        // One may go on within a hole.
+        let mut second = BlockJournal::new(first.file.into());
+        assert_eq!(verified(&mut second, &mut file), (1 << 40) + 2 * STRETCH_BYTES);
+        second.go_on("\"a-1\"", 5 * STRETCH_BYTES).expect("begun");
+        assert_eq!(verified(&mut second, &mut file), 5 * STRETCH_BYTES);
+        second.go_on("\"a-1\"", 0).expect("anew");
+        assert_eq!(verified(&mut second, &mut file), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! This machine's files: read for `put`, written for `get`. Both go folder by folder through open handles, so that
 //! neither a path longer than the system allows nor a symlink slipped in between leads anywhere else.
 
+pub mod holes;
 pub mod incoming;
 pub mod journal;
 mod place;

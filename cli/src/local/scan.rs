@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use fsdfs_proto::control::ExtendedAttribute;
+use fsdfs_proto::control::{ExtendedAttribute, HOLE_BYTES};
 use fsdfs_proto::volume::PATH_NAMES_MAX;
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
@@ -103,6 +103,8 @@ pub struct SourceFile {
     pub size: u64,
     /// Its number on its file system, if it has several names.
     pub shared_inode: Option<u64>,
+    /// It takes less space than its size says: it may have holes.
+    pub is_sparse: bool,
     stamp: FileStamp,
 }
 
@@ -133,7 +135,9 @@ impl SourceFile {
     fn new(fd: OwnedFd, stat: &Stat) -> Self {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let shared_inode = (stat.st_nlink > 1).then_some(stat.st_ino);
-        Self { file: fd.into(), size, shared_inode, stamp: stamp(stat) }
+        // Of a size without any blocks some file systems keep the content elsewhere; it is small then.
+        let is_sparse = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512) + HOLE_BYTES <= size;
+        Self { file: fd.into(), size, shared_inode, is_sparse, stamp: stamp(stat) }
     }
 
     /// A second handle to the same file that can tell whether it changed since it was opened.

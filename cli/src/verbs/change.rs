@@ -115,7 +115,8 @@ fn one_source_a_name(moves: Moves) -> (Moves, Vec<(RemotePath, CliError)>) {
 
 /// Remove files, links and folders.
 ///
-/// They disappear for every member. Space is not freed yet: there is no garbage collection so far.
+/// They disappear for every member. Space is not freed yet: there is no garbage collection so far. On a full pool, remove many
+/// names by one command: each takes some of what servers keep for removals.
 #[derive(Args, Clone, Debug)]
 pub struct RmCommand {
     /// Folders with everything in them; without it only empty ones.

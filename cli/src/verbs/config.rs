@@ -18,7 +18,8 @@ pub struct ConfigCommand {
 
 #[derive(Subcommand, Clone, Debug)]
 enum ConfigAction {
-    /// Read config.toml as `up` would, and report errors with their line and how to correct them.
+    /// Read config.toml as `up` would, and report errors with their line and how to correct them. A node that runs takes in what
+    /// was changed when it is started again.
     Check,
 }
 

@@ -18,7 +18,7 @@ use crate::text::escape;
 ///
 /// Without options it prints a unit for your own user; --install writes it where systemd looks for it. A user's services
 /// end with the last login unless lingering is on (the text after --install says how); --system makes a unit that
-/// starts with the machine.
+/// starts with the machine. A changed configuration is taken in by systemctl restart; there is nothing to reload.
 #[derive(Args, Clone, Debug)]
 pub struct ServiceCommand {
     /// For the whole machine instead of your login; it runs as the user that owns the home folder.
@@ -164,6 +164,7 @@ mod tests {
         let sections: Vec<&str> = unit.lines().filter(|line| line.starts_with('[')).collect();
         assert_eq!(sections, ["[Unit]", "[Service]", "[Install]"], "what systemd knows");
         assert!(unit.contains("WantedBy=default.target") && !unit.contains("User="), "{unit}");
+        assert!(!unit.contains("ExecReload"), "a reload must not end the node");
     }
 
     #[test]

@@ -9,10 +9,11 @@ use crate::outcome::CliResult;
 use crate::verbs::init;
 use crate::verbs::serve::{self, StartupGoal};
 
-/// Run this machine's node, until Ctrl-C or SIGTERM ends it.
+/// Run this machine's node, until Ctrl-C, SIGTERM or SIGHUP ends it.
 ///
-/// Without a pool in the home folder it creates one, with the defaults that `init --help` describes. To run it whenever
-/// the machine runs, see `service --help`.
+/// Without a pool in the home folder it creates one, with the defaults that `init --help` describes. SIGHUP comes when its
+/// terminal is closed; start it with nohup to let it outlive that. The configuration is read at the start: after a change,
+/// end it and start it again. To run it whenever the machine runs, see `service --help`.
 #[derive(Args, Clone, Debug)]
 pub struct UpCommand {}
 

@@ -1,5 +1,6 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
+pub use fsdfs_proto::control::DiskCondition;
 use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
@@ -371,22 +372,6 @@ pub struct DiskState {
     pub room_bytes: u64,
     /// Whether it takes blocks, and if not, why.
     pub condition: DiskCondition,
-}
-
-/// How a disk of this node is. All but the first come and go: the store looks again at what it cannot use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DiskCondition {
-    /// It takes blocks.
-    #[default]
-    Good,
-    /// Its quota is used up.
-    QuotaFull,
-    /// Its file system has no room, though its quota is not used up.
-    DiskFull,
-    /// It can be read, but nothing may be written to it.
-    ReadOnly,
-    /// A write, a sync or a read failed.
-    Failing,
 }
 
 impl DiskState {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use fsdfs_core::tree::content::{FilePart, FileReader, NextPart};
+use fsdfs_core::tree::content::{FilePart, FileReader, NextPart, NextStretch};
 use fsdfs_core::tree::{FileAttributes, FileBlocks, FileContent, NextBlock, TreeItemKind, TreePath, Xattr};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, VolumeId};
@@ -18,6 +18,9 @@ use super::memory::Permit;
 /// Blocks of one get under way at once, if memory allows: several sites answer at once, and each block passes through disk,
 /// line and two checks. With 8, a quarter of two cores stood idle while a node without a copy read.
 const WINDOW: usize = 40;
+
+/// Manifests looked at for one answer about holes at most: 64 GiB of a file that has none.
+const MANIFESTS_OF_HOLES_MAX: usize = 64;
 
 /// A file, found and ready to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +85,33 @@ impl Client {
             };
             Ok(Some((id, (client, blocks))))
         })
+    }
+
+    /// Where holes are from a place on, `max` of them at most, and how far it was looked: some manifests are enough for one answer, so
+    /// that no question is without end.
+    pub async fn holes(&self, file: &OpenFile, from: u64, max: usize) -> Result<(Vec<Range<u64>>, u64), ClientError> {
+        let mut stretches = FileReader::new(file.volume, &file.content, file.size, from..file.size);
+        let (mut holes, mut until, mut manifests): (Vec<Range<u64>>, u64, usize) = (Vec::new(), from, 0);
+        loop {
+            match stretches.next_stretch() {
+                NextStretch::End => return Ok((holes, file.size)),
+                NextStretch::Data(data) => until = data.end,
+                NextStretch::Hole(hole) => {
+                    let is_last = holes.len() == max;
+                    match holes.last_mut().filter(|last| last.end == hole.start) {
+                        Some(last) => last.end = hole.end,
+                        None if is_last => return Ok((holes, hole.start)),
+                        None => holes.push(hole.clone()),
+                    }
+                    until = hole.end;
+                }
+                NextStretch::Manifest(_) if manifests == MANIFESTS_OF_HOLES_MAX => return Ok((holes, until)),
+                NextStretch::Manifest(at) => {
+                    manifests += 1;
+                    stretches.give(&self.manifest(at.id).await?)?;
+                }
+            }
+        }
     }
 
     async fn manifest(&self, id: BlockId) -> Result<Block, ClientError> {

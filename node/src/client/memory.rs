@@ -7,8 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Blocks of puts in memory at most, each up to [`fsdfs_proto::block::BLOCK_BYTES_MAX`]: four large puts at full speed.
 const PUT_BLOCKS_MAX: usize = 64;
-/// Puts that have not yet shown more than [`SMALL_BYTES`] at most: 16 MiB of small files.
-pub(crate) const SMALL_PUTS_MAX: usize = 256;
+/// Bytes of puts that have not yet shown more than [`SMALL_BYTES`]: 256 of which nobody knows how small they are.
+const SMALL_PUTS_BYTES: usize = 256 * SMALL_BYTES;
+/// They are counted in pieces of this size.
+const SMALL_UNIT_BYTES: usize = 4 << 10;
 /// Blocks read ahead by all gets together at most. Each get may hold one more, so that none waits for the others.
 const READ_AHEAD_BLOCKS_MAX: usize = 64;
 
@@ -28,27 +30,29 @@ pub(super) struct Memory {
 impl Default for Memory {
     fn default() -> Self {
         let budget = |permits| Arc::new(Semaphore::new(permits));
-        Self { small: budget(SMALL_PUTS_MAX), blocks: budget(PUT_BLOCKS_MAX), ahead: budget(READ_AHEAD_BLOCKS_MAX) }
+        Self {
+            small: budget(SMALL_PUTS_BYTES / SMALL_UNIT_BYTES),
+            blocks: budget(PUT_BLOCKS_MAX),
+            ahead: budget(READ_AHEAD_BLOCKS_MAX),
+        }
     }
 }
 
 impl Memory {
-    /// For the first bytes of a put.
-    pub async fn small(&self) -> Permit {
-        Self::take(&self.small).await
+    /// For the first bytes of a put: for so many, if that is known, and otherwise for [`SMALL_BYTES`].
+    pub async fn small(&self, bytes: usize) -> Permit {
+        let units = bytes.clamp(1, SMALL_BYTES).div_ceil(SMALL_UNIT_BYTES);
+        let units = u32::try_from(units).expect("a few");
+        self.small.clone().acquire_many_owned(units).await.expect("a budget is never closed")
     }
 
     /// For a whole block of a put. Waiting for it while holding [`Memory::small`] is sound: no one waits the other way.
     pub async fn block(&self) -> Permit {
-        Self::take(&self.blocks).await
+        self.blocks.clone().acquire_owned().await.expect("a budget is never closed")
     }
 
     /// For one block read ahead, if there is room.
     pub fn ahead(&self) -> Option<Permit> {
         self.ahead.clone().try_acquire_owned().ok()
-    }
-
-    async fn take(budget: &Arc<Semaphore>) -> Permit {
-        budget.clone().acquire_owned().await.expect("a budget is never closed")
     }
 }

@@ -14,6 +14,5 @@ pub use crate::net::{GateAnswersWatch, HandshakeRejected};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness};
-pub(crate) use memory::SMALL_PUTS_MAX;
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

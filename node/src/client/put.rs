@@ -1,6 +1,7 @@
-//! A stream of bytes into sealed, durable blocks.
+//! A stream of bytes into sealed, durable blocks. Zeros become holes, which have none.
 
 use std::future;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ const KEY_PATIENCE: Duration = Duration::from_secs(6);
 pub struct UploadSummary {
     /// The outcome of the block that is worst off; none if the file has no block of its own.
     pub worst: Option<PutOutcome>,
-    /// Bytes of blocks that were not there before.
+    /// Bytes that were not there before, of blocks and (once the commit is known) of contents that lie in folders.
     pub uploaded_bytes: u64,
 }
 
@@ -42,39 +43,102 @@ struct PlainChunk {
     permit: Permit,
 }
 
+/// What a file is made of, in order.
+enum FilePiece {
+    Chunk(PlainChunk),
+    /// So many whole chunks of zeros.
+    Hole(u64),
+}
+
+/// A piece that is where it belongs.
+enum StoredPiece {
+    Chunk(BlockRef, usize, StoredBlock),
+    Hole(u64),
+}
+
 impl Client {
-    /// Makes the content of a file durable; it is not in any folder yet. Its size, where it is, how durable.
-    /// `more`: other files follow at once, and may share a sync with it.
+    /// Makes the content of a small file durable, as [`Client::store`] does. `more`: others follow at once, and may share a sync
+    /// with it.
+    pub async fn store_small(
+        &self,
+        volume: VolumeId,
+        content: Bytes,
+        more: bool,
+    ) -> Result<(u64, FileContent, UploadSummary), ClientError> {
+        let first_bytes = content.len();
+        let body = futures::stream::iter([Ok(content)]);
+        self.store_pieces(
+            volume,
+            cut(&self.memory, body, TreeParams::DEFAULT.chunk_bytes, first_bytes),
+            Vec::new(),
+            more,
+        )
+        .await
+    }
+
+    /// Makes the content of a file durable; it is not in any folder yet. Its size, where it is, how durable. The body lacks the
+    /// zeros of holes, which are whole chunks, ascending.
     pub async fn store(
         &self,
         volume: VolumeId,
         body: impl Stream<Item = Result<Bytes, BodyError>> + Send,
+        holes: Vec<Range<u64>>,
+    ) -> Result<(u64, FileContent, UploadSummary), ClientError> {
+        let chunks = cut(&self.memory, body, TreeParams::DEFAULT.chunk_bytes, SMALL_BYTES);
+        self.store_pieces(volume, chunks, holes, false).await
+    }
+
+    async fn store_pieces(
+        &self,
+        volume: VolumeId,
+        chunks: impl Stream<Item = Result<PlainChunk, ClientError>> + Send,
+        holes: Vec<Range<u64>>,
         more: bool,
     ) -> Result<(u64, FileContent, UploadSummary), ClientError> {
         let params = TreeParams::DEFAULT;
-        let mut chunks = std::pin::pin!(cut(&self.memory, body, params.chunk_bytes));
-        let first = chunks.try_next().await?;
-        let Some(first) = first else { return Ok((0, FileContent::Inline(Bytes::new()), UploadSummary::default())) };
-        if first.bytes.len() <= params.inline_bytes {
-            // The chunk is not full, so it is the only one.
-            let content = FileContent::Inline(Bytes::copy_from_slice(first.bytes.plaintext()));
-            return Ok((first.bytes.len() as u64, content, UploadSummary::default()));
-        }
+        let mut pieces = std::pin::pin!(with_holes(chunks, holes, params.chunk_bytes));
+        let first = match pieces.try_next().await? {
+            None => return Ok((0, FileContent::Inline(Bytes::new()), UploadSummary::default())),
+            Some(FilePiece::Chunk(first)) if first.bytes.len() <= params.inline_bytes => {
+                // The chunk is not full, so it is the only one.
+                let content = FileContent::Inline(Bytes::copy_from_slice(first.bytes.plaintext()));
+                return Ok((first.bytes.len() as u64, content, UploadSummary::default()));
+            }
+            Some(first) => first,
+        };
         let (keys, copies) = self.writing(volume).await?;
         let mut writer = FileWriter::new(keys.clone(), params, copies);
         let mut tally = UploadSummary::default();
-        let sealed = futures::stream::once(future::ready(Ok(first)))
-            .chain(chunks)
-            .map_ok(|chunk| self.store_chunk(keys.clone(), copies, (chunk, more)))
+        let stored = futures::stream::once(future::ready(Ok(first)))
+            .chain(pieces)
+            .map_ok(|piece| self.store_piece(keys.clone(), copies, (piece, more)))
             .try_buffered(IN_FLIGHT);
-        let mut sealed = std::pin::pin!(sealed);
-        while let Some((at, bytes, stored)) = sealed.try_next().await? {
-            tally.add(stored);
-            self.store_manifests(writer.push(at, bytes), copies, &mut tally).await?;
+        let mut stored = std::pin::pin!(stored);
+        while let Some(piece) = stored.try_next().await? {
+            let manifests = match piece {
+                StoredPiece::Hole(chunks) => writer.push_hole(chunks),
+                StoredPiece::Chunk(at, bytes, stored) => {
+                    tally.add(stored);
+                    writer.push(at, bytes)
+                }
+            };
+            self.store_manifests(manifests, copies, &mut tally).await?;
         }
         let (content, size, manifests) = writer.finish();
         self.store_manifests(manifests, copies, &mut tally).await?;
         Ok((size, content, tally))
+    }
+
+    async fn store_piece(
+        &self,
+        keys: WriteKeys,
+        copies: u8,
+        (piece, more): (FilePiece, bool),
+    ) -> Result<StoredPiece, ClientError> {
+        match piece {
+            FilePiece::Hole(chunks) => Ok(StoredPiece::Hole(chunks)),
+            FilePiece::Chunk(chunk) => self.store_chunk(keys, copies, (chunk, more)).await,
+        }
     }
 
     /// The key of a new epoch may be on its way: nobody is to notice, so it is waited for.
@@ -97,7 +161,7 @@ impl Client {
         keys: WriteKeys,
         copies: u8,
         (chunk, more): (PlainChunk, bool),
-    ) -> Result<(BlockRef, usize, StoredBlock), ClientError> {
+    ) -> Result<StoredPiece, ClientError> {
         let PlainChunk { bytes, permit } = chunk;
         let len = bytes.len();
         let (prepared, pending) = self.prepare();
@@ -116,7 +180,7 @@ impl Client {
         let reply = pending.wait().await;
         let (at, block_len) = at.await.map_err(|_| JobPanicked)?;
         let stored = StoredBlock::by(answer!(reply? => PutBlock)?, block_len)?;
-        Ok((at, len, stored))
+        Ok(StoredPiece::Chunk(at, len, stored))
     }
 
     /// One in a thousand chunks, and small: their sealing needs no thread of its own.
@@ -184,14 +248,20 @@ fn copies_of(outcome: &PutOutcome) -> Copies {
     }
 }
 
-/// Pieces of exactly `chunk_bytes`, the last one shorter. Memory is taken before bytes are.
-fn cut<S>(memory: &Memory, body: S, chunk_bytes: usize) -> impl Stream<Item = Result<PlainChunk, ClientError>>
+/// Pieces of exactly `chunk_bytes`, the last one shorter. Memory is taken before bytes are: for `first_bytes` as long as no more
+/// have come.
+fn cut<S>(
+    memory: &Memory,
+    body: S,
+    chunk_bytes: usize,
+    first_bytes: usize,
+) -> impl Stream<Item = Result<PlainChunk, ClientError>>
 where
     S: Stream<Item = Result<Bytes, BodyError>>,
 {
     let state = (Box::pin(body), Bytes::new(), memory.clone(), true);
     futures::stream::try_unfold(state, move |(mut body, mut rest, memory, is_first)| async move {
-        let mut permit = memory.small().await;
+        let mut permit = memory.small(first_bytes).await;
         let mut is_whole = false;
         let mut chunk = ChunkBuffer::with_capacity(0);
         while chunk.len() < chunk_bytes {
@@ -214,14 +284,80 @@ where
     })
 }
 
+/// Puts the holes where they belong, and makes others of whole chunks of zeros, so that equal contents are equal whoever reads
+/// them. Fails if the content ends before a hole begins.
+fn with_holes<S>(
+    chunks: S,
+    holes: Vec<Range<u64>>,
+    chunk_bytes: usize,
+) -> impl Stream<Item = Result<FilePiece, ClientError>>
+where
+    S: Stream<Item = Result<PlainChunk, ClientError>>,
+{
+    let full = chunk_bytes as u64;
+    let state = (Box::pin(chunks), holes.into_iter().peekable(), 0);
+    futures::stream::try_unfold(state, move |(mut chunks, mut holes, at)| async move {
+        if let Some(hole) = holes.next_if(|hole| hole.start == at) {
+            let piece = FilePiece::Hole((hole.end - hole.start) / full);
+            return Ok(Some((piece, (chunks, holes, hole.end))));
+        }
+        let chunk = chunks.try_next().await?;
+        let end = at + chunk.as_ref().map_or(0, |chunk| chunk.bytes.len() as u64);
+        if let Some(hole) = holes.peek()
+            && (chunk.is_none() || hole.start < end || !end.is_multiple_of(full))
+        {
+            let error = format!("it has {end} bytes, and a hole was to begin at {}", hole.start);
+            return Err(ClientError::Body(BodyError(error)));
+        }
+        Ok(chunk.map(|chunk| {
+            let is_hole = chunk.bytes.len() == chunk_bytes && is_zero(chunk.bytes.plaintext());
+            let piece = if is_hole { FilePiece::Hole(1) } else { FilePiece::Chunk(chunk) };
+            (piece, (chunks, holes, end))
+        }))
+    })
+}
+
+/// Ends at the first byte that is none, and otherwise compares as fast as memory is read.
+fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|piece| piece == &ZEROS[..piece.len()])
+}
+
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list of one hole")]
 mod tests {
     use super::*;
+
+    /// Lengths of chunks; holes in chunks, with a minus.
+    async fn pieces(lengths: &[usize], byte: u8, holes: &[Range<u64>]) -> Result<Vec<i64>, ClientError> {
+        let chunk = |len: &usize| Ok(Bytes::from(vec![byte; *len]));
+        let body: Vec<Result<Bytes, BodyError>> = lengths.iter().map(chunk).collect();
+        let memory = Memory::default();
+        let chunks = cut(&memory, futures::stream::iter(body), 10, 10);
+        let shown = |piece| match piece {
+            FilePiece::Chunk(chunk) => i64::try_from(chunk.bytes.len()).expect("small"),
+            FilePiece::Hole(chunks) => -i64::try_from(chunks).expect("small"),
+        };
+        with_holes(chunks, holes.to_vec(), 10).map_ok(shown).try_collect().await
+    }
+
+    #[tokio::test]
+    async fn holes_stand_where_they_were_and_zeros_become_some() {
+        let found = async |lengths: &[usize], byte, holes: &[Range<u64>]| pieces(lengths, byte, holes).await.ok();
+        assert_eq!(found(&[25], 7, &[]).await, Some(vec![10, 10, 5]));
+        assert_eq!(found(&[25], 0, &[]).await, Some(vec![-1, -1, 5]), "the last one is not whole");
+        assert_eq!(found(&[], 7, &[0..40]).await, Some(vec![-4]));
+        assert_eq!(found(&[25], 7, &[0..20, 30..100]).await, Some(vec![-2, 10, -7, 10, 5]));
+        assert_eq!(found(&[20], 7, &[20..1 << 50]).await, Some(vec![10, 10, -((1 << 50) - 20) / 10]));
+        for (lengths, holes) in [(&[9][..], vec![10..20]), (&[], vec![10..20]), (&[15], vec![10..20, 30..40])] {
+            assert_eq!(found(lengths, 7, &holes).await, None, "{lengths:?} {holes:?}");
+        }
+    }
 
     async fn lengths(pieces: &[usize], chunk_bytes: usize) -> Vec<usize> {
         let pieces: Vec<_> = pieces.iter().map(|len| Ok(Bytes::from(vec![7; *len]))).collect();
         let memory = Memory::default();
-        let chunks = cut(&memory, futures::stream::iter(pieces), chunk_bytes);
+        let chunks = cut(&memory, futures::stream::iter(pieces), chunk_bytes, SMALL_BYTES);
         chunks.map_ok(|chunk| chunk.bytes.len()).try_collect().await.expect("nothing fails")
     }
 
@@ -237,10 +373,17 @@ mod tests {
     #[tokio::test]
     async fn many_small_puts_and_one_large_one_do_not_wait_for_each_other() {
         let memory = Memory::default();
-        let stalled: Vec<_> = futures::future::join_all((0..200).map(|_| memory.small())).await;
+        let stalled: Vec<_> = futures::future::join_all((0..200).map(|_| memory.small(SMALL_BYTES))).await;
         let large: Vec<_> = (0..80).map(|_| Ok(Bytes::from(vec![7; 1 << 20]))).collect();
-        let chunks = cut(&memory, futures::stream::iter(large), 1 << 20);
+        let chunks = cut(&memory, futures::stream::iter(large), 1 << 20, SMALL_BYTES);
         let count = chunks.try_fold(0, |count, _| future::ready(Ok(count + 1))).await.expect("nothing fails");
         assert_eq!((count, stalled.len()), (80, 200));
+    }
+
+    #[tokio::test]
+    async fn a_thousand_small_files_may_wait_for_one_sync() {
+        let memory = Memory::default();
+        let waiting = async || futures::future::join_all((0..1_000).map(|_| memory.small(6_000))).await;
+        assert_eq!(tokio::time::timeout(Duration::from_secs(60), waiting()).await.expect("room for all").len(), 1_000);
     }
 }

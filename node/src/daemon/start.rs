@@ -215,6 +215,10 @@ async fn open_store(
             // The loop ended before the store: it will not miss this.
             drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
         }
+        StoreNotice::LogCopy { entries, .. } => {
+            let done = fsdfs_core::seam::DiskDone::LogCopy(entries);
+            drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
+        }
         StoreNotice::LogLong { .. } => {
             tracing::info!("{notice}");
             drop(inputs.send(TaskCompletion::LogLong));

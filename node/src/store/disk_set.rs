@@ -12,8 +12,9 @@ use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::appender::WriteRejection;
-use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink, RoomFor};
+use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
 use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::disk::room::RoomFor;
 use crate::store::error::StoreNotice;
 
 /// For a reader thread.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use fsdfs_core::seam::{DiskCondition, DiskState};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId};
+use fsdfs_proto::record::LogEntry;
 
 /// Why the store does not open. Nothing that was stored before is changed by any of these.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +72,9 @@ pub enum StoreNotice {
     /// Disks came, went, filled up: for the engine.
     #[error("{} of this node's disks serve", .0.len())]
     Disks(Vec<DiskState>),
+    /// What the copy of the log holds on a disk that was not there at the start: for the engine.
+    #[error("the copy of the log on {} has {} entries", path.display(), entries.len())]
+    LogCopy { path: PathBuf, entries: Vec<LogEntry> },
     /// The index of a disk is made anew from its segments. Until it is done, answers about its blocks are "not yet".
     #[error("rebuilding the index of {path} because {why}; blocks are served again when it is done")]
     RebuildStarted { path: PathBuf, why: String },

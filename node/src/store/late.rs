@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::record::log_entry;
 
 use super::config::StoreConfig;
 use super::disk::appender::Appender;
@@ -75,15 +76,17 @@ impl LateDisks {
             if attached.iter().any(|(_, path)| *path == disk.path) {
                 continue;
             }
-            // What its copy of the log holds is in the home folder as well, or was read by those who started with it.
-            let Some((appender, jobs, _)) = opener.late(disk, &attached) else { continue };
+            let Some((appender, jobs, entries)) = opener.late(disk, &attached) else { continue };
             let (handle, path) = (appender.disk.clone(), disk.path.clone());
+            let entries = entries.iter().map(|payload| log_entry(payload)).collect();
             if let Err(error) = writers.start(appender, jobs, shared) {
                 tracing::warn!(disk = %path.display(), %error, "the disk is there, but the system gives no thread for it");
                 continue;
             }
             shared.add(handle);
             shared.report_changes();
+            // The log in the home folder may have been lost since.
+            (self.notices)(StoreNotice::LogCopy { path: path.clone(), entries });
             (self.notices)(StoreNotice::Back { path });
         }
     }

@@ -29,7 +29,7 @@ pub struct WriteReply {
     pub sites: u8,
     /// Bytes of the file; 0 for a change without content.
     pub bytes: u64,
-    /// Bytes of new blocks: 0 = everything was in the pool already.
+    /// Bytes of new blocks, and of changed files that lie in their folders: 0 = everything was in the pool already.
     pub uploaded_bytes: u64,
     /// The entry was exactly so already.
     pub unchanged: bool,
@@ -176,6 +176,28 @@ pub enum EditResult {
     Unchanged,
     /// It was not made.
     Failed(ApiError),
+}
+
+/// Where a file has holes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoleListing {
+    /// The `ETag` of the content.
+    pub tag: String,
+    /// Size of the whole file.
+    pub size: u64,
+    /// In order, those that begin before `until`.
+    pub holes: Vec<FileHole>,
+    /// So far it was looked; ask again from there if that is not the size.
+    pub until: u64,
+}
+
+/// Bytes of a file that are zeros and take no space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FileHole {
+    /// The first of them.
+    pub start: u64,
+    /// The first behind them.
+    pub end: u64,
 }
 
 /// A page of a folder.

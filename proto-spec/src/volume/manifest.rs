@@ -23,11 +23,11 @@ pub struct Manifest {
     pub fan_out: u32,
     /// Bytes of content below.
     pub size: u64,
-    /// The pieces in order.
-    pub children: Vec<BlockRef>,
+    /// The pieces in order. None: a hole, all of whose bytes are zeros.
+    pub children: Vec<Option<BlockRef>>,
 }
 
-/// `[flags, level, chunk_bytes, fan_out, size, children]`.
+/// `[flags, level, chunk_bytes, fan_out, size, children]`; a hole is nil.
 #[derive(Serialize, Deserialize)]
 struct ManifestPayload {
     flags: EntryFlags,
@@ -35,7 +35,7 @@ struct ManifestPayload {
     chunk_bytes: u32,
     fan_out: u32,
     size: u64,
-    children: Vec<IndexedLink>,
+    children: Vec<Option<IndexedLink>>,
 }
 
 impl Manifest {
@@ -51,7 +51,7 @@ impl Manifest {
     pub fn seal(&self, keys: &WriteKeys, copies: u8) -> (Block, BlockRef) {
         let mut linker = LinkCollector::new(copies);
         let usage = LinkUsage::file(self.level - 1);
-        let children = self.children.iter().map(|child| linker.add(*child, usage)).collect();
+        let children = self.children.iter().map(|child| child.map(|child| linker.add(child, usage))).collect();
         let &Self { level, chunk_bytes, fan_out, size, .. } = self;
         let wire = ManifestPayload { flags: EntryFlags::NONE, level, chunk_bytes, fan_out, size, children };
         assert_eq!(wire.check(), Ok(()), "a manifest is valid before it is sealed");
@@ -64,7 +64,8 @@ impl Manifest {
         let ManifestPayload { level, chunk_bytes, fan_out, size, children, .. } = codec::decode(&payload)?;
         let mut resolver = LinkResolver::new(&links);
         let usage = LinkUsage::file(level - 1);
-        let children = children.into_iter().map(|child| resolver.resolve(child, usage)).collect::<Result<_, _>>()?;
+        let mut resolve = |child: Option<IndexedLink>| child.map(|child| resolver.resolve(child, usage)).transpose();
+        let children = children.into_iter().map(&mut resolve).collect::<Result<_, _>>()?;
         resolver.finish()?;
         Ok(Self { level, chunk_bytes, fan_out, size, children })
     }

@@ -56,7 +56,7 @@ fn manifest(
         chunk_bytes: small(params.chunk_bytes),
         fan_out: small(params.fan_out),
         size: size as u64,
-        children: pieces.iter().map(|(at, _)| *at).collect(),
+        children: pieces.iter().map(|(at, _)| Some(*at)).collect(),
     };
     let (block, at) = manifest.seal(keys, copies);
     blocks.push(block);

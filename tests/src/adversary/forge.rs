@@ -438,7 +438,7 @@ impl TreeForger {
         let (mut blocks, mut size) = (vec![block], u64::from(chunk_bytes));
         for level in 1..=4 {
             size *= u64::from(fan_out);
-            let children = vec![at; fan_out as usize];
+            let children = vec![Some(at); fan_out as usize];
             let manifest = Manifest { level, chunk_bytes, fan_out, size, children };
             let (block, above) = manifest.seal(self.write(), COPIES);
             blocks.push(block);

@@ -45,11 +45,17 @@ impl GetBudget {
         ))
     }
 
+    /// Whether a file that takes that much would be one too many.
+    pub fn is_too_much(&self, bytes: u64) -> bool {
+        !self.is_unbounded && self.free.is_some_and(|free| self.announced.saturating_add(bytes) > free)
+    }
+
     /// One more file, which takes that much: an error ends the get before anything of it is written.
     pub fn add_file(&mut self, bytes: u64) -> Result<(), CliError> {
+        let is_too_much = self.is_too_much(bytes);
         self.announced = self.announced.saturating_add(bytes);
         match self.free {
-            Some(free) if self.announced > free && !self.is_unbounded => Err(CliError::new(
+            Some(free) if is_too_much => Err(CliError::new(
                 format!(
                     "this does not fit: {} or more are to be fetched, and {} were free here",
                     human::size(self.announced),

@@ -2,12 +2,9 @@
 
 use std::io;
 
-use bytes::Bytes;
-use fsdfs_node::control_client::{ControlError, Download, DownloadRange};
-use fsdfs_proto::control::ExtendedAttribute;
+use fsdfs_node::control_client::{Download, DownloadRange};
 use futures::StreamExt;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::api::DaemonApi;
 use crate::local::LocalAttributes;
@@ -16,43 +13,8 @@ use crate::local::journal::{STRETCH_BYTES, VerifiedPart};
 use crate::local::write::{LocalFolder, OverwritePolicy, WriteError};
 use crate::progress::{FileProgress, TransferProgress};
 use crate::remote::RemotePath;
-
-/// Pieces between network and disk; a piece is at most a block.
-const PIECES: usize = 8;
-
-/// Why a file was not fetched. What stood there before still stands.
-#[derive(Debug, thiserror::Error)]
-pub enum DownloadError {
-    /// The daemon, or the way to it.
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    /// This machine.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The daemon ended the content early without saying why.
-    #[error("received only {got} of {size} bytes")]
-    Short {
-        /// Bytes that came.
-        got: u64,
-        /// Bytes expected.
-        size: u64,
-    },
-}
-
-/// What came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DownloadedFile {
-    /// Of the file, those included that were here.
-    pub bytes: u64,
-    /// All its extended attributes could be set.
-    pub has_xattrs: bool,
-}
-
-enum FilePiece {
-    Bytes(Bytes),
-    /// All of it came; only now may the file get its name.
-    End(LocalAttributes, Vec<ExtendedAttribute>),
-}
+use crate::verbs::get::pieces::{DownloadError, DownloadedFile, FilePiece, ended, writer};
+use crate::verbs::get::sparse::SparseFile;
 
 /// Fetches `from`, of about `size` bytes, into `folder` as `name`. A large file goes on where an earlier get of the same
 /// content stopped.
@@ -65,6 +27,11 @@ pub async fn file(
     progress: &TransferProgress,
 ) -> Result<DownloadedFile, DownloadError> {
     let (mut incoming, found) = begin(target.0.clone(), target.1.to_vec(), size).await?;
+    if size >= LARGE_BYTES
+        && let Some(sparse) = SparseFile::look(api, from).await?
+    {
+        return sparse.fetch(api, (incoming, found), existing, progress.file()).await;
+    }
     let range = found.map_or(DownloadRange::Whole, |found| rest_of(&found, size));
     let download = api.download(from, &range).await?;
     let start = if let (true, DownloadRange::Rest(start, _)) = (download.is_part, &range) { *start } else { 0 };
@@ -74,14 +41,7 @@ pub async fn file(
     shown.advance(start);
     let sent = receive(download, start, &pieces, &mut shown).await;
     drop(pieces);
-    // If the writer failed, that is why sending to it did.
-    let has_xattrs = match writer.await {
-        Ok(written) => written?,
-        Err(error) => return Err(WriteError::Io(io::Error::other(error)).into()),
-    };
-    let bytes = sent?;
-    shown.keep();
-    Ok(DownloadedFile { bytes, has_xattrs })
+    ended(writer, sent, shown).await
 }
 
 async fn begin(
@@ -134,28 +94,6 @@ async fn receive(
     }
     let _ = pieces.send(FilePiece::End(attrs, xattrs)).await;
     Ok(got)
-}
-
-/// Without an end the file is dropped, and its temporary name with it unless it can be gone on with: also when the whole
-/// program is interrupted.
-fn writer(
-    mut incoming: IncomingFile,
-    existing: OverwritePolicy,
-) -> (mpsc::Sender<FilePiece>, JoinHandle<Result<bool, WriteError>>) {
-    let (send, mut pieces) = mpsc::channel(PIECES);
-    let task = tokio::task::spawn_blocking(move || {
-        while let Some(piece) = pieces.blocking_recv() {
-            match piece {
-                FilePiece::Bytes(bytes) => incoming.write(&bytes)?,
-                FilePiece::End(attrs, xattrs) => {
-                    let has_xattrs = incoming.set_xattrs(&xattrs);
-                    return incoming.publish(attrs, existing).map(|()| has_xattrs);
-                }
-            }
-        }
-        Ok(true)
-    });
-    (send, task)
 }
 
 #[cfg(test)]

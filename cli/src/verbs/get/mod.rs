@@ -2,9 +2,11 @@
 
 mod budget;
 mod download;
+mod pieces;
 mod place;
 mod rules;
 mod small;
+mod sparse;
 mod summary;
 mod trail;
 mod transfer;
@@ -30,7 +32,8 @@ pub use summary::DownloadSummary;
 /// Fetch files and folders.
 ///
 /// Contents are verified; permission bits (less what your umask takes from all new files, and never setuid, setgid and sticky),
-/// times, extended attributes of users, links of both kinds, holes and empty folders come back as they were. Each file is written under a temporary name first, so that it appears whole or not at all.
+/// times, extended attributes of users, links of both kinds, holes and empty folders come back as they were. Each file is
+/// written under a temporary name first, so that it appears whole or not at all.
 /// Nothing outside of DEST is ever written, whatever names and links the store or DEST contain.
 ///
 /// Files that exist already are kept: quietly if size and time are the same, else with a message, and the exit code is 2.
@@ -38,7 +41,7 @@ pub use summary::DownloadSummary;
 /// there. Until then the part of a large file stays in its folder as .fsdfs-get-...; unless it is continued, a later get
 /// into that folder removes it after a week. What is smaller than 8 MiB is removed by the next get.
 ///
-/// Nothing is begun that does not fit into the free space of DEST by the size that it says it has, and no get goes beyond ten
+/// Nothing is begun that does not fit into the free space of DEST by the size that it says it has (less its holes), and no get goes beyond ten
 /// million entries: a few blocks can say that they are far more than any disk holds. --any-size fetches it all the same.
 ///
 /// If a connected member has acknowledged changes that cannot be seen here yet, what comes may be incomplete: that is said,

@@ -29,7 +29,7 @@ pub use summary::UploadSummary;
 /// Store files and folders.
 ///
 /// Folders go with everything in them: empty folders, symbolic links (as links, unless they are followed), hard links,
-/// permission bits, times and extended attributes of users (up to 4 KiB). Pipes, sockets and devices in them are skipped.
+/// permission bits, times, holes and extended attributes of users (up to 4 KiB). Pipes, sockets and devices in them are skipped.
 /// Owners, access control lists and other attributes are not kept; how many entries have them is said at the end. A path
 /// in the store has at most 256 names; what lies deeper is left out. A file that grows meanwhile, such as a log, is stored
 /// as it was when reading began. Content that the pool has already is not sent again, so repeating an interrupted

@@ -60,7 +60,7 @@ impl UploadSummary {
         let size = human::size(self.bytes);
         let new = match self.uploaded_bytes {
             _ if !self.changed => "; all in the pool already".to_owned(),
-            // Small contents travel inside their folder and are not counted.
+            // Names, empty files, holes.
             0 => String::new(),
             new => format!("; {} new to the pool", human::size(new)),
         };

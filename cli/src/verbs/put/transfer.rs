@@ -181,7 +181,7 @@ impl UploadRun {
             (FoundKind::File(open), content) => {
                 let hard_link = open.shared_inode.map(|inode| self.link_id(inode));
                 let Some(content) = content else {
-                    let further = FurtherAttributes { xattrs, hard_link };
+                    let further = FurtherAttributes { xattrs, hard_link, holes: Vec::new() };
                     return self.upload(from, to, open, (found.attrs, further)).await;
                 };
                 self.progress.show(shown(&from));

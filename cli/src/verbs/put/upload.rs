@@ -1,6 +1,7 @@
 //! One file on its way into the store.
 
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,8 +12,8 @@ use fsdfs_proto::control::{self, WriteReply};
 use futures::Stream;
 
 use crate::api::DaemonApi;
-use crate::local::LocalAttributes;
 use crate::local::scan::{ChangeWatch, FileChange, SourceFile};
+use crate::local::{LocalAttributes, holes};
 use crate::progress::TransferProgress;
 use crate::remote::RemotePath;
 
@@ -110,8 +111,11 @@ async fn send(
 ) -> Result<WriteReply, UploadError> {
     let attrs = control::EntryAttributes { mode: attrs.mode, mtime_ns: attrs.mtime_ns };
     let is_small = open.size <= PIECE_BYTES as u64;
+    let holes = if open.is_sparse { holes_of(&open).await? } else { Vec::new() };
+    let further = &FurtherAttributes { holes: holes.clone(), ..further.clone() };
+    let watch = open.watch()?;
     let source =
-        Arc::new(SourceReader { watch: open.watch()?, open, progress: progress.clone(), reading: Arc::clone(reading) });
+        Arc::new(SourceReader { watch, open, holes, progress: progress.clone(), reading: Arc::clone(reading) });
     // Small files are read whole first: a change is noticed before anything is sent.
     if is_small && let Some(bytes) = source.whole().await? {
         return Ok(api.put_bytes(to, (attrs, further), bytes).await?);
@@ -128,13 +132,18 @@ async fn send(
     Ok(api.patiently(ask).await?)
 }
 
-/// The content piece by piece. It ends with an error, and so the request does, if the file is not what it was.
+/// A file may have millions of them.
+async fn holes_of(open: &SourceFile) -> io::Result<Vec<Range<u64>>> {
+    let (file, size) = (open.file.try_clone()?, open.size);
+    tokio::task::spawn_blocking(move || holes::of(&file, size)).await.map_err(io::Error::other)
+}
+
+/// The content piece by piece, without its holes. It ends with an error, and so the request does, if the file is not what it was.
 fn content(source: Arc<SourceReader>) -> impl Stream<Item = io::Result<Bytes>> {
     futures::stream::try_unfold(0, move |offset| {
         let source = Arc::clone(&source);
         async move {
-            let piece = source.in_background(move |source| source.piece(offset)).await?;
-            let next = offset + piece.len() as u64;
+            let (piece, next) = source.in_background(move |source| source.next(offset)).await?;
             Ok((!piece.is_empty()).then_some((piece, next)))
         }
     })
@@ -144,6 +153,8 @@ fn content(source: Arc<SourceReader>) -> impl Stream<Item = io::Result<Bytes>> {
 struct SourceReader {
     open: SourceFile,
     watch: ChangeWatch,
+    /// Are not read.
+    holes: Vec<Range<u64>>,
     progress: TransferProgress,
     reading: Arc<ReadState>,
 }
@@ -160,6 +171,7 @@ impl SourceReader {
     /// All of it, unless it is too much for one piece.
     async fn whole(self: &Arc<Self>) -> io::Result<Option<Bytes>> {
         self.in_background(|source| {
+            source.begin();
             let mut pieces = source.piece(0)?;
             loop {
                 let piece = source.piece(pieces.len() as u64)?;
@@ -173,13 +185,32 @@ impl SourceReader {
         .await
     }
 
+    /// The request is tried again from the start when the daemon is busy.
+    fn begin(&self) {
+        self.progress.take_back(self.reading.bytes.swap(0, Ordering::AcqRel));
+        self.checksum(crc32fast::Hasher::reset);
+    }
+
+    /// The piece at `offset`, or behind the hole that begins there, and the place behind it.
+    fn next(&self, offset: u64) -> io::Result<(Bytes, u64)> {
+        if offset == 0 {
+            self.begin();
+        }
+        let hole = self.holes.iter().find(|hole| hole.start == offset);
+        let from = hole.map_or(offset, |hole| hole.end);
+        self.came(from - offset);
+        let piece = self.piece(from)?;
+        let next = from + piece.len() as u64;
+        Ok((piece, next))
+    }
+
+    fn came(&self, bytes: u64) {
+        self.reading.bytes.fetch_add(bytes, Ordering::AcqRel);
+        self.progress.advance(bytes);
+    }
+
     /// The piece at `offset`; empty at the end, if the file is still what it was.
     fn piece(&self, offset: u64) -> io::Result<Bytes> {
-        if offset == 0 {
-            // The request is tried again from the start when the daemon is busy.
-            self.progress.take_back(self.reading.bytes.swap(0, Ordering::AcqRel));
-            self.checksum(crc32fast::Hasher::reset);
-        }
         let piece = self.read(offset).inspect_err(|error| {
             if let Ok(mut slot) = self.reading.error.lock() {
                 *slot = Some(io::Error::new(error.kind(), error.to_string()));
@@ -190,8 +221,7 @@ impl SourceReader {
             return Ok(piece);
         }
         self.checksum(|checksum| checksum.update(&piece));
-        self.reading.bytes.fetch_add(piece.len() as u64, Ordering::AcqRel);
-        self.progress.advance(piece.len() as u64);
+        self.came(piece.len() as u64);
         Ok(piece)
     }
 
@@ -202,7 +232,8 @@ impl SourceReader {
     /// Up to the size that was seen when the file was opened. Beyond it only if the file has not grown: then its size is not
     /// what it tells, as in /proc, and it ends where nothing more comes.
     fn read(&self, offset: u64) -> io::Result<Bytes> {
-        let wanted = match self.open.size.saturating_sub(offset) {
+        let hole = self.holes.iter().map(|hole| hole.start).find(|start| *start > offset);
+        let wanted = match hole.unwrap_or(self.open.size).saturating_sub(offset) {
             0 if self.watch.change() == FileChange::Grown => 0,
             0 if offset > self.open.size => PIECE_BYTES,
             0 => PROBE_BYTES,
@@ -215,8 +246,10 @@ impl SourceReader {
     fn check_end(&self, offset: u64) -> io::Result<()> {
         let is_same = match self.watch.change() {
             FileChange::Unchanged => true,
-            // Of an empty file that has content now the content is meant.
-            FileChange::Grown if offset == self.open.size && offset > 0 => self.begins_as_read(offset)?,
+            // Of an empty file that has content now the content is meant. Holes may have been filled: no log has any.
+            FileChange::Grown if offset == self.open.size && offset > 0 && self.holes.is_empty() => {
+                self.begins_as_read(offset)?
+            }
             FileChange::Grown | FileChange::Changed => false,
         };
         if is_same {
@@ -261,6 +294,7 @@ fn read(open: &SourceFile, offset: u64, wanted: usize) -> io::Result<Bytes> {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "a list of one hole")]
 mod tests {
     use super::*;
     use crate::local::FollowLinks;
@@ -275,7 +309,8 @@ mod tests {
         let found = TreeScan::new(path, OwnFolders::new(), FollowLinks::Never).expect("readable").next();
         let FoundKind::File(open) = found.expect("one").expect("readable").what else { panic!("{path:?} is a file") };
         let progress = TransferProgress::new(OutputMode { json: true, quiet: true });
-        Arc::new(SourceReader { watch: open.watch().expect("dup"), open, progress, reading: Arc::default() })
+        let (holes, watch) = (holes::of(&open.file, open.size), open.watch().expect("dup"));
+        Arc::new(SourceReader { watch, open, holes, progress, reading: Arc::default() })
     }
 
     fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
@@ -338,6 +373,29 @@ mod tests {
     }
 
     static LARGE: [u8; 2 * PIECE_BYTES] = [7; 2 * PIECE_BYTES];
+
+    #[tokio::test]
+    async fn holes_are_not_read_and_count_as_read() {
+        let (_temp, path) = file(b"");
+        let size = (1 << 40) + 5;
+        let open = File::options().write(true).open(&path).expect("open");
+        open.set_len(size).expect("long");
+        open.write_all_at(b"content", (7 << 20) - 3).expect("written");
+        let source = reader(&path);
+        if source.holes.is_empty() {
+            println!("skipped: this file system has no holes");
+            return;
+        }
+        assert_eq!(source.holes, [0..6 << 20, 8 << 20..1 << 40]);
+        let data = all(Arc::clone(&source)).await.expect("read");
+        assert_eq!(data.len(), (2 << 20) + 5);
+        assert_eq!(&data[(1 << 20) - 3..(1 << 20) + 4], b"content");
+        assert_eq!(source.reading.bytes.load(Ordering::Acquire), size);
+        // A hole may have been filled meanwhile: what was read is not the file.
+        let source = reader(&path);
+        open.set_len(size + 1).expect("longer");
+        assert!(all(Arc::clone(&source)).await.is_err() && source.reading.changed.load(Ordering::Acquire));
+    }
 
     #[tokio::test]
     async fn a_log_that_grows_is_stored_as_it_was_when_reading_began() {

@@ -97,6 +97,9 @@ impl Engine {
             Input::Message { from, message, payload } => self.on_message(from, message, payload),
             Input::Peer { node, event } => self.on_peer(node, event),
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => self.on_disks(disks),
+            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::LogCopy(entries) } => {
+                self.gossip.on_log_copy(&mut self.cx, entries);
+            }
             Input::Disk { token, done } => answers::on_disk_done(self, token.0, done),
             Input::Work { token, job, done } => answers::on_job_done(self, &token.0, job, done),
             Input::Addresses(addrs) => {

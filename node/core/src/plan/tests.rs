@@ -25,7 +25,7 @@ fn server(number: u8, site: &str, weight: u32) -> MapServer {
 }
 
 /// One server a site, numbered from 1.
-fn houses(weights: &[u32]) -> Vec<MapServer> {
+fn own_sites(weights: &[u32]) -> Vec<MapServer> {
     (1..).zip(weights).map(|(number, weight)| server(number, &format!("house{number}"), *weight)).collect()
 }
 
@@ -74,7 +74,7 @@ fn near(predicted: u64, real: u64, permille: u64) {
 
 #[test]
 fn removing_moves_what_placement_over_all_blocks_says() {
-    let pool = stored(houses(&[40, 30, 20, 20, 10]), 3, 400, 1);
+    let pool = stored(own_sites(&[40, 30, 20, 20, 10]), 3, 400, 1);
     let after = pool.inventory.view.with(placement::MapChange::Leave(node(3))).expect("a member");
     let real = DataMovement::between(pool.rule(), PlacementRule { view: &after, copies: 3 }, pool.blocks.sizes());
     let plan = what_if(&pool, &PlannedChange::Remove(node(3))).expect("possible");
@@ -92,7 +92,7 @@ fn removing_moves_what_placement_over_all_blocks_says() {
 
 #[test]
 fn adding_moves_what_newcomers_of_any_id_take_in_the_mean() {
-    let pool = stored(houses(&[40, 30, 20, 20, 10]), 3, 400, 2);
+    let pool = stored(own_sites(&[40, 30, 20, 20, 10]), 3, 400, 2);
     let plan = what_if(&pool, &add(25 * UNIT)).expect("possible");
     let real: u64 = (0..50u8)
         .map(|number| {
@@ -111,7 +111,7 @@ fn adding_moves_what_newcomers_of_any_id_take_in_the_mean() {
 
 #[test]
 fn a_sample_tells_of_the_whole_pool() {
-    let all = stored(houses(&[4000, 3000, 2000, 2000, 1000]), 3, 20_000, 3);
+    let all = stored(own_sites(&[4000, 3000, 2000, 2000, 1000]), 3, 20_000, 3);
     let some = asked_for(&all, 4_000);
     assert!(!some.blocks.is_whole() && some.blocks.listed().len() < 8_000);
     assert_eq!(some.blocks.copies(), Some((3, 3)), "nothing seems to lack copies where a list was cut");
@@ -160,8 +160,8 @@ fn the_first_refusal_comes_when_the_room_is_used() {
         // The smallest server holds 16,384 blocks, so that chance is off by less than 1 %.
         let len = u64::from(*sizes.iter().min().expect("servers")) * UNIT / 16_384;
         for copies in [2, 3] {
-            let pool = stored(houses(sizes), copies, 0, 0);
-            let real = fill(houses(sizes), copies, len, seed);
+            let pool = stored(own_sites(sizes), copies, 0, 0);
+            let real = fill(own_sites(sizes), copies, len, seed);
             near(pool.room(pool.rule()).usable, real, 30);
         }
     }
@@ -195,7 +195,7 @@ fn what_may_die_is_told_from_the_copies_that_were_seen() {
 
 #[test]
 fn who_did_not_answer_is_not_said_to_be_dispensable() {
-    let mut pool = stored(houses(&[20, 20, 20, 20]), 2, 200, 4);
+    let mut pool = stored(own_sites(&[20, 20, 20, 20]), 2, 200, 4);
     pool.inventory.holdings.retain(|holding| holding.node != node(3));
     pool.inventory.silent = vec![node(3)];
     let pool = PoolSnapshot::new(pool.inventory, UNIT, BTreeMap::new());
@@ -207,8 +207,8 @@ fn who_did_not_answer_is_not_said_to_be_dispensable() {
 #[test]
 fn copies_outside_the_map_count_when_their_holder_goes() {
     // A server that has become a guest holds what nobody else has.
-    let mut pool = stored([houses(&[20, 20, 20]), vec![server(9, "guest", 20)]].concat(), 1, 200, 4);
-    pool.inventory.view = ClusterMap::new(houses(&[20, 20, 20]));
+    let mut pool = stored([own_sites(&[20, 20, 20]), vec![server(9, "guest", 20)]].concat(), 1, 200, 4);
+    pool.inventory.view = ClusterMap::new(own_sites(&[20, 20, 20]));
     let gone = what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible");
     assert!(gone.lost > 0);
     assert_eq!(gone.advice, PlanAdvice::HandOver { to_others: false }, "one copy of every file is missing");
@@ -218,7 +218,7 @@ fn copies_outside_the_map_count_when_their_holder_goes() {
 
 #[test]
 fn a_list_that_cannot_be_true_spoils_no_plan() {
-    let honest = stored(houses(&[20, 20, 20, 20]), 2, 200, 4);
+    let honest = stored(own_sites(&[20, 20, 20, 20]), 2, 200, 4);
     let mut inventory = honest.inventory.clone();
     let liar = inventory.holdings.iter_mut().find(|holding| holding.node == node(2)).expect("a server");
     liar.all = false;
@@ -231,7 +231,7 @@ fn a_list_that_cannot_be_true_spoils_no_plan() {
 
 #[test]
 fn who_takes_nothing_more_may_hold_more_than_can_be_listed() {
-    let mut servers = houses(&[400, 300, 200, 200]);
+    let mut servers = own_sites(&[400, 300, 200, 200]);
     let full = asked_for(&stored(servers.clone(), 2, 4_000, 4), 1_000);
     assert!(!full.blocks.is_whole());
     // Its disk is drained, or can only be read.
@@ -252,7 +252,7 @@ fn small(number: u16) -> HeldBlock {
 #[test]
 fn ids_that_somebody_took_are_not_imagined() {
     let taken = MapServer::imagined("newcomer 0", "", 20);
-    let mut servers = houses(&[20, 20, 20]);
+    let mut servers = own_sites(&[20, 20, 20]);
     servers[0].disks = taken.disks;
     let plan = what_if(&stored(servers, 2, 50, 9), &add(20 * UNIT)).expect("possible");
     assert!(plan.copied > 0);
@@ -260,7 +260,7 @@ fn ids_that_somebody_took_are_not_imagined() {
 
 #[test]
 fn hours_follow_from_the_uplinks() {
-    let mut pool = stored(houses(&[20, 20, 20, 20]), 3, 300, 5);
+    let mut pool = stored(own_sites(&[20, 20, 20, 20]), 3, 300, 5);
     let seconds = |pool: &PoolSnapshot| what_if(pool, &PlannedChange::Remove(node(4))).expect("possible").seconds;
     assert_eq!(pool.uplink(node(1)), (super::UPLINK_ASSUMED, true));
     let usual = seconds(&pool);
@@ -277,7 +277,7 @@ fn small_and_odd_pools() {
     assert_eq!(risk_report(&nobody).advice, PlanAdvice::NoServer);
     assert_eq!(what_if(&nobody, &PlannedChange::Remove(node(1))).expect("possible").advice, PlanAdvice::NoStorage);
 
-    let one = stored(houses(&[20]), 3, 50, 6);
+    let one = stored(own_sites(&[20]), 3, 50, 6);
     let plan = risk_report(&one);
     assert_eq!((plan.advice, plan.servers[&node(1)].lost), (PlanAdvice::MoreServers(2), one.blocks.bytes()));
     let gone = what_if(&one, &PlannedChange::Remove(node(1))).expect("possible");
@@ -295,7 +295,7 @@ fn small_and_odd_pools() {
     assert_eq!(what_if(&one, &add(UNIT - 1)), Err(PlanError::TooSmall(UNIT)));
     assert_eq!(what_if(&one, &add(u64::MAX)), Err(PlanError::TooLarge(UNIT * u64::from(u32::MAX))));
 
-    let guest = [houses(&[20, 20, 20]), vec![MapServer { disks: Vec::new(), ..server(9, "guest", 1) }]].concat();
+    let guest = [own_sites(&[20, 20, 20]), vec![MapServer { disks: Vec::new(), ..server(9, "guest", 1) }]].concat();
     let pool = stored(guest, 3, 50, 7);
     assert_eq!(what_if(&pool, &PlannedChange::Remove(node(9))).expect("possible").advice, PlanAdvice::NoStorage);
     let more = PlannedChange::Add { bytes: 20 * UNIT, site: None, to: Some(node(9)) };
@@ -306,30 +306,30 @@ fn small_and_odd_pools() {
 #[test]
 fn room_is_told_in_bytes() {
     // Two houses hold everything, the third copies share seven units; shares are rounded, so it is a little less.
-    let servers = [houses(&[18, 12, 2]), vec![server(4, "sea", 4), server(5, "sea", 1)]].concat();
+    let servers = [own_sites(&[18, 12, 2]), vec![server(4, "sea", 4), server(5, "sea", 1)]].concat();
     let pool = stored(servers, 3, 0, 0);
     let room = pool.room(pool.rule());
     assert!((7 * UNIT - 1..=7 * UNIT).contains(&room.usable), "{room:?}");
     assert_eq!(room.stranded.keys().collect::<Vec<_>>(), [&node(1), &node(2)], "rounding is not worth a word");
-    let thirds = stored(houses(&[1; 4]), 3, 0, 0);
+    let thirds = stored(own_sites(&[1; 4]), 3, 0, 0);
     near(thirds.room(thirds.rule()).usable, 4 * UNIT / 3, 1);
 }
 
 #[test]
 fn what_rounding_alone_leaves_over_calls_for_nothing() {
     // The largest matches the others exactly.
-    let pool = stored(houses(&[7, 1, 3, 4, 14, 33, 4]), 2, 0, 0);
+    let pool = stored(own_sites(&[7, 1, 3, 4, 14, 33, 4]), 2, 0, 0);
     assert_eq!(risk_report(&pool).advice, PlanAdvice::Nothing);
 }
 
 #[test]
 fn a_pool_that_does_not_fit_says_so() {
-    let pool = stored(houses(&[10, 10, 10]), 2, 200, 8);
+    let pool = stored(own_sites(&[10, 10, 10]), 2, 200, 8);
     assert!(matches!(
         what_if(&pool, &PlannedChange::Remove(node(1))).expect("possible").advice,
         PlanAdvice::TooFull(_)
     ));
-    let full = stored(houses(&[10, 10, 10]), 2, 230, 8);
+    let full = stored(own_sites(&[10, 10, 10]), 2, 230, 8);
     assert_eq!(risk_report(&full).advice, PlanAdvice::NearlyFull(95));
     let capped = PoolSnapshot { inventory: Inventory { weight_max: 5, ..pool.inventory.clone() }, ..pool };
     assert_eq!(what_if(&capped, &add(100 * UNIT)).expect("possible").then.given, 35 * UNIT);
@@ -339,7 +339,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn what_is_advised_makes_all_space_useful(sizes in proptest::collection::vec(1u32..100, 3..8), copies in 2u8..4) {
-        let pool = stored(houses(&sizes), copies, 0, 0);
+        let pool = stored(own_sites(&sizes), copies, 0, 0);
         let room = pool.room(pool.rule());
         let PlanAdvice::Match { stranded, missing, .. } = risk_report(&pool).advice else {
             prop_assert!(room.stranded.values().sum::<u64>() <= room.given / 100);
@@ -347,7 +347,7 @@ proptest! {
         };
         prop_assert!(stranded > 0 && missing > 0 && missing % UNIT == 0);
         let largest = u64::from(*sizes.iter().max().expect("three or more"));
-        let mut servers = houses(&sizes);
+        let mut servers = own_sites(&sizes);
         let mut missing = missing / UNIT;
         for number in 100.. {
             let part = missing.min(largest);

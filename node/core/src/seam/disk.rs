@@ -67,6 +67,8 @@ pub enum DiskDone {
     Logged(bool),
     /// Unasked: disks came, went, filled up, or started over.
     Disks(Vec<DiskState>),
+    /// Unasked: what the copy of the log holds on a disk that was not there at the start.
+    LogCopy(Vec<LogEntry>),
 }
 
 /// What became of a write.

@@ -21,10 +21,19 @@ pub struct FileWriter {
     levels: Vec<ChunkFilling>,
 }
 
+/// None: a hole.
 #[derive(Default)]
 struct ChunkFilling {
-    children: Vec<BlockRef>,
+    children: Vec<Option<BlockRef>>,
     size: u64,
+}
+
+/// Equal pieces that follow each other.
+#[derive(Clone, Copy)]
+struct EqualPieces {
+    piece: Option<BlockRef>,
+    piece_bytes: u64,
+    count: u64,
 }
 
 impl FileWriter {
@@ -38,24 +47,46 @@ impl FileWriter {
     /// # Panics
     /// If an earlier chunk was not full, or this one is empty or too long.
     pub fn push(&mut self, chunk: BlockRef, bytes: usize) -> Vec<Block> {
-        let full = self.params.chunk_bytes as u64;
-        assert!(self.size.is_multiple_of(full), "only the last chunk of a file may be short");
+        self.check_full();
         assert!((1..=self.params.chunk_bytes).contains(&bytes), "a chunk is neither empty nor too long");
         let mut blocks = Vec::new();
-        self.add(0, chunk, bytes as u64, &mut blocks);
+        self.add(0, EqualPieces { piece: Some(chunk), piece_bytes: bytes as u64, count: 1 }, &mut blocks);
         self.size += bytes as u64;
         blocks
+    }
+
+    /// Takes so many whole chunks of zeros, which need no block. Returns manifests that are complete now. What it costs grows with
+    /// the depth of the file, not with its size.
+    ///
+    /// # Panics
+    /// As [`FileWriter::push`] does.
+    pub fn push_hole(&mut self, chunks: u64) -> Vec<Block> {
+        self.check_full();
+        let chunk_bytes = self.params.chunk_bytes as u64;
+        let mut blocks = Vec::new();
+        self.add(0, EqualPieces { piece: None, piece_bytes: chunk_bytes, count: chunks }, &mut blocks);
+        self.size += chunks * chunk_bytes;
+        blocks
+    }
+
+    fn check_full(&self) {
+        let full = self.params.chunk_bytes as u64;
+        assert!(self.size.is_multiple_of(full), "only the last chunk of a file may be short");
     }
 
     /// Where the content is, its length, and the manifests that remain to be stored, children before parents.
     pub fn finish(mut self) -> (FileContent, u64, Vec<Block>) {
         let mut blocks = Vec::new();
         for level in 0.. {
+            let is_top = level + 1 == self.levels.len();
             match self.levels.get(level).map(|filling| &filling.children[..]) {
                 None => return (FileContent::Inline(Bytes::new()), 0, blocks),
-                Some(&[root]) if level + 1 == self.levels.len() => {
-                    let depth = u8::try_from(level).expect("a file's size has 64 bits");
-                    return (FileContent::Tree { root, depth }, self.size, blocks);
+                Some(&[Some(root)]) if is_top => return (tree(root, level), self.size, blocks),
+                // A file is never a hole only: somebody has to say how large it is.
+                Some(_) if is_top => {
+                    let (block, root) = self.seal(level);
+                    blocks.push(block);
+                    return (tree(root, level + 1), self.size, blocks);
                 }
                 Some(_) => self.close(level, &mut blocks),
             }
@@ -64,31 +95,60 @@ impl FileWriter {
     }
 
     /// A full manifest is closed when its next sibling begins, not before: it may be the root.
-    fn add(&mut self, level: usize, child: BlockRef, size: u64, blocks: &mut Vec<Block>) {
-        if self.levels.len() == level {
-            self.levels.push(ChunkFilling::default());
+    fn add(&mut self, level: usize, pieces: EqualPieces, blocks: &mut Vec<Block>) {
+        let EqualPieces { piece, piece_bytes, count: mut left } = pieces;
+        let fan_out = self.params.fan_out as u64;
+        while left > 0 {
+            if self.levels.len() == level {
+                self.levels.push(ChunkFilling::default());
+            }
+            let filled = self.levels[level].children.len() as u64;
+            if filled == fan_out {
+                self.close(level, blocks);
+            } else if filled == 0 && piece.is_none() && left > fan_out {
+                let whole = (left - 1) / fan_out;
+                let above = EqualPieces { piece: None, piece_bytes: piece_bytes * fan_out, count: whole };
+                self.add(level + 1, above, blocks);
+                left -= whole * fan_out;
+            } else {
+                let now = left.min(fan_out - filled);
+                let filling = &mut self.levels[level];
+                filling.children.extend(std::iter::repeat_n(piece, usize::try_from(now).expect("at most the fan-out")));
+                filling.size += now * piece_bytes;
+                left -= now;
+            }
         }
-        if self.levels[level].children.len() == self.params.fan_out {
-            self.close(level, blocks);
-        }
-        let filling = &mut self.levels[level];
-        filling.children.push(child);
-        filling.size += size;
     }
 
     fn close(&mut self, level: usize, blocks: &mut Vec<Block>) {
-        let ChunkFilling { children, size } = std::mem::take(&mut self.levels[level]);
+        let ChunkFilling { children, size } = &self.levels[level];
         if children.is_empty() {
             return;
         }
+        let (is_hole, piece_bytes) = (children.iter().all(Option::is_none), *size);
+        let piece = if is_hole {
+            self.levels[level] = ChunkFilling::default();
+            None
+        } else {
+            let (block, at) = self.seal(level);
+            blocks.push(block);
+            Some(at)
+        };
+        self.add(level + 1, EqualPieces { piece, piece_bytes, count: 1 }, blocks);
+    }
+
+    /// The manifest that is being filled; another one begins.
+    fn seal(&mut self, level: usize) -> (Block, BlockRef) {
+        let ChunkFilling { children, size } = std::mem::take(&mut self.levels[level]);
         let number = |size: usize| u32::try_from(size).expect("sizes that shape trees are far below 4 GiB");
         let (chunk_bytes, fan_out) = (number(self.params.chunk_bytes), number(self.params.fan_out));
         let level = u8::try_from(level + 1).expect("a file's size has 64 bits");
-        let manifest = Manifest { level, chunk_bytes, fan_out, size, children };
-        let (block, at) = manifest.seal(&self.keys, self.copies);
-        blocks.push(block);
-        self.add(level.into(), at, size, blocks);
+        Manifest { level, chunk_bytes, fan_out, size, children }.seal(&self.keys, self.copies)
     }
+}
+
+fn tree(root: BlockRef, depth: usize) -> FileContent {
+    FileContent::Tree { root, depth: u8::try_from(depth).expect("a file's size has 64 bits") }
 }
 
 /// Finds the pieces of a range of a file, opening only the manifests above them.
@@ -124,10 +184,26 @@ pub struct FilePart {
     volume: VolumeId,
 }
 
-/// Bytes of the file from `start` on lie below `root`.
+/// What a walk for holes comes to next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NextStretch {
+    /// These bytes are zeros that no block stands for.
+    Hole(Range<u64>),
+    /// These have a block.
+    Data(Range<u64>),
+    /// Fetch this block and [`FileReader::give`] it, then ask again.
+    Manifest(BlockRef),
+    /// The range is complete.
+    End,
+}
+
+/// Zeros of a hole are handed out in pieces of so many.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Bytes of the file from `start` on lie below `root`; without one they are zeros.
 #[derive(Clone, Debug)]
 struct ManifestSubtree {
-    root: BlockRef,
+    root: Option<BlockRef>,
     level: u8,
     start: u64,
     size: u64,
@@ -141,7 +217,7 @@ impl FileReader {
         match content {
             FileContent::Inline(bytes) | FileContent::Symlink(bytes) => reader.inline = Some(bytes.clone()),
             FileContent::Tree { root, depth } => {
-                let subtree = ManifestSubtree { root: *root, level: *depth, start: 0, size };
+                let subtree = ManifestSubtree { root: Some(*root), level: *depth, start: 0, size };
                 reader.queue.extend(subtree.touches(&reader.range).then_some(subtree));
             }
         }
@@ -155,13 +231,37 @@ impl FileReader {
             let start = usize::try_from(self.range.start).map_or(end, |start| start.min(end));
             return NextPart::Bytes(bytes.slice(start..end));
         }
-        match self.queue.pop_front() {
-            None => NextPart::End,
-            Some(chunk) if chunk.level == 0 => NextPart::Part(chunk.part(self.volume, &self.range)),
+        let Some(mut next) = self.queue.pop_front() else { return NextPart::End };
+        match next.root {
+            None => {
+                let zeros = next.take_zeros(&self.range);
+                if next.size > 0 && next.touches(&self.range) {
+                    self.queue.push_front(next);
+                }
+                NextPart::Bytes(Bytes::from_static(&ZEROS[..zeros]))
+            }
+            Some(chunk) if next.level == 0 => NextPart::Part(next.part(self.volume, chunk, &self.range)),
             Some(manifest) => {
-                let root = manifest.root;
-                self.queue.push_front(manifest);
-                NextPart::Manifest(root)
+                self.queue.push_front(next);
+                NextPart::Manifest(manifest)
+            }
+        }
+    }
+
+    /// The next stretch that is a hole or has a block of its own, which is then done with; or the manifest without which it is not
+    /// known. Nothing is fetched for it but manifests.
+    pub fn next_stretch(&mut self) -> NextStretch {
+        if self.inline.take().is_some() {
+            return NextStretch::Data(self.range.clone());
+        }
+        let Some(next) = self.queue.pop_front() else { return NextStretch::End };
+        let bytes = next.start.max(self.range.start)..(next.start + next.size).min(self.range.end);
+        match next.root {
+            None => NextStretch::Hole(bytes),
+            Some(_) if next.level == 0 => NextStretch::Data(bytes),
+            Some(manifest) => {
+                self.queue.push_front(next);
+                NextStretch::Manifest(manifest)
             }
         }
     }
@@ -169,12 +269,13 @@ impl FileReader {
     /// The first `max` blocks that will be needed, as far as they are known: to be fetched ahead.
     pub fn ahead(&self, max: usize) -> Vec<BlockRef> {
         let mut seen = BTreeSet::new();
-        self.queue.iter().map(|subtree| subtree.root).filter(|root| seen.insert(*root)).take(max).collect()
+        self.queue.iter().filter_map(|subtree| subtree.root).filter(|root| seen.insert(*root)).take(max).collect()
     }
 
     /// Takes in a manifest that was asked for.
     pub fn give(&mut self, block: &Block) -> Result<(), TreeError> {
-        let known = |subtree: &ManifestSubtree| subtree.level > 0 && subtree.root.id == block.id();
+        let known =
+            |subtree: &ManifestSubtree| subtree.level > 0 && subtree.root.is_some_and(|root| root.id == block.id());
         let Some(at) = self.queue.iter().position(known) else { return Ok(()) };
         let mut behind = self.queue.split_off(at);
         let parent = behind.pop_front().expect("split before it");
@@ -190,21 +291,31 @@ impl ManifestSubtree {
     }
 
     fn children(&self, volume: VolumeId, block: &Block, range: &Range<u64>) -> Result<Vec<Self>, TreeError> {
-        let manifest = Manifest::open(volume, self.root, block)?;
+        let root = self.root.expect("a hole has no manifest");
+        let manifest = Manifest::open(volume, root, block)?;
         bound(manifest.level == self.level && manifest.size == self.size, "the level or size of a manifest")?;
         let each = manifest.child_bytes().unwrap_or(u64::MAX);
-        let child = |(at, root): (usize, &BlockRef)| {
+        let child = |(at, root): (usize, &Option<BlockRef>)| {
             let offset = at as u64 * each;
             Self { root: *root, level: self.level - 1, start: self.start + offset, size: each.min(self.size - offset) }
         };
         Ok(manifest.children.iter().enumerate().map(child).filter(|child| child.touches(range)).collect())
     }
 
-    fn part(&self, volume: VolumeId, range: &Range<u64>) -> FilePart {
+    /// Of a hole: the next zeros in the range, which are then done with.
+    fn take_zeros(&mut self, range: &Range<u64>) -> usize {
+        let from = self.start.max(range.start);
+        let left = (self.start + self.size).min(range.end) - from;
+        let zeros = left.min(ZEROS.len() as u64);
+        (self.size, self.start) = (self.start + self.size - (from + zeros), from + zeros);
+        usize::try_from(zeros).expect("no more than there are at hand")
+    }
+
+    fn part(&self, volume: VolumeId, chunk: BlockRef, range: &Range<u64>) -> FilePart {
         let within = |at: u64| usize::try_from(at.clamp(self.start, self.start + self.size) - self.start);
         let fits = "a chunk is at most 1 MiB long";
         let bytes = within(range.start).expect(fits)..within(range.end).expect(fits);
-        FilePart { chunk: self.root, bytes, size: usize::try_from(self.size).expect(fits), volume }
+        FilePart { chunk, bytes, size: usize::try_from(self.size).expect(fits), volume }
     }
 }
 

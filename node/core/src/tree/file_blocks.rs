@@ -67,11 +67,13 @@ impl FileBlocks {
         let each = manifest.child_bytes().unwrap_or(u64::MAX);
         let mut listed = BTreeSet::new();
         let mut children = Vec::new();
-        for (number, child) in manifest.children.iter().enumerate() {
+        // A hole has no blocks.
+        let there = manifest.children.iter().enumerate().filter_map(|(number, child)| Some((number, (*child)?)));
+        for (number, child) in there {
             let bytes = each.min(size.saturating_sub((number as u64).saturating_mul(each)));
             // The last piece may be the same block and shorter: then its manifest says so, and is refused for it.
-            if listed.insert((*child, bytes)) {
-                children.push((*child, level - 1, bytes));
+            if listed.insert((child, bytes)) {
+                children.push((child, level - 1, bytes));
             }
         }
         self.queue.extend(children.into_iter().rev());
@@ -114,7 +116,7 @@ mod tests {
         let mut blocks = Vec::new();
         for level in 1..=4 {
             size <<= 10;
-            let children = vec![root; 1024];
+            let children = vec![Some(root); 1024];
             let manifest = Manifest { level, chunk_bytes: 1 << 20, fan_out: 1024, size, children };
             let (block, at) = manifest.seal(writer, 3);
             blocks.push(block);
@@ -129,10 +131,10 @@ mod tests {
         let keys = keys();
         let writer = keys.writer().expect("made from the write secret");
         let piece = |number: u8| BlockRef { id: BlockId([number; 32]), key: Key([number; 32]) };
-        let children = vec![piece(1), piece(2), piece(1), piece(3)];
-        let manifest = Manifest { level: 1, chunk_bytes: 10, fan_out: 4, size: 40, children };
+        let children = vec![Some(piece(1)), Some(piece(2)), Some(piece(1)), None, Some(piece(3))];
+        let manifest = Manifest { level: 1, chunk_bytes: 10, fan_out: 5, size: 50, children };
         let (block, root) = manifest.seal(writer, 3);
-        assert_eq!(visited(&FileContent::Tree { root, depth: 1 }, 40, &[block]), (3, 1));
+        assert_eq!(visited(&FileContent::Tree { root, depth: 1 }, 50, &[block]), (3, 1), "a hole has none");
         assert_eq!(visited(&FileContent::Tree { root: piece(1), depth: 0 }, 7, &[]), (1, 0));
         assert_eq!(visited(&FileContent::Inline(bytes::Bytes::new()), 0, &[]), (0, 0));
     }

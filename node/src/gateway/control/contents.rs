@@ -70,6 +70,14 @@ fn fitting(sizes: impl Iterator<Item = (u64, bool)>) -> usize {
     sizes.take_while(fits).count()
 }
 
+/// Bytes of a content that has no block of its own: they go with their folder.
+pub(super) fn inline_bytes(content: &FileContent) -> u64 {
+    match content {
+        FileContent::Inline(bytes) => bytes.len() as u64,
+        FileContent::Symlink(_) | FileContent::Tree { .. } => 0,
+    }
+}
+
 /// The answer to a change whose contents came to this.
 pub(super) fn with_blocks(commit: &WriteReply, uploaded: &UploadSummary) -> WriteReply {
     let blocks = uploaded.worst.as_ref().map(|worst| convert::written(worst, true));

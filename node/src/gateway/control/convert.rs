@@ -10,7 +10,6 @@ use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::{Context, xattrs};
-use crate::gateway::words::attention;
 use crate::metrics::DiskUsage;
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
@@ -94,7 +93,7 @@ pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
         free_bytes: state(id).filter(|state| state.takes_blocks()).map_or(0, |state| state.room_bytes),
         // One that the store no longer lists is out of service.
         read_only: state(id).is_none_or(|state| !state.takes_blocks()),
-        condition: state(id).map_or(DiskCondition::Offline, |state| attention::condition_of(state.condition)),
+        condition: state(id).map_or(DiskCondition::Offline, |state| state.condition),
     };
     context.store.usage().into_iter().map(disk).collect()
 }

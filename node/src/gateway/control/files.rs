@@ -12,8 +12,9 @@ use fsdfs_core::tree::{self, EditOutcome};
 use fsdfs_proto::control::{self, ErrorCode, WriteReply, header};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::contents::with_blocks;
+use super::contents::{inline_bytes, with_blocks};
 use super::failure::Failure;
+use super::holes::of_header;
 use super::query::RequestQuery;
 use super::range::{entity_tag, wanted};
 use super::tree::single;
@@ -27,7 +28,8 @@ use crate::client::{BodyError, OpenFile};
     ("mtime_ns" = Option<i64>, Query, description = "default: now"),
     ("volume" = Option<String>, Query),
     ("fsdfs-xattrs" = Option<String>, Header, description = "extended attributes, in the form of a query string"),
-    ("fsdfs-hard-link" = Option<String>, Header, description = "32 hexadecimal digits that the names of one file share")),
+    ("fsdfs-hard-link" = Option<String>, Header, description = "32 hexadecimal digits that the names of one file share"),
+    ("fsdfs-holes" = Option<String>, Header, description = "bytes=FIRST-LAST,...: zeros that the body lacks")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = WriteReply), (status = "default", body = control::ApiError)))]
 pub(super) async fn write(
@@ -41,10 +43,15 @@ pub(super) async fn write(
     let attrs = query.attrs(i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX))?;
     let xattrs = xattrs::of_headers(&headers)?;
     let body = body.into_data_stream().map_err(|error| BodyError(error.to_string()));
-    let (size, content, tally) = context.client.store(volume, body, false).await?;
+    let holes = of_header(&headers)?;
+    let (size, content, mut tally) = context.client.store(volume, body, holes).await?;
+    let inline_bytes = inline_bytes(&content);
     let put = tree::TreeEdit::Put { path, file: tree::FileNode { attrs, size, content }, xattrs };
     let EditReply { outcome, edits } = context.client.edit(volume, vec![put]).await?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;
+    if !unchanged {
+        tally.uploaded_bytes += inline_bytes;
+    }
     let commit = convert::written(&outcome, unchanged);
     Ok(Json(WriteReply { bytes: size, ..with_blocks(&commit, &tally) }))
 }

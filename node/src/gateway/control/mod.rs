@@ -6,6 +6,7 @@ mod context;
 mod convert;
 mod failure;
 mod files;
+mod holes;
 mod json;
 mod members;
 mod node;
@@ -53,6 +54,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::INVITES, get(members::invites).post(members::invite))
         .route(route::INVITE, delete(members::revoke_invite))
         .route(route::FILES, get(files::read).put(files::write))
+        .route(route::HOLES, get(holes::list))
         .route(route::ENTRIES, get(tree::list).delete(tree::remove))
         .route(route::ENTRY, get(tree::stat))
         .route(route::EDITS, post(tree::edit))

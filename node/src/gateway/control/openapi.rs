@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{admins, files, members, node, plan, tree};
+use super::{admins, files, holes, members, node, plan, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use super::{admins, files, members, node, plan, tree};
         members::revoke_invite,
         files::write,
         files::read,
+        holes::list,
         tree::list,
         tree::remove,
         tree::stat,

@@ -17,6 +17,7 @@ pub(super) struct RequestQuery {
     path: Option<Vec<u8>>,
     volume: Option<Vec<u8>>,
     after: Option<Vec<u8>>,
+    from: Option<Vec<u8>>,
     max: Option<Vec<u8>>,
     contents: Option<Vec<u8>>,
     mode: Option<Vec<u8>>,
@@ -55,6 +56,7 @@ impl RequestQuery {
                 "path" => &mut found.path,
                 "volume" => &mut found.volume,
                 "after" => &mut found.after,
+                "from" => &mut found.from,
                 "max" => &mut found.max,
                 "contents" => &mut found.contents,
                 "mode" => &mut found.mode,
@@ -87,6 +89,11 @@ impl RequestQuery {
 
     pub fn after(&self) -> Result<Option<EntryName>, Failure> {
         self.after.as_ref().map(|name| checked_name(Bytes::copy_from_slice(name))).transpose()
+    }
+
+    /// A place in a file; its beginning unless given.
+    pub fn from(&self) -> Result<u64, Failure> {
+        Ok(number("from", self.from.as_deref(), |text| text.parse().ok())?.unwrap_or(0))
     }
 
     pub fn max(&self, most: usize) -> Result<usize, Failure> {

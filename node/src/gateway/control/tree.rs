@@ -7,7 +7,8 @@ use bytes::Bytes;
 use fsdfs_core::seam::EditReply;
 use fsdfs_core::tree::{self, EditOutcome, FileContent, FileNode};
 use fsdfs_proto::control::{
-    self, CONTENTS_MAX, EDITS_MAX, EditResult, EditsReply, EditsRequest, ListingPage, PAGE_MAX, StatReply, WriteReply,
+    self, CONTENTS_MAX, EDITS_MAX, EditResult, EditsReply, EditsRequest, ErrorCode, ListingPage, PAGE_MAX, StatReply,
+    WriteReply,
 };
 use fsdfs_proto::ids::VolumeId;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -16,11 +17,12 @@ use super::contents::{self, with_blocks};
 use super::failure::Failure;
 use super::query::{self, RequestQuery};
 use super::{Answer, Context, Json, Shared, convert, placement, xattrs};
-use crate::client::{BodyError, Client, Freshness, UploadSummary};
+use crate::client::{Client, Freshness, UploadSummary};
 use crate::gateway::words::refusal::edit_error;
 
-/// Contents of one request that are stored at once: their blocks share syncs. As many as there is room for.
-const STORES_UNDER_WAY: usize = crate::client::SMALL_PUTS_MAX;
+/// Contents of one request that are stored at once: their blocks share syncs. As many as may be under way to one peer; they take
+/// memory for their sizes.
+const STORES_UNDER_WAY: usize = fsdfs_core::limits::STORES_UNDER_WAY_MAX;
 /// Permission bits of links: they have none of their own.
 const LINK_MODE: u32 = 0o777;
 
@@ -70,9 +72,20 @@ pub(super) async fn stat(State(context): Shared, RawQuery(query): RawQuery) -> A
 pub(super) async fn remove(State(context): Shared, RawQuery(query): RawQuery) -> Answer<WriteReply> {
     let query = RequestQuery::read(query.as_deref(), &["path", "recursive", "volume"])?;
     let edit = tree::TreeEdit::Remove { path: query.path()?, recursive: query.recursive()? };
-    let EditReply { outcome, edits } = context.client.edit(query.volume(&context.client)?, vec![edit]).await?;
+    let reply = context.client.edit(query.volume(&context.client)?, vec![edit]).await;
+    let EditReply { outcome, edits } = reply.map_err(|error| of_removals(error.into(), true))?;
     let unchanged = single(edits)? == EditOutcome::Unchanged;
     Ok(Json(convert::written(&outcome, unchanged)))
+}
+
+/// Who removes because there is no room is not told to make some.
+fn of_removals(Failure(error): Failure, only_removes: bool) -> Failure {
+    if !only_removes || error.code != ErrorCode::NoSpace {
+        return Failure(error);
+    }
+    let hint = "what full servers keep for removals is used up; it goes further when whole folders, or many names, are removed by \
+                one command. Offer more space in config.toml, or invite a member with storage";
+    Failure::new(error.code, "no reachable server has room left, not even to remove names", hint)
 }
 
 /// Many small changes in one commit, in order; each succeeds or fails by itself.
@@ -84,26 +97,34 @@ pub(super) async fn edit(State(context): State<Arc<Context>>, Json(request): Jso
     }
     let volume = query::volume(&context.client, &request.volume)?;
     // Contents become durable before the commit that names them; one that does not fails alone.
-    // Those behind it let a file wait a moment for its sync: hundreds share one.
-    let count = request.edits.len();
-    let edits = request.edits.into_iter().enumerate().map(|(place, edit)| (edit, place + 1 < count));
+    // Those behind it let a file wait a moment for its sync: hundreds share one. The last one with a block waits for nobody.
+    let last = request.edits.iter().rposition(has_block);
+    let edits =
+        request.edits.into_iter().enumerate().map(|(place, edit)| (edit, last.is_some_and(|last| place < last)));
     let stored = futures::stream::iter(edits).map(|edit| stored(&context.client, volume, edit));
     let stored: Vec<_> = stored.buffered(STORES_UNDER_WAY).try_collect().await?;
     let mut summary = UploadSummary::default();
     let mut bytes = 0;
+    let mut inline = Vec::with_capacity(stored.len());
     let (mut edits, mut failed) = (Vec::with_capacity(stored.len()), Vec::new());
     for (place, edit) in stored.into_iter().enumerate() {
         match edit {
             Ok((edit, uploaded)) => {
                 bytes += content_bytes(&edit);
+                inline.push(inline_content_bytes(&edit));
                 summary.merge(uploaded);
                 edits.push(edit);
             }
             Err(failure) => failed.push((place, failure)),
         }
     }
-    let EditReply { outcome, edits } = context.client.edit(volume, edits).await?;
+    let only_removes = edits.iter().all(|edit| matches!(edit, tree::TreeEdit::Remove { .. }));
+    let reply = context.client.edit(volume, edits).await;
+    let EditReply { outcome, edits } = reply.map_err(|error| of_removals(error.into(), only_removes))?;
     let unchanged = !edits.contains(&Ok(EditOutcome::Changed));
+    // What lies in the folders is new where they changed.
+    let changed = edits.iter().zip(inline).filter(|(outcome, _)| **outcome == Ok(EditOutcome::Changed));
+    summary.uploaded_bytes += changed.map(|(_, bytes)| bytes).sum::<u64>();
     let results = edits.into_iter().map(|result| match result {
         Ok(EditOutcome::Changed) => EditResult::Changed,
         Ok(EditOutcome::Unchanged) => EditResult::Unchanged,
@@ -135,8 +156,7 @@ async fn stored(
         Ok(path) => path,
         Err(failure) => return Ok(Err(failure)),
     };
-    let body = futures::stream::iter([Ok::<_, BodyError>(content.0)]);
-    Ok(match client.store(volume, body, more).await {
+    Ok(match client.store_small(volume, content.0, more).await {
         Ok((size, content, uploaded)) => {
             Ok((tree::TreeEdit::Put { path, file: FileNode { attrs, size, content }, xattrs }, uploaded))
         }
@@ -144,11 +164,24 @@ async fn stored(
     })
 }
 
+/// Whether its content is too large to lie in its folder.
+fn has_block(edit: &control::EditRequest) -> bool {
+    matches!(edit, control::EditRequest::File { content, .. } if content.0.len() > tree::TreeParams::DEFAULT.inline_bytes)
+}
+
 /// Of files; links have none.
 fn content_bytes(edit: &tree::TreeEdit) -> u64 {
     match edit {
         tree::TreeEdit::Put { file: FileNode { content: FileContent::Symlink(_), .. }, .. } => 0,
         tree::TreeEdit::Put { file, .. } => file.size,
+        _ => 0,
+    }
+}
+
+/// Of a file whose content goes with its folder.
+fn inline_content_bytes(edit: &tree::TreeEdit) -> u64 {
+    match edit {
+        tree::TreeEdit::Put { file, .. } => contents::inline_bytes(&file.content),
         _ => 0,
     }
 }
@@ -191,4 +224,20 @@ fn checked_attrs(attrs: control::EntryAttributes) -> Result<tree::FileAttributes
         return Err(Failure::bad_request(format!("mode {} is more than 4095 (octal 7777)", attrs.mode)));
     }
     Ok(tree::FileAttributes { mode: attrs.mode, mtime_ns: attrs.mtime_ns })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_removes_for_lack_of_room_is_told_what_helps() {
+        let full = || Failure::new(ErrorCode::NoSpace, "no room", "make some");
+        let Failure(other) = of_removals(full(), false);
+        assert_eq!((other.code, other.hint.as_str()), (ErrorCode::NoSpace, "make some"));
+        let Failure(removal) = of_removals(full(), true);
+        assert!(removal.code == ErrorCode::NoSpace && removal.hint.contains("many names"), "{removal:?}");
+        let Failure(busy) = of_removals(Failure::new(ErrorCode::Busy, "busy", "wait"), true);
+        assert_eq!(busy.hint, "wait");
+    }
 }

@@ -1,6 +1,6 @@
 //! What needs the owner's attention.
 
-use fsdfs_core::report::{self, Attention};
+use fsdfs_core::report::Attention;
 use fsdfs_proto::control::{AttentionItem, AttentionReason, DiskCondition};
 use fsdfs_proto::ids::DiskId;
 
@@ -19,7 +19,7 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::HomeFailed => AttentionReason::HomeNotWritable,
         Attention::Unpublished => AttentionReason::UnpublishedChanges,
         Attention::DiskTakesNothing { disk, condition } => {
-            AttentionReason::DiskReadOnly { path: path_of(*disk), condition: condition_of(*condition) }
+            AttentionReason::DiskReadOnly { path: path_of(*disk), condition: *condition }
         }
         Attention::DiskNearlyFull { disk, percent } => {
             AttentionReason::DiskNearlyFull { path: path_of(*disk), percent: *percent }
@@ -148,17 +148,6 @@ fn disk(path: &str, condition: DiskCondition) -> String {
             format!("the disk of {path} does not answer: see the log; it is used again when it does")
         }
         DiskCondition::Good | DiskCondition::Other => format!("{path} takes no new blocks"),
-    }
-}
-
-/// The same in the API's terms.
-pub(crate) fn condition_of(condition: report::DiskCondition) -> DiskCondition {
-    match condition {
-        report::DiskCondition::Good => DiskCondition::Good,
-        report::DiskCondition::QuotaFull => DiskCondition::QuotaFull,
-        report::DiskCondition::DiskFull => DiskCondition::DiskFull,
-        report::DiskCondition::ReadOnly => DiskCondition::ReadOnly,
-        report::DiskCondition::Failing => DiskCondition::Failing,
     }
 }
 

@@ -1,5 +1,7 @@
 //! One disk as every thread sees it: its index, its open files, its books. Only its writer thread changes what is on it.
 
+mod space;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
@@ -7,8 +9,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
-use fsdfs_core::seam::{DiskCondition, DiskState, ReadDone};
-use fsdfs_proto::block::{BLOCK_BYTES_MAX, Block};
+use fsdfs_core::seam::{DiskCondition, ReadDone};
+use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::record::{RECORD_HEAD_BYTES_MAX, RecordHeader, Superblock};
 use rustix::io::Errno;
@@ -16,6 +18,7 @@ use rustix::io::Errno;
 use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::attach::{self, FolderLock};
 use crate::store::disk::job::DiskJob;
+use crate::store::disk::room;
 use crate::store::error::StoreNotice;
 use crate::store::fs::{FileHandle, FileSystem, read_range};
 use crate::store::index::{BlockIndex, IndexEntry, IndexError, IndexFactory};
@@ -23,16 +26,6 @@ use crate::store::segment;
 
 /// Open segments kept for reading, a disk. A disk of 10 TB has 40,000 segments and a process often 1,024 descriptors.
 const OPEN_FILES_MAX: usize = 64;
-/// Quarters of a segment's worth of space that blocks of files never take: compaction needs room to make room.
-const RESERVE_QUARTERS: u64 = 8;
-/// Blocks of trees may use a part of it: whoever has no room left must be able to remove, which makes new trees.
-const RESERVE_QUARTERS_TREES: u64 = 5;
-/// Renewals may use a little more: a full disk must still be able to promise that it keeps what it has.
-const RESERVE_QUARTERS_RENEWALS: u64 = 4;
-/// With less room than this a disk is full: the greatest block does not fit.
-const ROOM_BYTES_MIN: u64 = (BLOCK_BYTES_MAX + RECORD_HEAD_BYTES_MAX) as u64;
-/// A full disk has room again with this many times as much, so that it does not say so at every file that comes and goes.
-const ROOM_AGAIN: u64 = 4;
 /// Places that could not be read and are remembered until the disk is looked at again.
 const UNREADABLE_MAX: usize = 64;
 
@@ -48,27 +41,6 @@ pub(crate) enum DiskHealth {
     Failing,
     /// It does not answer, or answers as another disk.
     Offline,
-}
-
-/// What space is wanted for, from what must give way first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RoomFor {
-    /// Blocks of files.
-    Blocks,
-    /// Blocks of folder trees and commits.
-    Trees,
-    /// Records without a block.
-    Renewals,
-}
-
-impl RoomFor {
-    fn reserve_quarters(self) -> u64 {
-        match self {
-            Self::Blocks => RESERVE_QUARTERS,
-            Self::Trees => RESERVE_QUARTERS_TREES,
-            Self::Renewals => RESERVE_QUARTERS_RENEWALS,
-        }
-    }
 }
 
 /// One disk.
@@ -141,7 +113,7 @@ impl DiskHandle {
             queue,
             lock,
         } = parts;
-        let reserve = RESERVE_QUARTERS * segment_bytes / 4;
+        let reserve = room::reserve_bytes(segment_bytes);
         let usage = DiskUsage { quota: quota_bytes, reserve, ..DiskUsage::default() };
         Self {
             id: superblock.disk(),
@@ -378,35 +350,6 @@ impl DiskHandle {
         }
     }
 
-    /// Looks whether there is room, and says so when that changes.
-    pub fn note_room(&self) {
-        let (room, full) = (self.room(RoomFor::Blocks), self.full_of());
-        let mut status = self.status();
-        let before = status.full;
-        let needed = if before.is_some() { ROOM_AGAIN * ROOM_BYTES_MIN } else { ROOM_BYTES_MIN };
-        status.full = (room < needed).then_some(full);
-        let (health, now) = (status.health, status.full);
-        drop(status);
-        let path = self.path.clone();
-        match (before, now) {
-            _ if health != DiskHealth::Good => {}
-            (None, Some(condition)) => (self.notices)(StoreNotice::Full { path, condition }),
-            (Some(_), None) => (self.notices)(StoreNotice::HasRoom { path }),
-            _ => {}
-        }
-    }
-
-    /// Which of the two bounds it is. A disk that gives all it has is full by its quota: other files are not to blame.
-    fn full_of(&self) -> DiskCondition {
-        let usage = self.usage();
-        let left = usage.quota.saturating_sub(usage.used()).saturating_sub(usage.reserve);
-        if left < ROOM_AGAIN * ROOM_BYTES_MIN { DiskCondition::QuotaFull } else { DiskCondition::DiskFull }
-    }
-
-    fn free_bytes(&self) -> u64 {
-        self.file_system.free_bytes(&self.path).unwrap_or(0)
-    }
-
     /// Takes it out.
     pub fn give_up(&self, error: &io::Error) {
         self.set_health(DiskHealth::Offline, error);
@@ -448,38 +391,6 @@ impl DiskHandle {
 
     fn status(&self) -> MutexGuard<'_, DiskStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Bytes that may still be taken for this.
-    pub fn room(&self, wanted: RoomFor) -> u64 {
-        let usage = self.usage();
-        let kept = wanted.reserve_quarters() * self.segment_bytes / 4;
-        usage.quota.saturating_sub(usage.used()).min(self.free_bytes()).saturating_sub(kept)
-    }
-
-    /// What the engine is told; `None` if the disk is out.
-    pub fn state(&self) -> Option<DiskState> {
-        let (health, room_bytes) = (self.health(), self.room(RoomFor::Blocks));
-        let (full, read_only) = {
-            let status = self.status();
-            (status.full, status.read_only)
-        };
-        let condition = match (health, full) {
-            (DiskHealth::Offline, _) => return None,
-            (DiskHealth::Failing, _) if read_only => DiskCondition::ReadOnly,
-            (DiskHealth::Failing, _) => DiskCondition::Failing,
-            (DiskHealth::Good, Some(full)) => full,
-            (DiskHealth::Good, None) if room_bytes < ROOM_BYTES_MIN => self.full_of(),
-            (DiskHealth::Good, None) => DiskCondition::Good,
-        };
-        Some(DiskState {
-            id: self.id,
-            nonce: self.superblock.nonce,
-            quota_bytes: self.quota_bytes,
-            used_bytes: self.usage().used(),
-            room_bytes,
-            condition,
-        })
     }
 }
 

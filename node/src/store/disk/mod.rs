@@ -10,4 +10,5 @@ pub(super) mod job;
 pub(super) mod open;
 pub(super) mod recover;
 pub(super) mod revive;
+pub(super) mod room;
 pub(super) mod staging;

@@ -7,8 +7,9 @@ use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
 use fsdfs_proto::volume::{self, BlockKind};
 
 use crate::store::disk::append_batch::AppendBatch;
-use crate::store::disk::handle::{DiskHandle, RoomFor};
+use crate::store::disk::handle::DiskHandle;
 use crate::store::disk::job::{DiskJob, RenewJob, WriteJob};
+use crate::store::disk::room::RoomFor;
 use crate::store::index::{IndexBatch, IndexEntry, IndexError};
 use crate::store::segment::ActiveSegment;
 

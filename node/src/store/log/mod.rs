@@ -24,8 +24,8 @@ use crate::store::fs::{FileHandle, FileSystem, create_dir, publish, remove_if_th
 use crate::store::segment;
 use crate::store::segment::scan::find;
 
-/// Below this no compaction is worth its writing: some ten thousand facts.
-const LONG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 4 << 20 };
+/// Below this no compaction is worth its writing: some thousand heads. More would be more than a small disk keeps for removals.
+const LONG_BYTES_MIN: u64 = if cfg!(test) { 64 << 10 } else { 1 << 20 };
 /// Of a file that [`publish`] has not finished.
 const UNFINISHED: &str = ".log.tmp";
 

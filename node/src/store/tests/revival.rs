@@ -329,8 +329,8 @@ fn a_disk_that_is_full_of_files_still_takes_some_of_trees() {
     assert!(fill(&mut rig, 0..200, 1500) > 50);
     fill(&mut rig, 200..400, 1);
     assert_eq!(fill(&mut rig, 400..410, 1), 0, "full");
-    let trees = (0..20).filter(|number| rig.write(&[(tree_block(*number, 1000), R2)]) == [WriteDone::New]).count();
-    assert!((3..10).contains(&trees), "{trees}: three quarters of a segment");
+    let trees = (0..40).filter(|number| rig.write(&[(tree_block(*number, 1000), R2)]) == [WriteDone::New]).count();
+    assert!((7..20).contains(&trees), "{trees}: a segment and a half");
     rig.now += DAY;
     let ids: Vec<_> = rig.promised.blocks.keys().copied().take(4).collect();
     assert!(rig.renew(&ids, R2).iter().all(|answer| *answer == Possession::Yes), "leases are renewed all the same");

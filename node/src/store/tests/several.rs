@@ -560,6 +560,7 @@ fn a_disk_that_is_not_there_at_the_start_is_taken_in_when_it_is() {
     let world = SeveralDisks::default();
     let (store, opened) = world.open(two()).unwrap();
     write(&store, &block(1, 800), Some(opened.disks[0].id));
+    assert_eq!(ask(&store, DiskRequest::Log { entries: vec![own(7)] }), DiskDone::Logged(true));
     store.close();
     let before = world.file_system.fork();
     world.file_system.unmount("/one".as_ref());
@@ -570,6 +571,8 @@ fn a_disk_that_is_not_there_at_the_start_is_taken_in_when_it_is() {
     assert_eq!(read(&store, block(1, 800).id()), ReadDone::No);
     world.file_system.mount_again(&before, "/one".as_ref());
     assert!(world.noticed(|notice| matches!(notice, StoreNotice::Disks(disks) if disks.len() == 2)));
+    let tells = |notice: &StoreNotice| matches!(notice, StoreNotice::LogCopy { entries, .. } if entries == &[own(7)]);
+    assert!(world.noticed(tells), "the log in the home folder may have been lost meanwhile");
     assert!(store.wait_ready(SOON));
     assert!(matches!(read(&store, block(1, 800).id()), ReadDone::Found(_)));
     assert_eq!(write(&store, &block(2, 800), None), WriteDone::New);

@@ -29,7 +29,7 @@ use scale::BenchScale;
 /// Measures fsdfs beside the floors of this machine.
 #[derive(Parser)]
 struct Args {
-    /// Only these groups: large, range, small, many, list, start, memory, idle.
+    /// Only these groups: large, range, small, many, tree, list, start, memory, idle.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Length of a large file.
@@ -38,7 +38,7 @@ struct Args {
     /// Small files.
     #[arg(long, default_value_t = 2_000)]
     files: usize,
-    /// Small files in one folder.
+    /// Small files in one folder, and in a tree of folders.
     #[arg(long, default_value_t = 20_000)]
     small_files: usize,
     /// Bytes through the nodes in each direction while memory is watched.

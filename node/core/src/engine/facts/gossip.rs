@@ -98,6 +98,20 @@ impl Gossip {
         self.apply_new_facts(cx, Some(from), token);
     }
 
+    /// The copy of the log on a disk that came late. The log in the home folder has all of it, unless that was lost or damaged: then
+    /// others may need these statements, too. What the node says of itself does not count any more, for it began to write
+    /// under a new incarnation when it missed a part of its log.
+    pub fn on_log_copy(&mut self, cx: &mut Context, entries: Vec<LogEntry>) {
+        let raws = entries.into_iter().filter_map(|entry| match entry {
+            LogEntry::Fact(raw) => Some(raw),
+            _ => None,
+        });
+        // Signatures are checked of what is not known, which is little or nothing.
+        let unknown: Vec<RawFact> = raws.filter(|raw| !cx.facts.knows(raw)).collect();
+        let facts = unknown.iter().filter_map(|raw| raw.open(cx.pool).ok()).collect();
+        self.insert_facts(cx, facts, None);
+    }
+
     /// Facts that became valid: log, pass on, tell the other machines.
     fn apply_new_facts(&mut self, cx: &mut Context, from: Option<NodeId>, mut token: GossipToken) {
         let news = cx.facts.drain_new();

@@ -88,7 +88,7 @@ fn friends_of_a_friend() -> TestPool {
 }
 
 #[test]
-fn friends_of_a_friend_are_at_as_many_sites_as_they_have_houses_and_never_hold_everything() {
+fn friends_of_a_friend_are_at_as_many_sites_as_they_have_and_never_hold_everything() {
     let mut pool = friends_of_a_friend();
     let branches =
         |pool: &TestPool| -> Vec<bool> { pool.facts.servers().iter().map(|server| server.branch.is_some()).collect() };
@@ -100,7 +100,7 @@ fn friends_of_a_friend_are_at_as_many_sites_as_they_have_houses_and_never_hold_e
             let holders = map.holders(BlockId::of(&number.to_be_bytes()), 3);
             let sites: BTreeSet<&str> =
                 holders.iter().filter_map(|holder| map.server(holder.node)).map(|server| &*server.site).collect();
-            assert_eq!(sites.len(), 3, "as many sites as houses");
+            assert_eq!(sites.len(), 3, "as many sites as they have");
             with_founder += usize::from(holders.iter().any(|holder| holder.node == node(0)));
         }
         assert_eq!(with_founder == 300, founder_always, "{with_founder}");

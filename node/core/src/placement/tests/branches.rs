@@ -59,8 +59,8 @@ fn it_costs_no_space_while_one_copy_of_everything_fits_beside_the_branch() {
 }
 
 #[test]
-fn the_houses_of_a_branch_stay_sites() {
-    // One friend invited all others: three copies are at three houses, as before.
+fn the_sites_of_a_branch_stay_sites() {
+    // One friend invited all others: three copies are at three sites, as before.
     let view = ClusterMap::new(pool(&[4_000, 2_000, 2_000, 1_000, 1_000], |number| number > 0));
     for id in blocks(2).take(500) {
         let holders = view.holders(id, 3);

@@ -110,7 +110,7 @@ fn races() {
 }
 
 #[test]
-fn five_houses() {
+fn five_sites() {
     let plain: [PlainSites<'_>; 5] =
         [(1, 1, &[(1, 1000)]), (2, 2, &[(2, 2000)]), (3, 3, &[(3, 3000)]), (4, 4, &[(4, 4000)]), (5, 5, &[(5, 2500)])];
     let view = ClusterMap::with_seeds(servers(&plain), SEEDS);
@@ -123,7 +123,7 @@ fn five_houses() {
 }
 
 #[test]
-fn two_houses_of_two() {
+fn two_sites_of_two() {
     let plain: [PlainSites<'_>; 4] = [
         (0, 1, &[(11, 1000), (12, 500)]),
         (0, 2, &[(21, 3000)]),

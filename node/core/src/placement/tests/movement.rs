@@ -29,7 +29,7 @@ const CHANGES: [(&str, ServersEdit); 6] = [
     ("drain", |servers| servers[2].disks[0].weight = 0),
     ("halve", |servers| servers[3].disks[0].weight /= 2),
     ("double", |servers| servers[0].disks[0].weight *= 2),
-    ("a house burns down", |servers| servers.retain(|server| server.site != "house 2")),
+    ("a site fails", |servers| servers.retain(|server| server.site != "house 2")),
 ];
 
 /// `most`: moved replicas / least, over all changes together and for the worst.
@@ -90,7 +90,7 @@ fn movement_is_within_the_table() {
         for salt in 0..3 {
             let servers = uneven(servers, sites, 20 + salt);
             let before = ClusterMap::new(servers.clone());
-            for (_, change) in CHANGES.iter().filter(|(name, _)| !name.starts_with("a house")) {
+            for (_, change) in CHANGES.iter().filter(|(name, _)| !name.starts_with("a site")) {
                 let mut servers = servers.clone();
                 change(&mut servers);
                 let after = ClusterMap::new(servers);

@@ -122,7 +122,7 @@ fn another_disk_takes_its_part_of_its_own_server() {
 }
 
 #[test]
-fn the_last_copy_burns_with_its_house() {
+fn a_site_that_fails_takes_the_last_copy_with_it() {
     let before = ClusterMap::new(vec![server(1, 100), server(2, 100)]);
     let after = before.with(MapChange::Leave(node(2))).expect("it fits");
     let moves = moves(&before, &after, (1, 1), 200);

@@ -1,6 +1,8 @@
-//! Many small files by the command line: a folder put and fetched back, and one more file put into it.
+//! Many small files by the command line: a folder put and fetched back, and one more file put into it; and a tree of folders
+//! whose files are smaller and larger than what lies in a folder's own blocks.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,6 +17,11 @@ use crate::usage::Work;
 const NODES: usize = 3;
 const BYTES_MIN: usize = 10;
 const BYTES_MAX: usize = 3_000;
+const FILES_OF_A_FOLDER: usize = 100;
+/// A third of the files of a tree have blocks of their own.
+const TREE_BYTES_MIN: usize = 300;
+const TREE_BYTES_MAX: usize = 6_000;
+const MIB: f64 = (1 << 20) as f64;
 /// Single files that are averaged.
 const SINGLES: usize = 10;
 
@@ -29,7 +36,8 @@ struct CommandCost {
 pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
     let pool = Pool::start(NODES, false, 1 << 30)?;
     let folder = pool.cluster.scratch("many");
-    let mib = make(&folder, scale.small_files)? as f64 / (1 << 20) as f64;
+    fs::create_dir(&folder)?;
+    let mib = make(&folder, scale.small_files, BYTES_MIN..=BYTES_MAX)? as f64 / MIB;
     let (files, nodes) = (scale.small_files as f64, NODES as f64);
     let text = |path: &Path| path.to_string_lossy().into_owned();
 
@@ -76,6 +84,37 @@ pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row))
     Ok(())
 }
 
+/// A tree of a hundred files a folder.
+pub fn measure_tree(_: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row)) -> Result<()> {
+    let pool = Pool::start(NODES, false, 1 << 30)?;
+    let top = pool.cluster.scratch("tree");
+    let (folders, nodes) = (scale.small_files.div_ceil(FILES_OF_A_FOLDER), NODES as f64);
+    let mut bytes = 0;
+    for number in 0..folders {
+        let folder = top.join(format!("{:02}/{number}", number % 40));
+        fs::create_dir_all(&folder)?;
+        bytes += make(&folder, FILES_OF_A_FOLDER, TREE_BYTES_MIN..=TREE_BYTES_MAX)?;
+    }
+    let (files, mib) = ((folders * FILES_OF_A_FOLDER) as f64, bytes as f64 / MIB);
+    let put = run(&pool, &["put", &top.to_string_lossy(), "/tree"])?;
+    row(Row::new("put of a tree of small files", files / put.s, "files/s"));
+    row(Row::new(
+        "the same, CPU of command and daemons",
+        (put.command_cpu_s + put.work.cpu_s) / files * 1e3,
+        "ms each",
+    ));
+    row(Row::new("the same, appended on each node", put.work.appended_mib / nodes, "MiB")
+        .floor("MiB in the files", mib)
+        .goal(FigureGoal::RatioAtMost(1.3)));
+    row(Row::new("the same, bytes on the wire", put.work.wire_mib, "MiB")
+        .floor("two copies", mib * (nodes - 1.0))
+        .goal(FigureGoal::RatioAtMost(1.15)));
+    row(Row::new("the same, syncs of each node", put.work.syncs / nodes, "")
+        .floor("60 for each 22.5 MiB", 60.0 * mib / 22.5)
+        .goal(FigureGoal::RatioAtMost(1.0)));
+    Ok(())
+}
+
 /// Runs a command on the first node to its end.
 fn run(pool: &Pool, words: &[&str]) -> Result<CommandCost> {
     let before = pool.work()?;
@@ -88,13 +127,12 @@ fn run(pool: &Pool, words: &[&str]) -> Result<CommandCost> {
     Ok(CommandCost { s, command_cpu_s, work: pool.work()? - before })
 }
 
-/// So many files of [`BYTES_MIN`] to [`BYTES_MAX`] random bytes. How many bytes that are.
-fn make(folder: &Path, files: usize) -> Result<u64> {
-    fs::create_dir(folder)?;
-    let mut rng = fastrand::Rng::with_seed(7);
+/// So many files of random bytes. How many bytes that are.
+fn make(folder: &Path, files: usize, sizes: RangeInclusive<usize>) -> Result<u64> {
+    let mut rng = fastrand::Rng::new();
     let mut bytes = 0;
     for number in 0..files {
-        let mut content = vec![0; rng.usize(BYTES_MIN..=BYTES_MAX)];
+        let mut content = vec![0; rng.usize(sizes.clone())];
         rng.fill(&mut content);
         fs::write(folder.join(name(2 * number)), &content)?;
         bytes += content.len() as u64;

@@ -19,11 +19,12 @@ use crate::scale::BenchScale;
 pub type Group = fn(&FloorTable, BenchScale, &mut dyn FnMut(Row)) -> Result<()>;
 
 /// All groups by name, in the order of the table.
-pub const ALL: [(&str, Group); 8] = [
+pub const ALL: [(&str, Group); 9] = [
     ("large", large::measure),
     ("range", range::measure),
     ("small", small::measure),
     ("many", many::measure),
+    ("tree", many::measure_tree),
     ("list", list::measure),
     ("start", start::measure),
     ("memory", memory::measure),

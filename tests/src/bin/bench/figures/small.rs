@@ -23,14 +23,16 @@ pub fn measure(floors: &FloorTable, scale: BenchScale, row: &mut dyn FnMut(Row))
 
     let put = async |number: usize| pool.put(0, &name(number), &source(number), FILE_BYTES).await;
     let (s, mut took_ms, work) = by_callers(&pool, scale.files, put)?;
+    // A machine that syncs slower puts slower: what 800 are of 5,000.
     row(Row::new("put of 4 KiB, 8 callers", files / s, "per s")
         .floor("appends + fdatasync", floors.syncs_per_s()?)
-        .goal(FigureGoal::AtLeast(500.0)));
+        .goal(FigureGoal::RatioAtLeast(0.16)));
     row(Row::new("put of 4 KiB, p50", percentile(&mut took_ms, 50), "ms"));
     row(Row::new("put of 4 KiB, p99", percentile(&mut took_ms, 99), "ms"));
     row(Row::new("put of 4 KiB, CPU of all daemons", work.cpu_s / files * 1e3, "ms each"));
     row(Row::new("put of 4 KiB, syncs of all daemons", work.syncs / files, "each"));
-    row(Row::new("put of 4 KiB, appended by all daemons", work.appended_mib * 1024.0 / files, "KiB each"));
+    row(Row::new("put of 4 KiB, appended by all daemons", work.appended_mib * 1024.0 / files, "KiB each")
+        .goal(FigureGoal::AtMost(60.0)));
     row(Row::new("put of 4 KiB, bytes on the wire", work.wire_mib * 1024.0 / files, "KiB each"));
 
     let get = async |number: usize| pool.get(0, &name(number), &source(number), FILE_BYTES).await;

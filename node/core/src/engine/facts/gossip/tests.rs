@@ -298,3 +298,20 @@ fn a_card_that_has_to_wait_is_not_acknowledged_as_durable() {
     let [(_, Waiter::Gossip(GossipToken::Ack { valid, .. }))] = &asked[..] else { panic!("an answer: {asked:?}") };
     assert!(!valid);
 }
+
+#[test]
+fn what_only_the_log_of_a_late_disk_knows_is_logged_and_told() {
+    let (mut cx, mut gossip) = (connected(), Gossip::default());
+    let known = Fact::from(card(1, 1, &[(1, 100)], 0)).raw();
+    let new = Fact::from(new_card()).raw();
+    let strange = LogEntry::Unknown(bytes::Bytes::from_static(b"x"));
+    gossip.on_log_copy(&mut cx, vec![LogEntry::Fact(known.clone()), strange.clone(), LogEntry::Fact(new.clone())]);
+    assert!(matches!(&events(&mut cx)[..], [Event::FactsInserted(facts)] if facts.len() == 1));
+    let asked = asked_of_disk(&mut cx);
+    let [(DiskRequest::Log { entries }, Waiter::Gossip(GossipToken::Log))] = &asked[..] else {
+        panic!("one write of the log: {asked:?}")
+    };
+    assert_eq!(entries[..], [LogEntry::Fact(new)]);
+    gossip.on_log_copy(&mut cx, vec![LogEntry::Fact(known), strange]);
+    assert!(effects(&mut cx).is_empty() && events(&mut cx).is_empty(), "nothing new");
+}

@@ -38,6 +38,8 @@ struct VolumeCommits {
     queue: EditQueue,
     /// One at a time: the next one goes on from the heads this one leaves.
     running: Option<RunningCommit>,
+    /// Commands that shared the last commit and the one before it.
+    shared: [usize; 2],
     /// What is queued waits for the key of a new epoch since then.
     key_awaited_since: Option<u64>,
     /// Blocks the last job used or made: the next one most likely needs them. At most
@@ -171,11 +173,13 @@ impl Commits {
         }
     }
 
-    /// Waits a moment for others that may share the commit. A running one calls [`Commits::next`] when it ends.
+    /// What is queued becomes a commit, if none runs: a running one calls this when it ends. Others that may share it are waited
+    /// for a moment, unless as many are here as shared one of the last two commits: programs that write one thing after the
+    /// other are back then, and nobody else is to come.
     fn soon(&self, cx: &mut Context, volume: VolumeId) {
-        if self.0.get(&volume).is_some_and(|commits| commits.running.is_none()) {
-            cx.wake_in(GROUP_COMMIT_MS, Timer::Commit(volume));
-        }
+        let Some(commits) = self.0.get(&volume).filter(|commits| commits.running.is_none()) else { return };
+        let are_all_here = commits.queue.commands() >= commits.shared.into_iter().max().unwrap_or(0);
+        cx.wake_in(if are_all_here { 0 } else { GROUP_COMMIT_MS }, Timer::Commit(volume));
     }
 
     /// Takes what is queued and asks the holders of heads what stands.
@@ -193,6 +197,7 @@ impl Commits {
         }
         commits.key_awaited_since = None;
         let Some((ops, edits)) = commits.queue.take_batch() else { return };
+        commits.shared = [ops.len(), commits.shared[0]];
         // To publish what was acknowledged before is to write nothing, unless it is to be brought into a new epoch.
         let is_unpublished = parts.heads.unpublished(volume).is_some() && !parts.heads.is_outdated(parts.cx, volume);
         let publishes = edits.is_empty() && is_unpublished;
@@ -289,7 +294,7 @@ impl Commits {
 
     fn next(&self, cx: &mut Context, volume: VolumeId) {
         if self.0.get(&volume).is_some_and(|commits| !commits.queue.is_empty()) {
-            cx.wake_in(1, Timer::Commit(volume));
+            self.soon(cx, volume);
         }
     }
 

@@ -40,6 +40,11 @@ impl EditQueue {
         self.entries.push_back(QueuedEdits { op: None, edits: Vec::new() });
     }
 
+    /// Those that wait; a merge counts.
+    pub fn commands(&self) -> usize {
+        self.entries.len()
+    }
+
     /// A merge that waits is something, too.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()

@@ -17,6 +17,7 @@ use crate::seam::{
 use crate::tree::{FileAttributes, FileContent, FileNode};
 
 mod epochs;
+mod grouping;
 mod poison;
 
 /// Node `me` of three, connected to the others.
