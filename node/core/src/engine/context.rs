@@ -164,7 +164,7 @@ impl Context {
             // Bytes take as long as the line is slow, and that counts from when they leave; a short question has to be answered
             // in time, wherever it waits.
             let moves_block = matches!(message, Message::Store(_) | Message::Fetch(_));
-            self.requests.note_sent(request, moves_block.then_some(now));
+            self.requests.note_sent(request, now, moves_block);
             self.send_block(to, message, block);
         }
     }
@@ -199,7 +199,12 @@ impl Context {
 
     /// Connected, not silent, and not known to have a disk that hangs; or this node.
     pub fn takes_blocks_now(&self, node: NodeId) -> bool {
-        self.responsive(node) && !self.outboxes.is_stuck(node, self.peers.moved(node), self.now.mono)
+        self.is_prompt(node) && !self.outboxes.is_stuck(node, self.peers.moved(node), self.now.mono)
+    }
+
+    /// Responsive, and not one that leaves questions unanswered: somebody may be made to wait for it.
+    pub fn is_prompt(&self, node: NodeId) -> bool {
+        self.responsive(node) && self.peers.is_prompt(node, self.now.mono)
     }
 
     pub fn disk(&mut self, request: DiskRequest, waiter: Waiter) {

@@ -317,7 +317,9 @@ impl Engine {
         match message {
             Message::Ping(number) => cx.send(from, Message::Pong(number)),
             Message::Pong(number) => {
-                cx.peers.ponged(from, number, cx.now.mono);
+                if let Some(at) = cx.peers.ponged(from, number, cx.now.mono) {
+                    self.connections.on_pong(cx, from, at);
+                }
                 self.gossip.on_pong(cx, from, number);
             }
             Message::Digests(digests) => self.sync.on_digests(cx, from, &digests),
