@@ -365,10 +365,7 @@ impl Engine {
     fn on_peer(&mut self, node: NodeId, event: PeerEvent) {
         match event {
             PeerEvent::Up { .. } if self.cx.peers.shunned_until(node, self.cx.now.mono).is_some() => {
-                self.cx.push(Effect::Disconnect {
-                    node,
-                    reason: "it sent a fact whose signature is wrong a short time ago",
-                });
+                net::refuse_shunned(&mut self.cx, node, "it sent a fact whose signature is wrong a short time ago");
             }
             PeerEvent::Up { facts } => {
                 self.connections.on_up(&mut self.cx, node);

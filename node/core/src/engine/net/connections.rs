@@ -13,7 +13,8 @@ use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
+    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SHUN_MS_MAX, SILENT_MS, STALL_MS,
+    TRANSFER_GRACE_MS_MAX,
 };
 use crate::seam::{Effect, Waiter};
 

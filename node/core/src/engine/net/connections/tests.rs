@@ -253,7 +253,10 @@ fn whoever_was_revoked_is_disconnected() {
     revoke(&mut cx, 2);
     Connections::default().disconnect_revoked(&mut cx);
     let out = effects(&mut cx);
-    assert!(matches!(out[..], [Effect::Disconnect { node: to, reason: "revoked" }] if to == node(2)), "{out:?}");
+    assert!(
+        matches!(out[..], [Effect::Disconnect { node: to, reason: "revoked", pause_ms: 0 }] if to == node(2)),
+        "{out:?}"
+    );
 }
 
 #[test]
@@ -261,7 +264,8 @@ fn a_peer_that_is_shunned_is_dialled_when_that_is_over_and_not_before() {
     let mut cx = context(0, 3);
     let (peer, mut connections) = (connect(&mut cx, 1), Connections::default());
     shun(&mut cx, peer);
-    assert!(matches!(effects(&mut cx)[..], [Effect::Disconnect { node, .. }] if node == peer));
+    let out = effects(&mut cx);
+    assert!(matches!(out[..], [Effect::Disconnect { node, pause_ms: SHUN_MS_MIN, .. }] if node == peer), "{out:?}");
     connections.on_down(&mut cx, peer);
     connections.dial_later(&mut cx, peer);
     connections.dial_soon(&mut cx, peer);
