@@ -96,6 +96,7 @@ impl SwarmDriver {
                 }
             }
             NetCommand::Drop { node, reason } => self.drop_peer(node, &reason),
+            NetCommand::Dismiss { node, reason } => self.dismiss(node, &reason),
             NetCommand::Stop => {}
         }
     }
@@ -266,6 +267,18 @@ impl SwarmDriver {
         self.searches.end(node);
         if let Some(live) = self.sessions.get(&node) {
             live.session.stop();
+    /// Its session ends when it has heard what was said to it, and closes the connection then. Without one there is nothing to be
+    /// said.
+    fn dismiss(&mut self, node: NodeId, reason: &str) {
+        let Some(live) = self.sessions.get(&node) else { return self.drop_peer(node, reason) };
+        tracing::info!(?node, reason, "the connection is being closed");
+        live.session.dismiss();
+        self.searches.end(node);
+        if let Some(peer) = address::peer_id(node) {
+            self.swarm.behaviour_mut().kad.remove_peer(&peer);
+        }
+    }
+
         }
         if let Some(peer) = address::peer_id(node) {
             self.swarm.behaviour_mut().kad.remove_peer(&peer);
