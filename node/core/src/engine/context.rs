@@ -248,6 +248,7 @@ impl Context {
     /// Why this node cannot write to the shared volume: it may not, or it has not got the current key yet.
     pub fn lacks_write_key(&self) -> Refusal {
         match self.facts.members().get(&self.me) {
+            Some(me) if me.status == MemberStatus::Revoked => Refusal::Revoked,
             Some(me) if me.status == MemberStatus::Guest => Refusal::Guest,
             Some(me) if me.role == Role::Reader => Refusal::ReadsOnly,
             Some(me) if me.role == Role::StorageOnly => Refusal::StoresOnly,
@@ -300,6 +301,11 @@ impl Context {
     /// Whether the facts say that nothing is to be exchanged with this node.
     pub fn revoked(&self, node: NodeId) -> bool {
         self.facts.members().get(&node).is_none_or(|member| member.status == MemberStatus::Revoked)
+    }
+
+    /// This node itself was thrown out, and has heard of it.
+    pub fn is_out(&self) -> bool {
+        self.facts.members().get(&self.me).is_some_and(|me| me.status == MemberStatus::Revoked)
     }
 
     /// No other member exists that could know more.

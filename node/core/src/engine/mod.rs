@@ -249,10 +249,13 @@ impl Engine {
 
     fn on_command(&mut self, op: OpId, command: Command) {
         let cx = &mut self.cx;
+        if cx.is_out() && command.changes_pool() {
+            // Nobody would take it from this node.
+            return cx.reply(op, command.refused(Refusal::Revoked));
+        }
         match command {
             Command::PutBlock { .. } if cx.duplicate_identity => {
-                let refused = crate::seam::PutOutcome::Refused(Refusal::DuplicateIdentity);
-                cx.reply(op, Reply::PutBlock(refused));
+                cx.reply(op, command.refused(Refusal::DuplicateIdentity));
             }
             Command::PutBlock { block, redundancy, more } => {
                 let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false };

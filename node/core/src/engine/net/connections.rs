@@ -168,7 +168,8 @@ impl Connections {
         let from_ticket = cx.bootstrap.contains_key(&node) && !cx.facts.members().contains_key(&node);
         let dialling = self.dialling.get(&node).is_some_and(|dialling| dialling.running);
         let wanted = cx.peers.get(node).is_some_and(|peer| !peer.up) && !dialling;
-        if !wanted || (!from_ticket && cx.revoked(node)) {
+        // Whoever is out itself is let in nowhere.
+        if !wanted || cx.is_out() || (!from_ticket && cx.revoked(node)) {
             return;
         }
         if let Some(until) = cx.peers.shunned_until(node, cx.now.mono) {
