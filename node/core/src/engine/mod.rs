@@ -377,7 +377,7 @@ impl Engine {
                 self.gossip.insert_facts(&mut self.cx, facts, Some(node));
                 self.drain();
                 if self.cx.revoked(node) {
-                    return self.cx.push(Effect::Disconnect { node, reason: "revoked" });
+                    return self.cx.push(Effect::Disconnect { node, reason: "revoked", pause_ms: 0 });
                 }
                 self.sync.send_digests(&mut self.cx, node);
                 self.unpublished.on_up(&mut self.cx, node);
@@ -432,6 +432,7 @@ impl Engine {
         if facts.iter().any(|fact| !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_))) {
             self.refresh_map();
             self.connections.disconnect_revoked(&mut self.cx);
+            self.audits.forget_revoked(&self.cx);
             self.key_ring.take_up(&mut self.cx);
             self.drain();
             self.rotation.check(&mut self.cx);

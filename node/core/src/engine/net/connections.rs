@@ -186,11 +186,16 @@ impl Connections {
         cx.push(Effect::Connect { node, addrs });
     }
 
-    /// Whoever was revoked is talked to no more.
+    /// Whoever was revoked is talked to no more, and what was found out about it is forgotten.
     pub fn disconnect_revoked(&self, cx: &mut Context) {
-        for node in cx.peers.up() {
-            if cx.revoked(node) {
-                cx.push(Effect::Disconnect { node, reason: "revoked" });
+        let known: Vec<(NodeId, bool)> = cx.peers.iter().map(|(node, peer)| (node, peer.up)).collect();
+        for (node, is_up) in known {
+            if !cx.revoked(node) {
+                continue;
+            }
+            cx.peers.forget_findings(node);
+            if is_up {
+                cx.push(Effect::Disconnect { node, reason: "revoked", pause_ms: 0 });
             }
         }
     }
