@@ -341,7 +341,7 @@ impl Engine {
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
-            Message::Unpublished(said) => self.unpublished.on_told(from, said),
+            Message::Unpublished(said) => self.unpublished.on_told(cx, from, said),
             Message::Capability(request) => self.key_ring.serve(cx, &self.liveness, from, &request),
             Message::Entitled(request) => self.key_ring.serve_entitled(cx, from, &request),
             Message::FactsAck(_)
