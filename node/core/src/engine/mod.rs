@@ -175,12 +175,12 @@ impl Engine {
                 LogEntry::Unknown(_) => {}
             }
         }
-        for fact in facts {
-            if let Fact::Head(head) = &fact {
+        for fact in &facts {
+            if let Fact::Head(head) = fact {
                 self.heads.quarantine.remember(head);
             }
-            self.cx.facts.insert(fact);
         }
+        self.cx.facts.restore(facts);
         self.heads.replay(&mut self.cx, unpublished);
         self.cx.facts.drain_new();
         self.writer.on_start(may_be_restored_copy);
@@ -526,6 +526,8 @@ impl Engine {
             // The end of the input tells what is new.
             Timer::Unpublished => {}
             Timer::Gossip => {
+                // The gate's copy holds on to it, too.
+                cx.gate_version += u64::from(cx.facts.age_waiting());
                 if let Some(node) = self.sync.on_gossip_due(cx) {
                     // Whoever was asked before may have been frozen, or lied.
                     self.key_ring.request(cx, node);
