@@ -96,6 +96,9 @@ struct PeerOutbox {
     unread: CancellationToken,
 }
 
+/// Blocks that wait for whichever stream is idle.
+type BlockQueue = Arc<AsyncMutex<mpsc::Receiver<(Message, Block)>>>;
+
 /// The receiving ends of an [`PeerOutbox`].
 struct OutboxQueues {
     messages: mpsc::Receiver<Message>,
@@ -417,7 +420,7 @@ async fn write_blocks(
     progress: Arc<ProgressReporter>,
     backpressure: Arc<PeerBackpressure>,
     mut stream: impl SessionStream,
-    (queue, dismissal): (Arc<AsyncMutex<mpsc::Receiver<(Message, Block)>>>, CancellationToken),
+    (queue, dismissal): (BlockQueue, CancellationToken),
 ) -> Result<(), StreamError> {
     loop {
         // Whichever stream is idle takes the next block.
