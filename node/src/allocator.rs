@@ -13,8 +13,8 @@ use std::time::Duration;
 
 /// How often it is looked; freed memory is given back when nothing moved for this time.
 const REST: Duration = Duration::from_secs(3);
-/// And after so many looks in any case: once a minute. It takes a millisecond or two, and some more to take the kept part again.
-const LOOKS_MAX: u32 = 20;
+/// And after so many looks in any case: twice a minute. It takes a millisecond or two, and some more to take the kept part again.
+const LOOKS_MAX: u32 = 10;
 
 /// For a process that will move blocks, before it starts threads.
 pub fn keep_freed() {
@@ -22,7 +22,7 @@ pub fn keep_freed() {
     glibc::keep_freed();
 }
 
-/// Gives freed memory back whenever nothing moves, and once a minute; `moved` counts what does. Never ends.
+/// Gives freed memory back whenever nothing moves, and twice a minute; `moved` counts what does. Never ends.
 pub(crate) async fn give_back(moved: impl Fn() -> u64) {
     let mut watch = RestWatch::new(moved());
     loop {
@@ -106,17 +106,17 @@ mod tests {
 
     #[test]
     fn a_node_that_moves_no_block_gives_back_every_minute_what_strangers_left() {
-        assert_eq!(given_back(|_| 0, 61), [1, 1 + LOOKS_MAX, 1 + 2 * LOOKS_MAX, 1 + 3 * LOOKS_MAX]);
+        assert_eq!(given_back(|_| 0, 31), [1, 1 + LOOKS_MAX, 1 + 2 * LOOKS_MAX, 1 + 3 * LOOKS_MAX]);
     }
 
     #[test]
     fn a_node_that_never_rests_does_so_once_a_minute() {
-        assert_eq!(given_back(u64::from, 60), [LOOKS_MAX, 2 * LOOKS_MAX, 3 * LOOKS_MAX]);
+        assert_eq!(given_back(u64::from, 30), [LOOKS_MAX, 2 * LOOKS_MAX, 3 * LOOKS_MAX]);
     }
 
     #[test]
     fn what_was_moved_is_given_back_at_the_first_rest() {
-        assert_eq!(given_back(|look| u64::from(look.min(5)), 20), [6]);
+        assert_eq!(given_back(|look| u64::from(look.min(5)), 15), [6]);
     }
 
     #[test]

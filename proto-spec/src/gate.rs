@@ -82,6 +82,8 @@ u8_enum! {
         2 => Malformed,
         /// Neither side knows the other as a member, so neither shows its proof.
         3 => Unknown,
+        /// It broke the protocol a short time ago, or connects again and again.
+        4 => Paused,
     }
 }
 
@@ -93,6 +95,10 @@ impl fmt::Display for ProtocolMismatch {
             }
             Self::Malformed => "what this node sent was not understood; update fsdfs on both nodes",
             Self::Unknown => "neither node knows the other as a member yet; connect through a member that knows both",
+            Self::Paused => {
+                "this node connected too often, or what it sent a short time ago was not valid; it is let in again by itself \
+                 within some minutes"
+            }
         })
     }
 }

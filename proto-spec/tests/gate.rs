@@ -88,6 +88,7 @@ fn verdicts() -> Vec<(&'static str, GateVerdict)> {
         ("accepted and admitted, proof shown now", GateVerdict::Accepted(admitted)),
         ("revoked", GateVerdict::Refused(GateRefusal::Revoked)),
         ("no common version", GateVerdict::Unsuited(ProtocolMismatch::NoCommonVersion)),
+        ("not now", GateVerdict::Unsuited(ProtocolMismatch::Paused)),
     ]
 }
 

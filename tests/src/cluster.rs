@@ -261,6 +261,12 @@ impl ClusterNode {
 
     /// Joins and stays up.
     pub fn join(&mut self, ticket: &str) -> Result<()> {
+        self.start_joining(ticket)?;
+        self.wait("the newcomer to hold the pool's key", |status| status["has_key"] == true && status["ready"] == true)
+    }
+
+    /// The same, of one that gets no key.
+    pub fn start_joining(&mut self, ticket: &str) -> Result<()> {
         let mut args = vec!["join".to_owned(), ticket.to_owned()];
         if self.storage == "none" {
             // A pool of a node without storage cannot be read, so it cannot be found to be empty either.
@@ -269,8 +275,7 @@ impl ClusterNode {
             // The same as for a founder: `join` replaces the empty pool and keeps the configuration.
             self.init()?;
         }
-        self.start(args)?;
-        self.wait("the newcomer to hold the pool's key", |status| status["has_key"] == true && status["ready"] == true)
+        self.start(args)
     }
 
     fn start<I: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = I>) -> Result<()> {

@@ -1,17 +1,13 @@
 //! What other users of the same machine see and can do, and what a member's names and modes do to it.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fsdfs_tests::adversary::{FakeDaemon, NOBODY};
 use fsdfs_tests::cluster::{ClusterNode, PATIENCE, TestCluster, TestProgram, wait_for};
-
-/// The user with the fewest rights, whom every machine has.
-const NOBODY: u32 = 65_534;
 
 fn program() -> TestProgram {
     TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test"))
@@ -118,52 +114,6 @@ fn a_home_that_others_can_change_is_refused_and_nothing_is_written_through_links
     Ok(())
 }
 
-/// Another user's program that listens at a socket and tells how much it was sent.
-struct FakeDaemon(Child);
-
-impl FakeDaemon {
-    /// None if that cannot be had on this machine.
-    fn listen(socket: &Path) -> Result<Option<Self>> {
-        const LISTEN: &str = "import socket, sys
-s = socket.socket(socket.AF_UNIX)
-s.bind(sys.argv[1])
-s.listen(8)
-print('ready', flush=True)
-while True:
-    c, _ = s.accept()
-    c.settimeout(5)
-    try:
-        d = c.recv(65536)
-    except Exception:
-        d = b''
-    print(len(d), d[:80], flush=True)
-    c.close()
-";
-        let mut command = Command::new("python3");
-        command.arg("-c").arg(LISTEN).arg(socket).current_dir("/").uid(NOBODY).stdout(Stdio::piped());
-        match command.spawn() {
-            Ok(child) => Ok(Some(Self(child))),
-            Err(error) => {
-                println!("skipped: no program of another user can be started: {error}");
-                Ok(None)
-            }
-        }
-    }
-
-    /// What it tells, line by line.
-    fn lines(&mut self) -> Result<impl Iterator<Item = std::io::Result<String>>> {
-        Ok(BufReader::new(self.0.stdout.take().context("piped")?).lines())
-    }
-}
-
-impl Drop for FakeDaemon {
-    fn drop(&mut self) {
-        // It is gone already, or it is not; there is nothing else to do.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn nothing_is_sent_to_a_daemon_of_another_user() -> Result<()> {
     let cluster = TestCluster::new(program())?;
@@ -179,8 +129,6 @@ fn nothing_is_sent_to_a_daemon_of_another_user() -> Result<()> {
     chown(node.home.join("run"), Some(NOBODY), None)?;
     let socket = node.home.join("run/control.sock");
     let Some(mut fake) = FakeDaemon::listen(&socket)? else { return Ok(()) };
-    let mut lines = fake.lines()?;
-    ensure!(lines.next().context("it listens")?? == "ready");
     // A deep home has its socket elsewhere; where, a link says that another user may have laid.
     let deep = cluster.scratch(&"d".repeat(120));
     fs::create_dir_all(deep.join("run"))?;
@@ -195,7 +143,7 @@ fn nothing_is_sent_to_a_daemon_of_another_user() -> Result<()> {
             // Without a ticket `join` asks nobody anything.
             ensure!(said.contains("another user's") || args[0] == "join", "{args:?}: {said}");
             if args[0] != "join" {
-                let told = lines.next().context("it was connected to")??;
+                let told = fake.told()?;
                 ensure!(told.starts_with("0 "), "{args:?} told another user {told}");
             }
         }

@@ -7,6 +7,13 @@ pub const SILENT_MS: u64 = 1_000;
 pub const PING_AFTER_MS: u64 = 300;
 /// How often peers that owe answers are looked at.
 pub const PEER_TICK_MS: u64 = 250;
+/// A peer that is there and left a question unanswered is not waited for during so long: doubles with each time, up to
+/// [`EVADED_MS_MAX`]. A disk that hung is back by then, or is not; whoever does it on purpose costs [`STALL_MS`] a time.
+pub const EVADED_MS_MIN: u64 = 10_000;
+/// See [`EVADED_MS_MIN`]: some ten minutes, of which four seconds are less than one in a hundred.
+pub const EVADED_MS_MAX: u64 = 64 * EVADED_MS_MIN;
+/// After so long without such a question the pauses begin anew.
+pub const EVADED_FORGOTTEN_MS: u64 = 3_600_000;
 /// A request to a peer that answers pings, but moves no block bytes for this long, counts as failed: its disk hangs.
 /// Commands promise an end within 10 s; two such waits fit.
 pub const STALL_MS: u64 = 4_000;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fsdfs_core::engine::Engine;
 use fsdfs_core::seam::{Effect, GetOutcome, Input, OpId, Reply};
@@ -146,7 +147,11 @@ impl EffectRunner {
                 }
             }
             Effect::Connect { node, addrs } => self.net.find(node, addrs),
-            Effect::Disconnect { node, reason } => self.net.drop_peer(node, reason),
+            Effect::Disconnect { node, reason, pause_ms: 0 } => self.net.dismiss(node, reason),
+            Effect::Disconnect { node, reason, pause_ms } => {
+                self.keeper.pause(node, Duration::from_millis(pause_ms));
+                self.net.drop_peer(node, reason);
+            }
             Effect::Notice(notice) => tracing::warn!("{}", crate::gateway::words::notice(&notice)),
         }
     }

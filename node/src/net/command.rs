@@ -25,6 +25,11 @@ pub(super) enum NetCommand {
         node: NodeId,
         reason: String,
     },
+    /// As `Drop`, when what waits for it has left.
+    Dismiss {
+        node: NodeId,
+        reason: String,
+    },
     Stop,
 }
 

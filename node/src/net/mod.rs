@@ -107,6 +107,12 @@ impl Net {
         self.command(NetCommand::Drop { node, reason: reason.into() });
     }
 
+    /// The same, but what was sent to it before arrives first, if it takes it within a second: a member that was thrown out
+    /// should hear of it.
+    pub fn dismiss(&self, node: NodeId, reason: impl Into<String>) {
+        self.command(NetCommand::Dismiss { node, reason: reason.into() });
+    }
+
     /// Addresses of this machine on which the node listens.
     pub fn listen_addrs(&self) -> Vec<SocketAddr> {
         self.addresses.lock().listening.iter().copied().collect()

@@ -37,7 +37,7 @@ pub fn effect(effect: &Effect) -> String {
         Effect::Work { job: work, token } => format!("work {} for {token:?}", job(work)),
         Effect::Reply { op, reply } => format!("answer {op} {reply:?}"),
         Effect::Connect { node, .. } => format!("find {}", node.short()),
-        Effect::Disconnect { node, reason } => format!("drop {}: {reason}", node.short()),
+        Effect::Disconnect { node, reason, .. } => format!("drop {}: {reason}", node.short()),
         Effect::Notice(notice) => format!("notice: {notice:?}"),
     })
 }

@@ -254,6 +254,12 @@ pub fn seen_in(pool: PoolId, raw: &RawFact) -> Option<Vec<Dot>> {
     Some(commit.extra.version_vector.dots().to_vec())
 }
 
+/// Whether these keys open the commit of a head that was made after an epoch.
+pub fn opens_later(pool: PoolId, keys: &VolumeKeys, raw: &RawFact, epoch: u32) -> bool {
+    let Ok(Fact::Head(head)) = raw.open(pool) else { return false };
+    head.value().epoch > epoch && Commit::open(keys, &head.value().commit).is_ok()
+}
+
 /// A ticket that a member makes on its own, below its own certificate.
 pub fn own_ticket(from: &Liar, uses: u32) -> Option<(Fact, String)> {
     let throw_away = SigningKey::from_bytes(&random_seed());
@@ -311,9 +317,19 @@ impl TreeForger {
     }
 
     fn commit(&self, tree: Option<BlockRef>, time_ms: u64, others: impl IntoIterator<Item = Dot>) -> Block {
+        let within = if tree.is_some() { self.within() } else { FolderVectors::default() };
+        self.commit_within(tree, time_ms, others, within)
+    }
+
+    fn commit_within(
+        &self,
+        tree: Option<BlockRef>,
+        time_ms: u64,
+        others: impl IntoIterator<Item = Dot>,
+        within: FolderVectors,
+    ) -> Block {
         let mut version_vector: VersionVector = others.into_iter().collect();
         version_vector.add(self.dot());
-        let within = if tree.is_some() { self.within() } else { FolderVectors::default() };
         let commit = Commit {
             parents: Vec::new(),
             time: Hlc { ms: time_ms, count: 0 },
@@ -446,6 +462,55 @@ impl TreeForger {
         }
         let entry = self.entry(name, size, FileContent::Tree { root: at, depth: 4 });
         self.under_root(blocks, entry)
+    }
+
+    /// A folder that was moved after thousands had written in it, in one that was moved after as many others had; and a head that
+    /// has seen the outer move and removed it, and nothing that is inside. Who merges them joins both stamps.
+    pub fn stamped(&self, name: &str, writers: usize) -> (Vec<Block>, Vec<Fact>) {
+        let some = |count: usize| {
+            let writer = || Writer(*random_seed().first_chunk().expect("32 bytes"));
+            (0..count).map(move |_| Dot { writer: writer(), seq: 1 })
+        };
+        let [inner_birth, file] = [(); 2].map(|()| some(1).next().expect("one was asked for"));
+        let mut entry = self.file("f");
+        entry.versions[0].dot = file;
+        entry.versions[0].writer = file.writer;
+        let (mut within, mut within_outer) = (FolderVectors::default(), FolderVectors::default());
+        within.add(file);
+        [file, inner_birth].into_iter().for_each(|dot| within_outer.add(dot));
+        let (leaf, tree) = self.leaf(vec![entry]);
+        let inner = FolderNode {
+            births: vec![inner_birth],
+            since: some(writers).collect(),
+            tree: Some(tree),
+            within,
+            ..FolderNode::default()
+        };
+        let folder = |name: &str, folder| DirectoryEntry {
+            name: name.to_owned().into(),
+            versions: Vec::new(),
+            folder: Some(folder),
+        };
+        let (middle, tree) = self.leaf(vec![folder("inner", inner)]);
+        let outer = FolderNode {
+            births: vec![self.dot()],
+            since: some(writers).chain([inner_birth]).collect(),
+            tree: Some(tree),
+            within: within_outer.clone(),
+            ..FolderNode::default()
+        };
+        let (blocks, root) = self.under_root(vec![leaf, middle], folder(name, outer));
+        within_outer.add(self.dot());
+        let seen = [file, inner_birth];
+        let has_both = self.commit_within(Some(root), now_ms(), seen, within_outer);
+        let other = Self {
+            member: self.member.clone(),
+            keys: self.keys.clone(),
+            writer: some(1).next().expect("one").writer,
+            seq: 1,
+        };
+        let saw_the_move = other.head(None, now_ms(), [self.dot()]);
+        (blocks, vec![self.head_of(&has_both), saw_the_move])
     }
 
     /// A root folder with one small file.

@@ -1,15 +1,16 @@
 //! A connection that is kept up by a task, for a member that has to look alive while it misbehaves.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Capability, CapabilityLevel, Fact};
-use fsdfs_proto::ids::VolumeId;
+use fsdfs_proto::identity::{Capability, CapabilityLevel, Fact, RawFact};
+use fsdfs_proto::ids::{FactId, VolumeId};
 use fsdfs_proto::message::{
-    CapabilityRequest, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, Message,
-    Possession, StoreOutcome, StoreReply, StoreRequest, fact_parts,
+    CapabilityRequest, FactBatch, FactSummary, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply,
+    HaveRequest, Message, Possession, SUMMARY_IDS_MAX, StoreOutcome, StoreReply, StoreRequest, fact_parts,
 };
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::volume::VolumeKeys;
@@ -31,6 +32,8 @@ pub enum PuppetManners {
     Boastful,
     /// It says that it has nothing, and confirms everything that is sent to it.
     Hungry,
+    /// It is there, and answers nothing but pings.
+    Mute,
 }
 
 /// Dropping it ends the connection.
@@ -39,8 +42,12 @@ pub struct MemberPuppet {
     /// Answers to what it asked.
     heard: mpsc::UnboundedReceiver<Message>,
     block_bytes: Arc<AtomicU64>,
+    offered: OfferedFacts,
     requests: u64,
 }
+
+/// What it gives out when it is asked for it.
+type OfferedFacts = Arc<Mutex<BTreeMap<FactId, RawFact>>>;
 
 impl MemberPuppet {
     /// Takes a connection over.
@@ -48,8 +55,9 @@ impl MemberPuppet {
         let (orders, wanted) = mpsc::channel(1);
         let (hears, heard) = mpsc::unbounded_channel();
         let block_bytes = Arc::clone(&link.block_bytes);
-        tokio::spawn(play(link, manners, wanted, hears));
-        Self { orders, heard, block_bytes, requests: 1 << 32 }
+        let offered = OfferedFacts::default();
+        tokio::spawn(play(link, (manners, Arc::clone(&offered)), wanted, hears));
+        Self { orders, heard, block_bytes, offered, requests: 1 << 32 }
     }
 
     /// Says something; whether the connection still took it.
@@ -70,10 +78,32 @@ impl MemberPuppet {
     /// States facts, parents first, in as many messages as they take. Whether the connection still took them.
     pub async fn state(&self, facts: impl IntoIterator<Item = Fact>) -> bool {
         let raw: Vec<_> = facts.into_iter().map(|fact| fact.raw()).collect();
-        for facts in fact_parts(&raw) {
+        self.state_raw(&raw).await
+    }
+
+    /// The same as they travel, whatever they are.
+    pub async fn state_raw(&self, raw: &[RawFact]) -> bool {
+        for facts in fact_parts(raw) {
             if !self.say(&Message::Facts(FactBatch { request: 0, facts })).await {
                 return false;
             }
+        }
+        true
+    }
+
+    /// Says which facts it has, and gives those out that are asked for: as in a comparison that the other side began.
+    pub async fn offer(&self, facts: Vec<(FactId, RawFact)>) -> bool {
+        let mut ids: Vec<FactId> = facts.iter().map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner).extend(facts);
+        let mut from = FactId([0; 32]);
+        for (number, part) in ids.chunks(SUMMARY_IDS_MAX).enumerate() {
+            let last = (number + 1) * SUMMARY_IDS_MAX >= ids.len();
+            let to = if last { FactId([255; 32]) } else { part[part.len() - 1] };
+            if !self.say(&Message::Summary(FactSummary { last, from, to, ids: part.to_vec() })).await {
+                return false;
+            }
+            from = to;
         }
         true
     }
@@ -146,7 +176,7 @@ fn keys_of(capability: &Capability) -> VolumeKeys {
 
 async fn play(
     mut link: Link,
-    manners: PuppetManners,
+    (manners, offered): (PuppetManners, OfferedFacts),
     mut wanted: mpsc::Receiver<(usize, Vec<u8>)>,
     hears: mpsc::UnboundedSender<Message>,
 ) {
@@ -158,6 +188,7 @@ async fn play(
             },
             message = link.inbox.recv() => match message {
                 Some(message) if message.answers().is_some() => hears.send(message).is_ok(),
+                Some(Message::Want(want)) => give(&mut link, &offered, &want.ids).await,
                 Some(message) => answer(&mut link, manners, message).await,
                 None => false,
             },
@@ -168,10 +199,25 @@ async fn play(
     }
 }
 
+/// Facts that it said to have.
+async fn give(link: &mut Link, offered: &OfferedFacts, ids: &[FactId]) -> bool {
+    let facts: Vec<RawFact> = {
+        let offered = offered.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.iter().filter_map(|id| offered.get(id).cloned()).collect()
+    };
+    for facts in fact_parts(&facts) {
+        if !link.say(&Message::Facts(FactBatch { request: 0, facts })).await {
+            return false;
+        }
+    }
+    true
+}
+
 /// Whether the connection still took the answer.
 async fn answer(link: &mut Link, manners: PuppetManners, message: Message) -> bool {
     match message {
         Message::Ping(number) => link.say(&Message::Pong(number)).await,
+        _ if manners == PuppetManners::Mute => true,
         Message::Facts(FactBatch { request: request @ 1.., .. }) => {
             link.say(&Message::FactsAck(FactsAck { request, durable: true })).await
         }

@@ -6,6 +6,7 @@
 //!
 //! `cargo test --workspace --test attack -- --nocapture` prints the table. `ATTACK=name` plays only that row.
 
+mod pace;
 mod party;
 mod row;
 mod rows;
@@ -31,14 +32,14 @@ fn program() -> TestProgram {
     TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test"))
 }
 
-/// What is played in this run: each row with one of its roles.
-fn chosen(is_long: bool) -> VecDeque<PlannedPlay> {
+/// What is played in this run beside others, or alone: each row with one of its roles.
+fn chosen(is_long: bool, is_alone: bool) -> VecDeque<PlannedPlay> {
     let only = std::env::var("ATTACK").ok();
     let is_wanted = |row: &&AttackRow| only.as_ref().is_none_or(|only| only == row.name);
     let mut plays = VecDeque::new();
-    for row in rows::ALL.iter().copied().flatten().filter(is_wanted) {
+    for row in rows::ALL.iter().copied().flatten().filter(|row| row.is_alone == is_alone).filter(is_wanted) {
         let roles = if is_long { row.roles } else { &row.roles[..1] };
-        let fits = is_long || !row.is_long || row.open.is_some() || only.is_some();
+        let fits = is_long || !row.is_long || only.is_some();
         plays.extend(roles.iter().filter(|_| fits).map(|role| (row, *role)));
     }
     plays
@@ -52,34 +53,36 @@ fn next(plays: &Mutex<VecDeque<PlannedPlay>>) -> Option<PlannedPlay> {
 }
 
 fn play_all(is_long: bool) {
-    let (plays, results) = (Mutex::new(chosen(is_long)), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..LANES {
-            scope.spawn(|| {
-                let mut stage = None;
-                while let Some((row, role)) = next(&plays) {
-                    let result = play(&mut stage, row, role, is_long);
-                    results.lock().expect("no lane panics while it reports").push(result);
-                }
-                if let Some(stage) = stage {
-                    let outcome = stage.ends().map_or_else(|error| RowOutcome::failed(&error), |()| RowOutcome::Held);
-                    let result = RowResult::of_restart(outcome);
-                    results.lock().expect("no lane panics while it reports").push(result);
-                }
-            });
-        }
-    });
+    let results = Mutex::new(Vec::new());
+    for (is_alone, lanes) in [(false, LANES), (true, 1)] {
+        let plays = Mutex::new(chosen(is_long, is_alone));
+        std::thread::scope(|scope| {
+            for _ in 0..lanes {
+                scope.spawn(|| play_lane(&plays, &results, is_long));
+            }
+        });
+    }
     let results = results.into_inner().expect("no lane panicked");
     print!("{}", table::shown(&results));
     let failed = results.iter().filter(|result| matches!(result.outcome, RowOutcome::Failed(_))).count();
     assert_eq!(failed, 0, "{failed} of {} were not held", results.len());
 }
 
+/// One row after the other, as long as there are some.
+fn play_lane(plays: &Mutex<VecDeque<PlannedPlay>>, results: &Mutex<Vec<RowResult>>, is_long: bool) {
+    let report = |result| results.lock().expect("no lane panics while it reports").push(result);
+    let mut stage = None;
+    while let Some((row, role)) = next(plays) {
+        report(play(&mut stage, row, role, is_long));
+    }
+    if let Some(stage) = stage {
+        let outcome = stage.ends().map_or_else(|error| RowOutcome::failed(&error), |()| RowOutcome::Held);
+        report(RowResult::of_restart(outcome));
+    }
+}
+
 /// On the pool of the last row, if that was not harmed.
 fn play(stage: &mut Option<AttackStage>, row: &AttackRow, role: AttackRole, is_long: bool) -> RowResult {
-    if let Some(reason) = row.open {
-        return RowResult::of(row, role, RowOutcome::Open(reason), None);
-    }
     let begun = std::time::Instant::now();
     // A mistake in a row is a failure of that row.
     let played = catch_unwind(AssertUnwindSafe(|| on_stage(stage, row, role, is_long)));
@@ -92,7 +95,7 @@ fn play(stage: &mut Option<AttackStage>, row: &AttackRow, role: AttackRole, is_l
         Ok(note) => (RowOutcome::Held, note),
         Err(error) => (RowOutcome::failed(&error), String::new()),
     };
-    let result = RowResult::of(row, role, outcome, Some(begun.elapsed())).noting(note);
+    let result = RowResult::of(row, role, outcome, begun.elapsed()).noting(note);
     // So that a run that is ended from outside has said how far it came.
     eprint!("{}", result.line());
     result

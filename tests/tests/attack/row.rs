@@ -20,22 +20,22 @@ pub struct AttackRow {
     pub play: AttackPlay,
     /// Whether it takes too long for the usual tests.
     pub is_long: bool,
-    /// Why it is not held yet.
-    pub open: Option<&'static str>,
+    /// Whether it measures, so that nothing may be played beside it.
+    pub is_alone: bool,
 }
 
 impl AttackRow {
     pub const fn new(name: &'static str, does: &'static str, roles: &'static [AttackRole], play: AttackPlay) -> Self {
-        Self { name, does, roles, play, is_long: false, open: None }
-    }
-
-    /// The same, not held yet: it is listed with the reason, and not played.
-    pub const fn open(self, why: &'static str) -> Self {
-        Self { open: Some(why), ..self }
+        Self { name, does, roles, play, is_long: false, is_alone: false }
     }
 
     /// One that is played in the long run only.
     pub const fn long(name: &'static str, does: &'static str, roles: &'static [AttackRole], play: AttackPlay) -> Self {
         Self { is_long: true, ..Self::new(name, does, roles, play) }
+    }
+
+    /// One that measures, in the long run only.
+    pub const fn alone(name: &'static str, does: &'static str, roles: &'static [AttackRole], play: AttackPlay) -> Self {
+        Self { is_alone: true, ..Self::long(name, does, roles, play) }
     }
 }

@@ -78,11 +78,13 @@ impl AttackStage {
         });
         self.runtime = Some(runtime);
         let note = played?;
+        let begun = Instant::now();
         self.is_healthy()?;
+        let healthy = begun.elapsed().as_secs_f64();
         self.serves("after the revocation", row)?;
         self.all_is_readable()?;
         self.shrinks_back(&before)?;
-        Ok(note)
+        Ok(format!("{note}; healthy after {healthy:.1} s, {}", grown(&before, &self.usage()?)))
     }
 
     /// The lane is done: the nodes start again, and have everything.
@@ -100,6 +102,19 @@ impl AttackStage {
         self.cluster.wait_connected()?;
         self.is_healthy().context("after a restart of all")?;
         self.all_is_readable().context("after a restart of all")
+    }
+
+    /// Starts one node after the other again; how long the slowest took until it answered.
+    pub fn slowest_start(&mut self) -> Result<Duration> {
+        let mut slowest = Duration::ZERO;
+        for node in &mut self.cluster.nodes {
+            node.stop()?;
+            let begun = Instant::now();
+            node.up()?;
+            slowest = slowest.max(begun.elapsed());
+        }
+        self.cluster.wait_connected()?;
+        Ok(slowest)
     }
 
     /// A ticket for one newcomer, made by a node.
@@ -312,6 +327,16 @@ impl NodeUsage {
         self.resident_kib > most(before.resident_kib, RESIDENT_SLACK_KIB)
             || self.log_bytes > most(before.log_bytes, LOG_SLACK_BYTES)
     }
+}
+
+/// What memory and logs became, of the node that grew most.
+fn grown(before: &[NodeUsage], now: &[NodeUsage]) -> String {
+    let most = |of: fn(&NodeUsage) -> u64| {
+        let change = |(before, now): (&NodeUsage, &NodeUsage)| of(now).cast_signed() - of(before).cast_signed();
+        before.iter().zip(now).map(change).max().unwrap_or(0)
+    };
+    let (resident, logs) = (most(|usage| usage.resident_kib) >> 10, most(|usage| usage.log_bytes) >> 10);
+    format!("{resident:+} MiB resident, {logs:+} KiB of logs")
 }
 
 /// Kilobytes that a process has in memory.

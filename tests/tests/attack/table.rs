@@ -12,8 +12,6 @@ pub enum RowOutcome {
     Held,
     /// Somebody did, and what.
     Failed(String),
-    /// Known not to be held, and why. It is not played.
-    Open(&'static str),
 }
 
 impl RowOutcome {
@@ -31,8 +29,8 @@ pub struct RowResult {
 }
 
 impl RowResult {
-    pub fn of(row: &AttackRow, role: AttackRole, outcome: RowOutcome, took: Option<Duration>) -> Self {
-        Self { name: row.name, role: role.word(), outcome, took, note: String::new() }
+    pub fn of(row: &AttackRow, role: AttackRole, outcome: RowOutcome, took: Duration) -> Self {
+        Self { name: row.name, role: role.word(), outcome, took: Some(took), note: String::new() }
     }
 
     pub fn of_restart(outcome: RowOutcome) -> Self {
@@ -49,7 +47,6 @@ impl RowResult {
         let (verdict, why) = match &self.outcome {
             RowOutcome::Held => ("held", self.note.as_str()),
             RowOutcome::Failed(why) => ("FAILED", why.as_str()),
-            RowOutcome::Open(why) => ("open", *why),
         };
         let took = self.took.map(|took| format!("{:.1} s", took.as_secs_f64())).unwrap_or_default();
         format!("{:<16} {:<13} {verdict:<7} {took:>7}  {why}\n", self.name, self.role)
@@ -70,8 +67,7 @@ pub fn shown(results: &[RowResult]) -> String {
     results.iter().filter(|result| result.name == "restart").for_each(|result| text.push_str(&result.line()));
     let count = |is: fn(&RowOutcome) -> bool| results.iter().filter(|result| is(&result.outcome)).count();
     let held = count(|outcome| matches!(outcome, RowOutcome::Held));
-    let open = count(|outcome| matches!(outcome, RowOutcome::Open(_)));
     let failed = count(|outcome| matches!(outcome, RowOutcome::Failed(_)));
-    let _ = writeln!(text, "{held} held, {failed} failed, {open} open");
+    let _ = writeln!(text, "{held} held, {failed} failed");
     text
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
 use fsdfs_proto::message::{
-    AttachedBlock, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, Message,
-    Possession, Redundancy, StoreOutcome, StoreReply, StoreRequest,
+    AttachedBlock, FactBatch, FactsAck, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeadsReply,
+    Message, Possession, Redundancy, StoreOutcome, StoreReply, StoreRequest,
 };
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_tests::adversary::{Liar, Link, frame_of};
@@ -221,6 +221,11 @@ async fn lie(mut link: Link) {
     while let Some(message) = link.inbox.recv().await {
         match message {
             Message::Ping(number) => drop(link.say(&Message::Pong(number)).await),
+            // Who leaves this out is asked for nothing else.
+            Message::Heads(heads) => {
+                let reply = HeadsReply { request: heads.request, finished: true, facts: Vec::new() };
+                link.say(&Message::HeadsReply(reply)).await;
+            }
             Message::Facts(FactBatch { request: request @ 1.., .. }) => {
                 link.say(&Message::FactsAck(FactsAck { request, durable: true })).await;
             }

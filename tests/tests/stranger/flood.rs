@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use fsdfs_node::net::NetEvent;
+use fsdfs_tests::adversary::first_words;
 
 use super::attacker::Attacker;
 use super::pool::{FOUNDER, Member, Pool};
@@ -20,8 +21,6 @@ const PLACES: usize = 8;
 const PENDING_MAX: usize = 256;
 /// Keys of members that come in meanwhile.
 const FRIENDS: [u8; 4] = [1, 3, 4, 5];
-/// No further attempt comes when there was none for so long.
-const QUIET: Duration = Duration::from_secs(5);
 /// A silent connection loses its place after three seconds; then its stranger knocks again.
 const HOLD: Duration = Duration::from_secs(3);
 
@@ -78,7 +77,7 @@ async fn hold(held: Arc<AtomicUsize>, at: u8, to: SocketAddr) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flood_of_half_open_handshakes() {
     let siege = PoolSiege::begin().await;
-    let first_words = Arc::new(first_words(200).await);
+    let first_words = Arc::new(first_words(200).await.expect("loopback"));
     let to = siege.member.addr();
     let flood = Flood::start(move |at| {
         // From an address of its own, and never to be heard of again.
@@ -100,7 +99,7 @@ async fn who_comes_behind_many_half_open_handshakes_has_to_show_its_address() {
     let to = siege.member.addr();
     let mut attempts = Vec::new();
     while attempts.len() <= PENDING_MAX + 50 {
-        attempts.extend(first_words(200).await);
+        attempts.extend(first_words(200).await.expect("loopback"));
     }
     let mut sockets = Vec::new();
     for (at, datagrams) in attempts.iter().enumerate() {
@@ -127,32 +126,6 @@ async fn who_comes_behind_many_half_open_handshakes_has_to_show_its_address() {
 fn was_asked_to_retry(socket: &UdpSocket) -> bool {
     let mut datagram = [0; 2048];
     std::iter::from_fn(|| socket.recv(&mut datagram).ok().map(|_| datagram[0])).any(|first| first & 0xf0 == 0xf0)
-}
-
-/// What a program that speaks libp2p sends first, over and over from new: one item an attempt. At most so many; fewer on a
-/// machine that does not get to make them.
-async fn first_words(count: usize) -> Vec<Vec<Vec<u8>>> {
-    let trap = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("loopback");
-    let to = trap.local_addr().expect("bound");
-    let mut stranger = Attacker::listen(99, [127, 0, 0, 1]).await;
-    let knocking = tokio::spawn(async move { stranger.knock(to, count).await.len() });
-    let mut attempts = std::collections::BTreeMap::<Vec<u8>, Vec<Vec<u8>>>::new();
-    let mut datagram = vec![0; 2048];
-    let mut newest = Instant::now();
-    while attempts.len() < count {
-        let left = QUIET.saturating_sub(newest.elapsed());
-        let Ok(received) = tokio::time::timeout(left, trap.recv_from(&mut datagram)).await else { break };
-        let (len, _) = received.expect("loopback");
-        // Of a long header: flags, version, then the id that the client drew for the server.
-        let id = datagram.get(6..6 + usize::from(datagram[5])).unwrap_or_default().to_vec();
-        if !attempts.contains_key(&id) {
-            newest = Instant::now();
-        }
-        attempts.entry(id).or_default().push(datagram[..len].to_vec());
-    }
-    knocking.abort();
-    assert!(!attempts.is_empty(), "a program that dials sends something");
-    attempts.into_values().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

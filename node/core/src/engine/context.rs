@@ -164,7 +164,7 @@ impl Context {
             // Bytes take as long as the line is slow, and that counts from when they leave; a short question has to be answered
             // in time, wherever it waits.
             let moves_block = matches!(message, Message::Store(_) | Message::Fetch(_));
-            self.requests.note_sent(request, moves_block.then_some(now));
+            self.requests.note_sent(request, now, moves_block);
             self.send_block(to, message, block);
         }
     }
@@ -199,7 +199,12 @@ impl Context {
 
     /// Connected, not silent, and not known to have a disk that hangs; or this node.
     pub fn takes_blocks_now(&self, node: NodeId) -> bool {
-        self.responsive(node) && !self.outboxes.is_stuck(node, self.peers.moved(node), self.now.mono)
+        self.is_prompt(node) && !self.outboxes.is_stuck(node, self.peers.moved(node), self.now.mono)
+    }
+
+    /// Responsive, and not one that leaves questions unanswered: somebody may be made to wait for it.
+    pub fn is_prompt(&self, node: NodeId) -> bool {
+        self.responsive(node) && self.peers.is_prompt(node, self.now.mono)
     }
 
     pub fn disk(&mut self, request: DiskRequest, waiter: Waiter) {
@@ -243,6 +248,7 @@ impl Context {
     /// Why this node cannot write to the shared volume: it may not, or it has not got the current key yet.
     pub fn lacks_write_key(&self) -> Refusal {
         match self.facts.members().get(&self.me) {
+            Some(me) if me.status == MemberStatus::Revoked => Refusal::Revoked,
             Some(me) if me.status == MemberStatus::Guest => Refusal::Guest,
             Some(me) if me.role == Role::Reader => Refusal::ReadsOnly,
             Some(me) if me.role == Role::StorageOnly => Refusal::StoresOnly,
@@ -295,6 +301,11 @@ impl Context {
     /// Whether the facts say that nothing is to be exchanged with this node.
     pub fn revoked(&self, node: NodeId) -> bool {
         self.facts.members().get(&node).is_none_or(|member| member.status == MemberStatus::Revoked)
+    }
+
+    /// This node itself was thrown out, and has heard of it.
+    pub fn is_out(&self) -> bool {
+        self.facts.members().get(&self.me).is_some_and(|me| me.status == MemberStatus::Revoked)
     }
 
     /// No other member exists that could know more.

@@ -178,12 +178,12 @@ impl Engine {
                 LogEntry::Unknown(_) => {}
             }
         }
-        for fact in facts {
-            if let Fact::Head(head) = &fact {
+        for fact in &facts {
+            if let Fact::Head(head) = fact {
                 self.heads.quarantine.remember(head);
             }
-            self.cx.facts.insert(fact);
         }
+        self.cx.facts.restore(facts);
         self.heads.replay(&mut self.cx, unpublished);
         self.cx.facts.drain_new();
         self.writer.on_start(may_be_restored_copy);
@@ -252,10 +252,13 @@ impl Engine {
 
     fn on_command(&mut self, op: OpId, command: Command) {
         let cx = &mut self.cx;
+        if cx.is_out() && command.changes_pool() {
+            // Nobody would take it from this node.
+            return cx.reply(op, command.refused(Refusal::Revoked));
+        }
         match command {
             Command::PutBlock { .. } if cx.duplicate_identity => {
-                let refused = crate::seam::PutOutcome::Refused(Refusal::DuplicateIdentity);
-                cx.reply(op, Reply::PutBlock(refused));
+                cx.reply(op, command.refused(Refusal::DuplicateIdentity));
             }
             Command::PutBlock { block, redundancy, more } => {
                 let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false };
@@ -320,7 +323,9 @@ impl Engine {
         match message {
             Message::Ping(number) => cx.send(from, Message::Pong(number)),
             Message::Pong(number) => {
-                cx.peers.ponged(from, number, cx.now.mono);
+                if let Some(at) = cx.peers.ponged(from, number, cx.now.mono) {
+                    self.connections.on_pong(cx, from, at);
+                }
                 self.gossip.on_pong(cx, from, number);
             }
             Message::Digests(digests) => self.sync.on_digests(cx, from, &digests),
@@ -339,7 +344,7 @@ impl Engine {
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
-            Message::Unpublished(said) => self.unpublished.on_told(from, said),
+            Message::Unpublished(said) => self.unpublished.on_told(cx, from, said),
             Message::Capability(request) => self.key_ring.serve(cx, &self.liveness, from, &request),
             Message::Entitled(request) => self.key_ring.serve_entitled(cx, from, &request),
             Message::FactsAck(_)
@@ -366,10 +371,7 @@ impl Engine {
     fn on_peer(&mut self, node: NodeId, event: PeerEvent) {
         match event {
             PeerEvent::Up { .. } if self.cx.peers.shunned_until(node, self.cx.now.mono).is_some() => {
-                self.cx.push(Effect::Disconnect {
-                    node,
-                    reason: "it sent a fact whose signature is wrong a short time ago",
-                });
+                net::refuse_shunned(&mut self.cx, node, "it sent a fact whose signature is wrong a short time ago");
             }
             PeerEvent::Up { facts } => {
                 self.connections.on_up(&mut self.cx, node);
@@ -378,7 +380,7 @@ impl Engine {
                 self.gossip.insert_facts(&mut self.cx, facts, Some(node));
                 self.drain();
                 if self.cx.revoked(node) {
-                    return self.cx.push(Effect::Disconnect { node, reason: "revoked" });
+                    return self.cx.push(Effect::Disconnect { node, reason: "revoked", pause_ms: 0 });
                 }
                 self.sync.send_digests(&mut self.cx, node);
                 self.unpublished.on_up(&mut self.cx, node);
@@ -433,6 +435,7 @@ impl Engine {
         if facts.iter().any(|fact| !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_))) {
             self.refresh_map();
             self.connections.disconnect_revoked(&mut self.cx);
+            self.audits.forget_revoked(&self.cx);
             self.key_ring.take_up(&mut self.cx);
             self.drain();
             self.rotation.check(&mut self.cx);
@@ -526,6 +529,8 @@ impl Engine {
             // The end of the input tells what is new.
             Timer::Unpublished => {}
             Timer::Gossip => {
+                // The gate's copy holds on to it, too.
+                cx.gate_version += u64::from(cx.facts.age_waiting());
                 if let Some(node) = self.sync.on_gossip_due(cx) {
                     // Whoever was asked before may have been frozen, or lied.
                     self.key_ring.request(cx, node);

@@ -16,6 +16,9 @@ use super::set::FactSet;
 use super::waiting::Awaited;
 use crate::limits::TICKET_GUESTS_MAX;
 
+/// Times that what a log kept is gone through: each after the first is for revokers that were revoked.
+const RESTORE_PASSES_MAX: usize = 4;
+
 /// What became of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertOutcome {
@@ -58,6 +61,37 @@ impl FactSet {
         self.promote(came);
         let came_in = outcome == InsertOutcome::Waiting && self.kept.contains(&fact);
         if came_in { InsertOutcome::New } else { outcome }
+    }
+
+    /// Takes in what a log kept. The order makes no difference to what comes of it, but to what it costs: a fact that gives way to
+    /// a later one has everything weighed anew, and a start would take minutes. So they come in about the order of precedence.
+    pub fn restore(&mut self, mut facts: Vec<Fact>) {
+        facts.sort_by_cached_key(|fact| {
+            let class = match fact {
+                Fact::AdminList(_) => 0,
+                Fact::Revocation(_) => 1,
+                Fact::Vouch(_) => 2,
+                Fact::Cert(_) => 3,
+                Fact::Admission(_) => 4,
+                Fact::Head(_) => 6,
+                _ => 5,
+            };
+            (class, fact.id())
+        });
+        // What was dropped on the word of somebody who was revoked in turn comes in with the next pass; who is known costs little.
+        for _ in 0..RESTORE_PASSES_MAX {
+            let outcomes: Vec<InsertOutcome> = facts.iter().map(|fact| self.insert(fact.clone())).collect();
+            if !outcomes.contains(&InsertOutcome::New) {
+                break;
+            }
+        }
+    }
+
+    /// Forgets what has waited since before the last call but one; it comes again with a comparison if somebody keeps it. Else who
+    /// says what hangs on nothing would fill this memory for ever, under keys that nobody can revoke. Whether anything was
+    /// forgotten. To be called now and then.
+    pub fn age_waiting(&mut self) -> bool {
+        self.waiting.age()
     }
 
     /// Tries what waited for something that came, and what waited for that.

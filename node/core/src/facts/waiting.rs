@@ -31,6 +31,8 @@ pub(super) struct WaitingFacts {
     by_awaited: BTreeMap<Awaited, BTreeSet<FactId>>,
     arrivals: u64,
     bytes: u64,
+    /// How many had arrived at the last two calls of [`WaitingFacts::age`].
+    marks: [u64; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -73,6 +75,16 @@ impl WaitingFacts {
         ids.into_iter().for_each(|id| drop(self.remove(id)));
     }
 
+    /// Forgets what arrived before the last call but one. Whether anything did.
+    pub fn age(&mut self) -> bool {
+        let [before_last, last] = self.marks;
+        self.marks = [last, self.arrivals];
+        let old: Vec<FactId> = self.queue.range(..=before_last).map(|(_, id)| *id).collect();
+        let any = !old.is_empty();
+        old.into_iter().for_each(|id| drop(self.remove(id)));
+        any
+    }
+
     /// All of them; none is left.
     pub fn take_all(&mut self) -> Vec<Fact> {
         let ids: Vec<FactId> = self.queue.values().copied().collect();
@@ -103,6 +115,23 @@ impl WaitingFacts {
 mod tests {
     use super::*;
     use crate::facts::tests::pool::{beat, node};
+
+    #[test]
+    fn what_nobody_explains_for_two_rounds_is_forgotten_and_nothing_younger() {
+        let mut waiting = WaitingFacts::default();
+        let push = |waiting: &mut WaitingFacts, number| {
+            waiting.push(beat(number, 1, 1).into(), Awaited::Key(node(number).into()));
+        };
+        push(&mut waiting, 1);
+        assert!(!waiting.age());
+        push(&mut waiting, 2);
+        assert!(!waiting.age());
+        assert!(waiting.age(), "the first one had two rounds");
+        assert!(waiting.take(Awaited::Key(node(1).into())).is_empty());
+        assert_eq!(waiting.facts.len(), 1);
+        assert!(waiting.age() && !waiting.age());
+        assert!(waiting.facts.is_empty() && waiting.by_awaited.is_empty() && waiting.bytes == 0);
+    }
 
     #[test]
     fn what_a_revoked_key_signed_waits_no_longer() {

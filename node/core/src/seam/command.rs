@@ -103,6 +103,36 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it is of use only if other members take what comes of it.
+    pub fn changes_pool(&self) -> bool {
+        match self {
+            Self::PutBlock { .. }
+            | Self::Edit { .. }
+            | Self::Invite { .. }
+            | Self::Revoke { .. }
+            | Self::NameAdmins { .. }
+            | Self::Vouch { .. } => true,
+            Self::GetBlock { .. }
+            | Self::Query { .. }
+            | Self::Locate { .. }
+            | Self::Inventory
+            | Self::Members
+            | Self::Status
+            | Self::ClusterMap
+            | Self::Cancel { .. } => false,
+        }
+    }
+
+    /// The answer that it is not carried out.
+    pub fn refused(&self, refusal: Refusal) -> Reply {
+        match self {
+            Self::PutBlock { .. } => Reply::PutBlock(PutOutcome::Refused(refusal)),
+            _ => Reply::Refused(refusal),
+        }
+    }
+}
+
 /// The answer to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named like the commands")]
@@ -177,6 +207,8 @@ pub enum Refusal {
     ClockOff(u64),
     /// Not allowed by this node's certificate.
     NotAllowed,
+    /// This node was thrown out.
+    Revoked,
     /// This node is a guest: it came in by a ticket that was used up.
     Guest,
     /// The statement that this takes would count nowhere.

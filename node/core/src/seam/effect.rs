@@ -54,6 +54,9 @@ pub enum Effect {
         node: NodeId,
         /// For the log.
         reason: &'static str,
+        /// Milliseconds for which the gate keeps it out. 0: the facts keep it out, and what was sent to it before has to reach it,
+        /// for it may say why.
+        pause_ms: u64,
     },
     /// Something the owner should see in the log.
     Notice(Notice),

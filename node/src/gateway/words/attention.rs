@@ -59,7 +59,11 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::DuplicateIdentity => {
             "another running node has this node's identity: stop one of them and restart this one".into()
         }
-        AttentionReason::NodeRevoked => "this node was revoked: the other members refuse it".into(),
+        AttentionReason::NodeRevoked => {
+            "this node was revoked: the other members refuse it, and give it nothing that was written since. If that was a mistake, \
+             ask one of them for a new ticket, then: 'fsdfs join -'; else end it and remove its home and storage folders"
+                .into()
+        }
         AttentionReason::NodeRemoved => "this node was removed from the pool: it only hands over its blocks".into(),
         AttentionReason::NodeRefused { why } => {
             format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join -'")

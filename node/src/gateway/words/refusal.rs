@@ -51,6 +51,12 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             "correct it ('timedatectl set-ntp true'), then try again",
         ),
         Refusal::NotAllowed => error(ErrorCode::Forbidden, "this node's certificate does not allow that", MORE_RIGHTS),
+        Refusal::Revoked => error(
+            ErrorCode::Forbidden,
+            "this node was revoked: no other member takes anything from it, or gives it anything",
+            "if that was a mistake, ask a member for a new ticket, then: 'fsdfs join -'; else end it and remove its home and \
+             storage folders",
+        ),
         Refusal::Guest => error(
             ErrorCode::Forbidden,
             "this node is a guest: the ticket by which it came was used up, so it gets no key and cannot invite",

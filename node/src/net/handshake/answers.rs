@@ -50,7 +50,8 @@ impl GateAnswers {
 fn is_lasting(why: &HandshakeRejected) -> bool {
     !matches!(
         why,
-        HandshakeRejected::Refused(GateRefusal::NotAdmitted) | HandshakeRejected::Mismatch(ProtocolMismatch::Unknown)
+        HandshakeRejected::Refused(GateRefusal::NotAdmitted)
+            | HandshakeRejected::Mismatch(ProtocolMismatch::Unknown | ProtocolMismatch::Paused)
     )
 }
 
@@ -67,6 +68,7 @@ mod tests {
         let expired = HandshakeRejected::Refused(GateRefusal::TicketExpired);
         let used_up = HandshakeRejected::Refused(GateRefusal::TicketUsedUp);
         let unknown = HandshakeRejected::Mismatch(ProtocolMismatch::Unknown);
+        assert_eq!(refused(&[HandshakeRejected::Mismatch(ProtocolMismatch::Paused)]), None);
         assert_eq!(refused(&[]), None);
         assert_eq!(refused(&[HandshakeRejected::Refused(GateRefusal::NotAdmitted), unknown]), None);
         assert_eq!(refused(&[unknown, used_up, expired]), refused(&[expired, used_up]));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use fsdfs_core::facts::{AdmissionVerdict, FactSet, GateRefusal, MemberStatus};
@@ -17,6 +17,7 @@ use fsdfs_proto::time::Hlc;
 use tokio::sync::watch;
 
 use super::answers::{GateAnswers, GateAnswersWatch};
+use super::pauses::GatePauses;
 use super::rejection::HandshakeRejected;
 
 /// Who this node is in its pool.
@@ -40,6 +41,7 @@ pub struct Gatekeeper {
     node: NodeId,
     facts: RwLock<Arc<FactSet>>,
     admitted: Mutex<BTreeMap<NodeId, AdmittedPeer>>,
+    pauses: Mutex<GatePauses>,
     answers: watch::Sender<GateAnswers>,
 }
 
@@ -65,7 +67,7 @@ impl Gatekeeper {
     pub fn new(identity: GateIdentity, facts: FactSet) -> Self {
         let node = NodeId(identity.key.verifying_key().to_bytes());
         let (facts, answers) = (RwLock::new(Arc::new(facts)), watch::Sender::default());
-        Self { identity, node, facts, admitted: Mutex::default(), answers }
+        Self { identity, node, facts, admitted: Mutex::default(), pauses: Mutex::default(), answers }
     }
 
     /// What other members say to this node, from now on.
@@ -81,6 +83,11 @@ impl Gatekeeper {
     /// From now on peers are judged by these facts. Whoever is no longer welcome has to be dropped by the caller.
     pub fn update(&self, facts: FactSet) {
         *self.facts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(facts);
+    }
+
+    /// Nobody has to talk to this member for so long, whatever the facts say.
+    pub fn pause(&self, peer: NodeId, pause: Duration) {
+        self.pauses().pause(peer, Instant::now() + pause);
     }
 
     /// Whether the facts hold this node for somebody who may come in. Nobody else is worth dialling.
@@ -134,7 +141,14 @@ impl Gatekeeper {
                 None => Err(HandshakeRejected::Mismatch(ProtocolMismatch::Unknown)),
             },
         };
-        verdict.map_or_else(GateDecision::Reject, |verdict| self.admit(&facts, verdict))
+        match verdict {
+            // That it is no member any more is more important to it than that it is to come later.
+            Err(why) => GateDecision::Reject(why),
+            Ok(_) if !self.pauses().may_come(peer, Instant::now()) => {
+                GateDecision::Reject(HandshakeRejected::Mismatch(ProtocolMismatch::Paused))
+            }
+            Ok(verdict) => self.admit(&facts, verdict),
+        }
     }
 
     /// The admission a peer made for this node, as a fact. Whether it counts is for the fact set to say.
@@ -207,6 +221,10 @@ impl Gatekeeper {
     /// What the gate knows.
     pub(crate) fn facts(&self) -> Arc<FactSet> {
         Arc::clone(&self.facts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn pauses(&self) -> MutexGuard<'_, GatePauses> {
+        self.pauses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn admitted_peers(&self) -> MutexGuard<'_, BTreeMap<NodeId, AdmittedPeer>> {

@@ -4,6 +4,7 @@
 
 pub(super) mod answers;
 pub(super) mod gatekeeper;
+mod pauses;
 pub(super) mod rejection;
 
 use std::io;

@@ -96,6 +96,7 @@ impl SwarmDriver {
                 }
             }
             NetCommand::Drop { node, reason } => self.drop_peer(node, &reason),
+            NetCommand::Dismiss { node, reason } => self.dismiss(node, &reason),
             NetCommand::Stop => {}
         }
     }
@@ -193,13 +194,14 @@ impl SwarmDriver {
         }
     }
 
+    /// Any machine of the local network says so, as often as it likes: one address of a member is tried at a time, and none is kept
+    /// before it led to the member.
     fn on_discovered(&mut self, found: Vec<(PeerId, Multiaddr)>) {
         for (peer, addr) in found {
             let Some(node) = address::node_id(&peer).filter(|node| self.keeper.knows(*node)) else { continue };
-            self.swarm.behaviour_mut().kad.add_address(&peer, addr.clone());
             // Both find each other at the same moment; one dial is enough.
             if self.keeper.node() < node {
-                self.dial(node, vec![addr]);
+                self.dial_if(node, vec![addr], PeerCondition::DisconnectedAndNotDialing);
             }
         }
     }
@@ -222,10 +224,14 @@ impl SwarmDriver {
         });
     }
 
+    /// Also while another dial is under way: that one may be to an address where nobody answers.
     fn dial(&mut self, node: NodeId, addrs: Vec<Multiaddr>) {
+        self.dial_if(node, addrs, PeerCondition::Disconnected);
+    }
+
+    fn dial_if(&mut self, node: NodeId, addrs: Vec<Multiaddr>, condition: PeerCondition) {
         let Some(peer) = address::peer_id(node).filter(|_| !addrs.is_empty()) else { return };
-        // Also while another dial is under way: that one may be to an address where nobody answers.
-        let dial = DialOpts::peer_id(peer).condition(PeerCondition::Disconnected).addresses(addrs).build();
+        let dial = DialOpts::peer_id(peer).condition(condition).addresses(addrs).build();
         let connection = dial.connection_id();
         match self.swarm.dial(dial) {
             Ok(()) => self.searches.dialled(node, connection),
@@ -259,6 +265,18 @@ impl SwarmDriver {
         let Some(node) = last.then(|| self.searches.answered(query)).flatten() else { return };
         let found = peers.into_iter().find(|found| address::node_id(&found.peer_id) == Some(node));
         self.dial(node, found.map(|found| found.addrs).unwrap_or_default());
+    }
+
+    /// Its session ends when it has heard what was said to it, and closes the connection then. Without one there is nothing to be
+    /// said.
+    fn dismiss(&mut self, node: NodeId, reason: &str) {
+        let Some(live) = self.sessions.get(&node) else { return self.drop_peer(node, reason) };
+        tracing::info!(?node, reason, "the connection is being closed");
+        live.session.dismiss();
+        self.searches.end(node);
+        if let Some(peer) = address::peer_id(node) {
+            self.swarm.behaviour_mut().kad.remove_peer(&peer);
+        }
     }
 
     fn drop_peer(&mut self, node: NodeId, reason: &str) {

@@ -27,6 +27,7 @@ use fsdfs_proto::message::{AttachedBlock, Message};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use backpressure::{ANSWERS_OWED_MAX, FETCHED_UNDER_WAY_MAX, PeerBackpressure};
@@ -66,6 +67,9 @@ const _: () = assert!(
 /// somebody else for the same block.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
+/// A peer that is sent away has so long to take what was said to it before, and to end the connection itself.
+const DISMISSAL_MAX: Duration = Duration::from_secs(1);
+
 /// What all sessions share.
 pub(crate) struct SessionHub {
     /// For what concerns no session.
@@ -92,6 +96,9 @@ struct PeerOutbox {
     unread: CancellationToken,
 }
 
+/// Blocks that wait for whichever stream is idle.
+type BlockQueue = Arc<AsyncMutex<mpsc::Receiver<(Message, Block)>>>;
+
 /// The receiving ends of an [`PeerOutbox`].
 struct OutboxQueues {
     messages: mpsc::Receiver<Message>,
@@ -110,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> SessionStream for S {}
 /// them the outbox of the peer is this session's.
 pub(crate) struct Session {
     stop: CancellationToken,
+    dismissal: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -227,16 +235,21 @@ impl Session {
         before: Option<Self>,
         on_end: impl FnOnce() + Send + 'static,
     ) -> Self {
-        let (stop, hub) = (CancellationToken::new(), Arc::clone(hub));
-        let stopped = stop.clone();
+        let (stop, dismissal, hub) = (CancellationToken::new(), CancellationToken::new(), Arc::clone(hub));
+        let ends = (stop.clone(), dismissal.clone());
         let task = tokio::spawn(async move {
             if let Some(before) = before {
                 before.end().await;
             }
-            run(&hub, node, streams, facts, stopped).await;
+            run(&hub, node, streams, facts, ends).await;
             on_end();
         });
-        Self { stop, task }
+        Self { stop, dismissal, task }
+    }
+
+    /// Stops it when the messages that wait have left, and the peer has closed its side or had a second for it; `Down` follows.
+    pub(crate) fn dismiss(&self) {
+        self.dismissal.cancel();
     }
 
     /// Stops it; `Down` follows.
@@ -258,33 +271,57 @@ async fn run<S: SessionStream>(
     node: NodeId,
     streams: PeerStreams<S>,
     facts: Vec<Fact>,
-    stop: CancellationToken,
+    (stop, dismissal): (CancellationToken, CancellationToken),
 ) {
     let queues = hub.open_outbox(node);
     let (overflow, unread) = (queues.overflow.clone(), queues.unread.clone());
     hub.inbox.push_now(node, NetEvent::Up { node, facts });
-    let mut tasks = start_streams(hub, node, streams, queues);
+    let mut tasks = start_streams(hub, node, streams, (queues, dismissal.clone()));
     let mut misbehaved = false;
     tokio::select! {
         () = stop.cancelled() => {}
+        () = dismissal.cancelled() => {
+            // No messages follow those that wait: the peer, if it is honest, takes them in, sees that, and closes the connection.
+            hub.close_outbox(node);
+            let _ = timeout(DISMISSAL_MAX, tasks.ended()).await;
+        }
         () = unread.cancelled() => {
             tracing::warn!(?node, "connection closed: it asks for more and more, and takes too little of it");
         }
         () = overflow.cancelled() => {
             tracing::error!(?node, "more waits for this peer than may; its connection is closed. This is a bug in fsdfs; report it");
         }
-        ended = tasks.join_next() => {
+        ended = tasks.any.join_next() => {
             misbehaved = matches!(ended, Some(Ok(Err(StreamError::WrongSignature(_)))));
             report(node, ended);
         }
     }
     hub.close_outbox(node);
     // No message may follow `Down`, so every stream must have stopped before.
-    tasks.shutdown().await;
+    tasks.any.shutdown().await;
     if misbehaved {
         hub.inbox.push_now(node, NetEvent::Misbehaved { node });
     }
     hub.inbox.push_now(node, NetEvent::Down { node });
+}
+
+/// One for each stream. The first that ends, ends the session.
+struct StreamTasks {
+    any: JoinSet<Result<(), StreamError>>,
+    /// Those of them that write messages.
+    writers: Vec<tokio::task::Id>,
+}
+
+impl StreamTasks {
+    /// The messages have left, and the peer has ended a stream of its own: it saw that there are no more.
+    async fn ended(&mut self) {
+        while let Some(ended) = self.any.join_next_with_id().await {
+            let id = ended.map_or_else(|error| error.id(), |(id, _)| id);
+            if !self.writers.contains(&id) {
+                return;
+            }
+        }
+    }
 }
 
 fn report(node: NodeId, ended: Option<Result<Result<(), StreamError>, tokio::task::JoinError>>) {
@@ -300,9 +337,9 @@ fn start_streams<S: SessionStream>(
     hub: &Arc<SessionHub>,
     node: NodeId,
     streams: PeerStreams<S>,
-    queues: OutboxQueues,
-) -> JoinSet<Result<(), StreamError>> {
-    let mut tasks = JoinSet::new();
+    (queues, dismissal): (OutboxQueues, CancellationToken),
+) -> StreamTasks {
+    let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
     let progress = Arc::new(ProgressReporter::new(node));
     let backpressure = Arc::new(PeerBackpressure::default());
     let bytes = Arc::clone(&queues.bytes);
@@ -313,13 +350,15 @@ fn start_streams<S: SessionStream>(
     let mut outbound = streams.outbound.into_iter();
     if let Some(stream) = outbound.next() {
         let to_write = (queues.messages, bytes);
-        tasks.spawn(write_messages(Arc::clone(hub), node, Arc::clone(&backpressure), stream, to_write));
+        let writer = tasks.spawn(write_messages(Arc::clone(hub), node, Arc::clone(&backpressure), stream, to_write));
+        writers.push(writer.id());
     }
     for stream in outbound {
         let (progress, backpressure) = (Arc::clone(&progress), Arc::clone(&backpressure));
-        tasks.spawn(write_blocks(Arc::clone(hub), progress, backpressure, stream, Arc::clone(&blocks)));
+        let to_write = (Arc::clone(&blocks), dismissal.clone());
+        tasks.spawn(write_blocks(Arc::clone(hub), progress, backpressure, stream, to_write));
     }
-    tasks
+    StreamTasks { any: tasks, writers }
 }
 
 async fn read(
@@ -371,6 +410,8 @@ async fn write_messages(
         }
         stream.flush().await?;
     }
+    // The peer sees that there are no more.
+    stream.close().await?;
     Ok(())
 }
 
@@ -379,12 +420,18 @@ async fn write_blocks(
     progress: Arc<ProgressReporter>,
     backpressure: Arc<PeerBackpressure>,
     mut stream: impl SessionStream,
-    queue: Arc<AsyncMutex<mpsc::Receiver<(Message, Block)>>>,
+    (queue, dismissal): (BlockQueue, CancellationToken),
 ) -> Result<(), StreamError> {
     loop {
         // Whichever stream is idle takes the next block.
-        let next = queue.lock().await.recv().await;
-        let Some((message, block)) = next else { return Ok(()) };
+        let next = async { queue.lock().await.recv().await };
+        let next = tokio::select! {
+            biased;
+            () = dismissal.cancelled() => None,
+            next = next => next,
+        };
+        // The end of this stream would end the peer's session before it has taken in the messages that still come.
+        let Some((message, block)) = next else { return std::future::pending().await };
         hub.counters.message_out.add(frame::write_message(&mut stream, &message).await? as u64);
         let moved = |bytes| {
             hub.counters.block_out.add(bytes as u64);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fsdfs_core::facts::GateRefusal;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
+use fsdfs_proto::gate::ProtocolMismatch;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
 use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
@@ -137,6 +138,42 @@ async fn a_revoked_member_is_refused_and_told_so() {
     b.until(|event| matches!(event, NetEvent::Down { .. })).await;
     let refused = b.refused_by(a.node, &[a.addr().to_string()]).await;
     assert_eq!(refused, HandshakeRejected::Refused(GateRefusal::Revoked));
+}
+
+#[tokio::test]
+async fn whoever_is_sent_away_hears_what_was_said_before() {
+    let mut pool = TestPool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    pool.revoke(2);
+    a.keeper.update(pool.facts.clone());
+    (0..500).for_each(|number| a.net.send(b.node, Message::Ping(number), None));
+    a.net.dismiss(b.node, "revoked");
+    b.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    assert_eq!(b.pings, (0..500).collect::<Vec<u64>>());
+    a.until(|event| matches!(event, NetEvent::Down { .. })).await;
+}
+
+#[tokio::test]
+async fn whoever_takes_nothing_is_sent_away_all_the_same() {
+    let pool = TestPool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    // Nobody reads its events, so it reads nothing.
+    (0..2_000).for_each(|number| a.net.send(b.node, Message::Ping(number), None));
+    let begun = std::time::Instant::now();
+    a.net.dismiss(b.node, "revoked");
+    a.until(|event| matches!(event, NetEvent::Down { .. })).await;
+    assert!(begun.elapsed() < PATIENCE / 2, "it took {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn whoever_is_paused_is_told_to_come_later() {
+    let pool = TestPool::new(&[1, 2]);
+    let (a, mut b) = (pool.start(1).await, pool.start(2).await);
+    a.keeper.pause(b.node, 10 * PATIENCE);
+    let refused = b.refused_by(a.node, &[a.addr().to_string()]).await;
+    assert_eq!(refused, HandshakeRejected::Mismatch(ProtocolMismatch::Paused));
 }
 
 #[tokio::test]

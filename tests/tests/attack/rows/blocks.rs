@@ -3,8 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fsdfs_proto::ids::{BlockId, Digest, DiskId};
-use fsdfs_proto::message::{HaveRequest, ListBlocksRequest, Message, Redundancy, StoreOutcome};
+use fsdfs_proto::identity::CardDisk;
+use fsdfs_proto::ids::{BlockId, Digest, DiskId, DiskNonce, Writer};
+use fsdfs_proto::message::{
+    HaveRequest, ListBlocksRequest, Message, Redundancy, StoreOutcome, UnpublishedOperation, UnpublishedOperations,
+};
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_tests::adversary::forge::{ForgingMember, noise};
 use fsdfs_tests::adversary::{MemberPuppet, PuppetManners};
@@ -22,12 +25,22 @@ const KEYS_WITH_SILENT_HOLDERS: Duration = Duration::from_secs(80);
 pub const ROWS: &[AttackRow] = &[
     AttackRow::new("steal", "a card that names all disks of the others", &[Storer, Full], |stage, role| {
         steal(stage, role).boxed()
-    })
-    .open("no disk is taken, but three puts, gets and lists took a minute in one run of three"),
+    }),
+    AttackRow::new(
+        "withholds",
+        "changes that are said to exist and are shown to nobody",
+        &[Storer, Reader],
+        |stage, role| withholds(stage, role).boxed(),
+    ),
+    AttackRow::new(
+        "says-nothing",
+        "two large servers that are there and answer nothing but pings",
+        &[Storer, Full],
+        |stage, role| says_nothing(stage, role).boxed(),
+    ),
     AttackRow::new("boast", "three cards of 3.7 EiB each, and yes to everything", &[Storer, Full], |stage, role| {
         boast(stage, role).boxed()
-    })
-    .open("nothing is lost, but after the revocation a node still named the boaster's audits a minute later"),
+    }),
     AttackRow::new("claims", "32 copies claimed for every block", &[Storer, Full], |stage, role| {
         claims(stage, role).boxed()
     }),
@@ -50,6 +63,52 @@ async fn steal(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty>
     let answer = stage.put(1, &format!("while disks are stolen by {}", role.word()), 10_000)?;
     ensure!(answer["outcome"] != "refused", "a put is refused: {answer}");
     party.note = format!("{} disks named; a put says {}", disks.len(), answer["outcome"]);
+    Ok(party)
+}
+
+/// Reads are not called incomplete for it.
+async fn withholds(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let mut liar = stage.newcomer(role)?;
+    party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
+    party.liars.push(liar);
+    let operation = UnpublishedOperation { volume: stage.volume(), writer: Writer([7; 8]), seq: 1 };
+    for puppet in &party.puppets {
+        puppet.say(&Message::Unpublished(UnpublishedOperations { operations: vec![operation] })).await;
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for node in &stage.cluster.nodes {
+        node.ok(["ls", "/"]).context("a list, while a member that may not write withholds changes")?;
+    }
+    party.note = "all lists are complete".into();
+    Ok(party)
+}
+
+/// Nobody is made to wait for it, time and again.
+async fn says_nothing(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    // Two of three copies of everything are theirs to keep, and the heads.
+    for name in ["says nothing", "nor does it"] {
+        let mut liar = stage.newcomer(role)?;
+        let puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Mute).await?;
+        let member = ForgingMember { pool: stage.pool, key: liar.key.clone() };
+        party.liars.push(liar);
+        let disk = CardDisk { nonce: DiskNonce([3; 16]), gib: 64 };
+        for puppet in &puppets {
+            puppet.state([member.card(1, name, vec![disk])]).await;
+        }
+        party.puppets.extend(puppets);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Whoever waits for it finds that out once for each kind of question.
+    stage.put(0, &format!("while {} says nothing", role.word()), 5_000)?;
+    let begun = Instant::now();
+    for number in 0..5 {
+        stage.put(number % 3, &format!("while {} says nothing, {number}", role.word()), 5_000)?;
+        stage.cluster.nodes[number % 3].ok(["ls", "/kept"])?;
+    }
+    party.note = format!("five puts and lists took {:.1} s", begun.elapsed().as_secs_f64());
+    ensure!(begun.elapsed() < Duration::from_secs(20), "{}", party.note);
     Ok(party)
 }
 

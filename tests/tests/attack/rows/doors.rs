@@ -3,14 +3,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use fsdfs_proto::ids::DiskId;
+use fsdfs_proto::message::{HeadsRequest, Message};
+use fsdfs_proto::volume::VolumeKeys;
 use fsdfs_tests::adversary::forge::{self, ForgingMember};
-use fsdfs_tests::adversary::{Liar, MemberPuppet, PuppetManners};
+use fsdfs_tests::adversary::{Liar, MemberPuppet, PuppetManners, old_build};
 use fsdfs_tests::cluster::wait_for;
 use futures::FutureExt as _;
 
 use crate::party::AttackRole::{Full, Reader, Storer};
 use crate::party::{AttackParty, AttackRole};
 use crate::row::AttackRow;
+use crate::rows::facts::nobody_is_gone;
 use crate::stage::AttackStage;
 
 /// Time for the keys to be given.
@@ -46,8 +50,8 @@ pub const ROWS: &[AttackRow] = &[
     }),
     AttackRow::new(
         "old-build",
-        "messages that no program knows any more, or not yet",
-        &[Storer, Full],
+        "messages and statements of the alpha, and such as no program knows",
+        &[Storer, Reader, Full],
         |stage, role| old_build(stage, role).boxed(),
     ),
 ];
@@ -93,7 +97,16 @@ async fn old_keys(stage: &mut AttackStage, role: AttackRole) -> Result<AttackPar
     };
     ensure!(new.epoch > old.epoch, "the keys are those of epoch {} as before", new.epoch);
     ensure!(new.read_key() != old.read_key(), "an epoch with the keys of the last one");
-    party.note = format!("epoch {} became {}", old.epoch, new.epoch);
+    // Ciphertext is to be had from whoever stores; what was written since does not open with what the removed one has.
+    stage.put(0, &format!("written after the keys of epoch {}", old.epoch), 10_000)?;
+    let ask = |request| Message::Heads(HeadsRequest { request, volume, known: Vec::new() });
+    let Some(Message::HeadsReply(heads)) = puppets[0].ask(ask).await else { bail!("nobody says the heads") };
+    let opened = |keys: &VolumeKeys| {
+        heads.facts.iter().filter(|raw| forge::opens_later(stage.pool, keys, raw, old.epoch)).count()
+    };
+    let by_new = opened(&new);
+    ensure!(by_new > 0 && opened(&old) == 0, "{by_new} heads open with the new keys, {} with the old", opened(&old));
+    party.note = format!("epoch {} became {}; {by_new} heads shut to the old keys", old.epoch, new.epoch);
     party.liars.push(other);
     party.puppets.append(&mut puppets);
     Ok(party)
@@ -218,18 +231,26 @@ async fn no_keys(stage: &mut AttackStage, role: AttackRole) -> Result<AttackPart
 async fn old_build(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
     let mut party = AttackParty::default();
     let mut liar = stage.newcomer(role)?;
-    // A tag that no program knows; a known one with fields of another time; a value that is no message.
-    let words: [&[u8]; 3] = [&[0x92, 0x7e, 0xc0], &[0x92, 0x05, 0x91, 0x90], &[0xc3]];
-    for word in words {
-        let puppets = stage.enter(&mut liar, 1, PuppetManners::Poor).await?;
-        let len = u32::try_from(word.len()).expect("short");
-        puppets[0].say_bytes([&len.to_be_bytes()[..], word].concat()).await;
-        ensure!(puppets[0].is_dropped(Duration::from_secs(10)).await, "{word:?} does not end the connection");
+    let messages = old_build::messages();
+    for (number, message) in messages.iter().enumerate() {
+        let link = liar.connect_at(number % stage.doors.len()).await.context("it was a member's fault before")?;
+        let puppet = MemberPuppet::new(link, PuppetManners::Poor);
+        puppet.say_bytes(message.clone()).await;
+        ensure!(puppet.is_dropped(Duration::from_secs(10)).await, "message {number} does not end the connection");
     }
-    party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
     let member = ForgingMember { pool: stage.pool, key: liar.key.clone() };
-    party.puppets[0].state([member.card(1, "old build", Vec::new())]).await;
+    let facts = old_build::facts(&member, &stage.honest(), &[DiskId([7; 16])]);
+    party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
     party.liars.push(liar);
-    party.note = "only its own connections ended".into();
+    for puppet in &party.puppets {
+        puppet.state_raw(&facts).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // None of it is a statement any more, whoever signed it.
+    nobody_is_gone(stage).await?;
+    let listing = stage.cluster.nodes[0].json(["members"])?;
+    ensure!(!listing.to_string().contains("old house"), "a card of the alpha counts: {listing}");
+    party.note =
+        format!("{} messages ended its own connections, {} statements count nowhere", messages.len(), facts.len());
     Ok(party)
 }

@@ -243,7 +243,7 @@ async fn usurp(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty>
 }
 
 /// As each honest node sees it, when it has heard of all.
-async fn nobody_is_gone(stage: &AttackStage) -> Result<String> {
+pub async fn nobody_is_gone(stage: &AttackStage) -> Result<String> {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let honest: Vec<String> = stage.honest().iter().map(NodeId::to_string).collect();
     for node in &stage.cluster.nodes {

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use fsdfs_tests::adversary::{FakeDaemon, NOBODY};
 use futures::FutureExt as _;
 
 use crate::party::AttackParty;
@@ -26,6 +27,10 @@ pub const ROWS: &[AttackRow] = &[
     }),
     AttackRow::new("lock-link", "a lock file that is a link to a file of the user's", &[Outsider], |stage, _| {
         let seen = lock_link(stage);
+        async { seen }.boxed()
+    }),
+    AttackRow::new("fake-socket", "another user's program listens where the daemon should", &[Outsider], |stage, _| {
+        let seen = fake_socket(stage);
         async { seen }.boxed()
     }),
     AttackRow::new("wide-modes", "a file of mode 0777 is got under a umask of 077", &[Outsider], |stage, _| {
@@ -82,6 +87,37 @@ fn lock_link(stage: &AttackStage) -> Result<AttackParty> {
     ensure!(!output.status.success(), "a home folder whose lock is a link was taken");
     fs::remove_dir_all(&home)?;
     Ok(noted("the link was not followed"))
+}
+
+/// A home that another user could write to once, and a deep one, whose socket lies elsewhere.
+fn fake_socket(stage: &AttackStage) -> Result<AttackParty> {
+    let home = stage.cluster.scratch("home with a fake socket");
+    let (run, socket) = (home.join("run"), home.join("run/control.sock"));
+    fs::create_dir_all(&run)?;
+    if chown(&run, Some(NOBODY), None).is_err() {
+        return Ok(noted("skipped: only root can start a program of another user"));
+    }
+    // The other user has to come to its folder.
+    fs::set_permissions(home.parent().context("a folder above")?, fs::Permissions::from_mode(0o711))?;
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o711))?;
+    let Some(mut fake) = FakeDaemon::listen(&socket)? else { return Ok(noted("skipped: no python3")) };
+    let deep = stage.cluster.scratch(&"d".repeat(120));
+    fs::create_dir_all(deep.join("run"))?;
+    symlink(&socket, deep.join("run/control.sock"))?;
+    let secret = stage.cluster.scratch("diary");
+    fs::write(&secret, "dear diary")?;
+    let mut asked = 0;
+    for home in [&home, &deep] {
+        for verb in [&["put", &secret.display().to_string(), "/diary"][..], &["status"], &["ls", "/"], &["invite"]] {
+            let output = stage.cluster.program().command(home).args(verb).output()?;
+            ensure!(output.status.code() == Some(2), "{verb:?} was carried out by another user's program");
+            let told = fake.told()?;
+            ensure!(told.starts_with("0 "), "{verb:?} told another user {told}");
+            asked += 1;
+        }
+    }
+    fs::remove_file(&secret)?;
+    Ok(noted(format!("{asked} commands, not a byte sent")))
 }
 
 fn wide_modes(stage: &AttackStage) -> Result<AttackParty> {

@@ -54,6 +54,12 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::long("laughs", "folders in folders with 10^14 files in 15 blocks", &[Full], |stage, role| {
         trees(stage, role, |forger| forger.laughs("laughs", 14), &["/laughs"]).boxed()
     }),
+    AttackRow::new(
+        "stamps",
+        "folders moved by 2,000 writers in folders moved by 2,000 others",
+        &[Full],
+        |stage, role| stamps(stage, role).boxed(),
+    ),
     AttackRow::new("bomb", "a file of an exbibyte in five blocks", &[Full], |stage, role| {
         trees(stage, role, |forger| forger.bomb("bomb"), &["/bomb"]).boxed()
     }),
@@ -202,6 +208,28 @@ async fn trees(
     ensure!(!ended.is_empty(), "somebody looked");
     let slowest = ended.iter().copied().fold(0.0, f64::max);
     party.note = format!("{stored} of {} blocks taken; the slowest look took {slowest:.1} s", 3 * blocks.len());
+    Ok(party)
+}
+
+/// Whoever merges has to make a block that the others accept, or leave these heads out.
+async fn stamps(stage: &mut AttackStage, role: AttackRole) -> Result<AttackParty> {
+    let mut party = AttackParty::default();
+    let forger = writer(stage, role, &mut party).await?;
+    let member = ForgingMember { pool: stage.pool, key: party.liars[0].key.clone() };
+    let (blocks, heads) = forger.stamped("moved", VERSION_VECTOR_WRITERS_MAX - 48);
+    let mut stored = 0;
+    for puppet in &mut party.puppets {
+        for block in &blocks {
+            stored += usize::from(store_one(puppet, &member, block).await);
+        }
+        puppet.state(heads.clone()).await;
+    }
+    // Time for a merge that nobody asked for.
+    tokio::time::sleep(3 * SPIN).await;
+    for node in 0..3 {
+        stage.put(node, &format!("merged with stamps on {node}"), 5_000)?;
+    }
+    party.note = format!("{stored} of {} blocks taken; all three write", 3 * blocks.len());
     Ok(party)
 }
 

@@ -306,10 +306,13 @@ fn next_server(cx: &Context, get: &OpenGet, id: BlockId) -> Option<NodeId> {
     let order: Vec<NodeId> = cx.map.order(id, copies).iter().map(|holder| holder.node).collect();
     let (assigned, others) = order.split_at(usize::from(copies).min(order.len()));
     let mut near: Vec<NodeId> = assigned.to_vec();
-    near.sort_by_key(|node| cx.peers.get(*node).map_or(0, PeerState::wait_expected));
+    // Whoever leaves questions unanswered is asked when nobody else is left.
+    let last = |node: &NodeId| !cx.peers.is_prompt(*node, cx.now.mono);
+    near.sort_by_key(|node| (last(node), cx.peers.get(*node).map_or(0, PeerState::wait_expected)));
     let rest = cx.peers.up();
     let can_be_asked = |node: &&NodeId| **node != cx.me && cx.responsive(**node) && !get.asked.contains_key(node);
-    near.iter().chain(others).chain(&rest).find(can_be_asked).copied()
+    let all = || near.iter().chain(others).chain(&rest).filter(can_be_asked);
+    all().find(|node| !last(node)).or_else(|| all().next()).copied()
 }
 
 /// Nobody who is there has an intact copy, or the disk did not take it.

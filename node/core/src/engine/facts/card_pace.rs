@@ -52,7 +52,11 @@ impl CardPace {
     pub fn note(&mut self, cx: &Context, node: NodeId) {
         let pace = self.0.entry(node).or_default();
         pace.from = pace.from.max(cx.now.mono) + CARD_APART_MS;
-        debug_assert!(self.0.len() <= cx.facts.members().len(), "only members' cards are taken in");
+        // Members give way to others where a branch has as many as it may.
+        let members = cx.facts.members();
+        if self.0.len() > members.len() {
+            self.0.retain(|node, _| members.contains_key(node));
+        }
     }
 
     /// Those that have waited long enough. The others are waited for.
@@ -80,4 +84,20 @@ pub(super) fn moves_blocks(cx: &Context, fact: &Fact) -> Option<NodeId> {
     let same =
         last.is_some_and(|last| last.site == new.site && last.disks == new.disks && (takes(last) || !takes(new)));
     (new.node != cx.me && !same).then_some(new.node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::test_kit::context;
+    use crate::engine::test_kit::pool::node;
+
+    #[test]
+    fn whoever_gave_way_to_other_members_is_forgotten() {
+        let (many, few, mut pace) = (context(0, 6), context(0, 2), CardPace::default());
+        (0..6).for_each(|number| pace.note(&many, node(number)));
+        assert_eq!(pace.0.len(), 6);
+        pace.note(&few, node(1));
+        assert!(pace.0.keys().copied().eq([node(0), node(1)].into_iter().collect::<std::collections::BTreeSet<_>>()));
+    }
 }

@@ -244,6 +244,9 @@ impl Gossip {
             cx.gate_version += u64::from(for_gate);
             moves.into_iter().for_each(|node| self.cards.note(cx, node));
             if let Some(node) = beats {
+                if self.beats.len() > cx.facts.members().len() {
+                    self.beats.retain(|node, _| cx.facts.members().contains_key(node));
+                }
                 let from = self.beats.entry(node).or_default();
                 *from = (*from).max(cx.now.mono) + HEARTBEAT_APART_MS;
             }

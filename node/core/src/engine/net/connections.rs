@@ -13,7 +13,8 @@ use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
+    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SHUN_MS_MAX, SILENT_MS, STALL_MS,
+    TRANSFER_GRACE_MS_MAX,
 };
 use crate::seam::{Effect, Waiter};
 
@@ -84,7 +85,10 @@ impl Connections {
         // Quiet before it was asked anything is no sign: a peer that nobody talks to is silent with good reason.
         let quiet = now - peer.heard.max(peer.owes_since.unwrap_or(0)).min(now);
         let pause = if peer.silent { SILENT_MS } else { PING_AFTER_MS };
-        let ping_due = quiet >= PING_AFTER_MS && peer.ping.is_none_or(|(_, at)| now - at >= pause);
+        // Whoever says this and that, but not what it was asked, is pinged, too: its pong tells (see `on_pong`).
+        let skips = || cx.requests.of(node).any(|(_, asked)| is_skipped(asked, now.saturating_sub(PING_AFTER_MS)));
+        let pause_over = peer.ping.is_none_or(|(_, at)| now - at >= pause);
+        let ping_due = pause_over && (quiet >= PING_AFTER_MS || skips());
         let falls_silent = !peer.silent && quiet >= SILENT_MS;
         // First of all, so that whatever follows finds the peer watched for as long as it owes something.
         cx.wake_in(PEER_TICK_MS, Timer::Peer(node));
@@ -94,7 +98,24 @@ impl Connections {
         if falls_silent {
             self.falls_silent(cx, node);
         }
-        lose(cx, questions(cx, node, |cx, asked| is_stalled(cx, asked, &moves_block)), node);
+        let stalled = questions(cx, node, |cx, asked| is_stalled(cx, asked, &moves_block));
+        if !stalled.is_empty() && cx.peers.responsive(node) {
+            cx.peers.note_evaded(node, now);
+        }
+        lose(cx, stalled, node);
+    }
+
+    /// A pong came back whose ping was sent at `at`. Messages keep their order, and some questions are answered before anything that
+    /// came after them: whoever answers the ping and not these will not, and nobody waits for it.
+    pub fn on_pong(&self, cx: &mut Context, node: NodeId, at: u64) {
+        let skipped = questions(cx, node, |_, asked| is_skipped(asked, at));
+        if !skipped.is_empty() {
+            cx.peers.note_evaded(node, cx.now.mono);
+        }
+        // It may answer late all the same.
+        for waiter in skipped.into_values() {
+            cx.raise(Event::PeerSilent { node, waiter });
+        }
     }
 
     /// Everything that waits for this peer looks for another one; the questions stay open.
@@ -147,7 +168,8 @@ impl Connections {
         let from_ticket = cx.bootstrap.contains_key(&node) && !cx.facts.members().contains_key(&node);
         let dialling = self.dialling.get(&node).is_some_and(|dialling| dialling.running);
         let wanted = cx.peers.get(node).is_some_and(|peer| !peer.up) && !dialling;
-        if !wanted || (!from_ticket && cx.revoked(node)) {
+        // Whoever is out itself is let in nowhere.
+        if !wanted || cx.is_out() || (!from_ticket && cx.revoked(node)) {
             return;
         }
         if let Some(until) = cx.peers.shunned_until(node, cx.now.mono) {
@@ -164,11 +186,16 @@ impl Connections {
         cx.push(Effect::Connect { node, addrs });
     }
 
-    /// Whoever was revoked is talked to no more.
+    /// Whoever was revoked is talked to no more, and what was found out about it is forgotten.
     pub fn disconnect_revoked(&self, cx: &mut Context) {
-        for node in cx.peers.up() {
-            if cx.revoked(node) {
-                cx.push(Effect::Disconnect { node, reason: "revoked" });
+        let known: Vec<(NodeId, bool)> = cx.peers.iter().map(|(node, peer)| (node, peer.up)).collect();
+        for (node, is_up) in known {
+            if !cx.revoked(node) {
+                continue;
+            }
+            cx.peers.forget_findings(node);
+            if is_up {
+                cx.push(Effect::Disconnect { node, reason: "revoked", pause_ms: 0 });
             }
         }
     }
@@ -177,13 +204,26 @@ impl Connections {
 /// It sent a fact whose signature is wrong. The connection is over, and for a while there is no other one.
 pub(in crate::engine) fn shun(cx: &mut Context, node: NodeId) {
     cx.peers.shun(node, cx.now.mono);
-    cx.push(Effect::Disconnect { node, reason: "it sent a fact whose signature is wrong" });
+    refuse_shunned(cx, node, "it sent a fact whose signature is wrong");
+}
+
+/// Ends the connection of one that is shunned, and keeps it out until that is over: it would come again at once.
+pub(in crate::engine) fn refuse_shunned(cx: &mut Context, node: NodeId, reason: &'static str) {
+    let pause_ms = cx.peers.shunned_until(node, cx.now.mono).map_or(0, |until| until - cx.now.mono);
+    debug_assert!(pause_ms <= SHUN_MS_MAX, "no pause is longer");
+    cx.push(Effect::Disconnect { node, reason, pause_ms });
+}
+
+/// Whether a question that is answered in its turn was sent before this moment.
+fn is_skipped(asked: &OpenRequest, at: u64) -> bool {
+    matches!(asked.waiter, Waiter::Heads(_) | Waiter::Entitled(_)) && asked.sent.is_some_and(|sent| sent < at)
 }
 
 /// Blocks take as long as their bytes move. Behind them a short answer comes late, which is no excuse for ever.
 /// What waits behind others of its kind is excused by answers to those, too.
 fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -> bool) -> bool {
-    let answered = if asked.sent { 0 } else { cx.peers.get(asked.to).and_then(|peer| peer.owes_since).unwrap_or(0) };
+    let answered =
+        if asked.sent.is_some() { 0 } else { cx.peers.get(asked.to).and_then(|peer| peer.owes_since).unwrap_or(0) };
     let moved = cx.peers.moved(asked.to).max(answered);
     let excused = if moves_block(&asked.waiter) { moved } else { moved.min(asked.at + TRANSFER_GRACE_MS_MAX) };
     cx.now.mono.saturating_sub(asked.at.max(excused)) >= STALL_MS

@@ -5,7 +5,7 @@ mod outbox;
 mod peers;
 mod requests;
 
-pub(super) use connections::{Connections, shun};
+pub(super) use connections::{Connections, refuse_shunned, shun};
 pub(super) use outbox::{Outboxes, PendingQuestion};
 pub(super) use peers::{PeerState, Peers};
 pub(super) use requests::{OpenRequest, Requests};

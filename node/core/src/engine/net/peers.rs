@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::limits::{SHUN_MS_MAX, SHUN_MS_MIN};
+use crate::limits::{EVADED_FORGOTTEN_MS, EVADED_MS_MAX, EVADED_MS_MIN, SHUN_MS_MAX, SHUN_MS_MIN};
 
 /// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -45,13 +45,23 @@ pub(in crate::engine) struct PeerState {
     /// It failed so many audits that what it says to have counts for nothing.
     pub distrusted: bool,
     /// What it did that no honest node does, since the start; and until when it is not talked to.
-    shunned: ShunState,
+    shunned: PeerPause,
+    /// It was there and left questions unanswered; and until when nobody waits for its answers.
+    evaded: PeerPause,
 }
 
+/// How often something happened, and until when it counts: longer each time.
 #[derive(Clone, Copy, Debug, Default)]
-struct ShunState {
+struct PeerPause {
     times: u32,
     until: u64,
+}
+
+impl PeerPause {
+    fn begin(&mut self, now: u64, (ms_min, ms_max): (u64, u64)) {
+        let ms = ms_min.saturating_mul(1 << self.times.min(16)).min(ms_max);
+        *self = Self { times: self.times.saturating_add(1), until: now + ms };
+    }
 }
 
 impl PeerState {
@@ -87,12 +97,12 @@ impl Peers {
         fresh
     }
 
-    /// A connection came up. What was known of an earlier one is forgotten, but for the wrong blocks and for what audits found.
+    /// A connection came up. What was known of an earlier one is forgotten, but for what it did: a new connection is no new peer.
     pub fn on_up(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
-        let PeerState { wrong_blocks, proven, distrusted, shunned, .. } = *peer;
+        let PeerState { wrong_blocks, proven, distrusted, shunned, evaded, .. } = *peer;
         let fresh = PeerState { up: true, heard: now, moved: now, ..PeerState::default() };
-        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, ..fresh };
+        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, evaded, ..fresh };
     }
 
     /// The connection is gone. Whether there was an entry.
@@ -170,12 +180,37 @@ impl Peers {
         }
     }
 
-    /// A pong came back.
-    pub fn ponged(&mut self, node: NodeId, number: u64, now: u64) {
-        let Some(peer) = self.0.get_mut(&node) else { return };
-        if let Some((_, at)) = peer.ping.filter(|(sent, _)| *sent == number) {
-            peer.ping = None;
-            peer.rtt_ms = Some(u32::try_from(now - at).unwrap_or(u32::MAX));
+    /// A pong came back. When its ping was sent; none if it is not that of the last one.
+    pub fn ponged(&mut self, node: NodeId, number: u64, now: u64) -> Option<u64> {
+        let peer = self.0.get_mut(&node)?;
+        let (_, at) = peer.ping.filter(|(sent, _)| *sent == number)?;
+        peer.ping = None;
+        peer.rtt_ms = Some(u32::try_from(now - at).unwrap_or(u32::MAX));
+        Some(at)
+    }
+
+    /// It is there, and did not answer what it was asked: for a while nobody waits for its answers, longer each time. That several
+    /// questions end together is one time.
+    pub fn note_evaded(&mut self, node: NodeId, now: u64) {
+        let evaded = &mut self.0.entry(node).or_default().evaded;
+        if now < evaded.until {
+            return;
+        }
+        if now > evaded.until + EVADED_FORGOTTEN_MS {
+            evaded.times = 0;
+        }
+        evaded.begin(now, (EVADED_MS_MIN, EVADED_MS_MAX));
+    }
+
+    /// Whether its answers are worth waiting for: it left none out lately.
+    pub fn is_prompt(&self, node: NodeId, now: u64) -> bool {
+        self.0.get(&node).is_none_or(|peer| now >= peer.evaded.until)
+    }
+
+    /// It is no member any more: what was found out about it matters to nobody.
+    pub fn forget_findings(&mut self, node: NodeId) {
+        if let Some(peer) = self.0.get_mut(&node) {
+            (peer.wrong_blocks, peer.proven, peer.distrusted) = (0, false, false);
         }
     }
 
@@ -198,9 +233,7 @@ impl Peers {
 
     /// It did what no honest node does: nothing is exchanged with it for a while, longer each time.
     pub fn shun(&mut self, node: NodeId, now: u64) {
-        let shunned = &mut self.0.entry(node).or_default().shunned;
-        let ms = SHUN_MS_MIN.saturating_mul(1 << shunned.times.min(16)).min(SHUN_MS_MAX);
-        *shunned = ShunState { times: shunned.times.saturating_add(1), until: now + ms };
+        self.0.entry(node).or_default().shunned.begin(now, (SHUN_MS_MIN, SHUN_MS_MAX));
     }
 
     /// Until when nothing is exchanged with it; none if it is talked to.

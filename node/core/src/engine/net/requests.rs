@@ -13,8 +13,8 @@ pub(in crate::engine) struct OpenRequest {
     pub to: NodeId,
     /// Monotonic milliseconds when it was asked; of a block that moves, when it was sent.
     pub at: u64,
-    /// False while it waits for others of its kind (see [`super::Outboxes`]).
-    pub sent: bool,
+    /// Monotonic milliseconds when it left; none while it waits for others of its kind (see [`super::Outboxes`]).
+    pub sent: Option<u64>,
     pub waiter: Waiter,
 }
 
@@ -30,7 +30,7 @@ impl Requests {
     /// The number of a new question.
     pub fn open(&mut self, to: NodeId, waiter: Waiter, at: u64) -> RequestId {
         self.last += 1;
-        let before = self.open.insert(self.last, OpenRequest { to, at, sent: false, waiter });
+        let before = self.open.insert(self.last, OpenRequest { to, at, sent: None, waiter });
         debug_assert!(before.is_none(), "request numbers only grow");
         self.last
     }
@@ -40,12 +40,12 @@ impl Requests {
         self.open.contains_key(&request)
     }
 
-    /// It is on its way. `at`: from when on it counts as asked, if that is not when it began to wait.
-    pub fn note_sent(&mut self, request: RequestId, at: Option<u64>) {
+    /// It is on its way. `counts`: from now on it counts as asked, and not from when it began to wait.
+    pub fn note_sent(&mut self, request: RequestId, now: u64, counts: bool) {
         if let Some(asked) = self.open.get_mut(&request) {
-            debug_assert!(!asked.sent, "a question is sent once");
-            asked.sent = true;
-            asked.at = at.unwrap_or(asked.at);
+            debug_assert!(asked.sent.is_none(), "a question is sent once");
+            asked.sent = Some(now);
+            asked.at = if counts { now } else { asked.at };
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Asked are the first N servers in the placement order of the volume's id that can be reached, which are those that a
 //! writer connected to the same servers makes its head durable on; all their answers are waited for, unless they fall
-//! silent. Fewer than a majority of the assigned holders heard = "maybe stale": fallback holders of one part of a cut pool
+//! silent or left such a question unanswered lately. Fewer than a majority of the assigned holders heard = "maybe stale": fallback holders of one part of a cut pool
 //! know nothing of what the holders in the other part were told.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,7 +73,7 @@ impl HeadQueries {
         let order: Vec<NodeId> = cx.map.order(BlockId(volume.0), copies).iter().map(|holder| holder.node).collect();
         let target = usize::from(copies).min(order.len());
         // In placement order, as a writer asks them: both meet in a holder.
-        let live = order.iter().filter(|node| cx.responsive(**node)).take(target);
+        let live = order.iter().filter(|node| cx.is_prompt(**node)).take(target);
         let mut waiting: BTreeSet<NodeId> = live.filter(|node| **node != cx.me).copied().collect();
         // A newcomer that knows no map yet, or whose holders are all away, asks whoever is there.
         if waiting.is_empty() && !order.contains(&cx.me) {
@@ -196,6 +196,21 @@ mod tests {
         assert_eq!(answer(&mut queries, &mut cx, 2), 1);
         assert_eq!(answer(&mut queries, &mut cx, 4), 1, "who came later was not answered with what was asked before");
         assert!(queries.open.is_empty() && queries.next.is_empty());
+    }
+
+    #[test]
+    fn whoever_left_a_question_unanswered_is_not_asked_and_another_one_is() {
+        let (mut cx, mut queries) = (context(0, 6), HeadQueries::default());
+        (1..6).for_each(|number| {
+            connect(&mut cx, number);
+        });
+        let volume = cx.pool.volume();
+        queries.start(&mut cx, volume, Waiter::Client(1));
+        let asked: Vec<NodeId> = sent(&mut cx).into_iter().map(|(to, _)| to).collect();
+        cx.peers.note_evaded(asked[0], cx.now.mono);
+        queries.start(&mut cx, volume, Waiter::Client(2));
+        let instead: Vec<NodeId> = sent(&mut cx).into_iter().map(|(to, _)| to).collect();
+        assert!(!instead.contains(&asked[0]) && instead.len() == asked.len(), "{asked:?} {instead:?}");
     }
 
     #[test]

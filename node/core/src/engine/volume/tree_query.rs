@@ -240,6 +240,8 @@ impl TreeQueries {
     /// Ends a query that found no answer, and says whom it would take if somebody is away.
     fn fail(&mut self, cx: &mut Context, number: u64, error: TreeError) {
         match error {
+            // Nobody will hand anything out to it any more, whoever is up.
+            TreeError::Absent(..) if cx.is_out() => self.refuse(cx, number, Refusal::Revoked),
             TreeError::Absent(block, _) => {
                 let away = self.open.get(&number).map(|pending| pending.away.iter().copied().collect());
                 self.refuse(cx, number, Refusal::Unreachable { block, away: away.unwrap_or_default() });

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::Head;
+use fsdfs_proto::identity::{Head, Role};
 use fsdfs_proto::ids::{FactId, NodeId, VolumeId, Writer};
 use fsdfs_proto::message::{Message, UNPUBLISHED_MAX, UnpublishedOperation, UnpublishedOperations};
 use fsdfs_proto::signed::Signed;
@@ -77,9 +77,11 @@ impl Unpublished {
         self.others.remove(&node);
     }
 
-    /// A member said what it has.
-    pub fn on_told(&mut self, from: NodeId, said: UnpublishedOperations) {
-        if said.operations.is_empty() {
+    /// A member said what it has. Who may not write has acknowledged nothing to anybody, whatever it says: it would have every
+    /// read of everybody look incomplete.
+    pub fn on_told(&mut self, cx: &Context, from: NodeId, said: UnpublishedOperations) {
+        let writes = cx.facts.members().get(&from).is_some_and(|member| member.role == Role::Full);
+        if said.operations.is_empty() || !writes {
             self.others.remove(&from);
         } else {
             self.others.insert(from, said.operations);
@@ -191,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_reader_is_told_whose_changes_it_cannot_see() {
-        let mut unpublished = Unpublished::default();
+        let (mut cx, mut unpublished) = (connected(), Unpublished::default());
         let said = |seq| {
             let writer = FactSet::version_vector_of(&pool::head(1, &[(9, 1)]))[0].0;
             UnpublishedOperations { operations: vec![UnpublishedOperation { volume: volume(), writer, seq }] }
@@ -199,15 +201,25 @@ mod tests {
         let heads = [pool::head(1, &[(9, 3)]), pool::head(1, &[(5, 8)])];
         let other = VolumeId([7; 32]);
         for (seq, withheld) in [(3, false), (4, true)] {
-            unpublished.on_told(pool::node(1), said(seq));
+            unpublished.on_told(&cx, pool::node(1), said(seq));
             let by = unpublished.withheld_by(volume(), &heads);
             assert_eq!(by.contains(&pool::node(1)), withheld, "{seq}");
             assert!(unpublished.withheld_by(other, &heads).is_empty());
         }
         unpublished.on_down(pool::node(1));
         assert!(unpublished.withheld_by(volume(), &heads).is_empty(), "it cannot be reached");
-        unpublished.on_told(pool::node(1), said(4));
-        unpublished.on_told(pool::node(1), UnpublishedOperations::default());
+        unpublished.on_told(&cx, pool::node(1), said(4));
+        unpublished.on_told(&cx, pool::node(1), UnpublishedOperations::default());
         assert!(unpublished.withheld_by(volume(), &heads).is_empty());
+        for (role, counts) in [(Role::StorageOnly, false), (Role::Reader, false), (Role::Full, true)] {
+            let mut pool = pool::TestPool { facts: cx.facts.clone(), said: Vec::new(), tickets: Vec::new() };
+            let ticket = pool.ticket_for(0, role);
+            pool.join(0, ticket, 7, 1);
+            cx.facts = pool.facts;
+            unpublished.on_told(&cx, pool::node(7), said(4));
+            let by = unpublished.withheld_by(volume(), &heads);
+            assert_eq!(by.contains(&pool::node(7)), counts, "{role:?}");
+            cx = connected();
+        }
     }
 }

@@ -183,3 +183,19 @@ fn signed_values_of_the_same_content_are_one_fact() {
     let again: Signed<_> = admins(1, None, &[0]);
     assert_eq!(pool.say(again), InsertOutcome::Known);
 }
+
+#[test]
+fn what_a_log_kept_is_restored_as_if_it_had_been_told() {
+    let facts = eventful();
+    let mut rng = fastrand::Rng::with_seed(5);
+    let mut straight = FactSet::new(pool_id());
+    tell(&mut straight, facts.iter().cloned());
+    let expected = answers(&straight);
+    for round in 0..30 {
+        let mut kept = facts.clone();
+        rng.shuffle(&mut kept);
+        let mut set = FactSet::new(pool_id());
+        set.restore(kept);
+        assert!(answers(&set) == expected, "round {round}");
+    }
+}

@@ -68,6 +68,12 @@ impl Audits {
         self.judge(cx, node, AuditVerdict::Failed)
     }
 
+    /// Whoever was revoked keeps nothing for anybody, and is asked nothing more.
+    pub fn forget_revoked(&mut self, cx: &Context) {
+        self.holders.retain(|node, _| !cx.revoked(*node));
+        self.budgets.retain(|node, _| !cx.revoked(*node));
+    }
+
     /// Holders confirmed a block that was put. Of one that this node does not keep, the question is prepared now.
     pub fn on_put_ended(&mut self, cx: &mut Context, put: &PutReport) {
         let Some((id, _)) = put.block else { return };
@@ -79,7 +85,8 @@ impl Audits {
 
     /// Into the sample, perhaps; `bytes`: of a block that will not be here when it is asked about.
     fn claim(&mut self, cx: &mut Context, node: NodeId, id: BlockId, bytes: Option<&Block>) {
-        if node == cx.me {
+        // What was on its way when it was revoked may come in later.
+        if node == cx.me || cx.revoked(node) {
             return;
         }
         let now = cx.now.mono;

@@ -242,3 +242,16 @@ fn wrong_bytes_count_as_an_audit_that_failed() {
     }
     assert!(!case.cx.peers.is_believed(case.holder));
 }
+
+#[test]
+fn a_member_that_was_revoked_is_asked_nothing_and_named_no_more() {
+    let mut case = Case::new();
+    crate::engine::test_kit::revoke(&mut case.cx, 1);
+    case.audits.forget_revoked(&case.cx);
+    assert!(case.audits.unproven(&case.cx).is_empty());
+    // What was on its way comes in.
+    case.audits.on_claims(&mut case.cx, case.holder, [case.block.id()].into_iter());
+    pass(&mut case.cx, AUDIT_FIRST_MS);
+    case.audits.on_due(&mut case.cx);
+    assert!(effects(&mut case.cx).is_empty() && case.audits.holders.is_empty());
+}

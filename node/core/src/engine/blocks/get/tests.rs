@@ -118,6 +118,19 @@ fn the_nearest_assigned_holder_is_asked_first() {
 }
 
 #[test]
+fn whoever_leaves_questions_unanswered_is_asked_when_nobody_else_is_left() {
+    let mut case = Case::new();
+    case.cx.peers.note_evaded(case.order[0], case.cx.now.mono);
+    case.get(1);
+    case.own(ReadDone::No);
+    for place in [1, 2, 3] {
+        case.check_fetches(&[place]);
+        case.answer(place, FetchOutcome::No, BlockPayload::None);
+    }
+    case.check_fetches(&[0]);
+}
+
+#[test]
 fn whoever_is_slow_gets_company_and_the_first_to_answer_counts() {
     let mut case = Case::begun();
     case.check_fetches(&[0]);

@@ -113,6 +113,8 @@ fn whoever_is_silent_full_or_down_is_passed_over() {
     Case::begin(5, false, full).check_asked(&[1, 2, 3], "store");
     let down = |cx: &mut Context, order: &[NodeId]| assert!(cx.peers.on_down(order[2]));
     Case::begin(5, false, down).check_asked(&[0, 1, 3], "store");
+    let evades = |cx: &mut Context, order: &[NodeId]| cx.peers.note_evaded(order[0], cx.now.mono);
+    Case::begin(5, false, evades).check_asked(&[1, 2, 3], "store");
 }
 
 #[test]

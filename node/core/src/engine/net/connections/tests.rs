@@ -253,7 +253,10 @@ fn whoever_was_revoked_is_disconnected() {
     revoke(&mut cx, 2);
     Connections::default().disconnect_revoked(&mut cx);
     let out = effects(&mut cx);
-    assert!(matches!(out[..], [Effect::Disconnect { node: to, reason: "revoked" }] if to == node(2)), "{out:?}");
+    assert!(
+        matches!(out[..], [Effect::Disconnect { node: to, reason: "revoked", pause_ms: 0 }] if to == node(2)),
+        "{out:?}"
+    );
 }
 
 #[test]
@@ -261,7 +264,8 @@ fn a_peer_that_is_shunned_is_dialled_when_that_is_over_and_not_before() {
     let mut cx = context(0, 3);
     let (peer, mut connections) = (connect(&mut cx, 1), Connections::default());
     shun(&mut cx, peer);
-    assert!(matches!(effects(&mut cx)[..], [Effect::Disconnect { node, .. }] if node == peer));
+    let out = effects(&mut cx);
+    assert!(matches!(out[..], [Effect::Disconnect { node, pause_ms: SHUN_MS_MIN, .. }] if node == peer), "{out:?}");
     connections.on_down(&mut cx, peer);
     connections.dial_later(&mut cx, peer);
     connections.dial_soon(&mut cx, peer);
@@ -272,4 +276,69 @@ fn a_peer_that_is_shunned_is_dialled_when_that_is_over_and_not_before() {
     pass(&mut cx, SHUN_MS_MIN);
     connections.on_dial_due(&mut cx, peer);
     assert!(matches!(effects(&mut cx)[..], [Effect::Connect { node, .. }] if node == peer));
+}
+
+#[test]
+fn a_peer_that_answers_pings_only_is_not_waited_for_again_at_once() {
+    let (mut cx, _) = asked(&[1]);
+    for _ in 0..STALL_MS / SILENT_MS {
+        pass(&mut cx, SILENT_MS - 1);
+        cx.peers.note_alive(node(1), cx.now.mono);
+        assert!(cx.is_prompt(node(1)), "it may still answer");
+        look(&mut cx, 1, false);
+    }
+    assert_eq!(ends(&mut cx), [(true, 1)]);
+    assert!(cx.responsive(node(1)) && !cx.is_prompt(node(1)) && !cx.takes_blocks_now(node(1)));
+    pass(&mut cx, crate::limits::EVADED_MS_MIN);
+    assert!(cx.is_prompt(node(1)), "it has another chance");
+}
+
+#[test]
+fn whoever_answers_a_ping_and_not_the_question_before_it_skips_it() {
+    let mut cx = context(0, 3);
+    let (peer, connections) = (connect(&mut cx, 1), Connections::default());
+    let volume = cx.pool.volume();
+    let heads = |request| Message::Heads(fsdfs_proto::message::HeadsRequest { request, volume, known: Vec::new() });
+    cx.ask(peer, Waiter::Heads(7), heads, None);
+    ask(&mut cx, peer, 1);
+    effects(&mut cx);
+    // It says something all the while.
+    pass(&mut cx, PING_AFTER_MS);
+    cx.peers.note_alive(peer, cx.now.mono);
+    look(&mut cx, 1, false);
+    let number = pings(&mut cx)[0];
+    let at = cx.peers.ponged(peer, number, cx.now.mono).expect("the last ping");
+    connections.on_pong(&mut cx, peer, at - PING_AFTER_MS - 1);
+    assert!(events(&mut cx).is_empty(), "that ping was on its way before");
+    connections.on_pong(&mut cx, peer, at);
+    let silent = events(&mut cx);
+    let skipped = matches!(silent[..], [Event::PeerSilent { waiter: Waiter::Heads(7), .. }]);
+    assert!(skipped, "a capability takes other members' answers: {silent:?}");
+    assert!(!cx.is_prompt(peer));
+}
+
+#[test]
+fn what_was_found_out_about_a_member_is_forgotten_with_its_revocation() {
+    let mut cx = context(0, 4);
+    (1..4).for_each(|number| {
+        connect(&mut cx, number);
+        cx.peers.note_wrong_block(node(number));
+        cx.peers.get_mut(node(number)).expect("connected").distrusted = true;
+    });
+    cx.peers.on_down(node(3));
+    revoke(&mut cx, 2);
+    revoke(&mut cx, 3);
+    Connections::default().disconnect_revoked(&mut cx);
+    let found = |number| cx.peers.get(node(number)).map(|peer| (peer.wrong_blocks, peer.distrusted));
+    assert_eq!([1, 2, 3].map(found), [Some((1, true)), Some((0, false)), Some((0, false))], "also of one that is away");
+}
+
+#[test]
+fn whoever_was_thrown_out_itself_dials_nobody() {
+    let mut cx = context(1, 3);
+    revoke(&mut cx, 1);
+    cx.peers.add(node(2));
+    Connections::default().on_dial_due(&mut cx, node(2));
+    assert!(effects(&mut cx).is_empty());
+    assert_eq!(cx.lacks_write_key(), crate::seam::Refusal::Revoked);
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::limits::{EVADED_FORGOTTEN_MS, EVADED_MS_MIN};
 
 const ALICE: NodeId = NodeId([1; 32]);
 const BOB: NodeId = NodeId([2; 32]);
@@ -122,4 +123,23 @@ fn whoever_did_what_no_honest_node_does_is_shunned_longer_each_time_and_across_c
         assert_eq!(peers.shunned_until(ALICE, now), None, "the time is over");
     }
     assert_eq!(peers.shunned_until(BOB, 0), None);
+}
+
+#[test]
+fn whoever_leaves_questions_unanswered_is_not_waited_for_longer_each_time_and_is_forgiven() {
+    let mut peers = peers();
+    assert!(peers.is_prompt(ALICE, 0));
+    let mut now = 100;
+    for ms in [1, 2, 4, 8, 16, 32, 64, 64].map(|times| times * EVADED_MS_MIN) {
+        peers.note_evaded(ALICE, now);
+        peers.note_evaded(ALICE, now + 1);
+        peers.on_up(ALICE, now + 1);
+        assert!(!peers.is_prompt(ALICE, now + ms - 1), "several questions that end together are one time");
+        now += ms;
+        assert!(peers.is_prompt(ALICE, now));
+    }
+    now += EVADED_FORGOTTEN_MS + 1;
+    peers.note_evaded(ALICE, now);
+    assert!(peers.is_prompt(ALICE, now + EVADED_MS_MIN), "it begins anew");
+    assert!(peers.is_prompt(BOB, now));
 }
