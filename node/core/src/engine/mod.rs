@@ -222,6 +222,7 @@ impl Engine {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);
                 self.commits.recommit_soon(&mut self.cx, &self.heads);
                 self.rotation.check(&mut self.cx);
+                self.go_on_with_queries();
             }
             Event::PutEnded(report) => {
                 answers::note_put(self, &report);
@@ -231,19 +232,34 @@ impl Engine {
             Event::GetEnded { waiter, id, outcome } => answers::on_get_ended(self, &waiter, id, outcome),
             Event::HeadsHeard { waiter, volume, heard } => match waiter {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.on_heads(parts, volume, heard)),
-                Waiter::Query(QueryToken::Heads(query)) => {
-                    let recent = self.commits.recent(volume);
-                    let all = self.heads.current(&self.cx, volume);
-                    let withheld_by = self.unpublished.withheld_by(volume, &all);
-                    // What was written in an epoch of which the key is still on its way is not shown, and that is said.
-                    let heads = self.heads.readable(&self.cx, volume);
-                    let heard = HeardHeads { majority: heard.majority && heads.len() == all.len(), ..heard };
-                    let basis = ReadBasis { heads, heard, withheld_by, recent };
-                    self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
-                }
+                Waiter::Query(QueryToken::Heads(query)) => self.begin_query((query, volume), heard),
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
             Event::Reply { op, reply } => self.cx.reply(op, reply),
+        }
+    }
+
+    /// A query knows which heads stand.
+    fn begin_query(&mut self, (query, volume): (u64, VolumeId), heard: HeardHeads) {
+        if self.tree_queries.waits_for_key(&mut self.cx, &self.heads, (query, volume), heard) {
+            return;
+        }
+        let recent = self.commits.recent(volume);
+        let all = self.heads.current(&self.cx, volume);
+        let withheld_by = self.unpublished.withheld_by(volume, &all);
+        // What was written in an epoch of which the key is still on its way is not shown, and that is said.
+        let is_whole = !self.heads.lacks_key(&self.cx, volume);
+        let heads = self.heads.readable(&self.cx, volume);
+        let is_whole = is_whole && heads.len() == all.len();
+        let heard = HeardHeads { majority: heard.majority && is_whole, ..heard };
+        let basis = ReadBasis { heads, heard, withheld_by, recent };
+        self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
+    }
+
+    /// Queries that waited for a key, which came, or will not come soon.
+    fn go_on_with_queries(&mut self) {
+        for (query, volume, heard) in self.tree_queries.take_waiting() {
+            self.begin_query((query, volume), heard);
         }
     }
 
@@ -530,6 +546,7 @@ impl Engine {
             }
             Timer::Heartbeat => self.heartbeat(),
             Timer::Keys => self.key_ring.request_of_any(cx),
+            Timer::Queries => self.go_on_with_queries(),
             Timer::Rotate => self.rotation.on_due(cx, &self.key_ring),
             Timer::Facts(node) => self.gossip.go_on(cx, node),
             Timer::LogOthers => self.gossip.log_others(cx),
