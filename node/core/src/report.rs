@@ -189,6 +189,18 @@ pub enum Attention {
     Removed,
     /// Others used this node's ticket before it: a guest gets no key.
     Guest,
+    /// This node waits for a key of the shared volume.
+    AwaitsKey {
+        /// For so long.
+        seconds: u64,
+        /// Names of members of which some have to know this node first, and which cannot be reached; none if it only has to wait.
+        away: Vec<String>,
+    },
+    /// The pool's root key was copied: it signed two statements that contradict each other.
+    RootKeyCopied {
+        /// Its number.
+        number: u8,
+    },
     /// The wall clock is so many minutes off the other members' clocks.
     ClockOff {
         /// Positive: this clock is ahead.

@@ -294,7 +294,8 @@ impl Engine {
             Command::Status => {
                 let (repair, replication) = (&self.repair, &self.replication);
                 let (liveness, heads, gossip, audits) = (&self.liveness, &self.heads, &self.gossip, &self.audits);
-                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip };
+                let keys = &self.key_ring;
+                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }

@@ -48,6 +48,15 @@ impl FactSet {
         authority.rank(signer).is_some() && !authority.is_revoked(signer)
     }
 
+    /// Whether a key with a rank vouches for this node.
+    pub fn is_vouched(&self, node: NodeId) -> bool {
+        let authority = &self.derived().authority;
+        let names = |fact: &&Fact| matches!(fact, Fact::Vouch(vouch) if vouch.value().node == node);
+        let counts =
+            |fact: &Fact| authority.rank(fact.signer()).is_some() && !authority.is_void_fact(&self.kept.known, fact);
+        self.kept.vouched.contains(&node.into()) && self.kept.facts.values().filter(names).any(counts)
+    }
+
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
     pub fn rules(&self) -> PoolRules {
         self.derived().rules.clone()
