@@ -17,6 +17,8 @@ pub mod manual;
 pub mod members;
 pub mod plan;
 pub mod put;
+pub mod root_key;
+pub mod rules;
 pub mod serve;
 pub mod service;
 pub mod setup;

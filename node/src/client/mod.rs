@@ -13,7 +13,7 @@ mod request;
 pub use crate::net::{GateAnswersWatch, HandshakeRejected};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
-pub use handle::{Client, Freshness};
+pub use handle::{Client, Freshness, NewRules};
 pub(crate) use memory::SMALL_PUTS_MAX;
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

@@ -252,9 +252,7 @@ fn gatekeeper(identity: &Identity, entries: &[LogEntry]) -> Gatekeeper {
         LogEntry::Fact(raw) => raw.open(identity.pool).ok(),
         _ => None,
     });
-    for fact in identity.chain.iter().cloned().map(Fact::from).chain(logged) {
-        facts.insert(fact);
-    }
+    facts.insert_all(identity.chain.iter().cloned().map(Fact::from).chain(logged).collect());
     facts.drain_new();
     let gate = GateIdentity {
         pool: identity.pool,

@@ -21,7 +21,7 @@
 //! let start = Start {
 //!     pool: pool_of(&root),
 //!     key: key.to_bytes(),
-//!     chain: vec![founder_cert(&root, me)],
+//!     chain: vec![founder_cert(pool_of(&root), &root, me)],
 //!     bootstrap: Vec::new(),
 //!     entries: Vec::new(),
 //!     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Writer([1; 8]) },
@@ -69,7 +69,7 @@ use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
     BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId,
-    PeerEvent, QueryToken, Refusal, RepairToken, Reply, Token, Waiter,
+    PeerEvent, QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
 };
 
 pub use self::machines::Engine;
@@ -175,12 +175,10 @@ impl Engine {
                 LogEntry::Unknown(_) => {}
             }
         }
-        for fact in facts {
-            if let Fact::Head(head) = &fact {
-                self.heads.quarantine.remember(head);
-            }
-            self.cx.facts.insert(fact);
+        for head in facts.iter().filter_map(|fact| if let Fact::Head(head) = fact { Some(head) } else { None }) {
+            self.heads.quarantine.remember(head);
         }
+        self.cx.facts.insert_all(facts);
         self.heads.replay(&mut self.cx, unpublished);
         self.cx.facts.drain_new();
         self.writer.on_start(may_be_restored_copy);
@@ -313,6 +311,22 @@ impl Engine {
             }
             Command::NameAdmins { root, member, add } => {
                 admin::name_admins(cx, &mut self.gossip, op, (&root, member, add));
+            }
+            Command::RootKey => {
+                let report = admin::root_key(cx);
+                cx.reply(op, Reply::RootKey(Box::new(report)));
+            }
+            Command::ReplaceRootKey { root, without } => {
+                admin::replace_root_key(cx, &mut self.gossip, op, (&root, &without));
+            }
+            Command::Rules => {
+                let rules = cx.facts.rules();
+                cx.reply(op, Reply::Rules(Box::new(rules)));
+            }
+            Command::ChangeRules { root, copies, up_to_bytes, member_bytes_max } => {
+                let weight_max = up_to_bytes.map(|bytes| self.card.units(bytes));
+                let change = RulesChange { copies, weight_max, member_bytes_max };
+                admin::change_rules(cx, &mut self.gossip, op, (root.as_ref(), &change));
             }
             Command::Vouch { node, up_to_bytes } => {
                 let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));

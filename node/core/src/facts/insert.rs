@@ -76,7 +76,7 @@ impl FactSet {
         }
     }
 
-    /// What is known with this fact. After a list of admins anything may be.
+    /// What is known with this fact. After a list of admins, or another root key, anything may be.
     fn comes_with(&mut self, fact: &Fact) -> Vec<Awaited> {
         let mut came = std::mem::take(&mut self.came);
         match fact {
@@ -84,7 +84,7 @@ impl FactSet {
             Fact::Admission(admission) => came.push(Awaited::Cert(admission.value().member)),
             Fact::VolEpoch(epoch) => came.push(Awaited::Epoch(epoch.value().volume, epoch.value().epoch)),
             Fact::Revocation(revoke) => came.push(Awaited::Key(revoke.value().subject)),
-            Fact::AdminList(_) => {
+            Fact::AdminList(_) | Fact::Founding(_) | Fact::Succession(_) => {
                 for fact in self.waiting.take_all() {
                     match self.insert_one(fact.clone()) {
                         InsertOutcome::New => came.extend(self.comes_with(&fact)),
@@ -235,7 +235,7 @@ impl FactSet {
                     || guests.any(|link| self.kept.accounts.is_above_guests(link.cert.value().subject))
             }
             // Who has a rank pays otherwise, and may revoke others.
-            Fact::AdminList(_) => true,
+            Fact::AdminList(_) | Fact::Founding(_) | Fact::Succession(_) => true,
             Fact::Revocation(revoke) if self.kept.law.rank(revoke.signer()).is_some() => {
                 let subject = revoke.value().subject;
                 // What it said that nobody could place may be as much as all waiting facts together.

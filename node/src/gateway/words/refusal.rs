@@ -64,7 +64,17 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
         Refusal::WrongRootKey => error(
             ErrorCode::Forbidden,
             "this is not the root key of this pool",
-            "use the key that was made when the pool was created ('fsdfs init' said where it is)",
+            "'fsdfs init' said where it is; 'fsdfs root-key' shows which one counts",
+        ),
+        Refusal::ReplacedRootKey => error(
+            ErrorCode::Forbidden,
+            "this root key counts no more: a later one took its place",
+            "see 'fsdfs root-key' for the number of the one that counts",
+        ),
+        Refusal::NotAdmin => error(
+            ErrorCode::Forbidden,
+            "this is not the node of an admin",
+            "do it on the node of an admin ('fsdfs admins'), or with the pool's root key (--root-key FILE)",
         ),
         Refusal::NoSuchMember => error(
             ErrorCode::NotFound,

@@ -51,6 +51,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         pool: cx.pool,
         node: cx.me,
         copies: cx.copies(),
+        member_bytes_max: cx.facts.rules().member_bytes_max,
         ready: cx.ready(),
         has_key: cx.has_current_key(cx.pool.volume()),
         connected: cx.peers.up().into_iter().filter(|node| cx.responsive(*node)).count(),
@@ -77,7 +78,7 @@ fn proven_margin((min, max): (i64, i64), unproven: usize, copies: u8) -> (i64, i
 
 /// What the owner should do something about, the most important first.
 fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
-    let StatusParts { cx, liveness, heads, gossip, .. } = parts;
+    let StatusParts { cx, liveness, heads, gossip, keys, .. } = parts;
     let mut said = Vec::new();
     if cx.duplicate_identity {
         said.push(Attention::DuplicateIdentity);

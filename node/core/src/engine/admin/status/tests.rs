@@ -1,6 +1,6 @@
 use super::*;
-use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules};
-use crate::engine::test_kit::{connect, context, disk, revoke};
+use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules, succession};
+use crate::engine::test_kit::{connect, context, disk, pass, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
