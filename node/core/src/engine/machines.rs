@@ -3,7 +3,7 @@
 use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
-use super::blocks::{Audits, BlockServer, Gets, Hints, Inventories, Puts, Repair, ReplicationLog};
+use super::blocks::{Audits, BlockServer, Budgets, Gets, Hints, Inventories, Puts, Repair, ReplicationLog};
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
 use super::net::Connections;
@@ -30,6 +30,7 @@ pub struct Engine {
     pub(super) puts: Puts,
     pub(super) gets: Gets,
     pub(super) server: BlockServer,
+    pub(super) budgets: Budgets,
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
     pub(super) audits: Audits,
@@ -65,6 +66,7 @@ impl Engine {
             puts: Puts::default(),
             gets: Gets::default(),
             server: BlockServer,
+            budgets: Budgets::default(),
             replication: ReplicationLog::default(),
             repair: Repair::default(),
             audits: Audits::default(),

@@ -361,7 +361,8 @@ impl Engine {
             }
             Message::Store(store) => {
                 self.sync.compare_maps(cx, from, store.map);
-                self.server.on_store(cx, from, &store, payload);
+                let accounts = (&mut self.budgets, &self.repair);
+                self.server.on_store(cx, accounts, (from, &store), payload);
             }
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),

@@ -202,6 +202,8 @@ pub struct Copies {
 pub enum Refusal {
     /// No disk with room could be reached.
     NoSpace,
+    /// This node's owner has used up the bytes of all disks that the pool's rules give a member.
+    OverBudget(u64),
     /// Fewer servers than the quorum took it before the time was up.
     NoQuorum {
         /// Confirmed.

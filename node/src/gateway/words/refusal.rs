@@ -22,6 +22,15 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             "no reachable server has free space",
             "see 'fsdfs df'; offer more space in config.toml, or invite a member with storage",
         ),
+        Refusal::OverBudget(bytes) => error(
+            ErrorCode::NoSpace,
+            format!(
+                "this node's member has used up its budget: by a rule of the pool's admins a member may use {} of all disks \
+                 together, copies counted",
+                bytesize::ByteSize(*bytes).display().iec()
+            ),
+            "ask an admin for more: 'fsdfs rules set --member-budget SIZE' on an admin's node",
+        ),
         Refusal::NoQuorum { got, needed } => error(
             ErrorCode::Unavailable,
             format!("only {got} of {needed} required servers acknowledged in time"),

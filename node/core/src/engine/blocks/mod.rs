@@ -2,6 +2,7 @@
 
 mod accept;
 mod audit;
+mod budget;
 mod cache;
 mod get;
 mod hints;
@@ -14,6 +15,7 @@ mod replication;
 mod serve;
 
 pub(super) use audit::Audits;
+pub(super) use budget::Budgets;
 pub(super) use get::Gets;
 pub(super) use hints::Hints;
 pub(super) use inventory::Inventories;
