@@ -38,7 +38,7 @@ impl BenchPool {
     fn new() -> Self {
         let root = key(0).signing_key();
         let pool = pool_of(&root);
-        let founder = founder_cert(&root, public(1).into());
+        let founder = founder_cert(pool_of(&root), &root, public(1).into());
         let list =
             AdminList { version: 1, number: 1, previous: None, signer: pool.into(), admins: vec![public(1).into()] };
         let mut facts = FactSet::new(pool);

@@ -34,6 +34,10 @@ pub struct NodeCreated {
     pub root_key: Option<String>,
     /// The pool's root key as 24 words, if it was stored nowhere.
     pub root_key_words: Option<String>,
+    /// The file with the spare key, from which the next root key is made.
+    pub spare_key: Option<String>,
+    /// The spare key as 24 words, if it was stored nowhere.
+    pub spare_key_words: Option<String>,
     /// Its UDP port.
     pub port: u16,
     /// Its folders for blocks.
@@ -51,6 +55,8 @@ impl NodeCreated {
             home: home.dir().to_string_lossy().into_owned(),
             root_key: made.root_key.as_ref().map(|path| path.to_string_lossy().into_owned()),
             root_key_words: made.root_words.as_ref().map(|key| root_key_words(key).as_str().to_owned()),
+            spare_key: made.spare_key.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            spare_key_words: made.spare_words.as_ref().map(|key| root_key_words(key).as_str().to_owned()),
             port: made.config.listen.port(),
             storage: storage(&made.config),
         }

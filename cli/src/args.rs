@@ -59,6 +59,8 @@ pub enum CommandVerb {
     Stat(verbs::stat::StatCommand),
     Members(verbs::members::MembersCommand),
     Admins(verbs::admins::AdminsCommand),
+    RootKey(verbs::root_key::RootKeyCommand),
+    Rules(verbs::rules::RulesCommand),
     Status(verbs::status::StatusCommand),
     Df(verbs::df::DfCommand),
     Plan(verbs::plan::PlanCommand),
@@ -126,6 +128,16 @@ mod tests {
         check("fsdfs admins", true);
         check("fsdfs admins add anna --root-key -", true);
         check("fsdfs admins add anna", false);
+        check("fsdfs root-key", true);
+        check("fsdfs root-key replace --spare-key - --new-root-key k --without abcdef01", true);
+        check("fsdfs root-key replace --spare-key a --words", true);
+        check("fsdfs root-key replace --spare-key a", false);
+        check("fsdfs root-key replace --words", false);
+        check("fsdfs rules", true);
+        check("fsdfs rules set --copies 4 --member-budget 1TB --root-key -", true);
+        check("fsdfs rules set --member-budget none", true);
+        check("fsdfs rules set", false);
+        check("fsdfs rules set --copies 33", false);
         check("fsdfs init --root-key /mnt/key", true);
         check("fsdfs init --root-key /mnt/key --root-key-words", false);
         check("fsdfs plan", true);

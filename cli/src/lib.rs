@@ -110,6 +110,8 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Stat(verb) => verb.run(app).await,
         CommandVerb::Members(verb) => verb.run(app).await,
         CommandVerb::Admins(verb) => verb.run(app).await,
+        CommandVerb::RootKey(verb) => verb.run(app).await,
+        CommandVerb::Rules(verb) => verb.run(app).await,
         CommandVerb::Status(verb) => verb.run(app).await,
         CommandVerb::Df(verb) => verb.run(app).await,
         CommandVerb::Plan(verb) => verb.run(app).await,

@@ -200,6 +200,26 @@ impl ControlClient {
         self.post(route::ADMINS, change).await
     }
 
+    /// Which root key counts.
+    pub async fn root_key(&self) -> Outcome<control::RootKeyAnswer> {
+        self.get(route::ROOT_KEY, &[]).await
+    }
+
+    /// Puts a later root key in the place of the one that counts.
+    pub async fn replace_root_key(&self, new: &control::RootKeyReplacement) -> Outcome<control::RootKeyAnswer> {
+        self.post(route::ROOT_KEY, new).await
+    }
+
+    /// The pool's rules.
+    pub async fn rules(&self) -> Outcome<control::PoolRulesAnswer> {
+        self.get(route::RULES, &[]).await
+    }
+
+    /// States other rules.
+    pub async fn change_rules(&self, change: &control::RulesChange) -> Outcome<control::PoolRulesAnswer> {
+        self.post(route::RULES, change).await
+    }
+
     /// States that a member, given by name or id, stands for itself.
     pub async fn vouch_for_member(&self, member: &str, vouch: &control::NewVouch) -> Outcome<control::VouchReply> {
         self.post(&route::MEMBER.replace("{member}", &segment(member)), vouch).await

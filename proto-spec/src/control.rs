@@ -43,6 +43,10 @@ pub mod route {
     pub const MEMBER_REVOCATION: &str = "/v1/members/{member}/revocation";
     /// `GET`: [`super::AdminListing`]. `POST` [`super::AdminChange`]: the new [`super::AdminListing`].
     pub const ADMINS: &str = "/v1/admins";
+    /// `GET`: [`super::RootKeyAnswer`]. `POST` [`super::RootKeyReplacement`]: the new [`super::RootKeyAnswer`].
+    pub const ROOT_KEY: &str = "/v1/root-key";
+    /// `GET`: [`super::PoolRulesAnswer`]. `POST` [`super::RulesChange`]: the new [`super::PoolRulesAnswer`].
+    pub const RULES: &str = "/v1/rules";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";
     /// `DELETE`, invitation by id or an unambiguous beginning of it: revokes it. [`super::RevokeReply`].

@@ -37,6 +37,10 @@ pub mod sign {
     pub const HEAD: &str = "head";
     /// "This member stands for itself."
     pub const VOUCH: &str = "vouch";
+    /// A pool's root keys.
+    pub const FOUNDING: &str = "founding";
+    /// The root key that counts from now on.
+    pub const SUCCESSION: &str = "succession";
     /// Whose block it is.
     pub const RECEIPT: &str = "receipt";
     /// A member's word that a volume is kept at its expense.
@@ -67,6 +71,8 @@ pub mod key {
     pub const VOL_PREVIOUS: &str = "vol-previous";
     /// Key material of an epoch that a node begins.
     pub const VOL_EPOCH_SECRET: &str = "vol-epoch-secret";
+    /// A root key, from the spare key.
+    pub const ROOT_KEY: &str = "root-key";
     /// Info of a commit's own key.
     pub const COMMIT_KEY: &str = "fsdfs/2/commit-key";
     /// Prefix of an audit answer.

@@ -28,7 +28,7 @@ pub trait Signable: CanonicalCodec {
 /// use fsdfs_proto::signed::Signed;
 ///
 /// let (root, node) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
-/// let cert = founder_cert(&root, NodeId(node.verifying_key().to_bytes()));
+/// let cert = founder_cert(pool_of(&root), &root, NodeId(node.verifying_key().to_bytes()));
 ///
 /// // What travels is the envelope; whoever opens it checks the signature for this pool.
 /// let opened: Signed<Cert> = Signed::open(pool_of(&root), &cert.envelope(), None)?;

@@ -10,8 +10,8 @@ mod samples;
 use std::sync::LazyLock;
 
 use fsdfs_proto::codec::{self, FormatError};
-use fsdfs_proto::identity::{Capability, Fact, RawFact, TextError, Ticket};
-use fsdfs_proto::ids::{BlockId, Digest, PoolId, hex};
+use fsdfs_proto::identity::{Capability, Fact, RawFact, SecretKey, TextError, Ticket, root_key};
+use fsdfs_proto::ids::{BlockId, Digest, PoolId, PublicKey, hex};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -19,12 +19,22 @@ use samples::{RefusedText, StringVector};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/identity.json");
 
+/// A root key, made from a spare key.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct RootKeyVector {
+    spare: String,
+    number: u8,
+    seed: String,
+    key: String,
+}
+
 /// A file that another implementation can be held to.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct VectorFile {
     pool: PoolId,
     block_ids: Vec<BlockIdVector>,
     digests: Vec<BlockIdVector>,
+    root_keys: Vec<RootKeyVector>,
     statements: Vec<StatementVector>,
     refused: Vec<RefusedBytes>,
     strings: Vec<StringVector>,
@@ -80,10 +90,21 @@ fn all() -> VectorFile {
         digests: [("fsdfs/2/gossip", &[][..]), ("fsdfs/2/gossip", &[7; 64]), ("fsdfs/2/map", &[1, 2, 3])]
             .map(digest)
             .into(),
+        root_keys: [1, 2, 16].map(|number| root_key_of(&SecretKey::new([11; 32]), number)).into(),
         statements: samples::statements().into_iter().map(statement).collect(),
         refused: samples::refused().into_iter().map(refused).collect(),
         strings: samples::strings(),
         refused_strings: samples::refused_strings(),
+    }
+}
+
+fn root_key_of(spare: &SecretKey, number: u8) -> RootKeyVector {
+    let key = root_key(spare, number);
+    RootKeyVector {
+        spare: hex(spare.as_bytes()),
+        number,
+        seed: hex(key.as_bytes()),
+        key: PublicKey(key.signing_key().verifying_key().to_bytes()).to_string(),
     }
 }
 
@@ -132,6 +153,7 @@ fn what_is_made_matches_the_published_vectors() {
     let (published, made) = (published(), all());
     assert_eq!(published.block_ids, made.block_ids);
     assert_eq!(published.digests, made.digests);
+    assert_eq!(published.root_keys, made.root_keys);
     same_list(&published.statements, &made.statements);
     same_list(&published.refused, &made.refused);
     same_list(&published.strings, &made.strings);

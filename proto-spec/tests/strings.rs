@@ -3,8 +3,8 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    Capability, CapabilityLevel, GateRefusal, Invitation, Role, SecretKey, StringKind, TextError, Ticket, founder_cert,
-    pool_of, ticket_cert,
+    Capability, CapabilityLevel, GateRefusal, Invitation, Role, RootFacts, SecretKey, StringKind, TextError, Ticket,
+    founder_cert, pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{NodeId, PoolId, PublicKey, VolumeId};
 use proptest::prelude::*;
@@ -18,13 +18,14 @@ fn node(seed: u8) -> NodeId {
 }
 
 fn ticket() -> Ticket {
-    let founder = founder_cert(&key(1), node(2));
+    let founder = founder_cert(pool_of(&key(1)), &key(1), node(2));
     let subject = PublicKey(key(3).verifying_key().to_bytes());
     let invitation = Invitation { subject, role: Role::Full, redeem_by: 1_800_000_000_000, uses: 1, weight_gib_max: 0 };
     let cert = ticket_cert(pool_of(&key(1)), &key(2), &founder, invitation).unwrap();
     Ticket {
         pool: pool_of(&key(1)),
         gate_secret: SecretKey::new([4; 32]),
+        roots: RootFacts::default(),
         chain: vec![founder, cert],
         seed: SecretKey::new([3; 32]),
         bootstrap: vec![(node(2), vec!["home.example.org:4001".into(), "192.0.2.7:4001".into()])],

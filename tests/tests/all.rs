@@ -9,6 +9,7 @@ mod liar;
 mod machine;
 mod plan;
 mod removal;
+mod root_key;
 mod scenarios;
 mod second_implementation;
 mod small_files;

@@ -105,3 +105,40 @@ fn a_slip_in_a_storage_path_is_refused_before_anything_is_copied_anew() -> Resul
     node.expect(&[0], ["get".as_ref(), "/photo".as_ref(), back.as_os_str()])?;
     Ok(())
 }
+
+#[test]
+fn a_budget_ends_a_members_puts_and_says_whose_rule_it_is() -> Result<()> {
+    let cluster = pool_of(3, "200MiB")?;
+    let budget = 60 * MIB;
+    cluster.nodes[0].ok(["rules", "set", "--member-budget", "60MiB"])?;
+    cluster.nodes[2].wait("it to hear of the rule", |status| status["member_budget_bytes"] == budget)?;
+    cluster.nodes[1].wait("it to hear of the rule", |status| status["member_budget_bytes"] == budget)?;
+    ensure!(cluster.nodes[1].json(["members"])?["member_budget_bytes"] == budget);
+    // Three copies, so each holder takes a third of that, an eighth of the third and 16 MiB more: 38.5 MiB.
+    let source = cluster.scratch("part");
+    let put = |node: usize, name: &str, seed| -> Result<std::process::Output> {
+        random_file(&source, 4 * MIB, seed)?;
+        cluster.nodes[node].run(["put".as_ref(), source.as_os_str(), name.as_ref()])
+    };
+    let mut stored = 0;
+    let refused = loop {
+        let output = put(2, &format!("/{stored}"), stored)?;
+        match output.status.code() {
+            Some(0 | 1) if stored < 10 => stored += 1,
+            Some(2) => break String::from_utf8_lossy(&output.stderr).into_owned(),
+            _ => anyhow::bail!("{stored}: {output:?}"),
+        }
+    };
+    ensure!(refused.contains("used up its budget") && refused.contains("60.0 MiB"), "{refused}");
+    ensure!(refused.contains("rules set --member-budget"), "{refused}");
+    ensure!((7..10).contains(&stored), "{stored} files of 4 MiB");
+    // Others have theirs; and names can be removed.
+    ensure!(matches!(put(1, "/others", 77)?.status.code(), Some(0 | 1)));
+    cluster.nodes[2].expect(&[0, 1], ["rm", "/0"])?;
+    cluster.nodes[0].ok(["rules", "set", "--member-budget", "none"])?;
+    for node in &cluster.nodes {
+        node.wait("it to hear of the end", |status| status["member_budget_bytes"] == 0)?;
+    }
+    ensure!(matches!(put(2, "/again", 78)?.status.code(), Some(0 | 1)));
+    Ok(())
+}

@@ -5,8 +5,8 @@ use fsdfs_proto::control::{
     ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample,
     InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, ListingEntry, MemberEntry, MemberListing,
     MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, NodeAddress, NodeCounters,
-    NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, RepairStatus, ReplicationMargin, RevokeReply, SitePair,
-    SpaceReport, StatReply, WriteOutcome, WriteReply,
+    NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, RepairStatus, ReplicationMargin,
+    RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -43,6 +43,8 @@ fn of_the_node() -> Vec<(String, String)> {
         home: "/home/anna".into(),
         root_key: Some("/home/anna/pool/pool-root.key".into()),
         root_key_words: Some("abandon ability".into()),
+        spare_key: Some("/media/stick/spare.key".into()),
+        spare_key_words: Some("zoo wrong".into()),
         port: 24_007,
         storage: storage.clone(),
     };
@@ -87,6 +89,11 @@ fn of_the_node() -> Vec<(String, String)> {
     ]
 }
 
+fn root_keys() -> RootKeyAnswer {
+    let statements = vec![RootStatement { id: "66".into(), text: "certificate of anna".into() }];
+    RootKeyAnswer { number: 2, key: "55".into(), left: 14, copied: false, statements }
+}
+
 fn status() -> NodeStatus {
     NodeStatus {
         version: "2.0.0".into(),
@@ -100,8 +107,10 @@ fn status() -> NodeStatus {
         pool_name: "friends".into(),
         port: 24_007,
         root_key_at: Some("/home/anna/.local/share/fsdfs/pool/pool-root.key".into()),
+        spare_key_at: None,
         addresses: vec![address()],
         copies: 3,
+        member_budget_bytes: 1 << 40,
         ready: true,
         role: MemberRole::Reader,
         has_key: true,
@@ -177,9 +186,14 @@ fn of_the_pool() -> Vec<(String, String)> {
     };
     vec![
         answer("df", &space),
-        answer("members", &MemberListing { members: vec![member()], warnings: vec![away()] }),
+        answer(
+            "members",
+            &MemberListing { members: vec![member()], warnings: vec![away()], member_budget_bytes: 1 << 40 },
+        ),
         answer("members-revoke", &revoked()),
         answer("admins", &AdminListing { admins: vec![AdminEntry { id: "11".into(), name: "anna".into() }] }),
+        answer("root-key", &root_keys()),
+        answer("rules", &PoolRulesAnswer { copies: 3, up_to_bytes: 0, member_budget_bytes: 1 << 40 }),
         answer("invite", &invite),
         answer("invite-list", &InviteListing { invites: vec![state] }),
         answer("invite-revoke", &RevokeReply { id: "44".into(), name: "44".into() }),

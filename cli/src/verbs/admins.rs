@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use fsdfs_node::home::parse_root_key;
 use fsdfs_proto::control::{AdminChange, AdminListing};
+use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::hex;
 
 use crate::app::AppContext;
@@ -74,21 +75,26 @@ fn listed(admins: &AdminListing) -> String {
 
 /// The root key in a file, as digits or words; 64 hexadecimal digits.
 pub fn read_root_key(path: &Path) -> CliResult<String> {
+    read_key(path, "root key").map(|key| hex(key.as_bytes()))
+}
+
+/// A root key or a spare key in a file, as digits or words.
+pub fn read_key(path: &Path, what: &str) -> CliResult<SecretKey> {
     // What was typed is in the shell's history and was in the list of processes; it is not repeated here.
     if path.to_str().and_then(parse_root_key).is_some() {
         return problem(
-            "the root key itself was given where the name of a file belongs; it is in this shell's history",
+            format!("the {what} itself was given where the name of a file belongs; it is in this shell's history"),
             "remove that line from the history, and give - to type the key when asked",
         );
     }
     let unreadable = |error: io::Error| {
         let shown = escape::name(path.as_os_str().as_encoded_bytes());
-        CliError::new(format!("cannot read the root key from {shown}: {error}"), "name the file that has it")
+        CliError::new(format!("cannot read the {what} from {shown}: {error}"), "name the file that has it")
     };
     let mut text = String::new();
     if path == Path::new("-") {
         if io::stdin().is_terminal() {
-            crate::output::warn("Type the 24 words of the root key in one line, then press Enter:");
+            crate::output::warn(&format!("Type the 24 words of the {what} in one line, then press Enter:"));
             let mut input = Read::take(io::stdin().lock(), ROOT_KEY_BYTES_MAX);
             io::BufRead::read_line(&mut input, &mut text).map_err(unreadable)?;
         } else {
@@ -98,9 +104,10 @@ pub fn read_root_key(path: &Path) -> CliResult<String> {
         let file = std::fs::File::open(path).map_err(unreadable)?;
         file.take(ROOT_KEY_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
     }
-    let wrong =
-        || CliError::new("that is no root key", "it is 64 hexadecimal digits or 24 words, as 'fsdfs init' gave it");
-    Ok(parse_root_key(&text).map(|key| hex(key.as_bytes())).ok_or_else(wrong)?)
+    let wrong = || {
+        CliError::new(format!("that is no {what}"), "it is 64 hexadecimal digits or 24 words, as 'fsdfs init' gave it")
+    };
+    Ok(parse_root_key(&text).ok_or_else(wrong)?)
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub struct InitCommand {
     /// folder. The root key names admins and revokes anyone; nodes do not need it to run.
     #[arg(long, value_name = "FILE")]
     root_key: Option<PathBuf>,
+    /// Write the spare key to this file, which must not exist: from it the next root key is made if the first one is lost or
+    /// stolen ('fsdfs root-key'). Default: into the home folder, or as words if the root key is shown as words.
+    #[arg(long, value_name = "FILE")]
+    spare_key: Option<PathBuf>,
     /// Show the root key as 24 words to be written on paper, and store it nowhere.
     #[arg(long, conflicts_with = "root_key")]
     root_key_words: bool,
@@ -39,7 +43,7 @@ impl InitCommand {
             None if self.root_key_words => RootKeyPlace::Words,
             None => RootKeyPlace::Home,
         };
-        let setup = Setup { pool_name: self.pool_name, root_key, ..self.setup.checked()? };
+        let setup = Setup { pool_name: self.pool_name, root_key, spare_key: self.spare_key, ..self.setup.checked()? };
         let home = &app.home;
         let made = home.lock().and_then(|locked| locked.found(&setup)).map_err(|error| app.of_home(&error))?;
         let words = setup::root_words(&made);
@@ -48,7 +52,7 @@ impl InitCommand {
     }
 }
 
-/// The heading and the six lines.
+/// The heading and what has to be known.
 pub fn created(home: &Home, made: &CreatedPool) -> String {
     format!(
         "Created {}, with this node, {}, as its first member.\n{}",

@@ -267,7 +267,11 @@ fn shown(members: &Answer) -> String {
             addresses(&member.addresses),
         ]);
     }
-    format!("{table}{}", warnings(&members.warnings))
+    let budget = match members.member_budget_bytes {
+        0 => String::new(),
+        bytes => format!("each member may use {} of all disks together, copies counted\n", human::size(bytes)),
+    };
+    format!("{table}{budget}{}", warnings(&members.warnings))
 }
 
 /// What a member offers, and how much of it is used if that is less.
@@ -359,7 +363,7 @@ mod tests {
             ..member("eve\u{1b}[1m")
         };
         let warning = AttentionItem { reason: AttentionReason::Other, text: "anna and eve cannot meet".into() };
-        let answer = Answer { members: vec![member("anna"), away], warnings: vec![warning] };
+        let answer = Answer { members: vec![member("anna"), away], warnings: vec![warning], member_budget_bytes: 0 };
         assert_eq!(
             shown(&answer),
             "NAME        SITE    STATE                                    OFFERED  ROLE  ADDRESSES\n\
@@ -431,7 +435,7 @@ mod tests {
             ..member(name)
         };
         let members = vec![of(&anna, "b1"), of(&mallory, "c1"), anna.clone(), mallory.clone()];
-        let answer = Answer { members, warnings: Vec::new() };
+        let answer = Answer { members, warnings: Vec::new(), member_budget_bytes: 0 };
         assert_eq!((invited_by(&answer, &anna), invited_by(&answer, &mallory)), (vec!["b1".into()], vec!["c1".into()]));
     }
 
@@ -443,7 +447,11 @@ mod tests {
             invited_by: "mallory".into(),
             ..member("")
         };
-        let text = shown(&Answer { members: vec![member("anna"), thief, member("bob")], warnings: Vec::new() });
+        let text = shown(&Answer {
+            members: vec![member("anna"), thief, member("bob")],
+            warnings: Vec::new(),
+            member_budget_bytes: 0,
+        });
         let names: Vec<&str> = text.lines().map(|line| line.split("  ").next().unwrap_or_default()).collect();
         assert_eq!(
             names,

@@ -17,6 +17,8 @@ pub mod manual;
 pub mod members;
 pub mod plan;
 pub mod put;
+pub mod root_key;
+pub mod rules;
 pub mod serve;
 pub mod service;
 pub mod setup;
@@ -35,5 +37,5 @@ fn incomplete(members: &std::collections::BTreeSet<String>) -> crate::outcome::C
     )
 }
 
-/// Printed after a read that could not ask a majority of the members.
-const MAYBE_STALE: &str = "note: too few members could be asked; there may be newer changes";
+/// Printed after a read that may show less than there is.
+const MAYBE_STALE: &str = "note: may be incomplete: too few members could be asked, or a new key is still on its way";

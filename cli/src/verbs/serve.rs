@@ -6,7 +6,7 @@ use fsdfs_node::config::{self, Config};
 use fsdfs_node::control_client::ControlError;
 use fsdfs_node::daemon::{self, DaemonError, DaemonReady};
 use fsdfs_node::home::LockedHome;
-use fsdfs_proto::control::{ErrorCode, FormerMembership, MemberRole, NodeStatus};
+use fsdfs_proto::control::{AttentionReason, ErrorCode, FormerMembership, MemberRole, NodeStatus};
 use tokio::sync::mpsc;
 
 use crate::answers::{NodeJoined, NodeUp};
@@ -155,7 +155,15 @@ impl StartupReporter {
             }
             if is_patient && self.begun.elapsed() > JOIN_PATIENCE {
                 is_patient = false;
-                self.app.output.note(&self.no_member_reached());
+                let said = self.api.client().status().await.ok().filter(|status| status.connected > 0);
+                let key = said.and_then(|status| {
+                    status.attention.into_iter().find(|item| matches!(item.reason, AttentionReason::AwaitsKey { .. }))
+                });
+                let text = key.map_or_else(
+                    || self.no_member_reached(),
+                    |item| self.app.program.in_hint(&escape::name(item.text.as_bytes())),
+                );
+                self.app.output.note(&text);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };

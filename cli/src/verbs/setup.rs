@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 use fsdfs_node::config::{self, StorageArg};
 use fsdfs_node::home::{CreatedPool, Home, Setup};
+use fsdfs_proto::identity::SecretKey;
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, problem};
@@ -94,9 +95,16 @@ impl StorageChoice {
     }
 }
 
-/// The root key as words, eight a line.
+/// The keys that went to no file, as words.
 pub fn root_words(made: &CreatedPool) -> String {
-    let Some(key) = &made.root_words else { return String::new() };
+    let shown = |what: &str, key: &Option<SecretKey>| {
+        key.as_ref().map_or_else(String::new, |key| format!("{what}:\n{}", numbered_words(key)))
+    };
+    shown("root key", &made.root_words) + &shown("spare key", &made.spare_words)
+}
+
+/// A key as words, eight a line.
+pub fn numbered_words(key: &SecretKey) -> String {
     let words = fsdfs_node::home::root_key_words(key);
     let words: Vec<&str> = words.split(' ').collect();
     let numbered = |(line, words): (usize, &[&str])| {
@@ -106,7 +114,7 @@ pub fn root_words(made: &CreatedPool) -> String {
     words.chunks(8).enumerate().map(numbered).collect()
 }
 
-/// What the owner of a new node has to know, six lines; five if there is no root key to keep.
+/// What the owner of a new node has to know, seven lines; five if there are no keys to keep.
 pub fn facts(home: &Home, made: &CreatedPool) -> String {
     let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
@@ -130,9 +138,27 @@ pub fn facts(home: &Home, made: &CreatedPool) -> String {
         None if made.root_words.is_some() => {
             row(
                 "root key",
-                "the words below: their holder owns the pool; write them down, they are stored nowhere".into(),
+                "the words below: their holder owns the pool; write them down, they are stored nowhere; keep the spare key apart"
+                    .into(),
             );
         }
+        None => {}
+    }
+    match &made.spare_key {
+        Some(spare) if spare.starts_with(home.dir()) => row(
+            "back up",
+            format!(
+                "{}: makes the next root key if the first is lost or stolen; keep it apart from that one",
+                shown(spare)
+            ),
+        ),
+        Some(spare) => row(
+            "spare key",
+            format!(
+                "{}: makes the next root key if the first is lost or stolen; keep it apart from that one",
+                shown(spare)
+            ),
+        ),
         None => {}
     }
     row(

@@ -44,6 +44,12 @@ fn shown(status: &Answer) -> String {
         "running",
         format!("for {}, version {}, process {}", human::span(status.uptime_s), text(&status.version), status.pid),
     );
+    if status.member_budget_bytes > 0 {
+        row(
+            "budget",
+            format!("{} of all disks for each member, copies counted", human::size(status.member_budget_bytes)),
+        );
+    }
     row("home", text(&status.home));
     row("reachable at", reachable_at(status));
     row("members", format!("{} of {} others connected", status.connected, status.members));
@@ -62,6 +68,9 @@ fn shown(status: &Answer) -> String {
     if let Some(file) = &status.root_key_at {
         // Not a fault of the node, so it does not end with code 1.
         row("root key", format!("still at {}: move it to a safe place, the node runs without it", text(file)));
+    }
+    if let Some(file) = &status.spare_key_at {
+        row("spare key", format!("still at {}: keep it apart from the root key", text(file)));
     }
     row("replication", format!("{} (blocks of this node)", plan::replication(status.replication_margin)));
     format!("{table}{}", attention(status))
@@ -146,8 +155,10 @@ mod tests {
             pool_name: "friends".into(),
             port: 4433,
             root_key_at: None,
+            spare_key_at: None,
             addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
             copies: 3,
+            member_budget_bytes: 0,
             ready: true,
             role: MemberRole::Full,
             has_key: true,

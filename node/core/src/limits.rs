@@ -112,6 +112,11 @@ pub const ROTATE_STAGGER_MS: u64 = 5_000;
 pub const ROTATE_EVERY_MS: u64 = 60_000;
 /// An admin's node that could not get the key of the current epoch for so long begins the next one: whoever had it may be gone.
 pub const ROTATE_STUCK_MS: u64 = 600_000;
+/// Beyond its part of a member's budget a holder takes so much, and an eighth of the part: blocks of a megabyte fall on holders by
+/// chance, and small pools are to work as without a rule until a budget is really used up.
+pub const BUDGET_SLACK_BYTES: u64 = 16 << 20;
+/// And so many times that of what was stored before: a budget may have been lowered, and repair completes copies all the same.
+pub const BUDGET_REPAIR_FACTOR: u64 = 4;
 /// Members about whom holders are asked at once before they get keys, and questions of one of them. A member that comes in asks
 /// one thing; a whole pool that gets a new epoch's key comes one after the other.
 pub const GRANTS_OPEN_MAX: usize = 64;

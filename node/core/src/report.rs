@@ -1,7 +1,7 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
 pub use fsdfs_proto::control::DiskCondition;
-use fsdfs_proto::identity::Role;
+use fsdfs_proto::identity::{Fact, Role};
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
 
@@ -39,6 +39,8 @@ pub struct MemberList {
     pub tickets: Vec<TicketReport>,
     /// Admins of the last list, by rank.
     pub admins: Vec<NodeId>,
+    /// As in [`StatusReport`].
+    pub member_bytes_max: u64,
 }
 
 /// A member.
@@ -131,6 +133,21 @@ pub struct RevocationReport {
     pub keys: KeyChange,
 }
 
+/// Root keys of the pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootKeyReport {
+    /// The number of the one that counts; 0 in a pool without spare ones.
+    pub number: u8,
+    /// Its public half.
+    pub key: PublicKey,
+    /// How many can still follow.
+    pub left: usize,
+    /// It said two things that contradict each other: it was copied.
+    pub is_contradicted: bool,
+    /// What root keys signed up to now and what is valid, by id.
+    pub signed: Vec<Fact>,
+}
+
 /// What becomes of the keys of the shared volume when somebody is thrown out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyChange {
@@ -151,6 +168,8 @@ pub struct StatusReport {
     pub node: NodeId,
     /// N of new blocks.
     pub copies: u8,
+    /// Bytes of blocks, all copies together, that may be charged to one member; 0 = any.
+    pub member_bytes_max: u64,
     /// Facts were exchanged since the start, or there is nobody to exchange with.
     pub ready: bool,
     /// This node holds the key of the shared volume.
@@ -190,6 +209,18 @@ pub enum Attention {
     Removed,
     /// Others used this node's ticket before it: a guest gets no key.
     Guest,
+    /// This node waits for a key of the shared volume.
+    AwaitsKey {
+        /// For so long.
+        seconds: u64,
+        /// Names of members of which some have to know this node first, and which cannot be reached; none if it only has to wait.
+        away: Vec<String>,
+    },
+    /// The pool's root key was copied: it signed two statements that contradict each other.
+    RootKeyCopied {
+        /// Its number.
+        number: u8,
+    },
     /// The wall clock is so many minutes off the other members' clocks.
     ClockOff {
         /// Positive: this clock is ahead.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fsdfs_core::report::{BlockLocation, Inventory, MapReport, MemberList, RevocationReport, StatusReport};
-use fsdfs_core::seam::{Command, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
+use fsdfs_core::report::{
+    BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport,
+};
+use fsdfs_core::seam::{Command, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply};
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Cert, Role, SecretKey, Ticket};
+use fsdfs_proto::identity::{PoolRules, Role, SecretKey, Ticket};
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::message::{IDS_MAX, Redundancy};
-use fsdfs_proto::signed::Signed;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::ClientError;
@@ -27,6 +28,17 @@ pub struct Freshness {
     pub maybe_stale: bool,
     /// Members that are connected and acknowledged changes which are not shown.
     pub unpublished_on: Vec<String>,
+}
+
+/// What is to be different in the pool's rules; none = as before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewRules {
+    /// N of new blocks.
+    pub copies: Option<u8>,
+    /// Bytes of storage that any member is believed at most; 0 = any.
+    pub up_to_bytes: Option<u64>,
+    /// Bytes of blocks, all copies together, that may be charged to one member; 0 = any.
+    pub member_bytes_max: Option<u64>,
 }
 
 /// Clones share everything.
@@ -107,11 +119,11 @@ impl Client {
         redeem_by: u64,
         uses: u32,
         up_to_bytes: Option<u64>,
-    ) -> Result<(SecretKey, Vec<Signed<Cert>>), ClientError> {
+    ) -> Result<(SecretKey, InvitationReply), ClientError> {
         let seed = SecretKey::new(random::bytes());
         let subject = PublicKey(seed.signing_key().verifying_key().to_bytes());
-        let chain = ask!(self, Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => Invited)?;
-        Ok((seed, chain))
+        let made = ask!(self, Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => Invited)?;
+        Ok((seed, made))
     }
 
     /// Wall milliseconds since 1970, by the clock that the engine is given.
@@ -133,6 +145,27 @@ impl Client {
     /// Adds an admin, or takes one off the list, with the pool's root key. The new list.
     pub async fn name_admins(&self, root: SecretKey, member: NodeId, add: bool) -> Result<Vec<NodeId>, ClientError> {
         ask!(self, Command::NameAdmins { root, member, add } => Admins)
+    }
+
+    /// Which root key counts, and what root keys signed.
+    pub async fn root_key(&self) -> Result<RootKeyReport, ClientError> {
+        ask!(self, Command::RootKey => RootKey).map(|report| *report)
+    }
+
+    /// Puts a later root key in the place of the one that counts; what earlier ones signed stays, but for `without`.
+    pub async fn replace_root_key(&self, root: SecretKey, without: Vec<FactId>) -> Result<RootKeyReport, ClientError> {
+        ask!(self, Command::ReplaceRootKey { root, without } => RootKey).map(|report| *report)
+    }
+
+    /// The pool's rules.
+    pub async fn rules(&self) -> Result<PoolRules, ClientError> {
+        ask!(self, Command::Rules => Rules).map(|rules| *rules)
+    }
+
+    /// States other rules, on an admin's node or with the root key.
+    pub async fn change_rules(&self, root: Option<SecretKey>, change: NewRules) -> Result<PoolRules, ClientError> {
+        let NewRules { copies, up_to_bytes, member_bytes_max } = change;
+        ask!(self, Command::ChangeRules { root, copies, up_to_bytes, member_bytes_max } => Rules).map(|rules| *rules)
     }
 
     /// States that a member stands for itself.

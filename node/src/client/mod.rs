@@ -13,6 +13,6 @@ mod request;
 pub use crate::net::{GateAnswersWatch, HandshakeRejected};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
-pub use handle::{Client, Freshness};
+pub use handle::{Client, Freshness, NewRules};
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};

@@ -256,9 +256,7 @@ fn gatekeeper(identity: &Identity, entries: &[LogEntry]) -> Gatekeeper {
         LogEntry::Fact(raw) => raw.open(identity.pool).ok(),
         _ => None,
     });
-    for fact in identity.chain.iter().cloned().map(Fact::from).chain(logged) {
-        facts.insert(fact);
-    }
+    facts.restore(identity.chain.iter().cloned().map(Fact::from).chain(logged).collect());
     facts.drain_new();
     let gate = GateIdentity {
         pool: identity.pool,

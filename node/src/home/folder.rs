@@ -9,7 +9,7 @@ use fsdfs_proto::ids::{NodeId, PoolId};
 use rustix::fs::{FlockOperation, flock};
 
 use super::error::{HOME_ENV, HomeError};
-use super::identity::Identity;
+use super::identity::{Identity, KeysHere, OwnerKeys, ROOT_KEY_NAME, SPARE_KEY_NAME};
 use super::instance::Instance;
 use super::ownership;
 use super::root_key;
@@ -40,6 +40,10 @@ pub struct CreatedPool {
     pub root_key: Option<PathBuf>,
     /// The root key itself, to be shown once, if it goes to no file.
     pub root_words: Option<SecretKey>,
+    /// The file with the spare key, where the pool was founded.
+    pub spare_key: Option<PathBuf>,
+    /// The spare key itself, as with the root key.
+    pub spare_words: Option<SecretKey>,
     /// As it was completed and written.
     pub config: Config,
 }
@@ -142,6 +146,15 @@ fn write_own_id(mut lock: &File) -> std::io::Result<()> {
     lock.write_all(std::process::id().to_string().as_bytes())
 }
 
+/// Where a key went that is not in the home folder.
+fn place(place: &RootKeyPlace, key: SecretKey, file: &mut Option<PathBuf>, words: &mut Option<SecretKey>) {
+    match place {
+        RootKeyPlace::Home => {}
+        RootKeyPlace::File(path) => *file = Some(path.clone()),
+        RootKeyPlace::Words => *words = Some(key),
+    }
+}
+
 /// A home folder that nobody else changes meanwhile.
 #[derive(Debug)]
 pub struct LockedHome {
@@ -161,19 +174,26 @@ impl LockedHome {
     pub fn found(&self, setup: &Setup) -> Result<CreatedPool, HomeError> {
         self.no_pool_yet()?;
         let config = setup.write_config(self.dir())?;
-        let (identity, root) = Identity::found(&setup.pool_name(&config));
-        if let RootKeyPlace::File(path) = &setup.root_key {
-            // Before anything else: a pool without its root key cannot be mended.
-            root_key::write_new(path, &root)?;
+        let (identity, OwnerKeys { root, spare }) = Identity::found(&setup.pool_name(&config));
+        let spare_place = match (&setup.spare_key, &setup.root_key) {
+            (Some(path), _) => RootKeyPlace::File(path.clone()),
+            (None, RootKeyPlace::Words) => RootKeyPlace::Words,
+            (None, _) => RootKeyPlace::Home,
+        };
+        // Before anything else: a pool without its root key cannot be mended.
+        for (place, key) in [(&setup.root_key, &root), (&spare_place, &spare)] {
+            if let RootKeyPlace::File(path) = place {
+                root_key::write_new(path, key)?;
+            }
         }
-        self.stage(&identity, Some(&root).filter(|_| setup.root_key == RootKeyPlace::Home))?;
+        let here = |place: &RootKeyPlace, key: &SecretKey| (*place == RootKeyPlace::Home).then(|| key.clone());
+        let here = KeysHere { root: here(&setup.root_key, &root), spare: here(&spare_place, &spare) };
+        self.stage(&identity, &here)?;
         self.publish_stage()?;
-        let made = self.made(identity, config);
-        Ok(match &setup.root_key {
-            RootKeyPlace::Home => made,
-            RootKeyPlace::File(path) => CreatedPool { root_key: Some(path.clone()), ..made },
-            RootKeyPlace::Words => CreatedPool { root_words: Some(root), ..made },
-        })
+        let mut made = self.made(identity, config);
+        place(&setup.root_key, root, &mut made.root_key, &mut made.root_words);
+        place(&spare_place, spare, &mut made.spare_key, &mut made.spare_words);
+        Ok(made)
     }
 
     /// Enters the pool of a ticket. Whether it admits this node is for the first member that is reached to say.
@@ -181,7 +201,7 @@ impl LockedHome {
         self.no_pool_yet()?;
         let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
         let config = setup.write_config(self.dir())?;
-        self.stage(&identity, None)?;
+        self.stage(&identity, &KeysHere::default())?;
         self.publish_stage()?;
         Ok(self.made(identity, config))
     }
@@ -192,10 +212,12 @@ impl LockedHome {
         let identity = Identity::join(ticket).map_err(HomeError::Ticket)?;
         let config = Config::load(self.dir())?;
         // The root key of the same pool is worth more than any membership.
-        let key = self.pool_file("pool-root.key");
         let is_same = self.identity().is_ok_and(|old| old.pool == ticket.pool);
-        let root = (is_same && key.exists()).then(|| super::identity::read_key(&key)).transpose()?;
-        self.stage(&identity, root.as_ref())?;
+        let kept = |name| {
+            let file = self.pool_file(name);
+            (is_same && file.exists()).then(|| super::identity::read_key(&file)).transpose()
+        };
+        self.stage(&identity, &KeysHere { root: kept(ROOT_KEY_NAME)?, spare: kept(SPARE_KEY_NAME)? })?;
         self.exchange()?;
         Ok(self.made(identity, config))
     }
@@ -234,13 +256,15 @@ impl LockedHome {
     }
 
     fn made(&self, identity: Identity, config: Config) -> CreatedPool {
-        let root_key = self.pool_file("pool-root.key");
+        let (root_key, spare_key) = (self.pool_file(ROOT_KEY_NAME), self.pool_file(SPARE_KEY_NAME));
         CreatedPool {
             pool: identity.pool,
             node: identity.node(),
             pool_name: identity.pool_name,
             root_key: root_key.exists().then_some(root_key),
             root_words: None,
+            spare_key: spare_key.exists().then_some(spare_key),
+            spare_words: None,
             config,
         }
     }

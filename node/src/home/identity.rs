@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use fsdfs_proto::codec::{self, CanonicalCodec};
 use fsdfs_proto::identity::{
     AdminList, Capability, CapabilityLevel, Cert, Fact, GateRefusal, RawFact, SecretKey, Ticket, VolEpoch,
-    founder_cert, pool_of,
+    founder_cert, founding, pool_of, root_key,
 };
 use fsdfs_proto::ids::{NodeId, PoolId, PublicKey, hex, unhex};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
@@ -34,9 +34,30 @@ pub struct Identity {
     pub chain: Vec<Signed<Cert>>,
     /// Members to turn to while no cards are known.
     pub bootstrap: Vec<(NodeId, Vec<String>)>,
-    /// What the founder knows before its log has anything: the admins, the first epoch of the shared volume and its key.
+    /// What it knows before its log has anything: the pool's root keys; the founder, besides, the admins, the first epoch of the
+    /// shared volume and its key.
     pub entries: Vec<LogEntry>,
 }
+
+/// What the owner of a new pool has to keep, apart from each other.
+#[derive(Debug)]
+pub(super) struct OwnerKeys {
+    /// In use.
+    pub root: SecretKey,
+    /// For the day on which the root key is lost or stolen.
+    pub spare: SecretKey,
+}
+
+/// Those of them that lie in the folder, until they are moved away.
+#[derive(Debug, Default)]
+pub(super) struct KeysHere {
+    pub root: Option<SecretKey>,
+    pub spare: Option<SecretKey>,
+}
+
+/// Names in the folder.
+pub(super) const ROOT_KEY_NAME: &str = "pool-root.key";
+pub(super) const SPARE_KEY_NAME: &str = "pool-spare.key";
 
 /// `pool.toml`. Bytes are in base64, ids and secrets in hexadecimal.
 #[derive(Serialize, Deserialize)]
@@ -61,23 +82,27 @@ struct BootstrapNode {
 }
 
 impl Identity {
-    /// A new pool with this node as founder and first admin, and the seed of its root key.
-    pub(super) fn found(pool_name: &str) -> (Self, SecretKey) {
-        let (root_seed, key) = (SecretKey::new(random::bytes()), SecretKey::new(random::bytes()));
-        let root = root_seed.signing_key();
-        let pool = pool_of(&root);
+    /// A new pool with this node as founder and first admin, and the keys that its owner has to keep.
+    pub(super) fn found(pool_name: &str) -> (Self, OwnerKeys) {
+        let (spare, key) = (SecretKey::new(random::bytes()), SecretKey::new(random::bytes()));
+        let keys = OwnerKeys { root: root_key(&spare, 1), spare };
+        let root = keys.root.signing_key();
+        // It names the root keys, and nobody can have it say anything else: it is wiped at the end of this function.
+        let own = SecretKey::new(random::bytes());
+        let founding = founding(&own.signing_key(), &keys.spare);
+        let pool = pool_of(&own.signing_key());
         let node = NodeId(key.signing_key().verifying_key().to_bytes());
-        let signer = PublicKey::from(pool);
+        let signer = PublicKey(root.verifying_key().to_bytes());
         let admins = AdminList { version: 1, number: 1, previous: None, signer, admins: vec![node] };
         let secret = SecretKey::new(random::bytes());
-        let keys = VolumeKeys::from_write_secret(pool.volume(), 1, *secret.key());
+        let volume_keys = VolumeKeys::from_write_secret(pool.volume(), 1, *secret.key());
         let epoch = VolEpoch {
             version: 1,
             volume: pool.volume(),
             epoch: 1,
             signer,
-            write_pk: keys.writer().expect("made from a write secret").write_pk(),
-            read_check: keys.read_check(),
+            write_pk: volume_keys.writer().expect("made from a write secret").write_pk(),
+            read_check: volume_keys.read_check(),
             frozen_heads: Vec::new(),
             prev_sealed: None,
             without: Vec::new(),
@@ -96,10 +121,11 @@ impl Identity {
             pool,
             pool_name: pool_name.to_owned(),
             gate_secret: SecretKey::new(random::bytes()),
-            chain: vec![founder_cert(&root, node)],
+            chain: vec![founder_cert(pool, &root, node)],
             key,
             bootstrap: Vec::new(),
             entries: vec![
+                fact(founding.into()),
                 fact(Signed::sign(pool, &root, admins).into()),
                 fact(Signed::sign(pool, &root, epoch).into()),
                 LogEntry::Capability(CapabilityEntry {
@@ -108,12 +134,14 @@ impl Identity {
                 }),
             ],
         };
-        (identity, root_seed)
+        (identity, keys)
     }
 
     /// A newcomer with a ticket.
     pub(super) fn join(ticket: &Ticket) -> Result<Self, GateRefusal> {
         let key = SecretKey::new(random::bytes());
+        let founding = ticket.roots.founding.iter().cloned().map(Fact::from);
+        let succession = ticket.roots.succession.iter().cloned().map(Fact::from);
         Ok(Self {
             pool: ticket.pool,
             pool_name: ticket.pool_name.clone(),
@@ -121,7 +149,8 @@ impl Identity {
             chain: ticket.redeem(&key.signing_key())?,
             key,
             bootstrap: ticket.bootstrap.clone(),
-            entries: Vec::new(),
+            // Others' chains begin with a root key, which it has to know.
+            entries: founding.chain(succession).map(|fact| LogEntry::Fact(fact.raw())).collect(),
         })
     }
 
@@ -131,7 +160,7 @@ impl Identity {
     }
 
     /// Writes it into a folder of its own.
-    pub(super) fn write(&self, folder: &Path, root: Option<&SecretKey>) -> Result<(), FileError> {
+    pub(super) fn write(&self, folder: &Path, keys: &KeysHere) -> Result<(), FileError> {
         let pack = |bytes: Vec<u8>| STANDARD.encode(bytes);
         let certs = self.chain.iter().map(|cert| Fact::from(cert.clone()).raw());
         let file = PoolFile {
@@ -151,7 +180,10 @@ impl Identity {
         let head = "# Who this node is. Secret: this file and node.key are all that is needed to act as this node.\n\n";
         files::publish(&folder.join("pool.toml"), format!("{head}{text}").as_bytes(), SECRET)?;
         write_key(&folder.join("node.key"), &self.key)?;
-        root.map_or(Ok(()), |root| write_key(&folder.join("pool-root.key"), root))
+        let write =
+            |name, key: &Option<SecretKey>| key.as_ref().map_or(Ok(()), |key| write_key(&folder.join(name), key));
+        write(ROOT_KEY_NAME, &keys.root)?;
+        write(SPARE_KEY_NAME, &keys.spare)
     }
 
     /// Reads it; every signature is checked, and that the parts belong together.

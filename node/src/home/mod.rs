@@ -35,6 +35,8 @@ pub use folder::{CreatedPool, Home, HomeBefore, LockedHome};
 pub use identity::Identity;
 pub use instance::Instance;
 pub use replace::kept_aside_in;
-pub use root_key::{ROOT_KEY_FILE, parse as parse_root_key, words as root_key_words};
+pub use root_key::{
+    ROOT_KEY_FILE, SPARE_KEY_FILE, parse as parse_root_key, words as root_key_words, write_new as write_root_key,
+};
 pub use setup::{RootKeyPlace, Setup};
 pub use socket_path::socket_path;

@@ -7,13 +7,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::{NodeId, PoolId};
 use fsdfs_proto::record::Superblock;
 
 use super::error::HomeError;
 use super::folder::{LockedHome, REPLACED};
-use super::identity::{self, Identity};
+use super::identity::{self, Identity, KeysHere};
 use super::instance::Instance;
 use crate::config::{Config, Storage};
 use crate::files::{self, FileError, at};
@@ -30,12 +29,12 @@ const WITHDRAWN: &str = "pool.withdrawn";
 const FORMER: &str = "former-member-";
 
 impl LockedHome {
-    pub(super) fn stage(&self, identity: &Identity, root: Option<&SecretKey>) -> Result<(), FileError> {
+    pub(super) fn stage(&self, identity: &Identity, keys: &KeysHere) -> Result<(), FileError> {
         let folder = self.dir().join(STAGED);
         remove_folder(&folder)?;
         files::make_private_folder(&folder)?;
         Instance::make(&folder)?;
-        identity.write(&folder, root)
+        identity.write(&folder, keys)
     }
 
     pub(super) fn publish_stage(&self) -> Result<(), FileError> {

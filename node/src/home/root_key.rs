@@ -14,6 +14,8 @@ use crate::files::{FileError, SECRET, at, sync_parent};
 
 /// Where it lies in the home folder of the node that created the pool, until it is moved away.
 pub const ROOT_KEY_FILE: &str = "pool/pool-root.key";
+/// The same of the spare key.
+pub const SPARE_KEY_FILE: &str = "pool/pool-spare.key";
 
 /// The key as 24 words, of which the last one has a checksum.
 pub fn words(key: &SecretKey) -> Zeroizing<String> {
@@ -33,7 +35,7 @@ pub fn parse(text: &str) -> Option<SecretKey> {
 }
 
 /// Writes it into a new file. One that is there may be the key of another pool.
-pub(super) fn write_new(path: &Path, key: &SecretKey) -> Result<(), FileError> {
+pub fn write_new(path: &Path, key: &SecretKey) -> Result<(), FileError> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(SECRET).open(path)?;
         writeln!(file, "{}", hex(key.as_bytes()))?;

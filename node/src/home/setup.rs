@@ -32,6 +32,8 @@ pub struct Setup {
     pub pool_name: Option<String>,
     /// Where the root key of a pool that is founded goes.
     pub root_key: RootKeyPlace,
+    /// Where its spare key goes: the home folder, or a file; on paper if the root key does and no file is named.
+    pub spare_key: Option<PathBuf>,
 }
 
 /// Where a new pool's root key goes.

@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use fsdfs_proto::identity::{Invitation, Role, SecretKey, ticket_cert};
+use fsdfs_proto::identity::{Fact, Invitation, Role, RootFacts, SecretKey, ticket_cert};
 use fsdfs_proto::ids::PublicKey;
+use fsdfs_proto::record::LogEntry;
 use tempfile::TempDir;
 
 use super::*;
@@ -27,7 +28,15 @@ fn ticket_of(founder: &Identity) -> Ticket {
     let chain = founder.chain.iter().cloned().chain([cert]).collect();
     let bootstrap = vec![(founder.node(), vec!["127.0.0.1:4".to_owned()])];
     let (pool_name, gate_secret) = (founder.pool_name.clone(), founder.gate_secret.clone());
-    Ticket { pool: founder.pool, gate_secret, chain, seed, bootstrap, pool_name }
+    let founding = founder.entries.iter().find_map(|entry| match entry {
+        LogEntry::Fact(raw) => match raw.open(founder.pool) {
+            Ok(Fact::Founding(founding)) => Some(founding),
+            _ => None,
+        },
+        _ => None,
+    });
+    let roots = RootFacts { founding, succession: None };
+    Ticket { pool: founder.pool, gate_secret, roots, chain, seed, bootstrap, pool_name }
 }
 
 #[test]
@@ -37,12 +46,13 @@ fn a_founded_pool_is_read_back_and_secrets_are_the_owners_only() {
     let made = home.found(&setup()).expect("founded");
     let identity = home.identity().expect("readable");
     assert_eq!((identity.pool, identity.node(), identity.pool_name.as_str()), (made.pool, made.node, "zoe's pool"));
-    assert_eq!(identity.entries.len(), 3, "admins, epoch, capability");
+    assert_eq!(identity.entries.len(), 4, "founding, admins, epoch, capability");
     for (name, mode) in [
         ("", 0o700),
         ("pool", 0o700),
         ("pool/node.key", 0o600),
         ("pool/pool-root.key", 0o600),
+        ("pool/pool-spare.key", 0o600),
         ("pool/pool.toml", 0o600),
     ] {
         let found = fs::metadata(home.dir().join(name)).expect(name).permissions().mode() & 0o777;
@@ -116,7 +126,7 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
         let new = Identity::join(&ticket_of(&founder)).expect("valid");
         let path = |name: &str| home.dir().join(name);
         if killed_after >= 1 {
-            home.stage(&new, None).expect("staged");
+            home.stage(&new, &identity::KeysHere::default()).expect("staged");
         }
         if killed_after >= 2 {
             fs::rename(path("pool"), path("pool.replaced")).expect("renamed");

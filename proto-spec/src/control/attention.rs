@@ -32,6 +32,18 @@ pub enum AttentionReason {
     },
     /// The ticket had been used up when this node came: it gets no key.
     GuestOnly,
+    /// This node waits for a key of the shared volume.
+    AwaitsKey {
+        /// For so many seconds.
+        seconds: u64,
+        /// Names of members of which some have to know this node first, and which cannot be reached.
+        away: Vec<String>,
+    },
+    /// The pool's root key signed two statements that contradict each other: somebody else has it, too.
+    RootKeyCopied {
+        /// Its number.
+        number: u8,
+    },
     /// This machine's clock is wrong.
     ClockOff {
         /// Minutes off the other members' median; positive = ahead.

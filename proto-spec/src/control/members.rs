@@ -12,6 +12,9 @@ pub struct MemberListing {
     pub members: Vec<MemberEntry>,
     /// Which members cannot reach each other.
     pub warnings: Vec<AttentionItem>,
+    /// Bytes of all disks together that one member may use, copies counted; 0 = any part of the pool.
+    #[serde(default)]
+    pub member_budget_bytes: u64,
 }
 
 /// A member.

@@ -31,10 +31,16 @@ pub struct NodeStatus {
     /// The file with the pool's root key, as long as it lies in this node's home folder: it is to be moved to a safe place.
     #[serde(default)]
     pub root_key_at: Option<String>,
+    /// The same of the spare key, from which the next root key is made: it is to be kept apart from the root key.
+    #[serde(default)]
+    pub spare_key_at: Option<String>,
     /// Where other members may reach this node.
     pub addresses: Vec<NodeAddress>,
     /// N: copies of new files.
     pub copies: u8,
+    /// Bytes of all disks together that one member may use, copies counted; 0 = any part of the pool.
+    #[serde(default)]
+    pub member_budget_bytes: u64,
     /// Facts were synchronized since the start, or there is no other member.
     pub ready: bool,
     /// What this node may do.

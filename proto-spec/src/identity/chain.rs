@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::identity::{Cert, CertKind};
+use crate::identity::{Cert, CertKind, RootFacts};
 use crate::ids::{NodeId, PoolId, PublicKey};
 use crate::signed::{Signed, is_strong};
 use crate::u8_enum;
@@ -79,15 +79,18 @@ pub fn check_known(
 
 /// The part of the check that needs nothing but the chain: it leads from the pool's root key to its last subject, and no
 /// link gives more than it has. Holding `Signed` certificates is the proof of their form and signatures.
-pub fn check_links(pool: PoolId, chain: &[Signed<Cert>]) -> Result<(), GateRefusal> {
+///
+/// `roots`: what is known of the pool's root keys; a former one may have issued what is valid still.
+pub fn check_links(pool: PoolId, roots: &RootFacts, chain: &[Signed<Cert>]) -> Result<(), GateRefusal> {
     refuse(chain.is_empty() || chain.len() > CHAIN_CERTS_MAX, GateRefusal::ChainLength)?;
-    refuse(chain[0].value().issuer != pool.into(), GateRefusal::OtherPool)?;
+    refuse(!roots.is_root(pool, chain[0].value().issuer), GateRefusal::OtherPool)?;
     let linked = |pair: &[Signed<Cert>]| {
         pair[1].value().issuer == pair[0].value().subject && pair[1].value().parent == Some(pair[0].id())
     };
     refuse(chain[0].value().parent.is_some() || !chain.windows(2).all(linked), GateRefusal::Broken)?;
-    let mut subjects = BTreeSet::from([PublicKey::from(pool)]);
-    let fresh = chain.iter().all(|cert| subjects.insert(cert.value().subject) && is_strong(cert.value().subject));
+    let mut subjects = BTreeSet::new();
+    let may_be = |key| roots.number_of(pool, key).is_none() && is_strong(key);
+    let fresh = chain.iter().all(|cert| subjects.insert(cert.value().subject) && may_be(cert.value().subject));
     refuse(!fresh, GateRefusal::BadSubject)?;
     chain.windows(2).try_for_each(|pair| may_issue(pair[0].value(), pair[1].value()))
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdminList, Admission, Card, Cert, Departure, FeatureLevel, Head, Heartbeat, PoolRules, Removal, Revocation,
-    VolEpoch, Vouch,
+    AdminList, Admission, Card, Cert, Departure, FeatureLevel, Founding, Head, Heartbeat, PoolRules, Removal,
+    Revocation, Succession, VolEpoch, Vouch,
 };
 use crate::codec::{CanonicalCodec, FormatError};
 use crate::ids::{FactId, PoolId, PublicKey, Signature};
@@ -30,6 +30,8 @@ pub enum Fact {
     VolEpoch(Signed<VolEpoch>),
     Head(Signed<Head>),
     Vouch(Signed<Vouch>),
+    Founding(Signed<Founding>),
+    Succession(Signed<Succession>),
 }
 
 impl Fact {
@@ -89,6 +91,9 @@ u8_enum! {
         11 => VolEpoch,
         12 => Head,
         13 => Vouch,
+        // 14 and 15 are of later levels.
+        16 => Founding,
+        17 => Succession,
     }
 }
 
@@ -189,5 +194,7 @@ each_fact!(
     FeatureLevel,
     VolEpoch,
     Head,
-    Vouch
+    Vouch,
+    Founding,
+    Succession
 );

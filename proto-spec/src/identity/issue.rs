@@ -6,17 +6,17 @@ use crate::identity::{Cert, CertKind, FOUNDER_DEPTH, Role};
 use crate::ids::{NodeId, PoolId, PublicKey, Signature};
 use crate::signed::Signed;
 
-/// The pool that a root key founds.
-pub fn pool_of(root: &SigningKey) -> PoolId {
-    PoolId(root.verifying_key().to_bytes())
+/// The pool whose own key this is.
+pub fn pool_of(own: &SigningKey) -> PoolId {
+    PoolId(own.verifying_key().to_bytes())
 }
 
-/// The certificate of the pool's first member: all rights.
-pub fn founder_cert(root: &SigningKey, founder: NodeId) -> Signed<Cert> {
+/// The certificate of the pool's first member, by a root key: all rights.
+pub fn founder_cert(pool: PoolId, root: &SigningKey, founder: NodeId) -> Signed<Cert> {
     let cert = Cert {
         version: 1,
         kind: CertKind::Member,
-        issuer: pool_of(root).into(),
+        issuer: PublicKey(root.verifying_key().to_bytes()),
         subject: founder.into(),
         role: Role::Full,
         may_invite: true,
@@ -28,7 +28,7 @@ pub fn founder_cert(root: &SigningKey, founder: NodeId) -> Signed<Cert> {
         parent: None,
         consent: None,
     };
-    Signed::sign(pool_of(root), root, cert)
+    Signed::sign(pool, root, cert)
 }
 
 /// What an invitation gives.

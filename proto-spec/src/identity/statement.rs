@@ -244,6 +244,8 @@ pub struct PoolRules {
     pub retain_days: u32,
     /// Largest weight a card may claim, GiB; 0 = no cap.
     pub weight_gib_max: u32,
+    /// Bytes of blocks, all copies together, that may be charged to one member; 0 = no limit.
+    pub member_bytes_max: u64,
 }
 
 /// Statements a revocation keeps at most: half a megabyte of ids, as many as one key may sign in a pool.
@@ -383,7 +385,7 @@ fn authored(volume: VolumeId, commit: &[u8]) -> Vec<u8> {
     [crate::label::SIGN_PREFIX.as_bytes(), sign::AUTHOR.as_bytes(), &[0], &volume.0, &id.0].concat()
 }
 
-fn first_version(what: &'static str, version: u8) -> Result<(), FormatError> {
+pub(super) fn first_version(what: &'static str, version: u8) -> Result<(), FormatError> {
     if version == 1 { Ok(()) } else { Err(FormatError::TooNew { what, version: version.into() }) }
 }
 

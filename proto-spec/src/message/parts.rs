@@ -101,6 +101,8 @@ u8_enum! {
         4 => WrongBytes,
         /// Not kept for this sender: it is no block of the pool, or nobody who may put blocks stands behind it.
         5 => Refused,
+        /// Whoever it is charged to has used up what the pool's rules give a member.
+        6 => OverBudget,
     }
 }
 

@@ -7,8 +7,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
     AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, Departure, Fact, FactKind, FeatureLevel,
-    Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, SecretKey, Sponsor, Ticket, VolEpoch, Vouch,
-    consented, founder_cert, newcomer_cert, ticket_cert,
+    Founding, Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, RootFacts, SecretKey, Sponsor,
+    Succession, Ticket, VolEpoch, Vouch, consented, founder_cert, newcomer_cert, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
 use fsdfs_proto::label::sign;
@@ -25,6 +25,8 @@ pub const FOUNDER: u8 = 2;
 pub const TICKET: u8 = 3;
 pub const NEWCOMER: u8 = 4;
 const WRITER: u8 = 5;
+const FIRST_ROOT: u8 = 6;
+const SECOND_ROOT: u8 = 7;
 
 pub struct MessageSample {
     pub name: &'static str,
@@ -65,6 +67,8 @@ pub fn parts(fact: &Fact) -> Envelope {
         Fact::VolEpoch(signed) => signed.envelope(),
         Fact::Head(signed) => signed.envelope(),
         Fact::Vouch(signed) => signed.envelope(),
+        Fact::Founding(signed) => signed.envelope(),
+        Fact::Succession(signed) => signed.envelope(),
     }
 }
 
@@ -83,6 +87,8 @@ pub fn reencode(fact: &Fact, payload: &[u8]) -> Result<(), TestCaseError> {
         FactKind::VolEpoch => same::<VolEpoch>(payload),
         FactKind::Head => same::<Head>(payload),
         FactKind::Vouch => same::<Vouch>(payload),
+        FactKind::Founding => same::<Founding>(payload),
+        FactKind::Succession => same::<Succession>(payload),
     }
 }
 
@@ -95,7 +101,7 @@ where
 }
 
 pub fn founder() -> Signed<Cert> {
-    founder_cert(&key(ROOT), node(FOUNDER))
+    founder_cert(pool(), &key(ROOT), node(FOUNDER))
 }
 
 pub fn ticket_certificate() -> Signed<Cert> {
@@ -164,6 +170,7 @@ fn rules() -> PoolRules {
         garbage_grace_hours: 72,
         retain_days: 7,
         weight_gib_max: 0,
+        member_bytes_max: 1 << 40,
     }
 }
 
@@ -205,6 +212,14 @@ fn gone(boot: u64) -> Departure {
 fn head() -> Head {
     // What a head says of its commit is 05-volume's; here it is bytes.
     Head::by(&key(FOUNDER), VolumeId(pool().0), 2, Bytes::from_static(b"a commit block"))
+}
+
+fn founding() -> Founding {
+    Founding { version: 1, signer: public(ROOT), roots: vec![public(FIRST_ROOT), public(SECOND_ROOT)] }
+}
+
+fn succession() -> Succession {
+    Succession { version: 1, number: 2, signer: public(SECOND_ROOT), keep: vec![founder().id()] }
 }
 
 pub fn statements() -> Vec<MessageSample> {
@@ -259,6 +274,8 @@ pub fn statements() -> Vec<MessageSample> {
             FOUNDER,
             Vouch { version: 1, signer: public(FOUNDER), node: node(NEWCOMER), weight_gib_max: 40_000 },
         ),
+        sample("a founding", ROOT, founding()),
+        sample("a succession", SECOND_ROOT, succession()),
     ]
 }
 
@@ -384,6 +401,8 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
     let admin = |admins: AdminList| spoilt(FactKind::AdminList, ROOT, &admins);
     let epochs = |epoch: VolEpoch| spoilt(FactKind::VolEpoch, FOUNDER, &epoch);
     let revokes = |revoke: Revocation| spoilt(FactKind::Revocation, FOUNDER, &revoke);
+    let foundings = |roots| spoilt(FactKind::Founding, ROOT, &Founding { roots, ..founding() });
+    let successions = |succession: Succession| spoilt(FactKind::Succession, SECOND_ROOT, &succession);
     let ids = |count: u8| (0..count).map(|byte| BlockId([byte; 32])).collect::<Vec<_>>();
     vec![
         ("a member certificate with uses", spoilt(FactKind::Cert, TICKET, &Cert { uses: 1, ..member.clone() })),
@@ -416,6 +435,17 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
         ("a reason of 201 bytes", revokes(Revocation { reason: "r".repeat(201), ..revoke() })),
         ("epoch 0", epochs(VolEpoch { epoch: 0, ..epoch() })),
         ("frozen heads out of order", epochs(VolEpoch { frozen_heads: ids(3).into_iter().rev().collect(), ..epoch() })),
+        ("a founding without root keys", foundings(vec![])),
+        ("a founding of 17 root keys", foundings((20..37).map(public).collect())),
+        ("a root key twice", foundings(vec![public(20), public(20)])),
+        ("the pool's own key as a root key", foundings(vec![public(ROOT)])),
+        ("a weak root key", foundings(vec![WEAK])),
+        ("succession 1", successions(Succession { number: 1, ..succession() })),
+        ("succession 17", successions(Succession { number: 17, ..succession() })),
+        (
+            "a succession that keeps an id twice",
+            successions(Succession { keep: vec![FactId([1; 32]); 2], ..succession() }),
+        ),
         ("a sealed key of 257 bytes", epochs(VolEpoch { prev_sealed: Some(vec![0; 257].into()), ..epoch() })),
     ]
 }
@@ -432,6 +462,10 @@ pub fn ticket() -> Ticket {
     Ticket {
         pool: pool(),
         gate_secret: SecretKey::new([10; 32]),
+        roots: RootFacts {
+            founding: Some(Signed::sign(pool(), &key(ROOT), founding())),
+            succession: Some(Signed::sign(pool(), &key(SECOND_ROOT), succession())),
+        },
         chain: vec![founder(), ticket_certificate()],
         seed: SecretKey::new([TICKET; 32]),
         bootstrap: vec![(node(FOUNDER), vec!["home.example.org:4001".into(), "192.0.2.7:4001".into()])],

@@ -49,7 +49,7 @@ impl PoolKeys {
         let node = NodeId(key.verifying_key().to_bytes());
         let chain = match &self.founder {
             None => {
-                let cert = founder_cert(&self.root, node);
+                let cert = founder_cert(pool_of(&self.root), &self.root, node);
                 self.founder = Some((key.clone(), cert.clone()));
                 vec![cert]
             }

@@ -194,6 +194,7 @@ impl ForgingMember {
             garbage_grace_hours: 0,
             retain_days: 0,
             weight_gib_max: 1,
+            member_bytes_max: 1,
         }));
         facts.push(self.sign(VolEpoch {
             version: 1,

@@ -76,6 +76,10 @@ const ROWS: &[(&str, Ends)] = &[
     ("members revoke nope --yes", Failed(&["nope"])),
     ("admins", Fine),
     ("admins add node0 --root-key #/nope", Failed(&["nope"])),
+    ("root-key", Fine),
+    ("root-key replace --spare-key #/nope --words", Failed(&["nope"])),
+    ("rules", Fine),
+    ("rules set --copies 3 --root-key #/nope", Failed(&["nope"])),
     ("invite --revoke 01234567", Failed(&["01234567"])),
     // Partly.
     ("put #/a #/nope @/partly", Failed(&["nope", "not stored"])),

@@ -15,7 +15,7 @@ use fsdfs_node::net::NetEvent;
 use fsdfs_proto::gate::{
     GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, ProtocolMismatch, VERSIONS, frame_len,
 };
-use fsdfs_proto::identity::{Cert, founder_cert};
+use fsdfs_proto::identity::{Cert, founder_cert, pool_of};
 use fsdfs_proto::ids::{Digest, Key};
 use fsdfs_proto::signed::Signed;
 use futures::future::join_all;
@@ -76,12 +76,12 @@ fn proof(certs: &[Signed<Cert>]) -> GateProof {
 
 /// Its own root key signs as if it were this pool's.
 fn forged(own: u8) -> GateProof {
-    let cert = founder_cert(&key(254), node(own)).value().clone();
+    let cert = founder_cert(pool_of(&key(254)), &key(254), node(own)).value().clone();
     proof(&[Signed::sign(pool_id(), &key(254), cert)])
 }
 
 fn of_another_pool(own: u8) -> GateProof {
-    proof(&[founder_cert(&key(254), node(own))])
+    proof(&[founder_cert(pool_of(&key(254)), &key(254), node(own))])
 }
 
 fn stolen(pool: &Pool) -> GateProof {
@@ -94,7 +94,7 @@ fn expired(pool: &Pool, own: u8) -> GateProof {
 
 /// Its certificate is good; only the revocation stands against it.
 fn revoked(pool: &Pool, own: u8) -> GateProof {
-    proof(&[founder_cert(&pool.root, node(own))])
+    proof(&[founder_cert(pool_of(&pool.root), &pool.root, node(own))])
 }
 
 /// Seeds of keys for strangers, each used once: half of them with a smaller id than the member's.

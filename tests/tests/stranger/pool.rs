@@ -54,7 +54,7 @@ impl Pool {
     }
 
     pub fn add(&mut self, seed: u8) {
-        self.facts.insert(founder_cert(&self.root, node(seed)).into());
+        self.facts.insert(founder_cert(pool_of(&self.root), &self.root, node(seed)).into());
     }
 
     pub fn add_and_revoke(&mut self, seed: u8) {

@@ -4,7 +4,8 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
 use super::blocks::{
-    Audits, BackgroundMachines, BlockServer, Gets, Inventories, Puts, Repair, ReplicationLog, background_machines,
+    Audits, BackgroundMachines, BlockServer, Budgets, Gets, Inventories, Puts, Repair, ReplicationLog,
+    background_machines,
 };
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
@@ -32,6 +33,7 @@ pub struct Engine {
     pub(super) puts: Puts,
     pub(super) gets: Gets,
     pub(super) server: BlockServer,
+    pub(super) budgets: Budgets,
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
     pub(super) audits: Audits,
@@ -67,6 +69,7 @@ impl Engine {
             puts: Puts::default(),
             gets: Gets::default(),
             server: BlockServer,
+            budgets: Budgets::default(),
             replication: ReplicationLog::default(),
             repair: Repair::default(),
             audits: Audits::default(),

@@ -21,7 +21,7 @@
 //! let start = Start {
 //!     pool: pool_of(&root),
 //!     key: key.to_bytes(),
-//!     chain: vec![founder_cert(&root, me)],
+//!     chain: vec![founder_cert(pool_of(&root), &root, me)],
 //!     bootstrap: Vec::new(),
 //!     entries: Vec::new(),
 //!     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Writer([1; 8]) },
@@ -69,7 +69,7 @@ use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
     BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId,
-    PeerEvent, QueryToken, Refusal, RepairToken, Reply, Token, Waiter,
+    PeerEvent, QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
 };
 
 pub use self::machines::Engine;
@@ -225,6 +225,7 @@ impl Engine {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);
                 self.commits.recommit_soon(&mut self.cx, &self.heads);
                 self.rotation.check(&mut self.cx);
+                self.go_on_with_queries();
             }
             Event::PutEnded(report) => {
                 answers::note_put(self, &report);
@@ -234,19 +235,34 @@ impl Engine {
             Event::GetEnded { waiter, id, outcome } => answers::on_get_ended(self, &waiter, id, outcome),
             Event::HeadsHeard { waiter, volume, heard } => match waiter {
                 Waiter::Commit(_) => self.commit(|commits, parts| commits.run(parts, volume).on_heads(heard)),
-                Waiter::Query(QueryToken::Heads(query)) => {
-                    let recent = self.commits.recent(volume);
-                    let all = self.heads.current(&self.cx, volume);
-                    let withheld_by = self.unpublished.withheld_by(volume, &all);
-                    // What was written in an epoch of which the key is still on its way is not shown, and that is said.
-                    let heads = self.heads.readable(&self.cx, volume);
-                    let heard = HeardHeads { majority: heard.majority && heads.len() == all.len(), ..heard };
-                    let basis = ReadBasis { heads, heard, withheld_by, recent };
-                    self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
-                }
+                Waiter::Query(QueryToken::Heads(query)) => self.begin_query((query, volume), heard),
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
             Event::Reply { op, reply } => self.cx.reply(op, reply),
+        }
+    }
+
+    /// A query knows which heads stand.
+    fn begin_query(&mut self, (query, volume): (u64, VolumeId), heard: HeardHeads) {
+        if self.tree_queries.waits_for_key(&mut self.cx, &self.heads, (query, volume), heard) {
+            return;
+        }
+        let recent = self.commits.recent(volume);
+        let all = self.heads.current(&self.cx, volume);
+        let withheld_by = self.unpublished.withheld_by(volume, &all);
+        // What was written in an epoch of which the key is still on its way is not shown, and that is said.
+        let is_whole = !self.heads.lacks_key(&self.cx, volume);
+        let heads = self.heads.readable(&self.cx, volume);
+        let is_whole = is_whole && heads.len() == all.len();
+        let heard = HeardHeads { majority: heard.majority && is_whole, ..heard };
+        let basis = ReadBasis { heads, heard, withheld_by, recent };
+        self.tree_queries.on_heads(&mut self.cx, &self.heads, (query, volume), basis);
+    }
+
+    /// Queries that waited for a key, which came, or will not come soon.
+    fn go_on_with_queries(&mut self) {
+        for (query, volume, heard) in self.tree_queries.take_waiting() {
+            self.begin_query((query, volume), heard);
         }
     }
 
@@ -284,7 +300,8 @@ impl Engine {
             Command::Status => {
                 let (repair, replication) = (&self.repair, &self.replication);
                 let (liveness, heads, gossip, audits) = (&self.liveness, &self.heads, &self.gossip, &self.audits);
-                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip };
+                let keys = &self.key_ring;
+                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }
@@ -302,6 +319,22 @@ impl Engine {
             }
             Command::NameAdmins { root, member, add } => {
                 admin::name_admins(cx, &mut self.gossip, op, (&root, member, add));
+            }
+            Command::RootKey => {
+                let report = admin::root_key(cx);
+                cx.reply(op, Reply::RootKey(Box::new(report)));
+            }
+            Command::ReplaceRootKey { root, without } => {
+                admin::replace_root_key(cx, &mut self.gossip, op, (&root, &without));
+            }
+            Command::Rules => {
+                let rules = cx.facts.rules();
+                cx.reply(op, Reply::Rules(Box::new(rules)));
+            }
+            Command::ChangeRules { root, copies, up_to_bytes, member_bytes_max } => {
+                let weight_max = up_to_bytes.map(|bytes| self.card.units(bytes));
+                let change = RulesChange { copies, weight_max, member_bytes_max };
+                admin::change_rules(cx, &mut self.gossip, op, (root.as_ref(), &change));
             }
             Command::Vouch { node, up_to_bytes } => {
                 let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));
@@ -338,7 +371,8 @@ impl Engine {
             }
             Message::Store(store) => {
                 self.sync.compare_maps(cx, from, store.map);
-                self.server.on_store(cx, from, &store, payload);
+                let accounts = (&mut self.budgets, &self.repair);
+                self.server.on_store(cx, accounts, (from, &store), payload);
             }
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
@@ -538,6 +572,7 @@ impl Engine {
             }
             Timer::Heartbeat => self.heartbeat(),
             Timer::Keys => self.key_ring.request_of_any(cx),
+            Timer::Queries => self.go_on_with_queries(),
             Timer::Rotate => self.rotation.on_due(cx, &self.key_ring),
             Timer::Facts(node) => self.gossip.go_on(cx, node),
             Timer::LogOthers => self.gossip.log_others(cx),

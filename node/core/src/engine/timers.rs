@@ -32,6 +32,8 @@ pub(super) enum Timer {
     ReadRepair(BlockId),
     /// Queued edits become a commit.
     Commit(VolumeId),
+    /// Queries that wait for a key wait no longer.
+    Queries,
     /// Several heads stand, or one is not published.
     Merge(VolumeId),
     /// What is not published is told again.

@@ -207,7 +207,7 @@ impl Ledger<'_> {
     /// Who has to answer for a statement.
     pub fn payer_of(&self, fact: &Fact) -> Option<PublicKey> {
         match fact {
-            Fact::Card(_) | Fact::Heartbeat(_) | Fact::Admission(_) => None,
+            Fact::Card(_) | Fact::Heartbeat(_) | Fact::Admission(_) | Fact::Founding(_) | Fact::Succession(_) => None,
             Fact::VolEpoch(epoch) => Some(payer_of_epoch(epoch)),
             Fact::Head(head) => {
                 let epochs = self.epochs.get(&head.value().volume)?.get(&head.value().epoch)?;

@@ -10,26 +10,32 @@ use fsdfs_proto::ids::{FactId, PoolId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
 use super::graph::FactGraph;
+use super::roots::RootLine;
 
 /// Ranks, and the effective revocations of keys with a rank. Nothing else that is kept has a say in it, so what they void
 /// need not be kept.
 #[derive(Clone, Debug)]
 pub(super) struct RankedLaw {
-    /// The root key has rank 0. Ranks are distinct and without gaps.
+    /// Which root key counts.
+    pub roots: RootLine,
+    /// Root keys have rank 0: what a former one signed and what stays valid keeps its weight. Those of admins are distinct and
+    /// without gaps.
     ranks: BTreeMap<PublicKey, usize>,
     /// By subject. No list is empty.
     revocations: BTreeMap<PublicKey, Vec<Signed<Revocation>>>,
 }
 
 impl RankedLaw {
-    /// `facts`: all lists of admins and all revocations by keys with a rank, whatever else.
+    /// `facts`: what is said of root keys, all lists of admins, and all revocations by keys with a rank, whatever else.
     pub fn new<'a>(pool: PoolId, facts: impl Iterator<Item = &'a Fact> + Clone) -> Self {
         let lists = facts.clone().filter_map(|fact| if let Fact::AdminList(list) = fact { Some(list) } else { None });
-        let mut law = Self { ranks: ranks(pool, lists), revocations: BTreeMap::new() };
+        let roots = RootLine::new(pool, facts.clone());
+        let mut law = Self { ranks: ranks(&roots, lists), revocations: BTreeMap::new(), roots };
         let mut authorized = BTreeMap::<PublicKey, Vec<&Signed<Revocation>>>::new();
         for fact in facts {
             let Fact::Revocation(revoke) = fact else { continue };
-            if law.is_above(revoke.signer(), revoke.value().subject) {
+            let counts = !law.roots.voids(revoke.signer(), revoke.id());
+            if counts && law.is_above(revoke.signer(), revoke.value().subject) {
                 authorized.entry(revoke.value().subject).or_default().push(revoke);
             }
         }
@@ -37,10 +43,10 @@ impl RankedLaw {
         law
     }
 
-    /// Root is 0, the admins of the last list follow, then those that only earlier lists name: what they signed as admins
+    /// A root key is 0, the admins of the last list follow, then those that only earlier lists name: what they signed as admins
     /// must not fall because the list went on. A revocation takes their power away.
     pub fn rank(&self, key: PublicKey) -> Option<usize> {
-        self.ranks.get(&key).copied()
+        if self.roots.is_root(key) { Some(0) } else { self.ranks.get(&key).copied() }
     }
 
     /// Whether a key has authority by its rank.
@@ -52,8 +58,17 @@ impl RankedLaw {
         }
     }
 
-    /// Whether a key with a rank revoked the signer of this and does not retain it.
+    /// Whether a key with a rank revoked the signer of this and does not retain it, or it is an earlier root key's.
     pub fn voids(&self, signer: PublicKey, statement: FactId) -> bool {
+        self.roots.voids(signer, statement) || self.revokes(signer, statement)
+    }
+
+    /// The same, if it need not even be kept.
+    pub fn ends(&self, signer: PublicKey, statement: FactId) -> bool {
+        self.roots.drops(signer, statement) || self.revokes(signer, statement)
+    }
+
+    fn revokes(&self, signer: PublicKey, statement: FactId) -> bool {
         self.revocations.get(&signer).into_iter().flatten().any(|revoke| !retains(revoke, statement))
     }
 }
@@ -181,11 +196,12 @@ fn retains(revoke: &Signed<Revocation>, statement: FactId) -> bool {
 }
 
 /// Ranks of everybody whom a list names that is chained to list 1.
-fn ranks<'a>(pool: PoolId, lists: impl Iterator<Item = &'a Signed<AdminList>>) -> BTreeMap<PublicKey, usize> {
+fn ranks<'a>(roots: &RootLine, lists: impl Iterator<Item = &'a Signed<AdminList>>) -> BTreeMap<PublicKey, usize> {
     let chained = chained(lists.map(|list| (list.value().number, list.value().previous, list)));
-    let mut ranks = BTreeMap::from([(PublicKey::from(pool), 0)]);
-    for admin in chained.iter().rev().flat_map(|list| &list.value().admins) {
-        let next = ranks.len();
+    let counts = |list: &&&Signed<AdminList>| !roots.voids(list.signer(), list.id());
+    let mut ranks = BTreeMap::new();
+    for admin in chained.iter().rev().filter(counts).flat_map(|list| &list.value().admins) {
+        let next = ranks.len() + 1;
         ranks.entry((*admin).into()).or_insert(next);
     }
     ranks

@@ -4,7 +4,8 @@
 //! keep the same, whatever came first.
 
 use fsdfs_proto::identity::{
-    Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, Removal, Revocation, VolEpoch, may_issue,
+    Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, Removal, Revocation, Succession, VolEpoch,
+    may_issue,
 };
 use fsdfs_proto::ids::{NodeId, PublicKey};
 use fsdfs_proto::signed::{Signed, is_strong};
@@ -35,15 +36,18 @@ impl FactSet {
         if self.is_voided(fact) {
             return Verdict::Stale;
         }
-        let root = PublicKey::from(self.kept.pool);
         match fact {
+            Fact::Founding(_) if fact.signer() != self.kept.pool.into() => {
+                Verdict::Invalid("a founding by another key")
+            }
+            Fact::Founding(_) => Verdict::Keep,
+            Fact::Succession(succession) => self.check_succession(succession),
             Fact::Cert(cert) => self.check_cert(cert),
             Fact::Admission(admission) => self.check_admission(admission),
             Fact::Card(card) => self.check_card(card),
             Fact::Heartbeat(beat) => self.check_heartbeat(beat.value()),
             Fact::Departure(gone) => self.check_gone(gone),
-            Fact::AdminList(_) if fact.signer() != root => Verdict::Invalid("only the root key names admins"),
-            Fact::AdminList(_) => Verdict::Keep,
+            Fact::AdminList(_) => self.check_root(fact.signer(), "only the root key names admins"),
             Fact::PoolRules(_) | Fact::Vouch(_) => self.check_ranked(fact.signer()),
             Fact::VolEpoch(epoch) => self.check_epoch(epoch.value()),
             Fact::Head(head) => self.check_head(head),
@@ -57,6 +61,15 @@ impl FactSet {
     /// Certificates and admissions stay, or others would lose their chains with those who invited or admitted them, and there
     /// would be no way back if whoever revoked is revoked in turn. So do cards, of which there is one a member.
     pub(super) fn is_voided(&self, fact: &Fact) -> bool {
+        let law = &self.kept.law;
+        match fact {
+            Fact::Founding(it) => {
+                let kept = law.roots.facts().founding.as_ref();
+                return it.signer() == self.kept.pool.into() && kept.is_some_and(|kept| kept.id() < it.id());
+            }
+            _ if law.roots.drops(fact.signer(), fact.id()) => return true,
+            _ => {}
+        }
         let stays = matches!(
             fact,
             Fact::Cert(_)
@@ -65,24 +78,25 @@ impl FactSet {
                 | Fact::Heartbeat(_)
                 | Fact::Head(_)
                 | Fact::AdminList(_)
+                | Fact::Succession(_)
         );
-        let law = &self.kept.law;
         if stays {
             return false;
         }
         let key = self.kept.ledger().payer_of(fact).unwrap_or(fact.signer());
-        law.voids(fact.signer(), fact.id()) || law.rank(key).is_none() && !self.kept.has_lawful_chain(key)
+        law.ends(fact.signer(), fact.id()) || law.rank(key).is_none() && !self.kept.has_lawful_chain(key)
     }
 
     fn check_cert(&self, cert: &Signed<Cert>) -> Verdict {
         let (id, cert) = (cert.id(), cert.value());
-        let root = PublicKey::from(self.kept.pool);
-        if cert.subject == root || cert.subject == cert.issuer || !is_strong(cert.subject) {
+        if self.kept.law.roots.may_be_root(cert.subject) || cert.subject == cert.issuer || !is_strong(cert.subject) {
             return Verdict::Invalid("a certificate for the root key, for its own issuer, or for a weak key");
         }
         let Some(parent) = cert.parent else {
-            let by_root = cert.issuer == root && cert.consent.is_none();
-            return if by_root { Verdict::Keep } else { Verdict::Invalid("a certificate without a parent") };
+            return match cert.consent {
+                None => self.check_root(cert.issuer, "a certificate without a parent"),
+                Some(_) => Verdict::Invalid("a certificate without a parent"),
+            };
         };
         if (cert.kind == CertKind::Member) != cert.consent.is_some() {
             return Verdict::Invalid("a certificate to which its subject did not agree");
@@ -239,7 +253,26 @@ impl FactSet {
         cert.kind == CertKind::Member && self.kept.facts.values().any(|fact| about(&fact))
     }
 
-    /// The root key, an admin of any list, or a member.
+    /// A root key's word that it counts from now on. What the founding does not name is none.
+    fn check_succession(&self, succession: &Signed<Succession>) -> Verdict {
+        let roots = self.kept.law.roots.facts();
+        match roots.key(self.kept.pool, succession.value().number) {
+            Some(key) if key == succession.signer() => Verdict::Keep,
+            None if roots.founding.is_none() => Verdict::Wait(Awaited::Key(succession.signer())),
+            _ => Verdict::Invalid("a succession by a key that the founding does not name"),
+        }
+    }
+
+    /// The root key, or one before it. One that is to be the root key may have said that it is.
+    fn check_root(&self, signer: PublicKey, otherwise: &'static str) -> Verdict {
+        match &self.kept.law.roots {
+            roots if roots.is_root(signer) => Verdict::Keep,
+            roots if roots.may_be_root(signer) => Verdict::Wait(Awaited::Key(signer)),
+            _ => Verdict::Invalid(otherwise),
+        }
+    }
+
+    /// A root key, an admin of any list, or a member.
     fn check_signer(&self, signer: PublicKey) -> Verdict {
         match self.check_ranked(signer) {
             Verdict::Keep => Verdict::Keep,

@@ -262,6 +262,7 @@ fn default_rules(root: PublicKey) -> PoolRules {
         garbage_grace_hours: 72,
         retain_days: 7,
         weight_gib_max: 0,
+        member_bytes_max: 0,
     }
 }
 

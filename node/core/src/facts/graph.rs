@@ -6,17 +6,16 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use fsdfs_proto::identity::{Admission, Cert, CertKind, may_issue};
-use fsdfs_proto::ids::{FactId, PoolId, PublicKey};
+use fsdfs_proto::ids::{FactId, PublicKey};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 
 use crate::limits::ADMISSIONS_IN_RESERVE_MAX;
 
 /// Connected certificates with their admissions.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct FactGraph {
-    root: PublicKey,
-    /// Each hangs on one that is here, or on the root key.
+    /// Each hangs on one that is here, or on a root key.
     links: BTreeMap<FactId, CertLink>,
     by_subject: BTreeMap<PublicKey, BTreeSet<FactId>>,
     /// The earliest entry of each member's certificates.
@@ -48,9 +47,8 @@ pub(super) type Place = (Hlc, u16, FactId);
 
 impl FactGraph {
     /// Without any certificate.
-    pub fn new(pool: PoolId) -> Self {
-        let (links, by_subject, member_since) = Default::default();
-        Self { root: pool.into(), links, by_subject, member_since }
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Where a certificate and its admissions hang.
@@ -110,7 +108,7 @@ impl FactGraph {
 
     /// Where this certificate would enter by its parent and, below a ticket, by this admission.
     pub fn entry_by(&self, cert: &Cert, admission: Option<&Admission>) -> Option<Hlc> {
-        let Some(parent) = cert.parent else { return (cert.issuer == self.root).then(Hlc::default) };
+        let Some(parent) = cert.parent else { return Some(Hlc::default()) };
         let parent = self.links.get(&parent)?;
         match (parent.cert.value().kind, admission) {
             (CertKind::Member, _) => Some(parent.entry),
@@ -282,14 +280,14 @@ pub(super) fn place(link: &CertLink) -> Place {
     (link.entry, link.above, link.cert.id())
 }
 
-/// What certificates and admissions amount to if they are taken in in the order of their places, each as `accept` says.
+/// What certificates and admissions amount to if they are taken in in the order of their places, each as `accept` says. Those
+/// without a parent are by root keys.
 pub(super) fn build(
-    pool: PoolId,
     certs: impl Iterator<Item = Signed<Cert>>,
     admissions: impl Iterator<Item = Signed<Admission>>,
     mut accept: impl FnMut(&FactGraph, &Signed<Cert>, Place) -> bool,
 ) -> FactGraph {
-    let mut graph = FactGraph::new(pool);
+    let mut graph = FactGraph::new();
     let mut below = BTreeMap::<Option<FactId>, Vec<Signed<Cert>>>::new();
     certs.for_each(|cert| below.entry(cert.value().parent).or_default().push(cert));
     let mut candidates = AdmissionIndex::default();
@@ -300,10 +298,8 @@ pub(super) fn build(
     let mut open = BinaryHeap::new();
     let mut ready = BTreeMap::<FactId, Signed<Cert>>::new();
     for cert in below.remove(&None).unwrap_or_default() {
-        if cert.value().issuer == graph.root {
-            open.push(Reverse((Hlc::default(), 0, cert.id())));
-            ready.insert(cert.id(), cert);
-        }
+        open.push(Reverse((Hlc::default(), 0, cert.id())));
+        ready.insert(cert.id(), cert);
     }
     while let Some(Reverse(at @ (entry, above, id))) = open.pop() {
         visit();

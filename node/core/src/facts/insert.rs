@@ -68,13 +68,15 @@ impl FactSet {
     pub fn restore(&mut self, mut facts: Vec<Fact>) {
         facts.sort_by_cached_key(|fact| {
             let class = match fact {
-                Fact::AdminList(_) => 0,
-                Fact::Revocation(_) => 1,
-                Fact::Vouch(_) => 2,
-                Fact::Cert(_) => 3,
-                Fact::Admission(_) => 4,
-                Fact::Head(_) => 6,
-                _ => 5,
+                // What is said of root keys: the rest hangs on it.
+                Fact::Founding(_) | Fact::Succession(_) => 0,
+                Fact::AdminList(_) => 1,
+                Fact::Revocation(_) => 2,
+                Fact::Vouch(_) => 3,
+                Fact::Cert(_) => 4,
+                Fact::Admission(_) => 5,
+                Fact::Head(_) => 7,
+                _ => 6,
             };
             (class, fact.id())
         });
@@ -110,7 +112,7 @@ impl FactSet {
         }
     }
 
-    /// What is known with this fact. After a list of admins anything may be.
+    /// What is known with this fact. After a list of admins, or another root key, anything may be.
     fn comes_with(&mut self, fact: &Fact) -> Vec<Awaited> {
         let mut came = std::mem::take(&mut self.came);
         match fact {
@@ -118,7 +120,7 @@ impl FactSet {
             Fact::Admission(admission) => came.push(Awaited::Cert(admission.value().member)),
             Fact::VolEpoch(epoch) => came.push(Awaited::Epoch(epoch.value().volume, epoch.value().epoch)),
             Fact::Revocation(revoke) => came.push(Awaited::Key(revoke.value().subject)),
-            Fact::AdminList(_) => {
+            Fact::AdminList(_) | Fact::Founding(_) | Fact::Succession(_) => {
                 for fact in self.waiting.take_all() {
                     match self.insert_one(fact.clone()) {
                         InsertOutcome::New => came.extend(self.comes_with(&fact)),
@@ -269,7 +271,7 @@ impl FactSet {
                     || guests.any(|link| self.kept.accounts.is_above_guests(link.cert.value().subject))
             }
             // Who has a rank pays otherwise, and may revoke others.
-            Fact::AdminList(_) => true,
+            Fact::AdminList(_) | Fact::Founding(_) | Fact::Succession(_) => true,
             Fact::Revocation(revoke) if self.kept.law.rank(revoke.signer()).is_some() => {
                 let subject = revoke.value().subject;
                 // What it said that nobody could place may be as much as all waiting facts together.

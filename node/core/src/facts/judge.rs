@@ -23,7 +23,7 @@ impl FactSet {
         chain: &[Signed<Cert>],
         admissions: &[Signed<Admission>],
     ) -> Result<AdmissionVerdict, GateRefusal> {
-        chain::check_links(self.kept.pool, chain)?;
+        chain::check_links(self.kept.pool, self.kept.law.roots.facts(), chain)?;
         let bench = GateJudge::new(self, chain, admissions, wall_ms);
         chain::check_known(chain, peer, wall_ms, &bench)?;
         let redeem = bench.redeem();

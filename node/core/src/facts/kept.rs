@@ -49,7 +49,7 @@ impl KeptFacts {
             pool,
             law: RankedLaw::new(pool, std::iter::empty::<&Fact>()),
             vouched: BTreeSet::new(),
-            known: FactGraph::new(pool),
+            known: FactGraph::new(),
             facts: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             cards: BTreeMap::new(),
@@ -102,28 +102,30 @@ impl KeptFacts {
         let nothing = (Hlc::default(), 0, FactId([0; 32]), 0);
         let at = |class: u8| (class, nothing.0, nothing.1, nothing.2, nothing.3);
         match fact {
-            Fact::AdminList(list) => (0, Hlc { ms: list.value().number, count: 0 }, 0, nothing.2, 0),
-            Fact::Revocation(_) | Fact::Vouch(_) if self.law.rank(fact.signer()).is_some() => at(1),
+            Fact::Founding(_) => at(0),
+            Fact::Succession(it) => (1, Hlc { ms: it.value().number.into(), count: 0 }, 0, nothing.2, 0),
+            Fact::AdminList(list) => (2, Hlc { ms: list.value().number, count: 0 }, 0, nothing.2, 0),
+            Fact::Revocation(_) | Fact::Vouch(_) if self.law.rank(fact.signer()).is_some() => at(3),
             Fact::Cert(cert) => {
                 let link = self.known.link(cert.id());
                 let (entry, above) = link.map_or((Hlc::default(), 0), |link| (link.entry, link.above));
-                (2, entry, above, cert.id(), 0)
+                (4, entry, above, cert.id(), 0)
             }
             Fact::Admission(admission) => {
                 let link = self.known.link(admission.value().member);
                 let (entry, above) = link.map_or((Hlc::default(), 0), |link| (link.entry, link.above));
-                (2, entry, above, admission.value().member, 1)
+                (4, entry, above, admission.value().member, 1)
             }
-            Fact::Head(_) => at(5),
-            Fact::VolEpoch(epoch) => (3, Hlc { ms: epoch.value().epoch.into(), count: 0 }, 0, nothing.2, 0),
-            _ => at(4),
+            Fact::Head(_) => at(7),
+            Fact::VolEpoch(epoch) => (5, Hlc { ms: epoch.value().epoch.into(), count: 0 }, 0, nothing.2, 0),
+            _ => at(6),
         }
     }
 
     /// Whether a key has no chains at all, or one of which no key with a rank voided a certificate.
     pub fn has_lawful_chain(&self, key: PublicKey) -> bool {
         let mut own = self.known.member_certs(key).peekable();
-        let lawful = |id| self.known.up(id).all(|link| !self.law.voids(link.cert.signer(), link.cert.id()));
+        let lawful = |id| self.known.up(id).all(|link| !self.law.ends(link.cert.signer(), link.cert.id()));
         own.peek().is_none() || own.any(|cert| lawful(cert.id()))
     }
 

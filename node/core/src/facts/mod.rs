@@ -14,7 +14,7 @@
 //! let root = SigningKey::from_bytes(&[1; 32]);
 //! let founder = NodeId(SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes());
 //! let mut facts = FactSet::new(pool_of(&root));
-//! facts.insert(Fact::from(founder_cert(&root, founder)));
+//! facts.insert(Fact::from(founder_cert(pool_of(&root), &root, founder)));
 //! assert!(facts.members().contains_key(&founder));
 //! ```
 
@@ -33,6 +33,7 @@ mod kept;
 mod member;
 mod query;
 mod revocation;
+mod roots;
 mod set;
 mod settle;
 mod verify;

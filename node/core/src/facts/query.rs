@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{AdminList, Admission, CardDisk, Cert, Fact, Head, PoolRules, Role, VolEpoch};
+use fsdfs_proto::identity::{AdminList, Admission, CardDisk, Cert, Fact, Head, PoolRules, Role, RootFacts, VolEpoch};
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -48,9 +48,27 @@ impl FactSet {
         authority.rank(signer).is_some() && !authority.is_revoked(signer)
     }
 
+    /// Whether a key with a rank vouches for this node.
+    pub fn is_vouched(&self, node: NodeId) -> bool {
+        let authority = &self.derived().authority;
+        let names = |fact: &&Fact| matches!(fact, Fact::Vouch(vouch) if vouch.value().node == node);
+        let counts =
+            |fact: &Fact| authority.rank(fact.signer()).is_some() && !authority.is_void_fact(&self.kept.known, fact);
+        self.kept.vouched.contains(&node.into()) && self.kept.facts.values().filter(names).any(counts)
+    }
+
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.
     pub fn rules(&self) -> PoolRules {
         self.derived().rules.clone()
+    }
+
+    /// The last rules that lead back to the first, valid or not: those that come next go on from them.
+    pub fn last_rules(&self) -> Option<Signed<PoolRules>> {
+        let all = self.kept.facts.values().filter_map(|fact| match fact {
+            Fact::PoolRules(rules) => Some((rules.value().number, rules.value().previous, rules)),
+            _ => None,
+        });
+        chained(all).pop().cloned()
     }
 
     /// The pool's feature level.
@@ -120,13 +138,57 @@ impl FactSet {
         authority.rank(key).filter(|_| !authority.is_revoked(key))
     }
 
-    /// The last list of admins that leads back to the first.
+    /// The pool's root keys, as far as a newcomer has to know them.
+    pub fn root_facts(&self) -> &RootFacts {
+        self.kept.law.roots.facts()
+    }
+
+    /// The root key that counts.
+    pub fn root_key(&self) -> PublicKey {
+        self.kept.law.roots.current()
+    }
+
+    /// Whether the root key that counts was copied: it said two things that contradict each other.
+    pub fn is_root_key_contradicted(&self) -> bool {
+        self.kept.law.roots.is_contradicted()
+    }
+
+    /// What root keys signed, up to now, and is valid: certificates, lists, revocations and so on. In the order of their ids.
+    pub fn signed_by_roots(&self) -> Vec<&Fact> {
+        let is_of_roots = |key: &PublicKey| self.kept.law.roots.is_root(*key);
+        let ids = self.kept.by_signer.iter().filter(|(key, _)| is_of_roots(key)).flat_map(|(_, ids)| ids);
+        let facts = ids.filter_map(|id| self.kept.facts.get(id));
+        let authority = &self.derived().authority;
+        let counts = |fact: &&Fact| {
+            !matches!(fact, Fact::Founding(_) | Fact::Succession(_)) && !authority.is_void_fact(&self.kept.known, fact)
+        };
+        let mut facts: Vec<&Fact> = facts.filter(counts).collect();
+        facts.sort_unstable_by_key(|fact| fact.id());
+        facts
+    }
+
+    /// Whether a valid list of admins, or valid rules, that are none of these name one of these as those before them.
+    pub fn are_gone_on_from(&self, these: &[FactId]) -> bool {
+        let authority = &self.derived().authority;
+        self.kept.facts.values().any(|fact| {
+            let previous = match fact {
+                Fact::AdminList(list) => list.value().previous,
+                Fact::PoolRules(rules) => rules.value().previous,
+                _ => None,
+            };
+            let goes_on = previous.is_some_and(|previous| these.contains(&previous)) && !these.contains(&fact.id());
+            goes_on && !authority.is_void_fact(&self.kept.known, fact)
+        })
+    }
+
+    /// The last list of admins that leads back to the first and is valid.
     pub fn admin_list(&self) -> Option<Signed<AdminList>> {
         let lists = self.kept.facts.values().filter_map(|fact| match fact {
             Fact::AdminList(list) => Some((list.value().number, list.value().previous, list)),
             _ => None,
         });
-        chained(lists).pop().cloned()
+        let counts = |list: &&Signed<AdminList>| !self.kept.law.roots.voids(list.signer(), list.id());
+        chained(lists).into_iter().rfind(counts).cloned()
     }
 
     /// Members whose nodes may begin epochs, by id.

@@ -68,9 +68,18 @@ impl FactSet {
         for fact in facts.values() {
             let lawful = matches!(fact, Fact::AdminList(_) | Fact::Revocation(_) | Fact::Vouch(_));
             let (signer, law) = (fact.signer(), &self.kept.law);
+            // Which root key counts is said at nobody's expense.
+            let of_roots = match fact {
+                Fact::Founding(founding) => law.roots.is_founding(founding),
+                Fact::Succession(succession) => law.roots.is_last(succession),
+                _ => false,
+            };
+            if of_roots {
+                self.keep_bare(fact.clone());
+                continue;
+            }
             let charge = self.kept.charge(fact).filter(|charge| self.kept.accounts.fits(charge));
-            if let (true, Some(charge)) =
-                (lawful && law.rank(signer).is_some() && !law.voids(signer, fact.id()), charge)
+            if let (true, Some(charge)) = (lawful && law.rank(signer).is_some() && !law.ends(signer, fact.id()), charge)
             {
                 self.kept.accounts.book(&charge);
                 self.keep_bare(fact.clone());
@@ -82,9 +91,11 @@ impl FactSet {
     }
 
     fn keep_certs(&mut self, facts: &BTreeMap<FactId, Fact>) {
-        let KeptFacts { pool, ref law, ref vouched, ref epochs, .. } = self.kept;
+        let KeptFacts { ref law, ref vouched, ref epochs, .. } = self.kept;
+        let lawful = |cert: &Signed<Cert>| cert.value().parent.is_some() || law.roots.is_root(cert.signer());
+        let lawful = |cert: &Signed<Cert>| lawful(cert) && !law.roots.drops(cert.signer(), cert.id());
         let certs = facts.values().filter_map(|fact| match fact {
-            Fact::Cert(cert) => Some(cert.clone()),
+            Fact::Cert(cert) => Some(cert.clone()).filter(lawful),
             _ => None,
         });
         let admissions = facts.values().filter_map(|fact| match fact {
@@ -102,7 +113,7 @@ impl FactSet {
             }
             fits
         };
-        let known = build(pool, certs, admissions, accept);
+        let known = build(certs, admissions, accept);
         for link in known.links() {
             self.keep_bare(link.cert.clone().into());
             link.admissions.iter().for_each(|admission| self.keep_bare(admission.clone().into()));

@@ -1,12 +1,12 @@
 //! What users of a node ask of it, and the answers.
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Cert, Role, SecretKey};
+use fsdfs_proto::identity::{Cert, PoolRules, Role, RootFacts, SecretKey};
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
-use crate::report::{BlockLocation, Inventory, MapReport, MemberList, RevocationReport, StatusReport};
+use crate::report::{BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport};
 use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
 
 /// Names a command; chosen by whoever gives it, unique among those not yet answered.
@@ -89,6 +89,28 @@ pub enum Command {
         /// Whether it is added to the list, or taken from it.
         add: bool,
     },
+    /// Which root key counts, and what root keys signed.
+    RootKey,
+    /// Put a later root key in the place of the one that counts.
+    ReplaceRootKey {
+        /// The later one.
+        root: SecretKey,
+        /// What earlier ones signed and what is to be void from now on.
+        without: Vec<FactId>,
+    },
+    /// The pool's rules.
+    Rules,
+    /// State other rules. None of these = as before.
+    ChangeRules {
+        /// Signs it instead of this node's key.
+        root: Option<SecretKey>,
+        /// N of new blocks.
+        copies: Option<u8>,
+        /// Bytes of storage that any member is believed at most; 0 = any.
+        up_to_bytes: Option<u64>,
+        /// See [`RulesChange`].
+        member_bytes_max: Option<u64>,
+    },
     /// State that a member stands for itself, whoever invited it: an admin's word, which makes a branch of it.
     Vouch {
         /// Who.
@@ -112,6 +134,8 @@ impl Command {
             | Self::Invite { .. }
             | Self::Revoke { .. }
             | Self::NameAdmins { .. }
+            | Self::ReplaceRootKey { .. }
+            | Self::ChangeRules { .. }
             | Self::Vouch { .. } => true,
             Self::GetBlock { .. }
             | Self::Query { .. }
@@ -120,6 +144,8 @@ impl Command {
             | Self::Members
             | Self::Status
             | Self::ClusterMap
+            | Self::RootKey
+            | Self::Rules
             | Self::Cancel { .. } => false,
         }
     }
@@ -146,14 +172,36 @@ pub enum Reply {
     Status(Box<StatusReport>),
     ClusterMap(Box<MapReport>),
     Inventory(Box<Inventory>),
-    /// The chain from the root to the ticket's certificate.
-    Invited(Vec<Signed<Cert>>),
+    Invited(InvitationReply),
     Revoked(Box<RevocationReport>),
     /// The new list, by rank.
     Admins(Vec<NodeId>),
     Vouched(FactId),
+    RootKey(Box<RootKeyReport>),
+    /// Those that hold now.
+    Rules(Box<PoolRules>),
     /// The command cannot be carried out now, or by this node.
     Refused(Refusal),
+}
+
+/// What a ticket is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvitationReply {
+    /// From the root's certificate to the ticket's.
+    pub chain: Vec<Signed<Cert>>,
+    /// What the newcomer has to know of root keys.
+    pub roots: RootFacts,
+}
+
+/// What is to be different in the pool's rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RulesChange {
+    /// N of new blocks.
+    pub copies: Option<u8>,
+    /// Units of weight that any member is believed at most; 0 = any.
+    pub weight_max: Option<u32>,
+    /// Bytes of blocks, all copies together, that may be charged to one member; 0 = any.
+    pub member_bytes_max: Option<u64>,
 }
 
 /// How durable a block or a head became.
@@ -188,6 +236,8 @@ pub struct Copies {
 pub enum Refusal {
     /// No disk with room could be reached.
     NoSpace,
+    /// This node's owner has used up the bytes of all disks that the pool's rules give a member.
+    OverBudget(u64),
     /// Fewer servers than the quorum took it before the time was up.
     NoQuorum {
         /// Confirmed.
@@ -215,6 +265,10 @@ pub enum Refusal {
     NotKept(&'static str),
     /// The key that was given is not the root key of this pool.
     WrongRootKey,
+    /// It was, and another one took its place; or it was to take the place of one and is not after it.
+    ReplacedRootKey,
+    /// Only the node of an admin, or the root key, may do that.
+    NotAdmin,
     /// No such member or ticket.
     NoSuchMember,
     /// Another live node runs with the same identity.

@@ -10,7 +10,9 @@ mod input;
 mod token;
 
 pub use crate::report::{DiskCondition, DiskState};
-pub use command::{Command, Copies, EditReply, GetOutcome, OpId, PutOutcome, QueryReply, Refusal, Reply};
+pub use command::{
+    Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply, RulesChange,
+};
 pub use disk::{DiskDone, DiskRequest, ReadDone, WriteDone};
 pub use effect::Effect;
 pub use input::{BlockPayload, Input, Now, PeerEvent};

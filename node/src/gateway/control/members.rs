@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, RawQuery, State};
 use fsdfs_core::report::{self, Presence};
+use fsdfs_core::seam::InvitationReply;
 use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, MemberRef,
     MemberRevokeReply, NewInvite, NewVouch, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
@@ -25,7 +26,8 @@ const BOOTSTRAP_MAX: usize = 4;
 pub(super) async fn members(State(context): Shared) -> Answer<MemberListing> {
     let found = context.client.members().await?;
     let members = found.members.iter().map(|member| convert::member(&context, &found, member)).collect();
-    Ok(Json(MemberListing { members, warnings: reachability::warnings(&found.members) }))
+    let warnings = reachability::warnings(&found.members);
+    Ok(Json(MemberListing { members, warnings, member_budget_bytes: found.member_bytes_max }))
 }
 
 /// Revokes a member, given by name or id, and ends its tickets. Whoever joined by them stays, unless `with_invited`.
@@ -198,11 +200,13 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     let found = context.client.members().await?;
     let bootstrap = bootstrap(&found);
     let up_to = Some(new.up_to_bytes.unwrap_or(UP_TO_BYTES_DEFAULT)).filter(|bytes| *bytes > 0);
-    let (seed, chain) = context.client.invite(convert::role_wanted(new.role), redeem_by, uses, up_to).await?;
+    let (seed, InvitationReply { chain, roots }) =
+        context.client.invite(convert::role_wanted(new.role), redeem_by, uses, up_to).await?;
     let id = chain.last().map(|cert| cert.id().to_string()).unwrap_or_default();
     let ticket = Ticket {
         pool: context.pool,
         gate_secret: context.gate_secret.clone(),
+        roots,
         chain,
         seed,
         bootstrap: bootstrap.clone(),

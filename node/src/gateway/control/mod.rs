@@ -16,6 +16,7 @@ mod plan;
 mod query;
 mod range;
 mod reachability;
+mod root_key;
 mod socket;
 mod tree;
 mod xattrs;
@@ -51,6 +52,8 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::MEMBER, delete(members::revoke).post(members::vouch))
         .route(route::MEMBER_REVOCATION, post(members::revoke_with_root_key))
         .route(route::ADMINS, get(admins::admins).post(admins::change))
+        .route(route::ROOT_KEY, get(root_key::root_key).post(root_key::replace))
+        .route(route::RULES, get(root_key::rules).post(root_key::change_rules))
         .route(route::INVITES, get(members::invites).post(members::invite))
         .route(route::INVITE, delete(members::revoke_invite))
         .route(route::FILES, get(files::read).put(files::write))

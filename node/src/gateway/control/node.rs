@@ -40,9 +40,11 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         pool: status.pool.to_string(),
         pool_name: context.pool_name.clone(),
         port: context.config.listen.port(),
-        root_key_at: root_key_in(&context.home),
+        root_key_at: key_in(&context.home, crate::home::ROOT_KEY_FILE),
+        spare_key_at: key_in(&context.home, crate::home::SPARE_KEY_FILE),
         addresses: control::NodeAddress::described(&addrs),
         copies: status.copies,
+        member_budget_bytes: status.member_bytes_max,
         ready: status.ready,
         role: me.map(|me| convert::role(me.role)).unwrap_or_default(),
         has_key: status.has_key,
@@ -63,8 +65,8 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
 }
 
 /// Whoever takes this machine, or a backup of it, has the pool with it.
-fn root_key_in(home: &std::path::Path) -> Option<String> {
-    let file = home.join(crate::home::ROOT_KEY_FILE);
+fn key_in(home: &std::path::Path, name: &str) -> Option<String> {
+    let file = home.join(name);
     file.exists().then(|| file.display().to_string())
 }
 

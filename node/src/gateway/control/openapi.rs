@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{admins, files, holes, members, node, plan, tree};
+use super::{admins, files, holes, members, node, plan, root_key, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -25,6 +25,10 @@ use super::{admins, files, holes, members, node, plan, tree};
         members::revoke_with_root_key,
         admins::admins,
         admins::change,
+        root_key::root_key,
+        root_key::replace,
+        root_key::rules,
+        root_key::change_rules,
         members::vouch,
         members::invites,
         members::invite,

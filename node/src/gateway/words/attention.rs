@@ -15,6 +15,8 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::Revoked => AttentionReason::NodeRevoked,
         Attention::Removed => AttentionReason::NodeRemoved,
         Attention::Guest => AttentionReason::GuestOnly,
+        Attention::AwaitsKey { seconds, away } => AttentionReason::AwaitsKey { seconds: *seconds, away: away.clone() },
+        Attention::RootKeyCopied { number } => AttentionReason::RootKeyCopied { number: *number },
         Attention::ClockOff { minutes } => AttentionReason::ClockOff { minutes: *minutes },
         Attention::HomeFailed => AttentionReason::HomeNotWritable,
         Attention::Unpublished => AttentionReason::UnpublishedChanges,
@@ -71,6 +73,20 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::GuestOnly => {
             "this node's ticket had been used up when it joined: it gets no key; ask for a new ticket".into()
         }
+        AttentionReason::AwaitsKey { seconds, away } if away.is_empty() => format!(
+            "this node waits for the key of pool, for {seconds} s now: a member that has it gives it as soon as enough others know \
+             this node; that takes a minute at most"
+        ),
+        AttentionReason::AwaitsKey { seconds, away } => format!(
+            "this node waits for the key of pool, for {seconds} s now, since too few of those that have to know it first can be \
+             reached: start {}, or have an admin say on its node that it knows this one: 'fsdfs members vouch NAME'; the node \
+             of an admin that let this one in gives the key after a minute; without any of that it takes an hour",
+            away.join(" or ")
+        ),
+        AttentionReason::RootKeyCopied { number } => format!(
+            "root key {number} of the pool signed two statements that contradict each other: somebody else has it, too; its owner \
+             puts the next one in its place: 'fsdfs root-key replace --spare-key FILE --new-root-key FILE'"
+        ),
         AttentionReason::ClockOff { minutes } => {
             format!("this machine's clock is {minutes} minutes off the other members'; correct it")
         }

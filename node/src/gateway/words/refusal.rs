@@ -22,6 +22,15 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             "no reachable server has free space",
             "see 'fsdfs df'; offer more space in config.toml, or invite a member with storage",
         ),
+        Refusal::OverBudget(bytes) => error(
+            ErrorCode::NoSpace,
+            format!(
+                "this node's member has used up its budget: by a rule of the pool's admins a member may use {} of all disks \
+                 together, copies counted",
+                bytesize::ByteSize(*bytes).display().iec()
+            ),
+            "ask an admin for more: 'fsdfs rules set --member-budget SIZE' on an admin's node",
+        ),
         Refusal::NoQuorum { got, needed } => error(
             ErrorCode::Unavailable,
             format!("only {got} of {needed} required servers acknowledged in time"),
@@ -70,7 +79,17 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
         Refusal::WrongRootKey => error(
             ErrorCode::Forbidden,
             "this is not the root key of this pool",
-            "use the key that was made when the pool was created ('fsdfs init' said where it is)",
+            "'fsdfs init' said where it is; 'fsdfs root-key' shows which one counts",
+        ),
+        Refusal::ReplacedRootKey => error(
+            ErrorCode::Forbidden,
+            "this root key counts no more: a later one took its place",
+            "see 'fsdfs root-key' for the number of the one that counts",
+        ),
+        Refusal::NotAdmin => error(
+            ErrorCode::Forbidden,
+            "this is not the node of an admin",
+            "do it on the node of an admin ('fsdfs admins'), or with the pool's root key (--root-key FILE)",
         ),
         Refusal::NoSuchMember => error(
             ErrorCode::NotFound,

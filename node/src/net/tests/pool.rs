@@ -36,7 +36,7 @@ impl TestPool {
         let root = key(255);
         let mut facts = FactSet::new(pool_of(&root));
         for seed in members {
-            facts.insert(founder_cert(&root, node(*seed)).into());
+            facts.insert(founder_cert(pool_of(&root), &root, node(*seed)).into());
         }
         Self { root, facts }
     }

@@ -1,9 +1,10 @@
 //! The pool's admins, which only its root key names.
 
-use fsdfs_proto::identity::{AdminList, Fact, SecretKey, pool_of};
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::identity::{AdminList, Fact, SecretKey};
+use fsdfs_proto::ids::{NodeId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
+use super::root_key::check_root_key;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::facts::Gossip;
@@ -18,8 +19,9 @@ pub(in crate::engine) fn name_admins(
     (root, member, add): (&SecretKey, NodeId, bool),
 ) {
     let key = root.signing_key();
-    if pool_of(&key) != cx.pool {
-        return cx.reply(op, Reply::Refused(Refusal::WrongRootKey));
+    let signer = PublicKey(key.verifying_key().to_bytes());
+    if let Err(refusal) = check_root_key(cx, signer) {
+        return cx.reply(op, Reply::Refused(refusal));
     }
     let before = cx.facts.admin_list();
     let mut admins = before.as_ref().map(|list| list.value().admins.clone()).unwrap_or_default();
@@ -36,7 +38,7 @@ pub(in crate::engine) fn name_admins(
         version: 1,
         number: before.as_ref().map_or(0, |list| list.value().number) + 1,
         previous: before.as_ref().map(Signed::id),
-        signer: cx.pool.into(),
+        signer,
         admins: admins.clone(),
     };
     match gossip.insert_own(cx, vec![Fact::from(Signed::sign(cx.pool, &key, list))]) {

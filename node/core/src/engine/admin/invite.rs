@@ -9,7 +9,7 @@ use crate::engine::event::Event;
 use crate::engine::facts::Gossip;
 use crate::facts::MemberStatus;
 use crate::limits::CLOCK_OFF_MS_MAX;
-use crate::seam::{OpId, Refusal, Reply};
+use crate::seam::{InvitationReply, OpId, Refusal, Reply};
 
 /// What a ticket grants.
 #[derive(Clone, Copy)]
@@ -50,7 +50,10 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
         return cx.reply(op, Reply::Refused(Refusal::NotKept(why)));
     }
     // Raised behind the fact: whoever gets the answer finds the ticket known here.
-    cx.raise(Event::Reply { op, reply: Reply::Invited(chain) });
+    cx.raise(Event::Reply {
+        op,
+        reply: Reply::Invited(InvitationReply { chain, roots: cx.facts.root_facts().clone() }),
+    });
 }
 
 /// Two links follow: the ticket's and the newcomer's.

@@ -16,7 +16,8 @@ pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberLis
     members.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
     debug_assert!(members.iter().filter(|member| member.me).count() <= 1, "a node is a member once");
     let admins = cx.facts.admin_list().map(|list| list.value().admins.clone()).unwrap_or_default();
-    MemberList { members, tickets: cx.facts.tickets(), admins }
+    let member_bytes_max = cx.facts.rules().member_bytes_max;
+    MemberList { members, tickets: cx.facts.tickets(), admins, member_bytes_max }
 }
 
 /// A member as the facts and this node's own connections show it. Before its card is heard, it has an id and a role alone.

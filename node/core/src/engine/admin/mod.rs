@@ -5,6 +5,8 @@ mod invite;
 mod locate;
 mod members;
 mod revoke;
+mod root_key;
+mod rules;
 mod status;
 mod vouch;
 
@@ -13,5 +15,7 @@ pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;
 pub(super) use members::{members, presence_of};
 pub(super) use revoke::{RevocationOrder, revoke};
+pub(super) use root_key::{replace_root_key, root_key};
+pub(super) use rules::change_rules;
 pub(super) use status::{StatusParts, cluster_map, status};
 pub(super) use vouch::vouch;

@@ -4,6 +4,7 @@ use fsdfs_proto::identity::{Fact, Revocation, SecretKey};
 use fsdfs_proto::ids::{NodeId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
+use super::root_key::check_root_key;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::facts::Gossip;
@@ -31,10 +32,10 @@ pub(in crate::engine) struct RevocationOrder {
 /// Revokes a member or a ticket. Whoever has joined stays, unless it was said otherwise; who has not joined yet does not.
 pub(in crate::engine) fn revoke(cx: &mut Context, gossip: &mut Gossip, op: OpId, order: RevocationOrder) {
     let RevocationOrder { subject, with_invited, reason, root } = order;
-    let key = root.map_or_else(|| cx.key.clone(), |root| root.signing_key());
+    let key = root.as_ref().map_or_else(|| cx.key.clone(), SecretKey::signing_key);
     let signer = PublicKey(key.verifying_key().to_bytes());
-    if signer != cx.me.into() && signer != cx.pool.into() {
-        return cx.reply(op, Reply::Refused(Refusal::WrongRootKey));
+    if let Err(refusal) = root.map_or(Ok(()), |_| check_root_key(cx, signer)) {
+        return cx.reply(op, Reply::Refused(refusal));
     }
     if !cx.facts.may_revoke(signer, subject) {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));

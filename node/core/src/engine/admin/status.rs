@@ -7,10 +7,10 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 
 use crate::engine::blocks::{Audits, Repair, ReplicationLog};
 use crate::engine::context::Context;
-use crate::engine::facts::{Gossip, Liveness};
+use crate::engine::facts::{Gossip, KeyRing, Liveness};
 use crate::engine::volume::LocalHeads;
 use crate::facts::{MemberInfo, MemberStatus};
-use crate::limits::{CLOCK_OFF_MS_MAX, NEARLY_FULL_PERCENT};
+use crate::limits::{CLOCK_OFF_MS_MAX, KEY_AWAITED_MS_MAX, NEARLY_FULL_PERCENT};
 use crate::placement::{ClusterMap, MapServer, room_left};
 use crate::report::{Attention, MapReport, Presence, StatusReport, full_percent};
 use crate::seam::{DiskCondition, DiskState};
@@ -33,6 +33,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub audits: &'a Audits,
     /// The log in the home folder.
     pub gossip: &'a Gossip,
+    /// Keys that are still on their way.
+    pub keys: &'a KeyRing,
 }
 
 /// What placement reads now, with the digest by which two nodes see whether they agree.
@@ -49,6 +51,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         pool: cx.pool,
         node: cx.me,
         copies: cx.copies(),
+        member_bytes_max: cx.facts.rules().member_bytes_max,
         ready: cx.ready(),
         has_key: cx.has_current_key(cx.pool.volume()),
         connected: cx.peers.up().into_iter().filter(|node| cx.responsive(*node)).count(),
@@ -75,7 +78,7 @@ fn proven_margin((min, max): (i64, i64), unproven: usize, copies: u8) -> (i64, i
 
 /// What the owner should do something about, the most important first.
 fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
-    let StatusParts { cx, liveness, heads, gossip, .. } = parts;
+    let StatusParts { cx, liveness, heads, gossip, keys, .. } = parts;
     let mut said = Vec::new();
     if cx.duplicate_identity {
         said.push(Attention::DuplicateIdentity);
@@ -86,6 +89,15 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
         Some(MemberStatus::Guest) => Some(Attention::Guest),
         _ => None,
     });
+    // Most keys come within a second.
+    let awaited = keys.awaited(cx, liveness).filter(|wait| cx.now.mono >= wait.since + KEY_AWAITED_MS_MAX);
+    said.extend(awaited.map(|wait| Attention::AwaitsKey {
+        seconds: (cx.now.mono - wait.since) / 1000,
+        away: wait.away.into_iter().map(|node| cx.name_of(node)).collect(),
+    }));
+    if cx.facts.is_root_key_contradicted() {
+        said.push(Attention::RootKeyCopied { number: cx.facts.root_facts().current() });
+    }
     // The same bound that makes invitations and stamps refuse.
     let off = cx.clock_off_ms();
     if off.unsigned_abs() > CLOCK_OFF_MS_MAX {

@@ -13,20 +13,18 @@ use crate::seam::{OpId, Refusal, Reply};
 /// Makes a branch of a member. Never done but for a person who asks for it: a program that was met over the network may be
 /// one of a thousand of one owner.
 pub(in crate::engine) fn vouch(cx: &mut Context, gossip: &mut Gossip, op: OpId, node: NodeId, weight_max: u32) {
-    let Some(branch) = cx.facts.branch_of(node).filter(|_| cx.facts.may_vouch(cx.me.into())) else {
+    if cx.facts.branch_of(node).is_none() || !cx.facts.may_vouch(cx.me.into()) {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
-    };
+    }
     let vouch =
         Signed::sign(cx.pool, &cx.key, Vouch { version: 1, signer: cx.me.into(), node, weight_gib_max: weight_max });
     let id = vouch.id();
-    // Whoever is the head of a branch needs none, unless it is to be believed more.
-    if branch != BranchId(node) || weight_max > 0 {
-        let outcomes = gossip.insert_facts(cx, vec![Fact::from(vouch)], None);
-        if !outcomes.iter().all(|outcome| outcome.is_kept()) {
-            return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
-        }
-        debug_assert_eq!(cx.facts.branch_of(node), Some(BranchId(node)), "a kept vouch counts");
+    // Whoever is the head of a branch already gets its keys by it, if too few others can be reached who have to know it.
+    let outcomes = gossip.insert_facts(cx, vec![Fact::from(vouch)], None);
+    if !outcomes.iter().all(|outcome| outcome.is_kept()) {
+        return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     }
+    debug_assert_eq!(cx.facts.branch_of(node), Some(BranchId(node)), "a kept vouch counts");
     cx.raise(Event::Reply { op, reply: Reply::Vouched(id) });
 }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod audit;
 mod background;
+mod budget;
 mod cache;
 mod get;
 mod hints;
@@ -16,6 +17,7 @@ mod serve;
 
 pub(super) use audit::Audits;
 pub(super) use background::{Answer, BackgroundMachines};
+pub(super) use budget::Budgets;
 pub(super) use get::Gets;
 pub(super) use inventory::Inventories;
 pub(super) use put::{PutItem, Puts};

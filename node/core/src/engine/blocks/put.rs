@@ -81,6 +81,11 @@ impl OpenPut {
         self.slots.values().filter(|slot| **slot == PutSlot::Durable).count()
     }
 
+    /// A holder says that this node's owner has used up what the pool's rules give a member.
+    fn is_over_budget(&self) -> bool {
+        self.slots.values().any(|slot| *slot == PutSlot::Failed(Some(StoreOutcome::OverBudget)))
+    }
+
     fn is_durable_on(&self, node: NodeId) -> bool {
         self.slots.get(&node) == Some(&PutSlot::Durable)
     }
@@ -267,6 +272,12 @@ impl Puts {
                 next.push(*holder);
             }
         }
+        // Others would say the same, and a copy in their place would be one beside the rule.
+        let waits = put.slots.iter().any(|(node, slot)| *slot == PutSlot::Asked && cx.responsive(*node));
+        if put.is_over_budget() {
+            next.clear();
+            hopeful = durable + usize::from(waits);
+        }
         if durable >= target || hopeful == durable {
             // What is acknowledged may depend on the own copy alone, if the holders lie.
             if !put.keeping {
@@ -367,6 +378,9 @@ impl OpenPut {
     fn outcome(&self, cx: &Context) -> PutOutcome {
         let on = |wanted: PutSlot| self.slots.iter().filter(move |(_, slot)| **slot == wanted).map(|(node, _)| *node);
         let servers: Vec<NodeId> = on(PutSlot::Durable).collect();
+        if self.is_over_budget() && servers.len() < usize::from(self.target) {
+            return PutOutcome::Refused(Refusal::OverBudget(cx.facts.rules().member_bytes_max));
+        }
         if servers.is_empty() {
             let full = on(PutSlot::Failed(Some(StoreOutcome::Full))).count();
             let none_asked = self.slots.is_empty();

@@ -10,7 +10,7 @@ use fsdfs_proto::message::{
 };
 
 use super::accept::{accepted_block, accepted_claim, may_renew};
-use super::{Gets, ReplicationLog};
+use super::{Budgets, Gets, Repair, ReplicationLog};
 use crate::engine::context::Context;
 use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, Waiter, WriteDone};
 
@@ -33,7 +33,13 @@ impl BlockServer {
 
     /// Bytes whose hash is not the announced id reach no disk, and neither does what nobody who may put blocks stands behind. An age, not a date, came with the block, so that clocks that
     /// differ make no block younger.
-    pub fn on_store(&self, cx: &mut Context, from: NodeId, store: &StoreRequest, payload: BlockPayload) {
+    pub fn on_store(
+        &self,
+        cx: &mut Context,
+        (budgets, repair): (&mut Budgets, &Repair),
+        (from, store): (NodeId, &StoreRequest),
+        payload: BlockPayload,
+    ) {
         let request = store.request;
         let block = match payload {
             BlockPayload::Block(block) if block.id() == store.block.id => block,
@@ -45,6 +51,9 @@ impl BlockServer {
         let Some(redundancy) = accepted_block(cx, from, store, &block) else {
             return cx.send(from, Message::StoreReply(StoreReply { request, outcome: StoreOutcome::Refused }));
         };
+        if !budgets.allows(cx, repair, store, &block) {
+            return cx.send(from, Message::StoreReply(StoreReply { request, outcome: StoreOutcome::OverBudget }));
+        }
         let order = cx.map.order(block.id(), redundancy.copies());
         let write = DiskRequest::Write {
             block,

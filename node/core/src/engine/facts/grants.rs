@@ -65,7 +65,8 @@ impl KeyGrants {
         node: NodeId,
         question: KeyQuestion,
     ) -> GrantVerdict {
-        if self.known.contains(&node) {
+        // An admin's owner said that it knows whose node this is.
+        if self.known.contains(&node) || cx.facts.is_vouched(node) {
             return GrantVerdict::Known;
         }
         let now = cx.now.mono;
@@ -96,12 +97,17 @@ impl KeyGrants {
         }
         let waiting: BTreeSet<NodeId> =
             holders.into_iter().filter(|holder| *holder != cx.me && cx.responsive(*holder)).collect();
+        if waiting.len() < needed && denials.since + HOLDERS_HEARD_MS <= now && is_known_first_hand(cx, node) {
+            self.note_known(node);
+            return GrantVerdict::Known;
+        }
         if self.open.len() >= GRANTS_OPEN_MAX {
             self.open.retain(|_, open| open.asked + HOLDERS_HEARD_MS > now);
         }
         if waiting.len() < needed || self.open.len() >= GRANTS_OPEN_MAX {
             return GrantVerdict::NotNow;
         }
+        debug_assert!(!waiting.contains(&node) && needed > 0, "no one speaks for itself, and some must speak");
         for holder in &waiting {
             let ask = |request| Message::Entitled(EntitledRequest { request, node });
             cx.ask(*holder, Waiter::Entitled(node), ask, None);
@@ -140,6 +146,21 @@ impl KeyGrants {
         let entitled = level_of(cx, request.node).is_some();
         cx.send(from, Message::EntitledReply(EntitledReply { request: request.request, entitled }));
     }
+}
+
+/// Whether this is the node of an admin, and let that member in itself. Too few of the holders can be reached, and the pool is not
+/// to stand still for that. If the ticket was used in another part of a cut pool, too, that shows when the parts meet.
+fn is_known_first_hand(cx: &Context, node: NodeId) -> bool {
+    let admission = cx.facts.admissions_of(node).pop();
+    cx.facts.rank(cx.me.into()).is_some() && admission.is_some_and(|admission| admission.value().witness == cx.me)
+}
+
+/// Of the holders of the shared volume's id that have to know this node before it gets keys, those that cannot be reached, if they are
+/// too many.
+pub(super) fn holders_away(cx: &Context, liveness: &Liveness) -> Vec<NodeId> {
+    let holders = holders(cx, liveness, cx.me);
+    let (there, away): (Vec<_>, Vec<_>) = holders.iter().copied().partition(|holder| cx.responsive(*holder));
+    if there.len() < majority(holders.len()) { away } else { Vec::new() }
 }
 
 /// What a node may have by the facts. Guests and those who store only are entitled to nothing.

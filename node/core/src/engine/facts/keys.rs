@@ -13,7 +13,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
 use super::Liveness;
-use super::grants::{GrantVerdict, KeyGrants, level_of};
+use super::grants::{GrantVerdict, KeyGrants, holders_away, level_of};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
@@ -30,6 +30,15 @@ pub(in crate::engine) struct KeyRing {
     /// Statements and number of texts when they were compared last. Facts come often, and opening texts takes time.
     compared: (Vec<FactId>, usize),
     grants: KeyGrants,
+    /// Since when a key of the shared volume is lacking to which this node is entitled.
+    lacking_since: Option<u64>,
+}
+
+/// A node waits for a key.
+pub(in crate::engine) struct KeyWait {
+    pub since: u64,
+    /// Members that have to know this node first, and cannot be reached. None if there are enough others.
+    pub away: Vec<NodeId>,
 }
 
 impl KeyRing {
@@ -68,6 +77,18 @@ impl KeyRing {
         let earlier = statements.into_iter().filter(signs).map(Signed::id);
         lacking.extend(earlier.filter(|id| *id != current.id() && !self.has(*id, CapabilityLevel::Read)).map(Some));
         lacking
+    }
+
+    /// Whether this node waits for a key, and whom that takes.
+    pub fn awaited(&self, cx: &Context, liveness: &Liveness) -> Option<KeyWait> {
+        let since = self.lacking_since?;
+        debug_assert!(since <= cx.now.mono, "the monotonic clock does not run backwards");
+        (!self.lacking(cx).is_empty()).then(|| KeyWait { since, away: holders_away(cx, liveness) })
+    }
+
+    fn note_lack(&mut self, cx: &Context) {
+        let lacks = !self.lacking(cx).is_empty();
+        self.lacking_since = lacks.then(|| self.lacking_since.unwrap_or(cx.now.mono));
     }
 
     /// Keys of the epoch that this statement began.
@@ -150,6 +171,7 @@ impl KeyRing {
         if before != cx.keys {
             cx.raise(Event::KeysArrived);
         }
+        self.note_lack(cx);
         if !self.lacking(cx).is_empty() && cx.peers.any_up() {
             cx.wake_in(KEYS_RETRY_MS, Timer::Keys);
         }

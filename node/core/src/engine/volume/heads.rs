@@ -101,11 +101,22 @@ impl LocalHeads {
         heads
     }
 
-    /// The heads that are shown: of some the key may be still on its way.
+    /// The heads that are shown. In place of those of which the key is still on its way, what this node showed before they came.
     pub fn readable(&self, cx: &Context, volume: VolumeId) -> Vec<Signed<Head>> {
-        let mut heads = self.quarantine.usable(cx, volume, self.standing(cx, volume), HeadUse::Read);
-        heads.retain(|head| cx.readable.contains(&head.signer()));
-        heads
+        let opens = |head: &Signed<Head>| cx.readable.contains(&head.signer());
+        let usable = self.quarantine.usable(cx, volume, self.standing(cx, volume), HeadUse::Read);
+        let (mut heads, closed): (Vec<_>, Vec<_>) = usable.into_iter().partition(opens);
+        if closed.is_empty() {
+            return heads;
+        }
+        heads.extend(self.quarantine.shown_before(cx, volume).filter(|head| opens(head)).cloned());
+        current_heads(heads)
+    }
+
+    /// Whether a head that stands cannot be opened because its key is still on its way.
+    pub fn lacks_key(&self, cx: &Context, volume: VolumeId) -> bool {
+        let usable = self.quarantine.usable(cx, volume, self.standing(cx, volume), HeadUse::Read);
+        usable.iter().any(|head| !cx.readable.contains(&head.signer()))
     }
 
     /// The published heads changed: these are what this node goes by from now on, with those that an epoch began without.

@@ -124,6 +124,17 @@ impl Quarantine {
         current_heads(usable.into_iter().chain(before.collect::<Vec<_>>()))
     }
 
+    /// What was shown last, and what the current epoch began from as far as it is remembered. Not what else came with an older key:
+    /// those for whose sake an epoch began have that key.
+    pub fn shown_before<'a>(&'a self, cx: &'a Context, volume: VolumeId) -> impl Iterator<Item = &'a Signed<Head>> {
+        let frozen = cx.facts.epoch(volume).map(|epoch| &epoch.value().frozen_heads[..]).unwrap_or_default();
+        self.0.get(&volume).into_iter().flat_map(move |own| {
+            let began_from = |head: &&Signed<Head>| frozen.binary_search(&commit_of(head)).is_ok();
+            let before = own.good.iter().chain(own.recent.iter().filter(began_from));
+            before.filter(|head| !own.is_bad(cx, head, HeadUse::Read))
+        })
+    }
+
     /// What a job on these heads goes by.
     pub fn terms(&self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) -> JobTerms {
         let Some(own) = self.0.get(&volume) else { return JobTerms::default() };

@@ -11,7 +11,8 @@ use super::{HeadQueries, LocalHeads};
 use crate::engine::blocks::Gets;
 use crate::engine::context::Context;
 use crate::engine::event::HeardHeads;
-use crate::limits::JOB_ROUNDS_MAX;
+use crate::engine::timers::Timer;
+use crate::limits::{JOB_ROUNDS_MAX, KEY_AWAITED_MS_MAX};
 use crate::seam::{GetOutcome, OpId, QueryReply, QueryToken, Refusal, Reply, Waiter};
 use crate::tree::{
     BlockAbsence, BlockMap, CancelFlag, JobDone, JobTerms, KnownFolders, QueryJob, TreeError, TreeJob, TreeQuery,
@@ -26,6 +27,9 @@ pub(in crate::engine) struct TreeQueries {
     last: u64,
     /// Where the next query may begin.
     known: KnownFolders,
+    /// Since when the key of a head that stands is on its way. Queries wait for it for a while, counted from then, and not each
+    /// of them.
+    key_awaited_since: BTreeMap<VolumeId, u64>,
 }
 
 /// A query that hears heads, runs, or waits for blocks: in this order, the last two in turns.
@@ -51,6 +55,8 @@ struct PendingQuery {
     away: BTreeSet<NodeId>,
     /// Tells the job that nobody waits any more.
     cancel: CancelFlag,
+    /// Who was asked for heads, while it waits for the key of one of them.
+    awaits_key: Option<HeardHeads>,
 }
 
 /// What a query is answered from, when the heads were heard.
@@ -87,6 +93,7 @@ impl TreeQueries {
             rounds: 0,
             away: BTreeSet::new(),
             cancel: CancelFlag::default(),
+            awaits_key: None,
         };
         self.open.insert(self.last, pending);
         heads.start(cx, volume, Waiter::Query(QueryToken::Heads(self.last)));
@@ -100,6 +107,35 @@ impl TreeQueries {
             }
             pending.op != op
         });
+    }
+
+    /// Whether a query that heard the heads waits for the key of one of them. A new epoch is heard of before its key comes, and
+    /// nobody is to notice. If the key does not come soon, what was shown before is.
+    pub fn waits_for_key(
+        &mut self,
+        cx: &mut Context,
+        local: &LocalHeads,
+        (number, volume): (u64, VolumeId),
+        heard: HeardHeads,
+    ) -> bool {
+        // Whoever has no key at all is a newcomer, and is told so.
+        let awaits = cx.keys.contains_key(&volume) && cx.lacks_read_key() == Refusal::NoKey;
+        if !awaits || !local.lacks_key(cx, volume) {
+            self.key_awaited_since.remove(&volume);
+            return false;
+        }
+        let until = *self.key_awaited_since.entry(volume).or_insert(cx.now.mono) + KEY_AWAITED_MS_MAX;
+        let Some(pending) = self.open.get_mut(&number).filter(|_| cx.now.mono < until) else { return false };
+        debug_assert!(pending.job.is_none(), "it waits before it reads");
+        pending.awaits_key = Some(heard);
+        cx.timers.set(until, Timer::Queries);
+        true
+    }
+
+    /// Those that wait for a key: it came, or its time is over. What each of them heard.
+    pub fn take_waiting(&mut self) -> Vec<(u64, VolumeId, HeardHeads)> {
+        let waiting = self.open.iter_mut();
+        waiting.filter_map(|(number, open)| Some((*number, open.volume, open.awaits_key.take()?))).collect()
     }
 
     /// The heads are known: the job reads their merged view.

@@ -6,6 +6,7 @@ mod linear;
 mod members;
 mod order;
 pub(crate) mod pool;
+mod roots;
 mod servers;
 mod state;
 mod vectors;

@@ -3,7 +3,8 @@
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
     AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
-    Revocation, Role, VolEpoch, Vouch, founder_cert, newcomer_cert, pool_of, ticket_cert,
+    Revocation, Role, SecretKey, Succession, VolEpoch, Vouch, founder_cert, founding, newcomer_cert, pool_of, root_key,
+    ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
@@ -44,7 +45,7 @@ pub struct TestPool {
 impl TestPool {
     pub fn new() -> Self {
         let mut pool = Self { facts: FactSet::new(pool_id()), said: Vec::new(), tickets: Vec::new() };
-        pool.say(founder_cert(&root(), node(0)));
+        pool.say(founder_cert(pool_of(&root()), &root(), node(0)));
         pool.say(admins(1, None, &[0]));
         pool
     }
@@ -52,6 +53,20 @@ impl TestPool {
     /// The founder and so many others, each invited by the founder.
     pub fn of(nodes: u8) -> Self {
         let mut pool = Self::new();
+        for newcomer in 1..nodes {
+            let ticket = pool.ticket(0, 1, 0);
+            pool.join(0, ticket, newcomer, u64::from(newcomer));
+        }
+        pool
+    }
+
+    /// The founder and others of a pool with spare root keys; its own key is that of [`root`].
+    pub fn founded(nodes: u8) -> Self {
+        let mut pool = Self { facts: FactSet::new(pool_id()), said: Vec::new(), tickets: Vec::new() };
+        pool.say(founding(&root(), &spare()));
+        pool.say(founder_cert(pool_id(), &root_number(1), node(0)));
+        pool.say(admins_by(&root_number(1), 1, None, &[0]));
+        pool.say(epoch(&root_number(1), 1, Vec::new()));
         for newcomer in 1..nodes {
             let ticket = pool.ticket(0, 1, 0);
             pool.join(0, ticket, newcomer, u64::from(newcomer));
@@ -190,8 +205,30 @@ pub fn features(signer: u8, level: u32) -> Signed<FeatureLevel> {
 }
 
 pub fn admins(number: u64, previous: Option<FactId>, admins: &[u8]) -> Signed<AdminList> {
+    admins_by(&root(), number, previous, admins)
+}
+
+/// The same by another key.
+pub fn admins_by(root: &SigningKey, number: u64, previous: Option<FactId>, admins: &[u8]) -> Signed<AdminList> {
     let admins = admins.iter().map(|number| node(*number)).collect();
-    Signed::sign(pool_id(), &root(), AdminList { version: 1, number, previous, signer: public(&root()), admins })
+    Signed::sign(pool_id(), root, AdminList { version: 1, number, previous, signer: public(root), admins })
+}
+
+/// Of a pool that was founded.
+pub fn spare() -> SecretKey {
+    SecretKey::new([0x5e; 32])
+}
+
+/// Root key of a pool that was founded.
+pub fn root_number(number: u8) -> SigningKey {
+    root_key(&spare(), number).signing_key()
+}
+
+/// From now on this root key counts.
+pub fn succession(number: u8, keep: impl IntoIterator<Item = FactId>) -> Signed<Succession> {
+    let keep: std::collections::BTreeSet<FactId> = keep.into_iter().collect();
+    let (root, keep) = (root_number(number), keep.into_iter().collect());
+    Signed::sign(pool_id(), &root, Succession { version: 1, number, signer: public(&root), keep })
 }
 
 pub fn rules(signer: u8, number: u64, previous: Option<FactId>, copies: u8) -> Signed<PoolRules> {
@@ -206,6 +243,7 @@ pub fn rules(signer: u8, number: u64, previous: Option<FactId>, copies: u8) -> S
         garbage_grace_hours: 72,
         retain_days: 7,
         weight_gib_max: 100,
+        member_bytes_max: 0,
     };
     Signed::sign(pool_id(), &key(signer), rules)
 }

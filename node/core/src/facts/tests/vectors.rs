@@ -3,15 +3,17 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
-use fsdfs_proto::identity::{Admission, Cert, CertKind, Fact, RawFact, Revocation, Role, consented};
+use fsdfs_proto::identity::{
+    Admission, Cert, CertKind, Fact, RawFact, Revocation, Role, Succession, consented, founder_cert, founding,
+};
 use fsdfs_proto::ids::{PublicKey, hex};
 use fsdfs_proto::signed::Signed;
 use serde_json::{Value, json};
 
 use super::super::{FactSet, GateRefusal, InsertOutcome, MemberStatus};
 use super::pool::{
-    TestPool, admins, beat, card, epoch, features, gone, head, key, node, pool_id, public, remove, root, rules,
-    ticket_key, vouch,
+    TestPool, admins, admins_by, beat, card, epoch, features, gone, head, key, node, pool_id, public, remove, root,
+    root_number, rules, spare, succession, ticket_key, vouch,
 };
 
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../proto-spec/vectors/identity-pool.json");
@@ -94,6 +96,12 @@ fn state(name: &str, facts: &[Fact]) -> Value {
         "features": set.features(),
         "epoch": set.epoch(pool_id().volume()).map(Signed::id),
         "heads": set.heads(pool_id().volume()).iter().map(Signed::id).collect::<Vec<_>>(),
+        "root": {
+            "number": set.root_facts().current(),
+            "key": set.root_key(),
+            "copied": set.is_root_key_contradicted(),
+            "signed": set.signed_by_roots().into_iter().map(Fact::id).collect::<Vec<_>>(),
+        },
         "kept": set.all().filter(|fact| !matches!(fact, Fact::Heartbeat(_))).count(),
         "gossip_digest": set.gossip_digest(),
         "map_digest": set.map_digest(),
@@ -261,7 +269,24 @@ fn gates() -> Vec<Value> {
         Vec::new(),
     ));
     cases.extend(second_hand());
+    cases.extend(earlier_roots());
     cases
+}
+
+/// Below a root key that another one took the place of.
+fn earlier_roots() -> Vec<Value> {
+    let mut pool = TestPool::founded(3);
+    pool.say(succession(2, pool.facts.signed_by_roots().into_iter().map(Fact::id).collect::<Vec<_>>()));
+    let kept = pool.facts.chain_of(node(2)).expect("a member");
+    let (stolen, early) = (root_number(1), root_number(3));
+    let case = |name: &str, peer: u8, chain: Vec<Signed<Cert>>| {
+        gate(name, GateVector { facts: &pool.said, wall_ms: 1000, peer, chain, admissions: Vec::new() })
+    };
+    vec![
+        case("below an earlier root key, kept", 2, kept),
+        case("by an earlier root key, not kept", 6, vec![founder_cert(pool_id(), &stolen, node(6))]),
+        case("by a root key that is to come", 6, vec![founder_cert(pool_id(), &early, node(6))]),
+    ]
 }
 
 /// Invited by somebody of whom nobody knows that it was let in itself.
@@ -322,7 +347,33 @@ fn states() -> Vec<Value> {
     pool.revoke(0, node(1).into(), Vec::new());
     pool.revoke(1, node(0).into(), pool.facts.signed_by(node(0).into()));
     states.push(state("one leaves, and an admin revokes a lower one, keeping what that one signed", &pool.said));
+    states.extend(successions());
     states
+}
+
+/// Root keys that take each other's place.
+fn successions() -> Vec<Value> {
+    let mut pool = TestPool::founded(3);
+    let honest: Vec<_> = pool.facts.signed_by_roots().into_iter().map(Fact::id).collect();
+    let mut states = vec![state("a pool with spare root keys", &pool.said)];
+    let list = pool.facts.admin_list().expect("the first").id();
+    pool.say(admins_by(&root_number(1), 2, Some(list), &[2]));
+    states.push(state("root key 1 names an admin: perhaps a thief", &pool.said));
+    pool.say(succession(2, honest.clone()));
+    pool.say(founder_cert(pool_id(), &root_number(1), node(7)));
+    pool.say(admins_by(&root_number(2), 2, Some(list), &[0, 1]));
+    states.push(state("root key 2 takes its place and keeps the rest", &pool.said));
+    pool.say(succession(2, []));
+    states.push(state("root key 2 was copied: two successions", &pool.said));
+    let keep = honest.into_iter().chain(pool.said.iter().filter(|fact| is_by(fact, 2)).map(Fact::id));
+    pool.say(succession(3, keep));
+    states.push(state("root key 3 ends it", &pool.said));
+    states
+}
+
+/// A list of admins by this root key.
+fn is_by(fact: &Fact, number: u8) -> bool {
+    matches!(fact, Fact::AdminList(_)) && fact.signer() == public(&root_number(number))
 }
 
 fn facts() -> Vec<Value> {
@@ -342,10 +393,17 @@ fn facts() -> Vec<Value> {
         let Fact::AdminList(list) = &pool.said[1] else { unreachable!("the pool's second fact") };
         fsdfs_proto::identity::AdminList { signer: node(0).into(), ..list.value().clone() }
     });
+    let founded = TestPool::founded(2).said;
+    let early = admins_by(&root_number(2), 1, None, &[1]);
+    let other_succession = Succession { version: 1, number: 2, signer: public(&key(3)), keep: Vec::new() };
+    let other_succession = Signed::sign(pool_id(), &key(3), other_succession).into();
     let old = card(1, 1, &[], 0).into();
     pool.say(card(1, 2, &[], 0));
     let said = pool.said.clone();
     vec![
+        one("a succession by a key that the founding does not name", &founded, &other_succession),
+        one("a founding by another key", &founded, &founding(&key(3), &spare()).into()),
+        one("admins named by a root key that is to come", &founded, &early.into()),
         one("a revocation signed by a ticket's key", &said, &by_ticket),
         one("a revocation signed by a stranger", &said, &by_stranger),
         one("admins not named by the root key", &said, &own.into()),

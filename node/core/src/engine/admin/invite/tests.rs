@@ -28,7 +28,7 @@ fn refused(cx: &mut Context) -> Option<Refusal> {
 fn invited(cx: &mut Context, terms: TicketTerms) -> Vec<Signed<Cert>> {
     invite(cx, &mut Gossip::default(), OP, terms);
     match events(cx).pop() {
-        Some(Event::Reply { op: OP, reply: Reply::Invited(chain) }) => chain,
+        Some(Event::Reply { op: OP, reply: Reply::Invited(made) }) => made.chain,
         other => panic!("a chain: {other:?}"),
     }
 }
@@ -39,9 +39,10 @@ fn a_ticket_is_certified_by_this_node_and_known_before_the_answer() {
     let own = cx.facts.chain_of(cx.me).expect("a member");
     invite(&mut cx, &mut Gossip::default(), OP, terms(Role::Full, 2));
     let raised = events(&mut cx);
-    let [Event::FactsInserted(facts), Event::Reply { op: OP, reply: Reply::Invited(chain) }] = &raised[..] else {
+    let [Event::FactsInserted(facts), Event::Reply { op: OP, reply: Reply::Invited(made) }] = &raised[..] else {
         panic!("first the fact, then the answer: {raised:?}")
     };
+    let chain = &made.chain;
     let ticket = chain.last().expect("not empty");
     assert_eq!(facts[..], [Fact::from(ticket.clone())]);
     assert_eq!(chain[..own.len()], own[..], "the chain shows why this node may");

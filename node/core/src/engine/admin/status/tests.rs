@@ -1,12 +1,13 @@
 use super::*;
-use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules};
-use crate::engine::test_kit::{connect, context, disk, revoke};
+use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules, succession};
+use crate::engine::test_kit::{connect, context, disk, pass, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
-    status(&StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip })
+    let keys = KeyRing::default();
+    status(&StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip, keys: &keys })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -156,8 +157,50 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         replication: &replication,
         audits: &Audits::default(),
         gossip: &gossip,
+        keys: &KeyRing::default(),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
+}
+
+#[test]
+fn who_waits_for_a_key_hears_whom_that_takes() {
+    let mut cx = context(3, 4);
+    connect(&mut cx, 1);
+    cx.keys.clear();
+    let mut keys = KeyRing::default();
+    keys.take_up(&mut cx);
+    let said = |cx: &Context| {
+        let (liveness, heads, repair) = (Liveness::default(), LocalHeads::default(), Repair::default());
+        let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
+        let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
+        let parts =
+            StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip, keys: &keys };
+        let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
+        status(&parts).attention.into_iter().find(waits)
+    };
+    assert_eq!(said(&cx), None, "most keys come at once");
+    pass(&mut cx, 7_000);
+    let mut away = vec!["node0".to_owned(), "node2".to_owned()];
+    match said(&cx) {
+        Some(Attention::AwaitsKey { seconds: 7, away: mut named }) => {
+            named.sort_unstable();
+            away.sort_unstable();
+            assert_eq!(named, away);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_copied_root_key_is_reported() {
+    let mut cx = context(0, 2);
+    cx.facts = TestPool::founded(2).facts;
+    cx.facts.insert(succession(2, []).into());
+    let copied = Attention::RootKeyCopied { number: 2 };
+    assert!(!report(&cx).attention.contains(&copied));
+    let keep = cx.facts.signed_by_roots().into_iter().map(fsdfs_proto::identity::Fact::id).collect::<Vec<_>>();
+    cx.facts.insert(succession(2, keep.into_iter().chain([fsdfs_proto::ids::FactId([7; 32])])).into());
+    assert!(report(&cx).attention.contains(&copied));
 }
 
 #[test]

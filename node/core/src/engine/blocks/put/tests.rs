@@ -428,3 +428,16 @@ fn the_answer_says_whether_it_is_more_than_the_word_of_holders() {
     assert!(verified(&[], WriteDone::Failed) && verified(&[0, 1], WriteDone::Failed));
     assert!(verified(&[0, 1, 2], WriteDone::New) && !verified(&[0, 1, 2], WriteDone::Full));
 }
+
+#[test]
+fn a_budget_that_is_used_up_refuses_the_put_and_takes_no_fallback_holder() {
+    let mut case = Case::new();
+    case.check_asked(&[0, 1, 2], "store");
+    case.store(&[0]);
+    case.answer(1, StoreOutcome::OverBudget);
+    assert!(case.report().is_none(), "one has not answered");
+    case.check_asked(&[], "store");
+    case.store(&[2]);
+    let report = case.report().expect("it ended");
+    assert_eq!(report.outcome, PutOutcome::Refused(Refusal::OverBudget(0)), "two copies are not what was wanted");
+}

@@ -48,6 +48,8 @@ pub(in crate::engine) struct Repair {
     read_only: BTreeSet<NodeId>,
     /// Bytes of the blocks on this node, by the member that put them, as the last scan of all records found them.
     charged: BTreeMap<NodeId, u64>,
+    /// Scans that ended.
+    scans: u64,
 }
 
 /// Which peers' holdings are to be checked by the next scan.
@@ -206,6 +208,7 @@ impl Repair {
         let Some(mut scan) = self.scan.take() else { return };
         // Every scan lists all records.
         self.charged = std::mem::take(&mut scan.charged);
+        self.scans += 1;
         debug_assert!(scan.sending.is_empty() && scan.reading == 0, "what was begun has ended");
         // Turns go on from scan to scan until nothing is left to others any more.
         self.turn = if scan.left_to_others.is_empty() { 0 } else { self.turn + 1 };
@@ -246,6 +249,11 @@ impl Repair {
     /// Who put how many bytes of what is on this node; nothing before the first scan.
     pub fn charged(&self) -> &BTreeMap<NodeId, u64> {
         &self.charged
+    }
+
+    /// How often that was counted.
+    pub fn scans(&self) -> u64 {
+        self.scans
     }
 
     /// Blocks sent since the start.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::test_kit::pool::{TestPool, card, node};
+use crate::engine::test_kit::pool::{TestPool, card, node, vouch};
 use crate::engine::test_kit::{connect, context, pass, revoke, sent};
 
 const QUESTION: KeyQuestion = (5, None);
@@ -112,13 +112,68 @@ fn holders_that_deny_what_they_must_know_keep_nobody_out_for_long() {
     pass(&mut cx, 1);
     assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Known);
     // Those that are cut off count all the same.
-    let mut cx = pool(4, &[1, 2]);
+    let mut cx = context(1, 4);
+    for number in [0, 2] {
+        connect(&mut cx, number);
+    }
     let mut grants = KeyGrants::default();
     check(&mut cx, &mut grants, 3);
-    for holder in [1, 2] {
+    for holder in [0, 2] {
         cx.peers.get_mut(node(holder)).expect("connected").up = false;
         grants.on_answer(node(holder), node(3), false);
     }
     pass(&mut cx, HOLDERS_HEARD_MS);
     assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::NotNow);
+}
+
+#[test]
+fn the_node_of_an_admin_gives_keys_to_whom_it_let_in_itself_if_too_few_holders_are_there() {
+    let mut cx = pool(4, &[]);
+    let mut grants = KeyGrants::default();
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::NotNow, "they may be there in a moment");
+    pass(&mut cx, HOLDERS_HEARD_MS - 1);
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::NotNow);
+    pass(&mut cx, 1);
+    assert_eq!(check(&mut cx, &mut grants, 3), GrantVerdict::Known);
+    // A member's that is no admin does not, nor does an admin's whom another one let in.
+    let mut other = TestPool::of(4);
+    let ticket = other.ticket(0, 1, 0);
+    other.join(1, ticket, 4, 50);
+    (0..5).for_each(|number| {
+        other.say(card(number, 1, &[(number, 100)], 0));
+    });
+    for me in [0, 1] {
+        let mut cx = context(me, 4);
+        cx.facts = other.facts.clone();
+        cx.refresh_map();
+        let mut grants = KeyGrants::default();
+        assert_eq!(check(&mut cx, &mut grants, 4), GrantVerdict::NotNow, "{me}");
+        pass(&mut cx, HOLDERS_HEARD_MS);
+        assert_eq!(check(&mut cx, &mut grants, 4), GrantVerdict::NotNow, "{me}");
+    }
+}
+
+#[test]
+fn whom_an_admin_vouches_for_needs_no_holder_and_a_guest_is_entitled_to_nothing_all_the_same() {
+    let mut cx = context(1, 4);
+    assert_eq!(check(&mut cx, &mut KeyGrants::default(), 3), GrantVerdict::NotNow);
+    cx.facts.insert(vouch(0, 3).into());
+    assert_eq!(check(&mut cx, &mut KeyGrants::default(), 3), GrantVerdict::Known);
+    let mut race = TestPool::of(2);
+    let ticket = race.ticket(0, 1, 0);
+    race.join(0, ticket, 2, 5);
+    race.join(0, ticket, 3, 6);
+    race.say(vouch(0, 3));
+    cx.facts = race.facts;
+    assert_eq!((level_of(&cx, node(2)).is_some(), level_of(&cx, node(3))), (true, None));
+}
+
+#[test]
+fn a_newcomer_knows_whom_its_keys_wait_for() {
+    let mut cx = context(3, 4);
+    assert_eq!(holders_away(&cx, &Liveness::default()).len(), 3);
+    connect(&mut cx, 0);
+    assert_eq!(holders_away(&cx, &Liveness::default()).len(), 2);
+    connect(&mut cx, 1);
+    assert!(holders_away(&cx, &Liveness::default()).is_empty(), "two of three are enough");
 }

@@ -222,3 +222,71 @@ fn holders_of_heads_are_asked_first() {
     };
     assert_eq!(out.iter().filter_map(asks).collect::<Vec<_>>(), [(peer, volume())]);
 }
+
+/// Node 0 shows a head of epoch 1, and hears of epoch 2 with a head that covers it, before it has the key.
+fn between_epochs() -> (Case, Vec<Block>) {
+    let mut case = Case::new();
+    let (head, blocks) = tree();
+    case.cx.facts.insert(head.clone().into());
+    case.local.quarantine.note_good(&case.cx, volume(), std::slice::from_ref(&head));
+    let frozen = BlockId::of(&head.value().commit);
+    case.cx.facts.insert(pool::epoch(&pool::root(), 2, vec![frozen]).into());
+    case.cx.facts.insert(pool::head(2, &[(9, 1), (8, 1)]).into());
+    assert!(case.local.lacks_key(&case.cx, volume()));
+    (case, blocks)
+}
+
+fn heard_again(case: &mut Case, recent: &BlockMap) {
+    for (number, volume, heard) in case.queries.take_waiting() {
+        assert!(!case.queries.waits_for_key(&mut case.cx, &case.local, (number, volume), heard));
+        let heads = case.local.readable(&case.cx, volume);
+        let basis = ReadBasis { heads, heard, withheld_by: BTreeSet::new(), recent: recent.clone() };
+        case.queries.on_heads(&mut case.cx, &case.local, (number, volume), basis);
+    }
+}
+
+#[test]
+fn a_read_between_a_new_epochs_head_and_its_key_waits_for_the_key() {
+    let (mut case, _) = between_epochs();
+    assert!(case.queries.waits_for_key(&mut case.cx, &case.local, (QUERY, volume()), HEARD));
+    assert!(case.replies().is_empty());
+    case.cx.keys.insert(volume(), pool::keys(2));
+    case.cx.readable.extend(pool::keys(2).writer().map(fsdfs_proto::volume::WriteKeys::write_pk));
+    heard_again(&mut case, &BlockMap::new());
+    case.run_job();
+    let replies = case.replies();
+    let [Reply::Query(QueryReply { found: Ok(QueryResult::List { entries, .. }), maybe_stale: false, .. })] =
+        &replies[..]
+    else {
+        panic!("the new head's tree, which is empty: {replies:?}")
+    };
+    assert!(entries.is_empty());
+}
+
+#[test]
+fn if_the_key_does_not_come_what_was_shown_before_is_shown() {
+    let (mut case, blocks) = between_epochs();
+    assert!(case.queries.waits_for_key(&mut case.cx, &case.local, (QUERY, volume()), HEARD));
+    crate::engine::test_kit::pass(&mut case.cx, KEY_AWAITED_MS_MAX);
+    heard_again(&mut case, &by_id(blocks));
+    case.run_job();
+    assert_eq!(case.replies().len(), 1, "an answer, and no refusal");
+    // The next one does not wait again.
+    let list = TreeQuery::List { path: Vec::new(), after: None, max: 10 };
+    case.queries.start(&mut case.cx, &mut case.heads, 4, (volume(), list));
+    assert!(!case.queries.waits_for_key(&mut case.cx, &case.local, (QUERY + 1, volume()), HEARD));
+    // Nor does a newcomer, which has no key at all.
+    let (mut case, _) = between_epochs();
+    case.cx.keys.clear();
+    assert!(!case.queries.waits_for_key(&mut case.cx, &case.local, (QUERY, volume()), HEARD));
+}
+
+#[test]
+fn what_an_old_key_signed_after_its_epoch_is_not_shown_meanwhile() {
+    let (mut case, _) = between_epochs();
+    let late = pool::head(1, &[(9, 1), (7, 1)]);
+    case.local.quarantine.remember(&late);
+    let shown = case.local.readable(&case.cx, volume());
+    assert!(!shown.is_empty() && shown.iter().all(|head| head.id() != late.id()));
+    case.queries.cancel(4);
+}
