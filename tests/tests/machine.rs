@@ -1,7 +1,7 @@
 //! What other users of the same machine see and can do, and what a member's names and modes do to it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -242,7 +242,13 @@ fn get_begins_nothing_that_does_not_fit() -> Result<()> {
     let Some(disk) = SmallDisk::mount(cluster.scratch("disk"))? else { return Ok(()) };
     let source = cluster.scratch("source");
     fs::create_dir(&source)?;
-    fs::File::create(source.join("holes"))?.set_len(20 << 20)?;
+    // Holes that are worth a request of their own are not counted, shorter ones are.
+    let holes = fs::File::create(source.join("holes"))?;
+    holes.set_len(20 << 20)?;
+    for mib in [4, 8, 12, 16] {
+        holes.write_all_at(b"x", mib << 20)?;
+    }
+    fs::File::create(source.join("hole"))?.set_len(20 << 20)?;
     fs::write(source.join("fits"), vec![3; 1 << 20])?;
     node.expect(&[0, 1], ["put".as_ref(), source.as_os_str(), "/".as_ref()])?;
     let dest = disk.0.display().to_string();
@@ -253,6 +259,8 @@ fn get_begins_nothing_that_does_not_fit() -> Result<()> {
     node.ok(["get", "--any-size", "/source", &dest])?;
     ensure!(fs::metadata(disk.0.join("source/holes"))?.len() == 20 << 20);
     node.ok(["get", "/source/fits", &dest])?;
+    node.ok(["get", "/source/hole", &dest])?;
+    ensure!(fs::metadata(disk.0.join("hole"))?.len() == 20 << 20);
     Ok(())
 }
 
