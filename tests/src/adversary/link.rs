@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
 use fsdfs_proto::gate::{GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, VERSIONS, frame_len};
 use fsdfs_proto::identity::{Card, CardDisk, Cert, Fact, Ticket};
-use fsdfs_proto::ids::{Digest, DiskNonce, NodeId, Writer};
+use fsdfs_proto::ids::{Digest, DiskNonce, Instance, NodeId};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use fsdfs_proto::volume::{BlockHeader, BlockKind};
@@ -192,7 +192,7 @@ impl Liar {
             version: 1,
             node: self.node,
             seq: 1,
-            instance: Writer([9; 8]),
+            instance: Instance([9; 8]),
             name: "liar".into(),
             site: "nowhere".into(),
             disks,

@@ -9,3 +9,4 @@ pub(crate) mod pool;
 mod servers;
 mod state;
 mod vectors;
+mod writers;

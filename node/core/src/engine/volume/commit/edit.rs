@@ -40,7 +40,7 @@ impl Commits {
             return self.refuse(parts.cx, volume, &refusal);
         }
         // Drawn also for a merge, which does not use it up.
-        let own = parts.writer.next_dot(parts.cx);
+        let own = parts.writer.next_dot(parts.cx, parts.heads);
         let hlc = parts.writer.stamp(parts.cx);
         let Some(commits) = self.0.get_mut(&volume) else { return };
         // Blocks are immutable: at worst some are not needed.
