@@ -128,7 +128,7 @@ impl Liar {
         let mut streams = Vec::new();
         for _ in 0..4 {
             let mut stream = open(&mut muxer).await.context("a stream")?;
-            let words = [proposal(STREAMS), self.connections.to_be_bytes().to_vec()].concat();
+            let words = [proposal(STREAMS), [self.connections, 0].map(u64::to_be_bytes).concat()].concat();
             stream.write_all(&words).await?;
             stream.flush().await?;
             streams.push(stream);
@@ -287,7 +287,7 @@ async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<(
     }
     stream.write_all(&[lined(&version), lined(&protocol)].concat()).await.ok()?;
     stream.flush().await.ok()?;
-    stream.read_exact(&mut [0; 8]).await.ok()?;
+    stream.read_exact(&mut [0; 16]).await.ok()?;
     loop {
         let mut head = [0; 4];
         stream.read_exact(&mut head).await.ok()?;
