@@ -7,7 +7,7 @@ use fsdfs_core::seam::{
 };
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::{DiskId, DiskNonce, Writer};
+use fsdfs_proto::ids::{DiskId, DiskNonce, Instance};
 use fsdfs_proto::message::{Possession, Redundancy};
 use simulations::world::pool::PoolKeys;
 
@@ -18,7 +18,7 @@ fn founder() -> (Engine, Vec<Effect>) {
     let mut pool = PoolKeys::found(1);
     let (key, node, chain) = pool.enrol();
     let nonce = DiskNonce([4; 16]);
-    let instance = Writer([3; 8]);
+    let instance = Instance([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
     let disk =
         DiskState {

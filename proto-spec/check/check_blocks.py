@@ -204,9 +204,13 @@ def check_header(raw):
     for _, cls, (tag, claim) in links:
         need(cls in CLASSES[kind], "class")
         need((tag == 2) == (cls == STRIPE) and tag in (1, 2), "redundancy")
-        need(claim >= 1 if tag == 1 else len(claim) == 4 and claim[2] >= 1 and claim[3] >= 1, "redundancy")
+        need(claim >= 1 if tag == 1 else is_complete(*claim), "redundancy")
     need((extra is not None) == (kind == COMMIT), "extra")
     return header
+
+
+def is_complete(stripe, index, k, m):
+    return len(stripe) == 32 and k >= 1 and m >= 1 and k + m <= 32 and index < k + m
 
 
 def plain(value):

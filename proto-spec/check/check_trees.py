@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from check_blocks import Refused, check_header, decode, derive, hkdf, need, split
+from check_writers import check_marks
 
 WRITERS_MAX = 32
 
@@ -104,7 +105,7 @@ class Trees:
     def lies(self, node, place):
         """Whatever else is said of it is refused."""
         first = (node[3] if node[1] else node[2])[0][0]
-        for number, lie in ((0, first), (1, b"\xff" * 255), (2, 59), (3, 1 << 40), (4, [[b"nobody!!", 1, 1]])):
+        for number, lie in ((0, first), (1, b"\xff" * 255), (2, 59), (3, 1 << 40), (4, [[b"nobody at all...", 1, 1]])):
             said = place[:number] + [lie] + place[number + 1 :]
             try:
                 check_node(node, said)
@@ -116,7 +117,7 @@ class Trees:
 
 def check_head(keys, pool, head, sign):
     payload = bytes.fromhex(head["payload"])
-    version, volume, _, commit, author, proof = decode(payload)
+    version, volume, _, commit, author, proof, marks = decode(payload)
     need(version == 1 and volume.hex() == keys["volume"], "version or volume")
     try:
         sign.verify(bytes.fromhex(head["signature"]), b"fsdfs/2/head\0" + pool + payload)
@@ -124,6 +125,7 @@ def check_head(keys, pool, head, sign):
         Ed25519PublicKey.from_public_bytes(author).verify(proof, message)
     except InvalidSignature:
         raise Refused("a signature of a head") from None
+    check_marks(volume, commit, author, marks)
     return commit
 
 

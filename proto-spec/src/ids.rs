@@ -120,8 +120,12 @@ byte_id!(
     /// What tells a node's disks apart: random, written into a disk's superblock once.
     DiskNonce, 16);
 byte_id!(
-    /// One incarnation of a writer: random, never a node id, so that a restored backup cannot reuse its sequence numbers.
-    Writer, 8);
+    /// One incarnation of a writer, see [`Writer::of`]: a restored backup writes under another, so that it cannot reuse its
+    /// sequence numbers.
+    Writer, 16);
+byte_id!(
+    /// One home folder of a node: drawn when it is made, so that a copy that runs beside it is noticed.
+    Instance, 8);
 byte_id!(
     /// A symmetric key or secret. Its `Debug` shows four bytes only; it is never displayed in messages to users.
     Key, 32);
@@ -184,6 +188,43 @@ impl DiskId {
         let hash = sha2::Sha256::new().chain_update(label::DISK).chain_update([0]);
         let hash: [u8; 32] = hash.chain_update(owner.0).chain_update(nonce.0).finalize().into();
         Self(*hash.first_chunk().expect("32 bytes begin with 16"))
+    }
+}
+
+impl Writer {
+    /// Bytes that the writers of one node have in common.
+    pub const NODE_LEN: usize = 10;
+
+    /// The node's part, the first bytes of `SHA-256("fsdfs/2/writer" 00 node)`, and the number of its incarnation: of two
+    /// incarnations of a node the later has the greater one. Nobody can make a writer of another node.
+    pub fn of(node: NodeId, incarnation: u64) -> Self {
+        use sha2::Digest as _;
+        let hash = sha2::Sha256::new().chain_update(label::WRITER).chain_update([0]);
+        let hash: [u8; 32] = hash.chain_update(node.0).finalize().into();
+        let mut writer = [0; 16];
+        writer[..Self::NODE_LEN].copy_from_slice(&hash[..Self::NODE_LEN]);
+        writer[Self::NODE_LEN..].copy_from_slice(&incarnation.to_be_bytes()[2..]);
+        Self(writer)
+    }
+
+    /// What it has in common with all writers of its node, and with no others.
+    pub fn node_part(&self) -> &[u8; 10] {
+        self.0.first_chunk().expect("16 bytes begin with 10")
+    }
+
+    /// Whether both are of one node.
+    pub fn is_beside(&self, other: &Self) -> bool {
+        self.node_part() == other.node_part()
+    }
+
+    /// Whether it is one of this node's.
+    pub fn is_of(&self, node: NodeId) -> bool {
+        self.is_beside(&Self::of(node, 0))
+    }
+
+    /// Which one of its node, 48 bits.
+    pub fn incarnation(&self) -> u64 {
+        self.0[Self::NODE_LEN..].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }
 

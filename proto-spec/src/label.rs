@@ -6,6 +6,8 @@
 pub const BLOCK: &str = "fsdfs/2/block";
 /// Hash tag of a disk id (spec 01-identity).
 pub const DISK: &str = "fsdfs/2/disk";
+/// Hash tag of a writer's node (spec 05-volume).
+pub const WRITER: &str = "fsdfs/2/writer";
 /// Prefix of everything that is signed: `"fsdfs/2/" label 00 pool_id payload` (spec 01-identity).
 pub const SIGN_PREFIX: &str = "fsdfs/2/";
 
@@ -49,6 +51,8 @@ pub mod sign {
     pub const CONSENT: &str = "consent";
     /// The author's signature inside a head.
     pub const AUTHOR: &str = "author";
+    /// That a node's writer used a number.
+    pub const MARK: &str = "mark";
 }
 
 /// HKDF info labels and hash tags of keys (spec 02-block, 05-volume).

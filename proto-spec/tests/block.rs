@@ -32,7 +32,7 @@ fn child(number: u8) -> BlockRef {
 }
 
 fn commit() -> Block {
-    let dot = Dot { writer: fsdfs_proto::ids::Writer([8; 8]), seq: 1 };
+    let dot = Dot { writer: fsdfs_proto::ids::Writer([8; 16]), seq: 1 };
     Commit {
         parents: vec![BlockId([6; 32]), BlockId([7; 32])],
         time: fsdfs_proto::time::Hlc { ms: 1_700_000_000_000, count: 2 },
@@ -73,7 +73,8 @@ fn good() -> Vec<BlockVector> {
 
 fn bad() -> Vec<BlockVector> {
     use LinkClass::{Leaf, Parent, Stripe, Tree};
-    let stripe = Redundancy::Stripe(StripeShard { stripe: BlockId([9; 32]), index: 0, k: 4, m: 2 });
+    let shard = |index, k, m| Redundancy::Stripe(StripeShard { stripe: BlockId([9; 32]), index, k, m });
+    let stripe = shard(0, 4, 2);
     let with = |kind, links: Vec<BlockLink>| seal(&plain(kind, links), b"");
     let redundancy = |class, redundancy| vec![BlockLink { redundancy, ..link(1, class) }];
     let extra = CommitExtra {
@@ -103,6 +104,8 @@ fn bad() -> Vec<BlockVector> {
             "a stripe member with replicas",
             sealed(with(BlockKind::Manifest, redundancy(Stripe, Redundancy::Replicas(3)))),
         ),
+        ("a seventh shard of six", sealed(with(BlockKind::Manifest, redundancy(Stripe, shard(6, 4, 2))))),
+        ("a stripe of 33 shards", sealed(with(BlockKind::Manifest, redundancy(Stripe, shard(0, 30, 3))))),
         ("a leaf with a stripe", sealed(with(BlockKind::Manifest, redundancy(Leaf, stripe)))),
         ("no replicas", sealed(with(BlockKind::Manifest, redundancy(Tree, Redundancy::Replicas(0))))),
         ("the same link twice", sealed(with(BlockKind::Manifest, vec![link(1, Tree), link(2, Tree), link(1, Tree)]))),

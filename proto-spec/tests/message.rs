@@ -133,7 +133,7 @@ fn held(records: &[(BlockId, u32)]) -> ListBlocksReply {
 /// Each `(writer, seq)`.
 fn unpublished(operations: &[(u8, u64)]) -> Message {
     let operation =
-        |(writer, seq): &(u8, u64)| UnpublishedOperation { volume: VOLUME, writer: Writer([*writer; 8]), seq: *seq };
+        |(writer, seq): &(u8, u64)| UnpublishedOperation { volume: VOLUME, writer: Writer([*writer; 16]), seq: *seq };
     Message::Unpublished(UnpublishedOperations { operations: operations.iter().map(operation).collect() })
 }
 
@@ -233,7 +233,7 @@ fn any_number_of_facts_fits_into_messages() {
 /// A head with a commit of that many bytes.
 fn large_fact(byte: u8, bytes: usize) -> RawFact {
     let commit = vec![byte; bytes].into();
-    let head = Head::by(&SigningKey::from_bytes(&[4; 32]), VOLUME, 1, commit);
+    let head = Head::by(&SigningKey::from_bytes(&[4; 32]), VOLUME, 1, commit, Vec::new());
     Fact::from(Signed::sign(PoolId([1; 32]), &SigningKey::from_bytes(&[3; 32]), head)).raw()
 }
 

@@ -13,15 +13,15 @@ use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     BlockHeader, BlockKind, BlockLink, BlockRef, Commit, CommitExtra, CommitView, DirectoryChild, DirectoryEntry,
     DirectoryNode, Dot, DotSpan, EntryFlags, EntryVersion, FileAttributes, FileContent, FolderNode, FolderVectors,
-    IndexedLink, LinkClass, Manifest, NodeTarget, VersionVector, Xattr, check_name, header, weight,
+    IndexedLink, LinkClass, Manifest, MarkSet, NodeTarget, VersionVector, Xattr, check_name, header, weight,
 };
 use proptest::prelude::*;
 use sealed::{BlockVector, EPOCH, VOLUME, keys};
 use serde::Serialize;
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/volume.json");
-const A: Writer = Writer([0xa; 8]);
-const B: Writer = Writer([0xb; 8]);
+const A: Writer = Writer([0xa; 16]);
+const B: Writer = Writer([0xb; 16]);
 
 fn dot(writer: Writer, seq: u64) -> Dot {
     Dot { writer, seq }
@@ -94,7 +94,7 @@ fn interior() -> DirectoryNode {
         within: within(&[dot(A, seq)]),
     };
     let many =
-        FolderVectors::from_iter((0..40).map(|writer| DotSpan { writer: Writer([writer; 8]), least: 1, greatest: 2 }));
+        FolderVectors::from_iter((0..40).map(|writer| DotSpan { writer: Writer([writer; 16]), least: 1, greatest: 2 }));
     DirectoryNode::Interior {
         level: 2,
         children: vec![child("k", 1, 1), DirectoryChild { within: many, ..child("z", 2, 5) }],
@@ -402,14 +402,16 @@ fn write_vectors() {
 fn a_head_carries_its_commit() {
     let pool = PoolId([1; 32]);
     let keys = keys();
-    let block = with_tree().seal(keys.writer().unwrap(), 3);
     let author = ed25519_dalek::SigningKey::from_bytes(&[4; 32]);
-    let head = Commit::head(keys.writer().unwrap(), &author, pool, &block);
+    let own = dot(Writer::of(fsdfs_proto::ids::NodeId(author.verifying_key().to_bytes()), 1), 2);
+    let commit = Commit { dot: Some(own), version_vector: [own].into_iter().collect(), ..with_tree() };
+    let block = commit.seal(keys.writer().unwrap(), 3);
+    let head = Commit::head(keys.writer().unwrap(), &author, pool, &block, &MarkSet::default()).unwrap();
     let view = CommitView::of_head(head.value()).unwrap();
     assert_eq!((view.id, view.extra.seq), (block.id(), 2));
     assert_eq!(view.links, [link(4, LinkClass::Tree), link(5, LinkClass::Parent)]);
     let reader = fsdfs_proto::volume::VolumeKeys::from_read_key(VOLUME, EPOCH, keys.read_key());
-    assert_eq!(Commit::open(&reader, &head.value().commit), Ok(with_tree()));
+    assert_eq!(Commit::open(&reader, &head.value().commit), Ok(commit));
     let foreign = fsdfs_proto::identity::Head { epoch: EPOCH + 1, ..head.value().clone() };
     assert!(CommitView::of_head(&foreign).is_err());
     // Whose it is, nobody else can say.
@@ -457,7 +459,7 @@ fn nodes_end_by_the_weight_of_their_items() {
 }
 
 fn any_dot() -> impl Strategy<Value = Dot> {
-    (0u8..4, 1u64..40).prop_map(|(writer, seq)| dot(Writer([writer; 8]), seq))
+    (0u8..4, 1u64..40).prop_map(|(writer, seq)| dot(Writer([writer; 16]), seq))
 }
 
 fn any_file() -> impl Strategy<Value = fsdfs_proto::volume::FileNode> {

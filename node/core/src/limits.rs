@@ -268,9 +268,13 @@ pub const DESCENT_MEMBERS_MIN: u64 = 16;
 pub const TICKET_GUESTS_MAX: usize = 16;
 /// Admissions of one certificate that are kept beside the winning one, for the day on which its witness is revoked.
 pub const ADMISSIONS_IN_RESERVE_MAX: usize = 4;
-/// Heads of one volume that are not merged. Each writer has one between two merges. At the bound new ones are refused, and
-/// the writer is told so; one that was taken in is never dropped for a bound.
-pub const HEADS_PER_VOLUME_MAX: usize = 1024;
+/// Heads of one volume that are not merged, of the members of one branch; those of authors who are no members count as one.
+/// Each writer has one between two merges. At the bound new ones are refused, and the writer is told so; one that was taken in
+/// is never dropped for a bound.
+pub const HEADS_PER_BRANCH_MAX: usize = 256;
+/// Members of one branch that may be named in what a volume includes, each with four incarnations: a quarter of all that there
+/// is place for, so that who invites itself does not keep others from writing.
+pub const WRITERS_PER_BRANCH_MAX: usize = 64;
 /// Of these, those of one author: an honest one has one, and one more for each time that it went on without what it could not
 /// reach. With commits of 64 KiB they are 4 MiB.
 pub const HEADS_PER_AUTHOR_MAX: usize = 64;
@@ -290,6 +294,11 @@ const _: () = assert!(STATEMENT_BYTES_PER_SIGNER_MAX <= STATEMENT_BYTES_PER_BRAN
 const _: () = assert!(
     STATEMENT_BYTES_PER_ADMIN_MAX >= MEMBERS_MAX as u64 * (4 << 10),
     "a ticket, a certificate and its admissions for each member"
+);
+const _: () = assert!(
+    4 * WRITERS_PER_BRANCH_MAX * fsdfs_proto::volume::WRITERS_PER_NODE_MAX
+        <= fsdfs_proto::volume::VERSION_VECTOR_WRITERS_MAX,
+    "a branch must not fill more than a quarter of a version vector"
 );
 const _: () = assert!(SILENT_MS >= 3 * PING_AFTER_MS, "three pings must fit before a peer is silent");
 const _: () = assert!(UNPUBLISHED_EVERY_MS < GOSSIP_MS, "readers know within a gossip round what they cannot see");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
-use fsdfs_core::facts::FactSet;
+use fsdfs_core::facts::{FactSet, open_logged};
 use fsdfs_core::seam::{DiskState, Input, Token};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Fact;
@@ -253,9 +253,10 @@ fn quota_bytes(storage: &Storage) -> u64 {
 fn gatekeeper(identity: &Identity, entries: &[LogEntry]) -> Gatekeeper {
     let mut facts = FactSet::new(identity.pool);
     let logged = entries.iter().filter_map(|entry| match entry {
-        LogEntry::Fact(raw) => raw.open(identity.pool).ok(),
+        LogEntry::Fact(raw) => Some(raw),
         _ => None,
     });
+    let logged = open_logged(identity.pool, logged);
     facts.restore(identity.chain.iter().cloned().map(Fact::from).chain(logged).collect());
     facts.drain_new();
     let gate = GateIdentity {

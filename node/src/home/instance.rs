@@ -6,7 +6,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use fsdfs_proto::ids::Writer;
+use fsdfs_proto::ids::Instance as InstanceId;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -18,7 +18,7 @@ use crate::random;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
     /// Random, drawn when the folder came to this place: tells twins apart.
-    pub id: Writer,
+    pub id: InstanceId,
     /// The folder came here since it was last used.
     pub is_copy: bool,
     folder: PathBuf,
@@ -28,14 +28,14 @@ pub struct Instance {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct InstanceFile {
-    instance: Writer,
+    instance: InstanceId,
     place: String,
 }
 
 impl Instance {
     /// A new one, for a folder that is being made.
     pub(super) fn make(folder: &Path) -> Result<(), FileError> {
-        Self { id: Writer(random::bytes()), is_copy: false, folder: folder.to_owned() }.remember_place()
+        Self { id: InstanceId(random::bytes()), is_copy: false, folder: folder.to_owned() }.remember_place()
     }
 
     pub(super) fn load(folder: &Path) -> Result<Self, HomeError> {
@@ -45,7 +45,7 @@ impl Instance {
         let place = place(folder)?;
         Ok(match known.filter(|known| known.place == place) {
             Some(known) => Self { id: known.instance, is_copy: false, folder: folder.to_owned() },
-            None => Self { id: Writer(random::bytes()), is_copy: true, folder: folder.to_owned() },
+            None => Self { id: InstanceId(random::bytes()), is_copy: true, folder: folder.to_owned() },
         })
     }
 

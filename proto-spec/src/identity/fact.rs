@@ -8,9 +8,10 @@ use super::{
     Revocation, Succession, VolEpoch, Vouch,
 };
 use crate::codec::{CanonicalCodec, FormatError};
-use crate::ids::{FactId, PoolId, PublicKey, Signature};
+use crate::ids::{FactId, PoolId, PublicKey, Signature, VolumeId};
 use crate::signed::{Envelope, Signable, Signed, statement_id};
 use crate::u8_enum;
+use crate::volume::Dot;
 
 /// Anything that every member keeps and gossips. Its signature was checked; whether it counts (is its signer a member, an
 /// admin, the epoch's write key?) is for the fact set to say.
@@ -36,8 +37,9 @@ pub enum Fact {
 
 impl Fact {
     /// Checks the signatures that a statement quotes, where they need the pool's id.
-    fn check_within(&self, pool: PoolId) -> Result<(), FormatError> {
+    fn check_within(&self, pool: PoolId, known: KnownMark) -> Result<(), FormatError> {
         let (fits, what) = match self {
+            Self::Head(head) => (head.value().has_marks(known), "a mark in a head"),
             Self::Departure(gone) => (gone.value().is_proven(pool), "the heartbeat in a departure"),
             Self::VolEpoch(epoch) => (epoch.value().is_sponsored(pool), "the sponsor of a volume"),
             _ => return Ok(()),
@@ -45,6 +47,9 @@ impl Fact {
         if fits { Ok(()) } else { Err(FormatError::BadSignature { what }) }
     }
 }
+
+/// Whether a mark needs no check: its signature was found right before, in another head.
+pub type KnownMark<'a> = &'a dyn Fn(VolumeId, Dot, &Signature) -> bool;
 
 /// A fact as it travels and as it lies in the fact log: `[kind, payload, signature, key?]`; the key only with a head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,15 +151,20 @@ macro_rules! each_fact {
 
             /// Checks form and signatures, and remembers what was found: [`RawFact::open`] need not do it again. So the work
             /// can be done elsewhere than where the fact is acted on.
-            pub fn check(&mut self, pool: PoolId) -> Result<(), FormatError> {
-                let opened = self.open(pool);
+            pub fn check(&mut self, pool: PoolId, known: KnownMark) -> Result<(), FormatError> {
+                let opened = self.open_beside(pool, known);
                 let found = opened.as_ref().map(|_| ()).map_err(Clone::clone);
                 self.checked = CheckedFact(Some(opened));
                 found
             }
 
-            /// Checks form and signature.
+            /// Checks form and signatures.
             pub fn open(&self, pool: PoolId) -> Result<Fact, FormatError> {
+                self.open_beside(pool, &|_, _, _| false)
+            }
+
+            /// The same, without looking again at marks that are known to be right.
+            pub fn open_beside(&self, pool: PoolId, known: KnownMark) -> Result<Fact, FormatError> {
                 // The id covers the pool's id: a statement of another pool is another statement.
                 match &self.checked.0 {
                     Some(Ok(fact)) if fact.id() == self.id(pool) => return Ok(fact.clone()),
@@ -168,7 +178,7 @@ macro_rules! each_fact {
                 let fact = match self.kind {
                     $(FactKind::$variant => Signed::open(pool, &envelope, self.key).map(Fact::$variant)?,)+
                 };
-                fact.check_within(pool)?;
+                fact.check_within(pool, known)?;
                 Ok(fact)
             }
         }

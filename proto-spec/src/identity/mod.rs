@@ -13,7 +13,7 @@ mod ticket;
 pub use armour::{StringKind, TextError};
 pub use capability::{Capability, CapabilityLevel};
 pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue, weight_limit};
-pub use fact::{Fact, FactKind, RawFact};
+pub use fact::{Fact, FactKind, KnownMark, RawFact};
 pub use issue::{Invitation, consented, founder_cert, newcomer_cert, pool_of, ticket_cert};
 pub use root::{Founding, ROOT_KEYS_MAX, RootFacts, SUCCESSION_KEEP_MAX, Succession, founding, root_key};
 pub use secret::SecretKey;

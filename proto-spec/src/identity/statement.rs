@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
-use crate::ids::{BlockId, DiskId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
+use crate::ids::{BlockId, DiskId, DiskNonce, FactId, Instance, Key, NodeId, PoolId, PublicKey, Signature, VolumeId};
 use crate::label::sign;
 use crate::signed::{Signable, message, verify};
 use crate::time::Hlc;
@@ -123,7 +123,7 @@ pub struct Card {
     /// Higher wins; at equal `seq` the larger id wins.
     pub seq: u64,
     /// Random, drawn when the home folder was made: tells a duplicate identity apart.
-    pub instance: Writer,
+    pub instance: Instance,
     /// Its name for people, 1 to 64 bytes.
     pub name: String,
     /// Its site, 1 to 64 bytes: nodes with equal sites are expected to fail together, by one fire or flood.
@@ -351,9 +351,9 @@ pub struct Sponsor {
     pub signature: Signature,
 }
 
-/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block, author, proof]`, signed with the epoch's write key.
-/// It carries the small commit block whole, so it never points at nothing. All full members have the write key: the author's
-/// own signature says which of them it was.
+/// Where a writer's view of a volume stands: `[1, volume, epoch, commit block, author, proof, marks]`, signed with the epoch's
+/// write key. It carries the small commit block whole, so it never points at nothing. All full members have the write key: the
+/// author's own signature says which of them it was, and the marks that each number it includes was used by its node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// 1.
@@ -368,14 +368,25 @@ pub struct Head {
     pub author: NodeId,
     /// The author's signature over volume and commit.
     pub proof: Signature,
+    /// One signature for each number in the commit's version vector, in its order.
+    pub marks: Vec<NodeMarks>,
+}
+
+/// What a node signed of the numbers of its writers: `[node, [signature]]` (spec 05-volume §6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeMarks {
+    /// Whose writers they are.
+    pub node: NodeId,
+    /// One a writer, in their order.
+    pub signatures: Vec<Signature>,
 }
 
 impl Head {
     /// A head as its author makes it.
-    pub fn by(author: &SigningKey, volume: VolumeId, epoch: u32, commit: Bytes) -> Self {
+    pub fn by(author: &SigningKey, volume: VolumeId, epoch: u32, commit: Bytes, marks: Vec<NodeMarks>) -> Self {
         let proof = Signature(author.sign(&authored(volume, &commit)).to_bytes());
         let author = NodeId(author.verifying_key().to_bytes());
-        Self { version: 1, volume, epoch, commit, author, proof }
+        Self { version: 1, volume, epoch, commit, author, proof, marks }
     }
 }
 
@@ -495,6 +506,7 @@ impl CanonicalCodec for Head {
         first_version("a head", self.version)?;
         bound(self.epoch >= 1, "epoch")?;
         bound(self.commit.len() <= crate::volume::COMMIT_BYTES_MAX, "the commit in a head")?;
+        bound(self.marks.len() <= crate::volume::VERSION_VECTOR_WRITERS_MAX, "the marks in a head")?;
         let is_authors = verify(self.author.into(), &authored(self.volume, &self.commit), &self.proof);
         if is_authors { Ok(()) } else { Err(FormatError::BadSignature { what: sign::AUTHOR }) }
     }

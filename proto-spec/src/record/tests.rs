@@ -63,7 +63,7 @@ fn vectors() -> Value {
     let (segment, block, renewal, footer, records_end) = segment();
     let superblock = superblock();
     let disks = DiskList(vec![KnownDisk { disk: superblock.disk(), path: Bytes::from_static(b"/srv/\xff") }]);
-    let own = LogEntry::Own(OwnSequence { writer: Writer([6; 8]), seq: 300 });
+    let own = LogEntry::Own(OwnSequence { writer: Writer([6; 16]), seq: 300 });
     json!({
         "note": "hexadecimal; spec 06-store. Made once, obeyed since.",
         "marker": hex(&MARKER),
@@ -144,7 +144,7 @@ fn a_flipped_bit_is_noticed_everywhere() {
         SegmentTrailer::decode(trailer, segment_len, &MARKER).is_err_and(|_| true)
             || footer_records(body, &SegmentTrailer::decode(trailer, segment_len, &MARKER).unwrap()).is_err()
     });
-    let own = frame(&LogEntry::Own(OwnSequence { writer: Writer([6; 8]), seq: 300 }), &MARKER).unwrap();
+    let own = frame(&LogEntry::Own(OwnSequence { writer: Writer([6; 16]), seq: 300 }), &MARKER).unwrap();
     each_flip(&own, |bytes| frame_payload(bytes, &MARKER).is_none());
     let kept = frame(&unpublished(), &MARKER).unwrap();
     assert_eq!(log_entry(frame_payload(&kept, &MARKER).unwrap()), unpublished());
@@ -174,6 +174,17 @@ fn entries_of_a_later_version_stay_as_they_are() {
     let framed = frame(&log_entry(&later), &MARKER).unwrap();
     assert_eq!(frame_payload(&framed, &MARKER), Some(&later[..]));
     assert_eq!(log_entry(&later), LogEntry::Unknown(later));
+}
+
+/// States that stood, what was observed, drains, names of volumes: they have their places, and nobody writes them yet.
+#[test]
+fn entries_that_are_reserved_stay_as_they_are() {
+    for tag in 5..=8 {
+        let reserved = Bytes::from(vec![0x92, tag, 0x91, 0xc0]);
+        let framed = frame(&log_entry(&reserved), &MARKER).unwrap();
+        assert_eq!(frame_payload(&framed, &MARKER), Some(&reserved[..]));
+        assert_eq!(log_entry(&reserved), LogEntry::Unknown(reserved));
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@
 //! k       = HKDF-SHA256(K_commit, info = "fsdfs/2/commit-key" 00 salt)
 //! ```
 
+use std::borrow::Cow;
+
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
@@ -15,12 +17,13 @@ use super::header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, Li
 use super::keys::{VolumeKeys, WriteKeys, expand};
 use super::limits::{COMMIT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use super::links::{IndexedLink, LinkCollector, LinkResolver, LinkUsage};
+use super::marks::MarkSet;
 use super::seal::{self, UnsealedBlock};
 use super::version_vector::{Dot, VersionVector};
 use crate::block::Block;
 use crate::codec::{self, CanonicalCodec, FormatError, bound};
 use crate::identity::Head;
-use crate::ids::{BlockId, Key, PoolId, PublicKey, Signature};
+use crate::ids::{BlockId, Key, NodeId, PoolId, PublicKey, Signature};
 use crate::label::key::COMMIT_KEY;
 use crate::signed::Signed;
 use crate::time::Hlc;
@@ -113,10 +116,24 @@ impl Commit {
         })
     }
 
-    /// Signs a head that carries the sealed commit, in the name of a member and with the volume's key.
-    pub fn head(keys: &WriteKeys, author: &SigningKey, pool: PoolId, commit: &Block) -> Signed<Head> {
-        let head = Head::by(author, keys.volume(), keys.epoch(), commit.bytes().clone());
-        Signed::sign(pool, keys.signing_key(), head)
+    /// Signs a head that carries the sealed commit, in the name of a member and with the volume's key. `marks`: of the numbers
+    /// that it includes, but for its own, which the author marks here.
+    pub fn head(
+        keys: &WriteKeys,
+        author: &SigningKey,
+        pool: PoolId,
+        commit: &Block,
+        marks: &MarkSet,
+    ) -> Result<Signed<Head>, FormatError> {
+        let CommitExtra { writer, seq, version_vector, .. } = CommitView::of(commit.bytes())?.extra;
+        let mut marks = Cow::Borrowed(marks);
+        if let Some(writer) = writer {
+            bound(writer.is_of(NodeId(author.verifying_key().to_bytes())), "the writer of a head")?;
+            marks.to_mut().sign(author, keys.volume(), Dot { writer, seq });
+        }
+        let marks = marks.of(&version_vector).ok_or(FormatError::OutOfBounds { what: "the marks of a head" })?;
+        let head = Head::by(author, keys.volume(), keys.epoch(), commit.bytes().clone(), marks);
+        Ok(Signed::sign(pool, keys.signing_key(), head))
     }
 }
 
@@ -148,11 +165,15 @@ impl CommitView {
         Ok(Self { id: BlockId::of(commit), extra, links })
     }
 
-    /// Reads the public part of a head's commit. A head whose commit is of another volume or epoch is refused.
+    /// Reads the public part of a head's commit. A head is refused whose commit is of another volume or epoch, or an operation
+    /// of another node than its author, or that has no mark for a number which it includes.
     pub fn of_head(head: &Head) -> Result<Self, FormatError> {
         let header = header(&head.commit)?;
         bound(header.volume == head.volume && header.epoch == head.epoch, "the volume and epoch of a head's commit")?;
-        Self::of(&head.commit)
+        let view = Self::of(&head.commit)?;
+        bound(view.extra.writer.is_none_or(|writer| writer.is_of(head.author)), "the writer of a head")?;
+        bound(head.marks_of(&view.extra.version_vector).is_some(), "the marks of a head")?;
+        Ok(view)
     }
 
     /// Whether it is somebody's change, and no pure merge.

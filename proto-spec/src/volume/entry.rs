@@ -18,6 +18,8 @@ use crate::time::Hlc;
 pub const NAME_BYTES_MAX: usize = 255;
 /// The name in the root of a volume below which gateways keep what is theirs: no user writes there.
 pub const NAME_RESERVED: &[u8] = b".fsdfs";
+/// Names that begin so stand, in any folder, for what is no name: gateways of other protocols know empty ones.
+pub const NAME_STANDS_FOR: &[u8] = b".fsdfs%";
 /// Bytes of a file's content in its entry at most.
 pub const INLINE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of a symlink's target at most: `PATH_MAX` less the NUL.

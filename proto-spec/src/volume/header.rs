@@ -149,8 +149,9 @@ impl BlockLink {
         bound(allowed, "the class of a link")?;
         match self.redundancy {
             Redundancy::Replicas(copies) => bound(copies >= 1 && self.class != Stripe, "the redundancy of a link"),
-            Redundancy::Stripe(stripe) => {
-                bound(self.class == Stripe && stripe.k >= 1 && stripe.m >= 1, "the redundancy of a link")
+            Redundancy::Stripe(_) => {
+                bound(self.class == Stripe, "the redundancy of a link")?;
+                self.redundancy.check()
             }
         }
     }

@@ -10,6 +10,6 @@ pub const PARENTS_MAX: usize = 256;
 pub const MESSAGE_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(
-    VERSION_VECTOR_WRITERS_MAX * 20 + PARENTS_MAX * 40 + MESSAGE_BYTES_MAX + 8 * 1024 < COMMIT_BYTES_MAX,
+    VERSION_VECTOR_WRITERS_MAX * 28 + PARENTS_MAX * 40 + MESSAGE_BYTES_MAX + 8 * 1024 < COMMIT_BYTES_MAX,
     "the largest commit must fit into a head"
 );

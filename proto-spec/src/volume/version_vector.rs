@@ -5,8 +5,12 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{FormatError, ascending, bound};
 use crate::ids::Writer;
 
-/// Writers in one [`VersionVector`] at most: 2,048 of 20 bytes are 40 KiB, so that a commit stays below its 64 KiB.
-pub const VERSION_VECTOR_WRITERS_MAX: usize = 2048;
+/// Writers in one [`VersionVector`] at most: 1,024 of 28 bytes are 28 KiB, so that a commit stays below its 64 KiB; with their
+/// marks a head has some 170 KiB at most.
+pub const VERSION_VECTOR_WRITERS_MAX: usize = 1024;
+/// Of these, those of one node at most: its latest incarnations. A node that begins one more says by that that it knows the
+/// changes under the fourth before it.
+pub const WRITERS_PER_NODE_MAX: usize = 4;
 /// Writers in one [`FolderVectors`] at most; a tree that more have written to is walked instead of skipped.
 pub const FOLDER_VECTORS_WRITERS_MAX: usize = 32;
 
@@ -41,16 +45,35 @@ impl VersionVector {
         other.0.iter().all(|dot| self.covers(*dot))
     }
 
-    /// The writer's last operation included, 0 if none is.
+    /// The writer's last operation included, 0 if none is. All are of one before the latest that are listed of its node.
     pub fn get(&self, writer: Writer) -> u64 {
-        self.find(writer).map_or(0, |at| self.0[at].seq)
+        match self.find(writer) {
+            Ok(at) => self.0[at].seq,
+            Err(at) if self.is_before_all(writer, at) => u64::MAX,
+            Err(_) => 0,
+        }
     }
 
-    /// Includes the operation and all earlier ones of its writer.
+    /// Whether as many later incarnations of its node are listed, from this place on, as may be.
+    fn is_before_all(&self, writer: Writer, at: usize) -> bool {
+        let later = self.0.get(at..at + WRITERS_PER_NODE_MAX);
+        later.is_some_and(|later| later.iter().all(|dot| dot.writer.is_beside(&writer)))
+    }
+
+    /// Includes the operation and all earlier ones of its writer. Of one node the latest incarnations stay; of earlier ones
+    /// all is included.
     pub fn add(&mut self, dot: Dot) {
         match self.find(dot.writer) {
             Ok(at) => self.0[at].seq = self.0[at].seq.max(dot.seq),
-            Err(at) => self.0.insert(at, dot),
+            Err(at) if self.is_before_all(dot.writer, at) => {}
+            Err(at) => {
+                self.0.insert(at, dot);
+                let first = self.0.partition_point(|other| other.writer.node_part() < dot.writer.node_part());
+                let of_node = self.0[first..].iter().take_while(|other| other.writer.is_beside(&dot.writer)).count();
+                if of_node > WRITERS_PER_NODE_MAX {
+                    self.0.remove(first);
+                }
+            }
         }
     }
 
@@ -76,6 +99,9 @@ impl VersionVector {
     pub(crate) fn check(&self) -> Result<(), FormatError> {
         bound(self.0.len() <= VERSION_VECTOR_WRITERS_MAX, "the writers of a version vector")?;
         self.0.iter().try_for_each(Dot::check)?;
+        let mut windows = self.0.windows(WRITERS_PER_NODE_MAX + 1);
+        let too_many = windows.any(|part| part.iter().all(|dot| dot.writer.is_beside(&part[0].writer)));
+        bound(!too_many, "the writers of one node in a version vector")?;
         ascending(&self.0, |dot| dot.writer)
     }
 }

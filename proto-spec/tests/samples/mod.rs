@@ -10,7 +10,7 @@ use fsdfs_proto::identity::{
     Founding, Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, RootFacts, SecretKey, Sponsor,
     Succession, Ticket, VolEpoch, Vouch, consented, founder_cert, newcomer_cert, ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Instance, Key, NodeId, PoolId, PublicKey, Signature, VolumeId};
 use fsdfs_proto::label::sign;
 use fsdfs_proto::signed::{Envelope, Signable, Signed, message};
 use fsdfs_proto::time::Hlc;
@@ -133,7 +133,7 @@ fn card() -> Card {
         version: 1,
         node: node(NEWCOMER),
         seq: 300,
-        instance: Writer([6; 8]),
+        instance: Instance([6; 8]),
         name: "büro".into(),
         site: "Haus am Hang".into(),
         disks: vec![disk(1, 100), disk(2, 4000)],
@@ -211,7 +211,7 @@ fn gone(boot: u64) -> Departure {
 
 fn head() -> Head {
     // What a head says of its commit is 05-volume's; here it is bytes.
-    Head::by(&key(FOUNDER), VolumeId(pool().0), 2, Bytes::from_static(b"a commit block"))
+    Head::by(&key(FOUNDER), VolumeId(pool().0), 2, Bytes::from_static(b"a commit block"), Vec::new())
 }
 
 fn founding() -> Founding {
@@ -393,6 +393,14 @@ fn unreduced(signature: Signature) -> Signature {
     Signature(bytes)
 }
 
+/// A sound statement under a kind that level 1 does not have.
+fn of_kind(kind: u8) -> Vec<u8> {
+    let mut bytes =
+        spoilt(FactKind::Removal, FOUNDER, &Removal { version: 1, signer: public(FOUNDER), node: node(NEWCOMER) });
+    bytes[1] = kind;
+    bytes
+}
+
 fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
     let member = newcomer().value().clone();
     let ticket = ticket_certificate().value().clone();
@@ -447,6 +455,8 @@ fn out_of_bounds() -> Vec<(&'static str, Vec<u8>)> {
             successions(Succession { keep: vec![FactId([1; 32]); 2], ..succession() }),
         ),
         ("a sealed key of 257 bytes", epochs(VolEpoch { prev_sealed: Some(vec![0; 257].into()), ..epoch() })),
+        ("kind 14, an absence, which is of a later level", of_kind(14)),
+        ("kind 15, the end of a volume, which is of a later level", of_kind(15)),
     ]
 }
 

@@ -379,7 +379,7 @@ mod tests {
 
     fn seen(seq: u64) -> VersionVector {
         let mut seen = VersionVector::default();
-        seen.add(Dot { writer: Writer([1; 8]), seq });
+        seen.add(Dot { writer: Writer([1; 16]), seq });
         seen
     }
 
@@ -429,7 +429,7 @@ mod tests {
         let acked_at = 100 * S;
         let show = |since, seq, maybe_incomplete| {
             let mut checker = PromiseChecker::default();
-            checker.writes_as(1, Writer([1; 8]));
+            checker.writes_as(1, Writer([1; 16]));
             checker.note_own(acked_at, 1, &seen(2));
             checker.command_sent(since, 0, 1);
             checker.query_answered(AnsweredQuery { maybe_incomplete, ..shown(0, 1, &seen(seq)) })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
-use fsdfs_proto::ids::{DiskNonce, Writer};
+use fsdfs_proto::ids::{DiskNonce, Instance};
 use fsdfs_proto::volume::NodeTarget;
 
 use super::seeded_bug::Tampering;
@@ -45,7 +45,7 @@ impl World {
                 site: String::new(),
                 addrs: Vec::new(),
                 uplink: None,
-                instance: Writer([0; 8]),
+                instance: Instance([0; 8]),
             },
             disks: Vec::new(),
             unit_bytes: UNIT_BYTES,
@@ -113,7 +113,7 @@ impl World {
             site: format!("house{site}"),
             addrs: vec![address(id)],
             uplink: None,
-            instance: Writer(self.random_bytes()),
+            instance: Instance(self.random_bytes()),
         };
         let store = MachineStore { home, disks, ..MachineStore::default() };
         self.net.add_machine(site);

@@ -16,7 +16,7 @@ use fsdfs_proto::signed::{Signable, Signed};
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     BlockRef, Commit, DirectoryChild, DirectoryEntry, DirectoryNode, Dot, EntryFlags, EntryVersion, FileAttributes,
-    FileContent, FileNode, FolderNode, FolderVectors, LEVEL_MAX, VersionVector, WriteKeys,
+    FileContent, FileNode, FolderNode, FolderVectors, LEVEL_MAX, MarkSet, VersionVector, WriteKeys,
 };
 
 use crate::world::net::Parcel;
@@ -29,8 +29,8 @@ const KEPT: usize = 200;
 const COPIES: u8 = 3;
 /// Copies that a claim asks for.
 const CLAIMED: u8 = 32;
-/// Writers that one head names.
-const WRITERS: usize = 1_500;
+/// Writers that one head names, of nodes that nobody knows.
+const WRITERS: usize = 250;
 
 /// How a member lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,8 @@ pub(super) struct Forger {
     rounds: u64,
     /// Members that it has made, each with its key.
     sybils: Vec<SigningKey>,
+    /// Nodes that it has made up.
+    crowd: Vec<SigningKey>,
     /// As whom it means to come back, by a ticket that it made before anybody revoked it.
     comeback: Option<(NodeId, Vec<Signed<Cert>>)>,
 }
@@ -81,7 +83,8 @@ impl std::fmt::Debug for Forger {
 impl Forger {
     pub fn new(pool: PoolId, key: [u8; 32], write: WriteKeys, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
-        Self { pool, key: SigningKey::from_bytes(&key), write, rng, rounds: 0, sybils: Vec::new(), comeback: None }
+        let (sybils, crowd) = (Vec::new(), Vec::new());
+        Self { pool, key: SigningKey::from_bytes(&key), write, rng, rounds: 0, sybils, crowd, comeback: None }
     }
 
     /// Heads that it makes in this round, and all that it says to each peer.
@@ -267,7 +270,8 @@ impl Forger {
 
     /// Heads of one kind after the other, and the blocks behind them.
     fn poison(&mut self, wall: u64) -> (Vec<Signed<Head>>, Vec<Parcel>) {
-        let dot = Dot { writer: Writer(self.random()), seq: 1 };
+        let me = NodeId(self.key.verifying_key().to_bytes());
+        let dot = Dot { writer: Writer::of(me, self.rng.u64(..)), seq: 1 };
         match self.rounds % 8 {
             1 => {
                 let commit = self.commit(dot, None, wall, []);
@@ -281,9 +285,17 @@ impl Forger {
                 (vec![self.head(&commit)], Vec::new())
             }
             5 => {
-                let others: Vec<Dot> = (0..WRITERS).map(|_| Dot { writer: Writer(self.random()), seq: 1 }).collect();
+                if self.crowd.is_empty() {
+                    self.crowd = (0..WRITERS).map(|_| SigningKey::from_bytes(&self.random())).collect();
+                }
+                let (mut marks, mut others) = (MarkSet::default(), Vec::new());
+                for key in &self.crowd {
+                    let writer = Writer::of(NodeId(key.verifying_key().to_bytes()), self.rounds);
+                    others.push(Dot { writer, seq: 1 });
+                    marks.sign(key, self.write.volume(), Dot { writer, seq: 1 });
+                }
                 let commit = self.commit(dot, None, u64::MAX, others);
-                (vec![self.head(&commit)], Vec::new())
+                (vec![self.head_with(&commit, &marks)], Vec::new())
             }
             7 => {
                 // Sometimes it is a folder that users have, too.
@@ -298,7 +310,11 @@ impl Forger {
     }
 
     fn head(&self, commit: &Block) -> Signed<Head> {
-        Commit::head(&self.write, &self.key, self.pool, commit)
+        self.head_with(commit, &MarkSet::default())
+    }
+
+    fn head_with(&self, commit: &Block, marks: &MarkSet) -> Signed<Head> {
+        Commit::head(&self.write, &self.key, self.pool, commit, marks).expect("all that it names is marked")
     }
 
     fn commit(&self, dot: Dot, tree: Option<BlockRef>, ms: u64, others: impl IntoIterator<Item = Dot>) -> Block {

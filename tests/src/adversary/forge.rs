@@ -6,11 +6,11 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{
-    AdminList, Card, CardDisk, Cert, CertKind, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules,
-    RawFact, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, consented, ticket_cert,
+    AdminList, Card, CardDisk, Cert, CertKind, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, NodeMarks,
+    PoolRules, RawFact, Removal, Revocation, Role, SecretKey, Ticket, VolEpoch, consented, ticket_cert,
 };
 use fsdfs_proto::ids::{
-    BlockId, Digest, DiskId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer,
+    BlockId, Digest, DiskId, DiskNonce, FactId, Instance, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer,
 };
 use fsdfs_proto::message::{AttachedBlock, FetchOutcome, FetchReply, Message, Redundancy, StoreRequest};
 use fsdfs_proto::receipt::BlockReceipt;
@@ -18,8 +18,8 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     BlockRef, Commit, CommitView, DirectoryChild, DirectoryEntry, DirectoryNode, Dot, EntryFlags, EntryVersion,
-    FileAttributes, FileContent, FileNode, FolderNode, FolderVectors, Manifest, VersionVector, VolumeKeys, WriteKeys,
-    seal_data,
+    FileAttributes, FileContent, FileNode, FolderNode, FolderVectors, Manifest, MarkSet, VersionVector, VolumeKeys,
+    WriteKeys, seal_data,
 };
 
 use super::link::{Liar, node_of, random_seed};
@@ -102,7 +102,7 @@ impl ForgingMember {
             version: 1,
             node: self.node(),
             seq,
-            instance: Writer([9; 8]),
+            instance: Instance([9; 8]),
             name: name.into(),
             site: format!("site of {}", self.node().short()),
             disks,
@@ -248,11 +248,11 @@ impl ForgingMember {
     }
 }
 
-/// The operations that a head includes, if it is one.
-pub fn seen_in(pool: PoolId, raw: &RawFact) -> Option<Vec<Dot>> {
+/// The operations that a head includes, each with whose it is and what that node signed, if it is one.
+pub fn seen_in(pool: PoolId, raw: &RawFact) -> Option<Vec<MarkedDot>> {
     let Ok(Fact::Head(head)) = raw.open(pool) else { return None };
     let commit = CommitView::of_head(head.value()).ok()?;
-    Some(commit.extra.version_vector.dots().to_vec())
+    head.value().marks_of(&commit.extra.version_vector)
 }
 
 /// Whether these keys open the commit of a head that was made after an epoch.
@@ -260,6 +260,8 @@ pub fn opens_later(pool: PoolId, keys: &VolumeKeys, raw: &RawFact, epoch: u32) -
     let Ok(Fact::Head(head)) = raw.open(pool) else { return false };
     head.value().epoch > epoch && Commit::open(keys, &head.value().commit).is_ok()
 }
+/// A number, whose it is, and a signature that is the node's or is said to be.
+pub type MarkedDot = (Dot, NodeId, Signature);
 
 /// A ticket that a member makes on its own, below its own certificate.
 pub fn own_ticket(from: &Liar, uses: u32) -> Option<(Fact, String)> {
@@ -288,8 +290,14 @@ impl TreeForger {
     /// With keys that were given to the member; none if they do not write.
     pub fn new(member: ForgingMember, keys: VolumeKeys) -> Option<Self> {
         keys.writer()?;
-        let writer = Writer(*random_seed().first_chunk().expect("32 bytes"));
+        let writer = Writer::of(member.node(), fastrand::u64(..));
         Some(Self { member, keys, writer, seq: 1 })
+    }
+
+    /// The same keys in the hands of somebody whom nobody knows.
+    pub fn stranger(&self) -> Option<Self> {
+        let key = SigningKey::from_bytes(&random_seed());
+        Self::new(ForgingMember { pool: self.member.pool, key }, self.keys.clone())
     }
 
     fn write(&self) -> &WriteKeys {
@@ -306,10 +314,16 @@ impl TreeForger {
         within
     }
 
-    /// A head with this root folder and this operation; more may be said to be included.
-    pub fn head(&self, tree: Option<BlockRef>, time_ms: u64, others: impl IntoIterator<Item = Dot>) -> Fact {
-        let commit = self.commit(tree, time_ms, others);
-        self.head_of(&commit)
+    /// A head with this root folder and this operation.
+    pub fn head(&self, tree: Option<BlockRef>, time_ms: u64) -> Fact {
+        self.head_of(&self.commit(tree, time_ms, []), &MarkSet::default())
+    }
+
+    /// A head of an empty volume that is said to include these as well.
+    pub fn including(&self, others: &[MarkedDot]) -> Fact {
+        let mut marks = MarkSet::default();
+        others.iter().for_each(|(dot, node, signature)| marks.add(*dot, *node, *signature));
+        self.head_of(&self.commit(None, now_ms(), others.iter().map(|(dot, ..)| *dot)), &marks)
     }
 
     /// The next operation begins.
@@ -343,16 +357,17 @@ impl TreeForger {
         commit.seal(self.write(), COPIES)
     }
 
-    fn head_of(&self, commit: &Block) -> Fact {
-        let head: Signed<Head> = Commit::head(self.write(), &self.member.key, self.member.pool, commit);
-        Fact::from(head)
+    fn head_of(&self, commit: &Block, marks: &MarkSet) -> Fact {
+        let head = Commit::head(self.write(), &self.member.key, self.member.pool, commit, marks);
+        Fact::from(head.expect("all that it names is marked"))
     }
 
     /// A head of another member, as far as it says so itself.
     pub fn framed_head(&self, author: NodeId) -> Fact {
         let commit = self.commit(None, now_ms(), []).bytes().clone();
         let (volume, epoch, proof) = (self.keys.volume, self.keys.epoch, Signature([7; 64]));
-        let head = Head { version: 1, volume, epoch, commit, author, proof };
+        let marks = vec![NodeMarks { node: author, signatures: vec![proof] }];
+        let head = Head { version: 1, volume, epoch, commit, author, proof, marks };
         Fact::from(Signed::sign(self.member.pool, self.write().signing_key(), head))
     }
 
@@ -361,21 +376,25 @@ impl TreeForger {
         let commit = self.commit(None, now_ms(), []);
         let mut bytes = commit.bytes().to_vec();
         *bytes.last_mut().expect("a commit is not empty") ^= 1;
-        self.head_of(&Block::new(bytes.into()))
+        self.head_of(&Block::new(bytes.into()), &MarkSet::default())
     }
 
     /// A root that is nowhere.
     pub fn missing_root(&self) -> Fact {
         let nowhere = BlockRef { id: BlockId(random_seed()), key: Key(random_seed()) };
-        self.head(Some(nowhere), now_ms(), [])
+        self.head(Some(nowhere), now_ms())
     }
 
-    /// A head that includes the operations of as many writers as one may name, none of which exists.
+    /// A head that includes the operations of as many writers as one may name, of nodes that somebody made up.
     pub fn crowded(&self, writers: usize) -> Fact {
-        let others: Vec<Dot> = (1..writers)
-            .map(|_| Dot { writer: Writer(*random_seed().first_chunk().expect("32 bytes")), seq: 1 })
-            .collect();
-        self.head(None, now_ms(), others)
+        let (mut marks, mut others) = (MarkSet::default(), Vec::new());
+        for _ in 1..writers {
+            let key = SigningKey::from_bytes(&random_seed());
+            let dot = Dot { writer: Writer::of(NodeId(key.verifying_key().to_bytes()), 1), seq: 1 };
+            marks.sign(&key, self.keys.volume, dot);
+            others.push(dot);
+        }
+        self.head_of(&self.commit(None, now_ms(), others), &marks)
     }
 
     /// A small file as an entry.

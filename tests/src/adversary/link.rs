@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec;
 use fsdfs_proto::gate::{GateDirection, GateHello, GateProof, GateVerdict, GateWelcome, VERSIONS, frame_len};
 use fsdfs_proto::identity::{Card, CardDisk, Cert, Fact, Ticket};
-use fsdfs_proto::ids::{Digest, DiskNonce, NodeId, Writer};
+use fsdfs_proto::ids::{Digest, DiskNonce, Instance, NodeId};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use fsdfs_proto::volume::{BlockHeader, BlockKind};
@@ -135,7 +135,7 @@ impl Liar {
         let mut streams = Vec::new();
         for _ in 0..4 {
             let mut stream = open(&mut muxer).await.context("a stream")?;
-            let words = [proposal(STREAMS), self.connections.to_be_bytes().to_vec()].concat();
+            let words = [proposal(STREAMS), [self.connections, 0].map(u64::to_be_bytes).concat()].concat();
             stream.write_all(&words).await?;
             stream.flush().await?;
             streams.push(stream);
@@ -199,7 +199,7 @@ impl Liar {
             version: 1,
             node: self.node,
             seq: 1,
-            instance: Writer([9; 8]),
+            instance: Instance([9; 8]),
             name: "liar".into(),
             site: "nowhere".into(),
             disks,
@@ -294,7 +294,7 @@ async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<(
     }
     stream.write_all(&[lined(&version), lined(&protocol)].concat()).await.ok()?;
     stream.flush().await.ok()?;
-    stream.read_exact(&mut [0; 8]).await.ok()?;
+    stream.read_exact(&mut [0; 16]).await.ok()?;
     loop {
         let mut head = [0; 4];
         stream.read_exact(&mut head).await.ok()?;

@@ -182,11 +182,6 @@ impl AttackStage {
         Ok(answer)
     }
 
-    /// Somebody who may has removed everything; what is put from now on has to stay.
-    pub fn was_emptied(&mut self) {
-        self.files.clear();
-    }
-
     /// A put through each node, a get through another one, a list through the third.
     fn serves(&mut self, when: &str, row: &str) -> Result<()> {
         let begun = Instant::now();

@@ -14,7 +14,7 @@
 //! use fsdfs_core::seam::{Command, Effect, Input, Now, Reply};
 //! use fsdfs_core::tree::TreeParams;
 //! use fsdfs_proto::identity::{founder_cert, pool_of};
-//! use fsdfs_proto::ids::{NodeId, Writer};
+//! use fsdfs_proto::ids::{Instance, NodeId};
 //!
 //! let (root, key) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
 //! let me = NodeId(key.verifying_key().to_bytes());
@@ -24,7 +24,7 @@
 //!     chain: vec![founder_cert(pool_of(&root), &root, me)],
 //!     bootstrap: Vec::new(),
 //!     entries: Vec::new(),
-//!     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Writer([1; 8]) },
+//!     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Instance([1; 8]) },
 //!     disks: Vec::new(),
 //!     unit_bytes: 1 << 30,
 //!     seed: 1,
@@ -64,7 +64,7 @@ use self::blocks::PutItem;
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
 use self::volume::ReadBasis;
-use crate::facts::FactSet;
+use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
@@ -168,16 +168,17 @@ impl Engine {
 
     /// Takes in what the logs kept, then begins to speak.
     fn replay(&mut self, entries: Vec<LogEntry>, mut facts: Vec<Fact>, may_be_restored_copy: bool) {
-        let mut unpublished = Vec::new();
+        let (mut unpublished, mut logged) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
-                LogEntry::Fact(raw) => facts.extend(raw.open(self.cx.pool).ok()),
+                LogEntry::Fact(raw) => logged.push(raw),
                 LogEntry::Own(own) => self.writer.replay(own),
                 LogEntry::Capability(entry) => self.key_ring.add(entry.volume, &entry.text),
                 LogEntry::Unpublished(entry) => unpublished.push(entry),
                 LogEntry::Unknown(_) => {}
             }
         }
+        facts.extend(open_logged(self.cx.pool, &logged));
         for fact in &facts {
             if let Fact::Head(head) = fact {
                 self.heads.quarantine.remember(head);

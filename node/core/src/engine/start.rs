@@ -1,7 +1,7 @@
 //! What a node brings to its start.
 
 use fsdfs_proto::identity::Cert;
-use fsdfs_proto::ids::{NodeId, PoolId, Writer};
+use fsdfs_proto::ids::{Instance, NodeId, PoolId};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 
@@ -47,5 +47,5 @@ pub struct Profile {
     /// KiB/s upwards, if told.
     pub uplink: Option<u32>,
     /// Of the home folder.
-    pub instance: Writer,
+    pub instance: Instance,
 }

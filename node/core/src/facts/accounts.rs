@@ -217,6 +217,12 @@ impl Ledger<'_> {
         }
     }
 
+    /// The head of a member's branch; none for whoever is no member.
+    pub fn branch_of(&self, key: PublicKey) -> Option<PublicKey> {
+        let payer = self.payer(key);
+        payer.rank.map(|_| key).or_else(|| payer.way.first().copied())
+    }
+
     fn payer(&self, key: PublicKey) -> Payer {
         let rank = self.law.rank(key);
         let (mut way, mut guest) = (Vec::new(), false);
@@ -234,7 +240,7 @@ impl Ledger<'_> {
     }
 
     /// By what is kept, whether or not it is valid: nothing may depend on members' revocations here.
-    fn is_branch_head(&self, link: &CertLink) -> bool {
+    pub fn is_branch_head(&self, link: &CertLink) -> bool {
         let cert = link.cert.value();
         let ranked = |key| self.law.rank(key).is_some();
         let ticket = cert.parent.and_then(|ticket| self.known.cert(ticket)).map(Signed::value);

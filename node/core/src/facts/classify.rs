@@ -13,9 +13,10 @@ use fsdfs_proto::volume::CommitView;
 
 use super::authority::is_below;
 use super::graph::redeems;
+use super::heads::HeadSet;
 use super::set::FactSet;
 use super::waiting::Awaited;
-use crate::limits::HEADS_PER_VOLUME_MAX;
+use crate::limits::HEADS_PER_BRANCH_MAX;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,16 +205,23 @@ impl FactSet {
         match self.kept.heads.get(volume) {
             Some(heads) if heads.supersede(head, &commit, epochs) => Verdict::Stale,
             Some(heads) if heads.are_enough(head, &commit, epochs) => Verdict::Stale,
-            // Who merges some of them is let in, or they would stay too many. Counted by epoch: whoever has an old key only
-            // must not be able to fill the place of others.
-            Some(heads)
-                if heads.of_epoch(*epoch) >= HEADS_PER_VOLUME_MAX
-                    && !heads.are_superseded_by(head, &commit, epochs) =>
-            {
+            // Who merges some of them is let in, or they would stay too many.
+            Some(heads) if self.are_full(heads, head.value()) && !heads.are_superseded_by(head, &commit, epochs) => {
                 Verdict::Invalid("too many unmerged heads")
             }
             _ => Verdict::Keep,
         }
+    }
+
+    /// Counted by epoch: whoever has an old key only must not be able to fill the place of others. And by branch: an author is
+    /// whoever signs, so all who are not known here count as one.
+    fn are_full(&self, heads: &HeadSet, head: &Head) -> bool {
+        if heads.of_epoch(head.epoch, |_| true) < HEADS_PER_BRANCH_MAX {
+            return false;
+        }
+        let ledger = self.kept.ledger();
+        let branch = ledger.branch_of(head.author.into());
+        heads.of_epoch(head.epoch, |author| ledger.branch_of(author.into()) == branch) >= HEADS_PER_BRANCH_MAX
     }
 
     /// By a key with a rank it is kept whomever it names: it must be known before its subject knocks. A member's names

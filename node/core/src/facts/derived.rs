@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fsdfs_proto::identity::{
     Admission, Card, Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch, weight_limit,
@@ -13,6 +14,7 @@ use super::authority::{RevocationAuthority, chained};
 use super::branches::{BranchId, ValidChain, ValidChains, counts};
 use super::kept::KeptFacts;
 use super::member::{MemberInfo, MemberStatus};
+use super::writers::writers;
 use crate::limits::{GARBAGE_GRACE_HOURS_MIN, GONE_DAYS_MIN, RETAIN_DAYS_MIN};
 
 /// Feature level of a new pool.
@@ -28,6 +30,8 @@ pub(super) struct DerivedState {
     pub rules: PoolRules,
     pub features: u32,
     pub epochs: BTreeMap<VolumeId, BTreeMap<u32, Signed<VolEpoch>>>,
+    /// Who has a place among the writers of a volume.
+    pub writers: Arc<BTreeSet<NodeId>>,
     /// The greatest level that somebody who may stated.
     features_stated: u32,
 }
@@ -47,6 +51,7 @@ impl DerivedState {
             features: 0,
             features_stated: 0,
             epochs: epochs(facts(), &authority),
+            writers: Arc::new(writers(kept)),
             authority,
         };
         derived.members = kept.known.members().keys().map(|key| ((*key).into(), derived.member(kept, *key))).collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::{Head, VolEpoch};
-use fsdfs_proto::ids::{BlockId, FactId};
+use fsdfs_proto::ids::{BlockId, FactId, NodeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::CommitView;
 
@@ -29,9 +29,10 @@ impl HeadSet {
         self.0.iter().map(|(commit, entry)| (*commit, &entry.head))
     }
 
-    /// How many of an epoch.
-    pub fn of_epoch(&self, epoch: u32) -> usize {
-        self.0.values().filter(|entry| entry.head.value().epoch == epoch).count()
+    /// How many of an epoch, of authors like this.
+    pub fn of_epoch(&self, epoch: u32, is_like: impl Fn(NodeId) -> bool) -> usize {
+        let of_epoch = self.0.values().map(|entry| entry.head.value()).filter(|head| head.epoch == epoch);
+        of_epoch.filter(|head| is_like(head.author)).count()
     }
 
     /// Whether one that is here supersedes this one.
@@ -98,8 +99,10 @@ fn supersedes(new: (&Signed<Head>, &CommitView), old: (&Signed<Head>, &CommitVie
     }
     match new_epoch.cmp(&old_epoch) {
         std::cmp::Ordering::Less => false,
-        // Several nodes make the same merge: one of them publishes it for all.
-        std::cmp::Ordering::Equal if old.1.id == new.1.id => new.0.value().author < old.0.value().author,
+        // Several nodes make the same merge: one of them publishes it for all. And whoever signs can sign one thing in many ways.
+        std::cmp::Ordering::Equal if old.1.id == new.1.id => {
+            (new.0.value().author, new.0.id()) < (old.0.value().author, old.0.id())
+        }
         std::cmp::Ordering::Equal => new.0.signer() == old.0.signer() && old.1.is_superseded_by(new.1),
         std::cmp::Ordering::Greater => new.1.extra.version_vector.covers_all(&old.1.extra.version_vector),
     }

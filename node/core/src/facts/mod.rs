@@ -38,6 +38,7 @@ mod set;
 mod settle;
 mod verify;
 mod waiting;
+mod writers;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -50,4 +51,4 @@ pub use insert::InsertOutcome;
 pub use member::{AdmissionVerdict, MemberInfo, MemberStatus, TicketRedemption};
 pub use revocation::RevocationPlan;
 pub use set::FactSet;
-pub use verify::WrongSignature;
+pub use verify::{WrongSignature, open_logged};

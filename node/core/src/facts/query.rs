@@ -1,12 +1,13 @@
 //! What others ask of the set.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fsdfs_proto::identity::{AdminList, Admission, CardDisk, Cert, Fact, Head, PoolRules, Role, RootFacts, VolEpoch};
-use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId, Writer};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::CommitView;
+use fsdfs_proto::volume::{CommitView, VersionVector};
 
 use super::authority::chained;
 use super::branches::BranchId;
@@ -211,11 +212,14 @@ impl FactSet {
         members.filter(|(node, member)| is_out(member) && !without.contains(node)).map(|(node, _)| *node).collect()
     }
 
-    /// What a head includes, ascending by writer; nothing for a head that no set would take in.
-    pub fn version_vector_of(head: &Signed<Head>) -> Vec<(Writer, u64)> {
-        let commit = CommitView::of_head(head.value());
-        let version_vector = commit.map(|commit| commit.extra.version_vector).unwrap_or_default();
-        version_vector.dots().iter().map(|dot| (dot.writer, dot.seq)).collect()
+    /// What a head includes; nothing for a head that no set would take in.
+    pub fn version_vector_of(head: &Signed<Head>) -> VersionVector {
+        CommitView::of_head(head.value()).map(|commit| commit.extra.version_vector).unwrap_or_default()
+    }
+
+    /// Those who may be named in what a volume includes: as many as there is place for, handed down along invitations.
+    pub fn writers(&self) -> Arc<BTreeSet<NodeId>> {
+        self.derived().writers.clone()
     }
 
     /// Members with cards, as placement sees them: each with as much of its weight as is believed, and with its branch if it

@@ -251,6 +251,8 @@ pub enum Refusal {
     ReadsOnly,
     /// This node only stores.
     StoresOnly,
+    /// As many members write already as may of those who hang on one member's invitations.
+    NoWriterPlace,
     /// This node's own disk cannot keep facts.
     HomeFailed,
     /// The wall clock is too far off the other members'.

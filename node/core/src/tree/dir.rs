@@ -74,7 +74,7 @@ impl MergedDirectory {
     pub fn attrs(&self) -> (FileAttributes, &[Xattr], Hlc, Writer) {
         match self.folder.attrs.last() {
             Some(version) => (version.value, &version.xattrs, version.time, version.writer),
-            None => (FileAttributes { mode: 0o755, mtime_ns: 0 }, &[], Hlc::default(), Writer([0; 8])),
+            None => (FileAttributes { mode: 0o755, mtime_ns: 0 }, &[], Hlc::default(), Writer([0; 16])),
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use fsdfs_proto::volume::{EntryVersion, NAME_RESERVED, PATH_NAMES_MAX, VersionVector, check_name, check_xattrs};
+use fsdfs_proto::volume::{
+    Dot, EntryVersion, NAME_RESERVED, NAME_STANDS_FOR, PATH_NAMES_MAX, VersionVector, check_name, check_xattrs,
+};
 
 use super::alias::{self, BlockAlias};
 use super::dir::{EntryOrigin, MergedDirectory, NameSlot};
@@ -237,6 +239,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
                 return if is_file { Err(EditError::NotAFolder.into()) } else { Ok(None) };
             }
             dir = Arc::make_mut(dir.slot(self.source, name)?.dir.get_or_insert_default());
+            limit_stamp(dir, self.origin.dot, &self.version_vector);
         }
         Ok(Some((self.source, dir)))
     }
@@ -250,6 +253,7 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         for name in path {
             let slot = dir.slot(self.source, name)?;
             dir = Arc::make_mut(slot.dir.get_or_insert_with(|| Arc::new(MergedDirectory::born(origin, attrs))));
+            limit_stamp(dir, origin.dot, &self.version_vector);
         }
         Ok((self.source, dir))
     }
@@ -259,6 +263,20 @@ impl<'a, 'b> TreeEditor<'a, 'b> {
         let Some((source, dir)) = self.folder(parents)? else { return Ok(false) };
         Ok(!dir.get(source, name)?.is_empty() || alias::find(dir, source, name)?.is_some())
     }
+}
+
+/// A folder's stamp says what its mover had seen, and nobody proves it. One that claims to have seen this very operation would
+/// make it part of the move: whoever has seen the move, and not the operation, would take it for removed. So what the stamp says
+/// of this node's writers goes no further than what this node had done.
+fn limit_stamp(dir: &mut MergedDirectory, dot: Dot, done: &VersionVector) {
+    if !dir.folder.since.covers(dot) {
+        return;
+    }
+    let since = std::mem::take(&mut dir.folder.since);
+    let others = since.dots().iter().filter(|other| !other.writer.is_beside(&dot.writer)).copied();
+    let own = done.dots().iter().filter(|own| own.writer.is_beside(&dot.writer));
+    let own = own.map(|own| Dot { seq: own.seq.min(since.get(own.writer)), ..*own }).filter(|own| own.seq > 0);
+    dir.folder.since = others.chain(own).collect();
 }
 
 /// Whether an error says something of the folders on one edit's way only.
@@ -273,9 +291,12 @@ fn check_path(path: &[EntryName]) -> Result<(), EditError> {
     path.iter().try_for_each(|name| check_name(name)).map_err(|_| EditError::BadName)
 }
 
-/// spec 05-volume §3: what lies below this name of the root is made by gateways, not by users.
+/// spec 05-volume §3: what lies below this name of the root, and names that stand for what is none, are made by gateways and
+/// not by users.
 fn check_not_reserved(path: &[EntryName]) -> Result<(), EditError> {
-    if path.first().is_some_and(|name| **name == *NAME_RESERVED) { Err(EditError::ReservedName) } else { Ok(()) }
+    let is_in_root = path.first().is_some_and(|name| **name == *NAME_RESERVED);
+    let stands_for = path.iter().any(|name| name.starts_with(NAME_STANDS_FOR));
+    if is_in_root || stands_for { Err(EditError::ReservedName) } else { Ok(()) }
 }
 
 fn check_target(slot: &NameSlot, moves_dir: bool) -> Result<(), EditError> {
@@ -314,7 +335,7 @@ fn store_aliases(dir: &mut MergedDirectory, aliases: impl Iterator<Item = BlockA
     }
 }
 
-fn redotted(versions: Vec<EntryVersion<FileNode>>, dot: fsdfs_proto::volume::Dot) -> Vec<EntryVersion<FileNode>> {
+fn redotted(versions: Vec<EntryVersion<FileNode>>, dot: Dot) -> Vec<EntryVersion<FileNode>> {
     let mut versions: Vec<_> = versions.into_iter().map(|version| EntryVersion { dot, ..version }).collect();
     versions.sort();
     versions.dedup();

@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use fsdfs_proto::codec::{FormatError, bound};
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, Writer};
+use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
-    Commit, CommitView, Dot, EntryFlags, FolderNode, NodeClaim, PARENTS_MAX, VERSION_VECTOR_WRITERS_MAX, VersionVector,
-    VolumeKeys,
+    Commit, CommitView, Dot, EntryFlags, FolderNode, MarkSet, NodeClaim, PARENTS_MAX, VERSION_VECTOR_WRITERS_MAX,
+    VersionVector, VolumeKeys,
 };
 
 use super::HeadFault;
@@ -40,6 +40,8 @@ pub(super) struct OperationStamp {
 /// The commits of the heads, in the order of their ids, in which they are merged.
 pub(super) struct HeadTrees {
     commits: Vec<(BlockId, Commit)>,
+    /// Of all that they include.
+    marks: MarkSet,
     /// Those that an earlier job could use.
     good: BTreeSet<BlockId>,
 }
@@ -58,6 +60,7 @@ impl HeadTrees {
         let mut faults = Vec::new();
         for head in heads {
             match open(keys, head.value(), kind) {
+                Ok((id, _)) if terms.has_strangers(head.value()) => faults.push((id, HeadFault::TooManyWriters)),
                 Ok(commit) => commits.push(commit),
                 Err(error) => faults.push((BlockId::of(&head.value().commit), fault_of(error))),
             }
@@ -65,9 +68,9 @@ impl HeadTrees {
         commits.sort_by_key(|(id, _)| *id);
         commits.dedup_by_key(|(id, _)| *id);
         let is_of_these = |before: &&Signed<Head>| heads.iter().any(|head| head.value().epoch == before.value().epoch);
-        let known = writers_of(terms.good.iter().filter(is_of_these));
+        let known = seen_by_all(terms.good.iter().filter(is_of_these));
         // Those that bring few writers come first: one that brings many must not take the place of what others go on writing.
-        commits.sort_by_cached_key(|(id, commit)| (!good.contains(id), beside(commit, &known).count(), *id));
+        commits.sort_by_cached_key(|(id, commit)| (!good.contains(id), beside(commit, &known), *id));
         faults.extend(beyond_writers(&mut commits, known));
         if kind == JobKind::Write {
             commits.truncate(PARENTS_MAX.saturating_sub(terms.covered.len()).max(1));
@@ -90,7 +93,16 @@ impl HeadTrees {
         }
         checked?;
         commits.sort_by_key(|(id, _)| *id);
-        Ok(Self { commits, good })
+        let mut marks = MarkSet::default();
+        heads.iter().for_each(|head| marks.add_head(head.value()));
+        Ok(Self { commits, marks, good })
+    }
+
+    /// Of all that the next commit includes, but for its own number.
+    pub fn marks(&self, covered: &[Signed<Head>]) -> MarkSet {
+        let mut marks = self.marks.clone();
+        covered.iter().for_each(|head| marks.add_head(head.value()));
+        marks
     }
 
     pub fn len(&self) -> usize {
@@ -240,11 +252,9 @@ pub fn coverable(heads: &[Signed<Head>], lost: Vec<Signed<Head>>) -> Vec<Signed<
 
 /// A head's state. What has a number that two of the heads used counts as seen by neither: both changes are kept.
 fn state(commit: &Commit, shared: &BTreeSet<Dot>) -> MergeState {
-    let before = |dot: &Dot| match shared.contains(dot) {
-        true => (dot.seq > 1).then(|| Dot { seq: dot.seq - 1, ..*dot }),
-        false => Some(*dot),
-    };
-    let version_vector = commit.version_vector.dots().iter().filter_map(before).collect();
+    // A writer with nothing left stays listed: it says how far back those of its node go.
+    let before = |dot: &Dot| Dot { seq: dot.seq - u64::from(shared.contains(dot)), ..*dot };
+    let version_vector = commit.version_vector.dots().iter().map(before).collect();
     MergeState { version_vector, root: MergedDirectory::stored(commit.root.clone()) }
 }
 
@@ -265,37 +275,38 @@ fn fault_of(error: FormatError) -> HeadFault {
     }
 }
 
-/// Writers of the heads that were used before, as far as they fit together.
-fn writers_of<'a>(heads: impl Iterator<Item = &'a Signed<Head>>) -> BTreeSet<Writer> {
-    let mut writers = BTreeSet::new();
+/// What the heads that were used before include, as far as they fit together.
+fn seen_by_all<'a>(heads: impl Iterator<Item = &'a Signed<Head>>) -> VersionVector {
+    let mut seen = VersionVector::default();
     for view in heads.filter_map(|head| CommitView::of_head(head.value()).ok()) {
-        let dots = view.extra.version_vector.dots();
-        let all: BTreeSet<Writer> = dots.iter().map(|dot| dot.writer).chain(writers.iter().copied()).collect();
-        if all.len() < VERSION_VECTOR_WRITERS_MAX {
-            writers = all;
+        let mut all = seen.clone();
+        all.add_all(&view.extra.version_vector);
+        if all.dots().len() < VERSION_VECTOR_WRITERS_MAX {
+            seen = all;
         }
     }
-    writers
+    seen
 }
 
-/// Writers of a commit that are not among these.
-fn beside(commit: &Commit, writers: &BTreeSet<Writer>) -> impl Iterator<Item = Writer> {
-    commit.version_vector.dots().iter().map(|dot| dot.writer).filter(|writer| !writers.contains(writer))
+/// How many writers a commit would bring beside these.
+fn beside(commit: &Commit, seen: &VersionVector) -> usize {
+    commit.version_vector.dots().iter().filter(|dot| seen.get(dot.writer) == 0).count()
 }
 
 /// Takes out heads with which there would be more writers than a commit can name. There must be one more: the next operation
 /// may begin an incarnation.
 ///
-/// `writers`: of the heads that were used before, also if they stand no more. What goes on from those brings next to nothing;
-/// if it were measured against a crowd that happens to be looked at first, it would be left out for it.
-fn beyond_writers(commits: &mut Vec<(BlockId, Commit)>, mut writers: BTreeSet<Writer>) -> Vec<(BlockId, HeadFault)> {
+/// `seen`: by the heads that were used before, also if they stand no more. What goes on from those brings next to nothing; if
+/// it were measured against a crowd that happens to be looked at first, it would be left out for it.
+fn beyond_writers(commits: &mut Vec<(BlockId, Commit)>, mut seen: VersionVector) -> Vec<(BlockId, HeadFault)> {
     let mut faults = Vec::new();
     let several = commits.len() > 1;
     commits.retain(|(id, commit)| {
-        let more: Vec<Writer> = beside(commit, &writers).collect();
-        let fits = !several || writers.len() + more.len() < VERSION_VECTOR_WRITERS_MAX;
+        let mut all = seen.clone();
+        all.add_all(&commit.version_vector);
+        let fits = !several || all.dots().len() < VERSION_VECTOR_WRITERS_MAX;
         if fits {
-            writers.extend(more);
+            seen = all;
         } else {
             faults.push((*id, HeadFault::TooManyWriters));
         }

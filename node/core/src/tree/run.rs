@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::codec::bound;
+use fsdfs_proto::codec::{FormatError, bound};
 use fsdfs_proto::identity::Head;
 use fsdfs_proto::ids::{BlockId, PoolId};
 use fsdfs_proto::signed::Signed;
-use fsdfs_proto::volume::{Commit, Dot, FolderNode, VolumeKeys, WriteKeys};
+use fsdfs_proto::volume::{Commit, Dot, FolderNode, MarkSet, VolumeKeys, WriteKeys};
 
 use super::block_map::BlockMap;
 use super::dir::{EntryOrigin, MergedDirectory};
@@ -117,7 +117,9 @@ impl EditJob {
         }
         let stamp = OperationStamp { dot, time: self.hlc };
         let commit = heads.next(folder, version_vector, Some(stamp), &self.terms.covered)?;
-        let (blocks, head) = publish(keys, (self.pool, &self.author), &commit, self.copies, new_blocks(pages, source));
+        let marks = heads.marks(&self.terms.covered);
+        let blocks = new_blocks(pages, source);
+        let (blocks, head) = publish(keys, (self.pool, &self.author, &marks), &commit, self.copies, blocks)?;
         Ok(JobDone::Edited { blocks, head: Some(head), outcomes })
     }
 }
@@ -186,7 +188,9 @@ impl MergeJob {
         source.begin_part();
         let folder = pages.write(source, &state.root)?;
         let commit = heads.next(folder, state.version_vector, None, &[])?;
-        let (blocks, head) = publish(keys, (self.pool, &self.author), &commit, self.copies, new_blocks(pages, source));
+        let blocks = new_blocks(pages, source);
+        let signs = (self.pool, &self.author, &heads.marks(&[]));
+        let (blocks, head) = publish(keys, signs, &commit, self.copies, blocks)?;
         Ok(JobDone::Merged { blocks, head })
     }
 }
@@ -249,14 +253,14 @@ fn new_blocks(pages: DirectoryPages, source: &BlockSource) -> Vec<Block> {
 
 fn publish(
     keys: &WriteKeys,
-    (pool, author): (PoolId, &SigningKey),
+    (pool, author, marks): (PoolId, &SigningKey, &MarkSet),
     commit: &Commit,
     copies: u8,
     mut blocks: Vec<Block>,
-) -> (Vec<Block>, Signed<Head>) {
+) -> Result<(Vec<Block>, Signed<Head>), FormatError> {
     let commit = commit.seal(keys, copies);
-    let head = Commit::head(keys, author, pool, &commit);
+    let head = Commit::head(keys, author, pool, &commit, marks)?;
     // Also as a block of its own, for the next commit links to it.
     blocks.push(commit);
-    (blocks, head)
+    Ok((blocks, head))
 }

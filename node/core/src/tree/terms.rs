@@ -1,11 +1,11 @@
 //! What a job is given beside its task: what it may cost, whether anybody still wants it, and what is known of the heads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::BlockId;
+use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::signed::Signed;
 
 use crate::limits::{JOB_BYTES_MAX, JOB_NAMES_MAX};
@@ -17,12 +17,24 @@ pub struct JobTerms {
     pub good: Vec<Signed<Head>>,
     /// Quarantined heads that the next operation names as parents and covers, so that they stand for nobody any more.
     pub covered: Vec<Signed<Head>>,
+    /// Who has a place among the writers of a volume; none: whoever it is.
+    pub writers: Option<Arc<BTreeSet<NodeId>>>,
     /// Blocks that could not be had when an earlier run asked for them.
     pub absent: BTreeMap<BlockId, BlockAbsence>,
     /// What it may cost.
     pub budget: JobBudget,
     /// Whether it is to end.
     pub cancel: CancelFlag,
+}
+
+impl JobTerms {
+    /// Whether a head names somebody who has no place among the writers, and whom no head names that was used before. Merged,
+    /// it would take the place of somebody who has one.
+    pub fn has_strangers(&self, head: &Head) -> bool {
+        let Some(writers) = &self.writers else { return false };
+        let used = |node| self.good.iter().any(|good| good.value().marks.iter().any(|marks| marks.node == node));
+        head.marks.iter().any(|marks| !writers.contains(&marks.node) && !used(marks.node))
+    }
 }
 
 /// Why a block could not be had.

@@ -49,6 +49,11 @@ pub(crate) fn refused(refusal: &Refusal) -> ApiError {
             "this node stores only: it has no key, so it reads and writes no files",
             MORE_RIGHTS,
         ),
+        Refusal::NoWriterPlace => error(
+            ErrorCode::Forbidden,
+            "as many of the members that one member let in write already as there are places for",
+            "an admin can give this node a place of its own: 'fsdfs members vouch NAME' there",
+        ),
         Refusal::HomeFailed => error(
             ErrorCode::Disk,
             "this node cannot write to its home folder",
@@ -208,7 +213,9 @@ pub(crate) fn head_fault(fault: &HeadFault) -> String {
         HeadFault::Absent(_, BlockAbsence::Away) => "part of it is on members that cannot be reached".into(),
         HeadFault::Absent(_, BlockAbsence::Nowhere) => "no member has the blocks of its folders".into(),
         HeadFault::TooCostly => "to read it takes more time or memory than a change may".into(),
-        HeadFault::TooManyWriters => "it names more writers than a volume can have".into(),
+        HeadFault::TooManyWriters => {
+            "it names writers that have no place in the volume, or more than there can be".into()
+        }
     }
 }
 

@@ -203,7 +203,8 @@ impl ConnectionHandler for StreamsHandler {
     }
 }
 
-/// Puts the connection's number at the beginning of a stream. The opener writes it, so that the stream becomes visible.
+/// Puts the connection's number at the beginning of a stream, and behind it that of the connection which goes on here: none
+/// does yet. The opener writes them, so that the stream becomes visible.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamUpgrade {
     number: u64,
@@ -227,8 +228,10 @@ impl InboundUpgrade<Stream> for StreamUpgrade {
 
     fn upgrade_inbound(self, mut stream: Stream, _: StreamProtocol) -> UpgradeFuture {
         async move {
-            let mut number = [0; 8];
+            let (mut number, mut goes_on) = ([0; 8], [0; 8]);
             stream.read_exact(&mut number).await?;
+            // A connection that ends is the end of what was under way on it, whatever the peer could do.
+            stream.read_exact(&mut goes_on).await?;
             Ok((stream, u64::from_be_bytes(number)))
         }
         .boxed()
@@ -242,7 +245,7 @@ impl OutboundUpgrade<Stream> for StreamUpgrade {
 
     fn upgrade_outbound(self, mut stream: Stream, _: StreamProtocol) -> UpgradeFuture {
         async move {
-            stream.write_all(&self.number.to_be_bytes()).await?;
+            stream.write_all(&[self.number, 0].map(u64::to_be_bytes).concat()).await?;
             stream.flush().await?;
             Ok((stream, self.number))
         }

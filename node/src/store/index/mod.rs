@@ -257,7 +257,10 @@ fn follow(before: Option<&IndexEntry>, placed: &PlacedRecord) -> Option<IndexEnt
             redundancies: header.redundancies.clone(),
             ..known
         }),
-        RecordKind::Condemn => Some(IndexEntry { flags: known.flags | IndexEntry::CONDEMNED, ..known }),
+        // Its time is that of the condemnation, from which the second grace counts.
+        RecordKind::Condemn => {
+            Some(IndexEntry { flags: known.flags | IndexEntry::CONDEMNED, renewed: header.renewed, ..known })
+        }
         RecordKind::SetAside => Some(IndexEntry { flags: known.flags | IndexEntry::DAMAGED, ..known }),
         RecordKind::Delete => None,
         RecordKind::Block | RecordKind::Fact | RecordKind::Unknown(_) => Some(known),

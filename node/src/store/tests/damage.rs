@@ -348,7 +348,7 @@ fn record(marker: &SegmentMarker, kind: RecordKind, id: BlockId, sequence: u64, 
         id,
         sequence,
         first_seen: 5,
-        renewed: 1_000 * DAY,
+        renewed: 1_000 * DAY + 7,
         receipt: RECEIPT,
         redundancies: vec![R2],
         payload_crc: crc32fast::hash(payload),
@@ -402,6 +402,10 @@ fn condemned_revived_deleted_and_unknown_records_are_understood() {
     assert_eq!(rig.read(&deleted.id()), ReadDone::No);
     let held = |rig: &mut StoreRig, block: &Block| rig.appender().disk.look_up(&block.id()).unwrap().unwrap().is_held();
     assert!(held(&mut rig, &kept) && held(&mut rig, &revived) && !held(&mut rig, &condemned));
+    let condemned_at = rig.appender().disk.look_up(&condemned.id()).unwrap().unwrap().renewed;
+    let written_at = rig.appender().disk.look_up(&kept.id()).unwrap().unwrap().renewed;
+    assert_eq!(condemned_at, 1_000 * DAY + 7, "as the record says");
+    assert_ne!(condemned_at, written_at, "its time is that of the condemn record, over a start");
     assert_eq!(rig.renew(&[condemned.id()], R2), [Possession::Yes]);
     assert!(held(&mut rig, &condemned), "a renewal revives");
     assert!(rig.appender().next_sequence > 105);

@@ -47,7 +47,7 @@ pub fn block(number: u64, len: usize) -> Block {
 }
 
 pub fn own(seq: u64) -> LogEntry {
-    LogEntry::Own(OwnSequence { writer: Writer([7; 8]), seq })
+    LogEntry::Own(OwnSequence { writer: Writer([7; 16]), seq })
 }
 
 /// Indexes that outlive a restart, as files do, and fail when they are told to.

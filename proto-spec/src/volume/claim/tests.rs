@@ -12,7 +12,7 @@ fn at(number: u8) -> BlockRef {
 }
 
 fn entry(name: &'static str, seq: u64) -> DirectoryEntry {
-    let (dot, time) = (Dot { writer: Writer([1; 8]), seq }, Hlc::default());
+    let (dot, time) = (Dot { writer: Writer([1; 16]), seq }, Hlc::default());
     let value = FileNode { attrs: FileAttributes::default(), size: 0, content: FileContent::Inline(Bytes::new()) };
     let version = EntryVersion { time, writer: dot.writer, value, xattrs: Vec::new(), copies: None, dot };
     DirectoryEntry { name: Bytes::from_static(name.as_bytes()), versions: vec![version], folder: None }
@@ -81,7 +81,7 @@ fn level_count_and_dots_must_be_what_is_there() {
     assert!(!said(DirectoryChild { count: 3, ..honest.clone() }));
     assert!(!said(DirectoryChild { last: Bytes::from_static(b"bb"), ..honest.clone() }));
     let mut within = honest.within.clone();
-    within.add(Dot { writer: Writer([1; 8]), seq: 7 });
+    within.add(Dot { writer: Writer([1; 16]), seq: 7 });
     assert!(!said(DirectoryChild { within, ..honest.clone() }));
     assert!(!holds(&NodeClaim::of_child(&honest, 1), &one));
     let folder = FolderNode { tree: Some(at(1)), within: FolderVectors::default(), ..FolderNode::default() };

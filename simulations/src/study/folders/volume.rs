@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fsdfs_core::tree::{BlockMap, EditJob, JobDone, JobTerms, TreeEdit, TreeJob, TreeParams, TreePath};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
+use fsdfs_proto::ids::{BlockId, Key, NodeId, PoolId, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::VolumeKeys;
@@ -88,13 +88,14 @@ impl CountedVolume {
 
     fn commit(&mut self, edits: Vec<TreeEdit>) {
         self.seq += 1;
+        let author = ed25519_dalek::SigningKey::from_bytes(&[2; 32]);
         let mut job = TreeJob::Edit(EditJob {
             keys: self.keys.clone(),
             pool: POOL,
-            author: ed25519_dalek::SigningKey::from_bytes(&[2; 32]),
+            author: author.clone(),
             heads: self.heads.clone(),
             edits,
-            dot: (Writer([1; 8]), self.seq),
+            dot: (Writer::of(NodeId(author.verifying_key().to_bytes()), 1), self.seq),
             hlc: Hlc { ms: 1_700_000_000_000 + self.seq, count: 0 },
             copies: COPIES,
             params: self.params,

@@ -139,12 +139,12 @@ pub fn block(number: u64) -> Block {
 
 /// An entry of the log that the number determines.
 pub fn entry(number: u64) -> LogEntry {
-    LogEntry::Own(OwnSequence { writer: Writer(number.to_be_bytes()), seq: 1 })
+    LogEntry::Own(OwnSequence { writer: Writer(u128::from(number).to_be_bytes()), seq: 1 })
 }
 
 fn entry_number(entry: &LogEntry) -> Option<u64> {
     match entry {
-        LogEntry::Own(own) => Some(u64::from_be_bytes(own.writer.0)),
+        LogEntry::Own(own) => u64::try_from(u128::from_be_bytes(own.writer.0)).ok(),
         _ => None,
     }
 }

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::Writer;
 use fsdfs_proto::message::{HeadsRequest, Message, StoreOutcome};
 use fsdfs_proto::volume::{BlockRef, Dot, VERSION_VECTOR_WRITERS_MAX};
-use fsdfs_tests::adversary::forge::{self, ForgingMember, TreeForger, now_ms};
+use fsdfs_tests::adversary::forge::{self, ForgingMember, MarkedDot, TreeForger, now_ms};
 use fsdfs_tests::adversary::{MemberPuppet, PuppetManners};
 use futures::FutureExt as _;
 
@@ -30,14 +29,17 @@ pub const ROWS: &[AttackRow] = &[
     AttackRow::new("poison-missing", "a head whose root folder no server has", &[Full], |stage, role| {
         heads(stage, role, |forger| vec![forger.missing_root()]).boxed()
     }),
-    AttackRow::new("poison-seen", "heads that name 2,048 writers, and as many others", &[Full], |stage, role| {
-        crowds(stage, role).boxed()
-    }),
+    AttackRow::new(
+        "poison-seen",
+        "heads that name 1,024 writers of nodes that nobody knows, and as many others",
+        &[Full],
+        |stage, role| crowds(stage, role).boxed(),
+    ),
     AttackRow::long("many-heads", "300 concurrent heads, more than are looked at at once", &[Full], |stage, role| {
-        heads(stage, role, |forger| (0..300).map(|_| other_writer(forger)).collect()).boxed()
+        heads(stage, role, |forger| (0..300).filter_map(|_| stranger(forger)).collect()).boxed()
     }),
     AttackRow::new("end-of-time", "a commit of the year 584,556,019", &[Full], |stage, role| {
-        heads(stage, role, |forger| vec![forger.head(None, u64::MAX, [])]).boxed()
+        heads(stage, role, |forger| vec![forger.head(None, u64::MAX)]).boxed()
     }),
     AttackRow::new("framed-head", "a head in the name of another member", &[Full], |stage, role| {
         framed(stage, role).boxed()
@@ -65,10 +67,9 @@ pub const ROWS: &[AttackRow] = &[
     }),
 ];
 
-/// As if another writer had done it.
-fn other_writer(forger: &TreeForger) -> Fact {
-    let writer = Dot { writer: Writer(fastrand::u64(..).to_be_bytes()), seq: 1 };
-    forger.head(None, now_ms(), [writer])
+/// Whoever has the volume's key can be as many authors as it likes.
+fn stranger(forger: &TreeForger) -> Option<Fact> {
+    Some(forger.stranger()?.head(None, now_ms()))
 }
 
 /// A member that can write, as the volume's keys see it.
@@ -131,7 +132,7 @@ async fn head_flood(stage: &mut AttackStage, role: AttackRole) -> Result<AttackP
     while begun.elapsed() < Duration::from_secs(3) {
         let some: Vec<Fact> = std::iter::repeat_with(|| {
             forger.begin();
-            forger.head(None, now_ms(), [])
+            forger.head(None, now_ms())
         })
         .take(20)
         .collect();
@@ -153,15 +154,14 @@ async fn foreign_seen(stage: &mut AttackStage, role: AttackRole) -> Result<Attac
     let Some(Message::HeadsReply(heads)) = party.puppets[0].ask(ask).await else { bail!("nobody says the heads") };
     let seen = heads.facts.iter().filter_map(|raw| forge::seen_in(stage.pool, raw));
     let seen = seen.filter(|seen| seen.len() < HONEST_WRITERS_MAX).flatten();
-    let ahead: Vec<Dot> = seen.map(|dot| Dot { seq: dot.seq + 1_000, ..dot }).collect();
+    let next = |(dot, node, signature): MarkedDot| (Dot { seq: dot.seq + 1_000, ..dot }, node, signature);
+    let ahead: Vec<MarkedDot> = seen.map(next).collect();
     ensure!(!ahead.is_empty(), "somebody has written");
     party.note = format!("{} writers were overtaken", ahead.len());
-    let head = forger.head(None, now_ms(), ahead);
+    let head = forger.including(&ahead);
     for puppet in &party.puppets {
         puppet.state([head.clone()]).await;
     }
-    // An empty tree that includes all that there is removes it, which a full member may. What comes later is another matter.
-    stage.was_emptied();
     tokio::time::sleep(Duration::from_secs(1)).await;
     Ok(party)
 }
@@ -183,7 +183,7 @@ async fn trees(
             stored += usize::from(store_one(puppet, &member, block).await);
         }
     }
-    let head = forger.head(Some(root), now_ms(), []);
+    let head = forger.head(Some(root), now_ms());
     for puppet in &party.puppets {
         puppet.state([head.clone()]).await;
     }

@@ -237,11 +237,9 @@ impl Gossip {
             // Its next one says the same and more.
             return InsertOutcome::Stale;
         }
-        let for_gate = is_for_gate(&fact);
         let inserted = cx.facts.insert(fact);
         if inserted == InsertOutcome::New {
             cx.facts_version += 1;
-            cx.gate_version += u64::from(for_gate);
             moves.into_iter().for_each(|node| self.cards.note(cx, node));
             if let Some(node) = beats {
                 if self.beats.len() > cx.facts.members().len() {

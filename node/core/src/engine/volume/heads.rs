@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{Fact, Head};
-use fsdfs_proto::ids::{BlockId, VolumeId, Writer as WriterId};
+use fsdfs_proto::ids::{BlockId, VolumeId};
 use fsdfs_proto::record::{LogEntry, UNDER_REPLICATED_ENTRY_MAX, UnpublishedEntry};
 use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::VersionVector;
 
 use super::quarantine::{HeadUse, Quarantine};
 use crate::engine::context::Context;
@@ -64,17 +65,12 @@ impl LocalHeads {
         if cx.facts.epochs(volume).len() < 2 || !is_in_good_standing(cx) {
             return Vec::new();
         }
-        let mut known = BTreeMap::<WriterId, u64>::new();
-        for (writer, seq) in published.iter().flat_map(FactSet::version_vector_of) {
-            let last = known.entry(writer).or_default();
-            *last = seq.max(*last);
-        }
-        let is_missing = |(writer, seq): &(WriterId, u64)| known.get(writer).is_none_or(|known| known < seq);
+        let known = seen_by(published);
         let mut before = self.went_by.get(&volume).cloned().unwrap_or_default();
         before.extend(cx.facts.heads_left_out(volume).into_iter().filter(|head| head.value().author == cx.me));
         before.retain(|head| is_of_ended_epoch(cx, head) && !published.contains(head));
         before.retain(|head| !self.quarantine.is_bad(cx, head));
-        before.retain(|head| FactSet::version_vector_of(head).iter().any(is_missing));
+        before.retain(|head| !known.covers_all(&FactSet::version_vector_of(head)));
         current_heads(before)
     }
 
@@ -228,6 +224,13 @@ impl LocalHeads {
         let own = self.own.get(&volume).filter(|_| cx.peers.any_up());
         own.map(|own| own.under_replicated.iter().copied().take(REPLICATE_AT_ONCE).collect()).unwrap_or_default()
     }
+}
+
+/// The last operation of each writer that these heads include together.
+pub(super) fn seen_by(heads: &[Signed<Head>]) -> VersionVector {
+    let mut seen = VersionVector::default();
+    heads.iter().for_each(|head| seen.add_all(&FactSet::version_vector_of(head)));
+    seen
 }
 
 /// Signed with a key that is not the current epoch's.

@@ -58,8 +58,9 @@ impl QuarantinedHead {
     fn holds(&self, now: u64) -> bool {
         let pause = match self.fault {
             HeadFault::Damaged(_) | HeadFault::TooNew => return true,
-            HeadFault::Absent(..) | HeadFault::NoKey => QUARANTINE_AWAY_MS,
-            HeadFault::TooCostly | HeadFault::TooManyWriters => QUARANTINE_COSTLY_MS,
+            // Whose writers have a place shows in the facts, which may be on their way.
+            HeadFault::Absent(..) | HeadFault::NoKey | HeadFault::TooManyWriters => QUARANTINE_AWAY_MS,
+            HeadFault::TooCostly => QUARANTINE_COSTLY_MS,
         };
         self.since.is_some_and(|since| now < since + pause)
     }
@@ -69,6 +70,12 @@ impl VolumeQuarantine {
     fn is_bad(&self, cx: &Context, head: &Signed<Head>, wanted: HeadUse) -> bool {
         let counts = |bad: &QuarantinedHead| bad.holds(cx.now.mono) && (bad.reads || wanted == HeadUse::Write);
         self.bad.get(&commit_of(head)).is_some_and(counts)
+    }
+
+    /// Whether a head is left out now for the writers that it names.
+    fn is_crowd(&self, cx: &Context, head: &Signed<Head>) -> bool {
+        let is_crowd = |bad: &QuarantinedHead| bad.fault == HeadFault::TooManyWriters && bad.holds(cx.now.mono);
+        self.bad.get(&commit_of(head)).is_some_and(is_crowd)
     }
 
     /// Whether a head must be waited for: without it a node may show less than it showed or acknowledged. Writes wait for what
@@ -84,10 +91,14 @@ impl VolumeQuarantine {
             HeadFault::Absent(_, BlockAbsence::Nowhere) => is_used,
             _ => false,
         };
-        waits
-            && !cx.revoked(head.value().author)
-            && cx.now.mono < *self.awaited.entry(id).or_insert(cx.now.mono) + LONG_AWAY_MS
+        waits && !is_out(cx, head) && cx.now.mono < *self.awaited.entry(id).or_insert(cx.now.mono) + LONG_AWAY_MS
     }
+}
+
+/// Published by somebody who is out, or who was never in: nobody waits for it, and nothing is to be done about it.
+fn is_out(cx: &Context, head: &Signed<Head>) -> bool {
+    let author = head.value().author;
+    cx.revoked(author) || !cx.facts.members().contains_key(&author)
 }
 
 impl Quarantine {
@@ -121,7 +132,12 @@ impl Quarantine {
         let before = own.good.iter().chain(recent);
         let before =
             before.filter(|head| epochs.contains(&head.value().epoch) && !own.is_bad(cx, head, wanted)).cloned();
-        current_heads(usable.into_iter().chain(before.collect::<Vec<_>>()))
+        let found = current_heads(usable.into_iter().chain(before.collect::<Vec<_>>()));
+        // Rather than nothing a crowd is shown. It is not written on: everybody would have it for ever.
+        match found.is_empty() && wanted == HeadUse::Read {
+            true => bad.into_iter().filter(|head| own.is_crowd(cx, head)).collect(),
+            false => found,
+        }
     }
 
     /// What was shown last, and what the current epoch began from as far as it is remembered. Not what else came with an older key:
@@ -137,12 +153,19 @@ impl Quarantine {
 
     /// What a job on these heads goes by.
     pub fn terms(&self, cx: &Context, volume: VolumeId, heads: &[Signed<Head>]) -> JobTerms {
-        let Some(own) = self.0.get(&volume) else { return JobTerms::default() };
+        let writers = cx.facts.writers();
+        let Some(own) = self.0.get(&volume) else {
+            return JobTerms { writers: Some(writers), ..JobTerms::default() };
+        };
         let stands = cx.facts.heads(volume);
         let lost = own.bad.values().filter(|bad| bad.fault.is_final() && bad.holds(cx.now.mono));
         let lost = lost.map(|bad| &bad.head).filter(|head| stands.iter().any(|other| other.id() == head.id()));
-        let covered = coverable(heads, lost.cloned().collect());
-        JobTerms { good: own.good.clone(), covered, ..JobTerms::default() }
+        // What is covered is included: nobody is named by it who has no place.
+        let has_places = |head: &&Signed<Head>| head.value().marks.iter().all(|marks| writers.contains(&marks.node));
+        let covered = coverable(heads, lost.filter(has_places).cloned().collect());
+        let shows_crowd = heads.iter().any(|head| own.is_crowd(cx, head));
+        let writers = Some(writers).filter(|_| !shows_crowd);
+        JobTerms { good: own.good.clone(), covered, writers, ..JobTerms::default() }
     }
 
     /// Whether the next operation can make an end of a head that stands.
@@ -172,7 +195,7 @@ impl Quarantine {
             }
             let is_away = matches!(fault, HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey);
             let is_long = own.awaited.get(&id).is_some_and(|first| cx.now.mono >= first + LONG_AWAY_MS);
-            let reads = wanted == HeadUse::Read || !is_away || is_long || cx.revoked(head.value().author);
+            let reads = wanted == HeadUse::Read || !is_away || is_long || is_out(cx, head);
             let before = own.bad.insert(id, QuarantinedHead { head: head.clone(), fault: fault.clone(), since, reads });
             if before.is_none_or(|before| before.fault != fault) {
                 let author = cx.name_of(head.value().author);
@@ -191,7 +214,9 @@ impl Quarantine {
         if own.bad.is_empty() && own.good == heads {
             return;
         }
-        own.good = current_heads(own.good.iter().chain(heads).cloned());
+        // A crowd that is shown for want of anything else is not used: others must be able to go without it.
+        let used: Vec<_> = heads.iter().filter(|head| !own.is_crowd(cx, head)).cloned().collect();
+        own.good = current_heads(own.good.iter().cloned().chain(used));
         // What these include is not needed in their place.
         let good = &own.good;
         let includes = |head: &Signed<Head>| {
@@ -246,7 +271,7 @@ impl Quarantine {
     /// nothing is to be done about it; only what is away may still be worth waiting for.
     pub fn reported<'a>(&'a self, cx: &'a Context) -> impl Iterator<Item = (VolumeId, &'a QuarantinedHead)> {
         let waits = |fault: &HeadFault| matches!(fault, HeadFault::Absent(_, BlockAbsence::Away) | HeadFault::NoKey);
-        self.standing(cx).filter(move |(_, bad)| !cx.revoked(bad.head.value().author) || waits(&bad.fault))
+        self.standing(cx).filter(move |(_, bad)| !is_out(cx, &bad.head) || waits(&bad.fault))
     }
 
     /// For a log that is written again: what the facts do not have any more.

@@ -186,8 +186,8 @@ impl TreeQueries {
         pending.heads = heads.iter().map(Signed::id).collect();
         let query = pending.query.clone();
         let known = self.known.nearest(volume, &pending.heads, query.folder());
-        let JobTerms { good, budget, .. } = local.quarantine.terms(cx, volume, &heads);
-        let terms = JobTerms { good, covered: Vec::new(), absent, budget, cancel: pending.cancel.clone() };
+        let terms = local.quarantine.terms(cx, volume, &heads);
+        let terms = JobTerms { covered: Vec::new(), absent, cancel: pending.cancel.clone(), ..terms };
         let job = TreeJob::Query(QueryJob { keys, heads, query, known, params: cx.params, terms, blocks });
         cx.work(Box::new(job), Waiter::Query(QueryToken::Job(number)));
     }

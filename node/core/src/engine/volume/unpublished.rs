@@ -9,11 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::identity::{Head, Role};
-use fsdfs_proto::ids::{FactId, NodeId, VolumeId, Writer};
+use fsdfs_proto::ids::{FactId, NodeId, VolumeId};
 use fsdfs_proto::message::{Message, UNPUBLISHED_MAX, UnpublishedOperation, UnpublishedOperations};
 use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::Dot;
 
 use super::LocalHeads;
+use super::heads::seen_by;
 use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::facts::FactSet;
@@ -94,9 +96,8 @@ impl Unpublished {
             return BTreeSet::new();
         }
         let seen = seen_by(heads);
-        let is_missing = |operation: &UnpublishedOperation| {
-            operation.volume == volume && seen.get(&operation.writer).is_none_or(|seq| *seq < operation.seq)
-        };
+        let is_missing =
+            |operation: &UnpublishedOperation| operation.volume == volume && seen.get(operation.writer) < operation.seq;
         self.others.iter().filter(|(_, said)| said.iter().any(is_missing)).map(|(node, _)| *node).collect()
     }
 }
@@ -107,25 +108,18 @@ fn operations_of(cx: &Context, heads: &LocalHeads) -> Vec<UnpublishedOperation> 
     for volume in heads.volumes() {
         let Some(own) = heads.unpublished(volume) else { continue };
         let published = seen_by(&cx.facts.heads(volume));
-        let missing = |(writer, seq): &(Writer, u64)| published.get(writer).is_none_or(|known| known < seq);
-        let dots = FactSet::version_vector_of(&own.head);
-        let missing = dots.into_iter().filter(missing);
-        operations.extend(missing.map(|(writer, seq)| UnpublishedOperation { volume, writer, seq }));
+        let own = FactSet::version_vector_of(&own.head);
+        let missing = own.dots().iter().filter(|dot| !published.covers(**dot));
+        operations.extend(missing.map(|Dot { writer, seq }| UnpublishedOperation {
+            volume,
+            writer: *writer,
+            seq: *seq,
+        }));
     }
     debug_assert!(operations.is_sorted(), "volumes and writers come ascending");
     // Beyond the bound a reader is told by those that are named.
     operations.truncate(UNPUBLISHED_MAX);
     operations
-}
-
-/// The last operation of each writer that these heads include together.
-fn seen_by(heads: &[Signed<Head>]) -> BTreeMap<Writer, u64> {
-    let mut seen = BTreeMap::new();
-    for (writer, seq) in heads.iter().flat_map(FactSet::version_vector_of) {
-        let last = seen.entry(writer).or_default();
-        *last = seq.max(*last);
-    }
-    seen
 }
 
 #[cfg(test)]
@@ -195,7 +189,7 @@ mod tests {
     fn a_reader_is_told_whose_changes_it_cannot_see() {
         let (mut cx, mut unpublished) = (connected(), Unpublished::default());
         let said = |seq| {
-            let writer = FactSet::version_vector_of(&pool::head(1, &[(9, 1)]))[0].0;
+            let writer = pool::writer(0, 9);
             UnpublishedOperations { operations: vec![UnpublishedOperation { volume: volume(), writer, seq }] }
         };
         let heads = [pool::head(1, &[(9, 3)]), pool::head(1, &[(5, 8)])];

@@ -10,6 +10,7 @@ use fsdfs_proto::ids::Writer as WriterId;
 use fsdfs_proto::record::{LogEntry, OwnSequence};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
+use fsdfs_proto::volume::VersionVector;
 
 use super::LocalHeads;
 use crate::engine::context::Context;
@@ -24,6 +25,8 @@ pub(in crate::engine) struct Writer {
     own: Option<OwnSequence>,
     /// From the logs, in no order: the greatest number of each incarnation. Empty after the start.
     replayed: BTreeMap<WriterId, u64>,
+    /// The greatest number of an incarnation that this node ever had, as far as it remembers.
+    last_incarnation: u64,
     /// No majority has confirmed the last sequence number since the start.
     unconfirmed: bool,
     /// The last stamp made or seen.
@@ -38,6 +41,7 @@ impl Writer {
 
     /// From a log.
     pub fn replay(&mut self, own: OwnSequence) {
+        self.last_incarnation = self.last_incarnation.max(own.writer.incarnation());
         let seq = self.replayed.entry(own.writer).or_default();
         *seq = own.seq.max(*seq);
     }
@@ -61,17 +65,33 @@ impl Writer {
     }
 
     /// The dot of the next commit. It is used up only by [`Writer::use_up`].
-    pub fn next_dot(&mut self, cx: &mut Context) -> OwnSequence {
-        let last =
-            self.own.get_or_insert_with(|| OwnSequence { writer: WriterId(cx.rng.u64(..).to_be_bytes()), seq: 0 });
+    pub fn next_dot(&mut self, cx: &mut Context, heads: &LocalHeads) -> OwnSequence {
+        let last = match self.own {
+            Some(own) => own,
+            None => OwnSequence { writer: self.next_incarnation(cx, heads), seq: 0 },
+        };
+        self.own = Some(last);
         OwnSequence { writer: last.writer, seq: last.seq + 1 }
+    }
+
+    /// Later than all of this node's that were heard of, for what is included goes by the latest; and than those that were not,
+    /// as far as its clock is right. Two copies of a machine that start in one second draw different ones.
+    fn next_incarnation(&mut self, cx: &mut Context, heads: &LocalHeads) -> WriterId {
+        let volumes = cx.facts.volumes();
+        let seen = volumes.iter().flat_map(|volume| heads.standing(cx, *volume));
+        let seen: Vec<_> = seen.map(|head| FactSet::version_vector_of(&head)).collect();
+        let own = seen.iter().flat_map(VersionVector::dots).filter(|dot| dot.writer.is_of(cx.me));
+        let last = own.map(|dot| dot.writer.incarnation()).fold(self.last_incarnation, u64::max);
+        let second = (cx.now.wall / 1_000).min(u32::MAX.into());
+        let drawn = second << 16 | u64::from(cx.rng.u16(..));
+        self.last_incarnation = drawn.max(last.saturating_add(1)).min(INCARNATION_MAX);
+        WriterId::of(cx.me, self.last_incarnation)
     }
 
     /// The dot that this commit uses up, for the log; none for a merge.
     pub fn use_up(&mut self, head: &Signed<Head>) -> Option<OwnSequence> {
         let last = self.own?;
-        let seen = FactSet::version_vector_of(head);
-        let (writer, seq) = *seen.iter().find(|(writer, _)| *writer == last.writer)?;
+        let (writer, seq) = (last.writer, FactSet::version_vector_of(head).get(last.writer));
         let used = (seq == last.seq + 1).then_some(OwnSequence { writer, seq })?;
         self.own = Some(used);
         Some(used)
@@ -98,13 +118,15 @@ impl Writer {
     }
 }
 
-/// The greatest number of this incarnation that any head includes.
+/// Six bytes: seconds since 1970 until 2106, and sixteen random bits.
+const INCARNATION_MAX: u64 = (1 << 48) - 1;
+
+/// The greatest number of this incarnation that any head includes; the greatest there is, if later ones took its place.
 fn seq_seen(cx: &Context, heads: &LocalHeads, writer: WriterId) -> u64 {
     let volumes = cx.facts.volumes();
     // A head that nobody can read may have used the number all the same.
     let heads = volumes.iter().flat_map(|volume| heads.standing(cx, *volume));
-    let seen = heads.flat_map(|head| FactSet::version_vector_of(&head));
-    seen.filter(|(other, _)| *other == writer).map(|(_, seq)| seq).max().unwrap_or(0)
+    heads.map(|head| FactSet::version_vector_of(&head).get(writer)).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -10,3 +10,4 @@ mod roots;
 mod servers;
 mod state;
 mod vectors;
+mod writers;

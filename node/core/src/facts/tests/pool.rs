@@ -6,10 +6,10 @@ use fsdfs_proto::identity::{
     Revocation, Role, SecretKey, Succession, VolEpoch, Vouch, founder_cert, founding, newcomer_cert, pool_of, root_key,
     ticket_cert,
 };
-use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Key, NodeId, PoolId, PublicKey, Writer};
+use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Instance, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector, VolumeKeys};
+use fsdfs_proto::volume::{Commit, Dot, EntryFlags, FolderNode, MarkSet, VolumeKeys};
 
 use crate::facts::{FactSet, InsertOutcome, MemberStatus, TicketRedemption};
 
@@ -159,7 +159,7 @@ pub fn card(number: u8, seq: u64, disks: &[(u8, u32)], flags: u32) -> Signed<Car
         version: 1,
         node: node(number),
         seq,
-        instance: Writer([number; 8]),
+        instance: Instance([number; 8]),
         name: format!("node{number}"),
         site: format!("site{number}"),
         disks: disks.iter().map(disk).collect(),
@@ -271,30 +271,50 @@ pub fn epoch(signer: &SigningKey, epoch: u32, frozen_heads: Vec<BlockId>) -> Sig
     Signed::sign(pool_id(), signer, statement)
 }
 
-/// A head by the first writer of `version_vector`, whose operations are numbered so. The founder published it.
+/// Writer `number` of a node.
+pub fn writer(of: u8, number: u8) -> Writer {
+    Writer::of(node(of), number.into())
+}
+
+/// A head by the first writer of `version_vector`, whose operations are numbered so; all are writers of the founder.
 pub fn head(epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
     head_by(0, epoch, version_vector)
 }
 
-/// A head that node `author` published.
+/// A head that node `author` published; the first writer is one of its, the others are the founder's.
 pub fn head_by(author: u8, epoch: u32, version_vector: &[(u8, u64)]) -> Signed<Head> {
-    let dots = version_vector.iter().map(|(writer, seq)| Dot { writer: Writer([*writer; 8]), seq: *seq });
+    let of = |at: usize| if at == 0 { author } else { 0 };
+    let dots = version_vector.iter().enumerate();
+    let dots: Vec<(u8, Dot)> =
+        dots.map(|(at, (number, seq))| (of(at), Dot { writer: writer(of(at), *number), seq: *seq })).collect();
+    let first = dots.first().map(|(_, dot)| *dot);
+    head_under(&keys(epoch), author, Vec::new(), first, &dots)
+}
+
+/// A merge of what these include, each a writer's number of a node, that `author` published.
+pub fn merge_by(author: u8, epoch: u32, dots: &[(u8, Dot)]) -> Signed<Head> {
+    head_under(&keys(epoch), author, vec![BlockId([1; 32]), BlockId([2; 32])], None, dots)
+}
+
+/// A head of an empty volume under these keys; `dot` is the operation, `dots` what it includes with whose they are.
+pub fn head_under(
+    keys: &VolumeKeys,
+    author: u8,
+    parents: Vec<BlockId>,
+    dot: Option<Dot>,
+    dots: &[(u8, Dot)],
+) -> Signed<Head> {
+    let mut marks = MarkSet::default();
+    dots.iter().for_each(|(of, dot)| marks.sign(&key(*of), keys.volume, *dot));
     let commit = Commit {
-        parents: Vec::new(),
+        parents,
         time: Hlc { ms: 1, count: 0 },
-        dot: dots.clone().next(),
-        version_vector: dots.collect(),
+        dot,
+        version_vector: dots.iter().map(|(_, dot)| *dot).collect(),
         flags: EntryFlags::NONE,
-        root: FolderNode {
-            births: Vec::new(),
-            since: VersionVector::default(),
-            attrs: Vec::new(),
-            tree: None,
-            within: FolderVectors::default(),
-        },
+        root: FolderNode::default(),
         message: None,
     };
-    let keys = keys(epoch);
     let writer = keys.writer().expect("made from the write secret");
-    Commit::head(writer, &key(author), pool_id(), &commit.seal(writer, 3))
+    Commit::head(writer, &key(author), pool_id(), &commit.seal(writer, 3), &marks).expect("all is marked")
 }

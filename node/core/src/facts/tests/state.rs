@@ -3,9 +3,12 @@
 use fsdfs_proto::identity::{Head, card_flag};
 use fsdfs_proto::ids::{DiskId, DiskNonce};
 use fsdfs_proto::signed::Signed;
+use fsdfs_proto::volume::Dot;
 
 use super::super::{FactSet, InsertOutcome};
-use super::pool::{TestPool, admins, card, epoch, head, head_by, key, node, pool_id, root, rules};
+use super::pool::{
+    TestPool, admins, card, epoch, head, head_by, head_under, key, keys, merge_by, node, pool_id, root, rules, writer,
+};
 use crate::placement::MapDisk;
 
 #[test]
@@ -110,8 +113,8 @@ fn a_head_under_another_key_is_refused() {
     pool.say(epoch(&key(0), 1, Vec::new()));
     let stranger =
         fsdfs_proto::volume::VolumeKeys::from_write_secret(pool_id().volume(), 1, fsdfs_proto::ids::Key([9; 32]));
-    let commit = fsdfs_proto::block::Block::new(head(1, &[(1, 1)]).value().commit.clone());
-    let forged = fsdfs_proto::volume::Commit::head(stranger.writer().expect("writes"), &key(0), pool_id(), &commit);
+    let dot = Dot { writer: writer(0, 1), seq: 1 };
+    let forged = head_under(&stranger, 0, Vec::new(), Some(dot), &[(0, dot)]);
     assert!(matches!(pool.say(forged), InsertOutcome::Invalid(_)));
 }
 
@@ -133,11 +136,28 @@ fn one_author_fills_no_volume_with_heads_in_any_order() {
     assert_eq!((one.len(), one == other), (crate::limits::HEADS_PER_AUTHOR_MAX + 1, true));
 }
 
+/// Whoever has the volume's key can sign as as many authors as it likes: all whom nobody knows count as one.
+#[test]
+fn made_up_authors_take_no_members_place() {
+    let mut pool = TestPool::of(2);
+    pool.say(epoch(&key(0), 1, Vec::new()));
+    let by = |author: u8, number: u16| {
+        let dot = Dot { writer: fsdfs_proto::ids::Writer::of(node(author), number.into()), seq: 1 };
+        head_under(&keys(1), author, Vec::new(), Some(dot), &[(author, dot)])
+    };
+    let heads = (20..30u8).flat_map(|author| (0..30).map(move |number| by(author, number)));
+    let kept = heads.filter(|head| pool.say(head.clone()) == InsertOutcome::New).count();
+    assert_eq!(kept, crate::limits::HEADS_PER_BRANCH_MAX);
+    assert!(matches!(pool.say(by(30, 1)), InsertOutcome::Invalid(_)));
+    assert_eq!(pool.say(by(1, 1)), InsertOutcome::New, "a member");
+}
+
 /// Nodes that merge the same heads make the same commit, each in its own name.
 #[test]
 fn of_one_commit_published_by_several_one_head_stands_in_any_order() {
     let volume = pool_id().volume();
-    let heads = [head_by(0, 1, &[(1, 1)]), head_by(1, 1, &[(1, 1)])];
+    let dots = [(0, Dot { writer: writer(0, 1), seq: 1 })];
+    let heads = [merge_by(0, 1, &dots), merge_by(1, 1, &dots)];
     let stands = |order: [usize; 2]| {
         let mut pool = TestPool::of(2);
         pool.say(epoch(&key(0), 1, Vec::new()));
@@ -148,6 +168,25 @@ fn of_one_commit_published_by_several_one_head_stands_in_any_order() {
     };
     assert_eq!(stands([0, 1]), stands([1, 0]));
     assert_eq!(stands([0, 1]).len(), 1);
+}
+
+/// Whoever signs can make as many signatures for one thing as it likes, and each would be another head of one commit.
+#[test]
+fn a_commit_that_its_author_signs_again_and_again_is_one_head() {
+    let mut pool = TestPool::of(2);
+    pool.say(epoch(&key(0), 1, Vec::new()));
+    let head = merge_by(1, 1, &[(0, Dot { writer: writer(0, 1), seq: 1 })]);
+    let again = |byte: u8| {
+        let mut value = head.value().clone();
+        value.marks[0].signatures[0].0[0] ^= byte;
+        Signed::sign(pool_id(), keys(1).writer().expect("made from the write secret").signing_key(), value)
+    };
+    let before = pool.facts.all().count();
+    for byte in 0..20 {
+        pool.say(again(byte));
+    }
+    assert_eq!(pool.facts.heads(pool_id().volume()).len(), 1);
+    assert_eq!(pool.facts.all().count(), before + 1);
 }
 
 #[test]
@@ -183,33 +222,15 @@ fn what_an_epoch_began_from_is_not_hidden_with_an_older_key_or_that_of_an_epoch_
     assert_eq!(pool.facts.heads_left_out(volume), std::slice::from_ref(&late), "kept, and not shown");
     // The same with the key of an epoch that a lower rank began at the same time.
     let other = fsdfs_proto::volume::VolumeKeys::from_write_secret(volume, 2, fsdfs_proto::ids::Key([9; 32]));
-    let writer = other.writer().expect("writes");
     let elsewhere = fsdfs_proto::identity::VolEpoch {
         signer: node(0).into(),
-        write_pk: writer.write_pk(),
+        write_pk: other.writer().expect("writes").write_pk(),
         read_check: other.read_check(),
         ..epoch(&root(), 2, vec![frozen]).value().clone()
     };
     assert_eq!(pool.say(Signed::sign(pool_id(), &key(0), elsewhere)), InsertOutcome::New);
-    let commit = fsdfs_proto::volume::Commit {
-        parents: Vec::new(),
-        time: fsdfs_proto::time::Hlc { ms: 1, count: 0 },
-        dot: Some(fsdfs_proto::volume::Dot { writer: fsdfs_proto::ids::Writer([9; 8]), seq: 9 }),
-        version_vector: [(1, 1), (9, 9)]
-            .map(|(writer, seq)| fsdfs_proto::volume::Dot { writer: fsdfs_proto::ids::Writer([writer; 8]), seq })
-            .into_iter()
-            .collect(),
-        flags: fsdfs_proto::volume::EntryFlags::NONE,
-        root: fsdfs_proto::volume::FolderNode {
-            births: Vec::new(),
-            since: fsdfs_proto::volume::VersionVector::default(),
-            attrs: Vec::new(),
-            tree: None,
-            within: fsdfs_proto::volume::FolderVectors::default(),
-        },
-        message: None,
-    };
-    pool.say(fsdfs_proto::volume::Commit::head(writer, &key(1), pool_id(), &commit.seal(writer, 3)));
+    let dots = [(1, 9, 9), (0, 1, 1)].map(|(of, number, seq)| (of, Dot { writer: writer(of, number), seq }));
+    pool.say(head_under(&other, 1, Vec::new(), Some(dots[0].1), &dots));
     assert_eq!(pool.facts.heads(volume), [last]);
     let new = head(2, &[(1, 2)]);
     pool.say(new.clone());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fsdfs_proto::ids::Writer;
+use fsdfs_proto::ids::{NodeId, Writer};
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{Dot, EntryVersion};
 
@@ -126,7 +126,7 @@ impl HistoryWorld {
 
     fn change(&mut self, writer: usize, random: &mut fastrand::Rng, source: &mut BlockSource) {
         let before = Arc::clone(&self.states[writer]);
-        let id = Writer([b'A' + writer as u8; 8]);
+        let id = Writer::of(NodeId([b'A' + writer as u8; 32]), 1);
         let dot = Dot { writer: id, seq: before.version_vector.get(id) + 1 };
         self.clock += 400;
         let origin = EntryOrigin { dot, time: Hlc { ms: self.clock, count: 0 } };

@@ -1,8 +1,9 @@
 //! Trees that somebody with the volume's keys made to do harm, or a program with a mistake: they cost what they are, and no more.
 
+use fsdfs_proto::ids::Signature;
 use fsdfs_proto::volume::{
     BlockRef, Commit, DirectoryChild, DirectoryEntry, DirectoryNode, Dot, EntryFlags, FolderNode, FolderVectors,
-    NodeSummary, VERSION_VECTOR_WRITERS_MAX, VersionVector,
+    MarkSet, NodeSummary, VERSION_VECTOR_WRITERS_MAX, VersionVector,
 };
 
 use super::super::coverable;
@@ -12,9 +13,22 @@ use super::super::source::BlockSource;
 use super::*;
 use crate::tree::{BlockAbsence, JobBudget};
 
-const MALLORY: Writer = Writer([b'M'; 8]);
+pub fn mallory() -> Writer {
+    writer_of(b'M')
+}
 
-fn dot(writer: Writer, seq: u64) -> Dot {
+/// Nodes that somebody made up, and their writers.
+fn made_up(number: u64) -> NodeId {
+    let mut node = [0; 32];
+    node[..8].copy_from_slice(&number.to_be_bytes());
+    NodeId(node)
+}
+
+fn made_up_writer(number: u64) -> Writer {
+    Writer::of(made_up(number), 1)
+}
+
+pub fn dot(writer: Writer, seq: u64) -> Dot {
     Dot { writer, seq }
 }
 
@@ -32,25 +46,53 @@ fn folder_of(at: &str, folder: FolderNode) -> DirectoryEntry {
 }
 
 /// Who holds the volume's keys, and seals what it likes.
-#[derive(Default)]
-struct Forger(BTreeMap<BlockId, Block>);
+pub struct Forger {
+    blocks: BTreeMap<BlockId, Block>,
+    /// Whose writers it names.
+    nodes: BTreeMap<[u8; 10], NodeId>,
+}
+
+impl Default for Forger {
+    fn default() -> Self {
+        let nodes = (b'A'..=b'Z').map(node_of).chain((0..200).map(made_up));
+        let nodes = nodes.map(|node| (*Writer::of(node, 0).node_part(), node)).collect();
+        Self { blocks: BTreeMap::new(), nodes }
+    }
+}
 
 impl Forger {
+    /// Writers of nodes that nobody knows.
+    pub fn crowd(&mut self, numbers: std::ops::Range<u64>) -> Vec<Dot> {
+        let dots: Vec<Dot> = numbers.clone().map(|number| dot(made_up_writer(number), 1)).collect();
+        let nodes = numbers.map(made_up).zip(&dots);
+        self.nodes.extend(nodes.map(|(node, dot)| (*dot.writer.node_part(), node)));
+        dots
+    }
+
+    /// As if all nodes had signed: whether they have is looked at where a head comes in.
+    fn marks(&self, version_vector: &VersionVector) -> MarkSet {
+        let mut marks = MarkSet::default();
+        for dot in version_vector.dots() {
+            marks.add(*dot, self.nodes[dot.writer.node_part()], Signature([0; 64]));
+        }
+        marks
+    }
+
     fn seal(&mut self, node: DirectoryNode) -> BlockRef {
         let (block, at) = node.seal(keys().writer().unwrap(), 3).unwrap();
-        self.0.insert(block.id(), block);
+        self.blocks.insert(block.id(), block);
         at
     }
 
     /// A folder with these entries, as an honest writer would describe it.
-    fn folder(&mut self, entries: Vec<DirectoryEntry>) -> FolderNode {
+    pub fn folder(&mut self, entries: Vec<DirectoryEntry>) -> FolderNode {
         let node = DirectoryNode::Leaf(entries);
         let within = NodeSummary::of(&node).within;
-        FolderNode { births: vec![dot(MALLORY, 1)], tree: Some(self.seal(node)), within, ..FolderNode::default() }
+        FolderNode { births: vec![dot(mallory(), 1)], tree: Some(self.seal(node)), within, ..FolderNode::default() }
     }
 
     /// A head with this root, which includes all of `seen` and one operation of its own.
-    fn head(&mut self, root: FolderNode, seen: &[Signed<Head>], own: Dot) -> Signed<Head> {
+    pub fn head(&mut self, root: FolderNode, seen: &[Signed<Head>], own: Dot) -> Signed<Head> {
         let mut version_vector = VersionVector::default();
         for head in seen {
             version_vector.add_all(&CommitView::of_head(head.value()).unwrap().extra.version_vector);
@@ -64,15 +106,16 @@ impl Forger {
         })
     }
 
-    fn commit(&mut self, commit: &Commit) -> Signed<Head> {
+    pub fn commit(&mut self, commit: &Commit) -> Signed<Head> {
         let keys = keys();
         let block = commit.seal(keys.writer().unwrap(), 3);
-        self.0.insert(block.id(), block.clone());
-        Commit::head(keys.writer().unwrap(), &author(), POOL, &block)
+        self.blocks.insert(block.id(), block.clone());
+        let marks = self.marks(&commit.version_vector);
+        Commit::head(keys.writer().unwrap(), &key_of(b'M'), POOL, &block, &marks).unwrap()
     }
 }
 
-fn commit() -> Commit {
+pub fn commit() -> Commit {
     Commit {
         parents: Vec::new(),
         time: Hlc { ms: 1, count: 0 },
@@ -84,7 +127,7 @@ fn commit() -> Commit {
     }
 }
 
-fn root_entries(peer: &TestWriter) -> Vec<DirectoryEntry> {
+pub fn root_entries(peer: &TestWriter) -> Vec<DirectoryEntry> {
     let root = Commit::open(&keys(), &peer.heads[0].value().commit).unwrap().root;
     let at = root.tree.unwrap();
     match DirectoryNode::open(keys().volume, at, &peer.store[&at.id]).unwrap() {
@@ -94,27 +137,27 @@ fn root_entries(peer: &TestWriter) -> Vec<DirectoryEntry> {
 }
 
 /// `peer` as it is when it has heard of this head only.
-fn hears(peer: &TestWriter, forger: &Forger, head: &Signed<Head>) -> TestWriter {
+pub fn hears(peer: &TestWriter, forger: &Forger, head: &Signed<Head>) -> TestWriter {
     let mut peer = peer.clone();
-    peer.store.extend(forger.0.clone());
+    peer.store.extend(forger.blocks.clone());
     peer.heads = vec![head.clone()];
     peer
 }
 
-fn bad_heads(done: JobDone) -> Vec<(BlockId, HeadFault)> {
+pub fn bad_heads(done: JobDone) -> Vec<(BlockId, HeadFault)> {
     match done {
         JobDone::BadHeads(faults) => faults,
         other => panic!("{other:?}"),
     }
 }
 
-fn put(at: &str) -> TreeEdit {
+pub fn put(at: &str) -> TreeEdit {
     TreeEdit::Put { path: path(at), file: inline("new"), xattrs: Vec::new() }
 }
 
 /// 61 small blocks with 2^60 leaves.
 fn doubled(forger: &mut Forger) -> FolderNode {
-    let mut node = DirectoryNode::Leaf(vec![file_of("a", &[dot(MALLORY, 1)])]);
+    let mut node = DirectoryNode::Leaf(vec![file_of("a", &[dot(mallory(), 1)])]);
     for level in 1..=60 {
         let NodeSummary { count, within } = NodeSummary::of(&node);
         let at = forger.seal(node);
@@ -122,7 +165,7 @@ fn doubled(forger: &mut Forger) -> FolderNode {
         node = DirectoryNode::Interior { level, children: vec![child("a"), child("b")] };
     }
     let within = NodeSummary::of(&node).within;
-    FolderNode { births: vec![dot(MALLORY, 1)], tree: Some(forger.seal(node)), within, ..FolderNode::default() }
+    FolderNode { births: vec![dot(mallory(), 1)], tree: Some(forger.seal(node)), within, ..FolderNode::default() }
 }
 
 #[test]
@@ -134,7 +177,7 @@ fn a_folder_whose_nodes_are_shared_ends_no_job() {
     let mut entries = root_entries(&honest);
     entries.insert(0, folder_of("evil", evil.clone()));
     let root = forger.folder(entries);
-    let head = forger.head(root, &honest.heads, dot(MALLORY, 1));
+    let head = forger.head(root, &honest.heads, dot(mallory(), 1));
     let mut reader = hears(&honest, &forger, &head);
     assert_eq!(reader.list("").len(), 2);
     let list = TreeQuery::List { path: path("/evil"), after: None, max: 1000 };
@@ -145,7 +188,7 @@ fn a_folder_whose_nodes_are_shared_ends_no_job() {
     assert_eq!(reader.tree(), ["/f=1", "/g=new"]);
 
     // As the root of a head it ends that head.
-    let head = forger.head(evil, &honest.heads, dot(MALLORY, 2));
+    let head = forger.head(evil, &honest.heads, dot(mallory(), 2));
     let mut reader = hears(&honest, &forger, &head);
     let job = QueryJob { terms: JobTerms::default(), ..query_job(&reader) };
     let faults = bad_heads(reader.run(TreeJob::Query(job)));
@@ -171,8 +214,8 @@ fn equal_folders_at_many_places_cost_a_merge_as_much_as_one() {
     let mut honest = TestWriter::new(b'A');
     honest.put("/f", "1");
     let mut forger = Forger::default();
-    let many: Vec<Dot> = (0..20).map(|number| dot(Writer([100 + number; 8]), 1)).collect();
-    let more: Vec<Dot> = (0..20).map(|number| dot(Writer([130 + number; 8]), 1)).collect();
+    let many: Vec<Dot> = (0..20).map(|number| dot(made_up_writer(100 + number), 1)).collect();
+    let more: Vec<Dot> = (0..20).map(|number| dot(made_up_writer(130 + number), 1)).collect();
     let mut evil = forger.folder(vec![file_of("f", &many), file_of("g", &more)]);
     assert!(evil.within.spans().is_none());
     for _ in 0..60 {
@@ -184,9 +227,9 @@ fn equal_folders_at_many_places_cost_a_merge_as_much_as_one() {
     let mut seen = VersionVector::default();
     seen.add_all(&CommitView::of_head(honest.heads[0].value()).unwrap().extra.version_vector);
     many.iter().chain(&more).for_each(|dot| seen.add(*dot));
-    seen.add(dot(MALLORY, 1));
+    seen.add(dot(mallory(), 1));
     let root = FolderNode { births: Vec::new(), ..root };
-    let head = forger.commit(&Commit { version_vector: seen, dot: Some(dot(MALLORY, 1)), root, ..commit() });
+    let head = forger.commit(&Commit { version_vector: seen, dot: Some(dot(mallory(), 1)), root, ..commit() });
     // Each of them goes on from it, for nothing is wrong with it.
     let one = hears(&honest, &forger, &head);
     let changes: [fn(&mut TestWriter); 2] = [
@@ -218,10 +261,10 @@ fn a_merge_leaves_a_folder_that_breaks_the_rules_to_the_side_that_has_it_whole()
     let mut forger = Forger::default();
     let mut entries = root_entries(&honest);
     let folder = entries[0].folder.as_mut().unwrap();
-    folder.within.add(dot(MALLORY, 9));
+    folder.within.add(dot(mallory(), 9));
     folder.attrs = Vec::new();
     let root = forger.folder(entries);
-    let head = forger.head(root, &honest.heads, dot(MALLORY, 9));
+    let head = forger.head(root, &honest.heads, dot(mallory(), 9));
 
     let mut alone = hears(&honest, &forger, &head);
     assert_eq!(alone.entry("/e").unwrap().name, name("e"));
@@ -245,11 +288,12 @@ fn a_head_that_does_not_open_is_named_and_the_next_operation_covers_it() {
     let mut honest = TestWriter::new(b'A');
     honest.put("/f", "1");
     let other = VolumeKeys::from_write_secret(keys().volume, 1, Key([99; 32]));
-    let (own, mut version_vector) = (dot(MALLORY, 1), VersionVector::default());
+    let (own, mut version_vector) = (dot(mallory(), 1), VersionVector::default());
     version_vector.add_all(&CommitView::of_head(honest.heads[0].value()).unwrap().extra.version_vector);
     version_vector.add(own);
     let commit = Commit { version_vector, dot: Some(own), ..commit() };
-    let bad = Commit::head(other.writer().unwrap(), &author(), POOL, &commit.seal(other.writer().unwrap(), 3));
+    let (block, marks) = (commit.seal(other.writer().unwrap(), 3), Forger::default().marks(&commit.version_vector));
+    let bad = Commit::head(other.writer().unwrap(), &key_of(b'M'), POOL, &block, &marks).unwrap();
 
     let mut both = honest.clone();
     both.heads.push(bad.clone());
@@ -275,17 +319,17 @@ fn a_head_that_speaks_for_others_is_not_covered() {
     honest.put("/f", "1");
     let mut forger = Forger::default();
     let bad = |forger: &mut Forger, dots: &[Dot]| {
-        let version_vector: VersionVector = dots.iter().copied().chain([dot(MALLORY, 1)]).collect();
-        forger.commit(&Commit { version_vector, dot: Some(dot(MALLORY, 1)), ..commit() })
+        let version_vector: VersionVector = dots.iter().copied().chain([dot(mallory(), 1)]).collect();
+        forger.commit(&Commit { version_vector, dot: Some(dot(mallory(), 1)), ..commit() })
     };
     let covers = |head: Signed<Head>| !coverable(&honest.heads, vec![head]).is_empty();
     assert!(covers(bad(&mut forger, &[dot(honest.writer, honest.seq)])));
     assert!(!covers(bad(&mut forger, &[dot(honest.writer, u64::MAX)])));
-    let unknown: Vec<Dot> = (0..100).map(|number| dot(Writer([number; 8]), 1)).collect();
+    let unknown = forger.crowd(0..100);
     assert!(!covers(bad(&mut forger, &unknown)), "it would use up the writers of the volume");
     let own = forger.commit(&Commit {
-        version_vector: [dot(MALLORY, u64::MAX)].into_iter().collect(),
-        dot: Some(dot(MALLORY, u64::MAX)),
+        version_vector: [dot(mallory(), u64::MAX)].into_iter().collect(),
+        dot: Some(dot(mallory(), u64::MAX)),
         ..commit()
     });
     assert!(!covers(own), "nor is the number its own if it is somebody else's");
@@ -298,11 +342,11 @@ fn a_time_that_no_clock_says_is_not_handed_on() {
     let mut forger = Forger::default();
     let late = forger.commit(&Commit {
         time: Hlc { ms: u64::MAX, count: u32::MAX },
-        version_vector: [dot(MALLORY, 1)].into_iter().collect(),
-        dot: Some(dot(MALLORY, 1)),
+        version_vector: [dot(mallory(), 1)].into_iter().collect(),
+        dot: Some(dot(mallory(), 1)),
         ..commit()
     });
-    honest.store.extend(forger.0);
+    honest.store.extend(forger.blocks);
     honest.heads.push(late);
     honest.put("/g", "1");
     let time = CommitView::of_head(honest.heads[0].value()).unwrap().extra.time;
@@ -321,7 +365,7 @@ fn many_heads_do_not_hide_those_that_were_shown() {
         EditJob { heads, terms: JobTerms { good: known.to_vec(), ..JobTerms::default() }, ..job }
     };
     let many = (0..400u64).map(|number| {
-        let own = dot(Writer((1_000_000 + number).to_be_bytes()), 1);
+        let own = dot(Writer::of(node_of(b'M'), 1_000_000 + number), 1);
         forger.commit(&Commit { version_vector: [own].into_iter().collect(), dot: Some(own), ..commit() })
     });
     let mut heads: Vec<Signed<Head>> = many.collect();
@@ -337,54 +381,17 @@ fn many_heads_do_not_hide_those_that_were_shown() {
 }
 
 #[test]
-fn a_head_with_more_writers_than_there_can_be_keeps_nobody_from_writing() {
-    let mut honest = TestWriter::new(b'A');
-    honest.put("/f", "1");
-    let mut forger = Forger::default();
-    let own = dot(MALLORY, 1);
-    let numbers = 1..VERSION_VECTOR_WRITERS_MAX as u64;
-    let version_vector = numbers.map(|number| dot(Writer(number.to_be_bytes()), 1)).chain([own]).collect();
-    let full = forger.commit(&Commit { version_vector, dot: Some(own), ..commit() });
-    let known = honest.terms();
-    honest.heads.push(full.clone());
-    let job = EditJob { terms: known, ..honest.edit_job(&[put("/g")]) };
-    let faults = bad_heads(honest.run(TreeJob::Edit(job)));
-    assert_eq!(faults, [(BlockId::of(&full.value().commit), HeadFault::TooManyWriters)]);
-}
-
-/// Ids can be made to measure: of these crowds some are looked at first.
-#[test]
-fn a_crowd_does_not_take_the_place_of_what_goes_on_from_a_head_that_was_used() {
-    let mut honest = TestWriter::new(b'A');
-    let mut forger = Forger::default();
-    let mut crowd = |numbers: std::ops::Range<u64>, seq| {
-        let own = dot(MALLORY, seq);
-        let version_vector = numbers.map(|number| dot(Writer(number.to_be_bytes()), 1)).chain([own]).collect();
-        forger.commit(&Commit { version_vector, dot: Some(own), ..commit() })
-    };
-    let (used, next) = (crowd(1..2_000, 1), crowd(1..2_001, 2));
-    for number in 1..9 {
-        let other = crowd(number * 10_000..number * 10_000 + 1_000, 1);
-        honest.heads = vec![other.clone(), next.clone()];
-        let terms = JobTerms { good: vec![used.clone()], ..JobTerms::default() };
-        let job = EditJob { terms, ..honest.edit_job(&[put("/g")]) };
-        let faults = bad_heads(honest.run(TreeJob::Edit(job)));
-        assert_eq!(faults, [(BlockId::of(&other.value().commit), HeadFault::TooManyWriters)]);
-    }
-}
-
-#[test]
 fn a_root_that_is_nowhere_is_named_and_one_that_is_away_too() {
     let mut honest = TestWriter::new(b'A');
     honest.put("/f", "1");
     let mut forger = Forger::default();
     let at = BlockRef { id: BlockId([77; 32]), key: Key([1; 32]) };
-    let within = [dot(MALLORY, 1)].iter().fold(FolderVectors::default(), |mut within, dot| {
+    let within = [dot(mallory(), 1)].iter().fold(FolderVectors::default(), |mut within, dot| {
         within.add(*dot);
         within
     });
     let root = FolderNode { tree: Some(at), within, ..FolderNode::default() };
-    let head = forger.head(root, &[], dot(MALLORY, 1));
+    let head = forger.head(root, &[], dot(mallory(), 1));
     for absence in [BlockAbsence::Nowhere, BlockAbsence::Away] {
         let mut job = TreeJob::Query(QueryJob {
             heads: vec![honest.heads[0].clone(), head.clone()],
@@ -452,11 +459,11 @@ fn what_makes_a_merge_too_costly_is_the_head_that_came_last() {
 /// would read.
 #[test]
 fn stamps_that_do_not_fit_together_are_made_explicit() {
-    let writers = |from: u64, count: u64| (from..from + count).map(|number| dot(Writer(number.to_be_bytes()), 1));
-    let (old, half) = (dot(Writer(5_000u64.to_be_bytes()), 1), VERSION_VECTOR_WRITERS_MAX as u64 - 8);
+    let writers = |from: u64, count: u64| (from..from + count).map(|number| dot(made_up_writer(number), 1));
+    let (old, half) = (dot(made_up_writer(5_000), 1), VERSION_VECTOR_WRITERS_MAX as u64 - 8);
     let origin = EntryOrigin { dot: old, time: Hlc::default() };
     let file = NameSlot { versions: vec![origin.version(inline("x"), &[])], dir: None };
-    let inner_birth = dot(Writer([b'D'; 8]), 1);
+    let inner_birth = dot(writer_of(b'D'), 1);
     let inner_since: VersionVector = writers(5_000, half).collect();
     let outer_since: VersionVector = writers(10_000, half).chain([inner_birth]).collect();
     let folder = |births: Dot, since: VersionVector, name: EntryName, slot: NameSlot| MergedDirectory {
@@ -475,8 +482,8 @@ fn stamps_that_do_not_fit_together_are_made_explicit() {
     let mut source = BlockSource::new(keys().volume, &blocks);
     let inner = folder(inner_birth, inner_since, name("f"), file.clone());
     let inner = NameSlot { versions: Vec::new(), dir: Some(inner.into()) };
-    let ours = side(dot(Writer([b'P'; 8]), 1), outer_since, "d", inner);
-    let theirs = side(dot(Writer([b'Q'; 8]), 1), VersionVector::default(), "z", file);
+    let ours = side(dot(writer_of(b'P'), 1), outer_since, "d", inner);
+    let theirs = side(dot(writer_of(b'Q'), 1), VersionVector::default(), "z", file);
     let merged = merge(&mut source, &ours, &theirs).unwrap();
     let outer = merged.root.changes[&name("p")].dir.clone().unwrap();
     let inner = outer.changes[&name("d")].dir.clone().unwrap();
@@ -492,6 +499,7 @@ fn no_user_writes_below_the_reserved_name() {
     let make = TreeEdit::MakeDir { path: path("/.fsdfs"), attrs: None, xattrs: Vec::new(), fresh: false };
     assert_eq!(honest.edit(&[put("/.fsdfs/x"), put("/.fsdfs"), make]), [refused, refused, refused]);
     assert_eq!(honest.rename("/f", "/.fsdfs"), refused);
+    assert_eq!(honest.edit(&[put("/d/.fsdfs%"), put("/d/.fsdfs%..")]), [refused, refused]);
     assert_eq!(honest.put("/d/.fsdfs", "1"), EditOutcome::Changed, "in the root only");
 }
 

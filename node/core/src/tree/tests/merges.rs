@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use fsdfs_proto::ids::Writer;
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, Dot, LinkClass};
@@ -75,7 +74,7 @@ fn concurrent_versions_have_names_of_their_own() {
     one.put("/f.txt", "1");
     two.put("/f.txt", "2");
     two.put("/f.txt", "2 later");
-    let conflict = "/f (conflict 41414141 2023-11-14 22.13.23).txt";
+    let conflict = &format!("/f (conflict {} 2023-11-14 22.13.23).txt", one.writer.short());
     assert_eq!(meet(&mut one, &mut two), ["/f.txt=2 later".into(), format!("{conflict}=1")]);
     let shown = one.entry(conflict).unwrap();
     assert_eq!(shown.conflict_of, Some(name("f.txt")));
@@ -302,7 +301,7 @@ fn a_walk_reaches_everything_without_keys() {
 #[test]
 fn a_bottomless_tree_is_refused() {
     let nested = |depth: usize, content: &str, seq: u64| {
-        let dot = Dot { writer: Writer([content.as_bytes()[0]; 8]), seq };
+        let dot = Dot { writer: super::writer_of(content.as_bytes()[0]), seq };
         let origin = EntryOrigin { dot, time: Hlc::default() };
         let mut dir = MergedDirectory::born(origin, FileAttributes::default());
         dir.changes.insert(name("f"), NameSlot { versions: vec![origin.version(inline(content), &[])], dir: None });

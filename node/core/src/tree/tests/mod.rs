@@ -9,6 +9,7 @@ mod hostile;
 mod merges;
 mod model;
 mod published;
+mod writers;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, Key, PoolId, VolumeId, Writer};
+use fsdfs_proto::ids::{BlockId, Key, NodeId, PoolId, VolumeId, Writer};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, NodeTarget, VolumeKeys};
@@ -35,9 +36,22 @@ pub const fn nodes(leaf_bytes: usize, interior_bytes: usize) -> NodeTarget {
     NodeTarget { leaf_bytes, interior_bytes }
 }
 
-/// In whose name all heads are published here.
+/// Who publishes merges here.
 pub fn author() -> SigningKey {
     SigningKey::from_bytes(&[4; 32])
+}
+
+/// The key of the node of a writer.
+pub fn key_of(name: u8) -> SigningKey {
+    SigningKey::from_bytes(&[name; 32])
+}
+
+pub fn node_of(name: u8) -> NodeId {
+    NodeId(key_of(name).verifying_key().to_bytes())
+}
+
+pub fn writer_of(name: u8) -> Writer {
+    Writer::of(node_of(name), 1)
 }
 
 pub fn keys() -> VolumeKeys {
@@ -47,6 +61,7 @@ pub fn keys() -> VolumeKeys {
 /// A writer with its heads; stores may be shared.
 #[derive(Clone)]
 pub struct TestWriter {
+    pub name: u8,
     pub writer: Writer,
     pub seq: u64,
     pub clock: u64,
@@ -63,7 +78,8 @@ impl TestWriter {
     /// A writer at the genesis commit.
     pub fn new(name: u8) -> Self {
         let mut peer = Self {
-            writer: Writer([name; 8]),
+            name,
+            writer: writer_of(name),
             seq: 0,
             clock: 1_700_000_000_000,
             params: TINY,
@@ -78,7 +94,7 @@ impl TestWriter {
 
     /// Another writer that starts from the same state.
     pub fn fork(&self, name: u8) -> Self {
-        Self { writer: Writer([name; 8]), seq: 0, ..self.clone() }
+        Self { name, writer: writer_of(name), seq: 0, ..self.clone() }
     }
 
     /// Runs a job as the engine does.
@@ -115,7 +131,7 @@ impl TestWriter {
         EditJob {
             keys: keys(),
             pool: POOL,
-            author: author(),
+            author: key_of(self.name),
             heads: self.heads.clone(),
             edits: edits.to_vec(),
             dot: (self.writer, self.seq + 1),

@@ -5,19 +5,30 @@ use std::sync::Arc;
 
 use fsdfs_proto::ids::Writer;
 use fsdfs_proto::time::Hlc;
-use fsdfs_proto::volume::{Commit, Dot, EntryVersion, FileNode, VersionVector};
+use fsdfs_proto::volume::{Commit, Dot, EntryVersion, FileNode, MarkSet, VersionVector};
 use serde_json::{Value, json};
 
 use super::super::dir::{MergedDirectory, NameSlot};
 use super::super::merge::{MergeState, merge};
 use super::super::pages::DirectoryPages;
 use super::super::source::BlockSource;
-use super::{BlockMap, JobDone, JobTerms, MergeJob, POOL, TINY, TreeJob, author, inline, keys, name, text};
+use super::{
+    BlockMap, JobDone, JobTerms, MergeJob, POOL, TINY, TreeJob, author, inline, key_of, keys, name, text, writer_of,
+};
 
 const VECTORS: &str = include_str!("../../../../../proto-spec/vectors/merge.json");
 
 fn dot(of: &Value) -> Dot {
-    Dot { writer: Writer([of[0].as_str().unwrap().as_bytes()[0]; 8]), seq: of[1].as_u64().unwrap() }
+    Dot { writer: writer_named(of[0].as_str().unwrap().as_bytes()[0]), seq: of[1].as_u64().unwrap() }
+}
+
+/// The writers of the model have letters, and here a part of an id that follows from a node's key.
+fn writer_named(name: u8) -> Writer {
+    NAMED.with(|named| named[&name])
+}
+
+thread_local! {
+    static NAMED: BTreeMap<u8, Writer> = [b'A', b'B', b'C'].map(|name| (name, writer_of(name))).into();
 }
 
 fn version_vector(of: &Value) -> VersionVector {
@@ -28,13 +39,14 @@ fn version(of: &Value) -> EntryVersion<FileNode> {
     let content = of[1].as_u64().unwrap();
     let value = inline(&content.to_string());
     let time = Hlc { ms: content, count: 0 };
-    EntryVersion { time, writer: Writer([0; 8]), value, xattrs: Vec::new(), copies: None, dot: dot(&of[0]) }
+    EntryVersion { time, writer: Writer([0; 16]), value, xattrs: Vec::new(), copies: None, dot: dot(&of[0]) }
 }
 
 fn dir(of: &Value) -> MergedDirectory {
     let births = of[0].as_array().unwrap();
     let mut dir = MergedDirectory::default();
     dir.folder.births = births.iter().map(|birth| dot(&birth[0])).collect();
+    dir.folder.births.sort();
     dir.folder.since = births.iter().flat_map(|birth| version_vector(&birth[1]).dots().to_vec()).collect();
     for entry in of[1].as_array().unwrap() {
         let mut versions: Vec<_> = entry[1].as_array().unwrap().iter().map(version).collect();
@@ -50,22 +62,27 @@ fn state(of: &Value) -> MergeState {
 }
 
 fn dot_out(dot: Dot) -> Value {
-    json!([char::from(dot.writer.0[0]).to_string(), dot.seq])
+    let name = NAMED.with(|named| named.iter().find(|(_, writer)| **writer == dot.writer).map(|(name, _)| *name));
+    json!([char::from(name.unwrap()).to_string(), dot.seq])
 }
 
 fn seen_out(version_vector: &VersionVector) -> Value {
-    version_vector.dots().iter().map(|dot| dot_out(*dot)).collect()
+    let mut dots: Vec<Value> = version_vector.dots().iter().map(|dot| dot_out(*dot)).collect();
+    dots.sort_by_key(|dot| dot[0].to_string());
+    Value::Array(dots)
 }
 
 fn dir_out(source: &mut BlockSource, dir: &MergedDirectory) -> Value {
-    let births: Value =
+    let mut births: Vec<Value> =
         dir.folder.births.iter().map(|birth| json!([dot_out(*birth), seen_out(&dir.folder.since)])).collect();
+    births.sort_by_key(|birth| (birth[0][0].to_string(), birth[0][1].as_u64()));
     let mut names = Vec::new();
     for (name, slot) in dir.all(source, &|_| false).unwrap() {
-        let mut versions: Vec<(Dot, u64)> =
-            slot.versions.iter().map(|version| (version.dot, text(&version.value.content).parse().unwrap())).collect();
-        versions.sort();
-        let versions: Value = versions.into_iter().map(|(dot, content)| json!([dot_out(dot), content])).collect();
+        let version = |version: &EntryVersion<FileNode>| {
+            json!([dot_out(version.dot), text(&version.value.content).parse::<u64>().unwrap()])
+        };
+        let mut versions: Vec<Value> = slot.versions.iter().map(version).collect();
+        versions.sort_by_key(|version| (version[0][0].to_string(), version[0][1].as_u64(), version[1].as_u64()));
         let sub = slot.dir.as_ref().map(|sub| dir_out(source, sub));
         names.push(json!([str::from_utf8(&name).unwrap(), versions, sub]));
     }
@@ -103,7 +120,18 @@ fn merges_of_heads_are_those_of_the_model() {
             let dot = version_vector.dots().last().copied();
             let commit = Commit { parents: vec![], time: Hlc::default(), dot, version_vector, root, ..commit() };
             store.extend(pages.blocks.into_iter().map(|block| (block.id(), block)));
-            Commit::head(keys.writer().unwrap(), &author(), POOL, &commit.seal(keys.writer().unwrap(), 3))
+            let mut marks = MarkSet::default();
+            let mut of_last = key_of(b'A');
+            for name in [b'A', b'B', b'C'] {
+                let (key, writer) = (key_of(name), writer_named(name));
+                let seq = commit.version_vector.get(writer);
+                marks.sign(&key, keys.volume, Dot { writer, seq });
+                if commit.dot.is_some_and(|dot| dot.writer == writer) {
+                    of_last = key;
+                }
+            }
+            let block = commit.seal(keys.writer().unwrap(), 3);
+            Commit::head(keys.writer().unwrap(), &of_last, POOL, &block, &marks).unwrap()
         });
         let mut job = TreeJob::Merge(MergeJob {
             keys: keys.clone(),

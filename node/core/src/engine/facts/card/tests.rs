@@ -1,4 +1,4 @@
-use fsdfs_proto::ids::{DiskNonce, NodeId, Writer};
+use fsdfs_proto::ids::{DiskNonce, Instance, NodeId};
 
 use super::*;
 use crate::engine::test_kit::pool::beat;
@@ -18,7 +18,7 @@ fn small_growth_does_not_move_data() {
 
 fn own_card() -> OwnCard {
     let addrs = vec!["192.0.2.0:4001".to_owned()];
-    let instance = Writer([0; 8]);
+    let instance = Instance([0; 8]);
     OwnCard::new(Profile { name: "attic".into(), site: "home".into(), addrs, uplink: None, instance }, 1 << 30)
 }
 

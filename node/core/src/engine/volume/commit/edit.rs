@@ -39,7 +39,7 @@ impl CommitRun<'_, '_> {
             return self.commits.refuse(self.parts.cx, self.volume, &refusal);
         }
         // Drawn also for a merge, which does not use it up.
-        let own = self.parts.writer.next_dot(self.parts.cx);
+        let own = self.parts.writer.next_dot(self.parts.cx, self.parts.heads);
         let hlc = self.parts.writer.stamp(self.parts.cx);
         let Some(commits) = self.commits.0.get_mut(&self.volume) else { return };
         // Blocks are immutable: at worst some are not needed.

@@ -328,6 +328,9 @@ fn may_not_write(cx: &Context, volume: VolumeId) -> Option<Refusal> {
     if cx.keys.get(&volume).is_none_or(|keys| keys.writer().is_none()) {
         return Some(cx.lacks_write_key());
     }
+    if !cx.facts.writers().contains(&cx.me) {
+        return Some(Refusal::NoWriterPlace);
+    }
     let off = cx.clock_off_ms().unsigned_abs();
     (off > CLOCK_OFF_MS_MAX).then_some(Refusal::ClockOff(off / 60_000))
 }

@@ -198,3 +198,30 @@ fn what_is_away_and_of_somebody_who_is_out_is_not_waited_for() {
     let noted = quarantine.note_bad(&mut cx, volume(), &stands, vec![(commit_of(&bad), away)], HeadUse::Read);
     assert_eq!((noted, quarantine.usable(&cx, volume(), stands, HeadUse::Read)), (None, vec![good]));
 }
+
+/// Merged, it would be in all that comes later.
+#[test]
+fn a_crowd_is_shown_where_nothing_else_is_known_and_neither_written_on_nor_covered() {
+    let (mut cx, mut quarantine) = (context(0, 3), Quarantine::default());
+    let crowd = pool::head_by(9, 1, &[(9, 1)]);
+    cx.facts.insert(crowd.clone().into());
+    let stands = cx.facts.heads(volume());
+    let note = |cx: &mut Context, quarantine: &mut Quarantine, fault| {
+        quarantine.note_bad(cx, volume(), &stands, vec![(commit_of(&crowd), fault)], HeadUse::Read);
+    };
+    assert!(quarantine.terms(&cx, volume(), &stands).has_strangers(crowd.value()));
+    note(&mut cx, &mut quarantine, HeadFault::TooManyWriters);
+    assert!(usable(&cx, &quarantine).is_empty());
+    let shown = quarantine.usable(&cx, volume(), stands.clone(), HeadUse::Read);
+    assert_eq!(shown, stands);
+    assert!(!quarantine.terms(&cx, volume(), &shown).has_strangers(crowd.value()), "a job may read it");
+    // Read, it is not used: when it is tried again it is no better, nor beside another head.
+    quarantine.note_good(&cx, volume(), &shown);
+    pass(&mut cx, QUARANTINE_AWAY_MS);
+    assert!(quarantine.terms(&cx, volume(), &stands).has_strangers(crowd.value()));
+    assert_eq!(quarantine.reported(&cx).count(), 0, "its author was never in: nothing can be done about it");
+    // Nor is one covered that nobody can read: its names would be in the head that covers it.
+    note(&mut cx, &mut quarantine, DAMAGED);
+    let good = pool::head(1, &[(4, 2)]);
+    assert!(quarantine.terms(&cx, volume(), &[good]).covered.is_empty());
+}

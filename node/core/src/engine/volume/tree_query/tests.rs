@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::Writer;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 
@@ -32,7 +31,7 @@ fn tree() -> (Signed<Head>, Vec<Block>) {
             xattrs: Vec::new(),
             fresh: false,
         }],
-        dot: (Writer([9; 8]), 1),
+        dot: (pool::writer(0, 9), 1),
         hlc: Hlc { ms: 5, count: 0 },
         copies: 3,
         params: PARAMS,

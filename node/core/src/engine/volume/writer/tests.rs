@@ -4,18 +4,20 @@ use super::*;
 use crate::engine::test_kit::{context, pass, pool};
 
 const HEARD: HeardHeads = HeardHeads { majority: true, own_past: true };
-const OLD: WriterId = WriterId([9; 8]);
+fn old() -> WriterId {
+    pool::writer(0, 9)
+}
 
 fn replayed(entries: &[(u8, u64)], may_be_restored_copy: bool) -> Writer {
     let mut writer = Writer::default();
     for (number, seq) in entries {
-        writer.replay(OwnSequence { writer: WriterId([*number; 8]), seq: *seq });
+        writer.replay(OwnSequence { writer: pool::writer(0, *number), seq: *seq });
     }
     writer.on_start(may_be_restored_copy);
     writer
 }
 
-/// The dot of the next commit, after a start with these entries, when a head includes number `seen` of [`OLD`].
+/// The dot of the next commit, after a start with these entries, when a head includes number `seen` of [`old`].
 fn next(entries: &[(u8, u64)], restored: bool, seen: u64, heard: HeardHeads) -> OwnSequence {
     let mut cx = context(0, 3);
     if seen > 0 {
@@ -23,12 +25,12 @@ fn next(entries: &[(u8, u64)], restored: bool, seen: u64, heard: HeardHeads) -> 
     }
     let mut writer = replayed(entries, restored);
     writer.confirm(&cx, &LocalHeads::default(), heard);
-    writer.next_dot(&mut cx)
+    writer.next_dot(&mut cx, &LocalHeads::default())
 }
 
 #[test]
 fn an_incarnation_goes_on_behind_its_greatest_number() {
-    let expected = OwnSequence { writer: OLD, seq: 8 };
+    let expected = OwnSequence { writer: old(), seq: 8 };
     assert_eq!(next(&[(9, 3), (9, 7), (9, 5)], false, 0, HEARD), expected);
     assert_eq!(next(&[(9, 7), (4, 2)], false, 7, HEARD), expected, "and of several the longest");
 }
@@ -43,7 +45,7 @@ fn an_incarnation_is_not_used_again_where_a_number_might_be() {
         ("an empty log", next(&[], false, 7, HEARD)),
     ];
     for (why, dot) in cases {
-        assert!(dot.writer != OLD && dot.seq == 1, "{why}: {dot:?}");
+        assert!(dot.writer != old() && dot.seq == 1, "{why}: {dot:?}");
     }
 }
 
@@ -53,7 +55,7 @@ fn what_was_confirmed_once_needs_no_second_confirmation() {
     let mut writer = replayed(&[(9, 7)], false);
     writer.confirm(&cx, &LocalHeads::default(), HEARD);
     writer.confirm(&cx, &LocalHeads::default(), HeardHeads { majority: false, own_past: false });
-    assert_eq!(writer.next_dot(&mut cx), OwnSequence { writer: OLD, seq: 8 });
+    assert_eq!(writer.next_dot(&mut cx, &LocalHeads::default()), OwnSequence { writer: old(), seq: 8 });
 }
 
 #[test]
@@ -61,15 +63,15 @@ fn a_number_is_used_up_by_the_head_that_bears_it_and_by_no_other() {
     let mut cx = context(0, 3);
     let mut writer = replayed(&[(9, 7)], false);
     for _ in 0..2 {
-        assert_eq!(writer.next_dot(&mut cx).seq, 8, "asking uses up nothing");
+        assert_eq!(writer.next_dot(&mut cx, &LocalHeads::default()).seq, 8, "asking uses up nothing");
     }
     for (head, why) in [(pool::head(1, &[(9, 7)]), "a merge"), (pool::head(1, &[(4, 8)]), "another's")] {
         assert_eq!(writer.use_up(&head), None, "{why}");
     }
-    let used = OwnSequence { writer: OLD, seq: 8 };
+    let used = OwnSequence { writer: old(), seq: 8 };
     assert_eq!(writer.use_up(&pool::head(1, &[(9, 8)])), Some(used));
     assert_eq!(writer.entry(), Some(LogEntry::Own(used)));
-    assert_eq!(writer.next_dot(&mut cx).seq, 9);
+    assert_eq!(writer.next_dot(&mut cx, &LocalHeads::default()).seq, 9);
 }
 
 #[test]
@@ -106,4 +108,22 @@ fn stamps_follow_those_that_were_seen_unless_they_lie_too_far_ahead() {
     assert_eq!(writer.stamp(&cx), Hlc { ms: wall + 1, count: 0 }, "a millisecond that is full is over");
     pass(&mut cx, 10);
     assert_eq!(writer.stamp(&cx), Hlc { ms: wall + 10, count: 0 });
+}
+
+/// What is included goes by the latest incarnations of a node: one that came earlier than those would count as included.
+#[test]
+fn a_new_incarnation_is_later_than_all_that_were_heard_of() {
+    let mut cx = context(0, 3);
+    let next = |writer: &mut Writer, cx: &mut Context| writer.next_dot(cx, &LocalHeads::default()).writer;
+    let first = next(&mut Writer::default(), &mut cx);
+    assert!(first.is_of(cx.me));
+    assert_eq!(first.incarnation() >> 16, cx.now.wall / 1_000, "by the clock");
+    // A clock that was set back.
+    cx.now.wall = 1_000;
+    let mut writer = replayed(&[(9, 7)], true);
+    assert!(next(&mut writer, &mut cx) > old());
+    let dot = fsdfs_proto::volume::Dot { writer: first, seq: 3 };
+    cx.facts.insert(pool::head_under(&pool::keys(1), 0, Vec::new(), Some(dot), &[(0, dot)]).into());
+    assert!(next(&mut Writer::default(), &mut cx) > first, "as heads say");
+    assert!(next(&mut replayed(&[], true), &mut cx).incarnation() > first.incarnation());
 }

@@ -1,13 +1,13 @@
 //! Commits beside heads that cannot be used.
 
-use fsdfs_proto::ids::{Key, Writer as WriterId};
-use fsdfs_proto::volume::{BlockRef, Commit, Dot, EntryFlags, FolderNode, FolderVectors, VersionVector};
+use fsdfs_proto::ids::Key;
+use fsdfs_proto::volume::{BlockRef, Commit, Dot, EntryFlags, FolderNode, FolderVectors, MarkSet, VersionVector};
 
 use super::*;
 
 /// A head that covers what stands, and whose folders are nowhere.
 fn poison(seen: &[Signed<Head>]) -> Signed<Head> {
-    let own = Dot { writer: WriterId([77; 8]), seq: 1 };
+    let own = Dot { writer: pool::writer(1, 77), seq: 1 };
     let mut version_vector = VersionVector::default();
     let views = seen.iter().map(|head| CommitView::of_head(head.value()).expect("a head"));
     views.for_each(|view| version_vector.add_all(&view.extra.version_vector));
@@ -20,7 +20,9 @@ fn poison(seen: &[Signed<Head>]) -> Signed<Head> {
     let commit = Commit { parents: Vec::new(), time, dot: Some(own), version_vector, flags, root, message: None };
     let keys = pool::keys(1);
     let writer = keys.writer().expect("made from the write secret");
-    Commit::head(writer, &pool::key(1), pool::pool_id(), &commit.seal(writer, 3))
+    let mut marks = MarkSet::default();
+    seen.iter().for_each(|head| marks.add_head(head.value()));
+    Commit::head(writer, &pool::key(1), pool::pool_id(), &commit.seal(writer, 3), &marks).expect("all is marked")
 }
 
 #[test]
