@@ -10,6 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::{Parser, Subcommand};
+use simulations::world::HostileWay;
 use simulations::{EventTrace, RunCut, RunReport, RunShape, StepSelection, run, run_part, shrink, study};
 
 /// Runs of a simulated pool. A violation is printed with its world and the line that replays it.
@@ -36,6 +37,9 @@ struct CommandLine {
     /// Members that begin to lie, and are revoked some time later; without a number: one in each odd run, two in each even one.
     #[arg(long, value_name = "MEMBERS", num_args = 0..=1)]
     hostile: Option<Option<usize>>,
+    /// All of them lie in this way: lying, flooding, poisoning or forging.
+    #[arg(long, value_parser = way, requires = "hostile")]
+    way: Option<HostileWay>,
     /// End faults and operations after so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, requires = "seed")]
     until: Option<u64>,
@@ -136,7 +140,7 @@ fn many(options: &CommandLine) -> std::io::Result<u64> {
 impl CommandLine {
     fn shape(&self, seed: u64) -> RunShape {
         let hostile = self.hostile.map_or(0, |members| members.unwrap_or(if seed % 2 == 1 { 1 } else { 2 }));
-        RunShape { seed, nodes: self.nodes, minutes: self.minutes, hostile, bug: None }
+        RunShape { seed, nodes: self.nodes, minutes: self.minutes, hostile, way: self.way, bug: None }
     }
 
     fn cut(&self) -> RunCut {
@@ -164,6 +168,12 @@ fn range(text: &str) -> Result<Range<u64>, String> {
     let parse = |part: &str| part.parse::<u64>().map_err(|error| format!("{part:?}: {error}"));
     let (from, to) = text.split_once("..").ok_or("give FROM..TO, as in 0..100")?;
     Ok(parse(from)?..parse(to)?)
+}
+
+fn way(text: &str) -> Result<HostileWay, String> {
+    let mut ways = HostileWay::ALL.into_iter();
+    ways.find(|way| format!("{way:?}").eq_ignore_ascii_case(text))
+        .ok_or_else(|| "one of those that --help names".into())
 }
 
 /// Microseconds.

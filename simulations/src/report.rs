@@ -126,10 +126,13 @@ impl RunReport {
     }
 
     fn replay(&self) -> String {
-        let RunShape { seed, nodes, minutes, hostile, .. } = self.shape;
+        let RunShape { seed, nodes, minutes, hostile, way, .. } = self.shape;
         let cut = self.cut.options();
         let lying = if hostile > 0 { format!(" --hostile {hostile}") } else { String::new() };
-        format!("cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{lying}{cut}")
+        let way = way.map(|way| format!(" --way {way:?}").to_lowercase()).unwrap_or_default();
+        format!(
+            "cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{lying}{way}{cut}"
+        )
     }
 }
 

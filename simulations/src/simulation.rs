@@ -123,9 +123,12 @@ impl Simulation {
         }
         self.advance(self.world.at + HEALED_WITHIN);
         self.sweep();
-        for id in (0..self.world.machines.len()).filter(|id| self.world.serves(*id)).collect::<Vec<MachineId>>() {
+        let serves = |id: &MachineId| self.world.shows(*id) && !self.world.may_wait_for_keys(*id);
+        for id in (0..self.world.machines.len()).filter(serves).collect::<Vec<MachineId>>() {
             let path = vec![format!("after-{id}").into_bytes().into()];
-            for operation in [UserOperation::Put { path, bytes: 300 }, UserOperation::List { path: Vec::new() }] {
+            let put = UserOperation::Put { path, bytes: 300 };
+            let put = Some(put).filter(|_| self.world.takes_writes(id));
+            for operation in put.into_iter().chain([UserOperation::List { path: Vec::new() }]) {
                 let end = self.world.wait(id, operation);
                 let harm = self.checkers().harm.answered(id, &end);
                 harm.into_iter().for_each(|what| self.fail("harm", what));
@@ -149,7 +152,11 @@ impl Simulation {
             open = self.wait_for_agreement(within_s);
         }
         match open {
-            Some(what) => self.fail("convergence", format!("after {within_s} s: {what}")),
+            Some(what) => {
+                let disputed = self.world.disputed_facts();
+                let some = disputed.iter().take(4).map(|what| format!("; {what}")).collect::<String>();
+                self.fail("convergence", format!("after {within_s} s: {what}{some}"));
+            }
             None => self.nothing_is_lost(),
         }
     }
@@ -190,7 +197,7 @@ impl Simulation {
     fn all_is_readable(&mut self, state: &HeadState) {
         let machines = &self.world.machines;
         let on: Vec<MachineId> =
-            (0..machines.len()).filter(|id| self.world.serves(*id) && !self.world.may_wait_for_keys(*id)).collect();
+            (0..machines.len()).filter(|id| self.world.shows(*id) && !self.world.may_wait_for_keys(*id)).collect();
         for (nr, (path, numbers)) in state.tree.files.iter().enumerate() {
             let id = on[nr % on.len()];
             let is_right = |end: &OperationEnd| matches!(end, OperationEnd::Read(number) if numbers.contains(number));

@@ -64,7 +64,7 @@ fn knowledge_differs(pool: &PoolSnapshot, forged: impl Fn(&BlockId) -> bool) -> 
     (honest != 1).then(|| format!("there are {honest} heads"))
 }
 
-/// A block of the tree that an assigned holder lacks although it runs and has room.
+/// A block of the tree that an assigned holder lacks although it runs, has room, and lost its disks once at most.
 fn missing_copy(
     pool: &PoolSnapshot,
     knowledge: &NodeKnowledge,
@@ -95,7 +95,8 @@ fn lacks(
     let node = pool.nodes.iter().find(|node| storage.node_of(node.machine) == holder)?;
     // Rotten records are found by reading; until then the holder believes that it has them.
     let has_room = node.room_bytes.is_some_and(|room| len <= room);
-    (!storage.believes(node.machine, block) && has_room).then_some(node.machine)
+    let is_due = has_room && !storage.may_be_sent_no_more(node.machine);
+    (!storage.believes(node.machine, block) && is_due).then_some(node.machine)
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct TreeModel {
     pub files: BTreeMap<TreePath, BTreeSet<WriteNumber>>,
     /// All folders but the root.
     pub dirs: BTreeSet<TreePath>,
+    /// Of those that members that lie made: folders that cannot be listed. They have no content, and may be removed.
+    pub broken: BTreeSet<TreePath>,
 }
 
 /// A head.
@@ -46,6 +48,7 @@ pub struct HeadState {
 /// All heads, blocks and contents of a world.
 #[derive(Debug)]
 pub struct VolumeHistory {
+    /// Those of the job that is looked at: they open the heads that it is made from, of whatever epoch.
     keys: VolumeKeys,
     params: TreeParams,
     blocks: BlockMap,
@@ -183,6 +186,7 @@ impl VolumeHistory {
         head: &Signed<Head>,
         outcomes: &[Result<EditOutcome, EditError>],
     ) -> Result<(), String> {
+        self.keys = job.keys.clone();
         self.made_all(at, blocks, head);
         let (mut state, merge) = self.merged(&job.heads)?;
         let before = state.tree.numbers();
@@ -195,7 +199,10 @@ impl VolumeHistory {
         let (writer, seq) = job.dot;
         state.seen.add(Dot { writer, seq });
         seen_of(&job.terms.covered).dots().iter().for_each(|dot| state.seen.add(*dot));
-        let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
+        let mut wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
+        // Who makes a folder where a broken one is finds it there already.
+        wanted.broken.clone_from(&state.tree.broken);
+        wanted.dirs.retain(|dir| !wanted.broken.contains(dir));
         if !exact {
             let shown = state.tree.numbers();
             state.removed.retain(|number| !before.contains(number) || !shown.contains(number));
@@ -219,6 +226,7 @@ impl VolumeHistory {
 
     /// A batch of edits left everything as it was: what it put it removed again, or it was there.
     pub fn unchanged(&mut self, job: &EditJob) -> Result<(), String> {
+        self.keys = job.keys.clone();
         let (state, merge) = self.merged(&job.heads)?;
         let puts = job.edits.iter().filter_map(|edit| match edit {
             TreeEdit::Put { file, .. } => self.number_of(&file.content),
@@ -242,6 +250,7 @@ impl VolumeHistory {
         blocks: &[Block],
         head: &Signed<Head>,
     ) -> Result<(), String> {
+        self.keys = job.keys.clone();
         self.made_all(at, blocks, head);
         let (mut state, merge) = self.merged(&job.heads)?;
         let wanted = std::mem::replace(&mut state.tree, self.list(std::slice::from_ref(head))?);
@@ -360,7 +369,7 @@ impl VolumeHistory {
                     // A folder that cannot be listed may be one that a member that lies made: nobody expects it.
                     match listed {
                         Err(why) if self.forged.is_empty() => return Err(why),
-                        Err(_) => {}
+                        Err(_) => drop(tree.broken.insert(child)),
                         Ok(()) => drop(tree.dirs.insert(child)),
                     }
                 }
@@ -392,6 +401,7 @@ impl VolumeHistory {
         let whole = |inner: &TreePath| [path.as_slice(), inner].concat();
         tree.files.extend(below.files.iter().map(|(inner, numbers)| (whole(inner), numbers.clone())));
         tree.dirs.extend(below.dirs.iter().map(whole));
+        tree.broken.extend(below.broken.iter().map(whole));
         Ok(())
     }
 
@@ -433,6 +443,7 @@ impl TreeModel {
         Self {
             files: self.files.into_iter().map(|(path, numbers)| (cut(path), numbers)).collect(),
             dirs: self.dirs.into_iter().map(cut).collect(),
+            broken: self.broken.into_iter().map(cut).collect(),
         }
     }
 }

@@ -4,15 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::seam::OpId;
 
+use crate::checkers::harm::HEALED_WITHIN;
 use crate::world::MachineId;
 use crate::world::queue::{Micros, S};
 
 /// An answer comes within this time, or its node has crashed. Time during which the node was frozen does not count.
 const ANSWER_WITHIN: Micros = 20 * S;
 
+/// What a member floods may fill lines for as long as it is one, and takes as long as everything else to be over.
+const STRAINED_WITHIN: Micros = ANSWER_WITHIN + HEALED_WITHIN;
+
 /// Commands that were not answered yet, and which nodes could have answered.
 #[derive(Debug, Default)]
 pub struct LivenessChecker {
+    /// Members that lie and that nobody has revoked.
+    at_large: usize,
+    /// When the last of them was.
+    revoked: Option<Micros>,
     waiting: BTreeMap<OpId, WaitingCommand>,
     frozen: BTreeSet<MachineId>,
     thawed: BTreeMap<MachineId, Micros>,
@@ -47,6 +55,17 @@ impl LivenessChecker {
         self.thawed.insert(machine, at);
     }
 
+    /// A member begins to lie: lines may be as full as it can make them.
+    pub fn member_turned(&mut self) {
+        self.at_large += 1;
+    }
+
+    /// It was revoked.
+    pub fn member_revoked(&mut self, at: Micros) {
+        self.at_large = self.at_large.saturating_sub(1);
+        self.revoked = Some(at);
+    }
+
     /// A process begins or ends: it is not frozen.
     pub fn restarted(&mut self, machine: MachineId) {
         self.frozen.remove(&machine);
@@ -55,9 +74,11 @@ impl LivenessChecker {
     /// Commands that have waited for too long, each with the complaint. They count as ended.
     pub fn take_late(&mut self, at: Micros) -> Vec<(OpId, String)> {
         let (frozen, thawed) = (&self.frozen, &self.thawed);
+        let strained = self.at_large > 0 || self.revoked.is_some_and(|revoked| at < revoked + STRAINED_WITHIN);
+        let within = if strained { STRAINED_WITHIN } else { ANSWER_WITHIN };
         let is_late = |command: &WaitingCommand| {
             let from = command.since.max(thawed.get(&command.machine).copied().unwrap_or(0));
-            !frozen.contains(&command.machine) && at > from + ANSWER_WITHIN
+            !frozen.contains(&command.machine) && at > from + within
         };
         let complaint = |op: OpId, command: &WaitingCommand| {
             let WaitingCommand { machine, since, operation } = command;
@@ -87,6 +108,19 @@ mod tests {
         let late = checker.take_late(2 * S + ANSWER_WITHIN);
         assert_eq!(late, [(7, "node 3 has not answered 7 (Status) since 1 s".into())]);
         assert!(checker.take_late(100 * S).is_empty());
+    }
+
+    #[test]
+    fn who_is_flooded_has_a_minute_more_until_a_minute_after_the_revocation() {
+        let mut checker = asked_at(0);
+        checker.member_turned();
+        assert!(checker.take_late(STRAINED_WITHIN).is_empty());
+        assert_eq!(checker.take_late(STRAINED_WITHIN + 1).len(), 1, "nobody waits for ever");
+        let mut checker = asked_at(S);
+        checker.member_turned();
+        checker.member_revoked(S);
+        assert!(checker.take_late(STRAINED_WITHIN).is_empty());
+        assert_eq!(checker.take_late(STRAINED_WITHIN + S).len(), 1);
     }
 
     #[test]

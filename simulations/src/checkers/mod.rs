@@ -107,12 +107,16 @@ impl Checkers {
             Observed::MachineLeftOut { machine } => self.storage.machine_gone(machine),
             Observed::MemberTurned { machine, node } => {
                 self.harm.turned(machine, node);
+                self.liveness.member_turned();
                 self.storage.member_turned(machine);
                 self.promises.machine_lost(machine, &self.storage, &self.history);
                 self.promises.disks_changed(at, machine);
                 self.promises.disturbed(at);
             }
-            Observed::MemberRevoked { .. } => self.promises.disturbed(at),
+            Observed::MemberRevoked { .. } => {
+                self.liveness.member_revoked(at);
+                self.promises.disturbed(at);
+            }
             Observed::HeadForged { head, blocks } => self.history.forged(&head, &blocks),
             Observed::MachineLost { machine } => {
                 self.storage.machine_gone(machine);

@@ -262,14 +262,18 @@ impl PromiseChecker {
         let Some(shown) = shown else { return Some(format!("node {machine} showed a tree without reading one")) };
         self.floor.entry(machine).or_default().add_all(shown);
         if !shown.covers_all(&begun.floor) {
-            return Some(format!("node {machine} shows less than it acknowledged or showed before"));
+            let lacks = lacking(shown, &begun.floor);
+            return Some(format!("node {machine} shows less than it acknowledged or showed before: {lacks}"));
         }
         if maybe_incomplete {
             return None;
         }
         if self.disturbed < begun.since && !shown.covers_all(&begun.calm) {
             let stale = if maybe_stale { " (and says maybe)" } else { "" };
-            return Some(format!("node {machine} shows less than was acknowledged, and all are connected{stale}"));
+            let lacks = lacking(shown, &begun.calm);
+            return Some(format!(
+                "node {machine} shows less than was acknowledged, and all are connected{stale}: {lacks}"
+            ));
         }
         let withheld =
             |writer: &&MachineId| !shown.covers_all(&self.own_until(**writer, begun.since.saturating_sub(ROUND)));
@@ -316,6 +320,14 @@ impl PromiseChecker {
     pub fn lost_writes(&self, state: &HeadState) -> Vec<WriteNumber> {
         self.acked.iter().copied().filter(|write| !state.includes(*write)).collect()
     }
+}
+
+/// Operations that are not shown, some of them.
+fn lacking(shown: &VersionVector, wanted: &VersionVector) -> String {
+    let lacks = wanted.dots().iter().filter(|dot| !shown.covers(**dot)).take(3);
+    let texts: Vec<String> =
+        lacks.map(|dot| format!("{:?} up to {}, not {}", dot.writer, shown.get(dot.writer), dot.seq)).collect();
+    texts.join(", ")
 }
 
 /// A node says which blocks it has: these leases are durably renewed.

@@ -25,6 +25,8 @@ struct MachineModel {
     gone: bool,
     /// Its member lies.
     lies: bool,
+    /// How often its disks were replaced.
+    replaced: u32,
     /// Whether the record is intact; blocks without a record are not listed.
     copies: BTreeMap<BlockId, bool>,
     /// Commits of the heads in its home log, in the order in which they came.
@@ -36,7 +38,7 @@ impl StorageModel {
     pub fn machine_added(&mut self, machine: MachineId, node: NodeId, duplicate: bool) {
         assert_eq!(machine, self.machines.len(), "machines are numbered in the order in which they come");
         let (copies, heads) = (BTreeMap::new(), Vec::new());
-        self.machines.push(MachineModel { node, duplicate, gone: false, lies: false, copies, heads });
+        self.machines.push(MachineModel { node, duplicate, gone: false, lies: false, replaced: 0, copies, heads });
     }
 
     /// It will never be seen again.
@@ -70,8 +72,15 @@ impl StorageModel {
         }
     }
 
+    /// Whether it lost its disks more than once. Who confirms a block and then denies it is sent it once more, and then no more
+    /// for a day: otherwise whoever says "no" often enough would have everybody send without end.
+    pub fn may_be_sent_no_more(&self, machine: MachineId) -> bool {
+        self.machines[machine].replaced > 1
+    }
+
     /// All that a machine has.
     pub fn disks_replaced(&mut self, machine: MachineId, copies: Vec<(BlockId, CopyState)>) {
+        self.machines[machine].replaced += 1;
         self.machines[machine].copies.clear();
         copies.into_iter().for_each(|(block, copy)| self.copy_changed(machine, block, copy));
     }

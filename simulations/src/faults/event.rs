@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::BlockId;
 
 use crate::simulation::Simulation;
@@ -119,6 +120,8 @@ pub enum ScenarioEvent {
 /// A machine as drawn.
 #[derive(Clone, Debug)]
 pub struct MachineSpec {
+    /// What its member may do.
+    pub role: Role,
     /// Site.
     pub site: usize,
     /// Sizes of its disks in units.
@@ -159,7 +162,8 @@ impl Simulation {
     /// Whether it can be done, and breaks no promise by itself.
     pub fn may(&mut self, act: &ScenarioEvent) -> bool {
         match act {
-            ScenarioEvent::Operation { node, .. } => self.serves(*node),
+            ScenarioEvent::Operation { node, operation } if operation.writes() => self.takes_writes(*node),
+            ScenarioEvent::Operation { node, .. } => self.shows(*node),
             ScenarioEvent::Turn { node, .. } => self.may_turn(*node),
             ScenarioEvent::Revoke { node } => self.at_large().contains(node) && self.machines[0].runs(),
             ScenarioEvent::Rot { node, block } => {
@@ -304,7 +308,7 @@ impl Simulation {
 impl World {
     /// A machine as drawn. It does not run yet.
     pub fn add_newcomer(&mut self, newcomer: &MachineSpec) -> MachineId {
-        self.add_machine(newcomer.site, &newcomer.disks, newcomer.clock)
+        self.add_machine_as(newcomer.role, newcomer.site, &newcomer.disks, newcomer.clock)
     }
 
     /// The machine of which one is a copy.

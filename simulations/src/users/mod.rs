@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
 use fsdfs_core::tree::{BlockRef, FileContent, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeQuery};
 use fsdfs_proto::message::Redundancy;
-use fsdfs_proto::volume::{Manifest, open_data};
+use fsdfs_proto::volume::{Manifest, VolumeKeys, open_data};
 
 use self::file::{bytes_of, seal};
 use self::operation::PendingCommand;
@@ -41,7 +41,7 @@ impl World {
             query: TreeQuery::List { path, after: None, max: 1_000 },
         };
         match operation {
-            UserOperation::Put { bytes, .. } => self.begin_put(id, bytes),
+            UserOperation::Put { bytes, .. } => self.begin_put(id, machine, bytes),
             UserOperation::MakeDir { path } => {
                 self.send_edit(id, TreeEdit::MakeDir { path, attrs: None, xattrs: Vec::new(), fresh: false });
             }
@@ -76,11 +76,14 @@ impl World {
         self.operations.ended.remove(&id).expect("an operation that is no longer open has ended")
     }
 
-    fn begin_put(&mut self, id: OperationId, len: usize) {
+    fn begin_put(&mut self, id: OperationId, machine: MachineId, len: usize) {
         self.operations.last_number += 1;
         let number = self.operations.last_number;
         let bytes = bytes_of(number, len);
-        let (file, blocks) = seal(self.pool.writer(), self.params(), COPIES, &bytes);
+        // As the client does: with the keys that its node has by now.
+        let keys = self.machines[machine].process.as_ref().and_then(|node| node.engine.keys(self.pool.volume()));
+        let keys = keys.and_then(VolumeKeys::writer).unwrap_or_else(|| self.pool.writer());
+        let (file, blocks) = seal(keys, self.params(), COPIES, &bytes);
         self.operations.lengths.insert(number, bytes.len());
         let root = match &file.content {
             FileContent::Tree { root, .. } => Some(root.id),
@@ -186,7 +189,7 @@ impl World {
     /// Machines that run, can be reached from this one, and have no failing disk.
     fn working_stores(&self, from: MachineId) -> Vec<WorkingStore> {
         let works = |(id, machine): (MachineId, &crate::world::machine::Machine)| {
-            let able = self.serves(id) && machine.store.disks.iter().all(|disk| !disk.fails);
+            let able = self.is_honest(id) && machine.store.disks.iter().all(|disk| !disk.fails);
             let near = id == from || self.connected(from, id);
             (able && near).then_some(WorkingStore { machine: id, index_ready: machine.index_ready })
         };

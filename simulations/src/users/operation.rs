@@ -26,6 +26,13 @@ pub enum UserOperation {
     Revoke { subject: NodeId },
 }
 
+impl UserOperation {
+    /// Whether it changes the tree.
+    pub fn writes(&self) -> bool {
+        matches!(self, Self::Put { .. } | Self::MakeDir { .. } | Self::Remove { .. } | Self::Move { .. })
+    }
+}
+
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperationEnd {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use fsdfs_core::engine::{Profile, Start};
 use fsdfs_core::tree::TreeParams;
+use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{DiskNonce, Instance};
 use fsdfs_proto::volume::NodeTarget;
 
@@ -99,10 +100,15 @@ impl World {
         site
     }
 
-    /// A machine with disks of these sizes in units. The first founds the pool, the others were invited by it.
+    /// A full member's machine with disks of these sizes in units. The first founds the pool, the others were invited by it.
     pub fn add_machine(&mut self, site: usize, disk_units: &[u64], clock: MachineClock) -> MachineId {
+        self.add_machine_as(Role::Full, site, disk_units, clock)
+    }
+
+    /// The same, of a member that may be one with fewer rights. The founder never is.
+    pub fn add_machine_as(&mut self, role: Role, site: usize, disk_units: &[u64], clock: MachineClock) -> MachineId {
         let id = self.machines.len();
-        let (key, node, chain) = self.pool.enrol();
+        let (key, node, chain) = self.pool.enrol(role);
         let disk =
             |units: &u64| SimulatedDisk::new(node, DiskNonce(self.rng.u128(..).to_be_bytes()), units * UNIT_BYTES);
         let disks = disk_units.iter().map(disk).collect();

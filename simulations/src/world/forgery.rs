@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 use fsdfs_core::facts::FactSet;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{
-    Card, Cert, CertKind, Departure, Fact, FeatureLevel, Head, Invitation, Revocation, Role, VolEpoch, consented,
+    Card, Cert, CertKind, Departure, Fact, FeatureLevel, Head, Invitation, Revocation, VolEpoch, consented,
     newcomer_cert, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, Digest, FactId, Key, NodeId, PoolId, PublicKey, Signature, VolumeId, Writer};
@@ -16,7 +16,7 @@ use fsdfs_proto::signed::{Signable, Signed};
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{
     BlockRef, Commit, DirectoryChild, DirectoryEntry, DirectoryNode, Dot, EntryFlags, EntryVersion, FileAttributes,
-    FileContent, FileNode, FolderNode, FolderVectors, LEVEL_MAX, MarkSet, VersionVector, WriteKeys,
+    FileContent, FileNode, FolderNode, FolderVectors, LEVEL_MAX, MarkSet, VersionVector, VolumeKeys, WriteKeys,
 };
 
 use crate::world::net::Parcel;
@@ -25,6 +25,8 @@ use crate::world::net::Parcel;
 const HOUR_MS: u64 = 3_600_000;
 /// Ids that one endless revocation keeps. What it says is to burden others, not its line.
 const KEPT: usize = 200;
+/// Rounds of a flood at its full pace, which is more than anybody is to keep; from then on only one round in so many.
+const FLOOD_ROUNDS: (u64, u64) = (24, 8);
 /// Copies that users ask for.
 const COPIES: u8 = 3;
 /// Copies that a claim asks for.
@@ -63,6 +65,7 @@ pub(super) struct HostileMember {
 pub(super) struct Forger {
     pool: PoolId,
     key: SigningKey,
+    /// The last of the shared volume that its node was given; of its own making if it was never given any that write.
     write: WriteKeys,
     rng: fastrand::Rng,
     rounds: u64,
@@ -81,10 +84,21 @@ impl std::fmt::Debug for Forger {
 }
 
 impl Forger {
-    pub fn new(pool: PoolId, key: [u8; 32], write: WriteKeys, seed: u64) -> Self {
-        let rng = fastrand::Rng::with_seed(seed);
+    pub fn new(pool: PoolId, key: [u8; 32], seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut secret = [0; 32];
+        rng.fill(&mut secret);
+        let made_up = VolumeKeys::from_write_secret(pool.volume(), 1, Key(secret));
+        let write = made_up.writer().expect("made from a write secret").clone();
         let (sybils, crowd) = (Vec::new(), Vec::new());
         Self { pool, key: SigningKey::from_bytes(&key), write, rng, rounds: 0, sybils, crowd, comeback: None }
+    }
+
+    /// Its node was given these; those of a new epoch nobody gives it after it was revoked.
+    pub fn holds(&mut self, keys: Option<&VolumeKeys>) {
+        if let Some(write) = keys.and_then(VolumeKeys::writer) {
+            self.write = write.clone();
+        }
     }
 
     /// Heads that it makes in this round, and all that it says to each peer.
@@ -127,7 +141,8 @@ impl Forger {
         let (throw_away, newcomer) = (SigningKey::from_bytes(&self.random()), SigningKey::from_bytes(&self.random()));
         let subject = PublicKey(throw_away.verifying_key().to_bytes());
         let weight_gib_max = chain.last()?.value().weight_gib_max;
-        let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 5, weight_gib_max };
+        let role = chain.last()?.value().role;
+        let invitation = Invitation { subject, role, redeem_by: 0, uses: 5, weight_gib_max };
         let ticket = ticket_cert(self.pool, &self.key, chain.last()?, invitation)?;
         chain.extend([ticket.clone(), newcomer_cert(self.pool, &throw_away, &ticket, &newcomer)?]);
         self.comeback = Some((NodeId(newcomer.verifying_key().to_bytes()), chain));
@@ -162,6 +177,10 @@ impl Forger {
 
     /// Statements about keys and volumes that nobody has, and members that nobody invited.
     fn flood(&mut self, facts: &FactSet) -> Vec<Fact> {
+        let (most, one_in) = FLOOD_ROUNDS;
+        if self.rounds > most && !self.rounds.is_multiple_of(one_in) {
+            return Vec::new();
+        }
         let mut keep: Vec<FactId> = (0..KEPT).map(|_| FactId(self.random())).collect();
         keep.sort_unstable();
         let (signer, subject) = (PublicKey::from(self.node()), PublicKey::from(NodeId(self.random())));

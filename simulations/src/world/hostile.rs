@@ -21,7 +21,7 @@ impl World {
     pub fn turn(&mut self, id: MachineId, way: HostileWay, seed: u64) {
         self.trace.note(self.at, &("turn", id, seed), || format!("node {id} turns: {way:?}"));
         let here = &self.machines[id];
-        let forger = Forger::new(self.pool.id, here.key, self.pool.writer().clone(), seed);
+        let forger = Forger::new(self.pool.id, here.key, seed);
         self.hostile.insert(id, HostileMember { way, forger, revoked: false });
         let node = here.node;
         self.observe(Observed::MemberTurned { machine: id, node });
@@ -59,6 +59,7 @@ impl World {
         let known = (process.engine.facts(), here.clock.now(self.at).wall);
         let blocks = here.store.ids().take(256).collect();
         let Some(member) = self.hostile.get_mut(&machine) else { return };
+        member.forger.holds(process.engine.keys(self.pool.volume()));
         let (heads, parcels) = member.forger.round(member.way, known, blocks);
         let blocks: Vec<Block> = parcels.iter().filter_map(|parcel| parcel.block.clone()).collect();
         for head in heads {
@@ -110,6 +111,7 @@ impl World {
     }
 }
 
+/// It has all, tells of nothing, and of members the contrary.
 fn lie(effect: &mut Effect) {
     let Effect::Send { message, block, .. } = effect else { return };
     match message {
@@ -119,6 +121,8 @@ fn lie(effect: &mut Effect) {
             (reply.outcome, reply.block) = (FetchOutcome::No, None);
             *block = None;
         }
+        Message::HeadsReply(reply) => reply.facts.clear(),
+        Message::EntitledReply(reply) => reply.entitled = !reply.entitled,
         _ => {}
     }
 }

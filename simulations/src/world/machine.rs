@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::seam::{DiskRequest, Input, Token};
-use fsdfs_proto::identity::Cert;
+use fsdfs_proto::identity::{Cert, Role};
 use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::message::RequestId;
 use fsdfs_proto::signed::Signed;
@@ -112,6 +112,11 @@ impl Machine {
     /// Whether commands get answers here.
     pub fn runs(&self) -> bool {
         self.process.is_some() && !self.frozen
+    }
+
+    /// What its member may do.
+    pub fn role(&self) -> Role {
+        self.chain.last().map_or(Role::StorageOnly, |own| own.value().role)
     }
 
     /// The connection to a peer, as this machine sees it.

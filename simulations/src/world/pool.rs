@@ -2,8 +2,8 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    Capability, CapabilityLevel, Cert, Fact, Invitation, Role, SecretKey, VolEpoch, founder_cert, newcomer_cert,
-    pool_of, ticket_cert,
+    AdminList, Capability, CapabilityLevel, Cert, Fact, Invitation, Role, SecretKey, VolEpoch, founder_cert,
+    newcomer_cert, pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{Key, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
@@ -44,7 +44,7 @@ impl PoolKeys {
     }
 
     /// A new member's secret key, node id and chain: the founder's by the root key, the others' by a ticket of the founder.
-    pub fn enrol(&mut self) -> ([u8; 32], NodeId, Vec<Signed<Cert>>) {
+    pub fn enrol(&mut self, role: Role) -> ([u8; 32], NodeId, Vec<Signed<Cert>>) {
         let key = signing_key(&mut self.rng);
         let node = NodeId(key.verifying_key().to_bytes());
         let chain = match &self.founder {
@@ -56,7 +56,7 @@ impl PoolKeys {
             Some((founder, own)) => {
                 let ticket_key = signing_key(&mut self.rng);
                 let subject = PublicKey(ticket_key.verifying_key().to_bytes());
-                let invitation = Invitation { subject, role: Role::Full, redeem_by: 0, uses: 1, weight_gib_max: 0 };
+                let invitation = Invitation { subject, role, redeem_by: 0, uses: 1, weight_gib_max: 0 };
                 let ticket = ticket_cert(self.id, founder, own, invitation).expect("a founder may invite");
                 let member = newcomer_cert(self.id, &ticket_key, &ticket, &key).expect("one step below a ticket");
                 vec![own.clone(), ticket, member]
@@ -65,7 +65,7 @@ impl PoolKeys {
         (key.to_bytes(), node, chain)
     }
 
-    /// The log of a founder that has just made the pool.
+    /// The log of a founder that has just made the pool. Its node is an admin's: it begins new epochs.
     pub fn founding(&self) -> Vec<LogEntry> {
         let epoch = VolEpoch {
             version: 1,
@@ -80,6 +80,10 @@ impl PoolKeys {
             sponsor: None,
         };
         let epoch = Fact::from(Signed::sign(self.id, &self.root, epoch));
+        let founder = self.founder.as_ref().map(|(key, _)| NodeId(key.verifying_key().to_bytes()));
+        let admins = founder.into_iter().collect();
+        let admins = AdminList { version: 1, number: 1, previous: None, signer: self.id.into(), admins };
+        let admins = Fact::from(Signed::sign(self.id, &self.root, admins));
         let capability = Capability {
             pool: self.id,
             volume: self.volume(),
@@ -89,7 +93,7 @@ impl PoolKeys {
             owner_seed: None,
         };
         let capability = CapabilityEntry { volume: self.volume(), text: capability.text().to_string() };
-        vec![LogEntry::Fact(epoch.raw()), LogEntry::Capability(capability)]
+        vec![LogEntry::Fact(admins.raw()), LogEntry::Fact(epoch.raw()), LogEntry::Capability(capability)]
     }
 }
 

@@ -1,10 +1,16 @@
 //! How the pool is at one moment, as plain data.
 
+use std::collections::BTreeMap;
+
+use fsdfs_proto::identity::{Fact, Role};
+use fsdfs_proto::ids::FactId;
+
 use super::observed::{CopyState, NodeKnowledge, NodeSnapshot, PoolSnapshot};
 use super::{MachineId, World};
 use crate::world::heads::commit_of;
 use crate::world::machine::{Machine, RunningNode};
 use crate::world::store::MachineStore;
+use crate::world::wording;
 
 impl World {
     /// How the pool is now.
@@ -39,6 +45,21 @@ impl World {
         })
     }
 
+    /// Facts that some honest nodes have and others lack.
+    pub fn disputed_facts(&self) -> Vec<String> {
+        let honest = self.machines.iter().enumerate().filter(|(id, machine)| !machine.gone && !self.is_hostile(*id));
+        let engines = honest.filter_map(|(id, machine)| Some((id, &machine.process.as_ref()?.engine)));
+        let engines: Vec<_> = engines.collect();
+        let all = engines.iter().flat_map(|(_, engine)| engine.facts().all());
+        let all: BTreeMap<FactId, &Fact> =
+            all.filter(|fact| !matches!(fact, Fact::Heartbeat(_))).map(|fact| (fact.id(), fact)).collect();
+        let lacking = |id: FactId| -> Vec<MachineId> {
+            engines.iter().filter(|(_, engine)| engine.facts().get(&id).is_none()).map(|(id, _)| *id).collect()
+        };
+        let disputed = all.iter().map(|(id, fact)| (fact, lacking(*id))).filter(|(_, lacking)| !lacking.is_empty());
+        disputed.map(|(fact, lacking)| format!("nodes {lacking:?} lack a {}", wording::fact(fact))).collect()
+    }
+
     /// Whether both ends of a connection between them are open.
     pub(crate) fn connected(&self, one: MachineId, other: MachineId) -> bool {
         let nodes = (self.machines[one].node, self.machines[other].node);
@@ -46,9 +67,19 @@ impl World {
         conn.is_some() && conn == self.machines[other].conn(nodes.0) && self.net.reaches(one, other)
     }
 
-    /// Whether an honest node answers there.
-    pub(crate) fn serves(&self, id: MachineId) -> bool {
+    /// Whether an honest node runs there.
+    pub(crate) fn is_honest(&self, id: MachineId) -> bool {
         self.machines[id].runs() && !self.is_hostile(id)
+    }
+
+    /// Whether it shows users the tree.
+    pub(crate) fn shows(&self, id: MachineId) -> bool {
+        self.is_honest(id) && self.machines[id].role() != Role::StorageOnly
+    }
+
+    /// Whether it takes what users write.
+    pub(crate) fn takes_writes(&self, id: MachineId) -> bool {
+        self.is_honest(id) && self.machines[id].role() == Role::Full
     }
 
     /// Whether it waits for a key, and may: some machine is gone, and so the holders that have to agree may be too few for as
@@ -61,7 +92,7 @@ impl World {
 
     /// Honest machines that run and that this one is connected to.
     pub(crate) fn connected_to(&self, machine: MachineId) -> Vec<MachineId> {
-        let others = (0..self.machines.len()).filter(|other| *other != machine && self.serves(*other));
+        let others = (0..self.machines.len()).filter(|other| *other != machine && self.is_honest(*other));
         others.filter(|other| self.connected(machine, *other)).collect()
     }
 

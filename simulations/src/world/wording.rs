@@ -2,6 +2,7 @@
 
 use fsdfs_core::seam::{BlockPayload, DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone};
 use fsdfs_core::tree::{JobDone, TreeJob};
+use fsdfs_proto::identity::{Fact, Head};
 use fsdfs_proto::message::Message;
 
 use crate::world::heads::commit_of;
@@ -49,6 +50,19 @@ pub fn shorten(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+/// What somebody states.
+pub fn fact(fact: &Fact) -> String {
+    let kind = format!("{:?}", fact.kind()).to_lowercase();
+    let id = fact.id().short();
+    match fact {
+        Fact::Head(head) => {
+            let (Head { epoch, author, .. }, commit) = (head.value(), commit_of(head));
+            format!("head {} of epoch {epoch}, commit {}, by {}", id, commit.short(), author.short())
+        }
+        other => format!("{kind} {id} by {:?}", other.signer()),
+    }
 }
 
 fn message(message: &Message) -> String {

@@ -92,6 +92,11 @@ pub fn current_heads(heads: impl IntoIterator<Item = Signed<Head>>) -> Vec<Signe
 /// is superseded only by what was signed in that epoch, or later.
 fn supersedes(new: (&Signed<Head>, &CommitView), old: (&Signed<Head>, &CommitView), epochs: &Epochs) -> bool {
     let (new_epoch, old_epoch) = (new.0.value().epoch, old.0.value().epoch);
+    // Several nodes make the same merge, and whoever signs twice makes two heads of one commit: one of them stands for all, also
+    // if an epoch began from it.
+    if new_epoch == old_epoch && new.1.id == old.1.id {
+        return (new.0.value().author, new.0.id()) < (old.0.value().author, old.0.id());
+    }
     let next = epochs.get(&old_epoch.saturating_add(1)).into_iter().flatten().map(Signed::value);
     let began_from = |epoch: &&VolEpoch| epoch.frozen_heads.binary_search(&old.1.id).is_ok();
     if next.filter(began_from).any(|epoch| epoch.write_pk != new.0.signer() && new_epoch <= epoch.epoch) {
@@ -99,10 +104,6 @@ fn supersedes(new: (&Signed<Head>, &CommitView), old: (&Signed<Head>, &CommitVie
     }
     match new_epoch.cmp(&old_epoch) {
         std::cmp::Ordering::Less => false,
-        // Several nodes make the same merge: one of them publishes it for all. And whoever signs can sign one thing in many ways.
-        std::cmp::Ordering::Equal if old.1.id == new.1.id => {
-            (new.0.value().author, new.0.id()) < (old.0.value().author, old.0.id())
-        }
         std::cmp::Ordering::Equal => new.0.signer() == old.0.signer() && old.1.is_superseded_by(new.1),
         std::cmp::Ordering::Greater => new.1.extra.version_vector.covers_all(&old.1.extra.version_vector),
     }

@@ -161,7 +161,7 @@ impl RandomScenario {
     fn join(&mut self, world: &mut Simulation) {
         if self.late > 0 {
             self.late -= 1;
-            let newcomer = newcomer(world, &mut self.rng);
+            let newcomer = newcomer(world, &mut self.rng, self.roles.as_mut());
             self.does(world, ScenarioEvent::Join { newcomer });
         }
     }

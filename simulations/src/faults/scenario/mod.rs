@@ -3,6 +3,7 @@
 mod draw;
 
 use fsdfs_core::tree::{EntryName, TreePath};
+use fsdfs_proto::identity::Role;
 
 use crate::faults::{MachineSpec, ScenarioEvent, ScenarioStep};
 use crate::simulation::Simulation;
@@ -23,6 +24,8 @@ pub struct RunShape {
     pub minutes: u64,
     /// Members that begin to lie.
     pub hostile: usize,
+    /// How all of them lie; none: each as it is drawn.
+    pub way: Option<HostileWay>,
     /// A bug that all nodes have.
     pub bug: Option<SeededBug>,
 }
@@ -30,7 +33,7 @@ pub struct RunShape {
 impl RunShape {
     /// As seeds are run by default.
     pub fn of(seed: u64) -> Self {
-        Self { seed, nodes: 10, minutes: 10, hostile: 0, bug: None }
+        Self { seed, nodes: 10, minutes: 10, hostile: 0, way: None, bug: None }
     }
 
     /// When faults end.
@@ -71,6 +74,10 @@ pub struct RandomScenario {
     nr: u32,
     numbers: u32,
     end: Micros,
+    /// Draws what members may do, where some of them lie; all others are full members.
+    roles: Option<fastrand::Rng>,
+    /// See [`RunShape::way`].
+    way: Option<HostileWay>,
     late: usize,
     gone: usize,
     cut: bool,
@@ -85,14 +92,16 @@ impl RandomScenario {
         let late = 1 + usize::from(rng.bool());
         let early = shape.nodes.saturating_sub(late).max(1);
         add_sites(&mut world, &mut rng, shape.nodes);
+        let mut roles = (shape.hostile > 0).then(|| fastrand::Rng::with_seed(shape.seed));
         (0..early).for_each(|_| {
-            let spec = newcomer(&world, &mut rng);
+            let spec = newcomer(&world, &mut rng, roles.as_mut());
             let id = world.add_newcomer(&spec);
             world.restart(id);
         });
         let late = shape.nodes.saturating_sub(early);
         let (steps, agenda, end) = (Vec::new(), EventQueue::default(), shape.end());
-        let mut scenario = Self { steps, rng, agenda, nr: 0, numbers: 0, end, late, gone: 0, cut: false };
+        let mut scenario =
+            Self { steps, rng, agenda, nr: 0, numbers: 0, end, roles, way: shape.way, late, gone: 0, cut: false };
         scenario.agenda.plan(WARM_UP, (0, PlannedStep::Operation));
         scenario.agenda.plan(WARM_UP + 5 * S, (0, PlannedStep::Fault));
         scenario.agenda.plan(WARM_UP, (0, PlannedStep::Sweep));
@@ -151,7 +160,8 @@ impl RandomScenario {
     /// Somebody begins to lie; some time later the founder finds out.
     fn turn(&mut self, world: &mut Simulation) {
         let node = self.rng.usize(0..world.machines.len());
-        let way = self.rng.choice(HostileWay::ALL).expect("there are some");
+        let drawn = self.rng.choice(HostileWay::ALL).expect("there are some");
+        let way = self.way.unwrap_or(drawn);
         let act = ScenarioEvent::Turn { node, way, seed: self.rng.u64(..) };
         if world.may(&act) {
             self.does(world, act);
@@ -242,9 +252,15 @@ fn add_sites(world: &mut World, rng: &mut fastrand::Rng, nodes: usize) {
     }
 }
 
-fn newcomer(world: &World, rng: &mut fastrand::Rng) -> MachineSpec {
+/// `roles`: where there are others than full members.
+fn newcomer(world: &World, rng: &mut fastrand::Rng, roles: Option<&mut fastrand::Rng>) -> MachineSpec {
+    let role = match roles.filter(|_| !world.machines.is_empty()).map(|roles| roles.u8(0..10)) {
+        Some(0) => Role::Reader,
+        Some(1 | 2) => Role::StorageOnly,
+        _ => Role::Full,
+    };
     let site = rng.usize(0..world.net.sites());
     let disks: Vec<u64> = (0..rng.usize(1..=3)).map(|_| rng.u64(16..128)).collect();
     let clock = MachineClock::new(rng.i64(-300..=300), rng.i64(-5_000..=5_000));
-    MachineSpec { site, disks, clock }
+    MachineSpec { role, site, disks, clock }
 }

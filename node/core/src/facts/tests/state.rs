@@ -189,6 +189,26 @@ fn a_commit_that_its_author_signs_again_and_again_is_one_head() {
     assert_eq!(pool.facts.all().count(), before + 1);
 }
 
+/// They are told of it when a new epoch has begun from that commit, in whatever order.
+#[test]
+fn of_one_commit_that_an_epoch_began_from_one_head_stands_in_any_order() {
+    let volume = pool_id().volume();
+    let heads = [head_by(0, 1, &[(1, 1)]), head_by(1, 1, &[(1, 1)])];
+    let frozen = fsdfs_proto::ids::BlockId::of(&heads[0].value().commit);
+    assert_eq!(frozen, fsdfs_proto::ids::BlockId::of(&heads[1].value().commit), "one commit");
+    let stands = |order: [usize; 2]| {
+        let mut pool = TestPool::of(2);
+        pool.say(epoch(&root(), 1, Vec::new()));
+        pool.say(epoch(&root(), 2, vec![frozen]));
+        for at in order {
+            pool.say(heads[at].clone());
+        }
+        pool.facts.heads(volume)
+    };
+    assert_eq!(stands([0, 1]), stands([1, 0]));
+    assert_eq!(stands([0, 1]).len(), 1);
+}
+
 #[test]
 fn the_key_of_an_ended_epoch_hides_nothing() {
     let mut pool = TestPool::of(1);
