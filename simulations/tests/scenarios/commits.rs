@@ -36,7 +36,11 @@ fn two_damaged_folders(seed: u64) -> Simulation {
 fn what_one_commit_could_not_fetch_refuses_no_other() {
     for seed in 60..80 {
         let mut world = two_damaged_folders(seed);
-        let lost = ["a/new", "b/new"].map(|file| world.begin(0, UserOperation::Put { path: path(file), bytes: 40 }));
+        let mut begin = |file| world.begin(0, UserOperation::Put { path: path(file), bytes: 40 });
+        let before = begin("c/0");
+        // They wait for the same commit, the one after that.
+        let lost = ["a/new", "b/new"].map(begin);
+        world.finish(before);
         world.run_ms(40);
         let fine = ["c/1", "c/2", "c/3"].map(|file| {
             world.run_ms(3);
