@@ -260,6 +260,7 @@ pub fn opens_later(pool: PoolId, keys: &VolumeKeys, raw: &RawFact, epoch: u32) -
     let Ok(Fact::Head(head)) = raw.open(pool) else { return false };
     head.value().epoch > epoch && Commit::open(keys, &head.value().commit).is_ok()
 }
+
 /// A number, whose it is, and a signature that is the node's or is said to be.
 pub type MarkedDot = (Dot, NodeId, Signature);
 
@@ -491,7 +492,9 @@ impl TreeForger {
             let writer = || Writer(*random_seed().first_chunk().expect("32 bytes"));
             (0..count).map(move |_| Dot { writer: writer(), seq: 1 })
         };
-        let [inner_birth, file] = [(); 2].map(|()| some(1).next().expect("one was asked for"));
+        // What the heads include has to be marked, so it is written under numbers of its own.
+        let own = || Writer::of(self.member.node(), fastrand::u64(..));
+        let [inner_birth, file] = [(); 2].map(|()| Dot { writer: own(), seq: 1 });
         let mut entry = self.file("f");
         entry.versions[0].dot = file;
         entry.versions[0].writer = file.writer;
@@ -523,14 +526,11 @@ impl TreeForger {
         within_outer.add(self.dot());
         let seen = [file, inner_birth];
         let has_both = self.commit_within(Some(root), now_ms(), seen, within_outer);
-        let other = Self {
-            member: self.member.clone(),
-            keys: self.keys.clone(),
-            writer: some(1).next().expect("one").writer,
-            seq: 1,
-        };
-        let saw_the_move = other.head(None, now_ms(), [self.dot()]);
-        (blocks, vec![self.head_of(&has_both), saw_the_move])
+        let other = Self { member: self.member.clone(), keys: self.keys.clone(), writer: own(), seq: 1 };
+        let mut marks = MarkSet::default();
+        seen.into_iter().chain([self.dot()]).for_each(|dot| marks.sign(&self.member.key, self.keys.volume, dot));
+        let saw_the_move = other.head_of(&other.commit(None, now_ms(), [self.dot()]), &marks);
+        (blocks, vec![self.head_of(&has_both, &marks), saw_the_move])
     }
 
     /// A root folder with one small file.

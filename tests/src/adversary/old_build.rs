@@ -3,7 +3,7 @@
 
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::RawFact;
-use fsdfs_proto::ids::{DiskId, NodeId, PublicKey, Signature, Writer};
+use fsdfs_proto::ids::{DiskId, Instance, NodeId, PublicKey, Signature};
 use fsdfs_proto::label::sign;
 use fsdfs_proto::signed;
 use serde::Serialize;
@@ -55,7 +55,7 @@ pub fn facts(member: &ForgingMember, others: &[NodeId], disks: &[DiskId]) -> Vec
     let (node, signer) = (member.node(), PublicKey::from(member.node()));
     let disks: Vec<(DiskId, u32, u64)> = disks.iter().map(|id| (*id, 1_000_000, u64::MAX)).collect();
     let card =
-        (1u8, node, 1u64, Writer([9; 8]), "old build", "old house", disks, ["192.0.2.1:7"], None::<u32>, 0u32, 4u32);
+        (1u8, node, 1u64, Instance([9; 8]), "old build", "old house", disks, ["192.0.2.1:7"], None::<u32>, 0u32, 4u32);
     let mut facts = vec![signed_by(member, (3, sign::CARD), &card)];
     for other in others {
         let gone = (1u8, *other, (u64::MAX, u64::MAX), node);

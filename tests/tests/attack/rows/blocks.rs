@@ -72,7 +72,7 @@ async fn withholds(stage: &mut AttackStage, role: AttackRole) -> Result<AttackPa
     let mut liar = stage.newcomer(role)?;
     party.puppets = stage.enter(&mut liar, stage.doors.len(), PuppetManners::Poor).await?;
     party.liars.push(liar);
-    let operation = UnpublishedOperation { volume: stage.volume(), writer: Writer([7; 8]), seq: 1 };
+    let operation = UnpublishedOperation { volume: stage.volume(), writer: Writer([7; 16]), seq: 1 };
     for puppet in &party.puppets {
         puppet.say(&Message::Unpublished(UnpublishedOperations { operations: vec![operation] })).await;
     }

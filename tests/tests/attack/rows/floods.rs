@@ -101,7 +101,7 @@ impl Flooder {
         let Some(mut forger) = self.forger.take() else { return self };
         while self.goes_on() {
             forger.begin();
-            let head = forger.head(None, now_ms(), []);
+            let head = forger.head(None, now_ms());
             // Two hundred a second are what an honest writer makes at most.
             if !self.puppets[0].state([head]).await {
                 break;
