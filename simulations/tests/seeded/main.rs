@@ -124,7 +124,7 @@ fn every_patched_bug_is_found() {
 }
 
 #[test]
-#[ignore = "takes minutes: .ci/run does it"]
+#[ignore = "takes many minutes: see docs/testing.md"]
 fn every_rule_is_missed_where_members_lie() {
     all_are_found(
         HOSTILE.iter().map(|(name, checker, way)| {

@@ -193,13 +193,14 @@ fn a_commit_that_its_author_signs_again_and_again_is_one_head() {
 #[test]
 fn of_one_commit_that_an_epoch_began_from_one_head_stands_in_any_order() {
     let volume = pool_id().volume();
-    let heads = [head_by(0, 1, &[(1, 1)]), head_by(1, 1, &[(1, 1)])];
+    let dots = [(0, Dot { writer: writer(0, 1), seq: 1 })];
+    let heads = [merge_by(0, 1, &dots), merge_by(1, 1, &dots)];
     let frozen = fsdfs_proto::ids::BlockId::of(&heads[0].value().commit);
     assert_eq!(frozen, fsdfs_proto::ids::BlockId::of(&heads[1].value().commit), "one commit");
     let stands = |order: [usize; 2]| {
         let mut pool = TestPool::of(2);
-        pool.say(epoch(&root(), 1, Vec::new()));
-        pool.say(epoch(&root(), 2, vec![frozen]));
+        pool.say(epoch(&key(0), 1, Vec::new()));
+        pool.say(epoch(&key(0), 2, vec![frozen]));
         for at in order {
             pool.say(heads[at].clone());
         }
