@@ -186,9 +186,9 @@ impl Checkers {
             }
             Observed::QueryAnswered { machine, op, shown, maybe_stale, maybe_incomplete, connected } => {
                 self.liveness.command_ended(op);
-                let shown = shown.map(|shown| self.history.honest(&shown));
-                let (shown, connected) = (shown.as_ref(), &connected[..]);
-                let query = AnsweredQuery { machine, op, shown, maybe_stale, maybe_incomplete, connected };
+                let honest = shown.as_ref().map(|shown| self.history.honest(shown));
+                let (shown, honest, connected) = (shown.as_ref(), honest.as_ref(), &connected[..]);
+                let query = AnsweredQuery { machine, op, shown, honest, maybe_stale, maybe_incomplete, connected };
                 let wrong = self.promises.query_answered(query);
                 self.fail_all(at, "promise", wrong);
             }

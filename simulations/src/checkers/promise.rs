@@ -84,6 +84,8 @@ pub struct AnsweredQuery<'a> {
     pub op: OpId,
     /// What it was read from.
     pub shown: Option<&'a VersionVector>,
+    /// What honest members did of it; none if all are.
+    pub honest: Option<&'a VersionVector>,
     /// It says that there may be newer changes.
     pub maybe_stale: bool,
     /// It says that a member acknowledged what it does not show.
@@ -257,10 +259,12 @@ impl PromiseChecker {
     /// A tree was shown: never less than before, while all are connected never less than was acknowledged, and never without
     /// a word less than a connected node acknowledged.
     pub fn query_answered(&mut self, query: AnsweredQuery<'_>) -> Option<String> {
-        let AnsweredQuery { machine, op, shown, maybe_stale, maybe_incomplete, connected } = query;
+        let AnsweredQuery { machine, op, shown, honest, maybe_stale, maybe_incomplete, connected } = query;
         let begun = self.begun.remove(&op)?;
         let Some(shown) = shown else { return Some(format!("node {machine} showed a tree without reading one")) };
-        self.floor.entry(machine).or_default().add_all(shown);
+        // What members that lie did may be shown for a while and then not. It counts for what it includes, though: later incarnations
+        // of theirs stand for those under which they wrote before they lied.
+        self.floor.entry(machine).or_default().add_all(honest.unwrap_or(shown));
         if !shown.covers_all(&begun.floor) {
             let lacks = lacking(shown, &begun.floor);
             return Some(format!("node {machine} shows less than it acknowledged or showed before: {lacks}"));
@@ -433,7 +437,7 @@ mod tests {
 
     fn shown(machine: MachineId, op: OpId, shown: &VersionVector) -> AnsweredQuery<'_> {
         let (maybe_stale, maybe_incomplete, connected) = (false, false, &[1][..]);
-        AnsweredQuery { machine, op, shown: Some(shown), maybe_stale, maybe_incomplete, connected }
+        AnsweredQuery { machine, op, shown: Some(shown), honest: None, maybe_stale, maybe_incomplete, connected }
     }
 
     #[test]
