@@ -213,6 +213,10 @@ impl HeadTrees {
         }
         bound(parents.len() <= PARENTS_MAX, "the parents of a commit")?;
         bound(version_vector.dots().len() <= VERSION_VECTOR_WRITERS_MAX, "the writers of a volume")?;
+        // Whoever has a copy of this node's key can make later incarnations of it: a head of theirs, covered, would include this
+        // operation before it is made.
+        let own = stamp.is_none_or(|stamp| version_vector.get(stamp.dot.writer) == stamp.dot.seq);
+        bound(own, "the number of a change: a head in the name of this node goes beyond it")?;
         // Times never run backwards along a line of commits, but for those that no clock of the pool can have said: one of them
         // would be the time of all commits from then on.
         let (dot, own) = (stamp.map(|stamp| stamp.dot), stamp.map(|stamp| stamp.time).unwrap_or_default());
