@@ -325,7 +325,7 @@ impl Context {
     /// members, can be wrong or lie. In a pool of two nobody else can tell, and the friend's clock is believed.
     pub fn clock_off_ms(&self) -> i64 {
         let mut said = BTreeMap::<BranchId, Vec<i64>>::new();
-        for (node, off) in self.peers.clocks_off_ms() {
+        for (node, off) in self.peers.clocks_off_ms(self.now) {
             let member = self.facts.members().get(&node).filter(|member| member.status == MemberStatus::Member);
             if let Some(branch) = member.and_then(|member| member.branch) {
                 said.entry(branch).or_default().push(off);

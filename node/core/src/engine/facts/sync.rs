@@ -63,7 +63,7 @@ impl FactSync {
         let off = i64::try_from(theirs.clock.ms).unwrap_or(i64::MAX).saturating_sub_unsigned(cx.now.wall);
         let equal = theirs.gossip == cx.facts.gossip_digest();
         let Some(peer) = cx.peers.get_mut(from) else { return };
-        peer.clock_off_ms = Some(off);
+        peer.clock_is_off(off, cx.now);
         let asking = peer.wants_due > 0;
         let sent_at = peer.digests_sent;
         // Whoever says "unequal" again and again is not told all ids again and again.

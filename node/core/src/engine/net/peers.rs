@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::NodeId;
 
 use crate::limits::{EVADED_FORGOTTEN_MS, EVADED_MS_MAX, EVADED_MS_MIN, SHUN_MS_MAX, SHUN_MS_MIN};
+use crate::seam::Now;
 
 /// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +29,8 @@ pub(in crate::engine) struct PeerState {
     pub ping: Option<(u64, u64)>,
     /// Round trip of the last ping that came back, in this connection.
     pub rtt_ms: Option<u32>,
-    /// Its clock minus ours, as of its last digests.
-    pub clock_off_ms: Option<i64>,
+    /// Its wall clock minus our monotonic one, as of its last digests: so it stays right when our wall clock is put right.
+    clock_ms: Option<i64>,
     /// Parts of our summary it has not answered yet: a comparison of facts that this node began.
     pub wants_due: usize,
     /// It asked, and was answered: its empty [`fsdfs_proto::message::WantFacts`] ends the comparison.
@@ -65,6 +66,11 @@ impl PeerPause {
 }
 
 impl PeerState {
+    /// Its clock minus ours, as it said just now.
+    pub fn clock_is_off(&mut self, off_ms: i64, now: Now) {
+        self.clock_ms = Some(off_ms.saturating_add(wall_ahead_ms(now)));
+    }
+
     /// Grows with the round trip and with the questions it has not answered yet, so that a long read uses the uplinks of all
     /// holders that are about as near, and of far ones only while the near ones are busy. In no unit.
     pub fn wait_expected(&self) -> u64 {
@@ -242,10 +248,16 @@ impl Peers {
     }
 
     /// Of the connected ones: their clocks minus ours.
-    pub fn clocks_off_ms(&self) -> impl Iterator<Item = (NodeId, i64)> {
+    pub fn clocks_off_ms(&self, now: Now) -> impl Iterator<Item = (NodeId, i64)> {
+        let own = wall_ahead_ms(now);
         let up = self.0.iter().filter(|(_, peer)| peer.up);
-        up.filter_map(|(node, peer)| Some((*node, peer.clock_off_ms?)))
+        up.filter_map(move |(node, peer)| Some((*node, peer.clock_ms?.saturating_sub(own))))
     }
+}
+
+/// How far this node's wall clock is ahead of its monotonic one.
+fn wall_ahead_ms(now: Now) -> i64 {
+    i64::try_from(now.wall).unwrap_or(i64::MAX).saturating_sub_unsigned(now.mono)
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ fn a_clock_that_is_far_off_makes_no_tickets() {
             let off = sign * i64::try_from(off_ms).expect("minutes");
             for number in [0, 2] {
                 let peer = connect(&mut cx, number);
-                cx.peers.get_mut(peer).expect("connected").clock_off_ms = Some(off);
+                cx.peers.get_mut(peer).expect("connected").clock_is_off(off, cx.now);
             }
             invite(&mut cx, &mut Gossip::default(), OP, terms(Role::Full, 1));
             let Some(minutes) = minutes else {

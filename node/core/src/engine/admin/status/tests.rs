@@ -26,7 +26,7 @@ fn healthy(nodes: u8) -> Context {
 /// All connected peers' clocks differ from ours by so much.
 fn set_clocks(cx: &mut Context, off_ms: i64) {
     for node in cx.peers.up() {
-        cx.peers.get_mut(node).expect("connected").clock_off_ms = Some(off_ms);
+        cx.peers.get_mut(node).expect("connected").clock_is_off(off_ms, cx.now);
     }
 }
 
@@ -214,7 +214,7 @@ fn copies_of_members_that_proved_nothing_do_not_count_and_the_own_one_does() {
 fn one_wrong_clock_among_the_others_is_not_ours() {
     let mut cx = healthy(4);
     set_clocks(&mut cx, 0);
-    cx.peers.get_mut(node(1)).expect("connected").clock_off_ms = Some(3_600_000);
+    cx.peers.get_mut(node(1)).expect("connected").clock_is_off(3_600_000, cx.now);
     assert_eq!(report(&cx).attention, []);
 }
 
@@ -253,7 +253,7 @@ fn the_most_important_comes_first() {
     cx.peers.note_wrong_block(node(1));
     cx.peers.on_down(node(1));
     connect(&mut cx, 1);
-    cx.peers.get_mut(node(1)).expect("connected").clock_off_ms = Some(3_600_000);
+    cx.peers.get_mut(node(1)).expect("connected").clock_is_off(3_600_000, cx.now);
     cx.duplicate_identity = true;
     cx.disks[0].condition = DiskCondition::QuotaFull;
     heads.keep(pool_id().volume(), head(1, &[(0, 1)]), std::collections::BTreeSet::new());

@@ -176,7 +176,7 @@ fn digests_tell_how_far_the_clocks_are_apart() {
         let mut theirs = digests(&cx);
         theirs.clock.ms = theirs_ms;
         FactSync.on_digests(&mut cx, peer, &theirs);
-        assert_eq!(cx.peers.get(peer).and_then(|peer| peer.clock_off_ms), Some(off));
+        assert_eq!(cx.peers.clocks_off_ms(cx.now).next(), Some((peer, off)));
     }
 }
 

@@ -95,11 +95,21 @@ fn a_far_peer_is_asked_when_the_near_one_is_busy() {
 fn clocks_of_connected_peers_count_alone() {
     let mut peers = peers();
     peers.on_up(BOB, 10);
-    peers.get_mut(ALICE).expect("connected").clock_off_ms = Some(5);
-    peers.get_mut(BOB).expect("connected").clock_off_ms = Some(-7);
-    assert_eq!(peers.clocks_off_ms().collect::<Vec<_>>(), [(ALICE, 5), (BOB, -7)]);
+    let now = Now { mono: 20, wall: 1_000 };
+    peers.get_mut(ALICE).expect("connected").clock_is_off(5, now);
+    peers.get_mut(BOB).expect("connected").clock_is_off(-7, now);
+    assert_eq!(peers.clocks_off_ms(now).collect::<Vec<_>>(), [(ALICE, 5), (BOB, -7)]);
     peers.on_down(BOB);
-    assert_eq!(peers.clocks_off_ms().collect::<Vec<_>>(), [(ALICE, 5)]);
+    assert_eq!(peers.clocks_off_ms(now).collect::<Vec<_>>(), [(ALICE, 5)]);
+}
+
+/// Peers tell their clocks one after the other; a node whose clock was put right would be refused its writes until all have.
+#[test]
+fn a_clock_that_is_put_right_is_right_at_once() {
+    let mut peers = peers();
+    peers.get_mut(ALICE).expect("connected").clock_is_off(3_600_000, Now { mono: 20, wall: 1_000 });
+    let later = Now { mono: 30, wall: 3_601_010 };
+    assert_eq!(peers.clocks_off_ms(later).collect::<Vec<_>>(), [(ALICE, 0)]);
 }
 
 #[test]

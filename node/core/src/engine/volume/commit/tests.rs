@@ -463,7 +463,7 @@ fn whoever_may_not_write_is_refused() {
     check_refused(&refused(&|bench| bench.cx.keys.clear()), Refusal::NoKey);
     let off = |bench: &mut Bench| {
         for peer in bench.cx.peers.up() {
-            bench.cx.peers.get_mut(peer).expect("up").clock_off_ms = Some(20 * 60_000);
+            bench.cx.peers.get_mut(peer).expect("up").clock_is_off(20 * 60_000, bench.cx.now);
         }
     };
     check_refused(&refused(&off), Refusal::ClockOff(20));
