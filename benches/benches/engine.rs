@@ -3,10 +3,12 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::seam::{
-    Command, DiskCondition, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply, WriteDone,
+    Command, DiskCondition, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply,
+    WriteDone,
 };
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{DiskId, DiskNonce, Instance};
 use fsdfs_proto::message::{Possession, Redundancy};
 use simulations::world::pool::PoolKeys;
@@ -16,19 +18,18 @@ const INPUTS: u64 = 3;
 
 fn founder() -> (Engine, Vec<Effect>) {
     let mut pool = PoolKeys::found(1);
-    let (key, node, chain) = pool.enrol();
+    let (key, node, chain) = pool.enrol(Role::Full);
     let nonce = DiskNonce([4; 16]);
     let instance = Instance([3; 8]);
     let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
-    let disk =
-        DiskState {
-            id: DiskId::of(node, nonce),
-            nonce,
-            quota_bytes: 1 << 40,
-            used_bytes: 0,
-            room_bytes: 1 << 40,
-            condition: DiskCondition::Good,
-        };
+    let disk = DiskState {
+        id: DiskId::of(node, nonce),
+        nonce,
+        quota_bytes: 1 << 40,
+        used_bytes: 0,
+        room_bytes: 1 << 40,
+        condition: DiskCondition::Good,
+    };
     let start = Start {
         pool: pool.id,
         key,
