@@ -104,7 +104,8 @@ fn shrinks(report: &RunReport) {
     let shrunk = shrink(report).expect("it fails");
     println!("{shrunk}");
     let (before, left) = (report.numbers().len(), shrunk.report.numbers());
-    assert!(left.len() * 10 <= before, "{} of {before} are left", left.len());
+    // A bug that shows early has little before it to be left out.
+    assert!(left.len() <= (before / 10).max(3), "{} of {before} are left", left.len());
     let fails = |kept: &[u32]| {
         let keep = StepSelection::Only(kept.iter().copied().collect::<BTreeSet<u32>>());
         let cut = RunCut { until: shrunk.report.cut.until, keep };
