@@ -1,7 +1,8 @@
 //! Links between machines: ordered and lossless until they break, with delay and the bandwidth of one uplink per site.
 //!
 //! Each direction of a connection has two streams. Blocks queue for the uplink; small messages pass them and only take
-//! bandwidth away, as their packets do on a real line.
+//! bandwidth away, as their packets do on a real line. Where many messages wait, blocks have half of the line: QUIC's streams
+//! take turns, so a flood of messages makes blocks slow but holds none of them up.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -95,13 +96,31 @@ pub struct SimulatedNetwork {
 #[derive(Debug)]
 struct Uplink {
     bytes_per_s: u64,
-    free: Micros,
+    /// Until when blocks use it.
+    blocks: Micros,
+    /// Until when messages do, whatever blocks there are: what is beyond now are bytes, not a time of arrival.
+    messages: Micros,
+}
+
+impl Uplink {
+    /// A block that takes so long on an empty line. Returns when its first byte goes, and its last one.
+    fn send_block(&mut self, now: Micros, took: Micros) -> (Micros, Micros) {
+        let starts = now.max(self.blocks);
+        let beside = self.messages.saturating_sub(starts).min(took);
+        self.messages += beside;
+        self.blocks = starts + took + beside;
+        (starts, self.blocks)
+    }
+
+    fn send_message(&mut self, now: Micros, took: Micros) {
+        self.messages = self.messages.max(now) + took;
+    }
 }
 
 impl SimulatedNetwork {
     /// Adds a site with an uplink.
     pub fn add_site(&mut self, bytes_per_s: u64) -> usize {
-        self.sites.push(Uplink { bytes_per_s, free: 0 });
+        self.sites.push(Uplink { bytes_per_s, blocks: 0, messages: 0 });
         self.sites.len() - 1
     }
 
@@ -253,16 +272,34 @@ impl SimulatedNetwork {
         let sent = self.traffic.entry(kind(&parcel.message).0).or_default();
         *sent = (sent.0 + 1, sent.1 + bytes);
         let took = (bytes * 1_000_000).div_ceil(bytes_per_s);
-        let starts = if parcel.block.is_some() && !local { now.max(uplink.free) } else { now };
-        if !local {
-            uplink.free = uplink.free.max(now) + took;
-        }
-        let sent = starts + took;
+        let (starts, sent) = match (local, parcel.block.is_some()) {
+            (false, true) => uplink.send_block(now, took),
+            (false, false) => {
+                uplink.send_message(now, took);
+                (now, now + took)
+            }
+            (true, _) => (now, now + took),
+        };
         let stream = &mut self.conns.get_mut(&id).expect("looked up above").streams[side];
         stream.leaving[usize::from(parcel.block.is_some())].push_back(sent);
         let last = if parcel.block.is_some() { &mut stream.last_block } else { &mut stream.last_message };
         // Streams keep their order; two parcels never arrive in the same microsecond.
         *last = (sent + delay).max(*last + 1);
         Trip { starts, sent, arrives: *last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_have_half_of_the_line_beside_a_flood_of_messages_and_all_of_it_alone() {
+        let mut uplink = Uplink { bytes_per_s: 1, blocks: 0, messages: 0 };
+        assert_eq!(uplink.send_block(0, 100), (0, 100));
+        uplink.send_message(100, 1_000);
+        assert_eq!(uplink.send_block(100, 200), (100, 500), "its own 200, and as much of the messages");
+        assert_eq!(uplink.send_block(100, 900), (500, 2_200), "800 of the messages were left");
+        assert_eq!(uplink.send_block(2_200, 100), (2_200, 2_300), "nothing else is on the line");
     }
 }
