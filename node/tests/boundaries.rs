@@ -35,17 +35,28 @@ fn lines(below: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn libp2p_is_named_in_its_own_folder_only() {
+fn libp2p_is_named_in_its_own_folders_only() {
     // The network's front says which folder is the transport: `mod libp2p;`, `libp2p::start(…)`.
     let elsewhere: Vec<_> = lines("")
         .into_iter()
-        .filter(|(file, line)| !file.starts_with("net/libp2p/") && file != "net/mod.rs" && line.contains("libp2p"))
+        .filter(|(file, _)| !file.starts_with("net/libp2p/") && !file.starts_with("net/quic/") && file != "net/mod.rs")
+        .filter(|(_, line)| line.contains("libp2p"))
         // A log filter may name where log lines come from.
         .filter(|(file, _)| file != "config/filter.rs")
         .collect();
     assert!(elsewhere.is_empty(), "{elsewhere:#?}");
     let imported = lines("net").into_iter().filter(|(file, line)| file == "net/mod.rs" && line.contains("use libp2p"));
     assert_eq!(imported.count(), 0);
+}
+
+#[test]
+fn quinn_is_named_in_one_folder() {
+    let elsewhere: Vec<_> = lines("")
+        .into_iter()
+        .filter(|(file, line)| !file.starts_with("net/quic/") && line.contains("quinn"))
+        .filter(|(file, _)| file != "config/filter.rs")
+        .collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:#?}");
 }
 
 #[test]

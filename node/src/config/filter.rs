@@ -60,6 +60,8 @@ const MODULES: &[&str] = &[
     "fsdfs_node::net::libp2p::driver",
     "fsdfs_node::net::libp2p::gate",
     "fsdfs_node::net::libp2p::start",
+    "fsdfs_node::net::quic::listener",
+    "fsdfs_node::net::quic::socket",
     "fsdfs_node::net::session",
     "fsdfs_node::store",
     "fsdfs_node::store::disk::appender",

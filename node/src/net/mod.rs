@@ -4,7 +4,8 @@
 //! all that the daemon's loop sees. Whoever does not pass the gate is never mentioned to it.
 //!
 //! Sessions, handshake and discovery are written for any transport of byte streams. The transport itself is one folder,
-//! `libp2p`: another one takes its place by implementing the same two functions, `start` and `wait_for_port`.
+//! `libp2p`, on what stands in `quic`: another one takes its place by implementing the same two functions, `start` and
+//! `wait_for_port`.
 
 mod command;
 mod config;
@@ -12,6 +13,7 @@ mod discovery;
 mod event;
 mod handshake;
 mod libp2p;
+mod quic;
 mod session;
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use futures::{FutureExt as _, StreamExt as _};
-use libp2p::core::Endpoint;
-use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::{DialOpts, ListenerId, PortUse, Transport as _};
-use libp2p::identity::Keypair;
-use libp2p::multiaddr::{Multiaddr, Protocol};
-use libp2p::quic;
+use anyhow::{Result, ensure};
+use ed25519_dalek::SigningKey;
+use futures::future::join_all;
 use tokio::time::timeout;
+
+use super::link::random_seed;
+use super::quic::RawEndpoint;
 
 /// No further attempt comes when there was none for so long.
 const QUIET: Duration = Duration::from_secs(5);
@@ -44,21 +42,9 @@ pub async fn first_words(count: usize) -> Result<Vec<Vec<Vec<u8>>>> {
 
 /// Dials that nobody answers.
 async fn knock(to: SocketAddr, times: usize) -> Result<()> {
-    let mut transport = quic::tokio::Transport::new(quic::Config::new(&Keypair::generate_ed25519()))
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
-        .boxed();
-    let addr = |addr: SocketAddr| Multiaddr::from(addr.ip()).with(Protocol::Udp(addr.port())).with(Protocol::QuicV1);
-    transport.listen_on(ListenerId::next(), addr(SocketAddr::from(([127, 0, 0, 1], 0))))?;
-    let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
-    let dials = (0..times).map(|_| transport.dial(addr(to), opts).context("an address to dial"));
-    let dials = dials.collect::<Result<Vec<_>>>()?;
-    let mut all = futures::future::join_all(dials).fuse();
-    loop {
-        futures::select_biased! {
-            _ = all => return Ok(()),
-            _ = transport.select_next_some() => {}
-        }
-    }
+    let own = RawEndpoint::bind(&SigningKey::from_bytes(&random_seed()), (Ipv4Addr::LOCALHOST, 0).into())?;
+    join_all((0..times).map(|_| own.dial(to))).await;
+    Ok(())
 }
 
 /// Sends the first words of an attempt from one of nine hundred addresses of this machine, never to be heard of again.

@@ -1,6 +1,6 @@
 //! A member's program of its own: it passes the gate honestly, and then says whatever it is told to say.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,17 +14,12 @@ use fsdfs_proto::ids::{Digest, DiskNonce, Instance, NodeId};
 use fsdfs_proto::message::{FactBatch, Message};
 use fsdfs_proto::signed::{Envelope, Signed};
 use fsdfs_proto::volume::{BlockHeader, BlockKind};
-use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
-use libp2p::core::Endpoint;
-use libp2p::core::muxing::{StreamMuxerBox, SubstreamBox};
-use libp2p::core::transport::{Boxed, DialOpts, PortUse, Transport as _};
-use libp2p::identity::Keypair;
-use libp2p::multiaddr::{Multiaddr, Protocol};
-use libp2p::{PeerId, quic};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use quinn::Connection;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::muxer::{inbound, open};
+use super::quic::{RawEndpoint, RawStream, inbound, open};
 
 const STREAMS: &str = "/fsdfs/2/lanes";
 
@@ -50,21 +45,20 @@ pub struct Liar {
     pub ticket: Ticket,
     admission: Option<Envelope>,
     doors: Vec<MemberDoor>,
-    transport: Boxed<(PeerId, StreamMuxerBox)>,
     connections: u64,
 }
 
 /// A connection behind the gate.
 pub struct Link {
     /// Streams to write on; the first is for messages.
-    pub streams: Vec<SubstreamBox>,
+    pub streams: Vec<RawStream>,
     /// What the member says: each message, without the blocks.
     pub inbox: mpsc::UnboundedReceiver<Message>,
     /// Bytes of blocks that the member sent so far.
     pub block_bytes: Arc<AtomicU64>,
     takes_blocks: tokio::sync::watch::Sender<bool>,
     /// Opens more streams, if somebody asks for them.
-    more: mpsc::UnboundedSender<tokio::sync::oneshot::Sender<SubstreamBox>>,
+    more: mpsc::UnboundedSender<tokio::sync::oneshot::Sender<RawStream>>,
 }
 
 impl Liar {
@@ -87,14 +81,7 @@ impl Liar {
     /// With a key that is given, which has to be smaller than those at the doors.
     pub fn with_key(key: SigningKey, ticket: &str, doors: Vec<MemberDoor>) -> Self {
         let ticket: Ticket = ticket.parse().expect("a ticket");
-        let pair = Keypair::ed25519_from_bytes(key.to_bytes()).expect("a key");
-        let mut config = quic::Config::new(&pair);
-        // As a member has them: blocks that nobody takes leave room for messages.
-        (config.max_stream_data, config.max_connection_data) = (8 << 20, 32 << 20);
-        let transport = quic::tokio::Transport::new(config)
-            .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
-            .boxed();
-        Self { node: node_of(&key), key, ticket, admission: None, doors, transport, connections: 0 }
+        Self { node: node_of(&key), key, ticket, admission: None, doors, connections: 0 }
     }
 
     /// Its own certificate and those above it, root first.
@@ -121,20 +108,14 @@ impl Liar {
     }
 
     async fn enter(&mut self, door: MemberDoor) -> Result<Link> {
-        let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
-        let to = Multiaddr::from(door.addr.ip()).with(Protocol::Udp(door.addr.port())).with(Protocol::QuicV1);
-        let mut dial = self.transport.dial(to, opts).context("an address to dial")?.fuse();
-        let (_, mut muxer) = loop {
-            futures::select_biased! {
-                dialled = dial => break dialled.context("the member's port is open")?,
-                _ = self.transport.select_next_some() => {}
-            }
-        };
-        self.pass_gate(&mut muxer, door.node).await?;
+        // From another port each time, as a program that is started again.
+        let own = RawEndpoint::bind(&self.key, (Ipv4Addr::UNSPECIFIED, 0).into())?;
+        let connection = own.dial(door.addr).await.context("the member's port is open")?;
+        self.pass_gate(&connection, door.node).await?;
         self.connections += 1;
         let mut streams = Vec::new();
         for _ in 0..4 {
-            let mut stream = open(&mut muxer).await.context("a stream")?;
+            let mut stream = open(&connection).await.context("a stream")?;
             let words = [proposal(STREAMS), [self.connections, 0].map(u64::to_be_bytes).concat()].concat();
             stream.write_all(&words).await?;
             stream.flush().await?;
@@ -149,7 +130,7 @@ impl Liar {
         let (takes_blocks, takes) = tokio::sync::watch::channel(true);
         let block_bytes = Arc::new(AtomicU64::new(0));
         let hearer = MessageHearer { heard, takes_blocks: takes, block_bytes: Arc::clone(&block_bytes) };
-        tokio::spawn(serve(muxer, hearer, wanted));
+        tokio::spawn(serve(connection, hearer, wanted));
         Ok(Link { streams, inbox, block_bytes, takes_blocks, more })
     }
 
@@ -163,8 +144,8 @@ impl Liar {
         [&header_len.to_be_bytes()[..], &header, &vec![7; len]].concat()
     }
 
-    async fn pass_gate(&mut self, muxer: &mut StreamMuxerBox, member: NodeId) -> Result<()> {
-        let mut stream = open(muxer).await.context("a stream")?;
+    async fn pass_gate(&mut self, connection: &Connection, member: NodeId) -> Result<()> {
+        let mut stream = open(connection).await.context("a stream")?;
         let secret = self.ticket.gate_secret.key();
         let (there, back) = (
             GateDirection { secret, sender: self.node, receiver: member },
@@ -226,7 +207,7 @@ impl Link {
     }
 
     /// One more stream; none if the connection is closed, or the member allows no more.
-    pub async fn open_stream(&mut self) -> Option<SubstreamBox> {
+    pub async fn open_stream(&mut self) -> Option<RawStream> {
         let (stream, opened) = tokio::sync::oneshot::channel();
         self.more.send(stream).ok()?;
         timeout(Duration::from_secs(2), opened).await.ok()?.ok()
@@ -266,18 +247,18 @@ pub fn node_of(key: &SigningKey) -> NodeId {
 
 /// Answers the member's streams until the connection ends.
 async fn serve(
-    mut muxer: StreamMuxerBox,
+    connection: Connection,
     hearer: MessageHearer,
-    mut wanted: mpsc::UnboundedReceiver<tokio::sync::oneshot::Sender<SubstreamBox>>,
+    mut wanted: mpsc::UnboundedReceiver<tokio::sync::oneshot::Sender<RawStream>>,
 ) {
     loop {
         tokio::select! {
-            stream = inbound(&mut muxer) => match stream {
+            stream = inbound(&connection) => match stream {
                 Some(stream) => drop(tokio::spawn(listen(stream, hearer.clone()))),
                 None => return,
             },
             Some(answer) = wanted.recv() => {
-                let stream = timeout(Duration::from_secs(1), open(&mut muxer)).await;
+                let stream = timeout(Duration::from_secs(1), open(&connection)).await;
                 if let Ok(Some(stream)) = stream {
                     let _ = answer.send(stream);
                 }
@@ -287,7 +268,7 @@ async fn serve(
 }
 
 /// Takes part in streams only; other protocols wait for an answer in vain.
-async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<()> {
+async fn listen(mut stream: RawStream, mut hearer: MessageHearer) -> Option<()> {
     let (version, protocol) = (line(&mut stream).await, line(&mut stream).await);
     if protocol != [STREAMS.as_bytes(), b"\n"].concat() {
         return None;
@@ -310,7 +291,7 @@ async fn listen(mut stream: SubstreamBox, mut hearer: MessageHearer) -> Option<(
     }
 }
 
-async fn frame(stream: &mut SubstreamBox) -> Result<Vec<u8>> {
+async fn frame(stream: &mut RawStream) -> Result<Vec<u8>> {
     let mut head = [0; 2];
     stream.read_exact(&mut head).await.context("a frame")?;
     let mut frame = vec![0; frame_len(head).context("a length")?];
@@ -319,7 +300,7 @@ async fn frame(stream: &mut SubstreamBox) -> Result<Vec<u8>> {
 }
 
 /// One line of multistream-select; nothing if the stream ended.
-async fn line(stream: &mut SubstreamBox) -> Vec<u8> {
+async fn line(stream: &mut RawStream) -> Vec<u8> {
     let mut len = [0];
     let mut line = Vec::new();
     if stream.read_exact(&mut len).await.is_ok() {

@@ -7,9 +7,9 @@ mod fake_daemon;
 pub mod forge;
 mod half_open;
 mod link;
-pub mod muxer;
 pub mod old_build;
 mod puppet;
+pub mod quic;
 
 pub use self::fake_daemon::{FakeDaemon, NOBODY};
 pub use self::half_open::{first_words, half_open};

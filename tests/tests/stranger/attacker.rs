@@ -1,19 +1,14 @@
-//! An own libp2p program: QUIC without the gate, streams by hand, everything that comes back kept.
+//! A program of its own that speaks libp2p: QUIC without the gate, streams by hand, everything that comes back kept.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use fsdfs_proto::gate::kademlia_protocol;
 use fsdfs_proto::ids::NodeId;
-use fsdfs_tests::adversary::muxer::{inbound, open};
+use fsdfs_tests::adversary::quic::{RawEndpoint, RawStream, inbound, open};
 use futures::future::join_all;
-use futures::{AsyncReadExt as _, AsyncWriteExt as _, FutureExt as _, StreamExt as _};
-use libp2p::core::Endpoint;
-use libp2p::core::muxing::{StreamMuxerBox, SubstreamBox};
-use libp2p::core::transport::{Boxed, DialOpts, ListenerId, PortUse, Transport as _, TransportEvent};
-use libp2p::identity::Keypair;
-use libp2p::multiaddr::{Multiaddr, Protocol};
-use libp2p::{PeerId, quic};
+use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+use quinn::Connection;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -42,35 +37,23 @@ pub struct AttackHaul {
 
 pub struct Attacker {
     own: NodeId,
-    transport: Boxed<(PeerId, StreamMuxerBox)>,
-    addr: SocketAddr,
+    endpoint: RawEndpoint,
 }
 
 impl Attacker {
     pub async fn listen(seed: u8, ip: [u8; 4]) -> Self {
-        let keypair = Keypair::ed25519_from_bytes(key(seed).to_bytes()).expect("a key");
-        let mut transport = quic::tokio::Transport::new(quic::Config::new(&keypair))
-            .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
-            .boxed();
-        let any = multiaddr(SocketAddr::from((ip, 0)));
-        transport.listen_on(ListenerId::next(), any).expect("Linux has the whole of 127/8");
-        let addr = loop {
-            if let TransportEvent::NewAddress { listen_addr, .. } = transport.select_next_some().await {
-                break socket_addr(&listen_addr);
-            }
-        };
-        Self { own: node(seed), transport, addr }
+        let endpoint = RawEndpoint::bind(&key(seed), (ip, 0).into()).expect("Linux has the whole of 127/8");
+        Self { own: node(seed), endpoint }
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.endpoint.addr()
     }
 
     pub async fn dial(&mut self, to: SocketAddr, member: NodeId, gate: Option<Vec<u8>>) -> AttackHaul {
         for _ in 0..DIALS {
-            let dial = self.start_dial(to);
-            if let Ok((_, muxer)) = self.drive(dial).await {
-                return attack(muxer, leads(self.own, member), gate).await;
+            if let Some(connection) = self.start_dial(to).await {
+                return attack(connection, leads(self.own, member), gate).await;
             }
         }
         panic!("the member's port is closed");
@@ -78,47 +61,24 @@ impl Attacker {
 
     /// To be dialled; none if that takes longer.
     pub async fn wait(&mut self, most: Duration, member: NodeId, gate: Option<Vec<u8>>) -> Option<AttackHaul> {
-        let muxer = timeout(most, self.dialled()).await.ok()?;
-        Some(attack(muxer, leads(self.own, member), gate).await)
-    }
-
-    async fn dialled(&mut self) -> StreamMuxerBox {
-        loop {
-            let TransportEvent::Incoming { upgrade, .. } = self.transport.select_next_some().await else { continue };
-            if let Ok((_, muxer)) = self.drive(upgrade).await {
-                return muxer;
-            }
-        }
+        let connection = timeout(most, self.endpoint.dialled()).await.ok()?;
+        Some(attack(connection, leads(self.own, member), gate).await)
     }
 
     /// Connections that finish TLS and then say nothing, as far as the member takes them.
-    pub async fn knock(&mut self, to: SocketAddr, times: usize) -> Vec<StreamMuxerBox> {
+    pub async fn knock(&mut self, to: SocketAddr, times: usize) -> Vec<Connection> {
         let dials: Vec<_> = (0..times).map(|_| self.start_dial(to)).collect();
-        let done = self.drive(join_all(dials)).await;
-        done.into_iter().filter_map(|dial| dial.ok().map(|(_, muxer)| muxer)).collect()
+        join_all(dials).await.into_iter().flatten().collect()
     }
 
-    fn start_dial(
-        &mut self,
-        to: SocketAddr,
-    ) -> impl Future<Output = Result<(PeerId, StreamMuxerBox), std::io::Error>> + use<> {
-        let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
-        self.transport.dial(multiaddr(to), opts).expect("an address to dial")
-    }
-
-    async fn drive<T>(&mut self, work: impl Future<Output = T>) -> T {
-        let mut work = std::pin::pin!(work.fuse());
-        loop {
-            futures::select_biased! {
-                done = work => return done,
-                _ = self.transport.select_next_some() => {}
-            }
-        }
+    /// None if it is not taken.
+    async fn start_dial(&self, to: SocketAddr) -> Option<Connection> {
+        self.endpoint.dial(to).await.ok()
     }
 }
 
 /// Says what it has to say on the gate's stream and asks for every protocol there is on others.
-async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8>>) -> AttackHaul {
+async fn attack(connection: Connection, opens_gate: bool, gate: Option<Vec<u8>>) -> AttackHaul {
     let (mut haul, mut reads) = (AttackHaul::default(), JoinSet::new());
     let mut frame = gate;
     let protocols = ["/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/fsdfs/2/lanes", &kademlia_protocol(&SECRET)];
@@ -128,12 +88,12 @@ async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8
     }
     for (at, words) in first_words.into_iter().enumerate() {
         // The member takes the first stream for the gate's, whatever is on it.
-        let Some(stream) = open(&mut muxer).await else { break };
+        let Some(stream) = open(&connection).await else { break };
         start(&mut reads, stream, words, opens_gate && at == 0);
     }
     let watch = async {
         // Ends with an error when the member closes the connection.
-        while let Some(stream) = inbound(&mut muxer).await {
+        while let Some(stream) = inbound(&connection).await {
             haul.streams_opened += 1;
             let is_gate = !opens_gate && !haul.gate_was_opened_for_us;
             haul.gate_was_opened_for_us |= is_gate;
@@ -141,7 +101,7 @@ async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8
         }
     };
     haul.closed = timeout(OPEN_MAX, watch).await.is_ok();
-    drop(muxer);
+    drop(connection);
     while let Some(read) = reads.join_next().await {
         let (bytes, is_gate) = read.expect("reading does not fail");
         if is_gate { &mut haul.gate } else { &mut haul.elsewhere }.extend(bytes);
@@ -150,7 +110,7 @@ async fn attack(mut muxer: StreamMuxerBox, opens_gate: bool, gate: Option<Vec<u8
 }
 
 /// Writes, and collects what comes back.
-fn start(reads: &mut JoinSet<(Vec<u8>, bool)>, mut stream: SubstreamBox, bytes: Vec<u8>, is_gate: bool) {
+fn start(reads: &mut JoinSet<(Vec<u8>, bool)>, mut stream: RawStream, bytes: Vec<u8>, is_gate: bool) {
     reads.spawn(async move {
         let mut got = Vec::new();
         // Either fails as soon as the member closes the connection; what came before is kept.
@@ -168,18 +128,6 @@ fn multistream(name: &str) -> Vec<u8> {
         [&[len], text.as_bytes(), b"\n"].concat()
     };
     [line("/multistream/1.0.0"), line(name)].concat()
-}
-
-fn multiaddr(addr: SocketAddr) -> Multiaddr {
-    Multiaddr::from(addr.ip()).with(Protocol::Udp(addr.port())).with(Protocol::QuicV1)
-}
-
-fn socket_addr(addr: &Multiaddr) -> SocketAddr {
-    let mut parts = addr.iter();
-    match (parts.next(), parts.next()) {
-        (Some(Protocol::Ip4(ip)), Some(Protocol::Udp(port))) => SocketAddr::from((ip, port)),
-        _ => unreachable!("an IPv4 listener has an IPv4 address"),
-    }
 }
 
 /// Ids are ordered as bytes, as the gate orders them.

@@ -20,7 +20,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All source and text files whose name ends so, without what cargo, git and Python make, and without others' code.
+/// All source and text files whose name ends so, without what cargo, git and Python make.
 fn files_ending(ends: &[&str]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root()];
@@ -28,9 +28,7 @@ fn files_ending(ends: &[&str]) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).expect("the source tree can be listed") {
             let entry = entry.expect("the source tree can be listed");
             let (path, name) = (entry.path(), entry.file_name().into_string().expect("names here are UTF-8"));
-            // What others wrote stands as they wrote it.
-            let not_ours = path.ends_with("third-party/libp2p-quic");
-            let made = name == "target" || name == ".git" || name.ends_with(".venv") || not_ours;
+            let made = name == "target" || name == ".git" || name.ends_with(".venv");
             if entry.file_type().expect("the source tree can be listed").is_dir() {
                 folders.extend((!made).then_some(path));
             } else if ends.iter().any(|end| name.ends_with(end)) {

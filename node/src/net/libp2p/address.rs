@@ -1,11 +1,10 @@
 //! Between the program's names (node ids, socket addresses) and libp2p's.
 
-use std::net::{IpAddr, SocketAddr};
-
 use fsdfs_proto::ids::NodeId;
+use libp2p::PeerId;
 use libp2p::identity::{PublicKey, ed25519};
-use libp2p::multiaddr::Protocol;
-use libp2p::{Multiaddr, PeerId};
+
+pub(super) use crate::net::quic::address::{quic, socket_addr};
 
 /// Multihash code under which a short public key is its own hash.
 const IDENTITY_HASH: u64 = 0;
@@ -26,29 +25,10 @@ pub(super) fn node_id(peer: &PeerId) -> Option<NodeId> {
     Some(NodeId(key.try_into_ed25519().ok()?.to_bytes()))
 }
 
-/// Where QUIC listens or is dialled.
-pub(super) fn quic(addr: SocketAddr) -> Multiaddr {
-    Multiaddr::from(addr.ip()).with(Protocol::Udp(addr.port())).with(Protocol::QuicV1)
-}
-
-/// The UDP address at the beginning of a multiaddress, if there is one.
-pub(super) fn socket_addr(addr: &Multiaddr) -> Option<SocketAddr> {
-    let mut parts = addr.iter();
-    let ip: IpAddr = match parts.next()? {
-        Protocol::Ip4(ip) => ip.into(),
-        Protocol::Ip6(ip) => ip.into(),
-        _ => return None,
-    };
-    match parts.next()? {
-        Protocol::Udp(port) => Some(SocketAddr::new(ip, port)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{node_id, peer_id, quic, socket_addr};
+    use super::{node_id, peer_id};
     use fsdfs_proto::ids::NodeId;
     use libp2p::identity::Keypair;
 
@@ -58,13 +38,5 @@ mod tests {
         let node = node_id(&key.public().to_peer_id()).unwrap();
         assert_eq!(peer_id(node), Some(key.public().to_peer_id()));
         assert!((0..=255).any(|byte| peer_id(NodeId([byte; 32])).is_none()), "not all bytes are a key");
-    }
-
-    #[test]
-    fn addresses_survive_the_way_there_and_back() {
-        for text in ["127.0.0.1:7000", "[::1]:7000"] {
-            let addr = text.parse().unwrap();
-            assert_eq!(socket_addr(&quic(addr)), Some(addr));
-        }
     }
 }

@@ -92,7 +92,7 @@ fn probe(addr: SocketAddr) -> Result<(), NetError> {
 
 pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
-    let transport = transport::build(&key, Arc::clone(keeper));
+    let transport = transport::build(&key, Arc::clone(keeper)).map_err(|_| NetError::Key)?;
     let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))

@@ -58,9 +58,9 @@ pub static PART_RINGS: Budget =
 pub static GATEWAY_WALL: Budget =
     Budget { name: "gateways: names beyond the client", unit: "", bound: Bound::AtMost, goal: 0.0, allowed: 0.0 };
 
-/// Files of the node that name libp2p outside its folder.
+/// Files of the node that name libp2p outside its folders.
 pub static LIBP2P_WALL: Budget = Budget {
-    name: "files that name libp2p outside its folder",
+    name: "files that name libp2p outside its folders",
     unit: "",
     bound: Bound::AtMost,
     goal: 0.0,

@@ -11,8 +11,8 @@ use quote::ToTokens;
 use syn::visit::Visit;
 use syn::{File, ItemUse};
 
-/// The only folder that names libp2p: another transport replaces it.
-const LIBP2P: &str = "node/src/net/libp2p";
+/// The only folders that name libp2p: another transport replaces them.
+const LIBP2P: [&str; 2] = ["node/src/net/libp2p", "node/src/net/quic"];
 
 /// Gateways see the client and what a gateway has to know of its surroundings.
 const GATEWAYS: &str = "node/src/gateway";
@@ -21,7 +21,8 @@ const GATEWAY_MAY_NAME: [&str; 5] = ["client", "config", "gateway", "home", "met
 pub fn measures(files: &[SourceFile]) -> Vec<Measured> {
     let node = || files.iter().filter(|file| file.name.starts_with("node/src/") && !file.is_test());
     let libp2p: Vec<String> = node().filter(|file| names_library(&file.tree)).map(|file| file.name.clone()).collect();
-    let outside: Vec<String> = libp2p.into_iter().filter(|name| !name.starts_with(LIBP2P)).collect();
+    let outside: Vec<String> =
+        libp2p.into_iter().filter(|name| !LIBP2P.iter().any(|folder| name.starts_with(folder))).collect();
     let gateways: Vec<String> = node().filter(|file| file.name.starts_with(GATEWAYS)).flat_map(beyond_client).collect();
     let core = files.iter().filter(|file| file.name.starts_with("node/core/src/"));
     let seeded: Vec<String> = core.filter(|file| knows_seeded_bugs(&file.tree)).map(|file| file.name.clone()).collect();

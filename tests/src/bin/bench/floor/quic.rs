@@ -1,4 +1,5 @@
-//! quinn without anything around it, with the TLS and the windows that libp2p gives it.
+//! quinn without anything around it, with the TLS and the windows that libp2p-quic gives it. These stay, so that floors of one machine
+//! can be compared over time; the node's own transport has others.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,0 +1,130 @@
+//! What connections are made with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use libp2p::identity::Keypair;
+use quinn::congestion::{ControllerFactory, CubicConfig};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, ConnectionIdGenerator, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TransportConfig};
+use quinn_proto::HashedConnectionIdGenerator;
+
+use super::error::QuicError;
+use super::muxer::SEND_WINDOW_BYTES_MIN;
+use super::pending::PENDING_VALIDATED_MAX;
+use super::tls;
+use crate::net::session::streams::BLOCK_STREAMS;
+
+/// Unacknowledged bytes on one stream: 8 MiB fill 650 Mbit/s at a round trip of 100 ms.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// Unacknowledged bytes on a connection; bounds what a peer can make this node buffer.
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+const _: () = assert!(
+    CONNECTION_WINDOW_BYTES as usize >= (BLOCK_STREAMS + 1) * STREAM_WINDOW_BYTES as usize,
+    "blocks that are not read must leave a window for messages"
+);
+/// Streams that a peer may have open. A connection has four for messages and blocks, and for moments those of other protocols.
+const PEER_STREAMS_MAX: u32 = 256;
+
+/// A peer that is gone without a word (power cut, cable) is noticed after this. The engine stops relying on it after one
+/// second already; this only frees the connection and lets the peer be dialled anew. A peer whose program was restarted
+/// is noticed at its first answer, which resets the connection.
+const IDLE_TIMEOUT_MS: u32 = 10_000;
+/// Three may be lost within [`IDLE_TIMEOUT_MS`]. Also keeps the mapping of a NAT router open (30 s and more).
+const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
+
+/// Every path of QUIC carries this (RFC 9000, 14); larger packets are tried later, one at a time.
+const MTU_BYTES_AT_FIRST: u16 = 1200;
+/// The payload of UDP over IPv6 on Ethernet is 1,452 bytes.
+const MTU_BYTES_MAX: u16 = 1452;
+
+/// First packets that quinn keeps until the listener has looked at them, and the bytes behind such a packet. The listener
+/// looks at once, so more is a flood.
+const INCOMING_MAX: usize = 4 * PENDING_VALIDATED_MAX;
+const INCOMING_BYTES_MAX: u64 = 64 << 10;
+const INCOMING_BYTES_OF_ALL_MAX: u64 = 16 << 20;
+
+/// Infos of HKDF, only for this node: nobody else ever makes the same bytes.
+const RESET_KEY: &str = "fsdfs/2/reset";
+const CONNECTION_IDS: &str = "fsdfs/2/connection-ids";
+
+/// What all connections of a node share.
+pub(super) struct QuicConfig {
+    key: Keypair,
+    pub client: ClientConfig,
+    pub server: ServerConfig,
+}
+
+impl QuicConfig {
+    pub(super) fn new(key: &Keypair) -> Result<Self, QuicError> {
+        let (client, server) = tls::configs(key)?;
+        let transport = Arc::new(transport());
+        let unsuited = |error: quinn::crypto::rustls::NoInitialCipherSuite| {
+            QuicError::Tls(quinn::rustls::Error::General(error.to_string()))
+        };
+        let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client).map_err(unsuited)?));
+        client.transport_config(Arc::clone(&transport));
+        let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server).map_err(unsuited)?));
+        server.transport_config(transport).migration(true);
+        server.max_incoming(INCOMING_MAX);
+        server.incoming_buffer_size(INCOMING_BYTES_MAX).incoming_buffer_size_total(INCOMING_BYTES_OF_ALL_MAX);
+        Ok(Self { key: key.clone(), client, server })
+    }
+
+    /// Of the endpoint that listens there. A node that starts again knows the ids of its connections before, and resets those
+    /// whose packets still come.
+    pub(super) fn listening(&self, addr: SocketAddr) -> EndpointConfig {
+        // An endpoint resets what it does not know; it must not do so for the connections of the node's other endpoint.
+        let secret = |what: &str| {
+            let family = if addr.is_ipv4() { "4" } else { "6" };
+            self.key.derive_secret(&[what.as_bytes(), b" ", family.as_bytes()].concat())
+        };
+        let mut config = EndpointConfig::default();
+        if let (Some(reset), Some([a, b, c, d, e, f, g, h, ..])) = (secret(RESET_KEY), secret(CONNECTION_IDS)) {
+            config.reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset)));
+            let ids = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+            config.cid_generator(move || {
+                Box::new(HashedConnectionIdGenerator::from_key(ids)) as Box<dyn ConnectionIdGenerator>
+            });
+        }
+        plain(config)
+    }
+
+    /// Of an endpoint that only dials. Its port is another one each time, so there is nothing to reset.
+    pub(super) fn dialling() -> EndpointConfig {
+        plain(EndpointConfig::default())
+    }
+}
+
+/// What is not QUIC is told from it by the second bit of a packet; unless told not to, peers draw that bit by lot.
+fn plain(mut config: EndpointConfig) -> EndpointConfig {
+    config.grease_quic_bit(false).supported_versions(vec![1]);
+    config
+}
+
+fn transport() -> TransportConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(MTU_BYTES_MAX);
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_uni_streams(0u32.into())
+        .max_concurrent_bidi_streams(PEER_STREAMS_MAX.into())
+        .datagram_receive_buffer_size(None)
+        .keep_alive_interval(Some(KEEP_ALIVE))
+        .max_idle_timeout(Some(quinn::VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
+        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .receive_window(CONNECTION_WINDOW_BYTES.into())
+        .send_window(SEND_WINDOW_BYTES_MIN)
+        .initial_mtu(MTU_BYTES_AT_FIRST)
+        .mtu_discovery_config(Some(mtu))
+        .congestion_controller_factory(congestion())
+        .allow_spin(false);
+    transport
+}
+
+/// How fast a connection may send: the only place that chooses.
+fn congestion() -> Arc<dyn ControllerFactory + Send + Sync> {
+    Arc::new(CubicConfig::default())
+}

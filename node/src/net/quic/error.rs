@@ -1,0 +1,26 @@
+//! Why there is no connection.
+
+use std::io;
+
+/// Why there is no connection, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::net) enum QuicError {
+    /// The system refuses a socket.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// There is nothing to dial with, or nobody can be dialled there.
+    #[error("{0}")]
+    Connect(#[from] quinn::ConnectError),
+    /// The handshake failed, or the connection ended.
+    #[error("{0}")]
+    Connection(#[from] quinn::ConnectionError),
+    /// Not done in time.
+    #[error("the handshake took too long")]
+    HandshakeTimeout,
+    /// TLS ended without a certificate.
+    #[error("the peer did not say who it is")]
+    NoIdentity,
+    /// A certificate is none of libp2p's, or the own key makes none.
+    #[error("TLS: {0}")]
+    Tls(#[from] quinn::rustls::Error),
+}

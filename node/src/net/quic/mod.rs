@@ -1,0 +1,22 @@
+//! QUIC for libp2p's swarm, on quinn. On the wire it is libp2p's: QUIC version 1, ALPN `libp2p`, certificates of libp2p-tls.
+//!
+//! It ends where a connection has a peer with a key; who may come in is decided behind it. The only folder that names quinn,
+//! so that another implementation of QUIC can take its place. A socket is made in one place ([`socket`]) and handed to quinn as
+//! an abstract one, and addresses are canonical at the border ([`address`]): one socket for both families can be put below
+//! without a change above.
+
+pub(super) mod address;
+mod config;
+mod error;
+mod listener;
+mod muxer;
+mod pending;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transport;
+mod upgrade;
+
+pub(super) use error::QuicError;
+pub(super) use transport::QuicTransport;

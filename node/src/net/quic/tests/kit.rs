@@ -1,0 +1,145 @@
+//! The two sides of a test: the transport, and a peer that does without it.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::PeerId;
+use libp2p::core::muxing::{StreamMuxerEvent, StreamMuxerExt as _};
+use libp2p::core::transport::{DialOpts, ListenerId, PortUse, TransportEvent};
+use libp2p::core::{Endpoint as ConnectionRole, Transport as _};
+use libp2p::identity::Keypair;
+use libp2p_tls::certificate;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::rustls::pki_types::CertificateDer;
+use quinn::{ClientConfig, Connection, Endpoint, ServerConfig};
+
+use super::super::address::{quic, socket_addr};
+use super::super::muxer::{QuicMuxer, QuicStream};
+use super::super::upgrade::Upgrade;
+use super::super::{QuicError, QuicTransport};
+
+/// Nothing on loopback takes so long, except on a machine that is busy with other things.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const OPTIONS: DialOpts = DialOpts { role: ConnectionRole::Dialer, port_use: PortUse::Reuse };
+
+pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("not in time")
+}
+
+/// The transport, listening.
+pub(super) struct Side {
+    pub transport: QuicTransport,
+    pub listener: ListenerId,
+    pub at: SocketAddr,
+    key: Keypair,
+}
+
+impl Side {
+    pub(super) async fn listen() -> Self {
+        Self::listen_as(Keypair::generate_ed25519(), "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    pub(super) async fn listen_as(key: Keypair, at: SocketAddr) -> Self {
+        let (transport, listener) = (QuicTransport::new(&key).unwrap(), ListenerId::next());
+        let mut side = Self { transport, listener, at, key };
+        side.transport.listen_on(listener, quic(at)).unwrap();
+        let TransportEvent::NewAddress { listen_addr, .. } = side.event().await else { panic!("no address") };
+        side.at = socket_addr(&listen_addr).unwrap();
+        side
+    }
+
+    pub(super) fn peer(&self) -> PeerId {
+        self.key.public().to_peer_id()
+    }
+
+    pub(super) async fn event(&mut self) -> TransportEvent<Upgrade, QuicError> {
+        in_time(poll_fn(|cx| Pin::new(&mut self.transport).poll(cx))).await
+    }
+
+    /// The next who dials and tells who it is.
+    pub(super) async fn accept(&mut self) -> (PeerId, QuicMuxer) {
+        self.try_accept().await.expect("a handshake")
+    }
+
+    pub(super) async fn try_accept(&mut self) -> Result<(PeerId, QuicMuxer), QuicError> {
+        loop {
+            if let TransportEvent::Incoming { upgrade, .. } = self.event().await {
+                return upgrade.await;
+            }
+        }
+    }
+
+    pub(super) fn dial(&mut self, to: SocketAddr) -> Upgrade {
+        self.transport.dial(quic(to), OPTIONS).expect("an address to dial")
+    }
+}
+
+/// What libp2p's own transport is made of.
+pub(super) struct LibraryPeer {
+    pub endpoint: Endpoint,
+    key: Keypair,
+}
+
+impl LibraryPeer {
+    pub(super) fn new() -> Self {
+        let key = Keypair::generate_ed25519();
+        let tls = QuicServerConfig::try_from(libp2p_tls::make_server_config(&key).unwrap()).unwrap();
+        let server = ServerConfig::with_crypto(Arc::new(tls));
+        Self { endpoint: Endpoint::server(server, "127.0.0.1:0".parse().unwrap()).unwrap(), key }
+    }
+
+    pub(super) fn at(&self) -> SocketAddr {
+        self.endpoint.local_addr().unwrap()
+    }
+
+    pub(super) fn peer(&self) -> PeerId {
+        self.key.public().to_peer_id()
+    }
+
+    pub(super) async fn accept(&self) -> Connection {
+        in_time(async { self.endpoint.accept().await.unwrap().await.unwrap() }).await
+    }
+
+    pub(super) async fn dial(&self, to: SocketAddr) -> Connection {
+        self.dial_with(to, self.tls(|_| {})).await.expect("a handshake")
+    }
+
+    /// Its TLS, with a change.
+    pub(super) fn tls(&self, change: impl FnOnce(&mut quinn::rustls::ClientConfig)) -> QuicClientConfig {
+        let mut tls = libp2p_tls::make_client_config(&self.key, None).unwrap();
+        change(&mut tls);
+        QuicClientConfig::try_from(tls).unwrap()
+    }
+
+    pub(super) async fn dial_with(
+        &self,
+        to: SocketAddr,
+        tls: QuicClientConfig,
+    ) -> Result<Connection, quinn::ConnectionError> {
+        in_time(self.endpoint.connect_with(ClientConfig::new(Arc::new(tls)), to, "l").unwrap()).await
+    }
+}
+
+pub(super) fn peer_of(connection: &Connection) -> PeerId {
+    let certs = connection.peer_identity().unwrap().downcast::<Vec<CertificateDer<'static>>>().unwrap();
+    certificate::parse(&certs[0]).unwrap().peer_id()
+}
+
+pub(super) async fn inbound(muxer: &mut QuicMuxer) -> QuicStream {
+    in_time(poll_fn(|cx| muxer.poll_inbound_unpin(cx))).await.unwrap()
+}
+
+pub(super) async fn outbound(muxer: &mut QuicMuxer) -> QuicStream {
+    in_time(poll_fn(|cx| muxer.poll_outbound_unpin(cx))).await.unwrap()
+}
+
+pub(super) async fn event_of(muxer: &mut QuicMuxer) -> Result<StreamMuxerEvent, QuicError> {
+    in_time(poll_fn(|cx| muxer.poll_unpin(cx))).await
+}
+
+pub(super) async fn close(muxer: &mut QuicMuxer) -> Result<(), QuicError> {
+    in_time(poll_fn(|cx| muxer.poll_close_unpin(cx))).await
+}

@@ -1,0 +1,105 @@
+//! Listens and dials for the swarm.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures::StreamExt as _;
+use futures::stream::SelectAll;
+use libp2p::core::Transport;
+use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
+use libp2p::identity::Keypair;
+use libp2p::{Multiaddr, PeerId};
+use quinn::{Connecting, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
+
+use super::config::QuicConfig;
+use super::error::QuicError;
+use super::listener::{QuicListener, reaches};
+use super::muxer::QuicMuxer;
+use super::upgrade::{Upgrade, upgrade};
+use super::{address, socket, tls};
+
+/// All endpoints of a node. It dials from where it listens, if it can: that is where it can be found then.
+pub(in crate::net) struct QuicTransport {
+    config: QuicConfig,
+    listeners: SelectAll<QuicListener>,
+    /// At most one a family, for addresses that no listener reaches.
+    dialers: Vec<Endpoint>,
+    /// Of who polls, for a listener that was added since.
+    waker: Option<Waker>,
+}
+
+impl QuicTransport {
+    /// Fails only for a key that is none.
+    pub(in crate::net) fn new(key: &Keypair) -> Result<Self, QuicError> {
+        Ok(Self { config: QuicConfig::new(key)?, listeners: SelectAll::new(), dialers: Vec::new(), waker: None })
+    }
+
+    fn listen(&mut self, id: ListenerId, addr: SocketAddr) -> Result<(), QuicError> {
+        let endpoint = endpoint(addr, self.config.listening(addr), Some(self.config.server.clone()))?;
+        self.listeners.push(QuicListener::new(id, endpoint)?);
+        self.waker.take().into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn connect(&mut self, to: SocketAddr) -> Result<Connecting, QuicError> {
+        let client = self.config.client.clone();
+        Ok(self.endpoint_to(to)?.connect_with(client, to, tls::SERVER_NAME)?)
+    }
+
+    fn endpoint_to(&mut self, to: SocketAddr) -> Result<Endpoint, QuicError> {
+        if let Some(endpoint) = self.listeners.iter().find_map(|listener| listener.endpoint_to(to)) {
+            return Ok(endpoint.clone());
+        }
+        let is_bound = |dialer: &&Endpoint| dialer.local_addr().is_ok_and(|bound| reaches(bound, to));
+        if let Some(dialer) = self.dialers.iter().find(is_bound) {
+            return Ok(dialer.clone());
+        }
+        let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let dialer = endpoint(SocketAddr::new(any, 0), QuicConfig::dialling(), None)?;
+        self.dialers.push(dialer.clone());
+        Ok(dialer)
+    }
+}
+
+impl Transport for QuicTransport {
+    type Output = (PeerId, QuicMuxer);
+    type Error = QuicError;
+    type ListenerUpgrade = Upgrade;
+    type Dial = Upgrade;
+
+    fn listen_on(&mut self, id: ListenerId, addr: Multiaddr) -> Result<(), TransportError<QuicError>> {
+        let Some(wanted) = address::endpoint_addr(&addr) else {
+            return Err(TransportError::MultiaddrNotSupported(addr));
+        };
+        self.listen(id, wanted).map_err(TransportError::Other)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.listeners.iter_mut().find(|listener| listener.id() == id).is_some_and(QuicListener::close)
+    }
+
+    /// Roles and ports of the options are for hole punching as libp2p does it, which dials from the port that listens anyway.
+    fn dial(&mut self, addr: Multiaddr, _: DialOpts) -> Result<Upgrade, TransportError<QuicError>> {
+        let to = address::endpoint_addr(&addr).filter(|to| to.port() != 0 && !to.ip().is_unspecified());
+        let Some(to) = to else { return Err(TransportError::MultiaddrNotSupported(addr)) };
+        let connecting = self.connect(to).map_err(TransportError::Other)?;
+        Ok(upgrade(connecting, None))
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Upgrade, QuicError>> {
+        let this = self.get_mut();
+        if let Poll::Ready(Some(event)) = this.listeners.poll_next_unpin(cx) {
+            return Poll::Ready(event);
+        }
+        this.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// The only place that puts QUIC on a socket.
+fn endpoint(addr: SocketAddr, config: EndpointConfig, server: Option<ServerConfig>) -> Result<Endpoint, QuicError> {
+    let socket = socket::bind(addr)?;
+    Ok(Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))?)
+}
