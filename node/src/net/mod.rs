@@ -12,6 +12,7 @@ mod discovery;
 mod event;
 mod handshake;
 mod libp2p;
+mod quic;
 mod session;
 #[cfg(test)]
 mod tests;
