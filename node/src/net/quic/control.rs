@@ -51,7 +51,7 @@ pub(in crate::net) struct Factory {
 }
 
 impl Factory {
-    /// All connections that may share an uplink, so all of a node, are to share one clock.
+    /// All connections of a node share one clock, as they may share its line.
     pub(in crate::net) fn new(clock: Arc<DrainClock>) -> Self {
         Self { clock }
     }

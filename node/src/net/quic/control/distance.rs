@@ -1,8 +1,9 @@
 //! How long a packet takes there and back if no queue is on the way.
 //!
 //! Who shares an uplink with others sees their queue as distance, lets more be under way for it, and so do they. Therefore all
-//! connections of a node get out of the way at the same moments, and look then: every five seconds, and when one of them has
-//! found out how fast its line is, which it did beside the others.
+//! connections get out of the way at the same moments, and look then. Those of a node: every five seconds, and when one of them
+//! has found out how fast its line is, which it did beside the others. Those of several nodes, as when holders send to one home:
+//! the five seconds are those of the time of day, which most machines know to some hundredths of a second.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,18 +17,21 @@ const DRAIN_FOR: Duration = Duration::from_millis(200);
 /// After that long without anything as short, the line has become longer.
 const KEPT: Duration = Duration::from_secs(20);
 
-/// The moments at which the connections of a node look at their lines with almost nothing under way.
+/// The moments at which all connections look at their lines with almost nothing under way.
 pub(in crate::net) struct DrainClock {
     start: Instant,
+    /// Since the last regular moment before the start, in milliseconds.
+    phase_ms: u64,
     /// How many moments there were beside the regular ones, and when the last one was, in milliseconds since the start.
     wished: AtomicU64,
     wished_at_ms: AtomicU64,
 }
 
 impl DrainClock {
-    /// The first moment is five seconds from now.
-    pub(in crate::net) fn new(now: Instant) -> Self {
-        Self { start: now, wished: AtomicU64::new(0), wished_at_ms: AtomicU64::new(0) }
+    /// `since_epoch`: the time of day, now. If it is wrong, only other nodes' moments are others; it is not looked at again.
+    pub(in crate::net) fn new(now: Instant, since_epoch: Duration) -> Self {
+        let phase_ms = (since_epoch.as_millis() % DRAIN_EVERY.as_millis()) as u64;
+        Self { start: now, phase_ms, wished: AtomicU64::new(0), wished_at_ms: AtomicU64::new(0) }
     }
 
     /// Makes now such a moment, at most once a second.
@@ -43,7 +47,7 @@ impl DrainClock {
 
     /// Counts these moments.
     fn moment(&self, now: Instant) -> u64 {
-        self.elapsed_ms(now) / DRAIN_EVERY.as_millis() as u64 + self.wished.load(Ordering::Relaxed)
+        (self.phase_ms + self.elapsed_ms(now)) / DRAIN_EVERY.as_millis() as u64 + self.wished.load(Ordering::Relaxed)
     }
 
     fn elapsed_ms(&self, now: Instant) -> u64 {

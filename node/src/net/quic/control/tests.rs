@@ -15,7 +15,7 @@ fn ms(count: u64) -> Duration {
 }
 
 fn controller(now: Instant) -> PathController {
-    PathController::new(Arc::new(DrainClock::new(now)), now, MTU)
+    PathController::new(Arc::new(DrainClock::new(now, Duration::ZERO)), now, MTU)
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_heap_of_acknowledgements_is_what_ran_ahead_of_the_rate() {
 #[test]
 fn connections_of_a_node_drain_at_the_same_moments() {
     let start = Instant::now();
-    let clock = DrainClock::new(start);
+    let clock = DrainClock::new(start, Duration::ZERO);
     let mut one = Distance::new(&clock, start);
     let mut other = Distance::new(&clock, start + ms(1_700));
     for distance in [&mut one, &mut other] {
@@ -121,9 +121,21 @@ fn connections_of_a_node_drain_at_the_same_moments() {
 }
 
 #[test]
+fn nodes_drain_by_the_time_of_day() {
+    let start = Instant::now();
+    let clock = DrainClock::new(start, ms(1_700_000_003_000));
+    let mut distance = Distance::new(&clock, start);
+    distance.on_ack(&clock, start, ms(30), true);
+    distance.on_ack(&clock, start + ms(1_999), ms(60), true);
+    assert!(!distance.is_draining());
+    distance.on_ack(&clock, start + ms(2_000), ms(60), true);
+    assert!(distance.is_draining());
+}
+
+#[test]
 fn who_sees_no_queue_or_has_little_to_send_does_not_drain() {
     let start = Instant::now();
-    let clock = DrainClock::new(start);
+    let clock = DrainClock::new(start, Duration::ZERO);
     let mut distance = Distance::new(&clock, start);
     distance.on_ack(&clock, start, ms(30), true);
     distance.on_ack(&clock, start + ms(5_001), ms(31), true);
@@ -135,7 +147,7 @@ fn who_sees_no_queue_or_has_little_to_send_does_not_drain() {
 #[test]
 fn a_drain_ends_when_the_queue_gets_no_shorter() {
     let start = Instant::now();
-    let clock = DrainClock::new(start);
+    let clock = DrainClock::new(start, Duration::ZERO);
     let mut distance = Distance::new(&clock, start);
     distance.on_ack(&clock, start, ms(30), true);
     let drain = start + ms(5_000);
@@ -152,7 +164,7 @@ fn a_drain_ends_when_the_queue_gets_no_shorter() {
 #[test]
 fn a_moment_that_is_wished_for_is_one_for_all_once_a_second() {
     let start = Instant::now();
-    let clock = DrainClock::new(start);
+    let clock = DrainClock::new(start, Duration::ZERO);
     let mut other = Distance::new(&clock, start);
     other.on_ack(&clock, start, ms(30), true);
     clock.wish(start + ms(1_500));

@@ -46,7 +46,7 @@ pub(super) struct BulkFlow {
 }
 
 impl BulkFlow {
-    /// `clock`: that of all connections of the node.
+    /// `clock`: that of the node.
     pub fn new(spec: FlowSpec, clock: &Arc<DrainClock>, start: Instant, now: Instant, seed: u64) -> Self {
         let transport = transport_config(spec.controller.factory(clock));
         let mut server = ServerConfig::new(Arc::new(PlainCrypto), Arc::new(PlainCrypto));

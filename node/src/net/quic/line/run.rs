@@ -25,6 +25,7 @@ struct LineWorld {
     changes: Vec<(Duration, LineChange)>,
     specs: Vec<FlowSpec>,
     seed: u64,
+    since_epoch: Duration,
     clock: Arc<DrainClock>,
     flows: Vec<BulkFlow>,
     /// The way of the data, and that of the acknowledgements.
@@ -41,6 +42,8 @@ impl LineWorld {
         // Of the clock only distances are used.
         let start = Instant::now();
         let mut chance = fastrand::Rng::with_seed(seed);
+        // At whichever moment between two drains the run begins.
+        let since_epoch = Duration::from_secs(5).mul_f64(chance.f64());
         let mut specs = flows.to_vec();
         specs.sort_by_key(|spec| spec.start);
         Self {
@@ -51,8 +54,8 @@ impl LineWorld {
             received: vec![Vec::new(); specs.len()],
             specs,
             seed,
-            // At whichever moment between two drains the run begins.
-            clock: Arc::new(DrainClock::new(start + Duration::from_secs(5).mul_f64(chance.f64()))),
+            clock: Arc::new(DrainClock::new(start, since_epoch)),
+            since_epoch,
             flows: Vec::new(),
             forth: Bottleneck::new(line, start, 2 * seed),
             back: Bottleneck::new(line, start, 2 * seed + 1),
@@ -109,7 +112,9 @@ impl LineWorld {
             && self.start + spec.start <= self.now
         {
             let seed = 100 * self.seed + self.flows.len() as u64;
-            self.flows.push(BulkFlow::new(*spec, &self.clock, self.start, self.now, seed));
+            let own_clock = |ahead| Arc::new(DrainClock::new(self.start, self.since_epoch + ahead));
+            let clock = spec.own_node.map_or_else(|| Arc::clone(&self.clock), own_clock);
+            self.flows.push(BulkFlow::new(*spec, &clock, self.start, self.now, seed));
         }
     }
 

@@ -80,7 +80,7 @@ pub(super) enum LineController {
 }
 
 impl LineController {
-    /// `clock`: that of all connections of the node.
+    /// `clock`: that of the node.
     pub fn factory(self, clock: &Arc<DrainClock>) -> Arc<dyn ControllerFactory + Send + Sync> {
         match self {
             Self::Ours => Arc::new(Factory::new(Arc::clone(clock))),
@@ -95,6 +95,8 @@ impl LineController {
 pub(super) struct FlowSpec {
     pub controller: LineController,
     pub start: Duration,
+    /// It is of a node of its own, whose time of day is so much ahead; otherwise all are of one.
+    pub own_node: Option<Duration>,
     /// From and until then only so many bits per second are offered; otherwise as much as the connection takes.
     pub trickle: Option<(Duration, Duration, f64)>,
 }

@@ -8,7 +8,7 @@ use super::outcome::LineOutcome;
 use super::spec::{FlowSpec, LineChange, LineController, LineSpec};
 
 fn flow(controller: LineController) -> FlowSpec {
-    FlowSpec { controller, start: Duration::ZERO, trickle: None }
+    FlowSpec { controller, start: Duration::ZERO, own_node: None, trickle: None }
 }
 
 fn ours() -> FlowSpec {
@@ -23,6 +23,13 @@ fn trickle(from: u64, until: u64) -> FlowSpec {
 /// Four flows of one home, each begun three seconds after the one before.
 fn four(controller: LineController) -> Vec<FlowSpec> {
     (0..4).map(|at| FlowSpec { start: Duration::from_secs(3 * at), ..flow(controller) }).collect()
+}
+
+/// The same from four homes to one, whose times of day differ by up to 90 ms.
+fn four_homes(controller: LineController) -> Vec<FlowSpec> {
+    let ahead_ms = [40, 0, 90, 20];
+    let own_node = |ms| Some(Duration::from_millis(ms));
+    four(controller).into_iter().zip(ahead_ms).map(|(flow, ms)| FlowSpec { own_node: own_node(ms), ..flow }).collect()
 }
 
 /// Cubic comes when the other has been there for five seconds.
@@ -200,6 +207,17 @@ fn four_flows_of_a_home_share_a_deep_queue() {
     four_share_evenly(&uplink(200));
 }
 
+/// Blocks come from several holders at once. The home's own line is the narrow one then, and each sender knows only itself, so
+/// it takes one or two of the moments at which all look until the last one has found its place.
+#[test]
+fn four_homes_share_the_line_of_a_fifth() {
+    for_each_seed(&uplink(200), &four_homes(LineController::Ours), 27, |outcome| {
+        at_most("dropped", outcome.dropped(), 0.04);
+        at_least("Jain's index", outcome.jain_index(17.0..27.0), 0.95);
+        at_most("queue, ms", outcome.queue(17.0..27.0).mean(), 80.0);
+    });
+}
+
 /// 1 Mbit/s for ten seconds, then all there is.
 fn bulk_after_a_trickle(line: &LineSpec, from: u64, share: f64) {
     let begins = (from + 10) as f64;
@@ -256,15 +274,13 @@ fn table() {
     one("…, queue 60 ms, 2 % lost in bursts of 5", &uplink(60).loses(0.02).in_bursts_of(5.0));
     one("…, queue 60 ms, 5 % lost in bursts of 5", &uplink(60).loses(0.05).in_bursts_of(5.0));
     one("1 Mbit, 50 ms, queue 400 ms", &LineSpec::new(1.0, 50, 400));
-    for queue_ms in [30, 200] {
-        let runs = controllers.map(|controller| Summary::of(&uplink(queue_ms), &four(controller), 11.0..30.0));
-        println!(
-            "| four flows on 20 Mbit, 30 ms, queue {queue_ms} ms | {} | {} | {} |",
-            runs[0].line(),
-            runs[1].line(),
-            runs[2].line()
-        );
-    }
+    let several = |name: &str, queue_ms: u64, flows: &dyn Fn(LineController) -> Vec<FlowSpec>| {
+        let runs = controllers.map(|controller| Summary::of(&uplink(queue_ms), &flows(controller), 17.0..30.0));
+        println!("| {name}, queue {queue_ms} ms | {} | {} | {} |", runs[0].line(), runs[1].line(), runs[2].line());
+    };
+    several("four flows of a home, 20 Mbit, 30 ms", 30, &four);
+    several("four flows of a home, 20 Mbit, 30 ms", 200, &four);
+    several("the same of four homes to a fifth", 200, &four_homes);
     for queue_ms in [30, 200] {
         let runs = controllers.map(|controller| Summary::of(&uplink(queue_ms), &against_cubic(controller), 7.0..30.0));
         println!(
