@@ -66,8 +66,8 @@ impl ControllerFactory for Factory {
 /// Bytes that a connection should take from its streams before they are acknowledged, if so many may be under way.
 ///
 /// Four windows: what is lost stays in the way of what was sent after it for a round trip, and for a second one if it is lost
-/// again. With two, a line that loses 1 % is filled to 0.86, with four to 0.93. More would only keep what can no longer be
-/// cancelled, and make small messages wait behind it.
+/// again. More would only keep what can no longer be cancelled, and make small messages wait behind it. To be set ten times a
+/// second, or a connection's first second is spent in the smallest of them. What both are worth was measured: decision 40.
 pub(in crate::net) fn send_window(window: u64) -> u64 {
     (4 * window).clamp(512 << 10, 16 << 20)
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::windowed_max::WindowedMax;
 
-/// Sendings that are remembered at most: those of two seconds at 2 Gbit/s. Packets of forgotten ones give no sample.
+/// Sendings that are remembered at most, some 10 packets each: those of a second at 2 Gbit/s. Packets of forgotten ones give no
+/// sample.
 const MARKS_MAX: usize = 16_384;
 
 /// What was so when some packets were sent.
