@@ -14,7 +14,7 @@ const MORE_LOSS: f64 = 0.02;
 /// Beyond the usual loss, in so many rounds one after the other: that is a queue, even if it never was shorter. Bursts of Wi-Fi
 /// pass sooner.
 const HEAVY_LOSS: f64 = 0.1;
-const HEAVY_ROUNDS: u8 = 3;
+const HEAVY_ROUNDS: u8 = 4;
 
 /// What is known at the end of a round trip.
 pub(super) struct RoundEnd {
@@ -76,14 +76,15 @@ impl LossRounds {
         let usual = self.base_loss.min(BASE_LOSS_MAX);
         let too_much = loss > 1.25 * usual + MORE_LOSS && self.lost > 2 * end.mtu;
         let heavy = loss > usual + HEAVY_LOSS && self.lost > 4 * end.mtu;
-        self.heavy_rounds = if heavy { self.heavy_rounds.saturating_add(1) } else { 0 };
-        let congested = self.marked || (too_much && !calm) || self.heavy_rounds >= HEAVY_ROUNDS;
+        self.heavy_rounds = if heavy { self.heavy_rounds + 1 } else { 0 };
+        let congested = self.marked || (too_much && !calm) || self.heavy_rounds == HEAVY_ROUNDS;
         if congested {
             self.lower_cap(end);
         } else {
             self.raise_cap(end);
         }
-        let (base_loss, cap, heavy_rounds) = (self.base_loss, self.cap, self.heavy_rounds);
+        let heavy_rounds = if congested { 0 } else { self.heavy_rounds };
+        let (base_loss, cap) = (self.base_loss, self.cap);
         *self = Self { base_loss, cap, heavy_rounds, ..Self::default() };
         congested
     }

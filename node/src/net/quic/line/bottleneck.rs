@@ -12,6 +12,10 @@ const HEADER_BYTES: usize = 28;
 /// Wi-Fi pauses come so long after each other, in seconds: at least, and more on average.
 const PAUSE_GAP: (f64, f64) = (0.005, 0.045);
 
+/// Whatever makes a burst of losses has passed when nothing was sent for so long. Else one that took everything under way would
+/// wait for the next attempt, and for the one after it.
+const BURST_GAP: Duration = Duration::from_millis(10);
+
 /// What one bottleneck saw of packets.
 #[derive(Default)]
 pub(super) struct BottleneckRecord {
@@ -34,6 +38,7 @@ pub(super) struct Bottleneck {
     chance: fastrand::Rng,
     /// In a burst of losses.
     losing: bool,
+    last_offered: Instant,
     /// Until then it sends what it has.
     busy: Instant,
     next_pause: Instant,
@@ -55,6 +60,7 @@ impl Bottleneck {
             pauses: spec.pauses,
             chance: fastrand::Rng::with_seed(seed),
             losing: false,
+            last_offered: start,
             busy: start,
             next_pause: start,
             last_arrival: start,
@@ -76,7 +82,7 @@ impl Bottleneck {
 
     pub fn push(&mut self, now: Instant, flow: usize, datagram: BytesMut) {
         self.record.offered += 1;
-        if self.is_lost() {
+        if self.is_lost(now) {
             return;
         }
         self.pause(now);
@@ -95,8 +101,10 @@ impl Bottleneck {
     }
 
     /// By chance; in bursts of `burst` packets on average, of which there are fewer.
-    fn is_lost(&mut self) -> bool {
+    fn is_lost(&mut self, now: Instant) -> bool {
         let draw = self.chance.f64();
+        self.losing &= now <= self.last_offered + BURST_GAP;
+        self.last_offered = now;
         self.losing = if self.burst <= 1.0 {
             draw < self.loss
         } else if self.losing {

@@ -103,6 +103,13 @@ fn a_line_that_loses_in_bursts_is_full() {
     is_filled(&fibre().loses(0.01).in_bursts_of(5.0), 0.85);
 }
 
+/// Few packets make a round trip here, so a burst is a large part of it.
+#[test]
+fn an_uplink_that_loses_in_bursts_is_full() {
+    is_filled(&uplink(60).loses(0.02).in_bursts_of(5.0), 0.85);
+    is_filled(&uplink(60).loses(0.05).in_bursts_of(5.0), 0.75);
+}
+
 #[test]
 fn a_long_line_that_loses_is_full() {
     is_filled(&LineSpec::new(50.0, 100, 50).loses(0.02), 0.85);
