@@ -7,7 +7,10 @@
 
 pub(super) mod address;
 mod config;
+mod control;
 mod error;
+#[cfg(test)]
+mod line;
 mod listener;
 mod muxer;
 mod pending;

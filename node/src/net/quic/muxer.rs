@@ -160,7 +160,7 @@ impl AsyncWrite for QuicStream {
             return Poll::Ready(closed.map_err(io::Error::from));
         }
         let closed = ready!(AsyncWrite::poll_close(Pin::new(&mut this.send), cx));
-        this.closed = Some(closed.as_ref().copied().map_err(io::Error::kind));
+        this.closed = Some(closed.as_ref().map(|()| ()).map_err(io::Error::kind));
         Poll::Ready(closed)
     }
 }
