@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::bandwidth::BandwidthPlan;
 use super::values::{BadValue, size};
 use crate::files::{self, FileError};
 use crate::store::IfMissing;
@@ -33,6 +34,8 @@ pub struct Config {
     pub uplink_kib: Option<u32>,
     /// Members of this Unix group may use the control socket too.
     pub control_group: Option<String>,
+    /// What may be used of the line.
+    pub bandwidth: BandwidthPlan,
     /// Logging.
     pub log: Log,
     /// Bytes of one unit of weight.
