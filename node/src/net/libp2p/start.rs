@@ -47,7 +47,7 @@ pub(crate) struct Attachment {
 pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(SocketAddr, JoinHandle<()>), NetError> {
     probe(config.listen)?;
     let Attachment { keeper, hub, addresses, commands, orders } = net;
-    let mut swarm = swarm(&keeper, config.mdns)?;
+    let mut swarm = swarm(&keeper, config.mdns, config.bandwidth.download_max())?;
     let first = listen(&mut swarm, config.listen).await?;
     if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         listen_on_v6_too(&mut swarm, first.port());
@@ -90,9 +90,14 @@ fn probe(addr: SocketAddr) -> Result<(), NetError> {
     }
 }
 
-pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<NodeBehaviour>, NetError> {
+/// `download_max`: bytes per second that are taken in at most.
+pub(super) fn swarm(
+    keeper: &Arc<Gatekeeper>,
+    mdns: bool,
+    download_max: Option<u64>,
+) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
-    let transport = transport::build(&key, Arc::clone(keeper));
+    let transport = transport::build(&key, Arc::clone(keeper), download_max);
     let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))

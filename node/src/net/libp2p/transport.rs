@@ -15,6 +15,11 @@ use crate::net::session::streams::BLOCK_STREAMS;
 
 /// Unacknowledged bytes on one stream: 8 MiB fill 650 Mbit/s at a round trip of 100 ms.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// Of a node that takes in less: what lies in its windows the sender takes for moved, and waits for the answer only so long.
+/// The windows of eight peers that send at once are read in three seconds.
+const STREAM_WINDOWS_PER_S: u64 = 8;
+/// A packet, its followers, and some messages.
+const STREAM_WINDOW_BYTES_MIN: u32 = 64 << 10;
 /// Unacknowledged bytes on a connection; bounds what a peer can make this node buffer.
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const _: () = assert!(
@@ -31,15 +36,38 @@ const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
 /// TLS. With the gate's own timeout this bounds how long a dial takes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) fn build(key: &Keypair, keeper: Arc<Gatekeeper>) -> Boxed<(PeerId, StreamMuxerBox)> {
+pub(super) fn build(
+    key: &Keypair,
+    keeper: Arc<Gatekeeper>,
+    download_max: Option<u64>,
+) -> Boxed<(PeerId, StreamMuxerBox)> {
     let mut config = quic::Config::new(key);
     config.handshake_timeout = HANDSHAKE_TIMEOUT;
     config.max_idle_timeout = IDLE_TIMEOUT_MS;
     config.keep_alive_interval = KEEP_ALIVE;
-    config.max_stream_data = STREAM_WINDOW_BYTES;
+    config.max_stream_data = stream_window(download_max);
     config.max_connection_data = CONNECTION_WINDOW_BYTES;
     quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .and_then(move |(peer, muxer), _| gate::pass(keeper, peer, muxer))
         .boxed()
+}
+
+/// For what is taken in within a second at most.
+fn stream_window(download_max: Option<u64>) -> u32 {
+    let bytes = download_max.map_or(u64::MAX, |rate| rate / STREAM_WINDOWS_PER_S);
+    u32::try_from(bytes).unwrap_or(u32::MAX).clamp(STREAM_WINDOW_BYTES_MIN, STREAM_WINDOW_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_in_little_has_small_windows() {
+        assert_eq!(stream_window(None), STREAM_WINDOW_BYTES);
+        assert_eq!(stream_window(Some(1_000_000_000)), STREAM_WINDOW_BYTES);
+        assert_eq!(stream_window(Some(2_000_000)), 250_000);
+        assert_eq!(stream_window(Some(32_000)), STREAM_WINDOW_BYTES_MIN);
+    }
 }

@@ -69,7 +69,7 @@ async fn a_block_with_other_bytes_than_announced_is_reported() {
 
 /// A member whose program writes `bytes` where messages belong.
 fn speak_rudely(pool: &TestPool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
-    let mut swarm = swarm(&pool.keeper(2), false).unwrap();
+    let mut swarm = swarm(&pool.keeper(2), false, None).unwrap();
     let peer = address::peer_id(to.node).unwrap();
     swarm.dial(address::quic(to.addr()).with_p2p(peer).unwrap()).unwrap();
     tokio::spawn(async move {
