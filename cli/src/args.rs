@@ -64,6 +64,7 @@ pub enum CommandVerb {
     Status(verbs::status::StatusCommand),
     Df(verbs::df::DfCommand),
     Plan(verbs::plan::PlanCommand),
+    Bandwidth(verbs::bandwidth::BandwidthCommand),
     Config(verbs::config::ConfigCommand),
     Service(verbs::service::ServiceCommand),
     Demo(verbs::demo::DemoCommand),
@@ -152,6 +153,12 @@ mod tests {
         check("fsdfs plan copies 0", false);
         check("fsdfs plan copies 33", false);
         check("fsdfs config check", true);
+        check("fsdfs bandwidth", true);
+        check("fsdfs bandwidth --upload 5Mbit --download none --repair 10% --metered false --for 2h", true);
+        check("fsdfs bandwidth --upload fast", false);
+        check("fsdfs bandwidth --for 2h", false);
+        check("fsdfs bandwidth --reset", true);
+        check("fsdfs bandwidth --reset --upload 5Mbit", false);
         check("fsdfs -q -v ls", false);
         check("fsdfs completions bash", true);
         check("fsdfs service --system --install", true);

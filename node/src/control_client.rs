@@ -220,6 +220,16 @@ impl ControlClient {
         self.post(route::RULES, change).await
     }
 
+    /// What the node may use of its line.
+    pub async fn bandwidth(&self) -> Outcome<control::BandwidthAnswer> {
+        self.get(route::BANDWIDTH, &[]).await
+    }
+
+    /// Changes that until the node ends, or for a time.
+    pub async fn change_bandwidth(&self, change: &control::BandwidthRequest) -> Outcome<control::BandwidthAnswer> {
+        self.post(route::BANDWIDTH, change).await
+    }
+
     /// States that a member, given by name or id, stands for itself.
     pub async fn vouch_for_member(&self, member: &str, vouch: &control::NewVouch) -> Outcome<control::VouchReply> {
         self.post(&route::MEMBER.replace("{member}", &segment(member)), vouch).await

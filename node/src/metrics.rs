@@ -1,10 +1,11 @@
 //! Counters of what store and network did since the start. They count; gateways read and show.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use fsdfs_core::seam::DiskState;
+use fsdfs_core::limits::REPAIR_BYTES_PER_S_MAX;
+use fsdfs_core::seam::{DiskState, TrafficClass};
 use fsdfs_proto::ids::DiskId;
 
 /// A number that only grows. Readers may see one counter of a group before another.
@@ -100,6 +101,48 @@ pub(crate) struct NetCounters {
     pub message_out: EventCounter,
     pub block_in: EventCounter,
     pub block_out: EventCounter,
+    /// Of the blocks, those that users wait for, and those that complete copies.
+    pub user_in: EventCounter,
+    pub user_out: EventCounter,
+    pub repair_in: EventCounter,
+    pub repair_out: EventCounter,
+    line: Mutex<LineGauge>,
+}
+
+impl NetCounters {
+    /// Bytes of a block that moved, for whom, and whether in or out.
+    pub fn add_block(&self, class: TrafficClass, is_in: bool, bytes: usize) {
+        let (block, user, repair) = match is_in {
+            true => (&self.block_in, &self.user_in, &self.repair_in),
+            false => (&self.block_out, &self.user_out, &self.repair_out),
+        };
+        block.add(bytes as u64);
+        match class {
+            TrafficClass::User => user.add(bytes as u64),
+            TrafficClass::Repair => repair.add(bytes as u64),
+            TrafficClass::Lent => {}
+        }
+    }
+
+    /// As it was found just now.
+    pub fn set_line(&self, gauge: LineGauge) {
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = gauge;
+    }
+}
+
+/// What was found of the line last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineGauge {
+    /// What repair may send in a second.
+    pub repair_bytes_per_s: u64,
+    /// How long packets stand in queues, in milliseconds; none if it was not measured.
+    pub queueing_ms: Option<u32>,
+}
+
+impl Default for LineGauge {
+    fn default() -> Self {
+        Self { repair_bytes_per_s: REPAIR_BYTES_PER_S_MAX, queueing_ms: None }
+    }
 }
 
 /// Counted since the start. QUIC's own overhead (headers, retransmissions) is not included.
@@ -113,6 +156,19 @@ pub struct NetTraffic {
     pub block_bytes_in: u64,
     /// Blocks.
     pub block_bytes_out: u64,
+    /// Of the blocks, those that users wait for, either way.
+    pub user_bytes: u64,
+    /// Of the blocks, those that complete copies here.
+    pub repair_bytes_in: u64,
+    /// Of the blocks, those that complete copies elsewhere.
+    pub repair_bytes_out: u64,
+}
+
+impl NetTraffic {
+    /// Either way.
+    pub fn block_bytes(&self) -> u64 {
+        self.block_bytes_in + self.block_bytes_out
+    }
 }
 
 /// Reads the counters of a network.
@@ -126,12 +182,20 @@ impl TrafficMeter {
 
     /// Bytes since the start.
     pub fn read(&self) -> NetTraffic {
-        let NetCounters { message_in, message_out, block_in, block_out } = &*self.0;
+        let NetCounters { message_in, message_out, block_in, block_out, .. } = &*self.0;
         NetTraffic {
             message_bytes_in: message_in.get(),
             message_bytes_out: message_out.get(),
             block_bytes_in: block_in.get(),
             block_bytes_out: block_out.get(),
+            user_bytes: self.0.user_in.get() + self.0.user_out.get(),
+            repair_bytes_in: self.0.repair_in.get(),
+            repair_bytes_out: self.0.repair_out.get(),
         }
+    }
+
+    /// What was found of the line last.
+    pub fn line(&self) -> LineGauge {
+        *self.0.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

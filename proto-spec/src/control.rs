@@ -6,6 +6,7 @@
 mod address;
 mod admins;
 mod attention;
+mod bandwidth;
 mod disk;
 mod escape;
 mod legible;
@@ -18,6 +19,7 @@ mod tree;
 pub use address::*;
 pub use admins::*;
 pub use attention::*;
+pub use bandwidth::*;
 pub use disk::*;
 pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
 pub use legible::*;
@@ -47,6 +49,8 @@ pub mod route {
     pub const ROOT_KEY: &str = "/v1/root-key";
     /// `GET`: [`super::PoolRulesAnswer`]. `POST` [`super::RulesChange`]: the new [`super::PoolRulesAnswer`].
     pub const RULES: &str = "/v1/rules";
+    /// `GET`: [`super::BandwidthAnswer`]. `POST` [`super::BandwidthRequest`]: the new [`super::BandwidthAnswer`].
+    pub const BANDWIDTH: &str = "/v1/bandwidth";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].
     pub const INVITES: &str = "/v1/invites";
     /// `DELETE`, invitation by id or an unambiguous beginning of it: revokes it. [`super::RevokeReply`].

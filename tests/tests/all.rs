@@ -1,6 +1,7 @@
 //! Everything that is tested from outside, in one binary: linking the whole program once is what takes the time.
 
 mod answers;
+mod bandwidth;
 mod chaos;
 mod getting;
 mod joining;

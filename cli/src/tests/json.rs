@@ -1,12 +1,13 @@
 //! Every answer in JSON, with sample values.
 
 use fsdfs_proto::control::{
-    AddressScope, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement,
-    ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample,
-    InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, ListingEntry, MemberEntry, MemberListing,
-    MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, NodeAddress, NodeCounters,
-    NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, RepairStatus, ReplicationMargin,
-    RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
+    AddressScope, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BandwidthAnswer,
+    BlockPlacement, ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks,
+    InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry,
+    MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
+    MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
+    PoolRulesAnswer, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair,
+    SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -117,7 +118,7 @@ fn status() -> NodeStatus {
         connected: 1,
         members: 2,
         disks: vec![disk()],
-        repair: RepairStatus { pending: 1, sent: 4, running: true },
+        repair: RepairStatus { pending: 1, sent: 4, running: true, paused: false },
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
         unverified: vec!["bob".into()],
         counters: NodeCounters::default(),
@@ -194,12 +195,27 @@ fn of_the_pool() -> Vec<(String, String)> {
         answer("admins", &AdminListing { admins: vec![AdminEntry { id: "11".into(), name: "anna".into() }] }),
         answer("root-key", &root_keys()),
         answer("rules", &PoolRulesAnswer { copies: 3, up_to_bytes: 0, member_budget_bytes: 1 << 40 }),
+        answer("bandwidth", &bandwidth()),
         answer("invite", &invite),
         answer("invite-list", &InviteListing { invites: vec![state] }),
         answer("invite-revoke", &RevokeReply { id: "44".into(), name: "44".into() }),
         answer("plan", &plan(&capacity)),
         answer("plan-change", &change_plan(&capacity)),
     ]
+}
+
+fn bandwidth() -> BandwidthAnswer {
+    BandwidthAnswer {
+        upload: SpeedLimit { bytes_per_s: 625_000, source: LimitSource::Request, left_s: Some(7_200) },
+        download: SpeedLimit { bytes_per_s: 0, source: LimitSource::Config, left_s: None },
+        repair: RepairShare { percent: 25, source: LimitSource::Hours, left_s: None },
+        metered: MeteredLine { metered: false, source: LimitSource::Config, left_s: None },
+        repair_bytes_per_s: 156_250,
+        queueing_ms: Some(12),
+        user_bytes: 5 << 20,
+        repair_bytes_out: 0,
+        repair_bytes_in: 1 << 20,
+    }
 }
 
 fn revoked() -> MemberRevokeReply {
@@ -394,6 +410,7 @@ fn codes() -> (String, String) {
         "MemberRole",
         "AddressScope",
         "DiskCondition",
+        "LimitSource",
     ];
     answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())
 }

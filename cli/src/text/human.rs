@@ -9,6 +9,21 @@ pub fn size(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
+/// Bytes per second as lines are sold: `16 Mbit/s`, `1.25 Mbit/s`.
+pub fn speed(bytes_per_s: u64) -> String {
+    let bits = bytes_per_s.saturating_mul(8);
+    let (unit, name) = match bits {
+        0..1_000_000 => (1_000, "kbit/s"),
+        1_000_000..1_000_000_000 => (1_000_000, "Mbit/s"),
+        _ => (1_000_000_000, "Gbit/s"),
+    };
+    // Three digits at most, and none that say nothing.
+    let hundredths = u128::from(bits) * 100 / unit;
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    let digits = if whole >= 100 { String::new() } else { format!(".{part:02}") };
+    format!("{whole}{} {name}", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// `1 file`, `2 files`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
@@ -78,6 +93,21 @@ pub fn mode(kind: char, mode: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn speeds() {
+        for (bytes, shown) in [
+            (32_000, "256 kbit/s"),
+            (156_250, "1.25 Mbit/s"),
+            (2_000_000, "16 Mbit/s"),
+            (8_388_608, "67.1 Mbit/s"),
+            (67_108_864, "536 Mbit/s"),
+            (125_000_000, "1 Gbit/s"),
+            (0, "0 kbit/s"),
+        ] {
+            assert_eq!(speed(bytes), shown);
+        }
+    }
 
     #[test]
     fn sizes_counts_and_spans() {

@@ -107,7 +107,9 @@ fn repair(status: &Answer) -> String {
         (0, false) => "no copies are missing".into(),
         (0, true) => "comparing records with the other members".into(),
         (pending, _) => {
-            format!("{} pending, {} sent since the start", human::count(pending, "block", "blocks"), repair.sent)
+            let paused = if repair.paused { "; paused, see 'fsdfs bandwidth'" } else { "" };
+            let pending = human::count(pending, "block", "blocks");
+            format!("{pending} pending, {} sent since the start{paused}", repair.sent)
         }
     }
 }
@@ -127,6 +129,9 @@ fn attention(status: &Answer) -> String {
     match (is_short, away) {
         (true, _) if repair.pending == 0 && !status.unverified.is_empty() => {
             format!("nothing to do: copies count when {} proved to have them\n", unverified(status))
+        }
+        (true, _) if repair.paused => {
+            "nothing to do: repair completes the missing copies when it may use the line\n".into()
         }
         (true, _) => "nothing to do: repair is completing the missing copies\n".into(),
         (false, 1..) => "nothing to do; not every member is connected\n".into(),
@@ -165,7 +170,7 @@ mod tests {
             connected: 1,
             members: 2,
             disks: vec![DiskStatus { id: "d".into(), quota_bytes: 1 << 30, ..DiskStatus::default() }],
-            repair: RepairStatus { pending: 1, sent: 4, running: true },
+            repair: RepairStatus { pending: 1, sent: 4, running: true, paused: false },
             replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
             unverified: Vec::new(),
             counters: NodeCounters::default(),
@@ -190,7 +195,7 @@ mod tests {
              nothing to do: repair is completing the missing copies\n"
         );
         let complete = Answer {
-            repair: RepairStatus { pending: 0, sent: 5, running: false },
+            repair: RepairStatus { pending: 0, sent: 5, running: false, paused: false },
             replication_margin: Some(ReplicationMargin { min: 0, max: 0 }),
             ..status()
         };
@@ -199,6 +204,14 @@ mod tests {
         let margin = Some(ReplicationMargin { min: -1, max: 0 });
         let text = shown(&Answer { unverified: vec!["bob".into()], replication_margin: margin, ..complete });
         assert!(text.contains("copies on bob are being verified") && text.ends_with("when bob proved to have them\n"));
+    }
+
+    #[test]
+    fn repair_that_waits_for_the_line_says_so() {
+        let repair = RepairStatus { paused: true, ..status().repair };
+        let text = shown(&Answer { repair, ..status() });
+        assert!(text.contains("1 block pending, 4 sent since the start; paused, see 'fsdfs bandwidth'\n"), "{text}");
+        assert!(text.ends_with("when it may use the line\n"), "{text}");
     }
 
     #[test]

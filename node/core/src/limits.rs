@@ -198,8 +198,12 @@ pub const REPAIR_PERIOD_MS: u64 = 3_600_000;
 pub const REPAIR_BATCH: usize = 256;
 /// Blocks of a walk under way at once: enough to keep a line busy, few enough to leave room for users.
 pub const REPAIR_IN_FLIGHT: usize = 4;
-/// Bytes a walk sends in a second at most: half of a gigabit line, so that puts and gets go on beside it.
+/// Bytes a walk sends in a second at most: half of a gigabit line, so that puts and gets go on beside it. The line may bear
+/// less: then the network says so ([`crate::seam::Input::RepairBudget`]).
 pub const REPAIR_BYTES_PER_S_MAX: u64 = 64 << 20;
+/// After a walk was not allowed to send for so long, what it found missing is looked at again: others may have sent it. Three
+/// heartbeats, after which they count whoever was away as gone.
+pub const REPAIR_HELD_MS_MAX: u64 = AWAY_MS;
 /// Blocks owed to holders that were silent at most. More, and the walks find them in their own time.
 pub const HINTS_MAX: usize = 4_096;
 /// A holder is audited so soon after it first said that it keeps a block: what it keeps for this second only is found by later audits.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::bandwidth::BandwidthPlan;
 use super::values::{BadValue, size};
 use crate::files::{self, FileError};
 use crate::store::IfMissing;
@@ -29,14 +30,29 @@ pub struct Config {
     pub addresses: Vec<String>,
     /// Whether members on the local network are looked for.
     pub mdns: bool,
+    /// How fast connections may send.
+    pub congestion: CongestionControl,
     /// Upload of the line, KiB/s.
     pub uplink_kib: Option<u32>,
     /// Members of this Unix group may use the control socket too.
     pub control_group: Option<String>,
+    /// What may be used of the line.
+    pub bandwidth: BandwidthPlan,
     /// Logging.
     pub log: Log,
     /// Bytes of one unit of weight.
     pub unit_bytes: u64,
+}
+
+/// Which congestion control connections have. Each side chooses for what it sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CongestionControl {
+    /// The one for the lines of homes: loss by chance does not slow it down, and queues stay short.
+    #[default]
+    Fsdfs,
+    /// That of RFC 9438, which takes each loss for a full queue.
+    Cubic,
 }
 
 /// A folder for blocks.

@@ -1,16 +1,25 @@
 //! `config.toml` of a home folder: what the owner decided about this node. Raw as typed, then checked; the rest of the
 //! program never parses again.
 
+mod bandwidth;
 mod checked;
 mod filter;
+mod hours;
+mod live;
 mod load;
 mod raw;
 mod values;
 
+pub use bandwidth::{
+    BandwidthChange, BandwidthInForce, BandwidthLimits, BandwidthPlan, BandwidthSetting, SettingSource,
+};
 pub use checked::{
-    Config, ConfigError, Log, LogFormat, Storage, TEST_UNIT_ENV, UNIT_BYTES, default_quota, default_storage, unit_bytes,
+    Config, ConfigError, CongestionControl, Log, LogFormat, Storage, TEST_UNIT_ENV, UNIT_BYTES, default_quota,
+    default_storage, unit_bytes,
 };
 pub use filter::log_filter;
+pub use hours::HourRule;
+pub use live::LiveBandwidth;
 pub use raw::RawConfig;
 pub(crate) use raw::RawStorage;
-pub use values::{BadValue, StorageArg, listen, size, storage_arg};
+pub use values::{BadValue, StorageArg, listen, percent, rate, rate_of_bytes, size, storage_arg};

@@ -5,8 +5,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::checked::{Config, ConfigError, Log, LogFormat, Storage};
+use super::bandwidth::{BandwidthLimits, BandwidthPlan};
+use super::checked::{Config, ConfigError, CongestionControl, Log, LogFormat, Storage};
 use super::filter::log_filter;
+use super::hours::HourRule;
 use super::values::{self, BadValue};
 use crate::store::IfMissing;
 
@@ -25,13 +27,32 @@ pub struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mdns: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) congestion: Option<CongestionControl>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uplink: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) control_group: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bandwidth: Option<RawBandwidth>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<RawLog>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) storage: Option<Vec<RawStorage>>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawBandwidth {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upload: Option<Spanned<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    download: Option<Spanned<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<Spanned<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    hours: Vec<Spanned<String>>,
+    #[serde(default)]
+    metered: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -98,13 +119,18 @@ impl RawConfig {
             listen: if listen.port() > 0 { listen } else { return Err(at.error("listen", 0, "needs a port")) },
             addresses: at.addresses(&self.addresses)?,
             mdns: self.mdns.unwrap_or(true),
+            congestion: self.congestion.unwrap_or_default(),
             uplink_kib: at.optional("uplink", self.uplink.as_ref(), |text| uplink_kib(text))?,
             control_group: self.control_group.map(Spanned::into_inner),
+            bandwidth: at.bandwidth(&self.bandwidth.unwrap_or_default())?,
             log: at.log(self.log)?,
             unit_bytes,
         })
     }
 }
+
+/// They are looked at some times a second.
+const HOUR_RULES_MAX: usize = 32;
 
 fn uplink_kib(text: &str) -> Result<u32, BadValue> {
     let kib = values::size(text)? / 1024;
@@ -158,6 +184,29 @@ impl ValuePlaces<'_> {
                 0,
                 "is missing; the file is written by 'fsdfs init', 'join' or 'up', with a name and a port",
             )
+        })
+    }
+
+    fn bandwidth(&self, raw: &RawBandwidth) -> Result<BandwidthPlan, ConfigError> {
+        if let Some(more) = raw.hours.get(HOUR_RULES_MAX) {
+            return Err(self.error(
+                "hours",
+                self.line(more),
+                "has more than 32 rules; of those that fit the first counts",
+            ));
+        }
+        let default = BandwidthLimits::default();
+        let rate = |key, value: Option<&Spanned<String>>| self.optional(key, value, |text| values::rate(text));
+        let repair = self.optional("repair", raw.repair.as_ref(), |text| values::percent(text))?;
+        let rules = raw.hours.iter().map(|rule| self.checked("hours", rule, |text| text.parse::<HourRule>()));
+        Ok(BandwidthPlan {
+            base: BandwidthLimits {
+                upload: rate("upload", raw.upload.as_ref())?.flatten(),
+                download: rate("download", raw.download.as_ref())?.flatten(),
+                repair_percent: repair.unwrap_or(default.repair_percent),
+            },
+            hours: rules.collect::<Result<_, _>>()?,
+            metered: raw.metered,
         })
     }
 
@@ -262,6 +311,15 @@ mod tests {
             ("name = \"\"\nlisten = \"0\"\n".to_owned(), "line 1: name \"\" is not 1 to 64 bytes"),
             ("name = \"z\"\nlisten = \"0\"\nstorage = []\n".to_owned(), "listen needs a port"),
             (HEAD.to_owned() + "storage = []\nuplink = \"1\"\n", "line 4: uplink \"1\" is not a speed"),
+            (
+                HEAD.to_owned() + "storage = []\n[bandwidth]\nupload = \"fast\"\n",
+                "line 5: upload \"fast\" is no speed; write",
+            ),
+            (
+                HEAD.to_owned() + "storage = []\n[bandwidth]\nrepair = \"25 %\"\nhours = [\n\"22:00 upload=none\"]\n",
+                "line 7: hours \"22:00 upload=none\" is no rule for hours: the time is no span",
+            ),
+            (HEAD.to_owned() + "storage = []\n[bandwidth]\nuplaod = \"none\"\n", "unknown field `uplaod`"),
             (HEAD.to_owned() + "storage = []\n[log]\nfilter = \"inof\"\n", "line 5: filter \"inof\" names \"inof\""),
         ];
         for (text, expected) in cases {
@@ -269,5 +327,17 @@ mod tests {
             assert!(error.contains(expected), "{error}\nshould say: {expected}");
         }
         assert_eq!(check(&(HEAD.to_owned() + "storage = []\n")).expect("valid").storage, []);
+    }
+
+    #[test]
+    fn what_may_be_used_of_the_line() {
+        let with = |section: &str| check(&(HEAD.to_owned() + "storage = []\n" + section)).expect("valid").bandwidth;
+        assert_eq!(with(""), BandwidthPlan::default());
+        let plan = with(
+            "[bandwidth]\nupload = \"16 Mbit\"\ndownload = \"none\"\nrepair = \"25 %\"\nmetered = true\n\
+             hours = [\"Mon-Fri 08:00-18:00 upload=4Mbit repair=0\", \"23:00-07:00 upload=none\"]\n",
+        );
+        assert_eq!(plan.base, BandwidthLimits { upload: Some(2_000_000), download: None, repair_percent: 25 });
+        assert!(plan.metered && plan.hours.len() == 2);
     }
 }

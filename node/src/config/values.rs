@@ -43,6 +43,55 @@ pub fn size(text: &str) -> Result<u64, BadValue> {
     }
 }
 
+/// Bytes per second below which a block of a megabyte takes longer than half a minute: others would take the node for gone.
+const RATE_MIN: u64 = 32_000;
+
+/// A speed in bytes per second: `16 Mbit`, `500kbit/s`, `2 MiB/s`; `none` is no limit.
+pub fn rate(text: &str) -> Result<Option<u64>, BadValue> {
+    if text.trim().eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    let typed = text.trim().strip_suffix("/s").unwrap_or(text.trim());
+    let amount = typed.to_ascii_lowercase();
+    let bits = amount.strip_suffix("bit").or_else(|| amount.strip_suffix("bps"));
+    // Megabytes or megabits: both are written so.
+    let is_unclear = bits.is_none() && typed.ends_with('b') && !amount.ends_with("ib");
+    let bytes = match (bits.unwrap_or(&amount).trim().parse::<bytesize::ByteSize>(), bits) {
+        (Ok(size), Some(_)) if !is_unclear => size.0 / 8,
+        (Ok(size), None) if !is_unclear => size.0,
+        _ => {
+            return bad(format!(
+                "{text:?} is no speed; write such as \"16 Mbit\" or \"2 MiB/s\", or \"none\" for no limit"
+            ));
+        }
+    };
+    if bytes < RATE_MIN { too_slow(&format!("{text:?}")) } else { Ok(Some(bytes)) }
+}
+
+/// The same as a number of bytes per second, of which 0 is no limit.
+pub fn rate_of_bytes(bytes: u64) -> Result<Option<u64>, BadValue> {
+    match bytes {
+        0 => Ok(None),
+        1..RATE_MIN => too_slow(&format!("{bytes} bytes per second")),
+        _ => Ok(Some(bytes)),
+    }
+}
+
+fn too_slow<T>(what: &str) -> Result<T, BadValue> {
+    bad(format!(
+        "{what} is less than 256 kbit, with which a block takes half a minute; write 256 kbit or more, or \"none\" for no limit"
+    ))
+}
+
+/// `25 %`, `0`.
+pub fn percent(text: &str) -> Result<u8, BadValue> {
+    let number = text.trim().strip_suffix('%').unwrap_or(text.trim()).trim_end();
+    match number.parse() {
+        Ok(percent @ 0..=100) => Ok(percent),
+        _ => bad(format!("{text:?} is no share; write a percentage from \"0 %\" to \"100 %\"")),
+    }
+}
+
 /// A port, or `IP:PORT`. Port 0 lets the system choose (once, when the pool is made).
 pub fn listen(text: &str) -> Result<SocketAddr, BadValue> {
     let port = text.parse().map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
@@ -91,6 +140,46 @@ mod tests {
         assert_eq!(storage_arg("/a:1/b"), arg("/a:1/b", None));
         for wrong in ["", ":10GiB", "/a:10 parsecs", "/a:0"] {
             assert!(storage_arg(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn speeds() {
+        for (text, bytes) in [
+            ("16 Mbit", 2_000_000),
+            ("16Mbit/s", 2_000_000),
+            ("1.5 Mbps", 187_500),
+            ("256kbit", 32_000),
+            ("1 Gbit", 125_000_000),
+            ("2 MiB", 2 << 20),
+            ("2 MB/s", 2_000_000),
+            ("100000", 100_000),
+        ] {
+            assert_eq!(rate(text), Ok(Some(bytes)), "{text}");
+        }
+        assert_eq!((rate("none"), rate("None")), (Ok(None), Ok(None)));
+        for (text, problem) in [
+            ("fast", "no speed"),
+            ("", "no speed"),
+            ("16 Mb", "no speed"),
+            ("16 Mb/s", "no speed"),
+            ("-1 Mbit", "no speed"),
+            ("0", "less than 256 kbit"),
+            ("16", "less than 256 kbit"),
+            ("255 kbit", "less than 256 kbit"),
+        ] {
+            let BadValue(said) = rate(text).expect_err(text);
+            assert!(said.contains(problem) && said.contains("none"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        for (text, share) in [("25 %", 25), ("25%", 25), ("0", 0), ("100 %", 100)] {
+            assert_eq!(percent(text), Ok(share));
+        }
+        for wrong in ["", "%", "101 %", "-1 %", "half", "2.5 %"] {
+            assert!(percent(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -119,7 +119,7 @@ impl EffectRunner {
 
     pub fn run_effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Send { to, message, block } => self.net.send(to, message, block),
+            Effect::Send { to, message, block, class } => self.net.send(to, message, block, class),
             Effect::Disk { request, token } => {
                 let inputs = self.done.clone();
                 // After the loop's end nobody needs the answer.

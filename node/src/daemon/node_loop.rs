@@ -137,6 +137,7 @@ impl NodeLoop {
                 }
                 peer(node, PeerEvent::Unreachable)
             }
+            NetEvent::RepairBudget(bytes_per_s) => Input::RepairBudget(bytes_per_s),
             NetEvent::Listening(_) => return self.addresses_may_have_changed(),
         });
     }

@@ -24,7 +24,7 @@ use super::task_completion::TaskCompletion;
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::{Config, Storage};
+use crate::config::{Config, LiveBandwidth, Storage};
 use crate::crypto_pool::CryptoPool;
 use crate::gateway::control::{self, Context};
 use crate::home::{ControlSocket, HomeError, Identity, Instance, LockedHome};
@@ -68,7 +68,15 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let entries: Vec<LogEntry> = identity.entries.iter().cloned().chain(opened.entries).collect();
     let keeper = Arc::new(gatekeeper(&identity, &entries));
     let (events_in, mut events) = mpsc::channel(NET_EVENTS_MAX);
-    let net_config = NetConfig { listen: config.listen, mdns: config.mdns, inbound_bytes_max: INBOUND_BYTES_MAX };
+    let uplink = config.uplink_kib.map(|kib| u64::from(kib) * 1024);
+    let bandwidth = Arc::new(LiveBandwidth::new(config.bandwidth.clone(), uplink));
+    let net_config = NetConfig {
+        listen: config.listen,
+        mdns: config.mdns,
+        inbound_bytes_max: INBOUND_BYTES_MAX,
+        congestion: config.congestion,
+        bandwidth: Arc::clone(&bandwidth),
+    };
     let net = Net::start(net_config, keeper.clone(), events_in).await?;
     let early = interfaces(&config, &mut events).await;
 
@@ -106,6 +114,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
         gate_secret: identity.gate_secret,
         store: Arc::new(store.clone()),
         traffic: net.traffic(),
+        bandwidth,
         started: Instant::now(),
         config: config.clone(),
     };
@@ -151,7 +160,7 @@ impl HomeRecords<'_> {
             name: config.name.clone(),
             site: config.site.clone().unwrap_or_else(|| format!("site-{}", identity.node().short())),
             addrs,
-            uplink: config.uplink_kib,
+            uplink: uplink_kib(config),
             instance: instance.id,
         };
         Start {
@@ -168,6 +177,12 @@ impl HomeRecords<'_> {
             params: TreeParams::DEFAULT,
         }
     }
+}
+
+/// Others plan with what this node says that it can upload, and more than its cap it cannot.
+fn uplink_kib(config: &Config) -> Option<u32> {
+    let cap = config.bandwidth.base.upload.map(|bytes| u32::try_from(bytes / 1024).unwrap_or(u32::MAX));
+    config.uplink_kib.into_iter().chain(cap).min()
 }
 
 impl RunningNode {

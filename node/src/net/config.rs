@@ -2,6 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{CongestionControl, LiveBandwidth};
 
 /// How to take part in the network.
 #[derive(Clone, Debug)]
@@ -12,6 +15,10 @@ pub struct NetConfig {
     pub mdns: bool,
     /// Inbound blocks in memory at most, of all peers, in bytes. At least one block.
     pub inbound_bytes_max: usize,
+    /// How fast a connection may send.
+    pub congestion: CongestionControl,
+    /// What may be used of the line; looked at all the time.
+    pub bandwidth: Arc<LiveBandwidth>,
 }
 
 /// Why the network cannot be started. Nothing was started.

@@ -51,6 +51,8 @@ pub enum NetEvent {
         /// The block behind it. It holds a share of the inbound budget until its last copy is dropped.
         payload: BlockPayload,
     },
+    /// Repair may send so many bytes in a second from now on; 0: none.
+    RepairBudget(u64),
     /// The node listens on this address of this machine.
     Listening(SocketAddr),
 }

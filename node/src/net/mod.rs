@@ -11,10 +11,14 @@ mod command;
 mod config;
 mod discovery;
 mod event;
+mod governor;
 mod handshake;
 mod libp2p;
+mod line;
+mod pacer;
 mod quic;
 mod session;
+mod shaper;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +26,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use fsdfs_core::seam::TrafficClass;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
@@ -35,6 +40,7 @@ pub use event::NetEvent;
 pub use handshake::answers::{GateAnswers, GateAnswersWatch};
 pub use handshake::gatekeeper::{GateIdentity, Gatekeeper};
 pub use handshake::rejection::HandshakeRejected;
+use line::LineKeeper;
 use session::{InboundBudget, SessionHub};
 
 use crate::metrics::TrafficMeter;
@@ -46,6 +52,8 @@ pub struct Net {
     driver: JoinHandle<()>,
     /// Hands on what peers say.
     _forward: AbortOnDropHandle<()>,
+    /// Keeps what moves within its bounds.
+    _line: AbortOnDropHandle<()>,
     hub: Arc<SessionHub>,
     addresses: Arc<OwnAddresses>,
     /// Unbounded, because nothing that is asked for may be forgotten; the daemon asks rarely (once for each peer and search).
@@ -64,6 +72,10 @@ impl Net {
         let hub = Arc::new(SessionHub::new(events, budget, Arc::clone(&keeper)));
         let forwarding = Arc::clone(&hub);
         let forward = AbortOnDropHandle::new(tokio::spawn(async move { forwarding.forward().await }));
+        let (line, paced) = (LineKeeper::new(Arc::clone(&hub), Arc::clone(&config.bandwidth)), Arc::clone(&hub));
+        let line = AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::join!(line.run(), paced.upload.run(), paced.download.run());
+        }));
         let addresses = Arc::new(OwnAddresses::default());
         let (commands, orders) = mpsc::unbounded_channel();
         let net = libp2p::Attachment {
@@ -74,7 +86,7 @@ impl Net {
             orders: commands.downgrade(),
         };
         let (listen, driver) = libp2p::start(&config, net).await?;
-        Ok(Self { listen, driver, _forward: forward, hub, addresses, commands })
+        Ok(Self { listen, driver, _forward: forward, _line: line, hub, addresses, commands })
     }
 
     /// The UDP port.
@@ -85,8 +97,8 @@ impl Net {
     /// Queues a message, with the block it announces. Dropped if the peer is not connected. The engine sees to it that no more
     /// waits for a peer than its queue holds; should more do so all the same, the connection is closed: a stream with gaps would
     /// be worse than a broken one.
-    pub fn send(&self, to: NodeId, message: Message, block: Option<Block>) {
-        self.hub.send(to, message, block);
+    pub fn send(&self, to: NodeId, message: Message, block: Option<Block>, class: TrafficClass) {
+        self.hub.send(to, message, block, class);
     }
 
     /// Connects to a member: `addrs` (`HOST:PORT`) first, then what Kademlia knows. Ends in `Up` or `Unreachable`, within

@@ -81,6 +81,9 @@ pub struct RepairStatus {
     pub sent: u64,
     /// A scan of the records is running or due: not all that is pending is known.
     pub running: bool,
+    /// It may send nothing just now: by `[bandwidth]`, or because a user needs the line (`GET /v1/bandwidth`).
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// Copies that exist less those required: negative = short, positive = spare.

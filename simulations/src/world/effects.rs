@@ -22,7 +22,7 @@ impl World {
             self.trace
                 .note(at, &(machine, number(&effect)), || format!("node {machine} -> {}", wording::effect(&effect)));
             match effect {
-                Effect::Send { to, message, block } => self.send(machine, to, Parcel { message, block }),
+                Effect::Send { to, message, block, .. } => self.send(machine, to, Parcel { message, block }),
                 Effect::Disk { request, token } => self.disk(machine, request, token),
                 Effect::Work { job, token } => self.work(machine, job, token),
                 Effect::Reply { op, reply } => self.operation_reply(machine, op, reply),

@@ -26,6 +26,7 @@ pub fn input(input: &Input) -> String {
         Input::Disk { token, done } => format!("disk {} for {token:?}", disk_done(done)),
         Input::Work { token, done, .. } => format!("work {} for {token:?}", job_done(done)),
         Input::Addresses(addrs) => format!("addresses {addrs:?}"),
+        Input::RepairBudget(bytes_per_s) => format!("repair may send {bytes_per_s} bytes a second"),
         Input::Timeout => "timeout".into(),
     })
 }

@@ -56,6 +56,9 @@ const ROWS: &[(&str, Ends)] = &[
     ("plan copies 2", Fine),
     ("invite", Fine),
     ("invite --list", Fine),
+    ("bandwidth", Fine),
+    ("bandwidth --repair 40% --for 1h", Fine),
+    ("bandwidth --reset", Fine),
     ("config check", Fine),
     ("service", Fine),
     ("man --dir #/man", Fine),
@@ -113,6 +116,7 @@ const ROWS: &[(&str, Ends)] = &[
     ("up", Failed(&["in use"])),
     ("join not-a-ticket", Failed(&["ticket"])),
     ("completions nope", Failed(&["nope"])),
+    ("bandwidth --upload 5 --for 1h", Failed(&["256 kbit"])),
     ("config", Failed(&["command"])),
     ("no-such-verb", Failed(&["no-such-verb"])),
 ];
@@ -135,6 +139,7 @@ const NOT_RUNNING: &[&str] = &[
     "plan copies 2",
     "invite",
     "invite --list",
+    "bandwidth",
     "down",
 ];
 

@@ -14,10 +14,10 @@ use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::timers::{Timer, Timers};
 use crate::facts::{BranchId, FactSet, MemberStatus};
-use crate::limits::{CLOCK_BRANCHES_MIN, PEER_TICK_MS};
+use crate::limits::{CLOCK_BRANCHES_MIN, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
-use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Refusal, Reply, Token, Waiter};
+use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Refusal, Reply, Token, TrafficClass, Waiter};
 use crate::tree::{TreeJob, TreeParams};
 
 /// The state that all machines read, and the only ways out: effects, events, timers.
@@ -60,6 +60,8 @@ pub(super) struct Context {
     pub readable: BTreeSet<PublicKey>,
     /// This node's disks.
     pub disks: Vec<DiskState>,
+    /// What repair may send in a second; at most [`REPAIR_BYTES_PER_S_MAX`].
+    pub repair_bytes_per_s: u64,
     /// Facts were compared with a member since the start.
     pub synced: bool,
     /// Another running node has this node's identity: nothing is confirmed any more, until a restart.
@@ -104,6 +106,7 @@ impl Context {
             keys: BTreeMap::new(),
             readable: BTreeSet::new(),
             disks,
+            repair_bytes_per_s: REPAIR_BYTES_PER_S_MAX,
             synced: false,
             duplicate_identity: false,
             events: VecDeque::new(),
@@ -134,25 +137,32 @@ impl Context {
     }
 
     pub fn send(&mut self, to: NodeId, message: Message) {
-        self.push(Effect::Send { to, message, block: None });
+        self.push(Effect::Send { to, message, block: None, class: TrafficClass::User });
     }
 
+    /// A block that a peer asked for.
     pub fn send_block(&mut self, to: NodeId, message: Message, block: Option<Block>) {
-        self.push(Effect::Send { to, message, block });
+        self.push(Effect::Send { to, message, block, class: TrafficClass::User });
     }
 
     /// Asks a peer, as soon as not too much is asked of it already; the answer, or its loss, finds its way by `waiter`.
-    pub fn ask(
+    pub fn ask(&mut self, to: NodeId, waiter: Waiter, message: impl FnOnce(RequestId) -> Message) {
+        self.ask_with(to, waiter, message, None);
+    }
+
+    /// The same, with the block that the question announces, and for whom it moves.
+    pub fn ask_with(
         &mut self,
         to: NodeId,
         waiter: Waiter,
         message: impl FnOnce(RequestId) -> Message,
-        block: Option<Block>,
+        block: Option<(Block, TrafficClass)>,
     ) {
         let request = self.requests.open(to, waiter, self.now.mono);
         self.peers.owes(to, self.now.mono);
         self.wake_in(PEER_TICK_MS, Timer::Peer(to));
-        self.outboxes.push(to, PendingQuestion { request, message: message(request), block });
+        let (block, class) = block.map_or((None, TrafficClass::User), |(block, class)| (Some(block), class));
+        self.outboxes.push(to, PendingQuestion { request, message: message(request), block, class });
         self.send_waiting(to);
     }
 
@@ -160,12 +170,12 @@ impl Context {
     fn send_waiting(&mut self, to: NodeId) {
         let now = self.now.mono;
         while let Some(question) = self.outboxes.next(to, now, |request| self.requests.is_open(request)) {
-            let PendingQuestion { request, message, block } = question;
+            let PendingQuestion { request, message, block, class } = question;
             // Bytes take as long as the line is slow, and that counts from when they leave; a short question has to be answered
             // in time, wherever it waits.
             let moves_block = matches!(message, Message::Store(_) | Message::Fetch(_));
             self.requests.note_sent(request, now, moves_block);
-            self.send_block(to, message, block);
+            self.push(Effect::Send { to, message, block, class });
         }
     }
 

@@ -107,6 +107,10 @@ impl Engine {
                 self.introduce();
                 self.issue_card();
             }
+            Input::RepairBudget(bytes_per_s) => {
+                self.repair.on_budget(&mut self.cx, bytes_per_s);
+                self.background.on_budget((&mut self.cx, &mut self.gets, &mut self.puts));
+            }
             Input::Timeout => {}
         }
         self.drain();

@@ -8,6 +8,18 @@ use super::{DiskRequest, OpId, Reply, Token};
 use crate::report::Notice;
 use crate::tree::TreeJob;
 
+/// For whom the bytes of a block move. Who comes first, the network decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TrafficClass {
+    /// For a user, of this node or of another one: somebody waits.
+    #[default]
+    User,
+    /// Forwarded for other members. The engine sends nothing of it: forwarding is below it, in the network.
+    Lent,
+    /// Copies that are completed: no user waits.
+    Repair,
+}
+
 /// What the engine wants done.
 #[derive(Debug)]
 pub enum Effect {
@@ -19,6 +31,8 @@ pub enum Effect {
         message: Message,
         /// The block the message announces.
         block: Option<Block>,
+        /// Who has the line first, if there is not enough of it for all. Of a message without a block nothing: it never waits.
+        class: TrafficClass,
     },
     /// Ask the store. Answered by [`Input::Disk`] with the same `token`.
     Disk {

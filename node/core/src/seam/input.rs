@@ -61,6 +61,9 @@ pub enum Input {
     },
     /// This machine has other addresses now (`HOST:PORT`, the best first, at most 8): the node's card tells them.
     Addresses(Vec<String>),
+    /// Repair may send so many bytes in a second from now on; 0: none. Before the first one it is
+    /// [`crate::limits::REPAIR_BYTES_PER_S_MAX`], which is never exceeded.
+    RepairBudget(u64),
     /// The time of [`crate::engine::Engine::deadline`] has come.
     Timeout,
 }

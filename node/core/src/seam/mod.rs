@@ -14,7 +14,7 @@ pub use command::{
     Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply, RulesChange,
 };
 pub use disk::{DiskDone, DiskRequest, ReadDone, WriteDone};
-pub use effect::Effect;
+pub use effect::{Effect, TrafficClass};
 pub use input::{BlockPayload, Input, Now, PeerEvent};
 pub use token::Token;
 pub(crate) use token::*;

@@ -9,7 +9,7 @@ use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 
 use crate::client::{Client, GateAnswersWatch};
-use crate::config::Config;
+use crate::config::{Config, LiveBandwidth};
 use crate::metrics::{StoreGauges, TrafficMeter};
 
 /// One for all requests.
@@ -26,6 +26,7 @@ pub(crate) struct Context {
     pub is_newcomer: bool,
     pub store: Arc<dyn StoreGauges>,
     pub traffic: TrafficMeter,
+    pub bandwidth: Arc<LiveBandwidth>,
     pub started: Instant,
 }
 

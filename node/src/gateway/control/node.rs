@@ -55,6 +55,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
             pending: status.repair_pending,
             sent: status.repair_sent,
             running: status.repair_running,
+            paused: context.traffic.line().repair_bytes_per_s == 0,
         },
         replication_margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
         unverified: status.unverified.clone(),

@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{admins, files, holes, members, node, plan, root_key, tree};
+use super::{admins, bandwidth, files, holes, members, node, plan, root_key, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,8 @@ use super::{admins, files, holes, members, node, plan, root_key, tree};
         root_key::replace,
         root_key::rules,
         root_key::change_rules,
+        bandwidth::bandwidth,
+        bandwidth::change,
         members::vouch,
         members::invites,
         members::invite,

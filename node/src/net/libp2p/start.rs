@@ -22,6 +22,7 @@ use crate::net::config::{NetConfig, NetError};
 use crate::net::discovery::searches::PeerSearches;
 use crate::net::event::NetEvent;
 use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::quic::QuicSettings;
 use crate::net::session::SessionHub;
 
 /// Connections without streams (a duplicate that lost) are closed after this.
@@ -47,7 +48,8 @@ pub(crate) struct Attachment {
 pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(SocketAddr, JoinHandle<()>), NetError> {
     probe(config.listen)?;
     let Attachment { keeper, hub, addresses, commands, orders } = net;
-    let mut swarm = swarm(&keeper, config.mdns)?;
+    let quic = QuicSettings { congestion: config.congestion, download_max: config.bandwidth.download_max() };
+    let mut swarm = swarm(&keeper, config.mdns, quic)?;
     let first = listen(&mut swarm, config.listen).await?;
     if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         listen_on_v6_too(&mut swarm, first.port());
@@ -90,9 +92,13 @@ fn probe(addr: SocketAddr) -> Result<(), NetError> {
     }
 }
 
-pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<NodeBehaviour>, NetError> {
+pub(super) fn swarm(
+    keeper: &Arc<Gatekeeper>,
+    mdns: bool,
+    quic: QuicSettings,
+) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
-    let transport = transport::build(&key, Arc::clone(keeper)).map_err(|_| NetError::Key)?;
+    let transport = transport::build(&key, Arc::clone(keeper), quic).map_err(|_| NetError::Key)?;
     let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))

@@ -10,10 +10,14 @@ use libp2p::identity::Keypair;
 
 use super::gate;
 use crate::net::handshake::gatekeeper::Gatekeeper;
-use crate::net::quic::{QuicError, QuicTransport};
+use crate::net::quic::{QuicError, QuicSettings, QuicTransport};
 
 /// Fails only for a key that is none.
-pub(super) fn build(key: &Keypair, keeper: Arc<Gatekeeper>) -> Result<Boxed<(PeerId, StreamMuxerBox)>, QuicError> {
-    let quic = QuicTransport::new(key)?.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+pub(super) fn build(
+    key: &Keypair,
+    keeper: Arc<Gatekeeper>,
+    settings: QuicSettings,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, QuicError> {
+    let quic = QuicTransport::new(key, settings)?.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     Ok(quic.and_then(move |(peer, muxer), _| gate::pass(keeper, peer, muxer)).boxed())
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use libp2p::identity::Keypair;
@@ -11,14 +11,20 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, ConnectionIdGenerator, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TransportConfig};
 use quinn_proto::HashedConnectionIdGenerator;
 
+use super::control::{self, DrainClock};
 use super::error::QuicError;
-use super::muxer::SEND_WINDOW_BYTES_MIN;
 use super::pending::PENDING_VALIDATED_MAX;
 use super::tls;
+use crate::config::CongestionControl;
 use crate::net::session::streams::BLOCK_STREAMS;
 
 /// Unacknowledged bytes on one stream: 8 MiB fill 650 Mbit/s at a round trip of 100 ms.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+/// Of a node that takes in less: what lies in its windows the sender takes for moved, and waits for the answer only so long.
+/// The windows of eight peers that send at once are read in three seconds.
+const STREAM_WINDOWS_PER_S: u64 = 8;
+/// A packet, its followers, and some messages.
+const STREAM_WINDOW_BYTES_MIN: u32 = 64 << 10;
 /// Unacknowledged bytes on a connection; bounds what a peer can make this node buffer.
 const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
 const _: () = assert!(
@@ -50,6 +56,14 @@ const INCOMING_BYTES_OF_ALL_MAX: u64 = 16 << 20;
 const RESET_KEY: &str = "fsdfs/2/reset";
 const CONNECTION_IDS: &str = "fsdfs/2/connection-ids";
 
+/// What its owner may choose.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::net) struct QuicSettings {
+    pub congestion: CongestionControl,
+    /// Bytes per second that are taken in at most.
+    pub download_max: Option<u64>,
+}
+
 /// What all connections of a node share.
 pub(super) struct QuicConfig {
     key: Keypair,
@@ -58,9 +72,9 @@ pub(super) struct QuicConfig {
 }
 
 impl QuicConfig {
-    pub(super) fn new(key: &Keypair) -> Result<Self, QuicError> {
+    pub(super) fn new(key: &Keypair, settings: QuicSettings) -> Result<Self, QuicError> {
         let (client, server) = tls::configs(key)?;
-        let transport = Arc::new(transport());
+        let transport = Arc::new(transport(settings));
         let unsuited = |error: quinn::crypto::rustls::NoInitialCipherSuite| {
             QuicError::Tls(quinn::rustls::Error::General(error.to_string()))
         };
@@ -104,7 +118,7 @@ fn plain(mut config: EndpointConfig) -> EndpointConfig {
     config
 }
 
-fn transport() -> TransportConfig {
+fn transport(settings: QuicSettings) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(MTU_BYTES_MAX);
     let mut transport = TransportConfig::default();
@@ -114,17 +128,42 @@ fn transport() -> TransportConfig {
         .datagram_receive_buffer_size(None)
         .keep_alive_interval(Some(KEEP_ALIVE))
         .max_idle_timeout(Some(quinn::VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
-        .stream_receive_window(STREAM_WINDOW_BYTES.into())
+        .stream_receive_window(stream_window(settings.download_max).into())
         .receive_window(CONNECTION_WINDOW_BYTES.into())
-        .send_window(SEND_WINDOW_BYTES_MIN)
+        .send_window(control::send_window(0))
         .initial_mtu(MTU_BYTES_AT_FIRST)
         .mtu_discovery_config(Some(mtu))
-        .congestion_controller_factory(congestion())
+        .congestion_controller_factory(controllers(settings.congestion))
         .allow_spin(false);
     transport
 }
 
 /// How fast a connection may send: the only place that chooses.
-fn congestion() -> Arc<dyn ControllerFactory + Send + Sync> {
-    Arc::new(CubicConfig::default())
+fn controllers(chosen: CongestionControl) -> Arc<dyn ControllerFactory + Send + Sync> {
+    match chosen {
+        CongestionControl::Fsdfs => {
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            Arc::new(control::Factory::new(Arc::new(DrainClock::new(Instant::now(), since_epoch))))
+        }
+        CongestionControl::Cubic => Arc::new(CubicConfig::default()),
+    }
+}
+
+/// For what is taken in within a second at most.
+fn stream_window(download_max: Option<u64>) -> u32 {
+    let bytes = download_max.map_or(u64::MAX, |rate| rate / STREAM_WINDOWS_PER_S);
+    u32::try_from(bytes).unwrap_or(u32::MAX).clamp(STREAM_WINDOW_BYTES_MIN, STREAM_WINDOW_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_in_little_has_small_windows() {
+        assert_eq!(stream_window(None), STREAM_WINDOW_BYTES);
+        assert_eq!(stream_window(Some(1_000_000_000)), STREAM_WINDOW_BYTES);
+        assert_eq!(stream_window(Some(2_000_000)), 250_000);
+        assert_eq!(stream_window(Some(32_000)), STREAM_WINDOW_BYTES_MIN);
+    }
 }

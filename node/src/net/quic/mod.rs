@@ -21,5 +21,6 @@ mod tls;
 mod transport;
 mod upgrade;
 
+pub(super) use config::QuicSettings;
 pub(super) use error::QuicError;
 pub(super) use transport::QuicTransport;

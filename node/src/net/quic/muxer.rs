@@ -12,13 +12,8 @@ use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::address;
 use super::error::QuicError;
-
-/// Bytes that may wait in a connection, acknowledged by nobody: at least, so that a line that wakes up finds something to send.
-pub(super) const SEND_WINDOW_BYTES_MIN: u64 = 512 << 10;
-/// At most: what a peer that takes nothing costs in memory. 650 Mbit/s at a round trip of 100 ms take 8 MiB twice.
-const SEND_WINDOW_BYTES_MAX: u64 = 16 << 20;
+use super::{address, control};
 
 /// How often a connection is looked after.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -47,15 +42,14 @@ impl QuicMuxer {
             accepting: None,
             opening: None,
             closing: None,
-            send_window: SEND_WINDOW_BYTES_MIN,
+            send_window: control::send_window(0),
             upkeep: Box::pin(sleep(UPKEEP)),
         }
     }
 
-    /// Lets twice wait what may be on its way: the line never runs dry, and what is behind it can still be cancelled. With 32 MB a
-    /// small message waits a second behind blocks on 20 Mbit/s. Whether the window grew.
+    /// Lets as much wait as fits what may be on its way. Whether that grew.
     fn fit_send_window(&mut self) -> bool {
-        let fitting = send_window(self.connection.stats().path.cwnd);
+        let fitting = control::send_window(self.connection.stats().path.cwnd);
         let before = std::mem::replace(&mut self.send_window, fitting);
         if fitting != before {
             self.connection.set_send_window(fitting);
@@ -68,10 +62,6 @@ impl QuicMuxer {
         let now = self.connection.remote_address();
         (std::mem::replace(&mut self.remote, now) != now).then_some(now)
     }
-}
-
-fn send_window(congestion_window: u64) -> u64 {
-    congestion_window.saturating_mul(2).clamp(SEND_WINDOW_BYTES_MIN, SEND_WINDOW_BYTES_MAX)
 }
 
 impl StreamMuxer for QuicMuxer {
@@ -160,19 +150,7 @@ impl AsyncWrite for QuicStream {
             return Poll::Ready(closed.map_err(io::Error::from));
         }
         let closed = ready!(AsyncWrite::poll_close(Pin::new(&mut this.send), cx));
-        this.closed = Some(closed.as_ref().map(|()| ()).map_err(io::Error::kind));
+        this.closed = Some(closed.as_ref().copied().map_err(io::Error::kind));
         Poll::Ready(closed)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{SEND_WINDOW_BYTES_MAX, SEND_WINDOW_BYTES_MIN, send_window};
-
-    #[test]
-    fn what_waits_is_twice_what_is_on_its_way() {
-        assert_eq!(send_window(0), SEND_WINDOW_BYTES_MIN);
-        assert_eq!(send_window(1 << 20), 2 << 20);
-        assert_eq!(send_window(u64::MAX), SEND_WINDOW_BYTES_MAX);
     }
 }

@@ -231,7 +231,8 @@ mod tests {
         let first =
             if has_aes() { CipherSuite::TLS13_AES_128_GCM_SHA256 } else { CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 };
         for provider in [client.crypto_provider(), server.crypto_provider()] {
-            let suites: Vec<_> = provider.cipher_suites.iter().map(|suite| suite.suite()).collect();
+            let suites: Vec<_> =
+                provider.cipher_suites.iter().map(quinn::rustls::SupportedCipherSuite::suite).collect();
             assert_eq!(suites[0], first);
             assert!(suites.contains(&CipherSuite::TLS13_CHACHA20_POLY1305_SHA256), "what all others have, too");
             assert_eq!(provider.kx_groups[0].name(), NamedGroup::X25519MLKEM768, "as libp2p-tls has it");

@@ -13,7 +13,7 @@ use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
 use quinn::{Connecting, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
 
-use super::config::QuicConfig;
+use super::config::{QuicConfig, QuicSettings};
 use super::error::QuicError;
 use super::listener::{QuicListener, reaches};
 use super::muxer::QuicMuxer;
@@ -32,8 +32,13 @@ pub(in crate::net) struct QuicTransport {
 
 impl QuicTransport {
     /// Fails only for a key that is none.
-    pub(in crate::net) fn new(key: &Keypair) -> Result<Self, QuicError> {
-        Ok(Self { config: QuicConfig::new(key)?, listeners: SelectAll::new(), dialers: Vec::new(), waker: None })
+    pub(in crate::net) fn new(key: &Keypair, settings: QuicSettings) -> Result<Self, QuicError> {
+        Ok(Self {
+            config: QuicConfig::new(key, settings)?,
+            listeners: SelectAll::new(),
+            dialers: Vec::new(),
+            waker: None,
+        })
     }
 
     fn listen(&mut self, id: ListenerId, addr: SocketAddr) -> Result<(), QuicError> {

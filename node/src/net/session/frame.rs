@@ -20,6 +20,8 @@ use futures::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWr
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::net::pacer::BlockPace;
+
 /// Bytes hashed or written between two looks at anything else: 64 KiB take about 30 microseconds to hash.
 const SLICE_BYTES: usize = 64 * 1024;
 /// Bytes of a stream read ahead: a small message and its block, or a dozen packets of a large one, come with one look at the
@@ -95,16 +97,17 @@ pub(crate) async fn read_message(
 pub(crate) async fn read_block(
     stream: &mut (impl AsyncBufRead + Unpin),
     announced: AttachedBlock,
-    budget: &InboundBudget,
+    (budget, pace): (&InboundBudget, BlockPace<'_>),
     mut moved: impl FnMut(usize),
 ) -> Result<BlockPayload, StreamError> {
+    let mut left = announced.len as usize;
+    // What waits for its turn holds no memory, nor the right to it.
+    let mut part = pace.take(left.min(SLICE_BYTES)).await;
     // The decoder has checked the length; the permit comes before the memory.
     let permit = budget.take(announced.len).await;
-    let mut left = announced.len as usize;
     let mut bytes = Vec::with_capacity(left);
     let mut hasher = BlockHasher::default();
     while left > 0 {
-        let part = left.min(SLICE_BYTES);
         take_in(stream, part, |slice| {
             // Hashed while it is in the processor's cache, and each byte of the block's own memory is written once.
             hasher.update(slice);
@@ -114,6 +117,7 @@ pub(crate) async fn read_block(
         .await?;
         left -= part;
         tokio::task::yield_now().await;
+        part = pace.take(left.min(SLICE_BYTES)).await;
     }
     let block = Block::hashed(Bytes::from(bytes), hasher).guarded(permit);
     Ok(if block.id() == announced.id { BlockPayload::Block(block) } else { BlockPayload::Wrong })
@@ -137,15 +141,19 @@ pub(crate) async fn write_message(
     Ok(frame.len())
 }
 
-/// Writes the block behind its message, straight from its bytes.
+/// Writes the block behind its message, straight from its bytes, as they may move.
 pub(crate) async fn write_block(
     stream: &mut (impl AsyncWrite + Unpin),
     block: &Block,
+    pace: BlockPace<'_>,
     mut moved: impl FnMut(usize),
 ) -> Result<(), StreamError> {
-    for slice in block.bytes().chunks(SLICE_BYTES) {
+    let mut rest = &block.bytes()[..];
+    while !rest.is_empty() {
+        let (slice, behind) = rest.split_at(pace.take(rest.len().min(SLICE_BYTES)).await);
         stream.write_all(slice).await?;
         moved(slice.len());
+        rest = behind;
     }
     Ok(())
 }
@@ -177,12 +185,17 @@ mod tests {
     use super::{
         InboundBudget, SLICE_BYTES, StreamError, buffered, read_block, read_message, write_block, write_message,
     };
+    use crate::net::pacer::{BlockPace, RateGate};
     use bytes::Bytes;
-    use fsdfs_core::seam::BlockPayload;
+    use fsdfs_core::seam::{BlockPayload, TrafficClass};
     use fsdfs_proto::block::Block;
     use fsdfs_proto::ids::BlockId;
     use fsdfs_proto::message::{AttachedBlock, FetchRequest, MESSAGE_BYTES_MAX, Message};
     use futures::io::Cursor;
+
+    fn pace(gate: &RateGate) -> BlockPace<'_> {
+        BlockPace { gate, class: TrafficClass::User }
+    }
 
     fn block() -> Block {
         Block::new(Bytes::from(vec![7; 3 * SLICE_BYTES + 5]))
@@ -190,7 +203,7 @@ mod tests {
 
     async fn stream_with(block: &Block) -> Cursor<Vec<u8>> {
         let mut stream = Cursor::new(Vec::new());
-        write_block(&mut stream, block, |_| ()).await.unwrap();
+        write_block(&mut stream, block, pace(&RateGate::open()), |_| ()).await.unwrap();
         Cursor::new(stream.into_inner())
     }
 
@@ -222,7 +235,11 @@ mod tests {
         let mut moved = 0;
         let mut stream = stream_with(&block).await;
         let payload =
-            read_block(&mut stream, AttachedBlock::from(&block), &budget, |bytes| moved += bytes).await.unwrap();
+            read_block(&mut stream, AttachedBlock::from(&block), (&budget, pace(&RateGate::open())), |bytes| {
+                moved += bytes;
+            })
+            .await
+            .unwrap();
         assert_eq!(payload, BlockPayload::Block(block.clone()));
         assert_eq!((moved, budget.0.available_permits()), (block.bytes().len(), (1 << 20) - block.bytes().len()));
         drop(payload);
@@ -238,7 +255,9 @@ mod tests {
         let budget = InboundBudget::new(2 << 20);
         let mut payload = BlockPayload::None;
         let counted = allocation_counter::measure(|| {
-            payload = runtime.block_on(read_block(&mut stream, announced, &budget, |_| ())).unwrap();
+            payload = runtime
+                .block_on(read_block(&mut stream, announced, (&budget, pace(&RateGate::open())), |_| ()))
+                .unwrap();
         });
         assert_eq!(payload, BlockPayload::Block(block));
         assert!(counted.bytes_total < (1 << 20) + 4096, "{} bytes for one block", counted.bytes_total);
@@ -258,13 +277,13 @@ mod tests {
         let mut stream = Cursor::new(Vec::new());
         for _ in 0..2 {
             write_message(&mut stream, &Message::Ping(1)).await.unwrap();
-            write_block(&mut stream, &block, |_| ()).await.unwrap();
+            write_block(&mut stream, &block, pace(&RateGate::open()), |_| ()).await.unwrap();
         }
         stream.set_position(0);
         let (mut stream, budget) = (buffered(stream), InboundBudget::new(1 << 20));
         for _ in 0..2 {
             assert_eq!(read_message(&mut stream).await.unwrap().unwrap().0, Message::Ping(1));
-            let payload = read_block(&mut stream, announced, &budget, |_| ()).await.unwrap();
+            let payload = read_block(&mut stream, announced, (&budget, pace(&RateGate::open())), |_| ()).await.unwrap();
             assert_eq!(payload, BlockPayload::Block(block.clone()));
         }
         assert!(read_message(&mut stream).await.unwrap().is_none());
@@ -274,10 +293,16 @@ mod tests {
     async fn other_bytes_than_announced_are_dropped_and_short_ones_are_an_error() {
         let (block, budget) = (block(), InboundBudget::new(1 << 20));
         let wrong = AttachedBlock { id: BlockId([0; 32]), ..AttachedBlock::from(&block) };
-        let payload = read_block(&mut stream_with(&block).await, wrong, &budget, |_| ()).await.unwrap();
+        let payload = read_block(&mut stream_with(&block).await, wrong, (&budget, pace(&RateGate::open())), |_| ())
+            .await
+            .unwrap();
         assert_eq!(payload, BlockPayload::Wrong);
         let longer = AttachedBlock { len: wrong.len + 1, ..wrong };
-        assert!(read_block(&mut stream_with(&block).await, longer, &budget, |_| ()).await.is_err());
+        assert!(
+            read_block(&mut stream_with(&block).await, longer, (&budget, pace(&RateGate::open())), |_| ())
+                .await
+                .is_err()
+        );
         assert_eq!(budget.0.available_permits(), 1 << 20);
     }
 }

@@ -7,6 +7,7 @@ mod backpressure;
 mod fair_queue;
 mod frame;
 mod inbox;
+mod link_meter;
 pub(super) mod streams;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use fsdfs_core::facts::FactAllowance;
 use fsdfs_core::limits::{
     FACT_MESSAGES_UNDER_WAY_MAX, FETCHES_UNDER_WAY_MAX, QUESTIONS_UNDER_WAY_MAX, STORES_UNDER_WAY_MAX,
 };
-use fsdfs_core::seam::BlockPayload;
+use fsdfs_core::seam::{BlockPayload, TrafficClass};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::NodeId;
@@ -34,10 +35,13 @@ use backpressure::{ANSWERS_OWED_MAX, FETCHED_UNDER_WAY_MAX, PeerBackpressure};
 pub(super) use frame::InboundBudget;
 use frame::StreamError;
 use inbox::{PeerInbox, WaitingPlaces};
+use link_meter::LinkMeter;
 use streams::PeerStreams;
 
 use super::event::NetEvent;
+use super::governor::LinkReport;
 use super::handshake::gatekeeper::Gatekeeper;
+use super::pacer::{BlockPace, RateGate};
 use crate::metrics::NetCounters;
 
 /// Messages that wait for one peer at most. The engine keeps back what it wants to say beyond its own bounds, and nothing more is
@@ -76,6 +80,9 @@ pub(crate) struct SessionHub {
     pub events: mpsc::Sender<NetEvent>,
     pub counters: Arc<NetCounters>,
     pub budget: InboundBudget,
+    /// What may leave, and come in.
+    pub upload: RateGate,
+    pub download: RateGate,
     /// Knows the facts that need no second check.
     keeper: Arc<Gatekeeper>,
     inbox: PeerInbox,
@@ -88,21 +95,52 @@ pub(crate) struct SessionHub {
 /// Where messages for a peer wait for its streams.
 struct PeerOutbox {
     messages: mpsc::Sender<Message>,
-    blocks: mpsc::Sender<(Message, Block)>,
+    blocks: mpsc::Sender<QueuedBlock>,
+    /// Apart: what is sent slowly must not stand before what a user waits for.
+    repairs: mpsc::Sender<QueuedBlock>,
     /// Of the messages that wait.
     bytes: Arc<AtomicUsize>,
+    link: Arc<LinkMeter>,
     overflow: CancellationToken,
     /// It takes too little of what it asked for.
     unread: CancellationToken,
 }
 
-/// Blocks that wait for whichever stream is idle.
-type BlockQueue = Arc<AsyncMutex<mpsc::Receiver<(Message, Block)>>>;
+/// A block with the message that announces it, and for whom it moves.
+struct QueuedBlock {
+    message: Message,
+    block: Block,
+    class: TrafficClass,
+}
+
+/// Blocks that wait for whichever stream is idle. Those of repair have the last stream, which takes others only if there are
+/// none: they never hold up more than that one.
+struct BlockQueues {
+    blocks: AsyncMutex<mpsc::Receiver<QueuedBlock>>,
+    repairs: AsyncMutex<mpsc::Receiver<QueuedBlock>>,
+}
+
+impl BlockQueues {
+    /// None: no more will come.
+    async fn next(&self, is_last_stream: bool) -> Option<QueuedBlock> {
+        let block = async { self.blocks.lock().await.recv().await };
+        if !is_last_stream {
+            return block.await;
+        }
+        let repair = async { self.repairs.lock().await.recv().await };
+        tokio::select! {
+            biased;
+            Some(repair) = repair => Some(repair),
+            block = block => block,
+        }
+    }
+}
 
 /// The receiving ends of an [`PeerOutbox`].
 struct OutboxQueues {
     messages: mpsc::Receiver<Message>,
-    blocks: mpsc::Receiver<(Message, Block)>,
+    blocks: BlockQueues,
+    link: Arc<LinkMeter>,
     bytes: Arc<AtomicUsize>,
     overflow: CancellationToken,
     unread: CancellationToken,
@@ -128,6 +166,8 @@ impl SessionHub {
             events,
             counters: Arc::default(),
             budget,
+            upload: RateGate::open(),
+            download: RateGate::open(),
             keeper,
             outboxes: Mutex::default(),
             allowances: Mutex::default(),
@@ -141,7 +181,7 @@ impl SessionHub {
     }
 
     /// Never blocks. Without a session the message is dropped; `Down` has said, or will say, so.
-    pub(crate) fn send(&self, to: NodeId, message: Message, block: Option<Block>) {
+    pub(crate) fn send(&self, to: NodeId, message: Message, block: Option<Block>, class: TrafficClass) {
         let announced = message.attached();
         if announced != block.as_ref().map(AttachedBlock::from) {
             tracing::error!(?to, ?message, "a message and its block do not fit together; not sent");
@@ -158,7 +198,9 @@ impl SessionHub {
                 matches!(outbox.messages.try_send(message), Err(mpsc::error::TrySendError::Full(_)))
             }
             Some(block) => {
-                matches!(outbox.blocks.try_send((message, block)), Err(mpsc::error::TrySendError::Full(_)))
+                let queue = if class == TrafficClass::Repair { &outbox.repairs } else { &outbox.blocks };
+                let queued = QueuedBlock { message, block, class };
+                matches!(queue.try_send(queued), Err(mpsc::error::TrySendError::Full(_)))
             }
         };
         if full {
@@ -169,16 +211,34 @@ impl SessionHub {
     fn open_outbox(&self, node: NodeId) -> OutboxQueues {
         let (messages, messages_out) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let (blocks, blocks_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
+        let (repairs, repairs_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
         let (overflow, unread) = (CancellationToken::new(), CancellationToken::new());
         let bytes = Arc::<AtomicUsize>::default();
         let (told, asked) = (overflow.clone(), unread.clone());
-        let outbox = PeerOutbox { messages, blocks, bytes: Arc::clone(&bytes), overflow: told, unread: asked };
+        let link = Arc::new(LinkMeter::with_pings());
+        let (of_link, of_bytes) = (Arc::clone(&link), Arc::clone(&bytes));
+        let outbox =
+            PeerOutbox { messages, blocks, repairs, bytes: of_bytes, link: of_link, overflow: told, unread: asked };
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(node, outbox);
-        OutboxQueues { messages: messages_out, blocks: blocks_out, bytes, overflow, unread }
+        let blocks = BlockQueues { blocks: AsyncMutex::new(blocks_out), repairs: AsyncMutex::new(repairs_out) };
+        OutboxQueues { messages: messages_out, blocks, link, bytes, overflow, unread }
     }
 
     fn close_outbox(&self, node: NodeId) {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+    }
+
+    /// What went over each connection since the last time, and how long it took. `is_held`: repair waits for its line.
+    pub(super) fn links(&self, is_held: bool) -> Vec<LinkReport> {
+        let reports: Vec<_> = {
+            let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
+            outboxes.iter().map(|(node, outbox)| outbox.link.report(*node, is_held)).collect()
+        };
+        let ask = |(report, question): (LinkReport, Option<Message>)| {
+            question.into_iter().for_each(|ping| self.send(report.node, ping, None, TrafficClass::User));
+            report
+        };
+        reports.into_iter().map(ask).collect()
     }
 
     /// A message has left; if it was an answer, a question that waited for it is next.
@@ -186,6 +246,12 @@ impl SessionHub {
         if let Some(message) = backpressure.on_sent(sent) {
             self.inbox.push_now(from, NetEvent::Message { from, message, payload: BlockPayload::None });
         }
+    }
+
+    /// Messages never wait, but what is left for blocks is less by them.
+    fn note_message_out(&self, bytes: usize) {
+        self.counters.message_out.add(bytes as u64);
+        self.upload.note_moved(bytes);
     }
 
     /// Facts that a peer sent: waits until it may send so many, then checks the signatures of those that are not known.
@@ -340,22 +406,24 @@ fn start_streams<S: SessionStream>(
     (queues, dismissal): (OutboxQueues, CancellationToken),
 ) -> StreamTasks {
     let (mut tasks, mut writers) = (JoinSet::new(), Vec::new());
-    let progress = Arc::new(ProgressReporter::new(node));
+    let progress = Arc::new(ProgressReporter::new(node, queues.link));
     let backpressure = Arc::new(PeerBackpressure::default());
     let bytes = Arc::clone(&queues.bytes);
     for stream in streams.inbound {
         tasks.spawn(read(Arc::clone(hub), Arc::clone(&progress), Arc::clone(&backpressure), stream));
     }
-    let blocks = Arc::new(AsyncMutex::new(queues.blocks));
+    let blocks = Arc::new(queues.blocks);
     let mut outbound = streams.outbound.into_iter();
     if let Some(stream) = outbound.next() {
         let to_write = (queues.messages, bytes);
-        let writer = tasks.spawn(write_messages(Arc::clone(hub), node, Arc::clone(&backpressure), stream, to_write));
+        let (hub, progress, backpressure) = (Arc::clone(hub), Arc::clone(&progress), Arc::clone(&backpressure));
+        let writer = tasks.spawn(write_messages(hub, progress, backpressure, stream, to_write));
         writers.push(writer.id());
     }
-    for stream in outbound {
+    let last = outbound.len().saturating_sub(1);
+    for (number, stream) in outbound.enumerate() {
         let (progress, backpressure) = (Arc::clone(&progress), Arc::clone(&backpressure));
-        let to_write = (Arc::clone(&blocks), dismissal.clone());
+        let to_write = (Arc::clone(&blocks), number == last, dismissal.clone());
         tasks.spawn(write_blocks(Arc::clone(hub), progress, backpressure, stream, to_write));
     }
     StreamTasks { any: tasks, writers }
@@ -371,6 +439,10 @@ async fn read(
     let mut stream = frame::buffered(stream);
     while let Some((message, bytes)) = frame::read_message(&mut stream).await? {
         hub.counters.message_in.add(bytes as u64);
+        hub.download.note_moved(bytes);
+        if progress.link.takes(&message) {
+            continue;
+        }
         let Some(mut message) = backpressure.on_received(message)? else { continue };
         match &mut message {
             Message::Facts(batch) => hub.check_facts(from, &mut batch.facts).await?,
@@ -381,11 +453,13 @@ async fn read(
         let payload = match message.attached() {
             None => BlockPayload::None,
             Some(announced) => {
+                let class = class_of(&message);
                 let moved = |bytes| {
-                    hub.counters.block_in.add(bytes as u64);
+                    hub.counters.add_block(class, true, bytes);
                     progress.made(&hub.inbox);
                 };
-                frame::read_block(&mut stream, announced, &hub.budget, moved).await?
+                let pace = BlockPace { gate: &hub.download, class };
+                frame::read_block(&mut stream, announced, (&hub.budget, pace), moved).await?
             }
         };
         hub.inbox.push(from, NetEvent::Message { from, message, payload }, &progress.places).await;
@@ -393,9 +467,17 @@ async fn read(
     Ok(())
 }
 
+/// For whom a block moves that comes in. One that was stored elsewhere before completes copies here (spec 04-wire, "age ms").
+fn class_of(message: &Message) -> TrafficClass {
+    match message {
+        Message::Store(store) if store.age_ms > 0 => TrafficClass::Repair,
+        _ => TrafficClass::User,
+    }
+}
+
 async fn write_messages(
     hub: Arc<SessionHub>,
-    to: NodeId,
+    progress: Arc<ProgressReporter>,
     backpressure: Arc<PeerBackpressure>,
     mut stream: impl SessionStream,
     (mut queue, bytes): (mpsc::Receiver<Message>, Arc<AtomicUsize>),
@@ -403,9 +485,11 @@ async fn write_messages(
     while let Some(message) = queue.recv().await {
         let mut next = Some(message);
         while let Some(message) = next {
-            hub.counters.message_out.add(frame::write_message(&mut stream, &message).await? as u64);
+            // Before it leaves, or its answer might come first.
+            progress.link.on_sent(&message);
+            hub.note_message_out(frame::write_message(&mut stream, &message).await?);
             bytes.fetch_sub(queued_bytes(&message), Ordering::Relaxed);
-            hub.take_next(&backpressure, to, &message);
+            hub.take_next(&backpressure, progress.node, &message);
             next = queue.try_recv().ok();
         }
         stream.flush().await?;
@@ -420,24 +504,24 @@ async fn write_blocks(
     progress: Arc<ProgressReporter>,
     backpressure: Arc<PeerBackpressure>,
     mut stream: impl SessionStream,
-    (queue, dismissal): (BlockQueue, CancellationToken),
+    (queues, is_last_stream, dismissal): (Arc<BlockQueues>, bool, CancellationToken),
 ) -> Result<(), StreamError> {
     loop {
         // Whichever stream is idle takes the next block.
-        let next = async { queue.lock().await.recv().await };
         let next = tokio::select! {
             biased;
             () = dismissal.cancelled() => None,
-            next = next => next,
+            next = queues.next(is_last_stream) => next,
         };
         // The end of this stream would end the peer's session before it has taken in the messages that still come.
-        let Some((message, block)) = next else { return std::future::pending().await };
-        hub.counters.message_out.add(frame::write_message(&mut stream, &message).await? as u64);
+        let Some(QueuedBlock { message, block, class }) = next else { return std::future::pending().await };
+        hub.note_message_out(frame::write_message(&mut stream, &message).await?);
         let moved = |bytes| {
-            hub.counters.block_out.add(bytes as u64);
+            hub.counters.add_block(class, false, bytes);
+            progress.link.add(class, bytes);
             progress.made(&hub.inbox);
         };
-        frame::write_block(&mut stream, &block, moved).await?;
+        frame::write_block(&mut stream, &block, BlockPace { gate: &hub.upload, class }, moved).await?;
         stream.flush().await?;
         drop(block);
         hub.take_next(&backpressure, progress.node, &message);
@@ -450,11 +534,12 @@ struct ProgressReporter {
     /// Of the messages of this connection.
     places: WaitingPlaces,
     last: Mutex<Option<Instant>>,
+    link: Arc<LinkMeter>,
 }
 
 impl ProgressReporter {
-    fn new(node: NodeId) -> Self {
-        Self { node, places: WaitingPlaces::default(), last: Mutex::new(None) }
+    fn new(node: NodeId, link: Arc<LinkMeter>) -> Self {
+        Self { node, places: WaitingPlaces::default(), last: Mutex::new(None), link }
     }
 
     /// May be lost when the receiver is behind: the next slice reports again.

@@ -4,10 +4,13 @@
 
 pub(super) mod pool;
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fsdfs_core::facts::GateRefusal;
+use fsdfs_core::seam::TrafficClass;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::gate::ProtocolMismatch;
 use fsdfs_proto::identity::Fact;
@@ -15,8 +18,11 @@ use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
 use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
 use fsdfs_proto::receipt::BlockReceipt;
 
-use super::{HandshakeRejected, Net, NetConfig, NetError, NetEvent};
+use super::{HandshakeRejected, Net, NetError, NetEvent};
+use crate::config::{BandwidthChange, BandwidthLimits, BandwidthPlan, LiveBandwidth};
 use pool::{PATIENCE, TestPool};
+
+const USER: TrafficClass = TrafficClass::User;
 
 fn block(fill: u8) -> Block {
     Block::new(Bytes::from(vec![fill; PAYLOAD_BYTES_MAX]))
@@ -34,9 +40,9 @@ async fn messages_and_blocks_go_both_ways() {
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     for i in 0..40 {
-        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)));
-        b.net.send(a.node, store(b.node, AttachedBlock::from(&block(100 + i))), Some(block(100 + i)));
-        a.net.send(b.node, Message::Ping(i.into()), None);
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)), USER);
+        b.net.send(a.node, store(b.node, AttachedBlock::from(&block(100 + i))), Some(block(100 + i)), USER);
+        a.net.send(b.node, Message::Ping(i.into()), None, USER);
     }
     assert_eq!(b.blocks(40).await, (0..40).map(|i| block(i).id()).collect());
     assert_eq!(a.blocks(40).await, (100..140).map(|i| block(i).id()).collect());
@@ -53,11 +59,11 @@ async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
     let (mut a, mut b) = (pool.start(1).await, pool.start_with(2, 4 << 20).await);
     a.connect(&mut b).await;
     for i in 0..64 {
-        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)));
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)), USER);
     }
     // The receiver's memory is full as long as these are held.
     let held = b.payloads(3).await;
-    a.net.send(b.node, Message::Ping(7), None);
+    a.net.send(b.node, Message::Ping(7), None, USER);
     b.until(|event| matches!(event, NetEvent::Message { message: Message::Ping(7), .. })).await;
     drop(held);
     assert_eq!(b.blocks(61).await.len(), 61);
@@ -123,7 +129,7 @@ async fn a_peer_that_stops_is_down_at_once() {
     b.net.stop().await;
     a.until(|event| matches!(event, NetEvent::Down { .. })).await;
     assert!(!a.up);
-    a.net.send(b.node, Message::Fetch(FetchRequest { request: 1, id: BlockId([1; 32]) }), None);
+    a.net.send(b.node, Message::Fetch(FetchRequest { request: 1, id: BlockId([1; 32]) }), None, USER);
 }
 
 #[tokio::test]
@@ -147,7 +153,7 @@ async fn whoever_is_sent_away_hears_what_was_said_before() {
     a.connect(&mut b).await;
     pool.revoke(2);
     a.keeper.update(pool.facts.clone());
-    (0..500).for_each(|number| a.net.send(b.node, Message::Ping(number), None));
+    (0..500).for_each(|number| a.net.send(b.node, Message::Ping(number), None, USER));
     a.net.dismiss(b.node, "revoked");
     b.until(|event| matches!(event, NetEvent::Down { .. })).await;
     assert_eq!(b.pings, (0..500).collect::<Vec<u64>>());
@@ -160,8 +166,8 @@ async fn whoever_takes_nothing_is_sent_away_all_the_same() {
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
     a.connect(&mut b).await;
     // Nobody reads its events, so it reads nothing.
-    (0..2_000).for_each(|number| a.net.send(b.node, Message::Ping(number), None));
-    let begun = std::time::Instant::now();
+    (0..2_000).for_each(|number| a.net.send(b.node, Message::Ping(number), None, USER));
+    let begun = Instant::now();
     a.net.dismiss(b.node, "revoked");
     a.until(|event| matches!(event, NetEvent::Down { .. })).await;
     assert!(begun.elapsed() < PATIENCE / 2, "it took {:?}", begun.elapsed());
@@ -221,7 +227,7 @@ async fn a_port_in_use_is_named() {
     let pool = TestPool::new(&[1, 2]);
     let a = pool.start(1).await;
     let (events, _inbox) = tokio::sync::mpsc::channel(1);
-    let config = NetConfig { listen: a.addr(), mdns: false, inbound_bytes_max: 4 << 20 };
+    let config = pool::config(&a.addr().to_string(), false, 4 << 20);
     let error = Net::start(config, pool.keeper(2), events).await.err().unwrap();
     assert!(matches!(error, NetError::AddressInUse(addr) if addr == a.addr()));
 }
@@ -254,4 +260,66 @@ async fn peers_tell_a_node_its_address() {
         }
     };
     tokio::time::timeout(PATIENCE, seen).await.unwrap();
+}
+
+/// Only that it is not exceeded: how fast it is, depends on the machine.
+#[tokio::test]
+async fn what_leaves_stays_within_the_cap_and_repair_within_its_share() {
+    let (rate, blocks) = (12_000_000, 12);
+    let limits = BandwidthLimits { upload: Some(rate), download: None, repair_percent: 25 };
+    let bandwidth = || {
+        let plan = BandwidthPlan { base: limits, ..BandwidthPlan::default() };
+        Arc::new(LiveBandwidth::new(plan, None))
+    };
+    for (class, rate) in [(USER, rate), (TrafficClass::Repair, rate / 4)] {
+        let pool = TestPool::new(&[1, 2]);
+        let (mut a, mut b) = (pool.start_capped(1, bandwidth()).await, pool.start(2).await);
+        a.connect(&mut b).await;
+        let begun = Instant::now();
+        for i in 0..blocks {
+            a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)), class);
+        }
+        assert_eq!(b.blocks(blocks.into()).await.len(), usize::from(blocks));
+        let (sent, seconds) = (a.net.traffic().read(), begun.elapsed().as_secs_f64());
+        let carried = sent.block_bytes_out as f64 * 1.05;
+        let most = rate as f64 * (seconds + 0.25);
+        assert!(carried <= most * 1.02, "{carried} bytes of {class:?} in {seconds} s");
+        let of_repair = if class == USER { 0 } else { sent.block_bytes_out };
+        assert_eq!((sent.repair_bytes_out, sent.user_bytes), (of_repair, sent.block_bytes_out - of_repair));
+    }
+}
+
+#[tokio::test]
+async fn what_comes_in_stays_within_the_cap() {
+    let pool = TestPool::new(&[1, 2]);
+    let limits = BandwidthLimits { download: Some(12_000_000), ..BandwidthLimits::default() };
+    let plan = BandwidthPlan { base: limits, ..BandwidthPlan::default() };
+    let (mut a, mut b) = (pool.start(1).await, pool.start_capped(2, Arc::new(LiveBandwidth::new(plan, None))).await);
+    a.connect(&mut b).await;
+    let begun = Instant::now();
+    for i in 0..12 {
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)), USER);
+    }
+    assert_eq!(b.blocks(12).await.len(), 12);
+    let (got, seconds) = (b.net.traffic().read(), begun.elapsed().as_secs_f64());
+    let carried = got.block_bytes_in as f64 * 1.05;
+    assert!(carried <= 12e6 * (seconds + 0.25) * 1.02, "{carried} bytes in {seconds} s");
+}
+
+#[tokio::test]
+async fn blocks_of_a_user_do_not_wait_for_those_of_repair() {
+    let pool = TestPool::new(&[1, 2]);
+    let bandwidth = Arc::new(LiveBandwidth::default());
+    bandwidth.change(&BandwidthChange { metered: Some(true), ..BandwidthChange::default() });
+    let (mut a, mut b) = (pool.start_capped(1, bandwidth).await, pool.start(2).await);
+    a.connect(&mut b).await;
+    for i in 0..8 {
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)), TrafficClass::Repair);
+    }
+    for i in 100..110 {
+        a.net.send(b.node, store(a.node, AttachedBlock::from(&block(i))), Some(block(i)), USER);
+    }
+    // A block of repair that was begun takes half a minute here.
+    let of_user: BTreeSet<BlockId> = (100..110).map(|i| block(i).id()).collect();
+    assert_eq!(b.blocks(10).await, of_user);
 }

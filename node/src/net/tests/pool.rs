@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
 use fsdfs_core::facts::FactSet;
-use fsdfs_core::seam::BlockPayload;
+use fsdfs_core::seam::{BlockPayload, TrafficClass};
 use fsdfs_proto::identity::{Cert, Invitation, Revocation, Role, founder_cert, newcomer_cert, pool_of, ticket_cert};
 use fsdfs_proto::ids::{BlockId, Key, NodeId, PublicKey};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::signed::Signed;
 use tokio::sync::mpsc;
 
+use crate::config::LiveBandwidth;
 use crate::net::{GateIdentity, Gatekeeper, HandshakeRejected, Net, NetConfig, NetEvent};
 
 /// Nothing on loopback takes so long, except on a machine that is busy with other things.
@@ -76,6 +77,10 @@ impl TestPool {
         TestNode::start(self.keeper(seed), config("127.0.0.1:0", false, inbound_bytes_max)).await
     }
 
+    pub(in crate::net) async fn start_capped(&self, seed: u8, bandwidth: Arc<LiveBandwidth>) -> TestNode {
+        TestNode::start(self.keeper(seed), NetConfig { bandwidth, ..config("127.0.0.1:0", false, 64 << 20) }).await
+    }
+
     pub(in crate::net) async fn start_on(&self, seed: u8, listen: &str, mdns: bool) -> TestNode {
         TestNode::start(self.keeper(seed), config(listen, mdns, 64 << 20)).await
     }
@@ -102,8 +107,14 @@ impl TestPool {
     }
 }
 
-fn config(listen: &str, mdns: bool, inbound_bytes_max: usize) -> NetConfig {
-    NetConfig { listen: listen.parse().unwrap(), mdns, inbound_bytes_max }
+pub(in crate::net) fn config(listen: &str, mdns: bool, inbound_bytes_max: usize) -> NetConfig {
+    NetConfig {
+        listen: listen.parse().unwrap(),
+        mdns,
+        inbound_bytes_max,
+        congestion: Default::default(),
+        bandwidth: Default::default(),
+    }
 }
 
 fn node(seed: u8) -> NodeId {
@@ -199,7 +210,7 @@ impl TestNode {
     pub(in crate::net) async fn reaches(&mut self, other: &mut Self) {
         let arrived = async {
             loop {
-                self.net.send(other.node, Message::Ping(1), None);
+                self.net.send(other.node, Message::Ping(1), None, TrafficClass::User);
                 let soon = tokio::time::timeout(Duration::from_millis(100), async {
                     other.until(|event| matches!(event, NetEvent::Message { message: Message::Ping(1), .. })).await
                 });

@@ -41,7 +41,7 @@ impl Locates {
             let ids = ids.clone();
             let waiter = Waiter::Locate(LocateToken::Peer { op, ids: ids.clone() });
             let have = |request| Message::Have(HaveRequest { request, renew: false, map, redundancy, ids });
-            cx.ask(node, waiter, have, None);
+            cx.ask(node, waiter, have);
         }
     }
 

@@ -20,6 +20,9 @@ pub(in crate::engine) trait Background: Send {
     /// A peer came up, or speaks again.
     fn on_back(&mut self, parts: &mut BlockParts<'_>, node: NodeId);
 
+    /// What repair may send is another amount now.
+    fn on_budget(&mut self, parts: &mut BlockParts<'_>);
+
     /// What this machine asked under `number` has come to its end: each question has exactly one.
     fn on_answer(&mut self, parts: &mut BlockParts<'_>, number: u64, answer: Answer<'_>);
 }
@@ -77,6 +80,13 @@ impl BackgroundMachines {
     pub fn on_back(&mut self, (cx, gets, puts): (&mut Context, &mut Gets, &mut Puts), node: NodeId) {
         for (machine, background) in self.0.iter_mut().enumerate() {
             background.on_back(&mut BlockParts { cx, gets, puts, machine }, node);
+        }
+    }
+
+    /// Each of them hears of what repair may send.
+    pub fn on_budget(&mut self, (cx, gets, puts): (&mut Context, &mut Gets, &mut Puts)) {
+        for (machine, background) in self.0.iter_mut().enumerate() {
+            background.on_budget(&mut BlockParts { cx, gets, puts, machine });
         }
     }
 

@@ -155,7 +155,7 @@ impl Gets {
                 let before = get.asked.insert(node, HolderAnswer::Open { since: now });
                 debug_assert!(before.is_none(), "a holder is asked once until its answer is forgotten");
                 let fetch = |request| Message::Fetch(FetchRequest { request, id });
-                cx.ask(node, Waiter::Get(GetToken::Fetch(id)), fetch, None);
+                cx.ask(node, Waiter::Get(GetToken::Fetch(id)), fetch);
                 cx.wake_in(HEDGE_MS, Timer::Get(id));
             }
             None => self.wait_or_end(cx, log, id),

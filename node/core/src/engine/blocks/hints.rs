@@ -68,6 +68,12 @@ impl Background for Hints {
         self.hand_over(parts, node);
     }
 
+    /// What was left while nothing might be sent goes on.
+    fn on_budget(&mut self, parts: &mut BlockParts<'_>) {
+        let holders: Vec<NodeId> = self.holders.keys().copied().collect();
+        holders.into_iter().for_each(|to| self.hand_over(parts, to));
+    }
+
     fn on_answer(&mut self, parts: &mut BlockParts<'_>, number: u64, answer: Answer<'_>) {
         let Some((to, step)) = self.under_way.remove(&number) else { return };
         if let Some(hints) = self.holders.get_mut(&to) {
@@ -107,7 +113,7 @@ impl Hints {
 
     /// Hands over one block, and then the next: hints never fill the memory or the line, however often this is asked.
     fn hand_over(&mut self, parts: &mut BlockParts<'_>, to: NodeId) {
-        if !parts.cx.responsive(to) {
+        if !parts.cx.responsive(to) || parts.cx.repair_bytes_per_s == 0 {
             return;
         }
         let Some(hints) = self.holders.get_mut(&to).filter(|hints| !hints.busy) else { return };
@@ -127,7 +133,7 @@ impl Hints {
         let number = self.begin(to, Step::Have { redundancy, ids: ids.clone() });
         let (map, waiter) = (parts.cx.map_digest, parts.waiter(number));
         let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
-        parts.cx.ask(to, waiter, have, None);
+        parts.cx.ask(to, waiter, have);
     }
 
     fn begin(&mut self, to: NodeId, step: Step) -> u64 {

@@ -133,7 +133,7 @@ fn ask_page(cx: &mut Context, op: OpId, of: NodeId, after: Option<BlockId>) {
         return cx.disk(DiskRequest::List { after, max: IDS_MAX }, Waiter::Inventory(op));
     }
     let list = |request| Message::ListBlocks(ListBlocksRequest { request, after });
-    cx.ask(of, Waiter::Inventory(op), list, None);
+    cx.ask(of, Waiter::Inventory(op), list);
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub fn fill(cx: &mut Context, node: NodeId) {
 pub fn asked(cx: &mut Context) -> Vec<(NodeId, &'static str)> {
     let me = cx.me;
     let name = |effect| match effect {
-        Effect::Send { to, message: Message::Store(_), block } => {
+        Effect::Send { to, message: Message::Store(_), block, .. } => {
             assert!(block.is_some(), "bytes go with it");
             Some((to, "store"))
         }

@@ -19,7 +19,7 @@ use crate::engine::context::Context;
 use crate::engine::event::{Event, PutReport};
 use crate::limits::NEARLY_FULL_PERCENT;
 use crate::placement::BlockHolder;
-use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, Waiter, WriteDone};
+use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, TrafficClass, Waiter, WriteDone};
 
 /// Puts under way.
 #[derive(Default)]
@@ -299,7 +299,7 @@ impl Puts {
             PutItem::Head { fact, .. } => {
                 let facts = vec![fact.clone()];
                 let message = |request| Message::Facts(FactBatch { request, facts });
-                cx.ask(holder.node, Waiter::Put(PutToken::Store(id)), message, None);
+                cx.ask(holder.node, Waiter::Put(PutToken::Store(id)), message);
             }
             PutItem::Block { block, redundancy, more, .. } if holder.node == cx.me => {
                 let request = DiskRequest::Write {
@@ -315,7 +315,7 @@ impl Puts {
             PutItem::Block { block, redundancy, probe: true, .. } => {
                 let (redundancy, ids, map) = (*redundancy, vec![block.id()], cx.map_digest);
                 let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
-                cx.ask(holder.node, Waiter::Put(PutToken::Probe(id)), have, None);
+                cx.ask(holder.node, Waiter::Put(PutToken::Probe(id)), have);
             }
             PutItem::Block { .. } => self.send_block(cx, id, holder.node),
         }
@@ -333,7 +333,10 @@ impl Puts {
         let store = |request| {
             Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, receipt, more, block: attached })
         };
-        cx.ask(to, Waiter::Put(PutToken::Store(id)), store, Some(block));
+        // What a background machine puts again completes copies: no user waits for it.
+        let is_repair = matches!(put.waiter, Waiter::Background(_));
+        let class = if is_repair { TrafficClass::Repair } else { TrafficClass::User };
+        cx.ask_with(to, Waiter::Put(PutToken::Store(id)), store, Some((block, class)));
     }
 
     /// The only way out of `open`.

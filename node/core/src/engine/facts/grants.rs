@@ -110,7 +110,7 @@ impl KeyGrants {
         debug_assert!(!waiting.contains(&node) && needed > 0, "no one speaks for itself, and some must speak");
         for holder in &waiting {
             let ask = |request| Message::Entitled(EntitledRequest { request, node });
-            cx.ask(*holder, Waiter::Entitled(node), ask, None);
+            cx.ask(*holder, Waiter::Entitled(node), ask);
         }
         self.open.insert(node, OpenGrant { asked: now, questions: vec![question], waiting, needed });
         GrantVerdict::Asking

@@ -47,7 +47,7 @@ impl KeyRing {
         let volume = cx.pool.volume();
         for epoch in self.lacking(cx) {
             let ask = |request| Message::Capability(CapabilityRequest { request, volume, epoch });
-            cx.ask(from, Waiter::Keys(volume), ask, None);
+            cx.ask(from, Waiter::Keys(volume), ask);
         }
     }
 

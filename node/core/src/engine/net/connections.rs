@@ -13,10 +13,10 @@ use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, SHUN_MS_MAX, SILENT_MS, STALL_MS,
-    TRANSFER_GRACE_MS_MAX,
+    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, REPAIR_BYTES_PER_S_MAX, SHUN_MS_MAX,
+    SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
 };
-use crate::seam::{Effect, Waiter};
+use crate::seam::{Effect, RepairToken, Waiter};
 
 /// Attempts to reach a node.
 #[derive(Debug, Default)]
@@ -99,7 +99,8 @@ impl Connections {
             self.falls_silent(cx, node);
         }
         let stalled = questions(cx, node, |cx, asked| is_stalled(cx, asked, &moves_block));
-        if !stalled.is_empty() && cx.peers.responsive(node) {
+        let counts = |waiter: &Waiter| !is_held_back(cx, waiter);
+        if stalled.values().any(counts) && cx.peers.responsive(node) {
             cx.peers.note_evaded(node, now);
         }
         lose(cx, stalled, node);
@@ -227,6 +228,11 @@ fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -
     let moved = cx.peers.moved(asked.to).max(answered);
     let excused = if moves_block(&asked.waiter) { moved } else { moved.min(asked.at + TRANSFER_GRACE_MS_MAX) };
     cx.now.mono.saturating_sub(asked.at.max(excused)) >= STALL_MS
+}
+
+/// It may be this node that keeps the bytes: whoever waits for them evades nothing.
+fn is_held_back(cx: &Context, waiter: &Waiter) -> bool {
+    matches!(waiter, Waiter::Repair(RepairToken::Store(_))) && cx.repair_bytes_per_s < REPAIR_BYTES_PER_S_MAX
 }
 
 /// Of the open questions to a peer, those that `which` picks; in the order of asking, which is that of their numbers.

@@ -15,6 +15,7 @@ use fsdfs_proto::message::{Message, RequestId};
 use crate::limits::{
     FETCHES_UNDER_WAY_MAX, QUESTIONS_UNDER_WAY_MAX, STALL_MS, STORE_BYTES_UNDER_WAY_MAX, STORES_UNDER_WAY_MAX,
 };
+use crate::seam::TrafficClass;
 
 /// A question with its number.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(in crate::engine) struct PendingQuestion {
     pub message: Message,
     /// What the message announces.
     pub block: Option<Block>,
+    /// Of the block.
+    pub class: TrafficClass,
 }
 
 /// Of all peers that were asked anything on their present connection.
@@ -169,12 +172,12 @@ mod tests {
             more: false,
             block: AttachedBlock::from(&block),
         });
-        PendingQuestion { request, message, block: Some(block) }
+        PendingQuestion { request, message, block: Some(block), class: TrafficClass::User }
     }
 
     fn fetch(request: RequestId) -> PendingQuestion {
         let message = Message::Fetch(FetchRequest { request, id: BlockId([1; 32]) });
-        PendingQuestion { request, message, block: None }
+        PendingQuestion { request, message, block: None, class: TrafficClass::User }
     }
 
     fn sent(outboxes: &mut Outboxes, now: u64) -> Vec<RequestId> {

@@ -90,7 +90,7 @@ impl HeadQueries {
         for node in waiting {
             let known = known.clone();
             let ask = |request| Message::Heads(HeadsRequest { request, volume, known });
-            cx.ask(node, Waiter::Heads(query), ask, None);
+            cx.ask(node, Waiter::Heads(query), ask);
         }
         self.end_if_heard(cx, query);
     }

@@ -54,7 +54,7 @@ impl FlowSide {
             Some(DatagramEvent::NewConnection(incoming)) => {
                 self.connection = self.endpoint.accept(incoming, now, &mut self.buffer, None).ok();
             }
-            Some(DatagramEvent::Response(_)) => panic!("nobody strange is on this line"),
+            Some(DatagramEvent::Response(_)) => panic!("both ends are of this test"),
             None => {}
         }
         self.exchange_events();

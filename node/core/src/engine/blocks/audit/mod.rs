@@ -234,7 +234,7 @@ fn prepare(nonces: &mut Option<AuditNonces>, cx: &mut Context, node: NodeId, blo
 
 fn ask(cx: &mut Context, node: NodeId, id: BlockId, nonce: Key, expected: Digest) {
     let audit = |request| Message::Audit(AuditRequest { request, nonce, id });
-    cx.ask(node, Waiter::Audit(AuditToken::Asked { id, expected }), audit, None);
+    cx.ask(node, Waiter::Audit(AuditToken::Asked { id, expected }), audit);
 }
 
 #[cfg(test)]

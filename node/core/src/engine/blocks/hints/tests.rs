@@ -198,3 +198,16 @@ fn one_question_has_as_many_ids_as_a_message_and_one_redundancy() {
     }
     assert_eq!((asked, case.hinted()), (IDS_MAX + 11, 0));
 }
+
+#[test]
+fn nothing_is_handed_over_without_a_budget_and_all_with_the_next_one() {
+    let mut case = Case::new();
+    let id = block(1).id();
+    case.put_ended(&case.missed(id));
+    case.cx.repair_bytes_per_s = 0;
+    case.back();
+    assert!(case.asked_for().is_empty());
+    case.cx.repair_bytes_per_s = 1_000;
+    case.hints.on_budget(&mut parts(&mut case.cx, &mut case.gets, &mut case.puts));
+    assert_eq!(case.asked_for(), [vec![id]]);
+}

@@ -441,3 +441,26 @@ fn a_budget_that_is_used_up_refuses_the_put_and_takes_no_fallback_holder() {
     let report = case.report().expect("it ended");
     assert_eq!(report.outcome, PutOutcome::Refused(Refusal::OverBudget(0)), "two copies are not what was wanted");
 }
+
+#[test]
+fn what_a_background_machine_puts_again_moves_as_repair() {
+    let class = |waiter: Waiter| {
+        let mut cx = context(0, 6);
+        connect_all(&mut cx);
+        let item = PutItem::Block {
+            block: block_at(&cx, 5),
+            redundancy: Redundancy::Replicas(3),
+            probe: false,
+            more: false,
+            reserve: false,
+        };
+        Puts::default().start(&mut cx, item, waiter);
+        crate::engine::test_kit::effects(&mut cx).into_iter().find_map(|effect| match effect {
+            crate::seam::Effect::Send { block: Some(_), class, .. } => Some(class),
+            _ => None,
+        })
+    };
+    assert_eq!(class(CLIENT), Some(TrafficClass::User));
+    let again = Waiter::Background(crate::seam::BackgroundToken { machine: 0, number: 1 });
+    assert_eq!(class(again), Some(TrafficClass::Repair));
+}

@@ -24,8 +24,8 @@ use crate::engine::context::Context;
 use crate::engine::event::PutReport;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    REPAIR_BATCH, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, REPAIR_IN_FLIGHT, REPAIR_PERIOD_MS, REPAIR_RETRY_MS,
-    REPAIR_TURN_MS,
+    REPAIR_BATCH, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, REPAIR_HELD_MS_MAX, REPAIR_IN_FLIGHT, REPAIR_PERIOD_MS,
+    REPAIR_RETRY_MS, REPAIR_TURN_MS,
 };
 use crate::seam::{DiskRequest, RepairToken, Waiter};
 
@@ -42,6 +42,8 @@ pub(in crate::engine) struct Repair {
     resent: ResentCopies,
     /// Pause before an unfinished scan is repeated; doubles, up to [`REPAIR_PERIOD_MS`].
     retry_ms: u64,
+    /// Since when it may send nothing.
+    held_since: Option<u64>,
     /// How many better-placed holders have had their turn before this node's next scan.
     turn: usize,
     /// Members that took no new blocks, as their last cards say.
@@ -96,7 +98,7 @@ struct RepairScan {
     reading: usize,
     /// Blocks sent and not yet confirmed by all.
     sending: BTreeMap<BlockId, SentBlock>,
-    /// No bytes before this time: the rate limit.
+    /// No bytes before this time: the budget.
     pause_until: u64,
     /// Something could not be finished: the scan is repeated.
     unfinished: bool,
@@ -169,13 +171,17 @@ impl Repair {
         let now = cx.now.mono;
         let Some(scan) = &mut self.scan else { return };
         while scan.reading + scan.sending.len() < REPAIR_IN_FLIGHT && !scan.sends.is_empty() {
+            if cx.repair_bytes_per_s == 0 {
+                // It goes on with the next budget.
+                return;
+            }
             if now < scan.pause_until {
                 return cx.timers.set(scan.pause_until, Timer::Repair);
             }
             let Some(id) = scan.sends.pop_front() else { break };
             scan.reading += 1;
             if let Some(record) = scan.records.get(&id) {
-                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / REPAIR_BYTES_PER_S_MAX;
+                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / cx.repair_bytes_per_s;
                 // Counted when it is read, not when it is sent: what is in flight has been paid for.
                 scan.pause_until = scan.pause_until.max(now) + ms;
             }
@@ -192,6 +198,26 @@ impl Repair {
             return self.list(cx);
         }
         self.end(cx);
+    }
+
+    /// What it may send in a second is another amount now. What was sent is paid for at the new pace.
+    pub fn on_budget(&mut self, cx: &mut Context, bytes_per_s: u64) {
+        let (now, after) = (cx.now.mono, bytes_per_s.min(REPAIR_BYTES_PER_S_MAX));
+        let before = std::mem::replace(&mut cx.repair_bytes_per_s, after);
+        let held_since = if after == 0 { Some(self.held_since.unwrap_or(now)) } else { None };
+        let held_ms = std::mem::replace(&mut self.held_since, held_since).map_or(0, |since| now - since);
+        let Some(scan) = self.scan.as_mut().filter(|_| after > 0) else { return };
+        if before > 0 {
+            let owed = scan.pause_until.saturating_sub(now).saturating_mul(before);
+            scan.pause_until = now + owed / after;
+        }
+        if held_ms >= REPAIR_HELD_MS_MAX {
+            for id in std::mem::take(&mut scan.sends) {
+                scan.records.remove(&id);
+                scan.unfinished = true;
+            }
+        }
+        self.go_on(cx);
     }
 
     /// The next batch; only when the one before is done, so memory is bounded by a batch.

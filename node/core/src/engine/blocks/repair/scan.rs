@@ -57,7 +57,7 @@ impl Repair {
             let waiter = Waiter::Repair(RepairToken::Have { ids: ids.clone() });
             let map = cx.map_digest;
             let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
-            cx.ask(node, waiter, have, None);
+            cx.ask(node, waiter, have);
         }
         self.go_on(cx);
     }

@@ -9,7 +9,7 @@ use super::{Repair, SentBlock};
 use crate::engine::blocks::accept::receipt_of;
 use crate::engine::blocks::{Gets, ReplicationLog};
 use crate::engine::context::Context;
-use crate::seam::{ReadDone, RepairToken, Waiter};
+use crate::seam::{ReadDone, RepairToken, TrafficClass, Waiter};
 
 impl Repair {
     /// A peer is gone or silent: its open questions and sends are given up, to be repeated later.
@@ -66,7 +66,8 @@ impl Repair {
                 let (block, more) = (block_info, false);
                 Message::Store(StoreRequest { request, map, redundancy, age_ms, receipt, more, block })
             };
-            cx.ask(to, Waiter::Repair(RepairToken::Store(id)), store, Some(block.clone()));
+            let block = (block.clone(), TrafficClass::Repair);
+            cx.ask_with(to, Waiter::Repair(RepairToken::Store(id)), store, Some(block));
         }
         self.go_on(cx);
     }

@@ -8,9 +8,10 @@ use fsdfs_proto::record::RecordInfo;
 use super::*;
 use crate::engine::blocks::Gets;
 use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
+use crate::engine::test_kit::effects;
 use crate::engine::test_kit::{context, pass, pool};
-use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_TURN_MS};
-use crate::seam::ReadDone;
+use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_HELD_MS_MAX, REPAIR_TURN_MS};
+use crate::seam::{Effect, ReadDone, TrafficClass};
 
 struct Case {
     cx: Context,
@@ -180,6 +181,60 @@ fn bytes_are_not_sent_faster_than_the_limit() {
     let ms = (2 << 20) * 1000 / REPAIR_BYTES_PER_S_MAX;
     let scan = case.repair.scan.as_ref().expect("under way");
     assert_eq!((scan.pause_until, scan.reading), (case.cx.now.mono + ms, 1), "two copies of a MiB");
+}
+
+#[test]
+fn what_was_sent_is_paid_for_at_the_pace_that_counts_now() {
+    let mut case = Case::new(0);
+    case.repair.on_due(&mut case.cx, &mut case.log);
+    case.repair.on_budget(&mut case.cx, 1 << 20);
+    case.list(1 << 20);
+    [1, 2].iter().for_each(|place| case.say(*place, Possession::No));
+    let owed_ms = |case: &Case| case.repair.scan.as_ref().expect("under way").pause_until - case.cx.now.mono;
+    assert_eq!(owed_ms(&case), 2_000, "two copies of a MiB");
+    pass(&mut case.cx, 1_000);
+    case.repair.on_budget(&mut case.cx, 256 << 10);
+    assert_eq!(owed_ms(&case), 4_000);
+    case.repair.on_budget(&mut case.cx, u64::MAX);
+    assert_eq!((case.cx.repair_bytes_per_s, owed_ms(&case)), (REPAIR_BYTES_PER_S_MAX, 4_000 / 256));
+}
+
+/// A block is missing, and nothing may be sent.
+fn held() -> Case {
+    let mut case = Case::new(0);
+    case.scan();
+    case.repair.on_budget(&mut case.cx, 0);
+    asked(&mut case.cx);
+    case.say(1, Possession::Yes);
+    case.say(2, Possession::No);
+    case.repair.on_due(&mut case.cx, &mut case.log);
+    assert!(asked(&mut case.cx).is_empty() && case.repair.is_running());
+    case
+}
+
+#[test]
+fn without_a_budget_nothing_is_sent_and_with_the_next_one_it_goes_on() {
+    let mut case = held();
+    pass(&mut case.cx, REPAIR_HELD_MS_MAX - 1);
+    case.repair.on_budget(&mut case.cx, 0);
+    case.repair.on_budget(&mut case.cx, 1_000);
+    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
+    case.read(ReadDone::Found(case.block.clone()));
+    let classes = effects(&mut case.cx).into_iter().filter_map(|effect| match effect {
+        Effect::Send { block: Some(_), class, .. } => Some(class),
+        _ => None,
+    });
+    assert_eq!(classes.collect::<Vec<_>>(), [TrafficClass::Repair]);
+}
+
+#[test]
+fn after_a_long_time_without_a_budget_it_is_looked_at_again() {
+    let mut case = held();
+    pass(&mut case.cx, REPAIR_HELD_MS_MAX);
+    case.repair.on_budget(&mut case.cx, 1_000);
+    assert!(asked(&mut case.cx).is_empty(), "somebody else may have sent it");
+    case.check_ended(true);
+    assert!(case.repair.is_running() && case.repair.retry_ms == REPAIR_RETRY_MS, "it is repeated");
 }
 
 #[test]

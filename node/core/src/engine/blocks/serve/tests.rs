@@ -157,7 +157,7 @@ fn a_block_goes_out_with_its_reply_or_the_reason_why_none_does() {
         let Waiter::Serve(token) = waiter else { panic!("{waiter:?}") };
         done(&mut cx, token, DiskDone::Read(read));
         let out = effects(&mut cx);
-        let [Effect::Send { to, message: Message::FetchReply(reply), block: bytes }] = &out[..] else {
+        let [Effect::Send { to, message: Message::FetchReply(reply), block: bytes, .. }] = &out[..] else {
             panic!("{out:?}")
         };
         assert_eq!((*to, reply.request, reply.outcome), (peer, 7, expected));

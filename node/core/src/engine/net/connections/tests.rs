@@ -21,7 +21,7 @@ fn ask(cx: &mut Context, peer: NodeId, op: u64) -> RequestId {
         number = request;
         Message::Capability(CapabilityRequest { request, volume, epoch: None })
     };
-    cx.ask(peer, Waiter::Client(op), message, None);
+    cx.ask(peer, Waiter::Client(op), message);
     number
 }
 
@@ -299,7 +299,7 @@ fn whoever_answers_a_ping_and_not_the_question_before_it_skips_it() {
     let (peer, connections) = (connect(&mut cx, 1), Connections::default());
     let volume = cx.pool.volume();
     let heads = |request| Message::Heads(fsdfs_proto::message::HeadsRequest { request, volume, known: Vec::new() });
-    cx.ask(peer, Waiter::Heads(7), heads, None);
+    cx.ask(peer, Waiter::Heads(7), heads);
     ask(&mut cx, peer, 1);
     effects(&mut cx);
     // It says something all the while.
@@ -341,4 +341,22 @@ fn whoever_was_thrown_out_itself_dials_nobody() {
     Connections::default().on_dial_due(&mut cx, node(2));
     assert!(effects(&mut cx).is_empty());
     assert_eq!(cx.lacks_write_key(), crate::seam::Refusal::Revoked);
+}
+
+#[test]
+fn whoever_waits_for_repair_that_is_held_back_here_evades_nothing() {
+    for (bytes_per_s, prompt) in [(REPAIR_BYTES_PER_S_MAX, false), (1_000, true)] {
+        let mut cx = context(0, 3);
+        let peer = connect(&mut cx, 1);
+        cx.repair_bytes_per_s = bytes_per_s;
+        let volume = cx.pool.volume();
+        let message = |request| Message::Capability(CapabilityRequest { request, volume, epoch: None });
+        let id = fsdfs_proto::ids::BlockId([1; 32]);
+        cx.ask(peer, Waiter::Repair(RepairToken::Store(id)), message);
+        pass(&mut cx, STALL_MS);
+        cx.peers.note_alive(peer, cx.now.mono);
+        look(&mut cx, 1, true);
+        assert!(matches!(events(&mut cx)[..], [Event::RequestLost { .. }]));
+        assert_eq!(cx.is_prompt(peer), prompt);
+    }
 }
