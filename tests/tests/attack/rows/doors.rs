@@ -100,12 +100,20 @@ async fn old_keys(stage: &mut AttackStage, role: AttackRole) -> Result<AttackPar
     // Ciphertext is to be had from whoever stores; what was written since does not open with what the removed one has.
     stage.put(0, &format!("written after the keys of epoch {}", old.epoch), 10_000)?;
     let ask = |request| Message::Heads(HeadsRequest { request, volume, known: Vec::new() });
-    let Some(Message::HeadsReply(heads)) = puppets[0].ask(ask).await else { bail!("nobody says the heads") };
-    let opened = |keys: &VolumeKeys| {
-        heads.facts.iter().filter(|raw| forge::opens_later(stage.pool, keys, raw, old.epoch)).count()
+    // Whom the newcomer asks may hear of the head a moment later.
+    let until = Instant::now() + KEYS;
+    let (by_new, by_old) = loop {
+        let Some(Message::HeadsReply(heads)) = puppets[0].ask(ask).await else { bail!("nobody says the heads") };
+        let opened = |keys: &VolumeKeys| {
+            heads.facts.iter().filter(|raw| forge::opens_later(stage.pool, keys, raw, old.epoch)).count()
+        };
+        let opened = (opened(&new), opened(&old));
+        if opened.0 > 0 || Instant::now() > until {
+            break opened;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
     };
-    let by_new = opened(&new);
-    ensure!(by_new > 0 && opened(&old) == 0, "{by_new} heads open with the new keys, {} with the old", opened(&old));
+    ensure!(by_new > 0 && by_old == 0, "{by_new} heads open with the new keys, {by_old} with the old");
     party.note = format!("epoch {} became {}; {by_new} heads shut to the old keys", old.epoch, new.epoch);
     party.liars.push(other);
     party.puppets.append(&mut puppets);
