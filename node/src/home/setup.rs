@@ -100,7 +100,7 @@ const HEAD: &str = "\
 # listen     the UDP socket; forward its port on your router
 # addresses  [\"HOST:PORT\", ...] where others reach this node from outside
 # mdns       look for members on the local network
-# uplink     upload of your line in bytes per second, such as \"5 MiB\"
+# uplink     upload of your line in bytes per second, such as \"5 MiB\"; others pass blocks on through it as far as it carries
 # [[storage]] sections: path and size (\"500 GiB\") of each folder for blocks; storage = [] for none. If a disk is lost for good,
 #            if_missing = \"reinitialize\" begins a new one in its place; \"skip\" starts without it
 # [log] filter = \"info\", format = \"text\" or \"json\"

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
 use super::blocks::{
-    Audits, BackgroundMachines, BlockServer, Budgets, Gets, Inventories, Puts, Repair, ReplicationLog,
+    Audits, BackgroundMachines, BlockServer, Budgets, Gets, Inventories, Puts, Relays, Repair, ReplicationLog,
     background_machines,
 };
 use super::context::{Context, Identity};
@@ -33,6 +33,7 @@ pub struct Engine {
     pub(super) puts: Puts,
     pub(super) gets: Gets,
     pub(super) server: BlockServer,
+    pub(super) relays: Relays,
     pub(super) budgets: Budgets,
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
@@ -56,10 +57,10 @@ pub struct Engine {
 impl Engine {
     /// All machines at their beginning, none of which knows anything yet.
     pub(super) fn without_past(now: Now, start: Start) -> Self {
-        let Start { pool, key, bootstrap, profile, disks, unit_bytes, seed, params, .. } = start;
+        let Start { pool, key, bootstrap, profile, disks, unit_bytes, seed, params, relayed_bytes_min, .. } = start;
         let key = SigningKey::from_bytes(&key);
         Self {
-            cx: Context::new(Identity { now, key, pool, params, bootstrap, seed, disks }),
+            cx: Context::new(Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks }),
             connections: Connections::default(),
             gossip: Gossip::default(),
             sync: FactSync,
@@ -69,6 +70,7 @@ impl Engine {
             puts: Puts::default(),
             gets: Gets::default(),
             server: BlockServer,
+            relays: Relays::default(),
             budgets: Budgets::default(),
             replication: ReplicationLog::default(),
             repair: Repair::default(),
