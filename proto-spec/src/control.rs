@@ -9,6 +9,7 @@ mod attention;
 mod disk;
 mod escape;
 mod legible;
+mod line;
 mod member_ref;
 mod members;
 mod plan;
@@ -21,6 +22,7 @@ pub use attention::*;
 pub use disk::*;
 pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
 pub use legible::*;
+pub use line::*;
 pub use member_ref::*;
 pub use members::*;
 pub use plan::*;
@@ -72,6 +74,8 @@ pub mod route {
     pub const EDITS: &str = "/v1/edits";
     /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].
     pub const JOIN: &str = "/v1/join";
+    /// `POST` [`super::MeetOrder`]: dials an address without knowing who answers there. [`super::MeetAnswer`].
+    pub const MEET: &str = "/v1/meet";
     /// `POST`: the daemon ends gracefully. Answered before it does.
     pub const SHUTDOWN: &str = "/v1/shutdown";
     /// `GET`: this API as an OpenAPI document.

@@ -3,10 +3,11 @@
 use fsdfs_proto::control::{
     AddressScope, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BlockPlacement,
     ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample,
-    InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, ListingEntry, MemberEntry, MemberListing,
-    MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, NodeAddress, NodeCounters,
-    NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, RepairStatus, ReplicationMargin,
-    RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, StatReply, WriteOutcome, WriteReply,
+    InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LineKind, LineStatus, ListingEntry, MeetAnswer,
+    MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
+    MemberUplink, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer,
+    RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, StatReply,
+    WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -72,6 +73,7 @@ fn of_the_node() -> Vec<(String, String)> {
                 }),
             },
         ),
+        answer("meet", &MeetAnswer { id: "33".into(), name: "bob".into(), was_connected: false }),
         answer("down", &NodeStopped { stopped: true }),
         answer("status", &status()),
         answer("config-check", &config),
@@ -109,6 +111,7 @@ fn status() -> NodeStatus {
         root_key_at: Some("/home/anna/.local/share/fsdfs/pool/pool-root.key".into()),
         spare_key_at: None,
         addresses: vec![address()],
+        line: LineStatus { kind: LineKind::Closed, text: "closed".into() },
         copies: 3,
         member_budget_bytes: 1 << 40,
         ready: true,
@@ -393,6 +396,7 @@ fn codes() -> (String, String) {
         "MemberPresence",
         "MemberRole",
         "AddressScope",
+        "LineKind",
         "DiskCondition",
     ];
     answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())

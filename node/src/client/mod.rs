@@ -10,7 +10,10 @@ mod memory;
 mod put;
 mod request;
 
-pub use crate::net::{GateAnswersWatch, HandshakeRejected};
+pub use crate::net::{
+    GateAnswersWatch, HandshakeRejected, LineMeter, LineReport, MappingProtocol, MappingState, MeetOutcome, Meeter,
+    ProvenLine, Reachability,
+};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness, NewRules};

@@ -29,6 +29,8 @@ pub struct Config {
     pub addresses: Vec<String>,
     /// Whether members on the local network are looked for.
     pub mdns: bool,
+    /// Whether the router is asked to forward the port.
+    pub port_mapping: bool,
     /// Upload of the line, KiB/s.
     pub uplink_kib: Option<u32>,
     /// Members of this Unix group may use the control socket too.

@@ -13,4 +13,4 @@ pub use checked::{
 pub use filter::log_filter;
 pub use raw::RawConfig;
 pub(crate) use raw::RawStorage;
-pub use values::{BadValue, StorageArg, listen, size, storage_arg};
+pub use values::{BadValue, StorageArg, address, listen, size, storage_arg};

@@ -25,6 +25,8 @@ pub struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mdns: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) port_mapping: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uplink: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) control_group: Option<Spanned<String>>,
@@ -98,6 +100,7 @@ impl RawConfig {
             listen: if listen.port() > 0 { listen } else { return Err(at.error("listen", 0, "needs a port")) },
             addresses: at.addresses(&self.addresses)?,
             mdns: self.mdns.unwrap_or(true),
+            port_mapping: self.port_mapping.unwrap_or(true),
             uplink_kib: at.optional("uplink", self.uplink.as_ref(), |text| uplink_kib(text))?,
             control_group: self.control_group.map(Spanned::into_inner),
             log: at.log(self.log)?,
@@ -228,11 +231,11 @@ mod tests {
     #[test]
     fn a_full_file() {
         let text = HEAD.to_owned()
-            + "site = \"hill\"\naddresses = [\"zoe.example.org:24007\"]\nmdns = false\nuplink = \"5 MiB\"\n[log]\nfilter = \"debug\"\n\
+            + "site = \"hill\"\naddresses = [\"zoe.example.org:24007\"]\nmdns = false\nport_mapping = false\nuplink = \"5 MiB\"\n[log]\nfilter = \"debug\"\n\
                format = \"json\"\n[[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"reinitialize\"\n";
         let config = check(&text).expect("valid");
         assert_eq!(config.site.as_deref(), Some("hill"));
-        assert_eq!(config.uplink_kib, Some(5120));
+        assert_eq!((config.mdns, config.port_mapping, config.uplink_kib), (false, false, Some(5120)));
         assert_eq!(config.log.format, LogFormat::Json);
         let folder =
             |path: &str, gib: u64, if_missing| Storage { path: path.into(), quota_bytes: gib << 30, if_missing };
@@ -268,6 +271,7 @@ mod tests {
             let error = check(&text).expect_err(&text);
             assert!(error.contains(expected), "{error}\nshould say: {expected}");
         }
-        assert_eq!(check(&(HEAD.to_owned() + "storage = []\n")).expect("valid").storage, []);
+        let least = check(&(HEAD.to_owned() + "storage = []\n")).expect("valid");
+        assert_eq!((least.storage, least.mdns, least.port_mapping), (vec![], true, true));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// How to take part in the network.
 #[derive(Clone, Debug)]
@@ -12,6 +13,19 @@ pub struct NetConfig {
     pub mdns: bool,
     /// Inbound blocks in memory at most, of all peers, in bytes. At least one block.
     pub inbound_bytes_max: usize,
+    /// Ask the router to forward the port.
+    pub port_mapping: bool,
+    /// Addresses of this node that its owner named.
+    pub named: Vec<SocketAddr>,
+    /// Where it is kept at which addresses members were; none = it is forgotten with the process.
+    pub book: Option<PathBuf>,
+}
+
+impl NetConfig {
+    /// Listens and dials, and looks for nobody and nothing by itself.
+    pub fn new(listen: SocketAddr, inbound_bytes_max: usize) -> Self {
+        Self { listen, mdns: false, inbound_bytes_max, port_mapping: false, named: Vec::new(), book: None }
+    }
 }
 
 /// Why the network cannot be started. Nothing was started.

@@ -71,6 +71,10 @@ pub struct Config {
 
     /// Parameters governing MTU discovery. See [`MtuDiscoveryConfig`] for details.
     mtu_discovery_config: Option<MtuDiscoveryConfig>,
+
+    /// fsdfs: what sockets are made with, in place of the provider's runtime. It may take packets out whose first two bits
+    /// are 0, so peers are told to set them.
+    pub runtime: Option<Arc<dyn quinn::Runtime>>,
 }
 
 #[expect(deprecated)]
@@ -98,6 +102,7 @@ impl Config {
             max_stream_data: 10_000_000,
             keypair: keypair.clone(),
             mtu_discovery_config: Some(Default::default()),
+            runtime: None,
         }
     }
 
@@ -122,6 +127,7 @@ pub(crate) struct QuinnConfig {
     pub(crate) client_config: quinn::ClientConfig,
     pub(crate) server_config: quinn::ServerConfig,
     pub(crate) endpoint_config: quinn::EndpointConfig,
+    pub(crate) runtime: Option<Arc<dyn quinn::Runtime>>,
 }
 
 #[expect(deprecated)]
@@ -139,6 +145,7 @@ impl From<Config> for QuinnConfig {
             handshake_timeout: _,
             keypair,
             mtu_discovery_config,
+            runtime,
         } = config;
         let mut transport = quinn::TransportConfig::default();
         // Disable uni-directional streams.
@@ -172,6 +179,11 @@ impl From<Config> for QuinnConfig {
             })
             .unwrap_or_default();
 
+        // fsdfs: see `Config::runtime`.
+        if runtime.is_some() {
+            endpoint_config.grease_quic_bit(false);
+        }
+
         if !support_draft_29 {
             endpoint_config.supported_versions(vec![1]);
         }
@@ -180,6 +192,7 @@ impl From<Config> for QuinnConfig {
             client_config,
             server_config,
             endpoint_config,
+            runtime,
         }
     }
 }

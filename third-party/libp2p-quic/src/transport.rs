@@ -134,8 +134,13 @@ impl<P: Provider> GenTransport<P> {
         endpoint_config: quinn::EndpointConfig,
         server_config: Option<quinn::ServerConfig>,
         socket: UdpSocket,
+        own_runtime: Option<Arc<dyn quinn::Runtime>>,
     ) -> Result<quinn::Endpoint, Error> {
         use crate::provider::Runtime;
+        // fsdfs: see `Config::runtime`.
+        if let Some(runtime) = own_runtime {
+            return Ok(quinn::Endpoint::new(endpoint_config, server_config, socket, runtime)?);
+        }
         match P::runtime() {
             #[cfg(feature = "tokio")]
             Runtime::Tokio => {
@@ -233,7 +238,7 @@ impl<P: Provider> GenTransport<P> {
         };
         let socket = UdpSocket::bind(listen_socket_addr)?;
         let endpoint_config = self.quinn_config.endpoint_config.clone();
-        let endpoint = Self::new_endpoint(endpoint_config, None, socket)?;
+        let endpoint = Self::new_endpoint(endpoint_config, None, socket, self.quinn_config.runtime.clone())?;
         Ok(endpoint)
     }
 }
@@ -255,7 +260,8 @@ impl<P: Provider> Transport for GenTransport<P> {
         let socket = self.create_socket(socket_addr).map_err(Self::Error::from)?;
 
         let socket_c = socket.try_clone().map_err(Self::Error::from)?;
-        let endpoint = Self::new_endpoint(endpoint_config, Some(server_config), socket)?;
+        let runtime = self.quinn_config.runtime.clone();
+        let endpoint = Self::new_endpoint(endpoint_config, Some(server_config), socket, runtime)?;
         let listener = Listener::new(
             listener_id,
             socket_c,

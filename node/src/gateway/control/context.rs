@@ -8,7 +8,7 @@ use axum::extract::State;
 use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 
-use crate::client::{Client, GateAnswersWatch};
+use crate::client::{Client, GateAnswersWatch, LineMeter, Meeter};
 use crate::config::Config;
 use crate::metrics::{StoreGauges, TrafficMeter};
 
@@ -26,6 +26,10 @@ pub(crate) struct Context {
     pub is_newcomer: bool,
     pub store: Arc<dyn StoreGauges>,
     pub traffic: TrafficMeter,
+    /// What is known of the way to this node.
+    pub line: LineMeter,
+    /// Dials addresses of unknown owners.
+    pub meeter: Meeter,
     pub started: Instant,
 }
 

@@ -19,9 +19,11 @@ use super::driver::SwarmDriver;
 use super::{address, transport};
 use crate::net::command::{NetCommand, OwnAddresses};
 use crate::net::config::{NetConfig, NetError};
+use crate::net::discovery::book_file::BookFile;
 use crate::net::discovery::searches::PeerSearches;
 use crate::net::event::NetEvent;
 use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::packets::FilteringRuntime;
 use crate::net::session::SessionHub;
 
 /// Connections without streams (a duplicate that lost) are closed after this.
@@ -38,6 +40,9 @@ pub(crate) struct Attachment {
     pub keeper: Arc<Gatekeeper>,
     pub hub: Arc<SessionHub>,
     pub addresses: Arc<OwnAddresses>,
+    pub book: Arc<BookFile>,
+    /// What QUIC's sockets are made with.
+    pub runtime: FilteringRuntime,
     pub commands: mpsc::UnboundedReceiver<NetCommand>,
     /// For what the transport's task tells itself from other tasks.
     pub orders: mpsc::WeakUnboundedSender<NetCommand>,
@@ -46,8 +51,8 @@ pub(crate) struct Attachment {
 /// Listens, and spawns the task that owns all connections. Returns the address asked for, with the port it got.
 pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(SocketAddr, JoinHandle<()>), NetError> {
     probe(config.listen)?;
-    let Attachment { keeper, hub, addresses, commands, orders } = net;
-    let mut swarm = swarm(&keeper, config.mdns)?;
+    let Attachment { keeper, hub, addresses, book, runtime, commands, orders } = net;
+    let mut swarm = swarm(&keeper, config.mdns, runtime)?;
     let first = listen(&mut swarm, config.listen).await?;
     if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         listen_on_v6_too(&mut swarm, first.port());
@@ -57,7 +62,11 @@ pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(Socket
         swarm,
         keeper,
         hub,
+        news: addresses.watch(),
         addresses,
+        book,
+        remotes: BTreeMap::new(),
+        meetings: BTreeMap::new(),
         orders,
         commands,
         sessions: BTreeMap::new(),
@@ -90,9 +99,13 @@ fn probe(addr: SocketAddr) -> Result<(), NetError> {
     }
 }
 
-pub(super) fn swarm(keeper: &Arc<Gatekeeper>, mdns: bool) -> Result<Swarm<NodeBehaviour>, NetError> {
+pub(super) fn swarm(
+    keeper: &Arc<Gatekeeper>,
+    mdns: bool,
+    runtime: FilteringRuntime,
+) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
-    let transport = transport::build(&key, Arc::clone(keeper));
+    let transport = transport::build(&key, Arc::clone(keeper), runtime);
     let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))

@@ -11,6 +11,7 @@ use libp2p::{PeerId, quic};
 
 use super::gate;
 use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::packets::FilteringRuntime;
 use crate::net::session::streams::BLOCK_STREAMS;
 
 /// Unacknowledged bytes on one stream: 8 MiB fill 650 Mbit/s at a round trip of 100 ms.
@@ -31,13 +32,18 @@ const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
 /// TLS. With the gate's own timeout this bounds how long a dial takes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) fn build(key: &Keypair, keeper: Arc<Gatekeeper>) -> Boxed<(PeerId, StreamMuxerBox)> {
+pub(super) fn build(
+    key: &Keypair,
+    keeper: Arc<Gatekeeper>,
+    runtime: FilteringRuntime,
+) -> Boxed<(PeerId, StreamMuxerBox)> {
     let mut config = quic::Config::new(key);
     config.handshake_timeout = HANDSHAKE_TIMEOUT;
     config.max_idle_timeout = IDLE_TIMEOUT_MS;
     config.keep_alive_interval = KEEP_ALIVE;
     config.max_stream_data = STREAM_WINDOW_BYTES;
     config.max_connection_data = CONNECTION_WINDOW_BYTES;
+    config.runtime = Some(Arc::new(runtime));
     quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)))
         .and_then(move |(peer, muxer), _| gate::pass(keeper, peer, muxer))

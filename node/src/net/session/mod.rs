@@ -25,7 +25,7 @@ use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{AttachedBlock, Message};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ use frame::StreamError;
 use inbox::{PeerInbox, WaitingPlaces};
 use streams::PeerStreams;
 
-use super::event::NetEvent;
+use super::event::{NetEvent, ProbeMessage};
 use super::handshake::gatekeeper::Gatekeeper;
 use crate::metrics::NetCounters;
 
@@ -82,6 +82,10 @@ pub(crate) struct SessionHub {
     outboxes: Mutex<BTreeMap<NodeId, PeerOutbox>>,
     /// How fast each may send facts. Stays when its connection ends: a new one would be a way around it.
     allowances: Mutex<BTreeMap<NodeId, FactAllowance>>,
+    /// What the engine has nothing to do with.
+    probes: mpsc::Sender<ProbeMessage>,
+    /// That there is one more peer to which something can be sent.
+    opened: watch::Sender<()>,
     started: Instant,
 }
 
@@ -122,7 +126,12 @@ pub(crate) struct Session {
 }
 
 impl SessionHub {
-    pub(crate) fn new(events: mpsc::Sender<NetEvent>, budget: InboundBudget, keeper: Arc<Gatekeeper>) -> Self {
+    pub(crate) fn new(
+        events: mpsc::Sender<NetEvent>,
+        budget: InboundBudget,
+        keeper: Arc<Gatekeeper>,
+        probes: mpsc::Sender<ProbeMessage>,
+    ) -> Self {
         Self {
             inbox: PeerInbox::new(events.clone()),
             events,
@@ -131,6 +140,8 @@ impl SessionHub {
             keeper,
             outboxes: Mutex::default(),
             allowances: Mutex::default(),
+            probes,
+            opened: watch::Sender::default(),
             started: Instant::now(),
         }
     }
@@ -166,6 +177,16 @@ impl SessionHub {
         }
     }
 
+    /// Whether something can be sent to it now.
+    pub(crate) fn is_open(&self, node: NodeId) -> bool {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&node)
+    }
+
+    /// Told whenever there is one more such peer.
+    pub(crate) fn watch_opened(&self) -> watch::Receiver<()> {
+        self.opened.subscribe()
+    }
+
     fn open_outbox(&self, node: NodeId) -> OutboxQueues {
         let (messages, messages_out) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let (blocks, blocks_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
@@ -174,6 +195,7 @@ impl SessionHub {
         let (told, asked) = (overflow.clone(), unread.clone());
         let outbox = PeerOutbox { messages, blocks, bytes: Arc::clone(&bytes), overflow: told, unread: asked };
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(node, outbox);
+        self.opened.send_replace(());
         OutboxQueues { messages: messages_out, blocks: blocks_out, bytes, overflow, unread }
     }
 
@@ -376,6 +398,11 @@ async fn read(
             Message::Facts(batch) => hub.check_facts(from, &mut batch.facts).await?,
             Message::HeadsReply(reply) => hub.check_facts(from, &mut reply.facts).await?,
             _ => {}
+        }
+        if matches!(message, Message::Probe(_) | Message::ProbeReply(_)) {
+            // Beyond what may wait they are not heard: nothing depends on a single one.
+            let _ = hub.probes.try_send(ProbeMessage { from, message });
+            continue;
         }
         backpressure.reserve(&message).await;
         let payload = match message.attached() {

@@ -103,7 +103,7 @@ impl TestPool {
 }
 
 fn config(listen: &str, mdns: bool, inbound_bytes_max: usize) -> NetConfig {
-    NetConfig { listen: listen.parse().unwrap(), mdns, inbound_bytes_max }
+    NetConfig { mdns, ..NetConfig::new(listen.parse().unwrap(), inbound_bytes_max) }
 }
 
 fn node(seed: u8) -> NodeId {
