@@ -101,25 +101,34 @@ async fn who_comes_behind_many_half_open_handshakes_has_to_show_its_address() {
     while attempts.len() <= PENDING_MAX + 50 {
         attempts.extend(first_words(200).await.expect("loopback"));
     }
-    let mut sockets = Vec::new();
-    for (at, datagrams) in attempts.iter().enumerate() {
-        // No more from one address than it may have under way.
-        let ip = [127, 0, 6, u8::try_from(at / PLACES).unwrap_or(0) + 1];
-        let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).expect("Linux has the whole of 127/8");
-        socket.set_nonblocking(true).expect("a socket");
-        for datagram in datagrams {
-            let _ = socket.send_to(datagram, to);
-        }
-        sockets.push(socket);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let sockets: Vec<UdpSocket> = (0..attempts.len()).map(one_of_many).collect();
+    // On a busy machine the first ones are given up before the last ones are sent, so all are sent until one is asked.
     let asked = async {
-        while !sockets.iter().any(was_asked_to_retry) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        loop {
+            for (socket, datagrams) in sockets.iter().zip(&attempts) {
+                for datagram in datagrams {
+                    let _ = socket.send_to(datagram, to);
+                }
+                if was_asked_to_retry(socket) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            if sockets.iter().any(was_asked_to_retry) {
+                return;
+            }
         }
     };
     tokio::time::timeout(Duration::from_secs(60), asked).await.expect("nobody was asked to show its address");
     siege.friends_come_in(&format!("{} handshakes under way", sockets.len())).await;
+}
+
+/// A socket at an address that has no more of them than may be under way from one.
+fn one_of_many(at: usize) -> UdpSocket {
+    let ip = [127, 0, 6, u8::try_from(at / PLACES).unwrap_or(0) + 1];
+    let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).expect("Linux has the whole of 127/8");
+    socket.set_nonblocking(true).expect("a socket");
+    socket
 }
 
 /// Whether a Retry has come: a long header of that kind (RFC 9000, 17.2.5).
