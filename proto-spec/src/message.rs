@@ -9,7 +9,8 @@ pub mod repair;
 use serde::{Deserialize, Serialize};
 
 use self::meeting::{
-    Introduced, MeetReply, MeetRequest, MeetingCandidates, NotRelayed, ProbeRequest, RelayedStore, check_candidates,
+    Introduced, MeetReply, MeetRequest, MeetingCandidates, NotRelayed, ProbeRequest, RelayedStore, RelayedStoreReply,
+    check_candidates,
 };
 pub use self::parts::{
     AttachedBlock, COPIES_MAX, FetchOutcome, HeldBlock, IDS_MAX, Possession, Redundancy, RequestId, StoreOutcome,
@@ -93,6 +94,8 @@ tagged_enum! {
         16 => RelayedStore(RelayedStore),
         /// "I did not send it on to these."
         17 => NotRelayed(NotRelayed),
+        /// What became of a relayed store.
+        18 => RelayedStoreReply(RelayedStoreReply),
         /// "Which heads of this volume do you have?"
         20 => Heads(HeadsRequest),
         /// The heads.
@@ -431,6 +434,7 @@ impl Message {
             Self::FactsAck(ack) => Some(ack.request),
             Self::HaveReply(reply) => Some(reply.request),
             Self::StoreReply(reply) => Some(reply.request),
+            Self::RelayedStoreReply(reply) => Some(reply.request),
             Self::FetchReply(reply) => Some(reply.request),
             Self::HeadsReply(reply) => Some(reply.request),
             Self::CapabilityReply(reply) => Some(reply.request),
@@ -455,9 +459,7 @@ impl Message {
         use Message as M;
         matches!(
             self,
-            M::RelayedStore(_)
-                | M::NotRelayed(_)
-                | M::Prints(_)
+            M::Prints(_)
                 | M::PrintsReply(_)
                 | M::Holdings(_)
                 | M::HoldingsReply(_)
@@ -530,6 +532,7 @@ impl CanonicalCodec for Message {
             Self::ListBlocksReply(reply) => records(&reply.records),
             Self::RelayedStore(store) => store.check(),
             Self::NotRelayed(not) => not.check(),
+            Self::RelayedStoreReply(reply) => reply.redundancy.check(),
             Self::Prints(prints) => prints.check(),
             Self::PrintsReply(reply) => reply.check(),
             Self::HoldingsReply(reply) => check_holdings(&reply.items),

@@ -50,6 +50,9 @@ pub struct MemberEntry {
     pub counted_bytes: u64,
     /// Number of its disks.
     pub disks: usize,
+    /// Bytes of its blocks that this node passed on to other holders since its start, in the place of that member.
+    #[serde(default)]
+    pub passed_on_bytes: u64,
     /// Where it says that it can be reached.
     pub addresses: Vec<NodeAddress>,
 }

@@ -63,6 +63,9 @@ pub struct NodeStatus {
     /// `replication_margin`.
     #[serde(default)]
     pub unverified: Vec<String>,
+    /// Bytes of other members' blocks that this node passed on to holders since its start; `members` has them for each member.
+    #[serde(default)]
+    pub passed_on_bytes: u64,
     /// What it did since its start.
     #[serde(default)]
     pub counters: NodeCounters,

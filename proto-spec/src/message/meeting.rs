@@ -1,12 +1,13 @@
 //! Messages of home networks: a block that travels once, and two nodes behind routers that meet (spec 04-wire, "Meeting").
 //!
-//! Their places are fixed from level 1 on; a node that does neither yet ignores them.
+//! A node that does not meet others yet ignores those of meetings.
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{AttachedBlock, Redundancy, RequestId};
+use super::parts::{AttachedBlock, Redundancy, RequestId, StoreOutcome};
 use crate::codec::{FormatError, bound};
-use crate::ids::{Digest, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress};
+use crate::ids::{BlockId, Digest, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress};
+use crate::receipt::BlockReceipt;
 use crate::u8_enum;
 
 /// Holders behind the first one at most: with the first they are the eight that a block can be sent through.
@@ -42,17 +43,17 @@ pub struct Candidate {
 /// A block to keep and to send on: it leaves its writer once. Each holder answers `origin` itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayedStore {
-    /// Repeated in the receiver's store reply to `origin`.
+    /// Repeated in the receiver's answer to `origin`.
     pub request: RequestId,
-    /// The writer's map.
+    /// The map of `origin`.
     pub map: Digest,
     /// What redundancy is wanted.
     pub redundancy: Redundancy,
     /// As in a store.
     pub age_ms: u64,
-    /// As in a store.
-    pub charged_to: NodeId,
-    /// Who is answered.
+    /// As in a store: it goes on with the block.
+    pub receipt: BlockReceipt,
+    /// Who put the block on its way, and is answered.
     pub origin: NodeId,
     /// Whom it is to be sent on to, one after the other, each with the number that `origin` chose for it; at most
     /// [`RELAY_HOLDERS_MAX`].
@@ -68,6 +69,22 @@ pub struct NextHolder {
     pub node: NodeId,
     /// The number of the question that `origin` has open with it.
     pub request: RequestId,
+}
+
+/// To `origin`: what became of a relayed store. It says what was stored and how, because the numbers of the questions came through
+/// the hands of others: whoever passes a block on could pass on another one under that number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayedStoreReply {
+    /// Of the store.
+    pub request: RequestId,
+    /// The block that came.
+    pub id: BlockId,
+    /// The redundancy that came with it.
+    pub redundancy: Redundancy,
+    /// The age that came with it.
+    pub age_ms: u64,
+    /// What became of it.
+    pub outcome: StoreOutcome,
 }
 
 /// To `origin`: a relayed store was not sent on to those whose questions these are.
@@ -157,6 +174,7 @@ pub struct ProbeRequest {
 
 impl RelayedStore {
     pub(super) fn check(&self) -> Result<(), FormatError> {
+        self.redundancy.check()?;
         bound(self.holders.len() <= RELAY_HOLDERS_MAX, "the holders of a relayed store")
     }
 }

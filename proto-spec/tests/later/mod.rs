@@ -1,18 +1,19 @@
 //! Messages whose places are fixed before a program says them.
 
 use fsdfs_proto::ids::{
-    BlockId, Digest, IdSum, Key, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress, VolumeId,
+    BlockId, Digest, IdSum, Key, MeetingId, NodeId, ProbeNonce, SessionToken, Signature, UdpAddress, VolumeId,
 };
 use fsdfs_proto::message::meeting::{
     Candidate, CandidateKind, Introduced, MeetOutcome, MeetReply, MeetRequest, MeetingCandidates, NextHolder,
-    NotRelayed, ProbeRequest, RelaySession, RelayedStore,
+    NotRelayed, ProbeRequest, RelaySession, RelayedStore, RelayedStoreReply,
 };
 use fsdfs_proto::message::repair::{
     AssureReply, AssureRequest, AssuredCopy, AssuredState, CompareState, GrantReply, GrantRequest, HeardMember,
     HeardMembers, Holding, HoldingsReply, HoldingsRequest, IdPrefix, IdPrint, OfferOutcome, OfferReply, OfferRequest,
     PairKey, PrintsReply, PrintsRequest, PullOutcome, PullReply, PullRequest,
 };
-use fsdfs_proto::message::{AttachedBlock, Message, Redundancy};
+use fsdfs_proto::message::{AttachedBlock, Message, Redundancy, StoreOutcome};
+use fsdfs_proto::receipt::BlockReceipt;
 
 const BLOCK: BlockId = BlockId([0xb1; 32]);
 const OTHER: BlockId = BlockId([0xb2; 32]);
@@ -94,15 +95,23 @@ pub fn meeting(block: AttachedBlock) -> Vec<(&'static str, Message)> {
         map: MAP,
         redundancy: Redundancy::Replicas(3),
         age_ms: 0,
-        charged_to: NODE,
+        receipt: BlockReceipt { member: NODE, signature: Signature([0x5e; 64]) },
         origin: NODE,
         holders: vec![NextHolder { node: NodeId([0x33; 32]), request: 18 }],
         block,
+    };
+    let kept = RelayedStoreReply {
+        request: 18,
+        id: BLOCK,
+        redundancy: Redundancy::Replicas(3),
+        age_ms: 0,
+        outcome: StoreOutcome::Stored,
     };
     let met = |outcome, session| MeetReply { request: 19, outcome, session, rtt_ms: 40 };
     vec![
         ("relayed store", Message::RelayedStore(relayed)),
         ("not relayed", Message::NotRelayed(NotRelayed { requests: vec![18] })),
+        ("relayed store reply", Message::RelayedStoreReply(kept)),
         ("seen at", Message::SeenAt(address)),
         ("meet", Message::Meet(MeetRequest { request: 19, node: NODE, candidates })),
         ("meet reply", Message::MeetReply(met(MeetOutcome::Met, Some(session.clone())))),
