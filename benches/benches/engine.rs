@@ -39,6 +39,7 @@ fn founder() -> (Engine, Vec<Effect>) {
         profile,
         disks: vec![disk],
         unit_bytes: 1 << 30,
+        relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
         seed: 5,
         may_be_restored_copy: false,
         params: TreeParams::DEFAULT,

@@ -121,6 +121,7 @@ fn status() -> NodeStatus {
         repair: RepairStatus { pending: 1, sent: 4, running: true, paused: false },
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
         unverified: vec!["bob".into()],
+        passed_on_bytes: 3 << 20,
         counters: NodeCounters::default(),
         clock_off_min: 0,
         attention: vec![away()],
@@ -247,6 +248,7 @@ fn member() -> MemberEntry {
         invited_by_id: "22".into(),
         offered_bytes: 1 << 30,
         counted_bytes: 1 << 30,
+        passed_on_bytes: 2 << 20,
         disks: 1,
         addresses: vec![address()],
     }

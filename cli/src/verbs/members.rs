@@ -349,6 +349,7 @@ mod tests {
             invited_by_id: "ef".repeat(32),
             offered_bytes: 10 << 30,
             counted_bytes: 10 << 30,
+            passed_on_bytes: 0,
             disks: 1,
             addresses: vec![NodeAddress { address: "192.168.1.7:4433".into(), scope: AddressScope::Private }],
         }

@@ -65,6 +65,9 @@ fn shown(status: &Answer) -> String {
         row("storage", "none: this node stores no blocks".into());
     }
     row("repair", repair(status));
+    if status.passed_on_bytes > 0 {
+        row("passed on", format!("{} of others' blocks since the start", human::size(status.passed_on_bytes)));
+    }
     if let Some(file) = &status.root_key_at {
         // Not a fault of the node, so it does not end with code 1.
         row("root key", format!("still at {}: move it to a safe place, the node runs without it", text(file)));
@@ -173,6 +176,7 @@ mod tests {
             repair: RepairStatus { pending: 1, sent: 4, running: true, paused: false },
             replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
             unverified: Vec::new(),
+            passed_on_bytes: 0,
             counters: NodeCounters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
@@ -201,6 +205,8 @@ mod tests {
         };
         assert!(shown(&complete).ends_with("\nnothing to do; not every member is connected\n"));
         assert!(shown(&Answer { connected: 2, ..complete.clone() }).ends_with("\nhealthy\n"));
+        let lent = shown(&Answer { passed_on_bytes: 3 << 20, ..status() });
+        assert!(lent.contains("\npassed on     3.0 MiB of others' blocks since the start\n"), "{lent}");
         let margin = Some(ReplicationMargin { min: -1, max: 0 });
         let text = shown(&Answer { unverified: vec!["bob".into()], replication_margin: margin, ..complete });
         assert!(text.contains("copies on bob are being verified") && text.ends_with("when bob proved to have them\n"));

@@ -91,6 +91,30 @@ pub const FETCHES_UNDER_WAY_MAX: usize = 256;
 /// Other questions to a peer that it has not answered at most, each at most 64 KiB and most of them 100 bytes.
 pub const QUESTIONS_UNDER_WAY_MAX: usize = 512;
 
+/// Blocks that are shorter go to each holder directly: a chain costs a hop's latency and saves little.
+pub const RELAYED_BYTES_MIN: usize = 256 << 10;
+/// A chain has to be so much faster than sending directly, in percent, or it is not worth what can go wrong along it.
+pub const RELAY_GAIN_PERCENT: u64 = 125;
+/// A holder that is reached in less than this in a local network is near: sending to it costs no uplink.
+pub const NEAR_RTT_MS: u32 = 5;
+/// Holders that lack a block wait so long for the word of others, so that one chain goes to all of them. As long as a peer may be
+/// silent.
+pub const PROBES_AWAITED_MS: u64 = SILENT_MS;
+/// A holder that has a block is given so long to pass it on before its writer sends it itself ...
+pub const RELAYED_MS_MIN: u64 = 2_000;
+/// ... and so many times what the block took to the first: a line that is slow or shared is no fault.
+pub const RELAYED_FACTOR: u64 = 2;
+/// A holder that did not pass a block on is not asked to for so long; doubles each time, up to [`RELAY_PAUSE_MS_MAX`]. A line that
+/// is busy is free again by then.
+pub const RELAY_PAUSE_MS_MIN: u64 = 5_000;
+/// See [`RELAY_PAUSE_MS_MIN`]: a line that is ten times slower than this node takes it for costs five seconds in ten minutes.
+pub const RELAY_PAUSE_MS_MAX: u64 = 128 * RELAY_PAUSE_MS_MIN;
+/// Bytes of blocks that wait here to be passed on at most. They hold memory that is meant for what comes in: with all of it, two
+/// nodes that pass on to each other would wait for each other for ever. What is beyond is refused, and its writer sends it itself.
+pub const RELAY_BYTES_WAITING_MAX: usize = 16 << 20;
+/// So many blocks at most, which is as much in blocks of the least length.
+pub const RELAY_BLOCKS_WAITING_MAX: usize = RELAY_BYTES_WAITING_MAX / RELAYED_BYTES_MIN;
+
 /// Messages with facts that were passed on to a peer and may not have arrived at most: each has 256 KiB at most, most have one
 /// head of a kilobyte. At half of them the peer is asked whether they have come.
 pub const FACT_MESSAGES_UNDER_WAY_MAX: usize = 64;

@@ -76,6 +76,8 @@ pub struct MemberReport {
     pub heard_s: Option<u64>,
     /// Whose certificate invited it.
     pub invited_by: PublicKey,
+    /// Bytes of its blocks that this node passed on to other holders since the start.
+    pub passed_on_bytes: u64,
     /// This is the node asked.
     pub me: bool,
 }
@@ -184,6 +186,8 @@ pub struct StatusReport {
     pub repair_pending: u64,
     /// Blocks it sent since the start.
     pub repair_sent: u64,
+    /// Bytes of blocks of other members that this node passed on to holders since the start.
+    pub passed_on_bytes: u64,
     /// Top-up is going through the records, or about to: what is pending is not all known.
     pub repair_running: bool,
     /// Bytes of the blocks on this node, by the member that put them; as of the last time that all records were compared.

@@ -127,7 +127,8 @@ impl NodeLoop {
         let peer = |node, event| Input::Peer { node, event };
         self.take(match event {
             NetEvent::Message { from, message, payload } => Input::Message { from, message, payload },
-            NetEvent::Up { node, facts } => peer(node, PeerEvent::Up { facts }),
+            NetEvent::Up { node, facts, is_local } => peer(node, PeerEvent::Up { facts, is_local }),
+            NetEvent::Relayed { node, member, bytes } => peer(node, PeerEvent::Relayed { member, bytes }),
             NetEvent::Down { node } => peer(node, PeerEvent::Down),
             NetEvent::Misbehaved { node } => peer(node, PeerEvent::Misbehaved),
             NetEvent::Progress { node } => peer(node, PeerEvent::Progress),

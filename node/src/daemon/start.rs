@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
 use fsdfs_core::facts::{FactSet, open_logged};
+use fsdfs_core::limits::RELAYED_BYTES_MIN;
 use fsdfs_core::seam::{DiskState, Input, Token};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Fact;
@@ -175,6 +176,7 @@ impl HomeRecords<'_> {
             seed: u64::from_be_bytes(random::bytes()),
             may_be_restored_copy: instance.is_copy,
             params: TreeParams::DEFAULT,
+            relayed_bytes_min: RELAYED_BYTES_MIN,
         }
     }
 }

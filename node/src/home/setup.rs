@@ -101,7 +101,7 @@ const HEAD: &str = "\
 # addresses  [\"HOST:PORT\", ...] where others reach this node from outside
 # mdns       look for members on the local network
 # congestion \"fsdfs\" (default) or \"cubic\": the congestion control of what this node sends
-# uplink     upload of your line in bytes per second, such as \"5 MiB\"
+# uplink     upload of your line in bytes per second, such as \"5 MiB\"; others pass blocks on through it as far as it carries
 # [bandwidth] upload, download = \"16 Mbit\"; repair = \"25 %\" of the upload at most; hours = [\"Mon-Fri 08:00-18:00 upload=4Mbit repair=0\"];
 #            metered = true sends nothing that no user waits for; 'fsdfs bandwidth' shows and changes it while the node runs
 # [[storage]] sections: path and size (\"500 GiB\") of each folder for blocks; storage = [] for none. If a disk is lost for good,

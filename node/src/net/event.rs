@@ -19,6 +19,8 @@ pub enum NetEvent {
         node: NodeId,
         /// What it showed at the gate, and the admissions that were made there.
         facts: Vec<Fact>,
+        /// Its address is one of a local network.
+        is_local: bool,
     },
     /// The connection is over. Messages that were on the way in either direction may be lost; none comes after this.
     Down {
@@ -34,6 +36,15 @@ pub enum NetEvent {
     Progress {
         /// Whose.
         node: NodeId,
+    },
+    /// A block that another member put, and that this node passes on, has left.
+    Relayed {
+        /// To whom.
+        node: NodeId,
+        /// Whom the block is charged to.
+        member: NodeId,
+        /// Its length.
+        bytes: usize,
     },
     /// The end of a [`Net::find`] that found nobody.
     Unreachable {

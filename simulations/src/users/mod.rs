@@ -5,7 +5,7 @@ mod operation;
 
 pub use operation::{OperationEnd, OperationId, OperationTable, PendingOperation, UserOperation};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
 use fsdfs_core::tree::{BlockRef, FileContent, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeQuery};
@@ -19,6 +19,8 @@ use crate::world::{MachineId, World};
 
 /// Copies that users ask for.
 pub const COPIES: u8 = 3;
+/// Blocks of a file that a client has under way at once.
+const BLOCKS_UNDER_WAY: usize = 16;
 
 impl World {
     /// A user at a machine begins an operation.
@@ -28,8 +30,9 @@ impl World {
         let (at, since) = (self.at, self.at);
         self.trace.note(at, &("operation", id, machine), || format!("node {machine}: operation {id} {operation:?}"));
         let (waiting, read) = (BTreeMap::new(), BTreeMap::new());
+        let (number, file, unsent) = (0, None, VecDeque::new());
         let task =
-            PendingOperation { machine, operation: operation.clone(), since, number: 0, file: None, waiting, read };
+            PendingOperation { machine, operation: operation.clone(), since, number, file, unsent, waiting, read };
         self.operations.open.insert(id, task);
         if self.machines[machine].process.is_none() {
             self.end(id, OperationEnd::Crashed);
@@ -96,11 +99,19 @@ impl World {
         if blocks.is_empty() {
             return self.put_edit(id);
         }
-        for block in blocks {
-            self.observe(Observed::BlockSealed { block: block.clone() });
-            let asked = PendingCommand::Put(block.id());
-            self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES), more: false });
+        blocks.iter().for_each(|block| self.observe(Observed::BlockSealed { block: block.clone() }));
+        if let Some(task) = self.operations.open.get_mut(&id) {
+            task.unsent = blocks.into();
         }
+        (0..BLOCKS_UNDER_WAY).for_each(|_| self.put_block(id));
+    }
+
+    /// The next block of a file, if there is one.
+    fn put_block(&mut self, id: OperationId) {
+        let next = self.operations.open.get_mut(&id).and_then(|task| task.unsent.pop_front());
+        let Some(block) = next else { return };
+        let asked = PendingCommand::Put(block.id());
+        self.ask(id, asked, Command::PutBlock { block, redundancy: Redundancy::Replicas(COPIES), more: false });
     }
 
     fn put_edit(&mut self, id: OperationId) {
@@ -200,6 +211,7 @@ impl World {
         if let PutOutcome::Refused(refusal) = outcome {
             return self.end(id, OperationEnd::Failed(format!("{refusal:?}")));
         }
+        self.put_block(id);
         if self.operations.open.get(&id).is_some_and(|task| task.waiting.is_empty()) {
             self.put_edit(id);
         }

@@ -1,10 +1,11 @@
 //! Operations under way, and those that ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_core::report::{Inventory, StatusReport};
 use fsdfs_core::seam::{EditReply, OpId};
 use fsdfs_core::tree::{BlockRef, FileNode, TreeItem, TreePath};
+use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId};
 
 use super::file::{WriteNumber, bytes_of};
@@ -68,6 +69,8 @@ pub struct PendingOperation {
     /// What a put writes.
     pub number: WriteNumber,
     pub(super) file: Option<FileNode>,
+    /// Blocks of a file that wait until others are durable.
+    pub(super) unsent: VecDeque<Block>,
     pub(super) waiting: BTreeMap<OpId, PendingCommand>,
     pub(super) read: BTreeMap<u64, Vec<u8>>,
 }

@@ -22,6 +22,8 @@ use crate::world::store::{MachineStore, SimulatedDisk};
 
 /// Bytes of one unit of weight: data is small in here, disks are, too.
 pub const UNIT_BYTES: u64 = 64 << 10;
+/// Chunks and most blocks of folders go along chains of holders, short ones directly.
+pub const RELAYED_BYTES_MIN: usize = 512;
 /// Trees get deep from few files.
 pub const SMALL: TreeParams = TreeParams {
     chunk_bytes: 1 << 10,
@@ -53,6 +55,7 @@ impl World {
             seed: 0,
             may_be_restored_copy: false,
             params,
+            relayed_bytes_min: RELAYED_BYTES_MIN,
         };
         Self {
             at: 0,
@@ -91,6 +94,11 @@ impl World {
     pub fn add_calm_machine(&mut self) -> MachineId {
         let site = self.add_site(12_500_000, |_| 10);
         self.add_machine(site, &[256], MachineClock::new(0, 0))
+    }
+
+    /// Nodes that start from now on send blocks that are shorter to each holder directly.
+    pub fn relay_from(&mut self, bytes: usize) {
+        self.common.relayed_bytes_min = bytes;
     }
 
     /// A site with an uplink; `delay_ms` to each other site.

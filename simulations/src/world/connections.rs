@@ -23,6 +23,20 @@ impl World {
         self.net.conn(conn)?.machines.iter().position(|end| *end == machine)
     }
 
+    /// An idle uplink takes the next block.
+    pub(super) fn feed(&mut self, site: usize) {
+        let machines = &self.machines;
+        let next = self.net.next_block(self.at, site, |to| machines[to].runs());
+        let Some((conn, side, trip, parcel)) = next else { return };
+        self.queue.plan(trip.sent, QueuedEvent::LineFree { site });
+        self.plan_trip(conn, side, trip, parcel);
+    }
+
+    /// What did not go through may go through now.
+    pub(super) fn feed_all(&mut self) {
+        (0..self.net.sites()).for_each(|site| self.feed(site));
+    }
+
     pub(super) fn plan_trip(&mut self, conn: ConnId, side: usize, trip: Trip, parcel: Parcel) {
         if parcel.block.is_some() {
             let late = trip.arrives - trip.sent;
@@ -33,6 +47,12 @@ impl World {
                 moving += PROGRESS_EVERY;
             }
             self.queue.plan(trip.sent, QueuedEvent::Progress { conn, side });
+        }
+        if let (Message::RelayedStore(store), Some(block)) = (&parcel.message, &parcel.block)
+            && self.net.conn(conn).is_some_and(|found| self.machines[found.machines[side]].node != store.origin)
+        {
+            let (member, bytes) = (store.receipt.member, block.bytes().len());
+            self.queue.plan(trip.sent, QueuedEvent::Relayed { conn, side, member, bytes });
         }
         self.queue.plan(trip.arrives, QueuedEvent::Arrive { conn, side, parcel });
     }
@@ -67,6 +87,13 @@ impl World {
         let Some([peer, here]) = self.open_at(conn, side) else { return };
         let peer = self.machines[peer].node;
         self.peer_event(here, peer, PeerEvent::Progress);
+    }
+
+    /// A block that was passed on has left.
+    pub(super) fn relayed(&mut self, conn: ConnId, side: usize, (member, bytes): (NodeId, usize)) {
+        let Some([peer, here]) = self.open_at(conn, side) else { return };
+        let peer = self.machines[peer].node;
+        self.peer_event(here, peer, PeerEvent::Relayed { member, bytes });
     }
 
     /// The other machine and that side's, if that side is open and its process the one that opened it.
@@ -137,7 +164,9 @@ impl World {
         let Some([peer, here]) = self.open_at(conn, side) else { return };
         let node = self.machines[peer].node;
         self.observe(Observed::ConnectionsChanged);
-        self.peer_event(here, node, PeerEvent::Up { facts });
+        // Machines at one site are in one local network.
+        let is_local = self.net.site_of(here) == self.net.site_of(peer);
+        self.peer_event(here, node, PeerEvent::Up { facts, is_local });
     }
 
     /// The link is dead, and nobody has noticed yet.

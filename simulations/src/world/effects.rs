@@ -44,6 +44,7 @@ impl World {
         if let Some((trip, parcel)) = self.net.send(self.at, conn, side, parcel) {
             self.plan_trip(conn, side, trip, parcel);
         }
+        self.feed(self.net.site_of(machine));
         if let Some(waiting) = self.net.overflow(self.at, conn, side) {
             if !self.is_hostile(machine) {
                 self.observe(Observed::ConnectionOverflows { machine, to, waiting });

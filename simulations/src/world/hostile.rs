@@ -117,6 +117,7 @@ fn lie(effect: &mut Effect) {
     match message {
         Message::HaveReply(reply) => reply.answers.iter_mut().for_each(|answer| *answer = Possession::Yes),
         Message::StoreReply(reply) => reply.outcome = StoreOutcome::Stored,
+        Message::RelayedStoreReply(reply) => reply.outcome = StoreOutcome::Stored,
         Message::FetchReply(reply) => {
             (reply.outcome, reply.block) = (FetchOutcome::No, None);
             *block = None;

@@ -102,6 +102,7 @@ impl World {
         }
         self.trace.note(self.at, &("thaw", id), || format!("node {id} thaws"));
         self.observe(Observed::NodeThawed { machine: id });
+        self.feed_all();
         while let Some((input, looked)) = self.machines[id].inbox.pop_front() {
             self.input_looked(id, input, looked);
         }
@@ -139,6 +140,7 @@ impl World {
         for (conn, side, trip, parcel) in self.net.release(self.at) {
             self.plan_trip(conn, side, trip, parcel);
         }
+        self.feed_all();
     }
 
     fn conns_of(&self, id: MachineId) -> Vec<crate::world::net::ConnId> {

@@ -95,6 +95,10 @@ enum QueuedEvent {
     Arrive { conn: ConnId, side: usize, parcel: Parcel },
     /// That side sees bytes of a block move.
     Progress { conn: ConnId, side: usize },
+    /// The block that was on a site's uplink has left.
+    LineFree { site: usize },
+    /// A block that side passed on is on the line whole.
+    Relayed { conn: ConnId, side: usize, member: NodeId, bytes: usize },
     /// An attempt to connect ends.
     Dialled { machine: MachineId, boot: u64, node: NodeId },
     /// The gate is passed at that side.
@@ -166,6 +170,8 @@ impl World {
             QueuedEvent::Disk { machine, boot, request } => self.disk_done(machine, boot, request),
             QueuedEvent::Arrive { conn, side, parcel } => self.arrive(conn, side, parcel),
             QueuedEvent::Progress { conn, side } => self.progress(conn, side),
+            QueuedEvent::LineFree { site } => self.feed(site),
+            QueuedEvent::Relayed { conn, side, member, bytes } => self.relayed(conn, side, (member, bytes)),
             QueuedEvent::Dialled { machine, boot, node } => self.dialled(machine, boot, node),
             QueuedEvent::Up { conn, side, facts } => self.up(conn, side, facts),
             QueuedEvent::Idle { conn, side } => self.idle(conn, side),

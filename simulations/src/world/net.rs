@@ -1,8 +1,9 @@
 //! Links between machines: ordered and lossless until they break, with delay and the bandwidth of one uplink per site.
 //!
-//! Each direction of a connection has two streams. Blocks queue for the uplink; small messages pass them and only take
-//! bandwidth away, as their packets do on a real line. Where many messages wait, blocks have half of the line: QUIC's streams
-//! take turns, so a flood of messages makes blocks slow but holds none of them up.
+//! Each direction of a connection has two streams. Blocks queue for the uplink, where connections take turns, as their packets
+//! do on a real line; small messages pass them and only take bandwidth away. Where many messages wait, blocks have half of the
+//! line: QUIC's streams take turns, so a flood of messages makes blocks slow but holds none of them up. Whoever does not take what
+//! comes gets no turn.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -96,13 +97,23 @@ pub struct SimulatedNetwork {
 #[derive(Debug)]
 struct Uplink {
     bytes_per_s: u64,
-    /// Until when blocks use it.
+    /// Until when a block is on it.
     blocks: Micros,
-    /// Until when messages do, whatever blocks there are: what is beyond now are bytes, not a time of arrival.
+    /// Until when messages use it, whatever blocks there are: what is beyond now are bytes, not a time of arrival.
     messages: Micros,
+    /// Bytes that left the site since the world began.
+    sent: u64,
+    /// Blocks that wait for it, by direction of a connection.
+    waiting: BTreeMap<(ConnId, usize), VecDeque<Parcel>>,
+    /// Which had the last turn.
+    last: (ConnId, usize),
 }
 
 impl Uplink {
+    fn new(bytes_per_s: u64) -> Self {
+        Self { bytes_per_s, blocks: 0, messages: 0, sent: 0, waiting: BTreeMap::new(), last: (0, 0) }
+    }
+
     /// A block that takes so long on an empty line. Returns when its first byte goes, and its last one.
     fn send_block(&mut self, now: Micros, took: Micros) -> (Micros, Micros) {
         let starts = now.max(self.blocks);
@@ -120,7 +131,7 @@ impl Uplink {
 impl SimulatedNetwork {
     /// Adds a site with an uplink.
     pub fn add_site(&mut self, bytes_per_s: u64) -> usize {
-        self.sites.push(Uplink { bytes_per_s, blocks: 0, messages: 0 });
+        self.sites.push(Uplink::new(bytes_per_s));
         self.sites.len() - 1
     }
 
@@ -149,6 +160,11 @@ impl SimulatedNetwork {
     /// What a site can send.
     pub fn bytes_per_s(&self, site: usize) -> u64 {
         self.sites[site].bytes_per_s
+    }
+
+    /// Bytes that a site sent to others since the world began.
+    pub fn sent_by(&self, site: usize) -> u64 {
+        self.sites[site].sent
     }
 
     /// One-way delay between two machines.
@@ -211,22 +227,54 @@ impl SimulatedNetwork {
         let Some(conn) = self.conns.get_mut(&id) else { return false };
         let was_open = std::mem::replace(&mut conn.open[side], false);
         conn.streams[side].held.clear();
+        self.sites[self.site_of[conn.machines[side]]].waiting.remove(&(id, side));
         if conn.open == [false; 2] {
             self.conns.remove(&id);
         }
         was_open
     }
 
-    /// Sends; `None` if the network holds the parcel back, or nobody listens any more.
+    /// Sends; `None` if the network holds the parcel back, if it waits for its turn on the uplink, or nobody listens any more.
     pub fn send(&mut self, now: Micros, id: ConnId, side: usize, parcel: Parcel) -> Option<(Trip, Parcel)> {
         let [from, to] = self.ends(id, side)?;
-        let passes = self.passes(from, to);
+        let (site, passes) = (self.site_of[from], self.passes(from, to));
+        if parcel.block.is_some() && site != self.site_of[to] {
+            self.sites[site].waiting.entry((id, side)).or_default().push_back(parcel);
+            return None;
+        }
         let stream = &mut self.conns.get_mut(&id)?.streams[side];
         if !passes || !stream.held.is_empty() {
             stream.held.push_back(parcel);
             return None;
         }
         Some((self.carry(now, id, side, &parcel), parcel))
+    }
+
+    /// The next block on a site's uplink, if that is idle. `takes`: whether a machine takes what comes.
+    pub fn next_block(
+        &mut self,
+        now: Micros,
+        site: usize,
+        takes: impl Fn(MachineId) -> bool,
+    ) -> Option<(ConnId, usize, Trip, Parcel)> {
+        let Uplink { blocks, last, ref waiting, .. } = self.sites[site];
+        if now < blocks {
+            return None;
+        }
+        let goes = |(id, side): &(ConnId, usize)| {
+            self.ends(*id, *side).is_some_and(|[from, to]| self.passes(from, to) && takes(to))
+        };
+        let (before, behind): (Vec<_>, Vec<_>) = waiting.keys().copied().partition(|key| *key <= last);
+        let (id, side) = behind.into_iter().chain(before).find(goes)?;
+        let uplink = &mut self.sites[site];
+        uplink.last = (id, side);
+        let queue = uplink.waiting.get_mut(&(id, side))?;
+        let parcel = queue.pop_front()?;
+        if queue.is_empty() {
+            uplink.waiting.remove(&(id, side));
+        }
+        let trip = self.carry(now, id, side, &parcel);
+        Some((id, side, trip, parcel))
     }
 
     /// Parcels that can travel on after the network healed.
@@ -247,7 +295,10 @@ impl SimulatedNetwork {
 
     /// What waits on one side of a connection, if it is more than that may be.
     pub fn overflow(&mut self, now: Micros, id: ConnId, side: usize) -> Option<[usize; 2]> {
-        let waiting = self.conns.get_mut(&id)?.streams[side].waiting(now);
+        let conn = self.conns.get_mut(&id)?;
+        let mut waiting = conn.streams[side].waiting(now);
+        let uplink = &self.sites[self.site_of[conn.machines[side]]];
+        waiting[1] += uplink.waiting.get(&(id, side)).map_or(0, VecDeque::len);
         (waiting[0] > WAITING_MAX[0] || waiting[1] > WAITING_MAX[1]).then_some(waiting)
     }
 
@@ -280,6 +331,9 @@ impl SimulatedNetwork {
             }
             (true, _) => (now, now + took),
         };
+        if !local {
+            uplink.sent += bytes;
+        }
         let stream = &mut self.conns.get_mut(&id).expect("looked up above").streams[side];
         stream.leaving[usize::from(parcel.block.is_some())].push_back(sent);
         let last = if parcel.block.is_some() { &mut stream.last_block } else { &mut stream.last_message };
@@ -295,7 +349,7 @@ mod tests {
 
     #[test]
     fn blocks_have_half_of_the_line_beside_a_flood_of_messages_and_all_of_it_alone() {
-        let mut uplink = Uplink { bytes_per_s: 1, blocks: 0, messages: 0 };
+        let mut uplink = Uplink::new(1);
         assert_eq!(uplink.send_block(0, 100), (0, 100));
         uplink.send_message(100, 1_000);
         assert_eq!(uplink.send_block(100, 200), (100, 500), "its own 200, and as much of the messages");

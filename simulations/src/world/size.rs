@@ -26,6 +26,7 @@ pub fn size_of(message: &Message, block: Option<&Block>) -> u64 {
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 5),
         Message::Ping(_) | Message::Pong(_) => 10,
         Message::Store(_) => 6 * ID,
+        Message::RelayedStore(store) => 7 * ID + store.holders.len() * (ID + 5),
         Message::CapabilityReply(_) => 300,
         _ => 2 * ID,
     };
@@ -49,6 +50,9 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::StoreReply(_) => ("store-reply", 13),
         Message::Fetch(_) => ("fetch", 14),
         Message::FetchReply(_) => ("fetch-reply", 15),
+        Message::RelayedStore(_) => ("relayed-store", 16),
+        Message::NotRelayed(_) => ("not-relayed", 17),
+        Message::RelayedStoreReply(_) => ("relayed-store-reply", 18),
         Message::Heads(_) => ("heads", 20),
         Message::HeadsReply(_) => ("heads-reply", 21),
         Message::Capability(_) => ("capability", 22),

@@ -19,7 +19,7 @@ pub fn input(input: &Input) -> String {
             let wrong = if *payload == BlockPayload::Wrong { " with wrong bytes" } else { "" };
             format!("{} says {}{wrong}", from.short(), message(said))
         }
-        Input::Peer { node, event: PeerEvent::Up { facts } } => {
+        Input::Peer { node, event: PeerEvent::Up { facts, .. } } => {
             format!("peer {} up, {} facts", node.short(), facts.len())
         }
         Input::Peer { node, event } => format!("peer {} {event:?}", node.short()),
@@ -76,6 +76,10 @@ fn message(message: &Message) -> String {
         Message::Summary(summary) => format!("{name} ({} ids)", summary.ids.len()),
         Message::Want(want) => format!("{name} ({} ids)", want.ids.len()),
         Message::Store(store) => format!("{name} {} {:?}", store.request, store.block.id),
+        Message::RelayedStore(store) => {
+            let next: Vec<String> = store.holders.iter().map(|next| next.node.short()).collect();
+            format!("{name} {} {:?} of {} to {next:?}", store.request, store.block.id, store.origin.short())
+        }
         Message::Have(have) => format!("{name} {} (renew {}) {:?}", have.request, have.renew, have.ids),
         Message::ListBlocksReply(reply) => format!("{name} {} ({} records)", reply.request, reply.records.len()),
         Message::CapabilityReply(reply) => format!("{name} {} ({})", reply.request, reply.capability.is_some()),

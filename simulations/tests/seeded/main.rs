@@ -19,11 +19,13 @@ const BATCH: usize = 10;
 /// The runs that found these are shrunk, too; with SHRINK=1 in the environment all are.
 const SHRUNK: [SeededBug; 2] = [SeededBug::AckBeforeDurable, SeededBug::NoHashCheck];
 /// Patches, each with the checker that should find its bug.
-const PATCHES: [(&str, &str); 6] = [
+const PATCHES: [(&str, &str); 8] = [
+    ("confirms-for-next", "promise"),
     ("count-disks", "promise"),
     ("drop-version", "tree"),
     ("old-dots", "tree"),
     ("reuse-numbers", "tree"),
+    ("stored-when-sent", "promise"),
     ("wait-for-silent", "liveness"),
     // The engine asserts that no question was asked in the future; before it did, commands were left without an answer.
     ("wall-silence", "assertion"),

@@ -23,6 +23,9 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
         (Waiter::Put(PutToken::Store(put)), Message::StoreReply(reply)) => {
             engine.puts.on_store_reply(cx, put, from, reply.outcome);
         }
+        (Waiter::Put(PutToken::Store(put) | PutToken::Relayed(put)), Message::RelayedStoreReply(reply)) => {
+            engine.puts.on_relayed_reply(cx, put, from, &reply);
+        }
         (Waiter::Put(PutToken::Store(put)), Message::FactsAck(ack)) => {
             let outcome = if ack.durable { StoreOutcome::Stored } else { StoreOutcome::Failed };
             engine.puts.on_store_reply(cx, put, from, outcome);
@@ -68,8 +71,8 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
         (Waiter::Entitled(node), Message::EntitledReply(reply)) => {
             engine.key_ring.on_entitled(cx, from, node, reply.entitled);
         }
-        // A peer answered something else than it was asked; nobody waits for that.
-        _ => {}
+        // A peer answered something else than it was asked: no answer that can be used will come.
+        (waiter, _) => on_lost(engine, from, waiter),
     }
 }
 
@@ -77,7 +80,9 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
 pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
     let cx = &mut engine.cx;
     match waiter {
-        Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.advance(cx, *put),
+        Waiter::Put(PutToken::Probe(put) | PutToken::Store(put) | PutToken::Relayed(put)) => {
+            engine.puts.advance(cx, *put);
+        }
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.ask_next(cx, &mut engine.replication, *id),
         Waiter::Repair(_) => engine.repair.on_peer_lost(cx, &mut engine.replication, node),
         Waiter::Heads(query) => engine.queries.on_silent(cx, *query, node),
@@ -93,6 +98,7 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
     let cx = &mut engine.cx;
     match waiter {
         Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.on_failed(cx, put, node, None),
+        Waiter::Put(PutToken::Relayed(put)) => engine.puts.on_relayed_lost(cx, put, node),
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.on_lost(cx, &mut engine.replication, id, node),
         Waiter::Background(token) => to_background(engine, token, Answer::Lost),
         Waiter::Audit(AuditToken::Asked { .. }) => {

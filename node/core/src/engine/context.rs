@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::control::{look_alike, typed_name};
-use fsdfs_proto::identity::{Role, card_flag};
+use fsdfs_proto::identity::{Card, Role, card_flag};
 use fsdfs_proto::ids::{Digest, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::{Message, RequestId};
 use fsdfs_proto::volume::VolumeKeys;
@@ -14,7 +14,7 @@ use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::timers::{Timer, Timers};
 use crate::facts::{BranchId, FactSet, MemberStatus};
-use crate::limits::{CLOCK_BRANCHES_MIN, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX};
+use crate::limits::{CLOCK_BRANCHES_MIN, NEAR_RTT_MS, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
 use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Refusal, Reply, Token, TrafficClass, Waiter};
@@ -36,6 +36,8 @@ pub(super) struct Context {
     pub pool: PoolId,
     /// Sizes of trees.
     pub params: TreeParams,
+    /// Blocks that are shorter go to each holder directly.
+    pub relayed_bytes_min: usize,
     /// Members to try while no cards are known. Never this node.
     pub bootstrap: BTreeMap<NodeId, Vec<String>>,
     /// Seeded once: a run is a function of its inputs.
@@ -76,6 +78,7 @@ pub(super) struct Identity {
     pub key: SigningKey,
     pub pool: PoolId,
     pub params: TreeParams,
+    pub relayed_bytes_min: usize,
     pub bootstrap: Vec<(NodeId, Vec<String>)>,
     pub seed: u64,
     pub disks: Vec<DiskState>,
@@ -83,7 +86,7 @@ pub(super) struct Identity {
 
 impl Context {
     pub fn new(identity: Identity) -> Self {
-        let Identity { now, key, pool, params, bootstrap, seed, disks } = identity;
+        let Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks } = identity;
         let me = NodeId(key.verifying_key().to_bytes());
         Self {
             now,
@@ -92,6 +95,7 @@ impl Context {
             key,
             pool,
             params,
+            relayed_bytes_min,
             bootstrap: bootstrap.into_iter().filter(|(node, _)| *node != me).collect(),
             rng: fastrand::Rng::with_seed(seed),
             timers: Timers::default(),
@@ -140,9 +144,9 @@ impl Context {
         self.push(Effect::Send { to, message, block: None, class: TrafficClass::User });
     }
 
-    /// A block that a peer asked for.
-    pub fn send_block(&mut self, to: NodeId, message: Message, block: Option<Block>) {
-        self.push(Effect::Send { to, message, block, class: TrafficClass::User });
+    /// A block that a peer asked for, or that is passed on.
+    pub fn send_block(&mut self, to: NodeId, message: Message, block: Option<Block>, class: TrafficClass) {
+        self.push(Effect::Send { to, message, block, class });
     }
 
     /// Asks a peer, as soon as not too much is asked of it already; the answer, or its loss, finds its way by `waiter`.
@@ -166,6 +170,23 @@ impl Context {
         self.send_waiting(to);
     }
 
+    /// Expects an answer of a peer that is asked by others for this node; see [`Context::ask`].
+    pub fn expect(&mut self, from: NodeId, waiter: Waiter) -> RequestId {
+        debug_assert!(self.peers.is_up(from), "an answer of one that is not connected is not to be expected");
+        let request = self.requests.open(from, waiter, self.now.mono);
+        self.requests.note_sent(request, self.now.mono, false);
+        self.peers.owes(from, self.now.mono);
+        self.wake_in(PEER_TICK_MS, Timer::Peer(from));
+        self.outboxes.expect(from, request);
+        request
+    }
+
+    /// Nobody waits for an answer that was expected.
+    pub fn expect_no_more(&mut self, from: NodeId, request: RequestId) {
+        self.outboxes.expect_no_more(from, request);
+        self.give_up(from, request);
+    }
+
     /// Sends what waits for a peer, as far as may be.
     fn send_waiting(&mut self, to: NodeId) {
         let now = self.now.mono;
@@ -173,7 +194,7 @@ impl Context {
             let PendingQuestion { request, message, block, class } = question;
             // Bytes take as long as the line is slow, and that counts from when they leave; a short question has to be answered
             // in time, wherever it waits.
-            let moves_block = matches!(message, Message::Store(_) | Message::Fetch(_));
+            let moves_block = matches!(message, Message::Store(_) | Message::RelayedStore(_) | Message::Fetch(_));
             self.requests.note_sent(request, now, moves_block);
             self.push(Effect::Send { to, message, block, class });
         }
@@ -245,8 +266,7 @@ impl Context {
 
     /// Takes new blocks, as its card says.
     pub fn has_room(&self, node: NodeId) -> bool {
-        let card = self.facts.members().get(&node).and_then(|member| member.card.as_ref());
-        card.is_none_or(|card| card.value().flags & card_flag::READ_ONLY == 0)
+        self.card(node).is_none_or(|card| card.flags & card_flag::READ_ONLY == 0)
     }
 
     /// Whether this node has the key of the current epoch of a volume, to read at least.
@@ -280,6 +300,19 @@ impl Context {
         lacks && self.lacks_write_key() == Refusal::NoKey
     }
 
+    /// What goes there costs no uplink: it is in this node's local network, or at its site.
+    pub fn is_near(&self, node: NodeId) -> bool {
+        let peer = self.peers.get(node);
+        let is_local = peer.is_some_and(|peer| peer.is_local && peer.rtt_ms.is_none_or(|rtt| rtt < NEAR_RTT_MS));
+        let site = |node| self.card(node).map(|card| card.site.as_str());
+        is_local || site(node).is_some_and(|there| site(self.me) == Some(there))
+    }
+
+    /// What a member said last of itself.
+    pub fn card(&self, node: NodeId) -> Option<&Card> {
+        Some(self.facts.members().get(&node)?.card.as_ref()?.value())
+    }
+
     /// Is to have new copies, and what it says about those it has counts.
     pub fn is_holder(&self, node: NodeId) -> bool {
         self.has_room(node) && self.peers.is_believed(node)
@@ -305,7 +338,7 @@ impl Context {
     }
 
     fn card_name(&self, node: NodeId) -> Option<&str> {
-        Some(self.facts.members().get(&node)?.card.as_ref()?.value().name.as_str())
+        Some(self.card(node)?.name.as_str())
     }
 
     /// Whether the facts say that nothing is to be exchanged with this node.

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
 use super::blocks::{
-    Audits, BackgroundMachines, BlockServer, Budgets, Gets, Inventories, Puts, Repair, ReplicationLog,
+    Audits, BackgroundMachines, BlockServer, Budgets, Gets, Inventories, Puts, Relays, Repair, ReplicationLog,
     background_machines,
 };
 use super::context::{Context, Identity};
@@ -15,6 +15,38 @@ use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, Rotation, Tre
 use crate::seam::Now;
 
 /// One node's decisions.
+///
+/// ```
+/// use ed25519_dalek::SigningKey;
+/// use fsdfs_core::engine::{Engine, Profile, Start};
+/// use fsdfs_core::seam::{Command, Effect, Input, Now, Reply};
+/// use fsdfs_core::tree::TreeParams;
+/// use fsdfs_proto::identity::{founder_cert, pool_of};
+/// use fsdfs_proto::ids::{Instance, NodeId};
+///
+/// let (root, key) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
+/// let me = NodeId(key.verifying_key().to_bytes());
+/// let start = Start {
+///     pool: pool_of(&root),
+///     key: key.to_bytes(),
+///     chain: vec![founder_cert(pool_of(&root), &root, me)],
+///     bootstrap: Vec::new(),
+///     entries: Vec::new(),
+///     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Instance([1; 8]) },
+///     disks: Vec::new(),
+///     unit_bytes: 1 << 30,
+///     seed: 1,
+///     may_be_restored_copy: false,
+///     params: TreeParams::DEFAULT,
+///     relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
+/// };
+/// let now = Now { mono: 0, wall: 1_800_000_000_000 };
+/// let mut effects = Vec::new();
+/// let mut engine = Engine::new(now, start, &mut effects);
+/// engine.handle(now, Input::Command { op: 1, command: Command::Members }, &mut effects);
+/// assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply { op: 1, reply: Reply::Members(_) })));
+/// assert!(engine.deadline().is_some(), "it wants to be called again, for its heartbeat");
+/// ```
 pub struct Engine {
     /// What all of them read, and the only way out.
     pub(super) cx: Context,
@@ -33,6 +65,7 @@ pub struct Engine {
     pub(super) puts: Puts,
     pub(super) gets: Gets,
     pub(super) server: BlockServer,
+    pub(super) relays: Relays,
     pub(super) budgets: Budgets,
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
@@ -56,10 +89,10 @@ pub struct Engine {
 impl Engine {
     /// All machines at their beginning, none of which knows anything yet.
     pub(super) fn without_past(now: Now, start: Start) -> Self {
-        let Start { pool, key, bootstrap, profile, disks, unit_bytes, seed, params, .. } = start;
+        let Start { pool, key, bootstrap, profile, disks, unit_bytes, seed, params, relayed_bytes_min, .. } = start;
         let key = SigningKey::from_bytes(&key);
         Self {
-            cx: Context::new(Identity { now, key, pool, params, bootstrap, seed, disks }),
+            cx: Context::new(Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks }),
             connections: Connections::default(),
             gossip: Gossip::default(),
             sync: FactSync,
@@ -69,6 +102,7 @@ impl Engine {
             puts: Puts::default(),
             gets: Gets::default(),
             server: BlockServer,
+            relays: Relays::default(),
             budgets: Budgets::default(),
             replication: ReplicationLog::default(),
             repair: Repair::default(),

@@ -7,37 +7,6 @@
 //! It is a router over *machines*: structs with fields of their own that promise one thing each. They stand on floors,
 //! `net` < `facts` < `blocks` < `volume` < `admin`. A machine may call machines of its own or lower floors that are handed
 //! to it; to those above it raises an event. Nothing but this file knows all of them.
-//!
-//! ```
-//! use ed25519_dalek::SigningKey;
-//! use fsdfs_core::engine::{Engine, Profile, Start};
-//! use fsdfs_core::seam::{Command, Effect, Input, Now, Reply};
-//! use fsdfs_core::tree::TreeParams;
-//! use fsdfs_proto::identity::{founder_cert, pool_of};
-//! use fsdfs_proto::ids::{Instance, NodeId};
-//!
-//! let (root, key) = (SigningKey::from_bytes(&[1; 32]), SigningKey::from_bytes(&[2; 32]));
-//! let me = NodeId(key.verifying_key().to_bytes());
-//! let start = Start {
-//!     pool: pool_of(&root),
-//!     key: key.to_bytes(),
-//!     chain: vec![founder_cert(pool_of(&root), &root, me)],
-//!     bootstrap: Vec::new(),
-//!     entries: Vec::new(),
-//!     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Instance([1; 8]) },
-//!     disks: Vec::new(),
-//!     unit_bytes: 1 << 30,
-//!     seed: 1,
-//!     may_be_restored_copy: false,
-//!     params: TreeParams::DEFAULT,
-//! };
-//! let now = Now { mono: 0, wall: 1_800_000_000_000 };
-//! let mut effects = Vec::new();
-//! let mut engine = Engine::new(now, start, &mut effects);
-//! engine.handle(now, Input::Command { op: 1, command: Command::Members }, &mut effects);
-//! assert!(effects.iter().any(|effect| matches!(effect, Effect::Reply { op: 1, reply: Reply::Members(_) })));
-//! assert!(engine.deadline().is_some(), "it wants to be called again, for its heartbeat");
-//! ```
 
 mod admin;
 mod answers;
@@ -299,20 +268,18 @@ impl Engine {
                 self.inventories.cancel(op);
             }
             Command::Members => {
-                let members = admin::members(cx, &self.liveness);
-                cx.reply(op, Reply::Members(members));
+                cx.reply(op, Reply::Members(admin::members(cx, &self.liveness, &self.relays)));
             }
             Command::Status => {
-                let (repair, replication) = (&self.repair, &self.replication);
-                let (liveness, heads, gossip, audits) = (&self.liveness, &self.heads, &self.gossip, &self.audits);
-                let keys = &self.key_ring;
-                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys };
+                let (repair, replication, relays) = (&self.repair, &self.replication, &self.relays);
+                let (liveness, heads, gossip) = (&self.liveness, &self.heads, &self.gossip);
+                let (keys, audits) = (&self.key_ring, &self.audits);
+                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }
             Command::ClusterMap => {
-                let map = admin::cluster_map(cx);
-                cx.reply(op, Reply::ClusterMap(Box::new(map)));
+                cx.reply(op, Reply::ClusterMap(Box::new(admin::cluster_map(cx))));
             }
             Command::Invite { subject, role, redeem_by, uses, up_to_bytes } => {
                 let weight_max = up_to_bytes.map_or(0, |bytes| self.card.units(bytes));
@@ -326,15 +293,13 @@ impl Engine {
                 admin::name_admins(cx, &mut self.gossip, op, (&root, member, add));
             }
             Command::RootKey => {
-                let report = admin::root_key(cx);
-                cx.reply(op, Reply::RootKey(Box::new(report)));
+                cx.reply(op, Reply::RootKey(Box::new(admin::root_key(cx))));
             }
             Command::ReplaceRootKey { root, without } => {
                 admin::replace_root_key(cx, &mut self.gossip, op, (&root, &without));
             }
             Command::Rules => {
-                let rules = cx.facts.rules();
-                cx.reply(op, Reply::Rules(Box::new(rules)));
+                cx.reply(op, Reply::Rules(Box::new(cx.facts.rules())));
             }
             Command::ChangeRules { root, copies, up_to_bytes, member_bytes_max } => {
                 let weight_max = up_to_bytes.map(|bytes| self.card.units(bytes));
@@ -376,9 +341,13 @@ impl Engine {
             }
             Message::Store(store) => {
                 self.sync.compare_maps(cx, from, store.map);
-                let accounts = (&mut self.budgets, &self.repair);
-                self.server.on_store(cx, accounts, (from, &store), payload);
+                self.server.on_store(cx, (&mut self.budgets, &self.repair), (from, &store), payload);
             }
+            Message::RelayedStore(store) => {
+                self.sync.compare_maps(cx, store.origin, store.map);
+                self.relays.on_store(cx, (&mut self.budgets, &self.repair), (from, store), payload);
+            }
+            Message::NotRelayed(not) => self.puts.on_not_relayed(cx, from, &not.requests),
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
@@ -389,6 +358,7 @@ impl Engine {
             Message::FactsAck(_)
             | Message::HaveReply(_)
             | Message::StoreReply(_)
+            | Message::RelayedStoreReply(_)
             | Message::FetchReply(_)
             | Message::HeadsReply(_)
             | Message::CapabilityReply(_)
@@ -412,8 +382,9 @@ impl Engine {
             PeerEvent::Up { .. } if self.cx.peers.shunned_until(node, self.cx.now.mono).is_some() => {
                 net::refuse_shunned(&mut self.cx, node, "it sent a fact whose signature is wrong a short time ago");
             }
-            PeerEvent::Up { facts } => {
-                self.connections.on_up(&mut self.cx, node);
+            PeerEvent::Up { facts, is_local } => {
+                self.relays.forget(node);
+                self.connections.on_up(&mut self.cx, node, is_local);
                 self.gossip.forget(node);
                 self.drain();
                 self.gossip.insert_facts(&mut self.cx, facts, Some(node));
@@ -428,7 +399,9 @@ impl Engine {
                 self.key_ring.request(&mut self.cx, node);
                 self.on_back(node);
             }
+            PeerEvent::Relayed { member, bytes } => self.relays.on_left(node, member, bytes),
             PeerEvent::Down => {
+                self.relays.forget(node);
                 self.gossip.forget(node);
                 self.unpublished.on_down(node);
                 if self.connections.on_down(&mut self.cx, node) {
@@ -591,6 +564,7 @@ impl Engine {
                     self.commits.merge_again(&mut self.cx, volume);
                 }
             }
+            Timer::Relays => self.puts.on_relays_due(cx),
             Timer::Repair => self.repair.on_due(cx, log),
             Timer::Audit => self.audits.on_due(cx),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),

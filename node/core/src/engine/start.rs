@@ -33,6 +33,8 @@ pub struct Start {
     pub may_be_restored_copy: bool,
     /// Sizes of trees.
     pub params: TreeParams,
+    /// Blocks that are shorter go to each holder directly: [`crate::limits::RELAYED_BYTES_MIN`]; test pools use less.
+    pub relayed_bytes_min: usize,
 }
 
 /// What the owner decides about a node's card.

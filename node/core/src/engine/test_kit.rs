@@ -7,6 +7,7 @@ use fsdfs_proto::volume::NodeTarget;
 use super::context::{Context, Identity};
 use super::event::Event;
 use crate::facts::tests::pool::{TestPool, card, epoch, key, keys, node, pool_id, root};
+use crate::limits::RELAYED_BYTES_MIN;
 use crate::seam::{DiskCondition, DiskRequest, DiskState, Effect, Now, Token, Waiter};
 use crate::tree::TreeParams;
 
@@ -25,8 +26,16 @@ pub const PARAMS: TreeParams = TreeParams {
 pub fn context(me: u8, nodes: u8) -> Context {
     let now = Now { mono: 1_000_000, wall: 1_000_000 };
     let disks = vec![disk(me)];
-    let identity =
-        Identity { now, key: key(me), pool: pool_id(), params: PARAMS, bootstrap: Vec::new(), seed: 1, disks };
+    let identity = Identity {
+        now,
+        key: key(me),
+        pool: pool_id(),
+        params: PARAMS,
+        relayed_bytes_min: RELAYED_BYTES_MIN,
+        bootstrap: Vec::new(),
+        seed: 1,
+        disks,
+    };
     let mut cx = Context::new(identity);
     let mut pool = TestPool::of(nodes);
     (0..nodes).for_each(|number| {

@@ -38,6 +38,8 @@ pub(super) enum Timer {
     Merge(VolumeId),
     /// What is not published is told again.
     Unpublished,
+    /// Puts whose blocks are passed on by others, or wait for the word of some, are looked at.
+    Relays,
     /// A repair scan is due, or may go on.
     Repair,
     /// An inventory ends with what it has.

@@ -14,7 +14,7 @@ pub enum TrafficClass {
     /// For a user, of this node or of another one: somebody waits.
     #[default]
     User,
-    /// Forwarded for other members. The engine sends nothing of it: forwarding is below it, in the network.
+    /// Forwarded for other members: blocks on their way along a chain. Packets of relayed connections are below the engine, in the network.
     Lent,
     /// Copies that are completed: no user waits.
     Repair,

@@ -86,6 +86,8 @@ pub enum PeerEvent {
     Up {
         /// What was learned at the gate: its certificate chain, admissions.
         facts: Vec<Fact>,
+        /// Its address is one of a local network.
+        is_local: bool,
     },
     /// The connection broke or was closed.
     Down,
@@ -93,6 +95,13 @@ pub enum PeerEvent {
     Misbehaved,
     /// Bytes of a block went through, in either direction. Reported a few times a second at most.
     Progress,
+    /// A block that was passed on to it ([`Message::RelayedStore`] of another origin) has left.
+    Relayed {
+        /// Whom the block is charged to.
+        member: NodeId,
+        /// Its length.
+        bytes: usize,
+    },
     /// Neither the addresses of the last [`Effect::Connect`] nor Kademlia led to it.
     Unreachable,
 }

@@ -5,7 +5,7 @@
 //! own business.
 
 use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId, VolumeId};
-use fsdfs_proto::message::RequestId;
+use fsdfs_proto::message::{Redundancy, RequestId};
 
 use super::OpId;
 
@@ -70,6 +70,8 @@ pub(crate) enum PutToken {
     Probe(u64),
     /// A peer's copy of a block, or of a head.
     Store(u64),
+    /// A peer's copy of a block that others pass on to it.
+    Relayed(u64),
 }
 
 /// Of the read of this block.
@@ -83,13 +85,40 @@ pub(crate) enum GetToken {
     ReadRepair(BlockId),
 }
 
+/// A block on its way along a chain, as its writer has to hear of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RelayedBlock {
+    pub request: RequestId,
+    pub id: BlockId,
+    pub redundancy: Redundancy,
+    pub age_ms: u64,
+}
+
 /// What a peer asked of this node's store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServeToken {
-    Have { to: NodeId, request: RequestId },
-    Store { to: NodeId, request: RequestId },
-    Fetch { to: NodeId, request: RequestId, id: BlockId },
-    ListBlocks { to: NodeId, request: RequestId },
+    Have {
+        to: NodeId,
+        request: RequestId,
+    },
+    Store {
+        to: NodeId,
+        request: RequestId,
+    },
+    /// The same of a block that was passed on, or is: what is answered but for the outcome.
+    RelayedStore {
+        to: NodeId,
+        kept: RelayedBlock,
+    },
+    Fetch {
+        to: NodeId,
+        request: RequestId,
+        id: BlockId,
+    },
+    ListBlocks {
+        to: NodeId,
+        request: RequestId,
+    },
 }
 
 /// Of the repair scan.

@@ -119,6 +119,7 @@ pub(super) fn member(
         offered_bytes: weight.saturating_mul(context.config.unit_bytes),
         counted_bytes: member.believed.saturating_mul(context.config.unit_bytes),
         disks: member.disks.len(),
+        passed_on_bytes: member.passed_on_bytes,
         addresses: control::NodeAddress::described(&member.addrs),
     }
 }

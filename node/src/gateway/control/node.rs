@@ -59,6 +59,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         },
         replication_margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
         unverified: status.unverified.clone(),
+        passed_on_bytes: status.passed_on_bytes,
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),

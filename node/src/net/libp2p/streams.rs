@@ -57,13 +57,13 @@ impl StreamsBehaviour {
         Self { own, next: start_ms << 20, events: VecDeque::new() }
     }
 
-    fn handler(&mut self, peer: PeerId) -> Result<StreamsHandler, ConnectionDenied> {
+    fn handler(&mut self, peer: PeerId, remote: &Multiaddr) -> Result<StreamsHandler, ConnectionDenied> {
         let node = address::node_id(&peer).ok_or_else(|| ConnectionDenied::new("a key that is not Ed25519"))?;
         let number = (self.own < node).then(|| {
             self.next += 1;
             self.next
         });
-        Ok(StreamsHandler::new(number))
+        Ok(StreamsHandler::new(number, address::is_local(remote)))
     }
 }
 
@@ -76,20 +76,20 @@ impl NetworkBehaviour for StreamsBehaviour {
         _: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.handler(peer)
+        self.handler(peer, remote)
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.handler(peer)
+        self.handler(peer, remote)
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
@@ -110,6 +110,7 @@ impl NetworkBehaviour for StreamsBehaviour {
 pub(super) struct StreamsHandler {
     /// Known from the start to the leader, from the first stream to the other node.
     number: Option<u64>,
+    is_local: bool,
     requested: usize,
     outbound: Vec<Stream>,
     inbound: Vec<Stream>,
@@ -119,9 +120,10 @@ pub(super) struct StreamsHandler {
 }
 
 impl StreamsHandler {
-    fn new(number: Option<u64>) -> Self {
+    fn new(number: Option<u64>, is_local: bool) -> Self {
         Self {
             number,
+            is_local,
             requested: 0,
             outbound: Vec::with_capacity(STREAMS),
             inbound: Vec::with_capacity(STREAMS),
@@ -143,7 +145,8 @@ impl StreamsHandler {
     fn finish(&mut self) {
         if let (Some(number), STREAMS, STREAMS) = (self.number, self.outbound.len(), self.inbound.len()) {
             let (outbound, inbound) = (std::mem::take(&mut self.outbound), std::mem::take(&mut self.inbound));
-            self.outcome = Some(Ok(PeerStreams { number, outbound, inbound }));
+            let is_local = self.is_local;
+            self.outcome = Some(Ok(PeerStreams { number, is_local, outbound, inbound }));
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) fn cost(message: &Message) -> u32 {
         Message::ListBlocksReply(reply) => (1, reply.records.len()),
         Message::Heads(_) | Message::Digests(_) => (50, 1),
         // Of a copy that is passed on, the signature of whoever put it is checked.
-        Message::Store(_) => (80, 1),
+        Message::Store(_) | Message::RelayedStore(_) => (80, 1),
         Message::Ping(_) | Message::Pong(_) => (5, 1),
         _ => (20, 1),
     };

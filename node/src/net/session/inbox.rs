@@ -91,7 +91,7 @@ impl PeerInbox {
         };
         let cost = match &event {
             NetEvent::Message { message, .. } => cost(message),
-            NetEvent::Progress { .. } => PROGRESS_COST,
+            NetEvent::Progress { .. } | NetEvent::Relayed { .. } => PROGRESS_COST,
             _ => CONNECTION_COST,
         };
         queue.push(from, (event, place), cost);

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use fsdfs_core::facts::FactAllowance;
 
 use fsdfs_core::limits::{
-    FACT_MESSAGES_UNDER_WAY_MAX, FETCHES_UNDER_WAY_MAX, QUESTIONS_UNDER_WAY_MAX, STORES_UNDER_WAY_MAX,
+    FACT_MESSAGES_UNDER_WAY_MAX, FETCHES_UNDER_WAY_MAX, QUESTIONS_UNDER_WAY_MAX, RELAY_BLOCKS_WAITING_MAX,
+    STORES_UNDER_WAY_MAX,
 };
 use fsdfs_core::seam::{BlockPayload, TrafficClass};
 use fsdfs_proto::block::Block;
@@ -64,8 +65,8 @@ const _: () = assert!(
 );
 // Answers to an earlier connection's questions leave on this one, too.
 const _: () = assert!(
-    STORES_UNDER_WAY_MAX + 2 * FETCHED_UNDER_WAY_MAX <= BLOCKS_QUEUED_MAX - 64,
-    "own blocks and those asked for fit"
+    STORES_UNDER_WAY_MAX + 2 * FETCHED_UNDER_WAY_MAX + RELAY_BLOCKS_WAITING_MAX <= BLOCKS_QUEUED_MAX - 64,
+    "own blocks, those asked for and those that are passed on fit"
 );
 /// `Progress` is reported at most this often for each peer: on an uplink of 3 Mbit/s it still comes before the engine asks
 /// somebody else for the same block.
@@ -190,6 +191,9 @@ impl SessionHub {
         let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(outbox) = outboxes.get(&to) else { return };
         let full = match block {
+            // Whoever has blocks sent through others can make this node say more than the writer takes; that one goes by its own
+            // clock, and a connection must not break for it.
+            None if is_of_chains(&message) && outbox.messages.capacity() < MESSAGES_QUEUED_MAX / 2 => return,
             None => {
                 let bytes = queued_bytes(&message);
                 if outbox.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MESSAGE_BYTES_QUEUED_MAX {
@@ -274,6 +278,11 @@ impl SessionHub {
     }
 }
 
+/// Said to the writer of a block about what others sent here.
+fn is_of_chains(message: &Message) -> bool {
+    matches!(message, Message::RelayedStoreReply(_) | Message::NotRelayed(_))
+}
+
 /// About how many bytes a message takes while it waits.
 fn queued_bytes(message: &Message) -> usize {
     const ID: usize = 32;
@@ -339,9 +348,9 @@ async fn run<S: SessionStream>(
     facts: Vec<Fact>,
     (stop, dismissal): (CancellationToken, CancellationToken),
 ) {
-    let queues = hub.open_outbox(node);
+    let (queues, is_local) = (hub.open_outbox(node), streams.is_local);
     let (overflow, unread) = (queues.overflow.clone(), queues.unread.clone());
-    hub.inbox.push_now(node, NetEvent::Up { node, facts });
+    hub.inbox.push_now(node, NetEvent::Up { node, facts, is_local });
     let mut tasks = start_streams(hub, node, streams, (queues, dismissal.clone()));
     let mut misbehaved = false;
     tokio::select! {
@@ -523,7 +532,14 @@ async fn write_blocks(
         };
         frame::write_block(&mut stream, &block, BlockPace { gate: &hub.upload, class }, moved).await?;
         stream.flush().await?;
+        let bytes = block.bytes().len();
         drop(block);
+        if let Message::RelayedStore(store) = &message
+            && store.origin != hub.keeper.node()
+        {
+            let (node, member) = (progress.node, store.receipt.member);
+            hub.inbox.push_now(node, NetEvent::Relayed { node, member, bytes });
+        }
         hub.take_next(&backpressure, progress.node, &message);
     }
 }

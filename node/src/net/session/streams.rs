@@ -11,6 +11,8 @@ pub(crate) const STREAMS: usize = 1 + BLOCK_STREAMS;
 pub(crate) struct PeerStreams<S> {
     /// The greatest number of a pair of nodes is the connection in use.
     pub number: u64,
+    /// The peer's address is one of a local network.
+    pub is_local: bool,
     /// Written here; the first is for messages.
     pub outbound: Vec<S>,
     /// Written by the peer.

@@ -15,6 +15,7 @@ use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::gate::ProtocolMismatch;
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, Digest, NodeId, Signature};
+use fsdfs_proto::message::meeting::RelayedStore;
 use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
 use fsdfs_proto::receipt::BlockReceipt;
 
@@ -67,6 +68,37 @@ async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
     b.until(|event| matches!(event, NetEvent::Message { message: Message::Ping(7), .. })).await;
     drop(held);
     assert_eq!(b.blocks(61).await.len(), 61);
+}
+
+/// Of its own chains a node knows by the answers; of those of others it has to know what still waits here.
+#[tokio::test]
+async fn what_is_passed_on_for_others_is_reported_when_it_has_left() {
+    let pool = TestPool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    let NetEvent::Up { is_local, .. } = a.find(b.node, &[b.addr().to_string()]).await else { panic!("not up") };
+    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
+    assert!(is_local, "it is on this machine");
+    let relayed = |origin, fill| {
+        let block = block(fill);
+        let Message::Store(StoreRequest { request, map, redundancy, age_ms, receipt, block: attached, .. }) =
+            store(NodeId([7; 32]), AttachedBlock::from(&block))
+        else {
+            panic!("it is one")
+        };
+        let holders = Vec::new();
+        let store = RelayedStore { request, map, redundancy, age_ms, receipt, origin, holders, block: attached };
+        (Message::RelayedStore(store), Some(block))
+    };
+    let (message, own) = relayed(a.node, 1);
+    a.net.send(b.node, message, own, TrafficClass::User);
+    b.blocks(1).await;
+    let (message, others) = relayed(NodeId([9; 32]), 2);
+    let len = others.as_ref().map_or(0, |block| block.bytes().len());
+    a.net.send(b.node, message, others, TrafficClass::Lent);
+    let told = a.until(|event| matches!(event, NetEvent::Relayed { .. })).await;
+    let NetEvent::Relayed { node, member, bytes } = told else { panic!("asked for") };
+    assert_eq!((node, member, bytes), (b.node, NodeId([7; 32]), len), "the first it hears of, so not the own one");
+    assert_eq!(b.blocks(1).await, [block(2).id()].into());
 }
 
 #[tokio::test]

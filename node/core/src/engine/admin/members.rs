@@ -4,15 +4,16 @@ use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::signed::Signed;
 
+use crate::engine::blocks::Relays;
 use crate::engine::context::Context;
 use crate::engine::facts::Liveness;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::report::{MemberList, MemberReport, Presence};
 
 /// In the order of their names, and of their ids where two have the same name.
-pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberList {
+pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness, relays: &Relays) -> MemberList {
     let mut members: Vec<MemberReport> =
-        cx.facts.members().iter().map(|(node, info)| member(cx, liveness, *node, info)).collect();
+        cx.facts.members().iter().map(|(node, info)| member(cx, (liveness, relays), *node, info)).collect();
     members.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
     debug_assert!(members.iter().filter(|member| member.me).count() <= 1, "a node is a member once");
     let admins = cx.facts.admin_list().map(|list| list.value().admins.clone()).unwrap_or_default();
@@ -21,7 +22,7 @@ pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness) -> MemberLis
 }
 
 /// A member as the facts and this node's own connections show it. Before its card is heard, it has an id and a role alone.
-fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) -> MemberReport {
+fn member(cx: &Context, (liveness, relays): (&Liveness, &Relays), node: NodeId, info: &MemberInfo) -> MemberReport {
     let card = info.card.as_ref().map(Signed::value);
     let peer = cx.peers.get(node);
     MemberReport {
@@ -42,6 +43,7 @@ fn member(cx: &Context, liveness: &Liveness, node: NodeId, info: &MemberInfo) ->
         rtt_ms: peer.filter(|peer| peer.up).and_then(|peer| peer.rtt_ms),
         heard_s: liveness.quiet_ms(cx, node).map(|ms| ms / 1000),
         invited_by: info.invited_by,
+        passed_on_bytes: relays.passed_on().get(&node).copied().unwrap_or_default(),
         me: node == cx.me,
     }
 }

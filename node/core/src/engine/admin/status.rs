@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use crate::engine::blocks::{Audits, Repair, ReplicationLog};
+use crate::engine::blocks::{Audits, Relays, Repair, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::facts::{Gossip, KeyRing, Liveness};
 use crate::engine::volume::LocalHeads;
@@ -35,6 +35,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub gossip: &'a Gossip,
     /// Keys that are still on their way.
     pub keys: &'a KeyRing,
+    /// What was passed on for others.
+    pub relays: &'a Relays,
 }
 
 /// What placement reads now, with the digest by which two nodes see whether they agree.
@@ -60,6 +62,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         repair_pending: repair.pending(replication),
         repair_sent: repair.sent(),
         repair_running: repair.is_running(),
+        passed_on_bytes: parts.relays.passed_on().values().sum(),
         charged: repair.charged().iter().map(|(node, bytes)| (*node, *bytes)).collect(),
         replication_margin: replication.margin().map(|margin| proven_margin(margin, unproven.len(), cx.copies())),
         unverified: unproven.into_iter().map(|node| cx.name_of(node)).collect(),

@@ -16,6 +16,7 @@ use fsdfs_proto::volume;
 use crate::engine::context::Context;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::placement::BlockHolder;
+use crate::seam::DiskRequest;
 
 /// What a claim counts for here; none if it is not taken at all. Nothing makes stripes yet, so nobody has a reason to claim one; and
 /// a greater number of copies than the pool's rule has a reason only in a link, which this node would have to hold.
@@ -40,6 +41,20 @@ pub(super) fn accepted_block(cx: &Context, from: NodeId, store: &StoreRequest, b
         && is_of_the_pool(cx, block)
         && is_signed_for(cx, from, store);
     holds.then_some(redundancy)
+}
+
+/// A block that was accepted, on its way to the disk where placement wants it.
+pub(super) fn write_of(cx: &Context, store: &StoreRequest, block: Block, redundancy: Redundancy) -> DiskRequest {
+    let order = cx.map.order(block.id(), redundancy.copies());
+    DiskRequest::Write {
+        block,
+        redundancy,
+        first_seen: cx.now.wall.saturating_sub(store.age_ms),
+        receipt: store.receipt,
+        // None: this node is a fallback of a map that it does not know; any of its disks will do.
+        disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),
+        more: store.more,
+    }
 }
 
 /// An assigned holder, or the next in order as far as those before it have no room, are out of reach, or failed their audits. By this

@@ -74,6 +74,10 @@ pub fn asked(cx: &mut Context) -> Vec<(NodeId, &'static str)> {
             assert!(block.is_some(), "bytes go with it");
             Some((to, "store"))
         }
+        Effect::Send { to, message: Message::RelayedStore(_), block, .. } => {
+            assert!(block.is_some(), "bytes go with it");
+            Some((to, "relayed store"))
+        }
         Effect::Send { to, message: Message::Have(_), .. } => Some((to, "have")),
         Effect::Send { to, message: Message::Facts(_), .. } => Some((to, "facts")),
         Effect::Send { to, message: Message::Fetch(_), .. } => Some((to, "fetch")),

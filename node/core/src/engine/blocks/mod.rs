@@ -11,6 +11,7 @@ mod inventory;
 #[cfg(test)]
 mod kit;
 mod put;
+mod relay;
 mod repair;
 mod replication;
 mod serve;
@@ -21,6 +22,7 @@ pub(super) use budget::Budgets;
 pub(super) use get::Gets;
 pub(super) use inventory::Inventories;
 pub(super) use put::{PutItem, Puts};
+pub(super) use relay::Relays;
 pub(super) use repair::Repair;
 pub(super) use replication::ReplicationLog;
 pub(super) use serve::BlockServer;

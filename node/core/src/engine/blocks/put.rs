@@ -3,23 +3,32 @@
 //! Servers are taken in placement order. One that is down, silent, full or failing is passed over and the next in order takes
 //! its place as a fallback holder. The put ends when N servers have it, or when no further server can be asked: then with
 //! fewer, and the answer says so. What a passed-over server confirms in the meantime counts too. Only confirmations of
-//! durable copies are counted, each server once.
+//! durable copies are counted, each server once, whoever brought it the block.
+
+mod chain;
+mod open_put;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::RawFact;
-use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::meeting::{NextHolder, RelayedStore, RelayedStoreReply};
 use fsdfs_proto::message::{
-    AttachedBlock, FactBatch, HaveRequest, Message, Possession, Redundancy, StoreOutcome, StoreRequest,
+    AttachedBlock, FactBatch, HaveRequest, Message, Possession, Redundancy, RequestId, StoreOutcome, StoreRequest,
 };
 use fsdfs_proto::receipt::BlockReceipt;
 
+use self::chain::{BlockChain, BlockRoute, BrokenChain};
+pub(in crate::engine) use self::open_put::PutItem;
+use self::open_put::{OpenPut, PutSlot, keeps_copy};
 use crate::engine::context::Context;
-use crate::engine::event::{Event, PutReport};
-use crate::limits::NEARLY_FULL_PERCENT;
+use crate::engine::event::Event;
+use crate::engine::timers::Timer;
+use crate::limits::PEER_TICK_MS;
 use crate::placement::BlockHolder;
-use crate::seam::{Copies, DiskRequest, OpId, PutOutcome, PutToken, Refusal, TrafficClass, Waiter, WriteDone};
+use crate::seam::{DiskRequest, OpId, PutToken, Waiter, WriteDone};
+
+/// Of a block that its writer puts now.
+const NEW_AGE_MS: u64 = 0;
 
 /// Puts under way.
 #[derive(Default)]
@@ -28,96 +37,6 @@ pub(in crate::engine) struct Puts {
     open: BTreeMap<u64, OpenPut>,
     /// Numbers are never used twice, so a late answer cannot meet another put.
     last: u64,
-}
-
-/// What is put.
-pub(in crate::engine) enum PutItem {
-    /// With `probe`, holders are asked before bytes are sent: the block may be there from an earlier put. With `more`, others
-    /// are put right behind it, and holders may make them durable together. With `reserve`, full servers are asked, too: they
-    /// keep some room for the trees that removals and merges make.
-    Block { block: Block, redundancy: Redundancy, probe: bool, more: bool, reserve: bool },
-    /// A head of this volume, durable in this node's log already; its holders are those of the volume's id.
-    Head { fact: RawFact, volume: VolumeId },
-}
-
-/// A put that waits for answers.
-///
-/// Invariant: some slot is `Asked`, or this node's own probe or kept copy is under way; otherwise it would have ended.
-struct OpenPut {
-    item: PutItem,
-    /// N: so many durable slots end the put.
-    target: u8,
-    /// All servers, the assigned holders first.
-    order: Vec<BlockHolder>,
-    /// Those asked so far. A slot that is durable stays so.
-    slots: BTreeMap<NodeId, PutSlot>,
-    /// Bytes were sent, or written here: it was not there before.
-    sent: bool,
-    /// This node's own copy is being written, beside those of the holders; see [`keeps_copy`].
-    keeping: bool,
-    /// That copy is durable.
-    kept: bool,
-    /// This node's, signed when the first server gets the bytes: a block that is there already needs none.
-    receipt: Option<BlockReceipt>,
-    /// Who is told in the end.
-    waiter: Waiter,
-}
-
-/// What is known of a server that was asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PutSlot {
-    /// A question or bytes are on their way to it.
-    Asked,
-    /// It said that the block is on its disk, or the head in its log. Late answers lead here, too.
-    Durable,
-    /// Nothing is expected of it any more, but its late confirmation counts.
-    /// It said why, or no answer will come.
-    Failed(Option<StoreOutcome>),
-}
-
-impl OpenPut {
-    /// Distinct servers by construction: a node has one slot.
-    fn durable(&self) -> usize {
-        self.slots.values().filter(|slot| **slot == PutSlot::Durable).count()
-    }
-
-    /// A holder says that this node's owner has used up what the pool's rules give a member.
-    fn is_over_budget(&self) -> bool {
-        self.slots.values().any(|slot| *slot == PutSlot::Failed(Some(StoreOutcome::OverBudget)))
-    }
-
-    fn is_durable_on(&self, node: NodeId) -> bool {
-        self.slots.get(&node) == Some(&PutSlot::Durable)
-    }
-}
-
-impl PutItem {
-    /// What placement is asked for: heads lie where a block with their volume's id would.
-    fn place(&self) -> BlockId {
-        match self {
-            Self::Block { block, .. } => block.id(),
-            Self::Head { volume, .. } => BlockId(volume.0),
-        }
-    }
-
-    /// The reserve of full servers is for when there are not enough others.
-    fn spare_reserve(&mut self, cx: &Context, order: &[BlockHolder]) {
-        if let Self::Block { redundancy, reserve, .. } = self
-            && *reserve
-        {
-            let with_room = order.iter().filter(|holder| takes_blocks(cx, holder.node, false)).count();
-            *reserve = with_room < redundancy.copies().into();
-        }
-    }
-
-    /// Whether a server can be asked to keep it. Heads go to logs, which are not where blocks are.
-    fn is_taken_by(&self, cx: &Context, node: NodeId) -> bool {
-        let needs_no_room = match self {
-            Self::Block { reserve, .. } => *reserve,
-            Self::Head { .. } => true,
-        };
-        takes_blocks(cx, node, needs_no_room)
-    }
 }
 
 impl Puts {
@@ -138,8 +57,21 @@ impl Puts {
         let slots = logged.then_some((cx.me, PutSlot::Durable)).into_iter().collect();
         // This node's own index tells for nothing whether the block is new to the pool: then no peer needs asking.
         let probes_own = mine && matches!(item, PutItem::Block { probe: true, .. });
-        let put =
-            OpenPut { item, target, order, slots, sent: false, keeping: false, kept: false, receipt: None, waiter };
+        let put = OpenPut {
+            item,
+            target,
+            order,
+            slots,
+            probed: BTreeSet::new(),
+            lacking: Vec::new(),
+            lacking_since: 0,
+            chain: None,
+            sent: false,
+            keeping: false,
+            kept: false,
+            receipt: None,
+            waiter,
+        };
         self.open.insert(id, put);
         self.keep_copy(cx, id);
         if probes_own {
@@ -201,11 +133,13 @@ impl Puts {
     /// A yes is as good as stored: the peer renewed its lease durably before it said so. Anything else gets the bytes, "not
     /// yet" too: its store tells an old block from a new one.
     pub fn on_probe_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, answers: &[Possession]) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        put.probed.remove(&from);
         if answers.first() == Some(&Possession::Yes) {
-            self.on_durable(cx, id, from);
-        } else if self.open.contains_key(&id) {
-            self.send_block(cx, id, from);
+            return self.on_durable(cx, id, from);
         }
+        put.lacks(from, cx.now.mono);
+        self.send_lacking(cx, id);
     }
 
     /// A peer says what became of the bytes, or of the head.
@@ -237,14 +171,21 @@ impl Puts {
         let Some(put) = self.open.get_mut(&id) else { return };
         let before = put.slots.insert(node, PutSlot::Durable);
         debug_assert!(before.is_some(), "durable on none but those asked");
+        put.settle(node);
         self.advance(cx, id);
     }
 
     /// It refused, or no answer will come (`why` is none).
     pub fn on_failed(&mut self, cx: &mut Context, id: u64, node: NodeId, why: Option<StoreOutcome>) {
         let Some(put) = self.open.get_mut(&id) else { return };
+        if put.is_durable_on(node) {
+            // It was sent the block directly, too, and had confirmed what others brought it.
+            debug_assert!(put.chain.is_some(), "what was confirmed stays confirmed");
+            return;
+        }
         let before = put.slots.insert(node, PutSlot::Failed(why));
-        debug_assert!(before.is_some_and(|slot| slot != PutSlot::Durable), "what was confirmed stays confirmed");
+        debug_assert!(before.is_some(), "only who was asked fails");
+        put.settle(node);
         self.advance(cx, id);
     }
 
@@ -288,6 +229,7 @@ impl Puts {
         for holder in next {
             self.ask_holder(cx, id, holder);
         }
+        self.send_lacking(cx, id);
     }
 
     /// The one place where a slot begins.
@@ -313,11 +255,10 @@ impl Puts {
                 cx.disk(request, Waiter::Put(PutToken::OwnWrite(id)));
             }
             PutItem::Block { block, redundancy, probe: true, .. } => {
-                let (redundancy, ids, map) = (*redundancy, vec![block.id()], cx.map_digest);
-                let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
-                cx.ask(holder.node, Waiter::Put(PutToken::Probe(id)), have);
+                put.probed.insert(holder.node);
+                probe(cx, id, holder.node, (block.id(), *redundancy));
             }
-            PutItem::Block { .. } => self.send_block(cx, id, holder.node),
+            PutItem::Block { .. } => put.lacks(holder.node, cx.now.mono),
         }
     }
 
@@ -331,106 +272,150 @@ impl Puts {
         let receipt = sign_once(cx, &mut put.receipt, block.id());
         let attached = AttachedBlock::from(&block);
         let store = |request| {
-            Message::Store(StoreRequest { request, map, redundancy, age_ms: 0, receipt, more, block: attached })
+            Message::Store(StoreRequest {
+                request,
+                map,
+                redundancy,
+                age_ms: NEW_AGE_MS,
+                receipt,
+                more,
+                block: attached,
+            })
         };
-        // What a background machine puts again completes copies: no user waits for it.
-        let is_repair = matches!(put.waiter, Waiter::Background(_));
-        let class = if is_repair { TrafficClass::Repair } else { TrafficClass::User };
-        cx.ask_with(to, Waiter::Put(PutToken::Store(id)), store, Some((block, class)));
+        cx.ask_with(to, Waiter::Put(PutToken::Store(id)), store, Some((block, put.class())));
+    }
+
+    /// Sends the block to all that are known to lack it. Who is near gets it at once; the others wait for each other's word, so that
+    /// one chain leads to all of them, but not for long.
+    fn send_lacking(&mut self, cx: &mut Context, id: u64) {
+        let Some(put) = self.open.get_mut(&id).filter(|put| !put.lacking.is_empty()) else { return };
+        let is_awaited = put.may_be_relayed(cx) && put.awaits_word(cx);
+        let waits = |node: &NodeId| is_awaited && !cx.is_near(*node);
+        let (waiting, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut put.lacking).into_iter().partition(waits);
+        put.lacking = waiting;
+        if is_awaited {
+            cx.wake_in(PEER_TICK_MS, Timer::Relays);
+        }
+        let (ready, gone): (Vec<_>, Vec<_>) = ready.into_iter().partition(|node| cx.peers.is_up(*node));
+        let route = if put.may_be_relayed(cx) { put.route(cx, &ready) } else { BlockRoute::direct(ready) };
+        route.direct.into_iter().for_each(|node| self.send_block(cx, id, node));
+        self.send_along(cx, id, &route.chain);
+        gone.into_iter().for_each(|node| self.on_failed(cx, id, node, None));
+    }
+
+    /// The block goes to the first of these, and each of them answers this node.
+    fn send_along(&mut self, cx: &mut Context, id: u64, chain: &[NodeId]) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        let ([first, others @ ..], PutItem::Block { block, redundancy, .. }) = (chain, &put.item) else { return };
+        debug_assert!(put.chain.is_none() && !others.is_empty(), "a block goes along one chain, of two at least");
+        put.sent = true;
+        let (block, redundancy, map, origin) = (block.clone(), *redundancy, cx.map_digest, cx.me);
+        let receipt = sign_once(cx, &mut put.receipt, block.id());
+        let expect =
+            |node: &NodeId| NextHolder { node: *node, request: cx.expect(*node, Waiter::Put(PutToken::Relayed(id))) };
+        let holders: Vec<NextHolder> = others.iter().map(expect).collect();
+        let hops: Vec<(NodeId, RequestId)> = holders.iter().map(|next| (next.node, next.request)).collect();
+        let attached = AttachedBlock::from(&block);
+        let mut asked_first = 0;
+        let store = |request| {
+            asked_first = request;
+            let block = attached;
+            let age_ms = NEW_AGE_MS;
+            Message::RelayedStore(RelayedStore { request, map, redundancy, age_ms, receipt, origin, holders, block })
+        };
+        cx.ask_with(*first, Waiter::Put(PutToken::Store(id)), store, Some((block, put.class())));
+        put.chain = Some(BlockChain::new(cx.now.mono, std::iter::once((*first, asked_first)).chain(hops)));
+        cx.wake_in(PEER_TICK_MS, Timer::Relays);
+    }
+
+    /// A holder of a chain says what became of the block there. What was passed on to it may be another block than was sent, or less
+    /// of a claim: then its word is not about this put.
+    pub fn on_relayed_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, reply: &RelayedStoreReply) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        let PutItem::Block { block, redundancy, .. } = &put.item else { return };
+        let is_meant = (reply.id, reply.redundancy, reply.age_ms) == (block.id(), *redundancy, NEW_AGE_MS);
+        let is_first = put.chain.as_ref().is_none_or(|chain| chain.relayed().all(|(node, _)| node != from));
+        match reply.outcome {
+            // It is not for the receiver to answer for what others made of the block, or for what only they believe of it.
+            _ if !is_meant && is_first => self.on_failed(cx, id, from, Some(StoreOutcome::WrongBytes)),
+            _ if !is_meant => self.on_relayed_lost(cx, id, from),
+            StoreOutcome::WrongBytes | StoreOutcome::Refused if !is_first => self.on_relayed_lost(cx, id, from),
+            outcome => {
+                if let Some(chain) = &mut put.chain {
+                    chain.on_answer(from, cx.now.mono);
+                }
+                self.on_store_reply(cx, id, from, outcome);
+            }
+        }
+    }
+
+    /// No answer that counts will come of what others were to bring it.
+    pub fn on_relayed_lost(&mut self, cx: &mut Context, id: u64, node: NodeId) {
+        let Some(put) = self.open.get_mut(&id) else { return };
+        let was_awaited = put.chain.as_mut().is_some_and(|chain| chain.on_lost(node));
+        if !cx.peers.is_up(node) {
+            self.on_failed(cx, id, node, None);
+        } else if was_awaited {
+            self.ask_left(cx, id, BrokenChain { left: vec![node], failed: Vec::new() });
+        }
+    }
+
+    /// A holder did not send a block on to those whose questions these are.
+    pub fn on_not_relayed(&mut self, cx: &mut Context, from: NodeId, requests: &[RequestId]) {
+        for request in requests {
+            let Some(Waiter::Put(PutToken::Relayed(id))) = cx.requests.waiter(*request) else { continue };
+            let id = *id;
+            let chain = self.open.get_mut(&id).and_then(|put| put.chain.as_mut());
+            let broken = chain.map(|chain| chain.on_not_relayed(from, requests));
+            self.ask_left(cx, id, broken.unwrap_or_default());
+        }
+    }
+
+    /// Looks at all blocks that are on their way along a chain, or wait for somebody's word.
+    pub fn on_relays_due(&mut self, cx: &mut Context) {
+        let ids: Vec<u64> = self.open.iter().filter(|(_, put)| put.is_watched()).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.send_lacking(cx, id);
+            let Some(chain) = self.open.get_mut(&id).and_then(|put| put.chain.as_mut()) else { continue };
+            let broken = chain.broken(cx.now.mono, |node| cx.responsive(node));
+            self.ask_left(cx, id, broken);
+        }
+        if self.open.values().any(OpenPut::is_watched) {
+            cx.wake_in(PEER_TICK_MS, Timer::Relays);
+        }
+    }
+
+    /// Directly, once: who has it after all says so, and gets no second copy of the bytes.
+    fn ask_left(&mut self, cx: &mut Context, id: u64, broken: BrokenChain) {
+        broken.failed.iter().for_each(|node| cx.peers.note_not_relayed(*node, cx.now.mono));
+        let Some(put) = self.open.get(&id) else { return };
+        let PutItem::Block { block, redundancy, .. } = &put.item else { return };
+        let asked = |node: &NodeId| put.slots.get(node) == Some(&PutSlot::Asked);
+        for node in broken.left.into_iter().filter(asked) {
+            probe(cx, id, node, (block.id(), *redundancy));
+        }
     }
 
     /// The only way out of `open`.
     fn finish(&mut self, cx: &mut Context, id: u64) {
-        let put = self.open.remove(&id).expect("only puts under way are finished");
+        let mut put = self.open.remove(&id).expect("only puts under way are finished");
+        put.forget_chain(cx);
         let report = put.report(cx);
         debug_assert!(report.durable <= put.slots.len(), "durable on none but those asked");
         cx.raise(Event::PutEnded(report));
     }
 }
 
-impl OpenPut {
-    /// What is told to those who complete copies later: repair and hints.
-    fn report(&self, cx: &Context) -> PutReport {
-        let did_not = |node: &NodeId| match self.slots.get(node) {
-            Some(slot) => *slot != PutSlot::Durable,
-            // Not asked: it takes nothing, or it was silent, though it may speak again by now.
-            None => cx.is_holder(*node),
-        };
-        let assigned = self.order.iter().take(self.target.into()).map(|holder| holder.node);
-        let missed = assigned.filter(|node| *node != cx.me && did_not(node));
-        let refused = |node: NodeId| matches!(self.slots.get(&node), Some(PutSlot::Failed(Some(_))));
-        let (block, bytes) = match &self.item {
-            PutItem::Block { block, redundancy, .. } => (Some((block.id(), *redundancy)), Some(block.clone())),
-            PutItem::Head { .. } => (None, None),
-        };
-        let durable_on = self.slots.keys().filter(|node| **node != cx.me && self.is_durable_on(**node));
-        PutReport {
-            waiter: self.waiter.clone(),
-            block,
-            outcome: self.outcome(cx),
-            bytes,
-            durable: self.durable(),
-            durable_on: durable_on.copied().collect(),
-            target: self.target.into(),
-            mine: self.is_durable_on(cx.me),
-            missed: missed.map(|node| (node, refused(node))).collect(),
-        }
-    }
-
-    /// One durable copy is a promise; none is a refusal that says whether room or answers were missing.
-    fn outcome(&self, cx: &Context) -> PutOutcome {
-        let on = |wanted: PutSlot| self.slots.iter().filter(move |(_, slot)| **slot == wanted).map(|(node, _)| *node);
-        let servers: Vec<NodeId> = on(PutSlot::Durable).collect();
-        if self.is_over_budget() && servers.len() < usize::from(self.target) {
-            return PutOutcome::Refused(Refusal::OverBudget(cx.facts.rules().member_bytes_max));
-        }
-        if servers.is_empty() {
-            let full = on(PutSlot::Failed(Some(StoreOutcome::Full))).count();
-            let none_asked = self.slots.is_empty();
-            return PutOutcome::Refused(if full > 0 || none_asked {
-                Refusal::NoSpace
-            } else {
-                Refusal::NoQuorum { got: 0, needed: 1 }
-            });
-        }
-        let durable = servers.len();
-        let sites: BTreeSet<&str> = servers.iter().filter_map(|node| site_of(cx, *node)).collect();
-        let sites = u8::try_from(sites.len()).unwrap_or(u8::MAX);
-        let verified = self.kept || servers.iter().any(|node| *node == cx.me || cx.peers.is_proven(*node));
-        let copies = Copies { servers, sites, target: self.target, present: !self.sent, verified };
-        if durable >= usize::from(self.target) { PutOutcome::Stored(copies) } else { PutOutcome::Degraded(copies) }
-    }
-}
-
-/// Whether a writer that is no holder of the block keeps a copy all the same: fewer than a majority of the holders proved lately that
-/// they have what they say, so "stored" could be their word alone. In a pool that runs for a minute all have; what was written before
-/// lies beside the copies that placement wants and is collected as they are. A disk that is nearly full keeps none.
-fn keeps_copy(cx: &Context, put: &OpenPut) -> bool {
-    let target = usize::from(put.target);
-    let holders = || put.order.iter().take(target).map(|holder| holder.node);
-    let proven = holders().filter(|node| cx.peers.is_proven(*node)).count();
-    let has_room = cx.disks.iter().any(|disk| disk.takes_blocks() && disk.full_percent() < NEARLY_FULL_PERCENT);
-    let is_block = matches!(put.item, PutItem::Block { .. });
-    is_block && has_room && proven <= target / 2 && holders().all(|node| node != cx.me)
+/// Asks a peer whether it has the block; a yes renews its lease.
+fn probe(cx: &mut Context, id: u64, node: NodeId, (block, redundancy): (BlockId, Redundancy)) {
+    let map = cx.map_digest;
+    let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids: vec![block] });
+    cx.ask(node, Waiter::Put(PutToken::Probe(id)), have);
 }
 
 /// This node's receipt for a block.
 fn sign_once(cx: &Context, receipt: &mut Option<BlockReceipt>, id: BlockId) -> BlockReceipt {
     *receipt.get_or_insert_with(|| BlockReceipt::sign(cx.pool, &cx.key, id))
-}
-
-/// Whether a server can be asked to keep something new; one that is full, too, with its reserve.
-fn takes_blocks(cx: &Context, node: NodeId, reserve: bool) -> bool {
-    if node == cx.me {
-        return cx.disks.iter().any(|disk| disk.takes_blocks() || reserve && disk.is_full());
-    }
-    cx.takes_blocks_now(node) && cx.peers.is_believed(node) && (reserve || cx.has_room(node))
-}
-
-/// As its card says; none before its card was heard, so it adds no site.
-fn site_of(cx: &Context, node: NodeId) -> Option<&str> {
-    let member = cx.facts.members().get(&node)?;
-    member.card.as_ref().map(|card| card.value().site.as_str())
 }
 
 #[cfg(test)]

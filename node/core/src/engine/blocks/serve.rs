@@ -3,16 +3,17 @@
 //! Promise: a yes or a "stored" is said after the store said that it is durable, and never while another node runs under
 //! this one's identity.
 
+use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{
     AttachedBlock, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeldBlock, IDS_MAX, ListBlocksReply,
     ListBlocksRequest, Message, Possession, StoreOutcome, StoreReply, StoreRequest,
 };
 
-use super::accept::{accepted_block, accepted_claim, may_renew};
-use super::{Budgets, Gets, Repair, ReplicationLog};
+use super::accept::{accepted_block, accepted_claim, may_renew, write_of};
+use super::{Budgets, Gets, Repair, ReplicationLog, relay};
 use crate::engine::context::Context;
-use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, Waiter, WriteDone};
+use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, TrafficClass, Waiter, WriteDone};
 
 /// Remembers nothing: what it was asked travels with the question to the store.
 pub(in crate::engine) struct BlockServer;
@@ -54,16 +55,7 @@ impl BlockServer {
         if !budgets.allows(cx, repair, store, &block) {
             return cx.send(from, Message::StoreReply(StoreReply { request, outcome: StoreOutcome::OverBudget }));
         }
-        let order = cx.map.order(block.id(), redundancy.copies());
-        let write = DiskRequest::Write {
-            block,
-            redundancy,
-            first_seen: cx.now.wall.saturating_sub(store.age_ms),
-            receipt: store.receipt,
-            // None: this node is a fallback of a map that it does not know; any of its disks will do.
-            disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),
-            more: store.more,
-        };
+        let write = write_of(cx, store, block, redundancy);
         cx.disk(write, Waiter::Serve(ServeToken::Store { to: from, request }));
     }
 
@@ -96,6 +88,10 @@ impl BlockServer {
                 let outcome = stored(cx, done);
                 cx.send(to, Message::StoreReply(StoreReply { request, outcome }));
             }
+            (ServeToken::RelayedStore { to, kept }, DiskDone::Written(done)) => {
+                let outcome = stored(cx, done);
+                relay::answer(cx, to, kept, outcome);
+            }
             (ServeToken::Fetch { to, request, id }, DiskDone::Read(done)) => {
                 if done == ReadDone::Damaged {
                     gets.read_repair(cx, log, id);
@@ -105,7 +101,7 @@ impl BlockServer {
                 // The receiver hashes what follows and compares it with this id.
                 let attached = block.as_ref().map(AttachedBlock::from);
                 let reply = FetchReply { request, outcome, block: attached };
-                cx.send_block(to, Message::FetchReply(reply), block);
+                cx.send_block(to, Message::FetchReply(reply), block, TrafficClass::User);
             }
             (ServeToken::ListBlocks { to, request }, DiskDone::List(infos)) => {
                 let records = infos.iter().map(|info| HeldBlock { id: info.id, len: info.len }).collect();
@@ -128,7 +124,7 @@ fn stored(cx: &Context, done: WriteDone) -> StoreOutcome {
 }
 
 /// "Not yet" is never "no": an index that is being rebuilt knows less than the disk has.
-fn fetched(done: ReadDone) -> (FetchOutcome, Option<fsdfs_proto::block::Block>) {
+fn fetched(done: ReadDone) -> (FetchOutcome, Option<Block>) {
     match done {
         ReadDone::Found(block) => (FetchOutcome::Found, Some(block)),
         ReadDone::No => (FetchOutcome::No, None),

@@ -42,8 +42,8 @@ impl FactSync {
 
     /// A request named another map than ours: one of us lacks facts.
     pub fn compare_maps(&self, cx: &mut Context, from: NodeId, theirs: Digest) {
-        let lately = cx.peers.get(from).is_some_and(|peer| cx.now.mono < peer.digests_sent + GOSSIP_MS);
-        if theirs != cx.map_digest && !lately {
+        let Some(peer) = cx.peers.get(from).filter(|peer| peer.up) else { return };
+        if theirs != cx.map_digest && cx.now.mono >= peer.digests_sent + GOSSIP_MS {
             self.send_digests(cx, from);
         }
     }

@@ -16,7 +16,7 @@ use crate::limits::{
     DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, REPAIR_BYTES_PER_S_MAX, SHUN_MS_MAX,
     SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
 };
-use crate::seam::{Effect, RepairToken, Waiter};
+use crate::seam::{Effect, PutToken, RepairToken, Waiter};
 
 /// Attempts to reach a node.
 #[derive(Debug, Default)]
@@ -36,10 +36,13 @@ pub(in crate::engine) struct Connections {
 
 impl Connections {
     /// A connection came up. If it replaced another, what was asked on the old one may be lost.
-    pub fn on_up(&mut self, cx: &mut Context, node: NodeId) {
+    pub fn on_up(&mut self, cx: &mut Context, node: NodeId, is_local: bool) {
         // Picked before the table forgets the old connection, told after the new one stands: who asks again may ask this peer.
         let lost = questions(cx, node, |_, _| true);
         cx.peers.on_up(node, cx.now.mono);
+        if let Some(peer) = cx.peers.get_mut(node) {
+            peer.is_local = is_local;
+        }
         self.dialling.remove(&node);
         cx.clear_outbox(node);
         lose(cx, lost, node);
@@ -220,9 +223,14 @@ fn is_skipped(asked: &OpenRequest, at: u64) -> bool {
     matches!(asked.waiter, Waiter::Heads(_) | Waiter::Entitled(_)) && asked.sent.is_some_and(|sent| sent < at)
 }
 
+/// What others ask a peer for this node is watched by whoever had them ask: the peer may not have got it yet.
+///
 /// Blocks take as long as their bytes move. Behind them a short answer comes late, which is no excuse for ever.
 /// What waits behind others of its kind is excused by answers to those, too.
 fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -> bool) -> bool {
+    if matches!(asked.waiter, Waiter::Put(PutToken::Relayed(_))) {
+        return false;
+    }
     let answered =
         if asked.sent.is_some() { 0 } else { cx.peers.get(asked.to).and_then(|peer| peer.owes_since).unwrap_or(0) };
     let moved = cx.peers.moved(asked.to).max(answered);

@@ -6,7 +6,7 @@
 //!
 //! An answer makes room; that nobody waits for it any more does not, for the question is still on its way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::NodeId;
@@ -38,6 +38,8 @@ struct PeerOutbox {
     stores: QuestionLane,
     fetches: QuestionLane,
     others: QuestionLane,
+    /// What the peer is asked by others for this node: nothing of it is sent from here.
+    expected: BTreeSet<RequestId>,
 }
 
 /// Questions of one kind to one peer.
@@ -90,7 +92,7 @@ impl PeerOutbox {
 
     fn lane_of(&mut self, message: &Message) -> &mut QuestionLane {
         match message {
-            Message::Store(_) => &mut self.stores,
+            Message::Store(_) | Message::RelayedStore(_) => &mut self.stores,
             Message::Fetch(_) => &mut self.fetches,
             _ => &mut self.others,
         }
@@ -122,7 +124,20 @@ impl Outboxes {
     /// The peer answered a question, in time or late. Whether there may be room now.
     pub fn answered(&mut self, from: NodeId, request: RequestId, now: u64) -> bool {
         let Some(outbox) = self.0.get_mut(&from) else { return false };
-        outbox.lanes().into_iter().any(|(lane, _)| lane.answered(request, now))
+        outbox.expected.remove(&request) || outbox.lanes().into_iter().any(|(lane, _)| lane.answered(request, now))
+    }
+
+    /// Others ask the peer for this node.
+    pub fn expect(&mut self, from: NodeId, request: RequestId) {
+        let is_new = self.0.entry(from).or_default().expected.insert(request);
+        debug_assert!(is_new, "a question is asked once");
+    }
+
+    /// Its answer means nothing any more.
+    pub fn expect_no_more(&mut self, from: NodeId, request: RequestId) {
+        if let Some(outbox) = self.0.get_mut(&from) {
+            outbox.expected.remove(&request);
+        }
     }
 
     /// Its connection is gone, and with it all that was under way or waited for it.
@@ -213,6 +228,19 @@ mod tests {
         sent(&mut outboxes, 0);
         outboxes.push(BOB, fetch(900));
         assert_eq!(sent(&mut outboxes, 0), [900]);
+    }
+
+    #[test]
+    fn an_answer_that_others_asked_for_is_taken_once_and_takes_no_room() {
+        let mut outboxes = Outboxes::default();
+        outboxes.expect(BOB, 1);
+        outboxes.expect(BOB, 2);
+        assert_eq!(outboxes.under_way(BOB), 0);
+        outboxes.expect_no_more(BOB, 2);
+        assert!(outboxes.answered(BOB, 1, 0) && !outboxes.answered(BOB, 1, 0) && !outboxes.answered(BOB, 2, 0));
+        outboxes.expect(BOB, 3);
+        outboxes.clear(BOB);
+        assert!(!outboxes.answered(BOB, 3, 0), "it was on its way on a connection that is gone");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use fsdfs_proto::ids::NodeId;
 
-use crate::limits::{EVADED_FORGOTTEN_MS, EVADED_MS_MAX, EVADED_MS_MIN, SHUN_MS_MAX, SHUN_MS_MIN};
+use crate::limits::{
+    EVADED_FORGOTTEN_MS, EVADED_MS_MAX, EVADED_MS_MIN, RELAY_PAUSE_MS_MAX, RELAY_PAUSE_MS_MIN, SHUN_MS_MAX, SHUN_MS_MIN,
+};
 use crate::seam::Now;
 
 /// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
@@ -27,6 +29,8 @@ pub(in crate::engine) struct PeerState {
     pub owed: u32,
     /// Number and time of the ping that is under way.
     pub ping: Option<(u64, u64)>,
+    /// This connection is with an address of a local network.
+    pub is_local: bool,
     /// Round trip of the last ping that came back, in this connection.
     pub rtt_ms: Option<u32>,
     /// Its wall clock minus our monotonic one, as of its last digests: so it stays right when our wall clock is put right.
@@ -49,6 +53,8 @@ pub(in crate::engine) struct PeerState {
     shunned: PeerPause,
     /// It was there and left questions unanswered; and until when nobody waits for its answers.
     evaded: PeerPause,
+    /// It did not pass blocks on; and until when it is not asked to.
+    relays_not: PeerPause,
 }
 
 /// How often something happened, and until when it counts: longer each time.
@@ -62,6 +68,17 @@ impl PeerPause {
     fn begin(&mut self, now: u64, (ms_min, ms_max): (u64, u64)) {
         let ms = ms_min.saturating_mul(1 << self.times.min(16)).min(ms_max);
         *self = Self { times: self.times.saturating_add(1), until: now + ms };
+    }
+
+    /// The same, but what happens while it counts is one time with what it began with, and long after it all begins anew.
+    fn begin_again(&mut self, now: u64, forgotten_ms: u64, range: (u64, u64)) {
+        if now < self.until {
+            return;
+        }
+        if now > self.until + forgotten_ms {
+            self.times = 0;
+        }
+        self.begin(now, range);
     }
 }
 
@@ -106,9 +123,9 @@ impl Peers {
     /// A connection came up. What was known of an earlier one is forgotten, but for what it did: a new connection is no new peer.
     pub fn on_up(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
-        let PeerState { wrong_blocks, proven, distrusted, shunned, evaded, .. } = *peer;
+        let PeerState { wrong_blocks, proven, distrusted, shunned, evaded, relays_not, .. } = *peer;
         let fresh = PeerState { up: true, heard: now, moved: now, ..PeerState::default() };
-        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, evaded, ..fresh };
+        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, evaded, relays_not, ..fresh };
     }
 
     /// The connection is gone. Whether there was an entry.
@@ -199,13 +216,18 @@ impl Peers {
     /// questions end together is one time.
     pub fn note_evaded(&mut self, node: NodeId, now: u64) {
         let evaded = &mut self.0.entry(node).or_default().evaded;
-        if now < evaded.until {
-            return;
-        }
-        if now > evaded.until + EVADED_FORGOTTEN_MS {
-            evaded.times = 0;
-        }
-        evaded.begin(now, (EVADED_MS_MIN, EVADED_MS_MAX));
+        evaded.begin_again(now, EVADED_FORGOTTEN_MS, (EVADED_MS_MIN, EVADED_MS_MAX));
+    }
+
+    /// It had a block to pass on, and did not in time: for a while it is not asked to.
+    pub fn note_not_relayed(&mut self, node: NodeId, now: u64) {
+        let relays_not = &mut self.0.entry(node).or_default().relays_not;
+        relays_not.begin_again(now, EVADED_FORGOTTEN_MS, (RELAY_PAUSE_MS_MIN, RELAY_PAUSE_MS_MAX));
+    }
+
+    /// Whether blocks can be sent through it.
+    pub fn relays(&self, node: NodeId, now: u64) -> bool {
+        self.0.get(&node).is_some_and(|peer| peer.up && now >= peer.relays_not.until)
     }
 
     /// Whether its answers are worth waiting for: it left none out lately.

@@ -40,6 +40,11 @@ impl Requests {
         self.open.contains_key(&request)
     }
 
+    /// Who waits for the answer to this, of whomever.
+    pub fn waiter(&self, request: RequestId) -> Option<&Waiter> {
+        self.open.get(&request).map(|asked| &asked.waiter)
+    }
+
     /// It is on its way. `counts`: from now on it counts as asked, and not from when it began to wait.
     pub fn note_sent(&mut self, request: RequestId, now: u64, counts: bool) {
         if let Some(asked) = self.open.get_mut(&request) {

@@ -6,8 +6,9 @@ fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
-    let keys = KeyRing::default();
-    status(&StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip, keys: &keys })
+    let (keys, relays) = (&KeyRing::default(), &Relays::default());
+    let (audits, gossip) = (&audits, &gossip);
+    status(&StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -158,6 +159,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         audits: &Audits::default(),
         gossip: &gossip,
         keys: &KeyRing::default(),
+        relays: &Relays::default(),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }
@@ -173,8 +175,8 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
         let (liveness, heads, repair) = (Liveness::default(), LocalHeads::default(), Repair::default());
         let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
         let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
-        let parts =
-            StatusParts { cx, liveness, heads, repair, replication, audits: &audits, gossip: &gossip, keys: &keys };
+        let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
+        let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
         status(&parts).attention.into_iter().find(waits)
     };

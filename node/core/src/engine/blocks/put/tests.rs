@@ -1,9 +1,12 @@
 //! A put, driven by hand.
 
+mod relayed;
+
 use super::*;
 use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, set_proven, silence};
+use crate::engine::event::PutReport;
 use crate::engine::test_kit::{context, events, pool};
-use crate::seam::DiskCondition;
+use crate::seam::{DiskCondition, PutOutcome, Refusal, TrafficClass};
 
 const CLIENT: Waiter = Waiter::Client(7);
 /// The first put of a machine.

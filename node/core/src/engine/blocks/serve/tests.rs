@@ -17,7 +17,7 @@ fn done(cx: &mut Context, token: ServeToken, done: DiskDone) {
     BlockServer.on_disk_done(cx, &mut Gets::default(), &mut ReplicationLog::default(), token, done);
 }
 
-fn store_request(cx: &Context, block: &fsdfs_proto::block::Block) -> StoreRequest {
+fn store_request(cx: &Context, block: &Block) -> StoreRequest {
     StoreRequest {
         request: 5,
         map: cx.map_digest,

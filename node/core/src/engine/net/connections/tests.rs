@@ -171,7 +171,7 @@ fn a_connection_that_breaks_or_is_replaced_loses_every_question() {
         let (mut cx, _) = asked(&[1, 2]);
         let mut connections = Connections::default();
         if replaced {
-            connections.on_up(&mut cx, node(1));
+            connections.on_up(&mut cx, node(1), false);
         } else {
             assert!(connections.on_down(&mut cx, node(1)));
         }
@@ -225,7 +225,7 @@ fn one_attempt_runs_at_a_time_and_names_all_addresses_once() {
     connections.on_unreachable(&mut cx, node(1));
     connections.on_dial_due(&mut cx, node(1));
     assert_eq!(effects(&mut cx).len(), 1);
-    connections.on_up(&mut cx, node(1));
+    connections.on_up(&mut cx, node(1), false);
     connections.on_dial_due(&mut cx, node(1));
     assert!(effects(&mut cx).is_empty(), "connected");
 }
