@@ -58,6 +58,7 @@ pub enum CommandVerb {
     Rm(verbs::change::RmCommand),
     Stat(verbs::stat::StatCommand),
     Members(verbs::members::MembersCommand),
+    Meet(verbs::meet::MeetCommand),
     Admins(verbs::admins::AdminsCommand),
     RootKey(verbs::root_key::RootKeyCommand),
     Rules(verbs::rules::RulesCommand),
@@ -126,6 +127,8 @@ mod tests {
         check("fsdfs members", true);
         check("fsdfs members revoke anna --yes", true);
         check("fsdfs members revoke anna --with-invited --root-key /mnt/key", true);
+        check("fsdfs meet bob.example.org:24007", true);
+        check("fsdfs meet bob.example.org", false);
         check("fsdfs admins", true);
         check("fsdfs admins add anna --root-key -", true);
         check("fsdfs admins add anna", false);

@@ -109,6 +109,7 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Rm(verb) => verb.run(app).await,
         CommandVerb::Stat(verb) => verb.run(app).await,
         CommandVerb::Members(verb) => verb.run(app).await,
+        CommandVerb::Meet(verb) => verb.run(app).await,
         CommandVerb::Admins(verb) => verb.run(app).await,
         CommandVerb::RootKey(verb) => verb.run(app).await,
         CommandVerb::Rules(verb) => verb.run(app).await,

@@ -17,6 +17,8 @@ mod volume;
 
 #[cfg(feature = "node")]
 mod config;
+#[cfg(feature = "node")]
+mod portmap;
 
 #[cfg(feature = "node")]
 pub use config::config;
@@ -25,6 +27,8 @@ pub use disk::{log, segment};
 pub use gate::gate;
 pub use identity::{facts, strings};
 pub use message::message;
+#[cfg(feature = "node")]
+pub use portmap::portmap;
 pub use volume::volume;
 
 /// A decoder under test.
@@ -42,6 +46,8 @@ pub const TARGETS: &[(&str, Decoder, u64)] = &[
     ("control", control, BYTES_PER_BYTE),
     #[cfg(feature = "node")]
     ("config", config, CONFIG_BYTES_PER_BYTE),
+    #[cfg(feature = "node")]
+    ("portmap", portmap, BYTES_PER_BYTE),
 ];
 
 /// Bytes that decoding may allocate for each byte of input, all allocations added up.

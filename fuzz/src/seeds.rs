@@ -49,10 +49,15 @@ const CONTROL: &[&str] = &[
 
 const CONFIG: &[&str] = &[
     "name = \"zoe\"\nlisten = \"24007\"\nsite = \"hill\"\naddresses = [\"zoe.example.org:24007\", \"[2001:db8::7]:4001\"]\n\
-     mdns = false\nuplink = \"5 MiB\"\ncontrol_group = \"users\"\n[log]\nfilter = \"debug\"\nformat = \"json\"\n\
+     mdns = false\nport_mapping = false\nuplink = \"5 MiB\"\ncontrol_group = \"users\"\n[log]\nfilter = \"debug\"\nformat = \"json\"\n\
      [[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"reinitialize\"\n",
     "name = \"a\"\nlisten = \"[::]:1\"\nstorage = []\n",
 ];
+
+/// What a miniupnpd 2.3.1 answers: mapped by PCP and by NAT-PMP, its address, and that it speaks NAT-PMP only.
+const PORTMAP: &str = r#"[
+    "0281000000000258000006c50000000000000000000000004e4e4e4e4e4e4e4e4e4e4e4e110000001b5a1b5a00000000000000000000ffff64000001",
+    "00810000000006c01b591b5900000258", "00800000000006c064000001", "0081000100000009"]"#;
 
 /// The seeds of a target.
 pub fn seeds(target: &str) -> Vec<Vec<u8>> {
@@ -65,6 +70,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "log" => [hexes(STORE), hexes(POOL), vec![log()]].concat(),
         "volume" => [blocks(BLOCK), blocks(VOLUME)].concat(),
         "control" => CONTROL.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        "portmap" => hexes(PORTMAP),
         "config" => CONFIG.iter().map(|text| text.as_bytes().to_vec()).collect(),
         _ => Vec::new(),
     }

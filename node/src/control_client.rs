@@ -235,6 +235,11 @@ impl ControlClient {
         self.post(&route::MEMBER.replace("{member}", &segment(member)), vouch).await
     }
 
+    /// Dials an address without knowing who answers there.
+    pub async fn meet(&self, order: &control::MeetOrder) -> Outcome<control::MeetAnswer> {
+        self.post(route::MEET, order).await
+    }
+
     /// Makes an invitation.
     pub async fn invite(&self, new: &control::NewInvite) -> Outcome<control::InviteReply> {
         self.post(route::INVITES, new).await

@@ -13,6 +13,7 @@ mod legible;
 mod member_ref;
 mod members;
 mod plan;
+mod reachability;
 mod status;
 mod tree;
 
@@ -26,6 +27,7 @@ pub use legible::*;
 pub use member_ref::*;
 pub use members::*;
 pub use plan::*;
+pub use reachability::*;
 pub use status::*;
 pub use tree::*;
 
@@ -76,6 +78,8 @@ pub mod route {
     pub const EDITS: &str = "/v1/edits";
     /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].
     pub const JOIN: &str = "/v1/join";
+    /// `POST` [`super::MeetOrder`]: dials an address without knowing who answers there. [`super::MeetAnswer`].
+    pub const MEET: &str = "/v1/meet";
     /// `POST`: the daemon ends gracefully. Answered before it does.
     pub const SHUTDOWN: &str = "/v1/shutdown";
     /// `GET`: this API as an OpenAPI document.

@@ -3,6 +3,7 @@
 //! In MessagePack they are `bin` of exactly their length; in text and JSON they are lower-case hexadecimal.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
@@ -147,6 +148,26 @@ byte_id!(
 byte_id!(
     /// A raw Ed25519 signature.
     Signature, 64);
+
+impl From<SocketAddr> for UdpAddress {
+    fn from(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let mut bytes = [0; 18];
+        let (host, port) = bytes.split_at_mut(16);
+        host.copy_from_slice(&ip.octets());
+        port.copy_from_slice(&address.port().to_be_bytes());
+        Self(bytes)
+    }
+}
+
+impl From<UdpAddress> for SocketAddr {
+    fn from(UdpAddress([ip @ .., high, low]): UdpAddress) -> Self {
+        Self::new(Ipv6Addr::from(ip).to_canonical(), u16::from_be_bytes([high, low]))
+    }
+}
 
 impl From<NodeId> for PublicKey {
     fn from(node: NodeId) -> Self {

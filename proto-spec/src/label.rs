@@ -89,6 +89,8 @@ pub mod key {
     pub const GATE_VERDICT: &str = "fsdfs/2/gate-verdict";
     /// Info from which the pool's Kademlia protocol name is made.
     pub const KADEMLIA: &str = "fsdfs/2/kademlia";
+    /// Info of the key of packets that are not QUIC's.
+    pub const KNOCK: &str = "fsdfs/2/knock";
 }
 
 /// Tags of placement seeds (spec 03-placement).

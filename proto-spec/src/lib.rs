@@ -10,7 +10,7 @@
 //! 3. [`block`], [`receipt`] and [`volume`]: what is stored, and whose it is. Keys, sealed blocks, manifests, directories, commits and
 //!    heads (02-block, 05-volume).
 //! 4. [`placement`]: what the choice of holders reads (03-placement).
-//! 5. [`gate`] and [`message`]: how two nodes let each other in, and what members say then (04-wire).
+//! 5. [`gate`] and [`message`]: how two nodes let each other in, and what members say then; [`packet`]: beside QUIC (04-wire).
 //! 6. [`mod@record`]: segments, log and superblock of a disk (06-store).
 //! 7. [`control`]: what a node's owner asks of it (07-control).
 
@@ -23,6 +23,7 @@ pub mod identity;
 pub mod ids;
 pub mod label;
 pub mod message;
+pub mod packet;
 pub mod placement;
 pub mod receipt;
 pub mod record;

@@ -477,8 +477,6 @@ impl Message {
                 | M::IntroducedReply(_)
                 | M::SessionEnded(_)
                 | M::KnockAgain(_)
-                | M::Probe(_)
-                | M::ProbeReply(_)
                 | M::Assure(_)
                 | M::AssureReply(_)
                 | M::PairKey(_)

@@ -25,17 +25,18 @@ pub struct TestProgram {
     path: PathBuf,
     acts: bool,
     unit: Option<&'static str>,
+    namespace: Option<String>,
 }
 
 impl TestProgram {
     /// A binary that is the command.
     pub fn binary(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), acts: false, unit: None }
+        Self { path: path.into(), acts: false, unit: None, namespace: None }
     }
 
     /// This very executable, which looks for [`ACT_AS_FSDFS`] first thing in its `main`.
     pub fn myself() -> Result<Self> {
-        Ok(Self { path: std::env::current_exe().context("own path")?, acts: true, unit: None })
+        Ok(Self { path: std::env::current_exe().context("own path")?, acts: true, unit: None, namespace: None })
     }
 
     /// With a smaller unit of weight than 1 GiB, so that small disks have different weights.
@@ -43,9 +44,22 @@ impl TestProgram {
         Self { unit: Some(unit), ..self }
     }
 
+    /// In a network namespace that has this name.
+    pub fn inside(self, namespace: &str) -> Self {
+        Self { namespace: Some(namespace.to_owned()), ..self }
+    }
+
     /// A command of this program for one home folder.
     pub fn command(&self, home: &Path) -> Command {
-        let mut command = Command::new(&self.path);
+        let mut command = match &self.namespace {
+            None => Command::new(&self.path),
+            Some(namespace) => {
+                // It becomes the program itself, so the process is the program's.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.path);
+                command
+            }
+        };
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", home).env("FSDFS_HOME", home).env("FSDFS_LOG", "info").stdin(Stdio::null());
         if self.acts {
@@ -143,10 +157,18 @@ impl TestCluster {
 
     /// A node with a home folder and nothing in it.
     pub fn new_node(&self) -> Result<ClusterNode> {
-        let name = format!("node{}", self.nodes.len());
+        self.new_node_inside(format!("node{}", self.nodes.len()), None)
+    }
+
+    /// The same with a name, in a network namespace if one is given.
+    pub fn new_node_inside(&self, name: String, namespace: Option<&str>) -> Result<ClusterNode> {
         let home = self.folder.path().join(&name);
         fs::create_dir_all(&home)?;
-        Ok(ClusterNode { program: self.program.clone(), name, home, storage: "8GiB".into(), daemon: None })
+        let program = match namespace {
+            None => self.program.clone(),
+            Some(namespace) => self.program.clone().inside(namespace),
+        };
+        Ok(ClusterNode { program, name, home, storage: "8GiB".into(), daemon: None })
     }
 
     /// Waits until every running node is connected to every other and holds the pool's key.

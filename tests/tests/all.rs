@@ -9,6 +9,7 @@ mod keeping;
 mod liar;
 mod machine;
 mod plan;
+mod reachable;
 mod removal;
 mod root_key;
 mod scenarios;

@@ -4,10 +4,10 @@ use fsdfs_proto::control::{
     AddressScope, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BandwidthAnswer,
     BlockPlacement, ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks,
     InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry,
-    MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
+    MeetAnswer, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
     MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
-    PoolRulesAnswer, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair,
-    SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
+    PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RepairShare, RepairStatus, ReplicationMargin, RevokeReply,
+    RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -73,6 +73,7 @@ fn of_the_node() -> Vec<(String, String)> {
                 }),
             },
         ),
+        answer("meet", &MeetAnswer { id: "33".into(), name: "bob".into(), was_connected: false }),
         answer("down", &NodeStopped { stopped: true }),
         answer("status", &status()),
         answer("config-check", &config),
@@ -110,6 +111,7 @@ fn status() -> NodeStatus {
         root_key_at: Some("/home/anna/.local/share/fsdfs/pool/pool-root.key".into()),
         spare_key_at: None,
         addresses: vec![address()],
+        reachability: ReachabilityStatus { kind: ReachabilityKind::Closed, text: "closed".into() },
         copies: 3,
         member_budget_bytes: 1 << 40,
         ready: true,
@@ -413,6 +415,7 @@ fn codes() -> (String, String) {
         "AddressScope",
         "DiskCondition",
         "LimitSource",
+        "ReachabilityKind",
     ];
     answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())
 }

@@ -15,6 +15,7 @@ pub mod invite;
 pub mod join;
 pub mod ls;
 pub mod manual;
+pub mod meet;
 pub mod members;
 pub mod plan;
 pub mod put;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use clap::Args;
-use fsdfs_node::config::{self, StorageArg};
+use fsdfs_node::config::{self, Config, StorageArg};
 use fsdfs_node::home::{CreatedPool, Home, Setup};
 use fsdfs_proto::identity::SecretKey;
 
@@ -36,6 +36,9 @@ pub struct SetupArgs {
     /// Do not look for members on the local network.
     #[arg(long)]
     no_mdns: bool,
+    /// Do not ask the router to forward the UDP port.
+    #[arg(long)]
+    no_port_mapping: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -64,8 +67,9 @@ fn storage(text: &str) -> Result<StorageChoice, String> {
 impl SetupArgs {
     /// Whether nothing was said.
     pub fn is_empty(&self) -> bool {
-        let Self { name, site, storage, listen, address, no_mdns } = self;
-        name.is_none() && site.is_none() && storage.is_empty() && listen.is_none() && address.is_empty() && !no_mdns
+        let Self { name, site, storage, listen, address, no_mdns, no_port_mapping } = self;
+        let nothing_named = name.is_none() && site.is_none() && storage.is_empty();
+        nothing_named && listen.is_none() && address.is_empty() && !no_mdns && !no_port_mapping
     }
 
     /// Checked against each other.
@@ -81,6 +85,7 @@ impl SetupArgs {
             listen: self.listen,
             addresses: self.address.clone(),
             mdns: self.no_mdns.then_some(false),
+            port_mapping: self.no_port_mapping.then_some(false),
             ..Setup::default()
         })
     }
@@ -114,19 +119,23 @@ pub fn numbered_words(key: &SecretKey) -> String {
     words.chunks(8).enumerate().map(numbered).collect()
 }
 
+fn udp_port(config: &Config) -> String {
+    let port = config.listen.port();
+    match config.port_mapping {
+        true => {
+            format!("{port}: your router is asked to forward it to this machine; 'fsdfs status' says whether it does")
+        }
+        false => format!("{port}: forward it on your router to this machine, else only your own network reaches it"),
+    }
+}
+
 /// What the owner of a new node has to know, seven lines; five if there are no keys to keep.
 pub fn facts(home: &Home, made: &CreatedPool) -> String {
     let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("data and keys", format!("blocks in {}; keys in {}", places(made), shown(&home.dir().join("pool"))));
     row("quota", quota(made));
-    row(
-        "UDP port",
-        format!(
-            "{}: forward it on your router to this machine, else only your own network reaches it",
-            made.config.listen.port()
-        ),
-    );
+    row("UDP port", udp_port(&made.config));
     match &made.root_key {
         Some(root) if root.starts_with(home.dir()) => row(
             "back up",

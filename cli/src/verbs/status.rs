@@ -52,6 +52,9 @@ fn shown(status: &Answer) -> String {
     }
     row("home", text(&status.home));
     row("reachable at", reachable_at(status));
+    if !status.reachability.text.is_empty() {
+        row("reachability", text(&status.reachability.text));
+    }
     row("members", format!("{} of {} others connected", status.connected, status.members));
     for disk in &status.disks {
         let full = condition(disk);
@@ -146,8 +149,8 @@ fn attention(status: &Answer) -> String {
 mod tests {
     use super::*;
     use fsdfs_proto::control::{
-        AddressScope, AttentionItem, AttentionReason, MemberRole, NodeAddress, NodeCounters, RepairStatus,
-        ReplicationMargin,
+        AddressScope, AttentionItem, AttentionReason, MemberRole, NodeAddress, NodeCounters, ReachabilityKind,
+        ReachabilityStatus, RepairStatus, ReplicationMargin,
     };
 
     fn status() -> Answer {
@@ -165,6 +168,10 @@ mod tests {
             root_key_at: None,
             spare_key_at: None,
             addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
+            reachability: ReachabilityStatus {
+                kind: ReachabilityKind::Mapped,
+                text: "mapped: the router forwards 100.0.0.1:4433".into(),
+            },
             copies: 3,
             member_budget_bytes: 0,
             ready: true,
@@ -192,6 +199,7 @@ mod tests {
              running       for 1m 1s, version 2.0.0, process 7\n\
              home          /home/anna\n\
              reachable at  UDP 10.0.0.1:4433 (private: same network only)\n\
+             reachability  mapped: the router forwards 100.0.0.1:4433\n\
              members       1 of 2 others connected\n\
              storage       d: 0 B of 1.0 GiB used\n\
              repair        1 block pending, 4 sent since the start\n\

@@ -10,7 +10,10 @@ mod memory;
 mod put;
 mod request;
 
-pub use crate::net::{GateAnswersWatch, HandshakeRejected};
+pub use crate::net::{
+    GateAnswersWatch, HandshakeRejected, MappingProtocol, MappingState, MeetOutcome, Meeter, ProvenReach, ReachMeter,
+    ReachReport, Reachability,
+};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness, NewRules};

@@ -32,6 +32,8 @@ pub struct Config {
     pub mdns: bool,
     /// How fast connections may send.
     pub congestion: CongestionControl,
+    /// Whether the router is asked to forward the port.
+    pub port_mapping: bool,
     /// Upload of the line, KiB/s.
     pub uplink_kib: Option<u32>,
     /// Members of this Unix group may use the control socket too.

@@ -22,4 +22,4 @@ pub use hours::HourRule;
 pub use live::LiveBandwidth;
 pub use raw::RawConfig;
 pub(crate) use raw::RawStorage;
-pub use values::{BadValue, StorageArg, listen, percent, rate, rate_of_bytes, size, storage_arg};
+pub use values::{BadValue, StorageArg, address, listen, percent, rate, rate_of_bytes, size, storage_arg};

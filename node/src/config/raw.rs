@@ -29,6 +29,8 @@ pub struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) congestion: Option<CongestionControl>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) port_mapping: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uplink: Option<Spanned<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) control_group: Option<Spanned<String>>,
@@ -120,6 +122,7 @@ impl RawConfig {
             addresses: at.addresses(&self.addresses)?,
             mdns: self.mdns.unwrap_or(true),
             congestion: self.congestion.unwrap_or_default(),
+            port_mapping: self.port_mapping.unwrap_or(true),
             uplink_kib: at.optional("uplink", self.uplink.as_ref(), |text| uplink_kib(text))?,
             control_group: self.control_group.map(Spanned::into_inner),
             bandwidth: at.bandwidth(&self.bandwidth.unwrap_or_default())?,
@@ -277,11 +280,11 @@ mod tests {
     #[test]
     fn a_full_file() {
         let text = HEAD.to_owned()
-            + "site = \"hill\"\naddresses = [\"zoe.example.org:24007\"]\nmdns = false\nuplink = \"5 MiB\"\n[log]\nfilter = \"debug\"\n\
+            + "site = \"hill\"\naddresses = [\"zoe.example.org:24007\"]\nmdns = false\nport_mapping = false\nuplink = \"5 MiB\"\n[log]\nfilter = \"debug\"\n\
                format = \"json\"\n[[storage]]\npath = \"./blocks\"\nsize = \"10 GiB\"\n[[storage]]\npath = \"/mnt\"\nsize = \"1GiB\"\nif_missing = \"reinitialize\"\n";
         let config = check(&text).expect("valid");
         assert_eq!(config.site.as_deref(), Some("hill"));
-        assert_eq!(config.uplink_kib, Some(5120));
+        assert_eq!((config.mdns, config.port_mapping, config.uplink_kib), (false, false, Some(5120)));
         assert_eq!(config.log.format, LogFormat::Json);
         let folder =
             |path: &str, gib: u64, if_missing| Storage { path: path.into(), quota_bytes: gib << 30, if_missing };
@@ -326,7 +329,8 @@ mod tests {
             let error = check(&text).expect_err(&text);
             assert!(error.contains(expected), "{error}\nshould say: {expected}");
         }
-        assert_eq!(check(&(HEAD.to_owned() + "storage = []\n")).expect("valid").storage, []);
+        let least = check(&(HEAD.to_owned() + "storage = []\n")).expect("valid");
+        assert_eq!((least.storage, least.mdns, least.port_mapping), (vec![], true, true));
     }
 
     #[test]

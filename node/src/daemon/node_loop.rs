@@ -50,7 +50,7 @@ enum Wakeup {
 
 impl NodeLoop {
     pub fn new(parts: NodeParts) -> Self {
-        let (addrs, is_new_instance) = (addresses(&parts.config, parts.runner.net()), parts.instance.is_copy);
+        let (addrs, is_new_instance) = (addresses(&parts.config, &parts.runner.net().reach()), parts.instance.is_copy);
         Self { parts, effects: Vec::new(), addrs, is_new_instance, own_in_a_row: 0 }
     }
 
@@ -139,12 +139,12 @@ impl NodeLoop {
                 peer(node, PeerEvent::Unreachable)
             }
             NetEvent::RepairBudget(bytes_per_s) => Input::RepairBudget(bytes_per_s),
-            NetEvent::Listening(_) => return self.addresses_may_have_changed(),
+            NetEvent::Listening(_) | NetEvent::AddressesChanged => return self.addresses_may_have_changed(),
         });
     }
 
     fn addresses_may_have_changed(&mut self) {
-        let addrs = addresses(&self.parts.config, self.parts.runner.net());
+        let addrs = addresses(&self.parts.config, &self.parts.runner.net().reach());
         if addrs != self.addrs {
             self.addrs.clone_from(&addrs);
             self.take(Input::Addresses(addrs));

@@ -33,6 +33,8 @@ use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use crate::random;
 use crate::store::{DiskConfig, OpenedStore, SEGMENT_BYTES, Store, StoreConfig, StoreNotice};
 
+/// Where members were, in the home folder.
+const ADDRESS_BOOK: &str = "peers.book";
 /// Blocks that arrive from all peers in memory at most. Apart from the budget of puts: two nodes waiting for each other's
 /// permits would wait for ever.
 const INBOUND_BYTES_MAX: usize = 64 << 20;
@@ -72,11 +74,13 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let uplink = config.uplink_kib.map(|kib| u64::from(kib) * 1024);
     let bandwidth = Arc::new(LiveBandwidth::new(config.bandwidth.clone(), uplink));
     let net_config = NetConfig {
-        listen: config.listen,
         mdns: config.mdns,
-        inbound_bytes_max: INBOUND_BYTES_MAX,
         congestion: config.congestion,
         bandwidth: Arc::clone(&bandwidth),
+        port_mapping: config.port_mapping,
+        named: config.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+        book: Some(home.dir().join(ADDRESS_BOOK)),
+        ..NetConfig::new(config.listen, INBOUND_BYTES_MAX)
     };
     let net = Net::start(net_config, keeper.clone(), events_in).await?;
     let early = interfaces(&config, &mut events).await;
@@ -84,7 +88,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let clock = Clock::start();
     let mut effects = Vec::new();
     let about = HomeRecords { identity: &identity, config: &config, instance: &instance };
-    let mut start = about.engine_start(entries, opened.disks, addresses(&config, &net));
+    let mut start = about.engine_start(entries, opened.disks, addresses(&config, &net.reach()));
     start.may_be_restored_copy |= opened.log_damaged;
     let engine = Engine::new(clock.now(), start, &mut effects);
     // Superseded cards, heads and heartbeats go.
@@ -116,6 +120,8 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
         store: Arc::new(store.clone()),
         traffic: net.traffic(),
         bandwidth,
+        reach: net.reach_meter(),
+        meeter: net.meeter(),
         started: Instant::now(),
         config: config.clone(),
     };

@@ -28,6 +28,8 @@ pub struct Setup {
     pub addresses: Vec<String>,
     /// Whether members are looked for on the local network; default: yes.
     pub mdns: Option<bool>,
+    /// Whether the router is asked to forward the port; default: yes.
+    pub port_mapping: Option<bool>,
     /// Name of a pool that is founded.
     pub pool_name: Option<String>,
     /// Where the root key of a pool that is founded goes.
@@ -74,6 +76,7 @@ impl Setup {
         raw.name = said(&self.name).or(raw.name).or_else(|| Some(spanned(machine_name())));
         raw.site = said(&self.site).or(raw.site);
         raw.mdns = self.mdns.or(raw.mdns);
+        raw.port_mapping = self.port_mapping.or(raw.port_mapping);
         if !self.addresses.is_empty() {
             raw.addresses = self.addresses.iter().cloned().map(spanned).collect();
         }
@@ -97,10 +100,11 @@ const HEAD: &str = "\
 # fsdfs: the configuration of this node. 'fsdfs config check' checks it; a restart applies it.
 # name       shown to the other members
 # site       members at one site are expected to fail together (default: a site of its own)
-# listen     the UDP socket; forward its port on your router
-# addresses  [\"HOST:PORT\", ...] where others reach this node from outside
+# listen     the UDP socket
+# addresses  [\"HOST:PORT\", ...] where others reach this node from outside, besides what it finds out
 # mdns       look for members on the local network
 # congestion \"fsdfs\" (default) or \"cubic\": the congestion control of what this node sends
+# port_mapping  ask the router to forward the UDP port (PCP, NAT-PMP, UPnP); 'fsdfs status' says what came of it
 # uplink     upload of your line in bytes per second, such as \"5 MiB\"; others pass blocks on through it as far as it carries
 # [bandwidth] upload, download = \"16 Mbit\"; repair = \"25 %\" of the upload at most; hours = [\"Mon-Fri 08:00-18:00 upload=4Mbit repair=0\"];
 #            metered = true sends nothing that no user waits for; 'fsdfs bandwidth' shows and changes it while the node runs

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{CongestionControl, LiveBandwidth};
@@ -19,6 +20,28 @@ pub struct NetConfig {
     pub congestion: CongestionControl,
     /// What may be used of the line; looked at all the time.
     pub bandwidth: Arc<LiveBandwidth>,
+    /// Ask the router to forward the port.
+    pub port_mapping: bool,
+    /// Addresses of this node that its owner named.
+    pub named: Vec<SocketAddr>,
+    /// Where it is kept at which addresses members were; none = it is forgotten with the process.
+    pub book: Option<PathBuf>,
+}
+
+impl NetConfig {
+    /// Listens and dials, and looks for nobody and nothing by itself.
+    pub fn new(listen: SocketAddr, inbound_bytes_max: usize) -> Self {
+        Self {
+            listen,
+            mdns: false,
+            inbound_bytes_max,
+            congestion: CongestionControl::default(),
+            bandwidth: Arc::default(),
+            port_mapping: false,
+            named: Vec::new(),
+            book: None,
+        }
+    }
 }
 
 /// Why the network cannot be started. Nothing was started.

@@ -9,6 +9,13 @@ use fsdfs_proto::message::Message;
 
 use crate::net::handshake::rejection::HandshakeRejected;
 
+/// What a member said about probes: nothing that the daemon's loop has to hear.
+#[derive(Debug)]
+pub(super) struct ProbeMessage {
+    pub from: NodeId,
+    pub message: Message,
+}
+
 /// What happens in the network.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "most events are messages; a box would be an allocation for each")]
@@ -66,4 +73,6 @@ pub enum NetEvent {
     RepairBudget(u64),
     /// The node listens on this address of this machine.
     Listening(SocketAddr),
+    /// What is known of this node's addresses is different; see [`Net::reach`](crate::net::Net::reach).
+    AddressesChanged,
 }

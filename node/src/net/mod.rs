@@ -11,12 +11,16 @@ mod command;
 mod config;
 mod discovery;
 mod event;
+mod findings;
 mod governor;
 mod handshake;
 mod libp2p;
 mod line;
+mod meet;
 mod pacer;
+mod portmap;
 mod quic;
+mod reach;
 mod session;
 mod shaper;
 #[cfg(test)]
@@ -36,11 +40,19 @@ use tokio_util::task::AbortOnDropHandle;
 
 use command::{NetCommand, OwnAddresses};
 pub use config::{NetConfig, NetError};
+use discovery::book_file::BookFile;
 pub use event::NetEvent;
+pub use findings::{MappingProtocol, MappingState, MeetOutcome, Reachability};
 pub use handshake::answers::{GateAnswers, GateAnswersWatch};
 pub use handshake::gatekeeper::{GateIdentity, Gatekeeper};
 pub use handshake::rejection::HandshakeRejected;
 use line::LineKeeper;
+pub use meet::Meeter;
+use portmap::PortMapping;
+pub use portmap::{RouterAnswer, read_answer as read_port_map_answer};
+use quic::PacketFilter;
+use reach::ReachParts;
+pub use reach::{ProvenReach, ReachMeter, ReachReport};
 use session::{InboundBudget, SessionHub};
 
 use crate::metrics::TrafficMeter;
@@ -56,6 +68,10 @@ pub struct Net {
     _line: AbortOnDropHandle<()>,
     hub: Arc<SessionHub>,
     addresses: Arc<OwnAddresses>,
+    mapping: Option<PortMapping>,
+    _reach: AbortOnDropHandle<()>,
+    book: Arc<BookFile>,
+    _book_keeping: AbortOnDropHandle<()>,
     /// Unbounded, because nothing that is asked for may be forgotten; the daemon asks rarely (once for each peer and search).
     commands: mpsc::UnboundedSender<NetCommand>,
 }
@@ -69,7 +85,8 @@ impl Net {
         events: mpsc::Sender<NetEvent>,
     ) -> Result<Self, NetError> {
         let budget = InboundBudget::new(config.inbound_bytes_max);
-        let hub = Arc::new(SessionHub::new(events, budget, Arc::clone(&keeper)));
+        let (probes, messages) = mpsc::channel(reach::MESSAGES_WAITING_MAX);
+        let hub = Arc::new(SessionHub::new(events, budget, Arc::clone(&keeper), probes));
         let forwarding = Arc::clone(&hub);
         let forward = AbortOnDropHandle::new(tokio::spawn(async move { forwarding.forward().await }));
         let (line, paced) = (LineKeeper::new(Arc::clone(&hub), Arc::clone(&config.bandwidth)), Arc::clone(&hub));
@@ -77,16 +94,36 @@ impl Net {
             tokio::join!(line.run(), paced.upload.run(), paced.download.run());
         }));
         let addresses = Arc::new(OwnAddresses::default());
+        let book = BookFile::open(config.book.clone());
+        let (filter, packets) = PacketFilter::new();
         let (commands, orders) = mpsc::unbounded_channel();
         let net = libp2p::Attachment {
-            keeper,
+            keeper: Arc::clone(&keeper),
             hub: Arc::clone(&hub),
             addresses: Arc::clone(&addresses),
+            book: Arc::clone(&book),
+            filter,
             commands: orders,
             orders: commands.downgrade(),
         };
         let (listen, driver) = libp2p::start(&config, net).await?;
-        Ok(Self { listen, driver, _forward: forward, _line: line, hub, addresses, commands })
+        let mapping = config.port_mapping.then(|| PortMapping::start(listen, keeper.key(), Arc::clone(&addresses)));
+        let named = config.named;
+        let parts =
+            ReachParts { named, addresses: Arc::clone(&addresses), hub: Arc::clone(&hub), keeper, messages, packets };
+        Ok(Self {
+            listen,
+            driver,
+            _forward: forward,
+            _line: line,
+            hub,
+            addresses,
+            mapping: mapping.flatten(),
+            _reach: reach::start(parts),
+            _book_keeping: book.keep(),
+            book,
+            commands,
+        })
     }
 
     /// The UDP port.
@@ -107,7 +144,8 @@ impl Net {
         self.command(NetCommand::Find { node, addrs });
     }
 
-    /// Tells Kademlia where a member may be. Only numeric addresses count: names are looked up by whoever dials.
+    /// Tells Kademlia and the address book where a member may be. Only numeric addresses count: names are looked up by whoever
+    /// dials.
     pub fn learn(&self, node: NodeId, addrs: &[String]) {
         let addrs: Vec<SocketAddr> = addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
         if !addrs.is_empty() {
@@ -141,6 +179,21 @@ impl Net {
         counted
     }
 
+    /// What is known of the way to this node.
+    pub fn reach(&self) -> ReachReport {
+        self.reach_meter().read()
+    }
+
+    /// The same, also for those who do not hold the network itself.
+    pub fn reach_meter(&self) -> ReachMeter {
+        ReachMeter(Arc::clone(&self.addresses))
+    }
+
+    /// Dials addresses at which it is not known who answers.
+    pub fn meeter(&self) -> Meeter {
+        Meeter(self.commands.downgrade())
+    }
+
     /// Counts bytes, also for those who do not hold the network itself.
     pub fn traffic(&self) -> TrafficMeter {
         TrafficMeter::new(Arc::clone(&self.hub.counters))
@@ -149,7 +202,12 @@ impl Net {
     /// Closes all connections, so that peers know at once, stops, and leaves the port to whoever listens there next.
     pub async fn stop(self) {
         self.command(NetCommand::Stop);
-        let _ = self.driver.await;
+        let unmapped = async {
+            if let Some(mapping) = self.mapping {
+                mapping.stop().await;
+            }
+        };
+        let _ = tokio::join!(self.driver, unmapped, self.book.save());
         libp2p::wait_for_port(self.listen).await;
     }
 

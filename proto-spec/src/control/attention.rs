@@ -157,6 +157,8 @@ pub enum AttentionReason {
         /// Their names.
         names: Vec<String>,
     },
+    /// No one in a ticket can be reached from outside, as far as this node knows.
+    NoOneReachable,
     /// A ticket without any address in it.
     NoAddressInTicket,
     /// A code of a later version. No node of this version sends it.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AttentionItem, DiskStatus, MemberRole, NodeAddress};
+use super::{AttentionItem, DiskStatus, MemberRole, NodeAddress, ReachabilityStatus};
 
 /// State of this node and its pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -36,6 +36,9 @@ pub struct NodeStatus {
     pub spare_key_at: Option<String>,
     /// Where other members may reach this node.
     pub addresses: Vec<NodeAddress>,
+    /// Whether others can reach this node, as far as is known.
+    #[serde(default)]
+    pub reachability: ReachabilityStatus,
     /// N: copies of new files.
     pub copies: u8,
     /// Bytes of all disks together that one member may use, copies counted; 0 = any part of the pool.

@@ -114,13 +114,7 @@ pub struct Member {
 impl Member {
     pub async fn start(keeper: &Arc<Gatekeeper>) -> Self {
         let (sender, events) = mpsc::channel(1024);
-        let config = NetConfig {
-            listen: loopback(0),
-            mdns: false,
-            inbound_bytes_max: 4 << 20,
-            congestion: Default::default(),
-            bandwidth: Default::default(),
-        };
+        let config = NetConfig::new(loopback(0), 4 << 20);
         let net = Net::start(config, Arc::clone(keeper), sender).await.expect("loopback can be listened on");
         Self { node: keeper.node(), net, keeper: Arc::clone(keeper), events }
     }

@@ -373,6 +373,8 @@ impl Engine {
             }
             // Said only by programs that repair, relay or grant; this one has nothing to say to them yet.
             Message::Prove(_) | Message::ProveReply(_) => {}
+            // Between the networks of two nodes: which addresses are open decides nothing here.
+            Message::Probe(_) | Message::ProbeReply(_) => {}
             other => debug_assert!(other.is_of_later_programs(), "every other message has its machine"),
         }
     }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 
-use crate::client::{Client, GateAnswersWatch};
+use crate::client::{Client, GateAnswersWatch, Meeter, ReachMeter};
 use crate::config::{Config, LiveBandwidth};
 use crate::metrics::{StoreGauges, TrafficMeter};
 
@@ -27,6 +27,10 @@ pub(crate) struct Context {
     pub store: Arc<dyn StoreGauges>,
     pub traffic: TrafficMeter,
     pub bandwidth: Arc<LiveBandwidth>,
+    /// What is known of the way to this node.
+    pub reach: ReachMeter,
+    /// Dials addresses of unknown owners.
+    pub meeter: Meeter,
     pub started: Instant,
 }
 

@@ -7,18 +7,17 @@ use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, MemberRef,
     MemberRevokeReply, NewInvite, NewVouch, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
 };
-use fsdfs_proto::identity::{SecretKey, Ticket};
+use fsdfs_proto::identity::{BOOTSTRAP_MAX, SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey, unhex};
 
 use super::failure::Failure;
 use super::query::RequestQuery;
 use super::{Answer, Context, Json, Shared, convert, reachability};
+use crate::client::ReachReport;
 use crate::gateway::words::attention;
 
 /// An invitation expires after this long unless told otherwise.
 const EXPIRES_S_DEFAULT: u64 = 3 * 24 * 3600;
-/// Members named in a ticket at most, this node included: enough for one of them to be up.
-const BOOTSTRAP_MAX: usize = 4;
 
 /// All members, and which of them cannot reach each other.
 #[utoipa::path(get, path = control::route::MEMBERS,
@@ -198,7 +197,7 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
         seconds => context.client.wall_ms().saturating_add(seconds.saturating_mul(1000)),
     };
     let found = context.client.members().await?;
-    let bootstrap = bootstrap(&found);
+    let bootstrap = bootstrap(&found, &context.reach.read());
     let up_to = Some(new.up_to_bytes.unwrap_or(UP_TO_BYTES_DEFAULT)).filter(|bytes| *bytes > 0);
     let (seed, InvitationReply { chain, roots }) =
         context.client.invite(convert::role_wanted(new.role), redeem_by, uses, up_to).await?;
@@ -209,11 +208,13 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
         roots,
         chain,
         seed,
-        bootstrap: bootstrap.clone(),
+        bootstrap: bootstrap.members.clone(),
         pool_name: context.pool_name.clone(),
     };
-    let addresses = NodeAddress::described(&bootstrap.into_iter().flat_map(|(_, addrs)| addrs).collect::<Vec<_>>());
-    let warnings = invite_warnings(&context, &addresses);
+    let is_reachable = bootstrap.is_reachable;
+    let addresses: Vec<String> = bootstrap.members.into_iter().flat_map(|(_, addrs)| addrs).collect();
+    let warnings = invite_warnings(&context, &addresses, is_reachable);
+    let addresses = NodeAddress::described(&addresses);
     Ok(Json(InviteReply {
         ticket: ticket.text().as_str().to_owned(),
         id,
@@ -224,20 +225,103 @@ pub(super) async fn invite(State(context): Shared, Json(new): Json<NewInvite>) -
     }))
 }
 
-/// This node and others that are up, those first that can be reached from outside.
-fn bootstrap(found: &report::MemberList) -> Vec<(NodeId, Vec<String>)> {
-    let usable =
-        |member: &&report::MemberReport| (member.me || member.presence == Presence::Up) && !member.addrs.is_empty();
-    let mut members: Vec<&report::MemberReport> = found.members.iter().filter(usable).collect();
-    members.sort_by_key(|member| (!member.me, !reachability::is_reachable_from_outside(&member.addrs), member.node));
-    members.into_iter().take(BOOTSTRAP_MAX).map(|member| (member.node, member.addrs.clone())).collect()
+/// To whom a newcomer can turn.
+struct Bootstrap {
+    members: Vec<(NodeId, Vec<String>)>,
+    /// Whether one of them at least may be reached from outside.
+    is_reachable: bool,
 }
 
-fn invite_warnings(context: &Context, all: &[NodeAddress]) -> Vec<AttentionItem> {
-    if all.is_empty() {
-        return vec![attention::item(AttentionReason::NoAddressInTicket)];
+/// Members that are up, those first that can be reached from outside: the newcomer dials all of them at once, and whoever
+/// answers lets it in. This node is one of them, wherever it is: the newcomer may sit beside it.
+fn bootstrap(found: &report::MemberList, reach: &ReachReport) -> Bootstrap {
+    let is_open =
+        |address: &&String| !address.parse::<std::net::SocketAddr>().is_ok_and(|address| reach.is_closed(address));
+    let reachable = |member: &report::MemberReport| match member.me {
+        true => {
+            let open: Vec<String> = member.addrs.iter().filter(is_open).cloned().collect();
+            reachability::is_reachable_from_outside(&open)
+        }
+        false => reachability::is_reachable_from_outside(&member.addrs),
+    };
+    let usable =
+        |member: &&report::MemberReport| (member.me || member.presence == Presence::Up) && !member.addrs.is_empty();
+    let mut members: Vec<(bool, &report::MemberReport)> =
+        found.members.iter().filter(usable).map(|member| (reachable(member), member)).collect();
+    members.sort_by_key(|(reachable, member)| (!reachable, !member.me, member.node));
+    if let Some(me) = members.iter().position(|(_, member)| member.me).filter(|me| *me >= BOOTSTRAP_MAX) {
+        members.swap(me, BOOTSTRAP_MAX - 1);
     }
-    let texts: Vec<String> = all.iter().map(|address| address.address.clone()).collect();
-    let closed = || attention::item(reachability::closed_in(&context.config.name, &texts));
-    if reachability::is_reachable_from_outside(&texts) { Vec::new() } else { vec![closed()] }
+    members.truncate(BOOTSTRAP_MAX);
+    Bootstrap {
+        is_reachable: members.iter().any(|(reachable, _)| *reachable),
+        members: members.into_iter().map(|(_, member)| (member.node, member.addrs.clone())).collect(),
+    }
+}
+
+fn invite_warnings(context: &Context, addresses: &[String], is_reachable: bool) -> Vec<AttentionItem> {
+    let name = &context.config.name;
+    let reason = match addresses {
+        _ if is_reachable => return Vec::new(),
+        [] => AttentionReason::NoAddressInTicket,
+        _ if reachability::is_reachable_from_outside(addresses) => AttentionReason::NoOneReachable,
+        _ => reachability::closed_in(name, addresses),
+    };
+    vec![attention::item(reason)]
+}
+
+#[cfg(test)]
+mod tests {
+    use fsdfs_proto::identity::Role;
+
+    use super::*;
+    use crate::client::Reachability;
+
+    fn member(number: u8, me: bool, addrs: &[&str]) -> report::MemberReport {
+        report::MemberReport {
+            node: NodeId([number; 32]),
+            me,
+            presence: Presence::Up,
+            addrs: addrs.iter().map(ToString::to_string).collect(),
+            name: String::new(),
+            label: String::new(),
+            site: String::new(),
+            disks: Vec::new(),
+            believed: 0,
+            full_percent: 0,
+            role: Role::Full,
+            connected: true,
+            rtt_ms: None,
+            uplink_kib: None,
+            passed_on_bytes: 0,
+            heard_s: None,
+            invited_by: NodeId([1; 32]).into(),
+        }
+    }
+
+    fn numbers(bootstrap: &Bootstrap) -> Vec<u8> {
+        bootstrap.members.iter().map(|(node, _)| node.0[0]).collect()
+    }
+
+    #[test]
+    fn whoever_can_be_reached_goes_first_and_the_inviter_is_always_there() {
+        let mut list = report::MemberList { members: vec![member(9, true, &["192.168.1.2:7"])], ..Default::default() };
+        let alone = bootstrap(&list, &ReachReport::default());
+        assert_eq!((numbers(&alone), alone.is_reachable), (vec![9], false));
+        list.members.extend([member(3, false, &["10.0.0.1:7"]), member(4, false, &["100.0.0.4:7", "10.0.0.2:7"])]);
+        list.members.push(report::MemberReport { presence: Presence::Away, ..member(5, false, &["100.0.0.5:7"]) });
+        let three = bootstrap(&list, &ReachReport::default());
+        assert_eq!((numbers(&three), three.is_reachable), (vec![4, 9, 3], true));
+        list.members.extend((20..40).map(|number| member(number, false, &["100.0.0.9:7"])));
+        assert_eq!(numbers(&bootstrap(&list, &ReachReport::default())), [4, 20, 21, 22, 23, 24, 25, 9]);
+    }
+
+    #[test]
+    fn an_address_that_members_tried_in_vain_reaches_nobody() {
+        let list = report::MemberList { members: vec![member(9, true, &["[2001:db8::1]:7"])], ..Default::default() };
+        let mut reach = ReachReport::default();
+        assert!(bootstrap(&list, &reach).is_reachable);
+        reach.verdicts.insert("[2001:db8::1]:7".parse().expect("an address"), Reachability::Closed);
+        assert!(!bootstrap(&list, &reach).is_reachable);
+    }
 }

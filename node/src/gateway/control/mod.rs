@@ -9,6 +9,7 @@ mod failure;
 mod files;
 mod holes;
 mod json;
+mod meet;
 mod members;
 mod node;
 mod openapi;
@@ -48,6 +49,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::PLAN_CHANGE, get(plan::what_if))
         .route(route::SHUTDOWN, post(node::shutdown))
         .route(route::JOIN, post(node::join))
+        .route(route::MEET, post(meet::meet))
         .route(route::OPENAPI, get(openapi::serve))
         .route(route::MEMBERS, get(members::members))
         .route(route::MEMBER, delete(members::revoke).post(members::vouch))

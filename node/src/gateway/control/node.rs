@@ -15,8 +15,8 @@ use fsdfs_proto::ids::{DiskId, NodeId};
 
 use super::failure::Failure;
 use super::{Answer, Context, Json, Shared, convert, reachability};
-use crate::gateway::words::attention;
 use crate::gateway::words::refusal::{gate_text, rejected_text};
+use crate::gateway::words::{self, attention};
 
 /// Members have so long to say whether this node is still one of them: a dial takes a second, a lossy line some more.
 const ASK_MEMBERS: Duration = Duration::from_secs(8);
@@ -43,6 +43,11 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         root_key_at: key_in(&context.home, crate::home::ROOT_KEY_FILE),
         spare_key_at: key_in(&context.home, crate::home::SPARE_KEY_FILE),
         addresses: control::NodeAddress::described(&addrs),
+        reachability: words::reachability::status(
+            &context.reach.read(),
+            context.config.listen.port(),
+            context.config.listen.ip().is_loopback(),
+        ),
         copies: status.copies,
         member_budget_bytes: status.member_bytes_max,
         ready: status.ready,

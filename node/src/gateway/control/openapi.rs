@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{admins, bandwidth, files, holes, members, node, plan, root_key, tree};
+use super::{admins, bandwidth, files, holes, meet, members, node, plan, root_key, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,6 +20,7 @@ use super::{admins, bandwidth, files, holes, members, node, plan, root_key, tree
         plan::what_if,
         node::shutdown,
         node::join,
+        meet::meet,
         members::members,
         members::revoke,
         members::revoke_with_root_key,

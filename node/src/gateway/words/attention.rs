@@ -144,6 +144,7 @@ fn text(reason: &AttentionReason) -> String {
         | AttentionReason::LoopbackAddressOnly { .. }
         | AttentionReason::PrivateAddressOnly { .. }
         | AttentionReason::MembersUnreachable { .. }
+        | AttentionReason::NoOneReachable
         | AttentionReason::NoAddressInTicket => reachability(reason),
         AttentionReason::Other => String::new(),
     }
@@ -183,8 +184,8 @@ fn reachability(reason: &AttentionReason) -> String {
         AttentionReason::PrivateAddressOnly { name, address } => {
             let port = address.rsplit_once(':').map_or("", |(_, port)| port);
             format!(
-                "{name} has only private addresses ({address}): other sites can connect to it once its router forwards UDP \
-                 port {port} and its config.toml says addresses = [\"NAME-OR-PUBLIC-IP:{port}\"]"
+                "{name} has only private addresses ({address}): other sites can connect to it once its router has UPnP, NAT-PMP \
+                 or PCP switched on, or forwards UDP port {port} and its config.toml says addresses = [\"NAME-OR-PUBLIC-IP:{port}\"]"
             )
         }
         AttentionReason::MembersUnreachable { names } => format!(
@@ -192,6 +193,11 @@ fn reachability(reason: &AttentionReason) -> String {
              that each can reach",
             names.join(", ")
         ),
+        AttentionReason::NoOneReachable => {
+            "no one in this ticket can be reached from outside, as far as this node knows: the newcomer finds the pool from the \
+             same local network only; 'fsdfs status' says what kind of line this is and what would help"
+                .into()
+        }
         _ => "no member's address is known: the newcomer cannot find the pool; set addresses in config.toml".into(),
     }
 }

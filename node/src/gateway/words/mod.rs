@@ -5,6 +5,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod attention;
+pub(crate) mod reachability;
 pub(crate) mod refusal;
 
 use fsdfs_core::report::Notice;

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 /// A name server that does not answer must not keep the addresses that need none waiting for long.
 const LOOKUP_MAX: Duration = Duration::from_secs(3);
 
-/// Every address of every `HOST:PORT`. Names that cannot be looked up are left out.
+/// Every address of every `HOST:PORT`, in their order: the best are named first. Names that cannot be looked up are left out.
 pub(crate) async fn all(hosts: &[String]) -> Vec<SocketAddr> {
     let found = join_all(hosts.iter().map(|host| one(host))).await;
-    let distinct: BTreeSet<SocketAddr> = found.into_iter().flatten().collect();
-    distinct.into_iter().collect()
+    let mut known = BTreeSet::new();
+    found.into_iter().flatten().filter(|addr| known.insert(*addr)).collect()
 }
 
 async fn one(host: &str) -> Vec<SocketAddr> {

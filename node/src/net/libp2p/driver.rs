@@ -1,6 +1,7 @@
 //! Owns the swarm. Its loop only routes: bytes of messages and blocks move in the tasks of the sessions.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,22 +10,31 @@ use futures::StreamExt as _;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, Stream, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, identify, kad, mdns};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address;
 use super::behaviour::{NodeBehaviour, NodeBehaviourEvent};
 use super::streams::StreamsEvent;
 use crate::net::command::{NetCommand, OwnAddresses};
+use crate::net::discovery::book_file::BookFile;
 use crate::net::discovery::resolve;
 use crate::net::discovery::searches::{PeerSearches, SearchStep};
 use crate::net::event::NetEvent;
+use crate::net::findings::MeetOutcome;
 use crate::net::handshake::gatekeeper::Gatekeeper;
 use crate::net::session::streams::PeerStreams;
 use crate::net::session::{Session, SessionHub};
 
 /// Peers are told goodbye for at most this long.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// Addresses of one peer that the swarm dials at once, as it does by default.
+const DIALLED_AT_ONCE: usize = 8;
+/// Of them from the address book at least, however many a card names: all of these may be wrong.
+const NOTED_MIN: usize = 2;
+/// Dials to addresses of unknown owners at once.
+const MEETINGS_MAX: usize = 32;
 
 /// A connection of a session that ended by itself; it is to be closed.
 #[derive(Debug)]
@@ -52,6 +62,13 @@ pub(super) struct SwarmDriver {
     /// For what this driver tells itself from other tasks.
     pub orders: mpsc::WeakUnboundedSender<NetCommand>,
     pub sessions: BTreeMap<NodeId, LiveSession>,
+    pub book: Arc<BookFile>,
+    /// Where the peer of each connection is.
+    pub remotes: BTreeMap<ConnectionId, SocketAddr>,
+    /// Dials of which it is not known whom they lead to, and who waits for each.
+    pub meetings: BTreeMap<ConnectionId, oneshot::Sender<MeetOutcome>>,
+    /// That something about this node's addresses is different.
+    pub news: watch::Receiver<()>,
     pub ended: (mpsc::UnboundedSender<SessionEnded>, mpsc::UnboundedReceiver<SessionEnded>),
     pub searches: PeerSearches<ConnectionId, kad::QueryId>,
     /// Events of the loop itself that the daemon has no room for yet.
@@ -71,6 +88,12 @@ impl SwarmDriver {
                     Some(command) => self.on_command(command),
                 },
                 Some(ended) = self.ended.1.recv() => self.on_ended(&ended),
+                // One that the daemon has no room for yet says it all.
+                Ok(()) = self.news.changed() => {
+                    if !matches!(self.events.back(), Some(NetEvent::AddressesChanged)) {
+                        self.events.push_back(NetEvent::AddressesChanged);
+                    }
+                }
                 Ok(room) = events.reserve(), if !self.events.is_empty() => {
                     if let Some(event) = self.events.pop_front() {
                         room.send(event);
@@ -86,17 +109,23 @@ impl SwarmDriver {
         match command {
             NetCommand::Find { node, addrs } => self.find(node, addrs),
             NetCommand::Resolved { node, addrs } => {
-                self.dial(node, addrs.into_iter().map(address::quic).collect());
+                // Those that are dialled at once all end within one handshake's timeout, and a search with them.
+                let room = DIALLED_AT_ONCE.saturating_sub(addrs.len()).max(NOTED_MIN);
+                let noted = self.book.addresses(node).into_iter().filter(|noted| !addrs.contains(noted)).take(room);
+                let all = addrs.iter().copied().chain(noted).map(address::quic).collect();
+                self.dial(node, all);
                 self.searches.resolved(node);
             }
             NetCommand::Learn { node, addrs } => {
                 let Some(peer) = address::peer_id(node) else { return };
+                self.book.note_named(node, &addrs);
                 for addr in addrs {
                     self.swarm.behaviour_mut().kad.add_address(&peer, address::quic(addr));
                 }
             }
             NetCommand::Drop { node, reason } => self.drop_peer(node, &reason),
             NetCommand::Dismiss { node, reason } => self.dismiss(node, &reason),
+            NetCommand::Meet { addr, answer } => self.meet(addr, answer),
             NetCommand::Stop => {}
         }
     }
@@ -104,20 +133,24 @@ impl SwarmDriver {
     fn on_swarm(&mut self, event: SwarmEvent<NodeBehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
                 // A node dials from the port it listens on, so this is where it can be found, whoever dialled.
                 let addr = endpoint.get_remote_address().clone();
+                address::socket_addr(&addr).into_iter().for_each(|addr| {
+                    self.remotes.insert(connection_id, addr);
+                });
                 self.swarm.behaviour_mut().kad.add_address(&peer_id, addr);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.on_closed(&peer_id, connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 tracing::debug!(%error, "dial failed");
                 self.searches.failed(connection_id);
+                self.end_meeting(connection_id, MeetOutcome::Nobody);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(&address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 address::socket_addr(&address).into_iter().for_each(|addr| {
-                    self.addresses.lock().listening.remove(&addr);
+                    self.addresses.change(|table| table.listening.remove(&addr));
                 });
             }
             SwarmEvent::ListenerClosed { reason: Err(error), .. } => tracing::error!(%error, "no longer listening"),
@@ -137,7 +170,7 @@ impl SwarmDriver {
             NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 let seen = address::node_id(&peer_id).zip(address::socket_addr(&info.observed_addr));
                 seen.into_iter().for_each(|(node, addr)| {
-                    self.addresses.lock().observed.insert(node, addr);
+                    self.addresses.change(|table| table.observed.insert(node, addr) != Some(addr));
                 });
             }
             NodeBehaviourEvent::Kad(kad::Event::OutboundQueryProgressed {
@@ -154,6 +187,7 @@ impl SwarmDriver {
     /// The connection with the greatest number is the one in use; see [`super::streams`].
     fn use_connection(&mut self, node: NodeId, connection: ConnectionId, streams: PeerStreams<Stream>) {
         let number = streams.number;
+        self.end_meeting(connection, MeetOutcome::Met(node));
         if self.sessions.get(&node).is_some_and(|live| live.number > number) {
             self.swarm.close_connection(connection);
             return;
@@ -161,6 +195,10 @@ impl SwarmDriver {
         let before = self.sessions.remove(&node);
         if let Some(before) = &before {
             self.swarm.close_connection(before.connection);
+        }
+        if let Some(remote) = self.remotes.get(&connection).copied() {
+            self.book.note_worked(node, remote);
+            self.addresses.change(|table| table.remotes.insert(node, remote) != Some(remote));
         }
         let facts = self.keeper.take_facts(node);
         let ended = self.ended.0.clone();
@@ -173,10 +211,12 @@ impl SwarmDriver {
 
     fn on_closed(&mut self, peer: &PeerId, connection: ConnectionId) {
         self.searches.failed(connection);
+        self.end_meeting(connection, MeetOutcome::Nobody);
+        self.remotes.remove(&connection);
         let Some(node) = address::node_id(peer) else { return };
         if let Some(live) = self.sessions.get(&node).filter(|live| live.connection == connection) {
             live.session.stop();
-            self.addresses.lock().observed.remove(&node);
+            self.forget_path(node);
         }
     }
 
@@ -184,12 +224,21 @@ impl SwarmDriver {
         self.swarm.close_connection(ended.connection);
         if self.sessions.get(&ended.node).is_some_and(|live| live.connection == ended.connection) {
             self.sessions.remove(&ended.node);
+            self.forget_path(ended.node);
         }
+    }
+
+    /// Nothing is known by a peer that is not connected.
+    fn forget_path(&self, node: NodeId) {
+        self.addresses.change(|table| {
+            let (seen, here) = (table.observed.remove(&node), table.remotes.remove(&node));
+            seen.is_some() || here.is_some()
+        });
     }
 
     fn on_listening(&mut self, addr: &Multiaddr) {
         let Some(addr) = address::socket_addr(addr) else { return };
-        if self.addresses.lock().listening.insert(addr) {
+        if self.addresses.change(|table| table.listening.insert(addr)) {
             self.events.push_back(NetEvent::Listening(addr));
         }
     }
@@ -236,6 +285,27 @@ impl SwarmDriver {
         match self.swarm.dial(dial) {
             Ok(()) => self.searches.dialled(node, connection),
             Err(error) => tracing::debug!(?node, %error, "not dialled"),
+        }
+    }
+
+    /// The dial ends by itself: connected and its streams open, or not.
+    fn meet(&mut self, addr: SocketAddr, answer: oneshot::Sender<MeetOutcome>) {
+        let there = self.sessions.iter().find(|(_, live)| self.remotes.get(&live.connection) == Some(&addr));
+        if let Some((node, _)) = there {
+            let _ = answer.send(MeetOutcome::Connected(*node));
+            return;
+        }
+        let dial = DialOpts::unknown_peer_id().address(address::quic(addr)).build();
+        let connection = dial.connection_id();
+        if self.meetings.len() < MEETINGS_MAX && self.swarm.dial(dial).is_ok() {
+            self.meetings.insert(connection, answer);
+        }
+    }
+
+    fn end_meeting(&mut self, connection: ConnectionId, outcome: MeetOutcome) {
+        if let Some(answer) = self.meetings.remove(&connection) {
+            // Whoever asked may have gone away.
+            let _ = answer.send(outcome);
         }
     }
 

@@ -19,10 +19,11 @@ use super::driver::SwarmDriver;
 use super::{address, transport};
 use crate::net::command::{NetCommand, OwnAddresses};
 use crate::net::config::{NetConfig, NetError};
+use crate::net::discovery::book_file::BookFile;
 use crate::net::discovery::searches::PeerSearches;
 use crate::net::event::NetEvent;
 use crate::net::handshake::gatekeeper::Gatekeeper;
-use crate::net::quic::QuicSettings;
+use crate::net::quic::{PacketFilter, QuicSettings};
 use crate::net::session::SessionHub;
 
 /// Connections without streams (a duplicate that lost) are closed after this.
@@ -39,6 +40,9 @@ pub(crate) struct Attachment {
     pub keeper: Arc<Gatekeeper>,
     pub hub: Arc<SessionHub>,
     pub addresses: Arc<OwnAddresses>,
+    pub book: Arc<BookFile>,
+    /// Takes out of QUIC's sockets what is not QUIC's.
+    pub filter: PacketFilter,
     pub commands: mpsc::UnboundedReceiver<NetCommand>,
     /// For what the transport's task tells itself from other tasks.
     pub orders: mpsc::WeakUnboundedSender<NetCommand>,
@@ -47,9 +51,9 @@ pub(crate) struct Attachment {
 /// Listens, and spawns the task that owns all connections. Returns the address asked for, with the port it got.
 pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(SocketAddr, JoinHandle<()>), NetError> {
     probe(config.listen)?;
-    let Attachment { keeper, hub, addresses, commands, orders } = net;
+    let Attachment { keeper, hub, addresses, book, filter, commands, orders } = net;
     let quic = QuicSettings { congestion: config.congestion, download_max: config.bandwidth.download_max() };
-    let mut swarm = swarm(&keeper, config.mdns, quic)?;
+    let mut swarm = swarm(&keeper, config.mdns, quic, filter)?;
     let first = listen(&mut swarm, config.listen).await?;
     if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
         listen_on_v6_too(&mut swarm, first.port());
@@ -59,7 +63,11 @@ pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(Socket
         swarm,
         keeper,
         hub,
+        news: addresses.watch(),
         addresses,
+        book,
+        remotes: BTreeMap::new(),
+        meetings: BTreeMap::new(),
         orders,
         commands,
         sessions: BTreeMap::new(),
@@ -96,9 +104,10 @@ pub(super) fn swarm(
     keeper: &Arc<Gatekeeper>,
     mdns: bool,
     quic: QuicSettings,
+    filter: PacketFilter,
 ) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
-    let transport = transport::build(&key, Arc::clone(keeper), quic).map_err(|_| NetError::Key)?;
+    let transport = transport::build(&key, Arc::clone(keeper), quic, filter).map_err(|_| NetError::Key)?;
     let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))

@@ -2,7 +2,7 @@
 //!
 //! It ends where a connection has a peer with a key; who may come in is decided behind it. The only folder that names quinn,
 //! so that another implementation of QUIC can take its place. A socket is made in one place ([`socket`]) and handed to quinn as
-//! an abstract one, and addresses are canonical at the border ([`address`]): one socket for both families can be put below
+//! an abstract one, without the packets that are not QUIC's ([`packets`]), and addresses are canonical at the border ([`address`]): one socket for both families can be put below
 //! without a change above.
 
 pub(super) mod address;
@@ -13,6 +13,7 @@ mod error;
 mod line;
 mod listener;
 mod muxer;
+mod packets;
 mod pending;
 mod socket;
 #[cfg(test)]
@@ -23,4 +24,5 @@ mod upgrade;
 
 pub(super) use config::QuicSettings;
 pub(super) use error::QuicError;
+pub(super) use packets::{PacketFilter, ProbePacket};
 pub(super) use transport::QuicTransport;

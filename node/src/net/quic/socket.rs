@@ -7,6 +7,8 @@ use std::sync::{Arc, Once};
 use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::packets::PacketFilter;
+
 /// Asked of the system for each direction: 40 ms of a line of 800 Mbit/s, as long as a busy machine may leave the socket alone.
 const BUFFER_BYTES: usize = 4 << 20;
 
@@ -15,14 +17,14 @@ const SHOWN_FACTOR: usize = if cfg!(target_os = "linux") { 2 } else { 1 };
 
 /// A socket of one family: `[::]` is not `0.0.0.0`. What quinn does to it: it asks for segmentation by the kernel (GSO, GRO),
 /// for the marks of congestion (ECN), and forbids fragments.
-pub(super) fn bind(addr: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+pub(super) fn bind(addr: SocketAddr, filter: &PacketFilter) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     enlarge_buffers(&socket);
     socket.bind(&addr.into())?;
-    TokioRuntime.wrap_udp_socket(socket.into())
+    Ok(filter.filtered(TokioRuntime.wrap_udp_socket(socket.into())?))
 }
 
 /// What the system does not give is no reason not to start.

@@ -17,12 +17,15 @@ use super::config::{QuicConfig, QuicSettings};
 use super::error::QuicError;
 use super::listener::{QuicListener, reaches};
 use super::muxer::QuicMuxer;
+use super::packets::PacketFilter;
 use super::upgrade::{Upgrade, upgrade};
 use super::{address, socket, tls};
 
 /// All endpoints of a node. It dials from where it listens, if it can: that is where it can be found then.
 pub(in crate::net) struct QuicTransport {
     config: QuicConfig,
+    /// Of every socket.
+    filter: PacketFilter,
     listeners: SelectAll<QuicListener>,
     /// At most one a family, for addresses that no listener reaches.
     dialers: Vec<Endpoint>,
@@ -32,9 +35,10 @@ pub(in crate::net) struct QuicTransport {
 
 impl QuicTransport {
     /// Fails only for a key that is none.
-    pub(in crate::net) fn new(key: &Keypair, settings: QuicSettings) -> Result<Self, QuicError> {
+    pub(in crate::net) fn new(key: &Keypair, settings: QuicSettings, filter: PacketFilter) -> Result<Self, QuicError> {
         Ok(Self {
             config: QuicConfig::new(key, settings)?,
+            filter,
             listeners: SelectAll::new(),
             dialers: Vec::new(),
             waker: None,
@@ -42,7 +46,7 @@ impl QuicTransport {
     }
 
     fn listen(&mut self, id: ListenerId, addr: SocketAddr) -> Result<(), QuicError> {
-        let endpoint = endpoint(addr, self.config.listening(addr), Some(self.config.server.clone()))?;
+        let endpoint = self.endpoint(addr, self.config.listening(addr), Some(self.config.server.clone()))?;
         self.listeners.push(QuicListener::new(id, endpoint)?);
         self.waker.take().into_iter().for_each(Waker::wake);
         Ok(())
@@ -62,9 +66,20 @@ impl QuicTransport {
             return Ok(dialer.clone());
         }
         let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let dialer = endpoint(SocketAddr::new(any, 0), QuicConfig::dialling(), None)?;
+        let dialer = self.endpoint(SocketAddr::new(any, 0), QuicConfig::dialling(), None)?;
         self.dialers.push(dialer.clone());
         Ok(dialer)
+    }
+
+    /// The only place that puts QUIC on a socket.
+    fn endpoint(
+        &self,
+        addr: SocketAddr,
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+    ) -> Result<Endpoint, QuicError> {
+        let socket = socket::bind(addr, &self.filter)?;
+        Ok(Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))?)
     }
 }
 
@@ -101,10 +116,4 @@ impl Transport for QuicTransport {
         this.waker = Some(cx.waker().clone());
         Poll::Pending
     }
-}
-
-/// The only place that puts QUIC on a socket.
-fn endpoint(addr: SocketAddr, config: EndpointConfig, server: Option<ServerConfig>) -> Result<Endpoint, QuicError> {
-    let socket = socket::bind(addr)?;
-    Ok(Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))?)
 }

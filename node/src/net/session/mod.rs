@@ -27,7 +27,7 @@ use fsdfs_proto::identity::{Fact, RawFact};
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{AttachedBlock, Message};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{Mutex as AsyncMutex, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -39,7 +39,7 @@ use inbox::{PeerInbox, WaitingPlaces};
 use link_meter::LinkMeter;
 use streams::PeerStreams;
 
-use super::event::NetEvent;
+use super::event::{NetEvent, ProbeMessage};
 use super::governor::LinkReport;
 use super::handshake::gatekeeper::Gatekeeper;
 use super::pacer::{BlockPace, RateGate};
@@ -90,6 +90,10 @@ pub(crate) struct SessionHub {
     outboxes: Mutex<BTreeMap<NodeId, PeerOutbox>>,
     /// How fast each may send facts. Stays when its connection ends: a new one would be a way around it.
     allowances: Mutex<BTreeMap<NodeId, FactAllowance>>,
+    /// What the engine has nothing to do with.
+    probes: mpsc::Sender<ProbeMessage>,
+    /// That there is one more peer to which something can be sent.
+    opened: watch::Sender<()>,
     started: Instant,
 }
 
@@ -161,7 +165,12 @@ pub(crate) struct Session {
 }
 
 impl SessionHub {
-    pub(crate) fn new(events: mpsc::Sender<NetEvent>, budget: InboundBudget, keeper: Arc<Gatekeeper>) -> Self {
+    pub(crate) fn new(
+        events: mpsc::Sender<NetEvent>,
+        budget: InboundBudget,
+        keeper: Arc<Gatekeeper>,
+        probes: mpsc::Sender<ProbeMessage>,
+    ) -> Self {
         Self {
             inbox: PeerInbox::new(events.clone()),
             events,
@@ -172,6 +181,8 @@ impl SessionHub {
             keeper,
             outboxes: Mutex::default(),
             allowances: Mutex::default(),
+            probes,
+            opened: watch::Sender::default(),
             started: Instant::now(),
         }
     }
@@ -212,6 +223,16 @@ impl SessionHub {
         }
     }
 
+    /// Whether something can be sent to it now.
+    pub(crate) fn is_open(&self, node: NodeId) -> bool {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&node)
+    }
+
+    /// Told whenever there is one more such peer.
+    pub(crate) fn watch_opened(&self) -> watch::Receiver<()> {
+        self.opened.subscribe()
+    }
+
     fn open_outbox(&self, node: NodeId) -> OutboxQueues {
         let (messages, messages_out) = mpsc::channel(MESSAGES_QUEUED_MAX);
         let (blocks, blocks_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
@@ -224,6 +245,7 @@ impl SessionHub {
         let outbox =
             PeerOutbox { messages, blocks, repairs, bytes: of_bytes, link: of_link, overflow: told, unread: asked };
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(node, outbox);
+        self.opened.send_replace(());
         let blocks = BlockQueues { blocks: AsyncMutex::new(blocks_out), repairs: AsyncMutex::new(repairs_out) };
         OutboxQueues { messages: messages_out, blocks, link, bytes, overflow, unread }
     }
@@ -457,6 +479,11 @@ async fn read(
             Message::Facts(batch) => hub.check_facts(from, &mut batch.facts).await?,
             Message::HeadsReply(reply) => hub.check_facts(from, &mut reply.facts).await?,
             _ => {}
+        }
+        if matches!(message, Message::Probe(_) | Message::ProbeReply(_)) {
+            // Beyond what may wait they are not heard: nothing depends on a single one.
+            let _ = hub.probes.try_send(ProbeMessage { from, message });
+            continue;
         }
         backpressure.reserve(&message).await;
         let payload = match message.attached() {

@@ -19,7 +19,7 @@ use fsdfs_proto::message::meeting::RelayedStore;
 use fsdfs_proto::message::{AttachedBlock, FetchRequest, Message, Redundancy, StoreRequest};
 use fsdfs_proto::receipt::BlockReceipt;
 
-use super::{HandshakeRejected, Net, NetError, NetEvent};
+use super::{HandshakeRejected, Net, NetConfig, NetError, NetEvent};
 use crate::config::{BandwidthChange, BandwidthLimits, BandwidthPlan, LiveBandwidth};
 use pool::{PATIENCE, TestPool};
 
@@ -259,7 +259,7 @@ async fn a_port_in_use_is_named() {
     let pool = TestPool::new(&[1, 2]);
     let a = pool.start(1).await;
     let (events, _inbox) = tokio::sync::mpsc::channel(1);
-    let config = pool::config(&a.addr().to_string(), false, 4 << 20);
+    let config = NetConfig::new(a.addr(), 4 << 20);
     let error = Net::start(config, pool.keeper(2), events).await.err().unwrap();
     assert!(matches!(error, NetError::AddressInUse(addr) if addr == a.addr()));
 }
@@ -354,4 +354,24 @@ async fn blocks_of_a_user_do_not_wait_for_those_of_repair() {
     // A block of repair that was begun takes half a minute here.
     let of_user: BTreeSet<BlockId> = (100..110).map(|i| block(i).id()).collect();
     assert_eq!(b.blocks(10).await, of_user);
+}
+
+#[tokio::test]
+async fn packets_that_are_not_quics_are_answered_by_nothing_and_harm_nothing() {
+    let pool = TestPool::new(&[1, 2]);
+    let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    for first in [0, 1, 2, 3, 4, 0x3f] {
+        for len in [1, 35, 36, 37, 1_200] {
+            let mut packet = vec![0; len];
+            packet[0] = first;
+            stranger.send_to(&packet, a.addr()).unwrap();
+        }
+    }
+    // Whatever came to the socket before is over when a connection is up.
+    a.connect(&mut b).await;
+    a.reaches(&mut b).await;
+    let answer = stranger.recv(&mut [0; 64]);
+    assert!(answer.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "{answer:?}");
 }

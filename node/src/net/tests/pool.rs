@@ -108,13 +108,7 @@ impl TestPool {
 }
 
 pub(in crate::net) fn config(listen: &str, mdns: bool, inbound_bytes_max: usize) -> NetConfig {
-    NetConfig {
-        listen: listen.parse().unwrap(),
-        mdns,
-        inbound_bytes_max,
-        congestion: Default::default(),
-        bandwidth: Default::default(),
-    }
+    NetConfig { mdns, ..NetConfig::new(listen.parse().unwrap(), inbound_bytes_max) }
 }
 
 fn node(seed: u8) -> NodeId {

@@ -17,7 +17,7 @@ use super::behaviour::NodeBehaviourEvent;
 use super::start::swarm;
 use super::streams::StreamsEvent;
 use crate::net::NetEvent;
-use crate::net::quic::QuicSettings;
+use crate::net::quic::{PacketFilter, QuicSettings};
 use crate::net::tests::pool::{TestNode, TestPool, key};
 use crate::net::tests::store;
 
@@ -70,7 +70,7 @@ async fn a_block_with_other_bytes_than_announced_is_reported() {
 
 /// A member whose program writes `bytes` where messages belong.
 fn speak_rudely(pool: &TestPool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
-    let mut swarm = swarm(&pool.keeper(2), false, QuicSettings::default()).unwrap();
+    let mut swarm = swarm(&pool.keeper(2), false, QuicSettings::default(), PacketFilter::new().0).unwrap();
     let peer = address::peer_id(to.node).unwrap();
     swarm.dial(address::quic(to.addr()).with_p2p(peer).unwrap()).unwrap();
     tokio::spawn(async move {

@@ -19,7 +19,7 @@ use quinn::{ClientConfig, Connection, Endpoint, ServerConfig};
 use super::super::address::{quic, socket_addr};
 use super::super::muxer::{QuicMuxer, QuicStream};
 use super::super::upgrade::Upgrade;
-use super::super::{QuicError, QuicSettings, QuicTransport};
+use super::super::{PacketFilter, QuicError, QuicSettings, QuicTransport};
 
 /// Nothing on loopback takes so long, except on a machine that is busy with other things.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,7 +43,8 @@ impl Side {
     }
 
     pub(super) async fn listen_as(key: Keypair, at: SocketAddr) -> Self {
-        let (transport, listener) = (QuicTransport::new(&key, QuicSettings::default()).unwrap(), ListenerId::next());
+        let transport = QuicTransport::new(&key, QuicSettings::default(), PacketFilter::new().0).unwrap();
+        let listener = ListenerId::next();
         let mut side = Self { transport, listener, at, key };
         side.transport.listen_on(listener, quic(at)).unwrap();
         let TransportEvent::NewAddress { listen_addr, .. } = side.event().await else { panic!("no address") };

@@ -1,0 +1,72 @@
+//! What is found out about addresses of this node: plain values, which others of this folder make and show.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+
+use fsdfs_proto::control::AddressScope;
+use fsdfs_proto::ids::NodeId;
+
+/// How a router is asked to forward a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MappingProtocol {
+    /// Port Control Protocol.
+    Pcp,
+    /// What came before it.
+    NatPmp,
+    /// Universal Plug and Play, as most home routers have it.
+    Upnp,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MappingState {
+    /// Nobody is asked: the owner does not want it, or the node listens on this machine only.
+    #[default]
+    Off,
+    /// There is no router, or this machine has a public address itself.
+    NoRouter,
+    /// The router has been asked for the first time and has not said anything yet.
+    Asking,
+    /// The router forwards this address to the node.
+    Mapped {
+        /// The router's address and port.
+        external: SocketAddrV4,
+        /// How it was asked.
+        by: MappingProtocol,
+    },
+    /// The router forwards, but its own address is no public one: another router, or the provider's, stands before it.
+    SecondRouter {
+        /// The address between the two.
+        external: Ipv4Addr,
+        /// How it was asked.
+        by: MappingProtocol,
+    },
+    /// The router speaks none of the protocols, or they are switched off in it.
+    NotOffered,
+}
+
+/// What is known of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reachability {
+    /// Whoever knows it can reach this node.
+    Open,
+    /// Members sent packets there, and nothing came.
+    Closed,
+}
+
+/// What came of dialling an address without knowing who answers there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeetOutcome {
+    /// This member is there, and both have let each other in.
+    Met(NodeId),
+    /// This member is there, and was connected before.
+    Connected(NodeId),
+    /// No member of this pool answered.
+    Nobody,
+    /// The name cannot be looked up.
+    NoAddress,
+}
+
+/// Whether the world can send to this address: it is neither of a local network nor of a provider's own translation.
+pub(super) fn is_public(ip: IpAddr) -> bool {
+    AddressScope::of(&SocketAddr::new(ip, 1).to_string()) == AddressScope::Public && !ip.is_unspecified()
+}
