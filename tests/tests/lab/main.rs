@@ -6,6 +6,7 @@
 //! `LAB_PENDING=1` also plays the scenarios that wait for a feature, to see what becomes of them today.
 
 mod change;
+mod eight;
 mod hostile;
 mod mapping;
 mod meeting;
@@ -24,7 +25,8 @@ use scenario::{LabMachine, LabScenario};
 
 /// In the order in which they begin: those that mostly wait come first, so that the others go on beside them.
 fn scenarios() -> Vec<LabScenario> {
-    let mut all: Vec<LabScenario> = [change::ALL, hostile::ALL, mapping::ALL, meeting::ALL, speed::ALL].concat();
+    let mut all: Vec<LabScenario> =
+        [change::ALL, eight::ALL, hostile::ALL, mapping::ALL, meeting::ALL, speed::ALL].concat();
     all.sort_by_key(|scenario| scenario.is_loud);
     all
 }
