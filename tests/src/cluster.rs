@@ -44,22 +44,21 @@ impl TestProgram {
         Self { unit: Some(unit), ..self }
     }
 
-    /// In a network namespace that has this name.
-    pub fn inside(self, namespace: &str) -> Self {
+    /// In a network namespace. `ip` becomes the program, so that signals reach it.
+    pub fn in_namespace(self, namespace: &str) -> Self {
         Self { namespace: Some(namespace.to_owned()), ..self }
+    }
+
+    fn start(&self) -> Command {
+        let Some(namespace) = &self.namespace else { return Command::new(&self.path) };
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(&self.path);
+        command
     }
 
     /// A command of this program for one home folder.
     pub fn command(&self, home: &Path) -> Command {
-        let mut command = match &self.namespace {
-            None => Command::new(&self.path),
-            Some(namespace) => {
-                // It becomes the program itself, so the process is the program's.
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", namespace]).arg(&self.path);
-                command
-            }
-        };
+        let mut command = self.start();
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", home).env("FSDFS_HOME", home).env("FSDFS_LOG", "info").stdin(Stdio::null());
         if self.acts {
@@ -87,7 +86,20 @@ pub struct ClusterNode {
     pub home: PathBuf,
     /// What it gives: a size, or `none`.
     pub storage: String,
+    /// Where it listens; without one it takes a free port on loopback.
+    network: Option<NodeNetwork>,
     daemon: Option<Child>,
+}
+
+/// How a node is reached that is not on loopback.
+#[derive(Clone, Debug)]
+pub struct NodeNetwork {
+    /// The network namespace in which it runs.
+    pub namespace: String,
+    /// What it listens on, as `--listen` takes it.
+    pub listen: String,
+    /// What its card says first, as `--address` takes it.
+    pub addresses: Vec<String>,
 }
 
 impl TestCluster {
@@ -157,18 +169,19 @@ impl TestCluster {
 
     /// A node with a home folder and nothing in it.
     pub fn new_node(&self) -> Result<ClusterNode> {
-        self.new_node_inside(format!("node{}", self.nodes.len()), None)
-    }
-
-    /// The same with a name, in a network namespace if one is given.
-    pub fn new_node_inside(&self, name: String, namespace: Option<&str>) -> Result<ClusterNode> {
+        let name = format!("node{}", self.nodes.len());
         let home = self.folder.path().join(&name);
         fs::create_dir_all(&home)?;
-        let program = match namespace {
-            None => self.program.clone(),
-            Some(namespace) => self.program.clone().inside(namespace),
-        };
-        Ok(ClusterNode { program, name, home, storage: "8GiB".into(), daemon: None })
+        let (program, storage) = (self.program.clone(), "8GiB".into());
+        Ok(ClusterNode { program, name, home, storage, network: None, daemon: None })
+    }
+
+    /// The same in a network of its own.
+    pub fn new_node_in(&self, network: NodeNetwork) -> Result<ClusterNode> {
+        let mut node = self.new_node()?;
+        node.program = node.program.clone().in_namespace(&network.namespace);
+        node.network = Some(network);
+        Ok(node)
     }
 
     /// Waits until every running node is connected to every other and holds the pool's key.
@@ -265,15 +278,21 @@ impl ClusterNode {
 
     /// What `init` and `join` are told. Tests find each other by tickets and cards; mDNS would find the neighbours' tests as well.
     fn choices(&self) -> Result<Vec<String>> {
-        let address = format!("127.0.0.1:{}", free_port()?);
+        let (listen, addresses) = match &self.network {
+            Some(network) => (network.listen.clone(), network.addresses.clone()),
+            None => {
+                let address = format!("127.0.0.1:{}", free_port()?);
+                (address.clone(), vec![address])
+            }
+        };
         let site = format!("site-{}", self.name);
         let storage = match self.storage.as_str() {
             "none" => "none".into(),
             size => format!("{}:{size}", self.home.join("blocks").display()),
         };
-        let choices = ["--name", &self.name, "--site", &site, "--listen", &address, "--address", &address];
-        let storage = ["--storage", &storage, "--no-mdns"];
-        Ok(choices.into_iter().chain(storage).map(str::to_owned).collect())
+        let choices = ["--name", &self.name, "--site", &site, "--listen", &listen, "--storage", &storage, "--no-mdns"];
+        let addresses = addresses.iter().flat_map(|address| ["--address", address]);
+        Ok(choices.into_iter().chain(addresses).map(str::to_owned).collect())
     }
 
     /// Starts the daemon and waits until it answers.
