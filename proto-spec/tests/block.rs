@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
 
-mod sealed;
-
+use crate::sealed::{self, AuditVector, BlockVector, EPOCH, ReceiptVector, VOLUME, VectorFile, keys, seal};
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::{Block, PAYLOAD_BYTES_MAX};
 use fsdfs_proto::codec::FormatError;
@@ -15,9 +14,8 @@ use fsdfs_proto::volume::{
     LinkClass, Manifest, VersionVector, VolumeKeys, header, open_data, seal_data,
 };
 use proptest::prelude::*;
-use sealed::{AuditVector, BlockVector, EPOCH, ReceiptVector, VOLUME, VectorFile, keys, seal};
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/block.json");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/block.json");
 
 fn link(number: u8, class: LinkClass) -> BlockLink {
     BlockLink { id: BlockId([number; 32]), class, redundancy: Redundancy::Replicas(3) }

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 const SECRET: Key = Key([7; 32]);
 const NONCE: [u8; NONCE_BYTES] = [9; NONCE_BYTES];
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/gate.json");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/gate.json");
 
 /// `value` is the MessagePack inside the frame; `error` stands in its place when the frame must be refused.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -5,8 +5,6 @@
     reason = "a test may panic, and reads and writes its vectors"
 )]
 
-mod samples;
-
 use std::sync::LazyLock;
 
 use fsdfs_proto::codec::{self, FormatError};
@@ -15,9 +13,9 @@ use fsdfs_proto::ids::{BlockId, Digest, PoolId, PublicKey, hex};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use samples::{RefusedText, StringVector};
+use crate::samples::{self, RefusedText, StringVector};
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/identity.json");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/identity.json");
 
 /// A root key, made from a spare key.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

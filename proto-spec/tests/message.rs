@@ -20,9 +20,9 @@ use fsdfs_proto::time::Hlc;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
-mod later;
+use crate::later;
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/message.json");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/message.json");
 
 /// `message` is the value for people, as JSON; there is none when the bytes must be refused.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

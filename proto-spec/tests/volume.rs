@@ -2,8 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
 
-mod sealed;
-
+use crate::sealed::{self, BlockVector, EPOCH, VOLUME, keys};
 use bytes::Bytes;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::{self, FormatError};
@@ -16,10 +15,9 @@ use fsdfs_proto::volume::{
     IndexedLink, LinkClass, Manifest, MarkSet, NodeTarget, VersionVector, Xattr, check_name, header, weight,
 };
 use proptest::prelude::*;
-use sealed::{BlockVector, EPOCH, VOLUME, keys};
 use serde::Serialize;
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/volume.json");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/volume.json");
 const A: Writer = Writer([0xa; 16]);
 const B: Writer = Writer([0xb; 16]);
 

@@ -14,7 +14,7 @@ use fsdfs_proto::volume::{
 };
 use serde_json::{Value, json};
 
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/vectors/writers.json");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/writers.json");
 const POOL: PoolId = PoolId([7; 32]);
 
 fn key(number: u8) -> SigningKey {

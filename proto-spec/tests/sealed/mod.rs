@@ -1,6 +1,5 @@
 //! What the tests of chapters 02 and 05 share: fixed keys, published vectors, and sealing by hand, so that blocks can be
 //! made that the library refuses to make.
-#![allow(dead_code, reason = "each test binary uses a part")]
 
 use std::fmt;
 

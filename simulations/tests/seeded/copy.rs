@@ -7,10 +7,11 @@ use std::process::Command;
 
 use diffy::patch_set::{FileOperation, ParseOptions, PatchSet};
 
-/// What the simulator is made of.
-const CRATES: [&str; 3] = ["proto-spec", "node/core", "simulations"];
 /// The program of the copy. It has a name of its own because it is built beside the real one, with the same libraries.
 const PROGRAM: &str = "seeded-simulations";
+/// The version of all crates in the copy. Cargo tells crates in its target folder apart by name, version and path below the
+/// workspace: without it a crate with bugs in it could be taken for the real one.
+const VERSION: &str = "0.0.0-seeded";
 /// The patch that brings the switch; the others ask it.
 const SWITCH: &str = "switch";
 
@@ -67,45 +68,49 @@ pub fn build<'a>(names: impl IntoIterator<Item = &'a str>) -> PathBuf {
     for name in std::iter::once(SWITCH).chain(names) {
         apply(name, &mut files).unwrap_or_else(|error| panic!("{error}"));
     }
-    CRATES.iter().for_each(|folder| copy_folder(Path::new(folder), &copy, &files));
+    let workspace = workspace();
+    members(&workspace).for_each(|folder| copy_folder(Path::new(folder), &copy, &files));
     files.iter().for_each(|(path, text)| write(&copy.join(path), text.as_bytes()));
-    write(&copy.join("Cargo.toml"), workspace().as_bytes());
-    write(&copy.join("simulations/Cargo.toml"), simulator().as_bytes());
+    write(&copy.join("Cargo.toml"), workspace.to_string().as_bytes());
+    write(&copy.join("simulations/Cargo.toml"), simulator().to_string().as_bytes());
     write(&copy.join("Cargo.lock"), &read(&root().join("Cargo.lock")));
     let target =
         Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("cargo's folder for tests is in its target folder");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--package", "simulations", "--bin", PROGRAM, "--target-dir"]).arg(target);
+    // The whole workspace, and an example: then libraries get all features that some crate or its tests ask for, as in
+    // `cargo test --workspace`, which has built them so.
+    cargo.args(["build", "--workspace", "--example", PROGRAM, "--target-dir"]).arg(target);
     // Built as a whole: what an incremental build keeps of optimized crates has not always linked.
     cargo.env("CARGO_INCREMENTAL", "0");
     // No library may become another one meanwhile: all are in the lock file.
     let built = cargo.arg("--offline").current_dir(&copy).status().expect("cargo runs, for it runs this test");
     assert!(built.success(), "the engine with seeded bugs does not compile");
-    target.join("debug").join(PROGRAM)
+    target.join("debug/examples").join(PROGRAM)
 }
 
-/// The workspace's settings for these crates alone.
-fn workspace() -> String {
+/// The workspace with its settings, and all its crates: what the others ask of libraries counts, too.
+fn workspace() -> toml::Table {
     let mut manifest = manifest("Cargo.toml");
-    let workspace = manifest["workspace"].as_table_mut().expect("it is a workspace");
-    workspace.insert("members".into(), CRATES.to_vec().into());
-    workspace.remove("default-members");
-    workspace.remove("exclude");
-    // Of libraries that these crates do not name.
-    manifest.remove("patch");
-    manifest.to_string()
+    manifest["workspace"]["package"]["version"] = VERSION.into();
+    manifest
+}
+
+fn members(workspace: &toml::Table) -> impl Iterator<Item = &str> {
+    let members = workspace["workspace"]["members"].as_array().expect("it is a workspace");
+    members.iter().map(|folder| folder.as_str().expect("the path of a folder"))
 }
 
 /// The simulator's manifest, with the other name for its program.
-fn simulator() -> String {
+fn simulator() -> toml::Table {
     let mut manifest = manifest("simulations/Cargo.toml");
     manifest["package"].as_table_mut().expect("it is a package").insert("autobins".into(), false.into());
+    manifest.remove("bin");
     let program: toml::Table = [("name", PROGRAM), ("path", "src/main.rs")]
         .map(|(key, value)| (key.into(), value.into()))
         .into_iter()
         .collect();
-    manifest.insert("bin".into(), vec![program].into());
-    manifest.to_string()
+    manifest.insert("example".into(), vec![program].into());
+    manifest
 }
 
 fn manifest(path: &str) -> toml::Table {

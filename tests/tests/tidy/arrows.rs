@@ -6,8 +6,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Crates of this workspace, each with those it may name.
-const BELOW: [(&str, &[&str]); 6] = [
+const BELOW: [(&str, &[&str]); 7] = [
     ("fsdfs-proto", &[]),
+    ("fsdfs-proto-tests", &["fsdfs-proto"]),
     ("fsdfs-core", &["fsdfs-proto"]),
     ("fsdfs-node", &["fsdfs-proto", "fsdfs-core"]),
     ("fsdfs", &["fsdfs-proto", "fsdfs-core", "fsdfs-node"]),
@@ -87,7 +88,7 @@ fn network_and_database_are_named_in_one_manifest() {
 #[test]
 fn pure_crates_name_pure_libraries() {
     let manifests = manifests();
-    for name in ["fsdfs-proto", "fsdfs-core"] {
+    for name in ["fsdfs-proto", "fsdfs-proto-tests", "fsdfs-core"] {
         for named in &manifests[name] {
             assert!(PURE.contains(&named.as_str()), "{name} names {named}: if it does no I/O at all, add it to PURE");
         }

@@ -1,5 +1,9 @@
 //! Sizes, leftovers, and words that must not be there.
 
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
 use super::{files_ending, read, root, shown};
 
 /// Lines of a source file at most. Beyond that nobody reads it as a whole.
@@ -52,4 +56,30 @@ fn unsafe_code_is_in_one_source_file() {
     let allows = ["allow(", "unsafe_code"].concat();
     let files = files_ending(&[".rs"]).into_iter().filter(|path| read(path).contains(&allows)).map(|path| shown(&path));
     assert_eq!(files.collect::<Vec<_>>(), ["node/src/allocator.rs"], "calls into the C library that no library wraps");
+}
+
+#[test]
+fn programs_that_are_not_tested_hold_no_tests() {
+    let untested = |program: &Value| program.get("test").and_then(Value::as_bool) == Some(false);
+    for manifest in files_ending(&["Cargo.toml"]) {
+        let package: Table = read(&manifest).parse().expect("cargo reads it, too");
+        let programs = package.get("bin").and_then(Value::as_array).into_iter().flatten();
+        for source in programs.filter(|program| untested(program)).flat_map(|program| sources(&manifest, program)) {
+            let text = read(&source);
+            let test = ["#[test]", "#[tokio::test]", "proptest! {"].iter().find(|mark| text.contains(**mark));
+            assert!(test.is_none(), "{} has a test, but its program has test = false", shown(&source));
+        }
+    }
+}
+
+/// The files of a program: one, or the folder of a `main.rs` that has one to itself.
+fn sources(manifest: &Path, program: &Value) -> Vec<PathBuf> {
+    let name = program["name"].as_str().expect("a program has a name");
+    let path = program.get("path").and_then(Value::as_str).map_or_else(|| format!("src/bin/{name}.rs"), str::to_owned);
+    let path = manifest.with_file_name(path);
+    let folder = path.parent().filter(|folder| path.ends_with("main.rs") && !folder.ends_with("src"));
+    let of_it = |source: &PathBuf| *source == path || folder.is_some_and(|folder| source.starts_with(folder));
+    let found: Vec<PathBuf> = files_ending(&[".rs"]).into_iter().filter(of_it).collect();
+    assert!(!found.is_empty(), "{name} has no source at {}", shown(&path));
+    found
 }
