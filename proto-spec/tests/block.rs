@@ -1,6 +1,4 @@
 //! Blocks against their published bytes, and what a reader refuses (spec 02-block).
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
 
 use crate::sealed::{self, AuditVector, BlockVector, EPOCH, ReceiptVector, VOLUME, VectorFile, keys, seal};
 use ed25519_dalek::SigningKey;

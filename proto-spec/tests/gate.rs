@@ -1,8 +1,5 @@
 //! Gate frames against their published bytes, and what the gate refuses (spec 04-wire, "Gate").
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
-
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec::{self, FormatError};
 use fsdfs_proto::gate::{

@@ -1,9 +1,4 @@
 //! Every statement, ticket and capability string against its published bytes, and what is refused (spec 01-identity).
-#![allow(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test may panic, and reads and writes its vectors"
-)]
 
 use std::sync::LazyLock;
 

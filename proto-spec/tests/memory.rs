@@ -1,5 +1,4 @@
 //! How often a piece of a file is copied: counted in bytes that are allocated, for a copy needs a place.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use allocation_counter::measure;
 use fsdfs_proto::block::PAYLOAD_BYTES_MAX;

@@ -1,6 +1,4 @@
 //! Every message against its published bytes, and what a receiver refuses (spec 04-wire, "Messages").
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::block::BLOCK_BYTES_MAX;

@@ -1,7 +1,5 @@
 //! Packets that are not QUIC's against their published bytes, which another implementation made (spec 04-wire, "Meeting").
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::net::SocketAddr;
 
 use fsdfs_proto::ids::{Key, NodeId, ProbeNonce, UdpAddress, hex, unhex};

@@ -1,5 +1,4 @@
 //! Tickets and capability strings as people paste them (spec 01-identity §9).
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{

@@ -1,6 +1,4 @@
 //! Directories, manifests, commits and heads against their published bytes, and what a reader refuses (spec 05-volume).
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
 
 use crate::sealed::{self, BlockVector, EPOCH, VOLUME, keys};
 use bytes::Bytes;

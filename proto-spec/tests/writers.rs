@@ -1,6 +1,4 @@
 //! Writers of nodes, what version vectors cover, and heads with their marks, against published vectors (spec 05-volume §2, §6).
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-#![allow(clippy::disallowed_methods, reason = "this test writes the vectors it publishes, when asked to")]
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::codec::{self, FormatError};
