@@ -139,8 +139,8 @@ fn moves_during_put(plans: [HomePlan; 4], mover: usize) -> Result<String> {
     let usable = moved.elapsed();
     let put = putting.wait(PATIENCE * 2)?;
     resumed.with_context(|| format!("the put took {:.1} s: {}", put.took.as_secs_f64(), put.said))?;
-    assert_truthful(&lab, 0, 3, &put)?;
     let whole = lab.wait_all_connected(PATIENCE)?;
+    assert_truthful(&lab, 0, 3, &put)?;
     lab.node(0).wait_complete()?;
     let placement = lab.placement(0, &put)?;
     ensure!(placement["copies_max"].as_u64() <= Some(4), "more copies than one above the rule: {placement}");

@@ -16,6 +16,7 @@ pub const ALL: &[Pending] = &[
     Pending { scenario: "L4", waits_for: MEETING },
     Pending { scenario: "L7-cost", waits_for: "dials that pause where UDP is blocked" },
     Pending { scenario: "L7-said", waits_for: "the kind of line in `status`" },
+    Pending { scenario: "L8-direct", waits_for: MEETING },
     Pending { scenario: "L8-relayed", waits_for: MEETING },
     Pending { scenario: "L10-relayed", waits_for: MEETING },
     Pending { scenario: "L13-bytes", waits_for: "links that are quieter while idle" },
