@@ -91,6 +91,8 @@ pub mod key {
     pub const KADEMLIA: &str = "fsdfs/2/kademlia";
     /// Info of the key of packets that are not QUIC's.
     pub const KNOCK: &str = "fsdfs/2/knock";
+    /// Prefix of the info from which the id of a pair's standing meeting is made.
+    pub const STANDING_MEETING: &str = "fsdfs/2/standing-meeting";
 }
 
 /// Tags of placement seeds (spec 03-placement).

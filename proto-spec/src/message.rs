@@ -454,7 +454,7 @@ impl Message {
         }
     }
 
-    /// Whether its place is fixed but no program of level 1 does anything with it.
+    /// Whether its place is fixed but the engine does nothing with it: later programs do, or the network, which keeps it.
     pub fn is_of_later_programs(&self) -> bool {
         use Message as M;
         matches!(

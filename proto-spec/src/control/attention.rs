@@ -97,6 +97,13 @@ pub enum AttentionReason {
         /// Their names.
         names: Vec<String>,
     },
+    /// No packet of any other member comes: all of them are off, or UDP is blocked where this node is.
+    NoMemberHeard {
+        /// How many others there are.
+        members: usize,
+        /// For so many seconds.
+        seconds: u64,
+    },
     /// There are fewer servers than copies.
     TooFewServers {
         /// Copies that are possible.

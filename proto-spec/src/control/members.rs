@@ -36,6 +36,9 @@ pub struct MemberEntry {
     pub connected: bool,
     /// Round trip, if connected and measured.
     pub rtt_ms: Option<u32>,
+    /// Name or id of the member through which it is connected, if it is not connected directly.
+    #[serde(default)]
+    pub via: Option<String>,
     /// Seconds since its last sign of life; none = not seen since this node started.
     pub last_seen_s: Option<u64>,
     /// Name or id of the member that invited it.

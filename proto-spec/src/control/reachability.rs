@@ -8,8 +8,27 @@ use utoipa::ToSchema;
 pub struct ReachabilityStatus {
     /// In a word.
     pub kind: ReachabilityKind,
+    /// What the router makes of the node's address on the way out.
+    #[serde(default)]
+    pub translation: AddressTranslation,
     /// The same as a sentence, and what would help.
     pub text: String,
+}
+
+/// What a router makes of a node's IPv4 address on the way out, as members at different places see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AddressTranslation {
+    /// Nothing: they see an address of the node's machine.
+    None,
+    /// All of them see one address and port. Two nodes like that talk directly once another member has introduced them.
+    Cone,
+    /// They see different ones. Members that cannot be reached talk to this node through others only.
+    Symmetric,
+    /// Fewer than two members could tell, or a value of a later version.
+    #[default]
+    #[serde(other)]
+    Unknown,
 }
 
 /// Whether others can reach a node, in a word.

@@ -151,6 +151,10 @@ impl Card {
 pub mod card_flag {
     /// It takes no new blocks of files, but keeps its weight, and with it what it holds.
     pub const READ_ONLY: u32 = 1;
+    /// It takes the messages of meetings (spec 04-wire, "Meeting").
+    pub const MEETS: u32 = 2;
+    /// It forwards packets between members that cannot reach each other.
+    pub const RELAYS: u32 = 4;
     /// Bits that hold how full it is.
     const FULL_SHIFT: u32 = 8;
 

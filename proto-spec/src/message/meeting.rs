@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::parts::{AttachedBlock, Redundancy, RequestId, StoreOutcome};
 use crate::codec::{FormatError, bound};
-use crate::ids::{BlockId, Digest, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress};
+use crate::ids::{BlockId, Digest, Key, MeetingId, NodeId, ProbeNonce, SessionToken, UdpAddress};
+use crate::label::key as label;
 use crate::receipt::BlockReceipt;
 use crate::u8_enum;
 
@@ -170,6 +171,18 @@ pub struct ProbeRequest {
     pub nonce: ProbeNonce,
     /// At most [`PROBE_ADDRESSES_MAX`].
     pub addresses: Vec<UdpAddress>,
+}
+
+/// The meeting of two nodes that cannot find each other, in this hour since 1970: both know its id by themselves.
+pub fn standing_meeting(secret: &Key, mut pair: [NodeId; 2], hour: u64) -> MeetingId {
+    pair.sort();
+    let hour = hour.to_be_bytes();
+    let info = [label::STANDING_MEETING.as_bytes(), &[0], &pair[0].0, &pair[1].0, &hour];
+    let mut id = [0; 16];
+    hkdf::Hkdf::<sha2::Sha256>::new(None, &secret.0)
+        .expand_multi_info(&info, &mut id)
+        .expect("16 bytes are below the limit of HKDF-SHA256");
+    MeetingId(id)
 }
 
 impl RelayedStore {
