@@ -21,7 +21,7 @@ fn founder() -> (Engine, Vec<Effect>) {
     let (key, node, chain) = pool.enrol(Role::Full);
     let nonce = DiskNonce([4; 16]);
     let instance = Instance([3; 8]);
-    let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance };
+    let profile = Profile { name: "anna".into(), site: "here".into(), addrs: Vec::new(), uplink: None, instance, flags: 0 };
     let disk = DiskState {
         id: DiskId::of(node, nonce),
         nonce,

@@ -198,6 +198,10 @@ pub const DIAL_MS_MIN: u64 = 500;
 pub const DIAL_MS_MAX: u64 = 30_000;
 /// The node with the larger id waits this long before it dials, so that two nodes do not connect twice.
 pub const DIAL_TIEBREAK_MS: u64 = 700;
+/// Members that are tried at one moment after this machine slept or moved: a home router sees some dozens of new flows at once.
+pub const DIALS_AT_ONCE: usize = 8;
+/// And the next ones after this: a handshake on a line of 100 ms takes as long.
+pub const DIAL_GROUP_MS: usize = 250;
 /// A node that reached nobody since its start writes alone after this long.
 pub const ALONE_MS: u64 = 3_000;
 /// A node does not make stamps when its clock is further than this off the median of its peers.

@@ -49,6 +49,7 @@ impl World {
                 addrs: Vec::new(),
                 uplink: None,
                 instance: Instance([0; 8]),
+                flags: 0,
             },
             disks: Vec::new(),
             unit_bytes: UNIT_BYTES,
@@ -128,6 +129,7 @@ impl World {
             addrs: vec![address(id)],
             uplink: None,
             instance: Instance(self.random_bytes()),
+            flags: 0,
         };
         let store = MachineStore { home, disks, ..MachineStore::default() };
         self.net.add_machine(site);

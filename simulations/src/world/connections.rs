@@ -1,7 +1,7 @@
 //! A connection from dialling to loss: dialled, up at both ends, moving parcels, broken, noticed by each end in its own time.
 
 use fsdfs_core::seam::BlockPayload;
-use fsdfs_core::seam::{Input, PeerEvent};
+use fsdfs_core::seam::{Input, PeerEvent, PeerPath};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
@@ -164,9 +164,11 @@ impl World {
         let Some([peer, here]) = self.open_at(conn, side) else { return };
         let node = self.machines[peer].node;
         self.observe(Observed::ConnectionsChanged);
+        self.peer_event(here, node, PeerEvent::Up { facts });
         // Machines at one site are in one local network.
-        let is_local = self.net.site_of(here) == self.net.site_of(peer);
-        self.peer_event(here, node, PeerEvent::Up { facts, is_local });
+        if self.net.site_of(here) == self.net.site_of(peer) {
+            self.peer_event(here, node, PeerEvent::Path(PeerPath::Local));
+        }
     }
 
     /// The link is dead, and nobody has noticed yet.

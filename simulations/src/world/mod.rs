@@ -256,5 +256,6 @@ fn number(input: &Input) -> (u8, u8, u64) {
         Input::Timeout => (6, 0, 0),
         Input::Addresses(_) => (7, 0, 0),
         Input::RepairBudget(bytes_per_s) => (8, 0, *bytes_per_s),
+        Input::Moved => (9, 0, 0),
     }
 }

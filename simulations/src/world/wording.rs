@@ -19,7 +19,7 @@ pub fn input(input: &Input) -> String {
             let wrong = if *payload == BlockPayload::Wrong { " with wrong bytes" } else { "" };
             format!("{} says {}{wrong}", from.short(), message(said))
         }
-        Input::Peer { node, event: PeerEvent::Up { facts, .. } } => {
+        Input::Peer { node, event: PeerEvent::Up { facts } } => {
             format!("peer {} up, {} facts", node.short(), facts.len())
         }
         Input::Peer { node, event } => format!("peer {} {event:?}", node.short()),
@@ -27,6 +27,7 @@ pub fn input(input: &Input) -> String {
         Input::Work { token, done, .. } => format!("work {} for {token:?}", job_done(done)),
         Input::Addresses(addrs) => format!("addresses {addrs:?}"),
         Input::RepairBudget(bytes_per_s) => format!("repair may send {bytes_per_s} bytes a second"),
+        Input::Moved => "moved".into(),
         Input::Timeout => "timeout".into(),
     })
 }

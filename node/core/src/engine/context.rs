@@ -17,7 +17,7 @@ use crate::facts::{BranchId, FactSet, MemberStatus};
 use crate::limits::{CLOCK_BRANCHES_MIN, NEAR_RTT_MS, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
-use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, Refusal, Reply, Token, TrafficClass, Waiter};
+use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, PeerPath, Refusal, Reply, Token, TrafficClass, Waiter};
 use crate::tree::{TreeJob, TreeParams};
 
 /// The state that all machines read, and the only ways out: effects, events, timers.
@@ -300,12 +300,16 @@ impl Context {
         lacks && self.lacks_write_key() == Refusal::NoKey
     }
 
-    /// What goes there costs no uplink: it is in this node's local network, or at its site.
-    pub fn is_near(&self, node: NodeId) -> bool {
-        let peer = self.peers.get(node);
-        let is_local = peer.is_some_and(|peer| peer.is_local && peer.rtt_ms.is_none_or(|rtt| rtt < NEAR_RTT_MS));
+    /// A block goes there directly in any case. In this node's local network, or at its site, that costs no uplink; over a relay
+    /// it would leave two lines for each hop.
+    pub fn is_off_chains(&self, node: NodeId) -> bool {
+        let (path, rtt_ms) = self.peers.get(node).map_or((PeerPath::Direct, None), |peer| (peer.path, peer.rtt_ms));
         let site = |node| self.card(node).map(|card| card.site.as_str());
-        is_local || site(node).is_some_and(|there| site(self.me) == Some(there))
+        match path {
+            PeerPath::Relayed => true,
+            PeerPath::Local if rtt_ms.is_none_or(|rtt| rtt < NEAR_RTT_MS) => true,
+            _ => site(node).is_some_and(|there| site(self.me) == Some(there)),
+        }
     }
 
     /// What a member said last of itself.

@@ -76,6 +76,7 @@ impl Engine {
                 self.introduce();
                 self.issue_card();
             }
+            Input::Moved => self.connections.dial_anew(&mut self.cx),
             Input::RepairBudget(bytes_per_s) => {
                 self.repair.on_budget(&mut self.cx, bytes_per_s);
                 self.background.on_budget((&mut self.cx, &mut self.gets, &mut self.puts));
@@ -384,9 +385,9 @@ impl Engine {
             PeerEvent::Up { .. } if self.cx.peers.shunned_until(node, self.cx.now.mono).is_some() => {
                 net::refuse_shunned(&mut self.cx, node, "it sent a fact whose signature is wrong a short time ago");
             }
-            PeerEvent::Up { facts, is_local } => {
+            PeerEvent::Up { facts } => {
                 self.relays.forget(node);
-                self.connections.on_up(&mut self.cx, node, is_local);
+                self.connections.on_up(&mut self.cx, node);
                 self.gossip.forget(node);
                 self.drain();
                 self.gossip.insert_facts(&mut self.cx, facts, Some(node));
@@ -401,6 +402,7 @@ impl Engine {
                 self.key_ring.request(&mut self.cx, node);
                 self.on_back(node);
             }
+            PeerEvent::Path(path) => self.cx.peers.set_path(node, path),
             PeerEvent::Relayed { member, bytes } => self.relays.on_left(node, member, bytes),
             PeerEvent::Down => {
                 self.relays.forget(node);

@@ -50,4 +50,6 @@ pub struct Profile {
     pub uplink: Option<u32>,
     /// Of the home folder.
     pub instance: Instance,
+    /// Bits of `card_flag` that say what the network of this program does.
+    pub flags: u32,
 }

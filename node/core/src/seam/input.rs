@@ -61,6 +61,8 @@ pub enum Input {
     },
     /// This machine has other addresses now (`HOST:PORT`, the best first, at most 8): the node's card tells them.
     Addresses(Vec<String>),
+    /// This machine slept, or is somewhere else: members that were not reached may be reached now.
+    Moved,
     /// Repair may send so many bytes in a second from now on; 0: none. Before the first one it is
     /// [`crate::limits::REPAIR_BYTES_PER_S_MAX`], which is never exceeded.
     RepairBudget(u64),
@@ -79,6 +81,18 @@ pub enum BlockPayload {
     Wrong,
 }
 
+/// How packets get to a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PeerPath {
+    /// To its address, over this node's line.
+    #[default]
+    Direct,
+    /// To an address of a local network.
+    Local,
+    /// Over another member.
+    Relayed,
+}
+
 /// What a connection reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
@@ -86,9 +100,9 @@ pub enum PeerEvent {
     Up {
         /// What was learned at the gate: its certificate chain, admissions.
         facts: Vec<Fact>,
-        /// Its address is one of a local network.
-        is_local: bool,
     },
+    /// Packets take this way to it from now on. Said for each connection, and again when it goes over to another way.
+    Path(PeerPath),
     /// The connection broke or was closed.
     Down,
     /// It sent a fact whose signature is wrong: [`PeerEvent::Down`] follows.

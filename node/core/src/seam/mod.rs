@@ -15,6 +15,6 @@ pub use command::{
 };
 pub use disk::{DiskDone, DiskRequest, ReadDone, WriteDone};
 pub use effect::{Effect, TrafficClass};
-pub use input::{BlockPayload, Input, Now, PeerEvent};
+pub use input::{BlockPayload, Input, Now, PeerEvent, PeerPath};
 pub use token::Token;
 pub(crate) use token::*;

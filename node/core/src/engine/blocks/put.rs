@@ -290,7 +290,7 @@ impl Puts {
     fn send_lacking(&mut self, cx: &mut Context, id: u64) {
         let Some(put) = self.open.get_mut(&id).filter(|put| !put.lacking.is_empty()) else { return };
         let is_awaited = put.may_be_relayed(cx) && put.awaits_word(cx);
-        let waits = |node: &NodeId| is_awaited && !cx.is_near(*node);
+        let waits = |node: &NodeId| is_awaited && !cx.is_off_chains(*node);
         let (waiting, ready): (Vec<_>, Vec<_>) = std::mem::take(&mut put.lacking).into_iter().partition(waits);
         put.lacking = waiting;
         if is_awaited {

@@ -15,7 +15,7 @@ use super::accept::{accepted_block, write_of};
 use super::{Budgets, Repair};
 use crate::engine::context::Context;
 use crate::limits::{RELAY_BLOCKS_WAITING_MAX, RELAY_BYTES_WAITING_MAX};
-use crate::seam::{BlockPayload, RelayedBlock, ServeToken, TrafficClass, Waiter};
+use crate::seam::{BlockPayload, PeerPath, RelayedBlock, ServeToken, TrafficClass, Waiter};
 
 /// See the module.
 #[derive(Default)]
@@ -69,7 +69,8 @@ impl Relays {
         let next = store.holders[0];
         let len = block.bytes().len();
         let leads_back = next.node == cx.me || next.node == store.origin;
-        if leads_back || !cx.is_prompt(next.node) || !self.has_room(len) {
+        let is_relayed = cx.peers.get(next.node).is_some_and(|peer| peer.path == PeerPath::Relayed);
+        if leads_back || is_relayed || !cx.is_prompt(next.node) || !self.has_room(len) {
             return not_relayed(cx, &store);
         }
         store.holders.remove(0);

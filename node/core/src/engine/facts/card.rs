@@ -124,12 +124,13 @@ impl OwnCard {
         let full = !disks.is_empty() && !cx.disks.iter().any(DiskState::takes_blocks);
         let before = last.map_or(0, |last| card_flag::full_percent(last.flags));
         let percent = full_percent_to_publish(before, full_percent(cx.disks.iter().copied()));
-        let flags = match full {
+        let of_disks = match full {
             true => card_flag::READ_ONLY | card_flag::of_full_percent(100),
             false if disks.is_empty() => 0,
             false => card_flag::of_full_percent(percent),
         };
-        let Profile { name, site, addrs, uplink, instance } = self.profile.clone();
+        let Profile { name, site, addrs, uplink, instance, flags } = self.profile.clone();
+        let flags = flags | of_disks;
         let seq = last.map_or(1, |card| card.seq + 1);
         Card { version: 1, node: cx.me, seq, instance, name, site, disks, addrs, uplink, flags, features: FEATURES }
     }

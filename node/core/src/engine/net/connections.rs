@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::{Message, RequestId};
 
-use super::OpenRequest;
+use super::{OpenRequest, PeerState};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, PEER_TICK_MS, PING_AFTER_MS, REPAIR_BYTES_PER_S_MAX, SHUN_MS_MAX,
-    SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
+    DIAL_GROUP_MS, DIAL_MS_MAX, DIAL_MS_MIN, DIAL_TIEBREAK_MS, DIALS_AT_ONCE, PEER_TICK_MS, PING_AFTER_MS,
+    REPAIR_BYTES_PER_S_MAX, SHUN_MS_MAX, SILENT_MS, STALL_MS, TRANSFER_GRACE_MS_MAX,
 };
 use crate::seam::{Effect, PutToken, RepairToken, Waiter};
 
@@ -36,13 +36,10 @@ pub(in crate::engine) struct Connections {
 
 impl Connections {
     /// A connection came up. If it replaced another, what was asked on the old one may be lost.
-    pub fn on_up(&mut self, cx: &mut Context, node: NodeId, is_local: bool) {
+    pub fn on_up(&mut self, cx: &mut Context, node: NodeId) {
         // Picked before the table forgets the old connection, told after the new one stands: who asks again may ask this peer.
         let lost = questions(cx, node, |_, _| true);
         cx.peers.on_up(node, cx.now.mono);
-        if let Some(peer) = cx.peers.get_mut(node) {
-            peer.is_local = is_local;
-        }
         self.dialling.remove(&node);
         cx.clear_outbox(node);
         lose(cx, lost, node);
@@ -164,6 +161,18 @@ impl Connections {
         }
         self.dialling.entry(node).or_default().pause = 0;
         cx.wake_in(DIAL_MS_MIN, Timer::Dial(node));
+    }
+
+    /// Whatever an attempt came to before says nothing any more: all members that are not connected are tried, as soon as may be.
+    pub fn dial_anew(&mut self, cx: &mut Context) {
+        let down = |(node, peer): (NodeId, &PeerState)| (!peer.up).then_some(node);
+        let gone: Vec<NodeId> = cx.peers.iter().filter_map(down).collect();
+        for (wait, group) in (1..).step_by(DIAL_GROUP_MS).zip(gone.chunks(DIALS_AT_ONCE)) {
+            for node in group {
+                self.dialling.entry(*node).or_default().pause = 0;
+                cx.wake_in(wait, Timer::Dial(*node));
+            }
+        }
     }
 
     /// Tries all known addresses of a node: its card's, then the ticket's. One attempt a node is under way; whoever was revoked

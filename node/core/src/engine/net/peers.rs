@@ -10,7 +10,7 @@ use fsdfs_proto::ids::NodeId;
 use crate::limits::{
     EVADED_FORGOTTEN_MS, EVADED_MS_MAX, EVADED_MS_MIN, RELAY_PAUSE_MS_MAX, RELAY_PAUSE_MS_MIN, SHUN_MS_MAX, SHUN_MS_MIN,
 };
-use crate::seam::Now;
+use crate::seam::{Now, PeerPath};
 
 /// A node this one is, was, or wants to be connected to. Times are monotonic milliseconds.
 #[derive(Clone, Debug, Default)]
@@ -29,8 +29,8 @@ pub(in crate::engine) struct PeerState {
     pub owed: u32,
     /// Number and time of the ping that is under way.
     pub ping: Option<(u64, u64)>,
-    /// This connection is with an address of a local network.
-    pub is_local: bool,
+    /// The way that packets take, as of the last connection of which that is known.
+    pub path: PeerPath,
     /// Round trip of the last ping that came back, in this connection.
     pub rtt_ms: Option<u32>,
     /// Its wall clock minus our monotonic one, as of its last digests: so it stays right when our wall clock is put right.
@@ -123,9 +123,15 @@ impl Peers {
     /// A connection came up. What was known of an earlier one is forgotten, but for what it did: a new connection is no new peer.
     pub fn on_up(&mut self, node: NodeId, now: u64) {
         let peer = self.0.entry(node).or_default();
-        let PeerState { wrong_blocks, proven, distrusted, shunned, evaded, relays_not, .. } = *peer;
+        // Its way may be said before.
+        let PeerState { path, wrong_blocks, proven, distrusted, shunned, evaded, relays_not, .. } = *peer;
         let fresh = PeerState { up: true, heard: now, moved: now, ..PeerState::default() };
-        *peer = PeerState { wrong_blocks, proven, distrusted, shunned, evaded, relays_not, ..fresh };
+        *peer = PeerState { path, wrong_blocks, proven, distrusted, shunned, evaded, relays_not, ..fresh };
+    }
+
+    /// Packets take another way to it.
+    pub fn set_path(&mut self, node: NodeId, path: PeerPath) {
+        self.0.entry(node).or_default().path = path;
     }
 
     /// The connection is gone. Whether there was an entry.

@@ -21,8 +21,8 @@ pub(super) struct ChainHolder<'a> {
     pub site: &'a str,
     /// KiB/s upwards, if its card says so.
     pub uplink_kib: Option<u32>,
-    /// At the writer's own site, or in its local network: what goes there costs no uplink.
-    pub is_near: bool,
+    /// At the writer's own site, in its local network, or connected over a relay: see `Context::is_off_chains`.
+    pub is_off_chains: bool,
     /// It failed to pass blocks on lately: it may be the last of a chain, and no other.
     pub is_last_only: bool,
 }
@@ -60,7 +60,7 @@ impl SiteGroup<'_> {
 /// The route of a block whose writer has this uplink, in KiB/s, if its owner told.
 pub(super) fn route(id: BlockId, uplink_kib: Option<u32>, holders: &[ChainHolder<'_>]) -> BlockRoute {
     let nodes = |holders: &[ChainHolder<'_>]| holders.iter().map(|holder| holder.node).collect::<Vec<NodeId>>();
-    let (near, far): (Vec<_>, Vec<_>) = holders.iter().copied().partition(|holder| holder.is_near);
+    let (near, far): (Vec<_>, Vec<_>) = holders.iter().copied().partition(|holder| holder.is_off_chains);
     let (groups, direct) = (by_site(uplink_kib, &far), BlockRoute::direct(nodes(holders)));
     let fits = (2..=RELAY_HOLDERS_MAX + 1).contains(&far.len());
     if !fits || !is_faster(own_uplink(uplink_kib, &far), &groups, far.len()) {

@@ -153,7 +153,7 @@ impl OpenPut {
     /// Some other that is not near may say soon that it lacks the block, too.
     pub fn awaits_word(&self, cx: &Context) -> bool {
         let is_fresh = cx.now.mono.saturating_sub(self.lacking_since) < PROBES_AWAITED_MS;
-        is_fresh && self.probed.iter().any(|node| cx.responsive(*node) && !cx.is_near(*node))
+        is_fresh && self.probed.iter().any(|node| cx.responsive(*node) && !cx.is_off_chains(*node))
     }
 
     pub fn is_watched(&self) -> bool {
@@ -166,7 +166,7 @@ impl OpenPut {
             node: *node,
             site: site_of(cx, *node).unwrap_or_default(),
             uplink_kib: cx.card(*node).and_then(|card| card.uplink),
-            is_near: cx.is_near(*node),
+            is_off_chains: cx.is_off_chains(*node),
             is_last_only: !cx.peers.relays(*node, cx.now.mono),
         };
         let holders: Vec<ChainHolder<'_>> = nodes.iter().map(holder).collect();

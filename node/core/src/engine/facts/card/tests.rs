@@ -19,7 +19,10 @@ fn small_growth_does_not_move_data() {
 fn own_card() -> OwnCard {
     let addrs = vec!["192.0.2.0:4001".to_owned()];
     let instance = Instance([0; 8]);
-    OwnCard::new(Profile { name: "attic".into(), site: "home".into(), addrs, uplink: None, instance }, 1 << 30)
+    OwnCard::new(
+        Profile { name: "attic".into(), site: "home".into(), addrs, uplink: None, instance, flags: 0 },
+        1 << 30,
+    )
 }
 
 /// The card that is issued now, if any is.

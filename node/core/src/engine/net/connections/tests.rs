@@ -171,7 +171,7 @@ fn a_connection_that_breaks_or_is_replaced_loses_every_question() {
         let (mut cx, _) = asked(&[1, 2]);
         let mut connections = Connections::default();
         if replaced {
-            connections.on_up(&mut cx, node(1), false);
+            connections.on_up(&mut cx, node(1));
         } else {
             assert!(connections.on_down(&mut cx, node(1)));
         }
@@ -212,6 +212,26 @@ fn attempts_come_later_and_later() {
 }
 
 #[test]
+fn a_node_that_moved_tries_all_who_are_not_connected_a_few_at_a_time() {
+    let (mut cx, mut connections) = (context(0, 12), Connections::default());
+    connect(&mut cx, 1);
+    (2..12).for_each(|number| {
+        cx.peers.add(node(number));
+        connections.dial_later(&mut cx, node(number));
+    });
+    cx.timers = crate::engine::timers::Timers::default();
+    connections.dial_anew(&mut cx);
+    let mut due = dials(&mut cx);
+    due.sort_by_key(|(_, wait)| *wait);
+    let waits: Vec<u64> = due.iter().map(|(_, wait)| *wait).collect();
+    assert_eq!(waits, [[1; DIALS_AT_ONCE].as_slice(), &[1 + DIAL_GROUP_MS as u64; 2]].concat());
+    assert!(due.iter().all(|(to, _)| *to != node(1)), "this one is connected");
+    connections.dial_later(&mut cx, node(2));
+    let [(_, wait)] = dials(&mut cx)[..] else { panic!("one attempt is due") };
+    assert!(wait <= DIAL_MS_MIN * 3 / 2 + DIAL_TIEBREAK_MS, "its pause begins anew");
+}
+
+#[test]
 fn one_attempt_runs_at_a_time_and_names_all_addresses_once() {
     let (mut cx, mut connections) = (context(0, 3), Connections::default());
     let from_ticket = vec!["198.51.100.1:4001".to_owned(), "192.0.2.1:4001".to_owned()];
@@ -225,7 +245,7 @@ fn one_attempt_runs_at_a_time_and_names_all_addresses_once() {
     connections.on_unreachable(&mut cx, node(1));
     connections.on_dial_due(&mut cx, node(1));
     assert_eq!(effects(&mut cx).len(), 1);
-    connections.on_up(&mut cx, node(1), false);
+    connections.on_up(&mut cx, node(1));
     connections.on_dial_due(&mut cx, node(1));
     assert!(effects(&mut cx).is_empty(), "connected");
 }

@@ -24,7 +24,7 @@ const SITES: [&str; 9] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"];
 
 fn holder(number: u8, uplink_kib: Option<u32>) -> ChainHolder<'static> {
     let site = SITES[usize::from(number)];
-    ChainHolder { node: node(number), site, uplink_kib, is_near: false, is_last_only: false }
+    ChainHolder { node: node(number), site, uplink_kib, is_off_chains: false, is_last_only: false }
 }
 
 fn nodes(numbers: &[u8]) -> Vec<NodeId> {
@@ -92,7 +92,7 @@ fn the_slowest_passes_on_as_much_as_its_line_is_worth() {
 
 #[test]
 fn what_is_near_is_sent_to_directly_and_counts_for_nothing() {
-    let near = ChainHolder { is_near: true, ..holder(1, None) };
+    let near = ChainHolder { is_off_chains: true, ..holder(1, None) };
     let all = [near, holder(2, None), holder(3, None)];
     for route in routes(None, &all) {
         assert_eq!((route.direct, route.chain.len()), (nodes(&[1]), 2));

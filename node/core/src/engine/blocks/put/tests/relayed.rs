@@ -7,6 +7,7 @@ use crate::engine::blocks::kit::block;
 use crate::engine::net::Connections;
 use crate::engine::test_kit::{pass, sent};
 use crate::limits::{PROBES_AWAITED_MS, RELAYED_MS_MIN, STALL_MS};
+use crate::seam::PeerPath;
 
 /// A put of node 0 of six, connected to all, at sites of their own; it is the last in the order.
 struct Case {
@@ -124,7 +125,7 @@ fn short_blocks_and_those_that_one_other_lacks_go_directly() {
 fn who_is_near_gets_it_at_once_and_the_others_by_a_chain() {
     let near = |cx: &mut Context, order: &[NodeId]| {
         let peer = cx.peers.get_mut(order[1]).expect("connected");
-        (peer.is_local, peer.rtt_ms) = (true, Some(4));
+        (peer.path, peer.rtt_ms) = (PeerPath::Local, Some(4));
     };
     let mut case = Case::begin(false, near);
     let asked = asked(&mut case.cx);
@@ -133,9 +134,13 @@ fn who_is_near_gets_it_at_once_and_the_others_by_a_chain() {
     let far = |cx: &mut Context, order: &[NodeId]| {
         let peer = cx.peers.get_mut(order[1]).expect("connected");
         // A private address at the other end of a tunnel.
-        (peer.is_local, peer.rtt_ms) = (true, Some(5));
+        (peer.path, peer.rtt_ms) = (PeerPath::Local, Some(5));
     };
     Case::begin(false, far).take_chain(3);
+    let relayed = |cx: &mut Context, order: &[NodeId]| cx.peers.set_path(order[1], PeerPath::Relayed);
+    let mut case = Case::begin(false, relayed);
+    let asked = super::asked(&mut case.cx);
+    assert_eq!(asked[0], (case.order[1], "store"), "over a relay it would leave two lines for each hop");
 }
 
 #[test]
