@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
+use fsdfs_proto::packet::RELAYED_HEAD_BYTES;
 use libp2p::identity::Keypair;
 use quinn::congestion::{ControllerFactory, CubicConfig};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -17,6 +18,7 @@ use super::pending::PENDING_VALIDATED_MAX;
 use super::tls;
 use crate::config::CongestionControl;
 use crate::net::session::streams::BLOCK_STREAMS;
+use crate::net::socket::is_virtual;
 
 /// Unacknowledged bytes on one stream: 8 MiB fill 650 Mbit/s at a round trip of 100 ms.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
@@ -40,11 +42,15 @@ const PEER_STREAMS_MAX: u32 = 256;
 const IDLE_TIMEOUT_MS: u32 = 10_000;
 /// Three may be lost within [`IDLE_TIMEOUT_MS`]. Also keeps the mapping of a NAT router open (30 s and more).
 const KEEP_ALIVE: Duration = Duration::from_millis(2_500);
+/// Of the side that was dialled: a packet of the other one comes first, and one from here is not needed then.
+const KEEP_ALIVE_DIALLED: Duration = Duration::from_millis(3_000);
 
 /// Every path of QUIC carries this (RFC 9000, 14); larger packets are tried later, one at a time.
 const MTU_BYTES_AT_FIRST: u16 = 1200;
 /// The payload of UDP over IPv6 on Ethernet is 1,452 bytes.
 const MTU_BYTES_MAX: u16 = 1452;
+/// Of them, what a relay needs.
+const RELAYED_HEAD: u16 = RELAYED_HEAD_BYTES as u16;
 
 /// First packets that quinn keeps until the listener has looked at them, and the bytes behind such a packet. The listener
 /// looks at once, so more is a flood.
@@ -67,30 +73,49 @@ pub(in crate::net) struct QuicSettings {
 /// What all connections of a node share.
 pub(super) struct QuicConfig {
     key: Keypair,
-    pub client: ClientConfig,
+    client: ClientConfig,
+    client_relayed: ClientConfig,
     pub server: ServerConfig,
+    server_relayed: Arc<ServerConfig>,
 }
 
 impl QuicConfig {
     pub(super) fn new(key: &Keypair, settings: QuicSettings) -> Result<Self, QuicError> {
         let (client, server) = tls::configs(key)?;
-        let transport = Arc::new(transport(settings));
+        let (control, window) = (controllers(settings.congestion), stream_window(settings.download_max));
+        let of = |keep_alive, mtu_max| Arc::new(transport(keep_alive, window, mtu_max, Arc::clone(&control)));
+        let mtu_relayed = MTU_BYTES_MAX - RELAYED_HEAD;
         let unsuited = |error: quinn::crypto::rustls::NoInitialCipherSuite| {
             QuicError::Tls(quinn::rustls::Error::General(error.to_string()))
         };
         let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(client).map_err(unsuited)?));
-        client.transport_config(Arc::clone(&transport));
+        client.transport_config(of(KEEP_ALIVE, MTU_BYTES_MAX));
+        let mut client_relayed = client.clone();
+        client_relayed.transport_config(of(KEEP_ALIVE, mtu_relayed));
         let mut server = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(server).map_err(unsuited)?));
-        server.transport_config(transport).migration(true);
+        server.transport_config(of(KEEP_ALIVE_DIALLED, MTU_BYTES_MAX)).migration(true);
         server.max_incoming(INCOMING_MAX);
         server.incoming_buffer_size(INCOMING_BYTES_MAX).incoming_buffer_size_total(INCOMING_BYTES_OF_ALL_MAX);
-        Ok(Self { key: key.clone(), client, server })
+        let mut server_relayed = server.clone();
+        server_relayed.transport_config(of(KEEP_ALIVE_DIALLED, mtu_relayed));
+        let server_relayed = Arc::new(server_relayed);
+        Ok(Self { key: key.clone(), client, client_relayed, server, server_relayed })
+    }
+
+    /// Of a connection to that address.
+    pub(super) fn client_to(&self, to: SocketAddr) -> ClientConfig {
+        if is_virtual(to.ip()) { self.client_relayed.clone() } else { self.client.clone() }
+    }
+
+    /// Of connections that come in through a relay.
+    pub(super) fn server_relayed(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.server_relayed)
     }
 
     /// Of the endpoint that listens there. A node that starts again knows the ids of its connections before, and resets those
     /// whose packets still come.
     pub(super) fn listening(&self, addr: SocketAddr) -> EndpointConfig {
-        // An endpoint resets what it does not know; it must not do so for the connections of the node's other endpoint.
+        // An endpoint resets what it does not know; should there be two, one must not do so for the connections of the other.
         let secret = |what: &str| {
             let family = if addr.is_ipv4() { "4" } else { "6" };
             self.key.derive_secret(&[what.as_bytes(), b" ", family.as_bytes()].concat())
@@ -118,22 +143,27 @@ fn plain(mut config: EndpointConfig) -> EndpointConfig {
     config
 }
 
-fn transport(settings: QuicSettings) -> TransportConfig {
+fn transport(
+    keep_alive: Duration,
+    stream_window: u32,
+    mtu_max: u16,
+    control: Arc<dyn ControllerFactory + Send + Sync>,
+) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(MTU_BYTES_MAX);
+    mtu.upper_bound(mtu_max);
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_uni_streams(0u32.into())
         .max_concurrent_bidi_streams(PEER_STREAMS_MAX.into())
         .datagram_receive_buffer_size(None)
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .keep_alive_interval(Some(keep_alive))
         .max_idle_timeout(Some(quinn::VarInt::from_u32(IDLE_TIMEOUT_MS).into()))
-        .stream_receive_window(stream_window(settings.download_max).into())
+        .stream_receive_window(stream_window.into())
         .receive_window(CONNECTION_WINDOW_BYTES.into())
         .send_window(control::send_window(0))
         .initial_mtu(MTU_BYTES_AT_FIRST)
         .mtu_discovery_config(Some(mtu))
-        .congestion_controller_factory(controllers(settings.congestion))
+        .congestion_controller_factory(control)
         .allow_spin(false);
     transport
 }

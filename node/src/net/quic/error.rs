@@ -11,6 +11,9 @@ pub(in crate::net) enum QuicError {
     /// There is nothing to dial with, or nobody can be dialled there.
     #[error("{0}")]
     Connect(#[from] quinn::ConnectError),
+    /// A virtual address whose session is over.
+    #[error("no relay leads there")]
+    NoRelay,
     /// The handshake failed, or the connection ended.
     #[error("{0}")]
     Connection(#[from] quinn::ConnectionError),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::future::BoxFuture;
@@ -9,12 +10,14 @@ use futures::{FutureExt as _, Stream};
 use if_watch::IfEvent;
 use if_watch::tokio::IfWatcher;
 use libp2p::core::transport::{ListenerId, TransportEvent};
-use quinn::{ConnectError, Endpoint, Incoming};
+use quinn::{ConnectError, Endpoint, Incoming, ServerConfig};
 
 use super::address;
 use super::error::QuicError;
+use super::paths::QuicPaths;
 use super::pending::{HandshakeStep, PendingHandshakes};
-use super::upgrade::{Upgrade, upgrade};
+use super::upgrade::{self, Upgrade};
+use crate::net::socket::{BoundAddresses, is_virtual};
 
 /// First packets that are looked at in one go; the swarm has other things to do, too.
 const INCOMING_AT_ONCE: usize = 64;
@@ -25,10 +28,13 @@ type ListenerEvent = TransportEvent<Upgrade, QuicError>;
 pub(super) struct QuicListener {
     id: ListenerId,
     endpoint: Endpoint,
-    /// The address asked for, with the port it got.
-    bound: SocketAddr,
+    /// The address asked for, with the port it got; of both families if all interfaces were asked for.
+    bound: BoundAddresses,
+    /// For connections that come in through a relay.
+    relayed: Arc<ServerConfig>,
     accepting: BoxFuture<'static, Option<Incoming>>,
     pending: PendingHandshakes,
+    paths: Arc<QuicPaths>,
     /// The machine's addresses come and go; none if one of them was asked for.
     interfaces: Option<IfWatcher>,
     /// That one, until it is reported.
@@ -44,13 +50,18 @@ enum ListenerStage {
 }
 
 impl QuicListener {
-    pub(super) fn new(id: ListenerId, endpoint: Endpoint) -> Result<Self, QuicError> {
-        let bound = endpoint.local_addr()?;
-        let is_any = bound.ip().is_unspecified();
+    pub(super) fn new(
+        id: ListenerId,
+        endpoint: Endpoint,
+        bound: BoundAddresses,
+        (relayed, paths): (Arc<ServerConfig>, Arc<QuicPaths>),
+    ) -> Result<Self, QuicError> {
+        let ip = bound.first().ip();
+        let is_any = ip.is_unspecified();
         let interfaces = is_any.then(IfWatcher::new).transpose()?;
-        let (accepting, named) = (accept(&endpoint), (!is_any).then_some(bound.ip()));
+        let (accepting, named) = (accept(&endpoint), (!is_any).then_some(ip));
         let (pending, stage) = (PendingHandshakes::default(), ListenerStage::Open);
-        Ok(Self { id, endpoint, bound, accepting, pending, interfaces, named, stage })
+        Ok(Self { id, endpoint, bound, relayed, accepting, pending, paths, interfaces, named, stage })
     }
 
     pub(super) fn id(&self) -> ListenerId {
@@ -59,7 +70,7 @@ impl QuicListener {
 
     /// None if it cannot reach that address from where it listens.
     pub(super) fn endpoint_to(&self, to: SocketAddr) -> Option<&Endpoint> {
-        (self.stage == ListenerStage::Open && reaches(self.bound, to)).then_some(&self.endpoint)
+        (self.stage == ListenerStage::Open && self.bound.reaches(to)).then_some(&self.endpoint)
     }
 
     /// Its connections end with it.
@@ -75,7 +86,7 @@ impl QuicListener {
 
     fn poll_interfaces(&mut self, cx: &mut Context<'_>) -> Poll<ListenerEvent> {
         let listener_id = self.id;
-        let port = self.bound.port();
+        let port = self.bound.first().port();
         let shown = |ip: IpAddr| address::quic(SocketAddr::new(ip, port));
         if let Some(ip) = self.named.take() {
             return Poll::Ready(TransportEvent::NewAddress { listener_id, listen_addr: shown(ip) });
@@ -83,7 +94,7 @@ impl QuicListener {
         let Some(interfaces) = &mut self.interfaces else { return Poll::Pending };
         loop {
             let event = ready!(interfaces.poll_if_event(cx));
-            let is_own = |ip: IpAddr| ip.is_ipv4() == self.bound.is_ipv4();
+            let is_own = |ip: IpAddr| self.bound.of(ip).is_some();
             return Poll::Ready(match event {
                 Ok(IfEvent::Up(net)) if is_own(net.addr()) => {
                     TransportEvent::NewAddress { listener_id, listen_addr: shown(net.addr()) }
@@ -125,11 +136,15 @@ impl QuicListener {
                 return None;
             }
         };
-        let connecting = incoming.accept().inspect_err(|error| tracing::debug!(%from, %error, "no handshake")).ok()?;
+        let accepted = match is_virtual(from.ip()) {
+            true => incoming.accept_with(Arc::clone(&self.relayed)),
+            false => incoming.accept(),
+        };
+        let connecting = accepted.inspect_err(|error| tracing::debug!(%from, %error, "no handshake")).ok()?;
         Some(TransportEvent::Incoming {
             listener_id: self.id,
-            upgrade: upgrade(connecting, Some(place)),
-            local_addr: address::quic(self.bound),
+            upgrade: upgrade::accept(connecting, place, &self.paths),
+            local_addr: address::quic(self.bound.of(from.ip().to_canonical()).unwrap_or(self.bound.first())),
             send_back_addr: address::quic(from),
         })
     }
@@ -156,12 +171,6 @@ impl Stream for QuicListener {
         });
         Poll::Ready(Some(event))
     }
-}
-
-/// Whether a socket that is bound there can send to that address. Loopback is reached only from itself, and from everywhere.
-pub(super) fn reaches(bound: SocketAddr, to: SocketAddr) -> bool {
-    let is_near = bound.ip().is_unspecified() || bound.ip().is_loopback() == to.ip().is_loopback();
-    bound.is_ipv4() == to.is_ipv4() && is_near
 }
 
 fn accept(endpoint: &Endpoint) -> BoxFuture<'static, Option<Incoming>> {

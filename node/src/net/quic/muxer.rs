@@ -13,6 +13,7 @@ use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::error::QuicError;
+use super::paths::PathEntryGuard;
 use super::{address, control};
 
 /// How often a connection is looked after.
@@ -32,10 +33,11 @@ pub(in crate::net) struct QuicMuxer {
     remote: SocketAddr,
     send_window: u64,
     upkeep: Pin<Box<Sleep>>,
+    _path: PathEntryGuard,
 }
 
 impl QuicMuxer {
-    pub(super) fn new(connection: Connection) -> Self {
+    pub(super) fn new(connection: Connection, path: PathEntryGuard) -> Self {
         Self {
             remote: connection.remote_address(),
             connection,
@@ -44,6 +46,7 @@ impl QuicMuxer {
             closing: None,
             send_window: control::send_window(0),
             upkeep: Box::pin(sleep(UPKEEP)),
+            _path: path,
         }
     }
 

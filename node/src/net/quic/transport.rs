@@ -15,71 +15,75 @@ use quinn::{Connecting, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
 
 use super::config::{QuicConfig, QuicSettings};
 use super::error::QuicError;
-use super::listener::{QuicListener, reaches};
+use super::listener::QuicListener;
 use super::muxer::QuicMuxer;
-use super::packets::PacketFilter;
-use super::upgrade::{Upgrade, upgrade};
-use super::{address, socket, tls};
+use super::paths::QuicPaths;
+use super::patience::DialPatience;
+use super::upgrade::{self, Upgrade};
+use super::{address, tls};
+use crate::net::socket::{BoundAddresses, Mux, SocketHandle};
 
 /// All endpoints of a node. It dials from where it listens, if it can: that is where it can be found then.
 pub(in crate::net) struct QuicTransport {
     config: QuicConfig,
-    /// Of every socket.
-    filter: PacketFilter,
+    paths: Arc<QuicPaths>,
+    patience: Arc<DialPatience>,
     listeners: SelectAll<QuicListener>,
     /// At most one a family, for addresses that no listener reaches.
-    dialers: Vec<Endpoint>,
+    dialers: Vec<(BoundAddresses, Endpoint)>,
+    /// Makes the sockets below, and knows where virtual addresses lead.
+    socket: SocketHandle,
     /// Of who polls, for a listener that was added since.
     waker: Option<Waker>,
 }
 
 impl QuicTransport {
     /// Fails only for a key that is none.
-    pub(in crate::net) fn new(key: &Keypair, settings: QuicSettings, filter: PacketFilter) -> Result<Self, QuicError> {
+    pub(in crate::net) fn new(
+        key: &Keypair,
+        settings: QuicSettings,
+        paths: Arc<QuicPaths>,
+        socket: SocketHandle,
+    ) -> Result<Self, QuicError> {
         Ok(Self {
             config: QuicConfig::new(key, settings)?,
-            filter,
+            paths,
+            patience: Arc::default(),
             listeners: SelectAll::new(),
             dialers: Vec::new(),
+            socket,
             waker: None,
         })
     }
 
     fn listen(&mut self, id: ListenerId, addr: SocketAddr) -> Result<(), QuicError> {
-        let endpoint = self.endpoint(addr, self.config.listening(addr), Some(self.config.server.clone()))?;
-        self.listeners.push(QuicListener::new(id, endpoint)?);
+        let socket = self.socket.listen(addr)?;
+        let bound = socket.bound();
+        let endpoint = endpoint(socket, self.config.listening(addr), Some(self.config.server.clone()))?;
+        let shared = (self.config.server_relayed(), Arc::clone(&self.paths));
+        self.listeners.push(QuicListener::new(id, endpoint, bound, shared)?);
         self.waker.take().into_iter().for_each(Waker::wake);
         Ok(())
     }
 
     fn connect(&mut self, to: SocketAddr) -> Result<Connecting, QuicError> {
-        let client = self.config.client.clone();
-        Ok(self.endpoint_to(to)?.connect_with(client, to, tls::SERVER_NAME)?)
+        let hop = self.socket.next_hop(to).ok_or(QuicError::NoRelay)?;
+        Ok(self.endpoint_to(hop)?.connect_with(self.config.client_to(to), to, tls::SERVER_NAME)?)
     }
 
     fn endpoint_to(&mut self, to: SocketAddr) -> Result<Endpoint, QuicError> {
         if let Some(endpoint) = self.listeners.iter().find_map(|listener| listener.endpoint_to(to)) {
             return Ok(endpoint.clone());
         }
-        let is_bound = |dialer: &&Endpoint| dialer.local_addr().is_ok_and(|bound| reaches(bound, to));
-        if let Some(dialer) = self.dialers.iter().find(is_bound) {
+        if let Some((_, dialer)) = self.dialers.iter().find(|(bound, _)| bound.reaches(to)) {
             return Ok(dialer.clone());
         }
         let any = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let dialer = self.endpoint(SocketAddr::new(any, 0), QuicConfig::dialling(), None)?;
-        self.dialers.push(dialer.clone());
+        let socket = self.socket.dial_from(SocketAddr::new(any, 0))?;
+        let bound = socket.bound();
+        let dialer = endpoint(socket, QuicConfig::dialling(), None)?;
+        self.dialers.push((bound, dialer.clone()));
         Ok(dialer)
-    }
-
-    /// The only place that puts QUIC on a socket.
-    fn endpoint(
-        &self,
-        addr: SocketAddr,
-        config: EndpointConfig,
-        server: Option<ServerConfig>,
-    ) -> Result<Endpoint, QuicError> {
-        let socket = socket::bind(addr, &self.filter)?;
-        Ok(Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))?)
     }
 }
 
@@ -105,7 +109,7 @@ impl Transport for QuicTransport {
         let to = address::endpoint_addr(&addr).filter(|to| to.port() != 0 && !to.ip().is_unspecified());
         let Some(to) = to else { return Err(TransportError::MultiaddrNotSupported(addr)) };
         let connecting = self.connect(to).map_err(TransportError::Other)?;
-        Ok(upgrade(connecting, None))
+        Ok(upgrade::dial(connecting, to, &self.patience, &self.paths))
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Upgrade, QuicError>> {
@@ -116,4 +120,9 @@ impl Transport for QuicTransport {
         this.waker = Some(cx.waker().clone());
         Poll::Pending
     }
+}
+
+/// The only place that puts QUIC on a socket.
+fn endpoint(socket: Arc<Mux>, config: EndpointConfig, server: Option<ServerConfig>) -> Result<Endpoint, QuicError> {
+    Ok(Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))?)
 }

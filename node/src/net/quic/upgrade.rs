@@ -1,5 +1,7 @@
 //! From a handshake to a connection with a known peer.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -11,6 +13,8 @@ use tokio::time::timeout;
 
 use super::error::QuicError;
 use super::muxer::QuicMuxer;
+use super::paths::QuicPaths;
+use super::patience::DialPatience;
 use super::pending::PendingHandshake;
 use super::tls;
 
@@ -20,14 +24,39 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A handshake, up to the knowledge of who it is.
 pub(super) type Upgrade = BoxFuture<'static, Result<(PeerId, QuicMuxer), QuicError>>;
 
-/// The end of the handshake. An inbound one holds its place until then.
-pub(super) fn upgrade(connecting: Connecting, place: Option<PendingHandshake>) -> Upgrade {
+/// The end of the handshake of somebody who came in. It holds its place until then.
+pub(super) fn accept(connecting: Connecting, place: PendingHandshake, paths: &Arc<QuicPaths>) -> Upgrade {
+    let paths = Arc::clone(paths);
     async move {
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting).await.map_err(|_| QuicError::HandshakeTimeout)??;
         drop(place);
-        Ok((peer(&connection)?, QuicMuxer::new(connection)))
+        established(connection, &paths)
     }
     .boxed()
+}
+
+/// The end of the handshake of a dial.
+pub(super) fn dial(
+    mut connecting: Connecting,
+    to: SocketAddr,
+    patience: &Arc<DialPatience>,
+    paths: &Arc<QuicPaths>,
+) -> Upgrade {
+    let (patience, paths) = (Arc::clone(patience), Arc::clone(paths));
+    let handshake = async move {
+        let first = patience.first_answer_max(to).unwrap_or(HANDSHAKE_TIMEOUT);
+        let answer = timeout(first, async { connecting.handshake_data().await.map(drop) }).await;
+        patience.note(to, answer.is_ok());
+        answer.map_err(|_| QuicError::HandshakeTimeout)??;
+        established(connecting.await?, &paths)
+    };
+    async move { timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| QuicError::HandshakeTimeout)? }.boxed()
+}
+
+fn established(connection: Connection, paths: &Arc<QuicPaths>) -> Result<(PeerId, QuicMuxer), QuicError> {
+    let peer = peer(&connection)?;
+    let path = paths.insert(peer, &connection);
+    Ok((peer, QuicMuxer::new(connection, path)))
 }
 
 fn peer(connection: &Connection) -> Result<PeerId, QuicError> {

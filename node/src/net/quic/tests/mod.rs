@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod kit;
+pub(in crate::net) mod kit;
 
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -58,6 +58,30 @@ async fn a_peer_of_libp2p_is_dialled() {
     assert_eq!(receive.read_to_end(100).await.unwrap(), b"there");
     kit::close(&mut muxer).await.unwrap();
     assert!(matches!(in_time(connection.closed()).await, ConnectionError::ApplicationClosed(_)));
+}
+
+#[tokio::test]
+async fn what_is_no_first_packet_of_this_version_gets_no_answer() {
+    let (mut own, other) = (Side::listen().await, LibraryPeer::new());
+    let at = own.at;
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.set_nonblocking(true).unwrap();
+    for version in [0, 2, 0x0a1a_2a3a, 0xff00_001d, 1] {
+        for first in (0..=0xff).step_by(0x10) {
+            // Eight bytes of either id, and then garbage.
+            let head = [&[first][..], &u32::to_be_bytes(version), &[8], &[7; 8], &[8], &[9; 8]].concat();
+            for len in [30, 600, 1_200] {
+                let mut packet = head.clone();
+                packet.resize(len, 0xa5);
+                stranger.send_to(&packet, at).unwrap();
+            }
+        }
+    }
+    // Who comes behind all that is let in: it has been looked at.
+    let ((peer, _muxer), _connection) = tokio::join!(own.accept(), other.dial(at));
+    assert_eq!(peer, other.peer());
+    let heard = stranger.recv_from(&mut [0; 2_000]);
+    assert!(heard.is_err(), "{heard:?}");
 }
 
 #[tokio::test]
