@@ -9,6 +9,7 @@ use super::event::NetEvent;
 use super::governor::{Governor, LineReport, RepairBudget};
 use super::session::SessionHub;
 use super::shaper::SLICE_BYTES_MIN;
+use super::socket::SocketHandle;
 use crate::config::LiveBandwidth;
 use crate::metrics::{LineGauge, NetTraffic, TrafficMeter};
 
@@ -26,6 +27,8 @@ const DRAIN_BYTES_PER_S_MAX: u64 = 32 << 10;
 pub(super) struct LineKeeper {
     hub: Arc<SessionHub>,
     settings: Arc<LiveBandwidth>,
+    /// Relays for others, as long as bytes cost nothing.
+    relay: Option<SocketHandle>,
     governor: Governor,
     started: Instant,
     before: NetTraffic,
@@ -34,9 +37,9 @@ pub(super) struct LineKeeper {
 }
 
 impl LineKeeper {
-    pub fn new(hub: Arc<SessionHub>, settings: Arc<LiveBandwidth>) -> Self {
+    pub fn new(hub: Arc<SessionHub>, settings: Arc<LiveBandwidth>, relay: Option<SocketHandle>) -> Self {
         let before = NetTraffic::default();
-        Self { hub, settings, governor: Governor::default(), started: Instant::now(), before, told: None }
+        Self { hub, settings, relay, governor: Governor::default(), started: Instant::now(), before, told: None }
     }
 
     /// Until nobody listens any more.
@@ -61,13 +64,15 @@ impl LineKeeper {
 
     fn look(&mut self, traffic: &NetTraffic) -> RepairBudget {
         let (in_force, uplink) = (self.settings.in_force(), self.settings.uplink());
+        if let Some(relay) = &self.relay {
+            relay.set_relays(!in_force.metered.value);
+        }
         let (ceiling, line) = (in_force.repair_ceiling(uplink), in_force.line(uplink));
-        let is_held = self.told.is_some_and(|told| told < ceiling);
         let report = LineReport {
             ceiling,
             line,
             user_bytes: traffic.user_bytes - self.before.user_bytes,
-            links: self.hub.links(is_held),
+            links: self.hub.links(),
         };
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let budget = self.governor.handle(now, &report);
@@ -83,5 +88,30 @@ impl LineKeeper {
     /// A start, an end, or a change by an eighth: less would be many messages that say little.
     fn is_news(&self, budget: u64) -> bool {
         self.told.is_none_or(|told| (told == 0) != (budget == 0) || told.abs_diff(budget) > told / 8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::BandwidthChange;
+    use crate::net::session::InboundBudget;
+    use crate::net::tests::pool::TestPool;
+
+    #[tokio::test]
+    async fn nothing_is_relayed_while_bytes_cost_money() {
+        let keeper = TestPool::new(&[1]).keeper(1);
+        let (socket, _events) = SocketHandle::new(*keeper.secret(), keeper.node());
+        let hub =
+            Arc::new(SessionHub::new(mpsc::channel(1).0, InboundBudget::new(4 << 20), keeper, mpsc::channel(1).0));
+        let settings = Arc::new(LiveBandwidth::default());
+        let mut line = LineKeeper::new(hub, Arc::clone(&settings), Some(socket.clone()));
+        for (metered, relays) in [(false, true), (true, false), (false, true)] {
+            settings.change(&BandwidthChange { metered: Some(metered), ..BandwidthChange::default() });
+            line.look(&NetTraffic::default());
+            assert_eq!(socket.relays(), relays);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! What lies on a stream: `be32(len) message`, and behind a message that announces a block the block's bytes
-//! (spec 04-wire, "Lanes").
+//! (spec 04-wire, "What follows on a stream").
 //!
 //! A QUIC stream that is dropped looks like one that ended well, so nothing here is taken for complete because the
 //! stream ended: lengths say how much must come, and a block's hash says whether it is the one that was announced.
@@ -56,6 +56,21 @@ pub(crate) enum StreamError {
     /// A message or block stopped in the middle.
     #[error("it stopped in the middle of a message or block")]
     Stalled,
+    /// A stream goes one way.
+    #[error("it answers on streams that go the other way")]
+    Backwards,
+    /// What was under way on the connection before did not arrive.
+    #[error("its old connection ended before all had arrived")]
+    NotDrained,
+    /// It asks for more and more.
+    #[error("it asks for more and more, and takes too little of it")]
+    Unread,
+    /// The engine keeps to its bounds.
+    #[error("more waits for this peer than may. This is a bug in fsdfs; report it")]
+    Overflow,
+    /// A task panicked.
+    #[error("a stream failed: {0}")]
+    Failed(String),
 }
 
 /// The right to hold inbound blocks in memory, in bytes, shared by all peers.
