@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use fsdfs_proto::ids::NodeId;
 use tokio::sync::{oneshot, watch};
@@ -20,9 +21,15 @@ pub(super) enum NetCommand {
         node: NodeId,
         addrs: Vec<SocketAddr>,
     },
-    Learn {
+    /// Dials also while the peer is connected, here and wherever else it may be: there may be a better way to it.
+    Redial {
         node: NodeId,
         addrs: Vec<SocketAddr>,
+    },
+    /// What the member's card says.
+    Learn {
+        node: NodeId,
+        addrs: Vec<String>,
     },
     Drop {
         node: NodeId,
@@ -47,6 +54,8 @@ pub(super) struct OwnAddresses {
     table: Mutex<AddressTable>,
     /// Tells that something in the table is different.
     changes: watch::Sender<()>,
+    /// Tells that all of it may be out of date: this machine slept or moved.
+    moves: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -54,12 +63,29 @@ pub(super) struct AddressTable {
     pub listening: BTreeSet<SocketAddr>,
     /// This node's address as each peer sees it.
     pub observed: BTreeMap<NodeId, SocketAddr>,
-    /// Where each connected peer is.
+    /// Members that are connected through another one, and through whom.
+    pub relays: BTreeMap<NodeId, NodeId>,
+    /// Where each peer is that is connected directly.
     pub remotes: BTreeMap<NodeId, SocketAddr>,
-    /// What the router does with the node's port.
+    /// What the router does with the node's port, as to IPv4.
     pub mapping: MappingState,
+    /// The same for IPv6, where a router's firewall lets through what the node asked for.
+    pub pinhole: MappingState,
     /// What members found out about addresses of this node.
     pub verdicts: BTreeMap<SocketAddr, Reachability>,
+    /// For how long no packet of any member has come. That it grows is no change to tell.
+    pub silence: Duration,
+}
+
+/// Says how members are reached.
+#[derive(Clone)]
+pub struct PathMeter(pub(super) Arc<OwnAddresses>);
+
+impl PathMeter {
+    /// The member through which this one is connected, if it is not connected directly.
+    pub fn via(&self, node: NodeId) -> Option<NodeId> {
+        self.0.lock().relays.get(&node).copied()
+    }
 }
 
 impl OwnAddresses {
@@ -74,6 +100,16 @@ impl OwnAddresses {
             self.changes.send_replace(());
         }
         is_news
+    }
+
+    /// Whatever was found out about the network is to be found out again.
+    pub(super) fn note_move(&self) {
+        self.moves.send_replace(());
+    }
+
+    /// Told of each move from now on.
+    pub(super) fn watch_moves(&self) -> watch::Receiver<()> {
+        self.moves.subscribe()
     }
 
     /// Told of each change from now on.

@@ -16,6 +16,8 @@ pub struct NetConfig {
     pub mdns: bool,
     /// Inbound blocks in memory at most, of all peers, in bytes. At least one block.
     pub inbound_bytes_max: usize,
+    /// Forward packets between members that cannot reach each other.
+    pub relay: bool,
     /// How fast a connection may send.
     pub congestion: CongestionControl,
     /// What may be used of the line; looked at all the time.
@@ -35,6 +37,7 @@ impl NetConfig {
             listen,
             mdns: false,
             inbound_bytes_max,
+            relay: true,
             congestion: CongestionControl::default(),
             bandwidth: Arc::default(),
             port_mapping: false,

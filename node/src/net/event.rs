@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use fsdfs_core::seam::BlockPayload;
+use fsdfs_core::seam::{BlockPayload, PeerPath};
 use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
@@ -26,8 +26,6 @@ pub enum NetEvent {
         node: NodeId,
         /// What it showed at the gate, and the admissions that were made there.
         facts: Vec<Fact>,
-        /// Its address is one of a local network.
-        is_local: bool,
     },
     /// The connection is over. Messages that were on the way in either direction may be lost; none comes after this.
     Down {
@@ -69,8 +67,23 @@ pub enum NetEvent {
         /// The block behind it. It holds a share of the inbound budget until its last copy is dropped.
         payload: BlockPayload,
     },
+    /// How a connected member is reached now. It may come before `Up`.
+    Path {
+        /// Who.
+        node: NodeId,
+        /// The way of its packets.
+        path: PeerPath,
+        /// The member that relays; none: directly.
+        via: Option<NodeId>,
+        /// There and back, in milliseconds, if it is known.
+        rtt_ms: Option<u32>,
+        /// It goes through another member now, or does so no more.
+        is_change: bool,
+    },
     /// Repair may send so many bytes in a second from now on; 0: none.
     RepairBudget(u64),
+    /// This machine slept, or has other addresses or another way out.
+    Moved,
     /// The node listens on this address of this machine.
     Listening(SocketAddr),
     /// What is known of this node's addresses is different; see [`Net::reach`](crate::net::Net::reach).

@@ -1,6 +1,6 @@
 //! What is found out about addresses of this node: plain values, which others of this folder make and show.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use fsdfs_proto::control::AddressScope;
 use fsdfs_proto::ids::NodeId;
@@ -26,22 +26,36 @@ pub enum MappingState {
     NoRouter,
     /// The router has been asked for the first time and has not said anything yet.
     Asking,
-    /// The router forwards this address to the node.
+    /// The router forwards this address to the node, or lets through what is sent there.
     Mapped {
         /// The router's address and port.
-        external: SocketAddrV4,
+        external: SocketAddr,
         /// How it was asked.
         by: MappingProtocol,
     },
     /// The router forwards, but its own address is no public one: another router, or the provider's, stands before it.
     SecondRouter {
         /// The address between the two.
-        external: Ipv4Addr,
+        external: IpAddr,
         /// How it was asked.
         by: MappingProtocol,
     },
     /// The router speaks none of the protocols, or they are switched off in it.
     NotOffered,
+}
+
+/// What a router makes of this node's IPv4 address on the way out, in the words of those who classify routers by that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressTranslation {
+    /// Fewer than two members at different places see this node.
+    #[default]
+    Unknown,
+    /// Nothing: they see an address of this machine.
+    None,
+    /// All of them see one address and port.
+    Cone,
+    /// They see different ones.
+    Symmetric,
 }
 
 /// What is known of an address.

@@ -17,14 +17,18 @@ mod handshake;
 mod libp2p;
 mod line;
 mod meet;
+mod meeter;
+mod moving;
 mod pacer;
 mod portmap;
 mod quic;
 mod reach;
 mod session;
 mod shaper;
+mod socket;
 #[cfg(test)]
 mod tests;
+mod way_out;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -38,22 +42,23 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
+pub use command::PathMeter;
 use command::{NetCommand, OwnAddresses};
 pub use config::{NetConfig, NetError};
 use discovery::book_file::BookFile;
 pub use event::NetEvent;
-pub use findings::{MappingProtocol, MappingState, MeetOutcome, Reachability};
+pub use findings::{AddressTranslation, MappingProtocol, MappingState, MeetOutcome, Reachability};
 pub use handshake::answers::{GateAnswers, GateAnswersWatch};
 pub use handshake::gatekeeper::{GateIdentity, Gatekeeper};
 pub use handshake::rejection::HandshakeRejected;
 use line::LineKeeper;
-pub use meet::Meeter;
+pub use meeter::Meeter;
 use portmap::PortMapping;
 pub use portmap::{RouterAnswer, read_answer as read_port_map_answer};
-use quic::PacketFilter;
 use reach::ReachParts;
 pub use reach::{ProvenReach, ReachMeter, ReachReport};
 use session::{InboundBudget, SessionHub};
+use socket::{SocketEvents, SocketHandle};
 
 use crate::metrics::TrafficMeter;
 
@@ -89,28 +94,33 @@ impl Net {
         let hub = Arc::new(SessionHub::new(events, budget, Arc::clone(&keeper), probes));
         let forwarding = Arc::clone(&hub);
         let forward = AbortOnDropHandle::new(tokio::spawn(async move { forwarding.forward().await }));
-        let (line, paced) = (LineKeeper::new(Arc::clone(&hub), Arc::clone(&config.bandwidth)), Arc::clone(&hub));
+        let (socket, socket_events) = SocketHandle::new(*keeper.secret(), keeper.node());
+        let SocketEvents { knocks, probes: packets, ended } = socket_events;
+        let relay = config.relay.then(|| socket.clone());
+        let line = LineKeeper::new(Arc::clone(&hub), Arc::clone(&config.bandwidth), relay);
+        let (forwarder, paced) = (socket.forwarder(), Arc::clone(&hub));
         let line = AbortOnDropHandle::new(tokio::spawn(async move {
-            tokio::join!(line.run(), paced.upload.run(), paced.download.run());
+            let lent = forwarder.run(&paced.upload, &paced.download);
+            tokio::join!(line.run(), paced.upload.run(), paced.download.run(), lent);
         }));
         let addresses = Arc::new(OwnAddresses::default());
         let book = BookFile::open(config.book.clone());
-        let (filter, packets) = PacketFilter::new();
         let (commands, orders) = mpsc::unbounded_channel();
         let net = libp2p::Attachment {
             keeper: Arc::clone(&keeper),
             hub: Arc::clone(&hub),
             addresses: Arc::clone(&addresses),
             book: Arc::clone(&book),
-            filter,
             commands: orders,
             orders: commands.downgrade(),
+            socket: socket.clone(),
+            packets: (knocks, ended),
         };
         let (listen, driver) = libp2p::start(&config, net).await?;
-        let mapping = config.port_mapping.then(|| PortMapping::start(listen, keeper.key(), Arc::clone(&addresses)));
+        let mapping = config.port_mapping.then(|| PortMapping::start(listen, keeper.key(), &addresses));
         let named = config.named;
-        let parts =
-            ReachParts { named, addresses: Arc::clone(&addresses), hub: Arc::clone(&hub), keeper, messages, packets };
+        let (known, sessions) = (Arc::clone(&addresses), Arc::clone(&hub));
+        let parts = ReachParts { named, addresses: known, hub: sessions, keeper, socket, messages, packets };
         Ok(Self {
             listen,
             driver,
@@ -147,10 +157,7 @@ impl Net {
     /// Tells Kademlia and the address book where a member may be. Only numeric addresses count: names are looked up by whoever
     /// dials.
     pub fn learn(&self, node: NodeId, addrs: &[String]) {
-        let addrs: Vec<SocketAddr> = addrs.iter().filter_map(|addr| addr.parse().ok()).collect();
-        if !addrs.is_empty() {
-            self.command(NetCommand::Learn { node, addrs });
-        }
+        self.command(NetCommand::Learn { node, addrs: addrs.to_vec() });
     }
 
     /// Closes the connection and forgets the peer's addresses. To be called after [`Gatekeeper::update`], or it may
@@ -177,6 +184,11 @@ impl Net {
             *counted.entry(*addr).or_default() += 1;
         }
         counted
+    }
+
+    /// Through whom members are reached, also for those who do not hold the network itself.
+    pub fn paths(&self) -> PathMeter {
+        PathMeter(Arc::clone(&self.addresses))
     }
 
     /// What is known of the way to this node.

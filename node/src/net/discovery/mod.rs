@@ -3,5 +3,6 @@
 
 mod book;
 pub(super) mod book_file;
+pub(super) mod dial_budget;
 pub(super) mod resolve;
 pub(super) mod searches;

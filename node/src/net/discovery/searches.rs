@@ -89,6 +89,11 @@ impl<Connection: Copy + Ord, Query: Copy + PartialEq> PeerSearches<Connection, Q
         self.0.remove(&node);
     }
 
+    /// Nothing that is under way leads anywhere any more. Who was looked for.
+    pub(crate) fn end_all(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.0).into_keys().collect()
+    }
+
     /// What is due. `connected` peers are past the dial: their streams open, or they are closed.
     pub(crate) fn due(&mut self, now: Instant, connected: impl Fn(NodeId) -> bool) -> Vec<SearchStep> {
         let mut steps = Vec::new();

@@ -99,6 +99,11 @@ impl Gatekeeper {
         &self.identity.key
     }
 
+    /// The pool's gate secret.
+    pub(crate) fn secret(&self) -> &Key {
+        &self.identity.secret
+    }
+
     pub(crate) fn kademlia(&self) -> String {
         kademlia_protocol(&self.identity.secret)
     }

@@ -7,9 +7,15 @@ use libp2p::identity::{PublicKey, ed25519};
 use libp2p::{Multiaddr, PeerId};
 
 pub(super) use crate::net::quic::address::{quic, socket_addr};
+use crate::net::socket;
 
 /// Multihash code under which a short public key is its own hash.
 const IDENTITY_HASH: u64 = 0;
+
+/// Whether it leads through a relay: only in this process it is an address at all.
+pub(super) fn is_virtual(addr: &Multiaddr) -> bool {
+    socket_addr(addr).is_some_and(|addr| socket::is_virtual(addr.ip()))
+}
 
 /// None if the bytes are not a point on the curve.
 pub(super) fn peer_id(node: NodeId) -> Option<PeerId> {
@@ -28,17 +34,17 @@ pub(super) fn node_id(peer: &PeerId) -> Option<NodeId> {
 }
 
 /// Whether it is in a local network of this node, or on this machine: what goes there costs no uplink.
-pub(super) fn is_local(addr: &Multiaddr) -> bool {
-    socket_addr(addr).is_some_and(|addr| match addr.ip().to_canonical() {
+pub(super) fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
         IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
-    })
+    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{is_local, node_id, peer_id, quic};
+    use super::{is_local, node_id, peer_id};
     use fsdfs_proto::ids::NodeId;
     use libp2p::identity::Keypair;
 
@@ -55,7 +61,7 @@ mod tests {
         let local =
             ["127.0.0.1", "10.1.2.3", "192.168.0.7", "169.254.1.1", "::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"];
         let others = ["8.8.8.8", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8"];
-        let is_local = |ip: &str| is_local(&quic(std::net::SocketAddr::new(ip.parse().unwrap(), 7000)));
+        let is_local = |ip: &str| is_local(ip.parse().unwrap());
         assert!(local.into_iter().all(is_local) && !others.into_iter().any(is_local));
     }
 }

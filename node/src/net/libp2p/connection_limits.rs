@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
 
+use fsdfs_proto::ids::SessionToken;
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
@@ -17,6 +18,7 @@ use libp2p::swarm::{
 };
 
 use super::address;
+use crate::net::socket::token_of;
 
 /// Inbound connections of one IPv4 address, or one IPv6 /64, that may be in TLS or at the gate at once. A site of eight
 /// servers that all come back after a power cut still gets in at the first attempt.
@@ -32,6 +34,8 @@ struct TooManyHandshakes(RemoteSource);
 enum RemoteSource {
     V4([u8; 4]),
     V6([u8; 8]),
+    /// Behind a relay: each session is a place of its own, and only those who may connect get one.
+    Relayed(SessionToken),
     Unknown,
 }
 
@@ -97,7 +101,11 @@ impl NetworkBehaviour for HandshakeLimits {
 }
 
 fn source(remote: &Multiaddr) -> RemoteSource {
-    match address::socket_addr(remote).map(|addr| addr.ip()) {
+    let remote = address::socket_addr(remote);
+    if let Some(token) = remote.and_then(token_of) {
+        return RemoteSource::Relayed(token);
+    }
+    match remote.map(|addr| addr.ip()) {
         Some(IpAddr::V4(ip)) => RemoteSource::V4(ip.octets()),
         Some(IpAddr::V6(ip)) => {
             let [a, b, c, d, e, f, g, h, ..] = ip.octets();
@@ -129,5 +137,8 @@ mod tests {
         assert!(!knock(&mut door, 100, "/ip6/2001:db8::ffff/udp/7/quic-v1"));
         assert!(knock(&mut door, 101, "/ip6/2001:db8:0:1::1/udp/7/quic-v1"));
         assert!(knock(&mut door, 102, "/ip4/192.0.2.1/udp/7/quic-v1"));
+        for token in 0..=PENDING_PER_SOURCE_MAX {
+            assert!(knock(&mut door, 200 + token, &format!("/ip6/fd5f:7366::7:{token}/udp/1/quic-v1")));
+        }
     }
 }

@@ -15,16 +15,23 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::address;
 use super::behaviour::{NodeBehaviour, NodeBehaviourEvent};
+use super::meetings::MeetingsDriver;
+use super::moving::MovingWatch;
 use super::streams::StreamsEvent;
 use crate::net::command::{NetCommand, OwnAddresses};
 use crate::net::discovery::book_file::BookFile;
+use crate::net::discovery::dial_budget::DialBudget;
 use crate::net::discovery::resolve;
 use crate::net::discovery::searches::{PeerSearches, SearchStep};
 use crate::net::event::NetEvent;
 use crate::net::findings::MeetOutcome;
 use crate::net::handshake::gatekeeper::Gatekeeper;
+use crate::net::meet::MeetInput;
+use crate::net::moving::MovingInput;
+use crate::net::session::links::Takeover;
 use crate::net::session::streams::PeerStreams;
 use crate::net::session::{Session, SessionHub};
+use crate::net::socket::is_virtual;
 
 /// Peers are told goodbye for at most this long.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
@@ -34,21 +41,26 @@ const DIALLED_AT_ONCE: usize = 8;
 /// Of them from the address book at least, however many a card names: all of these may be wrong.
 const NOTED_MIN: usize = 2;
 /// Dials to addresses of unknown owners at once.
-const MEETINGS_MAX: usize = 32;
+const STRANGERS_MAX: usize = 32;
 
 /// A connection of a session that ended by itself; it is to be closed.
 #[derive(Debug)]
 pub(super) struct SessionEnded {
     node: NodeId,
     connection: ConnectionId,
+    /// Only that connection: the session has moved to another one.
+    is_drained: bool,
 }
 
 /// The session in use with a peer, and the connection below it.
 pub(super) struct LiveSession {
-    connection: ConnectionId,
-    /// The greatest number of a pair of nodes is the connection in use; see `streams`.
-    number: u64,
-    session: Session,
+    /// The one it began on, which names it.
+    first: ConnectionId,
+    /// The one in use.
+    pub connection: ConnectionId,
+    /// The one before, while it runs dry.
+    before: Option<ConnectionId>,
+    session: Session<Stream>,
 }
 
 /// Owns the swarm. At most one session a peer: `sessions` holds the one in use, and whoever it replaced ends before its
@@ -63,14 +75,15 @@ pub(super) struct SwarmDriver {
     pub orders: mpsc::WeakUnboundedSender<NetCommand>,
     pub sessions: BTreeMap<NodeId, LiveSession>,
     pub book: Arc<BookFile>,
-    /// Where the peer of each connection is.
-    pub remotes: BTreeMap<ConnectionId, SocketAddr>,
     /// Dials of which it is not known whom they lead to, and who waits for each.
-    pub meetings: BTreeMap<ConnectionId, oneshot::Sender<MeetOutcome>>,
+    pub strangers: BTreeMap<ConnectionId, oneshot::Sender<MeetOutcome>>,
     /// That something about this node's addresses is different.
     pub news: watch::Receiver<()>,
     pub ended: (mpsc::UnboundedSender<SessionEnded>, mpsc::UnboundedReceiver<SessionEnded>),
     pub searches: PeerSearches<ConnectionId, kad::QueryId>,
+    pub meetings: MeetingsDriver,
+    pub budget: DialBudget,
+    pub moving: MovingWatch,
     /// Events of the loop itself that the daemon has no room for yet.
     pub events: VecDeque<NetEvent>,
 }
@@ -88,6 +101,8 @@ impl SwarmDriver {
                     Some(command) => self.on_command(command),
                 },
                 Some(ended) = self.ended.1.recv() => self.on_ended(&ended),
+                event = self.meetings.next() => self.on_meeting_event(event),
+                wakeup = self.moving.wait() => self.on_moving(wakeup),
                 // One that the daemon has no room for yet says it all.
                 Ok(()) = self.news.changed() => {
                     if !matches!(self.events.back(), Some(NetEvent::AddressesChanged)) {
@@ -109,23 +124,19 @@ impl SwarmDriver {
         match command {
             NetCommand::Find { node, addrs } => self.find(node, addrs),
             NetCommand::Resolved { node, addrs } => {
-                // Those that are dialled at once all end within one handshake's timeout, and a search with them.
-                let room = DIALLED_AT_ONCE.saturating_sub(addrs.len()).max(NOTED_MIN);
-                let noted = self.book.addresses(node).into_iter().filter(|noted| !addrs.contains(noted)).take(room);
-                let all = addrs.iter().copied().chain(noted).map(address::quic).collect();
-                self.dial(node, all);
+                let (addrs, now) = (self.dialled_of(node, addrs), self.moving.now());
+                let addrs = self.budget.choose(now, node, addrs, self.sessions.is_empty());
+                self.dial(node, addrs.into_iter().map(address::quic).collect());
                 self.searches.resolved(node);
             }
-            NetCommand::Learn { node, addrs } => {
-                let Some(peer) = address::peer_id(node) else { return };
-                self.book.note_named(node, &addrs);
-                for addr in addrs {
-                    self.swarm.behaviour_mut().kad.add_address(&peer, address::quic(addr));
-                }
+            NetCommand::Redial { node, addrs } => {
+                let addrs = self.dialled_of(node, addrs);
+                self.redial(node, addrs);
             }
+            NetCommand::Learn { node, addrs } => self.learn(node, addrs),
             NetCommand::Drop { node, reason } => self.drop_peer(node, &reason),
             NetCommand::Dismiss { node, reason } => self.dismiss(node, &reason),
-            NetCommand::Meet { addr, answer } => self.meet(addr, answer),
+            NetCommand::Meet { addr, answer } => self.dial_stranger(addr, answer),
             NetCommand::Stop => {}
         }
     }
@@ -134,24 +145,28 @@ impl SwarmDriver {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.meetings.note_established(connection_id, endpoint.get_remote_address());
                 // A node dials from the port it listens on, so this is where it can be found, whoever dialled.
                 let addr = endpoint.get_remote_address().clone();
-                address::socket_addr(&addr).into_iter().for_each(|addr| {
-                    self.remotes.insert(connection_id, addr);
-                });
-                self.swarm.behaviour_mut().kad.add_address(&peer_id, addr);
+                if !address::is_virtual(&addr) {
+                    self.swarm.behaviour_mut().kad.add_address(&peer_id, addr);
+                }
+                self.end_redial(connection_id);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, .. } => self.on_closed(&peer_id, connection_id),
             SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
                 tracing::debug!(%error, "dial failed");
                 self.searches.failed(connection_id);
-                self.end_meeting(connection_id, MeetOutcome::Nobody);
+                self.end_redial(connection_id);
+                self.on_dial_over(connection_id);
+                self.end_stranger(connection_id, MeetOutcome::Nobody);
             }
             SwarmEvent::NewListenAddr { address, .. } => self.on_listening(&address),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 address::socket_addr(&address).into_iter().for_each(|addr| {
                     self.addresses.change(|table| table.listening.remove(&addr));
                 });
+                self.note_moving(MovingInput::Changed);
             }
             SwarmEvent::ListenerClosed { reason: Err(error), .. } => tracing::error!(%error, "no longer listening"),
             _ => {}
@@ -168,7 +183,8 @@ impl SwarmDriver {
                 }
             },
             NodeBehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                let seen = address::node_id(&peer_id).zip(address::socket_addr(&info.observed_addr));
+                let seen = Some(&info.observed_addr).filter(|seen| !address::is_virtual(seen));
+                let seen = address::node_id(&peer_id).zip(seen.and_then(address::socket_addr));
                 seen.into_iter().for_each(|(node, addr)| {
                     self.addresses.change(|table| table.observed.insert(node, addr) != Some(addr));
                 });
@@ -179,6 +195,7 @@ impl SwarmDriver {
                 step,
                 ..
             }) => self.on_closest(id, result, step.last),
+            NodeBehaviourEvent::Moves(moved) => self.on_moved(&moved),
             NodeBehaviourEvent::Mdns(mdns::Event::Discovered(found)) => self.on_discovered(found),
             _ => {}
         }
@@ -186,33 +203,62 @@ impl SwarmDriver {
 
     /// The connection with the greatest number is the one in use; see [`super::streams`].
     fn use_connection(&mut self, node: NodeId, connection: ConnectionId, streams: PeerStreams<Stream>) {
-        let number = streams.number;
-        self.end_meeting(connection, MeetOutcome::Met(node));
-        if self.sessions.get(&node).is_some_and(|live| live.number > number) {
-            self.swarm.close_connection(connection);
-            return;
+        self.end_stranger(connection, MeetOutcome::Met(node));
+        let (number, goes_on) = (streams.number, streams.goes_on);
+        match self.hub.links.take_over(node, number, goes_on, std::time::Instant::now()) {
+            Takeover::Refused => {
+                self.swarm.close_connection(connection);
+                return;
+            }
+            Takeover::Drain => self.hand_over(node, connection, streams),
+            Takeover::Cut => self.start_session(node, connection, streams),
         }
+        self.budget.forget(node);
+        self.note_path(node, connection);
+    }
+
+    fn hand_over(&mut self, node: NodeId, connection: ConnectionId, streams: PeerStreams<Stream>) {
+        let Some(live) = self.sessions.get_mut(&node) else { return self.start_session(node, connection, streams) };
+        let (before, ended) = (live.connection, self.ended.0.clone());
+        let on_drained = move || drop(ended.send(SessionEnded { node, connection: before, is_drained: true }));
+        match live.session.hand_over(streams, on_drained) {
+            Ok(()) => {
+                (live.connection, live.before) = (connection, Some(before));
+                self.on_link_open(node);
+            }
+            Err(streams) => {
+                // It ended this moment.
+                self.hub.links.drained(node);
+                self.start_session(node, connection, streams);
+            }
+        }
+        self.searches.end(node);
+    }
+
+    fn start_session(&mut self, node: NodeId, connection: ConnectionId, streams: PeerStreams<Stream>) {
         let before = self.sessions.remove(&node);
         if let Some(before) = &before {
-            self.swarm.close_connection(before.connection);
-        }
-        if let Some(remote) = self.remotes.get(&connection).copied() {
-            self.book.note_worked(node, remote);
-            self.addresses.change(|table| table.remotes.insert(node, remote) != Some(remote));
+            self.close_connections_of(before);
         }
         let facts = self.keeper.take_facts(node);
         let ended = self.ended.0.clone();
         // The driver may have stopped meanwhile, and its connections with it.
-        let on_end = move || drop(ended.send(SessionEnded { node, connection }));
+        let on_end = move || drop(ended.send(SessionEnded { node, connection, is_drained: false }));
         let session = Session::start(&self.hub, node, streams, facts, before.map(|live| live.session), on_end);
-        self.sessions.insert(node, LiveSession { connection, number, session });
+        self.sessions.insert(node, LiveSession { first: connection, connection, before: None, session });
         self.searches.end(node);
+    }
+
+    fn close_connections_of(&mut self, live: &LiveSession) {
+        for connection in [Some(live.connection), live.before].into_iter().flatten() {
+            self.swarm.close_connection(connection);
+        }
     }
 
     fn on_closed(&mut self, peer: &PeerId, connection: ConnectionId) {
         self.searches.failed(connection);
-        self.end_meeting(connection, MeetOutcome::Nobody);
-        self.remotes.remove(&connection);
+        self.end_stranger(connection, MeetOutcome::Nobody);
+        self.on_connection_over(connection);
         let Some(node) = address::node_id(peer) else { return };
         if let Some(live) = self.sessions.get(&node).filter(|live| live.connection == connection) {
             live.session.stop();
@@ -222,15 +268,30 @@ impl SwarmDriver {
 
     fn on_ended(&mut self, ended: &SessionEnded) {
         self.swarm.close_connection(ended.connection);
-        if self.sessions.get(&ended.node).is_some_and(|live| live.connection == ended.connection) {
-            self.sessions.remove(&ended.node);
-            self.forget_path(ended.node);
+        if ended.is_drained {
+            if let Some(live) = self.sessions.get_mut(&ended.node) {
+                live.before.take_if(|before| *before == ended.connection);
+            }
+        } else if self.sessions.get(&ended.node).is_some_and(|live| live.first == ended.connection)
+            && let Some(live) = self.sessions.remove(&ended.node)
+        {
+            self.close_connections_of(&live);
+            self.on_link_over(ended.node);
+        }
+    }
+
+    /// Where the member is: the connection is in use.
+    fn note_path(&self, node: NodeId, connection: ConnectionId) {
+        if let Some(remote) = self.meetings.remote(connection).filter(|remote| !is_virtual(remote.ip())) {
+            self.book.note_worked(node, remote);
+            self.addresses.change(|table| table.remotes.insert(node, remote) != Some(remote));
         }
     }
 
     /// Nothing is known by a peer that is not connected.
-    fn forget_path(&self, node: NodeId) {
+    pub(super) fn forget_path(&self, node: NodeId) {
         self.addresses.change(|table| {
+            table.relays.remove(&node);
             let (seen, here) = (table.observed.remove(&node), table.remotes.remove(&node));
             seen.is_some() || here.is_some()
         });
@@ -240,6 +301,7 @@ impl SwarmDriver {
         let Some(addr) = address::socket_addr(addr) else { return };
         if self.addresses.change(|table| table.listening.insert(addr)) {
             self.events.push_back(NetEvent::Listening(addr));
+            self.note_moving(MovingInput::Changed);
         }
     }
 
@@ -250,16 +312,23 @@ impl SwarmDriver {
             let Some(node) = address::node_id(&peer).filter(|node| self.keeper.knows(*node)) else { continue };
             // Both find each other at the same moment; one dial is enough.
             if self.keeper.node() < node {
-                self.dial_if(node, vec![addr], PeerCondition::DisconnectedAndNotDialing);
+                // A member in the same home is not to be reached through another one.
+                let condition = match self.addresses.lock().relays.contains_key(&node) {
+                    true => PeerCondition::NotDialing,
+                    false => PeerCondition::DisconnectedAndNotDialing,
+                };
+                self.dial_if(node, vec![addr], condition);
             }
         }
     }
 
-    fn find(&mut self, node: NodeId, addrs: Vec<String>) {
+    pub(super) fn find(&mut self, node: NodeId, addrs: Vec<String>) {
         // A session that is up has said so already, or is about to.
         if self.sessions.contains_key(&node) || !self.searches.start(node, Instant::now()) {
             return;
         }
+        self.measure();
+        self.meet(MeetInput::Want(node));
         if address::peer_id(node).is_none() || node == self.keeper.node() {
             self.searches.resolved(node);
             return;
@@ -273,45 +342,78 @@ impl SwarmDriver {
         });
     }
 
+    fn learn(&mut self, node: NodeId, named: Vec<String>) {
+        let Some(peer) = address::peer_id(node) else { return };
+        let addrs: Vec<SocketAddr> = named.iter().filter_map(|addr| addr.parse().ok()).collect();
+        self.book.note_named(node, &addrs);
+        for addr in addrs {
+            self.swarm.behaviour_mut().kad.add_address(&peer, address::quic(addr));
+        }
+        if self.moving.note_card(node, named) {
+            self.budget.forget(node);
+        }
+    }
+
+    /// These, and what the book adds to them. All of them end within one handshake's timeout, and a search with them.
+    pub(super) fn dialled_of(&self, node: NodeId, mut addrs: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let room = DIALLED_AT_ONCE.saturating_sub(addrs.len()).max(NOTED_MIN);
+        let noted: Vec<SocketAddr> = self.book.addresses(node).into_iter().filter(|at| !addrs.contains(at)).collect();
+        addrs.extend(noted.into_iter().take(room));
+        addrs
+    }
+
     /// Also while another dial is under way: that one may be to an address where nobody answers.
     fn dial(&mut self, node: NodeId, addrs: Vec<Multiaddr>) {
         self.dial_if(node, addrs, PeerCondition::Disconnected);
     }
 
-    fn dial_if(&mut self, node: NodeId, addrs: Vec<Multiaddr>, condition: PeerCondition) {
-        let Some(peer) = address::peer_id(node).filter(|_| !addrs.is_empty()) else { return };
+    /// The connection that may come of it.
+    pub(super) fn dial_if(
+        &mut self,
+        node: NodeId,
+        addrs: Vec<Multiaddr>,
+        condition: PeerCondition,
+    ) -> Option<ConnectionId> {
+        let peer = address::peer_id(node).filter(|_| !addrs.is_empty())?;
         let dial = DialOpts::peer_id(peer).condition(condition).addresses(addrs).build();
         let connection = dial.connection_id();
         match self.swarm.dial(dial) {
-            Ok(()) => self.searches.dialled(node, connection),
-            Err(error) => tracing::debug!(?node, %error, "not dialled"),
+            Ok(()) => {
+                self.searches.dialled(node, connection);
+                Some(connection)
+            }
+            Err(error) => {
+                tracing::debug!(?node, %error, "not dialled");
+                None
+            }
         }
     }
 
     /// The dial ends by itself: connected and its streams open, or not.
-    fn meet(&mut self, addr: SocketAddr, answer: oneshot::Sender<MeetOutcome>) {
-        let there = self.sessions.iter().find(|(_, live)| self.remotes.get(&live.connection) == Some(&addr));
+    fn dial_stranger(&mut self, addr: SocketAddr, answer: oneshot::Sender<MeetOutcome>) {
+        let there = self.sessions.iter().find(|(_, live)| self.meetings.remote(live.connection) == Some(addr));
         if let Some((node, _)) = there {
             let _ = answer.send(MeetOutcome::Connected(*node));
             return;
         }
         let dial = DialOpts::unknown_peer_id().address(address::quic(addr)).build();
         let connection = dial.connection_id();
-        if self.meetings.len() < MEETINGS_MAX && self.swarm.dial(dial).is_ok() {
-            self.meetings.insert(connection, answer);
+        if self.strangers.len() < STRANGERS_MAX && self.swarm.dial(dial).is_ok() {
+            self.strangers.insert(connection, answer);
         }
     }
 
-    fn end_meeting(&mut self, connection: ConnectionId, outcome: MeetOutcome) {
-        if let Some(answer) = self.meetings.remove(&connection) {
+    fn end_stranger(&mut self, connection: ConnectionId, outcome: MeetOutcome) {
+        if let Some(answer) = self.strangers.remove(&connection) {
             // Whoever asked may have gone away.
             let _ = answer.send(outcome);
         }
     }
 
     fn search(&mut self) {
-        let swarm = &self.swarm;
-        let connected = |node| address::peer_id(node).is_some_and(|peer| swarm.is_connected(&peer));
+        let (swarm, meetings) = (&self.swarm, &self.meetings);
+        let is_connected = |node| address::peer_id(node).is_some_and(|peer| swarm.is_connected(&peer));
+        let connected = |node| is_connected(node) || meetings.is_trying(node);
         for step in self.searches.due(Instant::now(), connected) {
             match step {
                 SearchStep::Ask(node) => {
@@ -320,7 +422,10 @@ impl SwarmDriver {
                     self.searches.asked(node, query);
                 }
                 SearchStep::GiveUp(node) => {
+                    self.budget.failed(node);
                     let refused = self.keeper.take_refusal(node);
+                    let addresses = self.last_addresses(node);
+                    self.meet(MeetInput::Unreachable { node, addresses });
                     self.events.push_back(NetEvent::Unreachable { node, refused });
                 }
             }
@@ -343,6 +448,7 @@ impl SwarmDriver {
         let Some(live) = self.sessions.get(&node) else { return self.drop_peer(node, reason) };
         tracing::info!(?node, reason, "the connection is being closed");
         live.session.dismiss();
+        self.meet(MeetInput::Forget(node));
         self.searches.end(node);
         if let Some(peer) = address::peer_id(node) {
             self.swarm.behaviour_mut().kad.remove_peer(&peer);
@@ -351,6 +457,7 @@ impl SwarmDriver {
 
     fn drop_peer(&mut self, node: NodeId, reason: &str) {
         tracing::info!(?node, reason, "connection closed");
+        self.meet(MeetInput::Forget(node));
         self.searches.end(node);
         if let Some(live) = self.sessions.get(&node) {
             live.session.stop();

@@ -5,6 +5,11 @@ mod behaviour;
 mod connection_limits;
 mod driver;
 mod gate;
+mod meeting_steps;
+mod meetings;
+mod moves;
+mod moving;
+mod moving_steps;
 mod start;
 mod streams;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,15 +16,20 @@ use tokio::time::{sleep, timeout};
 
 use super::behaviour::NodeBehaviour;
 use super::driver::SwarmDriver;
+use super::meetings::MeetingsDriver;
+use super::moving::MovingWatch;
 use super::{address, transport};
 use crate::net::command::{NetCommand, OwnAddresses};
 use crate::net::config::{NetConfig, NetError};
 use crate::net::discovery::book_file::BookFile;
+use crate::net::discovery::dial_budget::DialBudget;
 use crate::net::discovery::searches::PeerSearches;
 use crate::net::event::NetEvent;
 use crate::net::handshake::gatekeeper::Gatekeeper;
-use crate::net::quic::{PacketFilter, QuicSettings};
+use crate::net::quic::{QuicPaths, QuicSettings};
 use crate::net::session::SessionHub;
+use crate::net::session::links::LinkTable;
+use crate::net::socket::{EndedSession, PeerPacket, SocketHandle};
 
 /// Connections without streams (a duplicate that lost) are closed after this.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,38 +46,41 @@ pub(crate) struct Attachment {
     pub hub: Arc<SessionHub>,
     pub addresses: Arc<OwnAddresses>,
     pub book: Arc<BookFile>,
-    /// Takes out of QUIC's sockets what is not QUIC's.
-    pub filter: PacketFilter,
     pub commands: mpsc::UnboundedReceiver<NetCommand>,
     /// For what the transport's task tells itself from other tasks.
     pub orders: mpsc::WeakUnboundedSender<NetCommand>,
+    /// Below the transport: it makes the sockets, and knows where peers behind relays are.
+    pub socket: SocketHandle,
+    /// What comes out of it for those who meet.
+    pub packets: (mpsc::Receiver<PeerPacket>, mpsc::Receiver<EndedSession>),
 }
 
 /// Listens, and spawns the task that owns all connections. Returns the address asked for, with the port it got.
 pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(SocketAddr, JoinHandle<()>), NetError> {
     probe(config.listen)?;
-    let Attachment { keeper, hub, addresses, book, filter, commands, orders } = net;
+    let Attachment { keeper, hub, addresses, book, commands, orders, socket, packets } = net;
     let quic = QuicSettings { congestion: config.congestion, download_max: config.bandwidth.download_max() };
-    let mut swarm = swarm(&keeper, config.mdns, quic, filter)?;
+    let mut swarm = swarm(&keeper, config.mdns, quic, (Arc::clone(&hub.links), socket.clone()))?;
     let first = listen(&mut swarm, config.listen).await?;
-    if config.listen.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
-        listen_on_v6_too(&mut swarm, first.port());
-    }
     addresses.lock().listening.insert(first);
+    let news = hub.take_news().expect("a hub has one network");
+    let meetings = MeetingsDriver::new(&keeper, (socket, packets), (news, config.named.clone()));
     let driver = SwarmDriver {
+        meetings,
         swarm,
         keeper,
         hub,
         news: addresses.watch(),
         addresses,
         book,
-        remotes: BTreeMap::new(),
-        meetings: BTreeMap::new(),
+        strangers: BTreeMap::new(),
         orders,
         commands,
         sessions: BTreeMap::new(),
         ended: mpsc::unbounded_channel(),
         searches: PeerSearches::default(),
+        budget: DialBudget::default(),
+        moving: MovingWatch::start(),
         events: VecDeque::from([NetEvent::Listening(first)]),
     };
     Ok((SocketAddr::new(config.listen.ip(), first.port()), tokio::spawn(driver.run())))
@@ -104,11 +112,13 @@ pub(super) fn swarm(
     keeper: &Arc<Gatekeeper>,
     mdns: bool,
     quic: QuicSettings,
-    filter: PacketFilter,
+    (links, socket): (Arc<LinkTable>, SocketHandle),
 ) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
-    let transport = transport::build(&key, Arc::clone(keeper), quic, filter).map_err(|_| NetError::Key)?;
-    let behaviour = NodeBehaviour::new(&key, keeper, mdns).map_err(NetError::Mdns)?;
+    let paths = Arc::<QuicPaths>::default();
+    let transport = transport::build(&key, Arc::clone(keeper), quic, (Arc::clone(&paths), socket));
+    let transport = transport.map_err(|_| NetError::Key)?;
+    let behaviour = NodeBehaviour::new(&key, keeper, mdns, (links, paths)).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);
     Ok(Swarm::new(transport, behaviour, key.public().to_peer_id(), config))
 }
@@ -128,12 +138,4 @@ async fn listen(swarm: &mut Swarm<NodeBehaviour>, addr: SocketAddr) -> Result<So
     };
     let first = timeout(LISTEN_TIMEOUT, first).await.ok().flatten();
     first.ok_or_else(|| failed(io::Error::other("no interface of this machine has an address")))
-}
-
-/// One socket a family: two of one family would break hole punching.
-fn listen_on_v6_too(swarm: &mut Swarm<NodeBehaviour>, port: u16) {
-    let addr = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
-    if let Err(error) = swarm.listen_on(address::quic(addr)) {
-        tracing::info!(%error, "no IPv6 on this machine");
-    }
 }

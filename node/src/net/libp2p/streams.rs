@@ -5,13 +5,16 @@
 //! new connection and gives each connection a growing number; the other node answers with its own streams under the same
 //! number. On both sides the greatest number is the connection in use, so a connection that one side still takes for
 //! alive never keeps a fresh one out.
+//!
+//! Behind the number stands that of the connection which goes on here, if both sides still use it: see [`LinkTable`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fsdfs_proto::ids::NodeId;
 use futures::future::BoxFuture;
@@ -27,12 +30,16 @@ use libp2p::swarm::{
 };
 
 use super::address;
-use crate::net::session::streams::{PeerStreams, STREAMS};
+use crate::net::quic::QuicPaths;
+use crate::net::session::links::LinkTable;
+use crate::net::session::streams::{LinkPath, PeerStreams, STREAMS, StreamSet};
 
 /// A peer that passed the gate and opens no streams for so long is closed.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// On the wire since version 2; the word there is older than that for the streams.
-const PROTOCOL: StreamProtocol = StreamProtocol::new("/fsdfs/2/lanes");
+/// How often a connection that waits looks whether it may go on.
+const OFFER_AGAIN: Duration = Duration::from_millis(20);
+/// The word there is older than that for the streams.
+const PROTOCOL: StreamProtocol = StreamProtocol::new("/fsdfs/3/lanes");
 
 /// What became of a connection's streams.
 #[derive(Debug)]
@@ -47,23 +54,27 @@ pub(super) struct StreamsBehaviour {
     own: NodeId,
     /// Grows also over restarts, as far as the wall clock does: a peer may still believe in a connection of the last run.
     next: u64,
+    links: Arc<LinkTable>,
+    paths: Arc<QuicPaths>,
     events: VecDeque<StreamsEvent>,
 }
 
 impl StreamsBehaviour {
-    pub(super) fn new(own: NodeId) -> Self {
+    pub(super) fn new(own: NodeId, links: Arc<LinkTable>, paths: Arc<QuicPaths>) -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let start_ms = u64::try_from(since_1970.as_millis()).unwrap_or(0);
-        Self { own, next: start_ms << 20, events: VecDeque::new() }
+        Self { own, next: start_ms << 20, links, paths, events: VecDeque::new() }
     }
 
     fn handler(&mut self, peer: PeerId, remote: &Multiaddr) -> Result<StreamsHandler, ConnectionDenied> {
         let node = address::node_id(&peer).ok_or_else(|| ConnectionDenied::new("a key that is not Ed25519"))?;
-        let number = (self.own < node).then(|| {
+        let (links, path) = (Arc::clone(&self.links), self.paths.find(&peer, remote));
+        let mut handler = StreamsHandler::new(node, links, path);
+        if self.own < node {
             self.next += 1;
-            self.next
-        });
-        Ok(StreamsHandler::new(number, address::is_local(remote)))
+            handler.leads = Some(self.next);
+        }
+        Ok(handler)
     }
 }
 
@@ -106,78 +117,148 @@ impl NetworkBehaviour for StreamsBehaviour {
     }
 }
 
+/// What both sides write at the beginning of each of their streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ConnectionName {
+    number: u64,
+    /// The number of the connection that goes on here, or 0. The leader offers, the other node repeats it if it agrees.
+    goes_on: u64,
+}
+
 /// One connection's streams while they open. Afterwards it does nothing: the streams keep the connection alive.
 pub(super) struct StreamsHandler {
-    /// Known from the start to the leader, from the first stream to the other node.
-    number: Option<u64>,
-    is_local: bool,
-    requested: usize,
-    outbound: Vec<Stream>,
-    inbound: Vec<Stream>,
+    node: NodeId,
+    links: Arc<LinkTable>,
+    path: Option<Arc<dyn LinkPath>>,
+    /// The number that the leader gives.
+    leads: Option<u64>,
+    /// The connection that was in use when this one was made.
+    before: Option<u64>,
+    /// When the leader asks again whether it may go on.
+    retry: Pin<Box<tokio::time::Sleep>>,
+    /// What is written here. The leader waits with it while the peer moves to another connection; the other node learns it from the
+    /// first stream.
+    name: Option<ConnectionName>,
+    /// What the peer writes.
+    peers: Option<ConnectionName>,
+    requested: u8,
+    /// By their places; that of messages is 0.
+    outbound: BTreeMap<u8, Stream>,
+    inbound: BTreeMap<u8, Stream>,
     outcome: Option<Result<PeerStreams<Stream>, &'static str>>,
     reported: bool,
     deadline: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl StreamsHandler {
-    fn new(number: Option<u64>, is_local: bool) -> Self {
+    fn new(node: NodeId, links: Arc<LinkTable>, path: Option<Arc<dyn LinkPath>>) -> Self {
         Self {
-            number,
-            is_local,
+            node,
+            leads: None,
+            before: links.number(node),
+            retry: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            links,
+            path,
+            name: None,
+            peers: None,
             requested: 0,
-            outbound: Vec::with_capacity(STREAMS),
-            inbound: Vec::with_capacity(STREAMS),
+            outbound: BTreeMap::new(),
+            inbound: BTreeMap::new(),
             outcome: None,
             reported: false,
             deadline: Box::pin(tokio::time::sleep(OPEN_TIMEOUT)),
         }
     }
 
-    fn take_in(&mut self, stream: Stream, number: u64) {
-        if *self.number.get_or_insert(number) != number {
+    /// Of several connections that are made at one time, as when several addresses of a peer are dialled, the dialler takes one and
+    /// ends the others: only one at a time is offered. Those that are left when another one is in use are of no use.
+    fn lead(&mut self, number: u64, cx: &mut Context<'_>) {
+        if self.before.is_some() && self.links.number(self.node).is_some_and(|now| Some(now) != self.before) {
+            self.outcome = Some(Err("another connection took over meanwhile"));
+        } else if let Ok(goes_on) = self.links.offer(self.node, number, Instant::now()) {
+            self.name = Some(ConnectionName { number, goes_on });
+        } else {
+            while self.retry.as_mut().poll(cx).is_ready() {
+                self.retry.as_mut().reset(tokio::time::Instant::now() + OFFER_AGAIN);
+            }
+        }
+    }
+
+    fn take_in(&mut self, stream: Stream, name: ConnectionName, place: u8) {
+        if self.leads.is_some() && self.name.is_none() {
+            self.outcome = Some(Err("it opens streams before the one that leads"));
+            return;
+        }
+        let own = *self.name.get_or_insert_with(|| {
+            let goes_on = self.links.agree(self.node, name.number, name.goes_on, Instant::now());
+            ConnectionName { goes_on, ..name }
+        });
+        if own.number != name.number || *self.peers.get_or_insert(name) != name {
             self.outcome = Some(Err("two numbers for one connection"));
-        } else if self.inbound.len() < STREAMS {
-            self.inbound.push(stream);
+        } else if usize::from(place) >= STREAMS || self.inbound.insert(place, stream).is_some() {
+            self.outcome = Some(Err("a stream that has no place"));
+        } else {
             self.finish();
         }
     }
 
     fn finish(&mut self) {
-        if let (Some(number), STREAMS, STREAMS) = (self.number, self.outbound.len(), self.inbound.len()) {
-            let (outbound, inbound) = (std::mem::take(&mut self.outbound), std::mem::take(&mut self.inbound));
-            let is_local = self.is_local;
-            self.outcome = Some(Ok(PeerStreams { number, is_local, outbound, inbound }));
+        let (Some(own), Some(peers)) = (self.name, self.peers) else { return };
+        if self.outbound.len() < STREAMS || self.inbound.len() < STREAMS {
+            return;
+        }
+        let sets = (stream_set(&mut self.inbound), stream_set(&mut self.outbound));
+        let (Some(inbound), Some(outbound)) = sets else { return };
+        let goes_on = if own.goes_on == peers.goes_on { own.goes_on } else { 0 };
+        let (number, path) = (own.number, self.path.take());
+        self.outcome = Some(Ok(PeerStreams { number, goes_on, outbound, inbound, path }));
+    }
+}
+
+impl Drop for StreamsHandler {
+    fn drop(&mut self) {
+        if let Some(name) = self.name {
+            self.links.withdraw(self.node, name.number);
         }
     }
+}
+
+/// None if there are no streams.
+fn stream_set(streams: &mut BTreeMap<u8, Stream>) -> Option<StreamSet<Stream>> {
+    let (_, messages) = streams.pop_first()?;
+    Some(StreamSet { messages, blocks: std::mem::take(streams).into_values().collect() })
 }
 
 impl ConnectionHandler for StreamsHandler {
     type FromBehaviour = Infallible;
     type ToBehaviour = Result<PeerStreams<Stream>, &'static str>;
-    type InboundProtocol = StreamUpgrade;
-    type OutboundProtocol = StreamUpgrade;
+    type InboundProtocol = ReadName;
+    type OutboundProtocol = WriteName;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = ();
 
-    fn listen_protocol(&self) -> SubstreamProtocol<StreamUpgrade> {
-        SubstreamProtocol::new(StreamUpgrade { number: 0 }, ())
+    fn listen_protocol(&self) -> SubstreamProtocol<ReadName> {
+        SubstreamProtocol::new(ReadName, ())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<StreamUpgrade, (), Self::ToBehaviour>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<WriteName, (), Self::ToBehaviour>> {
         if self.reported {
             return Poll::Pending;
         }
         if self.deadline.as_mut().poll(cx).is_ready() {
             self.outcome = Some(Err("its streams did not open in time"));
         }
+        if let (Some(number), None, None) = (self.leads, self.name, &self.outcome) {
+            self.lead(number, cx);
+        }
         if let Some(outcome) = self.outcome.take() {
             self.reported = true;
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(outcome));
         }
-        match self.number {
-            Some(number) if self.requested < STREAMS => {
+        match self.name {
+            Some(name) if usize::from(self.requested) < STREAMS => {
+                let protocol = SubstreamProtocol::new(WriteName { name, place: self.requested }, ());
                 self.requested += 1;
-                let protocol = SubstreamProtocol::new(StreamUpgrade { number }, ());
                 Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol })
             }
             _ => Poll::Pending,
@@ -188,14 +269,14 @@ impl ConnectionHandler for StreamsHandler {
         match event {}
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, StreamUpgrade, StreamUpgrade>) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, ReadName, WriteName>) {
         match event {
             _ if self.reported => {}
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: (stream, number), .. }) => {
-                self.take_in(stream, number);
-            }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (stream, _), .. }) => {
-                self.outbound.push(stream);
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (stream, name, place), ..
+            }) => self.take_in(stream, name, place),
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (stream, place), .. }) => {
+                self.outbound.insert(place, stream);
                 self.finish();
             }
             ConnectionEvent::DialUpgradeError(_) | ConnectionEvent::ListenUpgradeError(_) => {
@@ -206,14 +287,19 @@ impl ConnectionHandler for StreamsHandler {
     }
 }
 
-/// Puts the connection's number at the beginning of a stream, and behind it that of the connection which goes on here: none
-/// does yet. The opener writes them, so that the stream becomes visible.
+/// Puts the connection's name and the stream's place at the beginning of a stream. The opener writes them, so that the stream
+/// becomes visible.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct StreamUpgrade {
-    number: u64,
+pub(super) struct WriteName {
+    name: ConnectionName,
+    place: u8,
 }
 
-impl UpgradeInfo for StreamUpgrade {
+/// Reads what the peer wrote there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadName;
+
+impl UpgradeInfo for WriteName {
     type Info = StreamProtocol;
     type InfoIter = std::iter::Once<StreamProtocol>;
 
@@ -222,35 +308,45 @@ impl UpgradeInfo for StreamUpgrade {
     }
 }
 
-type UpgradeFuture = BoxFuture<'static, io::Result<(Stream, u64)>>;
+impl UpgradeInfo for ReadName {
+    type Info = StreamProtocol;
+    type InfoIter = std::iter::Once<StreamProtocol>;
 
-impl InboundUpgrade<Stream> for StreamUpgrade {
-    type Output = (Stream, u64);
+    fn protocol_info(&self) -> Self::InfoIter {
+        std::iter::once(PROTOCOL)
+    }
+}
+
+impl InboundUpgrade<Stream> for ReadName {
+    type Output = (Stream, ConnectionName, u8);
     type Error = io::Error;
-    type Future = UpgradeFuture;
+    type Future = BoxFuture<'static, io::Result<Self::Output>>;
 
-    fn upgrade_inbound(self, mut stream: Stream, _: StreamProtocol) -> UpgradeFuture {
+    fn upgrade_inbound(self, mut stream: Stream, _: StreamProtocol) -> Self::Future {
         async move {
-            let (mut number, mut goes_on) = ([0; 8], [0; 8]);
+            let (mut number, mut goes_on, mut place) = ([0; 8], [0; 8], [0; 1]);
             stream.read_exact(&mut number).await?;
-            // A connection that ends is the end of what was under way on it, whatever the peer could do.
             stream.read_exact(&mut goes_on).await?;
-            Ok((stream, u64::from_be_bytes(number)))
+            stream.read_exact(&mut place).await?;
+            let name = ConnectionName { number: u64::from_be_bytes(number), goes_on: u64::from_be_bytes(goes_on) };
+            Ok((stream, name, place[0]))
         }
         .boxed()
     }
 }
 
-impl OutboundUpgrade<Stream> for StreamUpgrade {
-    type Output = (Stream, u64);
+impl OutboundUpgrade<Stream> for WriteName {
+    type Output = (Stream, u8);
     type Error = io::Error;
-    type Future = UpgradeFuture;
+    type Future = BoxFuture<'static, io::Result<Self::Output>>;
 
-    fn upgrade_outbound(self, mut stream: Stream, _: StreamProtocol) -> UpgradeFuture {
+    fn upgrade_outbound(self, mut stream: Stream, _: StreamProtocol) -> Self::Future {
         async move {
-            stream.write_all(&[self.number, 0].map(u64::to_be_bytes).concat()).await?;
+            let mut bytes = [self.name.number, self.name.goes_on].map(u64::to_be_bytes).concat();
+            bytes.push(self.place);
+            stream.write_all(&bytes).await?;
             stream.flush().await?;
-            Ok((stream, self.number))
+            Ok((stream, self.place))
         }
         .boxed()
     }

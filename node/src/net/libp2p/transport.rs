@@ -10,16 +10,17 @@ use libp2p::identity::Keypair;
 
 use super::gate;
 use crate::net::handshake::gatekeeper::Gatekeeper;
-use crate::net::quic::{PacketFilter, QuicError, QuicSettings, QuicTransport};
+use crate::net::quic::{QuicError, QuicPaths, QuicSettings, QuicTransport};
+use crate::net::socket::SocketHandle;
 
 /// Fails only for a key that is none.
 pub(super) fn build(
     key: &Keypair,
     keeper: Arc<Gatekeeper>,
     settings: QuicSettings,
-    filter: PacketFilter,
+    (paths, socket): (Arc<QuicPaths>, SocketHandle),
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, QuicError> {
-    let quic = QuicTransport::new(key, settings, filter)?;
-    let quic = quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let quic = QuicTransport::new(key, settings, paths, socket)?;
+    let quic = quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     Ok(quic.and_then(move |(peer, muxer), _| gate::pass(keeper, peer, muxer)).boxed())
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod handover;
+mod meetings;
 pub(super) mod pool;
 
 use std::collections::BTreeSet;
@@ -75,9 +77,7 @@ async fn a_message_does_not_wait_behind_blocks_that_nobody_takes() {
 async fn what_is_passed_on_for_others_is_reported_when_it_has_left() {
     let pool = TestPool::new(&[1, 2]);
     let (mut a, mut b) = (pool.start(1).await, pool.start(2).await);
-    let NetEvent::Up { is_local, .. } = a.find(b.node, &[b.addr().to_string()]).await else { panic!("not up") };
-    b.until(|event| matches!(event, NetEvent::Up { .. })).await;
-    assert!(is_local, "it is on this machine");
+    a.connect(&mut b).await;
     let relayed = |origin, fill| {
         let block = block(fill);
         let Message::Store(StoreRequest { request, map, redundancy, age_ms, receipt, block: attached, .. }) =

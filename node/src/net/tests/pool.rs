@@ -8,8 +8,10 @@ use std::time::Duration;
 use ed25519_dalek::SigningKey;
 use fsdfs_core::facts::FactSet;
 use fsdfs_core::seam::{BlockPayload, TrafficClass};
-use fsdfs_proto::identity::{Cert, Invitation, Revocation, Role, founder_cert, newcomer_cert, pool_of, ticket_cert};
-use fsdfs_proto::ids::{BlockId, Key, NodeId, PublicKey};
+use fsdfs_proto::identity::{
+    Card, Cert, Invitation, Revocation, Role, card_flag, founder_cert, newcomer_cert, pool_of, ticket_cert,
+};
+use fsdfs_proto::ids::{BlockId, Instance, Key, NodeId, PublicKey};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::signed::Signed;
 use tokio::sync::mpsc;
@@ -40,6 +42,20 @@ impl TestPool {
             facts.insert(founder_cert(pool_of(&root), &root, node(*seed)).into());
         }
         Self { root, facts }
+    }
+
+    /// These members have told the others that they take part in meetings, and relay.
+    pub(in crate::net) fn with_cards(mut self, members: &[u8]) -> Self {
+        for seed in members {
+            let (instance, flags) = (Instance([*seed; 8]), card_flag::MEETS | card_flag::RELAYS);
+            let (name, site) = (format!("node{seed}"), format!("site{seed}"));
+            let (disks, addrs, uplink) = (Vec::new(), Vec::new(), None);
+            let node = node(*seed);
+            let card =
+                Card { version: 1, node, seq: 1, instance, name, site, disks, addrs, uplink, flags, features: 1 };
+            self.facts.insert(Signed::sign(pool_of(&self.root), &key(*seed), card).into());
+        }
+        self
     }
 
     pub(in crate::net) fn node(&self, seed: u8) -> NodeId {

@@ -17,7 +17,8 @@ use super::behaviour::NodeBehaviourEvent;
 use super::start::swarm;
 use super::streams::StreamsEvent;
 use crate::net::NetEvent;
-use crate::net::quic::{PacketFilter, QuicSettings};
+use crate::net::quic::QuicSettings;
+use crate::net::socket::SocketHandle;
 use crate::net::tests::pool::{TestNode, TestPool, key};
 use crate::net::tests::store;
 
@@ -70,7 +71,9 @@ async fn a_block_with_other_bytes_than_announced_is_reported() {
 
 /// A member whose program writes `bytes` where messages belong.
 fn speak_rudely(pool: &TestPool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
-    let mut swarm = swarm(&pool.keeper(2), false, QuicSettings::default(), PacketFilter::new().0).unwrap();
+    let keeper = pool.keeper(2);
+    let (socket, _events) = SocketHandle::new(*keeper.secret(), keeper.node());
+    let mut swarm = swarm(&keeper, false, QuicSettings::default(), (Default::default(), socket)).unwrap();
     let peer = address::peer_id(to.node).unwrap();
     swarm.dial(address::quic(to.addr()).with_p2p(peer).unwrap()).unwrap();
     tokio::spawn(async move {
@@ -80,10 +83,9 @@ fn speak_rudely(pool: &TestPool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::
                 swarm.select_next_some().await
             {
                 streams.push(opened);
-                for stream in &mut streams.last_mut().unwrap().outbound[..1] {
-                    stream.write_all(&bytes).await.unwrap();
-                    stream.flush().await.unwrap();
-                }
+                let stream = &mut streams.last_mut().unwrap().outbound.messages;
+                stream.write_all(&bytes).await.unwrap();
+                stream.flush().await.unwrap();
             }
         }
     })
