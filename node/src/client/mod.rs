@@ -11,8 +11,8 @@ mod put;
 mod request;
 
 pub use crate::net::{
-    GateAnswersWatch, HandshakeRejected, MappingProtocol, MappingState, MeetOutcome, Meeter, ProvenReach, ReachMeter,
-    ReachReport, Reachability,
+    AddressTranslation, GateAnswersWatch, HandshakeRejected, MappingProtocol, MappingState, MeetOutcome, Meeter,
+    PathMeter, ProvenReach, ReachMeter, ReachReport, Reachability,
 };
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;

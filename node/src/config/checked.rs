@@ -30,6 +30,8 @@ pub struct Config {
     pub addresses: Vec<String>,
     /// Whether members on the local network are looked for.
     pub mdns: bool,
+    /// Whether packets are forwarded between members that cannot reach each other.
+    pub relay: bool,
     /// How fast connections may send.
     pub congestion: CongestionControl,
     /// Whether the router is asked to forward the port.

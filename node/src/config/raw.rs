@@ -27,6 +27,8 @@ pub struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mdns: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) relay: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) congestion: Option<CongestionControl>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) port_mapping: Option<bool>,
@@ -121,6 +123,7 @@ impl RawConfig {
             listen: if listen.port() > 0 { listen } else { return Err(at.error("listen", 0, "needs a port")) },
             addresses: at.addresses(&self.addresses)?,
             mdns: self.mdns.unwrap_or(true),
+            relay: self.relay.unwrap_or(true),
             congestion: self.congestion.unwrap_or_default(),
             port_mapping: self.port_mapping.unwrap_or(true),
             uplink_kib: at.optional("uplink", self.uplink.as_ref(), |text| uplink_kib(text))?,

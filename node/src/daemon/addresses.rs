@@ -17,7 +17,7 @@ const OPEN_MAX: usize = 3;
 pub(super) fn addresses(config: &Config, reach: &ReachReport) -> Vec<String> {
     let open = reach.open().take(OPEN_MAX);
     // Half of the routers that say so forward to nowhere, for another one stands before them; what was tried in vain is not told.
-    let mapped = reach.mapped().filter(|mapped| !reach.is_closed(*mapped));
+    let mapped = reach.mapped().into_iter().chain(reach.let_through()).filter(|mapped| !reach.is_closed(*mapped));
     let mut all: Vec<String> = open.chain(mapped).map(|addr| addr.to_string()).collect();
     all.extend(config.addresses.iter().cloned());
     all.extend(of_machine(reach).iter().map(ToString::to_string));
@@ -74,6 +74,12 @@ mod tests {
         let rest = ["zoe.example.org:24007", "[2001:db8::1]:24007", "192.168.1.2:24007"];
         assert_eq!(addresses(&config(named), &home()), rest);
         assert_eq!(addresses(&config(named), &mapped(home())), [&["100.0.0.1:24007"], &rest[..]].concat());
+        let mut firewalled = mapped(home());
+        firewalled.listening.push(addr("[2600:1::2]:24007"));
+        let external = addr("[2600:1::2]:24007");
+        firewalled.pinhole = MappingState::Mapped { external, by: MappingProtocol::Pcp };
+        let through = [&["100.0.0.1:24007", "[2600:1::2]:24007"], &rest[..]].concat();
+        assert_eq!(addresses(&config(named), &firewalled), through);
         let mut open = mapped(home());
         open.verdicts.insert(addr("[2001:db8::1]:24007"), Reachability::Open);
         open.verdicts.insert(addr("100.0.0.1:24007"), Reachability::Closed);

@@ -3,6 +3,7 @@
 
 use fsdfs_core::engine::Engine;
 use fsdfs_core::seam::{DiskDone, Effect, Input, PeerEvent};
+use fsdfs_proto::ids::NodeId;
 use tokio::sync::mpsc;
 
 use super::addresses::addresses;
@@ -35,6 +36,8 @@ pub(super) struct NodeLoop {
     is_new_instance: bool,
     /// Inputs since the last one of a peer.
     own_in_a_row: u32,
+    /// It was said what helps if members are reached through others.
+    told_of_relays: bool,
 }
 
 /// So many inputs of this node's own go before one of a peer: both go on, however much there is of the other.
@@ -51,7 +54,7 @@ enum Wakeup {
 impl NodeLoop {
     pub fn new(parts: NodeParts) -> Self {
         let (addrs, is_new_instance) = (addresses(&parts.config, &parts.runner.net().reach()), parts.instance.is_copy);
-        Self { parts, effects: Vec::new(), addrs, is_new_instance, own_in_a_row: 0 }
+        Self { parts, effects: Vec::new(), addrs, is_new_instance, own_in_a_row: 0, told_of_relays: false }
     }
 
     /// Runs until somebody asks for an end.
@@ -125,11 +128,11 @@ impl NodeLoop {
 
     fn take_event(&mut self, event: NetEvent) {
         let peer = |node, event| Input::Peer { node, event };
-        self.take(match event {
+        let input = match event {
             NetEvent::Message { from, message, payload } => Input::Message { from, message, payload },
-            NetEvent::Up { node, facts, is_local } => peer(node, PeerEvent::Up { facts, is_local }),
-            NetEvent::Relayed { node, member, bytes } => peer(node, PeerEvent::Relayed { member, bytes }),
+            NetEvent::Up { node, facts } => peer(node, PeerEvent::Up { facts }),
             NetEvent::Down { node } => peer(node, PeerEvent::Down),
+            NetEvent::Relayed { node, member, bytes } => peer(node, PeerEvent::Relayed { member, bytes }),
             NetEvent::Misbehaved { node } => peer(node, PeerEvent::Misbehaved),
             NetEvent::Progress { node } => peer(node, PeerEvent::Progress),
             NetEvent::Unreachable { node, refused } => {
@@ -138,9 +141,26 @@ impl NodeLoop {
                 }
                 peer(node, PeerEvent::Unreachable)
             }
+            NetEvent::Moved => Input::Moved,
             NetEvent::RepairBudget(bytes_per_s) => Input::RepairBudget(bytes_per_s),
+            NetEvent::Path { node, path, via, rtt_ms, is_change } => {
+                if is_change {
+                    self.note_path(node, via, rtt_ms);
+                }
+                peer(node, PeerEvent::Path(path))
+            }
             NetEvent::Listening(_) | NetEvent::AddressesChanged => return self.addresses_may_have_changed(),
-        });
+        };
+        self.take(input);
+    }
+
+    /// Whoever has a slow connection is told once what would help.
+    fn note_path(&mut self, node: NodeId, via: Option<NodeId>, rtt_ms: Option<u32>) {
+        let (node, via) = (node.short(), via.map(|relay| relay.short()));
+        tracing::info!(%node, via, rtt_ms, "the way to a member");
+        if via.is_some() && !std::mem::replace(&mut self.told_of_relays, true) {
+            tracing::warn!("{}", crate::gateway::words::reached_by_relays(self.parts.runner.net().port()));
+        }
     }
 
     fn addresses_may_have_changed(&mut self) {

@@ -10,7 +10,7 @@ use fsdfs_core::facts::{FactSet, open_logged};
 use fsdfs_core::limits::RELAYED_BYTES_MIN;
 use fsdfs_core::seam::{DiskState, Input, Token};
 use fsdfs_core::tree::TreeParams;
-use fsdfs_proto::identity::Fact;
+use fsdfs_proto::identity::{Fact, card_flag};
 use fsdfs_proto::record::LogEntry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -75,6 +75,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let bandwidth = Arc::new(LiveBandwidth::new(config.bandwidth.clone(), uplink));
     let net_config = NetConfig {
         mdns: config.mdns,
+        relay: config.relay,
         congestion: config.congestion,
         bandwidth: Arc::clone(&bandwidth),
         port_mapping: config.port_mapping,
@@ -119,6 +120,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
         gate_secret: identity.gate_secret,
         store: Arc::new(store.clone()),
         traffic: net.traffic(),
+        paths: net.paths(),
         bandwidth,
         reach: net.reach_meter(),
         meeter: net.meeter(),
@@ -169,6 +171,7 @@ impl HomeRecords<'_> {
             addrs,
             uplink: uplink_kib(config),
             instance: instance.id,
+            flags: card_flag::MEETS | if config.relay { card_flag::RELAYS } else { 0 },
         };
         Start {
             pool: identity.pool,

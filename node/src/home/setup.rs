@@ -103,6 +103,7 @@ const HEAD: &str = "\
 # listen     the UDP socket
 # addresses  [\"HOST:PORT\", ...] where others reach this node from outside, besides what it finds out
 # mdns       look for members on the local network
+# relay      forward packets between members that cannot reach each other (default: true)
 # congestion \"fsdfs\" (default) or \"cubic\": the congestion control of what this node sends
 # port_mapping  ask the router to forward the UDP port (PCP, NAT-PMP, UPnP); 'fsdfs status' says what came of it
 # uplink     upload of your line in bytes per second, such as \"5 MiB\"; others pass blocks on through it as far as it carries

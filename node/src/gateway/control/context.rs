@@ -8,7 +8,7 @@ use axum::extract::State;
 use fsdfs_proto::identity::SecretKey;
 use fsdfs_proto::ids::PoolId;
 
-use crate::client::{Client, GateAnswersWatch, Meeter, ReachMeter};
+use crate::client::{Client, GateAnswersWatch, Meeter, PathMeter, ReachMeter};
 use crate::config::{Config, LiveBandwidth};
 use crate::metrics::{StoreGauges, TrafficMeter};
 
@@ -26,6 +26,7 @@ pub(crate) struct Context {
     pub is_newcomer: bool,
     pub store: Arc<dyn StoreGauges>,
     pub traffic: TrafficMeter,
+    pub paths: PathMeter,
     pub bandwidth: Arc<LiveBandwidth>,
     /// What is known of the way to this node.
     pub reach: ReachMeter,

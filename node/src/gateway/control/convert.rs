@@ -113,6 +113,7 @@ pub(super) fn member(
         presence: presence(member.presence),
         connected: member.connected,
         rtt_ms: member.rtt_ms,
+        via: context.paths.via(member.node).map(|relay| name_of(all, relay.into())),
         last_seen_s: member.heard_s,
         invited_by: name_of(all, member.invited_by),
         invited_by_id: NodeId::from(inviter_of(all, member.invited_by)).to_string(),

@@ -107,13 +107,36 @@ fn attention(
     let unusable = unusable
         .map(|storage| attention::item(AttentionReason::StorageUnusable { path: storage.path.display().to_string() }));
     let refused = refusal_now(context, status).map(|why| attention::item(AttentionReason::NodeRefused { why }));
+    let silent = no_member_heard(context, members).filter(|_| may_hear(context, status)).map(attention::item);
     // One that is out the engine does not know any more.
     let offline = convert::disks(context).into_iter().filter(|disk| disk.condition == DiskCondition::Offline);
     let offline = offline.map(|disk| {
         let path = disk.path.unwrap_or(disk.id);
         attention::item(AttentionReason::DiskReadOnly { path, condition: DiskCondition::Offline })
     });
-    of_engine.chain(refused).chain(unusable).chain(offline).chain(reachability::warnings(&members.members)).collect()
+    of_engine
+        .chain(refused)
+        .chain(silent)
+        .chain(unusable)
+        .chain(offline)
+        .chain(reachability::warnings(&members.members))
+        .collect()
+}
+
+/// That none of the others is heard, if there are others and the way to them leads over a network.
+fn no_member_heard(context: &Context, members: &report::MemberList) -> Option<AttentionReason> {
+    let is_there = |member: &&report::MemberReport| {
+        !member.me && matches!(member.presence, report::Presence::Up | report::Presence::Away)
+    };
+    let others = members.members.iter().filter(is_there).count();
+    let is_alone = others == 0 || context.config.listen.ip().is_loopback();
+    let silence = if is_alone { None } else { context.reach.silence() };
+    silence.map(|silence| AttentionReason::NoMemberHeard { members: others, seconds: silence.as_secs() })
+}
+
+/// Whether the others would talk to this node.
+fn may_hear(context: &Context, status: &report::StatusReport) -> bool {
+    !status.attention.contains(&report::Attention::Revoked) && refusal_now(context, status).is_none()
 }
 
 /// Space, of the pool and of this node.

@@ -117,6 +117,14 @@ fn text(reason: &AttentionReason) -> String {
         ),
         AttentionReason::PoolNearlyFull { percent } => format!("the pool is {percent} % full: {MORE_SPACE}"),
         AttentionReason::MembersAway { names } => format!("away: {}", names.join(", ")),
+        AttentionReason::NoMemberHeard { members: 1, seconds } => format!(
+            "nothing has come from the other member for {seconds} s: its node is off, or UDP is blocked in this network or in its own"
+        ),
+        AttentionReason::NoMemberHeard { members, seconds } => format!(
+            "UDP seems to be blocked here: nothing has come from any of the {members} other members for {seconds} s, although this \
+             machine has a way out; if one of them is up, let UDP through in the router or firewall of this network, or use \
+             another network"
+        ),
         AttentionReason::TooFewServers { possible_copies, copies } => format!(
             "only {possible_copies} of {copies} copies {} possible, for lack of servers: invite {} more",
             if *possible_copies == 1 { "is" } else { "are" },

@@ -28,6 +28,14 @@ pub(crate) fn unpublished(names: &[String]) -> String {
     format!("{names} acknowledged changes that could not be published yet")
 }
 
+/// What helps if members are reached through others only.
+pub(crate) fn reached_by_relays(port: u16) -> String {
+    format!(
+        "a member is reached through another one, because neither router lets the other's packets in: that is slower. Forward UDP \
+         port {port} to this machine in the router, or switch on UPnP or PCP there"
+    )
+}
+
 /// A line for the log.
 pub(crate) fn notice(notice: &Notice) -> String {
     match notice {

@@ -1,8 +1,8 @@
 //! Whether others can reach a node, and what would help.
 
-use fsdfs_proto::control::{ReachabilityKind, ReachabilityStatus};
+use fsdfs_proto::control::{self, ReachabilityKind, ReachabilityStatus};
 
-use crate::client::{MappingProtocol, MappingState, ProvenReach, ReachReport};
+use crate::client::{AddressTranslation, MappingProtocol, MappingState, ProvenReach, ReachReport};
 
 /// As a line of `status`. `port` is the node's own; `is_local`: it listens on its own machine only.
 pub(crate) fn status(report: &ReachReport, port: u16, is_local: bool) -> ReachabilityStatus {
@@ -14,7 +14,18 @@ pub(crate) fn status(report: &ReachReport, port: u16, is_local: bool) -> Reachab
             ReachabilityKind::Open,
             format!("open: members reach {address}, which the router forwards ({})", protocol(report.mapping)),
         ),
+        ProvenReach::Open(address) if report.let_through() == Some(address) => (
+            ReachabilityKind::Open,
+            format!("open: members reach {address}, for which the router's firewall is open (PCP)"),
+        ),
         ProvenReach::Open(address) => (ReachabilityKind::Open, format!("open: members reach {address}")),
+        ProvenReach::Mapped(address) if report.let_through() == Some(address) => (
+            ReachabilityKind::Mapped,
+            format!(
+                "mapped: the router says that its firewall is open for {address} (PCP); no member at another place has \
+                 tried it yet"
+            ),
+        ),
         ProvenReach::Mapped(_) => (
             ReachabilityKind::Mapped,
             format!(
@@ -22,22 +33,53 @@ pub(crate) fn status(report: &ReachReport, port: u16, is_local: bool) -> Reachab
                 mapped.unwrap_or_default()
             ),
         ),
-        ProvenReach::SecondRouter => (ReachabilityKind::SecondRouter, second_router(report, &by_hand)),
+        ProvenReach::SecondRouter => {
+            (ReachabilityKind::SecondRouter, second_router(report, &by_hand) + means(report.translation))
+        }
         ProvenReach::Closed => (
             ReachabilityKind::Closed,
             match mapped {
                 Some(mapped) => format!(
                     "closed: the router says that it forwards {mapped}, but nothing of what members sent came; another \
-                     router or a firewall stands in between"
+                     router or a firewall stands in between{}",
+                    means(report.translation)
+                ),
+                None if report.translation == AddressTranslation::None => format!(
+                    "closed: members sent packets and none came, although this machine has a public address; open UDP port \
+                     {port} in the firewall"
                 ),
                 None => format!(
-                    "closed: members sent packets and none came; switch on UPnP, NAT-PMP or PCP in the router, or {by_hand}"
+                    "closed: members sent packets and none came; switch on UPnP, NAT-PMP or PCP in the router, or {by_hand}{}",
+                    means(report.translation)
                 ),
             },
         ),
-        ProvenReach::Unknown => (ReachabilityKind::Unknown, unknown(report.mapping, &by_hand)),
+        ProvenReach::Unknown => {
+            (ReachabilityKind::Unknown, unknown(report.mapping, &by_hand) + means(report.translation))
+        }
     };
-    ReachabilityStatus { kind, text }
+    let translation = match report.translation {
+        AddressTranslation::None => control::AddressTranslation::None,
+        AddressTranslation::Cone => control::AddressTranslation::Cone,
+        AddressTranslation::Symmetric => control::AddressTranslation::Symmetric,
+        AddressTranslation::Unknown => control::AddressTranslation::Unknown,
+    };
+    ReachabilityStatus { kind, translation, text }
+}
+
+/// What members that cannot be reached either may expect.
+fn means(translation: AddressTranslation) -> &'static str {
+    match translation {
+        AddressTranslation::Cone => {
+            "; until then this node and others behind a router like this one (cone: one port for all members) meet through a \
+             member that both reach, and talk directly from then on"
+        }
+        AddressTranslation::Symmetric => {
+            "; until then members that cannot be reached either talk to this node through another member only, for this router \
+             gives each of them another port (symmetric)"
+        }
+        AddressTranslation::None | AddressTranslation::Unknown => "",
+    }
 }
 
 fn second_router(report: &ReachReport, by_hand: &str) -> String {
@@ -127,6 +169,23 @@ mod tests {
             assert_eq!(status.kind, kind, "{status:?}");
             assert!(status.text.contains(said) && !status.text.contains('\n'), "{status:?}");
         }
+        let closed = |translation| {
+            let verdicts = [(at.parse().unwrap(), Reachability::Closed)].into();
+            let mapping = MappingState::NotOffered;
+            status(&ReachReport { mapping, verdicts, translation, ..ReachReport::default() }, 24_007, false)
+        };
+        let cone = closed(AddressTranslation::Cone);
+        assert!(cone.text.contains("cone") && cone.text.contains("forward UDP port 24007"), "{cone:?}");
+        assert!(closed(AddressTranslation::Symmetric).text.contains("symmetric"));
+        assert_eq!(closed(AddressTranslation::Symmetric).translation, control::AddressTranslation::Symmetric);
+        let firewalled = closed(AddressTranslation::None);
+        assert!(firewalled.text.contains("open UDP port 24007 in the firewall"), "{firewalled:?}");
+        let through: std::net::SocketAddr = "[2600:1::2]:24007".parse().unwrap();
+        let pinhole = MappingState::Mapped { external: through, by: MappingProtocol::Pcp };
+        let mut report = ReachReport { pinhole, ..ReachReport::default() };
+        assert!(status(&report, 1, false).text.contains("firewall is open for [2600:1::2]:24007"));
+        report.verdicts.insert(through, Reachability::Open);
+        assert!(status(&report, 1, false).text.starts_with("open: members reach [2600:1::2]:24007, for which"));
         assert!(status(&ReachReport::default(), 1, true).text.starts_with("this machine only"));
     }
 }

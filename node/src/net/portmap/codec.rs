@@ -66,17 +66,27 @@ impl RouterAnswer {
 }
 
 /// Asks by PCP for a mapping, its renewal, or, with a lease of 0, its end.
-pub(super) fn pcp_map(nonce: PcpNonce, client: Ipv4Addr, internal: u16, external: u16, lease_s: u32) -> Vec<u8> {
+pub(super) fn pcp_map(nonce: PcpNonce, client: IpAddr, internal: u16, external: u16, lease_s: u32) -> Vec<u8> {
     let mut request = vec![PCP_VERSION, PCP_MAP, 0, 0];
     request.extend(lease_s.to_be_bytes());
-    request.extend(client.to_ipv6_mapped().octets());
+    request.extend(in_16_bytes(client));
     request.extend(nonce);
     request.extend([UDP, 0, 0, 0]);
     request.extend(internal.to_be_bytes());
     request.extend(external.to_be_bytes());
-    // Any address of the router's.
-    request.extend(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets());
+    // Any address of the same family.
+    request.extend(in_16_bytes(match client {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }));
     request
+}
+
+fn in_16_bytes(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
 }
 
 /// Asks by NAT-PMP for the router's address.
@@ -160,12 +170,15 @@ mod tests {
     #[test]
     fn requests_have_the_bytes_of_the_rfcs() {
         let client = Ipv4Addr::new(192, 168, 1, 2);
-        let request = pcp_map(NONCE, client, 24_007, 24_008, 3_600);
+        let request = pcp_map(NONCE, client.into(), 24_007, 24_008, 3_600);
         assert_eq!(request.len(), 60);
         assert_eq!(request[..8], [2, 1, 0, 0, 0, 0, 0x0e, 0x10]);
         assert_eq!(request[18..24], [0xff, 0xff, 192, 168, 1, 2]);
         assert_eq!(request[24..44], [NONCE.as_slice(), &[17, 0, 0, 0, 0x5d, 0xc7, 0x5d, 0xc8]].concat());
         assert_eq!(request[44..], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 0, 0]);
+        let client: Ipv6Addr = "2001:db8::2".parse().expect("an address");
+        let request = pcp_map(NONCE, client.into(), 24_007, 24_007, 0);
+        assert_eq!((&request[8..24], &request[44..]), (&client.octets()[..], &[0; 16][..]));
         assert_eq!(pmp_address(), [0, 0]);
         assert_eq!(pmp_map(24_007, 24_008, 3_600), [0, 1, 0, 0, 0x5d, 0xc7, 0x5d, 0xc8, 0, 0, 0x0e, 0x10]);
         assert_eq!(pmp_map(24_007, 24_008, 0), [0, 1, 0, 0, 0x5d, 0xc7, 0, 0, 0, 0, 0, 0], "the end of a mapping");

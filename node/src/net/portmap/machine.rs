@@ -3,7 +3,7 @@
 //! Promise: at most one protocol has a mapping; a mapping that is shown was confirmed within [`STALE_MS`]; a router that
 //! offers nothing is asked less and less, up to every [`PAUSE_MS_MAX`]; on the way out the mapping is ended.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use super::codec::{self, PcpNonce, RouterAnswer};
 use crate::net::findings::{MappingProtocol, MappingState, is_public};
@@ -34,9 +34,11 @@ const STEPS_END_MS: u64 = 1_850;
 /// The way out, as the system's table of routes names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DefaultRouter {
-    pub gateway: Ipv4Addr,
-    /// The address from which this machine speaks to it.
-    pub local: Ipv4Addr,
+    pub gateway: IpAddr,
+    /// Number of the interface behind which an address of the link is; 0 = any other address.
+    pub interface: u32,
+    /// The address from which this machine speaks to it, of the same family.
+    pub local: IpAddr,
 }
 
 /// What the machine is told.
@@ -50,6 +52,8 @@ pub(super) enum MapperInput<'a> {
     PortClosed,
     /// The end of what was asked for by [`MapperOutput::Upnp`]: the mapping's address, or none.
     Upnp(Option<SocketAddrV4>),
+    /// The machine slept, or something changed on its network: the router may have forgotten.
+    Moved,
     /// Time has passed.
     Timeout,
     /// The node stops.
@@ -83,7 +87,7 @@ pub(super) struct PortMapper {
 #[derive(Clone, Copy)]
 struct ConfirmedMapping {
     by: MappingProtocol,
-    external: SocketAddrV4,
+    external: SocketAddr,
     confirmed_at: u64,
 }
 
@@ -113,7 +117,8 @@ impl PortMapper {
                 self.rule_out(&[MappingProtocol::Pcp, MappingProtocol::NatPmp]);
             }
             MapperInput::Upnp(external) => self.on_upnp(now, external),
-            MapperInput::Timeout => {}
+            MapperInput::Moved if self.router.is_some() => self.next_round_at = Some(now),
+            MapperInput::Moved | MapperInput::Timeout => {}
             MapperInput::Stop => return self.stop(out),
         }
         self.advance(now, out);
@@ -131,9 +136,9 @@ impl PortMapper {
     pub fn state(&self) -> MappingState {
         match (self.router, self.mapping) {
             (None, _) => MappingState::NoRouter,
-            (Some(_), Some(ConfirmedMapping { by, external, .. })) => match is_public((*external.ip()).into()) {
+            (Some(_), Some(ConfirmedMapping { by, external, .. })) => match is_public(external.ip()) {
                 true => MappingState::Mapped { external, by },
-                false => MappingState::SecondRouter { external: *external.ip(), by },
+                false => MappingState::SecondRouter { external: external.ip(), by },
             },
             (Some(_), None) if self.failed == 0 => MappingState::Asking,
             (Some(_), None) => MappingState::NotOffered,
@@ -154,8 +159,12 @@ impl PortMapper {
         let Some(round) = &mut self.round else { return };
         let is_open = |by| round.open.contains(&by);
         match answer {
-            RouterAnswer::PcpMapped { nonce, internal, external: SocketAddr::V4(external), lease_s }
-                if is_open(MappingProtocol::Pcp) && nonce == self.nonce && internal == self.port && lease_s > 0 =>
+            RouterAnswer::PcpMapped { nonce, internal, external, lease_s }
+                if is_open(MappingProtocol::Pcp)
+                    && nonce == self.nonce
+                    && internal == self.port
+                    && lease_s > 0
+                    && self.router.is_some_and(|router| router.local.is_ipv4() == external.is_ipv4()) =>
             {
                 return self.confirm(now, MappingProtocol::Pcp, external);
             }
@@ -174,8 +183,10 @@ impl PortMapper {
             RouterAnswer::PcpMapped { .. } | RouterAnswer::PmpMapped { .. } => {}
         }
         let round = self.round.as_ref().expect("looked at above");
-        if let (Some(ip), Some(port)) = (round.pmp_ip, round.pmp_port) {
-            self.confirm(now, MappingProtocol::NatPmp, SocketAddrV4::new(ip, port));
+        if let (Some(ip), Some(port)) = (round.pmp_ip, round.pmp_port)
+            && round.open.contains(&MappingProtocol::NatPmp)
+        {
+            self.confirm(now, MappingProtocol::NatPmp, SocketAddr::new(ip.into(), port));
         }
     }
 
@@ -185,13 +196,13 @@ impl PortMapper {
             return;
         }
         match external {
-            Some(external) => self.confirm(now, MappingProtocol::Upnp, external),
+            Some(external) => self.confirm(now, MappingProtocol::Upnp, external.into()),
             None => self.rule_out(&[MappingProtocol::Upnp]),
         }
     }
 
     /// A router without an address of its own, because the line is down, maps to nowhere.
-    fn confirm(&mut self, now: u64, by: MappingProtocol, external: SocketAddrV4) {
+    fn confirm(&mut self, now: u64, by: MappingProtocol, external: SocketAddr) {
         if external.ip().is_unspecified() || external.port() == 0 {
             return self.rule_out(&[by]);
         }
@@ -240,6 +251,8 @@ impl PortMapper {
     fn new_round(&self, now: u64) -> MappingRound {
         let open = match self.mapping.filter(|_| self.failed == 0) {
             Some(mapping) => vec![mapping.by],
+            // The others know nothing of firewalls, or nothing of IPv6.
+            None if self.router.is_some_and(|router| router.local.is_ipv6()) => vec![MappingProtocol::Pcp],
             None => vec![MappingProtocol::Pcp, MappingProtocol::NatPmp, MappingProtocol::Upnp],
         };
         MappingRound { begun: now, step: 0, open, pmp_ip: None, pmp_port: None, upnp_asked: false }

@@ -1,4 +1,5 @@
-//! Asks the router to forward the node's UDP port, by whichever of three protocols it speaks, as long as the node runs.
+//! Asks the router to forward the node's UDP port, by whichever of three protocols it speaks, as long as the node runs; and to
+//! let it through its firewall as to IPv6, by the one of them that knows how.
 //!
 //! What is asked when, and what an answer means, is in [`machine`]; here are socket, clock and the search for the router.
 
@@ -8,7 +9,7 @@ mod router;
 mod upnp;
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sha2::{Digest as _, Sha256};
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -37,38 +39,58 @@ const END_AGAIN: Duration = Duration::from_millis(250);
 /// Hashed with the node's key, so that a node that was killed may renew what it left behind, and nobody else.
 const NONCE_TAG: &[u8] = b"fsdfs port mapping\0";
 
-/// The task that keeps the mapping.
+/// The tasks that keep the mappings, one a family.
 pub(super) struct PortMapping {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Each has a router and a mapping of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AddressFamily {
+    V4,
+    V6,
 }
 
 impl PortMapping {
     /// Nothing is ever sent for a node that listens on this machine only.
-    pub fn start(listen: SocketAddr, key: &SigningKey, addresses: Arc<OwnAddresses>) -> Option<Self> {
-        let may_be_mapped = listen.is_ipv4() && !listen.ip().is_loopback();
-        may_be_mapped.then(|| {
-            let stop = CancellationToken::new();
-            let task = tokio::spawn(MappingTask::new(listen, key, addresses).run(stop.clone()));
-            Self { stop, task }
-        })
+    pub fn start(listen: SocketAddr, key: &SigningKey, addresses: &Arc<OwnAddresses>) -> Option<Self> {
+        let families: &[AddressFamily] = match listen.ip() {
+            ip if ip.is_loopback() => return None,
+            // Then the node listens at every address of the other family, too.
+            IpAddr::V4(ip) if ip.is_unspecified() => &[AddressFamily::V4, AddressFamily::V6],
+            IpAddr::V4(_) => &[AddressFamily::V4],
+            IpAddr::V6(_) => &[AddressFamily::V6],
+        };
+        let stop = CancellationToken::new();
+        let start = |family: &AddressFamily| {
+            let task = MappingTask::new(listen, *family, key, Arc::clone(addresses));
+            tokio::spawn(task.run(stop.clone()))
+        };
+        let tasks = families.iter().map(start).collect();
+        Some(Self { stop, tasks })
     }
 
-    /// Ends the mapping, within [`STOP_MAX`].
+    /// Ends the mappings, within [`STOP_MAX`].
     pub async fn stop(self) {
         self.stop.cancel();
-        let _ = self.task.await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
     }
 }
 
 struct MappingTask {
     listen: SocketAddr,
+    family: AddressFamily,
     addresses: Arc<OwnAddresses>,
     mapper: PortMapper,
     router: Option<DefaultRouter>,
     /// Connected to the router, so that nobody else is heard.
     socket: Option<UdpSocket>,
     upnp: UpnpWork,
+    /// That this machine slept or moved.
+    moves: watch::Receiver<()>,
     begun: Instant,
 }
 
@@ -80,16 +102,18 @@ enum UpnpWork {
 /// What the task woke up for.
 enum Wakeup {
     Look,
+    Moved,
     Timeout,
     Received(io::Result<usize>),
     Upnp(Option<SocketAddrV4>),
 }
 
 impl MappingTask {
-    fn new(listen: SocketAddr, key: &SigningKey, addresses: Arc<OwnAddresses>) -> Self {
+    fn new(listen: SocketAddr, family: AddressFamily, key: &SigningKey, addresses: Arc<OwnAddresses>) -> Self {
         let mapper = PortMapper::new(listen.port(), nonce(key));
         let upnp = UpnpWork::Idle(UpnpClient::default());
-        Self { listen, addresses, mapper, router: None, socket: None, upnp, begun: Instant::now() }
+        let moves = addresses.watch_moves();
+        Self { listen, family, addresses, mapper, router: None, socket: None, upnp, moves, begun: Instant::now() }
     }
 
     async fn run(mut self, stop: CancellationToken) {
@@ -105,6 +129,10 @@ impl MappingTask {
                     look_at = Instant::now() + LOOK_EVERY;
                     self.look().await;
                 }
+                Wakeup::Moved => {
+                    self.look().await;
+                    self.handle(MapperInput::Moved).await;
+                }
                 Wakeup::Timeout => self.handle(MapperInput::Timeout).await,
                 Wakeup::Received(Ok(len)) => self.handle(MapperInput::Packet(&packet[..len])).await,
                 Wakeup::Received(Err(_)) => self.handle(MapperInput::PortClosed).await,
@@ -116,7 +144,7 @@ impl MappingTask {
 
     async fn wait(&mut self, look_at: Instant, packet: &mut [u8]) -> Wakeup {
         let deadline = self.mapper.deadline().map(|at| self.begun + Duration::from_millis(at));
-        let (socket, upnp) = (&self.socket, &mut self.upnp);
+        let (socket, upnp, moves) = (&self.socket, &mut self.upnp, &mut self.moves);
         let due = async {
             match deadline {
                 Some(deadline) => sleep_until(deadline).await,
@@ -141,13 +169,20 @@ impl MappingTask {
                 self.upnp = UpnpWork::Idle(client);
                 Wakeup::Upnp(external)
             }
+            Ok(()) = moves.changed() => Wakeup::Moved,
             () = due => Wakeup::Timeout,
             () = sleep_until(look_at) => Wakeup::Look,
         }
     }
 
     async fn look(&mut self) {
-        let router = router::find(self.listen).await;
+        let router = match self.family {
+            AddressFamily::V4 => router::find_v4(self.listen).await,
+            AddressFamily::V6 => {
+                let is_listening = |address| self.addresses.lock().listening.contains(&address);
+                router::find_v6(is_listening, self.listen.port()).await
+            }
+        };
         if router != self.router {
             let socket = match router {
                 Some(router) => open(router).await.inspect_err(|error| tracing::debug!(%error, "no socket")).ok(),
@@ -171,9 +206,16 @@ impl MappingTask {
             }
         }
         let state = self.mapper.state();
-        let is_news = self.addresses.change(|table| std::mem::replace(&mut table.mapping, state) != state);
+        let family = self.family;
+        let is_news = self.addresses.change(|table| {
+            let known = match family {
+                AddressFamily::V4 => &mut table.mapping,
+                AddressFamily::V6 => &mut table.pinhole,
+            };
+            std::mem::replace(known, state) != state
+        });
         if is_news {
-            tracing::info!(?state, "the router and the node's port");
+            tracing::info!(?family, ?state, "the router and the node's port");
         }
     }
 
@@ -218,6 +260,8 @@ impl MappingTask {
             let _ = socket.send(request).await;
             match timeout(END_AGAIN, socket.recv(&mut packet)).await {
                 Ok(Ok(len)) if is_ended(&packet[..len]) => return,
+                // It keeps the mapping until its lease is over; some do so with every one of IPv6.
+                Ok(Ok(len)) if matches!(read_answer(&packet[..len]), Some(RouterAnswer::PcpRefused(_))) => return,
                 // Nobody is there to be told.
                 Ok(Err(_)) => return,
                 Ok(Ok(_)) | Err(_) => {}
@@ -235,7 +279,10 @@ fn is_ended(answer: &[u8]) -> bool {
 
 async fn open(router: DefaultRouter) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((router.local, 0)).await?;
-    socket.connect((router.gateway, ROUTER_PORT)).await?;
+    match router.gateway {
+        IpAddr::V4(gateway) => socket.connect((gateway, ROUTER_PORT)).await?,
+        IpAddr::V6(gateway) => socket.connect(SocketAddrV6::new(gateway, ROUTER_PORT, 0, router.interface)).await?,
+    }
     Ok(socket)
 }
 

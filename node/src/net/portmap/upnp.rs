@@ -39,7 +39,7 @@ impl UpnpClient {
     /// Maps or renews; the client comes back with the mapping's address. A router that was found before and does not answer is
     /// searched anew: it may have been restarted, and listen elsewhere.
     pub async fn map(self, router: DefaultRouter, port: u16, external: u16) -> (Self, Option<SocketAddrV4>) {
-        let local = SocketAddr::new(router.local.into(), port);
+        let local = SocketAddr::new(router.local, port);
         if let Some(known) = self.0
             && let Some(mapped) = map(&known, local, external).await
         {
@@ -61,11 +61,11 @@ impl UpnpClient {
 
 async fn search(router: DefaultRouter) -> Option<Gateway<Tokio>> {
     let mut options = SearchOptions::default();
-    options.bind_addr = SocketAddr::new(router.local.into(), 0);
+    options.bind_addr = SocketAddr::new(router.local, 0);
     options.timeout = Some(SEARCH_MAX);
     let gateway = search_gateway(options).await;
     // Whatever else answers on the network leads nowhere, or to somebody who wants this node's packets.
-    let is_ours = |gateway: &Gateway<Tokio>| gateway.addr.ip() == IpAddr::V4(router.gateway);
+    let is_ours = |gateway: &Gateway<Tokio>| gateway.addr.ip() == router.gateway;
     gateway.inspect_err(|error| tracing::debug!(%error, "no router that speaks UPnP")).ok().filter(is_ours)
 }
 

@@ -13,10 +13,10 @@ const SEEN_MAX: usize = 3;
 
 /// The owner's, the router's, those that the most members see, and those of this machine, as far as they are public.
 pub(super) fn of(table: &AddressTable, named: &[SocketAddr]) -> BTreeSet<SocketAddr> {
-    let mapped = match table.mapping {
-        MappingState::Mapped { external, .. } => Some(SocketAddr::V4(external)),
+    let mapped = [table.mapping, table.pinhole].into_iter().filter_map(|state| match state {
+        MappingState::Mapped { external, .. } => Some(external),
         _ => None,
-    };
+    });
     let of_interfaces = table.listening.iter().copied();
     let all = named.iter().copied().chain(mapped).chain(seen(table)).chain(of_interfaces);
     let mut found = BTreeSet::new();

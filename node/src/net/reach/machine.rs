@@ -23,7 +23,9 @@ const ARRIVAL_MS: u64 = 2_000;
 /// What is known is found out anew after this: owners change their routers.
 const VERIFY_MS: u64 = 30 * 60_000;
 /// If no one said anything: they may be of a version that cannot, or have no way to such an address. Who comes later is asked at once.
-const NO_ANSWER_MS: u64 = 5 * 60_000;
+const NO_ANSWER_MS_MAX: u64 = 5 * 60_000;
+/// So long after the first time: a question or its answer may be lost with a connection that ends. It doubles.
+const NO_ANSWER_MS_MIN: u64 = 10_000;
 
 /// What the machine is told.
 #[derive(Clone, Debug)]
@@ -63,6 +65,17 @@ struct CandidateAddress {
     ask_at: u64,
     /// Of those that were asked now: how many sent a packet that did not come.
     missed: usize,
+    /// How often nobody said anything.
+    unanswered: u32,
+}
+
+impl CandidateAddress {
+    /// How long to wait before the next time.
+    fn note_unanswered(&mut self) -> u64 {
+        let pause = NO_ANSWER_MS_MIN << self.unanswered.min(10);
+        self.unanswered += 1;
+        pause.min(NO_ANSWER_MS_MAX)
+    }
 }
 
 struct OpenQuestion {
@@ -152,11 +165,14 @@ impl ReachMachine {
                 continue;
             }
             // Nobody's answer is no answer: what was known before stays.
-            let (verdict, pause) = match std::mem::take(&mut candidate.missed) {
-                0 => (candidate.verdict, NO_ANSWER_MS),
-                _ => (Some(Reachability::Closed), VERIFY_MS),
-            };
-            (candidate.verdict, candidate.ask_at) = (verdict, now + pause);
+            candidate.ask_at = now
+                + match std::mem::take(&mut candidate.missed) {
+                    0 => candidate.note_unanswered(),
+                    _ => {
+                        (candidate.verdict, candidate.unanswered) = (Some(Reachability::Closed), 0);
+                        VERIFY_MS
+                    }
+                };
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use fsdfs_core::seam::TrafficClass;
 use fsdfs_proto::message::Message;
 use fsdfs_proto::message::meeting::ProbeRequest;
-use fsdfs_proto::packet::{PacketDirection, probe_nonce};
+use fsdfs_proto::packet::Packet;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
@@ -29,8 +29,8 @@ use super::command::OwnAddresses;
 use super::event::ProbeMessage;
 use super::findings::Reachability;
 use super::handshake::gatekeeper::Gatekeeper;
-use super::quic::ProbePacket;
 use super::session::SessionHub;
+use super::socket::{PeerPacket, SocketHandle};
 use crate::random;
 
 /// What members said and is not looked at yet. Whoever says more is not heard.
@@ -44,7 +44,8 @@ pub(super) struct ReachParts {
     pub hub: Arc<SessionHub>,
     pub keeper: Arc<Gatekeeper>,
     pub messages: mpsc::Receiver<ProbeMessage>,
-    pub packets: mpsc::Receiver<ProbePacket>,
+    pub packets: mpsc::Receiver<PeerPacket>,
+    pub socket: SocketHandle,
 }
 
 /// Runs until it is dropped.
@@ -111,13 +112,11 @@ impl ReachTask {
         }
     }
 
-    fn on_packet(&mut self, ProbePacket(packet): &ProbePacket) {
-        let Some(nonce) = probe_nonce(packet) else { return };
-        let Some(sender) = self.machine.asked_for(nonce) else { return };
-        let gate = self.parts.keeper.from(sender);
-        let way = PacketDirection { secret: gate.secret, sender, receiver: gate.receiver };
-        if way.made_probe(packet) {
-            self.handle(ReachInput::Arrived { nonce });
+    fn on_packet(&mut self, PeerPacket { peer, packet, .. }: &PeerPacket) {
+        if let Packet::Probe { nonce } = packet
+            && self.machine.asked_for(*nonce) == Some(*peer)
+        {
+            self.handle(ReachInput::Arrived { nonce: *nonce });
         }
     }
 
@@ -126,6 +125,8 @@ impl ReachTask {
         let now = u64::try_from(self.begun.elapsed().as_millis()).expect("584 million years");
         self.machine.handle(now, input, &mut questions);
         for ReachQuestion { node, request, nonce, address } in questions {
+            // With too many, this one is not heard: as if its packets were lost.
+            self.parts.socket.expect_probe(nonce, node);
             let asked = ProbeRequest { request, nonce, addresses: vec![address.into()] };
             self.parts.hub.send(node, Message::Probe(asked), None, TrafficClass::User);
         }

@@ -1,13 +1,22 @@
 //! Routers of every kind, in virtual time.
 
 use std::collections::VecDeque;
+use std::net::Ipv6Addr;
 
 use super::*;
 
 const PORT: u16 = 24_007;
 const NONCE: PcpNonce = [7; 12];
-const HOME: DefaultRouter =
-    DefaultRouter { gateway: Ipv4Addr::new(192, 168, 1, 1), local: Ipv4Addr::new(192, 168, 1, 2) };
+const HOME: DefaultRouter = DefaultRouter {
+    gateway: IpAddr::V4(Ipv4Addr::new(192, 168, 1, 1)),
+    interface: 0,
+    local: IpAddr::V4(Ipv4Addr::new(192, 168, 1, 2)),
+};
+const HOME_V6: DefaultRouter = DefaultRouter {
+    gateway: IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1)),
+    interface: 2,
+    local: IpAddr::V6(Ipv6Addr::new(0x2600, 1, 0, 0, 0, 0, 0, 2)),
+};
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(100, 0, 0, 1);
 
 /// A router as its owner set it up.
@@ -92,8 +101,22 @@ impl Bench {
     }
 
     fn mapped_by(&self, by: MappingProtocol) -> bool {
-        self.mapper.state() == MappingState::Mapped { external: SocketAddrV4::new(OUTSIDE, PORT), by }
+        self.mapper.state() == MappingState::Mapped { external: SocketAddr::new(OUTSIDE.into(), PORT), by }
     }
+}
+
+#[test]
+fn after_a_move_the_router_is_asked_at_once_and_what_was_mapped_stays_meanwhile() {
+    let mut bench = Bench::begin(ModelRouter { speaks: &[MappingProtocol::Pcp], ..ModelRouter::default() });
+    bench.run_to(10_000);
+    let asked = bench.asked.len();
+    bench.model.speaks = &[];
+    bench.input(MapperInput::Moved);
+    assert_eq!(bench.asked.last().map(|(at, _)| *at), Some(10_000));
+    assert!(bench.asked.len() > asked && bench.mapped_by(MappingProtocol::Pcp));
+    let mut bench = Bench::new(ModelRouter::default());
+    bench.input(MapperInput::Moved);
+    assert_eq!((bench.asked.len(), bench.mapper.deadline()), (0, None), "there is no router");
 }
 
 fn positive(request: &[u8], outside: Ipv4Addr, taken: Option<u16>) -> Vec<u8> {
@@ -107,7 +130,10 @@ fn positive(request: &[u8], outside: Ipv4Addr, taken: Option<u16>) -> Vec<u8> {
             answer[1] = 0x81;
             let external = shifted([request[42], request[43]]);
             answer[42..44].copy_from_slice(&external);
-            answer[44..60].copy_from_slice(&outside.to_ipv6_mapped().octets());
+            // Of IPv6 nothing is translated: what is asked for is let through.
+            let is_v4 = request[8..20] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+            let outside = if is_v4 { outside.to_ipv6_mapped().octets().to_vec() } else { request[8..24].to_vec() };
+            answer[44..60].copy_from_slice(&outside);
             // Reserved and result code, and the client's address gives way to the epoch.
             answer[8..24].fill(0);
             answer
@@ -150,6 +176,30 @@ fn of_a_router_that_speaks_all_one_is_asked() {
 }
 
 #[test]
+fn a_firewall_of_ipv6_is_asked_by_pcp_only() {
+    let all = &[MappingProtocol::Pcp, MappingProtocol::NatPmp, MappingProtocol::Upnp];
+    let mut bench = Bench::new(ModelRouter { speaks: all, ..ModelRouter::default() });
+    bench.input(MapperInput::Router(Some(HOME_V6)));
+    let (external, by) = (SocketAddr::new(HOME_V6.local, PORT), MappingProtocol::Pcp);
+    assert_eq!(bench.mapper.state(), MappingState::Mapped { external, by });
+    bench.input(MapperInput::Stop);
+    let end = codec::pcp_map(NONCE, HOME_V6.local, PORT, PORT, 0);
+    assert_eq!(bench.asked.last(), Some(&(0, MapperOutput::Send(end))));
+    for speaks in [&all[1..], &[]] {
+        let mut bench = Bench::new(ModelRouter { speaks, ..ModelRouter::default() });
+        bench.input(MapperInput::Router(Some(HOME_V6)));
+        bench.run_to(STEPS_END_MS);
+        assert_eq!(bench.mapper.state(), MappingState::NotOffered);
+        let is_pcp = |asked: &MapperOutput| matches!(asked, MapperOutput::Send(request) if request[0] == 2);
+        assert!(bench.asked.iter().all(|(_, asked)| is_pcp(asked)), "{:?}", bench.asked);
+        // What was never asked by NAT-PMP is not mapped by it.
+        bench.input(MapperInput::Packet(&[0, 128, 0, 0, 0, 0, 0, 9, 100, 0, 0, 1]));
+        bench.input(MapperInput::Packet(&[0, 129, 0, 0, 0, 0, 0, 9, 0x5d, 0xc7, 0x5d, 0xc7, 0, 0, 14, 16]));
+        assert_eq!(bench.mapper.state(), MappingState::NotOffered);
+    }
+}
+
+#[test]
 fn what_is_lost_is_asked_again() {
     let speaks = &[MappingProtocol::Pcp];
     let mut bench = Bench::begin(ModelRouter { speaks, loses: 4, ..ModelRouter::default() });
@@ -162,7 +212,7 @@ fn the_port_that_was_given_is_asked_for_again() {
     let speaks = &[MappingProtocol::NatPmp];
     let mut bench = Bench::begin(ModelRouter { speaks, taken: Some(PORT), ..ModelRouter::default() });
     bench.run_to(RENEW_MS * 3);
-    let external = SocketAddrV4::new(OUTSIDE, PORT + 1);
+    let external = SocketAddr::new(OUTSIDE.into(), PORT + 1);
     assert_eq!(bench.mapper.state(), MappingState::Mapped { external, by: MappingProtocol::NatPmp });
     let MapperOutput::Send(last) = &bench.asked.last().expect("asked").1 else { panic!("a packet") };
     assert_eq!(last[6..8], (PORT + 1).to_be_bytes());
@@ -203,8 +253,8 @@ fn another_network_is_asked_at_once() {
     bench.input(MapperInput::Router(None));
     assert_eq!((bench.mapper.state(), bench.mapper.deadline()), (MappingState::NoRouter, None));
     bench.model.outside = Some(Ipv4Addr::new(10, 0, 0, 7));
-    bench.input(MapperInput::Router(Some(DefaultRouter { gateway: [192, 168, 2, 1].into(), ..HOME })));
-    let (external, by) = (Ipv4Addr::new(10, 0, 0, 7), MappingProtocol::Pcp);
+    bench.input(MapperInput::Router(Some(DefaultRouter { gateway: Ipv4Addr::new(192, 168, 2, 1).into(), ..HOME })));
+    let (external, by) = (Ipv4Addr::new(10, 0, 0, 7).into(), MappingProtocol::Pcp);
     assert_eq!(bench.mapper.state(), MappingState::SecondRouter { external, by }, "whose address leads nowhere");
 }
 
