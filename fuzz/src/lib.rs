@@ -11,6 +11,7 @@ mod disk;
 mod gate;
 mod identity;
 mod message;
+mod packets;
 mod sealed;
 pub mod seeds;
 mod volume;
@@ -27,6 +28,7 @@ pub use disk::{log, segment};
 pub use gate::gate;
 pub use identity::{facts, strings};
 pub use message::message;
+pub use packets::packets;
 #[cfg(feature = "node")]
 pub use portmap::portmap;
 pub use volume::volume;
@@ -38,6 +40,7 @@ pub type Decoder = fn(&[u8]);
 pub const TARGETS: &[(&str, Decoder, u64)] = &[
     ("gate", gate, BYTES_PER_BYTE),
     ("message", message, BYTES_PER_BYTE),
+    ("packets", packets, BYTES_PER_BYTE),
     ("facts", facts, BYTES_PER_BYTE),
     ("strings", strings, BYTES_PER_BYTE),
     ("segment", segment, BYTES_PER_BYTE),

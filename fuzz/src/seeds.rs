@@ -9,6 +9,7 @@ use crate::volume::opened;
 
 const GATE: &str = include_str!("../../proto-spec/vectors/gate.json");
 const MESSAGE: &str = include_str!("../../proto-spec/vectors/message.json");
+const PACKET: &str = include_str!("../../proto-spec/vectors/packet.json");
 const IDENTITY: &str = include_str!("../../proto-spec/vectors/identity.json");
 const POOL: &str = include_str!("../../proto-spec/vectors/identity-pool.json");
 const MERGE: &str = include_str!("../../proto-spec/vectors/merge-blocks.json");
@@ -64,6 +65,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     match target {
         "gate" => hexes(GATE).into_iter().flat_map(|bytes| [padded(&bytes), bytes]).collect(),
         "message" => hexes(MESSAGE),
+        "packets" => hexes(PACKET),
         "facts" => [hexes(IDENTITY), hexes(POOL), hexes(MERGE)].concat(),
         "strings" => strings(IDENTITY).into_iter().flat_map(|text| [pasted_value(&text), text.into_bytes()]).collect(),
         "segment" => [hexes(STORE), vec![segment()]].concat(),

@@ -1,13 +1,14 @@
 //! Every answer in JSON, with sample values.
 
 use fsdfs_proto::control::{
-    AddressScope, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem, AttentionReason, BandwidthAnswer,
-    BlockPlacement, ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks,
-    InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry,
-    MeetAnswer, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
-    MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
-    PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RepairShare, RepairStatus, ReplicationMargin, RevokeReply,
-    RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
+    AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem,
+    AttentionReason, BandwidthAnswer, BlockPlacement, ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss,
+    FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome,
+    LimitSource, ListingEntry, MeetAnswer, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole,
+    MemberShare, MemberTraffic, MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
+    PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RepairShare, RepairStatus,
+    ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply,
+    WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -111,7 +112,11 @@ fn status() -> NodeStatus {
         root_key_at: Some("/home/anna/.local/share/fsdfs/pool/pool-root.key".into()),
         spare_key_at: None,
         addresses: vec![address()],
-        reachability: ReachabilityStatus { kind: ReachabilityKind::Closed, text: "closed".into() },
+        reachability: ReachabilityStatus {
+            kind: ReachabilityKind::Closed,
+            translation: AddressTranslation::Cone,
+            text: "closed".into(),
+        },
         copies: 3,
         member_budget_bytes: 1 << 40,
         ready: true,
@@ -245,6 +250,7 @@ fn member() -> MemberEntry {
         presence: MemberPresence::Away,
         connected: false,
         rtt_ms: Some(12),
+        via: Some("carol".into()),
         last_seen_s: Some(90),
         invited_by: "bob".into(),
         invited_by_id: "22".into(),
@@ -416,6 +422,7 @@ fn codes() -> (String, String) {
         "DiskCondition",
         "LimitSource",
         "ReachabilityKind",
+        "AddressTranslation",
     ];
     answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())
 }

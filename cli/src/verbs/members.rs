@@ -290,10 +290,11 @@ fn state(member: &MemberEntry) -> String {
     };
     match member.presence {
         MemberPresence::Up if member.me => "up".into(),
-        MemberPresence::Up if member.connected => match member.rtt_ms {
-            Some(ms) => format!("up, {ms} ms"),
-            None => "up".into(),
-        },
+        MemberPresence::Up if member.connected => {
+            let via = member.via.as_ref().map_or(String::new(), |via| format!(" via {}", escape::name(via.as_bytes())));
+            let rtt = member.rtt_ms.map_or(String::new(), |ms| format!(", {ms} ms"));
+            format!("up{via}{rtt}")
+        }
         MemberPresence::Up => "up, not connected to this node".into(),
         MemberPresence::Away => seen("away"),
         MemberPresence::Departed => seen("departed"),
@@ -344,6 +345,7 @@ mod tests {
             presence: MemberPresence::Up,
             connected: true,
             rtt_ms: Some(12),
+            via: None,
             last_seen_s: Some(3),
             invited_by: "me".into(),
             invited_by_id: "ef".repeat(32),
@@ -363,12 +365,15 @@ mod tests {
             addresses: Vec::new(),
             ..member("eve\u{1b}[1m")
         };
+        let behind = MemberEntry { via: Some("anna".into()), rtt_ms: Some(43), ..member("bob") };
         let warning = AttentionItem { reason: AttentionReason::Other, text: "anna and eve cannot meet".into() };
-        let answer = Answer { members: vec![member("anna"), away], warnings: vec![warning], member_budget_bytes: 0 };
+        let members = vec![member("anna"), behind, away];
+        let answer = Answer { members, warnings: vec![warning], member_budget_bytes: 0 };
         assert_eq!(
             shown(&answer),
             "NAME        SITE    STATE                                    OFFERED  ROLE  ADDRESSES\n\
              anna        cellar  up, 12 ms                               10.0 GiB  full  192.168.1.7:4433 (private: same network only)\n\
+             bob         cellar  up via anna, 43 ms                      10.0 GiB  full  192.168.1.7:4433 (private: same network only)\n\
              eve\\x1b[1m  cellar  away, not seen since this node started  10.0 GiB  full\n\
              ! anna and eve cannot meet\n"
         );

@@ -149,8 +149,8 @@ fn attention(status: &Answer) -> String {
 mod tests {
     use super::*;
     use fsdfs_proto::control::{
-        AddressScope, AttentionItem, AttentionReason, MemberRole, NodeAddress, NodeCounters, ReachabilityKind,
-        ReachabilityStatus, RepairStatus, ReplicationMargin,
+        AddressScope, AddressTranslation, AttentionItem, AttentionReason, MemberRole, NodeAddress, NodeCounters,
+        ReachabilityKind, ReachabilityStatus, RepairStatus, ReplicationMargin,
     };
 
     fn status() -> Answer {
@@ -170,6 +170,7 @@ mod tests {
             addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
             reachability: ReachabilityStatus {
                 kind: ReachabilityKind::Mapped,
+                translation: AddressTranslation::Unknown,
                 text: "mapped: the router forwards 100.0.0.1:4433".into(),
             },
             copies: 3,
