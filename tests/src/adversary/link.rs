@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use super::quic::{RawEndpoint, RawStream, inbound, open};
 
-const STREAMS: &str = "/fsdfs/2/lanes";
+const STREAMS: &str = "/fsdfs/3/lanes";
 
 /// How long a member has for its part of the gate, on a busy machine.
 const GATE_PATIENCE: Duration = Duration::from_secs(30);
@@ -114,9 +114,10 @@ impl Liar {
         self.pass_gate(&connection, door.node).await?;
         self.connections += 1;
         let mut streams = Vec::new();
-        for _ in 0..4 {
+        for place in 0..4 {
             let mut stream = open(&connection).await.context("a stream")?;
-            let words = [proposal(STREAMS), [self.connections, 0].map(u64::to_be_bytes).concat()].concat();
+            let name = [self.connections, 0].map(u64::to_be_bytes).concat();
+            let words = [proposal(STREAMS), name, vec![place]].concat();
             stream.write_all(&words).await?;
             stream.flush().await?;
             streams.push(stream);
@@ -275,7 +276,7 @@ async fn listen(mut stream: RawStream, mut hearer: MessageHearer) -> Option<()> 
     }
     stream.write_all(&[lined(&version), lined(&protocol)].concat()).await.ok()?;
     stream.flush().await.ok()?;
-    stream.read_exact(&mut [0; 16]).await.ok()?;
+    stream.read_exact(&mut [0; 17]).await.ok()?;
     loop {
         let mut head = [0; 4];
         stream.read_exact(&mut head).await.ok()?;

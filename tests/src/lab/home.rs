@@ -12,6 +12,9 @@ use super::namespace::NetNamespace;
 use super::needs;
 use super::router::{FSDFS_PORT, RouterKind, RouterRules, miniupnpd_config};
 
+/// A router's address in the home's network of IPv6, by which machines know it: it stays when the provider gives another prefix.
+const ROUTER_LINK: &str = "fe80::1";
+
 /// What home is wanted.
 #[derive(Clone, Debug)]
 pub struct HomePlan {
@@ -190,6 +193,9 @@ impl LabHome {
             self.machine.ip(&["addr", "add", &machine, "dev", "eth0"])?;
             self.machine.ip(&["route", "add", "default", "via", &gateway])?;
         }
+        if self.has_v6() {
+            router.ip(&["addr", "add", &format!("{ROUTER_LINK}/64"), "dev", "lan"])?;
+        }
         let hides_icmp = internet.hides_icmp();
         let rules = RouterRules { kind: self.plan.router, number: self.number, hides_icmp };
         router.load_rules(&rules.text(), internet.scratch())?;
@@ -230,7 +236,7 @@ impl LabHome {
         let gateway = Ipv6Addr::from(u128::from(address) - 1);
         router.ip(&["addr", "add", &format!("{gateway}/64"), "dev", "lan"])?;
         self.machine.ip(&["addr", "add", &format!("{address}/64"), "dev", "eth0"])?;
-        self.machine.ip(&["-6", "route", "replace", "default", "via", &gateway.to_string()]).map(drop)
+        self.machine.ip(&["-6", "route", "replace", "default", "via", ROUTER_LINK, "dev", "eth0"]).map(drop)
     }
 
     fn disconnect(&mut self, internet: &LabInternet, carriers: &[Carrier]) -> Result<()> {
@@ -285,6 +291,11 @@ impl LabHome {
     /// The ports that programs have asked the router for, as rules.
     pub fn mapped_ports(&self) -> Result<String> {
         self.edge().run("nft", &["list", "chain", "inet", "filter", "prerouting_miniupnpd"])
+    }
+
+    /// What programs have asked its IPv6 firewall to let through, as rules; of IPv4 what goes with a mapped port.
+    pub fn pinholes(&self) -> Result<String> {
+        self.edge().run("nft", &["list", "chain", "inet", "filter", "miniupnpd"])
     }
 
     fn start_mapper(&mut self, internet: &LabInternet) -> Result<()> {

@@ -37,7 +37,10 @@ impl LabStranger {
         let counting = thread::spawn(move || {
             let mut buffer = [0; 2048];
             while let Ok(bytes) = from.recv(&mut buffer) {
-                count.fetch_add(bytes as u64, Ordering::Relaxed);
+                // The kernel itself announces the device by IPv6; the stranger has an IPv4 address.
+                if buffer[0] >> 4 == 4 {
+                    count.fetch_add(bytes as u64, Ordering::Relaxed);
+                }
             }
         });
         Ok(Self { address, device, received, internet: internet.name().to_owned(), counting: Some(counting) })

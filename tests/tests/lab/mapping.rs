@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fsdfs_tests::cluster::wait_for;
-use fsdfs_tests::lab::home::HomePlan;
+use fsdfs_tests::lab::home::{AddressFamilies, HomePlan};
 use fsdfs_tests::lab::router::{FSDFS_PORT, MappingWay, RouterKind};
 use fsdfs_tests::lab::{Lab, needs};
 use serde_json::Value;
@@ -24,6 +24,14 @@ pub const ALL: &[LabScenario] = &[
             "L5",
             "UPnP, PCP, NAT-PMP, each alone: mapped, verified, on the card within 5 s",
             each_alone,
+        )
+    },
+    LabScenario {
+        missing,
+        ..LabScenario::loud(
+            "L5-v6",
+            "an IPv6 firewall is asked by PCP: open, verified, on the card within 5 s; one that is not stays closed",
+            ipv6_firewall,
         )
     },
     LabScenario {
@@ -67,6 +75,25 @@ fn each_alone(_: &LabMachine) -> Result<String> {
         figures.push(format!("{way:?} after {:.1} s", took.as_secs_f64()));
     }
     Ok(figures.join(", "))
+}
+
+fn ipv6_firewall(_: &LabMachine) -> Result<String> {
+    let mut lab = lab()?;
+    let v6 = |router| HomePlan::behind(router).families(AddressFamilies::V6);
+    lab.move_in_all([relay(), v6(RouterKind::Maps(MappingWay::Pcp)), v6(RouterKind::Cone)])?;
+    let (begun, first) = (Instant::now(), format!("[{}]:{FSDFS_PORT}", lab.home(1).public_v6()));
+    wait_for(seconds(5), "the firewall to be open, and the relay to know of it", || {
+        let is_open = lab.home(1).pinholes()?.contains(&format!("dport {FSDFS_PORT}"));
+        Ok(is_open && lab.member(0, 1)?["addresses"].to_string().contains(&first))
+    })
+    .with_context(|| lab.home(1).pinholes().unwrap_or_default())?;
+    let took = begun.elapsed().as_secs_f64();
+    lab.node(1).wait("the relay's packets to come", |status| is_reachable(status, "open"))?;
+    let status = lab.node(1).status()?;
+    let text = status["reachability"]["text"].as_str().unwrap_or_default();
+    ensure!(first_address(&status) == first && text.contains("firewall is open"), "{status}");
+    lab.node(2).wait("none to come where nothing was asked", |status| is_reachable(status, "closed"))?;
+    Ok(format!("after {took:.1} s"))
 }
 
 fn is_reachable(status: &Value, kind: &str) -> bool {

@@ -174,8 +174,10 @@ fn unreachable_inviter(_: &LabMachine) -> Result<String> {
 fn no_third(_: &LabMachine) -> Result<String> {
     let mut lab = lab()?;
     let cone = || HomePlan::behind(RouterKind::Cone);
-    with_relay(&mut lab, cone(), cone())?;
+    let joined = with_relay(&mut lab, cone(), cone())?;
     lab.wait_connected(1, 2, PATIENCE)?;
+    // Until each has written down where the other one answered.
+    assert_direct(&lab, joined)?;
     for at in 0..3 {
         lab.node(at).stop()?;
     }

@@ -81,7 +81,7 @@ impl Attacker {
 async fn attack(connection: Connection, opens_gate: bool, gate: Option<Vec<u8>>) -> AttackHaul {
     let (mut haul, mut reads) = (AttackHaul::default(), JoinSet::new());
     let mut frame = gate;
-    let protocols = ["/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/fsdfs/2/lanes", &kademlia_protocol(&SECRET)];
+    let protocols = ["/ipfs/id/1.0.0", "/ipfs/ping/1.0.0", "/fsdfs/3/lanes", &kademlia_protocol(&SECRET)];
     let mut first_words: Vec<Vec<u8>> = protocols.into_iter().map(multistream).collect();
     if opens_gate && let Some(frame) = frame.take() {
         first_words.insert(0, frame);
