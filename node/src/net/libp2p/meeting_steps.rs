@@ -143,6 +143,8 @@ impl SwarmDriver {
             MeetOutput::StopForwarding { node, token } => drop(socket.close_session(node, token)),
             MeetOutput::SeenBy { node, address } => {
                 self.addresses.change(|table| table.observed.insert(node, address) != Some(address));
+                // At once: whoever is met next has to hear of it.
+                return Some(MeetInput::OwnCandidates(self.own_candidates()));
             }
             MeetOutput::Path { node, address, via } => self.show_path(node, address, via),
         }

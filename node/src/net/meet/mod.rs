@@ -40,7 +40,7 @@ pub(in crate::net) use seam::{MeetInput, MeetOutput, MeetPath, MemberCards, Now,
 use standing::StandingKnocks;
 
 /// Members' cards may come in after their connection.
-const LOOK_AT_CARDS_EVERY: u64 = 1_000;
+const LOOK_AT_CARDS_EVERY: u64 = 100;
 
 /// See the module.
 pub(in crate::net) struct Meetings<C> {
