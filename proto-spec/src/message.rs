@@ -467,7 +467,6 @@ impl Message {
                 | M::OfferReply(_)
                 | M::Pull(_)
                 | M::PullReply(_)
-                | M::Heard(_)
                 | M::Grant(_)
                 | M::GrantReply(_)
                 | M::SeenAt(_)

@@ -4,11 +4,12 @@ use crate::engine::test_kit::{connect, context, disk, pass, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
+    let presence = &PresenceWatch::default();
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
     let (keys, relays) = (&KeyRing::default(), &Relays::default());
     let (audits, gossip) = (&audits, &gossip);
-    status(&StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays })
+    status(&StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -153,6 +154,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
     let parts = StatusParts {
         cx: &cx,
         liveness: &liveness,
+        presence: &PresenceWatch::default(),
         heads: &heads,
         repair: &repair,
         replication: &replication,
@@ -176,7 +178,8 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
         let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
         let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
         let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
-        let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays };
+        let presence = &PresenceWatch::default();
+        let parts = StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
         status(&parts).attention.into_iter().find(waits)
     };
