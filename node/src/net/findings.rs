@@ -1,5 +1,7 @@
 //! What is found out about addresses of this node: plain values, which others of this folder make and show.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use fsdfs_proto::control::AddressScope;
@@ -78,6 +80,23 @@ pub enum MeetOutcome {
     Nobody,
     /// The name cannot be looked up.
     NoAddress,
+}
+
+/// Of addresses at which members see this node: where a router gives every peer another port, two of them show that.
+const SEEN_MAX: usize = 3;
+
+/// The public addresses at which the most members see this node.
+pub(super) fn most_seen(
+    by: &BTreeMap<NodeId, SocketAddr>,
+    is_public: impl Fn(IpAddr) -> bool,
+) -> impl Iterator<Item = SocketAddr> {
+    let mut counted = BTreeMap::<SocketAddr, usize>::new();
+    for address in by.values().filter(|address| is_public(address.ip())) {
+        *counted.entry(*address).or_default() += 1;
+    }
+    let mut counted: Vec<(SocketAddr, usize)> = counted.into_iter().collect();
+    counted.sort_by_key(|(address, times)| (Reverse(*times), *address));
+    counted.into_iter().take(SEEN_MAX).map(|(address, _)| address)
 }
 
 /// Whether the world can send to this address: it is neither of a local network nor of a provider's own translation.

@@ -1,6 +1,6 @@
 //! Lets the driver act when this machine has slept or moved, or nothing comes from a peer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use fsdfs_proto::ids::NodeId;
 use libp2p::swarm::ConnectionId;
@@ -91,7 +91,7 @@ impl SwarmDriver {
     /// Dials a peer that is connected, or its connection ends just now.
     pub(super) fn redial(&mut self, node: NodeId, mut addrs: Vec<SocketAddr>) {
         // Of more than are dialled at once the nearest go first.
-        addrs.sort_by_key(|addr| !is_near(addr.ip()));
+        addrs.sort_by_key(|addr| !address::is_local(addr.ip()));
         let Some(peer) = address::peer_id(node) else { return };
         let dial = DialOpts::peer_id(peer).condition(PeerCondition::Always);
         let dial = dial.addresses(addrs.into_iter().map(address::quic).collect()).build();
@@ -101,13 +101,5 @@ impl SwarmDriver {
             tracing::debug!(?node, %error, "not dialled");
             self.end_redial(connection);
         }
-    }
-}
-
-/// On the local network.
-fn is_near(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
     }
 }

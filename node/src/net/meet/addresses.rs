@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use fsdfs_proto::ids::UdpAddress;
 use fsdfs_proto::message::meeting::{CANDIDATES_MAX, Candidate, CandidateKind};
 
+use crate::net::socket::is_virtual;
+
 /// Where to knock for a peer with these candidates: IPv6 first, for there only firewalls stand in the way. Private addresses
 /// only if both nodes may be in one home: else they would lead to a stranger's machine.
 pub(super) fn targets(own: &[Candidate], peer: &[Candidate]) -> Vec<SocketAddr> {
@@ -47,11 +49,6 @@ pub(super) fn is_usable(address: &SocketAddr) -> bool {
     let is_broadcast = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     let ip = address.ip();
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast(ip) && !is_virtual(ip)
-}
-
-/// Where a relay's sessions have their addresses on this machine.
-fn is_virtual(ip: IpAddr) -> bool {
-    matches!(ip, IpAddr::V6(ip) if ip.segments()[..2] == [0xfd5f, 0x7366])
 }
 
 /// An address of one home, or of one machine. The addresses between a provider's translation and a home are none.

@@ -1,15 +1,14 @@
 //! Where this node may be reached, as it is told to those who want to meet it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::meeting::{CANDIDATES_MAX, Candidate, CandidateKind};
 
 use super::addresses::{is_public, is_usable};
+use crate::net::findings::most_seen;
 
-/// Of addresses at which members see this node: where a router gives every peer another port, two of them show that.
-const SEEN_MAX: usize = 3;
 /// Of interfaces' addresses of each family.
 const INTERFACES_MAX: usize = 2;
 
@@ -33,7 +32,8 @@ pub(in crate::net) fn own_candidates(known: OwnPlaces<'_>) -> Vec<Candidate> {
     let (v4, v6): (Vec<SocketAddr>, Vec<SocketAddr>) = interfaces(known.interfaces).partition(SocketAddr::is_ipv4);
     let v6 = v6.into_iter().filter(|address| is_public(address.ip()) || address.ip().is_loopback());
     let all = known.mapped.into_iter().map(of(Mapped));
-    let all = all.chain(v6.take(INTERFACES_MAX).map(of(Interface))).chain(seen(known.seen).map(of(Seen)));
+    let all =
+        all.chain(v6.take(INTERFACES_MAX).map(of(Interface))).chain(most_seen(known.seen, is_public).map(of(Seen)));
     let all = all.chain(v4.into_iter().take(INTERFACES_MAX).map(of(Interface)));
     let mut found = Vec::<Candidate>::new();
     for (kind, address) in all.chain(known.named.iter().copied().map(of(Configured))) {
@@ -53,18 +53,6 @@ fn interfaces(all: &[SocketAddr]) -> impl Iterator<Item = SocketAddr> {
         all.iter().copied().filter(|address| is_alone || !address.ip().is_loopback()).collect();
     usable.sort_by_key(|address| (!is_public(address.ip()), *address));
     usable.into_iter()
-}
-
-/// Those that the most members see.
-fn seen(by: &BTreeMap<NodeId, SocketAddr>) -> impl Iterator<Item = SocketAddr> {
-    let mut counted = BTreeMap::<SocketAddr, usize>::new();
-    let public = |ip: IpAddr| is_public(ip);
-    for address in by.values().filter(|address| public(address.ip())) {
-        *counted.entry(*address).or_default() += 1;
-    }
-    let mut counted: Vec<(SocketAddr, usize)> = counted.into_iter().collect();
-    counted.sort_by_key(|(address, times)| (std::cmp::Reverse(*times), *address));
-    counted.into_iter().take(SEEN_MAX).map(|(address, _)| address)
 }
 
 #[cfg(test)]

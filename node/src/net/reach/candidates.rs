@@ -1,15 +1,13 @@
 //! Addresses of this node that members may try.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::net::command::AddressTable;
-use crate::net::findings::{MappingState, is_public};
+use crate::net::findings::{MappingState, is_public, most_seen};
 
 /// Tried at most.
 const CANDIDATES_MAX: usize = 8;
-/// Of those at which members see this node: each member behind a router that gives every peer another port sees another one.
-const SEEN_MAX: usize = 3;
 
 /// The owner's, the router's, those that the most members see, and those of this machine, as far as they are public.
 pub(super) fn of(table: &AddressTable, named: &[SocketAddr]) -> BTreeSet<SocketAddr> {
@@ -18,7 +16,7 @@ pub(super) fn of(table: &AddressTable, named: &[SocketAddr]) -> BTreeSet<SocketA
         _ => None,
     });
     let of_interfaces = table.listening.iter().copied();
-    let all = named.iter().copied().chain(mapped).chain(seen(table)).chain(of_interfaces);
+    let all = named.iter().copied().chain(mapped).chain(most_seen(&table.observed, is_public)).chain(of_interfaces);
     let mut found = BTreeSet::new();
     for address in all.filter(|address| is_public(address.ip()) && address.port() > 0) {
         if found.len() < CANDIDATES_MAX {
@@ -26,16 +24,6 @@ pub(super) fn of(table: &AddressTable, named: &[SocketAddr]) -> BTreeSet<SocketA
         }
     }
     found
-}
-
-fn seen(table: &AddressTable) -> impl Iterator<Item = SocketAddr> {
-    let mut counted = BTreeMap::<SocketAddr, usize>::new();
-    for address in table.observed.values().filter(|address| is_public(address.ip())) {
-        *counted.entry(*address).or_default() += 1;
-    }
-    let mut counted: Vec<(SocketAddr, usize)> = counted.into_iter().collect();
-    counted.sort_by_key(|(address, times)| (std::cmp::Reverse(*times), *address));
-    counted.into_iter().take(SEEN_MAX).map(|(address, _)| address)
 }
 
 #[cfg(test)]
