@@ -50,10 +50,12 @@ fn libp2p_is_named_in_its_own_folders_only() {
 }
 
 #[test]
-fn quinn_is_named_in_one_folder() {
+fn quinn_is_named_by_transport_and_socket_only() {
+    // The socket hands out packets in quinn's own form, so that none is copied on its way to a connection.
     let elsewhere: Vec<_> = lines("")
         .into_iter()
-        .filter(|(file, line)| !file.starts_with("net/quic/") && line.contains("quinn"))
+        .filter(|(file, _)| !file.starts_with("net/quic/") && !file.starts_with("net/socket/"))
+        .filter(|(_, line)| line.contains("quinn"))
         .filter(|(file, _)| file != "config/filter.rs")
         .collect();
     assert!(elsewhere.is_empty(), "{elsewhere:#?}");

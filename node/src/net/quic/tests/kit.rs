@@ -74,9 +74,14 @@ impl Side {
     }
 
     pub(in crate::net) async fn try_accept(&mut self) -> Result<(PeerId, QuicMuxer), QuicError> {
+        self.incoming().await.0.await
+    }
+
+    /// The next handshake, and where its dialler is seen.
+    pub(in crate::net) async fn incoming(&mut self) -> (Upgrade, SocketAddr) {
         loop {
-            if let TransportEvent::Incoming { upgrade, .. } = self.event().await {
-                return upgrade.await;
+            if let TransportEvent::Incoming { upgrade, send_back_addr, .. } = self.event().await {
+                return (upgrade, socket_addr(&send_back_addr).expect("an address of this transport"));
             }
         }
     }
