@@ -32,7 +32,7 @@ use crate::seam::Now;
 ///     chain: vec![founder_cert(pool_of(&root), &root, me)],
 ///     bootstrap: Vec::new(),
 ///     entries: Vec::new(),
-///     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, instance: Instance([1; 8]) },
+///     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, flags: 0, instance: Instance([1; 8]) },
 ///     disks: Vec::new(),
 ///     unit_bytes: 1 << 30,
 ///     seed: 1,
