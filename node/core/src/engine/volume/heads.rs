@@ -145,7 +145,9 @@ impl LocalHeads {
             let away_ms = || liveness.quiet_ms(cx, node).unwrap_or(cx.now.mono - cx.started);
             node == cx.me || (cx.is_holder(node) && !(somebody && away_ms() >= LONG_AWAY_MS))
         };
-        let servers = cx.map.servers().iter().filter(|server| counts(server.id)).count();
+        // The map has all members; those that store nothing are asked for no copy, and would be waited for without end.
+        let stores = cx.map.servers().iter().filter(|server| server.weight() > 0);
+        let servers = stores.filter(|server| counts(server.id)).count();
         servers.min(usize::from(cx.copies()) / 2 + 1).max(1)
     }
 

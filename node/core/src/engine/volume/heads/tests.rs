@@ -155,6 +155,22 @@ fn the_publish_quorum_is_a_majority_of_n_as_far_as_there_are_servers() {
 }
 
 #[test]
+fn members_that_store_nothing_are_no_servers() {
+    let (liveness, heads) = (Liveness::default(), LocalHeads::default());
+    for (me, storing, quorum) in [(0, 1, 1), (1, 1, 1), (0, 2, 2), (2, 2, 2), (4, 3, 2)] {
+        let mut cx = context(me, 5);
+        for number in storing..5 {
+            // Of none, and one that is drained.
+            let disks: &[(u8, u32)] = if number % 2 == 0 { &[] } else { &[(number, 0)] };
+            cx.facts.insert(pool::card(number, 2, disks, 0).into());
+        }
+        cx.refresh_map();
+        (0..5).filter(|number| *number != me).for_each(|number| drop(connect(&mut cx, number)));
+        assert_eq!(heads.publish_quorum(&cx, &liveness), quorum, "node {me}, of which {storing} store");
+    }
+}
+
+#[test]
 fn servers_long_away_do_not_count_if_somebody_can_be_told() {
     let mut cx = context(0, 2);
     pass(&mut cx, LONG_AWAY_MS);
