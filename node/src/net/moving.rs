@@ -2,12 +2,17 @@
 //!
 //! Promise: after a sleep, a change of addresses or of the way out, every link is tried anew at once, and nothing that was found
 //! out about the network before holds anybody up. A link over which nothing comes is tried anew while it still stands: what is
-//! in use stays in use until something better is there.
+//! in use stays in use until something better is there. One over a relay that loses much, or answers nothing, is one of these.
+
+mod health;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use fsdfs_proto::ids::NodeId;
+
+use super::session::streams::PathPackets;
+use health::{RelayFault, RelayedHealth};
 
 /// How often [`MovingInput::Tick`] is to come.
 pub(super) const TICK: Duration = Duration::from_secs(1);
@@ -27,8 +32,8 @@ const DIAL_MAX: Duration = Duration::from_secs(8);
 /// What happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum MovingInput {
-    /// Once a second: how much time passed in all, sleep included, and the links in use with the packets that came over them.
-    Tick { with_sleep: Duration, links: Vec<(NodeId, Option<u64>)> },
+    /// Once a second: how much time passed in all, sleep included, and the links in use.
+    Tick { with_sleep: Duration, links: Vec<LinkPackets> },
     /// This machine has an address more or less, or another way out.
     Changed,
     /// The peer sends to an address that this machine has no more.
@@ -39,6 +44,16 @@ pub(super) enum MovingInput {
     Timeout,
 }
 
+/// A link in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkPackets {
+    pub node: NodeId,
+    /// Over a relay.
+    pub is_relayed: bool,
+    /// If the transport counts them.
+    pub packets: Option<PathPackets>,
+}
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MovingOutput {
@@ -47,8 +62,10 @@ pub(super) enum MovingOutput {
     Refresh,
     /// The peer is to be dialled wherever it may be, although it is connected.
     Dial(NodeId),
-    /// Whether nothing comes over the link.
+    /// Whether nothing comes over the link. False also says that no more too much is lost.
     Silence(NodeId, bool),
+    /// The relay over which the link goes loses too much.
+    Lossy(NodeId),
 }
 
 /// See the module. Times are those of one clock that does not go on while the machine sleeps.
@@ -69,11 +86,16 @@ pub(super) struct Moving {
 
 #[derive(Clone, Debug)]
 struct LinkSilence {
+    /// That came.
     packets: Option<u64>,
-    /// Whether that was said.
+    /// Whether that was said, or that too much is lost.
     is_silent: bool,
     /// When it is to be dialled again, if nothing comes.
     dial_at: Duration,
+    /// Of one over a relay.
+    health: Option<RelayedHealth>,
+    /// When it is said again that this is bad, if it still is.
+    say_at: Duration,
 }
 
 impl Moving {
@@ -129,27 +151,38 @@ impl Moving {
         awake.max(in_all) > TICK + GAP_MAX
     }
 
-    fn note_links(&mut self, now: Duration, links: Vec<(NodeId, Option<u64>)>, out: &mut Vec<MovingOutput>) {
-        let current: BTreeSet<NodeId> = links.iter().map(|(node, _)| *node).collect();
+    fn note_links(&mut self, now: Duration, links: Vec<LinkPackets>, out: &mut Vec<MovingOutput>) {
+        let current: BTreeSet<NodeId> = links.iter().map(|link| link.node).collect();
         self.links.retain(|node, _| current.contains(node));
         self.waiting.retain(|node| current.contains(node));
-        for (node, packets) in links {
-            let fresh = LinkSilence { packets, is_silent: false, dial_at: now + SILENCE };
-            if packets.is_none() || self.links.get(&node).is_none_or(|link| link.packets != packets) {
+        for LinkPackets { node, is_relayed, packets } in links {
+            let came = packets.map(|packets| packets.came);
+            let known = self.links.get(&node);
+            if came.is_none() || known.is_none_or(|link| link.packets != came) {
                 self.heard_at = now;
             }
-            let link = self.links.entry(node).or_insert_with(|| fresh.clone());
-            if packets.is_none() || packets != link.packets {
-                if link.is_silent {
+            let link = self.links.entry(node).or_insert_with(|| LinkSilence::new(now, came));
+            let fault = link.relay_fault(now, is_relayed, packets);
+            if came.is_none() || came != link.packets {
+                (link.packets, link.dial_at) = (came, now + SILENCE);
+                if link.is_silent && fault.is_none() {
+                    link.is_silent = false;
                     out.push(MovingOutput::Silence(node, false));
                 }
-                *link = fresh;
             } else if now >= link.dial_at {
-                (link.is_silent, link.dial_at) = (true, now + SILENCE);
+                (link.is_silent, link.dial_at, link.say_at) = (true, now + SILENCE, now + SILENCE);
                 out.push(MovingOutput::Silence(node, true));
                 if !self.waiting.contains(&node) {
                     self.waiting.push_back(node);
                 }
+            }
+            // Nothing is dialled for it: the relay that leads to the peer is at fault, and another one is asked.
+            if let Some(fault) = fault.filter(|_| now >= link.say_at) {
+                (link.is_silent, link.say_at) = (true, now + SILENCE);
+                out.push(match fault {
+                    RelayFault::Silent => MovingOutput::Silence(node, true),
+                    RelayFault::Lossy => MovingOutput::Lossy(node),
+                });
             }
         }
     }
@@ -172,6 +205,21 @@ impl Moving {
                 out.push(MovingOutput::Dial(node));
             }
         }
+    }
+}
+
+impl LinkSilence {
+    fn new(now: Duration, packets: Option<u64>) -> Self {
+        Self { packets, is_silent: false, dial_at: now + SILENCE, health: None, say_at: now }
+    }
+
+    /// What is wrong with the relay over which it goes.
+    fn relay_fault(&mut self, now: Duration, is_relayed: bool, packets: Option<PathPackets>) -> Option<RelayFault> {
+        let Some(packets) = packets.filter(|_| is_relayed) else {
+            self.health = None;
+            return None;
+        };
+        self.health.get_or_insert_with(|| RelayedHealth::new(now, packets)).fault(now, packets)
     }
 }
 

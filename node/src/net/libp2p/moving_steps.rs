@@ -13,7 +13,7 @@ use crate::net::command::NetCommand;
 use crate::net::discovery::resolve;
 use crate::net::event::NetEvent;
 use crate::net::meet::MeetInput;
-use crate::net::moving::{MovingInput, MovingOutput};
+use crate::net::moving::{LinkPackets, MovingInput, MovingOutput};
 use crate::net::way_out::{WayOut, with_sleep};
 
 impl SwarmDriver {
@@ -26,11 +26,19 @@ impl SwarmDriver {
                     tracing::info!("this machine has another way out");
                     self.note_moving(MovingInput::Changed);
                 }
-                MovingInput::Tick { with_sleep: with_sleep(), links: self.hub.packets_in() }
+                MovingInput::Tick { with_sleep: with_sleep(), links: self.link_packets() }
             }
         };
         self.note_moving(input);
         self.addresses.lock().silence = self.moving.machine.silence(self.moving.now());
+    }
+
+    fn link_packets(&self) -> Vec<LinkPackets> {
+        let links = self.hub.packets().into_iter();
+        let table = self.addresses.lock();
+        links
+            .map(|(node, packets)| LinkPackets { node, is_relayed: table.relays.contains_key(&node), packets })
+            .collect()
     }
 
     pub(super) fn note_moving(&mut self, input: MovingInput) {
@@ -41,10 +49,17 @@ impl SwarmDriver {
                 MovingOutput::Refresh => self.refresh(),
                 MovingOutput::Dial(node) => self.try_anew(node),
                 MovingOutput::Silence(node, is_silent) => {
+                    tracing::debug!(?node, is_silent, "whether anything comes over a link");
                     self.hub.links.note_silence(node, is_silent);
                     if is_silent {
                         self.meet(MeetInput::Suspect(node));
                     }
+                }
+                MovingOutput::Lossy(node) => {
+                    tracing::debug!(?node, "a relay loses too much");
+                    // What is under way would have to leave over it.
+                    self.hub.links.note_silence(node, true);
+                    self.meet(MeetInput::Lossy(node));
                 }
             }
         }

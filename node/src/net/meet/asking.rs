@@ -187,7 +187,8 @@ impl Asking {
         let rest: Vec<NodeId> = relays.filter(|relay| !search.asked.contains_key(relay)).collect();
         let failed_at = |relay: &NodeId| self.failed.get(&(node, *relay)).copied();
         let fresh = rest.iter().copied().find(|relay| failed_at(relay).is_none());
-        let is_alone = search.open_asks() == 0 && search.offers.is_empty();
+        // What is connected already is to get something better, or nothing.
+        let is_alone = search.open_asks() == 0 && search.offers.is_empty() && !cx.links.is_sound(node);
         let is_over = |relay: &NodeId| failed_at(relay).is_some_and(|at| at + EXCLUDED_ALONE_FOR <= cx.now);
         let again = || rest.iter().copied().find(is_over).filter(|_| is_alone);
         let Some(relay) = fresh.or_else(again) else {

@@ -21,6 +21,8 @@ struct Link {
     /// The address that the peer was told it is seen at.
     told: Option<SocketAddr>,
     since: u64,
+    /// It may be dead.
+    is_suspect: bool,
 }
 
 /// The connections in use, one a member.
@@ -29,7 +31,7 @@ pub(super) struct Links(BTreeMap<NodeId, Link>);
 
 impl Links {
     pub fn up(&mut self, now: u64, node: NodeId, path: MeetPath) {
-        self.0.insert(node, Link { path, rtt_ms: None, told: None, since: now });
+        self.0.insert(node, Link { path, rtt_ms: None, told: None, since: now, is_suspect: false });
     }
 
     /// How it was connected.
@@ -47,6 +49,18 @@ impl Links {
         if let Some(link) = self.0.get_mut(&node) {
             link.rtt_ms = Some(ms);
         }
+    }
+
+    /// Nothing comes over it. Another one that is in use is none of that.
+    pub fn suspect(&mut self, node: NodeId) {
+        if let Some(link) = self.0.get_mut(&node) {
+            link.is_suspect = true;
+        }
+    }
+
+    /// Whether it is connected, and packets come.
+    pub fn is_sound(&self, node: NodeId) -> bool {
+        self.0.get(&node).is_some_and(|link| !link.is_suspect)
     }
 
     pub fn is_up(&self, node: NodeId) -> bool {

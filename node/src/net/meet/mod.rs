@@ -100,6 +100,7 @@ impl<C: MemberCards> Meetings<C> {
             MeetInput::Moved { node, address } => self.links.moved(node, address),
             MeetInput::Down(node) => self.on_down(now.ms, node, out),
             MeetInput::Suspect(node) => self.on_suspect(now.ms, node, out),
+            MeetInput::Lossy(node) => self.on_lossy(now.ms, node),
             MeetInput::Closed(token) => self.on_closed(now.ms, token, out),
             MeetInput::DialFailed { node, address } => self.rounds.on_dial_failed(now.ms, node, address),
             MeetInput::Rtt { node, ms } => self.links.note_rtt(node, ms),
@@ -230,10 +231,22 @@ impl<C: MemberCards> Meetings<C> {
         let over = self.ends.peers_over(cx, node);
         let itself = self.links.token(node).map(|_| node);
         for peer in over.into_iter().chain(itself) {
-            let relay = self.links.token(peer).and_then(|token| self.ends.get(token)).map(|end| end.relay);
-            relay.into_iter().for_each(|relay| self.asking.note_failed(now, peer, relay));
-            self.asking.want_at_once(now, peer);
+            self.links.suspect(peer);
+            self.ask_others(now, peer);
         }
+    }
+
+    /// The relay is tried again only if it is the only one, and nothing comes any more.
+    fn on_lossy(&mut self, now: u64, node: NodeId) {
+        if self.links.token(node).is_some() {
+            self.ask_others(now, node);
+        }
+    }
+
+    fn ask_others(&mut self, now: u64, peer: NodeId) {
+        let relay = self.links.token(peer).and_then(|token| self.ends.get(token)).map(|end| end.relay);
+        relay.into_iter().for_each(|relay| self.asking.note_failed(now, peer, relay));
+        self.asking.want_at_once(now, peer);
     }
 
     fn on_closed(&mut self, now: u64, token: SessionToken, out: &mut Vec<MeetOutput>) {

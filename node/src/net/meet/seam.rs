@@ -50,6 +50,8 @@ pub(in crate::net) enum MeetInput {
     Down(NodeId),
     /// Nothing came from it for so long that the connection in use may be dead.
     Suspect(NodeId),
+    /// So much is lost on the way to it that another relay would be better; what there is is better than nothing.
+    Lossy(NodeId),
     /// No connection is left over the session with this token, or a dial over it failed.
     Closed(SessionToken),
     /// A dial to an address where it was heard failed.

@@ -11,6 +11,9 @@ struct Case {
     slept: Duration,
     /// Packets that came, and whether more come.
     links: BTreeMap<NodeId, (u64, bool)>,
+    is_relayed: bool,
+    /// Over each of them.
+    sent: PathPackets,
     out: Vec<MovingOutput>,
 }
 
@@ -18,7 +21,8 @@ impl Case {
     fn with_links(count: u8) -> Self {
         let links = (1..=count).map(|number| (node(number), (7, true))).collect();
         let (now, slept) = (Duration::from_secs(50), Duration::from_secs(3_000));
-        let mut case = Self { moving: Moving::default(), now, slept, links, out: Vec::new() };
+        let (moving, out, sent) = Default::default();
+        let mut case = Self { moving, now, slept, links, is_relayed: false, sent, out };
         case.seconds(10);
         assert_eq!(case.take(), [], "nothing happens");
         case
@@ -32,7 +36,11 @@ impl Case {
         for (packets, comes) in self.links.values_mut() {
             *packets += u64::from(*comes);
         }
-        let links = self.links.iter().map(|(node, (packets, _))| (*node, Some(*packets))).collect();
+        let link = |(node, (came, _)): (&NodeId, &(u64, bool))| {
+            let packets = Some(PathPackets { came: *came, ..self.sent });
+            LinkPackets { node: *node, is_relayed: self.is_relayed, packets }
+        };
+        let links = self.links.iter().map(link).collect();
         self.input(MovingInput::Tick { with_sleep: self.now + self.slept, links });
     }
 
@@ -154,6 +162,50 @@ fn a_link_over_which_nothing_comes_is_tried_within_six_seconds_and_again() {
 }
 
 #[test]
+fn a_relay_that_answers_nothing_is_bad_within_three_seconds_and_a_direct_link_has_longer() {
+    let mut case = Case::with_links(1);
+    for (is_relayed, most) in [(true, 3), (false, 6)] {
+        case.is_relayed = is_relayed;
+        case.links.insert(node(1), (99, true));
+        case.seconds(2);
+        case.take();
+        case.links.insert(node(1), (120, false));
+        case.tick();
+        let begun = case.now;
+        while case.out.is_empty() {
+            case.sent.sent += 2;
+            case.seconds(1);
+        }
+        assert!((case.now - begun).as_secs() <= most, "{:?}", case.now - begun);
+        let dial = (!is_relayed).then_some(MovingOutput::Dial(node(1)));
+        let said: Vec<_> = [MovingOutput::Silence(node(1), true)].into_iter().chain(dial).collect();
+        assert_eq!(case.take(), said);
+        case.links.insert(node(1), (200, true));
+        case.seconds(1);
+        assert_eq!(case.take(), [MovingOutput::Silence(node(1), false)]);
+    }
+}
+
+#[test]
+fn a_relay_that_loses_much_is_bad_as_long_as_it_does_and_it_is_said_now_and_then() {
+    let mut case = Case::with_links(1);
+    case.is_relayed = true;
+    case.seconds(1);
+    let mut bad_at = Vec::new();
+    for second in 0..12 {
+        (case.sent.sent, case.sent.lost) = (case.sent.sent + 100, case.sent.lost + 60);
+        case.seconds(1);
+        if case.take() == [MovingOutput::Lossy(node(1))] {
+            bad_at.push(second);
+        }
+    }
+    assert_eq!(bad_at, [1, 6, 11], "though packets come all the while");
+    case.sent.sent += 100;
+    case.seconds(1);
+    assert_eq!(case.take(), [MovingOutput::Silence(node(1), false)]);
+}
+
+#[test]
 fn a_peer_that_sends_to_an_address_of_before_is_silent_until_something_comes() {
     let mut case = Case::with_links(2);
     case.input(MovingInput::Stranded(node(1)));
@@ -187,7 +239,8 @@ fn a_transport_that_counts_no_packets_is_never_silent() {
     let mut out = Vec::new();
     for second in 0..60 {
         let now = Duration::from_secs(second);
-        moving.handle(now, MovingInput::Tick { with_sleep: now, links: vec![(node(1), None)] }, &mut out);
+        let link = LinkPackets { node: node(1), is_relayed: second % 2 == 0, packets: None };
+        moving.handle(now, MovingInput::Tick { with_sleep: now, links: vec![link] }, &mut out);
     }
     assert_eq!(out, []);
 }

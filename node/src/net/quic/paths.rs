@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use libp2p::PeerId;
 use libp2p::core::Multiaddr;
-use quinn::Connection;
+use quinn::{Connection, FrameStats};
 
 use super::address;
-use crate::net::session::streams::LinkPath;
+use crate::net::session::streams::{LinkPath, PathPackets};
 
 /// The connections of a node that are established.
 #[derive(Default)]
@@ -82,8 +82,12 @@ impl LinkPath for QuicPath {
         self.paths.lock().get(&self.number).map(|entry| entry.connection.rtt())
     }
 
-    fn packets_in(&self) -> Option<u64> {
-        self.paths.lock().get(&self.number).map(|entry| entry.connection.stats().udp_rx.datagrams)
+    fn packets(&self) -> Option<PathPackets> {
+        let stats = self.paths.lock().get(&self.number)?.connection.stats();
+        // Frames are read only in packets that are the peer's, and each of those has one of these.
+        let FrameStats { acks, crypto, stream, ping, path_challenge, path_response, .. } = stats.frame_rx;
+        let came = acks + crypto + stream + ping + path_challenge + path_response;
+        Some(PathPackets { came, sent: stats.path.sent_packets, lost: stats.path.lost_packets })
     }
 
     fn local_ip(&self) -> Option<IpAddr> {

@@ -19,7 +19,7 @@ use super::inbox::PeerInbox;
 use super::link_news::{LinkNews, LinkNewsListener};
 use super::links::LinkTable;
 use super::outbox::{self, OutboxQueues, PeerOutbox};
-use super::streams::LinkPath;
+use super::streams::{LinkPath, PathPackets};
 use crate::metrics::NetCounters;
 use crate::net::event::{NetEvent, ProbeMessage};
 use crate::net::governor::LinkReport;
@@ -135,10 +135,10 @@ impl SessionHub {
         outboxes.iter().filter_map(|(node, outbox)| Some((*node, outbox.link.path()?))).collect()
     }
 
-    /// The links in use, and the packets that came over each.
-    pub(in crate::net) fn packets_in(&self) -> Vec<(NodeId, Option<u64>)> {
+    /// The links in use, and the packets of each.
+    pub(in crate::net) fn packets(&self) -> Vec<(NodeId, Option<PathPackets>)> {
         let outboxes = self.outboxes.lock().unwrap_or_else(PoisonError::into_inner);
-        outboxes.iter().map(|(node, outbox)| (*node, outbox.link.packets_in())).collect()
+        outboxes.iter().map(|(node, outbox)| (*node, outbox.link.packets())).collect()
     }
 
     /// The links whose peers send to an address that this machine no longer has.

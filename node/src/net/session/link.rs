@@ -167,7 +167,7 @@ impl DrainingLink {
                     Some(ended) => drop(ended?),
                 },
                 _ = self.ticks.tick() => {
-                    let packets = self.link.path.as_ref().and_then(|path| path.packets_in());
+                    let packets = self.link.path.as_ref().and_then(|path| path.packets()).map(|packets| packets.came);
                     let said = self.link.is_read_out && self.link.heard_out.is_cancelled();
                     if self.watch.gives_up(Instant::now(), packets, said) {
                         return Err(StreamError::NotDrained);
@@ -207,6 +207,7 @@ async fn read(context: &LinkContext, stream: impl SessionStream) -> Result<(), S
     let (hub, from) = (&context.hub, context.node);
     let mut stream = frame::buffered(stream);
     while let Some((message, bytes)) = frame::read_message(&mut stream).await? {
+        tracing::trace!(?from, ?message, "heard");
         hub.counters.message_in.add(bytes as u64);
         hub.download.note_moved(bytes);
         if is_about_meetings(&message) {
@@ -266,6 +267,7 @@ async fn write_messages(
         let mut next = Some(message);
         while let Some(message) = next {
             context.hub.note_message_out(frame::write_message(&mut stream, &message).await?);
+            tracing::trace!(to = ?context.node, ?message, "said");
             context.queues.note_left(&message);
             context.note_sent(&message);
             next = if replaced.is_cancelled() { None } else { context.queues.waiting_message() };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fsdfs_proto::ids::NodeId;
 
-use super::streams::LinkPath;
+use super::streams::{LinkPath, PathPackets};
 use crate::net::governor::LinkReport;
 
 /// Of the connection in use with one peer.
@@ -27,9 +27,9 @@ impl LinkMeter {
         self.sent.fetch_add(bytes as u64, Relaxed);
     }
 
-    /// Packets that came over it so far; none if that is not known.
-    pub fn packets_in(&self) -> Option<u64> {
-        self.path()?.packets_in()
+    /// Packets so far; none if that is not known.
+    pub fn packets(&self) -> Option<PathPackets> {
+        self.path()?.packets()
     }
 
     /// The address of this machine that the peer sends to, if it dialled.
@@ -63,7 +63,7 @@ mod tests {
             Some(Duration::from_millis(self.0))
         }
 
-        fn packets_in(&self) -> Option<u64> {
+        fn packets(&self) -> Option<PathPackets> {
             None
         }
 

@@ -39,13 +39,23 @@ pub(crate) struct StreamSet<S> {
     pub blocks: Vec<S>,
 }
 
+/// Packets of a connection so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PathPackets {
+    /// That came and were the peer's: what somebody on the way made of them does not count.
+    pub came: u64,
+    pub sent: u64,
+    /// Of those that were sent, as far as that is known.
+    pub lost: u64,
+}
+
 /// What a transport knows of the way that a connection takes. Nothing, once the connection is closed.
 pub(crate) trait LinkPath: fmt::Debug + Send + Sync {
     /// How long a packet takes there and back, of those that were acknowledged lately.
     fn rtt(&self) -> Option<Duration>;
 
-    /// Packets that came in so far.
-    fn packets_in(&self) -> Option<u64>;
+    /// Packets so far.
+    fn packets(&self) -> Option<PathPackets>;
 
     /// The address of this machine to which the peer sends, if it is the peer that dialled.
     fn local_ip(&self) -> Option<IpAddr>;

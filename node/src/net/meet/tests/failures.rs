@@ -29,6 +29,71 @@ fn another_relay_takes_over_from_one_that_dies_silently() {
 }
 
 #[test]
+fn another_relay_takes_over_from_one_that_forwards_nothing_and_looks_well() {
+    for (a_hears, b_hears) in [(0, 0), (0, 1), (0, 40), (700, 0), (0, 3_000), (3_000, 0)] {
+        let (mut world, [a, b], relays) = pair(SYMMETRIC, &[5, 9]);
+        world.find(a, b);
+        world.run(3_000);
+        let first = world.host(a).shown[&b].unwrap();
+        let other = *relays.iter().find(|relay| **relay != first).unwrap();
+        // Its own connections stand.
+        world.host(first).hops.clear();
+        let begun = world.now;
+        let mut heard = [(a_hears, a, b), (b_hears, b, a)];
+        heard.sort_unstable();
+        for (ms, node, peer) in heard {
+            world.run_until(begun + ms, |_| false);
+            // Whoever has moved already suspects nothing.
+            if world.host(node).shown[&peer] == Some(first) {
+                world.input(node, MeetInput::Suspect(peer));
+            }
+        }
+        let have_moved = |world: &super::world::World| {
+            [(a, b), (b, a)].iter().all(|(node, peer)| world.hosts[node].shown[peer] == Some(other))
+        };
+        world.run_until(begun + a_hears.min(b_hears) + 2_000, have_moved);
+        assert!(have_moved(&world), "{a_hears}, {b_hears}");
+        world.run(60_000);
+        assert!(world.is_linked(a, b) && have_moved(&world), "{a_hears}, {b_hears}");
+    }
+}
+
+#[test]
+fn one_that_loses_much_is_left_for_another_and_kept_if_there_is_none() {
+    let (mut world, [a, b], relays) = pair(SYMMETRIC, &[5, 9]);
+    world.find(a, b);
+    world.run(3_000);
+    let first = world.host(a).shown[&b].unwrap();
+    let other = *relays.iter().find(|relay| **relay != first).unwrap();
+    world.input(a, MeetInput::Lossy(first));
+    assert_eq!(world.host(a).shown[&b], Some(first), "a direct way is none of its business");
+    world.input(a, MeetInput::Lossy(b));
+    world.run(2_000);
+    assert_eq!(world.host(a).shown[&b], Some(other));
+    // That one does, too: it may be the line of this node.
+    let path = world.path(a, b);
+    for _ in 0..5 {
+        world.input(a, MeetInput::Lossy(b));
+        world.run(5_000);
+        assert_eq!(world.path(a, b), path, "half a minute is to pass");
+    }
+    world.input(a, MeetInput::Lossy(b));
+    world.run(10_000);
+    assert_eq!(world.host(a).shown[&b], Some(first));
+
+    let (mut world, [a, b], _) = pair(SYMMETRIC, &[5]);
+    world.find(a, b);
+    world.run(3_000);
+    let path = world.path(a, b);
+    for _ in 0..20 {
+        world.input(a, MeetInput::Lossy(b));
+        world.input(b, MeetInput::Lossy(a));
+        world.run(5_000);
+    }
+    assert!(world.is_linked(a, b) && world.path(a, b) == path);
+}
+
+#[test]
 fn another_relay_takes_over_at_once_from_one_that_stops() {
     let (mut world, [a, b], relays) = pair(SYMMETRIC, &[5, 9]);
     world.find(a, b);
