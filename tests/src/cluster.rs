@@ -13,6 +13,9 @@ use serde_json::Value;
 /// Set for a process that is to act as the `fsdfs` command: the binaries here can, so that one `cargo run` builds all it needs.
 pub const ACT_AS_FSDFS: &str = "FSDFS_TESTS_ACT_AS_FSDFS";
 
+/// What daemons log, as `FSDFS_LOG` takes it, for whoever looks for the cause of a failure; the folders stay then.
+const TEST_LOG: &str = "FSDFS_TEST_LOG";
+
 /// No step of a test waits longer for what it expects.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,7 +63,8 @@ impl TestProgram {
     pub fn command(&self, home: &Path) -> Command {
         let mut command = self.start();
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", home).env("FSDFS_HOME", home).env("FSDFS_LOG", "info").stdin(Stdio::null());
+        let log = std::env::var_os(TEST_LOG).unwrap_or_else(|| "info".into());
+        command.env("HOME", home).env("FSDFS_HOME", home).env("FSDFS_LOG", log).stdin(Stdio::null());
         if self.acts {
             command.env(ACT_AS_FSDFS, "1");
         }
@@ -105,7 +109,11 @@ pub struct NodeNetwork {
 impl TestCluster {
     /// No nodes yet.
     pub fn new(program: TestProgram) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("fsdfs-test-").tempdir().context("a temporary folder")?;
+        let mut folder = tempfile::Builder::new().prefix("fsdfs-test-").tempdir().context("a temporary folder")?;
+        if std::env::var_os(TEST_LOG).is_some() {
+            println!("logs stay in {}", folder.path().display());
+            folder.disable_cleanup(true);
+        }
         Ok(Self { program, nodes: Vec::new(), folder })
     }
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use fsdfs_tests::cluster::{TestCluster, TestProgram};
-use fsdfs_tests::tree::random_file;
+use fsdfs_tests::cluster::{PATIENCE, TestCluster, TestProgram};
+use fsdfs_tests::tree::{random_file, same_bytes};
 use serde_json::Value;
 
 const MIB: u64 = 1 << 20;
@@ -20,6 +20,26 @@ fn pool_of(count: usize, storage: &str) -> Result<TestCluster> {
     }
     cluster.wait_connected()?;
     Ok(cluster)
+}
+
+#[test]
+fn a_pool_in_which_one_member_stores_takes_what_others_put() -> Result<()> {
+    let program = TestProgram::binary(env!("CARGO_BIN_EXE_fsdfs-under-test"));
+    let mut cluster = TestCluster::new(program)?;
+    cluster.found_with("none")?;
+    for storage in ["none", "1GiB"] {
+        let mut node = cluster.new_node()?;
+        storage.clone_into(&mut node.storage);
+        cluster.join_as(node)?;
+    }
+    cluster.wait_connected()?;
+    let (source, back) = (cluster.scratch("photo"), cluster.scratch("back"));
+    random_file(&source, 3 * MIB, 7)?;
+    let put = cluster.nodes[1].json(["put".as_ref(), source.as_os_str(), "/photo".as_ref()])?;
+    ensure!(put["copies"] == 1, "{put}");
+    cluster.nodes[0].get("/photo", &back, PATIENCE)?;
+    ensure!(same_bytes(&source, &back)?);
+    Ok(())
 }
 
 fn codes(status: &Value) -> Vec<&str> {
@@ -69,7 +89,7 @@ fn a_full_pool_says_so_and_names_can_be_removed() -> Result<()> {
         ensure!(removed["copies"] == 3 || removed["outcome"] == "degraded", "{removed}");
     }
     for node in &cluster.nodes {
-        fsdfs_tests::cluster::wait_for(fsdfs_tests::cluster::PATIENCE, "an empty folder", || {
+        fsdfs_tests::cluster::wait_for(PATIENCE, "an empty folder", || {
             Ok(!node.ok(["ls", "/"])?.contains("photo"))
         })?;
     }
