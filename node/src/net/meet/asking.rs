@@ -12,7 +12,7 @@ use super::context::MeetContext;
 use super::ends::SessionEnds;
 use super::limits::{
     ASK_AFTER, ASK_EVERY, ASK_TIMEOUT, ASKS_MAX, ASKS_OPEN_MAX, CHOOSE_AFTER, EXCLUDED_ALONE_FOR, EXCLUDED_FOR,
-    SEARCH_MAX, SECOND_DIALS_AFTER,
+    LOSSY_FOR, SEARCH_MAX, SECOND_DIALS_AFTER,
 };
 use super::seam::MeetOutput;
 
@@ -176,20 +176,24 @@ impl Asking {
             return self.end(cx, node);
         }
         if search.may_ask() && search.ask_at <= cx.now {
-            self.ask(cx, node);
+            self.ask(cx, ends, node);
         }
     }
 
     /// The closest one that was not asked; one that failed a while ago only if nobody else can help.
-    fn ask(&mut self, cx: &mut MeetContext, node: NodeId) {
+    fn ask(&mut self, cx: &mut MeetContext, ends: &SessionEnds, node: NodeId) {
         let Some(search) = self.searches.get_mut(&node) else { return };
-        let relays = cx.links.relays(cx.cards).into_iter().filter(|relay| *relay != node);
+        // What is connected already is to get something better, or nothing.
+        let is_sound = cx.links.is_sound(node);
+        let in_use = cx.links.token(node).and_then(|token| ends.get(token)).map(|end| end.relay).filter(|_| is_sound);
+        let relays = cx.links.relays(cx.cards).into_iter();
+        let relays = relays.filter(|relay| *relay != node && Some(*relay) != in_use);
         let rest: Vec<NodeId> = relays.filter(|relay| !search.asked.contains_key(relay)).collect();
         let failed_at = |relay: &NodeId| self.failed.get(&(node, *relay)).copied();
         let fresh = rest.iter().copied().find(|relay| failed_at(relay).is_none());
-        // What is connected already is to get something better, or nothing.
-        let is_alone = search.open_asks() == 0 && search.offers.is_empty() && !cx.links.is_sound(node);
-        let is_over = |relay: &NodeId| failed_at(relay).is_some_and(|at| at + EXCLUDED_ALONE_FOR <= cx.now);
+        let is_alone = search.open_asks() == 0 && search.offers.is_empty();
+        let pause = if is_sound { LOSSY_FOR } else { EXCLUDED_ALONE_FOR };
+        let is_over = |relay: &NodeId| failed_at(relay).is_some_and(|at| at + pause <= cx.now);
         let again = || rest.iter().copied().find(is_over).filter(|_| is_alone);
         let Some(relay) = fresh.or_else(again) else {
             search.ask_at = cx.now + LOOK_EVERY;

@@ -18,6 +18,8 @@ pub(super) const SEARCH_MAX: u64 = 15_000;
 pub(super) const EXCLUDED_FOR: u64 = 30_000;
 /// A second attempt with the only relay there is does not begin at once.
 pub(super) const EXCLUDED_ALONE_FOR: u64 = 2_000;
+/// Two relays that lose much are not changed for each other sooner, for each change is a cut: it may be the line of this node.
+pub(super) const LOSSY_FOR: u64 = 10_000;
 /// A session over which no connection came up is given up: a handshake takes 5 s at most, and the gate 3.
 pub(super) const OPENING_MAX: u64 = 10_000;
 
