@@ -115,13 +115,15 @@ impl RouterRules {
     }
 }
 
-/// A provider's own translation, for the homes at the devices `sub*`. They do not reach each other: it has no hairpin.
+/// A provider's own translation, for the homes at the devices `sub*`. They do not reach each other: it has no hairpin. IPv6
+/// passes as it is; on the cable to the internet neighbours ask for each other.
 pub fn carrier_rules(is_symmetric: bool) -> String {
     let masquerade = if is_symmetric { "masquerade fully-random" } else { "masquerade" };
     format!(
         "table ip nat {{\nchain postrouting {{\n type nat hook postrouting priority 100;\n oifname \"wan\" {masquerade}\n}}\n}}\n\
          table inet filter {{\nchain input {{\n type filter hook input priority 0; policy accept;\n iifname \"wan\" ct state \
-         established,related accept\n iifname \"wan\" drop\n}}\n\
+         established,related accept\n iifname \"wan\" icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept\n \
+         iifname \"wan\" drop\n}}\n\
          chain forward {{\n type filter hook forward priority 0; policy drop;\n ct state established,related accept\n \
          meta nfproto ipv6 accept\n iifname \"sub*\" oifname \"wan\" accept\n}}\n}}\n"
     )
