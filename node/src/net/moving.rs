@@ -34,7 +34,9 @@ const DIAL_MAX: Duration = Duration::from_secs(8);
 pub(super) enum MovingInput {
     /// Once a second: how much time passed in all, sleep included, and the links in use.
     Tick { with_sleep: Duration, links: Vec<LinkPackets> },
-    /// This machine has an address more or less, or another way out.
+    /// This machine has an address more.
+    Appeared,
+    /// This machine has an address less, or another way out.
     Changed,
     /// The peer sends to an address that this machine has no more.
     Stranded(NodeId),
@@ -108,7 +110,9 @@ impl Moving {
                     self.refresh(now, out);
                 }
             }
-            MovingInput::Changed => {
+            // Until the first tick the system names the addresses that this machine had all the time.
+            MovingInput::Appeared if self.last_tick.is_none() => {}
+            MovingInput::Appeared | MovingInput::Changed => {
                 let first = self.changed.map_or(now, |(first, _)| first);
                 self.changed = Some((first, now));
             }

@@ -301,7 +301,7 @@ impl SwarmDriver {
         let Some(addr) = address::socket_addr(addr) else { return };
         if self.addresses.change(|table| table.listening.insert(addr)) {
             self.events.push_back(NetEvent::Listening(addr));
-            self.note_moving(MovingInput::Changed);
+            self.note_moving(MovingInput::Appeared);
         }
     }
 

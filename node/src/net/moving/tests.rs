@@ -89,6 +89,20 @@ fn members_are_heard_as_long_as_packets_of_one_come() {
 }
 
 #[test]
+fn addresses_that_are_named_at_the_start_are_no_move() {
+    let mut case = Case { moving: Moving::default(), ..Case::with_links(1) };
+    (0..3).for_each(|_| case.input(MovingInput::Appeared));
+    assert_eq!(case.moving.deadline(), None);
+    case.input(MovingInput::Changed);
+    case.wait();
+    assert_eq!(case.take(), [MovingOutput::Refresh], "one that is gone was there before");
+    case.seconds(1);
+    case.input(MovingInput::Appeared);
+    case.wait();
+    assert_eq!(case.take(), [MovingOutput::Refresh, MovingOutput::Dial(node(1))], "later one is news");
+}
+
+#[test]
 fn after_a_sleep_or_a_stop_all_links_are_tried() {
     for (asleep, stopped) in [(3_600, 0), (0, 60), (4, 0), (0, 4)] {
         let mut case = Case::with_links(2);
