@@ -30,14 +30,22 @@ const NO_ANSWER_MS_MIN: u64 = 10_000;
 /// What the machine is told.
 #[derive(Clone, Debug)]
 pub(super) enum ReachInput {
-    /// Addresses that may lead to this node, and where each connected member is.
-    Known { addresses: BTreeSet<SocketAddr>, peers: BTreeMap<NodeId, SocketAddr> },
+    /// Addresses that may lead to this node, and the connected members.
+    Known { addresses: BTreeSet<SocketAddr>, peers: BTreeMap<NodeId, ReachPeer> },
     /// A member has sent its packets.
     Sent { from: NodeId, request: RequestId },
     /// One of them came.
     Arrived { nonce: ProbeNonce },
     /// Time has passed.
     Timeout,
+}
+
+/// A connected member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReachPeer {
+    pub at: SocketAddr,
+    /// Questions and answers are lost with it.
+    pub session: u64,
 }
 
 /// "Send a packet with this nonce to that address."
@@ -52,7 +60,7 @@ pub(super) struct ReachQuestion {
 /// See the module.
 pub(super) struct ReachMachine {
     chance: fastrand::Rng,
-    peers: BTreeMap<NodeId, SocketAddr>,
+    peers: BTreeMap<NodeId, ReachPeer>,
     addresses: BTreeMap<SocketAddr, CandidateAddress>,
     open: Vec<OpenQuestion>,
 }
@@ -124,9 +132,13 @@ impl ReachMachine {
         known.filter_map(|(address, candidate)| candidate.verdict.map(|verdict| (*address, verdict))).collect()
     }
 
-    fn on_known(&mut self, now: u64, addresses: &BTreeSet<SocketAddr>, peers: BTreeMap<NodeId, SocketAddr>) {
-        let came = peers.keys().any(|node| !self.peers.contains_key(node));
-        self.peers = peers;
+    fn on_known(&mut self, now: u64, addresses: &BTreeSet<SocketAddr>, peers: BTreeMap<NodeId, ReachPeer>) {
+        let before = std::mem::replace(&mut self.peers, peers);
+        let session = |peer: Option<&ReachPeer>| peer.map(|peer| peer.session);
+        let is_new = |node: &NodeId| session(before.get(node)) != session(self.peers.get(node));
+        let came = self.peers.keys().any(is_new);
+        // What was asked on a connection that ended is asked again: two that dial each other have two for a moment.
+        self.open.retain(|open| !is_new(&open.asked.node));
         self.addresses.retain(|address, _| addresses.contains(address));
         self.open.retain(|open| addresses.contains(&open.asked.address));
         for address in addresses {
@@ -203,7 +215,7 @@ impl ReachMachine {
     /// Those that are elsewhere: a packet from the same network takes another way, or none.
     fn judges(&self, address: SocketAddr) -> impl Iterator<Item = NodeId> {
         let is_elsewhere = move |ip: IpAddr| is_public(ip) && ip != address.ip();
-        self.peers.iter().filter(move |(_, at)| is_elsewhere(at.ip())).map(|(node, _)| *node)
+        self.peers.iter().filter(move |(_, peer)| is_elsewhere(peer.at.ip())).map(|(node, _)| *node)
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fsdfs_core::seam::TrafficClass;
+use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::Message;
 use fsdfs_proto::message::meeting::ProbeRequest;
 use fsdfs_proto::packet::Packet;
@@ -21,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use machine::{ReachInput, ReachMachine, ReachQuestion};
+use machine::{ReachInput, ReachMachine, ReachPeer, ReachQuestion};
 pub use report::{ProvenReach, ReachMeter, ReachReport};
 use sender::ProbeSender;
 
@@ -97,9 +98,10 @@ impl ReachTask {
         let known = {
             let table = self.parts.addresses.lock();
             let addresses = candidates::of(&table, &self.parts.named);
-            let mut peers = table.remotes.clone();
-            peers.retain(|node, _| self.parts.hub.is_open(*node));
-            ReachInput::Known { addresses, peers }
+            let peer = |(node, at): (&NodeId, &SocketAddr)| {
+                Some((*node, ReachPeer { at: *at, session: self.parts.hub.session(*node)? }))
+            };
+            ReachInput::Known { addresses, peers: table.remotes.iter().filter_map(peer).collect() }
         };
         self.handle(known);
     }

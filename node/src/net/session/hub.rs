@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,6 +53,8 @@ pub(crate) struct SessionHub {
     pub(super) probes: mpsc::Sender<ProbeMessage>,
     /// That there is one more peer to which something can be sent.
     opened: watch::Sender<()>,
+    /// Sessions so far.
+    sessions: AtomicU64,
     started: Instant,
 }
 
@@ -76,6 +79,7 @@ impl SessionHub {
             news: LinkNews::default(),
             probes,
             opened: watch::Sender::default(),
+            sessions: AtomicU64::default(),
             started: Instant::now(),
         }
     }
@@ -102,9 +106,9 @@ impl SessionHub {
         outbox.push(message, block, class);
     }
 
-    /// Whether something can be sent to it now.
-    pub(crate) fn is_open(&self, node: NodeId) -> bool {
-        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&node)
+    /// The session over which something can be sent to it now, if there is one. Another one has another number.
+    pub(crate) fn session(&self, node: NodeId) -> Option<u64> {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&node).map(|outbox| outbox.session)
     }
 
     /// Told whenever there is one more such peer.
@@ -113,7 +117,7 @@ impl SessionHub {
     }
 
     pub(super) fn open_outbox(&self, node: NodeId) -> OutboxQueues {
-        let (outbox, queues) = outbox::open();
+        let (outbox, queues) = outbox::open(self.sessions.fetch_add(1, Ordering::Relaxed));
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(node, outbox);
         self.opened.send_replace(());
         queues

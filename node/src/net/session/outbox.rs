@@ -41,6 +41,8 @@ const _: () = assert!(
 
 /// Where messages for a peer wait for its streams.
 pub(super) struct PeerOutbox {
+    /// Whose it is.
+    pub session: u64,
     messages: mpsc::Sender<Message>,
     blocks: mpsc::Sender<QueuedBlock>,
     /// Apart: what is sent slowly must not stand before what a user waits for.
@@ -71,8 +73,8 @@ pub(super) struct OutboxQueues {
     pub unread: CancellationToken,
 }
 
-/// Both ends.
-pub(super) fn open() -> (PeerOutbox, OutboxQueues) {
+/// Both ends, of the session with this number.
+pub(super) fn open(session: u64) -> (PeerOutbox, OutboxQueues) {
     let (messages, messages_out) = mpsc::channel(MESSAGES_QUEUED_MAX);
     let (blocks, blocks_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
     let (repairs, repairs_out) = mpsc::channel(BLOCKS_QUEUED_MAX);
@@ -87,7 +89,7 @@ pub(super) fn open() -> (PeerOutbox, OutboxQueues) {
         overflow: overflow.clone(),
         unread: unread.clone(),
     };
-    (PeerOutbox { messages, blocks, repairs, bytes, link, overflow, unread }, queues)
+    (PeerOutbox { session, messages, blocks, repairs, bytes, link, overflow, unread }, queues)
 }
 
 impl PeerOutbox {

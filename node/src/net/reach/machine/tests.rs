@@ -32,7 +32,13 @@ impl Bench {
     }
 
     fn know(&mut self, addresses: &[SocketAddr], members: &[[u8; 4]]) -> Vec<ReachQuestion> {
-        let peers = members.iter().zip(1..).map(|(ip, number)| (node(number), SocketAddr::from((*ip, 24_007))));
+        self.know_by(7, addresses, members)
+    }
+
+    /// All of them by a session of this number.
+    fn know_by(&mut self, session: u64, addresses: &[SocketAddr], members: &[[u8; 4]]) -> Vec<ReachQuestion> {
+        let peer = |ip: [u8; 4]| ReachPeer { at: SocketAddr::from((ip, 24_007)), session };
+        let peers = members.iter().zip(1..).map(|(ip, number)| (node(number), peer(*ip)));
         self.input(ReachInput::Known { addresses: addresses.iter().copied().collect(), peers: peers.collect() })
     }
 
@@ -99,6 +105,21 @@ fn one_that_says_nothing_proves_nothing() {
     let again = bench.wait();
     bench.wait();
     assert_eq!((again.len(), bench.verdict(address(1))), (2, Some(Reachability::Open)), "what was proven stays");
+}
+
+#[test]
+fn what_was_asked_on_a_connection_that_ended_is_asked_again_on_the_next_one() {
+    let (mut bench, asked) = Bench::begin(&[address(1)], &FRIENDS[..1]);
+    assert_eq!(bench.know(&[address(1)], &FRIENDS[..1]), [], "that question is open");
+    let again = bench.know_by(8, &[address(1)], &FRIENDS[..1]);
+    assert_eq!(again.len(), 1);
+    assert!(bench.sent(&asked[0]).is_empty() && bench.machine.asked_for(asked[0].nonce).is_none());
+    bench.know_by(8, &[address(1)], &[]);
+    assert_eq!(bench.machine.asked_for(again[0].nonce), None, "nobody is left to answer");
+    let asked = bench.know_by(9, &[address(1)], &FRIENDS[..1]);
+    bench.input(ReachInput::Arrived { nonce: asked[0].nonce });
+    assert_eq!(bench.verdict(address(1)), Some(Reachability::Open));
+    assert_eq!(bench.know_by(10, &[address(1)], &FRIENDS[..1]), [], "that is known");
 }
 
 #[test]
