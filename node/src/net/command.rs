@@ -77,6 +77,16 @@ pub(super) struct AddressTable {
     pub silence: Duration,
 }
 
+impl AddressTable {
+    /// What routers forward to this node, and let through their firewalls.
+    pub fn mapped(&self) -> impl Iterator<Item = SocketAddr> {
+        [self.mapping, self.pinhole].into_iter().filter_map(|state| match state {
+            MappingState::Mapped { external, .. } => Some(external),
+            _ => None,
+        })
+    }
+}
+
 /// Says how members are reached.
 #[derive(Clone)]
 pub struct PathMeter(pub(super) Arc<OwnAddresses>);

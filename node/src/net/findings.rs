@@ -103,3 +103,27 @@ pub(super) fn most_seen(
 pub(super) fn is_public(ip: IpAddr) -> bool {
     AddressScope::of(&SocketAddr::new(ip, 1).to_string()) == AddressScope::Public && !ip.is_unspecified()
 }
+
+/// Whether it is in a local network of this node, or on this machine: what goes there costs no uplink, and leads to a stranger's
+/// machine from anywhere else. The addresses between a provider's translation and a home are none of these.
+pub(super) fn is_local(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::is_local;
+
+    #[test]
+    fn a_local_network_has_private_addresses_and_a_providers_has_none() {
+        let local =
+            ["127.0.0.1", "10.1.2.3", "192.168.0.7", "169.254.1.1", "::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"];
+        let others = ["8.8.8.8", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8"];
+        let is_local = |ip: &str| is_local(ip.parse().unwrap());
+        assert!(local.into_iter().all(is_local) && !others.into_iter().any(is_local));
+    }
+}

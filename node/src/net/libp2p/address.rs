@@ -1,7 +1,5 @@
 //! Between the program's names (node ids, socket addresses) and libp2p's.
 
-use std::net::IpAddr;
-
 use fsdfs_proto::ids::NodeId;
 use libp2p::identity::{PublicKey, ed25519};
 use libp2p::{Multiaddr, PeerId};
@@ -33,18 +31,10 @@ pub(super) fn node_id(peer: &PeerId) -> Option<NodeId> {
     Some(NodeId(key.try_into_ed25519().ok()?.to_bytes()))
 }
 
-/// Whether it is in a local network of this node, or on this machine: what goes there costs no uplink.
-pub(super) fn is_local(ip: IpAddr) -> bool {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_link_local() || ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_loopback(),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
-    use super::{is_local, node_id, peer_id};
+    use super::{node_id, peer_id};
     use fsdfs_proto::ids::NodeId;
     use libp2p::identity::Keypair;
 
@@ -54,14 +44,5 @@ mod tests {
         let node = node_id(&key.public().to_peer_id()).unwrap();
         assert_eq!(peer_id(node), Some(key.public().to_peer_id()));
         assert!((0..=255).any(|byte| peer_id(NodeId([byte; 32])).is_none()), "not all bytes are a key");
-    }
-
-    #[test]
-    fn a_local_network_has_private_addresses_and_a_providers_has_none() {
-        let local =
-            ["127.0.0.1", "10.1.2.3", "192.168.0.7", "169.254.1.1", "::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"];
-        let others = ["8.8.8.8", "100.64.0.1", "2001:db8::1", "::ffff:8.8.8.8"];
-        let is_local = |ip: &str| is_local(ip.parse().unwrap());
-        assert!(local.into_iter().all(is_local) && !others.into_iter().any(is_local));
     }
 }

@@ -17,7 +17,7 @@ use super::driver::SwarmDriver;
 use super::meetings::{LOOK_EVERY, MeetingEvent};
 use super::moves::ConnectionMoved;
 use crate::net::event::NetEvent;
-use crate::net::findings::{MappingState, is_public};
+use crate::net::findings::{is_local, is_public};
 use crate::net::meet::{MeetInput, MeetOutput, MeetPath, OwnPlaces, SessionTokens, own_candidates};
 use crate::net::socket::{Packet, PeerPacket, RelayRefusal, SocketHandle, token_of, virtual_address};
 use crate::random;
@@ -191,7 +191,7 @@ impl SwarmDriver {
     fn show_path(&mut self, node: NodeId, address: Option<SocketAddr>, via: Option<NodeId>) {
         let path = match address {
             None => PeerPath::Relayed,
-            Some(address) if address::is_local(address.ip()) => PeerPath::Local,
+            Some(address) if is_local(address.ip()) => PeerPath::Local,
             Some(_) => PeerPath::Direct,
         };
         let link = self.hub.paths().into_iter().find(|(peer, _)| *peer == node).map(|(_, path)| path);
@@ -208,12 +208,9 @@ impl SwarmDriver {
     fn own_candidates(&self) -> Vec<Candidate> {
         let table = self.addresses.lock();
         let interfaces: Vec<SocketAddr> = table.listening.iter().copied().collect();
-        let mapped = match table.mapping {
-            MappingState::Mapped { external, .. } => Some(external),
-            _ => None,
-        };
+        let mapped: Vec<SocketAddr> = table.mapped().collect();
         let named = &self.meetings.named;
-        own_candidates(OwnPlaces { named, mapped, seen: &table.observed, interfaces: &interfaces })
+        own_candidates(OwnPlaces { named, mapped: &mapped, seen: &table.observed, interfaces: &interfaces })
     }
 
     /// Where a member was reached from outside of its home; the newest first.

@@ -12,6 +12,7 @@ use super::moving::MovingWakeup;
 use crate::net::command::NetCommand;
 use crate::net::discovery::resolve;
 use crate::net::event::NetEvent;
+use crate::net::findings::is_local;
 use crate::net::meet::MeetInput;
 use crate::net::moving::{LinkPackets, MovingInput, MovingOutput};
 use crate::net::way_out::{WayOut, with_sleep};
@@ -106,7 +107,7 @@ impl SwarmDriver {
     /// Dials a peer that is connected, or its connection ends just now.
     pub(super) fn redial(&mut self, node: NodeId, mut addrs: Vec<SocketAddr>) {
         // Of more than are dialled at once the nearest go first.
-        addrs.sort_by_key(|addr| !address::is_local(addr.ip()));
+        addrs.sort_by_key(|addr| !is_local(addr.ip()));
         let Some(peer) = address::peer_id(node) else { return };
         let dial = DialOpts::peer_id(peer).condition(PeerCondition::Always);
         let dial = dial.addresses(addrs.into_iter().map(address::quic).collect()).build();

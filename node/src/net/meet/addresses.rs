@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use fsdfs_proto::ids::UdpAddress;
 use fsdfs_proto::message::meeting::{CANDIDATES_MAX, Candidate, CandidateKind};
 
+use crate::net::findings::is_local;
 use crate::net::socket::is_virtual;
 
 /// Where to knock for a peer with these candidates: IPv6 first, for there only firewalls stand in the way. Private addresses
@@ -13,12 +14,12 @@ pub(super) fn targets(own: &[Candidate], peer: &[Candidate]) -> Vec<SocketAddr> 
     let own: Vec<SocketAddr> = own.iter().map(address_of).collect();
     let shares_router = peer.iter().map(address_of).any(|peer| {
         let is_shared = |own: &SocketAddr| own.ip() == peer.ip();
-        is_public(peer.ip()) && own.iter().any(is_shared)
+        !is_local(peer.ip()) && own.iter().any(is_shared)
     });
     let mut found = Vec::new();
     for address in peer.iter().map(address_of).take(CANDIDATES_MAX) {
         let near = || shares_router || own.iter().any(|own| share_network(own.ip(), address.ip()));
-        let is_wanted = is_public(address.ip()) || (is_private(address.ip()) && near());
+        let is_wanted = !is_local(address.ip()) || near();
         if is_usable(&address) && is_wanted && !own.contains(&address) && !found.contains(&address) {
             found.push(address);
         }
@@ -44,25 +45,14 @@ fn address_of(candidate: &Candidate) -> SocketAddr {
     SocketAddr::from(candidate.address)
 }
 
-/// Whether a packet may be sent there at all.
+/// Whether a packet may be sent there at all. A link-local address of IPv6 says nothing without the interface.
 pub(super) fn is_usable(address: &SocketAddr) -> bool {
-    let is_broadcast = |ip: IpAddr| matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     let ip = address.ip();
-    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast(ip) && !is_virtual(ip)
-}
-
-/// An address of one home, or of one machine. The addresses between a provider's translation and a home are none.
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
-    }
-}
-
-/// Everybody may send there, or everybody behind the same provider's translation.
-pub(super) fn is_public(ip: IpAddr) -> bool {
-    let is_link_local = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-    !is_private(ip) && !is_link_local
+    let is_none_elsewhere = match ip {
+        IpAddr::V4(ip) => ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_none_elsewhere && !is_virtual(ip)
 }
 
 /// One /24, or one /64.

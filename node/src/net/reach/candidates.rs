@@ -4,19 +4,16 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use crate::net::command::AddressTable;
-use crate::net::findings::{MappingState, is_public, most_seen};
+use crate::net::findings::{is_public, most_seen};
 
 /// Tried at most.
 const CANDIDATES_MAX: usize = 8;
 
 /// The owner's, the router's, those that the most members see, and those of this machine, as far as they are public.
 pub(super) fn of(table: &AddressTable, named: &[SocketAddr]) -> BTreeSet<SocketAddr> {
-    let mapped = [table.mapping, table.pinhole].into_iter().filter_map(|state| match state {
-        MappingState::Mapped { external, .. } => Some(external),
-        _ => None,
-    });
     let of_interfaces = table.listening.iter().copied();
-    let all = named.iter().copied().chain(mapped).chain(most_seen(&table.observed, is_public)).chain(of_interfaces);
+    let all =
+        named.iter().copied().chain(table.mapped()).chain(most_seen(&table.observed, is_public)).chain(of_interfaces);
     let mut found = BTreeSet::new();
     for address in all.filter(|address| is_public(address.ip()) && address.port() > 0) {
         if found.len() < CANDIDATES_MAX {
@@ -32,7 +29,7 @@ mod tests {
     use fsdfs_proto::ids::NodeId;
 
     use super::*;
-    use crate::net::findings::MappingProtocol;
+    use crate::net::findings::{MappingProtocol, MappingState};
 
     fn parsed(texts: &[&str]) -> Vec<SocketAddr> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
