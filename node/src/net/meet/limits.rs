@@ -25,10 +25,9 @@ pub(super) const OPENING_MAX: u64 = 10_000;
 
 /// How long a relay waits for the other node's candidates before it answers without them.
 pub(super) const INTRODUCTION_MAX: u64 = 1_000;
-/// Sessions forwarded at once: at 1 MB/s each they are more than any home's line.
-pub(super) const SESSIONS_MAX: usize = 64;
-/// Of them of one node: it still reaches the larger part of a pool of friends, and four such nodes fit.
-pub(super) const SESSIONS_PER_NODE_MAX: usize = 16;
+/// Sessions forwarded at once, and of them of one node: as the socket has places.
+pub(super) use crate::net::socket::{SESSIONS_MAX, SESSIONS_PER_NODE_MAX};
+
 /// Introductions that are open here, of all relays and of one: as many as these may have.
 pub(super) const INTRODUCED_MAX: usize = 64;
 /// See [`INTRODUCED_MAX`].

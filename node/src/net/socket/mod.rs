@@ -31,7 +31,8 @@ pub(in crate::net) use events::PeerPacket;
 pub(in crate::net) use events::SocketEvents;
 pub(in crate::net) use forwarder::RelayForwarder;
 pub(in crate::net) use mux::Mux;
-pub(in crate::net) use relay::{EndedSession, OpenedSession, RelayRefusal, RelayedPair};
+
+pub(in crate::net) use relay::{EndedSession, OpenedSession, RelayRefusal, RelayedPair, SESSIONS_MAX, SESSIONS_PER_NODE_MAX};
 use switchboard::Switchboard;
 pub(in crate::net) use udp::BoundAddresses;
 use udp::UdpSockets;

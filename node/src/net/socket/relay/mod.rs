@@ -21,11 +21,11 @@ use ledger::RelayLedger;
 pub(in crate::net) use ledger::RelayedPair;
 use turns::RoundRobin;
 
-/// Sessions at once at most. With two queues each they hold 32 MiB at most.
-pub(super) const SESSIONS_MAX: usize = 64;
+/// Sessions at once at most: at 1 MB/s each they are more than any home's line. With two queues each they hold 32 MiB at most.
+pub(in crate::net) const SESSIONS_MAX: usize = 64;
 const _: () = assert!(2 * SESSIONS_MAX * flow::ALLOWANCE_BYTES_MAX <= 32 << 20, "what may wait");
-/// Of one node, whichever side it is: four nodes cannot take all places of a relay.
-pub(super) const SESSIONS_PER_NODE_MAX: usize = 16;
+/// Of one node, whichever side it is: it still reaches the larger part of a pool of friends, and four such nodes fit.
+pub(in crate::net) const SESSIONS_PER_NODE_MAX: usize = 16;
 /// A connection of QUIC is kept alive with a packet every 2.5 s; after this there is none.
 pub(super) const SILENCE_MS: u64 = 60_000;
 /// A side's number, and the other one's.
