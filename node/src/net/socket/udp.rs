@@ -95,7 +95,7 @@ impl UdpSockets {
     /// Sends, or loses the packet. It does not matter whether somebody has waited for the socket before.
     pub fn send_or_lose(&self, transmit: &Transmit<'_>) {
         if let Some((socket, transmit)) = self.route(transmit) {
-            let _ = socket.state.send((&socket.io).into(), &transmit);
+            let _ = socket.send_once(&transmit);
         }
     }
 
@@ -185,9 +185,20 @@ impl FamilySocket {
         Ok(Self { io: UdpSocket::from_std(socket)?, state, bound })
     }
 
-    /// Every error but "not now" is one packet lost: the library has logged it.
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.io.try_io(Interest::WRITABLE, || self.state.send((&self.io).into(), transmit))
+        self.io.try_io(Interest::WRITABLE, || self.send_once(transmit))
+    }
+
+    /// Every error but "not now" is one packet lost, as on any line: a machine without a route is nothing to warn of, and packets
+    /// that are too long for the line are how its length is found.
+    fn send_once(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        match self.state.try_send((&self.io).into(), transmit) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                tracing::trace!(to = %transmit.destination, %error, "not sent");
+                Ok(())
+            }
+            done => done,
+        }
     }
 
     fn poll_recv(
