@@ -36,6 +36,13 @@ impl WayOut {
     }
 }
 
+/// Whether this machine has a route to that address, as the system's table of routes says now.
+pub(super) fn leads_to(to: SocketAddr) -> bool {
+    let to = SocketAddr::new(to.ip().to_canonical(), to.port());
+    let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((any, 0)).is_ok_and(|socket| socket.connect(to).is_ok())
+}
+
 /// Time that goes on while the machine sleeps.
 #[cfg(target_os = "linux")]
 pub(super) fn with_sleep() -> Duration {

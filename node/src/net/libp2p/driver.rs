@@ -28,6 +28,7 @@ use crate::net::findings::MeetOutcome;
 use crate::net::handshake::gatekeeper::Gatekeeper;
 use crate::net::meet::MeetInput;
 use crate::net::moving::MovingInput;
+use crate::net::quic::DialPatience;
 use crate::net::session::links::Takeover;
 use crate::net::session::streams::PeerStreams;
 use crate::net::session::{Session, SessionHub};
@@ -83,6 +84,8 @@ pub(super) struct SwarmDriver {
     pub searches: PeerSearches<ConnectionId, kad::QueryId>,
     pub meetings: MeetingsDriver,
     pub budget: DialBudget,
+    /// Of the transport: where no one answered lately.
+    pub patience: Arc<DialPatience>,
     pub moving: MovingWatch,
     /// Events of the loop itself that the daemon has no room for yet.
     pub events: VecDeque<NetEvent>,
@@ -124,8 +127,10 @@ impl SwarmDriver {
         match command {
             NetCommand::Find { node, addrs } => self.find(node, addrs),
             NetCommand::Resolved { node, addrs } => {
-                let (addrs, now) = (self.dialled_of(node, addrs), self.moving.now());
-                let addrs = self.budget.choose(now, node, addrs, self.sessions.is_empty());
+                let (mut addrs, is_alone) = (self.dialled_of(node, addrs), self.sessions.is_empty());
+                let now = std::time::Instant::now();
+                addrs.retain(|addr| !self.patience.is_too_soon(now, *addr, is_alone));
+                let addrs = self.budget.choose(node, addrs, is_alone);
                 self.dial(node, addrs.into_iter().map(address::quic).collect());
                 self.searches.resolved(node);
             }
@@ -346,11 +351,12 @@ impl SwarmDriver {
         let Some(peer) = address::peer_id(node) else { return };
         let addrs: Vec<SocketAddr> = named.iter().filter_map(|addr| addr.parse().ok()).collect();
         self.book.note_named(node, &addrs);
-        for addr in addrs {
-            self.swarm.behaviour_mut().kad.add_address(&peer, address::quic(addr));
+        for addr in &addrs {
+            self.swarm.behaviour_mut().kad.add_address(&peer, address::quic(*addr));
         }
         if self.moving.note_card(node, named) {
             self.budget.forget(node);
+            addrs.iter().for_each(|addr| self.patience.forget(*addr));
         }
     }
 
@@ -396,6 +402,8 @@ impl SwarmDriver {
             let _ = answer.send(MeetOutcome::Connected(*node));
             return;
         }
+        // Whoever asks knows more than this node.
+        self.patience.forget(addr);
         let dial = DialOpts::unknown_peer_id().address(address::quic(addr)).build();
         let connection = dial.connection_id();
         if self.strangers.len() < STRANGERS_MAX && self.swarm.dial(dial).is_ok() {
@@ -411,23 +419,35 @@ impl SwarmDriver {
     }
 
     fn search(&mut self) {
-        let (swarm, meetings) = (&self.swarm, &self.meetings);
-        let is_connected = |node| address::peer_id(node).is_some_and(|peer| swarm.is_connected(&peer));
-        let connected = |node| is_connected(node) || meetings.is_trying(node);
-        for step in self.searches.due(Instant::now(), connected) {
-            match step {
-                SearchStep::Ask(node) => {
-                    let Some(peer) = address::peer_id(node) else { continue };
+        // A step may make the next one due.
+        loop {
+            let (swarm, meetings) = (&self.swarm, &self.meetings);
+            let is_connected = |node| address::peer_id(node).is_some_and(|peer| swarm.is_connected(&peer));
+            let connected = |node| is_connected(node) || meetings.is_trying(node);
+            let steps = self.searches.due(Instant::now(), connected);
+            if steps.is_empty() {
+                return;
+            }
+            steps.into_iter().for_each(|step| self.do_search_step(step));
+        }
+    }
+
+    fn do_search_step(&mut self, step: SearchStep) {
+        match step {
+            SearchStep::Ask(node) => {
+                // Without any connection there is no member to ask: Kademlia would only dial those that are looked for already.
+                let peer = address::peer_id(node).filter(|_| !self.sessions.is_empty());
+                if let Some(peer) = peer {
                     let query = self.swarm.behaviour_mut().kad.get_closest_peers(peer);
                     self.searches.asked(node, query);
                 }
-                SearchStep::GiveUp(node) => {
-                    self.budget.failed(node);
-                    let refused = self.keeper.take_refusal(node);
-                    let addresses = self.last_addresses(node);
-                    self.meet(MeetInput::Unreachable { node, addresses });
-                    self.events.push_back(NetEvent::Unreachable { node, refused });
-                }
+            }
+            SearchStep::GiveUp(node) => {
+                self.budget.failed(node);
+                let refused = self.keeper.take_refusal(node);
+                let addresses = self.last_addresses(node);
+                self.meet(MeetInput::Unreachable { node, addresses });
+                self.events.push_back(NetEvent::Unreachable { node, refused });
             }
         }
     }

@@ -122,7 +122,10 @@ impl SwarmDriver {
         match output {
             MeetOutput::Send { to, message } => self.hub.send(to, message, None, TrafficClass::User),
             MeetOutput::Find(node) => self.find(node, self.card_addresses(node)),
-            MeetOutput::Dial { node, address } => return self.dial_for_meeting(node, address),
+            MeetOutput::Dial { node, address } => {
+                self.patience.forget(address);
+                return self.dial_for_meeting(node, address);
+            }
             MeetOutput::DialOver { node, token } => return self.dial_for_meeting(node, virtual_address(token)),
             MeetOutput::OpenPath { token, relay } => {
                 return socket.open_path(relay, token).is_none().then_some(MeetInput::Closed(token));

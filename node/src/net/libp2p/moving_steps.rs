@@ -80,6 +80,7 @@ impl SwarmDriver {
             self.events.push_back(NetEvent::Unreachable { node, refused: None });
         }
         self.budget.forget_all();
+        self.patience.forget_all();
         self.addresses.note_move();
         self.events.push_back(NetEvent::Moved);
         let has = |ip| self.addresses.lock().listening.iter().any(|addr| addr.ip() == ip);

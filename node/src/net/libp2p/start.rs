@@ -26,7 +26,7 @@ use crate::net::discovery::dial_budget::DialBudget;
 use crate::net::discovery::searches::PeerSearches;
 use crate::net::event::NetEvent;
 use crate::net::handshake::gatekeeper::Gatekeeper;
-use crate::net::quic::{QuicPaths, QuicSettings};
+use crate::net::quic::{DialPatience, QuicPaths, QuicSettings};
 use crate::net::session::SessionHub;
 use crate::net::session::links::LinkTable;
 use crate::net::socket::{EndedSession, PeerPacket, SocketHandle};
@@ -60,7 +60,9 @@ pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(Socket
     probe(config.listen)?;
     let Attachment { keeper, hub, addresses, book, commands, orders, socket, packets } = net;
     let quic = QuicSettings { congestion: config.congestion, download_max: config.bandwidth.download_max() };
-    let mut swarm = swarm(&keeper, config.mdns, quic, (Arc::clone(&hub.links), socket.clone()))?;
+    let patience = Arc::<DialPatience>::default();
+    let below = (socket.clone(), Arc::clone(&patience));
+    let mut swarm = swarm(&keeper, config.mdns, quic, Arc::clone(&hub.links), below)?;
     let first = listen(&mut swarm, config.listen).await?;
     addresses.lock().listening.insert(first);
     let news = hub.take_news().expect("a hub has one network");
@@ -80,6 +82,7 @@ pub(crate) async fn start(config: &NetConfig, net: Attachment) -> Result<(Socket
         ended: mpsc::unbounded_channel(),
         searches: PeerSearches::default(),
         budget: DialBudget::default(),
+        patience,
         moving: MovingWatch::start(),
         events: VecDeque::from([NetEvent::Listening(first)]),
     };
@@ -112,11 +115,12 @@ pub(super) fn swarm(
     keeper: &Arc<Gatekeeper>,
     mdns: bool,
     quic: QuicSettings,
-    (links, socket): (Arc<LinkTable>, SocketHandle),
+    links: Arc<LinkTable>,
+    (socket, patience): (SocketHandle, Arc<DialPatience>),
 ) -> Result<Swarm<NodeBehaviour>, NetError> {
     let key = Keypair::ed25519_from_bytes(keeper.key().to_bytes()).map_err(|_| NetError::Key)?;
     let paths = Arc::<QuicPaths>::default();
-    let transport = transport::build(&key, Arc::clone(keeper), quic, (Arc::clone(&paths), socket));
+    let transport = transport::build(&key, Arc::clone(keeper), quic, (Arc::clone(&paths), patience), socket);
     let transport = transport.map_err(|_| NetError::Key)?;
     let behaviour = NodeBehaviour::new(&key, keeper, mdns, (links, paths)).map_err(NetError::Mdns)?;
     let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT);

@@ -10,7 +10,7 @@ use libp2p::identity::Keypair;
 
 use super::gate;
 use crate::net::handshake::gatekeeper::Gatekeeper;
-use crate::net::quic::{QuicError, QuicPaths, QuicSettings, QuicTransport};
+use crate::net::quic::{DialPatience, QuicError, QuicPaths, QuicSettings, QuicTransport};
 use crate::net::socket::SocketHandle;
 
 /// Fails only for a key that is none.
@@ -18,9 +18,10 @@ pub(super) fn build(
     key: &Keypair,
     keeper: Arc<Gatekeeper>,
     settings: QuicSettings,
-    (paths, socket): (Arc<QuicPaths>, SocketHandle),
+    known: (Arc<QuicPaths>, Arc<DialPatience>),
+    socket: SocketHandle,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, QuicError> {
-    let quic = QuicTransport::new(key, settings, paths, socket)?;
+    let quic = QuicTransport::new(key, settings, known, socket)?;
     let quic = quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     Ok(quic.and_then(move |(peer, muxer), _| gate::pass(keeper, peer, muxer)).boxed())
 }

@@ -14,6 +14,15 @@ pub(in crate::net) enum QuicError {
     /// A virtual address whose session is over.
     #[error("no relay leads there")]
     NoRelay,
+    /// This machine has no route to that address, or none of its family.
+    #[error("no route leads there")]
+    NoRoute,
+    /// No one answered there a moment ago.
+    #[error("no one answered there, and it is too soon to ask again")]
+    TooSoon,
+    /// Another dial to that address is over, and has led to what this one would have.
+    #[error("it was dialled already")]
+    AlreadyDialled,
     /// The handshake failed, or the connection ended.
     #[error("{0}")]
     Connection(#[from] quinn::ConnectionError),

@@ -24,4 +24,5 @@ mod upgrade;
 pub(super) use config::QuicSettings;
 pub(super) use error::QuicError;
 pub(super) use paths::QuicPaths;
+pub(super) use patience::DialPatience;
 pub(super) use transport::QuicTransport;

@@ -64,6 +64,11 @@ impl QuicPaths {
         Some(Arc::new(QuicPath { paths: Arc::clone(self), number: *number }))
     }
 
+    /// Whether there is no connection at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, PathEntry>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use futures::StreamExt as _;
 use futures::stream::SelectAll;
@@ -18,10 +19,11 @@ use super::error::QuicError;
 use super::listener::QuicListener;
 use super::muxer::QuicMuxer;
 use super::paths::QuicPaths;
-use super::patience::DialPatience;
+use super::patience::{DialPatience, DialStep};
 use super::upgrade::{self, Upgrade};
 use super::{address, tls};
 use crate::net::socket::{BoundAddresses, Mux, SocketHandle};
+use crate::net::way_out;
 
 /// All endpoints of a node. It dials from where it listens, if it can: that is where it can be found then.
 pub(in crate::net) struct QuicTransport {
@@ -42,13 +44,13 @@ impl QuicTransport {
     pub(in crate::net) fn new(
         key: &Keypair,
         settings: QuicSettings,
-        paths: Arc<QuicPaths>,
+        (paths, patience): (Arc<QuicPaths>, Arc<DialPatience>),
         socket: SocketHandle,
     ) -> Result<Self, QuicError> {
         Ok(Self {
             config: QuicConfig::new(key, settings)?,
             paths,
-            patience: Arc::default(),
+            patience,
             listeners: SelectAll::new(),
             dialers: Vec::new(),
             socket,
@@ -68,6 +70,9 @@ impl QuicTransport {
 
     fn connect(&mut self, to: SocketAddr) -> Result<Connecting, QuicError> {
         let hop = self.socket.next_hop(to).ok_or(QuicError::NoRelay)?;
+        if !way_out::leads_to(hop) {
+            return Err(QuicError::NoRoute);
+        }
         Ok(self.endpoint_to(hop)?.connect_with(self.config.client_to(to), to, tls::SERVER_NAME)?)
     }
 
@@ -108,8 +113,14 @@ impl Transport for QuicTransport {
     fn dial(&mut self, addr: Multiaddr, _: DialOpts) -> Result<Upgrade, TransportError<QuicError>> {
         let to = address::endpoint_addr(&addr).filter(|to| to.port() != 0 && !to.ip().is_unspecified());
         let Some(to) = to else { return Err(TransportError::MultiaddrNotSupported(addr)) };
-        let connecting = self.connect(to).map_err(TransportError::Other)?;
-        Ok(upgrade::dial(connecting, to, &self.patience, &self.paths))
+        match self.patience.step(Instant::now(), to, self.paths.is_empty()) {
+            DialStep::Dial(turn) => {
+                let connecting = self.connect(to).map_err(TransportError::Other)?;
+                Ok(upgrade::dial(connecting, turn, &self.paths))
+            }
+            DialStep::Wait(over) => Ok(upgrade::wait(over)),
+            DialStep::Refuse => Err(TransportError::Other(QuicError::TooSoon)),
+        }
     }
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<TransportEvent<Upgrade, QuicError>> {

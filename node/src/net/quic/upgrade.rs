@@ -1,20 +1,20 @@
 //! From a handshake to a connection with a known peer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use libp2p::PeerId;
 use quinn::rustls::pki_types::CertificateDer;
 use quinn::{Connecting, Connection};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::error::QuicError;
 use super::muxer::QuicMuxer;
 use super::paths::QuicPaths;
-use super::patience::DialPatience;
+use super::patience::DialTurn;
 use super::pending::PendingHandshake;
 use super::tls;
 
@@ -35,22 +35,26 @@ pub(super) fn accept(connecting: Connecting, place: PendingHandshake, paths: &Ar
     .boxed()
 }
 
-/// The end of the handshake of a dial.
-pub(super) fn dial(
-    mut connecting: Connecting,
-    to: SocketAddr,
-    patience: &Arc<DialPatience>,
-    paths: &Arc<QuicPaths>,
-) -> Upgrade {
-    let (patience, paths) = (Arc::clone(patience), Arc::clone(paths));
+/// The end of the handshake of a dial, which has its turn until then.
+pub(super) fn dial(mut connecting: Connecting, turn: DialTurn, paths: &Arc<QuicPaths>) -> Upgrade {
+    let paths = Arc::clone(paths);
     let handshake = async move {
-        let first = patience.first_answer_max(to).unwrap_or(HANDSHAKE_TIMEOUT);
+        let first = turn.first_answer_max.unwrap_or(HANDSHAKE_TIMEOUT);
         let answer = timeout(first, async { connecting.handshake_data().await.map(drop) }).await;
-        patience.note(to, answer.is_ok());
+        turn.note(Instant::now(), answer.is_ok());
         answer.map_err(|_| QuicError::HandshakeTimeout)??;
         established(connecting.await?, &paths)
     };
     async move { timeout(HANDSHAKE_TIMEOUT, handshake).await.map_err(|_| QuicError::HandshakeTimeout)? }.boxed()
+}
+
+/// A dial beside another one to the same address: what that one leads to is there for both.
+pub(super) fn wait(mut over: watch::Receiver<()>) -> Upgrade {
+    async move {
+        while over.changed().await.is_ok() {}
+        Err(QuicError::AlreadyDialled)
+    }
+    .boxed()
 }
 
 fn established(connection: Connection, paths: &Arc<QuicPaths>) -> Result<(PeerId, QuicMuxer), QuicError> {

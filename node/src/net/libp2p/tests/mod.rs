@@ -73,7 +73,8 @@ async fn a_block_with_other_bytes_than_announced_is_reported() {
 fn speak_rudely(pool: &TestPool, to: &TestNode, bytes: Vec<u8>) -> tokio::task::JoinHandle<()> {
     let keeper = pool.keeper(2);
     let (socket, _events) = SocketHandle::new(*keeper.secret(), keeper.node());
-    let mut swarm = swarm(&keeper, false, QuicSettings::default(), (Default::default(), socket)).unwrap();
+    let mut swarm =
+        swarm(&keeper, false, QuicSettings::default(), Default::default(), (socket, Default::default())).unwrap();
     let peer = address::peer_id(to.node).unwrap();
     swarm.dial(address::quic(to.addr()).with_p2p(peer).unwrap()).unwrap();
     tokio::spawn(async move {

@@ -51,7 +51,7 @@ impl Side {
     pub(in crate::net) async fn listen_as(key: Keypair, at: SocketAddr) -> Self {
         let node = NodeId(key.public().try_into_ed25519().unwrap().to_bytes());
         let (socket, events) = SocketHandle::new(Key([7; 32]), node);
-        let transport = QuicTransport::new(&key, QuicSettings::default(), Arc::default(), socket.clone()).unwrap();
+        let transport = QuicTransport::new(&key, QuicSettings::default(), Default::default(), socket.clone()).unwrap();
         let listener = ListenerId::next();
         let mut side = Self { transport, listener, at, node, socket, events, key };
         side.transport.listen_on(listener, quic(at)).unwrap();

@@ -61,6 +61,17 @@ async fn a_peer_of_libp2p_is_dialled() {
 }
 
 #[tokio::test]
+async fn whoever_dials_an_address_that_is_dialled_waits_for_what_comes_of_it() {
+    let (mut own, other) = (Side::listen().await, LibraryPeer::new());
+    let (first, second) = (own.dial(other.at()), own.dial(other.at()));
+    let (first, second, _connection) = tokio::join!(first, second, other.accept());
+    assert_eq!(first.unwrap().0, other.peer());
+    assert!(matches!(second, Err(QuicError::AlreadyDialled)));
+    let (again, _connection) = tokio::join!(own.dial(other.at()), other.accept());
+    assert_eq!(again.unwrap().0, other.peer(), "one after the other is no repetition");
+}
+
+#[tokio::test]
 async fn what_is_no_first_packet_of_this_version_gets_no_answer() {
     let (mut own, other) = (Side::listen().await, LibraryPeer::new());
     let at = own.at;
