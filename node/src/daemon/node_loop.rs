@@ -142,6 +142,7 @@ impl NodeLoop {
                 peer(node, PeerEvent::Unreachable)
             }
             NetEvent::Moved => Input::Moved,
+            NetEvent::Relays(relays) => Input::Relays(relays),
             NetEvent::RepairBudget(bytes_per_s) => Input::RepairBudget(bytes_per_s),
             NetEvent::Path { node, path, via, rtt_ms, is_change } => {
                 if is_change {

@@ -89,7 +89,9 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     let clock = Clock::start();
     let mut effects = Vec::new();
     let about = HomeRecords { identity: &identity, config: &config, instance: &instance };
-    let mut start = about.engine_start(entries, opened.disks, addresses(&config, &net.reach()));
+    // What the network says when that changes.
+    let relays = config.relay && !bandwidth.in_force().metered.value;
+    let mut start = about.engine_start((entries, opened.disks), addresses(&config, &net.reach()), relays);
     start.may_be_restored_copy |= opened.log_damaged;
     let engine = Engine::new(clock.now(), start, &mut effects);
     // Superseded cards, heads and heartbeats go.
@@ -163,7 +165,12 @@ struct HomeRecords<'a> {
 }
 
 impl HomeRecords<'_> {
-    fn engine_start(&self, entries: Vec<LogEntry>, disks: Vec<DiskState>, addrs: Vec<String>) -> Start {
+    fn engine_start(
+        &self,
+        (entries, disks): (Vec<LogEntry>, Vec<DiskState>),
+        addrs: Vec<String>,
+        relays: bool,
+    ) -> Start {
         let Self { identity, config, instance } = self;
         let profile = Profile {
             name: config.name.clone(),
@@ -171,7 +178,7 @@ impl HomeRecords<'_> {
             addrs,
             uplink: uplink_kib(config),
             instance: instance.id,
-            flags: card_flag::MEETS | if config.relay { card_flag::RELAYS } else { 0 },
+            flags: card_flag::MEETS | if relays { card_flag::RELAYS } else { 0 },
         };
         Start {
             pool: identity.pool,

@@ -82,6 +82,8 @@ pub enum NetEvent {
     },
     /// Repair may send so many bytes in a second from now on; 0: none.
     RepairBudget(u64),
+    /// Whether packets are forwarded between other members from now on.
+    Relays(bool),
     /// This machine slept, or has other addresses or another way out.
     Moved,
     /// The node listens on this address of this machine.

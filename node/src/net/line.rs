@@ -34,12 +34,14 @@ pub(super) struct LineKeeper {
     before: NetTraffic,
     /// What repair was told last that it may send.
     told: Option<u64>,
+    /// What was told last of whether this node relays.
+    told_relays: Option<bool>,
 }
 
 impl LineKeeper {
     pub fn new(hub: Arc<SessionHub>, settings: Arc<LiveBandwidth>, relay: Option<SocketHandle>) -> Self {
-        let before = NetTraffic::default();
-        Self { hub, settings, relay, governor: Governor::default(), started: Instant::now(), before, told: None }
+        let (before, governor, told, told_relays) = Default::default();
+        Self { hub, settings, relay, governor, started: Instant::now(), before, told, told_relays }
     }
 
     /// Until nobody listens any more.
@@ -49,9 +51,8 @@ impl LineKeeper {
             let is_busy = traffic.block_bytes() > self.before.block_bytes();
             let budget = self.look(&traffic);
             self.before = traffic;
-            if self.is_news(budget.bytes_per_s) {
-                self.told = Some(budget.bytes_per_s);
-                if self.hub.events.send(NetEvent::RepairBudget(budget.bytes_per_s)).await.is_err() {
+            for event in self.news(budget.bytes_per_s) {
+                if self.hub.events.send(event).await.is_err() {
                     return;
                 }
             }
@@ -85,6 +86,19 @@ impl LineKeeper {
         budget
     }
 
+    fn news(&mut self, budget: u64) -> Vec<NetEvent> {
+        let mut news = Vec::new();
+        if self.is_news(budget) {
+            self.told = Some(budget);
+            news.push(NetEvent::RepairBudget(budget));
+        }
+        let relays = self.relay.as_ref().is_some_and(SocketHandle::relays);
+        if self.told_relays.replace(relays) != Some(relays) {
+            news.push(NetEvent::Relays(relays));
+        }
+        news
+    }
+
     /// A start, an end, or a change by an eighth: less would be many messages that say little.
     fn is_news(&self, budget: u64) -> bool {
         self.told.is_none_or(|told| (told == 0) != (budget == 0) || told.abs_diff(budget) > told / 8)
@@ -101,7 +115,7 @@ mod tests {
     use crate::net::tests::pool::TestPool;
 
     #[tokio::test]
-    async fn nothing_is_relayed_while_bytes_cost_money() {
+    async fn nothing_is_relayed_while_bytes_cost_money_and_the_card_says_so() {
         let keeper = TestPool::new(&[1]).keeper(1);
         let (socket, _events) = SocketHandle::new(*keeper.secret(), keeper.node());
         let hub =
@@ -112,6 +126,11 @@ mod tests {
             settings.change(&BandwidthChange { metered: Some(metered), ..BandwidthChange::default() });
             line.look(&NetTraffic::default());
             assert_eq!(socket.relays(), relays);
+            let told = |news: Vec<NetEvent>| {
+                news.into_iter()
+                    .find_map(|event| if let NetEvent::Relays(relays) = event { Some(relays) } else { None })
+            };
+            assert_eq!((told(line.news(7)), told(line.news(7))), (Some(relays), None), "once");
         }
     }
 }

@@ -257,5 +257,6 @@ fn number(input: &Input) -> (u8, u8, u64) {
         Input::Addresses(_) => (7, 0, 0),
         Input::RepairBudget(bytes_per_s) => (8, 0, *bytes_per_s),
         Input::Moved => (9, 0, 0),
+        Input::Relays(relays) => (10, u8::from(*relays), 0),
     }
 }

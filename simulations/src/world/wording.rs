@@ -28,6 +28,7 @@ pub fn input(input: &Input) -> String {
         Input::Addresses(addrs) => format!("addresses {addrs:?}"),
         Input::RepairBudget(bytes_per_s) => format!("repair may send {bytes_per_s} bytes a second"),
         Input::Moved => "moved".into(),
+        Input::Relays(relays) => format!("relays for others: {relays}"),
         Input::Timeout => "timeout".into(),
     })
 }

@@ -76,6 +76,10 @@ impl Engine {
                 self.introduce();
                 self.issue_card();
             }
+            Input::Relays(relays) => {
+                self.card.set_relays(relays);
+                self.issue_card();
+            }
             Input::Moved => self.connections.dial_anew(&mut self.cx),
             Input::RepairBudget(bytes_per_s) => {
                 self.repair.on_budget(&mut self.cx, bytes_per_s);

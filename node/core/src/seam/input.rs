@@ -61,6 +61,8 @@ pub enum Input {
     },
     /// This machine has other addresses now (`HOST:PORT`, the best first, at most 8): the node's card tells them.
     Addresses(Vec<String>),
+    /// Whether this node forwards packets between other members from now on: the node's card tells.
+    Relays(bool),
     /// This machine slept, or is somewhere else: members that were not reached may be reached now.
     Moved,
     /// Repair may send so many bytes in a second from now on; 0: none. Before the first one it is

@@ -94,6 +94,14 @@ impl OwnCard {
         self.profile.addrs = addrs;
     }
 
+    /// Whether this node forwards packets for others. It reaches them with the next card.
+    pub fn set_relays(&mut self, relays: bool) {
+        self.profile.flags &= !card_flag::RELAYS;
+        if relays {
+            self.profile.flags |= card_flag::RELAYS;
+        }
+    }
+
     /// This node's card, if what it says now is not what the last one said.
     pub fn issue(&self, cx: &mut Context, gossip: &mut Gossip) {
         let Some(me) = cx.facts.members().get(&cx.me) else { return };

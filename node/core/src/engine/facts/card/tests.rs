@@ -60,6 +60,18 @@ fn a_card_is_issued_only_if_it_says_something_new() {
 }
 
 #[test]
+fn a_card_says_whether_the_node_relays_and_leaves_what_else_the_network_does() {
+    let (mut cx, mut card) = (context(0, 3), own_card());
+    let before = issued(&mut cx, &card).expect("the first card").flags;
+    card.set_relays(true);
+    assert_eq!(issued(&mut cx, &card).map(|card| card.flags), Some(before | card_flag::RELAYS));
+    card.set_relays(true);
+    assert_eq!(issued(&mut cx, &card), None);
+    card.set_relays(false);
+    assert_eq!(issued(&mut cx, &card).map(|card| card.flags), Some(before));
+}
+
+#[test]
 fn a_card_says_read_only_when_no_disk_takes_blocks() {
     let of = |number, condition| DiskState { condition, ..disk(number) };
     let (good, full) = (DiskCondition::Good, DiskCondition::DiskFull);
