@@ -6,9 +6,9 @@ use fsdfs_proto::control::{
     FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome,
     LimitSource, ListingEntry, MeetAnswer, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole,
     MemberShare, MemberTraffic, MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
-    PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RepairShare, RepairStatus,
-    ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply,
-    WriteOutcome, WriteReply,
+    PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare,
+    RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit,
+    StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -129,6 +129,13 @@ fn status() -> NodeStatus {
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
         unverified: vec!["bob".into()],
         passed_on_bytes: 3 << 20,
+        relayed: vec![RelayedMembers {
+            one: "bob".into(),
+            other: "carol".into(),
+            bytes: 12 << 20,
+            dropped_packets: 3,
+            active: true,
+        }],
         counters: NodeCounters::default(),
         clock_off_min: 0,
         attention: vec![away()],

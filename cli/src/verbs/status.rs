@@ -1,13 +1,16 @@
 //! `fsdfs status`: is the node healthy, and if not, what to do.
 
 use clap::Args;
-use fsdfs_proto::control::{DiskCondition, DiskStatus, NodeStatus as Answer};
+use fsdfs_proto::control::{DiskCondition, DiskStatus, NodeStatus as Answer, RelayedMembers};
 
 use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus};
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 use crate::verbs::{members, plan};
+
+/// Pairs of members for whom a node relays: of many, those with the most bytes.
+const RELAYED_SHOWN: usize = 8;
 
 /// Show the state of this node and its pool.
 ///
@@ -71,6 +74,12 @@ fn shown(status: &Answer) -> String {
     if status.passed_on_bytes > 0 {
         row("passed on", format!("{} of others' blocks since the start", human::size(status.passed_on_bytes)));
     }
+    for pair in status.relayed.iter().take(RELAYED_SHOWN) {
+        row("relays for", relayed(pair));
+    }
+    if let more @ 1.. = status.relayed.len().saturating_sub(RELAYED_SHOWN) {
+        row("", format!("and {}", human::count(more as u64, "other pair", "other pairs")));
+    }
     if let Some(file) = &status.root_key_at {
         // Not a fault of the node, so it does not end with code 1.
         row("root key", format!("still at {}: move it to a safe place, the node runs without it", text(file)));
@@ -80,6 +89,20 @@ fn shown(status: &Answer) -> String {
     }
     row("replication", format!("{} (blocks of this node)", plan::replication(status.replication_margin)));
     format!("{table}{}", attention(status))
+}
+
+fn relayed(pair: &RelayedMembers) -> String {
+    let now = if pair.active { "" } else { ", not now" };
+    let dropped = match pair.dropped_packets {
+        0 => String::new(),
+        packets => format!(", {} dropped", human::count(packets, "packet", "packets")),
+    };
+    format!(
+        "{} - {}: {} since the start{dropped}{now}",
+        escape::name(pair.one.as_bytes()),
+        escape::name(pair.other.as_bytes()),
+        human::size(pair.bytes)
+    )
 }
 
 /// What a reader should know beside the sizes; what to do about it follows below.
@@ -185,6 +208,7 @@ mod tests {
             replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
             unverified: Vec::new(),
             passed_on_bytes: 0,
+            relayed: Vec::new(),
             counters: NodeCounters::default(),
             clock_off_min: 0,
             attention: Vec::new(),
@@ -219,6 +243,20 @@ mod tests {
         let margin = Some(ReplicationMargin { min: -1, max: 0 });
         let text = shown(&Answer { unverified: vec!["bob".into()], replication_margin: margin, ..complete });
         assert!(text.contains("copies on bob are being verified") && text.ends_with("when bob proved to have them\n"));
+    }
+
+    #[test]
+    fn for_whom_it_relays_is_said() {
+        let pair = |other: &str, active, dropped_packets| {
+            let (one, other) = ("bob".into(), other.into());
+            RelayedMembers { one, other, bytes: 3 << 20, dropped_packets, active }
+        };
+        let text = shown(&Answer { relayed: vec![pair("carol", true, 1), pair("da\u{1b}n", false, 0)], ..status() });
+        let rows = "\nrelays for    bob - carol: 3.0 MiB since the start, 1 packet dropped\n\
+                    relays for    bob - da\\x1bn: 3.0 MiB since the start, not now\n";
+        assert!(text.contains(rows), "{text}");
+        let many = vec![pair("carol", true, 0); RELAYED_SHOWN + 2];
+        assert!(shown(&Answer { relayed: many, ..status() }).contains("\n              and 2 other pairs\n"));
     }
 
     #[test]

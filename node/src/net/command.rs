@@ -9,6 +9,7 @@ use fsdfs_proto::ids::NodeId;
 use tokio::sync::{oneshot, watch};
 
 use super::findings::{MappingState, MeetOutcome, Reachability};
+use super::socket::{RelayedPair, SocketHandle};
 
 /// What the handle asks for.
 pub(super) enum NetCommand {
@@ -87,14 +88,19 @@ impl AddressTable {
     }
 }
 
-/// Says how members are reached.
+/// Says how members are reached, and for whom this node relays.
 #[derive(Clone)]
-pub struct PathMeter(pub(super) Arc<OwnAddresses>);
+pub struct PathMeter(pub(super) Arc<OwnAddresses>, pub(super) SocketHandle);
 
 impl PathMeter {
     /// The member through which this one is connected, if it is not connected directly.
     pub fn via(&self, node: NodeId) -> Option<NodeId> {
         self.0.lock().relays.get(&node).copied()
+    }
+
+    /// What this node forwarded between two others since its start.
+    pub fn relayed(&self) -> Vec<RelayedPair> {
+        self.1.relayed()
     }
 }
 

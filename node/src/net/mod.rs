@@ -58,6 +58,7 @@ pub use portmap::{RouterAnswer, read_answer as read_port_map_answer};
 use reach::ReachParts;
 pub use reach::{ProvenReach, ReachMeter, ReachReport};
 use session::{InboundBudget, SessionHub};
+pub use socket::RelayedPair;
 use socket::{SocketEvents, SocketHandle};
 
 use crate::metrics::TrafficMeter;
@@ -73,6 +74,7 @@ pub struct Net {
     _line: AbortOnDropHandle<()>,
     hub: Arc<SessionHub>,
     addresses: Arc<OwnAddresses>,
+    socket: SocketHandle,
     mapping: Option<PortMapping>,
     _reach: AbortOnDropHandle<()>,
     book: Arc<BookFile>,
@@ -120,7 +122,8 @@ impl Net {
         let mapping = config.port_mapping.then(|| PortMapping::start(listen, keeper.key(), &addresses));
         let named = config.named;
         let (known, sessions) = (Arc::clone(&addresses), Arc::clone(&hub));
-        let parts = ReachParts { named, addresses: known, hub: sessions, keeper, socket, messages, packets };
+        let parts =
+            ReachParts { named, addresses: known, hub: sessions, keeper, socket: socket.clone(), messages, packets };
         Ok(Self {
             listen,
             driver,
@@ -128,6 +131,7 @@ impl Net {
             _line: line,
             hub,
             addresses,
+            socket,
             mapping: mapping.flatten(),
             _reach: reach::start(parts),
             _book_keeping: book.keep(),
@@ -186,9 +190,9 @@ impl Net {
         counted
     }
 
-    /// Through whom members are reached, also for those who do not hold the network itself.
+    /// Through whom members are reached, and for whom this node relays, also for those who do not hold the network itself.
     pub fn paths(&self) -> PathMeter {
-        PathMeter(Arc::clone(&self.addresses))
+        PathMeter(Arc::clone(&self.addresses), self.socket.clone())
     }
 
     /// What is known of the way to this node.

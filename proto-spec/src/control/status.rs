@@ -69,6 +69,10 @@ pub struct NodeStatus {
     /// Bytes of other members' blocks that this node passed on to holders since its start; `members` has them for each member.
     #[serde(default)]
     pub passed_on_bytes: u64,
+    /// Members whose packets this node forwards, because they do not reach each other directly: those that it does so for now come
+    /// first, of them those with the most bytes.
+    #[serde(default)]
+    pub relayed: Vec<RelayedMembers>,
     /// What it did since its start.
     #[serde(default)]
     pub counters: NodeCounters,
@@ -90,6 +94,21 @@ pub struct RepairStatus {
     /// It may send nothing just now: by `[bandwidth]`, or because a user needs the line (`GET /v1/bandwidth`).
     #[serde(default)]
     pub paused: bool,
+}
+
+/// Two members whose packets a node forwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RelayedMembers {
+    /// Name or id of one of them.
+    pub one: String,
+    /// Name or id of the other one.
+    pub other: String,
+    /// Bytes forwarded since this node's start, both ways together.
+    pub bytes: u64,
+    /// Packets that were dropped, because this node's line or its limits were too slow.
+    pub dropped_packets: u64,
+    /// They have a session over this node now.
+    pub active: bool,
 }
 
 /// Copies that exist less those required: negative = short, positive = spare.

@@ -8,7 +8,7 @@ use fsdfs_core::placement::room_left;
 use fsdfs_core::report;
 use fsdfs_proto::control::{
     self, AttentionReason, DiskCondition, ErrorCode, FormerMembership, JoinReply, JoinRequest, MemberShare,
-    NodeCounters, NodeStatus, RepairStatus, ReplicationMargin, SpaceReport,
+    NodeCounters, NodeStatus, RelayedMembers, RepairStatus, ReplicationMargin, SpaceReport,
 };
 use fsdfs_proto::identity::{GateRefusal, Ticket};
 use fsdfs_proto::ids::{DiskId, NodeId};
@@ -65,6 +65,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         replication_margin: status.replication_margin.map(|(min, max)| ReplicationMargin { min, max }),
         unverified: status.unverified.clone(),
         passed_on_bytes: status.passed_on_bytes,
+        relayed: relayed(&context, &members),
         counters: counters(&context),
         clock_off_min: status.clock_off_min,
         attention: attention(&context, &status, &members),
@@ -75,6 +76,16 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
 fn key_in(home: &std::path::Path, name: &str) -> Option<String> {
     let file = home.join(name);
     file.exists().then(|| file.display().to_string())
+}
+
+/// A pair that did not use its session is nothing to show.
+fn relayed(context: &Context, members: &report::MemberList) -> Vec<RelayedMembers> {
+    let pairs = context.paths.relayed().into_iter().filter(|pair| pair.is_open || pair.bytes > 0);
+    let shown = pairs.map(|pair| {
+        let [one, other] = pair.nodes.map(|node| convert::name_of(members, node.into()));
+        RelayedMembers { one, other, bytes: pair.bytes, dropped_packets: pair.dropped, active: pair.is_open }
+    });
+    shown.collect()
 }
 
 fn counters(context: &Context) -> NodeCounters {

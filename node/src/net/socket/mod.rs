@@ -31,8 +31,8 @@ pub(in crate::net) use events::PeerPacket;
 pub(in crate::net) use events::SocketEvents;
 pub(in crate::net) use forwarder::RelayForwarder;
 pub(in crate::net) use mux::Mux;
-
-pub(in crate::net) use relay::{EndedSession, OpenedSession, RelayRefusal, RelayedPair, SESSIONS_MAX, SESSIONS_PER_NODE_MAX};
+pub use relay::RelayedPair;
+pub(in crate::net) use relay::{EndedSession, OpenedSession, RelayRefusal, SESSIONS_MAX, SESSIONS_PER_NODE_MAX};
 use switchboard::Switchboard;
 pub(in crate::net) use udp::BoundAddresses;
 use udp::UdpSockets;
@@ -154,9 +154,11 @@ impl SocketHandle {
         ended
     }
 
-    /// What was relayed for whom since the start.
+    /// What was relayed for whom since the start; the pairs that have a session first, of them those with the most bytes.
     pub fn relayed(&self) -> Vec<RelayedPair> {
-        self.0.lock().relay.ledger()
+        let mut pairs = self.0.lock().relay.ledger();
+        pairs.sort_by_key(|pair| (!pair.is_open, std::cmp::Reverse(pair.bytes), pair.nodes));
+        pairs
     }
 
     /// Knocks of this meeting, and answers to them, are taken from that peer for ten seconds from now on. False if too many are

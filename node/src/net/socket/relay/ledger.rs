@@ -11,11 +11,12 @@ const PAIRS_MAX: usize = 256;
 
 /// What was done for two nodes since the start, both ways together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::net) struct RelayedPair {
+pub struct RelayedPair {
     /// Ascending.
     pub nodes: [NodeId; 2],
     /// Forwarded, without headers of UDP and IP.
     pub bytes: u64,
+    /// The same in packets.
     pub packets: u64,
     /// Packets for which the line was too slow.
     pub dropped: u64,

@@ -18,7 +18,7 @@ use quinn::udp::EcnCodepoint;
 use super::addresses::PeerAddresses;
 use flow::{FlowQueue, PacketBatch};
 use ledger::RelayLedger;
-pub(in crate::net) use ledger::RelayedPair;
+pub use ledger::RelayedPair;
 use turns::RoundRobin;
 
 /// Sessions at once at most: at 1 MB/s each they are more than any home's line. With two queues each they hold 32 MiB at most.
