@@ -16,7 +16,8 @@ fn messages(criterion: &mut Criterion) {
     let redundancy = Redundancy::Replicas(3);
     let block = AttachedBlock { id: BlockId([1; 32]), len: 1 << 20 };
     let store =
-        Message::Store(StoreRequest { request: 7, map, redundancy, age_ms: 0, receipt: RECEIPT, more: false, block });
+        StoreRequest { request: 7, map, redundancy, age_ms: 0, lease_ms: 0, receipt: RECEIPT, more: false, block };
+    let store = Message::Store(store);
     let ids = (0..IDS_MAX).map(|number| BlockId([number as u8; 32])).collect();
     let have = Message::Have(HaveRequest { request: 7, renew: true, map, redundancy, ids });
     for (name, message) in [("store", store), ("have", have)] {

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Lease, WriteDone};
 use fsdfs_node::store::{DiskConfig, IfMissing, SEGMENT_BYTES, Store, StoreConfig};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature};
@@ -45,7 +45,7 @@ fn append(store: &Store, blocks: Vec<Block>) {
     for block in blocks {
         let redundancy = Redundancy::Replicas(3);
         let receipt = BlockReceipt { member: NodeId([2; 32]), signature: Signature([3; 64]) };
-        let write = DiskRequest::Write { block, redundancy, first_seen: 1, receipt, disk: None, more: false };
+        let write = DiskRequest::Write { block, redundancy, first_seen: 1, lease: Lease::Now, receipt, disk: None, more: false };
         let done_in = done_in.clone();
         store.submit(write, move |done| drop(done_in.send(done)));
     }

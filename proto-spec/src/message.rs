@@ -78,7 +78,7 @@ tagged_enum! {
         6 => FactsAck(FactsAck),
         /// "Send me these facts."
         7 => Want(WantFacts),
-        /// "Do you have these blocks?" A yes is a durable renewal of the block's lease.
+        /// "Do you have these blocks?" If that is asked, a yes is a durable renewal of the lease.
         10 => Have(HaveRequest),
         /// One answer an id, in order.
         11 => HaveReply(HaveReply),
@@ -253,8 +253,10 @@ pub struct StoreRequest {
     pub map: Digest,
     /// What redundancy is wanted.
     pub redundancy: Redundancy,
-    /// Milliseconds since the block was first seen by its oldest holder: ages travel with blocks, repair never renews one.
+    /// Milliseconds since the block was first seen by its oldest holder: ages travel with blocks.
     pub age_ms: u64,
+    /// Milliseconds since its lease was last renewed, where the sender has it from; 0: it is put now, which renews the lease.
+    pub lease_ms: u64,
     /// Whose it is.
     pub receipt: BlockReceipt,
     /// The sender sends further blocks at once: they may be made durable together.

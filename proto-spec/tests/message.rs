@@ -108,7 +108,8 @@ fn answers() -> Vec<Possession> {
 fn store(block: AttachedBlock) -> StoreRequest {
     let redundancy = Redundancy::Replicas(3);
     let receipt = BlockReceipt::sign(PoolId([1; 32]), &SigningKey::from_bytes(&[2; 32]), block.id);
-    StoreRequest { request: 3, map: MAP, redundancy, age_ms: 86_400_000, receipt, more: true, block }
+    let (age_ms, lease_ms) = (86_400_000, 3_600_000);
+    StoreRequest { request: 3, map: MAP, redundancy, age_ms, lease_ms, receipt, more: true, block }
 }
 
 fn audited(outcome: FetchOutcome, proof: Option<Digest>) -> Message {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use fsdfs_core::seam::{DiskCondition, DiskDone, DiskState, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskCondition, DiskDone, DiskState, Lease, ReadDone, WriteDone};
+use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
@@ -16,10 +17,12 @@ use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
 use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::disk::room::RoomFor;
 use crate::store::error::StoreNotice;
+use crate::store::index::IndexEntry;
 
 /// For a reader thread.
 pub(crate) enum ReaderJob {
     Read(BlockId, DiskReply),
+    Mend(Block, DiskReply),
     Have(Vec<BlockId>, Option<Redundancy>, DiskReply),
     List(Option<BlockId>, usize, DiskReply),
     Stop,
@@ -107,6 +110,7 @@ impl DiskSet {
     pub fn ask(&self, question: ReaderJob) {
         match question {
             ReaderJob::Read(id, answer) => answer.send(DiskDone::Read(self.read(&id))),
+            ReaderJob::Mend(block, answer) => self.mend(block, answer),
             ReaderJob::Have(ids, renew, answer) => self.have(&ids, renew, answer),
             ReaderJob::List(after, max, answer) => self.answer_list(after, max, answer),
             ReaderJob::Stop => {}
@@ -133,6 +137,35 @@ impl DiskSet {
             }
         }
         worst
+    }
+
+    /// By the writer of the disk that knows the block: what was found damaged just now it has yet to quarantine, and what is whole
+    /// it leaves alone. What is about to be deleted needs no mending.
+    fn mend(&self, block: Block, answer: DiskReply) {
+        let id = block.id();
+        let mut known: Option<(DiskId, IndexEntry)> = None;
+        for disk in &self.disks() {
+            match disk.look_up(&id) {
+                Ok(Some(entry))
+                    if entry.flags & IndexEntry::CONDEMNED == 0
+                        && known.as_ref().is_none_or(|(_, known)| !known.is_whole()) =>
+                {
+                    known = Some((disk.id, entry));
+                }
+                // It may know of a whole one when its index has been made.
+                Err(ReadDone::NotYet) => return answer.send(DiskDone::Written(WriteDone::Failed)),
+                _ => {}
+            }
+        }
+        let greatest = |entry: &IndexEntry| entry.redundancies.iter().copied().max_by_key(|wanted| wanted.copies());
+        let wanted = known.and_then(|(disk, entry)| greatest(&entry).map(|redundancy| (disk, entry, redundancy)));
+        let Some((disk, entry, redundancy)) = wanted else {
+            return answer.send(DiskDone::Written(WriteDone::Already));
+        };
+        let IndexEntry { first_seen, renewed, receipt, .. } = entry;
+        let (lease, more, tried, full, routed) = (Lease::Old(renewed), false, Vec::new(), false, true);
+        let write = WriteJob { block, redundancy, first_seen, lease, receipt, more, answer, tried, full, routed };
+        self.route(Some(disk), write);
     }
 
     fn have(&self, ids: &[BlockId], renew: Option<Redundancy>, answer: DiskReply) {

@@ -99,15 +99,20 @@ impl Store {
     pub fn submit(&self, request: DiskRequest, done: impl FnOnce(DiskDone) + Send + 'static) {
         // A send fails only when the store is closed; then the answer is dropped and says so itself.
         match request {
-            DiskRequest::Write { block, redundancy, first_seen, receipt, disk, more } => {
+            DiskRequest::Write { block, redundancy, first_seen, lease, receipt, disk, more } => {
                 let answer = DiskReply::new(done, DiskDone::Written(WriteDone::Failed));
                 // No reader would take its record for one; the wire refuses such a block before it comes here.
                 if !(1..=BLOCK_BYTES_MAX).contains(&block.bytes().len()) {
                     return;
                 }
                 let (tried, full, routed) = (Vec::new(), false, false);
-                let write = WriteJob { block, redundancy, first_seen, receipt, more, answer, tried, full, routed };
+                let write =
+                    WriteJob { block, redundancy, first_seen, lease, receipt, more, answer, tried, full, routed };
                 self.0.shared.route(disk, write);
+            }
+            DiskRequest::Mend { block } => {
+                let answer = DiskReply::new(done, DiskDone::Written(WriteDone::Failed));
+                let _ = self.0.readers.send(ReaderJob::Mend(block, answer));
             }
             DiskRequest::Read { id } => {
                 let answer = DiskReply::new(done, DiskDone::Read(ReadDone::Failed));

@@ -56,7 +56,7 @@ impl World {
 
     fn disk(&mut self, machine: MachineId, request: DiskRequest, token: Token) {
         let (least, most) = match request {
-            DiskRequest::Write { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
+            DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
             DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
             DiskRequest::Read { .. } | DiskRequest::List { .. } | DiskRequest::Have { .. } => (MS / 5, 10 * MS),
         };
@@ -66,7 +66,7 @@ impl World {
         let ack_early = self.has_bug(SeededBug::AckBeforeDurable);
         let here = &mut self.machines[machine];
         let Some(process) = &mut here.process else { return };
-        let writes = matches!(request, DiskRequest::Write { .. } | DiskRequest::Log { .. });
+        let writes = matches!(request, DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Log { .. });
         let mut done = self.at + took;
         if writes {
             // One writer thread: completions in order. What waits shares one sync (group commit).
@@ -119,7 +119,7 @@ impl World {
         }
         let store = &mut self.machines[machine].store;
         let block = match &request {
-            DiskRequest::Write { block, .. } => Some(block.id()),
+            DiskRequest::Write { block, .. } | DiskRequest::Mend { block } => Some(block.id()),
             DiskRequest::Read { id } => Some(*id),
             _ => None,
         };
@@ -186,6 +186,7 @@ fn kind_of_request(request: &DiskRequest) -> u8 {
         DiskRequest::Have { .. } => 3,
         DiskRequest::List { .. } => 4,
         DiskRequest::Log { .. } => 5,
+        DiskRequest::Mend { .. } => 6,
     }
 }
 

@@ -280,6 +280,7 @@ impl Forger {
             map: Digest([0; 32]),
             redundancy: Redundancy::Replicas(COPIES),
             age_ms: 0,
+            lease_ms: 0,
             receipt: BlockReceipt::sign(self.pool, &self.key, block.id()),
             more: false,
             block: AttachedBlock::from(&block),

@@ -65,7 +65,7 @@ impl World {
                     log_goes_on &= done;
                     log_goes_on
                 }
-                DiskRequest::Write { .. } | DiskRequest::Have { .. } => done,
+                DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Have { .. } => done,
                 DiskRequest::Read { .. } | DiskRequest::List { .. } => false,
             };
             if done {

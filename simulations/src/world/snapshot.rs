@@ -110,7 +110,12 @@ impl World {
     pub fn summary(&self) -> String {
         let ends: Vec<String> = self.operations.counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
         let gone = self.machines.iter().filter(|machine| machine.gone).count();
-        format!("{} machines, {gone} gone; operations: {}", self.machines.len(), ends.join(", "))
+        let leases: u64 = self.machines.iter().map(|machine| machine.store.leases_renewed).sum();
+        format!(
+            "{} machines, {gone} gone; {leases} leases renewed; operations: {}",
+            self.machines.len(),
+            ends.join(", ")
+        )
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_core::seam::{DiskCondition, DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskCondition, DiskDone, DiskRequest, DiskState, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
 use fsdfs_proto::message::{Possession, Redundancy};
-use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::{LogEntry, RecordInfo};
+use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 /// Bytes a record needs besides its block.
 const RECORD_OVERHEAD: u64 = 128;
@@ -22,8 +21,10 @@ pub struct MachineStore {
     pub disks: Vec<SimulatedDisk>,
     /// The home folder's file system takes no writes.
     pub home_fails: bool,
-    /// Renewals so far.
+    /// Questions so far whose yes is a renewal.
     pub(crate) renewed: u64,
+    /// Leases that were renewed: records of them, as a store writes that takes none for fresh.
+    pub leases_renewed: u64,
 }
 
 /// One storage folder.
@@ -142,15 +143,20 @@ impl MachineStore {
     /// Carries a request out. To be called when it completes: from then on it is durable. `wall` is the machine's wall clock.
     pub fn perform(&mut self, request: DiskRequest, wall: u64) -> DiskDone {
         match request {
-            DiskRequest::Write { block, redundancy, first_seen, receipt, disk, more: _ } => {
-                DiskDone::Written(self.write(&block, redundancy, (first_seen, wall), receipt, disk))
+            DiskRequest::Write { block, redundancy, first_seen, lease, receipt, disk, more: _ } => {
+                let renewed = lease.renewed(wall);
+                let len = len_of(&block);
+                let redundancies = vec![redundancy];
+                let info = RecordInfo { id: block.id(), len, redundancies, first_seen, renewed, receipt };
+                DiskDone::Written(self.write(&block, info, lease, disk))
             }
+            DiskRequest::Mend { block } => DiskDone::Written(self.mend(&block)),
             DiskRequest::Read { id } => DiskDone::Read(self.read(id)),
             DiskRequest::Have { ids, renew } => {
                 DiskDone::Have(ids.into_iter().map(|id| self.have(id, renew, wall)).collect())
             }
             DiskRequest::List { after, max } => DiskDone::List(self.list(after, max)),
-            DiskRequest::Log { entries } => DiskDone::Logged(self.append(&entries)),
+            DiskRequest::Log { entries } => DiskDone::Logged(self.append_log(&entries)),
         }
     }
 
@@ -168,28 +174,52 @@ impl MachineStore {
         self.home.iter().chain(readable).filter(|entry| seen.insert(encode(entry))).cloned().collect()
     }
 
-    fn write(
-        &mut self,
-        block: &Block,
-        redundancy: Redundancy,
-        (first_seen, wall): (u64, u64),
-        receipt: BlockReceipt,
-        disk: Option<DiskId>,
-    ) -> WriteDone {
-        if self.have(block.id(), Some(redundancy), wall) == Possession::Yes {
+    fn write(&mut self, block: &Block, info: RecordInfo, lease: Lease, disk: Option<DiskId>) -> WriteDone {
+        let is_here = match lease {
+            Lease::Now => self.have(info.id, Some(info.redundancies[0]), info.renewed) == Possession::Yes,
+            Lease::Old(_) => self.add(&info),
+        };
+        if is_here {
             return WriteDone::Already;
         }
+        self.append(block, info, disk)
+    }
+
+    /// A copy of a block that is here brings its redundancy and its age, and renews nothing.
+    fn add(&mut self, copy: &RecordInfo) -> bool {
+        let Some(record) = self.record_mut(copy.id) else { return false };
+        add_redundancy(&mut record.info.redundancies, copy.redundancies[0]);
+        record.info.first_seen = record.info.first_seen.min(copy.first_seen);
+        true
+    }
+
+    /// What was set aside is replaced with all that is known of it.
+    fn mend(&mut self, block: &Block) -> WriteDone {
+        let id = block.id();
+        let is_damaged = |disk: &&SimulatedDisk| !disk.fails && disk.set_aside.contains_key(&id);
+        let damaged = self.disks.iter().find(is_damaged).map(|disk| (disk.id, disk.set_aside[&id].clone()));
+        match damaged {
+            Some((disk, info)) if self.record_mut(id).is_none() => self.append(block, info, Some(disk)),
+            _ => WriteDone::Already,
+        }
+    }
+
+    fn append(&mut self, block: &Block, mut info: RecordInfo, disk: Option<DiskId>) -> WriteDone {
         if self.disks.iter().all(|disk| disk.fails) {
             return WriteDone::Failed;
         }
-        let len = u32::try_from(block.bytes().len()).expect("a block is at most BLOCK_BYTES_MAX long");
-        let chosen = self.disks.iter_mut().filter(|other| other.has_room(len.into()));
+        let chosen = self.disks.iter_mut().filter(|other| other.has_room(info.len.into()));
         let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
-        let id = block.id();
-        let receipt = target.set_aside.remove(&id).map_or(receipt, |before| before.receipt);
-        let info = RecordInfo { id, len, redundancies: vec![redundancy], first_seen, renewed: wall, receipt };
+        if let Some(before) = target.set_aside.remove(&info.id) {
+            // Who put it first is not changed by whoever brings another copy.
+            info.receipt = before.receipt;
+            info.first_seen = info.first_seen.min(before.first_seen);
+            for wanted in before.redundancies {
+                add_redundancy(&mut info.redundancies, wanted);
+            }
+        }
         let (written, renewal) = (self.renewed, self.renewed);
-        target.records.insert(id, DiskRecord { block: block.clone(), info, written, renewal, damaged: false });
+        target.records.insert(info.id, DiskRecord { block: block.clone(), info, written, renewal, damaged: false });
         WriteDone::New
     }
 
@@ -213,16 +243,19 @@ impl MachineStore {
 
     fn have(&mut self, id: BlockId, renew: Option<Redundancy>, wall: u64) -> Possession {
         self.renewed += u64::from(renew.is_some());
-        let mut found = self.disks.iter_mut().filter(|disk| !disk.fails).filter_map(|disk| disk.records.get_mut(&id));
-        let Some(record) = found.next() else { return Possession::No };
+        let renewal = self.renewed;
+        let Some(record) = self.record_mut(id) else { return Possession::No };
         if let Some(redundancy) = renew {
             record.info.renewed = wall;
-            record.renewal = self.renewed;
-            if let Err(place) = record.info.redundancies.binary_search(&redundancy) {
-                record.info.redundancies.insert(place, redundancy);
-            }
+            record.renewal = renewal;
+            add_redundancy(&mut record.info.redundancies, redundancy);
+            self.leases_renewed += 1;
         }
         Possession::Yes
+    }
+
+    fn record_mut(&mut self, id: BlockId) -> Option<&mut DiskRecord> {
+        self.disks.iter_mut().filter(|disk| !disk.fails).find_map(|disk| disk.records.get_mut(&id))
     }
 
     fn list(&self, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
@@ -235,7 +268,7 @@ impl MachineStore {
         infos.into_values().take(max).cloned().collect()
     }
 
-    fn append(&mut self, entries: &[LogEntry]) -> bool {
+    fn append_log(&mut self, entries: &[LogEntry]) -> bool {
         for disk in self.disks.iter_mut().filter(|disk| !disk.fails) {
             // Secrets stay in the home folder (spec 06-store).
             disk.log.extend(entries.iter().filter(|entry| !matches!(entry, LogEntry::Capability(_))).cloned());
@@ -245,4 +278,8 @@ impl MachineStore {
         }
         !self.home_fails
     }
+}
+
+fn len_of(block: &Block) -> u32 {
+    u32::try_from(block.bytes().len()).expect("a block is at most BLOCK_BYTES_MAX long")
 }

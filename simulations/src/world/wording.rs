@@ -92,6 +92,7 @@ fn message(message: &Message) -> String {
 fn disk(request: &DiskRequest) -> String {
     match request {
         DiskRequest::Write { block, redundancy, .. } => format!("write {:?} {redundancy:?}", block.id()),
+        DiskRequest::Mend { block } => format!("mend {:?}", block.id()),
         DiskRequest::Log { entries } => format!("log {} entries", entries.len()),
         other => format!("{other:?}"),
     }

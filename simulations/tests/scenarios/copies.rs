@@ -179,3 +179,32 @@ fn puts_that_failing_disks_refused_do_not_put_off_their_copies() {
     let lacks = |id: MachineId| tree.iter().filter(|block| !world.machines[id].store.holds(**block)).count();
     assert_eq!((lacks(1), lacks(2)), (0, 0), "blocks are not on the mended disks");
 }
+
+#[test]
+fn a_calm_pool_renews_no_lease_and_a_new_copy_keeps_the_old_one() {
+    let mut world = pool(44, 5);
+    put(&mut world, 0, "holiday/film", 20_000);
+    world.run(120);
+    let leases = |world: &World| -> (u64, u64) {
+        let stores = || world.machines.iter().map(|machine| &machine.store);
+        let records = stores().flat_map(|store| &store.disks).flat_map(|disk| disk.records.values());
+        let newest = records.map(|record| record.info.renewed).max().expect("there are blocks");
+        (stores().map(|store| store.leases_renewed).sum(), newest)
+    };
+    let (renewed, newest) = leases(&world);
+
+    // Every node scans all it has three times, and one gets all of it again.
+    world.run(3 * 3_600);
+    assert_eq!(leases(&world), (renewed, newest), "renewals written by repair: 0");
+    world.crash(1);
+    world.wipe_disks(1);
+    world.restart(1);
+    world.run(3_600);
+    let tree = blocks(&mut world, 0);
+    assert!(tree.iter().all(|block| world.holders(*block).len() >= 3), "its copies were made again");
+    let after = leases(&world);
+    assert_eq!(after.0, renewed, "renewals written by repair: 0");
+    // A lease travels as an age, so it may get a little younger on the way.
+    assert!(after.1 < newest + 10_000, "{} ms younger", after.1 - newest);
+    fine(&mut world);
+}

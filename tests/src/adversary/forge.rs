@@ -40,6 +40,7 @@ pub fn store(request: u64, receipt: BlockReceipt, block: &Block) -> Message {
         map: Digest([0; 32]),
         redundancy: Redundancy::Replicas(COPIES),
         age_ms: 0,
+        lease_ms: 0,
         receipt,
         more: false,
         block: AttachedBlock::from(block),

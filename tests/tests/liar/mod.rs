@@ -35,6 +35,7 @@ fn store(request: u64, node: NodeId, id: BlockId, len: u32) -> Message {
         map,
         redundancy,
         age_ms: 0,
+        lease_ms: 0,
         receipt: BlockReceipt { member: node, signature: Signature([0; 64]) },
         more: false,
         block: AttachedBlock { id, len },

@@ -37,7 +37,7 @@ use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
-    BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Now, OpId,
+    BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Lease, Now, OpId,
     PeerEvent, QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
 };
 
@@ -256,7 +256,7 @@ impl Engine {
                 cx.reply(op, command.refused(Refusal::DuplicateIdentity));
             }
             Command::PutBlock { block, redundancy, more } => {
-                let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false };
+                let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false, lease: Lease::Now };
                 self.puts.start(cx, item, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),

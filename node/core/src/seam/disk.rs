@@ -19,12 +19,20 @@ pub enum DiskRequest {
         redundancy: Redundancy,
         /// Wall milliseconds when its oldest holder first saw it.
         first_seen: u64,
+        /// Since when nobody has asked that it be kept.
+        lease: Lease,
         /// Whose it is; of a block that is known here the store keeps the receipt that it has.
         receipt: BlockReceipt,
         /// The disk placement chose; another of this node's disks takes it if that one cannot.
         disk: Option<DiskId>,
         /// Further blocks come at once: they may share a sync, for which this one waits a moment.
         more: bool,
+    },
+    /// Put these bytes in the place of the damaged copy. What is known of the block stays as it was: what redundancy is wanted, its
+    /// times, whose it is. `Written` comes; `Already` if there is nothing to mend any more.
+    Mend {
+        /// Intact.
+        block: Block,
     },
     /// Read a block; the store checks its hash.
     Read {
@@ -52,10 +60,43 @@ pub enum DiskRequest {
     },
 }
 
+/// What a copy's lease is from now on, if the block is not here yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It is put: renewed now, also if it is here already.
+    Now,
+    /// It is a copy of one that was last renewed then, in wall milliseconds. If the block is here, its lease stays as it is.
+    Old(u64),
+}
+
+impl Lease {
+    /// Wall milliseconds of its last renewal.
+    pub fn renewed(self, now: u64) -> u64 {
+        match self {
+            Self::Now => now,
+            // A stamp of the future would keep it for longer than anybody asked.
+            Self::Old(at) => at.min(now),
+        }
+    }
+
+    /// As a message says it: how many milliseconds ago it was renewed, 0 for a put.
+    pub fn age_ms(self, now: u64) -> u64 {
+        match self {
+            Self::Now => 0,
+            Self::Old(at) => now.saturating_sub(at).max(1),
+        }
+    }
+
+    /// What a message says.
+    pub fn of_age(age_ms: u64, now: u64) -> Self {
+        if age_ms == 0 { Self::Now } else { Self::Old(now.saturating_sub(age_ms)) }
+    }
+}
+
 /// What the store answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskDone {
-    /// To `Write`.
+    /// To `Write` and `Mend`.
     Written(WriteDone),
     /// To `Read`.
     Read(ReadDone),
@@ -76,7 +117,7 @@ pub enum DiskDone {
 pub enum WriteDone {
     /// Durable now.
     New,
-    /// Was durable before; its redundancy and lease were renewed, durably.
+    /// Was durable before; what redundancy was added, and a lease that was renewed, are durable.
     Already,
     /// No disk of this node has room.
     Full,

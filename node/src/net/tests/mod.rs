@@ -34,7 +34,7 @@ fn block(fill: u8) -> Block {
 pub(super) fn store(from: NodeId, block: AttachedBlock) -> Message {
     let (map, redundancy) = (Digest([0; 32]), Redundancy::Replicas(3));
     let receipt = BlockReceipt { member: from, signature: Signature([3; 64]) };
-    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, receipt, more: false, block })
+    Message::Store(StoreRequest { request: 1, map, redundancy, age_ms: 0, lease_ms: 0, receipt, more: false, block })
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fsdfs_core::seam::{DiskDone, WriteDone};
+use fsdfs_core::seam::{DiskDone, Lease, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -62,6 +62,7 @@ pub(crate) struct WriteJob {
     pub block: Block,
     pub redundancy: Redundancy,
     pub first_seen: u64,
+    pub lease: Lease,
     pub receipt: BlockReceipt,
     /// Others come right behind it.
     pub more: bool,

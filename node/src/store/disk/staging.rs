@@ -1,6 +1,7 @@
 //! What a job means for a disk: which records, and whether there is room for them. Decides, writes nothing.
 
 use bytes::Bytes;
+use fsdfs_core::seam::Lease;
 use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{RecordHeader, RecordKind, add_redundancy};
@@ -91,7 +92,8 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
     if let Some(entry) = &known
         && entry.is_whole()
     {
-        return Ok(renewal(id, entry, write.redundancy, write.first_seen, now).map(|header| (header, Bytes::new())));
+        let asked = LeaseRequest { redundancy: write.redundancy, first_seen: write.first_seen, lease: write.lease };
+        return Ok(renewal(id, entry, &asked, now).map(|header| (header, Bytes::new())));
     }
     let payload = write.block.bytes().clone();
     let mut redundancies = known.as_ref().map(|entry| entry.redundancies.clone()).unwrap_or_default();
@@ -104,7 +106,7 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
         id,
         sequence: 0,
         first_seen: known.map_or(write.first_seen, |entry| entry.first_seen.min(write.first_seen)),
-        renewed: now,
+        renewed: write.lease.renewed(now),
         // Who put it first is not changed by whoever brings another copy.
         receipt,
         redundancies,
@@ -116,12 +118,10 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
 fn plan_renewal(renew: &RenewJob, batch: &IndexBatch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
     let mut records = Vec::new();
     for (_, id) in &renew.ids {
-        if let Some(entry) = batch.get(id)?
-            && entry.is_whole()
-            && let Some(header) = renewal(*id, &entry, renew.redundancy, entry.first_seen, now)
-        {
-            records.push((header, Bytes::new()));
-        }
+        let Some(entry) = batch.get(id)?.filter(IndexEntry::is_whole) else { continue };
+        let (redundancy, first_seen, lease) = (renew.redundancy, entry.first_seen, Lease::Now);
+        let asked = LeaseRequest { redundancy, first_seen, lease };
+        records.extend(renewal(*id, &entry, &asked, now).map(|header| (header, Bytes::new())));
     }
     Ok(records)
 }
@@ -138,17 +138,28 @@ pub(crate) fn present(renew: &RenewJob, batch: &IndexBatch<'_>) -> Result<Vec<us
     Ok(places)
 }
 
-/// The record that renews, unless it would say what the last one says.
-fn renewal(id: BlockId, entry: &IndexEntry, redundancy: Redundancy, first_seen: u64, now: u64) -> Option<RecordHeader> {
+/// What is asked for a block that is here.
+struct LeaseRequest {
+    redundancy: Redundancy,
+    first_seen: u64,
+    lease: Lease,
+}
+
+/// The record that grants it, unless it would say what the last one says. A copy of a block that is here anyway renews nothing; what
+/// is about to be deleted it revives, with its own lease: the last time of the block is that of the condemnation.
+fn renewal(id: BlockId, entry: &IndexEntry, asked: &LeaseRequest, now: u64) -> Option<RecordHeader> {
     let mut redundancies = entry.redundancies.clone();
-    let is_added = add_redundancy(&mut redundancies, redundancy);
+    let is_added = add_redundancy(&mut redundancies, asked.redundancy);
     // A stamp of the future is no sign of freshness: the clock may have been set back since.
     let fresh = now.checked_sub(entry.renewed).is_some_and(|age| age < RENEWAL_FRESH_MS);
-    if fresh && !is_added && entry.is_held() && first_seen >= entry.first_seen {
+    let is_lasting = fresh || asked.lease != Lease::Now;
+    if is_lasting && !is_added && entry.is_held() && asked.first_seen >= entry.first_seen {
         return None;
     }
-    let first_seen = first_seen.min(entry.first_seen);
-    Some(RecordHeader { redundancies, first_seen, renewed: now, ..header(RecordKind::Renewal, id, entry) })
+    let first_seen = asked.first_seen.min(entry.first_seen);
+    let keeps = asked.lease != Lease::Now && entry.is_held();
+    let renewed = if keeps { entry.renewed } else { asked.lease.renewed(now) };
+    Some(RecordHeader { redundancies, first_seen, renewed, ..header(RecordKind::Renewal, id, entry) })
 }
 
 /// A record without payload that repeats what is known.

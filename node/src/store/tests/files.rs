@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
 use fsdfs_proto::message::Redundancy;
 
 use super::rig::{ME, POOL, RECEIPT, block, own};
@@ -62,8 +62,15 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 fn fill(store: &Store) {
     for number in 0..BLOCKS {
         let block = block(number, 3000);
-        let request =
-            DiskRequest::Write { block, redundancy: R2, first_seen: 1, receipt: RECEIPT, disk: None, more: false };
+        let request = DiskRequest::Write {
+            block,
+            redundancy: R2,
+            first_seen: 1,
+            lease: Lease::Now,
+            receipt: RECEIPT,
+            disk: None,
+            more: false,
+        };
         assert_eq!(ask(store, request), DiskDone::Written(WriteDone::New));
     }
     assert_eq!(ask(store, DiskRequest::Log { entries: vec![own(1)] }), DiskDone::Logged(true));

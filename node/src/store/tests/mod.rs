@@ -4,6 +4,7 @@ mod cuts;
 mod damage;
 mod faults;
 mod files;
+mod leases;
 mod revival;
 pub(super) mod rig;
 mod several;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use fsdfs_core::seam::{DiskDone, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskDone, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -365,6 +365,7 @@ pub fn write_job(
         block,
         redundancy,
         first_seen: now,
+        lease: Lease::Now,
         receipt: RECEIPT,
         more: false,
         answer: DiskReply::new(done, DiskDone::Written(WriteDone::Failed)),

@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, ReadDone, WriteDone};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -59,8 +59,15 @@ fn ask(store: &Store, request: DiskRequest) -> DiskDone {
 }
 
 fn write(store: &Store, block: &Block, disk: Option<DiskId>) -> WriteDone {
-    let request =
-        DiskRequest::Write { block: block.clone(), redundancy: R2, first_seen: 1, receipt: RECEIPT, disk, more: false };
+    let request = DiskRequest::Write {
+        block: block.clone(),
+        redundancy: R2,
+        first_seen: 1,
+        lease: Lease::Now,
+        receipt: RECEIPT,
+        disk,
+        more: false,
+    };
     let DiskDone::Written(done) = ask(store, request) else { panic!() };
     done
 }
@@ -447,8 +454,15 @@ fn many_writers_share_syncs() {
     for number in 0..500 {
         let done = done.clone();
         let block = block(number, 100);
-        let request =
-            DiskRequest::Write { block, redundancy: R2, first_seen: 1, receipt: RECEIPT, disk: None, more: false };
+        let request = DiskRequest::Write {
+            block,
+            redundancy: R2,
+            first_seen: 1,
+            lease: Lease::Now,
+            receipt: RECEIPT,
+            disk: None,
+            more: false,
+        };
         store.submit(request, move |answer| done.send(answer).unwrap());
     }
     for _ in 0..500 {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender};
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, WriteDone};
+use fsdfs_core::seam::{DiskDone, DiskRequest, Lease, WriteDone};
 use fsdfs_node::store::Store;
 use fsdfs_proto::ids::{NodeId, Signature};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -71,7 +71,8 @@ impl<'a> WriterState<'a> {
                 let redundancy = Redundancy::Replicas(COPIES);
                 let receipt = BlockReceipt { member: NodeId([2; 32]), signature: Signature([3; 64]) };
                 let (block, disk, more) = (block(number), None, self.rng.bool());
-                let write = DiskRequest::Write { block, redundancy, first_seen: 1, receipt, disk, more };
+                let write =
+                    DiskRequest::Write { block, redundancy, first_seen: 1, lease: Lease::Now, receipt, disk, more };
                 (Ack::Block(number), write)
             }
         };

@@ -16,7 +16,7 @@ use fsdfs_proto::volume;
 use crate::engine::context::Context;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::placement::BlockHolder;
-use crate::seam::DiskRequest;
+use crate::seam::{DiskRequest, Lease};
 
 /// What a claim counts for here; none if it is not taken at all. Nothing makes stripes yet, so nobody has a reason to claim one; and
 /// a greater number of copies than the pool's rule has a reason only in a link, which this node would have to hold.
@@ -50,6 +50,7 @@ pub(super) fn write_of(cx: &Context, store: &StoreRequest, block: Block, redunda
         block,
         redundancy,
         first_seen: cx.now.wall.saturating_sub(store.age_ms),
+        lease: Lease::of_age(store.lease_ms, cx.now.wall),
         receipt: store.receipt,
         // None: this node is a fallback of a map that it does not know; any of its disks will do.
         disk: order.iter().find(|holder| holder.node == cx.me).map(|holder| holder.disk),

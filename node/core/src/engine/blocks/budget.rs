@@ -97,6 +97,7 @@ mod tests {
             map: cx.map_digest,
             redundancy: Redundancy::Replicas(3),
             age_ms,
+            lease_ms: age_ms,
             receipt: BlockReceipt::sign(cx.pool, &key(member), block.id()),
             more: false,
             block: AttachedBlock::from(&block),

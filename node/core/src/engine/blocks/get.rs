@@ -7,8 +7,7 @@ use std::collections::btree_map::Entry;
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{FetchOutcome, FetchReply, FetchRequest, Message, Redundancy};
-use fsdfs_proto::receipt::BlockReceipt;
+use fsdfs_proto::message::{FetchOutcome, FetchReply, FetchRequest, Message};
 
 use super::ReplicationLog;
 use super::cache::BlockCache;
@@ -264,15 +263,7 @@ impl Gets {
         assert_eq!(block.id(), id, "no block leaves a read but the one it was asked for");
         let Some(get) = self.open.remove(&id) else { return };
         if get.own == OwnCopy::Damaged {
-            let request = DiskRequest::Write {
-                block: block.clone(),
-                redundancy: Redundancy::Replicas(cx.copies()),
-                first_seen: cx.now.wall,
-                receipt: BlockReceipt::sign(cx.pool, &cx.key, id),
-                disk: None,
-                more: false,
-            };
-            cx.disk(request, Waiter::Get(GetToken::ReadRepair(id)));
+            cx.disk(DiskRequest::Mend { block: block.clone() }, Waiter::Get(GetToken::ReadRepair(id)));
         }
         for waiter in get.waiters {
             cx.raise(Event::GetEnded { waiter, id, outcome: GetOutcome::Found(block.clone()) });

@@ -2,7 +2,8 @@
 //!
 //! Repair goes through a node's own records. The fallback holders saw nothing amiss, and the writer, to which the holder was
 //! silent, has no record: without hints the holder would get its copy only when everything is scanned. When the holder speaks
-//! it is asked what it lacks, and that is put again. Hints are in memory only; what a restart forgets repair finds.
+//! it is asked what it lacks, and that is put again, with the lease of its put. Hints are in memory only; what a restart forgets
+//! repair finds.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use super::PutItem;
 use super::background::{Answer, Background, BlockParts};
 use crate::engine::event::PutReport;
 use crate::limits::HINTS_MAX;
-use crate::seam::GetOutcome;
+use crate::seam::{GetOutcome, Lease};
 
 /// See the module.
 #[derive(Default)]
@@ -29,20 +30,28 @@ pub(super) struct Hints {
 #[derive(Default)]
 struct HolderHints {
     /// It may have got them from others meanwhile.
-    unasked: BTreeMap<BlockId, Redundancy>,
+    unasked: BTreeMap<BlockId, Hint>,
     /// It says that it does not have them. With those of all holders that were not asked about: at most [`HINTS_MAX`], and one
     /// answer of each holder.
-    lacking: Vec<(BlockId, Redundancy)>,
+    lacking: Vec<(BlockId, Hint)>,
     /// A step is under way: the next follows when that ends.
     busy: bool,
+}
+
+/// How the block was put.
+#[derive(Clone, Copy)]
+struct Hint {
+    redundancy: Redundancy,
+    /// Wall milliseconds of its put: a copy that is made later is as old, and keeps nothing for longer.
+    put: u64,
 }
 
 /// One step of the handoff to a holder.
 enum Step {
     /// It is asked which of these it has.
-    Have { redundancy: Redundancy, ids: Vec<BlockId> },
+    Have(Vec<(BlockId, Hint)>),
     /// A block that it lacks is read.
-    Get { redundancy: Redundancy },
+    Get(Hint),
     /// The block is put again.
     Put,
 }
@@ -52,11 +61,12 @@ impl Background for Hints {
     /// noticed that they were away.
     fn on_put_ended(&mut self, parts: &mut BlockParts<'_>, put: &PutReport) {
         let Some((id, redundancy)) = put.block.filter(|_| !put.mine && put.durable > 0) else { return };
+        let hint = Hint { redundancy, put: put.lease.renewed(parts.cx.now.wall) };
         for (node, refused) in &put.missed {
             if *refused {
                 continue;
             }
-            self.add(*node, id, redundancy);
+            self.add(*node, id, hint);
             // One that speaks again already would not start the handoff.
             if !parts.is_own(&put.waiter) {
                 self.hand_over(parts, *node);
@@ -81,33 +91,34 @@ impl Background for Hints {
         }
         match (step, answer) {
             // What it has by now is done; what it cannot say yet is left to repair.
-            (Step::Have { redundancy, ids }, Answer::Have(answers)) => {
-                let lacking = ids.iter().zip(answers).filter(|(_, answer)| **answer == Possession::No);
-                let lacking = lacking.map(|(id, _)| (*id, redundancy));
+            (Step::Have(asked), Answer::Have(answers)) => {
+                let lacking = asked.into_iter().zip(answers).filter(|(_, answer)| **answer == Possession::No);
+                let lacking = lacking.map(|(hint, _)| hint);
                 self.holders.entry(to).or_default().lacking.extend(lacking);
                 self.hand_over(parts, to);
             }
             // It is asked again when the holder speaks.
-            (Step::Have { redundancy, ids }, _) => ids.iter().for_each(|id| self.add(to, *id, redundancy)),
-            // The block is put again, as if it were new.
-            (Step::Get { redundancy }, Answer::Block(GetOutcome::Found(block))) => {
-                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: false };
+            (Step::Have(asked), _) => asked.into_iter().for_each(|(id, hint)| self.add(to, id, hint)),
+            // The block is put again, as old as it is.
+            (Step::Get(Hint { redundancy, put }), Answer::Block(GetOutcome::Found(block))) => {
+                let lease = Lease::Old(put);
+                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: false, lease };
                 let number = self.begin(to, Step::Put);
                 parts.puts.start(parts.cx, item, parts.waiter(number));
             }
             // It is put, or all that have it are away: when they come up, their repair takes care of it.
-            (Step::Get { .. } | Step::Put, _) => self.hand_over(parts, to),
+            (Step::Get(_) | Step::Put, _) => self.hand_over(parts, to),
         }
     }
 }
 
 impl Hints {
     /// At the bound the hint is left out: repair finds the block in its own time.
-    fn add(&mut self, to: NodeId, id: BlockId, redundancy: Redundancy) {
+    fn add(&mut self, to: NodeId, id: BlockId, hint: Hint) {
         let all: usize = self.holders.values().map(|hints| hints.unasked.len() + hints.lacking.len()).sum();
         debug_assert!(all <= HINTS_MAX + self.holders.len() * IDS_MAX, "hints are bounded");
         if all < HINTS_MAX {
-            self.holders.entry(to).or_default().unasked.insert(id, redundancy);
+            self.holders.entry(to).or_default().unasked.insert(id, hint);
         }
     }
 
@@ -117,22 +128,22 @@ impl Hints {
             return;
         }
         let Some(hints) = self.holders.get_mut(&to).filter(|hints| !hints.busy) else { return };
-        if let Some((id, redundancy)) = hints.lacking.pop() {
-            let number = self.begin(to, Step::Get { redundancy });
+        if let Some((id, hint)) = hints.lacking.pop() {
+            let number = self.begin(to, Step::Get(hint));
             return parts.gets.get(parts.cx, id, parts.waiter(number));
         }
-        let Some(redundancy) = hints.unasked.values().next().copied() else {
+        let Some(Hint { redundancy, .. }) = hints.unasked.values().next().copied() else {
             self.holders.remove(&to);
             return;
         };
-        // A yes records the redundancy it was asked with, so one question has one.
-        let same = hints.unasked.iter().filter(|(_, other)| **other == redundancy);
-        let ids: Vec<BlockId> = same.map(|(id, _)| *id).take(IDS_MAX).collect();
+        let same = hints.unasked.iter().filter(|(_, other)| other.redundancy == redundancy);
+        let asked: Vec<(BlockId, Hint)> = same.map(|(id, hint)| (*id, *hint)).take(IDS_MAX).collect();
+        let ids: Vec<BlockId> = asked.iter().map(|(id, _)| *id).collect();
         // Ids of a map are ascending. What is asked is no hint any more; if the question is lost it becomes one again.
         hints.unasked.retain(|id, _| ids.binary_search(id).is_err());
-        let number = self.begin(to, Step::Have { redundancy, ids: ids.clone() });
+        let number = self.begin(to, Step::Have(asked));
         let (map, waiter) = (parts.cx.map_digest, parts.waiter(number));
-        let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
+        let have = |request| Message::Have(HaveRequest { request, renew: false, map, redundancy, ids });
         parts.cx.ask(to, waiter, have);
     }
 

@@ -114,7 +114,8 @@ impl Relays {
 /// What a chain asks of each of its holders.
 fn as_store(store: &RelayedStore) -> StoreRequest {
     let RelayedStore { request, map, redundancy, age_ms, receipt, block, .. } = *store;
-    StoreRequest { request, map, redundancy, age_ms, receipt, more: false, block }
+    // Only puts go along a chain.
+    StoreRequest { request, map, redundancy, age_ms, lease_ms: 0, receipt, more: false, block }
 }
 
 fn kept(store: &RelayedStore) -> RelayedBlock {

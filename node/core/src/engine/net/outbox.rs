@@ -183,6 +183,7 @@ mod tests {
             map: Digest([0; 32]),
             redundancy: Redundancy::Replicas(3),
             age_ms: 0,
+            lease_ms: 0,
             receipt: BlockReceipt { member: BOB, signature: Signature([0; 64]) },
             more: false,
             block: AttachedBlock::from(&block),

@@ -37,7 +37,8 @@ fn receipt(cx: &Context, member: u8, id: BlockId) -> BlockReceipt {
 
 fn store(redundancy: Redundancy, receipt: BlockReceipt, block: &Block) -> StoreRequest {
     let block = AttachedBlock::from(block);
-    StoreRequest { request: 1, map: Digest([0; 32]), redundancy, age_ms: 0, receipt, more: false, block }
+    let map = Digest([0; 32]);
+    StoreRequest { request: 1, map, redundancy, age_ms: 0, lease_ms: 0, receipt, more: false, block }
 }
 
 #[track_caller]

@@ -228,7 +228,7 @@ fn a_damaged_own_copy_is_replaced_by_what_was_found() {
     case.answer(0, FetchOutcome::Found, BlockPayload::Block(case.block.clone()));
     assert_eq!(case.ended(), [case.found(1)]);
     let asked = asked_of_disk(&mut case.cx);
-    let [(DiskRequest::Write { block, .. }, Waiter::Get(GetToken::ReadRepair(of)))] = &asked[..] else {
+    let [(DiskRequest::Mend { block }, Waiter::Get(GetToken::ReadRepair(of)))] = &asked[..] else {
         panic!("{asked:?}")
     };
     assert_eq!((block, *of), (&case.block, id));

@@ -5,8 +5,8 @@ use crate::engine::blocks::background::kit::parts;
 use crate::engine::blocks::kit::{asked, block, silence};
 use crate::engine::blocks::{Gets, Puts};
 use crate::engine::context::Context;
-use crate::engine::test_kit::{connect, context, sent};
-use crate::seam::{PutOutcome, Waiter};
+use crate::engine::test_kit::{connect, context, effects, pass, sent};
+use crate::seam::{DiskRequest, Effect, PutOutcome, Waiter};
 
 const REDUNDANCY: Redundancy = Redundancy::Replicas(3);
 
@@ -31,6 +31,7 @@ impl Case {
         PutReport {
             waiter: Waiter::Client(1),
             block: Some((id, REDUNDANCY)),
+            lease: Lease::Now,
             outcome: PutOutcome::Degraded(crate::seam::Copies::default()),
             bytes: None,
             durable: 2,
@@ -88,6 +89,32 @@ fn a_holder_that_speaks_again_already_is_asked_at_once() {
     let id = block(1).id();
     case.put_ended(&case.missed(id));
     assert_eq!(case.asked_for(), [vec![id]]);
+}
+
+#[test]
+fn a_block_that_is_handed_over_is_as_old_as_its_put() {
+    let mut case = Case::new();
+    case.put_ended(&case.missed(block(1).id()));
+    let put = case.cx.now.wall;
+    pass(&mut case.cx, 5_000);
+    case.back();
+    let renews = |effect: &Effect| match effect {
+        Effect::Send { message: Message::Have(have), .. } => Some(have.renew),
+        _ => None,
+    };
+    assert_eq!(effects(&mut case.cx).iter().filter_map(renews).collect::<Vec<_>>(), [false]);
+    case.answer(Answer::Have(&[Possession::No]));
+    effects(&mut case.cx);
+    case.answer(Answer::Block(GetOutcome::Found(block(1))));
+    let out = effects(&mut case.cx);
+    assert!(!out.iter().filter_map(renews).any(|renew| renew), "others have it from the same put: {out:?}");
+    for effect in &out {
+        match effect {
+            Effect::Disk { request: DiskRequest::Write { lease, .. }, .. } => assert_eq!(*lease, Lease::Old(put)),
+            Effect::Send { message: Message::Store(store), .. } => assert_eq!(store.lease_ms, 5_000),
+            _ => {}
+        }
+    }
 }
 
 #[test]

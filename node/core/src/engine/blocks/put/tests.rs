@@ -27,7 +27,14 @@ impl Case {
         let order = order(&cx, block.id());
         before(&mut cx, &order);
         let mut puts = Puts::default();
-        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe, more: false, reserve: false };
+        let item = PutItem::Block {
+            block,
+            redundancy: Redundancy::Replicas(3),
+            probe,
+            more: false,
+            reserve: false,
+            lease: Lease::Now,
+        };
         puts.start(&mut cx, item, CLIENT);
         Self { cx, puts, order }
     }
@@ -43,8 +50,14 @@ impl Case {
             cx.disks[0].condition = DiskCondition::QuotaFull;
         }
         let mut puts = Puts::default();
-        let item =
-            PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe: false, more: false, reserve: true };
+        let item = PutItem::Block {
+            block,
+            redundancy: Redundancy::Replicas(3),
+            probe: false,
+            more: false,
+            reserve: true,
+            lease: Lease::Now,
+        };
         puts.start(&mut cx, item, CLIENT);
         Self { cx, puts, order }
     }
@@ -456,6 +469,7 @@ fn what_a_background_machine_puts_again_moves_as_repair() {
             probe: false,
             more: false,
             reserve: false,
+            lease: Lease::Now,
         };
         Puts::default().start(&mut cx, item, waiter);
         crate::engine::test_kit::effects(&mut cx).into_iter().find_map(|effect| match effect {

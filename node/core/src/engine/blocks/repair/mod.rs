@@ -1,10 +1,11 @@
 //! Repair: completing what was put before friends joined, while holders were away, or elsewhere than it belongs.
 //!
-//! A scan goes through this node's records and asks the live assigned holders of each whether they have it (a yes renews its
-//! lease). Of those that hold a block, the highest-ranked assigned one sends it to the assigned ones that lack it, a node
-//! that is not assigned last of all. Whoever is not first leaves it to the one before, which may not know that anything is
-//! missing (only this node's link to the other may have broken); so it scans again a little later, and then it is the
-//! second's turn, and so on. Nothing is deleted. A scan is cheap where nothing is missing: ids only.
+//! A scan goes through this node's records and asks the live assigned holders of each whether they have it. Of those that hold
+//! a block, the highest-ranked assigned one sends it to the assigned ones that lack it, a node that is not assigned last of all.
+//! Whoever is not first leaves it to the one before, which may not know that anything is missing (only this node's link to the
+//! other may have broken); so it scans again a little later, and then it is the second's turn, and so on. Nothing is deleted.
+//! A scan is cheap where nothing is missing: ids only. It renews no lease, and a copy that it makes is as old as the one that it
+//! was made of: what nobody wants any more has to age.
 
 mod record;
 mod resent;

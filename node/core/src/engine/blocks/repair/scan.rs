@@ -14,7 +14,7 @@ use crate::engine::timers::Timer;
 use crate::limits::{REPAIR_BATCH, REPAIR_PERIOD_MS};
 use crate::seam::{RepairToken, Waiter};
 
-/// What each holder is to be asked, by the redundancy that a yes records.
+/// What each holder is to be asked, by redundancy. Nothing is renewed by it: what nobody puts again has to age.
 type Questions = BTreeMap<(NodeId, Redundancy), Vec<BlockId>>;
 
 impl Repair {
@@ -56,7 +56,7 @@ impl Repair {
             scan.asking.entry(node).or_default().extend(&ids);
             let waiter = Waiter::Repair(RepairToken::Have { ids: ids.clone() });
             let map = cx.map_digest;
-            let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids });
+            let have = |request| Message::Have(HaveRequest { request, renew: false, map, redundancy, ids });
             cx.ask(node, waiter, have);
         }
         self.go_on(cx);

@@ -9,7 +9,7 @@ use super::{Repair, SentBlock};
 use crate::engine::blocks::accept::receipt_of;
 use crate::engine::blocks::{Gets, ReplicationLog};
 use crate::engine::context::Context;
-use crate::seam::{ReadDone, RepairToken, TrafficClass, Waiter};
+use crate::seam::{Lease, ReadDone, RepairToken, TrafficClass, Waiter};
 
 impl Repair {
     /// A peer is gone or silent: its open questions and sends are given up, to be repeated later.
@@ -51,7 +51,9 @@ impl Repair {
         debug_assert_eq!(block.id(), id, "the store reads what was asked");
         let Some(redundancy) = record.redundancy() else { return };
         let (map, receipt) = (cx.map_digest, receipt_of(cx, &record.info));
-        let age_ms = cx.now.wall.saturating_sub(record.info.first_seen);
+        let now = cx.now.wall;
+        let (age_ms, lease_ms) =
+            (now.saturating_sub(record.info.first_seen), Lease::Old(record.info.renewed).age_ms(now));
         let (to, away): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
             record.lack.iter().partition(|node| cx.responsive(**node));
         // They come back, or the map changes.
@@ -64,7 +66,7 @@ impl Repair {
             let block_info = AttachedBlock::from(&block);
             let store = |request| {
                 let (block, more) = (block_info, false);
-                Message::Store(StoreRequest { request, map, redundancy, age_ms, receipt, more, block })
+                Message::Store(StoreRequest { request, map, redundancy, age_ms, lease_ms, receipt, more, block })
             };
             let block = (block.clone(), TrafficClass::Repair);
             cx.ask_with(to, Waiter::Repair(RepairToken::Store(id)), store, Some(block));

@@ -41,7 +41,8 @@ impl Case {
     fn list(&mut self, len: u32) {
         let redundancies = vec![Redundancy::Replicas(3)];
         let (id, first_seen) = (self.block.id(), self.cx.now.wall - 700);
-        let info = RecordInfo { id, len, redundancies, first_seen, renewed: 0, receipt: self.receipt() };
+        let renewed = first_seen + 300;
+        let info = RecordInfo { id, len, redundancies, first_seen, renewed, receipt: self.receipt() };
         self.repair.on_listed(&mut self.cx, vec![info]);
     }
 
@@ -89,6 +90,19 @@ fn the_other_assigned_holders_are_asked_and_nothing_is_sent_where_nothing_is_mis
     assert!(asked(&mut case.cx).is_empty());
     case.check_ended(false);
     assert!(!case.repair.is_running() && case.repair.sent() == 0);
+}
+
+#[test]
+fn a_scan_renews_no_lease() {
+    let mut case = Case::new(0);
+    case.repair.on_due(&mut case.cx, &mut case.log);
+    asked(&mut case.cx);
+    case.list(4);
+    let questions: Vec<bool> = crate::engine::test_kit::sent(&mut case.cx)
+        .into_iter()
+        .filter_map(|(_, message)| if let Message::Have(have) = message { Some(have.renew) } else { None })
+        .collect();
+    assert_eq!(questions, [false, false], "of a calm pool nothing is written");
 }
 
 #[test]
@@ -353,7 +367,7 @@ fn only_the_card_of_a_peer_that_took_nothing_before_has_it_checked() {
 }
 
 #[test]
-fn an_age_travels_with_its_block() {
+fn an_age_and_a_lease_travel_with_their_block() {
     let mut case = Case::new(0);
     case.scan();
     case.say(1, Possession::Yes);
@@ -364,7 +378,7 @@ fn an_age_travels_with_its_block() {
         Message::Store(store) => Some(store),
         _ => None,
     });
-    assert_eq!(store.map(|store| (store.age_ms, store.receipt)), Some((700, case.receipt())));
+    assert_eq!(store.map(|store| (store.age_ms, store.lease_ms, store.receipt)), Some((700, 400, case.receipt())));
 }
 
 #[test]

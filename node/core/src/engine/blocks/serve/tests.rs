@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::blocks::kit::{RECEIPT, asked, block, block_at, connect_all, fill, order, sealed, sealed_at};
 use crate::engine::blocks::{Budgets, Repair};
 use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pool, sent};
-use crate::seam::Effect;
+use crate::seam::{Effect, Lease};
 
 const REDUNDANCY: Redundancy = Redundancy::Replicas(3);
 
@@ -23,6 +23,7 @@ fn store_request(cx: &Context, block: &Block) -> StoreRequest {
         map: cx.map_digest,
         redundancy: REDUNDANCY,
         age_ms: 400,
+        lease_ms: 300,
         receipt: BlockReceipt::sign(cx.pool, &pool::key(1), block.id()),
         more: true,
         block: AttachedBlock::from(block),
@@ -42,10 +43,12 @@ fn a_block_is_kept_as_old_as_it_came_on_the_disk_that_placement_chose() {
         BlockPayload::Block(block.clone()),
     );
     let asked = asked_of_disk(&mut cx);
-    let [(DiskRequest::Write { block: kept, first_seen, receipt, disk, more: true, .. }, waiter)] = &asked[..] else {
+    let [(DiskRequest::Write { block: kept, first_seen, lease, receipt, disk, more: true, .. }, waiter)] = &asked[..]
+    else {
         panic!("{asked:?}")
     };
     assert_eq!((kept, *first_seen, *receipt), (&block, cx.now.wall - 400, request.receipt));
+    assert_eq!(*lease, Lease::Old(cx.now.wall - 300));
     assert_eq!(*disk, Some(cx.disks[0].id));
     assert_eq!(*waiter, Waiter::Serve(ServeToken::Store { to: peer, request: 5 }));
 }
