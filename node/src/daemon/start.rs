@@ -248,6 +248,10 @@ async fn open_store(
             // The loop ended before the store: it will not miss this.
             drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
         }
+        StoreNotice::Changed(changes) => {
+            let done = fsdfs_core::seam::DiskDone::Changed(changes);
+            drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
+        }
         StoreNotice::LogCopy { entries, .. } => {
             let done = fsdfs_core::seam::DiskDone::LogCopy(entries);
             drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));

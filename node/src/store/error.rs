@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use fsdfs_core::seam::{DiskCondition, DiskState};
+use fsdfs_core::seam::{CopyChange, DiskCondition, DiskState};
 use fsdfs_proto::codec::FormatError;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId, PoolId};
 use fsdfs_proto::record::LogEntry;
@@ -72,6 +72,9 @@ pub enum StoreNotice {
     /// Disks came, went, filled up: for the engine.
     #[error("{} of this node's disks serve", .0.len())]
     Disks(Vec<DiskState>),
+    /// Copies came, went or were amended, durably: for the engine.
+    #[error("{} copies changed", .0.len())]
+    Changed(Vec<CopyChange>),
     /// What the copy of the log holds on a disk that was not there at the start: for the engine.
     #[error("the copy of the log on {} has {} entries", path.display(), entries.len())]
     LogCopy { path: PathBuf, entries: Vec<LogEntry> },

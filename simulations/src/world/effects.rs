@@ -105,6 +105,10 @@ impl World {
             // A copy that was confirmed in good faith a moment ago is quarantined.
             self.observe(Observed::DisksDisturbed { machine });
         }
+        let changes = self.machines[machine].store.take_changes();
+        if !changes.is_empty() {
+            self.input(machine, Input::Disk { token: Token::UNASKED, done: DiskDone::Changed(changes) });
+        }
         if let Some(token) = token {
             self.input(machine, Input::Disk { token, done });
         }

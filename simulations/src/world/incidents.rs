@@ -46,6 +46,8 @@ impl World {
         self.machines[id].inbox.clear();
         self.machines[id].frozen = false;
         self.finish_some(id, process.pending.into_values().map(|(request, _)| request));
+        // Nobody is there to be told.
+        self.machines[id].store.take_changes();
         if self.has_bug(SeededBug::ForgetAppended) {
             self.machines[id].store.forget_last();
         }

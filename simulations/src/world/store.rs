@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_core::seam::{DiskCondition, DiskDone, DiskRequest, DiskState, Lease, ReadDone, WriteDone};
+use fsdfs_core::seam::{
+    CopyChange, CopyState, DiskCondition, DiskCopy, DiskDone, DiskRequest, DiskState, Lease, ReadDone, WriteDone,
+};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
@@ -25,6 +27,8 @@ pub struct MachineStore {
     pub(crate) renewed: u64,
     /// Leases that were renewed: records of them, as a store writes that takes none for fresh.
     pub leases_renewed: u64,
+    /// What changed since it was last taken.
+    pub(crate) changes: Vec<CopyChange>,
 }
 
 /// One storage folder.
@@ -160,6 +164,17 @@ impl MachineStore {
         }
     }
 
+    /// What changed since this was last asked, in order.
+    pub fn take_changes(&mut self) -> Vec<CopyChange> {
+        std::mem::take(&mut self.changes)
+    }
+
+    fn note(&mut self, disk: DiskId, before: Option<DiskCopy>, after: Option<DiskCopy>) {
+        if before != after {
+            self.changes.push(CopyChange { disk, before, after });
+        }
+    }
+
     /// What each log got last was not durable after all: as much as stands in the page cache between two syncs.
     pub fn forget_last(&mut self) {
         for log in self.disks.iter_mut().map(|disk| &mut disk.log).chain([&mut self.home]) {
@@ -187,10 +202,10 @@ impl MachineStore {
 
     /// A copy of a block that is here brings its redundancy and its age, and renews nothing.
     fn add(&mut self, copy: &RecordInfo) -> bool {
-        let Some(record) = self.record_mut(copy.id) else { return false };
-        add_redundancy(&mut record.info.redundancies, copy.redundancies[0]);
-        record.info.first_seen = record.info.first_seen.min(copy.first_seen);
-        true
+        self.amend(copy.id, |record| {
+            add_redundancy(&mut record.info.redundancies, copy.redundancies[0]);
+            record.info.first_seen = record.info.first_seen.min(copy.first_seen);
+        })
     }
 
     /// What was set aside is replaced with all that is known of it.
@@ -199,7 +214,7 @@ impl MachineStore {
         let is_damaged = |disk: &&SimulatedDisk| !disk.fails && disk.set_aside.contains_key(&id);
         let damaged = self.disks.iter().find(is_damaged).map(|disk| (disk.id, disk.set_aside[&id].clone()));
         match damaged {
-            Some((disk, info)) if self.record_mut(id).is_none() => self.append(block, info, Some(disk)),
+            Some((disk, info)) if !self.amend(id, |_| {}) => self.append(block, info, Some(disk)),
             _ => WriteDone::Already,
         }
     }
@@ -210,7 +225,9 @@ impl MachineStore {
         }
         let chosen = self.disks.iter_mut().filter(|other| other.has_room(info.len.into()));
         let Some(target) = chosen.max_by_key(|other| Some(other.id) == disk) else { return WriteDone::Full };
-        if let Some(before) = target.set_aside.remove(&info.id) {
+        let quarantined = target.set_aside.remove(&info.id);
+        let before = quarantined.as_ref().map(damaged);
+        if let Some(before) = quarantined {
             // Who put it first is not changed by whoever brings another copy.
             info.receipt = before.receipt;
             info.first_seen = info.first_seen.min(before.first_seen);
@@ -219,24 +236,34 @@ impl MachineStore {
             }
         }
         let (written, renewal) = (self.renewed, self.renewed);
+        let (disk, after) = (target.id, held(&info));
         target.records.insert(info.id, DiskRecord { block: block.clone(), info, written, renewal, damaged: false });
+        self.note(disk, before, Some(after));
         WriteDone::New
     }
 
     fn read(&mut self, id: BlockId) -> ReadDone {
         let mut worst = ReadDone::No;
+        let mut changed = Vec::new();
         for disk in &mut self.disks {
             match disk.records.get(&id) {
                 Some(_) if disk.fails => worst = ReadDone::Failed,
                 Some(record) if record.damaged => {
                     let record = disk.records.remove(&id).expect("looked up above");
+                    changed.push((disk.id, held(&record.info), damaged(&record.info)));
                     disk.set_aside.insert(id, record.info);
                     disk.quarantined += 1;
                     worst = ReadDone::Damaged;
                 }
-                Some(record) => return ReadDone::Found(record.block.clone()),
+                Some(record) => {
+                    worst = ReadDone::Found(record.block.clone());
+                    break;
+                }
                 None => {}
             }
+        }
+        for (disk, before, after) in changed {
+            self.note(disk, Some(before), Some(after));
         }
         worst
     }
@@ -244,18 +271,28 @@ impl MachineStore {
     fn have(&mut self, id: BlockId, renew: Option<Redundancy>, wall: u64) -> Possession {
         self.renewed += u64::from(renew.is_some());
         let renewal = self.renewed;
-        let Some(record) = self.record_mut(id) else { return Possession::No };
-        if let Some(redundancy) = renew {
-            record.info.renewed = wall;
-            record.renewal = renewal;
-            add_redundancy(&mut record.info.redundancies, redundancy);
-            self.leases_renewed += 1;
-        }
-        Possession::Yes
+        let is_here = self.amend(id, |record| {
+            if let Some(redundancy) = renew {
+                record.info.renewed = wall;
+                record.renewal = renewal;
+                add_redundancy(&mut record.info.redundancies, redundancy);
+            }
+        });
+        self.leases_renewed += u64::from(is_here && renew.is_some());
+        if is_here { Possession::Yes } else { Possession::No }
     }
 
-    fn record_mut(&mut self, id: BlockId) -> Option<&mut DiskRecord> {
-        self.disks.iter_mut().filter(|disk| !disk.fails).find_map(|disk| disk.records.get_mut(&id))
+    /// Changes what is known of a block on the first disk that has it, and says whether there is one.
+    fn amend(&mut self, id: BlockId, change: impl FnOnce(&mut DiskRecord)) -> bool {
+        let mut disks = self.disks.iter_mut().filter(|disk| !disk.fails);
+        let Some((disk, record)) = disks.find_map(|disk| Some((disk.id, disk.records.get_mut(&id)?))) else {
+            return false;
+        };
+        let before = held(&record.info);
+        change(record);
+        let after = held(&record.info);
+        self.note(disk, Some(before), Some(after));
+        true
     }
 
     fn list(&self, after: Option<BlockId>, max: usize) -> Vec<RecordInfo> {
@@ -278,6 +315,14 @@ impl MachineStore {
         }
         !self.home_fails
     }
+}
+
+fn held(info: &RecordInfo) -> DiskCopy {
+    DiskCopy { info: info.clone(), state: CopyState::Held }
+}
+
+fn damaged(info: &RecordInfo) -> DiskCopy {
+    DiskCopy { info: info.clone(), state: CopyState::Damaged }
 }
 
 fn len_of(block: &Block) -> u32 {

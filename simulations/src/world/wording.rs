@@ -101,6 +101,7 @@ fn disk(request: &DiskRequest) -> String {
 fn disk_done(done: &DiskDone) -> String {
     match done {
         DiskDone::Read(ReadDone::Found(block)) => format!("found {:?}", block.id()),
+        DiskDone::Changed(changes) => format!("{} changes", changes.len()),
         DiskDone::List(infos) => format!("list of {}", infos.len()),
         other => format!("{other:?}"),
     }

@@ -208,3 +208,28 @@ fn a_calm_pool_renews_no_lease_and_a_new_copy_keeps_the_old_one() {
     assert!(after.1 < newest + 10_000, "{} ms younger", after.1 - newest);
     fine(&mut world);
 }
+
+#[test]
+fn the_status_tells_at_any_moment_who_put_what_lies_on_a_node() {
+    let mut world = pool(45, 4);
+    let on_disk = |world: &World, id: MachineId| -> u64 {
+        let disks = world.machines[id].store.disks.iter();
+        disks.flat_map(|disk| disk.records.values()).map(|record| u64::from(record.info.len)).sum()
+    };
+    let told = |world: &mut World, id: MachineId| -> u64 {
+        match world.wait(id, UserOperation::Status) {
+            OperationEnd::Status(status) => status.charged.iter().map(|(_, bytes)| bytes).sum(),
+            other => panic!("no status: {other:?}"),
+        }
+    };
+    world.run(60);
+    for file in 0..5 {
+        put(&mut world, file % 4, &format!("films/{file}"), 20_000);
+        // Long before the next scan.
+        world.run(2);
+        for id in 0..4 {
+            assert_eq!(told(&mut world, id), on_disk(&world, id), "node {id} after {file}");
+        }
+    }
+    fine(&mut world);
+}

@@ -196,7 +196,9 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
             engine.locates.on_own_have(cx, op, &answers);
         }
         (Waiter::Inventory(op), DiskDone::List(records)) => engine.inventories.on_own_page(cx, op, &records),
-        (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => engine.repair.on_listed(cx, records),
+        (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => {
+            engine.repair.on_listed(cx, &mut engine.holdings, records);
+        }
         (Waiter::Repair(RepairToken::Read(id)), DiskDone::Read(done)) => {
             engine.repair.on_read(cx, &mut engine.gets, log, id, done);
         }

@@ -4,7 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::Locates;
 use super::blocks::{
-    Audits, BackgroundMachines, BlockServer, Budgets, Gets, Inventories, Puts, Relays, Repair, ReplicationLog,
+    Audits, BackgroundMachines, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, ReplicationLog,
     background_machines,
 };
 use super::context::{Context, Identity};
@@ -66,7 +66,7 @@ pub struct Engine {
     pub(super) gets: Gets,
     pub(super) server: BlockServer,
     pub(super) relays: Relays,
-    pub(super) budgets: Budgets,
+    pub(super) holdings: Holdings,
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
     pub(super) audits: Audits,
@@ -103,7 +103,7 @@ impl Engine {
             gets: Gets::default(),
             server: BlockServer,
             relays: Relays::default(),
-            budgets: Budgets::default(),
+            holdings: Holdings::default(),
             replication: ReplicationLog::default(),
             repair: Repair::default(),
             audits: Audits::default(),

@@ -37,8 +37,8 @@ use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::report::Notice;
 use crate::seam::{
-    BlockPayload, Command, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Lease, Now, OpId,
-    PeerEvent, QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
+    BlockPayload, Command, CopyChange, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Lease,
+    Now, OpId, PeerEvent, QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
 };
 
 pub use self::machines::Engine;
@@ -66,6 +66,7 @@ impl Engine {
             Input::Message { from, message, payload } => self.on_message(from, message, payload),
             Input::Peer { node, event } => self.on_peer(node, event),
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => self.on_disks(disks),
+            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Changed(changes) } => self.on_copies(&changes),
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::LogCopy(entries) } => {
                 self.gossip.on_log_copy(&mut self.cx, entries);
             }
@@ -278,8 +279,9 @@ impl Engine {
             Command::Status => {
                 let (repair, replication, relays) = (&self.repair, &self.replication, &self.relays);
                 let (liveness, heads, gossip) = (&self.liveness, &self.heads, &self.gossip);
-                let (keys, audits) = (&self.key_ring, &self.audits);
-                let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays };
+                let (keys, audits, holdings) = (&self.key_ring, &self.audits, &self.holdings);
+                let parts =
+                    StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays, holdings };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }
@@ -346,11 +348,11 @@ impl Engine {
             }
             Message::Store(store) => {
                 self.sync.compare_maps(cx, from, store.map);
-                self.server.on_store(cx, (&mut self.budgets, &self.repair), (from, &store), payload);
+                self.server.on_store(cx, &self.holdings, (from, &store), payload);
             }
             Message::RelayedStore(store) => {
                 self.sync.compare_maps(cx, store.origin, store.map);
-                self.relays.on_store(cx, (&mut self.budgets, &self.repair), (from, store), payload);
+                self.relays.on_store(cx, &self.holdings, (from, store), payload);
             }
             Message::NotRelayed(not) => self.puts.on_not_relayed(cx, from, &not.requests),
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
@@ -534,6 +536,16 @@ impl Engine {
         }
     }
 
+    /// The store says what changed on its disks. What was found damaged there is replaced now, whoever came across it.
+    fn on_copies(&mut self, changes: &[CopyChange]) {
+        for change in changes {
+            self.holdings.on_changed(change);
+            if let Some(id) = change.id().filter(|_| change.is_damage()) {
+                self.gets.read_repair(&mut self.cx, &mut self.replication, id);
+            }
+        }
+    }
+
     fn on_timer(&mut self, timer: Timer) {
         let (cx, log) = (&mut self.cx, &mut self.replication);
         match timer {
@@ -573,7 +585,7 @@ impl Engine {
                 }
             }
             Timer::Relays => self.puts.on_relays_due(cx),
-            Timer::Repair => self.repair.on_due(cx, log),
+            Timer::Repair => self.repair.on_due(cx, &mut self.holdings, log),
             Timer::Audit => self.audits.on_due(cx),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }

@@ -108,8 +108,55 @@ pub enum DiskDone {
     Logged(bool),
     /// Unasked: disks came, went, filled up, or started over.
     Disks(Vec<DiskState>),
+    /// Unasked: what changed on a disk, in the order in which it became durable. It is said before any list has it. Of a disk that
+    /// came, or whose index was rebuilt, nothing is said: it is listed.
+    Changed(Vec<CopyChange>),
     /// Unasked: what the copy of the log holds on a disk that was not there at the start.
     LogCopy(Vec<LogEntry>),
+}
+
+/// A copy of a block on one disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskCopy {
+    /// What is known of it.
+    pub info: RecordInfo,
+    /// Whether it counts.
+    pub state: CopyState,
+}
+
+/// Whether a copy counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// It is here, as far as anybody knows before it is read.
+    Held,
+    /// About to be deleted: read, but said not to be here.
+    Condemned,
+    /// Its bytes do not fit its id.
+    Damaged,
+}
+
+/// What became of a copy: it came (nothing before), it went (nothing after), or something about it was amended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyChange {
+    /// Where.
+    pub disk: DiskId,
+    /// Until now.
+    pub before: Option<DiskCopy>,
+    /// From now on, durably.
+    pub after: Option<DiskCopy>,
+}
+
+impl CopyChange {
+    /// The block; none if nothing was and nothing is.
+    pub fn id(&self) -> Option<BlockId> {
+        self.after.as_ref().or(self.before.as_ref()).map(|copy| copy.info.id)
+    }
+
+    /// Whether a good copy turned out to be none.
+    pub fn is_damage(&self) -> bool {
+        let is_damaged = |copy: &Option<DiskCopy>| copy.as_ref().is_some_and(|copy| copy.state == CopyState::Damaged);
+        is_damaged(&self.after) && !is_damaged(&self.before)
+    }
 }
 
 /// What became of a write.

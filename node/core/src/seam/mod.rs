@@ -13,7 +13,7 @@ pub use crate::report::{DiskCondition, DiskState};
 pub use command::{
     Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply, RulesChange,
 };
-pub use disk::{DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
+pub use disk::{CopyChange, CopyState, DiskCopy, DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
 pub use effect::{Effect, TrafficClass};
 pub use input::{BlockPayload, Input, Now, PeerEvent, PeerPath};
 pub use token::Token;

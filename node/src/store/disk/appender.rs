@@ -237,6 +237,8 @@ impl Appender {
                 left.rejected.extend(run.writes.into_iter().map(|(write, _)| (write, why)));
                 return;
             }
+            // Before anybody can find them in a list, so that whoever counts lists knows what they have in common.
+            (self.disk.notices)(StoreNotice::Changed(batch.copies()));
             match batch.apply() {
                 Ok(watermark) => self.watermark = watermark,
                 // The records are durable all the same: only finding them has to wait.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use fsdfs_core::seam::{CopyChange, CopyState, DiskCopy};
 use fsdfs_proto::codec::{CanonicalCodec, FormatError, decode, encode};
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::Redundancy;
@@ -132,6 +133,16 @@ impl IndexEntry {
         RecordInfo { id, len, redundancies: self.redundancies.clone(), first_seen, renewed, receipt }
     }
 
+    /// What the engine is told when it changes.
+    pub fn copy(&self, id: BlockId) -> DiskCopy {
+        let state = match self.flags {
+            0 => CopyState::Held,
+            flags if flags & Self::DAMAGED != 0 => CopyState::Damaged,
+            _ => CopyState::Condemned,
+        };
+        DiskCopy { info: self.info(id), state }
+    }
+
     /// Value in the index, with a checksum over key and value: an engine that returns another key's value or flips a bit
     /// is found out.
     pub fn to_value(&self, id: &BlockId) -> Vec<u8> {
@@ -176,6 +187,8 @@ pub(crate) struct PlacedRecord {
 pub(crate) struct IndexBatch<'a> {
     index: &'a dyn BlockIndex,
     changes: IndexChanges,
+    /// What is in the index of the blocks that change.
+    before: IndexChanges,
     /// As it will be.
     pub watermark: IndexWatermark,
 }
@@ -183,7 +196,7 @@ pub(crate) struct IndexBatch<'a> {
 impl<'a> IndexBatch<'a> {
     /// Begins with the index as it is.
     pub fn new(index: &'a dyn BlockIndex, watermark: IndexWatermark) -> Self {
-        Self { index, changes: IndexChanges::new(), watermark }
+        Self { index, changes: IndexChanges::new(), before: IndexChanges::new(), watermark }
     }
 
     /// The entry, as the changes so far leave it.
@@ -223,9 +236,22 @@ impl<'a> IndexBatch<'a> {
                 watermark.blocks += 1;
                 watermark.live_bytes += come.record_bytes();
             }
+            self.before.entry(id).or_insert(before);
             self.changes.insert(id, after);
         }
         Ok(())
+    }
+
+    /// What the changes mean for the copies on the disk.
+    pub fn copies(&self) -> Vec<CopyChange> {
+        let disk = self.watermark.disk;
+        let copy = |id: &BlockId, entry: &Option<IndexEntry>| entry.as_ref().map(|entry| entry.copy(*id));
+        let change = |(id, after)| CopyChange {
+            disk,
+            before: self.before.get(id).and_then(|before| copy(id, before)),
+            after: copy(id, after),
+        };
+        self.changes.iter().map(change).collect()
     }
 
     /// Hands all changes to the index. Call it only when the records are durable.

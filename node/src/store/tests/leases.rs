@@ -1,10 +1,12 @@
-//! What renews a lease: a put, and nothing else. Copies keep the lease of what they are copies of, also over power cuts.
+//! What renews a lease: a put, and nothing else. Copies keep the lease of what they are copies of, also over power cuts. And what is
+//! told when copies change.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fsdfs_core::seam::{DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
+use fsdfs_core::seam::{CopyState, DiskCopy, DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -113,6 +115,22 @@ fn a_copy_revives_what_is_condemned_with_its_own_lease() {
     let entry = entry(&mut rig, condemned.id());
     assert!(entry.is_held());
     assert_eq!(entry.renewed, renewed, "not that of its condemnation");
+}
+
+#[test]
+fn every_change_is_told_with_what_was_before() {
+    let mut rig = StoreRig::new();
+    super::cuts::workload(&mut rig);
+    let damaged = block(1, 700).id();
+    let IndexEntry { segment, offset, .. } = entry(&mut rig, damaged);
+    rig.commit(vec![DiskJob::Quarantine { id: damaged, segment, offset }]);
+    let index = rig.appender().disk.index().unwrap();
+    let there: BTreeMap<BlockId, DiskCopy> =
+        index.list(None, 1_000).unwrap().into_iter().map(|(id, entry)| (id, entry.copy(id))).collect();
+    let (told, unexpected) = rig.told.lock().unwrap().clone();
+    assert_eq!((told.len(), unexpected), (10, Vec::new()));
+    assert_eq!(told, there);
+    assert_eq!(told[&damaged].state, CopyState::Damaged);
 }
 
 fn ask(store: &Store, request: DiskRequest) -> DiskDone {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use fsdfs_core::seam::{DiskDone, Lease, ReadDone, WriteDone};
+use fsdfs_core::seam::{CopyChange, DiskCopy, DiskDone, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, NodeId, PoolId, Signature, Writer};
 use fsdfs_proto::message::{Possession, Redundancy};
@@ -158,11 +158,16 @@ impl PromisedBlock {
     }
 }
 
+/// See [`StoreRig::told`].
+pub type ToldCopies = (BTreeMap<BlockId, DiskCopy>, Vec<CopyChange>);
+
 /// The writing half of one disk and the log of the home folder.
 pub struct StoreRig {
     pub file_system: FakeFileSystem,
     pub indexes: Arc<MemoryIndexes>,
     pub notices: Arc<Mutex<Vec<StoreNotice>>>,
+    /// What lies on the disk by the changes that were told, and those that did not follow what was told before.
+    pub told: Arc<Mutex<ToldCopies>>,
     pub promised: PromisedBlock,
     pub now: u64,
     pub quota: u64,
@@ -175,6 +180,7 @@ impl StoreRig {
             file_system: FakeFileSystem::default(),
             indexes: Arc::default(),
             notices: Arc::default(),
+            told: Arc::default(),
             promised: PromisedBlock::default(),
             now: 1_000 * DAY,
             quota: 1 << 30,
@@ -187,6 +193,7 @@ impl StoreRig {
         Self {
             file_system: self.file_system.fork(),
             indexes: Arc::new(self.indexes.rewound(0)),
+            told: Arc::new(Mutex::new(self.told.lock().unwrap().clone())),
             promised: self.promised.clone(),
             now: self.now,
             quota: self.quota,
@@ -202,12 +209,15 @@ impl StoreRig {
         let home_error = |error| StoreError::Home { path: "/home".into(), error };
         create_dir(&*file_system, &config.home).map_err(home_error)?;
         let (home, mut entries) = LogFolder::open(file_system.clone(), "/home/log".into()).map_err(home_error)?;
-        let notices = self.notices.clone();
+        let (notices, told) = (self.notices.clone(), self.told.clone());
         let opener = DiskOpener {
             file_system,
             indexes: self.indexes.clone(),
             config: &config,
-            notices: Arc::new(move |notice| notices.lock().unwrap().push(notice)),
+            notices: Arc::new(move |notice| match notice {
+                StoreNotice::Changed(changes) => changes.into_iter().for_each(|change| follow(&told, change)),
+                other => notices.lock().unwrap().push(other),
+            }),
             counters: Arc::new(StoreCounters::default()),
         };
         let (mut appender, _, copied) =
@@ -349,9 +359,29 @@ impl StoreRig {
     #[track_caller]
     pub fn check_started(&mut self, context: &str) {
         self.check(context);
+        let told = self.told.lock().unwrap().0.clone();
+        for (id, told) in told {
+            let entry =
+                self.appender().disk.look_up(&id).unwrap().unwrap_or_else(|| panic!("{context}: {id:?} is lost"));
+            let copy = entry.copy(id);
+            assert_eq!(copy.state, told.state, "{context}");
+            assert!(copy.info.renewed >= told.info.renewed, "{context}: a renewal that was told is lost");
+        }
         for entry in &self.promised.log {
             assert!(self.entries().contains(entry), "{context}: {entry:?} is lost");
         }
+    }
+}
+
+fn follow(told: &Mutex<ToldCopies>, change: CopyChange) {
+    let mut told = told.lock().unwrap();
+    let id = change.id().unwrap();
+    let before = match change.after.clone() {
+        Some(copy) => told.0.insert(id, copy),
+        None => told.0.remove(&id),
+    };
+    if before != change.before {
+        told.1.push(change);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fsdfs_proto::identity::card_flag;
 use fsdfs_proto::ids::{BlockId, NodeId};
 
-use crate::engine::blocks::{Audits, Relays, Repair, ReplicationLog};
+use crate::engine::blocks::{Audits, Holdings, Relays, Repair, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::facts::{Gossip, KeyRing, Liveness};
 use crate::engine::volume::LocalHeads;
@@ -37,6 +37,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub keys: &'a KeyRing,
     /// What was passed on for others.
     pub relays: &'a Relays,
+    /// What lies on the disks.
+    pub holdings: &'a Holdings,
 }
 
 /// What placement reads now, with the digest by which two nodes see whether they agree.
@@ -63,7 +65,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         repair_sent: repair.sent(),
         repair_running: repair.is_running(),
         passed_on_bytes: parts.relays.passed_on().values().sum(),
-        charged: repair.charged().iter().map(|(node, bytes)| (*node, *bytes)).collect(),
+        charged: parts.holdings.counted(),
         replication_margin: replication.margin().map(|margin| proven_margin(margin, unproven.len(), cx.copies())),
         unverified: unproven.into_iter().map(|node| cx.name_of(node)).collect(),
         clock_off_min: cx.clock_off_ms() / 60_000,

@@ -4,44 +4,25 @@
 //! holder does by the same facts. Copies of what was stored before are completed all the same, up to several times as much: a
 //! rule that is made later takes no copy from anybody.
 
-use std::collections::BTreeMap;
-
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::StoreRequest;
 use fsdfs_proto::volume::{self, BlockKind};
 
-use super::Repair;
+use super::Holdings;
 use crate::engine::context::Context;
 use crate::limits::{BUDGET_REPAIR_FACTOR, BUDGET_SLACK_BYTES};
 
-/// What others brought since this node went through its records last.
-#[derive(Default)]
-pub(in crate::engine) struct Budgets {
-    since: BTreeMap<NodeId, u64>,
-    /// The scan since which it is counted.
-    scan: u64,
-}
-
-impl Budgets {
-    /// Whether a block that a member brings is within the budget of whoever it is charged to.
-    pub fn allows(&mut self, cx: &Context, repair: &Repair, store: &StoreRequest, block: &Block) -> bool {
-        let budget = cx.facts.rules().member_bytes_max;
-        let member = store.receipt.member;
-        if budget == 0 || member == cx.me {
-            return true;
-        }
-        if self.scan != repair.scans() {
-            (self.since, self.scan) = (BTreeMap::new(), repair.scans());
-        }
-        let len = block.bytes().len() as u64;
-        let since = self.since.entry(member).or_default();
-        let used = repair.charged().get(&member).copied().unwrap_or_default().saturating_add(*since);
-        let allowed = allowed(part(cx, budget), is_file(block), store.age_ms > 0);
-        let fits = used.saturating_add(len) <= allowed;
-        *since = since.saturating_add(if fits { len } else { 0 });
-        fits
+/// Whether a block that a member brings is within the budget of whoever it is charged to. What is on its way to the disk is not counted
+/// yet; it is less than the slack.
+pub(super) fn is_within_budget(cx: &Context, holdings: &Holdings, store: &StoreRequest, block: &Block) -> bool {
+    let budget = cx.facts.rules().member_bytes_max;
+    let member = store.receipt.member;
+    if budget == 0 || member == cx.me {
+        return true;
     }
+    let used = holdings.charged().get(&member).copied().unwrap_or_default();
+    let allowed = allowed(part(cx, budget), is_file(block), store.age_ms > 0);
+    used.saturating_add(block.bytes().len() as u64) <= allowed
 }
 
 /// This node's part of a budget for all disks: as much as placement gives it of what is put.
@@ -72,8 +53,10 @@ fn is_file(block: &Block) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use fsdfs_proto::ids::{BlockId, Signature};
     use fsdfs_proto::message::{AttachedBlock, Redundancy};
     use fsdfs_proto::receipt::BlockReceipt;
+    use fsdfs_proto::record::RecordInfo;
 
     use super::*;
     use crate::engine::blocks::kit::sealed;
@@ -90,7 +73,7 @@ mod tests {
         cx
     }
 
-    fn brings(cx: &Context, budgets: &mut Budgets, (member, number, age_ms): (u8, u32, u64)) -> bool {
+    fn brings(cx: &Context, holdings: &Holdings, (member, number, age_ms): (u8, u32, u64)) -> bool {
         let block = sealed(number);
         let store = StoreRequest {
             request: 1,
@@ -102,39 +85,47 @@ mod tests {
             more: false,
             block: AttachedBlock::from(&block),
         };
-        budgets.allows(cx, &Repair::default(), &store, &block)
+        is_within_budget(cx, holdings, &store, &block)
     }
+
+    /// Node 1 put so many bytes.
+    fn charged(bytes: u64) -> Holdings {
+        let mut holdings = Holdings::default();
+        holdings.begin_count();
+        let receipt = BlockReceipt { member: node(1), signature: Signature([0; 64]) };
+        let record = |number: u64, len: u64| RecordInfo {
+            id: BlockId([&[0; 24][..], &number.to_be_bytes()].concat().try_into().expect("32")),
+            len: len.try_into().expect("a part of a gibibyte"),
+            redundancies: vec![Redundancy::Replicas(3)],
+            first_seen: 0,
+            renewed: 0,
+            receipt,
+        };
+        let page: Vec<RecordInfo> =
+            (0..bytes.div_ceil(GIB)).map(|number| record(number, (bytes - number * GIB).min(GIB))).collect();
+        holdings.on_page(&page, true);
+        holdings
+    }
+
+    const GIB: u64 = 1 << 30;
 
     #[test]
     fn without_a_rule_a_member_may_use_the_whole_pool() {
-        let (cx, mut budgets) = (pool(0), Budgets::default());
-        budgets.since.insert(node(1), u64::MAX);
-        assert!(brings(&cx, &mut budgets, (1, 1, 0)));
+        assert!(brings(&pool(0), &charged(1_000 * GIB), (1, 1, 0)));
     }
 
     #[test]
     fn of_a_budget_each_holder_takes_its_part() {
-        let (cx, mut budgets) = (pool(3 << 30), Budgets::default());
-        let part = part(&cx, 3 << 30);
-        assert!(part.abs_diff(1 << 30) < 1 << 10, "{part}");
+        let cx = pool(3 * GIB);
+        let part = part(&cx, 3 * GIB);
+        assert!(part.abs_diff(GIB) < 1 << 10, "{part}");
         let full = allowed(part, true, false);
-        budgets.since.insert(node(1), full - 1);
-        assert!(!brings(&cx, &mut budgets, (1, 1, 0)), "it is used up");
-        assert!(brings(&cx, &mut budgets, (2, 1, 0)), "others have theirs");
-        assert!(brings(&cx, &mut budgets, (1, 1, 1)), "copies of what was there are completed");
-        assert!(brings(&cx, &mut budgets, (0, 1, 0)), "its own disk is its own");
-        budgets.since.insert(node(1), full * BUDGET_REPAIR_FACTOR);
-        assert!(!brings(&cx, &mut budgets, (1, 1, 1)), "but not everything that calls itself old");
-    }
-
-    #[test]
-    fn what_comes_counts_until_the_records_are_counted_again() {
-        let (cx, mut budgets) = (pool(1), Budgets::default());
-        let len = sealed(1).bytes().len() as u64;
-        assert!(brings(&cx, &mut budgets, (1, 1, 0)));
-        assert_eq!(budgets.since[&node(1)], len);
-        budgets.scan = 7;
-        assert!(brings(&cx, &mut budgets, (1, 2, 0)));
-        assert_eq!(budgets.since[&node(1)], sealed(2).bytes().len() as u64);
+        let holdings = charged(full - 1);
+        assert!(!brings(&cx, &holdings, (1, 1, 0)), "it is used up");
+        assert!(brings(&cx, &holdings, (2, 1, 0)), "others have theirs");
+        assert!(brings(&cx, &holdings, (1, 1, 1)), "copies of what was there are completed");
+        assert!(brings(&cx, &holdings, (0, 1, 0)), "its own disk is its own");
+        let holdings = charged(full * BUDGET_REPAIR_FACTOR);
+        assert!(!brings(&cx, &holdings, (1, 1, 1)), "but not everything that calls itself old");
     }
 }

@@ -7,6 +7,7 @@ mod budget;
 mod cache;
 mod get;
 mod hints;
+mod holdings;
 mod inventory;
 #[cfg(test)]
 mod kit;
@@ -18,8 +19,8 @@ mod serve;
 
 pub(super) use audit::Audits;
 pub(super) use background::{Answer, BackgroundMachines};
-pub(super) use budget::Budgets;
 pub(super) use get::Gets;
+pub(super) use holdings::Holdings;
 pub(super) use inventory::Inventories;
 pub(super) use put::{PutItem, Puts};
 pub(super) use relay::Relays;

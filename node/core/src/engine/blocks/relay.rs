@@ -11,8 +11,9 @@ use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::meeting::{NotRelayed, RelayedStore, RelayedStoreReply};
 use fsdfs_proto::message::{Message, StoreOutcome, StoreRequest};
 
+use super::Holdings;
 use super::accept::{accepted_block, write_of};
-use super::{Budgets, Repair};
+use super::budget::is_within_budget;
 use crate::engine::context::Context;
 use crate::limits::{RELAY_BLOCKS_WAITING_MAX, RELAY_BYTES_WAITING_MAX};
 use crate::seam::{BlockPayload, PeerPath, RelayedBlock, ServeToken, TrafficClass, Waiter};
@@ -37,7 +38,7 @@ impl Relays {
     pub fn on_store(
         &mut self,
         cx: &mut Context,
-        (budgets, repair): (&mut Budgets, &Repair),
+        holdings: &Holdings,
         (from, store): (NodeId, RelayedStore),
         payload: BlockPayload,
     ) {
@@ -53,7 +54,7 @@ impl Relays {
         let Some(redundancy) = accepted_block(cx, from, &request, &block) else {
             return refuse(cx, &store, StoreOutcome::Refused);
         };
-        if !budgets.allows(cx, repair, &request, &block) {
+        if !is_within_budget(cx, holdings, &request, &block) {
             return refuse(cx, &store, StoreOutcome::OverBudget);
         }
         let write = write_of(cx, &request, block.clone(), redundancy);

@@ -11,7 +11,8 @@ use fsdfs_proto::message::{
 };
 
 use super::accept::{accepted_block, accepted_claim, may_renew, write_of};
-use super::{Budgets, Gets, Repair, ReplicationLog, relay};
+use super::budget::is_within_budget;
+use super::{Gets, Holdings, ReplicationLog, relay};
 use crate::engine::context::Context;
 use crate::seam::{BlockPayload, DiskDone, DiskRequest, ReadDone, ServeToken, TrafficClass, Waiter, WriteDone};
 
@@ -37,7 +38,7 @@ impl BlockServer {
     pub fn on_store(
         &self,
         cx: &mut Context,
-        (budgets, repair): (&mut Budgets, &Repair),
+        holdings: &Holdings,
         (from, store): (NodeId, &StoreRequest),
         payload: BlockPayload,
     ) {
@@ -52,7 +53,7 @@ impl BlockServer {
         let Some(redundancy) = accepted_block(cx, from, store, &block) else {
             return cx.send(from, Message::StoreReply(StoreReply { request, outcome: StoreOutcome::Refused }));
         };
-        if !budgets.allows(cx, repair, store, &block) {
+        if !is_within_budget(cx, holdings, store, &block) {
             return cx.send(from, Message::StoreReply(StoreReply { request, outcome: StoreOutcome::OverBudget }));
         }
         let write = write_of(cx, store, block, redundancy);

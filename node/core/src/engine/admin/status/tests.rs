@@ -6,9 +6,9 @@ fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
-    let (keys, relays) = (&KeyRing::default(), &Relays::default());
+    let (keys, relays, holdings) = (&KeyRing::default(), &Relays::default(), &Holdings::default());
     let (audits, gossip) = (&audits, &gossip);
-    status(&StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays })
+    status(&StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays, holdings })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -160,6 +160,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         gossip: &gossip,
         keys: &KeyRing::default(),
         relays: &Relays::default(),
+        holdings: &Holdings::default(),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }
@@ -176,7 +177,8 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
         let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
         let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
         let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
-        let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays };
+        let holdings = &Holdings::default();
+        let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays, holdings };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
         status(&parts).attention.into_iter().find(waits)
     };

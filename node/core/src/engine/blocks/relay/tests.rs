@@ -44,7 +44,7 @@ impl Case {
     }
 
     fn comes(&mut self, from: u8, payload: BlockPayload) {
-        let accounts = (&mut Budgets::default(), &Repair::default());
+        let accounts = &Holdings::default();
         self.relays.on_store(&mut self.cx, accounts, (pool::node(from), self.store.clone()), payload);
     }
 

@@ -49,10 +49,6 @@ pub(in crate::engine) struct Repair {
     turn: usize,
     /// Members that took no new blocks, as their last cards say.
     read_only: BTreeSet<NodeId>,
-    /// Bytes of the blocks on this node, by the member that put them, as the last scan of all records found them.
-    charged: BTreeMap<NodeId, u64>,
-    /// Scans that ended.
-    scans: u64,
 }
 
 /// Which peers' holdings are to be checked by the next scan.
@@ -105,8 +101,6 @@ struct RepairScan {
     unfinished: bool,
     /// Lack blocks that were left to better-placed holders.
     left_to_others: BTreeSet<NodeId>,
-    /// Bytes of the records listed so far, by the member that they are charged to.
-    charged: BTreeMap<NodeId, u64>,
 }
 
 struct SentBlock {
@@ -232,10 +226,7 @@ impl Repair {
 
     /// The scan is done; says when the next one is due.
     fn end(&mut self, cx: &mut Context) {
-        let Some(mut scan) = self.scan.take() else { return };
-        // Every scan lists all records.
-        self.charged = std::mem::take(&mut scan.charged);
-        self.scans += 1;
+        let Some(scan) = self.scan.take() else { return };
         debug_assert!(scan.sending.is_empty() && scan.reading == 0, "what was begun has ended");
         // Turns go on from scan to scan until nothing is left to others any more.
         self.turn = if scan.left_to_others.is_empty() { 0 } else { self.turn + 1 };
@@ -271,16 +262,6 @@ impl Repair {
     pub fn pending(&self, log: &ReplicationLog) -> u64 {
         let sending = self.scan.as_ref().map_or(0, |scan| scan.sends.len() + scan.reading + scan.sending.len());
         log.pending().max(sending as u64)
-    }
-
-    /// Who put how many bytes of what is on this node; nothing before the first scan.
-    pub fn charged(&self) -> &BTreeMap<NodeId, u64> {
-        &self.charged
-    }
-
-    /// How often that was counted.
-    pub fn scans(&self) -> u64 {
-        self.scans
     }
 
     /// Blocks sent since the start.

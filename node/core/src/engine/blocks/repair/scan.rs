@@ -8,7 +8,7 @@ use fsdfs_proto::record::RecordInfo;
 
 use super::record::{RecordCopies, greatest};
 use super::{DueHolders, Repair, RepairScan};
-use crate::engine::blocks::ReplicationLog;
+use crate::engine::blocks::{Holdings, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::limits::{REPAIR_BATCH, REPAIR_PERIOD_MS};
@@ -19,7 +19,7 @@ type Questions = BTreeMap<(NodeId, Redundancy), Vec<BlockId>>;
 
 impl Repair {
     /// The timer of scans. It is also what wakes one that pauses for the rate limit.
-    pub fn on_due(&mut self, cx: &mut Context, log: &mut ReplicationLog) {
+    pub fn on_due(&mut self, cx: &mut Context, holdings: &mut Holdings, log: &mut ReplicationLog) {
         cx.wake_in(REPAIR_PERIOD_MS, Timer::Repair);
         if self.scan.is_some() {
             return self.go_on(cx);
@@ -35,20 +35,21 @@ impl Repair {
         if peers.is_none() {
             log.forget_spare();
         }
+        holdings.begin_count();
         self.scan = Some(RepairScan { peers, ..RepairScan::default() });
         self.list(cx);
     }
 
     /// A batch came: each live holder is asked once for all that concerns it.
-    pub fn on_listed(&mut self, cx: &mut Context, infos: Vec<RecordInfo>) {
+    pub fn on_listed(&mut self, cx: &mut Context, holdings: &mut Holdings, infos: Vec<RecordInfo>) {
         let Some(scan) = &mut self.scan else { return };
         debug_assert!(scan.listing, "records come when they were asked for");
         scan.listing = false;
         scan.after = infos.last().map(|info| info.id).or(scan.after);
         scan.at_end = infos.len() < REPAIR_BATCH;
+        holdings.on_page(&infos, scan.at_end);
         let mut questions = Questions::new();
         for info in infos {
-            *scan.charged.entry(info.receipt.member).or_default() += u64::from(info.len);
             scan.add_record(cx, info, &mut questions);
         }
         for ((node, redundancy), ids) in questions {

@@ -6,8 +6,8 @@ use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
 
 use super::*;
-use crate::engine::blocks::Gets;
 use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
+use crate::engine::blocks::{Gets, Holdings};
 use crate::engine::test_kit::effects;
 use crate::engine::test_kit::{context, pass, pool};
 use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_HELD_MS_MAX, REPAIR_TURN_MS};
@@ -17,6 +17,7 @@ struct Case {
     cx: Context,
     repair: Repair,
     log: ReplicationLog,
+    holdings: Holdings,
     block: Block,
     order: Vec<NodeId>,
 }
@@ -28,12 +29,19 @@ impl Case {
         connect_all(&mut cx);
         let block = block_at(&cx, place);
         let order = order(&cx, block.id());
-        Self { cx, repair: Repair::default(), log: ReplicationLog::default(), block, order }
+        Self {
+            cx,
+            repair: Repair::default(),
+            log: ReplicationLog::default(),
+            holdings: Holdings::default(),
+            block,
+            order,
+        }
     }
 
     /// A scan begins and lists the block.
     fn scan(&mut self) {
-        self.repair.on_due(&mut self.cx, &mut self.log);
+        self.repair.on_due(&mut self.cx, &mut self.holdings, &mut self.log);
         assert_eq!(asked(&mut self.cx), [(self.cx.me, "list")]);
         self.list(4);
     }
@@ -43,7 +51,7 @@ impl Case {
         let (id, first_seen) = (self.block.id(), self.cx.now.wall - 700);
         let renewed = first_seen + 300;
         let info = RecordInfo { id, len, redundancies, first_seen, renewed, receipt: self.receipt() };
-        self.repair.on_listed(&mut self.cx, vec![info]);
+        self.repair.on_listed(&mut self.cx, &mut self.holdings, vec![info]);
     }
 
     /// Of node 1, which put the block.
@@ -95,7 +103,7 @@ fn the_other_assigned_holders_are_asked_and_nothing_is_sent_where_nothing_is_mis
 #[test]
 fn a_scan_renews_no_lease() {
     let mut case = Case::new(0);
-    case.repair.on_due(&mut case.cx, &mut case.log);
+    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
     asked(&mut case.cx);
     case.list(4);
     let questions: Vec<bool> = crate::engine::test_kit::sent(&mut case.cx)
@@ -189,7 +197,7 @@ fn a_node_that_is_not_assigned_comes_last_of_all() {
 #[test]
 fn bytes_are_not_sent_faster_than_the_limit() {
     let mut case = Case::new(0);
-    case.repair.on_due(&mut case.cx, &mut case.log);
+    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
     case.list(1 << 20);
     [1, 2].iter().for_each(|place| case.say(*place, Possession::No));
     let ms = (2 << 20) * 1000 / REPAIR_BYTES_PER_S_MAX;
@@ -200,7 +208,7 @@ fn bytes_are_not_sent_faster_than_the_limit() {
 #[test]
 fn what_was_sent_is_paid_for_at_the_pace_that_counts_now() {
     let mut case = Case::new(0);
-    case.repair.on_due(&mut case.cx, &mut case.log);
+    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
     case.repair.on_budget(&mut case.cx, 1 << 20);
     case.list(1 << 20);
     [1, 2].iter().for_each(|place| case.say(*place, Possession::No));
@@ -221,7 +229,7 @@ fn held() -> Case {
     asked(&mut case.cx);
     case.say(1, Possession::Yes);
     case.say(2, Possession::No);
-    case.repair.on_due(&mut case.cx, &mut case.log);
+    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
     assert!(asked(&mut case.cx).is_empty() && case.repair.is_running());
     case
 }
@@ -338,7 +346,7 @@ fn without_anybody_there_is_no_scan() {
     let mut case = Case::new(0);
     case.order.iter().filter(|node| **node != case.cx.me).for_each(|node| assert!(case.cx.peers.on_down(*node)));
     case.repair.check_all(&mut case.cx);
-    case.repair.on_due(&mut case.cx, &mut case.log);
+    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
     assert!(asked(&mut case.cx).is_empty() && !case.repair.is_running());
 }
 
@@ -347,7 +355,7 @@ fn a_check_of_one_holder_asks_only_about_what_it_is_assigned() {
     for (place, expected) in [(1, true), (4, false)] {
         let mut case = Case::new(0);
         case.repair.check_holder(&mut case.cx, case.order[place]);
-        case.repair.on_due(&mut case.cx, &mut case.log);
+        case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
         asked(&mut case.cx);
         case.list(4);
         assert_eq!(!asked(&mut case.cx).is_empty(), expected, "place {place}");
@@ -401,10 +409,7 @@ fn copies_of_whoever_failed_its_audits_do_not_count_and_are_made_elsewhere() {
 #[test]
 fn a_scan_adds_up_who_put_what_lies_here() {
     let mut case = Case::new(0);
-    assert!(case.repair.charged().is_empty());
+    assert!(case.holdings.charged().is_empty());
     case.scan();
-    assert!(case.repair.charged().is_empty(), "not before it is through");
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::Yes);
-    assert_eq!(case.repair.charged(), &BTreeMap::from([(pool::node(1), 4)]));
+    assert_eq!(case.holdings.charged(), &BTreeMap::from([(pool::node(1), 4)]));
 }

@@ -6,8 +6,8 @@ use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::RecordInfo;
 
 use super::*;
+use crate::engine::blocks::Holdings;
 use crate::engine::blocks::kit::{RECEIPT, asked, block, block_at, connect_all, fill, order, sealed, sealed_at};
-use crate::engine::blocks::{Budgets, Repair};
 use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pool, sent};
 use crate::seam::{Effect, Lease};
 
@@ -36,12 +36,7 @@ fn a_block_is_kept_as_old_as_it_came_on_the_disk_that_placement_chose() {
     let peer = connect(&mut cx, 1);
     let block = sealed_at(&cx, 0);
     let request = store_request(&cx, &block);
-    BlockServer.on_store(
-        &mut cx,
-        (&mut Budgets::default(), &Repair::default()),
-        (peer, &request),
-        BlockPayload::Block(block.clone()),
-    );
+    BlockServer.on_store(&mut cx, &Holdings::default(), (peer, &request), BlockPayload::Block(block.clone()));
     let asked = asked_of_disk(&mut cx);
     let [(DiskRequest::Write { block: kept, first_seen, lease, receipt, disk, more: true, .. }, waiter)] = &asked[..]
     else {
@@ -59,12 +54,7 @@ fn nothing_is_said_to_be_stored_before_the_store_said_so() {
     let peer = connect(&mut cx, 1);
     let block = sealed(1);
     let request = store_request(&cx, &block);
-    BlockServer.on_store(
-        &mut cx,
-        (&mut Budgets::default(), &Repair::default()),
-        (peer, &request),
-        BlockPayload::Block(block),
-    );
+    BlockServer.on_store(&mut cx, &Holdings::default(), (peer, &request), BlockPayload::Block(block));
     assert!(sent(&mut cx).is_empty());
 }
 
@@ -74,7 +64,7 @@ fn bytes_that_are_not_the_block_reach_no_disk() {
         let mut cx = context(0, 5);
         let peer = connect(&mut cx, 1);
         let request = store_request(&cx, &block(1));
-        BlockServer.on_store(&mut cx, (&mut Budgets::default(), &Repair::default()), (peer, &request), payload);
+        BlockServer.on_store(&mut cx, &Holdings::default(), (peer, &request), payload);
         let reply = StoreReply { request: 5, outcome: StoreOutcome::WrongBytes };
         assert_eq!(sent(&mut cx), [(peer, Message::StoreReply(reply))]);
     }
@@ -133,12 +123,7 @@ fn what_nobody_who_may_put_blocks_signed_reaches_no_disk() {
     let peer = connect(&mut cx, 1);
     let junk = block(1);
     let request = store_request(&cx, &junk);
-    BlockServer.on_store(
-        &mut cx,
-        (&mut Budgets::default(), &Repair::default()),
-        (peer, &request),
-        BlockPayload::Block(junk),
-    );
+    BlockServer.on_store(&mut cx, &Holdings::default(), (peer, &request), BlockPayload::Block(junk));
     let reply = StoreReply { request: 5, outcome: StoreOutcome::Refused };
     assert_eq!(sent(&mut cx), [(peer, Message::StoreReply(reply))]);
 }
@@ -206,11 +191,6 @@ fn a_full_node_still_asks_its_store() {
     fill(&mut cx, me);
     let block = sealed(1);
     let request = store_request(&cx, &block);
-    BlockServer.on_store(
-        &mut cx,
-        (&mut Budgets::default(), &Repair::default()),
-        (peer, &request),
-        BlockPayload::Block(block),
-    );
+    BlockServer.on_store(&mut cx, &Holdings::default(), (peer, &request), BlockPayload::Block(block));
     assert_eq!(asked(&mut cx), [(me, "write")], "it may have the block already");
 }
