@@ -65,6 +65,8 @@ pub enum CommandVerb {
     Status(verbs::status::StatusCommand),
     Df(verbs::df::DfCommand),
     Plan(verbs::plan::PlanCommand),
+    Away(verbs::away::AwayCommand),
+    Back(verbs::away::BackCommand),
     Bandwidth(verbs::bandwidth::BandwidthCommand),
     Config(verbs::config::ConfigCommand),
     Service(verbs::service::ServiceCommand),
@@ -156,6 +158,11 @@ mod tests {
         check("fsdfs plan copies 0", false);
         check("fsdfs plan copies 33", false);
         check("fsdfs config check", true);
+        check("fsdfs away", true);
+        check("fsdfs away --until 2weeks", true);
+        check("fsdfs away --daily 23:00-07:00 --daily 12:00-13:00", true);
+        check("fsdfs away --daily night", false);
+        check("fsdfs back --daily", true);
         check("fsdfs bandwidth", true);
         check("fsdfs bandwidth --upload 5Mbit --download none --repair 10% --metered false --for 2h", true);
         check("fsdfs bandwidth --upload fast", false);

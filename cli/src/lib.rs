@@ -116,6 +116,8 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Status(verb) => verb.run(app).await,
         CommandVerb::Df(verb) => verb.run(app).await,
         CommandVerb::Plan(verb) => verb.run(app).await,
+        CommandVerb::Away(verb) => verb.run(app).await,
+        CommandVerb::Back(verb) => verb.run(app).await,
         CommandVerb::Bandwidth(verb) => verb.run(app).await,
         CommandVerb::Config(verb) => verb.run(app),
         CommandVerb::Service(verb) => verb.run(app),

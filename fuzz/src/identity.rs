@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fsdfs_proto::codec::decode;
 use fsdfs_proto::identity::{
-    AdminList, Admission, Capability, Card, Cert, Departure, FeatureLevel, Founding, Head, Heartbeat, PoolRules,
+    Absence, AdminList, Admission, Capability, Card, Cert, Departure, FeatureLevel, Founding, Head, Heartbeat, PoolRules,
     RawFact, Removal, Revocation, Succession, Ticket, VolEpoch,
 };
 use fsdfs_proto::ids::{Digest, PoolId};
@@ -31,6 +31,7 @@ pub fn facts(data: &[u8]) {
     let _ = decode::<VolEpoch>(data);
     let _ = decode::<Founding>(data);
     let _ = decode::<Succession>(data);
+    let _ = decode::<Absence>(data);
     if let Ok(head) = decode::<Head>(data) {
         let _ = CommitView::of_head(&head);
     }

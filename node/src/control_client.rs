@@ -220,6 +220,16 @@ impl ControlClient {
         self.post(route::RULES, change).await
     }
 
+    /// When the node is away.
+    pub async fn absence(&self) -> Outcome<control::AbsenceAnswer> {
+        self.get(route::ABSENCE, &[]).await
+    }
+
+    /// Announces when the node is away.
+    pub async fn change_absence(&self, change: &control::AbsenceChange) -> Outcome<control::AbsenceAnswer> {
+        self.post(route::ABSENCE, change).await
+    }
+
     /// What the node may use of its line.
     pub async fn bandwidth(&self) -> Outcome<control::BandwidthAnswer> {
         self.get(route::BANDWIDTH, &[]).await

@@ -3,6 +3,7 @@
 //! Requests refuse fields they do not know, so that a misspelt one is noticed; readers of answers ignore them, so that
 //! answers can grow. Times ending in `_ms` are wall milliseconds since 1970; `mtime_ns` is a 64-bit integer of nanoseconds.
 
+mod absence;
 mod address;
 mod admins;
 mod attention;
@@ -17,6 +18,7 @@ mod reachability;
 mod status;
 mod tree;
 
+pub use absence::*;
 pub use address::*;
 pub use admins::*;
 pub use attention::*;
@@ -51,6 +53,8 @@ pub mod route {
     pub const ROOT_KEY: &str = "/v1/root-key";
     /// `GET`: [`super::PoolRulesAnswer`]. `POST` [`super::RulesChange`]: the new [`super::PoolRulesAnswer`].
     pub const RULES: &str = "/v1/rules";
+    /// `GET`: [`super::AbsenceAnswer`]. `POST` [`super::AbsenceChange`]: the new [`super::AbsenceAnswer`].
+    pub const ABSENCE: &str = "/v1/absence";
     /// `GET`: [`super::BandwidthAnswer`]. `POST` [`super::BandwidthRequest`]: the new [`super::BandwidthAnswer`].
     pub const BANDWIDTH: &str = "/v1/bandwidth";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].

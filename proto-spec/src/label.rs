@@ -39,6 +39,8 @@ pub mod sign {
     pub const HEAD: &str = "head";
     /// "This member stands for itself."
     pub const VOUCH: &str = "vouch";
+    /// When a node is away.
+    pub const ABSENCE: &str = "absence";
     /// A pool's root keys.
     pub const FOUNDING: &str = "founding";
     /// The root key that counts from now on.

@@ -469,7 +469,6 @@ impl Message {
                 | M::OfferReply(_)
                 | M::Pull(_)
                 | M::PullReply(_)
-                | M::Heard(_)
                 | M::Grant(_)
                 | M::GrantReply(_)
                 | M::SeenAt(_)

@@ -5,6 +5,7 @@
 
 mod footer;
 mod log;
+mod observed;
 mod segment;
 mod small;
 #[cfg(test)]
@@ -14,6 +15,7 @@ pub use footer::{FOOTER_BODY_BYTES_MAX, SegmentFooter, SegmentTrailer, TRAILER_B
 pub use log::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogHeader, frame, frame_payload, log_entry,
 };
+pub use observed::{OBSERVED_MEMBERS_MAX, Observation, ObservedMember, ObservedMembers, WEEK_HOURS};
 pub use segment::{
     RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, REDUNDANCIES_BYTES_MAX, RecordHeader,
     RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader,
@@ -23,7 +25,7 @@ pub use small::{DiskList, KnownDisk, Superblock};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::codec::CanonicalCodec;
+use crate::codec::{CanonicalCodec, FormatError};
 use crate::identity::RawFact;
 use crate::ids::{BlockId, VolumeId, Writer};
 use crate::message::Redundancy;
@@ -59,12 +61,21 @@ tagged_enum! {
         3 => Capability(CapabilityEntry),
         /// A head that is not published yet.
         4 => Unpublished(UnpublishedEntry),
+        /// What a node saw of the others; the last one counts.
+        6 => Observed(Observation),
         /// What a later version wrote.
         255 => Unknown(Bytes),
     }
 }
 
-impl CanonicalCodec for LogEntry {}
+impl CanonicalCodec for LogEntry {
+    fn check(&self) -> Result<(), FormatError> {
+        match self {
+            Self::Observed(Observation::Members(members)) => members.check(),
+            _ => Ok(()),
+        }
+    }
+}
 
 /// A writer's last sequence number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

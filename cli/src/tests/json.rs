@@ -1,14 +1,14 @@
 //! Every answer in JSON, with sample values.
 
 use fsdfs_proto::control::{
-    AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason, AttentionItem,
-    AttentionReason, BandwidthAnswer, BlockPlacement, ChangePlan, DiskStatus, EntryKind, ErrorCode, FailureLoss,
-    FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome,
-    LimitSource, ListingEntry, MeetAnswer, MemberEntry, MemberListing, MemberPresence, MemberRevokeReply, MemberRole,
-    MemberShare, MemberTraffic, MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite,
-    PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare,
-    RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit,
-    StatReply, WriteOutcome, WriteReply,
+    AbsenceAnswer, AbsenceReason, AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason,
+    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, ChangePlan, DailyHours, DiskStatus, EntryKind,
+    ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState,
+    JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberEntry, MemberListing,
+    MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, MeteredLine, NodeAddress,
+    NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind,
+    ReachabilityStatus, RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer,
+    RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -210,6 +210,13 @@ fn of_the_pool() -> Vec<(String, String)> {
         answer("admins", &AdminListing { admins: vec![AdminEntry { id: "11".into(), name: "anna".into() }] }),
         answer("root-key", &root_keys()),
         answer("rules", &PoolRulesAnswer { copies: 3, up_to_bytes: 0, member_budget_bytes: 1 << 40 }),
+        answer(
+            "away",
+            &AbsenceAnswer {
+                until_ms: 1_800_000_000_000,
+                daily: vec![DailyHours { from_minute: 1_320, to_minute: 360 }],
+            },
+        ),
         answer("bandwidth", &bandwidth()),
         answer("invite", &invite),
         answer("invite-list", &InviteListing { invites: vec![state] }),
@@ -259,6 +266,14 @@ fn member() -> MemberEntry {
         rtt_ms: Some(12),
         via: Some("carol".into()),
         last_seen_s: Some(90),
+        since_s: Some(80),
+        away: Some(MemberAbsence {
+            reason: AbsenceReason::Announced,
+            until_ms: Some(1_800_000_000_000),
+            quiet_s: 90_000,
+            overdue: false,
+        }),
+        facts_known_s: Some(90),
         invited_by: "bob".into(),
         invited_by_id: "22".into(),
         offered_bytes: 1 << 30,
@@ -424,6 +439,7 @@ fn codes() -> (String, String) {
         "AdviceReason",
         "WriteOutcome",
         "MemberPresence",
+        "AbsenceReason",
         "MemberRole",
         "AddressScope",
         "DiskCondition",

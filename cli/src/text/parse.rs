@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::{DateTime, Time};
+use jiff::tz::TimeZone;
+
 /// A span of time: `3days`, `12h`, `1week 2days`.
 pub fn span(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -9,6 +13,49 @@ pub fn span(text: &str) -> Result<Duration, String> {
         Ok(span) if span > Duration::from_secs(100 * 366 * 86_400) => Err("that is more than a hundred years".into()),
         Ok(span) => Ok(span),
         Err(_) => Err("a time span is a number and a unit, such as 12h, 3days or 2weeks".into()),
+    }
+}
+
+/// Milliseconds since 1970: in a span of time, or at a local date or time.
+pub fn until(text: &str) -> Result<u64, String> {
+    let wrong = || "a time is 3days, 2weeks, a date such as 2026-12-24, or 2026-12-24T18:00".to_owned();
+    let now = Timestamp::now();
+    let at = match span(text) {
+        Ok(span) => now.checked_add(span).map_err(|_| wrong())?,
+        Err(_) => {
+            let local = text.parse::<DateTime>().map_err(|_| wrong())?;
+            local.to_zoned(TimeZone::system()).map_err(|_| wrong())?.timestamp()
+        }
+    };
+    if at <= now {
+        return Err("that is over already".into());
+    }
+    u64::try_from(at.as_millisecond()).map_err(|_| wrong())
+}
+
+/// Minutes of a day in local time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalHours {
+    /// No hours.
+    None,
+    /// From the first, up to the second.
+    Span(u16, u16),
+}
+
+/// `HH:MM-HH:MM`, or `none`.
+pub fn daily_hours(text: &str) -> Result<LocalHours, String> {
+    let wrong = || "daily hours are HH:MM-HH:MM, such as 23:00-07:00, or none".to_owned();
+    if text == "none" {
+        return Ok(LocalHours::None);
+    }
+    let minute = |text: &str| {
+        let time = Time::strptime("%H:%M", text).map_err(|_| wrong())?;
+        Ok::<u16, String>(u16::from(time.hour().unsigned_abs()) * 60 + u16::from(time.minute().unsigned_abs()))
+    };
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    match (minute(from)?, minute(to)?) {
+        (from, to) if from == to => Err("the span is empty".into()),
+        (from, to) => Ok(LocalHours::Span(from, to)),
     }
 }
 
@@ -80,6 +127,17 @@ mod tests {
     fn spans() {
         assert_eq!(span("3days"), Ok(Duration::from_secs(3 * 86_400)));
         assert!(span("0s").is_err() && span("3").is_err() && span("-1h").is_err() && span("99999years").is_err());
+    }
+
+    #[test]
+    fn times_and_hours() {
+        assert!(until("2weeks").is_ok() && until("2999-12-24").is_ok() && until("2999-12-24T18:00").is_ok());
+        assert!(until("2001-01-01").is_err_and(|why| why.contains("over")) && until("soon").is_err());
+        assert_eq!(daily_hours("23:00-07:05"), Ok(LocalHours::Span(1_380, 425)));
+        assert_eq!(daily_hours("none"), Ok(LocalHours::None));
+        for bad in ["", "23-7", "24:00-07:00", "07:00-07:00", "7:00"] {
+            assert!(daily_hours(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

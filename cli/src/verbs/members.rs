@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use fsdfs_proto::control::{
-    AddressScope, AttentionItem, KeyOutcome, MemberEntry, MemberListing as Answer, MemberPresence, MemberRef,
-    MemberRevokeReply, MemberRole, NewVouch, NodeAddress, RootRevocation, look_alike,
+    AbsenceReason, AddressScope, AttentionItem, KeyOutcome, MemberAbsence, MemberEntry, MemberListing as Answer,
+    MemberPresence, MemberRef, MemberRevokeReply, MemberRole, NewVouch, NodeAddress, RootRevocation, look_alike,
 };
 
 use crate::api::DaemonApi;
@@ -296,12 +296,26 @@ fn state(member: &MemberEntry) -> String {
             format!("up{via}{rtt}")
         }
         MemberPresence::Up => "up, not connected to this node".into(),
-        MemberPresence::Away => seen("away"),
+        MemberPresence::Away => seen("away") + &excuse(member.away.as_ref()),
         MemberPresence::Departed => seen("departed"),
         MemberPresence::Removed => "leaving".into(),
         MemberPresence::Revoked => "revoked".into(),
         MemberPresence::Other => "unknown".into(),
     }
+}
+
+/// What is known of an absence.
+fn excuse(away: Option<&MemberAbsence>) -> String {
+    let Some(away) = away else { return String::new() };
+    let time = || human::time_ms(away.until_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or_default());
+    let why = match away.reason {
+        AbsenceReason::Announced => format!("; as announced, until {}", time()),
+        AbsenceReason::UsualHours => format!("; usually back by {}", time()),
+        AbsenceReason::Outage => "; fell silent together with others".into(),
+        AbsenceReason::Unexplained | AbsenceReason::Other => String::new(),
+    };
+    let due = if away.overdue { "; its copies are due elsewhere" } else { "" };
+    why + due
 }
 
 fn role(role: MemberRole) -> &'static str {
@@ -347,6 +361,9 @@ mod tests {
             rtt_ms: Some(12),
             via: None,
             last_seen_s: Some(3),
+            since_s: None,
+            away: None,
+            facts_known_s: None,
             invited_by: "me".into(),
             invited_by_id: "ef".repeat(32),
             offered_bytes: 10 << 30,
@@ -362,6 +379,9 @@ mod tests {
         let away = MemberEntry {
             presence: MemberPresence::Away,
             last_seen_s: None,
+            since_s: None,
+            away: None,
+            facts_known_s: None,
             addresses: Vec::new(),
             ..member("eve\u{1b}[1m")
         };

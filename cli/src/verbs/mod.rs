@@ -1,6 +1,7 @@
 //! The verbs: each file holds what a verb takes and what it does.
 
 pub mod admins;
+pub mod away;
 pub mod bandwidth;
 pub mod cat;
 pub mod change;

@@ -188,9 +188,39 @@ pub const CARDS_AT_ONCE: u64 = 8;
 pub const HEARTBEAT_MS: u64 = 20_000;
 /// Without a heartbeat for this long a member is away.
 pub const AWAY_MS: u64 = 60_000;
+/// Everybody is looked at this often: as often as one has to be heard to count as up, so that no sign of life is missed.
+pub const PRESENCE_MS: u64 = AWAY_MS;
+/// Whom this node exchanged facts with is said to all connected members this often: 40 bytes a member.
+pub const HEARD_MS: u64 = 10 * 60_000;
+/// Who was up is logged this often: some 230 bytes a member. What a node that stops saw since the last time is lost; it is
+/// the same for all members, so none of them is called gone too early.
+pub const OBSERVED_MS: u64 = HOUR_MS;
+/// Milliseconds of an hour.
+pub const HOUR_MS: u64 = 3_600_000;
+/// Milliseconds of a day.
+pub const DAY_MS: u64 = 24 * HOUR_MS;
+/// Where copies are left at two sites or more, a holder may be away so many times longer before copies are made elsewhere: a
+/// day instead of an hour. 4 TB at 20 Mbit/s are 18 days of an uplink; a dinner is no reason.
+pub const GRACE_FACTOR: u64 = 24;
+/// A member counts as usually up in an hour in which it was up for so much of it.
+pub const USUAL_PERCENT: u8 = 60;
+/// Members that fall silent within this time of each other did so together.
+pub const OUTAGE_APART_MS: u64 = 10 * 60_000;
+/// Who fell silent together with many is called gone after so many times the time that the rules say.
+pub const OUTAGE_GONE_FACTOR: u64 = 2;
+/// Who announced an absence is called gone so long after the rules say at the latest.
+pub const ABSENCE_GONE_DAYS_MAX: u64 = 60;
+/// Nobody is called gone by a node that has not heard of most sites within this time: it may be in the smaller part of a cut
+/// pool.
+pub const SITES_HEARD_MS: u64 = HOUR_MS;
 /// Digests go to one random peer this often; what direct gossip missed is found then.
 pub const GOSSIP_MS: u64 = 5_000;
-/// A heartbeat that is new here goes on to this many random peers, so that nodes without a direct link hear of each other.
+/// A peer that had the same digests before gets them again so much later: two nodes of which nothing changes say little.
+pub const DIGESTS_IDLE_MS: u64 = 60_000;
+/// A heartbeat that is new here goes on to so many peers that do not hear its node themselves.
+pub const HEARTBEAT_RELAYS_MAX: usize = 8;
+/// If there are fewer of these, it goes on to this many random peers in all, so that nodes without a direct link hear of each
+/// other before they said whom they hear.
 pub const HEARTBEAT_FAN_OUT: usize = 2;
 /// First pause between attempts to reach a member; doubles up to [`DIAL_MS_MAX`].
 pub const DIAL_MS_MIN: u64 = 500;

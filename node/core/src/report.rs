@@ -1,7 +1,7 @@
 //! What the engine tells users about node, members and pool. Plain data; the control API gives it names and units.
 
 pub use fsdfs_proto::control::DiskCondition;
-use fsdfs_proto::identity::{Fact, Role};
+use fsdfs_proto::identity::{DailySpan, Fact, Role};
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
 
@@ -66,6 +66,8 @@ pub struct MemberReport {
     pub role: Role,
     /// As this node sees it now.
     pub presence: Presence,
+    /// Since when, and why.
+    pub seen: PresenceReport,
     /// Connected to this node now.
     pub connected: bool,
     /// Round trip, if connected and measured.
@@ -95,6 +97,49 @@ pub enum Presence {
     Removed,
     /// Thrown out.
     Revoked,
+}
+
+/// How long a member has been up or away, and what is to be thought of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PresenceReport {
+    /// Seconds since it came up or went away; none if it was so when this node started.
+    pub since_s: Option<u64>,
+    /// Of one that is away: seconds of this node's own connected running time, over restarts, in which nothing was heard of it.
+    pub quiet_s: u64,
+    /// Of one that is away: why.
+    pub away: Option<AwayReason>,
+    /// Blocks of which one other site has copies are due to be copied elsewhere.
+    pub overdue: bool,
+    /// Seconds since this node knew all that the member had told, from it or through others.
+    pub facts_known_s: Option<u64>,
+}
+
+/// What is known of an absence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AwayReason {
+    /// Nothing.
+    Unexplained,
+    /// It said so.
+    Announced {
+        /// Wall milliseconds until which it is away.
+        until_ms: u64,
+    },
+    /// It is usually away at this time.
+    UsualHours {
+        /// Wall milliseconds by which it is usually back.
+        until_ms: u64,
+    },
+    /// It fell silent together with many others.
+    Outage,
+}
+
+/// When this node is away, by its own word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AbsenceReport {
+    /// Wall milliseconds; 0 = it is not.
+    pub until_ms: u64,
+    /// Hours of each day, in UTC.
+    pub daily: Vec<DailySpan>,
 }
 
 /// A ticket, as its certificate and the admissions tell.
@@ -260,7 +305,12 @@ pub enum Attention {
         /// How full, from 90 on.
         percent: u8,
     },
-    /// Members that were not heard of for a minute.
+    /// Members that fell silent together: a power cut, or a line, and no reason to copy what they hold.
+    Outage {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members that were not heard of for a minute, and for whom nothing speaks.
     Away {
         /// Their names.
         names: Vec<String>,

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fsdfs_core::report::{
-    BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport,
+    AbsenceReport, BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport,
 };
-use fsdfs_core::seam::{Command, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply};
+use fsdfs_core::seam::{
+    AbsenceChange, Command, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply,
+};
 use fsdfs_core::tree::{QueryResult, TreeEdit, TreeError, TreeItem, TreePath, TreeQuery};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::{PoolRules, Role, SecretKey, Ticket};
@@ -166,6 +168,16 @@ impl Client {
     pub async fn change_rules(&self, root: Option<SecretKey>, change: NewRules) -> Result<PoolRules, ClientError> {
         let NewRules { copies, up_to_bytes, member_bytes_max } = change;
         ask!(self, Command::ChangeRules { root, copies, up_to_bytes, member_bytes_max } => Rules).map(|rules| *rules)
+    }
+
+    /// When this node is away.
+    pub async fn absence(&self) -> Result<AbsenceReport, ClientError> {
+        ask!(self, Command::Absence => Absence)
+    }
+
+    /// Announces when this node is away.
+    pub async fn change_absence(&self, change: AbsenceChange) -> Result<AbsenceReport, ClientError> {
+        ask!(self, Command::ChangeAbsence(change) => Absence)
     }
 
     /// States that a member stands for itself.

@@ -92,7 +92,12 @@ pub enum AttentionReason {
         /// How full.
         percent: u8,
     },
-    /// Members that were not seen for a minute.
+    /// Members that fell silent together: nothing is copied for their sake at first.
+    Outage {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Members that were not seen for a minute, and for which nothing speaks.
     MembersAway {
         /// Their names.
         names: Vec<String>,

@@ -41,6 +41,15 @@ pub struct MemberEntry {
     pub via: Option<String>,
     /// Seconds since its last sign of life; none = not seen since this node started.
     pub last_seen_s: Option<u64>,
+    /// Seconds since it came up, or went away; none = it was so when this node started.
+    #[serde(default)]
+    pub since_s: Option<u64>,
+    /// Of a member that is away: what is known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<MemberAbsence>,
+    /// Seconds since this node knew all that the member had published, from it or through others; none = not since this node started.
+    #[serde(default)]
+    pub facts_known_s: Option<u64>,
     /// Name or id of the member that invited it.
     pub invited_by: String,
     /// The id of that member, which its name need not tell.
@@ -88,6 +97,36 @@ pub enum MemberPresence {
     /// Revoked: it can no longer connect, read or write.
     Revoked,
     /// A state of a later version. No node of this version sends it.
+    #[serde(other)]
+    Other,
+}
+
+/// Why a member is away, as far as that is known, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberAbsence {
+    /// What speaks for it.
+    pub reason: AbsenceReason,
+    /// Milliseconds since 1970 by which it says that it is back, or usually is; none = not known.
+    pub until_ms: Option<u64>,
+    /// Seconds of the running time of this node, while it was connected, in which nothing was heard of the member: over restarts.
+    pub quiet_s: u64,
+    /// It has been away for so long that blocks with copies at one other site are due to be copied elsewhere.
+    pub overdue: bool,
+}
+
+/// What speaks for a member that is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AbsenceReason {
+    /// Nothing.
+    Unexplained,
+    /// It said so.
+    Announced,
+    /// It is usually away at this time.
+    UsualHours,
+    /// It fell silent together with many others.
+    Outage,
+    /// A reason of a later version. No node of this version sends it.
     #[serde(other)]
     Other,
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdminList, Admission, Card, Cert, Departure, FeatureLevel, Founding, Head, Heartbeat, PoolRules, Removal,
+    Absence, AdminList, Admission, Card, Cert, Departure, FeatureLevel, Founding, Head, Heartbeat, PoolRules, Removal,
     Revocation, Succession, VolEpoch, Vouch,
 };
 use crate::codec::{CanonicalCodec, FormatError};
@@ -33,6 +33,7 @@ pub enum Fact {
     Vouch(Signed<Vouch>),
     Founding(Signed<Founding>),
     Succession(Signed<Succession>),
+    Absence(Signed<Absence>),
 }
 
 impl Fact {
@@ -96,7 +97,8 @@ u8_enum! {
         11 => VolEpoch,
         12 => Head,
         13 => Vouch,
-        // 14 and 15 are of later levels.
+        14 => Absence,
+        // 15 is of a later level.
         16 => Founding,
         17 => Succession,
     }
@@ -206,5 +208,6 @@ each_fact!(
     Head,
     Vouch,
     Founding,
-    Succession
+    Succession,
+    Absence
 );

@@ -1,5 +1,6 @@
 //! Who belongs to the pool and what its members say (spec 01-identity).
 
+mod absence;
 mod armour;
 mod capability;
 pub mod chain;
@@ -10,6 +11,7 @@ mod secret;
 mod statement;
 mod ticket;
 
+pub use absence::{Absence, DAILY_SPANS_MAX, DailySpan};
 pub use armour::{StringKind, TextError};
 pub use capability::{Capability, CapabilityLevel};
 pub use chain::{CHAIN_CERTS_MAX, FOUNDER_DEPTH, GateRefusal, may_issue, weight_limit};

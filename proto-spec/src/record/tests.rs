@@ -55,6 +55,18 @@ fn unpublished() -> LogEntry {
     LogEntry::Unpublished(UnpublishedEntry { head, under_replicated: vec![BlockId([1; 32]), BlockId([2; 32])] })
 }
 
+fn observed() -> LogEntry {
+    let member = |number: u8, quiet_ms, fell_ms, hours: [u8; WEEK_HOURS]| ObservedMember {
+        node: NodeId([number; 32]),
+        quiet_ms,
+        fell_ms,
+        hours: Bytes::copy_from_slice(&hours),
+    };
+    let members =
+        vec![member(1, 0, None, [255; WEEK_HOURS]), member(2, 90_000_000, Some(89_940_000), [60; WEEK_HOURS])];
+    LogEntry::Observed(Observation::Members(ObservedMembers { running_ms: 100_000_000, members }))
+}
+
 fn superblock() -> Superblock {
     Superblock { pool: PoolId([1; 32]), nonce: DiskNonce([3; 16]), owner: NodeId([9; 32]) }
 }
@@ -78,6 +90,7 @@ fn vectors() -> Value {
         "log_header": hex(&LogHeader { marker: MARKER }.encode()),
         "log_frame_own": hex(&frame(&own, &MARKER).unwrap()),
         "log_frame_unpublished": hex(&frame(&unpublished(), &MARKER).unwrap()),
+        "log_frame_observed": hex(&frame(&observed(), &MARKER).unwrap()),
         "log_frame_of_a_later_version": hex(&frame(&LogEntry::Unknown(Bytes::from_static(b"\x92\x4d\x00")), &MARKER).unwrap()),
         "refused_record_heads": {
             "redundancies descending": hex(&RecordHeader { redundancies: vec![stripe(5), Redundancy::Replicas(3)], ..block.clone() }.encode(&MARKER)),
@@ -176,7 +189,18 @@ fn entries_of_a_later_version_stay_as_they_are() {
     assert_eq!(log_entry(&later), LogEntry::Unknown(later));
 }
 
-/// States that stood, what was observed, drains, names of volumes: they have their places, and nobody writes them yet.
+#[test]
+fn what_was_observed_is_kept_and_what_is_out_of_bounds_is_not_understood() {
+    let framed = frame(&observed(), &MARKER).unwrap();
+    assert_eq!(log_entry(frame_payload(&framed, &MARKER).unwrap()), observed());
+    let LogEntry::Observed(Observation::Members(mut members)) = observed() else { unreachable!("made so") };
+    members.members.reverse();
+    let spoilt = crate::codec::encode(&LogEntry::Observed(Observation::Members(members)));
+    assert!(matches!(log_entry(&spoilt), LogEntry::Unknown(_)));
+}
+
+/// States that stood, drains, names of volumes, and what else a node may observe: they have their places, and nobody writes
+/// them yet.
 #[test]
 fn entries_that_are_reserved_stay_as_they_are() {
     for tag in 5..=8 {

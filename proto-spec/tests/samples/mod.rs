@@ -6,9 +6,9 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer as _, SigningKey};
 use fsdfs_proto::codec;
 use fsdfs_proto::identity::{
-    AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, Departure, Fact, FactKind, FeatureLevel,
-    Founding, Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, RootFacts, SecretKey, Sponsor,
-    Succession, Ticket, VolEpoch, Vouch, consented, founder_cert, newcomer_cert, ticket_cert,
+    Absence, AdminList, Admission, Capability, CapabilityLevel, Card, CardDisk, Cert, DailySpan, Departure, Fact,
+    FactKind, FeatureLevel, Founding, Head, Heartbeat, Invitation, PoolRules, Removal, Revocation, Role, RootFacts,
+    SecretKey, Sponsor, Succession, Ticket, VolEpoch, Vouch, consented, founder_cert, newcomer_cert, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Instance, Key, NodeId, PoolId, PublicKey, Signature, VolumeId};
 use fsdfs_proto::label::sign;
@@ -69,6 +69,7 @@ pub fn parts(fact: &Fact) -> Envelope {
         Fact::Vouch(signed) => signed.envelope(),
         Fact::Founding(signed) => signed.envelope(),
         Fact::Succession(signed) => signed.envelope(),
+        Fact::Absence(signed) => signed.envelope(),
     }
 }
 
@@ -89,6 +90,7 @@ pub fn reencode(fact: &Fact, payload: &[u8]) -> Result<(), TestCaseError> {
         FactKind::Vouch => same::<Vouch>(payload),
         FactKind::Founding => same::<Founding>(payload),
         FactKind::Succession => same::<Succession>(payload),
+        FactKind::Absence => same::<Absence>(payload),
     }
 }
 
@@ -222,6 +224,19 @@ fn succession() -> Succession {
     Succession { version: 1, number: 2, signer: public(SECOND_ROOT), keep: vec![founder().id()] }
 }
 
+fn absence() -> Absence {
+    let night = DailySpan { from: 23 * 60, to: 7 * 60 };
+    let noon = DailySpan { from: 12 * 60, to: 13 * 60 };
+    Absence {
+        version: 1,
+        node: node(NEWCOMER),
+        seq: 3,
+        until: 1_700_000_000_000,
+        daily: vec![noon, night],
+        drained: Some(vec![DiskNonce([1; 16]), DiskNonce([2; 16])]),
+    }
+}
+
 pub fn statements() -> Vec<MessageSample> {
     let reader = Cert {
         role: Role::StorageOnly,
@@ -276,6 +291,12 @@ pub fn statements() -> Vec<MessageSample> {
         ),
         sample("a founding", ROOT, founding()),
         sample("a succession", SECOND_ROOT, succession()),
+        sample("an absence", NEWCOMER, absence()),
+        sample(
+            "back, and emptying all disks",
+            NEWCOMER,
+            Absence { until: 0, daily: vec![], drained: None, ..absence() },
+        ),
     ]
 }
 

@@ -6,9 +6,10 @@ use fsdfs_proto::message::{Message, Possession, StoreOutcome};
 use super::blocks::Answer;
 use super::event::PutReport;
 use super::machines::Engine;
+use crate::report::Notice;
 use crate::seam::{
-    AuditToken, BackgroundToken, BlockPayload, CommitToken, DiskDone, GetOutcome, GetToken, LocateToken, PutToken,
-    QueryToken, RepairToken, Reply, Waiter,
+    AuditToken, BackgroundToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken,
+    LocateToken, PutToken, QueryToken, RepairToken, Reply, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -203,6 +204,33 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
             engine.repair.on_read(cx, &mut engine.gets, log, id, done);
         }
         _ => debug_assert!(false, "the store answered another question than it was asked"),
+    }
+}
+
+/// Disks came, went, filled up, or started over.
+pub(super) fn on_disks(engine: &mut Engine, disks: Vec<DiskState>) {
+    let before = std::mem::take(&mut engine.cx.disks);
+    let lost = before.iter().any(|before| disks.iter().all(|now| now.id != before.id));
+    let could = |disk: &DiskState| before.iter().any(|before| before.id == disk.id && before.takes_blocks());
+    if disks.iter().any(|disk| disk.takes_blocks() && !could(disk)) {
+        // A scan may have missed what lies there, and there is room for what was refused.
+        engine.repair.check_all(&mut engine.cx);
+    }
+    engine.cx.disks = disks;
+    engine.card.on_disks(&mut engine.cx, &before);
+    engine.issue_card();
+    if lost {
+        engine.cx.notice(Notice::DiskLost);
+    }
+}
+
+/// The store says what changed on its disks. What was found damaged there is replaced now, whoever came across it.
+pub(super) fn on_copies(engine: &mut Engine, changes: &[CopyChange]) {
+    for change in changes {
+        engine.holdings.on_changed(change);
+        if let Some(id) = change.id().filter(|_| change.is_damage()) {
+            engine.gets.read_repair(&mut engine.cx, &mut engine.replication, id);
+        }
     }
 }
 

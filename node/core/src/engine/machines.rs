@@ -8,7 +8,7 @@ use super::blocks::{
     background_machines,
 };
 use super::context::{Context, Identity};
-use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard};
+use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
 use super::net::Connections;
 use super::start::Start;
 use super::volume::{CommitParts, Commits, HeadQueries, LocalHeads, Rotation, TreeQueries, Unpublished, Writer};
@@ -58,6 +58,7 @@ pub struct Engine {
     pub(super) gossip: Gossip,
     pub(super) sync: FactSync,
     pub(super) liveness: Liveness,
+    pub(super) presence: PresenceWatch,
     pub(super) card: OwnCard,
     pub(super) key_ring: KeyRing,
 
@@ -97,6 +98,7 @@ impl Engine {
             gossip: Gossip::default(),
             sync: FactSync,
             liveness: Liveness::default(),
+            presence: PresenceWatch::default(),
             card: OwnCard::new(profile, unit_bytes),
             key_ring: KeyRing::default(),
             puts: Puts::default(),

@@ -28,17 +28,16 @@ use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
-use self::admin::{RevocationOrder, StatusParts, TicketTerms};
+use self::admin::{MemberParts, RevocationOrder, StatusParts, TicketTerms};
 use self::blocks::PutItem;
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
 use self::volume::ReadBasis;
 use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
-use crate::report::Notice;
 use crate::seam::{
-    BlockPayload, Command, CopyChange, DiskDone, DiskRequest, DiskState, Effect, GetToken, GossipToken, Input, Lease,
-    Now, OpId, PeerEvent, QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
+    BlockPayload, Command, DiskDone, DiskRequest, Effect, GetToken, GossipToken, Input, Lease, Now, OpId, PeerEvent,
+    QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
 };
 
 pub use self::machines::Engine;
@@ -65,8 +64,12 @@ impl Engine {
             Input::Command { op, command } => self.on_command(op, command),
             Input::Message { from, message, payload } => self.on_message(from, message, payload),
             Input::Peer { node, event } => self.on_peer(node, event),
-            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => self.on_disks(disks),
-            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Changed(changes) } => self.on_copies(&changes),
+            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => {
+                answers::on_disks(self, disks);
+            }
+            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Changed(changes) } => {
+                answers::on_copies(self, &changes);
+            }
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::LogCopy(entries) } => {
                 self.gossip.on_log_copy(&mut self.cx, entries);
             }
@@ -117,6 +120,7 @@ impl Engine {
     pub fn log_entries(&self) -> Vec<LogEntry> {
         let facts = self.cx.facts.all().filter(|fact| facts::worth_logging(fact));
         let facts = facts.map(|fact| LogEntry::Fact(fact.raw()));
+        let facts = facts.chain(self.presence.entry());
         facts.chain(self.writer.entry()).chain(self.heads.entries(&self.cx)).chain(self.key_ring.entries()).collect()
     }
 
@@ -154,6 +158,7 @@ impl Engine {
                 LogEntry::Own(own) => self.writer.replay(own),
                 LogEntry::Capability(entry) => self.key_ring.add(entry.volume, &entry.text),
                 LogEntry::Unpublished(entry) => unpublished.push(entry),
+                LogEntry::Observed(seen) => self.presence.replay(&self.cx, seen),
                 LogEntry::Unknown(_) => {}
             }
         }
@@ -175,6 +180,7 @@ impl Engine {
         self.card.begin_boot(&self.cx);
         self.introduce();
         self.cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
+        self.presence.begin(&mut self.cx);
         self.connections.dial_members(&mut self.cx);
         self.cx.wake_in(GOSSIP_MS, Timer::Gossip);
         self.repair.begin(&mut self.cx);
@@ -197,6 +203,9 @@ impl Engine {
             Event::RequestLost { node, waiter } => answers::on_lost(self, node, waiter),
             Event::FactsInserted(facts) => self.on_facts_inserted(&facts),
             Event::FactMade(fact) => self.gossip.announce(&mut self.cx, &fact, &[]),
+            Event::FactsExchanged(node) => {
+                self.presence.on_exchange(&self.cx, node, self.unpublished.is_kept_by(node));
+            }
             Event::SyncEnded => {
                 self.commits.begin_volumes(&mut self.cx, &self.heads);
                 self.commits.go_on(&mut self.cx);
@@ -274,17 +283,34 @@ impl Engine {
                 self.inventories.cancel(op);
             }
             Command::Members => {
-                cx.reply(op, Reply::Members(admin::members(cx, &self.liveness, &self.relays)));
+                let parts =
+                    MemberParts { cx, liveness: &self.liveness, presence: &self.presence, relays: &self.relays };
+                let members = admin::members(&parts);
+                cx.reply(op, Reply::Members(members));
             }
             Command::Status => {
                 let (repair, replication, relays) = (&self.repair, &self.replication, &self.relays);
                 let (liveness, heads, gossip) = (&self.liveness, &self.heads, &self.gossip);
                 let (keys, audits, holdings) = (&self.key_ring, &self.audits, &self.holdings);
-                let parts =
-                    StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays, holdings };
+                let presence = &self.presence;
+                let parts = StatusParts {
+                    cx,
+                    liveness,
+                    presence,
+                    heads,
+                    repair,
+                    replication,
+                    audits,
+                    gossip,
+                    keys,
+                    relays,
+                    holdings,
+                };
                 let status = admin::status(&parts);
                 cx.reply(op, Reply::Status(Box::new(status)));
             }
+            Command::Absence => admin::show_absence(cx, op),
+            Command::ChangeAbsence(change) => admin::change_absence(cx, &mut self.gossip, op, change),
             Command::ClusterMap => {
                 cx.reply(op, Reply::ClusterMap(Box::new(admin::cluster_map(cx))));
             }
@@ -359,6 +385,7 @@ impl Engine {
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
+            Message::Heard(said) => self.presence.on_heard(cx, from, &said),
             Message::Unpublished(said) => self.unpublished.on_told(cx, from, said),
             Message::Capability(request) => self.key_ring.serve(cx, &self.liveness, from, &request),
             Message::Entitled(request) => self.key_ring.serve_entitled(cx, from, &request),
@@ -394,6 +421,7 @@ impl Engine {
             PeerEvent::Up { facts } => {
                 self.relays.forget(node);
                 self.connections.on_up(&mut self.cx, node);
+                self.presence.on_peers(&self.cx);
                 self.gossip.forget(node);
                 self.drain();
                 self.gossip.insert_facts(&mut self.cx, facts, Some(node));
@@ -418,6 +446,7 @@ impl Engine {
                     self.drain();
                     self.connections.dial_later(&mut self.cx, node);
                 }
+                self.presence.on_peers(&self.cx);
             }
             PeerEvent::Misbehaved => net::shun(&mut self.cx, node),
             PeerEvent::Progress => {
@@ -454,7 +483,7 @@ impl Engine {
             self.on_fact(fact);
             self.drain();
         }
-        if facts.iter().any(|fact| !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_))) {
+        if facts.iter().any(|fact| !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_) | Fact::Absence(_))) {
             self.refresh_map();
             self.connections.disconnect_revoked(&mut self.cx);
             self.audits.forget_revoked(&self.cx);
@@ -520,32 +549,6 @@ impl Engine {
         self.drain();
     }
 
-    /// Disks came, went, filled up, or started over.
-    fn on_disks(&mut self, disks: Vec<DiskState>) {
-        let before = std::mem::take(&mut self.cx.disks);
-        let lost = before.iter().any(|before| disks.iter().all(|now| now.id != before.id));
-        let could = |disk: &DiskState| before.iter().any(|before| before.id == disk.id && before.takes_blocks());
-        if disks.iter().any(|disk| disk.takes_blocks() && !could(disk)) {
-            // A scan may have missed what lies there, and there is room for what was refused.
-            self.repair.check_all(&mut self.cx);
-        }
-        self.cx.disks = disks;
-        self.issue_card();
-        if lost {
-            self.cx.notice(Notice::DiskLost);
-        }
-    }
-
-    /// The store says what changed on its disks. What was found damaged there is replaced now, whoever came across it.
-    fn on_copies(&mut self, changes: &[CopyChange]) {
-        for change in changes {
-            self.holdings.on_changed(change);
-            if let Some(id) = change.id().filter(|_| change.is_damage()) {
-                self.gets.read_repair(&mut self.cx, &mut self.replication, id);
-            }
-        }
-    }
-
     fn on_timer(&mut self, timer: Timer) {
         let (cx, log) = (&mut self.cx, &mut self.replication);
         match timer {
@@ -569,6 +572,14 @@ impl Engine {
                 }
             }
             Timer::Heartbeat => self.heartbeat(),
+            Timer::Card => {
+                self.card.forget_absent(cx);
+                self.issue_card();
+            }
+            Timer::Presence => {
+                let unpublished = !self.heads.is_empty();
+                self.presence.on_due(cx, (&self.liveness, &mut self.gossip), unpublished);
+            }
             Timer::Keys => self.key_ring.request_of_any(cx),
             Timer::Queries => self.go_on_with_queries(),
             Timer::Rotate => self.rotation.on_due(cx, &self.key_ring),

@@ -16,6 +16,8 @@ pub(super) enum Timer {
     /// Digests go to a random peer.
     Gossip,
     Heartbeat,
+    /// Everybody is looked at: who is up, away, gone.
+    Presence,
     /// Somebody is out who has the key of the shared volume.
     Rotate,
     /// Keys are lacking still.
@@ -24,6 +26,8 @@ pub(super) enum Timer {
     Facts(NodeId),
     /// Cards of others that came too soon are logged.
     LogOthers,
+    /// A disk of this node has been out of sight for too long.
+    Card,
     /// A card of another member that came too soon is taken in.
     Cards,
     /// A read may need another holder.

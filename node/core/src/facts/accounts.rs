@@ -164,7 +164,7 @@ pub(super) struct Ledger<'a> {
 }
 
 impl Ledger<'_> {
-    /// What it would cost to keep a fact; none for what is bounded otherwise: one card and heartbeat a member, heads of
+    /// What it would cost to keep a fact; none for what is bounded otherwise: one card, absence and heartbeat a member, heads of
     /// `pool`, and admissions, which their certificates pay for.
     pub fn charge(&self, fact: &Fact) -> Option<Charge> {
         if let Fact::Cert(cert) = fact {
@@ -207,7 +207,12 @@ impl Ledger<'_> {
     /// Who has to answer for a statement.
     pub fn payer_of(&self, fact: &Fact) -> Option<PublicKey> {
         match fact {
-            Fact::Card(_) | Fact::Heartbeat(_) | Fact::Admission(_) | Fact::Founding(_) | Fact::Succession(_) => None,
+            Fact::Card(_)
+            | Fact::Absence(_)
+            | Fact::Heartbeat(_)
+            | Fact::Admission(_)
+            | Fact::Founding(_)
+            | Fact::Succession(_) => None,
             Fact::VolEpoch(epoch) => Some(payer_of_epoch(epoch)),
             Fact::Head(head) => {
                 let epochs = self.epochs.get(&head.value().volume)?.get(&head.value().epoch)?;

@@ -4,8 +4,8 @@
 //! keep the same, whatever came first.
 
 use fsdfs_proto::identity::{
-    Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, Removal, Revocation, Succession, VolEpoch,
-    may_issue,
+    Absence, Admission, Card, Cert, CertKind, Departure, Fact, Head, Heartbeat, Removal, Revocation, Succession,
+    VolEpoch, may_issue,
 };
 use fsdfs_proto::ids::{NodeId, PublicKey};
 use fsdfs_proto::signed::{Signed, is_strong};
@@ -46,6 +46,7 @@ impl FactSet {
             Fact::Cert(cert) => self.check_cert(cert),
             Fact::Admission(admission) => self.check_admission(admission),
             Fact::Card(card) => self.check_card(card),
+            Fact::Absence(absence) => self.check_absence(absence),
             Fact::Heartbeat(beat) => self.check_heartbeat(beat.value()),
             Fact::Departure(gone) => self.check_gone(gone),
             Fact::AdminList(_) => self.check_root(fact.signer(), "only the root key names admins"),
@@ -76,6 +77,7 @@ impl FactSet {
             Fact::Cert(_)
                 | Fact::Admission(_)
                 | Fact::Card(_)
+                | Fact::Absence(_)
                 | Fact::Heartbeat(_)
                 | Fact::Head(_)
                 | Fact::AdminList(_)
@@ -136,6 +138,14 @@ impl FactSet {
             return Verdict::Stale;
         }
         self.check_member(card.value().node)
+    }
+
+    fn check_absence(&self, absence: &Signed<Absence>) -> Verdict {
+        let stale = |old: &Signed<Absence>| (old.value().seq, old.id()) > (absence.value().seq, absence.id());
+        if self.kept.absences.get(&absence.value().node).is_some_and(stale) {
+            return Verdict::Stale;
+        }
+        self.check_member(absence.value().node)
     }
 
     fn check_heartbeat(&self, beat: &Heartbeat) -> Verdict {

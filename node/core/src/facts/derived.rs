@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fsdfs_proto::identity::{
-    Admission, Card, Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch, weight_limit,
+    Absence, Admission, Card, Cert, CertKind, Fact, Heartbeat, PoolRules, Role, VolEpoch, weight_limit,
 };
 use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 
 use super::authority::{RevocationAuthority, chained};
-use super::branches::{BranchId, ValidChain, ValidChains, counts};
+use super::branches::{ValidChain, ValidChains, counts};
+use super::electorate::Electorate;
 use super::kept::KeptFacts;
 use super::member::{MemberInfo, MemberStatus};
 use super::writers::writers;
@@ -39,8 +40,9 @@ pub(super) struct DerivedState {
 impl DerivedState {
     pub fn new(kept: &KeptFacts) -> Self {
         let authority = RevocationAuthority::new(&kept.law, &kept.known, kept.facts.values());
-        let is_structure =
-            |fact: &Fact| matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::Card(_) | Fact::Head(_));
+        let is_structure = |fact: &Fact| {
+            matches!(fact, Fact::Cert(_) | Fact::Admission(_) | Fact::Card(_) | Fact::Absence(_) | Fact::Head(_))
+        };
         let statements = kept.facts.values().filter(|fact| !is_structure(fact));
         let valid: Vec<&Fact> = statements.filter(|fact| !authority.is_void_fact(&kept.known, fact)).collect();
         let facts = || valid.iter().copied();
@@ -76,6 +78,13 @@ impl DerivedState {
             member.card = Some(card.clone());
         }
         self.features = self.features_supported();
+    }
+
+    /// When a member is away. Nothing but the member's own entry says so.
+    pub fn show_absence(&mut self, absence: &Signed<Absence>) {
+        if let Some(member) = self.members.get_mut(&absence.value().node) {
+            member.absence = Some(absence.clone());
+        }
     }
 
     /// The chain by which a node is what it is, the root's certificate first.
@@ -117,6 +126,7 @@ impl DerivedState {
             branch: best.and_then(|(_, chain)| chain.branch),
             status,
             card: kept.cards.get(&node).cloned(),
+            absence: kept.absences.get(&node).cloned(),
             heartbeat: kept.heartbeats.get(&node).and_then(|fact| match fact {
                 Fact::Heartbeat(beat) => Some(beat.clone()),
                 _ => None,
@@ -153,8 +163,9 @@ impl DerivedState {
         }
     }
 
-    /// A member is gone when more than half of the branches say so, its own without it among them, and it has not been heard
-    /// of since. Heads do not count: who invites itself a dozen times has one voice.
+    /// A member is gone when more than half of the branches say so, two at least, and more than half of the sites, and it
+    /// has not been heard of since. Heads do not count: who invites itself a dozen times has one voice. Sites alone would not
+    /// do, as anybody may name a dozen of them; branches alone would not, as two halves of a cut pool may each have most.
     fn declare_gone<'a>(&mut self, kept: &KeptFacts, facts: impl Iterator<Item = &'a Fact>) {
         let mut said = BTreeMap::<NodeId, BTreeSet<NodeId>>::new();
         for fact in facts {
@@ -168,14 +179,9 @@ impl DerivedState {
         if said.is_empty() {
             return;
         }
-        let mut branches = BTreeMap::<BranchId, BTreeSet<NodeId>>::new();
-        for node in self.status(MemberStatus::Member) {
-            if let Some(branch) = self.members[&node].branch {
-                branches.entry(branch).or_default().insert(node);
-            }
-        }
-        let gone = said.into_iter().filter(|(node, sayers)| is_gone(*node, sayers, &branches));
-        for node in gone.map(|(node, _)| node).collect::<Vec<_>>() {
+        let electorate = Electorate::of(&self.members);
+        said.retain(|node, sayers| electorate.agrees(*node, sayers));
+        for node in said.into_keys() {
             self.members.entry(node).and_modify(|member| member.status = MemberStatus::Departed);
         }
     }
@@ -203,10 +209,6 @@ impl DerivedState {
         let least = full.filter_map(|member| Some(member.card.as_ref()?.value().features)).min();
         least.unwrap_or(FEATURES_FIRST).min(self.features_stated).max(FEATURES_FIRST)
     }
-
-    fn status(&self, status: MemberStatus) -> impl Iterator<Item = NodeId> {
-        self.members.iter().filter(move |(_, member)| member.status == status).map(|(node, _)| *node)
-    }
 }
 
 /// Sorts the certificate that gives most first.
@@ -215,21 +217,6 @@ fn width(cert: &Signed<Cert>) -> impl Ord + use<> {
     let cert = cert.value();
     let until = if cert.grant_until == 0 { u64::MAX } else { cert.grant_until };
     (cert.role, Reverse((cert.may_invite, cert.depth, until, weight_limit(cert.weight_gib_max))), cert_id)
-}
-
-/// Whether more than half of the branches with somebody beside `node` in them say that it is gone. The head of a branch
-/// speaks for it; without it, more than half of its other members do.
-fn is_gone(node: NodeId, sayers: &BTreeSet<NodeId>, branches: &BTreeMap<BranchId, BTreeSet<NodeId>>) -> bool {
-    let voices = branches.iter().filter_map(|(BranchId(head), members)| {
-        let others = members.iter().filter(|member| **member != node);
-        let count = others.clone().count();
-        let saying = others.filter(|member| sayers.contains(member)).count();
-        let by_head = *head != node && members.contains(head);
-        let says = if by_head { sayers.contains(head) } else { 2 * saying > count };
-        (count > 0).then_some(says)
-    });
-    let voices: Vec<bool> = voices.collect();
-    2 * voices.iter().filter(|says| **says).count() > voices.len()
 }
 
 /// Who stands behind a certificate: its issuer, or the issuer of the ticket that signed it.

@@ -217,6 +217,10 @@ impl FactSet {
             Fact::Card(card) => {
                 self.kept.cards.insert(card.value().node, card.clone()).map(|old| old.id()).into_iter().collect()
             }
+            Fact::Absence(absence) => {
+                let old = self.kept.absences.insert(absence.value().node, absence.clone());
+                old.map(|old| old.id()).into_iter().collect()
+            }
             Fact::Departure(gone) => {
                 let key = (gone.value().member, gone.value().issuer);
                 self.kept.departures.insert(key, gone.clone()).map(|old| old.id()).into_iter().collect()
@@ -307,10 +311,11 @@ impl FactSet {
 
     fn take_heartbeat(&mut self, beat: &Signed<Heartbeat>, fact: &Fact) {
         let node = beat.value().node;
+        // A beat changes who is gone only where a departure stood until now; otherwise the view is brought up to date in
+        // place, as beats are by far the most frequent fact.
+        let stood = self.kept.has_standing_departure(node);
         self.kept.heartbeats.insert(node, fact.clone());
-        // A beat changes who is gone only where somebody said so; otherwise the view is brought up to date in place,
-        // as beats are by far the most frequent fact.
-        if self.kept.departures.keys().any(|(member, _)| *member == node) {
+        if stood {
             self.derived = OnceLock::new();
             self.map = OnceLock::new();
         } else if let Some(view) = self.derived.get_mut() {
@@ -333,9 +338,17 @@ impl FactSet {
         self.gossip = OnceLock::new();
         match fact {
             Fact::Head(_) => {}
+            Fact::Absence(absence) => {
+                if let Some(view) = self.derived.get_mut() {
+                    view.show_absence(absence);
+                }
+            }
             Fact::Card(card) => {
                 self.map = OnceLock::new();
-                if let Some(view) = self.derived.get_mut() {
+                if !self.kept.departures.is_empty() {
+                    // Who is gone is for the sites to say, and these stand on cards.
+                    self.derived = OnceLock::new();
+                } else if let Some(view) = self.derived.get_mut() {
                     view.show_card(card);
                 }
             }
@@ -355,5 +368,5 @@ pub(super) fn users_max(ticket: &Cert) -> usize {
 
 /// What a revocation may keep.
 fn is_statement(fact: &Fact) -> bool {
-    !matches!(fact, Fact::Card(_) | Fact::Heartbeat(_) | Fact::Head(_))
+    !matches!(fact, Fact::Card(_) | Fact::Absence(_) | Fact::Heartbeat(_) | Fact::Head(_))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::identity::{Card, CertKind, Departure, Fact, VolEpoch};
+use fsdfs_proto::identity::{Absence, Card, CertKind, Departure, Fact, VolEpoch};
 use fsdfs_proto::ids::{FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
@@ -30,6 +30,8 @@ pub(super) struct KeptFacts {
     pub heartbeats: BTreeMap<NodeId, Fact>,
     /// The last one of each node: the highest `(seq, id)`.
     pub cards: BTreeMap<NodeId, Signed<Card>>,
+    /// The last one of each node: the highest `(seq, id)`.
+    pub absences: BTreeMap<NodeId, Signed<Absence>>,
     /// By member and issuer: the last one, that with the highest `(last, id)`.
     pub departures: BTreeMap<(NodeId, NodeId), Signed<Departure>>,
     /// Ids of what each key signed, except cards and heads. An entry may be empty, if all of it was superseded.
@@ -53,6 +55,7 @@ impl KeptFacts {
             facts: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             cards: BTreeMap::new(),
+            absences: BTreeMap::new(),
             departures: BTreeMap::new(),
             by_signer: BTreeMap::new(),
             epochs: BTreeMap::new(),
@@ -85,9 +88,19 @@ impl KeptFacts {
             Some(Fact::Heartbeat(beat)) => Some((beat.value().boot, beat.value().counter)),
             _ => None,
         };
-        let shown = self.departures.range((node, NodeId([0; 32]))..=(node, NodeId([0xff; 32])));
-        let shown = shown.filter(|(_, gone)| gone.value().proof.is_some()).map(|(_, gone)| gone.value().last).max();
-        heard.max(shown)
+        let shown = self.departures_of(node).filter(|gone| gone.value().proof.is_some());
+        heard.max(shown.map(|gone| gone.value().last).max())
+    }
+
+    /// What is said of a node: that it is gone.
+    pub fn departures_of(&self, node: NodeId) -> impl Iterator<Item = &Signed<Departure>> {
+        self.departures.range((node, NodeId([0; 32]))..=(node, NodeId([0xff; 32]))).map(|(_, gone)| gone)
+    }
+
+    /// Whether somebody says that a node is gone, of which nothing was heard since.
+    pub fn has_standing_departure(&self, node: NodeId) -> bool {
+        let last = self.last_beat(node);
+        self.departures_of(node).any(|gone| last.is_none_or(|last| last <= gone.value().last))
     }
 
     /// Everything but heartbeats, so that each comes behind what it hangs on: lists, certificates each with its admissions,

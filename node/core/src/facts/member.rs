@@ -1,6 +1,6 @@
 //! What the facts say of a member, and of a peer that wants to become one.
 
-use fsdfs_proto::identity::{Card, Fact, Heartbeat, Role};
+use fsdfs_proto::identity::{Absence, Card, Fact, Heartbeat, Role};
 use fsdfs_proto::ids::{FactId, PublicKey};
 use fsdfs_proto::signed::Signed;
 
@@ -41,6 +41,8 @@ pub struct MemberInfo {
     pub status: MemberStatus,
     /// Its last card.
     pub card: Option<Signed<Card>>,
+    /// When it is away, as it said last.
+    pub absence: Option<Signed<Absence>>,
     /// Its last heartbeat.
     pub heartbeat: Option<Signed<Heartbeat>>,
 }

@@ -25,6 +25,7 @@ mod branches;
 mod classify;
 mod derived;
 mod digest;
+mod electorate;
 mod graph;
 mod heads;
 mod insert;

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fsdfs_proto::identity::{AdminList, Admission, CardDisk, Cert, Fact, Head, PoolRules, Role, RootFacts, VolEpoch};
-use fsdfs_proto::ids::{FactId, NodeId, PublicKey, VolumeId};
+use fsdfs_proto::ids::{FactId, NodeId, PublicKey, Signature, VolumeId};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{CommitView, VersionVector};
 
 use super::authority::chained;
 use super::branches::BranchId;
+use super::electorate::site_of;
 use super::heads::{HeadSet, current_heads};
 use super::member::{MemberInfo, MemberStatus, TicketRedemption};
 use super::set::FactSet;
@@ -56,6 +57,35 @@ impl FactSet {
         let counts =
             |fact: &Fact| authority.rank(fact.signer()).is_some() && !authority.is_void_fact(&self.kept.known, fact);
         self.kept.vouched.contains(&node.into()) && self.kept.facts.values().filter(names).any(counts)
+    }
+
+    /// The last heartbeat of a node that is known or proven, with the node's signature over it.
+    pub fn last_sign_of_life(&self, node: NodeId) -> ((u64, u64), Option<Signature>) {
+        let beat = self.members().get(&node).and_then(|member| member.heartbeat.as_ref());
+        let beat = beat.map(|beat| ((beat.value().boot, beat.value().counter), beat.envelope().signature));
+        let shown = self.kept.departures_of(node).filter_map(|gone| Some((gone.value().last, gone.value().proof?)));
+        let last = shown.chain(beat).max_by_key(|(last, _)| *last);
+        last.map_or(((0, 0), None), |(last, proof)| (last, Some(proof)))
+    }
+
+    /// Whether this issuer says of a member that it is gone, and it was not heard of since.
+    pub fn is_called_gone_by(&self, issuer: NodeId, member: NodeId) -> bool {
+        let said = self.kept.departures.get(&(member, issuer));
+        said.is_some_and(|gone| self.kept.last_beat(member).is_none_or(|last| last <= gone.value().last))
+    }
+
+    /// Whether these are at more than half of the sites where members are.
+    pub fn are_most_sites(&self, is_one: impl Fn(NodeId) -> bool) -> bool {
+        let members = self.members().iter().filter(|(_, member)| member.status == MemberStatus::Member);
+        let (mut all, mut some) = (BTreeSet::new(), BTreeSet::new());
+        for (node, member) in members {
+            let Some(site) = site_of(member) else { continue };
+            all.insert(site);
+            if is_one(*node) {
+                some.insert(site);
+            }
+        }
+        2 * some.len() > all.len()
     }
 
     /// The rules that hold: the last ones stated, with floors; compiled-in ones if none were.

@@ -1,12 +1,14 @@
 //! What users of a node ask of it, and the answers.
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::identity::{Cert, PoolRules, Role, RootFacts, SecretKey};
+use fsdfs_proto::identity::{Cert, DailySpan, PoolRules, Role, RootFacts, SecretKey};
 use fsdfs_proto::ids::{BlockId, FactId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
-use crate::report::{BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport};
+use crate::report::{
+    AbsenceReport, BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport,
+};
 use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
 
 /// Names a command; chosen by whoever gives it, unique among those not yet answered.
@@ -98,6 +100,10 @@ pub enum Command {
         /// What earlier ones signed and what is to be void from now on.
         without: Vec<FactId>,
     },
+    /// When this node is away, by its own word.
+    Absence,
+    /// Announce when this node is away.
+    ChangeAbsence(AbsenceChange),
     /// The pool's rules.
     Rules,
     /// State other rules. None of these = as before.
@@ -136,6 +142,7 @@ impl Command {
             | Self::NameAdmins { .. }
             | Self::ReplaceRootKey { .. }
             | Self::ChangeRules { .. }
+            | Self::ChangeAbsence(_)
             | Self::Vouch { .. } => true,
             Self::GetBlock { .. }
             | Self::Query { .. }
@@ -146,6 +153,7 @@ impl Command {
             | Self::ClusterMap
             | Self::RootKey
             | Self::Rules
+            | Self::Absence
             | Self::Cancel { .. } => false,
         }
     }
@@ -178,6 +186,8 @@ pub enum Reply {
     Admins(Vec<NodeId>),
     Vouched(FactId),
     RootKey(Box<RootKeyReport>),
+    /// What this node says of its absence now.
+    Absence(AbsenceReport),
     /// Those that hold now.
     Rules(Box<PoolRules>),
     /// The command cannot be carried out now, or by this node.
@@ -191,6 +201,15 @@ pub struct InvitationReply {
     pub chain: Vec<Signed<Cert>>,
     /// What the newcomer has to know of root keys.
     pub roots: RootFacts,
+}
+
+/// None of these = as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AbsenceChange {
+    /// Wall milliseconds until which this node is away; 0 = it is back.
+    pub until_ms: Option<u64>,
+    /// Hours of each day at which it is away, in UTC.
+    pub daily: Option<Vec<DailySpan>>,
 }
 
 /// What is to be different in the pool's rules.

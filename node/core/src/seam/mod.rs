@@ -11,7 +11,8 @@ mod token;
 
 pub use crate::report::{DiskCondition, DiskState};
 pub use command::{
-    Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply, RulesChange,
+    AbsenceChange, Command, Copies, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal,
+    Reply, RulesChange,
 };
 pub use disk::{CopyChange, CopyState, DiskCopy, DiskDone, DiskRequest, Lease, ReadDone, WriteDone};
 pub use effect::{Effect, TrafficClass};

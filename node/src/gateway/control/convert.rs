@@ -115,6 +115,9 @@ pub(super) fn member(
         rtt_ms: member.rtt_ms,
         via: context.paths.via(member.node).map(|relay| name_of(all, relay.into())),
         last_seen_s: member.heard_s,
+        since_s: member.seen.since_s,
+        away: absence(member),
+        facts_known_s: member.seen.facts_known_s,
         invited_by: name_of(all, member.invited_by),
         invited_by_id: NodeId::from(inviter_of(all, member.invited_by)).to_string(),
         offered_bytes: weight.saturating_mul(context.config.unit_bytes),
@@ -145,6 +148,19 @@ pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {
         report::Presence::Removed => control::MemberPresence::Removed,
         report::Presence::Revoked => control::MemberPresence::Revoked,
     }
+}
+
+/// Why a member is away; none of one that is up, or that the pool has an opinion of.
+fn absence(member: &report::MemberReport) -> Option<control::MemberAbsence> {
+    let seen = &member.seen;
+    let is_away = matches!(member.presence, report::Presence::Away | report::Presence::Departed);
+    let (reason, until_ms) = match seen.away.filter(|_| is_away)? {
+        report::AwayReason::Unexplained => (control::AbsenceReason::Unexplained, None),
+        report::AwayReason::Announced { until_ms } => (control::AbsenceReason::Announced, Some(until_ms)),
+        report::AwayReason::UsualHours { until_ms } => (control::AbsenceReason::UsualHours, Some(until_ms)),
+        report::AwayReason::Outage => (control::AbsenceReason::Outage, None),
+    };
+    Some(control::MemberAbsence { reason, until_ms, quiet_s: seen.quiet_s, overdue: seen.overdue })
 }
 
 pub(super) fn keys(keys: &report::KeyChange) -> control::KeyOutcome {

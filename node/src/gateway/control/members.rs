@@ -294,6 +294,7 @@ mod tests {
             rtt_ms: None,
             uplink_kib: None,
             passed_on_bytes: 0,
+            seen: report::PresenceReport::default(),
             heard_s: None,
             invited_by: NodeId([1; 32]).into(),
         }

@@ -1,5 +1,6 @@
 //! The control API (spec 07-control): HTTP on a Unix socket, as thin as possible over [`crate::client::Client`].
 
+mod absence;
 mod admins;
 mod bandwidth;
 mod contents;
@@ -57,6 +58,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::ADMINS, get(admins::admins).post(admins::change))
         .route(route::ROOT_KEY, get(root_key::root_key).post(root_key::replace))
         .route(route::RULES, get(root_key::rules).post(root_key::change_rules))
+        .route(route::ABSENCE, get(absence::absence).post(absence::change))
         .route(route::BANDWIDTH, get(bandwidth::bandwidth).post(bandwidth::change))
         .route(route::INVITES, get(members::invites).post(members::invite))
         .route(route::INVITE, delete(members::revoke_invite))

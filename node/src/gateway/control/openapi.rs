@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{admins, bandwidth, files, holes, meet, members, node, plan, root_key, tree};
+use super::{absence, admins, bandwidth, files, holes, meet, members, node, plan, root_key, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -30,6 +30,8 @@ use super::{admins, bandwidth, files, holes, meet, members, node, plan, root_key
         root_key::replace,
         root_key::rules,
         root_key::change_rules,
+        absence::absence,
+        absence::change,
         bandwidth::bandwidth,
         bandwidth::change,
         members::vouch,

@@ -30,6 +30,7 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
             AttentionReason::PoolFull { members_with_room: *with_room, copies: *copies }
         }
         Attention::PoolNearlyFull { percent } => AttentionReason::PoolNearlyFull { percent: *percent },
+        Attention::Outage { names } => AttentionReason::Outage { names: names.clone() },
         Attention::Away { names } => AttentionReason::MembersAway { names: names.clone() },
         Attention::TooFewServers { possible, copies } => {
             AttentionReason::TooFewServers { possible_copies: *possible, copies: *copies }
@@ -116,6 +117,10 @@ fn text(reason: &AttentionReason) -> String {
              blocks now: {MORE_SPACE}"
         ),
         AttentionReason::PoolNearlyFull { percent } => format!("the pool is {percent} % full: {MORE_SPACE}"),
+        AttentionReason::Outage { names } => format!(
+            "{} fell silent together: a power cut, or a line; nothing is copied for their sake for a day, unless one site is left",
+            names.join(", ")
+        ),
         AttentionReason::MembersAway { names } => format!("away: {}", names.join(", ")),
         AttentionReason::NoMemberHeard { members: 1, seconds } => format!(
             "nothing has come from the other member for {seconds} s: its node is off, or UDP is blocked in this network or in its own"

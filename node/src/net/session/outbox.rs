@@ -166,6 +166,7 @@ fn queued_bytes(message: &Message) -> usize {
         Message::Summary(summary) => summary.ids.len() * ID,
         Message::Want(want) => want.ids.len() * ID,
         Message::Have(have) => have.ids.len() * ID,
+        Message::Heard(heard) => heard.members.len() * (ID + 8),
         Message::Heads(heads) => heads.known.len() * ID,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 4),
         _ => 0,

@@ -6,14 +6,27 @@ use fsdfs_proto::signed::Signed;
 
 use crate::engine::blocks::Relays;
 use crate::engine::context::Context;
-use crate::engine::facts::Liveness;
+use crate::engine::facts::{Liveness, PresenceWatch};
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::report::{MemberList, MemberReport, Presence};
 
+/// The machines that know something of members.
+pub(in crate::engine) struct MemberParts<'a> {
+    /// Facts and connections.
+    pub cx: &'a Context,
+    /// Who is there now.
+    pub liveness: &'a Liveness,
+    /// Who has been away for how long.
+    pub presence: &'a PresenceWatch,
+    /// What was passed on for others.
+    pub relays: &'a Relays,
+}
+
 /// In the order of their names, and of their ids where two have the same name.
-pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness, relays: &Relays) -> MemberList {
+pub(in crate::engine) fn members(parts: &MemberParts<'_>) -> MemberList {
+    let cx = parts.cx;
     let mut members: Vec<MemberReport> =
-        cx.facts.members().iter().map(|(node, info)| member(cx, (liveness, relays), *node, info)).collect();
+        cx.facts.members().iter().map(|(node, info)| member(parts, *node, info)).collect();
     members.sort_by(|one, other| (&one.name, one.node).cmp(&(&other.name, other.node)));
     debug_assert!(members.iter().filter(|member| member.me).count() <= 1, "a node is a member once");
     let admins = cx.facts.admin_list().map(|list| list.value().admins.clone()).unwrap_or_default();
@@ -22,7 +35,8 @@ pub(in crate::engine) fn members(cx: &Context, liveness: &Liveness, relays: &Rel
 }
 
 /// A member as the facts and this node's own connections show it. Before its card is heard, it has an id and a role alone.
-fn member(cx: &Context, (liveness, relays): (&Liveness, &Relays), node: NodeId, info: &MemberInfo) -> MemberReport {
+fn member(parts: &MemberParts<'_>, node: NodeId, info: &MemberInfo) -> MemberReport {
+    let MemberParts { cx, liveness, presence, relays } = *parts;
     let card = info.card.as_ref().map(Signed::value);
     let peer = cx.peers.get(node);
     MemberReport {
@@ -38,6 +52,7 @@ fn member(cx: &Context, (liveness, relays): (&Liveness, &Relays), node: NodeId, 
         believed: cx.facts.weights_of(node).map_or(0, |(_, believed)| believed),
         role: info.role,
         presence: presence_of(cx, liveness, node, info.status),
+        seen: presence.report(cx, liveness, node),
         connected: cx.responsive(node),
         uplink_kib: card.and_then(|card| card.uplink),
         rtt_ms: peer.filter(|peer| peer.up).and_then(|peer| peer.rtt_ms),

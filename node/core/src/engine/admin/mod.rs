@@ -1,5 +1,6 @@
 //! Floor 5, what owners ask: members, status, invitations, where blocks are.
 
+mod absence;
 mod admins;
 mod invite;
 mod locate;
@@ -10,10 +11,11 @@ mod rules;
 mod status;
 mod vouch;
 
+pub(super) use absence::{change_absence, show_absence};
 pub(super) use admins::name_admins;
 pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;
-pub(super) use members::{members, presence_of};
+pub(super) use members::{MemberParts, members, presence_of};
 pub(super) use revoke::{RevocationOrder, revoke};
 pub(super) use root_key::{replace_root_key, root_key};
 pub(super) use rules::change_rules;

@@ -7,12 +7,12 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 
 use crate::engine::blocks::{Audits, Holdings, Relays, Repair, ReplicationLog};
 use crate::engine::context::Context;
-use crate::engine::facts::{Gossip, KeyRing, Liveness};
+use crate::engine::facts::{Gossip, KeyRing, Liveness, PresenceWatch};
 use crate::engine::volume::LocalHeads;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{CLOCK_OFF_MS_MAX, KEY_AWAITED_MS_MAX, NEARLY_FULL_PERCENT};
 use crate::placement::{ClusterMap, MapServer, room_left};
-use crate::report::{Attention, MapReport, Presence, StatusReport, full_percent};
+use crate::report::{Attention, AwayReason, MapReport, Presence, StatusReport, full_percent};
 use crate::seam::{DiskCondition, DiskState};
 
 use super::presence_of;
@@ -23,6 +23,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub cx: &'a Context,
     /// Who is away.
     pub liveness: &'a Liveness,
+    /// For how long, and why.
+    pub presence: &'a PresenceWatch,
     /// Changes that only this node knows of.
     pub heads: &'a LocalHeads,
     /// What is still to be copied.
@@ -121,13 +123,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
         fault: bad.fault.clone(),
     }));
     said.extend(cx.disks.iter().filter_map(disk_attention));
-    // Departed, removed and revoked members are known to be gone; whoever is away may come back, or need help.
-    let members = cx.facts.members().iter();
-    let away = members.filter(|(node, info)| presence_of(cx, liveness, **node, info.status) == Presence::Away);
-    let names: Vec<String> = away.map(|(node, _)| cx.name_of(*node)).collect();
-    if !names.is_empty() {
-        said.push(Attention::Away { names });
-    }
+    said.extend(absences(parts));
     let copies = cx.copies();
     let short = cx.map.capacity(copies).copies_short;
     debug_assert!(short <= copies, "no more copies can be missing than are wanted");
@@ -144,6 +140,24 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
         said.push(Attention::WrongBlocks { name: cx.name_of(node), blocks: peer.wrong_blocks });
     }
     said
+}
+
+/// Departed, removed and revoked members are known to be gone, and who said when it comes back, or is usually away at this
+/// time, is not missed; the others may need help.
+fn absences(parts: &StatusParts<'_>) -> Vec<Attention> {
+    let StatusParts { cx, liveness, presence, .. } = parts;
+    let members = cx.facts.members().iter();
+    let away = members.filter(|(node, info)| presence_of(cx, liveness, **node, info.status) == Presence::Away);
+    let (mut names, mut together) = (Vec::new(), Vec::new());
+    for (node, _) in away {
+        match presence.report(cx, liveness, *node).away {
+            Some(AwayReason::Outage) => together.push(cx.name_of(*node)),
+            Some(AwayReason::Unexplained) | None => names.push(cx.name_of(*node)),
+            Some(AwayReason::Announced { .. } | AwayReason::UsualHours { .. }) => {}
+        }
+    }
+    let outage = (!together.is_empty()).then_some(Attention::Outage { names: together });
+    outage.into_iter().chain((!names.is_empty()).then_some(Attention::Away { names })).collect()
 }
 
 fn disk_attention(disk: &DiskState) -> Option<Attention> {

@@ -2,10 +2,14 @@
 //!
 //! Promise: the others' newest card of this node is what it offers now; two running nodes with one identity notice.
 
+use std::collections::BTreeMap;
+
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
+use fsdfs_proto::ids::DiskNonce;
 use fsdfs_proto::signed::Signed;
 
 use super::Gossip;
+use super::presence::grace_ms;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::start::Profile;
@@ -31,11 +35,14 @@ pub(in crate::engine) struct OwnCard {
     counter: u64,
     /// How often another heartbeat of this identity was ahead of ours.
     overtaken: u32,
+    /// Disks that are out of sight: their weight, and until when, in monotonic milliseconds, the card keeps it. A loose cable
+    /// is no reason for everybody to copy what lies there.
+    absent: BTreeMap<DiskNonce, (u32, u64)>,
 }
 
 impl OwnCard {
     pub fn new(profile: Profile, unit_bytes: u64) -> Self {
-        Self { profile, unit_bytes: unit_bytes.max(1), boot: 0, counter: 0, overtaken: 0 }
+        Self { profile, unit_bytes: unit_bytes.max(1), boot: 0, counter: 0, overtaken: 0, absent: BTreeMap::new() }
     }
 
     /// Units of weight for so many bytes, rounded up: at least one.
@@ -102,6 +109,30 @@ impl OwnCard {
         }
     }
 
+    /// Disks went out of sight, or came back. The others are told at the end of the time for which a holder may be away.
+    pub fn on_disks(&mut self, cx: &mut Context, before: &[DiskState]) {
+        let is_here = |nonce: &DiskNonce| cx.disks.iter().any(|disk| disk.nonce == *nonce);
+        self.absent.retain(|nonce, _| !is_here(nonce));
+        let card = cx.facts.members().get(&cx.me).and_then(|me| me.card.as_ref());
+        let until = cx.now.mono + grace_ms(cx);
+        let lost = before.iter().filter(|disk| !is_here(&disk.nonce)).filter_map(|disk| {
+            let shown = card?.value().disks.iter().find(|shown| shown.nonce == disk.nonce)?;
+            Some((shown.nonce, (shown.gib, until)))
+        });
+        self.absent.extend(lost);
+        if let Some(next) = self.absent.values().map(|(_, until)| *until).min() {
+            cx.timers.set(next, Timer::Card);
+        }
+    }
+
+    /// What was out of sight for too long is shown no more.
+    pub fn forget_absent(&mut self, cx: &mut Context) {
+        self.absent.retain(|_, (_, until)| *until > cx.now.mono);
+        if let Some(next) = self.absent.values().map(|(_, until)| *until).min() {
+            cx.timers.set(next, Timer::Card);
+        }
+    }
+
     /// This node's card, if what it says now is not what the last one said.
     pub fn issue(&self, cx: &mut Context, gossip: &mut Gossip) {
         let Some(me) = cx.facts.members().get(&cx.me) else { return };
@@ -124,7 +155,9 @@ impl OwnCard {
             let now = u32::try_from(disk.quota_bytes / self.unit_bytes).unwrap_or(u32::MAX);
             CardDisk { nonce: disk.nonce, gib: weight_to_publish(weight_before(disk.nonce), now) }
         };
-        let mut disks: Vec<CardDisk> = cx.disks.iter().filter(|disk| disk.quota_bytes > 0).map(on_card).collect();
+        let here = cx.disks.iter().filter(|disk| disk.quota_bytes > 0).map(on_card);
+        let absent = self.absent.iter().map(|(nonce, (gib, _))| CardDisk { nonce: *nonce, gib: *gib });
+        let mut disks: Vec<CardDisk> = here.chain(absent).collect();
         // In one order, so that disks that were found in another order make no new card.
         disks.sort_by_key(|disk| disk.nonce);
         disks.truncate(CARD_DISKS_MAX);

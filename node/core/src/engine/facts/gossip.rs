@@ -18,7 +18,7 @@ use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::net;
 use crate::facts::InsertOutcome;
-use crate::limits::{HEARTBEAT_APART_MS, HEARTBEAT_FAN_OUT};
+use crate::limits::{HEARTBEAT_APART_MS, HEARTBEAT_FAN_OUT, HEARTBEAT_RELAYS_MAX};
 use crate::report::Notice;
 use crate::seam::{DiskRequest, GossipToken, Waiter};
 
@@ -146,13 +146,31 @@ impl Gossip {
         for to in &peers {
             self.send(cx, *to, &statements);
         }
-        let beats: Vec<RawFact> =
-            news.iter().filter(|fact| matches!(fact, Fact::Heartbeat(_))).map(Fact::raw).collect();
         // Of this node's own heartbeat everybody hears directly, by the announcement.
-        if from.is_some() && !beats.is_empty() {
-            for to in some_of(cx, peers, HEARTBEAT_FAN_OUT) {
-                self.send(cx, to, &beats);
+        if from.is_some() {
+            self.pass_on_beats(cx, news, &peers);
+        }
+    }
+
+    /// First to those who do not hear the node themselves; without a direct line they depend on it.
+    fn pass_on_beats(&mut self, cx: &mut Context, news: &[Fact], peers: &[NodeId]) {
+        let mut parts = BTreeMap::<NodeId, Vec<RawFact>>::new();
+        for fact in news {
+            let Fact::Heartbeat(beat) = fact else { continue };
+            let node = beat.value().node;
+            let hears = |peer: &NodeId| cx.peers.get(*peer).and_then(|peer| peer.hears.as_ref());
+            let is_needy = |peer: &NodeId| hears(peer).is_some_and(|hears| !hears.contains(&node));
+            let (needy, others): (Vec<NodeId>, Vec<NodeId>) =
+                peers.iter().copied().filter(|peer| *peer != node).partition(is_needy);
+            let mut to = some_of(cx, needy, HEARTBEAT_RELAYS_MAX);
+            let fill = HEARTBEAT_FAN_OUT.saturating_sub(to.len());
+            to.extend(some_of(cx, others, fill));
+            for peer in to {
+                parts.entry(peer).or_default().push(fact.raw());
             }
+        }
+        for (to, beats) in parts {
+            self.send(cx, to, &beats);
         }
     }
 
@@ -275,7 +293,7 @@ impl Gossip {
 
 /// By these the gate judges. Heads and heartbeats come by the second, and change nothing for it.
 fn is_for_gate(fact: &Fact) -> bool {
-    !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_))
+    !matches!(fact, Fact::Head(_) | Fact::Heartbeat(_) | Fact::Absence(_))
 }
 
 /// As many of these peers, drawn at random.
@@ -287,7 +305,7 @@ pub(super) fn some_of(cx: &mut Context, mut peers: Vec<NodeId>, count: usize) ->
 
 /// Rare and of lasting effect, unlike what a member says again and again.
 fn is_statement(fact: &Fact) -> bool {
-    !matches!(fact, Fact::Heartbeat(_) | Fact::Head(_) | Fact::Card(_))
+    !matches!(fact, Fact::Heartbeat(_) | Fact::Head(_) | Fact::Card(_) | Fact::Absence(_))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! When what others say of themselves goes to the log.
 //!
-//! Promise: of each other member one card and one first heartbeat are logged in [`OTHERS_LOGGED_MS`] at most, the newest there
+//! Promise: of each other member one card, one absence and one first heartbeat are logged in [`OTHERS_LOGGED_MS`] at most, the newest there
 //! is by then. Whoever says something new of itself again and again fills no disk. Everything else is logged as it comes.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use crate::limits::OTHERS_LOGGED_MS;
 #[derive(Default)]
 pub(super) struct LogPace {
     cards: MemberPace,
+    absences: MemberPace,
     beats: MemberPace,
 }
 
@@ -28,6 +29,7 @@ impl LogPace {
         }
         match fact {
             Fact::Card(card) if card.value().node != cx.me => self.cards.is_due(cx, card.value().node),
+            Fact::Absence(absence) if absence.value().node != cx.me => self.absences.is_due(cx, absence.value().node),
             Fact::Heartbeat(beat) if beat.value().node != cx.me => self.beats.is_due(cx, beat.value().node),
             _ => true,
         }
@@ -40,11 +42,13 @@ impl LogPace {
 
     /// What waited long enough.
     pub fn due(&mut self, cx: &mut Context) -> Vec<LogEntry> {
-        let (cards, beats) = (self.cards.due(cx), self.beats.due(cx));
+        let (cards, absences, beats) = (self.cards.due(cx), self.absences.due(cx), self.beats.due(cx));
         let members = cx.facts.members();
         let card = |node: &NodeId| members.get(node).and_then(|member| member.card.clone()).map(Fact::from);
         let beat = |node: &NodeId| members.get(node).and_then(|member| member.heartbeat.clone()).map(Fact::from);
-        let facts = cards.iter().filter_map(card).chain(beats.iter().filter_map(beat));
+        let absence = |node: &NodeId| members.get(node).and_then(|member| member.absence.clone()).map(Fact::from);
+        let cards = cards.iter().filter_map(card).chain(absences.iter().filter_map(absence));
+        let facts = cards.chain(beats.iter().filter_map(beat));
         facts.map(|fact| LogEntry::Fact(fact.raw())).collect()
     }
 }

@@ -8,6 +8,7 @@ mod keys;
 mod liveness;
 mod log_pace;
 mod outbox;
+mod presence;
 mod sync;
 
 pub(super) use card::OwnCard;
@@ -15,4 +16,5 @@ pub(super) use gossip::Gossip;
 pub(super) use keys::KeyRing;
 pub(super) use liveness::Liveness;
 pub(super) use log_pace::worth_logging;
+pub(super) use presence::PresenceWatch;
 pub(super) use sync::FactSync;

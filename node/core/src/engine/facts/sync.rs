@@ -12,8 +12,9 @@ use super::Gossip;
 use super::gossip::some_of;
 use crate::engine::context::Context;
 use crate::engine::event::Event;
+use crate::engine::net::PeerState;
 use crate::engine::timers::Timer;
-use crate::limits::{GOSSIP_MS, SUMMARY_MS};
+use crate::limits::{DIGESTS_IDLE_MS, GOSSIP_MS, SUMMARY_MS};
 
 /// Promise: two connected members come to know the same facts, each comparison in at most three messages a part. What it
 /// remembers of a comparison stands with the peer ([`crate::engine::net::PeerState`]), and ends with its connection.
@@ -31,12 +32,16 @@ impl FactSync {
         }
     }
 
-    /// Digests go to one random peer, which is named: those it lacks keys from are asked, too.
+    /// One random peer is named: those it lacks keys from are asked, too. Digests go to it, unless it had the same ones lately.
     pub fn on_gossip_due(&self, cx: &mut Context) -> Option<NodeId> {
         cx.wake_in(GOSSIP_MS, Timer::Gossip);
         let peers = cx.peers.up();
         let to = some_of(cx, peers, 1).pop()?;
-        self.send_digests(cx, to);
+        let (now, digest) = (cx.now.mono, cx.facts.gossip_digest());
+        let is_idle = |peer: &PeerState| peer.digest_sent == Some(digest) && now < peer.digests_sent + DIGESTS_IDLE_MS;
+        if !cx.peers.get(to).is_some_and(is_idle) {
+            self.send_digests(cx, to);
+        }
         Some(to)
     }
 
@@ -50,11 +55,12 @@ impl FactSync {
 
     /// What this node knows, in two hashes; unequal ones begin a comparison.
     pub fn send_digests(&self, cx: &mut Context, to: NodeId) {
+        let gossip = cx.facts.gossip_digest();
         if let Some(peer) = cx.peers.get_mut(to) {
-            peer.digests_sent = cx.now.mono;
+            (peer.digests_sent, peer.digest_sent) = (cx.now.mono, Some(gossip));
         }
         let clock = fsdfs_proto::time::Hlc { ms: cx.now.wall, count: 0 };
-        let digests = FactDigests { gossip: cx.facts.gossip_digest(), map: cx.map_digest, clock };
+        let digests = FactDigests { gossip, map: cx.map_digest, clock };
         cx.send(to, Message::Digests(digests));
     }
 
@@ -64,12 +70,15 @@ impl FactSync {
         let equal = theirs.gossip == cx.facts.gossip_digest();
         let Some(peer) = cx.peers.get_mut(from) else { return };
         peer.clock_is_off(off, cx.now);
+        if !equal {
+            peer.digest_sent = None;
+        }
         let asking = peer.wants_due > 0;
         let sent_at = peer.digests_sent;
         // Whoever says "unequal" again and again is not told all ids again and again.
         let again = peer.summary_sent > 0 && cx.now.mono < peer.summary_sent + SUMMARY_MS;
         if equal {
-            self.ended(cx);
+            self.ended(cx, from);
         } else if cx.me < from && !asking && !again {
             self.send_summary(cx, from);
         } else if cx.now.mono >= sent_at + GOSSIP_MS {
@@ -125,15 +134,16 @@ impl FactSync {
             peer.wants_due -= 1;
             if peer.wants_due == 0 {
                 gossip.send_by_id(cx, from, &[], Some(Message::Want(WantFacts { ids: Vec::new() })));
-                self.ended(cx);
+                self.ended(cx, from);
             }
         } else if std::mem::take(&mut peer.sync_ends) {
-            self.ended(cx);
+            self.ended(cx, from);
         }
     }
 
-    /// A comparison has ended. The first one lets this node say "none"; later ones change nothing.
-    fn ended(&self, cx: &mut Context) {
+    /// A comparison has ended. The first one lets this node say "none"; later ones change nothing here.
+    fn ended(&self, cx: &mut Context, with: NodeId) {
+        cx.raise(Event::FactsExchanged(with));
         if !std::mem::replace(&mut cx.synced, true) {
             cx.raise(Event::SyncEnded);
         }

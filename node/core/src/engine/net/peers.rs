@@ -3,9 +3,9 @@
 //! A peer is *silent* when it owes an answer and its connection shows no progress, messages or block bytes, for
 //! [`crate::limits::SILENT_MS`]. Nothing waits for a silent peer; what it answers later still counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{Digest, NodeId};
 
 use crate::limits::{
     EVADED_FORGOTTEN_MS, EVADED_MS_MAX, EVADED_MS_MIN, RELAY_PAUSE_MS_MAX, RELAY_PAUSE_MS_MIN, SHUN_MS_MAX, SHUN_MS_MIN,
@@ -41,6 +41,10 @@ pub(in crate::engine) struct PeerState {
     pub sync_ends: bool,
     /// When digests went to it last, in this connection; 0 if never.
     pub digests_sent: u64,
+    /// The digest of facts that went to it last, in this connection, if nothing showed since that it has others.
+    pub digest_sent: Option<Digest>,
+    /// With whom it exchanges facts itself, as it said last in this connection: these it hears without others.
+    pub hears: Option<BTreeSet<NodeId>>,
     /// When the ids of all facts went to it last, in this connection; 0 if never.
     pub summary_sent: u64,
     /// Blocks it sent whose bytes were not what their id says, since the start.

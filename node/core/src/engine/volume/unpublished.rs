@@ -90,6 +90,11 @@ impl Unpublished {
         }
     }
 
+    /// Whether a connected member keeps something to itself.
+    pub fn is_kept_by(&self, node: NodeId) -> bool {
+        self.others.contains_key(&node)
+    }
+
     /// Connected members that acknowledged operations of a volume which these heads do not include.
     pub fn withheld_by(&self, volume: VolumeId, heads: &[Signed<Head>]) -> BTreeSet<NodeId> {
         if self.others.is_empty() {

@@ -1,11 +1,11 @@
 //! Who is a member, and who no longer is.
 
-use fsdfs_proto::identity::{Cert, Departure, Invitation, Revocation, Role, ticket_cert};
+use fsdfs_proto::identity::{Card, Cert, Departure, Invitation, Revocation, Role, ticket_cert};
 use fsdfs_proto::signed::Signed;
 
 use super::super::{GateRefusal, InsertOutcome, MemberStatus};
 use super::pool::{
-    TestPool, admins, beat, card, card_of, features, gone, key, node, pool_id, public, remove, ticket_key,
+    TestPool, absence, admins, beat, card, card_of, features, gone, key, node, pool_id, public, remove, ticket_key,
 };
 
 #[test]
@@ -295,26 +295,76 @@ fn a_heartbeat_that_one_voter_proves_is_known_to_those_who_missed_it() {
 }
 
 #[test]
-fn in_a_pool_of_two_the_other_one_decides() {
+fn in_a_pool_of_two_neither_calls_the_other_gone() {
     let mut pool = TestPool::of(2);
     pool.say(gone(0, 1, (0, 0)));
-    assert_eq!(pool.standing(1), Some(MemberStatus::Departed));
-    pool.say(beat(1, 1, 1));
-    assert_eq!(pool.standing(1), Some(MemberStatus::Member));
+    assert_eq!(pool.standing(1), Some(MemberStatus::Member), "one branch of one, and one site of two");
 }
 
 #[test]
-fn gone_takes_a_majority_of_the_others_and_ends_with_a_heartbeat() {
+fn gone_takes_a_majority_of_all_sites_and_ends_with_a_heartbeat() {
     let mut pool = TestPool::of(4);
+    (0..4).for_each(|number| {
+        pool.say(card(number, 1, &[], 0));
+    });
     pool.say(beat(3, 1, 7));
     pool.say(gone(0, 3, (1, 7)));
-    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "one of three");
-    pool.say(gone(1, 3, (1, 6)));
-    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "the second one missed a heartbeat");
     pool.say(gone(1, 3, (1, 7)));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "two sites of four, as the other half could be");
+    pool.say(gone(2, 3, (1, 6)));
+    assert_eq!(pool.standing(3), Some(MemberStatus::Member), "the third one missed a heartbeat");
+    pool.say(gone(2, 3, (1, 7)));
     assert_eq!(pool.standing(3), Some(MemberStatus::Departed));
     pool.say(beat(3, 1, 8));
     assert_eq!(pool.standing(3), Some(MemberStatus::Member));
+}
+
+#[test]
+fn a_site_has_one_voice_however_many_nodes_are_there() {
+    let mut pool = TestPool::of(6);
+    for number in 0..6 {
+        let site = ["a", "a", "a", "b", "c", "d"][usize::from(number)];
+        let there = Card { site: site.into(), ..card(number, 1, &[], 0).value().clone() };
+        pool.say(Signed::sign(pool_id(), &key(number), there));
+    }
+    for issuer in 0..3 {
+        pool.say(gone(issuer, 5, (0, 0)));
+    }
+    assert_eq!(pool.standing(5), Some(MemberStatus::Member), "three branches, one site of four");
+    pool.say(gone(3, 5, (0, 0)));
+    assert_eq!(pool.standing(5), Some(MemberStatus::Member), "two sites of four");
+    pool.say(gone(4, 5, (0, 0)));
+    assert_eq!(pool.standing(5), Some(MemberStatus::Departed));
+}
+
+#[test]
+fn one_branch_alone_calls_nobody_gone_though_it_is_most_of_the_pool() {
+    let mut pool = TestPool::of(2);
+    let ticket = pool.ticket(1, 12, 0);
+    for friend in 10..20 {
+        pool.join(1, ticket, friend, u64::from(friend));
+    }
+    for issuer in (10..20).chain([1]) {
+        pool.say(gone(issuer, 0, (0, 0)));
+    }
+    assert_eq!(pool.standing(0), Some(MemberStatus::Member));
+}
+
+#[test]
+fn the_last_absence_counts_and_changes_nothing_for_placement() {
+    let mut pool = TestPool::of(2);
+    let (map, gossip) = (pool.facts.map_digest(), pool.facts.gossip_digest());
+    let say = |pool: &mut TestPool, seq, until| pool.say(absence(1, seq, until));
+    assert_eq!(say(&mut pool, 2, 9), InsertOutcome::New);
+    assert_eq!(say(&mut pool, 1, 99), InsertOutcome::Stale);
+    let until = |pool: &TestPool| pool.facts.members()[&node(1)].absence.as_ref().map(|absence| absence.value().until);
+    assert_eq!(until(&pool), Some(9));
+    assert_eq!(pool.facts.map_digest(), map);
+    assert_ne!(pool.facts.gossip_digest(), gossip, "it is compared");
+    say(&mut pool, 3, 0);
+    assert_eq!(until(&pool), Some(0));
+    pool.say(absence(9, 1, 1));
+    assert!(!pool.facts.members().contains_key(&node(9)), "of a stranger it waits");
 }
 
 #[test]

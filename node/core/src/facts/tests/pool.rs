@@ -2,9 +2,9 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    AdminList, Card, CardDisk, Cert, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation, PoolRules, Removal,
-    Revocation, Role, SecretKey, Succession, VolEpoch, Vouch, founder_cert, founding, newcomer_cert, pool_of, root_key,
-    ticket_cert,
+    Absence, AdminList, Card, CardDisk, Cert, DailySpan, Departure, Fact, FeatureLevel, Head, Heartbeat, Invitation,
+    PoolRules, Removal, Revocation, Role, SecretKey, Succession, VolEpoch, Vouch, founder_cert, founding,
+    newcomer_cert, pool_of, root_key, ticket_cert,
 };
 use fsdfs_proto::ids::{BlockId, DiskNonce, FactId, Instance, Key, NodeId, PoolId, PublicKey, Writer};
 use fsdfs_proto::signed::Signed;
@@ -178,6 +178,13 @@ pub fn card_of(number: u8, seq: u64, features: u32) -> Signed<Card> {
 
 pub fn beat(number: u8, boot: u64, counter: u64) -> Signed<Heartbeat> {
     Signed::sign(pool_id(), &key(number), Heartbeat { version: 1, node: node(number), boot, counter })
+}
+
+/// With a night from 23 to 7 o'clock.
+pub fn absence(number: u8, seq: u64, until: u64) -> Signed<Absence> {
+    let daily = vec![DailySpan { from: 23 * 60, to: 7 * 60 }];
+    let absence = Absence { version: 1, node: node(number), seq, until, daily, drained: Some(Vec::new()) };
+    Signed::sign(pool_id(), &key(number), absence)
 }
 
 pub fn gone(issuer: u8, member: u8, last: (u64, u64)) -> Signed<Departure> {

@@ -6,8 +6,9 @@ use crate::engine::test_kit::{connect, context, pass, revoke};
 use crate::limits::AWAY_MS;
 
 fn report(cx: &Context, liveness: &Liveness, number: u8) -> MemberReport {
-    let found =
-        members(cx, liveness, &Relays::default()).members.into_iter().find(|member| member.node == node(number));
+    let (presence, relays) = (&PresenceWatch::default(), &Relays::default());
+    let parts = MemberParts { cx, liveness, presence, relays };
+    let found = members(&parts).members.into_iter().find(|member| member.node == node(number));
     found.expect("the facts know it")
 }
 
@@ -17,7 +18,9 @@ fn presence(cx: &Context, number: u8) -> Presence {
 
 #[test]
 fn everyone_is_listed_by_name_and_this_node_is_marked() {
-    let list = members(&context(1, 3), &Liveness::default(), &Relays::default());
+    let (cx, liveness) = (&context(1, 3), &Liveness::default());
+    let (presence, relays) = (&PresenceWatch::default(), &Relays::default());
+    let list = members(&MemberParts { cx, liveness, presence, relays });
     let names: Vec<(&str, bool)> = list.members.iter().map(|member| (&member.name[..], member.me)).collect();
     assert_eq!(names, [("node0", false), ("node1", true), ("node2", false)]);
     assert_eq!(list.tickets.len(), 2, "one for each newcomer");

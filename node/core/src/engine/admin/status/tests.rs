@@ -4,11 +4,12 @@ use crate::engine::test_kit::{connect, context, disk, pass, revoke};
 
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
+    let presence = &PresenceWatch::default();
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
     let (keys, relays, holdings) = (&KeyRing::default(), &Relays::default(), &Holdings::default());
     let (audits, gossip) = (&audits, &gossip);
-    status(&StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays, holdings })
+    status(&StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays, holdings })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -153,6 +154,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
     let parts = StatusParts {
         cx: &cx,
         liveness: &liveness,
+        presence: &PresenceWatch::default(),
         heads: &heads,
         repair: &repair,
         replication: &replication,
@@ -177,8 +179,9 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
         let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
         let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
         let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
-        let holdings = &Holdings::default();
-        let parts = StatusParts { cx, liveness, heads, repair, replication, audits, gossip, keys, relays, holdings };
+        let (holdings, presence) = (&Holdings::default(), &PresenceWatch::default());
+        let parts =
+            StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays, holdings };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
         status(&parts).attention.into_iter().find(waits)
     };

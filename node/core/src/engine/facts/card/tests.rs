@@ -2,7 +2,8 @@ use fsdfs_proto::ids::{DiskNonce, Instance, NodeId};
 
 use super::*;
 use crate::engine::test_kit::pool::beat;
-use crate::engine::test_kit::{context, disk, effects, events};
+use crate::engine::test_kit::{context, disk, effects, events, pass};
+use crate::limits::HOUR_MS;
 use crate::seam::{DiskCondition, Effect};
 
 #[test]
@@ -174,4 +175,32 @@ fn a_twin_is_noticed_when_it_overtakes_a_second_time() {
     assert!(matches!(out[..], [Effect::Notice(Notice::DuplicateIdentity)]), "{out:?}");
     assert!(!card.on_own_heartbeat(&mut cx, &beat(boot + 99, 1)), "it is known already");
     assert!(effects(&mut cx).is_empty());
+}
+
+/// Weights on a card that is issued now; none if none is.
+fn weights(cx: &mut Context, card: &OwnCard) -> Option<Vec<u32>> {
+    Some(issued(cx, card)?.disks.iter().map(|disk| disk.gib).collect())
+}
+
+#[test]
+fn a_disk_that_is_out_of_sight_stays_on_the_card_for_an_hour() {
+    let (mut cx, mut card) = (context(0, 3), own_card());
+    cx.disks = vec![disk(0), disk(1)];
+    assert_eq!(weights(&mut cx, &card), Some(vec![100, 100]));
+    let before = std::mem::replace(&mut cx.disks, vec![disk(0)]);
+    card.on_disks(&mut cx, &before);
+    assert_eq!(weights(&mut cx, &card), None, "nothing changes for the others");
+    let before = std::mem::replace(&mut cx.disks, vec![disk(0), disk(1)]);
+    card.on_disks(&mut cx, &before);
+    pass(&mut cx, 2 * HOUR_MS);
+    card.forget_absent(&mut cx);
+    assert_eq!(weights(&mut cx, &card), None, "it came back");
+    let before = std::mem::replace(&mut cx.disks, vec![disk(0)]);
+    card.on_disks(&mut cx, &before);
+    pass(&mut cx, HOUR_MS - 1);
+    card.forget_absent(&mut cx);
+    assert_eq!(weights(&mut cx, &card), None);
+    pass(&mut cx, 1);
+    card.forget_absent(&mut cx);
+    assert_eq!(weights(&mut cx, &card), Some(vec![100]), "it is lost");
 }

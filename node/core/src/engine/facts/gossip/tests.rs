@@ -315,3 +315,16 @@ fn what_only_the_log_of_a_late_disk_knows_is_logged_and_told() {
     gossip.on_log_copy(&mut cx, vec![LogEntry::Fact(known), strange]);
     assert!(effects(&mut cx).is_empty() && events(&mut cx).is_empty(), "nothing new");
 }
+
+#[test]
+fn a_heartbeat_goes_on_to_those_who_do_not_hear_its_node_themselves() {
+    let mut cx = connected();
+    for number in 1..6 {
+        let hears = if number == 4 { vec![node(2)] } else { vec![node(1), node(2)] };
+        cx.peers.get_mut(node(number)).expect("connected").hears = Some(hears.into_iter().collect());
+    }
+    Gossip::default().insert_facts(&mut cx, vec![new_beat(1).into()], Some(node(2)));
+    let told: Vec<NodeId> = sent(&mut cx).into_iter().map(|(to, _)| to).collect();
+    assert!(told.contains(&node(4)) && !told.contains(&node(1)), "its own node knows it: {told:?}");
+    assert_eq!(told.len(), HEARTBEAT_FAN_OUT);
+}
