@@ -20,6 +20,8 @@ use crate::world::{MachineId, SMALL, World};
 const WITHIN_S: u64 = 300;
 /// Attempts to revoke: the founder's node may have to hear of the pool first.
 const REVOCATIONS_MAX: usize = 20;
+/// Seconds after which nodes have heard of each other.
+const CALM_S: u64 = 200;
 /// Seconds within which a node that was frozen hears of everyone again.
 const SILENCE_ENDS_S: u64 = 10;
 
@@ -157,8 +159,20 @@ impl Simulation {
                 let some = disputed.iter().take(4).map(|what| format!("; {what}")).collect::<String>();
                 self.fail("convergence", format!("after {within_s} s: {what}{some}"));
             }
-            None => self.nothing_is_lost(),
+            None => {
+                self.nothing_is_lost();
+                self.nobody_is_missed();
+            }
         }
+    }
+
+    /// Asks every node who is away, when nothing has happened for a while.
+    pub fn nobody_is_missed(&mut self) {
+        self.advance(self.world.at + CALM_S * S);
+        for id in (0..self.world.machines.len()).filter(|id| self.world.is_honest(*id)).collect::<Vec<MachineId>>() {
+            self.world.wait(id, UserOperation::Members);
+        }
+        self.checkers();
     }
 
     fn wait_for_agreement(&mut self, within_s: u64) -> Option<OpenDifference> {

@@ -7,6 +7,7 @@ pub mod convergence;
 pub mod harm;
 pub mod history;
 pub mod liveness;
+pub mod presence;
 pub mod promise;
 pub mod safety;
 pub mod storage;
@@ -21,6 +22,7 @@ use fsdfs_proto::volume::VolumeKeys;
 use self::harm::HarmChecker;
 use self::history::VolumeHistory;
 use self::liveness::LivenessChecker;
+use self::presence::PresenceChecker;
 use self::promise::{AnsweredEdit, AnsweredQuery, PromiseChecker, wrong_lease};
 use self::safety::{HeadOrigins, SafetyView};
 use self::storage::StorageModel;
@@ -37,7 +39,7 @@ const VIOLATIONS_MAX: usize = 20;
 pub struct Violation {
     /// When it was noticed.
     pub at: Micros,
-    /// Which checker noticed it: promise, convergence, liveness, bounds, tree, harm, replay, assertion.
+    /// Which checker noticed it: promise, convergence, liveness, presence, bounds, tree, harm, replay, assertion.
     pub checker: &'static str,
     /// What.
     pub what: String,
@@ -61,6 +63,8 @@ pub struct Checkers {
     pub promises: PromiseChecker,
     /// Who waits for an answer.
     pub liveness: LivenessChecker,
+    /// Who is called away.
+    pub presence: PresenceChecker,
     /// Who lies.
     pub harm: HarmChecker,
     origins: HeadOrigins,
@@ -75,6 +79,7 @@ impl Checkers {
             storage: StorageModel::default(),
             promises: PromiseChecker::default(),
             liveness: LivenessChecker::default(),
+            presence: PresenceChecker::default(),
             harm: HarmChecker::default(),
             origins: HeadOrigins::default(),
         }
@@ -100,9 +105,13 @@ impl Checkers {
 
     /// Takes in what was observed.
     pub fn observe(&mut self, at: Micros, observed: Observed) {
+        if changes_who_is_up(&observed) {
+            self.presence.disturbed(at);
+        }
         match observed {
             Observed::MachineAdded { machine, node, duplicate } => {
                 self.storage.machine_added(machine, node, duplicate);
+                self.presence.machine_added(machine, node);
             }
             Observed::MachineLeftOut { machine } => self.storage.machine_gone(machine),
             Observed::MemberTurned { machine, node } => {
@@ -165,6 +174,12 @@ impl Checkers {
             Observed::CommandSent { machine, op, operation } => {
                 self.promises.command_sent(at, machine, op);
                 self.liveness.command_sent(at, machine, op, operation);
+            }
+            Observed::MembersAnswered { machine, op, away, departed, in_touch } => {
+                self.promises.command_ended(op);
+                self.liveness.command_ended(op);
+                let wrong = self.presence.answered(at, machine, (&away, &departed), &in_touch);
+                self.fail_all(at, "presence", wrong);
             }
             Observed::CommandAborted { op } | Observed::ReportAnswered { op } => {
                 self.promises.command_ended(op);
@@ -241,4 +256,19 @@ impl Checkers {
         }
         self.storage.head_made(Fact::from(head.clone()).raw(), commit);
     }
+}
+
+fn changes_who_is_up(observed: &Observed) -> bool {
+    matches!(
+        observed,
+        Observed::MachineAdded { .. }
+            | Observed::MachineLost { .. }
+            | Observed::MemberTurned { .. }
+            | Observed::MemberRevoked { .. }
+            | Observed::NodeStarted { .. }
+            | Observed::NodeCrashed { .. }
+            | Observed::NodeFrozen { .. }
+            | Observed::NodeThawed { .. }
+            | Observed::ConnectionsChanged
+    )
 }

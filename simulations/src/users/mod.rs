@@ -7,7 +7,8 @@ pub use operation::{OperationEnd, OperationId, OperationTable, PendingOperation,
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fsdfs_core::seam::{Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
+use fsdfs_core::report::Presence;
+use fsdfs_core::seam::{AbsenceChange, Command, EditReply, GetOutcome, Input, OpId, PutOutcome, Reply};
 use fsdfs_core::tree::{BlockRef, FileContent, QueryResult, TreeEdit, TreeItem, TreeItemKind, TreeQuery};
 use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::volume::{Manifest, VolumeKeys, open_data};
@@ -54,6 +55,11 @@ impl World {
             UserOperation::List { path } => self.ask(id, PendingCommand::Look, list(path)),
             UserOperation::Inventory => self.ask(id, PendingCommand::Report, Command::Inventory),
             UserOperation::Status => self.ask(id, PendingCommand::Report, Command::Status),
+            UserOperation::Members => self.ask(id, PendingCommand::Report, Command::Members),
+            UserOperation::Announce { until_ms, daily } => {
+                let change = AbsenceChange { until_ms: Some(until_ms), daily: Some(daily) };
+                self.ask(id, PendingCommand::Report, Command::ChangeAbsence(change));
+            }
             UserOperation::Revoke { subject } => {
                 let reason = "it lies".into();
                 let command = Command::Revoke { subject: subject.into(), with_invited: true, reason, root: None };
@@ -173,6 +179,16 @@ impl World {
                 self.observe(Observed::GetAnswered { machine, op, block: at.id, found, in_reach });
                 self.got(id, at, from, depth, outcome);
             }
+            (PendingCommand::Report, Reply::Members(members)) => {
+                let in_state = |state| {
+                    let members = members.members.iter().filter(|member| member.presence == state);
+                    members.map(|member| member.node).collect()
+                };
+                let (away, departed) = (in_state(Presence::Away), in_state(Presence::Departed));
+                let in_touch = self.in_touch_with(machine);
+                self.observe(Observed::MembersAnswered { machine, op, away, departed, in_touch });
+                self.end(id, OperationEnd::Members(members));
+            }
             (asked, other) => {
                 self.observe(Observed::ReportAnswered { op });
                 self.report(id, asked, other);
@@ -187,6 +203,7 @@ impl World {
                 self.end(id, OperationEnd::Revoked);
             }
             (PendingCommand::Report, Reply::Inventory(survey)) => self.end(id, OperationEnd::Inventoried(survey)),
+            (PendingCommand::Report, Reply::Absence(absence)) => self.end(id, OperationEnd::Announced(absence)),
             (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(format!("{refusal:?}"))),
             (_, other) => self.unusable("liveness", format!("an answer of another kind: {other:?}")),
@@ -317,7 +334,10 @@ fn count(end: &OperationEnd) -> &'static str {
         OperationEnd::Edited(EditReply { outcome: PutOutcome::Refused(_), .. }) => "refused",
         OperationEnd::Read(_) => "read",
         OperationEnd::Listed(_) => "listed",
-        OperationEnd::Inventoried(_) | OperationEnd::Status(_) => "told",
+        OperationEnd::Inventoried(_)
+        | OperationEnd::Status(_)
+        | OperationEnd::Members(_)
+        | OperationEnd::Announced(_) => "told",
         OperationEnd::Revoked => "revoked",
         OperationEnd::Failed(_) => "not",
         OperationEnd::Crashed => "crashed",

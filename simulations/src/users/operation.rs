@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fsdfs_core::report::{Inventory, StatusReport};
+use fsdfs_core::report::{AbsenceReport, Inventory, MemberList, StatusReport};
 use fsdfs_core::seam::{EditReply, OpId};
 use fsdfs_core::tree::{BlockRef, FileNode, TreeItem, TreePath};
 use fsdfs_proto::block::Block;
+use fsdfs_proto::identity::DailySpan;
 use fsdfs_proto::ids::{BlockId, NodeId};
 
 use super::file::{WriteNumber, bytes_of};
@@ -16,15 +17,37 @@ use crate::world::queue::Micros;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named like the edits and looks they lead to")]
 pub enum UserOperation {
-    Put { path: TreePath, bytes: usize },
-    MakeDir { path: TreePath },
-    Remove { path: TreePath },
-    Move { from: TreePath, to: TreePath },
-    Read { path: TreePath },
-    List { path: TreePath },
+    Put {
+        path: TreePath,
+        bytes: usize,
+    },
+    MakeDir {
+        path: TreePath,
+    },
+    Remove {
+        path: TreePath,
+    },
+    Move {
+        from: TreePath,
+        to: TreePath,
+    },
+    Read {
+        path: TreePath,
+    },
+    List {
+        path: TreePath,
+    },
     Inventory,
     Status,
-    Revoke { subject: NodeId },
+    Members,
+    /// Announces an absence until then, in wall milliseconds; 0: it is back. And hours of each day.
+    Announce {
+        until_ms: u64,
+        daily: Vec<DailySpan>,
+    },
+    Revoke {
+        subject: NodeId,
+    },
 }
 
 impl UserOperation {
@@ -47,6 +70,10 @@ pub enum OperationEnd {
     Inventoried(Box<Inventory>),
     /// How the node is.
     Status(Box<StatusReport>),
+    /// Who is up, away, gone.
+    Members(MemberList),
+    /// What the node says of its absence.
+    Announced(AbsenceReport),
     /// A member is one no more.
     Revoked,
     /// Refused, not there, or not readable: why.

@@ -90,6 +90,8 @@ pub struct SimulatedNetwork {
     part: Vec<u8>,
     /// What was sent, by kind of message: parcels and bytes.
     traffic: BTreeMap<&'static str, (u64, u64)>,
+    /// Pairs that can never connect, whatever heals: both behind routers that let nobody in.
+    strangers: BTreeSet<(MachineId, MachineId)>,
     /// Directions in which nothing goes through although the rest works.
     stalled: BTreeSet<(MachineId, MachineId)>,
 }
@@ -179,7 +181,17 @@ impl SimulatedNetwork {
 
     /// Whether packets get through in that direction.
     pub fn passes(&self, from: MachineId, to: MachineId) -> bool {
-        self.part[from] == self.part[to] && !self.stalled.contains(&(from, to))
+        self.part[from] == self.part[to] && !self.stalled.contains(&(from, to)) && !self.are_strangers(from, to)
+    }
+
+    /// From now on these two never connect.
+    pub fn estrange(&mut self, one: MachineId, other: MachineId) {
+        self.strangers.insert((one.min(other), one.max(other)));
+    }
+
+    /// Whether these two never connect.
+    pub fn are_strangers(&self, one: MachineId, other: MachineId) -> bool {
+        self.strangers.contains(&(one.min(other), one.max(other)))
     }
 
     /// Whether packets get through both ways.

@@ -139,6 +139,14 @@ pub enum Observed {
         found: bool,
         in_reach: Vec<WorkingStore>,
     },
+    /// A node says of these that they are away, or gone. `in_touch`: machines it is connected to, directly or through others.
+    MembersAnswered {
+        machine: MachineId,
+        op: OpId,
+        away: Vec<NodeId>,
+        departed: Vec<NodeId>,
+        in_touch: Vec<MachineId>,
+    },
     /// Any other answer: nothing is promised by it.
     ReportAnswered {
         op: OpId,

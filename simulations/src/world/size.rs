@@ -21,6 +21,7 @@ pub fn size_of(message: &Message, block: Option<&Block>) -> u64 {
         Message::Want(want) => want.ids.len() * ID,
         Message::Have(have) => have.ids.len() * ID + 2 * ID,
         Message::HaveReply(reply) => reply.answers.len(),
+        Message::Heard(heard) => heard.members.len() * (ID + 5),
         Message::Heads(heads) => heads.known.len() * ID + ID,
         Message::Prove(prove) => prove.ids.len() * ID,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 5),
@@ -66,6 +67,7 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::AuditReply(_) => ("audit-reply", 35),
         Message::ListBlocks(_) => ("records", 40),
         Message::ListBlocksReply(_) => ("records-reply", 41),
+        Message::Heard(_) => ("heard", 46),
         // Nobody says these yet.
         _ => ("later", 0),
     }

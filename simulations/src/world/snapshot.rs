@@ -102,8 +102,23 @@ impl World {
         let on: Vec<MachineId> = (0..self.machines.len()).filter(is_on).collect();
         on.iter().all(|one| {
             self.machines[*one].runs()
-                && on.iter().filter(|other| *other > one).all(|other| self.connected(*one, *other))
+                && on
+                    .iter()
+                    .filter(|other| *other > one)
+                    .all(|other| self.connected(*one, *other) || self.net.are_strangers(*one, *other))
         })
+    }
+
+    /// Honest machines that run and that this one is connected to, directly or through others of them.
+    pub(crate) fn in_touch_with(&self, machine: MachineId) -> Vec<MachineId> {
+        let mut found = vec![machine];
+        let mut next = 0;
+        while let Some(at) = found.get(next).copied() {
+            next += 1;
+            let more = self.connected_to(at);
+            found.extend(more.into_iter().filter(|other| !found.contains(other)).collect::<Vec<_>>());
+        }
+        found
     }
 
     /// One line about what happened.

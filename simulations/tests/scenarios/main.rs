@@ -5,6 +5,7 @@ mod commits;
 mod copies;
 mod heads;
 mod holders;
+mod presence;
 mod relays;
 
 use std::collections::BTreeSet;
