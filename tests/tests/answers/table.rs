@@ -59,6 +59,8 @@ const ROWS: &[(&str, Ends)] = &[
     ("bandwidth", Fine),
     ("bandwidth --repair 40% --for 1h", Fine),
     ("bandwidth --reset", Fine),
+    ("away --until 3days --daily 23:00-07:00", Fine),
+    ("back --daily", Fine),
     ("config check", Fine),
     ("service", Fine),
     ("man --dir #/man", Fine),
@@ -117,6 +119,7 @@ const ROWS: &[(&str, Ends)] = &[
     ("up", Failed(&["in use"])),
     ("join not-a-ticket", Failed(&["ticket"])),
     ("completions nope", Failed(&["nope"])),
+    ("away --until nope", Failed(&["nope"])),
     ("bandwidth --upload 5 --for 1h", Failed(&["256 kbit"])),
     ("config", Failed(&["command"])),
     ("no-such-verb", Failed(&["no-such-verb"])),
@@ -142,6 +145,8 @@ const NOT_RUNNING: &[&str] = &[
     "invite",
     "invite --list",
     "bandwidth",
+    "away",
+    "back",
     "down",
 ];
 

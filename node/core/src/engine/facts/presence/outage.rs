@@ -42,8 +42,10 @@ pub(super) fn outage(mut fallen: Vec<FallenMember<'_>>, weight: u64) -> BTreeSet
             }
             first += 1;
         }
+        // A part of those that fell together may be back, or on one site, while all of them are not.
+        let goes_on = fallen.get(last + 1).is_some_and(|next| next.at - fallen[first].at <= OUTAGE_APART_MS);
         let group = &fallen[first..=last];
-        if sites.len() >= 2 && 3 * sum > weight && 2 * back < group.len() {
+        if !goes_on && sites.len() >= 2 && 3 * sum > weight && 2 * back < group.len() {
             braked.extend(group.iter().filter(|one| !one.is_back).map(|one| one.node));
         }
     }
@@ -76,10 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn it_ends_when_half_of_them_are_back() {
+    fn it_ends_when_half_of_them_are_back_whichever_these_are() {
         let storm =
             |back: u8| (1..=4).map(move |number| one(number, ["a", "b"][usize::from(number % 2)], 0, number <= back));
         assert_eq!(braked(&storm(1).collect::<Vec<_>>(), 60), [2, 3, 4]);
         assert!(braked(&storm(2).collect::<Vec<_>>(), 60).is_empty());
+        let last_two = storm(2).map(|one| FallenMember { is_back: !one.is_back, ..one });
+        assert!(braked(&last_two.collect::<Vec<_>>(), 60).is_empty());
     }
 }
