@@ -140,6 +140,9 @@ impl Simulation {
         self.outlives_liars();
         if spared {
             self.must_converge();
+            if self.violations().is_empty() {
+                self.nobody_is_missed();
+            }
         }
     }
 }

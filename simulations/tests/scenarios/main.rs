@@ -82,5 +82,6 @@ fn blocks(world: &mut Simulation, at: MachineId) -> BTreeSet<BlockId> {
 fn fine(world: &mut Simulation) {
     world.freeze_faults();
     world.must_converge();
+    world.nobody_is_missed();
     assert_eq!(world.violations(), []);
 }
