@@ -186,12 +186,16 @@ pub const CARDS_AT_ONCE: u64 = 8;
 
 /// Heartbeats: three fit into the minute after which a member counts as away.
 pub const HEARTBEAT_MS: u64 = 20_000;
+/// Heartbeats are sent this often while everybody who is up is connected: nobody depends on them then.
+pub const HEARTBEAT_IDLE_MS: u64 = 60_000;
 /// Without a heartbeat for this long a member is away.
 pub const AWAY_MS: u64 = 60_000;
 /// Everybody is looked at this often: as often as one has to be heard to count as up, so that no sign of life is missed.
 pub const PRESENCE_MS: u64 = AWAY_MS;
 /// Whom this node exchanged facts with is said to all connected members this often: 40 bytes a member.
 pub const HEARD_MS: u64 = 10 * 60_000;
+/// Sooner, if this node is connected to others than it said: but not again within this time, however lines come and go.
+pub const HEARD_AGAIN_MS: u64 = 60_000;
 /// Who was up is logged this often: some 230 bytes a member. What a node that stops saw since the last time is lost; it is
 /// the same for all members, so none of them is called gone too early.
 pub const OBSERVED_MS: u64 = HOUR_MS;
@@ -219,9 +223,8 @@ pub const GOSSIP_MS: u64 = 5_000;
 pub const DIGESTS_IDLE_MS: u64 = 60_000;
 /// A heartbeat that is new here goes on to so many peers that do not hear its node themselves.
 pub const HEARTBEAT_RELAYS_MAX: usize = 8;
-/// If there are fewer of these, it goes on to this many random peers in all, so that nodes without a direct link hear of each
-/// other before they said whom they hear.
-pub const HEARTBEAT_FAN_OUT: usize = 2;
+/// If there are none of these, it goes on to this many random peers: two nodes of one identity hear of each other so.
+pub const HEARTBEAT_FAN_OUT: usize = 1;
 /// First pause between attempts to reach a member; doubles up to [`DIAL_MS_MAX`].
 pub const DIAL_MS_MIN: u64 = 500;
 /// A house that comes back is found within this time even if it cannot dial us.

@@ -204,8 +204,10 @@ pub struct HeardMembers {
 pub struct HeardMember {
     /// Who.
     pub node: NodeId,
-    /// How long ago, in milliseconds.
-    pub age_ms: u64,
+    /// How long ago facts were exchanged with it, in milliseconds; none if they never were while it kept none to itself.
+    pub age_ms: Option<u64>,
+    /// The sender is connected to it now, and hears its heartbeats itself.
+    pub connected: bool,
 }
 
 /// Hands the capability of a volume to one member, over its own connection.

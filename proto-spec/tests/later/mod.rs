@@ -59,7 +59,7 @@ pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
             "heard",
             Message::Heard(HeardMembers {
                 unpublished: false,
-                members: vec![HeardMember { node: NODE, age_ms: 9_000 }],
+                members: vec![HeardMember { node: NODE, age_ms: Some(9_000), connected: true }],
             }),
         ),
         (

@@ -218,7 +218,6 @@ pub(super) fn on_disks(engine: &mut Engine, disks: Vec<DiskState>) {
     }
     engine.cx.disks = disks;
     engine.card.on_disks(&mut engine.cx, &before);
-    engine.issue_card();
     if lost {
         engine.cx.notice(Notice::DiskLost);
     }

@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::admin::Locates;
+use super::admin::{Locates, StatusParts};
 use super::blocks::{
     Audits, BackgroundMachines, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, ReplicationLog,
     background_machines,
@@ -119,6 +119,23 @@ impl Engine {
             commits: Commits::default(),
             rotation: Rotation::default(),
             locates: Locates::default(),
+        }
+    }
+
+    /// What the report of this node's state is made of.
+    pub(super) fn status_parts(&self) -> StatusParts<'_> {
+        StatusParts {
+            cx: &self.cx,
+            liveness: &self.liveness,
+            presence: &self.presence,
+            heads: &self.heads,
+            repair: &self.repair,
+            replication: &self.replication,
+            audits: &self.audits,
+            gossip: &self.gossip,
+            keys: &self.key_ring,
+            relays: &self.relays,
+            holdings: &self.holdings,
         }
     }
 

@@ -28,7 +28,7 @@ use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
-use self::admin::{MemberParts, RevocationOrder, StatusParts, TicketTerms};
+use self::admin::{MemberParts, RevocationOrder, TicketTerms};
 use self::blocks::PutItem;
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
@@ -66,6 +66,7 @@ impl Engine {
             Input::Peer { node, event } => self.on_peer(node, event),
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => {
                 answers::on_disks(self, disks);
+                self.issue_card();
             }
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Changed(changes) } => {
                 answers::on_copies(self, &changes);
@@ -289,25 +290,8 @@ impl Engine {
                 cx.reply(op, Reply::Members(members));
             }
             Command::Status => {
-                let (repair, replication, relays) = (&self.repair, &self.replication, &self.relays);
-                let (liveness, heads, gossip) = (&self.liveness, &self.heads, &self.gossip);
-                let (keys, audits, holdings) = (&self.key_ring, &self.audits, &self.holdings);
-                let presence = &self.presence;
-                let parts = StatusParts {
-                    cx,
-                    liveness,
-                    presence,
-                    heads,
-                    repair,
-                    replication,
-                    audits,
-                    gossip,
-                    keys,
-                    relays,
-                    holdings,
-                };
-                let status = admin::status(&parts);
-                cx.reply(op, Reply::Status(Box::new(status)));
+                let status = admin::status(&self.status_parts());
+                self.cx.reply(op, Reply::Status(Box::new(status)));
             }
             Command::Absence => admin::show_absence(cx, op),
             Command::ChangeAbsence(change) => admin::change_absence(cx, &mut self.gossip, op, change),
@@ -571,14 +555,18 @@ impl Engine {
                     self.key_ring.request(cx, node);
                 }
             }
-            Timer::Heartbeat => self.heartbeat(),
+            Timer::Heartbeat => {
+                self.presence.on_heartbeat(cx, !self.heads.is_empty());
+                if self.card.is_heartbeat_due(cx, &self.liveness) || self.gossip.log_behind {
+                    self.heartbeat();
+                }
+            }
             Timer::Card => {
                 self.card.forget_absent(cx);
                 self.issue_card();
             }
             Timer::Presence => {
-                let unpublished = !self.heads.is_empty();
-                self.presence.on_due(cx, (&self.liveness, &mut self.gossip), unpublished);
+                self.presence.on_due(cx, &self.liveness, &mut self.gossip);
             }
             Timer::Keys => self.key_ring.request_of_any(cx),
             Timer::Queries => self.go_on_with_queries(),

@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
-use fsdfs_proto::ids::DiskNonce;
+use fsdfs_proto::ids::{DiskNonce, NodeId};
 use fsdfs_proto::signed::Signed;
 
-use super::Gossip;
 use super::presence::grace_ms;
+use super::{Gossip, Liveness};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::start::Profile;
 use crate::engine::timers::Timer;
-use crate::limits::{FULL_PERCENT_STEP, HEARTBEAT_MS, NEARLY_FULL_PERCENT};
+use crate::limits::{FULL_PERCENT_STEP, HEARTBEAT_IDLE_MS, HEARTBEAT_MS, NEARLY_FULL_PERCENT};
 use crate::report::{Notice, full_percent};
 use crate::seam::DiskState;
 
@@ -33,6 +33,8 @@ pub(in crate::engine) struct OwnCard {
     boot: u64,
     /// Of this boot's last heartbeat; 0 before this node is a member.
     counter: u64,
+    /// When that was made, in monotonic milliseconds.
+    beaten_at: u64,
     /// How often another heartbeat of this identity was ahead of ours.
     overtaken: u32,
     /// Disks that are out of sight: their weight, and until when, in monotonic milliseconds, the card keeps it. A loose cable
@@ -42,7 +44,15 @@ pub(in crate::engine) struct OwnCard {
 
 impl OwnCard {
     pub fn new(profile: Profile, unit_bytes: u64) -> Self {
-        Self { profile, unit_bytes: unit_bytes.max(1), boot: 0, counter: 0, overtaken: 0, absent: BTreeMap::new() }
+        Self {
+            profile,
+            unit_bytes: unit_bytes.max(1),
+            boot: 0,
+            counter: 0,
+            beaten_at: 0,
+            overtaken: 0,
+            absent: BTreeMap::new(),
+        }
     }
 
     /// Units of weight for so many bytes, rounded up: at least one.
@@ -63,12 +73,21 @@ impl OwnCard {
         self.counter == 0 && cx.facts.members().contains_key(&cx.me)
     }
 
+    /// Whether the next heartbeat is to be made now; the timer runs on. Whoever is connected need not hear it so often: it is
+    /// for those who hear of this node through others, if there are any.
+    pub fn is_heartbeat_due(&self, cx: &mut Context, liveness: &Liveness) -> bool {
+        cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
+        let is_far = |node: &NodeId| *node != cx.me && !cx.peers.is_up(*node) && liveness.is_present(cx, *node);
+        cx.now.mono >= self.beaten_at + HEARTBEAT_IDLE_MS || cx.facts.members().keys().any(is_far)
+    }
+
     /// The next heartbeat of this boot. Before this node is a member nobody would take it in; the timer runs on.
     pub fn heartbeat(&mut self, cx: &mut Context, gossip: &mut Gossip) {
         cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
         if !cx.facts.members().contains_key(&cx.me) {
             return;
         }
+        self.beaten_at = cx.now.mono;
         debug_assert!(self.boot > 0, "a boot begins before it beats");
         self.counter += 1;
         let beat = Heartbeat { version: 1, node: cx.me, boot: self.boot, counter: self.counter };

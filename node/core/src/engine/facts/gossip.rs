@@ -152,16 +152,16 @@ impl Gossip {
         }
     }
 
-    /// First to those who do not hear the node themselves; without a direct line they depend on it.
+    /// To those who do not hear the node themselves; without a direct line they depend on it. The node itself is one of them if
+    /// this came another way: should it be news for it, there are two of it.
     fn pass_on_beats(&mut self, cx: &mut Context, news: &[Fact], peers: &[NodeId]) {
         let mut parts = BTreeMap::<NodeId, Vec<RawFact>>::new();
         for fact in news {
             let Fact::Heartbeat(beat) = fact else { continue };
             let node = beat.value().node;
             let hears = |peer: &NodeId| cx.peers.get(*peer).and_then(|peer| peer.hears.as_ref());
-            let is_needy = |peer: &NodeId| hears(peer).is_some_and(|hears| !hears.contains(&node));
-            let (needy, others): (Vec<NodeId>, Vec<NodeId>) =
-                peers.iter().copied().filter(|peer| *peer != node).partition(is_needy);
+            let is_needy = |peer: &NodeId| hears(peer).is_none_or(|hears| !hears.contains(&node));
+            let (needy, others): (Vec<NodeId>, Vec<NodeId>) = peers.iter().copied().partition(is_needy);
             let mut to = some_of(cx, needy, HEARTBEAT_RELAYS_MAX);
             let fill = HEARTBEAT_FAN_OUT.saturating_sub(to.len());
             to.extend(some_of(cx, others, fill));

@@ -33,11 +33,9 @@ impl Liveness {
         );
     }
 
-    /// Whether a heartbeat moved within the last minute, as far as this node saw.
+    /// Whether it is connected, or was heard of within the last minute, by itself or through others.
     pub fn is_present(&self, cx: &Context, node: NodeId) -> bool {
-        node == cx.me
-            || cx.peers.is_up(node)
-            || self.0.get(&node).is_some_and(|beat| cx.now.mono - beat.seen_at < AWAY_MS)
+        node == cx.me || cx.peers.is_up(node) || self.quiet_ms(cx, node).is_some_and(|quiet| quiet < AWAY_MS)
     }
 
     /// Milliseconds since anything was heard of a member; none if nothing was since the start.

@@ -74,6 +74,8 @@ fn presence_is_the_pools_word_where_it_has_one() {
     revoke(&mut cx, 3);
     assert_eq!((presence(&cx, 2), presence(&cx, 3)), (Presence::Removed, Presence::Revoked), "though connected");
     cx.peers.on_down(node(1));
+    assert_eq!(presence(&cx, 1), Presence::Up, "it was heard just now");
+    pass(&mut cx, AWAY_MS);
     assert_eq!(presence(&cx, 1), Presence::Away);
     assert_eq!(presence(&cx, 0), Presence::Up, "this node");
 }

@@ -79,7 +79,11 @@ fn each_trouble_is_named() {
     let nearly = Attention::DiskNearlyFull { disk, percent: 90 };
     check(|cx| cx.disks[0].room_bytes = 10 << 30, &[nearly]);
     check(|cx| cx.disks[0].room_bytes = 11 << 30, &[]);
-    check(|cx| assert!(cx.peers.on_down(node(2))), &[Attention::Away { names: names() }]);
+    let leave = |cx: &mut Context| {
+        assert!(cx.peers.on_down(node(2)));
+        pass(cx, crate::limits::AWAY_MS);
+    };
+    check(leave, &[Attention::Away { names: names() }]);
     check(|cx| set_clocks(cx, -11 * 60_000), &[Attention::ClockOff { minutes: 11 }]);
     check(|cx| set_clocks(cx, 11 * 60_000), &[Attention::ClockOff { minutes: -11 }]);
     check(|cx| set_clocks(cx, 10 * 60_000), &[]);

@@ -2,7 +2,8 @@ use fsdfs_proto::ids::{DiskNonce, Instance, NodeId};
 
 use super::*;
 use crate::engine::test_kit::pool::beat;
-use crate::engine::test_kit::{context, disk, effects, events, pass};
+use crate::engine::test_kit::pool::node;
+use crate::engine::test_kit::{connect, context, disk, effects, events, pass};
 use crate::limits::HOUR_MS;
 use crate::seam::{DiskCondition, Effect};
 
@@ -145,6 +146,29 @@ fn a_node_that_is_no_member_yet_says_nothing_but_goes_on_trying() {
     assert_eq!(beaten(&mut cx, &mut card), None);
     assert_eq!(issued(&mut cx, &card), None);
     assert_eq!(cx.timers.next(), Some(cx.now.mono + HEARTBEAT_MS));
+}
+
+#[test]
+fn heartbeats_are_frequent_only_while_somebody_hears_of_this_node_through_others() {
+    let (mut cx, mut card, mut liveness) = (context(0, 3), own_card(), Liveness::default());
+    card.begin_boot(&cx);
+    beaten(&mut cx, &mut card);
+    (1..3).for_each(|number| {
+        connect(&mut cx, number);
+    });
+    let due_after = |cx: &mut Context, liveness: &Liveness, ms| {
+        pass(cx, ms);
+        card.is_heartbeat_due(cx, liveness)
+    };
+    assert!(!due_after(&mut cx, &liveness, HEARTBEAT_MS), "both are connected");
+    assert!(due_after(&mut cx, &liveness, HEARTBEAT_IDLE_MS - HEARTBEAT_MS));
+    beaten(&mut cx, &mut card);
+    cx.peers.on_down(node(2));
+    liveness.note(&cx, beat(2, 1, 1).value());
+    assert!(card.is_heartbeat_due(&mut cx, &liveness), "it is up, and not connected");
+    pass(&mut cx, crate::limits::AWAY_MS);
+    beaten(&mut cx, &mut card);
+    assert!(!card.is_heartbeat_due(&mut cx, &liveness), "it is away");
 }
 
 #[test]

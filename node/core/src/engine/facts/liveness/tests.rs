@@ -27,7 +27,11 @@ fn this_node_and_whoever_is_connected_are_present() {
     let peer = connect(&mut cx, 2);
     pass(&mut cx, 10 * AWAY_MS);
     assert!(liveness.is_present(&cx, cx.me) && liveness.is_present(&cx, peer));
+    cx.peers.note_alive(peer, cx.now.mono);
     cx.peers.on_down(peer);
+    pass(&mut cx, AWAY_MS - 1);
+    assert!(liveness.is_present(&cx, peer), "it may be on its way to another address");
+    pass(&mut cx, 1);
     assert!(!liveness.is_present(&cx, peer));
 }
 

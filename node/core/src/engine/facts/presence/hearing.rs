@@ -1,6 +1,6 @@
 //! Whose facts this node knows, and as of when, directly or through others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_proto::ids::NodeId;
 use fsdfs_proto::message::repair::{HEARD_MAX, HeardMember, HeardMembers};
@@ -25,10 +25,15 @@ impl HearingTable {
         self.exchanged.insert(node, mono);
     }
 
-    /// What is said to the others. `unpublished`: this node keeps heads to itself.
-    pub fn told(&self, mono: u64, unpublished: bool) -> HeardMembers {
-        let member = |(node, at): (&NodeId, &u64)| HeardMember { node: *node, age_ms: mono.saturating_sub(*at) };
-        HeardMembers { unpublished, members: self.exchanged.iter().take(HEARD_MAX).map(member).collect() }
+    /// What is said to the others. `connected`: members this node is connected to; `unpublished`: it keeps heads to itself.
+    pub fn told(&self, mono: u64, connected: &BTreeSet<NodeId>, unpublished: bool) -> HeardMembers {
+        let named: BTreeSet<NodeId> = self.exchanged.keys().chain(connected).copied().collect();
+        let member = |node: NodeId| HeardMember {
+            node,
+            age_ms: self.exchanged.get(&node).map(|at| mono.saturating_sub(*at)),
+            connected: connected.contains(&node),
+        };
+        HeardMembers { unpublished, members: named.into_iter().take(HEARD_MAX).map(member).collect() }
     }
 
     /// What another member says. Of those whom it names this node knows everything, once it has exchanged facts with the
@@ -38,12 +43,10 @@ impl HearingTable {
             self.exchanged.remove(&from);
         }
         let Some(exchanged) = self.exchanged.get(&from).copied() else { return };
-        for HeardMember { node, age_ms } in &said.members {
-            if *node == from || !is_member(*node) {
-                continue;
-            }
-            let at = mono.saturating_sub(*age_ms).min(exchanged);
-            let tellers = self.through.entry(*node).or_default();
+        let members = said.members.iter().filter(|heard| heard.node != from && is_member(heard.node));
+        for (node, age_ms) in members.filter_map(|heard| Some((heard.node, heard.age_ms?))) {
+            let at = mono.saturating_sub(age_ms).min(exchanged);
+            let tellers = self.through.entry(node).or_default();
             tellers.retain(|(teller, _)| *teller != from);
             tellers.push((from, at));
             tellers.sort_by_key(|(teller, at)| (std::cmp::Reverse(*at), *teller));
@@ -74,7 +77,8 @@ mod tests {
     }
 
     fn said(unpublished: bool, members: &[(u8, u64)]) -> HeardMembers {
-        let member = |(number, age_ms): &(u8, u64)| HeardMember { node: id(*number), age_ms: *age_ms };
+        let member =
+            |(number, age_ms): &(u8, u64)| HeardMember { node: id(*number), age_ms: Some(*age_ms), connected: false };
         HeardMembers { unpublished, members: members.iter().map(member).collect() }
     }
 
@@ -109,6 +113,8 @@ mod tests {
         hearing.on_exchange(id(1), 500);
         hearing.on_told(id(1), &said(true, &[(2, 1)]), 1_000, |_| true);
         assert_eq!((hearing.known_as_of(id(1), 2), hearing.known_as_of(id(2), 2)), (None, None));
-        assert!(hearing.told(1_000, true).unpublished);
+        let told = hearing.told(1_000, &BTreeSet::from([id(4)]), true);
+        let connected = HeardMember { node: id(4), age_ms: None, connected: true };
+        assert_eq!(told, HeardMembers { unpublished: true, members: vec![connected] });
     }
 }

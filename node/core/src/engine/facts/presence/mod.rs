@@ -6,7 +6,7 @@
 //! facts to say (spec 01-identity, "more than half of the sites").
 //!
 //! It looks at everybody once in [`PRESENCE_MS`]; nothing is sent for it but heartbeats, which others pass on, and what each
-//! heard of whom, every [`HEARD_MS`].
+//! heard of whom, every [`HEARD_MS`], and soon after it is connected to others than it said.
 
 mod hearing;
 mod outage;
@@ -31,8 +31,8 @@ use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{
-    ABSENCE_GONE_DAYS_MAX, CLOCK_OFF_MS_MAX, DAY_MS, GRACE_FACTOR, HEARD_MS, HOUR_MS, OBSERVED_MS, OUTAGE_GONE_FACTOR,
-    PRESENCE_MS, SITES_HEARD_MS,
+    ABSENCE_GONE_DAYS_MAX, CLOCK_OFF_MS_MAX, DAY_MS, GRACE_FACTOR, HEARD_AGAIN_MS, HEARD_MS, HOUR_MS, OBSERVED_MS,
+    OUTAGE_GONE_FACTOR, PRESENCE_MS, SITES_HEARD_MS,
 };
 use crate::placement::MapServer;
 use crate::report::{AwayReason, PresenceReport};
@@ -60,8 +60,10 @@ pub(in crate::engine) struct PresenceWatch {
     /// Those that fell silent together.
     braked: BTreeSet<NodeId>,
     hearing: HearingTable,
-    /// Monotonic milliseconds at which the next report of what was heard is due, and the next entry of the log.
+    /// Monotonic milliseconds at which the next report of what was heard is due, when the last one went, and when the next
+    /// entry of the log is due.
     heard_due: u64,
+    heard_said: u64,
     save_due: u64,
 }
 
@@ -84,7 +86,7 @@ impl PresenceWatch {
     /// The first look is due when whoever is there had time to be heard.
     pub fn begin(&mut self, cx: &mut Context) {
         cx.wake_in(PRESENCE_MS, Timer::Presence);
-        (self.heard_due, self.save_due) = (cx.now.mono + 2 * PRESENCE_MS, cx.now.mono + 10 * PRESENCE_MS);
+        (self.heard_due, self.save_due) = (cx.now.mono + HEARD_MS, cx.now.mono + 10 * PRESENCE_MS);
     }
 
     /// What the log is to keep.
@@ -103,6 +105,8 @@ impl PresenceWatch {
     /// Whom this node is connected to has changed.
     pub fn on_peers(&mut self, cx: &Context) {
         self.clock.look(cx.now.mono, cx.peers.any_up());
+        // Others pass on to this node what it does not hear itself.
+        self.heard_due = self.heard_due.min(self.heard_said + HEARD_AGAIN_MS);
     }
 
     /// Facts were exchanged with a member.
@@ -116,15 +120,30 @@ impl PresenceWatch {
     pub fn on_heard(&mut self, cx: &mut Context, from: NodeId, said: &HeardMembers) {
         let members = cx.facts.members();
         self.hearing.on_told(from, said, cx.now.mono, |node| members.contains_key(&node));
-        let hears = said.members.iter().filter(|heard| heard.age_ms < HEARD_MS && members.contains_key(&heard.node));
+        let hears = said.members.iter().filter(|heard| heard.connected && members.contains_key(&heard.node));
         let hears = hears.map(|heard| heard.node).collect();
         if let Some(peer) = cx.peers.get_mut(from) {
             peer.hears = Some(hears);
         }
     }
 
-    /// Looks at everybody. `unpublished`: this node keeps heads to itself.
-    pub fn on_due(&mut self, cx: &mut Context, (liveness, gossip): (&Liveness, &mut Gossip), unpublished: bool) {
+    /// Says what was heard, if that is due. `unpublished`: this node keeps heads to itself.
+    pub fn on_heartbeat(&mut self, cx: &mut Context, unpublished: bool) {
+        if cx.now.mono < self.heard_due {
+            return;
+        }
+        (self.heard_due, self.heard_said) = (cx.now.mono + HEARD_MS, cx.now.mono);
+        let members = cx.facts.members();
+        let peers: BTreeSet<NodeId> = cx.peers.up().into_iter().collect();
+        let connected = peers.iter().filter(|node| members.contains_key(node)).copied().collect();
+        let told = self.hearing.told(cx.now.mono, &connected, unpublished);
+        for to in peers {
+            cx.send(to, Message::Heard(told.clone()));
+        }
+    }
+
+    /// Looks at everybody.
+    pub fn on_due(&mut self, cx: &mut Context, liveness: &Liveness, gossip: &mut Gossip) {
         cx.wake_in(PRESENCE_MS, Timer::Presence);
         let is_connected = cx.peers.any_up();
         self.clock.look(cx.now.mono, is_connected);
@@ -135,10 +154,6 @@ impl PresenceWatch {
         self.look(cx, liveness);
         self.braked = self.find_outage(cx);
         self.call_gone(cx, gossip);
-        if cx.now.mono >= self.heard_due {
-            self.heard_due = cx.now.mono + HEARD_MS;
-            self.say_heard(cx, unpublished);
-        }
         if cx.now.mono >= self.save_due {
             self.save_due = cx.now.mono + OBSERVED_MS;
             let entries: Vec<LogEntry> = self.entry().into_iter().collect();
@@ -295,15 +310,6 @@ impl PresenceWatch {
             node == cx.me || seen.is_some_and(|seen| running.saturating_sub(seen.heard_at) < SITES_HEARD_MS)
         };
         cx.facts.are_most_sites(heard)
-    }
-
-    fn say_heard(&self, cx: &mut Context, unpublished: bool) {
-        let told = self.hearing.told(cx.now.mono, unpublished);
-        if !told.members.is_empty() {
-            for to in cx.peers.up() {
-                cx.send(to, Message::Heard(told.clone()));
-            }
-        }
     }
 }
 

@@ -56,8 +56,8 @@ impl Bench {
     }
 
     fn look(&mut self) {
-        let parts = (&self.liveness, &mut self.gossip);
-        self.presence.on_due(&mut self.cx, parts, false);
+        self.presence.on_due(&mut self.cx, &self.liveness, &mut self.gossip);
+        self.presence.on_heartbeat(&mut self.cx, false);
         self.cx.take_events();
     }
 
@@ -257,11 +257,16 @@ fn what_was_heard_through_others_is_reported() {
     bench.presence.on_exchange(&bench.cx, node(1), false);
     let said = HeardMembers {
         unpublished: false,
-        members: vec![fsdfs_proto::message::repair::HeardMember { node: node(2), age_ms: 30_000 }],
+        members: vec![fsdfs_proto::message::repair::HeardMember {
+            node: node(2),
+            age_ms: Some(30_000),
+            connected: true,
+        }],
     };
     bench.presence.on_heard(&mut bench.cx, node(1), &said);
     let known = |bench: &Bench, number| bench.presence.report(&bench.cx, &bench.liveness, node(number)).facts_known_s;
     assert_eq!((known(&bench, 1), known(&bench, 2)), (Some(0), Some(30)));
+    assert_eq!(bench.cx.peers.get(node(1)).and_then(|peer| peer.hears.clone()), Some([node(2)].into()));
     bench.presence.on_exchange(&bench.cx, node(2), true);
     assert_eq!(known(&bench, 2), Some(30), "it keeps heads to itself");
 }
