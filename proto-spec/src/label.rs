@@ -83,6 +83,8 @@ pub mod key {
     pub const COMMIT_KEY: &str = "fsdfs/2/commit-key";
     /// Prefix of an audit answer.
     pub const AUDIT: &str = "fsdfs/2/audit";
+    /// Key of the sums by which two nodes compare what they hold.
+    pub const PAIR: &str = "fsdfs/2/pair";
     /// Prefix of the secret from which audits' nonces are made.
     pub const AUDIT_NONCE: &str = "fsdfs/2/audit-nonce";
     /// Info and associated data of a gate frame.

@@ -24,6 +24,7 @@ pub mod ids;
 pub mod label;
 pub mod message;
 pub mod packet;
+pub mod pair;
 pub mod placement;
 pub mod receipt;
 pub mod record;

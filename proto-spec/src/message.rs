@@ -18,7 +18,7 @@ pub use self::parts::{
 };
 use self::repair::{
     AssureReply, AssureRequest, GrantReply, GrantRequest, HeardMembers, HoldingsReply, HoldingsRequest, OfferReply,
-    OfferRequest, PairKey, PrintsReply, PrintsRequest, PullReply, PullRequest, check_holdings,
+    OfferRequest, PrintsReply, PrintsRequest, PullReply, PullRequest, check_holdings,
 };
 
 use crate::codec::{CanonicalCodec, FormatError, ascending, bound};
@@ -166,8 +166,6 @@ tagged_enum! {
         60 => Assure(AssureRequest),
         /// One answer an id.
         61 => AssureReply(AssureReply),
-        /// The key of the sums between the two.
-        62 => PairKey(PairKey),
     }
 }
 
@@ -461,15 +459,7 @@ impl Message {
         use Message as M;
         matches!(
             self,
-            M::Prints(_)
-                | M::PrintsReply(_)
-                | M::Holdings(_)
-                | M::HoldingsReply(_)
-                | M::Offer(_)
-                | M::OfferReply(_)
-                | M::Pull(_)
-                | M::PullReply(_)
-                | M::Grant(_)
+            M::Grant(_)
                 | M::GrantReply(_)
                 | M::SeenAt(_)
                 | M::Meet(_)
@@ -480,7 +470,6 @@ impl Message {
                 | M::KnockAgain(_)
                 | M::Assure(_)
                 | M::AssureReply(_)
-                | M::PairKey(_)
         )
     }
 
@@ -534,7 +523,8 @@ impl CanonicalCodec for Message {
             Self::RelayedStoreReply(reply) => reply.redundancy.check(),
             Self::Prints(prints) => prints.check(),
             Self::PrintsReply(reply) => reply.check(),
-            Self::HoldingsReply(reply) => check_holdings(&reply.items),
+            Self::Holdings(holdings) => holdings.check(),
+            Self::HoldingsReply(reply) => reply.check(),
             Self::Offer(offer) => check_holdings(&offer.items),
             Self::OfferReply(reply) => bound(reply.outcomes.len() <= IDS_MAX, "the answers"),
             Self::PullReply(reply) => reply.check(),

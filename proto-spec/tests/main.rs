@@ -13,6 +13,7 @@ mod later;
 mod memory;
 mod message;
 mod packet;
+mod pair;
 mod samples;
 mod sealed;
 mod strings;

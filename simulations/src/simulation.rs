@@ -2,7 +2,6 @@
 
 use std::ops::{Deref, DerefMut};
 
-use fsdfs_core::limits::REPAIR_PERIOD_MS;
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::BlockId;
 
@@ -145,19 +144,12 @@ impl Simulation {
 
     /// Runs until the pool has converged, then looks whether everything acknowledged is there.
     pub fn must_converge(&mut self) {
-        let mut within_s = WITHIN_S;
-        let mut open = self.wait_for_agreement(within_s);
-        if matches!(open, Some(OpenDifference::Copy(_))) && self.world.machines.iter().any(|machine| machine.gone) {
-            // A writer that was destroyed took along what it owed to holders that were silent to it alone. The holders
-            // notice when they next walk through all they have.
-            within_s = REPAIR_PERIOD_MS / 1_000;
-            open = self.wait_for_agreement(within_s);
-        }
+        let open = self.wait_for_agreement(WITHIN_S);
         match open {
             Some(what) => {
                 let disputed = self.world.disputed_facts();
                 let some = disputed.iter().take(4).map(|what| format!("; {what}")).collect::<String>();
-                self.fail("convergence", format!("after {within_s} s: {what}{some}"));
+                self.fail("convergence", format!("after {WITHIN_S} s: {what}{some}"));
             }
             None => self.nothing_is_lost(),
         }

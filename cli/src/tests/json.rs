@@ -125,7 +125,7 @@ fn status() -> NodeStatus {
         connected: 1,
         members: 2,
         disks: vec![disk()],
-        repair: RepairStatus { pending: 1, sent: 4, running: true, paused: false },
+        repair: RepairStatus { pending: 1, sent: 4, received: 2, running: true, paused: false },
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
         unverified: vec!["bob".into()],
         passed_on_bytes: 3 << 20,

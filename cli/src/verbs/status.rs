@@ -138,7 +138,7 @@ fn repair(status: &Answer) -> String {
         (pending, _) => {
             let paused = if repair.paused { "; paused, see 'fsdfs bandwidth'" } else { "" };
             let pending = human::count(pending, "block", "blocks");
-            format!("{pending} pending, {} sent since the start{paused}", repair.sent)
+            format!("{pending} pending, {} sent and {} received since the start{paused}", repair.sent, repair.received)
         }
     }
 }
@@ -204,7 +204,7 @@ mod tests {
             connected: 1,
             members: 2,
             disks: vec![DiskStatus { id: "d".into(), quota_bytes: 1 << 30, ..DiskStatus::default() }],
-            repair: RepairStatus { pending: 1, sent: 4, running: true, paused: false },
+            repair: RepairStatus { pending: 1, sent: 4, received: 2, running: true, paused: false },
             replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
             unverified: Vec::new(),
             passed_on_bytes: 0,
@@ -227,12 +227,12 @@ mod tests {
              reachability  mapped: the router forwards 100.0.0.1:4433\n\
              members       1 of 2 others connected\n\
              storage       d: 0 B of 1.0 GiB used\n\
-             repair        1 block pending, 4 sent since the start\n\
+             repair        1 block pending, 4 sent and 2 received since the start\n\
              replication   1 short ... 0 spare (blocks of this node)\n\
              nothing to do: repair is completing the missing copies\n"
         );
         let complete = Answer {
-            repair: RepairStatus { pending: 0, sent: 5, running: false, paused: false },
+            repair: RepairStatus { pending: 0, sent: 5, received: 2, running: false, paused: false },
             replication_margin: Some(ReplicationMargin { min: 0, max: 0 }),
             ..status()
         };
@@ -263,7 +263,10 @@ mod tests {
     fn repair_that_waits_for_the_line_says_so() {
         let repair = RepairStatus { paused: true, ..status().repair };
         let text = shown(&Answer { repair, ..status() });
-        assert!(text.contains("1 block pending, 4 sent since the start; paused, see 'fsdfs bandwidth'\n"), "{text}");
+        assert!(
+            text.contains("1 block pending, 4 sent and 2 received since the start; paused, see 'fsdfs bandwidth'\n"),
+            "{text}"
+        );
         assert!(text.ends_with("when it may use the line\n"), "{text}");
     }
 

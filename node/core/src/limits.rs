@@ -245,28 +245,61 @@ pub const CLOCK_BRANCHES_MIN: usize = 2;
 pub const CACHE_BYTES_MAX: usize = 24 << 20;
 /// Tree blocks carried over from one job of a volume to the next.
 pub const WORKING_SET_MAX: usize = 512;
-/// Top-up starts this long after what caused it, so that several peers coming up share a walk.
+/// Repair begins this long after what caused it, so that several peers that come up share a pass, and a put is not disturbed.
 pub const REPAIR_DELAY_MS: u64 = 500;
-/// A walk that could not finish its work is repeated after this long.
-pub const REPAIR_RETRY_MS: u64 = 15_000;
 /// Blocks short of copies that are remembered for the status at most: 64 GiB of chunks; beyond, the number is "at least".
 pub const UNDER_REPLICATED_MAX: usize = 65_536;
-/// A block that a better-placed holder should send is looked at again after this long: time for that holder to send some.
-pub const REPAIR_TURN_MS: u64 = 5_000;
-/// Everything is walked this often even when nothing seems to have changed.
-pub const REPAIR_PERIOD_MS: u64 = 3_600_000;
-/// Records looked at in one step of a walk.
-pub const REPAIR_BATCH: usize = 256;
-/// Blocks of a walk under way at once: enough to keep a line busy, few enough to leave room for users.
-pub const REPAIR_IN_FLIGHT: usize = 4;
-/// Bytes a walk sends in a second at most: half of a gigabit line, so that puts and gets go on beside it. The line may bear
+/// Own records in one step of a pass.
+pub const PASS_RECORDS: usize = 256;
+/// All records are counted this often even when nothing seems to have changed.
+pub const COUNT_PERIOD_MS: u64 = 24 * 3_600_000;
+/// And not more often than this because sums do not fit what lists say.
+pub const COUNT_APART_MS: u64 = 600_000;
+/// What others are to keep is looked at again after this long, when some of it was on its way.
+pub const PLACE_AGAIN_MS: u64 = 15_000;
+/// Blocks that are here and assigned to others only that are remembered, 4 MB; if there are more, the passes find them.
+pub const ELSEWHERE_MAX: usize = 65_536;
+/// Sets of holders that are told apart: those of pools of some seventy members.
+pub const HOLDER_SETS_MAX: usize = 65_536;
+/// With so many other servers the sums are as fine as they can be, 2.6 MB each when full; with more they are sixteen times coarser.
+pub const FINE_TABLES_MAX: usize = 6;
+/// Pairs of holders compare this often even when nothing seems to have changed.
+pub const COMPARE_PERIOD_MS: u64 = 300_000;
+/// What is younger than this may be on its way still: nothing is concluded from its absence. Longer than a put takes.
+pub const COMPARE_SETTLED_MS: u64 = 20_000;
+/// Such blocks that are remembered at most, of one pair.
+pub const COMPARE_YOUNG_MAX: usize = 4_096;
+/// Where something was found missing the two compare again after this long, which doubles while nothing changes.
+pub const COMPARE_AGAIN_MS: u64 = 10_000;
+/// The one with the larger id compares so much later.
+pub const COMPARE_TIEBREAK_MS: u64 = 5_000;
+/// Parts with so many ids are compared one by one: 8 bytes an id are less than further sums.
+pub const COMPARE_PART_IDS: u64 = 24;
+/// Questions of one comparison that are open at most.
+pub const COMPARE_QUESTIONS_MAX: usize = 128;
+/// Records that a comparison lists at once at most, some 200 bytes each.
+pub const COMPARE_IDS_MAX: usize = 8_192;
+/// Parts that wait to be listed at most, before the sums of others are asked for.
+pub const COMPARE_LEAVES_MAX: usize = 1_024;
+/// Records that a holder is taken to have said that it holds, after a comparison that found no difference.
+pub const SAMPLE_RECORDS: usize = 64;
+/// Blocks that wait to be offered to one member at most, some 250 bytes each.
+pub const OFFERS_MAX: usize = 4_096;
+/// Blocks that are to be pulled at most, some 300 bytes each. What is beyond is found again when these are here.
+pub const PULLS_MAX: usize = 65_536;
+/// Pulls under way, a megabyte each at most: enough to keep a line busy, few enough to leave room for users.
+pub const PULLS_UNDER_WAY_MAX: usize = 16;
+/// And of one member.
+pub const PULLS_OF_ONE_MAX: usize = 4;
+/// A member that is asked to wait is asked again after so long at most.
+pub const PULL_WAIT_MS_MAX: u64 = 10_000;
+/// How far ahead of its budget a node may be with what it sends.
+pub const PULL_BURST_MS: u64 = 250;
+/// After a write that found no room nothing is pulled for so long.
+pub const PULL_FULL_MS: u64 = 60_000;
+/// Bytes that repair sends in a second at most: half of a gigabit line, so that puts and gets go on beside it. The line may bear
 /// less: then the network says so ([`crate::seam::Input::RepairBudget`]).
 pub const REPAIR_BYTES_PER_S_MAX: u64 = 64 << 20;
-/// After a walk was not allowed to send for so long, what it found missing is looked at again: others may have sent it. Three
-/// heartbeats, after which they count whoever was away as gone.
-pub const REPAIR_HELD_MS_MAX: u64 = AWAY_MS;
-/// Blocks owed to holders that were silent at most. More, and the walks find them in their own time.
-pub const HINTS_MAX: usize = 4_096;
 /// A holder is audited so soon after it first said that it keeps a block: what it keeps for this second only is found by later audits.
 pub const AUDIT_FIRST_MS: u64 = 500;
 /// Audits of a holder follow each other so closely while one of the last eight has failed: a liar is found out in seconds, and
@@ -283,8 +316,8 @@ pub const AUDIT_UNCLEAR_MS: u64 = 60_000;
 pub const AUDIT_PROMISE_MS: u64 = STALL_MS + TRANSFER_GRACE_MS_MAX + SILENT_MS;
 /// Blocks of a holder that are kept in mind for audits at most: those of four hours. Some 100 bytes each.
 pub const AUDIT_SUBJECTS_MAX: usize = 16;
-/// After so long the sample of a holder's blocks begins anew, as the walks do.
-pub const AUDIT_SAMPLE_MS: u64 = REPAIR_PERIOD_MS;
+/// After so long the sample of a holder's blocks begins from nothing.
+pub const AUDIT_SAMPLE_MS: u64 = 3_600_000;
 /// Audits of one peer that are answered at once at most: as many as follow a failure, and as many again.
 pub const AUDIT_ANSWERS_MAX: u64 = 16;
 /// Beyond these, one in so long: a megabyte read and hashed each.

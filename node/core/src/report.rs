@@ -227,13 +227,15 @@ pub struct StatusReport {
     pub members: usize,
     /// Its disks.
     pub disks: Vec<DiskState>,
-    /// Blocks top-up knows to be short of copies and is working on.
+    /// Blocks that repair knows to be short of copies.
     pub repair_pending: u64,
     /// Blocks it sent since the start.
     pub repair_sent: u64,
+    /// Blocks that this node fetched since the start because it lacked them.
+    pub repair_received: u64,
     /// Bytes of blocks of other members that this node passed on to holders since the start.
     pub passed_on_bytes: u64,
-    /// Top-up is going through the records, or about to: what is pending is not all known.
+    /// Repair is comparing, or about to: what is pending is not all known.
     pub repair_running: bool,
     /// Bytes of the blocks on this node, by the member that put them; as of the last time that all records were compared.
     pub charged: Vec<(NodeId, u64)>,

@@ -69,6 +69,7 @@ const MODULES: &[&str] = &[
     "fsdfs_node::net::reach::sender",
     "fsdfs_node::net::session",
     "fsdfs_node::net::session::hub",
+    "fsdfs_node::net::session::link",
     "fsdfs_node::net::socket::udp",
     "fsdfs_node::store",
     "fsdfs_node::store::disk::appender",

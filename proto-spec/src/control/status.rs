@@ -87,9 +87,12 @@ pub struct NodeStatus {
 pub struct RepairStatus {
     /// Blocks known to have fewer copies than required.
     pub pending: u64,
-    /// Blocks sent since the start.
+    /// Blocks that others fetched from this node since the start.
     pub sent: u64,
-    /// A scan of the records is running or due: not all that is pending is known.
+    /// Blocks that this node fetched since the start.
+    #[serde(default)]
+    pub received: u64,
+    /// A comparison is running or due: not all that is pending is known.
     pub running: bool,
     /// It may send nothing just now: by `[bandwidth]`, or because a user needs the line (`GET /v1/bandwidth`).
     #[serde(default)]

@@ -1,12 +1,13 @@
 //! Messages of repair: comparing what two holders keep, and moving what one of them lacks (spec 04-wire, "Repair").
 //!
-//! Their places are fixed from level 1 on; a node that does not repair yet ignores them.
+//! Their places are fixed from level 1 on; what a node does not know yet it ignores.
 
 use serde::{Deserialize, Serialize};
 
 use super::parts::{AttachedBlock, IDS_MAX, Redundancy, RequestId};
 use crate::codec::{FormatError, ascending, bound};
-use crate::ids::{BlockId, Digest, IdSum, Key, NodeId, VolumeId};
+use crate::ids::{BlockId, Digest, IdSum, NodeId, VolumeId};
+use crate::receipt::BlockReceipt;
 use crate::u8_enum;
 
 /// Prefixes in one question about prints at most.
@@ -34,8 +35,9 @@ pub struct PrintsRequest {
     pub request: RequestId,
     /// The asker's map: sums under two maps cannot be compared.
     pub map: Digest,
-    /// Copies that the blocks are to have: each number has a table of its own.
-    pub copies: u8,
+    /// Which blocks: 0 those that both are assigned. Others are for programs that spread copies beyond those asked for; who does not
+    /// know one answers [`CompareState::NotYet`].
+    pub class: u8,
     /// At most [`PREFIXES_MAX`]; none asks for the sum over all.
     pub prefixes: Vec<IdPrefix>,
 }
@@ -47,8 +49,10 @@ u8_enum! {
         0 => Here,
         /// It has another map; facts are exchanged first.
         1 => OtherMap,
-        /// It has not read its index yet.
+        /// It has not read its index yet, or does not compare blocks of this class.
         2 => NotYet,
+        /// Its sums are not so fine: what is in the range is to be compared one by one.
+        3 => NotSoFine,
     }
 }
 
@@ -74,19 +78,22 @@ pub struct PrintsReply {
     pub sums: Vec<IdPrint>,
 }
 
-/// Asks what the receiver holds in a range where the sums differ.
+/// Compares, one by one, what both hold in a range where the sums differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HoldingsRequest {
     /// Repeated in the answer.
     pub request: RequestId,
     /// The asker's map.
     pub map: Digest,
-    /// First id.
-    pub from: BlockId,
-    /// Last id.
-    pub to: BlockId,
+    /// As of [`PrintsRequest`].
+    pub class: u8,
     /// Only ids after this one; none = from the first.
     pub after: Option<BlockId>,
+    /// Last id.
+    pub to: BlockId,
+    /// What the asker holds in the range, by the first 8 bytes of each block's keyed hash; at most [`IDS_MAX`]. None of them: it asks for
+    /// all.
+    pub have: Vec<u64>,
 }
 
 /// What is held of one block.
@@ -102,8 +109,8 @@ pub struct Holding {
     pub age_ms: u64,
     /// Milliseconds since its lease was last renewed.
     pub lease_ms: u64,
-    /// Whose quota it counts against.
-    pub charged_to: NodeId,
+    /// Whose it is, and the signature that goes with every copy.
+    pub receipt: BlockReceipt,
     /// Bit 0: no tree that the sender knew at its last mark refers to it. Further bits MUST be ignored.
     pub flags: u8,
 }
@@ -113,10 +120,15 @@ pub struct Holding {
 pub struct HoldingsReply {
     /// Of the question.
     pub request: RequestId,
-    /// Ascending by id, at most [`IDS_MAX`].
+    /// Nothing is said of any block unless `Here`.
+    pub state: CompareState,
+    /// What the answerer holds in the range and the asker did not name, ascending by id, at most [`IDS_MAX`].
     pub items: Vec<Holding>,
-    /// There are more after the last one.
-    pub more: bool,
+    /// Which of those that the asker named the answerer does not hold, by their places in the question, ascending; none are named
+    /// unless the whole range was looked at.
+    pub lacks: Vec<u16>,
+    /// The range goes on after this id: ask again. None: it was looked at to its end.
+    pub next: Option<BlockId>,
 }
 
 /// "These I hold and the map wants them with you."
@@ -277,17 +289,25 @@ pub struct AssureReply {
     pub copies: Vec<AssuredCopy>,
 }
 
-/// The key of the sums between two nodes, from the smaller id, once a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PairKey {
-    /// Random.
-    pub key: Key,
-}
-
 impl PrintsRequest {
     pub(super) fn check(&self) -> Result<(), FormatError> {
         bound(self.prefixes.len() <= PREFIXES_MAX, "the prefixes")?;
         bound(self.prefixes.iter().all(|prefix| prefix.bits <= 256), "the bits of a prefix")
+    }
+}
+
+impl HoldingsRequest {
+    pub(super) fn check(&self) -> Result<(), FormatError> {
+        bound(self.have.len() <= IDS_MAX, "the hashes of a question")
+    }
+}
+
+impl HoldingsReply {
+    pub(super) fn check(&self) -> Result<(), FormatError> {
+        let says_something = !self.items.is_empty() || !self.lacks.is_empty() || self.next.is_some();
+        bound(self.state == CompareState::Here || !says_something, "the holdings of an answer")?;
+        bound(self.lacks.len() <= IDS_MAX && self.lacks.is_sorted(), "the places of an answer")?;
+        check_holdings(&self.items)
     }
 }
 

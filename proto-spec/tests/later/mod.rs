@@ -1,7 +1,7 @@
 //! Messages whose places are fixed before a program says them.
 
 use fsdfs_proto::ids::{
-    BlockId, Digest, IdSum, Key, MeetingId, NodeId, ProbeNonce, SessionToken, Signature, UdpAddress, VolumeId,
+    BlockId, Digest, IdSum, MeetingId, NodeId, ProbeNonce, SessionToken, Signature, UdpAddress, VolumeId,
 };
 use fsdfs_proto::message::meeting::{
     Candidate, CandidateKind, Introduced, MeetOutcome, MeetReply, MeetRequest, MeetingCandidates, NextHolder,
@@ -10,7 +10,7 @@ use fsdfs_proto::message::meeting::{
 use fsdfs_proto::message::repair::{
     AssureReply, AssureRequest, AssuredCopy, AssuredState, CompareState, GrantReply, GrantRequest, HeardMember,
     HeardMembers, Holding, HoldingsReply, HoldingsRequest, IdPrefix, IdPrint, OfferOutcome, OfferReply, OfferRequest,
-    PairKey, PrintsReply, PrintsRequest, PullOutcome, PullReply, PullRequest,
+    PrintsReply, PrintsRequest, PullOutcome, PullReply, PullRequest,
 };
 use fsdfs_proto::message::{AttachedBlock, Message, Redundancy, StoreOutcome};
 use fsdfs_proto::receipt::BlockReceipt;
@@ -32,7 +32,7 @@ pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
         redundancy: Redundancy::Replicas(3),
         age_ms: 86_400_000,
         lease_ms: 3_600_000,
-        charged_to: NODE,
+        receipt: BlockReceipt { member: NODE, signature: Signature([0x5e; 64]) },
         flags: 1,
     };
     let (map, state) = (MAP, CompareState::Here);
@@ -40,16 +40,26 @@ pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
         AssuredCopy { state: AssuredState::Held, verified_h: Some(30) },
         AssuredCopy { state: AssuredState::No, verified_h: None },
     ];
+    let range = HoldingsRequest { request: 12, map, class: 0, after: None, to: OTHER, have: vec![] };
+    let none = HoldingsReply { request: 12, state, items: vec![], lacks: vec![], next: None };
     vec![
-        ("prints, of all", Message::Prints(PrintsRequest { request: 11, map, copies: 3, prefixes: vec![] })),
-        ("prints", Message::Prints(PrintsRequest { request: 11, map, copies: 3, prefixes })),
+        ("prints, of all", Message::Prints(PrintsRequest { request: 11, map, class: 0, prefixes: vec![] })),
+        ("prints", Message::Prints(PrintsRequest { request: 11, map, class: 0, prefixes })),
         ("prints reply", Message::PrintsReply(PrintsReply { request: 11, map, state, sums })),
         (
             "prints reply, another map",
             Message::PrintsReply(PrintsReply { request: 11, map, state: CompareState::OtherMap, sums: vec![] }),
         ),
-        ("holdings", Message::Holdings(HoldingsRequest { request: 12, map, from: BLOCK, to: OTHER, after: None })),
-        ("holdings reply", Message::HoldingsReply(HoldingsReply { request: 12, items: vec![item], more: true })),
+        (
+            "holdings",
+            Message::Holdings(HoldingsRequest { after: None, have: vec![0x1122_3344_5566_7788, 7], ..range.clone() }),
+        ),
+        ("holdings, from there on", Message::Holdings(HoldingsRequest { after: Some(BLOCK), have: vec![], ..range })),
+        ("holdings reply", Message::HoldingsReply(HoldingsReply { items: vec![item], lacks: vec![1], ..none.clone() })),
+        (
+            "holdings reply, a page",
+            Message::HoldingsReply(HoldingsReply { items: vec![item], next: Some(OTHER), ..none }),
+        ),
         ("offer", Message::Offer(OfferRequest { request: 13, map, items: vec![item] })),
         ("offer reply", Message::OfferReply(OfferReply { request: 13, outcomes: vec![OfferOutcome::WillPull] })),
         ("pull", Message::Pull(PullRequest { request: 14, id: BLOCK })),
@@ -74,7 +84,6 @@ pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
         ("grant reply", Message::GrantReply(GrantReply { request: 15, durable: true })),
         ("assure", Message::Assure(AssureRequest { request: 16, map, ids: vec![BLOCK, OTHER] })),
         ("assure reply", Message::AssureReply(AssureReply { request: 16, copies })),
-        ("pair key", Message::PairKey(PairKey { key: Key([0x77; 32]) })),
     ]
 }
 

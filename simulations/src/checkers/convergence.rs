@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use fsdfs_core::placement::ClusterMap;
-use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_core::placement::{BlockHolder, ClusterMap};
+use fsdfs_proto::ids::BlockId;
 
 use crate::checkers::history::VolumeHistory;
 use crate::checkers::storage::StorageModel;
@@ -76,7 +76,7 @@ fn missing_copy(
     let expected = history.tree_of(*head).into_iter();
     for (block, copies) in expected.filter(|(block, _)| !history.is_forged(*block)) {
         for holder in map.holders(block, copies) {
-            if let Some(lacks) = lacks(pool, holder.node, block, storage, history) {
+            if let Some(lacks) = lacks(pool, &holder, block, storage, history) {
                 return Some(format!("{} is assigned to node {lacks}, which does not have it", block.short()));
             }
         }
@@ -86,16 +86,17 @@ fn missing_copy(
 
 fn lacks(
     pool: &PoolSnapshot,
-    holder: NodeId,
+    holder: &BlockHolder,
     block: BlockId,
     storage: &StorageModel,
     history: &VolumeHistory,
 ) -> Option<MachineId> {
     let len = history.block(block).map_or(0, |block| block.bytes().len() as u64);
-    let node = pool.nodes.iter().find(|node| storage.node_of(node.machine) == holder)?;
+    let node = pool.nodes.iter().find(|node| storage.node_of(node.machine) == holder.node)?;
     // Rotten records are found by reading; until then the holder believes that it has them.
     let has_room = node.room_bytes.is_some_and(|room| len <= room);
-    let is_due = has_room && !storage.may_be_sent_no_more(node.machine);
+    // The card goes on naming a disk that fails for a while: it may be a loose cable.
+    let is_due = has_room && !node.failing.contains(&holder.disk) && !storage.may_be_sent_no_more(node.machine);
     (!storage.believes(node.machine, block) && is_due).then_some(node.machine)
 }
 
@@ -111,7 +112,7 @@ mod tests {
         let heads = vec![BlockId([1; 32])];
         let knowledge =
             NodeKnowledge { facts: digest(facts), map: digest(0), heads, unpublished: false, servers: Vec::new() };
-        NodeSnapshot { machine, runs: true, room_bytes: None, knowledge: Some(knowledge) }
+        NodeSnapshot { machine, runs: true, room_bytes: None, failing: Vec::new(), knowledge: Some(knowledge) }
     }
 
     fn pool(nodes: Vec<NodeSnapshot>) -> PoolSnapshot {

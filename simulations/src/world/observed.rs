@@ -7,7 +7,7 @@ use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Head;
-use fsdfs_proto::ids::{BlockId, Digest, NodeId};
+use fsdfs_proto::ids::{BlockId, Digest, DiskId, NodeId};
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
@@ -249,6 +249,8 @@ pub struct NodeSnapshot {
     pub runs: bool,
     /// The longest block that a disk of it takes; none if all are full or fail.
     pub room_bytes: Option<u64>,
+    /// Its disks that fail: what lies there is not lost yet.
+    pub failing: Vec<DiskId>,
     /// What it knows, if it runs.
     pub knowledge: Option<NodeKnowledge>,
 }

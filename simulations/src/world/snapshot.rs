@@ -29,6 +29,7 @@ impl World {
             machine: id,
             runs: machine.runs(),
             room_bytes: machine.store.room_bytes(),
+            failing: machine.store.disks.iter().filter(|disk| disk.fails).map(|disk| disk.id).collect(),
             knowledge: self.knowledge_of(machine),
         }
     }

@@ -1,15 +1,17 @@
 //! Whom an answer is handed to: the only place that knows which machine stands behind which [`Waiter`].
 
-use fsdfs_proto::ids::{BlockId, NodeId};
-use fsdfs_proto::message::{Message, Possession, StoreOutcome};
+use std::collections::BTreeSet;
 
-use super::blocks::Answer;
+use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
+use fsdfs_proto::message::{Message, StoreOutcome};
+
+use super::blocks::Repair;
 use super::event::PutReport;
 use super::machines::Engine;
 use crate::report::Notice;
 use crate::seam::{
-    AuditToken, BackgroundToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken,
-    LocateToken, PutToken, QueryToken, RepairToken, Reply, Waiter,
+    AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken, LocateToken,
+    PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -44,20 +46,24 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
             let compare = engine.audits.on_reply(cx, from, (id, expected), &reply);
             compare_again(engine, from, compare);
         }
-        (Waiter::Repair(RepairToken::Have { ids }), Message::HaveReply(reply)) => {
-            let said = |which| ids.iter().zip(&reply.answers).filter(move |(_, answer)| **answer == which);
-            let compare = engine.audits.on_denied(cx, from, said(Possession::No).map(|(id, _)| *id));
-            engine.audits.on_claims(cx, from, said(Possession::Yes).map(|(id, _)| *id));
-            engine.repair.on_have_reply(cx, &mut engine.replication, from, &ids, &reply.answers);
+        (Waiter::Repair(token @ RepairToken::Prints { .. }), Message::PrintsReply(reply)) => {
+            engine.sync.compare_maps(cx, from, reply.map);
+            engine.repair(|repair, parts| repair.on_prints(parts, from, token, &reply));
+        }
+        (Waiter::Repair(token @ RepairToken::Holdings { .. }), Message::HoldingsReply(reply)) => {
+            engine.repair(|repair, parts| repair.on_holdings(parts, from, token, reply));
+        }
+        (Waiter::Repair(RepairToken::Offer { infos }), Message::OfferReply(reply)) => {
+            engine.repair(|repair, parts| repair.on_offer_reply(parts, from, infos, &reply));
+        }
+        (Waiter::Repair(RepairToken::Pull(id)), Message::PullReply(reply)) => {
+            let compare = match &payload {
+                BlockPayload::Block(block) if block.id() == id => engine.audits.on_bytes(cx, from),
+                BlockPayload::None => false,
+                BlockPayload::Wrong | BlockPayload::Block(_) => engine.audits.on_wrong_bytes(cx, from, id),
+            };
+            engine.repair(|repair, parts| repair.on_pulled(parts, (id, from), &reply, payload));
             compare_again(engine, from, compare);
-        }
-        (Waiter::Repair(RepairToken::Store(id)), Message::StoreReply(reply)) => {
-            let stored = (reply.outcome == StoreOutcome::Stored).then_some(id);
-            engine.audits.on_claims(cx, from, stored.into_iter());
-            engine.repair.on_store_reply(cx, &mut engine.replication, (id, from), reply.outcome);
-        }
-        (Waiter::Background(token), Message::HaveReply(reply)) => {
-            to_background(engine, token, Answer::Have(&reply.answers));
         }
         (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
             engine.locates.on_have(cx, op, from, &ids, &reply.answers);
@@ -77,6 +83,27 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
     }
 }
 
+/// A member compares, offers or pulls.
+pub(super) fn on_repair_asked(engine: &mut Engine, from: NodeId, message: Message) {
+    let cx = &mut engine.cx;
+    match message {
+        Message::Prints(asked) => {
+            engine.sync.compare_maps(cx, from, asked.map);
+            engine.repair(|repair, parts| repair.on_prints_asked(parts, from, &asked));
+        }
+        Message::Holdings(asked) => {
+            engine.sync.compare_maps(cx, from, asked.map);
+            engine.repair(|repair, parts| repair.on_holdings_asked(parts, from, asked));
+        }
+        Message::Offer(offer) => {
+            engine.sync.compare_maps(cx, from, offer.map);
+            Repair::on_offer(cx, from, offer);
+        }
+        Message::Pull(pull) => engine.repair.on_pull(cx, from, &pull),
+        other => debug_assert!(false, "{other:?} is no question of repair"),
+    }
+}
+
 /// Whoever asked this peer goes on without it, but takes a late answer.
 pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
     let cx = &mut engine.cx;
@@ -85,7 +112,7 @@ pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
             engine.puts.advance(cx, *put);
         }
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.ask_next(cx, &mut engine.replication, *id),
-        Waiter::Repair(_) => engine.repair.on_peer_lost(cx, &mut engine.replication, node),
+        Waiter::Repair(token) => engine.repair(|repair, parts| repair.on_peer_lost(parts, node, token)),
         Waiter::Heads(query) => engine.queries.on_silent(cx, *query, node),
         Waiter::Entitled(member) => engine.key_ring.on_entitled(cx, node, *member, false),
         Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
@@ -101,7 +128,6 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
         Waiter::Put(PutToken::Probe(put) | PutToken::Store(put)) => engine.puts.on_failed(cx, put, node, None),
         Waiter::Put(PutToken::Relayed(put)) => engine.puts.on_relayed_lost(cx, put, node),
         Waiter::Get(GetToken::Fetch(id)) => engine.gets.on_lost(cx, &mut engine.replication, id, node),
-        Waiter::Background(token) => to_background(engine, token, Answer::Lost),
         Waiter::Audit(AuditToken::Asked { .. }) => {
             let compare = engine.audits.on_lost(cx, node);
             compare_again(engine, node, compare);
@@ -113,7 +139,7 @@ pub(super) fn on_lost(engine: &mut Engine, node: NodeId, waiter: Waiter) {
 /// An audit found that what is thought of a holder's copies is wrong.
 fn compare_again(engine: &mut Engine, holder: NodeId, compare: bool) {
     if compare {
-        engine.repair.check_holder(&mut engine.cx, holder);
+        engine.repair(|repair, parts| repair.check_holder(parts, holder));
     }
 }
 
@@ -122,13 +148,7 @@ pub(super) fn note_put(engine: &mut Engine, put: &PutReport) {
     if let Some((id, _)) = put.block.filter(|_| put.mine) {
         engine.replication.note_put(id, put.durable, put.target);
     }
-    engine.repair.on_put_ended(&mut engine.cx, put);
     engine.audits.on_put_ended(&mut engine.cx, put);
-    engine.background.on_put_ended((&mut engine.cx, &mut engine.gets, &mut engine.puts), put);
-}
-
-fn to_background(engine: &mut Engine, token: BackgroundToken, answer: Answer<'_>) {
-    engine.background.on_answer((&mut engine.cx, &mut engine.gets, &mut engine.puts), token, answer);
 }
 
 /// Then the one who asked is answered, when all that followed from it is done.
@@ -142,9 +162,8 @@ pub(super) fn answer_put(engine: &mut Engine, put: PutReport) {
         (Waiter::Commit(CommitToken::Replicated(volume)), Some(id)) => {
             engine.commit(|commits, parts| commits.run(parts, volume).on_replicated(id, &put.outcome));
         }
-        (Waiter::Background(token), _) => to_background(engine, token, Answer::Put),
         (Waiter::Nobody, _) => {}
-        _ => debug_assert!(false, "puts are started by clients, commits and background machines"),
+        _ => debug_assert!(false, "puts are started by clients and commits"),
     }
 }
 
@@ -161,8 +180,7 @@ pub(super) fn on_get_ended(engine: &mut Engine, waiter: &Waiter, id: BlockId, ou
         Waiter::Query(QueryToken::Block(query)) => {
             engine.tree_queries.on_block(&mut engine.cx, &mut engine.gets, query, id, outcome);
         }
-        Waiter::Background(token) => to_background(engine, token, Answer::Block(outcome)),
-        _ => debug_assert!(false, "blocks are asked for by clients, commits, queries and background machines"),
+        _ => debug_assert!(false, "blocks are asked for by clients, commits and queries"),
     }
 }
 
@@ -185,6 +203,17 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Audit(AuditToken::Answer { to, request, nonce, id }), DiskDone::Read(done)) => {
             engine.audits.on_read(cx, (&mut engine.gets, log), (to, request), (nonce, id), done);
         }
+        (Waiter::Serve(ServeToken::Holdings { to, asked }), DiskDone::List(records)) => {
+            engine.repair(|_, parts| Repair::answer_holdings(parts, to, &asked, &records));
+        }
+        (Waiter::Serve(ServeToken::Offer { to, request, items }), DiskDone::Have(here)) => {
+            engine.repair(|repair, parts| repair.answer_offer(parts, (to, request), items, &here));
+        }
+        (Waiter::Serve(ServeToken::Pull { to, request, id }), DiskDone::Read(done)) => {
+            if engine.repair.answer_pull(cx, (to, request), id, done) {
+                engine.gets.read_repair(cx, log, id);
+            }
+        }
         (Waiter::Serve(token), done) => engine.server.on_disk_done(cx, &mut engine.gets, log, token, done),
         (Waiter::Rotation, DiskDone::Logged(durable)) => {
             engine.rotation.on_logged(cx, &mut engine.gossip, &mut engine.key_ring, durable);
@@ -197,11 +226,14 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
             engine.locates.on_own_have(cx, op, &answers);
         }
         (Waiter::Inventory(op), DiskDone::List(records)) => engine.inventories.on_own_page(cx, op, &records),
-        (Waiter::Repair(RepairToken::List), DiskDone::List(records)) => {
-            engine.repair.on_listed(cx, &mut engine.holdings, records);
+        (Waiter::Repair(RepairToken::List { pass }), DiskDone::List(records)) => {
+            engine.repair(|repair, parts| repair.on_listed(parts, pass, records));
         }
-        (Waiter::Repair(RepairToken::Read(id)), DiskDone::Read(done)) => {
-            engine.repair.on_read(cx, &mut engine.gets, log, id, done);
+        (Waiter::Repair(token), DiskDone::List(records)) => {
+            engine.repair(|repair, parts| repair.on_own(parts, &token, records));
+        }
+        (Waiter::Repair(RepairToken::Written(id)), DiskDone::Written(done)) => {
+            engine.repair(|repair, parts| repair.on_written(parts, id, done));
         }
         _ => debug_assert!(false, "the store answered another question than it was asked"),
     }
@@ -211,12 +243,15 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
 pub(super) fn on_disks(engine: &mut Engine, disks: Vec<DiskState>) {
     let before = std::mem::take(&mut engine.cx.disks);
     let lost = before.iter().any(|before| disks.iter().all(|now| now.id != before.id));
-    let could = |disk: &DiskState| before.iter().any(|before| before.id == disk.id && before.takes_blocks());
-    if disks.iter().any(|disk| disk.takes_blocks() && !could(disk)) {
-        // A scan may have missed what lies there, and there is room for what was refused.
-        engine.repair.check_all(&mut engine.cx);
-    }
+    let working = |disks: &[DiskState]| -> BTreeSet<DiskId> {
+        disks.iter().filter(|disk| disk.takes_blocks()).map(|disk| disk.id).collect()
+    };
+    let changed = working(&before) != working(&disks);
     engine.cx.disks = disks;
+    if changed {
+        // Nothing was said of what lies on a disk that came, or lay on one that went; and there is room for what was refused.
+        engine.repair(Repair::count_again);
+    }
     engine.card.on_disks(&mut engine.cx, &before);
     if lost {
         engine.cx.notice(Notice::DiskLost);
@@ -226,7 +261,7 @@ pub(super) fn on_disks(engine: &mut Engine, disks: Vec<DiskState>) {
 /// The store says what changed on its disks. What was found damaged there is replaced now, whoever came across it.
 pub(super) fn on_copies(engine: &mut Engine, changes: &[CopyChange]) {
     for change in changes {
-        engine.holdings.on_changed(change);
+        engine.repair(|repair, parts| repair.on_changed(parts, change));
         if let Some(id) = change.id().filter(|_| change.is_damage()) {
             engine.gets.read_repair(&mut engine.cx, &mut engine.replication, id);
         }

@@ -194,7 +194,8 @@ impl Context {
             let PendingQuestion { request, message, block, class } = question;
             // Bytes take as long as the line is slow, and that counts from when they leave; a short question has to be answered
             // in time, wherever it waits.
-            let moves_block = matches!(message, Message::Store(_) | Message::RelayedStore(_) | Message::Fetch(_));
+            let moves_block =
+                matches!(message, Message::Store(_) | Message::RelayedStore(_) | Message::Fetch(_) | Message::Pull(_));
             self.requests.note_sent(request, now, moves_block);
             self.push(Effect::Send { to, message, block, class });
         }

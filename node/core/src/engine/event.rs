@@ -8,7 +8,7 @@ use fsdfs_proto::identity::Fact;
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::Redundancy;
 
-use crate::seam::{GetOutcome, Lease, OpId, PutOutcome, Reply, Waiter};
+use crate::seam::{GetOutcome, OpId, PutOutcome, Reply, Waiter};
 
 /// Something that happened on one floor and that others act upon.
 #[derive(Debug)]
@@ -43,8 +43,6 @@ pub(super) struct PutReport {
     pub waiter: Waiter,
     /// None of a head.
     pub block: Option<(BlockId, Redundancy)>,
-    /// Old if it was put before.
-    pub lease: Lease,
     pub outcome: PutOutcome,
     /// The block; none of a head.
     pub bytes: Option<Block>,
@@ -56,8 +54,6 @@ pub(super) struct PutReport {
     pub target: usize,
     /// This node is one of those that confirmed it.
     pub mine: bool,
-    /// Assigned holders, other than this node, that did not confirm it; whether they refused it.
-    pub missed: Vec<(NodeId, bool)>,
 }
 
 /// What the holders of heads said.

@@ -4,8 +4,7 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::{Locates, StatusParts};
 use super::blocks::{
-    Audits, BackgroundMachines, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, ReplicationLog,
-    background_machines,
+    Audits, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts, ReplicationLog,
 };
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
@@ -71,7 +70,6 @@ pub struct Engine {
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
     pub(super) audits: Audits,
-    pub(super) background: BackgroundMachines,
     pub(super) inventories: Inventories,
 
     // Volume: trees that change.
@@ -109,7 +107,6 @@ impl Engine {
             replication: ReplicationLog::default(),
             repair: Repair::default(),
             audits: Audits::default(),
-            background: background_machines(),
             inventories: Inventories::default(),
             heads: LocalHeads::default(),
             unpublished: Unpublished::default(),
@@ -137,6 +134,20 @@ impl Engine {
             relays: &self.relays,
             holdings: &self.holdings,
         }
+    }
+
+    /// A call to repair, with all that it works with.
+    pub(super) fn repair<T>(&mut self, call: impl FnOnce(&mut Repair, &mut RepairParts<'_>) -> T) -> T {
+        let mut parts = RepairParts {
+            cx: &mut self.cx,
+            holdings: &mut self.holdings,
+            log: &mut self.replication,
+            audits: &mut self.audits,
+            puts: &self.puts,
+            presence: &self.presence,
+            liveness: &self.liveness,
+        };
+        call(&mut self.repair, &mut parts)
     }
 
     /// A call to the commits, with all that they work with.

@@ -29,14 +29,14 @@ use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::volume::VolumeKeys;
 
 use self::admin::{MemberParts, RevocationOrder, TicketTerms};
-use self::blocks::PutItem;
+use self::blocks::{PutItem, Repair};
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
 use self::volume::ReadBasis;
 use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::seam::{
-    BlockPayload, Command, DiskDone, DiskRequest, Effect, GetToken, GossipToken, Input, Lease, Now, OpId, PeerEvent,
+    BlockPayload, Command, DiskDone, DiskRequest, Effect, GetToken, GossipToken, Input, Now, OpId, PeerEvent,
     QueryToken, Refusal, RepairToken, Reply, RulesChange, Token, Waiter,
 };
 
@@ -87,8 +87,7 @@ impl Engine {
             }
             Input::Moved => self.connections.dial_anew(&mut self.cx),
             Input::RepairBudget(bytes_per_s) => {
-                self.repair.on_budget(&mut self.cx, bytes_per_s);
-                self.background.on_budget((&mut self.cx, &mut self.gets, &mut self.puts));
+                self.repair(|repair, parts| repair.on_budget(parts, bytes_per_s));
             }
             Input::Timeout => {}
         }
@@ -132,7 +131,7 @@ impl Engine {
 
     /// Some block lacks a copy as far as this node knows, or it does not know yet.
     pub fn owes_copies(&self) -> bool {
-        self.repair.pending(&self.replication) > 0 || self.repair.is_running()
+        self.repair.pending(&self.replication) > 0 || self.repair.is_running(&self.cx, &self.holdings)
     }
 
     /// This node's keys of a volume, if it has any.
@@ -267,7 +266,7 @@ impl Engine {
                 cx.reply(op, command.refused(Refusal::DuplicateIdentity));
             }
             Command::PutBlock { block, redundancy, more } => {
-                let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false, lease: Lease::Now };
+                let item = PutItem::Block { block, redundancy, probe: true, more, reserve: false };
                 self.puts.start(cx, item, Waiter::Client(op));
             }
             Command::GetBlock { id } => self.gets.get(cx, id, Waiter::Client(op)),
@@ -368,6 +367,9 @@ impl Engine {
             Message::Fetch(fetch) => self.server.on_fetch(cx, from, &fetch),
             Message::Audit(audit) => self.audits.on_audit(cx, from, &audit),
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
+            Message::Prints(_) | Message::Holdings(_) | Message::Offer(_) | Message::Pull(_) => {
+                answers::on_repair_asked(self, from, message);
+            }
             Message::Heads(heads) => self.queries.serve(cx, from, &heads),
             Message::Heard(said) => self.presence.on_heard(cx, from, &said),
             Message::Unpublished(said) => self.unpublished.on_told(cx, from, said),
@@ -382,7 +384,11 @@ impl Engine {
             | Message::CapabilityReply(_)
             | Message::EntitledReply(_)
             | Message::ListBlocksReply(_)
-            | Message::AuditReply(_) => {
+            | Message::AuditReply(_)
+            | Message::PrintsReply(_)
+            | Message::HoldingsReply(_)
+            | Message::OfferReply(_)
+            | Message::PullReply(_) => {
                 if let Message::HeadsReply(reply) = &message {
                     self.gossip.on_facts(&mut self.cx, from, 0, &reply.facts);
                     self.drain();
@@ -450,12 +456,11 @@ impl Engine {
 
     /// A peer came up, or speaks again: what waited for it goes on.
     fn on_back(&mut self, node: NodeId) {
-        self.repair.check_holder(&mut self.cx, node);
+        self.repair(|repair, parts| repair.check_holder(parts, node));
         for id in self.gets.ids() {
             self.gets.ask_next(&mut self.cx, &mut self.replication, id);
             self.drain();
         }
-        self.background.on_back((&mut self.cx, &mut self.gets, &mut self.puts), node);
         self.audits.on_back(&mut self.cx);
         self.drain();
         self.heads.quarantine.try_again();
@@ -488,7 +493,7 @@ impl Engine {
             Fact::Card(card) => {
                 let card = card.value();
                 self.connections.dial_soon(&mut self.cx, card.node);
-                self.repair.on_card(&mut self.cx, card);
+                self.repair(|repair, parts| repair.on_card(parts, card));
             }
             Fact::Heartbeat(beat) if beat.value().node == self.cx.me => {
                 let must_answer = self.card.on_own_heartbeat(&mut self.cx, beat.value());
@@ -507,7 +512,7 @@ impl Engine {
 
     fn refresh_map(&mut self) {
         if self.cx.refresh_map() {
-            self.repair.check_all(&mut self.cx);
+            self.repair(Repair::on_map_changed);
         }
     }
 
@@ -539,7 +544,7 @@ impl Engine {
             Timer::Peer(node) => {
                 let puts = &self.puts;
                 self.connections.on_peer_due(cx, node, |waiter| match waiter {
-                    Waiter::Get(GetToken::Fetch(_)) | Waiter::Repair(RepairToken::Store(_)) => true,
+                    Waiter::Get(GetToken::Fetch(_)) | Waiter::Repair(RepairToken::Pull(_)) => true,
                     Waiter::Put(token) => puts.moves_block(*token),
                     _ => false,
                 });
@@ -567,6 +572,7 @@ impl Engine {
             }
             Timer::Presence => {
                 self.presence.on_due(cx, &self.liveness, &mut self.gossip);
+                self.repair(Repair::on_presence);
             }
             Timer::Keys => self.key_ring.request_of_any(cx),
             Timer::Queries => self.go_on_with_queries(),
@@ -584,7 +590,7 @@ impl Engine {
                 }
             }
             Timer::Relays => self.puts.on_relays_due(cx),
-            Timer::Repair => self.repair.on_due(cx, &mut self.holdings, log),
+            Timer::Repair => self.repair(Repair::on_due),
             Timer::Audit => self.audits.on_due(cx),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }

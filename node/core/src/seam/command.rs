@@ -228,7 +228,7 @@ pub struct RulesChange {
 pub enum PutOutcome {
     /// All wanted copies, on as many distinct servers.
     Stored(Copies),
-    /// Durable on a quorum of those that are up, but on fewer than wanted; top-up will finish the job.
+    /// Durable on a quorum of those that are up, but on fewer than wanted; repair makes the others.
     Degraded(Copies),
     /// Nothing durable was promised.
     Refused(Refusal),

@@ -152,6 +152,11 @@ impl CopyChange {
         self.after.as_ref().or(self.before.as_ref()).map(|copy| copy.info.id)
     }
 
+    /// The block, if a good copy of it is there from now on.
+    pub fn held_now(&self) -> Option<BlockId> {
+        self.after.as_ref().filter(|copy| copy.state == CopyState::Held).map(|copy| copy.info.id)
+    }
+
     /// Whether a good copy turned out to be none.
     pub fn is_damage(&self) -> bool {
         let is_damaged = |copy: &Option<DiskCopy>| copy.as_ref().is_some_and(|copy| copy.state == CopyState::Damaged);

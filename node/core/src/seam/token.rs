@@ -5,7 +5,9 @@
 //! own business.
 
 use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId, VolumeId};
+use fsdfs_proto::message::repair::{Holding, HoldingsRequest, IdPrefix};
 use fsdfs_proto::message::{Redundancy, RequestId};
+use fsdfs_proto::record::RecordInfo;
 
 use super::OpId;
 
@@ -35,7 +37,6 @@ pub(crate) enum Waiter {
     Serve(ServeToken),
     Repair(RepairToken),
     Audit(AuditToken),
-    Background(BackgroundToken),
     Inventory(OpId),
     Locate(LocateToken),
     /// Heads of a volume, for the question with this number.
@@ -95,7 +96,7 @@ pub(crate) struct RelayedBlock {
 }
 
 /// What a peer asked of this node's store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ServeToken {
     Have {
         to: NodeId,
@@ -119,19 +120,58 @@ pub(crate) enum ServeToken {
         to: NodeId,
         request: RequestId,
     },
+    /// A comparison of a part.
+    Holdings {
+        to: NodeId,
+        asked: Box<HoldingsRequest>,
+    },
+    /// What it offers.
+    Offer {
+        to: NodeId,
+        request: RequestId,
+        items: Vec<Holding>,
+    },
+    /// A block that it lacks.
+    Pull {
+        to: NodeId,
+        request: RequestId,
+        id: BlockId,
+    },
 }
 
-/// Of the repair scan.
+/// Of repair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RepairToken {
-    /// The next records.
-    List,
-    /// Which of these a holder has.
-    Have { ids: Vec<BlockId> },
-    /// A block that a holder lacks.
-    Read(BlockId),
-    /// The copy sent to a holder.
-    Store(BlockId),
+    /// The next own records, for the pass with this number.
+    List { pass: u64 },
+    /// Sums of these prefixes, for the comparison with this number; none: over all.
+    Prints { number: u64, prefixes: Vec<IdPrefix> },
+    /// What this node holds of a part, at most so many.
+    Own { of: NodeId, number: u64, range: IdRange, theirs_none: bool, max: usize },
+    /// What the two do not both have of a part, of which this node holds these.
+    Holdings { number: u64, range: IdRange, own: Vec<RecordInfo> },
+    /// Some records, for audits of a holder that has the same.
+    Sample { of: NodeId },
+    /// Blocks that a holder lacks.
+    Offer { infos: Vec<RecordInfo> },
+    /// A block that this node lacks.
+    Pull(BlockId),
+    /// The same, on its way to the disk.
+    Written(BlockId),
+}
+
+/// A part of the ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IdRange {
+    /// None = from the first id.
+    pub after: Option<BlockId>,
+    pub to: BlockId,
+}
+
+impl IdRange {
+    pub fn has(&self, id: BlockId) -> bool {
+        self.after.is_none_or(|after| after < id) && id <= self.to
+    }
 }
 
 /// Of audits, this node's and those of others.
@@ -143,13 +183,6 @@ pub(crate) enum AuditToken {
     Asked { id: BlockId, expected: Digest },
     /// The copy that a member asked about.
     Answer { to: NodeId, request: RequestId, nonce: Key, id: BlockId },
-}
-
-/// Of a background machine: which one, and its own number of what it asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BackgroundToken {
-    pub machine: usize,
-    pub number: u64,
 }
 
 /// Where blocks are, for a command.

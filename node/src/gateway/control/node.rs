@@ -59,6 +59,7 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         repair: RepairStatus {
             pending: status.repair_pending,
             sent: status.repair_sent,
+            received: status.repair_received,
             running: status.repair_running,
             paused: context.traffic.line().repair_bytes_per_s == 0,
         },

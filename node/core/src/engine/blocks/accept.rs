@@ -61,7 +61,7 @@ pub(super) fn write_of(cx: &Context, store: &StoreRequest, block: Block, redunda
 /// An assigned holder, or the next in order as far as those before it have no room, are out of reach, or failed their audits. By this
 /// node's own map: whoever sends with another one sends again when both have the same facts. A full member may have audited one
 /// of those before this node that this node knows nothing of, so it gets one place more.
-fn is_wanted_here(cx: &Context, from: NodeId, id: BlockId, copies: u8) -> bool {
+pub(super) fn is_wanted_here(cx: &Context, from: NodeId, id: BlockId, copies: u8) -> bool {
     let order = cx.map.order(id, copies);
     let Some(place) = order.iter().position(|holder| holder.node == cx.me) else { return !cx.ready() };
     let takes_none = |holder: &&BlockHolder| !cx.is_holder(holder.node) || !cx.responsive(holder.node);

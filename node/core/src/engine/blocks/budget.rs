@@ -91,7 +91,7 @@ mod tests {
     /// Node 1 put so many bytes.
     fn charged(bytes: u64) -> Holdings {
         let mut holdings = Holdings::default();
-        holdings.begin_count();
+        holdings.begin_count(&context(0, 3));
         let receipt = BlockReceipt { member: node(1), signature: Signature([0; 64]) };
         let record = |number: u64, len: u64| RecordInfo {
             id: BlockId([&[0; 24][..], &number.to_be_bytes()].concat().try_into().expect("32")),
@@ -103,7 +103,7 @@ mod tests {
         };
         let page: Vec<RecordInfo> =
             (0..bytes.div_ceil(GIB)).map(|number| record(number, (bytes - number * GIB).min(GIB))).collect();
-        holdings.on_page(&page, true);
+        holdings.on_page(&context(0, 3), &page, true);
         holdings
     }
 

@@ -25,9 +25,9 @@ use crate::engine::event::Event;
 use crate::engine::timers::Timer;
 use crate::limits::PEER_TICK_MS;
 use crate::placement::BlockHolder;
-use crate::seam::{DiskRequest, Lease, OpId, PutToken, Waiter, WriteDone};
+use crate::seam::{DiskRequest, Lease, OpId, PutToken, TrafficClass, Waiter, WriteDone};
 
-/// Of a block that its writer puts now. Nothing else goes along a chain.
+/// Of a block that its writer puts now.
 const NEW_AGE_MS: u64 = 0;
 
 /// Puts under way.
@@ -40,6 +40,11 @@ pub(in crate::engine) struct Puts {
 }
 
 impl Puts {
+    /// Whether copies of this are on their way from here.
+    pub fn is_open(&self, id: BlockId) -> bool {
+        self.open.values().any(|put| matches!(&put.item, PutItem::Block { block, .. } if block.id() == id))
+    }
+
     /// Ends in one [`Event::PutEnded`] for `waiter`. The servers that are asked at once.
     pub fn start(&mut self, cx: &mut Context, mut item: PutItem, waiter: Waiter) -> Vec<NodeId> {
         let target = match &item {
@@ -87,13 +92,13 @@ impl Puts {
     /// Writes a copy here, if the holders' word is all there would be.
     fn keep_copy(&mut self, cx: &mut Context, id: u64) {
         let Some(put) = self.open.get_mut(&id).filter(|put| keeps_copy(cx, put)) else { return };
-        let PutItem::Block { block, redundancy, more, lease, .. } = &put.item else { return };
+        let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
         put.keeping = true;
         let request = DiskRequest::Write {
             block: block.clone(),
             redundancy: *redundancy,
-            first_seen: lease.renewed(cx.now.wall),
-            lease: *lease,
+            first_seen: cx.now.wall,
+            lease: Lease::Now,
             receipt: sign_once(cx, &mut put.receipt, block.id()),
             disk: None,
             more: *more,
@@ -131,8 +136,8 @@ impl Puts {
         self.advance(cx, id);
     }
 
-    /// A yes is as good as stored: the peer renewed its lease durably before it said so, if that was asked. Anything else gets the
-    /// bytes, "not yet" too: its store tells an old block from a new one.
+    /// A yes is as good as stored: the peer renewed its lease durably before it said so. Anything else gets the bytes, "not
+    /// yet" too: its store tells an old block from a new one.
     pub fn on_probe_reply(&mut self, cx: &mut Context, id: u64, from: NodeId, answers: &[Possession]) {
         let Some(put) = self.open.get_mut(&id) else { return };
         put.probed.remove(&from);
@@ -244,21 +249,21 @@ impl Puts {
                 let message = |request| Message::Facts(FactBatch { request, facts });
                 cx.ask(holder.node, Waiter::Put(PutToken::Store(id)), message);
             }
-            PutItem::Block { block, redundancy, more, lease, .. } if holder.node == cx.me => {
+            PutItem::Block { block, redundancy, more, .. } if holder.node == cx.me => {
                 let request = DiskRequest::Write {
                     block: block.clone(),
                     redundancy: *redundancy,
-                    first_seen: lease.renewed(cx.now.wall),
-                    lease: *lease,
+                    first_seen: cx.now.wall,
+                    lease: Lease::Now,
                     receipt: sign_once(cx, &mut put.receipt, block.id()),
                     disk: Some(holder.disk),
                     more: *more,
                 };
                 cx.disk(request, Waiter::Put(PutToken::OwnWrite(id)));
             }
-            PutItem::Block { block, redundancy, probe: true, lease, .. } => {
+            PutItem::Block { block, redundancy, probe: true, .. } => {
                 put.probed.insert(holder.node);
-                probe(cx, id, holder.node, (block.id(), *redundancy, *lease));
+                probe(cx, id, holder.node, (block.id(), *redundancy));
             }
             PutItem::Block { .. } => put.lacks(holder.node, cx.now.mono),
         }
@@ -268,11 +273,9 @@ impl Puts {
     fn send_block(&mut self, cx: &mut Context, id: u64, to: NodeId) {
         let map = cx.map_digest;
         let Some(put) = self.open.get_mut(&id) else { return };
-        let PutItem::Block { block, redundancy, more, lease, .. } = &put.item else { return };
+        let PutItem::Block { block, redundancy, more, .. } = &put.item else { return };
         put.sent = true;
         let (block, redundancy, more) = (block.clone(), *redundancy, *more);
-        // It is as old as its lease: what is put later than now was first put then.
-        let lease_ms = lease.age_ms(cx.now.wall);
         let receipt = sign_once(cx, &mut put.receipt, block.id());
         let attached = AttachedBlock::from(&block);
         let store = |request| {
@@ -280,14 +283,14 @@ impl Puts {
                 request,
                 map,
                 redundancy,
-                age_ms: lease_ms,
-                lease_ms,
+                age_ms: NEW_AGE_MS,
+                lease_ms: NEW_AGE_MS,
                 receipt,
                 more,
                 block: attached,
             })
         };
-        cx.ask_with(to, Waiter::Put(PutToken::Store(id)), store, Some((block, put.class())));
+        cx.ask_with(to, Waiter::Put(PutToken::Store(id)), store, Some((block, TrafficClass::User)));
     }
 
     /// Sends the block to all that are known to lack it. Who is near gets it at once; the others wait for each other's word, so that
@@ -328,7 +331,7 @@ impl Puts {
             let age_ms = NEW_AGE_MS;
             Message::RelayedStore(RelayedStore { request, map, redundancy, age_ms, receipt, origin, holders, block })
         };
-        cx.ask_with(*first, Waiter::Put(PutToken::Store(id)), store, Some((block, put.class())));
+        cx.ask_with(*first, Waiter::Put(PutToken::Store(id)), store, Some((block, TrafficClass::User)));
         put.chain = Some(BlockChain::new(cx.now.mono, std::iter::once((*first, asked_first)).chain(hops)));
         cx.wake_in(PEER_TICK_MS, Timer::Relays);
     }
@@ -394,10 +397,10 @@ impl Puts {
     fn ask_left(&mut self, cx: &mut Context, id: u64, broken: BrokenChain) {
         broken.failed.iter().for_each(|node| cx.peers.note_not_relayed(*node, cx.now.mono));
         let Some(put) = self.open.get(&id) else { return };
-        let PutItem::Block { block, redundancy, lease, .. } = &put.item else { return };
+        let PutItem::Block { block, redundancy, .. } = &put.item else { return };
         let asked = |node: &NodeId| put.slots.get(node) == Some(&PutSlot::Asked);
         for node in broken.left.into_iter().filter(asked) {
-            probe(cx, id, node, (block.id(), *redundancy, *lease));
+            probe(cx, id, node, (block.id(), *redundancy));
         }
     }
 
@@ -411,10 +414,10 @@ impl Puts {
     }
 }
 
-/// Asks a peer whether it has the block; a yes renews its lease, if the block is put now.
-fn probe(cx: &mut Context, id: u64, node: NodeId, (block, redundancy, lease): (BlockId, Redundancy, Lease)) {
-    let (map, renew) = (cx.map_digest, lease == Lease::Now);
-    let have = |request| Message::Have(HaveRequest { request, renew, map, redundancy, ids: vec![block] });
+/// Asks a peer whether it has the block; a yes renews its lease.
+fn probe(cx: &mut Context, id: u64, node: NodeId, (block, redundancy): (BlockId, Redundancy)) {
+    let map = cx.map_digest;
+    let have = |request| Message::Have(HaveRequest { request, renew: true, map, redundancy, ids: vec![block] });
     cx.ask(node, Waiter::Put(PutToken::Probe(id)), have);
 }
 

@@ -18,15 +18,6 @@ pub(in crate::engine) struct ReplicationLog {
     spare: Option<(usize, usize)>,
 }
 
-/// What is known of a block's copies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum CopyCount {
-    /// An assigned holder has none, and all together so many fewer than asked for.
-    Lacking(usize),
-    /// Every copy is where it should be, and so many more.
-    Complete { spare: usize },
-}
-
 impl ReplicationLog {
     /// `missing` copies are known to be missing; none: it is complete, or not this node's to say.
     pub fn note(&mut self, id: BlockId, missing: Option<usize>) {
@@ -45,12 +36,15 @@ impl ReplicationLog {
         debug_assert!(self.under_replicated.len() <= UNDER_REPLICATED_MAX);
     }
 
-    /// Repair compared a block.
-    pub fn note_count(&mut self, id: BlockId, count: CopyCount) {
-        match count {
-            CopyCount::Lacking(missing) => self.note(id, Some(missing)),
-            CopyCount::Complete { spare } => self.note_complete(id, spare),
-        }
+    /// Repair found so many holders that lack a block, at least.
+    pub fn note_lacking(&mut self, id: BlockId, missing: usize) {
+        let known = self.under_replicated.get(&id).copied().unwrap_or_default();
+        self.note(id, Some(missing.max(known)));
+    }
+
+    /// Blocks that are known to lack copies.
+    pub fn ids(&self) -> Vec<BlockId> {
+        self.under_replicated.keys().copied().collect()
     }
 
     /// A put of a block that this node keeps ended with so many copies.
@@ -63,6 +57,11 @@ impl ReplicationLog {
 
     fn note_complete(&mut self, id: BlockId, spare: usize) {
         self.note(id, None);
+        self.note_spare(spare);
+    }
+
+    /// Of some block there are so many copies more than asked for.
+    pub fn note_spare(&mut self, spare: usize) {
         let (least, most) = self.spare.unwrap_or((spare, spare));
         self.spare = Some((least.min(spare), most.max(spare)));
     }
@@ -107,7 +106,7 @@ mod tests {
         assert_eq!(log.margin(), Some((0, 0)));
         log.note_put(TWO, 1, 3);
         assert_eq!((log.margin(), log.pending()), (Some((-2, 0)), 1));
-        log.note_count(TWO, CopyCount::Complete { spare: 1 });
+        log.note_put(TWO, 4, 3);
         assert_eq!((log.margin(), log.pending()), (Some((0, 1)), 0));
         log.forget_spare();
         assert_eq!(log.margin(), None);

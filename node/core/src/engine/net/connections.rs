@@ -249,7 +249,7 @@ fn is_stalled(cx: &Context, asked: &OpenRequest, moves_block: impl Fn(&Waiter) -
 
 /// It may be this node that keeps the bytes: whoever waits for them evades nothing.
 fn is_held_back(cx: &Context, waiter: &Waiter) -> bool {
-    matches!(waiter, Waiter::Repair(RepairToken::Store(_))) && cx.repair_bytes_per_s < REPAIR_BYTES_PER_S_MAX
+    matches!(waiter, Waiter::Repair(RepairToken::Pull(_))) && cx.repair_bytes_per_s < REPAIR_BYTES_PER_S_MAX
 }
 
 /// Of the open questions to a peer, those that `which` picks; in the order of asking, which is that of their numbers.

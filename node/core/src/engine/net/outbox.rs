@@ -93,7 +93,7 @@ impl PeerOutbox {
     fn lane_of(&mut self, message: &Message) -> &mut QuestionLane {
         match message {
             Message::Store(_) | Message::RelayedStore(_) => &mut self.stores,
-            Message::Fetch(_) => &mut self.fetches,
+            Message::Fetch(_) | Message::Pull(_) => &mut self.fetches,
             _ => &mut self.others,
         }
     }

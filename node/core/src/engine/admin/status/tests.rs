@@ -2,12 +2,20 @@ use super::*;
 use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules, succession};
 use crate::engine::test_kit::{connect, context, disk, pass, revoke};
 
+/// Of a node with empty disks.
+fn counted(cx: &Context) -> Holdings {
+    let mut holdings = Holdings::default();
+    holdings.begin_count(cx);
+    holdings.on_page(cx, &[], true);
+    holdings
+}
+
 fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (Liveness::default(), Repair::default(), ReplicationLog::default());
     let presence = &PresenceWatch::default();
     let (gossip, audits) = (Gossip::default(), Audits::default());
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
-    let (keys, relays, holdings) = (&KeyRing::default(), &Relays::default(), &Holdings::default());
+    let (keys, relays, holdings) = (&KeyRing::default(), &Relays::default(), &counted(cx));
     let (audits, gossip) = (&audits, &gossip);
     status(&StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays, holdings })
 }
@@ -166,7 +174,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         gossip: &gossip,
         keys: &KeyRing::default(),
         relays: &Relays::default(),
-        holdings: &Holdings::default(),
+        holdings: &counted(&cx),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }
@@ -183,7 +191,7 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
         let (replication, gossip, audits) = (ReplicationLog::default(), Gossip::default(), Audits::default());
         let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
         let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
-        let (holdings, presence) = (&Holdings::default(), &PresenceWatch::default());
+        let (holdings, presence) = (&counted(cx), &PresenceWatch::default());
         let parts =
             StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays, holdings };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });

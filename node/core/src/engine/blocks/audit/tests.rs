@@ -8,7 +8,7 @@ use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pass, po
 use crate::limits::{
     AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_PROMISE_MS, AUDIT_VALID_MS,
 };
-use crate::seam::{Copies, Effect, Lease, PutOutcome};
+use crate::seam::{Copies, Effect, PutOutcome};
 
 struct Case {
     cx: Context,
@@ -134,14 +134,12 @@ fn what_this_node_puts_and_does_not_keep_it_can_ask_about() {
     let put = PutReport {
         waiter: Waiter::Nobody,
         block: Some((case.block.id(), fsdfs_proto::message::Redundancy::Replicas(3))),
-        lease: Lease::Now,
         outcome: PutOutcome::Stored(Copies::default()),
         bytes: Some(case.block.clone()),
         durable: 1,
         durable_on: vec![case.holder],
         target: 3,
         mine: false,
-        missed: Vec::new(),
     };
     case.audits.on_put_ended(&mut case.cx, &put);
     pass(&mut case.cx, AUDIT_FIRST_MS);

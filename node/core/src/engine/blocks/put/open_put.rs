@@ -13,14 +13,14 @@ use crate::engine::context::Context;
 use crate::engine::event::PutReport;
 use crate::limits::{NEARLY_FULL_PERCENT, PROBES_AWAITED_MS};
 use crate::placement::BlockHolder;
-use crate::seam::{Copies, Lease, PutOutcome, Refusal, TrafficClass, Waiter};
+use crate::seam::{Copies, PutOutcome, Refusal, Waiter};
 
 /// What is put.
 pub(in crate::engine) enum PutItem {
     /// With `probe`, holders are asked before bytes are sent: the block may be there from an earlier put. With `more`, others
     /// are put right behind it, and holders may make them durable together. With `reserve`, full servers are asked, too: they
-    /// keep some room for the trees that removals and merges make. With an old `lease` it was put before, and nothing is renewed.
-    Block { block: Block, redundancy: Redundancy, probe: bool, more: bool, reserve: bool, lease: Lease },
+    /// keep some room for the trees that removals and merges make.
+    Block { block: Block, redundancy: Redundancy, probe: bool, more: bool, reserve: bool },
     /// A head of this volume, durable in this node's log already; its holders are those of the volume's id.
     Head { fact: RawFact, volume: VolumeId },
 }
@@ -113,11 +113,6 @@ impl PutItem {
 }
 
 impl OpenPut {
-    /// What a background machine puts again completes copies: no user waits for it.
-    pub fn class(&self) -> TrafficClass {
-        if matches!(self.waiter, Waiter::Background(_)) { TrafficClass::Repair } else { TrafficClass::User }
-    }
-
     /// It has to be sent the block.
     pub fn lacks(&mut self, node: NodeId, now: u64) {
         if self.lacking.is_empty() {
@@ -147,9 +142,7 @@ impl OpenPut {
     /// Long enough for it, and not sent through anybody yet: where a chain broke, all that is left is sent directly.
     pub fn may_be_relayed(&self, cx: &Context) -> bool {
         let is_long = |block: &Block| block.bytes().len() >= cx.relayed_bytes_min;
-        let is_new = |lease: &Lease| *lease == Lease::Now;
-        self.chain.is_none()
-            && matches!(&self.item, PutItem::Block { block, lease, .. } if is_long(block) && is_new(lease))
+        self.chain.is_none() && matches!(&self.item, PutItem::Block { block, .. } if is_long(block))
     }
 
     /// Some other that is not near may say soon that it lacks the block, too.
@@ -178,34 +171,22 @@ impl OpenPut {
 }
 
 impl OpenPut {
-    /// What is told to those who complete copies later: repair and hints.
+    /// What is told to whoever asked for it, and to those who keep the books of copies.
     pub fn report(&self, cx: &Context) -> PutReport {
-        let did_not = |node: &NodeId| match self.slots.get(node) {
-            Some(slot) => *slot != PutSlot::Durable,
-            // Not asked: it takes nothing, or it was silent, though it may speak again by now.
-            None => cx.is_holder(*node),
-        };
-        let assigned = self.order.iter().take(self.target.into()).map(|holder| holder.node);
-        let missed = assigned.filter(|node| *node != cx.me && did_not(node));
-        let refused = |node: NodeId| matches!(self.slots.get(&node), Some(PutSlot::Failed(Some(_))));
-        let (block, bytes, lease) = match &self.item {
-            PutItem::Block { block, redundancy, lease, .. } => {
-                (Some((block.id(), *redundancy)), Some(block.clone()), *lease)
-            }
-            PutItem::Head { .. } => (None, None, Lease::Now),
+        let (block, bytes) = match &self.item {
+            PutItem::Block { block, redundancy, .. } => (Some((block.id(), *redundancy)), Some(block.clone())),
+            PutItem::Head { .. } => (None, None),
         };
         let durable_on = self.slots.keys().filter(|node| **node != cx.me && self.is_durable_on(**node));
         PutReport {
             waiter: self.waiter.clone(),
             block,
-            lease,
             outcome: self.outcome(cx),
             bytes,
             durable: self.durable(),
             durable_on: durable_on.copied().collect(),
             target: self.target.into(),
             mine: self.is_durable_on(cx.me),
-            missed: missed.map(|node| (node, refused(node))).collect(),
         }
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, set_proven, silence};
 use crate::engine::event::PutReport;
 use crate::engine::test_kit::{context, events, pool};
-use crate::seam::{DiskCondition, PutOutcome, Refusal, TrafficClass};
+use crate::seam::{DiskCondition, PutOutcome, Refusal};
 
 const CLIENT: Waiter = Waiter::Client(7);
 /// The first put of a machine.
@@ -27,14 +27,7 @@ impl Case {
         let order = order(&cx, block.id());
         before(&mut cx, &order);
         let mut puts = Puts::default();
-        let item = PutItem::Block {
-            block,
-            redundancy: Redundancy::Replicas(3),
-            probe,
-            more: false,
-            reserve: false,
-            lease: Lease::Now,
-        };
+        let item = PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe, more: false, reserve: false };
         puts.start(&mut cx, item, CLIENT);
         Self { cx, puts, order }
     }
@@ -50,14 +43,8 @@ impl Case {
             cx.disks[0].condition = DiskCondition::QuotaFull;
         }
         let mut puts = Puts::default();
-        let item = PutItem::Block {
-            block,
-            redundancy: Redundancy::Replicas(3),
-            probe: false,
-            more: false,
-            reserve: true,
-            lease: Lease::Now,
-        };
+        let item =
+            PutItem::Block { block, redundancy: Redundancy::Replicas(3), probe: false, more: false, reserve: true };
         puts.start(&mut cx, item, CLIENT);
         Self { cx, puts, order }
     }
@@ -252,7 +239,6 @@ fn with_nobody_left_it_ends_degraded() {
     let report = case.report().expect("it ended");
     let PutOutcome::Degraded(copies) = &report.outcome else { panic!("{report:?}") };
     assert_eq!((copies.servers.clone(), copies.sites, copies.target), (case.places(&[0]), 1, 3));
-    assert_eq!(report.missed, [(case.order[1], true), (case.order[2], true)]);
 }
 
 #[test]
@@ -362,20 +348,6 @@ fn an_answer_after_the_end_meets_nothing() {
 }
 
 #[test]
-fn an_assigned_holder_that_was_silent_is_reported_as_missed_without_a_refusal() {
-    let mut case = Case::begin(5, false, |cx, order| silence(cx, order[1]));
-    case.store(&[0, 2, 3]);
-    assert_eq!(case.report().map(|report| report.missed), Some(vec![(case.order[1], false)]));
-}
-
-#[test]
-fn an_assigned_holder_that_is_full_is_not_missed() {
-    let mut case = Case::begin(5, false, |cx, order| fill(cx, order[1]));
-    case.store(&[0, 2, 3]);
-    assert_eq!(case.report().map(|report| report.missed), Some(Vec::new()));
-}
-
-#[test]
 fn only_the_answer_to_bytes_takes_as_long_as_bytes_move() {
     let case = Case::new();
     assert!(case.puts.moves_block(PutToken::Store(PUT)));
@@ -456,28 +428,4 @@ fn a_budget_that_is_used_up_refuses_the_put_and_takes_no_fallback_holder() {
     case.store(&[2]);
     let report = case.report().expect("it ended");
     assert_eq!(report.outcome, PutOutcome::Refused(Refusal::OverBudget(0)), "two copies are not what was wanted");
-}
-
-#[test]
-fn what_a_background_machine_puts_again_moves_as_repair() {
-    let class = |waiter: Waiter| {
-        let mut cx = context(0, 6);
-        connect_all(&mut cx);
-        let item = PutItem::Block {
-            block: block_at(&cx, 5),
-            redundancy: Redundancy::Replicas(3),
-            probe: false,
-            more: false,
-            reserve: false,
-            lease: Lease::Now,
-        };
-        Puts::default().start(&mut cx, item, waiter);
-        crate::engine::test_kit::effects(&mut cx).into_iter().find_map(|effect| match effect {
-            crate::seam::Effect::Send { block: Some(_), class, .. } => Some(class),
-            _ => None,
-        })
-    };
-    assert_eq!(class(CLIENT), Some(TrafficClass::User));
-    let again = Waiter::Background(crate::seam::BackgroundToken { machine: 0, number: 1 });
-    assert_eq!(class(again), Some(TrafficClass::Repair));
 }

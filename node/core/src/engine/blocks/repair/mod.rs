@@ -1,272 +1,414 @@
-//! Repair: completing what was put before friends joined, while holders were away, or elsewhere than it belongs.
+//! Repair: whoever lacks a block that it is assigned pulls it from those who have it.
 //!
-//! A scan goes through this node's records and asks the live assigned holders of each whether they have it. Of those that hold
-//! a block, the highest-ranked assigned one sends it to the assigned ones that lack it, a node that is not assigned last of all.
-//! Whoever is not first leaves it to the one before, which may not know that anything is missing (only this node's link to the
-//! other may have broken); so it scans again a little later, and then it is the second's turn, and so on. Nothing is deleted.
-//! A scan is cheap where nothing is missing: ids only. It renews no lease, and a copy that it makes is as old as the one that it
-//! was made of: what nobody wants any more has to age.
+//! Promise: a copy that is missing is made again while any other is left within reach, with as few bytes as possible; nothing is
+//! sent that is there already, and nothing because somebody is out for dinner. Nothing is deleted.
+//!
+//! * Pairs of holders compare what both are assigned ([`compare`]). What one of them lacks it pulls ([`pulls`]).
+//! * A pass through this node's own records counts them for that, and finds what is to be kept elsewhere ([`Repair::place`]): by the
+//!   next in order for holders that are overdue or fail their audits, and by those assigned of what is here by chance. It is offered
+//!   to them ([`offers`]).
 
-mod record;
-mod resent;
-mod scan;
-mod send;
+mod answer;
+mod compare;
+mod offers;
+mod parts;
+mod pass;
+mod pulls;
+mod upload;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use fsdfs_proto::identity::{Card, card_flag};
 use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::repair::{
+    Holding, HoldingsReply, HoldingsRequest, OfferReply, OfferRequest, PrintsReply, PrintsRequest, PullReply,
+    PullRequest,
+};
+use fsdfs_proto::message::{Message, Possession};
+use fsdfs_proto::record::RecordInfo;
 use fsdfs_proto::signed::Signed;
 
-use self::record::RecordCopies;
-use self::resent::ResentCopies;
-use super::ReplicationLog;
+use self::answer::{begin_holdings, holdings_reply, is_shared, prints_reply};
+use self::compare::{Comparisons, Differences};
+use self::offers::{OfferOutcomes, Offers};
+use self::pass::RecordPasses;
+use self::pulls::{PullReason, Pulls};
+use self::upload::Upload;
+use super::{Holdings, ReplicationLog};
 use crate::engine::context::Context;
-use crate::engine::event::PutReport;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    REPAIR_BATCH, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, REPAIR_HELD_MS_MAX, REPAIR_IN_FLIGHT, REPAIR_PERIOD_MS,
-    REPAIR_RETRY_MS, REPAIR_TURN_MS,
+    COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, PLACE_AGAIN_MS, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS,
+    SAMPLE_RECORDS,
 };
-use crate::seam::{DiskRequest, RepairToken, Waiter};
+use crate::seam::{BlockPayload, CopyChange, DiskRequest, ReadDone, RepairToken, ServeToken, Waiter, WriteDone};
 
-/// The scan, if one is under way, and what is due after it.
+pub(in crate::engine) use self::parts::RepairParts;
+
+/// See the module.
 #[derive(Default)]
 pub(in crate::engine) struct Repair {
-    /// For the next scan; what comes up during one is added here.
-    due: DueHolders,
-    /// At most one at a time.
-    scan: Option<RepairScan>,
-    /// Blocks sent since the start.
-    sent: u64,
-    /// To whom, lately.
-    resent: ResentCopies,
-    /// Pause before an unfinished scan is repeated; doubles, up to [`REPAIR_PERIOD_MS`].
-    retry_ms: u64,
-    /// Since when it may send nothing.
-    held_since: Option<u64>,
-    /// How many better-placed holders have had their turn before this node's next scan.
-    turn: usize,
+    comparing: Comparisons,
+    offers: Offers,
+    pulls: Pulls,
+    upload: Upload,
+    passes: RecordPasses,
+    /// When all was counted last.
+    counted_at: u64,
+    /// Who is missed, by the number of sites that are left without it, as of the last look.
+    overdue: BTreeSet<(NodeId, usize)>,
     /// Members that took no new blocks, as their last cards say.
     read_only: BTreeSet<NodeId>,
 }
 
-/// Which peers' holdings are to be checked by the next scan.
-#[derive(Default)]
-enum DueHolders {
-    #[default]
-    /// Nothing happened since the last scan.
-    Nobody,
-    /// What these are assigned, and what this node keeps for others. Never empty.
-    Some(BTreeSet<NodeId>),
-    /// All records.
-    Everybody,
-}
-
-impl DueHolders {
-    fn add(&mut self, node: NodeId) {
-        match self {
-            Self::Everybody => {}
-            Self::Some(peers) => {
-                peers.insert(node);
-            }
-            Self::Nobody => *self = Self::Some(BTreeSet::from([node])),
-        }
-    }
-}
-
-/// One way through this node's records. `records` holds those of the current batch whose answers, reads or sends are open.
-#[derive(Default)]
-struct RepairScan {
-    /// Only records these peers are assigned to, or that this node is not assigned to; none = all.
-    peers: Option<BTreeSet<NodeId>>,
-    /// The last id listed; the next batch begins behind it.
-    after: Option<BlockId>,
-    /// The store has no records behind `after`.
-    at_end: bool,
-    /// The next records are being read: nothing is complete before they are here.
-    listing: bool,
-    records: BTreeMap<BlockId, RecordCopies>,
-    /// Questions not answered yet.
-    asking: BTreeMap<NodeId, BTreeSet<BlockId>>,
-    /// Blocks to be read and sent.
-    sends: VecDeque<BlockId>,
-    /// Reads of the own store under way.
-    reading: usize,
-    /// Blocks sent and not yet confirmed by all.
-    sending: BTreeMap<BlockId, SentBlock>,
-    /// No bytes before this time: the budget.
-    pause_until: u64,
-    /// Something could not be finished: the scan is repeated.
-    unfinished: bool,
-    /// Lack blocks that were left to better-placed holders.
-    left_to_others: BTreeSet<NodeId>,
-}
-
-struct SentBlock {
-    /// Those that have not answered. Never empty.
-    to: BTreeSet<NodeId>,
-    record: RecordCopies,
-}
-
 impl Repair {
-    /// A start: everything is to be checked, and who takes nothing is known from the cards that the log kept.
+    /// A start: everything is to be counted, and who takes nothing is known from the cards that the log kept.
     pub fn begin(&mut self, cx: &mut Context) {
         let cards = cx.facts.members().values().filter_map(|member| member.card.as_ref());
         let read_only = cards.map(Signed::value).filter(|card| card.flags & card_flag::READ_ONLY != 0);
         self.read_only = read_only.map(|card| card.node).collect();
-        self.check_all(cx);
+        self.passes.count_in(cx, REPAIR_DELAY_MS);
+        self.wake(cx, None);
     }
 
-    /// Everything is to be checked: another map, or time.
-    pub fn check_all(&mut self, cx: &mut Context) {
-        self.due = DueHolders::Everybody;
-        self.soon(cx);
+    /// Blocks are assigned to others from now on.
+    pub fn on_map_changed(&mut self, parts: &mut RepairParts<'_>) {
+        parts.holdings.on_map_changed();
+        self.comparing.forget();
+        self.offers.forget();
+        self.pulls.forget();
+        parts.log.forget_spare();
+        self.count_again(parts);
     }
 
-    /// A peer came up, or takes blocks again: what it is assigned is to be checked.
-    pub fn check_holder(&mut self, cx: &mut Context, node: NodeId) {
-        self.due.add(node);
-        self.soon(cx);
+    /// All is to be counted: another map, or disks that came or went.
+    pub fn count_again(&mut self, parts: &mut RepairParts<'_>) {
+        self.passes.forget();
+        self.passes.count_in(parts.cx, REPAIR_DELAY_MS);
+        self.go_on(parts);
     }
 
-    /// A peer that took nothing until now is checked, for it may lack what it was assigned meanwhile. Any other card changes
-    /// nothing that is missing: a disk that fills up makes one every few per cent, and a scan in the middle of a put asks
-    /// about blocks that are on their way, and sends them twice.
-    pub fn on_card(&mut self, cx: &mut Context, card: &Card) {
+    /// A peer came up or speaks again, or is believed no more or again.
+    pub fn check_holder(&mut self, parts: &mut RepairParts<'_>, node: NodeId) {
+        self.comparing.soon(parts.cx, node);
+        let is_elsewhere = parts.holdings.has_elsewhere();
+        if is_elsewhere || self.is_somebody_missing(parts.cx) {
+            self.passes.place_in(parts.cx, REPAIR_DELAY_MS);
+        }
+        self.go_on(parts);
+    }
+
+    /// A peer that took nothing until now may lack what it was assigned meanwhile.
+    pub fn on_card(&mut self, parts: &mut RepairParts<'_>, card: &Card) {
         if card.flags & card_flag::READ_ONLY != 0 {
             self.read_only.insert(card.node);
         } else if self.read_only.remove(&card.node) {
-            self.check_holder(cx, card.node);
+            self.check_holder(parts, card.node);
         }
     }
 
-    /// What failed before may succeed now.
-    fn soon(&mut self, cx: &mut Context) {
-        self.retry_ms = 0;
-        cx.wake_in(REPAIR_DELAY_MS, Timer::Repair);
+    /// Who is away was looked at.
+    pub fn on_presence(&mut self, parts: &mut RepairParts<'_>) {
+        let RepairParts { cx, holdings, presence, liveness, .. } = parts;
+        let servers = cx.map.servers().iter().map(|server| server.id);
+        let levels = servers.flat_map(|node| [1, 2].map(|sites| (node, sites)));
+        let overdue: BTreeSet<(NodeId, usize)> =
+            levels.filter(|(node, sites)| presence.is_overdue(cx, liveness, *node, *sites)).collect();
+        let more = overdue.difference(&self.overdue).next().is_some();
+        self.overdue = overdue;
+        let is_missing = |node| !liveness.is_present(cx, node) || !cx.peers.is_believed(node);
+        if holdings.unsettle(is_missing) || more {
+            self.passes.place_in(cx, 0);
+        }
+        self.go_on(parts);
     }
 
-    /// Assigned holders that are there did not take a block. Those that are away are checked when they come back.
-    /// The pause does not grow by it: a thousand puts that a full disk refuses are no thousand scans that failed.
-    pub fn on_put_ended(&mut self, cx: &mut Context, put: &PutReport) {
-        if put.block.is_none() || !put.mine {
-            return;
+    /// Copies came, went or turned out to be damaged.
+    pub fn on_changed(&mut self, parts: &mut RepairParts<'_>, change: &CopyChange) {
+        for node in parts.holdings.on_changed(parts.cx, change) {
+            self.comparing.on_changed(parts.cx, node);
         }
-        for (node, _) in &put.missed {
-            if cx.responsive(*node) {
-                self.due.add(*node);
-                cx.wake_in(self.retry_ms.max(REPAIR_RETRY_MS), Timer::Repair);
+        if let Some(id) = change.held_now() {
+            self.pulls.on_held(id);
+        }
+        self.wake(parts.cx, Some(parts.holdings));
+    }
+
+    /// A peer is gone or silent: what it was asked is asked again later.
+    pub fn on_peer_lost(&mut self, parts: &mut RepairParts<'_>, node: NodeId, token: &RepairToken) {
+        match token {
+            RepairToken::Pull(id) => self.pulls.on_lost(parts.cx, *id, node),
+            RepairToken::Offer { .. } => self.offers.on_lost(node),
+            _ => {
+                self.comparing.on_lost(node);
+                self.comparing.on_changed(parts.cx, node);
             }
         }
+        self.go_on(parts);
     }
 
-    /// Reads and sends as much as may be under way, lists on when all is done, ends at the end.
-    fn go_on(&mut self, cx: &mut Context) {
-        let now = cx.now.mono;
-        let Some(scan) = &mut self.scan else { return };
-        while scan.reading + scan.sending.len() < REPAIR_IN_FLIGHT && !scan.sends.is_empty() {
-            if cx.repair_bytes_per_s == 0 {
-                // It goes on with the next budget.
-                return;
+    /// The timer.
+    pub fn on_due(&mut self, parts: &mut RepairParts<'_>) {
+        self.passes.on_due(parts);
+        self.go_on(parts);
+    }
+
+    /// The next own records.
+    pub fn on_listed(&mut self, parts: &mut RepairParts<'_>, pass: u64, infos: Vec<RecordInfo>) {
+        if self.passes.on_listed(parts, (&self.comparing, &mut self.offers), pass, infos) {
+            self.on_counted(parts);
+        }
+        self.go_on(parts);
+    }
+
+    fn on_counted(&mut self, parts: &mut RepairParts<'_>) {
+        let Some(tables) = parts.holdings.tables() else {
+            // So much was written meanwhile that nothing came of it.
+            return self.passes.count_in(parts.cx, PLACE_AGAIN_MS);
+        };
+        self.counted_at = parts.cx.now.mono;
+        tables.nodes().for_each(|node| self.comparing.soon(parts.cx, node));
+        if tables.has_elsewhere() || self.is_somebody_missing(parts.cx) {
+            // Only now it is known what.
+            self.passes.place_in(parts.cx, REPAIR_DELAY_MS);
+        }
+    }
+
+    /// Whether somebody is assigned blocks who cannot be counted on.
+    fn is_somebody_missing(&self, cx: &Context) -> bool {
+        !self.overdue.is_empty() || cx.map.servers().iter().any(|server| !cx.peers.is_believed(server.id))
+    }
+
+    /// What it may move in a second is another amount now.
+    pub fn on_budget(&mut self, parts: &mut RepairParts<'_>, bytes_per_s: u64) {
+        parts.cx.repair_bytes_per_s = bytes_per_s.min(REPAIR_BYTES_PER_S_MAX);
+        self.go_on(parts);
+    }
+
+    /// What `upload` is asked for.
+    pub fn on_pull(&mut self, cx: &mut Context, from: NodeId, pull: &PullRequest) {
+        self.upload.on_pull(cx, from, pull);
+    }
+
+    /// A member compares.
+    pub fn on_prints_asked(&mut self, parts: &mut RepairParts<'_>, from: NodeId, asked: &PrintsRequest) {
+        if !asked.prefixes.is_empty() {
+            self.comparing.on_asked(parts.cx, from);
+        }
+        let reply = prints_reply(parts.cx, parts.holdings, from, asked);
+        parts.cx.send(from, Message::PrintsReply(reply));
+    }
+
+    /// It compares one by one.
+    pub fn on_holdings_asked(&mut self, parts: &mut RepairParts<'_>, from: NodeId, asked: HoldingsRequest) {
+        self.comparing.on_asked(parts.cx, from);
+        match begin_holdings(parts.cx, parts.holdings, &asked) {
+            Ok(list) => parts.cx.disk(list, Waiter::Serve(ServeToken::Holdings { to: from, asked: Box::new(asked) })),
+            Err(reply) => parts.cx.send(from, Message::HoldingsReply(reply)),
+        }
+    }
+
+    /// What it asked about was listed.
+    pub fn answer_holdings(parts: &mut RepairParts<'_>, to: NodeId, asked: &HoldingsRequest, infos: &[RecordInfo]) {
+        let mut reply = holdings_reply(parts.cx, parts.holdings, (to, asked), infos);
+        reply.items.retain(|item| !parts.puts.is_open(item.id));
+        parts.cx.send(to, Message::HoldingsReply(reply));
+    }
+
+    /// A member offers blocks.
+    pub fn on_offer(cx: &mut Context, from: NodeId, offer: OfferRequest) {
+        offers::on_offer(cx, from, offer);
+    }
+
+    /// The store said which of them are here.
+    pub fn answer_offer(
+        &mut self,
+        parts: &mut RepairParts<'_>,
+        to: (NodeId, u64),
+        items: Vec<Holding>,
+        here: &[Possession],
+    ) {
+        offers::answer_offer(parts.cx, &mut self.pulls, to, items, here);
+        self.go_on(parts);
+    }
+
+    /// A block that is pulled was read. Whether it was found damaged.
+    pub fn answer_pull(&mut self, cx: &mut Context, to: (NodeId, u64), id: BlockId, done: ReadDone) -> bool {
+        self.upload.on_read(cx, to, id, done)
+    }
+
+    /// Sums came.
+    pub fn on_prints(&mut self, parts: &mut RepairParts<'_>, from: NodeId, token: RepairToken, reply: &PrintsReply) {
+        debug_assert!(matches!(token, RepairToken::Prints { .. }), "the answer to another question");
+        let RepairToken::Prints { number, prefixes } = token else { return };
+        let found = self.comparing.on_prints(parts.cx, parts.holdings.tables(), (from, number, prefixes), reply);
+        self.mend(parts, from, found);
+    }
+
+    /// Own records of a part came, or of a sample.
+    pub fn on_own(&mut self, parts: &mut RepairParts<'_>, token: &RepairToken, infos: Vec<RecordInfo>) {
+        match *token {
+            RepairToken::Own { of, number, range, theirs_none, max } => {
+                let part = (of, number, range, theirs_none);
+                let found = self.comparing.on_own(parts.cx, parts.holdings.tables(), part, (infos, max));
+                self.mend(parts, of, found);
             }
-            if now < scan.pause_until {
-                return cx.timers.set(scan.pause_until, Timer::Repair);
+            RepairToken::Sample { of } => {
+                // It may hold something else by now, and then it has not said that it holds these.
+                let is_equal = parts.holdings.tables().is_some_and(|tables| self.comparing.is_equal(tables, of));
+                let shared = infos.iter().filter(|info| is_equal && is_shared(parts.cx, of, info));
+                let claimed: Vec<BlockId> = shared.map(|info| info.id).collect();
+                parts.audits.on_claims(parts.cx, of, claimed.into_iter());
             }
-            let Some(id) = scan.sends.pop_front() else { break };
-            scan.reading += 1;
-            if let Some(record) = scan.records.get(&id) {
-                let ms = u64::from(record.info.len) * record.lack.len() as u64 * 1000 / cx.repair_bytes_per_s;
-                // Counted when it is read, not when it is sent: what is in flight has been paid for.
-                scan.pause_until = scan.pause_until.max(now) + ms;
+            _ => debug_assert!(false, "nothing else lists records"),
+        }
+    }
+
+    /// The differences of a part came.
+    pub fn on_holdings(&mut self, parts: &mut RepairParts<'_>, from: NodeId, token: RepairToken, reply: HoldingsReply) {
+        debug_assert!(matches!(token, RepairToken::Holdings { .. }), "the answer to another question");
+        let RepairToken::Holdings { number, range, own } = token else { return };
+        let found = self.comparing.on_holdings(parts.cx, parts.holdings.tables(), (from, number, range, own), reply);
+        self.mend(parts, from, found);
+    }
+
+    /// What a comparison found becomes pulls, offers, and what owners are told.
+    fn mend(&mut self, parts: &mut RepairParts<'_>, from: NodeId, found: Differences) {
+        let lacks = found.lacking_there.iter().map(|info| info.id).collect::<Vec<_>>();
+        if parts.audits.on_denied(parts.cx, from, lacks.iter().copied()) {
+            self.passes.place_in(parts.cx, REPAIR_DELAY_MS);
+        }
+        parts.audits.on_claims(parts.cx, from, found.common.into_iter());
+        for holding in found.lacking_here {
+            self.pulls.want(parts.cx, from, holding, PullReason::Compared);
+        }
+        for info in found.lacking_there.into_iter().filter(|info| !parts.puts.is_open(info.id)) {
+            parts.log.note_lacking(info.id, 1);
+            self.offers.offer(from, info);
+        }
+        if found.is_equal {
+            self.on_equal(parts, from);
+        }
+        if found.is_drift && parts.cx.now.mono >= self.counted_at + COUNT_APART_MS {
+            self.passes.count_in(parts.cx, REPAIR_DELAY_MS);
+        }
+        self.go_on(parts);
+    }
+
+    /// Two hold the same: what was known to be missing may be there now, and the other one says that it has what this node asks about.
+    fn on_equal(&mut self, parts: &mut RepairParts<'_>, node: NodeId) {
+        let RepairParts { cx, holdings, log, .. } = parts;
+        let Some(tables) = holdings.tables() else { return };
+        let is_whole = |other: &NodeId| cx.peers.is_believed(*other) && self.comparing.is_equal(tables, *other);
+        for id in log.ids() {
+            let holders = cx.map.holders(id, cx.copies());
+            let others = holders.iter().map(|holder| holder.node).filter(|other| *other != cx.me);
+            if others.clone().count() < holders.len() && others.clone().all(|other| is_whole(&other)) {
+                log.note(id, None);
             }
-            cx.disk(DiskRequest::Read { id }, Waiter::Repair(RepairToken::Read(id)));
         }
-        let idle = scan.sends.is_empty() && scan.reading == 0 && scan.sending.is_empty();
-        let asking = scan.asking.values().any(|ids| !ids.is_empty());
-        if !idle || asking || scan.listing {
-            return;
+        if tables.sets().keys().any(|others| others.iter().all(is_whole)) {
+            log.note_spare(0);
         }
-        // Everything of this batch was decided, sent or left to others.
-        scan.records.clear();
-        if !scan.at_end {
-            return self.list(cx);
-        }
-        self.end(cx);
+        // Of many records those behind a random id.
+        let is_many = tables.of(node).is_some_and(|table| table.all().count > SAMPLE_RECORDS as u64);
+        let after = is_many.then(|| BlockId(std::array::from_fn(|_| cx.rng.u8(..))));
+        cx.disk(DiskRequest::List { after, max: SAMPLE_RECORDS }, Waiter::Repair(RepairToken::Sample { of: node }));
     }
 
-    /// What it may send in a second is another amount now. What was sent is paid for at the new pace.
-    pub fn on_budget(&mut self, cx: &mut Context, bytes_per_s: u64) {
-        let (now, after) = (cx.now.mono, bytes_per_s.min(REPAIR_BYTES_PER_S_MAX));
-        let before = std::mem::replace(&mut cx.repair_bytes_per_s, after);
-        let held_since = if after == 0 { Some(self.held_since.unwrap_or(now)) } else { None };
-        let held_ms = std::mem::replace(&mut self.held_since, held_since).map_or(0, |since| now - since);
-        let Some(scan) = self.scan.as_mut().filter(|_| after > 0) else { return };
-        if before > 0 {
-            let owed = scan.pause_until.saturating_sub(now).saturating_mul(before);
-            scan.pause_until = now + owed / after;
-        }
-        if held_ms >= REPAIR_HELD_MS_MAX {
-            for id in std::mem::take(&mut scan.sends) {
-                scan.records.remove(&id);
-                scan.unfinished = true;
+    /// What others said to offers.
+    pub fn on_offer_reply(
+        &mut self,
+        parts: &mut RepairParts<'_>,
+        from: NodeId,
+        infos: Vec<RecordInfo>,
+        reply: &OfferReply,
+    ) {
+        debug_assert!(!infos.is_empty(), "an offer is of something");
+        let OfferOutcomes { held, awaited } = self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
+        for id in held {
+            let holders = parts.cx.map.holders(id, parts.cx.copies());
+            if holders.iter().any(|holder| holder.node == from) {
+                parts.holdings.settle(id, from);
+            } else {
+                // Whoever is next in order has it: as many copies as there are to be.
+                parts.log.note(id, None);
             }
         }
-        self.go_on(cx);
-    }
-
-    /// The next batch; only when the one before is done, so memory is bounded by a batch.
-    fn list(&mut self, cx: &mut Context) {
-        let Some(scan) = &mut self.scan else { return };
-        debug_assert!(!scan.listing && scan.records.is_empty(), "one batch at a time");
-        scan.listing = true;
-        let list = DiskRequest::List { after: scan.after, max: REPAIR_BATCH };
-        cx.disk(list, Waiter::Repair(RepairToken::List));
-    }
-
-    /// The scan is done; says when the next one is due.
-    fn end(&mut self, cx: &mut Context) {
-        let Some(scan) = self.scan.take() else { return };
-        debug_assert!(scan.sending.is_empty() && scan.reading == 0, "what was begun has ended");
-        // Turns go on from scan to scan until nothing is left to others any more.
-        self.turn = if scan.left_to_others.is_empty() { 0 } else { self.turn + 1 };
-        for node in scan.left_to_others {
-            self.due.add(node);
-            cx.wake_in(REPAIR_TURN_MS, Timer::Repair);
+        if !awaited.is_empty() && (self.is_somebody_missing(parts.cx) || parts.holdings.has_elsewhere()) {
+            // Then it says that it has them.
+            self.passes.place_in(parts.cx, PLACE_AGAIN_MS);
         }
-        match &self.due {
-            _ if scan.unfinished => {
-                self.due = DueHolders::Everybody;
-                self.again(cx);
-            }
-            DueHolders::Nobody => self.retry_ms = 0,
-            DueHolders::Some(_) | DueHolders::Everybody if self.turn == 0 => {
-                cx.wake_in(REPAIR_DELAY_MS, Timer::Repair);
-            }
-            DueHolders::Some(_) | DueHolders::Everybody => {}
+        self.go_on(parts);
+    }
+
+    /// A block came. Whether its source sent other bytes than it said.
+    pub fn on_pulled(
+        &mut self,
+        parts: &mut RepairParts<'_>,
+        from: (BlockId, NodeId),
+        reply: &PullReply,
+        payload: BlockPayload,
+    ) -> bool {
+        let is_wrong = self.pulls.on_reply(parts.cx, parts.holdings, from, reply, payload);
+        self.go_on(parts);
+        is_wrong
+    }
+
+    /// It is on the disk.
+    pub fn on_written(&mut self, parts: &mut RepairParts<'_>, id: BlockId, done: WriteDone) {
+        self.pulls.on_written(parts.cx, id, done);
+        self.go_on(parts);
+    }
+
+    /// Whatever can be done now.
+    fn go_on(&mut self, parts: &mut RepairParts<'_>) {
+        let RepairParts { cx, holdings, .. } = parts;
+        self.offers.go_on(cx);
+        self.pulls.go_on(cx);
+        if let Some(tables) = holdings.tables() {
+            self.comparing.on_due(cx, tables);
+        }
+        if !self.offers.is_full() {
+            self.passes.go_on(cx);
+        }
+        self.wake(cx, Some(holdings));
+    }
+
+    /// When something is due.
+    fn wake(&self, cx: &mut Context, holdings: Option<&Holdings>) {
+        let compare = holdings.and_then(Holdings::tables).and_then(|tables| self.comparing.next_due(cx, tables));
+        let pass = self.passes.next_due().filter(|_| !self.passes.is_open());
+        let next = [compare, pass, self.pulls.next_due(cx)].into_iter().flatten().min();
+        if let Some(at) = next {
+            cx.timers.set(at.max(cx.now.mono + 1), Timer::Repair);
         }
     }
 
-    /// After a scan that failed: later and later, as long as it does not succeed.
-    fn again(&mut self, cx: &mut Context) {
-        self.retry_ms = (self.retry_ms * 2).clamp(REPAIR_RETRY_MS, REPAIR_PERIOD_MS);
-        cx.wake_in(self.retry_ms, Timer::Repair);
+    /// What lacks copies is not all known yet, or is on its way.
+    pub fn is_running(&self, cx: &Context, holdings: &Holdings) -> bool {
+        let soon = cx.now.mono + COMPARE_AGAIN_MS + COMPARE_TIEBREAK_MS;
+        let is_soon = |at: Option<u64>| at.is_some_and(|at| at <= soon);
+        self.passes.is_open()
+            || is_soon(self.passes.next_due())
+            || self.comparing.is_comparing()
+            || holdings.tables().is_none_or(|tables| is_soon(self.comparing.next_due(cx, tables)))
+            || !self.offers.is_idle()
     }
 
-    /// A scan is under way or due: what lacks copies is not all known yet.
-    pub fn is_running(&self) -> bool {
-        self.scan.is_some() || !matches!(self.due, DueHolders::Nobody)
-    }
-
-    /// Blocks known to lack copies.
+    /// Blocks known to lack copies, here or elsewhere.
     pub fn pending(&self, log: &ReplicationLog) -> u64 {
-        let sending = self.scan.as_ref().map_or(0, |scan| scan.sends.len() + scan.reading + scan.sending.len());
-        log.pending().max(sending as u64)
+        log.pending().max((self.pulls.pending() + self.offers.waiting()) as u64)
     }
 
-    /// Blocks sent since the start.
+    /// Blocks that others pulled from this node since the start.
     pub fn sent(&self) -> u64 {
-        self.sent
+        self.upload.sent()
+    }
+
+    /// Blocks that this node pulled since the start.
+    pub fn pulled(&self) -> u64 {
+        self.pulls.pulled()
     }
 }
 

@@ -1,415 +1,543 @@
-//! A scan, driven by hand.
+//! Nodes that compare and mend, with disks in memory and lines that carry everything at once.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 
 use fsdfs_proto::block::Block;
-use fsdfs_proto::message::{Message, Possession, Redundancy, StoreOutcome};
+use fsdfs_proto::codec::encode;
+use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::RecordInfo;
 
 use super::*;
-use crate::engine::blocks::kit::{asked, block_at, connect_all, each, fill, order, silence};
-use crate::engine::blocks::{Gets, Holdings};
-use crate::engine::test_kit::effects;
-use crate::engine::test_kit::{context, pass, pool};
-use crate::limits::{REPAIR_BYTES_PER_S_MAX, REPAIR_HELD_MS_MAX, REPAIR_TURN_MS};
-use crate::seam::{Effect, ReadDone, TrafficClass};
+use crate::engine::blocks::kit::{fill, sealed};
+use crate::engine::blocks::{Audits, Puts};
+use crate::engine::facts::{Liveness, PresenceWatch};
+use crate::engine::test_kit::{connect, context, effects, pass, pool};
+use crate::limits::{COMPARE_PERIOD_MS, COMPARE_SETTLED_MS};
+use crate::seam::{CopyState, DiskCopy, Effect, Token, TrafficClass};
 
-struct Case {
+/// One node, as far as repair is concerned.
+struct Side {
     cx: Context,
     repair: Repair,
-    log: ReplicationLog,
     holdings: Holdings,
-    block: Block,
-    order: Vec<NodeId>,
+    log: ReplicationLog,
+    audits: Audits,
+    puts: Puts,
+    presence: PresenceWatch,
+    liveness: Liveness,
+    disk: BTreeMap<BlockId, (RecordInfo, Option<Block>)>,
 }
 
-impl Case {
-    /// Node 0 of five, connected to all, which keeps one block of three copies and has that place in its order.
-    fn new(place: usize) -> Self {
-        let mut cx = context(0, 5);
-        connect_all(&mut cx);
-        let block = block_at(&cx, place);
-        let order = order(&cx, block.id());
-        Self {
+impl Side {
+    fn new(number: u8, nodes: u8) -> Self {
+        let mut cx = context(number, nodes);
+        (0..nodes).filter(|other| *other != number).for_each(|other| {
+            connect(&mut cx, other);
+        });
+        let mut side = Self {
             cx,
             repair: Repair::default(),
-            log: ReplicationLog::default(),
             holdings: Holdings::default(),
-            block,
-            order,
+            log: ReplicationLog::default(),
+            audits: Audits::default(),
+            puts: Puts::default(),
+            presence: PresenceWatch::default(),
+            liveness: Liveness::default(),
+            disk: BTreeMap::new(),
+        };
+        side.repair.begin(&mut side.cx);
+        side
+    }
+
+    fn call<T>(&mut self, call: impl FnOnce(&mut Repair, &mut RepairParts<'_>) -> T) -> T {
+        let Self { cx, repair, holdings, log, audits, puts, presence, liveness, .. } = self;
+        call(repair, &mut RepairParts { cx, holdings, log, audits, puts, presence, liveness })
+    }
+
+    /// A record from long ago.
+    fn old(&mut self, info: RecordInfo, block: Option<Block>) {
+        self.disk.insert(info.id, (info, block));
+    }
+
+    /// The same, said by the store.
+    fn comes(&mut self, info: RecordInfo, block: Option<Block>) {
+        let after = Some(DiskCopy { info: info.clone(), state: CopyState::Held });
+        self.old(info, block);
+        let change = CopyChange { disk: self.cx.disks[0].id, before: None, after };
+        self.call(|repair, parts| repair.on_changed(parts, &change));
+    }
+
+    fn goes(&mut self, id: BlockId) {
+        let (info, _) = self.disk.remove(&id).expect("it was there");
+        let before = Some(DiskCopy { info, state: CopyState::Held });
+        let change = CopyChange { disk: self.cx.disks[0].id, before, after: None };
+        self.call(|repair, parts| repair.on_changed(parts, &change));
+    }
+
+    /// What the store answers.
+    fn disk_done(&mut self, request: DiskRequest, waiter: Waiter) {
+        match (request, waiter) {
+            (DiskRequest::List { after, max }, waiter) => {
+                let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let found = self.disk.range((from, Bound::Unbounded)).take(max);
+                let infos: Vec<RecordInfo> = found.map(|(_, (info, _))| info.clone()).collect();
+                self.call(|repair, parts| match waiter {
+                    Waiter::Repair(RepairToken::List { pass }) => repair.on_listed(parts, pass, infos),
+                    Waiter::Repair(token) => repair.on_own(parts, &token, infos),
+                    Waiter::Serve(ServeToken::Holdings { to, asked }) => {
+                        Repair::answer_holdings(parts, to, &asked, &infos);
+                    }
+                    other => panic!("{other:?}"),
+                });
+            }
+            (DiskRequest::Have { ids, renew: None }, Waiter::Serve(ServeToken::Offer { to, request, items })) => {
+                let yes = |id: &BlockId| if self.disk.contains_key(id) { Possession::Yes } else { Possession::No };
+                let here: Vec<Possession> = ids.iter().map(yes).collect();
+                self.call(|repair, parts| repair.answer_offer(parts, (to, request), items, &here));
+            }
+            (DiskRequest::Read { id }, Waiter::Serve(ServeToken::Pull { to, request, id: asked })) => {
+                assert_eq!(id, asked);
+                let block = self.disk.get(&id).and_then(|(_, block)| block.clone());
+                let done = block.map_or(ReadDone::No, ReadDone::Found);
+                self.repair.answer_pull(&mut self.cx, (to, request), id, done);
+            }
+            (
+                DiskRequest::Write { block, redundancy, first_seen, lease, receipt, .. },
+                Waiter::Repair(RepairToken::Written(id)),
+            ) => {
+                let (len, renewed) = (block.bytes().len() as u32, lease.renewed(self.cx.now.wall));
+                let redundancies = vec![redundancy];
+                self.comes(RecordInfo { id, len, redundancies, first_seen, renewed, receipt }, Some(block));
+                self.call(|repair, parts| repair.on_written(parts, id, WriteDone::New));
+            }
+            // Audits are another machine's.
+            (DiskRequest::Read { .. }, Waiter::Audit(_)) => {}
+            (request, waiter) => panic!("{request:?} for {waiter:?}"),
         }
     }
 
-    /// A scan begins and lists the block.
-    fn scan(&mut self) {
-        self.repair.on_due(&mut self.cx, &mut self.holdings, &mut self.log);
-        assert_eq!(asked(&mut self.cx), [(self.cx.me, "list")]);
-        self.list(4);
-    }
-
-    fn list(&mut self, len: u32) {
-        let redundancies = vec![Redundancy::Replicas(3)];
-        let (id, first_seen) = (self.block.id(), self.cx.now.wall - 700);
-        let renewed = first_seen + 300;
-        let info = RecordInfo { id, len, redundancies, first_seen, renewed, receipt: self.receipt() };
-        self.repair.on_listed(&mut self.cx, &mut self.holdings, vec![info]);
-    }
-
-    /// Of node 1, which put the block.
-    fn receipt(&self) -> BlockReceipt {
-        BlockReceipt::sign(self.cx.pool, &pool::key(1), self.block.id())
-    }
-
-    fn say(&mut self, place: usize, answer: Possession) {
-        let ids = [self.block.id()];
-        self.repair.on_have_reply(&mut self.cx, &mut self.log, self.order[place], &ids, &[answer]);
-    }
-
-    fn read(&mut self, done: ReadDone) {
-        let mut gets = Gets::default();
-        self.repair.on_read(&mut self.cx, &mut gets, &mut self.log, self.block.id(), done);
-    }
-
-    fn stored(&mut self, place: usize, outcome: StoreOutcome) {
-        let of = (self.block.id(), self.order[place]);
-        self.repair.on_store_reply(&mut self.cx, &mut self.log, of, outcome);
-    }
-
-    #[track_caller]
-    fn check_asked(&mut self, places: &[usize], what: &'static str) {
-        let nodes: BTreeSet<NodeId> = places.iter().map(|place| self.order[*place]).collect();
-        let nodes: Vec<NodeId> = nodes.into_iter().collect();
-        assert_eq!(asked(&mut self.cx), each(&nodes, what));
-    }
-
-    #[track_caller]
-    fn check_ended(&self, under_replicated: bool) {
-        assert!(self.repair.scan.is_none(), "the scan is over");
-        assert_eq!(self.log.is_under_replicated(self.block.id()), under_replicated);
-    }
-}
-
-#[test]
-fn the_other_assigned_holders_are_asked_and_nothing_is_sent_where_nothing_is_missing() {
-    let mut case = Case::new(0);
-    case.scan();
-    case.check_asked(&[1, 2], "have");
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::Yes);
-    assert!(asked(&mut case.cx).is_empty());
-    case.check_ended(false);
-    assert!(!case.repair.is_running() && case.repair.sent() == 0);
-}
-
-#[test]
-fn a_scan_renews_no_lease() {
-    let mut case = Case::new(0);
-    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
-    asked(&mut case.cx);
-    case.list(4);
-    let questions: Vec<bool> = crate::engine::test_kit::sent(&mut case.cx)
-        .into_iter()
-        .filter_map(|(_, message)| if let Message::Have(have) = message { Some(have.renew) } else { None })
-        .collect();
-    assert_eq!(questions, [false, false], "of a calm pool nothing is written");
-}
-
-#[test]
-fn the_first_holder_sends_what_another_lacks() {
-    let mut case = Case::new(0);
-    case.scan();
-    asked(&mut case.cx);
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::No);
-    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
-    case.read(ReadDone::Found(case.block.clone()));
-    case.check_asked(&[2], "store");
-    assert_eq!(case.repair.pending(&case.log), 1);
-    case.stored(2, StoreOutcome::Stored);
-    case.check_ended(false);
-    assert_eq!((case.repair.sent(), case.repair.pending(&case.log)), (1, 0));
-}
-
-#[test]
-fn a_peer_that_denies_what_it_confirmed_gets_it_once_more_and_then_not_for_a_day() {
-    let mut case = Case::new(0);
-    let sends = |case: &mut Case| {
-        case.scan();
-        asked(&mut case.cx);
-        case.say(1, Possession::Yes);
-        case.say(2, Possession::No);
-        if asked(&mut case.cx).is_empty() {
-            case.check_ended(true);
-            return false;
+    fn message(&mut self, from: NodeId, message: Message, block: Option<Block>) {
+        let payload = block.map_or(BlockPayload::None, BlockPayload::Block);
+        match message {
+            Message::Prints(asked) => self.call(|repair, parts| repair.on_prints_asked(parts, from, &asked)),
+            Message::Holdings(asked) => self.call(|repair, parts| repair.on_holdings_asked(parts, from, asked)),
+            Message::Offer(offer) => Repair::on_offer(&mut self.cx, from, offer),
+            Message::Pull(pull) => self.repair.on_pull(&mut self.cx, from, &pull),
+            Message::Audit(_) => {}
+            answer => {
+                let request = answer.answers().expect("an answer");
+                let Some(Waiter::Repair(token)) = self.cx.answered(from, request) else { return };
+                self.call(|repair, parts| match answer {
+                    Message::PrintsReply(reply) => repair.on_prints(parts, from, token, &reply),
+                    Message::HoldingsReply(reply) => repair.on_holdings(parts, from, token, reply),
+                    Message::OfferReply(reply) => {
+                        let RepairToken::Offer { infos } = token else { panic!("{token:?}") };
+                        repair.on_offer_reply(parts, from, infos, &reply);
+                    }
+                    Message::PullReply(reply) => {
+                        let RepairToken::Pull(id) = token else { panic!("{token:?}") };
+                        assert!(!repair.on_pulled(parts, (id, from), &reply, payload));
+                    }
+                    other => panic!("{other:?}"),
+                });
+            }
         }
-        case.read(ReadDone::Found(case.block.clone()));
-        asked(&mut case.cx);
-        case.stored(2, StoreOutcome::Stored);
-        true
+    }
+}
+
+/// What went over the lines.
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Traffic {
+    questions: usize,
+    bytes: usize,
+    blocks: usize,
+    /// Messages that went to and fro one after the other.
+    rounds: usize,
+}
+
+struct Nodes(Vec<Side>);
+
+impl Nodes {
+    /// All connected to all.
+    fn new(nodes: u8) -> Self {
+        Self((0..nodes).map(|number| Side::new(number, nodes)).collect())
+    }
+
+    /// Time goes on in steps of a second.
+    fn run(&mut self, seconds: u64) -> Traffic {
+        let mut traffic = Traffic::default();
+        for _ in 0..seconds {
+            for side in &mut self.0 {
+                pass(&mut side.cx, 1_000);
+                if side.cx.timers.due(side.cx.now.mono) == Some(Timer::Repair) {
+                    side.call(Repair::on_due);
+                }
+            }
+            self.settle(&mut traffic);
+        }
+        traffic
+    }
+
+    /// Everything that is asked is answered.
+    fn settle(&mut self, traffic: &mut Traffic) {
+        let mut on_their_way = VecDeque::new();
+        loop {
+            for index in 0..self.0.len() {
+                loop {
+                    let out = effects(&mut self.0[index].cx);
+                    if out.is_empty() {
+                        break;
+                    }
+                    for effect in out {
+                        match effect {
+                            Effect::Disk { request, token: Token(waiter) } => self.0[index].disk_done(request, waiter),
+                            Effect::Send { to, message, block, class } => {
+                                assert!(block.is_none() || class == TrafficClass::Repair);
+                                on_their_way.push_back((index, to, message, block));
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+            }
+            if on_their_way.is_empty() {
+                return;
+            }
+            traffic.rounds += 1;
+            for (from, to, message, block) in std::mem::take(&mut on_their_way) {
+                traffic.questions += usize::from(message.answers().is_none());
+                traffic.bytes += encode(&message).len();
+                traffic.blocks += usize::from(block.is_some());
+                let from = self.0[from].cx.me;
+                let side = self.0.iter_mut().find(|side| side.cx.me == to);
+                side.expect("of the pool").message(from, message, block);
+            }
+        }
+    }
+
+    fn ids(&self, index: usize) -> BTreeSet<BlockId> {
+        self.0[index].disk.keys().copied().collect()
+    }
+}
+
+fn record(cx: &Context, block: &Block) -> RecordInfo {
+    let receipt = BlockReceipt::sign(cx.pool, &pool::key(0), block.id());
+    let (id, len, redundancies) = (block.id(), block.bytes().len() as u32, vec![Redundancy::Replicas(3)]);
+    RecordInfo { id, len, redundancies, first_seen: 1_000, renewed: 2_000, receipt }
+}
+
+/// A record without bytes, by a number that spreads over all ids.
+fn imagined(cx: &Context, number: u64) -> RecordInfo {
+    let id = Block::new(bytes::Bytes::copy_from_slice(&number.to_be_bytes())).id();
+    let receipt = crate::engine::blocks::kit::RECEIPT;
+    let redundancies = vec![Redundancy::Replicas(3)];
+    RecordInfo { id, len: 1, redundancies, first_seen: cx.now.wall - 900_000, renewed: cx.now.wall - 800_000, receipt }
+}
+
+#[test]
+fn nodes_that_hold_the_same_ask_one_question_now_and_then() {
+    let mut nodes = Nodes::new(2);
+    for number in 0..3_000 {
+        let info = imagined(&nodes.0[0].cx, number);
+        nodes.0.iter_mut().for_each(|side| side.old(info.clone(), None));
+    }
+    nodes.run(30);
+    let calm = nodes.run(COMPARE_PERIOD_MS / 1_000);
+    assert_eq!((calm.questions, calm.blocks), (2, 0));
+    assert!(calm.bytes < 400, "{calm:?}");
+    for side in &nodes.0 {
+        let tables = side.holdings.tables().expect("counted");
+        assert!(tables.nodes().all(|node| side.repair.comparing.is_equal(tables, node)));
+        assert!(!side.repair.is_running(&side.cx, &side.holdings));
+    }
+}
+
+#[test]
+fn what_differs_is_found_whatever_it_is() {
+    for (case, (ones, others, both)) in
+        [(0, 1, 0), (0, 1, 2_000), (7, 5, 3_000), (400, 0, 1), (300, 300, 300), (0, 2_000, 0), (900, 3, 5_000)]
+            .into_iter()
+            .enumerate()
+    {
+        let mut nodes = Nodes::new(2);
+        let info = |nodes: &Nodes, number: u64| imagined(&nodes.0[0].cx, number);
+        let mut expected = [BTreeSet::new(), BTreeSet::new()];
+        for number in 0..ones + others + both {
+            let info = info(&nodes, number);
+            if number >= others {
+                nodes.0[0].old(info.clone(), None);
+            } else {
+                expected[0].insert(info.id);
+            }
+            if number < others || number >= others + ones {
+                nodes.0[1].old(info, None);
+            } else {
+                expected[1].insert(info.id);
+            }
+        }
+        // Nobody has the bytes, so all stays to be pulled, or to be offered again.
+        for side in &mut nodes.0 {
+            side.cx.repair_bytes_per_s = 0;
+        }
+        nodes.run(20);
+        for (side, expected) in nodes.0.iter().zip(&expected) {
+            assert_eq!(side.repair.pulls.pending(), expected.len(), "case {case}");
+        }
+    }
+}
+
+/// The bound of the design: less than 120 KiB and 8 rounds for 100 differences.
+#[test]
+fn a_hundred_differences_cost_little() {
+    let mut nodes = Nodes::new(2);
+    for number in 0..20_000 {
+        let info = imagined(&nodes.0[0].cx, number);
+        if number % 400 != 0 {
+            nodes.0[0].old(info.clone(), None);
+        }
+        if number % 400 != 200 {
+            nodes.0[1].old(info, None);
+        }
+    }
+    nodes.0.iter_mut().for_each(|side| side.cx.repair_bytes_per_s = 0);
+    let mut traffic = Traffic::default();
+    // The node with the smaller id compares first, and the other one leaves it to it.
+    while nodes.0.iter().all(|side| side.repair.pulls.pending() == 0) {
+        traffic = nodes.run(1);
+    }
+    assert_eq!(nodes.0.iter().map(|side| side.repair.pulls.pending()).collect::<Vec<_>>(), [50, 50]);
+    assert!(traffic.bytes < 120 << 10 && traffic.rounds <= 2 * 8, "{traffic:?}");
+}
+
+/// The same with a million records; prints what it took.
+#[test]
+#[ignore = "takes a minute: cargo test --workspace a_million_records -- --ignored --nocapture"]
+fn a_million_records_are_counted_and_compared() {
+    let mut nodes = Nodes::new(2);
+    for number in 0..1_000_050 {
+        let info = imagined(&nodes.0[0].cx, number);
+        if number % 20_000 != 0 || number == 1_000_000 {
+            nodes.0[0].old(info.clone(), None);
+        }
+        if number % 20_000 != 10_000 {
+            nodes.0[1].old(info, None);
+        }
+    }
+    nodes.0.iter_mut().for_each(|side| side.cx.repair_bytes_per_s = 0);
+    let mut traffic = Traffic::default();
+    while nodes.0.iter().all(|side| side.repair.pulls.pending() == 0) {
+        traffic = nodes.run(1);
+    }
+    println!("{} KiB, {} rounds", traffic.bytes >> 10, traffic.rounds / 2);
+    let found: Vec<usize> = nodes.0.iter().map(|side| side.repair.pulls.pending()).collect();
+    println!("differences: {found:?}");
+    assert!(found.iter().sum::<usize>() >= 99 && traffic.bytes < 120 << 10 && traffic.rounds <= 2 * 8, "{traffic:?}");
+    for number in 0..1_000_050 {
+        let info = imagined(&nodes.0[0].cx, number);
+        nodes.0.iter_mut().for_each(|side| {
+            if !side.disk.contains_key(&info.id) {
+                side.comes(info.clone(), None);
+            }
+        });
+    }
+    nodes.run(60);
+    let calm = nodes.run(COMPARE_PERIOD_MS / 1_000);
+    println!("in sync: {} bytes in {} questions in five minutes", calm.bytes, calm.questions);
+    assert!(calm.questions == 2 && calm.bytes <= 1 << 10, "{calm:?}");
+}
+
+#[test]
+fn what_is_missing_is_pulled_once_with_all_that_is_known_of_it() {
+    let mut nodes = Nodes::new(3);
+    let blocks: Vec<Block> = (0..40).map(sealed).collect();
+    for (number, block) in blocks.iter().enumerate() {
+        let info = record(&nodes.0[0].cx, block);
+        // One lacks a third, another one another third, and every sixth is on one node only.
+        let on = [number % 6 != 1, number % 3 != 1 || number % 6 == 1, number % 3 != 2 && number % 6 != 1];
+        for (side, is_on) in nodes.0.iter_mut().zip(on) {
+            if is_on {
+                side.old(info.clone(), Some(block.clone()));
+            }
+        }
+    }
+    let missing: usize = (0..3).map(|index| 40 - nodes.ids(index).len()).sum();
+    let traffic = nodes.run(60);
+    assert_eq!(traffic.blocks, missing, "{traffic:?}");
+    for index in 0..3 {
+        assert_eq!(nodes.ids(index).len(), 40);
+        let side = &nodes.0[index];
+        assert!(
+            side.disk.values().all(|(info, _)| (info.first_seen, info.renewed) == (1_000, 2_000)),
+            "no copy is younger"
+        );
+        assert_eq!((side.repair.pending(&side.log), side.log.margin()), (0, Some((0, 0))));
+        assert!(!side.repair.is_running(&side.cx, &side.holdings));
+    }
+    let sent: u64 = nodes.0.iter().map(|side| side.repair.sent()).sum();
+    let pulled: u64 = nodes.0.iter().map(|side| side.repair.pulled()).sum();
+    assert_eq!((sent, pulled), (missing as u64, missing as u64));
+}
+
+#[test]
+fn what_is_on_its_way_is_not_pulled() {
+    let mut nodes = Nodes::new(2);
+    nodes.run(10);
+    let block = sealed(1);
+    let now = nodes.0[0].cx.now.wall;
+    let info = RecordInfo { first_seen: now, renewed: now, ..record(&nodes.0[0].cx, &block) };
+    nodes.0[0].comes(info.clone(), Some(block.clone()));
+    assert_eq!(nodes.run(COMPARE_SETTLED_MS / 1_000 - 2).blocks, 0);
+    nodes.0[1].comes(info, Some(block));
+    assert_eq!(nodes.run(60).blocks, 0);
+}
+
+#[test]
+fn a_stamp_of_a_clock_that_was_put_back_keeps_nothing_from_being_pulled() {
+    let mut nodes = Nodes::new(2);
+    let block = sealed(2);
+    let info = RecordInfo { renewed: u64::MAX / 2, ..record(&nodes.0[0].cx, &block) };
+    nodes.0[0].old(info, Some(block));
+    nodes.run(60);
+    assert_eq!(nodes.ids(1).len(), 1);
+}
+
+#[test]
+fn a_copy_that_was_lost_is_noticed_and_pulled_again() {
+    let mut nodes = Nodes::new(3);
+    let block = sealed(3);
+    let info = record(&nodes.0[0].cx, &block);
+    nodes.0.iter_mut().for_each(|side| side.old(info.clone(), Some(block.clone())));
+    nodes.run(30);
+    nodes.0[2].goes(block.id());
+    let traffic = nodes.run(30);
+    assert_eq!((traffic.blocks, nodes.ids(2).len()), (1, 1));
+}
+
+#[test]
+fn nothing_moves_while_repair_may_move_nothing() {
+    let mut nodes = Nodes::new(2);
+    let block = sealed(3);
+    let info = record(&nodes.0[0].cx, &block);
+    nodes.0[0].old(info, Some(block));
+    for (first, second) in [(0, REPAIR_BYTES_PER_S_MAX), (REPAIR_BYTES_PER_S_MAX, 0)] {
+        nodes.0[0].call(|repair, parts| repair.on_budget(parts, first));
+        nodes.0[1].call(|repair, parts| repair.on_budget(parts, second));
+        assert_eq!(nodes.run(30).blocks, 0);
+    }
+    nodes.0[1].call(|repair, parts| repair.on_budget(parts, REPAIR_BYTES_PER_S_MAX));
+    assert_eq!(nodes.run(15).blocks, 1);
+}
+
+#[test]
+fn what_is_sent_keeps_to_the_budget() {
+    let mut nodes = Nodes::new(2);
+    let long = |number: u32| {
+        let keys = pool::keys(1);
+        let text: Vec<u8> = number.to_be_bytes().repeat(25_000);
+        fsdfs_proto::volume::seal_data(keys.writer().expect("made from the write secret"), &text).0
     };
-    assert_eq!([sends(&mut case), sends(&mut case), sends(&mut case)], [true, true, false]);
-    pass(&mut case.cx, 24 * 3_600_000);
-    assert_eq!([sends(&mut case), sends(&mut case)], [true, true], "as after the loss of another disk");
+    for block in (0..20).map(long) {
+        let info = record(&nodes.0[0].cx, &block);
+        nodes.0[0].old(info, Some(block));
+    }
+    nodes.0[0].call(|repair, parts| repair.on_budget(parts, 100_000));
+    nodes.run(8);
+    let traffic = nodes.run(10);
+    assert!((8..=12).contains(&traffic.blocks), "one a second: {traffic:?}");
+    nodes.run(30);
+    assert_eq!(nodes.ids(1).len(), 20);
 }
 
 #[test]
-fn a_better_placed_holder_has_the_first_turn_and_this_node_the_next() {
-    let mut case = Case::new(1);
-    case.scan();
-    asked(&mut case.cx);
-    case.say(0, Possession::Yes);
-    case.say(2, Possession::No);
-    assert!(asked(&mut case.cx).is_empty(), "left to the first");
-    case.check_ended(true);
-    assert!(case.repair.is_running() && case.repair.turn == 1);
-    assert_eq!(case.cx.timers.next(), Some(case.cx.now.mono + crate::limits::PEER_TICK_MS));
-
-    pass(&mut case.cx, REPAIR_TURN_MS);
-    case.scan();
-    asked(&mut case.cx);
-    case.say(0, Possession::Yes);
-    case.say(2, Possession::No);
-    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")], "the first had its turn");
-}
-
-#[test]
-fn a_better_placed_holder_that_lacks_it_too_is_sent_it() {
-    let mut case = Case::new(1);
-    case.scan();
-    asked(&mut case.cx);
-    case.say(0, Possession::No);
-    case.say(2, Possession::No);
-    asked(&mut case.cx);
-    case.read(ReadDone::Found(case.block.clone()));
-    case.check_asked(&[0, 2], "store");
-}
-
-#[test]
-fn a_node_that_is_not_assigned_comes_last_of_all() {
-    let mut case = Case::new(4);
-    case.scan();
-    case.check_asked(&[0, 1, 2], "have");
-    [0, 1].iter().for_each(|place| case.say(*place, Possession::Yes));
-    case.say(2, Possession::No);
-    assert!(asked(&mut case.cx).is_empty());
-    assert_eq!(case.repair.turn, 1, "two more turns go before its own");
-}
-
-#[test]
-fn bytes_are_not_sent_faster_than_the_limit() {
-    let mut case = Case::new(0);
-    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
-    case.list(1 << 20);
-    [1, 2].iter().for_each(|place| case.say(*place, Possession::No));
-    let ms = (2 << 20) * 1000 / REPAIR_BYTES_PER_S_MAX;
-    let scan = case.repair.scan.as_ref().expect("under way");
-    assert_eq!((scan.pause_until, scan.reading), (case.cx.now.mono + ms, 1), "two copies of a MiB");
-}
-
-#[test]
-fn what_was_sent_is_paid_for_at_the_pace_that_counts_now() {
-    let mut case = Case::new(0);
-    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
-    case.repair.on_budget(&mut case.cx, 1 << 20);
-    case.list(1 << 20);
-    [1, 2].iter().for_each(|place| case.say(*place, Possession::No));
-    let owed_ms = |case: &Case| case.repair.scan.as_ref().expect("under way").pause_until - case.cx.now.mono;
-    assert_eq!(owed_ms(&case), 2_000, "two copies of a MiB");
-    pass(&mut case.cx, 1_000);
-    case.repair.on_budget(&mut case.cx, 256 << 10);
-    assert_eq!(owed_ms(&case), 4_000);
-    case.repair.on_budget(&mut case.cx, u64::MAX);
-    assert_eq!((case.cx.repair_bytes_per_s, owed_ms(&case)), (REPAIR_BYTES_PER_S_MAX, 4_000 / 256));
-}
-
-/// A block is missing, and nothing may be sent.
-fn held() -> Case {
-    let mut case = Case::new(0);
-    case.scan();
-    case.repair.on_budget(&mut case.cx, 0);
-    asked(&mut case.cx);
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::No);
-    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
-    assert!(asked(&mut case.cx).is_empty() && case.repair.is_running());
-    case
-}
-
-#[test]
-fn without_a_budget_nothing_is_sent_and_with_the_next_one_it_goes_on() {
-    let mut case = held();
-    pass(&mut case.cx, REPAIR_HELD_MS_MAX - 1);
-    case.repair.on_budget(&mut case.cx, 0);
-    case.repair.on_budget(&mut case.cx, 1_000);
-    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
-    case.read(ReadDone::Found(case.block.clone()));
-    let classes = effects(&mut case.cx).into_iter().filter_map(|effect| match effect {
-        Effect::Send { block: Some(_), class, .. } => Some(class),
-        _ => None,
-    });
-    assert_eq!(classes.collect::<Vec<_>>(), [TrafficClass::Repair]);
-}
-
-#[test]
-fn after_a_long_time_without_a_budget_it_is_looked_at_again() {
-    let mut case = held();
-    pass(&mut case.cx, REPAIR_HELD_MS_MAX);
-    case.repair.on_budget(&mut case.cx, 1_000);
-    assert!(asked(&mut case.cx).is_empty(), "somebody else may have sent it");
-    case.check_ended(true);
-    assert!(case.repair.is_running() && case.repair.retry_ms == REPAIR_RETRY_MS, "it is repeated");
-}
-
-#[test]
-fn a_peer_that_is_lost_while_asked_makes_the_scan_unfinished() {
-    let mut case = Case::new(0);
-    case.scan();
-    asked(&mut case.cx);
-    case.say(1, Possession::Yes);
-    case.repair.on_peer_lost(&mut case.cx, &mut case.log, case.order[2]);
-    case.check_ended(true);
-    assert!(case.repair.is_running() && case.repair.retry_ms == REPAIR_RETRY_MS, "it is repeated");
-}
-
-#[test]
-fn a_peer_that_is_lost_while_it_is_sent_a_block_does_not_hold_the_scan_up() {
-    let mut case = Case::new(0);
-    case.scan();
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::No);
-    case.read(ReadDone::Found(case.block.clone()));
-    case.repair.on_peer_lost(&mut case.cx, &mut case.log, case.order[2]);
-    let scan = case.repair.scan.as_ref();
-    assert!(scan.is_none_or(|scan| scan.sending.is_empty() && scan.unfinished));
-}
-
-#[test]
-fn a_holder_that_fell_silent_before_the_bytes_were_read_gets_them_another_time() {
-    let mut case = Case::new(0);
-    case.scan();
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::No);
-    asked(&mut case.cx);
-    silence(&mut case.cx, case.order[2]);
-    case.read(ReadDone::Found(case.block.clone()));
-    assert!(asked(&mut case.cx).is_empty());
-    case.check_ended(true);
-    assert!(case.repair.is_running());
-}
-
-#[test]
-fn whatever_is_not_finished_is_repeated_later_and_later() {
-    for outcome in [StoreOutcome::Full, StoreOutcome::Failed, StoreOutcome::WrongBytes] {
-        let mut case = Case::new(0);
-        for retry_ms in [REPAIR_RETRY_MS, 2 * REPAIR_RETRY_MS, 4 * REPAIR_RETRY_MS] {
-            case.scan();
-            case.say(1, Possession::Yes);
-            case.say(2, Possession::No);
-            case.read(ReadDone::Found(case.block.clone()));
-            case.stored(2, outcome);
-            case.check_ended(true);
-            assert_eq!(case.repair.retry_ms, retry_ms, "{outcome:?}");
-            asked(&mut case.cx);
+fn whoever_is_next_in_order_keeps_what_a_full_holder_cannot() {
+    let mut nodes = Nodes::new(4);
+    let block = sealed(5);
+    let info = record(&nodes.0[0].cx, &block);
+    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
+    let place =
+        |nodes: &Nodes, place: usize| nodes.0.iter().position(|side| side.cx.me == order[place]).expect("of the pool");
+    for at in [0, 1] {
+        let index = place(&nodes, at);
+        nodes.0[index].old(info.clone(), Some(block.clone()));
+    }
+    let full = order[2];
+    for side in &mut nodes.0 {
+        fill(&mut side.cx, full);
+        if side.cx.me == full {
+            side.cx.disks[0].condition = crate::seam::DiskCondition::ReadOnly;
         }
-        assert_eq!(case.repair.sent(), 0);
     }
+    nodes.run(90);
+    let holds = |at: usize| !nodes.ids(place(&nodes, at)).is_empty();
+    assert_eq!([0, 1, 2, 3].map(holds), [true, true, false, true]);
 }
 
 #[test]
-fn the_next_in_order_takes_the_place_of_a_full_holder() {
-    let mut case = Case::new(0);
-    let full = case.order[2];
-    fill(&mut case.cx, full);
-    case.scan();
-    case.check_asked(&[1, 2, 3], "have");
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::No);
-    case.say(3, Possession::No);
-    case.read(ReadDone::Found(case.block.clone()));
-    let stores: Vec<_> = asked(&mut case.cx).into_iter().filter(|(_, what)| *what == "store").collect();
-    assert_eq!(stores, [(case.order[3], "store")]);
+fn what_is_here_by_chance_goes_to_those_who_are_assigned_it() {
+    let mut nodes = Nodes::new(4);
+    let block = sealed(6);
+    let info = record(&nodes.0[0].cx, &block);
+    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
+    let last = nodes.0.iter().position(|side| side.cx.me == order[3]).expect("of the pool");
+    nodes.0[last].old(info, Some(block));
+    let traffic = nodes.run(120);
+    assert_eq!(traffic.blocks, 3, "{traffic:?}");
+    assert!((0..4).all(|index| nodes.ids(index).len() == 1));
+    let side = &nodes.0[last];
+    assert!(!side.holdings.tables().expect("counted").has_elsewhere(), "it is known to be there");
+    assert!(!side.repair.is_running(&side.cx, &side.holdings));
 }
 
 #[test]
-fn an_answer_nobody_asked_for_changes_nothing() {
-    let mut case = Case::new(0);
-    case.say(1, Possession::No);
-    case.scan();
-    asked(&mut case.cx);
-    case.say(3, Possession::No);
-    (0..3).for_each(|_| case.say(1, Possession::Yes));
-    let scan = case.repair.scan.as_ref().expect("one answer is due");
-    assert_eq!(scan.records[&case.block.id()].open, 1);
-}
-
-#[test]
-fn without_anybody_there_is_no_scan() {
-    let mut case = Case::new(0);
-    case.order.iter().filter(|node| **node != case.cx.me).for_each(|node| assert!(case.cx.peers.on_down(*node)));
-    case.repair.check_all(&mut case.cx);
-    case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
-    assert!(asked(&mut case.cx).is_empty() && !case.repair.is_running());
-}
-
-#[test]
-fn a_check_of_one_holder_asks_only_about_what_it_is_assigned() {
-    for (place, expected) in [(1, true), (4, false)] {
-        let mut case = Case::new(0);
-        case.repair.check_holder(&mut case.cx, case.order[place]);
-        case.repair.on_due(&mut case.cx, &mut case.holdings, &mut case.log);
-        asked(&mut case.cx);
-        case.list(4);
-        assert_eq!(!asked(&mut case.cx).is_empty(), expected, "place {place}");
+fn copies_of_whoever_is_not_believed_are_made_elsewhere() {
+    let mut nodes = Nodes::new(4);
+    let block = sealed(7);
+    let info = record(&nodes.0[0].cx, &block);
+    let order: Vec<NodeId> = nodes.0[0].cx.map.order(block.id(), 3).iter().map(|holder| holder.node).collect();
+    let liar = order[1];
+    for side in &mut nodes.0 {
+        if side.cx.me != order[3] {
+            side.old(info.clone(), Some(block.clone()));
+        }
     }
+    nodes.run(30);
+    assert!(nodes.0.iter().any(|side| side.disk.is_empty()));
+    for side in nodes.0.iter_mut().filter(|side| side.cx.me != liar) {
+        side.cx.peers.get_mut(liar).expect("connected").distrusted = true;
+        side.call(|repair, parts| repair.check_holder(parts, liar));
+    }
+    let traffic = nodes.run(60);
+    assert_eq!(traffic.blocks, 1);
+    assert!(nodes.0.iter().all(|side| side.disk.len() == 1));
 }
 
 #[test]
-fn only_the_card_of_a_peer_that_took_nothing_before_has_it_checked() {
-    let mut case = Case::new(0);
-    let card = |flags| pool::card(1, 2, &[(1, 100)], flags).value().clone();
-    case.repair.on_card(&mut case.cx, &card(0));
-    case.repair.on_card(&mut case.cx, &card(card_flag::of_full_percent(40)));
-    case.repair.on_card(&mut case.cx, &card(card_flag::READ_ONLY));
-    assert!(matches!(case.repair.due, DueHolders::Nobody));
-    case.repair.on_card(&mut case.cx, &card(card_flag::of_full_percent(80)));
-    assert!(matches!(&case.repair.due, DueHolders::Some(peers) if peers.len() == 1));
+fn what_lies_on_a_disk_that_is_away_for_the_moment_is_not_pulled() {
+    let mut nodes = Nodes::new(2);
+    let block = sealed(8);
+    let info = record(&nodes.0[0].cx, &block);
+    nodes.0[0].old(info, Some(block));
+    nodes.0[1].cx.disks.clear();
+    assert_eq!(nodes.run(60).blocks, 0, "the map names the disk still");
 }
 
 #[test]
-fn an_age_and_a_lease_travel_with_their_block() {
-    let mut case = Case::new(0);
-    case.scan();
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::No);
-    case.read(ReadDone::Found(case.block.clone()));
-    let sent = crate::engine::test_kit::sent(&mut case.cx);
-    let store = sent.iter().find_map(|(_, message)| match message {
-        Message::Store(store) => Some(store),
-        _ => None,
-    });
-    assert_eq!(store.map(|store| (store.age_ms, store.lease_ms, store.receipt)), Some((700, 400, case.receipt())));
-}
-
-#[test]
-fn copies_of_whoever_failed_its_audits_do_not_count_and_are_made_elsewhere() {
-    let mut case = Case::new(0);
-    let liar = case.order[1];
-    case.cx.peers.get_mut(liar).expect("connected").distrusted = true;
-    case.scan();
-    case.check_asked(&[1, 2, 3], "have");
-    case.say(1, Possession::Yes);
-    case.say(2, Possession::Yes);
-    case.say(3, Possession::No);
-    assert_eq!(asked(&mut case.cx), [(case.cx.me, "read")]);
-    case.read(ReadDone::Found(case.block.clone()));
-    case.check_asked(&[3], "store");
-    case.stored(3, StoreOutcome::Stored);
-    case.check_ended(false);
-}
-
-#[test]
-fn a_scan_adds_up_who_put_what_lies_here() {
-    let mut case = Case::new(0);
-    assert!(case.holdings.charged().is_empty());
-    case.scan();
-    assert_eq!(case.holdings.charged(), &BTreeMap::from([(pool::node(1), 4)]));
+fn a_list_that_does_not_fit_its_sums_has_all_counted_again() {
+    let mut nodes = Nodes::new(2);
+    for number in 0..50 {
+        let info = imagined(&nodes.0[0].cx, number);
+        nodes.0.iter_mut().for_each(|side| side.old(info.clone(), None));
+    }
+    nodes.run(30);
+    // A copy on a second disk that went: the store says so of that disk.
+    let info = imagined(&nodes.0[0].cx, 7);
+    let before = Some(DiskCopy { info, state: CopyState::Held });
+    let change = CopyChange { disk: nodes.0[0].cx.disks[0].id, before, after: None };
+    nodes.0[0].call(|repair, parts| repair.on_changed(parts, &change));
+    nodes.run(COUNT_APART_MS / 1_000 + 600);
+    let side = &nodes.0[0];
+    let tables = side.holdings.tables().expect("counted");
+    assert!(tables.nodes().all(|node| side.repair.comparing.is_equal(tables, node)));
+    assert_eq!(side.repair.pulls.pulled(), 0);
 }

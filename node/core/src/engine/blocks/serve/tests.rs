@@ -95,7 +95,7 @@ fn a_question_renews_leases_only_if_it_says_so() {
         BlockServer.on_have(&mut cx, peer, have);
         let token = ServeToken::Have { to: peer, request: 6 };
         let question = DiskRequest::Have { ids, renew: expected };
-        assert_eq!(asked_of_disk(&mut cx), [(question, Waiter::Serve(token))]);
+        assert_eq!(asked_of_disk(&mut cx), [(question, Waiter::Serve(token.clone()))]);
         let answers = vec![Possession::Yes];
         done(&mut cx, token, DiskDone::Have(answers.clone()));
         assert_eq!(sent(&mut cx), [(peer, Message::HaveReply(HaveReply { request: 6, answers }))]);
@@ -175,7 +175,7 @@ fn a_list_is_one_page_of_ids_and_lengths() {
     let after = Some(BlockId([3; 32]));
     BlockServer.on_list_blocks(&mut cx, peer, &ListBlocksRequest { request: 8, after });
     let token = ServeToken::ListBlocks { to: peer, request: 8 };
-    assert_eq!(asked_of_disk(&mut cx), [(DiskRequest::List { after, max: IDS_MAX }, Waiter::Serve(token))]);
+    assert_eq!(asked_of_disk(&mut cx), [(DiskRequest::List { after, max: IDS_MAX }, Waiter::Serve(token.clone()))]);
     let (id, redundancies) = (BlockId([4; 32]), vec![REDUNDANCY]);
     let info = RecordInfo { id, len: 9, redundancies, first_seen: 0, renewed: 0, receipt: RECEIPT };
     done(&mut cx, token, DiskDone::List(vec![info]));

@@ -372,7 +372,7 @@ fn whoever_waits_for_repair_that_is_held_back_here_evades_nothing() {
         let volume = cx.pool.volume();
         let message = |request| Message::Capability(CapabilityRequest { request, volume, epoch: None });
         let id = fsdfs_proto::ids::BlockId([1; 32]);
-        cx.ask(peer, Waiter::Repair(RepairToken::Store(id)), message);
+        cx.ask(peer, Waiter::Repair(RepairToken::Pull(id)), message);
         pass(&mut cx, STALL_MS);
         cx.peers.note_alive(peer, cx.now.mono);
         look(&mut cx, 1, true);

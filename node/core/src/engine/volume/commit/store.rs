@@ -15,7 +15,7 @@ use crate::engine::timers::Timer;
 use crate::engine::volume::heads::{copies_in, entries_of, is_of_ended_epoch, local_only};
 use crate::facts::InsertOutcome;
 use crate::limits::{COMMIT_PUTS_UNDER_WAY_MAX, MERGE_AFTER_MS, PUBLISH_AFTER_MS, SHARED_SYNC_BLOCKS_MIN};
-use crate::seam::{CommitToken, DiskRequest, GetOutcome, Lease, PutOutcome, Refusal, Waiter};
+use crate::seam::{CommitToken, DiskRequest, GetOutcome, PutOutcome, Refusal, Waiter};
 use crate::tree::{EditError, EditOutcome};
 
 impl CommitRun<'_, '_> {
@@ -50,7 +50,7 @@ impl CommitRun<'_, '_> {
                 CommitPart::New(block) => {
                     self.parts.gets.remember(&block);
                     // New by construction, so nobody is asked whether it is there.
-                    let item = PutItem::Block { block, redundancy, probe: false, more, reserve, lease: Lease::Now };
+                    let item = PutItem::Block { block, redundancy, probe: false, more, reserve };
                     self.parts.puts.start(self.parts.cx, item, Waiter::Commit(CommitToken::Part(self.volume)));
                 }
                 CommitPart::Earlier(id) => {
@@ -97,8 +97,7 @@ impl CommitRun<'_, '_> {
                 let redundancy = Redundancy::Replicas(self.parts.cx.copies());
                 // Of a tree that was acknowledged: it must get out, however full the others are. Only this node knows that somebody
                 // wants it, so nobody else keeps its leases fresh.
-                let lease = Lease::Now;
-                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: true, lease };
+                let item = PutItem::Block { block, redundancy, probe: true, more: false, reserve: true };
                 self.parts.puts.start(self.parts.cx, item, Waiter::Commit(CommitToken::Replicated(self.volume)));
             }
             GetOutcome::NotFound { .. } => self.part_ended(),

@@ -28,8 +28,7 @@ impl Case {
         let order = order(&cx, block.id());
         before(&mut cx, &order);
         let redundancy = Redundancy::Replicas(3);
-        let item =
-            PutItem::Block { block: block.clone(), redundancy, probe, more: false, reserve: false, lease: Lease::Now };
+        let item = PutItem::Block { block: block.clone(), redundancy, probe, more: false, reserve: false };
         let mut puts = Puts::default();
         puts.start(&mut cx, item, CLIENT);
         let chain = Vec::new();
