@@ -75,7 +75,7 @@ fn settle(engine: &mut Engine, mut effects: Vec<Effect>) -> Option<PutOutcome> {
 
 fn disk(request: DiskRequest) -> DiskDone {
     match request {
-        DiskRequest::Write { .. } => DiskDone::Written(WriteDone::New),
+        DiskRequest::Write { .. } | DiskRequest::Mend { .. } => DiskDone::Written(WriteDone::New),
         DiskRequest::Read { .. } => DiskDone::Read(ReadDone::No),
         DiskRequest::Have { ids, .. } => DiskDone::Have(vec![Possession::No; ids.len()]),
         DiskRequest::List { .. } => DiskDone::List(Vec::new()),
