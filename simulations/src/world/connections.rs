@@ -69,6 +69,9 @@ impl World {
         if let Message::Have(have) = &parcel.message {
             self.lease_asked(to, from, have);
         }
+        if let Message::Offer(offer) = &parcel.message {
+            self.offer_asked(to, from, offer);
+        }
         self.input(to, Input::Message { from, message: parcel.message, payload });
     }
 

@@ -39,6 +39,11 @@ impl World {
         {
             self.lease_answered(machine, to, reply);
         }
+        if let Message::OfferReply(reply) = &parcel.message
+            && !self.is_hostile(machine)
+        {
+            self.offer_answered(machine, to, reply);
+        }
         let Some(conn) = self.machines[machine].conn(to) else { return };
         let Some(side) = self.side_of(conn, machine) else { return };
         if let Some((trip, parcel)) = self.net.send(self.at, conn, side, parcel) {
