@@ -114,6 +114,7 @@ fn wants_answer(message: &Message) -> bool {
         | Message::Capability(_)
         | Message::Entitled(_)
         | Message::Audit(_)
+        | Message::Assure(_)
         | Message::ListBlocks(_) => true,
         Message::Facts(facts) => facts.request != 0,
         _ => false,
@@ -132,6 +133,7 @@ fn is_answer(message: &Message) -> bool {
             | Message::EntitledReply(_)
             | Message::AuditReply(_)
             | Message::ListBlocksReply(_)
+            | Message::AssureReply(_)
             | Message::FactsAck(_)
     )
 }

@@ -85,6 +85,8 @@ pub(super) fn cost(message: &Message) -> u32 {
         Message::Have(have) => (1, have.ids.len()),
         Message::HaveReply(reply) => (1, reply.answers.len()),
         Message::Heard(heard) => (1, heard.members.len()),
+        Message::Assure(assure) => (1, assure.ids.len()),
+        Message::AssureReply(reply) => (1, reply.copies.len()),
         Message::ListBlocksReply(reply) => (1, reply.records.len()),
         Message::Heads(_) | Message::Digests(_) => (50, 1),
         // Of a copy that is passed on, the signature of whoever put it is checked.

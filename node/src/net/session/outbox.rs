@@ -168,6 +168,8 @@ fn queued_bytes(message: &Message) -> usize {
         Message::Have(have) => have.ids.len() * ID,
         Message::Heard(heard) => heard.members.len() * (ID + 8),
         Message::Heads(heads) => heads.known.len() * ID,
+        Message::Assure(assure) => assure.ids.len() * ID,
+        Message::AssureReply(reply) => reply.copies.len() * 16,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 4),
         _ => 0,
     };
