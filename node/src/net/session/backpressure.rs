@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use fsdfs_proto::message::Message;
+use fsdfs_proto::message::{IDS_MAX, Message};
 use tokio::sync::{Semaphore, watch};
 
 use crate::net::session::frame::StreamError;
@@ -59,8 +59,10 @@ impl PeerBackpressure {
             drop(self.owed.subscribe().wait_for(|owed| *owed < ANSWERS_OWED_MAX).await);
             self.owed.send_modify(|owed| *owed += 1);
         }
-        let Message::Have(have) = message else { return };
-        let count = u32::try_from(have.ids.len()).expect("the decoder bounds the list");
+        let count = u32::try_from(ids_asked(message)).expect("the decoder bounds the list");
+        if count == 0 {
+            return;
+        }
         if let Ok(permit) = self.ids.acquire_many(count).await {
             // Given back when the answer leaves.
             permit.forget();
@@ -69,7 +71,7 @@ impl PeerBackpressure {
 
     /// A message came in. None: it is a question that waits now.
     pub(crate) fn on_received(&self, message: Message) -> Result<Option<Message>, StreamError> {
-        if !matches!(message, Message::Fetch(_)) {
+        if !matches!(message, Message::Fetch(_) | Message::Pull(_)) {
             return Ok(Some(message));
         }
         let mut state = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,10 +91,8 @@ impl PeerBackpressure {
         if is_answer(sent) {
             self.owed.send_modify(|owed| *owed = owed.saturating_sub(1));
         }
-        if let Message::HaveReply(reply) = sent {
-            self.ids.add_permits(reply.answers.len());
-        }
-        if !matches!(sent, Message::FetchReply(_)) {
+        self.ids.add_permits(ids_answered(sent));
+        if !matches!(sent, Message::FetchReply(_) | Message::PullReply(_)) {
             return None;
         }
         let mut state = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,6 +101,26 @@ impl PeerBackpressure {
             state.under_way = state.under_way.saturating_sub(1);
         }
         next
+    }
+}
+
+/// How many blocks a question has the disk look for. A comparison of a part lists as many as an answer has room for.
+fn ids_asked(message: &Message) -> usize {
+    match message {
+        Message::Have(have) => have.ids.len(),
+        Message::Offer(offer) => offer.items.len(),
+        Message::Holdings(_) => IDS_MAX,
+        _ => 0,
+    }
+}
+
+/// The other side of [`ids_asked`].
+fn ids_answered(message: &Message) -> usize {
+    match message {
+        Message::HaveReply(reply) => reply.answers.len(),
+        Message::OfferReply(reply) => reply.outcomes.len(),
+        Message::HoldingsReply(_) => IDS_MAX,
+        _ => 0,
     }
 }
 
@@ -114,7 +134,10 @@ fn wants_answer(message: &Message) -> bool {
         | Message::Capability(_)
         | Message::Entitled(_)
         | Message::Audit(_)
-        | Message::ListBlocks(_) => true,
+        | Message::ListBlocks(_)
+        | Message::Prints(_)
+        | Message::Holdings(_)
+        | Message::Offer(_) => true,
         Message::Facts(facts) => facts.request != 0,
         _ => false,
     }
@@ -132,6 +155,9 @@ fn is_answer(message: &Message) -> bool {
             | Message::EntitledReply(_)
             | Message::AuditReply(_)
             | Message::ListBlocksReply(_)
+            | Message::PrintsReply(_)
+            | Message::HoldingsReply(_)
+            | Message::OfferReply(_)
             | Message::FactsAck(_)
     )
 }
@@ -140,6 +166,9 @@ fn is_answer(message: &Message) -> bool {
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use fsdfs_proto::ids::{BlockId, Digest};
+    use fsdfs_proto::message::repair::{
+        CompareState, HoldingsReply, HoldingsRequest, PullOutcome, PullReply, PullRequest,
+    };
     use fsdfs_proto::message::{
         FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, IDS_MAX, Message, Possession, Redundancy,
     };
@@ -178,6 +207,27 @@ mod tests {
         (0..2 * ANSWERS_OWED_MAX).for_each(|_| drop(backpressure.on_sent(&Message::Pong(1))));
         assert!((0..ANSWERS_OWED_MAX).all(|_| is_read(&Message::Ping(1))));
         assert!(!is_read(&Message::Ping(1)), "answers to others' questions make no more room");
+    }
+
+    #[test]
+    fn what_repair_asks_for_counts_as_what_users_do() {
+        let backpressure = PeerBackpressure::default();
+        let pull = |request| Message::Pull(PullRequest { request, id: BlockId([1; 32]) });
+        for request in 0..FETCHED_UNDER_WAY_MAX as u64 {
+            assert!(backpressure.on_received(pull(request)).unwrap().is_some());
+        }
+        assert_eq!(backpressure.on_received(pull(100)).unwrap(), None);
+        let later = PullReply { request: 0, outcome: PullOutcome::Later, wait_ms: 1, block: None };
+        assert_eq!(backpressure.on_sent(&Message::PullReply(later)), Some(pull(100)));
+
+        let (map, to) = (Digest([0; 32]), BlockId([255; 32]));
+        let asked = HoldingsRequest { request: 1, map, class: 0, after: None, to, have: Vec::new() };
+        let part = Message::Holdings(asked);
+        let is_read = |message: &Message| unconstrained(backpressure.reserve(message)).now_or_never().is_some();
+        assert!((0..IDS_UNDER_WAY_MAX / IDS_MAX).all(|_| is_read(&part)) && !is_read(&part));
+        let (items, lacks, state) = (Vec::new(), Vec::new(), CompareState::NotYet);
+        backpressure.on_sent(&Message::HoldingsReply(HoldingsReply { request: 1, state, items, lacks, next: None }));
+        assert!(is_read(&part));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_proto::identity::{FactKind, RawFact};
 use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{FactBatch, HeadsReply, Message};
+use fsdfs_proto::message::{FactBatch, HeadsReply, IDS_MAX, Message};
 
 /// What a peer may cost in one turn, in microseconds of the loop: some ten usual messages.
 const QUANTUM: u32 = 500;
@@ -86,6 +86,14 @@ pub(super) fn cost(message: &Message) -> u32 {
         Message::HaveReply(reply) => (1, reply.answers.len()),
         Message::Heard(heard) => (1, heard.members.len()),
         Message::ListBlocksReply(reply) => (1, reply.records.len()),
+        Message::OfferReply(reply) => (1, reply.outcomes.len()),
+        Message::PrintsReply(reply) => (1, reply.sums.len()),
+        // Up to as many sums as the table has.
+        Message::Prints(asked) => (50, asked.prefixes.len()),
+        // Placed and, in the answer to a comparison, with the signature of whoever put each checked.
+        Message::Offer(offer) => (5, offer.items.len()),
+        Message::HoldingsReply(reply) => (5, reply.items.len()),
+        Message::Holdings(asked) => (10, IDS_MAX.saturating_sub(asked.have.len())),
         Message::Heads(_) | Message::Digests(_) => (50, 1),
         // Of a copy that is passed on, the signature of whoever put it is checked.
         Message::Store(_) | Message::RelayedStore(_) => (80, 1),

@@ -11,6 +11,7 @@ use fsdfs_core::seam::TrafficClass;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::RawFact;
 use fsdfs_proto::message::Message;
+use fsdfs_proto::message::repair::{Holding, IdPrefix, IdPrint};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -169,6 +170,14 @@ fn queued_bytes(message: &Message) -> usize {
         Message::Heard(heard) => heard.members.len() * (ID + 8),
         Message::Heads(heads) => heads.known.len() * ID,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 4),
+        Message::Prints(asked) => asked.prefixes.len() * size_of::<IdPrefix>(),
+        Message::PrintsReply(reply) => reply.sums.len() * size_of::<IdPrint>(),
+        Message::Holdings(asked) => asked.have.len() * size_of::<u64>(),
+        Message::HoldingsReply(reply) => {
+            reply.items.len() * size_of::<Holding>() + reply.lacks.len() * size_of::<u16>()
+        }
+        Message::Offer(offer) => offer.items.len() * size_of::<Holding>(),
+        Message::OfferReply(reply) => reply.outcomes.len(),
         _ => 0,
     };
     size_of::<Message>() + contents
