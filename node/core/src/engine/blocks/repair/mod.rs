@@ -4,7 +4,7 @@
 //! sent that is there already, and nothing because somebody is out for dinner. Nothing is deleted.
 //!
 //! * Pairs of holders compare what both are assigned ([`compare`]). What one of them lacks it pulls ([`pulls`]).
-//! * A pass through this node's own records counts them for that, and finds what is to be kept elsewhere ([`Repair::place`]): by the
+//! * A pass through this node's own records counts them for that, and finds what is to be kept elsewhere ([`pass`]): by the
 //!   next in order for holders that are overdue or fail their audits, and by those assigned of what is here by chance. It is offered
 //!   to them ([`offers`]).
 
@@ -185,7 +185,7 @@ impl Repair {
         self.go_on(parts);
     }
 
-    /// What `upload` is asked for.
+    /// A member lacks a block that is here.
     pub fn on_pull(&mut self, cx: &mut Context, from: NodeId, pull: &PullRequest) {
         self.upload.on_pull(cx, from, pull);
     }
@@ -342,17 +342,16 @@ impl Repair {
         self.go_on(parts);
     }
 
-    /// A block came. Whether its source sent other bytes than it said.
+    /// A source of a block answered.
     pub fn on_pulled(
         &mut self,
         parts: &mut RepairParts<'_>,
         from: (BlockId, NodeId),
         reply: &PullReply,
         payload: BlockPayload,
-    ) -> bool {
-        let is_wrong = self.pulls.on_reply(parts.cx, parts.holdings, from, reply, payload);
+    ) {
+        self.pulls.on_reply(parts.cx, parts.holdings, from, reply, payload);
         self.go_on(parts);
-        is_wrong
     }
 
     /// It is on the disk.

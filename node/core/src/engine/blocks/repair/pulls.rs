@@ -154,7 +154,7 @@ impl Pulls {
         }
     }
 
-    /// A source answered. What came is checked as if it had been sent to be stored. Whether the source sent other bytes than it said.
+    /// A source answered. What came is checked as if it had been sent to be stored.
     pub fn on_reply(
         &mut self,
         cx: &mut Context,
@@ -162,21 +162,18 @@ impl Pulls {
         (id, from): (BlockId, NodeId),
         reply: &PullReply,
         payload: BlockPayload,
-    ) -> bool {
+    ) {
         if self.open.get(&id) != Some(&Some(from)) {
-            return false;
+            return;
         }
         match (reply.outcome, payload) {
             (PullOutcome::Found, BlockPayload::Block(block)) if block.id() == id => {
-                self.keep(cx, holdings, from, &block);
-                return false;
+                return self.keep(cx, holdings, from, &block);
             }
             (_, BlockPayload::Wrong | BlockPayload::Block(_)) => {
                 cx.peers.note_wrong_block(from);
                 cx.notice(Notice::WrongBlock { name: cx.name_of(from), id });
                 self.without(cx, id, from);
-                self.go_on(cx);
-                return true;
             }
             (PullOutcome::Later, _) => {
                 let until = cx.now.mono + reply.wait_ms.clamp(1, PULL_WAIT_MS_MAX);
@@ -186,7 +183,6 @@ impl Pulls {
             _ => self.without(cx, id, from),
         }
         self.go_on(cx);
-        false
     }
 
     fn keep(&mut self, cx: &mut Context, holdings: &Holdings, from: NodeId, block: &Block) {
