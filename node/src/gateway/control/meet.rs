@@ -25,7 +25,7 @@ pub(super) async fn meet(State(context): Shared, Json(order): Json<MeetOrder>) -
         MeetOutcome::Nobody => Err(Failure::new(
             ErrorCode::Unavailable,
             format!("no member of this pool answers at {address}"),
-            "ask the friend what 'fsdfs status' says there under 'reachable at' and 'line'; the log says more if somebody \
+            "ask the friend what 'fsdfs status' says there under 'reachable at'; the log says more if somebody \
              answered and did not let this node in",
         )),
     }
