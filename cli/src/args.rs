@@ -37,7 +37,7 @@ The first minutes:
 
 Exit codes:
   0  success
-  1  stored, but with fewer copies than required so far; or something needs the owner's attention
+  1  stored, but with fewer copies than required so far; or something needs time or the owner's attention
   2  failed in whole or in part; the message says what to do next";
 
 /// What to do.
@@ -126,6 +126,7 @@ mod tests {
         check("fsdfs invite --list", true);
         check("fsdfs invite --list --uses 2", false);
         check("fsdfs invite --revoke 0123", true);
+        check("fsdfs status -v", true);
         check("fsdfs members", true);
         check("fsdfs members revoke anna --yes", true);
         check("fsdfs members revoke anna --with-invited --root-key /mnt/key", true);

@@ -20,6 +20,7 @@ use crate::verbs::change::ChangeSummary;
 use crate::verbs::durability::Durability;
 use crate::verbs::get::DownloadSummary;
 use crate::verbs::put::UploadSummary;
+use crate::verbs::status::JudgedStatus;
 use crate::verbs::troubles::{FailedEntry, FailureList};
 
 /// By file name, such as `status.json`.
@@ -76,7 +77,7 @@ fn of_the_node() -> Vec<(String, String)> {
         ),
         answer("meet", &MeetAnswer { id: "33".into(), name: "bob".into(), was_connected: false }),
         answer("down", &NodeStopped { stopped: true }),
-        answer("status", &status()),
+        answer("status", &JudgedStatus::new(&status())),
         answer("config-check", &config),
         answer("service", &ServiceUnit { path: None, unit: "[Unit]\n".into() }),
         answer("service-install", &ServiceUnit { path: Some("/etc/x.service".into()), unit: "[Unit]\n".into() }),

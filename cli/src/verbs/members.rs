@@ -189,7 +189,7 @@ fn is_meant(member: &MemberEntry, wanted: &MemberRef) -> bool {
 }
 
 /// As it can be typed: with its id and who invited it, if another member's name looks the same.
-fn name_among(member: &MemberEntry, members: &[MemberEntry]) -> String {
+pub fn name_among(member: &MemberEntry, members: &[MemberEntry]) -> String {
     let name = escape::member(&member.name);
     match has_double(member, members) {
         true => format!("{name} (id {}, invited by {})", short(&member.id), inviter(member)),

@@ -47,6 +47,7 @@ const ROWS: &[(&str, Ends)] = &[
     ("ls -l @/e @", Fine),
     ("stat @/e", Judged),
     ("status", Judged),
+    ("status -v", Judged),
     ("members", Fine),
     ("df", Fine),
     ("plan", Fine),
@@ -253,7 +254,8 @@ fn agrees(result: &Value, code: i32) -> Result<()> {
         ensure!((counted == 0) <= outcome.is_null(), "something was stored that was not done: {result}");
     }
     if let Some(attention) = result.get("attention").and_then(Value::as_array) {
-        ensure!(attention.is_empty() == (code == 0), "{code}: {result}");
+        let is_healthy = result["state"] == "healthy";
+        ensure!(is_healthy == (code == 0) && (attention.is_empty() || !is_healthy), "{code}: {result}");
     }
     if let Some(placement) = result.get("placement") {
         let is_short = placement["copies_min"].as_u64() < placement["target_copies"].as_u64();

@@ -1,10 +1,9 @@
-//! `fsdfs status`: is the node healthy, and if not, what to do.
+//! All that a node says of itself, for `status --verbose`.
 
-use clap::Args;
-use fsdfs_proto::control::{DiskCondition, DiskStatus, NodeStatus as Answer, RelayedMembers};
+use fsdfs_proto::control::{DiskCondition, DiskStatus, NodeStatus, RelayedMembers};
 
-use crate::app::AppContext;
-use crate::outcome::{CliResult, ExitStatus};
+use super::brief::attention;
+use super::state::{NodeState, meaning, unverified};
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
 use crate::verbs::{members, plan};
@@ -12,28 +11,12 @@ use crate::verbs::{members, plan};
 /// Pairs of members for whom a node relays: of many, those with the most bytes.
 const RELAYED_SHOWN: usize = 8;
 
-/// Show the state of this node and its pool.
-///
-/// The exit code is 0 if there is nothing to do, 1 if something needs attention: the last lines say what.
-#[derive(Args, Clone, Debug)]
-pub struct StatusCommand {}
-
-impl StatusCommand {
-    /// Runs the verb.
-    pub async fn run(self, app: &AppContext) -> CliResult {
-        let api = app.api()?;
-        let status = api.client().status().await.map_err(|error| api.stop(&error))?;
-        let verdict = if status.attention.is_empty() { ExitStatus::Fine } else { ExitStatus::Attention };
-        app.output.result(&status, app.program.in_hint(&shown(&status)))?;
-        Ok(verdict)
-    }
-}
-
-fn shown(status: &Answer) -> String {
+pub(super) fn shown(status: &NodeStatus) -> String {
     let text = |text: &str| escape::name(text.as_bytes());
     let mut table = TextTable::plain(&[ColumnAlign::Left, ColumnAlign::Left]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     let (pool, node) = (short(&status.pool), short(&status.node));
+    row("state", format!("{}: {}", NodeState::of(status).word(), meaning(status)));
     row(
         "pool",
         format!(
@@ -88,7 +71,8 @@ fn shown(status: &Answer) -> String {
         row("spare key", format!("still at {}: keep it apart from the root key", text(file)));
     }
     row("replication", format!("{} (blocks of this node)", plan::replication(status.replication_margin)));
-    format!("{table}{}", attention(status))
+    let attention: String = status.attention.iter().map(|item| format!("! {}\n", attention(item))).collect();
+    format!("{table}{attention}")
 }
 
 fn relayed(pair: &RelayedMembers) -> String {
@@ -105,8 +89,8 @@ fn relayed(pair: &RelayedMembers) -> String {
     )
 }
 
-/// What a reader should know beside the sizes; what to do about it follows below.
-fn condition(disk: &DiskStatus) -> &'static str {
+/// What a reader should know of a disk beside the sizes; what to do about it follows below.
+pub(super) fn condition(disk: &DiskStatus) -> &'static str {
     match disk.condition {
         DiskCondition::QuotaFull | DiskCondition::DiskFull => ", full",
         DiskCondition::Failing => ", failing",
@@ -121,7 +105,8 @@ fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
 }
 
-fn reachable_at(status: &Answer) -> String {
+/// Where others can turn to.
+pub(super) fn reachable_at(status: &NodeStatus) -> String {
     if status.addresses.is_empty() {
         format!("UDP port {}, no known address", status.port)
     } else {
@@ -129,7 +114,7 @@ fn reachable_at(status: &Answer) -> String {
     }
 }
 
-fn repair(status: &Answer) -> String {
+fn repair(status: &NodeStatus) -> String {
     let repair = &status.repair;
     match (repair.pending, repair.running) {
         (0, false) if !status.unverified.is_empty() => format!("copies on {} are being verified", unverified(status)),
@@ -143,83 +128,18 @@ fn repair(status: &Answer) -> String {
     }
 }
 
-/// Members that say that they keep copies and have not proved any yet.
-fn unverified(status: &Answer) -> String {
-    let names: Vec<String> = status.unverified.iter().map(|name| escape::name(name.as_bytes())).collect();
-    names.join(", ")
-}
-
-fn attention(status: &Answer) -> String {
-    if !status.attention.is_empty() {
-        return members::warnings(&status.attention);
-    }
-    let (repair, away) = (&status.repair, status.members.saturating_sub(status.connected));
-    let is_short = repair.pending > 0 || status.replication_margin.is_some_and(|margin| margin.min < 0);
-    match (is_short, away) {
-        (true, _) if repair.pending == 0 && !status.unverified.is_empty() => {
-            format!("nothing to do: copies count when {} proved to have them\n", unverified(status))
-        }
-        (true, _) if repair.paused => {
-            "nothing to do: repair completes the missing copies when it may use the line\n".into()
-        }
-        (true, _) => "nothing to do: repair is completing the missing copies\n".into(),
-        (false, 1..) => "nothing to do; not every member is connected\n".into(),
-        (false, 0) => "healthy\n".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{attention as one, complete, status};
     use super::*;
-    use fsdfs_proto::control::{
-        AddressScope, AddressTranslation, AttentionItem, AttentionReason, MemberRole, NodeAddress, NodeCounters,
-        ReachabilityKind, ReachabilityStatus, RepairStatus, ReplicationMargin,
-    };
-
-    fn status() -> Answer {
-        Answer {
-            version: "2.0.0".into(),
-            pid: 7,
-            uptime_s: 61,
-            home: "/home/anna".into(),
-            node: "11".repeat(32),
-            name: "anna".into(),
-            site: "cellar".into(),
-            pool: "22".repeat(32),
-            pool_name: "friends".into(),
-            port: 4433,
-            root_key_at: None,
-            spare_key_at: None,
-            addresses: vec![NodeAddress { address: "10.0.0.1:4433".into(), scope: AddressScope::Private }],
-            reachability: ReachabilityStatus {
-                kind: ReachabilityKind::Mapped,
-                translation: AddressTranslation::Unknown,
-                text: "mapped: the router forwards 100.0.0.1:4433".into(),
-            },
-            copies: 3,
-            member_budget_bytes: 0,
-            ready: true,
-            role: MemberRole::Full,
-            has_key: true,
-            connected: 1,
-            members: 2,
-            disks: vec![DiskStatus { id: "d".into(), quota_bytes: 1 << 30, ..DiskStatus::default() }],
-            repair: RepairStatus { pending: 1, sent: 4, received: 2, running: true, paused: false },
-            replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
-            unverified: Vec::new(),
-            passed_on_bytes: 0,
-            relayed: Vec::new(),
-            counters: NodeCounters::default(),
-            clock_off_min: 0,
-            attention: Vec::new(),
-        }
-    }
+    use fsdfs_proto::control::{RepairStatus, ReplicationMargin};
 
     #[test]
-    fn a_fine_node() {
+    fn everything_that_is_known() {
         assert_eq!(
             shown(&status()),
-            "pool          friends (22222222), 3 copies of each file\n\
+            "state         mending: nothing to do: repair is completing the missing copies\n\
+             pool          friends (22222222), 3 copies of each file\n\
              node          anna (11111111) at site cellar\n\
              running       for 1m 1s, version 2.0.0, process 7\n\
              home          /home/anna\n\
@@ -228,21 +148,15 @@ mod tests {
              members       1 of 2 others connected\n\
              storage       d: 0 B of 1.0 GiB used\n\
              repair        1 block pending, 4 sent and 2 received since the start\n\
-             replication   1 short ... 0 spare (blocks of this node)\n\
-             nothing to do: repair is completing the missing copies\n"
+             replication   1 short ... 0 spare (blocks of this node)\n"
         );
-        let complete = Answer {
-            repair: RepairStatus { pending: 0, sent: 5, received: 2, running: false, paused: false },
-            replication_margin: Some(ReplicationMargin { min: 0, max: 0 }),
-            ..status()
-        };
-        assert!(shown(&complete).ends_with("\nnothing to do; not every member is connected\n"));
-        assert!(shown(&Answer { connected: 2, ..complete.clone() }).ends_with("\nhealthy\n"));
-        let lent = shown(&Answer { passed_on_bytes: 3 << 20, ..status() });
+        let lent = shown(&NodeStatus { passed_on_bytes: 3 << 20, ..status() });
         assert!(lent.contains("\npassed on     3.0 MiB of others' blocks since the start\n"), "{lent}");
-        let margin = Some(ReplicationMargin { min: -1, max: 0 });
-        let text = shown(&Answer { unverified: vec!["bob".into()], replication_margin: margin, ..complete });
-        assert!(text.contains("copies on bob are being verified") && text.ends_with("when bob proved to have them\n"));
+        let replication_margin = Some(ReplicationMargin { min: -1, max: 0 });
+        let text = shown(&NodeStatus { unverified: vec!["bob".into()], replication_margin, ..complete() });
+        assert!(text.contains("copies on bob are being verified\n"), "{text}");
+        let text = shown(&NodeStatus { attention: vec![one()], ..complete() });
+        assert!(text.ends_with("\n! members_away: away: bob\n"), "{text}");
     }
 
     #[test]
@@ -251,29 +165,20 @@ mod tests {
             let (one, other) = ("bob".into(), other.into());
             RelayedMembers { one, other, bytes: 3 << 20, dropped_packets, active }
         };
-        let text = shown(&Answer { relayed: vec![pair("carol", true, 1), pair("da\u{1b}n", false, 0)], ..status() });
+        let relayed = vec![pair("carol", true, 1), pair("da\u{1b}n", false, 0)];
+        let text = shown(&NodeStatus { relayed, ..status() });
         let rows = "\nrelays for    bob - carol: 3.0 MiB since the start, 1 packet dropped\n\
                     relays for    bob - da\\x1bn: 3.0 MiB since the start, not now\n";
         assert!(text.contains(rows), "{text}");
         let many = vec![pair("carol", true, 0); RELAYED_SHOWN + 2];
-        assert!(shown(&Answer { relayed: many, ..status() }).contains("\n              and 2 other pairs\n"));
+        assert!(shown(&NodeStatus { relayed: many, ..status() }).contains("\n              and 2 other pairs\n"));
     }
 
     #[test]
     fn repair_that_waits_for_the_line_says_so() {
         let repair = RepairStatus { paused: true, ..status().repair };
-        let text = shown(&Answer { repair, ..status() });
-        assert!(
-            text.contains("1 block pending, 4 sent and 2 received since the start; paused, see 'fsdfs bandwidth'\n"),
-            "{text}"
-        );
-        assert!(text.ends_with("when it may use the line\n"), "{text}");
-    }
-
-    #[test]
-    fn what_needs_attention_comes_last_and_harmless() {
-        let item = AttentionItem { reason: AttentionReason::Other, text: "the clock\x1b is wrong".into() };
-        let text = shown(&Answer { attention: vec![item], ..status() });
-        assert!(text.ends_with("! the clock\\x1b is wrong\n"), "{text}");
+        let text = shown(&NodeStatus { repair, ..status() });
+        let row = "1 block pending, 4 sent and 2 received since the start; paused, see 'fsdfs bandwidth'\n";
+        assert!(text.contains(row), "{text}");
     }
 }
