@@ -63,6 +63,7 @@ pub enum CommandVerb {
     RootKey(verbs::root_key::RootKeyCommand),
     Rules(verbs::rules::RulesCommand),
     Status(verbs::status::StatusCommand),
+    Watch(verbs::watch::WatchCommand),
     Df(verbs::df::DfCommand),
     Plan(verbs::plan::PlanCommand),
     Away(verbs::away::AwayCommand),
@@ -127,6 +128,7 @@ mod tests {
         check("fsdfs invite --list --uses 2", false);
         check("fsdfs invite --revoke 0123", true);
         check("fsdfs status -v", true);
+        check("fsdfs watch", true);
         check("fsdfs members", true);
         check("fsdfs members revoke anna --yes", true);
         check("fsdfs members revoke anna --with-invited --root-key /mnt/key", true);

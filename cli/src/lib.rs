@@ -114,6 +114,7 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::RootKey(verb) => verb.run(app).await,
         CommandVerb::Rules(verb) => verb.run(app).await,
         CommandVerb::Status(verb) => verb.run(app).await,
+        CommandVerb::Watch(verb) => verb.run(app).await,
         CommandVerb::Df(verb) => verb.run(app).await,
         CommandVerb::Plan(verb) => verb.run(app).await,
         CommandVerb::Away(verb) => verb.run(app).await,

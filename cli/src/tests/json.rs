@@ -22,6 +22,7 @@ use crate::verbs::get::DownloadSummary;
 use crate::verbs::put::UploadSummary;
 use crate::verbs::status::JudgedStatus;
 use crate::verbs::troubles::{FailedEntry, FailureList};
+use crate::verbs::watch::{self, WatchedPool};
 
 /// By file name, such as `status.json`.
 pub(super) fn texts() -> Vec<(String, String)> {
@@ -78,6 +79,7 @@ fn of_the_node() -> Vec<(String, String)> {
         answer("meet", &MeetAnswer { id: "33".into(), name: "bob".into(), was_connected: false }),
         answer("down", &NodeStopped { stopped: true }),
         answer("status", &JudgedStatus::new(&status())),
+        answer("watch", &WatchedPool::new(&watch::tests::sample())),
         answer("config-check", &config),
         answer("service", &ServiceUnit { path: None, unit: "[Unit]\n".into() }),
         answer("service-install", &ServiceUnit { path: Some("/etc/x.service".into()), unit: "[Unit]\n".into() }),

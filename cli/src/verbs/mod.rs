@@ -29,6 +29,7 @@ pub mod stat;
 pub mod status;
 pub mod troubles;
 pub mod up;
+pub mod watch;
 
 /// Said after a read that shows less than these members, which are connected, acknowledged: no full success.
 fn incomplete(members: &std::collections::BTreeSet<String>) -> crate::outcome::CliError {
