@@ -68,6 +68,8 @@ pub enum CommandVerb {
     Plan(verbs::plan::PlanCommand),
     Away(verbs::away::AwayCommand),
     Back(verbs::away::BackCommand),
+    Drain(verbs::drain::DrainCommand),
+    Leave(verbs::drain::LeaveCommand),
     Bandwidth(verbs::bandwidth::BandwidthCommand),
     Config(verbs::config::ConfigCommand),
     Service(verbs::service::ServiceCommand),
@@ -165,6 +167,11 @@ mod tests {
         check("fsdfs away --until 2weeks", true);
         check("fsdfs away --daily 23:00-07:00 --daily 12:00-13:00", true);
         check("fsdfs away --daily night", false);
+        check("fsdfs drain", true);
+        check("fsdfs drain --undo", true);
+        check("fsdfs drain --undo --wait", false);
+        check("fsdfs leave --wait --yes", true);
+        check("fsdfs members remove bob --yes", true);
         check("fsdfs back --daily", true);
         check("fsdfs bandwidth", true);
         check("fsdfs bandwidth --upload 5Mbit --download none --repair 10% --metered false --for 2h", true);

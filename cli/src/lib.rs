@@ -119,6 +119,8 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Plan(verb) => verb.run(app).await,
         CommandVerb::Away(verb) => verb.run(app).await,
         CommandVerb::Back(verb) => verb.run(app).await,
+        CommandVerb::Drain(verb) => verb.run(app).await,
+        CommandVerb::Leave(verb) => verb.run(app).await,
         CommandVerb::Bandwidth(verb) => verb.run(app).await,
         CommandVerb::Config(verb) => verb.run(app),
         CommandVerb::Service(verb) => verb.run(app),

@@ -230,6 +230,21 @@ impl ControlClient {
         self.post(route::ABSENCE, change).await
     }
 
+    /// How far the node has handed over what it holds.
+    pub async fn drain(&self) -> Outcome<control::DrainAnswer> {
+        self.get(route::DRAIN, &[]).await
+    }
+
+    /// Drains the node, or makes it a holder again.
+    pub async fn change_drain(&self, drain: bool) -> Outcome<control::DrainAnswer> {
+        self.post(route::DRAIN, &control::DrainChange { drain }).await
+    }
+
+    /// Removes a member, given by name or id, for good; or the node itself.
+    pub async fn remove_member(&self, member: &str) -> Outcome<control::MemberRemoveReply> {
+        self.post(&route::MEMBER_REMOVAL.replace("{member}", &segment(member)), &()).await
+    }
+
     /// What the node may use of its line.
     pub async fn bandwidth(&self) -> Outcome<control::BandwidthAnswer> {
         self.get(route::BANDWIDTH, &[]).await

@@ -9,6 +9,7 @@ mod admins;
 mod attention;
 mod bandwidth;
 mod disk;
+mod drain;
 mod escape;
 mod legible;
 mod member_ref;
@@ -24,6 +25,7 @@ pub use admins::*;
 pub use attention::*;
 pub use bandwidth::*;
 pub use disk::*;
+pub use drain::*;
 pub use escape::{EscapedText, SmallContent, pairs, parameters, query, raw_bytes, text_and_bytes};
 pub use legible::*;
 pub use member_ref::*;
@@ -47,6 +49,8 @@ pub mod route {
     pub const MEMBER: &str = "/v1/members/{member}";
     /// `POST` [`super::RootRevocation`]: revokes it with the pool's root key. [`super::MemberRevokeReply`].
     pub const MEMBER_REVOCATION: &str = "/v1/members/{member}/revocation";
+    /// `POST`: removes it for good, or this node itself. [`super::MemberRemoveReply`].
+    pub const MEMBER_REMOVAL: &str = "/v1/members/{member}/removal";
     /// `GET`: [`super::AdminListing`]. `POST` [`super::AdminChange`]: the new [`super::AdminListing`].
     pub const ADMINS: &str = "/v1/admins";
     /// `GET`: [`super::RootKeyAnswer`]. `POST` [`super::RootKeyReplacement`]: the new [`super::RootKeyAnswer`].
@@ -55,6 +59,8 @@ pub mod route {
     pub const RULES: &str = "/v1/rules";
     /// `GET`: [`super::AbsenceAnswer`]. `POST` [`super::AbsenceChange`]: the new [`super::AbsenceAnswer`].
     pub const ABSENCE: &str = "/v1/absence";
+    /// `GET`: [`super::DrainAnswer`]. `POST` [`super::DrainChange`]: the new [`super::DrainAnswer`].
+    pub const DRAIN: &str = "/v1/drain";
     /// `GET`: [`super::BandwidthAnswer`]. `POST` [`super::BandwidthRequest`]: the new [`super::BandwidthAnswer`].
     pub const BANDWIDTH: &str = "/v1/bandwidth";
     /// `POST` [`super::NewInvite`]: [`super::InviteReply`]. `GET`: [`super::InviteListing`].

@@ -6,6 +6,7 @@ mod chaos;
 mod getting;
 mod joining;
 mod keeping;
+mod leaving;
 mod liar;
 mod machine;
 mod meet;

@@ -2,13 +2,14 @@
 
 use fsdfs_proto::control::{
     AbsenceAnswer, AbsenceReason, AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason,
-    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, ChangePlan, DailyHours, DiskStatus, EntryKind,
-    ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply, InviteState,
-    JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberEntry, MemberListing,
-    MemberPresence, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic, MemberUplink, MeteredLine, NodeAddress,
-    NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind,
-    ReachabilityStatus, RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer,
-    RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
+    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, ChangePlan, DailyHours, DiskStatus, DrainAnswer,
+    EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply,
+    InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberEntry,
+    MemberListing, MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
+    MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
+    PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare, RepairStatus,
+    ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply,
+    WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -210,6 +211,31 @@ fn of_the_pool() -> Vec<(String, String)> {
             &MemberListing { members: vec![member()], warnings: vec![away()], member_budget_bytes: 1 << 40 },
         ),
         answer("members-revoke", &revoked()),
+        answer(
+            "members-remove",
+            &MemberRemoveReply {
+                id: "11".into(),
+                name: "anna".into(),
+                informed: vec!["bob".into()],
+                not_informed_yet: vec!["carol".into()],
+            },
+        ),
+        answer(
+            "drain",
+            &DrainAnswer {
+                draining: true,
+                may_be_unplugged: false,
+                counted: true,
+                blocks_left: 1_204,
+                bytes_left: 1 << 30,
+                bytes_per_s: Some(1 << 20),
+                seconds_left: Some(1_024),
+                puts: 1,
+                unpublished: false,
+                away: vec!["carol".into()],
+                full: vec!["dave".into()],
+            },
+        ),
         answer("admins", &AdminListing { admins: vec![AdminEntry { id: "11".into(), name: "anna".into() }] }),
         answer("root-key", &root_keys()),
         answer("rules", &PoolRulesAnswer { copies: 3, up_to_bytes: 0, member_budget_bytes: 1 << 40 }),

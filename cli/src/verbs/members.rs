@@ -14,7 +14,7 @@ use crate::app::AppContext;
 use crate::outcome::{CliResult, ExitStatus, problem};
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
-use crate::verbs::admins;
+use crate::verbs::{admins, drain};
 
 /// Show the members of the pool: state, offered space, role, and the addresses where they are reachable.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +38,20 @@ enum MembersAction {
         /// Believe it that much storage from now on, such as 40TB, if its invitation says less.
         #[arg(long, value_name = "SIZE", value_parser = fsdfs_node::config::size)]
         up_to: Option<u64>,
+    },
+    /// Remove a member that is dead, or that leaves in peace: its place in the pool is given to others.
+    ///
+    /// The others make its copies again at once. If its node comes back it is no member any more: it gets no new blocks, and hands
+    /// over what it has. Its files stay. A node that still runs leaves better by `fsdfs leave`, which loses no copy; who is
+    /// not to be trusted is revoked. The nodes of admins can do it, and those of its inviters. To come back it needs a new home
+    /// folder and a new invitation.
+    Remove {
+        /// Its name as `members` shows it, or at least 8 digits of its id as `members --json` does.
+        #[arg(value_name = "NAME")]
+        member: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
     },
     /// Revoke a member: it can no longer connect, read or write.
     ///
@@ -80,6 +94,7 @@ impl MembersCommand {
                 let order = RevocationOrder { yes, with_invited, root_key, reason };
                 revoke(app, &api, &member, order).await
             }
+            Some(MembersAction::Remove { member, yes }) => remove(app, &api, &member, yes).await,
             Some(MembersAction::Vouch { member, up_to }) => {
                 let vouch = NewVouch { up_to_bytes: up_to };
                 let vouched = api.client().vouch_for_member(&member, &vouch).await.map_err(|error| api.stop(&error))?;
@@ -101,22 +116,7 @@ struct RevocationOrder {
 
 async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, order: RevocationOrder) -> CliResult {
     let members = api.client().members().await.map_err(|error| api.stop(&error))?;
-    let named: MemberRef = wanted.parse().expect("any text names somebody");
-    let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, &named)).collect();
-    let shown = escape::name(wanted.as_bytes());
-    let list = app.program.command("members");
-    let member = match named.as_slice() {
-        [member] => *member,
-        [] => return problem(format!("no member is called '{shown}'"), format!("list the members: {list}")),
-        _ => {
-            let one = |member: &&MemberEntry| format!("{} (invited by {})", member.id, inviter(member));
-            let those: Vec<String> = named.iter().map(one).collect();
-            return problem(
-                format!("several members are called '{shown}'"),
-                format!("name it by its id: {}", human::list(&those)),
-            );
-        }
-    };
+    let member = the_one(app, &members, wanted)?;
     if !order.yes && !agrees(app, member, &members, order.with_invited)? {
         app.output.note("nothing was changed");
         return Ok(ExitStatus::Failed);
@@ -131,6 +131,43 @@ async fn revoke(app: &AppContext, api: &DaemonApi, wanted: &str, order: Revocati
     };
     let revoked = revoked.map_err(|error| api.stop(&error))?;
     app.output.done(&revoked, achieved(&revoked)).map(|()| ExitStatus::Fine)
+}
+
+async fn remove(app: &AppContext, api: &DaemonApi, wanted: &str, yes: bool) -> CliResult {
+    let members = api.client().members().await.map_err(|error| api.stop(&error))?;
+    let member = the_one(app, &members, wanted)?;
+    if !yes && !agrees_to_removal(app, member, &members)? {
+        app.output.note("nothing was changed");
+        return Ok(ExitStatus::Failed);
+    }
+    let removed = api.client().remove_member(&member.id).await.map_err(|error| api.stop(&error))?;
+    let name = escape::name(removed.name.as_bytes());
+    let mut text = format!("{name} is removed: its copies are made again on other members");
+    if !removed.not_informed_yet.is_empty() {
+        let names: Vec<String> = removed.not_informed_yet.iter().map(|name| escape::name(name.as_bytes())).collect();
+        text += &format!("\nnot informed yet, as they cannot be reached from here: {}", human::list(&names));
+    }
+    app.output.done(&removed, text).map(|()| ExitStatus::Fine)
+}
+
+/// The member that is meant.
+fn the_one<'a>(app: &AppContext, members: &'a Answer, wanted: &str) -> CliResult<&'a MemberEntry> {
+    let named: MemberRef = wanted.parse().expect("any text names somebody");
+    let named: Vec<&MemberEntry> = members.members.iter().filter(|member| is_meant(member, &named)).collect();
+    let shown = escape::name(wanted.as_bytes());
+    let list = app.program.command("members");
+    match named.as_slice() {
+        [member] => Ok(*member),
+        [] => problem(format!("no member is called '{shown}'"), format!("list the members: {list}")),
+        _ => {
+            let one = |member: &&MemberEntry| format!("{} (invited by {})", member.id, inviter(member));
+            let those: Vec<String> = named.iter().map(one).collect();
+            problem(
+                format!("several members are called '{shown}'"),
+                format!("name it by its id: {}", human::list(&those)),
+            )
+        }
+    }
 }
 
 /// What was done, and what was not.
@@ -243,6 +280,29 @@ fn agrees(app: &AppContext, member: &MemberEntry, members: &Answer, with_invited
     let mut answer = String::new();
     let asked = io::stderr().write_all(text.as_bytes()).and_then(|()| io::stdin().lock().read_line(&mut answer));
     Ok(asked.is_ok() && answer.trim() == expected)
+}
+
+fn agrees_to_removal(app: &AppContext, member: &MemberEntry, members: &Answer) -> CliResult<bool> {
+    let name = name_among(member, &members.members);
+    if !io::stdin().is_terminal() {
+        let again = app.program.command_of(["members", "remove", &member.id, "--yes"]);
+        return problem(
+            format!("removing {name} cannot be undone, and there is no terminal to ask on"),
+            format!("if you are sure: {again}"),
+        );
+    }
+    let hint = match member.presence {
+        MemberPresence::Up => {
+            "It is up: 'fsdfs leave' there hands its copies over first, so that at no time there are fewer.\n"
+        }
+        _ => "",
+    };
+    let (id, offered) = (short(&member.id), human::size(member.offered_bytes));
+    drain::ask(&app.program.in_hint(&format!(
+        "{hint}Its copies ({offered} offered) are made again on other members. This cannot be undone.\n\
+         Remove {name} (id {id}, invited by {})? [y/N] ",
+        inviter(member)
+    )))
 }
 
 fn shown(members: &Answer) -> String {

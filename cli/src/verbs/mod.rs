@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod df;
 pub mod down;
+pub mod drain;
 pub mod durability;
 pub mod get;
 pub mod init;

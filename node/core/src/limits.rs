@@ -257,7 +257,10 @@ pub const COUNT_PERIOD_MS: u64 = 24 * 3_600_000;
 pub const COUNT_APART_MS: u64 = 600_000;
 /// What others are to keep is looked at again after this long, when some of it was on its way.
 pub const PLACE_AGAIN_MS: u64 = 15_000;
-/// Blocks that are here and assigned to others only that are remembered, 4 MB; if there are more, the passes find them.
+/// And so much longer for each block that a node which leaves has still to hand over: offers of all of them must not take the
+/// line from the blocks.
+pub const PLACE_BLOCK_MS: u64 = 5;
+/// Blocks that are here and assigned to others only that are remembered, 6 MB; if there are more, the passes find them.
 pub const ELSEWHERE_MAX: usize = 65_536;
 /// Sets of holders that are told apart: those of pools of some seventy members.
 pub const HOLDER_SETS_MAX: usize = 65_536;

@@ -142,6 +142,42 @@ pub struct AbsenceReport {
     pub daily: Vec<DailySpan>,
 }
 
+/// A removal, and who knows of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemovalReport {
+    /// Of the statement.
+    pub id: FactId,
+    /// Members that are connected: they know.
+    pub told: Vec<NodeId>,
+    /// Those that have yet to hear of it.
+    pub unaware: Vec<NodeId>,
+}
+
+/// How far a node has handed over what it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DrainReport {
+    /// It holds nothing for the pool any more: it is drained by its owner, or was removed.
+    pub draining: bool,
+    /// Nothing is lost with it: all below is zero, and was counted after the last change.
+    pub may_be_unplugged: bool,
+    /// All that is here was counted under the map that counts now.
+    pub is_counted: bool,
+    /// Blocks here that are not known to be with all members that they are assigned to.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// By which those bytes became fewer lately, in a second; none if that is not known yet.
+    pub bytes_per_s: Option<u64>,
+    /// Puts and changes of this node's users that are under way.
+    pub puts: u64,
+    /// Changes that this node alone knows of.
+    pub unpublished: bool,
+    /// Names of members that are assigned blocks and cannot be reached now.
+    pub away: Vec<String>,
+    /// Names of members that are assigned blocks and take none now.
+    pub full: Vec<String>,
+}
+
 /// A ticket, as its certificate and the admissions tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TicketReport {
@@ -258,6 +294,8 @@ pub enum Attention {
     Revoked,
     /// This node has left the pool: it only hands over what it holds.
     Removed,
+    /// This node hands over what it holds, by its owner's word.
+    Draining,
     /// Others used this node's ticket before it: a guest gets no key.
     Guest,
     /// This node waits for a key of the shared volume.

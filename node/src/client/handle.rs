@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fsdfs_core::report::{
-    AbsenceReport, BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport,
+    AbsenceReport, BlockLocation, DrainReport, Inventory, MapReport, MemberList, RemovalReport, RevocationReport,
+    RootKeyReport, StatusReport,
 };
 use fsdfs_core::seam::{
     AbsenceChange, Command, EditReply, GetOutcome, InvitationReply, OpId, PutOutcome, QueryReply, Refusal, Reply,
@@ -178,6 +179,21 @@ impl Client {
     /// Announces when this node is away.
     pub async fn change_absence(&self, change: AbsenceChange) -> Result<AbsenceReport, ClientError> {
         ask!(self, Command::ChangeAbsence(change) => Absence)
+    }
+
+    /// Removes a member for good, or this node itself.
+    pub async fn remove_member(&self, node: NodeId) -> Result<RemovalReport, ClientError> {
+        ask!(self, Command::RemoveMember { node } => Removed).map(|report| *report)
+    }
+
+    /// How far this node has handed over what it holds.
+    pub async fn drain(&self) -> Result<DrainReport, ClientError> {
+        ask!(self, Command::Drain => Drain).map(|report| *report)
+    }
+
+    /// Hands over all that this node holds, or makes it a holder again.
+    pub async fn change_drain(&self, drain: bool) -> Result<DrainReport, ClientError> {
+        ask!(self, Command::ChangeDrain { drain } => Drain).map(|report| *report)
     }
 
     /// States that a member stands for itself.

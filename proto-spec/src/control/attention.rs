@@ -25,6 +25,8 @@ pub enum AttentionReason {
     NodeRevoked,
     /// This node was removed from the pool: it only hands over its blocks.
     NodeRemoved,
+    /// This node hands over what it holds, as its owner wants.
+    NodeDraining,
     /// The members that were reached do not let this node in.
     NodeRefused {
         /// Why, in words.

@@ -219,6 +219,19 @@ pub struct MemberRevokeReply {
     pub keys_left_to: Vec<String>,
 }
 
+/// A member was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberRemoveReply {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Names of connected members: they know.
+    pub informed: Vec<String>,
+    /// Names of members that have yet to hear of it.
+    pub not_informed_yet: Vec<String>,
+}
+
 /// What becomes of the keys of `pool` when a member is revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -60,6 +60,10 @@ impl World {
                 let change = AbsenceChange { until_ms: Some(until_ms), daily: Some(daily) };
                 self.ask(id, PendingCommand::Report, Command::ChangeAbsence(change));
             }
+            UserOperation::RemoveMember { subject } => {
+                self.ask(id, PendingCommand::Report, Command::RemoveMember { node: subject });
+            }
+            UserOperation::Drain { drain } => self.ask(id, PendingCommand::Report, Command::ChangeDrain { drain }),
             UserOperation::Revoke { subject } => {
                 let reason = "it lies".into();
                 let command = Command::Revoke { subject: subject.into(), with_invited: true, reason, root: None };
@@ -204,6 +208,8 @@ impl World {
             }
             (PendingCommand::Report, Reply::Inventory(survey)) => self.end(id, OperationEnd::Inventoried(survey)),
             (PendingCommand::Report, Reply::Absence(absence)) => self.end(id, OperationEnd::Announced(absence)),
+            (PendingCommand::Report, Reply::Drain(drain)) => self.end(id, OperationEnd::Drained(drain)),
+            (PendingCommand::Report, Reply::Removed(_)) => self.end(id, OperationEnd::Removed),
             (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(format!("{refusal:?}"))),
             (_, other) => self.unusable("liveness", format!("an answer of another kind: {other:?}")),
@@ -337,7 +343,9 @@ fn count(end: &OperationEnd) -> &'static str {
         OperationEnd::Inventoried(_)
         | OperationEnd::Status(_)
         | OperationEnd::Members(_)
+        | OperationEnd::Drained(_)
         | OperationEnd::Announced(_) => "told",
+        OperationEnd::Removed => "removed",
         OperationEnd::Revoked => "revoked",
         OperationEnd::Failed(_) => "not",
         OperationEnd::Crashed => "crashed",

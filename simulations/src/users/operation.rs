@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fsdfs_core::report::{AbsenceReport, Inventory, MemberList, StatusReport};
+use fsdfs_core::report::{AbsenceReport, DrainReport, Inventory, MemberList, StatusReport};
 use fsdfs_core::seam::{EditReply, OpId};
 use fsdfs_core::tree::{BlockRef, FileNode, TreeItem, TreePath};
 use fsdfs_proto::block::Block;
@@ -48,6 +48,14 @@ pub enum UserOperation {
     Revoke {
         subject: NodeId,
     },
+    /// Removes a member for good, or the machine's own node.
+    RemoveMember {
+        subject: NodeId,
+    },
+    /// Hands over all that the node holds, or makes it a holder again; and how far that is.
+    Drain {
+        drain: bool,
+    },
 }
 
 impl UserOperation {
@@ -74,6 +82,10 @@ pub enum OperationEnd {
     Members(MemberList),
     /// What the node says of its absence.
     Announced(AbsenceReport),
+    /// What the node has still to hand over.
+    Drained(Box<DrainReport>),
+    /// A member holds nothing any more.
+    Removed,
     /// A member is one no more.
     Revoked,
     /// Refused, not there, or not readable: why.

@@ -5,6 +5,7 @@ mod commits;
 mod copies;
 mod heads;
 mod holders;
+mod leaving;
 mod presence;
 mod relays;
 

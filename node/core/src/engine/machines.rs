@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::admin::{Locates, StatusParts};
+use super::admin::{DrainParts, Locates, StatusParts};
 use super::blocks::{
     Audits, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts, ReplicationLog,
 };
@@ -133,6 +133,17 @@ impl Engine {
             keys: &self.key_ring,
             relays: &self.relays,
             holdings: &self.holdings,
+        }
+    }
+
+    /// Whatever would be lost with this node.
+    pub(super) fn drain_parts(&self) -> DrainParts<'_> {
+        DrainParts {
+            cx: &self.cx,
+            holdings: &self.holdings,
+            puts: &self.puts,
+            commits: &self.commits,
+            heads: &self.heads,
         }
     }
 

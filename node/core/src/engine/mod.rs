@@ -294,6 +294,20 @@ impl Engine {
             }
             Command::Absence => admin::show_absence(cx, op),
             Command::ChangeAbsence(change) => admin::change_absence(cx, &mut self.gossip, op, change),
+            Command::Drain => {
+                let report = admin::drain(&self.drain_parts(), op);
+                self.cx.raise(report);
+            }
+            Command::ChangeDrain { drain } => match admin::change_drain(cx, &mut self.gossip, drain) {
+                Ok(()) => {
+                    // The card follows, and the map.
+                    self.drain();
+                    let report = admin::drain(&self.drain_parts(), op);
+                    self.cx.raise(report);
+                }
+                Err(refusal) => cx.reply(op, Reply::Refused(refusal)),
+            },
+            Command::RemoveMember { node } => admin::remove_member(cx, &mut self.gossip, op, node),
             Command::ClusterMap => {
                 cx.reply(op, Reply::ClusterMap(Box::new(admin::cluster_map(cx))));
             }
@@ -490,6 +504,8 @@ impl Engine {
     fn on_fact(&mut self, fact: &Fact) {
         match fact {
             Fact::Card(card) if card.value().node == self.cx.me => self.issue_card(),
+            // What it empties it offers no more.
+            Fact::Absence(absence) if absence.value().node == self.cx.me => self.issue_card(),
             Fact::Card(card) => {
                 let card = card.value();
                 self.connections.dial_soon(&mut self.cx, card.node);

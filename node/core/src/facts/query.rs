@@ -311,6 +311,11 @@ impl FactSet {
         tickets.map(|link| self.ticket(&link.cert)).collect()
     }
 
+    /// Whether it was removed for good, or left.
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.members().get(&node).is_some_and(|member| member.status == MemberStatus::Removed)
+    }
+
     /// Whether a revocation or removal of `subject`, a known member or ticket, by `signer` would hold.
     pub fn may_revoke(&self, signer: PublicKey, subject: PublicKey) -> bool {
         if self.kept.known.certs_of(subject).next().is_none() {

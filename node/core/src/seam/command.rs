@@ -7,7 +7,8 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
 use crate::report::{
-    AbsenceReport, BlockLocation, Inventory, MapReport, MemberList, RevocationReport, RootKeyReport, StatusReport,
+    AbsenceReport, BlockLocation, DrainReport, Inventory, MapReport, MemberList, RemovalReport, RevocationReport,
+    RootKeyReport, StatusReport,
 };
 use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
 
@@ -82,6 +83,18 @@ pub enum Command {
         /// Signs it instead of this node's key.
         root: Option<SecretKey>,
     },
+    /// Remove a member for good: it holds nothing for the pool any more, and hands over what it has. This node may remove itself.
+    RemoveMember {
+        /// Who.
+        node: NodeId,
+    },
+    /// Whether this node hands everything over to the others, and how far that is.
+    Drain,
+    /// Hand everything over to the others, or be a holder again.
+    ChangeDrain {
+        /// Which of the two.
+        drain: bool,
+    },
     /// Name another list of admins, with the pool's root key.
     NameAdmins {
         /// The root key.
@@ -139,6 +152,8 @@ impl Command {
             | Self::Edit { .. }
             | Self::Invite { .. }
             | Self::Revoke { .. }
+            | Self::RemoveMember { .. }
+            | Self::ChangeDrain { .. }
             | Self::NameAdmins { .. }
             | Self::ReplaceRootKey { .. }
             | Self::ChangeRules { .. }
@@ -154,6 +169,7 @@ impl Command {
             | Self::RootKey
             | Self::Rules
             | Self::Absence
+            | Self::Drain
             | Self::Cancel { .. } => false,
         }
     }
@@ -182,6 +198,8 @@ pub enum Reply {
     Inventory(Box<Inventory>),
     Invited(InvitationReply),
     Revoked(Box<RevocationReport>),
+    Removed(Box<RemovalReport>),
+    Drain(Box<DrainReport>),
     /// The new list, by rank.
     Admins(Vec<NodeId>),
     Vouched(FactId),

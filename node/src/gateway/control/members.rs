@@ -5,7 +5,8 @@ use fsdfs_core::report::{self, Presence};
 use fsdfs_core::seam::InvitationReply;
 use fsdfs_proto::control::{
     self, AttentionItem, AttentionReason, ErrorCode, InviteListing, InviteReply, InviteState, MemberListing, MemberRef,
-    MemberRevokeReply, NewInvite, NewVouch, NodeAddress, RevokeReply, RootRevocation, UP_TO_BYTES_DEFAULT, VouchReply,
+    MemberRemoveReply, MemberRevokeReply, NewInvite, NewVouch, NodeAddress, RevokeReply, RootRevocation,
+    UP_TO_BYTES_DEFAULT, VouchReply,
 };
 use fsdfs_proto::identity::{BOOTSTRAP_MAX, SecretKey, Ticket};
 use fsdfs_proto::ids::{NodeId, PublicKey, unhex};
@@ -84,6 +85,23 @@ async fn revoke_member(
             _ => Vec::new(),
         },
     })
+}
+
+/// Removes a member, given by name or id, for good: it has no place in the pool any more, and hands over what it holds. The
+/// nodes of admins may, and those of its inviters; and each node its own.
+#[utoipa::path(post, path = control::route::MEMBER_REMOVAL, params(("member" = String, Path)),
+    responses((status = 200, body = MemberRemoveReply), (status = "default", body = control::ApiError)))]
+pub(super) async fn remove(State(context): Shared, Path(wanted): Path<String>) -> Answer<MemberRemoveReply> {
+    let found = context.client.members().await?;
+    let member = the_member(&found, &wanted)?;
+    let removed = context.client.remove_member(member.node).await?;
+    let names = |nodes: &[NodeId]| nodes.iter().map(|node| convert::name_of(&found, (*node).into())).collect();
+    Ok(Json(MemberRemoveReply {
+        id: member.node.to_string(),
+        name: member.label.clone(),
+        informed: names(&removed.told),
+        not_informed_yet: names(&removed.unaware),
+    }))
 }
 
 /// States that a member, given by name or id, stands for itself, whoever invited it. An admin's node alone may.

@@ -6,6 +6,7 @@ mod bandwidth;
 mod contents;
 mod context;
 mod convert;
+mod drain;
 mod failure;
 mod files;
 mod holes;
@@ -55,6 +56,8 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::MEMBERS, get(members::members))
         .route(route::MEMBER, delete(members::revoke).post(members::vouch))
         .route(route::MEMBER_REVOCATION, post(members::revoke_with_root_key))
+        .route(route::MEMBER_REMOVAL, post(members::remove))
+        .route(route::DRAIN, get(drain::drain).post(drain::change))
         .route(route::ADMINS, get(admins::admins).post(admins::change))
         .route(route::ROOT_KEY, get(root_key::root_key).post(root_key::replace))
         .route(route::RULES, get(root_key::rules).post(root_key::change_rules))

@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{absence, admins, bandwidth, files, holes, meet, members, node, plan, root_key, tree};
+use super::{absence, admins, bandwidth, drain, files, holes, meet, members, node, plan, root_key, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,7 @@ use super::{absence, admins, bandwidth, files, holes, meet, members, node, plan,
         members::members,
         members::revoke,
         members::revoke_with_root_key,
+        members::remove,
         admins::admins,
         admins::change,
         root_key::root_key,
@@ -32,6 +33,8 @@ use super::{absence, admins, bandwidth, files, holes, meet, members, node, plan,
         root_key::change_rules,
         absence::absence,
         absence::change,
+        drain::drain,
+        drain::change,
         bandwidth::bandwidth,
         bandwidth::change,
         members::vouch,

@@ -14,6 +14,7 @@ pub(crate) fn of_engine(attention: &Attention, path_of: impl Fn(DiskId) -> Strin
         Attention::DuplicateIdentity => AttentionReason::DuplicateIdentity,
         Attention::Revoked => AttentionReason::NodeRevoked,
         Attention::Removed => AttentionReason::NodeRemoved,
+        Attention::Draining => AttentionReason::NodeDraining,
         Attention::Guest => AttentionReason::GuestOnly,
         Attention::AwaitsKey { seconds, away } => AttentionReason::AwaitsKey { seconds: *seconds, away: away.clone() },
         Attention::RootKeyCopied { number } => AttentionReason::RootKeyCopied { number: *number },
@@ -67,7 +68,14 @@ fn text(reason: &AttentionReason) -> String {
              ask one of them for a new ticket, then: 'fsdfs join -'; else end it and remove its home and storage folders"
                 .into()
         }
-        AttentionReason::NodeRemoved => "this node was removed from the pool: it only hands over its blocks".into(),
+        AttentionReason::NodeRemoved => {
+            "this node was removed from the pool: it only hands over its blocks; 'fsdfs drain' says when all have them".into()
+        }
+        AttentionReason::NodeDraining => {
+            "this node is drained: it hands over its blocks and gets none: see 'fsdfs drain'; to be a holder again: \
+             'fsdfs drain --undo'"
+                .into()
+        }
         AttentionReason::NodeRefused { why } => {
             format!("the members do not let this node in: {why}; ask one for a new ticket, then: 'fsdfs join -'")
         }

@@ -27,31 +27,40 @@ fn own_absence(cx: &Context) -> AbsenceReport {
 
 /// Announces another one. Nobody is waited for longer than [`ABSENCE_GONE_DAYS_MAX`], so nothing longer is announced.
 pub(in crate::engine) fn change_absence(cx: &mut Context, gossip: &mut Gossip, op: OpId, change: AbsenceChange) {
-    let Some(me) = cx.facts.members().get(&cx.me) else {
-        return cx.reply(op, Reply::Refused(Refusal::NotYet));
-    };
-    let (now, last) = (own_absence(cx), me.absence.as_ref().map(Signed::value));
+    let now = own_absence(cx);
     let latest = cx.now.wall.saturating_add(ABSENCE_GONE_DAYS_MAX * DAY_MS);
-    let mut daily = change.daily.unwrap_or(now.daily);
-    daily.sort();
-    daily.dedup();
-    let absence = Absence {
-        version: 1,
-        node: cx.me,
-        seq: last.map_or(1, |last| last.seq.saturating_add(1)),
-        until: change.until_ms.unwrap_or(now.until_ms).min(latest),
-        daily,
-        drained: last.map_or(Some(Vec::new()), |last| last.drained.clone()),
-    };
-    let fact = Fact::from(Signed::sign(cx.pool, &cx.key, absence));
-    match gossip.insert_own(cx, vec![fact.clone()]) {
+    let announced = announce(cx, gossip, |absence| {
+        let mut daily = change.daily.unwrap_or(now.daily);
+        daily.sort();
+        daily.dedup();
+        absence.daily = daily;
+        absence.until = change.until_ms.unwrap_or(now.until_ms).min(latest);
+    });
+    match announced {
         Ok(()) => {
-            cx.raise(Event::FactMade(fact));
             let absence = own_absence(cx);
             cx.raise(Event::Reply { op, reply: Reply::Absence(absence) });
         }
-        Err(why) => cx.reply(op, Reply::Refused(Refusal::NotKept(why))),
+        Err(refusal) => cx.reply(op, Reply::Refused(refusal)),
     }
+}
+
+/// Signs the next statement of when this node is away and what it empties: the last one, changed.
+pub(super) fn announce(
+    cx: &mut Context,
+    gossip: &mut Gossip,
+    change: impl FnOnce(&mut Absence),
+) -> Result<(), Refusal> {
+    let me = cx.facts.members().get(&cx.me).ok_or(Refusal::NotYet)?;
+    let last = me.absence.as_ref().map(|last| last.value().clone());
+    let first = || Absence { version: 1, node: cx.me, seq: 0, until: 0, daily: Vec::new(), drained: Some(Vec::new()) };
+    let mut absence = last.unwrap_or_else(first);
+    absence.seq = absence.seq.saturating_add(1);
+    change(&mut absence);
+    let fact = Fact::from(Signed::sign(cx.pool, &cx.key, absence));
+    gossip.insert_own(cx, vec![fact.clone()]).map_err(Refusal::NotKept)?;
+    cx.raise(Event::FactMade(fact));
+    Ok(())
 }
 
 #[cfg(test)]

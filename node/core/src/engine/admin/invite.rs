@@ -31,6 +31,9 @@ pub(in crate::engine) fn invite(cx: &mut Context, gossip: &mut Gossip, op: OpId,
     if cx.facts.members().get(&cx.me).is_some_and(|me| me.status == MemberStatus::Guest) {
         return cx.reply(op, Reply::Refused(Refusal::Guest));
     }
+    if cx.facts.is_removed(cx.me) {
+        return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
+    }
     let Some(mut chain) = cx.facts.chain_of(cx.me) else {
         return cx.reply(op, Reply::Refused(Refusal::NotAllowed));
     };

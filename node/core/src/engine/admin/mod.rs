@@ -2,9 +2,11 @@
 
 mod absence;
 mod admins;
+mod drain;
 mod invite;
 mod locate;
 mod members;
+mod remove;
 mod revoke;
 mod root_key;
 mod rules;
@@ -13,9 +15,11 @@ mod vouch;
 
 pub(super) use absence::{change_absence, show_absence};
 pub(super) use admins::name_admins;
+pub(super) use drain::{DrainParts, change_drain, drain};
 pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;
 pub(super) use members::{MemberParts, members, presence_of};
+pub(super) use remove::remove_member;
 pub(super) use revoke::{RevocationOrder, revoke};
 pub(super) use root_key::{replace_root_key, root_key};
 pub(super) use rules::change_rules;

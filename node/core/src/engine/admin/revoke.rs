@@ -92,7 +92,7 @@ fn key_change(cx: &mut Context) -> KeyChange {
 }
 
 /// Members that have to know: those that were told just now, and those that cannot be reached.
-fn others(cx: &Context) -> (Vec<NodeId>, Vec<NodeId>) {
+pub(super) fn others(cx: &Context) -> (Vec<NodeId>, Vec<NodeId>) {
     let counts = |status| matches!(status, MemberStatus::Member | MemberStatus::Guest | MemberStatus::Removed);
     let members = cx.facts.members().iter().filter(|(node, member)| **node != cx.me && counts(member.status));
     members.map(|(node, _)| *node).partition(|node| cx.responsive(*node))

@@ -15,6 +15,7 @@ use crate::placement::{ClusterMap, MapServer, room_left};
 use crate::report::{Attention, AwayReason, MapReport, Presence, StatusReport, full_percent};
 use crate::seam::{DiskCondition, DiskState};
 
+use super::drain::is_drained;
 use super::presence_of;
 
 /// The machines whose state is reported.
@@ -95,6 +96,7 @@ fn attention(parts: &StatusParts<'_>) -> Vec<Attention> {
         Some(MemberStatus::Revoked) => Some(Attention::Revoked),
         Some(MemberStatus::Removed) => Some(Attention::Removed),
         Some(MemberStatus::Guest) => Some(Attention::Guest),
+        _ if is_drained(cx) => Some(Attention::Draining),
         _ => None,
     });
     // Most keys come within a second.

@@ -45,6 +45,11 @@ impl Puts {
         self.open.values().any(|put| matches!(&put.item, PutItem::Block { block, .. } if block.id() == id))
     }
 
+    /// Those under way.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// Ends in one [`Event::PutEnded`] for `waiter`. The servers that are asked at once.
     pub fn start(&mut self, cx: &mut Context, mut item: PutItem, waiter: Waiter) -> Vec<NodeId> {
         let target = match &item {

@@ -170,6 +170,10 @@ impl OwnCard {
     fn card_now(&self, cx: &Context, last: Option<&Card>) -> Card {
         let weight_before =
             |nonce| last.and_then(|card| card.disks.iter().find(|disk| disk.nonce == nonce)).map(|disk| disk.gib);
+        let drained = cx.facts.members().get(&cx.me).and_then(|me| me.absence.as_ref());
+        let is_drained = |nonce: DiskNonce| {
+            drained.is_some_and(|said| said.value().drained.as_ref().is_none_or(|disks| disks.contains(&nonce)))
+        };
         let on_card = |disk: &DiskState| {
             let now = u32::try_from(disk.quota_bytes / self.unit_bytes).unwrap_or(u32::MAX);
             CardDisk { nonce: disk.nonce, gib: weight_to_publish(weight_before(disk.nonce), now) }
@@ -177,6 +181,8 @@ impl OwnCard {
         let here = cx.disks.iter().filter(|disk| disk.quota_bytes > 0).map(on_card);
         let absent = self.absent.iter().map(|(nonce, (gib, _))| CardDisk { nonce: *nonce, gib: *gib });
         let mut disks: Vec<CardDisk> = here.chain(absent).collect();
+        // They stay on the card, so that placement knows them, and get nothing.
+        disks.iter_mut().filter(|disk| is_drained(disk.nonce)).for_each(|disk| disk.gib = 0);
         // In one order, so that disks that were found in another order make no new card.
         disks.sort_by_key(|disk| disk.nonce);
         disks.truncate(CARD_DISKS_MAX);

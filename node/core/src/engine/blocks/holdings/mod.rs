@@ -4,6 +4,7 @@
 //! counted page by page, and what changes meanwhile is told by the store. (A block on two disks of this node counts twice until the
 //! next count, which sees it once.) What placement says counts as long as the map does: with another map all is counted again.
 
+mod pace;
 mod pair_table;
 mod record;
 mod tables;
@@ -16,10 +17,11 @@ use fsdfs_proto::record::RecordInfo;
 use crate::engine::context::Context;
 use crate::seam::{CopyChange, CopyState, DiskCopy};
 
+use self::pace::HandOverPace;
 pub(in crate::engine) use self::pair_table::{ROOT, before, child_of, last_of};
 pub(in crate::engine) use self::record::HeldRecord;
 use self::record::PairKeys;
-pub(in crate::engine) use self::tables::PairTables;
+pub(in crate::engine) use self::tables::{PairTables, holds_nothing};
 
 /// Of more writes than this between two pages, 2 MB of memory, nothing comes of the count; what was counted before goes on being kept.
 const TOUCHED_MAX: usize = 16_384;
@@ -35,6 +37,11 @@ pub(in crate::engine) struct Holdings {
     /// The count under way.
     count: Option<RecordCount>,
     keys: PairKeys,
+    /// Of a node that is to hold nothing and has more than can be remembered: up to here all of it is known to be elsewhere.
+    handed_to: Option<BlockId>,
+    /// Something is here of which the tables do not know enough.
+    is_in_doubt: bool,
+    pace: HandOverPace,
 }
 
 /// Bytes of blocks, by member.
@@ -73,14 +80,15 @@ impl RecordCount {
 impl Holdings {
     /// All records are about to be listed, from the first one on.
     pub fn begin_count(&mut self, cx: &Context) {
-        let tables = PairTables::new(cx, &mut self.keys);
+        let tables = PairTables::new(cx, &mut self.keys, self.handed_to);
         let (charged, counted_to, touched) = (Charges::default(), None, BTreeMap::new());
         self.count = Some(RecordCount { charged, tables, counted_to, touched });
     }
 
     /// Blocks are assigned to others from now on: only the bytes are right still.
     pub fn on_map_changed(&mut self) {
-        (self.tables, self.count) = (None, None);
+        (self.tables, self.count, self.handed_to) = (None, None, None);
+        (self.is_in_doubt, self.pace) = (false, HandOverPace::default());
     }
 
     /// The next page of records, in id order; behind the last page there is none.
@@ -118,6 +126,7 @@ impl Holdings {
                 touched.extend(tables.change(cx, &record, comes));
             }
         }
+        self.doubt(id, before, after);
         let Some(count) = &mut self.count else { return touched };
         if count.counted_to.is_some_and(|to| id <= to) {
             before.into_iter().for_each(|record| count.change(cx, &record, false));
@@ -128,6 +137,44 @@ impl Holdings {
             self.count = None;
         }
         touched
+    }
+
+    /// A node that is to hold nothing says what is left of it, and that has to be true.
+    fn doubt(&mut self, id: BlockId, before: Option<HeldRecord>, after: Option<HeldRecord>) {
+        let Some(tables) = self.tables.as_mut().filter(|tables| tables.hears_all) else { return };
+        let is_new = after.is_some() && tables.is_handed_over(id);
+        // Another disk may have it, too.
+        let is_gone = before.is_some() && after.is_none();
+        if let Some(record) = before.or(after).filter(|_| is_new || is_gone) {
+            tables.doubt(record.len);
+            (self.handed_to, self.is_in_doubt) = (None, true);
+            // What is being counted was begun before.
+            self.count = None;
+        }
+    }
+
+    /// Whether all is to be counted again, because more is here than the tables can say. Asked once.
+    pub fn take_doubt(&mut self) -> bool {
+        let next =
+            self.tables.as_ref().and_then(PairTables::next_handed_to).filter(|next| self.handed_to < Some(*next));
+        if let Some(tables) = self.tables.as_mut().filter(|_| next.is_some() && self.count.is_none()) {
+            // What comes meanwhile has to be noticed.
+            tables.handed_to = next;
+            (self.handed_to, self.is_in_doubt) = (next, true);
+        }
+        std::mem::take(&mut self.is_in_doubt)
+    }
+
+    /// Takes down how much is left to be handed over now.
+    pub fn note_pace(&mut self, now: u64) {
+        if let Some(tables) = self.tables.as_ref().filter(|tables| tables.hears_all) {
+            self.pace.note(now, tables.left().bytes);
+        }
+    }
+
+    /// Bytes that became known to be elsewhere in a second, lately.
+    pub fn handed_over_per_s(&self, now: u64) -> Option<u64> {
+        self.pace.per_s(now, self.tables.as_ref()?.left().bytes)
     }
 
     /// What placement says of all that is here; none while it is being counted.
@@ -144,7 +191,12 @@ impl Holdings {
 
     /// Whoever said so may have it no more. Whether that changes anything.
     pub fn unsettle(&mut self, is_missing: impl Fn(NodeId) -> bool) -> bool {
-        self.tables.as_mut().is_some_and(|tables| tables.unsettle(is_missing))
+        let Some(tables) = &mut self.tables else { return false };
+        if tables.handed_to.is_some() && tables.nodes().any(&is_missing) {
+            tables.doubt(0);
+            (self.handed_to, self.is_in_doubt, self.count) = (None, true, None);
+        }
+        tables.unsettle(is_missing)
     }
 
     /// Whether some of what is here is assigned to others only, and not known to be there.
@@ -177,6 +229,8 @@ mod tests {
 
     use super::*;
     use crate::engine::test_kit::context;
+    use crate::facts::tests::pool::remove;
+    use crate::limits::ELSEWHERE_MAX;
 
     const MEMBER: NodeId = NodeId([7; 32]);
 
@@ -273,5 +327,53 @@ mod tests {
         change((&cx, &mut holdings), copy(1, 10, CopyState::Held), None);
         holdings.on_page(&cx, &[info(1, 10), info(2, 5)], true);
         assert_eq!(holdings.counted(), [(MEMBER, 5)]);
+    }
+
+    /// A node that is to hold nothing and has more than it can remember.
+    #[test]
+    fn what_is_handed_over_is_counted_in_parts_and_something_new_has_all_counted_again() {
+        let mut cx = context(0, 3);
+        cx.facts.insert(remove(0, 0).into());
+        cx.facts.drain_new();
+        assert!(cx.refresh_map());
+        let others: Vec<NodeId> = cx.map.servers().iter().map(|server| server.id).collect();
+        let id = |number: u64| BlockId([&number.to_be_bytes()[..], &[0; 24]].concat().try_into().expect("32"));
+        let more = 10;
+        let all = ELSEWHERE_MAX as u64 + more;
+        let infos: Vec<RecordInfo> = (0..all).map(|number| RecordInfo { id: id(number), ..info(0, 1) }).collect();
+        let mut holdings = Holdings::default();
+        let count = |holdings: &mut Holdings| {
+            holdings.begin_count(&cx);
+            holdings.on_page(&cx, &infos, true);
+        };
+        let settle = |holdings: &mut Holdings, by: &[NodeId]| {
+            infos.iter().for_each(|info| by.iter().for_each(|node| holdings.settle(info.id, *node)));
+        };
+        let left = |holdings: &Holdings| holdings.tables().expect("counted").left().blocks;
+        count(&mut holdings);
+        assert_eq!(left(&holdings), all);
+        settle(&mut holdings, &others[..1]);
+        assert_eq!(left(&holdings), all, "one of two has said so");
+        assert!(!holdings.take_doubt());
+        settle(&mut holdings, &others);
+        assert_eq!(left(&holdings), more);
+        assert!(holdings.take_doubt(), "the rest is to be found");
+        count(&mut holdings);
+        assert_eq!(left(&holdings), more);
+        settle(&mut holdings, &others);
+        assert_eq!(left(&holdings), 0);
+        assert!(!holdings.take_doubt());
+        // It lies before what was handed over.
+        let new = RecordInfo { id: BlockId([0; 32]), ..info(0, 7) };
+        change((&cx, &mut holdings), None, Some(DiskCopy { info: new, state: CopyState::Held }));
+        assert!(left(&holdings) > 0 && holdings.take_doubt());
+        count(&mut holdings);
+        settle(&mut holdings, &others);
+        assert!(holdings.take_doubt());
+        count(&mut holdings);
+        settle(&mut holdings, &others);
+        assert_eq!(left(&holdings), 0);
+        holdings.unsettle(|node| node == others[0]);
+        assert!(left(&holdings) > 0 && holdings.take_doubt(), "one of those who said so is away");
     }
 }

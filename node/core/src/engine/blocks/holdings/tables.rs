@@ -23,10 +23,34 @@ pub(in crate::engine) struct PairTables {
     tables: BTreeMap<NodeId, PairTable>,
     /// Blocks and bytes by the others that are assigned them; at most [`HOLDER_SETS_MAX`] sets, and what is beyond under none.
     sets: BTreeMap<Vec<NodeId>, BlockTotal>,
-    /// What is here and assigned to others only, and who of them has said that it has it; at most [`ELSEWHERE_MAX`].
-    elsewhere: BTreeMap<BlockId, Option<NodeId>>,
-    /// Those of which nobody has said so.
-    unsettled: usize,
+    /// What is here and assigned to others only, but for what is handed over already; at most [`ELSEWHERE_MAX`].
+    elsewhere: BTreeMap<BlockId, ElsewhereBlock>,
+    /// What of it is not known to be there.
+    unsettled: BlockTotal,
+    /// What found no place in `elsewhere`, at least.
+    beyond: BlockTotal,
+    /// This node is to hold nothing. It may be about to leave, so it hears from all holders that they have a block, not from one.
+    pub hears_all: bool,
+    /// Up to this id all is known to be there.
+    pub handed_to: Option<BlockId>,
+    /// All is to be counted again from the beginning.
+    is_in_doubt: bool,
+}
+
+/// A block that is here and assigned to others only.
+#[derive(Debug)]
+struct ElsewhereBlock {
+    len: u32,
+    /// To so many.
+    assigned: usize,
+    /// Those of them that said that they have it.
+    said: Vec<NodeId>,
+}
+
+impl ElsewhereBlock {
+    fn is_settled(&self, hears_all: bool) -> bool {
+        !self.said.is_empty() && (!hears_all || self.said.len() >= self.assigned)
+    }
 }
 
 /// How much.
@@ -36,26 +60,47 @@ pub(in crate::engine) struct BlockTotal {
     pub bytes: u64,
 }
 
+impl BlockTotal {
+    fn add(&mut self, len: u32) {
+        self.blocks += 1;
+        self.bytes += u64::from(len);
+    }
+
+    fn take(&mut self, len: u32) {
+        self.blocks = self.blocks.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(len.into());
+    }
+}
+
 /// Whom a block is assigned to under a map.
 enum Assigned {
     /// This node, and these, in the order of their ids.
     Here(Redundancy, Vec<NodeId>),
-    /// Others only.
-    Elsewhere,
+    /// So many others only.
+    Elsewhere(usize),
     /// Nobody: it was kept for nothing.
     Nowhere,
 }
 
 impl PairTables {
-    /// Of nothing, under the map that counts now.
-    pub fn new(cx: &Context, keys: &mut PairKeys) -> Self {
+    /// Of nothing, under the map that counts now. Up to `handed_to` what is assigned to others was found to be there.
+    pub fn new(cx: &Context, keys: &mut PairKeys, handed_to: Option<BlockId>) -> Self {
         let others: Vec<NodeId> =
             cx.map.servers().iter().map(|server| server.id).filter(|node| *node != cx.me).collect();
         let bits = if others.len() <= FINE_TABLES_MAX { FINE_BITS } else { COARSE_BITS };
         let table = |node: NodeId| Some((node, PairTable::new(keys.of(cx, node)?, bits)));
         let tables = others.into_iter().filter_map(table).collect();
-        let (sets, elsewhere) = (BTreeMap::new(), BTreeMap::new());
-        Self { map: cx.map_digest, tables, sets, elsewhere, unsettled: 0 }
+        Self {
+            map: cx.map_digest,
+            tables,
+            sets: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
+            unsettled: BlockTotal::default(),
+            beyond: BlockTotal::default(),
+            hears_all: holds_nothing(cx),
+            handed_to,
+            is_in_doubt: false,
+        }
     }
 
     /// Counts a record that came, or takes off one that went. Whose tables it is in.
@@ -72,18 +117,27 @@ impl PairTables {
                 self.change_set(&others, record.len, comes);
                 others
             }
-            Assigned::Elsewhere => {
-                if !comes {
-                    let said = self.elsewhere.remove(&record.id);
-                    self.unsettled -= usize::from(said == Some(None));
-                } else if self.elsewhere.len() < ELSEWHERE_MAX && !self.elsewhere.contains_key(&record.id) {
-                    // What is beyond is found when all is counted the next time.
-                    self.elsewhere.insert(record.id, None);
-                    self.unsettled += 1;
-                }
+            Assigned::Elsewhere(assigned) => {
+                self.change_elsewhere(record, assigned, comes);
                 Vec::new()
             }
             Assigned::Nowhere => Vec::new(),
+        }
+    }
+
+    fn change_elsewhere(&mut self, record: &HeldRecord, assigned: usize, comes: bool) {
+        let HeldRecord { id, len, .. } = *record;
+        if !comes {
+            if self.elsewhere.remove(&id).is_some_and(|block| !block.is_settled(self.hears_all)) {
+                self.unsettled.take(len);
+            }
+        } else if self.is_handed_over(id) || self.elsewhere.contains_key(&id) {
+        } else if self.elsewhere.len() < ELSEWHERE_MAX {
+            self.elsewhere.insert(id, ElsewhereBlock { len, assigned, said: Vec::new() });
+            self.unsettled.add(len);
+        } else {
+            // Found when all is counted the next time.
+            self.beyond.add(len);
         }
     }
 
@@ -91,11 +145,9 @@ impl PairTables {
         let is_known = self.sets.contains_key(others) || self.sets.len() < HOLDER_SETS_MAX;
         let total = self.sets.entry(if is_known { others.to_vec() } else { Vec::new() }).or_default();
         if comes {
-            total.blocks += 1;
-            total.bytes += u64::from(len);
+            total.add(len);
         } else {
-            total.blocks = total.blocks.saturating_sub(1);
-            total.bytes = total.bytes.saturating_sub(len.into());
+            total.take(len);
         }
         if total.blocks == 0 {
             self.sets.remove(others);
@@ -119,39 +171,76 @@ impl PairTables {
 
     /// One of those whom it is assigned to says that it has it.
     pub fn settle(&mut self, id: BlockId, by: NodeId) {
-        if let Some(said @ None) = self.elsewhere.get_mut(&id) {
-            *said = Some(by);
-            self.unsettled -= 1;
+        let Some(block) = self.elsewhere.get_mut(&id) else { return };
+        if block.is_settled(self.hears_all) || block.said.contains(&by) {
+            return;
+        }
+        block.said.push(by);
+        if block.is_settled(self.hears_all) {
+            self.unsettled.take(block.len);
         }
     }
 
     /// What these said counts no more. Whether that changes anything.
     pub fn unsettle(&mut self, is_missing: impl Fn(NodeId) -> bool) -> bool {
-        let before = self.unsettled;
-        for said in self.elsewhere.values_mut().filter(|said| said.is_some_and(&is_missing)) {
-            *said = None;
-            self.unsettled += 1;
+        let (before, hears_all) = (self.unsettled, self.hears_all);
+        for block in self.elsewhere.values_mut() {
+            let was_settled = block.is_settled(hears_all);
+            block.said.retain(|node| !is_missing(*node));
+            if was_settled && !block.is_settled(hears_all) {
+                self.unsettled.add(block.len);
+            }
         }
-        debug_assert!(self.unsettled <= self.elsewhere.len(), "of those that are remembered");
-        self.unsettled > before
+        debug_assert!(self.unsettled.blocks <= self.elsewhere.len() as u64, "of those that are remembered");
+        self.unsettled != before
     }
 
     /// Whether some of what is here is assigned to others only, and not known to be there.
     pub fn has_elsewhere(&self) -> bool {
-        self.unsettled > 0
+        self.unsettled.blocks > 0
     }
 
-    /// Such a block, as far as they are remembered.
-    pub fn is_elsewhere(&self, id: BlockId) -> bool {
-        self.elsewhere.get(&id) == Some(&None)
+    /// What is assigned to others only, and not known to be there.
+    pub fn left(&self) -> BlockTotal {
+        let (known, beyond) = (self.unsettled, self.beyond);
+        BlockTotal { blocks: known.blocks + beyond.blocks, bytes: known.bytes + beyond.bytes }
     }
+
+    /// Whom of these holders such a block is to be offered to, as far as they are remembered.
+    pub fn to_offer(&self, id: BlockId, holders: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+        let block = self.elsewhere.get(&id).filter(|block| !block.is_settled(self.hears_all));
+        let Some(block) = block else { return Vec::new() };
+        let most = if self.hears_all { usize::MAX } else { 1 };
+        holders.filter(|node| !block.said.contains(node)).take(most).collect()
+    }
+
+    /// All that is remembered is known to be there, and more was found than can be: up to here it is done.
+    pub fn next_handed_to(&self) -> Option<BlockId> {
+        let is_next = self.hears_all && !self.is_in_doubt && self.unsettled.blocks == 0 && self.beyond.blocks > 0;
+        self.elsewhere.last_key_value().map(|(id, _)| *id).filter(|_| is_next)
+    }
+
+    pub fn is_handed_over(&self, id: BlockId) -> bool {
+        self.handed_to.is_some_and(|to| id <= to)
+    }
+
+    /// Something may be here that is not known to be elsewhere, until all is counted again.
+    pub fn doubt(&mut self, len: u32) {
+        self.beyond.add(len);
+        (self.handed_to, self.is_in_doubt) = (None, true);
+    }
+}
+
+/// This node is assigned no blocks: it was removed, or offers no disk with weight.
+pub(in crate::engine) fn holds_nothing(cx: &Context) -> bool {
+    cx.map.server(cx.me).is_none_or(|server| server.weight() == 0)
 }
 
 fn assigned(cx: &Context, record: &HeldRecord) -> Assigned {
     let Some(redundancy) = record.redundancy else { return Assigned::Nowhere };
     let mut nodes: Vec<NodeId> =
         cx.map.holders(record.id, redundancy.copies()).iter().map(|holder| holder.node).collect();
-    let Some(own) = nodes.iter().position(|node| *node == cx.me) else { return Assigned::Elsewhere };
+    let Some(own) = nodes.iter().position(|node| *node == cx.me) else { return Assigned::Elsewhere(nodes.len()) };
     nodes.remove(own);
     nodes.sort_unstable();
     Assigned::Here(redundancy, nodes)

@@ -34,12 +34,13 @@ use self::offers::{OfferOutcomes, Offers};
 use self::pass::RecordPasses;
 use self::pulls::{PullReason, Pulls};
 use self::upload::Upload;
+use super::holdings::HeldRecord;
 use super::{Holdings, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::timers::Timer;
 use crate::limits::{
-    COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, PLACE_AGAIN_MS, REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS,
-    SAMPLE_RECORDS,
+    COMPARE_AGAIN_MS, COMPARE_TIEBREAK_MS, COUNT_APART_MS, ELSEWHERE_MAX, PLACE_AGAIN_MS, PLACE_BLOCK_MS,
+    REPAIR_BYTES_PER_S_MAX, REPAIR_DELAY_MS, SAMPLE_RECORDS,
 };
 use crate::seam::{BlockPayload, CopyChange, DiskRequest, ReadDone, RepairToken, ServeToken, Waiter, WriteDone};
 
@@ -130,6 +131,9 @@ impl Repair {
         }
         if let Some(id) = change.held_now() {
             self.pulls.on_held(id);
+        }
+        if parts.holdings.take_doubt() {
+            self.passes.count_in(parts.cx, REPAIR_DELAY_MS);
         }
         self.wake(parts.cx, Some(parts.holdings));
     }
@@ -326,18 +330,24 @@ impl Repair {
     ) {
         debug_assert!(!infos.is_empty(), "an offer is of something");
         let OfferOutcomes { held, awaited } = self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
-        for id in held {
-            let holders = parts.cx.map.holders(id, parts.cx.copies());
+        for info in held {
+            let copies = HeldRecord::of(&info).redundancy.map_or(0, |redundancy| redundancy.copies());
+            let holders = parts.cx.map.holders(info.id, copies);
             if holders.iter().any(|holder| holder.node == from) {
-                parts.holdings.settle(id, from);
+                parts.holdings.settle(info.id, from);
             } else {
                 // Whoever is next in order has it: as many copies as there are to be.
-                parts.log.note(id, None);
+                parts.log.note(info.id, None);
             }
         }
-        if !awaited.is_empty() && (self.is_somebody_missing(parts.cx) || parts.holdings.has_elsewhere()) {
+        let is_leaving = parts.holdings.tables().is_some_and(|tables| tables.hears_all);
+        let has_elsewhere = parts.holdings.has_elsewhere();
+        if !awaited.is_empty() && (self.is_somebody_missing(parts.cx) || has_elsewhere) || is_leaving && has_elsewhere {
             // Then it says that it has them.
-            self.passes.place_in(parts.cx, PLACE_AGAIN_MS);
+            let left =
+                parts.holdings.tables().filter(|tables| tables.hears_all).map_or(0, |tables| tables.left().blocks);
+            let longer = left.min(ELSEWHERE_MAX as u64) * PLACE_BLOCK_MS;
+            self.passes.place_in(parts.cx, PLACE_AGAIN_MS + longer);
         }
         self.go_on(parts);
     }
@@ -363,6 +373,10 @@ impl Repair {
     /// Whatever can be done now.
     fn go_on(&mut self, parts: &mut RepairParts<'_>) {
         let RepairParts { cx, holdings, .. } = parts;
+        holdings.note_pace(cx.now.mono);
+        if holdings.take_doubt() {
+            self.passes.count_in(cx, REPAIR_DELAY_MS);
+        }
         self.offers.go_on(cx);
         self.pulls.go_on(cx);
         if let Some(tables) = holdings.tables() {

@@ -29,7 +29,7 @@ pub(super) struct Offers {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct OfferOutcomes {
     /// It has these already.
-    pub held: Vec<BlockId>,
+    pub held: Vec<RecordInfo>,
     /// It will pull these.
     pub awaited: Vec<BlockId>,
 }
@@ -112,7 +112,7 @@ impl Offers {
         let mut outcomes = OfferOutcomes::default();
         for (info, outcome) in infos.into_iter().zip(said) {
             match outcome {
-                OfferOutcome::No => outcomes.held.push(info.id),
+                OfferOutcome::No => outcomes.held.push(info),
                 OfferOutcome::WillPull => outcomes.awaited.push(info.id),
                 OfferOutcome::NotYet => {}
                 OfferOutcome::Full => {

@@ -125,10 +125,8 @@ fn place(parts: &mut RepairParts<'_>, comparing: &Comparisons, offers: &mut Offe
     let holders: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
     let is_there = |node: &NodeId| cx.responsive(*node) && cx.peers.is_believed(*node);
     let Some(place) = holders.iter().position(|node| *node == cx.me) else {
-        if tables.is_elsewhere(info.id)
-            && let Some(holder) = holders.into_iter().find(is_there)
-        {
-            offers.offer(holder, info);
+        for holder in tables.to_offer(info.id, holders.into_iter().filter(is_there)) {
+            offers.offer(holder, info.clone());
         }
         return;
     };

@@ -1,6 +1,8 @@
 use fsdfs_proto::ids::{DiskNonce, Instance, NodeId};
 
 use super::*;
+use crate::engine::admin::change_drain;
+use crate::engine::blocks::holds_nothing;
 use crate::engine::test_kit::pool::beat;
 use crate::engine::test_kit::pool::node;
 use crate::engine::test_kit::{connect, context, disk, effects, events, pass};
@@ -121,6 +123,21 @@ fn a_quota_that_grows_a_little_makes_no_new_card() {
     for (gib, weight) in [(110, None), (116, Some(116)), (110, Some(110)), (125, None)] {
         (cx.disks[0].quota_bytes, cx.disks[0].room_bytes) = (gib << 30, gib << 30);
         assert_eq!(issued(&mut cx, &card).map(|card| card.disks[0].gib), weight, "{gib} GiB");
+    }
+}
+
+#[test]
+fn a_drained_node_offers_nothing_until_that_is_undone() {
+    let (mut cx, card) = (context(0, 3), own_card());
+    issued(&mut cx, &card).expect("another name");
+    for (drain, weight) in [(true, 0), (false, 100)] {
+        assert_eq!(change_drain(&mut cx, &mut Gossip::default(), drain), Ok(()));
+        events(&mut cx);
+        assert_eq!(issued(&mut cx, &card).map(|card| card.disks[0].gib), Some(weight));
+        assert_eq!(change_drain(&mut cx, &mut Gossip::default(), drain), Ok(()), "it is so already");
+        assert_eq!(issued(&mut cx, &card), None);
+        cx.refresh_map();
+        assert_eq!(holds_nothing(&cx), drain);
     }
 }
 

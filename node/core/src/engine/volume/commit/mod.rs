@@ -141,6 +141,11 @@ impl Commits {
         self.soon(cx, volume);
     }
 
+    /// Commands that wait or are being carried out; merges count.
+    pub fn len(&self) -> usize {
+        self.0.values().map(|commits| commits.queue.commands() + usize::from(commits.running.is_some())).sum()
+    }
+
     /// What is queued does not happen; what is under way does, unseen.
     pub fn cancel(&mut self, op: OpId) {
         for commits in self.0.values_mut() {
