@@ -22,6 +22,7 @@ fn open(folder: &std::path::Path) -> Store {
         home: folder.join("home"),
         disks: vec![disk],
         segment_bytes: SEGMENT_BYTES,
+        scrub: None,
     };
     let (store, _) = Store::open(&config, |_| ()).expect("an empty folder");
     assert!(store.wait_ready(Duration::from_secs(30)), "an empty index loads at once");

@@ -75,6 +75,12 @@ impl DaemonApi {
         self.patiently(|| self.client.stat(&path.volume, &bytes, blocks)).await
     }
 
+    /// How safe everything below a path is.
+    pub async fn safe(&self, path: &RemotePath, all: bool) -> ApiResult<control::SafetyReport> {
+        let bytes = path.bytes();
+        self.patiently(|| self.client.safe(&path.volume, &bytes, all)).await
+    }
+
     /// One page of a folder.
     pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> ApiResult<ListingPage> {
         let bytes = path.bytes();

@@ -64,6 +64,7 @@ pub enum CommandVerb {
     Rules(verbs::rules::RulesCommand),
     Status(verbs::status::StatusCommand),
     Watch(verbs::watch::WatchCommand),
+    Safe(verbs::safe::SafeCommand),
     Df(verbs::df::DfCommand),
     Plan(verbs::plan::PlanCommand),
     Away(verbs::away::AwayCommand),
@@ -163,6 +164,9 @@ mod tests {
         check("fsdfs plan copies 0", false);
         check("fsdfs plan copies 33", false);
         check("fsdfs config check", true);
+        check("fsdfs safe", true);
+        check("fsdfs safe /photos --all", true);
+        check("fsdfs safe photos", false);
         check("fsdfs away", true);
         check("fsdfs away --until 2weeks", true);
         check("fsdfs away --daily 23:00-07:00 --daily 12:00-13:00", true);

@@ -108,6 +108,7 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Mv(verb) => verb.run(app).await,
         CommandVerb::Rm(verb) => verb.run(app).await,
         CommandVerb::Stat(verb) => verb.run(app).await,
+        CommandVerb::Safe(verb) => verb.run(app).await,
         CommandVerb::Members(verb) => verb.run(app).await,
         CommandVerb::Meet(verb) => verb.run(app).await,
         CommandVerb::Admins(verb) => verb.run(app).await,

@@ -286,6 +286,12 @@ impl ControlClient {
         self.get(route::DF, &[]).await
     }
 
+    /// How safe everything below a path is.
+    pub async fn safe(&self, volume: &str, path: &[u8], all: bool) -> Outcome<control::SafetyReport> {
+        let all: &[u8] = if all { b"true" } else { b"false" };
+        self.get(route::SAFE, &[("volume", volume.as_bytes()), ("path", path), ("all", all)]).await
+    }
+
     /// What the pool holds and can lose.
     pub async fn plan(&self) -> Outcome<control::PoolPlan> {
         self.get(route::PLAN, &[]).await

@@ -84,10 +84,25 @@ impl DiskUsage {
     }
 }
 
+/// How far the disks were read to find damage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubState {
+    /// Of the round; 100 between two rounds.
+    pub percent: u8,
+    /// Damaged copies that this round found.
+    pub bad_found: u64,
+    /// And the one before.
+    pub bad_found_before: u64,
+    /// Wall milliseconds at which all disks had been read once; none if that was never so.
+    pub last_ended_ms: Option<u64>,
+}
+
 /// What can be read off a store while it runs.
 pub trait StoreGauges: Send + Sync {
     /// Counts since the store was opened.
     fn counters(&self) -> StoreMetrics;
+    /// How far the disks were read to find damage.
+    fn scrub(&self) -> ScrubState;
     /// Disks that serve.
     fn disks(&self) -> Vec<DiskState>;
     /// Where the bytes of each disk are.

@@ -16,6 +16,7 @@ mod member_ref;
 mod members;
 mod plan;
 mod reachability;
+mod safety;
 mod status;
 mod tree;
 
@@ -32,6 +33,7 @@ pub use member_ref::*;
 pub use members::*;
 pub use plan::*;
 pub use reachability::*;
+pub use safety::*;
 pub use status::*;
 pub use tree::*;
 
@@ -84,6 +86,8 @@ pub mod route {
     pub const ENTRIES: &str = "/v1/entries";
     /// `GET ?path=&blocks=&volume=`: [`super::StatReply`].
     pub const ENTRY: &str = "/v1/entry";
+    /// `GET ?path=&all=&volume=`: [`super::SafetyReport`].
+    pub const SAFE: &str = "/v1/safe";
     /// `POST` [`super::EditsRequest`]: [`super::EditsReply`], many small changes in one commit.
     pub const EDITS: &str = "/v1/edits";
     /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].

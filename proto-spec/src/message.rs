@@ -468,8 +468,6 @@ impl Message {
                 | M::IntroducedReply(_)
                 | M::SessionEnded(_)
                 | M::KnockAgain(_)
-                | M::Assure(_)
-                | M::AssureReply(_)
         )
     }
 
@@ -531,7 +529,7 @@ impl CanonicalCodec for Message {
             Self::Heard(heard) => heard.check(),
             Self::Grant(grant) => grant.check(),
             Self::Assure(assure) => bound(assure.ids.len() <= IDS_MAX, "the ids of a question"),
-            Self::AssureReply(reply) => bound(reply.copies.len() <= IDS_MAX, "the answers"),
+            Self::AssureReply(reply) => reply.check(),
             Self::Meet(meet) => check_candidates(&meet.candidates),
             Self::MeetReply(reply) => reply.check(),
             Self::Introduced(introduced) => check_candidates(&introduced.session.candidates),

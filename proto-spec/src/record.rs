@@ -6,6 +6,7 @@
 mod footer;
 mod log;
 mod observed;
+mod scrub;
 mod segment;
 mod small;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub use log::{
     FRAME_HEAD_BYTES, FRAME_PAYLOAD_BYTES_MAX, LOG_HEADER_BYTES, LogHeader, frame, frame_payload, log_entry,
 };
 pub use observed::{OBSERVED_MEMBERS_MAX, Observation, ObservedMember, ObservedMembers, WEEK_HOURS};
+pub use scrub::{SCRUB_BYTES_MAX, ScrubBook};
 pub use segment::{
     RECORD_HEAD_BYTES_MAX, RECORD_HEADER_BYTES, RECORD_PAYLOAD_BYTES_MAX, REDUNDANCIES_BYTES_MAX, RecordHeader,
     RecordKind, SEGMENT_HEADER_BYTES, SegmentHeader,

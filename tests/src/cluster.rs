@@ -28,23 +28,35 @@ pub struct TestProgram {
     path: PathBuf,
     acts: bool,
     unit: Option<&'static str>,
+    scrub_s: Option<u64>,
     namespace: Option<String>,
 }
 
 impl TestProgram {
     /// A binary that is the command.
     pub fn binary(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), acts: false, unit: None, namespace: None }
+        Self { path: path.into(), acts: false, unit: None, scrub_s: None, namespace: None }
     }
 
     /// This very executable, which looks for [`ACT_AS_FSDFS`] first thing in its `main`.
     pub fn myself() -> Result<Self> {
-        Ok(Self { path: std::env::current_exe().context("own path")?, acts: true, unit: None, namespace: None })
+        Ok(Self {
+            path: std::env::current_exe().context("own path")?,
+            acts: true,
+            unit: None,
+            scrub_s: None,
+            namespace: None,
+        })
     }
 
     /// With a smaller unit of weight than 1 GiB, so that small disks have different weights.
     pub fn with_unit(self, unit: &'static str) -> Self {
         Self { unit: Some(unit), ..self }
+    }
+
+    /// Everything stored is read once in so many seconds to find damage.
+    pub fn with_scrub(self, seconds: u64) -> Self {
+        Self { scrub_s: Some(seconds), ..self }
     }
 
     /// In a network namespace. `ip` becomes the program, so that signals reach it.
@@ -69,6 +81,7 @@ impl TestProgram {
             command.env(ACT_AS_FSDFS, "1");
         }
         command.envs(self.unit.map(|unit| (fsdfs_node::config::TEST_UNIT_ENV, unit)));
+        command.envs(self.scrub_s.map(|seconds| (fsdfs_node::config::TEST_SCRUB_ENV, seconds.to_string())));
         command
     }
 }

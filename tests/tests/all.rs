@@ -13,6 +13,7 @@ mod meet;
 mod plan;
 mod removal;
 mod root_key;
+mod safe;
 mod scenarios;
 mod second_implementation;
 mod small_files;

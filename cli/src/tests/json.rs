@@ -6,10 +6,10 @@ use fsdfs_proto::control::{
     EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply,
     InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberEntry,
     MemberListing, MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
-    MemberUplink, MeteredLine, NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan,
-    PoolRulesAnswer, ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare, RepairStatus,
-    ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement, SitePair, SpaceReport, SpeedLimit, StatReply,
-    WriteOutcome, WriteReply,
+    MemberUplink, MendingHolder, MeteredLine, MissingHolder, MissingReason, NodeAddress, NodeCounters, NodeStatus,
+    PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus,
+    RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement,
+    SafetyReport, SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -129,6 +129,7 @@ fn status() -> NodeStatus {
         connected: 1,
         members: 2,
         disks: vec![disk()],
+        scrub: ScrubStatus { percent: 61, bad_found: 1, bad_found_before: 0, last_ended_ms: Some(1_800_000_000_000) },
         repair: RepairStatus { pending: 1, sent: 4, received: 2, running: true, paused: false },
         replication_margin: Some(ReplicationMargin { min: -1, max: 0 }),
         unverified: vec!["bob".into()],
@@ -250,9 +251,42 @@ fn of_the_pool() -> Vec<(String, String)> {
         answer("invite", &invite),
         answer("invite-list", &InviteListing { invites: vec![state] }),
         answer("invite-revoke", &RevokeReply { id: "44".into(), name: "44".into() }),
+        answer("safe", &safe()),
         answer("plan", &plan(&capacity)),
         answer("plan-change", &change_plan(&capacity)),
     ]
+}
+
+fn safe() -> SafetyReport {
+    let missing = MissingHolder {
+        id: "33".into(),
+        name: "carol".into(),
+        reason: MissingReason::Away,
+        since_s: Some(93_600),
+        away: Some(AbsenceReason::UsualHours),
+        until_ms: Some(1_800_000_000_000),
+        blocks: 1_204,
+    };
+    SafetyReport {
+        verdict: SafetyVerdict::AtRisk,
+        blocks: 330_112,
+        checked_blocks: 16_384,
+        checked_bytes: 15 << 30,
+        sites_may_fail: 1,
+        copies_min: 2,
+        target_copies: 3,
+        short_blocks: 1_204,
+        short_bytes: 1 << 30,
+        unreadable_blocks: 0,
+        bad_copies: 1,
+        missing: vec![missing],
+        mending: vec![MendingHolder { id: "22".into(), name: "bob".into(), blocks: 12 }],
+        repair_pending: 1_216,
+        verified_blocks: 16_000,
+        oldest_verified_h: Some(268),
+        maybe_stale: false,
+        unpublished_on: Vec::new(),
+    }
 }
 
 fn bandwidth() -> BandwidthAnswer {
@@ -475,6 +509,8 @@ fn codes() -> (String, String) {
         "LimitSource",
         "ReachabilityKind",
         "AddressTranslation",
+        "SafetyVerdict",
+        "MissingReason",
     ];
     answer("codes", &names.map(of).into_iter().collect::<serde_json::Map<_, _>>())
 }

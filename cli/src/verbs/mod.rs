@@ -23,6 +23,7 @@ pub mod plan;
 pub mod put;
 pub mod root_key;
 pub mod rules;
+pub mod safe;
 pub mod serve;
 pub mod service;
 pub mod setup;

@@ -4,6 +4,7 @@ pub use fsdfs_proto::control::DiskCondition;
 use fsdfs_proto::identity::{DailySpan, Fact, Role};
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, FactId, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::message::HeldBlock;
+use fsdfs_proto::message::repair::AssuredCopy;
 
 use crate::placement::ClusterMap;
 use crate::tree::{HeadFault, TreeError};
@@ -17,6 +18,19 @@ pub struct BlockLocation {
     pub assigned: Vec<(NodeId, HeldState)>,
     /// Others that said yes.
     pub others: Vec<NodeId>,
+}
+
+/// How safe one block is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockAssurance {
+    /// Which block.
+    pub id: BlockId,
+    /// Copies wanted of it.
+    pub wanted: u8,
+    /// Who is assigned it, best first.
+    pub assigned: Vec<NodeId>,
+    /// What those said that were asked, could say, and are believed; this node's own store, too.
+    pub said: Vec<(NodeId, AssuredCopy)>,
 }
 
 /// What is known of a copy.

@@ -215,7 +215,7 @@ impl Client {
         let (found, freshness) = self.query(volume, TreeQuery::Entry { path }).await?;
         match found {
             QueryResult::Entry(shown) => Ok((shown, freshness)),
-            QueryResult::List { .. } => unreachable!("a query for an entry finds an entry"),
+            other => unreachable!("a query for an entry finds an entry, not {other:?}"),
         }
     }
 
@@ -230,11 +230,15 @@ impl Client {
         let (found, freshness) = self.query(volume, TreeQuery::List { path, after, max }).await?;
         match found {
             QueryResult::List { entries, more } => Ok((entries, more, freshness)),
-            QueryResult::Entry(_) => unreachable!("a query for a list finds a list"),
+            other => unreachable!("a query for a list finds a list, not {other:?}"),
         }
     }
 
-    async fn query(&self, volume: VolumeId, query: TreeQuery) -> Result<(QueryResult, Freshness), ClientError> {
+    pub(super) async fn query(
+        &self,
+        volume: VolumeId,
+        query: TreeQuery,
+    ) -> Result<(QueryResult, Freshness), ClientError> {
         let QueryReply { found, maybe_stale, unpublished_on } = ask!(self, Command::Query { volume, query } => Query)?;
         match found {
             Ok(found) => Ok((found, Freshness { maybe_stale, unpublished_on })),
@@ -298,7 +302,7 @@ impl Client {
     }
 
     /// Gives a command to the engine and waits. Whoever stops waiting cancels it.
-    async fn ask(&self, command: Command) -> Result<Reply, ClientError> {
+    pub(super) async fn ask(&self, command: Command) -> Result<Reply, ClientError> {
         let (prepared, pending) = self.prepare();
         prepared.give(command);
         pending.wait().await

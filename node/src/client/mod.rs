@@ -9,6 +9,7 @@ mod manifests;
 mod memory;
 mod put;
 mod request;
+mod safety;
 
 pub use crate::net::{
     AddressTranslation, GateAnswersWatch, HandshakeRejected, MappingProtocol, MappingState, MeetOutcome, Meeter,
@@ -19,3 +20,4 @@ pub use get::OpenFile;
 pub use handle::{Client, Freshness, NewRules};
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};
+pub use safety::{SAFETY_SAMPLE, SafetyFound};

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::bandwidth::BandwidthPlan;
 use super::values::{BadValue, size};
@@ -12,6 +13,10 @@ use crate::store::IfMissing;
 pub const UNIT_BYTES: u64 = 1 << 30;
 /// Bytes of one unit of weight instead, for tests with small disks. Must be the same on all nodes of a pool.
 pub const TEST_UNIT_ENV: &str = "FSDFS_TEST_UNIT";
+/// Seconds in which all stored blocks are read once to find damage, instead of days, for tests.
+pub const TEST_SCRUB_ENV: &str = "FSDFS_TEST_SCRUB_S";
+/// The same in days, unless config.toml says otherwise.
+pub(super) const SCRUB_DAYS: u64 = 30;
 /// Default quota at most.
 const DEFAULT_QUOTA_BYTES_MAX: u64 = 100 << 30;
 
@@ -42,6 +47,8 @@ pub struct Config {
     pub control_group: Option<String>,
     /// What may be used of the line.
     pub bandwidth: BandwidthPlan,
+    /// In which time all stored blocks are read once to find damage.
+    pub scrub: Duration,
     /// Logging.
     pub log: Log,
     /// Bytes of one unit of weight.
@@ -148,6 +155,12 @@ pub fn unit_bytes() -> Result<u64, ConfigError> {
         Ok(text) => size(&text).map_err(ConfigError::TestUnit),
         Err(_) => Ok(UNIT_BYTES),
     }
+}
+
+/// Days in which all stored blocks are read once, unless the environment asks for less.
+pub(super) fn scrub_round(days: u64) -> Duration {
+    let seconds = std::env::var(TEST_SCRUB_ENV).ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(days * 86_400))
 }
 
 /// The folder `blocks` of the home folder, with a default quota.

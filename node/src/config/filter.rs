@@ -77,6 +77,7 @@ const MODULES: &[&str] = &[
     "fsdfs_node::store::disk::open",
     "fsdfs_node::store::disk::revive",
     "fsdfs_node::store::late",
+    "fsdfs_node::store::scrub",
 ];
 
 /// Reads a filter: levels, and sources with levels, such as `info,fsdfs_node::net=debug`.

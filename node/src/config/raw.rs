@@ -1,12 +1,13 @@
 //! The file as typed, and the check.
 
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::bandwidth::{BandwidthLimits, BandwidthPlan};
-use super::checked::{Config, ConfigError, CongestionControl, Log, LogFormat, Storage};
+use super::checked::{Config, ConfigError, CongestionControl, Log, LogFormat, SCRUB_DAYS, Storage, scrub_round};
 use super::filter::log_filter;
 use super::hours::HourRule;
 use super::values::{self, BadValue};
@@ -39,6 +40,8 @@ pub struct RawConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bandwidth: Option<RawBandwidth>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scrub: Option<RawScrub>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<RawLog>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) storage: Option<Vec<RawStorage>>,
@@ -57,6 +60,13 @@ pub(crate) struct RawBandwidth {
     hours: Vec<Spanned<String>>,
     #[serde(default)]
     metered: bool,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawScrub {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    days: Option<Spanned<u64>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -129,6 +139,7 @@ impl RawConfig {
             uplink_kib: at.optional("uplink", self.uplink.as_ref(), |text| uplink_kib(text))?,
             control_group: self.control_group.map(Spanned::into_inner),
             bandwidth: at.bandwidth(&self.bandwidth.unwrap_or_default())?,
+            scrub: at.scrub(self.scrub.as_ref())?,
             log: at.log(self.log)?,
             unit_bytes,
         })
@@ -214,6 +225,15 @@ impl ValuePlaces<'_> {
             hours: rules.collect::<Result<_, _>>()?,
             metered: raw.metered,
         })
+    }
+
+    fn scrub(&self, raw: Option<&RawScrub>) -> Result<Duration, ConfigError> {
+        let days = raw.and_then(|raw| raw.days.as_ref());
+        let days = self.optional("days", days, |days| match days {
+            1..=365 => Ok(*days),
+            _ => Err(BadValue(format!("{days} is not a number of days from 1 to 365"))),
+        })?;
+        Ok(scrub_round(days.unwrap_or(SCRUB_DAYS)))
     }
 
     fn log(&self, raw: Option<RawLog>) -> Result<Log, ConfigError> {
@@ -326,6 +346,10 @@ mod tests {
                 "line 7: hours \"22:00 upload=none\" is no rule for hours: the time is no span",
             ),
             (HEAD.to_owned() + "storage = []\n[bandwidth]\nuplaod = \"none\"\n", "unknown field `uplaod`"),
+            (
+                HEAD.to_owned() + "storage = []\n[scrub]\ndays = 0\n",
+                "line 5: days 0 is not a number of days from 1 to 365",
+            ),
             (HEAD.to_owned() + "storage = []\n[log]\nfilter = \"inof\"\n", "line 5: filter \"inof\" names \"inof\""),
         ];
         for (text, expected) in cases {
@@ -333,6 +357,9 @@ mod tests {
             assert!(error.contains(expected), "{error}\nshould say: {expected}");
         }
         let least = check(&(HEAD.to_owned() + "storage = []\n")).expect("valid");
+        assert_eq!(least.scrub, Duration::from_secs(30 * 86_400));
+        let weekly = check(&(HEAD.to_owned() + "storage = []\n[scrub]\ndays = 7\n")).expect("valid");
+        assert_eq!(weekly.scrub, Duration::from_secs(7 * 86_400));
         assert_eq!((least.storage, least.mdns, least.port_mapping), (vec![], true, true));
     }
 

@@ -241,6 +241,7 @@ async fn open_store(
         home: home.facts_dir(),
         disks: disks.collect(),
         segment_bytes: SEGMENT_BYTES,
+        scrub: Some(config.scrub),
     };
     let notices = move |notice: StoreNotice| match notice {
         StoreNotice::Disks(states) => {
@@ -265,6 +266,7 @@ async fn open_store(
         | StoreNotice::Back { .. }
         | StoreNotice::HasRoom { .. }
         | StoreNotice::ShortNoMore { .. }
+        | StoreNotice::Scrubbed { .. }
         | StoreNotice::LogBack { .. } => tracing::info!("{notice}"),
         _ => tracing::warn!("{notice}"),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fsdfs_proto::control::{
     EditRequest, EditResult, EditsRequest, EntryAttributes, EntryKind, ErrorCode, EscapedText, MemberPresence,
-    NewInvite, POOL_VOLUME, WriteOutcome, WriteReply,
+    NewInvite, POOL_VOLUME, SafetyVerdict, WriteOutcome, WriteReply,
 };
 use fsdfs_proto::identity::Ticket;
 use futures::TryStreamExt as _;
@@ -304,12 +304,30 @@ async fn three_nodes_hold_every_file_and_any_one_of_them_gives_it_back() {
         }
     }
 
+    let safety = |node: &TestNode| {
+        let client = node.client.clone();
+        async move { client.safe(POOL_VOLUME, b"/", false).await.expect("answered") }
+    };
+    eventually("all is safe", || async { safety(&xin).await.verdict == SafetyVerdict::Safe }).await;
+    let all = safety(&xin).await;
+    assert_eq!((all.sites_may_fail, all.copies_min, all.short_blocks, all.unreadable_blocks), (2, 3, 0, 0), "{all:?}");
+    // 3 chunks and a manifest of one file, 6 and 1 of the others, which are equal, and the folder.
+    assert_eq!((all.blocks, all.checked_blocks, all.missing.len()), (12, 12, 0), "{all:?}");
+    assert!(all.checked_bytes > 7 << 20 && all.verified_blocks == 12, "{all:?}");
+    let small = xin.client.safe(POOL_VOLUME, b"/early", false).await.expect("answered");
+    assert_eq!(small.blocks, 5, "its folder's block, too: {small:?}");
+
     let (zoe_home, zoe_folder) = zoe.stop().await;
+    let without = safety(&xin).await;
+    assert_eq!((without.verdict, without.short_blocks, without.sites_may_fail), (SafetyVerdict::AtRisk, 12, 1));
+    assert_eq!(without.missing.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["zoe"]);
     for node in [&yan, &xin] {
         node.gives_back("/early", &early).await;
         node.gives_back("/late", &late).await;
     }
     yan.stop().await;
+    let alone = safety(&xin).await;
+    assert_eq!((alone.verdict, alone.copies_min, alone.sites_may_fail), (SafetyVerdict::AtRisk, 1, 0));
     xin.gives_back("/late", &late).await;
     let zoe = TestNode::up(zoe_home, zoe_folder).await;
     eventually("the restarted node lists the same", || async { zoe.names("/").await == ["again", "early", "late"] })

@@ -1,6 +1,7 @@
 //! What to open, and what to do about disks that are not there.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use fsdfs_proto::ids::{NodeId, PoolId};
 
@@ -21,6 +22,8 @@ pub struct StoreConfig {
     pub disks: Vec<DiskConfig>,
     /// Length of a segment at most; smaller on small disks.
     pub segment_bytes: u64,
+    /// In which time all is read once to find damage; none = never.
+    pub scrub: Option<Duration>,
 }
 
 /// One disk: a folder with a quota.

@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fsdfs_core::seam::{DiskCondition, DiskDone, DiskState, Lease, ReadDone, WriteDone};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::message::repair::{AssuredCopy, AssuredState};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
+use crate::clock::wall_ms;
 use crate::metrics::{DiskUsage, StoreCounters};
 use crate::store::disk::appender::WriteRejection;
 use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
@@ -24,6 +26,7 @@ pub(crate) enum ReaderJob {
     Read(BlockId, DiskReply),
     Mend(Block, DiskReply),
     Have(Vec<BlockId>, Option<Redundancy>, DiskReply),
+    Assure(Vec<BlockId>, DiskReply),
     List(Option<BlockId>, usize, DiskReply),
     Stop,
 }
@@ -36,6 +39,8 @@ pub(crate) struct DiskSet {
     pub counters: Arc<StoreCounters>,
     wait: Mutex<WaitingLists>,
     changed: Condvar,
+    /// When a block was last written or read for somebody.
+    used: Mutex<Instant>,
 }
 
 #[derive(Default)]
@@ -49,7 +54,14 @@ impl DiskSet {
     pub fn new(disks: Vec<Arc<DiskHandle>>, notices: NoticeSink, counters: Arc<StoreCounters>) -> Self {
         let told = disks.iter().filter_map(|disk| disk.state()).collect();
         let wait = Mutex::new(WaitingLists { lists: Vec::new(), told });
-        Self { disks: RwLock::new(disks), notices, counters, wait, changed: Condvar::new() }
+        Self {
+            disks: RwLock::new(disks),
+            notices,
+            counters,
+            wait,
+            changed: Condvar::new(),
+            used: Mutex::new(Instant::now()),
+        }
     }
 
     /// All of them, also those that are out.
@@ -60,6 +72,16 @@ impl DiskSet {
     /// One that could not be attached at the start.
     pub fn add(&self, disk: Arc<DiskHandle>) {
         self.disks.write().unwrap_or_else(PoisonError::into_inner).push(disk);
+    }
+
+    /// A block is written or read for somebody.
+    pub fn note_used(&self) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// How long no block was.
+    pub fn idle_for(&self) -> Duration {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Disks that serve.
@@ -112,6 +134,10 @@ impl DiskSet {
             ReaderJob::Read(id, answer) => answer.send(DiskDone::Read(self.read(&id))),
             ReaderJob::Mend(block, answer) => self.mend(block, answer),
             ReaderJob::Have(ids, renew, answer) => self.have(&ids, renew, answer),
+            ReaderJob::Assure(ids, answer) => {
+                let now = wall_ms();
+                answer.send(DiskDone::Assured(ids.iter().map(|id| self.assure(id, now)).collect()));
+            }
             ReaderJob::List(after, max, answer) => self.answer_list(after, max, answer),
             ReaderJob::Stop => {}
         }
@@ -188,6 +214,41 @@ impl DiskSet {
             // If its thread has ended the job is dropped, and with it goes the answer "not yet".
             let _ = disks[disk].queue.send(DiskJob::Renew(RenewJob { ids, redundancy, gather: gather.clone() }));
         }
+    }
+
+    /// The best copy of a block by what the indexes know. One that is only on a disk that is out is not here.
+    fn assure(&self, id: &BlockId, now: u64) -> AssuredCopy {
+        let rank = |copy: &AssuredCopy| match copy.state {
+            AssuredState::Held => 4,
+            AssuredState::NotYet => 3,
+            AssuredState::Condemned => 2,
+            AssuredState::Damaged => 1,
+            AssuredState::No => 0,
+        };
+        let mut best = AssuredCopy::NONE;
+        for disk in &self.disks() {
+            let copy = match disk.look_up(id) {
+                Ok(Some(entry)) => {
+                    let state = match entry {
+                        _ if !entry.is_whole() => AssuredState::Damaged,
+                        _ if entry.is_held() => AssuredState::Held,
+                        _ => AssuredState::Condemned,
+                    };
+                    let verified_h = Some(state).filter(|state| *state == AssuredState::Held);
+                    let verified_h = verified_h.and_then(|_| disk.verified_at(entry.segment));
+                    let verified_h = verified_h.and_then(|at| hours_since(at, now));
+                    AssuredCopy { state, len: entry.len, verified_h }
+                }
+                Err(ReadDone::NotYet) => AssuredCopy::UNKNOWN,
+                _ => AssuredCopy::NONE,
+            };
+            let is_fresher = copy.state == AssuredState::Held
+                && copy.verified_h.is_some_and(|hours| best.verified_h.is_none_or(|known| hours < known));
+            if rank(&copy) > rank(&best) || rank(&copy) == rank(&best) && is_fresher {
+                best = copy;
+            }
+        }
+        best
     }
 
     /// The disk that holds it. A renewal also revives what is condemned, and a failing disk takes none.
@@ -313,6 +374,12 @@ fn list_disk(disk: &DiskHandle, after: Option<&BlockId>, max: usize) -> Option<(
         }
     }
     Some((found, after))
+}
+
+/// Hours between two wall times, rounded up. A time of the future says nothing: the clock was put back since.
+fn hours_since(at: u64, now: u64) -> Option<u32> {
+    const HOUR_MS: u64 = 3_600_000;
+    u32::try_from(now.checked_sub(at)?.div_ceil(HOUR_MS)).ok()
 }
 
 /// One block on two disks of this node.

@@ -92,6 +92,9 @@ pub enum StoreNotice {
         "the copy of block {id} on {path} is damaged (segment {segment:016x}, offset {offset}); it was quarantined"
     )]
     Damaged { path: PathBuf, id: BlockId, segment: u64, offset: u64 },
+    /// Everything on a disk was read and compared with its id.
+    #[error("all blocks on {path} were read once: {bad} of them damaged")]
+    Scrubbed { path: PathBuf, bad: u64 },
     /// Bytes in a segment that are no record, with records behind them.
     #[error("{bytes} bytes in segment {segment:016x} of {path} are damaged and were skipped")]
     Skipped { path: PathBuf, segment: u64, bytes: u64 },

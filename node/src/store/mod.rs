@@ -12,6 +12,7 @@ mod fs;
 mod index;
 mod late;
 mod log;
+mod scrub;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use fsdfs_core::seam::{DiskDone, DiskRequest, DiskState, ReadDone, WriteDone};
 use fsdfs_proto::block::BLOCK_BYTES_MAX;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::Possession;
+use fsdfs_proto::message::repair::AssuredCopy;
 use fsdfs_proto::record::{LogEntry, log_entry};
 
 pub use config::{DiskConfig, IfMissing, SEGMENT_BYTES, StoreConfig};
@@ -42,9 +44,10 @@ use fs::FileSystem;
 use index::IndexFactory;
 use late::{DiskWriters, LateDisks};
 use log::LogFolder;
+use scrub::Scrubber;
 use threads::HomeJob;
 
-use crate::metrics::{DiskUsage, StoreCounters, StoreGauges, StoreMetrics};
+use crate::metrics::{DiskUsage, ScrubState, StoreCounters, StoreGauges, StoreMetrics};
 
 /// Threads that read: enough to keep a hard disk's queue busy, few enough not to bury it.
 const READERS: usize = 4;
@@ -70,6 +73,8 @@ struct StoreThreads {
     readers: Sender<ReaderJob>,
     /// Ends the thread that looks for disks which were not there at the start.
     attach: Sender<()>,
+    /// Ends the thread that looks for damage.
+    scrub: Sender<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     writers: DiskWriters,
     _home_lock: FolderLock,
@@ -97,6 +102,9 @@ impl Store {
 
     /// Never blocks. `done` is called once, from a thread of the store, and must not block either.
     pub fn submit(&self, request: DiskRequest, done: impl FnOnce(DiskDone) + Send + 'static) {
+        if matches!(request, DiskRequest::Write { .. } | DiskRequest::Read { .. }) {
+            self.0.shared.note_used();
+        }
         // A send fails only when the store is closed; then the answer is dropped and says so itself.
         match request {
             DiskRequest::Write { block, redundancy, first_seen, lease, receipt, disk, more } => {
@@ -122,6 +130,10 @@ impl Store {
                 let answer = DiskReply::new(done, DiskDone::Have(vec![Possession::NotYet; ids.len()]));
                 let _ = self.0.readers.send(ReaderJob::Have(ids, renew, answer));
             }
+            DiskRequest::Assure { ids } => {
+                let answer = DiskReply::new(done, DiskDone::Assured(vec![AssuredCopy::UNKNOWN; ids.len()]));
+                let _ = self.0.readers.send(ReaderJob::Assure(ids, answer));
+            }
             DiskRequest::List { after, max } => {
                 let answer = DiskReply::new(done, DiskDone::List(Vec::new()));
                 let _ = self.0.readers.send(ReaderJob::List(after, max, answer));
@@ -135,6 +147,7 @@ impl Store {
 
     /// Reads on the calling thread, which may wait for the disk.
     pub fn read_now(&self, id: &BlockId) -> ReadDone {
+        self.0.shared.note_used();
         self.0.shared.read(id)
     }
 
@@ -170,6 +183,7 @@ impl Store {
             notices(StoreNotice::LogDamaged { path: log::folder(home) });
         }
         let counters = Arc::new(StoreCounters::default());
+        let round = config.scrub;
         let late = LateDisks {
             file_system: file_system.clone(),
             indexes: indexes.clone(),
@@ -185,8 +199,8 @@ impl Store {
         }
         let disks: Vec<Arc<DiskHandle>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
         let shared = Arc::new(DiskSet::new(disks, notices, counters));
-        let handle =
-            StoreThreads::start(shared.clone(), writers, late, (home_log, home_lock)).map_err(StoreError::System)?;
+        let handle = StoreThreads::start(shared.clone(), writers, (late, round), (home_log, home_lock))
+            .map_err(StoreError::System)?;
         let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
         Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states(), log_damaged }))
     }
@@ -204,23 +218,29 @@ impl StoreGauges for Store {
     fn counters(&self) -> StoreMetrics {
         self.0.shared.counters.read()
     }
+
+    fn scrub(&self) -> ScrubState {
+        scrub::state(&self.0.shared)
+    }
 }
 
 impl StoreThreads {
     fn start(
         shared: Arc<DiskSet>,
         writers: Vec<(Appender, Receiver<DiskJob>)>,
-        late: LateDisks,
+        (late, round): (LateDisks, Option<Duration>),
         (home_log, home_lock): (LogFolder, FolderLock),
     ) -> io::Result<Self> {
         let (home, home_jobs) = mpsc::channel();
         let (readers, questions) = mpsc::channel();
         let (attach, stopped) = mpsc::channel();
+        let (scrub, scrub_stopped) = mpsc::channel();
         let handle = Self {
             shared: shared.clone(),
             home,
             readers,
             attach,
+            scrub,
             threads: Mutex::default(),
             writers: DiskWriters::default(),
             _home_lock: home_lock,
@@ -230,6 +250,10 @@ impl StoreThreads {
         }
         let (disks, started) = (shared.clone(), handle.writers.clone());
         handle.spawn("attach", move || late.run(&stopped, &disks, &started))?;
+        if let Some(round) = round {
+            let scrubber = Scrubber::new(shared.clone(), round, scrub_stopped);
+            handle.spawn("scrub", move || scrubber.run())?;
+        }
         let questions = Arc::new(Mutex::new(questions));
         for number in 0..READERS {
             let (shared, questions) = (shared.clone(), questions.clone());
@@ -249,6 +273,7 @@ impl StoreThreads {
     fn stop(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         let _ = self.attach.send(());
+        let _ = self.scrub.send(());
         let _ = self.home.send(HomeJob::Stop);
         for _ in 0..READERS {
             let _ = self.readers.send(ReaderJob::Stop);

@@ -59,6 +59,9 @@ pub struct NodeStatus {
     pub disks: Vec<DiskStatus>,
     /// Copies still to be made.
     pub repair: RepairStatus,
+    /// Reading of all that is stored here, to find damage.
+    #[serde(default)]
+    pub scrub: ScrubStatus,
     /// Of the blocks on this node, as far as it has compared them since its start.
     #[serde(default)]
     pub replication_margin: Option<ReplicationMargin>,
@@ -213,4 +216,17 @@ pub struct FormerMembership {
     pub why: String,
     /// The folders where its blocks are kept, which nothing uses any more.
     pub kept_in: Vec<String>,
+}
+
+/// How far this node's disks were read to find damage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ScrubStatus {
+    /// Percent of the round that are done; 100 between two rounds.
+    pub percent: u8,
+    /// Damaged copies that this round found.
+    pub bad_found: u64,
+    /// And the round before.
+    pub bad_found_before: u64,
+    /// Milliseconds since 1970 at which everything had been read once; none if that was never so.
+    pub last_ended_ms: Option<u64>,
 }

@@ -276,7 +276,10 @@ u8_enum! {
 pub struct AssuredCopy {
     /// Its state.
     pub state: AssuredState,
-    /// Hours since its bytes were last read and hashed; none = never.
+    /// Bytes of the block; 0 unless it is here.
+    pub len: u32,
+    /// Hours since its bytes were last known to be right, at most: they were written, or read and hashed. None = the holder does not
+    /// know of any time since it was written.
     pub verified_h: Option<u32>,
 }
 
@@ -331,6 +334,23 @@ impl PullReply {
         bound((self.outcome == PullOutcome::Found) == self.block.is_some(), "the block of an answer")?;
         bound(self.outcome == PullOutcome::Later || self.wait_ms == 0, "the wait of an answer")
     }
+}
+
+impl AssureReply {
+    pub(super) fn check(&self) -> Result<(), FormatError> {
+        bound(self.copies.len() <= IDS_MAX, "the answers")?;
+        bound(
+            self.copies.iter().all(|copy| copy.len as usize <= crate::block::BLOCK_BYTES_MAX),
+            "the length of a block",
+        )
+    }
+}
+
+impl AssuredCopy {
+    /// Nothing is known of it.
+    pub const UNKNOWN: Self = Self { state: AssuredState::NotYet, len: 0, verified_h: None };
+    /// There is none.
+    pub const NONE: Self = Self { state: AssuredState::No, len: 0, verified_h: None };
 }
 
 impl HeardMembers {

@@ -36,10 +36,7 @@ pub fn repair(attached: AttachedBlock) -> Vec<(&'static str, Message)> {
         flags: 1,
     };
     let (map, state) = (MAP, CompareState::Here);
-    let copies = vec![
-        AssuredCopy { state: AssuredState::Held, verified_h: Some(30) },
-        AssuredCopy { state: AssuredState::No, verified_h: None },
-    ];
+    let copies = vec![AssuredCopy { state: AssuredState::Held, len: 70_000, verified_h: Some(30) }, AssuredCopy::NONE];
     let range = HoldingsRequest { request: 12, map, class: 0, after: None, to: OTHER, have: vec![] };
     let none = HoldingsReply { request: 12, state, items: vec![], lacks: vec![], next: None };
     vec![

@@ -243,6 +243,7 @@ impl World {
     fn found(&mut self, id: OperationId, found: QueryResult) {
         match found {
             QueryResult::List { entries, .. } => self.end(id, OperationEnd::Listed(entries)),
+            QueryResult::Way { .. } => unreachable!("users ask for entries and lists"),
             QueryResult::Entry(TreeItem { kind: TreeItemKind::Dir { .. }, .. }) => {
                 self.end(id, OperationEnd::Failed("a folder".into()));
             }

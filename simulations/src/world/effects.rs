@@ -63,7 +63,10 @@ impl World {
         let (least, most) = match request {
             DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
             DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
-            DiskRequest::Read { .. } | DiskRequest::List { .. } | DiskRequest::Have { .. } => (MS / 5, 10 * MS),
+            DiskRequest::Read { .. }
+            | DiskRequest::List { .. }
+            | DiskRequest::Have { .. }
+            | DiskRequest::Assure { .. } => (MS / 5, 10 * MS),
         };
         // Now and then a disk has to spin up.
         let slow = if self.rng.u8(..) == 0 { 700 * MS } else { 0 };
@@ -196,6 +199,7 @@ fn kind_of_request(request: &DiskRequest) -> u8 {
         DiskRequest::List { .. } => 4,
         DiskRequest::Log { .. } => 5,
         DiskRequest::Mend { .. } => 6,
+        DiskRequest::Assure { .. } => 7,
     }
 }
 

@@ -68,7 +68,7 @@ impl World {
                     log_goes_on
                 }
                 DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Have { .. } => done,
-                DiskRequest::Read { .. } | DiskRequest::List { .. } => false,
+                DiskRequest::Read { .. } | DiskRequest::List { .. } | DiskRequest::Assure { .. } => false,
             };
             if done {
                 self.perform(id, request, wall);

@@ -24,6 +24,8 @@ pub fn size_of(message: &Message, block: Option<&Block>) -> u64 {
         Message::Heard(heard) => heard.members.len() * (ID + 5),
         Message::Heads(heads) => heads.known.len() * ID + ID,
         Message::Prove(prove) => prove.ids.len() * ID,
+        Message::Assure(assure) => assure.ids.len() * ID + ID,
+        Message::AssureReply(reply) => reply.copies.len() * 7,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 5),
         Message::Ping(_) | Message::Pong(_) => 10,
         Message::Store(_) => 6 * ID,
@@ -68,6 +70,8 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::ListBlocks(_) => ("records", 40),
         Message::ListBlocksReply(_) => ("records-reply", 41),
         Message::Heard(_) => ("heard", 46),
+        Message::Assure(_) => ("assure", 60),
+        Message::AssureReply(_) => ("assure-reply", 61),
         // Nobody says these yet.
         _ => ("later", 0),
     }

@@ -8,6 +8,7 @@ use fsdfs_core::seam::{
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
 use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
+use fsdfs_proto::message::repair::{AssuredCopy, AssuredState};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
@@ -159,6 +160,7 @@ impl MachineStore {
             DiskRequest::Have { ids, renew } => {
                 DiskDone::Have(ids.into_iter().map(|id| self.have(id, renew, wall)).collect())
             }
+            DiskRequest::Assure { ids } => DiskDone::Assured(ids.into_iter().map(|id| self.assure(id)).collect()),
             DiskRequest::List { after, max } => DiskDone::List(self.list(after, max)),
             DiskRequest::Log { entries } => DiskDone::Logged(self.append_log(&entries)),
         }
@@ -280,6 +282,18 @@ impl MachineStore {
         });
         self.leases_renewed += u64::from(is_here && renew.is_some());
         if is_here { Possession::Yes } else { Possession::No }
+    }
+
+    /// Rot that nobody has read yet passes for a copy. Of times of verification this store knows nothing.
+    fn assure(&self, id: BlockId) -> AssuredCopy {
+        let disks = || self.disks.iter().filter(|disk| !disk.fails);
+        if let Some(record) = disks().find_map(|disk| disk.records.get(&id)) {
+            return AssuredCopy { state: AssuredState::Held, len: record.info.len, verified_h: None };
+        }
+        match disks().find_map(|disk| disk.set_aside.get(&id)) {
+            Some(info) => AssuredCopy { state: AssuredState::Damaged, len: info.len, verified_h: None },
+            None => AssuredCopy::NONE,
+        }
     }
 
     /// Changes what is known of a block on the first disk that has it, and says whether there is one.

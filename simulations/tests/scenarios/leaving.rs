@@ -1,6 +1,7 @@
 //! Members that leave: drained, or removed when they are dead.
 
 use fsdfs_core::report::{Attention, DrainReport};
+use fsdfs_proto::ids::NodeId;
 use simulations::Simulation;
 use simulations::users::{OperationEnd, UserOperation};
 use simulations::world::MachineId;
@@ -28,7 +29,8 @@ fn filled(seed: u64) -> Simulation {
 /// Blocks of the tree that have fewer than three copies without those machines.
 fn short_without(world: &mut Simulation, without: MachineId) -> usize {
     let tree = blocks(world, 0);
-    let others = |id: &MachineId| *id != without;
+    let without = world.machines[without].node;
+    let others = |node: &NodeId| *node != without;
     tree.into_iter().filter(|block| world.holders(*block).into_iter().filter(others).count() < 3).count()
 }
 

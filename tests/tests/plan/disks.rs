@@ -54,7 +54,8 @@ impl Disks {
     fn read(&mut self, home: &Path, pool: PoolId, owner: NodeId) -> Result<()> {
         let disk = DiskConfig { path: home.join("blocks"), quota_bytes: 1 << 30, if_missing: IfMissing::Refuse };
         let facts = home.join("pool/facts");
-        let config = StoreConfig { pool, owner, home: facts, disks: vec![disk], segment_bytes: SEGMENT_BYTES };
+        let config =
+            StoreConfig { pool, owner, home: facts, disks: vec![disk], segment_bytes: SEGMENT_BYTES, scrub: None };
         let (store, opened) = Store::open(&config, |_| {})?;
         ensure!(store.wait_ready(PATIENCE), "its index is not read");
         for entry in opened.entries {

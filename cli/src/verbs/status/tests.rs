@@ -9,6 +9,7 @@ use fsdfs_proto::control::{
 /// A node that completes a copy.
 pub(in crate::verbs) fn status() -> NodeStatus {
     NodeStatus {
+        scrub: fsdfs_proto::control::ScrubStatus::default(),
         version: "2.0.0".into(),
         pid: 7,
         uptime_s: 61,

@@ -10,8 +10,8 @@ use super::event::PutReport;
 use super::machines::Engine;
 use crate::report::Notice;
 use crate::seam::{
-    AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken, LocateToken,
-    PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
+    AssureToken, AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken,
+    LocateToken, PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -68,6 +68,9 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
         (Waiter::Locate(LocateToken::Peer { op, ids }), Message::HaveReply(reply)) => {
             engine.locates.on_have(cx, op, from, &ids, &reply.answers);
         }
+        (Waiter::Assure(AssureToken::Peer { op, ids }), Message::AssureReply(reply)) => {
+            engine.assurances.on_reply(cx, op, from, &ids, &reply.copies);
+        }
         (Waiter::Inventory(op), Message::ListBlocksReply(reply)) => {
             engine.inventories.on_page(cx, op, from, &reply.records);
         }
@@ -117,6 +120,7 @@ pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
         Waiter::Entitled(member) => engine.key_ring.on_entitled(cx, node, *member, false),
         Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
         Waiter::Locate(LocateToken::Peer { op, .. }) => engine.locates.on_have(cx, *op, node, &[], &[]),
+        Waiter::Assure(AssureToken::Peer { op, .. }) => engine.assurances.on_reply(cx, *op, node, &[], &[]),
         _ => {}
     }
 }
@@ -225,9 +229,12 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Locate(LocateToken::Own(op)), DiskDone::Have(answers)) => {
             engine.locates.on_own_have(cx, op, &answers);
         }
+        (Waiter::Assure(AssureToken::Own(op)), DiskDone::Assured(copies)) => {
+            engine.assurances.on_own(cx, op, &copies);
+        }
         (Waiter::Inventory(op), DiskDone::List(records)) => engine.inventories.on_own_page(cx, op, &records),
         (Waiter::Repair(RepairToken::List { pass }), DiskDone::List(records)) => {
-            engine.repair(|repair, parts| repair.on_listed(parts, pass, records));
+            engine.repair(|repair, parts| repair.on_listed(parts, pass, &records));
         }
         (Waiter::Repair(token), DiskDone::List(records)) => {
             engine.repair(|repair, parts| repair.on_own(parts, &token, records));

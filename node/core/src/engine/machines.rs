@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::admin::{DrainParts, Locates, StatusParts};
+use super::admin::{Assurances, DrainParts, Locates, StatusParts};
 use super::blocks::{
     Audits, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts, ReplicationLog,
 };
@@ -83,6 +83,7 @@ pub struct Engine {
 
     // Admin: what owners ask. The others of this floor are functions; they keep nothing.
     pub(super) locates: Locates,
+    pub(super) assurances: Assurances,
 }
 
 impl Engine {
@@ -116,6 +117,7 @@ impl Engine {
             commits: Commits::default(),
             rotation: Rotation::default(),
             locates: Locates::default(),
+            assurances: Assurances::default(),
         }
     }
 

@@ -9,6 +9,7 @@ mod blocks;
 mod change;
 mod pool;
 mod risk;
+mod safety;
 mod sole_copies;
 mod what_if;
 
@@ -20,4 +21,5 @@ pub use blocks::{BlockSample, SampledBlock};
 pub use change::{PlanError, PlannedChange};
 pub use pool::{PoolCapacity, PoolSnapshot, UPLINK_ASSUMED};
 pub use risk::{LossReport, RiskReport, risk_report};
+pub use safety::SafetySum;
 pub use what_if::{MemberChange, WhatIf, what_if};

@@ -7,8 +7,8 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
 use crate::report::{
-    AbsenceReport, BlockLocation, DrainReport, Inventory, MapReport, MemberList, RemovalReport, RevocationReport,
-    RootKeyReport, StatusReport,
+    AbsenceReport, BlockAssurance, BlockLocation, DrainReport, Inventory, MapReport, MemberList, RemovalReport,
+    RevocationReport, RootKeyReport, StatusReport,
 };
 use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
 
@@ -50,6 +50,11 @@ pub enum Command {
     Locate {
         /// Which blocks, at most [`fsdfs_proto::message::IDS_MAX`].
         ids: Vec<BlockId>,
+    },
+    /// How safe these blocks are: every member that answers is asked.
+    Assure {
+        /// Which blocks, each with the copies that are wanted of it; at most [`fsdfs_proto::message::IDS_MAX`].
+        blocks: Vec<(BlockId, u8)>,
     },
     /// The members as this node knows them.
     Members,
@@ -162,6 +167,7 @@ impl Command {
             Self::GetBlock { .. }
             | Self::Query { .. }
             | Self::Locate { .. }
+            | Self::Assure { .. }
             | Self::Inventory
             | Self::Members
             | Self::Status
@@ -192,6 +198,7 @@ pub enum Reply {
     Edit(EditReply),
     Query(QueryReply),
     Locate(Vec<BlockLocation>),
+    Assure(Vec<BlockAssurance>),
     Members(MemberList),
     Status(Box<StatusReport>),
     ClusterMap(Box<MapReport>),

@@ -2,6 +2,7 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
+use fsdfs_proto::message::repair::AssuredCopy;
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
 use fsdfs_proto::record::{LogEntry, RecordInfo};
@@ -45,6 +46,11 @@ pub enum DiskRequest {
         ids: Vec<BlockId>,
         /// Renew leases, adding this redundancy.
         renew: Option<Redundancy>,
+    },
+    /// How safe the copies of these are here. Nothing is read or renewed for it.
+    Assure {
+        /// Which.
+        ids: Vec<BlockId>,
     },
     /// Records in id order.
     List {
@@ -102,6 +108,8 @@ pub enum DiskDone {
     Read(ReadDone),
     /// To `Have`, in the order of the ids.
     Have(Vec<Possession>),
+    /// To `Assure`, in the order of the ids.
+    Assured(Vec<AssuredCopy>),
     /// To `List`. Fewer than `max` = the end.
     List(Vec<RecordInfo>),
     /// To `Log`: whether it is durable.

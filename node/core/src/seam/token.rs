@@ -39,6 +39,7 @@ pub(crate) enum Waiter {
     Audit(AuditToken),
     Inventory(OpId),
     Locate(LocateToken),
+    Assure(AssureToken),
     /// Heads of a volume, for the question with this number.
     Heads(u64),
     Query(QueryToken),
@@ -120,6 +121,11 @@ pub(crate) enum ServeToken {
         to: NodeId,
         request: RequestId,
     },
+    /// How safe its copies are.
+    Assure {
+        to: NodeId,
+        request: RequestId,
+    },
     /// A comparison of a part.
     Holdings {
         to: NodeId,
@@ -188,6 +194,13 @@ pub(crate) enum AuditToken {
 /// Where blocks are, for a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LocateToken {
+    Own(OpId),
+    Peer { op: OpId, ids: Vec<BlockId> },
+}
+
+/// How safe blocks are, for a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AssureToken {
     Own(OpId),
     Peer { op: OpId, ids: Vec<BlockId> },
 }

@@ -1,6 +1,6 @@
 //! Edits and queries: what a gateway asks of a tree, and what it is told.
 
-use fsdfs_proto::ids::Writer;
+use fsdfs_proto::ids::{BlockId, Writer};
 use fsdfs_proto::time::Hlc;
 use fsdfs_proto::volume::{BlockRef, EntryName, FileAttributes, FileContent, FileNode, Xattr};
 
@@ -63,6 +63,11 @@ pub enum TreeQuery {
         /// Which; empty = the root.
         path: TreePath,
     },
+    /// The same, with all blocks of folders that have to be read to find it, from the root on.
+    Way {
+        /// Which; empty = the root.
+        path: TreePath,
+    },
     /// A folder, a page of it, in name order.
     List {
         /// Which folder.
@@ -78,7 +83,7 @@ impl TreeQuery {
     /// The folder in which the answer is found; the root is found in itself.
     pub fn folder(&self) -> &[EntryName] {
         match self {
-            Self::Entry { path } => path.split_last().map_or(&[], |(_, parents)| parents),
+            Self::Entry { path } | Self::Way { path } => path.split_last().map_or(&[], |(_, parents)| parents),
             Self::List { path, .. } => path,
         }
     }
@@ -89,6 +94,13 @@ impl TreeQuery {
 pub enum QueryResult {
     /// For [`TreeQuery::Entry`].
     Entry(TreeItem),
+    /// For [`TreeQuery::Way`].
+    Way {
+        /// What lies there.
+        entry: Box<TreeItem>,
+        /// What was read on the way, ascending.
+        blocks: Vec<BlockId>,
+    },
     /// For [`TreeQuery::List`].
     List {
         /// In name order.

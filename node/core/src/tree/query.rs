@@ -17,6 +17,10 @@ pub(super) fn query(
     let folder = folder(source, from, query.folder())?;
     let found = match query {
         TreeQuery::Entry { path } => QueryResult::Entry(entry(source, &folder.dir, path.last())?),
+        TreeQuery::Way { path } => {
+            let entry = Box::new(entry(source, &folder.dir, path.last())?);
+            QueryResult::Way { entry, blocks: source.read() }
+        }
         TreeQuery::List { after, max, .. } => list(source, &folder.dir, after.as_ref(), *max)?,
     };
     Ok((found, folder))

@@ -183,6 +183,13 @@ impl<'a> BlockSource<'a> {
         self.nodes.range(from..).next().is_some_and(|(at, _)| at.id == id)
     }
 
+    /// All blocks that were read as a part of the heads' trees, ascending.
+    pub fn read(&self) -> Vec<BlockId> {
+        let mut read: Vec<BlockId> = self.nodes.keys().map(|at| at.id).collect();
+        read.dedup();
+        read
+    }
+
     /// Whether the folder's own nodes, as far as they were read, are what their places say.
     pub fn is_sound(&self, folder: &FolderNode) -> bool {
         let mut next: Vec<NodeClaim> = NodeClaim::of_folder(folder).into_iter().collect();

@@ -151,7 +151,7 @@ pub(super) fn presence(presence: report::Presence) -> control::MemberPresence {
 }
 
 /// Why a member is away; none of one that is up, or that the pool has an opinion of.
-fn absence(member: &report::MemberReport) -> Option<control::MemberAbsence> {
+pub(super) fn absence(member: &report::MemberReport) -> Option<control::MemberAbsence> {
     let seen = &member.seen;
     let is_away = matches!(member.presence, report::Presence::Away | report::Presence::Departed);
     let (reason, until_ms) = match seen.away.filter(|_| is_away)? {

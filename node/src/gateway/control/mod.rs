@@ -21,6 +21,7 @@ mod query;
 mod range;
 mod reachability;
 mod root_key;
+mod safety;
 mod socket;
 mod tree;
 mod xattrs;
@@ -69,6 +70,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::HOLES, get(holes::list))
         .route(route::ENTRIES, get(tree::list).delete(tree::remove))
         .route(route::ENTRY, get(tree::stat))
+        .route(route::SAFE, get(safety::safe))
         .route(route::EDITS, post(tree::edit))
         .fallback(|| async { Failure::new(ErrorCode::NotFound, "no such resource", "see GET /v1/openapi.json") })
         .method_not_allowed_fallback(|| async { Failure::bad_request("this resource has no such method") })

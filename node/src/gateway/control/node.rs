@@ -8,7 +8,7 @@ use fsdfs_core::placement::room_left;
 use fsdfs_core::report;
 use fsdfs_proto::control::{
     self, AttentionReason, DiskCondition, ErrorCode, FormerMembership, JoinReply, JoinRequest, MemberShare,
-    NodeCounters, NodeStatus, RelayedMembers, RepairStatus, ReplicationMargin, SpaceReport,
+    NodeCounters, NodeStatus, RelayedMembers, RepairStatus, ReplicationMargin, ScrubStatus, SpaceReport,
 };
 use fsdfs_proto::identity::{GateRefusal, Ticket};
 use fsdfs_proto::ids::{DiskId, NodeId};
@@ -56,6 +56,15 @@ pub(super) async fn status(State(context): Shared) -> Answer<NodeStatus> {
         connected: status.connected,
         members: status.members,
         disks: convert::disks(&context),
+        scrub: {
+            let scrub = context.store.scrub();
+            ScrubStatus {
+                percent: scrub.percent,
+                bad_found: scrub.bad_found,
+                bad_found_before: scrub.bad_found_before,
+                last_ended_ms: scrub.last_ended_ms,
+            }
+        },
         repair: RepairStatus {
             pending: status.repair_pending,
             sent: status.repair_sent,

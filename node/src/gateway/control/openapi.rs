@@ -3,7 +3,7 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{absence, admins, bandwidth, drain, files, holes, meet, members, node, plan, root_key, tree};
+use super::{absence, admins, bandwidth, drain, files, holes, meet, members, node, plan, root_key, safety, tree};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -47,6 +47,7 @@ use super::{absence, admins, bandwidth, drain, files, holes, meet, members, node
         tree::list,
         tree::remove,
         tree::stat,
+        safety::safe,
         tree::edit,
     )
 )]

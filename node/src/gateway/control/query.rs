@@ -23,6 +23,7 @@ pub(super) struct RequestQuery {
     mode: Option<Vec<u8>>,
     mtime_ns: Option<Vec<u8>>,
     recursive: Option<Vec<u8>>,
+    all: Option<Vec<u8>>,
     blocks: Option<Vec<u8>>,
     reason: Option<Vec<u8>>,
     with_invited: Option<Vec<u8>>,
@@ -62,6 +63,7 @@ impl RequestQuery {
                 "mode" => &mut found.mode,
                 "mtime_ns" => &mut found.mtime_ns,
                 "recursive" => &mut found.recursive,
+                "all" => &mut found.all,
                 "blocks" => &mut found.blocks,
                 "add" => &mut found.add,
                 "bytes" => &mut found.bytes,
@@ -118,6 +120,10 @@ impl RequestQuery {
 
     pub fn recursive(&self) -> Result<bool, Failure> {
         Ok(number("recursive", self.recursive.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
+    }
+
+    pub fn all(&self) -> Result<bool, Failure> {
+        Ok(number("all", self.all.as_deref(), |text| text.parse().ok())?.unwrap_or(false))
     }
 
     pub fn blocks(&self) -> Result<bool, Failure> {

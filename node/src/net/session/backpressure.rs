@@ -137,7 +137,8 @@ fn wants_answer(message: &Message) -> bool {
         | Message::ListBlocks(_)
         | Message::Prints(_)
         | Message::Holdings(_)
-        | Message::Offer(_) => true,
+        | Message::Offer(_)
+        | Message::Assure(_) => true,
         Message::Facts(facts) => facts.request != 0,
         _ => false,
     }
@@ -158,6 +159,7 @@ fn is_answer(message: &Message) -> bool {
             | Message::PrintsReply(_)
             | Message::HoldingsReply(_)
             | Message::OfferReply(_)
+            | Message::AssureReply(_)
             | Message::FactsAck(_)
     )
 }

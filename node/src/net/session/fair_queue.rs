@@ -85,6 +85,8 @@ pub(super) fn cost(message: &Message) -> u32 {
         Message::Have(have) => (1, have.ids.len()),
         Message::HaveReply(reply) => (1, reply.answers.len()),
         Message::Heard(heard) => (1, heard.members.len()),
+        Message::Assure(assure) => (1, assure.ids.len()),
+        Message::AssureReply(reply) => (1, reply.copies.len()),
         Message::ListBlocksReply(reply) => (1, reply.records.len()),
         Message::OfferReply(reply) => (1, reply.outcomes.len()),
         Message::PrintsReply(reply) => (1, reply.sums.len()),

@@ -169,6 +169,8 @@ fn queued_bytes(message: &Message) -> usize {
         Message::Have(have) => have.ids.len() * ID,
         Message::Heard(heard) => heard.members.len() * (ID + 8),
         Message::Heads(heads) => heads.known.len() * ID,
+        Message::Assure(assure) => assure.ids.len() * ID,
+        Message::AssureReply(reply) => reply.copies.len() * 16,
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 4),
         Message::Prints(asked) => asked.prefixes.len() * size_of::<IdPrefix>(),
         Message::PrintsReply(reply) => reply.sums.len() * size_of::<IdPrint>(),

@@ -12,6 +12,7 @@ use fsdfs_core::seam::WriteDone;
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::{LogEntry, RecordHeader};
 
+use crate::clock::wall_ms;
 use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::attach;
 use crate::store::disk::handle::{DiskHandle, DiskHealth};
@@ -175,6 +176,7 @@ impl Appender {
             let number = self.next_segment;
             let dir = attach::segments(&self.disk.path);
             self.next_segment += 1;
+            self.disk.scrub(|scrub| scrub.born(number, wall_ms()));
             let active = ActiveSegment::create(&*self.disk.file_system, &dir, self.disk.id, number)?;
             self.disk.update_usage(|usage| usage.segments += active.end);
             self.active = Some(active);

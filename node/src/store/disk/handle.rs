@@ -22,6 +22,7 @@ use crate::store::disk::room;
 use crate::store::error::StoreNotice;
 use crate::store::fs::{FileHandle, FileSystem, read_range};
 use crate::store::index::{BlockIndex, IndexEntry, IndexError, IndexFactory};
+use crate::store::scrub::ScrubProgress;
 use crate::store::segment;
 
 /// Open segments kept for reading, a disk. A disk of 10 TB has 40,000 segments and a process often 1,024 descriptors.
@@ -60,6 +61,7 @@ pub(crate) struct DiskHandle {
     files: Mutex<OpenFiles>,
     status: Mutex<DiskStatus>,
     lock: Mutex<Option<FolderLock>>,
+    scrub: Mutex<ScrubProgress>,
 }
 
 #[derive(Default)]
@@ -114,6 +116,7 @@ impl DiskHandle {
             lock,
         } = parts;
         let reserve = room::reserve_bytes(segment_bytes);
+        let scrub = ScrubProgress::load(&*file_system, &path);
         let usage = DiskUsage { quota: quota_bytes, reserve, ..DiskUsage::default() };
         Self {
             id: superblock.disk(),
@@ -130,6 +133,7 @@ impl DiskHandle {
             files: Mutex::default(),
             status: Mutex::new(DiskStatus { usage, ..DiskStatus::default() }),
             lock: Mutex::new(Some(lock)),
+            scrub: Mutex::new(scrub),
         }
     }
 
@@ -372,6 +376,16 @@ impl DiskHandle {
             DiskHealth::Offline if worse => (self.notices)(StoreNotice::Offline { path, error }),
             _ => {}
         }
+    }
+
+    /// When the records of a segment were all written, or found right, at the earliest; none if it is not known.
+    pub fn verified_at(&self, segment: u64) -> Option<u64> {
+        self.scrub(|scrub| scrub.verified_at(segment))
+    }
+
+    /// How far it was read to find damage.
+    pub fn scrub<T>(&self, call: impl FnOnce(&mut ScrubProgress) -> T) -> T {
+        call(&mut self.scrub.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How it is.

@@ -39,6 +39,7 @@ impl DamagePlace {
             home: self.dir.path().join("home"),
             disks: vec![DiskConfig { path: self.disk(), quota_bytes: 1 << 30, if_missing: IfMissing::Refuse }],
             segment_bytes: 64 * 1024,
+            scrub: None,
         };
         let notices = self.notices.clone();
         let opened = Store::open(&config, move |notice| notices.lock().unwrap().push(notice))?;

@@ -7,4 +7,5 @@ mod files;
 mod leases;
 mod revival;
 pub(super) mod rig;
+mod scrub;
 mod several;

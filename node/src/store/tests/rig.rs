@@ -33,7 +33,7 @@ pub const DAY: u64 = 24 * 60 * 60 * 1000;
 
 pub fn config(disks: &[(&str, u64)]) -> StoreConfig {
     let disks = disks.iter().map(|(path, quota)| disk(path, *quota)).collect();
-    StoreConfig { pool: POOL, owner: ME, home: "/home".into(), disks, segment_bytes: 8192 }
+    StoreConfig { pool: POOL, owner: ME, home: "/home".into(), disks, segment_bytes: 8192, scrub: None }
 }
 
 pub fn disk(path: &str, quota_bytes: u64) -> DiskConfig {

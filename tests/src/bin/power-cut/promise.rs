@@ -121,6 +121,7 @@ pub fn open(place: &Path) -> Result<(Store, OpenedStore)> {
         disks: vec![disk],
         // So that many are sealed.
         segment_bytes: 1 << 20,
+        scrub: None,
     };
     let (store, opened) = Store::open(&config, |_| {})?;
     ensure!(store.wait_ready(SOON), "its index is not ready after {SOON:?}");

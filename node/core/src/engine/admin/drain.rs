@@ -4,7 +4,7 @@ use fsdfs_proto::identity::Absence;
 use fsdfs_proto::signed::Signed;
 
 use super::absence::announce;
-use crate::engine::blocks::{Holdings, Puts, holds_nothing};
+use crate::engine::blocks::{Holdings, PairTables, Puts, holds_nothing};
 use crate::engine::context::Context;
 use crate::engine::event::Event;
 use crate::engine::facts::Gossip;
@@ -47,7 +47,7 @@ fn report(parts: &DrainParts<'_>) -> DrainReport {
     // Who has weight in the map is to hold blocks: its card has not changed yet, or it was never asked to leave.
     let draining = (is_asked || cx.facts.is_removed(cx.me)) && holds_nothing(cx);
     let tables = holdings.tables().filter(|tables| tables.map == cx.map_digest);
-    let left = tables.map(|tables| tables.left()).unwrap_or_default();
+    let left = tables.map(PairTables::left).unwrap_or_default();
     let others = cx.map.servers().iter().filter(|server| server.weight() > 0).map(|server| server.id);
     let others = others.filter(|node| *node != cx.me);
     let (there, away): (Vec<_>, Vec<_>) = others.partition(|node| cx.responsive(*node));

@@ -1,7 +1,8 @@
-//! Floor 5, what owners ask: members, status, invitations, where blocks are.
+//! Floor 5, what owners ask: members, status, invitations, where blocks are and how safe.
 
 mod absence;
 mod admins;
+mod assure;
 mod drain;
 mod invite;
 mod locate;
@@ -15,6 +16,7 @@ mod vouch;
 
 pub(super) use absence::{change_absence, show_absence};
 pub(super) use admins::name_admins;
+pub(super) use assure::Assurances;
 pub(super) use drain::{DrainParts, change_drain, drain};
 pub(super) use invite::{TicketTerms, invite};
 pub(super) use locate::Locates;

@@ -17,7 +17,7 @@ mod serve;
 
 pub(super) use audit::Audits;
 pub(super) use get::Gets;
-pub(super) use holdings::{Holdings, holds_nothing};
+pub(super) use holdings::{Holdings, PairTables, holds_nothing};
 pub(super) use inventory::Inventories;
 pub(super) use put::{PutItem, Puts};
 pub(super) use relay::Relays;

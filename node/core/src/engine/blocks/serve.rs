@@ -5,6 +5,7 @@
 
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::message::repair::{AssureReply, AssureRequest, AssuredCopy};
 use fsdfs_proto::message::{
     AttachedBlock, FetchOutcome, FetchReply, FetchRequest, HaveReply, HaveRequest, HeldBlock, IDS_MAX, ListBlocksReply,
     ListBlocksRequest, Message, Possession, StoreOutcome, StoreReply, StoreRequest,
@@ -72,6 +73,17 @@ impl BlockServer {
         cx.disk(DiskRequest::List { after: list.after, max: IDS_MAX }, Waiter::Serve(token));
     }
 
+    /// How safe the copies are that its owner counts on. Nothing is read for it, so it may be asked often.
+    pub fn on_assure(&self, cx: &mut Context, from: NodeId, assure: AssureRequest) {
+        let AssureRequest { request, ids, .. } = assure;
+        if cx.duplicate_identity {
+            // No copy counts that another node may count as its own.
+            let copies = vec![AssuredCopy::UNKNOWN; ids.len()];
+            return cx.send(from, Message::AssureReply(AssureReply { request, copies }));
+        }
+        cx.disk(DiskRequest::Assure { ids }, Waiter::Serve(ServeToken::Assure { to: from, request }));
+    }
+
     /// The store answered.
     pub fn on_disk_done(
         &self,
@@ -107,6 +119,9 @@ impl BlockServer {
             (ServeToken::ListBlocks { to, request }, DiskDone::List(infos)) => {
                 let records = infos.iter().map(|info| HeldBlock { id: info.id, len: info.len }).collect();
                 cx.send(to, Message::ListBlocksReply(ListBlocksReply { request, records }));
+            }
+            (ServeToken::Assure { to, request }, DiskDone::Assured(copies)) => {
+                cx.send(to, Message::AssureReply(AssureReply { request, copies }));
             }
             _ => debug_assert!(false, "the store answered another question than it was asked"),
         }

@@ -185,7 +185,9 @@ impl TreeQueries {
         pending.maybe_stale |= local.quarantine.withholds(cx, volume);
         pending.heads = heads.iter().map(Signed::id).collect();
         let query = pending.query.clone();
-        let known = self.known.nearest(volume, &pending.heads, query.folder());
+        // Of folders that are known already it would not be seen which blocks lead to them.
+        let sees_all = matches!(query, TreeQuery::Way { .. });
+        let known = (!sees_all).then(|| self.known.nearest(volume, &pending.heads, query.folder())).flatten();
         let terms = local.quarantine.terms(cx, volume, &heads);
         let terms = JobTerms { covered: Vec::new(), absent, cancel: pending.cancel.clone(), ..terms };
         let job = TreeJob::Query(QueryJob { keys, heads, query, known, params: cx.params, terms, blocks });

@@ -142,6 +142,12 @@ fn a_large_folder_is_a_tree_of_small_blocks() {
     let names: Vec<_> = list.iter().map(|shown| shown.name.clone()).collect();
     let expected: Vec<_> = (0..3000).map(|number| name(&format!("file {number:04}"))).collect();
     assert_eq!(names, expected);
+    // What has to be read to find a name is a small part of the folder.
+    let way = peer.query(TreeQuery::Way { path: path("/d/file 1500") }).unwrap();
+    let QueryResult::Way { entry, blocks } = way else { panic!("{way:?}") };
+    assert_eq!(entry.name, name("file 1500"));
+    assert!((2..9).contains(&blocks.len()) && blocks.is_sorted(), "{blocks:?}");
+    assert_eq!(peer.cost.1, blocks.len(), "all that was asked for, and nothing else");
     let page = TreeQuery::List { path: path("/d"), after: Some(name("file 2990")), max: 100 };
     assert!(matches!(peer.query(page), Ok(QueryResult::List { entries, more: false }) if entries.len() == 9));
 }

@@ -228,7 +228,7 @@ impl TestWriter {
     pub fn entry(&mut self, at: &str) -> Result<TreeItem, TreeError> {
         match self.query(TreeQuery::Entry { path: path(at) })? {
             QueryResult::Entry(shown) => Ok(shown),
-            QueryResult::List { .. } => panic!("a list"),
+            other => panic!("no entry: {other:?}"),
         }
     }
 
@@ -243,7 +243,7 @@ impl TestWriter {
                         return shown;
                     }
                 }
-                QueryResult::Entry(_) => panic!("an entry"),
+                other => panic!("no list: {other:?}"),
             }
         }
     }

@@ -24,7 +24,7 @@ use fsdfs_proto::message::repair::{
     Holding, HoldingsReply, HoldingsRequest, OfferReply, OfferRequest, PrintsReply, PrintsRequest, PullReply,
     PullRequest,
 };
-use fsdfs_proto::message::{Message, Possession};
+use fsdfs_proto::message::{Message, Possession, Redundancy};
 use fsdfs_proto::record::RecordInfo;
 use fsdfs_proto::signed::Signed;
 
@@ -158,7 +158,7 @@ impl Repair {
     }
 
     /// The next own records.
-    pub fn on_listed(&mut self, parts: &mut RepairParts<'_>, pass: u64, infos: Vec<RecordInfo>) {
+    pub fn on_listed(&mut self, parts: &mut RepairParts<'_>, pass: u64, infos: &[RecordInfo]) {
         if self.passes.on_listed(parts, (&self.comparing, &mut self.offers), pass, infos) {
             self.on_counted(parts);
         }
@@ -331,7 +331,7 @@ impl Repair {
         debug_assert!(!infos.is_empty(), "an offer is of something");
         let OfferOutcomes { held, awaited } = self.offers.on_reply(parts.cx, from, infos, &reply.outcomes);
         for info in held {
-            let copies = HeldRecord::of(&info).redundancy.map_or(0, |redundancy| redundancy.copies());
+            let copies = HeldRecord::of(&info).redundancy.map_or(0, Redundancy::copies);
             let holders = parts.cx.map.holders(info.id, copies);
             if holders.iter().any(|holder| holder.node == from) {
                 parts.holdings.settle(info.id, from);

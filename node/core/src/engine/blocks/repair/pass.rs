@@ -94,7 +94,7 @@ impl RecordPasses {
         parts: &mut RepairParts<'_>,
         (comparing, offers): (&Comparisons, &mut Offers),
         number: u64,
-        infos: Vec<RecordInfo>,
+        infos: &[RecordInfo],
     ) -> bool {
         let Some(pass) = self.open.as_mut().filter(|_| number == self.begun) else { return false };
         debug_assert!(!pass.waits, "a page comes when it was asked for");
@@ -103,10 +103,10 @@ impl RecordPasses {
         pass.waits = true;
         let (counts, places) = (pass.counts, pass.places);
         if counts {
-            parts.holdings.on_page(parts.cx, &infos, is_last);
+            parts.holdings.on_page(parts.cx, infos, is_last);
         }
         if places {
-            infos.into_iter().for_each(|info| place(parts, comparing, offers, info));
+            infos.iter().for_each(|info| place(parts, comparing, offers, info));
         }
         if is_last {
             self.open = None;
@@ -117,9 +117,9 @@ impl RecordPasses {
 
 /// Finds who is to keep a copy of a record besides, or instead of, those that hold it. Each holder leaves it to the one before it in
 /// order, if that one is known to have the block.
-fn place(parts: &mut RepairParts<'_>, comparing: &Comparisons, offers: &mut Offers, info: RecordInfo) {
+fn place(parts: &mut RepairParts<'_>, comparing: &Comparisons, offers: &mut Offers, info: &RecordInfo) {
     let RepairParts { cx, holdings, log, presence, liveness, .. } = parts;
-    let Some(redundancy) = HeldRecord::of(&info).redundancy else { return };
+    let Some(redundancy) = HeldRecord::of(info).redundancy else { return };
     let Some(tables) = holdings.tables() else { return };
     let copies = redundancy.copies();
     let holders: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();

@@ -84,7 +84,7 @@ impl Side {
                 let found = self.disk.range((from, Bound::Unbounded)).take(max);
                 let infos: Vec<RecordInfo> = found.map(|(_, (info, _))| info.clone()).collect();
                 self.call(|repair, parts| match waiter {
-                    Waiter::Repair(RepairToken::List { pass }) => repair.on_listed(parts, pass, infos),
+                    Waiter::Repair(RepairToken::List { pass }) => repair.on_listed(parts, pass, &infos),
                     Waiter::Repair(token) => repair.on_own(parts, &token, infos),
                     Waiter::Serve(ServeToken::Holdings { to, asked }) => {
                         Repair::answer_holdings(parts, to, &asked, &infos);
@@ -550,7 +550,7 @@ fn remove_member(nodes: &mut Nodes, member: u8) {
         side.cx.facts.insert(remove(member, member).into());
         side.cx.facts.drain_new();
         assert!(side.cx.refresh_map(), "it has no place in the map any more");
-        side.call(|repair, parts| repair.on_map_changed(parts));
+        side.call(Repair::on_map_changed);
     }
 }
 

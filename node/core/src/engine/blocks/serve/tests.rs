@@ -194,3 +194,21 @@ fn a_full_node_still_asks_its_store() {
     BlockServer.on_store(&mut cx, &Holdings::default(), (peer, &request), BlockPayload::Block(block));
     assert_eq!(asked(&mut cx), [(me, "write")], "it may have the block already");
 }
+
+#[test]
+fn how_safe_a_copy_is_says_the_store_and_a_node_that_runs_twice_cannot_say() {
+    let mut cx = context(0, 3);
+    let peer = connect(&mut cx, 1);
+    let ids = vec![BlockId([1; 32]), BlockId([2; 32])];
+    let ask = AssureRequest { request: 6, map: cx.map_digest, ids: ids.clone() };
+    BlockServer.on_assure(&mut cx, peer, ask.clone());
+    let token = ServeToken::Assure { to: peer, request: 6 };
+    assert_eq!(asked_of_disk(&mut cx), [(DiskRequest::Assure { ids }, Waiter::Serve(token.clone()))]);
+    let copies = vec![AssuredCopy::NONE, AssuredCopy::UNKNOWN];
+    done(&mut cx, token, DiskDone::Assured(copies.clone()));
+    assert_eq!(sent(&mut cx), [(peer, Message::AssureReply(AssureReply { request: 6, copies }))]);
+    cx.duplicate_identity = true;
+    BlockServer.on_assure(&mut cx, peer, ask);
+    let copies = vec![AssuredCopy::UNKNOWN; 2];
+    assert_eq!(sent(&mut cx), [(peer, Message::AssureReply(AssureReply { request: 6, copies }))]);
+}

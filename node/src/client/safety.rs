@@ -1,0 +1,239 @@
+//! How safe everything below a path is: its blocks, by their visible links, and what the members say that they have of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_core::plan::SafetySum;
+use fsdfs_core::report::{BlockAssurance, MemberList};
+use fsdfs_core::seam::{Command, Refusal, Reply};
+use fsdfs_core::tree::{FileContent, QueryResult, TreeItem, TreeItemKind, TreePath, TreeQuery};
+use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
+use fsdfs_proto::message::IDS_MAX;
+use fsdfs_proto::volume::{BlockLink, LinkClass, header};
+use futures::TryStreamExt as _;
+use futures::stream::FuturesUnordered;
+
+use super::error::ClientError;
+use super::handle::{Client, Freshness, answer};
+
+/// Blocks that are asked about exactly; of more, those with the smallest ids, which is a fair sample, for ids are hashes.
+pub const SAFETY_SAMPLE: usize = 16_384;
+/// Blocks with links that are read at once.
+const READS_UNDER_WAY: usize = 16;
+/// Entries of a folder that are listed at once, where it has no block of its own.
+const PAGE: usize = 1024;
+
+/// What was found below a path.
+#[derive(Clone, Debug)]
+pub struct SafetyFound {
+    /// Blocks, about so many if not all were asked about.
+    pub blocks: u64,
+    /// Of those that were asked about.
+    pub sum: SafetySum,
+    /// What is not looked at.
+    pub freshness: Freshness,
+}
+
+/// Blocks to be asked about.
+#[derive(Debug)]
+struct BlockSet {
+    most: usize,
+    /// Those with the smallest ids, with the copies that are wanted of each.
+    first: BTreeMap<BlockId, u8>,
+    is_cut: bool,
+}
+
+impl BlockSet {
+    fn new(most: usize) -> Self {
+        Self { most, first: BTreeMap::new(), is_cut: false }
+    }
+
+    fn add(&mut self, id: BlockId, copies: u8) {
+        let wanted = self.first.entry(id).or_default();
+        *wanted = copies.max(*wanted);
+        if self.first.len() > self.most {
+            self.first.pop_last();
+            self.is_cut = true;
+        }
+    }
+
+    /// How many there are: exactly, or by how close together the smallest ids lie.
+    fn count(&self) -> u64 {
+        let known = self.first.len() as u64;
+        let Some((last, _)) = self.first.last_key_value().filter(|_| self.is_cut) else { return known };
+        let part = u64::from_be_bytes(last.0[..8].try_into().expect("an id has 32 bytes"));
+        let all = u128::from(known) * (1 << 64) / u128::from(part.max(1));
+        u64::try_from(all).unwrap_or(u64::MAX)
+    }
+}
+
+/// A walk along visible links.
+struct BlockWalk<'a> {
+    client: &'a Client,
+    volume: VolumeId,
+    found: BlockSet,
+    /// To be read for their links.
+    next: Vec<BlockId>,
+    seen: BTreeSet<BlockId>,
+    /// Those that could not be read.
+    unreadable: BTreeSet<BlockId>,
+}
+
+impl Client {
+    /// Asks all members about the blocks below a path, and those of its folders up to the root: about all of them, or a sample.
+    pub async fn safety(
+        &self,
+        volume: VolumeId,
+        path: TreePath,
+        all: bool,
+        members: &MemberList,
+    ) -> Result<SafetyFound, ClientError> {
+        let copies = self.status().await?.copies;
+        let found = BlockSet::new(if all { usize::MAX } else { SAFETY_SAMPLE });
+        let (next, seen, unreadable) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        let mut walk = BlockWalk { client: self, volume, found, next, seen, unreadable };
+        let freshness = walk.begin(path, copies).await?;
+        walk.run().await?;
+        let (found, mut unreadable) = (walk.found, walk.unreadable);
+        let sites: BTreeMap<NodeId, &str> =
+            members.members.iter().map(|member| (member.node, member.site.as_str())).collect();
+        let mut sum = SafetySum::default();
+        let blocks: Vec<(BlockId, u8)> = found.first.iter().map(|(id, copies)| (*id, *copies)).collect();
+        for part in blocks.chunks(IDS_MAX) {
+            for block in self.assure(part.to_vec()).await? {
+                let before = sum.unreadable_blocks;
+                sum.add(&block, |node| sites.get(&node).copied().unwrap_or_default());
+                if sum.unreadable_blocks > before {
+                    unreadable.remove(&block.id);
+                }
+            }
+        }
+        sum.note_unreadable(unreadable.len() as u64);
+        Ok(SafetyFound { blocks: found.count(), sum, freshness })
+    }
+
+    async fn assure(&self, blocks: Vec<(BlockId, u8)>) -> Result<Vec<BlockAssurance>, ClientError> {
+        answer!(self.ask(Command::Assure { blocks }).await? => Assure)
+    }
+}
+
+impl BlockWalk<'_> {
+    /// What leads to the path, and what it leads to.
+    async fn begin(&mut self, path: TreePath, copies: u8) -> Result<Freshness, ClientError> {
+        let way = self.client.query(self.volume, TreeQuery::Way { path: path.clone() }).await;
+        let (entry, blocks, freshness) = match way {
+            Ok((QueryResult::Way { entry, blocks }, freshness)) => (*entry, blocks, freshness),
+            Ok((other, _)) => unreachable!("a query for a way finds a way, not {other:?}"),
+            // The way itself is lost, and with it all that it leads to.
+            Err(ClientError::Refused(Refusal::Unreachable { block, .. })) => {
+                self.found.add(block, copies);
+                self.unreadable.insert(block);
+                return Ok(Freshness::default());
+            }
+            Err(other) => return Err(other),
+        };
+        blocks.into_iter().for_each(|id| self.found.add(id, copies));
+        let mut open = Vec::new();
+        self.take(path, &entry, copies, &mut open);
+        // Folders of which no state has been written yet, but for those that they are merged of.
+        while let Some(path) = open.pop() {
+            let mut after = None;
+            loop {
+                let (items, more, _) = self.client.list(self.volume, path.clone(), after.take(), PAGE).await?;
+                for item in &items {
+                    let below = path.iter().cloned().chain([item.name.clone()]).collect();
+                    self.take(below, item, copies, &mut open);
+                }
+                match items.last().filter(|_| more) {
+                    Some(last) => after = Some(last.name.clone()),
+                    None => break,
+                }
+            }
+        }
+        Ok(freshness)
+    }
+
+    fn take(&mut self, path: TreePath, item: &TreeItem, copies: u8, open: &mut Vec<TreePath>) {
+        match &item.kind {
+            TreeItemKind::Dir { root: Some(root) } => self.reach(root.id, copies, LinkClass::Tree),
+            TreeItemKind::Dir { root: None } => open.push(path),
+            TreeItemKind::File { content: FileContent::Tree { root, depth }, .. } => {
+                let class = if *depth == 0 { LinkClass::Leaf } else { LinkClass::Tree };
+                self.reach(root.id, copies, class);
+            }
+            // It lies in its folder's blocks.
+            TreeItemKind::File { .. } => {}
+        }
+    }
+
+    fn reach(&mut self, id: BlockId, copies: u8, class: LinkClass) {
+        match class {
+            LinkClass::Tree if self.seen.insert(id) => self.next.push(id),
+            // Nobody is promised what was before.
+            LinkClass::Parent => return,
+            _ => {}
+        }
+        self.found.add(id, copies);
+    }
+
+    async fn run(&mut self) -> Result<(), ClientError> {
+        let client = self.client;
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while under_way.len() < READS_UNDER_WAY
+                && let Some(id) = self.next.pop()
+            {
+                under_way.push(async move { Ok::<_, ClientError>((id, links(client, id).await?)) });
+            }
+            match under_way.try_next().await? {
+                Some((_, Some(links))) => {
+                    for BlockLink { id, class, redundancy } in links {
+                        self.reach(id, redundancy.copies(), class);
+                    }
+                }
+                Some((id, None)) => {
+                    self.unreadable.insert(id);
+                }
+                None => return Ok(()),
+            }
+        }
+    }
+}
+
+/// None if nobody who answers has it, or what they have is no block of a tree.
+async fn links(client: &Client, id: BlockId) -> Result<Option<Vec<BlockLink>>, ClientError> {
+    match client.get_block(id).await {
+        Ok(block) => Ok(header(block.bytes()).ok().map(|header| header.links)),
+        Err(ClientError::Lost { .. }) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> BlockId {
+        // Spread evenly, as hashes are.
+        let first = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        BlockId([&first[..], &[0; 24]].concat().try_into().expect("32 bytes"))
+    }
+
+    #[test]
+    fn few_blocks_are_counted_exactly_and_each_once() {
+        let mut set = BlockSet::new(100);
+        (0..100).chain(0..100).for_each(|number| set.add(id(number), 2));
+        set.add(id(7), 3);
+        set.add(id(7), 1);
+        assert_eq!((set.count(), set.is_cut, set.first[&id(7)]), (100, false, 3));
+    }
+
+    #[test]
+    fn of_many_blocks_the_smallest_ids_are_kept_and_the_others_estimated() {
+        let mut set = BlockSet::new(1_000);
+        (0..50_000).for_each(|number| set.add(id(number), 2));
+        let mut all: Vec<BlockId> = (0..50_000).map(id).collect();
+        all.sort_unstable();
+        assert!(set.first.keys().eq(&all[..1_000]));
+        assert!((45_000..55_000).contains(&set.count()), "{}", set.count());
+    }
+}
