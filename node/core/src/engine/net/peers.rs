@@ -19,6 +19,8 @@ pub(in crate::engine) struct PeerState {
     pub up: bool,
     /// Only ever set while `up`.
     pub silent: bool,
+    /// Since when it is there: connected, and not silent.
+    pub there_since: u64,
     /// When anything came, messages or block bytes in either direction.
     pub heard: u64,
     /// When block bytes moved in either direction.
@@ -129,7 +131,7 @@ impl Peers {
         let peer = self.0.entry(node).or_default();
         // Its way may be said before.
         let PeerState { path, wrong_blocks, proven, distrusted, shunned, evaded, relays_not, .. } = *peer;
-        let fresh = PeerState { up: true, heard: now, moved: now, ..PeerState::default() };
+        let fresh = PeerState { up: true, there_since: now, heard: now, moved: now, ..PeerState::default() };
         *peer = PeerState { path, wrong_blocks, proven, distrusted, shunned, evaded, relays_not, ..fresh };
     }
 
@@ -171,6 +173,9 @@ impl Peers {
         let Some(peer) = self.0.get_mut(&node) else { return false };
         debug_assert!(peer.up || !peer.silent, "whoever is not connected is down, not silent");
         peer.heard = now;
+        if peer.silent {
+            peer.there_since = now;
+        }
         std::mem::take(&mut peer.silent)
     }
 

@@ -230,7 +230,7 @@ impl Comparisons {
         let own: Vec<RecordInfo> =
             infos.into_iter().filter(|info| range.has(info.id) && is_shared(cx, of, info)).collect();
         if theirs_none {
-            let lacking_there = open.ripe(cx, own);
+            let lacking_there = open.ripe(cx, of, own);
             let mut found = self.go_on(cx, tables, of);
             found.lacking_there = lacking_there;
             return found;
@@ -285,9 +285,9 @@ impl Comparisons {
             known.is_none_or(|known| known.copies() < item.redundancy.copies())
         };
         let lacking_here: Vec<Holding> = items.into_values().filter(greater).collect();
-        let lacking_there = open.ripe(cx, lacking_there);
+        let lacking_there = open.ripe(cx, from, lacking_there);
         let lacking_here: Vec<Holding> =
-            lacking_here.into_iter().filter(|item| open.is_ripe(cx, item.id, item.lease_ms)).collect();
+            lacking_here.into_iter().filter(|item| open.is_ripe((cx, from), item.id, item.lease_ms)).collect();
         open.found |= !lacking_here.is_empty();
         let end = self.go_on(cx, tables, from);
         Differences { lacking_here, lacking_there, common, ..end }
@@ -371,18 +371,20 @@ impl OpenComparison {
     }
 
     /// Without those that are so new that they may be on their way.
-    fn ripe(&mut self, cx: &Context, lacking: Vec<RecordInfo>) -> Vec<RecordInfo> {
+    fn ripe(&mut self, cx: &Context, with: NodeId, lacking: Vec<RecordInfo>) -> Vec<RecordInfo> {
         let lease_ms = |info: &RecordInfo| cx.now.wall.saturating_sub(info.renewed);
         let ripe: Vec<RecordInfo> =
-            lacking.into_iter().filter(|info| self.is_ripe(cx, info.id, lease_ms(info))).collect();
+            lacking.into_iter().filter(|info| self.is_ripe((cx, with), info.id, lease_ms(info))).collect();
         self.found |= !ripe.is_empty();
         ripe
     }
 
-    /// Whether a block has been there for so long, by its stamp or since it was seen first, that it is on its way no more.
-    fn is_ripe(&mut self, cx: &Context, id: BlockId, lease_ms: u64) -> bool {
+    /// Whether a block has been there for so long, by its stamp or since it was seen first, that it is on its way no more; or since
+    /// before the other one came back, for then it was not there to be sent it.
+    fn is_ripe(&mut self, (cx, with): (&Context, NodeId), id: BlockId, lease_ms: u64) -> bool {
+        let there_ms = cx.peers.get(with).map_or(0, |peer| cx.now.mono.saturating_sub(peer.there_since));
         let since = self.young_before.get(&id).copied().unwrap_or(cx.now.mono);
-        if lease_ms >= COMPARE_SETTLED_MS || cx.now.mono >= since + COMPARE_SETTLED_MS {
+        if lease_ms >= COMPARE_SETTLED_MS || lease_ms > there_ms || cx.now.mono >= since + COMPARE_SETTLED_MS {
             return true;
         }
         self.unripe = true;

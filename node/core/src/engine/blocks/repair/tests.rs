@@ -395,6 +395,24 @@ fn what_is_on_its_way_is_not_pulled() {
 }
 
 #[test]
+fn what_a_holder_missed_while_it_was_away_is_pulled_when_it_is_back() {
+    let mut nodes = Nodes::new(2);
+    nodes.run(10);
+    let block = sealed(1);
+    let now = nodes.0[0].cx.now.wall;
+    let info = RecordInfo { first_seen: now, renewed: now, ..record(&nodes.0[0].cx, &block) };
+    nodes.0[0].comes(info, Some(block));
+    nodes.run(1);
+    for number in 0..2 {
+        let side = &mut nodes.0[usize::from(number)];
+        let other = connect(&mut side.cx, 1 - number);
+        side.call(|repair, parts| repair.check_holder(parts, other));
+    }
+    nodes.run(3);
+    assert_eq!(nodes.ids(1).len(), 1);
+}
+
+#[test]
 fn a_stamp_of_a_clock_that_was_put_back_keeps_nothing_from_being_pulled() {
     let mut nodes = Nodes::new(2);
     let block = sealed(2);
