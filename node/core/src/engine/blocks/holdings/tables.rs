@@ -200,6 +200,11 @@ impl PairTables {
         self.unsettled.blocks > 0
     }
 
+    /// Whether such a block is one of those.
+    pub fn is_elsewhere(&self, id: BlockId) -> bool {
+        self.elsewhere.get(&id).is_some_and(|block| !block.is_settled(self.hears_all))
+    }
+
     /// What is assigned to others only, and not known to be there.
     pub fn left(&self) -> BlockTotal {
         let (known, beyond) = (self.unsettled, self.beyond);

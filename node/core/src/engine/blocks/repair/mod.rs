@@ -307,7 +307,8 @@ impl Repair {
         for id in log.ids() {
             let holders = cx.map.holders(id, cx.copies());
             let others = holders.iter().map(|holder| holder.node).filter(|other| *other != cx.me);
-            if others.clone().count() < holders.len() && others.clone().all(|other| is_whole(&other)) {
+            let is_known = others.clone().count() < holders.len() || !tables.is_elsewhere(id);
+            if is_known && others.clone().all(|other| is_whole(&other)) {
                 log.note(id, None);
             }
         }
@@ -335,10 +336,10 @@ impl Repair {
             let holders = parts.cx.map.holders(info.id, copies);
             if holders.iter().any(|holder| holder.node == from) {
                 parts.holdings.settle(info.id, from);
-            } else {
-                // Whoever is next in order has it: as many copies as there are to be.
-                parts.log.note(info.id, None);
             }
+            // Of a block that is not assigned to this node those that it is assigned to keep the books; and a copy that is held in the
+            // place of another one is one as well.
+            parts.log.note(info.id, None);
         }
         let is_leaving = parts.holdings.tables().is_some_and(|tables| tables.hears_all);
         let has_elsewhere = parts.holdings.has_elsewhere();
