@@ -125,7 +125,10 @@ fn place(parts: &mut RepairParts<'_>, comparing: &Comparisons, offers: &mut Offe
     let holders: Vec<NodeId> = cx.map.holders(info.id, copies).iter().map(|holder| holder.node).collect();
     let is_there = |node: &NodeId| cx.responsive(*node) && cx.peers.is_believed(*node);
     let Some(place) = holders.iter().position(|node| *node == cx.me) else {
-        for holder in tables.to_offer(info.id, holders.into_iter().filter(is_there)) {
+        // Whoever has no room may have it already, but is asked last.
+        let mut there: Vec<NodeId> = holders.into_iter().filter(is_there).collect();
+        there.sort_by_key(|node| !cx.has_room(*node));
+        for holder in tables.to_offer(info.id, there.into_iter()) {
             offers.offer(holder, info.clone());
         }
         return;
