@@ -139,6 +139,7 @@ const NOT_RUNNING: &[&str] = &[
     "stat /x",
     "members",
     "members revoke x --yes",
+    "members remove x --yes",
     "meet 192.0.2.1:1",
     "status",
     "watch",
@@ -148,8 +149,11 @@ const NOT_RUNNING: &[&str] = &[
     "invite",
     "invite --list",
     "bandwidth",
+    "safe /",
     "away",
     "back",
+    "drain",
+    "leave --yes",
     "down",
 ];
 
