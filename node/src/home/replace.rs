@@ -19,8 +19,18 @@ use crate::files::{self, FileError, at};
 
 /// What the store makes in a storage folder. The superblock goes last: a removal that was killed is carried on as long as it tells
 /// whose the folder is.
-const OF_THE_STORE: [&str; 9] =
-    ["segments", "log", "index", "index.aside", "index.session", "lock", "probe.tmp", "superblock.tmp", "superblock"];
+const OF_THE_STORE: [&str; 10] = [
+    "segments",
+    "log",
+    "scrub",
+    "index",
+    "index.aside",
+    "index.session",
+    "lock",
+    "probe.tmp",
+    "superblock.tmp",
+    "superblock",
+];
 
 const STAGED: &str = "pool.new";
 /// A pool that did not admit this node; what is under this name goes.
