@@ -2,6 +2,7 @@
 
 use super::admin::{self, MemberParts, RevocationOrder, TicketTerms};
 use super::blocks::PutItem;
+use super::event::Event;
 use super::machines::Engine;
 use crate::seam::{Command, OpId, Refusal, Reply, RulesChange, Waiter};
 
@@ -52,12 +53,8 @@ impl Engine {
                 self.cx.raise(report);
             }
             Command::ChangeDrain { drain } => match admin::change_drain(cx, &mut self.gossip, drain) {
-                Ok(()) => {
-                    // The card follows, and the map.
-                    self.drain();
-                    let report = admin::drain(&self.drain_parts(), op);
-                    self.cx.raise(report);
-                }
+                // The card follows, and the map.
+                Ok(()) => cx.raise(Event::DrainChanged { op }),
                 Err(refusal) => cx.reply(op, Reply::Refused(refusal)),
             },
             Command::RemoveMember { node } => admin::remove_member(cx, &mut self.gossip, op, node),

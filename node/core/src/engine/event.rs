@@ -33,6 +33,8 @@ pub(super) enum Event {
     GetEnded { waiter: Waiter, id: BlockId, outcome: GetOutcome },
     /// The holders of a volume's heads were asked.
     HeadsHeard { waiter: Waiter, volume: VolumeId, heard: HeardHeads },
+    /// This node said that it is to be drained, or not: the command is answered when its card has followed.
+    DrainChanged { op: OpId },
     /// A command is answered when everything raised before is done.
     Reply { op: OpId, reply: Reply },
 }

@@ -227,6 +227,10 @@ impl Engine {
                 Waiter::Query(QueryToken::Heads(query)) => self.begin_query((query, volume), heard),
                 _ => debug_assert!(false, "heads are asked for by commits and queries"),
             },
+            Event::DrainChanged { op } => {
+                let report = admin::drain(&self.drain_parts(), op);
+                self.cx.raise(report);
+            }
             Event::Reply { op, reply } => self.cx.reply(op, reply),
         }
     }

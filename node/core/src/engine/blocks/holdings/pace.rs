@@ -20,6 +20,7 @@ impl HandOverPace {
             self.0.pop_front();
         }
         self.0.push_back((now, left));
+        debug_assert!(self.0.len() <= SAMPLES, "samples are bounded");
     }
 
     /// None while it is not known, and when there is not less than there was.

@@ -175,6 +175,7 @@ impl PairTables {
         if block.is_settled(self.hears_all) || block.said.contains(&by) {
             return;
         }
+        debug_assert!(block.said.len() < block.assigned.max(1), "those whom it is assigned to, each once");
         block.said.push(by);
         if block.is_settled(self.hears_all) {
             self.unsettled.take(block.len);

@@ -337,6 +337,7 @@ impl Comparisons {
             self.equal.insert(node, own);
             return Differences { is_equal: !was_equal && self.is_equal(tables, node), ..Differences::default() };
         }
+        debug_assert!(open.under_way == 0, "all questions are answered");
         self.equal.remove(&node);
         let before = self.differed.get(&node).filter(|(before, after, _)| (*before, *after) == (own, theirs));
         let pause = before.map_or(COMPARE_AGAIN_MS, |(_, _, pause)| (pause * 2).min(COMPARE_PERIOD_MS));
