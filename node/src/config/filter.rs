@@ -36,6 +36,7 @@ const SOURCES: &[&str] = &[
     "libp2p_swarm",
     "libp2p_tcp",
     "libp2p_upnp",
+    "mio",
     "multistream_select",
     "netlink_packet_route",
     "netlink_proto",
