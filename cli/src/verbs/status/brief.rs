@@ -1,11 +1,11 @@
 //! The five lines of `status`: state, copies, members, storage, address. What needs attention follows.
 
 use fsdfs_proto::control::{
-    AbsenceReason, AttentionItem, MemberEntry, MemberListing, MemberPresence, NodeStatus, ReachabilityKind,
+    AbsenceReason, AttentionItem, DiskCondition, DiskStatus, MemberEntry, MemberListing, MemberPresence, NodeStatus,
+    ReachabilityKind,
 };
 use jiff::tz::TimeZone;
 
-use super::full::{condition, reachable_at};
 use super::state::{NodeState, meaning, unverified};
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
@@ -140,12 +140,10 @@ fn until(ms: u64, zone: &TimeZone) -> Option<String> {
 
 /// All disks of this node together; those that take nothing by name.
 pub fn storage(status: &NodeStatus) -> String {
-    let sum =
-        |of: fn(&fsdfs_proto::control::DiskStatus) -> u64| status.disks.iter().map(of).fold(0, u64::saturating_add);
+    let sum = |of: fn(&DiskStatus) -> u64| status.disks.iter().map(of).fold(0, u64::saturating_add);
     let sizes =
         format!("{} of {} used", human::size(sum(|disk| disk.used_bytes)), human::size(sum(|disk| disk.quota_bytes)));
-    let path =
-        |disk: &fsdfs_proto::control::DiskStatus| escape::name(disk.path.as_deref().unwrap_or(&disk.id).as_bytes());
+    let path = |disk: &DiskStatus| escape::name(disk.path.as_deref().unwrap_or(&disk.id).as_bytes());
     match status.disks.as_slice() {
         [] => "none: this node stores no blocks".into(),
         [disk] => format!("{}: {sizes}{}", path(disk), condition(disk)),
@@ -154,6 +152,18 @@ pub fn storage(status: &NodeStatus) -> String {
             let unwell: String = unwell.map(|disk| format!("; {}{}", path(disk), condition(disk))).collect();
             format!("{} disks: {sizes}{unwell}", disks.len())
         }
+    }
+}
+
+/// What a reader should know of a disk beside the sizes; what to do about it follows below.
+pub(super) fn condition(disk: &DiskStatus) -> &'static str {
+    match disk.condition {
+        DiskCondition::QuotaFull | DiskCondition::DiskFull => ", full",
+        DiskCondition::Failing => ", failing",
+        DiskCondition::Offline => ", offline",
+        DiskCondition::ReadOnly => ", read-only",
+        DiskCondition::Good | DiskCondition::Other if disk.read_only => ", read-only",
+        DiskCondition::Good | DiskCondition::Other => "",
     }
 }
 
@@ -167,11 +177,20 @@ fn reached(status: &NodeStatus) -> String {
     }
 }
 
+/// Where others can turn to.
+pub(super) fn reachable_at(status: &NodeStatus) -> String {
+    if status.addresses.is_empty() {
+        format!("UDP port {}, no known address", status.port)
+    } else {
+        format!("UDP {}", members::addresses(&status.addresses))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{complete, listing, member, status};
     use super::*;
-    use fsdfs_proto::control::{AttentionReason, DiskCondition, DiskStatus, MemberAbsence};
+    use fsdfs_proto::control::{AttentionReason, MemberAbsence};
 
     fn lines(status: &NodeStatus, listing: &MemberListing) -> String {
         shown(status, listing, &TimeZone::UTC)

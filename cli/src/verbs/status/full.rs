@@ -1,12 +1,12 @@
 //! All that a node says of itself, for `status --verbose`.
 
-use fsdfs_proto::control::{DiskCondition, DiskStatus, NodeStatus, RelayedMembers};
+use fsdfs_proto::control::{NodeStatus, RelayedMembers};
 
-use super::brief::attention;
+use super::brief::{attention, condition, reachable_at};
 use super::state::{NodeState, meaning, unverified};
 use crate::text::table::{ColumnAlign, TextTable};
 use crate::text::{escape, human};
-use crate::verbs::{members, plan};
+use crate::verbs::plan;
 
 /// Pairs of members for whom a node relays: of many, those with the most bytes.
 const RELAYED_SHOWN: usize = 8;
@@ -89,29 +89,8 @@ fn relayed(pair: &RelayedMembers) -> String {
     )
 }
 
-/// What a reader should know of a disk beside the sizes; what to do about it follows below.
-pub(super) fn condition(disk: &DiskStatus) -> &'static str {
-    match disk.condition {
-        DiskCondition::QuotaFull | DiskCondition::DiskFull => ", full",
-        DiskCondition::Failing => ", failing",
-        DiskCondition::Offline => ", offline",
-        DiskCondition::ReadOnly => ", read-only",
-        DiskCondition::Good | DiskCondition::Other if disk.read_only => ", read-only",
-        DiskCondition::Good | DiskCondition::Other => "",
-    }
-}
-
 fn short(id: &str) -> &str {
     id.get(..8).unwrap_or(id)
-}
-
-/// Where others can turn to.
-pub(super) fn reachable_at(status: &NodeStatus) -> String {
-    if status.addresses.is_empty() {
-        format!("UDP port {}, no known address", status.port)
-    } else {
-        format!("UDP {}", members::addresses(&status.addresses))
-    }
 }
 
 fn repair(status: &NodeStatus) -> String {
