@@ -101,35 +101,55 @@ async fn who_comes_behind_many_half_open_handshakes_has_to_show_its_address() {
     while attempts.len() <= PENDING_MAX + 50 {
         attempts.extend(first_words(200).await.expect("loopback"));
     }
-    let sockets: Vec<UdpSocket> = (0..attempts.len()).map(one_of_many).collect();
-    // On a busy machine some are given up before the last ones are sent, so all are sent until one is asked. A few at a time: the
-    // member's socket holds no more.
+    let mut half_open: Vec<HalfOpen> = attempts.into_iter().enumerate().map(HalfOpen::new).collect();
+    // On a busy machine some are given up before the last ones are begun, and those are begun again. A few at a time: the member's
+    // socket holds no more.
     let asked = async {
-        while !sockets.iter().any(was_asked_to_retry) {
-            for (sockets, attempts) in sockets.chunks(32).zip(attempts.chunks(32)) {
-                for (socket, datagrams) in sockets.iter().zip(attempts) {
-                    datagrams.iter().for_each(|datagram| drop(socket.send_to(datagram, to)));
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        while !half_open.iter_mut().any(HalfOpen::was_asked_to_retry) {
+            for some in half_open.chunks_mut(32) {
+                some.iter_mut().for_each(|attempt| attempt.begin(to));
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
     };
     tokio::time::timeout(Duration::from_secs(60), asked).await.expect("nobody was asked to show its address");
-    siege.friends_come_in(&format!("{} handshakes under way", sockets.len())).await;
+    siege.friends_come_in(&format!("{} handshakes under way", half_open.len())).await;
 }
 
-/// A socket at an address that has no more of them than may be under way from one.
-fn one_of_many(at: usize) -> UdpSocket {
-    let ip = [127, 0, 6, u8::try_from(at / PLACES).unwrap_or(0) + 1];
-    let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).expect("Linux has the whole of 127/8");
-    socket.set_nonblocking(true).expect("a socket");
-    socket
+/// A handshake that gets no further than the first answer.
+struct HalfOpen {
+    socket: UdpSocket,
+    first_words: Vec<Vec<u8>>,
+    /// When the member took it up, as far as was seen.
+    answered: Option<Instant>,
 }
 
-/// Whether a Retry has come: a long header of that kind (RFC 9000, 17.2.5).
-fn was_asked_to_retry(socket: &UdpSocket) -> bool {
-    let mut datagram = [0; 2048];
-    std::iter::from_fn(|| socket.recv(&mut datagram).ok().map(|_| datagram[0])).any(|first| first & 0xf0 == 0xf0)
+impl HalfOpen {
+    /// At an address that has no more of them than may be under way from one.
+    fn new((at, first_words): (usize, Vec<Vec<u8>>)) -> Self {
+        let ip = [127, 0, 6, u8::try_from(at / PLACES).unwrap_or(0) + 1];
+        let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).expect("Linux has the whole of 127/8");
+        socket.set_nonblocking(true).expect("a socket");
+        Self { socket, first_words, answered: None }
+    }
+
+    /// Said once more if the member did not hear it, or has given it up. To say the same again and again keeps it from the others.
+    fn begin(&mut self, to: SocketAddr) {
+        if self.answered.is_none_or(|at| at.elapsed() > HOLD) {
+            self.first_words.iter().for_each(|datagram| drop(self.socket.send_to(datagram, to)));
+        }
+    }
+
+    /// Whether a Retry has come: a long header of that kind (RFC 9000, 17.2.5).
+    fn was_asked_to_retry(&mut self) -> bool {
+        let mut datagram = [0; 2048];
+        let mut was_asked = false;
+        while self.socket.recv(&mut datagram).is_ok() {
+            self.answered = Some(Instant::now());
+            was_asked |= datagram[0] & 0xf0 == 0xf0;
+        }
+        was_asked
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
