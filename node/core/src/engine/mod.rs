@@ -439,7 +439,9 @@ impl Engine {
                 }
             }
             Fact::Heartbeat(beat) => {
-                self.liveness.note(&self.cx, beat.value());
+                if self.liveness.note(&self.cx, beat.value()) {
+                    self.repair(|repair, parts| repair.on_restarted(parts, beat.value().node));
+                }
                 self.connections.dial_soon(&mut self.cx, beat.value().node);
             }
             Fact::Head(head) => self.commits.on_head(&mut self.cx, &mut self.heads, &mut self.writer, head),

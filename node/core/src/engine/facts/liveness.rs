@@ -23,14 +23,15 @@ struct LastBeat {
 pub(in crate::engine) struct Liveness(BTreeMap<NodeId, LastBeat>);
 
 impl Liveness {
-    /// Another member's heartbeat that was not known here.
-    pub fn note(&mut self, cx: &Context, beat: &Heartbeat) {
+    /// Another member's heartbeat that was not known here. Whether it was started again since the one before.
+    pub fn note(&mut self, cx: &Context, beat: &Heartbeat) -> bool {
         let last = LastBeat { boot: beat.boot, counter: beat.counter, seen_at: cx.now.mono };
         let before = self.0.insert(beat.node, last);
         debug_assert!(
-            before.is_none_or(|before| (before.boot, before.counter) < (beat.boot, beat.counter)),
+            before.as_ref().is_none_or(|before| (before.boot, before.counter) < (beat.boot, beat.counter)),
             "the fact set takes in later heartbeats only"
         );
+        before.is_some_and(|before| before.boot != beat.boot)
     }
 
     /// Whether it is connected, or was heard of within the last minute, by itself or through others.

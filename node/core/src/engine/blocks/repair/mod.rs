@@ -99,6 +99,15 @@ impl Repair {
         self.go_on(parts);
     }
 
+    /// A member was started again: its disks may be those of an old image, so what it said to have counts no more. It need not have
+    /// been missed meanwhile, for another one may have run under its identity.
+    pub fn on_restarted(&mut self, parts: &mut RepairParts<'_>, node: NodeId) {
+        if parts.holdings.unsettle(|other| other == node) {
+            self.passes.place_in(parts.cx, REPAIR_DELAY_MS);
+        }
+        self.go_on(parts);
+    }
+
     /// A peer that took nothing until now may lack what it was assigned meanwhile.
     pub fn on_card(&mut self, parts: &mut RepairParts<'_>, card: &Card) {
         if card.flags & card_flag::READ_ONLY != 0 {

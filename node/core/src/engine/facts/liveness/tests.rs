@@ -5,7 +5,7 @@ use crate::engine::test_kit::{connect, context, pass};
 /// Node 0, which just heard the first heartbeat of node 1.
 fn heard() -> (Context, Liveness) {
     let (cx, mut liveness) = (context(0, 3), Liveness::default());
-    liveness.note(&cx, beat(1, 1, 1).value());
+    assert!(!liveness.note(&cx, beat(1, 1, 1).value()), "nothing is known of it");
     (cx, liveness)
 }
 
@@ -16,7 +16,7 @@ fn a_member_is_away_a_minute_after_its_last_heartbeat_and_not_before() {
     assert!(liveness.is_present(&cx, node(1)));
     pass(&mut cx, 1);
     assert!(!liveness.is_present(&cx, node(1)));
-    liveness.note(&cx, beat(1, 1, 2).value());
+    assert!(!liveness.note(&cx, beat(1, 1, 2).value()), "it was there all the time");
     assert!(liveness.is_present(&cx, node(1)), "it beats again");
     assert!(!liveness.is_present(&cx, node(2)), "of this one nothing was ever heard");
 }
@@ -47,6 +47,6 @@ fn quiet_counts_from_the_later_of_heartbeat_and_message() {
     pass(&mut cx, 50);
     assert_eq!(liveness.quiet_ms(&cx, node(1)), Some(50), "it came up");
     pass(&mut cx, 50);
-    liveness.note(&cx, beat(1, 2, 1).value());
+    assert!(liveness.note(&cx, beat(1, 2, 1).value()), "another boot");
     assert_eq!(liveness.quiet_ms(&cx, node(1)), Some(0), "somebody passed on its heartbeat");
 }
