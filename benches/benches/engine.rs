@@ -10,6 +10,7 @@ use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::block::Block;
 use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{DiskId, DiskNonce, Instance};
+use fsdfs_proto::message::repair::AssuredCopy;
 use fsdfs_proto::message::{Possession, Redundancy};
 use simulations::world::pool::PoolKeys;
 
@@ -78,6 +79,7 @@ fn disk(request: DiskRequest) -> DiskDone {
         DiskRequest::Write { .. } | DiskRequest::Mend { .. } => DiskDone::Written(WriteDone::New),
         DiskRequest::Read { .. } => DiskDone::Read(ReadDone::No),
         DiskRequest::Have { ids, .. } => DiskDone::Have(vec![Possession::No; ids.len()]),
+        DiskRequest::Assure { ids } => DiskDone::Assured(vec![AssuredCopy::NONE; ids.len()]),
         DiskRequest::List { .. } => DiskDone::List(Vec::new()),
         DiskRequest::Log { .. } => DiskDone::Logged(true),
     }
