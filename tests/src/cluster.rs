@@ -406,6 +406,22 @@ impl ClusterNode {
         signal(self.daemon.as_ref().context("not running")?, rustix::process::Signal::CONT)
     }
 
+    /// Its disk is lost while it does not run, and an empty one is in its place, which it is to begin anew.
+    pub fn lose_disk(&self) -> Result<()> {
+        for entry in fs::read_dir(self.home.join("blocks"))? {
+            remove(&entry?.path())?;
+        }
+        let path = self.home.join("config.toml");
+        let config = fs::read_to_string(&path)?;
+        let is_told = |config: &str| config.contains("\nif_missing");
+        if is_told(&config) {
+            return Ok(());
+        }
+        let config = config.replacen("[[storage]]\n", "[[storage]]\nif_missing = \"reinitialize\"\n", 1);
+        ensure!(is_told(&config), "no storage section in {config}");
+        Ok(fs::write(&path, config)?)
+    }
+
     /// Its process, if it was started and not ended by the test.
     pub fn pid(&self) -> Option<u32> {
         self.daemon.as_ref().map(Child::id)

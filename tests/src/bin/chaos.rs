@@ -21,7 +21,7 @@ struct ChaosArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Nodes in the pool.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=9))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=9))]
     nodes: u8,
     /// Only these faults.
     #[arg(long, value_delimiter = ',', value_parser = kind)]
@@ -29,7 +29,8 @@ struct ChaosArgs {
 }
 
 fn kind(name: &str) -> Result<FaultKind, String> {
-    let all = || FaultKind::PLAIN.into_iter().chain([FaultKind::ReadOnly, FaultKind::Full, FaultKind::Clock]);
+    let all =
+        || FaultKind::PLAIN.into_iter().chain([FaultKind::ReadOnly, FaultKind::Full, FaultKind::Clock, FaultKind::Cut]);
     all()
         .find(|kind| format!("{kind:?}").eq_ignore_ascii_case(name))
         .ok_or_else(|| format!("there are {}", all().map(|kind| format!("{kind:?}")).collect::<Vec<_>>().join(", ")))
@@ -40,8 +41,8 @@ fn plan(args: &ChaosArgs) -> ChaosPlan {
         nodes: usize::from(args.nodes),
         callers: 4,
         lasts: Duration::from_secs(60 * args.minutes),
-        round: Duration::from_secs(45),
-        gap_ms_max: 2_000,
+        round: Duration::from_secs(90),
+        gap_ms_max: 800,
         pause_ms_max: 200,
         echo: true,
         patience: Duration::from_secs(180),
@@ -64,7 +65,11 @@ fn plan(args: &ChaosArgs) -> ChaosPlan {
         true => kinds.extend([FaultKind::ReadOnly, FaultKind::Full]),
         false => println!("without root: no disk is filled or made read-only"),
     }
-    ChaosPlan { kinds, mounts: is_root, ..long }
+    match chaos::can_cut() {
+        true => kinds.push(FaultKind::Cut),
+        false => println!("without root and nftables: no line is cut"),
+    }
+    ChaosPlan { kinds, mounts: is_root, exchanges: true, ..long }
 }
 
 fn main() -> ExitCode {

@@ -12,9 +12,10 @@ use fsdfs_proto::record::SEGMENT_HEADER_BYTES;
 
 use super::clock;
 use super::command::CommandCaller;
+use super::cut::CutLines;
 use super::log::ChaosLog;
 use super::model::ChaosModel;
-use crate::cluster::{ClusterNode, TestCluster};
+use crate::cluster::{ClusterNode, PATIENCE, TestCluster, wait_for};
 
 /// What can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +46,15 @@ pub enum FaultKind {
     Full,
     /// The process is started with a clock that is wrong, and again with the right one.
     Clock,
+    /// What it holds goes to the others, until it is to stay after all.
+    Drain,
+    /// No packet of it gets through.
+    Cut,
 }
 
 impl FaultKind {
     /// Those that need nothing but the right to kill one's own processes.
-    pub const PLAIN: [Self; 10] = [
+    pub const PLAIN: [Self; 11] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -60,6 +65,7 @@ impl FaultKind {
         Self::FlipLive,
         Self::Lose,
         Self::Away,
+        Self::Drain,
     ];
 
     /// Copies on the disk may be lost: only one disk of a pool between two times at which all copies were complete.
@@ -79,8 +85,11 @@ pub struct FaultInjector<'a> {
     /// Bytes of each segment when all copies were complete last: only these may be damaged.
     victim: Option<FaultTarget>,
     mount: Option<PathBuf>,
+    lines: CutLines,
     /// SIGKILLs so far.
     pub kills: usize,
+    /// Faults so far.
+    pub count: usize,
 }
 
 struct ActiveFault {
@@ -105,7 +114,8 @@ impl<'a> FaultInjector<'a> {
         rng: fastrand::Rng,
     ) -> Self {
         let troubles = cluster.nodes.iter().map(|_| None).collect();
-        Self { cluster, callers, log, rng, kinds: Vec::new(), troubles, victim: None, mount: None, kills: 0 }
+        let (kinds, lines) = (Vec::new(), CutLines::default());
+        Self { cluster, callers, log, rng, kinds, troubles, victim: None, mount: None, lines, kills: 0, count: 0 }
     }
 
     /// What may happen.
@@ -165,6 +175,7 @@ impl<'a> FaultInjector<'a> {
         self.log.say(format!("node{at}: {kind:?} for {:.1} s", lasts.as_secs_f64()));
         self.break_node(at, kind).with_context(|| format!("{kind:?} of node{at}"))?;
         self.troubles[at] = Some(ActiveFault { kind, until });
+        self.count += 1;
         Ok(())
     }
 
@@ -217,6 +228,12 @@ impl<'a> FaultInjector<'a> {
             FaultKind::ReadOnly => return immutable(&blocks, true),
             FaultKind::Full => return fill(&blocks),
             FaultKind::FlipLive => return self.flip(at),
+            // Whether it is drained by then does not matter here; it may just be starting.
+            FaultKind::Drain => return node.run(["drain"]).map(drop),
+            FaultKind::Cut => {
+                let port = port(node)?;
+                return self.lines.cut(port);
+            }
             _ => {}
         }
         node.kill()?;
@@ -278,12 +295,7 @@ impl<'a> FaultInjector<'a> {
         let victim = self.victim.as_mut().filter(|victim| victim.node == at).context("only the victim's")?;
         victim.is_hit = true;
         victim.segments.clear();
-        let node = &self.cluster.nodes[at];
-        for entry in fs::read_dir(blocks(node))? {
-            let path = entry?.path();
-            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
-        }
-        start_over(node)
+        self.cluster.nodes[at].lose_disk()
     }
 
     /// Undoes what can be undone, so that the node runs on a disk that works.
@@ -298,6 +310,14 @@ impl<'a> FaultInjector<'a> {
                 return node.thaw();
             }
             FaultKind::FlipLive => return Ok(()),
+            FaultKind::Drain => {
+                let undone = || Ok(node.run(["drain", "--undo"])?.status.success());
+                return wait_for(PATIENCE, "a node to stay after all", undone);
+            }
+            FaultKind::Cut => {
+                let port = port(node)?;
+                return self.lines.mend(port);
+            }
             FaultKind::Full => return Ok(fs::remove_file(balloon(&blocks)).or_else(gone_is_fine)?),
             FaultKind::Away => {
                 fs::remove_file(&blocks)?;
@@ -322,6 +342,14 @@ impl<'a> FaultInjector<'a> {
         }
         self.watch()
     }
+}
+
+/// Its UDP port.
+fn port(node: &ClusterNode) -> Result<u64> {
+    let config = fs::read_to_string(node.home.join("config.toml"))?;
+    let line = config.lines().find(|line| line.starts_with("listen")).context("no `listen`")?;
+    let port = line.rsplit(':').next().map(|rest| rest.trim_end_matches(|end: char| !end.is_ascii_digit()));
+    port.and_then(|port| port.parse().ok()).with_context(|| format!("no port in {line}"))
 }
 
 fn blocks(node: &ClusterNode) -> PathBuf {
@@ -380,17 +408,4 @@ fn fill(blocks: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Tells the node that its disk is lost.
-fn start_over(node: &ClusterNode) -> Result<()> {
-    let path = node.home.join("config.toml");
-    let config = fs::read_to_string(&path)?;
-    let is_told = |config: &str| config.contains("\nif_missing");
-    if is_told(&config) {
-        return Ok(());
-    }
-    let config = config.replacen("[[storage]]\n", "[[storage]]\nif_missing = \"reinitialize\"\n", 1);
-    ensure!(is_told(&config), "no storage section in {config}");
-    Ok(fs::write(&path, config)?)
 }

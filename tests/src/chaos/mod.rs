@@ -8,12 +8,15 @@ mod calm;
 pub mod clock;
 mod command;
 mod content;
+mod cut;
+mod exchange;
 mod fault;
 mod log;
 mod model;
 mod mount;
 mod work;
 
+pub use cut::can_cut;
 pub use fault::FaultKind;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +28,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cluster::{TestCluster, TestProgram};
 use command::CommandCaller;
+use exchange::Departure;
 use fault::FaultInjector;
 use log::ChaosLog;
 use model::ChaosModel;
@@ -56,6 +60,8 @@ pub struct ChaosPlan {
     pub bytes_max: usize,
     /// The last node's disk is a file system of its own, which can be filled. Only root can make one.
     pub mounts: bool,
+    /// After each round a member goes for good, and a newcomer takes its place.
+    pub exchanges: bool,
     /// Prints what happens as it happens.
     pub echo: bool,
     /// Waits of the calm phase.
@@ -77,6 +83,7 @@ impl ChaosPlan {
             kills: 0,
             bytes_max: 3 << 20,
             mounts: false,
+            exchanges: false,
             echo: false,
             patience: Duration::from_secs(120),
         }
@@ -134,6 +141,7 @@ struct ChaosRun<'a> {
     folders: Mutex<Vec<String>>,
     scratch: PathBuf,
     checks: usize,
+    exchanged: usize,
 }
 
 fn rounds(
@@ -151,7 +159,7 @@ fn rounds(
     let mut model = work::model(plan.seed);
     model.clocks_lie = plan.kinds.contains(&FaultKind::Clock);
     let (model, folders) = (Mutex::new(model), Mutex::new(work::folders()));
-    let mut run = ChaosRun { plan, callers: &callers, log, model, folders, scratch, checks: 0 };
+    let mut run = ChaosRun { plan, callers: &callers, log, model, folders, scratch, checks: 0, exchanged: 0 };
     let mut faults = FaultInjector::new(cluster, &callers, log, rng.fork());
     faults.allow(&plan.kinds, mount.map(MountedPool::path));
     let begun = Instant::now();
@@ -161,9 +169,15 @@ fn rounds(
         faults.choose_victim()?;
         run.storm(&mut faults, rng)?;
         run.calm(&mut faults, rng)?;
+        if plan.exchanges {
+            run.exchange(&mut faults, rng)?;
+        }
     }
     run.full_restart(&mut faults)?;
-    Ok(format!("{count} rounds, {} kills, {} comparisons of everything, all as promised", faults.kills, run.checks))
+    Ok(format!(
+        "{count} rounds, {} faults, {} kills, {} members exchanged, {} comparisons of everything, all as promised",
+        faults.count, faults.kills, run.exchanged, run.checks
+    ))
 }
 
 impl ChaosRun<'_> {
@@ -267,6 +281,18 @@ impl ChaosRun<'_> {
         read.with_context(|| format!("with {out:?} dead or frozen"))?;
         self.checks += 1;
         faults.cluster().wait_connected()
+    }
+
+    /// All copies are complete: a member goes and takes its copies with it.
+    fn exchange(&mut self, faults: &mut FaultInjector, rng: &mut fastrand::Rng) -> Result<()> {
+        // A disk that is a file system of its own stays where it is mounted.
+        let at = rng.usize(1..self.callers.len() - usize::from(self.plan.mounts));
+        let departure = Departure::ALL[rng.usize(..Departure::ALL.len())];
+        exchange::exchange(faults.cluster(), (at, departure), (self.log, self.plan.patience))
+            .with_context(|| format!("node{at} goes: {departure:?}"))?;
+        self.exchanged += 1;
+        faults.cluster().wait_connected()?;
+        self.compare(faults).map(drop)
     }
 
     /// All processes killed and started again: everything is read from each node.

@@ -29,7 +29,7 @@ use scale::BenchScale;
 /// Measures fsdfs beside the floors of this machine.
 #[derive(Parser)]
 struct Args {
-    /// Only these groups: large, range, small, many, tree, list, start, memory, idle.
+    /// Only these groups: large, range, small, many, tree, list, start, memory, idle, repair.
     #[arg(long, value_name = "NAME", num_args = 1..)]
     only: Vec<String>,
     /// Length of a large file.

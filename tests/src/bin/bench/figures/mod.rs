@@ -6,6 +6,7 @@ mod list;
 mod many;
 mod memory;
 mod range;
+mod repair;
 mod small;
 mod start;
 
@@ -19,7 +20,7 @@ use crate::scale::BenchScale;
 pub type Group = fn(&FloorTable, BenchScale, &mut dyn FnMut(Row)) -> Result<()>;
 
 /// All groups by name, in the order of the table.
-pub const ALL: [(&str, Group); 9] = [
+pub const ALL: [(&str, Group); 10] = [
     ("large", large::measure),
     ("range", range::measure),
     ("small", small::measure),
@@ -29,4 +30,5 @@ pub const ALL: [(&str, Group); 9] = [
     ("start", start::measure),
     ("memory", memory::measure),
     ("idle", idle::measure),
+    ("repair", repair::measure),
 ];
