@@ -23,6 +23,9 @@ pub const TRANSFER_GRACE_MS_MAX: u64 = 5_000;
 pub const HEDGE_MS: u64 = 300;
 /// A read gives up on holders that cannot say yet (index being rebuilt) after this long.
 pub const GET_MS_MAX: u64 = 9_000;
+/// A read waits for an assigned holder that was heard this long ago at most: its way may have ended with the member that relayed for
+/// both, and then they meet by another one. Commands promise an end within 10 s, and all that they read counts from the same moment.
+pub const LOST_LATELY_MS: u64 = 8_000;
 /// Pause before a holder that said "not yet" is asked again.
 pub const NOT_YET_RETRY_MS: u64 = 500;
 /// Pause before another copy is looked for in place of a damaged one. Until then the owner sees that a block lacks a copy.

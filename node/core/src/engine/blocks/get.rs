@@ -16,7 +16,7 @@ use crate::engine::event::Event;
 use crate::engine::net::PeerState;
 use crate::engine::timers::Timer;
 use crate::facts::{MemberInfo, MemberStatus};
-use crate::limits::{GET_MS_MAX, HEDGE_MS, NOT_YET_RETRY_MS, READ_REPAIR_RETRY_MS};
+use crate::limits::{GET_MS_MAX, HEDGE_MS, LOST_LATELY_MS, NOT_YET_RETRY_MS, READ_REPAIR_RETRY_MS};
 use crate::report::Notice;
 use crate::seam::{BlockPayload, DiskRequest, GetOutcome, GetToken, OpId, ReadDone, Waiter, WriteDone};
 
@@ -170,7 +170,10 @@ impl Gets {
         let not_yet = get.own == OwnCopy::NotYet
             || get.asked.values().any(|answer| matches!(answer, HolderAnswer::NotYet { .. }));
         let still_time = cx.now.mono < get.since + GET_MS_MAX;
-        if open || (not_yet && still_time) {
+        let away = get.away(cx, id);
+        let was_lost_lately =
+            |node: &NodeId| cx.peers.heard_ms(*node, cx.now.mono).is_some_and(|ms| ms < LOST_LATELY_MS);
+        if open || (still_time && (not_yet || away.iter().any(was_lost_lately))) {
             return cx.wake_in(HEDGE_MS, Timer::Get(id));
         }
         if let Some(due) = get.last_round_due() {
@@ -184,10 +187,6 @@ impl Gets {
         if get.own == OwnCopy::Damaged {
             read_repair_later(cx, log, id);
         }
-        // Those who may have it and could not be asked: whoever reads this knows whom to wake.
-        let assigned = cx.map.holders(id, cx.copies());
-        let away: Vec<NodeId> =
-            assigned.iter().map(|holder| holder.node).filter(|node| !cx.responsive(*node)).collect();
         let said_no = |node| node == cx.me || get.asked.get(&node) == Some(&HolderAnswer::No);
         // Where a copy is damaged there is one, which may be mended.
         let nowhere = get.own == OwnCopy::Absent && !get.last_round && servers(cx).all(said_no);
@@ -272,6 +271,13 @@ impl Gets {
 }
 
 impl OpenGet {
+    /// Those who are assigned it and cannot be asked: whoever reads this knows whom to wake.
+    fn away(&self, cx: &Context, id: BlockId) -> Vec<NodeId> {
+        let assigned = cx.map.holders(id, cx.copies());
+        debug_assert!(assigned.len() <= usize::from(cx.copies()), "no more than it has copies");
+        assigned.iter().map(|holder| holder.node).filter(|node| !cx.responsive(*node)).collect()
+    }
+
     /// When those whose copy was damaged are asked once more, in monotonic milliseconds; `None` if nobody is.
     fn last_round_due(&self) -> Option<u64> {
         let damaged = self.asked.values().filter_map(|answer| match answer {

@@ -159,6 +159,11 @@ impl Peers {
         self.0.get(&node).is_some_and(|peer| peer.up && !peer.silent)
     }
 
+    /// Milliseconds since anything came from it; none if nothing ever did.
+    pub fn heard_ms(&self, node: NodeId, now: u64) -> Option<u64> {
+        self.0.get(&node).map(|peer| peer.heard).filter(|heard| *heard > 0).map(|heard| now.saturating_sub(heard))
+    }
+
     /// The connected ones, silent ones too, in the order of their ids.
     pub fn up(&self) -> Vec<NodeId> {
         self.0.iter().filter(|(_, peer)| peer.up).map(|(node, _)| *node).collect()

@@ -269,6 +269,8 @@ fn not_found_names_the_assigned_holders_that_are_away() {
     case.check_fetches(&[1]);
     case.answer(1, FetchOutcome::No, BlockPayload::None);
     case.answer(3, FetchOutcome::No, BlockPayload::None);
+    assert!(case.ended().is_empty(), "they may be back in a moment");
+    case.pass(LOST_LATELY_MS);
     let away = vec![case.order[0], case.order[2]];
     assert_eq!(case.ended(), [(Waiter::Client(1), GetOutcome::NotFound { away, nowhere: false })]);
 }
@@ -337,6 +339,36 @@ fn a_holder_whose_connection_broke_is_asked_again_when_it_is_back() {
     case.cx.peers.on_up(case.order[0], case.cx.now.mono);
     case.answer(1, FetchOutcome::No, BlockPayload::None);
     case.check_fetches(&[0]);
+}
+
+#[test]
+fn a_read_waits_for_holders_that_were_lost_a_moment_ago() {
+    let mut case = Case::new();
+    // The member through which they were reached is gone.
+    (0..3).for_each(|place| assert!(case.cx.peers.on_down(case.order[place])));
+    case.pass(LOST_LATELY_MS - HEDGE_MS - 1);
+    case.get(1);
+    case.own(ReadDone::No);
+    case.check_fetches(&[3]);
+    case.answer(3, FetchOutcome::No, BlockPayload::None);
+    case.pass(HEDGE_MS);
+    assert!(case.ended().is_empty());
+    case.cx.peers.on_up(case.order[1], case.cx.now.mono);
+    case.pass(0);
+    case.check_fetches(&[1]);
+    case.answer(1, FetchOutcome::Found, BlockPayload::Block(case.block.clone()));
+    assert_eq!(case.ended(), [case.found(1)]);
+}
+
+#[test]
+fn a_read_does_not_wait_for_those_who_have_been_gone_for_long() {
+    let mut case = Case::new();
+    (0..3).for_each(|place| assert!(case.cx.peers.on_down(case.order[place])));
+    case.pass(LOST_LATELY_MS);
+    case.get(1);
+    case.own(ReadDone::No);
+    case.answer(3, FetchOutcome::No, BlockPayload::None);
+    assert_eq!(case.ended().len(), 1);
 }
 
 #[test]
