@@ -42,7 +42,7 @@ fn plan(args: &ChaosArgs) -> ChaosPlan {
         callers: 4,
         lasts: Duration::from_secs(60 * args.minutes),
         round: Duration::from_secs(90),
-        gap_ms_max: 800,
+        gap_ms_max: 300,
         pause_ms_max: 200,
         echo: true,
         patience: Duration::from_secs(180),

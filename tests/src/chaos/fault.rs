@@ -170,7 +170,9 @@ impl<'a> FaultInjector<'a> {
     }
 
     fn strike(&mut self, at: usize, kind: FaultKind) -> Result<()> {
-        let lasts = Duration::from_millis(self.rng.u64(100..6_000));
+        // Mostly short, so that much happens; some last longer than a node waits for a silent one.
+        let most_ms = if self.rng.u8(..4) == 0 { 6_000 } else { 1_500 };
+        let lasts = Duration::from_millis(self.rng.u64(100..most_ms));
         let until = Instant::now() + lasts;
         self.log.say(format!("node{at}: {kind:?} for {:.1} s", lasts.as_secs_f64()));
         self.break_node(at, kind).with_context(|| format!("{kind:?} of node{at}"))?;

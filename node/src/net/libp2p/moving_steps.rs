@@ -45,13 +45,19 @@ impl SwarmDriver {
     pub(super) fn note_moving(&mut self, input: MovingInput) {
         let mut outputs = Vec::new();
         self.moving.machine.handle(self.moving.now(), input, &mut outputs);
+        // Known before any dial that follows from it.
+        for output in &outputs {
+            if let MovingOutput::Silence(node, is_silent) = output {
+                self.hub.links.note_silence(*node, *is_silent);
+            }
+        }
+        self.patience.note_line(self.hub.links.are_silent());
         for output in outputs {
             match output {
                 MovingOutput::Refresh => self.refresh(),
                 MovingOutput::Dial(node) => self.try_anew(node),
                 MovingOutput::Silence(node, is_silent) => {
                     tracing::debug!(?node, is_silent, "whether anything comes over a link");
-                    self.hub.links.note_silence(node, is_silent);
                     if is_silent {
                         self.meet(MeetInput::Suspect(node));
                     }

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// And no longer than this.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// A node that has no connection at all repeats one dial in this time, whatever address it is to: a flight and the end of the attempt,
-/// which QUIC says with a third packet, are 3.7 KB.
+/// which QUIC says with a third packet, would be 3.7 KB ([`SocketHandle::end_silent_dial`] holds that one back).
 const PAUSE_ALONE: Duration = Duration::from_secs(25);
 
 /// See the module.
@@ -39,6 +39,8 @@ pub(in crate::net) struct DialPatience(Mutex<DialLog>);
 #[derive(Debug, Default)]
 struct DialLog {
     addresses: BTreeMap<SocketAddr, AddressDials>,
+    /// Nothing comes over any connection of this node: its own line is to be suspected before it has none.
+    line_is_silent: bool,
     /// When the last dial was over that was not answered, or when one of these was repeated.
     silent_at: Option<Instant>,
     last: u64,
@@ -69,7 +71,7 @@ pub(super) enum DialStep {
 #[derive(Debug)]
 pub(super) struct DialTurn {
     patience: Arc<DialPatience>,
-    to: SocketAddr,
+    pub to: SocketAddr,
     number: u64,
     /// How long the first answer is waited for; none: as long as the handshake may take.
     pub first_answer_max: Option<Duration>,
@@ -80,6 +82,7 @@ impl DialPatience {
     /// Whether an address is dialled now. `is_alone`: this node has no connection.
     pub(super) fn step(self: &Arc<Self>, now: Instant, to: SocketAddr, is_alone: bool) -> DialStep {
         let log = &mut *self.lock();
+        let is_alone = is_alone || log.line_is_silent;
         log.last += 1;
         if log.is_too_soon(now, to, is_alone) {
             return DialStep::Refuse;
@@ -98,6 +101,7 @@ impl DialPatience {
             // Counts from its beginning: another one could begin beside it.
             log.silent_at = log.silent_at.max((dials.silent > 0).then_some(now));
         } else if is_kept {
+            first_answer_max = log.line_is_silent.then_some(SHORT);
             log.addresses.insert(to, AddressDials { under_way: Some((number, over)), ..AddressDials::default() });
         }
         DialStep::Dial(DialTurn { patience: Arc::clone(self), to, number, first_answer_max, _ends: ends })
@@ -105,7 +109,13 @@ impl DialPatience {
 
     /// Whether a dial there would be refused.
     pub(in crate::net) fn is_too_soon(&self, now: Instant, to: SocketAddr, is_alone: bool) -> bool {
-        self.lock().is_too_soon(now, to, is_alone)
+        let log = self.lock();
+        log.is_too_soon(now, to, is_alone || log.line_is_silent)
+    }
+
+    /// Whether nothing comes over any connection, as long as there are some.
+    pub(in crate::net) fn note_line(&self, is_silent: bool) {
+        self.lock().line_is_silent = is_silent;
     }
 
     /// A packet came from there, or its owner says so: the next dial is as the first one, also beside one that is under way.
@@ -117,7 +127,7 @@ impl DialPatience {
     pub(in crate::net) fn forget_all(&self) {
         let mut log = self.lock();
         log.addresses.clear();
-        log.silent_at = None;
+        (log.silent_at, log.line_is_silent) = (None, false);
     }
 
     fn lock(&self) -> MutexGuard<'_, DialLog> {
@@ -216,6 +226,19 @@ mod tests {
         turn.note(start + PAUSE_ALONE, false);
         assert_eq!(dialled(26), 0);
         assert!(!patience.is_too_soon(start + PAUSE_ALONE, at(8), false), "with a connection the others are tried");
+    }
+
+    #[test]
+    fn while_nothing_comes_over_any_connection_each_address_gets_one_flight() {
+        let (patience, now) = (Arc::<DialPatience>::default(), Instant::now());
+        patience.note_line(true);
+        assert_eq!(silent_dial(&patience, now, false), Some(Some(SHORT)), "nothing is known of it");
+        assert!(patience.is_too_soon(now + PAUSE_MAX, at(1), false), "as if there were no connection");
+        patience.note_line(false);
+        assert!(!patience.is_too_soon(now + PAUSE_MAX, at(1), false));
+        patience.note_line(true);
+        patience.forget_all();
+        assert_eq!(silent_dial(&patience, now, false), Some(None), "another network is another line");
     }
 
     #[test]

@@ -115,8 +115,9 @@ impl Transport for QuicTransport {
         let Some(to) = to else { return Err(TransportError::MultiaddrNotSupported(addr)) };
         match self.patience.step(Instant::now(), to, self.paths.is_empty()) {
             DialStep::Dial(turn) => {
+                self.socket.begin_dial(to);
                 let connecting = self.connect(to).map_err(TransportError::Other)?;
-                Ok(upgrade::dial(connecting, turn, &self.paths))
+                Ok(upgrade::dial(connecting, turn, (&self.paths, &self.socket)))
             }
             DialStep::Wait(over) => Ok(upgrade::wait(over)),
             DialStep::Refuse => Err(TransportError::Other(QuicError::TooSoon)),

@@ -17,6 +17,7 @@ use super::paths::QuicPaths;
 use super::patience::DialTurn;
 use super::pending::PendingHandshake;
 use super::tls;
+use crate::net::socket::SocketHandle;
 
 /// TLS. With the gate's own timeout this bounds how long a dial takes.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,12 +37,19 @@ pub(super) fn accept(connecting: Connecting, place: PendingHandshake, paths: &Ar
 }
 
 /// The end of the handshake of a dial, which has its turn until then.
-pub(super) fn dial(mut connecting: Connecting, turn: DialTurn, paths: &Arc<QuicPaths>) -> Upgrade {
-    let paths = Arc::clone(paths);
+pub(super) fn dial(
+    mut connecting: Connecting,
+    turn: DialTurn,
+    (paths, socket): (&Arc<QuicPaths>, &SocketHandle),
+) -> Upgrade {
+    let (paths, socket) = (Arc::clone(paths), socket.clone());
     let handshake = async move {
         let first = turn.first_answer_max.unwrap_or(HANDSHAKE_TIMEOUT);
         let answer = timeout(first, async { connecting.handshake_data().await.map(drop) }).await;
         turn.note(Instant::now(), answer.is_ok());
+        if answer.is_err() {
+            socket.end_silent_dial(turn.to);
+        }
         answer.map_err(|_| QuicError::HandshakeTimeout)??;
         established(connecting.await?, &paths)
     };

@@ -122,6 +122,13 @@ impl LinkTable {
         }
     }
 
+    /// Whether there are connections in use, and nothing comes over any of them.
+    pub fn are_silent(&self) -> bool {
+        let links = self.lock();
+        let mut in_use = links.values().filter(|link| link.current.is_some()).peekable();
+        in_use.peek().is_some() && in_use.all(|link| link.is_silent)
+    }
+
     /// The one in use.
     pub fn number(&self, node: NodeId) -> Option<u64> {
         self.lock().get(&node)?.current

@@ -10,6 +10,7 @@ mod batch;
 mod events;
 mod expected;
 mod forwarder;
+mod hush;
 mod mux;
 mod relay;
 mod switchboard;
@@ -38,6 +39,7 @@ pub(in crate::net) use udp::BoundAddresses;
 use udp::UdpSockets;
 #[cfg(test)]
 pub(in crate::net) use udp::walls;
+use virtual_address::canonical;
 pub(in crate::net) use virtual_address::{is_virtual, token_of, virtual_address};
 
 /// Peers behind relays at once at most: as many as one node has others to meet.
@@ -64,6 +66,16 @@ impl SocketHandle {
     /// One that only dials.
     pub fn dial_from(&self, addr: SocketAddr) -> io::Result<Arc<Mux>> {
         Ok(Arc::new(Mux::new(Arc::new(UdpSockets::bind(addr)?), Arc::clone(&self.0))))
+    }
+
+    /// A dial begins there.
+    pub fn begin_dial(&self, to: SocketAddr) {
+        self.0.hush.lift(canonical(to));
+    }
+
+    /// It was not answered: that it ends is not said there.
+    pub fn end_silent_dial(&self, to: SocketAddr) {
+        self.0.hush.add(canonical(to));
     }
 
     /// The task that sends what is forwarded. To be run once.

@@ -75,6 +75,7 @@ impl Mux {
     fn sort_kind(&self, kind: PacketKind, from: SocketAddr, batch: &mut [u8], meta: &mut RecvMeta) {
         match kind {
             PacketKind::Quic => {
+                self.switchboard.hush.lift(from);
                 self.switchboard.note_local(from, meta.dst_ip);
                 meta.addr = shown(meta.addr);
             }
@@ -118,6 +119,9 @@ impl AsyncUdpSocket for Mux {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         if is_virtual(transmit.destination.ip()) {
             return self.send_relayed(transmit);
+        }
+        if self.switchboard.hush.holds_back(canonical(transmit.destination), transmit.contents) {
+            return Ok(());
         }
         self.sockets.try_send(transmit)
     }

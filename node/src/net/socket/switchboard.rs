@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use super::addresses::PeerAddresses;
 use super::events::{PeerPacket, SocketEvents};
 use super::expected::ExpectedPackets;
+use super::hush::Hush;
 use super::relay::{EndedSession, ForwardedPackets, Relay, SESSIONS_MAX};
 use super::udp::UdpSockets;
 
@@ -32,6 +33,8 @@ pub(super) struct Switchboard {
     sockets: Mutex<Vec<Weak<UdpSockets>>>,
     /// Whether there are sessions, or ways through relays: if not, QUIC's own packets cost nothing here.
     is_used: AtomicBool,
+    /// Where dials ended without an answer.
+    pub hush: Hush,
     /// Something waits to be forwarded.
     pub waiting: Notify,
     /// There may be sessions, and there were none.
@@ -65,10 +68,10 @@ impl Switchboard {
         let (knocks, knocks_heard) = mpsc::channel(PACKETS_WAITING_MAX);
         let (probes, probes_heard) = mpsc::channel(PACKETS_WAITING_MAX);
         let (ended, sessions_ended) = mpsc::channel(ENDED_WAITING_MAX);
-        let (state, sockets, is_used, waiting, opened) = Default::default();
+        let (state, sockets, is_used, hush, waiting, opened) = Default::default();
         let started = Instant::now();
         let switchboard =
-            Self { secret, node, state, sockets, is_used, waiting, opened, knocks, probes, ended, started };
+            Self { secret, node, state, sockets, is_used, hush, waiting, opened, knocks, probes, ended, started };
         (Arc::new(switchboard), SocketEvents { knocks: knocks_heard, probes: probes_heard, ended: sessions_ended })
     }
 

@@ -69,8 +69,11 @@ fn a_connection_over_which_nothing_comes_is_not_waited_for() {
         } else {
             pair.bob.note_silence(ALICE, true);
         }
+        assert_eq!([pair.alice.are_silent(), pair.bob.are_silent()], [of_alice, !of_alice]);
         assert_eq!(pair.open(2), Ok(0));
         assert_eq!(pair.both_take(2, 0), [Takeover::Cut; 2]);
+        assert!(!pair.alice.are_silent() && !pair.bob.are_silent(), "there is another one");
+        assert!(!LinkTable::default().are_silent(), "there is none");
         assert!(!pair.alice.is_moving(BOB), "an offer that came to nothing is forgotten");
         assert_eq!(pair.open(3), Ok(2), "the silence was that of the one before");
     }
