@@ -39,6 +39,7 @@ fn founder() -> (Engine, Vec<Effect>) {
         entries: pool.founding(),
         profile,
         disks: vec![disk],
+        missing: Vec::new(),
         unit_bytes: 1 << 30,
         relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
         seed: 5,

@@ -277,6 +277,8 @@ pub struct StatusReport {
     pub members: usize,
     /// Its disks.
     pub disks: Vec<DiskState>,
+    /// Disks that are not there and that the others count on still, and for how many milliseconds more.
+    pub absent: Vec<(DiskId, u64)>,
     /// Blocks that repair knows to be short of copies.
     pub repair_pending: u64,
     /// Blocks it sent since the start.

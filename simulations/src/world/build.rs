@@ -52,6 +52,7 @@ impl World {
                 flags: 0,
             },
             disks: Vec::new(),
+            missing: Vec::new(),
             unit_bytes: UNIT_BYTES,
             seed: 0,
             may_be_restored_copy: false,

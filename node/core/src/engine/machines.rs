@@ -33,6 +33,7 @@ use crate::seam::Now;
 ///     entries: Vec::new(),
 ///     profile: Profile { name: "first".into(), site: "home".into(), addrs: Vec::new(), uplink: None, flags: 0, instance: Instance([1; 8]) },
 ///     disks: Vec::new(),
+///     missing: Vec::new(),
 ///     unit_bytes: 1 << 30,
 ///     seed: 1,
 ///     may_be_restored_copy: false,
@@ -135,6 +136,7 @@ impl Engine {
             keys: &self.key_ring,
             relays: &self.relays,
             holdings: &self.holdings,
+            card: &self.card,
         }
     }
 

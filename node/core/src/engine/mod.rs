@@ -23,10 +23,11 @@ mod test_kit;
 mod timers;
 mod volume;
 
-use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::{NodeId, VolumeId};
+use fsdfs_proto::identity::{Cert, Fact};
+use fsdfs_proto::ids::{DiskId, NodeId, VolumeId};
 use fsdfs_proto::message::Message;
 use fsdfs_proto::record::LogEntry;
+use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
 use self::blocks::Repair;
@@ -43,14 +44,26 @@ use crate::seam::{
 pub use self::machines::Engine;
 pub use self::start::{Profile, Start};
 
+/// What a node remembers, and what it misses.
+struct Past {
+    entries: Vec<LogEntry>,
+    chain: Vec<Signed<Cert>>,
+    missing: Vec<DiskId>,
+    may_be_restored_copy: bool,
+}
+
 impl Engine {
     /// Starts a node. The effects begin its connections.
     pub fn new(now: Now, mut start: Start, out: &mut Vec<Effect>) -> Self {
-        let (entries, chain) = (std::mem::take(&mut start.entries), std::mem::take(&mut start.chain));
-        let may_be_restored_copy = start.may_be_restored_copy;
+        let past = Past {
+            entries: std::mem::take(&mut start.entries),
+            chain: std::mem::take(&mut start.chain),
+            missing: std::mem::take(&mut start.missing),
+            may_be_restored_copy: start.may_be_restored_copy,
+        };
         let mut engine = Self::without_past(now, start);
         engine.cx.swap_effects(out);
-        engine.replay(entries, chain.into_iter().map(Fact::from).collect(), may_be_restored_copy);
+        engine.replay(past);
         engine.cx.swap_effects(out);
         engine
     }
@@ -67,6 +80,10 @@ impl Engine {
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Disks(disks) } => {
                 answers::on_disks(self, disks);
                 self.issue_card();
+            }
+            // The disk that takes its place comes right behind, so one card says both.
+            Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::GivenUp(disks) } => {
+                self.card.give_up(&self.cx, &disks);
             }
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::Changed(changes) } => {
                 answers::on_copies(self, &changes);
@@ -150,7 +167,9 @@ impl Engine {
     }
 
     /// Takes in what the logs kept, then begins to speak.
-    fn replay(&mut self, entries: Vec<LogEntry>, mut facts: Vec<Fact>, may_be_restored_copy: bool) {
+    fn replay(&mut self, past: Past) {
+        let Past { entries, chain, missing, may_be_restored_copy } = past;
+        let mut facts: Vec<Fact> = chain.into_iter().map(Fact::from).collect();
         let (mut unpublished, mut logged) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
@@ -178,6 +197,7 @@ impl Engine {
         self.key_ring.confirm(&mut self.cx);
         self.refresh_map();
         self.card.begin_boot(&self.cx);
+        self.card.note_missing(&mut self.cx, &missing);
         self.introduce();
         self.cx.wake_in(HEARTBEAT_MS, Timer::Heartbeat);
         self.presence.begin(&mut self.cx);

@@ -1,7 +1,7 @@
 //! What a node brings to its start.
 
 use fsdfs_proto::identity::Cert;
-use fsdfs_proto::ids::{Instance, NodeId, PoolId};
+use fsdfs_proto::ids::{DiskId, Instance, NodeId, PoolId};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 
@@ -25,6 +25,8 @@ pub struct Start {
     pub profile: Profile,
     /// Its disks.
     pub disks: Vec<DiskState>,
+    /// Disks that its owner counts on and that are not there now: not mounted, most likely.
+    pub missing: Vec<DiskId>,
     /// Bytes of one unit of weight: 1 GiB; test pools use less.
     pub unit_bytes: u64,
     /// Fresh randomness.

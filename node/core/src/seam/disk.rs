@@ -116,6 +116,8 @@ pub enum DiskDone {
     Logged(bool),
     /// Unasked: disks came, went, filled up, or started over.
     Disks(Vec<DiskState>),
+    /// Unasked: the owner says that these are lost. What takes their place is told right behind, as `Disks`.
+    GivenUp(Vec<DiskId>),
     /// Unasked: what changed on a disk, in the order in which it became durable. It is said before any list has it. Of a disk that
     /// came, or whose index was rebuilt, nothing is said: it is listed.
     Changed(Vec<CopyChange>),

@@ -7,7 +7,7 @@ use fsdfs_proto::ids::{BlockId, NodeId};
 
 use crate::engine::blocks::{Audits, Holdings, Relays, Repair, ReplicationLog};
 use crate::engine::context::Context;
-use crate::engine::facts::{Gossip, KeyRing, Liveness, PresenceWatch};
+use crate::engine::facts::{Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
 use crate::engine::volume::LocalHeads;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{CLOCK_OFF_MS_MAX, KEY_AWAITED_MS_MAX, NEARLY_FULL_PERCENT};
@@ -42,6 +42,8 @@ pub(in crate::engine) struct StatusParts<'a> {
     pub relays: &'a Relays,
     /// What lies on the disks.
     pub holdings: &'a Holdings,
+    /// What the others are told of them.
+    pub card: &'a OwnCard,
 }
 
 /// What placement reads now, with the digest by which two nodes see whether they agree.
@@ -64,6 +66,7 @@ pub(in crate::engine) fn status(parts: &StatusParts<'_>) -> StatusReport {
         connected: cx.peers.up().into_iter().filter(|node| cx.responsive(*node)).count(),
         members: cx.facts.members().values().filter(counts).count().saturating_sub(1),
         disks: cx.disks.clone(),
+        absent: parts.card.absent(cx),
         repair_pending: repair.pending(replication),
         repair_sent: repair.sent(),
         repair_received: repair.pulled(),

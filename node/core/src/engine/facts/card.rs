@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
-use fsdfs_proto::ids::{DiskNonce, NodeId};
+use fsdfs_proto::ids::{DiskId, DiskNonce, NodeId};
 use fsdfs_proto::signed::Signed;
 
 use super::presence::grace_ms;
@@ -142,6 +142,34 @@ impl OwnCard {
         if let Some(next) = self.absent.values().map(|(_, until)| *until).min() {
             cx.timers.set(next, Timer::Card);
         }
+    }
+
+    /// Disks that should be there at the start and are not. How long they have been away nobody knows, so their time begins now.
+    pub fn note_missing(&mut self, cx: &mut Context, missing: &[DiskId]) {
+        debug_assert!(self.absent.is_empty(), "a start comes before anything that may go out of sight");
+        let card = cx.facts.members().get(&cx.me).and_then(|me| me.card.as_ref());
+        let shown = card.map(|card| card.value().disks.as_slice()).unwrap_or_default();
+        let is_here = |nonce: &DiskNonce| cx.disks.iter().any(|disk| disk.nonce == *nonce);
+        let until = cx.now.mono + grace_ms(cx);
+        let lost =
+            shown.iter().filter(|disk| missing.contains(&DiskId::of(cx.me, disk.nonce)) && !is_here(&disk.nonce));
+        self.absent = lost.map(|disk| (disk.nonce, (disk.gib, until))).collect();
+        if !self.absent.is_empty() {
+            cx.timers.set(until, Timer::Card);
+        }
+    }
+
+    /// The owner says that these are lost: the next card shows them no more.
+    pub fn give_up(&mut self, cx: &Context, lost: &[DiskId]) {
+        self.absent.retain(|nonce, _| !lost.contains(&DiskId::of(cx.me, *nonce)));
+    }
+
+    /// Disks that are out of sight, and for how many milliseconds they are shown still.
+    pub fn absent(&self, cx: &Context) -> Vec<(DiskId, u64)> {
+        let left = |(nonce, (_, until)): (&DiskNonce, &(u32, u64))| {
+            (DiskId::of(cx.me, *nonce), until.saturating_sub(cx.now.mono))
+        };
+        self.absent.iter().map(left).collect()
     }
 
     /// What was out of sight for too long is shown no more.

@@ -1,6 +1,18 @@
+use fsdfs_proto::ids::Instance;
+
 use super::*;
+use crate::engine::start::Profile;
 use crate::engine::test_kit::pool::{TestPool, card, head, node, pool_id, remove, rules, succession};
 use crate::engine::test_kit::{connect, context, disk, pass, revoke};
+
+const PROFILE: Profile = Profile {
+    name: String::new(),
+    site: String::new(),
+    addrs: Vec::new(),
+    uplink: None,
+    instance: Instance([0; 8]),
+    flags: 0,
+};
 
 /// Of a node with empty disks.
 fn counted(cx: &Context) -> Holdings {
@@ -17,7 +29,21 @@ fn report_with(cx: &Context, heads: &LocalHeads) -> StatusReport {
     let (liveness, repair, replication) = (&liveness, &repair, &replication);
     let (keys, relays, holdings) = (&KeyRing::default(), &Relays::default(), &counted(cx));
     let (audits, gossip) = (&audits, &gossip);
-    status(&StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays, holdings })
+    let card = &OwnCard::new(PROFILE, 1 << 30);
+    status(&StatusParts {
+        cx,
+        liveness,
+        presence,
+        heads,
+        repair,
+        replication,
+        audits,
+        gossip,
+        keys,
+        relays,
+        holdings,
+        card,
+    })
 }
 
 fn report(cx: &Context) -> StatusReport {
@@ -175,6 +201,7 @@ fn a_home_folder_that_cannot_be_written_is_told() {
         keys: &KeyRing::default(),
         relays: &Relays::default(),
         holdings: &counted(&cx),
+        card: &OwnCard::new(PROFILE, 1 << 30),
     };
     assert_eq!(status(&parts).attention, [Attention::HomeFailed]);
 }
@@ -192,8 +219,21 @@ fn who_waits_for_a_key_hears_whom_that_takes() {
         let (liveness, heads, repair, replication) = (&liveness, &heads, &repair, &replication);
         let (audits, gossip, keys, relays) = (&audits, &gossip, &keys, &Relays::default());
         let (holdings, presence) = (&counted(cx), &PresenceWatch::default());
-        let parts =
-            StatusParts { cx, liveness, presence, heads, repair, replication, audits, gossip, keys, relays, holdings };
+        let card = &OwnCard::new(PROFILE, 1 << 30);
+        let parts = StatusParts {
+            cx,
+            liveness,
+            presence,
+            heads,
+            repair,
+            replication,
+            audits,
+            gossip,
+            keys,
+            relays,
+            holdings,
+            card,
+        };
         let waits = |it: &Attention| matches!(it, Attention::AwaitsKey { .. });
         status(&parts).attention.into_iter().find(waits)
     };

@@ -1,4 +1,4 @@
-use fsdfs_proto::ids::{DiskNonce, Instance, NodeId};
+use fsdfs_proto::ids::{DiskId, DiskNonce, Instance, NodeId};
 
 use super::*;
 use crate::engine::admin::change_drain;
@@ -244,4 +244,60 @@ fn a_disk_that_is_out_of_sight_stays_on_the_card_for_an_hour() {
     pass(&mut cx, 1);
     card.forget_absent(&mut cx);
     assert_eq!(weights(&mut cx, &card), Some(vec![100]), "it is lost");
+}
+
+/// The disk of that number as this node's own.
+fn own(number: u8) -> DiskId {
+    DiskId::of(node(0), disk(number).nonce)
+}
+
+#[test]
+fn a_disk_that_is_not_there_at_the_start_stays_on_the_card_for_an_hour() {
+    let mut cx = context(0, 3);
+    cx.disks = vec![disk(0), disk(1)];
+    assert_eq!(weights(&mut cx, &own_card()), Some(vec![100, 100]), "before the start");
+    let mut card = own_card();
+    cx.disks = vec![disk(0)];
+    card.note_missing(&mut cx, &[own(1), own(2)]);
+    assert_eq!(card.absent(&cx), [(own(1), HOUR_MS)], "the third one was on no card");
+    assert_eq!(weights(&mut cx, &card), None, "nothing changes for the others");
+    pass(&mut cx, HOUR_MS - 1);
+    card.forget_absent(&mut cx);
+    assert_eq!((weights(&mut cx, &card), card.absent(&cx)), (None, vec![(own(1), 1)]));
+    assert_eq!(cx.timers.next(), Some(cx.now.mono + 1));
+    pass(&mut cx, 1);
+    card.forget_absent(&mut cx);
+    assert_eq!(weights(&mut cx, &card), Some(vec![100]), "it is lost");
+}
+
+#[test]
+fn a_node_all_disks_of_which_are_missing_takes_nothing_and_keeps_its_place() {
+    let mut cx = context(0, 3);
+    assert_eq!(issued(&mut cx, &own_card()).map(|card| card.flags), Some(0));
+    let mut card = own_card();
+    cx.disks = Vec::new();
+    card.note_missing(&mut cx, &[own(0)]);
+    let shown = issued(&mut cx, &card).expect("it takes no blocks");
+    assert_eq!(shown.flags, card_flag::READ_ONLY | card_flag::of_full_percent(100));
+    assert_eq!(shown.disks.iter().map(|disk| disk.gib).collect::<Vec<_>>(), [100]);
+    pass(&mut cx, HOUR_MS);
+    card.forget_absent(&mut cx);
+    assert_eq!(weights(&mut cx, &card), Some(vec![]));
+}
+
+#[test]
+fn a_disk_that_the_owner_gave_up_leaves_the_card_with_the_one_that_takes_its_place() {
+    let mut cx = context(0, 3);
+    cx.disks = vec![disk(0), disk(1)];
+    assert_eq!(weights(&mut cx, &own_card()), Some(vec![100, 100]));
+    let mut card = own_card();
+    cx.disks = vec![disk(0)];
+    card.note_missing(&mut cx, &[own(1)]);
+    card.give_up(&cx, &[own(1)]);
+    assert_eq!(card.absent(&cx), []);
+    let before = std::mem::replace(&mut cx.disks, vec![disk(0), disk(2)]);
+    card.on_disks(&mut cx, &before);
+    let shown = issued(&mut cx, &card).expect("another disk");
+    let nonces = [disk(0), disk(2)].map(|disk| disk.nonce);
+    assert!(shown.disks.iter().map(|disk| disk.nonce).eq(nonces), "{:?}", shown.disks);
 }
