@@ -1,11 +1,12 @@
 //! The answers in JSON that commands print besides those of the control API: one type each, so that a test sees every key.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use fsdfs_node::config::Config;
 use fsdfs_node::daemon::DaemonReady;
 use fsdfs_node::home::{CreatedPool, Home, root_key_words};
-use fsdfs_proto::control::{ErrorCode, EscapedText};
+use fsdfs_proto::control::{AttentionItem, ErrorCode, EscapedText};
 use serde::Serialize;
 
 /// A folder for blocks.
@@ -80,12 +81,15 @@ pub struct NodeUp {
     pub pool: String,
     /// Its UDP port.
     pub port: u16,
+    /// What its owner has to know at once: disks without which it runs.
+    pub attention: Vec<AttentionItem>,
 }
 
 impl NodeUp {
     /// This node.
     pub fn new(ready: &DaemonReady) -> Self {
-        Self { up: ready.node.to_string(), pool: ready.pool.to_string(), port: ready.port }
+        let (up, pool) = (ready.node.to_string(), ready.pool.to_string());
+        Self { up, pool, port: ready.port, attention: ready.attention.clone() }
     }
 }
 
@@ -126,11 +130,13 @@ pub struct ConfigChecked {
     pub addresses: Vec<String>,
     /// Its folders for blocks.
     pub storage: Vec<StorageFolder>,
+    /// Of these, those without which the node would start.
+    pub missing: Vec<String>,
 }
 
 impl ConfigChecked {
     /// A valid configuration.
-    pub fn new(file: &std::path::Path, config: &Config) -> Self {
+    pub fn new(file: &Path, config: &Config, missing: &[(PathBuf, String)]) -> Self {
         Self {
             file: file.to_string_lossy().into_owned(),
             name: config.name.clone(),
@@ -138,6 +144,7 @@ impl ConfigChecked {
             listen: config.listen,
             addresses: config.addresses.clone(),
             storage: storage(config),
+            missing: missing.iter().map(|(path, _)| path.to_string_lossy().into_owned()).collect(),
         }
     }
 }

@@ -66,6 +66,7 @@ pub enum CommandVerb {
     Watch(verbs::watch::WatchCommand),
     Safe(verbs::safe::SafeCommand),
     Df(verbs::df::DfCommand),
+    Disk(verbs::disk::DiskCommand),
     Plan(verbs::plan::PlanCommand),
     Away(verbs::away::AwayCommand),
     Back(verbs::away::BackCommand),
@@ -171,6 +172,9 @@ mod tests {
         check("fsdfs away --until 2weeks", true);
         check("fsdfs away --daily 23:00-07:00 --daily 12:00-13:00", true);
         check("fsdfs away --daily night", false);
+        check("fsdfs disk", true);
+        check("fsdfs disk new /mnt/a", true);
+        check("fsdfs disk new", false);
         check("fsdfs drain", true);
         check("fsdfs drain --undo", true);
         check("fsdfs drain --undo --wait", false);

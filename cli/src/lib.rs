@@ -117,6 +117,7 @@ async fn dispatch(app: &AppContext, verb: CommandVerb) -> CliResult {
         CommandVerb::Status(verb) => verb.run(app).await,
         CommandVerb::Watch(verb) => verb.run(app).await,
         CommandVerb::Df(verb) => verb.run(app).await,
+        CommandVerb::Disk(verb) => verb.run(app).await,
         CommandVerb::Plan(verb) => verb.run(app).await,
         CommandVerb::Away(verb) => verb.run(app).await,
         CommandVerb::Back(verb) => verb.run(app).await,

@@ -286,6 +286,16 @@ impl ControlClient {
         self.get(route::DF, &[]).await
     }
 
+    /// The disks of this node.
+    pub async fn disks(&self) -> Outcome<control::DiskListing> {
+        self.get(route::DISKS, &[]).await
+    }
+
+    /// Begins a new disk in a storage folder whose disk is lost.
+    pub async fn begin_disk(&self, new: &control::NewDisk) -> Outcome<control::NewDiskReply> {
+        self.post(route::DISKS, new).await
+    }
+
     /// How safe everything below a path is.
     pub async fn safe(&self, volume: &str, path: &[u8], all: bool) -> Outcome<control::SafetyReport> {
         let all: &[u8] = if all { b"true" } else { b"false" };

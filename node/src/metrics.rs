@@ -97,6 +97,19 @@ pub struct ScrubState {
     pub last_ended_ms: Option<u64>,
 }
 
+/// A storage folder of the configuration without a disk that is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingDisk {
+    /// The folder.
+    pub path: PathBuf,
+    /// The disk that was there last.
+    pub disk: Option<DiskId>,
+    /// Nothing is there: it is not mounted, or lost. Otherwise what is there cannot be used.
+    pub is_empty: bool,
+    /// A sentence.
+    pub why: String,
+}
+
 /// What can be read off a store while it runs.
 pub trait StoreGauges: Send + Sync {
     /// Counts since the store was opened.
@@ -105,6 +118,8 @@ pub trait StoreGauges: Send + Sync {
     fn scrub(&self) -> ScrubState;
     /// Disks that serve.
     fn disks(&self) -> Vec<DiskState>;
+    /// Storage folders that are not in use.
+    fn missing(&self) -> Vec<MissingDisk>;
     /// Where the bytes of each disk are.
     fn usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)>;
 }

@@ -71,6 +71,8 @@ pub mod route {
     pub const INVITE: &str = "/v1/invites/{invite}";
     /// `GET`: [`super::SpaceReport`].
     pub const DF: &str = "/v1/df";
+    /// `GET`: [`super::DiskListing`]. `POST` [`super::NewDisk`]: [`super::NewDiskReply`].
+    pub const DISKS: &str = "/v1/disks";
     /// `GET`: [`super::PoolPlan`].
     pub const PLAN: &str = "/v1/plan";
     /// `GET` with one of `?add=NAME&bytes=&site=`, `?remove=MEMBER`, `?drain=MEMBER`, `?copies=N`: [`super::ChangePlan`].

@@ -3,6 +3,7 @@
 mod answers;
 mod bandwidth;
 mod chaos;
+mod disks;
 mod getting;
 mod joining;
 mod keeping;

@@ -111,7 +111,7 @@ fn a_slip_in_a_storage_path_is_refused_before_anything_is_copied_anew() -> Resul
         let refused = node.run(verb)?;
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         ensure!(refused.status.code() == Some(2), "{verb:?}: {said}");
-        ensure!(said.contains("blcoks is empty, while") && said.contains("if_missing = \"reinitialize\""), "{said}");
+        ensure!(said.contains("blcoks is empty, while") && said.contains("disk new"), "{said}");
     }
     ensure!(!node.home.join("blcoks").exists(), "nothing was begun");
     fs::write(&file, slip.replace("blcoks\"", "blcoks\"\nif_missing = \"reinitialize\""))?;

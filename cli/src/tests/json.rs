@@ -2,14 +2,15 @@
 
 use fsdfs_proto::control::{
     AbsenceAnswer, AbsenceReason, AddressScope, AddressTranslation, AdminEntry, AdminListing, AdviceItem, AdviceReason,
-    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, ChangePlan, DailyHours, DiskStatus, DrainAnswer,
-    EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample, InviteListing, InviteReply,
-    InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer, MemberAbsence, MemberEntry,
-    MemberListing, MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole, MemberShare, MemberTraffic,
-    MemberUplink, MendingHolder, MeteredLine, MissingHolder, MissingReason, NodeAddress, NodeCounters, NodeStatus,
-    PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer, ReachabilityKind, ReachabilityStatus,
-    RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply, RootKeyAnswer, RootStatement,
-    SafetyReport, SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit, StatReply, WriteOutcome, WriteReply,
+    AttentionItem, AttentionReason, BandwidthAnswer, BlockPlacement, BlocksToPull, ChangePlan, DailyHours, DiskListing,
+    DiskStatus, DrainAnswer, EntryKind, ErrorCode, FailureLoss, FormerMembership, HolderBlocks, InventorySample,
+    InviteListing, InviteReply, InviteState, JoinReply, KeyOutcome, LimitSource, ListingEntry, MeetAnswer,
+    MemberAbsence, MemberEntry, MemberListing, MemberPresence, MemberRemoveReply, MemberRevokeReply, MemberRole,
+    MemberShare, MemberTraffic, MemberUplink, MendingHolder, MeteredLine, MissingHolder, MissingReason, NewDiskReply,
+    NodeAddress, NodeCounters, NodeStatus, PlanMember, PlanSite, PoolCapacity, PoolPlan, PoolRulesAnswer,
+    ReachabilityKind, ReachabilityStatus, RelayedMembers, RepairShare, RepairStatus, ReplicationMargin, RevokeReply,
+    RootKeyAnswer, RootStatement, SafetyReport, SafetyVerdict, ScrubStatus, SitePair, SpaceReport, SpeedLimit,
+    StatReply, WriteOutcome, WriteReply,
 };
 use serde::Serialize;
 
@@ -61,10 +62,11 @@ fn of_the_node() -> Vec<(String, String)> {
         listen: ([0, 0, 0, 0], 24_007).into(),
         addresses: vec!["anna.example.org:24007".into()],
         storage,
+        missing: vec!["/home/anna/blocks".into()],
     };
     vec![
         answer("init", &created),
-        answer("up", &NodeUp { up: "11".into(), pool: "22".into(), port: 24_007 }),
+        answer("up", &NodeUp { up: "11".into(), pool: "22".into(), port: 24_007, attention: vec![missing_disk()] }),
         answer("join", &joined),
         answer(
             "join-running",
@@ -161,6 +163,22 @@ fn disk() -> DiskStatus {
     }
 }
 
+fn missing_disk() -> AttentionItem {
+    let reason = AttentionReason::DiskMissing {
+        path: "/home/anna/blocks".into(),
+        empty: true,
+        why: "it is empty".into(),
+        counted_on_s: Some(3_600),
+        last: false,
+    };
+    AttentionItem { reason, text: "it is empty".into() }
+}
+
+fn new_disk() -> NewDiskReply {
+    let pulled = Some(BlocksToPull { blocks: 5, bytes: 6, estimated: false });
+    NewDiskReply { path: "/home/anna/blocks".into(), id: "33".into(), given_up: vec!["44".into()], pulled }
+}
+
 fn away() -> AttentionItem {
     AttentionItem { reason: AttentionReason::MembersAway { names: vec!["bob".into()] }, text: "away: bob".into() }
 }
@@ -207,6 +225,8 @@ fn of_the_pool() -> Vec<(String, String)> {
     };
     vec![
         answer("df", &space),
+        answer("disk", &DiskListing { disks: vec![disk()] }),
+        answer("disk-new", &new_disk()),
         answer(
             "members",
             &MemberListing { members: vec![member()], warnings: vec![away()], member_budget_bytes: 1 << 40 },

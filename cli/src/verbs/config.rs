@@ -1,5 +1,7 @@
 //! `fsdfs config`: is the configuration right.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use fsdfs_node::config::{Config as Checked, Storage};
 use fsdfs_node::store::{DiskConfig, Store};
@@ -41,21 +43,27 @@ impl ConfigCommand {
                 format!("correct {shown}, then check again: {}", app.program.command("config check")),
             )
         })?;
-        self.check_folders(app, &config)?;
+        let missing = self.check_folders(app, &config)?;
         let storage: Vec<String> = config.storage.iter().map(described).collect();
-        let value = ConfigChecked::new(&file, &config);
+        let value = ConfigChecked::new(&file, &config, &missing);
         let stored = if storage.is_empty() { "no storage".to_owned() } else { human::list(&storage) };
-        app.output.done(
-            &value,
-            format!("{shown} is valid: node {}, UDP {}, {stored}", escape::name(config.name.as_bytes()), config.listen),
-        )?;
-        Ok(ExitStatus::Fine)
+        let mut text =
+            format!("{shown} is valid: node {}, UDP {}, {stored}", escape::name(config.name.as_bytes()), config.listen);
+        for (path, why) in &missing {
+            let path = escape::name(path.as_os_str().as_encoded_bytes());
+            text += &format!(
+                "\n! the node would start without {path}: {}",
+                app.program.in_hint(&escape::name(why.as_bytes()))
+            );
+        }
+        app.output.done(&value, text)?;
+        Ok(if missing.is_empty() { ExitStatus::Fine } else { ExitStatus::Attention })
     }
 }
 
 impl ConfigCommand {
-    /// A path that is valid and wrong: what was stored is elsewhere, or the disk is not mounted.
-    fn check_folders(&self, app: &AppContext, config: &Checked) -> Result<(), CliError> {
+    /// A path that is valid and wrong: what was stored is elsewhere. Folders without which the node would start, and why.
+    fn check_folders(&self, app: &AppContext, config: &Checked) -> Result<Vec<(PathBuf, String)>, CliError> {
         let disk = |storage: &Storage| DiskConfig {
             path: storage.path.clone(),
             quota_bytes: storage.quota_bytes,
@@ -63,7 +71,8 @@ impl ConfigCommand {
         };
         let disks: Vec<DiskConfig> = config.storage.iter().map(disk).collect();
         Store::check_folders(&app.home.facts_dir(), &disks).map_err(|error| {
-            CliError::new(error.to_string(), format!("then check again: {}", app.program.command("config check")))
+            let what = app.program.in_hint(&error.to_string());
+            CliError::new(what, format!("then check again: {}", app.program.command("config check")))
         })
     }
 }

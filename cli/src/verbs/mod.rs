@@ -8,6 +8,7 @@ pub mod change;
 pub mod config;
 pub mod demo;
 pub mod df;
+pub mod disk;
 pub mod down;
 pub mod drain;
 pub mod durability;

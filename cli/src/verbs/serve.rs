@@ -15,7 +15,7 @@ use crate::app::AppContext;
 use crate::logs::{self, LogLineFormat, LogOptions};
 use crate::outcome::{CliError, CliResult, Exit, ExitStatus};
 use crate::text::{escape, human};
-use crate::verbs::setup;
+use crate::verbs::{setup, status};
 
 /// What the owner is waiting for.
 #[derive(Debug)]
@@ -136,6 +136,9 @@ impl StartupReporter {
     fn is_up(&self, ready: &DaemonReady, is_new: bool) -> CliResult<()> {
         let pool = escape::name(ready.pool_name.as_bytes());
         let mut text = format!("The node of {pool} is up on UDP port {}; Ctrl-C stops it.", ready.port);
+        for item in &ready.attention {
+            text += &format!("\n! {}", self.app.program.in_hint(&status::attention(item)));
+        }
         if is_new {
             text += &format!("\n{}", setup::next(&self.app).trim_end());
         }

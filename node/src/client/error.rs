@@ -5,6 +5,7 @@ use fsdfs_core::tree::{EditError, TreeError};
 use fsdfs_proto::ids::NodeId;
 
 use crate::crypto_pool::JobPanicked;
+use crate::store::StoreError;
 
 /// Why a user's request was not carried out. Gateways put it into words.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub enum ClientError {
     },
     /// The sender went away. Nothing was changed.
     Body(BodyError),
+    /// The store does not begin a disk. Nothing was changed.
+    Disk(StoreError),
     /// A bug.
     Panicked(JobPanicked),
 }

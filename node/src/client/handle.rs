@@ -1,5 +1,6 @@
 //! The handle itself, and commands to the engine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +23,7 @@ use super::manifests::Manifests;
 use super::memory::Memory;
 use super::request::{ClientRequest, Lifecycle, VolumeState};
 use crate::crypto_pool::CryptoPool;
+use crate::store::BegunDisk;
 use crate::{clock, random};
 
 /// How much less than what was acknowledged an answer may show.
@@ -284,6 +286,13 @@ impl Client {
             Err(other) => return Err(other),
         };
         Ok(if is_empty { Ok(()) } else { Err("it holds files".into()) })
+    }
+
+    /// Begins a new disk in the storage folder of a lost one.
+    pub(crate) async fn begin_disk(&self, path: PathBuf) -> Result<BegunDisk, ClientError> {
+        let (answer, begun) = oneshot::channel();
+        drop(self.requests.send(ClientRequest::BeginDisk { path, answer }));
+        begun.await.map_err(|_| ClientError::Stopping)?.map_err(ClientError::Disk)
     }
 
     /// Ends the daemon gracefully. Requests under way are answered first.

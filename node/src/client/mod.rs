@@ -15,6 +15,7 @@ pub use crate::net::{
     AddressTranslation, GateAnswersWatch, HandshakeRejected, MappingProtocol, MappingState, MeetOutcome, Meeter,
     PathMeter, ProvenReach, ReachMeter, ReachReport, Reachability,
 };
+pub use crate::store::{BegunDisk, StoreError};
 pub use error::{BodyError, ClientError};
 pub use get::OpenFile;
 pub use handle::{Client, Freshness, NewRules};

@@ -1,16 +1,22 @@
 //! What passes between gateways and the daemon's loop.
 
+use std::path::PathBuf;
+
 use fsdfs_core::seam::{Command, OpId, Refusal, Reply};
 use fsdfs_proto::identity::Ticket;
 use fsdfs_proto::ids::PoolId;
 use fsdfs_proto::volume::VolumeKeys;
 use tokio::sync::oneshot;
 
+use crate::store::{BegunDisk, StoreError};
+
 /// What the daemon's loop is asked by the gateways of its own process.
 #[derive(Debug)]
 pub(crate) enum ClientRequest {
     /// Carry out a command.
     Command { op: OpId, command: Command, answer: oneshot::Sender<Reply> },
+    /// Begin a new disk in the storage folder of a lost one.
+    BeginDisk { path: PathBuf, answer: oneshot::Sender<Result<BegunDisk, StoreError>> },
     /// Nobody waits for it any more.
     Cancel(OpId),
     /// End, or change pools.

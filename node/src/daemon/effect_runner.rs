@@ -1,6 +1,7 @@
 //! Carries out what the engine decides: network, disks and threads.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::task_completion::TaskCompletion;
 use crate::client::VolumeState;
 use crate::crypto_pool::CryptoPool;
 use crate::net::{Gatekeeper, Net};
-use crate::store::Store;
+use crate::store::{BegunDisk, Store, StoreError};
 
 /// Network, disks and threads: what carries effects out.
 pub(super) struct EffectRunner {
@@ -104,6 +105,11 @@ impl EffectRunner {
     /// Gives the logs what they have to hold, in place of all that was sealed.
     pub fn compact_log(&self, engine: &Engine) {
         self.store.compact_log(engine.log_entries());
+    }
+
+    /// Has the store begin a new disk. Whoever asked may have gone away meanwhile.
+    pub fn begin_disk(&self, path: PathBuf, answer: oneshot::Sender<Result<BegunDisk, StoreError>>) {
+        self.store.begin_disk(path, |begun| drop(answer.send(begun)));
     }
 
     fn tell_addresses(&mut self, engine: &Engine) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fsdfs_proto::control::AttentionItem;
 use fsdfs_proto::ids::{NodeId, PoolId};
 
 use crate::clock::ClockTooEarly;
@@ -56,4 +57,6 @@ pub struct DaemonReady {
     pub node: NodeId,
     /// Its UDP port.
     pub port: u16,
+    /// What its owner has to know at once: disks that are missing.
+    pub attention: Vec<AttentionItem>,
 }

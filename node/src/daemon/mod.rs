@@ -13,3 +13,4 @@ mod tests;
 
 pub use error::{DaemonError, DaemonReady};
 pub use lifecycle::run;
+pub use start::store_config;

@@ -117,6 +117,7 @@ impl NodeLoop {
                 self.parts.runner.expect_reply(op, answer);
                 self.take(Input::Command { op, command });
             }
+            ClientRequest::BeginDisk { path, answer } => self.parts.runner.begin_disk(path, answer),
             ClientRequest::Lifecycle(_) => unreachable!("the loop ends with it"),
             ClientRequest::Cancel(op) => {
                 if self.parts.runner.forget_reply(op) {

@@ -10,6 +10,7 @@ use fsdfs_core::facts::{FactSet, open_logged};
 use fsdfs_core::limits::RELAYED_BYTES_MIN;
 use fsdfs_core::seam::{DiskState, Input, Token};
 use fsdfs_core::tree::TreeParams;
+use fsdfs_proto::control::AttentionItem;
 use fsdfs_proto::identity::{Fact, card_flag};
 use fsdfs_proto::record::LogEntry;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,7 +29,9 @@ use crate::clock::Clock;
 use crate::config::{Config, LiveBandwidth, Storage};
 use crate::crypto_pool::CryptoPool;
 use crate::gateway::control::{self, Context};
+use crate::gateway::words;
 use crate::home::{ControlSocket, HomeError, Identity, Instance, LockedHome};
+use crate::metrics::MissingDisk;
 use crate::net::{GateIdentity, Gatekeeper, Net, NetConfig, NetEvent};
 use crate::random;
 use crate::store::{DiskConfig, OpenedStore, SEGMENT_BYTES, Store, StoreConfig, StoreNotice};
@@ -92,6 +95,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     // What the network says when that changes.
     let relays = config.relay && !bandwidth.in_force().metered.value;
     let mut start = about.engine_start((entries, opened.disks), addresses(&config, &net.reach()), relays);
+    start.missing = opened.missing.iter().filter_map(|missing| missing.disk).collect();
     start.may_be_restored_copy |= opened.log_damaged;
     let engine = Engine::new(clock.now(), start, &mut effects);
     // Superseded cards, heads and heartbeats go.
@@ -106,6 +110,7 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
         pool_name: identity.pool_name.clone(),
         node: identity.node(),
         port: net.port(),
+        attention: missing_disks(&opened.missing, &config),
     };
     let admission = PendingAdmission {
         is_newcomer: !engine.facts().members().contains_key(&identity.node()),
@@ -134,6 +139,16 @@ pub(super) async fn start(home: &LockedHome) -> Result<RunningNode, DaemonError>
     node.run_effects(effects);
     node.take_all(early);
     serve(home, (node, admission), context, ready)
+}
+
+/// What the owner has to know at once: without a word a node that stores nothing looks like one that does.
+fn missing_disks(missing: &[MissingDisk], config: &Config) -> Vec<AttentionItem> {
+    let is_last = missing.len() == config.storage.len();
+    let item = |missing: &MissingDisk| {
+        let about = (missing.path.as_path(), missing.is_empty, missing.why.as_str());
+        words::attention::disk_missing(about, None, is_last)
+    };
+    missing.iter().map(item).collect()
 }
 
 fn serve(
@@ -188,6 +203,7 @@ impl HomeRecords<'_> {
             entries,
             profile,
             disks,
+            missing: Vec::new(),
             unit_bytes: config.unit_bytes,
             seed: u64::from_be_bytes(random::bytes()),
             may_be_restored_copy: instance.is_copy,
@@ -224,25 +240,30 @@ impl RunningNode {
     }
 }
 
-async fn open_store(
-    home: &LockedHome,
-    config: &Config,
-    identity: &Identity,
-    inputs: mpsc::UnboundedSender<TaskCompletion>,
-) -> Result<(Store, OpenedStore), DaemonError> {
+/// The store of a home folder.
+pub fn store_config(home: &LockedHome, config: &Config, identity: &Identity) -> StoreConfig {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
         quota_bytes: quota_bytes(storage),
         if_missing: storage.if_missing,
     });
-    let config = StoreConfig {
+    StoreConfig {
         pool: identity.pool,
         owner: identity.node(),
         home: home.facts_dir(),
         disks: disks.collect(),
         segment_bytes: SEGMENT_BYTES,
         scrub: Some(config.scrub),
-    };
+    }
+}
+
+async fn open_store(
+    home: &LockedHome,
+    config: &Config,
+    identity: &Identity,
+    inputs: mpsc::UnboundedSender<TaskCompletion>,
+) -> Result<(Store, OpenedStore), DaemonError> {
+    let config = store_config(home, config, identity);
     let notices = move |notice: StoreNotice| match notice {
         StoreNotice::Disks(states) => {
             let done = fsdfs_core::seam::DiskDone::Disks(states);
@@ -251,6 +272,10 @@ async fn open_store(
         }
         StoreNotice::Changed(changes) => {
             let done = fsdfs_core::seam::DiskDone::Changed(changes);
+            drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
+        }
+        StoreNotice::GivenUp(disks) => {
+            let done = fsdfs_core::seam::DiskDone::GivenUp(disks);
             drop(inputs.send(TaskCompletion::Input(Input::Disk { token: Token::UNASKED, done })));
         }
         StoreNotice::LogCopy { entries, .. } => {
@@ -267,6 +292,7 @@ async fn open_store(
         | StoreNotice::HasRoom { .. }
         | StoreNotice::ShortNoMore { .. }
         | StoreNotice::Scrubbed { .. }
+        | StoreNotice::Begun { .. }
         | StoreNotice::LogBack { .. } => tracing::info!("{notice}"),
         _ => tracing::warn!("{notice}"),
     };

@@ -37,14 +37,14 @@ pub struct DiskConfig {
     pub if_missing: IfMissing,
 }
 
-/// What to do when a folder that held a disk of this node is empty.
+/// What to do when a folder that held a disk of this node is gone, empty or unreadable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IfMissing {
-    /// Do not start: most likely it is not mounted, and blocks would fill the disk below.
+    /// Start without it: most likely it is not mounted, and it is taken in when it is.
     #[default]
-    Refuse,
-    /// Start without it.
     Skip,
+    /// Do not start.
+    Refuse,
     /// It is lost: begin a new one.
     Reinitialize,
 }

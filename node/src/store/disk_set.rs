@@ -13,7 +13,7 @@ use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
 
 use crate::clock::wall_ms;
-use crate::metrics::{DiskUsage, StoreCounters};
+use crate::metrics::{DiskUsage, MissingDisk, StoreCounters};
 use crate::store::disk::appender::WriteRejection;
 use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
 use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
@@ -33,8 +33,10 @@ pub(crate) enum ReaderJob {
 
 /// One store.
 pub(crate) struct DiskSet {
-    /// Only grows, so a place in it stays what it is.
+    /// Grows, and a new disk takes the place of a lost one in the same folder.
     disks: RwLock<Vec<Arc<DiskHandle>>>,
+    /// Folders that have none.
+    missing: Mutex<Vec<MissingDisk>>,
     pub notices: NoticeSink,
     pub counters: Arc<StoreCounters>,
     wait: Mutex<WaitingLists>,
@@ -51,11 +53,16 @@ struct WaitingLists {
 }
 
 impl DiskSet {
-    pub fn new(disks: Vec<Arc<DiskHandle>>, notices: NoticeSink, counters: Arc<StoreCounters>) -> Self {
+    pub fn new(
+        (disks, missing): (Vec<Arc<DiskHandle>>, Vec<MissingDisk>),
+        notices: NoticeSink,
+        counters: Arc<StoreCounters>,
+    ) -> Self {
         let told = disks.iter().filter_map(|disk| disk.state()).collect();
         let wait = Mutex::new(WaitingLists { lists: Vec::new(), told });
         Self {
             disks: RwLock::new(disks),
+            missing: Mutex::new(missing),
             notices,
             counters,
             wait,
@@ -69,9 +76,31 @@ impl DiskSet {
         self.disks.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// One that could not be attached at the start.
-    pub fn add(&self, disk: Arc<DiskHandle>) {
-        self.disks.write().unwrap_or_else(PoisonError::into_inner).push(disk);
+    /// One that could not be attached at the start, or a new one. The one that was in this folder until now.
+    pub fn add(&self, disk: Arc<DiskHandle>) -> Option<Arc<DiskHandle>> {
+        self.missing().retain(|missing| missing.path != disk.path);
+        let mut disks = self.disks.write().unwrap_or_else(PoisonError::into_inner);
+        match disks.iter_mut().find(|other| other.path == disk.path) {
+            Some(place) => Some(std::mem::replace(place, disk)),
+            None => {
+                disks.push(disk);
+                None
+            }
+        }
+    }
+
+    /// Storage folders without a disk that is in use.
+    pub fn missing(&self) -> MutexGuard<'_, Vec<MissingDisk>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why a folder has no disk, as of now. Whether that is news.
+    pub fn note_missing(&self, now: MissingDisk) -> bool {
+        let mut missing = self.missing();
+        let Some(known) = missing.iter_mut().find(|known| known.path == now.path) else { return false };
+        let is_news = *known != now;
+        *known = now;
+        is_news
     }
 
     /// A block is written or read for somebody.

@@ -30,15 +30,15 @@ pub enum StoreError {
     ForeignOwner { path: PathBuf, found: NodeId },
     /// Most likely the disk is not mounted.
     #[error(
-        "{path} held this node's blocks and is empty now: its disk is probably not mounted. Mount it and start again; or, if it \
-         is lost, write if_missing = \"reinitialize\" below its path in the configuration, or \"skip\" to go on without it"
+        "{path} held this node's blocks and is empty now: its disk is probably not mounted. Mount it; or, if it is lost, begin a \
+         new one there: 'fsdfs disk new {path}'"
     )]
     Missing { path: PathBuf, disk: DiskId },
     /// Most likely the owner's slip: a path was changed, and nothing is there.
     #[error(
         "{path} is empty, while {known}, which holds {} of this node's blocks, is no longer in the configuration. If that is a \
          slip, correct the path; if that disk is mounted elsewhere now, name that place; to use both, name both. To give up \
-         what is in {known} and begin an empty disk in {path}, write if_missing = \"reinitialize\" below its path",
+         what is in {known} and begin an empty disk in {path}: 'fsdfs disk new {path}'",
         if *bytes == 0 { "some".to_owned() } else { bytesize::ByteSize(*bytes).display().iec().to_string() }
     )]
     Elsewhere { path: PathBuf, known: PathBuf, bytes: u64 },
@@ -48,6 +48,22 @@ pub enum StoreError {
          Restore that file from a backup, or take the folder out of the configuration"
     )]
     NoSuperblock { path: PathBuf, segments: usize },
+    /// Nothing is lost there.
+    #[error(
+        "{path} has a disk of this node ({disk}) that can be read, and was left as it is. To give it up all the same, stop the \
+         node and empty the folder first"
+    )]
+    StillThere { path: PathBuf, disk: DiskId },
+    /// The owner's mistake.
+    #[error(
+        "{path} is no storage folder of this node, which has {}. Name one of these; or write a further one into config.toml, and \
+         start the node again",
+        named(folders)
+    )]
+    NotConfigured { path: PathBuf, folders: Vec<PathBuf> },
+    /// The machine's fault, or the owner's mistake.
+    #[error("{path} cannot be used: {error}; check that it can be written to by you, and has free space")]
+    Unusable { path: PathBuf, error: io::Error },
     /// The owner's mistake: a disk was copied, and both are named.
     #[error(
         "{path} and {other} are the same disk ({disk}), or one is a copy of the other. Take one of them out of the \
@@ -126,9 +142,15 @@ pub enum StoreNotice {
         "the disk at {path} cannot be used ({error}); this node goes on without it, and tries again every 20 seconds"
     )]
     Offline { path: PathBuf, error: String },
-    /// Not taken in at the start.
-    #[error("the disk at {path} cannot be used ({error}); this node goes on without it")]
-    NotAttached { path: PathBuf, error: String },
+    /// Not taken in at the start, or not usable for another reason than before.
+    #[error("{path} is not in use: {why}. This node goes on without it, and looks for its disk every 20 seconds")]
+    NotAttached { path: PathBuf, why: String },
+    /// The owner says that these are lost: for the engine.
+    #[error("{} of this node's disks were given up", .0.len())]
+    GivenUp(Vec<DiskId>),
+    /// A new disk takes the place of one that was lost.
+    #[error("a new disk was begun in {path}: {disk}")]
+    Begun { path: PathBuf, disk: DiskId },
     /// Failing, read-only or offline no more.
     #[error("the disk at {path} works again; it takes blocks as before")]
     Back { path: PathBuf },
@@ -162,6 +184,11 @@ pub enum StoreNotice {
          name of its own from now on"
     )]
     LogDamaged { path: PathBuf },
+}
+
+fn named(folders: &[PathBuf]) -> String {
+    let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    if folders.is_empty() { "none".into() } else { folders.join(", ") }
 }
 
 /// No space, no quota of the file system, or a file as long as it allows.

@@ -35,6 +35,7 @@ use fsdfs_proto::record::{LogEntry, log_entry};
 pub use config::{DiskConfig, IfMissing, SEGMENT_BYTES, StoreConfig};
 use disk::appender::Appender;
 use disk::attach::{self, FolderLock};
+use disk::begin;
 use disk::handle::{DiskHandle, NoticeSink};
 use disk::job::{DiskJob, DiskReply, WriteJob};
 use disk::open::DiskOpener;
@@ -42,12 +43,13 @@ use disk_set::{DiskSet, ReaderJob};
 pub use error::{StoreError, StoreNotice};
 use fs::FileSystem;
 use index::IndexFactory;
-use late::{DiskWriters, LateDisks};
+pub use late::BegunDisk;
+use late::{AttachJob, DiskWriters, LateDisks};
 use log::LogFolder;
 use scrub::Scrubber;
 use threads::HomeJob;
 
-use crate::metrics::{DiskUsage, ScrubState, StoreCounters, StoreGauges, StoreMetrics};
+use crate::metrics::{DiskUsage, MissingDisk, ScrubState, StoreCounters, StoreGauges, StoreMetrics};
 
 /// Threads that read: enough to keep a hard disk's queue busy, few enough not to bury it.
 const READERS: usize = 4;
@@ -58,6 +60,8 @@ pub struct OpenedStore {
     pub entries: Vec<LogEntry>,
     /// Disks that serve. Their indexes may still be loading, see [`Store::wait_ready`].
     pub disks: Vec<DiskState>,
+    /// Storage folders that have none.
+    pub missing: Vec<MissingDisk>,
     /// Not all that was logged in the home folder is there. The disks' copies have it, unless there is none: sequence
     /// numbers may have been used that nobody knows of.
     pub log_damaged: bool,
@@ -71,8 +75,8 @@ struct StoreThreads {
     shared: Arc<DiskSet>,
     home: Sender<HomeJob>,
     readers: Sender<ReaderJob>,
-    /// Ends the thread that looks for disks which were not there at the start.
-    attach: Sender<()>,
+    /// To the thread that looks for disks which were not there at the start.
+    attach: Sender<AttachJob>,
     /// Ends the thread that looks for damage.
     scrub: Sender<()>,
     threads: Mutex<Vec<JoinHandle<()>>>,
@@ -95,9 +99,28 @@ impl Store {
         )
     }
 
-    /// Whether [`Store::open`] would use these folders. Changes nothing, and may be asked while a store is open.
-    pub fn check_folders(home: &Path, disks: &[DiskConfig]) -> Result<(), StoreError> {
-        attach::check_folders(&fs::os_fs::OsFileSystem, home, disks)
+    /// Whether [`Store::open`] would use these folders; those without which it would open, and why. Changes nothing, and may be
+    /// asked while a store is open.
+    pub fn check_folders(home: &Path, disks: &[DiskConfig]) -> Result<Vec<(PathBuf, String)>, StoreError> {
+        let missing = attach::check_folders(&fs::os_fs::OsFileSystem, home, disks)?;
+        Ok(missing.into_iter().map(|(path, error)| (path, error.to_string())).collect())
+    }
+
+    /// Begins a new disk in this storage folder, in the place of one that is lost, while no store is open. For one that is, see
+    /// [`Store::begin_disk`].
+    pub fn begin_disk_of(config: &StoreConfig, path: &Path) -> Result<BegunDisk, StoreError> {
+        let file_system = fs::os_fs::OsFileSystem;
+        let home_error = |error| attach::home_error(&config.home, error);
+        fs::create_dir(&file_system, &config.home).map_err(home_error)?;
+        let _lock = attach::lock(&file_system, &config.home)?.map_err(home_error)?;
+        let begun = begin::begin(&file_system, config, path)?;
+        Ok(BegunDisk { disk: begun.superblock.disk(), given_up: begun.given_up })
+    }
+
+    /// Begins a new disk in this storage folder, in the place of one that is lost. `done` is called once, from a thread of the
+    /// store, unless that is closed.
+    pub fn begin_disk(&self, path: PathBuf, done: impl FnOnce(Result<BegunDisk, StoreError>) + Send + 'static) {
+        let _ = self.0.attach.send(AttachJob::Begin { path, done: Box::new(done) });
     }
 
     /// Never blocks. `done` is called once, from a thread of the store, and must not block either.
@@ -193,22 +216,27 @@ impl Store {
         };
         let opener = DiskOpener { file_system, indexes, config, notices: notices.clone(), counters: counters.clone() };
         let mut writers = Vec::new();
-        for (appender, jobs, entries) in opener.disks()? {
+        let (opened, missing) = opener.disks()?;
+        for (appender, jobs, entries) in opened {
             logged.extend(entries);
             writers.push((appender, jobs));
         }
         let disks: Vec<Arc<DiskHandle>> = writers.iter().map(|(appender, _)| appender.disk.clone()).collect();
-        let shared = Arc::new(DiskSet::new(disks, notices, counters));
+        let shared = Arc::new(DiskSet::new((disks, missing.clone()), notices, counters));
         let handle = StoreThreads::start(shared.clone(), writers, (late, round), (home_log, home_lock))
             .map_err(StoreError::System)?;
         let entries = log::union(logged).iter().map(|payload| log_entry(payload)).collect();
-        Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states(), log_damaged }))
+        Ok((Self(Arc::new(handle)), OpenedStore { entries, disks: shared.states(), missing, log_damaged }))
     }
 }
 
 impl StoreGauges for Store {
     fn disks(&self) -> Vec<DiskState> {
         self.0.shared.states()
+    }
+
+    fn missing(&self) -> Vec<MissingDisk> {
+        self.0.shared.missing().clone()
     }
 
     fn usage(&self) -> Vec<(PathBuf, DiskId, DiskUsage)> {
@@ -272,7 +300,7 @@ impl StoreThreads {
     /// Readers and the log feed the writers, so they end first.
     fn stop(&self) {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let _ = self.attach.send(());
+        let _ = self.attach.send(AttachJob::Stop);
         let _ = self.scrub.send(());
         let _ = self.home.send(HomeJob::Stop);
         for _ in 0..READERS {

@@ -142,10 +142,18 @@ pub enum AttentionReason {
         /// How many since this node started.
         blocks: u64,
     },
-    /// A storage folder of the configuration is not in use.
-    StorageUnusable {
+    /// A storage folder of the configuration is not in use: the node runs without the disk.
+    DiskMissing {
         /// The folder.
         path: String,
+        /// Nothing is there; otherwise what is there cannot be used.
+        empty: bool,
+        /// Why, in words.
+        why: String,
+        /// Seconds until others take its place, unless it comes back; 0: they have; none: that is not known yet.
+        counted_on_s: Option<u64>,
+        /// No disk is left: this node stores nothing.
+        last: bool,
     },
     /// A member publishes no address: others cannot connect to it.
     NoAddress {

@@ -47,9 +47,52 @@ pub enum DiskCondition {
     ReadOnly,
     /// A write, a sync or a read failed.
     Failing,
-    /// It does not answer.
+    /// It does not answer, or cannot be used.
     Offline,
+    /// Nothing is in its folder: it is not mounted, or lost.
+    Missing,
     /// A condition of a later version.
     #[serde(other)]
     Other,
+}
+
+/// The disks of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskListing {
+    /// One for each storage folder, those that are not in use last.
+    pub disks: Vec<DiskStatus>,
+}
+
+/// Begins a new disk in a storage folder whose disk is lost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewDisk {
+    /// The folder, as the configuration has it.
+    pub path: String,
+}
+
+/// A disk that was begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewDiskReply {
+    /// Its folder.
+    pub path: String,
+    /// Its id in hexadecimal.
+    pub id: String,
+    /// The disks that were given up for it.
+    pub given_up: Vec<String>,
+    /// What this node is assigned and lacks now, as far as the members that are connected have it: it comes by itself. None if
+    /// nobody was asked, because the node does not run.
+    #[serde(default)]
+    pub pulled: Option<BlocksToPull>,
+}
+
+/// Blocks that other members have and this node lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BlocksToPull {
+    /// How many.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Of many blocks a sample was counted.
+    pub estimated: bool,
 }

@@ -156,11 +156,12 @@ pub fn storage(status: &NodeStatus) -> String {
 }
 
 /// What a reader should know of a disk beside the sizes; what to do about it follows below.
-pub(super) fn condition(disk: &DiskStatus) -> &'static str {
+pub fn condition(disk: &DiskStatus) -> &'static str {
     match disk.condition {
         DiskCondition::QuotaFull | DiskCondition::DiskFull => ", full",
         DiskCondition::Failing => ", failing",
         DiskCondition::Offline => ", offline",
+        DiskCondition::Missing => ", missing",
         DiskCondition::ReadOnly => ", read-only",
         DiskCondition::Good | DiskCondition::Other if disk.read_only => ", read-only",
         DiskCondition::Good | DiskCondition::Other => "",

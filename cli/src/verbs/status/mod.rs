@@ -11,7 +11,7 @@ use fsdfs_proto::control::NodeStatus;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-pub use brief::{absence, attention, code, copies, moved, storage, up_of};
+pub use brief::{absence, attention, code, condition, copies, moved, storage, up_of};
 pub use state::{NodeState, meaning};
 
 use crate::app::AppContext;

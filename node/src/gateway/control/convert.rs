@@ -10,7 +10,7 @@ use fsdfs_proto::identity;
 use fsdfs_proto::ids::{DiskId, NodeId, PublicKey};
 
 use super::{Context, xattrs};
-use crate::metrics::DiskUsage;
+use crate::metrics::{DiskUsage, MissingDisk};
 
 pub(super) fn entry(shown: &TreeItem) -> ListingEntry {
     let (name, name_bytes) = text_and_bytes(&shown.name);
@@ -95,7 +95,19 @@ pub(super) fn disks(context: &Context) -> Vec<DiskStatus> {
         read_only: state(id).is_none_or(|state| !state.takes_blocks()),
         condition: state(id).map_or(DiskCondition::Offline, |state| state.condition),
     };
-    context.store.usage().into_iter().map(disk).collect()
+    // What is known of one that is missing is where it should be.
+    let missing = |missing: MissingDisk| {
+        let quota = context.config.storage.iter().find(|storage| storage.path == missing.path);
+        DiskStatus {
+            id: missing.disk.map(|id| id.to_string()).unwrap_or_default(),
+            path: Some(missing.path.display().to_string()),
+            quota_bytes: quota.map_or(0, |storage| storage.quota_bytes),
+            read_only: true,
+            condition: if missing.is_empty { DiskCondition::Missing } else { DiskCondition::Offline },
+            ..DiskStatus::default()
+        }
+    };
+    context.store.usage().into_iter().map(disk).chain(context.store.missing().into_iter().map(missing)).collect()
 }
 
 pub(super) fn member(

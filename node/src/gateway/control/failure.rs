@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use fsdfs_proto::control::{ApiError, ErrorCode};
 
-use crate::client::ClientError;
+use crate::client::{ClientError, StoreError};
 use crate::gateway::words::refusal::{edit_error, refused, tree_error};
 use crate::gateway::words::unpublished;
 
@@ -88,6 +88,18 @@ impl From<ClientError> for Failure {
                 format!("the content ended early: {body}"),
                 "nothing was changed; send it again",
             ),
+            ClientError::Disk(error) => {
+                let code = match error {
+                    StoreError::NotConfigured { .. } => ErrorCode::NotFound,
+                    StoreError::StillThere { .. }
+                    | StoreError::ForeignPool { .. }
+                    | StoreError::ForeignOwner { .. }
+                    | StoreError::InUse { .. } => ErrorCode::Exists,
+                    StoreError::NoSuperblock { .. } => ErrorCode::NotEmpty,
+                    _ => ErrorCode::Disk,
+                };
+                Self::new(code, error.to_string(), "nothing was changed; 'fsdfs disk' shows the disks of this node")
+            }
             ClientError::Panicked(panicked) => {
                 Self::new(ErrorCode::Damaged, panicked.to_string(), "this is a bug in fsdfs; report it")
             }

@@ -6,6 +6,7 @@ mod bandwidth;
 mod contents;
 mod context;
 mod convert;
+mod disks;
 mod drain;
 mod failure;
 mod files;
@@ -48,6 +49,7 @@ pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .route(route::STATUS, get(node::status))
         .route(route::DF, get(node::df))
+        .route(route::DISKS, get(disks::disks).post(disks::begin))
         .route(route::PLAN, get(plan::plan))
         .route(route::PLAN_CHANGE, get(plan::what_if))
         .route(route::SHUTDOWN, post(node::shutdown))

@@ -124,13 +124,20 @@ fn attention(
         found.map_or_else(|| disk.to_string(), |(path, ..)| path.display().to_string())
     };
     let of_engine = status.attention.iter().map(|attention| attention::of_engine(attention, path_of));
-    let unusable = context.config.storage.iter().filter(|storage| !open.iter().any(|(path, ..)| *path == storage.path));
-    let unusable = unusable
-        .map(|storage| attention::item(AttentionReason::StorageUnusable { path: storage.path.display().to_string() }));
+    let (missing, is_last) = (context.store.missing(), open.is_empty());
+    let missing = missing.iter().map(|missing| {
+        // Of a disk that is no longer on the card nobody knows since when.
+        let left_ms =
+            missing.disk.map(|disk| status.absent.iter().find(|(absent, _)| *absent == disk).map_or(0, |(_, ms)| *ms));
+        let about = (missing.path.as_path(), missing.is_empty, missing.why.as_str());
+        attention::disk_missing(about, left_ms.map(|ms| ms / 1000), is_last)
+    });
     let refused = refusal_now(context, status).map(|why| attention::item(AttentionReason::NodeRefused { why }));
     let silent = no_member_heard(context, members).filter(|_| may_hear(context, status)).map(attention::item);
     // One that is out the engine does not know any more.
-    let offline = convert::disks(context).into_iter().filter(|disk| disk.condition == DiskCondition::Offline);
+    let is_open = |disk: &control::DiskStatus| open.iter().any(|(_, id, _)| id.to_string() == disk.id);
+    let offline = convert::disks(context).into_iter();
+    let offline = offline.filter(|disk| disk.condition == DiskCondition::Offline && is_open(disk));
     let offline = offline.map(|disk| {
         let path = disk.path.unwrap_or(disk.id);
         attention::item(AttentionReason::DiskReadOnly { path, condition: DiskCondition::Offline })
@@ -138,7 +145,7 @@ fn attention(
     of_engine
         .chain(refused)
         .chain(silent)
-        .chain(unusable)
+        .chain(missing)
         .chain(offline)
         .chain(reachability::warnings(&members.members))
         .collect()

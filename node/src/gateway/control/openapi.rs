@@ -3,7 +3,9 @@
 use axum::response::IntoResponse;
 use utoipa::OpenApi;
 
-use super::{absence, admins, bandwidth, drain, files, holes, meet, members, node, plan, root_key, safety, tree};
+use super::{
+    absence, admins, bandwidth, disks, drain, files, holes, meet, members, node, plan, root_key, safety, tree,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,6 +35,8 @@ use super::{absence, admins, bandwidth, drain, files, holes, meet, members, node
         root_key::change_rules,
         absence::absence,
         absence::change,
+        disks::disks,
+        disks::begin,
         drain::drain,
         drain::change,
         bandwidth::bandwidth,

@@ -1,5 +1,7 @@
 //! What needs the owner's attention.
 
+use std::path::Path;
+
 use fsdfs_core::report::Attention;
 use fsdfs_proto::control::{AttentionItem, AttentionReason, DiskCondition};
 use fsdfs_proto::ids::DiskId;
@@ -160,7 +162,15 @@ fn text(reason: &AttentionReason) -> String {
         AttentionReason::DamagedBlocks { name, blocks } => {
             format!("{name} sent {}: its disk or memory may be failing", super::count(*blocks, "damaged block"))
         }
-        AttentionReason::StorageUnusable { path } => format!("the storage folder {path} is not in use; see the log"),
+        AttentionReason::DiskMissing { why, counted_on_s, last, .. } => {
+            let alone = if *last { "this node stores nothing now: no disk of it is left. " } else { "" };
+            let others = match counted_on_s {
+                None => String::new(),
+                Some(0) => ". Others take its place".to_owned(),
+                Some(seconds) => format!(". Others take its place in {} min, unless it is back by then", seconds.div_ceil(60)),
+            };
+            format!("{alone}{why}{others}")
+        }
         AttentionReason::NoAddress { .. }
         | AttentionReason::LoopbackAddressOnly { .. }
         | AttentionReason::PrivateAddressOnly { .. }
@@ -169,6 +179,18 @@ fn text(reason: &AttentionReason) -> String {
         | AttentionReason::NoAddressInTicket => reachability(reason),
         AttentionReason::Other => String::new(),
     }
+}
+
+/// A storage folder without a disk. `counted_on_s`: how long others go on counting on it.
+pub(crate) fn disk_missing(
+    (path, empty, why): (&Path, bool, &str),
+    counted_on_s: Option<u64>,
+    last: bool,
+) -> AttentionItem {
+    // The system's own words do not say of what they speak.
+    let path = path.display().to_string();
+    let why = if why.contains(&path) { why.to_owned() } else { format!("{path} cannot be used: {why}") };
+    item(AttentionReason::DiskMissing { path, empty, why, counted_on_s, last })
 }
 
 /// Why a disk takes nothing, and what helps.
@@ -187,9 +209,12 @@ fn disk(path: &str, condition: DiskCondition) -> String {
              unless 'fsdfs plan' says otherwise"
         ),
         DiskCondition::Offline => {
-            format!("the disk of {path} does not answer: see the log; it is used again when it does")
+            format!(
+                "the disk of {path} does not answer: see the log; it is used again when it does; if it is lost, begin a new one \
+                 there: 'fsdfs disk new {path}'"
+            )
         }
-        DiskCondition::Good | DiskCondition::Other => format!("{path} takes no new blocks"),
+        DiskCondition::Good | DiskCondition::Missing | DiskCondition::Other => format!("{path} takes no new blocks"),
     }
 }
 

@@ -54,17 +54,47 @@ pub(crate) fn remember(file_system: &dyn FileSystem, home: &Path, known: &DiskLi
     publish(file_system, home, DISKS, &known.encode()).map_err(|error| home_error(home, error))
 }
 
-/// What attaching would say of these folders, without changing anything.
-pub(crate) fn check_folders(file_system: &dyn FileSystem, home: &Path, disks: &[DiskConfig]) -> Result<(), StoreError> {
+/// What attaching would say of these folders, without changing anything: the node would go on without these.
+pub(crate) fn check_folders(
+    file_system: &dyn FileSystem,
+    home: &Path,
+    disks: &[DiskConfig],
+) -> Result<Vec<(PathBuf, io::Error)>, StoreError> {
     let mut known = known_disks(file_system, home)?;
     check_paths(file_system, disks, &mut known)?;
+    let mut missing = Vec::new();
     for disk in disks {
-        if matches!(read_small(file_system, &disk.path.join(SUPERBLOCK), FILE_BYTES_MAX), Ok(None)) {
-            // A disk that the node would go on without is for its log.
-            drop(check_bare(file_system, disk, &known)?);
-        }
+        let found = match superblock(file_system, disk)? {
+            Ok(None) => check_bare(file_system, disk, &known)?,
+            found => found.map(drop),
+        };
+        missing.extend(found.err().map(|error| (disk.path.clone(), error)));
     }
-    Ok(())
+    Ok(missing)
+}
+
+/// What a folder says that it is; the inner error is for a disk the node goes on without.
+pub(crate) fn superblock(
+    file_system: &dyn FileSystem,
+    disk: &DiskConfig,
+) -> Result<io::Result<Option<Superblock>>, StoreError> {
+    let file = disk.path.join(SUPERBLOCK);
+    let bytes = match read_small(file_system, &file, FILE_BYTES_MAX) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(Ok(None)),
+        Err(error) => return Ok(Err(error)),
+    };
+    match Superblock::decode(&bytes).map_err(format_error(&file)) {
+        Ok(found) => Ok(Ok(Some(found))),
+        Err(damaged) if disk.if_missing == IfMissing::Skip => Ok(Err(io::Error::other(damaged))),
+        Err(damaged) => Err(damaged),
+    }
+}
+
+/// Whether a folder is not used because nothing is there.
+pub(crate) fn is_bare(error: &io::Error) -> bool {
+    let why = error.get_ref().and_then(|why| why.downcast_ref::<StoreError>());
+    matches!(why, Some(StoreError::Missing { .. }))
 }
 
 /// Attaches one disk and notes it in `known`. A foreign disk is the owner's mistake and an error, as is a copy of one that
@@ -77,9 +107,8 @@ pub(crate) fn attach(
     attached: &[(DiskId, PathBuf)],
 ) -> Result<AttachOutcome, StoreError> {
     let path = &disk.path;
-    let superblock = match read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX) {
-        Ok(Some(bytes)) => Some(Superblock::decode(&bytes).map_err(format_error(&path.join(SUPERBLOCK)))?),
-        Ok(None) => None,
+    let superblock = match superblock(file_system, disk)? {
+        Ok(found) => found,
         Err(error) => return Ok(AttachOutcome::Offline(error)),
     };
     match &superblock {
@@ -109,12 +138,7 @@ fn check_found(
     found: &Superblock,
     attached: &[(DiskId, PathBuf)],
 ) -> Result<(), StoreError> {
-    if found.pool != config.pool {
-        return Err(StoreError::ForeignPool { path: path.into(), found: found.pool });
-    }
-    if found.owner != config.owner {
-        return Err(StoreError::ForeignOwner { path: path.into(), found: found.owner });
-    }
+    check_owner(config, path, found)?;
     // A card that names one disk twice is believed by no other member.
     match attached.iter().find(|(disk, _)| *disk == found.disk()) {
         Some((disk, other)) => Err(StoreError::Cloned { path: path.into(), other: other.clone(), disk: *disk }),
@@ -122,13 +146,28 @@ fn check_found(
     }
 }
 
+/// A disk of another pool or node is left as it is.
+pub(crate) fn check_owner(config: &StoreConfig, path: &Path, found: &Superblock) -> Result<(), StoreError> {
+    if found.pool != config.pool {
+        return Err(StoreError::ForeignPool { path: path.into(), found: found.pool });
+    }
+    if found.owner != config.owner {
+        return Err(StoreError::ForeignOwner { path: path.into(), found: found.owner });
+    }
+    Ok(())
+}
+
 /// Whether a superblock may be made in a folder without one; the inner error is for a disk the node goes on without.
-fn check_bare(file_system: &dyn FileSystem, disk: &DiskConfig, known: &DiskList) -> Result<io::Result<()>, StoreError> {
+pub(crate) fn check_bare(
+    file_system: &dyn FileSystem,
+    disk: &DiskConfig,
+    known: &DiskList,
+) -> Result<io::Result<()>, StoreError> {
     let path = &disk.path;
-    let lost = match file_system.list(&segments(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(Err(error)),
-        Ok(files) if !files.is_empty() => StoreError::NoSuperblock { path: path.clone(), segments: files.len() },
-        _ => match known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
+    let lost = match check_no_segments(file_system, path) {
+        Ok(Err(error)) => return Ok(Err(error)),
+        Err(lost) => lost,
+        Ok(Ok(())) => match known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()) {
             Some(lost) if disk.if_missing != IfMissing::Reinitialize => {
                 StoreError::Missing { path: path.clone(), disk: lost.disk }
             }
@@ -138,17 +177,25 @@ fn check_bare(file_system: &dyn FileSystem, disk: &DiskConfig, known: &DiskList)
     if disk.if_missing == IfMissing::Skip { Ok(Err(io::Error::other(lost))) } else { Err(lost) }
 }
 
+/// Blocks without a superblock are blocks all the same; the inner error is that of the disk.
+pub(crate) fn check_no_segments(file_system: &dyn FileSystem, path: &Path) -> Result<io::Result<()>, StoreError> {
+    match file_system.list(&segments(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Ok(Err(error)),
+        Ok(files) if !files.is_empty() => Err(StoreError::NoSuperblock { path: path.into(), segments: files.len() }),
+        _ => Ok(Ok(())),
+    }
+}
+
 /// Whether an empty disk would be begun while one that this home folder knows is named no more: a slip in a path, most
-/// likely, after which everything would be copied anew. The paths that are to be skipped then; disks that the owner gives up
-/// are dropped from `known`.
+/// likely, after which everything would be copied anew. Disks that the owner gives up are dropped from `known`.
 pub(crate) fn check_paths(
     file_system: &dyn FileSystem,
     disks: &[DiskConfig],
     known: &mut DiskList,
-) -> Result<Vec<(PathBuf, StoreError)>, StoreError> {
-    let superblock = |path: &Path| read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX);
+) -> Result<(), StoreError> {
+    let read = |path: &Path| read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX);
     let found: Vec<(&DiskConfig, io::Result<Option<Vec<u8>>>)> =
-        disks.iter().map(|disk| (disk, superblock(&disk.path))).collect();
+        disks.iter().map(|disk| (disk, read(&disk.path))).collect();
     let is_named = |known: &KnownDisk| {
         found.iter().any(|(disk, found)| {
             let there = found.as_ref().ok().and_then(Option::as_ref).and_then(|bytes| Superblock::decode(bytes).ok());
@@ -158,22 +205,21 @@ pub(crate) fn check_paths(
     let left: Vec<KnownDisk> = known.0.iter().filter(|known| !is_named(known)).cloned().collect();
     let is_new = |path: &Path| known.0.iter().all(|known| known.path != path.as_os_str().as_bytes());
     let begun = found.iter().filter(|(disk, found)| matches!(found, Ok(None)) && is_new(&disk.path));
-    let (mut given_up, mut skipped) = (false, Vec::new());
+    let mut given_up = false;
     for (disk, _) in begun {
         let held = |left: &KnownDisk| held_bytes(file_system, Path::new(OsStr::from_bytes(&left.path)));
         let Some((left, bytes)) = left.iter().find_map(|left| Some((left, held(left)?))) else { break };
         let (path, known) = (disk.path.clone(), OsStr::from_bytes(&left.path).into());
-        let elsewhere = StoreError::Elsewhere { path: path.clone(), known, bytes };
-        match disk.if_missing {
-            IfMissing::Refuse => return Err(elsewhere),
-            IfMissing::Skip => skipped.push((path, elsewhere)),
-            IfMissing::Reinitialize => given_up = true,
+        // Whoever wrote the path is there to correct it, so this is no disk to go on without.
+        if disk.if_missing != IfMissing::Reinitialize {
+            return Err(StoreError::Elsewhere { path, known, bytes });
         }
+        given_up = true;
     }
     if given_up {
         known.0.retain(|known| !left.contains(known));
     }
-    Ok(skipped)
+    Ok(())
 }
 
 /// Bytes of the segments in a folder; none if it is there and has no block in it.
@@ -186,7 +232,7 @@ fn held_bytes(file_system: &dyn FileSystem, disk: &Path) -> Option<u64> {
 }
 
 /// Writes the superblock of a new disk, and notes where it is.
-fn take_over(
+pub(crate) fn take_over(
     file_system: &dyn FileSystem,
     config: &StoreConfig,
     path: &Path,
@@ -233,6 +279,11 @@ fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
 pub(crate) fn answers(file_system: &dyn FileSystem, path: &Path, superblock: &Superblock) -> io::Result<()> {
     // A sync that fails says nothing about what can be read.
     let _ = file_system.open(&path.join(SUPERBLOCK)).and_then(|file| file.sync_or_discard());
+    is_still(file_system, path, superblock)
+}
+
+/// The same as far as the page cache knows, so that nothing spins up for it: the folder was emptied, or something else mounted.
+pub(crate) fn is_still(file_system: &dyn FileSystem, path: &Path, superblock: &Superblock) -> io::Result<()> {
     match read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX)? {
         Some(bytes) if bytes == superblock.encode() => Ok(()),
         Some(_) => Err(io::Error::other("another disk is in its place")),
@@ -240,9 +291,10 @@ pub(crate) fn answers(file_system: &dyn FileSystem, path: &Path, superblock: &Su
     }
 }
 
-/// Whether a folder says that it is a disk.
-pub(crate) fn is_there(file_system: &dyn FileSystem, path: &Path) -> bool {
-    matches!(read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX), Ok(Some(_)))
+/// The disk that a folder says that it is; none if that cannot be told.
+pub(crate) fn disk_in(file_system: &dyn FileSystem, path: &Path) -> Option<DiskId> {
+    let bytes = read_small(file_system, &path.join(SUPERBLOCK), FILE_BYTES_MAX).ok()??;
+    Superblock::decode(&bytes).ok().map(|found| found.disk())
 }
 
 /// The folder of a disk's segments.

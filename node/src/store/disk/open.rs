@@ -1,18 +1,20 @@
 //! Opening the disks of a store, before any thread runs.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 
 use bytes::Bytes;
 use fsdfs_proto::ids::DiskId;
-use fsdfs_proto::record::Superblock;
+use fsdfs_proto::record::{DiskList, Superblock};
 
-use crate::metrics::StoreCounters;
-use crate::store::config::{DiskConfig, StoreConfig};
+use crate::metrics::{MissingDisk, StoreCounters};
+use crate::store::config::{DiskConfig, IfMissing, StoreConfig};
 use crate::store::disk::appender::Appender;
 use crate::store::disk::attach::{self, AttachOutcome, FolderLock};
+use crate::store::disk::begin::{self, BegunFolder};
 use crate::store::disk::handle::{DiskHandle, DiskParts, NoticeSink};
 use crate::store::disk::job::DiskJob;
 use crate::store::error::{StoreError, StoreNotice};
@@ -38,23 +40,19 @@ pub(crate) struct DiskOpener<'a> {
 }
 
 impl DiskOpener<'_> {
-    /// The writer of each disk that answers, and what the log on it holds.
-    pub fn disks(&self) -> Result<Vec<OpenedDisk>, StoreError> {
+    /// The writer of each disk that answers, and what the log on it holds; and the folders without one.
+    pub fn disks(&self) -> Result<(Vec<OpenedDisk>, Vec<MissingDisk>), StoreError> {
         let (file_system, home) = (&*self.file_system, &self.config.home);
         let before = attach::known_disks(file_system, home)?;
         let mut known = before.clone();
-        let skipped = attach::check_paths(file_system, &self.config.disks, &mut known)?;
-        let (mut opened, mut attached) = (Vec::new(), Vec::new());
+        attach::check_paths(file_system, &self.config.disks, &mut known)?;
+        let (mut opened, mut attached, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for (place, disk) in self.config.disks.iter().enumerate() {
             if self.config.disks[..place].iter().any(|other| other.path == disk.path) {
                 return Err(StoreError::Twice { path: disk.path.clone() });
             }
             let path = disk.path.clone();
-            let away = |error: io::Error| (self.notices)(StoreNotice::NotAttached { path, error: error.to_string() });
-            if let Some((_, why)) = skipped.iter().find(|(path, _)| *path == disk.path) {
-                away(io::Error::other(why.to_string()));
-                continue;
-            }
+            let away = |error: io::Error| missing.push(missing_disk(path, &error));
             match attach::attach(file_system, self.config, disk, &mut known, &attached)? {
                 AttachOutcome::Offline(error) => away(error),
                 AttachOutcome::Attached(superblock, lock) => {
@@ -69,7 +67,12 @@ impl DiskOpener<'_> {
         if known != before {
             attach::remember(file_system, home, &known)?;
         }
-        Ok(opened)
+        for missing in &mut missing {
+            missing.disk = disk_of(&known, &missing.path, &attached);
+            let MissingDisk { path, why, .. } = missing.clone();
+            (self.notices)(StoreNotice::NotAttached { path, why });
+        }
+        Ok((opened, missing))
     }
 
     fn disk(&self, disk: &DiskConfig, superblock: Superblock, lock: FolderLock) -> io::Result<OpenedDisk> {
@@ -99,13 +102,16 @@ impl DiskOpener<'_> {
 impl DiskOpener<'_> {
     /// A disk that could not be attached at the start, if it is there by now. None is begun: a folder that is still empty may
     /// be one on which nothing is mounted yet.
-    pub fn late(&self, disk: &DiskConfig, attached: &[(DiskId, PathBuf)]) -> Option<OpenedDisk> {
+    pub fn late(&self, disk: &DiskConfig, attached: &[(DiskId, PathBuf)]) -> Result<OpenedDisk, MissingDisk> {
         let (file_system, home) = (&*self.file_system, &self.config.home);
-        if !attach::is_there(file_system, &disk.path) {
-            return None;
-        }
+        // Whatever the owner wants at a start: this one runs.
+        let disk = &DiskConfig { if_missing: IfMissing::Skip, ..disk.clone() };
         let opened = || -> Result<io::Result<OpenedDisk>, StoreError> {
             let before = attach::known_disks(file_system, home)?;
+            if let Ok(None) = attach::superblock(file_system, disk)? {
+                let bare = attach::check_bare(file_system, disk, &before)?;
+                return Ok(Err(bare.err().unwrap_or_else(|| io::ErrorKind::NotFound.into())));
+            }
             let mut known = before.clone();
             Ok(match attach::attach(file_system, self.config, disk, &mut known, attached)? {
                 AttachOutcome::Offline(error) => Err(error),
@@ -113,21 +119,25 @@ impl DiskOpener<'_> {
                     if known != before {
                         attach::remember(file_system, home, &known)?;
                     }
-                    let mut opened = self.disk(disk, superblock, lock);
-                    if let Ok((appender, ..)) = &mut opened {
-                        appender.log.leave_old_files();
-                    }
-                    opened
+                    self.disk(disk, superblock, lock).map(not_read_yet)
                 }
             })
         };
-        match opened().and_then(|opened| opened.map_err(StoreError::System)) {
-            Ok(opened) => Some(opened),
-            Err(error) => {
-                tracing::debug!(disk = %disk.path.display(), %error, "the disk cannot be used yet");
-                None
-            }
-        }
+        let opened = opened().map_err(io::Error::other).and_then(|opened| opened);
+        opened.map_err(|error| {
+            let known = attach::known_disks(file_system, home).unwrap_or_default();
+            let disk_there = disk_of(&known, &disk.path, attached);
+            MissingDisk { disk: disk_there, ..missing_disk(disk.path.clone(), &error) }
+        })
+    }
+
+    /// A new disk in the place of one that its owner gives up, and which that is.
+    pub fn begin(&self, path: &Path) -> Result<(OpenedDisk, Vec<DiskId>), StoreError> {
+        let BegunFolder { superblock, lock, given_up } = begin::begin(&*self.file_system, self.config, path)?;
+        let disk = begin::configured(self.config, path)?;
+        let opened = self.disk(disk, superblock, lock);
+        let opened = opened.map_err(|error| StoreError::Unusable { path: path.into(), error })?;
+        Ok((not_read_yet(opened), given_up))
     }
 
     /// The copy of the log on a disk. The home folder has what cannot be read of it; a newer fsdfs's it may not have.
@@ -140,6 +150,22 @@ impl DiskOpener<'_> {
             Ok(())
         })
     }
+}
+
+/// No process has read yet what its log holds.
+fn not_read_yet(mut opened: OpenedDisk) -> OpenedDisk {
+    opened.0.log.leave_old_files();
+    opened
+}
+
+fn missing_disk(path: PathBuf, error: &io::Error) -> MissingDisk {
+    MissingDisk { path, disk: None, is_empty: attach::is_bare(error), why: error.to_string() }
+}
+
+/// Which disk was last at a path, unless it is somewhere else now.
+fn disk_of(known: &DiskList, path: &Path, attached: &[(DiskId, PathBuf)]) -> Option<DiskId> {
+    let there = known.0.iter().find(|known| known.path == path.as_os_str().as_bytes())?;
+    attached.iter().all(|(disk, _)| *disk != there.disk).then_some(there.disk)
 }
 
 /// Small disks get small segments.

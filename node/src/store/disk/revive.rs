@@ -22,7 +22,7 @@ impl Appender {
             disk.note_shortage(None);
         }
         let found = match disk.health() {
-            DiskHealth::Good => Ok(()),
+            DiskHealth::Good => self.is_still_there(),
             DiskHealth::Failing => probe(&disk).and_then(|()| self.go_on()),
             DiskHealth::Offline => probe(&disk).and_then(|()| self.attach_again()).inspect_err(|_| self.let_go()),
         };
@@ -31,6 +31,12 @@ impl Appender {
         }
         disk.quarantine_unreadable_if_good();
         disk.note_room();
+    }
+
+    /// A folder that was emptied, or on which nothing is mounted any more, goes unnoticed for as long as its open files do.
+    fn is_still_there(&self) -> io::Result<()> {
+        let disk = &self.disk;
+        attach::is_still(&*disk.file_system, &disk.path, &disk.superblock).inspect_err(|error| disk.fail(error))
     }
 
     /// The disk can be written to again. Nobody writes behind what a failed write left: a new segment and a new log file begin.

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod begun;
 mod cuts;
 mod damage;
 mod faults;

@@ -221,7 +221,7 @@ impl StoreRig {
             counters: Arc::new(StoreCounters::default()),
         };
         let (mut appender, _, copied) =
-            opener.disks()?.pop().ok_or_else(|| home_error(std::io::Error::other("the disk is out")))?;
+            opener.disks()?.0.pop().ok_or_else(|| home_error(std::io::Error::other("the disk is out")))?;
         entries.extend(copied);
         appender.recover(None);
         let entries = log::union(entries).iter().map(|payload| log_entry(payload)).collect();
