@@ -81,6 +81,17 @@ impl DaemonApi {
         self.patiently(|| self.client.safe(&path.volume, &bytes, all)).await
     }
 
+    /// The same, while holders prove what they have.
+    pub async fn safe_proof(
+        &self,
+        path: &RemotePath,
+        all: bool,
+        on_progress: impl Fn(control::SafetyProgress),
+    ) -> ApiResult<control::SafetyReport> {
+        let bytes = path.bytes();
+        self.patiently(|| self.client.safe_proof(&path.volume, &bytes, all, &on_progress)).await
+    }
+
     /// One page of a folder.
     pub async fn list(&self, path: &RemotePath, after: Option<&[u8]>) -> ApiResult<ListingPage> {
         let bytes = path.bytes();

@@ -142,6 +142,32 @@ impl TransferProgress {
     }
 }
 
+/// How many of some things are through, of work that the daemon does.
+#[derive(Debug)]
+pub struct CountProgress {
+    bar: ProgressBar,
+    what: &'static str,
+}
+
+impl CountProgress {
+    /// Nothing is shown before it is known how many there are.
+    pub fn new(output: OutputMode, what: &'static str) -> Self {
+        let target = if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{msg}").expect("one key, which is known");
+        Self { bar: ProgressBar::with_draw_target(None, target).with_style(style), what }
+    }
+
+    /// So many are.
+    pub fn show(&self, done: u64, of: u64) {
+        self.bar.set_message(format!("{done} of {of} {}", self.what));
+    }
+
+    /// Removes the line.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Bytes of one file. Unless they are kept they turn out not to count.
 #[derive(Debug)]
 pub struct FileProgress {

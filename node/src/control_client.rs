@@ -67,6 +67,9 @@ pub struct ControlClient {
     pinned: Arc<PinnedSocket>,
 }
 
+/// Bytes of one line of an answer that comes in lines at most: a report names each member a few times.
+const LINE_BYTES_MAX: usize = 16 << 20;
+
 /// Which bytes of a file are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DownloadRange {
@@ -300,6 +303,35 @@ impl ControlClient {
     pub async fn safe(&self, volume: &str, path: &[u8], all: bool) -> Outcome<control::SafetyReport> {
         let all: &[u8] = if all { b"true" } else { b"false" };
         self.get(route::SAFE, &[("volume", volume.as_bytes()), ("path", path), ("all", all)]).await
+    }
+
+    /// The same, while holders prove what they have; `on_progress` hears how far that is.
+    pub async fn safe_proof(
+        &self,
+        volume: &str,
+        path: &[u8],
+        all: bool,
+        mut on_progress: impl FnMut(control::SafetyProgress),
+    ) -> Outcome<control::SafetyReport> {
+        let all: &[u8] = if all { b"true" } else { b"false" };
+        let url = self.url(route::SAFE_PROOF, &[("volume", volume.as_bytes()), ("path", path), ("all", all)]);
+        let mut parts = fine(self.send(self.http.get(url)).await?).await?.bytes_stream();
+        let mut text = Vec::new();
+        while let Some(part) = parts.try_next().await.map_err(ControlError::Broken)? {
+            text.extend_from_slice(&part);
+            if text.len() > LINE_BYTES_MAX {
+                return Err(ControlError::BadAnswer("a line without end".into()));
+            }
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                match serde_json::from_slice(&line).map_err(|error| ControlError::BadAnswer(error.to_string()))? {
+                    control::SafetyProofLine::Progress(progress) => on_progress(progress),
+                    control::SafetyProofLine::Report(report) => return Ok(*report),
+                    control::SafetyProofLine::Error(error) => return Err(ControlError::Refused(error)),
+                }
+            }
+        }
+        Err(ControlError::BadAnswer("it ended without a report".into()))
     }
 
     /// What the pool holds and can lose.

@@ -90,6 +90,8 @@ pub mod route {
     pub const ENTRY: &str = "/v1/entry";
     /// `GET ?path=&all=&volume=`: [`super::SafetyReport`].
     pub const SAFE: &str = "/v1/safe";
+    /// `GET ?path=&all=&volume=`: [`super::SafetyProofLine`]s, while holders prove what they have.
+    pub const SAFE_PROOF: &str = "/v1/safe/proof";
     /// `POST` [`super::EditsRequest`]: [`super::EditsReply`], many small changes in one commit.
     pub const EDITS: &str = "/v1/edits";
     /// `POST` [`super::JoinRequest`]: the daemon leaves its empty pool and starts again in the ticket's. [`super::JoinReply`].

@@ -328,6 +328,22 @@ pub const AUDIT_SAMPLE_MS: u64 = 3_600_000;
 pub const AUDIT_ANSWERS_MAX: u64 = 16;
 /// Beyond these, one in so long: a megabyte read and hashed each.
 pub const AUDIT_ANSWER_MS: u64 = 1_000;
+/// Beyond these and whoever asks: audits that are answered at once at most, for an owner who has all copies of a path proven.
+pub const AUDIT_SHARED_MAX: u64 = 32;
+/// One more in so long while no user moves bytes here: 32 MB/s of a disk, a tenth of a core.
+pub const AUDIT_SHARED_MS: u64 = 31;
+/// The same while users do.
+pub const AUDIT_SHARED_BUSY_MS: u64 = 250;
+/// Users are busy if a block was moved for one so lately.
+pub const USERS_BUSY_MS: u64 = 2_000;
+/// Blocks whose copies are proven at one time, a megabyte each at most.
+pub const PROOFS_UNDER_WAY_MAX: usize = 8;
+/// The same while users move bytes here.
+pub const PROOFS_UNDER_WAY_BUSY: usize = 1;
+/// A holder that cannot say now is asked again after so long.
+pub const PROOF_AGAIN_MS: u64 = 500;
+/// Whoever has not proved a copy after so long gave no answer.
+pub const PROOF_MS_MAX: u64 = 60_000;
 /// From here on owners are told that a disk, or the pool, is nearly full: time to add some before writes are refused.
 pub const NEARLY_FULL_PERCENT: u8 = 90;
 /// How full a node is reaches the others when it changed by so much.

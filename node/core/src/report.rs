@@ -31,6 +31,21 @@ pub struct BlockAssurance {
     pub assigned: Vec<NodeId>,
     /// What those said that were asked, could say, and are believed; this node's own store, too.
     pub said: Vec<(NodeId, AssuredCopy)>,
+    /// Those that said that they have it, and could not prove it.
+    pub unproven: Vec<NodeId>,
+}
+
+/// What came of asking a member to prove that it has a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyProof {
+    /// It has read the bytes just now: so many.
+    Proven(u32),
+    /// It says itself that they do not fit the id, or that its disk failed.
+    Damaged,
+    /// It does not have them, or made a proof up.
+    Unproven,
+    /// It gave no answer, or could not say.
+    NoAnswer,
 }
 
 /// What is known of a copy.

@@ -21,4 +21,4 @@ pub use get::OpenFile;
 pub use handle::{Client, Freshness, NewRules};
 pub use put::UploadSummary;
 pub(crate) use request::{ClientRequest, Lifecycle, VolumeState};
-pub use safety::{SAFETY_SAMPLE, SafetyFound};
+pub use safety::{BlocksBelow, PROOF_SAMPLE, SAFETY_SAMPLE, SafetyFound};

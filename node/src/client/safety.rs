@@ -1,26 +1,76 @@
 //! How safe everything below a path is: its blocks, by their visible links, and what the members say that they have of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 use fsdfs_core::plan::SafetySum;
-use fsdfs_core::report::{BlockAssurance, MemberList};
+use fsdfs_core::report::{BlockAssurance, CopyProof, MemberList};
 use fsdfs_core::seam::{Command, Refusal, Reply};
 use fsdfs_core::tree::{FileContent, QueryResult, TreeItem, TreeItemKind, TreePath, TreeQuery};
 use fsdfs_proto::ids::{BlockId, NodeId, VolumeId};
 use fsdfs_proto::message::IDS_MAX;
+use fsdfs_proto::message::repair::{AssuredCopy, AssuredState};
 use fsdfs_proto::volume::{BlockLink, LinkClass, header};
-use futures::TryStreamExt as _;
-use futures::stream::FuturesUnordered;
+use futures::stream::{self, FuturesUnordered};
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::error::ClientError;
 use super::handle::{Client, Freshness, answer};
 
 /// Blocks that are asked about exactly; of more, those with the smallest ids, which is a fair sample, for ids are hashes.
 pub const SAFETY_SAMPLE: usize = 16_384;
+/// The same where copies are to be proven, each of which is read.
+pub const PROOF_SAMPLE: usize = 1_000;
+/// Blocks whose proofs are asked for at once. How many are under way is the engine's business.
+const PROOFS_ASKED: usize = 16;
 /// Blocks with links that are read at once.
 const READS_UNDER_WAY: usize = 16;
 /// Entries of a folder that are listed at once, where it has no block of its own.
 const PAGE: usize = 1024;
+
+/// The blocks below a path, and those of its folders up to the root: all, or a sample.
+#[derive(Debug)]
+pub struct BlocksBelow {
+    found: BlockSet,
+    /// Those that were to be read for their links, and could not be.
+    unreadable: BTreeSet<BlockId>,
+    freshness: Freshness,
+}
+
+impl BlocksBelow {
+    /// Blocks that are asked about.
+    pub fn asked(&self) -> u64 {
+        self.found.first.len() as u64
+    }
+}
+
+/// Sums over blocks, as they are asked about.
+pub(super) struct SafetyCount<'a> {
+    sites: BTreeMap<NodeId, &'a str>,
+    sum: SafetySum,
+    unreadable: BTreeSet<BlockId>,
+}
+
+impl<'a> SafetyCount<'a> {
+    pub fn new(unreadable: BTreeSet<BlockId>, members: &'a MemberList) -> Self {
+        let sites = members.members.iter().map(|member| (member.node, member.site.as_str())).collect();
+        Self { sites, sum: SafetySum::default(), unreadable }
+    }
+
+    pub fn add(&mut self, block: &BlockAssurance) {
+        let before = self.sum.unreadable_blocks;
+        self.sum.add(block, |node| self.sites.get(&node).copied().unwrap_or_default());
+        if self.sum.unreadable_blocks > before {
+            // It is counted.
+            self.unreadable.remove(&block.id);
+        }
+    }
+
+    pub fn end(mut self) -> SafetySum {
+        self.sum.note_unreadable(self.unreadable.len() as u64);
+        self.sum
+    }
+}
 
 /// What was found below a path.
 #[derive(Clone, Debug)]
@@ -56,6 +106,13 @@ impl BlockSet {
         }
     }
 
+    /// As many as one question may have, at a time.
+    fn parts(&self) -> impl Iterator<Item = Vec<(BlockId, u8)>> {
+        let blocks: Vec<(BlockId, u8)> = self.first.iter().map(|(id, copies)| (*id, *copies)).collect();
+        let parts = blocks.len().div_ceil(IDS_MAX);
+        (0..parts).map(move |part| blocks.iter().skip(part * IDS_MAX).take(IDS_MAX).copied().collect())
+    }
+
     /// How many there are: exactly, or by how close together the smallest ids lie.
     fn count(&self) -> u64 {
         let known = self.first.len() as u64;
@@ -79,36 +136,65 @@ struct BlockWalk<'a> {
 }
 
 impl Client {
-    /// Asks all members about the blocks below a path, and those of its folders up to the root: about all of them, or a sample.
-    pub async fn safety(
+    /// Finds the blocks below a path, and those of its folders up to the root; of more than `most` a sample.
+    pub async fn blocks_below(
         &self,
         volume: VolumeId,
         path: TreePath,
-        all: bool,
-        members: &MemberList,
-    ) -> Result<SafetyFound, ClientError> {
+        most: usize,
+    ) -> Result<BlocksBelow, ClientError> {
         let copies = self.status().await?.copies;
-        let found = BlockSet::new(if all { usize::MAX } else { SAFETY_SAMPLE });
+        let found = BlockSet::new(most);
         let (next, seen, unreadable) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         let mut walk = BlockWalk { client: self, volume, found, next, seen, unreadable };
         let freshness = walk.begin(path, copies).await?;
         walk.run().await?;
-        let (found, mut unreadable) = (walk.found, walk.unreadable);
-        let sites: BTreeMap<NodeId, &str> =
-            members.members.iter().map(|member| (member.node, member.site.as_str())).collect();
-        let mut sum = SafetySum::default();
-        let blocks: Vec<(BlockId, u8)> = found.first.iter().map(|(id, copies)| (*id, *copies)).collect();
-        for part in blocks.chunks(IDS_MAX) {
-            for block in self.assure(part.to_vec()).await? {
-                let before = sum.unreadable_blocks;
-                sum.add(&block, |node| sites.get(&node).copied().unwrap_or_default());
-                if sum.unreadable_blocks > before {
-                    unreadable.remove(&block.id);
-                }
+        Ok(BlocksBelow { found: walk.found, unreadable: walk.unreadable, freshness })
+    }
+
+    /// Asks all members about these.
+    pub async fn safety(&self, below: BlocksBelow, members: &MemberList) -> Result<SafetyFound, ClientError> {
+        let BlocksBelow { found, unreadable, freshness } = below;
+        let mut count = SafetyCount::new(unreadable, members);
+        let blocks = found.count();
+        for part in found.parts() {
+            self.assure(part).await?.iter().for_each(|block| count.add(block));
+        }
+        Ok(SafetyFound { blocks, sum: count.end(), freshness })
+    }
+
+    /// Asks all members about these, and has each that says that it holds one read its copy and prove it. `on_block` hears how many
+    /// blocks are through.
+    pub async fn proven_safety(
+        &self,
+        below: BlocksBelow,
+        members: &MemberList,
+        mut on_block: impl FnMut(u64),
+    ) -> Result<SafetyFound, ClientError> {
+        let BlocksBelow { found, unreadable, freshness } = below;
+        let mut count = SafetyCount::new(unreadable, members);
+        let (blocks, mut through) = (found.count(), 0);
+        for part in found.parts() {
+            let assured = stream::iter(self.assure(part).await?);
+            let mut proven = pin!(assured.map(|block| self.prove(block)).buffer_unordered(PROOFS_ASKED));
+            while let Some(block) = proven.try_next().await? {
+                count.add(&block);
+                through += 1;
+                on_block(through);
             }
         }
-        sum.note_unreadable(unreadable.len() as u64);
-        Ok(SafetyFound { blocks: found.count(), sum, freshness })
+        Ok(SafetyFound { blocks, sum: count.end(), freshness })
+    }
+
+    /// What can be proven of what was said.
+    async fn prove(&self, said: BlockAssurance) -> Result<BlockAssurance, ClientError> {
+        let holds = |(node, copy): &(NodeId, AssuredCopy)| (copy.state == AssuredState::Held).then_some(*node);
+        let holders: Vec<NodeId> = said.said.iter().filter_map(holds).collect();
+        if holders.is_empty() {
+            return Ok(said);
+        }
+        let proofs = answer!(self.ask(Command::Prove { id: said.id, holders }).await? => Prove)?;
+        Ok(with_proofs(said, &proofs.into_iter().collect()))
     }
 
     async fn assure(&self, blocks: Vec<(BlockId, u8)>) -> Result<Vec<BlockAssurance>, ClientError> {
@@ -199,6 +285,24 @@ impl BlockWalk<'_> {
     }
 }
 
+/// Whoever said that it holds it counts if it proved it. One that gave no answer to that counts as having said nothing.
+fn with_proofs(said: BlockAssurance, proofs: &BTreeMap<NodeId, CopyProof>) -> BlockAssurance {
+    let state = |(node, copy): (NodeId, AssuredCopy)| {
+        let copy = match proofs.get(&node) {
+            Some(CopyProof::Proven(len)) => AssuredCopy { len: *len, verified_h: Some(0), ..copy },
+            Some(CopyProof::Damaged) => AssuredCopy { state: AssuredState::Damaged, verified_h: None, ..copy },
+            Some(CopyProof::Unproven) => AssuredCopy::NONE,
+            Some(CopyProof::NoAnswer) => return None,
+            None if copy.state == AssuredState::Held => return None,
+            None => copy,
+        };
+        Some((node, copy))
+    };
+    let failed = |(node, proof): (&NodeId, &CopyProof)| (*proof == CopyProof::Unproven).then_some(*node);
+    let unproven = proofs.iter().filter_map(failed).collect();
+    BlockAssurance { said: said.said.into_iter().filter_map(state).collect(), unproven, ..said }
+}
+
 /// None if nobody who answers has it, or what they have is no block of a tree.
 async fn links(client: &Client, id: BlockId) -> Result<Option<Vec<BlockLink>>, ClientError> {
     match client.get_block(id).await {
@@ -225,6 +329,31 @@ mod tests {
         set.add(id(7), 3);
         set.add(id(7), 1);
         assert_eq!((set.count(), set.is_cut, set.first[&id(7)]), (100, false, 3));
+    }
+
+    #[test]
+    fn only_what_was_proven_counts_and_whoever_could_not_is_named() {
+        let node = |number| NodeId([number; 32]);
+        let held = AssuredCopy { state: AssuredState::Held, len: 5, verified_h: Some(700) };
+        let gone = AssuredCopy { state: AssuredState::Condemned, ..held };
+        let said = (1..=5).map(|number| (node(number), held)).chain([(node(6), gone)]).collect();
+        let said = BlockAssurance { id: id(1), wanted: 3, assigned: Vec::new(), said, unproven: Vec::new() };
+        let proofs = [CopyProof::Proven(9), CopyProof::Damaged, CopyProof::Unproven, CopyProof::NoAnswer];
+        let found = with_proofs(said, &(1..).map(node).zip(proofs).collect());
+        assert_eq!(found.unproven, [node(3)]);
+        let damaged = AssuredCopy { state: AssuredState::Damaged, len: 5, verified_h: None };
+        let proven = AssuredCopy { state: AssuredState::Held, len: 9, verified_h: Some(0) };
+        let expected = [(node(1), proven), (node(2), damaged), (node(3), AssuredCopy::NONE), (node(6), gone)];
+        assert_eq!(found.said, expected, "of 4 and 5 nothing is known");
+    }
+
+    #[test]
+    fn a_question_has_no_more_blocks_than_it_may() {
+        let mut set = BlockSet::new(10_000);
+        (0..1_030).for_each(|number| set.add(id(number), 2));
+        let parts: Vec<usize> = set.parts().map(|part| part.len()).collect();
+        assert_eq!(parts, [IDS_MAX, IDS_MAX, 6]);
+        assert!(set.parts().flatten().map(|(id, _)| id).eq(set.first.keys().copied()));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::AbsenceReason;
+use super::{AbsenceReason, ApiError};
 
 /// How safe everything below a path is, by the word of the members that answered just now. Who did not answer, or fails its audits,
 /// counts as having nothing.
@@ -32,6 +32,12 @@ pub struct SafetyReport {
     pub unreadable_blocks: u64,
     /// Copies that are here and were found damaged, or are about to be deleted.
     pub bad_copies: u64,
+    /// Members with damaged copies: each replaces them with good ones as soon as it has found those.
+    pub damaged: Vec<MemberBlocks>,
+    /// Members that said that they have copies and could not prove it, where proofs were asked for: these do not count.
+    pub unproven: Vec<MemberBlocks>,
+    /// Copies that were proven just now: their holders read them. None unless proofs were asked for; then no other copy counts.
+    pub proven_copies: Option<u64>,
     /// Members that are required to have copies which are missing, and did not say anything.
     pub missing: Vec<MissingHolder>,
     /// Members that answered that they lack copies which they are required to have: those are on their way.
@@ -97,6 +103,38 @@ pub struct MissingHolder {
     pub until_ms: Option<u64>,
     /// Checked blocks that it is required to have.
     pub blocks: u64,
+}
+
+/// Some of the checked blocks at a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MemberBlocks {
+    /// Its node id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// How many.
+    pub blocks: u64,
+}
+
+/// A line of the answer to a request for proofs: how far it is, and in the last one what was found, or why nothing was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SafetyProofLine {
+    /// Not the last line.
+    Progress(SafetyProgress),
+    /// The last line.
+    Report(Box<SafetyReport>),
+    /// The last line, if it could not be found out.
+    Error(ApiError),
+}
+
+/// How far proofs are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SafetyProgress {
+    /// Blocks whose holders were asked for a proof, and whose answers are known.
+    pub blocks: u64,
+    /// Blocks that will be.
+    pub of_blocks: u64,
 }
 
 /// A member that lacks copies.

@@ -153,6 +153,7 @@ const NOT_RUNNING: &[&str] = &[
     "invite --list",
     "bandwidth",
     "safe /",
+    "safe / --prove",
     "away",
     "back",
     "drain",

@@ -11,7 +11,7 @@ use super::machines::Engine;
 use crate::report::Notice;
 use crate::seam::{
     AssureToken, AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken,
-    LocateToken, PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
+    LocateToken, ProofToken, PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -71,6 +71,14 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
         (Waiter::Assure(AssureToken::Peer { op, ids }), Message::AssureReply(reply)) => {
             engine.assurances.on_reply(cx, op, from, &ids, &reply.copies);
         }
+        (Waiter::Proof(ProofToken::Pull(op)), Message::PullReply(reply)) => {
+            let compare = engine.proof(|proofs, parts| proofs.on_pulled(parts, (op, from), &reply, payload));
+            compare_again(engine, from, compare);
+        }
+        (Waiter::Proof(ProofToken::Asked { op, expected }), Message::AuditReply(reply)) => {
+            let compare = engine.proof(|proofs, parts| proofs.on_audited(parts, (op, from, expected), &reply));
+            compare_again(engine, from, compare);
+        }
         (Waiter::Inventory(op), Message::ListBlocksReply(reply)) => {
             engine.inventories.on_page(cx, op, from, &reply.records);
         }
@@ -121,6 +129,9 @@ pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
         Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
         Waiter::Locate(LocateToken::Peer { op, .. }) => engine.locates.on_have(cx, *op, node, &[], &[]),
         Waiter::Assure(AssureToken::Peer { op, .. }) => engine.assurances.on_reply(cx, *op, node, &[], &[]),
+        Waiter::Proof(ProofToken::Pull(op) | ProofToken::Asked { op, .. }) => {
+            engine.proof(|proofs, parts| proofs.on_lost(parts, *op, node));
+        }
         _ => {}
     }
 }
@@ -231,6 +242,9 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         }
         (Waiter::Assure(AssureToken::Own(op)), DiskDone::Assured(copies)) => {
             engine.assurances.on_own(cx, op, &copies);
+        }
+        (Waiter::Proof(ProofToken::Own(op)), DiskDone::Read(done)) => {
+            engine.proof(|proofs, parts| proofs.on_own_read(parts, op, done));
         }
         (Waiter::Inventory(op), DiskDone::List(records)) => engine.inventories.on_own_page(cx, op, &records),
         (Waiter::Repair(RepairToken::List { pass }), DiskDone::List(records)) => {

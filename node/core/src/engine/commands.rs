@@ -13,6 +13,9 @@ impl Engine {
             // Nobody would take it from this node.
             return cx.reply(op, command.refused(Refusal::Revoked));
         }
+        if matches!(command, Command::PutBlock { .. } | Command::GetBlock { .. }) {
+            cx.note_users();
+        }
         match command {
             Command::PutBlock { .. } if cx.duplicate_identity => {
                 cx.reply(op, command.refused(Refusal::DuplicateIdentity));
@@ -26,6 +29,7 @@ impl Engine {
             Command::Query { volume, query } => self.tree_queries.start(cx, &mut self.queries, op, (volume, query)),
             Command::Locate { ids } => self.locates.start(cx, op, ids),
             Command::Assure { blocks } => self.assurances.start(cx, op, blocks),
+            Command::Prove { id, holders } => self.proof(|proofs, parts| proofs.start(parts, op, id, holders)),
             Command::Inventory => self.inventories.start(cx, op),
             Command::Cancel { op } => {
                 self.puts.cancel(op);
@@ -34,6 +38,7 @@ impl Engine {
                 self.tree_queries.cancel(op);
                 self.locates.cancel(op);
                 self.assurances.cancel(op);
+                self.proofs.cancel(cx, op);
                 self.inventories.cancel(op);
             }
             Command::Members => {

@@ -14,7 +14,7 @@ use super::event::Event;
 use super::net::{Outboxes, Peers, PendingQuestion, Requests};
 use super::timers::{Timer, Timers};
 use crate::facts::{BranchId, FactSet, MemberStatus};
-use crate::limits::{CLOCK_BRANCHES_MIN, NEAR_RTT_MS, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX};
+use crate::limits::{CLOCK_BRANCHES_MIN, NEAR_RTT_MS, PEER_TICK_MS, REPAIR_BYTES_PER_S_MAX, USERS_BUSY_MS};
 use crate::placement::ClusterMap;
 use crate::report::Notice;
 use crate::seam::{DiskRequest, DiskState, Effect, Now, OpId, PeerPath, Refusal, Reply, Token, TrafficClass, Waiter};
@@ -66,6 +66,8 @@ pub(super) struct Context {
     pub repair_bytes_per_s: u64,
     /// Facts were compared with a member since the start.
     pub synced: bool,
+    /// Monotonic milliseconds when a block last began to move for a user, here or of another member.
+    users_moved: Option<u64>,
     /// Another running node has this node's identity: nothing is confirmed any more, until a restart.
     pub duplicate_identity: bool,
     events: VecDeque<Event>,
@@ -112,6 +114,7 @@ impl Context {
             disks,
             repair_bytes_per_s: REPAIR_BYTES_PER_S_MAX,
             synced: false,
+            users_moved: None,
             duplicate_identity: false,
             events: VecDeque::new(),
             out: Vec::new(),
@@ -258,6 +261,16 @@ impl Context {
     /// Connected and not silent, or this node.
     pub fn responsive(&self, node: NodeId) -> bool {
         node == self.me || self.peers.responsive(node)
+    }
+
+    /// A block moves for a user.
+    pub fn note_users(&mut self) {
+        self.users_moved = Some(self.now.mono);
+    }
+
+    /// Users move bytes: whatever nobody waits for leaves the disks and lines to them.
+    pub fn users_are_busy(&self) -> bool {
+        self.users_moved.is_some_and(|at| self.now.mono < at + USERS_BUSY_MS)
     }
 
     /// N of new blocks.

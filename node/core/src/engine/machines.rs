@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::admin::{Assurances, DrainParts, Locates, StatusParts};
+use super::admin::{Assurances, DrainParts, Locates, ProofParts, Proofs, StatusParts};
 use super::blocks::{
     Audits, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts, ReplicationLog,
 };
@@ -85,6 +85,7 @@ pub struct Engine {
     // Admin: what owners ask. The others of this floor are functions; they keep nothing.
     pub(super) locates: Locates,
     pub(super) assurances: Assurances,
+    pub(super) proofs: Proofs,
 }
 
 impl Engine {
@@ -119,6 +120,7 @@ impl Engine {
             rotation: Rotation::default(),
             locates: Locates::default(),
             assurances: Assurances::default(),
+            proofs: Proofs::default(),
         }
     }
 
@@ -163,6 +165,13 @@ impl Engine {
             liveness: &self.liveness,
         };
         call(&mut self.repair, &mut parts)
+    }
+
+    /// A call to the proofs, with all that they work with.
+    pub(super) fn proof<T>(&mut self, call: impl FnOnce(&mut Proofs, &mut ProofParts<'_>) -> T) -> T {
+        let mut parts =
+            ProofParts { cx: &mut self.cx, audits: &mut self.audits, gets: &mut self.gets, log: &mut self.replication };
+        call(&mut self.proofs, &mut parts)
     }
 
     /// A call to the commits, with all that they work with.

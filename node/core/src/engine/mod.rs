@@ -30,6 +30,7 @@ use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
+use self::admin::Proofs;
 use self::blocks::Repair;
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
@@ -289,6 +290,9 @@ impl Engine {
         }
         self.on_alive(from);
         let cx = &mut self.cx;
+        if matches!(message, Message::Fetch(_) | Message::Store(_) | Message::RelayedStore(_)) {
+            cx.note_users();
+        }
         match message {
             Message::Ping(number) => cx.send(from, Message::Pong(number)),
             Message::Pong(number) => {
@@ -551,6 +555,7 @@ impl Engine {
             Timer::Relays => self.puts.on_relays_due(cx),
             Timer::Repair => self.repair(Repair::on_due),
             Timer::Audit => self.audits.on_due(cx),
+            Timer::Proofs => self.proof(Proofs::on_due),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }
     }

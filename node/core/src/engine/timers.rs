@@ -50,6 +50,8 @@ pub(super) enum Timer {
     Inventory(OpId),
     /// A holder is to be audited.
     Audit,
+    /// A proof may be asked for, or will not come.
+    Proofs,
 }
 
 /// At most one entry for each timer, so its size is bounded by what the machines hold.

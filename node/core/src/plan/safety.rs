@@ -24,8 +24,14 @@ pub struct SafetySum {
     pub short_bytes: u64,
     /// Blocks without any copy.
     pub unreadable_blocks: u64,
+    /// Copies that were counted, of all blocks.
+    pub copies: u64,
     /// Copies that are damaged, or about to be deleted.
     pub bad_copies: u64,
+    /// Members with damaged ones, and how many each has.
+    pub damaged: BTreeMap<NodeId, u64>,
+    /// Members that said that they have blocks and could not prove it, and of how many.
+    pub unproven: BTreeMap<NodeId, u64>,
     /// Assigned holders that said nothing, with the blocks that they are assigned and that are short.
     pub silent: BTreeMap<NodeId, u64>,
     /// Assigned holders that said that they have no good copy, likewise.
@@ -53,6 +59,13 @@ impl SafetySum {
         self.sites_min = Some(self.sites_min.map_or(sites, |least| least.min(sites)));
         let is_bad = |copy: &AssuredCopy| matches!(copy.state, AssuredState::Damaged | AssuredState::Condemned);
         self.bad_copies += block.said.iter().filter(|(_, copy)| is_bad(copy)).count() as u64;
+        self.copies += copies;
+        for (node, _) in block.said.iter().filter(|(_, copy)| copy.state == AssuredState::Damaged) {
+            *self.damaged.entry(*node).or_default() += 1;
+        }
+        for node in &block.unproven {
+            *self.unproven.entry(*node).or_default() += 1;
+        }
         self.unreadable_blocks += u64::from(copies == 0);
         if copies < u64::from(block.wanted) {
             self.short_blocks += 1;
@@ -112,7 +125,8 @@ mod tests {
         for said in blocks {
             let said = said.iter().map(|(number, copy)| (node(*number), *copy)).collect();
             let assigned = vec![node(1), node(2), node(3)];
-            sum.add(&BlockAssurance { id: BlockId([1; 32]), wanted: 3, assigned, said }, site);
+            let unproven = Vec::new();
+            sum.add(&BlockAssurance { id: BlockId([1; 32]), wanted: 3, assigned, said, unproven }, site);
         }
         sum
     }
@@ -131,8 +145,20 @@ mod tests {
     fn what_is_damaged_or_about_to_go_or_not_said_is_no_copy() {
         let bad = sum(&[&[(1, copy(AssuredState::Damaged, None)), (2, copy(AssuredState::Condemned, None))]]);
         assert_eq!((bad.unreadable_blocks, bad.bad_copies, bad.short_bytes), (1, 2, 0));
+        assert_eq!((bad.copies, &bad.damaged), (0, &BTreeMap::from([(node(1), 1)])));
         assert_eq!(bad.lacking.keys().copied().collect::<Vec<_>>(), [node(1), node(2)]);
         assert_eq!((bad.verified_blocks, bad.sites_may_fail()), (0, 0));
+    }
+
+    #[test]
+    fn who_could_not_prove_what_it_said_is_named() {
+        let mut sum = SafetySum::default();
+        let said = vec![(node(1), held(0)), (node(3), copy(AssuredState::No, None))];
+        let (assigned, unproven) = (vec![node(1), node(3)], vec![node(3)]);
+        let block = BlockAssurance { id: BlockId([1; 32]), wanted: 2, assigned, said, unproven };
+        (0..2).for_each(|_| sum.add(&block, site));
+        assert_eq!((sum.copies, sum.short_blocks, sum.unproven), (2, 2, BTreeMap::from([(node(3), 2)])));
+        assert_eq!(sum.lacking, BTreeMap::from([(node(3), 2)]));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use fsdfs_proto::message::Redundancy;
 use fsdfs_proto::signed::Signed;
 
 use crate::report::{
-    AbsenceReport, BlockAssurance, BlockLocation, DrainReport, Inventory, MapReport, MemberList, RemovalReport,
-    RevocationReport, RootKeyReport, StatusReport,
+    AbsenceReport, BlockAssurance, BlockLocation, CopyProof, DrainReport, Inventory, MapReport, MemberList,
+    RemovalReport, RevocationReport, RootKeyReport, StatusReport,
 };
 use crate::tree::{EditError, EditOutcome, QueryResult, TreeEdit, TreeError, TreeQuery};
 
@@ -55,6 +55,13 @@ pub enum Command {
     Assure {
         /// Which blocks, each with the copies that are wanted of it; at most [`fsdfs_proto::message::IDS_MAX`].
         blocks: Vec<(BlockId, u8)>,
+    },
+    /// Have members that say that they hold a block read it and prove it, this node among them.
+    Prove {
+        /// Which block.
+        id: BlockId,
+        /// Who says so.
+        holders: Vec<NodeId>,
     },
     /// The members as this node knows them.
     Members,
@@ -168,6 +175,7 @@ impl Command {
             | Self::Query { .. }
             | Self::Locate { .. }
             | Self::Assure { .. }
+            | Self::Prove { .. }
             | Self::Inventory
             | Self::Members
             | Self::Status
@@ -199,6 +207,7 @@ pub enum Reply {
     Query(QueryReply),
     Locate(Vec<BlockLocation>),
     Assure(Vec<BlockAssurance>),
+    Prove(Vec<(NodeId, CopyProof)>),
     Members(MemberList),
     Status(Box<StatusReport>),
     ClusterMap(Box<MapReport>),

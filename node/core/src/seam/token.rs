@@ -40,6 +40,7 @@ pub(crate) enum Waiter {
     Inventory(OpId),
     Locate(LocateToken),
     Assure(AssureToken),
+    Proof(ProofToken),
     /// Heads of a volume, for the question with this number.
     Heads(u64),
     Query(QueryToken),
@@ -203,6 +204,17 @@ pub(crate) enum LocateToken {
 pub(crate) enum AssureToken {
     Own(OpId),
     Peer { op: OpId, ids: Vec<BlockId> },
+}
+
+/// Proofs of a block's copies, for a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProofToken {
+    /// This node's copy.
+    Own(OpId),
+    /// The bytes, of a holder.
+    Pull(OpId),
+    /// A holder was asked; only one answer is right.
+    Asked { op: OpId, expected: Digest },
 }
 
 /// Of the tree query with this number.

@@ -73,6 +73,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route(route::ENTRIES, get(tree::list).delete(tree::remove))
         .route(route::ENTRY, get(tree::stat))
         .route(route::SAFE, get(safety::safe))
+        .route(route::SAFE_PROOF, get(safety::prove))
         .route(route::EDITS, post(tree::edit))
         .fallback(|| async { Failure::new(ErrorCode::NotFound, "no such resource", "see GET /v1/openapi.json") })
         .method_not_allowed_fallback(|| async { Failure::bad_request("this resource has no such method") })

@@ -52,6 +52,7 @@ use super::{
         tree::remove,
         tree::stat,
         safety::safe,
+        safety::prove,
         tree::edit,
     )
 )]

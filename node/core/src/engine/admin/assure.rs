@@ -80,7 +80,8 @@ fn assurance(
     let assigned = cx.map.holders(id, wanted).iter().map(|holder| holder.node).collect();
     let all = (id, NodeId([0; 32]))..=(id, NodeId([0xff; 32]));
     let believed = said.range(all).filter(|((_, node), _)| *node == cx.me || cx.peers.is_believed(*node));
-    BlockAssurance { id, wanted, assigned, said: believed.map(|((_, node), copy)| (*node, *copy)).collect() }
+    let said = believed.map(|((_, node), copy)| (*node, *copy)).collect();
+    BlockAssurance { id, wanted, assigned, said, unproven: Vec::new() }
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use fsdfs_proto::ids::{BlockId, Key, NodeId};
 use fsdfs_proto::message::{AuditReply, AuditRequest, FetchOutcome, Message, RequestId};
 
 use super::Audits;
-use super::budget::AnswerBudget;
 use crate::engine::blocks::{Gets, ReplicationLog};
 use crate::engine::context::Context;
 use crate::seam::{AuditToken, DiskRequest, ReadDone, Waiter};
@@ -14,8 +13,7 @@ impl Audits {
     /// A member wants a proof: the block is read. Whoever asks too often is told that this node cannot say now.
     pub fn on_audit(&mut self, cx: &mut Context, from: NodeId, audit: &AuditRequest) {
         let AuditRequest { request, nonce, id } = *audit;
-        let now = cx.now.mono;
-        if !self.budgets.entry(from).or_insert_with(|| AnswerBudget::new(now)).take(now) {
+        if !self.budgets.take(cx, from) {
             return reply(cx, from, request, FetchOutcome::NotYet, None);
         }
         cx.disk(DiskRequest::Read { id }, Waiter::Audit(AuditToken::Answer { to: from, request, nonce, id }));

@@ -19,7 +19,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId};
 use fsdfs_proto::message::{AuditReply, AuditRequest, FetchOutcome, Message};
 
-use self::budget::AnswerBudget;
+use self::budget::AuditBudgets;
 use self::holder::{AuditSubject, AuditVerdict, AuditedHolder};
 use super::{Gets, ReplicationLog};
 use crate::engine::context::Context;
@@ -36,7 +36,7 @@ pub(in crate::engine) struct Audits {
     /// Drawn from when the first question is asked.
     nonces: Option<AuditNonces>,
     /// How many audits each peer may have answered.
-    budgets: BTreeMap<NodeId, AnswerBudget>,
+    budgets: AuditBudgets,
 }
 
 impl Audits {
@@ -71,7 +71,7 @@ impl Audits {
     /// Whoever was revoked keeps nothing for anybody, and is asked nothing more.
     pub fn forget_revoked(&mut self, cx: &Context) {
         self.holders.retain(|node, _| !cx.revoked(*node));
-        self.budgets.retain(|node, _| !cx.revoked(*node));
+        self.budgets.retain(|node| !cx.revoked(node));
     }
 
     /// Holders confirmed a block that was put. Of one that this node does not keep, the question is prepared now.
@@ -216,6 +216,11 @@ impl Audits {
         if let Some(at) = next {
             cx.timers.set(at.max(cx.now.mono + 1), Timer::Audit);
         }
+    }
+
+    /// A question about these bytes to one member, and the only answer to it: for whoever wants a proof now.
+    pub fn challenge(&mut self, cx: &mut Context, node: NodeId, block: &Block) -> (Key, Digest) {
+        prepare(&mut self.nonces, cx, node, block)
     }
 
     /// A holder is there again.

@@ -6,7 +6,8 @@ use super::*;
 use crate::engine::blocks::kit::{block, connect_all, set_proven};
 use crate::engine::test_kit::{asked_of_disk, connect, context, effects, pass, pool, sent};
 use crate::limits::{
-    AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_PROMISE_MS, AUDIT_VALID_MS,
+    AUDIT_AGAIN_MS, AUDIT_ANSWERS_MAX, AUDIT_FIRST_MS, AUDIT_PERIOD_MS, AUDIT_PROMISE_MS, AUDIT_SHARED_MAX,
+    AUDIT_VALID_MS,
 };
 use crate::seam::{Copies, Effect, PutOutcome};
 
@@ -190,13 +191,14 @@ fn a_question_is_answered_from_the_disk_or_with_the_reason_why_not() {
 fn whoever_asks_without_end_is_told_later_and_reads_no_disk() {
     let mut case = Case::idle();
     let audit = |request: RequestId| AuditRequest { request, nonce: Key([5; 32]), id: block(1).id() };
-    for request in 0..AUDIT_ANSWERS_MAX + 1 {
+    let most = AUDIT_ANSWERS_MAX + AUDIT_SHARED_MAX;
+    for request in 0..most + 1 {
         case.audits.on_audit(&mut case.cx, case.holder, &audit(request));
     }
     let out = effects(&mut case.cx);
     let reads = out.iter().filter(|effect| matches!(effect, Effect::Disk { .. })).count();
-    assert_eq!(reads as u64, AUDIT_ANSWERS_MAX);
-    let reply = AuditReply { request: AUDIT_ANSWERS_MAX, outcome: FetchOutcome::NotYet, proof: None };
+    assert_eq!(reads as u64, most);
+    let reply = AuditReply { request: most, outcome: FetchOutcome::NotYet, proof: None };
     assert!(matches!(out.last(), Some(Effect::Send { message: Message::AuditReply(last), .. }) if *last == reply));
 }
 
