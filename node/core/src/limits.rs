@@ -344,6 +344,26 @@ pub const PROOFS_UNDER_WAY_BUSY: usize = 1;
 pub const PROOF_AGAIN_MS: u64 = 500;
 /// Whoever has not proved a copy after so long gave no answer.
 pub const PROOF_MS_MAX: u64 = 60_000;
+/// With less free room than this part of its quota, in percent, a disk gives up surplus copies.
+pub const ROOM_LOW_PERCENT: u64 = 5;
+/// And with less than so many segments: two of them are kept for what must always find room.
+pub const ROOM_LOW_SEGMENTS: u64 = 4;
+/// A segment is this part of a quota at most (06-store, section 7).
+pub const SEGMENTS_OF_A_QUOTA: u64 = 32;
+/// And no longer than this.
+pub const SEGMENT_BYTES_MAX: u64 = 256 << 20;
+/// Segments that are told apart when it is looked what may go: those of 16 TiB.
+pub const EVICT_SEGMENTS_MAX: usize = 65_536;
+/// What holders said that they have counts for so long.
+pub const EVICT_PROOFS_MS_MAX: u64 = 60_000;
+/// If not enough could go, it is looked again after this.
+pub const EVICT_AGAIN_MS: u64 = 60_000;
+/// A disk full of what has to stay is looked at ever more seldom, and at last so: a pass through a million records takes some seconds.
+pub const EVICT_AGAIN_MS_MAX: u64 = 3_600_000;
+/// The same after a change of the map: then copies move, and facts come in several parts.
+pub const EVICT_DELAY_MS: u64 = 2_000;
+/// Copies of one segment that are given up together at most: of tiny blocks it may have hundreds of thousands.
+pub const EVICTED_COPIES_MAX: usize = 4_096;
 /// From here on owners are told that a disk, or the pool, is nearly full: time to add some before writes are refused.
 pub const NEARLY_FULL_PERCENT: u8 = 90;
 /// How full a node is reaches the others when it changed by so much.

@@ -16,7 +16,7 @@ use crate::clock::wall_ms;
 use crate::metrics::{DiskUsage, MissingDisk, StoreCounters};
 use crate::store::disk::appender::WriteRejection;
 use crate::store::disk::handle::{DiskHandle, DiskHealth, NoticeSink};
-use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::disk::room::RoomFor;
 use crate::store::error::StoreNotice;
 use crate::store::index::IndexEntry;
@@ -28,6 +28,8 @@ pub(crate) enum ReaderJob {
     Have(Vec<BlockId>, Option<Redundancy>, DiskReply),
     Assure(Vec<BlockId>, DiskReply),
     List(Option<BlockId>, usize, DiskReply),
+    Copies(Option<(DiskId, BlockId)>, usize, DiskReply),
+    Segment(DiskId, u64, DiskReply),
     Stop,
 }
 
@@ -168,6 +170,8 @@ impl DiskSet {
                 answer.send(DiskDone::Assured(ids.iter().map(|id| self.assure(id, now)).collect()));
             }
             ReaderJob::List(after, max, answer) => self.answer_list(after, max, answer),
+            ReaderJob::Copies(after, max, answer) => answer.send(DiskDone::Copies(self.copies(after, max))),
+            ReaderJob::Segment(disk, segment, answer) => answer.send(DiskDone::Segment(self.segment(disk, segment))),
             ReaderJob::Stop => {}
         }
     }
@@ -375,6 +379,13 @@ impl DiskSet {
             }
             None if write.full || disks.is_empty() => write.send(WriteDone::Full),
             None => write.send(WriteDone::Failed),
+        }
+    }
+
+    /// By the writer of that disk, behind what was queued before; if there is no such disk, nothing is deleted.
+    pub fn delete(&self, disk: DiskId, job: DeleteJob) {
+        if let Some(disk) = self.disks().iter().find(|other| other.id == disk) {
+            let _ = disk.queue.send(DiskJob::Delete(job));
         }
     }
 

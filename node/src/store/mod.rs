@@ -12,6 +12,7 @@ mod fs;
 mod index;
 mod late;
 mod log;
+mod placed;
 mod scrub;
 mod segment;
 #[cfg(test)]
@@ -37,7 +38,7 @@ use disk::appender::Appender;
 use disk::attach::{self, FolderLock};
 use disk::begin;
 use disk::handle::{DiskHandle, NoticeSink};
-use disk::job::{DiskJob, DiskReply, WriteJob};
+use disk::job::{DeleteJob, DiskJob, DiskReply, WriteJob};
 use disk::open::DiskOpener;
 use disk_set::{DiskSet, ReaderJob};
 pub use error::{StoreError, StoreNotice};
@@ -160,6 +161,18 @@ impl Store {
             DiskRequest::List { after, max } => {
                 let answer = DiskReply::new(done, DiskDone::List(Vec::new()));
                 let _ = self.0.readers.send(ReaderJob::List(after, max, answer));
+            }
+            DiskRequest::Copies { after, max } => {
+                let answer = DiskReply::new(done, DiskDone::Copies(None));
+                let _ = self.0.readers.send(ReaderJob::Copies(after, max, answer));
+            }
+            DiskRequest::Segment { disk, segment } => {
+                let answer = DiskReply::new(done, DiskDone::Segment(Vec::new()));
+                let _ = self.0.readers.send(ReaderJob::Segment(disk, segment, answer));
+            }
+            DiskRequest::Delete { disk, copies } => {
+                let answer = DiskReply::new(done, DiskDone::Deleted(false));
+                self.0.shared.delete(disk, DeleteJob { copies, answer });
             }
             DiskRequest::Log { entries } => {
                 let answer = DiskReply::new(done, DiskDone::Logged(false));

@@ -109,6 +109,19 @@ pub fn header(block: &[u8]) -> Result<BlockHeader, FormatError> {
     codec::decode(split(block)?.0.get(4..).unwrap_or_default())
 }
 
+/// Bytes from the beginning of a block that say its kind.
+pub const KIND_BYTES: usize = 7;
+
+/// What a block holds, by its first [`KIND_BYTES`] bytes: for whoever does not want to read all of it. None: it is no block of this
+/// version.
+pub fn kind_of(begin: &[u8]) -> Option<BlockKind> {
+    // Behind the length of the header: an array of six, the version, the kind.
+    let [_, _, _, _, 0x96, 1, kind, ..] = begin else { return None };
+    [BlockKind::Data, BlockKind::Manifest, BlockKind::Directory, BlockKind::Commit]
+        .into_iter()
+        .find(|known| *known as u8 == *kind)
+}
+
 /// A block's AAD and its sealed payload with tag.
 pub(super) fn split(block: &[u8]) -> Result<(&[u8], &[u8]), FormatError> {
     let short = || FormatError::Malformed("a block ends early".into());

@@ -25,7 +25,9 @@ pub use entry::{
     check_xattrs,
 };
 pub use flags::EntryFlags;
-pub use header::{BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, LINKS_MAX, LinkClass, header};
+pub use header::{
+    BlockHeader, BlockKind, BlockLink, BlockRef, CommitExtra, KIND_BYTES, LINKS_MAX, LinkClass, header, kind_of,
+};
 pub use keys::{VolumeKeys, WriteKeys};
 pub use limits::{COMMIT_BYTES_MAX, MESSAGE_BYTES_MAX, PARENTS_MAX};
 pub use links::IndexedLink;

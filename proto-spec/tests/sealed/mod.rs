@@ -6,7 +6,7 @@ use std::fmt;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, Key, VolumeId, hex};
-use fsdfs_proto::volume::{BlockKind, BlockRef, VolumeKeys, header};
+use fsdfs_proto::volume::{BlockKind, BlockRef, KIND_BYTES, VolumeKeys, header, kind_of};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +159,9 @@ impl BlockVector {
         let block = Block::new(self.bytes().into());
         let at = BlockRef { id: block.id(), key: self.key.parse().unwrap() };
         assert_eq!(self.id.parse::<BlockId>().unwrap(), at.id);
+        if let Ok(header) = header(block.bytes()) {
+            assert_eq!(kind_of(&block.bytes()[..KIND_BYTES]), Some(header.kind), "a few bytes say it, too");
+        }
         (block, at)
     }
 }

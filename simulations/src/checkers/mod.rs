@@ -9,6 +9,7 @@ pub mod history;
 pub mod liveness;
 pub mod presence;
 pub mod promise;
+pub mod removal;
 pub mod safety;
 pub mod storage;
 
@@ -24,6 +25,7 @@ use self::history::VolumeHistory;
 use self::liveness::LivenessChecker;
 use self::presence::PresenceChecker;
 use self::promise::{AnsweredEdit, AnsweredQuery, PromiseChecker, wrong_lease};
+use self::removal::RemovalChecker;
 use self::safety::{HeadOrigins, SafetyView};
 use self::storage::StorageModel;
 use crate::world::MachineId;
@@ -39,7 +41,7 @@ const VIOLATIONS_MAX: usize = 20;
 pub struct Violation {
     /// When it was noticed.
     pub at: Micros,
-    /// Which checker noticed it: promise, convergence, liveness, presence, bounds, tree, harm, replay, assertion.
+    /// Which checker noticed it: promise, convergence, liveness, presence, bounds, tree, harm, removal, replay, assertion.
     pub checker: &'static str,
     /// What.
     pub what: String,
@@ -67,6 +69,8 @@ pub struct Checkers {
     pub presence: PresenceChecker,
     /// Who lies.
     pub harm: HarmChecker,
+    /// What was deleted.
+    pub removal: RemovalChecker,
     origins: HeadOrigins,
 }
 
@@ -81,6 +85,7 @@ impl Checkers {
             liveness: LivenessChecker::default(),
             presence: PresenceChecker::default(),
             harm: HarmChecker::default(),
+            removal: RemovalChecker::default(),
             origins: HeadOrigins::default(),
         }
     }
@@ -116,6 +121,7 @@ impl Checkers {
             Observed::MachineLeftOut { machine } => self.storage.machine_gone(machine),
             Observed::MemberTurned { machine, node } => {
                 self.harm.turned(machine, node);
+                self.removal.disturbed(at, machine);
                 self.liveness.member_turned();
                 self.storage.member_turned(machine);
                 self.promises.machine_lost(machine, &self.storage, &self.history);
@@ -128,6 +134,7 @@ impl Checkers {
             }
             Observed::HeadForged { head, blocks } => self.history.forged(&head, &blocks),
             Observed::MachineLost { machine } => {
+                self.removal.disturbed(at, machine);
                 self.storage.machine_gone(machine);
                 self.promises.machine_lost(machine, &self.storage, &self.history);
                 self.promises.disks_changed(at, machine);
@@ -146,8 +153,18 @@ impl Checkers {
             }
             Observed::ConnectionsChanged => self.promises.disturbed(at),
             Observed::CopyChanged { machine, block, copy } => self.storage.copy_changed(machine, block, copy),
-            Observed::DisksReplaced { machine, copies } => self.storage.disks_replaced(machine, copies),
-            Observed::DisksDisturbed { machine } => self.promises.disks_changed(at, machine),
+            Observed::CopyEvicted { machine, block, assigned } => {
+                let wrong = self.removal.evicted_by(at, (machine, block), &assigned, &self.storage);
+                self.fail_all(at, "removal", wrong);
+            }
+            Observed::DisksReplaced { machine, copies } => {
+                self.removal.disturbed(at, machine);
+                self.storage.disks_replaced(machine, copies);
+            }
+            Observed::DisksDisturbed { machine } => {
+                self.removal.disturbed(at, machine);
+                self.promises.disks_changed(at, machine);
+            }
             Observed::LogAppended { machine, entries } => self.storage.log_appended(machine, &entries),
             Observed::ImageRestored { machine, log } => {
                 self.storage.log_replaced(machine, &log);

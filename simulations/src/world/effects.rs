@@ -1,8 +1,11 @@
 //! Carrying out what engines want done.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use fsdfs_core::placement::{ClusterMap, MapServer};
 use fsdfs_core::seam::{DiskDone, DiskRequest, Effect, Input, PeerEvent, ReadDone, Reply, Token, WriteDone};
 use fsdfs_core::tree::{JobDone, TreeJob};
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::{Message, Possession};
 
 use super::{MachineId, QueuedEvent, SeededBug, World};
@@ -61,20 +64,31 @@ impl World {
 
     fn disk(&mut self, machine: MachineId, request: DiskRequest, token: Token) {
         let (least, most) = match request {
-            DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
+            DiskRequest::Write { .. }
+            | DiskRequest::Mend { .. }
+            | DiskRequest::Delete { .. }
+            | DiskRequest::Log { .. } => (2 * MS, 20 * MS),
             DiskRequest::Have { renew: Some(_), .. } => (2 * MS, 10 * MS),
             DiskRequest::Read { .. }
             | DiskRequest::List { .. }
             | DiskRequest::Have { .. }
+            | DiskRequest::Copies { .. }
+            | DiskRequest::Segment { .. }
             | DiskRequest::Assure { .. } => (MS / 5, 10 * MS),
         };
+        if matches!(request, DiskRequest::Delete { .. }) {
+            self.machines[machine].maps_at_deletion = self.maps_in_use();
+        }
         // Now and then a disk has to spin up.
         let slow = if self.rng.u8(..) == 0 { 700 * MS } else { 0 };
         let took = self.rng.u64(least..=most) + slow;
         let ack_early = self.has_bug(SeededBug::AckBeforeDurable);
         let here = &mut self.machines[machine];
         let Some(process) = &mut here.process else { return };
-        let writes = matches!(request, DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Log { .. });
+        let writes = matches!(
+            request,
+            DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Delete { .. } | DiskRequest::Log { .. }
+        );
         let mut done = self.at + took;
         if writes {
             // One writer thread: completions in order. What waits shares one sync (group commit).
@@ -145,7 +159,27 @@ impl World {
         if !entries.is_empty() {
             self.observe(Observed::LogAppended { machine, entries });
         }
+        for (block, wanted) in std::mem::take(&mut self.machines[machine].store.deleted) {
+            let copy = self.machines[machine].store.copy_of(block);
+            self.observe(Observed::CopyChanged { machine, block, copy });
+            let assigned = self.assigned_by_somebody(machine, block, wanted);
+            self.observe(Observed::CopyEvicted { machine, block, assigned });
+        }
         done
+    }
+
+    /// Who is assigned a block by the maps that are in use somewhere, or were when its deletion was decided.
+    fn assigned_by_somebody(&self, machine: MachineId, block: BlockId, wanted: u8) -> BTreeSet<BTreeSet<NodeId>> {
+        let mut maps = self.maps_in_use();
+        maps.extend(self.machines[machine].maps_at_deletion.clone());
+        let holders = |servers| ClusterMap::new(servers).holders(block, wanted).into_iter().map(|holder| holder.node);
+        maps.into_values().map(|servers| holders(servers).collect()).collect()
+    }
+
+    fn maps_in_use(&self) -> BTreeMap<Digest, Vec<MapServer>> {
+        let engines = self.machines.iter().filter_map(|machine| machine.process.as_ref());
+        let facts = engines.map(|process| process.engine.facts());
+        facts.map(|facts| (facts.map_digest(), facts.servers())).collect()
     }
 
     fn work(&mut self, machine: MachineId, job: Box<TreeJob>, token: Token) {
@@ -175,6 +209,8 @@ fn not_yet(request: &DiskRequest, unknown: Possession) -> Option<DiskDone> {
     match request {
         DiskRequest::Read { .. } => Some(DiskDone::Read(ReadDone::NotYet)),
         DiskRequest::Have { ids, .. } => Some(DiskDone::Have(vec![unknown; ids.len()])),
+        DiskRequest::Copies { .. } => Some(DiskDone::Copies(None)),
+        DiskRequest::Segment { .. } => Some(DiskDone::Segment(Vec::new())),
         _ => None,
     }
 }
@@ -200,6 +236,9 @@ fn kind_of_request(request: &DiskRequest) -> u8 {
         DiskRequest::Log { .. } => 5,
         DiskRequest::Mend { .. } => 6,
         DiskRequest::Assure { .. } => 7,
+        DiskRequest::Copies { .. } => 8,
+        DiskRequest::Segment { .. } => 9,
+        DiskRequest::Delete { .. } => 10,
     }
 }
 

@@ -67,8 +67,15 @@ impl World {
                     log_goes_on &= done;
                     log_goes_on
                 }
-                DiskRequest::Write { .. } | DiskRequest::Mend { .. } | DiskRequest::Have { .. } => done,
-                DiskRequest::Read { .. } | DiskRequest::List { .. } | DiskRequest::Assure { .. } => false,
+                DiskRequest::Write { .. }
+                | DiskRequest::Mend { .. }
+                | DiskRequest::Delete { .. }
+                | DiskRequest::Have { .. } => done,
+                DiskRequest::Read { .. }
+                | DiskRequest::List { .. }
+                | DiskRequest::Copies { .. }
+                | DiskRequest::Segment { .. }
+                | DiskRequest::Assure { .. } => false,
             };
             if done {
                 self.perform(id, request, wall);

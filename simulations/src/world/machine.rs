@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fsdfs_core::engine::{Engine, Profile, Start};
+use fsdfs_core::placement::MapServer;
 use fsdfs_core::seam::{DiskRequest, Input, Token};
 use fsdfs_proto::identity::{Cert, Role};
-use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::ids::{BlockId, Digest, NodeId};
 use fsdfs_proto::message::RequestId;
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VersionVector;
@@ -47,6 +48,8 @@ pub struct Machine {
     pub boot: u64,
     /// The index is rebuilt until then: the store cannot say what it has.
     pub index_ready: Micros,
+    /// The maps that were in use somewhere when its node last had copies deleted.
+    pub maps_at_deletion: BTreeMap<Digest, Vec<MapServer>>,
     /// The running node.
     pub process: Option<RunningNode>,
 }
@@ -98,6 +101,7 @@ impl Machine {
             inbox: VecDeque::new(),
             boot: 0,
             index_ready: 0,
+            maps_at_deletion: BTreeMap::new(),
             process: None,
         }
     }

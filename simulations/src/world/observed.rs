@@ -1,6 +1,6 @@
 //! What an observer who sees every machine writes down. Checkers learn of the world from this and from nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::placement::MapServer;
 use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
@@ -68,6 +68,12 @@ pub enum Observed {
         machine: MachineId,
         block: BlockId,
         copy: CopyState,
+    },
+    /// A machine deleted its copy because others have the block. Who is assigned it by the maps that are in use somewhere.
+    CopyEvicted {
+        machine: MachineId,
+        block: BlockId,
+        assigned: BTreeSet<BTreeSet<NodeId>>,
     },
     /// All that a machine's disks have.
     DisksReplaced {

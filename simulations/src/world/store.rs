@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::seam::{
-    CopyChange, CopyState, DiskCondition, DiskCopy, DiskDone, DiskRequest, DiskState, Lease, ReadDone, WriteDone,
+    CopyChange, CopyState, DiskCondition, DiskCopy, DiskDone, DiskRequest, DiskState, Lease, PlacedCopy, ReadDone,
+    WriteDone,
 };
 use fsdfs_proto::block::Block;
 use fsdfs_proto::codec::encode;
@@ -11,6 +12,7 @@ use fsdfs_proto::ids::{BlockId, DiskId, DiskNonce, NodeId};
 use fsdfs_proto::message::repair::{AssuredCopy, AssuredState};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::record::{LogEntry, RecordInfo, add_redundancy};
+use fsdfs_proto::volume::{BlockKind, kind_of};
 
 /// Bytes a record needs besides its block.
 const RECORD_OVERHEAD: u64 = 128;
@@ -30,6 +32,10 @@ pub struct MachineStore {
     pub leases_renewed: u64,
     /// What changed since it was last taken.
     pub(crate) changes: Vec<CopyChange>,
+    /// Copies that were deleted because others have them, with the copies wanted, since it was last taken.
+    pub(crate) deleted: Vec<(BlockId, u8)>,
+    /// Of the last record.
+    pub(crate) sequence: u64,
 }
 
 /// One storage folder.
@@ -68,6 +74,8 @@ pub struct DiskRecord {
     pub renewal: u64,
     /// A bit has rotted; the next read will notice.
     pub damaged: bool,
+    /// Of the last change of what is known of it.
+    sequence: u64,
 }
 
 impl SimulatedDisk {
@@ -162,6 +170,9 @@ impl MachineStore {
             }
             DiskRequest::Assure { ids } => DiskDone::Assured(ids.into_iter().map(|id| self.assure(id)).collect()),
             DiskRequest::List { after, max } => DiskDone::List(self.list(after, max)),
+            DiskRequest::Copies { after, max } => DiskDone::Copies(Some(self.placed_copies(after, max))),
+            DiskRequest::Segment { disk, segment } => DiskDone::Segment(self.segment(disk, segment)),
+            DiskRequest::Delete { disk, copies } => DiskDone::Deleted(self.delete(disk, &copies)),
             DiskRequest::Log { entries } => DiskDone::Logged(self.append_log(&entries)),
         }
     }
@@ -238,8 +249,10 @@ impl MachineStore {
             }
         }
         let (written, renewal) = (self.renewed, self.renewed);
-        let (disk, after) = (target.id, held(&info));
-        target.records.insert(info.id, DiskRecord { block: block.clone(), info, written, renewal, damaged: false });
+        self.sequence += 1;
+        let (disk, after, sequence) = (target.id, held(&info), self.sequence);
+        let record = DiskRecord { block: block.clone(), info, written, renewal, damaged: false, sequence };
+        target.records.insert(record.info.id, record);
         self.note(disk, before, Some(after));
         WriteDone::New
     }
@@ -304,8 +317,45 @@ impl MachineStore {
         };
         let before = held(&record.info);
         change(record);
+        self.sequence += 1;
+        record.sequence = self.sequence;
         let after = held(&record.info);
         self.note(disk, Some(before), Some(after));
+        true
+    }
+
+    /// Each copy is a segment of its own here: what is deleted makes room at once.
+    fn placed_copies(&self, after: Option<(DiskId, BlockId)>, max: usize) -> Vec<PlacedCopy> {
+        let mut disks: Vec<&SimulatedDisk> = self.disks.iter().filter(|disk| !disk.fails).collect();
+        disks.sort_by_key(|disk| disk.id);
+        let placed = disks.into_iter().flat_map(|disk| disk.records.values().map(|record| placed(disk.id, record)));
+        placed.filter(|copy| after.is_none_or(|after| (copy.disk, copy.copy.info.id) > after)).take(max).collect()
+    }
+
+    fn segment(&self, disk: DiskId, segment: u64) -> Vec<(PlacedCopy, bool)> {
+        let works = self.disks.iter().filter(|other| other.id == disk && !other.fails);
+        let found = works.flat_map(|disk| disk.records.values().map(|record| (placed(disk.id, record), record)));
+        let found = found.filter(|(copy, _)| copy.segment == segment);
+        let is_interior =
+            |record: &DiskRecord| kind_of(record.block.bytes()).is_some_and(|kind| kind != BlockKind::Data);
+        found.map(|(copy, record)| (copy, is_interior(record))).collect()
+    }
+
+    fn delete(&mut self, disk: DiskId, copies: &[(BlockId, u64)]) -> bool {
+        let Some(disk) = self.disks.iter_mut().find(|other| other.id == disk && !other.fails) else { return false };
+        let is_same =
+            |(id, sequence): &(BlockId, u64)| disk.records.get(id).is_some_and(|record| record.sequence == *sequence);
+        if !copies.iter().all(is_same) {
+            return false;
+        }
+        let gone: Vec<RecordInfo> =
+            copies.iter().filter_map(|(id, _)| disk.records.remove(id)).map(|record| record.info).collect();
+        let disk = disk.id;
+        for info in gone {
+            let wanted = info.redundancies.iter().map(|wanted| wanted.copies()).max().unwrap_or_default();
+            self.deleted.push((info.id, wanted));
+            self.note(disk, Some(held(&info)), None);
+        }
         true
     }
 
@@ -329,6 +379,11 @@ impl MachineStore {
         }
         !self.home_fails
     }
+}
+
+fn placed(disk: DiskId, record: &DiskRecord) -> PlacedCopy {
+    let begin = record.info.id.0.first_chunk().expect("an id has 32 bytes");
+    PlacedCopy { disk, segment: u64::from_be_bytes(*begin), sequence: record.sequence, copy: held(&record.info) }
 }
 
 fn held(info: &RecordInfo) -> DiskCopy {

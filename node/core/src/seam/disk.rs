@@ -59,6 +59,28 @@ pub enum DiskRequest {
         /// At most so many.
         max: usize,
     },
+    /// Copies in whatever state, disk by disk and on each in the order of ids, with where they lie.
+    Copies {
+        /// Those after this one.
+        after: Option<(DiskId, BlockId)>,
+        /// At most so many.
+        max: usize,
+    },
+    /// The copies in one segment.
+    Segment {
+        /// Of which disk.
+        disk: DiskId,
+        /// Which.
+        segment: u64,
+    },
+    /// Delete all of these copies, or none, if one of them is not as it was or no good copy any more. `Deleted` comes when that is
+    /// durable. Bytes become free when nothing else is left in a segment.
+    Delete {
+        /// Of which disk.
+        disk: DiskId,
+        /// Each with the sequence of the last record about it, as it was seen.
+        copies: Vec<(BlockId, u64)>,
+    },
     /// Append to the log in the home folder and on every disk. Done when durable in the home folder.
     Log {
         /// In order.
@@ -112,6 +134,13 @@ pub enum DiskDone {
     Assured(Vec<AssuredCopy>),
     /// To `List`. Fewer than `max` = the end.
     List(Vec<RecordInfo>),
+    /// To `Copies`. Fewer than `max` = the end; none: it cannot be said yet.
+    Copies(Option<Vec<PlacedCopy>>),
+    /// To `Segment`: its copies, each with whether other blocks hang on it. Nothing, if they cannot be told now, are too many, or the
+    /// segment is still written to.
+    Segment(Vec<(PlacedCopy, bool)>),
+    /// To `Delete`: whether they are gone.
+    Deleted(bool),
     /// To `Log`: whether it is durable.
     Logged(bool),
     /// Unasked: disks came, went, filled up, or started over.
@@ -132,6 +161,19 @@ pub struct DiskCopy {
     pub info: RecordInfo,
     /// Whether it counts.
     pub state: CopyState,
+}
+
+/// A copy, and where it lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedCopy {
+    /// On which disk.
+    pub disk: DiskId,
+    /// Copies of one segment become free space together.
+    pub segment: u64,
+    /// Of the last record about it: another one, and it is not what it was.
+    pub sequence: u64,
+    /// What is known of it.
+    pub copy: DiskCopy,
 }
 
 /// Whether a copy counts.

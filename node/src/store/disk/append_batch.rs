@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fsdfs_core::seam::WriteDone;
 
-use crate::store::disk::job::{ReplyCollector, WriteJob};
+use crate::store::disk::job::{DiskReply, ReplyCollector, WriteJob};
 use crate::store::index::PlacedRecord;
 
 /// Records that are appended together, and who waits for them.
 ///
 /// The records lie one behind the other from the end of the open segment: `bytes` is the sum of their heads and payloads,
-/// `footer_bytes` that of their heads. Nobody in `writes` or `renewed` was answered yet.
+/// `footer_bytes` that of their heads. Nobody in `writes`, `renewed` or `deleted` was answered yet.
 #[derive(Default)]
 pub(crate) struct AppendBatch {
     pub records: Vec<(PlacedRecord, Vec<u8>, Bytes)>,
@@ -19,6 +19,8 @@ pub(crate) struct AppendBatch {
     pub footer_bytes: u64,
     pub writes: Vec<(WriteJob, WriteDone)>,
     pub renewed: Vec<(Arc<ReplyCollector>, Vec<usize>)>,
+    /// Each with whether its copies are deleted.
+    pub deleted: Vec<(DiskReply, bool)>,
 }
 
 impl AppendBatch {

@@ -2,13 +2,14 @@
 //!
 //! Without threads and clocks, so that the tests can drive it operation by operation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use fsdfs_core::seam::WriteDone;
+use fsdfs_core::seam::{DiskDone, WriteDone};
+use fsdfs_proto::ids::BlockId;
 use fsdfs_proto::message::Possession;
 use fsdfs_proto::record::{LogEntry, RecordHeader};
 
@@ -41,6 +42,10 @@ pub(crate) struct Appender {
     pub index_kept: bool,
     /// The copy of the log could not be written.
     pub log_failed: bool,
+    /// Segments that lost a copy, in which perhaps nothing is left.
+    pub emptied: BTreeSet<u64>,
+    /// A copy in each segment that was looked at: as long as it is there the segment stays, and is not looked at again.
+    pub kept_for: BTreeMap<u64, BlockId>,
 }
 
 /// Why a disk does not take a block.
@@ -73,6 +78,8 @@ impl Appender {
             index_rebuilds: 0,
             index_kept: false,
             log_failed: false,
+            emptied: BTreeSet::new(),
+            kept_for: BTreeMap::new(),
         }
     }
 
@@ -82,6 +89,7 @@ impl Appender {
         let (mut queue, mut copies) = (VecDeque::new(), Vec::new());
         for job in jobs {
             match job {
+                DiskJob::GiveUp(segment) => self.emptied.extend([segment]),
                 DiskJob::Log(_) | DiskJob::SealLog | DiskJob::Compact(_) => copies.push(job),
                 DiskJob::Rebuild | DiskJob::Stop => {}
                 other => queue.push_back(other),
@@ -97,6 +105,9 @@ impl Appender {
                 left.waiting = queue;
                 break;
             }
+        }
+        if let Some(index) = self.disk.index().filter(|_| self.disk.health() == DiskHealth::Good) {
+            self.give_up_emptied(&*index, now, &mut left);
         }
         self.copy_log(copies);
         self.disk.note_room();
@@ -133,7 +144,13 @@ impl Appender {
     }
 
     /// Takes from the queue what fits into the open segment, and commits it.
-    fn run(&mut self, index: &dyn BlockIndex, queue: &mut VecDeque<DiskJob>, now: u64, left: &mut CommitLeftover) {
+    pub(super) fn run(
+        &mut self,
+        index: &dyn BlockIndex,
+        queue: &mut VecDeque<DiskJob>,
+        now: u64,
+        left: &mut CommitLeftover,
+    ) {
         if let Err(error) = self.open_segment() {
             let reject = self.failed(&error);
             return reject_all(queue, reject, left);
@@ -210,6 +227,7 @@ impl Appender {
             DiskJob::Renew(renew) => present(renew, batch)?,
             _ => Vec::new(),
         };
+        let is_deleted = !records.is_empty();
         for (header, payload) in records {
             let active = self.active.as_ref().expect("a run begins with an open segment");
             let header = RecordHeader { sequence: self.next_sequence, ..header };
@@ -226,6 +244,7 @@ impl Appender {
         match job {
             DiskJob::Write(write) => run.writes.push((write, done)),
             DiskJob::Renew(renew) => run.renewed.push((renew.gather, renewed)),
+            DiskJob::Delete(delete) => run.deleted.push((delete.answer, is_deleted)),
             _ => {}
         }
         Ok(())
@@ -241,8 +260,12 @@ impl Appender {
             }
             // Before anybody can find them in a list, so that whoever counts lists knows what they have in common.
             (self.disk.notices)(StoreNotice::Changed(batch.copies()));
+            let emptied = batch.emptied();
             match batch.apply() {
-                Ok(watermark) => self.watermark = watermark,
+                Ok(watermark) => {
+                    self.watermark = watermark;
+                    self.emptied.extend(emptied);
+                }
                 // The records are durable all the same: only finding them has to wait.
                 Err(error) => self.disk.invalidate_index(&error),
             }
@@ -254,6 +277,9 @@ impl Appender {
         }
         for (gather, places) in run.renewed {
             places.iter().for_each(|place| gather.set(*place, Possession::Yes));
+        }
+        for (answer, is_deleted) in run.deleted {
+            answer.send(DiskDone::Deleted(is_deleted));
         }
     }
 
@@ -302,7 +328,7 @@ impl Appender {
     }
 
     /// A full disk is an expected outcome and may have room again; any other error ends its writing.
-    fn failed(&self, error: &io::Error) -> WriteRejection {
+    pub(super) fn failed(&self, error: &io::Error) -> WriteRejection {
         if is_full(error) {
             return WriteRejection::Full;
         }

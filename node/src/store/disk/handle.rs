@@ -152,6 +152,10 @@ impl DiskHandle {
                 if block.id() == *id { ReadDone::Found(block) } else { self.damaged(id, &entry) }
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.damaged(id, &entry),
+            // Its segment was given up since it was looked up.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.look_up(id) != Ok(Some(entry.clone())) => {
+                self.read(id)
+            }
             Err(error) => {
                 self.note_unreadable(id, entry);
                 self.fail(&error);
@@ -253,7 +257,7 @@ impl DiskHandle {
         RecordHeader::decode(&head[..read], &marker).ok().map(|(header, _)| header)
     }
 
-    fn segment(&self, number: u64) -> io::Result<Arc<dyn FileHandle>> {
+    pub fn segment(&self, number: u64) -> io::Result<Arc<dyn FileHandle>> {
         let mut open = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         open.uses += 1;
         let uses = open.uses;
@@ -269,6 +273,12 @@ impl DiskHandle {
         }
         open.files.insert(number, (file.clone(), uses));
         Ok(file)
+    }
+
+    /// A segment is gone: what is held open of it would keep its bytes.
+    pub fn forget_segment(&self, number: u64) {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).files.remove(&number);
+        self.scrub(|scrub| scrub.gone(number));
     }
 
     /// Files that were opened lead to what was there then.

@@ -7,7 +7,7 @@ use fsdfs_proto::block::Block;
 use fsdfs_proto::ids::{BlockId, DiskId};
 use fsdfs_proto::message::{Possession, Redundancy};
 use fsdfs_proto::receipt::BlockReceipt;
-use fsdfs_proto::record::LogEntry;
+use fsdfs_proto::record::{LogEntry, RecordHeader};
 
 /// Whoever asked. Answered exactly once: if it is dropped unanswered, because a thread ended, it says that nothing is
 /// promised.
@@ -45,6 +45,12 @@ pub(crate) enum DiskJob {
     Renew(RenewJob),
     /// The copy at this place is damaged.
     Quarantine { id: BlockId, segment: u64, offset: u64 },
+    /// See [`fsdfs_core::seam::DiskRequest::Delete`].
+    Delete(DeleteJob),
+    /// These were deleted in a segment that goes: that has to be said in a later one.
+    Bury(Vec<RecordHeader>),
+    /// Nothing current was found in this segment.
+    GiveUp(u64),
     /// Copy entries of the log to this disk.
     Log(Arc<Vec<LogEntry>>),
     /// What was copied until now may be replaced by the next [`DiskJob::Compact`].
@@ -80,6 +86,13 @@ impl WriteJob {
     pub fn send(self, done: WriteDone) {
         self.answer.send(DiskDone::Written(done));
     }
+}
+
+/// See [`fsdfs_core::seam::DiskRequest::Delete`].
+pub(crate) struct DeleteJob {
+    /// Each with the sequence of the last record about it.
+    pub copies: Vec<(BlockId, u64)>,
+    pub answer: DiskReply,
 }
 
 /// Some ids of a possession question that renews.

@@ -26,6 +26,8 @@ pub(crate) enum RoomFor {
     Trees,
     /// Records without a block.
     Renewals,
+    /// What makes room.
+    Deletions,
 }
 
 impl RoomFor {
@@ -35,6 +37,7 @@ impl RoomFor {
             Self::Blocks => RESERVE_QUARTERS,
             Self::Trees => RESERVE_QUARTERS_TREES,
             Self::Renewals => RESERVE_QUARTERS_RENEWALS,
+            Self::Deletions => 0,
         }
     }
 }

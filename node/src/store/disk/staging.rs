@@ -9,7 +9,7 @@ use fsdfs_proto::volume::{self, BlockKind};
 
 use crate::store::disk::append_batch::AppendBatch;
 use crate::store::disk::handle::DiskHandle;
-use crate::store::disk::job::{DiskJob, RenewJob, WriteJob};
+use crate::store::disk::job::{DeleteJob, DiskJob, RenewJob, WriteJob};
 use crate::store::disk::room::RoomFor;
 use crate::store::index::{IndexBatch, IndexEntry, IndexError};
 use crate::store::segment::ActiveSegment;
@@ -50,7 +50,14 @@ pub(crate) fn plan(
             }
             _ => Vec::new(),
         },
-        DiskJob::Log(_) | DiskJob::SealLog | DiskJob::Compact(_) | DiskJob::Rebuild | DiskJob::Stop => Vec::new(),
+        DiskJob::Delete(delete) => plan_delete(delete, batch)?,
+        DiskJob::Bury(deleted) => plan_burial(deleted, batch)?,
+        DiskJob::GiveUp(_)
+        | DiskJob::Log(_)
+        | DiskJob::SealLog
+        | DiskJob::Compact(_)
+        | DiskJob::Rebuild
+        | DiskJob::Stop => Vec::new(),
     };
     if records.is_empty() {
         return Ok(StagingPlan::Append(records));
@@ -74,6 +81,7 @@ pub(crate) fn plan(
 fn room_for(records: &[(RecordHeader, Bytes)]) -> RoomFor {
     let blocks = || records.iter().map(|(_, payload)| payload).filter(|payload| !payload.is_empty());
     match blocks().count() {
+        0 if records.iter().all(|(header, _)| header.kind == RecordKind::Delete) => RoomFor::Deletions,
         0 => RoomFor::Renewals,
         _ if blocks().all(|block| is_of_a_tree(block)) => RoomFor::Trees,
         _ => RoomFor::Blocks,
@@ -113,6 +121,31 @@ fn plan_write(write: &WriteJob, batch: &IndexBatch<'_>, now: u64) -> Result<Opti
         payload_crc: crc32fast::hash(&payload),
     };
     Ok(Some((header, payload)))
+}
+
+/// All of them or nothing.
+fn plan_delete(delete: &DeleteJob, batch: &IndexBatch<'_>) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
+    let mut records = Vec::new();
+    for (id, sequence) in &delete.copies {
+        match batch.get(id)? {
+            Some(entry) if entry.is_held() && entry.sequence == *sequence => {
+                records.push((header(RecordKind::Delete, *id, &entry), Bytes::new()));
+            }
+            _ => return Ok(Vec::new()),
+        }
+    }
+    Ok(records)
+}
+
+/// What has come again since needs none: its record is later than that of any older copy.
+fn plan_burial(deleted: &[RecordHeader], batch: &IndexBatch<'_>) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {
+    let mut records = Vec::new();
+    for header in deleted {
+        if batch.get(&header.id)?.is_none() {
+            records.push((header.clone(), Bytes::new()));
+        }
+    }
+    Ok(records)
 }
 
 fn plan_renewal(renew: &RenewJob, batch: &IndexBatch<'_>, now: u64) -> Result<Vec<(RecordHeader, Bytes)>, IndexError> {

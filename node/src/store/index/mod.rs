@@ -4,7 +4,7 @@
 pub(super) mod memory_index;
 pub(super) mod sled_index;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -252,6 +252,16 @@ impl<'a> IndexBatch<'a> {
             after: copy(id, after),
         };
         self.changes.iter().map(change).collect()
+    }
+
+    /// Segments in which a copy lay that is not there any more.
+    pub fn emptied(&self) -> BTreeSet<u64> {
+        let now = |id: &BlockId| self.changes.get(id).and_then(Option::as_ref).map(|entry| entry.segment);
+        let left = self.before.iter().filter_map(|(id, before)| {
+            let segment = before.as_ref()?.segment;
+            (now(id) != Some(segment)).then_some(segment)
+        });
+        left.collect()
     }
 
     /// Hands all changes to the index. Call it only when the records are durable.

@@ -72,6 +72,11 @@ impl ScrubProgress {
         segments.range(self.book.next..).next().copied()
     }
 
+    /// The segment was given up.
+    pub fn gone(&mut self, segment: u64) {
+        self.is_changed |= self.verified.remove(&segment).is_some();
+    }
+
     /// The segment was read; from when on it is known to be right, if it is.
     pub fn done(&mut self, segment: u64, verified: Option<u64>, bad: u64) {
         if let Some(at) = verified {

@@ -60,6 +60,13 @@ impl SegmentScan<'_> {
         Ok(ScanResult { marker: Some(marker), open: whole_header, ..walked })
     }
 
+    /// The records of a sealed segment by its footer, with where they begin. None without a whole one.
+    pub fn sealed(&self) -> io::Result<Option<Vec<(u64, RecordHeader)>>> {
+        let len = self.file.len()?;
+        let Some((marker, _)) = self.marker(len)? else { return Ok(None) };
+        Ok(self.footer(len, &marker)?.map(|(records, _)| records))
+    }
+
     /// The header's marker. If the header is damaged, what stands at the place of the first record, if it is one. One
     /// bad sector hits both: then what the other records say, for they are whole and may be thousands.
     fn marker(&self, len: u64) -> io::Result<Option<(SegmentMarker, bool)>> {

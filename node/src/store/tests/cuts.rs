@@ -71,7 +71,7 @@ fn small_workload(rig: &mut StoreRig) {
 }
 
 /// A workload that was cut at this operation; the power is off.
-fn cut_at(at: u64, workload: impl Fn(&mut StoreRig)) -> StoreRig {
+pub(super) fn cut_at(at: u64, workload: impl Fn(&mut StoreRig)) -> StoreRig {
     let mut rig = StoreRig::new();
     rig.file_system.cut_after(at);
     workload(&mut rig);
@@ -79,7 +79,7 @@ fn cut_at(at: u64, workload: impl Fn(&mut StoreRig)) -> StoreRig {
     rig
 }
 
-fn operations(workload: impl Fn(&mut StoreRig), blocks: usize) -> u64 {
+pub(super) fn operations(workload: impl Fn(&mut StoreRig), blocks: usize) -> u64 {
     let mut rig = StoreRig::new();
     workload(&mut rig);
     assert_eq!(rig.promised.blocks.len(), blocks);
@@ -103,7 +103,7 @@ fn check_after(rig: &mut StoreRig, cut: PowerCut, context: &str) {
 }
 
 /// What was promised is there, and the disk works on.
-fn check_and_go_on(rig: &mut StoreRig, context: &str) {
+pub(super) fn check_and_go_on(rig: &mut StoreRig, context: &str) {
     rig.start().unwrap_or_else(|error| panic!("{context}: {error}"));
     rig.check_started(context);
     assert_eq!(rig.write(&[(block(50, 3000), R2)]), [WriteDone::New], "{context}");
@@ -114,7 +114,7 @@ fn check_and_go_on(rig: &mut StoreRig, context: &str) {
 }
 
 /// Cuts everywhere, and tells how often nothing was lost.
-fn cut_everywhere(name: &str, workload: impl Fn(&mut StoreRig) + Copy, operations: u64, step: usize) {
+pub(super) fn cut_everywhere(name: &str, workload: impl Fn(&mut StoreRig) + Copy, operations: u64, step: usize) {
     let (mut cuts, mut records) = (0, 0);
     for at in 1..=operations {
         let rig = cut_at(at, workload);

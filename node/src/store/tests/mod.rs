@@ -5,6 +5,7 @@ mod cuts;
 mod damage;
 mod faults;
 mod files;
+mod give_up;
 mod leases;
 mod revival;
 pub(super) mod rig;

@@ -14,7 +14,7 @@ use fsdfs_proto::record::{LogEntry, OwnSequence, log_entry};
 
 use crate::metrics::StoreCounters;
 use crate::store::disk::appender::{Appender, CommitLeftover};
-use crate::store::disk::job::{DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
+use crate::store::disk::job::{DeleteJob, DiskJob, DiskReply, RenewJob, ReplyCollector, WriteJob};
 use crate::store::disk::open::DiskOpener;
 use crate::store::disk::staging::RENEWAL_FRESH_MS;
 use crate::store::error::{StoreError, StoreNotice};
@@ -23,6 +23,7 @@ use crate::store::fs::{FileSystem, create_dir};
 use crate::store::index::memory_index::MemoryIndex;
 use crate::store::index::{BlockIndex, IndexChanges, IndexEntry, IndexError, IndexFactory, IndexWatermark};
 use crate::store::log::{self, LogFolder};
+use crate::store::segment;
 use crate::store::{DiskConfig, IfMissing, StoreConfig};
 
 pub const POOL: PoolId = PoolId([1; 32]);
@@ -169,6 +170,10 @@ pub struct StoreRig {
     /// What lies on the disk by the changes that were told, and those that did not follow what was told before.
     pub told: Arc<Mutex<ToldCopies>>,
     pub promised: PromisedBlock,
+    /// What was acknowledged as deleted, and did not come again.
+    pub deleted: BTreeSet<BlockId>,
+    /// What was to be deleted, or to come again, when the power went.
+    pub doubted: BTreeSet<BlockId>,
     pub now: u64,
     pub quota: u64,
     open: Option<(Appender, LogFolder, Vec<LogEntry>)>,
@@ -182,6 +187,8 @@ impl StoreRig {
             notices: Arc::default(),
             told: Arc::default(),
             promised: PromisedBlock::default(),
+            deleted: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             now: 1_000 * DAY,
             quota: 1 << 30,
             open: None,
@@ -195,6 +202,8 @@ impl StoreRig {
             indexes: Arc::new(self.indexes.rewound(0)),
             told: Arc::new(Mutex::new(self.told.lock().unwrap().clone())),
             promised: self.promised.clone(),
+            deleted: self.deleted.clone(),
+            doubted: self.doubted.clone(),
             now: self.now,
             quota: self.quota,
             ..Self::new()
@@ -265,7 +274,12 @@ impl StoreRig {
             let note = move |answer| done.lock().unwrap().push((place, answer));
             DiskJob::Write(write_job(block.clone(), *redundancy, self.now, note))
         });
-        let left = self.commit(jobs.collect());
+        let jobs = jobs.collect();
+        let again = blocks.iter().map(|(block, _)| block.id()).filter(|id| self.deleted.contains(id));
+        let again: Vec<BlockId> = again.collect();
+        self.deleted.retain(|id| !again.contains(id));
+        self.doubted.extend(again);
+        let left = self.commit(jobs);
         for (write, why) in left.rejected {
             let full = why == crate::store::disk::appender::WriteRejection::Full;
             write.send(if full { WriteDone::Full } else { WriteDone::Failed });
@@ -284,9 +298,51 @@ impl StoreRig {
     }
 
     fn promise(&mut self, block: &Block, redundancy: Redundancy) {
+        self.doubted.remove(&block.id());
         let promised = self.promised.blocks.entry(block.id()).or_insert((block.bytes().clone(), BTreeSet::new()));
         promised.1.insert(redundancy);
         self.promised.renewed.insert(block.id(), self.now);
+    }
+
+    /// Deletes these copies as they are now.
+    pub fn delete(&mut self, ids: &[BlockId]) -> bool {
+        let Some((appender, ..)) = &mut self.open else { return false };
+        let look_up = |id: &BlockId| appender.disk.look_up(id).ok().flatten();
+        let known: Option<Vec<(BlockId, u64)>> =
+            ids.iter().map(|id| look_up(id).map(|entry| (*id, entry.sequence))).collect();
+        known.is_some_and(|copies| self.delete_if(copies))
+    }
+
+    /// The same if they are as they were.
+    pub fn delete_if(&mut self, copies: Vec<(BlockId, u64)>) -> bool {
+        let before = self.promised.clone();
+        let ids: Vec<BlockId> = copies.iter().map(|(id, _)| *id).collect();
+        for id in &ids {
+            self.promised.blocks.remove(id);
+            self.promised.renewed.remove(id);
+            self.doubted.insert(*id);
+        }
+        let done = Arc::new(Mutex::new(None));
+        let note = done.clone();
+        let answer = DiskReply::new(move |answer| *note.lock().unwrap() = Some(answer), DiskDone::Deleted(false));
+        self.commit(vec![DiskJob::Delete(DeleteJob { copies, answer })]);
+        let is_deleted = done.lock().unwrap().take() == Some(DiskDone::Deleted(true));
+        if !self.file_system.is_off() || is_deleted {
+            self.doubted.retain(|id| !ids.contains(id));
+        }
+        if is_deleted {
+            self.deleted.extend(ids);
+        } else if !self.file_system.is_off() {
+            self.promised = before;
+        }
+        is_deleted
+    }
+
+    /// Numbers of the segments that are there.
+    pub fn segments(&self) -> Vec<u64> {
+        let names = self.file_system.files(Path::new("/disk/segments"));
+        let numbers = names.iter().filter_map(|path| segment::number_of(path.file_name()?.to_str()?));
+        numbers.collect()
     }
 
     /// Asks with renewal.
@@ -351,6 +407,9 @@ impl StoreRig {
             let promised = renewed[id];
             assert!(entry.renewed + RENEWAL_FRESH_MS > promised, "{context}: {id:?} was renewed at {promised}");
         }
+        for id in self.deleted.clone() {
+            assert_eq!(self.read(&id), ReadDone::No, "{context}: {id:?} was deleted");
+        }
     }
 }
 
@@ -360,7 +419,7 @@ impl StoreRig {
     pub fn check_started(&mut self, context: &str) {
         self.check(context);
         let told = self.told.lock().unwrap().0.clone();
-        for (id, told) in told {
+        for (id, told) in told.into_iter().filter(|(id, _)| !self.doubted.contains(id)).collect::<Vec<_>>() {
             let entry =
                 self.appender().disk.look_up(&id).unwrap().unwrap_or_else(|| panic!("{context}: {id:?} is lost"));
             let copy = entry.copy(id);
