@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use fsdfs_tests::cluster::{PATIENCE, TestCluster, TestProgram};
+use fsdfs_tests::cluster::{PATIENCE, TestCluster, TestProgram, wait_for};
 use fsdfs_tests::tree::{random_file, same_bytes};
 use serde_json::Value;
 
@@ -158,5 +158,44 @@ fn a_budget_ends_a_members_puts_and_says_whose_rule_it_is() -> Result<()> {
         node.wait("it to hear of the end", |status| status["member_budget_bytes"] == 0)?;
     }
     ensure!(matches!(put(2, "/again", 78)?.status.code(), Some(0 | 1)));
+    Ok(())
+}
+
+/// Of a node's disk, what was deleted whole because nothing current was left in it.
+fn given_up(cluster: &TestCluster) -> usize {
+    let lines = |log: String| log.lines().filter(|line| line.contains("bytes are free again")).count();
+    cluster.nodes.iter().map(|node| lines(node.log())).sum()
+}
+
+#[test]
+fn surplus_copies_give_way_where_room_is_short_and_no_copy_is_missing_then() -> Result<()> {
+    // Three members with all copies, and then three larger ones, so that four fifths of what the first have is surplus.
+    let mut cluster = pool_of(3, "96MiB")?;
+    let source = cluster.scratch("old");
+    random_file(&source, 66 * MIB, 1)?;
+    cluster.nodes[0].expect(&[0, 1], ["put".as_ref(), source.as_os_str(), "/old".as_ref()])?;
+    for _ in 0..3 {
+        let mut node = cluster.new_node()?;
+        "384MiB".clone_into(&mut node.storage);
+        cluster.join_as(node)?;
+    }
+    cluster.wait_connected()?;
+    for node in &cluster.nodes {
+        node.wait_complete()?;
+    }
+    ensure!(given_up(&cluster) == 0, "there is room");
+    let news = cluster.scratch("new");
+    random_file(&news, 60 * MIB, 2)?;
+    cluster.nodes[3].expect(&[0, 1], ["put".as_ref(), news.as_os_str(), "/new".as_ref()])?;
+    wait_for(PATIENCE, "surplus copies to go", || Ok(given_up(&cluster) > 0))?;
+    wait_for(PATIENCE, "all copies to be there", || {
+        Ok(cluster.nodes[1].run(["safe", "/", "--prove", "--all"])?.status.code() == Some(0))
+    })?;
+    for (name, source) in [("/old", &source), ("/new", &news)] {
+        let back = cluster.scratch("back");
+        cluster.nodes[2].get(name, &back, PATIENCE)?;
+        ensure!(same_bytes(source, &back)?, "{name} is another one");
+        fs::remove_file(back)?;
+    }
     Ok(())
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use fsdfs_proto::ids::{BlockId, DiskId, NodeId};
 use fsdfs_proto::message::{Message, StoreOutcome};
 
-use super::blocks::Repair;
+use super::blocks::{Eviction, Repair};
 use super::event::PutReport;
 use super::machines::Engine;
 use crate::report::Notice;
 use crate::seam::{
-    AssureToken, AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, GetOutcome, GetToken,
-    LocateToken, ProofToken, PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
+    AssureToken, AuditToken, BlockPayload, CommitToken, CopyChange, DiskDone, DiskState, EvictToken, GetOutcome,
+    GetToken, LocateToken, ProofToken, PutToken, QueryToken, RepairToken, Reply, ServeToken, Waiter,
 };
 use crate::tree::{JobDone, TreeJob};
 
@@ -71,6 +71,10 @@ pub(super) fn on_reply(engine: &mut Engine, from: NodeId, message: Message, payl
         (Waiter::Assure(AssureToken::Peer { op, ids }), Message::AssureReply(reply)) => {
             engine.assurances.on_reply(cx, op, from, &ids, &reply.copies);
         }
+        (Waiter::Evict(token @ EvictToken::Proof { .. }), Message::ProveReply(reply)) => {
+            engine.sync.compare_maps(cx, from, reply.map);
+            engine.evict(|eviction, parts| eviction.on_proof(parts, token, &reply));
+        }
         (Waiter::Proof(ProofToken::Pull(op)), Message::PullReply(reply)) => {
             let compare = engine.proof(|proofs, parts| proofs.on_pulled(parts, (op, from), &reply, payload));
             compare_again(engine, from, compare);
@@ -129,6 +133,7 @@ pub(super) fn on_silent(engine: &mut Engine, node: NodeId, waiter: &Waiter) {
         Waiter::Inventory(op) => engine.inventories.on_silent(cx, *op, node),
         Waiter::Locate(LocateToken::Peer { op, .. }) => engine.locates.on_have(cx, *op, node, &[], &[]),
         Waiter::Assure(AssureToken::Peer { op, .. }) => engine.assurances.on_reply(cx, *op, node, &[], &[]),
+        Waiter::Evict(EvictToken::Proof { .. }) => engine.evict(|eviction, parts| eviction.on_peer_lost(parts, node)),
         Waiter::Proof(ProofToken::Pull(op) | ProofToken::Asked { op, .. }) => {
             engine.proof(|proofs, parts| proofs.on_lost(parts, *op, node));
         }
@@ -243,6 +248,18 @@ pub(super) fn on_disk_done(engine: &mut Engine, waiter: Waiter, done: DiskDone) 
         (Waiter::Assure(AssureToken::Own(op)), DiskDone::Assured(copies)) => {
             engine.assurances.on_own(cx, op, &copies);
         }
+        (Waiter::Evict(EvictToken::Counted { number }), DiskDone::Copies(page)) => {
+            engine.evict(|eviction, parts| eviction.on_copies(parts, number, page.as_deref()));
+        }
+        (Waiter::Evict(EvictToken::Listed { number }), DiskDone::Segment(copies)) => {
+            engine.evict(|eviction, parts| eviction.on_listed(parts, number, &copies));
+        }
+        (Waiter::Evict(EvictToken::Deleted), DiskDone::Deleted(is_deleted)) => {
+            engine.evict(|eviction, parts| eviction.on_deleted(parts, is_deleted));
+        }
+        (Waiter::Evict(EvictToken::Answer { to, asked, map_changes }), DiskDone::Assured(copies)) => {
+            engine.eviction.on_assured(cx, (to, map_changes), &asked, &copies);
+        }
         (Waiter::Proof(ProofToken::Own(op)), DiskDone::Read(done)) => {
             engine.proof(|proofs, parts| proofs.on_own_read(parts, op, done));
         }
@@ -273,6 +290,7 @@ pub(super) fn on_disks(engine: &mut Engine, disks: Vec<DiskState>) {
         // Nothing was said of what lies on a disk that came, or lay on one that went; and there is room for what was refused.
         engine.repair(Repair::count_again);
     }
+    engine.evict(Eviction::look);
     engine.card.on_disks(&mut engine.cx, &before);
     if lost {
         engine.cx.notice(Notice::DiskLost);

@@ -56,6 +56,10 @@ pub(super) struct Context {
     pub map: ClusterMap,
     /// Digest of the facts that `map` was made from.
     pub map_digest: Digest,
+    /// How often it changed: that it is the same again does not mean that it was so all the time.
+    pub map_changes: u64,
+    /// Bytes on this node's disks that make room for others, as far as was looked.
+    pub evictable_bytes: u64,
     /// Keys that an epoch's facts confirm. They write only if they are the current epoch's.
     pub keys: BTreeMap<VolumeId, VolumeKeys>,
     /// Write keys of the epochs of which this node can open the heads.
@@ -109,6 +113,8 @@ impl Context {
             gate_version: 0,
             map: ClusterMap::new(Vec::new()),
             map_digest: Digest([0; 32]),
+            map_changes: 0,
+            evictable_bytes: 0,
             keys: BTreeMap::new(),
             readable: BTreeSet::new(),
             disks,
@@ -406,6 +412,7 @@ impl Context {
         let changed = digest != self.map_digest;
         if changed {
             self.map_digest = digest;
+            self.map_changes += 1;
             self.map = ClusterMap::new(self.facts.servers());
         }
         changed

@@ -4,7 +4,8 @@ use ed25519_dalek::SigningKey;
 
 use super::admin::{Assurances, DrainParts, Locates, ProofParts, Proofs, StatusParts};
 use super::blocks::{
-    Audits, BlockServer, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts, ReplicationLog,
+    Audits, BlockServer, Eviction, EvictionParts, Gets, Holdings, Inventories, Puts, Relays, Repair, RepairParts,
+    ReplicationLog,
 };
 use super::context::{Context, Identity};
 use super::facts::{FactSync, Gossip, KeyRing, Liveness, OwnCard, PresenceWatch};
@@ -71,6 +72,7 @@ pub struct Engine {
     pub(super) replication: ReplicationLog,
     pub(super) repair: Repair,
     pub(super) audits: Audits,
+    pub(super) eviction: Eviction,
     pub(super) inventories: Inventories,
 
     // Volume: trees that change.
@@ -110,6 +112,7 @@ impl Engine {
             replication: ReplicationLog::default(),
             repair: Repair::default(),
             audits: Audits::default(),
+            eviction: Eviction::default(),
             inventories: Inventories::default(),
             heads: LocalHeads::default(),
             unpublished: Unpublished::default(),
@@ -165,6 +168,12 @@ impl Engine {
             liveness: &self.liveness,
         };
         call(&mut self.repair, &mut parts)
+    }
+
+    /// A call to eviction, with all that it works with.
+    pub(super) fn evict<T>(&mut self, call: impl FnOnce(&mut Eviction, &mut EvictionParts<'_>) -> T) -> T {
+        let mut parts = EvictionParts { cx: &mut self.cx, puts: &self.puts, log: &self.replication };
+        call(&mut self.eviction, &mut parts)
     }
 
     /// A call to the proofs, with all that they work with.

@@ -31,7 +31,7 @@ use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
 use self::admin::Proofs;
-use self::blocks::Repair;
+use self::blocks::{Eviction, Repair};
 use self::event::{Event, HeardHeads};
 use self::timers::Timer;
 use self::volume::ReadBasis;
@@ -39,7 +39,7 @@ use crate::facts::{FactSet, open_logged};
 use crate::limits::{GOSSIP_MS, HEARTBEAT_MS};
 use crate::seam::{
     BlockPayload, DiskDone, DiskRequest, Effect, GetToken, GossipToken, Input, Now, PeerEvent, QueryToken, Refusal,
-    RepairToken, Token, Waiter,
+    RepairToken, Token, Waiter, WriteDone,
 };
 
 pub use self::machines::Engine;
@@ -92,7 +92,18 @@ impl Engine {
             Input::Disk { token: Token(Waiter::Nobody), done: DiskDone::LogCopy(entries) } => {
                 self.gossip.on_log_copy(&mut self.cx, entries);
             }
-            Input::Disk { token, done } => answers::on_disk_done(self, token.0, done),
+            Input::Disk { token, done } => {
+                let is_full = done == DiskDone::Written(WriteDone::Full);
+                let is_eviction = matches!(token.0, Waiter::Evict(_));
+                answers::on_disk_done(self, token.0, done);
+                if is_full {
+                    self.evict(Eviction::look);
+                }
+                if is_eviction {
+                    // What can give way makes room, as the card has it.
+                    self.issue_card();
+                }
+            }
             Input::Work { token, job, done } => answers::on_job_done(self, &token.0, job, done),
             Input::Addresses(addrs) => {
                 self.card.readdress(addrs);
@@ -324,6 +335,10 @@ impl Engine {
                 self.sync.compare_maps(cx, from, assure.map);
                 self.server.on_assure(cx, from, assure);
             }
+            Message::Prove(asked) => {
+                self.sync.compare_maps(cx, from, asked.map);
+                self.evict(|eviction, parts| eviction.on_prove(parts, from, asked));
+            }
             Message::ListBlocks(list) => self.server.on_list_blocks(cx, from, &list),
             Message::Prints(_) | Message::Holdings(_) | Message::Offer(_) | Message::Pull(_) => {
                 answers::on_repair_asked(self, from, message);
@@ -343,6 +358,7 @@ impl Engine {
             | Message::EntitledReply(_)
             | Message::ListBlocksReply(_)
             | Message::AuditReply(_)
+            | Message::ProveReply(_)
             | Message::PrintsReply(_)
             | Message::HoldingsReply(_)
             | Message::OfferReply(_)
@@ -354,8 +370,6 @@ impl Engine {
                 }
                 answers::on_reply(self, from, message, payload);
             }
-            // Said only by programs that repair, relay or grant; this one has nothing to say to them yet.
-            Message::Prove(_) | Message::ProveReply(_) => {}
             // Between the networks of two nodes: which addresses are open decides nothing here.
             Message::Probe(_) | Message::ProbeReply(_) => {}
             other => debug_assert!(other.is_of_later_programs(), "every other message has its machine"),
@@ -391,6 +405,7 @@ impl Engine {
                 self.relays.forget(node);
                 self.gossip.forget(node);
                 self.unpublished.on_down(node);
+                self.evict(|eviction, parts| eviction.on_peer_lost(parts, node));
                 if self.connections.on_down(&mut self.cx, node) {
                     self.drain();
                     self.connections.dial_later(&mut self.cx, node);
@@ -476,6 +491,7 @@ impl Engine {
     fn refresh_map(&mut self) {
         if self.cx.refresh_map() {
             self.repair(Repair::on_map_changed);
+            self.eviction.on_map_changed(&mut self.cx);
         }
     }
 
@@ -556,6 +572,7 @@ impl Engine {
             Timer::Repair => self.repair(Repair::on_due),
             Timer::Audit => self.audits.on_due(cx),
             Timer::Proofs => self.proof(Proofs::on_due),
+            Timer::Evict => self.evict(Eviction::on_due),
             Timer::Inventory(op) => self.inventories.on_due(cx, op),
         }
     }

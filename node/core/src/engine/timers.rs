@@ -50,6 +50,8 @@ pub(super) enum Timer {
     Inventory(OpId),
     /// A holder is to be audited.
     Audit,
+    /// It is looked whether there is room, or a proof came too late.
+    Evict,
     /// A proof may be asked for, or will not come.
     Proofs,
 }

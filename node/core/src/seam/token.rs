@@ -6,7 +6,7 @@
 
 use fsdfs_proto::ids::{BlockId, Digest, Key, NodeId, VolumeId};
 use fsdfs_proto::message::repair::{Holding, HoldingsRequest, IdPrefix};
-use fsdfs_proto::message::{Redundancy, RequestId};
+use fsdfs_proto::message::{ProveRequest, Redundancy, RequestId};
 use fsdfs_proto::record::RecordInfo;
 
 use super::OpId;
@@ -37,6 +37,7 @@ pub(crate) enum Waiter {
     Serve(ServeToken),
     Repair(RepairToken),
     Audit(AuditToken),
+    Evict(EvictToken),
     Inventory(OpId),
     Locate(LocateToken),
     Assure(AssureToken),
@@ -190,6 +191,21 @@ pub(crate) enum AuditToken {
     Asked { id: BlockId, expected: Digest },
     /// The copy that a member asked about.
     Answer { to: NodeId, request: RequestId, nonce: Key, id: BlockId },
+}
+
+/// Of eviction; the numbers are those of its steps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum EvictToken {
+    /// The next copies.
+    Counted { number: u64 },
+    /// What lies in a segment.
+    Listed { number: u64 },
+    /// A holder says which of so many blocks it has.
+    Proof { number: u64, node: NodeId, copies: u8, count: usize },
+    /// Copies are deleted.
+    Deleted,
+    /// What a member wants to be proven, asked when the map had changed so often.
+    Answer { to: NodeId, asked: Box<ProveRequest>, map_changes: u64 },
 }
 
 /// Where blocks are, for a command.

@@ -109,6 +109,7 @@ fn ids_asked(message: &Message) -> usize {
     match message {
         Message::Have(have) => have.ids.len(),
         Message::Offer(offer) => offer.items.len(),
+        Message::Prove(asked) => asked.ids.len(),
         Message::Holdings(_) => IDS_MAX,
         _ => 0,
     }
@@ -119,6 +120,7 @@ fn ids_answered(message: &Message) -> usize {
     match message {
         Message::HaveReply(reply) => reply.answers.len(),
         Message::OfferReply(reply) => reply.outcomes.len(),
+        Message::ProveReply(reply) => reply.held.len(),
         Message::HoldingsReply(_) => IDS_MAX,
         _ => 0,
     }
@@ -134,6 +136,7 @@ fn wants_answer(message: &Message) -> bool {
         | Message::Capability(_)
         | Message::Entitled(_)
         | Message::Audit(_)
+        | Message::Prove(_)
         | Message::ListBlocks(_)
         | Message::Prints(_)
         | Message::Holdings(_)
@@ -155,6 +158,7 @@ fn is_answer(message: &Message) -> bool {
             | Message::CapabilityReply(_)
             | Message::EntitledReply(_)
             | Message::AuditReply(_)
+            | Message::ProveReply(_)
             | Message::ListBlocksReply(_)
             | Message::PrintsReply(_)
             | Message::HoldingsReply(_)

@@ -87,6 +87,9 @@ pub(super) fn cost(message: &Message) -> u32 {
         Message::Heard(heard) => (1, heard.members.len()),
         Message::Assure(assure) => (1, assure.ids.len()),
         Message::AssureReply(reply) => (1, reply.copies.len()),
+        // Placed, each.
+        Message::Prove(asked) => (5, asked.ids.len()),
+        Message::ProveReply(reply) => (1, reply.held.len()),
         Message::ListBlocksReply(reply) => (1, reply.records.len()),
         Message::OfferReply(reply) => (1, reply.outcomes.len()),
         Message::PrintsReply(reply) => (1, reply.sums.len()),

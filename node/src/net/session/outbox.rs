@@ -171,6 +171,8 @@ fn queued_bytes(message: &Message) -> usize {
         Message::Heads(heads) => heads.known.len() * ID,
         Message::Assure(assure) => assure.ids.len() * ID,
         Message::AssureReply(reply) => reply.copies.len() * 16,
+        Message::Prove(asked) => asked.ids.len() * ID,
+        Message::ProveReply(reply) => reply.held.len(),
         Message::ListBlocksReply(reply) => reply.records.len() * (ID + 4),
         Message::Prints(asked) => asked.prefixes.len() * size_of::<IdPrefix>(),
         Message::PrintsReply(reply) => reply.sums.len() * size_of::<IdPrint>(),

@@ -4,6 +4,7 @@ mod accept;
 mod audit;
 mod budget;
 mod cache;
+mod eviction;
 mod get;
 mod holdings;
 mod inventory;
@@ -16,6 +17,7 @@ mod replication;
 mod serve;
 
 pub(super) use audit::Audits;
+pub(super) use eviction::{Eviction, EvictionParts};
 pub(super) use get::Gets;
 pub(super) use holdings::{Holdings, PairTables, holds_nothing};
 pub(super) use inventory::Inventories;

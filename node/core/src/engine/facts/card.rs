@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use fsdfs_proto::block::BLOCK_BYTES_MAX;
 use fsdfs_proto::identity::{Card, CardDisk, Fact, Heartbeat, card_flag};
 use fsdfs_proto::ids::{DiskId, DiskNonce, NodeId};
 use fsdfs_proto::signed::Signed;
@@ -215,7 +216,9 @@ impl OwnCard {
         disks.sort_by_key(|disk| disk.nonce);
         disks.truncate(CARD_DISKS_MAX);
         // Without any disk a node is not full: there is nothing that could fill up again.
-        let full = !disks.is_empty() && !cx.disks.iter().any(DiskState::takes_blocks);
+        // Nor is it as long as something can give way.
+        let gives_way = cx.evictable_bytes >= BLOCK_BYTES_MAX as u64;
+        let full = !disks.is_empty() && !cx.disks.iter().any(DiskState::takes_blocks) && !gives_way;
         let before = last.map_or(0, |last| card_flag::full_percent(last.flags));
         let percent = full_percent_to_publish(before, full_percent(cx.disks.iter().copied()));
         let of_disks = match full {

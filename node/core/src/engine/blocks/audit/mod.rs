@@ -25,6 +25,7 @@ use super::{Gets, ReplicationLog};
 use crate::engine::context::Context;
 use crate::engine::event::PutReport;
 use crate::engine::timers::Timer;
+use crate::limits::AUDIT_AGAIN_MS;
 use crate::report::Notice;
 use crate::seam::{AuditToken, DiskRequest, ReadDone, Waiter};
 
@@ -51,7 +52,7 @@ impl Audits {
     /// says "stored" and then "no" would be sent everything again and again. Whether it is to be compared with again.
     pub fn on_denied(&mut self, cx: &mut Context, node: NodeId, mut ids: impl Iterator<Item = BlockId>) -> bool {
         let Some(holder) = self.holders.get(&node) else { return false };
-        let broken = ids.find(|id| holder.has_promised(*id, cx.now.mono));
+        let broken = ids.find(|id| holder.has_promised(*id, cx.now.mono) && is_assigned(cx, node, *id));
         broken.is_some_and(|id| self.on_failed(cx, node, id))
     }
 
@@ -152,6 +153,9 @@ impl Audits {
         (id, expected): (BlockId, Digest),
         reply: &AuditReply,
     ) -> bool {
+        if reply.outcome == FetchOutcome::No && !is_assigned(cx, from, id) {
+            return self.forget_subject(cx, from, id);
+        }
         let verdict = match (reply.outcome, reply.proof) {
             (FetchOutcome::Found, Some(proof)) if proof == expected => AuditVerdict::Proven,
             (FetchOutcome::NotYet | FetchOutcome::Damaged, _) => AuditVerdict::Unclear,
@@ -161,6 +165,17 @@ impl Audits {
             AuditVerdict::Failed => self.on_failed(cx, from, id),
             _ => self.judge(cx, from, verdict),
         }
+    }
+
+    /// It may have gone there since: whoever is not assigned a block gives it up when all who are have it.
+    fn forget_subject(&mut self, cx: &mut Context, node: NodeId, id: BlockId) -> bool {
+        if let Some(holder) = self.holders.get_mut(&node) {
+            holder.drop_subject(id);
+            holder.under_way = false;
+            holder.next_at = cx.now.mono + AUDIT_AGAIN_MS;
+        }
+        self.wake(cx);
+        false
     }
 
     /// No answer will come. As for [`Audits::on_reply`].
@@ -227,6 +242,11 @@ impl Audits {
     pub fn on_back(&self, cx: &mut Context) {
         self.wake(cx);
     }
+}
+
+/// Whether a member has to keep a block, as far as this node knows: it may have been put for fewer copies.
+fn is_assigned(cx: &Context, node: NodeId, id: BlockId) -> bool {
+    cx.map.holders(id, cx.copies()).iter().any(|holder| holder.node == node)
 }
 
 /// A question about these bytes to one holder, and the only answer to it.

@@ -33,7 +33,9 @@ impl Case {
         let holder = connect(&mut cx, 1);
         set_proven(&mut cx, holder, false);
         let (gets, log) = (Gets::default(), ReplicationLog::default());
-        Self { cx, audits: Audits::default(), gets, log, holder, block: block(1) }
+        let is_its = |block: &Block| is_assigned(&cx, holder, block.id());
+        let block = (3..).map(block).find(is_its).expect("endless");
+        Self { cx, audits: Audits::default(), gets, log, holder, block }
     }
 
     /// The time of the next audit comes, and this node reads its copy.
@@ -169,7 +171,7 @@ fn a_connection_that_ends_is_no_verdict_and_the_next_one_goes_on() {
 #[test]
 fn a_question_is_answered_from_the_disk_or_with_the_reason_why_not() {
     let cases = [
-        (ReadDone::Found(block(1)), FetchOutcome::Found),
+        (ReadDone::Found(Case::idle().block), FetchOutcome::Found),
         (ReadDone::No, FetchOutcome::No),
         (ReadDone::NotYet, FetchOutcome::NotYet),
         (ReadDone::Failed, FetchOutcome::Damaged),
