@@ -1,7 +1,7 @@
 //! Decisions of one node: puts of blocks whose disk answers at once, one input after the other, nothing else around it.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use fsdfs_core::engine::{Engine, Profile, Start};
+use fsdfs_core::engine::{Engine, Patience, Profile, Start};
 use fsdfs_core::seam::{
     Command, DiskCondition, DiskDone, DiskRequest, DiskState, Effect, Input, Now, PutOutcome, ReadDone, Reply,
     WriteDone,
@@ -42,6 +42,7 @@ fn founder() -> (Engine, Vec<Effect>) {
         missing: Vec::new(),
         unit_bytes: 1 << 30,
         relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
+        patience: Patience::DEFAULT,
         seed: 5,
         may_be_restored_copy: false,
         params: TreeParams::DEFAULT,

@@ -211,6 +211,8 @@ pub const DAY_MS: u64 = 24 * HOUR_MS;
 pub const GRACE_FACTOR: u64 = 24;
 /// A member counts as usually up in an hour in which it was up for so much of it.
 pub const USUAL_PERCENT: u8 = 60;
+/// Members that fall silent together brake repair if they have more than one in so many parts of the pool's weight.
+pub const OUTAGE_PART: u64 = 3;
 /// Members that fall silent within this time of each other did so together.
 pub const OUTAGE_APART_MS: u64 = 10 * 60_000;
 /// Who fell silent together with many is called gone after so many times the time that the rules say.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fsdfs_core::engine::{Engine, Profile, Start};
+use fsdfs_core::engine::{Engine, Patience, Profile, Start};
 use fsdfs_core::facts::{FactSet, open_logged};
 use fsdfs_core::limits::RELAYED_BYTES_MIN;
 use fsdfs_core::seam::{DiskState, Input, Token};
@@ -209,6 +209,7 @@ impl HomeRecords<'_> {
             may_be_restored_copy: instance.is_copy,
             params: TreeParams::DEFAULT,
             relayed_bytes_min: RELAYED_BYTES_MIN,
+            patience: Patience::DEFAULT,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fsdfs_core::engine::{Profile, Start};
+use fsdfs_core::engine::{Patience, Profile, Start};
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::{DiskNonce, Instance};
@@ -58,6 +58,7 @@ impl World {
             may_be_restored_copy: false,
             params,
             relayed_bytes_min: RELAYED_BYTES_MIN,
+            patience: Patience::DEFAULT,
         };
         Self {
             at: 0,

@@ -18,7 +18,7 @@ use crate::seam::Now;
 ///
 /// ```
 /// use ed25519_dalek::SigningKey;
-/// use fsdfs_core::engine::{Engine, Profile, Start};
+/// use fsdfs_core::engine::{Engine, Patience, Profile, Start};
 /// use fsdfs_core::seam::{Command, Effect, Input, Now, Reply};
 /// use fsdfs_core::tree::TreeParams;
 /// use fsdfs_proto::identity::{founder_cert, pool_of};
@@ -40,6 +40,7 @@ use crate::seam::Now;
 ///     may_be_restored_copy: false,
 ///     params: TreeParams::DEFAULT,
 ///     relayed_bytes_min: fsdfs_core::limits::RELAYED_BYTES_MIN,
+///     patience: Patience::DEFAULT,
 /// };
 /// let now = Now { mono: 0, wall: 1_800_000_000_000 };
 /// let mut effects = Vec::new();
@@ -93,7 +94,9 @@ pub struct Engine {
 impl Engine {
     /// All machines at their beginning, none of which knows anything yet.
     pub(super) fn without_past(now: Now, start: Start) -> Self {
-        let Start { pool, key, bootstrap, profile, disks, unit_bytes, seed, params, relayed_bytes_min, .. } = start;
+        let Start {
+            pool, key, bootstrap, profile, disks, unit_bytes, seed, params, relayed_bytes_min, patience, ..
+        } = start;
         let key = SigningKey::from_bytes(&key);
         Self {
             cx: Context::new(Identity { now, key, pool, params, relayed_bytes_min, bootstrap, seed, disks }),
@@ -101,7 +104,7 @@ impl Engine {
             gossip: Gossip::default(),
             sync: FactSync,
             liveness: Liveness::default(),
-            presence: PresenceWatch::default(),
+            presence: PresenceWatch::new(patience),
             card: OwnCard::new(profile, unit_bytes),
             key_ring: KeyRing::default(),
             puts: Puts::default(),

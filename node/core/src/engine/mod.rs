@@ -43,7 +43,7 @@ use crate::seam::{
 };
 
 pub use self::machines::Engine;
-pub use self::start::{Profile, Start};
+pub use self::start::{Patience, Profile, Start};
 
 /// What a node remembers, and what it misses.
 struct Past {

@@ -5,6 +5,7 @@ use fsdfs_proto::ids::{DiskId, Instance, NodeId, PoolId};
 use fsdfs_proto::record::LogEntry;
 use fsdfs_proto::signed::Signed;
 
+use crate::limits::{GRACE_FACTOR, OUTAGE_PART, USUAL_PERCENT};
 use crate::seam::DiskState;
 use crate::tree::TreeParams;
 
@@ -37,6 +38,31 @@ pub struct Start {
     pub params: TreeParams,
     /// Blocks that are shorter go to each holder directly: [`crate::limits::RELAYED_BYTES_MIN`]; test pools use less.
     pub relayed_bytes_min: usize,
+    /// How long it waits for who is away. All pools wait alike; studies find out what it costs.
+    pub patience: Patience,
+}
+
+/// How long a node waits for a holder that is away before copies are made elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// See [`GRACE_FACTOR`].
+    pub grace_factor: u64,
+    /// See [`USUAL_PERCENT`].
+    pub usual_percent: u8,
+    /// See [`OUTAGE_PART`].
+    pub outage_part: u64,
+}
+
+impl Patience {
+    /// That of all pools.
+    pub const DEFAULT: Self =
+        Self { grace_factor: GRACE_FACTOR, usual_percent: USUAL_PERCENT, outage_part: OUTAGE_PART };
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// What the owner decides about a node's card.

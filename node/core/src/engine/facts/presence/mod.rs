@@ -28,10 +28,11 @@ use self::running_clock::RunningClock;
 use self::usual_hours::UsualHours;
 use super::{Gossip, Liveness};
 use crate::engine::context::Context;
+use crate::engine::start::Patience;
 use crate::engine::timers::Timer;
 use crate::facts::{MemberInfo, MemberStatus};
 use crate::limits::{
-    ABSENCE_GONE_DAYS_MAX, CLOCK_OFF_MS_MAX, DAY_MS, GRACE_FACTOR, HEARD_AGAIN_MS, HEARD_MS, HOUR_MS, OBSERVED_MS,
+    ABSENCE_GONE_DAYS_MAX, CLOCK_OFF_MS_MAX, DAY_MS, HEARD_AGAIN_MS, HEARD_MS, HOUR_MS, OBSERVED_MS,
     OUTAGE_GONE_FACTOR, PRESENCE_MS, SITES_HEARD_MS,
 };
 use crate::placement::MapServer;
@@ -55,6 +56,7 @@ struct WatchedMember {
 /// See the module.
 #[derive(Default)]
 pub(in crate::engine) struct PresenceWatch {
+    patience: Patience,
     clock: RunningClock,
     members: BTreeMap<NodeId, WatchedMember>,
     /// Those that fell silent together.
@@ -68,6 +70,11 @@ pub(in crate::engine) struct PresenceWatch {
 }
 
 impl PresenceWatch {
+    /// Nobody has been seen yet.
+    pub fn new(patience: Patience) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     /// What the log kept; of several entries the one that saw most.
     pub fn replay(&mut self, cx: &Context, Observation::Members(seen): Observation) {
         if seen.running_ms < self.clock.ms() {
@@ -186,7 +193,7 @@ impl PresenceWatch {
         }
         let Some(seen) = self.members.get(&node) else { return false };
         let (quiet_ms, grace_ms) = (self.clock.ms().saturating_sub(seen.heard_at), grace_ms(cx));
-        let long_ms = grace_ms * GRACE_FACTOR;
+        let long_ms = grace_ms * self.patience.grace_factor;
         match sites_left {
             0 => true,
             _ if quiet_ms < grace_ms => false,
@@ -215,7 +222,7 @@ impl PresenceWatch {
         if self.is_braked(cx, node, seen) {
             return AwayReason::Outage;
         }
-        let expected = seen.fell_at.and_then(|(_, wall)| seen.hours.expected_by(wall));
+        let expected = seen.fell_at.and_then(|(_, wall)| seen.hours.expected_by(wall, self.patience.usual_percent));
         match expected.filter(|until_ms| *until_ms > cx.now.wall) {
             Some(until_ms) => AwayReason::UsualHours { until_ms },
             None => AwayReason::Unexplained,
@@ -225,7 +232,7 @@ impl PresenceWatch {
     /// A brake holds for a day as far as copies are concerned: what is so long away is no power cut.
     fn is_braked(&self, cx: &Context, node: NodeId, seen: &WatchedMember) -> bool {
         let quiet_ms = self.clock.ms().saturating_sub(seen.heard_at);
-        self.braked.contains(&node) && quiet_ms < (grace_ms(cx) * GRACE_FACTOR).max(DAY_MS)
+        self.braked.contains(&node) && quiet_ms < (grace_ms(cx) * self.patience.grace_factor).max(DAY_MS)
     }
 
     fn look(&mut self, cx: &Context, liveness: &Liveness) {
@@ -263,7 +270,7 @@ impl PresenceWatch {
             let (site, is_back) = (&server.site[..], seen.is_up == Some(true));
             Some(FallenMember { node: server.id, site, weight: server.weight(), at, is_back })
         });
-        let braked = outage(fallen.collect(), servers.iter().map(MapServer::weight).sum());
+        let braked = outage(fallen.collect(), servers.iter().map(MapServer::weight).sum(), self.patience.outage_part);
         debug_assert!(!braked.contains(&cx.me), "this node is here");
         braked
     }

@@ -19,9 +19,9 @@ pub(super) struct FallenMember<'a> {
     pub is_back: bool,
 }
 
-/// Those that are away and fell within ten minutes of others: on two sites or more, with more than a third of `weight` in all,
-/// less than half of whom are back.
-pub(super) fn outage(mut fallen: Vec<FallenMember<'_>>, weight: u64) -> BTreeSet<NodeId> {
+/// Those that are away and fell within ten minutes of others: on two sites or more, with more than one in `part` parts of `weight`
+/// in all, less than half of whom are back.
+pub(super) fn outage(mut fallen: Vec<FallenMember<'_>>, weight: u64, part: u64) -> BTreeSet<NodeId> {
     fallen.sort_by_key(|one| (one.at, one.node));
     let (mut braked, mut first) = (BTreeSet::new(), 0);
     let (mut sum, mut back, mut sites) = (0, 0, BTreeMap::<&str, usize>::new());
@@ -45,7 +45,7 @@ pub(super) fn outage(mut fallen: Vec<FallenMember<'_>>, weight: u64) -> BTreeSet
         // A part of those that fell together may be back, or on one site, while all of them are not.
         let goes_on = fallen.get(last + 1).is_some_and(|next| next.at - fallen[first].at <= OUTAGE_APART_MS);
         let group = &fallen[first..=last];
-        if !goes_on && sites.len() >= 2 && 3 * sum > weight && 2 * back < group.len() {
+        if !goes_on && sites.len() >= 2 && part * sum > weight && 2 * back < group.len() {
             braked.extend(group.iter().filter(|one| !one.is_back).map(|one| one.node));
         }
     }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn braked(fallen: &[FallenMember<'static>], weight: u64) -> Vec<u8> {
-        outage(fallen.to_vec(), weight).into_iter().map(|node| node.0[0]).collect()
+        outage(fallen.to_vec(), weight, 3).into_iter().map(|node| node.0[0]).collect()
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fsdfs_proto::record::WEEK_HOURS;
 
-use crate::limits::{HOUR_MS, USUAL_PERCENT};
+use crate::limits::HOUR_MS;
 
 /// A share that nothing is known of.
 const UNKNOWN: u8 = 255;
@@ -53,11 +53,11 @@ impl UsualHours {
 
     /// Until when it is to be back that went away at that time: the first hour after that one in which it is usually up, if
     /// there is one within a day, and an hour to come back in. (It may go to bed early.)
-    pub fn expected_by(&self, fell_wall: u64) -> Option<u64> {
+    pub fn expected_by(&self, fell_wall: u64, usual_percent: u8) -> Option<u64> {
         let hour = fell_wall / HOUR_MS;
         let is_usual = |ahead: u64| {
             let share = self.shares[of_week(hour + ahead)];
-            share != UNKNOWN && share >= USUAL_PERCENT
+            share != UNKNOWN && share >= usual_percent
         };
         let ahead = (1..=AHEAD_HOURS).find(|ahead| is_usual(*ahead))?;
         Some((hour + ahead + 1) * HOUR_MS)
@@ -91,6 +91,7 @@ fn of_week(hour: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::USUAL_PERCENT;
 
     const MINUTE: u64 = 60_000;
 
@@ -108,16 +109,24 @@ mod tests {
     fn who_sleeps_at_night_is_expected_in_the_morning() {
         let hours = sleeper(8);
         let day = 8 * 24;
-        assert_eq!(hours.expected_by((day - 1) * HOUR_MS - 1), Some((day + 8) * HOUR_MS), "an hour after it is up");
-        assert_eq!(hours.expected_by((day + 12) * HOUR_MS + 1), Some((day + 14) * HOUR_MS), "it is usually up");
+        assert_eq!(
+            hours.expected_by((day - 1) * HOUR_MS - 1, USUAL_PERCENT),
+            Some((day + 8) * HOUR_MS),
+            "an hour after it is up"
+        );
+        assert_eq!(
+            hours.expected_by((day + 12) * HOUR_MS + 1, USUAL_PERCENT),
+            Some((day + 14) * HOUR_MS),
+            "it is usually up"
+        );
     }
 
     #[test]
     fn of_who_was_never_seen_nothing_is_expected() {
-        assert_eq!(UsualHours::default().expected_by(5 * HOUR_MS), None);
+        assert_eq!(UsualHours::default().expected_by(5 * HOUR_MS, USUAL_PERCENT), None);
         let mut hours = UsualHours::default();
         (0..8 * 24 * 60).for_each(|minute| hours.look(minute * MINUTE, false));
-        assert_eq!(hours.expected_by(8 * 24 * HOUR_MS), None, "it was never up");
+        assert_eq!(hours.expected_by(8 * 24 * HOUR_MS, USUAL_PERCENT), None, "it was never up");
     }
 
     #[test]
@@ -127,9 +136,9 @@ mod tests {
             hours.look(minute * MINUTE, true);
         }
         let night = (50 * 24 + 2) * HOUR_MS;
-        assert_eq!(hours.expected_by(night), Some(night + 2 * HOUR_MS));
+        assert_eq!(hours.expected_by(night, USUAL_PERCENT), Some(night + 2 * HOUR_MS));
         let again = UsualHours::resume(&hours.shares());
-        assert_eq!(again.expected_by(night), Some(night + 2 * HOUR_MS));
+        assert_eq!(again.expected_by(night, USUAL_PERCENT), Some(night + 2 * HOUR_MS));
     }
 
     #[test]
