@@ -33,7 +33,7 @@ pub mod users;
 pub mod world;
 
 pub use checkers::Violation;
-pub use faults::RunShape;
+pub use faults::{RunKind, RunShape};
 pub use report::{RunCut, RunReport, StepSelection};
 pub use run::{replay, run, run_part, run_twice};
 pub use shrink::{ShrunkRun, shrink};

@@ -28,12 +28,15 @@ struct CommandLine {
     /// Run these: FROM..TO, TO not included.
     #[arg(long, value_parser = range, default_value = "0..100")]
     seeds: Range<u64>,
-    /// Machines.
-    #[arg(long, default_value_t = 10)]
-    nodes: usize,
-    /// Simulated minutes with faults.
-    #[arg(long, default_value_t = 10)]
-    minutes: u64,
+    /// Days of homes: nights, weekends away, fires, disks lost, members that leave, in a pool of which some never meet.
+    #[arg(long)]
+    household: bool,
+    /// Machines, 10 unless given; homes at most, 8.
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// Simulated minutes with faults, 10 unless given; of homes 20 hours.
+    #[arg(long)]
+    minutes: Option<u64>,
     /// Members that begin to lie, and are revoked some time later; without a number: one in each odd run, two in each even one.
     #[arg(long, value_name = "MEMBERS", num_args = 0..=1)]
     hostile: Option<Option<usize>>,
@@ -140,7 +143,10 @@ fn many(options: &CommandLine) -> std::io::Result<u64> {
 impl CommandLine {
     fn shape(&self, seed: u64) -> RunShape {
         let hostile = self.hostile.map_or(0, |members| members.unwrap_or(if seed % 2 == 1 { 1 } else { 2 }));
-        RunShape { seed, nodes: self.nodes, minutes: self.minutes, hostile, way: self.way, bug: None }
+        let shape = if self.household { RunShape::household(seed) } else { RunShape::of(seed) };
+        let nodes = self.nodes.unwrap_or(shape.nodes);
+        let minutes = self.minutes.unwrap_or(shape.minutes);
+        RunShape { nodes, minutes, hostile, way: self.way, ..shape }
     }
 
     fn cut(&self) -> RunCut {

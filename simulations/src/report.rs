@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::checkers::Violation;
-use crate::faults::RunShape;
-use crate::faults::{ScenarioEvent, ScenarioStep};
+use crate::faults::{RunKind, RunShape, ScenarioEvent, ScenarioStep};
 use crate::simulation::Simulation;
 
 use crate::world::description::WorldDescription;
@@ -126,12 +125,13 @@ impl RunReport {
     }
 
     fn replay(&self) -> String {
-        let RunShape { seed, nodes, minutes, hostile, way, .. } = self.shape;
+        let RunShape { seed, kind, nodes, minutes, hostile, way, .. } = self.shape;
+        let kind = if kind == RunKind::Household { " --household" } else { "" };
         let cut = self.cut.options();
         let lying = if hostile > 0 { format!(" --hostile {hostile}") } else { String::new() };
         let way = way.map(|way| format!(" --way {way:?}").to_lowercase()).unwrap_or_default();
         format!(
-            "cargo run --release -p simulations -- --seed {seed} --nodes {nodes} --minutes {minutes}{lying}{way}{cut}"
+            "cargo run --release -p simulations -- --seed {seed}{kind} --nodes {nodes} --minutes {minutes}{lying}{way}{cut}"
         )
     }
 }

@@ -5,8 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
 
 use crate::checkers::Violation;
-use crate::faults::ScenarioStep;
-use crate::faults::{RandomScenario, RunShape};
+use crate::faults::{RunKind, RunShape, Scenario, ScenarioStep};
 use crate::report::{RunCut, RunReport};
 use crate::simulation::Simulation;
 use crate::trace::EventTrace;
@@ -38,11 +37,11 @@ pub fn run_twice(shape: RunShape) -> RunReport {
 
 /// Does what was drawn once more, as far as the cut leaves it.
 pub fn replay(shape: RunShape, steps: &[ScenarioStep], cut: &RunCut, trace: EventTrace) -> RunReport {
-    let (mut world, _) = RandomScenario::begin(shape, trace);
+    let (mut world, _) = Scenario::begin(shape, trace);
     let parameters = WorldDescription::of(&world);
     guarded(&mut world, |world| {
         if repeat(world, steps, cut, shape.end(), |_| false) {
-            world.ends_well();
+            world.ends_well(shape);
         }
     });
     RunReport::new((shape, cut.clone()), parameters, steps.to_vec(), world)
@@ -54,11 +53,11 @@ pub fn breaks(shape: RunShape, steps: &[ScenarioStep], cut: &RunCut, checker: &s
         let run = || replay(shape, steps, cut, EventTrace::default()).trace;
         return run() != run();
     }
-    let (mut world, _) = RandomScenario::begin(shape, EventTrace::default());
+    let (mut world, _) = Scenario::begin(shape, EventTrace::default());
     let broken = |world: &mut Simulation| world.violations().iter().any(|violation| violation.checker == checker);
     guarded(&mut world, |world| {
         if repeat(world, steps, cut, shape.end(), broken) {
-            world.ends_well();
+            world.ends_well(shape);
         }
     });
     broken(&mut world)
@@ -88,13 +87,13 @@ fn repeat(
 }
 
 fn draw(shape: RunShape, trace: EventTrace) -> RunReport {
-    let (mut world, mut scenario) = RandomScenario::begin(shape, trace);
+    let (mut world, mut scenario) = Scenario::begin(shape, trace);
     let parameters = WorldDescription::of(&world);
     guarded(&mut world, |world| {
         scenario.run(world);
-        world.ends_well();
+        world.ends_well(shape);
     });
-    RunReport::new((shape, RunCut::default()), parameters, scenario.steps, world)
+    RunReport::new((shape, RunCut::default()), parameters, scenario.into_steps(), world)
 }
 
 thread_local! {
@@ -134,7 +133,14 @@ impl Simulation {
     }
 
     /// Faults end, and the pool has to converge.
-    fn ends_well(&mut self) {
+    fn ends_well(&mut self, shape: RunShape) {
+        match shape.kind {
+            RunKind::Crowded => self.calms_down(),
+            RunKind::Household => self.heals(shape.seed),
+        }
+    }
+
+    fn calms_down(&mut self) {
         let spared = self.part_with_duplicate(DUPLICATE_PATIENCE_S);
         self.freeze_faults();
         self.outlives_liars();

@@ -7,14 +7,32 @@ use simulations::{EventTrace, RunCut, RunShape, StepSelection, replay, run, run_
 
 /// Runs of ten nodes and ten simulated minutes.
 const SEEDS: u64 = 150;
+/// Runs of homes, and simulated minutes of each: those by default take some ten times as long.
+const HOME_SEEDS: u64 = 8;
+const HOME_MINUTES: u64 = 4 * 60;
 /// One in so many seeds is run twice.
 const TWICE: u64 = 50;
 
 #[test]
 fn random_runs_keep_every_promise_and_equal_seeds_give_equal_traces() {
+    all_are_fine(SEEDS, RunShape::of);
+}
+
+#[test]
+fn hours_of_homes_keep_every_promise() {
+    all_are_fine(HOME_SEEDS, |seed| RunShape { minutes: HOME_MINUTES, ..RunShape::household(seed) });
+}
+
+#[test]
+#[ignore = "takes half an hour: see docs/testing.md"]
+fn days_of_homes_keep_every_promise() {
+    all_are_fine(200, RunShape::household);
+}
+
+fn all_are_fine(seeds: u64, shape: impl Fn(u64) -> RunShape + Sync) {
     let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let check = |seed: u64| {
-        let shape = RunShape::of(seed);
+        let shape = shape(seed);
         let report = if seed.is_multiple_of(TWICE) { run_twice(shape) } else { run(shape) };
         if !report.fine() {
             failures.lock().expect("no test thread panics while it reports").push(report.to_string());
@@ -23,14 +41,14 @@ fn random_runs_keep_every_promise_and_equal_seeds_give_equal_traces() {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, std::num::NonZero::get) {
             scope.spawn(|| {
-                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < SEEDS) {
+                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds) {
                     check(seed);
                 }
             });
         }
     });
     let failures = failures.into_inner().expect("no test thread panicked");
-    assert!(failures.is_empty(), "{} of {SEEDS} runs broke a promise:\n{}", failures.len(), failures.concat());
+    assert!(failures.is_empty(), "{} of {seeds} runs broke a promise:\n{}", failures.len(), failures.concat());
 }
 
 #[test]

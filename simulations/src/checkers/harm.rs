@@ -99,7 +99,8 @@ impl HarmChecker {
             if view.claimed > copies {
                 harm.push(format!("node {machine} wants {} copies of a block", view.claimed));
             }
-            let idle = views.iter().filter(|other| view.weights.get(&other.node).is_none_or(|weight| *weight == 0));
+            let offering = views.iter().filter(|other| other.offers);
+            let idle = offering.filter(|other| view.weights.get(&other.node).is_none_or(|weight| *weight == 0));
             harm.extend(idle.map(|other| format!("node {machine} gives nothing to node {}", other.machine)));
             if view.lets_back {
                 harm.push(format!("node {machine} lets somebody in by a ticket of one that was revoked"));
@@ -136,13 +137,14 @@ mod tests {
             claimed: 3,
             blocks: Vec::new(),
             lets_back: false,
+            offers: true,
         }
     }
 
     #[test]
     fn what_only_liars_have_is_not_stored() {
         let mut storage = StorageModel::default();
-        (0..3).for_each(|id| storage.machine_added(id, NodeId([id as u8; 32]), false));
+        (0..3).for_each(|id| storage.machine_added(id, NodeId([id as u8; 32]), id, false));
         storage.member_turned(2);
         let outcome = PutOutcome::Stored(Copies { servers: vec![NodeId([2; 32])], ..Copies::default() });
         assert!(liar().put_answered(BLOCK, &outcome, false, &storage).is_some());

@@ -3,15 +3,19 @@
 //! Each checker is a machine of its own: it is told what was observed, keeps what it needs to judge the next observation, and
 //! never sees the world.
 
+pub mod ageing;
 pub mod convergence;
+pub mod copies;
 pub mod harm;
 pub mod history;
+pub mod honesty;
 pub mod liveness;
 pub mod presence;
 pub mod promise;
 pub mod removal;
 pub mod safety;
 pub mod storage;
+pub mod thrift;
 
 use std::fmt;
 
@@ -20,14 +24,17 @@ use fsdfs_proto::identity::{Fact, Head};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::VolumeKeys;
 
+use self::ageing::AgeingChecker;
 use self::harm::HarmChecker;
 use self::history::VolumeHistory;
+use self::honesty::HonestyChecker;
 use self::liveness::LivenessChecker;
 use self::presence::PresenceChecker;
 use self::promise::{AnsweredEdit, AnsweredQuery, PromiseChecker, wrong_lease};
 use self::removal::RemovalChecker;
 use self::safety::{HeadOrigins, SafetyView};
 use self::storage::StorageModel;
+use self::thrift::ThriftChecker;
 use crate::world::MachineId;
 use crate::world::heads::commit_of;
 use crate::world::observed::Observed;
@@ -71,7 +78,15 @@ pub struct Checkers {
     pub harm: HarmChecker,
     /// What was deleted.
     pub removal: RemovalChecker,
-    origins: HeadOrigins,
+    /// What repair moves.
+    pub thrift: ThriftChecker,
+    /// What owners are told of copies.
+    pub honesty: HonestyChecker,
+    ageing: AgeingChecker,
+    /// Whether what repair moves is judged.
+    pub judges_repair: bool,
+    /// Where heads were made.
+    pub origins: HeadOrigins,
 }
 
 impl Checkers {
@@ -86,6 +101,10 @@ impl Checkers {
             presence: PresenceChecker::default(),
             harm: HarmChecker::default(),
             removal: RemovalChecker::default(),
+            thrift: ThriftChecker::default(),
+            honesty: HonestyChecker::default(),
+            ageing: AgeingChecker::default(),
+            judges_repair: false,
             origins: HeadOrigins::default(),
         }
     }
@@ -112,10 +131,12 @@ impl Checkers {
     pub fn observe(&mut self, at: Micros, observed: Observed) {
         if changes_who_is_up(&observed) {
             self.presence.disturbed(at);
+            self.honesty.disturbed(at);
         }
+        self.observe_machines(at, &observed);
         match observed {
-            Observed::MachineAdded { machine, node, duplicate } => {
-                self.storage.machine_added(machine, node, duplicate);
+            Observed::MachineAdded { machine, node, site, duplicate, .. } => {
+                self.storage.machine_added(machine, node, site, duplicate);
                 self.presence.machine_added(machine, node);
             }
             Observed::MachineLeftOut { machine } => self.storage.machine_gone(machine),
@@ -173,6 +194,7 @@ impl Checkers {
             Observed::FileSealed { number, root } => self.history.file_sealed(number, root),
             Observed::BlockSealed { block } => self.history.made(at, &block),
             Observed::JobRan { machine, job, done } => self.job_ran(at, machine, &job, &done),
+            Observed::MachinesApart { .. } | Observed::ClockJumped => {}
             Observed::ConnectionOverflows { machine, to, waiting } => {
                 let to = to.short();
                 self.fail(at, "bounds", format!("{waiting:?} messages and blocks of node {machine} wait for {to}"));
@@ -182,6 +204,53 @@ impl Checkers {
                 self.fail(at, "liveness", what);
             }
             other => self.observe_user(at, other),
+        }
+    }
+
+    /// What those remember who judge repair.
+    fn observe_machines(&mut self, at: Micros, observed: &Observed) {
+        match observed {
+            Observed::MachineAdded { node, site, weight, .. } => self.thrift.machine_added(*node, *site, *weight),
+            Observed::MachineLost { machine }
+            | Observed::MachineLeftOut { machine }
+            | Observed::MemberTurned { machine, .. } => self.thrift.gone(*machine),
+            Observed::NodeStarted { machine } => self.thrift.runs(at, *machine, true),
+            Observed::NodeCrashed { machine } => self.thrift.runs(at, *machine, false),
+            Observed::MachinesApart { apart } => self.thrift.apart(at, apart),
+            Observed::DisksDisturbed { machine } => {
+                self.thrift.disks_disturbed(at, *machine);
+                self.honesty.disturbed(at);
+            }
+            Observed::ClockJumped => self.ageing.clock_jumped(),
+            _ => {}
+        }
+    }
+
+    /// What repair moved, and what is said of it.
+    fn observe_repair(&mut self, at: Micros, observed: Observed) {
+        match observed {
+            Observed::BlockPulled(pull) => {
+                let wrong = self.thrift.pulled(at, &pull).filter(|_| self.judges_repair);
+                self.fail_all(at, "thrift", wrong);
+            }
+            Observed::CopyMade(made) => {
+                let wrong = self.ageing.copy_made(&made).filter(|_| self.judges_repair);
+                self.fail_all(at, "ageing", wrong);
+            }
+            Observed::AssuranceAnswered { op, found } => {
+                let lost_since = self.promises.lost_something_since(op);
+                self.promises.command_ended(op);
+                self.liveness.command_ended(op);
+                let wrong = self.honesty.assured(&found, lost_since, &self.storage);
+                self.fail_all(at, "honest", wrong);
+            }
+            Observed::StatusAnswered { op, said } => {
+                self.promises.command_ended(op);
+                self.liveness.command_ended(op);
+                let wrong = self.honesty.status(at, &said, &self.storage, &self.history);
+                self.fail_all(at, "honest", wrong);
+            }
+            other => unreachable!("handled with the users: {other:?}"),
         }
     }
 
@@ -237,7 +306,7 @@ impl Checkers {
             }
             Observed::BytesRead { .. } => {}
             Observed::ReplyUnusable { checker, what } => self.fail(at, checker, what),
-            other => unreachable!("handled with the machines: {other:?}"),
+            other => self.observe_repair(at, other),
         }
     }
 

@@ -52,6 +52,11 @@ impl HeadOrigins {
         here.map(|(head, _)| *head).collect()
     }
 
+    /// Whether the folders of this head have been on two machines.
+    pub fn is_replicated(&self, head: BlockId) -> bool {
+        self.replicated.contains(&head)
+    }
+
     /// Remembers which heads have their folders on two machines by now.
     pub fn note_replicated(&mut self, storage: &StorageModel, history: &VolumeHistory) {
         let open = self.made_on.keys().filter(|head| !self.replicated.contains(head));
@@ -73,6 +78,13 @@ impl SafetyView<'_> {
         !self.storage.is_gone(machine) && self.all_elsewhere(machine, &self.origins.unreplicated_of(machine))
     }
 
+    /// The same of several machines at once.
+    pub fn can_all_be_lost(self, machines: &[MachineId]) -> bool {
+        let but: BTreeSet<BlockId> =
+            machines.iter().flat_map(|machine| self.origins.unreplicated_of(*machine)).collect();
+        machines.iter().all(|machine| !self.storage.is_gone(*machine)) && self.are_elsewhere(machines, &but)
+    }
+
     /// Machines with changes that never were elsewhere.
     pub fn unreplicated_somewhere(self) -> Vec<MachineId> {
         let has_some = |id: &MachineId| !self.storage.is_gone(*id) && !self.origins.unreplicated_of(*id).is_empty();
@@ -80,16 +92,19 @@ impl SafetyView<'_> {
     }
 
     fn all_elsewhere(self, machine: MachineId, but: &BTreeSet<BlockId>) -> bool {
-        let own = self.history.states(self.storage.heads_logged(machine));
-        let others = self.storage.survivors_of(machine);
-        let elsewhere: BTreeMap<_, _> =
-            others.flat_map(|other| self.history.states(self.storage.heads_logged(other))).collect();
-        let all = own.into_iter().chain(elsewhere.clone()).filter(|(commit, _)| !but.contains(commit));
-        let current = current_of(all.collect());
-        current.iter().all(|commit| elsewhere.contains_key(commit)) && self.blocks_safe(machine, &current, but)
+        self.are_elsewhere(&[machine], but)
     }
 
-    fn blocks_safe(self, machine: MachineId, heads: &[BlockId], but: &BTreeSet<BlockId>) -> bool {
+    fn are_elsewhere(self, machines: &[MachineId], but: &BTreeSet<BlockId>) -> bool {
+        let heads = |machine: MachineId| self.history.states(self.storage.heads_logged(machine));
+        let own = machines.iter().flat_map(|machine| heads(*machine));
+        let elsewhere: BTreeMap<_, _> = self.storage.survivors_of(machines).flat_map(heads).collect();
+        let all = own.chain(elsewhere.clone()).filter(|(commit, _)| !but.contains(commit));
+        let current = current_of(all.collect());
+        current.iter().all(|commit| elsewhere.contains_key(commit)) && self.blocks_safe(machines, &current, but)
+    }
+
+    fn blocks_safe(self, machines: &[MachineId], heads: &[BlockId], but: &BTreeSet<BlockId>) -> bool {
         let trees_of = |heads: &mut dyn Iterator<Item = &BlockId>| -> BTreeSet<BlockId> {
             heads.flat_map(|head| self.history.tree_of(*head).into_keys()).collect()
         };
@@ -98,7 +113,8 @@ impl SafetyView<'_> {
         let matters = |block: &BlockId| {
             needed.contains(block) || (self.history.made_since(*block, since) && !spared.contains(block))
         };
-        self.storage.blocks_on(machine).filter(matters).all(|block| self.storage.has_another_copy(machine, block))
+        let blocks = machines.iter().flat_map(|machine| self.storage.blocks_on(*machine));
+        blocks.filter(matters).all(|block| self.storage.has_copy_beside(machines, block))
     }
 }
 

@@ -21,6 +21,7 @@ pub struct StorageModel {
 #[derive(Debug)]
 struct MachineModel {
     node: NodeId,
+    site: usize,
     duplicate: bool,
     gone: bool,
     /// Its member lies.
@@ -35,10 +36,11 @@ struct MachineModel {
 
 impl StorageModel {
     /// One more machine, with empty disks. Machines come in the order of their numbers.
-    pub fn machine_added(&mut self, machine: MachineId, node: NodeId, duplicate: bool) {
+    pub fn machine_added(&mut self, machine: MachineId, node: NodeId, site: usize, duplicate: bool) {
         assert_eq!(machine, self.machines.len(), "machines are numbered in the order in which they come");
         let (copies, heads) = (BTreeMap::new(), Vec::new());
-        self.machines.push(MachineModel { node, duplicate, gone: false, lies: false, replaced: 0, copies, heads });
+        let (gone, lies, replaced) = (false, false, 0);
+        self.machines.push(MachineModel { node, site, duplicate, gone, lies, replaced, copies, heads });
     }
 
     /// It will never be seen again.
@@ -121,6 +123,11 @@ impl StorageModel {
         self.machines[machine].node
     }
 
+    /// Where it stands.
+    pub fn site_of(&self, machine: MachineId) -> usize {
+        self.machines[machine].site
+    }
+
     /// Whether it is gone for good.
     pub fn is_gone(&self, machine: MachineId) -> bool {
         self.machines[machine].gone
@@ -137,10 +144,10 @@ impl StorageModel {
     }
 
     /// Other machines whose disks count as surviving. Duplicates do not: they will be switched off.
-    pub fn survivors_of(&self, lost: MachineId) -> impl Iterator<Item = MachineId> {
+    pub fn survivors_of(&self, lost: &[MachineId]) -> impl Iterator<Item = MachineId> {
         let survives = move |machine: &MachineId| {
             let here = &self.machines[*machine];
-            *machine != lost && !here.gone && !here.duplicate
+            !lost.contains(machine) && !here.gone && !here.duplicate
         };
         self.machines().filter(survives)
     }
@@ -174,7 +181,12 @@ impl StorageModel {
 
     /// Whether an intact copy lies on another machine that survives.
     pub fn has_another_copy(&self, machine: MachineId, block: BlockId) -> bool {
-        self.survivors_of(machine).any(|other| self.holds(other, block))
+        self.has_copy_beside(&[machine], block)
+    }
+
+    /// The same beside several machines.
+    pub fn has_copy_beside(&self, machines: &[MachineId], block: BlockId) -> bool {
+        self.survivors_of(machines).any(|other| self.holds(other, block))
     }
 }
 
@@ -186,7 +198,7 @@ mod tests {
 
     fn three_machines() -> StorageModel {
         let mut model = StorageModel::default();
-        (0..3).for_each(|id| model.machine_added(id, NodeId([id as u8; 32]), false));
+        (0..3).for_each(|id| model.machine_added(id, NodeId([id as u8; 32]), id, false));
         model
     }
 
@@ -202,7 +214,7 @@ mod tests {
     #[test]
     fn copies_on_machines_that_are_gone_or_duplicates_do_not_survive() {
         let mut model = three_machines();
-        model.machine_added(3, NodeId([1; 32]), true);
+        model.machine_added(3, NodeId([1; 32]), 1, true);
         [1, 3].into_iter().for_each(|id| model.copy_changed(id, BLOCK, CopyState::Intact));
         assert!(model.has_another_copy(0, BLOCK));
         assert!(!model.has_another_copy(1, BLOCK), "the other copy is on a duplicate");

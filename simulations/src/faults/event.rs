@@ -6,7 +6,7 @@ use fsdfs_proto::identity::Role;
 use fsdfs_proto::ids::BlockId;
 
 use crate::simulation::Simulation;
-use crate::users::UserOperation;
+use crate::users::{OperationEnd, UserOperation};
 use crate::world::clock::MachineClock;
 use crate::world::queue::{MS, Micros, S};
 use crate::world::{HostileWay, MachineId, World};
@@ -105,6 +105,24 @@ pub enum ScenarioEvent {
     Join {
         newcomer: MachineSpec,
     },
+    /// Who never meets, and who meets only through the machine named third.
+    Lines {
+        strangers: Vec<(MachineId, MachineId)>,
+        relayed: Vec<(MachineId, MachineId, MachineId)>,
+    },
+    /// All machines of a site are gone for good.
+    Burn {
+        site: usize,
+    },
+    /// One of a machine's disks is gone for good.
+    LoseDisk {
+        node: MachineId,
+        slot: usize,
+    },
+    /// Its owner asks whether a machine that leaves may be unplugged, and if so, takes it away.
+    Unplug {
+        node: MachineId,
+    },
     /// A member begins to lie.
     Turn {
         node: MachineId,
@@ -170,7 +188,9 @@ impl Simulation {
                 // What was on two machines until now counts as such: with one copy left, its writer may not be lost.
                 self.safety().storage.has_another_copy(*node, *block)
             }
-            ScenarioEvent::Wipe { node } => self.can_spare(*node),
+            ScenarioEvent::Wipe { node } | ScenarioEvent::LoseDisk { node, .. } => self.can_spare(*node),
+            ScenarioEvent::Burn { site } => self.can_burn(*site),
+            ScenarioEvent::Unplug { node } => self.machines[*node].runs(),
             ScenarioEvent::Restore { node, .. } => !self.machines[*node].backups.is_empty() && self.can_spare(*node),
             ScenarioEvent::Lose { node } => self.can_be_lost(*node),
             ScenarioEvent::LoseWriter { node } => {
@@ -234,6 +254,17 @@ impl Simulation {
                 self.crash(*node);
                 self.delete_index(*node, *rebuild);
             }
+            ScenarioEvent::Lines { strangers, relayed } => self.lay_lines(strangers, relayed),
+            ScenarioEvent::Burn { site } => {
+                for node in self.machines_at(*site) {
+                    self.lose(node);
+                }
+            }
+            ScenarioEvent::LoseDisk { node, slot } => {
+                self.crash(*node);
+                self.lose_disk(*node, *slot);
+            }
+            ScenarioEvent::Unplug { node } => self.unplug(*node),
             ScenarioEvent::Duplicate { node } => {
                 // A copy that its program cannot tell from the original, in another part of a cut network, cannot be kept
                 // from using the same sequence numbers. What can be noticed is noticed: see the scenario about two live boots.
@@ -273,6 +304,22 @@ impl Simulation {
         !self.machines[id].gone && self.safety().can_be_lost(id)
     }
 
+    /// Whether all that the machines of a site have of value is also elsewhere, but for what they wrote that never was.
+    fn can_burn(&mut self, site: usize) -> bool {
+        let machines = self.machines_at(site);
+        !machines.is_empty() && self.safety().can_all_be_lost(&machines)
+    }
+
+    /// What the node says is true at this moment, and its owner believes it.
+    fn unplug(&mut self, node: MachineId) {
+        let id = self.begin(node, UserOperation::Drain { drain: true });
+        if let Some(OperationEnd::Drained(report)) = self.operations.ended.get(&id)
+            && report.may_be_unplugged
+        {
+            self.lose(node);
+        }
+    }
+
     /// The founder's node stays honest: it revokes the others. What only the one that turns has would be lost by its fault.
     fn may_turn(&mut self, id: MachineId) -> bool {
         let here = &self.machines[id];
@@ -309,6 +356,12 @@ impl World {
     /// A machine as drawn. It does not run yet.
     pub fn add_newcomer(&mut self, newcomer: &MachineSpec) -> MachineId {
         self.add_machine_as(newcomer.role, newcomer.site, &newcomer.disks, newcomer.clock)
+    }
+
+    /// Machines at a site that are not gone.
+    pub fn machines_at(&self, site: usize) -> Vec<MachineId> {
+        let stands = |id: &MachineId| self.net.site_of(*id) == site && !self.machines[*id].gone;
+        (0..self.machines.len()).filter(stands).collect()
     }
 
     /// The machine of which one is a copy.

@@ -63,6 +63,10 @@ impl World {
             UserOperation::RemoveMember { subject } => {
                 self.ask(id, PendingCommand::Report, Command::RemoveMember { node: subject });
             }
+            UserOperation::Assure { blocks } => {
+                let blocks = blocks.into_iter().map(|id| (id, COPIES)).collect();
+                self.ask(id, PendingCommand::Report, Command::Assure { blocks });
+            }
             UserOperation::Drain { drain } => self.ask(id, PendingCommand::Report, Command::ChangeDrain { drain }),
             UserOperation::Revoke { subject } => {
                 let reason = "it lies".into();
@@ -163,7 +167,7 @@ impl World {
                 self.put_step(id, &outcome);
             }
             (PendingCommand::Edit, Reply::Edit(reply)) => {
-                let all_connected = self.all_connected();
+                let all_connected = self.all_connected() && !self.net.has_strangers();
                 self.observe(Observed::EditAnswered { machine, op, number, reply: reply.clone(), all_connected });
                 self.end(id, OperationEnd::Edited(reply));
             }
@@ -193,6 +197,14 @@ impl World {
                 self.observe(Observed::MembersAnswered { machine, op, away, departed, in_touch });
                 self.end(id, OperationEnd::Members(members));
             }
+            (PendingCommand::Report, Reply::Status(status)) => {
+                self.status_answered(machine, op, &status);
+                self.end(id, OperationEnd::Status(status));
+            }
+            (PendingCommand::Report, Reply::Assure(found)) => {
+                self.observe(Observed::AssuranceAnswered { op, found: found.clone() });
+                self.end(id, OperationEnd::Assured(found));
+            }
             (asked, other) => {
                 self.observe(Observed::ReportAnswered { op });
                 self.report(id, asked, other);
@@ -210,7 +222,6 @@ impl World {
             (PendingCommand::Report, Reply::Absence(absence)) => self.end(id, OperationEnd::Announced(absence)),
             (PendingCommand::Report, Reply::Drain(drain)) => self.end(id, OperationEnd::Drained(drain)),
             (PendingCommand::Report, Reply::Removed(_)) => self.end(id, OperationEnd::Removed),
-            (PendingCommand::Report, Reply::Status(status)) => self.end(id, OperationEnd::Status(status)),
             (_, Reply::Refused(refusal)) => self.end(id, OperationEnd::Failed(format!("{refusal:?}"))),
             (_, other) => self.unusable("liveness", format!("an answer of another kind: {other:?}")),
         }
@@ -345,6 +356,7 @@ fn count(end: &OperationEnd) -> &'static str {
         | OperationEnd::Status(_)
         | OperationEnd::Members(_)
         | OperationEnd::Drained(_)
+        | OperationEnd::Assured(_)
         | OperationEnd::Announced(_) => "told",
         OperationEnd::Removed => "removed",
         OperationEnd::Revoked => "revoked",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use fsdfs_core::report::{AbsenceReport, DrainReport, Inventory, MemberList, StatusReport};
+use fsdfs_core::report::{AbsenceReport, BlockAssurance, DrainReport, Inventory, MemberList, StatusReport};
 use fsdfs_core::seam::{EditReply, OpId};
 use fsdfs_core::tree::{BlockRef, FileNode, TreeItem, TreePath};
 use fsdfs_proto::block::Block;
@@ -52,6 +52,10 @@ pub enum UserOperation {
     RemoveMember {
         subject: NodeId,
     },
+    /// How safe these blocks are.
+    Assure {
+        blocks: Vec<BlockId>,
+    },
     /// Hands over all that the node holds, or makes it a holder again; and how far that is.
     Drain {
         drain: bool,
@@ -82,6 +86,8 @@ pub enum OperationEnd {
     Members(MemberList),
     /// What the node says of its absence.
     Announced(AbsenceReport),
+    /// Who said to have which blocks.
+    Assured(Vec<BlockAssurance>),
     /// What the node has still to hand over.
     Drained(Box<DrainReport>),
     /// A member holds nothing any more.

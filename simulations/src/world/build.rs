@@ -1,6 +1,6 @@
 //! How worlds begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::engine::{Patience, Profile, Start};
 use fsdfs_core::tree::TreeParams;
@@ -70,6 +70,8 @@ impl World {
             tampering: Tampering::default(),
             hostile: BTreeMap::new(),
             observed: None,
+            watches_status: false,
+            pulled: BTreeSet::new(),
             trace,
             looked: None,
             duplicate: None,
@@ -97,6 +99,11 @@ impl World {
     pub fn add_calm_machine(&mut self) -> MachineId {
         let site = self.add_site(12_500_000, |_| 10);
         self.add_machine(site, &[256], MachineClock::new(0, 0))
+    }
+
+    /// Nodes that start from now on wait so long for who is away.
+    pub fn be_patient(&mut self, patience: Patience) {
+        self.common.patience = patience;
     }
 
     /// Nodes that start from now on send blocks that are shorter to each holder directly.
@@ -133,10 +140,11 @@ impl World {
             instance: Instance(self.random_bytes()),
             flags: 0,
         };
+        let weight = disk_units.iter().sum();
         let store = MachineStore { home, disks, ..MachineStore::default() };
         self.net.add_machine(site);
         self.machines.push(Machine { bootstrap, store, ..Machine::new(key, node, chain, profile, clock) });
-        self.observe(Observed::MachineAdded { machine: id, node, duplicate: false });
+        self.observe(Observed::MachineAdded { machine: id, node, site, weight, duplicate: false });
         id
     }
 

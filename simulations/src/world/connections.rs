@@ -58,12 +58,15 @@ impl World {
     }
 
     pub(super) fn arrive(&mut self, conn: ConnId, side: usize, mut parcel: Parcel) {
-        let Some([from, to]) = self.open_at(conn, 1 - side) else { return };
-        let from = self.machines[from].node;
+        let Some([sender, to]) = self.open_at(conn, 1 - side) else { return };
+        let from = self.machines[sender].node;
         if !self.has_right_signatures(to, &mut parcel.message) {
             // As a daemon does: whoever sends such a fact is talked to no more, for a while.
             self.peer_event(to, from, PeerEvent::Misbehaved);
             return self.lost(conn, 1 - side);
+        }
+        if let Some(block) = &parcel.block {
+            self.block_pulled(to, sender, (&parcel.message, block));
         }
         let payload = parcel.block.map_or(BlockPayload::None, BlockPayload::Block);
         if let Message::Have(have) = &parcel.message {

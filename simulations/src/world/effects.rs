@@ -153,6 +153,9 @@ impl World {
         let done = store.perform(request, wall);
         let entries = store.home[logged..].to_vec();
         let after = block.map(|block| (block, store.copy_of(block)));
+        if let (DiskDone::Written(WriteDone::New), Some(block)) = (&done, block) {
+            self.pulled_written(machine, block);
+        }
         if let Some((block, copy)) = after.filter(|(_, copy)| Some(*copy) != before) {
             self.observe(Observed::CopyChanged { machine, block, copy });
         }

@@ -45,10 +45,12 @@ pub enum HostileWay {
     Poisoning,
     /// Says of others what is not so: gone, of another time, to be copied everywhere.
     Forging,
+    /// Says that it holds blocks that it does not have, some of which nobody has, and gives nothing out.
+    Listing,
 }
 
 impl HostileWay {
-    /// All of them.
+    /// Those that are drawn where members lie; that of [`Self::Listing`] is in runs of homes.
     pub const ALL: [Self; 4] = [Self::Lying, Self::Flooding, Self::Poisoning, Self::Forging];
 }
 
@@ -117,6 +119,7 @@ impl Forger {
             HostileWay::Flooding => self.flood(facts),
             HostileWay::Poisoning => heads.iter().cloned().map(Fact::from).collect(),
             HostileWay::Forging => self.slander(facts),
+            HostileWay::Listing => Vec::new(),
         };
         stated.extend(ticket);
         let raw: Vec<_> = stated.iter().map(Fact::raw).collect();
@@ -125,7 +128,7 @@ impl Forger {
         match way {
             HostileWay::Flooding => parcels.push(self.noise()),
             HostileWay::Forging => parcels.extend(self.false_words(wall, blocks)),
-            HostileWay::Lying | HostileWay::Poisoning => {}
+            HostileWay::Lying | HostileWay::Poisoning | HostileWay::Listing => {}
         }
         (heads, parcels)
     }

@@ -5,8 +5,9 @@
 
 use fsdfs_core::seam::Effect;
 use fsdfs_proto::block::Block;
-use fsdfs_proto::ids::NodeId;
-use fsdfs_proto::message::{FetchOutcome, Message, Possession, StoreOutcome};
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::repair::{AssuredState, Holding, OfferOutcome, PullOutcome};
+use fsdfs_proto::message::{FetchOutcome, IDS_MAX, Message, Possession, StoreOutcome};
 
 use super::forgery::{Forger, HostileMember, HostileWay};
 use super::{MachineId, QueuedEvent, World};
@@ -15,6 +16,8 @@ use crate::world::queue::{Micros, S};
 
 /// Between two rounds of one that lies.
 const ROUND: Micros = 2 * S;
+/// Blocks that nobody has, in one list.
+const LISTED: usize = 64;
 
 impl World {
     /// From now on this machine's member lies.
@@ -77,8 +80,10 @@ impl World {
         let Some(member) = self.hostile.get(&machine) else { return };
         // Nobody asks it anything.
         effects.retain(|effect| !matches!(effect, Effect::Reply { .. }));
-        if member.way == HostileWay::Lying {
-            effects.iter_mut().for_each(lie);
+        match member.way {
+            HostileWay::Lying => effects.iter_mut().for_each(lie),
+            HostileWay::Listing => effects.iter_mut().for_each(list_nothing),
+            _ => {}
         }
     }
 
@@ -99,8 +104,12 @@ impl World {
         };
         let records = here.store.disks.iter().flat_map(|disk| disk.records.values());
         let claims = records.clone().flat_map(|record| record.info.redundancies.iter());
+        let own = facts.members().get(&here.node);
+        let drained = own.and_then(|own| own.absence.as_ref()).is_some_and(|said| said.value().drained.is_none());
+        let offers = !drained && !facts.is_removed(here.node);
         Some(HonestView {
             machine,
+            offers,
             node: here.node,
             fact_bytes: facts.all().map(bytes).sum(),
             weights: facts.servers().into_iter().map(weight).collect(),
@@ -126,4 +135,34 @@ fn lie(effect: &mut Effect) {
         Message::EntitledReply(reply) => reply.entitled = !reply.entitled,
         _ => {}
     }
+}
+
+/// It lists blocks that nobody has, says that it has what it is asked for, and never gives any out.
+fn list_nothing(effect: &mut Effect) {
+    let Effect::Send { message, block, .. } = effect else { return };
+    match message {
+        Message::HoldingsReply(reply) => {
+            // What it was asked about it has, too.
+            reply.lacks.clear();
+            let real: Vec<Holding> = reply.items.clone();
+            let made_up = real.iter().take(LISTED).map(|item| Holding { id: made_up(item.id), ..*item });
+            reply.items.extend(made_up.collect::<Vec<_>>());
+            reply.items.truncate(IDS_MAX);
+            reply.items.sort_by_key(|item| item.id);
+        }
+        Message::PullReply(reply) => {
+            (reply.outcome, reply.block) = (PullOutcome::No, None);
+            *block = None;
+        }
+        Message::OfferReply(reply) => reply.outcomes.iter_mut().for_each(|outcome| *outcome = OfferOutcome::WillPull),
+        Message::AssureReply(reply) => reply.copies.iter_mut().for_each(|copy| copy.state = AssuredState::Held),
+        _ => lie(effect),
+    }
+}
+
+/// An id that no block has, beside this one.
+fn made_up(id: BlockId) -> BlockId {
+    let mut bytes = id.0;
+    bytes[31] ^= 1;
+    BlockId(bytes)
 }

@@ -25,6 +25,7 @@ impl World {
         }
         self.trace.note(at, &("start", id), || format!("node {id} starts"));
         here.boot += 1;
+        self.net.set_runs(id, true);
         self.tampering.started(id);
         here.clock.boot(at);
         here.frozen = false;
@@ -52,6 +53,10 @@ impl World {
             self.machines[id].store.forget_last();
         }
         self.hang_up(id, process.peers.into_values());
+        self.net.set_runs(id, false);
+        if self.net.relays(id) {
+            self.cut_unreachable();
+        }
         self.observe(Observed::NodeCrashed { machine: id });
         self.operations_of_crashed(id);
     }
@@ -88,6 +93,7 @@ impl World {
         self.crash(id);
         self.trace.note(self.at, &("lose", id), || format!("node {id} is gone for good"));
         self.machines[id].gone = true;
+        self.net.forget_relay(id);
         self.observe(Observed::MachineLost { machine: id });
     }
 
@@ -118,10 +124,30 @@ impl World {
         self.input(id, Input::Timeout);
     }
 
+    /// From now on some never meet, and some only through the machine named third.
+    pub fn lay_lines(&mut self, strangers: &[(MachineId, MachineId)], relayed: &[(MachineId, MachineId, MachineId)]) {
+        let lines = ("lines", strangers, relayed);
+        self.trace.note(self.at, &lines, || format!("{strangers:?} never meet, {relayed:?} through a third one"));
+        strangers.iter().for_each(|(one, other)| self.net.estrange(*one, *other));
+        relayed.iter().for_each(|(one, other, relay)| self.net.relay(*one, *other, *relay));
+        self.cut_unreachable();
+    }
+
+    /// Takes a disk out of a machine that does not run, for good.
+    pub fn lose_disk(&mut self, id: MachineId, slot: usize) {
+        assert!(self.machines[id].process.is_none(), "disks are changed while the node is off");
+        self.trace.note(self.at, &("lose disk", id, slot), || format!("disk {slot} of node {id} is gone"));
+        self.machines[id].store.disks.remove(slot);
+        let copies = self.machines[id].store.copies();
+        self.observe(Observed::DisksReplaced { machine: id, copies });
+        self.observe(Observed::DisksDisturbed { machine: id });
+    }
+
     /// Cuts the network: machines with different numbers cannot reach each other.
     pub fn partition(&mut self, part: &[u8]) {
         self.trace.note(self.at, &("partition", part), || format!("partition {part:?}"));
         self.net.partition(part.to_vec());
+        self.observe_apart();
         self.cut_unreachable();
     }
 
@@ -145,6 +171,7 @@ impl World {
     pub fn heal(&mut self) {
         self.trace.note(self.at, &"heal", || "the network heals".into());
         self.net.heal();
+        self.observe_apart();
         self.observe(Observed::ConnectionsChanged);
         for (conn, side, trip, parcel) in self.net.release(self.at) {
             self.plan_trip(conn, side, trip, parcel);
@@ -212,7 +239,7 @@ impl World {
         self.machines.push(duplicate);
         let duplicate = self.machines.len() - 1;
         let node = self.machines[duplicate].node;
-        self.observe(Observed::MachineAdded { machine: duplicate, node, duplicate: true });
+        self.observe(Observed::MachineAdded { machine: duplicate, node, site, weight: 0, duplicate: true });
         self.observe_durable(duplicate);
         self.trace.note(self.at, &("duplicate", id), || format!("node {duplicate} is a copy of node {id}"));
         duplicate
@@ -269,6 +296,7 @@ impl World {
     pub fn jump_clock(&mut self, id: MachineId, ms: i64) {
         self.trace.note(self.at, &("clock", id, ms), || format!("the clock of node {id} jumps by {ms} ms"));
         self.machines[id].clock.skew_ms += ms;
+        self.observe(Observed::ClockJumped);
     }
 
     /// Ends all faults: network, processes, disks, clocks. Machines that are gone stay gone.

@@ -19,6 +19,7 @@ pub mod net;
 pub mod observed;
 pub mod pool;
 pub mod queue;
+mod repair;
 mod seeded_bug;
 mod size;
 mod snapshot;
@@ -26,13 +27,13 @@ pub mod store;
 mod tamper;
 pub mod wording;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::engine::Start;
 use fsdfs_core::seam::Input;
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::identity::Fact;
-use fsdfs_proto::ids::NodeId;
+use fsdfs_proto::ids::{BlockId, NodeId};
 use fsdfs_proto::volume::VersionVector;
 
 pub use self::build::{SMALL, UNIT_BYTES};
@@ -77,6 +78,10 @@ pub struct World {
     tampering: Tampering,
     /// Members that lie.
     hostile: BTreeMap<MachineId, HostileMember>,
+    /// What was pulled and is on its way to a disk.
+    pulled: BTreeSet<(MachineId, BlockId)>,
+    /// Whether what holders say of themselves is observed in full.
+    pub(crate) watches_status: bool,
     /// What was observed and not yet taken; none: nothing is recorded.
     observed: Option<Vec<(Micros, Observed)>>,
     queue: EventQueue<QueuedEvent>,

@@ -92,6 +92,10 @@ pub struct SimulatedNetwork {
     traffic: BTreeMap<&'static str, (u64, u64)>,
     /// Pairs that can never connect, whatever heals: both behind routers that let nobody in.
     strangers: BTreeSet<(MachineId, MachineId)>,
+    /// Pairs that connect only through a third machine.
+    relayed: BTreeMap<(MachineId, MachineId), MachineId>,
+    /// Machines whose nodes run.
+    running: BTreeSet<MachineId>,
     /// Directions in which nothing goes through although the rest works.
     stalled: BTreeSet<(MachineId, MachineId)>,
 }
@@ -171,7 +175,11 @@ impl SimulatedNetwork {
 
     /// One-way delay between two machines.
     pub fn delay(&self, from: MachineId, to: MachineId) -> Micros {
-        self.site_delay(self.site_of[from], self.site_of[to])
+        let direct = |from: MachineId, to: MachineId| self.site_delay(self.site_of[from], self.site_of[to]);
+        match self.relay_of(from, to) {
+            Some(relay) => direct(from, relay) + direct(relay, to),
+            None => direct(from, to),
+        }
     }
 
     /// One-way delay between two sites, or inside of one.
@@ -181,12 +189,59 @@ impl SimulatedNetwork {
 
     /// Whether packets get through in that direction.
     pub fn passes(&self, from: MachineId, to: MachineId) -> bool {
-        self.part[from] == self.part[to] && !self.stalled.contains(&(from, to)) && !self.are_strangers(from, to)
+        match self.relay_of(from, to) {
+            Some(relay) => self.running.contains(&relay) && self.is_open(from, relay) && self.is_open(relay, to),
+            None => self.is_open(from, to) && !self.are_strangers(from, to),
+        }
+    }
+
+    /// Whether no cut is between them.
+    pub fn in_one_part(&self, one: MachineId, other: MachineId) -> bool {
+        self.part[one] == self.part[other]
+    }
+
+    fn is_open(&self, from: MachineId, to: MachineId) -> bool {
+        self.part[from] == self.part[to] && !self.stalled.contains(&(from, to))
+    }
+
+    /// From now on these two meet only through a third one.
+    pub fn relay(&mut self, one: MachineId, other: MachineId, relay: MachineId) {
+        self.relayed.insert((one.min(other), one.max(other)), relay);
+    }
+
+    fn relay_of(&self, one: MachineId, other: MachineId) -> Option<MachineId> {
+        self.relayed.get(&(one.min(other), one.max(other))).copied()
+    }
+
+    /// Whether others meet through this machine.
+    pub fn relays(&self, machine: MachineId) -> bool {
+        self.relayed.values().any(|relay| *relay == machine)
+    }
+
+    /// Those who met through a machine that is gone for good never meet again.
+    pub fn forget_relay(&mut self, machine: MachineId) {
+        let (gone, kept) = std::mem::take(&mut self.relayed).into_iter().partition(|(_, relay)| *relay == machine);
+        self.relayed = kept;
+        self.strangers.extend(BTreeMap::into_keys(gone));
+    }
+
+    /// Whether a machine's node runs.
+    pub fn set_runs(&mut self, machine: MachineId, runs: bool) {
+        if runs {
+            self.running.insert(machine);
+        } else {
+            self.running.remove(&machine);
+        }
     }
 
     /// From now on these two never connect.
     pub fn estrange(&mut self, one: MachineId, other: MachineId) {
         self.strangers.insert((one.min(other), one.max(other)));
+    }
+
+    /// Whether some never connect.
+    pub fn has_strangers(&self) -> bool {
+        !self.strangers.is_empty()
     }
 
     /// Whether these two never connect.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fsdfs_core::placement::MapServer;
+use fsdfs_core::report::BlockAssurance;
 use fsdfs_core::seam::{EditReply, OpId, PutOutcome};
 use fsdfs_core::tree::{JobDone, TreeJob};
 use fsdfs_proto::block::Block;
@@ -25,6 +26,9 @@ pub enum Observed {
     MachineAdded {
         machine: MachineId,
         node: NodeId,
+        site: usize,
+        /// Units of its disks.
+        weight: u64,
         duplicate: bool,
     },
     /// A machine that will never run: it only keeps the numbers of the others.
@@ -153,6 +157,26 @@ pub enum Observed {
         departed: Vec<NodeId>,
         in_touch: Vec<MachineId>,
     },
+    /// Members said what they hold of these blocks.
+    AssuranceAnswered {
+        op: OpId,
+        found: Vec<BlockAssurance>,
+    },
+    /// A node said how it is.
+    StatusAnswered {
+        op: OpId,
+        said: Box<OwnStatus>,
+    },
+    /// A block came that its machine had asked for.
+    BlockPulled(PulledBlock),
+    /// It is on a disk.
+    CopyMade(MadeCopy),
+    /// From now on most others cannot reach these machines, whether they run or not.
+    MachinesApart {
+        apart: Vec<MachineId>,
+    },
+    /// A wall clock was set.
+    ClockJumped,
     /// Any other answer: nothing is promised by it.
     ReportAnswered {
         op: OpId,
@@ -181,6 +205,57 @@ pub enum Observed {
     NodeSpins {
         machine: MachineId,
     },
+}
+
+/// A block that repair moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledBlock {
+    /// To this machine.
+    pub machine: MachineId,
+    /// Which.
+    pub block: BlockId,
+    /// Its length.
+    pub bytes: u64,
+    /// The machine had it already.
+    pub had: bool,
+    /// Who is assigned it, by the map of that machine.
+    pub assigned: Vec<NodeId>,
+    /// Members that stand before this one in the order behind those, to which the sender could have given it.
+    pub passed_over: Vec<NodeId>,
+}
+
+/// A copy that repair made, each time first what others have, then the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeCopy {
+    /// On this machine.
+    pub machine: MachineId,
+    /// Of which block.
+    pub block: BlockId,
+    /// Copies wanted, at most by any of them.
+    pub copies: (u8, u8),
+    /// Milliseconds since it was first seen, by the youngest of them.
+    pub age_ms: (u64, u64),
+    /// Milliseconds since its lease was renewed, the same.
+    pub lease_ms: (u64, u64),
+}
+
+/// What a node says of its copies, and which it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnStatus {
+    /// Its machine.
+    pub machine: MachineId,
+    /// The least of copies less those wanted, of the blocks it knows of.
+    pub least: Option<i64>,
+    /// Blocks that lack copies.
+    pub pending: u64,
+    /// It does not know all yet, by its own word.
+    pub running: bool,
+    /// Its cluster map.
+    pub map: Digest,
+    /// Machines that run and that it is connected to.
+    pub in_touch: Vec<MachineId>,
+    /// What it holds and is assigned, each with all who are assigned it.
+    pub assigned: Vec<(BlockId, Vec<NodeId>)>,
 }
 
 /// What the disks of one machine have of a block.
@@ -233,6 +308,8 @@ pub struct HonestView {
     pub blocks: Vec<Block>,
     /// It would let somebody in by a ticket of one that lies.
     pub lets_back: bool,
+    /// It is to hold blocks: neither drained nor removed.
+    pub offers: bool,
 }
 
 /// How the pool is at one moment.

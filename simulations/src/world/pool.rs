@@ -2,13 +2,15 @@
 
 use ed25519_dalek::SigningKey;
 use fsdfs_proto::identity::{
-    AdminList, Capability, CapabilityLevel, Cert, Fact, Invitation, Role, SecretKey, VolEpoch, founder_cert,
+    AdminList, Capability, CapabilityLevel, Cert, Fact, Invitation, PoolRules, Role, SecretKey, VolEpoch, founder_cert,
     newcomer_cert, pool_of, ticket_cert,
 };
 use fsdfs_proto::ids::{Key, NodeId, PoolId, PublicKey, VolumeId};
 use fsdfs_proto::record::{CapabilityEntry, LogEntry};
 use fsdfs_proto::signed::Signed;
 use fsdfs_proto::volume::{VolumeKeys, WriteKeys};
+
+use crate::users::COPIES;
 
 /// Keys from a seed.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct PoolKeys {
     rng: fastrand::Rng,
     /// Key and certificate of the first member.
     founder: Option<(SigningKey, Signed<Cert>)>,
+    /// Days after which a member is gone; none: as the rules are where nobody said anything.
+    gone_days: Option<u32>,
 }
 
 impl PoolKeys {
@@ -30,7 +34,28 @@ impl PoolKeys {
         let root = signing_key(&mut rng);
         let id = pool_of(&root);
         let keys = VolumeKeys::from_write_secret(id.volume(), 1, Key(random(&mut rng)));
-        Self { id, keys, root, rng, founder: None }
+        Self { id, keys, root, rng, founder: None, gone_days: None }
+    }
+
+    /// The root key states rules by which members are gone after so many days. Before the founder's machine is added.
+    pub fn set_gone_days(&mut self, days: u32) {
+        self.gone_days = Some(days);
+    }
+
+    fn rules(&self) -> Option<PoolRules> {
+        Some(PoolRules {
+            version: 1,
+            number: 1,
+            previous: None,
+            signer: self.id.into(),
+            copies: COPIES,
+            away_grace_hours: 1,
+            gone_days: self.gone_days?,
+            garbage_grace_hours: 72,
+            retain_days: 7,
+            weight_gib_max: 0,
+            member_bytes_max: 0,
+        })
     }
 
     /// Its shared volume.
@@ -93,7 +118,9 @@ impl PoolKeys {
             owner_seed: None,
         };
         let capability = CapabilityEntry { volume: self.volume(), text: capability.text().to_string() };
-        vec![LogEntry::Fact(admins.raw()), LogEntry::Fact(epoch.raw()), LogEntry::Capability(capability)]
+        let rules = self.rules().map(|rules| Fact::from(Signed::sign(self.id, &self.root, rules)));
+        let facts = [admins, epoch].into_iter().chain(rules).map(|fact| LogEntry::Fact(fact.raw()));
+        facts.chain([LogEntry::Capability(capability)]).collect()
     }
 }
 

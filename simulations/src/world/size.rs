@@ -73,6 +73,14 @@ pub fn kind(message: &Message) -> (&'static str, u8) {
         Message::Heard(_) => ("heard", 46),
         Message::Assure(_) => ("assure", 60),
         Message::AssureReply(_) => ("assure-reply", 61),
+        Message::Prints(_) => ("prints", 0),
+        Message::PrintsReply(_) => ("prints-reply", 0),
+        Message::Holdings(_) => ("holdings", 0),
+        Message::HoldingsReply(_) => ("holdings-reply", 0),
+        Message::Offer(_) => ("offer", 0),
+        Message::OfferReply(_) => ("offer-reply", 0),
+        Message::Pull(_) => ("pull", 0),
+        Message::PullReply(_) => ("pull-reply", 0),
         // Nobody says these yet.
         _ => ("later", 0),
     }

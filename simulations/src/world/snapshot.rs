@@ -88,7 +88,13 @@ impl World {
     pub(crate) fn may_wait_for_keys(&self, id: MachineId) -> bool {
         let has_key = |process: &RunningNode| process.engine.keys(self.pool.volume()).is_some();
         let keyless = !self.machines[id].process.as_ref().is_some_and(has_key);
-        keyless && self.machines.iter().any(|machine| machine.gone)
+        keyless && (self.machines.iter().any(|machine| machine.gone) || self.is_removed(id))
+    }
+
+    /// Whether its member was removed, as it knows itself: it is given no keys any more.
+    pub(crate) fn is_removed(&self, id: MachineId) -> bool {
+        let here = &self.machines[id];
+        here.process.as_ref().is_some_and(|process| process.engine.facts().is_removed(here.node))
     }
 
     /// Honest machines that run and that this one is connected to.

@@ -5,45 +5,15 @@ mod draw;
 use fsdfs_core::tree::{EntryName, TreePath};
 use fsdfs_proto::identity::Role;
 
-use crate::faults::{MachineSpec, ScenarioEvent, ScenarioStep};
+use crate::faults::shape::WARM_UP;
+use crate::faults::{MachineSpec, RunShape, ScenarioEvent, ScenarioStep};
 use crate::simulation::Simulation;
 use crate::trace::EventTrace;
 use crate::users::UserOperation;
 use crate::world::clock::MachineClock;
 use crate::world::queue::{EventQueue, Micros, S};
-use crate::world::{HostileWay, MachineId, SMALL, SeededBug, World};
+use crate::world::{HostileWay, MachineId, SMALL, World};
 
-/// What a run is like.
-#[derive(Clone, Copy, Debug)]
-pub struct RunShape {
-    /// Decides everything else.
-    pub seed: u64,
-    /// Machines, including those that join late.
-    pub nodes: usize,
-    /// Simulated minutes with faults.
-    pub minutes: u64,
-    /// Members that begin to lie.
-    pub hostile: usize,
-    /// How all of them lie; none: each as it is drawn.
-    pub way: Option<HostileWay>,
-    /// A bug that all nodes have.
-    pub bug: Option<SeededBug>,
-}
-
-impl RunShape {
-    /// As seeds are run by default.
-    pub fn of(seed: u64) -> Self {
-        Self { seed, nodes: 10, minutes: 10, hostile: 0, way: None, bug: None }
-    }
-
-    /// When faults end.
-    pub fn end(&self) -> Micros {
-        WARM_UP + self.minutes * 60 * S
-    }
-}
-
-/// The first members connect before anything happens.
-const WARM_UP: Micros = 20 * S;
 /// Pause between two operations of users, on average.
 const OPERATION_EVERY: Micros = 4 * S;
 /// Pause between two faults, on average.

@@ -1,11 +1,14 @@
 //! A world, and the checkers that are told what is observed in it.
 
+mod household;
+
 use std::ops::{Deref, DerefMut};
 
 use fsdfs_core::tree::TreeParams;
 use fsdfs_proto::ids::BlockId;
 
 use crate::checkers::convergence::{OpenDifference, open_difference};
+use crate::checkers::copies::lost_block;
 use crate::checkers::harm::HEALED_WITHIN;
 use crate::checkers::history::{HeadState, path_text};
 use crate::checkers::safety::SafetyView;
@@ -29,6 +32,8 @@ const SILENCE_ENDS_S: u64 = 10;
 pub struct Simulation {
     world: World,
     checkers: Checkers,
+    /// At each sweep it is looked whether every block is somewhere.
+    watches_copies: bool,
 }
 
 impl Deref for Simulation {
@@ -51,7 +56,17 @@ impl Simulation {
         let mut world = World::empty(seed, params, trace);
         world.record();
         let checkers = Checkers::new(world.pool.keys.clone(), params);
-        Self { world, checkers }
+        Self { world, checkers, watches_copies: false }
+    }
+
+    /// From now on it is judged what repair does and says, and each sweep looks whether every block of a tree that stands is
+    /// somewhere.
+    pub fn watch_copies(&mut self) {
+        self.watches_copies = true;
+        self.world.watches_status = true;
+        let checkers = self.checkers();
+        checkers.judges_repair = true;
+        checkers.promises.may_withhold = true;
     }
 
     /// A quiet pool: see [`World::calm`].
@@ -99,6 +114,19 @@ impl Simulation {
             self.world.operations.give_up(op);
             self.fail("liveness", complaint);
         }
+        if self.watches_copies {
+            self.nothing_is_gone();
+        }
+    }
+
+    /// Each block of a tree that stands is somewhere.
+    fn nothing_is_gone(&mut self) {
+        let at = self.world.at;
+        self.checkers().safety(at);
+        let snapshot = self.world.snapshot();
+        let Checkers { storage, history, origins, .. } = self.checkers();
+        let lost = lost_block(&snapshot, storage, history, origins);
+        lost.into_iter().for_each(|what| self.fail("safe", what));
     }
 
     /// What those who lie make others keep is looked at when they have had their time.

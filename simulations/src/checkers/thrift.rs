@@ -1,0 +1,291 @@
+//! Thrift: repair moves what is missing, and nothing else.
+//!
+//! * Whoever is assigned a block and lacks it may pull it, once. What comes a second time is at most a tenth.
+//! * Whoever is not assigned it pulls it only while a holder is away for longer than its grace, or lost, and no more of them
+//!   than holders are missing. An absence that is shorter costs nothing.
+//! * In a pool in which all is well nothing is pulled, and a pair says little.
+
+use fsdfs_proto::ids::NodeId;
+
+use crate::world::MachineId;
+use crate::world::observed::PulledBlock;
+use crate::world::queue::{Micros, S};
+
+const MINUTE: Micros = 60 * S;
+const HOUR: Micros = 60 * MINUTE;
+/// Who is away is replaced after this time, if one site is left that has a block ...
+const GRACE: Micros = HOUR - LOOKS;
+/// ... and after this if there are more, or if it fell together with many.
+const LONG_GRACE: Micros = 24 * HOUR - LOOKS;
+/// Nodes look once in a minute, and count from the look before.
+const LOOKS: Micros = 2 * MINUTE;
+/// Who was away until lately may be taken for away: what was offered is pulled a while later.
+const LATELY: Micros = 30 * MINUTE;
+/// Who is up for so long is known to be.
+const SETTLED: Micros = 5 * MINUTE;
+/// A disk that failed or was lost so lately may have cost its holder the belief of others.
+const DISK_LATELY: Micros = 3 * HOUR;
+/// Of machines that fell within this time of each other it counts as one cause.
+const TOGETHER: Micros = MINUTE;
+/// Of what was due, so much may come again, in percent, and so many bytes in any case.
+const AGAIN_PERCENT: u64 = 10;
+const AGAIN_BYTES: u64 = 64 << 10;
+/// Bytes that an idle pair may say in a minute.
+const PAIR_BYTES: u64 = 1_024;
+
+/// What was moved so far, and who was away when.
+#[derive(Debug, Default)]
+pub struct ThriftChecker {
+    machines: Vec<MachineTimes>,
+    due_bytes: u64,
+    again_bytes: u64,
+    /// Blocks that were pulled.
+    pulls: u64,
+}
+
+#[derive(Debug)]
+struct MachineTimes {
+    node: NodeId,
+    site: usize,
+    weight: u64,
+    /// Since when it is up and can be reached; none: it is not.
+    up: Option<Micros>,
+    /// When it was last lost from sight.
+    fell: Micros,
+    runs: bool,
+    apart: bool,
+    gone: bool,
+    disks_disturbed: Option<Micros>,
+}
+
+impl ThriftChecker {
+    /// One more machine, switched off, with disks of this size.
+    pub fn machine_added(&mut self, node: NodeId, site: usize, weight: u64) {
+        let times = MachineTimes {
+            node,
+            site,
+            weight,
+            up: None,
+            fell: 0,
+            runs: false,
+            apart: false,
+            gone: false,
+            disks_disturbed: None,
+        };
+        self.machines.push(times);
+    }
+
+    /// It runs, or does not.
+    pub fn runs(&mut self, at: Micros, machine: MachineId, runs: bool) {
+        self.machines[machine].runs = runs;
+        self.machines[machine].settle(at);
+    }
+
+    /// Nobody needs to expect it back.
+    pub fn gone(&mut self, machine: MachineId) {
+        self.machines[machine].gone = true;
+    }
+
+    /// These cannot be reached by most others.
+    pub fn apart(&mut self, at: Micros, apart: &[MachineId]) {
+        for (id, machine) in self.machines.iter_mut().enumerate() {
+            machine.apart = apart.contains(&id);
+            machine.settle(at);
+        }
+    }
+
+    /// Its disks lost something, or take no accesses, or take them again.
+    pub fn disks_disturbed(&mut self, at: Micros, machine: MachineId) {
+        self.machines[machine].disks_disturbed = Some(at);
+    }
+
+    /// A block came. What is wrong about it.
+    pub fn pulled(&mut self, at: Micros, pull: &PulledBlock) -> Option<String> {
+        self.pulls += 1;
+        let (block, node) = (pull.block.short(), pull.machine);
+        if pull.had {
+            self.again_bytes += pull.bytes;
+            return None;
+        }
+        self.due_bytes += pull.bytes;
+        if pull.assigned.contains(&self.machines[pull.machine].node) {
+            return None;
+        }
+        let missing = pull.assigned.iter().filter(|holder| self.is_missing(at, **holder, &pull.assigned)).count();
+        if missing == 0 {
+            let holders: Vec<String> = pull.assigned.iter().map(|holder| self.describe(at, *holder)).collect();
+            return Some(format!(
+                "node {node} pulls {block}, of which no holder has been away for longer than its grace: {}",
+                holders.join(", ")
+            ));
+        }
+        let before = pull.passed_over.iter().filter(|node| self.can_keep(at, **node)).count();
+        (before >= missing).then(|| {
+            format!(
+                "node {node} pulls {block} though {before} before it can keep it, and {missing} holders are missing"
+            )
+        })
+    }
+
+    /// How many blocks were pulled.
+    pub fn pulls(&self) -> u64 {
+        self.pulls
+    }
+
+    /// What came again, of all that came.
+    pub fn waste(&self) -> Option<String> {
+        let (due, again) = (self.due_bytes, self.again_bytes);
+        let most = due * AGAIN_PERCENT / 100 + AGAIN_BYTES;
+        (again > most)
+            .then(|| format!("{again} bytes were pulled by nodes that had them, {due} by those that lacked them"))
+    }
+
+    /// What all said to each other while nothing happened.
+    pub fn idle(&self, bytes: u64, pairs: u64, minutes: u64, pulls_before: u64) -> Vec<String> {
+        let a_minute = bytes / pairs.max(1) / minutes.max(1);
+        let chatter =
+            (a_minute > PAIR_BYTES).then(|| format!("an idle pair says {a_minute} bytes a minute, not {PAIR_BYTES}"));
+        let pulled = self.pulls - pulls_before;
+        let pulled = (pulled > 0).then(|| format!("{pulled} blocks were pulled though nothing is missing"));
+        chatter.into_iter().chain(pulled).collect()
+    }
+
+    fn describe(&self, at: Micros, node: NodeId) -> String {
+        let Some((id, here)) = self.machines.iter().enumerate().find(|(_, machine)| machine.node == node) else {
+            return format!("nobody ({})", node.short());
+        };
+        let seconds = |since: Micros| (at - since) / S;
+        match here.up {
+            Some(up) => {
+                format!("{id} (site {}, up for {} s, fell {} s ago)", here.site, seconds(up), seconds(here.fell))
+            }
+            None => format!("{id} (site {}, away for {} s)", here.site, seconds(here.fell)),
+        }
+    }
+
+    fn of(&self, node: NodeId) -> Option<&MachineTimes> {
+        self.machines.iter().find(|machine| machine.node == node)
+    }
+
+    /// Whether it was there all the time, and its disks, too.
+    fn can_keep(&self, at: Micros, node: NodeId) -> bool {
+        self.of(node).is_some_and(|there| {
+            let disturbed = there.disks_disturbed.is_some_and(|disturbed| at < disturbed + DISK_LATELY);
+            !there.gone && !disturbed && there.up.is_some_and(|up| at > up + LATELY)
+        })
+    }
+
+    /// Whether others may keep copies in the place of this holder.
+    fn is_missing(&self, at: Micros, holder: NodeId, assigned: &[NodeId]) -> bool {
+        let Some(here) = self.of(holder) else { return true };
+        if here.gone || here.disks_disturbed.is_some_and(|disturbed| at < disturbed + DISK_LATELY) {
+            return true;
+        }
+        let away = match here.up {
+            None => at - here.fell,
+            Some(up) if at < up + LATELY => up - here.fell,
+            Some(_) => return false,
+        };
+        let is_left = |node: &&NodeId| {
+            let there = self.of(**node);
+            there.is_some_and(|there| !there.gone && there.up.is_some_and(|up| at > up + SETTLED))
+        };
+        let left = assigned.iter().filter(is_left).filter_map(|node| self.of(*node)).map(|there| there.site);
+        match left.collect::<std::collections::BTreeSet<usize>>().len() {
+            0 => true,
+            1 if self.fell_with_many(here.fell) => away >= LONG_GRACE,
+            1 => away >= GRACE,
+            _ => away >= LONG_GRACE,
+        }
+    }
+
+    /// More than a third of the pool, at two sites or more, of which less than half is back.
+    fn fell_with_many(&self, fell: Micros) -> bool {
+        let stood = |machine: &&MachineTimes| !machine.gone && machine.fell > 0;
+        let together: Vec<&MachineTimes> =
+            self.machines.iter().filter(stood).filter(|machine| machine.fell.abs_diff(fell) < TOGETHER).collect();
+        let sites = together.iter().map(|machine| machine.site).collect::<std::collections::BTreeSet<usize>>();
+        let weight = |machines: &[&MachineTimes]| machines.iter().map(|machine| machine.weight).sum::<u64>();
+        let all = self.machines.iter().filter(|machine| !machine.gone).collect::<Vec<_>>();
+        let back = together.iter().filter(|machine| machine.up.is_some()).count();
+        // Cards may say a little more or less.
+        sites.len() >= 2 && 10 * weight(&together) > 4 * weight(&all) && 2 * back < together.len()
+    }
+}
+
+impl MachineTimes {
+    fn settle(&mut self, at: Micros) {
+        match (self.runs && !self.apart, self.up) {
+            (true, None) => self.up = Some(at),
+            (false, Some(_)) => (self.up, self.fell) = (None, at),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fsdfs_proto::ids::BlockId;
+
+    use super::*;
+
+    fn id(number: usize) -> NodeId {
+        NodeId([number as u8; 32])
+    }
+
+    /// Five at sites of their own, all up since the beginning; the first three are assigned a block.
+    fn five() -> ThriftChecker {
+        let mut checker = ThriftChecker::default();
+        for number in 0..5 {
+            checker.machine_added(id(number), number, 10);
+            checker.runs(0, number, true);
+        }
+        checker
+    }
+
+    fn pull(machine: MachineId) -> PulledBlock {
+        let assigned = (0..3).map(id).collect();
+        PulledBlock { machine, block: BlockId([7; 32]), bytes: 1_000, had: false, assigned, passed_over: Vec::new() }
+    }
+
+    #[test]
+    fn nobody_is_replaced_before_its_grace_is_over() {
+        let mut checker = five();
+        assert_eq!(checker.pulled(HOUR, &pull(1)), None, "it is assigned to it");
+        assert!(checker.pulled(HOUR, &pull(3)).is_some(), "all are there");
+        checker.runs(HOUR, 0, false);
+        assert!(checker.pulled(20 * HOUR, &pull(3)).is_some(), "two sites are left");
+        assert_eq!(checker.pulled(25 * HOUR, &pull(3)), None);
+        let mut one_left = five();
+        one_left.runs(HOUR, 0, false);
+        one_left.runs(HOUR + 10 * MINUTE, 1, false);
+        assert!(one_left.pulled(2 * HOUR - LOOKS - 1, &pull(3)).is_some());
+        assert_eq!(one_left.pulled(2 * HOUR, &pull(3)), None);
+        let second = PulledBlock { passed_over: vec![id(3)], ..pull(4) };
+        assert!(one_left.pulled(2 * HOUR, &second).is_some(), "one of the two was away for an hour");
+        assert_eq!(one_left.pulled(3 * HOUR, &second), None, "both were");
+    }
+
+    #[test]
+    fn who_fell_with_many_is_waited_for_until_half_of_them_are_back() {
+        let mut checker = five();
+        [0, 1, 4].into_iter().for_each(|node| checker.runs(HOUR, node, false));
+        assert!(checker.pulled(3 * HOUR, &pull(3)).is_some());
+        checker.runs(3 * HOUR, 4, true);
+        assert!(checker.pulled(3 * HOUR, &pull(3)).is_some());
+        checker.runs(3 * HOUR, 1, true);
+        assert_eq!(checker.pulled(3 * HOUR + MINUTE, &pull(3)), None);
+    }
+
+    #[test]
+    fn what_comes_again_and_what_idle_pairs_say_is_bounded() {
+        let mut checker = five();
+        let again = PulledBlock { had: true, bytes: AGAIN_BYTES, ..pull(1) };
+        assert_eq!(checker.pulled(0, &again), None);
+        assert_eq!(checker.waste(), None);
+        assert_eq!(checker.pulled(0, &again), None);
+        assert!(checker.waste().is_some());
+        assert_eq!(checker.idle(10 * PAIR_BYTES, 1, 10, 2), Vec::<String>::new());
+        assert_eq!(checker.idle(11 * PAIR_BYTES, 1, 10, 1).len(), 2);
+    }
+}

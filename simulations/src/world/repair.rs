@@ -1,0 +1,111 @@
+//! What repair does, as somebody sees it who knows all machines.
+
+use fsdfs_core::placement::ClusterMap;
+use fsdfs_core::report::StatusReport;
+use fsdfs_core::seam::OpId;
+use fsdfs_proto::block::Block;
+use fsdfs_proto::ids::{BlockId, NodeId};
+use fsdfs_proto::message::Message;
+use fsdfs_proto::record::RecordInfo;
+
+use super::observed::{MadeCopy, Observed, OwnStatus, PulledBlock};
+use super::{MachineId, World};
+
+impl World {
+    /// A block that a machine asked for has come.
+    pub(super) fn block_pulled(&mut self, machine: MachineId, from: MachineId, (said, block): (&Message, &Block)) {
+        if self.observed.is_none() || self.is_hostile(machine) || !matches!(said, Message::PullReply(_)) {
+            return;
+        }
+        let (id, bytes) = (block.id(), block.bytes().len() as u64);
+        let here = &self.machines[machine];
+        let Some(process) = &here.process else { return };
+        let facts = process.engine.facts();
+        let (map, copies) = (ClusterMap::new(facts.servers()), facts.rules().copies);
+        let order: Vec<NodeId> = map.order(id, copies).iter().map(|holder| holder.node).collect();
+        let assigned: Vec<NodeId> = map.holders(id, copies).iter().map(|holder| holder.node).collect();
+        let before = order.iter().skip(assigned.len()).take_while(|node| **node != here.node);
+        let passed_over = before.filter(|node| self.can_keep(from, **node, bytes)).copied().collect();
+        let had = here.store.believes(id);
+        self.pulled.insert((machine, id));
+        self.observe(Observed::BlockPulled(PulledBlock { machine, block: id, bytes, had, assigned, passed_over }));
+    }
+
+    /// Whether a machine could give that one a block to keep.
+    fn can_keep(&self, from: MachineId, node: NodeId, bytes: u64) -> bool {
+        let id = self.machines.iter().position(|machine| machine.node == node && !machine.gone);
+        id.is_some_and(|id| {
+            let has_room = self.machines[id].store.room_bytes().is_some_and(|room| bytes <= room);
+            self.is_honest(id) && has_room && (id == from || self.connected(from, id))
+        })
+    }
+
+    /// What was pulled is on a disk now.
+    pub(super) fn pulled_written(&mut self, machine: MachineId, block: BlockId) {
+        if !self.pulled.remove(&(machine, block)) {
+            return;
+        }
+        let others = (0..self.machines.len()).filter(|id| *id != machine);
+        let others: Vec<(u64, &RecordInfo)> = others.filter_map(|id| self.record_of(id, block)).collect();
+        let Some((now, own)) = self.record_of(machine, block) else { return };
+        let copies = |info: &RecordInfo| info.redundancies.iter().map(|wanted| wanted.copies()).max().unwrap_or(0);
+        let youngest = |age: &dyn Fn(&RecordInfo) -> u64| {
+            others.iter().map(|(now, info)| now.saturating_sub(age(info))).min().unwrap_or(0)
+        };
+        let made = MadeCopy {
+            machine,
+            block,
+            copies: (others.iter().map(|(_, info)| copies(info)).max().unwrap_or(0), copies(own)),
+            age_ms: (youngest(&|info| info.first_seen), now.saturating_sub(own.first_seen)),
+            lease_ms: (youngest(&|info| info.renewed), now.saturating_sub(own.renewed)),
+        };
+        self.observe(Observed::CopyMade(made));
+    }
+
+    /// What a machine knows of a block that it has, and its wall clock.
+    fn record_of(&self, id: MachineId, block: BlockId) -> Option<(u64, &RecordInfo)> {
+        let here = &self.machines[id];
+        let record = here.store.disks.iter().find_map(|disk| disk.records.get(&block))?;
+        Some((here.clock.now(self.at).wall, &record.info))
+    }
+
+    /// A node says how it is; and what is assigned to it, by its own map, of what it holds.
+    pub(crate) fn status_answered(&mut self, machine: MachineId, op: OpId, status: &StatusReport) {
+        let here = &self.machines[machine];
+        let Some(process) = &here.process else { return };
+        let facts = process.engine.facts();
+        let (map, copies) = (ClusterMap::new(facts.servers()), facts.rules().copies);
+        let is_asked = self.watches_status && !self.is_hostile(machine);
+        let held = here.store.ids().filter(|_| is_asked);
+        let assigned =
+            held.map(|id| (id, map.holders(id, copies).iter().map(|holder| holder.node).collect::<Vec<_>>()));
+        let works = |node: &NodeId| {
+            let machine = self.machines.iter().find(|machine| machine.node == *node && !machine.gone);
+            machine.is_some_and(|machine| machine.store.disks.iter().all(|disk| !disk.fails))
+        };
+        // What lies on a disk that fails is not lost yet, and neither there.
+        let assigned = assigned.filter(|(_, nodes)| nodes.contains(&here.node) && nodes.iter().all(works)).collect();
+        let said = OwnStatus {
+            machine,
+            least: status.replication_margin.map(|(least, _)| least),
+            pending: status.repair_pending,
+            running: status.repair_running || !status.ready,
+            map: facts.map_digest(),
+            in_touch: self.connected_to(machine),
+            assigned,
+        };
+        self.observe(Observed::StatusAnswered { op, said: Box::new(said) });
+    }
+
+    /// Machines that run and cannot be reached by most others.
+    pub(super) fn observe_apart(&mut self) {
+        let reaches_most = |id: &MachineId| {
+            let others = self.machines.len().saturating_sub(1);
+            let reached =
+                (0..self.machines.len()).filter(|other| other != id && self.net.in_one_part(*id, *other)).count();
+            2 * reached >= others
+        };
+        let apart = (0..self.machines.len()).filter(|id| !reaches_most(id)).collect();
+        self.observe(Observed::MachinesApart { apart });
+    }
+}
