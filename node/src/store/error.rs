@@ -110,7 +110,7 @@ pub enum StoreNotice {
     Damaged { path: PathBuf, id: BlockId, segment: u64, offset: u64 },
     /// Nothing current was left in a segment, and it was deleted.
     #[error("{bytes} bytes are free again on {path}: segment {segment:016x} held nothing that is kept")]
-    GivenUp { path: PathBuf, segment: u64, bytes: u64 },
+    SegmentFreed { path: PathBuf, segment: u64, bytes: u64 },
     /// Everything on a disk was read and compared with its id.
     #[error("all blocks on {path} were read once: {bad} of them damaged")]
     Scrubbed { path: PathBuf, bad: u64 },

@@ -97,7 +97,7 @@ mod tests {
         let copy = AssuredCopy { state: AssuredState::Held, len: 1, verified_h: None };
         let said = |node: u8| {
             let said = vec![(NodeId([node; 32]), copy)];
-            vec![BlockAssurance { id: BLOCK, wanted: 3, assigned: Vec::new(), said }]
+            vec![BlockAssurance { id: BLOCK, wanted: 3, assigned: Vec::new(), said, unproven: Vec::new() }]
         };
         let checker = HonestyChecker::default();
         assert!(checker.assured(&said(0), false, &storage()).is_empty());

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn all_of_one_map_have_to_have_it_but_for_those_that_lost_it_just_now() {
         let mut storage = StorageModel::default();
-        (0..4).for_each(|id| storage.machine_added(id, node(id as u8), false));
+        (0..4).for_each(|id| storage.machine_added(id, node(id as u8), id, false));
         (1..3).for_each(|id| storage.copy_changed(id, BLOCK, CopyState::Intact));
         let set = |numbers: &[u8]| numbers.iter().map(|number| node(*number)).collect::<BTreeSet<_>>();
         let mut checker = RemovalChecker::default();

@@ -101,7 +101,7 @@ impl Appender {
         self.kept_for.remove(&number);
         self.disk.update_usage(|usage| usage.segments = usage.segments.saturating_sub(bytes));
         self.disk.note_room();
-        (self.disk.notices)(StoreNotice::GivenUp { path: self.disk.path.clone(), segment: number, bytes });
+        (self.disk.notices)(StoreNotice::SegmentFreed { path: self.disk.path.clone(), segment: number, bytes });
         Ok(())
     }
 

@@ -52,7 +52,7 @@ fn the_segment_in_which_nothing_is_left_goes_and_its_bytes_are_free() {
     assert_eq!(rig.segments(), before.iter().copied().filter(|number| *number != 2).collect::<Vec<_>>());
     let usage = rig.appender().disk.usage();
     assert!(first.used() - usage.used() > 5_000 && first.live - usage.live > 6_000, "{first:?} {usage:?}");
-    let given_up = |notice: &StoreNotice| matches!(notice, StoreNotice::GivenUp { segment: 2, .. });
+    let given_up = |notice: &StoreNotice| matches!(notice, StoreNotice::SegmentFreed { segment: 2, .. });
     assert!(rig.notices.lock().unwrap().iter().any(given_up));
     rig.check("at once");
     rebuild(&mut rig);
