@@ -89,7 +89,7 @@ fn a_full_pool_says_so_and_names_can_be_removed() -> Result<()> {
         ensure!(removed["copies"] == 3 || removed["outcome"] == "degraded", "{removed}");
     }
     for node in &cluster.nodes {
-        fsdfs_tests::cluster::wait_for(PATIENCE, "an empty folder", || Ok(!node.ok(["ls", "/"])?.contains("photo")))?;
+        wait_for(PATIENCE, "an empty folder", || Ok(!node.ok(["ls", "/"])?.contains("photo")))?;
     }
     Ok(())
 }

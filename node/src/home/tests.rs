@@ -114,6 +114,7 @@ fn a_killed_exchange_leaves_the_old_pool_or_the_new_one() {
             pool: old.pool,
             nonce: fsdfs_proto::ids::DiskNonce([1; 16]),
             owner: old.node,
+            begun: 0,
         };
         fs::create_dir(&blocks).expect("a folder");
         fs::write(blocks.join("superblock"), superblock.encode()).expect("written");

@@ -16,15 +16,17 @@ const SUPERBLOCK_MAGIC: &[u8; 8] = b"FSDFSSUP";
 const DISKS_MAGIC: &[u8; 8] = b"FSDFSDSK";
 const VERSION: u8 = 1;
 
-/// What a disk says of itself: `[pool, nonce, owner]`.
+/// What a disk says of itself: `[pool, nonce, owner, begun]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Superblock {
     /// The pool its blocks belong to.
     pub pool: PoolId,
-    /// Random, drawn once.
+    /// Random, drawn once. A disk in the place of a lost one has that one's, so that it is assigned what that one was.
     pub nonce: DiskNonce,
     /// The node that stores on it.
     pub owner: NodeId,
+    /// When it was begun, in wall milliseconds: tells a disk from the one whose place it took.
+    pub begun: u64,
 }
 
 impl CanonicalCodec for Superblock {}
@@ -36,11 +38,13 @@ pub struct DiskList(
     pub Vec<KnownDisk>,
 );
 
-/// One of them: `[disk, path]`.
+/// One of them: `[disk, nonce, path]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownDisk {
     /// From its superblock.
     pub disk: DiskId,
+    /// From there, too: the disk follows from it and the owner.
+    pub nonce: DiskNonce,
     /// Where it was: the bytes of an absolute path.
     pub path: Bytes,
 }

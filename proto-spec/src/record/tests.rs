@@ -68,13 +68,17 @@ fn observed() -> LogEntry {
 }
 
 fn superblock() -> Superblock {
-    Superblock { pool: PoolId([1; 32]), nonce: DiskNonce([3; 16]), owner: NodeId([9; 32]) }
+    Superblock { pool: PoolId([1; 32]), nonce: DiskNonce([3; 16]), owner: NodeId([9; 32]), begun: 1_700_000_000_000 }
 }
 
 fn vectors() -> Value {
     let (segment, block, renewal, footer, records_end) = segment();
     let superblock = superblock();
-    let disks = DiskList(vec![KnownDisk { disk: superblock.disk(), path: Bytes::from_static(b"/srv/\xff") }]);
+    let disks = DiskList(vec![KnownDisk {
+        disk: superblock.disk(),
+        nonce: superblock.nonce,
+        path: Bytes::from_static(b"/srv/\xff"),
+    }]);
     let own = LogEntry::Own(OwnSequence { writer: Writer([6; 16]), seq: 300 });
     json!({
         "note": "hexadecimal; spec 06-store. Made once, obeyed since.",

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fsdfs_proto::codec::FormatError;
@@ -126,7 +127,8 @@ pub(crate) fn attach(
         Ok(lock) => lock,
         Err(error) => return Ok(AttachOutcome::Offline(error)),
     };
-    match take_over(file_system, config, path, superblock, known)? {
+    let place = known.0.iter().find(|known| known.path == path.as_os_str().as_bytes()).map(|known| known.nonce);
+    match take_over(file_system, config, path, (superblock, place), known)? {
         Ok(superblock) => Ok(AttachOutcome::Attached(superblock, lock)),
         Err(error) => Ok(AttachOutcome::Offline(error)),
     }
@@ -231,31 +233,33 @@ fn held_bytes(file_system: &dyn FileSystem, disk: &Path) -> Option<u64> {
     }
 }
 
-/// Writes the superblock of a new disk, and notes where it is.
+/// Writes the superblock of a new disk, and notes where it is. One that takes the place of a lost disk has its nonce: with another one
+/// it would be assigned other blocks than those that were lost, and the other members would move a third as many as were.
 pub(crate) fn take_over(
     file_system: &dyn FileSystem,
     config: &StoreConfig,
     path: &Path,
-    found: Option<Superblock>,
+    (found, place): (Option<Superblock>, Option<DiskNonce>),
     known: &mut DiskList,
 ) -> Result<io::Result<Superblock>, StoreError> {
     let superblock = match found {
         Some(found) => found,
         None => {
-            let new = new_superblock(config)?;
+            let new = new_superblock(config, place)?;
             if let Err(error) = publish(file_system, path, SUPERBLOCK, &new.encode()) {
                 return Ok(Err(error));
             }
             new
         }
     };
-    note(known, superblock.disk(), path);
+    note(known, &superblock, path);
     Ok(Ok(superblock))
 }
 
 /// Notes where a disk is. The one that was there before takes its former place in the list: it is away or was swapped with
 /// this one, and that place still is one where a disk must be, not a bare folder.
-fn note(known: &mut DiskList, disk: DiskId, path: &Path) {
+fn note(known: &mut DiskList, superblock: &Superblock, path: &Path) {
+    let (disk, nonce) = (superblock.disk(), superblock.nonce);
     let path = Bytes::copy_from_slice(path.as_os_str().as_bytes());
     let before = known.0.iter().position(|known| known.disk == disk).map(|at| known.0.remove(at).path);
     match before {
@@ -265,14 +269,16 @@ fn note(known: &mut DiskList, disk: DiskId, path: &Path) {
         }
         None => known.0.retain(|known| known.path != path),
     }
-    known.0.push(KnownDisk { disk, path });
+    known.0.push(KnownDisk { disk, nonce, path });
     known.0.sort_unstable_by_key(|known| known.disk);
 }
 
-fn new_superblock(config: &StoreConfig) -> Result<Superblock, StoreError> {
-    let mut nonce = [0; DiskNonce::LEN];
-    getrandom::fill(&mut nonce).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
-    Ok(Superblock { pool: config.pool, nonce: DiskNonce(nonce), owner: config.owner })
+fn new_superblock(config: &StoreConfig, place: Option<DiskNonce>) -> Result<Superblock, StoreError> {
+    let mut random = [0; DiskNonce::LEN];
+    getrandom::fill(&mut random).map_err(|error| StoreError::System(io::Error::other(error.to_string())))?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let begun = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    Ok(Superblock { pool: config.pool, nonce: place.unwrap_or(DiskNonce(random)), owner: config.owner, begun })
 }
 
 /// Whether the disk still answers as what it was: itself, not a page cache that outlives it.

@@ -45,12 +45,13 @@ pub(crate) fn begin(
     attach::check_no_segments(file_system, path)?.map_err(unusable)?;
     let mut known = attach::known_disks(file_system, &config.home)?;
     let lost = lost(file_system, config, path, &known.0);
+    // Of several that are lost none is surely the one that was here.
+    let place = known.0.iter().find(|known| lost == [known.disk]).map(|known| known.nonce);
     known.0.retain(|known| !lost.contains(&known.disk));
     create_dir(file_system, path).map_err(unusable)?;
     let lock = attach::lock(file_system, path)?.map_err(unusable)?;
-    let superblock = attach::take_over(file_system, config, path, None, &mut known)?.map_err(unusable)?;
+    let superblock = attach::take_over(file_system, config, path, (None, place), &mut known)?.map_err(unusable)?;
     attach::remember(file_system, &config.home, &known)?;
-    assert!(!lost.contains(&superblock.disk()), "a new disk has an id of its own");
     Ok(BegunFolder { superblock, lock, given_up: lost })
 }
 

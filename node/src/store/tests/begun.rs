@@ -103,7 +103,7 @@ fn a_new_disk_takes_the_place_of_one_that_was_missing_at_the_start() {
     let (store, _) = world.open(two()).unwrap();
     let begun = begin(&store, "/one").unwrap();
     assert_eq!(begun.given_up, [lost]);
-    assert!(begun.disk != lost && disk_at(&world, "/one") == Some(begun.disk));
+    assert!(begun.disk == lost && disk_at(&world, "/one") == Some(begun.disk));
     assert!(store.missing().is_empty());
     assert!(world.noticed(|notice| matches!(notice, StoreNotice::Disks(disks) if disks.len() == 2)));
     // The engine hears of it first, so that one card says both.

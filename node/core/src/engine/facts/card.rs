@@ -160,8 +160,12 @@ impl OwnCard {
         }
     }
 
-    /// The owner says that these are lost: the next card shows them no more.
+    /// The owner says that these are lost: the next card shows them no more. What this node said to have counts no more either, so
+    /// another boot begins, as if it had been started without them.
     pub fn give_up(&mut self, cx: &Context, lost: &[DiskId]) {
+        if self.boot > 0 && !lost.is_empty() {
+            (self.boot, self.counter) = (self.boot + 1, 0);
+        }
         self.absent.retain(|nonce, _| !lost.contains(&DiskId::of(cx.me, *nonce)));
     }
 

@@ -293,8 +293,12 @@ fn a_disk_that_the_owner_gave_up_leaves_the_card_with_the_one_that_takes_its_pla
     let mut card = own_card();
     cx.disks = vec![disk(0)];
     card.note_missing(&mut cx, &[own(1)]);
+    card.begin_boot(&cx);
+    let boot = card.boot;
+    card.give_up(&cx, &[]);
+    assert_eq!(card.boot, boot, "nothing was given up");
     card.give_up(&cx, &[own(1)]);
-    assert_eq!(card.absent(&cx), []);
+    assert_eq!((card.absent(&cx), card.boot), (vec![], boot + 1), "what was said before is said no more");
     let before = std::mem::replace(&mut cx.disks, vec![disk(0), disk(2)]);
     card.on_disks(&mut cx, &before);
     let shown = issued(&mut cx, &card).expect("another disk");
