@@ -105,12 +105,6 @@ pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes of that file system, used or free.
-pub fn size_bytes(path: &Path) -> Result<u64, FileError> {
-    let stat = file_system(path)?;
-    Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
-}
-
 fn file_system(path: &Path) -> Result<rustix::fs::StatVfs, FileError> {
     let existing = path.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
     rustix::fs::statvfs(existing).map_err(|error| at("ask for the free space of", existing)(error.into()))

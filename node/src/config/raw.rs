@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(config.log.format, LogFormat::Json);
         let folder =
             |path: &str, gib: u64, if_missing| Storage { path: path.into(), quota_bytes: gib << 30, if_missing };
-        let expected = [folder("/home/blocks", 10, IfMissing::Refuse), folder("/mnt", 1, IfMissing::Reinitialize)];
+        let expected = [folder("/home/blocks", 10, IfMissing::Skip), folder("/mnt", 1, IfMissing::Reinitialize)];
         assert_eq!(config.storage, expected);
     }
 

@@ -26,7 +26,7 @@ use super::task_completion::TaskCompletion;
 use crate::allocator;
 use crate::client::Client;
 use crate::clock::Clock;
-use crate::config::{Config, LiveBandwidth, Storage};
+use crate::config::{Config, LiveBandwidth};
 use crate::crypto_pool::CryptoPool;
 use crate::gateway::control::{self, Context};
 use crate::gateway::words;
@@ -245,7 +245,7 @@ impl RunningNode {
 pub fn store_config(home: &LockedHome, config: &Config, identity: &Identity) -> StoreConfig {
     let disks = config.storage.iter().map(|storage| DiskConfig {
         path: storage.path.clone(),
-        quota_bytes: quota_bytes(storage),
+        quota_bytes: storage.quota_bytes,
         if_missing: storage.if_missing,
     });
     StoreConfig {
@@ -302,19 +302,6 @@ async fn open_store(
     Ok(opened.map_err(|_| DaemonError::Ended)??)
 }
 
-/// What a folder may take, and no more than its disk has: others place blocks by what this node says it gives.
-fn quota_bytes(storage: &Storage) -> u64 {
-    let wanted = storage.quota_bytes;
-    match crate::files::size_bytes(&storage.path) {
-        Ok(size) if size < wanted => {
-            let (path, size_gib) = (storage.path.display(), size >> 30);
-            tracing::warn!("{path} is to give more than its disk has; it gives {size_gib} GiB, all of it");
-            size
-        }
-        _ => wanted,
-    }
-}
-
 /// The gate judges by the facts from its first connection on, so it gets them before it opens.
 fn gatekeeper(identity: &Identity, entries: &[LogEntry]) -> Gatekeeper {
     let mut facts = FactSet::new(identity.pool);
@@ -349,25 +336,4 @@ async fn interfaces(config: &Config, events: &mut mpsc::Receiver<NetEvent>) -> V
         }
     }
     early
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
-mod tests {
-    use super::{Storage, quota_bytes};
-    use crate::store::IfMissing;
-
-    #[test]
-    fn a_folder_gives_no_more_than_its_disk_has() {
-        let dir = tempfile::tempdir().unwrap();
-        let gives = |bytes| {
-            quota_bytes(&Storage {
-                path: dir.path().join("not made yet"),
-                quota_bytes: bytes,
-                if_missing: IfMissing::Refuse,
-            })
-        };
-        assert_eq!(gives(1 << 20), 1 << 20);
-        assert_eq!(gives(u64::MAX), crate::files::size_bytes(dir.path()).unwrap());
-    }
 }

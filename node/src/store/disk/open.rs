@@ -80,11 +80,12 @@ impl DiskOpener<'_> {
         create_dir(&*self.file_system, &segments)?;
         let (log, entries) = self.log(&log::folder(&disk.path))?;
         let (queue, jobs) = mpsc::channel();
+        let quota_bytes = self.quota_bytes(disk);
         let parts = DiskParts {
             path: disk.path.clone(),
             superblock,
-            quota_bytes: disk.quota_bytes,
-            segment_bytes: segment_bytes(self.config.segment_bytes, disk.quota_bytes),
+            quota_bytes,
+            segment_bytes: segment_bytes(self.config.segment_bytes, quota_bytes),
             file_system: self.file_system.clone(),
             indexes: self.indexes.clone(),
             counters: self.counters.clone(),
@@ -100,6 +101,20 @@ impl DiskOpener<'_> {
 }
 
 impl DiskOpener<'_> {
+    /// What a folder may take, and no more than its disk has: others place blocks by what this node says it gives. Asked when the
+    /// disk is there: where it is missing, the folder is one of another file system.
+    fn quota_bytes(&self, disk: &DiskConfig) -> u64 {
+        let wanted = disk.quota_bytes;
+        match self.file_system.size_bytes(&disk.path) {
+            Ok(size) if size < wanted => {
+                let (path, size_gib) = (disk.path.display(), size >> 30);
+                tracing::warn!("{path} is to give more than its disk has; it gives {size_gib} GiB, all of it");
+                size
+            }
+            _ => wanted,
+        }
+    }
+
     /// A disk that could not be attached at the start, if it is there by now. None is begun: a folder that is still empty may
     /// be one on which nothing is mounted yet.
     pub fn late(&self, disk: &DiskConfig, attached: &[(DiskId, PathBuf)]) -> Result<OpenedDisk, MissingDisk> {

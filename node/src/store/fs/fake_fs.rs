@@ -375,6 +375,10 @@ impl FileSystem for FakeFileSystem {
         Ok(self.state().free.unwrap_or(1 << 50))
     }
 
+    fn size_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(1 << 50)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
         let mut state = self.state();
         if !is_dir(&state.live, &parent(path)) {

@@ -34,6 +34,8 @@ pub(crate) trait FileSystem: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes that can still be written, as the file system says.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// Bytes of the file system, used or free.
+    fn size_bytes(&self, dir: &Path) -> io::Result<u64>;
     /// Excludes every other process until the result is dropped. `WouldBlock` if another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>>;
     /// Names the time within which nothing written to this folder's disk can have been lost: the boot of the machine and

@@ -72,6 +72,11 @@ impl FileSystem for OsFileSystem {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    fn size_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_blocks.saturating_mul(stat.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Any + Send + Sync>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);

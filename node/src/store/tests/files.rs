@@ -33,11 +33,15 @@ impl DamagePlace {
     }
 
     fn open(&self) -> Result<(Store, OpenedStore), StoreError> {
+        self.open_with(1 << 30)
+    }
+
+    fn open_with(&self, quota_bytes: u64) -> Result<(Store, OpenedStore), StoreError> {
         let config = StoreConfig {
             pool: POOL,
             owner: ME,
             home: self.dir.path().join("home"),
-            disks: vec![DiskConfig { path: self.disk(), quota_bytes: 1 << 30, if_missing: IfMissing::Refuse }],
+            disks: vec![DiskConfig { path: self.disk(), quota_bytes, if_missing: IfMissing::Refuse }],
             segment_bytes: 64 * 1024,
             scrub: None,
         };
@@ -214,4 +218,13 @@ fn everything_is_for_the_owner_only() {
     for file in files(&place.disk().join("segments")).iter().chain(&files(&place.dir.path().join("home"))) {
         assert_eq!(mode(file), 0o600, "{}", file.display());
     }
+}
+
+#[test]
+fn a_folder_gives_no_more_than_its_disk_has() {
+    let world = DamagePlace::new();
+    let gives = |quota| world.open_with(quota).unwrap().0.usage()[0].2.quota;
+    assert_eq!(gives(1 << 26), 1 << 26);
+    let stat = rustix::fs::statvfs(world.dir.path()).unwrap();
+    assert_eq!(gives(u64::MAX), stat.f_blocks * stat.f_frsize);
 }
